@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The arena; see arena.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "arena.h"
+
+/* How much more data becomes usable at a time, in bytes. */
+#define STEP (UINT64_C (64) << 20)
+
+/* More address space than this is not asked for (user space has 2^47). */
+#define MAX_DATA (UINT64_C (1) << 45)
+
+#define HUGEPAGE (UINT64_C (1) << HUGE_CHUNK_SHIFT)
+
+static uint64_t
+min (uint64_t a, uint64_t b)
+{
+  return a < b ? a : b;
+}
+
+static uint64_t
+round_up (uint64_t n, uint64_t unit)
+{
+  return (n + unit - 1) / unit * unit;
+}
+
+static unsigned
+chunk_shift (bool hugepages)
+{
+  return hugepages ? HUGE_CHUNK_SHIFT : CHUNK_SHIFT;
+}
+
+static bool
+is_whole (bool hugepages, size_t kernel_page)
+{
+  return hugepages || kernel_page > PAGE;
+}
+
+uint64_t
+arena_unit (bool hugepages, size_t kernel_page)
+{
+  return is_whole (hugepages, kernel_page)
+             ? UINT64_C (1) << chunk_shift (hugepages)
+             : PAGE;
+}
+
+uint64_t
+arena_all_chunks (const struct arena_options *o)
+{
+  const unsigned shift = chunk_shift (o->hugepages);
+  uint64_t chunks = o->volume_size >> shift;
+
+  /* Each device ends in a chunk of its own. */
+  chunks += (o->volume_size & ((UINT64_C (1) << shift) - 1)) != 0;
+  return __builtin_mul_overflow (chunks, o->volumes, &chunks) ? UINT64_MAX
+                                                              : chunks;
+}
+
+/* Reserve room for MAX chunks, the first of which is number 1. */
+static int
+reserve (struct arena *a, uint64_t max)
+{
+  const uint64_t headers = round_up ((max + 1) * a->header_size, HUGEPAGE);
+  const uint64_t data = max << a->chunk_shift;
+  void *map;
+
+  /* Room to align the data to huge pages. */
+  if (HUGEPAGE + headers + data > SIZE_MAX)
+    return -ENOMEM;
+  a->map_size = HUGEPAGE + headers + data;
+  map = mmap (NULL, a->map_size, PROT_NONE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (map == MAP_FAILED)
+    return -errno;
+  a->map = map;
+  a->headers = (char *) (uintptr_t) round_up ((uintptr_t) map, HUGEPAGE);
+  a->data = a->headers + headers - (UINT64_C (1) << a->chunk_shift);
+  a->max = max;
+  return 0;
+}
+
+/* Half of the address space that this process may have; the other half is for
+ * threads, their buffers, and whatever else the server does.
+ */
+static uint64_t
+address_space (void)
+{
+  uint64_t space = SIZE_MAX / 2;
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    space = min (space, limit.rlim_cur);
+  return space / 2;
+}
+
+int
+arena_create (struct arena *a, const struct arena_options *o)
+{
+  uint64_t max, enough;
+  int r;
+
+  memset (a, 0, sizeof *a);
+  a->limit = o->limit;
+  a->chunk_shift = chunk_shift (o->hugepages);
+  a->whole = is_whole (o->hugepages, o->kernel_page);
+  a->header_size = round_up (offsetof (struct chunk, written) +
+                                 (arena_chunk_size (a) >> PAGE_SHIFT) / 8,
+                             _Alignof(struct chunk));
+
+  /* At worst every unit of memory stands alone in a chunk of its own.  Address
+   * space for that costs nothing as a rule; where it is rationed, be content
+   * with less, down to the limit in chunks that are full.
+   */
+  max = o->limit / arena_unit (o->hugepages, o->kernel_page);
+  max = min (max, arena_all_chunks (o));
+  max = min (max, MAX_DATA >> a->chunk_shift);
+  enough = min (max, (o->limit >> a->chunk_shift) + 1);
+  max = min (max, address_space () / (arena_chunk_size (a) + a->header_size));
+  if (max < enough)
+    return -ENOMEM;
+  while ((r = reserve (a, max)) < 0) {
+    if (max == enough)
+      return r;
+    max = max / 2 > enough ? max / 2 : enough;
+  }
+
+  /* Without huge pages asked for, none may be had: one 4 KiB write would hold
+   * 2 MiB.  A kernel that has none refuses MADV_NOHUGEPAGE, and may.
+   */
+  madvise (a->map, a->map_size, MADV_NOHUGEPAGE);
+  if (o->hugepages &&
+      madvise (arena_data (a, 1), max << a->chunk_shift, MADV_HUGEPAGE) == -1) {
+    r = -errno;
+    munmap (a->map, a->map_size);
+    return r;
+  }
+
+  atomic_init (&a->held, 0);
+  atomic_init (&a->returned, 0);
+  atomic_init (&a->next, 1);
+  atomic_init (&a->usable, 1);
+  pthread_mutex_init (&a->grow_lock, NULL);
+  return 0;
+}
+
+void
+arena_destroy (struct arena *a)
+{
+  pthread_mutex_destroy (&a->grow_lock);
+  munmap (a->map, a->map_size);
+}
+
+/* Make chunk NR and some after it usable. */
+static bool
+grow (struct arena *a, uint32_t nr)
+{
+  uint32_t usable, want;
+  char *from, *to;
+  bool ok = true;
+
+  pthread_mutex_lock (&a->grow_lock);
+  usable = atomic_load (&a->usable);
+  if (nr >= usable) {
+    want = min ((uint64_t) a->max + 1, usable + (STEP >> a->chunk_shift));
+    from = arena_data (a, usable);
+    to = arena_data (a, want);
+    ok = mprotect (from, to - from, PROT_READ | PROT_WRITE) == 0;
+    from = a->headers;
+    to = a->headers + round_up (want * a->header_size, HUGEPAGE);
+    ok = ok && mprotect (from, to - from, PROT_READ | PROT_WRITE) == 0;
+    if (ok)
+      atomic_store (&a->usable, want);
+  }
+  pthread_mutex_unlock (&a->grow_lock);
+  return ok;
+}
+
+uint32_t
+arena_take (struct arena *a)
+{
+  uint64_t top, below;
+  uint32_t nr;
+
+  /* A chunk's header stays mapped for ever, so that reading next of one that
+   * another thread has just taken is harmless: the count has moved on, and the
+   * exchange fails.
+   */
+  top = atomic_load (&a->returned);
+  while ((nr = (uint32_t) top) != 0) {
+    below =
+        atomic_load_explicit (&arena_chunk (a, nr)->next, memory_order_relaxed);
+    below |= ((top >> 32) + 1) << 32;
+    if (atomic_compare_exchange_weak (&a->returned, &top, below))
+      return nr;
+  }
+
+  nr = atomic_load (&a->next);
+  do {
+    if (nr > a->max)
+      return 0;
+    if (nr >= atomic_load (&a->usable) && !grow (a, nr))
+      return 0;
+  } while (!atomic_compare_exchange_weak (&a->next, &nr, nr + 1));
+  return nr;
+}
+
+void
+arena_give (struct arena *a, uint32_t nr)
+{
+  uint64_t top, above;
+
+  top = atomic_load (&a->returned);
+  do {
+    atomic_store_explicit (&arena_chunk (a, nr)->next, (uint32_t) top,
+                           memory_order_relaxed);
+    above = ((top >> 32) + 1) << 32 | nr;
+  } while (!atomic_compare_exchange_weak (&a->returned, &top, above));
+}
+
+int
+arena_charge (struct arena *a, uint64_t bytes)
+{
+  const uint64_t limit = a->limit;
+  uint64_t held = atomic_load (&a->held);
+
+  /* Not an addition that is taken back: it could refuse another thread what
+   * there is room for.
+   */
+  do {
+    if (bytes > limit || held > limit - bytes)
+      return -ENOSPC;
+  } while (!atomic_compare_exchange_weak (&a->held, &held, held + bytes));
+  return 0;
+}
+
+void
+arena_uncharge (struct arena *a, uint64_t bytes)
+{
+  atomic_fetch_sub (&a->held, bytes);
+}
+
+void
+arena_blank (struct arena *a, uint32_t nr, uint64_t offset, uint64_t len)
+{
+  char *from = arena_data (a, nr) + offset;
+
+  /* What is locked makes this fail; nothing else can. */
+  if (madvise (from, len, MADV_DONTNEED) == -1)
+    memset (from, 0, len);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The arena: where the store's memory comes from.  It reserves address space
+ * once, cuts it into chunks and hands them out by number; it also keeps the
+ * budget, the count of bytes held against memory-limit.
+ *
+ *   one mapping, reserved whole, usable (PROT_WRITE) up to `usable` chunks
+ *
+ *     headers  | 1 | 2 | 3 | 4 | ...     what the store knows of a chunk
+ *     data     |  1  |  2  |  3  |  4  | ...
+ *                             ^ next: never handed out from here on
+ *
+ *   chunks given back stand in a stack through header.next; its top is one
+ *   word (a count against ABA, and the chunk's number) changed by
+ *   compare-and-swap
+ *
+ * The kernel fills data page by page as it is first touched.  Chunk 0 does
+ * not exist, so that 0 can mean none.  The mapping grows usable in steps, so
+ * that it stays four mappings for the kernel (far below vm.max_map_count) and
+ * a system that does not overcommit is asked only for chunks that are used.
+ *
+ * Chunks come in two kinds.  As a rule a chunk is 128 KiB, and its memory is
+ * taken and given back by 4 KiB pages.  A *whole* arena (huge pages, or a
+ * kernel whose own pages are larger than 4 KiB) takes and gives back a chunk
+ * at a time; with huge pages a chunk is 2 MiB.
+ *
+ * Everything here may be called by any thread; the budget and the stack are
+ * atomics, and only growing takes a lock (one step in 512 chunks).  The
+ * content of a chunk and of its header belongs to whom it was handed to.
+ */
+
+#ifndef NULLBLK_ARENA_H
+#define NULLBLK_ARENA_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chunk.h"
+
+#define CHUNK_SHIFT 17
+#define HUGE_CHUNK_SHIFT 21
+
+struct arena {
+  /* Set by arena_create and only read after. */
+  char *map;
+  size_t map_size;
+  char *headers; /* where chunk 0's would be */
+  size_t header_size;
+  char *data; /* where chunk 0's would be */
+  unsigned chunk_shift;
+  bool whole;
+  uint32_t max;   /* the last chunk */
+  uint64_t limit; /* bytes */
+
+  /* Written as chunks come and go: kept off the line above. */
+  _Alignas(64) _Atomic uint64_t held; /* bytes charged */
+  _Atomic uint64_t returned;          /* count << 32 | top of the stack */
+  _Atomic uint32_t next;              /* not handed out yet */
+  _Atomic uint32_t usable;            /* PROT_WRITE below this */
+  pthread_mutex_t grow_lock;          /* guards raising usable */
+};
+
+struct arena_options {
+  uint64_t limit;       /* bytes that may be held */
+  uint64_t volumes;     /* devices that share it, and */
+  uint64_t volume_size; /* the bytes of each */
+  bool hugepages;
+  size_t kernel_page; /* sysconf (_SC_PAGESIZE), but in tests */
+};
+
+/* How many chunks all devices have, written or not. */
+uint64_t arena_all_chunks (const struct arena_options *o);
+
+/* The least that an arena takes at a time, in bytes; a smaller limit would
+ * hold nothing.
+ */
+uint64_t arena_unit (bool hugepages, size_t kernel_page);
+
+/* Reserve address space.  Returns 0, or -ENOMEM when the system does not give
+ * enough of it (RLIMIT_AS) for the limit, or -EINVAL when it has no huge pages
+ * and they were asked for.
+ */
+int arena_create (struct arena *a, const struct arena_options *o);
+void arena_destroy (struct arena *a);
+
+static inline uint64_t
+arena_chunk_size (const struct arena *a)
+{
+  return UINT64_C (1) << a->chunk_shift;
+}
+
+static inline struct chunk *
+arena_chunk (const struct arena *a, uint32_t nr)
+{
+  return (struct chunk *) (a->headers + nr * a->header_size);
+}
+
+static inline char *
+arena_data (const struct arena *a, uint32_t nr)
+{
+  return a->data + ((uint64_t) nr << a->chunk_shift);
+}
+
+/* Take a chunk: its data reads as zeroes and holds no memory yet.  Returns its
+ * number, or 0 when the system gives no more.
+ */
+uint32_t arena_take (struct arena *a);
+
+/* Give a chunk back, blank and with nothing written. */
+void arena_give (struct arena *a, uint32_t nr);
+
+/* Count BYTES as held.  Returns 0, or -ENOSPC when that would pass the limit;
+ * then nothing is counted.
+ */
+int arena_charge (struct arena *a, uint64_t bytes);
+void arena_uncharge (struct arena *a, uint64_t bytes);
+
+/* Give the memory of LEN bytes at OFFSET of a chunk back to the system, so
+ * that they read as zeroes.  Both are multiples of the arena's unit.  Memory
+ * that is locked (mlockall) cannot be given back and is only made zero.
+ */
+void arena_blank (struct arena *a, uint32_t nr, uint64_t offset, uint64_t len);
+
+#endif /* NULLBLK_ARENA_H */

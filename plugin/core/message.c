@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Messages; see message.h.
+ */
+
+#include <config.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "message.h"
+
+void
+message_set (struct message *m, const char *fs, ...)
+{
+  va_list args;
+  char *c;
+
+  va_start (args, fs);
+  vsnprintf (m->text, sizeof m->text, fs, args);
+  va_end (args);
+  for (c = m->text; *c != '\0'; c++) {
+    if ((unsigned char) *c < ' ' || *c == 0x7f)
+      *c = '?';
+  }
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The parameters: one table (in params.c) says for each its name, type,
+ * range, default and line of help.  Parsing, range checks, --help and the
+ * printing of settings all come from it; null_blk's spellings and the kernel's
+ * parameters that are refused stand beside it.
+ *
+ * Nothing here locks: parameters are parsed by one thread before the server
+ * listens.
+ */
+
+#ifndef NULLBLK_PARAMS_H
+#define NULLBLK_PARAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "message.h"
+
+/* The smallest and largest logical block.  null_blk takes 512 up to the page
+ * size; NBD allows a minimum block of up to 64 KiB.
+ */
+#define MIN_BLOCK_SIZE 512
+#define MAX_BLOCK_SIZE 65536
+
+/* NBD's largest preferred block. */
+#define MAX_PHYSICAL_BLOCK_SIZE (UINT64_C (32) << 20)
+
+/* Small enough that four exports a device can be listed: nbdkit stops at
+ * 10,000.
+ */
+#define MAX_DEVICES 1024
+
+enum parallel { PARALLEL_AUTO, PARALLEL_OFF, PARALLEL_ON };
+
+/* What the parameters say.  All sizes are in bytes. */
+struct settings {
+  uint64_t size; /* a multiple of block_size once params_complete is done */
+  uint64_t block_size;          /* a power of two */
+  uint64_t physical_block_size; /* a power of two, at least block_size */
+  bool rotational;
+  bool read_only;
+  uint64_t devices;
+  bool memory_backed;
+  uint64_t memory_limit; /* for all devices together */
+  bool hugepages;
+  bool discard;
+  enum parallel parallel;
+};
+
+/* The most parameters that the table may have. */
+#define MAX_PARAMS 64
+
+struct params {
+  struct settings settings;
+  bool given[MAX_PARAMS]; /* by place in the table */
+};
+
+/* What --help says of the parameters, a line each. */
+extern const char params_help[];
+
+/* Set every parameter to its default.  memory_limit is 0 until
+ * params_complete.
+ */
+void params_init (struct params *p);
+
+/* Take KEY=VALUE from the command line.  '-' and '_' are the same letter in
+ * KEY.  Returns 0, or -EINVAL with the reason in *why: KEY is unknown, given
+ * twice or meaningful to the kernel alone, or VALUE is out of range.
+ */
+int params_set (struct params *p, const char *key, const char *value,
+                struct message *why);
+
+/* When all have been set: check them against each other and against the
+ * machine, and fill in the defaults that depend on something.  MEMORY is what
+ * the machine can give in bytes (machine_memory), UNIT the least that memory
+ * mode takes at a time (arena_unit).  Returns 0 or -EINVAL.
+ */
+int params_complete (struct params *p, uint64_t memory, uint64_t unit,
+                     struct message *why);
+
+/* The I-th parameter of the table as "name=value" with the value in force, in
+ * a form that params_set takes back.  Returns false past the table's end.
+ */
+bool params_print (const struct settings *s, size_t i, char *buf, size_t len);
+
+/* The I-th parameter's row of the table, for the test that holds the table,
+ * --help and the man page together.  Returns false past the end.
+ */
+struct param_row {
+  const char *name;
+  const char *default_value; /* as --help shows it */
+  char range[128];           /* as an error shows it */
+};
+bool params_row (size_t i, struct param_row *row);
+
+/* The same for null_blk's spellings: OTHER means NAME. */
+bool params_alias (size_t i, const char **other, const char **name);
+
+/* The same for the kernel's parameters that are refused. */
+bool params_kernel_only (size_t i, const char **name, const char **reason);
+
+/* A size with the largest suffix that divides it: "250G", "512", "4K". */
+void format_size (uint64_t size, char *buf, size_t len);
+
+#endif /* NULLBLK_PARAMS_H */

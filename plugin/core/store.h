@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The store: sparse RAM for all devices of a server.  A device is a *volume*
+ * in it, a number below MAX_VOLUMES; an address is a volume and an offset in
+ * bytes, up to 2^63-1.  What was never written, or was trimmed, reads as
+ * zeroes and holds no memory.
+ *
+ * How it is built is drawn at the top of store.c.  Every function may be
+ * called by any thread at any time.  A block of up to 128 KiB that is
+ * aligned to its size is read and written as a whole, whatever the request
+ * that it is part of: nobody sees half of a write to it.
+ */
+
+#ifndef NULLBLK_STORE_H
+#define NULLBLK_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+
+#define MAX_VOLUMES (1 << 16)
+
+struct store;
+
+/* Returns 0, or what arena_create fails with, or -ENOMEM. */
+int store_create (struct store **store, const struct arena_options *o);
+void store_destroy (struct store *store);
+
+/* Read COUNT bytes at OFFSET. */
+void store_read (struct store *store, uint32_t volume, void *buf,
+                 uint64_t count, uint64_t offset);
+
+/* Write COUNT bytes at OFFSET.  Returns 0, or -ENOSPC when the memory for it
+ * would pass the limit or the system gives none; then nothing has changed.
+ */
+int store_write (struct store *store, uint32_t volume, const void *buf,
+                 uint64_t count, uint64_t offset);
+
+/* Make COUNT bytes at OFFSET zero and keep, or take, the memory for them:
+ * afterwards they count as written, and a write to them cannot fail.  Returns
+ * as store_write does.
+ */
+int store_zero (struct store *store, uint32_t volume, uint64_t count,
+                uint64_t offset);
+
+/* Make COUNT bytes at OFFSET zero and give back the memory of every 4 KiB
+ * page that is all zero then.
+ */
+void store_trim (struct store *store, uint32_t volume, uint64_t count,
+                 uint64_t offset);
+
+/* Is the page at OFFSET written?  Says so in *written and returns where that
+ * changes, or END if not before; OFFSET < END.
+ */
+uint64_t store_extent (struct store *store, uint32_t volume, uint64_t offset,
+                       uint64_t end, bool *written);
+
+/* Bytes held against the limit now. */
+uint64_t store_held (struct store *store);
+
+#endif /* NULLBLK_STORE_H */

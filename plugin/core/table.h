@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The table finds a chunk by its key: a volume and a place in it.  It is drawn
+ * at the top of store.c, which also has the locks: whoever calls table_find,
+ * table_add or table_remove holds the lock for the key's bucket, exclusively
+ * but for table_find.  The others may be called by anyone.
+ */
+
+#ifndef NULLBLK_TABLE_H
+#define NULLBLK_TABLE_H
+
+#include <stdint.h>
+
+#include "arena.h"
+
+#define VOLUME_SHIFT 47 /* 2^63 bytes in chunks of 2^17 are 2^46 keys */
+
+struct table {
+  struct arena *arena;
+
+  /* One anonymous mapping, so that what is not used costs nothing. */
+  void *map;
+  size_t map_size;
+  uint32_t *buckets; /* the first chunk of each list, or 0 */
+  uint64_t bucket_mask;
+  _Atomic uint32_t *populated; /* chunks by the hash of their span */
+  uint64_t span_mask;
+};
+
+/* Returns 0 or -ENOMEM.  There are at least LEAST buckets, a power of two. */
+int table_create (struct table *t, struct arena *arena,
+                  const struct arena_options *o, uint32_t least);
+void table_destroy (struct table *t);
+
+static inline uint64_t
+table_mix (uint64_t n)
+{
+  n *= UINT64_C (0x9e3779b97f4a7c15);
+  return n ^ n >> 32;
+}
+
+/* Keys in a row, 1024 of them, have buckets in a row: so a large request meets
+ * no bucket (and no lock) twice, and a little data touches little of the
+ * table.
+ */
+static inline uint64_t
+table_bucket (const struct table *t, uint64_t key)
+{
+  return (key + table_mix (key >> 10)) & t->bucket_mask;
+}
+
+/* The number of the chunk with this key, or 0. */
+uint32_t table_find (const struct table *t, uint64_t key);
+
+/* Take a chunk from the arena for a key that is not in the table.  Returns its
+ * number, or 0 when the arena has none.
+ */
+uint32_t table_add (struct table *t, uint64_t key);
+
+/* Give a chunk without any written page back to the arena. */
+void table_remove (struct table *t, uint64_t key, uint32_t nr);
+
+/* How many keys from KEY on surely have no chunk: 0, or as many as there are
+ * to the end of KEY's span.
+ */
+uint64_t table_empty_from (const struct table *t, uint64_t key);
+
+#endif /* NULLBLK_TABLE_H */

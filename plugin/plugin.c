@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * nbdkit's callbacks: the only file that knows nbdkit.  It takes the command
+ * line into struct params, hands each request to the device that the
+ * connection's export name means, and turns a negative errno into nbdkit's
+ * error.  A connection's handle is its struct device; there is nothing to
+ * close.
+ */
+
+#include <config.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NBDKIT_API_VERSION 2
+/* What .thread_model may not exceed. */
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+#include <nbdkit-plugin.h>
+
+#include "device.h"
+#include "machine.h"
+#include "message.h"
+#include "params.h"
+#include "store.h"
+
+/* nbdkit refuses a read or write of more than this. */
+#define MAX_REQUEST (UINT32_C (64) << 20)
+
+/* How many extents are reported at once at most: nbdkit sends each by itself
+ * and a client asks again for the rest.
+ */
+#define MAX_EXTENTS 4096
+
+static struct params params;
+static struct devices *devices; /* from .get_ready to .unload */
+
+/*---------------------------------------------------------------------*/
+/* Start and end */
+
+static void
+nullblk_load (void)
+{
+  params_init (&params);
+}
+
+static void
+nullblk_unload (void)
+{
+  if (devices != NULL)
+    devices_destroy (devices);
+}
+
+static void
+nullblk_dump_plugin (void)
+{
+  printf ("nullblk_null=yes\n");
+  printf ("nullblk_memory_backed=yes\n");
+  printf ("nullblk_memory_limit=yes\n");
+  printf ("nullblk_hugepages=%s\n", machine_has_hugepages ("") ? "yes" : "no");
+  printf ("nullblk_discard=yes\n");
+  printf ("nullblk_devices=yes\n");
+  printf ("nullblk_parallel=yes\n");
+}
+
+static int
+nullblk_config (const char *key, const char *value)
+{
+  struct message why;
+
+  if (params_set (&params, key, value, &why) < 0) {
+    nbdkit_error ("%s", why.text);
+    return -1;
+  }
+  return 0;
+}
+
+static int
+nullblk_config_complete (void)
+{
+  const struct settings *s = &params.settings;
+  struct message why;
+
+  if (params_complete (&params, machine_memory (""),
+                       arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)),
+                       &why) < 0) {
+    nbdkit_error ("%s", why.text);
+    return -1;
+  }
+  if (s->memory_backed && s->hugepages && !machine_has_hugepages ("")) {
+    nbdkit_error ("hugepages=true: this kernel gives no transparent huge "
+                  "pages; see /sys/kernel/mm/transparent_hugepage/enabled");
+    return -1;
+  }
+  return 0;
+}
+
+/* Nothing in a device waits, so that handing a connection's requests to other
+ * threads only costs; clients scale by connections.  Called with --dump-plugin
+ * before the parameters are complete, too.
+ */
+static int
+nullblk_thread_model (void)
+{
+  if (params.settings.parallel == PARALLEL_ON)
+    return NBDKIT_THREAD_MODEL_PARALLEL;
+  return NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS;
+}
+
+static int
+nullblk_get_ready (void)
+{
+  char setting[128], limit[32];
+  size_t i;
+  int r;
+
+  for (i = 0; params_print (&params.settings, i, setting, sizeof setting); i++)
+    nbdkit_debug ("%s", setting);
+
+  r = devices_create (&devices, &params.settings);
+  if (r < 0) {
+    format_size (params.settings.memory_limit, limit, sizeof limit);
+    errno = -r;
+    nbdkit_error ("cannot make the devices: %m; with memory-backed=true "
+                  "memory-limit=%s needs at least twice as much address space "
+                  "(ulimit -v)",
+                  limit);
+    return -1;
+  }
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* Exports */
+
+static int
+nullblk_list_exports (int readonly, int is_tls, struct nbdkit_exports *exports)
+{
+  char description[128];
+  uint32_t i;
+
+  (void) readonly;
+  (void) is_tls;
+  for (i = 0; i < devices->count; i++) {
+    device_describe (&devices->device[i], description, sizeof description);
+    if (nbdkit_add_export (exports, devices->device[i].name, description) == -1)
+      return -1;
+  }
+  return 0;
+}
+
+static const char *
+nullblk_default_export (int readonly, int is_tls)
+{
+  (void) readonly;
+  (void) is_tls;
+  return devices->device[0].name;
+}
+
+static void *
+nullblk_open (int readonly)
+{
+  const char *name = nbdkit_export_name ();
+  struct message why;
+  struct device *d;
+
+  (void) readonly;
+  if (name == NULL)
+    return NULL;
+  d = devices_find (devices, name);
+  if (d == NULL) {
+    message_set (&why, "unknown export '%.80s'; there are nullb0 to nullb%u",
+                 name, devices->count - 1);
+    nbdkit_error ("%s", why.text);
+  }
+  return d;
+}
+
+static const char *
+nullblk_export_description (void *handle)
+{
+  char description[128];
+
+  device_describe (handle, description, sizeof description);
+  return nbdkit_strdup_intern (description);
+}
+
+/*---------------------------------------------------------------------*/
+/* What an export can do */
+
+static int64_t
+nullblk_get_size (void *handle)
+{
+  const struct device *d = handle;
+
+  return d->settings->size;
+}
+
+static int
+nullblk_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
+                    uint32_t *maximum)
+{
+  const struct device *d = handle;
+
+  *minimum = d->settings->block_size;
+  *preferred = d->settings->physical_block_size;
+  *maximum = MAX_REQUEST;
+  return 0;
+}
+
+static int
+nullblk_can_write (void *handle)
+{
+  const struct device *d = handle;
+
+  return !d->settings->read_only;
+}
+
+static int
+nullblk_is_rotational (void *handle)
+{
+  const struct device *d = handle;
+
+  return d->settings->rotational;
+}
+
+static int
+nullblk_can_trim (void *handle)
+{
+  const struct device *d = handle;
+
+  return d->settings->discard;
+}
+
+static int
+always (void *handle)
+{
+  (void) handle;
+  return 1;
+}
+
+static int
+nullblk_can_cache (void *handle)
+{
+  (void) handle;
+  return NBDKIT_CACHE_NATIVE;
+}
+
+/* Durable is what RAM holds, at once. */
+static int
+nullblk_can_fua (void *handle)
+{
+  (void) handle;
+  return NBDKIT_FUA_NATIVE;
+}
+
+/*---------------------------------------------------------------------*/
+/* Requests */
+
+/* The first time that the limit is met is worth a line in the log. */
+static void
+report_full (const struct device *d)
+{
+  static atomic_flag reported = ATOMIC_FLAG_INIT;
+  char limit[32];
+
+  if (atomic_flag_test_and_set (&reported))
+    return;
+  format_size (d->settings->memory_limit, limit, sizeof limit);
+  nbdkit_error ("%s: memory-limit=%s is reached, or the system gives no more "
+                "memory; writes that need more fail with ENOSPC (said once)",
+                d->name, limit);
+}
+
+/* What a callback returns for R, 0 or a negative errno.  nbdkit sends EIO
+ * unless told, and a message for every bad request would let a client fill
+ * the log: it is for -v.
+ */
+static int
+finish (const struct device *d, const char *request, uint32_t count,
+        uint64_t offset, int r)
+{
+  if (r == 0)
+    return 0;
+  if (r == -ENOSPC)
+    report_full (d);
+  errno = -r;
+  nbdkit_debug ("%s: %s count=%" PRIu32 " offset=%" PRIu64 ": %m", d->name,
+                request, count, offset);
+  nbdkit_set_error (-r);
+  return -1;
+}
+
+static int
+nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
+               uint32_t flags)
+{
+  assert (flags == 0);
+  (void) flags;
+  return finish (handle, "read", count, offset,
+                 device_read (handle, buf, count, offset));
+}
+
+static int
+nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
+                uint32_t flags)
+{
+  assert ((flags & ~NBDKIT_FLAG_FUA) == 0);
+  (void) flags;
+  return finish (handle, "write", count, offset,
+                 device_write (handle, buf, count, offset));
+}
+
+/* No data crosses, and what is not written already is not touched: always
+ * faster than a write, so that FAST_ZERO needs no answer of its own.
+ */
+static int
+nullblk_zero (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  assert ((flags & ~(NBDKIT_FLAG_FUA | NBDKIT_FLAG_MAY_TRIM |
+                     NBDKIT_FLAG_FAST_ZERO)) == 0);
+  return finish (
+      handle, "zero", count, offset,
+      device_zero (handle, count, offset, flags & NBDKIT_FLAG_MAY_TRIM));
+}
+
+static int
+nullblk_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  assert ((flags & ~NBDKIT_FLAG_FUA) == 0);
+  (void) flags;
+  return finish (handle, "trim", count, offset,
+                 device_trim (handle, count, offset));
+}
+
+static int
+nullblk_flush (void *handle, uint32_t flags)
+{
+  assert (flags == 0);
+  (void) flags;
+  return finish (handle, "flush", 0, 0, device_flush (handle));
+}
+
+static int
+nullblk_cache (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  assert (flags == 0);
+  (void) flags;
+  return finish (handle, "cache", count, offset,
+                 device_cache (handle, count, offset));
+}
+
+/* An extent past the end of the request would be clipped by nbdkit, but not
+ * safely by all versions; device_extent never gives one.
+ */
+static int
+nullblk_extents (void *handle, uint32_t count, uint64_t offset, uint32_t flags,
+                 struct nbdkit_extents *extents)
+{
+  const unsigned most = flags & NBDKIT_FLAG_REQ_ONE ? 1 : MAX_EXTENTS;
+  const uint64_t end = offset + count;
+  uint64_t run_end;
+  unsigned i;
+  bool data;
+  int r;
+
+  assert ((flags & ~NBDKIT_FLAG_REQ_ONE) == 0);
+  for (i = 0; i < most && offset < end; i++) {
+    r = device_extent (handle, end - offset, offset, &data, &run_end);
+    if (r < 0)
+      return finish (handle, "extents", count, offset, r);
+    if (nbdkit_add_extent (
+            extents, offset, run_end - offset,
+            data ? 0 : NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO) == -1)
+      return -1;
+    offset = run_end;
+  }
+  return 0;
+}
+
+static struct nbdkit_plugin plugin = {
+    .name = "nullblk",
+    .longname = "nullblk: null and RAM-backed block device",
+    .version = PACKAGE_VERSION,
+    .description = "Linux's null_blk for user space and for the network",
+    .load = nullblk_load,
+    .unload = nullblk_unload,
+    .config = nullblk_config,
+    .config_complete = nullblk_config_complete,
+    .config_help = params_help,
+    .magic_config_key = "size",
+    .dump_plugin = nullblk_dump_plugin,
+    .thread_model = nullblk_thread_model,
+    .get_ready = nullblk_get_ready,
+    .list_exports = nullblk_list_exports,
+    .default_export = nullblk_default_export,
+    .open = nullblk_open,
+    .export_description = nullblk_export_description,
+    .get_size = nullblk_get_size,
+    .block_size = nullblk_block_size,
+    .can_write = nullblk_can_write,
+    .can_flush = always,
+    .is_rotational = nullblk_is_rotational,
+    .can_trim = nullblk_can_trim,
+    .can_zero = always,
+    .can_fast_zero = always,
+    .can_fua = nullblk_can_fua,
+    .can_cache = nullblk_can_cache,
+    .can_extents = always,
+    .can_multi_conn = always,
+    .pread = nullblk_pread,
+    .pwrite = nullblk_pwrite,
+    .zero = nullblk_zero,
+    .trim = nullblk_trim,
+    .flush = nullblk_flush,
+    .cache = nullblk_cache,
+    .extents = nullblk_extents,
+};
+
+/* nbdkit's macro defines it without having declared it. */
+struct nbdkit_plugin *plugin_init (void);
+
+NBDKIT_REGISTER_PLUGIN (plugin)

@@ -1,0 +1,18 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Every header of ours compiles by itself, as C11, without a warning.
+
+set -euo pipefail
+# shellcheck source=build-aux/setup.sh
+. "$(dirname "$0")/../../build-aux/setup.sh"
+command -v gcc >/dev/null || { echo "no gcc"; exit 77; }
+
+status=0
+for header in "$top"/plugin/core/*.h; do
+  echo "$header"
+  gcc -std=c11 -Wall -Wextra -Werror -fsyntax-only \
+    -I "${top_builddir:-$top}" -I "$top/plugin/core" -include config.h \
+    -x c "$header" || status=1
+done
+exit $status

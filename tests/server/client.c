@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A server and its connections for the tests; see client.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client.h"
+
+/* How long a server may take to start or to end, in seconds. */
+#define PATIENCE 60
+
+#define MAX_ARGS 32
+#define MAX_HANDLES 8
+#define PIECE (4 * MIB) /* what is read at once to look at it */
+
+static struct {
+  pid_t pid; /* 0 when there is none */
+  char dir[32];
+  char socket[64];
+  char pidfile[64];
+} server;
+
+static struct nbd_handle *handles[MAX_HANDLES];
+
+/*---------------------------------------------------------------------*/
+/* The server */
+
+static const char *
+from_environment (const char *name)
+{
+  const char *value = getenv (name);
+
+  if (value == NULL)
+    fail_msg ("%s is not set; run this with make check", name);
+  return value;
+}
+
+static void
+wait_a_little (void)
+{
+  const struct timespec ten_ms = {.tv_nsec = 10000000};
+
+  nanosleep (&ten_ms, NULL);
+}
+
+/* In the child.  What nbdkit prints must not look like our test results. */
+static void __attribute__ ((noreturn))
+exec_server (const char *nbdkit, const char *plugin, const char *const *args)
+{
+  char *argv[MAX_ARGS];
+  size_t i = 0;
+
+  argv[i++] = strdup (nbdkit);
+  argv[i++] = strdup ("-f");
+  argv[i++] = strdup ("--exit-with-parent");
+  argv[i++] = strdup ("-U");
+  argv[i++] = strdup (server.socket);
+  argv[i++] = strdup ("-P");
+  argv[i++] = strdup (server.pidfile);
+  argv[i++] = strdup (plugin);
+  for (; *args != NULL && i < MAX_ARGS - 1; args++)
+    argv[i++] = strdup (*args);
+  argv[i] = NULL;
+  if (*args == NULL && dup2 (STDERR_FILENO, STDOUT_FILENO) != -1)
+    execv (argv[0], argv);
+  perror (argv[0]);
+  _exit (127);
+}
+
+void
+serve_args (const char *const *args)
+{
+  const char *nbdkit = from_environment ("NBDKIT");
+  const char *plugin = from_environment ("PLUGIN");
+  int tries;
+
+  assert_int_equal (server.pid, 0);
+  strcpy (server.dir, "/tmp/nullblk-XXXXXX");
+  assert_non_null (mkdtemp (server.dir));
+  snprintf (server.socket, sizeof server.socket, "%s/socket", server.dir);
+  snprintf (server.pidfile, sizeof server.pidfile, "%s/pid", server.dir);
+
+  fflush (stdout);
+  server.pid = fork ();
+  assert_int_not_equal (server.pid, -1);
+  if (server.pid == 0)
+    exec_server (nbdkit, plugin, args);
+
+  for (tries = 0; tries < PATIENCE * 100; tries++) {
+    if (access (server.pidfile, F_OK) == 0)
+      return;
+    if (waitpid (server.pid, NULL, WNOHANG) == server.pid) {
+      server.pid = 0;
+      fail_msg ("the server ended instead of listening");
+    }
+    wait_a_little ();
+  }
+  fail_msg ("the server does not listen");
+}
+
+const char *
+server_socket (void)
+{
+  return server.socket;
+}
+
+/* Returns the status of waitpid, or -1 if the server does not end. */
+static int
+end_server (void)
+{
+  int tries, status;
+
+  kill (server.pid, SIGTERM);
+  for (tries = 0; tries < PATIENCE * 100; tries++) {
+    if (waitpid (server.pid, &status, WNOHANG) == server.pid)
+      return status;
+    wait_a_little ();
+  }
+  kill (server.pid, SIGKILL);
+  waitpid (server.pid, NULL, 0);
+  return -1;
+}
+
+static void
+remove_files (void)
+{
+  unlink (server.socket);
+  unlink (server.pidfile);
+  rmdir (server.dir);
+}
+
+/* The program is ended from outside, or takes too long. */
+static void
+end_at_once (int sig)
+{
+  (void) sig;
+  if (server.pid != 0)
+    kill (server.pid, SIGKILL);
+  remove_files ();
+  _exit (EXIT_FAILURE);
+}
+
+void
+end_with_server (unsigned seconds)
+{
+  signal (SIGALRM, end_at_once);
+  signal (SIGHUP, end_at_once);
+  signal (SIGINT, end_at_once);
+  signal (SIGTERM, end_at_once);
+  alarm (seconds);
+}
+
+int
+stop_server (void **state)
+{
+  int status = 0;
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < MAX_HANDLES; i++) {
+    if (handles[i] != NULL)
+      disconnect (handles[i]);
+  }
+  if (server.pid != 0)
+    status = end_server ();
+  server.pid = 0;
+  remove_files ();
+  if (status != 0)
+    print_error ("the server ended badly: status of waitpid %d\n", status);
+  return status != 0 ? -1 : 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* Connections */
+
+struct nbd_handle *
+new_handle (void)
+{
+  struct nbd_handle *h = nbd_create ();
+  size_t i;
+
+  assert_non_null (h);
+  for (i = 0; i < MAX_HANDLES && handles[i] != NULL; i++)
+    ;
+  assert_true (i < MAX_HANDLES);
+  handles[i] = h;
+  assert_done (nbd_set_strict_mode (h, 0));
+  assert_done (nbd_add_meta_context (h, LIBNBD_CONTEXT_BASE_ALLOCATION));
+  return h;
+}
+
+struct nbd_handle *
+connect_to (const char *export_name)
+{
+  struct nbd_handle *h = new_handle ();
+
+  assert_done (nbd_set_export_name (h, export_name));
+  assert_done (nbd_connect_unix (h, server.socket));
+  return h;
+}
+
+void
+disconnect (struct nbd_handle *h)
+{
+  size_t i;
+
+  for (i = 0; i < MAX_HANDLES; i++) {
+    if (handles[i] == h)
+      handles[i] = NULL;
+  }
+  if (nbd_aio_is_ready (h))
+    nbd_shutdown (h, 0);
+  nbd_close (h);
+}
+
+/*---------------------------------------------------------------------*/
+/* What the server says */
+
+struct text {
+  char buf[4096];
+  size_t len;
+};
+
+static int
+print_extents (void *opaque, const char *context, uint64_t offset,
+               uint32_t *entries, size_t nr, int *error)
+{
+  static const char *const kinds[] = {
+      [0] = "data",
+      [LIBNBD_STATE_HOLE | LIBNBD_STATE_ZERO] = "hole",
+      [LIBNBD_STATE_ZERO] = "zero",
+      [LIBNBD_STATE_HOLE] = "hole that is not zero",
+  };
+  struct text *text = opaque;
+  size_t i;
+
+  (void) context;
+  (void) offset;
+  (void) error;
+  for (i = 0; i + 1 < nr && text->len < sizeof text->buf; i += 2)
+    text->len += snprintf (text->buf + text->len, sizeof text->buf - text->len,
+                           "%s%" PRIu32 " %s", text->len > 0 ? ", " : "",
+                           entries[i], kinds[entries[i + 1] & 3]);
+  return 0;
+}
+
+/* What the last ask_extents was told. */
+static struct text extents;
+
+int
+ask_extents (struct nbd_handle *h, uint64_t count, uint64_t offset,
+             uint32_t flags)
+{
+  extents.len = 0;
+  extents.buf[0] = '\0';
+  return nbd_block_status (
+      h, count, offset,
+      (nbd_extent_callback){.callback = print_extents, .user_data = &extents},
+      flags);
+}
+
+const char *
+extents_of (struct nbd_handle *h, uint64_t count, uint64_t offset,
+            uint32_t flags)
+{
+  assert_done (ask_extents (h, count, offset, flags));
+  assert_true (extents.len < sizeof extents.buf);
+  return extents.buf;
+}
+
+void
+fill_random (void *buf, size_t len, uint64_t *seed)
+{
+  unsigned char *p = buf;
+  uint64_t r;
+  size_t n;
+
+  for (; len > 0; p += n, len -= n) {
+    r = next_random (seed);
+    n = len < sizeof r ? len : sizeof r;
+    memcpy (p, &r, n);
+  }
+}
+
+/* nbdkit hands a plugin the buffer that an earlier request of the connection
+ * left.  Have it hold something that no test expects, through a write that is
+ * refused for its alignment: else what a read does not fill looks right.
+ */
+static void
+spoil_buffer (struct nbd_handle *h, size_t len)
+{
+  static unsigned char buf[PIECE];
+
+  memset (buf, 0xdb, len);
+  assert_int_equal (nbd_pwrite (h, buf, len - 1, 1, 0), -1);
+}
+
+/* DATA is NULL for zeroes. */
+static void
+check_reads (struct nbd_handle *h, const unsigned char *data, uint64_t len,
+             uint64_t offset)
+{
+  static unsigned char buf[PIECE];
+  uint64_t done, i;
+  size_t n;
+
+  for (done = 0; done < len; done += n) {
+    n = len - done < PIECE ? len - done : PIECE;
+    memset (buf, 0x55, n);
+    spoil_buffer (h, n);
+    assert_done (nbd_pread (h, buf, n, offset + done, 0));
+    for (i = 0; i < n; i++) {
+      if (buf[i] != (data != NULL ? data[done + i] : 0))
+        fail_msg ("wrong byte 0x%02x at %" PRIu64, buf[i], offset + done + i);
+    }
+  }
+}
+
+void
+assert_reads (struct nbd_handle *h, const void *data, size_t len,
+              uint64_t offset)
+{
+  check_reads (h, data, len, offset);
+}
+
+void
+assert_reads_zero (struct nbd_handle *h, uint64_t len, uint64_t offset)
+{
+  check_reads (h, NULL, len, offset);
+}

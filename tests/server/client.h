@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the server tests in C share: a server of their own on a private
+ * socket, libnbd connections to it, and helpers that turn what a server says
+ * into something an assertion can show.
+ *
+ * There is one server at a time.  CASE stops it after each case, passed or
+ * failed: the connections first, because nbdkit 1.32 stays up while a client
+ * is connected.  A server that has to be killed, or that ends with anything
+ * but success, fails the case.
+ */
+
+#ifndef NULLBLK_CLIENT_H
+#define NULLBLK_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libnbd.h>
+
+#include "../unit/unit.h"
+
+#define KIB UINT64_C (1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+#define CASE(f) cmocka_unit_test_teardown (f, stop_server)
+
+/* A program that hangs is ended after three minutes, and its server with it. */
+#define MAIN(cases)                                                            \
+  int main (void)                                                              \
+  {                                                                            \
+    end_with_server (180);                                                     \
+    return RUN_TESTS (cases);                                                  \
+  }
+void end_with_server (unsigned seconds);
+
+/* Start nbdkit with the plugin and these arguments, and wait until it
+ * listens.
+ */
+#define serve(...) serve_args ((const char *const[]){__VA_ARGS__, NULL})
+void serve_args (const char *const *args);
+int stop_server (void **state);
+
+/* Where it listens. */
+const char *server_socket (void);
+
+/* A handle that is not connected yet.  It asks for base:allocation, and its
+ * strict mode is off so that the server sees bad requests, too.
+ */
+struct nbd_handle *new_handle (void);
+
+/* Connected to an export of the server. */
+struct nbd_handle *connect_to (const char *export_name);
+
+/* End a connection before the case does. */
+void disconnect (struct nbd_handle *h);
+
+/* CALL fails, and with this errno. */
+#define assert_refused(expected, call)                                         \
+  do {                                                                         \
+    assert_int_equal (call, -1);                                               \
+    assert_int_equal (nbd_get_errno (), expected);                             \
+  } while (0)
+
+#define assert_done(call)                                                      \
+  do {                                                                         \
+    if ((call) == -1)                                                          \
+      fail_msg ("%s: %s", #call, nbd_get_error ());                            \
+  } while (0)
+
+/* Send one block-status request.  Returns 0 or -1, as libnbd does. */
+int ask_extents (struct nbd_handle *h, uint64_t count, uint64_t offset,
+                 uint32_t flags);
+
+/* The extents that one block-status request gives, as "8192 data, 4096 hole".
+ * The text lasts until the next call.
+ */
+const char *extents_of (struct nbd_handle *h, uint64_t count, uint64_t offset,
+                        uint32_t flags);
+
+#define assert_extents(h, count, offset, expected)                             \
+  assert_string_equal (extents_of (h, count, offset, 0), expected)
+
+void fill_random (void *buf, size_t len, uint64_t *seed);
+
+/* Everything from OFFSET reads as the LEN bytes at DATA, or as zeroes. */
+void assert_reads (struct nbd_handle *h, const void *data, size_t len,
+                   uint64_t offset);
+void assert_reads_zero (struct nbd_handle *h, uint64_t len, uint64_t offset);
+
+#endif /* NULLBLK_CLIENT_H */

@@ -1,0 +1,201 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# What every server test in shell begins with.  A test that sources this has
+#
+#   $tmp      a folder of its own, removed at the end
+#   $NBDKIT, $PLUGIN, $top_srcdir, $top_builddir    from make check
+#
+# and at most one server at a time ($server_pid, listening on $sock), which is
+# ended with the test.  A server that has to be killed fails the test, and so
+# does one that ends with anything but success.
+#
+# A test that runs for more than five minutes is ended by SIGTERM.
+
+set -euo pipefail
+export LC_ALL=C # for what clients say of errors
+
+if [ -z "${NULLBLK_TIMED-}" ]; then
+  export NULLBLK_TIMED=yes
+  exec timeout --kill-after=90 300 bash "$0" "$@"
+fi
+
+: "${NBDKIT:?is set by make check}" "${PLUGIN:?is set by make check}"
+: "${top_srcdir:?is set by make check}" "${top_builddir:?is set by make check}"
+
+# mke2fs lives there, and not every user has it in the path.
+PATH=$PATH:/usr/sbin:/sbin
+
+fail ()
+{
+  echo "${0##*/}: $*" >&2
+  exit 1
+}
+
+skip ()
+{
+  echo "skipped: $*"
+  exit 77
+}
+
+# requires PROGRAM...: skip the test where one is missing.
+requires ()
+{
+  local prog
+
+  for prog; do
+    command -v -- "$prog" >/dev/null || skip "$prog is missing"
+  done
+}
+
+# requires_filter NAME: of nbdkit.
+requires_filter ()
+{
+  "$NBDKIT" --filter="$1" "$PLUGIN" --version >/dev/null 2>&1 ||
+    skip "nbdkit's filter $1 is missing"
+}
+
+# wait_until SECONDS COMMAND...: run it until it succeeds.  Returns 1 when it
+# never did.
+wait_until ()
+{
+  local end=$((SECONDS + $1))
+
+  shift
+  until "$@"; do
+    ((SECONDS < end)) || return 1
+    sleep 0.05
+  done
+}
+
+# new_seed: print a seed, and say so; NULLBLK_SEED in the environment repeats a
+# run.
+new_seed ()
+{
+  local seed=${NULLBLK_SEED:-$((RANDOM << 15 | RANDOM))}
+
+  echo "NULLBLK_SEED=$seed" >&2
+  echo "$seed"
+}
+
+# random_file FILE SEED COUNT: the same bytes for the same seed and awk.
+random_file ()
+{
+  awk -v seed="$2" -v lines=$(($3 / 10 + 1)) 'BEGIN {
+    srand (seed)
+    while (lines-- > 0)
+      printf "%09d\n", rand () * 1e9
+  }' >"$1"
+  truncate -s "$3" "$1"
+}
+
+#----------------------------------------------------------------------
+# The server
+
+server_pid=
+sock=
+
+# What is put before nbdkit, such as valgrind.
+wrapper=()
+
+# start_server [NBDKIT-OPTION | KEY=VALUE]...
+start_server ()
+{
+  sock=$tmp/sock
+  uri="nbd+unix:///?socket=$sock"
+  rm -f "$tmp/pid" "$sock"
+  "${wrapper[@]}" "$NBDKIT" -f -U "$sock" -P "$tmp/pid" "$PLUGIN" "$@" &
+  server_pid=$!
+  wait_until 60 server_listens_or_ended || fail "the server does not listen"
+  [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
+}
+
+server_listens_or_ended ()
+{
+  [ -s "$tmp/pid" ] || process_ended "$server_pid"
+}
+
+# uri_of EXPORT
+uri_of ()
+{
+  echo "nbd+unix:///$1?socket=$sock"
+}
+
+process_ended ()
+{
+  ! kill -0 "$1" 2>/dev/null
+}
+
+# end_process PID: ask it to end, and wait.  Returns 1 when it had to be
+# killed.
+end_process ()
+{
+  kill "$1" 2>/dev/null || true
+  wait_until 60 process_ended "$1" && return
+  kill -KILL "$1"
+  return 1
+}
+
+stop_server ()
+{
+  local pid=$server_pid status=0
+
+  server_pid=
+  end_process "$pid" || fail "the server had to be killed"
+  wait "$pid" || status=$?
+  [ "$status" = 0 ] || fail "the server ended with status $status"
+}
+
+#----------------------------------------------------------------------
+
+# map: what is data ("data") and what is not ("hole"), as nbdinfo sees it, in
+# lines "OFFSET LENGTH KIND".
+map ()
+{
+  nbdinfo --map "$uri" |
+    awk '{ print $1, $2, $3 == 0 ? "data" : $3 == 3 ? "hole" : "type " $3 }'
+}
+
+# io COMMAND...: of qemu-io.  Fails the test when one fails, or finds another
+# pattern than it should.
+io ()
+{
+  local c args=() out
+
+  for c; do
+    args+=(-c "$c")
+  done
+  out=$(qemu-io -f raw -d unmap "${args[@]}" "$uri" 2>&1) ||
+    fail "qemu-io $*: $out"
+  case $out in
+    *'verification failed'* | *'failed:'*) fail "qemu-io $*: $out" ;;
+  esac
+}
+
+#----------------------------------------------------------------------
+
+# Other things to do at the end, in addition: functions.
+at_exit=()
+
+clean_up ()
+{
+  local status=$? f
+
+  set +e
+  for f in "${at_exit[@]}"; do
+    "$f"
+  done
+  if [ -n "$server_pid" ]; then
+    end_process "$server_pid" || status=1
+  fi
+  rm -rf "$tmp"
+  exit "$status"
+}
+
+tmp=$(mktemp -d)
+trap clean_up EXIT
+trap 'exit 1' HUP INT TERM
+
+[ "$NBDKIT" != no ] || skip "nbdkit is missing" # configure says no
+[ -e "$PLUGIN" ] || fail "$PLUGIN is not built"

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# Without -f nbdkit goes into the background, by a fork between .get_ready and
+# .after_fork and with / as its folder: the plugin is named by a relative path,
+# and serves afterwards.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+requires qemu-io nbdinfo
+
+stop_daemon ()
+{
+  [ ! -s "$tmp/pid" ] || end_process "$(cat "$tmp/pid")"
+}
+at_exit+=(stop_daemon)
+
+sock=$tmp/sock
+uri=$(uri_of '')
+ln -s "$PLUGIN" "$tmp/nullblk.so"
+cd "$tmp"
+"$NBDKIT" -U sock -P pid ./nullblk.so 1G memory-backed=true
+wait_until 60 test -s pid || fail "there is no pid file"
+pid=$(cat pid)
+[ "$(readlink "/proc/$pid/cwd")" = / ] || fail "this is not a daemon"
+
+io 'write -P 5 512M 8M' 'read -P 5 512M 8M' 'read -P 0 0 8M' flush
+[ "$(map | grep data)" = '536870912 8388608 data' ] || fail "wrong map: $(map)"
+io 'discard 512M 8M' 'read -P 0 512M 8M'
+
+end_process "$pid" || fail "the server had to be killed"
+rm "$tmp/pid"

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nbdkit finds the installed plugin by its name.  Where it is installed is put
+# over nbdkit's own folder for this test alone, in a mount namespace.
+
+# shellcheck source=install.sh source-path=SCRIPTDIR
+source "${0%/*}/install.sh"
+requires unshare mount nbdinfo
+[ "$(id -u)" = 0 ] || skip "only root may mount"
+unshare --mount true 2>/dev/null ||
+  skip "unshare --mount does not work here"
+
+plugindir=$("$NBDKIT" --dump-config | sed -n 's/^plugindir=//p')
+[ -d "$plugindir" ] || fail "nbdkit's plugindir is '$plugindir'"
+run_make install DESTDIR="$tmp/root"
+installed=$tmp/root$(make_variable plugindir)
+
+# shellcheck disable=SC2016 # for that bash to expand
+unshare --mount bash -euc '
+  mount --bind "$1" "$2"
+  "$3" nullblk --version
+  "$3" -U - nullblk 3G --run "nbdinfo --size \$uri"
+' bash "$installed" "$plugindir" "$NBDKIT" >"$tmp/out" ||
+  fail "nbdkit nullblk fails: $(cat "$tmp/out")"
+grep -q '^nullblk [0-9]' "$tmp/out" || fail "no version: $(cat "$tmp/out")"
+grep -qx 3221225472 "$tmp/out" || fail "no size: $(cat "$tmp/out")"

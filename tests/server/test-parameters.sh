@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# The table of parameters, --help and the man page say the same: the same
+# names, defaults and ranges, and the same spellings and refusals of null_blk's
+# parameters.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+requires perl
+
+table=$tmp/table
+help=$tmp/help
+page=$top_srcdir/man/nbdkit-nullblk-plugin.pod
+
+"$top_builddir/tests/unit/list-parameters" >"$table"
+"$NBDKIT" "$PLUGIN" --help >"$help"
+
+perl - "$table" "$help" "$page" <<'PERL'
+use strict;
+use warnings;
+
+my ($table, $help, $page) = @ARGV;
+my (%param, %alias, %kernel, %in_help, %item, %refused);
+my $wrong = 0;
+
+sub wrong { print STDERR "@_\n"; $wrong = 1 }
+sub slurp { local (@ARGV, $/) = @_; scalar <> }
+
+for (split /\n/, slurp ($table)) {
+  my ($kind, @f) = split /\t/;
+  $param{$f[0]} = { default => $f[1], range => $f[2] } if $kind eq "parameter";
+  $alias{$f[0]} = $f[1] if $kind eq "alias";
+  $kernel{$f[0]} = 1 if $kind eq "kernel";
+}
+wrong "the table is empty" unless %param && %alias && %kernel;
+
+# --help: "name=WHAT   text (default D)"
+for (split /\n/, slurp ($help)) {
+  $in_help{$1} = $2 if /^([a-z][a-z0-9-]*)=.*\(default (.*)\)$/;
+}
+
+# The man page: items that follow one another share the text after them.
+my $pod = slurp ($page);
+my ($text) = $pod =~ /^=head1 PARAMETERS$(.*?)^=head1 /ms;
+my (@open, $seen_text);
+for (split /\n\n+/, $text) {
+  if (/^=item (.*)/) {
+    my ($name) = $1 =~ /B<([a-z][a-z0-9_-]*)=>/;
+    if (!$name) { wrong "man: no parameter in '=item $1'"; next }
+    wrong "man: $name stands there twice" if exists $item{$name};
+    $item{$name} = "";
+    @open = () if $seen_text;
+    $seen_text = 0;
+    push @open, $name;
+  }
+  elsif (/^=(back|head2)/) { @open = () }
+  elsif (!/^=/) {
+    s/\s+/ /g;
+    my $paragraph = $_;
+    $item{$_} .= "$paragraph " for @open;
+    $seen_text = 1;
+  }
+}
+%refused = map { tr/_/-/r => 1 } $text =~ /refused, each.*?:(.*?)\.\n/s
+  ? $1 =~ /C<([a-z_]+)>/g : ();
+
+for my $name (sort keys %param) {
+  my ($default, $range) = @{$param{$name}}{qw(default range)};
+  wrong "--help: $name is missing" unless exists $in_help{$name};
+  wrong "--help: $name: default is $default, not $in_help{$name}"
+    if exists $in_help{$name} && $in_help{$name} ne $default;
+  wrong "man: $name is missing" unless exists $item{$name};
+  my $said = $item{$name} // "";
+  wrong "man: $name: no 'Default: $default'"
+    unless $said =~ /Default: \Q$default\E\b/;
+  wrong "man: $name: no 'Allowed: $range'"
+    unless $said =~ /Allowed: \Q$range\E(?![A-Za-z0-9])/;
+}
+for my $name (sort keys %in_help) {
+  wrong "--help: $name is not in the table" unless exists $param{$name};
+}
+for my $name (sort keys %item) {
+  my $dashed = $name =~ tr/_/-/r;
+  wrong "man: $name is not in the table"
+    unless exists $param{$dashed} || exists $alias{$dashed};
+}
+for my $other (sort keys %alias) {
+  my ($as_written) = grep { tr/_/-/r eq $other } keys %item;
+  if (!$as_written) { wrong "man: $other is missing"; next }
+  wrong "man: $other does not say C<$alias{$other}>"
+    unless $item{$as_written} =~ /C<\Q$alias{$other}\E>/;
+}
+wrong "man: refused there, but not in the table: $_"
+  for grep { !$kernel{$_} } sort keys %refused;
+wrong "man: $_ is not among those refused"
+  for grep { !$refused{$_} } sort keys %kernel;
+exit $wrong;
+PERL

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What every unit test begins with: cmocka in the order it wants, TAP output,
+ * an exit status that is 0 or 1 (cmocka's counts failures, and 77 of them
+ * would look like a skip), and random numbers with a seed that is printed.
+ * NULLBLK_SEED in the environment repeats a run.
+ */
+
+#ifndef NULLBLK_UNIT_H
+#define NULLBLK_UNIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#define RUN_TESTS(tests)                                                       \
+  (cmocka_set_message_output (CM_OUTPUT_TAP),                                  \
+   cmocka_run_group_tests (tests, NULL, NULL) != 0)
+
+/* A seed for a random test, printed as a TAP comment. */
+static inline uint64_t
+new_seed (const char *what)
+{
+  const char *given = getenv ("NULLBLK_SEED");
+  struct timespec now;
+  uint64_t seed;
+
+  clock_gettime (CLOCK_REALTIME, &now);
+  seed = given != NULL ? strtoull (given, NULL, 0)
+                       : (uint64_t) now.tv_sec * 1000000007 + now.tv_nsec;
+  printf ("# %s: NULLBLK_SEED=%llu\n", what, (unsigned long long) seed);
+  fflush (stdout);
+  return seed;
+}
+
+/* xorshift64*: the same numbers on every machine for the same seed. */
+static inline uint64_t
+next_random (uint64_t *state)
+{
+  *state += *state == 0;
+  *state ^= *state >> 12;
+  *state ^= *state << 25;
+  *state ^= *state >> 27;
+  return *state * UINT64_C (0x2545f4914f6cdd1d);
+}
+
+/* From 0 up to N, without N. */
+static inline uint64_t
+random_below (uint64_t *state, uint64_t n)
+{
+  return (next_random (state) >> 11) % n;
+}
+
+#endif /* NULLBLK_UNIT_H */
