@@ -1,0 +1,221 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# Makes what the guest tests boot, or finds that it is up to date: Debian's
+# kernel with an nbd driver, and an initramfs of busybox, of copies of this
+# machine's tools with their libraries, and of the modules they need.
+#
+#   build-guest.sh FOLDER
+#
+# FOLDER holds afterwards
+#
+#   kernel    to be booted
+#   base      the initramfs, to which run-guest.sh appends a test
+#   inputs    what both were made from
+#   package   the kernel's package, unpacked
+#
+# The package is fetched as the user who runs this, and is never installed.  It
+# stays until FOLDER is removed.  Several of these may run at a time.  Status
+# 77, and one line, when something is missing.
+
+set -euo pipefail
+export LC_ALL=C
+PATH=$PATH:/usr/sbin:/sbin
+
+# Its modules include nbd, and it is the smallest that has them.
+meta=linux-image-6.12-cloud-amd64
+
+tools=(bash blkdiscard blockdev cmp dd e2fsck fio lsblk mkfs.ext4 mkfs.xfs
+       nbd-client nbdinfo nbdkit sfdisk timeout xfs_repair)
+filters=(delay log)
+modules=(nbd ext4 crc32c_generic xfs virtio_pci virtio_net virtio_blk)
+
+folder=${1:?}
+here=$(cd "$(dirname "$0")" && pwd)
+
+missing ()
+{
+  echo "skipped: $*"
+  exit 77
+}
+
+#----------------------------------------------------------------------
+# The kernel
+
+# fetch_kernel [APT-OPTION]...: into the current folder.  A meta package
+# depends on the kernel's newest version, whose name changes.
+fetch_kernel ()
+{
+  local name
+
+  name=$(apt-cache "$@" depends --important "$meta" 2>/dev/null |
+    awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
+  [ -n "$name" ] &&
+    apt-get "$@" -o APT::Sandbox::User=root download "$name"
+}
+
+# As the machine's lists of packages have it; where they are missing or older
+# than the archive, as lists of our own do.
+get_package ()
+{
+  local own=(-o "Dir::State::lists=$new/lists" -o "Dir::Cache=$new/cache"
+             -o APT::Sandbox::User=root)
+
+  mkdir "$new/deb" "$new/lists" "$new/cache"
+  cd "$new/deb"
+  fetch_kernel ||
+    { apt-get "${own[@]}" update && fetch_kernel "${own[@]}"; } ||
+    return 1
+  mkdir "$new/package"
+  dpkg-deb -x ./*.deb "$new/package"
+  cd /
+}
+
+#----------------------------------------------------------------------
+# The initramfs
+
+# copy FILE...: to the same place, through links.
+copy ()
+{
+  local f
+
+  for f; do
+    mkdir -p "$root${f%/*}"
+    [ -e "$root$f" ] || cp -L "$f" "$root$f"
+  done
+}
+
+# copy_with_libraries FILE...
+copy_with_libraries ()
+{
+  local f libraries
+
+  for f; do
+    copy "$f"
+    mapfile -t libraries < <(ldd "$f" 2>/dev/null | grep -o '/[^ ]*')
+    copy "${libraries[@]}"
+  done
+}
+
+# One folder for each kind, so that it does not matter through which of two
+# names a file is found.
+make_tree ()
+{
+  local d tool name dir
+
+  mkdir -p "$root"/{usr/{bin,sbin,lib,lib64},dev,etc,mnt,proc,run,sys,tmp}
+  for d in bin sbin lib lib64; do
+    ln -s "usr/$d" "$root/$d"
+  done
+
+  for tool in "${tools[@]}"; do
+    copy_with_libraries "$(command -v "$tool")"
+  done
+  dir=$(nbdkit --dump-config | sed -n 's/^filterdir=//p')
+  for name in "${filters[@]}"; do
+    copy_with_libraries "$dir/nbdkit-$name-filter.so"
+  done
+  # The C library loads it when a thread is cancelled.
+  copy "$(ldconfig -p | awk '/libgcc_s.so.1 .*x86-64/ { print $NF; exit }')"
+
+  copy_with_libraries "$busybox"
+  while read -r name; do
+    command -v "$root/usr/bin/$name" "$root/usr/sbin/$name" >/dev/null ||
+      ln -s "$busybox" "$root/usr/bin/$name"
+  done < <("$busybox" --list)
+
+  cp "$here/init.sh" "$root/init"
+  chmod 755 "$root/init"
+  echo root:x:0:0:root:/:/bin/sh >"$root/etc/passwd"
+  ln -s /proc/mounts "$root/etc/mtab"
+}
+
+# module_file NAME: prints it, as modules.dep has it, unless it is built in.
+module_file ()
+{
+  local pattern="/${1//[-_]/[-_]}\\.ko(\\.xz)?$"
+
+  ! grep -qE "$pattern" "$lib/modules.builtin" || return 0
+  cut -d: -f1 "$lib/modules.dep" | grep -E "$pattern"
+}
+
+copy_modules ()
+{
+  local lib version f name all=()
+
+  version=$(ls "$folder/package/lib/modules")
+  lib=$folder/package/lib/modules/$version
+  [ -s "$lib/modules.dep" ] ||
+    "$busybox" depmod -b "$folder/package" "$version"
+  for name in "${modules[@]}"; do
+    f=$(module_file "$name")
+    [ -n "$f" ] || continue
+    all+=("$f")
+    # shellcheck disable=SC2207 # words
+    all+=($(sed -n "s,^$f: *,,p" "$lib/modules.dep"))
+  done
+  mkdir -p "$root/lib/modules/$version"
+  for f in "${all[@]}"; do
+    mkdir -p "$root/lib/modules/$version/${f%/*}"
+    case $f in
+      *.xz) xz -dc "$lib/$f" >"$root/lib/modules/$version/${f%.xz}" ;;
+      *) cp "$lib/$f" "$root/lib/modules/$version/$f" ;;
+    esac
+  done
+  cp "$lib"/modules.{builtin,order} "$root/lib/modules/$version"
+  "$busybox" depmod -b "$root" "$version"
+}
+
+#----------------------------------------------------------------------
+
+# What the tree is made from, to see whether anything has changed.
+inputs ()
+{
+  local tool
+
+  cat "$here/build-guest.sh" "$here/init.sh" | sha256sum
+  for tool in "$busybox" "${tools[@]}"; do
+    stat -L --format='%n %s %Y' "$(command -v "$tool")"
+  done
+}
+
+[ "$(uname -m)" = x86_64 ] || missing "the guest tests are for x86_64 only"
+for program in apt-get awk busybox cpio dpkg-deb flock xz zstd \
+               "${tools[@]}"; do
+  command -v "$program" >/dev/null || missing "$program is missing"
+done
+busybox=$(command -v busybox)
+
+mkdir -p "$folder"
+folder=$(cd "$folder" && pwd)
+exec 9>"$folder/lock"
+flock 9
+if [ -e "$folder/base" ] && [ -e "$folder/kernel" ] &&
+   cmp -s "$folder/inputs" <(inputs); then
+  exit 0
+fi
+
+new=$(mktemp -d "$folder/new-XXXXXX")
+trap 'rm -rf "$new"' EXIT
+trap 'exit 1' HUP INT TERM
+
+if [ ! -e "$folder/package" ]; then
+  get_package >"$folder/said" 2>&1 9>&- || {
+    cat "$folder/said"
+    missing "the kernel ($meta) cannot be fetched"
+  }
+  mv "$new/package" "$folder/package"
+fi
+
+root=$new/root
+make_tree
+copy_modules
+(cd "$root" && find . -print0 | cpio --null -o -H newc --quiet -R 0:0) |
+  zstd -q -3 >"$new/base"
+# The kernel wants archives to begin at a multiple of four.
+truncate -s %4 "$new/base"
+cp "$folder"/package/boot/vmlinuz-* "$new/kernel"
+rm -f "$folder/inputs"
+mv "$new/kernel" "$new/base" "$folder"
+inputs >"$folder/inputs"

@@ -1,0 +1,257 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# What every guest test begins with.  Such a test has two halves in one file.
+# On the host it ends in boot_guest, which runs the same file in a guest; there
+# it finds on_host to be false, and has the kernel's nbd driver.  Both halves
+# have what server/functions.sh brings.
+
+# shellcheck source=../server/functions.sh source-path=SCRIPTDIR
+source "${0%/*}/../server/functions.sh"
+
+on_host ()
+{
+  [ -z "${NULLBLK_GUEST-}" ]
+}
+
+# shellcheck disable=SC2120 # most need no arguments
+# boot_guest [QEMU-ARGUMENT]...: with what is beyond this test in it.  Returns
+# if it has passed there, and ends the test if not.
+boot_guest ()
+{
+  local status=0
+
+  # In the background, since bash heeds no signal while it waits for a command.
+  bash "${0%/*}/run-guest.sh" "$0" "$@" &
+  guest=$!
+  wait "$guest" || status=$?
+  guest=
+  case $status in
+    0) ;;
+    77) exit 77 ;;
+    *) fail "the guest's verdict is $status" ;;
+  esac
+}
+
+# free_port: print a TCP port that nothing listens on just now.
+free_port ()
+{
+  local port
+
+  while :; do
+    port=$((20000 + RANDOM % 12000))
+    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+  done
+  echo "$port"
+}
+
+# start_tcp_server [NBDKIT-OPTION | KEY=VALUE]...: like start_server, but on
+# $port of 127.0.0.1.  A port that somebody else was quicker to take costs
+# another try.
+start_tcp_server ()
+{
+  local try
+
+  for try in 1 2 3 4 5; do
+    port=$(free_port)
+    rm -f "$tmp/pid"
+    "$NBDKIT" -f -i 127.0.0.1 -p "$port" -P "$tmp/pid" "$PLUGIN" "$@" &
+    server_pid=$!
+    wait_until 60 server_listens_or_ended || fail "the server does not listen"
+    if [ -s "$tmp/pid" ]; then
+      uri=nbd://127.0.0.1:$port
+      return
+    fi
+    echo "try $try: nbdkit does not listen on port $port"
+  done
+  fail "the server ended instead of listening"
+}
+
+guest=
+end_guest ()
+{
+  [ -z "$guest" ] || end_process "$guest"
+}
+at_exit+=(end_guest)
+
+on_host && return
+
+#----------------------------------------------------------------------
+# In the guest
+
+nbd=/dev/nbd0
+# shellcheck disable=SC2034 # for the tests
+queue=/sys/block/nbd0/queue
+modprobe nbd max_part=8 nbds_max=4
+
+attached ()
+{
+  [ "$(cat /sys/block/nbd0/size)" != 0 ] && nbd-client -c "$nbd" >/dev/null
+}
+
+detached ()
+{
+  ! nbd-client -c "$nbd" >/dev/null && [ "$(cat /sys/block/nbd0/size)" = 0 ]
+}
+
+# attach [NBD-CLIENT-OPTION]...: the running server's export to $nbd.
+attach ()
+{
+  attach_to -unix "$sock" "$@"
+}
+
+# attach_to WHERE... [NBD-CLIENT-OPTION]...
+attach_to ()
+{
+  local connection=("$1" "$2")
+
+  shift 2
+  nbd-client "${connection[@]}" "$nbd" "$@" >"$tmp/nbd-client" 2>&1 ||
+    fail "nbd-client ${connection[*]} $*: $(cat "$tmp/nbd-client")"
+  wait_until 30 attached || fail "$nbd is not attached: ${connection[*]} $*"
+}
+
+detach ()
+{
+  nbd-client -d "$nbd" >"$tmp/nbd-client" 2>&1 ||
+    fail "nbd-client -d: $(cat "$tmp/nbd-client")"
+  wait_until 30 detached || fail "$nbd is not detached"
+}
+
+# The server would wait for the kernel.
+leave_device ()
+{
+  detached || nbd-client -d "$nbd" >/dev/null
+}
+at_exit+=(leave_device)
+
+# fails COMMAND...: fail the test where it succeeds.
+fails ()
+{
+  if "$@" >"$tmp/fails" 2>&1; then
+    fail "this should have failed: $*"
+  fi
+}
+
+# shows FILE VALUE: what /sys says.
+shows ()
+{
+  local is
+
+  is=$(cat "$1")
+  [ "$is" = "$2" ] || fail "$1 is '$is', not '$2'"
+}
+
+# try COMMAND...: fail the test where it fails, and show then what it said.
+try ()
+{
+  local said=$tmp/try-$BASHPID
+
+  "$@" >"$said" 2>&1 || fail "$*: $(cat "$said")"
+}
+
+# verify OPTION...: of fio, on $disk at depth 32, writing and reading again.
+disk=$nbd
+verify ()
+{
+  try fio --name=job --filename="$disk" --ioengine=libaio --direct=1 \
+    --iodepth=32 --thread --randseed="$seed" --size=4M --verify=crc32c \
+    --verify_fatal=1 --do_verify=1 --verify_state_save=0 "$@"
+  if grep -Eq 'verify:|err= *[1-9]' "$tmp/try-$BASHPID"; then
+    fail "fio $*: $(cat "$tmp/try-$BASHPID")"
+  fi
+}
+
+# The load, which runs beside what a test does: a command over and over.
+
+# start_load COMMAND...
+start_load ()
+{
+  rm -f "$tmp/enough"
+  (while [ ! -e "$tmp/enough" ]; do "$@"; done) &
+  load=$!
+  io_goes_on
+}
+
+# stop_load: when the command ends next.  Fails the test where it has failed.
+stop_load ()
+{
+  touch "$tmp/enough"
+  wait_until 90 process_ended "$load" || fail "the load hangs"
+  wait "$load" || fail "the load has failed"
+}
+
+# io_goes_on: wait until the device has completed something more.
+io_goes_on ()
+{
+  local before
+
+  before=$(completed)
+  wait_until 60 has_completed_more_than "$before" || fail "$disk does nothing"
+}
+
+completed ()
+{
+  awk '{ print $1 + $5 + $12 }' "/sys/block/${disk##*/}/stat"
+}
+
+has_completed_more_than ()
+{
+  [ "$(completed)" -gt "$1" ]
+}
+
+# connections: how many the running server has.
+connections ()
+{
+  local f n=-1 # one more is what it listens on
+
+  for f in "/proc/$server_pid/fd"/*; do
+    [[ $(readlink "$f") != socket:* ]] || n=$((n + 1))
+  done
+  echo "$n"
+}
+
+has_connections ()
+{
+  [ "$(connections)" = "$1" ]
+}
+
+# filesystem TYPE DEVICE: make one, fill it, and see that all of it is there
+# after it has been mounted anew, and that its checker has nothing to say.
+filesystem ()
+{
+  local type=$1 device=$2 make check
+
+  case $type in
+    ext4) make=(mkfs.ext4 -q -F) check=(e2fsck -fn) ;;
+    xfs) make=(mkfs.xfs -q -f) check=(xfs_repair -n) ;;
+  esac
+  modprobe "$type"
+  try "${make[@]}" "$device"
+  try mount -t "$type" "$device" /mnt
+  try dd if=/dev/urandom of="$tmp/content" bs=1M count=4
+  mkdir /mnt/folder
+  cp "$tmp/content" /mnt/folder/a
+  cp -r /usr/sbin /mnt/gone
+  cp -r /usr/sbin /mnt/folder/sbin
+  cp /mnt/folder/a /mnt/b
+  rm -r /mnt/gone
+  try umount /mnt
+  try "${check[@]}" "$device"
+
+  echo 3 >/proc/sys/vm/drop_caches
+  try mount -t "$type" "$device" /mnt
+  try cmp "$tmp/content" /mnt/folder/a
+  try cmp "$tmp/content" /mnt/b
+  try diff -r /usr/sbin /mnt/folder/sbin
+  try umount /mnt
+}
+
+# resident: KiB of memory that the server holds.
+resident ()
+{
+  awk '$1 == "VmRSS:" { print $2 }' "/proc/$server_pid/status"
+}
+
+seed=$(new_seed)

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# Boots the guest with the plugin, and runs a test of this folder in it.
+#
+#   run-guest.sh TEST-SCRIPT [QEMU-ARGUMENT]...
+#
+# The console comes out, and the status is the guest's verdict: of the script,
+# or of the kernel when that has complained.  A guest that panics, hangs or
+# ends without a verdict fails.  Variables NULLBLK_GUEST_* are those of the
+# script, too.  The processor is emulated, as a test machine need not have
+# another.
+#
+# $PLUGIN and $top_builddir are from make check.
+
+set -euo pipefail
+
+: "${PLUGIN:?is set by make check}" "${top_builddir:?is set by make check}"
+
+# For a guest that does not end: far longer than any of them needs.
+limit=240
+
+here=$(cd "$(dirname "$0")" && pwd)
+script=${1:?}
+shift
+image=$top_builddir/tests/guest/image
+
+command -v qemu-system-x86_64 >/dev/null ||
+  { echo "skipped: qemu-system-x86_64 is missing"; exit 77; }
+bash "$here/build-guest.sh" "$image"
+
+qemu=
+tmp=$(mktemp -d)
+# shellcheck disable=SC2317 # trap
+clean_up ()
+{
+  local status=$?
+
+  [ -z "$qemu" ] || kill -KILL "$qemu" 2>/dev/null
+  rm -rf "$tmp"
+  exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 1' HUP INT TERM
+
+mkdir -p "$tmp/root/tests/guest" "$tmp/root/tests/server"
+cp "$script" "$here/functions.sh" "$tmp/root/tests/guest"
+cp "$here/../server/functions.sh" "$tmp/root/tests/server"
+cp -L "$PLUGIN" "$tmp/root/nullblk.so"
+[ ! -x "$top_builddir/tools/nullblk-attach" ] ||
+  cp "$top_builddir/tools/nullblk-attach" "$tmp/root"
+{
+  echo "export NULLBLK_GUEST=${script##*/} NULLBLK_TIMED=yes"
+  echo "export NBDKIT=/usr/bin/nbdkit PLUGIN=/nullblk.so"
+  echo "export top_srcdir=/ top_builddir=/ srcdir=/tests"
+  [ -z "${NULLBLK_SEED-}" ] || echo "export NULLBLK_SEED=$NULLBLK_SEED"
+  for variable in "${!NULLBLK_GUEST_@}"; do
+    printf 'export %s=%q\n' "$variable" "${!variable}"
+  done
+} >"$tmp/root/tests/guest/environment"
+cp "$image/base" "$tmp/initramfs"
+(cd "$tmp/root" && find . | cpio -o -H newc --quiet -R 0:0) \
+  >>"$tmp/initramfs"
+
+# Not in a pipe, so that it can be ended by its number.
+qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 \
+  -m 1024 -display none -nodefaults -no-reboot -serial stdio \
+  -kernel "$image/kernel" -initrd "$tmp/initramfs" \
+  -append 'console=ttyS0 quiet panic=-1 oops=panic' "$@" \
+  >"$tmp/console" 2>&1 </dev/null &
+qemu=$!
+
+end=$((SECONDS + limit))
+hung=
+while kill -0 "$qemu" 2>/dev/null; do
+  if ((SECONDS >= end)); then
+    hung=yes
+    break
+  fi
+  sleep 0.1
+done
+if [ -z "$hung" ]; then
+  wait "$qemu" || true
+  qemu=
+fi
+
+tr -d '\r' <"$tmp/console" | tee "$tmp/lines"
+verdict=$(sed -n 's/^.*guest-verdict \([0-9]*\)$/\1/p' "$tmp/lines" | tail -n 1)
+if [ -n "$hung" ]; then
+  echo "the guest was still there after $limit seconds" >&2
+  exit 1
+elif [ -z "$verdict" ]; then
+  echo "the guest ended without a verdict" >&2
+  exit 1
+fi
+exit "$verdict"

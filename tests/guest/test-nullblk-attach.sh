@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-attach in all its forms: a device of its own and one that is served
+# already, what it lists, what it refuses, and that it leaves nothing behind,
+# even after a crash of either half.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+if on_host; then
+  [ -x "$top_builddir/tools/nullblk-attach" ] ||
+    skip "nullblk-attach is not built"
+  boot_guest
+  exit
+fi
+
+export NULLBLK_PLUGIN=$PLUGIN
+attach=/nullblk-attach
+
+detach_all ()
+{
+  "$attach" --detach --all
+}
+at_exit+=(detach_all)
+
+# made DEVICE ARGUMENT...: that is all that is printed.
+made ()
+{
+  local out
+
+  out=$("$attach" "${@:2}" 2>"$tmp/err") || fail "${*:2}: $(cat "$tmp/err")"
+  [ "$out" = "$1" ] || fail "${*:2}: it says '$out', not '$1'"
+}
+
+# refused TEXT ARGUMENT...: and in its last line says so.
+refused ()
+{
+  if "$attach" "${@:2}" >"$tmp/out" 2>"$tmp/err"; then
+    fail "${*:2}: this should have failed"
+  fi
+  [ ! -s "$tmp/out" ] || fail "${*:2}: $(cat "$tmp/out")"
+  tail -n 1 "$tmp/err" | grep -q "^nullblk-attach: .*$1" ||
+    fail "${*:2}: $(cat "$tmp/err")"
+}
+
+# nothing_left: no device, no server of its own, no file.
+nothing_left ()
+{
+  local left
+
+  left=$("$attach" --list)
+  [ -z "$left" ] || fail "left: $left"
+  [ "$(ls /run/nullblk)" = lock ] || fail "left: $(ls /run/nullblk)"
+  left=$(servers)
+  [ -z "$left" ] || fail "left: servers $left"
+}
+
+# servers: the pids of those that are nobody's but nullblk-attach's.
+servers ()
+{
+  grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 |
+    grep -vx "${server_pid:-none}" || true
+}
+
+no_servers ()
+{
+  [ -z "$(servers)" ]
+}
+
+# It loads the module itself.
+modprobe -r nbd
+[ ! -e /sys/block/nbd0 ] || fail "nbd is not a module here"
+made /dev/nbd0 64M memory-backed=true
+shows /sys/block/nbd0/size 131072
+shows /sys/block/nbd0/ro 0
+[ "$(find /sys/block/nbd0/mq -mindepth 1 -maxdepth 1 | wc -l)" = \
+  "$(nproc)" ] || fail "not a connection for each CPU"
+seed=$(new_seed)
+verify --rw=randwrite --bs=4k
+"$attach" --list >"$tmp/list"
+grep -qE '^nbd0 +/dev/nbd0 +67108864 nbd\+unix:' "$tmp/list" ||
+  fail "$(cat "$tmp/list")"
+
+# Another one beside it, as its export says.
+made /dev/nbd1 --name second -C 1 32M block-size=4096 read-only=true
+shows /sys/block/nbd1/queue/logical_block_size 4096
+shows /sys/block/nbd1/ro 1
+[ "$(find /sys/block/nbd1/mq -mindepth 1 -maxdepth 1 | wc -l)" = 1 ] ||
+  fail "more than one connection"
+refused 'is taken' --name second 1G
+
+# What is mounted is left alone.
+try mkfs.ext4 -q /dev/nbd0
+mkdir -p "$tmp/mnt"
+try mount /dev/nbd0 "$tmp/mnt"
+echo kept >"$tmp/mnt/file"
+refused 'in use' --detach /dev/nbd0
+[ "$(cat "$tmp/mnt/file")" = kept ] || fail "the device is gone"
+try umount "$tmp/mnt"
+refused 'not attached by nullblk-attach' --detach third
+try "$attach" --detach /dev/nbd0
+shows /sys/block/nbd0/size 0
+try "$attach" --detach second
+nothing_left
+
+# Twice in a row, and with wrong parameters.
+for _ in 1 2; do
+  made /dev/nbd0 1G
+  try "$attach" --detach nbd0
+done
+refused 'nbdkit did not start' 1G nonsense=1
+grep -q 'nonsense=1: unknown parameter' "$tmp/err" || fail "$(cat "$tmp/err")"
+nothing_left
+
+# An export that is served already, and stays so with its data; and more
+# devices than there are.
+try modprobe -r nbd
+try modprobe nbd nbds_max=4
+head -c 1048576 /dev/urandom >"$tmp/data"
+start_server 48M memory-backed=true devices=2
+made /dev/nbd0 --timeout 60 "$uri"
+try dd if="$tmp/data" of=/dev/nbd0 bs=64K
+made /dev/nbd1 "$(uri_of nullb1)"
+made /dev/nbd2 1G
+made /dev/nbd3 1G
+refused 'no free device: all of /dev/nbd0 to /dev/nbd3' 1G
+try "$attach" --detach --all
+nothing_left
+made /dev/nbd0 "$(uri_of nullb0)"
+try cmp -n 1048576 /dev/nbd0 "$tmp/data"
+try "$attach" --detach nbd0
+refused 'nullb2' "$(uri_of nullb2)"
+nothing_left
+stop_server
+refused 'socket' "$uri"
+nothing_left
+
+# Its server dies.
+made /dev/nbd0 1G
+kill -KILL "$(cat /run/nullblk/nbd0/pid)"
+wait_until 60 no_servers || fail "the server lives on"
+try "$attach" --detach nbd0
+nothing_left
+
+# The device is taken away behind its back.
+made /dev/nbd0 1G
+nbd-client -d /dev/nbd0 >/dev/null
+wait_until 30 detached || fail "/dev/nbd0 is not detached"
+"$attach" --list | grep -q '^nbd0 *(dead)' || fail "it is not listed as dead"
+try "$attach" --detach nbd0
+nothing_left
+made /dev/nbd0 64M memory-backed=true
+verify --rw=randwrite --bs=4k
+try "$attach" --detach nbd0
+nothing_left
