@@ -102,6 +102,19 @@ address_space (void)
   return space / 2;
 }
 
+/* Address space for data to the limit, in chunks that are full. */
+static uint64_t
+enough_chunks (const struct arena *a, uint64_t limit)
+{
+  return (limit >> a->chunk_shift) + 1;
+}
+
+uint64_t
+arena_most (const struct arena_options *o)
+{
+  return o->most > o->limit ? o->most : o->limit;
+}
+
 int
 arena_create (struct arena *a, const struct arena_options *o)
 {
@@ -109,7 +122,7 @@ arena_create (struct arena *a, const struct arena_options *o)
   int r;
 
   memset (a, 0, sizeof *a);
-  a->limit = o->limit;
+  atomic_init (&a->limit, o->limit);
   a->chunk_shift = chunk_shift (o->hugepages);
   a->whole = is_whole (o->hugepages, o->kernel_page);
   a->header_size = round_up (offsetof (struct chunk, written) +
@@ -120,10 +133,11 @@ arena_create (struct arena *a, const struct arena_options *o)
    * space for that costs nothing as a rule; where it is rationed, be content
    * with less, down to the limit in chunks that are full.
    */
-  max = o->limit / arena_unit (o->hugepages, o->kernel_page);
-  max = min (max, arena_all_chunks (o));
+  max = arena_most (o) / arena_unit (o->hugepages, o->kernel_page);
+  a->all = arena_all_chunks (o);
+  max = min (max, a->all);
   max = min (max, MAX_DATA >> a->chunk_shift);
-  enough = min (max, (o->limit >> a->chunk_shift) + 1);
+  enough = min (max, enough_chunks (a, o->limit));
   max = min (max, address_space () / (arena_chunk_size (a) + a->header_size));
   if (max < enough)
     return -ENOMEM;
@@ -229,7 +243,7 @@ arena_give (struct arena *a, uint32_t nr)
 int
 arena_charge (struct arena *a, uint64_t bytes)
 {
-  const uint64_t limit = a->limit;
+  const uint64_t limit = atomic_load (&a->limit);
   uint64_t held = atomic_load (&a->held);
 
   /* Not an addition that is taken back: it could refuse another thread what
@@ -246,6 +260,15 @@ void
 arena_uncharge (struct arena *a, uint64_t bytes)
 {
   atomic_fetch_sub (&a->held, bytes);
+}
+
+int
+arena_set_limit (struct arena *a, uint64_t limit)
+{
+  if (a->max < a->all && a->max < enough_chunks (a, limit))
+    return -ENOMEM;
+  atomic_store (&a->limit, limit);
+  return 0;
 }
 
 void

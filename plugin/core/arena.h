@@ -25,9 +25,9 @@
  * kernel whose own pages are larger than 4 KiB) takes and gives back a chunk
  * at a time; with huge pages a chunk is 2 MiB.
  *
- * Everything here may be called by any thread; the budget and the stack are
- * atomics, and only growing takes a lock (one step in 512 chunks).  The
- * content of a chunk and of its header belongs to whom it was handed to.
+ * Everything here may be called by any thread; the budget, its limit and the
+ * stack are atomics, and only growing takes a lock (one step in 512 chunks).
+ * The content of a chunk and of its header belongs to whom it was handed to.
  */
 
 #ifndef NULLBLK_ARENA_H
@@ -53,11 +53,12 @@ struct arena {
   char *data; /* where chunk 0's would be */
   unsigned chunk_shift;
   bool whole;
-  uint32_t max;   /* the last chunk */
-  uint64_t limit; /* bytes */
+  uint32_t max; /* the last chunk */
+  uint64_t all; /* how many the devices have */
 
   /* Written as chunks come and go: kept off the line above. */
   _Alignas(64) _Atomic uint64_t held; /* bytes charged */
+  _Atomic uint64_t limit;             /* bytes that may be */
   _Atomic uint64_t returned;          /* count << 32 | top of the stack */
   _Atomic uint32_t next;              /* not handed out yet */
   _Atomic uint32_t usable;            /* PROT_WRITE below this */
@@ -65,7 +66,8 @@ struct arena {
 };
 
 struct arena_options {
-  uint64_t limit;       /* bytes that may be held */
+  uint64_t limit;       /* bytes that may be held, now and */
+  uint64_t most;        /* at most ever; 0: the same */
   uint64_t volumes;     /* devices that share it, and */
   uint64_t volume_size; /* the bytes of each */
   bool hugepages;
@@ -74,6 +76,9 @@ struct arena_options {
 
 /* How many chunks all devices have, written or not. */
 uint64_t arena_all_chunks (const struct arena_options *o);
+
+/* The most that the limit may become. */
+uint64_t arena_most (const struct arena_options *o);
 
 /* The least that an arena takes at a time, in bytes; a smaller limit would
  * hold nothing.
@@ -118,6 +123,12 @@ void arena_give (struct arena *a, uint32_t nr);
  */
 int arena_charge (struct arena *a, uint64_t bytes);
 void arena_uncharge (struct arena *a, uint64_t bytes);
+
+/* Change the limit.  What is held may be above it then, and stays.  Returns 0,
+ * or -ENOMEM where the address space reserved at the start is not enough: for
+ * more than `most` it never is.
+ */
+int arena_set_limit (struct arena *a, uint64_t limit);
 
 /* Give the memory of LEN bytes at OFFSET of a chunk back to the system, so
  * that they read as zeroes.  Both are multiples of the arena's unit.  Memory

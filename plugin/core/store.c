@@ -24,8 +24,9 @@
  * A bucket belongs to the stripe of its number modulo NR_STRIPES, and that
  * stripe's lock guards the bucket's list, the headers of its chunks and their
  * data: shared to look or to copy out, exclusive to change anything.  There is
- * no other lock here.  The arena's budget and free chunks are atomics, touched
- * only when a page or chunk is written for the first time or given back.
+ * no other lock here.  The arena's budget and free chunks and a volume's count
+ * of written pages are atomics, touched only when a page or chunk is written
+ * for the first time or given back.
  *
  * A read, a trim and an extent query take one stripe at a time.  A write takes
  * those of all its chunks, in ascending order, before it changes anything: so
@@ -59,7 +60,19 @@ struct stripe {
 struct store {
   struct arena arena;
   struct table table; /* each bucket guarded by its stripe */
+  struct volume *volumes;
   struct stripe stripes[NR_STRIPES];
+};
+
+/* What the store knows of a volume: touched only as pages come and go. */
+struct volume {
+  _Alignas(64) _Atomic uint64_t written; /* pages */
+};
+
+/* What a range needs that it does not have yet. */
+struct cost {
+  uint64_t bytes; /* of the budget */
+  uint64_t pages;
 };
 
 /* The stripes that a change has locked: one, or a set of them. */
@@ -253,8 +266,8 @@ drop_pages (struct store *s, uint64_t key, uint32_t nr, unsigned first,
             unsigned last)
 {
   struct chunk *c = arena_chunk (&s->arena, nr);
-  uint64_t bytes = (uint64_t) chunk_count_written (c, first, last)
-                   << PAGE_SHIFT;
+  const unsigned pages = chunk_count_written (c, first, last);
+  uint64_t bytes = (uint64_t) pages << PAGE_SHIFT;
   bool is_empty;
 
   chunk_clear_written (c, first, last);
@@ -268,6 +281,8 @@ drop_pages (struct store *s, uint64_t key, uint32_t nr, unsigned first,
   }
   if (bytes > 0)
     arena_uncharge (&s->arena, bytes);
+  if (pages > 0)
+    atomic_fetch_sub (&s->volumes[key >> VOLUME_SHIFT].written, pages);
 }
 
 static bool
@@ -351,30 +366,30 @@ trim_piece (struct store *s, const struct piece *p)
 /*---------------------------------------------------------------------*/
 /* Memory for a write or zero.  All stripes of the range are locked. */
 
-/* What the budget is to be charged for the range, in bytes. */
-static uint64_t
+/* What the range is to be charged. */
+static struct cost
 price (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
 {
+  struct cost cost = {0, 0};
   const struct chunk *c;
-  uint64_t bytes = 0;
   unsigned missing;
   struct piece p;
   uint32_t nr;
 
   for_each_piece (s, volume, p, offset, end) {
     nr = table_find (&s->table, p.key);
-    if (s->arena.whole)
-      bytes += nr == 0 ? arena_chunk_size (&s->arena) : 0;
-    else {
-      missing = last_page (&p) - first_page (&p);
-      if (nr != 0) {
-        c = arena_chunk (&s->arena, nr);
-        missing -= chunk_count_written (c, first_page (&p), last_page (&p));
-      }
-      bytes += (uint64_t) missing << PAGE_SHIFT;
+    missing = last_page (&p) - first_page (&p);
+    if (nr != 0) {
+      c = arena_chunk (&s->arena, nr);
+      missing -= chunk_count_written (c, first_page (&p), last_page (&p));
     }
+    cost.pages += missing;
+    if (s->arena.whole)
+      cost.bytes += nr == 0 ? arena_chunk_size (&s->arena) : 0;
+    else
+      cost.bytes += (uint64_t) missing << PAGE_SHIFT;
   }
-  return bytes;
+  return cost;
 }
 
 /* Put the chunks that the range misses into the table, or none of them. */
@@ -411,18 +426,22 @@ add_chunks (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
 static int
 provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
 {
-  const uint64_t bytes = price (s, volume, offset, end);
+  const struct cost cost = price (s, volume, offset, end);
   int r;
 
-  if (bytes == 0)
-    return 0;
-  r = arena_charge (&s->arena, bytes);
-  if (r < 0)
-    return r;
-  r = add_chunks (s, volume, offset, end);
-  if (r < 0)
-    arena_uncharge (&s->arena, bytes);
-  return r;
+  if (cost.bytes > 0) {
+    r = arena_charge (&s->arena, cost.bytes);
+    if (r < 0)
+      return r;
+    r = add_chunks (s, volume, offset, end);
+    if (r < 0) {
+      arena_uncharge (&s->arena, cost.bytes);
+      return r;
+    }
+  }
+  if (cost.pages > 0)
+    atomic_fetch_add (&s->volumes[volume].written, cost.pages);
+  return 0;
 }
 
 /*---------------------------------------------------------------------*/
@@ -600,6 +619,18 @@ store_held (struct store *s)
   return atomic_load (&s->arena.held);
 }
 
+uint64_t
+store_written (struct store *s, uint32_t volume)
+{
+  return atomic_load (&s->volumes[volume].written);
+}
+
+int
+store_set_limit (struct store *s, uint64_t limit)
+{
+  return arena_set_limit (&s->arena, limit);
+}
+
 /*---------------------------------------------------------------------*/
 
 /* A stream of readers must not keep a writer out for ever. */
@@ -623,14 +654,22 @@ int
 store_create (struct store **store, const struct arena_options *o)
 {
   struct store *s;
+  uint64_t i;
   int r;
 
   s = aligned_alloc (_Alignof(struct store), sizeof *s);
   if (s == NULL)
     return -ENOMEM;
+  s->volumes =
+      aligned_alloc (_Alignof(struct volume), o->volumes * sizeof *s->volumes);
+  r = -ENOMEM;
+  if (s->volumes == NULL)
+    goto free_store;
+  for (i = 0; i < o->volumes; i++)
+    atomic_init (&s->volumes[i].written, 0);
   r = arena_create (&s->arena, o);
   if (r < 0)
-    goto free_store;
+    goto free_volumes;
   r = table_create (&s->table, &s->arena, o, NR_STRIPES);
   if (r < 0)
     goto destroy_arena;
@@ -640,6 +679,8 @@ store_create (struct store **store, const struct arena_options *o)
 
 destroy_arena:
   arena_destroy (&s->arena);
+free_volumes:
+  free (s->volumes);
 free_store:
   free (s);
   return r;
@@ -654,5 +695,6 @@ store_destroy (struct store *s)
     pthread_rwlock_destroy (&s->stripes[i].lock);
   table_destroy (&s->table);
   arena_destroy (&s->arena);
+  free (s->volumes);
   free (s);
 }

@@ -2,9 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The store: sparse RAM for all devices of a server.  A device is a *volume*
- * in it, a number below MAX_VOLUMES; an address is a volume and an offset in
- * bytes, up to 2^63-1.  What was never written, or was trimmed, reads as
- * zeroes and holds no memory.
+ * in it, a number below arena_options.volumes (at most MAX_VOLUMES); an address
+ * is a volume and an offset in bytes, up to 2^63-1.  What was never written, or
+ * was trimmed, reads as zeroes and holds no memory.
  *
  * How it is built is drawn at the top of store.c.  Every function may be
  * called by any thread at any time.  A block of up to 128 KiB that is
@@ -58,7 +58,13 @@ void store_trim (struct store *store, uint32_t volume, uint64_t count,
 uint64_t store_extent (struct store *store, uint32_t volume, uint64_t offset,
                        uint64_t end, bool *written);
 
-/* Bytes held against the limit now. */
+/* Bytes held against the limit now, by all volumes. */
 uint64_t store_held (struct store *store);
+
+/* How many 4 KiB pages of a volume are written. */
+uint64_t store_written (struct store *store, uint32_t volume);
+
+/* Change the limit; see arena_set_limit. */
+int store_set_limit (struct store *store, uint64_t limit);
 
 #endif /* NULLBLK_STORE_H */

@@ -37,7 +37,7 @@ power_of_two_from (uint64_t n)
   return r;
 }
 
-/* One bucket for each chunk that the limit can hold when chunks are full; one
+/* One bucket for each chunk that can ever be held when chunks are full; one
  * count for each span that there is, up to a point.
  */
 int
@@ -45,7 +45,7 @@ table_create (struct table *t, struct arena *arena,
               const struct arena_options *o, uint32_t least)
 {
   const uint64_t all = arena_all_chunks (o);
-  const uint64_t chunks = min (o->limit >> arena->chunk_shift, all);
+  const uint64_t chunks = min (arena_most (o) >> arena->chunk_shift, all);
   const uint64_t spans = (all >> SPAN_SHIFT) + o->volumes;
   uint64_t nr_buckets, nr_spans, bucket_bytes;
 

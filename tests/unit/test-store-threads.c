@@ -35,7 +35,7 @@ new_store (uint64_t limit, bool hugepages)
 {
   const struct arena_options o = {
       .limit = limit,
-      .volumes = 1,
+      .volumes = 64,
       .volume_size = LAST_BYTE,
       .hugepages = hugepages,
       .kernel_page = 4096,

@@ -77,7 +77,7 @@ struct model {
   const struct kind *kind;
   struct store *store;
   uint64_t base; /* where the model begins in the volume, by page */
-  uint64_t limit;
+  uint64_t limit, most;
   uint8_t *bytes[VOLUMES];
   bool written[VOLUMES][MODEL_PAGES];
   uint64_t random;
@@ -111,6 +111,17 @@ model_held (const struct model *m, unsigned v, unsigned first, unsigned last)
     }
   }
   return held;
+}
+
+static uint64_t
+model_written (const struct model *m, unsigned v)
+{
+  uint64_t pages = 0;
+  unsigned i;
+
+  for (i = 0; i < MODEL_PAGES; i++)
+    pages += m->written[v][i];
+  return pages;
 }
 
 static void
@@ -182,7 +193,7 @@ step (struct model *m, uint8_t *buf)
 {
   const unsigned v = random_below (&m->random, VOLUMES);
   const unsigned action = random_below (&m->random, 100);
-  uint64_t offset, count, i, held, value;
+  uint64_t offset, count, i, held, allowed, value;
   unsigned first, last;
   int r;
 
@@ -190,6 +201,9 @@ step (struct model *m, uint8_t *buf)
   first = offset / PAGE;
   last = (offset + count + PAGE - 1) / PAGE;
   held = model_held (m, v, first, last);
+  /* What takes nothing is allowed even above the limit. */
+  allowed = model_held (m, 0, 0, 0);
+  allowed = allowed > m->limit ? allowed : m->limit;
 
   if (action < 35) {
     for (i = 0; i < count; i += sizeof value) {
@@ -200,7 +214,7 @@ step (struct model *m, uint8_t *buf)
     if (action < 3)
       memset (buf, 0, count);
     r = store_write (m->store, v, buf, count, m->base + offset);
-    assert_int_equal (r, held <= m->limit ? 0 : -ENOSPC);
+    assert_int_equal (r, held <= allowed ? 0 : -ENOSPC);
     if (r == 0) {
       memcpy (m->bytes[v] + offset, buf, count);
       for (; first < last; first++)
@@ -215,14 +229,20 @@ step (struct model *m, uint8_t *buf)
   }
   else if (action < 85) {
     r = store_zero (m->store, v, count, m->base + offset);
-    assert_int_equal (r, held <= m->limit ? 0 : -ENOSPC);
+    assert_int_equal (r, held <= allowed ? 0 : -ENOSPC);
     if (r == 0)
       model_zero (m, v, offset, count, true);
   }
-  else
+  else if (action < 99)
     check_extents (m, v, offset, count);
+  else {
+    /* Above or below what is held. */
+    m->limit = m->most - random_below (&m->random, m->most / 4);
+    assert_int_equal (store_set_limit (m->store, m->limit), 0);
+  }
 
   assert_int_equal (store_held (m->store), model_held (m, 0, 0, 0));
+  assert_int_equal (store_written (m->store, v), model_written (m, v));
 }
 
 static void
@@ -236,7 +256,7 @@ run_model (const struct kind *kind, uint64_t base, uint64_t limit,
   memset (&m, 0, sizeof m);
   m.kind = kind;
   m.base = base;
-  m.limit = limit;
+  m.limit = m.most = limit;
   m.random = new_seed (kind->name);
   m.store = new_store (kind, limit, VOLUMES, LAST_BYTE);
   buf = malloc (MODEL_SIZE);
@@ -325,7 +345,7 @@ static void
 test_limit (void **state)
 {
   const uint64_t limit = MIB;
-  struct store *store = new_store (&by_page, limit, 1, LAST_BYTE);
+  struct store *store = new_store (&by_page, limit, 3, LAST_BYTE);
   uint8_t *buf = malloc (2 * MIB), *out = malloc (2 * MIB);
   bool written;
 
@@ -376,7 +396,7 @@ test_limit (void **state)
 static void
 test_ends_of_range (void **state)
 {
-  struct store *store = new_store (&by_page, MIB, 1, LAST_BYTE);
+  struct store *store = new_store (&by_page, MIB, MAX_VOLUMES, LAST_BYTE);
   char out[8];
   bool written;
 
@@ -412,7 +432,7 @@ test_ends_of_range (void **state)
 static void
 test_trim_of_sectors (void **state)
 {
-  struct store *store = new_store (&by_page, MIB, 1, LAST_BYTE);
+  struct store *store = new_store (&by_page, MIB, 3, LAST_BYTE);
   static uint8_t buf[2 * PAGE];
   unsigned i;
 
@@ -454,7 +474,7 @@ test_small_volumes (void **state)
 static void
 test_zero_keeps_memory (void **state)
 {
-  struct store *store = new_store (&by_page, 8 * MIB, 1, LAST_BYTE);
+  struct store *store = new_store (&by_page, 8 * MIB, 3, LAST_BYTE);
   uint8_t *buf = malloc (MIB);
   bool written;
 
@@ -478,7 +498,7 @@ static void
 test_chunks_come_back (void **state)
 {
   const uint64_t limit = 4 * PAGE;
-  struct store *store = new_store (&by_page, limit, 1, LAST_BYTE);
+  struct store *store = new_store (&by_page, limit, 3, LAST_BYTE);
   uint64_t i, offset;
   uint64_t out;
 
@@ -502,7 +522,7 @@ test_long_lists (void **state)
 {
   enum { N = 20000 };
   const uint64_t stride = 256 * MIB + 128 * KIB;
-  struct store *store = new_store (&by_page, N * PAGE, 1, LAST_BYTE);
+  struct store *store = new_store (&by_page, N * PAGE, 3, LAST_BYTE);
   uint64_t random = new_seed ("long lists");
   static uint32_t order[N];
   uint32_t i, j, t;
@@ -555,6 +575,7 @@ test_little_address_space (void **state)
   const struct rlimit four_gib = {UINT64_C (4) << 30, UINT64_C (4) << 30};
   struct arena_options o = {
       .limit = UINT64_C (1) << 30,
+      .most = UINT64_C (8) << 30,
       .volumes = 1,
       .volume_size = LAST_BYTE,
       .kernel_page = 4096,
@@ -571,6 +592,9 @@ test_little_address_space (void **state)
       _exit (1);
     if (store_write (store, 0, "x", 1, LAST_BYTE - 1) != 0)
       _exit (2);
+    if (store_set_limit (store, UINT64_C (8) << 30) != -ENOMEM ||
+        store_set_limit (store, UINT64_C (512) << 20) != 0)
+      _exit (4);
     store_destroy (store);
     o.limit = UINT64_C (8) << 30;
     if (store_create (&store, &o) != -ENOMEM)
