@@ -4,8 +4,8 @@
  * nbdkit's callbacks: the only file that knows nbdkit.  It takes the command
  * line into struct params, hands each request to the device that the
  * connection's export name means, and turns a negative errno into nbdkit's
- * error.  A connection's handle is its struct device; there is nothing to
- * close.
+ * error.  A handle is a struct connection: to a device's data or, where it has
+ * a struct control, to one of the device's control exports.
  */
 
 #include <config.h>
@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define NBDKIT_API_VERSION 2
@@ -25,6 +26,7 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #include <nbdkit-plugin.h>
 
+#include "control.h"
 #include "device.h"
 #include "machine.h"
 #include "message.h"
@@ -68,6 +70,7 @@ nullblk_dump_plugin (void)
   printf ("nullblk_discard=yes\n");
   printf ("nullblk_devices=yes\n");
   printf ("nullblk_parallel=yes\n");
+  printf ("nullblk_control=yes\n");
 }
 
 static int
@@ -117,16 +120,18 @@ nullblk_thread_model (void)
 static int
 nullblk_get_ready (void)
 {
+  const struct settings *s = &params.settings;
   char setting[128], limit[32];
   size_t i;
   int r;
 
-  for (i = 0; params_print (&params.settings, i, setting, sizeof setting); i++)
+  for (i = 0; params_print (s, i, setting, sizeof setting); i++)
     nbdkit_debug ("%s", setting);
 
-  r = devices_create (&devices, &params.settings);
+  r = devices_create (&devices, s, machine_memory (""),
+                      arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)));
   if (r < 0) {
-    format_size (params.settings.memory_limit, limit, sizeof limit);
+    format_size (s->memory_limit, limit, sizeof limit);
     errno = -r;
     nbdkit_error ("cannot make the devices: %m; with memory-backed=true "
                   "memory-limit=%s needs at least twice as much address space "
@@ -139,6 +144,52 @@ nullblk_get_ready (void)
 
 /*---------------------------------------------------------------------*/
 /* Exports */
+
+/* May this client see and use the control exports?  Over a Unix socket the
+ * kernel tells who it is; nbdkit would print an error if asked for anything
+ * else's.
+ */
+static bool
+may_control (void)
+{
+  struct sockaddr_storage address;
+  socklen_t len = sizeof address;
+  int64_t uid;
+
+  switch (params.settings.control) {
+  case CONTROL_ANY:
+    return true;
+  case CONTROL_LOCAL:
+    if (nbdkit_peer_name ((struct sockaddr *) &address, &len) == -1 ||
+        address.ss_family != AF_UNIX)
+      return false;
+    uid = nbdkit_peer_uid ();
+    return uid == 0 || uid == (int64_t) geteuid ();
+  default:
+    return false;
+  }
+}
+
+static int
+list_control_exports (struct nbdkit_exports *exports)
+{
+  char name[32], description[128];
+  const struct device *d;
+  uint32_t i;
+  unsigned k;
+
+  for (i = 0; i < devices->count; i++) {
+    d = &devices->device[i];
+    for (k = 0; k < NR_DOCUMENTS; k++) {
+      snprintf (name, sizeof name, "%s%s", d->name, document_suffix[k]);
+      snprintf (description, sizeof description, "%s of %s", document_title[k],
+                d->name);
+      if (nbdkit_add_export (exports, name, description) == -1)
+        return -1;
+    }
+  }
+  return 0;
+}
 
 static int
 nullblk_list_exports (int readonly, int is_tls, struct nbdkit_exports *exports)
@@ -153,7 +204,7 @@ nullblk_list_exports (int readonly, int is_tls, struct nbdkit_exports *exports)
     if (nbdkit_add_export (exports, devices->device[i].name, description) == -1)
       return -1;
   }
-  return 0;
+  return may_control () ? list_control_exports (exports) : 0;
 }
 
 static const char *
@@ -168,27 +219,42 @@ static void *
 nullblk_open (int readonly)
 {
   const char *name = nbdkit_export_name ();
+  struct connection *c;
   struct message why;
-  struct device *d;
+  int r;
 
   (void) readonly;
   if (name == NULL)
     return NULL;
-  d = devices_find (devices, name);
-  if (d == NULL) {
+  r = control_connect (devices, name, may_control (), &c);
+  if (r == 0)
+    return c;
+  if (r == -ENOENT)
     message_set (&why, "unknown export '%.80s'; there are nullb0 to nullb%u",
                  name, devices->count - 1);
-    nbdkit_error ("%s", why.text);
-  }
-  return d;
+  else
+    message_set (&why, "%.80s: no memory for a connection", name);
+  nbdkit_error ("%s", why.text);
+  return NULL;
+}
+
+static void
+nullblk_close (void *handle)
+{
+  device_disconnect (handle);
 }
 
 static const char *
 nullblk_export_description (void *handle)
 {
+  const struct connection *c = handle;
   char description[128];
 
-  device_describe (handle, description, sizeof description);
+  if (c->control != NULL)
+    snprintf (description, sizeof description, "%s of %s",
+              document_title[control_document (c->control)], c->device->name);
+  else
+    device_describe (c->device, description, sizeof description);
   return nbdkit_strdup_intern (description);
 }
 
@@ -198,19 +264,27 @@ nullblk_export_description (void *handle)
 static int64_t
 nullblk_get_size (void *handle)
 {
-  const struct device *d = handle;
+  const struct connection *c = handle;
 
-  return d->settings->size;
+  if (c->control != NULL)
+    return control_size (c->control);
+  return devices->settings.size;
 }
 
 static int
 nullblk_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
                     uint32_t *maximum)
 {
-  const struct device *d = handle;
+  const struct connection *c = handle;
 
-  *minimum = d->settings->block_size;
-  *preferred = d->settings->physical_block_size;
+  if (c->control != NULL) {
+    *minimum = 1;
+    *preferred = 4096;
+  }
+  else {
+    *minimum = devices->settings.block_size;
+    *preferred = devices->settings.physical_block_size;
+  }
   *maximum = MAX_REQUEST;
   return 0;
 }
@@ -218,25 +292,44 @@ nullblk_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
 static int
 nullblk_can_write (void *handle)
 {
-  const struct device *d = handle;
+  const struct connection *c = handle;
+  struct settings s;
 
-  return !d->settings->read_only;
+  if (c->control != NULL)
+    return control_can_write (c->control);
+  device_settings (c->device, &s);
+  return !s.read_only;
 }
 
 static int
 nullblk_is_rotational (void *handle)
 {
-  const struct device *d = handle;
+  const struct connection *c = handle;
 
-  return d->settings->rotational;
+  return c->control == NULL && devices->settings.rotational;
 }
 
 static int
 nullblk_can_trim (void *handle)
 {
-  const struct device *d = handle;
+  const struct connection *c = handle;
+  struct settings s;
 
-  return d->settings->discard;
+  if (c->control != NULL)
+    return 0;
+  device_settings (c->device, &s);
+  return s.discard;
+}
+
+/* What a device's data has, and a control export has no use for.  (nbdkit makes
+ * a write of zero bytes of a zero there.)
+ */
+static int
+is_data (void *handle)
+{
+  const struct connection *c = handle;
+
+  return c->control == NULL;
 }
 
 static int
@@ -249,16 +342,14 @@ always (void *handle)
 static int
 nullblk_can_cache (void *handle)
 {
-  (void) handle;
-  return NBDKIT_CACHE_NATIVE;
+  return is_data (handle) ? NBDKIT_CACHE_NATIVE : NBDKIT_CACHE_NONE;
 }
 
 /* Durable is what RAM holds, at once. */
 static int
 nullblk_can_fua (void *handle)
 {
-  (void) handle;
-  return NBDKIT_FUA_NATIVE;
+  return is_data (handle) ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE;
 }
 
 /*---------------------------------------------------------------------*/
@@ -266,14 +357,16 @@ nullblk_can_fua (void *handle)
 
 /* The first time that the limit is met is worth a line in the log. */
 static void
-report_full (const struct device *d)
+report_full (struct device *d)
 {
   static atomic_flag reported = ATOMIC_FLAG_INIT;
+  struct settings s;
   char limit[32];
 
   if (atomic_flag_test_and_set (&reported))
     return;
-  format_size (d->settings->memory_limit, limit, sizeof limit);
+  device_settings (d, &s);
+  format_size (s.memory_limit, limit, sizeof limit);
   nbdkit_error ("%s: memory-limit=%s is reached, or the system gives no more "
                 "memory; writes that need more fail with ENOSPC (said once)",
                 d->name, limit);
@@ -284,9 +377,11 @@ report_full (const struct device *d)
  * the log: it is for -v.
  */
 static int
-finish (const struct device *d, const char *request, uint32_t count,
-        uint64_t offset, int r)
+finish (void *handle, const char *request, uint32_t count, uint64_t offset,
+        int r)
 {
+  struct device *d = ((struct connection *) handle)->device;
+
   if (r == 0)
     return 0;
   if (r == -ENOSPC)
@@ -302,20 +397,42 @@ static int
 nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
                uint32_t flags)
 {
+  struct connection *c = handle;
+
   assert (flags == 0);
   (void) flags;
-  return finish (handle, "read", count, offset,
-                 device_read (handle, buf, count, offset));
+  return finish (c, "read", count, offset,
+                 c->control != NULL
+                     ? control_read (c->control, buf, count, offset)
+                     : device_read (c, buf, count, offset));
+}
+
+/* Who may control the server may fill its log. */
+static int
+write_control (struct connection *c, const void *buf, uint32_t count,
+               uint64_t offset)
+{
+  struct message why;
+  int r;
+
+  r = control_write (c->control, buf, count, offset, &why);
+  if (r < 0)
+    nbdkit_error ("%s%s: refused: %s", c->device->name,
+                  document_suffix[control_document (c->control)], why.text);
+  return r;
 }
 
 static int
 nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
                 uint32_t flags)
 {
+  struct connection *c = handle;
+
   assert ((flags & ~NBDKIT_FLAG_FUA) == 0);
   (void) flags;
-  return finish (handle, "write", count, offset,
-                 device_write (handle, buf, count, offset));
+  return finish (c, "write", count, offset,
+                 c->control != NULL ? write_control (c, buf, count, offset)
+                                    : device_write (c, buf, count, offset));
 }
 
 /* No data crosses, and what is not written already is not touched: always
@@ -402,19 +519,20 @@ static struct nbdkit_plugin plugin = {
     .list_exports = nullblk_list_exports,
     .default_export = nullblk_default_export,
     .open = nullblk_open,
+    .close = nullblk_close,
     .export_description = nullblk_export_description,
     .get_size = nullblk_get_size,
     .block_size = nullblk_block_size,
     .can_write = nullblk_can_write,
-    .can_flush = always,
+    .can_flush = is_data,
     .is_rotational = nullblk_is_rotational,
     .can_trim = nullblk_can_trim,
-    .can_zero = always,
+    .can_zero = is_data,
     .can_fast_zero = always,
     .can_fua = nullblk_can_fua,
     .can_cache = nullblk_can_cache,
-    .can_extents = always,
-    .can_multi_conn = always,
+    .can_extents = is_data,
+    .can_multi_conn = is_data,
     .pread = nullblk_pread,
     .pwrite = nullblk_pwrite,
     .zero = nullblk_zero,

@@ -2,111 +2,259 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The devices of a server and the path of a request through one; see
- * device.h.  A request is admitted, and then its data moves.
+ * device.h.  A request begins, is admitted, its data moves, and it ends: it is
+ * counted.
  */
 
 #include <config.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
+#include "control.h"
 #include "device.h"
+
+static void
+lock (pthread_mutex_t *mutex)
+{
+  int r = pthread_mutex_lock (mutex);
+
+  assert (r == 0);
+  (void) r;
+}
+
+static void
+unlock (pthread_mutex_t *mutex)
+{
+  int r = pthread_mutex_unlock (mutex);
+
+  assert (r == 0);
+  (void) r;
+}
+
+/*---------------------------------------------------------------------*/
+/* Settings */
+
+struct settings_set *
+settings_set_new (const struct settings *s)
+{
+  struct settings_set *set = malloc (sizeof *set);
+
+  if (set != NULL) {
+    set->s = *s;
+    set->users = 0;
+  }
+  return set;
+}
+
+/* devices.settings_lock is held, or nobody else is there. */
+static void
+drop_set (struct settings_set *set)
+{
+  if (--set->users == 0)
+    free (set);
+}
+
+void
+device_install (struct device *d, struct settings_set *set)
+{
+  struct settings_set *old;
+
+  set->users = 1;
+  lock (&d->devices->settings_lock);
+  old = atomic_exchange (&d->set, set);
+  drop_set (old);
+  unlock (&d->devices->settings_lock);
+}
+
+void
+device_settings (struct device *d, struct settings *s)
+{
+  lock (&d->devices->settings_lock);
+  *s = atomic_load (&d->set)->s;
+  unlock (&d->devices->settings_lock);
+}
+
+/* The settings have changed.  A connection counts its requests of the set that
+ * it has by itself, and as one user of the set; those that are still in service
+ * become users by themselves.  c->lock is held.
+ */
+static void
+renew_set (struct connection *c)
+{
+  struct devices *devices = c->device->devices;
+
+  lock (&devices->settings_lock);
+  c->set->users += c->set_users;
+  drop_set (c->set);
+  c->set = atomic_load (&c->device->set);
+  c->set->users++;
+  c->set_users = 0;
+  unlock (&devices->settings_lock);
+}
 
 /*---------------------------------------------------------------------*/
 /* The path of a request */
 
-static int
-admit (const struct device *d, uint32_t count, uint64_t offset)
+struct request {
+  struct connection *connection;
+  struct settings_set *set;
+  uint64_t started;
+};
+
+static const struct settings *
+begin (struct request *r, struct connection *c)
 {
-  if (((offset | count) & (d->settings->block_size - 1)) != 0)
+  r->connection = c;
+  r->started = clock_now ();
+  lock (&c->lock);
+  /* Only whose turn it is to be freed matters, and settings_lock sees to it. */
+  if (atomic_load_explicit (&c->device->set, memory_order_relaxed) != c->set)
+    renew_set (c);
+  r->set = c->set;
+  c->set_users++;
+  c->depth++;
+  if (c->depth > c->depth_most)
+    c->depth_most = c->depth;
+  unlock (&c->lock);
+  return &r->set->s;
+}
+
+static int
+end (struct request *r, enum op op, uint32_t bytes, int result)
+{
+  struct connection *c = r->connection;
+  struct devices *devices = c->device->devices;
+
+  lock (&c->lock);
+  stats_count (&c->stats, op, bytes, clock_now () - r->started, result);
+  c->depth--;
+  if (r->set == c->set)
+    c->set_users--;
+  else {
+    lock (&devices->settings_lock);
+    drop_set (r->set);
+    unlock (&devices->settings_lock);
+  }
+  unlock (&c->lock);
+  return result;
+}
+
+static int
+admit (const struct settings *s, uint32_t count, uint64_t offset)
+{
+  if (((offset | count) & (s->block_size - 1)) != 0)
     return -EINVAL;
   return 0;
 }
 
 static int
-admit_change (const struct device *d, uint32_t count, uint64_t offset)
+admit_change (const struct settings *s, uint32_t count, uint64_t offset)
 {
-  if (d->settings->read_only)
+  if (s->read_only)
     return -EROFS;
-  return admit (d, count, offset);
+  return admit (s, count, offset);
 }
 
 int
-device_read (struct device *d, void *buf, uint32_t count, uint64_t offset)
+device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 {
+  struct device *d = c->device;
+  const struct settings *s;
+  struct request request;
   int r;
 
-  r = admit (d, count, offset);
-  if (r < 0)
-    return r;
-  /* Every byte must be set: the buffer holds what an earlier request left. */
-  if (d->store != NULL)
-    store_read (d->store, d->number, buf, count, offset);
-  else
-    memset (buf, 0, count);
-  return 0;
+  s = begin (&request, c);
+  r = admit (s, count, offset);
+  if (r == 0) {
+    /* Every byte must be set: the buffer holds what an earlier request left. */
+    if (d->store != NULL)
+      store_read (d->store, d->number, buf, count, offset);
+    else
+      memset (buf, 0, count);
+  }
+  return end (&request, OP_READ, count, r);
 }
 
 int
-device_write (struct device *d, const void *buf, uint32_t count,
+device_write (struct connection *c, const void *buf, uint32_t count,
               uint64_t offset)
 {
+  struct device *d = c->device;
+  const struct settings *s;
+  struct request request;
   int r;
 
-  r = admit_change (d, count, offset);
+  s = begin (&request, c);
+  r = admit_change (s, count, offset);
   if (r == 0 && d->store != NULL)
     r = store_write (d->store, d->number, buf, count, offset);
-  return r;
+  return end (&request, OP_WRITE, count, r);
 }
 
 int
-device_zero (struct device *d, uint32_t count, uint64_t offset, bool may_trim)
+device_zero (struct connection *c, uint32_t count, uint64_t offset,
+             bool may_trim)
 {
+  struct device *d = c->device;
+  const struct settings *s;
+  struct request request;
   int r;
 
-  r = admit_change (d, count, offset);
-  if (r < 0 || d->store == NULL)
-    return r;
-  if (!may_trim || !d->settings->discard)
-    return store_zero (d->store, d->number, count, offset);
-  store_trim (d->store, d->number, count, offset);
-  return 0;
+  s = begin (&request, c);
+  r = admit_change (s, count, offset);
+  if (r == 0 && d->store != NULL) {
+    if (may_trim && s->discard)
+      store_trim (d->store, d->number, count, offset);
+    else
+      r = store_zero (d->store, d->number, count, offset);
+  }
+  return end (&request, OP_ZERO, count, r);
 }
 
 int
-device_trim (struct device *d, uint32_t count, uint64_t offset)
+device_trim (struct connection *c, uint32_t count, uint64_t offset)
 {
+  struct device *d = c->device;
+  const struct settings *s;
+  struct request request;
   int r;
 
-  r = admit_change (d, count, offset);
-  if (r == 0 && d->store != NULL && d->settings->discard)
+  s = begin (&request, c);
+  r = admit_change (s, count, offset);
+  if (r == 0 && d->store != NULL && s->discard)
     store_trim (d->store, d->number, count, offset);
-  return r;
+  return end (&request, OP_TRIM, count, r);
 }
 
 int
-device_flush (struct device *d)
+device_flush (struct connection *c)
 {
-  (void) d;
-  return 0;
+  struct request request;
+
+  begin (&request, c);
+  return end (&request, OP_FLUSH, 0, 0);
 }
 
 int
-device_cache (struct device *d, uint32_t count, uint64_t offset)
+device_cache (struct connection *c, uint32_t count, uint64_t offset)
 {
-  return admit (d, count, offset);
+  return admit (&c->device->devices->settings, count, offset);
 }
 
 int
-device_extent (struct device *d, uint32_t count, uint64_t offset, bool *data,
-               uint64_t *end_of_run)
+device_extent (struct connection *c, uint32_t count, uint64_t offset,
+               bool *data, uint64_t *end_of_run)
 {
+  struct device *d = c->device;
   int r;
 
-  r = admit (d, count, offset);
+  r = admit (&d->devices->settings, count, offset);
   if (r < 0)
     return r;
   if (d->store != NULL)
@@ -120,6 +268,106 @@ device_extent (struct device *d, uint32_t count, uint64_t offset, bool *data,
 }
 
 /*---------------------------------------------------------------------*/
+/* Connections */
+
+static struct connection *
+new_connection (struct device *d)
+{
+  struct connection *c;
+
+  c = aligned_alloc (_Alignof(struct connection), sizeof *c);
+  if (c == NULL)
+    return NULL;
+  memset (c, 0, sizeof *c);
+  pthread_mutex_init (&c->lock, NULL);
+  c->device = d;
+  lock (&d->devices->settings_lock);
+  c->set = atomic_load (&d->set);
+  c->set->users++;
+  unlock (&d->devices->settings_lock);
+  c->next = d->connections;
+  d->connections = c;
+  return c;
+}
+
+struct connection *
+device_connect (struct device *d, struct control *control)
+{
+  struct connection *c;
+
+  lock (&d->devices->lock);
+  for (c = d->connections; c != NULL && c->open; c = c->next)
+    ;
+  if (c == NULL)
+    c = new_connection (d);
+  if (c != NULL) {
+    c->open = true;
+    c->control = control;
+  }
+  unlock (&d->devices->lock);
+  return c;
+}
+
+void
+device_disconnect (struct connection *c)
+{
+  struct devices *devices = c->device->devices;
+
+  lock (&devices->lock);
+  if (c->control != NULL)
+    control_destroy (c->control);
+  c->control = NULL;
+  c->open = false;
+  unlock (&devices->lock);
+}
+
+static void
+destroy_connections (struct device *d)
+{
+  struct connection *c;
+
+  while ((c = d->connections) != NULL) {
+    d->connections = c->next;
+    if (c->control != NULL)
+      control_destroy (c->control);
+    drop_set (c->set);
+    pthread_mutex_destroy (&c->lock);
+    free (c);
+  }
+}
+
+void
+device_stats (struct device *d, struct device_stats *sum)
+{
+  struct connection *c;
+
+  memset (sum, 0, sizeof *sum);
+  for (c = d->connections; c != NULL; c = c->next) {
+    sum->connections += c->open && c->control == NULL;
+    lock (&c->lock);
+    stats_add (&sum->stats, &c->stats);
+    sum->depth += c->depth;
+    if (c->depth_most > sum->depth_most)
+      sum->depth_most = c->depth_most;
+    unlock (&c->lock);
+  }
+}
+
+void
+device_reset_stats (struct device *d)
+{
+  struct connection *c;
+
+  d->counting_since = clock_now ();
+  for (c = d->connections; c != NULL; c = c->next) {
+    lock (&c->lock);
+    memset (&c->stats, 0, sizeof c->stats);
+    c->depth_most = c->depth;
+    unlock (&c->lock);
+  }
+}
+
+/*---------------------------------------------------------------------*/
 /* The devices of a server */
 
 static int
@@ -128,6 +376,7 @@ create_store (struct devices *devices)
   const struct settings *s = &devices->settings;
   const struct arena_options options = {
       .limit = s->memory_limit,
+      .most = devices->memory,
       .volumes = s->devices,
       .volume_size = s->size,
       .hugepages = s->hugepages,
@@ -137,47 +386,68 @@ create_store (struct devices *devices)
   return store_create (&devices->store, &options);
 }
 
+static int
+create_device (struct devices *devices)
+{
+  struct device *d = &devices->device[devices->count];
+  struct settings_set *set;
+
+  set = settings_set_new (&devices->settings);
+  if (set == NULL)
+    return -ENOMEM;
+  set->users = 1;
+  atomic_init (&d->set, set);
+  d->number = devices->count++;
+  d->devices = devices;
+  d->store = devices->store;
+  d->counting_since = devices->started;
+  snprintf (d->name, sizeof d->name, "nullb%u", d->number);
+  return 0;
+}
+
 int
-devices_create (struct devices **r_devices, const struct settings *settings)
+devices_create (struct devices **r_devices, const struct settings *settings,
+                uint64_t memory, uint64_t unit)
 {
   struct devices *devices;
-  struct device *d;
-  int r = -ENOMEM;
+  int r = 0;
 
   devices = calloc (1, sizeof *devices);
   if (devices == NULL)
-    return r;
+    return -ENOMEM;
+  pthread_mutex_init (&devices->lock, NULL);
+  pthread_mutex_init (&devices->settings_lock, NULL);
   devices->settings = *settings;
+  devices->memory = memory;
+  devices->unit = unit;
+  devices->started = clock_now ();
   devices->device = calloc (settings->devices, sizeof *devices->device);
   if (devices->device == NULL)
-    goto fail;
-  if (settings->memory_backed) {
+    r = -ENOMEM;
+  if (r == 0 && settings->memory_backed)
     r = create_store (devices);
-    if (r < 0)
-      goto fail;
-  }
-
-  while (devices->count < settings->devices) {
-    d = &devices->device[devices->count];
-    d->number = devices->count++;
-    d->settings = &devices->settings;
-    d->store = devices->store;
-    snprintf (d->name, sizeof d->name, "nullb%u", d->number);
-  }
-  *r_devices = devices;
-  return 0;
-
-fail:
-  free (devices->device);
-  free (devices);
+  while (r == 0 && devices->count < settings->devices)
+    r = create_device (devices);
+  if (r < 0)
+    devices_destroy (devices);
+  else
+    *r_devices = devices;
   return r;
 }
 
 void
 devices_destroy (struct devices *devices)
 {
+  uint32_t i;
+
+  for (i = 0; i < devices->count; i++) {
+    destroy_connections (&devices->device[i]);
+    drop_set (atomic_load (&devices->device[i].set));
+  }
   if (devices->store != NULL)
     store_destroy (devices->store);
+  pthread_mutex_destroy (&devices->settings_lock);
+  pthread_mutex_destroy (&devices->lock);
   free (devices->device);
   free (devices);
 }
@@ -197,12 +467,14 @@ devices_find (struct devices *devices, const char *name)
 }
 
 void
-device_describe (const struct device *d, char *buf, size_t len)
+device_describe (struct device *d, char *buf, size_t len)
 {
+  struct settings s;
   char size[32];
 
-  format_size (d->settings->size, size, sizeof size);
+  device_settings (d, &s);
+  format_size (s.size, size, sizeof size);
   snprintf (buf, len, "%s block device, %s%s",
             d->store != NULL ? "memory-backed" : "null", size,
-            d->settings->read_only ? ", read-only" : "");
+            s.read_only ? ", read-only" : "");
 }

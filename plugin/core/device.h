@@ -1,79 +1,167 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The devices of a server and the path of a request through one.  plugin.c
- * calls these from any number of threads; it has checked, as nbdkit does, that
- * offset and count lie within the device and that count is not 0.
+ * The devices of a server, the connections to them, and the path of a request
+ * through one.  plugin.c calls these from any number of threads; it has
+ * checked, as nbdkit does, that offset and count lie within the device and that
+ * count is not 0.
  *
  * All sizes are in bytes.  Functions that return int give 0 or a negative
  * errno: -EINVAL where offset or count is not a multiple of the block size,
  * -EROFS for a change to a read-only device, -ENOSPC where memory-limit is in
  * the way; a request that fails has changed nothing.
+ *
+ *   devices ──> device ──> settings, a set that never changes; a live change
+ *                 │        puts another in its place
+ *                 │            ^
+ *                 └──> connection: the set that its requests use, their
+ *                      number, and what it has counted
  */
 
 #ifndef NULLBLK_DEVICE_H
 #define NULLBLK_DEVICE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "params.h"
+#include "stats.h"
 #include "store.h"
 
-/* One device: an export.
+/* Settings as they were from one change to the next. */
+struct settings_set {
+  struct settings s;
+  uint32_t users; /* guarded by devices.settings_lock */
+};
+
+/* One device.
  *
- * Lock order: the store's stripes, in ascending order (store.c); nothing else
- * locks.
+ * Lock order, of all locks in core: devices.lock, control.lock,
+ * connection.lock, devices.settings_lock, and the store's stripes in ascending
+ * order (store.c).  A request takes its connection's lock for a moment when it
+ * begins and when it ends, devices.settings_lock only if the settings have
+ * changed since the last one, and none while data moves but the store's.
  */
 struct device {
   char name[16]; /* nullb0 and up */
   uint32_t number;
-  const struct settings *settings;
+  struct devices *devices;
   struct store *store; /* shared by all devices; NULL in null mode */
+  _Atomic (struct settings_set *) set; /* changed under settings_lock */
+
+  /* Guarded by devices.lock. */
+  struct connection *connections;
+  uint64_t counting_since; /* when statistics began, clock_now */
 };
 
 /* All devices of a server, made from one command line. */
 struct devices {
+  /* As they were at the start: only what is not live counts. */
   struct settings settings;
+  uint64_t memory; /* as for params_complete */
+  uint64_t unit;
+  uint64_t started;    /* clock_now */
   struct store *store; /* NULL in null mode */
   uint32_t count;
   struct device *device;
+
+  pthread_mutex_t lock; /* guards lists of connections, and changes */
+  pthread_mutex_t settings_lock;
 };
 
-/* Returns 0, or -ENOMEM, or what store_create fails with. */
-int devices_create (struct devices **devices, const struct settings *settings);
+/* A connection to an export of a device.  It stays with the device when it is
+ * closed, so that what it has counted is not lost, until the next connection
+ * takes it over.
+ */
+struct connection {
+  struct device *device;
+  struct connection *next; /* of the device */
+  bool open;               /* guarded by devices.lock */
+  struct control *control; /* of a control export; NULL where data is */
+
+  _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
+  struct settings_set *set;
+  uint32_t set_users;  /* requests that began with this set */
+  uint32_t depth;      /* requests in service */
+  uint32_t depth_most; /* since statistics began */
+  struct stats stats;
+};
+
+/* MEMORY is what the machine can give, UNIT the least that memory mode takes
+ * at a time, as for params_complete.  Returns 0, or -ENOMEM, or what
+ * store_create fails with.
+ */
+int devices_create (struct devices **devices, const struct settings *settings,
+                    uint64_t memory, uint64_t unit);
+
+/* All connections go with it, closed or not: nbdkit closes none when the
+ * server ends.
+ */
 void devices_destroy (struct devices *devices);
 
 /* The device that an export name means: "" is nullb0.  NULL if none. */
 struct device *devices_find (struct devices *devices, const char *name);
 
-/* What it is, for a list of exports. */
-void device_describe (const struct device *d, char *buf, size_t len);
+/* The settings in force. */
+void device_settings (struct device *d, struct settings *s);
 
-int device_read (struct device *d, void *buf, uint32_t count, uint64_t offset);
-int device_write (struct device *d, const void *buf, uint32_t count,
+/* A change in two steps, so that only the first can fail: make a set (NULL if
+ * there is no memory), and put it in the place of the one in force.  Requests
+ * that begin after that see all of it, and those before it nothing.
+ * device_install is called with devices.lock held, and owns the set then.
+ */
+struct settings_set *settings_set_new (const struct settings *s);
+void device_install (struct device *d, struct settings_set *set);
+
+/* What it is, for a list of exports. */
+void device_describe (struct device *d, char *buf, size_t len);
+
+/* Connect to a device: to its data, or, where CONTROL is not NULL, to a control
+ * export, which belongs to the connection from then on.  NULL if there is no
+ * memory.
+ */
+struct connection *device_connect (struct device *d, struct control *control);
+
+/* No request of it is in service. */
+void device_disconnect (struct connection *c);
+
+/* The sum over all connections, now, and its zeroing.  devices.lock is held. */
+struct device_stats {
+  struct stats stats;
+  uint32_t connections; /* open ones */
+  uint32_t depth;
+  uint32_t depth_most; /* of any one connection */
+};
+void device_stats (struct device *d, struct device_stats *sum);
+void device_reset_stats (struct device *d);
+
+int device_read (struct connection *c, void *buf, uint32_t count,
+                 uint64_t offset);
+int device_write (struct connection *c, const void *buf, uint32_t count,
                   uint64_t offset);
 
 /* Make zero.  MAY_TRIM allows to give the memory back; without it the range
  * holds memory afterwards, so that a later write to it cannot meet the limit.
  */
-int device_zero (struct device *d, uint32_t count, uint64_t offset,
+int device_zero (struct connection *c, uint32_t count, uint64_t offset,
                  bool may_trim);
 
 /* Give memory back.  Without discard=true it does nothing and succeeds. */
-int device_trim (struct device *d, uint32_t count, uint64_t offset);
+int device_trim (struct connection *c, uint32_t count, uint64_t offset);
 
 /* Make what was acknowledged durable: as durable as RAM is. */
-int device_flush (struct device *d);
+int device_flush (struct connection *c);
 
-/* Prepare to read: RAM is always prepared. */
-int device_cache (struct device *d, uint32_t count, uint64_t offset);
+/* Prepare to read: RAM is always prepared.  Not counted. */
+int device_cache (struct connection *c, uint32_t count, uint64_t offset);
 
 /* Is the 4 KiB page at OFFSET data (*data) or a hole?  On success *end_of_run
- * is where that changes, at most OFFSET + COUNT.
+ * is where that changes, at most OFFSET + COUNT.  Not counted.
  */
-int device_extent (struct device *d, uint32_t count, uint64_t offset,
+int device_extent (struct connection *c, uint32_t count, uint64_t offset,
                    bool *data, uint64_t *end_of_run);
 
 #endif /* NULLBLK_DEVICE_H */

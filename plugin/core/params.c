@@ -14,34 +14,36 @@
 
 #include "params.h"
 
-/* X (field of struct settings, name, type, least, most, default, default as
- * --help shows it, line of --help)
+/* X (field of struct settings, name, type, may it change while the server
+ * runs, least, most, default, default as --help shows it, line of --help)
  */
 #define PARAMS(X)                                                              \
-  X (size, "size", SIZE, MIN_BLOCK_SIZE, INT64_MAX, "250G", "250G",            \
+  X (size, "size", SIZE, FIXED, MIN_BLOCK_SIZE, INT64_MAX, "250G", "250G",     \
      "size=SIZE                capacity; the bare word, too")                  \
-  X (block_size, "block-size", POWER_OF_TWO, MIN_BLOCK_SIZE, MAX_BLOCK_SIZE,   \
-     "512", "512", "block-size=SIZE          logical block")                   \
-  X (physical_block_size, "physical-block-size", POWER_OF_TWO, MIN_BLOCK_SIZE, \
-     MAX_PHYSICAL_BLOCK_SIZE, "4K", "4K",                                      \
+  X (block_size, "block-size", POWER_OF_TWO, FIXED, MIN_BLOCK_SIZE,            \
+     MAX_BLOCK_SIZE, "512", "512", "block-size=SIZE          logical block")   \
+  X (physical_block_size, "physical-block-size", POWER_OF_TWO, FIXED,          \
+     MIN_BLOCK_SIZE, MAX_PHYSICAL_BLOCK_SIZE, "4K", "4K",                      \
      "physical-block-size=SIZE preferred I/O size")                            \
-  X (rotational, "rotational", BOOL, 0, 1, "false", "false",                   \
+  X (rotational, "rotational", BOOL, FIXED, 0, 1, "false", "false",            \
      "rotational=BOOL          advertise a spinning disk")                     \
-  X (read_only, "read-only", BOOL, 0, 1, "false", "false",                     \
+  X (read_only, "read-only", BOOL, LIVE, 0, 1, "false", "false",               \
      "read-only=BOOL           refuse to change the device")                   \
-  X (devices, "devices", COUNT, 1, MAX_DEVICES, "1", "1",                      \
+  X (devices, "devices", COUNT, FIXED, 1, MAX_DEVICES, "1", "1",               \
      "devices=N                how many devices, nullb0 and up")               \
-  X (memory_backed, "memory-backed", BOOL, 0, 1, "false", "false",             \
+  X (memory_backed, "memory-backed", BOOL, FIXED, 0, 1, "false", "false",      \
      "memory-backed=BOOL       keep what is written, in sparse RAM")           \
-  X (memory_limit, "memory-limit", SIZE, 4096, INT64_MAX, NULL,                \
+  X (memory_limit, "memory-limit", SIZE, LIVE, 4096, INT64_MAX, NULL,          \
      "half of the RAM there is",                                               \
      "memory-limit=SIZE        RAM that all devices may hold")                 \
-  X (hugepages, "hugepages", BOOL, 0, 1, "false", "false",                     \
+  X (hugepages, "hugepages", BOOL, FIXED, 0, 1, "false", "false",              \
      "hugepages=BOOL           transparent huge pages for that RAM")           \
-  X (discard, "discard", BOOL, 0, 1, "true", "true",                           \
+  X (discard, "discard", BOOL, LIVE, 0, 1, "true", "true",                     \
      "discard=BOOL             offer trim, which frees RAM")                   \
-  X (parallel, "parallel", PARALLEL, 0, 0, "auto", "auto",                     \
-     "parallel=auto|on|off     a connection's requests side by side")
+  X (parallel, "parallel", PARALLEL, FIXED, 0, 0, "auto", "auto",              \
+     "parallel=auto|on|off     a connection's requests side by side")          \
+  X (control, "control", CONTROL, FIXED, 0, 0, "local", "local",               \
+     "control=local|any|off    who may see statistics and change settings")
 
 /* What null_blk or its users call them. */
 static const struct alias {
@@ -87,30 +89,35 @@ static const struct kernel_only {
     {"zone-append-max-sectors", "NBD has no zone append"},
 };
 
-enum type { SIZE, POWER_OF_TWO, COUNT, BOOL, PARALLEL };
+enum type { SIZE, POWER_OF_TWO, COUNT, BOOL, PARALLEL, CONTROL };
+enum change { FIXED, LIVE };
 
-static const char *const parallel_names[] = {
-    [PARALLEL_AUTO] = "auto",
-    [PARALLEL_OFF] = "off",
-    [PARALLEL_ON] = "on",
+#define MAX_WORDS 4
+
+/* The words that a type allows, in the order of its enum. */
+static const char *const words[][MAX_WORDS + 1] = {
+    [PARALLEL] = {"auto", "off", "on"},
+    [CONTROL] = {"local", "any", "off"},
 };
 
 static const struct param {
   const char *name;
   enum type type;
+  enum change change;
   size_t field; /* offset in struct settings */
   uint64_t least, most;
   const char *initial; /* or NULL: params_complete works it out */
   const char *shown;
 } params[] = {
-#define ROW(field, name, type, least, most, initial, shown, help)              \
-  {name, type, offsetof (struct settings, field), least, most, initial, shown},
+#define ROW(field, name, type, change, least, most, initial, shown, help)      \
+  {name,  type, change,  offsetof (struct settings, field),                    \
+   least, most, initial, shown},
     PARAMS (ROW)
 #undef ROW
 };
 
 const char params_help[] =
-#define HELP(field, name, type, least, most, initial, shown, help)             \
+#define HELP(field, name, type, change, least, most, initial, shown, help)     \
   help " (default " shown ")\n"
     PARAMS (HELP)
 #undef HELP
@@ -209,16 +216,23 @@ parse_bool (const char *s, bool *r)
   return false;
 }
 
+/* One of the type's words.  Where "on" and "off" are among them, every other
+ * way to say so is as good.
+ */
 static bool
-parse_parallel (const char *s, enum parallel *r)
+parse_word (enum type type, const char *s, unsigned *r)
 {
+  const char *const *word = words[type];
+  unsigned i;
   bool on;
 
-  if (strcasecmp (s, parallel_names[PARALLEL_AUTO]) == 0) {
-    *r = PARALLEL_AUTO;
-    return true;
+  for (i = 0; word[i] != NULL; i++) {
+    if (strcasecmp (s, word[i]) == 0) {
+      *r = i;
+      return true;
+    }
   }
-  if (!parse_bool (s, &on))
+  if (type != PARALLEL || !parse_bool (s, &on))
     return false;
   *r = on ? PARALLEL_ON : PARALLEL_OFF;
   return true;
@@ -251,7 +265,8 @@ parse_value (const struct param *param, const char *value, uint64_t unit,
   case BOOL:
     return parse_bool (value, field);
   case PARALLEL:
-    return parse_parallel (value, field);
+  case CONTROL:
+    return parse_word (param->type, value, field);
   case COUNT:
     rest = parse_number (value, &n);
     if (rest == NULL || *rest != '\0')
@@ -293,6 +308,19 @@ format_size (uint64_t size, char *buf, size_t len)
     snprintf (buf, len, "%" PRIu64 "%c", size, powers[i]);
 }
 
+/* "auto, off or on" */
+static void
+describe_words (const char *const *word, char *buf, size_t len)
+{
+  const char *between = "";
+  size_t used = 0;
+
+  for (; *word != NULL && used < len; word++) {
+    used += snprintf (buf + used, len - used, "%s%s", between, *word);
+    between = word[1] != NULL && word[2] == NULL ? " or " : ", ";
+  }
+}
+
 /* What may stand after NAME=, in words. */
 static void
 describe_range (const struct param *param, uint64_t unit, char *buf, size_t len)
@@ -311,7 +339,8 @@ describe_range (const struct param *param, uint64_t unit, char *buf, size_t len)
     snprintf (buf, len, "true or false");
     break;
   case PARALLEL:
-    snprintf (buf, len, "auto, on or off");
+  case CONTROL:
+    describe_words (words[param->type], buf, len);
     break;
   case COUNT:
     snprintf (buf, len, "a whole number from %" PRIu64 " to %" PRIu64,
@@ -341,43 +370,123 @@ params_init (struct params *p)
   }
 }
 
-int
-params_set (struct params *p, const char *key, const char *value,
-            struct message *why)
+/* The parameter that KEY means, and the unit of a bare number.  NULL and the
+ * reason in *why if none.
+ */
+static const struct param *
+look_up (const char *key, const char *value, uint64_t *unit,
+         struct message *why)
 {
   const char *name = key;
-  uint64_t unit = 0;
-  char range[128];
   size_t i;
 
+  *unit = 0;
   for (i = 0; i < NR (kernel_only); i++) {
-    if (same_name (key, kernel_only[i].name))
-      return refuse (why,
-                     "%s=%.80s: this null_blk parameter is the kernel's: %s",
-                     key, value, kernel_only[i].reason);
+    if (same_name (key, kernel_only[i].name)) {
+      message_set (why, "%s=%.80s: this null_blk parameter is the kernel's: %s",
+                   key, value, kernel_only[i].reason);
+      return NULL;
+    }
   }
   for (i = 0; i < NR (aliases); i++) {
     if (same_name (key, aliases[i].other)) {
       name = aliases[i].name;
-      unit = aliases[i].unit;
+      *unit = aliases[i].unit;
     }
   }
-
   i = find_param (name);
-  if (i == NR (params))
-    return refuse (why,
-                   "%.80s=%.80s: unknown parameter; 'nbdkit nullblk --help' "
-                   "lists them",
-                   key, value);
-  if (p->given[i])
-    return refuse (why, "%s=%.80s: %s is given twice", key, value,
-                   params[i].name);
-  if (!parse_value (&params[i], value, unit, &p->settings)) {
-    describe_range (&params[i], unit, range, sizeof range);
+  if (i < NR (params))
+    return &params[i];
+  message_set (why,
+               "%.80s=%.80s: unknown parameter; 'nbdkit nullblk --help' "
+               "lists them",
+               key, value);
+  return NULL;
+}
+
+/* Take KEY=VALUE into *s, where it may be given but once. */
+static int
+set (const struct param *param, struct params *p, struct settings *s,
+     const char *key, const char *value, uint64_t unit, struct message *why)
+{
+  bool *given = &p->given[param - params];
+  char range[128];
+
+  if (*given)
+    return refuse (why, "%s=%.80s: %s is given twice", key, value, param->name);
+  if (!parse_value (param, value, unit, s)) {
+    describe_range (param, unit, range, sizeof range);
     return refuse (why, "%s=%.80s: allowed is %s", key, value, range);
   }
-  p->given[i] = true;
+  *given = true;
   return 0;
+}
+
+int
+params_set (struct params *p, const char *key, const char *value,
+            struct message *why)
+{
+  const struct param *param;
+  uint64_t unit;
+
+  param = look_up (key, value, &unit, why);
+  if (param == NULL)
+    return -EINVAL;
+  return set (param, p, &p->settings, key, value, unit, why);
+}
+
+void
+params_begin_change (struct params *p, const struct settings *now)
+{
+  memset (p, 0, sizeof *p);
+  p->settings = *now;
+}
+
+int
+params_change (struct params *p, const char *key, const char *value,
+               struct message *why)
+{
+  struct settings s = p->settings;
+  const struct param *param;
+  char now[64], then[64];
+  uint64_t unit;
+  int r;
+
+  param = look_up (key, value, &unit, why);
+  if (param == NULL)
+    return -EINVAL;
+  r = set (param, p, &s, key, value, unit, why);
+  if (r < 0)
+    return r;
+  if (param->change == FIXED) {
+    params_print (&p->settings, param - params, now, sizeof now);
+    params_print (&s, param - params, then, sizeof then);
+    if (strcmp (now, then) != 0)
+      return refuse (why,
+                     "%s=%.80s: allowed is what it was started with, %s: it "
+                     "cannot change while the server runs",
+                     key, value, now + strlen (param->name) + 1);
+  }
+  p->settings = s;
+  return 0;
+}
+
+int
+params_check_limit (const struct settings *s, bool given, uint64_t memory,
+                    uint64_t unit, struct message *why)
+{
+  char text[32], least[32], most[32];
+
+  if (!s->memory_backed ||
+      (s->memory_limit >= unit && s->memory_limit <= memory))
+    return 0;
+  format_size (s->memory_limit, text, sizeof text);
+  format_size (unit, least, sizeof least);
+  format_size (memory, most, sizeof most);
+  return refuse (why,
+                 "memory-limit=%s%s: allowed is a size from %s to the %s "
+                 "that this machine or cgroup has",
+                 text, given ? "" : " (by default)", least, most);
 }
 
 int
@@ -385,7 +494,7 @@ params_complete (struct params *p, uint64_t memory, uint64_t unit,
                  struct message *why)
 {
   struct settings *s = &p->settings;
-  char text[32], block[32], least[32], most[32];
+  char text[32], block[32];
   bool given;
 
   format_size (s->block_size, block, sizeof block);
@@ -410,17 +519,7 @@ params_complete (struct params *p, uint64_t memory, uint64_t unit,
   given = p->given[find_param ("memory-limit")];
   if (!given)
     s->memory_limit = memory / 2 / unit * unit;
-  if (s->memory_backed &&
-      (s->memory_limit < unit || s->memory_limit > memory)) {
-    format_size (s->memory_limit, text, sizeof text);
-    format_size (unit, least, sizeof least);
-    format_size (memory, most, sizeof most);
-    return refuse (why,
-                   "memory-limit=%s%s: allowed is a size from %s to the %s "
-                   "that this machine or cgroup has",
-                   text, given ? "" : " (by default)", least, most);
-  }
-  return 0;
+  return params_check_limit (s, given, memory, unit, why);
 }
 
 bool
@@ -439,8 +538,9 @@ params_print (const struct settings *s, size_t i, char *buf, size_t len)
               *(const bool *) field ? "true" : "false");
     break;
   case PARALLEL:
+  case CONTROL:
     snprintf (value, sizeof value, "%s",
-              parallel_names[*(const enum parallel *) field]);
+              words[params[i].type][*(const unsigned *) field]);
     break;
   case COUNT:
     memcpy (&n, field, sizeof n);
@@ -463,6 +563,7 @@ params_row (size_t i, struct param_row *row)
     return false;
   row->name = params[i].name;
   row->default_value = params[i].shown;
+  row->is_live = params[i].change == LIVE;
   describe_range (&params[i], 0, row->range, sizeof row->range);
   return true;
 }

@@ -7,7 +7,7 @@
  * parameters that are refused stand beside it.
  *
  * Nothing here locks: parameters are parsed by one thread before the server
- * listens.
+ * listens, and a live change works on a copy (control.c).
  */
 
 #ifndef NULLBLK_PARAMS_H
@@ -33,7 +33,9 @@
  */
 #define MAX_DEVICES 1024
 
+/* Words that a parameter allows, stored as unsigned. */
 enum parallel { PARALLEL_AUTO, PARALLEL_OFF, PARALLEL_ON };
+enum controller { CONTROL_LOCAL, CONTROL_ANY, CONTROL_OFF };
 
 /* What the parameters say.  All sizes are in bytes. */
 struct settings {
@@ -47,7 +49,8 @@ struct settings {
   uint64_t memory_limit; /* for all devices together */
   bool hugepages;
   bool discard;
-  enum parallel parallel;
+  unsigned parallel; /* enum parallel */
+  unsigned control;  /* enum controller */
 };
 
 /* The most parameters that the table may have. */
@@ -81,6 +84,20 @@ int params_set (struct params *p, const char *key, const char *value,
 int params_complete (struct params *p, uint64_t memory, uint64_t unit,
                      struct message *why);
 
+/* For a live change: begin with the settings as they are NOW, take KEY=VALUE
+ * of each line, and check the whole.  A parameter that is not live may be given
+ * with the value that it has.  Return 0, or -EINVAL with the reason in *why.
+ */
+void params_begin_change (struct params *p, const struct settings *now);
+int params_change (struct params *p, const char *key, const char *value,
+                   struct message *why);
+
+/* Is memory_limit one that this machine can keep?  MEMORY and UNIT as for
+ * params_complete; GIVEN: by the user.
+ */
+int params_check_limit (const struct settings *s, bool given, uint64_t memory,
+                        uint64_t unit, struct message *why);
+
 /* The I-th parameter of the table as "name=value" with the value in force, in
  * a form that params_set takes back.  Returns false past the table's end.
  */
@@ -92,6 +109,7 @@ bool params_print (const struct settings *s, size_t i, char *buf, size_t len);
 struct param_row {
   const char *name;
   const char *default_value; /* as --help shows it */
+  bool is_live;              /* may change while the server runs */
   char range[128];           /* as an error shows it */
 };
 bool params_row (size_t i, struct param_row *row);

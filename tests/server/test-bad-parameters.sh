@@ -94,5 +94,5 @@ for key in rotational read-only memory-backed hugepages discard; do
   done
 done
 for value in '' 2 maybe; do
-  refused "parallel=$value: allowed is auto, on or off" parallel="$value"
+  refused "parallel=$value: allowed is auto, off or on" parallel="$value"
 done

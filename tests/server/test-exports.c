@@ -58,7 +58,9 @@ list_of_one (void **state)
 {
   (void) state;
   serve ("1G");
-  assert_list ("nullb0: null block device, 1G\n");
+  assert_list ("nullb0: null block device, 1G\n"
+               "nullb0.config: settings of nullb0\n"
+               "nullb0.stats: statistics of nullb0\n");
 }
 
 static void
@@ -68,7 +70,13 @@ list_of_many (void **state)
   serve ("3M", "memory-backed=true", "read-only=true", "devices=3");
   assert_list ("nullb0: memory-backed block device, 3M, read-only\n"
                "nullb1: memory-backed block device, 3M, read-only\n"
-               "nullb2: memory-backed block device, 3M, read-only\n");
+               "nullb2: memory-backed block device, 3M, read-only\n"
+               "nullb0.config: settings of nullb0\n"
+               "nullb0.stats: statistics of nullb0\n"
+               "nullb1.config: settings of nullb1\n"
+               "nullb1.stats: statistics of nullb1\n"
+               "nullb2.config: settings of nullb2\n"
+               "nullb2.stats: statistics of nullb2\n");
 }
 
 /* As many as there may be: the first and the last are served. */

@@ -15,7 +15,7 @@ assert_jq ()
 }
 
 start_server 1G memory-backed=true devices=2 block-size=4096 \
-  physical-block-size=64K rotational=true
+  physical-block-size=64K rotational=true control=off
 
 nbdinfo --list --json "$uri" >"$tmp/json"
 assert_jq '.exports | length == 2'

@@ -30,7 +30,8 @@ sub slurp { local (@ARGV, $/) = @_; scalar <> }
 
 for (split /\n/, slurp ($table)) {
   my ($kind, @f) = split /\t/;
-  $param{$f[0]} = { default => $f[1], range => $f[2] } if $kind eq "parameter";
+  $param{$f[0]} = { default => $f[1], range => $f[2], live => $f[3] // "" }
+    if $kind eq "parameter";
   $alias{$f[0]} = $f[1] if $kind eq "alias";
   $kernel{$f[0]} = 1 if $kind eq "kernel";
 }
@@ -77,6 +78,8 @@ for my $name (sort keys %param) {
     unless $said =~ /Default: \Q$default\E\b/;
   wrong "man: $name: no 'Allowed: $range'"
     unless $said =~ /Allowed: \Q$range\E(?![A-Za-z0-9])/;
+  wrong "man: $name: 'Live: yes' and the table disagree"
+    if ($said =~ /Live: yes/) != ($param{$name}{live} eq "live");
 }
 for my $name (sort keys %in_help) {
   wrong "--help: $name is not in the table" unless exists $param{$name};

@@ -19,7 +19,8 @@ main (void)
   size_t i;
 
   for (i = 0; params_row (i, &row); i++)
-    printf ("parameter\t%s\t%s\t%s\n", row.name, row.default_value, row.range);
+    printf ("parameter\t%s\t%s\t%s\t%s\n", row.name, row.default_value,
+            row.range, row.is_live ? "live" : "");
   for (i = 0; params_alias (i, &a, &b); i++)
     printf ("alias\t%s\t%s\n", a, b);
   for (i = 0; params_kernel_only (i, &a, &b); i++)

@@ -17,7 +17,7 @@
 #define MIB (UINT64_C (1) << 20)
 
 static struct devices *devices;
-static struct device *d; /* nullb0 */
+static struct connection *d; /* to nullb0 */
 static uint8_t buf[65536], out[65536];
 
 /* Devices from a command line: pairs of key and value, NULL at the end. */
@@ -31,8 +31,9 @@ create (const char *const *given)
   for (; given[0] != NULL; given += 2)
     assert_int_equal (params_set (&p, given[0], given[1], &why), 0);
   assert_int_equal (params_complete (&p, 512 * MIB, 4096, &why), 0);
-  assert_int_equal (devices_create (&devices, &p.settings), 0);
-  d = &devices->device[0];
+  assert_int_equal (devices_create (&devices, &p.settings, 512 * MIB, 4096), 0);
+  d = device_connect (&devices->device[0], NULL);
+  assert_non_null (d);
 }
 
 #define CREATE(...) create ((const char *const[]){__VA_ARGS__, NULL})
@@ -66,7 +67,8 @@ all_zero (const uint8_t *b, size_t len)
 
 /* [OFFSET, END) of a device is one extent, of this kind. */
 static void
-check_extent (struct device *device, uint64_t offset, uint64_t end, bool data)
+check_extent (struct connection *device, uint64_t offset, uint64_t end,
+              bool data)
 {
   uint64_t run_end;
   bool is_data;
@@ -84,7 +86,7 @@ test_null_mode (void **state)
 
   (void) state;
   CREATE ("size", "9223372036854775807");
-  assert_int_equal (d->settings->size, end);
+  assert_int_equal (devices->settings.size, end);
   assert_int_equal (device_write (d, buf, 4096, end - 4096), 0);
   assert_int_equal (device_read (d, out, 4096, end - 4096), 0);
   assert_true (all_zero (out, 4096));
@@ -187,12 +189,12 @@ test_read_only (void **state)
 static void
 test_limit_is_shared (void **state)
 {
-  struct device *e;
+  struct connection *e;
 
   (void) state;
   CREATE ("size", "1G", "memory-backed", "1", "memory-limit", "64K", "devices",
           "2");
-  e = &devices->device[1];
+  e = device_connect (&devices->device[1], NULL);
   assert_int_equal (device_write (d, buf, 65536 - 4096, 4096), 0);
   assert_int_equal (device_write (e, buf, 8192, 0), -ENOSPC);
   assert_int_equal (device_zero (e, 8192, 0, false), -ENOSPC);
@@ -219,8 +221,8 @@ test_find (void **state)
 
   (void) state;
   CREATE ("devices", "3");
-  assert_ptr_equal (devices_find (devices, ""), d);
-  assert_ptr_equal (devices_find (devices, "nullb0"), d);
+  assert_ptr_equal (devices_find (devices, ""), &devices->device[0]);
+  assert_ptr_equal (devices_find (devices, "nullb0"), &devices->device[0]);
   assert_ptr_equal (devices_find (devices, "nullb2"), &devices->device[2]);
   for (i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
     assert_null (devices_find (devices, unknown[i]));
@@ -233,12 +235,12 @@ test_describe (void **state)
 
   (void) state;
   CREATE ("size", "8G");
-  device_describe (d, text, sizeof text);
+  device_describe (&devices->device[0], text, sizeof text);
   assert_string_equal (text, "null block device, 8G");
   devices_destroy (devices);
 
   CREATE ("size", "100M", "memory-backed", "1", "read-only", "1");
-  device_describe (d, text, sizeof text);
+  device_describe (&devices->device[0], text, sizeof text);
   assert_string_equal (text, "memory-backed block device, 100M, read-only");
 }
 

@@ -209,7 +209,7 @@ test_parallel (void **state)
   assert_int_equal (alone ("parallel", "true")->parallel, PARALLEL_ON);
   assert_int_equal (alone ("parallel", "off")->parallel, PARALLEL_OFF);
   setup (NULL);
-  refuse ("parallel", "16", "parallel=16: allowed is auto, on or off");
+  refuse ("parallel", "16", "parallel=16: allowed is auto, off or on");
 }
 
 static void
@@ -338,7 +338,7 @@ test_unknown (void **state)
 {
   static const char *const unknown[] = {
       "",      "Size", "siz",     "sizes",   "memory",          "bs-",
-      "zoned", "mbps", "latency", "irqmode", "completion-nsec", "control"};
+      "zoned", "mbps", "latency", "irqmode", "completion-nsec", "controls"};
   char text[256];
   size_t i;
 
@@ -411,7 +411,8 @@ test_print (void **state)
                                          {"memory-limit", "123M"},
                                          {"hugepages", "1"},
                                          {"discard", "0"},
-                                         {"parallel", "off"}};
+                                         {"parallel", "off"},
+                                         {"control", "any"}};
   struct params again;
   char line[128], *value;
   size_t i;

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The control exports; see control.h.  The man page (CONTROL EXPORTS) describes
+ * both documents for who reads them.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "control.h"
+#include "device.h"
+#include "params.h"
+
+#define CONFIG_SIZE 65536
+#define STATS_SIZE (1 << 20)
+#define STATS_VERSION 1
+
+const char *const document_suffix[NR_DOCUMENTS] = {
+    [DOCUMENT_CONFIG] = ".config",
+    [DOCUMENT_STATS] = ".stats",
+};
+
+const char *const document_title[NR_DOCUMENTS] = {
+    [DOCUMENT_CONFIG] = "settings",
+    [DOCUMENT_STATS] = "statistics",
+};
+
+struct control {
+  enum document document;
+  struct device *device;
+
+  pthread_mutex_t lock; /* guards what follows */
+  struct message error; /* "" or why the last change was refused */
+  bool is_made;
+  size_t used;
+  char text[]; /* as long as the export, and what vsnprintf puts after it */
+};
+
+enum document
+control_document (const struct control *c)
+{
+  return c->document;
+}
+
+uint64_t
+control_size (const struct control *c)
+{
+  return c->document == DOCUMENT_CONFIG ? CONFIG_SIZE : STATS_SIZE;
+}
+
+bool
+control_can_write (const struct control *c)
+{
+  return c->document == DOCUMENT_CONFIG;
+}
+
+/*---------------------------------------------------------------------*/
+/* Texts */
+
+/* What does not fit is cut off; nothing comes near. */
+static void __attribute__ ((format (printf, 2, 3)))
+add (struct control *c, const char *fs, ...)
+{
+  const size_t room = control_size (c) - c->used;
+  va_list args;
+  int n;
+
+  va_start (args, fs);
+  n = vsnprintf (c->text + c->used, room + 1, fs, args);
+  va_end (args);
+  if (n > 0)
+    c->used += (size_t) n < room ? (size_t) n : room;
+}
+
+static void
+make_config (struct control *c)
+{
+  struct param_row row;
+  struct settings s;
+  char setting[128];
+  size_t i;
+
+  if (c->error.text[0] != '\0')
+    add (c, "# error: %s\n", c->error.text);
+  add (c, "# live:");
+  for (i = 0; params_row (i, &row); i++) {
+    if (row.is_live)
+      add (c, " %s", row.name);
+  }
+  add (c, "\n");
+  device_settings (c->device, &s);
+  for (i = 0; params_print (&s, i, setting, sizeof setting); i++)
+    add (c, "%s\n", setting);
+}
+
+static void
+add_operation (struct control *c, const struct op_stats *o)
+{
+  static const struct {
+    const char *name;
+    unsigned per_10000;
+  } percentiles[] = {{"p50", 5000},
+                     {"p90", 9000},
+                     {"p99", 9900},
+                     {"p99.9", 9990},
+                     {"p99.99", 9999}};
+  const char *between = "";
+  unsigned i;
+
+  add (c,
+       "{\"requests\": %" PRIu64 ", \"bytes\": %" PRIu64 ",\n"
+       "      \"errors\": {",
+       stats_requests (o), o->bytes);
+  for (i = 0; i < NR_ERRORS; i++) {
+    if (o->errors[i] > 0) {
+      add (c, "%s\"%s\": %" PRIu64, between, error_names[i], o->errors[i]);
+      between = ", ";
+    }
+  }
+  add (c, "},\n      \"latency_ns\": {");
+  for (i = 0; i < sizeof percentiles / sizeof percentiles[0]; i++)
+    add (c, "\"%s\": %" PRIu64 ", ", percentiles[i].name,
+         stats_percentile (o, percentiles[i].per_10000));
+  add (c, "\"max\": %" PRIu64 "},\n      \"histogram\": [", o->longest);
+  between = "";
+  for (i = 0; i < NR_BUCKETS; i++) {
+    if (o->histogram[i] > 0) {
+      add (c, "%s[%" PRIu64 ", %" PRIu64 ", %" PRIu64 "]", between,
+           stats_bucket_from (i), stats_bucket_from (i + 1), o->histogram[i]);
+      between = ", ";
+    }
+  }
+  add (c, "]}");
+}
+
+static int
+make_stats (struct control *c)
+{
+  struct device *d = c->device;
+  struct devices *devices = d->devices;
+  struct device_stats *sum;
+  uint64_t now, since;
+  struct settings s;
+  unsigned op;
+
+  sum = malloc (sizeof *sum);
+  if (sum == NULL)
+    return -ENOMEM;
+  device_settings (d, &s);
+  pthread_mutex_lock (&devices->lock);
+  device_stats (d, sum);
+  since = d->counting_since;
+  pthread_mutex_unlock (&devices->lock);
+  now = clock_now ();
+
+  add (c,
+       "{\"version\": %d,\n"
+       "  \"device\": \"%s\",\n"
+       "  \"server\": {\"nullblk\": \"%s\", \"uptime_ns\": %" PRIu64
+       ", \"parallel\": %s},\n"
+       "  \"since_reset_ns\": %" PRIu64 ",\n"
+       "  \"connections\": %" PRIu32 ",\n"
+       "  \"queue_depth\": {\"now\": %" PRIu32 ", \"largest\": %" PRIu32 "},\n",
+       STATS_VERSION, d->name, PACKAGE_VERSION, now - devices->started,
+       s.parallel == PARALLEL_ON ? "true" : "false", now - since,
+       sum->connections, sum->depth, sum->depth_most);
+  if (d->store != NULL)
+    add (c,
+         "  \"memory\": {\"held\": %" PRIu64 ", \"limit\": %" PRIu64 "},\n"
+         "  \"written_blocks\": %" PRIu64 ",\n",
+         store_held (d->store), s.memory_limit,
+         store_written (d->store, d->number));
+  else
+    add (c, "  \"memory\": null,\n  \"written_blocks\": 0,\n");
+  add (c, "  \"operations\": {");
+  for (op = 0; op < NR_OPS; op++) {
+    add (c, "%s\n    \"%s\": ", op > 0 ? "," : "", op_names[op]);
+    add_operation (c, &sum->stats.op[op]);
+  }
+  add (c, "\n  }\n}\n");
+  free (sum);
+  return 0;
+}
+
+static int
+make_text (struct control *c)
+{
+  int r = 0;
+
+  c->used = 0;
+  if (c->document == DOCUMENT_CONFIG)
+    make_config (c);
+  else
+    r = make_stats (c);
+  memset (c->text + c->used, '\n', control_size (c) - c->used);
+  c->is_made = r == 0;
+  return r;
+}
+
+int
+control_read (struct control *c, void *buf, uint32_t count, uint64_t offset)
+{
+  int r = 0;
+
+  pthread_mutex_lock (&c->lock);
+  if (offset == 0 || !c->is_made)
+    r = make_text (c);
+  if (r == 0)
+    memcpy (buf, c->text + offset, count);
+  pthread_mutex_unlock (&c->lock);
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
+/* Changes */
+
+#define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
+
+struct change {
+  struct params params;
+  bool reset_stats;
+};
+
+static bool
+is_blank (char c)
+{
+  return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* Without the blanks at its ends. */
+static char *
+strip (char *s)
+{
+  size_t len;
+
+  while (is_blank (*s))
+    s++;
+  len = strlen (s);
+  while (len > 0 && is_blank (s[len - 1]))
+    s[--len] = '\0';
+  return s;
+}
+
+static int
+take_line (struct change *change, char *line, struct message *why)
+{
+  char *value;
+
+  line = strip (line);
+  if (line[0] == '\0' || line[0] == '#')
+    return 0;
+  value = strchr (line, '=');
+  if (value == NULL)
+    return refuse (why, "%.80s: allowed are lines of KEY=VALUE", line);
+  *value++ = '\0';
+  if (strcmp (line, "stats") == 0) {
+    if (strcmp (value, "reset") != 0)
+      return refuse (why, "stats=%.80s: allowed is reset", value);
+    change->reset_stats = true;
+    return 0;
+  }
+  return params_change (&change->params, line, value, why);
+}
+
+/* TEXT is changed: lines end at newlines and at zero bytes. */
+static int
+take_lines (struct change *change, char *text, size_t len, struct message *why)
+{
+  char *line = text, *end;
+  int r = 0;
+
+  for (end = text; r == 0 && end <= text + len; end++) {
+    if (end == text + len || *end == '\n' || *end == '\0') {
+      *end = '\0';
+      r = take_line (change, line, why);
+      line = end + 1;
+    }
+  }
+  return r;
+}
+
+/* Make sets for the devices from FIRST up to LAST, each as it is but for what
+ * TO says: all of it for device D, the memory limit for the others.  NULL if
+ * there is no memory.  devices.lock is held.
+ */
+static struct settings_set **
+make_sets (struct device *d, uint32_t first, uint32_t last,
+           const struct settings *to)
+{
+  struct devices *devices = d->devices;
+  struct settings_set **sets;
+  struct settings s;
+  uint32_t i;
+
+  sets = calloc (last - first, sizeof *sets);
+  if (sets == NULL)
+    return NULL;
+  for (i = first; i < last; i++) {
+    device_settings (&devices->device[i], &s);
+    s.memory_limit = to->memory_limit;
+    sets[i - first] = settings_set_new (i == d->number ? to : &s);
+    if (sets[i - first] == NULL) {
+      while (i-- > first)
+        free (sets[i - first]);
+      free (sets);
+      return NULL;
+    }
+  }
+  return sets;
+}
+
+/* devices.lock is held.  The memory limit is that of all devices. */
+static int
+apply (struct device *d, const struct settings *from, const struct settings *to,
+       struct message *why)
+{
+  struct devices *devices = d->devices;
+  const bool all = from->memory_limit != to->memory_limit;
+  const uint32_t first = all ? 0 : d->number;
+  const uint32_t last = all ? devices->count : d->number + 1;
+  struct settings_set **sets;
+  char limit[32];
+  uint32_t i;
+
+  sets = make_sets (d, first, last, to);
+  if (sets == NULL)
+    return -ENOMEM;
+  if (all && devices->store != NULL &&
+      store_set_limit (devices->store, to->memory_limit) < 0) {
+    for (i = first; i < last; i++)
+      free (sets[i - first]);
+    free (sets);
+    format_size (to->memory_limit, limit, sizeof limit);
+    return refuse (why,
+                   "memory-limit=%s: there is not enough address space for it "
+                   "(ulimit -v at the start)",
+                   limit);
+  }
+  for (i = first; i < last; i++)
+    device_install (&devices->device[i], sets[i - first]);
+  free (sets);
+  return 0;
+}
+
+static int
+change_settings (struct device *d, char *text, size_t len, struct message *why)
+{
+  struct devices *devices = d->devices;
+  struct settings now;
+  struct change change = {.reset_stats = false};
+  int r;
+
+  pthread_mutex_lock (&devices->lock);
+  device_settings (d, &now);
+  params_begin_change (&change.params, &now);
+  r = take_lines (&change, text, len, why);
+  if (r == 0)
+    r = params_check_limit (&change.params.settings, true, devices->memory,
+                            devices->unit, why);
+  if (r == 0)
+    r = apply (d, &now, &change.params.settings, why);
+  if (r == 0 && change.reset_stats)
+    device_reset_stats (d);
+  pthread_mutex_unlock (&devices->lock);
+  return r;
+}
+
+int
+control_write (struct control *c, const void *buf, uint32_t count,
+               uint64_t offset, struct message *why)
+{
+  char *text;
+  int r;
+
+  message_set (why, "%s", strerror (ENOMEM));
+  if (offset != 0)
+    r = refuse (why, "a write at offset %" PRIu64 ": allowed is 0", offset);
+  else {
+    text = malloc ((size_t) count + 1);
+    r = -ENOMEM;
+    if (text != NULL) {
+      memcpy (text, buf, count);
+      r = change_settings (c->device, text, count, why);
+      free (text);
+    }
+  }
+  pthread_mutex_lock (&c->lock);
+  if (r < 0)
+    c->error = *why;
+  else
+    c->error.text[0] = '\0';
+  pthread_mutex_unlock (&c->lock);
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
+/* Connections */
+
+static struct control *
+control_create (struct device *d, enum document document)
+{
+  struct control *c;
+
+  c = malloc (sizeof *c + 1 +
+              (document == DOCUMENT_CONFIG ? CONFIG_SIZE : STATS_SIZE));
+  if (c == NULL)
+    return NULL;
+  c->document = document;
+  c->device = d;
+  c->error.text[0] = '\0';
+  c->is_made = false;
+  pthread_mutex_init (&c->lock, NULL);
+  return c;
+}
+
+void
+control_destroy (struct control *c)
+{
+  pthread_mutex_destroy (&c->lock);
+  free (c);
+}
+
+/* The document that NAME, which has room for it, means; its suffix is cut off.
+ * NR_DOCUMENTS where it is a device's own.
+ */
+static enum document
+cut_suffix (char *name)
+{
+  char *suffix = strrchr (name, '.');
+  enum document i = NR_DOCUMENTS;
+
+  if (suffix != NULL) {
+    for (i = 0; i < NR_DOCUMENTS; i++) {
+      if (strcmp (suffix, document_suffix[i]) == 0) {
+        *suffix = '\0';
+        break;
+      }
+    }
+  }
+  return i;
+}
+
+int
+control_connect (struct devices *devices, const char *export, bool may_control,
+                 struct connection **r_connection)
+{
+  struct control *control = NULL;
+  enum document document;
+  struct device *d;
+  char name[64];
+
+  if (strlen (export) >= sizeof name)
+    return -ENOENT;
+  strcpy (name, export);
+  document = cut_suffix (name);
+  if (document != NR_DOCUMENTS && (!may_control || name[0] == '\0'))
+    return -ENOENT;
+  d = devices_find (devices, name);
+  if (d == NULL)
+    return -ENOENT;
+  if (document != NR_DOCUMENTS) {
+    control = control_create (d, document);
+    if (control == NULL)
+      return -ENOMEM;
+  }
+  *r_connection = device_connect (d, control);
+  if (*r_connection == NULL) {
+    if (control != NULL)
+      control_destroy (control);
+    return -ENOMEM;
+  }
+  return 0;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The control exports: what nullbN.config and nullbN.stats read and accept.
+ * A struct control is one connection to one of them; it has the text that the
+ * connection is reading, and the reason why its last change was refused.
+ *
+ * Functions that return int give 0 or a negative errno.  Any thread may call
+ * them; control.lock guards a control's text and reason, devices.lock is taken
+ * inside of it while settings are changed or statistics gathered.
+ */
+
+#ifndef NULLBLK_CONTROL_H
+#define NULLBLK_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "message.h"
+
+enum document { DOCUMENT_CONFIG, DOCUMENT_STATS, NR_DOCUMENTS };
+
+/* ".config" and ".stats"; "settings" and "statistics" */
+extern const char *const document_suffix[NR_DOCUMENTS];
+extern const char *const document_title[NR_DOCUMENTS];
+
+struct devices;
+struct device;
+struct connection;
+struct control;
+
+/* Connect to an export by its name.  Control exports are there only for who
+ * MAY_CONTROL.  Returns 0, -ENOENT for an unknown name, or -ENOMEM.
+ */
+int control_connect (struct devices *devices, const char *name,
+                     bool may_control, struct connection **r_connection);
+
+void control_destroy (struct control *control);
+
+enum document control_document (const struct control *control);
+
+/* Bytes; always the same for a kind of document. */
+uint64_t control_size (const struct control *control);
+bool control_can_write (const struct control *control);
+
+/* Read COUNT bytes at OFFSET, which nbdkit has checked.  A read from offset 0
+ * makes the text afresh, and other reads continue it.
+ */
+int control_read (struct control *control, void *buf, uint32_t count,
+                  uint64_t offset);
+
+/* Write COUNT bytes of lines at OFFSET.  All of them take effect, or on error
+ * none: -EINVAL with the reason in *why, which the next read from offset 0 has,
+ * too, or -ENOMEM.
+ */
+int control_write (struct control *control, const void *buf, uint32_t count,
+                   uint64_t offset, struct message *why);
+
+#endif /* NULLBLK_CONTROL_H */

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The control exports: what they read, which changes they take and which they
+ * refuse, and that a change is there as a whole, while requests are served.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "control.h"
+#include "device.h"
+#include "unit.h"
+
+#define MIB (UINT64_C (1) << 20)
+#define MEMORY (512 * MIB)
+
+static struct devices *devices;
+static struct connection *data, *config, *stats;
+static char text[1 << 20];
+static uint8_t buf[65536];
+
+static struct connection *
+connect_to (const char *name)
+{
+  struct connection *c;
+
+  assert_int_equal (control_connect (devices, name, true, &c), 0);
+  return c;
+}
+
+static void
+create (const char *const *given)
+{
+  struct message why;
+  struct params p;
+
+  params_init (&p);
+  for (; given[0] != NULL; given += 2)
+    assert_int_equal (params_set (&p, given[0], given[1], &why), 0);
+  assert_int_equal (params_complete (&p, MEMORY, 4096, &why), 0);
+  assert_int_equal (devices_create (&devices, &p.settings, MEMORY, 4096), 0);
+  data = connect_to ("nullb0");
+  config = connect_to ("nullb0.config");
+  stats = connect_to ("nullb0.stats");
+}
+
+#define CREATE(...) create ((const char *const[]){__VA_ARGS__, NULL})
+
+static int
+setup (void **state)
+{
+  (void) state;
+  devices = NULL;
+  return 0;
+}
+
+static int
+teardown (void **state)
+{
+  (void) state;
+  if (devices != NULL)
+    devices_destroy (devices);
+  return 0;
+}
+
+/* All of a document, without the newlines at its end but one. */
+static const char *
+read_all (struct connection *c)
+{
+  const uint64_t size = control_size (c->control);
+  uint64_t offset;
+  size_t len;
+
+  memset (text, 'x', sizeof text);
+  for (offset = 0; offset < size; offset += 4096)
+    assert_int_equal (control_read (c->control, text + offset, 4096, offset),
+                      0);
+  for (len = size; len > 0 && text[len - 1] == '\n';)
+    len--;
+  assert_true (len + 1 < size);
+  text[len + 1] = '\0';
+  return text;
+}
+
+static void
+assert_has (const char *what)
+{
+  if (strstr (text, what) == NULL)
+    fail_msg ("no '%s' in: %s", what, text);
+}
+
+static int
+change (const char *lines, struct message *why)
+{
+  return control_write (config->control, lines, strlen (lines), 0, why);
+}
+
+static void
+assert_changed (const char *lines)
+{
+  struct message why;
+
+  if (change (lines, &why) != 0)
+    fail_msg ("%s: %s", lines, why.text);
+  assert_null (strstr (read_all (config), "# error:"));
+}
+
+/* Refused for REASON, which the next read has, too; nothing has changed. */
+static void
+assert_refused (const char *lines, const char *reason)
+{
+  static char before[65536];
+  struct message why;
+  const char *after;
+
+  read_all (config);
+  strcpy (before, strstr (text, "# live:"));
+  assert_int_equal (change (lines, &why), -EINVAL);
+  assert_string_equal (why.text, reason);
+  after = read_all (config);
+  assert_memory_equal (after, "# error: ", 9);
+  assert_memory_equal (after + 9, reason, strlen (reason));
+  assert_int_equal (after[9 + strlen (reason)], '\n');
+  assert_string_equal (after + 9 + strlen (reason) + 1, before);
+}
+
+static void
+test_reads_settings (void **state)
+{
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1", "memory-limit", "64M", "control",
+          "any");
+  assert_string_equal (read_all (config),
+                       "# live: read-only memory-limit discard\n"
+                       "size=1G\n"
+                       "block-size=512\n"
+                       "physical-block-size=4K\n"
+                       "rotational=false\n"
+                       "read-only=false\n"
+                       "devices=1\n"
+                       "memory-backed=true\n"
+                       "memory-limit=64M\n"
+                       "hugepages=false\n"
+                       "discard=true\n"
+                       "parallel=auto\n"
+                       "control=any\n");
+}
+
+/* What was read can be written back. */
+static void
+test_round_trip (void **state)
+{
+  static char before[65536];
+  struct message why;
+
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1");
+  strcpy (before, read_all (config));
+  memset (text + strlen (text), '\n', 65536 - strlen (text));
+  assert_int_equal (control_write (config->control, text, 65536, 0, &why), 0);
+  assert_string_equal (read_all (config), before);
+}
+
+static void
+test_read_only (void **state)
+{
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1", "devices", "2");
+  assert_changed ("read-only=true\n");
+  assert_has ("\nread-only=true\n");
+  assert_int_equal (device_write (data, buf, 4096, 0), -EROFS);
+  assert_int_equal (device_trim (data, 4096, 0), -EROFS);
+  assert_int_equal (device_write (connect_to ("nullb1"), buf, 4096, 0), 0);
+  assert_changed ("read_only=0");
+  assert_int_equal (device_write (data, buf, 4096, 0), 0);
+}
+
+static void
+test_discard (void **state)
+{
+  uint64_t end;
+  bool is_data;
+
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1");
+  assert_int_equal (device_write (data, buf, 4096, 0), 0);
+  assert_changed ("discard=false\n");
+  assert_int_equal (device_trim (data, 4096, 0), 0);
+  assert_int_equal (device_extent (data, 4096, 0, &is_data, &end), 0);
+  assert_true (is_data);
+  assert_changed ("discard=true\n");
+  assert_int_equal (device_trim (data, 4096, 0), 0);
+  assert_int_equal (device_extent (data, 4096, 0, &is_data, &end), 0);
+  assert_false (is_data);
+}
+
+/* The limit is that of all devices, whoever changes it. */
+static void
+test_memory_limit (void **state)
+{
+  struct connection *other, *other_config;
+
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1", "memory-limit", "4K", "devices",
+          "2");
+  other = connect_to ("nullb1");
+  other_config = connect_to ("nullb1.config");
+  assert_int_equal (device_write (data, buf, 8192, 0), -ENOSPC);
+  assert_changed ("memory-limit=8K\n");
+  assert_int_equal (device_write (data, buf, 8192, 0), 0);
+  assert_int_equal (device_write (other, buf, 4096, 0), -ENOSPC);
+  read_all (other_config);
+  assert_has ("\nmemory-limit=8K\n");
+
+  /* Lowered below what is held: that stays, and nothing more is taken. */
+  assert_changed ("memory-limit=4K\n");
+  assert_int_equal (device_write (data, buf, 8192, 0), 0);
+  assert_int_equal (device_trim (data, 4096, 0), 0);
+  assert_int_equal (device_write (data, buf, 4096, 0), -ENOSPC);
+  assert_changed ("memory-limit=512M\n");
+  assert_int_equal (device_write (other, buf, 4096, 0), 0);
+  read_all (stats);
+  assert_has ("\"memory\": {\"held\": 8192, \"limit\": 536870912}");
+  assert_has ("\"written_blocks\": 1,");
+}
+
+static void
+test_refusals (void **state)
+{
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1", "memory-limit", "64M");
+  assert_refused ("read-only=maybe\n",
+                  "read-only=maybe: allowed is true or false");
+  assert_refused ("size=2G", "size=2G: allowed is what it was started with, "
+                             "1G: it cannot change while the server runs");
+  assert_refused ("nosuch=1\n", "nosuch=1: unknown parameter; 'nbdkit nullblk "
+                                "--help' lists them");
+  assert_refused ("timeout=1\n",
+                  "timeout=1: this null_blk parameter is the kernel's: the "
+                  "timeout is the client's (nbd-client -timeout)");
+  assert_refused ("read-only=1\nread_only=1\n",
+                  "read_only=1: read-only is given twice");
+  assert_refused ("rubbish\n", "rubbish: allowed are lines of KEY=VALUE");
+  assert_refused ("=\n", "=: unknown parameter; 'nbdkit nullblk --help' lists "
+                         "them");
+  assert_refused ("stats=now\n", "stats=now: allowed is reset");
+  assert_refused ("\033[2Jx=1\n", "?[2Jx=1: unknown parameter; 'nbdkit nullblk "
+                                  "--help' lists them");
+  assert_refused ("memory-limit=513M\n",
+                  "memory-limit=513M: allowed is a size from 4K to the 512M "
+                  "that this machine or cgroup has");
+
+  /* All or nothing: what came before the bad line, too. */
+  assert_refused ("read-only=true\nstats=reset\ndiscard=perhaps\n",
+                  "discard=perhaps: allowed is true or false");
+
+  /* Once something has been accepted, the error is gone. */
+  assert_changed ("# nothing\n\n  \t\r\n");
+}
+
+static void
+test_places (void **state)
+{
+  struct message why;
+
+  (void) state;
+  CREATE ("size", "1G");
+  assert_int_equal (
+      control_write (config->control, "read-only=1\n", 12, 1, &why), -EINVAL);
+  assert_string_equal (why.text, "a write at offset 1: allowed is 0");
+  assert_int_equal (device_write (data, buf, 4096, 0), 0);
+
+  /* Lines may end in zero bytes and carriage returns, the last in nothing. */
+  assert_int_equal (control_write (config->control,
+                                   "\0discard=0\r\n\0\0 read-only=1 ", 28, 0,
+                                   &why),
+                    0);
+  read_all (config);
+  assert_has ("\nread-only=true\n");
+  assert_has ("\ndiscard=false\n");
+}
+
+static void
+test_random_bytes (void **state)
+{
+  uint64_t random = new_seed ("random bytes");
+  static const char letters[] = "=\n\0#rd-onlyscaitu=stats=reset\nread-only=1";
+  struct message why;
+  unsigned i, j, len;
+  int r;
+
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1");
+  for (i = 0; i < 20000; i++) {
+    len = 1 + random_below (&random, i % 100 == 0 ? 65536 : 40);
+    for (j = 0; j < len; j++)
+      text[j] = random_below (&random, 4) == 0
+                    ? (char) next_random (&random)
+                    : letters[random_below (&random, sizeof letters)];
+    r = control_write (config->control, text, len, 0, &why);
+    assert_true (r == 0 || r == -EINVAL);
+    if (r < 0)
+      assert_null (strchr (why.text, '\n'));
+  }
+  assert_changed ("read-only=false\n");
+}
+
+static void
+test_names (void **state)
+{
+  static const char *const unknown[] = {
+      "nullb2",
+      "nullb0.",
+      "nullb0.x",
+      "nullb2.stats",
+      ".stats",
+      ".config",
+      "nullb0.statsx",
+      "nullb0.Config",
+      "stats",
+      "nullb0.config.stats",
+      "nullb0000000000000000000000000000000000000000000000000000000000000000"};
+  struct connection *c;
+  size_t i;
+
+  (void) state;
+  CREATE ("devices", "2");
+  for (i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
+    assert_int_equal (control_connect (devices, unknown[i], true, &c), -ENOENT);
+  assert_int_equal (control_connect (devices, "nullb1.stats", true, &c), 0);
+  assert_string_equal (c->device->name, "nullb1");
+  assert_false (control_can_write (c->control));
+
+  /* Who may not finds nothing there, but the data. */
+  assert_int_equal (control_connect (devices, "nullb1.stats", false, &c),
+                    -ENOENT);
+  assert_int_equal (control_connect (devices, "nullb1.config", false, &c),
+                    -ENOENT);
+  assert_int_equal (control_connect (devices, "nullb1", false, &c), 0);
+  assert_null (c->control);
+  assert_int_equal (control_connect (devices, "", false, &c), 0);
+  assert_string_equal (c->device->name, "nullb0");
+}
+
+static void
+test_statistics (void **state)
+{
+  struct connection *again;
+
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1");
+  assert_int_equal (device_write (data, buf, 8192, 0), 0);
+  assert_int_equal (device_write (data, buf, 4096, 4096), 0);
+  assert_int_equal (device_write (data, buf, 100, 0), -EINVAL);
+  assert_int_equal (device_read (data, buf, 512, 0), 0);
+  assert_int_equal (device_flush (data), 0);
+  assert_int_equal (device_trim (data, 4096, 0), 0);
+  assert_int_equal (device_zero (data, 512, 0, true), 0);
+
+  /* A connection's counts outlive it. */
+  device_disconnect (data);
+  again = connect_to ("nullb0");
+  assert_int_equal (device_read (again, buf, 512, 0), 0);
+
+  read_all (stats);
+  assert_memory_equal (text, "{\"version\": 1,\n", 15);
+  assert_has ("\"connections\": 1,");
+  assert_has ("\"queue_depth\": {\"now\": 0, \"largest\": 1}");
+  assert_has ("\"read\": {\"requests\": 2, \"bytes\": 1024,\n"
+              "      \"errors\": {}");
+  assert_has ("\"write\": {\"requests\": 3, \"bytes\": 12288,\n"
+              "      \"errors\": {\"EINVAL\": 1}");
+  assert_has ("\"flush\": {\"requests\": 1, \"bytes\": 0,");
+  assert_has ("\"trim\": {\"requests\": 1, \"bytes\": 4096,");
+  assert_has ("\"zero\": {\"requests\": 1, \"bytes\": 512,");
+  assert_has ("\"zone\": {\"requests\": 0, \"bytes\": 0,");
+  assert_has ("\"written_blocks\": 1,");
+
+  assert_changed ("stats=reset\n");
+  read_all (stats);
+  assert_has ("\"read\": {\"requests\": 0, \"bytes\": 0,");
+  assert_has ("\"queue_depth\": {\"now\": 0, \"largest\": 0}");
+  assert_has ("\"written_blocks\": 1,");
+}
+
+/* A document of the largest size that there can be still fits. */
+static void
+test_full_histograms (void **state)
+{
+  unsigned op, i;
+
+  (void) state;
+  CREATE ("size", "1G");
+  for (op = 0; op < NR_OPS; op++) {
+    for (i = 0; i < NR_BUCKETS; i++)
+      data->stats.op[op].histogram[i] = UINT64_MAX / NR_BUCKETS;
+    for (i = 0; i < NR_ERRORS; i++)
+      data->stats.op[op].errors[i] = UINT64_MAX;
+  }
+  read_all (stats);
+  assert_memory_equal (text + strlen (text) - 6, "  }\n}\n", 6);
+}
+
+/* A read from elsewhere goes on with the text that the last one from 0 made. */
+static void
+test_continued_reads (void **state)
+{
+  static char whole[65536];
+  char part[16];
+
+  (void) state;
+  CREATE ("size", "1G");
+  strcpy (whole, read_all (config));
+  assert_changed ("read-only=true\n");
+  assert_int_equal (control_read (config->control, part, 16, 0), 0);
+  assert_changed ("read-only=false\n");
+  assert_int_equal (control_read (config->control, text, 4096, 16), 0);
+  assert_memory_equal (text, whole + 16, 40);
+}
+
+/*---------------------------------------------------------------------*/
+/* Settings change under requests of several threads, on one connection and on
+ * several.  What a request does is what one of the two sets says.
+ */
+
+#define NR_THREADS 4
+#define CHANGES 5000
+
+static atomic_bool stop;
+
+struct worker {
+  pthread_t thread;
+  struct connection *connection;
+  unsigned nr;
+  unsigned wrong;
+};
+
+static void *
+work (void *arg)
+{
+  struct worker *w = arg;
+  const uint64_t offset = w->nr * 65536;
+  uint8_t out[2048], in[2048];
+  bool is_there = false;
+  int r;
+
+  memset (in, w->nr + 1, sizeof in);
+  while (!atomic_load (&stop)) {
+    r = device_write (w->connection, in, sizeof in, offset);
+    w->wrong += r != 0 && r != -EROFS;
+    is_there = is_there || r == 0;
+    w->wrong += device_read (w->connection, out, sizeof out, offset) != 0;
+    w->wrong += is_there && memcmp (in, out, sizeof in) != 0;
+    r = device_flush (w->connection);
+    w->wrong += r != 0;
+  }
+  return NULL;
+}
+
+static void
+test_changes_under_load (void **state)
+{
+  static struct worker workers[NR_THREADS];
+  struct device_stats *sum = malloc (sizeof *sum);
+  uint64_t requests;
+  struct message why;
+  unsigned i;
+
+  (void) state;
+  assert_non_null (sum);
+  CREATE ("size", "1G", "memory-backed", "1");
+  atomic_store (&stop, false);
+  for (i = 0; i < NR_THREADS; i++) {
+    workers[i].nr = i;
+    workers[i].wrong = 0;
+    workers[i].connection = i < 2 ? data : connect_to ("nullb0");
+    assert_int_equal (
+        pthread_create (&workers[i].thread, NULL, work, &workers[i]), 0);
+  }
+  for (i = 0; i < CHANGES; i++) {
+    assert_int_equal (
+        change (i % 2 == 0 ? "read-only=1\ndiscard=0\n"
+                           : "read-only=0\ndiscard=1\nmemory-limit=64M\n",
+                &why),
+        0);
+    if (i % 100 == 0) {
+      read_all (stats);
+      assert_memory_equal (text + strlen (text) - 6, "  }\n}\n", 6);
+    }
+    if (i == CHANGES / 2)
+      assert_changed ("stats=reset\n");
+  }
+  atomic_store (&stop, true);
+  for (i = 0; i < NR_THREADS; i++) {
+    pthread_join (workers[i].thread, NULL);
+    assert_int_equal (workers[i].wrong, 0);
+  }
+
+  pthread_mutex_lock (&devices->lock);
+  device_stats (&devices->device[0], sum);
+  pthread_mutex_unlock (&devices->lock);
+  assert_int_equal (sum->depth, 0);
+  assert_int_equal (sum->connections, 3);
+  requests = stats_requests (&sum->stats.op[OP_WRITE]);
+  assert_int_equal (sum->stats.op[OP_WRITE].bytes +
+                        2048 * sum->stats.op[OP_WRITE].errors[ERROR_EPERM],
+                    2048 * requests);
+  free (sum);
+
+  /* Only the device and its five connections use a set in the end. */
+  assert_int_equal (device_write (data, buf, 4096, 0), 0);
+  assert_true (atomic_load (&devices->device[0].set)->users <= 6);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_reads_settings),
+      TEST (test_round_trip),
+      TEST (test_read_only),
+      TEST (test_discard),
+      TEST (test_memory_limit),
+      TEST (test_refusals),
+      TEST (test_places),
+      TEST (test_random_bytes),
+      TEST (test_names),
+      TEST (test_statistics),
+      TEST (test_full_histograms),
+      TEST (test_continued_reads),
+      TEST (test_changes_under_load),
+  };
+
+  return RUN_TESTS (tests);
+}

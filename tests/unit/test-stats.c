@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Histograms: where a value falls, how far a bucket's middle is from it, and
+ * percentiles against those of the sorted values.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "stats.h"
+#include "unit.h"
+
+static struct stats stats, sum;
+static struct op_stats *const o = &stats.op[OP_READ];
+
+static int
+setup (void **state)
+{
+  (void) state;
+  memset (&stats, 0, sizeof stats);
+  memset (&sum, 0, sizeof sum);
+  return 0;
+}
+
+static void
+count (uint64_t ns)
+{
+  stats_count (&stats, OP_READ, 512, ns, 0);
+}
+
+/* Buckets are in a row, without a gap, and each begins where it should. */
+static void
+test_buckets (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  assert_int_equal (stats_bucket_from (0), 0);
+  for (i = 0; i < NR_BUCKETS; i++) {
+    assert_int_equal (stats_bucket (stats_bucket_from (i)), i);
+    assert_int_equal (stats_bucket (stats_bucket_from (i + 1) - 1), i);
+  }
+  assert_int_equal (stats_bucket_from (NR_BUCKETS), UINT64_C (1) << 37);
+  assert_int_equal (stats_bucket (UINT64_C (1) << 37), NR_BUCKETS - 1);
+  assert_int_equal (stats_bucket (UINT64_MAX), NR_BUCKETS - 1);
+}
+
+/* From 100 ns to 100 s the middle is within 1.6 % of everything. */
+static void
+test_error (void **state)
+{
+  uint64_t random = new_seed ("error"), ns, from, to, middle, off;
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 1000000; i++) {
+    ns = 100 + next_random (&random) %
+                   (UINT64_C (100000000000) >> random_below (&random, 30));
+    from = stats_bucket_from (stats_bucket (ns));
+    to = stats_bucket_from (stats_bucket (ns) + 1);
+    assert_in_range (ns, from, to - 1);
+    middle = (from + to - 1) / 2;
+    off = middle > ns ? middle - ns : ns - middle;
+    assert_true (off * 1000 <= ns * 16);
+  }
+}
+
+static int
+compare (const void *a, const void *b)
+{
+  const uint64_t *x = a, *y = b;
+
+  return *x < *y ? -1 : *x > *y;
+}
+
+static void
+test_percentiles (void **state)
+{
+  static const unsigned parts[] = {1, 5000, 9000, 9900, 9990, 9999, 10000};
+  static uint64_t values[12345];
+  const size_t n = sizeof values / sizeof values[0];
+  uint64_t random = new_seed ("percentiles"), exact, got;
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < n; i++) {
+    values[i] = 200 + random_below (&random, UINT64_C (1)
+                                                 << random_below (&random, 36));
+    count (values[i]);
+  }
+  qsort (values, n, sizeof values[0], compare);
+  assert_int_equal (stats_requests (o), n);
+  assert_int_equal (o->longest, values[n - 1]);
+  for (i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    exact = values[(n * parts[i] + 9999) / 10000 - 1];
+    got = stats_percentile (o, parts[i]);
+    assert_int_equal (stats_bucket (got), stats_bucket (exact));
+    assert_true (got <= o->longest);
+  }
+}
+
+static void
+test_few (void **state)
+{
+  (void) state;
+  assert_int_equal (stats_percentile (o, 5000), 0);
+  count (10);
+  assert_int_equal (stats_percentile (o, 1), 10);
+  assert_int_equal (stats_percentile (o, 9999), 10);
+  count (30);
+  assert_int_equal (stats_percentile (o, 5000), 10);
+  assert_int_equal (stats_percentile (o, 5001), 30);
+  /* Never more than the longest: 1000 is in 992 to 1007. */
+  count (993);
+  assert_int_equal (stats_percentile (o, 10000), 993);
+}
+
+static void
+test_errors (void **state)
+{
+  static const struct {
+    int r;
+    enum error error;
+  } errors[] = {{-EPERM, ERROR_EPERM},
+                {-EROFS, ERROR_EPERM},
+                {-EIO, ERROR_EIO},
+                {-ENOMEM, ERROR_ENOMEM},
+                {-EINVAL, ERROR_EINVAL},
+                {-ENOSPC, ERROR_ENOSPC},
+                {-ESHUTDOWN, ERROR_ESHUTDOWN},
+                {-EBUSY, ERROR_EINVAL}};
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+    setup (state);
+    stats_count (&stats, OP_TRIM, 4096, 5, errors[i].r);
+    assert_int_equal (stats.op[OP_TRIM].errors[errors[i].error], 1);
+    assert_int_equal (stats.op[OP_TRIM].bytes, 0);
+    assert_int_equal (stats_requests (&stats.op[OP_TRIM]), 1);
+  }
+}
+
+static void
+test_add (void **state)
+{
+  (void) state;
+  count (100);
+  stats_count (&stats, OP_WRITE, 4096, 7, -EIO);
+  stats_add (&sum, &stats);
+  count (5000);
+  stats_add (&sum, &stats);
+  assert_int_equal (stats_requests (&sum.op[OP_READ]), 3);
+  assert_int_equal (sum.op[OP_READ].bytes, 3 * 512);
+  assert_int_equal (sum.op[OP_READ].longest, 5000);
+  assert_int_equal (sum.op[OP_READ].histogram[stats_bucket (100)], 2);
+  assert_int_equal (sum.op[OP_WRITE].errors[ERROR_EIO], 2);
+  assert_int_equal (sum.op[OP_WRITE].bytes, 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup (f, setup)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_buckets), TEST (test_error),  TEST (test_percentiles),
+      TEST (test_few),     TEST (test_errors), TEST (test_add),
+  };
+
+  return RUN_TESTS (tests);
+}
