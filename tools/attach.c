@@ -11,6 +11,7 @@
  *       device               "nbdN"
  *       uri                  where it is served
  *       pid, socket          of the server, where it is ours
+ *       watcher              the process that reconnects it (--persist)
  *
  * A folder is there before anything else is, and removed after everything
  * else: whatever a crash leaves can be found and cleared.
@@ -41,6 +42,7 @@
 
 #include <libnbd.h>
 
+#include "persist.h"
 #include "uri.h"
 
 #define RUN "/run/nullblk"
@@ -57,6 +59,7 @@ static struct {
   unsigned connections; /* 0: as many as there are CPUs */
   unsigned depth;
   unsigned timeout; /* seconds; 0: for ever */
+  unsigned persist; /* seconds; 0: not at all */
   const char *name;
 } options = {.depth = 64};
 
@@ -186,7 +189,8 @@ folder_of (char *buf, size_t size, const char *name)
 static void
 remove_folder (const char *folder)
 {
-  static const char *const files[] = {"device", "uri", "pid", "socket"};
+  static const char *const files[] = {"device", "uri", "pid", "socket",
+                                      "watcher"};
   char path[LONGEST_PATH];
   size_t i;
 
@@ -198,15 +202,15 @@ remove_folder (const char *folder)
 }
 
 /* One nullblk-attach at a time changes anything. */
+static int lock_fd = -1;
+
 static void
 take_lock (void)
 {
-  int fd;
-
   if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
     die (RUN ": %s", strerror (errno));
-  fd = open (RUN "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd == -1 || flock (fd, LOCK_EX) == -1)
+  lock_fd = open (RUN "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_fd == -1 || flock (lock_fd, LOCK_EX) == -1)
     die (RUN "/lock: %s", strerror (errno));
 }
 
@@ -237,6 +241,12 @@ is_attached (const char *device)
 
   read_sys (pid, sizeof pid, device, "pid");
   return pid[0] != '\0';
+}
+
+static bool
+is_still_attached (const void *device)
+{
+  return is_attached (device);
 }
 
 static bool
@@ -391,14 +401,21 @@ start_server (const char *folder, char *const *parameters)
   return run (argv, false) == 0;
 }
 
+/* A process that FILE in FOLDER has the number of. */
+struct remembered {
+  const char *folder;
+  const char *file;
+};
+
 /* A zombie that nobody reaps has ended, too. */
 static bool
-server_has_ended (const void *folder)
+process_has_ended (const void *arg)
 {
+  const struct remembered *r = arg;
   char pid[32], proc[64], stat[256];
   const char *state;
 
-  read_line (pid, sizeof pid, folder, "pid");
+  read_line (pid, sizeof pid, r->folder, r->file);
   format (proc, sizeof proc, "/proc/%d", atoi (pid));
   read_line (stat, sizeof stat, proc, "stat");
   state = strrchr (stat, ')');
@@ -414,22 +431,71 @@ server_has_begun (const void *folder)
   return pid[0] != '\0';
 }
 
-/* Its clients have gone by now, so that it ends when it is asked to. */
 static bool
-stop_server (const char *folder)
+stop_process (const char *folder, const char *file, const char *name)
 {
+  const struct remembered r = {folder, file};
   char pid[32], comm[32], proc[64];
 
-  read_line (pid, sizeof pid, folder, "pid");
+  read_line (pid, sizeof pid, folder, file);
   if (pid[0] == '\0')
     return true;
   /* After a crash the number may be somebody else's. */
   format (proc, sizeof proc, "/proc/%d", atoi (pid));
   read_line (comm, sizeof comm, proc, "comm");
-  if (strcmp (comm, "nbdkit") != 0)
+  if (strcmp (comm, name) != 0)
     return true;
   kill (atoi (pid), SIGTERM);
-  return wait_for (server_has_ended, folder);
+  return wait_for (process_has_ended, &r);
+}
+
+/* Its clients have gone by now, so that it ends when it is asked to. */
+static bool
+stop_server (const char *folder)
+{
+  return stop_process (folder, "pid", "nbdkit");
+}
+
+/* The kernel shows 15 characters of a name. */
+static bool
+stop_watcher (const char *folder)
+{
+  return stop_process (folder, "watcher", "nullblk-attach");
+}
+
+/* From here on the device's I/O waits for a server that is away, and a process
+ * of its own reconnects it.
+ */
+static bool
+start_watcher (struct persist *p, const char *folder, const char *device,
+               const struct persist_target *target, struct message *why)
+{
+  char text[16];
+  pid_t pid;
+  int fd;
+
+  if (!persist_hold_io (p, target, why))
+    return false;
+  pid = fork ();
+  if (pid == 0) {
+    /* Whoever waits for our output, or for the lock, is not to wait for it. */
+    fd = open ("/dev/null", O_RDWR);
+    if (setsid () == -1 || chdir ("/") == -1 || fd == -1 ||
+        dup2 (fd, 0) == -1 || dup2 (fd, 1) == -1 || dup2 (fd, 2) == -1)
+      _exit (EXIT_FAILURE);
+    close (fd);
+    close (lock_fd);
+    persist_watch (p, target, is_still_attached, device);
+    _exit (EXIT_SUCCESS);
+  }
+  format (text, sizeof text, "%d", (int) pid);
+  if (pid == -1 || !write_line (folder, "watcher", text)) {
+    message_set (why, "--persist: %s", strerror (errno));
+    if (pid > 0)
+      kill (pid, SIGTERM);
+    return false;
+  }
+  return true;
 }
 
 static int
@@ -511,6 +577,7 @@ give_up (const char *folder, const char *device, const char *fs, ...)
     disconnect (device);
     wait_for (is_detached, device);
   }
+  stop_watcher (folder);
   stop_server (folder);
   remove_folder (folder);
   die ("%s", why.text);
@@ -531,6 +598,8 @@ attach (char **arguments)
 {
   const bool is_ours = !uri_is_one (arguments[0]);
   char device[32], folder[LONGEST_PATH], uri_text[1024];
+  struct persist_target target;
+  struct persist *persist = NULL;
   struct expected expected;
   struct export_info info;
   static struct uri uri; /* large for a stack */
@@ -544,7 +613,13 @@ attach (char **arguments)
       (uri.tls_certificates[0] == '\0' || uri.host[0] == '\0'))
     die ("%s: for TLS nbd-client wants a host and tls-certificates=FOLDER",
          arguments[0]);
+  if (options.persist > 0 && is_ours)
+    die ("--persist is for a URI: what a server of our own holds ends with it");
+  if (options.persist > 0 && uri.tls)
+    die ("%s: --persist cannot reconnect with TLS", arguments[0]);
   check_requirements ();
+  if (options.persist > 0 && (persist = persist_begin (&why)) == NULL)
+    die ("%s", why.text);
 
   take_lock ();
   find_free_device (device, sizeof device);
@@ -579,6 +654,17 @@ attach (char **arguments)
   expected = (struct expected){device, info.size};
   if (!wait_for (is_ready, &expected))
     give_up (folder, device, "/dev/%s does not get ready", device);
+  if (persist != NULL) {
+    target = (struct persist_target){
+        .index = atoi (device + strlen ("nbd")),
+        .seconds = options.persist,
+        .uri = uri_text,
+        .size = info.size,
+        .read_only = info.read_only,
+    };
+    if (!start_watcher (persist, folder, device, &target, &why))
+      give_up (folder, device, "%s", why.text);
+  }
 
   printf ("/dev/%s\n", device);
   return EXIT_SUCCESS;
@@ -648,6 +734,8 @@ detach_one (const char *name, const char *folder)
     if (!wait_for (is_detached, device))
       die ("/dev/%s does not go away", device);
   }
+  if (!stop_watcher (folder))
+    die ("%s: the process that reconnects it does not end", name);
   if (!stop_server (folder))
     die ("%s: its server does not end: other clients are connected to it",
          name);
@@ -707,7 +795,8 @@ usage (FILE *fp)
 {
   fputs ("nullblk-attach [-C N] [--name NAME] [--depth N] [--timeout SECONDS]\n"
          "               PARAMETER...\n"
-         "nullblk-attach [-C N] [--name NAME] [--timeout SECONDS] URI\n"
+         "nullblk-attach [-C N] [--name NAME] [--timeout SECONDS]\n"
+         "               [--persist[=SECONDS]] URI\n"
          "nullblk-attach --list\n"
          "nullblk-attach --detach DEVICE|NAME|--all\n"
          "nullblk-attach --help|--version\n"
@@ -746,12 +835,22 @@ parse_count (const char *option, const char *text, unsigned most)
 int
 main (int argc, char *argv[])
 {
-  enum { NAME = CHAR_MAX + 1, DEPTH, TIMEOUT, LIST, DETACH, ALL, HELP };
+  enum {
+    NAME = CHAR_MAX + 1,
+    DEPTH,
+    TIMEOUT,
+    PERSIST,
+    LIST,
+    DETACH,
+    ALL,
+    HELP
+  };
   static const struct option long_options[] = {
       {"connections", required_argument, NULL, 'C'},
       {"name", required_argument, NULL, NAME},
       {"depth", required_argument, NULL, DEPTH},
       {"timeout", required_argument, NULL, TIMEOUT},
+      {"persist", optional_argument, NULL, PERSIST},
       {"list", no_argument, NULL, LIST},
       {"detach", no_argument, NULL, DETACH},
       {"all", no_argument, NULL, ALL},
@@ -788,6 +887,10 @@ main (int argc, char *argv[])
       break;
     case TIMEOUT:
       options.timeout = parse_count ("--timeout", optarg, 86400);
+      break;
+    case PERSIST:
+      options.persist =
+          optarg != NULL ? parse_count ("--persist", optarg, 86400) : 60;
       break;
     case LIST:
       list = true;

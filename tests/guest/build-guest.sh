@@ -116,6 +116,8 @@ make_tree ()
   for name in "${filters[@]}"; do
     copy_with_libraries "$dir/nbdkit-$name-filter.so"
   done
+  dir=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
+  copy_with_libraries "$dir/nbdkit-file-plugin.so"
   # The C library loads it when a thread is cancelled.
   copy "$(ldconfig -p | awk '/libgcc_s.so.1 .*x86-64/ { print $NF; exit }')"
 

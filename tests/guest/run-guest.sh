@@ -48,8 +48,15 @@ mkdir -p "$tmp/root/tests/guest" "$tmp/root/tests/server"
 cp "$script" "$here/functions.sh" "$tmp/root/tests/guest"
 cp "$here/../server/functions.sh" "$tmp/root/tests/server"
 cp -L "$PLUGIN" "$tmp/root/nullblk.so"
-[ ! -x "$top_builddir/tools/nullblk-attach" ] ||
+# With a library that nothing else there needs.
+if [ -x "$top_builddir/tools/nullblk-attach" ]; then
   cp "$top_builddir/tools/nullblk-attach" "$tmp/root"
+  mkdir -p "$tmp/root/usr/lib"
+  ldd "$top_builddir/tools/nullblk-attach" | grep -o '/[^ ]*/libnl-[^ ]*' |
+    while read -r library; do
+      cp -L "$library" "$tmp/root/usr/lib"
+    done
+fi
 {
   echo "export NULLBLK_GUEST=${script##*/} NULLBLK_TIMED=yes"
   echo "export NBDKIT=/usr/bin/nbdkit PLUGIN=/nullblk.so"

@@ -42,6 +42,10 @@ says 2 'nullblk-attach: --timeout 0: allowed is *' --timeout 0 8G
 for bad in '' . .x a/b 'a b' lock; do
   says 2 'nullblk-attach: --name *: allowed are *' --name "$bad" 8G
 done
+says 2 'nullblk-attach: --persist 0: allowed is *' --persist=0 nbd://localhost
+says 1 'nullblk-attach: --persist is for a URI: *' --persist 8G
+says 1 'nullblk-attach: nbds://*: --persist cannot reconnect with TLS' \
+  --persist 'nbds://localhost/?tls-certificates=/x'
 says 1 'nullblk-attach: x: nothing may follow a URI' nbd://localhost x
 says 1 'nullblk-attach: nbd://localhost:x: a URI is *' nbd://localhost:x
 says 1 'nullblk-attach: nbds://*tls-certificates=FOLDER' nbds://localhost

@@ -7,7 +7,7 @@
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
-keys='block-size devices discard hugepages memory-backed memory-limit parallel
+keys='block-size control devices discard hugepages memory-backed memory-limit parallel
   physical-block-size read-only rotational size'
 
 for args in '' 'size=1M devices=2'; do

@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-attach --persist: I/O waits for a server that is away, and goes on
+# when it is back; it fails when the server stays away for longer than that,
+# and works again once it is there; detaching leaves nothing, whenever.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+if on_host; then
+  [ -x "$top_builddir/tools/nullblk-attach" ] ||
+    skip "nullblk-attach is not built"
+  # shellcheck disable=SC2119
+  boot_guest
+  exit
+fi
+
+attach=/nullblk-attach
+
+detach_all ()
+{
+  "$attach" --detach --all
+}
+at_exit+=(detach_all)
+
+# What the server serves must outlive it: a file.
+truncate -s 16M "$tmp/disk"
+
+# serve WHERE...: once more, at the same place.
+serve ()
+{
+  rm -f "$tmp/pid" "$tmp/sock"
+  "$NBDKIT" -f -P "$tmp/pid" "$@" file "$tmp/disk" &
+  server_pid=$!
+  wait_until 60 server_listens_or_ended || fail "the server does not listen"
+  [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
+}
+
+kill_server ()
+{
+  kill -KILL "$server_pid"
+  wait "$server_pid" || true
+  server_pid=
+}
+
+works ()
+{
+  dd if=$nbd of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
+}
+
+watchers ()
+{
+  grep -l '^nullblk-attach$' /proc/[0-9]*/comm 2>/dev/null || true
+}
+
+nothing_left ()
+{
+  [ "$(ls /run/nullblk)" = lock ] || fail "left: $(ls /run/nullblk)"
+  [ -z "$(watchers)" ] || fail "left: $(watchers)"
+}
+
+sock=$tmp/sock
+uri="nbd+unix:///?socket=$sock"
+tcp=(-i 127.0.0.1 -p 10809)
+
+# Killed and back, under fio that verifies what it writes.  What was in flight
+# the kernel sends again after the timeout.
+for where in unix tcp; do
+  if [ "$where" = unix ]; then
+    at=(-U "$sock") to=$uri
+  else
+    at=("${tcp[@]}") to=nbd://127.0.0.1
+  fi
+  serve "${at[@]}"
+  [ "$("$attach" --persist --timeout 5 -C 2 "$to")" = $nbd ] || fail "not $nbd"
+  [ -n "$(watchers)" ] || fail "nobody watches"
+  start_load verify --rw=randwrite --bs=4k --size=2M
+  for _ in 1 2 3; do
+    kill_server
+    works &
+    reader=$!
+    serve "${at[@]}"
+    wait "$reader" || fail "I/O did not wait: $(cat "$tmp/dd")"
+    io_goes_on
+    wait_until 60 has_connections 2 || fail "not all connections are back"
+  done
+  stop_load
+  try "$attach" --detach nbd0
+  nothing_left
+  stop_server
+done
+
+# Away for longer than that: an error, and no hang; then back.
+serve -U "$sock"
+try "$attach" --persist=1 --name away -C 1 "$uri"
+kill_server
+fails dd if=$nbd of=/dev/null bs=4k count=1 iflag=direct
+grep -q 'Input/output error' "$tmp/fails" || fail "$(cat "$tmp/fails")"
+serve -U "$sock"
+wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
+verify --rw=randwrite --bs=4k --size=1M
+
+# Another export in its place is not taken for it.
+kill_server
+mv "$tmp/disk" "$tmp/right"
+truncate -s 8M "$tmp/disk"
+serve -U "$sock"
+fails dd if=$nbd of=/dev/null bs=4k count=1 iflag=direct
+mv "$tmp/right" "$tmp/disk"
+stop_server
+serve -U "$sock"
+wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
+
+# Detached while the server is away.
+kill_server
+dd if=$nbd of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &
+reader=$!
+try "$attach" --detach away
+wait "$reader" || true
+nothing_left
