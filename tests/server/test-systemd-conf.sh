@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# The examples of configurations: the plugin takes every parameter that is
+# shown, and none is missing; nbdkit and nullblk-attach take the options; what
+# a line sets is what a unit uses.
+
+# shellcheck source=systemd.sh source-path=SCRIPTDIR
+source "${0%/*}/systemd.sh"
+requires nbdinfo
+
+# shown FILE: the example with the lines that are switched off switched on.
+shown ()
+{
+  sed 's/^#\([A-Z]*=\)/\1/' "$examples/$1" >"$tmp/$1"
+  read_conf "$tmp/$1"
+}
+
+# used FILE UNIT...: the variables of the example and of the units.
+used ()
+{
+  diff <(grep -oE '^#?[A-Z]+=' "$examples/$1" | tr -d '#=' | sort) \
+    <(for unit in "${@:2}"; do
+      values "$unit" ExecStart | grep -oE '\$[A-Z]+' | tr -d '$'
+    done | sort -u) || fail "$1 sets other variables than are used"
+}
+
+used nullblk.conf nullblk@.service nullblk-socket@.service
+PARAMETERS="" LISTEN="" OPTIONS=""
+shown nullblk.conf
+[[ -n $PARAMETERS && -n $LISTEN && -n $OPTIONS ]] || fail "something is empty"
+
+# All of them.
+sed -n 's/^#   \([a-z-]*\)=.*/\1/p' "$examples/nullblk.conf" |
+  sort >"$tmp/shown"
+"$top_builddir/tests/unit/list-parameters" |
+  awk '$1 == "parameter" { print $2 }' | sort >"$tmp/table"
+diff "$tmp/shown" "$tmp/table" || fail "these are not the parameters there are"
+
+# serves SIZE PARAMETER...: with the options that are shown.
+serves ()
+{
+  local size
+
+  # shellcheck disable=SC2016,SC2086 # nbdkit's shell; words
+  size=$("$NBDKIT" -U - $OPTIONS "$PLUGIN" "${@:2}" \
+    --run 'nbdinfo --size "nbd+unix:///?socket=$unixsocket"') ||
+    fail "not accepted: ${*:2}"
+  [ "$size" = "$1" ] || fail "the size is $size"
+}
+
+mapfile -t defaults < <(sed -n 's/^#   \([a-z-]*=.*\)/\1/p' \
+  "$examples/nullblk.conf")
+serves $((250 << 30)) "${defaults[@]}"
+read -rd '' -a words <<<"$PARAMETERS" || true
+serves $((8 << 30)) "${words[@]}"
+
+# Where to listen is only looked at: the port may be in use.
+# shellcheck disable=SC2086 # words
+"$NBDKIT" $LISTEN "$PLUGIN" --version >"$tmp/out" || fail "nbdkit $LISTEN"
+
+[ -e "$units/nullblk-attach@.service" ] || exit 0
+used nullblk-attach.conf nullblk-attach@.service
+URI="" OPTIONS=""
+shown nullblk-attach.conf
+[[ $URI == nbd://* && -n $OPTIONS ]] || fail "something is empty"
+read_command nullblk-attach@.service ExecStart
+# --version is an option, so that it stands before what is attached.
+command=("${command[@]:1:$((${#command[@]} - 2))}")
+"$top_builddir/tools/nullblk-attach" "${command[@]}" --version >"$tmp/out" ||
+  fail "nullblk-attach does not take ${command[*]}"

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# systemd has nothing to say against the units, and finds them well locked up;
+# the two that serve have the same locks.
+
+# shellcheck source=systemd.sh source-path=SCRIPTDIR
+source "${0%/*}/systemd.sh"
+requires systemd-analyze
+systemd-analyze --help | grep -q -- --offline ||
+  skip "systemd-analyze cannot work offline"
+
+# A machine of its own: the targets, and the programs that the units run.
+theirs=$(pkg-config --variable=systemdsystemunitdir systemd) ||
+  skip "systemd.pc is missing"
+mkdir -p "$root/usr/lib/systemd/system" "$root/$(dirname "$NBDKIT")"
+cp -P "$theirs"/*.target "$theirs"/*.slice "$root/usr/lib/systemd/system"
+[ "$units" -ef "$root/usr/lib/systemd/system" ] ||
+  cp "$units"/* "$root/usr/lib/systemd/system"
+cp "$NBDKIT" "$root/$NBDKIT"
+
+names=(nullblk@ram.service nullblk@ram.socket nullblk-socket@ram.service)
+[ ! -e "$units/nullblk-attach@.service" ] ||
+  names+=(nullblk-attach@ram.service)
+systemd-analyze verify --man=no --root="$root" "${names[@]}" \
+  >"$tmp/out" 2>&1 || fail "verify: $(cat "$tmp/out")"
+[ ! -s "$tmp/out" ] || fail "verify: $(cat "$tmp/out")"
+
+# secure BOUND UNIT: its exposure, in tenths, is at most that.
+secure ()
+{
+  systemd-analyze security --no-pager --offline=true --root="$root" \
+    --threshold="$1" "$2" >"$tmp/out" 2>&1 || fail "$2: $(cat "$tmp/out")"
+  grep -q 'Overall exposure' "$tmp/out" || fail "$2: $(cat "$tmp/out")"
+}
+
+secure 15 nullblk@ram.service
+secure 15 nullblk-socket@ram.service
+[ ! -e "$units/nullblk-attach@.service" ] ||
+  secure 45 nullblk-attach@ram.service
+
+# locks UNIT: from MemoryMax on, less the folder of the one that has it.
+locks ()
+{
+  sed -n '/^MemoryMax=/,/^\[/p' "$units/$1" |
+    grep -E '^[A-Z]' | grep -v ^RuntimeDirectory=
+}
+
+diff <(locks nullblk@.service) <(locks nullblk-socket@.service) ||
+  fail "the locks differ"
+[ "$(locks nullblk@.service | wc -l)" -gt 20 ] || fail "hardly a lock is there"
