@@ -14,7 +14,9 @@ uri=$(uri_of '')
 systemd-socket-activate -l "$sock" "$NBDKIT" -P "$tmp/pid" "$PLUGIN" 64M \
   memory-backed=true 2>"$tmp/err" &
 server_pid=$!
-wait_until 60 test -S "$sock" || fail "no socket: $(cat "$tmp/err")"
+# Not the socket itself: for a moment it is there and refuses.
+wait_until 60 grep -qs "^Listening on " "$tmp/err" ||
+  fail "no socket: $(cat "$tmp/err")"
 [ ! -e "$tmp/pid" ] || fail "the server is there before its first client"
 io 'write -P 9 1M 1M' 'read -P 9 1M 1M' 'read -P 0 0 1M'
 # It is the same process.
