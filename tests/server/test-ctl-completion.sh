@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# bash's completion of nullblkctl's command line.
+
+# shellcheck source=ctl.sh source-path=SCRIPTDIR
+source "${0%/*}/ctl.sh"
+start_server 8M
+PATH=$top_builddir/tools:$PATH
+# shellcheck source=../../tools/nullblkctl.bash
+source "$top_srcdir/tools/nullblkctl.bash"
+
+# completes "WORDS" WORD...: what may stand after nullblkctl WORD...
+completes ()
+{
+  COMP_WORDS=(nullblkctl "${@:2}")
+  COMP_CWORD=$(($# - 1))
+  COMPREPLY=()
+  _nullblkctl
+  [ "${COMPREPLY[*]}" = "$1" ] || fail "${*:2}: '${COMPREPLY[*]}', not '$1'"
+}
+
+completes "list get set stats top reset-stats" ""
+completes "set stats" s
+completes "--json" --j
+completes "$sock" get "$tmp/so"
+completes "read-only= memory-limit= discard=" set "$sock" ""
+completes "memory-backed memory-limit" get "$sock" mem
+completes "memory-limit=" --device nullb0 set "$sock" read-only=1 mem
+completes "" list "$sock" ""
+
+# Every command and option is there.
+"$ctl" --help >"$tmp/help"
+mapfile -t all < <(sed -nE 's/^  ([a-z-]+) URI.*/\1/p' "$tmp/help")
+completes "${all[*]}" ""
+mapfile -t all < <(grep -oE -- '--[a-z]+' "$tmp/help" | grep -v -- '--help$' |
+  awk '!seen[$0]++')
+for option in "${all[@]}"; do
+  completes "$option" "$option"
+done

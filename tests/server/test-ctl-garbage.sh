@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblkctl with servers that are not what it expects: one line, exit status
+# 1, and no crash.
+
+# shellcheck source=ctl.sh source-path=SCRIPTDIR
+source "${0%/*}/ctl.sh"
+"$NBDKIT" data --version >"$tmp/out" 2>&1 || skip "nbdkit has no data plugin"
+
+# Its exports are all the same, whatever they are called.
+# serve_data FORMAT SIZE
+serve_data ()
+{
+  PLUGIN=data start_server data="$1" size="$2"
+}
+
+serve_data '"not JSON"' 1M
+says 1 'nullblkctl: stats: the statistics are not JSON: *' stats "$sock"
+says 1 'nullblkctl: top: the statistics are not JSON: *' top "$sock"
+says 1 'nullblkctl: get: size: there is no such setting' get "$sock" size
+stop_server
+
+serve_data '"{\"version\": 2}\n" (10 * 65524)' 65536
+says 1 'nullblkctl: stats: the statistics have version 2; this knows 1' \
+  stats "$sock"
+stop_server
+
+serve_data '(255 * 65536)' 64K
+says 1 'nullblkctl: stats: *not JSON*' stats "$sock"
+says 0 '' get "$sock"
+stop_server
+
+# A device as if it were a document: nobody reads all of it.
+serve_data '0' 1T
+says 1 'nullblkctl: stats: this is no control export: *' stats "$sock"
+says 1 'nullblkctl: get: this is no control export: *' get "$sock"
+stop_server
+
+serve_data '0' 0
+says 1 'nullblkctl: stats: *not JSON*' stats "$sock"
+stop_server

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * nullblkctl: see and steer a nullblk server through its control exports.  This
+ * file is the command line: a table of commands, and each command.
+ */
+
+#include <config.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+#include <libnbd.h>
+
+#include "server.h"
+#include "show.h"
+#include "snapshot.h"
+#include "top.h"
+
+enum { DONE = 0, FAILED = 1, USAGE = 2 };
+
+struct context {
+  const char *command;
+  struct server server;
+  bool json;
+  bool prometheus;
+  struct top_options top;
+};
+
+/* "nullblkctl: WHAT: WHY" */
+static int
+failed (const struct context *c, const struct message *why)
+{
+  fprintf (stderr, "nullblkctl: %s: %s\n", c->command, why->text);
+  return FAILED;
+}
+
+static int
+print_json (json_t *value)
+{
+  json_dumpf (value, stdout, JSON_INDENT (2) | JSON_PRESERVE_ORDER);
+  putchar ('\n');
+  json_decref (value);
+  return DONE;
+}
+
+/*---------------------------------------------------------------------*/
+
+static int
+list (struct context *c, char **arguments)
+{
+  struct device_entry *devices;
+  json_t *array = json_array ();
+  struct message why;
+  char size[SHOWN];
+  unsigned n, i;
+
+  (void) arguments;
+  if (!server_list (&c->server, &devices, &n, &why)) {
+    json_decref (array);
+    return failed (c, &why);
+  }
+  if (!c->json)
+    printf ("%-12s %8s %-8s %s\n", "device", "size", "control", "description");
+  for (i = 0; i < n; i++) {
+    if (c->json)
+      json_array_append_new (
+          array, json_pack ("{s:s, s:I, s:b, s:s}", "device", devices[i].name,
+                            "size", (json_int_t) devices[i].size, "control",
+                            devices[i].can_control, "description",
+                            devices[i].description));
+    else
+      printf ("%-12s %8s %-8s %s\n", devices[i].name,
+              devices[i].size < 0 ? "?" : show_bytes (size, devices[i].size),
+              devices[i].can_control ? "yes" : "no", devices[i].description);
+  }
+  free (devices);
+  if (c->json)
+    return print_json (array);
+  json_decref (array);
+  return DONE;
+}
+
+/* Is KEY among the words of LIST? */
+static bool
+is_among (const char *list, const char *key)
+{
+  const size_t len = strlen (key);
+  const char *p;
+
+  for (p = list; (p = strstr (p, key)) != NULL; p += len) {
+    if ((p == list || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
+      return true;
+  }
+  return false;
+}
+
+/* '-' and '_' are the same letter. */
+static bool
+same_key (const char *a, const char *b)
+{
+  for (; *a != '\0' && *b != '\0'; a++, b++) {
+    if ((*a == '_' ? '-' : *a) != (*b == '_' ? '-' : *b))
+      return false;
+  }
+  return *a == *b;
+}
+
+static bool
+is_wanted (char **keys, const char *key)
+{
+  if (keys[0] == NULL)
+    return true;
+  for (; *keys != NULL; keys++) {
+    if (same_key (*keys, key))
+      return true;
+  }
+  return false;
+}
+
+static char *
+read_document (struct context *c, const char *ending, struct message *why)
+{
+  struct nbd_handle *h = server_open (&c->server, ending, why);
+  char *text;
+
+  if (h == NULL)
+    return NULL;
+  text = server_read (h, why);
+  nbd_shutdown (h, 0);
+  nbd_close (h);
+  return text;
+}
+
+/* The next setting of *TEXT, which is cut up, or NULL.  The line with the keys
+ * that are LIVE comes before all of them.
+ */
+static const char *
+next_setting (char **text, char **value, char *live, size_t size)
+{
+  char *line;
+
+  while ((line = strsep (text, "\n")) != NULL) {
+    if (strncmp (line, "# live: ", 8) == 0)
+      snprintf (live, size, "%s", line + 8);
+    *value = line[0] != '#' ? strchr (line, '=') : NULL;
+    if (*value != NULL) {
+      *(*value)++ = '\0';
+      return line;
+    }
+  }
+  return NULL;
+}
+
+/* The settings as an object of key: {value, live}.  NULL and the reason in *why
+ * if they cannot be had.
+ */
+static json_t *
+read_settings (struct context *c, struct message *why)
+{
+  char live[4096] = "", *value, *text, *rest;
+  json_t *settings = json_object ();
+  const char *key;
+
+  rest = text = read_document (c, ".config", why);
+  if (text == NULL) {
+    json_decref (settings);
+    return NULL;
+  }
+  while ((key = next_setting (&rest, &value, live, sizeof live)) != NULL)
+    json_object_set_new (
+        settings, key,
+        json_pack ("{s:s, s:b}", "value", value, "live", is_among (live, key)));
+  free (text);
+  return settings;
+}
+
+static bool
+has_key (json_t *settings, const char *key)
+{
+  const char *name;
+  json_t *setting;
+
+  json_object_foreach (settings, name, setting)
+  {
+    if (same_key (key, name))
+      return true;
+  }
+  return false;
+}
+
+static int
+get (struct context *c, char **keys)
+{
+  json_t *settings, *setting;
+  struct message why;
+  const char *name;
+  void *next;
+  char **key;
+
+  settings = read_settings (c, &why);
+  if (settings == NULL)
+    return failed (c, &why);
+  for (key = keys; *key != NULL; key++) {
+    if (!has_key (settings, *key)) {
+      message_set (&why, "%.80s: there is no such setting", *key);
+      json_decref (settings);
+      return failed (c, &why);
+    }
+  }
+  if (!c->json)
+    printf ("%-20s %-20s %s\n", "setting", "value", "live");
+  json_object_foreach_safe (settings, next, name, setting)
+  {
+    if (!is_wanted (keys, name))
+      json_object_del (settings, name);
+    else if (!c->json)
+      printf ("%-20s %-20s %s\n", name,
+              json_string_value (json_object_get (setting, "value")),
+              json_is_true (json_object_get (setting, "live")) ? "yes" : "no");
+  }
+  if (c->json)
+    return print_json (settings);
+  json_decref (settings);
+  return DONE;
+}
+
+static int
+change (struct context *c, const char *lines)
+{
+  struct nbd_handle *h;
+  struct message why;
+  bool ok;
+
+  h = server_open (&c->server, ".config", &why);
+  if (h == NULL)
+    return failed (c, &why);
+  ok = server_change (h, lines, &why);
+  nbd_shutdown (h, 0);
+  nbd_close (h);
+  return ok ? DONE : failed (c, &why);
+}
+
+static int
+set (struct context *c, char **settings)
+{
+  struct message why;
+  char *lines = NULL;
+  size_t len;
+  FILE *fp;
+  int r;
+
+  fp = open_memstream (&lines, &len);
+  if (fp == NULL) {
+    message_set (&why, "%s", strerror (errno));
+    return failed (c, &why);
+  }
+  for (; *settings != NULL; settings++) {
+    if (strchr (*settings, '=') == NULL || strchr (*settings, '\n') != NULL) {
+      fclose (fp);
+      free (lines);
+      message_set (&why, "%.80s: allowed is KEY=VALUE", *settings);
+      failed (c, &why);
+      return USAGE;
+    }
+    fprintf (fp, "%s\n", *settings);
+  }
+  if (fclose (fp) != 0) {
+    message_set (&why, "%s", strerror (errno));
+    return failed (c, &why);
+  }
+  r = change (c, lines);
+  free (lines);
+  return r;
+}
+
+static int
+reset_stats (struct context *c, char **arguments)
+{
+  (void) arguments;
+  return change (c, "stats=reset\n");
+}
+
+static int
+stats (struct context *c, char **arguments)
+{
+  struct snapshot *s;
+  struct message why;
+  char *text;
+
+  (void) arguments;
+  text = read_document (c, ".stats", &why);
+  s = text != NULL ? snapshot_parse (text, &why) : NULL;
+  if (s == NULL) {
+    free (text);
+    return failed (c, &why);
+  }
+  if (c->json)
+    puts (text);
+  else if (c->prometheus)
+    show_prometheus (stdout, s);
+  else
+    show_stats (stdout, s);
+  snapshot_free (s);
+  free (text);
+  return DONE;
+}
+
+static int
+run_top (struct context *c, char **arguments)
+{
+  struct message why;
+
+  (void) arguments;
+  return top (&c->server, &c->top, &why) ? DONE : failed (c, &why);
+}
+
+/*---------------------------------------------------------------------*/
+
+static const struct command {
+  const char *name;
+  int (*run) (struct context *c, char **arguments);
+  const char *arguments; /* after WHERE */
+  int least, most;       /* how many of them; most -1: no bound */
+  const char *help;
+} commands[] = {
+    {"list", list, "", 0, 0, "the devices that are served"},
+    {"get", get, " [KEY...]", 0, -1, "settings, and which are live"},
+    {"set", set, " KEY=VALUE...", 1, -1, "change settings, all or none"},
+    {"stats", stats, "", 0, 0, "what the device has done"},
+    {"top", run_top, "", 0, 0, "what it does, live"},
+    {"reset-stats", reset_stats, "", 0, 0, "begin statistics anew"},
+};
+
+#define NR_COMMANDS (sizeof commands / sizeof commands[0])
+
+static void
+usage (FILE *fp)
+{
+  size_t i;
+
+  fputs ("nullblkctl [OPTION]... COMMAND URI|SOCKET [ARGUMENT]...\n\n", fp);
+  for (i = 0; i < NR_COMMANDS; i++)
+    fprintf (fp, "  %s URI|SOCKET%-*s %s\n", commands[i].name,
+             26 - (int) strlen (commands[i].name), commands[i].arguments,
+             commands[i].help);
+  fputs ("\n"
+         "  --device NAME       which device, nullb0 by default\n"
+         "  --json              list, get, stats: for machines\n"
+         "  --prometheus        stats: in Prometheus' text format\n"
+         "  --interval SECONDS  top: between two looks, 1 by default\n"
+         "  --count N           top: end after so many\n"
+         "  --help, --version\n"
+         "\n"
+         "Please read nullblkctl(1).\n",
+         fp);
+}
+
+static int
+bad_usage (const char *what, const char *why)
+{
+  fprintf (stderr, "nullblkctl: %s: %s; see nullblkctl --help\n", what, why);
+  return USAGE;
+}
+
+/* A whole number from 1 to 86400. */
+static bool
+parse_count (const char *text, unsigned *n)
+{
+  char *end;
+  unsigned long value;
+
+  errno = 0;
+  value = strtoul (text, &end, 10);
+  if (!isdigit ((unsigned char) text[0]) || *end != '\0' || errno != 0 ||
+      value < 1 || value > 86400)
+    return false;
+  *n = value;
+  return true;
+}
+
+static int
+run (struct context *c, const char *device, int argc, char **argv)
+{
+  const struct command *command;
+  struct message why;
+  size_t i;
+
+  for (i = 0; i < NR_COMMANDS && strcmp (argv[0], commands[i].name) != 0; i++)
+    ;
+  if (i == NR_COMMANDS)
+    return bad_usage (argv[0], "there is no such command");
+  command = &commands[i];
+  c->command = command->name;
+  if (argc < 2)
+    return bad_usage (command->name, "a URI or socket is missing");
+  if (argc - 2 < command->least)
+    return bad_usage (command->name, "an argument is missing");
+  if (command->most >= 0 && argc - 2 > command->most)
+    return bad_usage (argv[2 + command->most], "one argument too many");
+  if (c->prometheus && command->run != stats)
+    return bad_usage ("--prometheus", "it is for stats");
+  if (c->json &&
+      (c->prometheus ||
+       (command->run != stats && command->run != list && command->run != get)))
+    return bad_usage ("--json", "it is for list, get and stats");
+  if (!server_init (&c->server, argv[1], device, &why))
+    return failed (c, &why);
+  return command->run (c, argv + 2);
+}
+
+int
+main (int argc, char *argv[])
+{
+  enum { DEVICE = CHAR_MAX + 1, JSON, PROMETHEUS, INTERVAL, COUNT, HELP };
+  static const struct option options[] = {
+      {"device", required_argument, NULL, DEVICE},
+      {"json", no_argument, NULL, JSON},
+      {"prometheus", no_argument, NULL, PROMETHEUS},
+      {"interval", required_argument, NULL, INTERVAL},
+      {"count", required_argument, NULL, COUNT},
+      {"help", no_argument, NULL, HELP},
+      {"version", no_argument, NULL, 'V'},
+      {NULL, 0, NULL, 0},
+  };
+  static const char range[] = "allowed is a whole number from 1 to 86400";
+  static struct context c = {.top.interval = 1};
+  const char *device = NULL, *libnbd;
+  struct nbd_handle *h;
+  int o;
+
+  while ((o = getopt_long (argc, argv, "V", options, NULL)) != -1) {
+    switch (o) {
+    case DEVICE:
+      device = optarg;
+      break;
+    case JSON:
+      c.json = true;
+      break;
+    case PROMETHEUS:
+      c.prometheus = true;
+      break;
+    case INTERVAL:
+      if (!parse_count (optarg, &c.top.interval))
+        return bad_usage (optarg, range);
+      break;
+    case COUNT:
+      if (!parse_count (optarg, &c.top.count))
+        return bad_usage (optarg, range);
+      break;
+    case HELP:
+      usage (stdout);
+      return DONE;
+    case 'V':
+      h = nbd_create ();
+      libnbd = h != NULL ? nbd_get_version (h) : "?";
+      printf ("nullblkctl %s, libnbd %s\n", PACKAGE_VERSION, libnbd);
+      nbd_close (h);
+      return DONE;
+    default:
+      return USAGE;
+    }
+  }
+  if (optind == argc) {
+    usage (stderr);
+    return USAGE;
+  }
+  o = run (&c, device, argc - optind, argv + optind);
+  if (fflush (stdout) == EOF || ferror (stdout)) {
+    fprintf (stderr, "nullblkctl: output: %s\n", strerror (errno));
+    return FAILED;
+  }
+  return o;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Numbers and tables; see show.h.
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "show.h"
+
+/* Three digits and a letter for the power. */
+static const char *
+show (char buf[SHOWN], double n, double power, const char *const *letters)
+{
+  unsigned i = 0;
+
+  while (n >= power - 0.5 && letters[i + 1] != NULL) {
+    n /= power;
+    i++;
+  }
+  snprintf (buf, SHOWN, "%.*f%s",
+            n >= 100 || i == 0 ? 0
+            : n >= 10          ? 1
+                               : 2,
+            n, letters[i]);
+  return buf;
+}
+
+const char *
+show_bytes (char buf[SHOWN], double bytes)
+{
+  static const char *const letters[] = {"", "K", "M", "G", "T", "P", "E", NULL};
+
+  return bytes == 0 ? "-" : show (buf, bytes, 1024, letters);
+}
+
+const char *
+show_count (char buf[SHOWN], double n)
+{
+  static const char *const letters[] = {"", "k", "M", "G", "T", NULL};
+
+  return n == 0 ? "-" : show (buf, n, 1000, letters);
+}
+
+const char *
+show_ns (char buf[SHOWN], uint64_t ns)
+{
+  static const char *const letters[] = {"ns", "us", "ms", "s", NULL};
+
+  return ns == 0 ? "-" : show (buf, ns, 1000, letters);
+}
+
+void
+show_stats (FILE *fp, const struct snapshot *s)
+{
+  static const unsigned parts[] = {5000, 9000, 9900, 9990, 9999};
+  const struct snapshot_op *op;
+  char a[SHOWN], b[SHOWN];
+  unsigned i, j;
+
+  fprintf (fp,
+           "%s: up %.1f s, counting for %.1f s, %" PRIu64 " connections, "
+           "depth %" PRIu64 " (largest %" PRIu64 ")\n",
+           s->device, s->uptime_ns / 1e9, s->since_reset_ns / 1e9,
+           s->connections, s->depth, s->depth_largest);
+  if (s->has_memory)
+    fprintf (fp, "memory %s of %s, %" PRIu64 " blocks of 4K written\n",
+             show_bytes (a, s->memory_held), show_bytes (b, s->memory_limit),
+             s->written_blocks);
+  fprintf (fp, "\n%-6s %12s %8s %8s", "", "requests", "bytes", "errors");
+  fprintf (fp, " %7s %7s %7s %7s %7s %7s\n", "p50", "p90", "p99", "p99.9",
+           "p99.99", "max");
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+    op = &s->op[i];
+    fprintf (fp, "%-6s %12" PRIu64 " %8s %8s", snapshot_op_names[i],
+             op->requests, show_bytes (a, op->bytes),
+             show_count (b, snapshot_errors (op)));
+    for (j = 0; j < sizeof parts / sizeof parts[0]; j++)
+      fprintf (fp, " %7s", show_ns (a, snapshot_percentile (op, parts[j])));
+    fprintf (fp, " %7s\n", show_ns (a, op->max));
+  }
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+    op = &s->op[i];
+    for (j = 0; j < op->nr_errors; j++)
+      fprintf (fp, "%s %s: %" PRIu64 "\n", snapshot_op_names[i],
+               op->errors[j].name, op->errors[j].count);
+  }
+}
+
+/*---------------------------------------------------------------------*/
+/* Prometheus */
+
+/* A label's value: what would end it is escaped. */
+static const char *
+escape (char *buf, size_t size, const char *s)
+{
+  size_t used = 0;
+
+  for (; *s != '\0' && used + 3 < size; s++) {
+    if (*s == '"' || *s == '\\')
+      buf[used++] = '\\';
+    buf[used++] = *s;
+  }
+  buf[used] = '\0';
+  return buf;
+}
+
+static void
+head (FILE *fp, const char *name, const char *type, const char *help)
+{
+  fprintf (fp, "# HELP nullblk_%s %s\n# TYPE nullblk_%s %s\n", name, help, name,
+           type);
+}
+
+static void
+gauge (FILE *fp, const char *device, const char *name, const char *help,
+       double value)
+{
+  head (fp, name, "gauge", help);
+  fprintf (fp, "nullblk_%s{device=\"%s\"} %.15g\n", name, device, value);
+}
+
+/* 1, 2.5 and 5 of each power of ten from 100 ns to 100 s.  A bucket counts
+ * where its middle does; there are no exact sums of time, so that _sum is of
+ * the middles.
+ */
+static void
+histogram (FILE *fp, const char *device, const char *op_name,
+           const struct snapshot_op *op)
+{
+  static const double steps[] = {1, 2.5, 5};
+  double power, sum = 0, middle;
+  uint64_t i = 0, count = 0;
+  unsigned step;
+
+  for (power = 100; power <= 1e11; power *= 10) {
+    for (step = 0; step < 3 && power * steps[step] <= 1e11; step++) {
+      for (; i < op->nr_buckets; i++) {
+        middle = (op->buckets[i].from + (double) op->buckets[i].below) / 2;
+        if (middle > power * steps[step])
+          break;
+        count += op->buckets[i].count;
+        sum += middle * op->buckets[i].count;
+      }
+      fprintf (fp,
+               "nullblk_latency_seconds_bucket{device=\"%s\",op=\"%s\","
+               "le=\"%.9g\"} %" PRIu64 "\n",
+               device, op_name, power * steps[step] / 1e9, count);
+    }
+  }
+  for (; i < op->nr_buckets; i++) {
+    count += op->buckets[i].count;
+    sum += (double) op->buckets[i].from * op->buckets[i].count;
+  }
+  fprintf (fp,
+           "nullblk_latency_seconds_bucket{device=\"%s\",op=\"%s\","
+           "le=\"+Inf\"} %" PRIu64 "\n"
+           "nullblk_latency_seconds_sum{device=\"%s\",op=\"%s\"} %.9g\n"
+           "nullblk_latency_seconds_count{device=\"%s\",op=\"%s\"} %" PRIu64
+           "\n",
+           device, op_name, count, device, op_name, sum / 1e9, device, op_name,
+           count);
+}
+
+void
+show_prometheus (FILE *fp, const struct snapshot *s)
+{
+  const struct snapshot_op *op;
+  char device[140], name[40];
+  unsigned i, j;
+
+  escape (device, sizeof device, s->device);
+  gauge (fp, device, "uptime_seconds", "Since the server began.",
+         s->uptime_ns / 1e9);
+  gauge (fp, device, "connections", "Connections to the device's data.",
+         s->connections);
+  gauge (fp, device, "queue_depth", "Requests in service.", s->depth);
+  if (s->has_memory) {
+    gauge (fp, device, "memory_held_bytes",
+           "Memory that all devices of the server hold.", s->memory_held);
+    gauge (fp, device, "memory_limit_bytes",
+           "Memory that all devices of the server may hold.", s->memory_limit);
+  }
+  gauge (fp, device, "written_bytes", "Data that the device holds.",
+         s->written_blocks * 4096.0);
+  head (fp, "requests_total", "counter", "Requests answered.");
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+    fprintf (fp,
+             "nullblk_requests_total{device=\"%s\",op=\"%s\"} %" PRIu64 "\n",
+             device, snapshot_op_names[i], s->op[i].requests);
+  head (fp, "bytes_total", "counter", "Bytes of requests that succeeded.");
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+    fprintf (fp, "nullblk_bytes_total{device=\"%s\",op=\"%s\"} %" PRIu64 "\n",
+             device, snapshot_op_names[i], s->op[i].bytes);
+  head (fp, "errors_total", "counter", "Requests that failed.");
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+    op = &s->op[i];
+    for (j = 0; j < op->nr_errors; j++)
+      fprintf (fp,
+               "nullblk_errors_total{device=\"%s\",op=\"%s\",error=\"%s\"} "
+               "%" PRIu64 "\n",
+               device, snapshot_op_names[i],
+               escape (name, sizeof name, op->errors[j].name),
+               op->errors[j].count);
+  }
+  head (fp, "latency_seconds", "histogram", "How long requests were served.");
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+    histogram (fp, device, snapshot_op_names[i], &s->op[i]);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Numbers and tables for people, and statistics for Prometheus.
+ */
+
+#ifndef NULLBLK_SHOW_H
+#define NULLBLK_SHOW_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "snapshot.h"
+
+#define SHOWN 16 /* room for any of these */
+
+/* "1.50M", powers of 1024; "12.3k", powers of 1000; "-" for 0. */
+const char *show_bytes (char buf[SHOWN], double bytes);
+const char *show_count (char buf[SHOWN], double n);
+
+/* "850ns", "1.25us", "31.4ms", "2.00s". */
+const char *show_ns (char buf[SHOWN], uint64_t ns);
+
+/* Statistics as a table. */
+void show_stats (FILE *fp, const struct snapshot *s);
+
+/* In Prometheus' text format. */
+void show_prometheus (FILE *fp, const struct snapshot *s);
+
+#endif /* NULLBLK_SHOW_H */

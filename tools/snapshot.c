@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Statistics from JSON; see snapshot.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "snapshot.h"
+
+#define MAX_BUCKETS 100000
+
+const char *const snapshot_op_names[NR_SNAPSHOT_OPS] = {
+    "read", "write", "flush", "trim", "zero", "zone"};
+
+/*---------------------------------------------------------------------*/
+/* From JSON, believing nothing: jansson's getters give NULL or 0 for what is
+ * missing or of another type.
+ */
+
+/* A number is an integer, or a real where it was too large for one. */
+static uint64_t
+number (const json_t *value)
+{
+  if (json_is_integer (value))
+    return json_integer_value (value) > 0 ? json_integer_value (value) : 0;
+  if (json_is_real (value) && json_real_value (value) > 0)
+    return json_real_value (value) < 1e19 ? (uint64_t) json_real_value (value)
+                                          : UINT64_MAX;
+  return 0;
+}
+
+static uint64_t
+get (const json_t *object, const char *key)
+{
+  return number (json_object_get (object, key));
+}
+
+static void
+get_text (const json_t *object, const char *key, char *buf, size_t size)
+{
+  const char *text = json_string_value (json_object_get (object, key));
+  struct message clean;
+
+  message_set (&clean, "%.*s", (int) size - 1, text != NULL ? text : "");
+  strcpy (buf, clean.text);
+}
+
+static bool
+take_histogram (struct snapshot_op *op, const json_t *histogram)
+{
+  size_t n = json_array_size (histogram), i;
+  const json_t *entry;
+  struct bucket *b;
+
+  if (n > MAX_BUCKETS)
+    n = MAX_BUCKETS;
+  op->buckets = calloc (n + 1, sizeof *op->buckets);
+  if (op->buckets == NULL)
+    return false;
+  for (i = 0; i < n; i++) {
+    entry = json_array_get (histogram, i);
+    b = &op->buckets[op->nr_buckets];
+    b->from = number (json_array_get (entry, 0));
+    b->below = number (json_array_get (entry, 1));
+    b->count = number (json_array_get (entry, 2));
+    /* Ascending and not empty, or not at all. */
+    if (b->below > b->from && b->count > 0 &&
+        (op->nr_buckets == 0 || b->from >= b[-1].below))
+      op->nr_buckets++;
+  }
+  return true;
+}
+
+static void
+take_errors (struct snapshot_op *op, json_t *errors)
+{
+  struct message clean;
+  const char *name;
+  json_t *count;
+
+  json_object_foreach (errors, name, count)
+  {
+    if (op->nr_errors == MAX_SNAPSHOT_ERRORS)
+      break;
+    message_set (&clean, "%.15s", name);
+    strcpy (op->errors[op->nr_errors].name, clean.text);
+    op->errors[op->nr_errors++].count = number (count);
+  }
+}
+
+static bool
+take (struct snapshot *s, const json_t *root)
+{
+  const json_t *server = json_object_get (root, "server");
+  const json_t *depth = json_object_get (root, "queue_depth");
+  const json_t *memory = json_object_get (root, "memory");
+  const json_t *operations = json_object_get (root, "operations");
+  const json_t *o;
+  unsigned i;
+
+  get_text (root, "device", s->device, sizeof s->device);
+  get_text (server, "nullblk", s->server_version, sizeof s->server_version);
+  s->parallel = json_is_true (json_object_get (server, "parallel"));
+  s->uptime_ns = get (server, "uptime_ns");
+  s->since_reset_ns = get (root, "since_reset_ns");
+  s->connections = get (root, "connections");
+  s->depth = get (depth, "now");
+  s->depth_largest = get (depth, "largest");
+  s->has_memory = json_is_object (memory);
+  s->memory_held = get (memory, "held");
+  s->memory_limit = get (memory, "limit");
+  s->written_blocks = get (root, "written_blocks");
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+    o = json_object_get (operations, snapshot_op_names[i]);
+    s->op[i].requests = get (o, "requests");
+    s->op[i].bytes = get (o, "bytes");
+    s->op[i].max = get (json_object_get (o, "latency_ns"), "max");
+    take_errors (&s->op[i], json_object_get (o, "errors"));
+    if (!take_histogram (&s->op[i], json_object_get (o, "histogram")))
+      return false;
+  }
+  return true;
+}
+
+struct snapshot *
+snapshot_parse (const char *text, struct message *why)
+{
+  struct snapshot *s = NULL;
+  json_error_t error;
+  json_t *root;
+
+  root = json_loads (text, 0, &error);
+  if (root == NULL)
+    message_set (why, "the statistics are not JSON: %s", error.text);
+  else if (get (root, "version") != 1)
+    message_set (why, "the statistics have version %llu; this knows 1",
+                 (unsigned long long) get (root, "version"));
+  else {
+    s = calloc (1, sizeof *s);
+    if (s == NULL || !take (s, root)) {
+      message_set (why, "%s", strerror (ENOMEM));
+      if (s != NULL)
+        snapshot_free (s);
+      s = NULL;
+    }
+  }
+  json_decref (root);
+  return s;
+}
+
+void
+snapshot_free (struct snapshot *s)
+{
+  unsigned i;
+
+  if (s == NULL)
+    return;
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+    free (s->op[i].buckets);
+  free (s);
+}
+
+/*---------------------------------------------------------------------*/
+/* Arithmetic */
+
+/* Were they set back, or is it another server? */
+static bool
+went_back (const struct snapshot *a, const struct snapshot *b)
+{
+  unsigned i;
+
+  if (b->uptime_ns < a->uptime_ns || b->since_reset_ns < a->since_reset_ns)
+    return true;
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+    if (b->op[i].requests < a->op[i].requests ||
+        b->op[i].bytes < a->op[i].bytes)
+      return true;
+  }
+  return false;
+}
+
+/* Take from the buckets of TO those of FROM that began at the same place. */
+static void
+subtract (struct snapshot_op *to, const struct snapshot_op *from)
+{
+  struct bucket *b;
+  uint64_t i, j = 0, n = 0;
+
+  for (i = 0; i < to->nr_buckets; i++) {
+    b = &to->buckets[i];
+    while (j < from->nr_buckets && from->buckets[j].from < b->from)
+      j++;
+    if (j < from->nr_buckets && from->buckets[j].from == b->from)
+      b->count -=
+          from->buckets[j].count < b->count ? from->buckets[j].count : b->count;
+    if (b->count > 0)
+      to->buckets[n++] = *b;
+  }
+  to->nr_buckets = n;
+}
+
+struct snapshot *
+snapshot_since (const struct snapshot *a, const struct snapshot *b)
+{
+  const bool anew = a == NULL || went_back (a, b);
+  struct snapshot *s = malloc (sizeof *s);
+  const struct snapshot_op *was;
+  struct snapshot_op *op;
+  unsigned i, e, f;
+
+  if (s == NULL)
+    return NULL;
+  *s = *b;
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+    s->op[i].buckets = NULL;
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+    op = &s->op[i];
+    op->buckets = calloc (b->op[i].nr_buckets + 1, sizeof *op->buckets);
+    if (op->buckets == NULL) {
+      snapshot_free (s);
+      return NULL;
+    }
+    memcpy (op->buckets, b->op[i].buckets,
+            b->op[i].nr_buckets * sizeof *op->buckets);
+    if (anew)
+      continue;
+    was = &a->op[i];
+    op->requests -= was->requests;
+    op->bytes -= was->bytes;
+    for (e = 0; e < op->nr_errors; e++) {
+      for (f = 0; f < was->nr_errors; f++) {
+        if (strcmp (op->errors[e].name, was->errors[f].name) == 0 &&
+            op->errors[e].count >= was->errors[f].count)
+          op->errors[e].count -= was->errors[f].count;
+      }
+    }
+    subtract (op, was);
+  }
+  if (!anew) {
+    s->uptime_ns -= a->uptime_ns;
+    s->since_reset_ns -= a->since_reset_ns;
+  }
+  return s;
+}
+
+uint64_t
+snapshot_errors (const struct snapshot_op *op)
+{
+  uint64_t sum = 0;
+  unsigned i;
+
+  for (i = 0; i < op->nr_errors; i++)
+    sum += op->errors[i].count;
+  return sum;
+}
+
+uint64_t
+snapshot_percentile (const struct snapshot_op *op, unsigned per_10000)
+{
+  uint64_t i, sum = 0, wanted;
+
+  for (i = 0; i < op->nr_buckets; i++)
+    sum += op->buckets[i].count;
+  if (sum == 0)
+    return 0;
+  wanted = sum / 10000 * per_10000 + (sum % 10000 * per_10000 + 9999) / 10000;
+  for (i = 0; i < op->nr_buckets - 1 && wanted > op->buckets[i].count; i++)
+    wanted -= op->buckets[i].count;
+  sum = op->buckets[i].from +
+        (op->buckets[i].below - op->buckets[i].from - 1) / 2;
+  return op->max > 0 && sum > op->max ? op->max : sum;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A device's statistics at a moment, as its .stats export tells them, and what
+ * happened between two such moments.
+ */
+
+#ifndef NULLBLK_SNAPSHOT_H
+#define NULLBLK_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "message.h"
+
+#define NR_SNAPSHOT_OPS 6
+#define MAX_SNAPSHOT_ERRORS 16
+
+/* read, write, flush, trim, zero, zone */
+extern const char *const snapshot_op_names[NR_SNAPSHOT_OPS];
+
+struct bucket {
+  uint64_t from, below; /* ns */
+  uint64_t count;
+};
+
+struct snapshot_op {
+  uint64_t requests;
+  uint64_t bytes;
+  uint64_t max; /* ns */
+  unsigned nr_errors;
+  struct {
+    char name[16];
+    uint64_t count;
+  } errors[MAX_SNAPSHOT_ERRORS];
+  uint64_t nr_buckets;
+  struct bucket *buckets; /* ascending */
+};
+
+struct snapshot {
+  char device[64];
+  char server_version[32];
+  bool parallel;
+  uint64_t uptime_ns, since_reset_ns;
+  uint64_t connections, depth, depth_largest;
+  bool has_memory;
+  uint64_t memory_held, memory_limit; /* bytes */
+  uint64_t written_blocks;            /* of 4 KiB */
+  struct snapshot_op op[NR_SNAPSHOT_OPS];
+};
+
+/* Take it from the document's text.  What is missing is 0.  NULL and the reason
+ * in *why if the text is not such a document, whatever else it is.
+ */
+struct snapshot *snapshot_parse (const char *text, struct message *why);
+
+/* What happened from A to B, where the counters were not set back in between;
+ * else all that B says.  NULL if there is no memory.  max is that of B.
+ */
+struct snapshot *snapshot_since (const struct snapshot *a,
+                                 const struct snapshot *b);
+
+void snapshot_free (struct snapshot *s);
+
+uint64_t snapshot_errors (const struct snapshot_op *op);
+
+/* The time in ns that PER_10000 of every 10,000 requests took at most: the
+ * middle of its bucket; 0 if there were none.
+ */
+uint64_t snapshot_percentile (const struct snapshot_op *op, unsigned per_10000);
+
+#endif /* NULLBLK_SNAPSHOT_H */

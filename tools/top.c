@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The live view; see top.h.  Rates are of the server's own clock.
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <curses.h>
+#include <libnbd.h>
+
+#include "show.h"
+#include "snapshot.h"
+#include "top.h"
+
+/* A connection to .stats, and the last two looks at it. */
+struct view {
+  struct server *server;
+  struct nbd_handle *stats; /* NULL while the server is away */
+  struct snapshot *last;
+  struct snapshot *interval; /* since the one before, NULL at first */
+  struct message why;        /* where there is no connection */
+};
+
+static void
+disconnect (struct view *v)
+{
+  nbd_close (v->stats);
+  snapshot_free (v->last);
+  snapshot_free (v->interval);
+  v->stats = NULL;
+  v->last = v->interval = NULL;
+}
+
+/* Look again.  Returns false where the server is away. */
+static bool
+look (struct view *v)
+{
+  struct snapshot *now;
+  char *text;
+
+  if (v->stats == NULL)
+    v->stats = server_open (v->server, ".stats", &v->why);
+  if (v->stats == NULL)
+    return false;
+  text = server_read (v->stats, &v->why);
+  now = text != NULL ? snapshot_parse (text, &v->why) : NULL;
+  free (text);
+  if (now == NULL) {
+    disconnect (v);
+    return false;
+  }
+  snapshot_free (v->interval);
+  v->interval = v->last != NULL ? snapshot_since (v->last, now) : NULL;
+  snapshot_free (v->last);
+  v->last = now;
+  return true;
+}
+
+static double
+per_second (const struct view *v, uint64_t n)
+{
+  return v->interval->uptime_ns > 0 ? n * 1e9 / v->interval->uptime_ns : 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* Without a terminal */
+
+static void
+print_line (const struct view *v)
+{
+  const struct snapshot_op *read = &v->interval->op[0];
+  const struct snapshot_op *write = &v->interval->op[1];
+  char a[SHOWN], b[SHOWN], c[SHOWN], d[SHOWN], e[SHOWN], f[SHOWN], g[SHOWN];
+
+  printf ("%s read %s/s %sB/s p50 %s p99 %s write %s/s %sB/s p50 %s p99 ",
+          v->last->device, show_count (a, per_second (v, read->requests)),
+          show_bytes (b, per_second (v, read->bytes)),
+          show_ns (c, snapshot_percentile (read, 5000)),
+          show_ns (d, snapshot_percentile (read, 9900)),
+          show_count (e, per_second (v, write->requests)),
+          show_bytes (f, per_second (v, write->bytes)),
+          show_ns (g, snapshot_percentile (write, 5000)));
+  printf ("%s depth %" PRIu64 " connections %" PRIu64 " memory %s\n",
+          show_ns (a, snapshot_percentile (write, 9900)), v->last->depth,
+          v->last->connections, show_bytes (b, v->last->memory_held));
+  fflush (stdout);
+}
+
+static bool
+top_lines (struct view *v, const struct top_options *options,
+           struct message *why)
+{
+  const struct timespec pause = {.tv_sec = options->interval};
+  unsigned i;
+
+  if (!look (v)) {
+    *why = v->why;
+    return false;
+  }
+  for (i = 0; options->count == 0 || i < options->count; i++) {
+    nanosleep (&pause, NULL);
+    if (!look (v)) {
+      *why = v->why;
+      return false;
+    }
+    if (v->interval != NULL)
+      print_line (v);
+  }
+  return true;
+}
+
+/*---------------------------------------------------------------------*/
+/* The screen */
+
+#define HISTOGRAM_ROWS 8
+
+/* Service times of all requests of the interval, by powers of two from 1 us,
+ * as bars.
+ */
+static void
+draw_histogram (const struct view *v, int row)
+{
+  uint64_t column[28] = {0}, most = 1;
+  const struct bucket *b;
+  unsigned i, j, k;
+  char label[SHOWN];
+  int y, full;
+
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+    for (j = 0; j < v->interval->op[i].nr_buckets; j++) {
+      b = &v->interval->op[i].buckets[j];
+      for (k = 0; k < 27 && b->from >> (k + 9) > 0; k++)
+        ;
+      column[k] += b->count;
+    }
+  }
+  for (k = 0; k < 28; k++)
+    most = column[k] > most ? column[k] : most;
+  for (y = 0; y < HISTOGRAM_ROWS; y++) {
+    move (row + y, 2);
+    for (k = 0; k < 28; k++) {
+      full = (int) ((column[k] * HISTOGRAM_ROWS * 2 + most - 1) / most);
+      full -= 2 * (HISTOGRAM_ROWS - 1 - y);
+      addch (full >= 2 ? '#' : full == 1 ? '.' : ' ');
+      addch (full >= 2 ? '#' : full == 1 ? '.' : ' ');
+    }
+  }
+  for (k = 0; k < 28; k += 4)
+    mvprintw (row + HISTOGRAM_ROWS, 2 + 2 * (int) k, "%s",
+              show_ns (label, UINT64_C (512) << k));
+}
+
+static void
+draw (const struct view *v, bool paused)
+{
+  const struct snapshot *s = v->last;
+  const struct snapshot_op *op;
+  char a[SHOWN], b[SHOWN];
+  unsigned i;
+
+  erase ();
+  mvprintw (0, 0, "nullblk top: %s%s", v->server->device,
+            paused ? "  [paused]" : "");
+  if (s == NULL)
+    mvprintw (2, 0, "no statistics: %s", v->why.text);
+  else {
+    printw ("  up %" PRIu64 " s  connections %" PRIu64 "  depth %" PRIu64
+            " (largest %" PRIu64 ")",
+            s->uptime_ns / 1000000000, s->connections, s->depth,
+            s->depth_largest);
+    if (s->has_memory)
+      mvprintw (1, 0, "memory %s of %s  written %s",
+                show_bytes (a, s->memory_held), show_bytes (b, s->memory_limit),
+                s->written_blocks == 0 ? "-" : "");
+    if (s->has_memory && s->written_blocks > 0)
+      printw ("%s", show_bytes (a, s->written_blocks * 4096.0));
+  }
+  if (s != NULL && v->interval != NULL) {
+    attron (A_REVERSE);
+    mvprintw (3, 0, "%-6s %9s %9s %9s %8s %8s %8s %8s", "", "requests", "bytes",
+              "errors", "p50", "p90", "p99", "p99.9");
+    attroff (A_REVERSE);
+    for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+      op = &v->interval->op[i];
+      mvprintw (4 + (int) i, 0, "%-6s %7s/s %7s/s", snapshot_op_names[i],
+                show_count (a, per_second (v, op->requests)),
+                show_bytes (b, per_second (v, op->bytes)));
+      printw (" %9s %8s", show_count (a, per_second (v, snapshot_errors (op))),
+              show_ns (b, snapshot_percentile (op, 5000)));
+      printw (" %8s %8s", show_ns (a, snapshot_percentile (op, 9000)),
+              show_ns (b, snapshot_percentile (op, 9900)));
+      printw (" %8s", show_ns (a, snapshot_percentile (op, 9990)));
+    }
+    if (LINES > 13 + HISTOGRAM_ROWS)
+      draw_histogram (v, 11);
+  }
+  mvprintw (LINES - 1, 0, "q quit  p pause  r reset statistics  d next device");
+  refresh ();
+}
+
+static void
+reset_statistics (struct view *v)
+{
+  struct nbd_handle *config = server_open (v->server, ".config", &v->why);
+
+  if (config != NULL)
+    server_change (config, "stats=reset\n", &v->why);
+  nbd_close (config);
+}
+
+static void
+next_device (struct view *v)
+{
+  struct device_entry *devices;
+  unsigned n, i;
+
+  if (!server_list (v->server, &devices, &n, &v->why))
+    return;
+  for (i = 0; i < n && strcmp (devices[i].name, v->server->device) != 0; i++)
+    ;
+  if (n > 0) {
+    disconnect (v);
+    snprintf (v->server->device, sizeof v->server->device, "%s",
+              devices[i + 1 < n ? i + 1 : 0].name);
+  }
+  free (devices);
+}
+
+static void
+run_screen (struct view *v, const struct top_options *options)
+{
+  bool paused = false;
+  unsigned looks = 0;
+
+  timeout ((int) options->interval * 1000);
+  for (;;) {
+    if (!paused) {
+      look (v);
+      looks++;
+    }
+    draw (v, paused);
+    if (options->count > 0 && looks > options->count)
+      return;
+    switch (getch ()) {
+    case 'q':
+      return;
+    case 'p':
+    case ' ':
+      paused = !paused;
+      break;
+    case 'r':
+      reset_statistics (v);
+      break;
+    case 'd':
+      next_device (v);
+      break;
+    }
+  }
+}
+
+static bool
+top_screen (struct view *v, const struct top_options *options,
+            struct message *why)
+{
+  SCREEN *screen;
+
+  if (!look (v)) {
+    *why = v->why;
+    return false;
+  }
+  screen = newterm (NULL, stdout, stdin);
+  if (screen == NULL) {
+    message_set (why, "this terminal (TERM) is not known to ncurses");
+    return false;
+  }
+  cbreak ();
+  noecho ();
+  curs_set (0);
+  keypad (stdscr, TRUE);
+  run_screen (v, options);
+  endwin ();
+  delscreen (screen);
+  return true;
+}
+
+bool
+top (struct server *s, const struct top_options *options, struct message *why)
+{
+  struct view v = {.server = s};
+  bool ok;
+
+  if (isatty (STDIN_FILENO) && isatty (STDOUT_FILENO))
+    ok = top_screen (&v, options, why);
+  else
+    ok = top_lines (&v, options, why);
+  disconnect (&v);
+  return ok;
+}
