@@ -538,15 +538,16 @@ run_nbd_client (const struct uri *uri, const struct export_info *info,
     format (certificate, sizeof certificate, "%s/client-cert.pem",
             uri->tls_certificates);
     format (key, sizeof key, "%s/client-key.pem", uri->tls_certificates);
-    argv[n++] = "-A";
+    /* Not all of the short forms are understood by nbd-client 3.24. */
+    argv[n++] = "-cacertfile";
     argv[n++] = ca;
     if (access (certificate, R_OK) == 0) {
-      argv[n++] = "-F";
+      argv[n++] = "-certfile";
       argv[n++] = certificate;
-      argv[n++] = "-K";
+      argv[n++] = "-keyfile";
       argv[n++] = key;
     }
-    argv[n++] = "-H";
+    argv[n++] = "-tlshostname";
     argv[n++] = uri->host;
   }
   argv[n] = NULL;

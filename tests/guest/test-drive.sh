@@ -5,7 +5,8 @@
 # qemu gives exports to a guest as its virtio disks, one over a Unix socket and
 # one, of 4096-byte blocks, over TCP.  The guest partitions them, makes
 # filesystems, and verifies; the host then sees what the guest has done.  The
-# guest needs no nbd driver for this.
+# guest needs no nbd driver for this.  The command lines are those of the man
+# page.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -22,11 +23,14 @@ if on_host; then
   at_exit+=(end_unix_server)
   start_tcp_server 256M memory-backed=true block-size=4096
 
-  boot_guest \
-    -drive "file=$unix_uri,format=raw,if=virtio,discard=unmap" \
-    -drive "file=$uri,format=raw,if=none,id=d,discard=unmap" \
-    -device virtio-blk-pci,drive=d,logical_block_size=4096,\
-physical_block_size=4096
+  # What follows a comma and a backslash goes on in the same word.
+  page=$top_srcdir/man/nbdkit-nullblk-plugin.pod
+  read -r -d '' -a words < <(sed -n '/^ \$ qemu-system/,/[^\]$/p' "$page" |
+    sed -z 's/,\\\n */,/g; s/\\\n/ /g; s/ \$ qemu-system-x86_64//g' |
+    sed "s,/tmp/nullblk.sock,$tmp/sock,; s,localhost:10809,127.0.0.1:$port,") ||
+    true
+  [ ${#words[@]} = 6 ] || fail "the man page has: ${words[*]}"
+  boot_guest "${words[@]}"
 
   map_is=$(map)
   [ "$map_is" = "0 $((8 * mib)) hole

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-attach to an export that is served with TLS: with certificates, where
+# the server wants to see them, too, and refused without.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+# certificate NAME TEMPLATE-LINE...: vouched for by ca.
+certificate ()
+{
+  certtool --generate-privkey --ecc --outfile "$tls/$1-key.pem"
+  printf '%s\n' "cn = $1" signing_key encryption_key "${@:2}" >"$tmp/template"
+  certtool --generate-certificate --load-privkey "$tls/$1-key.pem" \
+    --load-ca-certificate "$tls/ca-cert.pem" \
+    --load-ca-privkey "$tmp/ca-key.pem" \
+    --template "$tmp/template" --outfile "$tls/$1-cert.pem"
+}
+
+if on_host; then
+  requires certtool base64
+  [ -x "$top_builddir/tools/nullblk-attach" ] ||
+    skip "nullblk-attach is not built"
+  "$NBDKIT" --dump-config | grep -qx tls=yes || skip "this nbdkit has no TLS"
+  tls=$tmp/tls
+  mkdir "$tls"
+  certtool --generate-privkey --ecc --outfile "$tmp/ca-key.pem"
+  printf '%s\n' 'cn = ca' ca cert_signing_key >"$tmp/template"
+  certtool --generate-self-signed --load-privkey "$tmp/ca-key.pem" \
+    --template "$tmp/template" --outfile "$tls/ca-cert.pem"
+  certificate server tls_www_server 'dns_name = localhost'
+  certificate client tls_www_client
+  NULLBLK_GUEST_TLS=$(tar -c -C "$tls" . | base64 -w 0)
+  export NULLBLK_GUEST_TLS
+  # shellcheck disable=SC2119
+  boot_guest
+  exit
+fi
+
+attach=/nullblk-attach
+detach_all ()
+{
+  "$attach" --detach --all
+}
+at_exit+=(detach_all)
+
+echo 127.0.0.1 localhost >/etc/hosts
+mkdir "$tmp/tls" "$tmp/nobody"
+base64 -d <<<"$NULLBLK_GUEST_TLS" | tar -x -C "$tmp/tls"
+cp "$tmp/tls/ca-cert.pem" "$tmp/nobody"
+
+start_tcp_server --tls=require --tls-certificates="$tmp/tls" \
+  --tls-verify-peer 64M memory-backed=true
+ours="nbds://localhost:$port/?tls-certificates=$tmp/tls"
+for _ in 1 2; do
+  try "$attach" -C 1 "$ours"
+  shows /sys/block/nbd0/size 131072
+  verify --rw=randwrite --bs=4k
+  try "$attach" --detach nbd0
+done
+for refused in "nbds://localhost:$port/?tls-certificates=$tmp/nobody" \
+    "nbd://localhost:$port"; do
+  fails "$attach" "$refused"
+  [ "$(wc -l <"$tmp/fails")" = 1 ] || fail "not a line: $(cat "$tmp/fails")"
+done
+[ "$(ls /run/nullblk)" = lock ] || fail "left: $(ls /run/nullblk)"
+stop_server
