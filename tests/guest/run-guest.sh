@@ -18,8 +18,8 @@ set -euo pipefail
 
 : "${PLUGIN:?is set by make check}" "${top_builddir:?is set by make check}"
 
-# For a guest that does not end: far longer than any of them needs.
-limit=240
+# For a guest that does not end: far longer than any test needs.
+limit=${NULLBLK_LIMIT:-240}
 
 here=$(cd "$(dirname "$0")" && pwd)
 script=${1:?}
@@ -67,6 +67,10 @@ fi
   done
 } >"$tmp/root/tests/guest/environment"
 cp "$image/base" "$tmp/initramfs"
+# A folder of more that somebody wants there.
+if [ -n "${NULLBLK_ADD-}" ]; then
+  cp -r "$NULLBLK_ADD/." "$tmp/root"
+fi
 (cd "$tmp/root" && find . | cpio -o -H newc --quiet -R 0:0) \
   >>"$tmp/initramfs"
 
