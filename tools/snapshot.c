@@ -111,6 +111,7 @@ take (struct snapshot *s, const json_t *root)
   s->parallel = json_is_true (json_object_get (server, "parallel"));
   s->uptime_ns = get (server, "uptime_ns");
   s->since_reset_ns = get (root, "since_reset_ns");
+  s->interval_ns = s->since_reset_ns;
   s->connections = get (root, "connections");
   s->depth = get (depth, "now");
   s->depth_largest = get (depth, "largest");
@@ -140,9 +141,8 @@ snapshot_parse (const char *text, struct message *why)
   root = json_loads (text, 0, &error);
   if (root == NULL)
     message_set (why, "the statistics are not JSON: %s", error.text);
-  else if (get (root, "version") != 1)
-    message_set (why, "the statistics have version %llu; this knows 1",
-                 (unsigned long long) get (root, "version"));
+  else if (get (root, "version") == 0)
+    message_set (why, "the statistics have no version");
   else {
     s = calloc (1, sizeof *s);
     if (s == NULL || !take (s, root)) {
@@ -171,13 +171,17 @@ snapshot_free (struct snapshot *s)
 /*---------------------------------------------------------------------*/
 /* Arithmetic */
 
-/* Were they set back, or is it another server? */
+/* Were they set back, or is it another server?  They were if it was later than
+ * A; the rest is for a reset while the server made A.
+ */
 static bool
 went_back (const struct snapshot *a, const struct snapshot *b)
 {
   unsigned i;
 
-  if (b->uptime_ns < a->uptime_ns || b->since_reset_ns < a->since_reset_ns)
+  if (b->uptime_ns < a->uptime_ns || b->since_reset_ns < a->since_reset_ns ||
+      (b->since_reset_ns < b->uptime_ns &&
+       b->uptime_ns - b->since_reset_ns > a->uptime_ns))
     return true;
   for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
     if (b->op[i].requests < a->op[i].requests ||
@@ -205,6 +209,20 @@ subtract (struct snapshot_op *to, const struct snapshot_op *from)
       to->buckets[n++] = *b;
   }
   to->nr_buckets = n;
+}
+
+/* The longest time of the interval: exact where it is longer than all before
+ * (WAS), else known as the end of its bucket.
+ */
+static uint64_t
+longest (const struct snapshot_op *op, uint64_t was)
+{
+  uint64_t below;
+
+  if (op->nr_buckets == 0)
+    return 0;
+  below = op->buckets[op->nr_buckets - 1].below;
+  return op->max > was || op->max < below ? op->max : below - 1;
 }
 
 struct snapshot *
@@ -243,11 +261,9 @@ snapshot_since (const struct snapshot *a, const struct snapshot *b)
       }
     }
     subtract (op, was);
+    op->max = longest (op, was->max);
   }
-  if (!anew) {
-    s->uptime_ns -= a->uptime_ns;
-    s->since_reset_ns -= a->since_reset_ns;
-  }
+  s->interval_ns = anew ? b->since_reset_ns : b->uptime_ns - a->uptime_ns;
   return s;
 }
 

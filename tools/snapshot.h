@@ -42,6 +42,7 @@ struct snapshot {
   char server_version[32];
   bool parallel;
   uint64_t uptime_ns, since_reset_ns;
+  uint64_t interval_ns; /* what op counts has happened in it */
   uint64_t connections, depth, depth_largest;
   bool has_memory;
   uint64_t memory_held, memory_limit; /* bytes */
@@ -49,13 +50,14 @@ struct snapshot {
   struct snapshot_op op[NR_SNAPSHOT_OPS];
 };
 
-/* Take it from the document's text.  What is missing is 0.  NULL and the reason
- * in *why if the text is not such a document, whatever else it is.
+/* Take it from the document's text.  What is missing is 0, and what this does
+ * not know, as from a later version, is ignored.  NULL and the reason in *why
+ * if the text is not such a document, whatever else it is.
  */
 struct snapshot *snapshot_parse (const char *text, struct message *why);
 
-/* What happened from A to B, where the counters were not set back in between;
- * else all that B says.  NULL if there is no memory.  max is that of B.
+/* What happened from A to B.  Where A is NULL, or the counters were set back in
+ * between, that is all that B counts.  NULL if there is no memory.
  */
 struct snapshot *snapshot_since (const struct snapshot *a,
                                  const struct snapshot *b);

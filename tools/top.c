@@ -67,7 +67,7 @@ look (struct view *v)
 static double
 per_second (const struct view *v, uint64_t n)
 {
-  return v->interval->uptime_ns > 0 ? n * 1e9 / v->interval->uptime_ns : 0;
+  return v->interval->interval_ns > 0 ? n * 1e9 / v->interval->interval_ns : 0;
 }
 
 /*---------------------------------------------------------------------*/

@@ -62,6 +62,12 @@ test_good (void **state)
   assert_int_equal (snapshot_percentile (&s->op[0], 10000), 975);
   assert_int_equal (snapshot_percentile (&s->op[1], 5000), 0);
   snapshot_free (s);
+
+  /* A later version adds what this does not know. */
+  s = parse ("{\"version\": 2, \"new\": [{}], \"operations\": {\"copy\": 1,"
+             " \"read\": {\"requests\": 5, \"new\": null}}}");
+  assert_int_equal (s->op[0].requests, 5);
+  snapshot_free (s);
 }
 
 /* No statistics at all, and the reason. */
@@ -76,7 +82,6 @@ test_bad (void **state)
       "[]",
       "1",
       "{}",
-      "{\"version\": 2}",
       "{\"version\": \"1\"}",
       "{\"version\": -1}",
       "{\"version\": 1",
@@ -152,6 +157,40 @@ test_random_damage (void **state)
   snapshot_free (whole);
 }
 
+/* A hundred times, 1 us apart: which of them a percentile is, to the rank. */
+static void
+test_percentiles (void **state)
+{
+  struct bucket buckets[100];
+  struct snapshot_op op = {.nr_buckets = 100, .buckets = buckets};
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 100; i++)
+    buckets[i] = (struct bucket){1000 * i, 1000 * i + 1, 100};
+  assert_int_equal (snapshot_percentile (&op, 1), 0);
+  assert_int_equal (snapshot_percentile (&op, 100), 0);
+  assert_int_equal (snapshot_percentile (&op, 101), 1000);
+  assert_int_equal (snapshot_percentile (&op, 5000), 49000);
+  assert_int_equal (snapshot_percentile (&op, 5001), 50000);
+  assert_int_equal (snapshot_percentile (&op, 9900), 98000);
+  assert_int_equal (snapshot_percentile (&op, 9999), 99000);
+  assert_int_equal (snapshot_percentile (&op, 10000), 99000);
+
+  /* One in 10,000 of 10,001 is more than one. */
+  op.nr_buckets = 2;
+  buckets[0].count = 1;
+  buckets[1].count = 10000;
+  assert_int_equal (snapshot_percentile (&op, 1), 1000);
+  op.nr_buckets = 100;
+
+  /* Counts that are too large to be multiplied by 10,000. */
+  for (i = 0; i < 100; i++)
+    buckets[i].count = UINT64_MAX / 100;
+  assert_int_equal (snapshot_percentile (&op, 5000), 49000);
+  assert_int_equal (snapshot_percentile (&op, 9999), 99000);
+}
+
 static void
 test_since (void **state)
 {
@@ -165,7 +204,8 @@ test_since (void **state)
   b->op[0].errors[1].count = 5;
   b->op[0].buckets[1].count = 9;
   d = snapshot_since (a, b);
-  assert_int_equal (d->uptime_ns, 1000);
+  assert_int_equal (d->interval_ns, 1000);
+  assert_int_equal (d->uptime_ns, b->uptime_ns);
   assert_int_equal (d->op[0].requests, 3);
   assert_int_equal (d->op[0].bytes, 512);
   assert_int_equal (d->op[0].errors[0].count, 0);
@@ -173,17 +213,79 @@ test_since (void **state)
   assert_int_equal (d->op[0].nr_buckets, 1);
   assert_int_equal (d->op[0].buckets[0].from, 960);
   assert_int_equal (d->op[0].buckets[0].count, 3);
+  assert_int_equal (d->op[0].max, 990);
+  assert_int_equal (d->op[1].max, 0);
   assert_int_equal (d->depth, 3); /* as it is now */
   snapshot_free (d);
 
-  /* Set back: all there is. */
-  b->since_reset_ns = 1;
+  d = snapshot_since (NULL, b);
+  assert_int_equal (d->op[0].requests, 13);
+  assert_int_equal (d->interval_ns, b->since_reset_ns);
+  snapshot_free (d);
+  snapshot_free (a);
+  snapshot_free (b);
+}
+
+/* The longest time of an interval that was not the longest of all. */
+static void
+test_since_max (void **state)
+{
+  struct snapshot *a = parse (good), *b = parse (good), *d;
+
+  (void) state;
+  b->uptime_ns += 1000;
+  b->since_reset_ns += 1000;
+  b->op[0].requests = 11;
+  b->op[0].buckets[0].count = 5;
+  d = snapshot_since (a, b);
+  assert_int_equal (d->op[0].max, 199);
+  snapshot_free (d);
+  b->op[0].requests = 12;
+  b->op[0].buckets[1].count = 7;
+  b->op[0].max = 991;
+  d = snapshot_since (a, b);
+  assert_int_equal (d->op[0].max, 991);
+  snapshot_free (d);
+  snapshot_free (a);
+  snapshot_free (b);
+}
+
+/* Set back at 5 s of uptime, and what has been counted since. */
+static void
+test_since_reset (void **state)
+{
+  struct snapshot *a = parse (good), *b = parse (good), *d;
+
+  (void) state;
+  /* A reset that follows another: by its time, although all numbers grow. */
+  b->uptime_ns = a->uptime_ns + 1000;
+  b->since_reset_ns = 900;
+  b->op[0].requests = 13;
   d = snapshot_since (a, b);
   assert_int_equal (d->op[0].requests, 13);
   assert_int_equal (d->op[0].nr_buckets, 2);
+  assert_int_equal (d->interval_ns, 900);
   snapshot_free (d);
-  d = snapshot_since (NULL, b);
+
+  /* While the first was made: its counters are those from before. */
+  a->since_reset_ns = 4000;
+  b->since_reset_ns = 1000;
+  d = snapshot_since (a, b);
   assert_int_equal (d->op[0].requests, 13);
+  snapshot_free (d);
+  a->since_reset_ns = 4;
+  b->op[0].requests = 9;
+  d = snapshot_since (a, b);
+  assert_int_equal (d->op[0].requests, 9);
+  assert_int_equal (d->interval_ns, 1000);
+  snapshot_free (d);
+
+  /* Another server. */
+  b->uptime_ns = b->since_reset_ns = 700;
+  b->op[0].requests = 13;
+  d = snapshot_since (a, b);
+  assert_int_equal (d->op[0].requests, 13);
+  assert_int_equal (d->interval_ns, 700);
   snapshot_free (d);
   snapshot_free (a);
   snapshot_free (b);
@@ -193,9 +295,14 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_good),  cmocka_unit_test (test_bad),
-      cmocka_unit_test (test_odd),   cmocka_unit_test (test_random_damage),
+      cmocka_unit_test (test_good),
+      cmocka_unit_test (test_bad),
+      cmocka_unit_test (test_odd),
+      cmocka_unit_test (test_random_damage),
+      cmocka_unit_test (test_percentiles),
       cmocka_unit_test (test_since),
+      cmocka_unit_test (test_since_max),
+      cmocka_unit_test (test_since_reset),
   };
 
   return RUN_TESTS (tests);
