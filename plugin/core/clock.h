@@ -1,22 +1,98 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Time: nanoseconds of a clock that only goes forward.
+ * Reading time, and waiting until a moment of it, to the microsecond.
+ *
+ *     |---- nap ----|-- sleep --|-- sleep --|- spin -|
+ *                   9 ms before             |        deadline
+ *                                           lateness before
+ *
+ * nap    is the caller's: it ends early when the connection or the server goes
+ *        away.  It is only for what is more than 9 ms ahead, as the rest of a
+ *        wait cannot be ended.
+ * sleep  is the kernel's, to an absolute moment with 1 ns of timer slack.  A
+ *        thread wakes late nevertheless, by the time that the CPU (and the
+ *        hypervisor below it) needs to wake: 5 us on a bare machine, 100 us in
+ *        a virtual one after 10 ms asleep, as CPUs sleep deeper when they sleep
+ *        longer.  So that is measured at every sleep, by its length; a sleep
+ *        ends as much before the deadline as one of its length may be late, and
+ *        what is left is slept, or spun, again.
+ * spin   reads the clock until the deadline is there.  At most CPUs less one
+ *        threads do so at any time, and each no longer than the setting says.
+ *
+ * Without spin, or where all CPUs that may are spinning, the last sleep ends as
+ * much before the deadline as three of four are late at least; so a wait is
+ * over a few microseconds after the deadline, sometimes before it.
+ *
+ * struct waiter is shared by all threads of a server, and static: it has cache
+ * lines of its own.  Nothing in it locks: the
+ * count of spinners is touched by those that spin, what is known of lateness
+ * by those that have slept.
  */
 
 #ifndef NULLBLK_CLOCK_H
 #define NULLBLK_CLOCK_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <time.h>
 
+#include "duration.h"
+
+/* The longest that a wait spins for with latency-spin=auto. */
+#define SPIN_AUTO (200 * NSEC_PER_USEC)
+
+/* What a test puts in the place of the clock. */
+struct clock_source {
+  uint64_t (*now) (void);
+  void (*sleep) (uint64_t moment);
+};
+
+/* How late sleeps of about the same length end, in nanoseconds. */
+struct lateness {
+  _Alignas(64) _Atomic uint32_t usual; /* 1 of 4 is less late */
+  _Atomic uint32_t worst;              /* 1 of 200 is later */
+};
+
+/* Below 32 us, 64 us, ... 16 ms. */
+#define NR_LATENESS 10
+
+struct waiter {
+  const struct clock_source *source;
+  int most_spinners;
+  _Alignas(64) _Atomic int spinners;
+  struct lateness lateness[NR_LATENESS];
+};
+
+/* What may end a wait: sleep for NSEC nanoseconds; return 0, or a negative
+ * errno when there is nobody left to wait for.
+ */
+struct nap {
+  int (*nap) (void *opaque, uint64_t nsec);
+  void *opaque;
+};
+
+/* Nanoseconds of the monotonic clock. */
 static inline uint64_t
 clock_now (void)
 {
-  struct timespec t;
+  struct timespec now;
 
-  clock_gettime (CLOCK_MONOTONIC, &t);
-  return (uint64_t) t.tv_sec * 1000000000 + t.tv_nsec;
+  clock_gettime (CLOCK_MONOTONIC, &now);
+  return (uint64_t) now.tv_sec * NSEC_PER_SEC + (uint64_t) now.tv_nsec;
 }
+
+/* For a process that may use CPUS CPUs (clock_cpus). */
+void waiter_init (struct waiter *w, int cpus);
+
+/* How many CPUs this process may use, at least 1. */
+int clock_cpus (void);
+
+/* Wait until DEADLINE, spinning for SPIN nanoseconds at most (0: never).  Holds
+ * no lock and must be called with none held.  Returns 0, or what the nap failed
+ * with; *woke is the moment at which the wait was over.
+ */
+int waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
+                 const struct nap *nap, uint64_t *woke);
 
 #endif /* NULLBLK_CLOCK_H */

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Waiting; see clock.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <stdbool.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "clock.h"
+
+/* Naps are for what is further ahead, and end so much before the deadline. */
+#define NAP_FROM (9 * NSEC_PER_MSEC)
+#define NAP_UNTIL (4 * NSEC_PER_MSEC)
+
+/* Spinning is better than a sleep for less. */
+#define LEAST_SLEEP (10 * NSEC_PER_USEC)
+
+/* Those of the sleeps that follow another: below 256 us. */
+#define SHORT_LATENESS 4
+
+/* What is thought of lateness before anything is known, and at most: those who
+ * are later were kept waiting for a CPU, which tells nothing about the next.
+ */
+#define USUAL_AT_FIRST (5 * NSEC_PER_USEC)
+#define WORST_AT_FIRST (60 * NSEC_PER_USEC)
+#define MOST_LATE (250 * NSEC_PER_USEC)
+
+/*---------------------------------------------------------------------*/
+/* The clock */
+
+/* A thread keeps its slack for good. */
+static void
+lose_timer_slack (void)
+{
+#if defined __linux__ && defined PR_SET_TIMERSLACK
+  static _Thread_local bool done;
+
+  if (!done)
+    prctl (PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+  done = true;
+#endif
+}
+
+static void
+sleep_until (uint64_t moment)
+{
+  const struct timespec ts = {.tv_sec = (time_t) (moment / NSEC_PER_SEC),
+                              .tv_nsec = (long) (moment % NSEC_PER_SEC)};
+
+  lose_timer_slack ();
+  while (clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
+    ;
+}
+
+static const struct clock_source real_clock = {
+    .now = clock_now,
+    .sleep = sleep_until,
+};
+
+int
+clock_cpus (void)
+{
+  int r = 1;
+#ifdef __linux__
+  cpu_set_t set;
+
+  if (sched_getaffinity (0, sizeof set, &set) == 0 && CPU_COUNT (&set) > 0)
+    r = CPU_COUNT (&set);
+#endif
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
+/* Lateness */
+
+static struct lateness *
+lateness_of (struct waiter *w, uint64_t nsec)
+{
+  uint64_t limit = 32 * NSEC_PER_USEC;
+  unsigned i;
+
+  for (i = 0; i + 1 < NR_LATENESS && nsec >= limit; i++)
+    limit *= 2;
+  return &w->lateness[i];
+}
+
+/* A step down for each that was less, and one up for each that was more, sized
+ * so that they cancel out where the share of those that were less is as wanted:
+ * 1 : 3 finds what 1 of 4 is below.  Two threads at once may lose a step.
+ */
+static void
+learn (_Atomic uint32_t *estimate, uint64_t late, uint32_t down, uint32_t up)
+{
+  uint32_t r = atomic_load_explicit (estimate, memory_order_relaxed);
+
+  if (late > r)
+    r = r + up < MOST_LATE ? r + up : MOST_LATE;
+  else
+    r = r > down ? r - down : 0;
+  atomic_store_explicit (estimate, r, memory_order_relaxed);
+}
+
+static uint64_t
+known (const _Atomic uint32_t *estimate)
+{
+  return atomic_load_explicit (estimate, memory_order_relaxed);
+}
+
+/* Sleep until AHEAD nanoseconds before DEADLINE and return the time. */
+static uint64_t
+sleep_and_learn (struct waiter *w, struct lateness *l, uint64_t deadline,
+                 uint64_t ahead)
+{
+  const uint64_t moment = deadline - ahead;
+  uint64_t now, late;
+
+  w->source->sleep (moment);
+  now = w->source->now ();
+  late = now > moment ? now - moment : 0;
+  learn (&l->usual, late, 300, 100);
+  learn (&l->worst, late, 125, 199 * 125);
+  return now;
+}
+
+/*---------------------------------------------------------------------*/
+/* Spinning */
+
+static inline void
+relax (void)
+{
+#if defined __x86_64__ || defined __i386__
+  __builtin_ia32_pause ();
+#elif defined __aarch64__
+  __asm__ volatile("yield");
+#endif
+}
+
+static bool
+begin_to_spin (struct waiter *w)
+{
+  if (atomic_fetch_add (&w->spinners, 1) < w->most_spinners)
+    return true;
+  atomic_fetch_sub (&w->spinners, 1);
+  return false;
+}
+
+static uint64_t
+spin_until (struct waiter *w, uint64_t deadline)
+{
+  uint64_t now;
+
+  while ((now = w->source->now ()) < deadline)
+    relax ();
+  atomic_fetch_sub (&w->spinners, 1);
+  return now;
+}
+
+/*---------------------------------------------------------------------*/
+
+void
+waiter_init (struct waiter *w, int cpus)
+{
+  unsigned i;
+
+  w->source = &real_clock;
+  w->most_spinners = cpus - 1;
+  atomic_init (&w->spinners, 0);
+  for (i = 0; i < NR_LATENESS; i++) {
+    atomic_init (&w->lateness[i].usual, USUAL_AT_FIRST);
+    atomic_init (&w->lateness[i].worst, WORST_AT_FIRST);
+  }
+}
+
+/* Is a sleep in place that leaves time for another, or for the spin?  Then it
+ * ends *ahead of the deadline: by as much as it may be late itself and, where a
+ * sleep follows, by as much as that one will be.
+ */
+static bool
+sleeps_first (struct waiter *w, const struct lateness *l, uint64_t left,
+              uint64_t spin, uint64_t *ahead)
+{
+  const uint64_t worst = known (&l->worst);
+  uint64_t usual = 0;
+  unsigned i;
+
+  if (spin != 0) {
+    *ahead = worst < spin ? worst : spin;
+    return left > *ahead + LEAST_SLEEP || left > spin;
+  }
+  for (i = 0; i < SHORT_LATENESS; i++) {
+    if (usual < known (&w->lateness[i].usual))
+      usual = known (&w->lateness[i].usual);
+  }
+  *ahead = worst + usual;
+  return left > 2 * *ahead;
+}
+
+int
+waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
+             const struct nap *nap, uint64_t *woke)
+{
+  uint64_t now, left, ahead;
+  struct lateness *l;
+  int r;
+
+  if (w->most_spinners <= 0)
+    spin = 0;
+  for (now = w->source->now (); now < deadline;) {
+    left = deadline - now;
+    if (left > NAP_FROM) {
+      r = nap->nap (nap->opaque, left - NAP_UNTIL);
+      now = w->source->now ();
+      if (r < 0) {
+        *woke = now;
+        return r;
+      }
+      continue;
+    }
+
+    l = lateness_of (w, left);
+    if (sleeps_first (w, l, left, spin, &ahead)) {
+      now = sleep_and_learn (w, l, deadline, ahead);
+      continue;
+    }
+
+    if (spin >= left && begin_to_spin (w)) {
+      now = spin_until (w, deadline);
+      break;
+    }
+
+    /* The last sleep: the kernel takes its time even for the least one. */
+    ahead = known (&l->usual);
+    now = sleep_and_learn (w, l, deadline, ahead < left ? ahead : left - 1);
+    break;
+  }
+  *woke = now;
+  return 0;
+}

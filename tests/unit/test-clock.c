@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Waiting, on a clock that goes only when it is looked at or slept on: how a
+ * wait is split, who may spin, how lateness is learnt, and what ends a wait.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "clock.h"
+#include "unit.h"
+
+#define USEC NSEC_PER_USEC
+#define MSEC NSEC_PER_MSEC
+#define LOOK 25 /* nanoseconds that reading the clock takes */
+
+static struct waiter w;
+
+/* The clock, and what happened to it. */
+static uint64_t now;
+static uint64_t looks;
+static uint64_t sleeps;
+static uint64_t longest_sleep;
+static uint64_t naps;
+static uint64_t napped;
+static uint64_t least_late, most_late;
+static uint64_t random_state;
+static int nap_result;
+static bool spun;
+
+static uint64_t
+fake_now (void)
+{
+  looks++;
+  spun |= atomic_load (&w.spinners) > 0;
+  return now += LOOK;
+}
+
+static void
+fake_sleep (uint64_t moment)
+{
+  const uint64_t begin = now;
+
+  assert_true (moment > now);
+  sleeps++;
+  now = moment + least_late +
+        random_below (&random_state, most_late - least_late + 1);
+  if (now - begin > longest_sleep)
+    longest_sleep = now - begin;
+}
+
+static const struct clock_source fake = {fake_now, fake_sleep};
+
+static int
+fake_nap (void *opaque, uint64_t nsec)
+{
+  assert_ptr_equal (opaque, &now);
+  naps++;
+  napped += nsec;
+  now += nap_result == 0 ? nsec : 1000;
+  return nap_result;
+}
+
+static const struct nap nap = {fake_nap, &now};
+
+static void
+reset (void)
+{
+  looks = sleeps = longest_sleep = naps = napped = 0;
+  spun = false;
+}
+
+static int
+setup (void **state)
+{
+  (void) state;
+  waiter_init (&w, 4);
+  w.source = &fake;
+  now = 1000 * NSEC_PER_SEC;
+  least_late = most_late = 20 * USEC;
+  random_state = 1;
+  nap_result = 0;
+  reset ();
+  return 0;
+}
+
+/* Wait for NSEC and return by how much it was too long. */
+static int64_t
+wait_for (uint64_t nsec, uint64_t spin)
+{
+  const uint64_t deadline = now + nsec;
+  uint64_t woke = 0;
+
+  assert_int_equal (waiter_wait (&w, deadline, spin, &nap, &woke), 0);
+  assert_int_equal (woke, now);
+  assert_int_equal (atomic_load (&w.spinners), 0);
+  return (int64_t) (woke - deadline);
+}
+
+static void
+test_past (void **state)
+{
+  uint64_t woke;
+
+  (void) state;
+  assert_int_equal (waiter_wait (&w, now - 5, SPIN_AUTO, &nap, &woke), 0);
+  assert_int_equal (waiter_wait (&w, 0, 0, &nap, &woke), 0);
+  assert_int_equal (sleeps + naps, 0);
+  assert_int_equal (looks, 2);
+}
+
+/* A short wait is spun from its beginning. */
+static void
+test_short_spin (void **state)
+{
+  (void) state;
+  assert_in_range (wait_for (20 * USEC, SPIN_AUTO), 0, LOOK);
+  assert_int_equal (sleeps, 0);
+  assert_true (spun);
+}
+
+/* A longer one is slept, and then spun: for no longer than allowed. */
+static void
+test_sleep_then_spin (void **state)
+{
+  (void) state;
+  assert_in_range (wait_for (1000 * USEC, SPIN_AUTO), 0, LOOK);
+  assert_true (sleeps >= 1);
+  assert_int_equal (naps, 0);
+  assert_true (looks * LOOK <= 200 * USEC);
+
+  reset ();
+  assert_in_range (wait_for (1000 * USEC, 25 * USEC), 0, LOOK);
+  assert_true (looks * LOOK <= 26 * USEC);
+}
+
+static void
+test_no_spin (void **state)
+{
+  (void) state;
+  wait_for (20 * USEC, 0);
+  wait_for (500 * USEC, 0);
+  wait_for (5 * MSEC, 0);
+  assert_false (spun);
+  assert_true (looks < 20);
+}
+
+/* One CPU has none to spare: it waits as without spin. */
+static void
+test_one_cpu (void **state)
+{
+  uint64_t sleeps_without;
+
+  (void) state;
+  wait_for (20 * USEC, 0);
+  wait_for (80 * USEC, 0);
+  sleeps_without = sleeps;
+  setup (NULL);
+  waiter_init (&w, 1);
+  w.source = &fake;
+  wait_for (20 * USEC, SPIN_AUTO);
+  wait_for (80 * USEC, SPIN_AUTO);
+  assert_int_equal (sleeps, sleeps_without);
+  assert_false (spun);
+  assert_true (looks < 20);
+}
+
+/* Where as many spin as may, the next one sleeps. */
+static void
+test_all_spin (void **state)
+{
+  const uint64_t deadline = now + 50 * USEC;
+  uint64_t woke;
+
+  (void) state;
+  atomic_store (&w.spinners, 3);
+  assert_int_equal (waiter_wait (&w, deadline, SPIN_AUTO, &nap, &woke), 0);
+  assert_int_equal (atomic_load (&w.spinners), 3);
+  assert_int_equal (sleeps, 1);
+  atomic_store (&w.spinners, 2);
+  assert_int_equal (
+      waiter_wait (&w, deadline + 100 * USEC, SPIN_AUTO, &nap, &woke), 0);
+  assert_int_equal (atomic_load (&w.spinners), 2);
+  assert_true (looks > 100);
+}
+
+/* What cannot be ended is never longer than 10 ms. */
+static void
+test_nap (void **state)
+{
+  uint64_t random = new_seed ("naps"), nsec;
+  int i;
+
+  (void) state;
+  wait_for (9 * MSEC, 0);
+  assert_int_equal (naps, 0);
+  wait_for (9 * MSEC + LOOK + 1, 0);
+  assert_int_equal (naps, 1);
+  reset ();
+  wait_for (100 * NSEC_PER_SEC, 0);
+  assert_int_equal (naps, 1);
+  assert_int_equal (napped, 100 * NSEC_PER_SEC - 4 * MSEC - LOOK);
+
+  for (i = 0; i < 1000; i++) {
+    nsec = random_below (&random, 40 * MSEC);
+    wait_for (nsec, i % 2 ? SPIN_AUTO : 0);
+    assert_true (longest_sleep < 10 * MSEC);
+  }
+}
+
+/* Whatever a nap fails with ends the wait at once. */
+static void
+test_nap_ends (void **state)
+{
+  uint64_t woke = 0;
+
+  (void) state;
+  nap_result = -ESHUTDOWN;
+  assert_int_equal (
+      waiter_wait (&w, now + NSEC_PER_SEC, SPIN_AUTO, &nap, &woke), -ESHUTDOWN);
+  assert_int_equal (naps, 1);
+  assert_int_equal (sleeps, 0);
+  assert_int_equal (woke, now);
+  assert_true (now < 1000 * NSEC_PER_SEC + MSEC);
+}
+
+/* A nap that ends early, for no reason, is followed by another. */
+static int
+short_nap (void *opaque, uint64_t nsec)
+{
+  return fake_nap (opaque, nsec / 2);
+}
+
+static void
+test_short_naps (void **state)
+{
+  const struct nap shorter = {short_nap, &now};
+  const uint64_t deadline = now + NSEC_PER_SEC;
+  uint64_t woke;
+
+  (void) state;
+  assert_int_equal (waiter_wait (&w, deadline, SPIN_AUTO, &shorter, &woke), 0);
+  assert_in_range (woke - deadline, 0, LOOK);
+  assert_true (naps > 1);
+}
+
+/* Whatever a machine's sleeps are late by, up to a quarter of a millisecond, is
+ * learnt: then the error of most waits lies within what cannot be known, the
+ * spread, and a step or two of learning.  Those whose last sleep is of a length
+ * that was rare so far are not counted on: 200 of 1000; of a hundred seeds none
+ * had more than 110.
+ */
+static void
+test_learn (void **state)
+{
+  static const uint64_t late[][2] = {{0, 0}, {3, 6}, {20, 60}, {90, 150}};
+  static const uint64_t lengths[] = {300 * USEC, MSEC, 5 * MSEC, 50 * MSEC};
+  int64_t error, spread;
+  int i, early, far;
+  size_t l, m;
+
+  (void) state;
+  for (l = 0; l < sizeof late / sizeof late[0]; l++) {
+    for (m = 0; m < sizeof lengths / sizeof lengths[0]; m++) {
+      setup (NULL);
+      random_state = new_seed ("lateness");
+      least_late = late[l][0] * USEC;
+      most_late = late[l][1] * USEC;
+      spread = (int64_t) (most_late - least_late);
+      for (i = 0; i < 2000; i++)
+        wait_for (lengths[m], 0);
+      for (early = far = i = 0; i < 1000; i++) {
+        error = wait_for (lengths[m], 0);
+        early += error < 0;
+        far += error < -spread - 3000 || error > spread + 3000;
+      }
+      assert_true (far <= 200);
+      /* 1 of 4 is less late than what all leave early for: 250 of 1000. */
+      assert_true (spread == 0 || early < 400);
+    }
+  }
+
+  /* With a spin on top it is exact, but for the 1 of 200 that is later than
+   * foreseen: 5 of 1000, and never 40.
+   */
+  for (m = 0; m < sizeof lengths / sizeof lengths[0]; m++) {
+    for (i = 0; i < 2000; i++)
+      wait_for (lengths[m], SPIN_AUTO);
+    for (far = i = 0; i < 1000; i++) {
+      error = wait_for (lengths[m], SPIN_AUTO);
+      assert_in_range (error, 0, spread);
+      far += error > LOOK;
+    }
+    assert_true (far < 40);
+  }
+}
+
+/* Being kept from a CPU for long teaches nothing. */
+static void
+test_outliers (void **state)
+{
+  int i;
+
+  (void) state;
+  for (i = 0; i < 2000; i++) {
+    least_late = most_late = i % 50 == 0 ? 30 * MSEC : 20 * USEC;
+    wait_for (MSEC, 0);
+  }
+  least_late = most_late = 20 * USEC;
+  for (i = 0; i < 10; i++)
+    assert_in_range (wait_for (MSEC, 0) + (int64_t) (30 * USEC), 0, 60 * USEC);
+}
+
+/* The machine's own clock; how late it is, is for the benchmark to say. */
+static void
+test_real (void **state)
+{
+  uint64_t before, woke;
+
+  (void) state;
+  waiter_init (&w, clock_cpus ());
+  before = clock_now ();
+  assert_true (before > 0);
+  assert_int_equal (
+      waiter_wait (&w, before + 300 * USEC, SPIN_AUTO, &nap, &woke), 0);
+  assert_true (woke >= before + 50 * USEC);
+  assert_true (clock_now () >= woke);
+  assert_int_equal (waiter_wait (&w, before + MSEC, 0, &nap, &woke), 0);
+  assert_true (woke >= before + 750 * USEC);
+  assert_true (clock_cpus () >= 1);
+}
+
+#define TEST(f) cmocka_unit_test_setup (f, setup)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_past),    TEST (test_short_spin), TEST (test_sleep_then_spin),
+      TEST (test_no_spin), TEST (test_one_cpu),    TEST (test_all_spin),
+      TEST (test_nap),     TEST (test_nap_ends),   TEST (test_short_naps),
+      TEST (test_learn),   TEST (test_outliers),   TEST (test_real),
+  };
+
+  return RUN_TESTS (tests);
+}
