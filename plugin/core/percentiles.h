@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Percentiles: which share of all requests takes longer than so long; on the
+ * command line, and in the files that "file:" means.  Owns nothing; called by
+ * distribution.c.
+ */
+
+#ifndef NULLBLK_PERCENTILES_H
+#define NULLBLK_PERCENTILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "message.h"
+#include "operation.h"
+
+struct percentile {
+  uint32_t above; /* requests that take longer, in parts of a billion */
+  uint64_t nsec;
+};
+
+/* The percentile in the LEN bytes at TEXT, from 0 to 100, with up to 7 digits
+ * after the point that count.  Returns 0 or -EINVAL.
+ */
+int percent_parse (const char *text, size_t len, uint32_t *above);
+
+/* The same back: "99.9". */
+void percent_format (uint32_t above, char *buf, size_t len);
+
+/* Are there some, in ascending order, each once, and no duration below that
+ * before it?
+ */
+bool percentiles_ascend (const struct percentile *p, size_t n);
+
+/* Read those that a file has for an operation.  Returns 0 with *p, to be freed,
+ * and their number; -ENOMEM; -ENODATA when it is fio's and has none of that
+ * operation; or -EINVAL.  The last two say why.
+ */
+int percentiles_read (const char *path, enum operation op,
+                      struct percentile **p, size_t *n, struct message *why);
+
+#endif /* NULLBLK_PERCENTILES_H */
