@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Limits, to the nanosecond on a clock of their own: exact rates, no debt and
+ * no burst, what counts where, and clients that take their time.
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "throttle.h"
+#include "unit.h"
+
+#define START (1000 * NSEC_PER_SEC)
+#define MIB (UINT64_C (1) << 20)
+
+static struct throttle t;
+static struct throttle_limits limits;
+
+static int
+setup (void **state)
+{
+  (void) state;
+  memset (&t, 0, sizeof t);
+  memset (&limits, 0, sizeof limits);
+  return 0;
+}
+
+static uint64_t
+pass (enum operation op, uint32_t count, uint64_t now)
+{
+  return throttle_pass (&t, &limits, op, count, now) - START;
+}
+
+static void
+test_no_limit (void **state)
+{
+  (void) state;
+  assert_int_equal (pass (OP_READ, UINT32_MAX, START), 0);
+  assert_int_equal (pass (OP_WRITE, UINT32_MAX, START + 5), 5);
+}
+
+/* All at once: one every millisecond. */
+static void
+test_operations (void **state)
+{
+  int i;
+
+  (void) state;
+  limits.operations_per_sec[THROTTLE_ALL] = 1000;
+  for (i = 1; i <= 1000; i++)
+    assert_int_equal (pass (OP_READ, 4096, START), i * NSEC_PER_MSEC);
+}
+
+/* Nanoseconds do not divide: after so many bytes the time is right
+ * nevertheless, at any limit and size of request.
+ */
+static void
+test_exact (void **state)
+{
+  static const uint64_t rates[] = {
+      1, 3, MIB, 7 * MIB - 1, 100 * MIB, 999, 4099 * MIB, MAX_BYTES_PER_SEC};
+  uint64_t random = new_seed ("exact"), bytes, through;
+  uint32_t count;
+  size_t r;
+  int i;
+
+  (void) state;
+  for (r = 0; r < sizeof rates / sizeof rates[0]; r++) {
+    setup (NULL);
+    limits.bytes_per_sec[THROTTLE_ALL] = rates[r];
+    bytes = 0;
+    for (i = 0; i < 10000; i++) {
+      count = random_below (&random, i % 3 == 0 ? 1 << 20 : 4096) + 1;
+      through = pass (OP_WRITE, count, START);
+      bytes += count;
+      /* no more than 4 * 10^9 bytes, 10^9 a second: within 64 bits */
+      assert_true (through == bytes * NSEC_PER_SEC / rates[r]);
+    }
+  }
+}
+
+/* 512 bytes are 11.92 ns at 40 GiB/s; a million of them are 11.92 ms. */
+static void
+test_highest_limit (void **state)
+{
+  uint64_t through = 0;
+  int i;
+
+  (void) state;
+  limits.bytes_per_sec[THROTTLE_ALL] = MAX_BYTES_PER_SEC;
+  for (i = 0; i < 1000000; i++)
+    through = pass (OP_READ, 512, START);
+  assert_int_equal (through, 11920928);
+}
+
+/* One request of any size goes through at any limit, and time ends at its end.
+ */
+static void
+test_large (void **state)
+{
+  uint64_t last = 0, through;
+  int i;
+
+  (void) state;
+  limits.bytes_per_sec[THROTTLE_WRITES] = MIB;
+  assert_int_equal (pass (OP_ZERO, UINT32_MAX, START), 4095999999046);
+  assert_int_equal (pass (OP_WRITE, MIB, START), 4096999999046);
+
+  setup (NULL);
+  limits.bytes_per_sec[THROTTLE_WRITES] = 1;
+  for (i = 0; i < 10; i++) {
+    through = throttle_pass (&t, &limits, OP_ZERO, UINT32_MAX, START);
+    assert_true (through >= last);
+    last = through;
+  }
+  assert_true (last == UINT64_MAX);
+}
+
+/* Nothing is saved while idle but the grace; nothing is owed afterwards. */
+static void
+test_idle (void **state)
+{
+  uint64_t now = START;
+  int i;
+
+  (void) state;
+  limits.operations_per_sec[THROTTLE_ALL] = 1000;
+  assert_int_equal (pass (OP_READ, 1, now), NSEC_PER_MSEC);
+
+  /* 5 at once, for the grace, and then one after the other. */
+  now += 3600 * NSEC_PER_SEC;
+  for (i = 0; i < 5; i++)
+    assert_int_equal (pass (OP_READ, 1, now), now - START);
+  for (i = 1; i < 100; i++)
+    assert_int_equal (pass (OP_READ, 1, now), now - START + i * NSEC_PER_MSEC);
+}
+
+/* The clock may be young. */
+static void
+test_early (void **state)
+{
+  (void) state;
+  limits.operations_per_sec[THROTTLE_ALL] = 1000;
+  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 0), 1000000);
+  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 3), 2000000);
+}
+
+/* A new limit holds from then on, and nobody waits for the old one's queue. */
+static void
+test_change (void **state)
+{
+  int i;
+
+  (void) state;
+  limits.bytes_per_sec[THROTTLE_ALL] = MIB;
+  for (i = 1; i <= 64; i++)
+    assert_int_equal (pass (OP_READ, MIB, START), i * NSEC_PER_SEC);
+  limits.bytes_per_sec[THROTTLE_ALL] = 1000 * MIB;
+  assert_int_equal (pass (OP_READ, MIB, START), NSEC_PER_MSEC);
+  assert_int_equal (pass (OP_READ, MIB, START), 2 * NSEC_PER_MSEC);
+  limits.bytes_per_sec[THROTTLE_ALL] = 0;
+  assert_int_equal (pass (OP_READ, MIB, START), 0);
+  limits.bytes_per_sec[THROTTLE_ALL] = 1000 * MIB;
+  assert_int_equal (pass (OP_READ, MIB, START), NSEC_PER_MSEC);
+}
+
+/* Which operation counts at which limit: bytes, then operations. */
+static void
+test_what_counts (void **state)
+{
+  static const struct {
+    enum operation op;
+    int bytes[NR_THROTTLED], operations[NR_THROTTLED];
+  } cases[] = {
+      {OP_READ, {1, 1, 0}, {1, 1, 0}}, {OP_WRITE, {1, 0, 1}, {1, 0, 1}},
+      {OP_ZERO, {1, 0, 1}, {1, 0, 1}}, {OP_TRIM, {0, 0, 0}, {1, 0, 1}},
+      {OP_ZONE, {0, 0, 0}, {1, 0, 1}}, {OP_FLUSH, {0, 0, 0}, {1, 0, 0}},
+  };
+  size_t i, which;
+
+  (void) state;
+  for (i = 0; i < NR_OPERATIONS; i++) {
+    for (which = 0; which < NR_THROTTLED; which++) {
+      setup (NULL);
+      limits.bytes_per_sec[which] = MIB;
+      assert_int_equal (pass (cases[i].op, MIB, START),
+                        cases[i].bytes[which] ? NSEC_PER_SEC : 0);
+      setup (NULL);
+      limits.operations_per_sec[which] = 1000;
+      assert_int_equal (pass (cases[i].op, MIB, START),
+                        cases[i].operations[which] ? NSEC_PER_MSEC : 0);
+    }
+  }
+}
+
+/* The latest of all limits counts. */
+static void
+test_several (void **state)
+{
+  (void) state;
+  limits.bytes_per_sec[THROTTLE_ALL] = 2 * MIB;
+  limits.bytes_per_sec[THROTTLE_WRITES] = MIB;
+  limits.operations_per_sec[THROTTLE_ALL] = 1000;
+  limits.operations_per_sec[THROTTLE_READS] = 1;
+  assert_int_equal (pass (OP_WRITE, MIB, START), NSEC_PER_SEC);
+  assert_int_equal (pass (OP_FLUSH, 0, START), 2 * NSEC_PER_MSEC);
+  assert_int_equal (pass (OP_READ, 512, START), NSEC_PER_SEC);
+  assert_int_equal (pass (OP_READ, 512, START), 2 * NSEC_PER_SEC);
+}
+
+/*---------------------------------------------------------------------*/
+/* Clients */
+
+#define MAX_DEPTH 64
+#define MAX_DONE 200000
+
+struct client {
+  unsigned depth;
+  enum operation op;
+  uint32_t count;
+  uint64_t arrivals[MAX_DEPTH]; /* of the next request of each */
+  uint64_t done[MAX_DONE];
+  size_t nr_done;
+};
+
+static struct client clients[2];
+
+/* Clients keep so many requests under way each, and need from 0 to GAP
+ * nanoseconds from the end of one to the next.  Whoever comes first is served
+ * first.
+ */
+static void
+run (unsigned nr_clients, uint64_t gap, uint64_t nsec, uint64_t *random)
+{
+  struct client *c, *first_client;
+  uint64_t *arrival, *first, through;
+  unsigned i, j;
+
+  for (i = 0; i < nr_clients; i++) {
+    clients[i].nr_done = 0;
+    for (j = 0; j < clients[i].depth; j++)
+      clients[i].arrivals[j] = START + random_below (random, gap + 1);
+  }
+  for (;;) {
+    first = &clients[0].arrivals[0];
+    first_client = &clients[0];
+    for (i = 0; i < nr_clients; i++) {
+      c = &clients[i];
+      for (j = 0; j < c->depth; j++) {
+        arrival = &c->arrivals[j];
+        if (*arrival < *first) {
+          first = arrival;
+          first_client = c;
+        }
+      }
+    }
+    if (*first >= START + nsec)
+      return;
+    c = first_client;
+    through = throttle_pass (&t, &limits, c->op, c->count, *first);
+    assert_true (c->nr_done < MAX_DONE);
+    c->done[c->nr_done++] = through;
+    *first = through + random_below (random, gap + 1);
+  }
+}
+
+static int
+compare (const void *a, const void *b)
+{
+  const uint64_t *p = a, *q = b;
+
+  return (*p > *q) - (*p < *q);
+}
+
+/* Every window of a second, from any completion on: within 1 % of WANTED, and
+ * one request for its border.
+ */
+static void
+check_windows (struct client *c, uint64_t wanted, uint64_t nsec)
+{
+  size_t first, last = 0;
+
+  qsort (c->done, c->nr_done, sizeof c->done[0], compare);
+  for (first = 0; c->done[first] + NSEC_PER_SEC <= START + nsec; first++) {
+    while (c->done[last] < c->done[first] + NSEC_PER_SEC)
+      last++;
+    if ((last - first) * 100 > wanted * 101 + 100 ||
+        (last - first) * 100 + 100 < wanted * 99)
+      fail_msg ("%zu in the second after %llu ns; wanted were %llu",
+                last - first, (unsigned long long) (c->done[first] - START),
+                (unsigned long long) wanted);
+  }
+  assert_true (first > 0);
+}
+
+static void
+test_windows (void **state)
+{
+  static const unsigned depths[] = {1, 2, 4, 16, 64};
+  static const uint64_t rates[] = {100, 1000, 3000, 20000};
+  const uint64_t nsec = 4 * NSEC_PER_SEC;
+  uint64_t random = new_seed ("windows"), gap;
+  size_t d, r;
+  int bytes;
+
+  (void) state;
+  for (d = 0; d < sizeof depths / sizeof depths[0]; d++) {
+    for (r = 0; r < sizeof rates / sizeof rates[0]; r++) {
+      /* A client that can keep up, and a gap that the grace covers. */
+      gap = NSEC_PER_SEC / rates[r] * depths[d] * 8 / 10;
+      if (gap > 4 * NSEC_PER_MSEC)
+        gap = 4 * NSEC_PER_MSEC;
+      for (bytes = 0; bytes < 2; bytes++) {
+        setup (NULL);
+        clients[0].depth = depths[d];
+        clients[0].op = OP_READ;
+        clients[0].count = 4096;
+        if (bytes)
+          limits.bytes_per_sec[THROTTLE_READS] = rates[r] * 4096;
+        else
+          limits.operations_per_sec[THROTTLE_ALL] = rates[r];
+        run (1, gap, nsec, &random);
+        check_windows (&clients[0], rates[r], nsec);
+      }
+    }
+  }
+}
+
+/* Two that are alike get the same; one with a single request under way is
+ * served beside one with 63, and one with small requests beside one with large
+ * ones.
+ */
+static void
+test_fair (void **state)
+{
+  const uint64_t nsec = 4 * NSEC_PER_SEC;
+  uint64_t random = new_seed ("fair");
+
+  (void) state;
+  limits.operations_per_sec[THROTTLE_ALL] = 2000;
+  clients[0].op = OP_READ;
+  clients[1].op = OP_WRITE;
+  clients[0].depth = clients[1].depth = 8;
+  run (2, 100000, nsec, &random);
+  check_windows (&clients[0], 1000, nsec);
+  check_windows (&clients[1], 1000, nsec);
+
+  setup (NULL);
+  limits.operations_per_sec[THROTTLE_ALL] = 6400;
+  clients[0].depth = 1;
+  clients[1].depth = 63;
+  run (2, 0, nsec, &random);
+  check_windows (&clients[0], 100, nsec);
+  check_windows (&clients[1], 6300, nsec);
+
+  setup (NULL);
+  limits.bytes_per_sec[THROTTLE_ALL] = 100 * (MIB + 4096);
+  clients[0].depth = clients[1].depth = 4;
+  clients[0].count = 4096;
+  clients[1].count = MIB;
+  run (2, 0, nsec, &random);
+  check_windows (&clients[0], 100, nsec);
+  check_windows (&clients[1], 100, nsec);
+}
+
+/* Reads and writes with limits of their own do not see each other. */
+static void
+test_apart (void **state)
+{
+  const uint64_t nsec = 4 * NSEC_PER_SEC;
+  uint64_t random = new_seed ("apart");
+
+  (void) state;
+  limits.operations_per_sec[THROTTLE_READS] = 500;
+  limits.operations_per_sec[THROTTLE_WRITES] = 3000;
+  clients[0].op = OP_READ;
+  clients[1].op = OP_WRITE;
+  clients[0].depth = 64;
+  clients[1].depth = 2;
+  run (2, 100000, nsec, &random);
+  check_windows (&clients[0], 500, nsec);
+  check_windows (&clients[1], 3000, nsec);
+}
+
+#define TEST(f) cmocka_unit_test_setup (f, setup)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_no_limit),    TEST (test_operations),
+      TEST (test_exact),       TEST (test_highest_limit),
+      TEST (test_large),       TEST (test_idle),
+      TEST (test_early),       TEST (test_change),
+      TEST (test_what_counts), TEST (test_several),
+      TEST (test_windows),     TEST (test_fair),
+      TEST (test_apart),
+  };
+
+  return RUN_TESTS (tests);
+}
