@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Lanes: a device that can do only so many things at once.  Each request is
+ * served by the lane that is free first, in the order of arrival, so all that
+ * needs to be known of a lane is when it will be free.
+ *
+ *     lane 0  [----a----][--c--]
+ *     lane 1     [--b--]   [-----d-----]
+ *     arrival  a  b c   d
+ *
+ * Stalls: from time to time the device serves nothing.  With
+ * stall=every:2s,for:200ms, counted from the device's start, it does so from
+ * 2 s to 2.2 s, from 4 s to 4.2 s, and so on.  A service that meets a stall is
+ * interrupted and goes on after it; one that would begin in a stall begins at
+ * its end.
+ *
+ *     0              every  +for      2*every  +for
+ *     |................|#####|...........|#####|....
+ *              [---service---#####--]
+ *
+ * struct lanes belongs to a device and is guarded by its lock in struct
+ * latency, whose latency_price is the caller.  struct stall is a setting.
+ */
+
+#ifndef NULLBLK_LANES_H
+#define NULLBLK_LANES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "message.h"
+
+#define MAX_LANES 1024
+
+struct stall {
+  uint64_t every;  /* nanoseconds from one to the next; 0: no stalls */
+  uint64_t length; /* nanoseconds, below `every` */
+};
+
+struct lanes {
+  uint32_t count;
+  uint64_t free[MAX_LANES]; /* a heap: none is free before free[0] */
+};
+
+/* Take "every:2s,for:200ms" or "none".  Returns 0, or -EINVAL with what is
+ * allowed in *why.
+ */
+int stall_parse (const char *text, struct stall *stall, struct message *why);
+
+/* The same back; 64 bytes are enough. */
+void stall_format (const struct stall *stall, char *buf, size_t len);
+
+/* When a service of NSEC nanoseconds is done that may begin at START, on a
+ * device that started at ORIGIN.
+ */
+uint64_t stall_serve (const struct stall *stall, uint64_t origin,
+                      uint64_t start, uint64_t nsec);
+
+/* Serve for NSEC nanoseconds a request that arrives at ARRIVAL, on COUNT lanes
+ * (from 1 to MAX_LANES).  Returns when it is done.  When COUNT is not what it
+ * was the time before, those in service still count: fewer lanes begin nothing
+ * before as many of them are done as lanes were taken away.
+ */
+uint64_t lanes_serve (struct lanes *lanes, uint32_t count,
+                      const struct stall *stall, uint64_t origin,
+                      uint64_t arrival, uint64_t nsec);
+
+#endif /* NULLBLK_LANES_H */
