@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The price of a request; see latency.h.
+ */
+
+#include <config.h>
+
+#include <string.h>
+
+#include "latency.h"
+
+void
+latency_settings_complete (struct latency_settings *s)
+{
+  bool limits = false, seeks = false;
+  unsigned i;
+
+  s->waits = false;
+  for (i = 0; i < NR_OPERATIONS; i++) {
+    if (s->durations[i] != NULL) {
+      s->waits |= !distribution_is_zero (s->durations[i]);
+      seeks |= distribution_seeks (s->durations[i]);
+    }
+  }
+  for (i = 0; i < NR_THROTTLED; i++) {
+    limits |= s->limits.bytes_per_sec[i] != 0;
+    limits |= s->limits.operations_per_sec[i] != 0;
+  }
+  s->waits |= limits || s->stall.length != 0;
+  s->remembers = limits || seeks || (s->lanes != 0 && s->waits);
+}
+
+void
+latency_settings_ref (const struct latency_settings *s)
+{
+  unsigned i;
+
+  for (i = 0; i < NR_OPERATIONS; i++)
+    distribution_ref (s->durations[i]);
+}
+
+void
+latency_settings_unref (struct latency_settings *s)
+{
+  unsigned i;
+
+  for (i = 0; i < NR_OPERATIONS; i++) {
+    distribution_unref (s->durations[i]);
+    s->durations[i] = NULL;
+  }
+}
+
+int
+latency_init (struct latency *l, uint64_t now)
+{
+  memset (l, 0, sizeof *l);
+  l->origin = now;
+  return -pthread_mutex_init (&l->lock, NULL);
+}
+
+void
+latency_destroy (struct latency *l)
+{
+  pthread_mutex_destroy (&l->lock);
+}
+
+static uint64_t
+draw (const struct latency_settings *s, enum operation op,
+      struct random *random, const struct place *place)
+{
+  const struct distribution *d = s->durations[op];
+
+  return d != NULL ? distribution_draw (d, random_next (random), place) : 0;
+}
+
+static uint64_t
+service_time (const struct latency_settings *s, struct random *random,
+              const struct latency_request *r, const struct place *place)
+{
+  uint64_t nsec = draw (s, r->op, random, place);
+
+  if (r->fua)
+    nsec += draw (s, OP_FLUSH, random, NULL);
+  return nsec;
+}
+
+/* Move the head to a request, and from there to its end.  What neither moves
+ * data nor seeks leaves it where it is.
+ */
+static struct place
+move (struct latency *l, const struct latency_settings *s,
+      const struct latency_request *r)
+{
+  const struct distribution *d = s->durations[r->op];
+  const uint64_t from = l->position;
+  struct place place = {.size = s->size, .count = r->count};
+
+  if (r->op == OP_READ || r->op == OP_WRITE || r->op == OP_ZERO ||
+      (d != NULL && distribution_seeks (d))) {
+    place.distance = r->offset > from ? r->offset - from : from - r->offset;
+    l->position = r->offset + r->count;
+  }
+  return place;
+}
+
+uint64_t
+latency_price (struct latency *l, const struct latency_settings *s,
+               struct random *random, const struct latency_request *r)
+{
+  uint64_t through, done, nsec;
+  struct place place;
+
+  if (!s->waits)
+    return r->arrival;
+  if (!s->remembers)
+    return stall_serve (&s->stall, l->origin, r->arrival,
+                        service_time (s, random, r, NULL));
+
+  pthread_mutex_lock (&l->lock);
+  place = move (l, s, r);
+  nsec = service_time (s, random, r, &place);
+  if (s->lanes != 0)
+    done = lanes_serve (&l->lanes, s->lanes, &s->stall, l->origin, r->arrival,
+                        nsec);
+  else
+    done = stall_serve (&s->stall, l->origin, r->arrival, nsec);
+  through =
+      throttle_pass (&l->throttle, &s->limits, r->op, r->count, r->arrival);
+  pthread_mutex_unlock (&l->lock);
+  return done > through ? done : through;
+}
