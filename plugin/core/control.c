@@ -182,7 +182,7 @@ make_stats (struct control *c)
   else
     add (c, "  \"memory\": null,\n  \"written_blocks\": 0,\n");
   add (c, "  \"operations\": {");
-  for (op = 0; op < NR_OPS; op++) {
+  for (op = 0; op < NR_OPERATIONS; op++) {
     add (c, "%s\n    \"%s\": ", op > 0 ? "," : "", op_names[op]);
     add_operation (c, &sum->stats.op[op]);
   }

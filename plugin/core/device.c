@@ -126,7 +126,7 @@ begin (struct request *r, struct connection *c)
 }
 
 static int
-end (struct request *r, enum op op, uint32_t bytes, int result)
+end (struct request *r, enum operation op, uint32_t bytes, int result)
 {
   struct connection *c = r->connection;
   struct devices *devices = c->device->devices;

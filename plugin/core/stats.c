@@ -10,7 +10,7 @@
 
 #include "stats.h"
 
-const char *const op_names[NR_OPS] = {
+const char *const op_names[NR_OPERATIONS] = {
     [OP_READ] = "read", [OP_WRITE] = "write", [OP_FLUSH] = "flush",
     [OP_TRIM] = "trim", [OP_ZERO] = "zero",   [OP_ZONE] = "zone",
 };
@@ -59,7 +59,7 @@ stats_add (struct stats *sum, const struct stats *s)
   const struct op_stats *from;
   unsigned op, i;
 
-  for (op = 0; op < NR_OPS; op++) {
+  for (op = 0; op < NR_OPERATIONS; op++) {
     to = &sum->op[op];
     from = &s->op[op];
     to->bytes += from->bytes;

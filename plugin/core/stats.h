@@ -14,10 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum op { OP_READ, OP_WRITE, OP_FLUSH, OP_TRIM, OP_ZERO, OP_ZONE, NR_OPS };
+#include "operation.h"
 
 /* "read" and so on. */
-extern const char *const op_names[NR_OPS];
+extern const char *const op_names[NR_OPERATIONS];
 
 /* The errors that NBD can carry, and EINVAL for all others, as nbdkit sends
  * them.
@@ -53,7 +53,7 @@ struct op_stats {
 };
 
 struct stats {
-  struct op_stats op[NR_OPS];
+  struct op_stats op[NR_OPERATIONS];
 };
 
 static inline unsigned
@@ -78,7 +78,8 @@ enum error stats_error (int r);
  * errno that it ended with.
  */
 static inline void
-stats_count (struct stats *s, enum op op, uint32_t bytes, uint64_t ns, int r)
+stats_count (struct stats *s, enum operation op, uint32_t bytes, uint64_t ns,
+             int r)
 {
   struct op_stats *o = &s->op[op];
 

@@ -397,7 +397,7 @@ test_full_histograms (void **state)
 
   (void) state;
   CREATE ("size", "1G");
-  for (op = 0; op < NR_OPS; op++) {
+  for (op = 0; op < NR_OPERATIONS; op++) {
     for (i = 0; i < NR_BUCKETS; i++)
       data->stats.op[op].histogram[i] = UINT64_MAX / NR_BUCKETS;
     for (i = 0; i < NR_ERRORS; i++)
