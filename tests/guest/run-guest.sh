@@ -48,14 +48,20 @@ mkdir -p "$tmp/root/tests/guest" "$tmp/root/tests/server"
 cp "$script" "$here/functions.sh" "$tmp/root/tests/guest"
 cp "$here/../server/functions.sh" "$tmp/root/tests/server"
 cp -L "$PLUGIN" "$tmp/root/nullblk.so"
-# With a library that nothing else there needs.
+# libraries_of FILE: copy those that the tools in the image need not have.
+libraries_of ()
+{
+  local library
+
+  mkdir -p "$tmp/root/usr/lib"
+  while read -r library; do
+    cp -L "$library" "$tmp/root/usr/lib"
+  done < <(ldd "$1" | grep -o '/[^ ]*/lib\(jansson\|nl-\)[^ ]*')
+}
+libraries_of "$PLUGIN"
 if [ -x "$top_builddir/tools/nullblk-attach" ]; then
   cp "$top_builddir/tools/nullblk-attach" "$tmp/root"
-  mkdir -p "$tmp/root/usr/lib"
-  ldd "$top_builddir/tools/nullblk-attach" | grep -o '/[^ ]*/libnl-[^ ]*' |
-    while read -r library; do
-      cp -L "$library" "$tmp/root/usr/lib"
-    done
+  libraries_of "$top_builddir/tools/nullblk-attach"
 fi
 {
   echo "export NULLBLK_GUEST=${script##*/} NULLBLK_TIMED=yes"
