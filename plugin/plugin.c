@@ -28,6 +28,7 @@
 
 #include "control.h"
 #include "device.h"
+#include "duration.h"
 #include "machine.h"
 #include "message.h"
 #include "params.h"
@@ -58,6 +59,7 @@ nullblk_unload (void)
 {
   if (devices != NULL)
     devices_destroy (devices);
+  params_clear (&params);
 }
 
 static void
@@ -71,6 +73,11 @@ nullblk_dump_plugin (void)
   printf ("nullblk_devices=yes\n");
   printf ("nullblk_parallel=yes\n");
   printf ("nullblk_control=yes\n");
+  printf ("nullblk_latency=yes\n");
+  printf ("nullblk_lanes=yes\n");
+  printf ("nullblk_stall=yes\n");
+  printf ("nullblk_throttle=yes\n");
+  printf ("nullblk_profile=yes\n");
 }
 
 static int
@@ -78,6 +85,7 @@ nullblk_config (const char *key, const char *value)
 {
   struct message why;
 
+  message_set (&why, "%s: %s", key, strerror (ENOMEM));
   if (params_set (&params, key, value, &why) < 0) {
     nbdkit_error ("%s", why.text);
     return -1;
@@ -91,6 +99,7 @@ nullblk_config_complete (void)
   const struct settings *s = &params.settings;
   struct message why;
 
+  message_set (&why, "%s", strerror (ENOMEM));
   if (params_complete (&params, machine_memory (""),
                        arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)),
                        &why) < 0) {
@@ -105,23 +114,40 @@ nullblk_config_complete (void)
   return 0;
 }
 
-/* Nothing in a device waits, so that handing a connection's requests to other
+/* Where nothing in a device waits, handing a connection's requests to other
  * threads only costs; clients scale by connections.  Called with --dump-plugin
  * before the parameters are complete, too.
  */
+static bool
+is_parallel (void)
+{
+  return params.settings.parallel == PARALLEL_ON ||
+         (params.settings.parallel == PARALLEL_AUTO && params_wait (&params));
+}
+
 static int
 nullblk_thread_model (void)
 {
-  if (params.settings.parallel == PARALLEL_ON)
-    return NBDKIT_THREAD_MODEL_PARALLEL;
-  return NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS;
+  return is_parallel () ? NBDKIT_THREAD_MODEL_PARALLEL
+                        : NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS;
+}
+
+/* Wait on a connection's thread, as long as connection and server are there. */
+static int
+nap (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  return nbdkit_nanosleep (nsec / NSEC_PER_SEC, nsec % NSEC_PER_SEC) == 0
+             ? 0
+             : -ESHUTDOWN;
 }
 
 static int
 nullblk_get_ready (void)
 {
   const struct settings *s = &params.settings;
-  char setting[128], limit[32];
+  const struct nap how = {.nap = nap};
+  char setting[MAX_SETTING], limit[32];
   size_t i;
   int r;
 
@@ -129,7 +155,7 @@ nullblk_get_ready (void)
     nbdkit_debug ("%s", setting);
 
   r = devices_create (&devices, s, machine_memory (""),
-                      arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)));
+                      arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)), &how);
   if (r < 0) {
     format_size (s->memory_limit, limit, sizeof limit);
     errno = -r;
@@ -139,6 +165,7 @@ nullblk_get_ready (void)
                   limit);
     return -1;
   }
+  devices->parallel = is_parallel ();
   return 0;
 }
 
@@ -293,12 +320,10 @@ static int
 nullblk_can_write (void *handle)
 {
   const struct connection *c = handle;
-  struct settings s;
 
   if (c->control != NULL)
     return control_can_write (c->control);
-  device_settings (c->device, &s);
-  return !s.read_only;
+  return !device_is_read_only (c->device);
 }
 
 static int
@@ -313,12 +338,8 @@ static int
 nullblk_can_trim (void *handle)
 {
   const struct connection *c = handle;
-  struct settings s;
 
-  if (c->control != NULL)
-    return 0;
-  device_settings (c->device, &s);
-  return s.discard;
+  return c->control == NULL && device_can_discard (c->device);
 }
 
 /* What a device's data has, and a control export has no use for.  (nbdkit makes
@@ -367,6 +388,7 @@ report_full (struct device *d)
     return;
   device_settings (d, &s);
   format_size (s.memory_limit, limit, sizeof limit);
+  settings_unref (&s);
   nbdkit_error ("%s: memory-limit=%s is reached, or the system gives no more "
                 "memory; writes that need more fail with ENOSPC (said once)",
                 d->name, limit);

@@ -32,7 +32,7 @@ _nullblkctl ()
   elif [ "${words[0]}" = get ] || [ "${words[0]}" = set ]; then
     keys=$(nullblkctl get "${words[1]}" 2>/dev/null |
       awk -v command="${words[0]}" 'NR > 1 && command == "get" { print $1 }
-        NR > 1 && command == "set" && $NF == "yes" { print $1 "=" }')
+        NR > 1 && command == "set" && $2 == "yes" { print $1 "=" }')
     mapfile -t COMPREPLY < <(compgen -W "$keys" -- "$current")
     if [[ ${COMPREPLY[0]-} == *= ]]; then
       compopt -o nospace 2>/dev/null || : # called by hand

@@ -217,15 +217,15 @@ get (struct context *c, char **keys)
     }
   }
   if (!c->json)
-    printf ("%-20s %-20s %s\n", "setting", "value", "live");
+    printf ("%-20s %-5s %s\n", "setting", "live", "value");
   json_object_foreach_safe (settings, next, name, setting)
   {
     if (!is_wanted (keys, name))
       json_object_del (settings, name);
     else if (!c->json)
-      printf ("%-20s %-20s %s\n", name,
-              json_string_value (json_object_get (setting, "value")),
-              json_is_true (json_object_get (setting, "live")) ? "yes" : "no");
+      printf ("%-20s %-5s %s\n", name,
+              json_is_true (json_object_get (setting, "live")) ? "yes" : "no",
+              json_string_value (json_object_get (setting, "value")));
   }
   if (c->json)
     return print_json (settings);

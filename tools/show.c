@@ -53,10 +53,61 @@ show_ns (char buf[SHOWN], uint64_t ns)
   return ns == 0 ? "-" : show (buf, ns, 1000, letters);
 }
 
+/* NAME and the columns of percentiles, where there are any. */
+static void
+show_percentiles (FILE *fp, const char *name, const uint64_t *percentile)
+{
+  char buf[SHOWN];
+  unsigned i;
+
+  if (percentile[NR_PERCENTILES - 1] == 0)
+    return;
+  fprintf (fp, "%-6s %12s %8s %8s", name, "", "", "");
+  for (i = 0; i < NR_PERCENTILES; i++)
+    fprintf (fp, " %7s", show_ns (buf, percentile[i]));
+  fprintf (fp, "\n");
+}
+
+/* Requests that wait hold a thread of the server each. */
+static void
+show_hint (FILE *fp, const struct snapshot *s)
+{
+  uint64_t requests = 0;
+  unsigned i;
+
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+    requests += s->op[i].requests;
+  if (s->saturated == 0 || s->saturated < requests / 2)
+    return;
+  if (!s->parallel)
+    fprintf (fp, "hint: requests of a connection wait one after another: start "
+                 "the server with parallel=on\n");
+  else if (s->threads > 1)
+    fprintf (fp,
+             "hint: all %" PRIu64 " threads of a connection were in use at "
+             "%" PRIu64 " of %" PRIu64 " requests: for more depth, start "
+             "nbdkit with a larger -t\n",
+             s->threads, s->saturated, requests);
+}
+
+static void
+show_operation (FILE *fp, const char *name, const struct snapshot_op *op)
+{
+  static const unsigned parts[] = {5000, 9000, 9900, 9990, 9999};
+  char a[SHOWN], b[SHOWN];
+  unsigned i;
+
+  fprintf (fp, "%-6s %12" PRIu64 " %8s %8s", name, op->requests,
+           show_bytes (a, op->bytes), show_count (b, snapshot_errors (op)));
+  for (i = 0; i < sizeof parts / sizeof parts[0]; i++)
+    fprintf (fp, " %7s", show_ns (a, snapshot_percentile (op, parts[i])));
+  fprintf (fp, " %7s\n", show_ns (a, op->max));
+  show_percentiles (fp, " asked", op->asked);
+}
+
 void
 show_stats (FILE *fp, const struct snapshot *s)
 {
-  static const unsigned parts[] = {5000, 9000, 9900, 9990, 9999};
   const struct snapshot_op *op;
   char a[SHOWN], b[SHOWN];
   unsigned i, j;
@@ -73,21 +124,16 @@ show_stats (FILE *fp, const struct snapshot *s)
   fprintf (fp, "\n%-6s %12s %8s %8s", "", "requests", "bytes", "errors");
   fprintf (fp, " %7s %7s %7s %7s %7s %7s\n", "p50", "p90", "p99", "p99.9",
            "p99.99", "max");
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
-    op = &s->op[i];
-    fprintf (fp, "%-6s %12" PRIu64 " %8s %8s", snapshot_op_names[i],
-             op->requests, show_bytes (a, op->bytes),
-             show_count (b, snapshot_errors (op)));
-    for (j = 0; j < sizeof parts / sizeof parts[0]; j++)
-      fprintf (fp, " %7s", show_ns (a, snapshot_percentile (op, parts[j])));
-    fprintf (fp, " %7s\n", show_ns (a, op->max));
-  }
+  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+    show_operation (fp, snapshot_op_names[i], &s->op[i]);
+  show_percentiles (fp, "late", s->late);
   for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
     op = &s->op[i];
     for (j = 0; j < op->nr_errors; j++)
       fprintf (fp, "%s %s: %" PRIu64 "\n", snapshot_op_names[i],
                op->errors[j].name, op->errors[j].count);
   }
+  show_hint (fp, s);
 }
 
 /*---------------------------------------------------------------------*/

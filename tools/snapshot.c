@@ -96,6 +96,17 @@ take_errors (struct snapshot_op *op, json_t *errors)
   }
 }
 
+static void
+take_percentiles (uint64_t to[NR_PERCENTILES], const json_t *from)
+{
+  static const char *const names[NR_PERCENTILES] = {"p50",   "p90",    "p99",
+                                                    "p99.9", "p99.99", "max"};
+  unsigned i;
+
+  for (i = 0; i < NR_PERCENTILES; i++)
+    to[i] = get (from, names[i]);
+}
+
 static bool
 take (struct snapshot *s, const json_t *root)
 {
@@ -115,6 +126,9 @@ take (struct snapshot *s, const json_t *root)
   s->connections = get (root, "connections");
   s->depth = get (depth, "now");
   s->depth_largest = get (depth, "largest");
+  s->threads = get (depth, "threads");
+  s->saturated = get (depth, "saturated");
+  take_percentiles (s->late, json_object_get (root, "late_ns"));
   s->has_memory = json_is_object (memory);
   s->memory_held = get (memory, "held");
   s->memory_limit = get (memory, "limit");
@@ -123,6 +137,7 @@ take (struct snapshot *s, const json_t *root)
     o = json_object_get (operations, snapshot_op_names[i]);
     s->op[i].requests = get (o, "requests");
     s->op[i].bytes = get (o, "bytes");
+    take_percentiles (s->op[i].asked, json_object_get (o, "asked_ns"));
     s->op[i].max = get (json_object_get (o, "latency_ns"), "max");
     take_errors (&s->op[i], json_object_get (o, "errors"));
     if (!take_histogram (&s->op[i], json_object_get (o, "histogram")))

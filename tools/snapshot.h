@@ -24,7 +24,11 @@ struct bucket {
   uint64_t count;
 };
 
+/* p50, p90, p99, p99.9, p99.99 and the largest, as the document has them: ns */
+#define NR_PERCENTILES 6
+
 struct snapshot_op {
+  uint64_t asked[NR_PERCENTILES]; /* since the reset, never of an interval */
   uint64_t requests;
   uint64_t bytes;
   uint64_t max; /* ns */
@@ -44,6 +48,8 @@ struct snapshot {
   uint64_t uptime_ns, since_reset_ns;
   uint64_t interval_ns; /* what op counts has happened in it */
   uint64_t connections, depth, depth_largest;
+  uint64_t threads, saturated;   /* since the reset, as is */
+  uint64_t late[NR_PERCENTILES]; /* this */
   bool has_memory;
   uint64_t memory_held, memory_limit; /* bytes */
   uint64_t written_blocks;            /* of 4 KiB */

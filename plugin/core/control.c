@@ -81,12 +81,20 @@ add (struct control *c, const char *fs, ...)
     c->used += (size_t) n < room ? (size_t) n : room;
 }
 
+/* What a change cannot have while the server runs. */
+static void
+add_note (struct control *c, const struct settings *s)
+{
+  if (s->latency.waits && !c->device->devices->parallel)
+    add (c, "# note: requests of a connection wait one after another: the "
+            "server was started with nothing to wait for, or parallel=off\n");
+}
+
 static void
 make_config (struct control *c)
 {
   struct param_row row;
   struct settings s;
-  char setting[128];
   size_t i;
 
   if (c->error.text[0] != '\0')
@@ -98,12 +106,19 @@ make_config (struct control *c)
   }
   add (c, "\n");
   device_settings (c->device, &s);
-  for (i = 0; params_print (&s, i, setting, sizeof setting); i++)
-    add (c, "%s\n", setting);
+  add_note (c, &s);
+  for (i = 0;
+       params_print (&s, i, c->text + c->used, control_size (c) - c->used + 1);
+       i++) {
+    c->used += strlen (c->text + c->used);
+    add (c, "\n");
+  }
+  settings_unref (&s);
 }
 
+/* "NAME": {"p50": ..., "max": ...} */
 static void
-add_operation (struct control *c, const struct op_stats *o)
+add_percentiles (struct control *c, const char *name, const struct histogram *h)
 {
   static const struct {
     const char *name;
@@ -113,33 +128,88 @@ add_operation (struct control *c, const struct op_stats *o)
                      {"p99", 9900},
                      {"p99.9", 9990},
                      {"p99.99", 9999}};
+  unsigned i;
+
+  add (c, "\"%s\": {", name);
+  for (i = 0; i < sizeof percentiles / sizeof percentiles[0]; i++)
+    add (c, "\"%s\": %" PRIu64 ", ", percentiles[i].name,
+         histogram_percentile (h, percentiles[i].per_10000));
+  add (c, "\"max\": %" PRIu64 "}", h->longest);
+}
+
+static void
+add_operation (struct control *c, const struct op_stats *o)
+{
   const char *between = "";
   unsigned i;
 
   add (c,
        "{\"requests\": %" PRIu64 ", \"bytes\": %" PRIu64 ",\n"
        "      \"errors\": {",
-       stats_requests (o), o->bytes);
+       histogram_total (&o->served), o->bytes);
   for (i = 0; i < NR_ERRORS; i++) {
     if (o->errors[i] > 0) {
       add (c, "%s\"%s\": %" PRIu64, between, error_names[i], o->errors[i]);
       between = ", ";
     }
   }
-  add (c, "},\n      \"latency_ns\": {");
-  for (i = 0; i < sizeof percentiles / sizeof percentiles[0]; i++)
-    add (c, "\"%s\": %" PRIu64 ", ", percentiles[i].name,
-         stats_percentile (o, percentiles[i].per_10000));
-  add (c, "\"max\": %" PRIu64 "},\n      \"histogram\": [", o->longest);
+  add (c, "},\n      ");
+  add_percentiles (c, "latency_ns", &o->served);
+  add (c, ",\n      ");
+  add_percentiles (c, "asked_ns", &o->asked);
+  add (c, ",\n      \"histogram\": [");
   between = "";
   for (i = 0; i < NR_BUCKETS; i++) {
-    if (o->histogram[i] > 0) {
+    if (o->served.bucket[i] > 0) {
       add (c, "%s[%" PRIu64 ", %" PRIu64 ", %" PRIu64 "]", between,
-           stats_bucket_from (i), stats_bucket_from (i + 1), o->histogram[i]);
+           stats_bucket_from (i), stats_bucket_from (i + 1),
+           o->served.bucket[i]);
       between = ", ";
     }
   }
   add (c, "]}");
+}
+
+static void
+add_server (struct control *c, const struct device_stats *sum, uint64_t since)
+{
+  const struct devices *devices = c->device->devices;
+  const uint64_t now = clock_now ();
+
+  add (c,
+       "{\"version\": %d,\n"
+       "  \"device\": \"%s\",\n"
+       "  \"server\": {\"nullblk\": \"%s\", \"uptime_ns\": %" PRIu64
+       ", \"parallel\": %s},\n"
+       "  \"since_reset_ns\": %" PRIu64 ",\n"
+       "  \"connections\": %" PRIu32 ",\n",
+       STATS_VERSION, c->device->name, PACKAGE_VERSION, now - devices->started,
+       devices->parallel ? "true" : "false", now - since, sum->connections);
+  add (c,
+       "  \"queue_depth\": {\"now\": %" PRIu32 ", \"largest\": %" PRIu32
+       ", \"threads\": %" PRIu32 ", \"saturated\": %" PRIu64 "},\n  ",
+       sum->depth, sum->depth_most, sum->workers, sum->saturated);
+  add_percentiles (c, "late_ns", &sum->stats.late);
+  add (c, ",\n");
+}
+
+static void
+add_memory (struct control *c)
+{
+  struct device *d = c->device;
+  struct settings s;
+
+  if (d->store == NULL) {
+    add (c, "  \"memory\": null,\n  \"written_blocks\": 0,\n");
+    return;
+  }
+  device_settings (d, &s);
+  add (c,
+       "  \"memory\": {\"held\": %" PRIu64 ", \"limit\": %" PRIu64 "},\n"
+       "  \"written_blocks\": %" PRIu64 ",\n",
+       store_held (d->store), s.memory_limit,
+       store_written (d->store, d->number));
+  settings_unref (&s);
 }
 
 static int
@@ -148,39 +218,19 @@ make_stats (struct control *c)
   struct device *d = c->device;
   struct devices *devices = d->devices;
   struct device_stats *sum;
-  uint64_t now, since;
-  struct settings s;
+  uint64_t since;
   unsigned op;
 
   sum = malloc (sizeof *sum);
   if (sum == NULL)
     return -ENOMEM;
-  device_settings (d, &s);
   pthread_mutex_lock (&devices->lock);
   device_stats (d, sum);
   since = d->counting_since;
   pthread_mutex_unlock (&devices->lock);
-  now = clock_now ();
 
-  add (c,
-       "{\"version\": %d,\n"
-       "  \"device\": \"%s\",\n"
-       "  \"server\": {\"nullblk\": \"%s\", \"uptime_ns\": %" PRIu64
-       ", \"parallel\": %s},\n"
-       "  \"since_reset_ns\": %" PRIu64 ",\n"
-       "  \"connections\": %" PRIu32 ",\n"
-       "  \"queue_depth\": {\"now\": %" PRIu32 ", \"largest\": %" PRIu32 "},\n",
-       STATS_VERSION, d->name, PACKAGE_VERSION, now - devices->started,
-       s.parallel == PARALLEL_ON ? "true" : "false", now - since,
-       sum->connections, sum->depth, sum->depth_most);
-  if (d->store != NULL)
-    add (c,
-         "  \"memory\": {\"held\": %" PRIu64 ", \"limit\": %" PRIu64 "},\n"
-         "  \"written_blocks\": %" PRIu64 ",\n",
-         store_held (d->store), s.memory_limit,
-         store_written (d->store, d->number));
-  else
-    add (c, "  \"memory\": null,\n  \"written_blocks\": 0,\n");
+  add_server (c, sum, since);
+  add_memory (c);
   add (c, "  \"operations\": {");
   for (op = 0; op < NR_OPERATIONS; op++) {
     add (c, "%s\n    \"%s\": ", op > 0 ? "," : "", op_names[op]);
@@ -308,9 +358,10 @@ make_sets (struct device *d, uint32_t first, uint32_t last,
     device_settings (&devices->device[i], &s);
     s.memory_limit = to->memory_limit;
     sets[i - first] = settings_set_new (i == d->number ? to : &s);
+    settings_unref (&s);
     if (sets[i - first] == NULL) {
       while (i-- > first)
-        free (sets[i - first]);
+        settings_set_free (sets[i - first]);
       free (sets);
       return NULL;
     }
@@ -337,7 +388,7 @@ apply (struct device *d, const struct settings *from, const struct settings *to,
   if (all && devices->store != NULL &&
       store_set_limit (devices->store, to->memory_limit) < 0) {
     for (i = first; i < last; i++)
-      free (sets[i - first]);
+      settings_set_free (sets[i - first]);
     free (sets);
     format_size (to->memory_limit, limit, sizeof limit);
     return refuse (why,
@@ -364,13 +415,19 @@ change_settings (struct device *d, char *text, size_t len, struct message *why)
   params_begin_change (&change.params, &now);
   r = take_lines (&change, text, len, why);
   if (r == 0)
+    r = params_complete_change (&change.params, why);
+  if (r == 0)
     r = params_check_limit (&change.params.settings, true, devices->memory,
                             devices->unit, why);
   if (r == 0)
     r = apply (d, &now, &change.params.settings, why);
+  if (r == 0 && params_given (&change.params, "seed"))
+    device_seed (d);
   if (r == 0 && change.reset_stats)
     device_reset_stats (d);
   pthread_mutex_unlock (&devices->lock);
+  params_clear (&change.params);
+  settings_unref (&now);
   return r;
 }
 

@@ -2,8 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The devices of a server and the path of a request through one; see
- * device.h.  A request begins, is admitted, its data moves, and it ends: it is
- * counted.
+ * device.h.  A request begins, is admitted and given its price, its data moves,
+ * and it ends: it waits for what is left of its time, and is counted.
  */
 
 #include <config.h>
@@ -15,7 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "control.h"
 #include "device.h"
 
@@ -47,9 +46,17 @@ settings_set_new (const struct settings *s)
 
   if (set != NULL) {
     set->s = *s;
+    settings_ref (&set->s);
     set->users = 0;
   }
   return set;
+}
+
+void
+settings_set_free (struct settings_set *set)
+{
+  settings_unref (&set->s);
+  free (set);
 }
 
 /* devices.settings_lock is held, or nobody else is there. */
@@ -57,7 +64,7 @@ static void
 drop_set (struct settings_set *set)
 {
   if (--set->users == 0)
-    free (set);
+    settings_set_free (set);
 }
 
 void
@@ -77,6 +84,37 @@ device_settings (struct device *d, struct settings *s)
 {
   lock (&d->devices->settings_lock);
   *s = atomic_load (&d->set)->s;
+  settings_ref (s);
+  unlock (&d->devices->settings_lock);
+}
+
+bool
+device_is_read_only (struct device *d)
+{
+  bool r;
+
+  lock (&d->devices->settings_lock);
+  r = atomic_load (&d->set)->s.read_only;
+  unlock (&d->devices->settings_lock);
+  return r;
+}
+
+bool
+device_can_discard (struct device *d)
+{
+  bool r;
+
+  lock (&d->devices->settings_lock);
+  r = atomic_load (&d->set)->s.discard;
+  unlock (&d->devices->settings_lock);
+  return r;
+}
+
+void
+device_seed (struct device *d)
+{
+  lock (&d->devices->settings_lock);
+  random_init (&d->random, atomic_load (&d->set)->s.seed, d->number);
   unlock (&d->devices->settings_lock);
 }
 
@@ -105,12 +143,29 @@ struct request {
   struct connection *connection;
   struct settings_set *set;
   uint64_t started;
+  uint64_t deadline; /* 0: it has no price */
 };
+
+/* A thread serves one connection for as long as it lives, but in tests. */
+static _Thread_local uint64_t works_for;
+
+/* c->lock is held. */
+static void
+count_worker (struct connection *c)
+{
+  if (works_for != c->number) {
+    works_for = c->number;
+    if (++c->workers > c->workers_most)
+      c->workers_most = c->workers;
+  }
+  c->saturated += c->depth == c->workers;
+}
 
 static const struct settings *
 begin (struct request *r, struct connection *c)
 {
   r->connection = c;
+  r->deadline = 0;
   r->started = clock_now ();
   lock (&c->lock);
   /* Only whose turn it is to be freed matters, and settings_lock sees to it. */
@@ -121,8 +176,35 @@ begin (struct request *r, struct connection *c)
   c->depth++;
   if (c->depth > c->depth_most)
     c->depth_most = c->depth;
+  if (r->set->s.latency.waits)
+    count_worker (c);
   unlock (&c->lock);
   return &r->set->s;
+}
+
+/* When is it to complete?  Only what was admitted has a price. */
+static void
+price (struct request *r, enum operation op, uint32_t count, uint64_t offset)
+{
+  const struct latency_settings *latency = &r->set->s.latency;
+  struct device *d = r->connection->device;
+  const struct latency_request request = {
+      .op = op, .count = count, .offset = offset, .arrival = r->started};
+
+  if (latency->waits)
+    r->deadline = latency_price (&d->latency, latency, &d->random, &request);
+}
+
+/* Returns 0, or -ESHUTDOWN when there is nobody left to wait for. */
+static int
+wait_for_deadline (const struct request *r, uint64_t *now)
+{
+  struct devices *devices = r->connection->device->devices;
+  const uint64_t spin = r->set->s.spin;
+
+  return waiter_wait (&devices->waiter, r->deadline,
+                      spin == SPIN_IS_AUTO ? SPIN_AUTO : spin, &devices->nap,
+                      now);
 }
 
 static int
@@ -130,9 +212,21 @@ end (struct request *r, enum operation op, uint32_t bytes, int result)
 {
   struct connection *c = r->connection;
   struct devices *devices = c->device->devices;
+  uint64_t now;
+  int aborted = 0;
+
+  if (r->deadline == 0)
+    now = clock_now ();
+  else
+    aborted = wait_for_deadline (r, &now);
+  if (result == 0)
+    result = aborted;
 
   lock (&c->lock);
-  stats_count (&c->stats, op, bytes, clock_now () - r->started, result);
+  stats_count (&c->stats, op, bytes, now - r->started, result);
+  if (r->deadline != 0 && aborted == 0)
+    stats_count_asked (&c->stats, op, r->deadline - r->started,
+                       now - r->started);
   c->depth--;
   if (r->set == c->set)
     c->set_users--;
@@ -172,6 +266,7 @@ device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
   s = begin (&request, c);
   r = admit (s, count, offset);
   if (r == 0) {
+    price (&request, OP_READ, count, offset);
     /* Every byte must be set: the buffer holds what an earlier request left. */
     if (d->store != NULL)
       store_read (d->store, d->number, buf, count, offset);
@@ -192,9 +287,22 @@ device_write (struct connection *c, const void *buf, uint32_t count,
 
   s = begin (&request, c);
   r = admit_change (s, count, offset);
-  if (r == 0 && d->store != NULL)
-    r = store_write (d->store, d->number, buf, count, offset);
+  if (r == 0) {
+    price (&request, OP_WRITE, count, offset);
+    if (d->store != NULL)
+      r = store_write (d->store, d->number, buf, count, offset);
+  }
   return end (&request, OP_WRITE, count, r);
+}
+
+static int
+zero (struct device *d, const struct settings *s, uint32_t count,
+      uint64_t offset, bool may_trim)
+{
+  if (!may_trim || !s->discard)
+    return store_zero (d->store, d->number, count, offset);
+  store_trim (d->store, d->number, count, offset);
+  return 0;
 }
 
 int
@@ -208,11 +316,10 @@ device_zero (struct connection *c, uint32_t count, uint64_t offset,
 
   s = begin (&request, c);
   r = admit_change (s, count, offset);
-  if (r == 0 && d->store != NULL) {
-    if (may_trim && s->discard)
-      store_trim (d->store, d->number, count, offset);
-    else
-      r = store_zero (d->store, d->number, count, offset);
+  if (r == 0) {
+    price (&request, OP_ZERO, count, offset);
+    if (d->store != NULL)
+      r = zero (d, s, count, offset, may_trim);
   }
   return end (&request, OP_ZERO, count, r);
 }
@@ -227,8 +334,11 @@ device_trim (struct connection *c, uint32_t count, uint64_t offset)
 
   s = begin (&request, c);
   r = admit_change (s, count, offset);
-  if (r == 0 && d->store != NULL && s->discard)
-    store_trim (d->store, d->number, count, offset);
+  if (r == 0) {
+    price (&request, OP_TRIM, count, offset);
+    if (d->store != NULL && s->discard)
+      store_trim (d->store, d->number, count, offset);
+  }
   return end (&request, OP_TRIM, count, r);
 }
 
@@ -238,6 +348,7 @@ device_flush (struct connection *c)
   struct request request;
 
   begin (&request, c);
+  price (&request, OP_FLUSH, 0, 0);
   return end (&request, OP_FLUSH, 0, 0);
 }
 
@@ -270,15 +381,25 @@ device_extent (struct connection *c, uint32_t count, uint64_t offset,
 /*---------------------------------------------------------------------*/
 /* Connections */
 
+/* NR of them, all zero, each at the beginning of a cache line. */
+static void *
+new_aligned (size_t nr, size_t size)
+{
+  void *r = aligned_alloc (64, nr * size);
+
+  if (r != NULL)
+    memset (r, 0, nr * size);
+  return r;
+}
+
 static struct connection *
 new_connection (struct device *d)
 {
   struct connection *c;
 
-  c = aligned_alloc (_Alignof(struct connection), sizeof *c);
+  c = new_aligned (1, sizeof *c);
   if (c == NULL)
     return NULL;
-  memset (c, 0, sizeof *c);
   pthread_mutex_init (&c->lock, NULL);
   c->device = d;
   lock (&d->devices->settings_lock);
@@ -303,6 +424,10 @@ device_connect (struct device *d, struct control *control)
   if (c != NULL) {
     c->open = true;
     c->control = control;
+    lock (&c->lock);
+    c->number = ++d->devices->connected;
+    c->workers = 0;
+    unlock (&c->lock);
   }
   unlock (&d->devices->lock);
   return c;
@@ -349,6 +474,9 @@ device_stats (struct device *d, struct device_stats *sum)
     sum->depth += c->depth;
     if (c->depth_most > sum->depth_most)
       sum->depth_most = c->depth_most;
+    if (c->workers_most > sum->workers)
+      sum->workers = c->workers_most;
+    sum->saturated += c->saturated;
     unlock (&c->lock);
   }
 }
@@ -363,6 +491,8 @@ device_reset_stats (struct device *d)
     lock (&c->lock);
     memset (&c->stats, 0, sizeof c->stats);
     c->depth_most = c->depth;
+    c->workers_most = c->workers;
+    c->saturated = 0;
     unlock (&c->lock);
   }
 }
@@ -392,36 +522,44 @@ create_device (struct devices *devices)
   struct device *d = &devices->device[devices->count];
   struct settings_set *set;
 
-  set = settings_set_new (&devices->settings);
-  if (set == NULL)
+  if (latency_init (&d->latency, devices->started) < 0)
     return -ENOMEM;
+  set = settings_set_new (&devices->settings);
+  if (set == NULL) {
+    latency_destroy (&d->latency);
+    return -ENOMEM;
+  }
   set->users = 1;
   atomic_init (&d->set, set);
   d->number = devices->count++;
   d->devices = devices;
   d->store = devices->store;
   d->counting_since = devices->started;
+  random_init (&d->random, devices->settings.seed, d->number);
   snprintf (d->name, sizeof d->name, "nullb%u", d->number);
   return 0;
 }
 
 int
 devices_create (struct devices **r_devices, const struct settings *settings,
-                uint64_t memory, uint64_t unit)
+                uint64_t memory, uint64_t unit, const struct nap *nap)
 {
   struct devices *devices;
   int r = 0;
 
-  devices = calloc (1, sizeof *devices);
+  devices = new_aligned (1, sizeof *devices);
   if (devices == NULL)
     return -ENOMEM;
+  waiter_init (&devices->waiter, clock_cpus ());
+  devices->nap = *nap;
   pthread_mutex_init (&devices->lock, NULL);
   pthread_mutex_init (&devices->settings_lock, NULL);
   devices->settings = *settings;
+  settings_ref (&devices->settings);
   devices->memory = memory;
   devices->unit = unit;
   devices->started = clock_now ();
-  devices->device = calloc (settings->devices, sizeof *devices->device);
+  devices->device = new_aligned (settings->devices, sizeof *devices->device);
   if (devices->device == NULL)
     r = -ENOMEM;
   if (r == 0 && settings->memory_backed)
@@ -443,7 +581,9 @@ devices_destroy (struct devices *devices)
   for (i = 0; i < devices->count; i++) {
     destroy_connections (&devices->device[i]);
     drop_set (atomic_load (&devices->device[i].set));
+    latency_destroy (&devices->device[i].latency);
   }
+  settings_unref (&devices->settings);
   if (devices->store != NULL)
     store_destroy (devices->store);
   pthread_mutex_destroy (&devices->settings_lock);
@@ -469,12 +609,10 @@ devices_find (struct devices *devices, const char *name)
 void
 device_describe (struct device *d, char *buf, size_t len)
 {
-  struct settings s;
   char size[32];
 
-  device_settings (d, &s);
-  format_size (s.size, size, sizeof size);
+  format_size (d->devices->settings.size, size, sizeof size);
   snprintf (buf, len, "%s block device, %s%s",
             d->store != NULL ? "memory-backed" : "null", size,
-            s.read_only ? ", read-only" : "");
+            device_is_read_only (d) ? ", read-only" : "");
 }

@@ -9,7 +9,9 @@
  * All sizes are in bytes.  Functions that return int give 0 or a negative
  * errno: -EINVAL where offset or count is not a multiple of the block size,
  * -EROFS for a change to a read-only device, -ENOSPC where memory-limit is in
- * the way; a request that fails has changed nothing.
+ * the way; a request that fails has changed nothing.  Requests take as long as
+ * the settings say; -ESHUTDOWN is for one that was done but for the wait, when
+ * the connection or the server went away.
  *
  *   devices ──> device ──> settings, a set that never changes; a live change
  *                 │        puts another in its place
@@ -27,23 +29,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "clock.h"
+#include "latency.h"
 #include "params.h"
+#include "random.h"
 #include "stats.h"
 #include "store.h"
 
 /* Settings as they were from one change to the next. */
 struct settings_set {
-  struct settings s;
-  uint32_t users; /* guarded by devices.settings_lock */
+  struct settings s; /* owns what it refers to */
+  uint32_t users;    /* guarded by devices.settings_lock */
 };
 
 /* One device.
  *
  * Lock order, of all locks in core: devices.lock, control.lock,
- * connection.lock, devices.settings_lock, and the store's stripes in ascending
- * order (store.c).  A request takes its connection's lock for a moment when it
- * begins and when it ends, devices.settings_lock only if the settings have
- * changed since the last one, and none while data moves but the store's.
+ * connection.lock, devices.settings_lock, latency.lock, and the store's stripes
+ * in ascending order (store.c).  A request takes its connection's lock for a
+ * moment when it begins and when it ends, devices.settings_lock only if the
+ * settings have changed since the last one, that of latency only if they make
+ * requests depend on one another, none while data moves but the store's, and
+ * none at all while it waits.
  */
 struct device {
   char name[16]; /* nullb0 and up */
@@ -55,10 +62,20 @@ struct device {
   /* Guarded by devices.lock. */
   struct connection *connections;
   uint64_t counting_since; /* when statistics began, clock_now */
+
+  /* Touched only where settings make requests wait. */
+  _Alignas(64) struct random random;
+  struct latency latency;
 };
 
 /* All devices of a server, made from one command line. */
 struct devices {
+  struct waiter waiter;
+  struct nap nap;
+
+  /* Are requests of one connection served side by side?  Set by who knows. */
+  bool parallel;
+
   /* As they were at the start: only what is not live counts. */
   struct settings settings;
   uint64_t memory; /* as for params_complete */
@@ -69,6 +86,7 @@ struct devices {
   struct device *device;
 
   pthread_mutex_t lock; /* guards lists of connections, and changes */
+  uint64_t connected;   /* connections that there ever were */
   pthread_mutex_t settings_lock;
 };
 
@@ -84,18 +102,27 @@ struct connection {
 
   _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
   struct settings_set *set;
+  uint64_t number;     /* of all connections that there ever were */
   uint32_t set_users;  /* requests that began with this set */
   uint32_t depth;      /* requests in service */
   uint32_t depth_most; /* since statistics began */
+
+  /* Where requests wait: the threads that have served it, and the requests that
+   * began on the last of them that was free, so that others may have had to
+   * queue for a thread.
+   */
+  uint32_t workers;
+  uint32_t workers_most; /* since statistics began, */
+  uint64_t saturated;    /* too */
   struct stats stats;
 };
 
 /* MEMORY is what the machine can give, UNIT the least that memory mode takes
- * at a time, as for params_complete.  Returns 0, or -ENOMEM, or what
- * store_create fails with.
+ * at a time, as for params_complete; NAP is how a request's wait is cut short.
+ * Returns 0, or -ENOMEM, or what store_create fails with.
  */
 int devices_create (struct devices **devices, const struct settings *settings,
-                    uint64_t memory, uint64_t unit);
+                    uint64_t memory, uint64_t unit, const struct nap *nap);
 
 /* All connections go with it, closed or not: nbdkit closes none when the
  * server ends.
@@ -105,8 +132,12 @@ void devices_destroy (struct devices *devices);
 /* The device that an export name means: "" is nullb0.  NULL if none. */
 struct device *devices_find (struct devices *devices, const char *name);
 
-/* The settings in force. */
+/* The settings in force, which the caller has to let go of: settings_unref. */
 void device_settings (struct device *d, struct settings *s);
+
+/* Two of them. */
+bool device_is_read_only (struct device *d);
+bool device_can_discard (struct device *d);
 
 /* A change in two steps, so that only the first can fail: make a set (NULL if
  * there is no memory), and put it in the place of the one in force.  Requests
@@ -114,7 +145,11 @@ void device_settings (struct device *d, struct settings *s);
  * device_install is called with devices.lock held, and owns the set then.
  */
 struct settings_set *settings_set_new (const struct settings *s);
+void settings_set_free (struct settings_set *set);
 void device_install (struct device *d, struct settings_set *set);
+
+/* Begin the sequence of drawn numbers that the seed in force has. */
+void device_seed (struct device *d);
 
 /* What it is, for a list of exports. */
 void device_describe (struct device *d, char *buf, size_t len);
@@ -134,6 +169,8 @@ struct device_stats {
   uint32_t connections; /* open ones */
   uint32_t depth;
   uint32_t depth_most; /* of any one connection */
+  uint32_t workers;    /* the same */
+  uint64_t saturated;
 };
 void device_stats (struct device *d, struct device_stats *sum);
 void device_reset_stats (struct device *d);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -605,11 +606,14 @@ parse_seek (const char *s, enum operation op, struct distribution **r,
   return 0;
 }
 
-/* Returns -ENODATA when the file is fio's and has no such requests. */
+/* Returns -ENODATA when the file is fio's and has no such requests.  Its text
+ * has the whole path, since a server leaves the folder that it was started in.
+ */
 static int
-parse_file (const char *text, const char *path, enum operation op,
-            struct distribution **r, struct message *why)
+parse_file (const char *path, enum operation op, struct distribution **r,
+            struct message *why)
 {
+  char text[PATH_MAX + 8] = "file:";
   struct percentile *p;
   size_t n;
   int err;
@@ -621,7 +625,10 @@ parse_file (const char *text, const char *path, enum operation op,
   err = percentiles_read (path, op, &p, &n, why);
   if (err < 0)
     return err;
-  *r = make_percentiles (p, n, text);
+  if (realpath (path, text + strlen (text)) != NULL)
+    *r = make_percentiles (p, n, text);
+  else
+    *r = NULL;
   free (p);
   return *r != NULL ? 0 : -ENOMEM;
 }
@@ -651,7 +658,7 @@ parse (const char *text, enum operation op, struct distribution **r,
   if ((s = after (text, "seek:")) != NULL)
     return parse_seek (s, op, r, why);
   if ((s = after (text, "file:")) != NULL)
-    return parse_file (text, s, op, r, why);
+    return parse_file (s, op, r, why);
   return parse_fixed (text, r, why);
 }
 

@@ -77,7 +77,9 @@ int distribution_parse_all (const char *text,
 struct distribution *distribution_ref (struct distribution *d);
 void distribution_unref (struct distribution *d); /* NULL is allowed */
 
-/* The same back, in a form that distribution_parse takes. */
+/* The same back, in a form that distribution_parse takes; the path of a file is
+ * absolute in it.
+ */
 const char *distribution_text (const struct distribution *d);
 
 /* Is it 0, always? */

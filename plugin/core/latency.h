@@ -34,7 +34,7 @@
 
 struct latency_settings {
   struct distribution *durations[NR_OPERATIONS]; /* NULL: none */
-  uint32_t lanes;                                /* 0: as many as needed */
+  uint64_t lanes;                                /* 0: as many as needed */
   struct stall stall;
   struct throttle_limits limits;
   uint64_t size; /* the device's, in bytes: the way of a full seek */

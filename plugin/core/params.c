@@ -6,12 +6,12 @@
 
 #include <config.h>
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "duration.h"
 #include "params.h"
 
 /* X (field of struct settings, name, type, may it change while the server
@@ -43,7 +43,49 @@
   X (parallel, "parallel", PARALLEL, FIXED, 0, 0, "auto", "auto",              \
      "parallel=auto|on|off     a connection's requests side by side")          \
   X (control, "control", CONTROL, FIXED, 0, 0, "local", "local",               \
-     "control=local|any|off    who may see statistics and change settings")
+     "control=local|any|off    who may see statistics and change settings")    \
+  X (profile, "profile", PROFILE, LIVE, 0, 0, "none", "none",                  \
+     "profile=MODEL            latency, lanes and limits of a real device")    \
+  X (latency_all, "latency", LATENCY, LIVE, 0, 0, "0", "0",                    \
+     "latency=DURATION         how long requests take; or a distribution")     \
+  X (latency_of[OP_READ], "read-latency", LATENCY_OF, LIVE, OP_READ, 0,        \
+     "default", "default", "read-latency=DURATION    ... reads alone")         \
+  X (latency_of[OP_WRITE], "write-latency", LATENCY_OF, LIVE, OP_WRITE, 0,     \
+     "default", "default", "write-latency=DURATION   ... writes")              \
+  X (latency_of[OP_FLUSH], "flush-latency", LATENCY_OF, LIVE, OP_FLUSH, 0,     \
+     "default", "default", "flush-latency=DURATION   ... flushes")             \
+  X (latency_of[OP_TRIM], "trim-latency", LATENCY_OF, LIVE, OP_TRIM, 0,        \
+     "default", "default", "trim-latency=DURATION    ... trims")               \
+  X (latency_of[OP_ZERO], "zero-latency", LATENCY_OF, LIVE, OP_ZERO, 0,        \
+     "default", "default", "zero-latency=DURATION    ... write-zeroes")        \
+  X (latency_of[OP_ZONE], "zone-latency", LATENCY_OF, LIVE, OP_ZONE, 0,        \
+     "default", "default", "zone-latency=DURATION    ... zone commands")       \
+  X (latency.lanes, "lanes", LIMIT, LIVE, 1, MAX_LANES, "none", "none",        \
+     "lanes=N                  how many requests are served at once")          \
+  X (latency.stall, "stall", STALL, LIVE, 0, 0, "none", "none",                \
+     "stall=every:D,for:D      from time to time serve nothing")               \
+  X (latency.limits.bytes_per_sec[THROTTLE_ALL], "mbps", MBPS, LIVE,           \
+     UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
+     "mbps=N                   MiB a second, at most")                         \
+  X (latency.limits.bytes_per_sec[THROTTLE_READS], "read-mbps", MBPS, LIVE,    \
+     UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
+     "read-mbps=N              ... read")                                      \
+  X (latency.limits.bytes_per_sec[THROTTLE_WRITES], "write-mbps", MBPS, LIVE,  \
+     UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
+     "write-mbps=N             ... written")                                   \
+  X (latency.limits.operations_per_sec[THROTTLE_ALL], "iops", LIMIT, LIVE, 1,  \
+     MAX_OPERATIONS_PER_SEC, "none", "none",                                   \
+     "iops=N                   requests a second, at most")                    \
+  X (latency.limits.operations_per_sec[THROTTLE_READS], "read-iops", LIMIT,    \
+     LIVE, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                          \
+     "read-iops=N              ... reads")                                     \
+  X (latency.limits.operations_per_sec[THROTTLE_WRITES], "write-iops", LIMIT,  \
+     LIVE, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                          \
+     "write-iops=N             ... changes")                                   \
+  X (spin, "latency-spin", SPIN, LIVE, 0, 0, "auto", "auto",                   \
+     "latency-spin=DURATION    the end of a wait that a CPU spins for")        \
+  X (seed, "seed", SEED, LIVE, 0, 0, "random", "random",                       \
+     "seed=N                   begin the drawn latencies here")
 
 /* What null_blk or its users call them. */
 static const struct alias {
@@ -55,6 +97,8 @@ static const struct alias {
     {"blocksize", "block-size", 0},
     {"gb", "size", UINT64_C (1) << 30},
     {"nr-devices", "devices", 0},
+    {"completion-nsec", "latency", 1},
+    {"irqmode", "latency", 1},
 };
 
 /* What null_blk takes and a server cannot mean anything by. */
@@ -89,29 +133,20 @@ static const struct kernel_only {
     {"zone-append-max-sectors", "NBD has no zone append"},
 };
 
-enum type { SIZE, POWER_OF_TWO, COUNT, BOOL, PARALLEL, CONTROL };
 enum change { FIXED, LIVE };
-
-#define MAX_WORDS 4
-
-/* The words that a type allows, in the order of its enum. */
-static const char *const words[][MAX_WORDS + 1] = {
-    [PARALLEL] = {"auto", "off", "on"},
-    [CONTROL] = {"local", "any", "off"},
-};
 
 static const struct param {
   const char *name;
-  enum type type;
+  struct value_rule rule;
   enum change change;
-  size_t field; /* offset in struct settings */
-  uint64_t least, most;
+  size_t field;        /* offset in struct settings */
   const char *initial; /* or NULL: params_complete works it out */
   const char *shown;
 } params[] = {
 #define ROW(field, name, type, change, least, most, initial, shown, help)      \
-  {name,  type, change,  offsetof (struct settings, field),                    \
-   least, most, initial, shown},
+  {name,    {VALUE_##type, least, most},                                       \
+   change,  offsetof (struct settings, field),                                 \
+   initial, shown},
     PARAMS (ROW)
 #undef ROW
 };
@@ -152,92 +187,6 @@ find_param (const char *key)
   return i;
 }
 
-/* A whole number, decimal, without a sign.  Returns what follows it, or NULL
- * when there is none or it does not fit.
- */
-static const char *
-parse_number (const char *s, uint64_t *r)
-{
-  uint64_t n = 0;
-
-  if (!isdigit ((unsigned char) *s))
-    return NULL;
-  for (; isdigit ((unsigned char) *s); s++) {
-    if (__builtin_mul_overflow (n, 10, &n) ||
-        __builtin_add_overflow (n, (uint64_t) (*s - '0'), &n))
-      return NULL;
-  }
-  *r = n;
-  return s;
-}
-
-/* As nbdkit_parse_size: a number and at most one letter, b (1), s (512) or k m
- * g t p e (powers of 1024), large or small.
- */
-static bool
-parse_size (const char *s, uint64_t *r)
-{
-  static const char powers[] = "bkmgtpe";
-  uint64_t unit = 1;
-  const char *power;
-
-  s = parse_number (s, r);
-  if (s == NULL)
-    return false;
-  if (*s != '\0') {
-    if (tolower ((unsigned char) *s) == 's')
-      unit = 512;
-    else {
-      power = strchr (powers, tolower ((unsigned char) *s));
-      if (power == NULL)
-        return false;
-      unit = UINT64_C (1) << (10 * (power - powers));
-    }
-    if (s[1] != '\0')
-      return false;
-  }
-  return !__builtin_mul_overflow (*r, unit, r);
-}
-
-/* The words of nbdkit_parse_bool; the kernel's are among them. */
-static bool
-parse_bool (const char *s, bool *r)
-{
-  static const char *const yes[] = {"1", "true", "t", "yes", "y", "on"};
-  static const char *const no[] = {"0", "false", "f", "no", "n", "off"};
-  size_t i;
-
-  for (i = 0; i < NR (yes); i++) {
-    if (strcasecmp (s, yes[i]) == 0 || strcasecmp (s, no[i]) == 0) {
-      *r = strcasecmp (s, yes[i]) == 0;
-      return true;
-    }
-  }
-  return false;
-}
-
-/* One of the type's words.  Where "on" and "off" are among them, every other
- * way to say so is as good.
- */
-static bool
-parse_word (enum type type, const char *s, unsigned *r)
-{
-  const char *const *word = words[type];
-  unsigned i;
-  bool on;
-
-  for (i = 0; word[i] != NULL; i++) {
-    if (strcasecmp (s, word[i]) == 0) {
-      *r = i;
-      return true;
-    }
-  }
-  if (type != PARALLEL || !parse_bool (s, &on))
-    return false;
-  *r = on ? PARALLEL_ON : PARALLEL_OFF;
-  return true;
-}
-
 static void *
 field_of (const struct param *param, struct settings *s)
 {
@@ -250,112 +199,44 @@ const_field_of (const struct param *param, const struct settings *s)
   return (const char *) s + param->field;
 }
 
-/* Parse VALUE into *s.  UNIT is 0, or the bytes that a bare number stands for
- * and then no suffix is allowed.
- */
-static bool
-parse_value (const struct param *param, const char *value, uint64_t unit,
-             struct settings *s)
+/*---------------------------------------------------------------------*/
+/* What settings own */
+
+void
+settings_ref (const struct settings *s)
 {
-  void *field = field_of (param, s);
-  const char *rest;
-  uint64_t n = 0;
+  unsigned op;
 
-  switch (param->type) {
-  case BOOL:
-    return parse_bool (value, field);
-  case PARALLEL:
-  case CONTROL:
-    return parse_word (param->type, value, field);
-  case COUNT:
-    rest = parse_number (value, &n);
-    if (rest == NULL || *rest != '\0')
-      return false;
-    break;
-  case SIZE:
-  case POWER_OF_TWO:
-    if (unit != 0) {
-      rest = parse_number (value, &n);
-      if (rest == NULL || *rest != '\0' || __builtin_mul_overflow (n, unit, &n))
-        return false;
-    }
-    else if (!parse_size (value, &n))
-      return false;
-    break;
+  for (op = 0; op < NR_OPERATIONS; op++) {
+    distribution_ref (s->latency_all[op]);
+    distribution_ref (s->latency_of[op]);
   }
-
-  if (n < param->least || n > param->most)
-    return false;
-  if (param->type == POWER_OF_TWO && (n & (n - 1)) != 0)
-    return false;
-  memcpy (field, &n, sizeof n);
-  return true;
+  latency_settings_ref (&s->latency);
 }
 
 void
-format_size (uint64_t size, char *buf, size_t len)
+settings_unref (struct settings *s)
 {
-  static const char powers[] = " KMGTPE";
-  size_t i = 0;
+  unsigned op;
 
-  while (size != 0 && size % 1024 == 0 && powers[i + 1] != '\0') {
-    size /= 1024;
-    i++;
+  for (op = 0; op < NR_OPERATIONS; op++) {
+    distribution_unref (s->latency_all[op]);
+    distribution_unref (s->latency_of[op]);
+    s->latency_all[op] = s->latency_of[op] = NULL;
   }
-  if (i == 0)
-    snprintf (buf, len, "%" PRIu64, size);
-  else
-    snprintf (buf, len, "%" PRIu64 "%c", size, powers[i]);
+  latency_settings_unref (&s->latency);
 }
 
-/* "auto, off or on" */
+/*---------------------------------------------------------------------*/
+/* From the command line */
+
 static void
-describe_words (const char *const *word, char *buf, size_t len)
+set_to_default (const struct param *param, struct settings *s)
 {
-  const char *between = "";
-  size_t used = 0;
+  struct message why;
 
-  for (; *word != NULL && used < len; word++) {
-    used += snprintf (buf + used, len - used, "%s%s", between, *word);
-    between = word[1] != NULL && word[2] == NULL ? " or " : ", ";
-  }
-}
-
-/* What may stand after NAME=, in words. */
-static void
-describe_range (const struct param *param, uint64_t unit, char *buf, size_t len)
-{
-  char least[32], most[32];
-
-  if (unit != 0) {
-    snprintf (buf, len, "a whole number from 1 to %" PRIu64,
-              param->most / unit);
-    return;
-  }
-  format_size (param->least, least, sizeof least);
-  format_size (param->most, most, sizeof most);
-  switch (param->type) {
-  case BOOL:
-    snprintf (buf, len, "true or false");
-    break;
-  case PARALLEL:
-  case CONTROL:
-    describe_words (words[param->type], buf, len);
-    break;
-  case COUNT:
-    snprintf (buf, len, "a whole number from %" PRIu64 " to %" PRIu64,
-              param->least, param->most);
-    break;
-  case SIZE:
-    snprintf (buf, len,
-              "a size from %s to %s bytes (K, M, G, T, P and E are powers of "
-              "1024)",
-              least, most);
-    break;
-  case POWER_OF_TWO:
-    snprintf (buf, len, "a power of two from %s to %s", least, most);
-    break;
-  }
+  if (param->initial != NULL)
+    value_parse (&param->rule, param->initial, 0, field_of (param, s), &why);
 }
 
 void
@@ -364,10 +245,20 @@ params_init (struct params *p)
   size_t i;
 
   memset (p, 0, sizeof *p);
-  for (i = 0; i < NR (params); i++) {
-    if (params[i].initial != NULL)
-      parse_value (&params[i], params[i].initial, 0, &p->settings);
-  }
+  for (i = 0; i < NR (params); i++)
+    set_to_default (&params[i], &p->settings);
+}
+
+void
+params_clear (struct params *p)
+{
+  settings_unref (&p->settings);
+}
+
+bool
+params_given (const struct params *p, const char *name)
+{
+  return p->given[find_param (name)];
 }
 
 /* The parameter that KEY means, and the unit of a bare number.  NULL and the
@@ -410,16 +301,46 @@ set (const struct param *param, struct params *p, struct settings *s,
      const char *key, const char *value, uint64_t unit, struct message *why)
 {
   bool *given = &p->given[param - params];
-  char range[128];
+  struct message wrong;
+  int r;
 
   if (*given)
     return refuse (why, "%s=%.80s: %s is given twice", key, value, param->name);
-  if (!parse_value (param, value, unit, s)) {
-    describe_range (param, unit, range, sizeof range);
-    return refuse (why, "%s=%.80s: allowed is %s", key, value, range);
-  }
+  r = value_parse (&param->rule, value, unit, field_of (param, s), &wrong);
+  if (r == -EINVAL)
+    return refuse (why, "%s=%.80s: %s", key, value, wrong.text);
+  if (r < 0)
+    return r;
   *given = true;
   return 0;
+}
+
+/* irqmode= and completion_nsec= mean something together.  Says in *r what
+ * params_set returns, if KEY is one of them.
+ */
+static bool
+take_timer (struct params *p, const char *key, const char *value,
+            struct message *why, int *r)
+{
+  const bool is_mode = same_name (key, "irqmode");
+  const uint64_t most = is_mode ? 2 : MAX_DURATION;
+  uint64_t *number = is_mode ? &p->irqmode : &p->completion_nsec;
+  bool *given = is_mode ? &p->irqmode_given : &p->completion_nsec_given;
+  const char *rest;
+
+  if (!is_mode && !same_name (key, "completion-nsec"))
+    return false;
+  rest = value_parse_number (value, number);
+  if (*given)
+    *r = refuse (why, "%s=%.80s: %s is given twice", key, value, key);
+  else if (rest == NULL || *rest != '\0' || *number > most)
+    *r = refuse (why, "%s=%.80s: allowed is a whole number from 0 to %" PRIu64,
+                 key, value, most);
+  else {
+    *given = true;
+    *r = 0;
+  }
+  return true;
 }
 
 int
@@ -428,47 +349,185 @@ params_set (struct params *p, const char *key, const char *value,
 {
   const struct param *param;
   uint64_t unit;
+  int r;
 
+  if (take_timer (p, key, value, why, &r))
+    return r;
   param = look_up (key, value, &unit, why);
   if (param == NULL)
     return -EINVAL;
   return set (param, p, &p->settings, key, value, unit, why);
 }
 
+/*---------------------------------------------------------------------*/
+/* Live changes */
+
 void
 params_begin_change (struct params *p, const struct settings *now)
 {
   memset (p, 0, sizeof *p);
   p->settings = *now;
+  settings_ref (&p->settings);
+}
+
+/* Take KEY=VALUE for a parameter that cannot change: only what it is. */
+static int
+compare (const struct param *param, struct params *p, const char *key,
+         const char *value, uint64_t unit, struct message *why)
+{
+  struct settings s = p->settings; /* a FIXED field owns nothing */
+  char now[256], then[256];
+  int r;
+
+  r = set (param, p, &s, key, value, unit, why);
+  if (r < 0)
+    return r;
+  value_print (&param->rule, const_field_of (param, &p->settings), now,
+               sizeof now);
+  value_print (&param->rule, const_field_of (param, &s), then, sizeof then);
+  if (strcmp (now, then) != 0)
+    return refuse (why,
+                   "%s=%.80s: allowed is what it was started with, %.80s: it "
+                   "cannot change while the server runs",
+                   key, value, now);
+  return 0;
 }
 
 int
 params_change (struct params *p, const char *key, const char *value,
                struct message *why)
 {
-  struct settings s = p->settings;
   const struct param *param;
-  char now[64], then[64];
   uint64_t unit;
-  int r;
 
   param = look_up (key, value, &unit, why);
   if (param == NULL)
     return -EINVAL;
-  r = set (param, p, &s, key, value, unit, why);
-  if (r < 0)
-    return r;
-  if (param->change == FIXED) {
-    params_print (&p->settings, param - params, now, sizeof now);
-    params_print (&s, param - params, then, sizeof then);
-    if (strcmp (now, then) != 0)
-      return refuse (why,
-                     "%s=%.80s: allowed is what it was started with, %s: it "
-                     "cannot change while the server runs",
-                     key, value, now + strlen (param->name) + 1);
+  if (same_name (key, "irqmode") || same_name (key, "completion-nsec"))
+    return refuse (why,
+                   "%s=%.80s: it is for the command line; while the server "
+                   "runs, latency=DURATION says the same",
+                   key, value);
+  if (param->change == FIXED)
+    return compare (param, p, key, value, unit, why);
+  return set (param, p, &p->settings, key, value, unit, why);
+}
+
+/*---------------------------------------------------------------------*/
+/* What follows from settings */
+
+/* What a profile may set, and sets to its default where it does not. */
+static bool
+is_of_profile (const struct param *param)
+{
+  switch (param->rule.type) {
+  case VALUE_LATENCY:
+  case VALUE_LATENCY_OF:
+  case VALUE_LIMIT:
+  case VALUE_MBPS:
+  case VALUE_STALL:
+    return true;
+  default:
+    return false;
   }
-  p->settings = s;
+}
+
+/* Take a profile, where there is a new one, for all that is not given. */
+static int
+take_profile (struct params *p, bool live, struct message *why)
+{
+  const struct profile *profile = p->settings.profile;
+  const struct profile_setting *s;
+  struct message wrong;
+  size_t i;
+  int r;
+
+  if (!params_given (p, "profile"))
+    return 0;
+  for (i = 0; i < NR (params); i++) {
+    if (is_of_profile (&params[i]) && !p->given[i])
+      set_to_default (&params[i], &p->settings);
+  }
+  for (s = profile != NULL ? profile->settings : NULL;
+       s != NULL && s->key != NULL; s++) {
+    i = find_param (s->key);
+    if (i == NR (params))
+      return refuse (why, "profile=%s: this version has no %s=", profile->name,
+                     s->key);
+    if (p->given[i])
+      continue;
+    if (live && params[i].change == FIXED)
+      r = compare (&params[i], p, s->key, s->value, 0, &wrong);
+    else
+      r = value_parse (&params[i].rule, s->value, 0,
+                       field_of (&params[i], &p->settings), &wrong);
+    if (r == -EINVAL)
+      return refuse (why, "profile=%s: %s", profile->name, wrong.text);
+    if (r < 0)
+      return r;
+  }
   return 0;
+}
+
+/* As null_blk: completion_nsec, or 10 us, with irqmode=2 alone. */
+static int
+take_completion_nsec (struct params *p, struct message *why)
+{
+  const bool timer = p->irqmode_given && p->irqmode == 2;
+  char nsec[32];
+
+  if (p->completion_nsec_given && !timer)
+    return refuse (why,
+                   "completion_nsec=%" PRIu64 ": allowed is with irqmode=2: "
+                   "null_blk makes nothing of it otherwise",
+                   p->completion_nsec);
+  if (!timer)
+    return 0;
+  snprintf (nsec, sizeof nsec, "%" PRIu64,
+            p->completion_nsec_given ? p->completion_nsec : 10000);
+  return set (&params[find_param ("latency")], p, &p->settings,
+              "completion_nsec", nsec, 1, why);
+}
+
+static void
+complete_latency (struct settings *s)
+{
+  struct distribution *d;
+  unsigned op;
+
+  latency_settings_unref (&s->latency);
+  for (op = 0; op < NR_OPERATIONS; op++) {
+    d = s->latency_of[op] != NULL ? s->latency_of[op] : s->latency_all[op];
+    s->latency.durations[op] = distribution_ref (d);
+  }
+  s->latency.size = s->size;
+  latency_settings_complete (&s->latency);
+}
+
+bool
+params_wait (const struct params *given)
+{
+  struct params p = *given;
+  struct message why;
+  bool r;
+
+  settings_ref (&p.settings);
+  r = take_completion_nsec (&p, &why) == 0 &&
+      take_profile (&p, false, &why) == 0;
+  complete_latency (&p.settings);
+  r = r && p.settings.latency.waits;
+  params_clear (&p);
+  return r;
+}
+
+int
+params_complete_change (struct params *p, struct message *why)
+{
+  int r = take_profile (p, true, why);
+
+  if (r == 0)
+    complete_latency (&p->settings);
+  return r;
 }
 
 int
@@ -496,6 +555,13 @@ params_complete (struct params *p, uint64_t memory, uint64_t unit,
   struct settings *s = &p->settings;
   char text[32], block[32];
   bool given;
+  int r;
+
+  r = take_completion_nsec (p, why);
+  if (r == 0)
+    r = take_profile (p, false, why);
+  if (r < 0)
+    return r;
 
   format_size (s->block_size, block, sizeof block);
 
@@ -506,7 +572,7 @@ params_complete (struct params *p, uint64_t memory, uint64_t unit,
                    block);
 
   if (s->physical_block_size < s->block_size) {
-    if (p->given[find_param ("physical-block-size")]) {
+    if (params_given (p, "physical-block-size")) {
       format_size (s->physical_block_size, text, sizeof text);
       return refuse (why,
                      "physical-block-size=%s: allowed is at least the "
@@ -516,43 +582,27 @@ params_complete (struct params *p, uint64_t memory, uint64_t unit,
     s->physical_block_size = s->block_size;
   }
 
-  given = p->given[find_param ("memory-limit")];
+  complete_latency (s);
+  given = params_given (p, "memory-limit");
   if (!given)
     s->memory_limit = memory / 2 / unit * unit;
   return params_check_limit (s, given, memory, unit, why);
 }
 
+/*---------------------------------------------------------------------*/
+/* The table, for others */
+
 bool
 params_print (const struct settings *s, size_t i, char *buf, size_t len)
 {
-  char value[32] = "";
-  const void *field;
-  uint64_t n;
+  size_t used;
 
   if (i >= NR (params))
     return false;
-  field = const_field_of (&params[i], s);
-  switch (params[i].type) {
-  case BOOL:
-    snprintf (value, sizeof value, "%s",
-              *(const bool *) field ? "true" : "false");
-    break;
-  case PARALLEL:
-  case CONTROL:
-    snprintf (value, sizeof value, "%s",
-              words[params[i].type][*(const unsigned *) field]);
-    break;
-  case COUNT:
-    memcpy (&n, field, sizeof n);
-    snprintf (value, sizeof value, "%" PRIu64, n);
-    break;
-  case SIZE:
-  case POWER_OF_TWO:
-    memcpy (&n, field, sizeof n);
-    format_size (n, value, sizeof value);
-    break;
-  }
-  snprintf (buf, len, "%s=%s", params[i].name, value);
+  snprintf (buf, len, "%s=", params[i].name);
+  used = strlen (buf);
+  value_print (&params[i].rule, const_field_of (&params[i], s), buf + used,
+               len - used);
   return true;
 }
 
@@ -564,7 +614,7 @@ params_row (size_t i, struct param_row *row)
   row->name = params[i].name;
   row->default_value = params[i].shown;
   row->is_live = params[i].change == LIVE;
-  describe_range (&params[i], 0, row->range, sizeof row->range);
+  value_describe (&params[i].rule, 0, row->range, sizeof row->range);
   return true;
 }
 

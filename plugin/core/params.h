@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The parameters: one table (in params.c) says for each its name, type,
- * range, default and line of help.  Parsing, range checks, --help and the
- * printing of settings all come from it; null_blk's spellings and the kernel's
- * parameters that are refused stand beside it.
+ * The parameters: one table (in params.c) says for each its name, type (see
+ * value.h), range, default and line of help.  Parsing, range checks, --help and
+ * the printing of settings all come from it; null_blk's spellings and the
+ * kernel's parameters that are refused stand beside it.
  *
  * Nothing here locks: parameters are parsed by one thread before the server
  * listens, and a live change works on a copy (control.c).
@@ -17,7 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "latency.h"
 #include "message.h"
+#include "profile.h"
+#include "value.h"
 
 /* The smallest and largest logical block.  null_blk takes 512 up to the page
  * size; NBD allows a minimum block of up to 64 KiB.
@@ -37,7 +40,10 @@
 enum parallel { PARALLEL_AUTO, PARALLEL_OFF, PARALLEL_ON };
 enum controller { CONTROL_LOCAL, CONTROL_ANY, CONTROL_OFF };
 
-/* What the parameters say.  All sizes are in bytes. */
+/* What the parameters say.  All sizes are in bytes.  A copy shares the
+ * durations of what it was copied from: settings_ref makes them its own, and
+ * who owns them lets go with settings_unref.
+ */
 struct settings {
   uint64_t size; /* a multiple of block_size once params_complete is done */
   uint64_t block_size;          /* a power of two */
@@ -51,7 +57,17 @@ struct settings {
   bool discard;
   unsigned parallel; /* enum parallel */
   unsigned control;  /* enum controller */
+
+  const struct profile *profile;                   /* or NULL */
+  struct distribution *latency_all[NR_OPERATIONS]; /* latency=; NULL is 0 */
+  struct distribution *latency_of[NR_OPERATIONS];  /* read-latency= and so on */
+  struct latency_settings latency; /* the rest, and what follows of them */
+  uint64_t spin;                   /* nanoseconds, or SPIN_IS_AUTO */
+  uint64_t seed;
 };
+
+void settings_ref (const struct settings *s);
+void settings_unref (struct settings *s);
 
 /* The most parameters that the table may have. */
 #define MAX_PARAMS 64
@@ -59,19 +75,28 @@ struct settings {
 struct params {
   struct settings settings;
   bool given[MAX_PARAMS]; /* by place in the table */
+
+  /* null_blk's way to say latency=. */
+  bool irqmode_given, completion_nsec_given;
+  uint64_t irqmode;
+  uint64_t completion_nsec;
 };
+
+/* "NAME=" and the longest value. */
+#define MAX_SETTING (MAX_VALUE + 64)
 
 /* What --help says of the parameters, a line each. */
 extern const char params_help[];
 
 /* Set every parameter to its default.  memory_limit is 0 until
- * params_complete.
+ * params_complete.  params_clear lets go of what the settings own.
  */
 void params_init (struct params *p);
+void params_clear (struct params *p);
 
 /* Take KEY=VALUE from the command line.  '-' and '_' are the same letter in
- * KEY.  Returns 0, or -EINVAL with the reason in *why: KEY is unknown, given
- * twice or meaningful to the kernel alone, or VALUE is out of range.
+ * KEY.  Returns 0, -ENOMEM, or -EINVAL with the reason in *why: KEY is unknown,
+ * given twice or meaningful to the kernel alone, or VALUE is out of range.
  */
 int params_set (struct params *p, const char *key, const char *value,
                 struct message *why);
@@ -84,13 +109,24 @@ int params_set (struct params *p, const char *key, const char *value,
 int params_complete (struct params *p, uint64_t memory, uint64_t unit,
                      struct message *why);
 
+/* Will any request have to wait, as far as is known by now?  Also before
+ * params_complete.
+ */
+bool params_wait (const struct params *p);
+
 /* For a live change: begin with the settings as they are NOW, take KEY=VALUE
- * of each line, and check the whole.  A parameter that is not live may be given
- * with the value that it has.  Return 0, or -EINVAL with the reason in *why.
+ * of each line, and complete the whole; then it can take the place of NOW.  A
+ * parameter that is not live may be given with the value that it has.  Return
+ * 0; or -ENOMEM, or -EINVAL with the reason in *why, and the change is to be
+ * dropped (params_clear) as it is after all.
  */
 void params_begin_change (struct params *p, const struct settings *now);
 int params_change (struct params *p, const char *key, const char *value,
                    struct message *why);
+int params_complete_change (struct params *p, struct message *why);
+
+/* Has a parameter been given by its NAME in the table? */
+bool params_given (const struct params *p, const char *name);
 
 /* Is memory_limit one that this machine can keep?  MEMORY and UNIT as for
  * params_complete; GIVEN: by the user.
@@ -110,7 +146,7 @@ struct param_row {
   const char *name;
   const char *default_value; /* as --help shows it */
   bool is_live;              /* may change while the server runs */
-  char range[128];           /* as an error shows it */
+  char range[256];           /* as an error shows it */
 };
 bool params_row (size_t i, struct param_row *row);
 
@@ -119,8 +155,5 @@ bool params_alias (size_t i, const char **other, const char **name);
 
 /* The same for the kernel's parameters that are refused. */
 bool params_kernel_only (size_t i, const char **name, const char **reason);
-
-/* A size with the largest suffix that divides it: "250G", "512", "4K". */
-void format_size (uint64_t size, char *buf, size_t len);
 
 #endif /* NULLBLK_PARAMS_H */

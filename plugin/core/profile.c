@@ -7,34 +7,40 @@
  * Sources:
  *
  * [HC310] Western Digital, Ultrastar DC HC310 OEM specification, revision 1.4,
- *   2018, section 4.5.1: average seek 7.4 ms to read and 8.2 ms to write,
- * single track 0.23 and 0.32 ms, 7200 rpm; data sheet: 255 MB/s sustained.  A
- * seek over a random distance takes, with the square root that seek: goes by,
- * 8/15 of the way from `track` to `full`; `full` is what makes that the
- * average. [S4500] Intel, SSD Data Center S4500 and S4600 Series product
- * specification, 2017: random 4 KiB, typical, 110 us to read and 52 us to
- * write; 99.9 % within 300 and 800 us; 72,000 and 33,000 operations and 500 and
- * 490 MB/s.  SATA has a queue of 32. [980] Samsung 980 PRO 1 TB, random 4 KiB
- * reads at depth 1 with io_uring, fio's percentiles in fig-1-samsung-baseline
- * of the artifact to Ren et al., "BFQ, Multiqueue-Deadline, or Kyber?", ICPE
- * 2024 (github.com/stonet-research/ icpe24_io_scheduler_study_artifact);
- * maker's data sheet: 7,000 MB/s read, 5,000 MB/s written. [ZNS] Western
- * Digital Ultrastar DC ZN540 ("zns-a") and a conventional NVMe SSD
- *   ("nvme-a"), 4 KiB at depth 1 with SPDK: fio's percentiles in data/spdk of
- *   the artifact to Doekemeijer et al., "Performance Characterization of NVMe
- *   Flash Devices with Zoned Namespaces", IEEE CLUSTER 2023 (github.com/
- *   stonet-research/NVMeBenchmarks); 1,150 MiB/s is what writes of 128 KiB to
- *   several zones reach there; data/custom/zns-a/partial_reset: the median
- *   reset of a full zone takes 16.6 ms.  The same zone-latency stands for all
- *   zone commands, though an open or close takes 11 us there and a finish up
- *   to 908 ms.
+ * 2018, section 4.5.1: average seek 7.4 ms to read and 8.2 ms to write, single
+ * track 0.23 and 0.32 ms, 7200 rpm; data sheet: 255 MB/s sustained.  A seek
+ * over a random distance takes, with the square root that seek: goes by, 8/15
+ * of the way from `track` to `full`; `full` is what makes that the average.
+ *
+ * [S4500] Intel, SSD Data Center S4500 and S4600 Series product specification,
+ * 2017: random 4 KiB, typical, 110 us to read and 52 us to write; 99.9 % within
+ * 300 and 800 us; 72,000 and 33,000 operations and 500 and 490 MB/s.  SATA has
+ * a queue of 32.
+ *
+ * [980] Samsung 980 PRO 1 TB, random 4 KiB reads at depth 1 with io_uring,
+ * fio's percentiles in fig-1-samsung-baseline of the artifact to Ren et al.,
+ * "BFQ, Multiqueue-Deadline, or Kyber?", ICPE 2024
+ * (github.com/stonet-research/icpe24_io_scheduler_study_artifact); maker's data
+ * sheet: 7,000 MB/s read, 5,000 MB/s written.
+ *
+ * [ZNS] Western Digital Ultrastar DC ZN540 ("zns-a") and a conventional NVMe
+ * SSD ("nvme-a"), 4 KiB at depth 1 with SPDK: fio's percentiles in data/spdk of
+ * the artifact to Doekemeijer et al., "Performance Characterization of NVMe
+ * Flash Devices with Zoned Namespaces", IEEE CLUSTER 2023
+ * (github.com/stonet-research/NVMeBenchmarks); 1,150 MiB/s is what writes of
+ * 128 KiB to several zones reach there; data/custom/zns-a/partial_reset: the
+ * median reset of a full zone takes 16.6 ms.  The same zone-latency stands for
+ * all zone commands, though an open or close takes 11 us there and a finish up
+ * to 908 ms.
+ *
  * [SMR] Host-managed SMR disks have zones of 256 MiB, and 128 may be open, as
- *   zonedstorage.io's example of a 14 TB disk shows; the mechanics are those of
- *   [HC310], as both are of one family.
+ * zonedstorage.io's example of a 14 TB disk shows; the mechanics are those of
+ * [HC310], as both are of one family.
+ *
  * [EBS] Amazon EBS user guide, volume types: gp3 has 3,000 operations a second
- *   and 125 MiB/s, and latencies of "single-digit" milliseconds; io2 Block
- *   Express under 500 us on average.  The shape between is a model: the median
- *   of the better one, and 1 of 1000 requests at 10 ms or more.
+ * and 125 MiB/s, and latencies of "single-digit" milliseconds; io2 Block
+ * Express under 500 us on average.  The shape between is a model: the median
+ * of the better one, and 1 of 1000 requests at 10 ms or more.
  */
 
 #include <config.h>

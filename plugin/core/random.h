@@ -28,12 +28,13 @@ random_mix (uint64_t n)
 }
 
 /* Begin the sequence with number STREAM of those that SEED has, such as that
- * of a device or a connection.
+ * of a device or a connection.  Others may draw meanwhile.
  */
 static inline void
 random_init (struct random *r, uint64_t seed, uint64_t stream)
 {
-  atomic_init (&r->state, random_mix (seed ^ random_mix (stream + 1)));
+  atomic_store_explicit (&r->state, random_mix (seed ^ random_mix (stream + 1)),
+                         memory_order_relaxed);
 }
 
 /* Any 64-bit number, all alike. */

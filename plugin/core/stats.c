@@ -52,6 +52,17 @@ stats_bucket_from (unsigned bucket)
   return (uint64_t) (bucket - 32 * shift) << shift;
 }
 
+static void
+histogram_add (struct histogram *sum, const struct histogram *h)
+{
+  unsigned i;
+
+  if (h->longest > sum->longest)
+    sum->longest = h->longest;
+  for (i = 0; i < NR_BUCKETS; i++)
+    sum->bucket[i] += h->bucket[i];
+}
+
 void
 stats_add (struct stats *sum, const struct stats *s)
 {
@@ -63,36 +74,35 @@ stats_add (struct stats *sum, const struct stats *s)
     to = &sum->op[op];
     from = &s->op[op];
     to->bytes += from->bytes;
-    if (from->longest > to->longest)
-      to->longest = from->longest;
     for (i = 0; i < NR_ERRORS; i++)
       to->errors[i] += from->errors[i];
-    for (i = 0; i < NR_BUCKETS; i++)
-      to->histogram[i] += from->histogram[i];
+    histogram_add (&to->served, &from->served);
+    histogram_add (&to->asked, &from->asked);
   }
+  histogram_add (&sum->late, &s->late);
 }
 
 uint64_t
-stats_requests (const struct op_stats *o)
+histogram_total (const struct histogram *h)
 {
   uint64_t n = 0;
   unsigned i;
 
   for (i = 0; i < NR_BUCKETS; i++)
-    n += o->histogram[i];
+    n += h->bucket[i];
   return n;
 }
 
 uint64_t
-stats_percentile (const struct op_stats *o, unsigned per_10000)
+histogram_percentile (const struct histogram *h, unsigned per_10000)
 {
-  uint64_t n = (stats_requests (o) * per_10000 + 9999) / 10000, middle;
+  uint64_t n = (histogram_total (h) * per_10000 + 9999) / 10000, middle;
   unsigned i;
 
   if (n == 0)
     return 0;
-  for (i = 0; i < NR_BUCKETS - 1 && n > o->histogram[i]; i++)
-    n -= o->histogram[i];
+  for (i = 0; i < NR_BUCKETS - 1 && n > h->bucket[i]; i++)
+    n -= h->bucket[i];
   middle = (stats_bucket_from (i) + stats_bucket_from (i + 1) - 1) / 2;
-  return middle < o->longest ? middle : o->longest;
+  return middle < h->longest ? middle : h->longest;
 }

@@ -45,15 +45,21 @@ extern const char *const error_names[NR_ERRORS];
  */
 #define NR_BUCKETS (64 + 31 * 32)
 
+struct histogram {
+  uint64_t longest;
+  uint64_t bucket[NR_BUCKETS];
+};
+
 struct op_stats {
   uint64_t bytes; /* of the requests that succeeded */
-  uint64_t longest;
   uint64_t errors[NR_ERRORS];
-  uint64_t histogram[NR_BUCKETS];
+  struct histogram served; /* how long they were in service: all requests */
+  struct histogram asked;  /* how long settings asked: those that had a price */
 };
 
 struct stats {
   struct op_stats op[NR_OPERATIONS];
+  struct histogram late; /* how much longer than asked */
 };
 
 static inline unsigned
@@ -74,6 +80,22 @@ uint64_t stats_bucket_from (unsigned bucket);
 /* The kind of a negative errno. */
 enum error stats_error (int r);
 
+static inline void
+histogram_count (struct histogram *h, uint64_t ns)
+{
+  h->bucket[stats_bucket (ns)]++;
+  if (ns > h->longest)
+    h->longest = ns;
+}
+
+/* How many have been counted. */
+uint64_t histogram_total (const struct histogram *h);
+
+/* The time, in ns, that at least PER_10000 of every 10,000 took at most: the
+ * middle of the bucket in which it lies, 0 if there were none.
+ */
+uint64_t histogram_percentile (const struct histogram *h, unsigned per_10000);
+
 /* Count a request: its bytes, how long it was served, and 0 or the negative
  * errno that it ended with.
  */
@@ -83,23 +105,22 @@ stats_count (struct stats *s, enum operation op, uint32_t bytes, uint64_t ns,
 {
   struct op_stats *o = &s->op[op];
 
-  o->histogram[stats_bucket (ns)]++;
-  if (ns > o->longest)
-    o->longest = ns;
+  histogram_count (&o->served, ns);
   if (__builtin_expect (r == 0, 1))
     o->bytes += bytes;
   else
     o->errors[stats_error (r)]++;
 }
 
+/* For a request that had a price besides: how long it asked for. */
+static inline void
+stats_count_asked (struct stats *s, enum operation op, uint64_t asked,
+                   uint64_t served)
+{
+  histogram_count (&s->op[op].asked, asked);
+  histogram_count (&s->late, served > asked ? served - asked : 0);
+}
+
 void stats_add (struct stats *sum, const struct stats *s);
-
-/* All requests of an operation: what its histogram holds. */
-uint64_t stats_requests (const struct op_stats *o);
-
-/* The time, in ns, that at least PER_10000 of every 10,000 requests took at
- * most: the middle of the bucket in which it lies, 0 if there were none.
- */
-uint64_t stats_percentile (const struct op_stats *o, unsigned per_10000);
 
 #endif /* NULLBLK_STATS_H */

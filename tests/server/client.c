@@ -115,6 +115,12 @@ server_socket (void)
   return server.socket;
 }
 
+void
+terminate_server (void)
+{
+  assert_int_equal (kill (server.pid, SIGTERM), 0);
+}
+
 /* Returns the status of waitpid, or -1 if the server does not end. */
 static int
 end_server (void)
@@ -211,7 +217,7 @@ connect_to (const char *export_name)
 }
 
 void
-disconnect (struct nbd_handle *h)
+abandon (struct nbd_handle *h)
 {
   size_t i;
 
@@ -219,9 +225,15 @@ disconnect (struct nbd_handle *h)
     if (handles[i] == h)
       handles[i] = NULL;
   }
+  nbd_close (h);
+}
+
+void
+disconnect (struct nbd_handle *h)
+{
   if (nbd_aio_is_ready (h))
     nbd_shutdown (h, 0);
-  nbd_close (h);
+  abandon (h);
 }
 
 /*---------------------------------------------------------------------*/

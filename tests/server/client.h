@@ -44,6 +44,14 @@ void end_with_server (unsigned seconds);
 void serve_args (const char *const *args);
 int stop_server (void **state);
 
+/* Ask it to end while clients are connected; stop_server still has to be
+ * called.
+ */
+void terminate_server (void);
+
+/* Forget a connection, as if the client had been killed. */
+void abandon (struct nbd_handle *h);
+
 /* Where it listens. */
 const char *server_socket (void);
 

@@ -25,7 +25,11 @@ completes "list get set stats top reset-stats" ""
 completes "set stats" s
 completes "--json" --j
 completes "$sock" get "$tmp/so"
-completes "read-only= memory-limit= discard=" set "$sock" ""
+mapfile -t all < <("$top_builddir/tests/unit/list-parameters" |
+  awk -F '\t' '$1 == "parameter" && $5 == "live" { print $2 "=" }')
+[ ${#all[@]} -gt 2 ] || fail "few parameters are live: ${all[*]}"
+completes "${all[*]}" set "$sock" ""
+completes "read-only=" set "$sock" read-o
 completes "memory-backed memory-limit" get "$sock" mem
 completes "memory-limit=" --device nullb0 set "$sock" read-only=1 mem
 completes "" list "$sock" ""

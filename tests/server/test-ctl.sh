@@ -17,9 +17,9 @@ says 0 '' --json list "$sock"
 jq -e 'map(.device) == ["nullb0", "nullb1"] and (.[0].size == 8388608) and
   (all(.control))' "$tmp/out" >"$tmp/jq" || fail "$(cat "$tmp/out")"
 
-prints 'read-only +false +yes' get "$sock"
-prints 'size +8M +no' get "$sock"
-prints 'memory-limit +1M +yes' get "$sock" memory_limit
+prints 'read-only +yes +false' get "$sock"
+prints 'size +no +8M' get "$sock"
+prints 'memory-limit +yes +1M' get "$sock" memory_limit
 [ "$(wc -l <"$tmp/out")" = 2 ] || fail "more than asked for: $(cat "$tmp/out")"
 says 0 '' get --json "$sock" size read-only
 jq -e '. == {"size": {"value": "8M", "live": false},
@@ -29,13 +29,13 @@ says 1 'nullblkctl: get: nosuch: there is no such setting' get "$sock" nosuch
 
 # All or nothing, and of one device.
 says 0 '' set "$sock" read-only=true discard=no
-prints 'read-only +true +yes' get "$sock"
-prints 'discard +false +yes' get "$sock"
-prints 'read-only +false +yes' get "$sock" --device nullb1
-prints 'read-only +false +yes' get "$(uri_of nullb1)"
+prints 'read-only +yes +true' get "$sock"
+prints 'discard +yes +false' get "$sock"
+prints 'read-only +yes +false' get "$sock" --device nullb1
+prints 'read-only +yes +false' get "$(uri_of nullb1)"
 says 1 'nullblkctl: set: discard=perhaps: allowed is true or false' \
   set "$sock" read-only=false discard=perhaps
-prints 'read-only +true +yes' get "$sock"
+prints 'read-only +yes +true' get "$sock"
 says 1 'nullblkctl: set: size=9M: allowed is what it was started with, 8M: *' \
   set "$sock" size=9M
 says 2 'nullblkctl: set: rubbish: allowed is KEY=VALUE' set "$sock" rubbish
@@ -129,7 +129,7 @@ if "$NBDKIT" --dump-config | grep -qx tls=yes && command -v psktool; then
   psktool -u alice -p "$tmp/psk" >"$tmp/out" 2>&1
   start_server --tls=require --tls-psk="$tmp/psk" 8M
   tls="nbds+unix://alice@/?socket=$sock&tls-psk-file=$tmp/psk"
-  prints 'size +8M +no' get "$tls"
+  prints 'size +no +8M' get "$tls"
   prints 'nullb0 .* yes .*' list "$tls"
   says 0 '' set "$tls" read-only=1
   says 1 'nullblkctl: get: nullb0.config: *' get "$sock"

@@ -45,6 +45,15 @@ dump parallel=off
 has thread_model=serialize_requests
 dump parallel=auto
 has thread_model=serialize_requests
+for args in latency=1us flush-latency=uniform:0-1ms iops=5 profile=hdd \
+            irqmode=2 stall=every:1s,for:1ms; do
+  dump "$args"
+  has thread_model=parallel
+  dump "$args" parallel=off
+  has thread_model=serialize_requests
+done
+dump latency=0 lanes=1 irqmode=1
+has thread_model=serialize_requests
 
 if "$NBDKIT" "$PLUGIN" foo=1 --dump-plugin >/dev/null 2>&1; then
   fail "foo=1 is taken"

@@ -7,8 +7,11 @@
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
-keys='block-size control devices discard hugepages memory-backed memory-limit parallel
-  physical-block-size read-only rotational size'
+keys='block-size control devices discard flush-latency hugepages iops lanes
+  latency latency-spin mbps memory-backed memory-limit parallel
+  physical-block-size profile read-iops read-latency read-mbps read-only
+  rotational seed size stall trim-latency write-iops write-latency write-mbps
+  zero-latency zone-latency'
 
 for args in '' 'size=1M devices=2'; do
   # shellcheck disable=SC2086 # none or two

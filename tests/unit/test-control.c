@@ -34,6 +34,17 @@ connect_to (const char *name)
   return c;
 }
 
+/* No wait in here is long. */
+static int
+nap (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  (void) nsec;
+  return -ESHUTDOWN;
+}
+
+static const struct nap how = {.nap = nap};
+
 static void
 create (const char *const *given)
 {
@@ -44,7 +55,9 @@ create (const char *const *given)
   for (; given[0] != NULL; given += 2)
     assert_int_equal (params_set (&p, given[0], given[1], &why), 0);
   assert_int_equal (params_complete (&p, MEMORY, 4096, &why), 0);
-  assert_int_equal (devices_create (&devices, &p.settings, MEMORY, 4096), 0);
+  assert_int_equal (devices_create (&devices, &p.settings, MEMORY, 4096, &how),
+                    0);
+  params_clear (&p);
   data = connect_to ("nullb0");
   config = connect_to ("nullb0.config");
   stats = connect_to ("nullb0.stats");
@@ -135,9 +148,16 @@ test_reads_settings (void **state)
 {
   (void) state;
   CREATE ("size", "1G", "memory-backed", "1", "memory-limit", "64M", "control",
-          "any");
+          "any", "latency", "1ms", "write-latency", "uniform:1us-2us", "lanes",
+          "2", "stall", "every:1s,for:1ms", "read-mbps", "5", "write-iops", "6",
+          "seed", "7");
+  devices->parallel = true;
   assert_string_equal (read_all (config),
-                       "# live: read-only memory-limit discard\n"
+                       "# live: read-only memory-limit discard profile "
+                       "latency read-latency write-latency flush-latency "
+                       "trim-latency zero-latency zone-latency lanes stall "
+                       "mbps read-mbps write-mbps iops read-iops write-iops "
+                       "latency-spin seed\n"
                        "size=1G\n"
                        "block-size=512\n"
                        "physical-block-size=4K\n"
@@ -149,7 +169,25 @@ test_reads_settings (void **state)
                        "hugepages=false\n"
                        "discard=true\n"
                        "parallel=auto\n"
-                       "control=any\n");
+                       "control=any\n"
+                       "profile=none\n"
+                       "latency=1ms\n"
+                       "read-latency=default\n"
+                       "write-latency=uniform:1us-2us\n"
+                       "flush-latency=default\n"
+                       "trim-latency=default\n"
+                       "zero-latency=default\n"
+                       "zone-latency=default\n"
+                       "lanes=2\n"
+                       "stall=every:1s,for:1ms\n"
+                       "mbps=none\n"
+                       "read-mbps=5\n"
+                       "write-mbps=none\n"
+                       "iops=none\n"
+                       "read-iops=none\n"
+                       "write-iops=6\n"
+                       "latency-spin=auto\n"
+                       "seed=7\n");
 }
 
 /* What was read can be written back. */
@@ -371,7 +409,8 @@ test_statistics (void **state)
   read_all (stats);
   assert_memory_equal (text, "{\"version\": 1,\n", 15);
   assert_has ("\"connections\": 1,");
-  assert_has ("\"queue_depth\": {\"now\": 0, \"largest\": 1}");
+  assert_has ("\"queue_depth\": {\"now\": 0, \"largest\": 1, "
+              "\"threads\": 0, \"saturated\": 0}");
   assert_has ("\"read\": {\"requests\": 2, \"bytes\": 1024,\n"
               "      \"errors\": {}");
   assert_has ("\"write\": {\"requests\": 3, \"bytes\": 12288,\n"
@@ -385,8 +424,65 @@ test_statistics (void **state)
   assert_changed ("stats=reset\n");
   read_all (stats);
   assert_has ("\"read\": {\"requests\": 0, \"bytes\": 0,");
-  assert_has ("\"queue_depth\": {\"now\": 0, \"largest\": 0}");
+  assert_has ("\"queue_depth\": {\"now\": 0, \"largest\": 0, "
+              "\"threads\": 0, \"saturated\": 0}");
   assert_has ("\"written_blocks\": 1,");
+}
+
+/* Latencies begin with the first request after the change, and are told of. */
+static void
+test_live_latency (void **state)
+{
+  struct message why;
+
+  (void) state;
+  CREATE ("size", "1G");
+  assert_null (strstr (read_all (config), "# note:"));
+  assert_int_equal (device_read (data, buf, 512, 0), 0);
+  assert_changed ("latency=2us\nread-latency=3us\nlatency-spin=0\n");
+  assert_int_equal (device_read (data, buf, 512, 0), 0);
+  assert_int_equal (device_flush (data), 0);
+  assert_int_equal (change ("latency=5us\nwrite-latency=soon\n", &why),
+                    -EINVAL);
+  assert_int_equal (device_flush (data), 0);
+  read_all (stats);
+  assert_has ("\"p99.99\": 2975, \"max\": 3000}");
+  assert_has ("\"p99.99\": 1999, \"max\": 2000}");
+  assert_int_equal (histogram_total (&data->stats.op[OP_READ].asked), 1);
+  assert_int_equal (histogram_total (&data->stats.op[OP_FLUSH].asked), 2);
+  assert_has ("\"parallel\": false");
+
+  /* On a server that serves requests in order, they wait in order. */
+  read_all (config);
+  assert_has ("# note: requests of a connection wait one after another: ");
+  devices->parallel = true;
+  assert_null (strstr (read_all (config), "# note:"));
+  devices->parallel = false;
+  assert_changed ("latency=0\nread-latency=default\n");
+  assert_null (strstr (read_all (config), "# note:"));
+}
+
+/* A seed begins its sequence again whenever it is given. */
+static void
+test_live_seed (void **state)
+{
+  static struct histogram first;
+  struct histogram *asked;
+  unsigned i, round;
+
+  (void) state;
+  CREATE ("size", "1G", "latency", "uniform:0-1us");
+  asked = &data->stats.op[OP_READ].asked;
+  for (round = 0; round < 2; round++) {
+    assert_changed ("seed=5\nstats=reset\n");
+    for (i = 0; i < 100; i++)
+      assert_int_equal (device_read (data, buf, 512, 0), 0);
+    if (round == 0)
+      first = *asked;
+  }
+  assert_memory_equal (asked, &first, sizeof first);
+  read_all (config);
+  assert_has ("\nseed=5\n");
 }
 
 /* A document of the largest size that there can be still fits. */
@@ -399,7 +495,8 @@ test_full_histograms (void **state)
   CREATE ("size", "1G");
   for (op = 0; op < NR_OPERATIONS; op++) {
     for (i = 0; i < NR_BUCKETS; i++)
-      data->stats.op[op].histogram[i] = UINT64_MAX / NR_BUCKETS;
+      data->stats.op[op].served.bucket[i] = data->stats.op[op].asked.bucket[i] =
+          UINT64_MAX / NR_BUCKETS;
     for (i = 0; i < NR_ERRORS; i++)
       data->stats.op[op].errors[i] = UINT64_MAX;
   }
@@ -485,8 +582,10 @@ test_changes_under_load (void **state)
   }
   for (i = 0; i < CHANGES; i++) {
     assert_int_equal (
-        change (i % 2 == 0 ? "read-only=1\ndiscard=0\n"
-                           : "read-only=0\ndiscard=1\nmemory-limit=64M\n",
+        change (i % 2 == 0 ? "read-only=1\ndiscard=0\nlatency=uniform:0-1us\n"
+                             "lanes=1\nseed=1\n"
+                           : "read-only=0\ndiscard=1\nmemory-limit=64M\n"
+                             "latency=0\nread-latency=1ns\nlanes=none\n",
                 &why),
         0);
     if (i % 100 == 0) {
@@ -507,7 +606,7 @@ test_changes_under_load (void **state)
   pthread_mutex_unlock (&devices->lock);
   assert_int_equal (sum->depth, 0);
   assert_int_equal (sum->connections, 3);
-  requests = stats_requests (&sum->stats.op[OP_WRITE]);
+  requests = histogram_total (&sum->stats.op[OP_WRITE].served);
   assert_int_equal (sum->stats.op[OP_WRITE].bytes +
                         2048 * sum->stats.op[OP_WRITE].errors[ERROR_EPERM],
                     2048 * requests);
@@ -534,6 +633,8 @@ main (void)
       TEST (test_random_bytes),
       TEST (test_names),
       TEST (test_statistics),
+      TEST (test_live_latency),
+      TEST (test_live_seed),
       TEST (test_full_histograms),
       TEST (test_continued_reads),
       TEST (test_changes_under_load),

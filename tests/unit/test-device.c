@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "duration.h"
 #include "unit.h"
 
 #define MIB (UINT64_C (1) << 20)
@@ -19,6 +20,20 @@
 static struct devices *devices;
 static struct connection *d; /* to nullb0 */
 static uint8_t buf[65536], out[65536];
+
+/* What a wait of more than 9 ms comes to; the fake one takes no time. */
+static uint64_t napped;
+static int nap_result;
+
+static int
+nap (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  napped = nsec;
+  return nap_result;
+}
+
+static const struct nap how = {.nap = nap};
 
 /* Devices from a command line: pairs of key and value, NULL at the end. */
 static void
@@ -31,7 +46,9 @@ create (const char *const *given)
   for (; given[0] != NULL; given += 2)
     assert_int_equal (params_set (&p, given[0], given[1], &why), 0);
   assert_int_equal (params_complete (&p, 512 * MIB, 4096, &why), 0);
-  assert_int_equal (devices_create (&devices, &p.settings, 512 * MIB, 4096), 0);
+  assert_int_equal (
+      devices_create (&devices, &p.settings, 512 * MIB, 4096, &how), 0);
+  params_clear (&p);
   d = device_connect (&devices->device[0], NULL);
   assert_non_null (d);
 }
@@ -244,12 +261,185 @@ test_describe (void **state)
   assert_string_equal (text, "memory-backed block device, 100M, read-only");
 }
 
+/*---------------------------------------------------------------------*/
+/* Latency: what was asked for is exact, and is what waits wait for. */
+
+static const struct histogram *
+asked (enum operation op)
+{
+  return &d->stats.op[op].asked;
+}
+
+static void
+request_each (void)
+{
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_int_equal (device_write (d, buf, 512, 0), 0);
+  assert_int_equal (device_flush (d), 0);
+  assert_int_equal (device_trim (d, 512, 0), 0);
+  assert_int_equal (device_zero (d, 512, 0, true), 0);
+}
+
+/* Every operation has its own, and those without one have that of all. */
+static void
+test_latency_of_operations (void **state)
+{
+  unsigned op;
+
+  (void) state;
+  CREATE ("latency", "1us", "read-latency", "2us", "write-latency", "3us",
+          "flush-latency", "4us", "trim-latency", "5us", "zero-latency", "6us");
+  request_each ();
+  for (op = OP_READ; op <= OP_ZERO; op++) {
+    assert_int_equal (histogram_total (asked (op)), 1);
+    assert_int_equal (asked (op)->longest, (op + 2) * NSEC_PER_USEC);
+  }
+  devices_destroy (devices);
+
+  CREATE ("latency", "7us", "flush-latency", "0");
+  request_each ();
+  for (op = OP_READ; op <= OP_ZERO; op++) {
+    assert_int_equal (histogram_total (asked (op)), 1);
+    assert_int_equal (asked (op)->longest,
+                      op == OP_FLUSH ? 0 : 7 * NSEC_PER_USEC);
+  }
+}
+
+static void
+test_no_latency (void **state)
+{
+  unsigned op;
+
+  (void) state;
+  CREATE ("latency", "0", "read-latency", "0", "lanes", "1");
+  request_each ();
+  for (op = 0; op < NR_OPERATIONS; op++)
+    assert_int_equal (histogram_total (asked (op)), 0);
+  assert_int_equal (histogram_total (&d->stats.late), 0);
+  assert_int_equal (d->saturated, 0);
+}
+
+/* What is refused does not wait: else this test would take minutes. */
+static void
+test_refused_at_once (void **state)
+{
+  (void) state;
+  CREATE ("latency", "100s", "block-size", "4K", "read-only", "true");
+  nap_result = 0;
+  assert_int_equal (device_read (d, out, 512, 0), -EINVAL);
+  assert_int_equal (device_write (d, buf, 4096, 0), -EROFS);
+  assert_int_equal (device_trim (d, 4096, 0), -EROFS);
+  assert_int_equal (device_zero (d, 4096, 0, true), -EROFS);
+  assert_int_equal (device_cache (d, 4096, 0), 0);
+  check_extent (d, 0, 4096, false);
+}
+
+/* A wait ends when nobody is left to wait for; the data has moved by then. */
+static void
+test_wait_is_cut_short (void **state)
+{
+  (void) state;
+  CREATE ("write-latency", "100s", "memory-backed", "1");
+  nap_result = -ESHUTDOWN;
+  assert_int_equal (device_write (d, buf, 4096, 0), -ESHUTDOWN);
+  assert_in_range (napped, 99 * NSEC_PER_SEC, 100 * NSEC_PER_SEC);
+  assert_int_equal (device_read (d, out, 4096, 0), 0);
+  assert_memory_equal (out, buf, 4096);
+  assert_int_equal (d->stats.op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
+  assert_int_equal (histogram_total (asked (OP_WRITE)), 0);
+  assert_int_equal (d->depth, 0);
+}
+
+static void
+draw (struct histogram *h)
+{
+  int i;
+
+  memset (&d->stats, 0, sizeof d->stats);
+  for (i = 0; i < 200; i++)
+    assert_int_equal (device_read (d, out, 512, 0), 0);
+  *h = *asked (OP_READ);
+}
+
+static void
+test_seed (void **state)
+{
+  static struct histogram first, second, third, other;
+
+  (void) state;
+  CREATE ("latency", "uniform:0-1us", "seed", "42");
+  draw (&first);
+  draw (&second);
+  assert_memory_not_equal (&first, &second, sizeof first);
+  device_seed (&devices->device[0]);
+  draw (&third);
+  assert_memory_equal (&first, &third, sizeof first);
+  devices_destroy (devices);
+
+  CREATE ("latency", "uniform:0-1us", "seed", "42", "devices", "2");
+  draw (&second);
+  assert_memory_equal (&first, &second, sizeof first);
+  d = device_connect (&devices->device[1], NULL);
+  draw (&other);
+  assert_memory_not_equal (&first, &other, sizeof first);
+}
+
+/* Lanes and limits are the device's: its connections share them.  The first
+ * byte of the limit is free, as the meter was idle before.
+ */
+static void
+test_shared_by_connections (void **state)
+{
+  struct connection *first, *e;
+
+  (void) state;
+  CREATE ("latency", "100us", "lanes", "1");
+  first = d;
+  e = device_connect (&devices->device[0], NULL);
+  first->device->latency.lanes.count = 1;
+  first->device->latency.lanes.free[0] = clock_now () + 2 * NSEC_PER_MSEC;
+  assert_int_equal (device_read (e, out, 512, 0), 0);
+  d = e;
+  assert_in_range (asked (OP_READ)->longest, NSEC_PER_MSEC, 3 * NSEC_PER_MSEC);
+}
+
+/* One thread is all that there is: each request begins on the last one. */
+static void
+test_threads_are_counted (void **state)
+{
+  struct device_stats *sum = malloc (sizeof *sum);
+
+  (void) state;
+  assert_non_null (sum);
+  CREATE ("read-latency", "1ns");
+  request_each ();
+  device_stats (&devices->device[0], sum);
+  assert_int_equal (sum->workers, 1);
+  assert_int_equal (sum->saturated, 5);
+  device_disconnect (d);
+  d = device_connect (&devices->device[0], NULL);
+  device_stats (&devices->device[0], sum);
+  assert_int_equal (sum->workers, 1);
+  device_reset_stats (&devices->device[0]);
+  device_stats (&devices->device[0], sum);
+  assert_int_equal (sum->workers, 0);
+  assert_int_equal (sum->saturated, 0);
+  free (sum);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
 main (void)
 {
   const struct CMUnitTest tests[] = {
+      TEST (test_latency_of_operations),
+      TEST (test_no_latency),
+      TEST (test_refused_at_once),
+      TEST (test_wait_is_cut_short),
+      TEST (test_seed),
+      TEST (test_shared_by_connections),
+      TEST (test_threads_are_counted),
       TEST (test_null_mode),
       TEST (test_memory_mode),
       TEST (test_without_discard),

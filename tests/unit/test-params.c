@@ -25,8 +25,17 @@ static int
 setup (void **state)
 {
   (void) state;
+  params_clear (&p);
   params_init (&p);
   memset (&why, 0, sizeof why);
+  return 0;
+}
+
+static int
+teardown (void **state)
+{
+  (void) state;
+  params_clear (&p);
   return 0;
 }
 
@@ -54,7 +63,7 @@ refuse (const char *key, const char *value, const char *text)
 static const struct settings *
 alone (const char *key, const char *value)
 {
-  params_init (&p);
+  setup (NULL);
   take (key, value);
   return &p.settings;
 }
@@ -337,8 +346,8 @@ static void
 test_unknown (void **state)
 {
   static const char *const unknown[] = {
-      "",      "Size", "siz",     "sizes",   "memory",          "bs-",
-      "zoned", "mbps", "latency", "irqmode", "completion-nsec", "controls"};
+      "",      "Size",  "siz",        "sizes", "memory", "bs-",
+      "zoned", "mbpss", "latencies-", "lat",   "fault",  "controls"};
   char text[256];
   size_t i;
 
@@ -349,6 +358,284 @@ test_unknown (void **state)
               unknown[i]);
     refuse (unknown[i], "1", text);
   }
+}
+
+static void
+test_latencies (void **state)
+{
+  (void) state;
+  take ("latency", "100us");
+  take ("read-latency", "uniform:1us-2us");
+  take ("flush-latency", "default");
+  assert_int_equal (complete (), 0);
+  assert_string_equal (
+      distribution_text (p.settings.latency.durations[OP_READ]),
+      "uniform:1us-2us");
+  assert_ptr_equal (p.settings.latency.durations[OP_FLUSH],
+                    p.settings.latency_all[OP_FLUSH]);
+  assert_true (p.settings.latency.waits);
+  assert_false (p.settings.latency.remembers);
+  refuse ("zone_latency", "fast",
+          "zone_latency=fast: allowed is a duration from 0 to 100s (units: ns, "
+          "us, ms, s), uniform:A-B, normal:MEAN,DEVIATION, "
+          "lognormal:p50=A,p99=B, percentiles:pN=A,..., "
+          "seek:track=A,full=B,rpm=N,mbps=N or file:PATH");
+  refuse ("write-latency", "normal:1us",
+          "write-latency=normal:1us: '1us': a ',' is missing after the "
+          "duration");
+  refuse ("latency", "1us", "latency=1us: latency is given twice");
+}
+
+static void
+test_zero_latency_owns_nothing (void **state)
+{
+  unsigned op;
+
+  (void) state;
+  take ("latency", "0");
+  assert_int_equal (complete (), 0);
+  for (op = 0; op < NR_OPERATIONS; op++)
+    assert_null (p.settings.latency.durations[op]);
+  assert_false (p.settings.latency.waits);
+}
+
+static void
+test_limits (void **state)
+{
+  const struct throttle_limits *limits = &p.settings.latency.limits;
+
+  (void) state;
+  take ("mbps", "none");
+  take ("read-mbps", "40960");
+  take ("write_mbps", "1");
+  take ("iops", "0");
+  take ("read-iops", "1");
+  take ("write-iops", "1000000000");
+  take ("lanes", "1");
+  assert_int_equal (complete (), 0);
+  assert_int_equal (limits->bytes_per_sec[THROTTLE_ALL], 0);
+  assert_int_equal (limits->bytes_per_sec[THROTTLE_READS], 40 * GIB);
+  assert_int_equal (limits->bytes_per_sec[THROTTLE_WRITES], 1 << 20);
+  assert_int_equal (limits->operations_per_sec[THROTTLE_ALL], 0);
+  assert_int_equal (limits->operations_per_sec[THROTTLE_READS], 1);
+  assert_int_equal (limits->operations_per_sec[THROTTLE_WRITES], 1000000000);
+  assert_int_equal (p.settings.latency.lanes, 1);
+
+  setup (NULL);
+  refuse ("mbps", "40961",
+          "mbps=40961: allowed is none, or a whole number from 1 to 40960");
+  refuse ("mbps", "1M",
+          "mbps=1M: allowed is none, or a whole number from 1 to 40960");
+  refuse ("mbps", "18446744073709551615",
+          "mbps=18446744073709551615: allowed is none, or a whole number from "
+          "1 to 40960");
+  refuse ("iops", "1000000001",
+          "iops=1000000001: allowed is none, or a whole number from 1 to "
+          "1000000000");
+  refuse ("lanes", "1025",
+          "lanes=1025: allowed is none, or a whole number from 1 to 1024");
+  refuse ("stall", "every:1s",
+          "stall=every:1s: allowed is none or every:DURATION,for:DURATION");
+}
+
+static void
+test_spin_and_seed (void **state)
+{
+  uint64_t seed;
+
+  (void) state;
+  assert_int_equal (p.settings.spin, SPIN_IS_AUTO);
+  seed = p.settings.seed;
+  setup (NULL);
+  assert_int_not_equal (p.settings.seed, seed);
+  assert_int_equal (alone ("latency-spin", "0")->spin, 0);
+  assert_int_equal (alone ("latency-spin", "10ms")->spin, 10000000);
+  assert_int_equal (alone ("latency-spin", "auto")->spin, SPIN_IS_AUTO);
+  assert_int_equal (alone ("seed", "0")->seed, 0);
+  assert_int_equal (alone ("seed", "18446744073709551615")->seed, UINT64_MAX);
+
+  setup (NULL);
+  refuse ("latency-spin", "11ms",
+          "latency-spin=11ms: allowed is auto, or a duration from 0 to 10ms");
+  refuse ("seed", "-1",
+          "seed=-1: allowed is random, or a whole number from 0 to "
+          "18446744073709551615");
+  refuse ("seed", "18446744073709551616",
+          "seed=18446744073709551616: allowed is random, or a whole number "
+          "from 0 to 18446744073709551615");
+}
+
+/* As a modprobe line has it. */
+static void
+test_completion_nsec (void **state)
+{
+  (void) state;
+  take ("irqmode", "2");
+  take ("completion_nsec", "50000");
+  assert_int_equal (complete (), 0);
+  assert_string_equal (distribution_text (p.settings.latency_all[OP_READ]),
+                       "50us");
+
+  setup (NULL);
+  take ("irqmode", "2");
+  assert_int_equal (complete (), 0);
+  assert_string_equal (distribution_text (p.settings.latency_all[OP_ZONE]),
+                       "10us");
+
+  setup (NULL);
+  take ("irqmode", "1");
+  assert_int_equal (complete (), 0);
+  assert_null (p.settings.latency_all[OP_READ]);
+
+  setup (NULL);
+  take ("completion_nsec", "50000");
+  assert_int_equal (complete (), -EINVAL);
+  assert_string_equal (why.text,
+                       "completion_nsec=50000: allowed is with irqmode=2: "
+                       "null_blk makes nothing of it otherwise");
+
+  setup (NULL);
+  take ("irqmode", "2");
+  take ("latency", "1us");
+  assert_int_equal (complete (), -EINVAL);
+  assert_string_equal (why.text,
+                       "completion_nsec=10000: latency is given twice");
+
+  setup (NULL);
+  refuse ("irqmode", "3", "irqmode=3: allowed is a whole number from 0 to 2");
+  take ("irqmode", "0");
+  refuse ("irqmode", "0", "irqmode=0: irqmode is given twice");
+  refuse ("completion_nsec", "10us",
+          "completion_nsec=10us: allowed is a whole number from 0 to "
+          "100000000000");
+}
+
+/* What is given beside it wins, in any order. */
+static void
+test_profile (void **state)
+{
+  const struct settings *s = &p.settings;
+
+  (void) state;
+  take ("lanes", "7");
+  take ("profile", "hdd");
+  take ("write-latency", "1us");
+  assert_int_equal (complete (), 0);
+  assert_true (s->rotational);
+  assert_int_equal (s->latency.lanes, 7);
+  assert_string_equal (distribution_text (s->latency.durations[OP_WRITE]),
+                       "1us");
+  assert_true (distribution_seeks (s->latency.durations[OP_READ]));
+
+  setup (NULL);
+  refuse ("profile", "floppy",
+          "profile=floppy: allowed is none, hdd, sata-ssd, nvme, smr-hdd, "
+          "zns-ssd or cloud-disk");
+  take ("profile", "zns-ssd");
+  assert_int_equal (complete (), -EINVAL);
+  assert_string_equal (why.text, "profile=zns-ssd: this version has no zoned=");
+}
+
+/* Does it wait?  Known before all is complete, and nothing is left behind. */
+static void
+test_wait (void **state)
+{
+  static const struct {
+    const char *key, *value;
+    bool waits;
+  } cases[] = {{"size", "1G", false},       {"latency", "0", false},
+               {"latency", "1ns", true},    {"zone-latency", "1ns", true},
+               {"profile", "nvme", true},   {"profile", "none", false},
+               {"irqmode", "2", true},      {"irqmode", "1", false},
+               {"lanes", "1", false},       {"stall", "every:1s,for:1ms", true},
+               {"read-iops", "10", true},   {"mbps", "10", true},
+               {"latency-spin", "0", false}};
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    setup (NULL);
+    take (cases[i].key, cases[i].value);
+    assert_int_equal (params_wait (&p), cases[i].waits);
+    assert_int_equal (params_wait (&p), cases[i].waits);
+  }
+}
+
+/*---------------------------------------------------------------------*/
+/* Live changes */
+
+static struct params change;
+
+static int
+change_one (const char *key, const char *value)
+{
+  int r;
+
+  params_begin_change (&change, &p.settings);
+  r = params_change (&change, key, value, &why);
+  return r < 0 ? r : params_complete_change (&change, &why);
+}
+
+static void
+test_live_latency (void **state)
+{
+  const struct latency_settings *l = &change.settings.latency;
+
+  (void) state;
+  take ("latency", "100us");
+  take ("read-latency", "1ms");
+  assert_int_equal (complete (), 0);
+
+  assert_int_equal (change_one ("latency", "5us"), 0);
+  assert_string_equal (distribution_text (l->durations[OP_READ]), "1ms");
+  assert_string_equal (distribution_text (l->durations[OP_WRITE]), "5us");
+  params_clear (&change);
+
+  assert_int_equal (change_one ("read-latency", "default"), 0);
+  assert_string_equal (distribution_text (l->durations[OP_READ]), "100us");
+  params_clear (&change);
+
+  assert_int_equal (change_one ("write-latency", "x"), -EINVAL);
+  params_clear (&change);
+  assert_int_equal (change_one ("irqmode", "2"), -EINVAL);
+  assert_string_equal (why.text,
+                       "irqmode=2: it is for the command line; while the "
+                       "server runs, latency=DURATION says the same");
+  params_clear (&change);
+  /* The settings in force are as they were. */
+  assert_string_equal (
+      distribution_text (p.settings.latency.durations[OP_READ]), "1ms");
+}
+
+/* A profile takes the place of all that one may set. */
+static void
+test_live_profile (void **state)
+{
+  const struct latency_settings *l = &change.settings.latency;
+
+  (void) state;
+  take ("latency", "100us");
+  take ("lanes", "3");
+  take ("mbps", "5");
+  assert_int_equal (complete (), 0);
+
+  assert_int_equal (change_one ("profile", "sata-ssd"), 0);
+  assert_int_equal (l->lanes, 32);
+  assert_int_equal (l->limits.bytes_per_sec[THROTTLE_ALL], 0);
+  assert_null (l->durations[OP_FLUSH]);
+  assert_non_null (l->durations[OP_READ]);
+  params_clear (&change);
+
+  assert_int_equal (change_one ("profile", "none"), 0);
+  assert_false (l->waits);
+  params_clear (&change);
+
+  assert_int_equal (change_one ("profile", "hdd"), -EINVAL);
+  assert_string_equal (why.text,
+                       "profile=hdd: rotational=true: allowed is what it was "
+                       "started with, false: it cannot change while the "
+                       "server runs");
+  params_clear (&change);
 }
 
 static void
@@ -412,9 +699,23 @@ test_print (void **state)
                                          {"hugepages", "1"},
                                          {"discard", "0"},
                                          {"parallel", "off"},
-                                         {"control", "any"}};
+                                         {"control", "any"},
+                                         {"profile", "nvme"},
+                                         {"latency", "1.5us"},
+                                         {"read-latency", "uniform:0-5ms"},
+                                         {"write-latency", "0"},
+                                         {"trim-latency", "normal:9us,1us"},
+                                         {"lanes", "1024"},
+                                         {"stall", "every:2s,for:200ms"},
+                                         {"mbps", "40960"},
+                                         {"read-mbps", "1"},
+                                         {"iops", "1000000000"},
+                                         {"write-iops", "7"},
+                                         {"latency-spin", "10ms"},
+                                         {"seed", "18446744073709551615"}};
+  static char line[MAX_SETTING], other[MAX_SETTING];
   struct params again;
-  char line[128], *value;
+  char *value;
   size_t i;
 
   (void) state;
@@ -429,8 +730,13 @@ test_print (void **state)
     *value++ = '\0';
     assert_int_equal (params_set (&again, line, value, &why), 0);
   }
-  assert_int_equal (i, sizeof given / sizeof given[0]);
-  assert_memory_equal (&again.settings, &p.settings, sizeof p.settings);
+  assert_true (i >= sizeof given / sizeof given[0]);
+  assert_int_equal (params_complete (&again, MEMORY, 4096, &why), 0);
+  for (i = 0; params_print (&p.settings, i, line, sizeof line); i++) {
+    params_print (&again.settings, i, other, sizeof other);
+    assert_string_equal (line, other);
+  }
+  params_clear (&again);
   params_print (&p.settings, 0, line, sizeof line);
   assert_string_equal (line, "size=61728394K");
 }
@@ -453,12 +759,21 @@ test_format_size (void **state)
   assert_string_equal (buf, "7E");
 }
 
-#define TEST(f) cmocka_unit_test_setup (f, setup)
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
 main (void)
 {
   const struct CMUnitTest tests[] = {
+      TEST (test_latencies),
+      TEST (test_zero_latency_owns_nothing),
+      TEST (test_limits),
+      TEST (test_spin_and_seed),
+      TEST (test_completion_nsec),
+      TEST (test_profile),
+      TEST (test_wait),
+      TEST (test_live_latency),
+      TEST (test_live_profile),
       TEST (test_defaults),
       TEST (test_sizes),
       TEST (test_wrong_sizes),

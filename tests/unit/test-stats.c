@@ -92,13 +92,13 @@ test_percentiles (void **state)
     count (values[i]);
   }
   qsort (values, n, sizeof values[0], compare);
-  assert_int_equal (stats_requests (o), n);
-  assert_int_equal (o->longest, values[n - 1]);
+  assert_int_equal (histogram_total (&o->served), n);
+  assert_int_equal (o->served.longest, values[n - 1]);
   for (i = 0; i < sizeof parts / sizeof parts[0]; i++) {
     exact = values[(n * parts[i] + 9999) / 10000 - 1];
-    got = stats_percentile (o, parts[i]);
+    got = histogram_percentile (&o->served, parts[i]);
     assert_int_equal (stats_bucket (got), stats_bucket (exact));
-    assert_true (got <= o->longest);
+    assert_true (got <= o->served.longest);
   }
 }
 
@@ -106,16 +106,16 @@ static void
 test_few (void **state)
 {
   (void) state;
-  assert_int_equal (stats_percentile (o, 5000), 0);
+  assert_int_equal (histogram_percentile (&o->served, 5000), 0);
   count (10);
-  assert_int_equal (stats_percentile (o, 1), 10);
-  assert_int_equal (stats_percentile (o, 9999), 10);
+  assert_int_equal (histogram_percentile (&o->served, 1), 10);
+  assert_int_equal (histogram_percentile (&o->served, 9999), 10);
   count (30);
-  assert_int_equal (stats_percentile (o, 5000), 10);
-  assert_int_equal (stats_percentile (o, 5001), 30);
+  assert_int_equal (histogram_percentile (&o->served, 5000), 10);
+  assert_int_equal (histogram_percentile (&o->served, 5001), 30);
   /* Never more than the longest: 1000 is in 992 to 1007. */
   count (993);
-  assert_int_equal (stats_percentile (o, 10000), 993);
+  assert_int_equal (histogram_percentile (&o->served, 10000), 993);
 }
 
 static void
@@ -140,7 +140,7 @@ test_errors (void **state)
     stats_count (&stats, OP_TRIM, 4096, 5, errors[i].r);
     assert_int_equal (stats.op[OP_TRIM].errors[errors[i].error], 1);
     assert_int_equal (stats.op[OP_TRIM].bytes, 0);
-    assert_int_equal (stats_requests (&stats.op[OP_TRIM]), 1);
+    assert_int_equal (histogram_total (&stats.op[OP_TRIM].served), 1);
   }
 }
 
@@ -153,12 +153,35 @@ test_add (void **state)
   stats_add (&sum, &stats);
   count (5000);
   stats_add (&sum, &stats);
-  assert_int_equal (stats_requests (&sum.op[OP_READ]), 3);
+  assert_int_equal (histogram_total (&sum.op[OP_READ].served), 3);
   assert_int_equal (sum.op[OP_READ].bytes, 3 * 512);
-  assert_int_equal (sum.op[OP_READ].longest, 5000);
-  assert_int_equal (sum.op[OP_READ].histogram[stats_bucket (100)], 2);
+  assert_int_equal (sum.op[OP_READ].served.longest, 5000);
+  assert_int_equal (sum.op[OP_READ].served.bucket[stats_bucket (100)], 2);
   assert_int_equal (sum.op[OP_WRITE].errors[ERROR_EIO], 2);
   assert_int_equal (sum.op[OP_WRITE].bytes, 0);
+}
+
+static void
+test_asked (void **state)
+{
+  const struct histogram *asked = &sum.op[OP_WRITE].asked;
+
+  (void) state;
+  stats_count_asked (&stats, OP_WRITE, 100, 130);
+  stats_count_asked (&stats, OP_WRITE, 200, 199);
+  stats_count_asked (&stats, OP_FLUSH, 300, 300);
+  stats_add (&sum, &stats);
+  stats_add (&sum, &stats);
+  assert_int_equal (histogram_total (asked), 4);
+  assert_int_equal (asked->bucket[stats_bucket (100)], 2);
+  assert_int_equal (asked->longest, 200);
+  assert_int_equal (histogram_total (&sum.op[OP_FLUSH].asked), 2);
+  assert_int_equal (histogram_total (&sum.op[OP_READ].asked), 0);
+  assert_int_equal (histogram_total (&sum.late), 6);
+  assert_int_equal (sum.late.bucket[30], 2);
+  assert_int_equal (sum.late.bucket[0], 4);
+  assert_int_equal (sum.late.longest, 30);
+  assert_int_equal (histogram_total (&sum.op[OP_WRITE].served), 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup (f, setup)
@@ -167,8 +190,9 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_buckets), TEST (test_error),  TEST (test_percentiles),
-      TEST (test_few),     TEST (test_errors), TEST (test_add),
+      TEST (test_asked),       TEST (test_buckets), TEST (test_error),
+      TEST (test_percentiles), TEST (test_few),     TEST (test_errors),
+      TEST (test_add),
   };
 
   return RUN_TESTS (tests);
