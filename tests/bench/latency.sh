@@ -1,0 +1,247 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# How exact are latencies, beside those of nbdkit's delay filter and of qemu's
+# null-co?
+#
+#   tests/bench/latency.sh [ROUNDS]      3 by default, 40 s each
+#
+# All servers run side by side, and are measured in turn, ROUNDS times: reads
+# of 4 KiB, one at a time, by fio's nbd engine, which logs the time of each.
+# From that goes what the same server takes without latency (its median), and
+# what was asked for; the rest is the error, of which the median and p99 are
+# printed, as the median over the rounds.  Our server tells the same of itself
+# (late_ns in .stats), without the client's part.  Then 64 requests at a time of
+# 5 ms, as a share of what arithmetic gives; 256 that sleep; and limits.  Printed
+# as Markdown.
+#
+# With OUT=FOLDER, a plot (SVG) of asked against achieved percentiles is left
+# there, of a file: profile that fio has measured just before: of this machine's
+# disk below TMPDIR.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+rounds=${1:-3}
+seconds=2
+requires nbdkit fio jq qemu-nbd nbdcopy
+plugin=$(find_plugin)
+
+asked=(20 100 1000 10000) # us
+
+# times NAME: log how long each request takes, in ns, sorted.
+times ()
+{
+  rm -f "$tmp"/log_*
+  load "$1" --rw=randread --bs=4k --size=64M --iodepth=1 --time_based \
+    --runtime="$seconds" --write_lat_log="$tmp/log"
+  cut -d, -f2 "$tmp"/log_clat.*.log | sort -n
+}
+
+# at PERCENT FILE: that percentile of sorted numbers.
+at ()
+{
+  awk -v p="$1" '{ n[NR] = $1 }
+    END { i = int (NR * p / 100 + 0.999999); print n[i < 1 ? 1 : i] }' "$2"
+}
+
+# stats NAME FILTER: of our server, reset afterwards.
+stats ()
+{
+  nbdcopy "nbd+unix:///nullb0.stats?socket=$tmp/$1.sock" - | jq -r "$2"
+  echo stats=reset >"$tmp/change"
+  nbdcopy "$tmp/change" "nbd+unix:///nullb0.config?socket=$tmp/$1.sock" \
+    2>/dev/null || true
+}
+
+names=(spin nospin delay qemu)
+declare -A label=([spin]="nullblk" [nospin]="nullblk latency-spin=0"
+                  [delay]="nbdkit delay filter" [qemu]="qemu null-co")
+
+serve spin-0 "$plugin" 1G parallel=on
+serve nospin-0 "$plugin" 1G parallel=on latency-spin=0
+serve delay-0 --filter=delay null 1G
+serve_qemu qemu-0 driver=null-co,size=1G
+for us in "${asked[@]}"; do
+  serve "spin-$us" "$plugin" 1G read-latency="${us}us"
+  serve "nospin-$us" "$plugin" 1G read-latency="${us}us" latency-spin=0
+  # 1.32's takes no less than 1 ms.
+  if nbdkit --filter=delay null 1G rdelay="${us}us" --run true 2>/dev/null
+  then
+    serve "delay-$us" --filter=delay null 1G rdelay="${us}us"
+  elif ((us >= 1000)); then
+    serve "delay-$us" --filter=delay null 1G rdelay=$((us / 1000))ms
+  fi
+  serve_qemu "qemu-$us" "driver=null-co,size=1G,latency-ns=${us}000"
+done
+
+for ((round = 0; round < rounds; round++)); do
+  for name in "${names[@]}"; do
+    times "$name-0" >"$tmp/times"
+    base=$(at 50 "$tmp/times")
+    for us in "${asked[@]}"; do
+      [ -n "${server_pid[$name-$us]-}" ] || continue
+      times "$name-$us" >"$tmp/times"
+      for p in 50 99; do
+        echo $(($(at $p "$tmp/times") - base - us * 1000)) \
+          >>"$tmp/$name-$us-$p"
+      done
+      case $name in
+        spin | nospin)
+          stats "$name-$us" '.late_ns | "\(.p50) \(.p99)"' >"$tmp/late"
+          cut -d' ' -f1 "$tmp/late" >>"$tmp/$name-$us-late-50"
+          cut -d' ' -f2 "$tmp/late" >>"$tmp/$name-$us-late-99"
+          ;;
+      esac
+    done
+  done
+done
+
+# cell FILE-PREFIX: "median / p99" in us.
+cell ()
+{
+  if [ -s "$1-50" ]; then
+    printf '%.1f / %.1f' "$(median <"$1-50" | awk '{ print $1 / 1000 }')" \
+      "$(median <"$1-99" | awk '{ print $1 / 1000 }')"
+  else
+    printf -- '-'
+  fi
+}
+
+echo "Error in us, median / p99, at depth 1 (achieved less asked):"
+echo
+echo "| server | seen by | 20 us | 100 us | 1 ms | 10 ms |"
+echo "|---|---|---|---|---|---|"
+for name in spin nospin; do
+  printf '| %s | itself |' "${label[$name]}"
+  for us in "${asked[@]}"; do
+    printf ' %s |' "$(cell "$tmp/$name-$us-late")"
+  done
+  echo
+done
+for name in "${names[@]}"; do
+  printf '| %s | fio |' "${label[$name]}"
+  for us in "${asked[@]}"; do
+    printf ' %s |' "$(cell "$tmp/$name-$us")"
+  done
+  echo
+done
+stop "${!server_pid[@]}"
+
+#----------------------------------------------------------------------
+# Depth
+
+serve deep -t 64 "$plugin" 1G read-latency=5ms
+serve deep-delay -t 64 --filter=delay null 1G rdelay=5ms
+serve_qemu deep-qemu driver=null-co,size=1G,latency-ns=5000000
+for ((round = 0; round < rounds; round++)); do
+  for name in deep deep-delay deep-qemu; do
+    before=$(cpu $name)
+    load $name --rw=randread --bs=4k --size=64M --iodepth=64 --time_based \
+      --runtime="$seconds"
+    jq ".jobs[0].read.iops / 12800 * 100" "$tmp/fio.json" >>"$tmp/$name"
+    jq --argjson ticks $(($(cpu $name) - before)) \
+      --argjson hz "$(getconf CLK_TCK)" \
+      '$ticks / $hz * 1e6 / .jobs[0].read.total_ios' "$tmp/fio.json" \
+      >>"$tmp/$name-cpu"
+  done
+done
+echo
+echo "64 reads at a time of 5 ms (12,800 a second are possible):"
+echo
+echo "| server | of what is possible | server CPU a request |"
+echo "|---|---|---|"
+for name in deep deep-delay deep-qemu; do
+  case $name in
+    deep) text="nullblk -t 64" ;;
+    deep-delay) text="nbdkit delay filter -t 64" ;;
+    *) text="qemu null-co" ;;
+  esac
+  printf '| %s | %.1f %% | %.1f us |\n' "$text" "$(median <"$tmp/$name")" \
+    "$(median <"$tmp/$name-cpu")"
+done
+stop "${!server_pid[@]}"
+
+#----------------------------------------------------------------------
+# Sleeping costs nothing
+
+serve asleep -t 256 "$plugin" 1G read-latency=1s
+before=$(cpu asleep)
+load asleep --rw=randread --bs=4k --size=64M --iodepth=256 --time_based \
+  --runtime=5
+echo
+jq -r --argjson ticks $(($(cpu asleep) - before)) \
+  --argjson hz "$(getconf CLK_TCK)" \
+  '.jobs[0] | "256 reads of 1 s at a time: \(.read.total_ios) reads, " +
+   "\($ticks / $hz * 1000) ms of server CPU in \(.job_runtime / 1000) s"' \
+  "$tmp/fio.json"
+stop asleep
+
+#----------------------------------------------------------------------
+# Limits
+
+# share SERVER mbps|iops LIMIT FIO-OPTION...: what passed in 5 s, in % of it.
+share ()
+{
+  load "$1" --rw=randread --size=64M --time_based --runtime=5 "${@:4}"
+  jq --arg what "$2" --argjson limit "$3" \
+    '.jobs[0].read | if $what == "mbps" then .bw_bytes / 1048576 else .iops end
+     | . / $limit * 100' "$tmp/fio.json"
+}
+
+echo
+echo "Limits: what passed, in % of the limit:"
+echo
+echo "| limit | connections | depth | passed |"
+echo "|---|---|---|---|"
+serve limited -t 64 "$plugin" 1G mbps=100
+serve limited-iops -t 64 "$plugin" 1G iops=5000
+for shape in "1 1" "1 64" "4 1" "4 64"; do
+  read -r jobs depth <<<"$shape"
+  printf '| mbps=100 | %d | %d | %.2f |\n' "$jobs" "$depth" \
+    "$(share limited mbps 100 --bs=64k --numjobs="$jobs" \
+      --iodepth="$depth")"
+  printf '| iops=5000 | %d | %d | %.2f |\n' "$jobs" "$depth" \
+    "$(share limited-iops iops 5000 --bs=4k --numjobs="$jobs" \
+      --iodepth="$depth")"
+done
+stop limited limited-iops
+
+#----------------------------------------------------------------------
+# A drive, played back
+
+[ -n "${OUT-}" ] || exit 0
+requires gnuplot
+mkdir -p "$OUT"
+fio --name=drive --filename="$tmp/drive" --size=64M --rw=randread --bs=4k \
+  --direct=1 --time_based --runtime=5 --output-format=json \
+  --output="$OUT/drive.json" >"$tmp/out" 2>&1 || die "$(cat "$tmp/out")"
+sed -i -n '/^{/,$p' "$OUT/drive.json"
+serve drive -t 4 "$plugin" 1G "read-latency=file:$OUT/drive.json"
+load drive --rw=randread --bs=4k --size=64M --iodepth=1 --time_based \
+  --runtime=10
+nbdcopy "nbd+unix:///nullb0.stats?socket=$tmp/drive.sock" - \
+  >"$OUT/latency-stats.json"
+jq -r '.jobs[0].read.clat_ns.percentile | to_entries[] |
+  "\(.key) \(.value / 1000)"' "$OUT/drive.json" >"$OUT/latency-asked.txt"
+# Percentiles of what was achieved, from the histogram.
+jq -r '.operations.read.histogram as $h | ([$h[][2]] | add) as $n |
+  foreach $h[] as $b (0; . + $b[2];
+    "\(. / $n * 100) \(($b[0] + $b[1]) / 2000)")' \
+  "$OUT/latency-stats.json" >"$OUT/latency-achieved.txt"
+gnuplot <<PLOT
+set terminal svg size 800,500 background "white"
+set output "$OUT/latency.svg"
+set title "A drive that fio has measured, played back"
+set xlabel "requests that take longer (%)"
+set ylabel "us"
+set logscale xy
+set xrange [100:0.01]
+set key left top
+set grid
+plot "$OUT/latency-asked.txt" using (100 - \$1):2 title "asked (fio's file)" \
+       with points pointtype 7, \
+     "$OUT/latency-achieved.txt" using (100 - \$1):2 title "achieved" with lines
+PLOT
+echo
+echo "Plot: $OUT/latency.svg"
