@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Commands to zones, and trims, which are resets.  A command has its zone
+ * locked exclusively from its first look to the discard of the data, so that
+ * nobody sees a part of it.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+
+#include "zones-internal.h"
+
+/* Each of these does what null_blk does, with the zone locked and the limits
+ * entered.
+ */
+
+static int
+reset (struct zones *z, uint64_t zone)
+{
+  zone_set_state (z, zone, ZONE_COND_EMPTY, 0);
+  return 0;
+}
+
+static int
+open_explicitly (struct zones *z, uint64_t zone)
+{
+  const uint64_t state = zone_state (z, zone);
+  int r = 0;
+
+  switch (state_cond (state)) {
+  case ZONE_COND_EXP_OPEN:
+  case ZONE_COND_IMP_OPEN:
+    break;
+  case ZONE_COND_EMPTY:
+  case ZONE_COND_CLOSED:
+    r = limits_make_room (z, state_cond (state));
+    break;
+  default:
+    r = -EIO;
+  }
+  if (r == 0)
+    zone_set_state (z, zone, ZONE_COND_EXP_OPEN, state_wp (state));
+  return r;
+}
+
+static int
+close_zone (struct zones *z, uint64_t zone)
+{
+  const uint64_t state = zone_state (z, zone), wp = state_wp (state);
+
+  switch (state_cond (state)) {
+  case ZONE_COND_CLOSED:
+    return 0;
+  case ZONE_COND_IMP_OPEN:
+  case ZONE_COND_EXP_OPEN:
+    zone_set_state (z, zone, wp == 0 ? ZONE_COND_EMPTY : ZONE_COND_CLOSED, wp);
+    return 0;
+  default:
+    return -EIO;
+  }
+}
+
+/* A zone must be open, for a moment, to be finished.  What is full already
+ * stays as it is where zones are counted; where they are not, nobody looks.
+ */
+static int
+finish (struct zones *z, uint64_t zone)
+{
+  const enum zone_cond cond = state_cond (zone_state (z, zone));
+  int r;
+
+  if (cond == ZONE_COND_FULL && z->limits.any)
+    return 0;
+  if (cond == ZONE_COND_EMPTY || cond == ZONE_COND_CLOSED) {
+    r = limits_make_room (z, cond);
+    if (r < 0)
+      return r;
+  }
+  zone_set_state (z, zone, ZONE_COND_FULL, zone_len (z, zone));
+  return 0;
+}
+
+/* Put a zone into a condition that cannot be written, or, where it is there
+ * already, take it out.  It is finished first, whether that works or not: that
+ * may close another zone.
+ */
+static int
+disable (struct zones *z, uint64_t zone, enum zone_cond cond)
+{
+  const enum zone_cond now = state_cond (zone_state (z, zone));
+
+  if (now == cond)
+    return reset (z, zone);
+  if (now != ZONE_COND_READONLY && now != ZONE_COND_OFFLINE)
+    finish (z, zone);
+  zone_set_state (z, zone, cond, zone_len (z, zone));
+  return 0;
+}
+
+static int
+apply (struct zones *z, uint64_t zone, enum zone_cond cond)
+{
+  const enum zone_cond now = state_cond (zone_state (z, zone));
+
+  if (cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE)
+    return disable (z, zone, cond);
+  if (now == ZONE_COND_READONLY || now == ZONE_COND_OFFLINE)
+    return -EIO;
+  switch (cond) {
+  case ZONE_COND_EMPTY:
+    return reset (z, zone);
+  case ZONE_COND_EXP_OPEN:
+    return open_explicitly (z, zone);
+  case ZONE_COND_CLOSED:
+    return close_zone (z, zone);
+  default:
+    return finish (z, zone);
+  }
+}
+
+static bool
+is_command (enum zone_cond cond)
+{
+  return cond == ZONE_COND_EMPTY || cond == ZONE_COND_EXP_OPEN ||
+         cond == ZONE_COND_CLOSED || cond == ZONE_COND_FULL ||
+         cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE;
+}
+
+/* Nothing is above the write pointer: what a reset has to discard is below. */
+int
+zones_command (struct zones *z, uint64_t zone, enum zone_cond cond)
+{
+  const bool may_open = cond != ZONE_COND_EMPTY && cond != ZONE_COND_CLOSED;
+  struct zone_stripe *stripe;
+  uint64_t wp, now;
+  int r;
+
+  if (zone >= z->nr_zones || !is_command (cond))
+    return -EINVAL;
+  if (zone < z->nr_conv)
+    return cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE ? -EINVAL
+                                                                   : -EIO;
+  stripe = zone_stripe (z, zone);
+  stripe_lock (stripe);
+  limits_enter (z, may_open);
+  wp = state_wp (zone_state (z, zone));
+  r = apply (z, zone, cond);
+  now = state_wp (zone_state (z, zone));
+  limits_leave (z, may_open);
+  if (now < wp && z->data.discard != NULL)
+    z->data.discard (z->data.opaque, wp, zone_start (z, zone));
+  zone_wake_early (stripe, zone, now);
+  stripe_unlock (stripe);
+  return r;
+}
+
+static bool
+is_reset_by_all (enum zone_cond cond)
+{
+  return cond != ZONE_COND_EMPTY && cond != ZONE_COND_READONLY &&
+         cond != ZONE_COND_OFFLINE;
+}
+
+void
+zones_reset_all (struct zones *z)
+{
+  uint64_t zone;
+
+  for (zone = z->nr_conv; zone < z->nr_zones; zone++) {
+    if (is_reset_by_all (state_cond (zone_state (z, zone))))
+      zones_command (z, zone, ZONE_COND_EMPTY);
+  }
+}
+
+int
+zones_write_table (struct zones *z, uint64_t first,
+                   const struct zone_descriptor *descriptors, uint64_t n,
+                   uint64_t *done)
+{
+  int r = 0;
+
+  for (*done = 0; *done < n; (*done)++) {
+    r = zones_command (z, first + *done, descriptors[*done].cond);
+    if (r < 0)
+      break;
+  }
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
+/* Trims */
+
+/* May all zones from FIRST up to LAST be reset? */
+static int
+check_trim (const struct zones *z, uint64_t first, uint64_t last)
+{
+  enum zone_cond cond;
+
+  for (; first < last; first++) {
+    cond = state_cond (zone_state (z, first));
+    if (cond == ZONE_COND_READONLY)
+      return -EROFS;
+    if (cond == ZONE_COND_OFFLINE)
+      return -EIO;
+  }
+  return 0;
+}
+
+int
+zones_trim (struct zones *z, uint64_t count, uint64_t offset)
+{
+  const uint64_t end = offset + count;
+  const uint64_t border = zone_start (z, z->nr_conv);
+  const uint64_t mask = (UINT64_C (1) << z->shift) - 1;
+  uint64_t first, last;
+  int r = 0;
+
+  if (z->trim == ZONE_TRIM_ERROR && end > border)
+    return -EIO;
+
+  /* The zones that lie within, whole. */
+  first = (offset + mask) >> z->shift;
+  last = end == z->size ? z->nr_zones : end >> z->shift;
+  if (first < z->nr_conv)
+    first = z->nr_conv;
+  if (z->trim == ZONE_TRIM_RESET)
+    r = check_trim (z, first, last);
+  if (r < 0)
+    return r;
+
+  if (offset < border && z->data.discard != NULL)
+    z->data.discard (z->data.opaque, (end < border ? end : border) - offset,
+                     offset);
+  for (; r == 0 && z->trim == ZONE_TRIM_RESET && first < last; first++)
+    r = zones_command (z, first, ZONE_COND_EMPTY);
+  return r;
+}

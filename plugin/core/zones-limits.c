@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Limits on how many zones are open or active.  Where there are none, nothing
+ * here locks or counts.  Where there are, every change of a zone's condition is
+ * made with limits.lock held, in addition to the zone's own lock, which comes
+ * first.
+ *
+ * The difficulty is the zone that is closed to make room for another: whoever
+ * needs the room has locked the other zone, and must not lock this one as well,
+ * as two of them could wait for each other.  It needs not.  A zone is closed in
+ * this way only while it is `idle`: implicitly open, and nobody is between
+ * zones_begin_write and zones_end_write of it.  Then its data and write pointer
+ * do not change, as that would need limits.lock, too; a reader, which has only
+ * its zone's lock, does not care whether it is open.
+ *
+ * If all such zones are being written, who needs room waits for one of them: it
+ * keeps its zone locked, but those writes need no other zone to come to their
+ * end.  So that others do not begin new ones meanwhile, for ever, all who open
+ * zones or write to them take limits.turn first, and who waits holds it.
+ */
+
+#include <config.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "zones-internal.h"
+
+static void
+lock (pthread_mutex_t *mutex)
+{
+  int r = pthread_mutex_lock (mutex);
+
+  assert (r == 0);
+  (void) r;
+}
+
+static void
+unlock (pthread_mutex_t *mutex)
+{
+  int r = pthread_mutex_unlock (mutex);
+
+  assert (r == 0);
+  (void) r;
+}
+
+int
+limits_create (struct zones *z, const struct zone_settings *s)
+{
+  struct zone_limits *l = &z->limits;
+
+  l->max_open = s->max_open;
+  l->max_active = s->max_active;
+  l->any = s->max_open != 0 || s->max_active != 0;
+  if (!l->any)
+    return 0;
+  l->idle = calloc (z->nr_zones / 64 + 1, sizeof *l->idle);
+  if (l->idle == NULL)
+    return -ENOMEM;
+  l->cursor = z->nr_conv;
+  pthread_mutex_init (&l->turn, NULL);
+  pthread_mutex_init (&l->lock, NULL);
+  pthread_cond_init (&l->changed, NULL);
+  return 0;
+}
+
+void
+limits_destroy (struct zones *z)
+{
+  struct zone_limits *l = &z->limits;
+
+  if (!l->any)
+    return;
+  pthread_cond_destroy (&l->changed);
+  pthread_mutex_destroy (&l->lock);
+  pthread_mutex_destroy (&l->turn);
+  free (l->idle);
+}
+
+void
+limits_enter (struct zones *z, bool may_open)
+{
+  if (!z->limits.any)
+    return;
+  if (may_open)
+    lock (&z->limits.turn);
+  lock (&z->limits.lock);
+}
+
+void
+limits_leave (struct zones *z, bool may_open)
+{
+  if (!z->limits.any)
+    return;
+  if (z->limits.awaited)
+    pthread_cond_signal (&z->limits.changed);
+  unlock (&z->limits.lock);
+  if (may_open)
+    unlock (&z->limits.turn);
+}
+
+static void
+set_idle (struct zone_limits *l, uint64_t zone, bool idle)
+{
+  const uint64_t bit = UINT64_C (1) << zone % 64;
+
+  if (idle)
+    l->idle[zone / 64] |= bit;
+  else
+    l->idle[zone / 64] &= ~bit;
+}
+
+void
+limits_keep_open (struct zones *z, uint64_t zone)
+{
+  if (z->limits.any)
+    set_idle (&z->limits, zone, false);
+}
+
+static void
+count (struct zone_limits *l, enum zone_cond cond, uint64_t by)
+{
+  if (cond == ZONE_COND_IMP_OPEN)
+    l->imp_open += by;
+  else if (cond == ZONE_COND_EXP_OPEN)
+    l->exp_open += by;
+  else if (cond == ZONE_COND_CLOSED)
+    l->closed += by;
+}
+
+void
+zone_set_state (struct zones *z, uint64_t zone, enum zone_cond cond,
+                uint64_t wp)
+{
+  struct zone_limits *l = &z->limits;
+
+  if (l->any) {
+    count (l, state_cond (zone_state (z, zone)), -1);
+    count (l, cond, 1);
+    set_idle (l, zone, cond == ZONE_COND_IMP_OPEN);
+  }
+  atomic_store_explicit (zone_word (z, zone), state_make (cond, wp),
+                         memory_order_relaxed);
+}
+
+/* The first idle zone from FROM up to END. */
+static bool
+find_idle (const struct zone_limits *l, uint64_t from, uint64_t end,
+           uint64_t *zone)
+{
+  uint64_t bits;
+
+  for (; from < end; from = (from / 64 + 1) * 64) {
+    bits = l->idle[from / 64] >> from % 64;
+    if (bits != 0) {
+      *zone = from + __builtin_ctzll (bits);
+      return *zone < end;
+    }
+  }
+  return false;
+}
+
+/* Close the next idle zone, round and round.  False if there is none. */
+static bool
+close_one (struct zones *z)
+{
+  struct zone_limits *l = &z->limits;
+  uint64_t zone, wp;
+
+  if (!find_idle (l, l->cursor, z->nr_zones, &zone) &&
+      !find_idle (l, z->nr_conv, l->cursor, &zone))
+    return false;
+  wp = state_wp (zone_state (z, zone));
+  zone_set_state (z, zone, wp == 0 ? ZONE_COND_EMPTY : ZONE_COND_CLOSED, wp);
+  l->cursor = zone + 1 < z->nr_zones ? zone + 1 : z->nr_conv;
+  return true;
+}
+
+static bool
+one_more_active (const struct zone_limits *l)
+{
+  return l->max_active == 0 ||
+         l->imp_open + l->exp_open + l->closed < l->max_active;
+}
+
+static bool
+one_more_open (const struct zone_limits *l)
+{
+  return l->max_open == 0 || l->imp_open + l->exp_open < l->max_open;
+}
+
+/* As null_blk does it: also a zone that is closed, and so active already, only
+ * takes another's place where one more could be active.
+ */
+int
+limits_make_room (struct zones *z, enum zone_cond cond)
+{
+  struct zone_limits *l = &z->limits;
+
+  if (!l->any)
+    return 0;
+  for (;;) {
+    if (cond == ZONE_COND_EMPTY && !one_more_active (l))
+      return -ENOSPC;
+    if (one_more_open (l))
+      return 0;
+    if (l->imp_open == 0 || !one_more_active (l))
+      return -ENOSPC;
+    if (close_one (z))
+      return 0;
+    l->awaited = true;
+    pthread_cond_wait (&l->changed, &l->lock);
+    l->awaited = false;
+  }
+}

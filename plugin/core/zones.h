@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The zones of a device: conventional ones first, which take any write, then
+ * sequential ones, which are written at their write pointer only.  The rules
+ * are those of Linux's null_blk.  Nothing here moves data, but that a reset
+ * discards it: a read or a write asks here first, moves its data itself, and
+ * says when it has.
+ *
+ *     zone      |0 conventional|1 sequential     |2 sequential     |3
+ *                              |#########|       |###|             |
+ *               start          start     wp  |   end
+ *                                            start + capacity
+ *
+ * How it is built is drawn at the top of zones.c.  Every function may be
+ * called by any thread at any time; all sizes are bytes, and counts and
+ * offsets are multiples of the block size within the device, counts not 0.
+ * Functions that return int give 0 or a negative errno:
+ *
+ *     -EIO     a rule is broken: not at the write pointer, across a border, a
+ *              command that the zone's condition does not allow; an offline
+ *              zone
+ *     -EROFS   a write to a read-only zone
+ *     -ENOSPC  as many zones are open or active as the limits allow
+ *     -EINVAL  a command that there is not, or a zone that cannot take it
+ */
+
+#ifndef NULLBLK_ZONES_H
+#define NULLBLK_ZONES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clock.h"
+#include "wire.h"
+#include "zones-settings.h"
+
+struct zones;
+
+/* Where the data is.  DISCARD makes COUNT bytes at OFFSET zero and frees their
+ * memory; it is called with a zone locked.  It is NULL in null mode, where
+ * zones have conditions and write pointers as ever, but no data.
+ */
+struct zone_data {
+  void (*discard) (void *opaque, uint64_t count, uint64_t offset);
+  void *opaque;
+};
+
+/* The zones of a device of SIZE bytes; the settings are complete.  Returns 0 or
+ * -ENOMEM.
+ */
+int zones_create (struct zones **zones, const struct zone_settings *s,
+                  uint64_t size, const struct zone_data *data);
+
+/* Nobody uses them any more. */
+void zones_destroy (struct zones *z);
+
+/* How many there are. */
+uint64_t zones_number (const struct zones *z);
+
+/*---------------------------------------------------------------------*/
+/* Data */
+
+/* A write, or a zero, between its begin and its end. */
+struct zone_write {
+  struct zones *zones;
+  uint64_t zone;
+  uint64_t count, offset;
+  bool is_sequential; /* then the zone is locked */
+};
+
+/* May COUNT bytes be written at OFFSET?  If so, the zone has been opened and
+ * nobody else changes it until zones_end_write, which must follow.  The caller
+ * moves the data between the two, and does not begin anything else here.
+ *
+ * A write ahead of the write pointer waits for those before it if the settings
+ * say so.  Every 10 ms meanwhile it takes a NAP of 0 ns (which may be NULL): if
+ * that fails, so does the write.
+ */
+int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
+                       uint64_t offset, const struct nap *nap);
+
+/* The first WRITTEN bytes are there: all, a part, or none. */
+void zones_end_write (struct zone_write *w, uint64_t written);
+
+/* A read is done in parts, each with its zone locked against changes. */
+struct zone_read {
+  /* The part whose turn it is. */
+  uint64_t count, offset;
+  bool is_data;       /* to be read */
+  unsigned char fill; /* otherwise, what each of its bytes is */
+
+  /* Private. */
+  struct zones *zones;
+  uint64_t end;                /* of the read */
+  uint64_t zone_end, data_end; /* of what is read of the zone */
+  struct zone_stripe *held;    /* or NULL */
+};
+
+/* May COUNT bytes be read at OFFSET?  If so, call zones_read_part until it does
+ * not return 1.
+ */
+int zones_begin_read (struct zones *z, struct zone_read *r, uint64_t count,
+                      uint64_t offset);
+
+/* Returns 1 with the next part in *r, 0 after the last one, or -EIO where a
+ * zone has become one that cannot be read.
+ */
+int zones_read_part (struct zone_read *r);
+
+/* Reset the sequential zones that lie within COUNT bytes at OFFSET, and discard
+ * what is conventional there; or what the settings say instead.  Fails before
+ * anything has changed where it meets a read-only (-EROFS) or an offline zone.
+ */
+int zones_trim (struct zones *z, uint64_t count, uint64_t offset);
+
+enum zone_extent {
+  ZONE_EXTENT_CONVENTIONAL, /* ask the store */
+  ZONE_EXTENT_DATA,
+  ZONE_EXTENT_ZERO, /* a hole that reads as zeroes */
+  ZONE_EXTENT_HOLE  /* a hole that does not */
+};
+
+/* What is at OFFSET, and where that ends: at END, or before. */
+enum zone_extent zones_extent (struct zones *z, uint64_t offset, uint64_t end,
+                               uint64_t *end_of_run);
+
+/*---------------------------------------------------------------------*/
+/* Commands */
+
+/* Bring a zone into a condition: EMPTY resets it, EXP_OPEN opens it, CLOSED
+ * closes and FULL finishes it; READONLY and OFFLINE make it so, or, where it is
+ * so already, empty.
+ */
+int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
+
+/* Reset all that have something in them, but for read-only and offline ones. */
+void zones_reset_all (struct zones *z);
+
+/* What was written to a zone table at zone FIRST: do the commands of N
+ * descriptors one after the other, up to the first that fails.  *done is how
+ * many were done; then what failed is zone FIRST + *done.  Only the conditions
+ * are looked at.
+ */
+int zones_write_table (struct zones *z, uint64_t first,
+                       const struct zone_descriptor *descriptors, uint64_t n,
+                       uint64_t *done);
+
+/*---------------------------------------------------------------------*/
+/* What they are like.  None of these waits for anybody. */
+
+/* Describe N zones from FIRST on, each as it was at one moment.  Returns how
+ * many there were: fewer at the end of the device.
+ */
+uint64_t zones_read_table (struct zones *z, uint64_t first,
+                           struct zone_descriptor *descriptors, uint64_t n);
+
+/* How many zones are in each condition.  Looks at every zone. */
+void zones_count (struct zones *z, uint64_t counts[NR_ZONE_CONDS]);
+
+/* The bytes below a zone's write pointer, up to its capacity, and the capacity;
+ * a zone without a write pointer counts as written.
+ */
+uint64_t zones_written (struct zones *z, uint64_t zone, uint64_t *capacity);
+
+#endif /* NULLBLK_ZONES_H */

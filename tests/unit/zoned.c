@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A zoned device for tests; see zoned.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "zoned.h"
+
+static void
+zoned_discard (void *opaque, uint64_t count, uint64_t offset)
+{
+  store_trim (opaque, 0, count, offset);
+}
+
+void
+zoned_create (struct zoned *d, const struct zone_settings *settings,
+              uint64_t size, bool memory)
+{
+  const struct arena_options o = {
+      .limit = UINT64_C (64) << 20,
+      .volumes = 1,
+      .volume_size = size,
+      .kernel_page = 4096,
+  };
+  struct zone_settings s = *settings;
+  struct zone_data data = {NULL, NULL};
+  struct message why;
+
+  s.zoned = true;
+  if (zone_settings_complete (&s, size, 512, &why) != 0)
+    fail_msg ("%s", why.text);
+  d->size = size;
+  d->store = NULL;
+  if (memory) {
+    assert_int_equal (store_create (&d->store, &o), 0);
+    data = (struct zone_data){zoned_discard, d->store};
+  }
+  assert_int_equal (zones_create (&d->zones, &s, size, &data), 0);
+}
+
+void
+zoned_destroy (struct zoned *d)
+{
+  zones_destroy (d->zones);
+  if (d->store != NULL)
+    store_destroy (d->store);
+}
+
+int
+zoned_write_cut (struct zoned *d, const void *buf, uint64_t count,
+                 uint64_t offset, uint64_t cut)
+{
+  const uint64_t written = cut < count ? cut : count;
+  struct zone_write w;
+  int r;
+
+  r = zones_begin_write (d->zones, &w, count, offset, NULL);
+  if (r < 0)
+    return r;
+  if (d->store != NULL && written > 0) {
+    if (buf != NULL)
+      r = store_write (d->store, 0, buf, written, offset);
+    else
+      r = store_zero (d->store, 0, written, offset);
+  }
+  zones_end_write (&w, r == 0 ? written : 0);
+  return r == 0 && written < count ? -EIO : r;
+}
+
+int
+zoned_write (struct zoned *d, const void *buf, uint64_t count, uint64_t offset)
+{
+  return zoned_write_cut (d, buf, count, offset, count);
+}
+
+int
+zoned_read (struct zoned *d, void *buf, uint64_t count, uint64_t offset)
+{
+  struct zone_read part;
+  char *to;
+  int r;
+
+  r = zones_begin_read (d->zones, &part, count, offset);
+  if (r < 0)
+    return r;
+  while ((r = zones_read_part (&part)) == 1) {
+    to = (char *) buf + (part.offset - offset);
+    if (part.is_data)
+      store_read (d->store, 0, to, part.count, part.offset);
+    else
+      memset (to, part.fill, part.count);
+  }
+  return r;
+}
