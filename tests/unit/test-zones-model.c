@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Zones and store against the naive model, by random operations on random
+ * devices: every result, every descriptor after every operation, and all data
+ * now and then must be the same.  NULLBLK_OPERATIONS in the environment is how
+ * many there are.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <string.h>
+
+#include "zoned.h"
+#include "zones-model.h"
+
+#define BLOCK 512
+#ifdef __SANITIZE_ADDRESS__
+#define DEFAULT_OPERATIONS 200000
+#else
+#define DEFAULT_OPERATIONS 2000000
+#endif
+#define EACH 10000 /* operations on one device */
+
+static struct zoned d;
+static struct model m;
+static unsigned char data[MODEL_MAX_SIZE], back[MODEL_MAX_SIZE],
+    model_back[MODEL_MAX_SIZE];
+
+/* What was done last, for whoever reads a failure. */
+static char last[128];
+
+static void
+create (uint64_t *random, bool limits)
+{
+  struct zone_settings s = {.zoned = true};
+  struct message why;
+  uint64_t zones, short_by = 0;
+
+  s.zone_size = UINT64_C (4096) << random_below (random, 3);
+  zones = 1 + random_below (random, 16);
+  s.capacity = s.zone_size;
+  if (random_below (random, 2) == 0)
+    s.capacity = BLOCK * (1 + random_below (random, s.zone_size / BLOCK));
+  else if (random_below (random, 2) == 0)
+    short_by = BLOCK * random_below (random, s.zone_size / BLOCK);
+  if (zones == 1)
+    short_by = 0;
+  m.size = zones * s.zone_size - short_by;
+  s.nr_conv = random_below (random, zones < 4 ? zones : 4);
+  if (limits) {
+    s.max_open = random_below (random, 6);
+    s.max_active = random_below (random, 6);
+  }
+  s.full = random_below (random, 8) == 0;
+  s.past_wp = random_below (random, 3);
+  s.trim = random_below (random, 3);
+  m.memory = random_below (random, 3) == 0;
+  if (zone_settings_complete (&s, m.size, BLOCK, &why) != 0)
+    fail_msg ("%s", why.text);
+  zoned_create (&d, &s, m.size, m.memory);
+
+  m.zone_size = s.zone_size;
+  m.capacity = s.capacity;
+  m.nr_conv = (int) s.nr_conv;
+  m.max_open = (int) s.max_open;
+  m.max_active = (int) s.max_active;
+  m.full = s.full;
+  m.past_wp = (int) s.past_wp;
+  m.trim = (int) s.trim;
+  model_begin (&m);
+}
+
+static void
+compare_descriptors (void)
+{
+  struct zone_descriptor r[MODEL_MAX_ZONES];
+  const struct model_zone *zone;
+  uint64_t counts[NR_ZONE_CONDS];
+  int i;
+
+  assert_int_equal (zones_read_table (d.zones, 0, r, MODEL_MAX_ZONES),
+                    m.nr_zones);
+  zones_count (d.zones, counts);
+  for (i = 0; i < m.nr_zones; i++) {
+    zone = &m.zones[i];
+    counts[zone->cond]--;
+    if (le64toh (r[i].start) * 512 != zone->start ||
+        le64toh (r[i].len) * 512 != zone->len ||
+        le64toh (r[i].capacity) * 512 != zone->capacity ||
+        r[i].type != (zone->conventional ? 1 : 2) ||
+        r[i].cond != (uint8_t) zone->cond ||
+        le64toh (r[i].wp) !=
+            (zone->wp == MODEL_NO_WP ? UINT64_MAX : zone->wp / 512))
+      fail_msg ("after %s: zone %d has condition %d, wp %llu, not %d, %llu",
+                last, i, r[i].cond, (unsigned long long) le64toh (r[i].wp),
+                zone->cond, (unsigned long long) zone->wp / 512);
+  }
+  for (i = 0; i < NR_ZONE_CONDS; i++)
+    assert_int_equal (counts[i], 0);
+}
+
+static void
+compare_results (int r, int model_r)
+{
+  if (r != model_r)
+    fail_msg ("%s: %d, not %d", last, r, model_r);
+}
+
+static void
+compare_read (uint64_t count, uint64_t offset)
+{
+  int r, model_r;
+
+  snprintf (last, sizeof last, "read of %llu at %llu",
+            (unsigned long long) count, (unsigned long long) offset);
+  r = zoned_read (&d, back, count, offset);
+  model_r = model_read (&m, model_back, count, offset);
+  compare_results (r, model_r);
+  if (r == 0 && memcmp (back, model_back, count) != 0)
+    fail_msg ("%s: other data", last);
+}
+
+/* Zone by zone, as most reads of everything fail somewhere. */
+static void
+compare_data (void)
+{
+  int i;
+
+  for (i = 0; i < m.nr_zones; i++)
+    compare_read (m.zones[i].len, m.zones[i].start);
+}
+
+static void
+compare_extents (uint64_t count, uint64_t offset)
+{
+  static const char letters[] = "cdzh";
+  const uint64_t end = offset + count;
+  uint64_t run_end;
+  char letter;
+
+  snprintf (last, sizeof last, "extents of %llu at %llu",
+            (unsigned long long) count, (unsigned long long) offset);
+  while (offset < end) {
+    letter = letters[zones_extent (d.zones, offset, end, &run_end)];
+    if (run_end <= offset || run_end > end)
+      fail_msg ("%s: a run to %llu", last, (unsigned long long) run_end);
+    if (run_end < end && model_extent (&m, run_end) == letter)
+      fail_msg ("%s: a run ends early at %llu", last,
+                (unsigned long long) run_end);
+    for (; offset < run_end; offset += BLOCK) {
+      if (model_extent (&m, offset) != letter)
+        fail_msg ("%s: %c at %llu", last, letter, (unsigned long long) offset);
+    }
+  }
+}
+
+/* A place and a length on the device. */
+static uint64_t
+random_range (uint64_t *random, uint64_t most, uint64_t *count)
+{
+  const uint64_t offset = BLOCK * random_below (random, m.size / BLOCK);
+
+  *count = BLOCK * (1 + random_below (random, most));
+  if (*count > m.size - offset)
+    *count = m.size - offset;
+  return offset;
+}
+
+/* Mostly at a write pointer, mostly complete; sometimes zeroes. */
+static void
+do_write (uint64_t *random)
+{
+  const struct model_zone *zone = &m.zones[random_below (random, m.nr_zones)];
+  uint64_t offset, count, cut, i;
+  const void *buf = data;
+
+  offset = random_range (random, 12, &count);
+  if (random_below (random, 8) != 0 && !zone->conventional &&
+      zone->wp < zone->start + zone->capacity) {
+    offset = zone->wp;
+    if (random_below (random, 4) == 0)
+      count = zone->start + zone->capacity - offset;
+    else if (count > m.size - offset)
+      count = m.size - offset;
+  }
+  cut = random_below (random, 10) == 0
+            ? BLOCK * random_below (random, count / BLOCK + 1)
+            : count;
+  for (i = 0; i < count; i += sizeof *random)
+    memcpy (&data[i], random, sizeof *random);
+  if (random_below (random, 6) == 0)
+    buf = NULL;
+  snprintf (last, sizeof last, "write of %llu at %llu, cut at %llu",
+            (unsigned long long) count, (unsigned long long) offset,
+            (unsigned long long) cut);
+  compare_results (zoned_write_cut (&d, buf, count, offset, cut),
+                   model_write (&m, buf, count, offset, cut));
+}
+
+static void
+do_trim (uint64_t *random)
+{
+  uint64_t offset, count;
+
+  offset = random_range (random, m.size / BLOCK, &count);
+  if (random_below (random, 2) == 0) {
+    offset = offset / m.zone_size * m.zone_size;
+    count = (random_below (random, 3) + 1) * m.zone_size;
+    if (count > m.size - offset)
+      count = m.size - offset;
+  }
+  snprintf (last, sizeof last, "trim of %llu at %llu",
+            (unsigned long long) count, (unsigned long long) offset);
+  compare_results (zones_trim (d.zones, count, offset),
+                   model_trim (&m, count, offset));
+}
+
+/* Those that end in read-only and offline zones are rarer, and zones that are
+ * so are brought back.
+ */
+static void
+do_command (uint64_t *random)
+{
+  static const int usual[] = {M_EMPTY,    M_EMPTY,  M_EMPTY,
+                              M_EXP_OPEN, M_CLOSED, M_FULL};
+  const uint64_t zone = random_below (random, m.nr_zones + 1);
+  int cond;
+
+  cond = usual[random_below (random, 6)];
+  if (random_below (random, 12) == 0)
+    cond = (int) random_below (random, 16);
+  if (zone < (uint64_t) m.nr_zones && m.zones[zone].wp == MODEL_NO_WP &&
+      random_below (random, 2) == 0)
+    cond = m.zones[zone].cond;
+  snprintf (last, sizeof last, "command %d to zone %llu", cond,
+            (unsigned long long) zone);
+  compare_results (zones_command (d.zones, zone, (enum zone_cond) cond),
+                   model_command (&m, zone, cond));
+}
+
+static void
+do_something (uint64_t *random)
+{
+  uint64_t offset, count;
+
+  switch (random_below (random, 64)) {
+  case 0:
+    snprintf (last, sizeof last, "reset of all");
+    zones_reset_all (d.zones);
+    model_reset_all (&m);
+    break;
+  case 1:
+  case 2:
+    do_trim (random);
+    break;
+  case 3:
+    offset = random_range (random, m.size / BLOCK, &count);
+    compare_extents (count, offset);
+    break;
+  case 4:
+    offset = random_range (random, m.size / BLOCK, &count);
+    compare_read (count, offset);
+    break;
+  case 5:
+  case 6:
+  case 7:
+  case 8:
+  case 9:
+  case 10:
+    offset = random_range (random, 12, &count);
+    compare_read (count, offset);
+    break;
+  default:
+    if (random_below (random, 3) == 0)
+      do_command (random);
+    else
+      do_write (random);
+  }
+}
+
+static void
+run (const char *what, bool limits)
+{
+  const char *given = getenv ("NULLBLK_OPERATIONS");
+  const uint64_t operations =
+      given != NULL ? strtoull (given, NULL, 0) : DEFAULT_OPERATIONS;
+  uint64_t random = new_seed (what), i, n = 0;
+  int held;
+
+  while (n < operations / 2) {
+    create (&random, limits);
+    compare_descriptors ();
+    for (i = 0; i < EACH && n < operations / 2; i++, n++) {
+      do_something (&random);
+      compare_descriptors ();
+      if (i % 500 == 0)
+        compare_data ();
+    }
+    compare_data ();
+    /* Whatever is reset holds nothing. */
+    for (i = 0; i < (uint64_t) m.nr_zones; i++) {
+      if (m.zones[i].wp == MODEL_NO_WP)
+        zones_command (d.zones, i, (enum zone_cond) m.zones[i].cond);
+    }
+    zones_reset_all (d.zones);
+    if (m.memory) {
+      store_trim (d.store, 0, m.nr_conv * m.zone_size, 0);
+      held = (int) store_held (d.store);
+      assert_int_equal (held, 0);
+    }
+    zoned_destroy (&d);
+  }
+  printf ("# %s: %llu operations\n", what, (unsigned long long) n);
+}
+
+static void
+test_without_limits (void **state)
+{
+  (void) state;
+  run ("without limits", false);
+}
+
+static void
+test_with_limits (void **state)
+{
+  (void) state;
+  run ("with limits", true);
+}
+
+int
+main (void)
+{
+  static const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_without_limits),
+      cmocka_unit_test (test_with_limits),
+  };
+
+  return RUN_TESTS (tests);
+}

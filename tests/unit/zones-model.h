@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A second zoned device, to compare the first with: written from the rules,
+ * with a flat array for the data, a struct for each zone and a loop for
+ * everything, and without locks.  It must be simple enough to be seen to be
+ * right.
+ */
+
+#ifndef NULLBLK_ZONES_MODEL_H
+#define NULLBLK_ZONES_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MODEL_MAX_ZONES 64
+#define MODEL_MAX_SIZE (1 << 20)
+
+/* As on the wire, and as the settings are spelled. */
+enum { M_NOT_WP, M_EMPTY, M_IMP_OPEN, M_EXP_OPEN, M_CLOSED };
+enum { M_READONLY = 13, M_FULL, M_OFFLINE };
+enum { M_ZERO, M_ONES, M_ERROR };
+enum { M_RESET, M_IGNORE, M_TRIM_ERROR };
+
+struct model_zone {
+  bool conventional;
+  uint64_t start, len, capacity, wp; /* bytes of the device; wp may be NO_WP */
+  int cond;
+};
+
+#define MODEL_NO_WP UINT64_MAX
+
+struct model {
+  /* To be set before model_begin. */
+  uint64_t size, zone_size, capacity;
+  int nr_conv, max_open, max_active;
+  bool memory, full;
+  int past_wp, trim;
+
+  int nr_zones, cursor;
+  struct model_zone zones[MODEL_MAX_ZONES];
+  unsigned char data[MODEL_MAX_SIZE];
+};
+
+void model_begin (struct model *m);
+
+/* BUF may be NULL for zeroes; after CUT bytes the medium fails. */
+int model_write (struct model *m, const void *buf, uint64_t count,
+                 uint64_t offset, uint64_t cut);
+int model_read (const struct model *m, void *buf, uint64_t count,
+                uint64_t offset);
+int model_trim (struct model *m, uint64_t count, uint64_t offset);
+int model_command (struct model *m, uint64_t zone, int cond);
+void model_reset_all (struct model *m);
+
+/* Is the byte at OFFSET data, a hole of zeroes, another hole, or conventional?
+ * Answers with a letter: d, z, h, c.
+ */
+char model_extent (const struct model *m, uint64_t offset);
+
+#endif /* NULLBLK_ZONES_MODEL_H */
