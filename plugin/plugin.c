@@ -78,6 +78,7 @@ nullblk_dump_plugin (void)
   printf ("nullblk_stall=yes\n");
   printf ("nullblk_throttle=yes\n");
   printf ("nullblk_profile=yes\n");
+  printf ("nullblk_zoned=yes\n");
 }
 
 static int
@@ -208,6 +209,8 @@ list_control_exports (struct nbdkit_exports *exports)
   for (i = 0; i < devices->count; i++) {
     d = &devices->device[i];
     for (k = 0; k < NR_DOCUMENTS; k++) {
+      if (!control_exists (d, k))
+        continue;
       snprintf (name, sizeof name, "%s%s", d->name, document_suffix[k]);
       snprintf (description, sizeof description, "%s of %s", document_title[k],
                 d->name);
@@ -305,7 +308,7 @@ nullblk_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
   const struct connection *c = handle;
 
   if (c->control != NULL) {
-    *minimum = 1;
+    *minimum = control_block_size (c->control);
     *preferred = 4096;
   }
   else {
@@ -424,9 +427,8 @@ nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
   assert (flags == 0);
   (void) flags;
   return finish (c, "read", count, offset,
-                 c->control != NULL
-                     ? control_read (c->control, buf, count, offset)
-                     : device_read (c, buf, count, offset));
+                 c->control != NULL ? control_read (c, buf, count, offset)
+                                    : device_read (c, buf, count, offset));
 }
 
 /* Who may control the server may fill its log. */
@@ -437,7 +439,7 @@ write_control (struct connection *c, const void *buf, uint32_t count,
   struct message why;
   int r;
 
-  r = control_write (c->control, buf, count, offset, &why);
+  r = control_write (c, buf, count, offset, &why);
   if (r < 0)
     nbdkit_error ("%s%s: refused: %s", c->device->name,
                   document_suffix[control_document (c->control)], why.text);
@@ -503,21 +505,25 @@ static int
 nullblk_extents (void *handle, uint32_t count, uint64_t offset, uint32_t flags,
                  struct nbdkit_extents *extents)
 {
+  static const uint32_t types[] = {
+      [EXTENT_DATA] = 0,
+      [EXTENT_ZERO] = NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO,
+      [EXTENT_HOLE] = NBDKIT_EXTENT_HOLE,
+  };
   const unsigned most = flags & NBDKIT_FLAG_REQ_ONE ? 1 : MAX_EXTENTS;
   const uint64_t end = offset + count;
   uint64_t run_end;
   unsigned i;
-  bool data;
+  enum extent extent;
   int r;
 
   assert ((flags & ~NBDKIT_FLAG_REQ_ONE) == 0);
   for (i = 0; i < most && offset < end; i++) {
-    r = device_extent (handle, end - offset, offset, &data, &run_end);
+    r = device_extent (handle, end - offset, offset, &extent, &run_end);
     if (r < 0)
       return finish (handle, "extents", count, offset, r);
-    if (nbdkit_add_extent (
-            extents, offset, run_end - offset,
-            data ? 0 : NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO) == -1)
+    if (nbdkit_add_extent (extents, offset, run_end - offset, types[extent]) ==
+        -1)
       return -1;
     offset = run_end;
   }

@@ -27,11 +27,13 @@
 const char *const document_suffix[NR_DOCUMENTS] = {
     [DOCUMENT_CONFIG] = ".config",
     [DOCUMENT_STATS] = ".stats",
+    [DOCUMENT_ZONES] = ".zones",
 };
 
 const char *const document_title[NR_DOCUMENTS] = {
     [DOCUMENT_CONFIG] = "settings",
     [DOCUMENT_STATS] = "statistics",
+    [DOCUMENT_ZONES] = "zones",
 };
 
 struct control {
@@ -42,8 +44,21 @@ struct control {
   struct message error; /* "" or why the last change was refused */
   bool is_made;
   size_t used;
-  char text[]; /* as long as the export, and what vsnprintf puts after it */
+  char
+      text[]; /* as long as a text's export, and what vsnprintf puts after it */
 };
+
+/* Bytes of text; zones have none. */
+static const size_t text_size[NR_DOCUMENTS] = {
+    [DOCUMENT_CONFIG] = CONFIG_SIZE,
+    [DOCUMENT_STATS] = STATS_SIZE,
+};
+
+bool
+control_exists (const struct device *d, enum document document)
+{
+  return document != DOCUMENT_ZONES || d->zones != NULL;
+}
 
 enum document
 control_document (const struct control *c)
@@ -54,13 +69,21 @@ control_document (const struct control *c)
 uint64_t
 control_size (const struct control *c)
 {
-  return c->document == DOCUMENT_CONFIG ? CONFIG_SIZE : STATS_SIZE;
+  if (c->document == DOCUMENT_ZONES)
+    return zones_number (c->device->zones) * ZONE_DESCRIPTOR_SIZE;
+  return text_size[c->document];
+}
+
+uint32_t
+control_block_size (const struct control *c)
+{
+  return c->document == DOCUMENT_ZONES ? ZONE_DESCRIPTOR_SIZE : 1;
 }
 
 bool
 control_can_write (const struct control *c)
 {
-  return c->document == DOCUMENT_CONFIG;
+  return c->document != DOCUMENT_STATS;
 }
 
 /*---------------------------------------------------------------------*/
@@ -70,7 +93,7 @@ control_can_write (const struct control *c)
 static void __attribute__ ((format (printf, 2, 3)))
 add (struct control *c, const char *fs, ...)
 {
-  const size_t room = control_size (c) - c->used;
+  const size_t room = text_size[c->document] - c->used;
   va_list args;
   int n;
 
@@ -212,6 +235,36 @@ add_memory (struct control *c)
   settings_unref (&s);
 }
 
+/* null, or how many there are in each condition. */
+static void
+add_zones (struct control *c)
+{
+  static const struct {
+    const char *name;
+    enum zone_cond cond;
+  } conds[] = {{"conventional", ZONE_COND_NOT_WP},
+               {"empty", ZONE_COND_EMPTY},
+               {"implicitly_open", ZONE_COND_IMP_OPEN},
+               {"explicitly_open", ZONE_COND_EXP_OPEN},
+               {"closed", ZONE_COND_CLOSED},
+               {"full", ZONE_COND_FULL},
+               {"read_only", ZONE_COND_READONLY},
+               {"offline", ZONE_COND_OFFLINE}};
+  struct device *d = c->device;
+  uint64_t counts[NR_ZONE_CONDS];
+  unsigned i;
+
+  if (d->zones == NULL) {
+    add (c, "  \"zones\": null,\n");
+    return;
+  }
+  zones_count (d->zones, counts);
+  add (c, "  \"zones\": {\"number\": %" PRIu64, zones_number (d->zones));
+  for (i = 0; i < sizeof conds / sizeof conds[0]; i++)
+    add (c, ", \"%s\": %" PRIu64, conds[i].name, counts[conds[i].cond]);
+  add (c, "},\n");
+}
+
 static int
 make_stats (struct control *c)
 {
@@ -231,6 +284,7 @@ make_stats (struct control *c)
 
   add_server (c, sum, since);
   add_memory (c);
+  add_zones (c);
   add (c, "  \"operations\": {");
   for (op = 0; op < NR_OPERATIONS; op++) {
     add (c, "%s\n    \"%s\": ", op > 0 ? "," : "", op_names[op]);
@@ -251,13 +305,13 @@ make_text (struct control *c)
     make_config (c);
   else
     r = make_stats (c);
-  memset (c->text + c->used, '\n', control_size (c) - c->used);
+  memset (c->text + c->used, '\n', text_size[c->document] - c->used);
   c->is_made = r == 0;
   return r;
 }
 
-int
-control_read (struct control *c, void *buf, uint32_t count, uint64_t offset)
+static int
+read_text (struct control *c, void *buf, uint32_t count, uint64_t offset)
 {
   int r = 0;
 
@@ -268,6 +322,64 @@ control_read (struct control *c, void *buf, uint32_t count, uint64_t offset)
     memcpy (buf, c->text + offset, count);
   pthread_mutex_unlock (&c->lock);
   return r;
+}
+
+/*---------------------------------------------------------------------*/
+/* The zone table */
+
+static bool
+is_whole (uint32_t count, uint64_t offset)
+{
+  return ((offset | count) & (ZONE_DESCRIPTOR_SIZE - 1)) == 0;
+}
+
+/* BUF is nbdkit's, and aligned as malloc does it. */
+static int
+read_zones (struct control *c, void *buf, uint32_t count, uint64_t offset)
+{
+  if (!is_whole (count, offset))
+    return -EINVAL;
+  zones_read_table (c->device->zones, offset / ZONE_DESCRIPTOR_SIZE, buf,
+                    count / ZONE_DESCRIPTOR_SIZE);
+  return 0;
+}
+
+static int
+write_zones (struct connection *c, const void *buf, uint32_t count,
+             uint64_t offset, struct message *why)
+{
+  const struct zone_descriptor *descriptors = buf;
+  const uint64_t first = offset / ZONE_DESCRIPTOR_SIZE;
+  uint64_t done;
+  int r;
+
+  if (!is_whole (count, offset)) {
+    message_set (why,
+                 "a write of %" PRIu32 " bytes at offset %" PRIu64
+                 ": allowed are whole zone descriptors of %d bytes",
+                 count, offset, ZONE_DESCRIPTOR_SIZE);
+    return -EINVAL;
+  }
+  r = device_zone_commands (c, first, descriptors, count / ZONE_DESCRIPTOR_SIZE,
+                            &done);
+  if (r < 0 && done < count / ZONE_DESCRIPTOR_SIZE)
+    message_set (why,
+                 "zone %" PRIu64 ": no change to condition 0x%x: %s; %" PRIu64
+                 " before it are done",
+                 first + done, descriptors[done].cond, strerror (-r), done);
+  else if (r < 0)
+    message_set (why, "%s", strerror (-r));
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
+
+int
+control_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
+{
+  return c->control->document == DOCUMENT_ZONES
+             ? read_zones (c->control, buf, count, offset)
+             : read_text (c->control, buf, count, offset);
 }
 
 /*---------------------------------------------------------------------*/
@@ -431,9 +543,9 @@ change_settings (struct device *d, char *text, size_t len, struct message *why)
   return r;
 }
 
-int
-control_write (struct control *c, const void *buf, uint32_t count,
-               uint64_t offset, struct message *why)
+static int
+write_text (struct control *c, const void *buf, uint32_t count, uint64_t offset,
+            struct message *why)
 {
   char *text;
   int r;
@@ -459,6 +571,15 @@ control_write (struct control *c, const void *buf, uint32_t count,
   return r;
 }
 
+int
+control_write (struct connection *c, const void *buf, uint32_t count,
+               uint64_t offset, struct message *why)
+{
+  return c->control->document == DOCUMENT_ZONES
+             ? write_zones (c, buf, count, offset, why)
+             : write_text (c->control, buf, count, offset, why);
+}
+
 /*---------------------------------------------------------------------*/
 /* Connections */
 
@@ -467,8 +588,7 @@ control_create (struct device *d, enum document document)
 {
   struct control *c;
 
-  c = malloc (sizeof *c + 1 +
-              (document == DOCUMENT_CONFIG ? CONFIG_SIZE : STATS_SIZE));
+  c = malloc (sizeof *c + 1 + text_size[document]);
   if (c == NULL)
     return NULL;
   c->document = document;
@@ -523,6 +643,8 @@ control_connect (struct devices *devices, const char *export, bool may_control,
     return -ENOENT;
   d = devices_find (devices, name);
   if (d == NULL)
+    return -ENOENT;
+  if (document != NR_DOCUMENTS && !control_exists (d, document))
     return -ENOENT;
   if (document != NR_DOCUMENTS) {
     control = control_create (d, document);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The control exports: what nullbN.config and nullbN.stats read and accept.
- * A struct control is one connection to one of them; it has the text that the
- * connection is reading, and the reason why its last change was refused.
+ * The control exports: what nullbN.config, nullbN.stats and nullbN.zones read
+ * and accept.  A struct control is one connection to one of them; for the first
+ * two it has the text that the connection is reading, and the reason why its
+ * last change was refused.
  *
  * Functions that return int give 0 or a negative errno.  Any thread may call
  * them; control.lock guards a control's text and reason, devices.lock is taken
@@ -18,9 +19,14 @@
 
 #include "message.h"
 
-enum document { DOCUMENT_CONFIG, DOCUMENT_STATS, NR_DOCUMENTS };
+enum document {
+  DOCUMENT_CONFIG,
+  DOCUMENT_STATS,
+  DOCUMENT_ZONES, /* zoned devices only */
+  NR_DOCUMENTS
+};
 
-/* ".config" and ".stats"; "settings" and "statistics" */
+/* ".config" and so on; "settings" and so on */
 extern const char *const document_suffix[NR_DOCUMENTS];
 extern const char *const document_title[NR_DOCUMENTS];
 
@@ -28,6 +34,9 @@ struct devices;
 struct device;
 struct connection;
 struct control;
+
+/* Has a device such an export? */
+bool control_exists (const struct device *d, enum document document);
 
 /* Connect to an export by its name.  Control exports are there only for who
  * MAY_CONTROL.  Returns 0, -ENOENT for an unknown name, or -ENOMEM.
@@ -39,21 +48,24 @@ void control_destroy (struct control *control);
 
 enum document control_document (const struct control *control);
 
-/* Bytes; always the same for a kind of document. */
+/* Bytes. */
 uint64_t control_size (const struct control *control);
+uint32_t control_block_size (const struct control *control);
 bool control_can_write (const struct control *control);
 
-/* Read COUNT bytes at OFFSET, which nbdkit has checked.  A read from offset 0
- * makes the text afresh, and other reads continue it.
+/* Read COUNT bytes at OFFSET, which nbdkit has checked, of the export that the
+ * connection C is to.  A text is made afresh by a read from offset 0, and other
+ * reads continue it.  Of zones, -EINVAL where it is no whole descriptors.
  */
-int control_read (struct control *control, void *buf, uint32_t count,
+int control_read (struct connection *c, void *buf, uint32_t count,
                   uint64_t offset);
 
-/* Write COUNT bytes of lines at OFFSET.  All of them take effect, or on error
- * none: -EINVAL with the reason in *why, which the next read from offset 0 has,
- * too, or -ENOMEM.
+/* Write COUNT bytes at OFFSET.  Of lines all take effect, or on error none:
+ * -EINVAL with the reason in *why, which the next read from offset 0 has, too,
+ * or -ENOMEM.  Of zone descriptors those before the first error have taken
+ * effect, and *why tells which it was.
  */
-int control_write (struct control *control, const void *buf, uint32_t count,
+int control_write (struct connection *c, const void *buf, uint32_t count,
                    uint64_t offset, struct message *why);
 
 #endif /* NULLBLK_CONTROL_H */

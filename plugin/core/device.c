@@ -182,7 +182,9 @@ begin (struct request *r, struct connection *c)
   return &r->set->s;
 }
 
-/* When is it to complete?  Only what was admitted has a price. */
+/* When is it to complete?  Only what was admitted has a price.  What has
+ * several parts completes when the last of them does.
+ */
 static void
 price (struct request *r, enum operation op, uint32_t count, uint64_t offset)
 {
@@ -190,9 +192,12 @@ price (struct request *r, enum operation op, uint32_t count, uint64_t offset)
   struct device *d = r->connection->device;
   const struct latency_request request = {
       .op = op, .count = count, .offset = offset, .arrival = r->started};
+  uint64_t moment;
 
-  if (latency->waits)
-    r->deadline = latency_price (&d->latency, latency, &d->random, &request);
+  if (latency->waits) {
+    moment = latency_price (&d->latency, latency, &d->random, &request);
+    r->deadline = moment > r->deadline ? moment : r->deadline;
+  }
 }
 
 /* Returns 0, or -ESHUTDOWN when there is nobody left to wait for. */
@@ -255,6 +260,84 @@ admit_change (const struct settings *s, uint32_t count, uint64_t offset)
   return admit (s, count, offset);
 }
 
+/*---------------------------------------------------------------------*/
+/* Data, with its zone locked where there are zones */
+
+/* Every byte must be set: the buffer holds what an earlier request left. */
+static void
+read_data (struct device *d, void *buf, uint64_t count, uint64_t offset)
+{
+  if (d->store != NULL)
+    store_read (d->store, d->number, buf, count, offset);
+  else
+    memset (buf, 0, count);
+}
+
+static int
+read_zones (struct device *d, char *buf, uint32_t count, uint64_t offset)
+{
+  struct zone_read part;
+  int r;
+
+  r = zones_begin_read (d->zones, &part, count, offset);
+  if (r < 0)
+    return r;
+  while ((r = zones_read_part (&part)) == 1) {
+    if (part.is_data)
+      read_data (d, buf, part.count, part.offset);
+    else
+      memset (buf, part.fill, part.count);
+    buf += part.count;
+  }
+  return r;
+}
+
+static int
+zero_data (struct device *d, const struct settings *s, uint32_t count,
+           uint64_t offset, bool may_trim)
+{
+  if (d->store == NULL)
+    return 0;
+  if (!may_trim || !s->discard)
+    return store_zero (d->store, d->number, count, offset);
+  store_trim (d->store, d->number, count, offset);
+  return 0;
+}
+
+/* BUF is NULL where zeroes are to be written. */
+static int
+write_data (struct device *d, const struct settings *s, const void *buf,
+            uint32_t count, uint64_t offset, bool may_trim)
+{
+  struct zone_write zone;
+  int r = 0;
+
+  if (d->zones != NULL)
+    r = zones_begin_write (d->zones, &zone, count, offset, &d->devices->nap);
+  if (r < 0)
+    return r;
+  if (buf == NULL)
+    r = zero_data (d, s, count, offset, may_trim);
+  else if (d->store != NULL)
+    r = store_write (d->store, d->number, buf, count, offset);
+  if (d->zones != NULL)
+    zones_end_write (&zone, r == 0 ? count : 0);
+  return r;
+}
+
+static int
+trim_data (struct device *d, uint32_t count, uint64_t offset)
+{
+  if (d->zones != NULL)
+    return zones_trim (d->zones, count, offset);
+  if (d->store != NULL)
+    store_trim (d->store, d->number, count, offset);
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* Requests */
+
 int
 device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 {
@@ -267,11 +350,10 @@ device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
   r = admit (s, count, offset);
   if (r == 0) {
     price (&request, OP_READ, count, offset);
-    /* Every byte must be set: the buffer holds what an earlier request left. */
-    if (d->store != NULL)
-      store_read (d->store, d->number, buf, count, offset);
+    if (d->zones != NULL)
+      r = read_zones (d, buf, count, offset);
     else
-      memset (buf, 0, count);
+      read_data (d, buf, count, offset);
   }
   return end (&request, OP_READ, count, r);
 }
@@ -280,7 +362,6 @@ int
 device_write (struct connection *c, const void *buf, uint32_t count,
               uint64_t offset)
 {
-  struct device *d = c->device;
   const struct settings *s;
   struct request request;
   int r;
@@ -289,27 +370,15 @@ device_write (struct connection *c, const void *buf, uint32_t count,
   r = admit_change (s, count, offset);
   if (r == 0) {
     price (&request, OP_WRITE, count, offset);
-    if (d->store != NULL)
-      r = store_write (d->store, d->number, buf, count, offset);
+    r = write_data (c->device, s, buf, count, offset, false);
   }
   return end (&request, OP_WRITE, count, r);
-}
-
-static int
-zero (struct device *d, const struct settings *s, uint32_t count,
-      uint64_t offset, bool may_trim)
-{
-  if (!may_trim || !s->discard)
-    return store_zero (d->store, d->number, count, offset);
-  store_trim (d->store, d->number, count, offset);
-  return 0;
 }
 
 int
 device_zero (struct connection *c, uint32_t count, uint64_t offset,
              bool may_trim)
 {
-  struct device *d = c->device;
   const struct settings *s;
   struct request request;
   int r;
@@ -318,28 +387,52 @@ device_zero (struct connection *c, uint32_t count, uint64_t offset,
   r = admit_change (s, count, offset);
   if (r == 0) {
     price (&request, OP_ZERO, count, offset);
-    if (d->store != NULL)
-      r = zero (d, s, count, offset, may_trim);
+    r = write_data (c->device, s, NULL, count, offset, may_trim);
   }
   return end (&request, OP_ZERO, count, r);
 }
 
+/* A trim that resets zones takes as long as a reset does. */
 int
 device_trim (struct connection *c, uint32_t count, uint64_t offset)
 {
   struct device *d = c->device;
   const struct settings *s;
   struct request request;
+  bool resets;
   int r;
 
   s = begin (&request, c);
   r = admit_change (s, count, offset);
   if (r == 0) {
-    price (&request, OP_TRIM, count, offset);
-    if (d->store != NULL && s->discard)
-      store_trim (d->store, d->number, count, offset);
+    resets = d->zones != NULL && s->discard &&
+             zones_resets (d->zones, count, offset);
+    price (&request, resets ? OP_ZONE : OP_TRIM, count, offset);
+    if (s->discard)
+      r = trim_data (d, count, offset);
   }
   return end (&request, OP_TRIM, count, r);
+}
+
+int
+device_zone_commands (struct connection *c, uint64_t first,
+                      const struct zone_descriptor *descriptors, uint64_t n,
+                      uint64_t *done)
+{
+  const struct settings *s;
+  struct request request;
+  uint64_t i;
+  int r;
+
+  *done = 0;
+  s = begin (&request, c);
+  r = s->read_only ? -EROFS : 0;
+  if (r == 0) {
+    for (i = 0; s->latency.waits && i < n; i++)
+      price (&request, OP_ZONE, 0, 0);
+    r = zones_write_table (c->device->zones, first, descriptors, n, done);
+  }
+  return end (&request, OP_ZONE, 0, r);
 }
 
 int
@@ -358,23 +451,46 @@ device_cache (struct connection *c, uint32_t count, uint64_t offset)
   return admit (&c->device->devices->settings, count, offset);
 }
 
+static enum extent
+extent_of_data (struct device *d, uint64_t offset, uint64_t end,
+                uint64_t *end_of_run)
+{
+  bool is_written;
+
+  *end_of_run = end;
+  if (d->store == NULL)
+    return EXTENT_ZERO;
+  *end_of_run = store_extent (d->store, d->number, offset, end, &is_written);
+  return is_written ? EXTENT_DATA : EXTENT_ZERO;
+}
+
 int
 device_extent (struct connection *c, uint32_t count, uint64_t offset,
-               bool *data, uint64_t *end_of_run)
+               enum extent *extent, uint64_t *end_of_run)
 {
   struct device *d = c->device;
+  uint64_t end = offset + count;
   int r;
 
   r = admit (&d->devices->settings, count, offset);
   if (r < 0)
     return r;
-  if (d->store != NULL)
-    *end_of_run =
-        store_extent (d->store, d->number, offset, offset + count, data);
-  else {
-    *data = false;
-    *end_of_run = offset + count;
+  if (d->zones != NULL) {
+    switch (zones_extent (d->zones, offset, end, end_of_run)) {
+    case ZONE_EXTENT_DATA:
+      *extent = EXTENT_DATA;
+      return 0;
+    case ZONE_EXTENT_ZERO:
+      *extent = EXTENT_ZERO;
+      return 0;
+    case ZONE_EXTENT_HOLE:
+      *extent = EXTENT_HOLE;
+      return 0;
+    case ZONE_EXTENT_CONVENTIONAL:
+      end = *end_of_run;
+    }
   }
+  *extent = extent_of_data (d, offset, end, end_of_run);
   return 0;
 }
 
@@ -516,6 +632,28 @@ create_store (struct devices *devices)
   return store_create (&devices->store, &options);
 }
 
+static void
+discard (void *opaque, uint64_t count, uint64_t offset)
+{
+  const struct device *d = opaque;
+
+  store_trim (d->store, d->number, count, offset);
+}
+
+static int
+create_zones (struct device *d)
+{
+  const struct settings *s = &d->devices->settings;
+  const struct zone_data data = {
+      .discard = d->store != NULL ? discard : NULL,
+      .opaque = d,
+  };
+
+  if (!s->zones.zoned)
+    return 0;
+  return zones_create (&d->zones, &s->zones, s->size, &data);
+}
+
 static int
 create_device (struct devices *devices)
 {
@@ -537,7 +675,7 @@ create_device (struct devices *devices)
   d->counting_since = devices->started;
   random_init (&d->random, devices->settings.seed, d->number);
   snprintf (d->name, sizeof d->name, "nullb%u", d->number);
-  return 0;
+  return create_zones (d);
 }
 
 int
@@ -582,6 +720,8 @@ devices_destroy (struct devices *devices)
     destroy_connections (&devices->device[i]);
     drop_set (atomic_load (&devices->device[i].set));
     latency_destroy (&devices->device[i].latency);
+    if (devices->device[i].zones != NULL)
+      zones_destroy (devices->device[i].zones);
   }
   settings_unref (&devices->settings);
   if (devices->store != NULL)
@@ -612,7 +752,8 @@ device_describe (struct device *d, char *buf, size_t len)
   char size[32];
 
   format_size (d->devices->settings.size, size, sizeof size);
-  snprintf (buf, len, "%s block device, %s%s",
-            d->store != NULL ? "memory-backed" : "null", size,
+  snprintf (buf, len, "%s%s block device, %s%s",
+            d->store != NULL ? "memory-backed" : "null",
+            d->zones != NULL ? " zoned" : "", size,
             device_is_read_only (d) ? ", read-only" : "");
 }

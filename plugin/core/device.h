@@ -9,7 +9,8 @@
  * All sizes are in bytes.  Functions that return int give 0 or a negative
  * errno: -EINVAL where offset or count is not a multiple of the block size,
  * -EROFS for a change to a read-only device, -ENOSPC where memory-limit is in
- * the way; a request that fails has changed nothing.  Requests take as long as
+ * the way, and what zones.h says of zones; a request that fails has changed
+ * nothing, but that a write may have opened its zone.  Requests take as long as
  * the settings say; -ESHUTDOWN is for one that was done but for the wait, when
  * the connection or the server went away.
  *
@@ -35,6 +36,7 @@
 #include "random.h"
 #include "stats.h"
 #include "store.h"
+#include "zones.h"
 
 /* Settings as they were from one change to the next. */
 struct settings_set {
@@ -45,18 +47,19 @@ struct settings_set {
 /* One device.
  *
  * Lock order, of all locks in core: devices.lock, control.lock,
- * connection.lock, devices.settings_lock, latency.lock, and the store's stripes
- * in ascending order (store.c).  A request takes its connection's lock for a
- * moment when it begins and when it ends, devices.settings_lock only if the
- * settings have changed since the last one, that of latency only if they make
- * requests depend on one another, none while data moves but the store's, and
- * none at all while it waits.
+ * connection.lock, devices.settings_lock, latency.lock, those of zones
+ * (zones.c), and the store's stripes in ascending order (store.c).  A request
+ * takes its connection's lock for a moment when it begins and when it ends,
+ * devices.settings_lock only if the settings have changed since the last one,
+ * that of latency only if they make requests depend on one another, none while
+ * data moves but its zone's and the store's, and none at all while it waits.
  */
 struct device {
   char name[16]; /* nullb0 and up */
   uint32_t number;
   struct devices *devices;
   struct store *store; /* shared by all devices; NULL in null mode */
+  struct zones *zones; /* NULL where it is not zoned */
   _Atomic (struct settings_set *) set; /* changed under settings_lock */
 
   /* Guarded by devices.lock. */
@@ -195,10 +198,24 @@ int device_flush (struct connection *c);
 /* Prepare to read: RAM is always prepared.  Not counted. */
 int device_cache (struct connection *c, uint32_t count, uint64_t offset);
 
-/* Is the 4 KiB page at OFFSET data (*data) or a hole?  On success *end_of_run
- * is where that changes, at most OFFSET + COUNT.  Not counted.
+enum extent {
+  EXTENT_DATA,
+  EXTENT_ZERO, /* a hole that reads as zeroes */
+  EXTENT_HOLE  /* a hole that does not */
+};
+
+/* What is at OFFSET?  On success *end_of_run is where that changes, at most
+ * OFFSET + COUNT.  Not counted.
  */
 int device_extent (struct connection *c, uint32_t count, uint64_t offset,
-                   bool *data, uint64_t *end_of_run);
+                   enum extent *extent, uint64_t *end_of_run);
+
+/* Do the commands of N zone descriptors, one after the other, for the zones
+ * from FIRST on; see zones_write_table.  The device is zoned.  It is one
+ * request, in which each command has its own price.
+ */
+int device_zone_commands (struct connection *c, uint64_t first,
+                          const struct zone_descriptor *descriptors, uint64_t n,
+                          uint64_t *done);
 
 #endif /* NULLBLK_DEVICE_H */

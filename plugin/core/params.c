@@ -85,7 +85,32 @@
   X (spin, "latency-spin", SPIN, LIVE, 0, 0, "auto", "auto",                   \
      "latency-spin=DURATION    the end of a wait that a CPU spins for")        \
   X (seed, "seed", SEED, LIVE, 0, 0, "random", "random",                       \
-     "seed=N                   begin the drawn latencies here")
+     "seed=N                   begin the drawn latencies here")                \
+  X (zones.zoned, "zoned", BOOL, FIXED, 0, 1, "false", "false",                \
+     "zoned=BOOL               a host-managed zoned device")                   \
+  X (zones.zone_size, "zone-size", MIB, FIXED, MIN_ZONE_SIZE,                  \
+     UINT64_C (4) << 60, "256M", "256M", "zone-size=SIZE           of a zone") \
+  X (zones.capacity, "zone-capacity", MIB, FIXED, 0, UINT64_C (4) << 60, "0",  \
+     "the zone-size", "zone-capacity=SIZE       what may be written of it")    \
+  X (zones.nr_conv, "zone-nr-conv", COUNT, FIXED, 0, MAX_ZONES, "0", "0",      \
+     "zone-nr-conv=N           conventional zones, at the beginning")          \
+  X (zones.max_open, "zone-max-open", LIMIT, FIXED, 1, MAX_ZONES, "none",      \
+     "none", "zone-max-open=N          zones open at once")                    \
+  X (zones.max_active, "zone-max-active", LIMIT, FIXED, 1, MAX_ZONES, "none",  \
+     "none", "zone-max-active=N        zones open or closed at once")          \
+  X (zones.full, "zone-full", BOOL, FIXED, 0, 1, "false", "false",             \
+     "zone-full=BOOL           zones begin full")                              \
+  X (zones.readonly, "zone-readonly", ZONES, FIXED, 0, 0, "none", "none",      \
+     "zone-readonly=ZONES      zones that begin read-only")                    \
+  X (zones.offline, "zone-offline", ZONES, FIXED, 0, 0, "none", "none",        \
+     "zone-offline=ZONES       zones that begin offline")                      \
+  X (zones.past_wp, "zone-read-past-wp", PAST_WP, FIXED, 0, 0, "zero", "zero", \
+     "zone-read-past-wp=WHAT   what reads get past the write pointer")         \
+  X (zones.trim, "zone-trim", ZONE_TRIM, FIXED, 0, 0, "reset", "reset",        \
+     "zone-trim=WHAT           what a trim of zones does")                     \
+  X (zones.reorder_wait, "zone-reorder-wait", DURATION, FIXED, 0,              \
+     MAX_DURATION, "20ms", "20ms",                                             \
+     "zone-reorder-wait=D      how long writes wait for those before them")
 
 /* What null_blk or its users call them. */
 static const struct alias {
@@ -582,6 +607,9 @@ params_complete (struct params *p, uint64_t memory, uint64_t unit,
     s->physical_block_size = s->block_size;
   }
 
+  r = zone_settings_complete (&s->zones, s->size, s->block_size, why);
+  if (r < 0)
+    return r;
   complete_latency (s);
   given = params_given (p, "memory-limit");
   if (!given)

@@ -21,6 +21,7 @@
 #include "message.h"
 #include "profile.h"
 #include "value.h"
+#include "zones-settings.h"
 
 /* The smallest and largest logical block.  null_blk takes 512 up to the page
  * size; NBD allows a minimum block of up to 64 KiB.
@@ -62,7 +63,8 @@ struct settings {
   struct distribution *latency_all[NR_OPERATIONS]; /* latency=; NULL is 0 */
   struct distribution *latency_of[NR_OPERATIONS];  /* read-latency= and so on */
   struct latency_settings latency; /* the rest, and what follows of them */
-  uint64_t spin;                   /* nanoseconds, or SPIN_IS_AUTO */
+  struct zone_settings zones;
+  uint64_t spin; /* nanoseconds, or SPIN_IS_AUTO */
   uint64_t seed;
 };
 

@@ -20,6 +20,7 @@
 #include "params.h"
 #include "profile.h"
 #include "value.h"
+#include "zones-settings.h"
 
 #define NR(array) (sizeof (array) / sizeof ((array)[0]))
 
@@ -34,6 +35,8 @@
 static const char *const words[][MAX_WORDS + 1] = {
     [VALUE_PARALLEL] = {"auto", "off", "on"},
     [VALUE_CONTROL] = {"local", "any", "off"},
+    [VALUE_PAST_WP] = {"zero", "ones", "error"},
+    [VALUE_ZONE_TRIM] = {"reset", "ignore", "error"},
 };
 
 /*---------------------------------------------------------------------*/
@@ -156,6 +159,17 @@ parse_spin (const char *s, uint64_t *r)
 }
 
 static bool
+parse_duration (const char *s, const struct value_rule *rule, uint64_t *r)
+{
+  uint64_t nsec;
+
+  if (duration_parse (s, strlen (s), &nsec) < 0 || nsec > rule->most)
+    return false;
+  *r = nsec;
+  return true;
+}
+
+static bool
 parse_profile (const char *s, const struct profile **r)
 {
   const struct profile *profile = profile_find (s);
@@ -246,6 +260,9 @@ parse_uint64 (const struct value_rule *rule, const char *text, uint64_t unit,
     }
     ok = parse_bare (text, rule->type == VALUE_MBPS ? MIB : 1, &n);
     break;
+  case VALUE_MIB:
+    ok = parse_bare (text, MIB, &n) || parse_size (text, &n);
+    break;
   default:
     ok = unit != 0 ? parse_bare (text, unit, &n) : parse_size (text, &n);
     break;
@@ -269,7 +286,11 @@ parse_plain (const struct value_rule *rule, const char *text, uint64_t unit,
     return parse_bool (text, field);
   case VALUE_PARALLEL:
   case VALUE_CONTROL:
+  case VALUE_PAST_WP:
+  case VALUE_ZONE_TRIM:
     return parse_word (rule->type, text, field);
+  case VALUE_DURATION:
+    return parse_duration (text, rule, field);
   case VALUE_SEED:
     return parse_seed (text, field);
   case VALUE_SPIN:
@@ -290,6 +311,8 @@ value_parse (const struct value_rule *rule, const char *text, uint64_t unit,
   switch (rule->type) {
   case VALUE_STALL:
     return stall_parse (text, field, why);
+  case VALUE_ZONES:
+    return zone_list_parse (text, field, why);
   case VALUE_LATENCY:
     return parse_latency (text, unit, field, why);
   case VALUE_LATENCY_OF:
@@ -342,8 +365,12 @@ print_uint64 (const struct value_rule *rule, uint64_t n, char *buf, size_t len)
     format_size (n, buf, len);
   else if (rule->type == VALUE_SPIN && n == SPIN_IS_AUTO)
     snprintf (buf, len, "auto");
-  else if (rule->type == VALUE_SPIN)
+  else if (rule->type == VALUE_SPIN || rule->type == VALUE_DURATION)
     duration_format (n, buf, len);
+  else if (rule->type == VALUE_MIB && n % 1024 == 0 && n != 0)
+    format_size (n, buf, len);
+  else if (rule->type == VALUE_MIB)
+    snprintf (buf, len, "%" PRIu64 "b", n);
   else if ((rule->type == VALUE_LIMIT || rule->type == VALUE_MBPS) && n == 0)
     snprintf (buf, len, "none");
   else
@@ -363,10 +390,15 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
     break;
   case VALUE_PARALLEL:
   case VALUE_CONTROL:
+  case VALUE_PAST_WP:
+  case VALUE_ZONE_TRIM:
     snprintf (buf, len, "%s", words[rule->type][*(const unsigned *) field]);
     break;
   case VALUE_STALL:
     stall_format (field, buf, len);
+    break;
+  case VALUE_ZONES:
+    zone_list_format (field, buf, len);
     break;
   case VALUE_PROFILE:
     snprintf (buf, len, "%s", *profile != NULL ? (*profile)->name : "none");
@@ -452,6 +484,8 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
     break;
   case VALUE_PARALLEL:
   case VALUE_CONTROL:
+  case VALUE_PAST_WP:
+  case VALUE_ZONE_TRIM:
     describe_words (words[rule->type], buf, len);
     break;
   case VALUE_SEED:
@@ -471,6 +505,18 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
     break;
   case VALUE_SPIN:
     snprintf (buf, len, "auto, or a duration from 0 to 10ms");
+    break;
+  case VALUE_MIB:
+    snprintf (buf, len,
+              "a size from %s to %s (K, M, G, T, P and E are powers of 1024; a "
+              "bare number is in MiB)",
+              least, most);
+    break;
+  case VALUE_ZONES:
+    snprintf (buf, len, "none, or zones and ranges of them, such as 3,7-9");
+    break;
+  case VALUE_DURATION:
+    snprintf (buf, len, "%s", DURATION_FORM);
     break;
   case VALUE_PROFILE:
     describe_profiles (buf, len);

@@ -28,6 +28,11 @@ enum value_type {
   VALUE_MBPS,         /* the same, in bytes; written in MiB */
   VALUE_STALL,        /* struct stall */
   VALUE_SPIN,         /* uint64_t, nanoseconds, or SPIN_IS_AUTO */
+  VALUE_MIB,          /* uint64_t, bytes; a bare number is in MiB */
+  VALUE_PAST_WP,      /* unsigned, enum zone_past_wp */
+  VALUE_ZONE_TRIM,    /* unsigned, enum zone_trim */
+  VALUE_ZONES,        /* struct zone_list */
+  VALUE_DURATION,     /* uint64_t, nanoseconds */
   VALUE_PROFILE,      /* const struct profile *; none is NULL */
   VALUE_LATENCY,      /* struct distribution *[NR_OPERATIONS]; NULL is 0 */
   VALUE_LATENCY_OF,   /* struct distribution *; NULL is as VALUE_LATENCY */

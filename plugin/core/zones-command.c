@@ -208,23 +208,43 @@ check_trim (const struct zones *z, uint64_t first, uint64_t last)
   return 0;
 }
 
+/* The sequential zones that lie within COUNT bytes at OFFSET, whole, are those
+ * from *first up to *last.
+ */
+static void
+zones_within (const struct zones *z, uint64_t count, uint64_t offset,
+              uint64_t *first, uint64_t *last)
+{
+  const uint64_t end = offset + count;
+  const uint64_t mask = (UINT64_C (1) << z->shift) - 1;
+
+  *first = (offset + mask) >> z->shift;
+  *last = end == z->size ? z->nr_zones : end >> z->shift;
+  if (*first < z->nr_conv)
+    *first = z->nr_conv;
+}
+
+bool
+zones_resets (const struct zones *z, uint64_t count, uint64_t offset)
+{
+  uint64_t first, last;
+
+  zones_within (z, count, offset, &first, &last);
+  return z->trim == ZONE_TRIM_RESET && first < last;
+}
+
 int
 zones_trim (struct zones *z, uint64_t count, uint64_t offset)
 {
   const uint64_t end = offset + count;
   const uint64_t border = zone_start (z, z->nr_conv);
-  const uint64_t mask = (UINT64_C (1) << z->shift) - 1;
   uint64_t first, last;
   int r = 0;
 
   if (z->trim == ZONE_TRIM_ERROR && end > border)
     return -EIO;
 
-  /* The zones that lie within, whole. */
-  first = (offset + mask) >> z->shift;
-  last = end == z->size ? z->nr_zones : end >> z->shift;
-  if (first < z->nr_conv)
-    first = z->nr_conv;
+  zones_within (z, count, offset, &first, &last);
   if (z->trim == ZONE_TRIM_RESET)
     r = check_trim (z, first, last);
   if (r < 0)

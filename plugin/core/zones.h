@@ -115,6 +115,9 @@ int zones_read_part (struct zone_read *r);
  */
 int zones_trim (struct zones *z, uint64_t count, uint64_t offset);
 
+/* Will it reset any? */
+bool zones_resets (const struct zones *z, uint64_t count, uint64_t offset);
+
 enum zone_extent {
   ZONE_EXTENT_CONVENTIONAL, /* ask the store */
   ZONE_EXTENT_DATA,

@@ -11,7 +11,9 @@ keys='block-size control devices discard flush-latency hugepages iops lanes
   latency latency-spin mbps memory-backed memory-limit parallel
   physical-block-size profile read-iops read-latency read-mbps read-only
   rotational seed size stall trim-latency write-iops write-latency write-mbps
-  zero-latency zone-latency'
+  zero-latency zone-capacity zone-full zone-latency zone-max-active
+  zone-max-open zone-nr-conv zone-offline zone-read-past-wp zone-readonly
+  zone-reorder-wait zone-size zone-trim zoned'
 
 for args in '' 'size=1M devices=2'; do
   # shellcheck disable=SC2086 # none or two

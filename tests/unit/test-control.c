@@ -7,6 +7,7 @@
 
 #include <config.h>
 
+#include <endian.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -92,8 +93,7 @@ read_all (struct connection *c)
 
   memset (text, 'x', sizeof text);
   for (offset = 0; offset < size; offset += 4096)
-    assert_int_equal (control_read (c->control, text + offset, 4096, offset),
-                      0);
+    assert_int_equal (control_read (c, text + offset, 4096, offset), 0);
   for (len = size; len > 0 && text[len - 1] == '\n';)
     len--;
   assert_true (len + 1 < size);
@@ -111,7 +111,7 @@ assert_has (const char *what)
 static int
 change (const char *lines, struct message *why)
 {
-  return control_write (config->control, lines, strlen (lines), 0, why);
+  return control_write (config, lines, strlen (lines), 0, why);
 }
 
 static void
@@ -187,7 +187,19 @@ test_reads_settings (void **state)
                        "read-iops=none\n"
                        "write-iops=6\n"
                        "latency-spin=auto\n"
-                       "seed=7\n");
+                       "seed=7\n"
+                       "zoned=false\n"
+                       "zone-size=256M\n"
+                       "zone-capacity=0b\n"
+                       "zone-nr-conv=0\n"
+                       "zone-max-open=none\n"
+                       "zone-max-active=none\n"
+                       "zone-full=false\n"
+                       "zone-readonly=none\n"
+                       "zone-offline=none\n"
+                       "zone-read-past-wp=zero\n"
+                       "zone-trim=reset\n"
+                       "zone-reorder-wait=20ms\n");
 }
 
 /* What was read can be written back. */
@@ -201,7 +213,7 @@ test_round_trip (void **state)
   CREATE ("size", "1G", "memory-backed", "1");
   strcpy (before, read_all (config));
   memset (text + strlen (text), '\n', 65536 - strlen (text));
-  assert_int_equal (control_write (config->control, text, 65536, 0, &why), 0);
+  assert_int_equal (control_write (config, text, 65536, 0, &why), 0);
   assert_string_equal (read_all (config), before);
 }
 
@@ -223,19 +235,19 @@ static void
 test_discard (void **state)
 {
   uint64_t end;
-  bool is_data;
+  enum extent extent;
 
   (void) state;
   CREATE ("size", "1G", "memory-backed", "1");
   assert_int_equal (device_write (data, buf, 4096, 0), 0);
   assert_changed ("discard=false\n");
   assert_int_equal (device_trim (data, 4096, 0), 0);
-  assert_int_equal (device_extent (data, 4096, 0, &is_data, &end), 0);
-  assert_true (is_data);
+  assert_int_equal (device_extent (data, 4096, 0, &extent, &end), 0);
+  assert_int_equal (extent, EXTENT_DATA);
   assert_changed ("discard=true\n");
   assert_int_equal (device_trim (data, 4096, 0), 0);
-  assert_int_equal (device_extent (data, 4096, 0, &is_data, &end), 0);
-  assert_false (is_data);
+  assert_int_equal (device_extent (data, 4096, 0, &extent, &end), 0);
+  assert_int_equal (extent, EXTENT_ZERO);
 }
 
 /* The limit is that of all devices, whoever changes it. */
@@ -309,16 +321,15 @@ test_places (void **state)
 
   (void) state;
   CREATE ("size", "1G");
-  assert_int_equal (
-      control_write (config->control, "read-only=1\n", 12, 1, &why), -EINVAL);
+  assert_int_equal (control_write (config, "read-only=1\n", 12, 1, &why),
+                    -EINVAL);
   assert_string_equal (why.text, "a write at offset 1: allowed is 0");
   assert_int_equal (device_write (data, buf, 4096, 0), 0);
 
   /* Lines may end in zero bytes and carriage returns, the last in nothing. */
-  assert_int_equal (control_write (config->control,
-                                   "\0discard=0\r\n\0\0 read-only=1 ", 28, 0,
-                                   &why),
-                    0);
+  assert_int_equal (
+      control_write (config, "\0discard=0\r\n\0\0 read-only=1 ", 28, 0, &why),
+      0);
   read_all (config);
   assert_has ("\nread-only=true\n");
   assert_has ("\ndiscard=false\n");
@@ -341,7 +352,7 @@ test_random_bytes (void **state)
       text[j] = random_below (&random, 4) == 0
                     ? (char) next_random (&random)
                     : letters[random_below (&random, sizeof letters)];
-    r = control_write (config->control, text, len, 0, &why);
+    r = control_write (config, text, len, 0, &why);
     assert_true (r == 0 || r == -EINVAL);
     if (r < 0)
       assert_null (strchr (why.text, '\n'));
@@ -485,6 +496,67 @@ test_live_seed (void **state)
   assert_has ("\nseed=5\n");
 }
 
+/* The zone table: whole descriptors, in order, up to the first error. */
+static void
+test_zones (void **state)
+{
+  struct zone_descriptor table[16], commands[3];
+  struct connection *zones, *none;
+  struct message why;
+
+  (void) state;
+  CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
+          "zone-nr-conv", "2");
+  zones = connect_to ("nullb0.zones");
+  assert_int_equal (control_size (zones->control), sizeof table);
+  assert_int_equal (control_block_size (zones->control), 64);
+  assert_true (control_can_write (zones->control));
+  assert_int_equal (device_write (data, buf, 4096, 2 * 65536), 0);
+
+  assert_int_equal (control_read (zones, table, sizeof table, 0), 0);
+  assert_int_equal (table[1].cond, ZONE_COND_NOT_WP);
+  assert_int_equal (table[2].cond, ZONE_COND_IMP_OPEN);
+  assert_int_equal (le64toh (table[2].wp), (2 * 65536 + 4096) / 512);
+  assert_int_equal (table[15].cond, ZONE_COND_EMPTY);
+  assert_int_equal (control_read (zones, table, 64, 15 * 64), 0);
+  assert_int_equal (le64toh (table[0].start), 15 * 65536 / 512);
+  assert_int_equal (control_read (zones, table, 32, 0), -EINVAL);
+  assert_int_equal (control_read (zones, table, 64, 8), -EINVAL);
+
+  memset (commands, 0, sizeof commands);
+  commands[0].cond = ZONE_COND_EMPTY;
+  commands[1].cond = ZONE_COND_CLOSED;
+  commands[2].cond = ZONE_COND_FULL;
+  assert_int_equal (control_write (zones, commands, sizeof commands, 128, &why),
+                    -EIO);
+  assert_string_equal (why.text, "zone 3: no change to condition 0x4: "
+                                 "Input/output error; 1 before it are done");
+  assert_int_equal (control_read (zones, table, sizeof table, 0), 0);
+  assert_int_equal (table[2].cond, ZONE_COND_EMPTY);
+  assert_int_equal (table[4].cond, ZONE_COND_EMPTY);
+  assert_int_equal (control_write (zones, &commands[2], 64, 256, &why), 0);
+  assert_int_equal (control_write (zones, commands, 100, 0, &why), -EINVAL);
+  assert_string_equal (why.text,
+                       "a write of 100 bytes at offset 0: allowed are whole "
+                       "zone descriptors of 64 bytes");
+
+  read_all (stats);
+  assert_has ("\"zones\": {\"number\": 16, \"conventional\": 2, "
+              "\"empty\": 13, \"implicitly_open\": 0, "
+              "\"explicitly_open\": 0, \"closed\": 0, \"full\": 1, "
+              "\"read_only\": 0, \"offline\": 0}");
+  assert_has ("\"zone\": {\"requests\": 2, \"bytes\": 0,\n"
+              "      \"errors\": {\"EIO\": 1}");
+
+  assert_changed ("read-only=true\n");
+  assert_int_equal (control_write (zones, commands, 64, 128, &why), -EROFS);
+  devices_destroy (devices);
+
+  CREATE ("size", "1M");
+  assert_int_equal (control_connect (devices, "nullb0.zones", true, &none),
+                    -ENOENT);
+}
+
 /* A document of the largest size that there can be still fits. */
 static void
 test_full_histograms (void **state)
@@ -515,9 +587,9 @@ test_continued_reads (void **state)
   CREATE ("size", "1G");
   strcpy (whole, read_all (config));
   assert_changed ("read-only=true\n");
-  assert_int_equal (control_read (config->control, part, 16, 0), 0);
+  assert_int_equal (control_read (config, part, 16, 0), 0);
   assert_changed ("read-only=false\n");
-  assert_int_equal (control_read (config->control, text, 4096, 16), 0);
+  assert_int_equal (control_read (config, text, 4096, 16), 0);
   assert_memory_equal (text, whole + 16, 40);
 }
 
@@ -623,21 +695,14 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_reads_settings),
-      TEST (test_round_trip),
-      TEST (test_read_only),
-      TEST (test_discard),
-      TEST (test_memory_limit),
-      TEST (test_refusals),
-      TEST (test_places),
-      TEST (test_random_bytes),
-      TEST (test_names),
-      TEST (test_statistics),
-      TEST (test_live_latency),
-      TEST (test_live_seed),
-      TEST (test_full_histograms),
-      TEST (test_continued_reads),
-      TEST (test_changes_under_load),
+      TEST (test_reads_settings),  TEST (test_round_trip),
+      TEST (test_read_only),       TEST (test_discard),
+      TEST (test_memory_limit),    TEST (test_refusals),
+      TEST (test_places),          TEST (test_random_bytes),
+      TEST (test_names),           TEST (test_statistics),
+      TEST (test_live_latency),    TEST (test_live_seed),
+      TEST (test_zones),           TEST (test_full_histograms),
+      TEST (test_continued_reads), TEST (test_changes_under_load),
   };
 
   return RUN_TESTS (tests);

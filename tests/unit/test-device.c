@@ -87,12 +87,12 @@ static void
 check_extent (struct connection *device, uint64_t offset, uint64_t end,
               bool data)
 {
+  enum extent extent;
   uint64_t run_end;
-  bool is_data;
 
   assert_int_equal (
-      device_extent (device, end - offset, offset, &is_data, &run_end), 0);
-  assert_int_equal (is_data, data);
+      device_extent (device, end - offset, offset, &extent, &run_end), 0);
+  assert_int_equal (extent, data ? EXTENT_DATA : EXTENT_ZERO);
   assert_int_equal (run_end, end);
 }
 
@@ -162,8 +162,8 @@ test_misaligned (void **state)
     uint32_t count;
     uint64_t offset;
   } wrong[] = {{512, 4096}, {4096, 512}, {4608, 0}, {1, 1}, {4095, 0}};
+  enum extent extent;
   uint64_t run_end;
-  bool data;
   size_t i;
 
   (void) state;
@@ -179,7 +179,7 @@ test_misaligned (void **state)
     assert_int_equal (device_zero (d, count, offset, false), -EINVAL);
     assert_int_equal (device_trim (d, count, offset), -EINVAL);
     assert_int_equal (device_cache (d, count, offset), -EINVAL);
-    assert_int_equal (device_extent (d, count, offset, &data, &run_end),
+    assert_int_equal (device_extent (d, count, offset, &extent, &run_end),
                       -EINVAL);
   }
   assert_int_equal (out[0], 0x55);
@@ -427,6 +427,110 @@ test_threads_are_counted (void **state)
   free (sum);
 }
 
+/*---------------------------------------------------------------------*/
+/* Zones */
+
+#define ZONE 65536
+
+static int
+command (uint64_t zone, enum zone_cond cond)
+{
+  const struct zone_descriptor descriptor = {.cond = cond};
+  uint64_t done;
+
+  return device_zone_commands (d, zone, &descriptor, 1, &done);
+}
+
+static void
+check_extents_of_zone (enum extent first, uint64_t wp, enum extent second)
+{
+  enum extent extent;
+  uint64_t end;
+
+  if (wp > ZONE) {
+    assert_int_equal (device_extent (d, ZONE, ZONE, &extent, &end), 0);
+    assert_int_equal (extent, first);
+    assert_int_equal (end, wp);
+  }
+  if (wp < 2 * ZONE) {
+    assert_int_equal (device_extent (d, 2 * ZONE - wp, wp, &extent, &end), 0);
+    assert_int_equal (extent, second);
+    assert_int_equal (end, 2 * ZONE);
+  }
+}
+
+static void
+test_zoned (void **state)
+{
+  (void) state;
+  CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
+          "zone-nr-conv", "1", "zone-reorder-wait", "0", "zone-latency", "7us");
+  /* A conventional zone takes anything, a sequential one only what comes next.
+   */
+  assert_int_equal (device_write (d, buf, 4096, 8192), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096), -EIO);
+  assert_int_equal (device_write (d, buf, 4096, ZONE), 0);
+  assert_int_equal (device_zero (d, 4096, ZONE + 4096, true), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE - 4096), 0);
+  assert_int_equal (device_write (d, buf, 8192, ZONE - 4096), -EIO);
+  check_extents_of_zone (EXTENT_DATA, ZONE + 8192, EXTENT_ZERO);
+
+  /* A read crosses borders. */
+  assert_int_equal (device_read (d, out, 16384, ZONE - 4096), 0);
+  assert_memory_equal (out, buf, 8192);
+  assert_true (all_zero (out + 8192, 8192));
+
+  /* A reset frees the memory, and takes its own time. */
+  assert_int_equal (store_written (devices->store, 0), 3);
+  assert_int_equal (command (1, ZONE_COND_EMPTY), 0);
+  assert_int_equal (store_written (devices->store, 0), 2);
+  assert_int_equal (asked (OP_ZONE)->longest, 7 * NSEC_PER_USEC);
+  assert_int_equal (device_write (d, buf, 4096, ZONE), 0);
+  assert_int_equal (device_trim (d, ZONE, ZONE), 0);
+  assert_int_equal (asked (OP_TRIM)->longest, 7 * NSEC_PER_USEC);
+  assert_int_equal (device_trim (d, 4096, ZONE), 0);
+  assert_int_equal (histogram_total (asked (OP_TRIM)), 2);
+  assert_int_equal (asked (OP_TRIM)->bucket[0], 1);
+  check_extents_of_zone (EXTENT_DATA, ZONE, EXTENT_ZERO);
+  assert_int_equal (device_write (d, buf, 4096, ZONE), 0);
+
+  assert_int_equal (command (1, ZONE_COND_READONLY), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096), -EROFS);
+  assert_int_equal (command (2, ZONE_COND_OFFLINE), 0);
+  assert_int_equal (device_read (d, out, 512, 2 * ZONE), -EIO);
+}
+
+/* What does not fit leaves the write pointer where it is. */
+static void
+test_zoned_without_memory (void **state)
+{
+  (void) state;
+  CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
+          "memory-limit", "8K", "zone-reorder-wait", "0");
+  assert_int_equal (device_write (d, buf, 8192, 0), 0);
+  assert_int_equal (device_write (d, buf, 4096, 8192), -ENOSPC);
+  assert_int_equal (device_write (d, buf, 4096, 12288), -EIO);
+  assert_int_equal (command (0, ZONE_COND_EMPTY), 0);
+  assert_int_equal (device_write (d, buf, 4096, 0), 0);
+}
+
+static void
+test_zoned_null (void **state)
+{
+  (void) state;
+  CREATE ("size", "1M", "zoned", "1", "zone-size", "64K", "zone-read-past-wp",
+          "error", "zone-reorder-wait", "0", "discard", "0", "read-only", "0");
+  assert_int_equal (device_write (d, buf, 4096, 4096), -EIO);
+  assert_int_equal (device_write (d, buf, 4096, ZONE), 0);
+  assert_int_equal (device_read (d, out, 4096, ZONE), 0);
+  assert_true (all_zero (out, 4096));
+  assert_int_equal (device_read (d, out, 4096, ZONE + 4096), -EIO);
+  check_extents_of_zone (EXTENT_DATA, ZONE + 4096, EXTENT_HOLE);
+  /* discard=false: nothing is trimmed. */
+  assert_int_equal (device_trim (d, ZONE, ZONE), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
@@ -440,6 +544,9 @@ main (void)
       TEST (test_seed),
       TEST (test_shared_by_connections),
       TEST (test_threads_are_counted),
+      TEST (test_zoned),
+      TEST (test_zoned_without_memory),
+      TEST (test_zoned_null),
       TEST (test_null_mode),
       TEST (test_memory_mode),
       TEST (test_without_discard),

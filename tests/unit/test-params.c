@@ -347,7 +347,7 @@ test_unknown (void **state)
 {
   static const char *const unknown[] = {
       "",      "Size",  "siz",        "sizes", "memory", "bs-",
-      "zoned", "mbpss", "latencies-", "lat",   "fault",  "controls"};
+      "zones", "mbpss", "latencies-", "lat",   "fault",  "controls"};
   char text[256];
   size_t i;
 
@@ -532,8 +532,49 @@ test_profile (void **state)
           "profile=floppy: allowed is none, hdd, sata-ssd, nvme, smr-hdd, "
           "zns-ssd or cloud-disk");
   take ("profile", "zns-ssd");
+  assert_int_equal (complete (), 0);
+  assert_true (s->zones.zoned);
+  assert_int_equal (s->zones.zone_size, 2 * GIB);
+  assert_int_equal (s->zones.capacity, UINT64_C (1077) << 20);
+  assert_int_equal (s->zones.max_open, 14);
+}
+
+/* A bare number is in MiB, as null_blk has it. */
+static void
+test_zone_sizes (void **state)
+{
+  (void) state;
+  assert_int_equal (alone ("zone_size", "64")->zones.zone_size, 64 << 20);
+  assert_int_equal (alone ("zone-size", "64K")->zones.zone_size, 65536);
+  assert_int_equal (alone ("zone-capacity", "0")->zones.capacity, 0);
+  assert_int_equal (alone ("zone-capacity", "1536b")->zones.capacity, 1536);
+  assert_int_equal (alone ("zone-max-open", "0")->zones.max_open, 0);
+  assert_int_equal (alone ("zone-reorder-wait", "0")->zones.reorder_wait, 0);
+  assert_int_equal (alone ("zone-read-past-wp", "ones")->zones.past_wp,
+                    PAST_WP_ONES);
+  assert_int_equal (alone ("zone-trim", "error")->zones.trim, ZONE_TRIM_ERROR);
+
+  setup (NULL);
+  refuse ("zone-size", "2K",
+          "zone-size=2K: allowed is a size from 4K to 4E (K, M, G, T, P and E "
+          "are powers of 1024; a bare number is in MiB)");
+  refuse ("zone-trim", "maybe",
+          "zone-trim=maybe: allowed is reset, ignore or error");
+  refuse ("zone-reorder-wait", "20",
+          "zone-reorder-wait=20: allowed is a duration from 0 to 100s (units: "
+          "ns, us, ms, s)");
+  refuse ("zone-offline", "3-",
+          "zone-offline=3-: '3-': allowed is none, or numbers of zones and "
+          "ranges of them, such as 3,7-9");
+
+  take ("zoned", "1");
+  take ("size", "1G");
+  take ("zone-size", "300");
   assert_int_equal (complete (), -EINVAL);
-  assert_string_equal (why.text, "profile=zns-ssd: this version has no zoned=");
+  assert_string_equal (why.text,
+                       "zone-size=300M: allowed is a power of two from 4K to "
+                       "the device's size, 1G (a device has at most 16777216 "
+                       "zones)");
 }
 
 /* Does it wait?  Known before all is complete, and nothing is left behind. */
@@ -688,7 +729,7 @@ test_control_characters (void **state)
 static void
 test_print (void **state)
 {
-  static const char *const given[][2] = {{"size", "123456789s"},
+  static const char *const given[][2] = {{"size", "117738M"},
                                          {"block-size", "1K"},
                                          {"physical-block-size", "8K"},
                                          {"rotational", "1"},
@@ -712,7 +753,19 @@ test_print (void **state)
                                          {"iops", "1000000000"},
                                          {"write-iops", "7"},
                                          {"latency-spin", "10ms"},
-                                         {"seed", "18446744073709551615"}};
+                                         {"seed", "18446744073709551615"},
+                                         {"zoned", "1"},
+                                         {"zone-size", "1"},
+                                         {"zone-capacity", "1023K"},
+                                         {"zone-nr-conv", "3"},
+                                         {"zone-max-open", "4"},
+                                         {"zone-max-active", "5"},
+                                         {"zone-full", "1"},
+                                         {"zone-readonly", "3,7-9"},
+                                         {"zone-offline", "10"},
+                                         {"zone-read-past-wp", "error"},
+                                         {"zone-trim", "ignore"},
+                                         {"zone-reorder-wait", "1ms"}};
   static char line[MAX_SETTING], other[MAX_SETTING];
   struct params again;
   char *value;
@@ -738,7 +791,7 @@ test_print (void **state)
   }
   params_clear (&again);
   params_print (&p.settings, 0, line, sizeof line);
-  assert_string_equal (line, "size=61728394K");
+  assert_string_equal (line, "size=117738M");
 }
 
 static void
@@ -771,6 +824,7 @@ main (void)
       TEST (test_spin_and_seed),
       TEST (test_completion_nsec),
       TEST (test_profile),
+      TEST (test_zone_sizes),
       TEST (test_wait),
       TEST (test_live_latency),
       TEST (test_live_profile),
