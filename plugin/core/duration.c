@@ -35,6 +35,13 @@ is_digit (char c)
 int
 duration_parse (const char *text, size_t len, uint64_t *nsec)
 {
+  return duration_parse_up_to (text, len, MAX_DURATION, nsec);
+}
+
+int
+duration_parse_up_to (const char *text, size_t len, uint64_t most,
+                      uint64_t *nsec)
+{
   const char *const end = text + len;
   uint64_t whole = 0, unit = 0, part, r;
   const char *fraction = NULL, *s = text;
@@ -42,7 +49,7 @@ duration_parse (const char *text, size_t len, uint64_t *nsec)
 
   for (; s < end && is_digit (*s); s++) {
     whole = whole * 10 + (uint64_t) (*s - '0');
-    if (whole > MAX_DURATION)
+    if (whole > most)
       return -EINVAL;
   }
   if (s == text)
@@ -63,7 +70,7 @@ duration_parse (const char *text, size_t len, uint64_t *nsec)
         memcmp (s, units[i].name, end - s) == 0)
       unit = units[i].nsec;
   }
-  if (unit == 0 || whole > MAX_DURATION / unit)
+  if (unit == 0 || whole > most / unit)
     return -EINVAL;
 
   r = whole * unit;
@@ -71,7 +78,7 @@ duration_parse (const char *text, size_t len, uint64_t *nsec)
     r += (uint64_t) (*fraction - '0') * part;
     part /= 10;
   }
-  if (r > MAX_DURATION)
+  if (r > most)
     return -EINVAL;
   *nsec = r;
   return 0;

@@ -28,6 +28,10 @@
  */
 int duration_parse (const char *text, size_t len, uint64_t *nsec);
 
+/* The same, from 0 to MOST, which is at most 10^18. */
+int duration_parse_up_to (const char *text, size_t len, uint64_t most,
+                          uint64_t *nsec);
+
 /* The same back, exactly, in the largest unit that needs no fraction: "100us",
  * "1500us", "0".  24 bytes are enough.
  */

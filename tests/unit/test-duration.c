@@ -50,6 +50,26 @@ test_fractions (void **state)
   assert_int_equal (parse ("2.50us"), 2500);
 }
 
+/* With another limit. */
+static void
+test_up_to (void **state)
+{
+  const uint64_t day = 86400 * NSEC_PER_SEC;
+  uint64_t nsec;
+
+  (void) state;
+  assert_int_equal (duration_parse_up_to ("86400s", 6, day, &nsec), 0);
+  assert_int_equal (nsec, day);
+  assert_int_equal (duration_parse_up_to ("86400000ms", 10, day, &nsec), 0);
+  assert_int_equal (nsec, day);
+  assert_int_equal (duration_parse_up_to ("86401s", 6, day, &nsec), -EINVAL);
+  assert_int_equal (duration_parse_up_to ("86400.1s", 8, day, &nsec), -EINVAL);
+  assert_int_equal (duration_parse_up_to ("5ns", 3, 4, &nsec), -EINVAL);
+  assert_int_equal (duration_parse_up_to ("1us", 3, 4, &nsec), -EINVAL);
+  assert_int_equal (duration_parse_up_to ("4ns", 3, 4, &nsec), 0);
+  assert_int_equal (nsec, 4);
+}
+
 static void
 test_wrong (void **state)
 {
@@ -159,10 +179,10 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_units),   cmocka_unit_test (test_fractions),
-      cmocka_unit_test (test_wrong),   cmocka_unit_test (test_part_of_a_text),
-      cmocka_unit_test (test_format),  cmocka_unit_test (test_round_trip),
-      cmocka_unit_test (test_moments),
+      cmocka_unit_test (test_units),          cmocka_unit_test (test_fractions),
+      cmocka_unit_test (test_up_to),          cmocka_unit_test (test_wrong),
+      cmocka_unit_test (test_part_of_a_text), cmocka_unit_test (test_format),
+      cmocka_unit_test (test_round_trip),     cmocka_unit_test (test_moments),
   };
 
   return RUN_TESTS (tests);
