@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Whole numbers and sizes in bytes as people write them.  Pure functions,
+ * without locks.
+ */
+
+#ifndef NULLBLK_SIZE_H
+#define NULLBLK_SIZE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Take a whole number, decimal and without a sign, from the LEN bytes at TEXT.
+ * Returns 0 or -EINVAL.
+ */
+int number_parse (const char *text, size_t len, uint64_t *n);
+
+/* The same for a size as nbdkit takes it: a number and at most one letter, b
+ * (1), s (512) or k m g t p e (powers of 1024), large or small.
+ */
+int size_parse (const char *text, size_t len, uint64_t *bytes);
+
+/* A size with the largest suffix that divides it: "250G", "512", "4K".  24
+ * bytes are enough.
+ */
+void size_format (uint64_t bytes, char *buf, size_t len);
+
+#endif /* NULLBLK_SIZE_H */
