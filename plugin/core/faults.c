@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The fault rules of a device; see faults.h.
+ */
+
+#include <config.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "duration.h"
+#include "faultrule.h"
+#include "faults.h"
+#include "random.h"
+#include "size.h"
+
+#define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
+
+/* Sets the draws of faults apart from others with the same seed. */
+#define FAULTS_SEED UINT64_C (0x6661756c7473)
+
+struct fault {
+  struct fault_rule rule;
+  char *text;
+  struct fault *next;
+  atomic_uint references; /* the list's, and of each verdict that holds it */
+  atomic_bool deleted;    /* what those look at that hang */
+
+  /* Since it was added. */
+  uint32_t id;
+  uint64_t added;
+  uint64_t key; /* of flips */
+  struct random rates, delays;
+
+  /* Guarded by faults.lock. */
+  uint64_t evaluated, hits; /* since the counters' last reset */
+  uint64_t passed;          /* of `after` */
+  uint64_t turn;            /* of `every` */
+  uint64_t done;            /* of `count` */
+};
+
+static void
+lock (struct faults *f)
+{
+  int r = pthread_mutex_lock (&f->lock);
+
+  assert (r == 0);
+  (void) r;
+}
+
+static void
+unlock (struct faults *f)
+{
+  int r = pthread_mutex_unlock (&f->lock);
+
+  assert (r == 0);
+  (void) r;
+}
+
+/*---------------------------------------------------------------------*/
+/* One rule */
+
+int
+fault_new (const char *text, struct fault **r, struct message *why)
+{
+  struct fault *fault = calloc (1, sizeof *fault);
+  int err;
+
+  if (fault == NULL)
+    return -ENOMEM;
+  err = fault_rule_parse (text, &fault->rule, why);
+  if (err == 0) {
+    fault->text = fault_rule_format (&fault->rule);
+    if (fault->text == NULL)
+      err = -ENOMEM;
+  }
+  atomic_init (&fault->references, 1);
+  atomic_init (&fault->deleted, false);
+  if (err < 0)
+    fault_free (fault);
+  else
+    *r = fault;
+  return err;
+}
+
+void
+fault_append (struct fault **chain, struct fault *fault)
+{
+  while (*chain != NULL)
+    chain = &(*chain)->next;
+  *chain = fault;
+}
+
+static void
+unref (struct fault *fault)
+{
+  if (atomic_fetch_sub (&fault->references, 1) != 1)
+    return;
+  fault_rule_clear (&fault->rule);
+  free (fault->text);
+  free (fault);
+}
+
+void
+fault_free (struct fault *chain)
+{
+  struct fault *fault;
+
+  while ((fault = chain) != NULL) {
+    chain = fault->next;
+    unref (fault);
+  }
+}
+
+bool
+fault_is_for (const struct fault *fault, uint32_t device)
+{
+  return fault->rule.device == ANY_DEVICE || fault->rule.device == device;
+}
+
+bool
+fault_disconnects (const struct fault *fault)
+{
+  return fault->rule.action == FAULT_DISCONNECT;
+}
+
+/* Does its verdict need it? */
+static bool
+is_held (const struct fault *fault)
+{
+  const enum fault_action action = fault->rule.action;
+
+  return action == FAULT_FLIP || action == FAULT_ZERO || action == FAULT_HANG;
+}
+
+/*---------------------------------------------------------------------*/
+/* The list */
+
+int
+faults_init (struct faults *f, uint64_t seed, uint32_t device)
+{
+  struct random random;
+
+  memset (f, 0, sizeof *f);
+  random_init (&random, seed ^ FAULTS_SEED, device);
+  f->seed = random_next (&random);
+  f->device = device;
+  return -pthread_mutex_init (&f->lock, NULL);
+}
+
+void
+faults_destroy (struct faults *f)
+{
+  fault_free (f->first);
+  pthread_mutex_destroy (&f->lock);
+}
+
+static bool
+is_named (const struct fault *fault, const char *which)
+{
+  uint64_t id;
+
+  if (number_parse (which, strlen (which), &id) == 0)
+    return id == fault->id;
+  return which[0] != '\0' && strcmp (which, fault->rule.name) == 0;
+}
+
+/* Where the pointer to it stands; *that is NULL if there is none. */
+static struct fault **
+find (struct fault **p, const char *which)
+{
+  while (*p != NULL && !is_named (*p, which))
+    p = &(*p)->next;
+  return p;
+}
+
+static uint32_t
+count_held (const struct fault *fault)
+{
+  uint32_t r = 0;
+
+  for (; fault != NULL; fault = fault->next)
+    r += is_held (fault);
+  return r;
+}
+
+static int
+check_new (struct faults *f, struct fault *chain, struct message *why)
+{
+  struct fault *fault;
+
+  if (count_held (f->first) + count_held (chain) > MAX_HELD)
+    return refuse (why,
+                   "allowed are %d rules with corrupt=flip, corrupt=zero "
+                   "or hang on a device",
+                   MAX_HELD);
+  for (fault = chain; fault != NULL; fault = fault->next) {
+    if (!fault_is_for (fault, f->device))
+      return refuse (why, "'device=nullb%" PRIu32 "': this is nullb%" PRIu32,
+                     fault->rule.device, f->device);
+    if (fault->rule.name[0] != '\0' &&
+        (*find (&f->first, fault->rule.name) != NULL ||
+         *find (&chain, fault->rule.name) != fault))
+      return refuse (why, "'name=%s': there is such a rule", fault->rule.name);
+  }
+  return 0;
+}
+
+int
+faults_add (struct faults *f, struct fault *chain, uint64_t now,
+            struct message *why)
+{
+  struct fault *fault;
+  uint32_t n = 0;
+  int r;
+
+  lock (f);
+  r = check_new (f, chain, why);
+  if (r == 0) {
+    for (fault = chain; fault != NULL; fault = fault->next, n++) {
+      fault->id = ++f->last_id;
+      fault->added = now;
+      random_init (&fault->rates, f->seed, UINT64_C (3) * fault->id);
+      random_init (&fault->delays, f->seed, UINT64_C (3) * fault->id + 1);
+      fault->key = random_mix (f->seed + random_mix (fault->id));
+    }
+    fault_append (&f->first, chain);
+    f->count += n;
+  }
+  unlock (f);
+  return r;
+}
+
+/* The lock is held. */
+static void delete (struct faults *f, struct fault **p)
+{
+  struct fault *fault = *p;
+
+  *p = fault->next;
+  f->count--;
+  atomic_store (&fault->deleted, true);
+  unref (fault);
+}
+
+int
+faults_del (struct faults *f, const char *which, struct message *why)
+{
+  struct fault **p;
+  int r = 0;
+
+  lock (f);
+  if (strcmp (which, "all") == 0) {
+    while (f->first != NULL)
+      delete (f, &f->first);
+  }
+  else {
+    p = find (&f->first, which);
+    if (*p != NULL)
+      delete (f, p);
+    else
+      r = refuse (why, "'%.80s': allowed is a rule's number or name, or all",
+                  which);
+  }
+  unlock (f);
+  return r;
+}
+
+bool
+faults_has (struct faults *f, const char *which)
+{
+  bool r;
+
+  lock (f);
+  r = strcmp (which, "all") == 0 || *find (&f->first, which) != NULL;
+  unlock (f);
+  return r;
+}
+
+void
+faults_each (struct faults *f,
+             void (*visit) (void *opaque, const struct fault_info *info),
+             void *opaque)
+{
+  const struct fault *fault;
+
+  lock (f);
+  for (fault = f->first; fault != NULL; fault = fault->next) {
+    const uint64_t count = fault->rule.count;
+    const struct fault_info info = {
+        .id = fault->id,
+        .name = fault->rule.name,
+        .text = fault->text,
+        .evaluated = fault->evaluated,
+        .hits = fault->hits,
+        .spent = count != 0 && fault->done == count,
+    };
+
+    visit (opaque, &info);
+  }
+  unlock (f);
+}
+
+void
+faults_reset_counters (struct faults *f)
+{
+  struct fault *fault;
+
+  lock (f);
+  for (fault = f->first; fault != NULL; fault = fault->next)
+    fault->evaluated = fault->hits = 0;
+  unlock (f);
+}
+
+/*---------------------------------------------------------------------*/
+/* Requests */
+
+/* In the order that faults.h promises.  The lock is held. */
+static bool
+hits (struct fault *fault, const struct fault_request *r)
+{
+  const struct fault_rule *rule = &fault->rule;
+  const uint64_t age =
+      r->arrival > fault->added ? r->arrival - fault->added : 0;
+
+  if ((rule->operations & 1U << r->op) == 0 ||
+      !fault_rule_touches (rule, r->offset, r->count, r->zone_size))
+    return false;
+  fault->evaluated++;
+  if (age < rule->from ||
+      (rule->length != 0 && age - rule->from >= rule->length))
+    return false;
+  if (fault->passed < rule->after) {
+    fault->passed++;
+    return false;
+  }
+  if (++fault->turn < rule->every)
+    return false;
+  fault->turn = 0;
+  if (rule->rate < ALL_REQUESTS &&
+      random_next (&fault->rates) % ALL_REQUESTS >= rule->rate)
+    return false;
+  if (rule->count != 0 && fault->done == rule->count)
+    return false;
+  fault->done++;
+  fault->hits++;
+  return true;
+}
+
+static void
+hold (struct fault_verdict *v, struct fault *fault)
+{
+  atomic_fetch_add (&fault->references, 1);
+  v->held[v->nr_held++] = fault;
+}
+
+/* The lock is held. */
+static void
+act (struct fault *fault, enum operation op, struct fault_verdict *v)
+{
+  struct distribution *delay;
+
+  switch (fault->rule.action) {
+  case FAULT_ERROR:
+    if (v->error == 0)
+      v->error = -fault->rule.error;
+    break;
+  case FAULT_DELAY:
+    delay = fault->rule.delay[op];
+    if (delay != NULL)
+      v->delay += distribution_draw (delay, random_next (&fault->delays), NULL);
+    break;
+  case FAULT_FLIP:
+  case FAULT_ZERO:
+    v->corrupts = true;
+    hold (v, fault);
+    break;
+  case FAULT_STALE:
+    v->lose = true;
+    break;
+  case FAULT_HANG:
+    v->hangs = true;
+    hold (v, fault);
+    break;
+  case FAULT_DISCONNECT:
+    v->disconnect = true;
+    break;
+  case NR_FAULT_ACTIONS:
+    abort ();
+  }
+}
+
+void
+faults_judge (struct faults *f, const struct fault_request *r,
+              struct fault_verdict *v)
+{
+  struct fault *fault;
+
+  memset (v, 0, sizeof *v);
+  lock (f);
+  for (fault = f->first; fault != NULL; fault = fault->next) {
+    if (hits (fault, r))
+      act (fault, r->op, v);
+  }
+  unlock (f);
+  if (v->disconnect && v->error == 0)
+    v->error = -ESHUTDOWN;
+}
+
+void
+faults_done (struct fault_verdict *v)
+{
+  uint32_t i;
+
+  for (i = 0; i < v->nr_held; i++)
+    unref (v->held[i]);
+}
+
+int
+faults_hang (const struct fault_verdict *v, const struct nap *nap)
+{
+  uint32_t i;
+  int r;
+
+  for (i = 0; i < v->nr_held; i++) {
+    if (v->held[i]->rule.action != FAULT_HANG)
+      continue;
+    while (!atomic_load (&v->held[i]->deleted)) {
+      r = nap->nap (nap->opaque, HANG_SLICE);
+      if (r < 0)
+        return r;
+    }
+  }
+  return 0;
+}
+
+/* Of the bits of a block that are read the even ones, of those that are written
+ * the odd ones: neither undoes the other.
+ */
+static void
+flip (const struct fault *fault, enum operation op, uint64_t offset,
+      uint8_t *block, uint32_t block_size)
+{
+  const uint64_t random = random_mix (fault->key + random_mix (offset));
+  const uint64_t bit =
+      random % (UINT64_C (4) * block_size) * 2 + (op == OP_WRITE);
+
+  block[bit / 8] ^= 1U << bit % 8;
+}
+
+void
+faults_corrupt (const struct fault_verdict *v, const struct fault_request *r,
+                void *buf, uint32_t block_size)
+{
+  const struct fault *fault;
+  uint64_t at;
+  uint32_t i;
+
+  for (i = 0; i < v->nr_held; i++) {
+    fault = v->held[i];
+    if (fault->rule.action == FAULT_HANG)
+      continue;
+    for (at = 0; at < r->count; at += block_size) {
+      uint8_t *block = (uint8_t *) buf + at;
+
+      if (!fault_rule_touches (&fault->rule, r->offset + at, block_size,
+                               r->zone_size))
+        continue;
+      if (fault->rule.action == FAULT_ZERO)
+        memset (block, 0, block_size);
+      else
+        flip (fault, r->op, r->offset + at, block, block_size);
+    }
+  }
+}
