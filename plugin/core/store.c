@@ -424,15 +424,20 @@ add_chunks (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
  * so that a chunk is refused only where the system gives less than it should.
  */
 static int
-provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
+provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
+         bool limited)
 {
   const struct cost cost = price (s, volume, offset, end);
   int r;
 
   if (cost.bytes > 0) {
-    r = arena_charge (&s->arena, cost.bytes);
-    if (r < 0)
-      return r;
+    if (!limited)
+      arena_charge_beyond (&s->arena, cost.bytes);
+    else {
+      r = arena_charge (&s->arena, cost.bytes);
+      if (r < 0)
+        return r;
+    }
     r = add_chunks (s, volume, offset, end);
     if (r < 0) {
       arena_uncharge (&s->arena, cost.bytes);
@@ -464,9 +469,9 @@ store_read (struct store *s, uint32_t volume, void *buf, uint64_t count,
   }
 }
 
-int
-store_write (struct store *s, uint32_t volume, const void *buf, uint64_t count,
-             uint64_t offset)
+static int
+write_range (struct store *s, uint32_t volume, const void *buf, uint64_t count,
+             uint64_t offset, bool limited)
 {
   const uint64_t end = offset + count;
   struct locked locked;
@@ -476,7 +481,7 @@ store_write (struct store *s, uint32_t volume, const void *buf, uint64_t count,
   int r;
 
   lock_range (s, volume, offset, end, &locked);
-  r = provide (s, volume, offset, end);
+  r = provide (s, volume, offset, end, limited);
   if (r == 0) {
     for_each_piece (s, volume, p, offset, end) {
       nr = table_find (&s->table, p.key);
@@ -488,6 +493,20 @@ store_write (struct store *s, uint32_t volume, const void *buf, uint64_t count,
   }
   unlock_range (s, &locked);
   return r;
+}
+
+int
+store_write (struct store *s, uint32_t volume, const void *buf, uint64_t count,
+             uint64_t offset)
+{
+  return write_range (s, volume, buf, count, offset, true);
+}
+
+int
+store_restore (struct store *s, uint32_t volume, const void *buf,
+               uint64_t count, uint64_t offset)
+{
+  return write_range (s, volume, buf, count, offset, false);
 }
 
 /* All stripes are held only while memory is taken, which changes no data: what
@@ -505,7 +524,7 @@ store_zero (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
   int r;
 
   lock_range (s, volume, offset, end, &locked);
-  r = provide (s, volume, offset, end);
+  r = provide (s, volume, offset, end, true);
   if (r == 0) {
     for_each_piece (s, volume, p, offset, end) {
       nr = table_find (&s->table, p.key);
@@ -623,6 +642,18 @@ uint64_t
 store_written (struct store *s, uint32_t volume)
 {
   return atomic_load (&s->volumes[volume].written);
+}
+
+int
+store_charge (struct store *s, uint64_t bytes)
+{
+  return arena_charge (&s->arena, bytes);
+}
+
+void
+store_uncharge (struct store *s, uint64_t bytes)
+{
+  arena_uncharge (&s->arena, bytes);
 }
 
 int

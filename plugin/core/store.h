@@ -39,6 +39,13 @@ void store_read (struct store *store, uint32_t volume, void *buf,
 int store_write (struct store *store, uint32_t volume, const void *buf,
                  uint64_t count, uint64_t offset);
 
+/* Write back what COUNT bytes at OFFSET held before, and whose memory is still
+ * known to be there: the limit is not asked.  Returns 0, or -ENOSPC when the
+ * system gives no memory; then nothing has changed.
+ */
+int store_restore (struct store *store, uint32_t volume, const void *buf,
+                   uint64_t count, uint64_t offset);
+
 /* Make COUNT bytes at OFFSET zero and keep, or take, the memory for them:
  * afterwards they count as written, and a write to them cannot fail.  Returns
  * as store_write does.
@@ -63,6 +70,12 @@ uint64_t store_held (struct store *store);
 
 /* How many 4 KiB pages of a volume are written. */
 uint64_t store_written (struct store *store, uint32_t volume);
+
+/* Count BYTES that a caller holds elsewhere as held.  Returns 0, or -ENOSPC
+ * when that would pass the limit; then nothing is counted.
+ */
+int store_charge (struct store *store, uint64_t bytes);
+void store_uncharge (struct store *store, uint64_t bytes);
 
 /* Change the limit; see arena_set_limit. */
 int store_set_limit (struct store *store, uint64_t limit);

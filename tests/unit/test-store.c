@@ -393,6 +393,39 @@ test_limit (void **state)
 }
 
 /* The last bytes that a device can have, and the first of the next volume. */
+/* What a caller holds elsewhere counts, and what it puts back is not refused.
+ */
+static void
+test_charge_and_restore (void **state)
+{
+  struct store *store = new_store (&by_page, 4 * PAGE, 1, MIB);
+  char page[PAGE];
+  bool written;
+
+  (void) state;
+  memset (page, 7, sizeof page);
+  assert_int_equal (store_charge (store, 3 * PAGE + 1), 0);
+  assert_int_equal (store_held (store), 3 * PAGE + 1);
+  assert_int_equal (store_charge (store, PAGE), -ENOSPC);
+  assert_int_equal (store_write (store, 0, page, PAGE, 0), -ENOSPC);
+  assert_int_equal (store_held (store), 3 * PAGE + 1);
+
+  assert_int_equal (store_restore (store, 0, page, PAGE, PAGE), 0);
+  assert_int_equal (store_held (store), 4 * PAGE + 1);
+  assert_int_equal (store_written (store, 0), 1);
+  store_read (store, 0, page, PAGE, PAGE);
+  assert_true (all_bytes_are (page, 7, PAGE));
+  assert_int_equal (store_extent (store, 0, 0, MIB, &written), PAGE);
+  assert_false (written);
+
+  store_uncharge (store, 3 * PAGE + 1);
+  assert_int_equal (store_held (store), PAGE);
+  assert_int_equal (store_write (store, 0, page, PAGE, 0), 0);
+  store_trim (store, 0, MIB, 0);
+  assert_int_equal (store_held (store), 0);
+  store_destroy (store);
+}
+
 static void
 test_ends_of_range (void **state)
 {
@@ -618,6 +651,7 @@ main (void)
     cmocka_unit_test (test_model_hugepages),
     cmocka_unit_test (test_model_hugepages_at_limit),
     cmocka_unit_test (test_limit),
+    cmocka_unit_test (test_charge_and_restore),
     cmocka_unit_test (test_ends_of_range),
     cmocka_unit_test (test_trim_of_sectors),
     cmocka_unit_test (test_small_volumes),
