@@ -1,0 +1,857 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The volatile write cache and power loss; durability.h says what they promise.
+ *
+ *     what is durable  <-- undo -- change -- undo -- change = the store
+ *
+ *     oldest                                            newest
+ *       | undo | -> | undo | -> | fence | -> | undo | -> | undo |
+ *       evicted                                          added
+ *       from here                                        here
+ *
+ * The records of a device stand in one list, by age.  Each lies in one region
+ * (128 KiB) and has what its blocks held before a change:
+ *
+ *     DATA   these bytes
+ *     HOLE   zeroes; no data is kept
+ *     FENCE  anything: a change with FUA of these blocks was durable, and
+ *            what is older no longer matters
+ *
+ * To make a change durable is to forget its record.  As it is always the
+ * oldest that go first, no record needs to be searched for: eviction takes from
+ * one end, a flush takes all.
+ *
+ * Only a power cut looks at all records.  It sorts them by region, the newest
+ * first, and so sees all the versions of a block in a row, each of which is
+ * lost, until one survives or a fence is met.  What a version meets is not
+ * drawn in order but mixed from the seed, the block and the number of the
+ * request: so it depends on nothing else, and the parts of a block that stand
+ * in several records meet the same.
+ *
+ * In sequential zones blocks are written once, in order, and are lost from some
+ * block on; a struct zone has what a fence would say.  A reset is durable at
+ * once: it makes records of the zone stale, which stay until it is their turn.
+ */
+
+#include <config.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "durability.h"
+#include "random.h"
+
+#define REGION_SHIFT 17
+#define REGION (UINT64_C (1) << REGION_SHIFT)
+#define MOST_BLOCKS (REGION / 512) /* in a region */
+
+struct undo {
+  struct undo *next; /* newer; while power is cut: the next to look at */
+  uint64_t request;  /* the number of the change that it undoes */
+  uint64_t offset;
+  uint32_t len;
+  enum { DATA, HOLE, FENCE } kind;
+  char data[];
+};
+
+struct undo_list {
+  struct undo *oldest, *newest;
+  uint64_t occupied; /* bytes of the cache */
+  uint64_t charged;  /* bytes of the budget */
+};
+
+struct zone {
+  uint64_t since;   /* records of requests before this one are stale */
+  uint64_t durable; /* FUA has promised all below this */
+  uint64_t lost;    /* by the last cut: from here on */
+};
+
+struct durability {
+  struct durability_options o;
+
+  _Atomic uint32_t epoch; /* written under lock */
+  _Atomic bool slow;      /* must changes take the lock?  Written under it. */
+
+  pthread_mutex_t lock; /* guards all that follows, and what is volatile */
+  struct undo_list list;
+  uint64_t request; /* the number of the next change */
+  struct zone *zones;
+  uint64_t writes_left;
+  struct power_cut ahead; /* when those are done */
+  uint64_t cuts, lost, kept;
+};
+
+enum change_kind { WRITE, ZERO, TRIM };
+struct change {
+  enum change_kind kind;
+  const void *buf; /* of a write */
+  uint64_t count, offset;
+  bool fua;
+  bool is_write; /* for durability_cut_after */
+};
+
+static uint64_t
+min (uint64_t a, uint64_t b)
+{
+  return a < b ? a : b;
+}
+
+static void
+lock (struct durability *d)
+{
+  int r = pthread_mutex_lock (&d->lock);
+
+  assert (r == 0);
+  (void) r;
+}
+
+static void
+unlock (struct durability *d)
+{
+  int r = pthread_mutex_unlock (&d->lock);
+
+  assert (r == 0);
+  (void) r;
+}
+
+static bool
+is_on (const struct durability *d)
+{
+  return (atomic_load (&d->epoch) & 1) == 0;
+}
+
+static void
+choose_path (struct durability *d)
+{
+  atomic_store (&d->slow,
+                d->o.cache_size > 0 || d->writes_left > 0 || !is_on (d));
+}
+
+/* The sequential zone that OFFSET lies in, or NULL. */
+static struct zone *
+zone_at (const struct durability *d, uint64_t offset)
+{
+  uint64_t nr;
+
+  if (d->o.nr_zones == 0 || offset < d->o.zones_start)
+    return NULL;
+  nr = (offset - d->o.zones_start) / d->o.zone_size;
+  return nr < d->o.nr_zones ? &d->zones[nr] : NULL;
+}
+
+/*---------------------------------------------------------------------*/
+/* Records */
+
+static uint64_t
+occupied_by (const struct durability *d, const struct undo *u)
+{
+  return u->kind == FENCE ? d->o.block_size : u->len;
+}
+
+static uint64_t
+charge_of (const struct undo *u)
+{
+  return sizeof *u + (u->kind == DATA ? u->len : 0);
+}
+
+static void
+append (struct durability *d, struct undo_list *list, struct undo *u)
+{
+  u->next = NULL;
+  if (list->newest == NULL)
+    list->oldest = u;
+  else
+    list->newest->next = u;
+  list->newest = u;
+  list->occupied += occupied_by (d, u);
+  list->charged += charge_of (u);
+}
+
+/* All of FROM comes after all of TO. */
+static void
+append_all (struct undo_list *to, const struct undo_list *from)
+{
+  if (from->oldest == NULL)
+    return;
+  if (to->newest == NULL)
+    to->oldest = from->oldest;
+  else
+    to->newest->next = from->oldest;
+  to->newest = from->newest;
+  to->occupied += from->occupied;
+  to->charged += from->charged;
+}
+
+/* Take all records out, and pay back what they were charged, so that who is
+ * next finds that memory.  They are to be freed without the lock.
+ */
+static struct undo *
+take_all (struct durability *d, struct undo_list *list)
+{
+  struct undo *oldest = list->oldest;
+
+  if (oldest != NULL)
+    store_uncharge (d->o.store, list->charged);
+  memset (list, 0, sizeof *list);
+  return oldest;
+}
+
+static void
+free_all (struct undo *u)
+{
+  struct undo *next;
+
+  for (; u != NULL; u = next) {
+    next = u->next;
+    free (u);
+  }
+}
+
+static void
+evict_oldest (struct durability *d)
+{
+  struct undo *u = d->list.oldest;
+
+  d->list.oldest = u->next;
+  if (u->next == NULL)
+    d->list.newest = NULL;
+  d->list.occupied -= occupied_by (d, u);
+  d->list.charged -= charge_of (u);
+  store_uncharge (d->o.store, charge_of (u));
+  free (u);
+}
+
+/* Until this many bytes of memory are back, if there are.  Says whether any
+ * are.
+ */
+static bool
+evict_memory (struct durability *d, uint64_t bytes)
+{
+  const uint64_t before = d->list.charged;
+
+  while (d->list.oldest != NULL && before - d->list.charged < bytes)
+    evict_oldest (d);
+  return before != d->list.charged;
+}
+
+static void
+evict_for_room (struct durability *d, uint64_t occupied)
+{
+  while (d->list.oldest != NULL &&
+         d->list.occupied + occupied > d->o.cache_size)
+    evict_oldest (d);
+}
+
+/* Returns NULL when there is no memory, and nothing is left to be evicted. */
+static struct undo *
+new_undo (struct durability *d, int kind, uint64_t offset, uint64_t len)
+{
+  struct undo u = {
+      .request = d->request, .offset = offset, .len = len, .kind = kind};
+  struct undo *r;
+
+  while (store_charge (d->o.store, charge_of (&u)) < 0) {
+    if (!evict_memory (d, charge_of (&u)))
+      return NULL;
+  }
+  r = malloc (charge_of (&u));
+  if (r == NULL)
+    store_uncharge (d->o.store, charge_of (&u));
+  else
+    *r = u;
+  return r;
+}
+
+/* Where the data or hole at OFFSET ends, END at most.  A block of which some
+ * is data is data.
+ */
+static uint64_t
+end_of_run (const struct durability *d, uint64_t offset, uint64_t end,
+            bool *is_data)
+{
+  const uint64_t mask = d->o.block_size - 1;
+  uint64_t run_end =
+      store_extent (d->o.store, d->o.volume, offset, end, is_data);
+
+  if (!*is_data && (run_end & ~mask) == offset)
+    *is_data = true;
+  return *is_data ? (run_end + mask) & ~mask : run_end & ~mask;
+}
+
+/* Does a change leave a hole as it is?  Zeroes move the write pointer of a
+ * zone, so that they may be lost there, too.
+ */
+static bool
+keeps_holes (const struct durability *d, const struct change *c)
+{
+  return c->kind != WRITE && zone_at (d, c->offset) == NULL;
+}
+
+/* Record what a run holds now.  Returns 0, or -ENOSPC when LIST would have more
+ * than SIZE bytes or there is no memory.
+ */
+static int
+record_run (struct durability *d, uint64_t at, uint64_t end, bool is_data,
+            uint64_t size, struct undo_list *list)
+{
+  struct undo *u;
+  uint64_t to;
+
+  for (; at < end; at = to) {
+    to = min (end, (at | (REGION - 1)) + 1);
+    if (list->occupied + (to - at) > size)
+      return -ENOSPC;
+    u = new_undo (d, is_data ? DATA : HOLE, at, to - at);
+    if (u == NULL)
+      return -ENOSPC;
+    if (is_data)
+      store_read (d->o.store, d->o.volume, u->data, u->len, at);
+    append (d, list, u);
+  }
+  return 0;
+}
+
+/* Record what a change takes the place of; returns as record_run. */
+static int
+record (struct durability *d, const struct change *c, uint64_t size,
+        struct undo_list *list)
+{
+  const uint64_t end = c->offset + c->count;
+  uint64_t at, to;
+  bool is_data;
+  int r = 0;
+
+  if (d->o.store == NULL)
+    return 0;
+  for (at = c->offset; at < end && r == 0; at = to) {
+    to = end_of_run (d, at, end, &is_data);
+    if (is_data || !keeps_holes (d, c))
+      r = record_run (d, at, to, is_data, size, list);
+  }
+  return r;
+}
+
+/* Say that what is older of these blocks no longer matters.  Returns 0, or
+ * -ENOSPC when there is no room for that.
+ */
+static int
+fence (struct durability *d, const struct change *c)
+{
+  const uint64_t end = c->offset + c->count;
+  uint64_t at, to;
+  struct undo *u;
+
+  if (c->count > d->o.cache_size)
+    return -ENOSPC;
+  for (at = c->offset; at < end && d->list.oldest != NULL; at = to) {
+    to = min (end, (at | (REGION - 1)) + 1);
+    evict_for_room (d, d->o.block_size);
+    u = new_undo (d, FENCE, at, to - at);
+    if (u == NULL)
+      return -ENOSPC;
+    append (d, &d->list, u);
+  }
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* Power cut */
+
+/* By region, and the newest first within one.  A and B are sorted so, and what
+ * is in A is newer.
+ */
+static struct undo *
+merge (struct undo *a, struct undo *b)
+{
+  struct undo *first, **to = &first;
+
+  while (a != NULL && b != NULL) {
+    if (a->offset >> REGION_SHIFT <= b->offset >> REGION_SHIFT) {
+      *to = a;
+      a = a->next;
+    }
+    else {
+      *to = b;
+      b = b->next;
+    }
+    to = &(*to)->next;
+  }
+  *to = a != NULL ? a : b;
+  return first;
+}
+
+/* Sorted lists of 1, 2, 4, ... records are merged as they come; longer ones are
+ * of older records.
+ */
+static struct undo *
+sort (struct undo *oldest)
+{
+  struct undo *sorted[64] = {NULL}, *u;
+  unsigned i;
+
+  while (oldest != NULL) {
+    u = oldest;
+    oldest = oldest->next;
+    u->next = NULL;
+    for (i = 0; sorted[i] != NULL; i++) {
+      u = merge (u, sorted[i]);
+      sorted[i] = NULL;
+    }
+    sorted[i] = u;
+  }
+  u = NULL;
+  for (i = 0; i < 64; i++)
+    u = merge (u, sorted[i]);
+  return u;
+}
+
+struct cutting {
+  struct durability *d;
+  const struct power_cut *cut;
+  uint64_t likely; /* draws below this are losses */
+
+  /* What the blocks of one region have met. */
+  uint64_t region;
+  enum fate { UNKNOWN, UNDONE, SETTLED } fate[MOST_BLOCKS];
+};
+
+/* Does the version of a block that U undoes get lost? */
+static bool
+draw_loss (const struct cutting *k, const struct undo *u, uint64_t block)
+{
+  uint64_t n;
+
+  if (k->cut->lose != LOSE_RANDOM)
+    return k->cut->lose == LOSE_ALL;
+  n = random_mix (k->cut->seed + block * RANDOM_STEP);
+  return random_mix (n ^ random_mix (u->request + RANDOM_STEP)) < k->likely;
+}
+
+/* May the block at AT become what it was before U? */
+static bool
+is_volatile (const struct durability *d, const struct undo *u, uint64_t at)
+{
+  const struct zone *zone = zone_at (d, at);
+
+  if (zone != NULL)
+    return u->request >= zone->since && at >= zone->durable;
+  return u->kind != FENCE;
+}
+
+/* Find where each zone begins to lose. */
+static void
+lose_in_zones (struct cutting *k, const struct undo *u)
+{
+  struct zone *zone;
+  uint64_t at;
+
+  for (; u != NULL; u = u->next) {
+    zone = zone_at (k->d, u->offset);
+    if (zone == NULL)
+      continue;
+    for (at = u->offset; at < u->offset + u->len; at += k->d->o.block_size) {
+      if (at < zone->lost && is_volatile (k->d, u, at) && draw_loss (k, u, at))
+        zone->lost = at;
+    }
+  }
+}
+
+static bool
+is_lost (const struct cutting *k, const struct undo *u, uint64_t at)
+{
+  const struct zone *zone = zone_at (k->d, at);
+
+  return zone != NULL ? at >= zone->lost : draw_loss (k, u, at);
+}
+
+static int
+put_back (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
+{
+  const struct durability_options *o = &k->d->o;
+  int r = 0;
+
+  if (u->kind == DATA)
+    r = store_restore (o->store, o->volume, u->data + (from - u->offset),
+                       to - from, from);
+  else
+    store_trim (o->store, o->volume, to - from, from);
+  if (r == 0 && k->cut->undone != NULL)
+    k->cut->undone (k->cut->arg, from, to - from);
+  return r;
+}
+
+/* The end of the blocks from AT on that lose the version which U undoes; the
+ * fate of the block there, if any is left, is settled.
+ */
+static uint64_t
+end_of_loss (struct cutting *k, const struct undo *u, uint64_t at)
+{
+  const uint64_t block_size = k->d->o.block_size;
+  enum fate *fate;
+
+  for (; at < u->offset + u->len; at += block_size) {
+    fate = &k->fate[(at & (REGION - 1)) / block_size];
+    if (*fate == SETTLED)
+      break;
+    if (!is_volatile (k->d, u, at) || !is_lost (k, u, at)) {
+      k->d->kept += *fate == UNKNOWN && is_volatile (k->d, u, at);
+      *fate = SETTLED;
+      break;
+    }
+  }
+  return at;
+}
+
+/* Where the system gives no memory for what a trim had freed, it survives. */
+static void
+undo_run (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
+{
+  const uint64_t block_size = k->d->o.block_size;
+  const bool is_lost = put_back (k, u, from, to) == 0;
+  enum fate *fate;
+
+  for (; from < to; from += block_size) {
+    fate = &k->fate[(from & (REGION - 1)) / block_size];
+    if (*fate == UNKNOWN) {
+      k->d->lost += is_lost;
+      k->d->kept += !is_lost;
+    }
+    *fate = is_lost ? UNDONE : SETTLED;
+  }
+}
+
+static void
+undo (struct cutting *k, const struct undo *u)
+{
+  const uint64_t end = u->offset + u->len;
+  uint64_t from, to;
+
+  for (from = u->offset; from < end; from = to + k->d->o.block_size) {
+    to = end_of_loss (k, u, from);
+    if (from < to)
+      undo_run (k, u, from, to);
+  }
+}
+
+/* Power is on, the lock is held.  Returns the records, to be freed. */
+static struct undo *
+cut_power (struct durability *d, const struct power_cut *cut)
+{
+  struct cutting k = {.d = d, .cut = cut, .region = UINT64_MAX};
+  struct undo *sorted, *u;
+  uint64_t i;
+
+  atomic_fetch_add (&d->epoch, 1);
+  d->writes_left = 0;
+  choose_path (d);
+  d->cuts++;
+  d->lost = d->kept = 0;
+  for (i = 0; i < d->o.nr_zones; i++)
+    d->zones[i].lost = UINT64_MAX;
+
+  k.likely = random_mix (random_mix (cut->seed));
+  sorted = sort (take_all (d, &d->list));
+  lose_in_zones (&k, sorted);
+  for (u = sorted; u != NULL; u = u->next) {
+    if (u->offset >> REGION_SHIFT != k.region) {
+      k.region = u->offset >> REGION_SHIFT;
+      memset (k.fate, 0, sizeof k.fate);
+    }
+    undo (&k, u);
+  }
+  return sorted;
+}
+
+int
+durability_cut (struct durability *d, const struct power_cut *cut)
+{
+  struct undo *gone = NULL;
+  int r = -EALREADY;
+
+  lock (d);
+  if (is_on (d)) {
+    gone = cut_power (d, cut);
+    r = 0;
+  }
+  unlock (d);
+  free_all (gone);
+  return r;
+}
+
+int
+durability_on (struct durability *d)
+{
+  int r = -EALREADY;
+
+  lock (d);
+  if (!is_on (d)) {
+    atomic_fetch_add (&d->epoch, 1);
+    choose_path (d);
+    r = 0;
+  }
+  unlock (d);
+  return r;
+}
+
+void
+durability_cut_after (struct durability *d, uint64_t n,
+                      const struct power_cut *cut)
+{
+  lock (d);
+  d->writes_left = n;
+  if (n > 0)
+    d->ahead = *cut;
+  choose_path (d);
+  unlock (d);
+}
+
+uint32_t
+durability_epoch (const struct durability *d)
+{
+  return atomic_load (&d->epoch);
+}
+
+uint64_t
+durability_zone_lost (struct durability *d, uint64_t offset)
+{
+  const struct zone *zone = zone_at (d, offset);
+  uint64_t lost = UINT64_MAX;
+
+  lock (d);
+  if (zone != NULL)
+    lost = zone->lost;
+  unlock (d);
+  return lost;
+}
+
+/*---------------------------------------------------------------------*/
+/* Changes */
+
+static int
+apply (struct durability *d, const struct change *c)
+{
+  struct store *store = d->o.store;
+
+  if (store == NULL)
+    return 0;
+  switch (c->kind) {
+  case WRITE:
+    return store_write (store, d->o.volume, c->buf, c->count, c->offset);
+  case ZERO:
+    return store_zero (store, d->o.volume, c->count, c->offset);
+  case TRIM:
+    store_trim (store, d->o.volume, c->count, c->offset);
+  }
+  return 0;
+}
+
+/* Where memory is short, let old changes be durable. */
+static int
+apply_with_room (struct durability *d, const struct change *c)
+{
+  int r;
+
+  do {
+    r = apply (d, c);
+  } while (r == -ENOSPC && evict_memory (d, c->count));
+  return r;
+}
+
+/* Everything that is volatile becomes durable.  Returns the records. */
+static struct undo *
+make_durable (struct durability *d)
+{
+  return take_all (d, &d->list);
+}
+
+static int
+change_durably (struct durability *d, const struct change *c)
+{
+  struct zone *zone = zone_at (d, c->offset);
+  int r = apply_with_room (d, c);
+
+  if (r < 0)
+    return r;
+  if (zone != NULL) {
+    if (c->offset + c->count > zone->durable)
+      zone->durable = c->offset + c->count;
+  }
+  else if (fence (d, c) < 0)
+    free_all (make_durable (d));
+  return 0;
+}
+
+/* The last change before power is cut needs no room. */
+static int
+change_volatile (struct durability *d, const struct change *c, bool is_last)
+{
+  const uint64_t size = is_last ? UINT64_MAX : d->o.cache_size;
+  struct undo_list list = {NULL, NULL, 0, 0};
+  int r;
+
+  r = record (d, c, size, &list);
+  if (r == 0) {
+    if (!is_last)
+      evict_for_room (d, list.occupied);
+    r = apply_with_room (d, c);
+    if (r == 0) {
+      append_all (&d->list, &list);
+      return 0;
+    }
+  }
+  /* Without its own records it may have memory, and all before it is gone. */
+  free_all (take_all (d, &list));
+  free_all (make_durable (d));
+  return apply (d, c);
+}
+
+static int
+change (struct durability *d, const struct change *c)
+{
+  struct undo *gone = NULL;
+  int r = -ESHUTDOWN;
+  bool is_last;
+
+  if (!atomic_load_explicit (&d->slow, memory_order_relaxed))
+    return apply (d, c);
+
+  lock (d);
+  if (is_on (d)) {
+    is_last = c->is_write && d->writes_left == 1;
+    if (c->fua && !is_last)
+      r = change_durably (d, c);
+    else
+      r = change_volatile (d, c, is_last);
+    d->request++;
+    if (r == 0 && c->is_write && d->writes_left > 0)
+      d->writes_left--;
+    if (r == 0 && is_last) {
+      gone = cut_power (d, &d->ahead);
+      r = -ESHUTDOWN;
+    }
+  }
+  unlock (d);
+  free_all (gone);
+  return r;
+}
+
+int
+durability_write (struct durability *d, const void *buf, uint64_t count,
+                  uint64_t offset, bool fua)
+{
+  const struct change c = {WRITE, buf, count, offset, fua, true};
+
+  return change (d, &c);
+}
+
+int
+durability_zero (struct durability *d, uint64_t count, uint64_t offset,
+                 bool fua, bool may_trim)
+{
+  const struct change c = {
+      may_trim ? TRIM : ZERO, NULL, count, offset, fua, true};
+
+  return change (d, &c);
+}
+
+int
+durability_trim (struct durability *d, uint64_t count, uint64_t offset,
+                 bool fua)
+{
+  const struct change c = {TRIM, NULL, count, offset, fua, false};
+
+  return change (d, &c);
+}
+
+int
+durability_flush (struct durability *d)
+{
+  struct undo *gone = NULL;
+  int r = -ESHUTDOWN;
+
+  if (!atomic_load_explicit (&d->slow, memory_order_relaxed))
+    return 0;
+  lock (d);
+  if (is_on (d)) {
+    gone = make_durable (d);
+    r = 0;
+  }
+  unlock (d);
+  free_all (gone);
+  return r;
+}
+
+int
+durability_reset_zone (struct durability *d, uint64_t offset)
+{
+  struct zone *zone = zone_at (d, offset);
+  int r = -ESHUTDOWN;
+
+  assert (zone != NULL);
+  lock (d);
+  if (is_on (d)) {
+    zone->since = d->request;
+    zone->durable = 0;
+    if (d->o.store != NULL)
+      store_trim (d->o.store, d->o.volume, d->o.zone_size, offset);
+    r = 0;
+  }
+  unlock (d);
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
+
+void
+durability_status (struct durability *d, struct durability_status *s)
+{
+  lock (d);
+  s->on = is_on (d);
+  s->volatile_bytes = d->list.occupied;
+  s->undo_bytes = d->list.charged;
+  s->writes_left = d->writes_left;
+  s->cuts = d->cuts;
+  s->lost = d->lost;
+  s->kept = d->kept;
+  unlock (d);
+}
+
+int
+durability_create (struct durability **durability,
+                   const struct durability_options *o)
+{
+  struct durability *d = calloc (1, sizeof *d);
+  uint64_t i;
+
+  if (d == NULL)
+    return -ENOMEM;
+  d->o = *o;
+  if (o->store == NULL)
+    d->o.cache_size = 0;
+  if (o->nr_zones > 0) {
+    d->zones = calloc (o->nr_zones, sizeof *d->zones);
+    if (d->zones == NULL) {
+      free (d);
+      return -ENOMEM;
+    }
+    for (i = 0; i < o->nr_zones; i++)
+      d->zones[i].lost = UINT64_MAX;
+  }
+  pthread_mutex_init (&d->lock, NULL);
+  choose_path (d);
+  *durability = d;
+  return 0;
+}
+
+void
+durability_destroy (struct durability *d)
+{
+  free_all (make_durable (d));
+  pthread_mutex_destroy (&d->lock);
+  free (d->zones);
+  free (d);
+}
