@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The write log; writelog.h says what it promises.
+ *
+ *     sector 0     1        2 ...                      all little endian
+ *     | super    | entry  | its data         | entry | entry  | data ...
+ *
+ *     super   u64 magic, u64 version, u64 number of entries, u32 sector size
+ *     entry   u64 sector, u64 sectors, u64 flags, u64 length of a mark,
+ *             then the mark and a NUL
+ *
+ * Both take a whole sector, filled up with zeroes.  An entry is followed by its
+ * data, except that of a DISCARD has none.
+ */
+
+#include <config.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "writelog.h"
+
+#define LOG_MAGIC UINT64_C (0x6a736677736872)
+#define LOG_VERSION 1
+#define SUPER_SIZE 28
+#define ENTRY_SIZE 32
+#define LARGEST_SECTOR 65536
+
+/* Replay tools write zeroes instead of discarding where they have to, but leave
+ * it where it is more than 128 MiB; and they read the data of an entry at once.
+ */
+#define LONGEST_TRIM (UINT64_C (128) << 20)
+#define LONGEST_ZERO (UINT64_C (64) << 20)
+
+struct position {
+  uint64_t entries;
+  uint64_t end; /* of the file */
+};
+
+struct writelog {
+  int fd;
+  uint32_t sector_size;
+
+  pthread_mutex_t lock; /* guards all that follows, and the file */
+  char *sector;         /* an entry or the super block, being put together */
+  struct position now;
+  struct position begun; /* when the lock was taken */
+  bool renew;            /* the super block is to be written */
+  int error;
+};
+
+static uint64_t
+min (uint64_t a, uint64_t b)
+{
+  return a < b ? a : b;
+}
+
+static void
+lock (struct writelog *log)
+{
+  int r = pthread_mutex_lock (&log->lock);
+
+  assert (r == 0);
+  (void) r;
+}
+
+static void
+unlock (struct writelog *log)
+{
+  int r = pthread_mutex_unlock (&log->lock);
+
+  assert (r == 0);
+  (void) r;
+}
+
+static void
+put (char *to, uint64_t n, unsigned bytes)
+{
+  for (; bytes > 0; bytes--, n >>= 8)
+    *to++ = (char) n;
+}
+
+static uint64_t
+get (const char *from, unsigned bytes)
+{
+  uint64_t n = 0;
+
+  while (bytes-- > 0)
+    n = n << 8 | (uint8_t) from[bytes];
+  return n;
+}
+
+/*---------------------------------------------------------------------*/
+/* Writing */
+
+/* Write all of IOV, which is changed.  Returns 0 or a negative errno. */
+static int
+write_all (int fd, struct iovec *iov, int nr, uint64_t offset)
+{
+  ssize_t n;
+
+  while (nr > 0) {
+    n = pwritev (fd, iov, nr, offset);
+    if (n == -1 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      return n == -1 ? -errno : -ENOSPC;
+    offset += n;
+    for (; nr > 0 && (size_t) n >= iov->iov_len; iov++, nr--)
+      n -= iov->iov_len;
+    if (nr > 0) {
+      iov->iov_base = (char *) iov->iov_base + n;
+      iov->iov_len -= n;
+    }
+  }
+  return 0;
+}
+
+static int
+write_super (struct writelog *log)
+{
+  struct iovec iov = {log->sector, log->sector_size};
+
+  memset (log->sector, 0, log->sector_size);
+  put (log->sector, LOG_MAGIC, 8);
+  put (log->sector + 8, LOG_VERSION, 8);
+  put (log->sector + 16, log->now.entries, 8);
+  put (log->sector + 24, log->sector_size, 4);
+  return write_all (log->fd, &iov, 1, 0);
+}
+
+/* Make the file end where the log does: past a hole, or before what is taken
+ * back.
+ */
+static int
+set_end (struct writelog *log)
+{
+  return ftruncate (log->fd, log->now.end) == -1 ? -errno : 0;
+}
+
+static void
+take_back (struct writelog *log)
+{
+  int r;
+
+  log->now = log->begun;
+  r = set_end (log);
+  if (r < 0 && log->error == 0)
+    log->error = r;
+}
+
+/* The log ends where the request at hand began. */
+static int
+give_up (struct writelog *log, int error)
+{
+  log->error = error;
+  take_back (log);
+  write_super (log);
+  return -EIO;
+}
+
+/* Append an entry; DATA, if not NULL, are COUNT bytes of it.  The lock is held.
+ */
+static int
+append (struct writelog *log, uint64_t flags, uint64_t offset, uint64_t count,
+        const void *data, const char *mark)
+{
+  const size_t mark_len = strlen (mark);
+  struct iovec iov[2] = {
+      {log->sector, log->sector_size},
+      {(void *) (uintptr_t) data, count},
+  };
+  int r;
+
+  if (log->error != 0)
+    return 0;
+  memset (log->sector, 0, log->sector_size);
+  put (log->sector, offset / log->sector_size, 8);
+  put (log->sector + 8, count / log->sector_size, 8);
+  put (log->sector + 16, flags, 8);
+  put (log->sector + 24, mark_len, 8);
+  memcpy (log->sector + ENTRY_SIZE, mark, mark_len);
+  r = write_all (log->fd, iov, data != NULL ? 2 : 1, log->now.end);
+  if (r < 0)
+    return give_up (log, r);
+  log->now.entries++;
+  log->now.end += log->sector_size;
+  if ((flags & WRITELOG_DISCARD) == 0)
+    log->now.end += count;
+  log->renew |= (flags & (WRITELOG_FLUSH | WRITELOG_FUA | WRITELOG_MARK)) != 0;
+  return 0;
+}
+
+void
+writelog_begin (struct writelog *log)
+{
+  lock (log);
+  log->begun = log->now;
+  log->renew = false;
+}
+
+int
+writelog_end (struct writelog *log, bool keep)
+{
+  int r = 0;
+
+  if (log->error == 0) {
+    if (!keep) {
+      if (log->now.end != log->begun.end)
+        take_back (log);
+    }
+    else if (log->renew) {
+      r = write_super (log);
+      if (r < 0)
+        r = give_up (log, r);
+    }
+  }
+  unlock (log);
+  return r;
+}
+
+int
+writelog_write (struct writelog *log, const void *buf, uint64_t count,
+                uint64_t offset, bool fua)
+{
+  return append (log, fua ? WRITELOG_FUA : 0, offset, count, buf, "");
+}
+
+/* Entries of the same kind, LONGEST bytes each at most.  The lock is held. */
+static int
+append_pieces (struct writelog *log, uint64_t flags, uint64_t offset,
+               uint64_t count, uint64_t longest, bool fua)
+{
+  uint64_t len;
+  int r = 0;
+
+  for (; count > 0 && r == 0; offset += len, count -= len) {
+    len = min (count, longest);
+    if (fua && len == count)
+      flags |= WRITELOG_FUA;
+    r = append (log, flags, offset, len, NULL, "");
+  }
+  return r;
+}
+
+int
+writelog_zero (struct writelog *log, uint64_t count, uint64_t offset, bool fua)
+{
+  int r = append_pieces (log, 0, offset, count, LONGEST_ZERO, fua);
+
+  if (r == 0 && log->error == 0) {
+    r = set_end (log);
+    if (r < 0)
+      r = give_up (log, r);
+  }
+  return r;
+}
+
+int
+writelog_trim (struct writelog *log, uint64_t count, uint64_t offset, bool fua)
+{
+  return append_pieces (log, WRITELOG_DISCARD, offset, count, LONGEST_TRIM,
+                        fua);
+}
+
+int
+writelog_flush (struct writelog *log)
+{
+  return append (log, WRITELOG_FLUSH, 0, 0, NULL, "");
+}
+
+size_t
+writelog_longest_mark (const struct writelog *log)
+{
+  return log->sector_size - ENTRY_SIZE - 1;
+}
+
+int
+writelog_mark (struct writelog *log, const char *text)
+{
+  int r, end;
+
+  if (strlen (text) > writelog_longest_mark (log))
+    return -EINVAL;
+  writelog_begin (log);
+  r = append (log, WRITELOG_MARK, 0, 0, NULL, text);
+  end = writelog_end (log, true);
+  return r < 0 ? r : end;
+}
+
+void
+writelog_status (struct writelog *log, struct writelog_status *s)
+{
+  lock (log);
+  s->entries = log->now.entries;
+  s->bytes = log->now.end;
+  s->error = log->error;
+  unlock (log);
+}
+
+/* Open a regular file: nothing else has holes, or an end that moves. */
+static int
+open_regular (const char *path, int flags)
+{
+  struct stat st;
+  int fd, r;
+
+  /* A FIFO must not make us wait for who reads it. */
+  fd = open (path, flags | O_CLOEXEC | O_NONBLOCK, 0666);
+  if (fd == -1)
+    return -errno;
+  if (fstat (fd, &st) == -1)
+    r = -errno;
+  else if (!S_ISREG (st.st_mode))
+    r = -EINVAL;
+  else
+    return fd;
+  close (fd);
+  return r;
+}
+
+int
+writelog_open (struct writelog **out, const char *path, uint32_t sector_size)
+{
+  struct writelog *log = calloc (1, sizeof *log);
+  int r = -ENOMEM;
+
+  if (log == NULL)
+    return r;
+  log->sector_size = sector_size;
+  log->now.end = sector_size;
+  log->sector = malloc (sector_size);
+  if (log->sector == NULL)
+    goto free_log;
+  log->fd = r = open_regular (path, O_RDWR | O_CREAT | O_TRUNC);
+  if (r < 0)
+    goto free_sector;
+  r = write_super (log);
+  if (r < 0)
+    goto close_file;
+  pthread_mutex_init (&log->lock, NULL);
+  *out = log;
+  return 0;
+
+close_file:
+  close (log->fd);
+free_sector:
+  free (log->sector);
+free_log:
+  free (log);
+  return r;
+}
+
+int
+writelog_close (struct writelog *log)
+{
+  int r = log->error;
+
+  if (r == 0)
+    r = write_super (log);
+  if (close (log->fd) == -1 && r == 0)
+    r = -errno;
+  pthread_mutex_destroy (&log->lock);
+  free (log->sector);
+  free (log);
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
+/* Reading */
+
+struct writelog_reader {
+  int fd;
+  uint64_t size;
+  uint32_t sector_size;
+  char *sector;
+  uint64_t entries;
+  uint64_t nr;   /* of the next entry */
+  uint64_t next; /* where it is */
+  uint64_t data; /* where that of the last one is, */
+  uint64_t len;  /* and how long */
+};
+
+static int
+read_all (int fd, void *buf, size_t count, uint64_t offset)
+{
+  char *to = buf;
+  ssize_t n;
+
+  while (count > 0) {
+    n = pread (fd, to, count, offset);
+    if (n == -1 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      return n == -1 ? -errno : -EINVAL;
+    to += n;
+    count -= n;
+    offset += n;
+  }
+  return 0;
+}
+
+static int
+read_super (struct writelog_reader *r)
+{
+  char super[SUPER_SIZE];
+  struct stat st;
+  int e;
+
+  if (fstat (r->fd, &st) == -1)
+    return -errno;
+  r->size = st.st_size;
+  e = read_all (r->fd, super, sizeof super, 0);
+  if (e < 0)
+    return e;
+  if (get (super, 8) != LOG_MAGIC || get (super + 8, 8) != LOG_VERSION)
+    return -EINVAL;
+  r->entries = get (super + 16, 8);
+  r->sector_size = get (super + 24, 4);
+  if (r->sector_size < 512 || r->sector_size > LARGEST_SECTOR ||
+      (r->sector_size & (r->sector_size - 1)) != 0)
+    return -EINVAL;
+  r->next = r->sector_size;
+  r->sector = malloc (r->sector_size);
+  return r->sector == NULL ? -ENOMEM : 0;
+}
+
+int
+writelog_read_open (struct writelog_reader **reader, const char *path)
+{
+  struct writelog_reader *r = calloc (1, sizeof *r);
+  int e;
+
+  if (r == NULL)
+    return -ENOMEM;
+  r->fd = e = open_regular (path, O_RDONLY);
+  if (e < 0) {
+    free (r);
+    return e;
+  }
+  e = read_super (r);
+  if (e < 0) {
+    writelog_read_close (r);
+    return e;
+  }
+  *reader = r;
+  return 0;
+}
+
+void
+writelog_read_close (struct writelog_reader *r)
+{
+  close (r->fd);
+  free (r->sector);
+  free (r);
+}
+
+uint64_t
+writelog_read_entries (const struct writelog_reader *r)
+{
+  return r->entries;
+}
+
+uint32_t
+writelog_read_sector_size (const struct writelog_reader *r)
+{
+  return r->sector_size;
+}
+
+/* Sectors in bytes, if no device were too small for that. */
+static bool
+to_bytes (const struct writelog_reader *r, uint64_t sectors, uint64_t *bytes)
+{
+  return !__builtin_mul_overflow (sectors, (uint64_t) r->sector_size, bytes) &&
+         *bytes <= INT64_MAX;
+}
+
+int
+writelog_read_next (struct writelog_reader *r, struct writelog_entry *e)
+{
+  uint64_t mark_len, end;
+  int error;
+
+  if (r->nr == r->entries)
+    return 0;
+  error = read_all (r->fd, r->sector, r->sector_size, r->next);
+  if (error < 0)
+    return error;
+  e->nr = r->nr;
+  e->flags = get (r->sector + 16, 8);
+  e->mark = NULL;
+  mark_len = get (r->sector + 24, 8);
+  if (!to_bytes (r, get (r->sector, 8), &e->offset) ||
+      !to_bytes (r, get (r->sector + 8, 8), &e->count) ||
+      e->offset > INT64_MAX - e->count)
+    return -EINVAL;
+  e->has_data = e->count > 0 && (e->flags & WRITELOG_DISCARD) == 0;
+  if (e->flags & WRITELOG_MARK) {
+    if (mark_len >= r->sector_size - ENTRY_SIZE)
+      return -EINVAL;
+    r->sector[ENTRY_SIZE + mark_len] = '\0';
+    e->mark = r->sector + ENTRY_SIZE;
+  }
+  r->data = r->next + r->sector_size;
+  r->len = e->has_data ? e->count : 0;
+  end = r->data + r->len;
+  if (end < r->data || end > r->size)
+    return -EINVAL;
+  r->next = end;
+  r->nr++;
+  return 1;
+}
+
+int
+writelog_read_data (struct writelog_reader *r, void *buf, size_t count,
+                    uint64_t from)
+{
+  if (from > r->len || count > r->len - from)
+    return -EINVAL;
+  return read_all (r->fd, buf, count, r->data + from);
+}
