@@ -32,6 +32,7 @@
 #include "machine.h"
 #include "message.h"
 #include "params.h"
+#include "size.h"
 #include "store.h"
 
 /* nbdkit refuses a read or write of more than this. */
@@ -158,7 +159,7 @@ nullblk_get_ready (void)
   r = devices_create (&devices, s, machine_memory (""),
                       arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)), &how);
   if (r < 0) {
-    format_size (s->memory_limit, limit, sizeof limit);
+    size_format (s->memory_limit, limit, sizeof limit);
     errno = -r;
     nbdkit_error ("cannot make the devices: %m; with memory-backed=true "
                   "memory-limit=%s needs at least twice as much address space "
@@ -390,7 +391,7 @@ report_full (struct device *d)
   if (atomic_flag_test_and_set (&reported))
     return;
   device_settings (d, &s);
-  format_size (s.memory_limit, limit, sizeof limit);
+  size_format (s.memory_limit, limit, sizeof limit);
   settings_unref (&s);
   nbdkit_error ("%s: memory-limit=%s is reached, or the system gives no more "
                 "memory; writes that need more fail with ENOSPC (said once)",

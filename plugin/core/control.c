@@ -19,6 +19,7 @@
 #include "control.h"
 #include "device.h"
 #include "params.h"
+#include "size.h"
 
 #define CONFIG_SIZE 65536
 #define STATS_SIZE (1 << 20)
@@ -502,7 +503,7 @@ apply (struct device *d, const struct settings *from, const struct settings *to,
     for (i = first; i < last; i++)
       settings_set_free (sets[i - first]);
     free (sets);
-    format_size (to->memory_limit, limit, sizeof limit);
+    size_format (to->memory_limit, limit, sizeof limit);
     return refuse (why,
                    "memory-limit=%s: there is not enough address space for it "
                    "(ulimit -v at the start)",

@@ -17,6 +17,7 @@
 
 #include "control.h"
 #include "device.h"
+#include "size.h"
 
 static void
 lock (pthread_mutex_t *mutex)
@@ -751,7 +752,7 @@ device_describe (struct device *d, char *buf, size_t len)
 {
   char size[32];
 
-  format_size (d->devices->settings.size, size, sizeof size);
+  size_format (d->devices->settings.size, size, sizeof size);
   snprintf (buf, len, "%s%s block device, %s%s",
             d->store != NULL ? "memory-backed" : "null",
             d->zones != NULL ? " zoned" : "", size,

@@ -13,6 +13,7 @@
 
 #include "duration.h"
 #include "params.h"
+#include "size.h"
 
 /* X (field of struct settings, name, type, may it change while the server
  * runs, least, most, default, default as --help shows it, line of --help)
@@ -351,14 +352,12 @@ take_timer (struct params *p, const char *key, const char *value,
   const uint64_t most = is_mode ? 2 : MAX_DURATION;
   uint64_t *number = is_mode ? &p->irqmode : &p->completion_nsec;
   bool *given = is_mode ? &p->irqmode_given : &p->completion_nsec_given;
-  const char *rest;
 
   if (!is_mode && !same_name (key, "completion-nsec"))
     return false;
-  rest = value_parse_number (value, number);
   if (*given)
     *r = refuse (why, "%s=%.80s: %s is given twice", key, value, key);
-  else if (rest == NULL || *rest != '\0' || *number > most)
+  else if (number_parse (value, strlen (value), number) < 0 || *number > most)
     *r = refuse (why, "%s=%.80s: allowed is a whole number from 0 to %" PRIu64,
                  key, value, most);
   else {
@@ -564,9 +563,9 @@ params_check_limit (const struct settings *s, bool given, uint64_t memory,
   if (!s->memory_backed ||
       (s->memory_limit >= unit && s->memory_limit <= memory))
     return 0;
-  format_size (s->memory_limit, text, sizeof text);
-  format_size (unit, least, sizeof least);
-  format_size (memory, most, sizeof most);
+  size_format (s->memory_limit, text, sizeof text);
+  size_format (unit, least, sizeof least);
+  size_format (memory, most, sizeof most);
   return refuse (why,
                  "memory-limit=%s%s: allowed is a size from %s to the %s "
                  "that this machine or cgroup has",
@@ -588,9 +587,9 @@ params_complete (struct params *p, uint64_t memory, uint64_t unit,
   if (r < 0)
     return r;
 
-  format_size (s->block_size, block, sizeof block);
+  size_format (s->block_size, block, sizeof block);
 
-  format_size (s->size, text, sizeof text);
+  size_format (s->size, text, sizeof text);
   s->size -= s->size % s->block_size;
   if (s->size == 0)
     return refuse (why, "size=%s: allowed is at least the block-size, %s", text,
@@ -598,7 +597,7 @@ params_complete (struct params *p, uint64_t memory, uint64_t unit,
 
   if (s->physical_block_size < s->block_size) {
     if (params_given (p, "physical-block-size")) {
-      format_size (s->physical_block_size, text, sizeof text);
+      size_format (s->physical_block_size, text, sizeof text);
       return refuse (why,
                      "physical-block-size=%s: allowed is at least the "
                      "block-size, %s",

@@ -6,7 +6,6 @@
 
 #include <config.h>
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include "lanes.h"
 #include "params.h"
 #include "profile.h"
+#include "size.h"
 #include "value.h"
 #include "zones-settings.h"
 
@@ -42,56 +42,12 @@ static const char *const words[][MAX_WORDS + 1] = {
 /*---------------------------------------------------------------------*/
 /* Parsing */
 
-const char *
-value_parse_number (const char *s, uint64_t *r)
-{
-  uint64_t n = 0;
-
-  if (!isdigit ((unsigned char) *s))
-    return NULL;
-  for (; isdigit ((unsigned char) *s); s++) {
-    if (__builtin_mul_overflow (n, 10, &n) ||
-        __builtin_add_overflow (n, (uint64_t) (*s - '0'), &n))
-      return NULL;
-  }
-  *r = n;
-  return s;
-}
-
 /* A number in units, and nothing after it. */
 static bool
 parse_bare (const char *s, uint64_t unit, uint64_t *r)
 {
-  s = value_parse_number (s, r);
-  return s != NULL && *s == '\0' && !__builtin_mul_overflow (*r, unit, r);
-}
-
-/* As nbdkit_parse_size: a number and at most one letter, b (1), s (512) or k m
- * g t p e (powers of 1024), large or small.
- */
-static bool
-parse_size (const char *s, uint64_t *r)
-{
-  static const char powers[] = "bkmgtpe";
-  uint64_t unit = 1;
-  const char *power;
-
-  s = value_parse_number (s, r);
-  if (s == NULL)
-    return false;
-  if (*s != '\0') {
-    if (tolower ((unsigned char) *s) == 's')
-      unit = 512;
-    else {
-      power = strchr (powers, tolower ((unsigned char) *s));
-      if (power == NULL)
-        return false;
-      unit = UINT64_C (1) << (10 * (power - powers));
-    }
-    if (s[1] != '\0')
-      return false;
-  }
-  return !__builtin_mul_overflow (*r, unit, r);
+  return number_parse (s, strlen (s), r) == 0 &&
+         !__builtin_mul_overflow (*r, unit, r);
 }
 
 /* The words of nbdkit_parse_bool; the kernel's are among them. */
@@ -261,10 +217,12 @@ parse_uint64 (const struct value_rule *rule, const char *text, uint64_t unit,
     ok = parse_bare (text, rule->type == VALUE_MBPS ? MIB : 1, &n);
     break;
   case VALUE_MIB:
-    ok = parse_bare (text, MIB, &n) || parse_size (text, &n);
+    ok =
+        parse_bare (text, MIB, &n) || size_parse (text, strlen (text), &n) == 0;
     break;
   default:
-    ok = unit != 0 ? parse_bare (text, unit, &n) : parse_size (text, &n);
+    ok = unit != 0 ? parse_bare (text, unit, &n)
+                   : size_parse (text, strlen (text), &n) == 0;
     break;
   }
   if (!ok || n < rule->least || n > rule->most ||
@@ -329,22 +287,6 @@ value_parse (const struct value_rule *rule, const char *text, uint64_t unit,
 /*---------------------------------------------------------------------*/
 /* Printing */
 
-void
-format_size (uint64_t size, char *buf, size_t len)
-{
-  static const char powers[] = " KMGTPE";
-  size_t i = 0;
-
-  while (size != 0 && size % 1024 == 0 && powers[i + 1] != '\0') {
-    size /= 1024;
-    i++;
-  }
-  if (i == 0)
-    snprintf (buf, len, "%" PRIu64, size);
-  else
-    snprintf (buf, len, "%" PRIu64 "%c", size, powers[i]);
-}
-
 /* A file has the same text for all operations that it knows. */
 static const char *
 text_of_latency (struct distribution *const *all)
@@ -362,13 +304,13 @@ static void
 print_uint64 (const struct value_rule *rule, uint64_t n, char *buf, size_t len)
 {
   if (rule->type == VALUE_SIZE || rule->type == VALUE_POWER_OF_TWO)
-    format_size (n, buf, len);
+    size_format (n, buf, len);
   else if (rule->type == VALUE_SPIN && n == SPIN_IS_AUTO)
     snprintf (buf, len, "auto");
   else if (rule->type == VALUE_SPIN || rule->type == VALUE_DURATION)
     duration_format (n, buf, len);
   else if (rule->type == VALUE_MIB && n % 1024 == 0 && n != 0)
-    format_size (n, buf, len);
+    size_format (n, buf, len);
   else if (rule->type == VALUE_MIB)
     snprintf (buf, len, "%" PRIu64 "b", n);
   else if ((rule->type == VALUE_LIMIT || rule->type == VALUE_MBPS) && n == 0)
@@ -459,8 +401,8 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
 {
   char least[32], most[32];
 
-  format_size (rule->least, least, sizeof least);
-  format_size (rule->most, most, sizeof most);
+  size_format (rule->least, least, sizeof least);
+  size_format (rule->most, most, sizeof most);
   switch (rule->type) {
   case VALUE_SIZE:
     if (unit != 0)

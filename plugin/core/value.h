@@ -66,12 +66,4 @@ void value_print (const struct value_rule *rule, const void *field, char *buf,
 void value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
                      size_t len);
 
-/* A whole number, decimal, without a sign.  Returns what follows it, or NULL
- * when there is none or it does not fit.
- */
-const char *value_parse_number (const char *s, uint64_t *r);
-
-/* A size with the largest suffix that divides it: "250G", "512", "4K". */
-void format_size (uint64_t size, char *buf, size_t len);
-
 #endif /* NULLBLK_VALUE_H */

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "value.h"
+#include "size.h"
 #include "zones-settings.h"
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
@@ -132,9 +132,9 @@ check_zone_size (const struct zone_settings *s, uint64_t size,
   if (s->zone_size >= least && s->zone_size <= size &&
       (s->zone_size & (s->zone_size - 1)) == 0)
     return 0;
-  format_size (s->zone_size, text, sizeof text);
-  format_size (least, from, sizeof from);
-  format_size (size, to, sizeof to);
+  size_format (s->zone_size, text, sizeof text);
+  size_format (least, from, sizeof from);
+  size_format (size, to, sizeof to);
   if (least > size)
     return refuse (why,
                    "zone-size=%s: a device of %s is too small for zones, which "
@@ -154,10 +154,10 @@ check_capacity (struct zone_settings *s, uint64_t size, uint64_t block_size,
 
   if (s->capacity == 0)
     s->capacity = s->zone_size;
-  format_size (s->capacity, text, sizeof text);
-  format_size (block_size, block, sizeof block);
-  format_size (s->zone_size, most, sizeof most);
-  format_size (size, whole, sizeof whole);
+  size_format (s->capacity, text, sizeof text);
+  size_format (block_size, block, sizeof block);
+  size_format (s->zone_size, most, sizeof most);
+  size_format (size, whole, sizeof whole);
   if (s->capacity > s->zone_size || s->capacity % block_size != 0)
     return refuse (why,
                    "zone-capacity=%s: allowed is a multiple of the block-size, "

@@ -794,24 +794,6 @@ test_print (void **state)
   assert_string_equal (line, "size=117738M");
 }
 
-static void
-test_format_size (void **state)
-{
-  char buf[32];
-
-  (void) state;
-  format_size (0, buf, sizeof buf);
-  assert_string_equal (buf, "0");
-  format_size (1536, buf, sizeof buf);
-  assert_string_equal (buf, "1536");
-  format_size (INT64_MAX, buf, sizeof buf);
-  assert_string_equal (buf, "9223372036854775807");
-  format_size (250 * GIB, buf, sizeof buf);
-  assert_string_equal (buf, "250G");
-  format_size (UINT64_C (7) << 60, buf, sizeof buf);
-  assert_string_equal (buf, "7E");
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
@@ -845,7 +827,6 @@ main (void)
       TEST (test_long_values),
       TEST (test_control_characters),
       TEST (test_print),
-      TEST (test_format_size),
   };
 
   return RUN_TESTS (tests);
