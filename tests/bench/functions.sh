@@ -93,6 +93,7 @@ stop ()
     kill "${server_pid[$name]}"
     wait "${server_pid[$name]}" || true
     unset "server_pid[$name]"
+    rm -f "$tmp/$name.sock"
   done
 }
 
