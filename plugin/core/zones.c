@@ -423,12 +423,3 @@ zones_count (struct zones *z, uint64_t counts[NR_ZONE_CONDS])
     }
   }
 }
-
-uint64_t
-zones_written (struct zones *z, uint64_t zone, uint64_t *capacity)
-{
-  *capacity = zone_capacity (z, zone);
-  if (zone < z->nr_conv)
-    return *capacity;
-  return min (state_wp (zone_state (z, zone)), *capacity);
-}

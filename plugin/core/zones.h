@@ -162,9 +162,4 @@ uint64_t zones_read_table (struct zones *z, uint64_t first,
 /* How many zones are in each condition.  Looks at every zone. */
 void zones_count (struct zones *z, uint64_t counts[NR_ZONE_CONDS]);
 
-/* The bytes below a zone's write pointer, up to its capacity, and the capacity;
- * a zone without a write pointer counts as written.
- */
-uint64_t zones_written (struct zones *z, uint64_t zone, uint64_t *capacity);
-
 #endif /* NULLBLK_ZONES_H */
