@@ -388,9 +388,10 @@ control_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
+/* What a text asks for: settings, and actions. */
 struct change {
   struct params params;
-  bool reset_stats;
+  bool reset_stats, reset_zones;
 };
 
 static bool
@@ -413,6 +414,17 @@ strip (char *s)
   return s;
 }
 
+/* KEY=reset */
+static int
+take_action (bool *action, const char *key, const char *value,
+             struct message *why)
+{
+  if (strcmp (value, "reset") != 0)
+    return refuse (why, "%s=%.80s: allowed is reset", key, value);
+  *action = true;
+  return 0;
+}
+
 static int
 take_line (struct change *change, char *line, struct message *why)
 {
@@ -425,12 +437,10 @@ take_line (struct change *change, char *line, struct message *why)
   if (value == NULL)
     return refuse (why, "%.80s: allowed are lines of KEY=VALUE", line);
   *value++ = '\0';
-  if (strcmp (line, "stats") == 0) {
-    if (strcmp (value, "reset") != 0)
-      return refuse (why, "stats=%.80s: allowed is reset", value);
-    change->reset_stats = true;
-    return 0;
-  }
+  if (strcmp (line, "stats") == 0)
+    return take_action (&change->reset_stats, line, value, why);
+  if (strcmp (line, "zones") == 0)
+    return take_action (&change->reset_zones, line, value, why);
   return params_change (&change->params, line, value, why);
 }
 
@@ -515,9 +525,24 @@ apply (struct device *d, const struct settings *from, const struct settings *to,
   return 0;
 }
 
+/* With the settings that are to come. */
 static int
-change_settings (struct device *d, char *text, size_t len, struct message *why)
+check_reset_zones (const struct device *d, const struct settings *s,
+                   struct message *why)
 {
+  if (d->zones == NULL)
+    return refuse (why, "zones=reset: the device has no zones (zoned=true)");
+  if (s->read_only)
+    return refuse (why, "zones=reset: the device is read-only");
+  return 0;
+}
+
+/* Zones are reset last, and without devices.lock, since that takes its time. */
+static int
+change_settings (struct connection *c, char *text, size_t len,
+                 struct message *why)
+{
+  struct device *d = c->device;
   struct devices *devices = d->devices;
   struct settings now;
   struct change change = {.reset_stats = false};
@@ -532,6 +557,8 @@ change_settings (struct device *d, char *text, size_t len, struct message *why)
   if (r == 0)
     r = params_check_limit (&change.params.settings, true, devices->memory,
                             devices->unit, why);
+  if (r == 0 && change.reset_zones)
+    r = check_reset_zones (d, &change.params.settings, why);
   if (r == 0)
     r = apply (d, &now, &change.params.settings, why);
   if (r == 0 && params_given (&change.params, "seed"))
@@ -541,13 +568,19 @@ change_settings (struct device *d, char *text, size_t len, struct message *why)
   pthread_mutex_unlock (&devices->lock);
   params_clear (&change.params);
   settings_unref (&now);
+  if (r == 0 && change.reset_zones) {
+    r = device_reset_zones (c);
+    if (r < 0)
+      message_set (why, "zones=reset: %s", strerror (-r));
+  }
   return r;
 }
 
 static int
-write_text (struct control *c, const void *buf, uint32_t count, uint64_t offset,
-            struct message *why)
+write_text (struct connection *connection, const void *buf, uint32_t count,
+            uint64_t offset, struct message *why)
 {
+  struct control *c = connection->control;
   char *text;
   int r;
 
@@ -559,7 +592,7 @@ write_text (struct control *c, const void *buf, uint32_t count, uint64_t offset,
     r = -ENOMEM;
     if (text != NULL) {
       memcpy (text, buf, count);
-      r = change_settings (c->device, text, count, why);
+      r = change_settings (connection, text, count, why);
       free (text);
     }
   }
@@ -578,7 +611,7 @@ control_write (struct connection *c, const void *buf, uint32_t count,
 {
   return c->control->document == DOCUMENT_ZONES
              ? write_zones (c, buf, count, offset, why)
-             : write_text (c->control, buf, count, offset, why);
+             : write_text (c, buf, count, offset, why);
 }
 
 /*---------------------------------------------------------------------*/

@@ -437,6 +437,22 @@ device_zone_commands (struct connection *c, uint64_t first,
 }
 
 int
+device_reset_zones (struct connection *c)
+{
+  const struct settings *s;
+  struct request request;
+  int r;
+
+  s = begin (&request, c);
+  r = s->read_only ? -EROFS : 0;
+  if (r == 0) {
+    price (&request, OP_ZONE, 0, 0);
+    zones_reset_all (c->device->zones);
+  }
+  return end (&request, OP_ZONE, 0, r);
+}
+
+int
 device_flush (struct connection *c)
 {
   struct request request;

@@ -218,4 +218,7 @@ int device_zone_commands (struct connection *c, uint64_t first,
                           const struct zone_descriptor *descriptors, uint64_t n,
                           uint64_t *done);
 
+/* Reset all zones; see zones_reset_all.  It is one command. */
+int device_reset_zones (struct connection *c);
+
 #endif /* NULLBLK_DEVICE_H */

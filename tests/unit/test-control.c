@@ -557,6 +557,46 @@ test_zones (void **state)
                     -ENOENT);
 }
 
+/* An action, refused where there is nothing to reset or nothing may be; with
+ * settings beside it, all or none.
+ */
+static void
+test_reset_zones (void **state)
+{
+  (void) state;
+  CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
+          "zone-latency", "7us", "zone-nr-conv", "1", "zone-offline", "3");
+  assert_int_equal (device_write (data, buf, 4096, 0), 0);
+  assert_int_equal (device_write (data, buf, 4096, 65536), 0);
+  assert_int_equal (device_write (data, buf, 4096, 15 * 65536), 0);
+  assert_changed ("zones=reset\n");
+  read_all (stats);
+  assert_has ("\"conventional\": 1, \"empty\": 14, ");
+  assert_has ("\"offline\": 1}");
+  assert_has ("\"written_blocks\": 1,");
+  assert_has ("\"zone\": {\"requests\": 1, \"bytes\": 0,");
+  assert_has ("\"max\": 7000}");
+
+  /* Settings come first, and stay as they are when it is refused. */
+  assert_refused ("zones=all\n", "zones=all: allowed is reset");
+  assert_int_equal (device_write (data, buf, 4096, 65536), 0);
+  assert_refused ("zones=reset\nread-only=true\n",
+                  "zones=reset: the device is read-only");
+  assert_changed ("read-only=true\n");
+  assert_refused ("discard=false\nzones=reset\n",
+                  "zones=reset: the device is read-only");
+  assert_int_equal (device_write (data, buf, 4096, 65536), -EROFS);
+  assert_changed ("zones=reset\nread-only=false\nstats=reset\n");
+  assert_int_equal (device_write (data, buf, 4096, 65536), 0);
+  read_all (stats);
+  assert_has ("\"zone\": {\"requests\": 1, \"bytes\": 0,");
+  devices_destroy (devices);
+
+  CREATE ("size", "1M");
+  assert_refused ("zones=reset\n",
+                  "zones=reset: the device has no zones (zoned=true)");
+}
+
 /* A document of the largest size that there can be still fits. */
 static void
 test_full_histograms (void **state)
@@ -695,14 +735,23 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_reads_settings),  TEST (test_round_trip),
-      TEST (test_read_only),       TEST (test_discard),
-      TEST (test_memory_limit),    TEST (test_refusals),
-      TEST (test_places),          TEST (test_random_bytes),
-      TEST (test_names),           TEST (test_statistics),
-      TEST (test_live_latency),    TEST (test_live_seed),
-      TEST (test_zones),           TEST (test_full_histograms),
-      TEST (test_continued_reads), TEST (test_changes_under_load),
+      TEST (test_reads_settings),
+      TEST (test_round_trip),
+      TEST (test_read_only),
+      TEST (test_discard),
+      TEST (test_memory_limit),
+      TEST (test_refusals),
+      TEST (test_places),
+      TEST (test_random_bytes),
+      TEST (test_names),
+      TEST (test_statistics),
+      TEST (test_live_latency),
+      TEST (test_live_seed),
+      TEST (test_zones),
+      TEST (test_reset_zones),
+      TEST (test_full_histograms),
+      TEST (test_continued_reads),
+      TEST (test_changes_under_load),
   };
 
   return RUN_TESTS (tests);
