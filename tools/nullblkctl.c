@@ -24,16 +24,36 @@
 #include "show.h"
 #include "snapshot.h"
 #include "top.h"
+#include "zones.h"
 
 enum { DONE = 0, FAILED = 1, USAGE = 2 };
 
 struct context {
   const char *command;
   struct server server;
-  bool json;
-  bool prometheus;
-  struct top_options top;
+  unsigned given; /* a bit for each option */
+  unsigned interval, count, from, conds;
 };
+
+/* Options that are not for every command. */
+enum { JSON, PROMETHEUS, INTERVAL, COUNT, FROM, COND, ALL, NR_OPTIONS };
+
+static const char *const option_names[NR_OPTIONS] = {
+    [JSON] = "--json",         [PROMETHEUS] = "--prometheus",
+    [INTERVAL] = "--interval", [COUNT] = "--count",
+    [FROM] = "--from",         [COND] = "--cond",
+    [ALL] = "--all",
+};
+
+#define BIT(option) (1u << (option))
+
+#define MOST_COUNT (1 << 24) /* of zones, which there may be so many of */
+
+static bool
+has (const struct context *c, unsigned option)
+{
+  return (c->given & BIT (option)) != 0;
+}
 
 /* "nullblkctl: WHAT: WHY" */
 static int
@@ -68,10 +88,10 @@ list (struct context *c, char **arguments)
     json_decref (array);
     return failed (c, &why);
   }
-  if (!c->json)
+  if (!has (c, JSON))
     printf ("%-12s %8s %-8s %s\n", "device", "size", "control", "description");
   for (i = 0; i < n; i++) {
-    if (c->json)
+    if (has (c, JSON))
       json_array_append_new (
           array, json_pack ("{s:s, s:I, s:b, s:s}", "device", devices[i].name,
                             "size", (json_int_t) devices[i].size, "control",
@@ -83,7 +103,7 @@ list (struct context *c, char **arguments)
               devices[i].can_control ? "yes" : "no", devices[i].description);
   }
   free (devices);
-  if (c->json)
+  if (has (c, JSON))
     return print_json (array);
   json_decref (array);
   return DONE;
@@ -216,18 +236,18 @@ get (struct context *c, char **keys)
       return failed (c, &why);
     }
   }
-  if (!c->json)
+  if (!has (c, JSON))
     printf ("%-20s %-5s %s\n", "setting", "live", "value");
   json_object_foreach_safe (settings, next, name, setting)
   {
     if (!is_wanted (keys, name))
       json_object_del (settings, name);
-    else if (!c->json)
+    else if (!has (c, JSON))
       printf ("%-20s %-5s %s\n", name,
               json_is_true (json_object_get (setting, "live")) ? "yes" : "no",
               json_string_value (json_object_get (setting, "value")));
   }
-  if (c->json)
+  if (has (c, JSON))
     return print_json (settings);
   json_decref (settings);
   return DONE;
@@ -303,9 +323,9 @@ stats (struct context *c, char **arguments)
     free (text);
     return failed (c, &why);
   }
-  if (c->json)
+  if (has (c, JSON))
     puts (text);
-  else if (c->prometheus)
+  else if (has (c, PROMETHEUS))
     show_prometheus (stdout, s);
   else
     show_stats (stdout, s);
@@ -317,27 +337,114 @@ stats (struct context *c, char **arguments)
 static int
 run_top (struct context *c, char **arguments)
 {
+  const struct top_options options = {.interval = c->interval,
+                                      .count = c->count};
   struct message why;
 
   (void) arguments;
-  return top (&c->server, &c->top, &why) ? DONE : failed (c, &why);
+  return top (&c->server, &options, &why) ? DONE : failed (c, &why);
+}
+
+static int
+report_zones (struct context *c, char **arguments)
+{
+  const struct zones_query query = {.from = c->from,
+                                    .count = c->count,
+                                    .conds = c->conds,
+                                    .json = has (c, JSON)};
+  struct message why;
+
+  (void) arguments;
+  return zones_report (stdout, &c->server, &query, &why) ? DONE
+                                                         : failed (c, &why);
+}
+
+static int
+change_zones (struct context *c, enum zone_cond to, char **ranges)
+{
+  struct message why;
+  bool bad_usage;
+
+  if (has (c, ALL) == (ranges[0] != NULL)) {
+    message_set (&why, "allowed are zones, such as 3 or 3-9, or --all");
+    failed (c, &why);
+    return USAGE;
+  }
+  if (has (c, ALL) && to == ZONE_COND_EMPTY)
+    return change (c, "zones=reset\n");
+  if (zones_change (&c->server, to, ranges, &bad_usage, &why))
+    return DONE;
+  failed (c, &why);
+  return bad_usage ? USAGE : FAILED;
+}
+
+static int
+reset_zones (struct context *c, char **ranges)
+{
+  return change_zones (c, ZONE_COND_EMPTY, ranges);
+}
+
+static int
+open_zones (struct context *c, char **ranges)
+{
+  return change_zones (c, ZONE_COND_EXP_OPEN, ranges);
+}
+
+static int
+close_zones (struct context *c, char **ranges)
+{
+  return change_zones (c, ZONE_COND_CLOSED, ranges);
+}
+
+static int
+finish_zones (struct context *c, char **ranges)
+{
+  return change_zones (c, ZONE_COND_FULL, ranges);
+}
+
+static int
+make_zones_readonly (struct context *c, char **ranges)
+{
+  return change_zones (c, ZONE_COND_READONLY, ranges);
+}
+
+static int
+make_zones_offline (struct context *c, char **ranges)
+{
+  return change_zones (c, ZONE_COND_OFFLINE, ranges);
 }
 
 /*---------------------------------------------------------------------*/
 
+#define RANGES " RANGE...|--all"
+
 static const struct command {
-  const char *name;
+  const char *name; /* of one or two words */
   int (*run) (struct context *c, char **arguments);
   const char *arguments; /* after WHERE */
   int least, most;       /* how many of them; most -1: no bound */
+  unsigned options;      /* bits of those that are for it */
   const char *help;
 } commands[] = {
-    {"list", list, "", 0, 0, "the devices that are served"},
-    {"get", get, " [KEY...]", 0, -1, "settings, and which are live"},
-    {"set", set, " KEY=VALUE...", 1, -1, "change settings, all or none"},
-    {"stats", stats, "", 0, 0, "what the device has done"},
-    {"top", run_top, "", 0, 0, "what it does, live"},
-    {"reset-stats", reset_stats, "", 0, 0, "begin statistics anew"},
+    {"list", list, "", 0, 0, BIT (JSON), "the devices that are served"},
+    {"get", get, " [KEY...]", 0, -1, BIT (JSON),
+     "settings, and which are live"},
+    {"set", set, " KEY=VALUE...", 1, -1, 0, "change settings, all or none"},
+    {"stats", stats, "", 0, 0, BIT (JSON) | BIT (PROMETHEUS),
+     "what the device has done"},
+    {"top", run_top, "", 0, 0, BIT (INTERVAL) | BIT (COUNT),
+     "what it does, live"},
+    {"reset-stats", reset_stats, "", 0, 0, 0, "begin statistics anew"},
+    {"zones report", report_zones, "", 0, 0,
+     BIT (JSON) | BIT (FROM) | BIT (COUNT) | BIT (COND), "what zones are like"},
+    {"zones reset", reset_zones, RANGES, 0, -1, BIT (ALL), "make them empty"},
+    {"zones open", open_zones, RANGES, 0, -1, BIT (ALL), "open them"},
+    {"zones close", close_zones, RANGES, 0, -1, BIT (ALL), "close them"},
+    {"zones finish", finish_zones, RANGES, 0, -1, BIT (ALL), "make them full"},
+    {"zones readonly", make_zones_readonly, RANGES, 0, -1, BIT (ALL),
+     "make them read-only, or empty"},
+    {"zones offline", make_zones_offline, RANGES, 0, -1, BIT (ALL),
+     "make them offline, or empty"},
 };
 
 #define NR_COMMANDS (sizeof commands / sizeof commands[0])
@@ -350,14 +457,17 @@ usage (FILE *fp)
   fputs ("nullblkctl [OPTION]... COMMAND URI|SOCKET [ARGUMENT]...\n\n", fp);
   for (i = 0; i < NR_COMMANDS; i++)
     fprintf (fp, "  %s URI|SOCKET%-*s %s\n", commands[i].name,
-             26 - (int) strlen (commands[i].name), commands[i].arguments,
+             29 - (int) strlen (commands[i].name), commands[i].arguments,
              commands[i].help);
   fputs ("\n"
          "  --device NAME       which device, nullb0 by default\n"
-         "  --json              list, get, stats: for machines\n"
+         "  --json              list, get, stats, zones report: for machines\n"
          "  --prometheus        stats: in Prometheus' text format\n"
          "  --interval SECONDS  top: between two looks, 1 by default\n"
-         "  --count N           top: end after so many\n"
+         "  --count N           top, zones report: end after so many\n"
+         "  --from N            zones report: begin at this one, 0 by default\n"
+         "  --cond COND,...     zones report: em, oi, oe, cl, fu, ro, ol, nw\n"
+         "  --all               zones: all that can take the command\n"
          "  --help, --version\n"
          "\n"
          "Please read nullblkctl(1).\n",
@@ -371,9 +481,9 @@ bad_usage (const char *what, const char *why)
   return USAGE;
 }
 
-/* A whole number from 1 to 86400. */
+/* A whole number from LEAST to MOST, given with an option. */
 static bool
-parse_count (const char *text, unsigned *n)
+parse_count (const char *text, unsigned least, unsigned most, unsigned *n)
 {
   char *end;
   unsigned long value;
@@ -381,9 +491,63 @@ parse_count (const char *text, unsigned *n)
   errno = 0;
   value = strtoul (text, &end, 10);
   if (!isdigit ((unsigned char) text[0]) || *end != '\0' || errno != 0 ||
-      value < 1 || value > 86400)
+      value < least || value > most) {
+    fprintf (stderr,
+             "nullblkctl: %s: allowed is a whole number from %u to %u; see "
+             "nullblkctl --help\n",
+             text, least, most);
     return false;
+  }
   *n = value;
+  return true;
+}
+
+/* The command that ARGV begins with; *words is how many of them it has. */
+static const struct command *
+find_command (int argc, char **argv, int *words)
+{
+  const char *name;
+  size_t i, len;
+
+  for (i = 0; i < NR_COMMANDS; i++) {
+    name = commands[i].name;
+    len = strcspn (name, " ");
+    if (strncmp (argv[0], name, len) != 0 || argv[0][len] != '\0')
+      continue;
+    *words = name[len] == '\0' ? 1 : 2;
+    if (*words == 1 || (argc > 1 && strcmp (argv[1], name + len + 1) == 0))
+      return &commands[i];
+  }
+  return NULL;
+}
+
+static bool
+options_fit (const struct context *c, const struct command *command)
+{
+  const char *between;
+  char why[200];
+  size_t used, j;
+  unsigned i;
+
+  for (i = 0; i < NR_OPTIONS; i++) {
+    if (!has (c, i) || (command->options & BIT (i)) != 0)
+      continue;
+    used = 0;
+    between = "it is for";
+    for (j = 0; j < NR_COMMANDS; j++) {
+      if ((commands[j].options & BIT (i)) == 0)
+        continue;
+      used += snprintf (why + used, sizeof why - used, "%s %s", between,
+                        commands[j].name);
+      between = ",";
+    }
+    bad_usage (option_names[i], why);
+    return false;
+  }
+  if (has (c, JSON) && has (c, PROMETHEUS)) {
+    bad_usage ("--prometheus", "not together with --json");
+    return false;
+  }
   return true;
 }
 
@@ -392,69 +556,78 @@ run (struct context *c, const char *device, int argc, char **argv)
 {
   const struct command *command;
   struct message why;
-  size_t i;
+  int words;
 
-  for (i = 0; i < NR_COMMANDS && strcmp (argv[0], commands[i].name) != 0; i++)
-    ;
-  if (i == NR_COMMANDS)
-    return bad_usage (argv[0], "there is no such command");
-  command = &commands[i];
+  command = find_command (argc, argv, &words);
+  if (command == NULL)
+    return bad_usage (argc > 1 && strcmp (argv[0], "zones") == 0 ? argv[1]
+                                                                 : argv[0],
+                      "there is no such command");
+  argc -= words;
+  argv += words;
   c->command = command->name;
-  if (argc < 2)
+  if (argc < 1)
     return bad_usage (command->name, "a URI or socket is missing");
-  if (argc - 2 < command->least)
+  if (argc - 1 < command->least)
     return bad_usage (command->name, "an argument is missing");
-  if (command->most >= 0 && argc - 2 > command->most)
-    return bad_usage (argv[2 + command->most], "one argument too many");
-  if (c->prometheus && command->run != stats)
-    return bad_usage ("--prometheus", "it is for stats");
-  if (c->json &&
-      (c->prometheus ||
-       (command->run != stats && command->run != list && command->run != get)))
-    return bad_usage ("--json", "it is for list, get and stats");
-  if (!server_init (&c->server, argv[1], device, &why))
+  if (command->most >= 0 && argc - 1 > command->most)
+    return bad_usage (argv[1 + command->most], "one argument too many");
+  if (!options_fit (c, command))
+    return USAGE;
+  if (!server_init (&c->server, argv[0], device, &why))
     return failed (c, &why);
-  return command->run (c, argv + 2);
+  return command->run (c, argv + 1);
 }
 
 int
 main (int argc, char *argv[])
 {
-  enum { DEVICE = CHAR_MAX + 1, JSON, PROMETHEUS, INTERVAL, COUNT, HELP };
+  enum { OPTION = CHAR_MAX + 1, DEVICE = OPTION + NR_OPTIONS, HELP };
   static const struct option options[] = {
       {"device", required_argument, NULL, DEVICE},
-      {"json", no_argument, NULL, JSON},
-      {"prometheus", no_argument, NULL, PROMETHEUS},
-      {"interval", required_argument, NULL, INTERVAL},
-      {"count", required_argument, NULL, COUNT},
+      {"json", no_argument, NULL, OPTION + JSON},
+      {"prometheus", no_argument, NULL, OPTION + PROMETHEUS},
+      {"interval", required_argument, NULL, OPTION + INTERVAL},
+      {"count", required_argument, NULL, OPTION + COUNT},
+      {"from", required_argument, NULL, OPTION + FROM},
+      {"cond", required_argument, NULL, OPTION + COND},
+      {"all", no_argument, NULL, OPTION + ALL},
       {"help", no_argument, NULL, HELP},
       {"version", no_argument, NULL, 'V'},
       {NULL, 0, NULL, 0},
   };
-  static const char range[] = "allowed is a whole number from 1 to 86400";
-  static struct context c = {.top.interval = 1};
+  static struct context c = {.interval = 1};
   const char *device = NULL, *libnbd;
   struct nbd_handle *h;
+  struct message why;
   int o;
 
   while ((o = getopt_long (argc, argv, "V", options, NULL)) != -1) {
+    if (o >= OPTION && o < OPTION + NR_OPTIONS)
+      c.given |= BIT (o - OPTION);
     switch (o) {
     case DEVICE:
       device = optarg;
       break;
-    case JSON:
-      c.json = true;
+    case OPTION + JSON:
+    case OPTION + PROMETHEUS:
+    case OPTION + ALL:
       break;
-    case PROMETHEUS:
-      c.prometheus = true;
+    case OPTION + INTERVAL:
+      if (!parse_count (optarg, 1, 86400, &c.interval))
+        return USAGE;
       break;
-    case INTERVAL:
-      if (!parse_count (optarg, &c.top.interval))
-        return bad_usage (optarg, range);
+    case OPTION + COUNT:
+      if (!parse_count (optarg, 1, MOST_COUNT, &c.count))
+        return USAGE;
       break;
-    case COUNT:
-      if (!parse_count (optarg, &c.top.count))
-        return bad_usage (optarg, range);
+    case OPTION + FROM:
+      if (!parse_count (optarg, 0, MOST_COUNT, &c.from))
+        return USAGE;
+      break;
+    case OPTION + COND:
+      if (!zones_parse_conds (optarg, &c.conds, &why))
+        return bad_usage ("--cond", why.text);
       break;
     case HELP:
       usage (stdout);

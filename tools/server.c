@@ -230,10 +230,13 @@ server_open (const struct server *s, const char *ending, struct message *why)
   /* The socket may be missing, too. */
   if (nbd_get_errno () == ENOENT && strstr (nbd_get_error (), "handshake"))
     message_set (why,
-                 "%s: there is no such export for this client: control=local "
-                 "shows it to root and the server's user on a Unix socket, "
-                 "control=any to everybody",
-                 name);
+                 "%s: there is no such export for this client: %s"
+                 "control=local shows it to root and the server's user on a "
+                 "Unix socket, control=any to everybody",
+                 name,
+                 strcmp (ending, ".zones") == 0
+                     ? "zoned=true at the server's start makes it, "
+                     : "");
   else
     message_set (why, "%s: %s", name, nbd_get_error ());
   nbd_close (h);

@@ -40,8 +40,9 @@ struct device_entry {
 bool server_list (const struct server *s, struct device_entry **devices,
                   unsigned *n, struct message *why);
 
-/* Connect to the device's export with this ending (".config", ".stats").
- * nbd_close ends it.  NULL and the reason in *why if it cannot be had.
+/* Connect to the device's export with this ending (".config", ".stats",
+ * ".zones"). nbd_close ends it.  NULL and the reason in *why if it cannot be
+ * had.
  */
 struct nbd_handle *server_open (const struct server *s, const char *ending,
                                 struct message *why);

@@ -53,6 +53,27 @@ show_ns (char buf[SHOWN], uint64_t ns)
   return ns == 0 ? "-" : show (buf, ns, 1000, letters);
 }
 
+const char *
+show_zones (char buf[SHOWN_ZONES], const struct snapshot *s)
+{
+  const char *between = ": ";
+  int used;
+  unsigned i;
+  char *p;
+
+  used = snprintf (buf, SHOWN_ZONES, "zones %" PRIu64, s->nr_zones);
+  for (i = 0; i < NR_SNAPSHOT_CONDS; i++) {
+    if (s->zones[i] == 0)
+      continue;
+    used += snprintf (buf + used, SHOWN_ZONES - used, "%s%" PRIu64 " %s",
+                      between, s->zones[i], snapshot_cond_names[i]);
+    between = ", ";
+  }
+  for (p = buf; (p = strchr (p, '_')) != NULL;)
+    *p = ' ';
+  return buf;
+}
+
 /* NAME and the columns of percentiles, where there are any. */
 static void
 show_percentiles (FILE *fp, const char *name, const uint64_t *percentile)
@@ -109,7 +130,7 @@ void
 show_stats (FILE *fp, const struct snapshot *s)
 {
   const struct snapshot_op *op;
-  char a[SHOWN], b[SHOWN];
+  char a[SHOWN], b[SHOWN], zones[SHOWN_ZONES];
   unsigned i, j;
 
   fprintf (fp,
@@ -121,6 +142,8 @@ show_stats (FILE *fp, const struct snapshot *s)
     fprintf (fp, "memory %s of %s, %" PRIu64 " blocks of 4K written\n",
              show_bytes (a, s->memory_held), show_bytes (b, s->memory_limit),
              s->written_blocks);
+  if (s->has_zones)
+    fprintf (fp, "%s\n", show_zones (zones, s));
   fprintf (fp, "\n%-6s %12s %8s %8s", "", "requests", "bytes", "errors");
   fprintf (fp, " %7s %7s %7s %7s %7s %7s\n", "p50", "p90", "p99", "p99.9",
            "p99.99", "max");
@@ -232,6 +255,13 @@ show_prometheus (FILE *fp, const struct snapshot *s)
   }
   gauge (fp, device, "written_bytes", "Data that the device holds.",
          s->written_blocks * 4096.0);
+  if (s->has_zones) {
+    head (fp, "zones", "gauge", "Zones in each condition.");
+    for (i = 0; i < NR_SNAPSHOT_CONDS; i++)
+      fprintf (fp,
+               "nullblk_zones{device=\"%s\",condition=\"%s\"} %" PRIu64 "\n",
+               device, snapshot_cond_names[i], s->zones[i]);
+  }
   head (fp, "requests_total", "counter", "Requests answered.");
   for (i = 0; i < NR_SNAPSHOT_OPS; i++)
     fprintf (fp,

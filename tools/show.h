@@ -12,7 +12,8 @@
 
 #include "snapshot.h"
 
-#define SHOWN 16 /* room for any of these */
+#define SHOWN 16        /* room for any of these, */
+#define SHOWN_ZONES 320 /* and for this */
 
 /* "1.50M", powers of 1024; "12.3k", powers of 1000; "-" for 0. */
 const char *show_bytes (char buf[SHOWN], double bytes);
@@ -20,6 +21,9 @@ const char *show_count (char buf[SHOWN], double n);
 
 /* "850ns", "1.25us", "31.4ms", "2.00s". */
 const char *show_ns (char buf[SHOWN], uint64_t ns);
+
+/* "zones 64: 4 conventional, 59 empty, 1 full": those that there are. */
+const char *show_zones (char buf[SHOWN_ZONES], const struct snapshot *s);
 
 /* Statistics as a table. */
 void show_stats (FILE *fp, const struct snapshot *s);

@@ -20,6 +20,10 @@
 const char *const snapshot_op_names[NR_SNAPSHOT_OPS] = {
     "read", "write", "flush", "trim", "zero", "zone"};
 
+const char *const snapshot_cond_names[NR_SNAPSHOT_CONDS] = {
+    "conventional", "empty", "implicitly_open", "explicitly_open",
+    "closed",       "full",  "read_only",       "offline"};
+
 /*---------------------------------------------------------------------*/
 /* From JSON, believing nothing: jansson's getters give NULL or 0 for what is
  * missing or of another type.
@@ -113,6 +117,7 @@ take (struct snapshot *s, const json_t *root)
   const json_t *server = json_object_get (root, "server");
   const json_t *depth = json_object_get (root, "queue_depth");
   const json_t *memory = json_object_get (root, "memory");
+  const json_t *zones = json_object_get (root, "zones");
   const json_t *operations = json_object_get (root, "operations");
   const json_t *o;
   unsigned i;
@@ -133,6 +138,10 @@ take (struct snapshot *s, const json_t *root)
   s->memory_held = get (memory, "held");
   s->memory_limit = get (memory, "limit");
   s->written_blocks = get (root, "written_blocks");
+  s->has_zones = json_is_object (zones);
+  s->nr_zones = get (zones, "number");
+  for (i = 0; i < NR_SNAPSHOT_CONDS; i++)
+    s->zones[i] = get (zones, snapshot_cond_names[i]);
   for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
     o = json_object_get (operations, snapshot_op_names[i]);
     s->op[i].requests = get (o, "requests");

@@ -41,6 +41,12 @@ struct snapshot_op {
   struct bucket *buckets; /* ascending */
 };
 
+/* conventional, empty, implicitly_open, explicitly_open, closed, full,
+ * read_only, offline
+ */
+#define NR_SNAPSHOT_CONDS 8
+extern const char *const snapshot_cond_names[NR_SNAPSHOT_CONDS];
+
 struct snapshot {
   char device[64];
   char server_version[32];
@@ -53,6 +59,8 @@ struct snapshot {
   bool has_memory;
   uint64_t memory_held, memory_limit; /* bytes */
   uint64_t written_blocks;            /* of 4 KiB */
+  bool has_zones;
+  uint64_t nr_zones, zones[NR_SNAPSHOT_CONDS]; /* in each condition, now */
   struct snapshot_op op[NR_SNAPSHOT_OPS];
 };
 

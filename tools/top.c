@@ -19,23 +19,31 @@
 #include "show.h"
 #include "snapshot.h"
 #include "top.h"
+#include "zones.h"
 
-/* A connection to .stats, and the last two looks at it. */
+/* Connections to .stats and .zones, and the last two looks at the former. */
 struct view {
   struct server *server;
   struct nbd_handle *stats; /* NULL while the server is away */
+  struct nbd_handle *zones; /* NULL as long as nobody has asked for a map */
   struct snapshot *last;
   struct snapshot *interval; /* since the one before, NULL at first */
   struct message why;        /* where there is no connection */
+  char *map;                 /* of the zones, group a letter; NULL if none */
+  uint64_t group;
+  struct message no_map; /* the reason */
 };
 
 static void
 disconnect (struct view *v)
 {
   nbd_close (v->stats);
+  nbd_close (v->zones);
   snapshot_free (v->last);
   snapshot_free (v->interval);
-  v->stats = NULL;
+  free (v->map);
+  v->stats = v->zones = NULL;
+  v->map = NULL;
   v->last = v->interval = NULL;
 }
 
@@ -79,6 +87,7 @@ print_line (const struct view *v)
   const struct snapshot_op *read = &v->interval->op[0];
   const struct snapshot_op *write = &v->interval->op[1];
   char a[SHOWN], b[SHOWN], c[SHOWN], d[SHOWN], e[SHOWN], f[SHOWN], g[SHOWN];
+  char zones[SHOWN_ZONES];
 
   printf ("%s read %s/s %sB/s p50 %s p99 %s write %s/s %sB/s p50 %s p99 ",
           v->last->device, show_count (a, per_second (v, read->requests)),
@@ -88,9 +97,11 @@ print_line (const struct view *v)
           show_count (e, per_second (v, write->requests)),
           show_bytes (f, per_second (v, write->bytes)),
           show_ns (g, snapshot_percentile (write, 5000)));
-  printf ("%s depth %" PRIu64 " connections %" PRIu64 " memory %s\n",
+  printf ("%s depth %" PRIu64 " connections %" PRIu64 " memory %s%s%s\n",
           show_ns (a, snapshot_percentile (write, 9900)), v->last->depth,
-          v->last->connections, show_bytes (b, v->last->memory_held));
+          v->last->connections, show_bytes (b, v->last->memory_held),
+          v->last->has_zones ? " " : "",
+          v->last->has_zones ? show_zones (zones, v->last) : "");
   fflush (stdout);
 }
 
@@ -121,6 +132,8 @@ top_lines (struct view *v, const struct top_options *options,
 /* The screen */
 
 #define HISTOGRAM_ROWS 8
+#define MAP_ROW 20 /* the heading's, */
+#define MAP_ROWS 8 /* and how many there may be below it */
 
 /* Service times of all requests of the interval, by powers of two from 1 us,
  * as bars.
@@ -158,10 +171,64 @@ draw_histogram (const struct view *v, int row)
               show_ns (label, UINT64_C (512) << k));
 }
 
+static int
+map_rows (void)
+{
+  const int rows = LINES - 1 - (MAP_ROW + 1);
+
+  return rows < MAP_ROWS ? rows : MAP_ROWS;
+}
+
+static int
+map_width (void)
+{
+  return COLS - 4;
+}
+
+/* See where the write pointers are, a letter for a zone or for several. */
+static void
+look_at_zones (struct view *v)
+{
+  free (v->map);
+  v->map = NULL;
+  if (v->last == NULL || !v->last->has_zones || map_rows () < 1 ||
+      map_width () < 1)
+    return;
+  if (v->zones == NULL)
+    v->zones = server_open (v->server, ".zones", &v->no_map);
+  if (v->zones != NULL)
+    v->map = zones_map (v->zones, (size_t) map_rows () * map_width (),
+                        &v->group, &v->no_map);
+}
+
+static void
+draw_map (const struct view *v)
+{
+  const int width = map_width (), rows = map_rows ();
+  char heading[120];
+  int i, len;
+
+  if (rows < 1 || width < 1)
+    return;
+  if (v->map == NULL) {
+    mvprintw (MAP_ROW, 0, "no map of zones: %.*s", width, v->no_map.text);
+    return;
+  }
+  snprintf (heading, sizeof heading,
+            "%" PRIu64 " zone%s a letter: . empty 1-9 tenths # full "
+            "c conventional r read-only x offline",
+            v->group, v->group > 1 ? "s" : "");
+  mvaddnstr (MAP_ROW, 0, heading, COLS);
+  len = (int) strlen (v->map);
+  for (i = 0; i < rows && i * width < len; i++)
+    mvprintw (MAP_ROW + 1 + i, 2, "%.*s", width, v->map + i * width);
+}
+
 static void
 draw (const struct view *v, bool paused)
 {
   const struct snapshot *s = v->last;
+  char zones[SHOWN_ZONES];
   const struct snapshot_op *op;
   char a[SHOWN], b[SHOWN];
   unsigned i;
@@ -182,6 +249,8 @@ draw (const struct view *v, bool paused)
                 s->written_blocks == 0 ? "-" : "");
     if (s->has_memory && s->written_blocks > 0)
       printw ("%s", show_bytes (a, s->written_blocks * 4096.0));
+    if (s->has_zones)
+      mvaddnstr (2, 0, show_zones (zones, s), COLS);
   }
   if (s != NULL && v->interval != NULL) {
     attron (A_REVERSE);
@@ -202,6 +271,8 @@ draw (const struct view *v, bool paused)
     if (LINES > 13 + HISTOGRAM_ROWS)
       draw_histogram (v, 11);
   }
+  if (s != NULL && s->has_zones)
+    draw_map (v);
   mvprintw (LINES - 1, 0, "q quit  p pause  r reset statistics  d next device");
   refresh ();
 }
@@ -244,6 +315,7 @@ run_screen (struct view *v, const struct top_options *options)
   for (;;) {
     if (!paused) {
       look (v);
+      look_at_zones (v);
       looks++;
     }
     draw (v, paused);

@@ -21,7 +21,7 @@ completes ()
   [ "${COMPREPLY[*]}" = "$1" ] || fail "${*:2}: '${COMPREPLY[*]}', not '$1'"
 }
 
-completes "list get set stats top reset-stats" ""
+completes "list get set stats top reset-stats zones" ""
 completes "set stats" s
 completes "--json" --j
 completes "$sock" get "$tmp/so"
@@ -33,11 +33,20 @@ completes "read-only=" set "$sock" read-o
 completes "memory-backed memory-limit" get "$sock" mem
 completes "memory-limit=" --device nullb0 set "$sock" read-only=1 mem
 completes "" list "$sock" ""
+completes "report reset readonly" zones re
+completes "report reset open close finish readonly offline" \
+  --from 3 --cond em zones ""
+completes "$sock" zones reset "$tmp/so"
+completes "" zones reset "$sock" ""
 
 # Every command and option is there.
 "$ctl" --help >"$tmp/help"
-mapfile -t all < <(sed -nE 's/^  ([a-z-]+) URI.*/\1/p' "$tmp/help")
+mapfile -t all < <(sed -nE 's/^  ([a-z-]+)( [a-z]+)? URI.*/\1/p' "$tmp/help" |
+  uniq)
 completes "${all[*]}" ""
+mapfile -t all < <(sed -nE 's/^  zones ([a-z]+) URI.*/\1/p' "$tmp/help")
+[ ${#all[@]} -gt 5 ] || fail "few commands: ${all[*]}"
+completes "${all[*]}" zones ""
 mapfile -t all < <(grep -oE -- '--[a-z]+' "$tmp/help" | grep -v -- '--help$' |
   awk '!seen[$0]++')
 for option in "${all[@]}"; do

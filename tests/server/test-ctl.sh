@@ -109,6 +109,9 @@ says 2 'nullblkctl: 0: allowed is a whole number*' --interval 0 top "$sock"
 says 2 'nullblkctl: 1x: allowed is a whole number*' --count 1x top "$sock"
 says 2 'nullblkctl: --json: it is for *' --json top "$sock"
 says 2 'nullblkctl: --prometheus: it is for stats; *' --prometheus get "$sock"
+says 2 'nullblkctl: --prometheus: not together with --json; *' \
+  --prometheus stats --json "$sock"
+says 2 'nullblkctl: --interval: it is for top; *' --interval 1 get "$sock"
 says 2 '*unrecognized option*' --nonsense
 prints 'nullblkctl [0-9.]+, libnbd 1\..*' --version
 
@@ -142,7 +145,7 @@ page=$top_srcdir/man/nullblkctl.pod
 grep -oE -- '--[a-z]+' "$tmp/help" | sort -u >"$tmp/options"
 grep -oE '^=item B<--[a-z]+>' "$page" | grep -oE -- '--[a-z]+' | sort -u |
   diff "$tmp/options" - || fail "--help and the man page differ"
-sed -nE 's/^  ([a-z-]+) URI.*/\1/p' "$tmp/help" | sort >"$tmp/commands"
-sed -nE 's/^=item B<([a-z][a-z-]+)> .*/\1/p' "$page" | sort |
+sed -nE 's/^  ([a-z -]+) URI.*/\1/p' "$tmp/help" | sort >"$tmp/commands"
+sed -nE 's/^=item B<([a-z][a-z -]+)> .*/\1/p' "$page" | sort |
   diff "$tmp/commands" - || fail "--help and the man page differ"
-[ "$(wc -l <"$tmp/commands")" -ge 6 ] || fail "$(cat "$tmp/help")"
+[ "$(wc -l <"$tmp/commands")" -ge 13 ] || fail "$(cat "$tmp/help")"

@@ -19,6 +19,7 @@ static const char good[] =
     " \"parallel\": true}, \"since_reset_ns\": 4, \"connections\": 2,"
     " \"queue_depth\": {\"now\": 3, \"largest\": 64},"
     " \"memory\": {\"held\": 4096, \"limit\": 8192}, \"written_blocks\": 1,"
+    " \"zones\": {\"number\": 9, \"conventional\": 2, \"read_only\": 7},"
     " \"operations\": {\"read\": {\"requests\": 10, \"bytes\": 40960,"
     " \"errors\": {\"EIO\": 1, \"EPERM\": 2}, \"latency_ns\": {\"max\": 990},"
     " \"histogram\": [[100, 200, 4], [960, 992, 6]]}}}\n\n\n";
@@ -51,6 +52,11 @@ test_good (void **state)
   assert_int_equal (s->memory_held, 4096);
   assert_int_equal (s->memory_limit, 8192);
   assert_int_equal (s->written_blocks, 1);
+  assert_true (s->has_zones);
+  assert_int_equal (s->nr_zones, 9);
+  assert_int_equal (s->zones[0], 2);
+  assert_int_equal (s->zones[1], 0);
+  assert_int_equal (s->zones[6], 7);
   assert_int_equal (s->op[0].requests, 10);
   assert_int_equal (s->op[0].bytes, 40960);
   assert_int_equal (snapshot_errors (&s->op[0]), 3);
@@ -109,6 +115,7 @@ test_odd (void **state)
 
   (void) state;
   s = parse ("{\"version\": 1, \"device\": 7, \"memory\": null,"
+             " \"zones\": [3],"
              " \"server\": [], \"connections\": -5, \"queue_depth\": 3,"
              " \"operations\": {\"read\": [], \"write\": {\"requests\": \"x\","
              " \"bytes\": 1e30, \"errors\": [1], \"histogram\": [1, [], [1],"
@@ -116,6 +123,7 @@ test_odd (void **state)
              " [\"a\", 1, 1], [30, 40, 1e30]]}}}");
   assert_string_equal (s->device, "");
   assert_false (s->has_memory);
+  assert_false (s->has_zones);
   assert_int_equal (s->connections, 0);
   assert_int_equal (s->op[1].requests, 0);
   assert_true (s->op[1].bytes == UINT64_MAX);
