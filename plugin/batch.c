@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Batched socket I/O; see batch.h.
+ *
+ * nbdkit reads a request's header and its payload by a call each, and sends a
+ * reply in up to three pieces.  Here a read takes along what else has arrived,
+ * the pieces of a reply are joined, and a whole reply waits while the next
+ * request is here already:
+ *
+ *             recvd by one readv                 sent by one sendmsg
+ *   socket ──────┬──────────────> caller   caller ──────┬────────────> socket
+ *                │                   ^        │         ^
+ *                v                   │        v         │
+ *       ahead ┌─────────────────────┐│      ┌────────────────────┐ held
+ *             │ used  │ here │      │┘      │ reply, reply, piece│
+ *             └───────┴──────┴──────┘       └────────────────────┘
+ *                   from     to                  replies = 2
+ *
+ * What makes it right:
+ *
+ * - What was read ahead is what the next read gets, whichever call makes it.
+ * - A piece is held only if the caller has said that more follows (MSG_MORE).
+ *   A whole reply is held only if the connection is served by one thread, and
+ *   the next request, a small read or write, is in ahead to its last byte:
+ *   so that this thread is sure to come back, without waiting for the client.
+ * - Before a thread asks the kernel for more, or waits for anything else that
+ *   preload.c knows of, what is held is sent; so it is by shutdown and close.
+ * - Held bytes go before those of any later call.  If they cannot be sent, the
+ *   call that tried fails, and all after it.
+ *
+ * A client that waits after each request is best woken by the first piece: over
+ * Unix sockets the pieces of a reply are joined only where there is a queue.
+ *
+ * Each connection has two locks.  No thread waits in the kernel for a client
+ * with a lock that another, which would not have waited in the kernel itself,
+ * needs: readers hold in_lock and senders out_lock, a sender tries in_lock and
+ * a reader out_lock, and those who do not get it know what it means:
+ *
+ * - in_lock taken: somebody reads, and may be about to wait: hold nothing;
+ * - out_lock taken: somebody sends.  As he cannot have in_lock while we do, he
+ *   holds nothing, but sends all.
+ *
+ * A struct connection belongs to a descriptor's number and is never freed, so
+ * that whoever has found it may look at it; its buffers go with the socket.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "batch.h"
+
+/* Of what is read ahead, and the same where payloads are large: these are not
+ * worth another copy.
+ */
+#define AHEAD (64 * 1024)
+#define AHEAD_OF_LARGE 4096
+#define LARGE (32 * 1024)
+
+/* Of what is held, and of one piece of it. */
+#define HELD (64 * 1024)
+#define PIECE (16 * 1024)
+
+/* Descriptors from here on are left alone. */
+#define MAX_FD 65536
+
+/* Requests, as the NBD protocol has them. */
+#define HEADER 28
+#define REQUEST_MAGIC 0x25609513
+#define CMD_READ 0
+#define CMD_WRITE 1
+
+struct connection {
+  atomic_bool open;
+  atomic_bool settled;    /* left alone, once ahead is empty */
+  atomic_uint in_service; /* threads that have read and not yet replied */
+  bool first_piece_wakes; /* set by batch_begin */
+
+  pthread_mutex_t in_lock; /* guards what follows */
+  char *ahead;             /* NULL when there is no socket */
+  size_t from, to;
+  size_t window; /* how much of ahead may be used: AHEAD or AHEAD_OF_LARGE */
+  size_t asked;  /* by the last read */
+
+  _Alignas(64) pthread_mutex_t out_lock; /* guards what follows */
+  char *held;
+  size_t held_len;
+  unsigned replies; /* whole ones in held */
+  int error;        /* of a send that failed */
+};
+
+struct batch_calls batch_system;
+
+static _Atomic (struct connection *) connections[MAX_FD];
+static atomic_int end_of_connections; /* all are below */
+static atomic_bool is_serial;
+
+/* Of this thread: where it may have left something held, and whose request it
+ * serves.
+ */
+static _Thread_local int holding = -1;
+static _Thread_local struct connection *serving;
+
+/*---------------------------------------------------------------------*/
+/* Connections */
+
+static struct connection *
+find (int fd)
+{
+  struct connection *c;
+
+  if (fd < 0 || fd >= MAX_FD)
+    return NULL;
+  c = atomic_load_explicit (&connections[fd], memory_order_acquire);
+  if (c == NULL || !atomic_load_explicit (&c->open, memory_order_acquire))
+    return NULL;
+  return c;
+}
+
+static bool
+is_settled (struct connection *c)
+{
+  return atomic_load_explicit (&c->settled, memory_order_relaxed);
+}
+
+static bool
+try_lock (pthread_mutex_t *lock)
+{
+  return pthread_mutex_trylock (lock) == 0;
+}
+
+/* The connection that belongs to a number, made where there is none. */
+static struct connection *
+connection_of (int fd)
+{
+  struct connection *c;
+  int end;
+
+  c = atomic_load_explicit (&connections[fd], memory_order_acquire);
+  if (c != NULL)
+    return c;
+  c = aligned_alloc (_Alignof(struct connection), sizeof *c);
+  if (c == NULL)
+    return NULL;
+  memset (c, 0, sizeof *c);
+  pthread_mutex_init (&c->in_lock, NULL);
+  pthread_mutex_init (&c->out_lock, NULL);
+  atomic_store_explicit (&connections[fd], c, memory_order_release);
+  end = atomic_load (&end_of_connections);
+  while (end <= fd &&
+         !atomic_compare_exchange_weak (&end_of_connections, &end, fd + 1))
+    ;
+  return c;
+}
+
+static int
+socket_option (int fd, int name)
+{
+  socklen_t len = sizeof (int);
+  int value;
+
+  return getsockopt (fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
+}
+
+/* Both locks are held.  Where the last socket of this number was closed in a
+ * way that nobody saw, its buffers are still there.
+ */
+static bool
+make_buffers (struct connection *c)
+{
+  if (c->ahead == NULL)
+    c->ahead = malloc (AHEAD);
+  if (c->held == NULL)
+    c->held = malloc (HELD);
+  return c->ahead != NULL && c->held != NULL;
+}
+
+static void
+free_buffers (struct connection *c)
+{
+  free (c->ahead);
+  free (c->held);
+  c->ahead = c->held = NULL;
+  c->from = c->to = c->held_len = 0;
+}
+
+void
+batch_begin (int fd)
+{
+  const int saved = errno;
+  struct connection *c;
+
+  if (fd >= 0 && fd < MAX_FD && socket_option (fd, SO_TYPE) == SOCK_STREAM &&
+      (c = connection_of (fd)) != NULL) {
+    atomic_store (&c->open, false);
+    /* Who has a lock still uses the last socket of this number. */
+    if (try_lock (&c->in_lock)) {
+      if (try_lock (&c->out_lock)) {
+        if (make_buffers (c)) {
+          c->from = c->to = c->held_len = 0;
+          c->window = AHEAD;
+          c->asked = 0;
+          c->replies = 0;
+          c->error = 0;
+          c->first_piece_wakes = socket_option (fd, SO_DOMAIN) == AF_UNIX;
+          atomic_store (&c->in_service, 0);
+          atomic_store (&c->settled, false);
+          atomic_store_explicit (&c->open, true, memory_order_release);
+        }
+        else
+          free_buffers (c);
+        pthread_mutex_unlock (&c->out_lock);
+      }
+      pthread_mutex_unlock (&c->in_lock);
+    }
+  }
+  errno = saved;
+}
+
+void
+batch_after_fork (void)
+{
+  const int end = atomic_load (&end_of_connections);
+  int fd;
+
+  for (fd = 0; fd < end; fd++)
+    atomic_store (&connections[fd], NULL);
+  holding = -1;
+  serving = NULL;
+}
+
+void
+batch_set_serial (bool serial)
+{
+  atomic_store (&is_serial, serial);
+}
+
+/*---------------------------------------------------------------------*/
+/* Sending */
+
+/* Send what is held, and N bytes at DATA after it.  Returns how many of the N
+ * were sent, or -1; then the connection is of no use for sending any more.
+ * out_lock is held.
+ */
+static ssize_t
+send_held (struct connection *c, int fd, const void *data, size_t n, int flags)
+{
+  const union {
+    const void *in;
+    void *out;
+  } unconst = {data}; /* an iovec is older than const */
+  struct iovec iov[2] = {{c->held, c->held_len}, {unconst.out, n}};
+  struct pollfd writable = {.fd = fd, .events = POLLOUT};
+  struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+  ssize_t r = 0;
+
+  while (iov[0].iov_len > 0) {
+    r = batch_system.sendmsg (fd, &msg, flags);
+    if (r == -1 && errno == EINTR)
+      continue;
+    if (r == -1 && errno == EAGAIN && !(flags & MSG_DONTWAIT)) {
+      batch_system.ppoll (&writable, 1, NULL, NULL);
+      continue;
+    }
+    if (r == -1) {
+      c->error = errno;
+      c->held_len = 0;
+      c->replies = 0;
+      return -1;
+    }
+    if ((size_t) r >= iov[0].iov_len) {
+      r -= iov[0].iov_len;
+      break;
+    }
+    iov[0].iov_base = (char *) iov[0].iov_base + r;
+    iov[0].iov_len -= r;
+  }
+  c->held_len = 0;
+  c->replies = 0;
+  return r;
+}
+
+/* The same of what is held alone.  MSG_NOSIGNAL: who calls does not send. */
+static bool
+flush (struct connection *c, int fd, int flags)
+{
+  return c->held_len == 0 ||
+         send_held (c, fd, NULL, 0, flags | MSG_NOSIGNAL) != -1;
+}
+
+/* Is the next request here, to its last byte, and one that takes no time?
+ * in_lock is held, and between the requests of a connection ahead begins with
+ * one.
+ */
+static bool
+next_is_here (const struct connection *c)
+{
+  const unsigned char *p = (const unsigned char *) c->ahead + c->from;
+  const size_t here = c->to - c->from;
+  uint32_t magic, count;
+
+  if (here < HEADER)
+    return false;
+  magic = (uint32_t) p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
+  count = (uint32_t) p[24] << 24 | p[25] << 16 | p[26] << 8 | p[27];
+  if (magic != REQUEST_MAGIC || count > LARGE || p[6] != 0)
+    return false;
+  return p[7] == CMD_READ || (p[7] == CMD_WRITE && here - HEADER >= count);
+}
+
+/* May the N bytes wait?  out_lock is held, and in_lock where READER_IS_AWAY. */
+static bool
+may_hold (struct connection *c, size_t n, bool more, bool reader_is_away)
+{
+  if (n > PIECE || n > HELD - c->held_len)
+    return false;
+  if (more)
+    return c->held_len > 0 || !c->first_piece_wakes ||
+           (reader_is_away && c->from < c->to) ||
+           atomic_load_explicit (&c->in_service, memory_order_relaxed) > 1;
+  return atomic_load_explicit (&is_serial, memory_order_relaxed) &&
+         reader_is_away && next_is_here (c);
+}
+
+static bool
+hold (struct connection *c, const void *buf, size_t n, bool more)
+{
+  const bool reader_is_away = try_lock (&c->in_lock);
+  const bool r = may_hold (c, n, more, reader_is_away);
+
+  if (r) {
+    memcpy (c->held + c->held_len, buf, n);
+    c->held_len += n;
+    c->replies += !more;
+  }
+  if (reader_is_away)
+    pthread_mutex_unlock (&c->in_lock);
+  return r;
+}
+
+static void
+end_service (struct connection *c)
+{
+  if (serving == c) {
+    atomic_fetch_sub_explicit (&c->in_service, 1, memory_order_relaxed);
+    serving = NULL;
+  }
+}
+
+/* out_lock is held. */
+static ssize_t
+send_or_hold (struct connection *c, int fd, const void *buf, size_t n,
+              int flags)
+{
+  ssize_t r;
+
+  if (c->error != 0) {
+    errno = c->error;
+    return -1;
+  }
+  if (hold (c, buf, n, flags & MSG_MORE)) {
+    holding = fd;
+    return n;
+  }
+  if (c->held_len > 0) {
+    r = send_held (c, fd, buf, n, flags);
+    if (r != 0)
+      return r;
+  }
+  return batch_system.send (fd, buf, n, flags);
+}
+
+ssize_t
+batch_send (int fd, const void *buf, size_t n, int flags)
+{
+  struct connection *c = find (fd);
+  ssize_t r;
+
+  if (c != NULL && (n == 0 || (flags & ~(MSG_MORE | MSG_NOSIGNAL)) != 0))
+    batch_settle (fd);
+  if (c == NULL || is_settled (c))
+    return batch_system.send (fd, buf, n, flags);
+
+  pthread_mutex_lock (&c->out_lock);
+  r = c->held != NULL ? send_or_hold (c, fd, buf, n, flags)
+                      : batch_system.send (fd, buf, n, flags);
+  pthread_mutex_unlock (&c->out_lock);
+  if (!(flags & MSG_MORE))
+    end_service (c);
+  return r;
+}
+
+ssize_t
+batch_write (int fd, const void *buf, size_t n)
+{
+  return find (fd) != NULL ? batch_send (fd, buf, n, 0)
+                           : batch_system.write (fd, buf, n);
+}
+
+void
+batch_settle (int fd)
+{
+  struct connection *c = find (fd);
+  const int saved = errno;
+
+  if (c != NULL && !is_settled (c)) {
+    pthread_mutex_lock (&c->out_lock);
+    flush (c, fd, 0);
+    atomic_store (&c->settled, true);
+    pthread_mutex_unlock (&c->out_lock);
+  }
+  errno = saved;
+}
+
+void
+batch_before_wait (void)
+{
+  struct connection *c = find (holding);
+  const int saved = errno;
+
+  if (c != NULL && try_lock (&c->out_lock)) {
+    flush (c, holding, 0);
+    pthread_mutex_unlock (&c->out_lock);
+  }
+  holding = -1;
+  errno = saved;
+}
+
+/*---------------------------------------------------------------------*/
+/* Reading */
+
+/* Copy from what was read ahead; in_lock is held. */
+static size_t
+take (struct connection *c, void *buf, size_t n, bool peek)
+{
+  if (n > c->to - c->from)
+    n = c->to - c->from;
+  memcpy (buf, c->ahead + c->from, n);
+  if (!peek)
+    c->from += n;
+  return n;
+}
+
+static ssize_t
+take_iov (struct connection *c, const struct iovec *iov, size_t iovcnt,
+          bool peek)
+{
+  const size_t from = c->from;
+  size_t i, r = 0;
+
+  for (i = 0; i < iovcnt; i++)
+    r += take (c, iov[i].iov_base, iov[i].iov_len, false);
+  if (peek)
+    c->from = from;
+  return r;
+}
+
+/* The kernel is about to be asked for more, and may wait for the client.  What
+ * another thread has held of a reply it is about to complete itself.  in_lock
+ * is held.
+ */
+static bool
+before_read (struct connection *c, int fd)
+{
+  bool r = true;
+
+  if (!try_lock (&c->out_lock))
+    return true;
+  if (c->replies > 0 || holding == fd)
+    r = flush (c, fd, 0);
+  if (c->error != 0) {
+    errno = c->error;
+    r = false;
+  }
+  pthread_mutex_unlock (&c->out_lock);
+  return r;
+}
+
+/* Read into BUF and, beyond its N bytes, ahead, which is empty; in_lock is
+ * held.
+ */
+static ssize_t
+read_ahead (struct connection *c, int fd, void *buf, size_t n)
+{
+  const struct iovec iov[2] = {{buf, n}, {c->ahead, c->window}};
+  ssize_t r;
+
+  r = batch_system.readv (fd, iov, 2);
+  if (r <= (ssize_t) n)
+    return r;
+  c->from = 0;
+  c->to = r - n;
+  return n;
+}
+
+/* A payload is what is asked for after a header. */
+static void
+set_window (struct connection *c, size_t n)
+{
+  if (n > HEADER && c->asked <= HEADER)
+    c->window = n < LARGE ? AHEAD : AHEAD_OF_LARGE;
+  c->asked = n;
+}
+
+static void
+begin_service (struct connection *c)
+{
+  if (serving != c) {
+    atomic_fetch_add_explicit (&c->in_service, 1, memory_order_relaxed);
+    serving = c;
+  }
+}
+
+ssize_t
+batch_read (int fd, void *buf, size_t n)
+{
+  struct connection *c = find (fd);
+  bool is_ours = c != NULL;
+  ssize_t r = -1;
+
+  if (is_ours) {
+    pthread_mutex_lock (&c->in_lock);
+    set_window (c, n);
+    if (c->from < c->to)
+      r = take (c, buf, n, false);
+    else if (is_settled (c) || c->ahead == NULL || n == 0)
+      is_ours = false;
+    else if (before_read (c, fd))
+      r = read_ahead (c, fd, buf, n);
+    pthread_mutex_unlock (&c->in_lock);
+  }
+  if (!is_ours)
+    return batch_system.read (fd, buf, n);
+  if (r > 0)
+    begin_service (c);
+  return r;
+}
+
+/* Another call than read is made for FD.  Give it what was read ahead: returns
+ * true, and *r is how much, unless there is none.
+ */
+static bool
+settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
+              ssize_t *r)
+{
+  struct connection *c = find (fd);
+  bool is_here = false;
+
+  if (c == NULL)
+    return false;
+  batch_settle (fd);
+  pthread_mutex_lock (&c->in_lock);
+  if (c->from < c->to) {
+    is_here = true;
+    *r = take_iov (c, iov, iovcnt, flags & MSG_PEEK);
+  }
+  pthread_mutex_unlock (&c->in_lock);
+  return is_here;
+}
+
+ssize_t
+batch_readv (int fd, const struct iovec *iov, int iovcnt)
+{
+  ssize_t r;
+
+  if (iovcnt > 0 && settled_read (fd, iov, iovcnt, 0, &r))
+    return r;
+  return batch_system.readv (fd, iov, iovcnt);
+}
+
+ssize_t
+batch_recvfrom (int fd, void *buf, size_t n, int flags, struct sockaddr *from,
+                socklen_t *fromlen)
+{
+  const struct iovec iov = {buf, n};
+  ssize_t r;
+
+  if (settled_read (fd, &iov, 1, flags, &r)) {
+    if (from != NULL)
+      *fromlen = 0;
+    return r;
+  }
+  return batch_system.recvfrom (fd, buf, n, flags, from, fromlen);
+}
+
+ssize_t
+batch_recvmsg (int fd, struct msghdr *msg, int flags)
+{
+  ssize_t r;
+
+  if (settled_read (fd, msg->msg_iov, msg->msg_iovlen, flags, &r)) {
+    msg->msg_namelen = msg->msg_controllen = 0;
+    msg->msg_flags = 0;
+    return r;
+  }
+  return batch_system.recvmsg (fd, msg, flags);
+}
+
+/*---------------------------------------------------------------------*/
+/* The others */
+
+static bool
+has_ahead (int fd)
+{
+  struct connection *c = find (fd);
+  bool r = false;
+
+  /* Where somebody reads there is nothing. */
+  if (c != NULL && try_lock (&c->in_lock)) {
+    r = c->from < c->to;
+    pthread_mutex_unlock (&c->in_lock);
+  }
+  return r;
+}
+
+int
+batch_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
+             const sigset_t *sigmask)
+{
+  static const struct timespec at_once;
+  bool any = false;
+  nfds_t i;
+  int r;
+
+  batch_before_wait ();
+  for (i = 0; i < nfds && !any; i++)
+    any = (fds[i].events & POLLIN) && has_ahead (fds[i].fd);
+  r = batch_system.ppoll (fds, nfds, any ? &at_once : timeout, sigmask);
+  for (i = 0; any && r != -1 && i < nfds; i++) {
+    if ((fds[i].events & POLLIN) && has_ahead (fds[i].fd)) {
+      r += fds[i].revents == 0;
+      fds[i].revents |= POLLIN;
+    }
+  }
+  return r;
+}
+
+/* Who sends meanwhile is to be stopped by this, and sends what is held itself.
+ * Of a reply of which another thread has given only a part no more is wanted.
+ */
+int
+batch_shutdown (int fd, int how)
+{
+  struct connection *c = find (fd);
+
+  if (c != NULL && try_lock (&c->out_lock)) {
+    flush (c, fd, c->replies > 0 || holding == fd ? 0 : MSG_DONTWAIT);
+    pthread_mutex_unlock (&c->out_lock);
+  }
+  return batch_system.shutdown (fd, how);
+}
+
+/* Who is in a call for FD keeps the buffers, until batch_begin finds that
+ * he has left.
+ */
+void
+batch_end (int fd)
+{
+  struct connection *c = find (fd);
+  const int saved = errno;
+
+  if (c == NULL)
+    return;
+  if (try_lock (&c->out_lock)) {
+    flush (c, fd, 0);
+    atomic_store (&c->open, false);
+    if (try_lock (&c->in_lock)) {
+      free_buffers (c);
+      pthread_mutex_unlock (&c->in_lock);
+    }
+    pthread_mutex_unlock (&c->out_lock);
+  }
+  atomic_store (&c->open, false);
+  errno = saved;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Fewer system calls for a server that reads and sends in small pieces: what
+ * preload.c puts in the place of the C library's socket calls.  The drawing is
+ * in batch.c.
+ *
+ * Every function stands for the call of its name, with its arguments and its
+ * errno, on any descriptor.  Only those given to batch_begin are treated in any
+ * way, and that only until another call than read, write, send, shutdown and
+ * close transfers their data.
+ */
+
+#ifndef NULLBLK_BATCH_H
+#define NULLBLK_BATCH_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+/* The system's own, to be set before anything else is called. */
+struct batch_calls {
+  ssize_t (*read) (int fd, void *buf, size_t n);
+  ssize_t (*readv) (int fd, const struct iovec *iov, int iovcnt);
+  ssize_t (*recvfrom) (int fd, void *buf, size_t n, int flags,
+                       struct sockaddr *from, socklen_t *fromlen);
+  ssize_t (*recvmsg) (int fd, struct msghdr *msg, int flags);
+  ssize_t (*send) (int fd, const void *buf, size_t n, int flags);
+  ssize_t (*sendmsg) (int fd, const struct msghdr *msg, int flags);
+  ssize_t (*write) (int fd, const void *buf, size_t n);
+  int (*shutdown) (int fd, int how);
+  int (*ppoll) (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
+                const sigset_t *sigmask);
+};
+extern struct batch_calls batch_system;
+
+/* Are the requests of a connection served one at a time, by one thread that
+ * waits for nothing but the client?  Until this says so, no reply waits for
+ * another.
+ */
+void batch_set_serial (bool serial);
+
+/* A connection has been accepted as FD.  Stream sockets are treated from here
+ * on, and nothing else.
+ */
+void batch_begin (int fd);
+
+ssize_t batch_read (int fd, void *buf, size_t n);
+ssize_t batch_readv (int fd, const struct iovec *iov, int iovcnt);
+ssize_t batch_recvfrom (int fd, void *buf, size_t n, int flags,
+                        struct sockaddr *from, socklen_t *fromlen);
+ssize_t batch_recvmsg (int fd, struct msghdr *msg, int flags);
+ssize_t batch_send (int fd, const void *buf, size_t n, int flags);
+ssize_t batch_write (int fd, const void *buf, size_t n);
+int batch_shutdown (int fd, int how);
+int batch_ppoll (struct pollfd *fds, nfds_t nfds,
+                 const struct timespec *timeout, const sigset_t *sigmask);
+
+/* FD is about to be used in a way that is not known here: what is held is sent,
+ * and FD is left alone from then on.
+ */
+void batch_settle (int fd);
+
+/* FD is about to be closed. */
+void batch_end (int fd);
+
+/* This thread is about to wait for something: what it holds is sent. */
+void batch_before_wait (void);
+
+/* In a child after fork: the connections are the parent's. */
+void batch_after_fork (void);
+
+#endif /* NULLBLK_BATCH_H */
