@@ -28,6 +28,13 @@ version=$("$NBDKIT" "$root$plugin" --version | grep ^nullblk) ||
   fail "it is another one: $version"
 [ -z "$(find "$root" -name '*.la')" ] || fail "libtool's file is there"
 
+serve=$(make_variable bindir)/nullblk-serve
+[ "$("$root$serve" --version)" = \
+  "$("$top_builddir/tools/nullblk-serve" --version)" ] ||
+  fail "$serve is not there: $(find "$root")"
+installed "$(make_variable pkglibdir)/libnullblk-batch.so" \
+  "$top_builddir/plugin/.libs/libnullblk-batch.so"
+
 for doc in README.md NEWS LICENSE HACKING.md; do
   installed "$(make_variable docdir)/$doc" "$top_srcdir/$doc"
 done

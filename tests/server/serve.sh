@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# What the tests of nullblk-serve share.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+serve=$top_builddir/tools/nullblk-serve
+library=$top_builddir/plugin/.libs/libnullblk-batch.so
+[ -x "$serve" ] || fail "$serve is not built"
+[ -e "$library" ] || fail "$library is not built"
+
+# make check may have set it.
+unset NULLBLK_BATCH
+export NULLBLK_NBDKIT=$NBDKIT
+
+# batches PID: is the library in this process?
+batches ()
+{
+  grep -q libnullblk-batch "/proc/$1/maps"
+}

@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# What nullblk-serve makes of its arguments: nbdkit gets every one of its own
+# and of the plugin's as it was, the plugin, and the threads that fit.
+
+# shellcheck source=serve.sh source-path=SCRIPTDIR
+source "${0%/*}/serve.sh"
+
+# An nbdkit that shows what it was given, one a line.
+cat >"$tmp/nbdkit" <<END
+#!/bin/sh
+[ "\$1" != --dump-plugin ] || exec "$NBDKIT" "\$@"
+echo "preload=\$LD_PRELOAD" >"$tmp/preload"
+printf '%s\n' "\$@"
+END
+chmod +x "$tmp/nbdkit"
+export NULLBLK_NBDKIT=$tmp/nbdkit
+
+# gives EXPECTED... '=>' ARGUMENT...: P stands for the plugin.
+gives ()
+{
+  local expected=()
+
+  while [ "$1" != '=>' ]; do
+    expected+=("${1/#P/$PLUGIN}")
+    shift
+  done
+  shift
+  diff <(printf '%s\n' "${expected[@]}") <("$serve" "$@" 2>&1) ||
+    fail "wrong for: $*"
+}
+
+PLUGIN=$top_builddir/plugin/nullblk.so # in a build tree, that tree's
+gives -t 1 P '=>'
+gives -t 1 P 8G '=>' 8G
+gives -t 1 P -fU sock -P pid 8G memory-backed=1 '=>' \
+  -fU sock -P pid 8G memory-backed=1
+gives -t 1 P --unix=sock --filter log --run 'a  b' -v size=1G '=>' \
+  --unix=sock --filter log --run 'a  b' -v size=1G
+gives -t 1 P --new-option value 8G --new=1 '=>' --new-option value 8G --new=1
+gives -t 1 P 8G -r '=>' 8G -r
+gives -t 1 P 8G -f -- -r '=>' 8G -f -- -r
+gives -t 1 P '' 'a b' $'c\nd' '=>' '' 'a b' $'c\nd'
+
+# Threads: where requests wait, as many as --depth says; or as the user does.
+gives -t 64 P latency=1ms '=>' latency=1ms
+gives -t 64 P parallel=on '=>' parallel=on
+gives -t 7 P latency=1ms '=>' --depth 7 latency=1ms
+gives -t 7 P -f latency=1ms -U x '=>' -f latency=1ms --depth=7 -U x
+gives -t 1 P 8G '=>' --depth 7 8G
+gives P -t 9 parallel=on '=>' -t 9 --depth 7 parallel=on
+gives P --threads=9 parallel=on '=>' --threads=9 parallel=on
+gives P -ft9 '=>' -ft9
+gives -t 64 P -- parallel=on '=>' -- parallel=on
+# A value of another option looks like it.
+gives -t 1 P --run -t8 -U --depth '=>' --run -t8 -U --depth
+
+# Where options must come first.
+export POSIXLY_CORRECT=1
+gives -t 1 -f -U x P 8G '=>' -f -U x 8G
+gives -t 1 -f P '=>' -f
+unset POSIXLY_CORRECT
+
+# What is preloaded.
+# preloads LIST: when another is.
+preloads ()
+{
+  "$serve" >"$tmp/out"
+  grep -qxF "preload=$1" "$tmp/preload" || fail "$(cat "$tmp/preload"), not $1"
+}
+preloads "$library"
+LD_PRELOAD=$library:libm.so.6 preloads "$library:$library:libm.so.6"
+NULLBLK_BATCH=0 preloads ""
+NULLBLK_BATCH=0 LD_PRELOAD=libm.so.6 preloads libm.so.6
+NULLBLK_BATCH=1 preloads "$library"
+cp "$library" "$tmp/x.so"
+NULLBLK_BATCH=$tmp/x.so preloads "$tmp/x.so"
+
+# Another plugin.
+export NULLBLK_PLUGIN=$tmp/nullblk.so
+cp "$PLUGIN" "$NULLBLK_PLUGIN"
+gives -t 64 "$NULLBLK_PLUGIN" parallel=on '=>' parallel=on
+unset NULLBLK_PLUGIN
+
+# refused STATUS TEXT ARGUMENT...
+refused ()
+{
+  local status=0
+
+  "$serve" "${@:3}" >"$tmp/out" 2>"$tmp/err" || status=$?
+  [ "$status" = "$1" ] || fail "${*:3}: status $status"
+  [ ! -s "$tmp/out" ] || fail "${*:3}: $(cat "$tmp/out")"
+  grep -q "$2" "$tmp/err" || fail "${*:3}: $(cat "$tmp/err")"
+}
+refused 1 'nullblk-serve: --depth 0: allowed' --depth 0
+refused 1 'nullblk-serve: --depth 1025: allowed' --depth=1025
+refused 1 'nullblk-serve: --depth 5x: allowed' 8G --depth 5x
+NULLBLK_BATCH=/nowhere.so refused 1 '/nowhere.so: No such file'
+cp "$library" "$tmp/a b.so"
+NULLBLK_BATCH="$tmp/a b.so" refused 1 'a b.so: what is preloaded cannot'
+NULLBLK_NBDKIT=$tmp/none refused 1 "$tmp/none: "
+NULLBLK_NBDKIT=$tmp/none refused 1 "$tmp/none: No such file" -t 1
+
+# Of what nbdkit finds wrong it tells, once.
+export NULLBLK_NBDKIT=$NBDKIT
+refused 1 'nbdkit: error: colour=red: unknown parameter' colour=red
+[ "$(wc -l <"$tmp/err")" = 1 ] || fail "more than a line: $(cat "$tmp/err")"
+! "$serve" --depht 7 >"$tmp/out" 2>"$tmp/err" || fail "--depht is taken"
+grep -q "nbdkit: unrecognized option '--depht'" "$tmp/err" ||
+  fail "--depht: $(cat "$tmp/err")"
+
+"$serve" --help >"$tmp/out" || fail "--help"
+grep -q -- --depth "$tmp/out" || fail "--help: $(cat "$tmp/out")"
+[[ $("$serve" --version) == "nullblk-serve "[0-9]* ]] || fail "--version"
+[ "$("$serve" -V)" = "$("$serve" --version)" ] || fail "-V"

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * nullblk-serve: nbdkit as it should be started for the plugin.  It asks the
+ * plugin whether the requests of a connection may be served one at a time,
+ * which decides how many threads a connection gets, preloads the library that
+ * batches socket I/O, and becomes nbdkit, with all arguments as they were.
+ */
+
+#include <config.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define MAX_DEPTH 1024
+
+static struct {
+  unsigned depth;
+  bool has_threads; /* the user says how many */
+} options = {.depth = 64};
+
+/* What nbdkit is started with. */
+static const char *nbdkit = NBDKIT_PROG;
+static const char *plugin = PLUGINDIR "/nbdkit-nullblk-plugin.so";
+static const char *library = PKGLIBDIR "/libnullblk-batch.so"; /* or NULL */
+
+/* A list of arguments, with room for all of ours and a few more. */
+struct arguments {
+  char **argv;
+  size_t n;
+};
+
+static struct arguments to_nbdkit;  /* without the program's name */
+static struct arguments parameters; /* those of them that are the plugin's */
+static size_t first_parameter;      /* where these begin in to_nbdkit */
+
+static void __attribute__ ((format (printf, 1, 2), noreturn))
+die (const char *fs, ...)
+{
+  va_list args;
+
+  fputs ("nullblk-serve: ", stderr);
+  va_start (args, fs);
+  vfprintf (stderr, fs, args);
+  va_end (args);
+  fputc ('\n', stderr);
+  exit (EXIT_FAILURE);
+}
+
+static void
+arguments_init (struct arguments *a, size_t room)
+{
+  a->argv = calloc (room + 8, sizeof *a->argv);
+  if (a->argv == NULL)
+    die ("%s", strerror (errno));
+  a->n = 0;
+}
+
+static void
+add (struct arguments *a, const char *argument)
+{
+  const union {
+    const char *in;
+    char *out;
+  } unconst = {argument}; /* exec's prototype is older than const */
+
+  a->argv[a->n++] = unconst.out;
+}
+
+/*---------------------------------------------------------------------*/
+/* Our own command line */
+
+static void
+usage (FILE *fp)
+{
+  fputs ("nullblk-serve [--depth N] [NBDKIT-OPTION]... "
+         "[SIZE | KEY=VALUE]...\n"
+         "nullblk-serve --help|--version\n"
+         "\n"
+         "Serve a device of nbdkit's nullblk plugin: nbdkit with the plugin,\n"
+         "with as many threads as its parameters need (--depth, 64, where\n"
+         "requests wait), and with batched socket I/O (not with\n"
+         "NULLBLK_BATCH=0).  Please read nullblk-serve(1), nbdkit(1) and\n"
+         "nbdkit-nullblk-plugin(1).\n",
+         fp);
+}
+
+enum { DEPTH = CHAR_MAX + 1, HELP, FLAG, VALUE };
+
+/* nbdkit's options, up to 1.46: whether a value follows.  One that is not known
+ * is taken for a flag, and passed on like all others.
+ */
+static const char short_options[] = "-46D:e:fg:i:nop:P:rst:u:U:vV";
+static const struct option long_options[] = {
+    {"depth", required_argument, NULL, DEPTH},
+    {"help", no_argument, NULL, HELP},
+    {"version", no_argument, NULL, 'V'},
+
+    {"threads", required_argument, NULL, 't'},
+    {"debug", required_argument, NULL, VALUE},
+    {"export", required_argument, NULL, VALUE},
+    {"export-name", required_argument, NULL, VALUE},
+    {"exportname", required_argument, NULL, VALUE},
+    {"filter", required_argument, NULL, VALUE},
+    {"group", required_argument, NULL, VALUE},
+    {"ip-addr", required_argument, NULL, VALUE},
+    {"ipaddr", required_argument, NULL, VALUE},
+    {"log", required_argument, NULL, VALUE},
+    {"mask-handshake", required_argument, NULL, VALUE},
+    {"pid-file", required_argument, NULL, VALUE},
+    {"pidfile", required_argument, NULL, VALUE},
+    {"port", required_argument, NULL, VALUE},
+    {"run", required_argument, NULL, VALUE},
+    {"selinux-label", required_argument, NULL, VALUE},
+    {"timeout", required_argument, NULL, VALUE},
+    {"tls", required_argument, NULL, VALUE},
+    {"tls-certificates", required_argument, NULL, VALUE},
+    {"tls-psk", required_argument, NULL, VALUE},
+    {"unix", required_argument, NULL, VALUE},
+    {"user", required_argument, NULL, VALUE},
+
+    {"dump-config", no_argument, NULL, FLAG},
+    {"dump-plugin", no_argument, NULL, FLAG},
+    {"exit-with-parent", no_argument, NULL, FLAG},
+    {"foreground", no_argument, NULL, FLAG},
+    {"ipv4-only", no_argument, NULL, FLAG},
+    {"ipv6-only", no_argument, NULL, FLAG},
+    {"keepalive", no_argument, NULL, FLAG},
+    {"long-options", no_argument, NULL, FLAG},
+    {"new-style", no_argument, NULL, FLAG},
+    {"newstyle", no_argument, NULL, FLAG},
+    {"no-fork", no_argument, NULL, FLAG},
+    {"no-sr", no_argument, NULL, FLAG},
+    {"old-style", no_argument, NULL, FLAG},
+    {"oldstyle", no_argument, NULL, FLAG},
+    {"print-uri", no_argument, NULL, FLAG},
+    {"read-only", no_argument, NULL, FLAG},
+    {"readonly", no_argument, NULL, FLAG},
+    {"short-options", no_argument, NULL, FLAG},
+    {"single", no_argument, NULL, FLAG},
+    {"stdin", no_argument, NULL, FLAG},
+    {"swap", no_argument, NULL, FLAG},
+    {"tls-verify-peer", no_argument, NULL, FLAG},
+    {"verbose", no_argument, NULL, FLAG},
+    {"vsock", no_argument, NULL, FLAG},
+    {NULL, 0, NULL, 0},
+};
+
+static unsigned
+parse_depth (const char *text)
+{
+  unsigned long n;
+  char *end;
+
+  errno = 0;
+  n = strtoul (text, &end, 10);
+  if (!isdigit ((unsigned char) text[0]) || *end != '\0' || errno != 0 ||
+      n < 1 || n > MAX_DEPTH)
+    die ("--depth %s: allowed is a whole number from 1 to %u", text, MAX_DEPTH);
+  return n;
+}
+
+static void
+add_parameter (const char *parameter)
+{
+  if (parameters.n == 0)
+    first_parameter = to_nbdkit.n;
+  add (&parameters, parameter);
+}
+
+/* Take out what is ours, and see what else decides something.  "-": arguments
+ * come in the order in which they are, and those that are no options as 1.
+ */
+static void
+parse (int argc, char *argv[])
+{
+  int c, from = 1;
+
+  arguments_init (&to_nbdkit, argc);
+  arguments_init (&parameters, argc);
+  opterr = 0;
+  while ((c = getopt_long (argc, argv, short_options, long_options, NULL)) !=
+         -1) {
+    switch (c) {
+    case DEPTH:
+      options.depth = parse_depth (optarg);
+      from = optind;
+      break;
+    case HELP:
+      usage (stdout);
+      exit (EXIT_SUCCESS);
+    case 'V':
+      printf ("nullblk-serve %s\n", PACKAGE_VERSION);
+      exit (EXIT_SUCCESS);
+    case 't':
+      options.has_threads = true;
+      break;
+    case 1:
+      add_parameter (optarg);
+      break;
+    }
+    while (from < optind)
+      add (&to_nbdkit, argv[from++]);
+  }
+  /* "--", and after it. */
+  for (; from < argc; from++) {
+    if (from >= optind)
+      add_parameter (argv[from]);
+    add (&to_nbdkit, argv[from]);
+  }
+}
+
+/*---------------------------------------------------------------------*/
+/* What is started */
+
+/* The folder above the one that this program is in: "" if nobody says. */
+static const char *
+find_tree (void)
+{
+  static char path[PATH_MAX];
+  ssize_t len;
+  char *p;
+  int i;
+
+  len = readlink ("/proc/self/exe", path, sizeof path - 1);
+  path[len > 0 ? len : 0] = '\0';
+  for (i = 0; i < 2; i++) {
+    p = strrchr (path, '/');
+    if (p != NULL)
+      *p = '\0';
+  }
+  return path;
+}
+
+/* In a build tree it is that tree's; else, what was installed. */
+static void
+find_parts (void)
+{
+  static char built_plugin[PATH_MAX + 64], built_library[PATH_MAX + 64];
+  const char *tree = find_tree (), *given;
+
+  snprintf (built_plugin, sizeof built_plugin, "%s/plugin/nullblk.so", tree);
+  snprintf (built_library, sizeof built_library,
+            "%s/plugin/.libs/libnullblk-batch.so", tree);
+  if (access (built_plugin, R_OK) == 0 && access (built_library, R_OK) == 0) {
+    plugin = built_plugin;
+    library = built_library;
+  }
+
+  if ((given = getenv ("NULLBLK_NBDKIT")) != NULL)
+    nbdkit = given;
+  if ((given = getenv ("NULLBLK_PLUGIN")) != NULL)
+    plugin = given;
+  if ((given = getenv ("NULLBLK_BATCH")) != NULL) {
+    if (strcmp (given, "0") == 0)
+      library = NULL;
+    else if (given[0] == '/')
+      library = given;
+  }
+}
+
+/* Ask the plugin: with these parameters, are the requests of a connection to be
+ * served at the same time?  Where it cannot be asked, nbdkit will say why.
+ */
+static bool
+wants_threads (void)
+{
+  static const char key[] = "thread_model=";
+  struct arguments a;
+  posix_spawn_file_actions_t actions;
+  bool r = false;
+  char line[256];
+  int fds[2];
+  size_t i;
+  pid_t pid;
+  FILE *fp;
+
+  arguments_init (&a, parameters.n);
+  add (&a, nbdkit);
+  add (&a, "--dump-plugin");
+  add (&a, plugin);
+  for (i = 0; i < parameters.n; i++)
+    add (&a, parameters.argv[i]);
+  if (pipe2 (fds, O_CLOEXEC) == -1)
+    die ("%s", strerror (errno));
+  posix_spawn_file_actions_init (&actions);
+  posix_spawn_file_actions_addopen (&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2 (&actions, fds[1], 1);
+  posix_spawn_file_actions_addopen (&actions, 2, "/dev/null", O_WRONLY, 0);
+  if (posix_spawnp (&pid, nbdkit, &actions, NULL, a.argv, environ) != 0)
+    die ("%s: cannot be run", nbdkit);
+  posix_spawn_file_actions_destroy (&actions);
+  free (a.argv);
+  close (fds[1]);
+  fp = fdopen (fds[0], "r");
+  if (fp == NULL)
+    die ("%s", strerror (errno));
+  while (fgets (line, sizeof line, fp) != NULL) {
+    if (strncmp (line, key, strlen (key)) == 0)
+      r = strcmp (line + strlen (key), "parallel\n") == 0;
+  }
+  fclose (fp);
+  waitpid (pid, NULL, 0);
+  return r;
+}
+
+/* Before all that is to be preloaded already. */
+static void
+preload (void)
+{
+  const char *others = getenv ("LD_PRELOAD");
+  char *list;
+
+  if (access (library, R_OK) == -1)
+    die ("%s: %s (NULLBLK_BATCH=0 does without)", library, strerror (errno));
+  if (strpbrk (library, ": ") != NULL)
+    die ("%s: what is preloaded cannot have a blank or colon in its path "
+         "(NULLBLK_BATCH=0 does without)",
+         library);
+  if (others == NULL || others[0] == '\0')
+    others = "";
+  list = malloc (strlen (library) + 1 + strlen (others) + 1);
+  if (list == NULL)
+    die ("%s", strerror (errno));
+  sprintf (list, "%s%s%s", library, others[0] != '\0' ? ":" : "", others);
+  if (setenv ("LD_PRELOAD", list, 1) == -1)
+    die ("%s", strerror (errno));
+  free (list);
+}
+
+int
+main (int argc, char *argv[])
+{
+  struct arguments a;
+  char threads[16];
+  size_t i, place = 0;
+
+  parse (argc, argv);
+  find_parts ();
+
+  arguments_init (&a, to_nbdkit.n);
+  add (&a, nbdkit);
+  if (!options.has_threads) {
+    snprintf (threads, sizeof threads, "%u",
+              wants_threads () ? options.depth : 1);
+    add (&a, "-t");
+    add (&a, threads);
+  }
+  /* The plugin must be the first that is no option.  As options may follow it,
+   * unless the environment says otherwise, it is safest before all of them: one
+   * that is new may have a value, which would look like a parameter.
+   */
+  if (getenv ("POSIXLY_CORRECT") != NULL)
+    place = parameters.n > 0 ? first_parameter : to_nbdkit.n;
+  for (i = 0; i < to_nbdkit.n; i++) {
+    if (i == place)
+      add (&a, plugin);
+    add (&a, to_nbdkit.argv[i]);
+  }
+  if (place == to_nbdkit.n)
+    add (&a, plugin);
+
+  if (library != NULL)
+    preload ();
+  execvp (nbdkit, a.argv);
+  die ("%s: %s", nbdkit, strerror (errno));
+}
