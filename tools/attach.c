@@ -376,21 +376,39 @@ ask_export (struct export_info *info, const char *uri)
   return size != -1;
 }
 
-/* Start nbdkit with the plugin's PARAMETERS on a socket in FOLDER.  It tells
+/* In a build tree, nullblk-serve is beside us. */
+static const char *
+find_serve (void)
+{
+  static char path[PATH_MAX + 16];
+  ssize_t len;
+  char *name;
+
+  len = readlink ("/proc/self/exe", path, PATH_MAX);
+  path[len > 0 ? len : 0] = '\0';
+  name = strrchr (path, '/');
+  if (name != NULL) {
+    strcpy (name + 1, "nullblk-serve");
+    if (access (path, X_OK) == 0)
+      return path;
+  }
+  return BINDIR "/nullblk-serve";
+}
+
+/* Start a server with the plugin's PARAMETERS on a socket in FOLDER.  It tells
  * the user itself what is wrong with them.
  */
 static bool
 start_server (const char *folder, char *const *parameters)
 {
-  const char *plugin = getenv ("NULLBLK_PLUGIN");
-  char socket[LONGEST_PATH], pid[LONGEST_PATH], threads[16];
-  const char *argv[256] = {"nbdkit", "-U", socket, "-P", pid, "-t", threads};
-  size_t n = 7;
+  char socket[LONGEST_PATH], pid[LONGEST_PATH], depth[16];
+  const char *argv[256] = {find_serve (), "-U",      socket, "-P",
+                           pid,           "--depth", depth,  "--"};
+  size_t n = 8;
 
   format (socket, sizeof socket, "%s/socket", folder);
   format (pid, sizeof pid, "%s/pid", folder);
-  format (threads, sizeof threads, "%u", options.depth);
-  argv[n++] = plugin != NULL ? plugin : "nullblk";
+  format (depth, sizeof depth, "%u", options.depth);
   for (; *parameters != NULL; parameters++) {
     if (n == sizeof argv / sizeof argv[0] - 1) {
       fputs ("nullblk-attach: too many parameters\n", stderr);

@@ -50,14 +50,14 @@ read_environment ()
   done < <(values "$1" Environment | specifiers)
 }
 
-# read_command UNIT KEY: into the array command, with this build's plugin, a
-# variable that stands alone split into words.
+# read_command UNIT KEY: into the array command, with this build's
+# nullblk-serve, a variable that stands alone split into words.
 read_command ()
 {
   local word words
   local installed
 
-  installed=$(make_variable plugindir)/nbdkit-nullblk-plugin.so
+  installed=$(make_variable bindir)/nullblk-serve
   command=()
   read -ra words < <(values "$1" "$2" | specifiers)
   for word in "${words[@]}"; do
@@ -67,7 +67,7 @@ read_command ()
         # shellcheck disable=SC2206 # split it
         command+=(${!word-})
         ;;
-      "$installed") command+=("$PLUGIN") ;;
+      "$installed") command+=("$top_builddir/tools/nullblk-serve") ;;
       *) command+=("$word") ;;
     esac
   done

@@ -11,14 +11,13 @@ requires systemd-analyze
 systemd-analyze --help | grep -q -- --offline ||
   skip "systemd-analyze cannot work offline"
 
-# A machine of its own: the targets, and the programs that the units run.
+# A machine of its own: the targets, beside the programs that the units run.
 theirs=$(pkg-config --variable=systemdsystemunitdir systemd) ||
   skip "systemd.pc is missing"
-mkdir -p "$root/usr/lib/systemd/system" "$root/$(dirname "$NBDKIT")"
+mkdir -p "$root/usr/lib/systemd/system"
 cp -P "$theirs"/*.target "$theirs"/*.slice "$root/usr/lib/systemd/system"
 [ "$units" -ef "$root/usr/lib/systemd/system" ] ||
   cp "$units"/* "$root/usr/lib/systemd/system"
-cp "$NBDKIT" "$root/$NBDKIT"
 
 names=(nullblk@ram.service nullblk@ram.socket nullblk-socket@ram.service)
 [ ! -e "$units/nullblk-attach@.service" ] ||
