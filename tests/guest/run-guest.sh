@@ -63,9 +63,20 @@ if [ -x "$top_builddir/tools/nullblk-attach" ]; then
   cp "$top_builddir/tools/nullblk-attach" "$tmp/root"
   libraries_of "$top_builddir/tools/nullblk-attach"
 fi
+# What that starts servers with; it is also for tests that are to have the
+# library always.
+nbdkit=/usr/bin/nbdkit
+if [ -x "$top_builddir/tools/nullblk-serve" ]; then
+  cp "$top_builddir/tools/nullblk-serve" "$here/../server/nbdkit-batched" \
+    "$tmp/root"
+  cp -L "$top_builddir/plugin/.libs/libnullblk-batch.so" "$tmp/root"
+  [ -z "${NULLBLK_TEST_BATCH-}" ] || nbdkit=/nbdkit-batched
+fi
 {
   echo "export NULLBLK_GUEST=${script##*/} NULLBLK_TIMED=yes"
-  echo "export NBDKIT=/usr/bin/nbdkit PLUGIN=/nullblk.so"
+  echo "export NBDKIT=$nbdkit PLUGIN=/nullblk.so"
+  echo "export NULLBLK_NBDKIT=/usr/bin/nbdkit"
+  echo "export NULLBLK_BATCH=/libnullblk-batch.so"
   echo "export top_srcdir=/ top_builddir=/ srcdir=/tests"
   [ -z "${NULLBLK_SEED-}" ] || echo "export NULLBLK_SEED=$NULLBLK_SEED"
   for variable in "${!NULLBLK_GUEST_@}"; do

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# Whatever a client sends, a server that batches answers the same bytes as one
+# that does not, and holds the same data afterwards.  NULLBLK_STREAMS says how
+# many streams are tried.
+
+# shellcheck source=serve.sh source-path=SCRIPTDIR
+source "${0%/*}/serve.sh"
+requires nbdcopy cmp
+
+count=${NULLBLK_STREAMS:-1500}
+
+pids=()
+# begin NAME: a server of that name.
+begin ()
+{
+  "$serve" -f -U "$tmp/$1" -P "$tmp/$1.pid" 4M memory-backed=true \
+    2>"$tmp/$1.log" &
+  pids+=($!)
+  server_pid=$!
+  wait_until 60 test -s "$tmp/$1.pid" || fail "$1 does not listen"
+}
+end_servers ()
+{
+  local pid
+
+  server_pid=
+  for pid in "${pids[@]}"; do
+    end_process "$pid" || fail "a server had to be killed"
+  done
+}
+at_exit+=(end_servers)
+
+NULLBLK_BATCH=0 begin plain
+begin batched
+batches "${pids[1]}" || fail "it does not batch"
+! batches "${pids[0]}" || fail "it batches"
+
+"$top_builddir/tests/server/replay" "$tmp/plain" "$tmp/batched" "$count"
+
+for name in plain batched; do
+  nbdcopy "nbd+unix:///?socket=$tmp/$name" "$tmp/$name.data"
+done
+cmp "$tmp/plain.data" "$tmp/batched.data" || fail "they hold other data"
+[ "$(tr -d '\0' <"$tmp/plain.data" | wc -c)" -gt 10000 ] ||
+  fail "hardly anything was written"
+end_servers
+for pid in "${pids[@]}"; do
+  wait "$pid" || fail "a server ended with status $?"
+done
+pids=()
