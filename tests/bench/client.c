@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ *   client unix PATH  | tcp PORT   read|write SIZE CONNECTIONS DEPTH SECONDS
+ *
+ * An NBD client that costs little, to measure servers: a connection keeps DEPTH
+ * requests of SIZE bytes on their way, at random places of the first 64 MiB. It
+ * takes as many replies as are there by one call, and sends as many requests by
+ * another.  Prints the number of replies a second.
+ */
+
+#include <config.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "random.h"
+
+#define SPAN (UINT32_C (64) << 20)
+#define HEADER 28
+
+static const char *where; /* a path, or a port where IS_TCP */
+static bool is_tcp, is_write;
+static uint32_t size;
+static unsigned depth;
+static atomic_bool enough;
+static atomic_uint_fast64_t replies;
+
+static void __attribute__ ((noreturn)) die (const char *what)
+{
+  perror (what);
+  exit (EXIT_FAILURE);
+}
+
+static void
+put (unsigned char *p, uint64_t value, unsigned n)
+{
+  while (n-- > 0) {
+    p[n] = value;
+    value >>= 8;
+  }
+}
+
+static uint32_t
+get (const unsigned char *p)
+{
+  return (uint32_t) p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
+}
+
+static void
+send_all (int fd, const unsigned char *p, size_t n)
+{
+  ssize_t r;
+
+  for (; n > 0; p += r, n -= r) {
+    r = send (fd, p, n, MSG_NOSIGNAL);
+    if (r <= 0)
+      die ("send");
+  }
+}
+
+static void
+receive_all (int fd, void *p, size_t n)
+{
+  if (n > 0 && recv (fd, p, n, MSG_WAITALL) != (ssize_t) n)
+    die ("recv");
+}
+
+static int
+open_socket (void)
+{
+  struct sockaddr_un path = {.sun_family = AF_UNIX};
+  struct sockaddr_in port = {.sin_family = AF_INET};
+  const int on = 1;
+  int fd, r;
+
+  if (is_tcp) {
+    port.sin_port = htons (atoi (where));
+    port.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
+    fd = socket (AF_INET, SOCK_STREAM, 0);
+    setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    r = connect (fd, (struct sockaddr *) &port, sizeof port);
+  }
+  else {
+    snprintf (path.sun_path, sizeof path.sun_path, "%s", where);
+    fd = socket (AF_UNIX, SOCK_STREAM, 0);
+    r = connect (fd, (struct sockaddr *) &path, sizeof path);
+  }
+  if (r == -1)
+    die (where);
+  return fd;
+}
+
+/* Structured replies, as clients have them, and the export "". */
+static void
+shake_hands (int fd)
+{
+  static const unsigned char hello[] = "\0\0\0\3"
+                                       "IHAVEOPT\0\0\0\10\0\0\0\0"
+                                       "IHAVEOPT\0\0\0\7\0\0\0\6\0\0\0\0\0";
+  unsigned char buf[1024];
+  uint32_t option, type;
+
+  receive_all (fd, buf, 18);
+  send_all (fd, hello, 4 + 16 + 16 + 6);
+  do {
+    receive_all (fd, buf, 20);
+    option = get (buf + 8);
+    type = get (buf + 12);
+    if (get (buf + 16) > sizeof buf || type >> 31) {
+      fputs ("client: the server refuses something\n", stderr);
+      exit (EXIT_FAILURE);
+    }
+    receive_all (fd, buf, get (buf + 16));
+  } while (option != 7 || type != 1);
+}
+
+struct connection {
+  int fd;
+  struct random random;
+  unsigned char *out; /* DEPTH requests */
+  unsigned char *in;
+  size_t len; /* of what is in IN */
+};
+
+#define IN_SIZE ((size_t) 1 << 20)
+
+static void
+send_requests (struct connection *c, unsigned n)
+{
+  const size_t each = HEADER + (is_write ? size : 0);
+  unsigned i;
+
+  for (i = 0; i < n; i++)
+    put (c->out + i * each + 16,
+         random_next (&c->random) % (SPAN / size) * size, 8);
+  send_all (c->fd, c->out, n * each);
+}
+
+/* Returns how many replies there are; what is left of the last stays. */
+static unsigned
+take_replies (struct connection *c)
+{
+  const size_t each = is_write ? 16 : 20 + 8 + (size_t) size;
+  const unsigned char *p;
+  unsigned n = 0;
+  ssize_t r;
+
+  r = recv (c->fd, c->in + c->len, IN_SIZE - c->len, 0);
+  if (r <= 0)
+    die ("recv");
+  c->len += r;
+  for (p = c->in; c->len >= each; p += each, c->len -= each) {
+    if (get (p) != (is_write ? 0x67446698 : 0x668e33ef) ||
+        get (p + 4) != (is_write ? 0 : 0x00010001)) {
+      fputs ("client: a reply that was not expected\n", stderr);
+      exit (EXIT_FAILURE);
+    }
+    n++;
+  }
+  memmove (c->in, p, c->len);
+  return n;
+}
+
+static void *
+run (void *arg)
+{
+  struct connection *c = arg;
+  const size_t each = HEADER + (is_write ? size : 0);
+  unsigned i, n = depth, on_their_way = 0;
+
+  c->fd = open_socket ();
+  shake_hands (c->fd);
+  c->out = calloc (depth, each);
+  c->in = malloc (IN_SIZE);
+  if (c->out == NULL || c->in == NULL)
+    die ("memory");
+  for (i = 0; i < depth; i++) {
+    put (c->out + i * each, 0x25609513, 4);
+    put (c->out + i * each + 4, is_write, 4);
+    put (c->out + i * each + 24, size, 4);
+  }
+  while (!enough || on_their_way > 0) {
+    if (!enough) {
+      send_requests (c, n);
+      on_their_way += n;
+    }
+    n = take_replies (c);
+    on_their_way -= n;
+    if (!enough)
+      replies += n;
+  }
+  put (c->out + 4, 2, 4); /* disconnect */
+  send_all (c->fd, c->out, HEADER);
+  close (c->fd);
+  return NULL;
+}
+
+int
+main (int argc, char *argv[])
+{
+  static struct connection connections[64];
+  pthread_t threads[64];
+  struct timespec from, to;
+  unsigned i, count;
+  double seconds;
+
+  if (argc != 8 || atoi (argv[5]) > 64)
+    return EXIT_FAILURE;
+  is_tcp = strcmp (argv[1], "tcp") == 0;
+  where = argv[2];
+  is_write = strcmp (argv[3], "write") == 0;
+  size = atoi (argv[4]);
+  count = atoi (argv[5]);
+  depth = atoi (argv[6]);
+  seconds = atof (argv[7]);
+
+  clock_gettime (CLOCK_MONOTONIC, &from);
+  for (i = 0; i < count; i++) {
+    random_init (&connections[i].random, 1, i);
+    pthread_create (&threads[i], NULL, run, &connections[i]);
+  }
+  usleep (seconds * 1e6);
+  enough = true;
+  clock_gettime (CLOCK_MONOTONIC, &to);
+  for (i = 0; i < count; i++)
+    pthread_join (threads[i], NULL);
+  printf ("%.1f\n", replies / (to.tv_sec - from.tv_sec +
+                               (to.tv_nsec - from.tv_nsec) / 1e9));
+  return 0;
+}
