@@ -11,6 +11,7 @@
 #include <config.h>
 
 #include <assert.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -144,6 +145,39 @@ nap (void *opaque, uint64_t nsec)
              : -ESHUTDOWN;
 }
 
+static bool
+anything_waits (void)
+{
+  struct settings s;
+  bool r = false;
+  uint32_t i;
+
+  for (i = 0; i < devices->count; i++) {
+    device_settings (&devices->device[i], &s);
+    r = r || s.latency.waits;
+    settings_unref (&s);
+  }
+  return r;
+}
+
+/* nullblk-serve(1) preloads a library that batches socket I/O.  It may let a
+ * reply wait for the next request as long as requests wait for nothing.
+ * Returns false where it is not there.
+ */
+static bool
+tell_batch (void)
+{
+  void *address = dlsym (RTLD_DEFAULT, "nullblk_batch_serial");
+  void (*set_serial) (bool);
+
+  if (address == NULL)
+    return false;
+  /* ISO C has no cast from an object's address to a function's. */
+  memcpy (&set_serial, &address, sizeof set_serial);
+  set_serial (!devices->parallel && !anything_waits ());
+  return true;
+}
+
 static int
 nullblk_get_ready (void)
 {
@@ -168,6 +202,7 @@ nullblk_get_ready (void)
     return -1;
   }
   devices->parallel = is_parallel ();
+  devices->batch = tell_batch ();
   return 0;
 }
 
@@ -449,6 +484,8 @@ write_control (struct connection *c, const void *buf, uint32_t count,
   if (r < 0)
     nbdkit_error ("%s%s: refused: %s", c->device->name,
                   document_suffix[control_document (c->control)], why.text);
+  else
+    tell_batch ();
   return r;
 }
 

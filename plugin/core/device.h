@@ -78,6 +78,7 @@ struct devices {
 
   /* Are requests of one connection served side by side?  Set by who knows. */
   bool parallel;
+  bool batch; /* is socket I/O batched? */
 
   /* As they were at the start: only what is not live counts. */
   struct settings settings;
