@@ -12,9 +12,10 @@ library=$top_builddir/plugin/.libs/libnullblk-batch.so
 [ -x "$serve" ] || fail "$serve is not built"
 [ -e "$library" ] || fail "$library is not built"
 
-# make check may have set it.
-unset NULLBLK_BATCH
+# These tests say themselves what is batched, with NULLBLK_TEST_BATCH, too.
+NBDKIT=${NULLBLK_NBDKIT:-$NBDKIT}
 export NULLBLK_NBDKIT=$NBDKIT
+unset NULLBLK_BATCH
 
 # batches PID: is the library in this process?
 batches ()
