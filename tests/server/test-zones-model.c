@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A real server against the naive model of zones, by random requests to random
+ * devices: every result, the zone table after every request, and all data and
+ * extents must be the same.  NULLBLK_OPERATIONS in the environment is how many
+ * there are.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "../unit/zones-model.h"
+#include "client.h"
+#include "wire.h"
+
+#define BLOCK 512
+#define DEFAULT_OPERATIONS 8000
+#define EACH 500 /* operations on one device */
+
+static struct model m;
+static struct nbd_handle *data, *zones, *config;
+static unsigned char buf[MODEL_MAX_SIZE], back[MODEL_MAX_SIZE];
+
+/* What was done last, for whoever reads a failure. */
+static char last[128];
+
+static void
+serve_zones (uint64_t *random, bool limits)
+{
+  static const char *const past_wp[] = {"zero", "ones", "error"};
+  static const char *const trim[] = {"reset", "ignore", "error"};
+  char arg[10][48];
+  const char *args[13] = {"zoned=true", "zone-reorder-wait=0"};
+  uint64_t nr_zones, short_by = 0;
+  unsigned i, n = 2;
+
+  m.zone_size = UINT64_C (4096) << random_below (random, 3);
+  nr_zones = 2 + random_below (random, 15);
+  m.capacity = m.zone_size;
+  if (random_below (random, 2) == 0)
+    m.capacity = BLOCK * (1 + random_below (random, m.zone_size / BLOCK));
+  else
+    short_by = BLOCK * random_below (random, m.zone_size / BLOCK);
+  m.size = nr_zones * m.zone_size - short_by;
+  m.nr_conv = (int) random_below (random, nr_zones < 4 ? nr_zones : 4);
+  m.max_open = limits ? (int) random_below (random, 6) : 0;
+  m.max_active = limits ? (int) random_below (random, 6) : 0;
+  m.full = random_below (random, 8) == 0;
+  m.past_wp = (int) random_below (random, 3);
+  m.trim = (int) random_below (random, 3);
+  m.memory = random_below (random, 3) != 0;
+
+  snprintf (arg[0], sizeof arg[0], "size=%" PRIu64, m.size);
+  snprintf (arg[1], sizeof arg[1], "zone-size=%" PRIu64 "b", m.zone_size);
+  snprintf (arg[2], sizeof arg[2], "zone-capacity=%" PRIu64 "b", m.capacity);
+  snprintf (arg[3], sizeof arg[3], "zone-nr-conv=%d", m.nr_conv);
+  snprintf (arg[4], sizeof arg[4], "zone-full=%s", m.full ? "true" : "false");
+  snprintf (arg[5], sizeof arg[5], "zone-read-past-wp=%s", past_wp[m.past_wp]);
+  snprintf (arg[6], sizeof arg[6], "zone-trim=%s", trim[m.trim]);
+  snprintf (arg[7], sizeof arg[7], "memory-backed=%s",
+            m.memory ? "true" : "false");
+  for (i = 0; i < 8; i++)
+    args[n++] = arg[i];
+  snprintf (arg[8], sizeof arg[8], "zone-max-open=%d", m.max_open);
+  if (m.max_open != 0)
+    args[n++] = arg[8];
+  snprintf (arg[9], sizeof arg[9], "zone-max-active=%d", m.max_active);
+  if (m.max_active != 0)
+    args[n++] = arg[9];
+  serve_args (args);
+
+  /* As zone_settings_complete has it. */
+  if (m.max_active >= (int) nr_zones - m.nr_conv)
+    m.max_active = 0;
+  if (m.max_active != 0 && m.max_open > m.max_active)
+    m.max_open = m.max_active;
+  if (m.max_open >= (int) nr_zones - m.nr_conv)
+    m.max_open = 0;
+  model_begin (&m);
+  data = connect_to ("");
+  zones = connect_to ("nullb0.zones");
+  config = connect_to ("nullb0.config");
+}
+
+static void
+compare_table (void)
+{
+  struct zone_descriptor r[MODEL_MAX_ZONES];
+  const struct model_zone *zone;
+  int i;
+
+  assert_done (nbd_pread (zones, r, m.nr_zones * sizeof r[0], 0, 0));
+  for (i = 0; i < m.nr_zones; i++) {
+    zone = &m.zones[i];
+    if (le64toh (r[i].start) * 512 != zone->start ||
+        le64toh (r[i].len) * 512 != zone->len ||
+        le64toh (r[i].capacity) * 512 != zone->capacity ||
+        r[i].type != (zone->conventional ? 1 : 2) ||
+        r[i].cond != (uint8_t) zone->cond ||
+        le64toh (r[i].wp) !=
+            (zone->wp == MODEL_NO_WP ? UINT64_MAX : zone->wp / 512))
+      fail_msg ("after %s: zone %d has condition %d, wp %" PRIu64
+                ", not %d, %" PRIu64,
+                last, i, r[i].cond, le64toh (r[i].wp), zone->cond,
+                zone->wp / 512);
+  }
+}
+
+/* R is libnbd's, MODEL_R the model's negative errno, which NBD may have to
+ * express in another.
+ */
+static void
+compare_results (int r, int model_r)
+{
+  const int expected = model_r == -EROFS ? EPERM : -model_r;
+  const int is = r == -1 ? nbd_get_errno () : 0;
+
+  if (is != expected)
+    fail_msg ("%s: %d, not %d", last, is, expected);
+}
+
+static void
+compare_read (uint64_t count, uint64_t offset)
+{
+  static unsigned char model_back[MODEL_MAX_SIZE];
+  int r, model_r;
+
+  snprintf (last, sizeof last, "read of %" PRIu64 " at %" PRIu64, count,
+            offset);
+  r = nbd_pread (data, back, count, offset, 0);
+  model_r = model_read (&m, model_back, count, offset);
+  compare_results (r, model_r);
+  if (r == 0 && memcmp (back, model_back, count) != 0)
+    fail_msg ("%s: other data", last);
+}
+
+static void
+compare_data (void)
+{
+  int i;
+
+  for (i = 0; i < m.nr_zones; i++)
+    compare_read (m.zones[i].len, m.zones[i].start);
+}
+
+/* What a run of extents is, against the model's letters; what is conventional
+ * the store knows, and it must not call data a hole.
+ */
+static int
+check_extents (void *opaque, const char *context, uint64_t offset,
+               uint32_t *entries, size_t nr, int *error)
+{
+  uint64_t *end = opaque, from;
+  char letter, is;
+  size_t i;
+
+  (void) context;
+  (void) error;
+  for (i = 0; i + 1 < nr; i += 2) {
+    letter = "dhxz"[entries[i + 1] & 3];
+    for (from = offset, offset += entries[i]; from < offset; from += BLOCK) {
+      is = model_extent (&m, from);
+      if (is == 'c' && letter == 'z')
+        assert_int_equal (m.data[from], 0);
+      else if (is == 'c' ? letter != 'd' : letter != is)
+        fail_msg ("%s: %c, not %c, at %" PRIu64, last, letter, is, from);
+    }
+  }
+  *end = offset;
+  return 0;
+}
+
+static void
+compare_extents (uint64_t count, uint64_t offset)
+{
+  uint64_t end = offset;
+  nbd_extent_callback callback = {.callback = check_extents, .user_data = &end};
+
+  snprintf (last, sizeof last, "extents of %" PRIu64 " at %" PRIu64, count,
+            offset);
+  assert_done (nbd_block_status (data, count, offset, callback, 0));
+  assert_true (end > offset);
+}
+
+/* A place and a length on the device. */
+static uint64_t
+random_range (uint64_t *random, uint64_t most, uint64_t *count)
+{
+  const uint64_t offset = BLOCK * random_below (random, m.size / BLOCK);
+
+  *count = BLOCK * (1 + random_below (random, most));
+  if (*count > m.size - offset)
+    *count = m.size - offset;
+  return offset;
+}
+
+/* Mostly at a write pointer; sometimes zeroes. */
+static void
+do_write (uint64_t *random)
+{
+  const struct model_zone *zone = &m.zones[random_below (random, m.nr_zones)];
+  uint64_t offset, count;
+  bool zero;
+  int r;
+
+  offset = random_range (random, 12, &count);
+  if (random_below (random, 8) != 0 && !zone->conventional &&
+      zone->wp < zone->start + zone->capacity) {
+    offset = zone->wp;
+    if (random_below (random, 4) == 0)
+      count = zone->start + zone->capacity - offset;
+    else if (count > m.size - offset)
+      count = m.size - offset;
+  }
+  zero = random_below (random, 6) == 0;
+  fill_random (buf, count, random);
+  snprintf (last, sizeof last, "%s of %" PRIu64 " at %" PRIu64,
+            zero ? "zero" : "write", count, offset);
+  if (zero)
+    r = nbd_zero (data, count, offset,
+                  random_below (random, 2) ? LIBNBD_CMD_FLAG_NO_HOLE : 0);
+  else
+    r = nbd_pwrite (data, buf, count, offset, 0);
+  compare_results (r,
+                   model_write (&m, zero ? NULL : buf, count, offset, count));
+}
+
+static void
+do_trim (uint64_t *random)
+{
+  uint64_t offset, count;
+
+  offset = random_range (random, m.size / BLOCK, &count);
+  if (random_below (random, 2) == 0) {
+    offset = offset / m.zone_size * m.zone_size;
+    count = (random_below (random, 3) + 1) * m.zone_size;
+    if (count > m.size - offset)
+      count = m.size - offset;
+  }
+  snprintf (last, sizeof last, "trim of %" PRIu64 " at %" PRIu64, count,
+            offset);
+  compare_results (nbd_trim (data, count, offset, 0),
+                   model_trim (&m, count, offset));
+}
+
+static int
+random_command (uint64_t *random, int zone)
+{
+  static const int usual[] = {M_EMPTY,    M_EMPTY,  M_EMPTY,
+                              M_EXP_OPEN, M_CLOSED, M_FULL};
+
+  if (m.zones[zone].wp == MODEL_NO_WP && random_below (random, 2) == 0)
+    return m.zones[zone].cond;
+  return random_below (random, 12) == 0 ? (int) random_below (random, 16)
+                                        : usual[random_below (random, 6)];
+}
+
+/* To one zone, or to up to four: the first that fails ends it. */
+static void
+do_commands (uint64_t *random)
+{
+  struct zone_descriptor d[4];
+  const int first = (int) random_below (random, m.nr_zones);
+  int n = 1, i, model_r = 0;
+
+  if (random_below (random, 3) == 0)
+    n += (int) random_below (random, 4);
+  if (n > m.nr_zones - first)
+    n = m.nr_zones - first;
+  memset (d, 0, sizeof d);
+  for (i = 0; i < n; i++)
+    d[i].cond = random_command (random, first + i);
+  snprintf (last, sizeof last, "%d commands from zone %d: %d ...", n, first,
+            d[0].cond);
+  for (i = 0; i < n && model_r == 0; i++)
+    model_r = model_command (&m, first + i, d[i].cond);
+  compare_results (
+      nbd_pwrite (zones, d, n * sizeof d[0], first * sizeof d[0], 0), model_r);
+}
+
+static void
+do_something (uint64_t *random)
+{
+  uint64_t offset, count;
+
+  offset = random_range (random, m.size / BLOCK, &count);
+  switch (random_below (random, 32)) {
+  case 0:
+    snprintf (last, sizeof last, "reset of all");
+    assert_done (nbd_pwrite (config, "zones=reset\n", 12, 0, 0));
+    model_reset_all (&m);
+    break;
+  case 1:
+    do_trim (random);
+    break;
+  case 2:
+  case 3:
+    compare_extents (count, offset);
+    break;
+  case 4:
+  case 5:
+  case 6:
+  case 7:
+    compare_read (count, offset);
+    break;
+  default:
+    if (random_below (random, 3) == 0)
+      do_commands (random);
+    else
+      do_write (random);
+  }
+}
+
+static void
+run (const char *what, bool limits)
+{
+  const char *given = getenv ("NULLBLK_OPERATIONS");
+  const uint64_t operations =
+      given != NULL ? strtoull (given, NULL, 0) : DEFAULT_OPERATIONS;
+  uint64_t random = new_seed (what), n = 0, i;
+
+  while (n < operations / 2) {
+    serve_zones (&random, limits);
+    compare_table ();
+    for (i = 0; i < EACH && n < operations / 2; i++, n++) {
+      do_something (&random);
+      compare_table ();
+      if (i % 50 == 0)
+        compare_data ();
+    }
+    compare_data ();
+    assert_int_equal (stop_server (NULL), 0);
+  }
+  printf ("# %s: %" PRIu64 " operations\n", what, n);
+}
+
+static void
+without_limits (void **state)
+{
+  (void) state;
+  run ("without limits", false);
+}
+
+static void
+with_limits (void **state)
+{
+  (void) state;
+  run ("with limits", true);
+}
+
+static const struct CMUnitTest tests[] = {
+    CASE (without_limits),
+    CASE (with_limits),
+};
+
+MAIN (tests)
