@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# What zones cost: the same device, memory-backed, with zones and without.
+#
+#   tests/bench/zones.sh [ROUNDS]
+#
+# Both are served at once, and fio's nbd engine puts the same load on one after
+# the other, ROUNDS (9) times, every other time in the other order.  A round of
+# writes fills the device once from its start to its end; before it, outside of
+# the time, all of it is trimmed, which resets the zones of the one, and frees
+# the memory of both.  Reads are of a device that is full.  Printed as Markdown:
+# the median of each, and the median and range of the ratios zoned / plain,
+# taken pair by pair, of requests a second and of the server's CPU time (user
+# and system) a request.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+requires nbdkit fio qemu-io jq
+rounds=${1:-9}
+plugin=$(find_plugin)
+
+serve plain "$plugin" 1G memory-backed=true
+serve zoned "$plugin" 1G memory-backed=true zoned=true zone-size=64M
+
+# empty NAME
+empty ()
+{
+  qemu-io -f raw -d unmap -c 'discard 0 1G' "${server_uri[$1]}" >"$tmp/out"
+}
+
+# measure NAME FIO-OPTION...: requests a second, and microseconds of CPU a
+# request.
+measure ()
+{
+  local start end
+
+  start=$(cpu "$1")
+  load "$@" --iodepth=32 --size=1G
+  end=$(cpu "$1")
+  jq -r --argjson ticks $((end - start)) --argjson hz "$(getconf CLK_TCK)" '
+    .jobs[0] | (.read.total_ios + .write.total_ios) as $n |
+    "\(.read.iops + .write.iops) \($ticks / $hz * 1e6 / $n)"' "$tmp/fio.json"
+}
+
+# one_round NAME LOAD: the numbers go to $tmp/NAME.
+one_round ()
+{
+  case $2 in
+    write-*)
+      empty "$1"
+      measure "$1" --rw=write --bs="${2#*-}" >"$tmp/$1"
+      ;;
+    read-*)
+      measure "$1" --rw=randread --bs="${2#*-}" --time_based --runtime=2 \
+        >"$tmp/$1"
+      ;;
+  esac
+}
+
+# column N: of the table, in the end.
+column ()
+{
+  cut -d' ' -f"$1" "$tmp/table" | median
+}
+
+# ratio OF TO: of two columns, pair by pair: median (least-most).
+ratio ()
+{
+  awk -v of="$1" -v to="$2" '{ print $of / $to }' "$tmp/table" | sort -g \
+    >"$tmp/ratios"
+  printf '%.3f (%.3f-%.3f)' "$(median <"$tmp/ratios")" \
+    "$(head -n 1 "$tmp/ratios")" "$(tail -n 1 "$tmp/ratios")"
+}
+
+echo "| load | k/s plain | zoned | ratio | CPU us plain | zoned | ratio |"
+echo "|---|---|---|---|---|---|---|"
+for load in write-4k write-128k read-4k; do
+  one_round plain "$load" # to warm up, and to be full
+  one_round zoned "$load"
+  : >"$tmp/table"
+  for ((i = 0; i < rounds; i++)); do
+    if ((i % 2 == 0)); then
+      one_round plain "$load"
+      one_round zoned "$load"
+    else
+      one_round zoned "$load"
+      one_round plain "$load"
+    fi
+    echo "$(cat "$tmp/plain") $(cat "$tmp/zoned")" >>"$tmp/table"
+  done
+  printf '| %s | %.1f | %.1f | %s | %.2f | %.2f | %s |\n' "$load" \
+    "$(column 1 | awk '{ print $1 / 1000 }')" \
+    "$(column 3 | awk '{ print $1 / 1000 }')" "$(ratio 3 1)" \
+    "$(column 2)" "$(column 4)" "$(ratio 4 2)"
+done
+stop plain zoned
