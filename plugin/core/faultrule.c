@@ -87,7 +87,7 @@ parse_name (const char *value, struct fault_rule *r, struct message *why)
                                 strchr (others, value[len]) != NULL))
     len++;
   if (begin == 0 || value[len] != '\0' || len > MAX_FAULT_NAME ||
-      strcmp (value, "all") == 0)
+      strcmp (value, "all") == 0 || strcmp (value, "others") == 0)
     return -EINVAL;
   memcpy (r->name, value, len + 1);
   return 0;
@@ -337,7 +337,7 @@ static const struct word {
 } words[] = {
     {"name=", false, parse_name,
      "a letter and then up to 30 letters, digits, '-', '_' and '.', but not "
-     "\"all\""},
+     "\"all\" or \"others\""},
     {"device=", false, parse_device, "nullb0 and up"},
     {"op=", false, parse_op,
      "read, write, flush, trim, zero and zone, joined with commas, or all"},

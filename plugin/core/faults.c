@@ -41,6 +41,7 @@ struct fault {
   uint64_t passed;          /* of `after` */
   uint64_t turn;            /* of `every` */
   uint64_t done;            /* of `count` */
+  bool doomed;              /* in a change: it is to go */
 };
 
 static void
@@ -116,6 +117,18 @@ fault_free (struct fault *chain)
   }
 }
 
+const struct fault *
+fault_next (const struct fault *fault)
+{
+  return fault->next;
+}
+
+const char *
+fault_text (const struct fault *fault)
+{
+  return fault->text;
+}
+
 bool
 fault_is_for (const struct fault *fault, uint32_t device)
 {
@@ -126,6 +139,52 @@ bool
 fault_disconnects (const struct fault *fault)
 {
   return fault->rule.action == FAULT_DISCONNECT;
+}
+
+bool
+fault_waits (const struct fault *fault)
+{
+  return fault->rule.action == FAULT_HANG || fault->rule.action == FAULT_DELAY;
+}
+
+/* NULL if there is no memory. */
+static struct fault *
+copy_one (const struct fault *fault)
+{
+  struct fault *copy = calloc (1, sizeof *copy);
+  unsigned op;
+
+  if (copy == NULL)
+    return NULL;
+  copy->rule = fault->rule;
+  for (op = 0; op < NR_OPERATIONS; op++)
+    distribution_ref (copy->rule.delay[op]);
+  atomic_init (&copy->references, 1);
+  copy->text = strdup (fault->text);
+  if (copy->text == NULL) {
+    fault_free (copy);
+    return NULL;
+  }
+  return copy;
+}
+
+int
+fault_copy (const struct fault *chain, uint32_t device, struct fault **copy)
+{
+  struct fault *fault;
+
+  *copy = NULL;
+  for (; chain != NULL; chain = chain->next) {
+    if (!fault_is_for (chain, device))
+      continue;
+    fault = copy_one (chain);
+    if (fault == NULL) {
+      fault_free (*copy);
+      return -ENOMEM;
+    }
+    fault_append (copy, fault);
+  }
+  return 0;
 }
 
 /* Does its verdict need it? */
@@ -140,15 +199,31 @@ is_held (const struct fault *fault)
 /*---------------------------------------------------------------------*/
 /* The list */
 
-int
-faults_init (struct faults *f, uint64_t seed, uint32_t device)
+/* The draws of a rule begin.  The lock is held. */
+static void
+begin_draws (const struct faults *f, struct fault *fault)
+{
+  random_init (&fault->rates, f->seed, UINT64_C (3) * fault->id);
+  random_init (&fault->delays, f->seed, UINT64_C (3) * fault->id + 1);
+  fault->key = random_mix (f->seed + random_mix (fault->id));
+}
+
+/* The lock is held. */
+static void
+take_seed (struct faults *f, uint64_t seed)
 {
   struct random random;
 
-  memset (f, 0, sizeof *f);
-  random_init (&random, seed ^ FAULTS_SEED, device);
+  random_init (&random, seed ^ FAULTS_SEED, f->device);
   f->seed = random_next (&random);
+}
+
+int
+faults_init (struct faults *f, uint64_t seed, uint32_t device)
+{
+  memset (f, 0, sizeof *f);
   f->device = device;
+  take_seed (f, seed);
   return -pthread_mutex_init (&f->lock, NULL);
 }
 
@@ -160,22 +235,42 @@ faults_destroy (struct faults *f)
 }
 
 static bool
-is_named (const struct fault *fault, const char *which)
+is_named (const struct fault *fault, const char *which, size_t len)
 {
   uint64_t id;
 
-  if (number_parse (which, strlen (which), &id) == 0)
+  if (number_parse (which, len, &id) == 0)
     return id == fault->id;
-  return which[0] != '\0' && strcmp (which, fault->rule.name) == 0;
+  return len > 0 && strlen (fault->rule.name) == len &&
+         memcmp (which, fault->rule.name, len) == 0;
 }
 
-/* Where the pointer to it stands; *that is NULL if there is none. */
-static struct fault **
-find (struct fault **p, const char *which)
+static struct fault *
+find (struct fault *fault, const char *which, size_t len)
 {
-  while (*p != NULL && !is_named (*p, which))
-    p = &(*p)->next;
-  return p;
+  while (fault != NULL && !is_named (fault, which, len))
+    fault = fault->next;
+  return fault;
+}
+
+/* The first of this name that is to stay. */
+static struct fault *
+find_staying (struct fault *fault, const char *name)
+{
+  while (fault != NULL &&
+         (fault->doomed || strcmp (fault->rule.name, name) != 0))
+    fault = fault->next;
+  return fault;
+}
+
+static uint32_t
+count (const struct fault *fault)
+{
+  uint32_t r = 0;
+
+  for (; fault != NULL; fault = fault->next)
+    r++;
+  return r;
 }
 
 static uint32_t
@@ -184,7 +279,7 @@ count_held (const struct fault *fault)
   uint32_t r = 0;
 
   for (; fault != NULL; fault = fault->next)
-    r += is_held (fault);
+    r += !fault->doomed && is_held (fault);
   return r;
 }
 
@@ -202,80 +297,112 @@ check_new (struct faults *f, struct fault *chain, struct message *why)
     if (!fault_is_for (fault, f->device))
       return refuse (why, "'device=nullb%" PRIu32 "': this is nullb%" PRIu32,
                      fault->rule.device, f->device);
-    if (fault->rule.name[0] != '\0' &&
-        (*find (&f->first, fault->rule.name) != NULL ||
-         *find (&chain, fault->rule.name) != fault))
+    if (fault->rule.name[0] != '\0' && !fault->doomed &&
+        (find_staying (f->first, fault->rule.name) != NULL ||
+         find_staying (chain, fault->rule.name) != fault))
       return refuse (why, "'name=%s': there is such a rule", fault->rule.name);
   }
   return 0;
 }
 
-int
-faults_add (struct faults *f, struct fault *chain, uint64_t now,
-            struct message *why)
+/* Those that a list of numbers and names means are to go. */
+static int
+doom_listed (struct faults *f, const char *list, struct message *why)
 {
   struct fault *fault;
-  uint32_t n = 0;
+  size_t len;
+
+  for (;; list += len + 1) {
+    len = strcspn (list, ",");
+    fault = find (f->first, list, len);
+    if (fault == NULL)
+      return refuse (why,
+                     "'%.*s': allowed is a rule's number or name, all or "
+                     "others",
+                     (int) (len < 80 ? len : 80), list);
+    fault->doomed = true;
+    if (list[len] == '\0')
+      return 0;
+  }
+}
+
+/* A new one that is there already, word for word, is not needed: that one
+ * stays.
+ */
+static void
+spare_known (struct faults *f, struct fault *chain)
+{
+  struct fault *fault;
+
+  for (; chain != NULL; chain = chain->next) {
+    for (fault = f->first; fault != NULL; fault = fault->next) {
+      if (fault->doomed && strcmp (fault->text, chain->text) == 0) {
+        fault->doomed = false;
+        chain->doomed = true;
+        break;
+      }
+    }
+  }
+}
+
+static int
+doom (struct faults *f, const char *which, struct fault *chain,
+      struct message *why)
+{
+  const bool others = which != NULL && strcmp (which, "others") == 0;
+  const bool all = others || (which != NULL && strcmp (which, "all") == 0);
+  struct fault *fault;
+
+  for (fault = f->first; fault != NULL; fault = fault->next)
+    fault->doomed = all;
+  if (others)
+    spare_known (f, chain);
+  return which == NULL || all ? 0 : doom_listed (f, which, why);
+}
+
+/* Take those that are to go out of a list, and return them. */
+static struct fault *
+take_doomed (struct fault **p)
+{
+  struct fault *doomed = NULL, *fault;
+
+  while ((fault = *p) != NULL) {
+    if (!fault->doomed) {
+      p = &fault->next;
+      continue;
+    }
+    *p = fault->next;
+    fault->next = doomed;
+    doomed = fault;
+  }
+  return doomed;
+}
+
+int
+faults_change (struct faults *f, const char *which, struct fault *chain,
+               uint64_t now, struct message *why)
+{
+  struct fault *fault, *gone;
   int r;
 
   lock (f);
-  r = check_new (f, chain, why);
+  r = doom (f, which, chain, why);
+  if (r == 0)
+    r = check_new (f, chain, why);
   if (r == 0) {
-    for (fault = chain; fault != NULL; fault = fault->next, n++) {
+    for (gone = take_doomed (&f->first), fault = gone; fault != NULL;
+         fault = fault->next)
+      atomic_store (&fault->deleted, true);
+    fault_free (gone);
+    fault_free (take_doomed (&chain));
+    for (fault = chain; fault != NULL; fault = fault->next) {
       fault->id = ++f->last_id;
       fault->added = now;
-      random_init (&fault->rates, f->seed, UINT64_C (3) * fault->id);
-      random_init (&fault->delays, f->seed, UINT64_C (3) * fault->id + 1);
-      fault->key = random_mix (f->seed + random_mix (fault->id));
+      begin_draws (f, fault);
     }
     fault_append (&f->first, chain);
-    f->count += n;
+    f->count = count (f->first);
   }
-  unlock (f);
-  return r;
-}
-
-/* The lock is held. */
-static void delete (struct faults *f, struct fault **p)
-{
-  struct fault *fault = *p;
-
-  *p = fault->next;
-  f->count--;
-  atomic_store (&fault->deleted, true);
-  unref (fault);
-}
-
-int
-faults_del (struct faults *f, const char *which, struct message *why)
-{
-  struct fault **p;
-  int r = 0;
-
-  lock (f);
-  if (strcmp (which, "all") == 0) {
-    while (f->first != NULL)
-      delete (f, &f->first);
-  }
-  else {
-    p = find (&f->first, which);
-    if (*p != NULL)
-      delete (f, p);
-    else
-      r = refuse (why, "'%.80s': allowed is a rule's number or name, or all",
-                  which);
-  }
-  unlock (f);
-  return r;
-}
-
-bool
-faults_has (struct faults *f, const char *which)
-{
-  bool r;
-
-  lock (f);
-  r = strcmp (which, "all") == 0 || *find (&f->first, which) != NULL;
   unlock (f);
   return r;
 }
@@ -297,10 +424,23 @@ faults_each (struct faults *f,
         .evaluated = fault->evaluated,
         .hits = fault->hits,
         .spent = count != 0 && fault->done == count,
+        .waits = fault_waits (fault),
     };
 
     visit (opaque, &info);
   }
+  unlock (f);
+}
+
+void
+faults_seed (struct faults *f, uint64_t seed)
+{
+  struct fault *fault;
+
+  lock (f);
+  take_seed (f, seed);
+  for (fault = f->first; fault != NULL; fault = fault->next)
+    begin_draws (f, fault);
   unlock (f);
 }
 

@@ -97,26 +97,41 @@ int fault_new (const char *text, struct fault **r, struct message *why);
 void fault_append (struct fault **chain, struct fault *fault);
 void fault_free (struct fault *chain); /* NULL is allowed */
 
+/* The next of a chain, or NULL; a rule in a form that fault_new takes. */
+const struct fault *fault_next (const struct fault *fault);
+const char *fault_text (const struct fault *fault);
+
 /* Is it for this device, or for any? */
 bool fault_is_for (const struct fault *fault, uint32_t device);
 
 /* Does it drop clients?  Not every nbdkit can. */
 bool fault_disconnects (const struct fault *fault);
 
-/* Add a chain of new rules: all of them, or, with -EINVAL and *why, none: a
- * name is in use, a rule is for another device, or too many corrupt or hang.
- * From= and for= count from NOW.  On success the chain belongs to F.
- */
-int faults_add (struct faults *f, struct fault *chain, uint64_t now,
-                struct message *why);
+/* Does it make requests wait? */
+bool fault_waits (const struct fault *fault);
 
-/* Delete the rule that has this number or name, or "all".  Who hangs by it goes
- * on.  Returns 0, or -EINVAL with *why if there is none; "all" may be none.
- */
-int faults_del (struct faults *f, const char *which, struct message *why);
+/* Copy those of a chain that are for this device.  Returns 0 or -ENOMEM. */
+int fault_copy (const struct fault *chain, uint32_t device,
+                struct fault **copy);
 
-/* Would that find one? */
-bool faults_has (struct faults *f, const char *which);
+/* Delete rules and add a chain of new ones (NULL is none): all of it, or, with
+ * -EINVAL and *why, nothing: there is no such rule, a name is in use, a rule is
+ * for another device, or too many corrupt or hang.  WHICH is NULL, or says what
+ * to delete:
+ *
+ *     NUMBER|NAME[,...]    these
+ *     all                  all that there are
+ *     others               all that are not in CHAIN, word for word; those that
+ *                          are stay as they are and are not added once more
+ *
+ * Who hangs by a rule that is deleted goes on.  From= and for= of new rules
+ * count from NOW.  On success the chain belongs to F.
+ */
+int faults_change (struct faults *f, const char *which, struct fault *chain,
+                   uint64_t now, struct message *why);
+
+/* Begin all draws anew, with another seed. */
+void faults_seed (struct faults *f, uint64_t seed);
 
 /* For each rule, in order, with the lock held: VISIT may call nothing here. */
 struct fault_info {
@@ -126,6 +141,7 @@ struct fault_info {
   uint64_t evaluated; /* requests of its operations and place */
   uint64_t hits;
   bool spent; /* it will hit no more: count= is used up */
+  bool waits; /* it makes requests wait */
 };
 void faults_each (struct faults *f,
                   void (*visit) (void *opaque, const struct fault_info *info),

@@ -312,6 +312,7 @@ test_wrong (void **state)
       {"hang name=", "'name='", "a letter"},
       {"hang name=1a", "'name=1a'", "a letter"},
       {"hang name=all", "'name=all'", "not \"all\""},
+      {"hang name=others", "'name=others'", "\"others\""},
       {"hang name=a/b", "'name=a/b'", "a letter"},
       {"hang name=a234567890123456789012345678901x", "'name=a2345",
        "30 letters"},

@@ -67,7 +67,7 @@ add (const char *text)
 {
   struct message why;
 
-  if (faults_add (&faults, make (text), now, &why) != 0)
+  if (faults_change (&faults, NULL, make (text), now, &why) != 0)
     fail_msg ("'%s': %s", text, why.text);
 }
 
@@ -76,7 +76,7 @@ del (const char *which)
 {
   struct message why;
 
-  if (faults_del (&faults, which, &why) != 0)
+  if (faults_change (&faults, which, NULL, 0, &why) != 0)
     fail_msg ("'%s': %s", which, why.text);
 }
 
@@ -1107,16 +1107,24 @@ check_refused (struct fault *chain, const char *expected)
 {
   struct message why;
 
-  assert_int_equal (faults_add (&faults, chain, now, &why), -EINVAL);
+  assert_int_equal (faults_change (&faults, NULL, chain, now, &why), -EINVAL);
   assert_string_equal (why.text, expected);
   fault_free (chain);
+}
+
+/* Not one of them is. */
+static void
+check_not_deleted (const char *which)
+{
+  struct message why;
+
+  assert_int_equal (faults_change (&faults, which, NULL, now, &why), -EINVAL);
+  check_list ("1[one] name=one hang\n3[three] name=three delay=1ms\n");
 }
 
 static void
 test_list (void **state)
 {
-  struct message why;
-
   (void) state;
   check_list ("");
   add ("hang  name=one");
@@ -1124,18 +1132,8 @@ test_list (void **state)
   add ("name=three delay=1ms");
   check_list ("1[one] name=one hang\n2[] op=write error=EIO\n"
               "3[three] name=three delay=1ms\n");
-  assert_true (faults_has (&faults, "one"));
-  assert_true (faults_has (&faults, "2"));
-  assert_true (faults_has (&faults, "all"));
-  assert_false (faults_has (&faults, "4"));
-  assert_false (faults_has (&faults, "two"));
-  assert_false (faults_has (&faults, ""));
   del ("2");
   check_list ("1[one] name=one hang\n3[three] name=three delay=1ms\n");
-  assert_int_equal (faults_del (&faults, "2", &why), -EINVAL);
-  assert_string_equal (why.text,
-                       "'2': allowed is a rule's number or name, or all");
-  assert_int_equal (faults_del (&faults, "", &why), -EINVAL);
   del ("three");
   add ("disconnect"); /* numbers are not used again */
   check_list ("1[one] name=one hang\n4[] disconnect\n");
@@ -1144,6 +1142,25 @@ test_list (void **state)
   del ("all");
   add ("name=one hang"); /* but names are */
   check_list ("5[one] name=one hang\n");
+}
+
+static void
+test_delete_what_is_not_there (void **state)
+{
+  struct message why;
+
+  (void) state;
+  add ("hang name=one");
+  add ("error=EIO");
+  add ("delay=1ms name=three");
+  del ("2");
+  assert_int_equal (faults_change (&faults, "2", NULL, now, &why), -EINVAL);
+  assert_string_equal (
+      why.text, "'2': allowed is a rule's number or name, all or others");
+  check_not_deleted ("");
+  check_not_deleted ("one,");
+  check_not_deleted ("one,two");
+  check_not_deleted ("one,all");
 }
 
 static void
@@ -1156,7 +1173,7 @@ test_chain (void **state)
   add ("name=a hang");
   fault_append (&chain, make ("name=b hang"));
   fault_append (&chain, make ("name=c hang"));
-  assert_int_equal (faults_add (&faults, chain, now, &why), 0);
+  assert_int_equal (faults_change (&faults, NULL, chain, now, &why), 0);
   check_list ("1[a] name=a hang\n2[b] name=b hang\n3[c] name=c hang\n");
 
   /* All or none. */
@@ -1169,6 +1186,123 @@ test_chain (void **state)
   fault_append (&chain, make ("name=d hang"));
   check_refused (chain, "'name=d': there is such a rule");
   check_list ("1[a] name=a hang\n2[b] name=b hang\n3[c] name=c hang\n");
+}
+
+static void
+change (const char *which, struct fault *chain)
+{
+  struct message why;
+
+  if (faults_change (&faults, which, chain, now, &why) != 0)
+    fail_msg ("%s", why.text);
+}
+
+static void
+test_replace (void **state)
+{
+  struct fault *chain = NULL;
+  struct message why;
+
+  (void) state;
+  add ("name=a error=EIO");
+  add ("error=EPERM");
+  add ("name=b hang");
+
+  /* A name is free when its rule goes, not if the change is refused. */
+  change ("a,2", make ("name=a error=ENOSPC"));
+  check_list ("3[b] name=b hang\n4[a] name=a error=ENOSPC\n");
+  assert_int_equal (faults_change (&faults, "a,nosuch", chain, now, &why),
+                    -EINVAL);
+  chain = make ("name=b hang");
+  fault_append (&chain, make ("name=b hang"));
+  assert_int_equal (faults_change (&faults, "b", chain, now, &why), -EINVAL);
+  assert_string_equal (why.text, "'name=b': there is such a rule");
+  check_list ("3[b] name=b hang\n4[a] name=a error=ENOSPC\n");
+  fault_free (chain);
+}
+
+/* What is listed stays as it is, the same twice if it is there twice. */
+static void
+test_others (void **state)
+{
+  struct fault *chain;
+
+  (void) state;
+  add ("op=write count=1 error=EIO");
+  add ("name=b error=EPERM");
+  add ("name=c error=EPERM after=1");
+  assert_int_equal (judge (OP_WRITE, 0, 512).error, -EIO);
+  chain = make ("name=c error=ENOSPC after=1");
+  fault_append (&chain, make ("count=1 error=EIO op=write"));
+  fault_append (&chain, make ("count=1 error=EIO op=write"));
+  change ("others", chain);
+  check_list ("1[] op=write count=1 error=EIO\n"
+              "4[c] name=c after=1 error=ENOSPC\n"
+              "5[] op=write count=1 error=EIO\n");
+  assert_int_equal (judge (OP_WRITE, 0, 512).error, -EIO); /* 5 */
+  assert_int_equal (judge (OP_WRITE, 0, 512).error, -ENOSPC);
+  change ("others", NULL);
+  assert_false (faults_any (&faults));
+}
+
+/* Those that are kept and those that go do not count twice. */
+static void
+test_others_held (void **state)
+{
+  struct fault *chain = NULL;
+  char text[32];
+  int i;
+
+  (void) state;
+  for (i = 0; i < 2 * MAX_HELD; i++) {
+    snprintf (text, sizeof text, "op=read count=%d hang", 1 + i % 24);
+    if (i < MAX_HELD)
+      add (text);
+    else
+      fault_append (&chain, make (text));
+  }
+  change ("others", chain);
+  assert_int_equal (faults.count, MAX_HELD);
+}
+
+/* Draws begin again, those of flips, too. */
+static void
+test_seed_again (void **state)
+{
+  bool first[100];
+  int i;
+
+  (void) state;
+  add ("rate=50% error=EIO");
+  for (i = 0; i < 100; i++)
+    first[i] = is_hit ();
+  faults_seed (&faults, 1);
+  for (i = 0; i < 100; i++)
+    assert_int_equal (is_hit (), first[i]);
+  faults_seed (&faults, 2);
+  for (i = 0; i < 100 && is_hit () == first[i]; i++)
+    ;
+  assert_true (i < 100);
+}
+
+static void
+test_copy (void **state)
+{
+  struct fault *chain = NULL, *copy;
+
+  (void) state;
+  begin_again (1, 3);
+  fault_append (&chain, make ("name=a device=nullb1 hang"));
+  fault_append (&chain, make ("name=b delay=uniform:1ms-2ms"));
+  fault_append (&chain, make ("device=nullb3 error=EIO"));
+  assert_int_equal (fault_copy (chain, 3, &copy), 0);
+  fault_free (chain);
+  assert_true (fault_waits (copy));
+  change (NULL, copy);
+  check_list ("1[b] name=b delay=uniform:1ms-2ms\n"
+              "2[] device=nullb3 error=EIO\n");
+  assert_in_range (judge (OP_READ, 0, 512).delay, NSEC_PER_MSEC,
+                   2 * NSEC_PER_MSEC);
 }
 
 static void
@@ -1290,7 +1424,13 @@ main (void)
       CASE (test_rules_are_independent),
       CASE (test_seed),
       CASE (test_list),
+      CASE (test_delete_what_is_not_there),
       CASE (test_chain),
+      CASE (test_replace),
+      CASE (test_others),
+      CASE (test_others_held),
+      CASE (test_seed_again),
+      CASE (test_copy),
       CASE (test_device),
       CASE (test_most_held),
       CASE (test_reset_counters),
