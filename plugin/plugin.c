@@ -81,6 +81,8 @@ nullblk_dump_plugin (void)
   printf ("nullblk_throttle=yes\n");
   printf ("nullblk_profile=yes\n");
   printf ("nullblk_zoned=yes\n");
+  printf ("nullblk_badblocks=yes\n");
+  printf ("nullblk_fault=yes\n");
 }
 
 static int
@@ -148,16 +150,11 @@ nap (void *opaque, uint64_t nsec)
 static bool
 anything_waits (void)
 {
-  struct settings s;
-  bool r = false;
   uint32_t i;
 
-  for (i = 0; i < devices->count; i++) {
-    device_settings (&devices->device[i], &s);
-    r = r || s.latency.waits;
-    settings_unref (&s);
-  }
-  return r;
+  for (i = 0; i < devices->count && !device_waits (&devices->device[i]); i++)
+    ;
+  return i < devices->count;
 }
 
 /* nullblk-serve(1) preloads a library that batches socket I/O.  It may let a
@@ -178,11 +175,20 @@ tell_batch (void)
   return true;
 }
 
+#if HAVE_DECL_NBDKIT_DISCONNECT
+static void
+disconnect (void)
+{
+  nbdkit_disconnect (1);
+}
+#endif
+
 static int
 nullblk_get_ready (void)
 {
   const struct settings *s = &params.settings;
   const struct nap how = {.nap = nap};
+  struct message why;
   char setting[MAX_SETTING], limit[32];
   size_t i;
   int r;
@@ -202,6 +208,14 @@ nullblk_get_ready (void)
     return -1;
   }
   devices->parallel = is_parallel ();
+#if HAVE_DECL_NBDKIT_DISCONNECT
+  devices->disconnect = disconnect;
+#endif
+  message_set (&why, "%s", strerror (ENOMEM));
+  if (devices_add_faults (devices, params.badblocks, params.faults, &why) < 0) {
+    nbdkit_error ("%s", why.text);
+    return -1;
+  }
   devices->batch = tell_batch ();
   return 0;
 }

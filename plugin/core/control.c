@@ -105,21 +105,74 @@ add (struct control *c, const char *fs, ...)
     c->used += (size_t) n < room ? (size_t) n : room;
 }
 
+/* A list of any length was added, from BEGIN on.  Take it out again if it goes
+ * beyond the middle of the text: the rest needs room, too.
+ */
+static bool
+keep_list (struct control *c, size_t begin)
+{
+  if (c->used <= text_size[c->document] / 2)
+    return true;
+  c->used = begin;
+  return false;
+}
+
+/* So that what was read, edited and written back is what there is. */
+static int
+add_badblocks (struct control *c)
+{
+  char *text = badblocks_format (&c->device->badblocks);
+  const size_t begin = c->used;
+
+  if (text == NULL)
+    return -ENOMEM;
+  if (strcmp (text, "none") == 0)
+    add (c, "badblocks=none\n");
+  else
+    add (c, "badblocks=none,%s\n", text);
+  if (!keep_list (c, begin))
+    add (c, "# badblocks: the list is too long to be shown\n");
+  free (text);
+  return 0;
+}
+
+static void
+add_rule (void *opaque, const struct fault_info *info)
+{
+  add (opaque, "fault=%s\n", info->text);
+}
+
+static void
+add_rules (struct control *c)
+{
+  const size_t begin = c->used;
+
+  if (!faults_any (&c->device->faults)) {
+    add (c, "fault=none\n");
+    return;
+  }
+  add (c, "fault-delete=others\n");
+  faults_each (&c->device->faults, add_rule, c);
+  if (!keep_list (c, begin))
+    add (c, "# fault: the list is too long to be shown\n");
+}
+
 /* What a change cannot have while the server runs. */
 static void
-add_note (struct control *c, const struct settings *s)
+add_note (struct control *c)
 {
-  if (s->latency.waits && !c->device->devices->parallel)
+  if (device_waits (c->device) && !c->device->devices->parallel)
     add (c, "# note: requests of a connection wait one after another: the "
             "server was started with nothing to wait for, or parallel=off\n");
 }
 
-static void
+static int
 make_config (struct control *c)
 {
   struct param_row row;
   struct settings s;
   size_t i;
+  int r;
 
   if (c->error.text[0] != '\0')
     add (c, "# error: %s\n", c->error.text);
@@ -130,7 +183,7 @@ make_config (struct control *c)
   }
   add (c, "\n");
   device_settings (c->device, &s);
-  add_note (c, &s);
+  add_note (c);
   for (i = 0;
        params_print (&s, i, c->text + c->used, control_size (c) - c->used + 1);
        i++) {
@@ -138,6 +191,9 @@ make_config (struct control *c)
     add (c, "\n");
   }
   settings_unref (&s);
+  r = add_badblocks (c);
+  add_rules (c);
+  return r;
 }
 
 /* "NAME": {"p50": ..., "max": ...} */
@@ -267,6 +323,66 @@ add_zones (struct control *c)
   add (c, "},\n");
 }
 
+/* A JSON string. */
+static void
+add_string (struct control *c, const char *s)
+{
+  add (c, "\"");
+  for (; *s != '\0'; s++) {
+    if (*s == '"' || *s == '\\')
+      add (c, "\\");
+    if ((unsigned char) *s < ' ')
+      add (c, "\\u%04x", *s);
+    else
+      add (c, "%c", *s);
+  }
+  add (c, "\"");
+}
+
+static void
+add_fault (void *opaque, const struct fault_info *info)
+{
+  struct control *c = opaque;
+  const bool is_first = c->text[c->used - 1] == '[';
+
+  add (c, "%s\n    {\"id\": %" PRIu32 ", \"name\": ", is_first ? "" : ",",
+       info->id);
+  if (info->name[0] != '\0')
+    add_string (c, info->name);
+  else
+    add (c, "null");
+  add (c, ", \"rule\": ");
+  add_string (c, info->text);
+  add (c, ", \"evaluated\": %" PRIu64 ", \"hits\": %" PRIu64 ", \"spent\": %s}",
+       info->evaluated, info->hits, info->spent ? "true" : "false");
+}
+
+/* null, where the list is too long. */
+static int
+add_faults (struct control *c)
+{
+  char *badblocks = badblocks_format (&c->device->badblocks);
+  size_t begin;
+
+  if (badblocks == NULL)
+    return -ENOMEM;
+  add (c, "  \"badblocks\": ");
+  begin = c->used;
+  add_string (c, badblocks);
+  free (badblocks);
+  if (!keep_list (c, begin))
+    add (c, "null");
+  add (c, ",\n  \"faults\": ");
+  begin = c->used;
+  add (c, "[");
+  faults_each (&c->device->faults, add_fault, c);
+  add (c, "]");
+  if (!keep_list (c, begin))
+    add (c, "null");
+  add (c, ",\n");
+  return 0;
+}
+
 static int
 make_stats (struct control *c)
 {
@@ -275,6 +391,7 @@ make_stats (struct control *c)
   struct device_stats *sum;
   uint64_t since;
   unsigned op;
+  int r;
 
   sum = malloc (sizeof *sum);
   if (sum == NULL)
@@ -287,6 +404,7 @@ make_stats (struct control *c)
   add_server (c, sum, since);
   add_memory (c);
   add_zones (c);
+  r = add_faults (c);
   add (c, "  \"operations\": {");
   for (op = 0; op < NR_OPERATIONS; op++) {
     add (c, "%s\n    \"%s\": ", op > 0 ? "," : "", op_names[op]);
@@ -294,19 +412,16 @@ make_stats (struct control *c)
   }
   add (c, "\n  }\n}\n");
   free (sum);
-  return 0;
+  return r;
 }
 
 static int
 make_text (struct control *c)
 {
-  int r = 0;
+  int r;
 
   c->used = 0;
-  if (c->document == DOCUMENT_CONFIG)
-    make_config (c);
-  else
-    r = make_stats (c);
+  r = c->document == DOCUMENT_CONFIG ? make_config (c) : make_stats (c);
   memset (c->text + c->used, '\n', text_size[c->document] - c->used);
   c->is_made = r == 0;
   return r;
@@ -393,6 +508,7 @@ control_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 struct change {
   struct params params;
   bool reset_stats, reset_zones;
+  const char *fault_delete; /* or NULL */
 };
 
 static bool
@@ -442,6 +558,13 @@ take_line (struct change *change, char *line, struct message *why)
     return take_action (&change->reset_stats, line, value, why);
   if (strcmp (line, "zones") == 0)
     return take_action (&change->reset_zones, line, value, why);
+  if (strcmp (line, "fault-delete") == 0) {
+    if (change->fault_delete != NULL)
+      return refuse (why, "fault-delete=%.80s: fault-delete is given twice",
+                     value);
+    change->fault_delete = value;
+    return 0;
+  }
   return params_change (&change->params, line, value, why);
 }
 
@@ -493,36 +616,86 @@ make_sets (struct device *d, uint32_t first, uint32_t last,
   return sets;
 }
 
-/* devices.lock is held.  The memory limit is that of all devices. */
+/* The memory limit is that of all devices. */
 static int
-apply (struct device *d, const struct settings *from, const struct settings *to,
+set_limit (struct devices *devices, uint64_t from, uint64_t to,
+           struct message *why)
+{
+  char limit[32];
+
+  if (devices->store == NULL || from == to ||
+      store_set_limit (devices->store, to) == 0)
+    return 0;
+  size_format (to, limit, sizeof limit);
+  return refuse (why,
+                 "memory-limit=%s: there is not enough address space for it "
+                 "(ulimit -v at the start)",
+                 limit);
+}
+
+/* What of a change can fail, each step without effect when it does. */
+static int
+begin_change (struct device *d, struct change *change, uint64_t limit_before,
+              struct message *why)
+{
+  const uint64_t limit = change->params.settings.memory_limit;
+  struct devices *devices = d->devices;
+  struct message wrong;
+  int r = 0;
+
+  if (change->params.badblocks != NULL)
+    r = badblocks_reserve (&d->badblocks, change->params.badblocks);
+  if (r == 0)
+    r = devices_check_faults (devices, change->params.faults, why);
+  if (r == 0)
+    r = set_limit (devices, limit_before, limit, why);
+  if (r < 0)
+    return r;
+  r = faults_change (&d->faults, change->fault_delete, change->params.faults,
+                     clock_now (), &wrong);
+  if (r == 0)
+    change->params.faults = NULL; /* the device's now */
+  else {
+    message_set (why, "fault: %s", wrong.text);
+    /* It cannot fail: this was the limit before. */
+    set_limit (devices, limit, limit_before, &wrong);
+  }
+  return r;
+}
+
+/* devices.lock is held. */
+static int
+apply (struct device *d, uint64_t limit_before, struct change *change,
        struct message *why)
 {
+  const struct settings *to = &change->params.settings;
   struct devices *devices = d->devices;
-  const bool all = from->memory_limit != to->memory_limit;
+  const bool all = limit_before != to->memory_limit;
   const uint32_t first = all ? 0 : d->number;
   const uint32_t last = all ? devices->count : d->number + 1;
   struct settings_set **sets;
-  char limit[32];
   uint32_t i;
+  int r;
 
   sets = make_sets (d, first, last, to);
   if (sets == NULL)
     return -ENOMEM;
-  if (all && devices->store != NULL &&
-      store_set_limit (devices->store, to->memory_limit) < 0) {
+  r = begin_change (d, change, limit_before, why);
+  if (r < 0) {
     for (i = first; i < last; i++)
       settings_set_free (sets[i - first]);
     free (sets);
-    size_format (to->memory_limit, limit, sizeof limit);
-    return refuse (why,
-                   "memory-limit=%s: there is not enough address space for it "
-                   "(ulimit -v at the start)",
-                   limit);
+    return r;
   }
+  if (change->params.badblocks != NULL)
+    badblocks_apply (&d->badblocks, change->params.badblocks);
   for (i = first; i < last; i++)
     device_install (&devices->device[i], sets[i - first]);
   free (sets);
+  if (params_given (&change->params, "seed"))
+    device_seed (d);
+  if (change->reset_stats)
+    device_reset_stats (d);
   return 0;
 }
 
@@ -561,11 +734,7 @@ change_settings (struct connection *c, char *text, size_t len,
   if (r == 0 && change.reset_zones)
     r = check_reset_zones (d, &change.params.settings, why);
   if (r == 0)
-    r = apply (d, &now, &change.params.settings, why);
-  if (r == 0 && params_given (&change.params, "seed"))
-    device_seed (d);
-  if (r == 0 && change.reset_stats)
-    device_reset_stats (d);
+    r = apply (d, now.memory_limit, &change, why);
   pthread_mutex_unlock (&devices->lock);
   params_clear (&change.params);
   settings_unref (&now);

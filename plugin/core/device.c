@@ -2,14 +2,16 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The devices of a server and the path of a request through one; see
- * device.h.  A request begins, is admitted and given its price, its data moves,
- * and it ends: it waits for what is left of its time, and is counted.
+ * device.h.  A request begins, is admitted, meets bad blocks and faults, and is
+ * given its price; its data moves, and it ends: it waits for what is left of
+ * its time, and is counted.
  */
 
 #include <config.h>
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,11 +113,30 @@ device_can_discard (struct device *d)
   return r;
 }
 
+static void
+look_for_waits (void *opaque, const struct fault_info *info)
+{
+  *(bool *) opaque |= info->waits;
+}
+
+bool
+device_waits (struct device *d)
+{
+  bool r;
+
+  lock (&d->devices->settings_lock);
+  r = atomic_load (&d->set)->s.latency.waits;
+  unlock (&d->devices->settings_lock);
+  faults_each (&d->faults, look_for_waits, &r);
+  return r;
+}
+
 void
 device_seed (struct device *d)
 {
   lock (&d->devices->settings_lock);
   random_init (&d->random, atomic_load (&d->set)->s.seed, d->number);
+  faults_seed (&d->faults, atomic_load (&d->set)->s.seed);
   unlock (&d->devices->settings_lock);
 }
 
@@ -143,8 +164,14 @@ renew_set (struct connection *c)
 struct request {
   struct connection *connection;
   struct settings_set *set;
-  uint64_t started;
-  uint64_t deadline; /* 0: it has no price */
+  struct fault_request what; /* as faults see it */
+  uint64_t deadline;         /* 0: it has no price */
+
+  uint32_t transfer; /* bytes that move: all, some, or none */
+
+  bool is_judged; /* by fault rules; then verdict is what they say */
+  struct fault_verdict verdict;
+  bool disconnects; /* the client, instead of an answer */
 };
 
 /* A thread serves one connection for as long as it lives, but in tests. */
@@ -163,11 +190,18 @@ count_worker (struct connection *c)
 }
 
 static const struct settings *
-begin (struct request *r, struct connection *c)
+begin (struct request *r, struct connection *c, enum operation op,
+       uint32_t count, uint64_t offset)
 {
   r->connection = c;
+  r->what.op = op;
+  r->what.count = count;
+  r->what.offset = offset;
+  r->what.arrival = clock_now ();
   r->deadline = 0;
-  r->started = clock_now ();
+  r->transfer = 0;
+  r->is_judged = false;
+  r->disconnects = false;
   lock (&c->lock);
   /* Only whose turn it is to be freed matters, and settings_lock sees to it. */
   if (atomic_load_explicit (&c->device->set, memory_order_relaxed) != c->set)
@@ -183,16 +217,18 @@ begin (struct request *r, struct connection *c)
   return &r->set->s;
 }
 
-/* When is it to complete?  Only what was admitted has a price.  What has
- * several parts completes when the last of them does.
+/* When is it to complete?  Only what was admitted has a price, that of OP.
+ * What has several parts completes when the last of them does.
  */
 static void
-price (struct request *r, enum operation op, uint32_t count, uint64_t offset)
+price (struct request *r, enum operation op)
 {
   const struct latency_settings *latency = &r->set->s.latency;
   struct device *d = r->connection->device;
-  const struct latency_request request = {
-      .op = op, .count = count, .offset = offset, .arrival = r->started};
+  const struct latency_request request = {.op = op,
+                                          .count = r->what.count,
+                                          .offset = r->what.offset,
+                                          .arrival = r->what.arrival};
   uint64_t moment;
 
   if (latency->waits) {
@@ -213,13 +249,24 @@ wait_for_deadline (const struct request *r, uint64_t *now)
                       now);
 }
 
+static void
+forget_verdict (struct request *r)
+{
+  if (__builtin_expect (r->is_judged, 0))
+    faults_done (&r->verdict);
+  r->is_judged = false;
+}
+
 static int
-end (struct request *r, enum operation op, uint32_t bytes, int result)
+end (struct request *r, int result)
 {
   struct connection *c = r->connection;
   struct devices *devices = c->device->devices;
+  const uint64_t started = r->what.arrival;
   uint64_t now;
   int aborted = 0;
+
+  forget_verdict (r);
 
   if (r->deadline == 0)
     now = clock_now ();
@@ -229,10 +276,10 @@ end (struct request *r, enum operation op, uint32_t bytes, int result)
     result = aborted;
 
   lock (&c->lock);
-  stats_count (&c->stats, op, bytes, now - r->started, result);
+  stats_count (&c->stats, r->what.op, r->what.count, now - started, result);
   if (r->deadline != 0 && aborted == 0)
-    stats_count_asked (&c->stats, op, r->deadline - r->started,
-                       now - r->started);
+    stats_count_asked (&c->stats, r->what.op, r->deadline - started,
+                       now - started);
   c->depth--;
   if (r->set == c->set)
     c->set_users--;
@@ -242,6 +289,8 @@ end (struct request *r, enum operation op, uint32_t bytes, int result)
     unlock (&devices->settings_lock);
   }
   unlock (&c->lock);
+  if (__builtin_expect (r->disconnects, 0) && devices->disconnect != NULL)
+    devices->disconnect ();
   return result;
 }
 
@@ -253,12 +302,93 @@ admit (const struct settings *s, uint32_t count, uint64_t offset)
   return 0;
 }
 
+/* A change, or else a read. */
 static int
-admit_change (const struct settings *s, uint32_t count, uint64_t offset)
+admit_request (const struct request *r, bool changes)
 {
-  if (s->read_only)
+  if (changes && r->set->s.read_only)
     return -EROFS;
-  return admit (s, count, offset);
+  return admit (&r->set->s, r->what.count, r->what.offset);
+}
+
+/*---------------------------------------------------------------------*/
+/* Bad blocks and fault rules */
+
+/* What lies before the first bad block may still be transferred. */
+static int
+check_badblocks (struct request *r)
+{
+  struct device *d = r->connection->device;
+  const struct settings *s = &r->set->s;
+  uint64_t bad;
+
+  if (!badblocks_concern (r->what.op) ||
+      badblocks_check (&d->badblocks, r->what.offset, r->what.count,
+                       s->badblocks_once, &bad) == 0)
+    return 0;
+  if (s->badblocks_partial_io)
+    r->transfer = badblocks_transfer (r->what.offset, bad, s->block_size);
+  return -EIO;
+}
+
+static void
+ask_faults (struct request *r)
+{
+  struct device *d = r->connection->device;
+
+  r->what.zone_size = d->zones != NULL ? r->set->s.zones.zone_size : 0;
+  faults_judge (&d->faults, &r->what, &r->verdict);
+  r->is_judged = true;
+  r->disconnects |= r->verdict.disconnect;
+}
+
+/* Returns 0, or the error that the request is to end with. */
+static int
+obey_verdict (struct request *r)
+{
+  const struct fault_verdict *v = &r->verdict;
+  int result = 0;
+
+  if (v->delay > 0)
+    r->deadline = (r->deadline != 0 ? r->deadline : r->what.arrival) + v->delay;
+  if (v->hangs)
+    result = faults_hang (v, &r->connection->device->devices->nap);
+  return result < 0 ? result : v->error;
+}
+
+/* Is it to be acknowledged, and not done? */
+static bool
+is_lost (const struct request *r)
+{
+  return r->is_judged && r->verdict.lose;
+}
+
+static bool
+is_corrupted (const struct request *r)
+{
+  return r->is_judged && r->verdict.corrupts;
+}
+
+/* A request that was admitted meets bad blocks and faults and gets its price,
+ * that of OP.  Returns 0, or the error that it is to end with; r->transfer
+ * bytes are to be moved in either case.
+ */
+static int
+prepare (struct request *r, enum operation op)
+{
+  struct device *d = r->connection->device;
+  int result = 0;
+
+  if (__builtin_expect (badblocks_any (&d->badblocks), 0))
+    result = check_badblocks (r);
+  if (__builtin_expect (faults_any (&d->faults), 0) && result == 0)
+    ask_faults (r);
+  price (r, op);
+  if (__builtin_expect (r->is_judged, 0))
+    result = obey_verdict (r);
+  if (result == 0 && !is_lost (r))
+    r->transfer = r->what.count;
+  return result;
 }
 
 /*---------------------------------------------------------------------*/
@@ -305,25 +435,46 @@ zero_data (struct device *d, const struct settings *s, uint32_t count,
   return 0;
 }
 
-/* BUF is NULL where zeroes are to be written. */
+/* Write r->transfer bytes of BUF, or zeroes where it is NULL.  The zone is
+ * asked for all of the request.
+ */
 static int
-write_data (struct device *d, const struct settings *s, const void *buf,
-            uint32_t count, uint64_t offset, bool may_trim)
+write_data (struct request *request, const void *buf, bool may_trim)
 {
+  struct device *d = request->connection->device;
+  const uint32_t count = request->transfer;
+  const uint64_t offset = request->what.offset;
   struct zone_write zone;
   int r = 0;
 
   if (d->zones != NULL)
-    r = zones_begin_write (d->zones, &zone, count, offset, &d->devices->nap);
+    r = zones_begin_write (d->zones, &zone, request->what.count, offset,
+                           &d->devices->nap);
   if (r < 0)
     return r;
   if (buf == NULL)
-    r = zero_data (d, s, count, offset, may_trim);
+    r = zero_data (d, &request->set->s, count, offset, may_trim);
   else if (d->store != NULL)
     r = store_write (d->store, d->number, buf, count, offset);
   if (d->zones != NULL)
     zones_end_write (&zone, r == 0 ? count : 0);
   return r;
+}
+
+/* The client's own buffer stays as it is. */
+static int
+write_corrupted (struct request *r, const void *buf)
+{
+  void *copy = malloc (r->what.count);
+  int result;
+
+  if (copy == NULL)
+    return -ENOMEM;
+  memcpy (copy, buf, r->what.count);
+  faults_corrupt (&r->verdict, &r->what, copy, r->set->s.block_size);
+  result = write_data (r, copy, false);
+  free (copy);
+  return result;
 }
 
 static int
@@ -343,54 +494,64 @@ int
 device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 {
   struct device *d = c->device;
-  const struct settings *s;
   struct request request;
   int r;
 
-  s = begin (&request, c);
-  r = admit (s, count, offset);
+  begin (&request, c, OP_READ, count, offset);
+  r = admit_request (&request, false);
+  if (r == 0)
+    r = prepare (&request, OP_READ);
   if (r == 0) {
-    price (&request, OP_READ, count, offset);
     if (d->zones != NULL)
       r = read_zones (d, buf, count, offset);
     else
       read_data (d, buf, count, offset);
+    if (r == 0 && is_corrupted (&request))
+      faults_corrupt (&request.verdict, &request.what, buf,
+                      request.set->s.block_size);
   }
-  return end (&request, OP_READ, count, r);
+  return end (&request, r);
+}
+
+/* Of two results, the first that is an error. */
+static int
+first_error (int a, int b)
+{
+  return a < 0 ? a : b;
 }
 
 int
 device_write (struct connection *c, const void *buf, uint32_t count,
               uint64_t offset)
 {
-  const struct settings *s;
   struct request request;
   int r;
 
-  s = begin (&request, c);
-  r = admit_change (s, count, offset);
-  if (r == 0) {
-    price (&request, OP_WRITE, count, offset);
-    r = write_data (c->device, s, buf, count, offset, false);
-  }
-  return end (&request, OP_WRITE, count, r);
+  begin (&request, c, OP_WRITE, count, offset);
+  r = admit_request (&request, true);
+  if (r == 0)
+    r = prepare (&request, OP_WRITE);
+  if (request.transfer > 0)
+    r = first_error (r, is_corrupted (&request)
+                            ? write_corrupted (&request, buf)
+                            : write_data (&request, buf, false));
+  return end (&request, r);
 }
 
 int
 device_zero (struct connection *c, uint32_t count, uint64_t offset,
              bool may_trim)
 {
-  const struct settings *s;
   struct request request;
   int r;
 
-  s = begin (&request, c);
-  r = admit_change (s, count, offset);
-  if (r == 0) {
-    price (&request, OP_ZERO, count, offset);
-    r = write_data (c->device, s, NULL, count, offset, may_trim);
-  }
-  return end (&request, OP_ZERO, count, r);
+  begin (&request, c, OP_ZERO, count, offset);
+  r = admit_request (&request, true);
+  if (r == 0)
+    r = prepare (&request, OP_ZERO);
+  if (request.transfer > 0)
+    r = first_error (r, write_data (&request, NULL, may_trim));
+  return end (&request, r);
 }
 
 /* A trim that resets zones takes as long as a reset does. */
@@ -403,16 +564,36 @@ device_trim (struct connection *c, uint32_t count, uint64_t offset)
   bool resets;
   int r;
 
-  s = begin (&request, c);
-  r = admit_change (s, count, offset);
+  s = begin (&request, c, OP_TRIM, count, offset);
+  r = admit_request (&request, true);
   if (r == 0) {
     resets = d->zones != NULL && s->discard &&
              zones_resets (d->zones, count, offset);
-    price (&request, resets ? OP_ZONE : OP_TRIM, count, offset);
-    if (s->discard)
-      r = trim_data (d, count, offset);
+    r = prepare (&request, resets ? OP_ZONE : OP_TRIM);
   }
-  return end (&request, OP_TRIM, count, r);
+  if (request.transfer > 0 && s->discard)
+    r = first_error (r, trim_data (d, request.transfer, offset));
+  return end (&request, r);
+}
+
+/* One of the commands of a request.  For faults its place is its zone. */
+static int
+command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
+{
+  struct device *d = request->connection->device;
+  const struct settings *s = &request->set->s;
+  int r;
+
+  request->what.offset = zone * s->zones.zone_size;
+  request->what.count = s->size - request->what.offset;
+  if (request->what.count > s->zones.zone_size)
+    request->what.count = s->zones.zone_size;
+  r = prepare (request, OP_ZONE);
+  if (r == 0 && !is_lost (request))
+    r = zones_command (d->zones, zone, cond);
+  forget_verdict (request);
+  request->what.count = 0;
+  return r;
 }
 
 int
@@ -422,18 +603,16 @@ device_zone_commands (struct connection *c, uint64_t first,
 {
   const struct settings *s;
   struct request request;
-  uint64_t i;
   int r;
 
   *done = 0;
-  s = begin (&request, c);
+  s = begin (&request, c, OP_ZONE, 0, 0);
   r = s->read_only ? -EROFS : 0;
-  if (r == 0) {
-    for (i = 0; s->latency.waits && i < n; i++)
-      price (&request, OP_ZONE, 0, 0);
-    r = zones_write_table (c->device->zones, first, descriptors, n, done);
+  while (r == 0 && *done < n) {
+    r = command_zone (&request, first + *done, descriptors[*done].cond);
+    *done += r == 0;
   }
-  return end (&request, OP_ZONE, 0, r);
+  return end (&request, r);
 }
 
 int
@@ -457,9 +636,8 @@ device_flush (struct connection *c)
 {
   struct request request;
 
-  begin (&request, c);
-  price (&request, OP_FLUSH, 0, 0);
-  return end (&request, OP_FLUSH, 0, 0);
+  begin (&request, c, OP_FLUSH, 0, 0);
+  return end (&request, prepare (&request, OP_FLUSH));
 }
 
 int
@@ -620,6 +798,7 @@ device_reset_stats (struct device *d)
   struct connection *c;
 
   d->counting_since = clock_now ();
+  faults_reset_counters (&d->faults);
   for (c = d->connections; c != NULL; c = c->next) {
     lock (&c->lock);
     memset (&c->stats, 0, sizeof c->stats);
@@ -671,27 +850,48 @@ create_zones (struct device *d)
   return zones_create (&d->zones, &s->zones, s->size, &data);
 }
 
+/* What owns locks or memory, but for zones. */
 static int
-create_device (struct devices *devices)
+create_parts (struct device *d, struct devices *devices)
 {
-  struct device *d = &devices->device[devices->count];
   struct settings_set *set;
 
   if (latency_init (&d->latency, devices->started) < 0)
     return -ENOMEM;
+  if (badblocks_init (&d->badblocks) < 0)
+    goto no_badblocks;
+  if (faults_init (&d->faults, devices->settings.seed, d->number) < 0)
+    goto no_faults;
   set = settings_set_new (&devices->settings);
-  if (set == NULL) {
-    latency_destroy (&d->latency);
-    return -ENOMEM;
-  }
+  if (set == NULL)
+    goto no_set;
   set->users = 1;
   atomic_init (&d->set, set);
-  d->number = devices->count++;
+  return 0;
+
+no_set:
+  faults_destroy (&d->faults);
+no_faults:
+  badblocks_destroy (&d->badblocks);
+no_badblocks:
+  latency_destroy (&d->latency);
+  return -ENOMEM;
+}
+
+static int
+create_device (struct devices *devices)
+{
+  struct device *d = &devices->device[devices->count];
+
+  d->number = devices->count;
   d->devices = devices;
   d->store = devices->store;
   d->counting_since = devices->started;
   random_init (&d->random, devices->settings.seed, d->number);
   snprintf (d->name, sizeof d->name, "nullb%u", d->number);
+  if (create_parts (d, devices) < 0)
+    return -ENOMEM;
+  devices->count++;
   return create_zones (d);
 }
 
@@ -736,6 +936,8 @@ devices_destroy (struct devices *devices)
   for (i = 0; i < devices->count; i++) {
     destroy_connections (&devices->device[i]);
     drop_set (atomic_load (&devices->device[i].set));
+    faults_destroy (&devices->device[i].faults);
+    badblocks_destroy (&devices->device[i].badblocks);
     latency_destroy (&devices->device[i].latency);
     if (devices->device[i].zones != NULL)
       zones_destroy (devices->device[i].zones);
@@ -747,6 +949,63 @@ devices_destroy (struct devices *devices)
   pthread_mutex_destroy (&devices->lock);
   free (devices->device);
   free (devices);
+}
+
+int
+devices_check_faults (const struct devices *devices, const struct fault *chain,
+                      struct message *why)
+{
+  const struct fault *fault;
+  uint32_t i;
+
+  for (fault = chain; fault != NULL; fault = fault_next (fault)) {
+    for (i = 0; i < devices->count && !fault_is_for (fault, i); i++)
+      ;
+    if (i == devices->count) {
+      message_set (why, "fault=%.80s: there are nullb0 to nullb%" PRIu32,
+                   fault_text (fault), devices->count - 1);
+      return -EINVAL;
+    }
+    if (fault_disconnects (fault) && devices->disconnect == NULL) {
+      message_set (why,
+                   "fault=%.80s: this nbdkit cannot disconnect clients; 1.34 "
+                   "and later can",
+                   fault_text (fault));
+      return -EINVAL;
+    }
+  }
+  return 0;
+}
+
+int
+devices_add_faults (struct devices *devices,
+                    const struct badblocks_change *badblocks,
+                    const struct fault *chain, struct message *why)
+{
+  struct message wrong;
+  struct fault *copy;
+  struct device *d;
+  int r;
+
+  r = devices_check_faults (devices, chain, why);
+  for (d = devices->device; r == 0 && d < devices->device + devices->count;
+       d++) {
+    if (badblocks != NULL) {
+      r = badblocks_reserve (&d->badblocks, badblocks);
+      if (r < 0)
+        break;
+      badblocks_apply (&d->badblocks, badblocks);
+    }
+    r = fault_copy (chain, d->number, &copy);
+    if (r < 0)
+      break;
+    r = faults_change (&d->faults, NULL, copy, clock_now (), &wrong);
+    if (r < 0) {
+      fault_free (copy);
+      message_set (why, "fault: %s", wrong.text);
+    }
+  }
+  return r;
 }
 
 struct device *

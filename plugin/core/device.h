@@ -9,10 +9,11 @@
  * All sizes are in bytes.  Functions that return int give 0 or a negative
  * errno: -EINVAL where offset or count is not a multiple of the block size,
  * -EROFS for a change to a read-only device, -ENOSPC where memory-limit is in
- * the way, and what zones.h says of zones; a request that fails has changed
- * nothing, but that a write may have opened its zone.  Requests take as long as
- * the settings say; -ESHUTDOWN is for one that was done but for the wait, when
- * the connection or the server went away.
+ * the way, what zones.h says of zones, and what bad blocks and fault rules do
+ * (-EIO for the former); a request that fails has changed nothing, but that a
+ * write may have opened its zone, or met bad blocks in its middle.  Requests
+ * take as long as the settings say; -ESHUTDOWN is for one that was done but for
+ * the wait, when the connection or the server went away.
  *
  *   devices ──> device ──> settings, a set that never changes; a live change
  *                 │        puts another in its place
@@ -30,7 +31,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "badblocks.h"
 #include "clock.h"
+#include "faults.h"
 #include "latency.h"
 #include "params.h"
 #include "random.h"
@@ -48,11 +51,13 @@ struct settings_set {
  *
  * Lock order, of all locks in core: devices.lock, control.lock,
  * connection.lock, devices.settings_lock, latency.lock, those of zones
- * (zones.c), and the store's stripes in ascending order (store.c).  A request
- * takes its connection's lock for a moment when it begins and when it ends,
- * devices.settings_lock only if the settings have changed since the last one,
- * that of latency only if they make requests depend on one another, none while
- * data moves but its zone's and the store's, and none at all while it waits.
+ * (zones.c), and the store's stripes in ascending order (store.c); those of
+ * badblocks and faults take no other.  A request takes its connection's lock
+ * for a moment when it begins and when it ends, devices.settings_lock only if
+ * the settings have changed since the last one, those of badblocks and faults
+ * only if there are any, that of latency only if the settings make requests
+ * depend on one another, none while data moves but its zone's and the store's,
+ * and none at all while it waits.
  */
 struct device {
   char name[16]; /* nullb0 and up */
@@ -61,6 +66,8 @@ struct device {
   struct store *store; /* shared by all devices; NULL in null mode */
   struct zones *zones; /* NULL where it is not zoned */
   _Atomic (struct settings_set *) set; /* changed under settings_lock */
+  struct badblocks badblocks;
+  struct faults faults;
 
   /* Guarded by devices.lock. */
   struct connection *connections;
@@ -76,9 +83,12 @@ struct devices {
   struct waiter waiter;
   struct nap nap;
 
-  /* Are requests of one connection served side by side?  Set by who knows. */
+  /* Set by who knows: are requests of one connection served side by side?  How
+   * to drop the client whose request this thread serves; NULL: not at all.
+   */
   bool parallel;
   bool batch; /* is socket I/O batched? */
+  void (*disconnect) (void);
 
   /* As they were at the start: only what is not live counts. */
   struct settings settings;
@@ -128,6 +138,19 @@ struct connection {
 int devices_create (struct devices **devices, const struct settings *settings,
                     uint64_t memory, uint64_t unit, const struct nap *nap);
 
+/* Do to the devices what the command line said of bad blocks and faults, before
+ * there are connections: CHAIN is rules of which each device gets a copy of
+ * those that are for it.  Either may be NULL.  Returns 0, or -ENOMEM, or
+ * -EINVAL with the reason in *why.
+ */
+int devices_add_faults (struct devices *devices,
+                        const struct badblocks_change *badblocks,
+                        const struct fault *chain, struct message *why);
+
+/* Can new rules do what they say?  Returns 0, or -EINVAL with *why. */
+int devices_check_faults (const struct devices *devices,
+                          const struct fault *chain, struct message *why);
+
 /* All connections go with it, closed or not: nbdkit closes none when the
  * server ends.
  */
@@ -143,6 +166,9 @@ void device_settings (struct device *d, struct settings *s);
 bool device_is_read_only (struct device *d);
 bool device_can_discard (struct device *d);
 
+/* Does anything make its requests wait: its settings, or a fault rule? */
+bool device_waits (struct device *d);
+
 /* A change in two steps, so that only the first can fail: make a set (NULL if
  * there is no memory), and put it in the place of the one in force.  Requests
  * that begin after that see all of it, and those before it nothing.
@@ -152,7 +178,7 @@ struct settings_set *settings_set_new (const struct settings *s);
 void settings_set_free (struct settings_set *set);
 void device_install (struct device *d, struct settings_set *set);
 
-/* Begin the sequence of drawn numbers that the seed in force has. */
+/* Begin the sequences of drawn numbers that the seed in force has. */
 void device_seed (struct device *d);
 
 /* What it is, for a list of exports. */
@@ -212,8 +238,9 @@ int device_extent (struct connection *c, uint32_t count, uint64_t offset,
                    enum extent *extent, uint64_t *end_of_run);
 
 /* Do the commands of N zone descriptors, one after the other, for the zones
- * from FIRST on; see zones_write_table.  The device is zoned.  It is one
- * request, in which each command has its own price.
+ * from FIRST on, up to the first that fails; *done is how many were done.  Only
+ * the conditions are looked at.  The device is zoned.  It is one
+ * request, in which each command has its own price and meets faults by itself.
  */
 int device_zone_commands (struct connection *c, uint64_t first,
                           const struct zone_descriptor *descriptors, uint64_t n,

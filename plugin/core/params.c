@@ -111,7 +111,19 @@
      "zone-trim=WHAT           what a trim of zones does")                     \
   X (zones.reorder_wait, "zone-reorder-wait", DURATION, FIXED, 0,              \
      MAX_DURATION, "20ms", "20ms",                                             \
-     "zone-reorder-wait=D      how long writes wait for those before them")
+     "zone-reorder-wait=D      how long writes wait for those before them")    \
+  X (badblocks_once, "badblocks-once", BOOL, LIVE, 0, 1, "false", "false",     \
+     "badblocks-once=BOOL      bad blocks are good once they were hit")        \
+  X (badblocks_partial_io, "badblocks-partial-io", BOOL, LIVE, 0, 1, "false",  \
+     "false", "badblocks-partial-io=BOOL write what lies before bad blocks")
+
+/* What a device has that is no setting.  X (name, type, default, line of help)
+ */
+#define STATES(X)                                                              \
+  X ("badblocks", BADBLOCKS, "none",                                           \
+     "badblocks=+FIRST-LAST,.. sectors that fail")                             \
+  X ("fault", FAULT, "none",                                                   \
+     "fault=RULE               what else goes wrong; may be given again")
 
 /* What null_blk or its users call them. */
 static const struct alias {
@@ -159,13 +171,13 @@ static const struct kernel_only {
     {"zone-append-max-sectors", "NBD has no zone append"},
 };
 
-enum change { FIXED, LIVE };
+enum change { FIXED, LIVE, STATE };
 
 static const struct param {
   const char *name;
   struct value_rule rule;
   enum change change;
-  size_t field;        /* offset in struct settings */
+  size_t field;        /* offset in struct settings; not of STATE */
   const char *initial; /* or NULL: params_complete works it out */
   const char *shown;
 } params[] = {
@@ -175,12 +187,19 @@ static const struct param {
    initial, shown},
     PARAMS (ROW)
 #undef ROW
+#define ROW(name, type, shown, help)                                           \
+  {name, {VALUE_##type, 0, 0}, STATE, 0, NULL, shown},
+        STATES (ROW)
+#undef ROW
 };
 
 const char params_help[] =
 #define HELP(field, name, type, change, least, most, initial, shown, help)     \
   help " (default " shown ")\n"
     PARAMS (HELP)
+#undef HELP
+#define HELP(name, type, shown, help) help " (default " shown ")\n"
+        STATES (HELP)
 #undef HELP
     ;
 
@@ -279,6 +298,10 @@ void
 params_clear (struct params *p)
 {
   settings_unref (&p->settings);
+  badblocks_change_free (p->badblocks);
+  fault_free (p->faults);
+  p->badblocks = NULL;
+  p->faults = NULL;
 }
 
 bool
@@ -321,7 +344,26 @@ look_up (const char *key, const char *value, uint64_t *unit,
   return NULL;
 }
 
-/* Take KEY=VALUE into *s, where it may be given but once. */
+/* Take the value of a parameter that is no setting. */
+static int
+take_state (const struct param *param, struct params *p, const char *value,
+            struct message *why)
+{
+  struct fault *fault;
+  int r;
+
+  if (param->rule.type == VALUE_BADBLOCKS)
+    return badblocks_parse (value, &p->badblocks, why);
+  if (strcmp (value, "none") == 0)
+    return 0;
+  r = fault_new (value, &fault, why);
+  if (r == 0)
+    fault_append (&p->faults, fault);
+  return r;
+}
+
+/* Take KEY=VALUE, a setting into *s.  But for fault= it may be given but once.
+ */
 static int
 set (const struct param *param, struct params *p, struct settings *s,
      const char *key, const char *value, uint64_t unit, struct message *why)
@@ -330,9 +372,12 @@ set (const struct param *param, struct params *p, struct settings *s,
   struct message wrong;
   int r;
 
-  if (*given)
+  if (*given && param->rule.type != VALUE_FAULT)
     return refuse (why, "%s=%.80s: %s is given twice", key, value, param->name);
-  r = value_parse (&param->rule, value, unit, field_of (param, s), &wrong);
+  if (param->change == STATE)
+    r = take_state (param, p, value, &wrong);
+  else
+    r = value_parse (&param->rule, value, unit, field_of (param, s), &wrong);
   if (r == -EINVAL)
     return refuse (why, "%s=%.80s: %s", key, value, wrong.text);
   if (r < 0)
@@ -528,6 +573,14 @@ complete_latency (struct settings *s)
   latency_settings_complete (&s->latency);
 }
 
+static bool
+faults_wait (const struct fault *chain)
+{
+  while (chain != NULL && !fault_waits (chain))
+    chain = fault_next (chain);
+  return chain != NULL;
+}
+
 bool
 params_wait (const struct params *given)
 {
@@ -535,6 +588,10 @@ params_wait (const struct params *given)
   struct message why;
   bool r;
 
+  if (faults_wait (given->faults))
+    return true;
+  p.badblocks = NULL; /* not this copy's */
+  p.faults = NULL;
   settings_ref (&p.settings);
   r = take_completion_nsec (&p, &why) == 0 &&
       take_profile (&p, false, &why) == 0;
@@ -624,7 +681,7 @@ params_print (const struct settings *s, size_t i, char *buf, size_t len)
 {
   size_t used;
 
-  if (i >= NR (params))
+  if (i >= NR (params) || params[i].change == STATE)
     return false;
   snprintf (buf, len, "%s=", params[i].name);
   used = strlen (buf);
@@ -640,7 +697,7 @@ params_row (size_t i, struct param_row *row)
     return false;
   row->name = params[i].name;
   row->default_value = params[i].shown;
-  row->is_live = params[i].change == LIVE;
+  row->is_live = params[i].change != FIXED;
   value_describe (&params[i].rule, 0, row->range, sizeof row->range);
   return true;
 }

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "badblocks.h"
+#include "faults.h"
 #include "latency.h"
 #include "message.h"
 #include "profile.h"
@@ -64,6 +66,8 @@ struct settings {
   struct distribution *latency_of[NR_OPERATIONS];  /* read-latency= and so on */
   struct latency_settings latency; /* the rest, and what follows of them */
   struct zone_settings zones;
+  bool badblocks_once;
+  bool badblocks_partial_io;
   uint64_t spin; /* nanoseconds, or SPIN_IS_AUTO */
   uint64_t seed;
 };
@@ -82,6 +86,12 @@ struct params {
   bool irqmode_given, completion_nsec_given;
   uint64_t irqmode;
   uint64_t completion_nsec;
+
+  /* What is done to a device, and no setting of it: bad blocks, or NULL, and a
+   * chain of new rules.
+   */
+  struct badblocks_change *badblocks;
+  struct fault *faults;
 };
 
 /* "NAME=" and the longest value. */
@@ -91,14 +101,15 @@ struct params {
 extern const char params_help[];
 
 /* Set every parameter to its default.  memory_limit is 0 until
- * params_complete.  params_clear lets go of what the settings own.
+ * params_complete.  params_clear lets go of what is owned.
  */
 void params_init (struct params *p);
 void params_clear (struct params *p);
 
 /* Take KEY=VALUE from the command line.  '-' and '_' are the same letter in
  * KEY.  Returns 0, -ENOMEM, or -EINVAL with the reason in *why: KEY is unknown,
- * given twice or meaningful to the kernel alone, or VALUE is out of range.
+ * given twice (but for fault=) or meaningful to the kernel alone, or VALUE is
+ * out of range.
  */
 int params_set (struct params *p, const char *key, const char *value,
                 struct message *why);
@@ -136,8 +147,9 @@ bool params_given (const struct params *p, const char *name);
 int params_check_limit (const struct settings *s, bool given, uint64_t memory,
                         uint64_t unit, struct message *why);
 
-/* The I-th parameter of the table as "name=value" with the value in force, in
- * a form that params_set takes back.  Returns false past the table's end.
+/* The I-th setting as "name=value" with the value in force, in a form that
+ * params_set takes back.  Returns false past the last one; bad blocks and
+ * faults are none.
  */
 bool params_print (const struct settings *s, size_t i, char *buf, size_t len);
 

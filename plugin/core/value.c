@@ -469,5 +469,12 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
   case VALUE_LATENCY_OF:
     snprintf (buf, len, "default, %s", DURATIONS);
     break;
+  case VALUE_BADBLOCKS:
+    snprintf (buf, len,
+              "none, or +FIRST-LAST and -FIRST-LAST joined with commas");
+    break;
+  case VALUE_FAULT:
+    snprintf (buf, len, "none, or a rule as FAULTS in the manual has them");
+    break;
   }
 }

@@ -36,6 +36,10 @@ enum value_type {
   VALUE_PROFILE,      /* const struct profile *; none is NULL */
   VALUE_LATENCY,      /* struct distribution *[NR_OPERATIONS]; NULL is 0 */
   VALUE_LATENCY_OF,   /* struct distribution *; NULL is as VALUE_LATENCY */
+
+  /* No field of settings: value_describe alone takes these. */
+  VALUE_BADBLOCKS,
+  VALUE_FAULT,
 };
 
 /* What a value may be.  For VALUE_LATENCY_OF `least` is the operation. */

@@ -174,21 +174,6 @@ zones_reset_all (struct zones *z)
   }
 }
 
-int
-zones_write_table (struct zones *z, uint64_t first,
-                   const struct zone_descriptor *descriptors, uint64_t n,
-                   uint64_t *done)
-{
-  int r = 0;
-
-  for (*done = 0; *done < n; (*done)++) {
-    r = zones_command (z, first + *done, descriptors[*done].cond);
-    if (r < 0)
-      break;
-  }
-  return r;
-}
-
 /*---------------------------------------------------------------------*/
 /* Trims */
 

@@ -141,15 +141,6 @@ int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
 /* Reset all that have something in them, but for read-only and offline ones. */
 void zones_reset_all (struct zones *z);
 
-/* What was written to a zone table at zone FIRST: do the commands of N
- * descriptors one after the other, up to the first that fails.  *done is how
- * many were done; then what failed is zone FIRST + *done.  Only the conditions
- * are looked at.
- */
-int zones_write_table (struct zones *z, uint64_t first,
-                       const struct zone_descriptor *descriptors, uint64_t n,
-                       uint64_t *done);
-
 /*---------------------------------------------------------------------*/
 /* What they are like.  None of these waits for anybody. */
 

@@ -53,6 +53,18 @@ refused "submit_queues=4: this null_blk parameter is the kernel's: " \
   submit_queues=4
 refused "home-node=0: this null_blk parameter is the kernel's: " home-node=0
 
+# What goes wrong has to be said right.
+refused "fault=op=write: a rule needs an action: " fault=op=write
+refused "fault=hang for=soon: 'for=soon': allowed after for= is " \
+  'fault=hang for=soon'
+refused "fault: 'name=a': there is such a rule" fault='name=a hang' \
+  fault='name=a error=EIO'
+refused 'fault=device=nullb1 hang: there are nullb0 to nullb0' \
+  'fault=device=nullb1 hang'
+refused "badblocks=3-5: '3-5': allowed is +FIRST-LAST" badblocks=3-5
+refused 'badblocks=none: badblocks is given twice' badblocks=+1-1 \
+  badblocks=none
+
 # Sizes.
 for size in '' 0 511 -1 +1M 1.5G 1GB 1MiB 0x1000 K ' 1M' '1M ' 8E \
   9223372036854775808 18446744073709551616 99999999999999999999999 16E 17E \

@@ -32,7 +32,7 @@ for args in '' 'size=1G memory-backed=true' 'size=512 block-size=4K'; do
     thread_model=serialize_requests nullblk_null=yes \
     nullblk_memory_backed=yes nullblk_memory_limit=yes \
     'nullblk_hugepages=(yes|no)' nullblk_discard=yes nullblk_devices=yes \
-    nullblk_parallel=yes
+    nullblk_parallel=yes nullblk_badblocks=yes nullblk_fault=yes
   # All of its own lines are of that form.
   if grep ^nullblk_ "$tmp/out" | grep -Evx 'nullblk_[a-z0-9_]+=(yes|no)'; then
     fail "that line is not nullblk_FEATURE=yes or no"
@@ -46,13 +46,13 @@ has thread_model=serialize_requests
 dump parallel=auto
 has thread_model=serialize_requests
 for args in latency=1us flush-latency=uniform:0-1ms iops=5 profile=hdd \
-            irqmode=2 stall=every:1s,for:1ms; do
+            irqmode=2 stall=every:1s,for:1ms fault=hang fault=delay=1ms; do
   dump "$args"
   has thread_model=parallel
   dump "$args" parallel=off
   has thread_model=serialize_requests
 done
-dump latency=0 lanes=1 irqmode=1
+dump latency=0 lanes=1 irqmode=1 fault=error=EIO badblocks=+1-2
 has thread_model=serialize_requests
 
 if "$NBDKIT" "$PLUGIN" foo=1 --dump-plugin >/dev/null 2>&1; then

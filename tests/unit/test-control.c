@@ -9,6 +9,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -157,7 +158,8 @@ test_reads_settings (void **state)
                        "latency read-latency write-latency flush-latency "
                        "trim-latency zero-latency zone-latency lanes stall "
                        "mbps read-mbps write-mbps iops read-iops write-iops "
-                       "latency-spin seed\n"
+                       "latency-spin seed badblocks-once "
+                       "badblocks-partial-io badblocks fault\n"
                        "size=1G\n"
                        "block-size=512\n"
                        "physical-block-size=4K\n"
@@ -199,7 +201,11 @@ test_reads_settings (void **state)
                        "zone-offline=none\n"
                        "zone-read-past-wp=zero\n"
                        "zone-trim=reset\n"
-                       "zone-reorder-wait=20ms\n");
+                       "zone-reorder-wait=20ms\n"
+                       "badblocks-once=false\n"
+                       "badblocks-partial-io=false\n"
+                       "badblocks=none\n"
+                       "fault=none\n");
 }
 
 /* What was read can be written back. */
@@ -496,6 +502,210 @@ test_live_seed (void **state)
   assert_has ("\nseed=5\n");
 }
 
+/*---------------------------------------------------------------------*/
+/* Bad blocks and faults */
+
+static void
+test_live_badblocks (void **state)
+{
+  struct connection *other;
+
+  (void) state;
+  CREATE ("size", "1G", "devices", "2");
+  other = connect_to ("nullb1");
+  assert_changed ("badblocks=+0-7,+100-100\nbadblocks-partial-io=1\n");
+  assert_has ("\nbadblocks=none,+0-7,+100-100\n");
+  assert_int_equal (device_read (data, buf, 512, 7 * 512), -EIO);
+  assert_int_equal (device_read (other, buf, 512, 7 * 512), 0);
+  read_all (stats);
+  assert_has ("\"badblocks\": \"+0-7,+100-100\",");
+
+  /* As null_blk's; then all of it, as read. */
+  assert_changed ("badblocks=-2-3\n");
+  assert_has ("\nbadblocks=none,+0-1,+4-7,+100-100\n");
+  assert_changed ("badblocks=none,+4-6\n");
+  assert_has ("\nbadblocks=none,+4-6\n");
+  assert_refused ("badblocks=+9-8\n",
+                  "badblocks=+9-8: '+9-8': allowed is +FIRST-LAST to mark bad "
+                  "sectors of 512 bytes, -FIRST-LAST to clear them (FIRST at "
+                  "most LAST, both below 2^64), or none");
+  assert_refused ("badblocks=+9-9\nbadblocks=+8-8\n",
+                  "badblocks=+8-8: badblocks is given twice");
+  assert_refused ("badblocks=+9-9\nnosuch=1\n",
+                  "nosuch=1: unknown parameter; 'nbdkit nullblk --help' lists "
+                  "them");
+  assert_changed ("badblocks=\n");
+  assert_has ("\nbadblocks=none\n");
+  assert_int_equal (device_read (data, buf, 512, 7 * 512), 0);
+}
+
+static void
+test_live_faults (void **state)
+{
+  (void) state;
+  CREATE ("size", "1G");
+  assert_changed ("fault=op=write error=ENOSPC\n"
+                  "fault=name=x count=1 error=EPERM op=read\n");
+  assert_has ("\nfault-delete=others\n"
+              "fault=op=write error=ENOSPC\n"
+              "fault=name=x op=read count=1 error=EPERM\n");
+  assert_int_equal (device_write (data, buf, 512, 0), -ENOSPC);
+  assert_int_equal (device_read (data, buf, 512, 0), -EPERM);
+  assert_int_equal (device_read (data, buf, 512, 0), 0);
+  read_all (stats);
+  assert_has ("\"faults\": [\n"
+              "    {\"id\": 1, \"name\": null, \"rule\": \"op=write "
+              "error=ENOSPC\", \"evaluated\": 1, \"hits\": 1, "
+              "\"spent\": false},\n"
+              "    {\"id\": 2, \"name\": \"x\", \"rule\": \"name=x op=read "
+              "count=1 error=EPERM\", \"evaluated\": 2, \"hits\": 1, "
+              "\"spent\": true}],\n");
+  assert_changed ("stats=reset\n");
+  read_all (stats);
+  assert_has ("\"evaluated\": 0, \"hits\": 0, \"spent\": true}],\n");
+
+  /* A name can be used again in the change that deletes it. */
+  assert_changed ("fault=name=x op=flush error=EIO\nfault-delete=x,1\n");
+  assert_has ("\nfault-delete=others\nfault=name=x op=flush error=EIO\n");
+  assert_int_equal (device_write (data, buf, 512, 0), 0);
+  assert_int_equal (device_flush (data), -EIO);
+  assert_changed ("fault-delete=all\nfault=none\n");
+  assert_has ("\nfault=none\n");
+  assert_int_equal (device_flush (data), 0);
+}
+
+static void
+test_faults_all_or_nothing (void **state)
+{
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1", "devices", "2");
+  assert_changed ("fault=name=a op=write error=EIO\n");
+  assert_refused ("fault-delete=a\nfault=name=b error=EIO\nread-only=maybe\n",
+                  "read-only=maybe: allowed is true or false");
+  assert_refused ("read-only=1\nbadblocks=+1-1\nmemory-limit=4K\nfault=name=a "
+                  "error=EIO\n",
+                  "fault: 'name=a': there is such a rule");
+  assert_int_equal (device_write (connect_to ("nullb1"), buf, 65536, 0), 0);
+  assert_refused ("fault=error=EIO\nfault-delete=a,b\n",
+                  "fault: 'b': allowed is a rule's number or name, all or "
+                  "others");
+  assert_refused ("fault-delete=a\nfault-delete=a\n",
+                  "fault-delete=a: fault-delete is given twice");
+  assert_refused ("fault=device=nullb1 error=EIO\n",
+                  "fault: 'device=nullb1': this is nullb0");
+  assert_refused ("fault=device=nullb2 error=EIO\n",
+                  "fault=device=nullb2 error=EIO: there are nullb0 to nullb1");
+  assert_refused ("fault=disconnect\n",
+                  "fault=disconnect: this nbdkit cannot disconnect clients; "
+                  "1.34 and later can");
+  assert_refused (
+      "fault=hang error=EIO\n",
+      "fault=hang error=EIO: 'error=EIO': a rule has one action, and "
+      "hang is given; add another rule");
+}
+
+/* What was read and written back changes nothing, not even what is counted;
+ * what was taken out of it is taken away.
+ */
+static void
+test_faults_round_trip (void **state)
+{
+  static char before[65536], again[65536];
+  struct message why;
+  char *line;
+
+  (void) state;
+  CREATE ("size", "1G");
+  assert_changed ("badblocks=+0-7,+100-100\nfault=op=write count=1 error=EIO\n"
+                  "fault=name=x op=flush error=EIO\n");
+  assert_int_equal (device_write (data, buf, 512, 8192), -EIO);
+  strcpy (before, read_all (config));
+  assert_int_equal (control_write (config, before, strlen (before), 0, &why),
+                    0);
+  assert_string_equal (read_all (config), before);
+  assert_int_equal (device_write (data, buf, 512, 8192), 0);
+  read_all (stats);
+  assert_has ("\"evaluated\": 2, \"hits\": 1, \"spent\": true}");
+
+  strcpy (again, before);
+  line = strstr (again, "fault=op=write");
+  memset (line, '#', 1);
+  line = strstr (again, ",+0-7");
+  memcpy (line, "     ", 5);
+  memmove (line, line + 5, strlen (line + 5) + 1);
+  assert_changed (again);
+  assert_has ("\nbadblocks=none,+100-100\n"
+              "fault-delete=others\nfault=name=x op=flush error=EIO\n");
+}
+
+/* They make requests wait. */
+static void
+test_fault_note (void **state)
+{
+  (void) state;
+  CREATE ("size", "1G");
+  assert_changed ("fault=error=EIO op=zone\n");
+  assert_null (strstr (text, "# note:"));
+  assert_changed ("fault=delay=1us op=zone\n");
+  assert_has ("# note: requests of a connection wait one after another: ");
+  assert_changed ("fault-delete=2\n");
+  assert_null (strstr (text, "# note:"));
+  assert_changed ("fault=hang op=zone\n");
+  assert_has ("# note: requests of a connection wait one after another: ");
+}
+
+/* Long lists: what is left out is said, and the rest is there. */
+static void
+test_long_lists (void **state)
+{
+  static char lines[60000];
+  size_t used, round;
+  uint64_t sector = 0;
+
+  (void) state;
+  CREATE ("size", "1G");
+  for (round = 0; round < 20; round++) {
+    used = sprintf (lines, "badblocks=none");
+    if (round > 0)
+      used = sprintf (lines, "badblocks=+%" PRIu64 "-%" PRIu64, sector, sector);
+    while (used < sizeof lines - 100) {
+      sector += 2;
+      used += sprintf (lines + used, ",+%" PRIu64 "-%" PRIu64, sector, sector);
+    }
+    strcpy (lines + used, "\n");
+    assert_changed (lines);
+  }
+  assert_has ("\n# badblocks: the list is too long to be shown\n");
+  read_all (stats);
+  assert_has ("\"badblocks\": null,\n");
+  assert_memory_equal (text + strlen (text) - 6, "  }\n}\n", 6);
+  assert_changed ("badblocks=none\n");
+  for (used = round = 0; round < 1500; round++)
+    used += sprintf (lines + used, "fault=after=%zu error=EIO\n", round);
+  assert_changed (lines);
+  assert_has ("\n# fault: the list is too long to be shown\n");
+  assert_null (strstr (text, "fault-delete"));
+  read_all (stats);
+  assert_has ("\"rule\": \"after=1499 error=EIO\"");
+}
+
+/* A rule's file may be called anything. */
+static void
+test_quoted (void **state)
+{
+  FILE *fp = fopen ("test-control-a\"b\\c", "w");
+
+  (void) state;
+  assert_non_null (fp);
+  fputs ("50,100\n100,200\n", fp);
+  fclose (fp);
+  CREATE ("size", "1G");
+  assert_changed ("fault=op=zone delay=file:test-control-a\"b\\c\n");
+  remove ("test-control-a\"b\\c");
+  read_all (stats);
+  assert_has ("/test-control-a\\\"b\\\\c\"");
+}
+
 /* The zone table: whole descriptors, in order, up to the first error. */
 static void
 test_zones (void **state)
@@ -695,9 +905,12 @@ test_changes_under_load (void **state)
   for (i = 0; i < CHANGES; i++) {
     assert_int_equal (
         change (i % 2 == 0 ? "read-only=1\ndiscard=0\nlatency=uniform:0-1us\n"
-                             "lanes=1\nseed=1\n"
+                             "lanes=1\nseed=1\nbadblocks=+1000-1000\n"
+                             "fault=op=read delay=1ns\nfault=corrupt=flip "
+                             "range=1M+1K\n"
                            : "read-only=0\ndiscard=1\nmemory-limit=64M\n"
-                             "latency=0\nread-latency=1ns\nlanes=none\n",
+                             "latency=0\nread-latency=1ns\nlanes=none\n"
+                             "badblocks=none\nfault-delete=all\n",
                 &why),
         0);
     if (i % 100 == 0) {
@@ -752,6 +965,13 @@ main (void)
       TEST (test_full_histograms),
       TEST (test_continued_reads),
       TEST (test_changes_under_load),
+      TEST (test_live_badblocks),
+      TEST (test_live_faults),
+      TEST (test_faults_all_or_nothing),
+      TEST (test_faults_round_trip),
+      TEST (test_fault_note),
+      TEST (test_long_lists),
+      TEST (test_quoted),
   };
 
   return RUN_TESTS (tests);

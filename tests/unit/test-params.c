@@ -347,7 +347,7 @@ test_unknown (void **state)
 {
   static const char *const unknown[] = {
       "",      "Size",  "siz",        "sizes", "memory", "bs-",
-      "zones", "mbpss", "latencies-", "lat",   "fault",  "controls"};
+      "zones", "mbpss", "latencies-", "lat",   "faults", "controls"};
   char text[256];
   size_t i;
 
@@ -765,7 +765,9 @@ test_print (void **state)
                                          {"zone-offline", "10"},
                                          {"zone-read-past-wp", "error"},
                                          {"zone-trim", "ignore"},
-                                         {"zone-reorder-wait", "1ms"}};
+                                         {"zone-reorder-wait", "1ms"},
+                                         {"badblocks-once", "1"},
+                                         {"badblocks-partial-io", "1"}};
   static char line[MAX_SETTING], other[MAX_SETTING];
   struct params again;
   char *value;
@@ -792,6 +794,55 @@ test_print (void **state)
   params_clear (&again);
   params_print (&p.settings, 0, line, sizeof line);
   assert_string_equal (line, "size=117738M");
+}
+
+/* What is no setting: kept as it was given, and not printed. */
+static void
+test_states (void **state)
+{
+  static char line[MAX_SETTING];
+  size_t i;
+
+  (void) state;
+  take ("badblocks", "+3-5,+9-20");
+  take ("fault", "op=write error=EIO");
+  take ("fault", "none");
+  take ("fault", "name=x hang");
+  assert_non_null (p.badblocks);
+  assert_string_equal (fault_text (p.faults), "op=write error=EIO");
+  assert_string_equal (fault_text (fault_next (p.faults)), "name=x hang");
+  assert_null (fault_next (fault_next (p.faults)));
+  refuse ("badblocks", "none", "badblocks=none: badblocks is given twice");
+  refuse ("fault", "op=write",
+          "fault=op=write: a rule needs an action: error=, "
+          "delay=, corrupt=, hang or disconnect");
+  assert_int_equal (complete (), 0);
+  for (i = 0; params_print (&p.settings, i, line, sizeof line); i++)
+    assert_true (strncmp (line, "fault=", 6) != 0 &&
+                 strncmp (line, "badblocks=", 10) != 0);
+
+  setup (NULL);
+  refuse ("badblocks", "3-5",
+          "badblocks=3-5: '3-5': allowed is +FIRST-LAST to mark bad sectors of "
+          "512 bytes, -FIRST-LAST to clear them (FIRST at most LAST, both "
+          "below 2^64), or none");
+}
+
+static void
+test_faults_that_wait (void **state)
+{
+  (void) state;
+  take ("fault", "error=EIO");
+  take ("fault", "corrupt=stale");
+  assert_false (params_wait (&p));
+  take ("fault", "delay=1ms");
+  assert_true (params_wait (&p));
+  setup (NULL);
+  take ("fault", "hang");
+  take ("badblocks", "+1-1");
+  assert_true (params_wait (&p));
+  assert_int_equal (complete (), 0);
+  assert_false (p.settings.latency.waits);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
@@ -827,6 +878,8 @@ main (void)
       TEST (test_long_values),
       TEST (test_control_characters),
       TEST (test_print),
+      TEST (test_states),
+      TEST (test_faults_that_wait),
   };
 
   return RUN_TESTS (tests);

@@ -904,40 +904,6 @@ test_commands_that_there_are_not (void **state)
   end ();
 }
 
-static void
-test_write_table_in_order (void **state)
-{
-  struct zone_descriptor r[3] = {
-      {.cond = EXP_OPEN}, {.cond = FULL}, {.cond = OFFLINE}};
-  uint64_t done = 77;
-
-  (void) state;
-  begin (&usual);
-  assert_int_equal (zones_write_table (d.zones, 3, r, 3, &done), 0);
-  assert_int_equal (done, 3);
-  assert_zone (3, EXP_OPEN, 0);
-  assert_zone (4, FULL, ZONE);
-  assert_zone (5, OFFLINE, 0);
-  end ();
-}
-
-static void
-test_write_table_stops_at_first_error (void **state)
-{
-  struct zone_descriptor r[3] = {
-      {.cond = EXP_OPEN}, {.cond = CLOSED}, {.cond = FULL}};
-  uint64_t done = 77;
-
-  (void) state;
-  begin (&usual);
-  assert_int_equal (zones_write_table (d.zones, 3, r, 3, &done), -EIO);
-  assert_int_equal (done, 1);
-  assert_zone (3, EXP_OPEN, 0);
-  assert_zone (4, EMPTY, 0);
-  assert_zone (5, EMPTY, 0);
-  end ();
-}
-
 /*---------------------------------------------------------------------*/
 /* Read-only and offline */
 
@@ -1457,8 +1423,6 @@ main (void)
       cmocka_unit_test (test_reset_all),
       cmocka_unit_test (test_commands_to_conventional_zones),
       cmocka_unit_test (test_commands_that_there_are_not),
-      cmocka_unit_test (test_write_table_in_order),
-      cmocka_unit_test (test_write_table_stops_at_first_error),
       cmocka_unit_test (test_readonly_keeps_data),
       cmocka_unit_test (test_readonly_twice_is_empty_without_data),
       cmocka_unit_test (test_offline_twice_is_empty_without_data),
