@@ -435,19 +435,16 @@ report_full (struct device *d)
 {
   static atomic_flag reported = ATOMIC_FLAG_INIT;
   struct settings s;
-  bool zone_limits;
   char limit[32];
 
   if (atomic_flag_test_and_set (&reported))
     return;
   device_settings (d, &s);
   size_format (s.memory_limit, limit, sizeof limit);
-  zone_limits =
-      d->zones != NULL && (s.zones.max_open != 0 || s.zones.max_active != 0);
   settings_unref (&s);
-  nbdkit_error ("%s: memory-limit=%s%s is reached, or the system gives no more "
+  nbdkit_error ("%s: memory-limit=%s is reached, or the system gives no more "
                 "memory; writes that need more fail with ENOSPC (said once)",
-                d->name, limit, zone_limits ? " or a limit on zones" : "");
+                d->name, limit);
 }
 
 /* What a callback returns for R, 0 or a negative errno.  nbdkit sends EIO
@@ -458,13 +455,12 @@ static int
 finish (void *handle, const char *request, uint32_t count, uint64_t offset,
         int r)
 {
-  const struct connection *c = handle;
-  struct device *d = c->device;
+  struct device *d = ((struct connection *) handle)->device;
 
   if (r == 0)
     return 0;
-  /* Zones run out without memory, and say why by themselves. */
-  if (r == -ENOSPC && d->store != NULL && c->control == NULL)
+  /* Limits on zones give ENOSPC, too. */
+  if (r == -ENOSPC && atomic_load_explicit (&d->is_short, memory_order_relaxed))
     report_full (d);
   errno = -r;
   nbdkit_debug ("%s: %s count=%" PRIu32 " offset=%" PRIu64 ": %m", d->name,

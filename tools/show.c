@@ -98,14 +98,15 @@ show_hint (FILE *fp, const struct snapshot *s)
 
   for (i = 0; i < NR_SNAPSHOT_OPS; i++)
     requests += s->op[i].requests;
-  if (s->saturated == 0 || s->saturated < requests / 2)
+  if (requests < 64 || s->saturated < requests / 2 ||
+      s->depth_largest < s->threads)
     return;
   if (!s->parallel)
     fprintf (fp, "hint: requests of a connection wait one after another: start "
                  "the server with parallel=on\n");
-  else if (s->threads > 1)
+  else
     fprintf (fp,
-             "hint: all %" PRIu64 " threads of a connection were in use at "
+             "hint: all threads of a connection (%" PRIu64 ") were in use at "
              "%" PRIu64 " of %" PRIu64 " requests: for more depth, start "
              "nbdkit with a larger -t\n",
              s->threads, s->saturated, requests);

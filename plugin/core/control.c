@@ -587,7 +587,7 @@ take_lines (struct change *change, char *text, size_t len, struct message *why)
 
 /* Make sets for the devices from FIRST up to LAST, each as it is but for what
  * TO says: all of it for device D, the memory limit for the others.  NULL if
- * there is no memory.  devices.lock is held.
+ * there is no memory.  devices.change_lock is held.
  */
 static struct settings_set **
 make_sets (struct device *d, uint32_t first, uint32_t last,
@@ -663,7 +663,7 @@ begin_change (struct device *d, struct change *change, uint64_t limit_before,
   return r;
 }
 
-/* devices.lock is held. */
+/* devices.change_lock is held. */
 static int
 apply (struct device *d, uint64_t limit_before, struct change *change,
        struct message *why)
@@ -694,8 +694,11 @@ apply (struct device *d, uint64_t limit_before, struct change *change,
   free (sets);
   if (params_given (&change->params, "seed"))
     device_seed (d);
-  if (change->reset_stats)
+  if (change->reset_stats) {
+    pthread_mutex_lock (&devices->lock);
     device_reset_stats (d);
+    pthread_mutex_unlock (&devices->lock);
+  }
   return 0;
 }
 
@@ -711,7 +714,7 @@ check_reset_zones (const struct device *d, const struct settings *s,
   return 0;
 }
 
-/* Zones are reset last, and without devices.lock, since that takes its time. */
+/* Zones are reset last, and without a lock, since that takes its time. */
 static int
 change_settings (struct connection *c, char *text, size_t len,
                  struct message *why)
@@ -722,7 +725,7 @@ change_settings (struct connection *c, char *text, size_t len,
   struct change change = {.reset_stats = false};
   int r;
 
-  pthread_mutex_lock (&devices->lock);
+  pthread_mutex_lock (&devices->change_lock);
   device_settings (d, &now);
   params_begin_change (&change.params, &now);
   r = take_lines (&change, text, len, why);
@@ -735,7 +738,7 @@ change_settings (struct connection *c, char *text, size_t len,
     r = check_reset_zones (d, &change.params.settings, why);
   if (r == 0)
     r = apply (d, now.memory_limit, &change, why);
-  pthread_mutex_unlock (&devices->lock);
+  pthread_mutex_unlock (&devices->change_lock);
   params_clear (&change.params);
   settings_unref (&now);
   if (r == 0 && change.reset_zones) {

@@ -7,8 +7,8 @@
  * last change was refused.
  *
  * Functions that return int give 0 or a negative errno.  Any thread may call
- * them; control.lock guards a control's text and reason, devices.lock is taken
- * inside of it while settings are changed or statistics gathered.
+ * them; control.lock guards a control's text and reason.  Statistics are
+ * gathered with it held; settings are changed without.
  */
 
 #ifndef NULLBLK_CONTROL_H

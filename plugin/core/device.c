@@ -237,16 +237,24 @@ price (struct request *r, enum operation op)
   }
 }
 
-/* Returns 0, or -ESHUTDOWN when there is nobody left to wait for. */
+/* Returns 0, or -ESHUTDOWN when there is nobody left to wait for.  What others
+ * would still have to wait for then, since limits have let it through on paper,
+ * is given back.
+ */
 static int
 wait_for_deadline (const struct request *r, uint64_t *now)
 {
-  struct devices *devices = r->connection->device->devices;
+  struct device *d = r->connection->device;
   const uint64_t spin = r->set->s.spin;
+  int err;
 
-  return waiter_wait (&devices->waiter, r->deadline,
-                      spin == SPIN_IS_AUTO ? SPIN_AUTO : spin, &devices->nap,
-                      now);
+  err = waiter_wait (&d->devices->waiter, r->deadline,
+                     spin == SPIN_IS_AUTO ? SPIN_AUTO : spin, &d->devices->nap,
+                     now);
+  if (err < 0)
+    latency_give_back (&d->latency, &r->set->s.latency, r->what.op,
+                       r->what.count);
+  return err;
 }
 
 static void
@@ -277,7 +285,7 @@ end (struct request *r, int result)
 
   lock (&c->lock);
   stats_count (&c->stats, r->what.op, r->what.count, now - started, result);
-  if (r->deadline != 0 && aborted == 0)
+  if (r->deadline > started && result == 0)
     stats_count_asked (&c->stats, r->what.op, r->deadline - started,
                        now - started);
   c->depth--;
@@ -456,6 +464,8 @@ write_data (struct request *request, const void *buf, bool may_trim)
     r = zero_data (d, &request->set->s, count, offset, may_trim);
   else if (d->store != NULL)
     r = store_write (d->store, d->number, buf, count, offset);
+  if (r == -ENOSPC)
+    atomic_store_explicit (&d->is_short, true, memory_order_relaxed);
   if (d->zones != NULL)
     zones_end_write (&zone, r == 0 ? count : 0);
   return r;
@@ -622,13 +632,13 @@ device_reset_zones (struct connection *c)
   struct request request;
   int r;
 
-  s = begin (&request, c);
+  s = begin (&request, c, OP_ZONE, 0, 0);
   r = s->read_only ? -EROFS : 0;
   if (r == 0) {
-    price (&request, OP_ZONE, 0, 0);
+    price (&request, OP_ZONE);
     zones_reset_all (c->device->zones);
   }
-  return end (&request, OP_ZONE, 0, r);
+  return end (&request, r);
 }
 
 int
@@ -907,6 +917,7 @@ devices_create (struct devices **r_devices, const struct settings *settings,
     return -ENOMEM;
   waiter_init (&devices->waiter, clock_cpus ());
   devices->nap = *nap;
+  pthread_mutex_init (&devices->change_lock, NULL);
   pthread_mutex_init (&devices->lock, NULL);
   pthread_mutex_init (&devices->settings_lock, NULL);
   devices->settings = *settings;
@@ -947,6 +958,7 @@ devices_destroy (struct devices *devices)
     store_destroy (devices->store);
   pthread_mutex_destroy (&devices->settings_lock);
   pthread_mutex_destroy (&devices->lock);
+  pthread_mutex_destroy (&devices->change_lock);
   free (devices->device);
   free (devices);
 }

@@ -12,8 +12,9 @@
  * the way, what zones.h says of zones, and what bad blocks and fault rules do
  * (-EIO for the former); a request that fails has changed nothing, but that a
  * write may have opened its zone, or met bad blocks in its middle.  Requests
- * take as long as the settings say; -ESHUTDOWN is for one that was done but for
- * the wait, when the connection or the server went away.
+ * take as long as the settings say; -ESHUTDOWN is for one whose wait was cut
+ * short, when the connection or the server went away: it was done, unless it
+ * waited for its turn in a zone.
  *
  *   devices ──> device ──> settings, a set that never changes; a live change
  *                 │        puts another in its place
@@ -49,10 +50,10 @@ struct settings_set {
 
 /* One device.
  *
- * Lock order, of all locks in core: devices.lock, control.lock,
- * connection.lock, devices.settings_lock, latency.lock, those of zones
- * (zones.c), and the store's stripes in ascending order (store.c); those of
- * badblocks and faults take no other.  A request takes its connection's lock
+ * Lock order, of all locks in core: control.lock, devices.change_lock,
+ * devices.lock, connection.lock, devices.settings_lock, latency.lock, those of
+ * zones (zones.c), and the store's stripes in ascending order (store.c); those
+ * of badblocks and faults take no other.  A request takes its connection's lock
  * for a moment when it begins and when it ends, devices.settings_lock only if
  * the settings have changed since the last one, those of badblocks and faults
  * only if there are any, that of latency only if the settings make requests
@@ -72,6 +73,8 @@ struct device {
   /* Guarded by devices.lock. */
   struct connection *connections;
   uint64_t counting_since; /* when statistics began, clock_now */
+
+  atomic_bool is_short; /* the store has refused a write */
 
   /* Touched only where settings make requests wait. */
   _Alignas(64) struct random random;
@@ -99,8 +102,9 @@ struct devices {
   uint32_t count;
   struct device *device;
 
-  pthread_mutex_t lock; /* guards lists of connections, and changes */
-  uint64_t connected;   /* connections that there ever were */
+  pthread_mutex_t change_lock; /* held by whoever changes settings */
+  pthread_mutex_t lock;        /* guards lists of connections */
+  uint64_t connected;          /* connections that there ever were */
   pthread_mutex_t settings_lock;
 };
 
@@ -172,7 +176,7 @@ bool device_waits (struct device *d);
 /* A change in two steps, so that only the first can fail: make a set (NULL if
  * there is no memory), and put it in the place of the one in force.  Requests
  * that begin after that see all of it, and those before it nothing.
- * device_install is called with devices.lock held, and owns the set then.
+ * device_install is called with change_lock held, and owns the set then.
  */
 struct settings_set *settings_set_new (const struct settings *s);
 void settings_set_free (struct settings_set *set);

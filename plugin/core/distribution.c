@@ -606,23 +606,46 @@ parse_seek (const char *s, enum operation op, struct distribution **r,
   return 0;
 }
 
+static const char *
+after (const char *text, const char *name)
+{
+  const size_t len = strlen (name);
+
+  return strncmp (text, name, len) == 0 ? text + len : NULL;
+}
+
+/* The file that TEXT means is read once, for however many operations.  *file is
+ * NULL where it means none.
+ */
+static int
+open_file (const char *text, struct percentiles_file **file,
+           struct message *why)
+{
+  const char *path = after (text, "file:"), *s;
+
+  *file = NULL;
+  if (path == NULL)
+    return 0;
+  for (s = path; *s != '\0'; s++) {
+    if ((unsigned char) *s < ' ' || *s == 0x7f)
+      return refuse (why, "a path may hold no control character");
+  }
+  return percentiles_open (path, file, why);
+}
+
 /* Returns -ENODATA when the file is fio's and has no such requests.  Its text
  * has the whole path, since a server leaves the folder that it was started in.
  */
 static int
-parse_file (const char *path, enum operation op, struct distribution **r,
-            struct message *why)
+parse_file (const char *path, const struct percentiles_file *file,
+            enum operation op, struct distribution **r, struct message *why)
 {
   char text[PATH_MAX + 8] = "file:";
   struct percentile *p;
   size_t n;
   int err;
 
-  for (n = 0; path[n] != '\0'; n++) {
-    if ((unsigned char) path[n] < ' ' || path[n] == 0x7f)
-      return refuse (why, "a path may hold no control character");
-  }
-  err = percentiles_read (path, op, &p, &n, why);
+  err = percentiles_of (file, op, &p, &n, why);
   if (err < 0)
     return err;
   if (realpath (path, text + strlen (text)) != NULL)
@@ -633,17 +656,10 @@ parse_file (const char *path, enum operation op, struct distribution **r,
   return *r != NULL ? 0 : -ENOMEM;
 }
 
-static const char *
-after (const char *text, const char *name)
-{
-  const size_t len = strlen (name);
-
-  return strncmp (text, name, len) == 0 ? text + len : NULL;
-}
-
+/* FILE is what open_file found. */
 static int
-parse (const char *text, enum operation op, struct distribution **r,
-       struct message *why)
+parse (const char *text, const struct percentiles_file *file, enum operation op,
+       struct distribution **r, struct message *why)
 {
   const char *s;
 
@@ -658,7 +674,7 @@ parse (const char *text, enum operation op, struct distribution **r,
   if ((s = after (text, "seek:")) != NULL)
     return parse_seek (s, op, r, why);
   if ((s = after (text, "file:")) != NULL)
-    return parse_file (s, op, r, why);
+    return parse_file (s, file, op, r, why);
   return parse_fixed (text, r, why);
 }
 
@@ -666,8 +682,14 @@ int
 distribution_parse (const char *text, enum operation op,
                     struct distribution **r, struct message *why)
 {
-  const int err = parse (text, op, r, why);
+  struct percentiles_file *file;
+  int err;
 
+  err = open_file (text, &file, why);
+  if (err < 0)
+    return err;
+  err = parse (text, file, op, r, why);
+  percentiles_close (file);
   return err == -ENODATA ? -EINVAL : err;
 }
 
@@ -676,11 +698,15 @@ distribution_parse_all (const char *text, struct distribution *r[NR_OPERATIONS],
                         struct message *why)
 {
   struct distribution *all[NR_OPERATIONS] = {NULL};
+  struct percentiles_file *file;
   int err, found = 0;
   unsigned op;
 
+  err = open_file (text, &file, why);
+  if (err < 0)
+    return err;
   for (op = 0; op < NR_OPERATIONS; op++) {
-    err = parse (text, (enum operation) op, &all[op], why);
+    err = parse (text, file, (enum operation) op, &all[op], why);
     if (err == 0)
       found++;
     else if (err != -ENODATA)
@@ -689,10 +715,12 @@ distribution_parse_all (const char *text, struct distribution *r[NR_OPERATIONS],
   err = -EINVAL; /* and *why is that of the last */
   if (found == 0)
     goto fail;
+  percentiles_close (file);
   memcpy (r, all, sizeof all);
   return 0;
 
 fail:
+  percentiles_close (file);
   for (op = 0; op < NR_OPERATIONS; op++)
     distribution_unref (all[op]);
   return err;

@@ -54,7 +54,7 @@
 #define MAX_FILE_PERCENTILES 1024
 
 /* The largest file, in bytes. */
-#define MAX_DISTRIBUTION_FILE (64 << 20)
+#define MAX_DISTRIBUTION_FILE (16 << 20)
 
 struct distribution;
 

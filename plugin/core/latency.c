@@ -130,3 +130,14 @@ latency_price (struct latency *l, const struct latency_settings *s,
   pthread_mutex_unlock (&l->lock);
   return done > through ? done : through;
 }
+
+void
+latency_give_back (struct latency *l, const struct latency_settings *s,
+                   enum operation op, uint32_t count)
+{
+  if (!s->remembers)
+    return;
+  pthread_mutex_lock (&l->lock);
+  throttle_give_back (&l->throttle, &s->limits, op, count);
+  pthread_mutex_unlock (&l->lock);
+}

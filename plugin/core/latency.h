@@ -77,4 +77,10 @@ void latency_destroy (struct latency *l);
 uint64_t latency_price (struct latency *l, const struct latency_settings *s,
                         struct random *random, const struct latency_request *r);
 
+/* A request with a price was given up before it was through.  Lanes stay as
+ * they are: what was in service is.
+ */
+void latency_give_back (struct latency *l, const struct latency_settings *s,
+                        enum operation op, uint32_t count);
+
 #endif /* NULLBLK_LATENCY_H */

@@ -445,7 +445,7 @@ compare (const struct param *param, struct params *p, const char *key,
          const char *value, uint64_t unit, struct message *why)
 {
   struct settings s = p->settings; /* a FIXED field owns nothing */
-  char now[256], then[256];
+  char now[ZONE_LIST_TEXT], then[ZONE_LIST_TEXT]; /* the longest of them */
   int r;
 
   r = set (param, p, &s, key, value, unit, why);
@@ -485,10 +485,14 @@ params_change (struct params *p, const char *key, const char *value,
 /*---------------------------------------------------------------------*/
 /* What follows from settings */
 
-/* What a profile may set, and sets to its default where it does not. */
+/* What a profile may set, and sets to its default where it does not, also while
+ * the server runs.
+ */
 static bool
 is_of_profile (const struct param *param)
 {
+  if (param->change == FIXED)
+    return false;
   switch (param->rule.type) {
   case VALUE_LATENCY:
   case VALUE_LATENCY_OF:
@@ -501,15 +505,45 @@ is_of_profile (const struct param *param)
   }
 }
 
-/* Take a profile, where there is a new one, for all that is not given. */
+/* Is what cannot change the same in *s as it is now?  Limits on zones are
+ * compared as what they come to.
+ */
+static int
+compare_fixed (const struct params *p, struct settings *s, struct message *why)
+{
+  char now[ZONE_LIST_TEXT], then[ZONE_LIST_TEXT];
+  size_t i;
+  int r;
+
+  r = zone_settings_complete (&s->zones, s->size, s->block_size, why);
+  for (i = 0; r == 0 && i < NR (params); i++) {
+    if (params[i].change != FIXED)
+      continue;
+    value_print (&params[i].rule, const_field_of (&params[i], &p->settings),
+                 now, sizeof now);
+    value_print (&params[i].rule, const_field_of (&params[i], s), then,
+                 sizeof then);
+    if (strcmp (now, then) != 0)
+      r = refuse (why,
+                  "%s=%.80s: allowed is what it was started with, %.80s: it "
+                  "cannot change while the server runs",
+                  params[i].name, then, now);
+  }
+  return r;
+}
+
+/* Take a profile, where there is a new one, for all that is not given.  What is
+ * FIXED owns nothing, so that a copy of it can be looked at when it is LIVE.
+ */
 static int
 take_profile (struct params *p, bool live, struct message *why)
 {
   const struct profile *profile = p->settings.profile;
-  const struct profile_setting *s;
+  const struct profile_setting *setting;
+  struct settings fixed = p->settings, *to;
   struct message wrong;
   size_t i;
-  int r;
+  int r = 0;
 
   if (!params_given (p, "profile"))
     return 0;
@@ -517,25 +551,21 @@ take_profile (struct params *p, bool live, struct message *why)
     if (is_of_profile (&params[i]) && !p->given[i])
       set_to_default (&params[i], &p->settings);
   }
-  for (s = profile != NULL ? profile->settings : NULL;
-       s != NULL && s->key != NULL; s++) {
-    i = find_param (s->key);
-    if (i == NR (params))
-      return refuse (why, "profile=%s: this version has no %s=", profile->name,
-                     s->key);
-    if (p->given[i])
+  if (profile == NULL)
+    return 0;
+  for (setting = profile->settings; r == 0 && setting->key != NULL; setting++) {
+    i = find_param (setting->key);
+    if (i == NR (params) || p->given[i])
       continue;
-    if (live && params[i].change == FIXED)
-      r = compare (&params[i], p, s->key, s->value, 0, &wrong);
-    else
-      r = value_parse (&params[i].rule, s->value, 0,
-                       field_of (&params[i], &p->settings), &wrong);
-    if (r == -EINVAL)
-      return refuse (why, "profile=%s: %s", profile->name, wrong.text);
-    if (r < 0)
-      return r;
+    to = live && params[i].change == FIXED ? &fixed : &p->settings;
+    r = value_parse (&params[i].rule, setting->value, 0,
+                     field_of (&params[i], to), &wrong);
   }
-  return 0;
+  if (r == 0 && live)
+    r = compare_fixed (p, &fixed, &wrong);
+  if (r == -EINVAL)
+    return refuse (why, "profile=%s: %s", profile->name, wrong.text);
+  return r;
 }
 
 /* As null_blk: completion_nsec, or 10 us, with irqmode=2 alone. */
@@ -543,17 +573,22 @@ static int
 take_completion_nsec (struct params *p, struct message *why)
 {
   const bool timer = p->irqmode_given && p->irqmode == 2;
+  const bool given = p->completion_nsec_given;
   char nsec[32];
 
-  if (p->completion_nsec_given && !timer)
+  if (given && !timer)
     return refuse (why,
                    "completion_nsec=%" PRIu64 ": allowed is with irqmode=2: "
                    "null_blk makes nothing of it otherwise",
                    p->completion_nsec);
   if (!timer)
     return 0;
+  if (params_given (p, "latency"))
+    return refuse (why, "irqmode=2: latency is given, too; allowed is one of "
+                        "the two");
+  p->irqmode_given = p->completion_nsec_given = false; /* it is latency now */
   snprintf (nsec, sizeof nsec, "%" PRIu64,
-            p->completion_nsec_given ? p->completion_nsec : 10000);
+            given ? p->completion_nsec : UINT64_C (10000));
   return set (&params[find_param ("latency")], p, &p->settings,
               "completion_nsec", nsec, 1, why);
 }

@@ -37,6 +37,14 @@
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
+struct percentiles_file {
+  const char *path;
+  char *text; /* of lines; NULL where it is fio's */
+#ifdef HAVE_JANSSON
+  json_t *root;
+#endif
+};
+
 static bool
 is_digit (char c)
 {
@@ -253,35 +261,36 @@ take_times (const char *path, json_t *times, struct percentile *p, size_t *n,
 }
 
 static int
-parse_fio (const char *path, const char *text, enum operation op,
-           struct percentile *p, size_t *n, struct message *why)
+open_fio (struct percentiles_file *f, const char *text, struct message *why)
+{
+  json_error_t error;
+
+  f->root = json_loads (text, JSON_DISABLE_EOF_CHECK, &error);
+  if (f->root == NULL)
+    return refuse (why, "%.200s: it begins like JSON, and is wrong at line %d",
+                   f->path, error.line);
+  if (json_array_size (json_object_get (f->root, "jobs")) == 0)
+    return refuse (why, "%.200s: it is JSON, but not fio's: it has no jobs",
+                   f->path);
+  return 0;
+}
+
+static int
+take_fio (const struct percentiles_file *f, enum operation op,
+          struct percentile *p, size_t *n, struct message *why)
 {
   const char *name = section_names[op];
-  json_t *root, *jobs, *job, *times, *found = NULL;
-  json_error_t error;
+  json_t *job, *times, *found = NULL;
   size_t i;
-  int err;
 
-  root = json_loads (text, JSON_DISABLE_EOF_CHECK, &error);
-  if (root == NULL)
-    return refuse (why, "%.200s: it begins like JSON, and is wrong at line %d",
-                   path, error.line);
-  jobs = json_object_get (root, "jobs");
-  if (json_array_size (jobs) == 0) {
-    err =
-        refuse (why, "%.200s: it is JSON, but not fio's: it has no jobs", path);
-    goto out;
-  }
-  json_array_foreach (jobs, i, job)
+  json_array_foreach (json_object_get (f->root, "jobs"), i, job)
   {
     times = times_of (json_object_get (job, name));
-    if (times != NULL && found != NULL) {
-      err = refuse (why,
-                    "%.200s: several of its jobs have \"%s\" times; run fio "
-                    "with --group_reporting",
-                    path, name);
-      goto out;
-    }
+    if (times != NULL && found != NULL)
+      return refuse (why,
+                     "%.200s: several of its jobs have \"%s\" times; run fio "
+                     "with --group_reporting",
+                     f->path, name);
     if (times != NULL)
       found = times;
   }
@@ -289,30 +298,42 @@ parse_fio (const char *path, const char *text, enum operation op,
     message_set (why,
                  "%.200s: none of its jobs has percentiles of \"%s\" times in "
                  "nanoseconds, as fio 3 writes them",
-                 path, name);
-    err = -ENODATA;
-    goto out;
+                 f->path, name);
+    return -ENODATA;
   }
-  err = take_times (path, found, p, n, why);
-out:
-  json_decref (root);
-  return err;
+  return take_times (f->path, found, p, n, why);
+}
+
+static void
+close_fio (struct percentiles_file *f)
+{
+  json_decref (f->root);
 }
 
 #else /* !HAVE_JANSSON */
 
 static int
-parse_fio (const char *path, const char *text, enum operation op,
-           struct percentile *p, size_t *n, struct message *why)
+open_fio (struct percentiles_file *f, const char *text, struct message *why)
 {
   (void) text;
-  (void) op;
-  (void) p;
-  (void) n;
   return refuse (why,
                  "%.200s: it is JSON, which this build cannot read (jansson "
                  "was missing); lines PERCENTILE,NANOSECONDS can be read",
-                 path);
+                 f->path);
+}
+
+static int
+take_fio (const struct percentiles_file *f, enum operation op,
+          struct percentile *p, size_t *n, struct message *why)
+{
+  (void) f, (void) op, (void) p, (void) n, (void) why;
+  return -ENODATA;
+}
+
+static void
+close_fio (struct percentiles_file *f)
+{
+  (void) f;
 }
 
 #endif
@@ -373,26 +394,56 @@ find_json (const char *text)
 }
 
 int
-percentiles_read (const char *path, enum operation op, struct percentile **r,
-                  size_t *n, struct message *why)
+percentiles_open (const char *path, struct percentiles_file **r,
+                  struct message *why)
 {
-  struct percentile *p;
+  struct percentiles_file *f = calloc (1, sizeof *f);
   const char *json;
-  char *text;
   int err;
 
-  err = read_file (path, &text, why);
-  if (err < 0)
-    return err;
-  p = calloc (MAX_FILE_PERCENTILES, sizeof *p);
-  if (p == NULL) {
-    free (text);
+  if (f == NULL)
     return -ENOMEM;
+  f->path = path;
+  err = read_file (path, &f->text, why);
+  if (err < 0) {
+    free (f);
+    return err;
   }
-  json = find_json (text);
-  err = json != NULL ? parse_fio (path, json, op, p, n, why)
-                     : parse_lines (path, text, p, n, why);
-  free (text);
+  json = find_json (f->text);
+  if (json != NULL) {
+    err = open_fio (f, json, why);
+    free (f->text);
+    f->text = NULL;
+  }
+  if (err < 0) {
+    percentiles_close (f);
+    return err;
+  }
+  *r = f;
+  return 0;
+}
+
+void
+percentiles_close (struct percentiles_file *f)
+{
+  if (f == NULL)
+    return;
+  close_fio (f);
+  free (f->text);
+  free (f);
+}
+
+int
+percentiles_of (const struct percentiles_file *f, enum operation op,
+                struct percentile **r, size_t *n, struct message *why)
+{
+  struct percentile *p = calloc (MAX_FILE_PERCENTILES, sizeof *p);
+  int err;
+
+  if (p == NULL)
+    return -ENOMEM;
+  err = f->text != NULL ? parse_lines (f->path, f->text, p, n, why)
+                        : take_fio (f, op, p, n, why);
   if (err < 0) {
     free (p);
     return err;

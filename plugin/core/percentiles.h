@@ -34,11 +34,19 @@ void percent_format (uint32_t above, char *buf, size_t len);
  */
 bool percentiles_ascend (const struct percentile *p, size_t n);
 
-/* Read those that a file has for an operation.  Returns 0 with *p, to be freed,
- * and their number; -ENOMEM; -ENODATA when it is fio's and has none of that
+/* A file that has been read.  Its path, which must stay, is for messages. */
+struct percentiles_file;
+
+/* Read one.  Returns 0, -ENOMEM, or -EINVAL with *why. */
+int percentiles_open (const char *path, struct percentiles_file **file,
+                      struct message *why);
+void percentiles_close (struct percentiles_file *file); /* NULL is allowed */
+
+/* Those that it has for an operation.  Returns 0 with *p, to be freed, and
+ * their number; -ENOMEM; -ENODATA when it is fio's and has none of that
  * operation; or -EINVAL.  The last two say why.
  */
-int percentiles_read (const char *path, enum operation op,
-                      struct percentile **p, size_t *n, struct message *why);
+int percentiles_of (const struct percentiles_file *file, enum operation op,
+                    struct percentile **p, size_t *n, struct message *why);
 
 #endif /* NULLBLK_PERCENTILES_H */

@@ -72,4 +72,11 @@ uint64_t meter_pass (struct meter *m, uint64_t rate, uint64_t amount,
 uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
                         enum operation op, uint32_t count, uint64_t now);
 
+/* A request that throttle_pass let through with the same limits was given up:
+ * it no longer keeps those that come after it.  Where limits have changed
+ * since, it does not any more as it is.
+ */
+void throttle_give_back (struct throttle *t, const struct throttle_limits *l,
+                         enum operation op, uint32_t count);
+
 #endif /* NULLBLK_THROTTLE_H */

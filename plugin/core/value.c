@@ -148,7 +148,22 @@ with_unit (const char *text, char *buf, size_t len)
   return true;
 }
 
-/* All of them are NULL where it is 0, so that a default owns nothing. */
+/* A file has the same text for all operations that it knows. */
+static const char *
+text_of_latency (struct distribution *const *all)
+{
+  unsigned op;
+
+  for (op = 0; op < NR_OPERATIONS; op++) {
+    if (all[op] != NULL)
+      return distribution_text (all[op]);
+  }
+  return "0";
+}
+
+/* All of them are NULL where it is 0, so that a default owns nothing.  What is
+ * in force already is not made again: a file may be gone by now.
+ */
 static int
 parse_latency (const char *text, uint64_t unit, struct distribution **field,
                struct message *why)
@@ -159,6 +174,8 @@ parse_latency (const char *text, uint64_t unit, struct distribution **field,
   unsigned op;
   int r;
 
+  if (strcmp (text, text_of_latency (field)) == 0)
+    return 0;
   if (unit != 0) {
     if (!with_unit (text, nsec, sizeof nsec)) {
       message_set (why, "allowed is a whole number of ns from 0 to %" PRIu64,
@@ -187,6 +204,8 @@ parse_latency_of (const char *text, enum operation op,
   struct distribution *d = NULL;
   int r;
 
+  if (*field != NULL && strcmp (text, distribution_text (*field)) == 0)
+    return 0;
   if (strcmp (text, "default") != 0) {
     r = distribution_parse (text, op, &d, why);
     if (r < 0)
@@ -217,8 +236,9 @@ parse_uint64 (const struct value_rule *rule, const char *text, uint64_t unit,
     ok = parse_bare (text, rule->type == VALUE_MBPS ? MIB : 1, &n);
     break;
   case VALUE_MIB:
-    ok =
-        parse_bare (text, MIB, &n) || size_parse (text, strlen (text), &n) == 0;
+    ok = text[strspn (text, "0123456789")] == '\0'
+             ? parse_bare (text, MIB, &n)
+             : size_parse (text, strlen (text), &n) == 0;
     break;
   default:
     ok = unit != 0 ? parse_bare (text, unit, &n)
@@ -286,19 +306,6 @@ value_parse (const struct value_rule *rule, const char *text, uint64_t unit,
 
 /*---------------------------------------------------------------------*/
 /* Printing */
-
-/* A file has the same text for all operations that it knows. */
-static const char *
-text_of_latency (struct distribution *const *all)
-{
-  unsigned op;
-
-  for (op = 0; op < NR_OPERATIONS; op++) {
-    if (all[op] != NULL)
-      return distribution_text (all[op]);
-  }
-  return "0";
-}
 
 static void
 print_uint64 (const struct value_rule *rule, uint64_t n, char *buf, size_t len)

@@ -157,6 +157,18 @@ waits_in_order_when_started_serial (void **state)
 }
 
 static void
+waits_side_by_side_as_null_blk (void **state)
+{
+  struct nbd_handle *stats;
+
+  (void) state;
+  serve ("1G", "irqmode=2", "completion_nsec=1000");
+  stats = connect_to ("nullb0.stats");
+  read_text (stats, STATS_SIZE);
+  assert_non_null (strstr (text, "\"parallel\": true"));
+}
+
+static void
 waits_side_by_side_when_planned (void **state)
 {
   struct nbd_handle *h, *config, *stats;
@@ -215,6 +227,7 @@ static const struct CMUnitTest tests[] = {
     CASE (each_operation_has_its_own),
     CASE (waits_side_by_side),
     CASE (waits_in_order_when_started_serial),
+    CASE (waits_side_by_side_as_null_blk),
     CASE (waits_side_by_side_when_planned),
     CASE (a_wait_ends_with_its_connection),
     CASE (a_wait_ends_with_the_server),

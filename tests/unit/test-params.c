@@ -499,7 +499,8 @@ test_completion_nsec (void **state)
   take ("latency", "1us");
   assert_int_equal (complete (), -EINVAL);
   assert_string_equal (why.text,
-                       "completion_nsec=10000: latency is given twice");
+                       "irqmode=2: latency is given, too; allowed is one of "
+                       "the two");
 
   setup (NULL);
   refuse ("irqmode", "3", "irqmode=3: allowed is a whole number from 0 to 2");
@@ -558,6 +559,9 @@ test_zone_sizes (void **state)
   refuse ("zone-size", "2K",
           "zone-size=2K: allowed is a size from 4K to 4E (K, M, G, T, P and E "
           "are powers of 1024; a bare number is in MiB)");
+  refuse ("zone-size", "17592186044416",
+          "zone-size=17592186044416: allowed is a size from 4K to 4E (K, M, G, "
+          "T, P and E are powers of 1024; a bare number is in MiB)");
   refuse ("zone-trim", "maybe",
           "zone-trim=maybe: allowed is reset, ignore or error");
   refuse ("zone-reorder-wait", "20",
@@ -599,6 +603,9 @@ test_wait (void **state)
     take (cases[i].key, cases[i].value);
     assert_int_equal (params_wait (&p), cases[i].waits);
     assert_int_equal (params_wait (&p), cases[i].waits);
+    /* nbdkit asks after it is complete. */
+    assert_int_equal (complete (), 0);
+    assert_int_equal (params_wait (&p), cases[i].waits);
   }
 }
 
@@ -606,6 +613,62 @@ test_wait (void **state)
 /* Live changes */
 
 static struct params change;
+
+static int change_one (const char *key, const char *value);
+
+/* What cannot change stays, and is compared as what it has come to. */
+static void
+test_live_profile_of_zones (void **state)
+{
+  (void) state;
+  take ("size", "8G");
+  take ("profile", "smr-hdd");
+  assert_int_equal (complete (), 0);
+  assert_int_equal (p.settings.zones.max_open, 0);
+  assert_int_equal (change_one ("profile", "smr-hdd"), 0);
+  params_clear (&change);
+  assert_int_equal (change_one ("profile", "none"), 0);
+  assert_true (change.settings.zones.zoned);
+  params_clear (&change);
+  assert_int_equal (change_one ("profile", "zns-ssd"), -EINVAL);
+  assert_string_equal (why.text,
+                       "profile=zns-ssd: zone-size=2G: allowed is what it was "
+                       "started with, 256M: it cannot change while the server "
+                       "runs");
+  params_clear (&change);
+
+  setup (NULL);
+  take ("size", "8G");
+  take ("zoned", "1");
+  take ("zone-max-open", "2");
+  assert_int_equal (complete (), 0);
+  assert_int_equal (change_one ("profile", "nvme"), 0);
+  assert_int_equal (change.settings.zones.max_open, 2);
+  params_clear (&change);
+}
+
+/* A long list is compared to its end. */
+static void
+test_live_long_list (void **state)
+{
+  char list[ZONE_LIST_TEXT] = "1000000", more[ZONE_LIST_TEXT + 16];
+  int i;
+
+  (void) state;
+  for (i = 1; i < MAX_ZONE_RANGES - 1; i++)
+    snprintf (list + strlen (list), sizeof list - strlen (list), ",%d-%d",
+              1000000 + 10 * i, 1000005 + 10 * i);
+  take ("size", "64G");
+  take ("zoned", "1");
+  take ("zone-size", "32K");
+  take ("zone-readonly", list);
+  assert_int_equal (complete (), 0);
+  assert_int_equal (change_one ("zone-readonly", list), 0);
+  params_clear (&change);
+  snprintf (more, sizeof more, "%s,1500000", list);
+  assert_int_equal (change_one ("zone-readonly", more), -EINVAL);
+  params_clear (&change);
+}
 
 static int
 change_one (const char *key, const char *value)
@@ -861,6 +924,8 @@ main (void)
       TEST (test_wait),
       TEST (test_live_latency),
       TEST (test_live_profile),
+      TEST (test_live_profile_of_zones),
+      TEST (test_live_long_list),
       TEST (test_defaults),
       TEST (test_sizes),
       TEST (test_wrong_sizes),

@@ -175,7 +175,7 @@ test_not_a_file (void **state)
   (void) state;
   assert_int_equal (distribution_parse ("file:/tmp", OP_READ, &d, &why),
                     -EINVAL);
-  assert_string_equal (why.text, "/tmp: it is not a file of at most 64 MiB");
+  assert_string_equal (why.text, "/tmp: it is not a file of at most 16 MiB");
   assert_int_equal (distribution_parse ("file:/dev/zero", OP_READ, &d, &why),
                     -EINVAL);
   assert_int_equal (distribution_parse ("file:", OP_READ, &d, &why), -EINVAL);
