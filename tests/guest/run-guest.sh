@@ -67,10 +67,10 @@ fi
 # library always.
 nbdkit=/usr/bin/nbdkit
 if [ -x "$top_builddir/tools/nullblk-serve" ]; then
-  cp "$top_builddir/tools/nullblk-serve" "$here/../server/nbdkit-batched" \
+  cp "$top_builddir/tools/nullblk-serve" "$here/../server/nbdkit-batched.sh" \
     "$tmp/root"
   cp -L "$top_builddir/plugin/.libs/libnullblk-batch.so" "$tmp/root"
-  [ -z "${NULLBLK_TEST_BATCH-}" ] || nbdkit=/nbdkit-batched
+  [ -z "${NULLBLK_TEST_BATCH-}" ] || nbdkit=/nbdkit-batched.sh
 fi
 {
   echo "export NULLBLK_GUEST=${script##*/} NULLBLK_TIMED=yes"

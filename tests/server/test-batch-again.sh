@@ -9,7 +9,7 @@
 source "${0%/*}/serve.sh"
 
 export NULLBLK_BATCH=$library
-NBDKIT=$top_srcdir/tests/server/nbdkit-batched
+NBDKIT=$top_srcdir/tests/server/nbdkit-batched.sh
 
 # An nbdkit without the library would pass as well.
 start_server 1M
