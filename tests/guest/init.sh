@@ -8,6 +8,7 @@
 # looks for, and switches the guest off.  What the kernel complains of on the
 # way counts as a failure.
 
+echo guest-boots
 export PATH=/usr/sbin:/usr/bin HOME=/ TMPDIR=/tmp
 mount -t proc proc /proc
 mount -t sysfs sys /sys
