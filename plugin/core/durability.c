@@ -67,7 +67,7 @@ struct undo_list {
 struct zone {
   uint64_t since;   /* records of requests before this one are stale */
   uint64_t durable; /* FUA has promised all below this */
-  uint64_t lost;    /* by the last cut: from here on */
+  uint64_t lost;    /* by the last cut: from here on, plus 1; or 0 */
 };
 
 struct durability {
@@ -141,6 +141,12 @@ zone_at (const struct durability *d, uint64_t offset)
     return NULL;
   nr = (offset - d->o.zones_start) / d->o.zone_size;
   return nr < d->o.nr_zones ? &d->zones[nr] : NULL;
+}
+
+static uint64_t
+lost_from (const struct zone *zone)
+{
+  return zone->lost != 0 ? zone->lost - 1 : UINT64_MAX;
 }
 
 /*---------------------------------------------------------------------*/
@@ -454,8 +460,9 @@ lose_in_zones (struct cutting *k, const struct undo *u)
     if (zone == NULL)
       continue;
     for (at = u->offset; at < u->offset + u->len; at += k->d->o.block_size) {
-      if (at < zone->lost && is_volatile (k->d, u, at) && draw_loss (k, u, at))
-        zone->lost = at;
+      if (at < lost_from (zone) && is_volatile (k->d, u, at) &&
+          draw_loss (k, u, at))
+        zone->lost = at + 1;
     }
   }
 }
@@ -465,7 +472,7 @@ is_lost (const struct cutting *k, const struct undo *u, uint64_t at)
 {
   const struct zone *zone = zone_at (k->d, at);
 
-  return zone != NULL ? at >= zone->lost : draw_loss (k, u, at);
+  return zone != NULL ? at >= lost_from (zone) : draw_loss (k, u, at);
 }
 
 static int
@@ -550,8 +557,10 @@ cut_power (struct durability *d, const struct power_cut *cut)
   choose_path (d);
   d->cuts++;
   d->lost = d->kept = 0;
-  for (i = 0; i < d->o.nr_zones; i++)
-    d->zones[i].lost = UINT64_MAX;
+  for (i = 0; i < d->o.nr_zones; i++) {
+    if (d->zones[i].lost != 0) /* or else its memory is not touched */
+      d->zones[i].lost = 0;
+  }
 
   k.likely = random_mix (random_mix (cut->seed));
   sorted = sort (take_all (d, &d->list));
@@ -623,7 +632,7 @@ durability_zone_lost (struct durability *d, uint64_t offset)
 
   lock (d);
   if (zone != NULL)
-    lost = zone->lost;
+    lost = lost_from (zone);
   unlock (d);
   return lost;
 }
@@ -731,7 +740,7 @@ change (struct durability *d, const struct change *c)
       d->writes_left--;
     if (r == 0 && is_last) {
       gone = cut_power (d, &d->ahead);
-      r = -ESHUTDOWN;
+      r = 1;
     }
   }
   unlock (d);
@@ -825,7 +834,6 @@ durability_create (struct durability **durability,
                    const struct durability_options *o)
 {
   struct durability *d = calloc (1, sizeof *d);
-  uint64_t i;
 
   if (d == NULL)
     return -ENOMEM;
@@ -838,8 +846,6 @@ durability_create (struct durability **durability,
       free (d);
       return -ENOMEM;
     }
-    for (i = 0; i < o->nr_zones; i++)
-      d->zones[i].lost = UINT64_MAX;
   }
   pthread_mutex_init (&d->lock, NULL);
   choose_path (d);

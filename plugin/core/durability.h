@@ -107,8 +107,9 @@ void durability_destroy (struct durability *d);
 
 /* As store_write, store_zero or store_trim (MAY_TRIM), and store_trim.  They
  * fail as those do, having changed nothing, or with -ESHUTDOWN while power is
- * off.  A write or zero that is the last before a cut (durability_cut_after)
- * gets -ESHUTDOWN, too, whatever became of it.
+ * off.  They return 1 for a write or zero that was the last before a cut
+ * (durability_cut_after): it may be there, or not, or in part, and its request
+ * fails with -ESHUTDOWN.
  */
 int durability_write (struct durability *d, const void *buf, uint64_t count,
                       uint64_t offset, bool fua);
