@@ -174,6 +174,29 @@ zones_reset_all (struct zones *z)
   }
 }
 
+/* A read-only zone that has lost data has no write pointer to tell of it. */
+void
+zones_fall_back (struct zones *z, uint64_t lost)
+{
+  const uint64_t zone = lost >> z->shift, wp = lost - zone_start (z, zone);
+  struct zone_stripe *stripe = zone_stripe (z, zone);
+  enum zone_cond cond;
+  uint64_t state;
+
+  stripe_lock (stripe);
+  limits_enter (z, false);
+  state = zone_state (z, zone);
+  cond = state_cond (state);
+  if (cond != ZONE_COND_READONLY && cond != ZONE_COND_OFFLINE &&
+      wp < state_wp (state)) {
+    if (cond == ZONE_COND_FULL || cond == ZONE_COND_CLOSED)
+      cond = wp == 0 ? ZONE_COND_EMPTY : ZONE_COND_CLOSED;
+    zone_set_state (z, zone, cond, wp);
+  }
+  limits_leave (z, false);
+  stripe_unlock (stripe);
+}
+
 /*---------------------------------------------------------------------*/
 /* Trims */
 

@@ -141,6 +141,12 @@ int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
 /* Reset all that have something in them, but for read-only and offline ones. */
 void zones_reset_all (struct zones *z);
 
+/* All from LOST on, a place in a sequential zone, is gone: the write pointer
+ * goes back to there, unless it is before that.  Then a full zone is closed,
+ * and one that is not open and has nothing left is empty.
+ */
+void zones_fall_back (struct zones *z, uint64_t lost);
+
 /*---------------------------------------------------------------------*/
 /* What they are like.  None of these waits for anybody. */
 

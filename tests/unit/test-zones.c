@@ -905,6 +905,76 @@ test_commands_that_there_are_not (void **state)
 }
 
 /*---------------------------------------------------------------------*/
+/* What is lost with the power */
+
+static void
+test_fall_back_by_condition (void **state)
+{
+  static const struct {
+    enum zone_cond cond, some, none; /* before, and with some or nothing left */
+  } cases[] = {{FULL, CLOSED, EMPTY},
+               {CLOSED, CLOSED, EMPTY},
+               {IMP_OPEN, IMP_OPEN, IMP_OPEN},
+               {EXP_OPEN, EXP_OPEN, EXP_OPEN}};
+  size_t i;
+
+  (void) state;
+  begin (&usual);
+  for (i = 0; i < 4; i++) {
+    assert_int_equal (write_at (Z, 0, 2 * BLOCK), 0);
+    if (cases[i].cond == FULL)
+      assert_int_equal (write_at (Z, 2 * BLOCK, CAPACITY - 2 * BLOCK), 0);
+    else if (cases[i].cond != IMP_OPEN)
+      assert_int_equal (command (Z, cases[i].cond), 0);
+    zones_fall_back (d.zones, Z * ZONE + BLOCK);
+    assert_zone (Z, cases[i].some, BLOCK);
+    zones_fall_back (d.zones, Z * ZONE);
+    assert_zone (Z, cases[i].none, 0);
+    assert_int_equal (command (Z, EMPTY), 0);
+  }
+  end ();
+}
+
+static void
+test_fall_back_of_nothing (void **state)
+{
+  (void) state;
+  begin (&usual);
+  assert_int_equal (write_at (Z, 0, 2 * BLOCK), 0);
+  zones_fall_back (d.zones, Z * ZONE + 2 * BLOCK);
+  assert_zone (Z, IMP_OPEN, 2 * BLOCK);
+  zones_fall_back (d.zones, Z * ZONE + 3 * BLOCK);
+  assert_zone (Z, IMP_OPEN, 2 * BLOCK);
+  put (Z + 1, READONLY);
+  zones_fall_back (d.zones, (Z + 1) * ZONE);
+  assert_zone (Z + 1, READONLY, 0);
+  put (Z + 2, OFFLINE);
+  zones_fall_back (d.zones, (Z + 2) * ZONE);
+  assert_zone (Z + 2, OFFLINE, 0);
+  end ();
+}
+
+/* A finished zone has its write pointer at the end; one that is counted as
+ * active again takes the place of others.
+ */
+static void
+test_fall_back_of_finished (void **state)
+{
+  (void) state;
+  begin_with_limits (2, 2);
+  assert_int_equal (write_at (Z, 0, 2 * BLOCK), 0);
+  assert_int_equal (command (Z, FULL), 0);
+  zones_fall_back (d.zones, Z * ZONE + BLOCK);
+  assert_zone (Z, CLOSED, BLOCK);
+  put (Z + 1, IMP_OPEN);
+  assert_int_equal (write_at (Z + 2, 0, BLOCK), -ENOSPC);
+  assert_int_equal (write_at (Z, BLOCK, BLOCK), 0);
+  assert_int_equal (command (Z, EMPTY), 0);
+  assert_int_equal (write_at (Z + 2, 0, BLOCK), 0);
+  end ();
+}
+
+/*---------------------------------------------------------------------*/
 /* Read-only and offline */
 
 static void
@@ -1423,6 +1493,9 @@ main (void)
       cmocka_unit_test (test_reset_all),
       cmocka_unit_test (test_commands_to_conventional_zones),
       cmocka_unit_test (test_commands_that_there_are_not),
+      cmocka_unit_test (test_fall_back_by_condition),
+      cmocka_unit_test (test_fall_back_of_nothing),
+      cmocka_unit_test (test_fall_back_of_finished),
       cmocka_unit_test (test_readonly_keeps_data),
       cmocka_unit_test (test_readonly_twice_is_empty_without_data),
       cmocka_unit_test (test_offline_twice_is_empty_without_data),
