@@ -81,6 +81,8 @@ nullblk_dump_plugin (void)
   printf ("nullblk_throttle=yes\n");
   printf ("nullblk_profile=yes\n");
   printf ("nullblk_zoned=yes\n");
+  printf ("nullblk_cache=yes\n");
+  printf ("nullblk_power=yes\n");
   printf ("nullblk_badblocks=yes\n");
   printf ("nullblk_fault=yes\n");
 }
@@ -419,11 +421,11 @@ nullblk_can_cache (void *handle)
   return is_data (handle) ? NBDKIT_CACHE_NATIVE : NBDKIT_CACHE_NONE;
 }
 
-/* Durable is what RAM holds, at once. */
 static int
 nullblk_can_fua (void *handle)
 {
-  return is_data (handle) ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE;
+  return is_data (handle) && devices->settings.fua ? NBDKIT_FUA_NATIVE
+                                                   : NBDKIT_FUA_NONE;
 }
 
 /*---------------------------------------------------------------------*/
@@ -506,10 +508,11 @@ nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
   struct connection *c = handle;
 
   assert ((flags & ~NBDKIT_FLAG_FUA) == 0);
-  (void) flags;
   return finish (c, "write", count, offset,
-                 c->control != NULL ? write_control (c, buf, count, offset)
-                                    : device_write (c, buf, count, offset));
+                 c->control != NULL
+                     ? write_control (c, buf, count, offset)
+                     : device_write (c, buf, count, offset,
+                                     (flags & NBDKIT_FLAG_FUA) != 0));
 }
 
 /* No data crosses, and what is not written already is not touched: always
@@ -520,18 +523,19 @@ nullblk_zero (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
   assert ((flags & ~(NBDKIT_FLAG_FUA | NBDKIT_FLAG_MAY_TRIM |
                      NBDKIT_FLAG_FAST_ZERO)) == 0);
-  return finish (
-      handle, "zero", count, offset,
-      device_zero (handle, count, offset, flags & NBDKIT_FLAG_MAY_TRIM));
+  return finish (handle, "zero", count, offset,
+                 device_zero (handle, count, offset,
+                              (flags & NBDKIT_FLAG_MAY_TRIM) != 0,
+                              (flags & NBDKIT_FLAG_FUA) != 0));
 }
 
 static int
 nullblk_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
   assert ((flags & ~NBDKIT_FLAG_FUA) == 0);
-  (void) flags;
-  return finish (handle, "trim", count, offset,
-                 device_trim (handle, count, offset));
+  return finish (
+      handle, "trim", count, offset,
+      device_trim (handle, count, offset, (flags & NBDKIT_FLAG_FUA) != 0));
 }
 
 static int

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,10 +158,13 @@ add_rules (struct control *c)
     add (c, "# fault: the list is too long to be shown\n");
 }
 
-/* What a change cannot have while the server runs. */
+/* What a change cannot have while the server runs, and what is amiss. */
 static void
 add_note (struct control *c)
 {
+  if ((durability_epoch (c->device->durability) & 1) != 0)
+    add (c, "# note: power is cut: all requests fail with ESHUTDOWN until "
+            "power=on\n");
   if (device_waits (c->device) && !c->device->devices->parallel)
     add (c, "# note: requests of a connection wait one after another: the "
             "server was started with nothing to wait for, or parallel=off\n");
@@ -323,6 +327,20 @@ add_zones (struct control *c)
   add (c, "},\n");
 }
 
+static void
+add_power (struct control *c)
+{
+  struct durability_status s;
+
+  durability_status (c->device->durability, &s);
+  add (c,
+       "  \"power\": {\"on\": %s, \"volatile\": %" PRIu64 ", \"undo\": %" PRIu64
+       ", \"writes_left\": %" PRIu64 ", \"cuts\": %" PRIu64
+       ", \"lost\": %" PRIu64 ", \"kept\": %" PRIu64 "},\n",
+       s.on ? "true" : "false", s.volatile_bytes, s.undo_bytes, s.writes_left,
+       s.cuts, s.lost, s.kept);
+}
+
 /* A JSON string. */
 static void
 add_string (struct control *c, const char *s)
@@ -404,6 +422,7 @@ make_stats (struct control *c)
   add_server (c, sum, since);
   add_memory (c);
   add_zones (c);
+  add_power (c);
   r = add_faults (c);
   add (c, "  \"operations\": {");
   for (op = 0; op < NR_OPERATIONS; op++) {
@@ -509,6 +528,12 @@ struct change {
   struct params params;
   bool reset_stats, reset_zones;
   const char *fault_delete; /* or NULL */
+
+  /* What is given, each once; power is to be on or cut. */
+  bool has_power, has_lose, has_power_seed, has_cut_after;
+  bool power_on;
+  enum lose lose;
+  uint64_t power_seed, cut_after;
 };
 
 static bool
@@ -543,9 +568,113 @@ take_action (bool *action, const char *key, const char *value,
 }
 
 static int
+parse_power (struct change *change, const char *value)
+{
+  change->power_on = strcmp (value, "on") == 0;
+  return change->power_on || strcmp (value, "cut") == 0 ? 0 : -EINVAL;
+}
+
+static int
+parse_lose (struct change *change, const char *value)
+{
+  static const char *const words[] = {
+      [LOSE_RANDOM] = "random", [LOSE_ALL] = "all", [LOSE_NONE] = "none"};
+  unsigned i;
+
+  for (i = 0; i < sizeof words / sizeof words[0]; i++) {
+    if (strcmp (value, words[i]) == 0) {
+      change->lose = i;
+      return 0;
+    }
+  }
+  return -EINVAL;
+}
+
+static int
+parse_power_seed (struct change *change, const char *value)
+{
+  return number_parse (value, strlen (value), &change->power_seed);
+}
+
+static int
+parse_cut_after (struct change *change, const char *value)
+{
+  return number_parse (value, strlen (value), &change->cut_after);
+}
+
+/* What is done to the power, in lines of their own. */
+static const struct power_line {
+  const char *key;
+  size_t given; /* in struct change */
+  int (*parse) (struct change *change, const char *value);
+  const char *allowed;
+} power_lines[] = {
+    {"power", offsetof (struct change, has_power), parse_power, "on or cut"},
+    {"lose", offsetof (struct change, has_lose), parse_lose,
+     "random, all or none"},
+    {"power-seed", offsetof (struct change, has_power_seed), parse_power_seed,
+     "a whole number"},
+    {"power-cut-after", offsetof (struct change, has_cut_after),
+     parse_cut_after, "a whole number of writes, or 0 for none"},
+};
+
+/* Says in *r what take_line returns, if KEY is one of them. */
+static bool
+take_power (struct change *change, const char *key, const char *value,
+            struct message *why, int *r)
+{
+  const struct power_line *line = power_lines;
+  const struct power_line *end =
+      power_lines + sizeof power_lines / sizeof power_lines[0];
+  bool *given;
+
+  while (line < end && strcmp (line->key, key) != 0)
+    line++;
+  if (line == end)
+    return false;
+  given = (bool *) ((char *) change + line->given);
+  if (*given)
+    *r = refuse (why, "%s=%.80s: %s is given twice", key, value, key);
+  else if (line->parse (change, value) < 0)
+    *r = refuse (why, "%s=%.80s: allowed is %s", key, value, line->allowed);
+  else
+    *r = 0;
+  *given = true;
+  return true;
+}
+
+static int
+check_power (const struct change *change, struct message *why)
+{
+  const bool cuts = (change->has_power && !change->power_on) ||
+                    (change->has_cut_after && change->cut_after > 0);
+
+  if (change->has_power && change->has_cut_after && !change->power_on)
+    return refuse (why,
+                   "power=cut and power-cut-after: allowed is one of them");
+  if ((change->has_lose || change->has_power_seed) && !cuts)
+    return refuse (why, "%s: allowed is with power=cut or power-cut-after",
+                   change->has_lose ? "lose" : "power-seed");
+  return 0;
+}
+
+static void
+change_power (struct device *d, const struct change *change)
+{
+  if (change->has_power && change->power_on)
+    device_power_on (d);
+  if (change->has_power && !change->power_on)
+    device_cut_power (d, change->lose, change->power_seed);
+  if (change->has_cut_after)
+    device_cut_power_after (d, change->cut_after, change->lose,
+                            change->power_seed);
+}
+
+static int
 take_line (struct change *change, char *line, struct message *why)
 {
   char *value;
+  int r;
 
   line = strip (line);
   if (line[0] == '\0' || line[0] == '#')
@@ -565,6 +694,8 @@ take_line (struct change *change, char *line, struct message *why)
     change->fault_delete = value;
     return 0;
   }
+  if (take_power (change, line, value, why, &r))
+    return r;
   return params_change (&change->params, line, value, why);
 }
 
@@ -699,6 +830,7 @@ apply (struct device *d, uint64_t limit_before, struct change *change,
     device_reset_stats (d);
     pthread_mutex_unlock (&devices->lock);
   }
+  change_power (d, change);
   return 0;
 }
 
@@ -722,13 +854,15 @@ change_settings (struct connection *c, char *text, size_t len,
   struct device *d = c->device;
   struct devices *devices = d->devices;
   struct settings now;
-  struct change change = {.reset_stats = false};
+  struct change change = {.lose = LOSE_RANDOM};
   int r;
 
   pthread_mutex_lock (&devices->change_lock);
   device_settings (d, &now);
   params_begin_change (&change.params, &now);
   r = take_lines (&change, text, len, why);
+  if (r == 0)
+    r = check_power (&change, why);
   if (r == 0)
     r = params_complete_change (&change.params, why);
   if (r == 0)

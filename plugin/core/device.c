@@ -166,6 +166,8 @@ struct request {
   struct settings_set *set;
   struct fault_request what; /* as faults see it */
   uint64_t deadline;         /* 0: it has no price */
+  uint32_t epoch;            /* durability_epoch when it began */
+  bool fua;
 
   uint32_t transfer; /* bytes that move: all, some, or none */
 
@@ -199,6 +201,8 @@ begin (struct request *r, struct connection *c, enum operation op,
   r->what.offset = offset;
   r->what.arrival = clock_now ();
   r->deadline = 0;
+  r->epoch = durability_epoch (c->device->durability);
+  r->fua = false;
   r->transfer = 0;
   r->is_judged = false;
   r->disconnects = false;
@@ -217,6 +221,12 @@ begin (struct request *r, struct connection *c, enum operation op,
   return &r->set->s;
 }
 
+static bool
+has_cache (const struct device *d)
+{
+  return d->store != NULL && d->devices->settings.cache_size > 0;
+}
+
 /* When is it to complete?  Only what was admitted has a price, that of OP.
  * What has several parts completes when the last of them does.
  */
@@ -226,6 +236,7 @@ price (struct request *r, enum operation op)
   const struct latency_settings *latency = &r->set->s.latency;
   struct device *d = r->connection->device;
   const struct latency_request request = {.op = op,
+                                          .fua = r->fua && has_cache (d),
                                           .count = r->what.count,
                                           .offset = r->what.offset,
                                           .arrival = r->what.arrival};
@@ -282,6 +293,8 @@ end (struct request *r, int result)
     aborted = wait_for_deadline (r, &now);
   if (result == 0)
     result = aborted;
+  if (durability_epoch (c->device->durability) != r->epoch)
+    result = -ESHUTDOWN;
 
   lock (&c->lock);
   stats_count (&c->stats, r->what.op, r->what.count, now - started, result);
@@ -302,6 +315,13 @@ end (struct request *r, int result)
   return result;
 }
 
+/* Is the power on? */
+static int
+admit_power (const struct request *r)
+{
+  return (r->epoch & 1) != 0 ? -ESHUTDOWN : 0;
+}
+
 static int
 admit (const struct settings *s, uint32_t count, uint64_t offset)
 {
@@ -314,6 +334,8 @@ admit (const struct settings *s, uint32_t count, uint64_t offset)
 static int
 admit_request (const struct request *r, bool changes)
 {
+  if (admit_power (r) < 0)
+    return -ESHUTDOWN;
   if (changes && r->set->s.read_only)
     return -EROFS;
   return admit (&r->set->s, r->what.count, r->what.offset);
@@ -431,20 +453,8 @@ read_zones (struct device *d, char *buf, uint32_t count, uint64_t offset)
   return r;
 }
 
-static int
-zero_data (struct device *d, const struct settings *s, uint32_t count,
-           uint64_t offset, bool may_trim)
-{
-  if (d->store == NULL)
-    return 0;
-  if (!may_trim || !s->discard)
-    return store_zero (d->store, d->number, count, offset);
-  store_trim (d->store, d->number, count, offset);
-  return 0;
-}
-
 /* Write r->transfer bytes of BUF, or zeroes where it is NULL.  The zone is
- * asked for all of the request.
+ * asked for all of the request.  What power has been cut at may be there.
  */
 static int
 write_data (struct request *request, const void *buf, bool may_trim)
@@ -460,15 +470,16 @@ write_data (struct request *request, const void *buf, bool may_trim)
                            &d->devices->nap);
   if (r < 0)
     return r;
-  if (buf == NULL)
-    r = zero_data (d, &request->set->s, count, offset, may_trim);
-  else if (d->store != NULL)
-    r = store_write (d->store, d->number, buf, count, offset);
+  if (buf != NULL)
+    r = durability_write (d->durability, buf, count, offset, request->fua);
+  else
+    r = durability_zero (d->durability, count, offset, request->fua,
+                         may_trim && request->set->s.discard);
   if (r == -ENOSPC)
     atomic_store_explicit (&d->is_short, true, memory_order_relaxed);
   if (d->zones != NULL)
-    zones_end_write (&zone, r == 0 ? count : 0);
-  return r;
+    zones_end_write (&zone, r >= 0 ? count : 0);
+  return r == 1 ? -ESHUTDOWN : r;
 }
 
 /* The client's own buffer stays as it is. */
@@ -487,14 +498,25 @@ write_corrupted (struct request *r, const void *buf)
   return result;
 }
 
+/* Resets are durable at once.  With FUA, so is what is conventional. */
 static int
-trim_data (struct device *d, uint32_t count, uint64_t offset)
+trim_zones (struct device *d, uint32_t count, uint64_t offset, bool fua)
 {
+  int r = zones_trim (d->zones, count, offset);
+
+  if (r == 0 && fua)
+    r = durability_flush (d->durability);
+  return r;
+}
+
+static int
+trim_data (struct request *r)
+{
+  struct device *d = r->connection->device;
+
   if (d->zones != NULL)
-    return zones_trim (d->zones, count, offset);
-  if (d->store != NULL)
-    store_trim (d->store, d->number, count, offset);
-  return 0;
+    return trim_zones (d, r->transfer, r->what.offset, r->fua);
+  return durability_trim (d->durability, r->transfer, r->what.offset, r->fua);
 }
 
 /*---------------------------------------------------------------------*/
@@ -532,12 +554,13 @@ first_error (int a, int b)
 
 int
 device_write (struct connection *c, const void *buf, uint32_t count,
-              uint64_t offset)
+              uint64_t offset, bool fua)
 {
   struct request request;
   int r;
 
   begin (&request, c, OP_WRITE, count, offset);
+  request.fua = fua;
   r = admit_request (&request, true);
   if (r == 0)
     r = prepare (&request, OP_WRITE);
@@ -550,12 +573,13 @@ device_write (struct connection *c, const void *buf, uint32_t count,
 
 int
 device_zero (struct connection *c, uint32_t count, uint64_t offset,
-             bool may_trim)
+             bool may_trim, bool fua)
 {
   struct request request;
   int r;
 
   begin (&request, c, OP_ZERO, count, offset);
+  request.fua = fua;
   r = admit_request (&request, true);
   if (r == 0)
     r = prepare (&request, OP_ZERO);
@@ -566,7 +590,7 @@ device_zero (struct connection *c, uint32_t count, uint64_t offset,
 
 /* A trim that resets zones takes as long as a reset does. */
 int
-device_trim (struct connection *c, uint32_t count, uint64_t offset)
+device_trim (struct connection *c, uint32_t count, uint64_t offset, bool fua)
 {
   struct device *d = c->device;
   const struct settings *s;
@@ -575,6 +599,7 @@ device_trim (struct connection *c, uint32_t count, uint64_t offset)
   int r;
 
   s = begin (&request, c, OP_TRIM, count, offset);
+  request.fua = fua;
   r = admit_request (&request, true);
   if (r == 0) {
     resets = d->zones != NULL && s->discard &&
@@ -582,7 +607,7 @@ device_trim (struct connection *c, uint32_t count, uint64_t offset)
     r = prepare (&request, resets ? OP_ZONE : OP_TRIM);
   }
   if (request.transfer > 0 && s->discard)
-    r = first_error (r, trim_data (d, request.transfer, offset));
+    r = first_error (r, trim_data (&request));
   return end (&request, r);
 }
 
@@ -617,7 +642,9 @@ device_zone_commands (struct connection *c, uint64_t first,
 
   *done = 0;
   s = begin (&request, c, OP_ZONE, 0, 0);
-  r = s->read_only ? -EROFS : 0;
+  r = admit_power (&request);
+  if (r == 0 && s->read_only)
+    r = -EROFS;
   while (r == 0 && *done < n) {
     r = command_zone (&request, first + *done, descriptors[*done].cond);
     *done += r == 0;
@@ -625,6 +652,7 @@ device_zone_commands (struct connection *c, uint64_t first,
   return end (&request, r);
 }
 
+/* For faults it touches all of the device. */
 int
 device_reset_zones (struct connection *c)
 {
@@ -633,10 +661,15 @@ device_reset_zones (struct connection *c)
   int r;
 
   s = begin (&request, c, OP_ZONE, 0, 0);
-  r = s->read_only ? -EROFS : 0;
+  r = admit_power (&request);
+  if (r == 0 && s->read_only)
+    r = -EROFS;
   if (r == 0) {
-    price (&request, OP_ZONE);
-    zones_reset_all (c->device->zones);
+    request.what.count = s->size;
+    r = prepare (&request, OP_ZONE);
+    if (r == 0 && !is_lost (&request))
+      zones_reset_all (c->device->zones);
+    request.what.count = 0;
   }
   return end (&request, r);
 }
@@ -645,15 +678,30 @@ int
 device_flush (struct connection *c)
 {
   struct request request;
+  int r;
 
   begin (&request, c, OP_FLUSH, 0, 0);
-  return end (&request, prepare (&request, OP_FLUSH));
+  r = admit_power (&request);
+  if (r == 0)
+    r = prepare (&request, OP_FLUSH);
+  if (r == 0 && !is_lost (&request))
+    r = durability_flush (c->device->durability);
+  return end (&request, r);
+}
+
+/* Not counted, and as the settings were at the start. */
+static int
+admit_question (struct device *d, uint32_t count, uint64_t offset)
+{
+  if ((durability_epoch (d->durability) & 1) != 0)
+    return -ESHUTDOWN;
+  return admit (&d->devices->settings, count, offset);
 }
 
 int
 device_cache (struct connection *c, uint32_t count, uint64_t offset)
 {
-  return admit (&c->device->devices->settings, count, offset);
+  return admit_question (c->device, count, offset);
 }
 
 static enum extent
@@ -677,7 +725,7 @@ device_extent (struct connection *c, uint32_t count, uint64_t offset,
   uint64_t end = offset + count;
   int r;
 
-  r = admit (&d->devices->settings, count, offset);
+  r = admit_question (d, count, offset);
   if (r < 0)
     return r;
   if (d->zones != NULL) {
@@ -820,6 +868,61 @@ device_reset_stats (struct device *d)
 }
 
 /*---------------------------------------------------------------------*/
+/* Power */
+
+/* The same for the same settings, and another one for each cut. */
+static struct power_cut
+how_to_cut (struct device *d, enum lose lose, uint64_t seed)
+{
+  struct power_cut cut = {.lose = lose, .seed = seed};
+  struct durability_status status;
+  struct settings s;
+
+  if (seed == 0) {
+    durability_status (d->durability, &status);
+    device_settings (d, &s);
+    cut.seed = random_mix (s.seed + random_mix (d->number)) + status.cuts;
+    settings_unref (&s);
+  }
+  return cut;
+}
+
+void
+device_cut_power (struct device *d, enum lose lose, uint64_t seed)
+{
+  const struct power_cut cut = how_to_cut (d, lose, seed);
+
+  durability_cut (d->durability, &cut);
+}
+
+void
+device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
+                        uint64_t seed)
+{
+  const struct power_cut cut = how_to_cut (d, lose, seed);
+
+  durability_cut_after (d->durability, n, &cut);
+}
+
+/* Write pointers go back before anybody can see that they have not. */
+void
+device_power_on (struct device *d)
+{
+  const struct zone_settings *zones = &d->devices->settings.zones;
+  const uint64_t n = d->zones != NULL ? zones_number (d->zones) : 0;
+  uint64_t zone, lost;
+
+  if ((durability_epoch (d->durability) & 1) == 0)
+    return;
+  for (zone = zones->nr_conv; zone < n; zone++) {
+    lost = durability_zone_lost (d->durability, zone * zones->zone_size);
+    if (lost != UINT64_MAX)
+      zones_fall_back (d->zones, lost);
+  }
+  durability_on (d->durability);
+}
+
+/*---------------------------------------------------------------------*/
 /* The devices of a server */
 
 static int
@@ -838,12 +941,19 @@ create_store (struct devices *devices)
   return store_create (&devices->store, &options);
 }
 
+/* What is sequential is a zone that is reset.  One that comes when the power is
+ * gone already is done all the same: its zone is empty.
+ */
 static void
 discard (void *opaque, uint64_t count, uint64_t offset)
 {
   const struct device *d = opaque;
+  const struct zone_settings *zones = &d->devices->settings.zones;
 
-  store_trim (d->store, d->number, count, offset);
+  if (offset < zones->nr_conv * zones->zone_size)
+    durability_trim (d->durability, count, offset, false);
+  else if (durability_reset_zone (d->durability, offset) < 0)
+    store_trim (d->store, d->number, count, offset);
 }
 
 static int
@@ -858,6 +968,25 @@ create_zones (struct device *d)
   if (!s->zones.zoned)
     return 0;
   return zones_create (&d->zones, &s->zones, s->size, &data);
+}
+
+static int
+create_durability (struct device *d)
+{
+  const struct settings *s = &d->devices->settings;
+  struct durability_options o = {
+      .store = d->store,
+      .volume = d->number,
+      .block_size = s->block_size,
+      .cache_size = s->cache_size,
+  };
+
+  if (d->zones != NULL) {
+    o.zones_start = s->zones.nr_conv * s->zones.zone_size;
+    o.zone_size = s->zones.zone_size;
+    o.nr_zones = zones_number (d->zones) - s->zones.nr_conv;
+  }
+  return durability_create (&d->durability, &o);
 }
 
 /* What owns locks or memory, but for zones. */
@@ -892,6 +1021,7 @@ static int
 create_device (struct devices *devices)
 {
   struct device *d = &devices->device[devices->count];
+  int r;
 
   d->number = devices->count;
   d->devices = devices;
@@ -902,7 +1032,8 @@ create_device (struct devices *devices)
   if (create_parts (d, devices) < 0)
     return -ENOMEM;
   devices->count++;
-  return create_zones (d);
+  r = create_zones (d);
+  return r == 0 ? create_durability (d) : r;
 }
 
 int
@@ -950,6 +1081,8 @@ devices_destroy (struct devices *devices)
     faults_destroy (&devices->device[i].faults);
     badblocks_destroy (&devices->device[i].badblocks);
     latency_destroy (&devices->device[i].latency);
+    if (devices->device[i].durability != NULL)
+      durability_destroy (devices->device[i].durability);
     if (devices->device[i].zones != NULL)
       zones_destroy (devices->device[i].zones);
   }

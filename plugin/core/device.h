@@ -14,7 +14,8 @@
  * write may have opened its zone, or met bad blocks in its middle.  Requests
  * take as long as the settings say; -ESHUTDOWN is for one whose wait was cut
  * short, when the connection or the server went away: it was done, unless it
- * waited for its turn in a zone.
+ * waited for its turn in a zone; and for all while power is off, or went off
+ * under them.
  *
  *   devices ──> device ──> settings, a set that never changes; a live change
  *                 │        puts another in its place
@@ -34,6 +35,7 @@
 
 #include "badblocks.h"
 #include "clock.h"
+#include "durability.h"
 #include "faults.h"
 #include "latency.h"
 #include "params.h"
@@ -52,13 +54,14 @@ struct settings_set {
  *
  * Lock order, of all locks in core: control.lock, devices.change_lock,
  * devices.lock, connection.lock, devices.settings_lock, latency.lock, those of
- * zones (zones.c), and the store's stripes in ascending order (store.c); those
- * of badblocks and faults take no other.  A request takes its connection's lock
- * for a moment when it begins and when it ends, devices.settings_lock only if
- * the settings have changed since the last one, those of badblocks and faults
- * only if there are any, that of latency only if the settings make requests
- * depend on one another, none while data moves but its zone's and the store's,
- * and none at all while it waits.
+ * zones (zones.c), that of durability, and the store's stripes in ascending
+ * order (store.c); those of badblocks and faults take no other.  A request
+ * takes its connection's lock for a moment when it begins and when it ends,
+ * devices.settings_lock only if the settings have changed since the last one,
+ * those of badblocks and faults only if there are any, that of latency only if
+ * the settings make requests depend on one another, none while data moves but
+ * its zone's, that of durability if there is a cache, and the store's, and none
+ * at all while it waits.
  */
 struct device {
   char name[16]; /* nullb0 and up */
@@ -66,6 +69,7 @@ struct device {
   struct devices *devices;
   struct store *store; /* shared by all devices; NULL in null mode */
   struct zones *zones; /* NULL where it is not zoned */
+  struct durability *durability;
   _Atomic (struct settings_set *) set; /* changed under settings_lock */
   struct badblocks badblocks;
   struct faults faults;
@@ -197,6 +201,15 @@ struct connection *device_connect (struct device *d, struct control *control);
 /* No request of it is in service. */
 void device_disconnect (struct connection *c);
 
+/* Cut the power, and put it back on; what is so already stays so.  Call it off
+ * with N = 0, or else cut it at the Nth write from now on.  SEED is one of the
+ * settings' where it is 0.  devices.change_lock is held.
+ */
+void device_cut_power (struct device *d, enum lose lose, uint64_t seed);
+void device_power_on (struct device *d);
+void device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
+                             uint64_t seed);
+
 /* The sum over all connections, now, and its zeroing.  devices.lock is held. */
 struct device_stats {
   struct stats stats;
@@ -211,19 +224,23 @@ void device_reset_stats (struct device *d);
 
 int device_read (struct connection *c, void *buf, uint32_t count,
                  uint64_t offset);
+
+/* FUA: it is durable when it is done, as after a flush.  So is a zero or trim.
+ */
 int device_write (struct connection *c, const void *buf, uint32_t count,
-                  uint64_t offset);
+                  uint64_t offset, bool fua);
 
 /* Make zero.  MAY_TRIM allows to give the memory back; without it the range
  * holds memory afterwards, so that a later write to it cannot meet the limit.
  */
 int device_zero (struct connection *c, uint32_t count, uint64_t offset,
-                 bool may_trim);
+                 bool may_trim, bool fua);
 
 /* Give memory back.  Without discard=true it does nothing and succeeds. */
-int device_trim (struct connection *c, uint32_t count, uint64_t offset);
+int device_trim (struct connection *c, uint32_t count, uint64_t offset,
+                 bool fua);
 
-/* Make what was acknowledged durable: as durable as RAM is. */
+/* Make what was acknowledged durable, on all connections. */
 int device_flush (struct connection *c);
 
 /* Prepare to read: RAM is always prepared.  Not counted. */

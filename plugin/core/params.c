@@ -41,6 +41,10 @@
      "hugepages=BOOL           transparent huge pages for that RAM")           \
   X (discard, "discard", BOOL, LIVE, 0, 1, "true", "true",                     \
      "discard=BOOL             offer trim, which frees RAM")                   \
+  X (cache_size, "cache-size", MIB, FIXED, 0, UINT64_C (4) << 60, "0", "0",    \
+     "cache-size=SIZE          of a volatile write cache")                     \
+  X (fua, "fua", BOOL, FIXED, 0, 1, "true", "true",                            \
+     "fua=BOOL                 offer writes that are durable by themselves")   \
   X (parallel, "parallel", PARALLEL, FIXED, 0, 0, "auto", "auto",              \
      "parallel=auto|on|off     a connection's requests side by side")          \
   X (control, "control", CONTROL, FIXED, 0, 0, "local", "local",               \

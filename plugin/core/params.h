@@ -58,6 +58,8 @@ struct settings {
   uint64_t memory_limit; /* for all devices together */
   bool hugepages;
   bool discard;
+  uint64_t cache_size; /* of the volatile write cache; 0: none */
+  bool fua;
   unsigned parallel; /* enum parallel */
   unsigned control;  /* enum controller */
 

@@ -7,8 +7,8 @@
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
-keys='badblocks badblocks-once badblocks-partial-io block-size control devices
-  discard fault flush-latency hugepages iops lanes
+keys='badblocks badblocks-once badblocks-partial-io block-size
+  cache-size control devices discard fault flush-latency fua hugepages iops lanes
   latency latency-spin mbps memory-backed memory-limit parallel
   physical-block-size profile read-iops read-latency read-mbps read-only
   rotational seed size stall trim-latency write-iops write-latency write-mbps

@@ -170,6 +170,8 @@ test_reads_settings (void **state)
                        "memory-limit=64M\n"
                        "hugepages=false\n"
                        "discard=true\n"
+                       "cache-size=0b\n"
+                       "fua=true\n"
                        "parallel=auto\n"
                        "control=any\n"
                        "profile=none\n"
@@ -230,11 +232,12 @@ test_read_only (void **state)
   CREATE ("size", "1G", "memory-backed", "1", "devices", "2");
   assert_changed ("read-only=true\n");
   assert_has ("\nread-only=true\n");
-  assert_int_equal (device_write (data, buf, 4096, 0), -EROFS);
-  assert_int_equal (device_trim (data, 4096, 0), -EROFS);
-  assert_int_equal (device_write (connect_to ("nullb1"), buf, 4096, 0), 0);
+  assert_int_equal (device_write (data, buf, 4096, 0, false), -EROFS);
+  assert_int_equal (device_trim (data, 4096, 0, false), -EROFS);
+  assert_int_equal (device_write (connect_to ("nullb1"), buf, 4096, 0, false),
+                    0);
   assert_changed ("read_only=0");
-  assert_int_equal (device_write (data, buf, 4096, 0), 0);
+  assert_int_equal (device_write (data, buf, 4096, 0, false), 0);
 }
 
 static void
@@ -245,13 +248,13 @@ test_discard (void **state)
 
   (void) state;
   CREATE ("size", "1G", "memory-backed", "1");
-  assert_int_equal (device_write (data, buf, 4096, 0), 0);
+  assert_int_equal (device_write (data, buf, 4096, 0, false), 0);
   assert_changed ("discard=false\n");
-  assert_int_equal (device_trim (data, 4096, 0), 0);
+  assert_int_equal (device_trim (data, 4096, 0, false), 0);
   assert_int_equal (device_extent (data, 4096, 0, &extent, &end), 0);
   assert_int_equal (extent, EXTENT_DATA);
   assert_changed ("discard=true\n");
-  assert_int_equal (device_trim (data, 4096, 0), 0);
+  assert_int_equal (device_trim (data, 4096, 0, false), 0);
   assert_int_equal (device_extent (data, 4096, 0, &extent, &end), 0);
   assert_int_equal (extent, EXTENT_ZERO);
 }
@@ -267,20 +270,20 @@ test_memory_limit (void **state)
           "2");
   other = connect_to ("nullb1");
   other_config = connect_to ("nullb1.config");
-  assert_int_equal (device_write (data, buf, 8192, 0), -ENOSPC);
+  assert_int_equal (device_write (data, buf, 8192, 0, false), -ENOSPC);
   assert_changed ("memory-limit=8K\n");
-  assert_int_equal (device_write (data, buf, 8192, 0), 0);
-  assert_int_equal (device_write (other, buf, 4096, 0), -ENOSPC);
+  assert_int_equal (device_write (data, buf, 8192, 0, false), 0);
+  assert_int_equal (device_write (other, buf, 4096, 0, false), -ENOSPC);
   read_all (other_config);
   assert_has ("\nmemory-limit=8K\n");
 
   /* Lowered below what is held: that stays, and nothing more is taken. */
   assert_changed ("memory-limit=4K\n");
-  assert_int_equal (device_write (data, buf, 8192, 0), 0);
-  assert_int_equal (device_trim (data, 4096, 0), 0);
-  assert_int_equal (device_write (data, buf, 4096, 0), -ENOSPC);
+  assert_int_equal (device_write (data, buf, 8192, 0, false), 0);
+  assert_int_equal (device_trim (data, 4096, 0, false), 0);
+  assert_int_equal (device_write (data, buf, 4096, 0, false), -ENOSPC);
   assert_changed ("memory-limit=512M\n");
-  assert_int_equal (device_write (other, buf, 4096, 0), 0);
+  assert_int_equal (device_write (other, buf, 4096, 0, false), 0);
   read_all (stats);
   assert_has ("\"memory\": {\"held\": 8192, \"limit\": 536870912}");
   assert_has ("\"written_blocks\": 1,");
@@ -330,7 +333,7 @@ test_places (void **state)
   assert_int_equal (control_write (config, "read-only=1\n", 12, 1, &why),
                     -EINVAL);
   assert_string_equal (why.text, "a write at offset 1: allowed is 0");
-  assert_int_equal (device_write (data, buf, 4096, 0), 0);
+  assert_int_equal (device_write (data, buf, 4096, 0, false), 0);
 
   /* Lines may end in zero bytes and carriage returns, the last in nothing. */
   assert_int_equal (
@@ -410,13 +413,13 @@ test_statistics (void **state)
 
   (void) state;
   CREATE ("size", "1G", "memory-backed", "1");
-  assert_int_equal (device_write (data, buf, 8192, 0), 0);
-  assert_int_equal (device_write (data, buf, 4096, 4096), 0);
-  assert_int_equal (device_write (data, buf, 100, 0), -EINVAL);
+  assert_int_equal (device_write (data, buf, 8192, 0, false), 0);
+  assert_int_equal (device_write (data, buf, 4096, 4096, false), 0);
+  assert_int_equal (device_write (data, buf, 100, 0, false), -EINVAL);
   assert_int_equal (device_read (data, buf, 512, 0), 0);
   assert_int_equal (device_flush (data), 0);
-  assert_int_equal (device_trim (data, 4096, 0), 0);
-  assert_int_equal (device_zero (data, 512, 0, true), 0);
+  assert_int_equal (device_trim (data, 4096, 0, false), 0);
+  assert_int_equal (device_zero (data, 512, 0, true, false), 0);
 
   /* A connection's counts outlive it. */
   device_disconnect (data);
@@ -549,7 +552,7 @@ test_live_faults (void **state)
   assert_has ("\nfault-delete=others\n"
               "fault=op=write error=ENOSPC\n"
               "fault=name=x op=read count=1 error=EPERM\n");
-  assert_int_equal (device_write (data, buf, 512, 0), -ENOSPC);
+  assert_int_equal (device_write (data, buf, 512, 0, false), -ENOSPC);
   assert_int_equal (device_read (data, buf, 512, 0), -EPERM);
   assert_int_equal (device_read (data, buf, 512, 0), 0);
   read_all (stats);
@@ -567,7 +570,7 @@ test_live_faults (void **state)
   /* A name can be used again in the change that deletes it. */
   assert_changed ("fault=name=x op=flush error=EIO\nfault-delete=x,1\n");
   assert_has ("\nfault-delete=others\nfault=name=x op=flush error=EIO\n");
-  assert_int_equal (device_write (data, buf, 512, 0), 0);
+  assert_int_equal (device_write (data, buf, 512, 0, false), 0);
   assert_int_equal (device_flush (data), -EIO);
   assert_changed ("fault-delete=all\nfault=none\n");
   assert_has ("\nfault=none\n");
@@ -585,7 +588,8 @@ test_faults_all_or_nothing (void **state)
   assert_refused ("read-only=1\nbadblocks=+1-1\nmemory-limit=4K\nfault=name=a "
                   "error=EIO\n",
                   "fault: 'name=a': there is such a rule");
-  assert_int_equal (device_write (connect_to ("nullb1"), buf, 65536, 0), 0);
+  assert_int_equal (device_write (connect_to ("nullb1"), buf, 65536, 0, false),
+                    0);
   assert_refused ("fault=error=EIO\nfault-delete=a,b\n",
                   "fault: 'b': allowed is a rule's number or name, all or "
                   "others");
@@ -618,12 +622,12 @@ test_faults_round_trip (void **state)
   CREATE ("size", "1G");
   assert_changed ("badblocks=+0-7,+100-100\nfault=op=write count=1 error=EIO\n"
                   "fault=name=x op=flush error=EIO\n");
-  assert_int_equal (device_write (data, buf, 512, 8192), -EIO);
+  assert_int_equal (device_write (data, buf, 512, 8192, false), -EIO);
   strcpy (before, read_all (config));
   assert_int_equal (control_write (config, before, strlen (before), 0, &why),
                     0);
   assert_string_equal (read_all (config), before);
-  assert_int_equal (device_write (data, buf, 512, 8192), 0);
+  assert_int_equal (device_write (data, buf, 512, 8192, false), 0);
   read_all (stats);
   assert_has ("\"evaluated\": 2, \"hits\": 1, \"spent\": true}");
 
@@ -706,6 +710,77 @@ test_quoted (void **state)
   assert_has ("/test-control-a\\\"b\\\\c\"");
 }
 
+/*---------------------------------------------------------------------*/
+/* Power */
+
+static void
+test_power (void **state)
+{
+  static char out[4096];
+  struct connection *other;
+
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1", "cache-size", "1M", "devices",
+          "2");
+  other = connect_to ("nullb1");
+  memset (buf, 'a', 4096);
+  assert_int_equal (device_write (data, buf, 4096, 0, false), 0);
+  read_all (stats);
+  assert_has ("\"power\": {\"on\": true, \"volatile\": 4096, \"undo\": ");
+  assert_has ("\"writes_left\": 0, \"cuts\": 0, \"lost\": 0, \"kept\": 0},");
+  assert_changed ("power=cut\nlose=all\n");
+  assert_has ("# note: power is cut: all requests fail with ESHUTDOWN until "
+              "power=on\n");
+  assert_int_equal (device_read (data, out, 4096, 0), -ESHUTDOWN);
+  assert_int_equal (device_read (other, out, 4096, 0), 0);
+  assert_changed ("power=cut\n"); /* as it is */
+  read_all (stats);
+  assert_has ("\"power\": {\"on\": false, \"volatile\": 0, \"undo\": 0, "
+              "\"writes_left\": 0, \"cuts\": 1, \"lost\": 8, \"kept\": 0},");
+  assert_changed ("power=on\n");
+  assert_null (strstr (text, "# note:"));
+  assert_int_equal (device_read (data, out, 4096, 0), 0);
+  assert_int_equal (out[0], 0);
+  assert_changed ("power=on\n");
+
+  assert_changed ("power-cut-after=2\nlose=none\npower-seed=7\n");
+  read_all (stats);
+  assert_has ("\"writes_left\": 2, \"cuts\": 1,");
+  assert_int_equal (device_write (data, buf, 4096, 0, false), 0);
+  assert_int_equal (device_write (data, buf, 4096, 4096, false), -ESHUTDOWN);
+  assert_int_equal (device_flush (data), -ESHUTDOWN);
+  /* On again, and cut ahead, in one write. */
+  assert_changed ("power=on\npower-cut-after=1\n");
+  assert_changed ("power-cut-after=0\n");
+  assert_int_equal (device_write (data, buf, 4096, 4096, false), 0);
+}
+
+static void
+test_wrong_power (void **state)
+{
+  (void) state;
+  CREATE ("size", "1G");
+  assert_refused ("power=off\n", "power=off: allowed is on or cut");
+  assert_refused ("power=cut\nlose=some\n",
+                  "lose=some: allowed is random, all or none");
+  assert_refused ("power=cut\npower=on\n", "power=on: power is given twice");
+  assert_refused ("lose=all\n",
+                  "lose: allowed is with power=cut or power-cut-after");
+  assert_refused ("power=on\npower-seed=1\n",
+                  "power-seed: allowed is with power=cut or power-cut-after");
+  assert_refused ("power=cut\npower-seed=-1\n",
+                  "power-seed=-1: allowed is a whole number");
+  assert_refused ("power-cut-after=soon\n",
+                  "power-cut-after=soon: allowed is a whole number of writes, "
+                  "or 0 for none");
+  assert_refused ("power=cut\npower-cut-after=1\n",
+                  "power=cut and power-cut-after: allowed is one of them");
+  /* All or nothing. */
+  assert_refused ("power=cut\nread-only=perhaps\n",
+                  "read-only=perhaps: allowed is true or false");
+  assert_int_equal (device_flush (data), 0);
+}
+
 /* The zone table: whole descriptors, in order, up to the first error. */
 static void
 test_zones (void **state)
@@ -721,7 +796,7 @@ test_zones (void **state)
   assert_int_equal (control_size (zones->control), sizeof table);
   assert_int_equal (control_block_size (zones->control), 64);
   assert_true (control_can_write (zones->control));
-  assert_int_equal (device_write (data, buf, 4096, 2 * 65536), 0);
+  assert_int_equal (device_write (data, buf, 4096, 2 * 65536, false), 0);
 
   assert_int_equal (control_read (zones, table, sizeof table, 0), 0);
   assert_int_equal (table[1].cond, ZONE_COND_NOT_WP);
@@ -776,9 +851,9 @@ test_reset_zones (void **state)
   (void) state;
   CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
           "zone-latency", "7us", "zone-nr-conv", "1", "zone-offline", "3");
-  assert_int_equal (device_write (data, buf, 4096, 0), 0);
-  assert_int_equal (device_write (data, buf, 4096, 65536), 0);
-  assert_int_equal (device_write (data, buf, 4096, 15 * 65536), 0);
+  assert_int_equal (device_write (data, buf, 4096, 0, false), 0);
+  assert_int_equal (device_write (data, buf, 4096, 65536, false), 0);
+  assert_int_equal (device_write (data, buf, 4096, 15 * 65536, false), 0);
   assert_changed ("zones=reset\n");
   read_all (stats);
   assert_has ("\"conventional\": 1, \"empty\": 14, ");
@@ -789,15 +864,15 @@ test_reset_zones (void **state)
 
   /* Settings come first, and stay as they are when it is refused. */
   assert_refused ("zones=all\n", "zones=all: allowed is reset");
-  assert_int_equal (device_write (data, buf, 4096, 65536), 0);
+  assert_int_equal (device_write (data, buf, 4096, 65536, false), 0);
   assert_refused ("zones=reset\nread-only=true\n",
                   "zones=reset: the device is read-only");
   assert_changed ("read-only=true\n");
   assert_refused ("discard=false\nzones=reset\n",
                   "zones=reset: the device is read-only");
-  assert_int_equal (device_write (data, buf, 4096, 65536), -EROFS);
+  assert_int_equal (device_write (data, buf, 4096, 65536, false), -EROFS);
   assert_changed ("zones=reset\nread-only=false\nstats=reset\n");
-  assert_int_equal (device_write (data, buf, 4096, 65536), 0);
+  assert_int_equal (device_write (data, buf, 4096, 65536, false), 0);
   read_all (stats);
   assert_has ("\"zone\": {\"requests\": 1, \"bytes\": 0,");
   devices_destroy (devices);
@@ -871,7 +946,7 @@ work (void *arg)
 
   memset (in, w->nr + 1, sizeof in);
   while (!atomic_load (&stop)) {
-    r = device_write (w->connection, in, sizeof in, offset);
+    r = device_write (w->connection, in, sizeof in, offset, false);
     w->wrong += r != 0 && r != -EROFS;
     is_there = is_there || r == 0;
     w->wrong += device_read (w->connection, out, sizeof out, offset) != 0;
@@ -938,7 +1013,7 @@ test_changes_under_load (void **state)
   free (sum);
 
   /* Only the device and its five connections use a set in the end. */
-  assert_int_equal (device_write (data, buf, 4096, 0), 0);
+  assert_int_equal (device_write (data, buf, 4096, 0, false), 0);
   assert_true (atomic_load (&devices->device[0].set)->users <= 6);
 }
 
@@ -965,6 +1040,8 @@ main (void)
       TEST (test_full_histograms),
       TEST (test_continued_reads),
       TEST (test_changes_under_load),
+      TEST (test_power),
+      TEST (test_wrong_power),
       TEST (test_live_badblocks),
       TEST (test_live_faults),
       TEST (test_faults_all_or_nothing),

@@ -155,6 +155,7 @@ differences (const uint8_t *a, const uint8_t *b, size_t count)
   return r;
 }
 
+/* The write pointer, from the zone's start. */
 static uint64_t
 wp (uint64_t zone)
 {
@@ -173,14 +174,14 @@ test_bad_operations (void **state)
 {
   (void) state;
   CREATE ("badblocks", "+8-8,+100-199");
-  assert_int_equal (device_write (d, buf, 4096, 0), 0);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   assert_int_equal (device_read (d, out, 8192, 0), -EIO);
-  assert_int_equal (device_write (d, buf, 512, 4096), -EIO);
-  assert_int_equal (device_write (d, buf, 8192, 4096 - 512), -EIO);
-  assert_int_equal (device_zero (d, 8192, 0, true), -EIO);
-  assert_int_equal (device_zero (d, 8192, 0, false), -EIO);
-  assert_int_equal (device_trim (d, 8192, 0), -EIO);
-  assert_int_equal (device_trim (d, MIB, 0), -EIO);
+  assert_int_equal (device_write (d, buf, 512, 4096, false), -EIO);
+  assert_int_equal (device_write (d, buf, 8192, 4096 - 512, false), -EIO);
+  assert_int_equal (device_zero (d, 8192, 0, true, false), -EIO);
+  assert_int_equal (device_zero (d, 8192, 0, false, false), -EIO);
+  assert_int_equal (device_trim (d, 8192, 0, false), -EIO);
+  assert_int_equal (device_trim (d, MIB, 0, false), -EIO);
   assert_int_equal (device_flush (d), 0);
   check (buf, 4096, 0);
   check (NULL, 4096, 4608);
@@ -194,8 +195,8 @@ test_bad_in_null_mode (void **state)
   (void) state;
   create ((const char *const[]){"badblocks", "+8-8", NULL});
   assert_int_equal (device_read (d, out, 512, 4096), -EIO);
-  assert_int_equal (device_write (d, buf, 512, 4096), -EIO);
-  assert_int_equal (device_write (d, buf, 512, 4608), 0);
+  assert_int_equal (device_write (d, buf, 512, 4096, false), -EIO);
+  assert_int_equal (device_write (d, buf, 512, 4608, false), 0);
 }
 
 static void
@@ -204,10 +205,10 @@ test_bad_once (void **state)
   (void) state;
   CREATE ("badblocks", "+8-15,+30-30", "badblocks-once", "1");
   assert_int_equal (device_read (d, out, 512, 15 * 512), -EIO);
-  assert_int_equal (device_write (d, buf, 4096, 4096), 0);
+  assert_int_equal (device_write (d, buf, 4096, 4096, false), 0);
   check (buf, 4096, 4096);
-  assert_int_equal (device_trim (d, 65536, 0), -EIO);
-  assert_int_equal (device_trim (d, 65536, 0), 0);
+  assert_int_equal (device_trim (d, 65536, 0, false), -EIO);
+  assert_int_equal (device_trim (d, 65536, 0, false), 0);
 }
 
 /* Whole blocks before the first bad sector. */
@@ -217,18 +218,18 @@ test_bad_partial (void **state)
   (void) state;
   CREATE ("badblocks", "+17-17", "badblocks-partial-io", "1", "block-size",
           "4K");
-  assert_int_equal (device_write (d, buf, 16384, 0), -EIO);
+  assert_int_equal (device_write (d, buf, 16384, 0, false), -EIO);
   check (buf, 8192, 0);
-  assert_int_equal (device_write (d, buf, 4096, 8192), -EIO);
-  assert_int_equal (device_trim (d, 16384, 4096), -EIO);
+  assert_int_equal (device_write (d, buf, 4096, 8192, false), -EIO);
+  assert_int_equal (device_trim (d, 16384, 4096, false), -EIO);
   check (buf, 4096, 0);
   check (NULL, 4096, 4096);
-  assert_int_equal (device_zero (d, 16384, 0, false), -EIO);
+  assert_int_equal (device_zero (d, 16384, 0, false, false), -EIO);
   check (NULL, 8192, 0);
   assert_int_equal (device_read (d, out, 16384, 0), -EIO);
   devices_destroy (devices);
   CREATE ("badblocks", "+17-17", "block-size", "4K");
-  assert_int_equal (device_write (d, buf, 16384, 0), -EIO);
+  assert_int_equal (device_write (d, buf, 16384, 0, false), -EIO);
   check (NULL, 8192, 0);
 }
 
@@ -238,17 +239,17 @@ test_bad_zone (void **state)
 {
   (void) state;
   CREATE_ZONED ("badblocks", "+144-144", "badblocks-partial-io", "1");
-  assert_int_equal (device_write (d, buf, 16384, ZONE), -EIO);
+  assert_int_equal (device_write (d, buf, 16384, ZONE, false), -EIO);
   assert_int_equal (wp (1), 8192);
   check (buf, 8192, ZONE);
-  assert_int_equal (device_write (d, buf, 4096, ZONE + 8192), -EIO);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 8192, false), -EIO);
   assert_int_equal (wp (1), 8192);
   /* A rule of zones is broken: not even a part. */
-  assert_int_equal (device_write (d, buf, 16384, ZONE + 4096), -EIO);
+  assert_int_equal (device_write (d, buf, 16384, ZONE + 4096, false), -EIO);
   assert_int_equal (wp (1), 8192);
   badblocks_destroy (&d->device->badblocks);
   assert_int_equal (badblocks_init (&d->device->badblocks), 0);
-  assert_int_equal (device_write (d, buf, 4096, ZONE + 8192), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 8192, false), 0);
   assert_int_equal (wp (1), 12288);
 }
 
@@ -258,7 +259,7 @@ test_bad_after_admission (void **state)
 {
   (void) state;
   CREATE ("badblocks", "+0-0", "badblocks-once", "1", "read-only", "1");
-  assert_int_equal (device_write (d, buf, 512, 0), -EROFS);
+  assert_int_equal (device_write (d, buf, 512, 0, false), -EROFS);
   assert_int_equal (device_read (d, out, 100, 0), -EINVAL);
   assert_int_equal (device_read (d, out, 512, 0), -EIO);
   assert_int_equal (device_read (d, out, 512, 0), 0);
@@ -311,13 +312,13 @@ request (enum operation op)
   case OP_READ:
     return device_read (d, out, 4096, ZONE);
   case OP_WRITE:
-    return device_write (d, buf, 4096, 0);
+    return device_write (d, buf, 4096, 0, false);
   case OP_FLUSH:
     return device_flush (d);
   case OP_TRIM:
-    return device_trim (d, 4096, 0);
+    return device_trim (d, 4096, 0, false);
   case OP_ZERO:
-    return device_zero (d, 4096, 0, true);
+    return device_zero (d, 4096, 0, true, false);
   default:
     return device_zone_commands (d, 1, &descriptor, 1, &done);
   }
@@ -344,14 +345,14 @@ test_error_changes_nothing (void **state)
 {
   (void) state;
   CREATE_ZONED ("seed", "1");
-  assert_int_equal (device_write (d, buf, 8192, 0), 0);
-  assert_int_equal (device_write (d, buf, 4096, ZONE), 0);
+  assert_int_equal (device_write (d, buf, 8192, 0, false), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
   add ("op=write,trim,zero,zone error=EIO");
-  assert_int_equal (device_write (d, buf + 512, 4096, 0), -EIO);
-  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096), -EIO);
-  assert_int_equal (device_zero (d, 4096, 0, false), -EIO);
-  assert_int_equal (device_trim (d, 4096, 0), -EIO);
-  assert_int_equal (device_trim (d, ZONE, ZONE), -EIO);
+  assert_int_equal (device_write (d, buf + 512, 4096, 0, false), -EIO);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096, false), -EIO);
+  assert_int_equal (device_zero (d, 4096, 0, false, false), -EIO);
+  assert_int_equal (device_trim (d, 4096, 0, false), -EIO);
+  assert_int_equal (device_trim (d, ZONE, ZONE, false), -EIO);
   assert_int_equal (request (OP_ZONE), -EIO);
   check (buf, 8192, 0);
   check (buf, 4096, ZONE);
@@ -378,7 +379,7 @@ test_delay (void **state)
   add ("op=read,flush delay=100us");
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_int_equal (counted (OP_READ)->asked.longest, 151000);
-  assert_int_equal (device_write (d, buf, 512, 0), 0);
+  assert_int_equal (device_write (d, buf, 512, 0, false), 0);
   assert_int_equal (counted (OP_WRITE)->asked.longest, 1000);
   add ("op=flush error=EIO");
   assert_int_equal (device_flush (d), -EIO);
@@ -392,7 +393,7 @@ test_delay_without_latency (void **state)
 {
   (void) state;
   CREATE ("fault", "op=trim delay=20us");
-  assert_int_equal (device_trim (d, 512, 0), 0);
+  assert_int_equal (device_trim (d, 512, 0, false), 0);
   assert_int_equal (counted (OP_TRIM)->asked.longest, 20000);
   assert_int_equal (device_flush (d), 0);
   assert_int_equal (counted (OP_FLUSH)->asked.longest, 0);
@@ -407,7 +408,7 @@ test_flip_reads (void **state)
 
   (void) state;
   CREATE ("seed", "1");
-  assert_int_equal (device_write (d, buf, 4096, 0), 0);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   add ("op=read range=1K+1K corrupt=flip");
   assert_int_equal (device_read (d, out, 4096, 0), 0);
   assert_int_equal (differences (out, buf, 4096), 2);
@@ -429,7 +430,7 @@ test_flip_writes (void **state)
   CREATE ("seed", "1");
   memcpy (sent, buf, sizeof sent);
   add ("op=write corrupt=flip");
-  assert_int_equal (device_write (d, sent, 4096, 0), 0);
+  assert_int_equal (device_write (d, sent, 4096, 0, false), 0);
   assert_memory_equal (sent, buf, 4096);
   assert_int_equal (device_read (d, out, 4096, 0), 0);
   assert_int_equal (differences (out, buf, 4096), 8);
@@ -441,7 +442,7 @@ test_zeroes (void **state)
   (void) state;
   CREATE ("block-size", "1K");
   add ("op=write range=0+1 corrupt=zero");
-  assert_int_equal (device_write (d, buf, 4096, 0), 0);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   check (NULL, 1024, 0);
   check (buf + 1024, 3072, 1024);
   delete_all ();
@@ -456,14 +457,14 @@ test_corrupt_in_zones (void **state)
   (void) state;
   CREATE_ZONED ("fault", "zones=1 op=write corrupt=zero", "fault",
                 "zones=2 op=read corrupt=flip");
-  assert_int_equal (device_write (d, buf, 4096, ZONE), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
   assert_int_equal (wp (1), 4096);
   check (NULL, 4096, ZONE);
-  assert_int_equal (device_write (d, buf, 4096, 2 * ZONE), 0);
+  assert_int_equal (device_write (d, buf, 4096, 2 * ZONE, false), 0);
   assert_int_equal (device_read (d, out, 4096, 2 * ZONE), 0);
   assert_int_equal (differences (out, buf, 4096), 8);
   /* What cannot be read is not touched. */
-  assert_int_equal (device_write (d, buf, 4096, 0), 0);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   check (buf, 4096, 0);
 }
 
@@ -476,14 +477,14 @@ test_stale (void **state)
 
   (void) state;
   CREATE_ZONED ("seed", "1");
-  assert_int_equal (device_write (d, buf, 4096, 0), 0);
-  assert_int_equal (device_write (d, buf, 4096, ZONE), 0);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
   add ("corrupt=stale");
-  assert_int_equal (device_write (d, buf + 512, 4096, 0), 0);
-  assert_int_equal (device_zero (d, 4096, 0, true), 0);
-  assert_int_equal (device_trim (d, 4096, 0), 0);
-  assert_int_equal (device_trim (d, ZONE, ZONE), 0);
-  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096), 0);
+  assert_int_equal (device_write (d, buf + 512, 4096, 0, false), 0);
+  assert_int_equal (device_zero (d, 4096, 0, true, false), 0);
+  assert_int_equal (device_trim (d, 4096, 0, false), 0);
+  assert_int_equal (device_trim (d, ZONE, ZONE, false), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096, false), 0);
   assert_int_equal (device_zone_commands (d, 1, &full, 1, &done), 0);
   assert_int_equal (done, 1);
   assert_int_equal (device_flush (d), 0);
@@ -501,7 +502,7 @@ test_hang (void **state)
   CREATE ("latency", "1us");
   add ("op=write hang");
   naps_until_deleted = 3;
-  assert_int_equal (device_write (d, buf, 4096, 0), 0);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   assert_int_equal (naps, 3);
   assert_int_equal (napped, HANG_SLICE);
   check (buf, 4096, 0);
@@ -513,7 +514,7 @@ test_hang_ends_with_connection (void **state)
 {
   (void) state;
   CREATE ("fault", "op=write hang");
-  assert_int_equal (device_write (d, buf, 4096, 0), -ESHUTDOWN);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), -ESHUTDOWN);
   assert_int_equal (naps, 1);
   check (NULL, 4096, 0);
 }
@@ -525,7 +526,7 @@ test_hang_and_error (void **state)
   (void) state;
   CREATE ("fault", "op=write hang", "fault", "op=write error=EPERM");
   naps_until_deleted = 2;
-  assert_int_equal (device_write (d, buf, 4096, 0), -EPERM);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), -EPERM);
   check (NULL, 4096, 0);
 }
 
@@ -553,10 +554,10 @@ test_disconnect (void **state)
 
   disconnects = 0;
   add ("op=write count=1 disconnect");
-  assert_int_equal (device_write (d, buf, 4096, 0), -ESHUTDOWN);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), -ESHUTDOWN);
   assert_int_equal (disconnects, 1);
   check (NULL, 4096, 0);
-  assert_int_equal (device_write (d, buf, 4096, 0), 0);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   assert_int_equal (disconnects, 1);
 }
 
@@ -615,7 +616,7 @@ test_same_seed_same_hits (void **state)
     if (round == 2)
       d = device_connect (&devices->device[1], NULL);
     for (same = i = 0; i < 200; i++) {
-      const bool hit = device_write (d, buf, 512, 0) == -EIO;
+      const bool hit = device_write (d, buf, 512, 0, false) == -EIO;
 
       if (round == 0)
         first[i] = hit;

@@ -104,11 +104,11 @@ test_null_mode (void **state)
   (void) state;
   CREATE ("size", "9223372036854775807");
   assert_int_equal (devices->settings.size, end);
-  assert_int_equal (device_write (d, buf, 4096, end - 4096), 0);
+  assert_int_equal (device_write (d, buf, 4096, end - 4096, false), 0);
   assert_int_equal (device_read (d, out, 4096, end - 4096), 0);
   assert_true (all_zero (out, 4096));
-  assert_int_equal (device_zero (d, 0xfffffe00, 512, false), 0);
-  assert_int_equal (device_trim (d, 0xfffffe00, 512), 0);
+  assert_int_equal (device_zero (d, 0xfffffe00, 512, false, false), 0);
+  assert_int_equal (device_trim (d, 0xfffffe00, 512, false), 0);
   assert_int_equal (device_cache (d, 512, end - 512), 0);
   assert_int_equal (device_flush (d), 0);
   check_extent (d, 0, 0xfffffe00, false);
@@ -119,7 +119,7 @@ test_memory_mode (void **state)
 {
   (void) state;
   CREATE ("size", "1G", "memory-backed", "1");
-  assert_int_equal (device_write (d, buf, 8192, 4096), 0);
+  assert_int_equal (device_write (d, buf, 8192, 4096, false), 0);
   assert_int_equal (device_read (d, out, 16384, 0), 0);
   assert_true (all_zero (out, 4096));
   assert_memory_equal (out + 4096, buf, 8192);
@@ -127,14 +127,14 @@ test_memory_mode (void **state)
   check_extent (d, 4096, 12288, true);
 
   /* Zero that may trim makes a hole, zero that may not keeps the memory. */
-  assert_int_equal (device_zero (d, 4096, 4096, true), 0);
-  assert_int_equal (device_zero (d, 4096, 8192, false), 0);
+  assert_int_equal (device_zero (d, 4096, 4096, true, false), 0);
+  assert_int_equal (device_zero (d, 4096, 8192, false, false), 0);
   check_extent (d, 0, 8192, false);
   check_extent (d, 8192, 12288, true);
   assert_int_equal (device_read (d, out, 16384, 0), 0);
   assert_true (all_zero (out, 16384));
 
-  assert_int_equal (device_trim (d, 12288, 0), 0);
+  assert_int_equal (device_trim (d, 12288, 0, false), 0);
   check_extent (d, 0, 1 << 30, false);
 }
 
@@ -143,11 +143,11 @@ test_without_discard (void **state)
 {
   (void) state;
   CREATE ("size", "1G", "memory-backed", "1", "discard", "0");
-  assert_int_equal (device_write (d, buf, 8192, 0), 0);
-  assert_int_equal (device_trim (d, 4096, 0), 0);
+  assert_int_equal (device_write (d, buf, 8192, 0, false), 0);
+  assert_int_equal (device_trim (d, 4096, 0, false), 0);
   assert_int_equal (device_read (d, out, 8192, 0), 0);
   assert_memory_equal (out, buf, 8192);
-  assert_int_equal (device_zero (d, 8192, 4096, true), 0);
+  assert_int_equal (device_zero (d, 8192, 4096, true, false), 0);
   assert_int_equal (device_read (d, out, 8192, 0), 0);
   assert_memory_equal (out, buf, 4096);
   assert_true (all_zero (out + 4096, 4096));
@@ -168,16 +168,16 @@ test_misaligned (void **state)
 
   (void) state;
   CREATE ("size", "1G", "memory-backed", "1", "block-size", "4K");
-  assert_int_equal (device_write (d, buf, 65536, 0), 0);
+  assert_int_equal (device_write (d, buf, 65536, 0, false), 0);
   for (i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     const uint32_t count = wrong[i].count;
     const uint64_t offset = wrong[i].offset;
 
     assert_int_equal (device_read (d, out, count, offset), -EINVAL);
-    assert_int_equal (device_write (d, out, count, offset), -EINVAL);
-    assert_int_equal (device_zero (d, count, offset, true), -EINVAL);
-    assert_int_equal (device_zero (d, count, offset, false), -EINVAL);
-    assert_int_equal (device_trim (d, count, offset), -EINVAL);
+    assert_int_equal (device_write (d, out, count, offset, false), -EINVAL);
+    assert_int_equal (device_zero (d, count, offset, true, false), -EINVAL);
+    assert_int_equal (device_zero (d, count, offset, false, false), -EINVAL);
+    assert_int_equal (device_trim (d, count, offset, false), -EINVAL);
     assert_int_equal (device_cache (d, count, offset), -EINVAL);
     assert_int_equal (device_extent (d, count, offset, &extent, &run_end),
                       -EINVAL);
@@ -192,10 +192,10 @@ test_read_only (void **state)
 {
   (void) state;
   CREATE ("size", "1G", "memory-backed", "1", "read-only", "1");
-  assert_int_equal (device_write (d, buf, 4096, 0), -EROFS);
-  assert_int_equal (device_zero (d, 4096, 0, true), -EROFS);
-  assert_int_equal (device_zero (d, 4096, 0, false), -EROFS);
-  assert_int_equal (device_trim (d, 4096, 0), -EROFS);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), -EROFS);
+  assert_int_equal (device_zero (d, 4096, 0, true, false), -EROFS);
+  assert_int_equal (device_zero (d, 4096, 0, false, false), -EROFS);
+  assert_int_equal (device_trim (d, 4096, 0, false), -EROFS);
   assert_int_equal (device_flush (d), 0);
   assert_int_equal (device_cache (d, 4096, 0), 0);
   assert_int_equal (device_read (d, out, 4096, 0), 0);
@@ -212,20 +212,20 @@ test_limit_is_shared (void **state)
   CREATE ("size", "1G", "memory-backed", "1", "memory-limit", "64K", "devices",
           "2");
   e = device_connect (&devices->device[1], NULL);
-  assert_int_equal (device_write (d, buf, 65536 - 4096, 4096), 0);
-  assert_int_equal (device_write (e, buf, 8192, 0), -ENOSPC);
-  assert_int_equal (device_zero (e, 8192, 0, false), -ENOSPC);
-  assert_int_equal (device_zero (e, 8192, 0, true), 0);
-  assert_int_equal (device_write (e, buf, 4096, 0), 0);
-  assert_int_equal (device_write (d, buf, 512, 0), -ENOSPC);
-  assert_int_equal (device_write (d, buf, 512, 4608), 0);
+  assert_int_equal (device_write (d, buf, 65536 - 4096, 4096, false), 0);
+  assert_int_equal (device_write (e, buf, 8192, 0, false), -ENOSPC);
+  assert_int_equal (device_zero (e, 8192, 0, false, false), -ENOSPC);
+  assert_int_equal (device_zero (e, 8192, 0, true, false), 0);
+  assert_int_equal (device_write (e, buf, 4096, 0, false), 0);
+  assert_int_equal (device_write (d, buf, 512, 0, false), -ENOSPC);
+  assert_int_equal (device_write (d, buf, 512, 4608, false), 0);
 
   /* Each has its own data. */
   assert_int_equal (device_read (e, out, 8192, 0), 0);
   assert_memory_equal (out, buf, 4096);
   assert_true (all_zero (out + 4096, 4096));
-  assert_int_equal (device_trim (e, 4096, 0), 0);
-  assert_int_equal (device_write (d, buf, 512, 0), 0);
+  assert_int_equal (device_trim (e, 4096, 0, false), 0);
+  assert_int_equal (device_write (d, buf, 512, 0, false), 0);
 }
 
 static void
@@ -274,10 +274,10 @@ static void
 request_each (void)
 {
   assert_int_equal (device_read (d, out, 512, 0), 0);
-  assert_int_equal (device_write (d, buf, 512, 0), 0);
+  assert_int_equal (device_write (d, buf, 512, 0, false), 0);
   assert_int_equal (device_flush (d), 0);
-  assert_int_equal (device_trim (d, 512, 0), 0);
-  assert_int_equal (device_zero (d, 512, 0, true), 0);
+  assert_int_equal (device_trim (d, 512, 0, false), 0);
+  assert_int_equal (device_zero (d, 512, 0, true, false), 0);
 }
 
 /* Every operation has its own, and those without one have that of all. */
@@ -327,9 +327,9 @@ test_refused_at_once (void **state)
   CREATE ("latency", "100s", "block-size", "4K", "read-only", "true");
   nap_result = 0;
   assert_int_equal (device_read (d, out, 512, 0), -EINVAL);
-  assert_int_equal (device_write (d, buf, 4096, 0), -EROFS);
-  assert_int_equal (device_trim (d, 4096, 0), -EROFS);
-  assert_int_equal (device_zero (d, 4096, 0, true), -EROFS);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), -EROFS);
+  assert_int_equal (device_trim (d, 4096, 0, false), -EROFS);
+  assert_int_equal (device_zero (d, 4096, 0, true, false), -EROFS);
   assert_int_equal (device_cache (d, 4096, 0), 0);
   check_extent (d, 0, 4096, false);
 }
@@ -341,7 +341,7 @@ test_wait_is_cut_short (void **state)
   (void) state;
   CREATE ("write-latency", "100s", "memory-backed", "1");
   nap_result = -ESHUTDOWN;
-  assert_int_equal (device_write (d, buf, 4096, 0), -ESHUTDOWN);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), -ESHUTDOWN);
   assert_in_range (napped, 99 * NSEC_PER_SEC, 100 * NSEC_PER_SEC);
   assert_int_equal (device_read (d, out, 4096, 0), 0);
   assert_memory_equal (out, buf, 4096);
@@ -395,7 +395,7 @@ test_limits_forget_who_left (void **state)
   CREATE ("mbps", "1", "iops", "1000");
   throttle = &devices->device[0].latency.throttle;
   nap_result = -ESHUTDOWN;
-  assert_int_equal (device_zero (d, 256 * MIB, 0, true), -ESHUTDOWN);
+  assert_int_equal (device_zero (d, 256 * MIB, 0, true, false), -ESHUTDOWN);
   free = throttle->bytes[THROTTLE_ALL].free;
   assert_true (free < clock_now ());
   assert_true (throttle->operations[THROTTLE_ALL].free < clock_now ());
@@ -505,12 +505,12 @@ test_zoned (void **state)
           "zone-nr-conv", "1", "zone-reorder-wait", "0", "zone-latency", "7us");
   /* A conventional zone takes anything, a sequential one only what comes next.
    */
-  assert_int_equal (device_write (d, buf, 4096, 8192), 0);
-  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096), -EIO);
-  assert_int_equal (device_write (d, buf, 4096, ZONE), 0);
-  assert_int_equal (device_zero (d, 4096, ZONE + 4096, true), 0);
-  assert_int_equal (device_write (d, buf, 4096, ZONE - 4096), 0);
-  assert_int_equal (device_write (d, buf, 8192, ZONE - 4096), -EIO);
+  assert_int_equal (device_write (d, buf, 4096, 8192, false), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096, false), -EIO);
+  assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
+  assert_int_equal (device_zero (d, 4096, ZONE + 4096, true, false), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE - 4096, false), 0);
+  assert_int_equal (device_write (d, buf, 8192, ZONE - 4096, false), -EIO);
   check_extents_of_zone (EXTENT_DATA, ZONE + 8192, EXTENT_ZERO);
 
   /* A read crosses borders. */
@@ -523,16 +523,16 @@ test_zoned (void **state)
   assert_int_equal (command (1, ZONE_COND_EMPTY), 0);
   assert_int_equal (store_written (devices->store, 0), 2);
   assert_int_equal (asked (OP_ZONE)->longest, 7 * NSEC_PER_USEC);
-  assert_int_equal (device_write (d, buf, 4096, ZONE), 0);
-  assert_int_equal (device_trim (d, ZONE, ZONE), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
+  assert_int_equal (device_trim (d, ZONE, ZONE, false), 0);
   assert_int_equal (asked (OP_TRIM)->longest, 7 * NSEC_PER_USEC);
-  assert_int_equal (device_trim (d, 4096, ZONE), 0);
+  assert_int_equal (device_trim (d, 4096, ZONE, false), 0);
   assert_int_equal (histogram_total (asked (OP_TRIM)), 1);
   check_extents_of_zone (EXTENT_DATA, ZONE, EXTENT_ZERO);
-  assert_int_equal (device_write (d, buf, 4096, ZONE), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
 
   assert_int_equal (command (1, ZONE_COND_READONLY), 0);
-  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096), -EROFS);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096, false), -EROFS);
   assert_int_equal (command (2, ZONE_COND_OFFLINE), 0);
   assert_int_equal (device_read (d, out, 512, 2 * ZONE), -EIO);
 }
@@ -544,11 +544,11 @@ test_zoned_without_memory (void **state)
   (void) state;
   CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
           "memory-limit", "8K", "zone-reorder-wait", "0");
-  assert_int_equal (device_write (d, buf, 8192, 0), 0);
-  assert_int_equal (device_write (d, buf, 4096, 8192), -ENOSPC);
-  assert_int_equal (device_write (d, buf, 4096, 12288), -EIO);
+  assert_int_equal (device_write (d, buf, 8192, 0, false), 0);
+  assert_int_equal (device_write (d, buf, 4096, 8192, false), -ENOSPC);
+  assert_int_equal (device_write (d, buf, 4096, 12288, false), -EIO);
   assert_int_equal (command (0, ZONE_COND_EMPTY), 0);
-  assert_int_equal (device_write (d, buf, 4096, 0), 0);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
 }
 
 static void
@@ -557,15 +557,15 @@ test_zoned_null (void **state)
   (void) state;
   CREATE ("size", "1M", "zoned", "1", "zone-size", "64K", "zone-read-past-wp",
           "error", "zone-reorder-wait", "0", "discard", "0", "read-only", "0");
-  assert_int_equal (device_write (d, buf, 4096, 4096), -EIO);
-  assert_int_equal (device_write (d, buf, 4096, ZONE), 0);
+  assert_int_equal (device_write (d, buf, 4096, 4096, false), -EIO);
+  assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
   assert_int_equal (device_read (d, out, 4096, ZONE), 0);
   assert_true (all_zero (out, 4096));
   assert_int_equal (device_read (d, out, 4096, ZONE + 4096), -EIO);
   check_extents_of_zone (EXTENT_DATA, ZONE + 4096, EXTENT_HOLE);
   /* discard=false: nothing is trimmed. */
-  assert_int_equal (device_trim (d, ZONE, ZONE), 0);
-  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096), 0);
+  assert_int_equal (device_trim (d, ZONE, ZONE, false), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096, false), 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)

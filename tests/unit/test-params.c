@@ -829,6 +829,8 @@ test_print (void **state)
                                          {"zone-read-past-wp", "error"},
                                          {"zone-trim", "ignore"},
                                          {"zone-reorder-wait", "1ms"},
+                                         {"cache-size", "7"},
+                                         {"fua", "0"},
                                          {"badblocks-once", "1"},
                                          {"badblocks-partial-io", "1"}};
   static char line[MAX_SETTING], other[MAX_SETTING];
@@ -857,6 +859,21 @@ test_print (void **state)
   params_clear (&again);
   params_print (&p.settings, 0, line, sizeof line);
   assert_string_equal (line, "size=117738M");
+}
+
+static void
+test_cache (void **state)
+{
+  (void) state;
+  assert_int_equal (p.settings.cache_size, 0);
+  assert_true (p.settings.fua);
+  assert_int_equal (alone ("cache-size", "3")->cache_size, 3 << 20);
+  assert_int_equal (alone ("cache_size", "64K")->cache_size, 65536);
+  assert_false (alone ("fua", "false")->fua);
+  setup (NULL);
+  refuse ("cache-size", "5E",
+          "cache-size=5E: allowed is a size from 0 to 4E (K, M, G, T, P and E "
+          "are powers of 1024; a bare number is in MiB)");
 }
 
 /* What is no setting: kept as it was given, and not printed. */
@@ -943,6 +960,7 @@ main (void)
       TEST (test_long_values),
       TEST (test_control_characters),
       TEST (test_print),
+      TEST (test_cache),
       TEST (test_states),
       TEST (test_faults_that_wait),
   };

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The volatile write cache and power loss, on a real server: what clients are
+ * told of it, and that what was promised to any of four connections is there
+ * after every cut, and what was not may be missing.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client.h"
+
+#define STATS_SIZE MIB
+#define BLOCK 4096
+
+static char text[STATS_SIZE + 1];
+static uint8_t buf[64 * KIB], out[64 * KIB];
+static struct nbd_handle *h, *config, *stats;
+
+static void
+serve_and_connect (const char *const *args)
+{
+  serve_args (args);
+  h = connect_to ("");
+  config = connect_to ("nullb0.config");
+  stats = connect_to ("nullb0.stats");
+  memset (buf, 0xaa, sizeof buf);
+}
+
+#define SERVE(...) serve_and_connect ((const char *const[]){__VA_ARGS__, NULL})
+
+static void
+change (const char *lines)
+{
+  assert_done (nbd_pwrite (config, lines, strlen (lines), 0, 0));
+}
+
+static void
+assert_stats_have (const char *what)
+{
+  assert_done (nbd_pread (stats, text, STATS_SIZE, 0, 0));
+  text[STATS_SIZE] = '\0';
+  if (strstr (text, what) == NULL)
+    fail_msg ("no '%s' in: %.2000s", what, text);
+}
+
+static void
+cut_and_on (void **state)
+{
+  struct nbd_handle *other;
+
+  (void) state;
+  SERVE ("64M", "memory-backed=true", "cache-size=1M", "seed=1");
+  assert_done (nbd_pwrite (h, buf, BLOCK, 0, 0));
+  assert_done (nbd_flush (h, 0));
+  assert_done (nbd_pwrite (h, buf, BLOCK, BLOCK, 0));
+  assert_stats_have ("\"volatile\": 4096,");
+  assert_done (nbd_pwrite (h, buf, BLOCK, 2 * BLOCK, LIBNBD_CMD_FLAG_FUA));
+  change ("power=cut\nlose=all\n");
+  assert_refused (ESHUTDOWN, nbd_pread (h, out, BLOCK, 0, 0));
+  assert_refused (ESHUTDOWN, nbd_pwrite (h, buf, BLOCK, 0, 0));
+  assert_refused (ESHUTDOWN, nbd_flush (h, 0));
+  assert_refused (ESHUTDOWN, nbd_trim (h, BLOCK, 0, 0));
+  assert_refused (ESHUTDOWN, nbd_zero (h, BLOCK, 0, 0));
+  assert_refused (ESHUTDOWN, nbd_cache (h, BLOCK, 0, 0));
+  assert_refused (ESHUTDOWN, ask_extents (h, BLOCK, 0, 0));
+  other = connect_to ("nullb0"); /* and finds it as it is */
+  assert_refused (ESHUTDOWN, nbd_pread (other, out, BLOCK, 0, 0));
+  assert_stats_have ("\"power\": {\"on\": false,");
+  change ("power=on\n");
+  assert_reads (h, buf, BLOCK, 0);
+  assert_reads_zero (h, BLOCK, BLOCK);
+  assert_reads (other, buf, BLOCK, 2 * BLOCK);
+}
+
+static void
+fua_is_offered_or_not (void **state)
+{
+  SERVE ("64M", "memory-backed=true", "cache-size=1M");
+  assert_int_equal (nbd_can_fua (h), 1);
+  assert_int_equal (nbd_can_flush (h), 1);
+  stop_server (state);
+  SERVE ("64M", "memory-backed=true", "cache-size=1M", "fua=false");
+  assert_int_equal (nbd_can_fua (h), 0);
+  assert_int_equal (nbd_can_flush (h), 1);
+  assert_int_equal (nbd_can_fua (config), 0);
+}
+
+static void
+cut_after (void **state)
+{
+  (void) state;
+  SERVE ("64M", "memory-backed=true", "cache-size=1M", "seed=1");
+  change ("power-cut-after=3\nlose=all\n");
+  assert_done (nbd_pwrite (h, buf, BLOCK, 0, 0));
+  assert_done (nbd_pwrite (h, buf, BLOCK, BLOCK, 0));
+  assert_done (nbd_flush (h, 0));
+  assert_refused (ESHUTDOWN,
+                  nbd_pwrite (h, buf, BLOCK, 2 * BLOCK, LIBNBD_CMD_FLAG_FUA));
+  change ("power=on\n");
+  assert_reads (h, buf, 2 * BLOCK, 0);
+  assert_reads_zero (h, BLOCK, 2 * BLOCK);
+}
+
+/*---------------------------------------------------------------------*/
+/* Four clients write rising numbers to blocks of their own until the power
+ * goes, and flush, or write with FUA, now and then.  What one of them was
+ * promised has to be there, or something newer that it had sent.
+ */
+
+#define CLIENTS 4
+#define BLOCKS 16
+#define ROUNDS 25
+
+struct client {
+  pthread_t thread;
+  struct nbd_handle *h;
+  unsigned nr;
+  uint64_t random;
+  uint64_t sent[BLOCKS], promised[BLOCKS]; /* numbers */
+};
+
+static struct client clients[CLIENTS];
+static uint64_t number; /* of the round, in its upper bits */
+
+static void *
+write_until_off (void *arg)
+{
+  struct client *c = arg;
+  uint64_t acknowledged[BLOCKS], block[BLOCK / 8], n = number;
+  unsigned i, b;
+
+  memcpy (acknowledged, c->promised, sizeof acknowledged);
+  for (;;) {
+    const bool fua = random_below (&c->random, 8) == 0;
+
+    b = random_below (&c->random, BLOCKS);
+    n++;
+    for (i = 0; i < BLOCK / 8; i++)
+      block[i] = n;
+    c->sent[b] = n;
+    if (nbd_pwrite (c->h, block, BLOCK, (c->nr * BLOCKS + b) * BLOCK,
+                    fua ? LIBNBD_CMD_FLAG_FUA : 0) == -1)
+      break;
+    acknowledged[b] = n;
+    if (fua)
+      c->promised[b] = n;
+    if (random_below (&c->random, 16) == 0) {
+      if (nbd_flush (c->h, 0) == -1)
+        break;
+      memcpy (c->promised, acknowledged, sizeof acknowledged);
+    }
+  }
+  return nbd_get_errno () == ESHUTDOWN ? NULL : arg;
+}
+
+/* Returns how many blocks had lost what was promised. */
+static unsigned
+count_broken (struct client *c)
+{
+  uint64_t block[BLOCK / 8];
+  unsigned b, i, broken = 0;
+
+  for (b = 0; b < BLOCKS; b++) {
+    assert_done (
+        nbd_pread (c->h, block, BLOCK, (c->nr * BLOCKS + b) * BLOCK, 0));
+    for (i = 1; i < BLOCK / 8; i++)
+      assert_int_equal (block[i], block[0]); /* never torn within a block */
+    broken += block[0] < c->promised[b] || block[0] > c->sent[b];
+    /* What is there is durable, and where the next round begins. */
+    c->promised[b] = c->sent[b] = block[0];
+  }
+  return broken;
+}
+
+static unsigned
+cut_many_times (uint64_t seed)
+{
+  unsigned round, i, broken = 0;
+  char lines[64];
+  void *failed;
+
+  memset (clients, 0, sizeof clients);
+  for (i = 0; i < CLIENTS; i++) {
+    clients[i].nr = i;
+    clients[i].random = seed + i;
+    clients[i].h = i == 0 ? h : connect_to ("");
+  }
+  for (round = 1; round <= ROUNDS; round++) {
+    number = (uint64_t) round << 32;
+    snprintf (lines, sizeof lines, "power-cut-after=%" PRIu64 "\n",
+              1 + random_below (&seed, 300));
+    change (lines);
+    for (i = 0; i < CLIENTS; i++)
+      assert_int_equal (pthread_create (&clients[i].thread, NULL,
+                                        write_until_off, &clients[i]),
+                        0);
+    for (i = 0; i < CLIENTS; i++) {
+      pthread_join (clients[i].thread, &failed);
+      assert_null (failed);
+    }
+    change ("power=on\n");
+    for (i = 0; i < CLIENTS; i++)
+      broken += count_broken (&clients[i]);
+  }
+  return broken;
+}
+
+static void
+promises_are_kept (void **state)
+{
+  const uint64_t seed = new_seed ("cuts");
+  char setting[40];
+
+  (void) state;
+  snprintf (setting, sizeof setting, "seed=%" PRIu64, seed);
+  SERVE ("16M", "memory-backed=true", "block-size=4K", "cache-size=1M",
+         setting);
+  assert_int_equal (cut_many_times (seed), 0);
+  assert_stats_have ("\"cuts\": 25,");
+}
+
+/* The same must be seen to fail where flushes lie. */
+static void
+lies_are_found_out (void **state)
+{
+  const uint64_t seed = new_seed ("lies");
+  char setting[40];
+
+  (void) state;
+  snprintf (setting, sizeof setting, "seed=%" PRIu64, seed);
+  SERVE ("16M", "memory-backed=true", "block-size=4K", "cache-size=1M", setting,
+         "fault=op=flush corrupt=stale");
+  assert_true (cut_many_times (seed) > 0);
+}
+
+static const struct CMUnitTest tests[] = {
+    CASE (cut_and_on),        CASE (fua_is_offered_or_not), CASE (cut_after),
+    CASE (promises_are_kept), CASE (lies_are_found_out),
+};
+
+MAIN (tests)
