@@ -7,16 +7,16 @@
 #
 #   tests/bench/batch.sh unix|tcp fio|client [ROUNDS [LOAD...]]
 #
-# Of a null device: nbdkit's null plugin.  Of one of RAM: nbdkit's memory plugin,
-# and qemu-nbd's null-co, which holds nothing, but is fast; the better one counts.
-# All are served at once, as they are usually run, and are measured in turn,
-# ROUNDS (7) times a second, for each LOAD "READ-OR-WRITE SIZE CONNECTIONS
-# DEPTH".  With fio, its nbd engine is the load, which costs more than any of the
-# servers: client is bench/client.c, which costs little.
+# Of a null device: nbdkit's null plugin.  Of one of RAM: nbdkit's memory
+# plugin, and qemu-nbd's null-co, which holds nothing, but is fast; the better
+# one counts.  All are served at once, as they are usually run, and are measured
+# in turn, ROUNDS (7) times a second, for each LOAD "READ-OR-WRITE SIZE
+# CONNECTIONS DEPTH".  With fio, its nbd engine is the load, which costs more
+# than any of the servers; client is bench/client.c, which costs little.
 #
-# Printed as Markdown: medians of thousands of requests a second; of microseconds
-# of the server's CPU, user and system, a request; and the medians (least to
-# greatest) of their ratios, taken pair by pair.
+# Printed as Markdown: medians of thousands of requests a second, and of
+# microseconds of the server's CPU, user and system, a request; and the medians
+# (least to greatest) of their ratios, taken pair by pair.
 #
 # To be run in a build tree, or with top_builddir set to one.
 
