@@ -118,7 +118,7 @@ NULLBLK_BATCH=0 listen plain "$serve" 64M
 listen batched "$serve" 64M
 listen memory nbdkit memory 64M
 listen qemu qemu-nbd --persistent --shared=0 \
-  --image-opts driver=null-co,size=64M,read-zeroes=on
+  --image-opts driver=null-co,size=64M,read-zeroes=off # on: it sends no data
 listen ram "$serve" 64M memory-backed=true
 head -c 64M /dev/urandom >"$tmp/data"
 for name in memory ram; do

@@ -162,12 +162,14 @@ take_replies (struct connection *c)
   if (r <= 0)
     die ("recv");
   c->len += r;
-  for (p = c->in; c->len >= each; p += each, c->len -= each) {
+  for (p = c->in; c->len >= 16; p += each, c->len -= each) {
     if (get (p) != (is_write ? 0x67446698 : 0x668e33ef) ||
         get (p + 4) != (is_write ? 0 : 0x00010001)) {
       fputs ("client: a reply that was not expected\n", stderr);
       exit (EXIT_FAILURE);
     }
+    if (c->len < each)
+      break;
     n++;
   }
   memmove (c->in, p, c->len);
