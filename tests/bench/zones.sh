@@ -21,13 +21,13 @@ requires nbdkit fio qemu-io jq
 rounds=${1:-9}
 plugin=$(find_plugin)
 
-serve plain "$plugin" 1G memory-backed=true
-serve zoned "$plugin" 1G memory-backed=true zoned=true zone-size=64M
+serve plain "$plugin" 256M memory-backed=true
+serve zoned "$plugin" 256M memory-backed=true zoned=true zone-size=64M
 
 # empty NAME
 empty ()
 {
-  qemu-io -f raw -d unmap -c 'discard 0 1G' "${server_uri[$1]}" >"$tmp/out"
+  qemu-io -f raw -d unmap -c 'discard 0 256M' "${server_uri[$1]}" >"$tmp/out"
 }
 
 # measure NAME FIO-OPTION...: requests a second, and microseconds of CPU a
@@ -37,7 +37,7 @@ measure ()
   local start end
 
   start=$(cpu "$1")
-  load "$@" --iodepth=32 --size=1G
+  load "$@" --iodepth=32 --size=256M
   end=$(cpu "$1")
   jq -r --argjson ticks $((end - start)) --argjson hz "$(getconf CLK_TCK)" '
     .jobs[0] | (.read.total_ios + .write.total_ios) as $n |
@@ -53,7 +53,7 @@ one_round ()
       measure "$1" --rw=write --bs="${2#*-}" >"$tmp/$1"
       ;;
     read-*)
-      measure "$1" --rw=randread --bs="${2#*-}" --time_based --runtime=2 \
+      measure "$1" --rw=randread --bs="${2#*-}" --time_based --runtime=1 \
         >"$tmp/$1"
       ;;
   esac
