@@ -71,11 +71,11 @@ request (struct connection *c, char op, uint64_t offset)
   case 'r':
     return device_read (c, buf, BLOCK, offset);
   case 'w':
-    return device_write (c, buf, BLOCK, offset);
+    return device_write (c, buf, BLOCK, offset, false);
   case 'z':
-    return device_zero (c, BLOCK, offset, false);
+    return device_zero (c, BLOCK, offset, false, false);
   case 't':
-    return device_trim (c, BLOCK, offset);
+    return device_trim (c, BLOCK, offset, false);
   default:
     return device_flush (c);
   }
@@ -93,7 +93,7 @@ main (int argc, char *argv[])
   c = create (argc - 3, argv + 3);
   memset (buf, 0x5a, sizeof buf);
   for (i = 0; i < BLOCKS; i++) {
-    if (device_write (c, buf, BLOCK, i * BLOCK) < 0)
+    if (device_write (c, buf, BLOCK, i * BLOCK, false) < 0)
       die ("the device cannot be written");
   }
   for (i = 0; i < count; i++) {
