@@ -18,7 +18,7 @@
  * count and takes none.  It is not a reader-writer lock: that would be one
  * shared line of memory just the same, and readers one after the other would
  * keep out those who heal what they have hit (badblocks-once).  Changes come
- * from one thread at a time (control.c, under devices.lock).
+ * from one thread at a time (control-change.c, under devices.lock).
  */
 
 #ifndef NULLBLK_BADBLOCKS_H

@@ -30,8 +30,8 @@
  * The lock guards the list, and the counters and draws of its rules; it takes
  * no other.  Where there are rules every request of the device takes it, for
  * some dozens of nanoseconds a rule; where there are none, it looks at the
- * count and takes none.  Changes come from one thread at a time (control.c,
- * under devices.lock).
+ * count and takes none.  Changes come from one thread at a time
+ * (control-change.c, under devices.lock).
  */
 
 #ifndef NULLBLK_FAULTS_H

@@ -7,7 +7,7 @@
  * kernel's parameters that are refused stand beside it.
  *
  * Nothing here locks: parameters are parsed by one thread before the server
- * listens, and a live change works on a copy (control.c).
+ * listens, and a live change works on a copy (control-change.c).
  */
 
 #ifndef NULLBLK_PARAMS_H

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the files of the control exports share: control.c has the exports,
+ * control-text.c makes the documents that are texts, control-change.c does what
+ * one that is written says.  Nobody else includes this.
+ */
+
+#ifndef NULLBLK_CONTROL_INTERNAL_H
+#define NULLBLK_CONTROL_INTERNAL_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+
+#include "control.h"
+
+struct control {
+  enum document document;
+  struct device *device;
+
+  pthread_mutex_t lock; /* guards what follows */
+  struct message error; /* "" or why the last change was refused */
+  bool is_made;
+  size_t used;
+  char
+      text[]; /* as long as a text's export, and what vsnprintf puts after it */
+};
+
+#define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
+
+/* Bytes of text; zones have none. */
+size_t control_text_size (enum document document);
+
+/* Put what a document has to tell now into its text.  control.lock is held.
+ * Returns 0 or -ENOMEM.
+ */
+int control_make_text (struct control *c);
+
+/* Do what the lines of TEXT say, all or nothing; the text is changed.  Returns
+ * 0, or -EINVAL or what a reset of zones fails with, with the reason in *why,
+ * or -ENOMEM.
+ */
+int control_change (struct connection *c, char *text, size_t len,
+                    struct message *why);
+
+#endif /* NULLBLK_CONTROL_INTERNAL_H */

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The data of a device with zones, which moves with its zone locked, and what
+ * is where; see device.h.
+ */
+
+#include <config.h>
+
+#include <string.h>
+
+#include "device-internal.h"
+
+int
+device_read_zones (struct device *d, char *buf, uint32_t count, uint64_t offset)
+{
+  struct zone_read part;
+  int r;
+
+  r = zones_begin_read (d->zones, &part, count, offset);
+  if (r < 0)
+    return r;
+  while ((r = zones_read_part (&part)) == 1) {
+    if (part.is_data)
+      read_data (d, buf, part.count, part.offset);
+    else
+      memset (buf, part.fill, part.count);
+    buf += part.count;
+  }
+  return r;
+}
+
+/* Resets are durable at once.  With FUA, so is what is conventional. */
+int
+device_trim_zones (struct device *d, uint32_t count, uint64_t offset, bool fua)
+{
+  int r = zones_trim (d->zones, count, offset);
+
+  if (r == 0 && fua)
+    r = durability_flush (d->durability);
+  return r;
+}
+
+/* The zone is asked for all of the request, whatever is written of it. */
+int
+device_write_zone (struct request *r, const void *buf, bool may_trim)
+{
+  struct device *d = r->connection->device;
+  struct zone_write zone;
+  int result;
+
+  result = zones_begin_write (d->zones, &zone, r->what.count, r->what.offset,
+                              &d->devices->nap);
+  if (result < 0)
+    return result;
+  result = change_store (r, buf, may_trim);
+  zones_end_write (&zone, result >= 0 ? r->transfer : 0);
+  return result;
+}
+
+/*---------------------------------------------------------------------*/
+/* What is where */
+
+/* Not counted, and as the settings were at the start. */
+static int
+admit_question (struct device *d, uint32_t count, uint64_t offset)
+{
+  if ((durability_epoch (d->durability) & 1) != 0)
+    return -ESHUTDOWN;
+  return check_alignment (&d->devices->settings, count, offset);
+}
+
+int
+device_cache (struct connection *c, uint32_t count, uint64_t offset)
+{
+  return admit_question (c->device, count, offset);
+}
+
+static enum extent
+extent_of_data (struct device *d, uint64_t offset, uint64_t end,
+                uint64_t *end_of_run)
+{
+  bool is_written;
+
+  *end_of_run = end;
+  if (d->store == NULL)
+    return EXTENT_ZERO;
+  *end_of_run = store_extent (d->store, d->number, offset, end, &is_written);
+  return is_written ? EXTENT_DATA : EXTENT_ZERO;
+}
+
+int
+device_extent (struct connection *c, uint32_t count, uint64_t offset,
+               enum extent *extent, uint64_t *end_of_run)
+{
+  struct device *d = c->device;
+  uint64_t end = offset + count;
+  int r;
+
+  r = admit_question (d, count, offset);
+  if (r < 0)
+    return r;
+  if (d->zones != NULL) {
+    switch (zones_extent (d->zones, offset, end, end_of_run)) {
+    case ZONE_EXTENT_DATA:
+      *extent = EXTENT_DATA;
+      return 0;
+    case ZONE_EXTENT_ZERO:
+      *extent = EXTENT_ZERO;
+      return 0;
+    case ZONE_EXTENT_HOLE:
+      *extent = EXTENT_HOLE;
+      return 0;
+    case ZONE_EXTENT_CONVENTIONAL:
+      end = *end_of_run;
+    }
+  }
+  *extent = extent_of_data (d, offset, end, end_of_run);
+  return 0;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the files of a device share: device.c makes devices, has their settings
+ * and their power, device-connection.c has connections and what they count,
+ * device-request.c is the path of a request, and device-data.c moves data where
+ * there is more to it than to call the store.  Nobody else includes this.
+ */
+
+#ifndef NULLBLK_DEVICE_INTERNAL_H
+#define NULLBLK_DEVICE_INTERNAL_H
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "device.h"
+
+static inline void
+lock (pthread_mutex_t *mutex)
+{
+  int r = pthread_mutex_lock (mutex);
+
+  assert (r == 0);
+  (void) r;
+}
+
+static inline void
+unlock (pthread_mutex_t *mutex)
+{
+  int r = pthread_mutex_unlock (mutex);
+
+  assert (r == 0);
+  (void) r;
+}
+
+/* One user less, who may have been the last.  devices.settings_lock is held, or
+ * nobody else is there.
+ */
+void settings_set_drop (struct settings_set *set);
+
+/* NR of them, all zero, each at the beginning of a cache line. */
+void *device_alloc (size_t nr, size_t size);
+
+/* All of a device that nobody uses any more. */
+void connections_destroy (struct device *d);
+
+/*---------------------------------------------------------------------*/
+/* Requests */
+
+struct request {
+  struct connection *connection;
+  struct settings_set *set;
+  struct fault_request what; /* as faults see it */
+  uint64_t deadline;         /* 0: it has no price */
+  uint32_t epoch;            /* durability_epoch when it began */
+  bool fua;
+
+  uint32_t transfer; /* bytes that move: all, some, or none */
+
+  bool is_judged; /* by fault rules; then verdict is what they say */
+  struct fault_verdict verdict;
+  bool disconnects; /* the client, instead of an answer */
+};
+
+static inline int
+check_alignment (const struct settings *s, uint32_t count, uint64_t offset)
+{
+  return ((offset | count) & (s->block_size - 1)) != 0 ? -EINVAL : 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* Data.  What most requests need is here, so that it costs them no call. */
+
+/* Every byte must be set: the buffer holds what an earlier request left. */
+static inline void
+read_data (struct device *d, void *buf, uint64_t count, uint64_t offset)
+{
+  if (d->store != NULL)
+    store_read (d->store, d->number, buf, count, offset);
+  else
+    memset (buf, 0, count);
+}
+
+/* Write r->transfer bytes of BUF, or zeroes where it is NULL. */
+static inline int
+change_store (struct request *r, const void *buf, bool may_trim)
+{
+  struct device *d = r->connection->device;
+  const uint32_t count = r->transfer;
+  const uint64_t offset = r->what.offset;
+  int result;
+
+  if (buf != NULL)
+    result = durability_write (d->durability, buf, count, offset, r->fua);
+  else
+    result = durability_zero (d->durability, count, offset, r->fua,
+                              may_trim && r->set->s.discard);
+  if (result == -ENOSPC)
+    atomic_store_explicit (&d->is_short, true, memory_order_relaxed);
+  return result;
+}
+
+/* The same of a device with zones. */
+int device_read_zones (struct device *d, char *buf, uint32_t count,
+                       uint64_t offset);
+int device_write_zone (struct request *r, const void *buf, bool may_trim);
+int device_trim_zones (struct device *d, uint32_t count, uint64_t offset,
+                       bool fua);
+
+#endif /* NULLBLK_DEVICE_INTERNAL_H */

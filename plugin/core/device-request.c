@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The path of a request through a device; see device.h.  A request begins, is
+ * admitted, meets bad blocks and faults, and is given its price; its data
+ * moves, and it ends: it waits for what is left of its time, and is counted.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device-internal.h"
+
+/* The settings have changed.  A connection counts its requests of the set that
+ * it has by itself, and as one user of the set; those that are still in service
+ * become users by themselves.  c->lock is held.
+ */
+static void
+renew_set (struct connection *c)
+{
+  struct devices *devices = c->device->devices;
+
+  lock (&devices->settings_lock);
+  c->set->users += c->set_users;
+  settings_set_drop (c->set);
+  c->set = atomic_load (&c->device->set);
+  c->set->users++;
+  c->set_users = 0;
+  unlock (&devices->settings_lock);
+}
+
+/* A thread serves one connection for as long as it lives, but in tests. */
+static _Thread_local uint64_t works_for;
+
+/* c->lock is held. */
+static void
+count_worker (struct connection *c)
+{
+  if (works_for != c->number) {
+    works_for = c->number;
+    if (++c->workers > c->workers_most)
+      c->workers_most = c->workers;
+  }
+  c->saturated += c->depth == c->workers;
+}
+
+static const struct settings *
+begin (struct request *r, struct connection *c, enum operation op,
+       uint32_t count, uint64_t offset)
+{
+  r->connection = c;
+  r->what.op = op;
+  r->what.count = count;
+  r->what.offset = offset;
+  r->what.arrival = clock_now ();
+  r->deadline = 0;
+  r->epoch = durability_epoch (c->device->durability);
+  r->fua = false;
+  r->transfer = 0;
+  r->is_judged = false;
+  r->disconnects = false;
+  lock (&c->lock);
+  /* Only whose turn it is to be freed matters, and settings_lock sees to it. */
+  if (atomic_load_explicit (&c->device->set, memory_order_relaxed) != c->set)
+    renew_set (c);
+  r->set = c->set;
+  c->set_users++;
+  c->depth++;
+  if (c->depth > c->depth_most)
+    c->depth_most = c->depth;
+  if (r->set->s.latency.waits)
+    count_worker (c);
+  unlock (&c->lock);
+  return &r->set->s;
+}
+
+static bool
+has_cache (const struct device *d)
+{
+  return d->store != NULL && d->devices->settings.cache_size > 0;
+}
+
+/* When is it to complete?  Only what was admitted has a price, that of OP.
+ * What has several parts completes when the last of them does.
+ */
+static void
+price (struct request *r, enum operation op)
+{
+  const struct latency_settings *latency = &r->set->s.latency;
+  struct device *d = r->connection->device;
+  const struct latency_request request = {.op = op,
+                                          .fua = r->fua && has_cache (d),
+                                          .count = r->what.count,
+                                          .offset = r->what.offset,
+                                          .arrival = r->what.arrival};
+  uint64_t moment;
+
+  if (latency->waits) {
+    moment = latency_price (&d->latency, latency, &d->random, &request);
+    r->deadline = moment > r->deadline ? moment : r->deadline;
+  }
+}
+
+/* Returns 0, or -ESHUTDOWN when there is nobody left to wait for.  What others
+ * would still have to wait for then, since limits have let it through on paper,
+ * is given back.
+ */
+static int
+wait_for_deadline (const struct request *r, uint64_t *now)
+{
+  struct device *d = r->connection->device;
+  const uint64_t spin = r->set->s.spin;
+  int err;
+
+  err = waiter_wait (&d->devices->waiter, r->deadline,
+                     spin == SPIN_IS_AUTO ? SPIN_AUTO : spin, &d->devices->nap,
+                     now);
+  if (err < 0)
+    latency_give_back (&d->latency, &r->set->s.latency, r->what.op,
+                       r->what.count);
+  return err;
+}
+
+static void
+forget_verdict (struct request *r)
+{
+  if (__builtin_expect (r->is_judged, 0))
+    faults_done (&r->verdict);
+  r->is_judged = false;
+}
+
+static int
+end (struct request *r, int result)
+{
+  struct connection *c = r->connection;
+  struct devices *devices = c->device->devices;
+  const uint64_t started = r->what.arrival;
+  uint64_t now;
+  int aborted = 0;
+
+  forget_verdict (r);
+
+  if (r->deadline == 0)
+    now = clock_now ();
+  else
+    aborted = wait_for_deadline (r, &now);
+  if (result == 0)
+    result = aborted;
+  if (durability_epoch (c->device->durability) != r->epoch)
+    result = -ESHUTDOWN;
+
+  lock (&c->lock);
+  stats_count (&c->stats, r->what.op, r->what.count, now - started, result);
+  if (r->deadline > started && result == 0)
+    stats_count_asked (&c->stats, r->what.op, r->deadline - started,
+                       now - started);
+  c->depth--;
+  if (r->set == c->set)
+    c->set_users--;
+  else {
+    lock (&devices->settings_lock);
+    settings_set_drop (r->set);
+    unlock (&devices->settings_lock);
+  }
+  unlock (&c->lock);
+  if (__builtin_expect (r->disconnects, 0) && devices->disconnect != NULL)
+    devices->disconnect ();
+  return result;
+}
+
+/* Is the power on? */
+static int
+admit_power (const struct request *r)
+{
+  return (r->epoch & 1) != 0 ? -ESHUTDOWN : 0;
+}
+
+/* A change, or else a read. */
+static int
+admit_request (const struct request *r, bool changes)
+{
+  if (admit_power (r) < 0)
+    return -ESHUTDOWN;
+  if (changes && r->set->s.read_only)
+    return -EROFS;
+  return check_alignment (&r->set->s, r->what.count, r->what.offset);
+}
+
+/*---------------------------------------------------------------------*/
+/* Bad blocks and fault rules */
+
+/* What lies before the first bad block may still be transferred. */
+static int
+check_badblocks (struct request *r)
+{
+  struct device *d = r->connection->device;
+  const struct settings *s = &r->set->s;
+  uint64_t bad;
+
+  if (!badblocks_concern (r->what.op) ||
+      badblocks_check (&d->badblocks, r->what.offset, r->what.count,
+                       s->badblocks_once, &bad) == 0)
+    return 0;
+  if (s->badblocks_partial_io)
+    r->transfer = badblocks_transfer (r->what.offset, bad, s->block_size);
+  return -EIO;
+}
+
+static void
+ask_faults (struct request *r)
+{
+  struct device *d = r->connection->device;
+
+  r->what.zone_size = d->zones != NULL ? r->set->s.zones.zone_size : 0;
+  faults_judge (&d->faults, &r->what, &r->verdict);
+  r->is_judged = true;
+  r->disconnects |= r->verdict.disconnect;
+}
+
+/* Returns 0, or the error that the request is to end with. */
+static int
+obey_verdict (struct request *r)
+{
+  const struct fault_verdict *v = &r->verdict;
+  int result = 0;
+
+  if (v->delay > 0)
+    r->deadline = (r->deadline != 0 ? r->deadline : r->what.arrival) + v->delay;
+  if (v->hangs)
+    result = faults_hang (v, &r->connection->device->devices->nap);
+  return result < 0 ? result : v->error;
+}
+
+/* Is it to be acknowledged, and not done? */
+static bool
+is_lost (const struct request *r)
+{
+  return r->is_judged && r->verdict.lose;
+}
+
+static bool
+is_corrupted (const struct request *r)
+{
+  return r->is_judged && r->verdict.corrupts;
+}
+
+/* A request that was admitted meets bad blocks and faults and gets its price,
+ * that of OP.  Returns 0, or the error that it is to end with; r->transfer
+ * bytes are to be moved in either case.
+ */
+static int
+prepare (struct request *r, enum operation op)
+{
+  struct device *d = r->connection->device;
+  int result = 0;
+
+  if (__builtin_expect (badblocks_any (&d->badblocks), 0))
+    result = check_badblocks (r);
+  if (__builtin_expect (faults_any (&d->faults), 0) && result == 0)
+    ask_faults (r);
+  price (r, op);
+  if (__builtin_expect (r->is_judged, 0))
+    result = obey_verdict (r);
+  if (result == 0 && !is_lost (r))
+    r->transfer = r->what.count;
+  return result;
+}
+
+/*---------------------------------------------------------------------*/
+/* Data */
+
+static int
+write_data (struct request *r, const void *buf, bool may_trim)
+{
+  struct device *d = r->connection->device;
+  int result;
+
+  result = d->zones != NULL ? device_write_zone (r, buf, may_trim)
+                            : change_store (r, buf, may_trim);
+  return result == 1 ? -ESHUTDOWN : result;
+}
+
+/* The client's own buffer stays as it is. */
+static int
+write_corrupted (struct request *r, const void *buf)
+{
+  void *copy = malloc (r->what.count);
+  int result;
+
+  if (copy == NULL)
+    return -ENOMEM;
+  memcpy (copy, buf, r->what.count);
+  faults_corrupt (&r->verdict, &r->what, copy, r->set->s.block_size);
+  result = write_data (r, copy, false);
+  free (copy);
+  return result;
+}
+
+static int
+trim_data (struct request *r)
+{
+  struct device *d = r->connection->device;
+
+  if (d->zones != NULL)
+    return device_trim_zones (d, r->transfer, r->what.offset, r->fua);
+  return durability_trim (d->durability, r->transfer, r->what.offset, r->fua);
+}
+
+/*---------------------------------------------------------------------*/
+/* Requests */
+
+int
+device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
+{
+  struct device *d = c->device;
+  struct request request;
+  int r;
+
+  begin (&request, c, OP_READ, count, offset);
+  r = admit_request (&request, false);
+  if (r == 0)
+    r = prepare (&request, OP_READ);
+  if (r == 0) {
+    if (d->zones != NULL)
+      r = device_read_zones (d, buf, count, offset);
+    else
+      read_data (d, buf, count, offset);
+    if (r == 0 && is_corrupted (&request))
+      faults_corrupt (&request.verdict, &request.what, buf,
+                      request.set->s.block_size);
+  }
+  return end (&request, r);
+}
+
+/* Of two results, the first that is an error. */
+static int
+first_error (int a, int b)
+{
+  return a < 0 ? a : b;
+}
+
+int
+device_write (struct connection *c, const void *buf, uint32_t count,
+              uint64_t offset, bool fua)
+{
+  struct request request;
+  int r;
+
+  begin (&request, c, OP_WRITE, count, offset);
+  request.fua = fua;
+  r = admit_request (&request, true);
+  if (r == 0)
+    r = prepare (&request, OP_WRITE);
+  if (request.transfer > 0)
+    r = first_error (r, is_corrupted (&request)
+                            ? write_corrupted (&request, buf)
+                            : write_data (&request, buf, false));
+  return end (&request, r);
+}
+
+int
+device_zero (struct connection *c, uint32_t count, uint64_t offset,
+             bool may_trim, bool fua)
+{
+  struct request request;
+  int r;
+
+  begin (&request, c, OP_ZERO, count, offset);
+  request.fua = fua;
+  r = admit_request (&request, true);
+  if (r == 0)
+    r = prepare (&request, OP_ZERO);
+  if (request.transfer > 0)
+    r = first_error (r, write_data (&request, NULL, may_trim));
+  return end (&request, r);
+}
+
+/* A trim that resets zones takes as long as a reset does. */
+int
+device_trim (struct connection *c, uint32_t count, uint64_t offset, bool fua)
+{
+  struct device *d = c->device;
+  const struct settings *s;
+  struct request request;
+  bool resets;
+  int r;
+
+  s = begin (&request, c, OP_TRIM, count, offset);
+  request.fua = fua;
+  r = admit_request (&request, true);
+  if (r == 0) {
+    resets = d->zones != NULL && s->discard &&
+             zones_resets (d->zones, count, offset);
+    r = prepare (&request, resets ? OP_ZONE : OP_TRIM);
+  }
+  if (request.transfer > 0 && s->discard)
+    r = first_error (r, trim_data (&request));
+  return end (&request, r);
+}
+
+/* One of the commands of a request.  For faults its place is its zone. */
+static int
+command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
+{
+  struct device *d = request->connection->device;
+  const struct settings *s = &request->set->s;
+  int r;
+
+  request->what.offset = zone * s->zones.zone_size;
+  request->what.count = s->size - request->what.offset;
+  if (request->what.count > s->zones.zone_size)
+    request->what.count = s->zones.zone_size;
+  r = prepare (request, OP_ZONE);
+  if (r == 0 && !is_lost (request))
+    r = zones_command (d->zones, zone, cond);
+  forget_verdict (request);
+  request->what.count = 0;
+  return r;
+}
+
+int
+device_zone_commands (struct connection *c, uint64_t first,
+                      const struct zone_descriptor *descriptors, uint64_t n,
+                      uint64_t *done)
+{
+  const struct settings *s;
+  struct request request;
+  int r;
+
+  *done = 0;
+  s = begin (&request, c, OP_ZONE, 0, 0);
+  r = admit_power (&request);
+  if (r == 0 && s->read_only)
+    r = -EROFS;
+  while (r == 0 && *done < n) {
+    r = command_zone (&request, first + *done, descriptors[*done].cond);
+    *done += r == 0;
+  }
+  return end (&request, r);
+}
+
+/* For faults it touches all of the device. */
+int
+device_reset_zones (struct connection *c)
+{
+  const struct settings *s;
+  struct request request;
+  int r;
+
+  s = begin (&request, c, OP_ZONE, 0, 0);
+  r = admit_power (&request);
+  if (r == 0 && s->read_only)
+    r = -EROFS;
+  if (r == 0) {
+    request.what.count = s->size;
+    r = prepare (&request, OP_ZONE);
+    if (r == 0 && !is_lost (&request))
+      zones_reset_all (c->device->zones);
+    request.what.count = 0;
+  }
+  return end (&request, r);
+}
+
+int
+device_flush (struct connection *c)
+{
+  struct request request;
+  int r;
+
+  begin (&request, c, OP_FLUSH, 0, 0);
+  r = admit_power (&request);
+  if (r == 0)
+    r = prepare (&request, OP_FLUSH);
+  if (r == 0 && !is_lost (&request))
+    r = durability_flush (c->device->durability);
+  return end (&request, r);
+}
