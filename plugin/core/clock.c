@@ -22,15 +22,17 @@
 /* Spinning is better than a sleep for less. */
 #define LEAST_SLEEP (10 * NSEC_PER_USEC)
 
-/* Those of the sleeps that follow another: below 256 us. */
-#define SHORT_LATENESS 4
-
 /* What is thought of lateness before anything is known, and at most: those who
  * are later were kept waiting for a CPU, which tells nothing about the next.
  */
 #define USUAL_AT_FIRST (5 * NSEC_PER_USEC)
 #define WORST_AT_FIRST (60 * NSEC_PER_USEC)
 #define MOST_LATE (250 * NSEC_PER_USEC)
+
+/* What is usual is looked for in larger steps by the first sleeps. */
+#define FIRST_SLEEPS 64
+#define FIRST_STEP 2000
+#define STEP 200
 
 /*---------------------------------------------------------------------*/
 /* The clock */
@@ -93,7 +95,7 @@ lateness_of (struct waiter *w, uint64_t nsec)
 
 /* A step down for each that was less, and one up for each that was more, sized
  * so that they cancel out where the share of those that were less is as wanted:
- * 1 : 3 finds what 1 of 4 is below.  Two threads at once may lose a step.
+ * 1 : 1 finds the median.  Two threads at once may lose a step.
  */
 static void
 learn (_Atomic uint32_t *estimate, uint64_t late, uint32_t down, uint32_t up)
@@ -119,12 +121,18 @@ sleep_and_learn (struct waiter *w, struct lateness *l, uint64_t deadline,
                  uint64_t ahead)
 {
   const uint64_t moment = deadline - ahead;
+  uint32_t seen, step = STEP;
   uint64_t now, late;
 
   w->source->sleep (moment);
   now = w->source->now ();
   late = now > moment ? now - moment : 0;
-  learn (&l->usual, late, 300, 100);
+  seen = atomic_load_explicit (&l->seen, memory_order_relaxed);
+  if (seen < FIRST_SLEEPS) {
+    atomic_store_explicit (&l->seen, seen + 1, memory_order_relaxed);
+    step = FIRST_STEP;
+  }
+  learn (&l->usual, late, step, step);
   learn (&l->worst, late, 125, 199 * 125);
   return now;
 }
@@ -175,31 +183,21 @@ waiter_init (struct waiter *w, int cpus)
   for (i = 0; i < NR_LATENESS; i++) {
     atomic_init (&w->lateness[i].usual, USUAL_AT_FIRST);
     atomic_init (&w->lateness[i].worst, WORST_AT_FIRST);
+    atomic_init (&w->lateness[i].seen, 0);
   }
 }
 
-/* Is a sleep in place that leaves time for another, or for the spin?  Then it
- * ends *ahead of the deadline: by as much as it may be late itself and, where a
- * sleep follows, by as much as that one will be.
+/* Is a sleep in place that leaves time for the spin?  Then it ends *ahead of
+ * the deadline: by as much as it may be late itself.
  */
 static bool
-sleeps_first (struct waiter *w, const struct lateness *l, uint64_t left,
-              uint64_t spin, uint64_t *ahead)
+sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
+              uint64_t *ahead)
 {
   const uint64_t worst = known (&l->worst);
-  uint64_t usual = 0;
-  unsigned i;
 
-  if (spin != 0) {
-    *ahead = worst < spin ? worst : spin;
-    return left > *ahead + LEAST_SLEEP || left > spin;
-  }
-  for (i = 0; i < SHORT_LATENESS; i++) {
-    if (usual < known (&w->lateness[i].usual))
-      usual = known (&w->lateness[i].usual);
-  }
-  *ahead = worst + usual;
-  return left > 2 * *ahead;
+  *ahead = worst < spin ? worst : spin;
+  return spin != 0 && (left > *ahead + LEAST_SLEEP || left > spin);
 }
 
 int
@@ -225,7 +223,7 @@ waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
     }
 
     l = lateness_of (w, left);
-    if (sleeps_first (w, l, left, spin, &ahead)) {
+    if (sleeps_first (l, left, spin, &ahead)) {
       now = sleep_and_learn (w, l, deadline, ahead);
       continue;
     }

@@ -3,26 +3,26 @@
  *
  * Reading time, and waiting until a moment of it, to the microsecond.
  *
- *     |---- nap ----|-- sleep --|-- sleep --|- spin -|
- *                   9 ms before             |        deadline
+ *     |---- nap ----|-------- sleep --------|- spin -|
+ *                   4 ms before             |        deadline
  *                                           lateness before
  *
  * nap    is the caller's: it ends early when the connection or the server goes
- *        away.  It is only for what is more than 9 ms ahead, as the rest of a
- *        wait cannot be ended.
+ *        away.  It is only for waits of more than 9 ms, as the rest of a wait
+ *        cannot be ended.
  * sleep  is the kernel's, to an absolute moment with 1 ns of timer slack.  A
  *        thread wakes late nevertheless, by the time that the CPU (and the
  *        hypervisor below it) needs to wake: 5 us on a bare machine, 100 us in
  *        a virtual one after 10 ms asleep, as CPUs sleep deeper when they sleep
  *        longer.  So that is measured at every sleep, by its length; a sleep
- *        ends as much before the deadline as one of its length may be late, and
- *        what is left is slept, or spun, again.
+ *        that a spin follows ends as much before the deadline as one of its
+ *        length may be late.
  * spin   reads the clock until the deadline is there.  At most CPUs less one
  *        threads do so at any time, and each no longer than the setting says.
  *
- * Without spin, or where all CPUs that may are spinning, the last sleep ends as
- * much before the deadline as three of four are late at least; so a wait is
- * over a few microseconds after the deadline, sometimes before it.
+ * Without spin, or where all CPUs that may are spinning, a sleep ends as much
+ * before the deadline as one of two is late at least; so a wait is over a few
+ * microseconds after the deadline, or before it.
  *
  * struct waiter is shared by all threads of a server, and static: it has cache
  * lines of its own.  Nothing in it locks: the
@@ -50,8 +50,9 @@ struct clock_source {
 
 /* How late sleeps of about the same length end, in nanoseconds. */
 struct lateness {
-  _Alignas(64) _Atomic uint32_t usual; /* 1 of 4 is less late */
+  _Alignas(64) _Atomic uint32_t usual; /* 1 of 2 is less late */
   _Atomic uint32_t worst;              /* 1 of 200 is later */
+  _Atomic uint32_t seen;               /* sleeps, until there are enough */
 };
 
 /* Below 32 us, 64 us, ... 16 ms. */
