@@ -51,6 +51,13 @@ floor_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
   return 0;
 }
 
+static int
+floor_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  (void) handle, (void) count, (void) offset, (void) flags;
+  return 0;
+}
+
 static struct nbdkit_plugin plugin = {
     .name = "floor",
     .open = floor_open,
@@ -58,6 +65,7 @@ static struct nbdkit_plugin plugin = {
     .can_multi_conn = floor_can_multi_conn,
     .pread = floor_pread,
     .pwrite = floor_pwrite,
+    .trim = floor_trim,
 };
 
 /* nbdkit's macro defines it without having declared it. */

@@ -3,15 +3,31 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # What the measurements share: servers side by side, each with its CPU time,
-# fio's nbd engine as the load, and medians.  A script that sources this has a
-# folder $tmp of its own; servers end with it.
+# fio's nbd engine as the load, rows of raw figures, and medians.  A script that
+# sources this has a folder $tmp of its own; servers end with it.
+#
+# It runs in a build tree, or with top_builddir set to one.  OUT (bench-out) is
+# where rows go; ROUNDS and RUNTIME (of one measurement, in ms) say how much is
+# measured, and BENCH=quick makes all of it short.  With BENCH_PLAN set, a
+# script prints how many seconds it would take, and no more.
+
+# shellcheck disable=SC2034 # some is only for those who source this
 
 set -euo pipefail
 export LC_ALL=C
 
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=${here%/tests/bench}
+build=${top_builddir:-$PWD}
 tmp=$(mktemp -d)
-declare -A server_pid server_uri
+shm=$(mktemp -d /dev/shm/nullblk-bench-XXXXXX)
+transport=unix
+declare -A server_pid server_uri server_where
+
+quick=
+[ "${BENCH-}" != quick ] || quick=yes
+rounds=${ROUNDS:-${quick:+3}} rounds=${rounds:-7}
+runtime=${RUNTIME:-${quick:+200}} runtime=${runtime:-300}
 
 # shellcheck disable=SC2317 # trap
 clean_up ()
@@ -21,7 +37,7 @@ clean_up ()
   for pid in "${server_pid[@]}"; do
     kill "$pid" 2>/dev/null || true
   done
-  rm -rf "$tmp"
+  rm -rf "$tmp" "$shm"
 }
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
@@ -46,7 +62,7 @@ find_plugin ()
 {
   local candidate
 
-  for candidate in "${PLUGIN-}" "${top_builddir-$PWD}/plugin/nullblk.so" \
+  for candidate in "${PLUGIN-}" "$build/plugin/nullblk.so" \
                    "$top/plugin/nullblk.so"; do
     if [ -e "$candidate" ]; then
       realpath -s "$candidate"
@@ -56,62 +72,251 @@ find_plugin ()
   die "there is no plugin; name one in PLUGIN"
 }
 
-# wait_for_socket NAME
-wait_for_socket ()
+#----------------------------------------------------------------------
+# Raw figures
+
+# plan SECONDS: what the whole script takes, roughly.
+plan ()
 {
-  until [ -S "$tmp/$1.sock" ]; do
+  [ -z "${BENCH_PLAN-}" ] || { printf '%.0f\n' "$1"; exit 0; }
+}
+
+# seconds COUNT: what that many measurements with fio take, which needs some
+# time to start.
+seconds ()
+{
+  echo $(($1 * (runtime + 330) / 1000))
+}
+
+# open_raw NAME: rows go to OUT/NAME.jsonl, a line of JSON each.  It appears
+# there when all of them are there.
+open_raw ()
+{
+  mkdir -p "${OUT:-bench-out}"
+  raw_name=$(realpath "${OUT:-bench-out}")/$1.jsonl
+  raw=$tmp/raw.jsonl
+  : >"$raw"
+}
+
+close_raw ()
+{
+  mv "$raw" "$raw_name"
+}
+
+# row TABLE ROUND SERVER RW BS DEPTH CONNECTIONS RATE CPU: requests a second,
+# and microseconds of CPU a request.
+row ()
+{
+  jq -nc --arg table "$1" --argjson round "$2" --arg server "$3" \
+    --arg rw "$4" --arg bs "$5" --argjson depth "$6" \
+    --argjson connections "$7" --argjson rate "$8" --argjson cpu "$9" \
+    '{$table, $round, $server, $rw, $bs, $depth, $connections, $rate, $cpu}' \
+    >>"$raw"
+}
+
+# fact TABLE WHAT SERVER VALUE UNIT [MOST]: a figure by itself; MOST is the
+# target.
+fact ()
+{
+  jq -nc --arg table "$1" --arg what "$2" --arg server "$3" \
+    --argjson value "$4" --arg unit "$5" --argjson most "${6:-null}" \
+    '{$table, $what, $server, $value, $unit, $most}' >>"$raw"
+}
+
+#----------------------------------------------------------------------
+# Servers
+
+# listen NAME COMMAND...: start a server that takes nbdkit's options, or
+# qemu-nbd, and wait until it answers.
+listen ()
+{
+  local where=(-U "$tmp/$1.sock") port
+
+  server_uri[$1]="nbd+unix:///?socket=$tmp/$1.sock"
+  server_where[$1]="unix $tmp/$1.sock"
+  if [ "$transport" = tcp ]; then
+    port=$(free_port)
+    where=(-i 127.0.0.1 -p "$port")
+    server_uri[$1]="nbd://127.0.0.1:$port"
+    server_where[$1]="tcp $port"
+  fi
+  case $2-$transport in
+    qemu-nbd-tcp) where=(-b 127.0.0.1 -p "$port") ;;
+    qemu-nbd-unix) where=(-k "$tmp/$1.sock") ;;
+    *) where+=(-f) ;;
+  esac
+  rm -f "$tmp/$1.sock"
+  "$2" "${where[@]}" "${@:3}" &
+  server_pid[$1]=$!
+  wait_for_server "$1"
+}
+
+# A socket is there before anybody listens, so it is not enough to look for it.
+wait_for_server ()
+{
+  until nbdinfo --size "${server_uri[$1]}" >"$tmp/out" 2>&1; do
     kill -0 "${server_pid[$1]}" 2>/dev/null || die "server $1 has ended"
     sleep 0.05
   done
 }
 
-# serve NAME NBDKIT-ARGUMENT...: on a Unix socket of its own.
+# free_port: a TCP port that nothing listens on just now.
+free_port ()
+{
+  local port
+
+  while :; do
+    port=$((20000 + RANDOM % 12000))
+    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+  done
+  echo "$port"
+}
+
+# serve NAME NBDKIT-ARGUMENT...
 serve ()
 {
-  nbdkit -f -U "$tmp/$1.sock" "${@:2}" &
-  server_pid[$1]=$!
-  server_uri[$1]="nbd+unix:///?socket=$tmp/$1.sock"
-  wait_for_socket "$1"
+  listen "$1" nbdkit "${@:2}"
+}
+
+# serve_ours NAME ARGUMENT...: through nullblk-serve.
+serve_ours ()
+{
+  [ -x "$build/tools/nullblk-serve" ] || die "$build is not a build tree"
+  listen "$1" "$build/tools/nullblk-serve" "${@:2}"
+}
+
+# serve_floor: the plugin that does nothing.
+serve_floor ()
+{
+  [ -e "$build/tests/bench/.libs/floor.so" ] ||
+    die "there is no floor.so; run make bench"
+  serve floor "$build/tests/bench/.libs/floor.so"
 }
 
 # serve_qemu NAME IMAGE-OPTIONS: qemu-nbd.
 serve_qemu ()
 {
-  qemu-nbd --persistent --shared=0 --socket="$tmp/$1.sock" \
-    --image-opts "$2" &
-  server_pid[$1]=$!
-  server_uri[$1]="nbd+unix:///?socket=$tmp/$1.sock"
-  wait_for_socket "$1"
+  listen "$1" qemu-nbd --persistent --shared=0 --image-opts "$2"
+}
+
+# serve_nbd_server NAME FILE: the reference server.  It wants a TCP port, too,
+# and goes into the background.
+serve_nbd_server ()
+{
+  cat >"$tmp/$1.conf" <<CONF
+[generic]
+unixsock = $tmp/$1.sock
+listenaddr = 127.0.0.1
+port = $(free_port)
+[ram]
+exportname = $2
+filesize = $(stat -c %s "$2")
+flush = true
+trim = true
+CONF
+  nbd-server -C "$tmp/$1.conf" -p "$tmp/$1.pid" 2>"$tmp/out"
+  until [ -s "$tmp/$1.pid" ]; do
+    sleep 0.05
+  done
+  server_pid[$1]=$(cat "$tmp/$1.pid")
+  server_uri[$1]="nbd+unix:///ram?socket=$tmp/$1.sock"
+  wait_for_server "$1"
 }
 
 # stop NAME...
 stop ()
 {
-  local name
+  local name pid
 
   for name; do
-    kill "${server_pid[$name]}"
-    wait "${server_pid[$name]}" || true
+    pid=${server_pid[$name]}
+    kill "$pid"
+    wait "$pid" 2>/dev/null || true
+    while kill -0 "$pid" 2>/dev/null; do
+      sleep 0.05
+    done
     unset "server_pid[$name]"
-    rm -f "$tmp/$name.sock"
   done
 }
 
-# cpu NAME: of the server, user and system, in ticks.
+# cpu NAME: of the server, user and system, in microseconds, by its clock.  One
+# with a process for each connection has none; there it is ticks.
 cpu ()
 {
-  sed 's/.*) //' "/proc/${server_pid[$1]}/stat" | awk '{ print $12 + $13 }'
+  local pid=${server_pid[$1]}
+
+  if [ "$(cat "/proc/$pid/comm")" = nbd-server ]; then
+    while [ -s "/proc/$pid/task/$pid/children" ]; do
+      sleep 0.01
+    done
+    sed 's/.*) //' "/proc/$pid/stat" |
+      awk -v hz="$(getconf CLK_TCK)" \
+        '{ printf "%.0f", ($12 + $13 + $14 + $15) / hz * 1e6 }'
+  else
+    perl -MTime::HiRes=clock_gettime -e '
+      my $id = do { use integer; (~(0 + $ARGV[0]) << 3) | 2 };
+      printf "%.0f", 1e6 * clock_gettime ($id)' \
+      "$pid"
+  fi
 }
+
+# resident NAME: KiB.
+resident ()
+{
+  awk '$1 == "VmRSS:" { print $2 }' "/proc/${server_pid[$1]}/status"
+}
+
+#----------------------------------------------------------------------
+# The load
 
 # load NAME FIO-OPTION...: run fio; $tmp/fio.json is what it says.
 load ()
 {
   fio --name=load --ioengine=nbd --uri="${server_uri[$1]}" --thread \
-    --group_reporting --output-format=json --output="$tmp/fio" "${@:2}" \
-    >"$tmp/out" 2>&1 || die "fio: $(cat "$tmp/out")"
+    --clocksource=clock_gettime --group_reporting --output-format=json \
+    --output="$tmp/fio" "${@:2}" >"$tmp/out" 2>&1 ||
+    die "fio at $1: $(cat "$tmp/out"; sed '/^{/,$d' "$tmp/fio")"
   # fio's notes may stand before it.
   sed -n '/^{/,$p' "$tmp/fio" >"$tmp/fio.json"
+  jq -e '.jobs[0] | .error == 0 and
+    .read.total_ios + .write.total_ios + .trim.total_ios > 0' \
+    "$tmp/fio.json" >"$tmp/out" || die "fio has done nothing at $1"
 }
+
+# measure_all TABLE ROUND SERVER RW BS DEPTH CONNECTIONS FIO-OPTION...: all of
+# what the options say.
+measure_all ()
+{
+  local before us
+
+  before=$(cpu "$3")
+  load "$3" --rw="$4" --bs="$5" --iodepth="$6" --numjobs="$7" "${@:8}"
+  us=$(($(cpu "$3") - before))
+  # shellcheck disable=SC2046 # words
+  row "${@:1:7}" $(jq -r --argjson us "$us" '.jobs[0] |
+    "\(.read.iops + .write.iops + .trim.iops) \($us /
+      (.read.total_ios + .write.total_ios + .trim.total_ios))"' "$tmp/fio.json")
+}
+
+# measure TABLE ROUND SERVER RW BS DEPTH CONNECTIONS [FIO-OPTION]...: for the
+# time of one measurement.
+measure ()
+{
+  measure_all "$@" --size="${size:-256M}" --time_based \
+    --runtime="${runtime}ms"
+}
+
+# fill SERVER...: so that no load meets memory for the first time.
+fill ()
+{
+  local name
+
+  for name; do
+    load "$name" --rw=write --bs=1M --size="${size:-256M}"
+  done
+}
+
+#----------------------------------------------------------------------
 
 # median: of the numbers on stdin.
 median ()

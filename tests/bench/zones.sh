@@ -18,7 +18,8 @@
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 requires nbdkit fio qemu-io jq
-rounds=${1:-9}
+rounds=${1:-${quick:+3}} rounds=${rounds:-9}
+plan $((rounds * 8 + 10))
 plugin=$(find_plugin)
 
 serve plain "$plugin" 256M memory-backed=true
@@ -39,9 +40,9 @@ measure ()
   start=$(cpu "$1")
   load "$@" --iodepth=32 --size=256M
   end=$(cpu "$1")
-  jq -r --argjson ticks $((end - start)) --argjson hz "$(getconf CLK_TCK)" '
+  jq -r --argjson us $((end - start)) '
     .jobs[0] | (.read.total_ios + .write.total_ios) as $n |
-    "\(.read.iops + .write.iops) \($ticks / $hz * 1e6 / $n)"' "$tmp/fio.json"
+    "\(.read.iops + .write.iops) \($us / $n)"' "$tmp/fio.json"
 }
 
 # one_round NAME LOAD: the numbers go to $tmp/NAME.

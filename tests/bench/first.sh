@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# First writes to fresh memory: a new server each time, in turn, ROUNDS times.
+#
+#   tests/bench/first.sh
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+servers=(floor nbdkit-memory-sparse nbdkit-memory-malloc nullblk nullblk-serve)
+plan $((rounds * ${#servers[@]} * 3 / 2))
+requires nbdkit fio jq nbdinfo perl
+plugin=$(find_plugin)
+open_raw first
+
+# start NAME
+start ()
+{
+  case $1 in
+    floor) serve_floor ;;
+    *sparse) serve "$1" memory 1G ;;
+    *malloc) serve "$1" memory 1G allocator=malloc ;;
+    nullblk) serve "$1" "$plugin" 1G memory-backed=true ;;
+    nullblk-serve) serve_ours "$1" 1G memory-backed=true ;;
+  esac
+}
+
+for ((round = 0; round < rounds; round++)); do
+  for server in "${servers[@]}"; do
+    start "$server"
+    measure_all first "$round" "$server" write 4k 32 4 --size=64M \
+      --offset_increment=64M
+    stop "$server"
+  done
+done
+close_raw

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# Markdown of raw figures, for report.sh.  Input: all rows, as one array.
+# $text: what the texts of other scripts are, by name.
+
+def median:
+  sort | if length == 0 then null
+    elif length % 2 == 1 then .[length / 2 | floor]
+    else (.[length / 2 - 1] + .[length / 2]) / 2 end;
+def unique_in_order:
+  reduce .[] as $x ([]; if index ([$x]) then . else . + [$x] end);
+# With N digits after the point.
+def digits($n):
+  if . == null then "-"
+  else pow (10; $n) as $p | . * $p | round / $p | tostring |
+    if $n == 0 or test ("e") then . else
+      (if test ("\\.") then . else . + "." end) |
+      . + ("0" * ($n - (split (".")[1] | length)) // "") end end;
+def is_ours: startswith ("nullblk");
+def verdict: if . then "met" else "**not met**" end;
+
+# What to compare with: the best of these in each cell.  Targets are what the
+# ratio of ours must reach (rate), or must not exceed (cpu); null where there is
+# none.
+def is_null_batch: startswith ("batch-null");
+def is_memory_batch: startswith ("batch-memory");
+def peers:
+  if . == "null" or . == "copy-null" or is_null_batch then ["nbdkit-null"]
+  elif . == "memory" or . == "first" or . == "copy-memory" or . == "trim"
+    then ["nbdkit-memory-sparse", "nbdkit-memory-malloc"]
+  elif is_memory_batch then ["nbdkit-memory-sparse", "qemu-null-co"]
+  elif . == "delay" then ["nbdkit-null-delay"]
+  elif startswith ("rate") then ["nbdkit-null-rate"]
+  elif . == "guest" then ["null_blk"]
+  elif . == "guest-nbd" then ["nbdkit-null"]
+  else [] end;
+def rate_target($r; $server):
+  if . == "null" then 1
+  elif . == "memory" then
+    if $r.rw == "randwrite" and $r.bs == "4k" and $r.connections == 4
+    then 1.3 else 1 end
+  elif . == "first" then 1.5
+  elif (is_null_batch or is_memory_batch) and $server == "nullblk-serve" then
+    if $r.depth == 1 then 0.97
+    elif $r.connections == 1 then 1
+    elif $r.bs == "4k" then if $r.rw == "randread" then 2.2 else 1.5 end
+    elif $r.bs == "128k" and $r.rw == "randread" then 1.2
+    else 1 end
+  else null end;
+def cpu_target($r; $server):
+  if (. == "null" or . == "memory") and $r.depth == 32 then 0.85
+  elif is_null_batch and $server == "nullblk-serve" and $r.depth == 32 then
+    if $r.rw == "randread" then 0.55 else 0.75 end
+  else null end;
+
+def load_name: "\(.rw) \(.bs), \(.depth) deep, \(.connections) conn.";
+def load_key: {rw, bs, depth, connections};
+
+# The cells of a table: for each load and server medians, and what they are to
+# the best peer, pair by pair.
+def cells($table):
+  map (select (.table == $table)) as $rows | ($table | peers) as $peers |
+  ($rows | map (.server) | unique_in_order) as $servers |
+  ($rows | map (load_key) | unique_in_order)[] as $load |
+  ($rows | map (select (load_key == $load))) as $cell |
+  (reduce $servers[] as $s ({}; .[$s] =
+    ($cell | map (select (.server == $s))))) as $by |
+  ($peers | map (select ($by[.] // [] | length > 0))) as $there |
+  ($there | max_by ($by[.] | map (.rate) | median)) as $fast |
+  ($there | min_by ($by[.] | map (.cpu) | median)) as $cheap |
+  $servers[] as $server | $by[$server] | select (length > 0) | . as $own |
+  def ratios($peer; f):
+    if $peer == null or $peer == $server then [] else
+      [range ([length, ($by[$peer] | length)] | min) as $i |
+        ($by[$peer][$i] | f) as $to | select ($to > 0) |
+        ($own[$i] | f) / $to] end;
+  {table: $table, load: $load, name: ($load | load_name), $server, $fast,
+   rate: (map (.rate) | median), cpu: (map (.cpu) | median),
+   rates: (ratios ($fast; .rate)),
+   cpus: (ratios ($cheap; .cpu))} |
+  .rate_ratio = (.rates | median) | .cpu_ratio = (.cpus | median) |
+  if $server | is_ours then
+    .rate_target = ($table | rate_target ($load; $server)) |
+    .cpu_target = ($table | cpu_target ($load; $server))
+  else . end |
+  .rate_met = (if .rate_target == null or .rate_ratio == null then null
+    else .rate_ratio >= .rate_target end) |
+  .cpu_met = (if .cpu_target == null or .cpu_ratio == null then null
+    else .cpu_ratio <= .cpu_target end);
+
+def ratio_text:
+  if length == 0 then "" else
+    "\(median | digits (2)) (\(min | digits (2))-\(max | digits (2)))" end;
+def target_text($target; $met; $sign):
+  if $met == null then "" else "\($sign) \($target): \($met | verdict)" end;
+
+# A table of cells; $unit of the rate, divided by $by, and of the CPU.
+def show($table; $unit; $by; $cpu):
+  [cells ($table)] as $cells |
+  "| load | server | \($unit) | to the best of " +
+    "\($table | peers | join (", ")) | target | \($cpu) | to the least of them | target |",
+  "|---|---|---|---|---|---|---|---|",
+  ($cells[] | "| \(.name) | \(.server) | \(.rate / $by | digits (1))" +
+    " | \(.rates | ratio_text)" +
+    " | \(target_text (.rate_target; .rate_met; ">="))" +
+    " | \(.cpu | digits (2)) | \(.cpus | ratio_text)" +
+    " | \(target_text (.cpu_target; .cpu_met; "<=")) |");
+def has($table): any (.[]; .table == $table);
+def section($table; $title; $text; $unit; $by; $cpu):
+  if has ($table) then
+    "", "### \($title)", "", ($text | if . == "" then empty else ., "" end),
+    show ($table; $unit; $by; $cpu)
+  else empty end;
+def section($table; $title; $text):
+  section ($table; $title; $text; "k/s"; 1000; "CPU us");
+
+# Four connections beside one.
+def scaling:
+  map (select ((.table == "null" or .table == "memory") and
+    ((.server | is_ours) or .server == "floor"))) as $rows |
+  ($rows | map ({table, server, rw, bs, depth}) | unique_in_order)[] as $k |
+  ($rows | map (select ({table, server, rw, bs, depth} == $k))) as $cell |
+  ($cell | map (select (.connections == 1))) as $one |
+  ($cell | map (select (.connections == 4))) as $four |
+  select (($one | length) > 0 and ($four | length) > 0) |
+  $k + {ratios: [range ([$one, $four | length] | min) as $i |
+    $four[$i].rate / $one[$i].rate]} |
+  .met = ((.ratios | median) >= 1);
+def show_scaling:
+  [scaling] as $all | if ($all | length) == 0 then empty else
+    "", "### Four connections beside one", "",
+    "| device | load | server | 4 to 1 | target |", "|---|---|---|---|---|",
+    ($all[] | "| \(.table) | \(.rw) \(.bs), \(.depth) deep | \(.server)" +
+      " | \(.ratios | ratio_text) | " +
+      "\(if .server == "floor" then "" else ">= 1: \(.met | verdict)" end) |")
+  end;
+
+def show_footprint:
+  if has ("footprint") then
+    "", "### Memory", "",
+    "| what | server | value | target |", "|---|---|---|---|",
+    (.[] | select (.table == "footprint") |
+      "| \(.what) | \(.server) | \(.value | digits (3)) \(.unit)" +
+      " | \(if .most == null then "" else
+        "<= \(.most): \(.value <= .most | verdict)" end) |")
+  else empty end;
+
+def show_instructions:
+  if has ("instructions") then
+    "", "### Instructions", "",
+    "In the core, of a request of 4 KiB. What is on, beside the same without it:",
+    "", "| device | request | instructions | without | ratio | target |",
+    "|---|---|---|---|---|---|",
+    (.[] | select (.table == "instructions") |
+      "| \(.device) | \(.op) | \(.instructions) | " + (if .most == null
+        then " | | |" else "\(.base) | \(.instructions / .base | digits (3))" +
+        " | <= \(.most): \(.instructions / .base <= .most | verdict) |" end)),
+    "", "What is off, by the lines of the sources that are there for it " +
+      "(statistics are always on):", "",
+    "| device | request | what | instructions | of all | target |",
+    "|---|---|---|---|---|---|",
+    (.[] | select (.table == "shares") | (.instructions / .total) as $share |
+      (if .feature == "statistics" then 0.05
+       elif .feature == "the request itself" then null else 0.01 end) as $most |
+      "| \(.device) | \(.op) | \(.feature) | \(.instructions | digits (0))" +
+      " | \($share * 100 | digits (1)) % | \(if $most == null then "" else
+        "< \($most * 100) %: \($share < $most | verdict)" end) |")
+  else empty end;
+
+def show_contention:
+  if has ("system-calls") then
+    "", "### System calls and contention", "",
+    "4 KiB random writes, 32 deep, 4 connections:", "",
+    "| server | system calls a request | futex calls a request | most of them |",
+    "|---|---|---|---|",
+    (.[] | select (.table == "system-calls") | .requests as $n |
+      "| \(.server) | \(.total / $n | digits (2)) | \(.futex / $n | digits (4))" +
+      " | \(.calls | to_entries | sort_by (-.value)[:3] |
+        map ("\(.key) \(.value / $n | digits (2))") | join (", ")) |")
+  else empty end,
+  if has ("futex-callers") then
+    "", "Who calls futex, the first ten, in samples of one call in 19:", "",
+    "| server | callers | target: none of ours |", "|---|---|---|",
+    (.[] | select (.table == "futex-callers") |
+      "| \(.server) | \(.callers | map ("\(.module)\(if .function // "" == ""
+        then "" else " \(.function)" end) \(.samples)") | join (", ") |
+        if . == "" then "nobody" else . end) | \(if .server | is_ours then
+        (all (.callers[]; .module | test ("nullblk") | not) | verdict)
+        else "" end) |")
+  else empty end;
+
+# One line for each target: how many cells reach it, and the one that is
+# farthest from it.
+def summary:
+  (map (.table) | unique_in_order | map (select (peers != []))) as $tables |
+  [$tables[] as $t | cells ($t) | select (.rate_met != null)] as $rates |
+  [$tables[] as $t | cells ($t) | select (.cpu_met != null)] as $cpus |
+  def lines($what; $sign; target; met; value; worst):
+    group_by ([.table, target])[] |
+    (map (.cell = value / target) | worst) as $w |
+    "| \(.[0].table): \($what) | \($sign) \(.[0] | target)" +
+    " | \(map (select (met)) | length) of \(length) | \($w | value | digits (2)):" +
+    " \($w.server), \($w.name) |";
+  if ($rates + $cpus | length) == 0 then empty else
+    "", "### Targets", "",
+    "| target | of the best peer | cells that reach it | the farthest cell |",
+    "|---|---|---|---|",
+    ($rates | lines ("requests a second"; ">="; .rate_target; .rate_met;
+      .rate_ratio; min_by (.cell))),
+    ($cpus | lines ("CPU a request"; "<="; .cpu_target; .cpu_met; .cpu_ratio;
+      max_by (.cell)))
+  end;
+
+# The parts of a machine's own text.
+def show_text($name; $title):
+  if $text[$name] == null then empty else
+    "", "### \($title)", "", $text[$name] end;
+
+if length == 0 and ($text | length) == 0 then "Nothing has been measured."
+else
+  (if $text.machine == null then empty else $text.machine end),
+  summary,
+  section ("null"; "Null mode"; ""),
+  section ("memory"; "Memory mode, written before"; ""),
+  section ("first"; "First writes to fresh memory"; ""),
+  show_scaling,
+  (["unix", "tcp"][] as $transport | ["fio", "client"][] as $with |
+    section ("batch-null-\($transport)-\($with)";
+      "Batched socket I/O: null, \($transport), load by \($with)"; ""),
+    section ("batch-memory-\($transport)-\($with)";
+      "Batched socket I/O: memory, \($transport), load by \($with)"; "")),
+  section ("delay"; "Latency of 1 ms, and nbdkit's delay filter"; ""),
+  section ("rate-unreached"; "A limit that is not reached, and nbdkit's rate filter";
+    ""),
+  section ("rate-100M"; "A limit of 100 MiB/s (800 requests a second)"; "";
+    "requests/s"; 1; "CPU us"),
+  section ("trim"; "Trims, and resets of zones"; ""),
+  section ("copy-null"; "Bulk copy (nbdcopy), null mode"; ""; "MiB/s"; 1;
+    "CPU us a MiB"),
+  section ("copy-memory"; "Bulk copy (nbdcopy), memory mode"; ""; "MiB/s"; 1;
+    "CPU us a MiB"),
+  show_footprint, show_instructions, show_contention,
+  show_text ("latency"; "Latency: how exact"),
+  show_text ("zones"; "Zones: what they cost"),
+  section ("guest"; "In a guest: block devices of the kernel";
+    "The guest's processor is emulated (TCG), so only ratios mean anything, " +
+    "and those of the path through the kernel, not of a real machine. CPU is " +
+    "that of the whole guest, client included. fio has two jobs (conn.)."; "k/s";
+    1000; "guest CPU us"),
+  section ("guest-nbd"; "In a guest: the servers, beside nbdkit null";
+    "The same figures; conn. are the connections of the kernel's driver.";
+    "k/s"; 1000; "guest CPU us")
+end
