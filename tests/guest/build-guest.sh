@@ -29,7 +29,8 @@ meta=linux-image-6.12-cloud-amd64
 tools=(bash blkdiscard blockdev cmp dd e2fsck fio lsblk mkfs.ext4 mkfs.xfs
        nbd-client nbdinfo nbdkit sfdisk timeout xfs_repair)
 filters=(delay log)
-modules=(nbd ext4 crc32c_generic xfs virtio_pci virtio_net virtio_blk)
+modules=(nbd null_blk brd ext4 crc32c_generic xfs virtio_pci virtio_net
+         virtio_blk)
 
 folder=${1:?}
 here=$(cd "$(dirname "$0")" && pwd)
