@@ -15,7 +15,7 @@
 # of the servers; client is bench/client.c, which costs little.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+source "$(dirname "$0")/functions.sh"
 transport=${1:?} with=${2:?}
 shift 2
 loads=("$@")
@@ -27,7 +27,9 @@ if [ $# = 0 ]; then
 fi
 null=(floor nbdkit-null nullblk-serve-unbatched nullblk-serve)
 memory=(floor nbdkit-memory-sparse qemu-null-co nullblk-serve)
-plan "$(seconds $((${#loads[@]} * rounds * (${#null[@]} + ${#memory[@]}))))"
+n=$((${#loads[@]} * rounds * (${#null[@]} + ${#memory[@]})))
+[ "$with" = fio ] || plan $((n * (runtime + 150) / 1000 + 5))
+plan "$(seconds $n)"
 requires nbdkit fio jq qemu-nbd nbdinfo nbdcopy perl
 client=$build/tests/bench/client
 [ -x "$client" ] || die "there is no bench/client; run make bench"

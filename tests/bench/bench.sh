@@ -30,7 +30,6 @@ unset BENCH_PLAN
 
 all="null memory first batch-unix batch-tcp filters trim copy footprint \
 instructions contention"
-[ "$BENCH" = quick ] || all="$all latency zones"
 read -ra sections <<<"${BENCH_SECTIONS:-$all}"
 
 # run SECTION
@@ -48,7 +47,7 @@ run ()
     latency | zones) bash "$here/$1.sh" >"$OUT/$1.new" ;;
     *)
       echo "${0##*/}: there is no section $1; there are: $all" \
-        "batch-unix-fio batch-tcp-fio guest" >&2
+        "latency zones guest batch-unix-fio batch-tcp-fio" >&2
       return 1
       ;;
   esac
@@ -80,8 +79,7 @@ describe_machine ()
   echo "- $(nproc) CPUs ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo |
     head -n 1)), Linux $(uname -r), $(date -u +%F)"
   echo "- ${ROUNDS:-$([ "$BENCH" = quick ] && echo 3 || echo 7)} rounds of" \
-    "${RUNTIME:-$([ "$BENCH" = quick ] && echo 200 || echo 300)} ms${BENCH:+;} \
-${BENCH:+a quick run, whose figures mean little}"
+    "${RUNTIME:-200} ms${BENCH:+; a quick run, whose figures mean little}"
 }
 
 total=0

@@ -15,7 +15,7 @@
 # points (root, as a rule); without it there is no profile.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+source "$(dirname "$0")/functions.sh"
 servers=(floor nbdkit-null nullblk nullblk-serve nbdkit-memory-sparse
          nullblk-memory nullblk-memory-serve)
 plan $((${#servers[@]} * 5))

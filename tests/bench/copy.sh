@@ -10,7 +10,7 @@
 # A row's rate is MiB a second, and its CPU microseconds a MiB.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+source "$(dirname "$0")/functions.sh"
 null=(floor nbdkit-null qemu-null-co nullblk nullblk-serve)
 memory=(floor nbdkit-memory-sparse nbdkit-memory-malloc qemu-ram-file
         nbd-server-tmpfs nullblk nullblk-serve)

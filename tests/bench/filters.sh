@@ -13,7 +13,7 @@
 # of 128 KiB a second, how exact it is.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+source "$(dirname "$0")/functions.sh"
 delayed=(nbdkit-null-delay nbdkit-memory-delay nullblk nullblk-serve
          nullblk-memory)
 rated=(nbdkit-null-rate nbdkit-memory-rate nullblk nullblk-serve nullblk-memory)

@@ -7,7 +7,7 @@
 #   tests/bench/first.sh
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+source "$(dirname "$0")/functions.sh"
 servers=(floor nbdkit-memory-sparse nbdkit-memory-malloc nullblk nullblk-serve)
 plan $((rounds * ${#servers[@]} * 3 / 2))
 requires nbdkit fio jq nbdinfo perl

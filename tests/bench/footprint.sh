@@ -8,7 +8,7 @@
 #   tests/bench/footprint.sh
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+source "$(dirname "$0")/functions.sh"
 plan 12
 requires nbdkit fio jq nbdinfo perl
 plugin=$(find_plugin)

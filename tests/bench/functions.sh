@@ -27,7 +27,7 @@ declare -A server_pid server_uri server_where
 quick=
 [ "${BENCH-}" != quick ] || quick=yes
 rounds=${ROUNDS:-${quick:+3}} rounds=${rounds:-7}
-runtime=${RUNTIME:-${quick:+200}} runtime=${runtime:-300}
+runtime=${RUNTIME:-200}
 
 # shellcheck disable=SC2317 # trap
 clean_up ()

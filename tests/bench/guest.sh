@@ -16,7 +16,7 @@
 
 if [ -z "${NULLBLK_GUEST-}" ]; then
   # shellcheck source=functions.sh source-path=SCRIPTDIR
-  source "${0%/*}/functions.sh"
+  source "$(dirname "$0")/functions.sh"
   rounds=${ROUNDS:-${quick:+1}} rounds=${rounds:-3}
   loads=6
   [ -z "$quick" ] || loads=2
@@ -55,7 +55,7 @@ fi
 # In the guest
 
 # shellcheck source=../guest/functions.sh
-source "${0%/*}/functions.sh"
+source "$(dirname "$0")/functions.sh"
 export NULLBLK_PLUGIN=$PLUGIN
 loads=("randread 4k 1" "randread 4k 32" "randwrite 4k 32" "randread 128k 32"
        "randwrite 128k 32" "randwrite 4k 1")

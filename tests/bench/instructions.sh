@@ -16,7 +16,7 @@
 # a neighbour.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+source "$(dirname "$0")/functions.sh"
 plan 60
 requires valgrind jq
 core_load=$build/tests/bench/core-load

@@ -21,7 +21,7 @@
 # disk below TMPDIR.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+source "$(dirname "$0")/functions.sh"
 rounds=${1:-${quick:+1}} rounds=${rounds:-3}
 seconds=2
 plan $((rounds * 45 + 90))

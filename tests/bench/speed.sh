@@ -13,7 +13,7 @@
 # nbdkit and through nullblk-serve.  Memory is written before.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+source "$(dirname "$0")/functions.sh"
 mode=${1:?}
 case $mode in
   null)

@@ -16,7 +16,7 @@
 # and system) a request.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+source "$(dirname "$0")/functions.sh"
 requires nbdkit fio qemu-io jq
 rounds=${1:-${quick:+3}} rounds=${rounds:-9}
 plan $((rounds * 8 + 10))
