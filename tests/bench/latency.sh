@@ -5,14 +5,15 @@
 # How exact are latencies, beside those of nbdkit's delay filter and of qemu's
 # null-co?
 #
-#   tests/bench/latency.sh [ROUNDS]      3 by default, 45 s each
+#   tests/bench/latency.sh [ROUNDS]      3 by default, 60 s each
 #
 # All servers run side by side, and are measured in turn, ROUNDS times: reads
 # of 4 KiB, one at a time, by fio's nbd engine, which logs the time of each.
 # From that goes what the same server takes without latency (its median), and
 # what was asked for; the rest is the error, of which the median and p99 are
 # printed, as the median over the rounds.  Our server tells the same of itself
-# (late_ns in .stats), without the client's part.  Then 64 requests at a time of
+# (late_ns in .stats), without the client's part.  bench/alone tells what the
+# machine does to a thread that serves nobody.  Then 64 requests at a time of
 # 5 ms, as a share of what arithmetic gives; 256 that sleep; and limits.  Printed
 # as Markdown.
 #
@@ -24,9 +25,11 @@
 source "$(dirname "$0")/functions.sh"
 rounds=${1:-${quick:+1}} rounds=${rounds:-3}
 seconds=2
-plan $((rounds * 45 + 90))
+plan $((rounds * 60 + 95))
 requires nbdkit fio jq qemu-nbd nbdcopy
 plugin=$(find_plugin)
+alone=$build/tests/bench/alone
+[ -x "$alone" ] || die "there is no bench/alone; run make bench"
 
 asked=(20 100 1000 10000) # us
 
@@ -77,6 +80,13 @@ for us in "${asked[@]}"; do
 done
 
 for ((round = 0; round < rounds; round++)); do
+  for us in "${asked[@]}"; do
+    for how in spin sleep; do
+      "$alone" "$how" "${us}000" "$seconds" >"$tmp/late"
+      cut -d' ' -f1 "$tmp/late" >>"$tmp/alone-$how-$us-50"
+      cut -d' ' -f2 "$tmp/late" >>"$tmp/alone-$how-$us-99"
+    done
+  done
   for name in "${names[@]}"; do
     times "$name-0" >"$tmp/times"
     base=$(at 50 "$tmp/times")
@@ -113,6 +123,13 @@ echo "Error in us, median / p99, at depth 1 (achieved less asked):"
 echo
 echo "| server | seen by | 20 us | 100 us | 1 ms | 10 ms |"
 echo "|---|---|---|---|---|---|"
+for how in spin sleep; do
+  printf '| no server: a thread alone that %ss | itself |' "$how"
+  for us in "${asked[@]}"; do
+    printf ' %s |' "$(cell "$tmp/alone-$how-$us")"
+  done
+  echo
+done
 for name in spin nospin; do
   printf '| %s | itself |' "${label[$name]}"
   for us in "${asked[@]}"; do
@@ -135,7 +152,11 @@ stop "${!server_pid[@]}"
 serve deep -t 64 "$plugin" 1G read-latency=5ms
 serve deep-delay -t 64 --filter=delay null 1G rdelay=5ms
 serve_qemu deep-qemu driver=null-co,size=1G,latency-ns=5000000
+serve deep-null -t 64 null 1G
 for ((round = 0; round < rounds; round++)); do
+  load deep-null --rw=randread --bs=4k --size=64M --iodepth=64 --time_based \
+    --runtime="$seconds"
+  jq '.jobs[0].read.clat_ns.mean / 1000' "$tmp/fio.json" >>"$tmp/deep-null"
   for name in deep deep-delay deep-qemu; do
     before=$(cpu $name)
     load $name --rw=randread --bs=4k --size=64M --iodepth=64 --time_based \
@@ -159,6 +180,9 @@ for name in deep deep-delay deep-qemu; do
   printf '| %s | %.1f %% | %.1f us |\n' "$text" "$(median <"$tmp/$name")" \
     "$(median <"$tmp/$name-cpu")"
 done
+echo
+printf '64 at a time without any wait (nbdkit null -t 64) take %.0f us each.\n' \
+  "$(median <"$tmp/deep-null")"
 stop "${!server_pid[@]}"
 
 #----------------------------------------------------------------------
