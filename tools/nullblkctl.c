@@ -20,6 +20,7 @@
 #include <jansson.h>
 #include <libnbd.h>
 
+#include "faults.h"
 #include "server.h"
 #include "show.h"
 #include "snapshot.h"
@@ -33,16 +34,30 @@ struct context {
   struct server server;
   unsigned given; /* a bit for each option */
   unsigned interval, count, from, conds;
+  const char *after, *lose, *seed; /* as they are given, or NULL */
 };
 
 /* Options that are not for every command. */
-enum { JSON, PROMETHEUS, INTERVAL, COUNT, FROM, COND, ALL, NR_OPTIONS };
+enum {
+  JSON,
+  PROMETHEUS,
+  INTERVAL,
+  COUNT,
+  FROM,
+  COND,
+  ALL,
+  AFTER,
+  LOSE,
+  SEED,
+  NR_OPTIONS
+};
 
 static const char *const option_names[NR_OPTIONS] = {
     [JSON] = "--json",         [PROMETHEUS] = "--prometheus",
     [INTERVAL] = "--interval", [COUNT] = "--count",
     [FROM] = "--from",         [COND] = "--cond",
-    [ALL] = "--all",
+    [ALL] = "--all",           [AFTER] = "--after",
+    [LOSE] = "--lose",         [SEED] = "--seed",
 };
 
 #define BIT(option) (1u << (option))
@@ -61,6 +76,17 @@ failed (const struct context *c, const struct message *why)
 {
   fprintf (stderr, "nullblkctl: %s: %s\n", c->command, why->text);
   return FAILED;
+}
+
+/* What a command with arguments has come to. */
+static int
+ended (const struct context *c, bool ok, bool bad_usage,
+       const struct message *why)
+{
+  if (ok)
+    return DONE;
+  failed (c, why);
+  return bad_usage ? USAGE : FAILED;
 }
 
 static int
@@ -146,20 +172,6 @@ is_wanted (char **keys, const char *key)
   return false;
 }
 
-static char *
-read_document (struct context *c, const char *ending, struct message *why)
-{
-  struct nbd_handle *h = server_open (&c->server, ending, why);
-  char *text;
-
-  if (h == NULL)
-    return NULL;
-  text = server_read (h, why);
-  nbd_shutdown (h, 0);
-  nbd_close (h);
-  return text;
-}
-
 /* The next setting of *TEXT, which is cut up, or NULL.  The line with the keys
  * that are LIVE comes before all of them.
  */
@@ -190,7 +202,7 @@ read_settings (struct context *c, struct message *why)
   json_t *settings = json_object ();
   const char *key;
 
-  rest = text = read_document (c, ".config", why);
+  rest = text = server_document (&c->server, ".config", why);
   if (text == NULL) {
     json_decref (settings);
     return NULL;
@@ -256,17 +268,9 @@ get (struct context *c, char **keys)
 static int
 change (struct context *c, const char *lines)
 {
-  struct nbd_handle *h;
   struct message why;
-  bool ok;
 
-  h = server_open (&c->server, ".config", &why);
-  if (h == NULL)
-    return failed (c, &why);
-  ok = server_change (h, lines, &why);
-  nbd_shutdown (h, 0);
-  nbd_close (h);
-  return ok ? DONE : failed (c, &why);
+  return server_configure (&c->server, lines, &why) ? DONE : failed (c, &why);
 }
 
 static int
@@ -317,7 +321,7 @@ stats (struct context *c, char **arguments)
   char *text;
 
   (void) arguments;
-  text = read_document (c, ".stats", &why);
+  text = server_document (&c->server, ".stats", &why);
   s = text != NULL ? snapshot_parse (text, &why) : NULL;
   if (s == NULL) {
     free (text);
@@ -374,8 +378,7 @@ change_zones (struct context *c, enum zone_cond to, char **ranges)
     return change (c, "zones=reset\n");
   if (zones_change (&c->server, to, ranges, &bad_usage, &why))
     return DONE;
-  failed (c, &why);
-  return bad_usage ? USAGE : FAILED;
+  return ended (c, false, bad_usage, &why);
 }
 
 static int
@@ -415,6 +418,113 @@ make_zones_offline (struct context *c, char **ranges)
 }
 
 /*---------------------------------------------------------------------*/
+/* What goes wrong on purpose */
+
+static int
+add_badblocks (struct context *c, char **ranges)
+{
+  struct message why;
+  bool bad_usage, ok;
+
+  ok = badblocks_mark (&c->server, '+', ranges, &bad_usage, &why);
+  return ended (c, ok, bad_usage, &why);
+}
+
+static int
+delete_badblocks (struct context *c, char **ranges)
+{
+  struct message why;
+  bool bad_usage, ok;
+
+  ok = badblocks_mark (&c->server, '-', ranges, &bad_usage, &why);
+  return ended (c, ok, bad_usage, &why);
+}
+
+static int
+list_badblocks (struct context *c, char **arguments)
+{
+  struct message why;
+
+  (void) arguments;
+  return badblocks_print (stdout, &c->server, has (c, JSON), &why)
+             ? DONE
+             : failed (c, &why);
+}
+
+static int
+clear_badblocks (struct context *c, char **arguments)
+{
+  (void) arguments;
+  return change (c, "badblocks=none\n");
+}
+
+static int
+add_faults (struct context *c, char **rules)
+{
+  struct message why;
+  bool bad_usage, ok;
+
+  ok = fault_rules_add (&c->server, rules, &bad_usage, &why);
+  return ended (c, ok, bad_usage, &why);
+}
+
+static int
+delete_faults (struct context *c, char **names)
+{
+  struct message why;
+  bool bad_usage, ok;
+
+  if (has (c, ALL) == (names[0] != NULL)) {
+    message_set (&why, "allowed are rules by number or name, or --all");
+    return ended (c, false, true, &why);
+  }
+  if (has (c, ALL))
+    return change (c, "fault-delete=all\n");
+  ok = fault_rules_delete (&c->server, names, &bad_usage, &why);
+  return ended (c, ok, bad_usage, &why);
+}
+
+static int
+list_faults (struct context *c, char **arguments)
+{
+  struct message why;
+
+  (void) arguments;
+  return fault_rules_print (stdout, &c->server, has (c, JSON), &why)
+             ? DONE
+             : failed (c, &why);
+}
+
+static int
+cut_power (struct context *c, char **arguments)
+{
+  struct message why;
+
+  (void) arguments;
+  return power_cut (&c->server, c->after, c->lose, c->seed, &why)
+             ? DONE
+             : failed (c, &why);
+}
+
+static int
+restore_power (struct context *c, char **arguments)
+{
+  (void) arguments;
+  return change (c, "power=on\n");
+}
+
+static int
+show_power (struct context *c, char **arguments)
+{
+  struct message why;
+
+  (void) arguments;
+  return power_print (stdout, &c->server, has (c, JSON), &why)
+             ? DONE
+             : failed (c, &why);
+}
+
+/*---------------------------------------------------------------------*/
 
 #define RANGES " RANGE...|--all"
 
@@ -445,6 +555,22 @@ static const struct command {
      "make them read-only, or empty"},
     {"zones offline", make_zones_offline, RANGES, 0, -1, BIT (ALL),
      "make them offline, or empty"},
+    {"badblocks add", add_badblocks, " SECTORS...", 1, -1, 0,
+     "make sectors fail"},
+    {"badblocks del", delete_badblocks, " SECTORS...", 1, -1, 0,
+     "make them good"},
+    {"badblocks list", list_badblocks, "", 0, 0, BIT (JSON), "which fail"},
+    {"badblocks clear", clear_badblocks, "", 0, 0, 0, "make all good"},
+    {"fault add", add_faults, " RULE...", 1, -1, 0, "make requests fail"},
+    {"fault del", delete_faults, " RULE...|--all", 0, -1, BIT (ALL),
+     "by number or name"},
+    {"fault list", list_faults, "", 0, 0, BIT (JSON),
+     "rules, and what they have hit"},
+    {"power cut", cut_power, "", 0, 0, BIT (AFTER) | BIT (LOSE) | BIT (SEED),
+     "take it away, now or later"},
+    {"power on", restore_power, "", 0, 0, 0, "put it back"},
+    {"power status", show_power, "", 0, 0, BIT (JSON),
+     "whether it is there, and what is volatile"},
 };
 
 #define NR_COMMANDS (sizeof commands / sizeof commands[0])
@@ -461,13 +587,17 @@ usage (FILE *fp)
              commands[i].help);
   fputs ("\n"
          "  --device NAME       which device, nullb0 by default\n"
-         "  --json              list, get, stats, zones report: for machines\n"
+         "  --json              what is read: for machines\n"
          "  --prometheus        stats: in Prometheus' text format\n"
          "  --interval SECONDS  top: between two looks, 1 by default\n"
          "  --count N           top, zones report: end after so many\n"
          "  --from N            zones report: begin at this one, 0 by default\n"
          "  --cond COND,...     zones report: em, oi, oe, cl, fu, ro, ol, nw\n"
-         "  --all               zones: all that can take the command\n"
+         "  --all               zones: all that can take the command;\n"
+         "                      fault del: all rules\n"
+         "  --after N           power cut: at the Nth write from now\n"
+         "  --lose WHAT         power cut: random, all or none\n"
+         "  --seed N            power cut: by which it is drawn what is lost\n"
          "  --help, --version\n"
          "\n"
          "Please read nullblkctl(1).\n",
@@ -521,6 +651,21 @@ find_command (int argc, char **argv, int *words)
   return NULL;
 }
 
+/* Is it the first of two words of a command? */
+static bool
+has_second_word (const char *word)
+{
+  const size_t len = strlen (word);
+  size_t i;
+
+  for (i = 0; i < NR_COMMANDS; i++) {
+    if (strncmp (commands[i].name, word, len) == 0 &&
+        commands[i].name[len] == ' ')
+      return true;
+  }
+  return false;
+}
+
 static bool
 options_fit (const struct context *c, const struct command *command)
 {
@@ -560,8 +705,7 @@ run (struct context *c, const char *device, int argc, char **argv)
 
   command = find_command (argc, argv, &words);
   if (command == NULL)
-    return bad_usage (argc > 1 && strcmp (argv[0], "zones") == 0 ? argv[1]
-                                                                 : argv[0],
+    return bad_usage (argc > 1 && has_second_word (argv[0]) ? argv[1] : argv[0],
                       "there is no such command");
   argc -= words;
   argv += words;
@@ -592,6 +736,9 @@ main (int argc, char *argv[])
       {"from", required_argument, NULL, OPTION + FROM},
       {"cond", required_argument, NULL, OPTION + COND},
       {"all", no_argument, NULL, OPTION + ALL},
+      {"after", required_argument, NULL, OPTION + AFTER},
+      {"lose", required_argument, NULL, OPTION + LOSE},
+      {"seed", required_argument, NULL, OPTION + SEED},
       {"help", no_argument, NULL, HELP},
       {"version", no_argument, NULL, 'V'},
       {NULL, 0, NULL, 0},
@@ -628,6 +775,15 @@ main (int argc, char *argv[])
     case OPTION + COND:
       if (!zones_parse_conds (optarg, &c.conds, &why))
         return bad_usage ("--cond", why.text);
+      break;
+    case OPTION + AFTER:
+      c.after = optarg;
+      break;
+    case OPTION + LOSE:
+      c.lose = optarg;
+      break;
+    case OPTION + SEED:
+      c.seed = optarg;
       break;
     case HELP:
       usage (stdout);

@@ -284,9 +284,16 @@ server_change (struct nbd_handle *config, const char *lines,
                struct message *why)
 {
   static const char mark[] = "# error: ";
+  const int64_t size = nbd_get_size (config);
+  const size_t len = strlen (lines);
   char *text;
 
-  if (nbd_pwrite (config, lines, strlen (lines), 0, 0) == 0)
+  if (size >= 0 && len > (uint64_t) size) {
+    message_set (why, "%zu bytes: allowed are %lld at once", len,
+                 (long long) size);
+    return false;
+  }
+  if (nbd_pwrite (config, lines, len, 0, 0) == 0)
     return true;
   message_set (why, "%s", nbd_get_error ());
   text = server_read (config, why);
@@ -298,4 +305,39 @@ server_change (struct nbd_handle *config, const char *lines,
     free (text);
   }
   return false;
+}
+
+static void
+end (struct nbd_handle *h)
+{
+  nbd_shutdown (h, 0);
+  nbd_close (h);
+}
+
+char *
+server_document (const struct server *s, const char *ending,
+                 struct message *why)
+{
+  struct nbd_handle *h = server_open (s, ending, why);
+  char *text;
+
+  if (h == NULL)
+    return NULL;
+  text = server_read (h, why);
+  end (h);
+  return text;
+}
+
+bool
+server_configure (const struct server *s, const char *lines,
+                  struct message *why)
+{
+  struct nbd_handle *h = server_open (s, ".config", why);
+  bool ok;
+
+  if (h == NULL)
+    return false;
+  ok = server_change (h, lines, why);
+  end (h);
+  return ok;
 }

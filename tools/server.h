@@ -54,4 +54,10 @@ char *server_read (struct nbd_handle *h, struct message *why);
 bool server_change (struct nbd_handle *config, const char *lines,
                     struct message *why);
 
+/* The same with a connection that lasts no longer. */
+char *server_document (const struct server *s, const char *ending,
+                       struct message *why);
+bool server_configure (const struct server *s, const char *lines,
+                       struct message *why);
+
 #endif /* NULLBLK_SERVER_H */

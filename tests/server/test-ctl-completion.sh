@@ -21,7 +21,7 @@ completes ()
   [ "${COMPREPLY[*]}" = "$1" ] || fail "${*:2}: '${COMPREPLY[*]}', not '$1'"
 }
 
-completes "list get set stats top reset-stats zones" ""
+completes "list get set stats top reset-stats zones badblocks fault power" ""
 completes "set stats" s
 completes "--json" --j
 completes "$sock" get "$tmp/so"
@@ -38,15 +38,23 @@ completes "report reset open close finish readonly offline" \
   --from 3 --cond em zones ""
 completes "$sock" zones reset "$tmp/so"
 completes "" zones reset "$sock" ""
+completes "random all none" power cut --lose ""
+completes "cut on status" --lose all power ""
+says 0 '' fault add "$sock" error=EIO 'name=slow delay=1s'
+completes "1 slow" fault del "$sock" ""
+completes "" fault list "$sock" ""
+says 0 '' fault del "$sock" 1 slow
 
 # Every command and option is there.
 "$ctl" --help >"$tmp/help"
 mapfile -t all < <(sed -nE 's/^  ([a-z-]+)( [a-z]+)? URI.*/\1/p' "$tmp/help" |
   uniq)
 completes "${all[*]}" ""
-mapfile -t all < <(sed -nE 's/^  zones ([a-z]+) URI.*/\1/p' "$tmp/help")
-[ ${#all[@]} -gt 5 ] || fail "few commands: ${all[*]}"
-completes "${all[*]}" zones ""
+for first in zones badblocks fault power; do
+  mapfile -t all < <(sed -nE "s/^  $first ([a-z]+) URI.*/\\1/p" "$tmp/help")
+  [ ${#all[@]} -gt 2 ] || fail "few commands: ${all[*]}"
+  completes "${all[*]}" "$first" ""
+done
 mapfile -t all < <(grep -oE -- '--[a-z]+' "$tmp/help" | grep -v -- '--help$' |
   awk '!seen[$0]++')
 for option in "${all[@]}"; do
