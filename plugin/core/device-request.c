@@ -458,7 +458,7 @@ device_reset_zones (struct connection *c)
     request.what.count = s->size;
     r = prepare (&request, OP_ZONE);
     if (r == 0 && !is_lost (&request))
-      zones_reset_all (c->device->zones);
+      r = zones_reset_all (c->device->zones);
     request.what.count = 0;
   }
   return end (&request, r);

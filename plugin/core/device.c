@@ -204,16 +204,17 @@ create_store (struct devices *devices)
 /* What is sequential is a zone that is reset.  One that comes when the power is
  * gone already is done all the same: its zone is empty.
  */
-static void
+static int
 discard (void *opaque, uint64_t count, uint64_t offset)
 {
   const struct device *d = opaque;
   const struct zone_settings *zones = &d->devices->settings.zones;
 
   if (offset < zones->nr_conv * zones->zone_size)
-    durability_trim (d->durability, count, offset, false);
-  else if (durability_reset_zone (d->durability, offset) < 0)
+    return durability_trim (d->durability, count, offset, false);
+  if (durability_reset_zone (d->durability, offset) < 0 && d->store != NULL)
     store_trim (d->store, d->number, count, offset);
+  return 0;
 }
 
 static int
@@ -221,7 +222,8 @@ create_zones (struct device *d)
 {
   const struct settings *s = &d->devices->settings;
   const struct zone_data data = {
-      .discard = d->store != NULL ? discard : NULL,
+      .is_kept = d->store != NULL,
+      .discard = discard,
       .opaque = d,
   };
 

@@ -128,15 +128,18 @@ is_command (enum zone_cond cond)
          cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE;
 }
 
-/* Nothing is above the write pointer: what a reset has to discard is below. */
-int
-zones_command (struct zones *z, uint64_t zone, enum zone_cond cond)
+/* Nothing is above the write pointer: what a reset has to discard is below.
+ * *discarded is the result of that.
+ */
+static int
+command (struct zones *z, uint64_t zone, enum zone_cond cond, int *discarded)
 {
   const bool may_open = cond != ZONE_COND_EMPTY && cond != ZONE_COND_CLOSED;
   struct zone_stripe *stripe;
   uint64_t wp, now;
   int r;
 
+  *discarded = 0;
   if (zone >= z->nr_zones || !is_command (cond))
     return -EINVAL;
   if (zone < z->nr_conv)
@@ -149,11 +152,20 @@ zones_command (struct zones *z, uint64_t zone, enum zone_cond cond)
   r = apply (z, zone, cond);
   now = state_wp (zone_state (z, zone));
   limits_leave (z, may_open);
-  if (now < wp && z->data.discard != NULL)
-    z->data.discard (z->data.opaque, wp, zone_start (z, zone));
+  if (now < wp)
+    *discarded = z->data.discard (z->data.opaque, wp, zone_start (z, zone));
   zone_wake_early (stripe, zone, now);
   stripe_unlock (stripe);
   return r;
+}
+
+int
+zones_command (struct zones *z, uint64_t zone, enum zone_cond cond)
+{
+  int discarded;
+  int r = command (z, zone, cond, &discarded);
+
+  return r < 0 ? r : discarded;
 }
 
 static bool
@@ -163,15 +175,20 @@ is_reset_by_all (enum zone_cond cond)
          cond != ZONE_COND_OFFLINE;
 }
 
-void
+/* One that has become read-only meanwhile is none of those. */
+int
 zones_reset_all (struct zones *z)
 {
+  int discarded, r = 0;
   uint64_t zone;
 
   for (zone = z->nr_conv; zone < z->nr_zones; zone++) {
-    if (is_reset_by_all (state_cond (zone_state (z, zone))))
-      zones_command (z, zone, ZONE_COND_EMPTY);
+    if (is_reset_by_all (state_cond (zone_state (z, zone)))) {
+      command (z, zone, ZONE_COND_EMPTY, &discarded);
+      r = r < 0 ? r : discarded;
+    }
   }
+  return r;
 }
 
 /* A read-only zone that has lost data has no write pointer to tell of it. */
@@ -258,9 +275,9 @@ zones_trim (struct zones *z, uint64_t count, uint64_t offset)
   if (r < 0)
     return r;
 
-  if (offset < border && z->data.discard != NULL)
-    z->data.discard (z->data.opaque, (end < border ? end : border) - offset,
-                     offset);
+  if (offset < border)
+    r = z->data.discard (z->data.opaque, (end < border ? end : border) - offset,
+                         offset);
   for (; r == 0 && z->trim == ZONE_TRIM_RESET && first < last; first++)
     r = zones_command (z, first, ZONE_COND_EMPTY);
   return r;

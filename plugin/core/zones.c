@@ -276,7 +276,7 @@ enter_zone (struct zone_read *r)
   uint64_t state;
   int error;
 
-  if (z->data.discard == NULL) {
+  if (!z->data.is_kept) {
     r->zone_end = r->end;
     r->data_end = r->offset;
     return 0;
@@ -315,9 +315,8 @@ zones_read_part (struct zone_read *r)
   }
   r->is_data = r->offset < r->data_end;
   r->count = (r->is_data ? r->data_end : r->zone_end) - r->offset;
-  r->fill = r->zones->data.discard != NULL && r->zones->past_wp == PAST_WP_ONES
-                ? 0xff
-                : 0;
+  r->fill =
+      r->zones->data.is_kept && r->zones->past_wp == PAST_WP_ONES ? 0xff : 0;
   return 1;
 }
 
@@ -343,7 +342,7 @@ extent_in_zone (const struct zones *z, uint64_t offset, uint64_t *end)
   }
   *end = start + zone_len (z, zone);
   return z->past_wp == PAST_WP_ERROR ||
-                 (z->past_wp == PAST_WP_ONES && z->data.discard != NULL)
+                 (z->past_wp == PAST_WP_ONES && z->data.is_kept)
              ? ZONE_EXTENT_HOLE
              : ZONE_EXTENT_ZERO;
 }

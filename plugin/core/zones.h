@@ -38,12 +38,15 @@
 
 struct zones;
 
-/* Where the data is.  DISCARD makes COUNT bytes at OFFSET zero and frees their
- * memory; it is called with a zone locked.  It is NULL in null mode, where
- * zones have conditions and write pointers as ever, but no data.
+/* Where the data is, if it is kept: in null mode zones have conditions and
+ * write pointers as ever, but no data.  DISCARD makes COUNT bytes at OFFSET
+ * zero and frees their memory; it is called with a zone locked.  What it
+ * returns, 0 or a negative errno, is the result of who resets; a zone is reset
+ * in any case.
  */
 struct zone_data {
-  void (*discard) (void *opaque, uint64_t count, uint64_t offset);
+  bool is_kept;
+  int (*discard) (void *opaque, uint64_t count, uint64_t offset);
   void *opaque;
 };
 
@@ -138,8 +141,10 @@ enum zone_extent zones_extent (struct zones *z, uint64_t offset, uint64_t end,
  */
 int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
 
-/* Reset all that have something in them, but for read-only and offline ones. */
-void zones_reset_all (struct zones *z);
+/* Reset all that have something in them, but for read-only and offline ones.
+ * Returns 0, or the first error of a discard.
+ */
+int zones_reset_all (struct zones *z);
 
 /* All from LOST on, a place in a sequential zone, is gone: the write pointer
  * goes back to there, unless it is before that.  Then a full zone is closed,

@@ -11,10 +11,14 @@
 
 #include "zoned.h"
 
-static void
+static int
 zoned_discard (void *opaque, uint64_t count, uint64_t offset)
 {
-  store_trim (opaque, 0, count, offset);
+  struct zoned *d = opaque;
+
+  if (d->store != NULL)
+    store_trim (d->store, 0, count, offset);
+  return d->discard_error;
 }
 
 void
@@ -28,7 +32,7 @@ zoned_create (struct zoned *d, const struct zone_settings *settings,
       .kernel_page = 4096,
   };
   struct zone_settings s = *settings;
-  struct zone_data data = {NULL, NULL};
+  const struct zone_data data = {memory, zoned_discard, d};
   struct message why;
 
   s.zoned = true;
@@ -36,10 +40,9 @@ zoned_create (struct zoned *d, const struct zone_settings *settings,
     fail_msg ("%s", why.text);
   d->size = size;
   d->store = NULL;
-  if (memory) {
+  d->discard_error = 0;
+  if (memory)
     assert_int_equal (store_create (&d->store, &o), 0);
-    data = (struct zone_data){zoned_discard, d->store};
-  }
   assert_int_equal (zones_create (&d->zones, &s, size, &data), 0);
 }
 

@@ -19,6 +19,7 @@ struct zoned {
   struct zones *zones;
   struct store *store; /* NULL in null mode */
   uint64_t size;
+  int discard_error; /* what a discard returns, when it is done */
 };
 
 /* The settings need not be complete.  MEMORY: or else null mode. */
