@@ -286,14 +286,11 @@ writelog_longest_mark (const struct writelog *log)
 int
 writelog_mark (struct writelog *log, const char *text)
 {
-  int r, end;
-
   if (strlen (text) > writelog_longest_mark (log))
     return -EINVAL;
-  writelog_begin (log);
-  r = append (log, WRITELOG_MARK, 0, 0, NULL, text);
-  end = writelog_end (log, true);
-  return r < 0 ? r : end;
+  if (log->error != 0)
+    return -EIO;
+  return append (log, WRITELOG_MARK, 0, 0, NULL, text);
 }
 
 void

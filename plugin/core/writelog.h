@@ -55,7 +55,9 @@ int writelog_close (struct writelog *log);
 
 /* Lock the log; append the entries of a change, and make it, in any order;
  * unlock.  If not KEEP, because the change failed, what was appended is taken
- * back.  All but begin return 0, or -EIO when the file cannot be written.
+ * back.  All but begin return 0, or -EIO when the file cannot be written.  A
+ * mark, which somebody will look for, gives -EIO, too, when the log has ended
+ * before, and -EINVAL if it is longer than writelog_longest_mark.
  */
 void writelog_begin (struct writelog *log);
 int writelog_write (struct writelog *log, const void *buf, uint64_t count,
@@ -65,12 +67,9 @@ int writelog_zero (struct writelog *log, uint64_t count, uint64_t offset,
 int writelog_trim (struct writelog *log, uint64_t count, uint64_t offset,
                    bool fua);
 int writelog_flush (struct writelog *log);
+int writelog_mark (struct writelog *log, const char *text);
 int writelog_end (struct writelog *log, bool keep);
 
-/* A mark, by itself.  Returns 0, -EIO, or -EINVAL if TEXT is longer than
- * writelog_longest_mark.
- */
-int writelog_mark (struct writelog *log, const char *text);
 size_t writelog_longest_mark (const struct writelog *log);
 
 struct writelog_status {

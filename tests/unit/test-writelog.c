@@ -60,6 +60,17 @@ open_reader (void)
   return r;
 }
 
+static int
+put_mark (struct writelog *log, const char *text)
+{
+  int r;
+
+  writelog_begin (log);
+  r = writelog_mark (log, text);
+  assert_int_equal (writelog_end (log, true), 0);
+  return r;
+}
+
 static void
 assert_bytes (const char *bytes, size_t len, size_t at)
 {
@@ -143,7 +154,7 @@ check_bytes (uint32_t size)
   writelog_begin (log);
   assert_int_equal (writelog_trim (log, 4 * size, size, false), 0);
   assert_int_equal (writelog_end (log, true), 0);
-  assert_int_equal (writelog_mark (log, "here"), 0);
+  assert_int_equal (put_mark (log, "here"), 0);
   assert_super (5, size);
   writelog_begin (log);
   assert_int_equal (writelog_zero (log, 3 * size, 2 * size, false), 0);
@@ -241,8 +252,8 @@ test_marks (void **state)
   assert_int_equal (writelog_longest_mark (log), sizeof longest - 1);
   memset (longest, 'm', sizeof longest - 1);
   longest[sizeof longest - 1] = '\0';
-  assert_int_equal (writelog_mark (log, longest), 0);
-  assert_int_equal (writelog_mark (log, ""), 0);
+  assert_int_equal (put_mark (log, longest), 0);
+  assert_int_equal (put_mark (log, ""), 0);
   assert_int_equal (writelog_close (log), 0);
   r = open_reader ();
   assert_int_equal (writelog_read_next (r, &e), 1);
@@ -254,13 +265,13 @@ test_marks (void **state)
   writelog_read_close (r);
 
   log = open_log (512);
-  assert_int_equal (writelog_mark (log, "0123456789"), 0);
+  assert_int_equal (put_mark (log, "0123456789"), 0);
   {
     char too_long[sizeof longest + 1];
 
     memset (too_long, 'm', sizeof longest);
     too_long[sizeof longest] = '\0';
-    assert_int_equal (writelog_mark (log, too_long), -EINVAL);
+    assert_int_equal (put_mark (log, too_long), -EINVAL);
   }
   assert_int_equal (writelog_close (log), 0);
   assert_super (1, 512);
@@ -429,7 +440,7 @@ test_no_space (void **state)
   assert_int_equal (writelog_zero (log, 64 * KIB, 0, false), 0);
   assert_int_equal (writelog_flush (log), 0);
   assert_int_equal (writelog_end (log, true), 0);
-  assert_int_equal (writelog_mark (log, "late"), 0);
+  assert_int_equal (put_mark (log, "late"), -EIO);
   assert_int_equal (setrlimit (RLIMIT_FSIZE, &old), 0);
   writelog_status (log, &s);
   assert_int_equal (s.error, -EFBIG);
@@ -489,7 +500,7 @@ small_log (void)
   writelog_flush (log);
   writelog_write (log, data, 512, 0, false);
   assert_int_equal (writelog_end (log, true), 0);
-  assert_int_equal (writelog_mark (log, "end"), 0);
+  assert_int_equal (put_mark (log, "end"), 0);
   assert_int_equal (writelog_close (log), 0);
 }
 
