@@ -27,7 +27,7 @@ PATH=$PATH:/usr/sbin:/sbin
 meta=linux-image-6.12-cloud-amd64
 
 tools=(bash blkdiscard blockdev cmp dd e2fsck fio lsblk mkfs.ext4 mkfs.xfs
-       nbd-client nbdinfo nbdkit sfdisk timeout xfs_repair)
+       nbd-client nbdinfo nbdkit sfdisk sqlite3 timeout xfs_repair)
 filters=(delay log)
 modules=(nbd null_blk brd ext4 crc32c_generic xfs virtio_pci virtio_net
          virtio_blk)

@@ -45,7 +45,7 @@ trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
 
 mkdir -p "$tmp/root/tests/guest" "$tmp/root/tests/server"
-cp "$script" "$here/functions.sh" "$tmp/root/tests/guest"
+cp "$script" "$here/functions.sh" "$here/crash.sh" "$tmp/root/tests/guest"
 cp "$here/../server/functions.sh" "$tmp/root/tests/server"
 cp -L "$PLUGIN" "$tmp/root/nullblk.so"
 # libraries_of FILE: copy those that the tools in the image need not have.
@@ -56,13 +56,15 @@ libraries_of ()
   mkdir -p "$tmp/root/usr/lib"
   while read -r library; do
     cp -L "$library" "$tmp/root/usr/lib"
-  done < <(ldd "$1" | grep -o '/[^ ]*/lib\(jansson\|nl-\)[^ ]*')
+  done < <(ldd "$1" | grep -o '/[^ ]*/lib\(jansson\|ncurses\|nl-\)[^ ]*')
 }
 libraries_of "$PLUGIN"
-if [ -x "$top_builddir/tools/nullblk-attach" ]; then
-  cp "$top_builddir/tools/nullblk-attach" "$tmp/root"
-  libraries_of "$top_builddir/tools/nullblk-attach"
-fi
+for program in tools/nullblk-attach tools/nullblkctl tests/guest/crash-files; do
+  if [ -x "$top_builddir/$program" ]; then
+    cp "$top_builddir/$program" "$tmp/root"
+    libraries_of "$top_builddir/$program"
+  fi
+done
 # What that starts servers with; it is also for tests that are to have the
 # library always.
 nbdkit=/usr/bin/nbdkit

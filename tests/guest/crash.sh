@@ -1,0 +1,206 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# What the tests of crash consistency share: a filesystem on /dev/nbd0 with
+# files that are changed durably and with a database of sqlite3's, power that is
+# cut at some write while both are changed, and what must be there when it is
+# back.  A test says in $fs which filesystem, and in $journal how sqlite3 commits,
+# calls crash_host in its half on the host, and in the guest
+#
+#   begin KEY=VALUE...     a server, and a filesystem with all of that on it
+#   cut_many_times COUNT   and counts: $cuts, and $losses of what was promised
+#
+# NULLBLK_GUEST_CUTS is how often, instead of what the test says; with it a run
+# may take an hour.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+crash_host ()
+{
+  local program
+
+  requires sqlite3
+  for program in tools/nullblkctl tests/guest/crash-files; do
+    [ -x "$top_builddir/$program" ] || skip "$program is not built"
+  done
+  if [ -n "${NULLBLK_GUEST_CUTS-}" ]; then
+    export NULLBLK_LIMIT=3600
+  fi
+  boot_guest
+}
+
+on_host && return
+
+ctl=/nullblkctl
+files=/crash-files
+flush=none   # a fault rule for the work, not for what is promised by hand
+files_done=0 # changes of files that are durable,
+db_done=1000 # and transactions
+cuts=0 losses=0 durable=0
+
+case $fs in
+  ext4)
+    make=(mkfs.ext4 -q -F -b 1024) check=(e2fsck -fn) size=24M options=noatime
+    ;;
+  xfs) # smaller than it wants to be, so that it is quicker
+    make=(mkfs.xfs -q -f --unsupported -l size=6m) check=(xfs_repair -n)
+    size=32M options=noatime
+    ;;
+esac
+
+# sql STATEMENT...: print what the database says.
+sql ()
+{
+  sqlite3 -bail /mnt/db "$@" 2>&1
+}
+
+# Row I of t belongs to every 32nd transaction.  All rows change with the
+# counter, in one transaction, or not at all.
+make_database ()
+{
+  sql "PRAGMA page_size=1024; PRAGMA journal_mode=$journal;
+    CREATE TABLE counter (n INTEGER);
+    CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, b BLOB);
+    CREATE INDEX t_b ON t (b);
+    INSERT INTO counter VALUES ($db_done);
+    WITH RECURSIVE i (id) AS (SELECT 0 UNION ALL SELECT id + 1 FROM i
+      WHERE id < 31)
+    INSERT INTO t SELECT id, $db_done - ($db_done - id) % 32, '' FROM i;" \
+    >"$tmp/sql" || fail "$(cat "$tmp/sql")"
+}
+
+# A transaction prints the counter after it is committed.  EXTRA is what makes a
+# commit durable that removes its journal.
+{
+  echo "PRAGMA journal_mode=$journal; PRAGMA synchronous=EXTRA;"
+  echo "PRAGMA wal_autocheckpoint=30;"
+  for ((i = 0; i < 400; i++)); do
+    echo "BEGIN; UPDATE counter SET n = n + 1;
+      UPDATE t SET n = c.n, b = randomblob (abs (random () % 1500))
+        FROM counter c WHERE t.id = c.n % 32;
+      COMMIT; SELECT 'n', n FROM counter;"
+  done
+} >"$tmp/transactions"
+
+make_filesystem ()
+{
+  modprobe "$fs"
+  try "${make[@]}" "$nbd"
+  try mount -t "$fs" -o "$options" "$nbd" /mnt
+  mkdir /mnt/files
+  files_done=0
+  make_database
+  try umount /mnt
+}
+
+# begin KEY=VALUE...
+begin ()
+{
+  start_server "$size" memory-backed=true cache-size=64M "seed=$seed" "$@"
+  attach
+  make_filesystem
+  cuts=0 losses=0 durable=0
+}
+
+end ()
+{
+  detach
+  stop_server
+}
+
+# lost WHAT: something that must not be.
+lost ()
+{
+  losses=$((losses + 1))
+  echo "cut $cuts: $*"
+}
+
+# Change files and the database, side by side, until the power is gone.
+work ()
+{
+  local n
+
+  "$files" write /mnt/files "$files_done" >"$tmp/files" 2>&1 &
+  sqlite3 -bail /mnt/db <"$tmp/transactions" >"$tmp/committed" 2>"$tmp/sql" ||
+    true
+  wait $! || fail "$(cat "$tmp/files")"
+  n=$(cat "$tmp/files")
+  durable=$((durable + n - files_done))
+  files_done=$n
+  n=$(awk -F '|' '$1 == "n" { n = $2 } END { print n }' "$tmp/committed")
+  if [ -n "$n" ]; then
+    durable=$((durable + n - db_done))
+    db_done=$n
+  fi
+}
+
+# What was promised is there: of what was under way anything may be.
+check_content ()
+{
+  local n
+
+  "$files" check /mnt/files "$files_done" >"$tmp/files" 2>&1 ||
+    lost "files: $(head -n 3 "$tmp/files")"
+  sql 'PRAGMA integrity_check; SELECT n FROM counter;
+    SELECT count (*) FROM t, counter c
+    WHERE t.n != c.n - (c.n - t.id) % 32;' >"$tmp/sql" || true
+  n=$(sed -n 2p "$tmp/sql")
+  if [ "$(paste -sd ' ' "$tmp/sql")" != "ok $n 0" ]; then
+    lost "the database: $(head -n 3 "$tmp/sql")"
+  elif [ "$n" != "$db_done" ] && [ "$n" != $((db_done + 1)) ]; then
+    lost "$n transactions are there of $db_done"
+  else
+    db_done=$n
+  fi
+}
+
+# What is there after power is back, and the journal was replayed.
+check_all ()
+{
+  local before=$losses
+
+  if mount -t "$fs" -o "$options" "$nbd" /mnt 2>"$tmp/mount"; then
+    check_content
+    try umount /mnt
+    "${check[@]}" "$nbd" >"$tmp/check" 2>&1 ||
+      lost "${check[0]}: $(tail -n 3 "$tmp/check")"
+  else
+    lost "$(cat "$tmp/mount")"
+  fi
+  [ "$losses" = "$before" ] || make_filesystem
+}
+
+# cut WRITES LOSE: at that write, which may well be one of the mount.
+cut ()
+{
+  try "$ctl" set "$sock" "power-cut-after=$1" "lose=$2" "fault=$flush"
+  if mount -t "$fs" -o "$options" "$nbd" /mnt 2>"$tmp/mount"; then
+    work
+    try umount /mnt
+  fi
+  if dd if=$nbd of=/dev/null count=1 iflag=direct 2>"$tmp/dd"; then
+    fail "power is not cut at write $1: $("$ctl" power status "$sock")"
+  fi
+  try "$ctl" set "$sock" power=on fault-delete=all
+  cuts=$((cuts + 1))
+}
+
+# cut_many_times COUNT: sometimes once more while the journal is replayed.
+cut_many_times ()
+{
+  local lose=(random random all)
+
+  while ((cuts < $1)); do
+    cut $((1 + RANDOM % 200)) "${lose[cuts % 3]}"
+    if [ "$flush" = none ] && ((cuts % 4 == 3)); then
+      cut $((1 + RANDOM % 12)) "${lose[cuts % 3]}"
+    fi
+    check_all
+  done
+  echo "$fs, journal_mode=$journal: $cuts cuts," \
+    "$durable durable changes, $losses losses, ${SECONDS}s"
+}
+
+RANDOM=$seed
