@@ -248,6 +248,8 @@ converse (const char *path, const struct bytes *stream, struct bytes *answer,
   ssize_t r;
 
   answer->n = 0;
+  if (stream->n == 0)
+    shutdown (p.fd, SHUT_WR);
   for (;;) {
     p.events = POLLIN | (sent < stream->n ? POLLOUT : 0);
     if (poll (&p, 1, 60000) != 1)
