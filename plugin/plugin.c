@@ -14,6 +14,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -59,8 +60,13 @@ nullblk_load (void)
 static void
 nullblk_unload (void)
 {
-  if (devices != NULL)
+  struct message why;
+
+  if (devices != NULL) {
+    if (devices_close_logs (devices, &why) < 0)
+      nbdkit_error ("%s", why.text);
     devices_destroy (devices);
+  }
   params_clear (&params);
 }
 
@@ -83,6 +89,7 @@ nullblk_dump_plugin (void)
   printf ("nullblk_zoned=yes\n");
   printf ("nullblk_cache=yes\n");
   printf ("nullblk_power=yes\n");
+  printf ("nullblk_write_log=yes\n");
   printf ("nullblk_badblocks=yes\n");
   printf ("nullblk_fault=yes\n");
 }
@@ -222,6 +229,14 @@ nullblk_get_ready (void)
   if (devices_add_faults (devices, params.badblocks, params.faults, &why) < 0) {
     nbdkit_error ("%s", why.text);
     return -1;
+  }
+  if (s->write_log[0] != '\0') {
+    /* What is beyond the limit of file sizes is an error like another. */
+    signal (SIGXFSZ, SIG_IGN);
+    if (devices_open_logs (devices, &why) < 0) {
+      nbdkit_error ("%s", why.text);
+      return -1;
+    }
   }
   devices->batch = tell_batch ();
   return 0;
@@ -454,6 +469,23 @@ report_full (struct device *d)
                 d->name, limit);
 }
 
+/* So is the end of a write log that cannot be written. */
+static void
+report_end_of_log (struct device *d)
+{
+  struct writelog_status s;
+
+  if (d->log == NULL)
+    return;
+  writelog_status (d->log, &s);
+  if (s.error == 0 || atomic_exchange (&d->is_end_of_log_told, true))
+    return;
+  errno = -s.error;
+  nbdkit_error ("%s: the write log ends after %" PRIu64 " entries: %m; changes "
+                "are not logged from now on (said once)",
+                d->name, s.entries);
+}
+
 /* What a callback returns for R, 0 or a negative errno.  nbdkit sends EIO
  * unless told, and a message for every bad request would let a client fill
  * the log: it is for -v.
@@ -469,6 +501,8 @@ finish (void *handle, const char *request, uint32_t count, uint64_t offset,
   /* Limits on zones give ENOSPC, too. */
   if (r == -ENOSPC && atomic_load_explicit (&d->is_short, memory_order_relaxed))
     report_full (d);
+  if (r == -EIO)
+    report_end_of_log (d);
   errno = -r;
   nbdkit_debug ("%s: %s count=%" PRIu32 " offset=%" PRIu64 ": %m", d->name,
                 request, count, offset);
@@ -501,8 +535,10 @@ write_control (struct connection *c, const void *buf, uint32_t count,
   if (r < 0)
     nbdkit_error ("%s%s: refused: %s", c->device->name,
                   document_suffix[control_document (c->control)], why.text);
-  else
+  else {
     tell_batch ();
+    report_end_of_log (c->device); /* at a power cut */
+  }
   return r;
 }
 

@@ -25,6 +25,7 @@ struct change {
   struct params params;
   bool reset_stats, reset_zones;
   const char *fault_delete; /* or NULL */
+  const char *mark;         /* the same */
 
   /* What is given, each once; power is to be on or cut. */
   bool has_power, has_lose, has_power_seed, has_cut_after;
@@ -61,6 +62,17 @@ take_action (bool *action, const char *key, const char *value,
   if (strcmp (value, "reset") != 0)
     return refuse (why, "%s=%.80s: allowed is reset", key, value);
   *action = true;
+  return 0;
+}
+
+/* KEY=TEXT, for a key that may be given but once. */
+static int
+take_text (const char **text, const char *key, const char *value,
+           struct message *why)
+{
+  if (*text != NULL)
+    return refuse (why, "%s=%.80s: %s is given twice", key, value, key);
+  *text = value;
   return 0;
 }
 
@@ -184,13 +196,10 @@ take_line (struct change *change, char *line, struct message *why)
     return take_action (&change->reset_stats, line, value, why);
   if (strcmp (line, "zones") == 0)
     return take_action (&change->reset_zones, line, value, why);
-  if (strcmp (line, "fault-delete") == 0) {
-    if (change->fault_delete != NULL)
-      return refuse (why, "fault-delete=%.80s: fault-delete is given twice",
-                     value);
-    change->fault_delete = value;
-    return 0;
-  }
+  if (strcmp (line, "fault-delete") == 0)
+    return take_text (&change->fault_delete, line, value, why);
+  if (strcmp (line, "mark") == 0)
+    return take_text (&change->mark, line, value, why);
   if (take_power (change, line, value, why, &r))
     return r;
   return params_change (&change->params, line, value, why);
@@ -343,39 +352,59 @@ check_reset_zones (const struct device *d, const struct settings *s,
   return 0;
 }
 
-/* Zones are reset last, and without a lock, since that takes its time. */
-int
-control_change (struct connection *c, char *text, size_t len,
-                struct message *why)
+/* All but what is done without a lock. */
+static int
+change_settings (struct device *d, struct change *change, char *text,
+                 size_t len, struct message *why)
 {
-  struct device *d = c->device;
   struct devices *devices = d->devices;
   struct settings now;
-  struct change change = {.lose = LOSE_RANDOM};
   int r;
 
   pthread_mutex_lock (&devices->change_lock);
   device_settings (d, &now);
-  params_begin_change (&change.params, &now);
-  r = take_lines (&change, text, len, why);
+  params_begin_change (&change->params, &now);
+  r = take_lines (change, text, len, why);
   if (r == 0)
-    r = check_power (&change, why);
+    r = check_power (change, why);
   if (r == 0)
-    r = params_complete_change (&change.params, why);
+    r = params_complete_change (&change->params, why);
   if (r == 0)
-    r = params_check_limit (&change.params.settings, true, devices->memory,
+    r = params_check_limit (&change->params.settings, true, devices->memory,
                             devices->unit, why);
-  if (r == 0 && change.reset_zones)
-    r = check_reset_zones (d, &change.params.settings, why);
+  if (r == 0 && change->reset_zones)
+    r = check_reset_zones (d, &change->params.settings, why);
+  if (r == 0 && change->mark != NULL)
+    r = device_check_mark (d, change->mark, why);
   if (r == 0)
-    r = apply (d, now.memory_limit, &change, why);
+    r = apply (d, now.memory_limit, change, why);
   pthread_mutex_unlock (&devices->change_lock);
-  params_clear (&change.params);
+  params_clear (&change->params);
   settings_unref (&now);
-  if (r == 0 && change.reset_zones) {
+  return r;
+}
+
+/* Zones are reset last, and without a lock, since that takes its time.  A mark
+ * comes when all is done.
+ */
+int
+control_change (struct connection *c, char *text, size_t len,
+                struct message *why)
+{
+  struct change *change = calloc (1, sizeof *change);
+  int r;
+
+  if (change == NULL)
+    return -ENOMEM;
+  change->lose = LOSE_RANDOM;
+  r = change_settings (c->device, change, text, len, why);
+  if (r == 0 && change->reset_zones) {
     r = device_reset_zones (c);
     if (r < 0)
       message_set (why, "zones=reset: %s", strerror (-r));
   }
+  if (r == 0 && change->mark != NULL)
+    r = device_mark (c->device, change->mark, why);
+  free (change);
   return r;
 }

@@ -38,8 +38,8 @@ size_t control_text_size (enum document document);
 int control_make_text (struct control *c);
 
 /* Do what the lines of TEXT say, all or nothing; the text is changed.  Returns
- * 0, or -EINVAL or what a reset of zones fails with, with the reason in *why,
- * or -ENOMEM.
+ * 0, or -EINVAL, or what a reset of zones or a mark fails with, and the reason
+ * in *why, or -ENOMEM.
  */
 int control_change (struct connection *c, char *text, size_t len,
                     struct message *why);

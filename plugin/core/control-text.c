@@ -105,9 +105,15 @@ add_rules (struct control *c)
 static void
 add_note (struct control *c)
 {
+  struct writelog_status log;
+
   if ((durability_epoch (c->device->durability) & 1) != 0)
     add (c, "# note: power is cut: all requests fail with ESHUTDOWN until "
             "power=on\n");
+  if (c->device->log != NULL)
+    writelog_status (c->device->log, &log);
+  if (c->device->log != NULL && log.error != 0)
+    add (c, "# note: the write log has ended: %s\n", strerror (-log.error));
   if (device_waits (c->device) && !c->device->devices->parallel)
     add (c, "# note: requests of a connection wait one after another: the "
             "server was started with nothing to wait for, or parallel=off\n");
@@ -300,6 +306,28 @@ add_string (struct control *c, const char *s)
   add (c, "\"");
 }
 
+/* null, or what it has; "error" is null as long as it has not ended. */
+static void
+add_write_log (struct control *c)
+{
+  struct writelog_status s;
+
+  if (c->device->log == NULL) {
+    add (c, "  \"write_log\": null,\n");
+    return;
+  }
+  writelog_status (c->device->log, &s);
+  add (c,
+       "  \"write_log\": {\"entries\": %" PRIu64 ", \"bytes\": %" PRIu64
+       ", \"error\": ",
+       s.entries, s.bytes);
+  if (s.error != 0)
+    add_string (c, strerror (-s.error));
+  else
+    add (c, "null");
+  add (c, "},\n");
+}
+
 static void
 add_fault (void *opaque, const struct fault_info *info)
 {
@@ -366,6 +394,7 @@ make_stats (struct control *c)
   add_memory (c);
   add_zones (c);
   add_power (c);
+  add_write_log (c);
   r = add_faults (c);
   add (c, "  \"operations\": {");
   for (op = 0; op < NR_OPERATIONS; op++) {

@@ -36,9 +36,30 @@ device_trim_zones (struct device *d, uint32_t count, uint64_t offset, bool fua)
 {
   int r = zones_trim (d->zones, count, offset);
 
-  if (r == 0 && fua)
-    r = durability_flush (d->durability);
-  return r;
+  return r == 0 && fua ? flush_data (d) : r;
+}
+
+/* When power is gone already, no more is needed than that it is empty. */
+void
+reset_store (struct device *d, uint64_t count, uint64_t offset)
+{
+  if (durability_reset_zone (d->durability, offset) < 0 && d->store != NULL)
+    store_trim (d->store, d->number, count, offset);
+}
+
+/* What is sequential is a zone that is reset. */
+int
+device_discard (void *device, uint64_t count, uint64_t offset)
+{
+  struct device *d = device;
+  const struct zone_settings *zones = &d->devices->settings.zones;
+
+  if (offset < zones->nr_conv * zones->zone_size)
+    return trim_data (d, count, offset, false);
+  if (has_log (d))
+    return log_reset (d, count, offset);
+  reset_store (d, count, offset);
+  return 0;
 }
 
 /* The zone is asked for all of the request, whatever is written of it. */
@@ -53,7 +74,7 @@ device_write_zone (struct request *r, const void *buf, bool may_trim)
                               &d->devices->nap);
   if (result < 0)
     return result;
-  result = change_store (r, buf, may_trim);
+  result = change_data (r, buf, may_trim);
   zones_end_write (&zone, result >= 0 ? r->transfer : 0);
   return result;
 }

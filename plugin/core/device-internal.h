@@ -3,8 +3,9 @@
  *
  * What the files of a device share: device.c makes devices, has their settings
  * and their power, device-connection.c has connections and what they count,
- * device-request.c is the path of a request, and device-data.c moves data where
- * there is more to it than to call the store.  Nobody else includes this.
+ * device-request.c is the path of a request, device-data.c moves data where
+ * there are zones, and device-log.c where there is a write log.  Nobody else
+ * includes this.
  */
 
 #ifndef NULLBLK_DEVICE_INTERNAL_H
@@ -82,7 +83,9 @@ read_data (struct device *d, void *buf, uint64_t count, uint64_t offset)
     memset (buf, 0, count);
 }
 
-/* Write r->transfer bytes of BUF, or zeroes where it is NULL. */
+/* Write r->transfer bytes of BUF, or zeroes where it is NULL.  Returns what
+ * durability_write does.
+ */
 static inline int
 change_store (struct request *r, const void *buf, bool may_trim)
 {
@@ -101,11 +104,55 @@ change_store (struct request *r, const void *buf, bool may_trim)
   return result;
 }
 
-/* The same of a device with zones. */
+/* The same, a trim, a flush, the reset of the sequential zone that begins at
+ * OFFSET and had COUNT bytes, and a power cut, of a device with a write log.
+ */
+int log_change (struct request *r, const void *buf, bool may_trim);
+int log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua);
+int log_flush (struct device *d);
+int log_reset (struct device *d, uint64_t count, uint64_t offset);
+void log_cut (struct device *d, const struct power_cut *cut);
+
+/* What a power cut has to tell the log, also one that comes later. */
+void log_prepare_cut (struct device *d, struct power_cut *cut);
+
+static inline bool
+has_log (const struct device *d)
+{
+  return __builtin_expect (d->log != NULL, 0);
+}
+
+static inline int
+change_data (struct request *r, const void *buf, bool may_trim)
+{
+  return has_log (r->connection->device) ? log_change (r, buf, may_trim)
+                                         : change_store (r, buf, may_trim);
+}
+
+static inline int
+trim_data (struct device *d, uint64_t count, uint64_t offset, bool fua)
+{
+  return has_log (d) ? log_trim (d, count, offset, fua)
+                     : durability_trim (d->durability, count, offset, fua);
+}
+
+static inline int
+flush_data (struct device *d)
+{
+  return has_log (d) ? log_flush (d) : durability_flush (d->durability);
+}
+
+/* The zone is reset, whether power is on or not. */
+void reset_store (struct device *d, uint64_t count, uint64_t offset);
+
+/* Data of a device with zones. */
 int device_read_zones (struct device *d, char *buf, uint32_t count,
                        uint64_t offset);
 int device_write_zone (struct request *r, const void *buf, bool may_trim);
 int device_trim_zones (struct device *d, uint32_t count, uint64_t offset,
                        bool fua);
+
+/* For zones: struct zone_data. */
+int device_discard (void *device, uint64_t count, uint64_t offset);
 
 #endif /* NULLBLK_DEVICE_INTERNAL_H */

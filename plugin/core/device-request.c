@@ -279,7 +279,7 @@ write_data (struct request *r, const void *buf, bool may_trim)
   int result;
 
   result = d->zones != NULL ? device_write_zone (r, buf, may_trim)
-                            : change_store (r, buf, may_trim);
+                            : change_data (r, buf, may_trim);
   return result == 1 ? -ESHUTDOWN : result;
 }
 
@@ -300,13 +300,13 @@ write_corrupted (struct request *r, const void *buf)
 }
 
 static int
-trim_data (struct request *r)
+do_trim (struct request *r)
 {
   struct device *d = r->connection->device;
 
   if (d->zones != NULL)
     return device_trim_zones (d, r->transfer, r->what.offset, r->fua);
-  return durability_trim (d->durability, r->transfer, r->what.offset, r->fua);
+  return trim_data (d, r->transfer, r->what.offset, r->fua);
 }
 
 /*---------------------------------------------------------------------*/
@@ -397,7 +397,7 @@ device_trim (struct connection *c, uint32_t count, uint64_t offset, bool fua)
     r = prepare (&request, resets ? OP_ZONE : OP_TRIM);
   }
   if (request.transfer > 0 && s->discard)
-    r = first_error (r, trim_data (&request));
+    r = first_error (r, do_trim (&request));
   return end (&request, r);
 }
 
@@ -475,6 +475,6 @@ device_flush (struct connection *c)
   if (r == 0)
     r = prepare (&request, OP_FLUSH);
   if (r == 0 && !is_lost (&request))
-    r = durability_flush (c->device->durability);
+    r = flush_data (c->device);
   return end (&request, r);
 }

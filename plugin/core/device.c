@@ -144,6 +144,8 @@ how_to_cut (struct device *d, enum lose lose, uint64_t seed)
     cut.seed = random_mix (s.seed + random_mix (d->number)) + status.cuts;
     settings_unref (&s);
   }
+  if (has_log (d))
+    log_prepare_cut (d, &cut);
   return cut;
 }
 
@@ -152,7 +154,10 @@ device_cut_power (struct device *d, enum lose lose, uint64_t seed)
 {
   const struct power_cut cut = how_to_cut (d, lose, seed);
 
-  durability_cut (d->durability, &cut);
+  if (has_log (d))
+    log_cut (d, &cut);
+  else
+    durability_cut (d->durability, &cut);
 }
 
 void
@@ -201,29 +206,13 @@ create_store (struct devices *devices)
   return store_create (&devices->store, &options);
 }
 
-/* What is sequential is a zone that is reset.  One that comes when the power is
- * gone already is done all the same: its zone is empty.
- */
-static int
-discard (void *opaque, uint64_t count, uint64_t offset)
-{
-  const struct device *d = opaque;
-  const struct zone_settings *zones = &d->devices->settings.zones;
-
-  if (offset < zones->nr_conv * zones->zone_size)
-    return durability_trim (d->durability, count, offset, false);
-  if (durability_reset_zone (d->durability, offset) < 0 && d->store != NULL)
-    store_trim (d->store, d->number, count, offset);
-  return 0;
-}
-
 static int
 create_zones (struct device *d)
 {
   const struct settings *s = &d->devices->settings;
   const struct zone_data data = {
       .is_kept = d->store != NULL,
-      .discard = discard,
+      .discard = device_discard,
       .opaque = d,
   };
 
@@ -335,8 +324,10 @@ devices_create (struct devices **r_devices, const struct settings *settings,
 void
 devices_destroy (struct devices *devices)
 {
+  struct message why;
   uint32_t i;
 
+  devices_close_logs (devices, &why);
   for (i = 0; i < devices->count; i++) {
     connections_destroy (&devices->device[i]);
     settings_set_drop (atomic_load (&devices->device[i].set));

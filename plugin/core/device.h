@@ -11,11 +11,12 @@
  * -EROFS for a change to a read-only device, -ENOSPC where memory-limit is in
  * the way, what zones.h says of zones, and what bad blocks and fault rules do
  * (-EIO for the former); a request that fails has changed nothing, but that a
- * write may have opened its zone, or met bad blocks in its middle.  Requests
- * take as long as the settings say; -ESHUTDOWN is for one whose wait was cut
- * short, when the connection or the server went away: it was done, unless it
- * waited for its turn in a zone; and for all while power is off, or went off
- * under them.
+ * write may have opened its zone, or met bad blocks in its middle.  -EIO once,
+ * too, when the write log cannot be written; then the change may be there.
+ * Requests take as long as the settings say; -ESHUTDOWN is for one whose wait
+ * was cut short, when the connection or the server went away: it was done,
+ * unless it waited for its turn in a zone; and for all while power is off, or
+ * went off under them.
  *
  *   devices ──> device ──> settings, a set that never changes; a live change
  *                 │        puts another in its place
@@ -42,7 +43,10 @@
 #include "random.h"
 #include "stats.h"
 #include "store.h"
+#include "writelog.h"
 #include "zones.h"
+
+#define LOG_BUFFER MAX_BLOCK_SIZE
 
 /* Settings as they were from one change to the next. */
 struct settings_set {
@@ -54,14 +58,16 @@ struct settings_set {
  *
  * Lock order, of all locks in core: control.lock, devices.change_lock,
  * devices.lock, connection.lock, devices.settings_lock, latency.lock, those of
- * zones (zones.c), that of durability, and the store's stripes in ascending
- * order (store.c); those of badblocks and faults take no other.  A request
- * takes its connection's lock for a moment when it begins and when it ends,
- * devices.settings_lock only if the settings have changed since the last one,
- * those of badblocks and faults only if there are any, that of latency only if
- * the settings make requests depend on one another, none while data moves but
- * its zone's, that of durability if there is a cache, and the store's, and none
- * at all while it waits.
+ * zones (zones.c), that of the write log, that of durability, and the store's
+ * stripes in ascending order (store.c); those of badblocks and faults take no
+ * other.  A request takes its connection's lock for a moment when it begins and
+ * when it ends, devices.settings_lock only if the settings have changed since
+ * the last one, those of badblocks and faults only if there are any, that of
+ * latency only if the settings make requests depend on one another, none while
+ * data moves but its zone's, that of the write log if there is one, that of
+ * durability if there is a cache, and the store's, and none at all while it
+ * waits.  Zones come before the write log because a write that is early waits
+ * for its turn, with no zone locked, and others must be able to write.
  */
 struct device {
   char name[16]; /* nullb0 and up */
@@ -70,6 +76,8 @@ struct device {
   struct store *store; /* shared by all devices; NULL in null mode */
   struct zones *zones; /* NULL where it is not zoned */
   struct durability *durability;
+  struct writelog *log; /* or NULL */
+  char *log_buffer;     /* LOG_BUFFER bytes, guarded by the log's lock */
   _Atomic (struct settings_set *) set; /* changed under settings_lock */
   struct badblocks badblocks;
   struct faults faults;
@@ -79,6 +87,7 @@ struct device {
   uint64_t counting_since; /* when statistics began, clock_now */
 
   atomic_bool is_short; /* the store has refused a write */
+  atomic_bool is_end_of_log_told;
 
   /* Touched only where settings make requests wait. */
   _Alignas(64) struct random random;
@@ -155,6 +164,17 @@ int devices_add_faults (struct devices *devices,
                         const struct badblocks_change *badblocks,
                         const struct fault *chain, struct message *why);
 
+/* Open the write logs, before there are connections: write-log=FILE for one
+ * device, and FILE.nullbN for each of several.  Returns 0, or what
+ * writelog_open fails with and the reason in *why.
+ */
+int devices_open_logs (struct devices *devices, struct message *why);
+
+/* Close them, when no request is in service.  Returns 0,
+ * or -EIO, and says in *why what the first is that is not whole.
+ */
+int devices_close_logs (struct devices *devices, struct message *why);
+
 /* Can new rules do what they say?  Returns 0, or -EINVAL with *why. */
 int devices_check_faults (const struct devices *devices,
                           const struct fault *chain, struct message *why);
@@ -209,6 +229,13 @@ void device_cut_power (struct device *d, enum lose lose, uint64_t seed);
 void device_power_on (struct device *d);
 void device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
                              uint64_t seed);
+
+/* Put a mark into the write log.  Returns 0; or -EINVAL where there is no log,
+ * or TEXT is empty or too long for it, or -EIO where the log has ended or ends
+ * here, and the reason in *why.  device_check_mark looks without a mark.
+ */
+int device_check_mark (struct device *d, const char *text, struct message *why);
+int device_mark (struct device *d, const char *text, struct message *why);
 
 /* The sum over all connections, now, and its zeroing.  devices.lock is held. */
 struct device_stats {

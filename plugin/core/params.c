@@ -45,6 +45,8 @@
      "cache-size=SIZE          of a volatile write cache")                     \
   X (fua, "fua", BOOL, FIXED, 0, 1, "true", "true",                            \
      "fua=BOOL                 offer writes that are durable by themselves")   \
+  X (write_log, "write-log", FILE, FIXED, 0, 0, "none", "none",                \
+     "write-log=FILE           record all changes, for replay")                \
   X (parallel, "parallel", PARALLEL, FIXED, 0, 0, "auto", "auto",              \
      "parallel=auto|on|off     a connection's requests side by side")          \
   X (control, "control", CONTROL, FIXED, 0, 0, "local", "local",               \

@@ -72,6 +72,7 @@ struct settings {
   bool badblocks_partial_io;
   uint64_t spin; /* nanoseconds, or SPIN_IS_AUTO */
   uint64_t seed;
+  char write_log[MAX_FILE_NAME + 1]; /* its path, or "" */
 };
 
 void settings_ref (const struct settings *s);

@@ -136,6 +136,16 @@ parse_profile (const char *s, const struct profile **r)
   return true;
 }
 
+/* A line of .config has to hold it. */
+static bool
+parse_file (const char *s, char *field)
+{
+  if (s[0] == '\0' || strlen (s) > MAX_FILE_NAME || strchr (s, '\n') != NULL)
+    return false;
+  strcpy (field, strcmp (s, "none") == 0 ? "" : s);
+  return true;
+}
+
 /* The text of a bare number of nanoseconds, for null_blk's completion_nsec. */
 static bool
 with_unit (const char *text, char *buf, size_t len)
@@ -275,6 +285,8 @@ parse_plain (const struct value_rule *rule, const char *text, uint64_t unit,
     return parse_spin (text, field);
   case VALUE_PROFILE:
     return parse_profile (text, field);
+  case VALUE_FILE:
+    return parse_file (text, field);
   default:
     return parse_uint64 (rule, text, unit, field);
   }
@@ -332,6 +344,7 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
 {
   struct distribution *const *durations = field;
   const struct profile *const *profile = field;
+  const char *path = field;
 
   switch (rule->type) {
   case VALUE_BOOL:
@@ -351,6 +364,9 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
     break;
   case VALUE_PROFILE:
     snprintf (buf, len, "%s", *profile != NULL ? (*profile)->name : "none");
+    break;
+  case VALUE_FILE:
+    snprintf (buf, len, "%s", path[0] != '\0' ? path : "none");
     break;
   case VALUE_LATENCY:
     snprintf (buf, len, "%s", text_of_latency (durations));
@@ -475,6 +491,9 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
     break;
   case VALUE_LATENCY_OF:
     snprintf (buf, len, "default, %s", DURATIONS);
+    break;
+  case VALUE_FILE:
+    snprintf (buf, len, "none, or a path of at most %d bytes", MAX_FILE_NAME);
     break;
   case VALUE_BADBLOCKS:
     snprintf (buf, len,

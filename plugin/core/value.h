@@ -36,6 +36,7 @@ enum value_type {
   VALUE_PROFILE,      /* const struct profile *; none is NULL */
   VALUE_LATENCY,      /* struct distribution *[NR_OPERATIONS]; NULL is 0 */
   VALUE_LATENCY_OF,   /* struct distribution *; NULL is as VALUE_LATENCY */
+  VALUE_FILE,         /* char[MAX_FILE_NAME + 1]; none is "" */
 
   /* No field of settings: value_describe alone takes these. */
   VALUE_BADBLOCKS,
@@ -50,6 +51,9 @@ struct value_rule {
 
 /* latency-spin=auto */
 #define SPIN_IS_AUTO UINT64_MAX
+
+/* The longest path of a file that is a setting: settings are copied. */
+#define MAX_FILE_NAME 255
 
 /* Longer than any value that value_print gives: a file's path. */
 #define MAX_VALUE 4200

@@ -14,6 +14,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <sys/resource.h>
+#include <signal.h>
 
 #include "control.h"
 #include "device.h"
@@ -172,6 +176,7 @@ test_reads_settings (void **state)
                        "discard=true\n"
                        "cache-size=0b\n"
                        "fua=true\n"
+                       "write-log=none\n"
                        "parallel=auto\n"
                        "control=any\n"
                        "profile=none\n"
@@ -755,6 +760,88 @@ test_power (void **state)
   assert_int_equal (device_write (data, buf, 4096, 4096, false), 0);
 }
 
+/*---------------------------------------------------------------------*/
+/* The write log */
+
+static void
+test_write_log (void **state)
+{
+  char path[] = "/tmp/nullblk-control-XXXXXX";
+  struct writelog_reader *reader;
+  struct writelog_entry e;
+  struct message why;
+  char same[64], refusal[256];
+
+  (void) state;
+  assert_int_equal (close (mkstemp (path)), 0);
+  CREATE ("size", "1G", "write-log", path);
+  assert_int_equal (devices_open_logs (devices, &why), 0);
+  read_all (stats);
+  assert_has ("\"write_log\": {\"entries\": 0, \"bytes\": 512, "
+              "\"error\": null},\n");
+  assert_changed ("read-only=true\nmark= after mkfs \n");
+  assert_changed ("mark=a=b\nread-only=false\n");
+  snprintf (same, sizeof same, "write-log=%s\n", path);
+  assert_changed (same);
+  assert_has (same);
+  snprintf (refusal, sizeof refusal,
+            "write-log=/tmp/other: allowed is what it was started with, %s: it "
+            "cannot change while the server runs",
+            path);
+  assert_refused ("write-log=/tmp/other\n", refusal);
+  assert_refused ("mark=x\nmark=y\n", "mark=y: mark is given twice");
+  assert_refused ("mark=\nread-only=true\n", "mark: allowed is a text");
+  assert_refused ("mark=x\nread-only=perhaps\n",
+                  "read-only=perhaps: allowed is true or false");
+  read_all (stats);
+  assert_has ("\"write_log\": {\"entries\": 2, \"bytes\": 1536, ");
+  assert_int_equal (devices_close_logs (devices, &why), 0);
+  assert_refused ("mark=x\n",
+                  "mark: the device has no write log (write-log=FILE)");
+  read_all (stats);
+  assert_has ("\"write_log\": null,\n");
+
+  assert_int_equal (writelog_read_open (&reader, path), 0);
+  assert_int_equal (writelog_read_next (reader, &e), 1);
+  assert_string_equal (e.mark, " after mkfs");
+  assert_int_equal (writelog_read_next (reader, &e), 1);
+  assert_string_equal (e.mark, "a=b");
+  assert_int_equal (writelog_read_next (reader, &e), 0);
+  writelog_read_close (reader);
+  assert_int_equal (unlink (path), 0);
+}
+
+static void
+test_full_write_log (void **state)
+{
+  char path[] = "/tmp/nullblk-control-XXXXXX";
+  struct rlimit old, little;
+  struct message why;
+
+  (void) state;
+  assert_int_equal (close (mkstemp (path)), 0);
+  CREATE ("size", "1G", "write-log", path);
+  assert_int_equal (devices_open_logs (devices, &why), 0);
+  assert_int_equal (unlink (path), 0);
+  signal (SIGXFSZ, SIG_IGN);
+  assert_int_equal (getrlimit (RLIMIT_FSIZE, &old), 0);
+  little = old;
+  little.rlim_cur = 1024;
+  assert_int_equal (setrlimit (RLIMIT_FSIZE, &little), 0);
+  assert_changed ("mark=x\n");
+  assert_null (strstr (text, "# note:"));
+  assert_int_equal (change ("mark=y\nread-only=true\n", &why), -EIO);
+  assert_int_equal (setrlimit (RLIMIT_FSIZE, &old), 0);
+  assert_string_equal (why.text,
+                       "mark=y: the write log has ended: File too large");
+  read_all (config);
+  assert_has ("# error: mark=y: the write log has ended: File too large\n");
+  assert_has ("# note: the write log has ended: File too large\n");
+  read_all (stats);
+  assert_has ("\"write_log\": {\"entries\": 1, \"bytes\": 1024, "
+              "\"error\": \"File too large\"},\n");
+}
+
 static void
 test_wrong_power (void **state)
 {
@@ -1042,6 +1129,8 @@ main (void)
       TEST (test_changes_under_load),
       TEST (test_power),
       TEST (test_wrong_power),
+      TEST (test_write_log),
+      TEST (test_full_write_log),
       TEST (test_live_badblocks),
       TEST (test_live_faults),
       TEST (test_faults_all_or_nothing),

@@ -788,6 +788,27 @@ test_control_characters (void **state)
           "a?b=?: unknown parameter; 'nbdkit nullblk --help' lists them");
 }
 
+static void
+test_write_log (void **state)
+{
+  char path[MAX_FILE_NAME + 2];
+
+  (void) state;
+  memset (path, 'a', sizeof path);
+  path[MAX_FILE_NAME + 1] = '\0';
+  assert_string_equal (alone ("write-log", "none")->write_log, "");
+  assert_string_equal (alone ("write-log", "./none")->write_log, "./none");
+  assert_string_equal (alone ("write-log", path + 1)->write_log, path + 1);
+  setup (NULL);
+  refuse ("write-log", "",
+          "write-log=: allowed is none, or a path of at most 255 bytes");
+  setup (NULL);
+  refuse ("write-log", "a\nb",
+          "write-log=a?b: allowed is none, or a path of at most 255 bytes");
+  setup (NULL);
+  assert_int_equal (params_set (&p, "write-log", path, &why), -EINVAL);
+}
+
 /* Every setting printed can be given again and means the same. */
 static void
 test_print (void **state)
@@ -831,6 +852,7 @@ test_print (void **state)
                                          {"zone-reorder-wait", "1ms"},
                                          {"cache-size", "7"},
                                          {"fua", "0"},
+                                         {"write-log", "/tmp/a log"},
                                          {"badblocks-once", "1"},
                                          {"badblocks-partial-io", "1"}};
   static char line[MAX_SETTING], other[MAX_SETTING];
@@ -959,6 +981,7 @@ main (void)
       TEST (test_kernel_only),
       TEST (test_long_values),
       TEST (test_control_characters),
+      TEST (test_write_log),
       TEST (test_print),
       TEST (test_cache),
       TEST (test_states),

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A device with a write log: what it changes goes into the store and into the
+ * log, both with the log's lock held, so that both have the same order.  See
+ * writelog.h.
+ *
+ * What is logged is what the device did: of a request that failed nothing, or
+ * the part of it that was written before bad blocks; of data that was corrupted
+ * on its way what came of it; of a request that was lost nothing.  When power
+ * is cut, what went back to older content is logged as writes of that, and then
+ * comes a mark: a replay up to there has what has survived.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device-internal.h"
+
+#define CUT_MARK "power cut"
+
+/* RESULT is that of the change: 0; 1, if power was cut at it; or an error, and
+ * then nothing was changed.
+ */
+static int
+end_change (struct device *d, int result)
+{
+  int r;
+
+  if (result == 1)
+    writelog_mark (d->log, CUT_MARK);
+  r = writelog_end (d->log, result >= 0);
+  return result == 0 ? r : result;
+}
+
+int
+log_change (struct request *request, const void *buf, bool may_trim)
+{
+  struct device *d = request->connection->device;
+  const uint32_t count = request->transfer;
+  const uint64_t offset = request->what.offset;
+  int r;
+
+  writelog_begin (d->log);
+  if (buf != NULL)
+    r = writelog_write (d->log, buf, count, offset, request->fua);
+  else
+    r = writelog_zero (d->log, count, offset, request->fua);
+  if (r == 0)
+    r = change_store (request, buf, may_trim);
+  return end_change (d, r);
+}
+
+int
+log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua)
+{
+  int r;
+
+  writelog_begin (d->log);
+  r = writelog_trim (d->log, count, offset, fua);
+  if (r == 0)
+    r = durability_trim (d->durability, count, offset, fua);
+  return end_change (d, r);
+}
+
+int
+log_flush (struct device *d)
+{
+  int r;
+
+  writelog_begin (d->log);
+  r = writelog_flush (d->log);
+  if (r == 0)
+    r = durability_flush (d->durability);
+  return end_change (d, r);
+}
+
+/* A reset is durable at once.  It is made in any case: its zone is empty. */
+int
+log_reset (struct device *d, uint64_t count, uint64_t offset)
+{
+  int r, end;
+
+  writelog_begin (d->log);
+  r = writelog_trim (d->log, count, offset, true);
+  reset_store (d, count, offset);
+  end = writelog_end (d->log, true);
+  return r < 0 ? r : end;
+}
+
+/*---------------------------------------------------------------------*/
+/* Power */
+
+/* The locks of the log and of durability are held. */
+static void
+log_undone (void *arg, uint64_t offset, uint64_t count)
+{
+  struct device *d = arg;
+  uint64_t len;
+  bool is_data;
+
+  if (store_extent (d->store, d->number, offset, offset + count, &is_data) ==
+          offset + count &&
+      !is_data) {
+    writelog_zero (d->log, count, offset, false);
+    return;
+  }
+  for (; count > 0; offset += len, count -= len) {
+    len = count < LOG_BUFFER ? count : LOG_BUFFER;
+    store_read (d->store, d->number, d->log_buffer, len, offset);
+    writelog_write (d->log, d->log_buffer, len, offset, false);
+  }
+}
+
+void
+log_prepare_cut (struct device *d, struct power_cut *cut)
+{
+  cut->undone = log_undone;
+  cut->arg = d;
+}
+
+void
+log_cut (struct device *d, const struct power_cut *cut)
+{
+  writelog_begin (d->log);
+  end_change (d, durability_cut (d->durability, cut) == 0 ? 1 : -EALREADY);
+}
+
+/*---------------------------------------------------------------------*/
+/* Marks */
+
+int
+device_check_mark (struct device *d, const char *text, struct message *why)
+{
+  struct writelog_status s;
+  int r = -EINVAL;
+
+  if (d->log == NULL) {
+    message_set (why, "mark: the device has no write log (write-log=FILE)");
+    return r;
+  }
+  writelog_status (d->log, &s);
+  if (text[0] == '\0')
+    message_set (why, "mark: allowed is a text");
+  else if (strlen (text) > writelog_longest_mark (d->log))
+    message_set (why, "mark=%.80s: allowed is a text of at most %zu bytes",
+                 text, writelog_longest_mark (d->log));
+  else if (s.error != 0) {
+    message_set (why, "mark=%.80s: the write log has ended: %s", text,
+                 strerror (-s.error));
+    r = -EIO;
+  }
+  else
+    r = 0;
+  return r;
+}
+
+int
+device_mark (struct device *d, const char *text, struct message *why)
+{
+  int r = device_check_mark (d, text, why);
+
+  if (r < 0)
+    return r;
+  writelog_begin (d->log);
+  r = end_change (d, writelog_mark (d->log, text));
+  if (r < 0)
+    device_check_mark (d, text, why);
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
+/* Their files */
+
+static void
+path_of_log (const struct device *d, char *path, size_t len)
+{
+  const struct settings *s = &d->devices->settings;
+
+  if (s->devices == 1)
+    snprintf (path, len, "%s", s->write_log);
+  else
+    snprintf (path, len, "%s.%s", s->write_log, d->name);
+}
+
+static int
+open_log (struct device *d, struct message *why)
+{
+  char path[MAX_FILE_NAME + 32];
+  int r;
+
+  path_of_log (d, path, sizeof path);
+  d->log_buffer = malloc (LOG_BUFFER);
+  if (d->log_buffer == NULL)
+    r = -ENOMEM;
+  else
+    r = writelog_open (&d->log, path, d->devices->settings.block_size);
+  if (r < 0)
+    message_set (why, "write-log=%.300s: %s", path,
+                 r == -EINVAL ? "it is not a regular file" : strerror (-r));
+  return r;
+}
+
+int
+devices_open_logs (struct devices *devices, struct message *why)
+{
+  uint32_t i;
+  int r = 0;
+
+  if (devices->settings.write_log[0] == '\0')
+    return 0;
+  for (i = 0; r == 0 && i < devices->count; i++)
+    r = open_log (&devices->device[i], why);
+  return r;
+}
+
+static int
+close_log (struct device *d, struct message *why)
+{
+  char path[MAX_FILE_NAME + 32];
+  int r = 0;
+
+  if (d->log != NULL)
+    r = writelog_close (d->log);
+  d->log = NULL;
+  free (d->log_buffer);
+  d->log_buffer = NULL;
+  if (r < 0) {
+    path_of_log (d, path, sizeof path);
+    message_set (why, "write-log=%.300s: %s", path, strerror (-r));
+  }
+  return r;
+}
+
+int
+devices_close_logs (struct devices *devices, struct message *why)
+{
+  struct message first;
+  uint32_t i;
+  int r = 0;
+
+  for (i = 0; i < devices->count; i++) {
+    if (close_log (&devices->device[i], &first) < 0 && r == 0) {
+      r = -EIO;
+      *why = first;
+    }
+  }
+  return r;
+}
