@@ -40,6 +40,7 @@ files_done=0 # changes of files that are durable,
 db_done=1000 # and transactions
 cuts=0 losses=0 durable=0
 
+# shellcheck disable=SC2154 # the test says which
 case $fs in
   ext4)
     make=(mkfs.ext4 -q -F -b 1024) check=(e2fsck -fn) size=24M options=noatime
@@ -60,6 +61,7 @@ sql ()
 # counter, in one transaction, or not at all.
 make_database ()
 {
+  # shellcheck disable=SC2154 # so is that
   sql "PRAGMA page_size=1024; PRAGMA journal_mode=$journal;
     CREATE TABLE counter (n INTEGER);
     CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, b BLOB);
@@ -99,6 +101,7 @@ make_filesystem ()
 begin ()
 {
   start_server "$size" memory-backed=true cache-size=64M "seed=$seed" "$@"
+  # shellcheck disable=SC2119 # with no options
   attach
   make_filesystem
   cuts=0 losses=0 durable=0
@@ -180,7 +183,7 @@ cut ()
     work
     try umount /mnt
   fi
-  if dd if=$nbd of=/dev/null count=1 iflag=direct 2>"$tmp/dd"; then
+  if dd if="$nbd" of=/dev/null count=1 iflag=direct 2>"$tmp/dd"; then
     fail "power is not cut at write $1: $("$ctl" power status "$sock")"
   fi
   try "$ctl" set "$sock" power=on fault-delete=all
