@@ -14,7 +14,7 @@ _nullblkctl ()
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case $word in
       --device | --interval | --count | --from | --cond | --after | --lose | \
-        --seed) skip=yes ;;
+        --seed | --to) skip=yes ;;
       -*) ;;
       *)
         [ -n "$skip" ] || words+=("$word")
@@ -26,7 +26,7 @@ _nullblkctl ()
   command=${words[0]-}
   if [[ $current == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "--device --json --prometheus
-      --interval --count --from --cond --all --after --lose --seed
+      --interval --count --from --cond --all --after --lose --seed --to
       --help --version" -- "$current")
     return
   elif [ "${COMP_WORDS[COMP_CWORD-1]}" = --lose ]; then
@@ -34,7 +34,7 @@ _nullblkctl ()
     return
   elif [ -z "$command" ]; then
     mapfile -t COMPREPLY < <(compgen -W "list get set stats top reset-stats
-      zones badblocks fault power" -- "$current")
+      zones badblocks fault power mark replay" -- "$current")
     return
   fi
   case $command in
@@ -51,7 +51,7 @@ _nullblkctl ()
     words=("${words[@]:1}")
   fi
 
-  if [ ${#words[@]} = 1 ]; then
+  if [ ${#words[@]} = 1 ] || [ "$command" = replay ]; then
     mapfile -t COMPREPLY < <(compgen -f -- "$current")
   elif [ "$command" = "fault del" ]; then
     keys=$(nullblkctl fault list "${words[1]}" 2>/dev/null |

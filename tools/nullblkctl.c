@@ -21,6 +21,7 @@
 #include <libnbd.h>
 
 #include "faults.h"
+#include "replay.h"
 #include "server.h"
 #include "show.h"
 #include "snapshot.h"
@@ -31,10 +32,11 @@ enum { DONE = 0, FAILED = 1, USAGE = 2 };
 
 struct context {
   const char *command;
+  const char *where; /* a URI or socket */
   struct server server;
   unsigned given; /* a bit for each option */
   unsigned interval, count, from, conds;
-  const char *after, *lose, *seed; /* as they are given, or NULL */
+  const char *after, *lose, *seed, *to; /* as they are given, or NULL */
 };
 
 /* Options that are not for every command. */
@@ -49,15 +51,22 @@ enum {
   AFTER,
   LOSE,
   SEED,
+  TO,
   NR_OPTIONS
 };
 
 static const char *const option_names[NR_OPTIONS] = {
-    [JSON] = "--json",         [PROMETHEUS] = "--prometheus",
-    [INTERVAL] = "--interval", [COUNT] = "--count",
-    [FROM] = "--from",         [COND] = "--cond",
-    [ALL] = "--all",           [AFTER] = "--after",
-    [LOSE] = "--lose",         [SEED] = "--seed",
+    [JSON] = "--json",
+    [PROMETHEUS] = "--prometheus",
+    [INTERVAL] = "--interval",
+    [COUNT] = "--count",
+    [FROM] = "--from",
+    [COND] = "--cond",
+    [ALL] = "--all",
+    [AFTER] = "--after",
+    [LOSE] = "--lose",
+    [SEED] = "--seed",
+    [TO] = "--to",
 };
 
 #define BIT(option) (1u << (option))
@@ -525,6 +534,42 @@ show_power (struct context *c, char **arguments)
 }
 
 /*---------------------------------------------------------------------*/
+/* The write log */
+
+static int
+mark (struct context *c, char **text)
+{
+  struct message why;
+  char *line;
+  int r;
+
+  if (strchr (text[0], '\n') != NULL) {
+    message_set (&why, "a mark is one line");
+    return ended (c, false, true, &why);
+  }
+  if (asprintf (&line, "mark=%s\n", text[0]) < 0) {
+    message_set (&why, "%s", strerror (ENOMEM));
+    return failed (c, &why);
+  }
+  r = change (c, line);
+  free (line);
+  return r;
+}
+
+/* WHERE is not a server's alone: it may be a file. */
+static int
+replay_log (struct context *c, char **log)
+{
+  struct message why;
+  uint64_t n;
+
+  if (!replay (log[0], c->where, c->to, &n, &why))
+    return failed (c, &why);
+  printf ("%" PRIu64 " entries\n", n);
+  return DONE;
+}
+
+/*---------------------------------------------------------------------*/
 
 #define RANGES " RANGE...|--all"
 
@@ -571,6 +616,9 @@ static const struct command {
     {"power on", restore_power, "", 0, 0, 0, "put it back"},
     {"power status", show_power, "", 0, 0, BIT (JSON),
      "whether it is there, and what is volatile"},
+    {"mark", mark, " TEXT", 1, 1, 0, "put a mark into the write log"},
+    {"replay", replay_log, "|FILE LOG", 1, 1, BIT (TO),
+     "write what a write log has"},
 };
 
 #define NR_COMMANDS (sizeof commands / sizeof commands[0])
@@ -598,6 +646,7 @@ usage (FILE *fp)
          "  --after N           power cut: at the Nth write from now\n"
          "  --lose WHAT         power cut: random, all or none\n"
          "  --seed N            power cut: by which it is drawn what is lost\n"
+         "  --to N|MARK         replay: so many entries, or up to a mark\n"
          "  --help, --version\n"
          "\n"
          "Please read nullblkctl(1).\n",
@@ -718,7 +767,9 @@ run (struct context *c, const char *device, int argc, char **argv)
     return bad_usage (argv[1 + command->most], "one argument too many");
   if (!options_fit (c, command))
     return USAGE;
-  if (!server_init (&c->server, argv[0], device, &why))
+  c->where = argv[0];
+  if (command->run != replay_log &&
+      !server_init (&c->server, argv[0], device, &why))
     return failed (c, &why);
   return command->run (c, argv + 1);
 }
@@ -739,6 +790,7 @@ main (int argc, char *argv[])
       {"after", required_argument, NULL, OPTION + AFTER},
       {"lose", required_argument, NULL, OPTION + LOSE},
       {"seed", required_argument, NULL, OPTION + SEED},
+      {"to", required_argument, NULL, OPTION + TO},
       {"help", no_argument, NULL, HELP},
       {"version", no_argument, NULL, 'V'},
       {NULL, 0, NULL, 0},
@@ -784,6 +836,9 @@ main (int argc, char *argv[])
       break;
     case OPTION + SEED:
       c.seed = optarg;
+      break;
+    case OPTION + TO:
+      c.to = optarg;
       break;
     case HELP:
       usage (stdout);

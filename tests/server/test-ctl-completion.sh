@@ -21,7 +21,8 @@ completes ()
   [ "${COMPREPLY[*]}" = "$1" ] || fail "${*:2}: '${COMPREPLY[*]}', not '$1'"
 }
 
-completes "list get set stats top reset-stats zones badblocks fault power" ""
+completes "list get set stats top reset-stats zones badblocks fault power \
+mark replay" ""
 completes "set stats" s
 completes "--json" --j
 completes "$sock" get "$tmp/so"

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# write-log, nullblkctl mark and nullblkctl replay: random changes over the
+# wire, a mark after each, and a replay up to every mark, into a file and into
+# another server, has what the device had then.  What is refused, and a log that
+# cannot be written any more.
+
+# shellcheck source=ctl.sh source-path=SCRIPTDIR
+source "${0%/*}/ctl.sh"
+requires jq qemu-io nbdcopy cmp
+
+steps=25
+size=2M
+RANDOM=$(($(new_seed) % 32768))
+
+start_server $size memory-backed=true "write-log=$tmp/log"
+
+# change: one of all kinds of change.
+change ()
+{
+  local from=$((RANDOM % 256 * 4)) count=$((RANDOM % 64 * 4 + 4))
+
+  case $((RANDOM % 6)) in
+    0 | 1) io "write -P $((RANDOM % 255 + 1)) ${from}K ${count}K" ;;
+    2) io "write -f -P $((RANDOM % 255 + 1)) ${from}K 4K" ;;
+    3) io "write -z ${from}K ${count}K" ;;
+    4) io "discard ${from}K ${count}K" ;;
+    5) io flush ;;
+  esac
+}
+
+for ((i = 1; i <= steps; i++)); do
+  change
+  says 0 '' mark "$sock" "step $i"
+  nbdcopy "$uri" "$tmp/then-$i"
+done
+stats=$("$ctl" stats --json "$sock")
+jq -e '.write_log | .error == null and .entries >= 50 and .bytes > 512' \
+  <<<"$stats" >"$tmp/jq" || fail "$stats"
+
+says 2 'nullblkctl: mark: a mark is one line' mark "$sock" $'a\nb'
+says 1 '*mark: allowed is a text' mark "$sock" ''
+stop_server
+
+# Up to each mark, into a file that is not there, and one that has the step
+# before.
+for ((i = 1; i <= steps; i++)); do
+  rm -f "$tmp/file"
+  prints '[0-9]+ entries' replay --to "step $i" "$tmp/file" "$tmp/log"
+  truncate -s $size "$tmp/file"
+  cmp "$tmp/then-$i" "$tmp/file"
+done
+# All of it, into the last.
+says 0 '' replay "$tmp/file" "$tmp/log"
+all=$(sed -n 's/ entries$//p' "$tmp/out")
+cmp "$tmp/then-$steps" "$tmp/file"
+prints '0 entries' replay --to 0 "$tmp/file" "$tmp/log"
+prints "$all entries" replay --to "$all" "$tmp/file" "$tmp/log"
+
+# Into a server, by its socket and by its URI.
+start_server $size memory-backed=true
+prints '[0-9]+ entries' replay --to "step 10" "$sock" "$tmp/log"
+nbdcopy "$uri" "$tmp/copy"
+cmp "$tmp/then-10" "$tmp/copy"
+says 0 '' replay "$uri" "$tmp/log"
+nbdcopy "$uri" "$tmp/copy"
+cmp "$tmp/then-$steps" "$tmp/copy"
+says 1 '*the device has no write log (write-log=FILE)' mark "$sock" x
+stop_server
+
+# What is refused changes nothing, and makes no file.
+says 1 "nullblkctl: replay: --to $((all + 1)): the log has $all entries" \
+  replay --to $((all + 1)) "$tmp/none" "$tmp/log"
+says 1 'nullblkctl: replay: --to step 0: the log has no such mark' \
+  replay --to 'step 0' "$tmp/none" "$tmp/log"
+says 1 'nullblkctl: replay: *: it is not a write log' \
+  replay "$tmp/none" "$tmp/then-1"
+says 1 'nullblkctl: replay: *: No such file or directory' \
+  replay "$tmp/none" "$tmp/no-log"
+says 1 'nullblkctl: replay: *: *' \
+  replay 'nbd+unix:///?socket=/none' "$tmp/log"
+says 2 '*' replay "$tmp/none"
+[ ! -e "$tmp/none" ] || fail "a file was made"
+
+# A log with too little data in it.
+head -c $(($(stat -c %s "$tmp/log") / 2)) "$tmp/log" >"$tmp/short"
+says 1 'nullblkctl: replay: *' replay "$tmp/file" "$tmp/short"
