@@ -71,10 +71,8 @@ struct zone {
 };
 
 struct durability {
+  struct durability_gate gate; /* first: see durability_gate */
   struct durability_options o;
-
-  _Atomic uint32_t epoch; /* written under lock */
-  _Atomic bool slow;      /* must changes take the lock?  Written under it. */
 
   pthread_mutex_t lock; /* guards all that follows, and what is volatile */
   struct undo_list list;
@@ -121,13 +119,13 @@ unlock (struct durability *d)
 static bool
 is_on (const struct durability *d)
 {
-  return (atomic_load (&d->epoch) & 1) == 0;
+  return (atomic_load (&d->gate.epoch) & 1) == 0;
 }
 
 static void
 choose_path (struct durability *d)
 {
-  atomic_store (&d->slow,
+  atomic_store (&d->gate.slow,
                 d->o.cache_size > 0 || d->writes_left > 0 || !is_on (d));
 }
 
@@ -552,7 +550,7 @@ cut_power (struct durability *d, const struct power_cut *cut)
   struct undo *sorted, *u;
   uint64_t i;
 
-  atomic_fetch_add (&d->epoch, 1);
+  atomic_fetch_add (&d->gate.epoch, 1);
   d->writes_left = 0;
   choose_path (d);
   d->cuts++;
@@ -598,7 +596,7 @@ durability_on (struct durability *d)
 
   lock (d);
   if (!is_on (d)) {
-    atomic_fetch_add (&d->epoch, 1);
+    atomic_fetch_add (&d->gate.epoch, 1);
     choose_path (d);
     r = 0;
   }
@@ -616,12 +614,6 @@ durability_cut_after (struct durability *d, uint64_t n,
     d->ahead = *cut;
   choose_path (d);
   unlock (d);
-}
-
-uint32_t
-durability_epoch (const struct durability *d)
-{
-  return atomic_load (&d->epoch);
 }
 
 uint64_t
@@ -725,9 +717,6 @@ change (struct durability *d, const struct change *c)
   int r = -ESHUTDOWN;
   bool is_last;
 
-  if (!atomic_load_explicit (&d->slow, memory_order_relaxed))
-    return apply (d, c);
-
   lock (d);
   if (is_on (d)) {
     is_last = c->is_write && d->writes_left == 1;
@@ -749,8 +738,8 @@ change (struct durability *d, const struct change *c)
 }
 
 int
-durability_write (struct durability *d, const void *buf, uint64_t count,
-                  uint64_t offset, bool fua)
+durability_write_slowly (struct durability *d, const void *buf, uint64_t count,
+                         uint64_t offset, bool fua)
 {
   const struct change c = {WRITE, buf, count, offset, fua, true};
 
@@ -758,8 +747,8 @@ durability_write (struct durability *d, const void *buf, uint64_t count,
 }
 
 int
-durability_zero (struct durability *d, uint64_t count, uint64_t offset,
-                 bool fua, bool may_trim)
+durability_zero_slowly (struct durability *d, uint64_t count, uint64_t offset,
+                        bool fua, bool may_trim)
 {
   const struct change c = {
       may_trim ? TRIM : ZERO, NULL, count, offset, fua, true};
@@ -768,8 +757,8 @@ durability_zero (struct durability *d, uint64_t count, uint64_t offset,
 }
 
 int
-durability_trim (struct durability *d, uint64_t count, uint64_t offset,
-                 bool fua)
+durability_trim_slowly (struct durability *d, uint64_t count, uint64_t offset,
+                        bool fua)
 {
   const struct change c = {TRIM, NULL, count, offset, fua, false};
 
@@ -777,13 +766,11 @@ durability_trim (struct durability *d, uint64_t count, uint64_t offset,
 }
 
 int
-durability_flush (struct durability *d)
+durability_flush_slowly (struct durability *d)
 {
   struct undo *gone = NULL;
   int r = -ESHUTDOWN;
 
-  if (!atomic_load_explicit (&d->slow, memory_order_relaxed))
-    return 0;
   lock (d);
   if (is_on (d)) {
     gone = make_durable (d);
@@ -837,6 +824,8 @@ durability_create (struct durability **durability,
 
   if (d == NULL)
     return -ENOMEM;
+  d->gate.store = o->store;
+  d->gate.volume = o->volume;
   d->o = *o;
   if (o->store == NULL)
     d->o.cache_size = 0;

@@ -105,21 +105,90 @@ int durability_create (struct durability **durability,
 /* What is volatile stays as it is. */
 void durability_destroy (struct durability *d);
 
+/* What every request looks at, and all of it that most do: the beginning of
+ * struct durability.
+ */
+struct durability_gate {
+  struct store *store; /* or NULL */
+  uint32_t volume;
+  _Atomic uint32_t epoch; /* written under the lock */
+  _Atomic bool slow;      /* must changes take the lock?  Written under it. */
+};
+
+static inline const struct durability_gate *
+durability_gate (const struct durability *d)
+{
+  return (const struct durability_gate *) d;
+}
+
+static inline bool
+durability_is_slow (const struct durability *d)
+{
+  return __builtin_expect (
+      atomic_load_explicit (&durability_gate (d)->slow, memory_order_relaxed),
+      0);
+}
+
+/* The same as those below without "slowly", for those alone. */
+int durability_write_slowly (struct durability *d, const void *buf,
+                             uint64_t count, uint64_t offset, bool fua);
+int durability_zero_slowly (struct durability *d, uint64_t count,
+                            uint64_t offset, bool fua, bool may_trim);
+int durability_trim_slowly (struct durability *d, uint64_t count,
+                            uint64_t offset, bool fua);
+int durability_flush_slowly (struct durability *d);
+
 /* As store_write, store_zero or store_trim (MAY_TRIM), and store_trim.  They
  * fail as those do, having changed nothing, or with -ESHUTDOWN while power is
  * off.  They return 1 for a write or zero that was the last before a cut
  * (durability_cut_after): it may be there, or not, or in part, and its request
  * fails with -ESHUTDOWN.
  */
-int durability_write (struct durability *d, const void *buf, uint64_t count,
-                      uint64_t offset, bool fua);
-int durability_zero (struct durability *d, uint64_t count, uint64_t offset,
-                     bool fua, bool may_trim);
-int durability_trim (struct durability *d, uint64_t count, uint64_t offset,
-                     bool fua);
+static inline int
+durability_write (struct durability *d, const void *buf, uint64_t count,
+                  uint64_t offset, bool fua)
+{
+  const struct durability_gate *g = durability_gate (d);
+
+  if (durability_is_slow (d))
+    return durability_write_slowly (d, buf, count, offset, fua);
+  return g->store != NULL
+             ? store_write (g->store, g->volume, buf, count, offset)
+             : 0;
+}
+
+static inline int
+durability_trim (struct durability *d, uint64_t count, uint64_t offset,
+                 bool fua)
+{
+  const struct durability_gate *g = durability_gate (d);
+
+  if (durability_is_slow (d))
+    return durability_trim_slowly (d, count, offset, fua);
+  if (g->store != NULL)
+    store_trim (g->store, g->volume, count, offset);
+  return 0;
+}
+
+static inline int
+durability_zero (struct durability *d, uint64_t count, uint64_t offset,
+                 bool fua, bool may_trim)
+{
+  const struct durability_gate *g = durability_gate (d);
+
+  if (durability_is_slow (d))
+    return durability_zero_slowly (d, count, offset, fua, may_trim);
+  if (may_trim)
+    return durability_trim (d, count, offset, fua);
+  return g->store != NULL ? store_zero (g->store, g->volume, count, offset) : 0;
+}
 
 /* Returns 0 or -ESHUTDOWN. */
-int durability_flush (struct durability *d);
+static inline int
+durability_flush (struct durability *d)
+{
+  return durability_is_slow (d) ? durability_flush_slowly (d) : 0;
+}
 
 /* Reset the sequential zone that begins at OFFSET: its data go, for good.
  * Returns 0 or -ESHUTDOWN.
@@ -142,7 +211,11 @@ void durability_cut_after (struct durability *d, uint64_t n,
  * more before it is answered: where the epoch has changed, power was cut under
  * it, and what it has read may be of both sides.
  */
-uint32_t durability_epoch (const struct durability *d);
+static inline uint32_t
+durability_epoch (const struct durability *d)
+{
+  return atomic_load (&durability_gate (d)->epoch);
+}
 
 /* Where what a sequential zone has lost at the last cut begins, or UINT64_MAX
  * if it has lost nothing: its write pointer must not be beyond.  OFFSET is
