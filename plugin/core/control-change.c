@@ -199,7 +199,7 @@ take_line (struct change *change, char *line, struct message *why)
   if (strcmp (line, "fault-delete") == 0)
     return take_text (&change->fault_delete, line, value, why);
   if (strcmp (line, "mark") == 0)
-    return take_text (&change->mark, line, value, why);
+    return take_text (&change->mark, line, strip (value), why);
   if (take_power (change, line, value, why, &r))
     return r;
   return params_change (&change->params, line, value, why);

@@ -21,10 +21,8 @@
 
 #include "control.h"
 #include "device.h"
+#include "devices.h"
 #include "unit.h"
-
-#define MIB (UINT64_C (1) << 20)
-#define MEMORY (512 * MIB)
 
 static struct devices *devices;
 static struct connection *data, *config, *stats;
@@ -55,15 +53,8 @@ static void
 create (const char *const *given)
 {
   struct message why;
-  struct params p;
 
-  params_init (&p);
-  for (; given[0] != NULL; given += 2)
-    assert_int_equal (params_set (&p, given[0], given[1], &why), 0);
-  assert_int_equal (params_complete (&p, MEMORY, 4096, &why), 0);
-  assert_int_equal (devices_create (&devices, &p.settings, MEMORY, 4096, &how),
-                    0);
-  params_clear (&p);
+  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
   data = connect_to ("nullb0");
   config = connect_to ("nullb0.config");
   stats = connect_to ("nullb0.stats");
@@ -803,7 +794,7 @@ test_write_log (void **state)
 
   assert_int_equal (writelog_read_open (&reader, path), 0);
   assert_int_equal (writelog_read_next (reader, &e), 1);
-  assert_string_equal (e.mark, " after mkfs");
+  assert_string_equal (e.mark, "after mkfs");
   assert_int_equal (writelog_read_next (reader, &e), 1);
   assert_string_equal (e.mark, "a=b");
   assert_int_equal (writelog_read_next (reader, &e), 0);

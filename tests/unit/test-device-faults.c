@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "devices.h"
 #include "unit.h"
 
 #define MIB (UINT64_C (1) << 20)
@@ -46,30 +47,12 @@ nap (void *opaque, uint64_t nsec)
 
 static const struct nap how = {.nap = nap};
 
-/* Devices from a command line: pairs of key and value, NULL at the end. */
-static int
-try_create (const char *const *given, struct message *why)
-{
-  struct params p;
-  int r;
-
-  params_init (&p);
-  for (; given[0] != NULL; given += 2)
-    assert_int_equal (params_set (&p, given[0], given[1], why), 0);
-  assert_int_equal (params_complete (&p, 512 * MIB, 4096, why), 0);
-  assert_int_equal (
-      devices_create (&devices, &p.settings, 512 * MIB, 4096, &how), 0);
-  r = devices_add_faults (devices, p.badblocks, p.faults, why);
-  params_clear (&p);
-  return r;
-}
-
 static void
 create (const char *const *given)
 {
   struct message why;
 
-  if (try_create (given, &why) != 0)
+  if (make_devices (&devices, given, &how, &why) != 0)
     fail_msg ("%s", why.text);
   d = device_connect (&devices->device[0], NULL);
   assert_non_null (d);
@@ -652,7 +635,7 @@ refuse (const char *first, const char *second, const char *text)
                                "fault",   second, NULL};
   struct message why;
 
-  assert_int_equal (try_create (given, &why), -EINVAL);
+  assert_int_equal (make_devices (&devices, given, &how, &why), -EINVAL);
   assert_string_equal (why.text, text);
   devices_destroy (devices);
   devices = NULL;

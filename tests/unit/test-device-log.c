@@ -17,11 +17,11 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "devices.h"
 #include "replay.h"
 #include "unit.h"
 
 #define KIB UINT64_C (1024)
-#define MIB (1024 * KIB)
 #define SIZE (256 * KIB)
 #define BLOCK 4096
 #define ZONE (64 * KIB)
@@ -53,17 +53,8 @@ static void
 create (const char *const *given)
 {
   struct message why;
-  struct params p;
 
-  params_init (&p);
-  for (; given[0] != NULL; given += 2)
-    assert_int_equal (params_set (&p, given[0], given[1], &why), 0);
-  assert_int_equal (params_complete (&p, 512 * MIB, 4096, &why), 0);
-  assert_int_equal (
-      devices_create (&devices, &p.settings, 512 * MIB, 4096, &how), 0);
-  assert_int_equal (devices_add_faults (devices, p.badblocks, p.faults, &why),
-                    0);
-  params_clear (&p);
+  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
   assert_int_equal (devices_open_logs (devices, &why), 0);
   d = device_connect (&devices->device[0], NULL);
   assert_non_null (d);
@@ -822,16 +813,10 @@ test_several_devices (void **state)
 static void
 refuse (const char *file, const char *reason)
 {
+  const char *const given[] = {"size", "1M", "write-log", file, NULL};
   struct message why;
-  struct params p;
 
-  params_init (&p);
-  assert_int_equal (params_set (&p, "size", "1M", &why), 0);
-  assert_int_equal (params_set (&p, "write-log", file, &why), 0);
-  assert_int_equal (params_complete (&p, 512 * MIB, 4096, &why), 0);
-  assert_int_equal (
-      devices_create (&devices, &p.settings, 512 * MIB, 4096, &how), 0);
-  params_clear (&p);
+  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
   assert_true (devices_open_logs (devices, &why) < 0);
   assert_string_equal (why.text, reason);
   devices_destroy (devices);

@@ -14,9 +14,9 @@
 #include <string.h>
 
 #include "device.h"
+#include "devices.h"
 #include "unit.h"
 
-#define MIB (UINT64_C (1) << 20)
 #define ZONE 65536
 #define BLOCK 4096
 
@@ -43,17 +43,8 @@ static void
 create (const char *const *given)
 {
   struct message why;
-  struct params p;
 
-  params_init (&p);
-  for (; given[0] != NULL; given += 2)
-    assert_int_equal (params_set (&p, given[0], given[1], &why), 0);
-  assert_int_equal (params_complete (&p, 512 * MIB, 4096, &why), 0);
-  assert_int_equal (
-      devices_create (&devices, &p.settings, 512 * MIB, 4096, &how), 0);
-  assert_int_equal (devices_add_faults (devices, p.badblocks, p.faults, &why),
-                    0);
-  params_clear (&p);
+  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
   d = device_connect (&devices->device[0], NULL);
   assert_non_null (d);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "devices.h"
 #include "duration.h"
 #include "unit.h"
 
@@ -35,20 +36,12 @@ nap (void *opaque, uint64_t nsec)
 
 static const struct nap how = {.nap = nap};
 
-/* Devices from a command line: pairs of key and value, NULL at the end. */
 static void
 create (const char *const *given)
 {
   struct message why;
-  struct params p;
 
-  params_init (&p);
-  for (; given[0] != NULL; given += 2)
-    assert_int_equal (params_set (&p, given[0], given[1], &why), 0);
-  assert_int_equal (params_complete (&p, 512 * MIB, 4096, &why), 0);
-  assert_int_equal (
-      devices_create (&devices, &p.settings, 512 * MIB, 4096, &how), 0);
-  params_clear (&p);
+  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
   d = device_connect (&devices->device[0], NULL);
   assert_non_null (d);
 }

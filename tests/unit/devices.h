@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Devices for tests, made as the plugin makes them.
+ */
+
+#ifndef NULLBLK_TESTS_DEVICES_H
+#define NULLBLK_TESTS_DEVICES_H
+
+#include "device.h"
+#include "unit.h"
+
+/* What there is for data, in bytes. */
+#define DEVICES_MEMORY (UINT64_C (512) << 20)
+
+/* Devices from a command line: pairs of key and value, NULL at the end.
+ * Returns what devices_add_faults does; nothing else may fail.
+ */
+static inline int
+make_devices (struct devices **devices, const char *const *given,
+              const struct nap *nap, struct message *why)
+{
+  struct params p;
+  int r;
+
+  params_init (&p);
+  for (; given[0] != NULL; given += 2)
+    assert_int_equal (params_set (&p, given[0], given[1], why), 0);
+  assert_int_equal (params_complete (&p, DEVICES_MEMORY, 4096, why), 0);
+  assert_int_equal (
+      devices_create (devices, &p.settings, DEVICES_MEMORY, 4096, nap), 0);
+  r = devices_add_faults (*devices, p.badblocks, p.faults, why);
+  params_clear (&p);
+  return r;
+}
+
+#endif /* NULLBLK_TESTS_DEVICES_H */
