@@ -24,6 +24,7 @@
 
 /* At a time. */
 #define PIECE (UINT64_C (1) << 20)
+#define MOST_ZEROES (UINT64_C (1) << 30)
 
 /* What is written to: a server, or else a file. */
 struct target {
@@ -113,6 +114,38 @@ write_piece (struct target *t, const char *buf, size_t count, uint64_t offset,
   return true;
 }
 
+/* Zeroes, without sending or storing them where that can be.  In a file what
+ * is beyond its end stays so.  The buffer is of PIECE bytes.
+ */
+static bool
+zero_range (struct target *t, char *buf, uint64_t count, uint64_t offset,
+            struct message *why)
+{
+  uint64_t n;
+
+  if (t->nbd != NULL && nbd_can_zero (t->nbd) > 0) {
+    for (; count > 0; offset += n, count -= n) {
+      n = count < MOST_ZEROES ? count : MOST_ZEROES;
+      if (nbd_zero (t->nbd, n, offset, 0) == -1)
+        return fail_nbd (t, why);
+    }
+    return true;
+  }
+#ifdef FALLOC_FL_PUNCH_HOLE
+  if (t->nbd == NULL &&
+      fallocate (t->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                 (off_t) offset, (off_t) count) == 0)
+    return true;
+#endif
+  memset (buf, 0, PIECE);
+  for (; count > 0; offset += n, count -= n) {
+    n = count < PIECE ? count : PIECE;
+    if (!write_piece (t, buf, n, offset, why))
+      return false;
+  }
+  return true;
+}
+
 /* The data of an entry, or zeroes of a trim. */
 static bool
 apply (struct target *t, struct writelog_reader *r,
@@ -121,18 +154,15 @@ apply (struct target *t, struct writelog_reader *r,
   uint64_t done, count;
   int err;
 
-  if (!e->has_data && (e->flags & WRITELOG_DISCARD) == 0)
-    return true;
+  if (!e->has_data)
+    return (e->flags & WRITELOG_DISCARD) == 0 ||
+           zero_range (t, buf, e->count, e->offset, why);
   for (done = 0; done < e->count; done += count) {
     count = e->count - done < PIECE ? e->count - done : PIECE;
-    if (e->has_data) {
-      err = writelog_read_data (r, buf, count, done);
-      if (err < 0)
-        return fail (why, "entry %" PRIu64 ": its data: %s", e->nr,
-                     strerror (-err));
-    }
-    else
-      memset (buf, 0, count);
+    err = writelog_read_data (r, buf, count, done);
+    if (err < 0)
+      return fail (why, "entry %" PRIu64 ": its data: %s", e->nr,
+                   strerror (-err));
     if (!write_piece (t, buf, count, e->offset + done, why))
       return false;
   }

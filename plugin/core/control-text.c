@@ -110,10 +110,11 @@ add_note (struct control *c)
   if ((durability_epoch (c->device->durability) & 1) != 0)
     add (c, "# note: power is cut: all requests fail with ESHUTDOWN until "
             "power=on\n");
-  if (c->device->log != NULL)
+  if (c->device->log != NULL) {
     writelog_status (c->device->log, &log);
-  if (c->device->log != NULL && log.error != 0)
-    add (c, "# note: the write log has ended: %s\n", strerror (-log.error));
+    if (log.error != 0)
+      add (c, "# note: the write log has ended: %s\n", strerror (-log.error));
+  }
   if (device_waits (c->device) && !c->device->devices->parallel)
     add (c, "# note: requests of a connection wait one after another: the "
             "server was started with nothing to wait for, or parallel=off\n");

@@ -87,3 +87,18 @@ says 2 '*' replay "$tmp/none"
 # A log with too little data in it.
 head -c $(($(stat -c %s "$tmp/log") / 2)) "$tmp/log" >"$tmp/short"
 says 1 'nullblkctl: replay: *' replay "$tmp/file" "$tmp/short"
+
+# What was trimmed is not written as zeroes, byte by byte.
+start_server 4G memory-backed=true "write-log=$tmp/trims"
+io 'write -P 1 0 4K' 'discard 0 1G' 'write -P 2 4K 4K'
+stop_server
+rm -f "$tmp/file"
+prints '[0-9]+ entries' replay "$tmp/file" "$tmp/trims"
+[ "$(stat -c %s "$tmp/file")" = 8192 ] || fail "$(stat "$tmp/file")"
+cmp -n 4096 "$tmp/file" /dev/zero
+start_server 4G memory-backed=true
+io 'write -P 3 0 4K'
+prints '[0-9]+ entries' replay "$sock" "$tmp/trims"
+[ "$(map)" = "0 4096 hole
+4096 4096 data
+8192 4294959104 hole" ] || fail "the map is: $(map)"
