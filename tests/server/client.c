@@ -351,3 +351,41 @@ assert_reads_zero (struct nbd_handle *h, uint64_t len, uint64_t offset)
 {
   check_reads (h, NULL, len, offset);
 }
+
+/*---------------------------------------------------------------------*/
+/* Control exports */
+
+void
+serve_with_control (const char *const *args, struct nbd_handle **device,
+                    struct nbd_handle **config, struct nbd_handle **stats)
+{
+  serve_args (args);
+  *device = connect_to ("");
+  *config = connect_to ("nullb0.config");
+  *stats = connect_to ("nullb0.stats");
+}
+
+void
+change_settings (struct nbd_handle *config, const char *lines)
+{
+  assert_done (nbd_pwrite (config, lines, strlen (lines), 0, 0));
+}
+
+const char *
+read_stats (struct nbd_handle *stats)
+{
+  static char text[MIB + 1];
+
+  assert_done (nbd_pread (stats, text, MIB, 0, 0));
+  text[MIB] = '\0';
+  return text;
+}
+
+void
+assert_stats_have (struct nbd_handle *stats, const char *what)
+{
+  const char *text = read_stats (stats);
+
+  if (strstr (text, what) == NULL)
+    fail_msg ("no '%s' in: %.2000s", what, text);
+}

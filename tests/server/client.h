@@ -66,6 +66,20 @@ struct nbd_handle *connect_to (const char *export_name);
 /* End a connection before the case does. */
 void disconnect (struct nbd_handle *h);
 
+/* The same as serve_args, with connections to the device and to its control
+ * exports.
+ */
+void serve_with_control (const char *const *args, struct nbd_handle **device,
+                         struct nbd_handle **config, struct nbd_handle **stats);
+
+/* Change settings: lines of KEY=VALUE. */
+void change_settings (struct nbd_handle *config, const char *lines);
+
+/* The statistics as they are now, until the next call. */
+const char *read_stats (struct nbd_handle *stats);
+
+void assert_stats_have (struct nbd_handle *stats, const char *what);
+
 /* CALL fails, and with this errno. */
 #define assert_refused(expected, call)                                         \
   do {                                                                         \

@@ -16,48 +16,22 @@
 
 #include "client.h"
 
-#define STATS_SIZE MIB
 #define ZONE (64 * KIB)
 
 /* For conditions: much longer than they take. */
 #define BOUND 60
 
-static char text[STATS_SIZE + 1];
 static uint8_t buf[64 * KIB], out[64 * KIB];
 static struct nbd_handle *h, *config, *stats;
 
 static void
 serve_and_connect (const char *const *args)
 {
-  serve_args (args);
-  h = connect_to ("");
-  config = connect_to ("nullb0.config");
-  stats = connect_to ("nullb0.stats");
+  serve_with_control (args, &h, &config, &stats);
   memset (buf, 0xaa, sizeof buf);
 }
 
 #define SERVE(...) serve_and_connect ((const char *const[]){__VA_ARGS__, NULL})
-
-static void
-change (const char *lines)
-{
-  assert_done (nbd_pwrite (config, lines, strlen (lines), 0, 0));
-}
-
-static const char *
-read_stats (void)
-{
-  assert_done (nbd_pread (stats, text, STATS_SIZE, 0, 0));
-  text[STATS_SIZE] = '\0';
-  return text;
-}
-
-static void
-assert_stats_have (const char *what)
-{
-  if (strstr (read_stats (), what) == NULL)
-    fail_msg ("no '%s' in: %.2000s", what, text);
-}
 
 static void
 wait_for_depth (unsigned depth)
@@ -67,11 +41,11 @@ wait_for_depth (unsigned depth)
 
   snprintf (what, sizeof what, "\"queue_depth\": {\"now\": %u,", depth);
   for (i = 0; i < BOUND * 20; i++) {
-    if (strstr (read_stats (), what) != NULL)
+    if (strstr (read_stats (stats), what) != NULL)
       return;
     usleep (50000);
   }
-  fail_msg ("the depth is never %u: %.500s", depth, text);
+  fail_msg ("the depth is never %u: %.500s", depth, read_stats (stats));
 }
 
 static int
@@ -97,7 +71,7 @@ errors (void **state)
   for (i = 0; i < sizeof all / sizeof all[0]; i++) {
     snprintf (lines, sizeof lines, "fault-delete=all\nfault=error=%s\n",
               all[i].name);
-    change (lines);
+    change_settings (config, lines);
     assert_refused (all[i].error, nbd_pread (h, out, 4096, 0, 0));
     assert_refused (all[i].error, nbd_pwrite (h, buf, 4096, 0, 0));
     assert_refused (all[i].error,
@@ -107,7 +81,7 @@ errors (void **state)
     assert_refused (all[i].error, nbd_zero (h, 4096, 0, 0));
     assert_done (nbd_cache (h, 4096, 0, 0));
   }
-  change ("fault-delete=all\n");
+  change_settings (config, "fault-delete=all\n");
   assert_reads_zero (h, MIB, 0);
 }
 
@@ -132,10 +106,10 @@ conditions (void **state)
     else
       assert_done (nbd_flush (h, 0));
   }
-  assert_stats_have ("\"rule\": \"op=write range=1M+64K error=EIO\", "
-                     "\"evaluated\": 3, \"hits\": 3, \"spent\": false}");
-  assert_stats_have ("{\"id\": 2, \"name\": \"third\", ");
-  assert_stats_have ("\"evaluated\": 9, \"hits\": 2, \"spent\": true}");
+  assert_stats_have (stats, "\"rule\": \"op=write range=1M+64K error=EIO\", "
+                            "\"evaluated\": 3, \"hits\": 3, \"spent\": false}");
+  assert_stats_have (stats, "{\"id\": 2, \"name\": \"third\", ");
+  assert_stats_have (stats, "\"evaluated\": 9, \"hits\": 2, \"spent\": true}");
 }
 
 /* The same requests meet the same faults in every run, not with another seed.
@@ -180,15 +154,16 @@ corruption (void **state)
   (void) state;
   SERVE ("64M", "memory-backed=true", "block-size=4K");
   assert_done (nbd_pwrite (h, buf, sizeof buf, 0, 0));
-  change ("fault=op=read corrupt=flip\n");
+  change_settings (config, "fault=op=read corrupt=flip\n");
   assert_done (nbd_pread (h, out, sizeof out, 0, 0));
   assert_int_equal (count_flipped (), sizeof buf / 4096);
-  change ("fault-delete=all\nfault=range=4K+4K op=write corrupt=zero\n");
+  change_settings (
+      config, "fault-delete=all\nfault=range=4K+4K op=write corrupt=zero\n");
   assert_reads (h, buf, sizeof buf, 0);
   assert_done (nbd_pwrite (h, buf, sizeof buf, 0, 0));
   assert_reads (h, buf, 4096, 0);
   assert_reads_zero (h, 4096, 4096);
-  change ("fault-delete=all\nfault=corrupt=stale\n");
+  change_settings (config, "fault-delete=all\nfault=corrupt=stale\n");
   memset (out, 0x33, sizeof out);
   assert_done (nbd_pwrite (h, out, 4096, 8192, 0));
   assert_done (nbd_trim (h, 4096, 8192, 0));
@@ -211,11 +186,11 @@ hang (void **state)
   assert_true (cookie >= 0);
   wait_for_depth (1);
   assert_reads_zero (other, 4096, 0);
-  change ("fault-delete=h\n");
+  change_settings (config, "fault-delete=h\n");
   while (nbd_aio_command_completed (h, cookie) == 0)
     assert_true (nbd_poll (h, BOUND * 1000) == 1);
   assert_reads (other, buf, 4096, 0);
-  assert_stats_have ("\"faults\": [],");
+  assert_stats_have (stats, "\"faults\": [],");
 }
 
 /* A server that hangs ends all the same.  One thread: see NOTES. */
@@ -235,8 +210,8 @@ delay (void **state)
   (void) state;
   SERVE ("64M", "fault=op=read delay=30ms");
   assert_done (nbd_pread (h, out, 512, 0, 0));
-  assert_stats_have ("\"max\": 30000000}");
-  assert_stats_have ("\"parallel\": true");
+  assert_stats_have (stats, "\"max\": 30000000}");
+  assert_stats_have (stats, "\"parallel\": true");
 }
 
 static void
@@ -248,12 +223,12 @@ badblocks (void **state)
   assert_refused (EIO, nbd_pread (h, out, 512, 4096, 0));
   assert_refused (EIO, nbd_pwrite (h, buf, 16384, 0, 0));
   assert_reads (h, buf, 4096, 0);
-  change ("badblocks=-8-15\n");
+  change_settings (config, "badblocks=-8-15\n");
   assert_reads_zero (h, 4096, 4096);
-  assert_stats_have ("\"badblocks\": \"+2048-2048\"");
-  change ("badblocks-once=1\n");
+  assert_stats_have (stats, "\"badblocks\": \"+2048-2048\"");
+  change_settings (config, "badblocks-once=1\n");
   assert_refused (EIO, nbd_trim (h, MIB + 512, 512, 0));
-  assert_stats_have ("\"badblocks\": \"none\"");
+  assert_stats_have (stats, "\"badblocks\": \"none\"");
   assert_done (nbd_trim (h, MIB + 512, 512, 0));
 }
 
@@ -285,7 +260,7 @@ zones (void **state)
   assert_int_equal (write_pointer (z), 128 + 16);
   assert_done (nbd_pwrite (z, reset + 64, 64, 64, 0));
   assert_int_equal (write_pointer (z), 128);
-  assert_stats_have ("\"evaluated\": 2, \"hits\": 1, \"spent\": true}");
+  assert_stats_have (stats, "\"evaluated\": 2, \"hits\": 1, \"spent\": true}");
 }
 
 static const struct CMUnitTest tests[] = {

@@ -17,39 +17,19 @@
 
 #include "client.h"
 
-#define STATS_SIZE MIB
 #define BLOCK 4096
 
-static char text[STATS_SIZE + 1];
 static uint8_t buf[64 * KIB], out[64 * KIB];
 static struct nbd_handle *h, *config, *stats;
 
 static void
 serve_and_connect (const char *const *args)
 {
-  serve_args (args);
-  h = connect_to ("");
-  config = connect_to ("nullb0.config");
-  stats = connect_to ("nullb0.stats");
+  serve_with_control (args, &h, &config, &stats);
   memset (buf, 0xaa, sizeof buf);
 }
 
 #define SERVE(...) serve_and_connect ((const char *const[]){__VA_ARGS__, NULL})
-
-static void
-change (const char *lines)
-{
-  assert_done (nbd_pwrite (config, lines, strlen (lines), 0, 0));
-}
-
-static void
-assert_stats_have (const char *what)
-{
-  assert_done (nbd_pread (stats, text, STATS_SIZE, 0, 0));
-  text[STATS_SIZE] = '\0';
-  if (strstr (text, what) == NULL)
-    fail_msg ("no '%s' in: %.2000s", what, text);
-}
 
 static void
 cut_and_on (void **state)
@@ -61,9 +41,9 @@ cut_and_on (void **state)
   assert_done (nbd_pwrite (h, buf, BLOCK, 0, 0));
   assert_done (nbd_flush (h, 0));
   assert_done (nbd_pwrite (h, buf, BLOCK, BLOCK, 0));
-  assert_stats_have ("\"volatile\": 4096,");
+  assert_stats_have (stats, "\"volatile\": 4096,");
   assert_done (nbd_pwrite (h, buf, BLOCK, 2 * BLOCK, LIBNBD_CMD_FLAG_FUA));
-  change ("power=cut\nlose=all\n");
+  change_settings (config, "power=cut\nlose=all\n");
   assert_refused (ESHUTDOWN, nbd_pread (h, out, BLOCK, 0, 0));
   assert_refused (ESHUTDOWN, nbd_pwrite (h, buf, BLOCK, 0, 0));
   assert_refused (ESHUTDOWN, nbd_flush (h, 0));
@@ -73,8 +53,8 @@ cut_and_on (void **state)
   assert_refused (ESHUTDOWN, ask_extents (h, BLOCK, 0, 0));
   other = connect_to ("nullb0"); /* and finds it as it is */
   assert_refused (ESHUTDOWN, nbd_pread (other, out, BLOCK, 0, 0));
-  assert_stats_have ("\"power\": {\"on\": false,");
-  change ("power=on\n");
+  assert_stats_have (stats, "\"power\": {\"on\": false,");
+  change_settings (config, "power=on\n");
   assert_reads (h, buf, BLOCK, 0);
   assert_reads_zero (h, BLOCK, BLOCK);
   assert_reads (other, buf, BLOCK, 2 * BLOCK);
@@ -98,13 +78,13 @@ cut_after (void **state)
 {
   (void) state;
   SERVE ("64M", "memory-backed=true", "cache-size=1M", "seed=1");
-  change ("power-cut-after=3\nlose=all\n");
+  change_settings (config, "power-cut-after=3\nlose=all\n");
   assert_done (nbd_pwrite (h, buf, BLOCK, 0, 0));
   assert_done (nbd_pwrite (h, buf, BLOCK, BLOCK, 0));
   assert_done (nbd_flush (h, 0));
   assert_refused (ESHUTDOWN,
                   nbd_pwrite (h, buf, BLOCK, 2 * BLOCK, LIBNBD_CMD_FLAG_FUA));
-  change ("power=on\n");
+  change_settings (config, "power=on\n");
   assert_reads (h, buf, 2 * BLOCK, 0);
   assert_reads_zero (h, BLOCK, 2 * BLOCK);
 }
@@ -197,7 +177,7 @@ cut_many_times (uint64_t seed)
     number = (uint64_t) round << 32;
     snprintf (lines, sizeof lines, "power-cut-after=%" PRIu64 "\n",
               1 + random_below (&seed, 300));
-    change (lines);
+    change_settings (config, lines);
     for (i = 0; i < CLIENTS; i++)
       assert_int_equal (pthread_create (&clients[i].thread, NULL,
                                         write_until_off, &clients[i]),
@@ -206,7 +186,7 @@ cut_many_times (uint64_t seed)
       pthread_join (clients[i].thread, &failed);
       assert_null (failed);
     }
-    change ("power=on\n");
+    change_settings (config, "power=on\n");
     for (i = 0; i < CLIENTS; i++)
       broken += count_broken (&clients[i]);
   }
@@ -224,7 +204,7 @@ promises_are_kept (void **state)
   SERVE ("16M", "memory-backed=true", "block-size=4K", "cache-size=1M",
          setting);
   assert_int_equal (cut_many_times (seed), 0);
-  assert_stats_have ("\"cuts\": 25,");
+  assert_stats_have (stats, "\"cuts\": 25,");
 }
 
 /* The same must be seen to fail where flushes lie. */
