@@ -6,10 +6,7 @@
 # files that are changed durably and with a database of sqlite3's, power that is
 # cut at some write while both are changed, and what must be there when it is
 # back.  A test says in $fs which filesystem, and in $journal how sqlite3 commits,
-# calls crash_host in its half on the host, and in the guest
-#
-#   begin KEY=VALUE...     a server, and a filesystem with all of that on it
-#   cut_many_times COUNT   and counts: $cuts, and $losses of what was promised
+# and calls crash_test, in both halves.
 #
 # NULLBLK_GUEST_CUTS is how often, instead of what the test says; with it a run
 # may take an hour.
@@ -29,6 +26,31 @@ crash_host ()
     export NULLBLK_LIMIT=3600
   fi
   boot_guest
+}
+
+# crash_test COUNT LYING: COUNT cuts, half of them with FUA and half without,
+# lose nothing that was promised; LYING of them do, when flushes lie.
+crash_test ()
+{
+  local count=${NULLBLK_GUEST_CUTS:-$1} fua
+
+  if on_host; then
+    crash_host
+    return
+  fi
+  for fua in true false; do
+    begin "fua=$fua"
+    cut_many_times $(((count + 1) / 2))
+    [ "$losses" = 0 ] || fail "$losses losses in $cuts cuts"
+    [ "$durable" -gt "$cuts" ] || fail "$durable changes in $cuts cuts"
+    end
+  done
+
+  flush='op=flush corrupt=stale'
+  begin fua=false
+  cut_many_times "$2"
+  [ "$losses" -gt 0 ] || fail "no losses, and flushes lie"
+  end
 }
 
 on_host && return
@@ -97,7 +119,7 @@ make_filesystem ()
   try umount /mnt
 }
 
-# begin KEY=VALUE...
+# begin KEY=VALUE...: a server, and a filesystem with all of that on it.
 begin ()
 {
   start_server "$size" memory-backed=true cache-size=64M "seed=$seed" "$@"
@@ -190,7 +212,8 @@ cut ()
   cuts=$((cuts + 1))
 }
 
-# cut_many_times COUNT: sometimes once more while the journal is replayed.
+# cut_many_times COUNT: what it counts is $cuts, the changes that are $durable,
+# and $losses of what was promised.  Sometimes power is cut once more while the journal is replayed.
 cut_many_times ()
 {
   local lose=(random random all)

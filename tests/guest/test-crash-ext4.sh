@@ -9,22 +9,4 @@
 fs=ext4 journal=delete
 # shellcheck source=crash.sh source-path=SCRIPTDIR
 source "${0%/*}/crash.sh"
-if on_host; then
-  crash_host
-  exit
-fi
-
-count=${NULLBLK_GUEST_CUTS:-12}
-for fua in true false; do
-  begin "fua=$fua"
-  cut_many_times $(((count + 1) / 2))
-  [ "$losses" = 0 ] || fail "$losses losses in $cuts cuts"
-  [ "$durable" -gt "$cuts" ] || fail "$durable changes in $cuts cuts"
-  end
-done
-
-flush='op=flush corrupt=stale'
-begin fua=false
-cut_many_times 6
-[ "$losses" -gt 0 ] || fail "no losses, and flushes lie"
-end
+crash_test 12 6
