@@ -24,8 +24,6 @@
 bool badblocks_mark (const struct server *s, char sign, char **ranges,
                      bool *bad_usage, struct message *why);
 
-/* Make all sectors good. */
-
 /* Print those that are bad, a range each line, or as JSON. */
 bool badblocks_print (FILE *fp, const struct server *s, bool json,
                       struct message *why);
