@@ -92,6 +92,11 @@ nullblk_dump_plugin (void)
   printf ("nullblk_write_log=yes\n");
   printf ("nullblk_badblocks=yes\n");
   printf ("nullblk_fault=yes\n");
+#if HAVE_DECL_NBDKIT_DISCONNECT
+  printf ("nullblk_disconnect=yes\n");
+#else
+  printf ("nullblk_disconnect=no\n");
+#endif
 }
 
 static int
@@ -226,7 +231,8 @@ nullblk_get_ready (void)
   devices->disconnect = disconnect;
 #endif
   message_set (&why, "%s", strerror (ENOMEM));
-  if (devices_add_faults (devices, params.badblocks, params.faults, &why) < 0) {
+  if (devices_check_power_cut (devices, s, &why) < 0 ||
+      devices_add_faults (devices, params.badblocks, params.faults, &why) < 0) {
     nbdkit_error ("%s", why.text);
     return -1;
   }

@@ -82,12 +82,15 @@ device_write_zone (struct request *r, const void *buf, bool may_trim)
 /*---------------------------------------------------------------------*/
 /* What is where */
 
-/* Not counted, and as the settings were at the start. */
+/* Not counted, and but for power as the settings were at the start. */
 static int
 admit_question (struct device *d, uint32_t count, uint64_t offset)
 {
-  if ((durability_epoch (d->durability) & 1) != 0)
+  if ((durability_epoch (d->durability) & 1) != 0) {
+    if (device_drops_clients (d))
+      drop_client (d->devices);
     return -ESHUTDOWN;
+  }
   return check_alignment (&d->devices->settings, count, offset);
 }
 

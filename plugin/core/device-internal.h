@@ -43,6 +43,17 @@ void settings_set_drop (struct settings_set *set);
 /* NR of them, all zero, each at the beginning of a cache line. */
 void *device_alloc (size_t nr, size_t size);
 
+/* The setting in force: does a cut of the power drop clients? */
+bool device_drops_clients (struct device *d);
+
+/* Drop the client whose request this thread serves, if there is a way. */
+static inline void
+drop_client (struct devices *devices)
+{
+  if (devices->disconnect != NULL)
+    devices->disconnect ();
+}
+
 /* All of a device that nobody uses any more. */
 void connections_destroy (struct device *d);
 

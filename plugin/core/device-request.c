@@ -132,6 +132,24 @@ forget_verdict (struct request *r)
   r->is_judged = false;
 }
 
+/* Was power off when it began, or went off since? */
+static bool
+met_power_cut (const struct request *r)
+{
+  const struct device *d = r->connection->device;
+
+  return (r->epoch & 1) != 0 || durability_epoch (d->durability) != r->epoch;
+}
+
+/* Who controls the device goes on. */
+static int
+refuse_without_power (struct request *r)
+{
+  if (r->connection->control == NULL)
+    r->disconnects |= r->set->s.power_cut == POWER_CUT_DISCONNECT;
+  return -ESHUTDOWN;
+}
+
 static int
 end (struct request *r, int result)
 {
@@ -149,8 +167,8 @@ end (struct request *r, int result)
     aborted = wait_for_deadline (r, &now);
   if (result == 0)
     result = aborted;
-  if (durability_epoch (c->device->durability) != r->epoch)
-    result = -ESHUTDOWN;
+  if (__builtin_expect (met_power_cut (r), 0))
+    result = refuse_without_power (r);
 
   lock (&c->lock);
   stats_count (&c->stats, r->what.op, r->what.count, now - started, result);
@@ -166,8 +184,8 @@ end (struct request *r, int result)
     unlock (&devices->settings_lock);
   }
   unlock (&c->lock);
-  if (__builtin_expect (r->disconnects, 0) && devices->disconnect != NULL)
-    devices->disconnect ();
+  if (__builtin_expect (r->disconnects, 0))
+    drop_client (devices);
   return result;
 }
 

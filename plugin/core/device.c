@@ -90,6 +90,17 @@ device_is_read_only (struct device *d)
 }
 
 bool
+device_drops_clients (struct device *d)
+{
+  bool r;
+
+  lock (&d->devices->settings_lock);
+  r = atomic_load (&d->set)->s.power_cut == POWER_CUT_DISCONNECT;
+  unlock (&d->devices->settings_lock);
+  return r;
+}
+
+bool
 device_can_discard (struct device *d)
 {
   bool r;
@@ -373,6 +384,17 @@ devices_check_faults (const struct devices *devices, const struct fault *chain,
     }
   }
   return 0;
+}
+
+int
+devices_check_power_cut (const struct devices *devices,
+                         const struct settings *s, struct message *why)
+{
+  if (s->power_cut != POWER_CUT_DISCONNECT || devices->disconnect != NULL)
+    return 0;
+  message_set (why, "power-cut=disconnect: this nbdkit cannot disconnect "
+                    "clients; 1.34 and later can");
+  return -EINVAL;
 }
 
 int

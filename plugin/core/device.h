@@ -16,7 +16,7 @@
  * Requests take as long as the settings say; -ESHUTDOWN is for one whose wait
  * was cut short, when the connection or the server went away: it was done,
  * unless it waited for its turn in a zone; and for all while power is off, or
- * went off under them.
+ * went off under them, whose client is dropped with power-cut=disconnect.
  *
  *   devices ──> device ──> settings, a set that never changes; a live change
  *                 │        puts another in its place
@@ -178,6 +178,10 @@ int devices_close_logs (struct devices *devices, struct message *why);
 /* Can new rules do what they say?  Returns 0, or -EINVAL with *why. */
 int devices_check_faults (const struct devices *devices,
                           const struct fault *chain, struct message *why);
+
+/* So with what settings say of clients while power is off. */
+int devices_check_power_cut (const struct devices *devices,
+                             const struct settings *s, struct message *why);
 
 /* All connections go with it, closed or not: nbdkit closes none when the
  * server ends.

@@ -42,6 +42,7 @@
 /* Words that a parameter allows, stored as unsigned. */
 enum parallel { PARALLEL_AUTO, PARALLEL_OFF, PARALLEL_ON };
 enum controller { CONTROL_LOCAL, CONTROL_ANY, CONTROL_OFF };
+enum power_cut_gives { POWER_CUT_ERROR, POWER_CUT_DISCONNECT };
 
 /* What the parameters say.  All sizes are in bytes.  A copy shares the
  * durations of what it was copied from: settings_ref makes them its own, and
@@ -60,8 +61,9 @@ struct settings {
   bool discard;
   uint64_t cache_size; /* of the volatile write cache; 0: none */
   bool fua;
-  unsigned parallel; /* enum parallel */
-  unsigned control;  /* enum controller */
+  unsigned power_cut; /* enum power_cut_gives */
+  unsigned parallel;  /* enum parallel */
+  unsigned control;   /* enum controller */
 
   const struct profile *profile;                   /* or NULL */
   struct distribution *latency_all[NR_OPERATIONS]; /* latency=; NULL is 0 */

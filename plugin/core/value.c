@@ -35,6 +35,7 @@
 static const char *const words[][MAX_WORDS + 1] = {
     [VALUE_PARALLEL] = {"auto", "off", "on"},
     [VALUE_CONTROL] = {"local", "any", "off"},
+    [VALUE_POWER_CUT] = {"error", "disconnect"},
     [VALUE_PAST_WP] = {"zero", "ones", "error"},
     [VALUE_ZONE_TRIM] = {"reset", "ignore", "error"},
 };
@@ -274,6 +275,7 @@ parse_plain (const struct value_rule *rule, const char *text, uint64_t unit,
     return parse_bool (text, field);
   case VALUE_PARALLEL:
   case VALUE_CONTROL:
+  case VALUE_POWER_CUT:
   case VALUE_PAST_WP:
   case VALUE_ZONE_TRIM:
     return parse_word (rule->type, text, field);
@@ -352,6 +354,7 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
     break;
   case VALUE_PARALLEL:
   case VALUE_CONTROL:
+  case VALUE_POWER_CUT:
   case VALUE_PAST_WP:
   case VALUE_ZONE_TRIM:
     snprintf (buf, len, "%s", words[rule->type][*(const unsigned *) field]);
@@ -449,6 +452,7 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
     break;
   case VALUE_PARALLEL:
   case VALUE_CONTROL:
+  case VALUE_POWER_CUT:
   case VALUE_PAST_WP:
   case VALUE_ZONE_TRIM:
     describe_words (words[rule->type], buf, len);

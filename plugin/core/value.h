@@ -23,6 +23,7 @@ enum value_type {
   VALUE_BOOL,         /* bool */
   VALUE_PARALLEL,     /* unsigned, enum parallel */
   VALUE_CONTROL,      /* unsigned, enum controller */
+  VALUE_POWER_CUT,    /* unsigned, enum power_cut_gives */
   VALUE_SEED,         /* uint64_t */
   VALUE_LIMIT,        /* uint64_t; none is 0 */
   VALUE_MBPS,         /* the same, in bytes; written in MiB */

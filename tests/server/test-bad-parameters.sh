@@ -65,6 +65,14 @@ refused "badblocks=3-5: '3-5': allowed is +FIRST-LAST" badblocks=3-5
 refused 'badblocks=none: badblocks is given twice' badblocks=+1-1 \
   badblocks=none
 
+# Where nbdkit cannot, the server says so before anybody relies on it.
+if "$NBDKIT" "$PLUGIN" --dump-plugin | grep -qx nullblk_disconnect=no; then
+  for arg in power-cut=disconnect fault=disconnect; do
+    refused "$arg: this nbdkit cannot disconnect clients; 1.34 and later can" \
+      "$arg"
+  done
+fi
+
 # Sizes.
 for size in '' 0 511 -1 +1M 1.5G 1GB 1MiB 0x1000 K ' 1M' '1M ' 8E \
   9223372036854775808 18446744073709551616 99999999999999999999999 16E 17E \

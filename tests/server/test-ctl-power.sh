@@ -68,6 +68,21 @@ fails_to 'write 0 4K'
 is '.on | not'
 says 0 '' power on "$sock"
 
+# Clients can be dropped meanwhile, where nbdkit can drop them.
+if "$NBDKIT" "$PLUGIN" --dump-plugin | grep -qx nullblk_disconnect=yes; then
+  says 0 '' set "$sock" power-cut=disconnect power=cut
+  fails_to 'read 0 4K'
+  ! grep -q 'endpoint shutdown' "$tmp/io" || fail "it got an answer"
+  says 0 '' set "$sock" power-cut=error
+  fails_to 'read 0 4K'
+  grep -q 'endpoint shutdown' "$tmp/io" || fail "not ESHUTDOWN: $(cat "$tmp/io")"
+  says 0 '' power on "$sock"
+  io 'read 0 4K'
+else
+  says 1 '*: power-cut=disconnect: this nbdkit cannot disconnect clients; *' \
+    set "$sock" power-cut=disconnect
+fi
+
 # Refused, which changes nothing.
 says 1 'nullblkctl: power cut: lose=some: allowed is random, all or none' \
   power cut --lose some "$sock"

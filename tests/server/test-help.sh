@@ -10,7 +10,7 @@ source "${0%/*}/functions.sh"
 keys='badblocks badblocks-once badblocks-partial-io block-size
   cache-size control devices discard fault flush-latency fua hugepages iops lanes
   latency latency-spin mbps memory-backed memory-limit parallel
-  physical-block-size profile read-iops read-latency read-mbps read-only
+  physical-block-size power-cut profile read-iops read-latency read-mbps read-only
   rotational seed size stall trim-latency write-iops write-latency write-log
   write-mbps zero-latency zone-capacity zone-full zone-latency zone-max-active
   zone-max-open zone-nr-conv zone-offline zone-read-past-wp zone-readonly

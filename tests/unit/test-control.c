@@ -149,11 +149,11 @@ test_reads_settings (void **state)
           "seed", "7");
   devices->parallel = true;
   assert_string_equal (read_all (config),
-                       "# live: read-only memory-limit discard profile "
-                       "latency read-latency write-latency flush-latency "
-                       "trim-latency zero-latency zone-latency lanes stall "
-                       "mbps read-mbps write-mbps iops read-iops write-iops "
-                       "latency-spin seed badblocks-once "
+                       "# live: read-only memory-limit discard power-cut "
+                       "profile latency read-latency write-latency "
+                       "flush-latency trim-latency zero-latency zone-latency "
+                       "lanes stall mbps read-mbps write-mbps iops read-iops "
+                       "write-iops latency-spin seed badblocks-once "
                        "badblocks-partial-io badblocks fault\n"
                        "size=1G\n"
                        "block-size=512\n"
@@ -167,6 +167,7 @@ test_reads_settings (void **state)
                        "discard=true\n"
                        "cache-size=0b\n"
                        "fua=true\n"
+                       "power-cut=error\n"
                        "write-log=none\n"
                        "parallel=auto\n"
                        "control=any\n"
@@ -751,6 +752,35 @@ test_power (void **state)
   assert_int_equal (device_write (data, buf, 4096, 4096, false), 0);
 }
 
+static unsigned disconnects;
+
+static void
+disconnect (void)
+{
+  disconnects++;
+}
+
+/* Clients of the data are dropped, those who can put it back on are not. */
+static void
+test_power_cut_disconnects (void **state)
+{
+  struct message why;
+
+  (void) state;
+  CREATE ("size", "1G", "zoned", "1");
+  devices->disconnect = disconnect;
+  disconnects = 0;
+  assert_changed ("power-cut=disconnect\npower=cut\n");
+  assert_has ("power-cut=disconnect\n");
+  assert_int_equal (change ("zones=reset\n", &why), -ESHUTDOWN);
+  assert_int_equal (disconnects, 0);
+  assert_int_equal (device_flush (data), -ESHUTDOWN);
+  assert_int_equal (disconnects, 1);
+  assert_changed ("power=on\n");
+  assert_int_equal (device_flush (data), 0);
+  assert_int_equal (disconnects, 1);
+}
+
 /*---------------------------------------------------------------------*/
 /* The write log */
 
@@ -853,6 +883,9 @@ test_wrong_power (void **state)
                   "or 0 for none");
   assert_refused ("power=cut\npower-cut-after=1\n",
                   "power=cut and power-cut-after: allowed is one of them");
+  assert_refused ("power=cut\npower-cut=disconnect\n",
+                  "power-cut=disconnect: this nbdkit cannot disconnect "
+                  "clients; 1.34 and later can");
   /* All or nothing. */
   assert_refused ("power=cut\nread-only=perhaps\n",
                   "read-only=perhaps: allowed is true or false");
@@ -1120,6 +1153,7 @@ main (void)
       TEST (test_changes_under_load),
       TEST (test_power),
       TEST (test_wrong_power),
+      TEST (test_power_cut_disconnects),
       TEST (test_write_log),
       TEST (test_full_write_log),
       TEST (test_live_badblocks),

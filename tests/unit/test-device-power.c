@@ -280,6 +280,74 @@ test_off_in_null_mode (void **state)
   assert_int_equal (device_flush (d), -ESHUTDOWN);
 }
 
+static unsigned disconnects;
+
+static void
+disconnect (void)
+{
+  disconnects++;
+}
+
+static void
+use_power_cut (unsigned what)
+{
+  struct settings s;
+
+  device_settings (d->device, &s);
+  s.power_cut = what;
+  device_install (d->device, settings_set_new (&s));
+  settings_unref (&s);
+}
+
+/* Who has a request meanwhile is dropped, whatever it is, but for those that
+ * control the device.
+ */
+static void
+test_off_disconnects (void **state)
+{
+  enum extent extent;
+  struct message why;
+  uint64_t end;
+
+  (void) state;
+  CREATE_ZONED ("power-cut", "disconnect", "latency", "100ms");
+  assert_int_equal (devices_check_power_cut (devices, &devices->settings, &why),
+                    -EINVAL);
+  assert_string_equal (why.text, "power-cut=disconnect: this nbdkit cannot "
+                                 "disconnect clients; 1.34 and later can");
+  devices->disconnect = disconnect;
+  assert_int_equal (devices_check_power_cut (devices, &devices->settings, &why),
+                    0);
+
+  disconnects = 0;
+  put (0, 'a');
+  assert_int_equal (disconnects, 0);
+  cut_in_nap = true;
+  assert_int_equal (write_with (d, 0, BLOCK, 'b', false), -ESHUTDOWN);
+  assert_int_equal (disconnects, 1);
+  assert_int_equal (device_read (d, out, BLOCK, 0), -ESHUTDOWN);
+  assert_int_equal (disconnects, 2);
+  assert_int_equal (device_flush (d), -ESHUTDOWN);
+  assert_int_equal (disconnects, 3);
+  assert_int_equal (device_cache (d, BLOCK, 0), -ESHUTDOWN);
+  assert_int_equal (disconnects, 4);
+  assert_int_equal (device_extent (d, BLOCK, 0, &extent, &end), -ESHUTDOWN);
+  assert_int_equal (disconnects, 5);
+
+  use_power_cut (POWER_CUT_ERROR);
+  assert_int_equal (device_read (d, out, BLOCK, 0), -ESHUTDOWN);
+  assert_int_equal (device_cache (d, BLOCK, 0), -ESHUTDOWN);
+  assert_int_equal (disconnects, 5);
+  use_power_cut (POWER_CUT_DISCONNECT);
+  assert_int_equal (device_trim (d, BLOCK, 0, false), -ESHUTDOWN);
+  assert_int_equal (disconnects, 6);
+  cut_in_nap = false;
+  device_power_on (d->device);
+  put (0, 'c');
+  check (0, 'c');
+  assert_int_equal (disconnects, 6);
+}
+
 /* Power goes while a request waits: its answer is no answer, even if power is
  * back.
  */
@@ -479,6 +547,7 @@ main (void)
       TEST (test_random_loss_by_seed),
       TEST (test_off),
       TEST (test_off_in_null_mode),
+      TEST (test_off_disconnects),
       TEST (test_cut_under_a_request),
       TEST (test_cut_after),
       TEST (test_flush_that_lies),
