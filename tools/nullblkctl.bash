@@ -27,7 +27,7 @@ _nullblkctl ()
   if [[ $current == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "--device --json --prometheus
       --interval --count --from --cond --all --after --lose --seed --to
-      --help --version" -- "$current")
+      --list --help --version" -- "$current")
     return
   elif [ "${COMP_WORDS[COMP_CWORD-1]}" = --lose ]; then
     mapfile -t COMPREPLY < <(compgen -W "random all none" -- "$current")

@@ -52,6 +52,7 @@ enum {
   LOSE,
   SEED,
   TO,
+  LIST,
   NR_OPTIONS
 };
 
@@ -67,6 +68,7 @@ static const char *const option_names[NR_OPTIONS] = {
     [LOSE] = "--lose",
     [SEED] = "--seed",
     [TO] = "--to",
+    [LIST] = "--list",
 };
 
 #define BIT(option) (1u << (option))
@@ -96,6 +98,13 @@ ended (const struct context *c, bool ok, bool bad_usage,
     return DONE;
   failed (c, why);
   return bad_usage ? USAGE : FAILED;
+}
+
+static int
+bad_usage (const char *what, const char *why)
+{
+  fprintf (stderr, "nullblkctl: %s: %s; see nullblkctl --help\n", what, why);
+  return USAGE;
 }
 
 static int
@@ -563,6 +572,14 @@ replay_log (struct context *c, char **log)
   struct message why;
   uint64_t n;
 
+  if (has (c, LIST)) {
+    if (log[0] != NULL)
+      return bad_usage (log[0], "one argument too many");
+    return replay_list (stdout, c->where, c->to, &why) ? DONE
+                                                       : failed (c, &why);
+  }
+  if (log[0] == NULL)
+    return bad_usage (c->command, "an argument is missing");
   if (!replay (log[0], c->where, c->to, &n, &why))
     return failed (c, &why);
   printf ("%" PRIu64 " entries\n", n);
@@ -617,7 +634,7 @@ static const struct command {
     {"power status", show_power, "", 0, 0, BIT (JSON),
      "whether it is there, and what is volatile"},
     {"mark", mark, " TEXT", 1, 1, 0, "put a mark into the write log"},
-    {"replay", replay_log, "|FILE LOG", 1, 1, BIT (TO),
+    {"replay", replay_log, "|FILE LOG", 0, 1, BIT (TO) | BIT (LIST),
      "write what a write log has"},
 };
 
@@ -647,17 +664,11 @@ usage (FILE *fp)
          "  --lose WHAT         power cut: random, all or none\n"
          "  --seed N            power cut: by which it is drawn what is lost\n"
          "  --to N|MARK         replay: so many entries, or up to a mark\n"
+         "  --list LOG          replay: show the entries, and write nothing\n"
          "  --help, --version\n"
          "\n"
          "Please read nullblkctl(1).\n",
          fp);
-}
-
-static int
-bad_usage (const char *what, const char *why)
-{
-  fprintf (stderr, "nullblkctl: %s: %s; see nullblkctl --help\n", what, why);
-  return USAGE;
 }
 
 /* A whole number from LEAST to MOST, given with an option. */
@@ -791,6 +802,7 @@ main (int argc, char *argv[])
       {"lose", required_argument, NULL, OPTION + LOSE},
       {"seed", required_argument, NULL, OPTION + SEED},
       {"to", required_argument, NULL, OPTION + TO},
+      {"list", no_argument, NULL, OPTION + LIST},
       {"help", no_argument, NULL, HELP},
       {"version", no_argument, NULL, 'V'},
       {NULL, 0, NULL, 0},
@@ -811,6 +823,7 @@ main (int argc, char *argv[])
     case OPTION + JSON:
     case OPTION + PROMETHEUS:
     case OPTION + ALL:
+    case OPTION + LIST:
       break;
     case OPTION + INTERVAL:
       if (!parse_count (optarg, 1, 86400, &c.interval))

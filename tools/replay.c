@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Replay of a write log; see replay.h.  The log is read twice: up to the entry
- * that is meant, and then to be applied.
+ * that is meant, and then to be applied, or listed.
  */
 
 #include <config.h>
@@ -269,4 +269,65 @@ replay (const char *log, const char *target, const char *to, uint64_t *n,
   if (!count_entries (log, to, n, why) || !open_target (&t, target, why))
     return false;
   return close_target (&t, apply_entries (&t, log, *n, why), why);
+}
+
+/*---------------------------------------------------------------------*/
+/* What there is */
+
+/* Whatever was put into a mark, it is one line. */
+static void
+print_mark (FILE *fp, const char *mark)
+{
+  for (; *mark != '\0'; mark++)
+    putc ((unsigned char) *mark < ' ' || *mark == 0x7f ? '?' : *mark, fp);
+}
+
+static void
+print_entry (FILE *fp, const struct writelog_entry *e)
+{
+  const bool is_trim = (e->flags & WRITELOG_DISCARD) != 0;
+  const bool flushes = (e->flags & WRITELOG_FLUSH) != 0;
+  char what[40];
+
+  snprintf (what, sizeof what, "%s%s%s%s",
+            e->mark != NULL ? "mark"
+            : is_trim       ? "trim"
+            : e->has_data   ? "write"
+            : flushes       ? "flush"
+                            : "nothing",
+            flushes && (is_trim || e->has_data) ? "+flush" : "",
+            e->flags & WRITELOG_FUA ? "+fua" : "",
+            e->flags & WRITELOG_METADATA ? "+metadata" : "");
+  fprintf (fp, "%8" PRIu64 " ", e->nr + 1);
+  if (e->mark != NULL) {
+    fprintf (fp, "%s ", what);
+    print_mark (fp, e->mark);
+  }
+  else if (e->count > 0)
+    fprintf (fp, "%-9s %" PRIu64 "+%" PRIu64, what, e->offset, e->count);
+  else
+    fputs (what, fp);
+  putc ('\n', fp);
+}
+
+bool
+replay_list (FILE *fp, const char *log, const char *to, struct message *why)
+{
+  struct writelog_entry e = {.nr = 0};
+  struct writelog_reader *r;
+  bool ok = true, end = false;
+  uint64_t n;
+
+  if (!count_entries (log, to, &n, why) || !open_log (&r, log, why))
+    return false;
+  fprintf (fp, "%8s %-9s %s\n", "number", "entry", "offset+length, or mark");
+  for (; ok && n > 0; n--) {
+    ok = next (r, &e, &end, why);
+    if (ok && end)
+      ok = fail (why, "%.200s: it ends too soon", log);
+    if (ok)
+      print_entry (fp, &e);
+  }
+  writelog_read_close (r);
+  return ok;
 }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "message.h"
 
@@ -21,5 +22,11 @@
  */
 bool replay (const char *log, const char *target, const char *to, uint64_t *n,
              struct message *why);
+
+/* Print these entries instead, a line each, by the numbers that TO may have.
+ * Returns false and the reason in *why, which may come after some of them.
+ */
+bool replay_list (FILE *fp, const char *log, const char *to,
+                  struct message *why);
 
 #endif /* NULLBLK_TOOLS_REPLAY_H */

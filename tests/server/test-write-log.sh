@@ -84,6 +84,35 @@ says 1 'nullblkctl: replay: *: *' \
 says 2 '*' replay "$tmp/none"
 [ ! -e "$tmp/none" ] || fail "a file was made"
 
+# What there is, as qemu-io has it: it writes through.
+start_server $size memory-backed=true "write-log=$tmp/listed"
+io 'write -P 1 0 64K' 'discard 0 32K' flush 'write -f -P 2 8K 4K' \
+  'write -z 64K 4K'
+says 0 '' mark "$sock" $'a mark\tof mine'
+stop_server
+says 0 '' replay --list "$tmp/listed"
+diff "$tmp/out" - <<'END' || fail "that is not what was done"
+  number entry     offset+length, or mark
+       1 write+fua 0+65536
+       2 trim      0+32768
+       3 flush
+       4 write+fua 8192+4096
+       5 write+fua 65536+4096
+       6 flush
+       7 mark a mark?of mine
+END
+says 0 '' replay --to 3 --list "$tmp/listed"
+[ "$(wc -l <"$tmp/out")" = 4 ] || fail "it lists more: $(cat "$tmp/out")"
+says 1 'nullblkctl: replay: --to no: the log has no such mark' \
+  replay --list --to no "$tmp/listed"
+says 2 '*one argument too many*' replay --list "$tmp/file" "$tmp/listed"
+says 1 'nullblkctl: replay: *: it is not a write log' \
+  replay --list "$tmp/then-1"
+says 2 'nullblkctl: --list: it is for replay; *' list --list "$sock"
+# All flags that there are: those of the first entry stand at 512 + 16.
+printf '\x13' | dd of="$tmp/listed" bs=1 seek=528 conv=notrunc status=none
+prints ' +1 write\+flush\+fua\+metadata 0\+65536' replay --list "$tmp/listed"
+
 # A log with too little data in it.
 head -c $(($(stat -c %s "$tmp/log") / 2)) "$tmp/log" >"$tmp/short"
 says 1 'nullblkctl: replay: *' replay "$tmp/file" "$tmp/short"
