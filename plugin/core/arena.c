@@ -106,7 +106,7 @@ address_space (void)
 static uint64_t
 enough_chunks (const struct arena *a, uint64_t limit)
 {
-  return (limit >> a->chunk_shift) + 1;
+  return (limit >> a->chunk_shift) + 1 + SPARE_CHUNKS;
 }
 
 uint64_t
@@ -126,7 +126,7 @@ arena_create (struct arena *a, const struct arena_options *o)
   a->chunk_shift = chunk_shift (o->hugepages);
   a->whole = is_whole (o->hugepages, o->kernel_page);
   a->header_size = round_up (offsetof (struct chunk, written) +
-                                 (arena_chunk_size (a) >> PAGE_SHIFT) / 8,
+                                 2 * (arena_chunk_size (a) >> PAGE_SHIFT) / 8,
                              _Alignof(struct chunk));
 
   /* At worst every unit of memory stands alone in a chunk of its own.  Address
@@ -136,7 +136,7 @@ arena_create (struct arena *a, const struct arena_options *o)
   max = arena_most (o) / arena_unit (o->hugepages, o->kernel_page);
   a->all = arena_all_chunks (o);
   max = min (max, a->all);
-  max = min (max, MAX_DATA >> a->chunk_shift);
+  max = min (max, MAX_DATA >> a->chunk_shift) + SPARE_CHUNKS;
   enough = min (max, enough_chunks (a, o->limit));
   max = min (max, address_space () / (arena_chunk_size (a) + a->header_size));
   if (max < enough)

@@ -44,6 +44,11 @@
 #define CHUNK_SHIFT 17
 #define HUGE_CHUNK_SHIFT 21
 
+/* Chunks beyond those that the budget has room for: the store may keep as many
+ * for a while after they have been paid back.
+ */
+#define SPARE_CHUNKS 264
+
 struct arena {
   /* Set by arena_create and only read after. */
   char *map;
@@ -110,6 +115,16 @@ arena_data (const struct arena *a, uint32_t nr)
   return a->data + ((uint64_t) nr << a->chunk_shift);
 }
 
+/* The map of those pages of a chunk that the store keeps for a while although
+ * they are not written.
+ */
+static inline uint32_t *
+arena_stale (const struct arena *a, uint32_t nr)
+{
+  return arena_chunk (a, nr)->written +
+         (arena_chunk_size (a) >> PAGE_SHIFT) / 32;
+}
+
 /* Take a chunk: its data reads as zeroes and holds no memory yet.  Returns its
  * number, or 0 when the system gives no more.
  */
@@ -134,9 +149,10 @@ void arena_uncharge (struct arena *a, uint64_t bytes);
  */
 int arena_set_limit (struct arena *a, uint64_t limit);
 
-/* Give the memory of LEN bytes at OFFSET of a chunk back to the system, so
- * that they read as zeroes.  Both are multiples of the arena's unit.  Memory
- * that is locked (mlockall) cannot be given back and is only made zero.
+/* Give the memory of LEN bytes at OFFSET of a chunk, or of some in a row, back
+ * to the system, so that they read as zeroes.  Both are multiples of the
+ * arena's unit.  Memory that is locked (mlockall) cannot be given back and is
+ * only made zero.
  */
 void arena_blank (struct arena *a, uint32_t nr, uint64_t offset, uint64_t len);
 

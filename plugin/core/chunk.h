@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A chunk's header, and the bits in it that say which of the chunk's 4 KiB
- * pages are written.  Whoever holds the chunk's stripe (store.c) may call
- * these; FIRST and LAST are numbers of pages in the chunk, LAST the one after
- * the end.
+ * A chunk's header, and maps of its pages: a bit for each page of 4 KiB.
+ * Whoever holds the chunk's stripe (store-internal.h) may call these; FIRST and
+ * LAST are numbers of pages in the chunk, LAST the one after the end.
  */
 
 #ifndef NULLBLK_CHUNK_H
@@ -20,16 +19,16 @@
 #define PAGE_SHIFT 12
 #define PAGE (UINT64_C (1) << PAGE_SHIFT)
 
-/* written is all zero whenever a chunk changes hands. */
+/* Both maps are all zero whenever a chunk changes hands. */
 struct chunk {
   uint64_t key;          /* the table's */
   _Atomic uint32_t next; /* the table's, or the arena's while nobody has it */
-  uint32_t written[];    /* a bit a page */
+  uint32_t written[];    /* a map; another is behind it, arena_stale */
 };
 
 /* Those bits of WORD that stand for pages from FIRST up to LAST. */
 static inline uint32_t
-chunk_mask (unsigned word, unsigned first, unsigned last)
+map_mask (unsigned word, unsigned first, unsigned last)
 {
   const unsigned from = word * 32;
   uint32_t mask = UINT32_MAX;
@@ -42,49 +41,49 @@ chunk_mask (unsigned word, unsigned first, unsigned last)
 }
 
 static inline void
-chunk_set_written (struct chunk *c, unsigned first, unsigned last)
+map_set (uint32_t *map, unsigned first, unsigned last)
 {
   unsigned w;
 
   for (w = first / 32; w * 32 < last; w++)
-    c->written[w] |= chunk_mask (w, first, last);
+    map[w] |= map_mask (w, first, last);
 }
 
 static inline void
-chunk_clear_written (struct chunk *c, unsigned first, unsigned last)
+map_clear (uint32_t *map, unsigned first, unsigned last)
 {
   unsigned w;
 
   for (w = first / 32; w * 32 < last; w++)
-    c->written[w] &= ~chunk_mask (w, first, last);
+    map[w] &= ~map_mask (w, first, last);
 }
 
 static inline unsigned
-chunk_count_written (const struct chunk *c, unsigned first, unsigned last)
+map_count (const uint32_t *map, unsigned first, unsigned last)
 {
   unsigned w, n = 0;
 
   for (w = first / 32; w * 32 < last; w++)
-    n += __builtin_popcount (c->written[w] & chunk_mask (w, first, last));
+    n += __builtin_popcount (map[w] & map_mask (w, first, last));
   return n;
 }
 
 static inline bool
-chunk_is_written (const struct chunk *c, unsigned page)
+map_has (const uint32_t *map, unsigned page)
 {
-  return c->written[page / 32] >> (page % 32) & 1;
+  return map[page / 32] >> (page % 32) & 1;
 }
 
 /* The first page after FIRST that is not as FIRST is, or LAST. */
 static inline unsigned
-chunk_end_of_run (const struct chunk *c, unsigned first, unsigned last)
+map_end_of_run (const uint32_t *map, unsigned first, unsigned last)
 {
-  const uint32_t flip = chunk_is_written (c, first) ? UINT32_MAX : 0;
+  const uint32_t flip = map_has (map, first) ? UINT32_MAX : 0;
   uint32_t other;
   unsigned w;
 
   for (w = first / 32; w * 32 < last; w++) {
-    other = (c->written[w] ^ flip) & chunk_mask (w, first, last);
+    other = (map[w] ^ flip) & map_mask (w, first, last);
     if (other != 0)
       return w * 32 + __builtin_ctz (other);
   }

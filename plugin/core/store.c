@@ -23,10 +23,10 @@
  *
  * A bucket belongs to the stripe of its number modulo NR_STRIPES, and that
  * stripe's lock guards the bucket's list, the headers of its chunks and their
- * data: shared to look or to copy out, exclusive to change anything.  There is
- * no other lock here.  The arena's budget and free chunks and a volume's count
- * of written pages are atomics, touched only when a page or chunk is written
- * for the first time or given back.
+ * data: shared to look or to copy out, exclusive to change anything.  Beside
+ * them there is only the backlog's (store-trim.c).  The arena's budget and free
+ * chunks and a volume's count of written pages are atomics, touched only when a
+ * page or chunk is written for the first time or given back.
  *
  * A read, a trim and an extent query take one stripe at a time.  A write takes
  * those of all its chunks, in ascending order, before it changes anything: so
@@ -35,39 +35,18 @@
  * the same, but lets go before it zeroes.
  *
  * `written` has a bit for each 4 KiB page.  A page without its bit reads as
- * zeroes and its memory *is* zero, and as a rule not there at all; so writing
- * part of a page needs no preparation, and reading one touches nothing.  A
- * chunk without any bit leaves the table at once.
+ * zeroes, and reading one touches nothing.  Its memory is zero and as a rule
+ * not there at all, so that writing part of it needs no preparation; but where
+ * another bit says that it is stale (store-trim.c), it is memory to be used
+ * again.
  */
 
 #include <config.h>
 
-#include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "store.h"
-#include "table.h"
-
-#define NR_STRIPES 1024
-
-struct stripe {
-  _Alignas(64) pthread_rwlock_t lock;
-};
-
-struct store {
-  struct arena arena;
-  struct table table; /* each bucket guarded by its stripe */
-  struct volume *volumes;
-  struct stripe stripes[NR_STRIPES];
-};
-
-/* What the store knows of a volume: touched only as pages come and go. */
-struct volume {
-  _Alignas(64) _Atomic uint64_t written; /* pages */
-};
+#include "store-internal.h"
 
 /* What a range needs that it does not have yet. */
 struct cost {
@@ -82,71 +61,8 @@ struct locked {
   uint64_t set[NR_STRIPES / 64];
 };
 
-/* The part of a request that lies in one chunk. */
-struct piece {
-  uint64_t key;
-  uint64_t offset; /* in the chunk, bytes */
-  uint64_t len;    /* 0 past the end of the request */
-};
-
-static uint64_t
-min (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
-
-static struct piece
-piece_at (const struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
-{
-  const uint64_t size = arena_chunk_size (&s->arena);
-  struct piece p;
-
-  p.key = (uint64_t) volume << VOLUME_SHIFT | (offset >> s->arena.chunk_shift);
-  p.offset = offset & (size - 1);
-  p.len = min (end - offset, size - p.offset);
-  return p;
-}
-
-/* Every chunk from OFFSET up to END; OFFSET moves along. */
-#define for_each_piece(s, volume, p, offset, end)                              \
-  for (p = piece_at (s, volume, offset, end); p.len > 0;                       \
-       offset += p.len, p = piece_at (s, volume, offset, end))
-
 /*---------------------------------------------------------------------*/
 /* Locks */
-
-static unsigned
-stripe_of (const struct store *s, uint64_t key)
-{
-  return table_bucket (&s->table, key) % NR_STRIPES;
-}
-
-static void
-lock_shared (struct store *s, unsigned stripe)
-{
-  int r = pthread_rwlock_rdlock (&s->stripes[stripe].lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static void
-lock_exclusive (struct store *s, unsigned stripe)
-{
-  int r = pthread_rwlock_wrlock (&s->stripes[stripe].lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static void
-unlock (struct store *s, unsigned stripe)
-{
-  int r = pthread_rwlock_unlock (&s->stripes[stripe].lock);
-
-  assert (r == 0);
-  (void) r;
-}
 
 static void
 for_each_stripe (struct store *s, const struct locked *locked,
@@ -197,24 +113,6 @@ unlock_range (struct store *s, const struct locked *locked)
 /*---------------------------------------------------------------------*/
 /* Within one chunk.  Its stripe is locked in all of these. */
 
-static unsigned
-first_page (const struct piece *p)
-{
-  return p->offset >> PAGE_SHIFT;
-}
-
-static unsigned
-last_page (const struct piece *p)
-{
-  return (p->offset + p->len + PAGE - 1) >> PAGE_SHIFT;
-}
-
-static unsigned
-pages_in_chunk (const struct store *s)
-{
-  return arena_chunk_size (&s->arena) >> PAGE_SHIFT;
-}
-
 static void
 read_piece (struct store *s, const struct piece *p, char *buf)
 {
@@ -231,64 +129,16 @@ read_piece (struct store *s, const struct piece *p, char *buf)
   c = arena_chunk (&s->arena, nr);
   at = p->offset;
   for (page = first_page (p); page < last; page = next) {
-    next = chunk_end_of_run (c, page, last);
+    next = map_end_of_run (c->written, page, last);
     run_end = min ((uint64_t) next << PAGE_SHIFT, p->offset + p->len);
     len = run_end - at;
-    if (chunk_is_written (c, page))
+    if (map_has (c->written, page))
       memcpy (buf, arena_data (&s->arena, nr) + at, len);
     else
       memset (buf, 0, len);
     buf += len;
     at = run_end;
   }
-}
-
-/* Make pages zero.  Unless memory comes in whole chunks, it goes back to the
- * system.
- */
-static void
-blank_pages (struct store *s, uint32_t nr, unsigned first, unsigned last)
-{
-  const uint64_t offset = (uint64_t) first << PAGE_SHIFT;
-  const uint64_t len = (uint64_t) (last - first) << PAGE_SHIFT;
-
-  if (s->arena.whole)
-    memset (arena_data (&s->arena, nr) + offset, 0, len);
-  else
-    arena_blank (&s->arena, nr, offset, len);
-}
-
-/* Forget pages that are zero already, and pay back what they held.  A chunk
- * goes back before it is paid back: who has been charged for one must find it.
- */
-static void
-drop_pages (struct store *s, uint64_t key, uint32_t nr, unsigned first,
-            unsigned last)
-{
-  struct chunk *c = arena_chunk (&s->arena, nr);
-  const unsigned pages = chunk_count_written (c, first, last);
-  uint64_t bytes = (uint64_t) pages << PAGE_SHIFT;
-  bool is_empty;
-
-  chunk_clear_written (c, first, last);
-  is_empty = chunk_count_written (c, 0, pages_in_chunk (s)) == 0;
-  if (s->arena.whole)
-    bytes = is_empty ? arena_chunk_size (&s->arena) : 0;
-  if (is_empty) {
-    if (s->arena.whole)
-      arena_blank (&s->arena, nr, 0, arena_chunk_size (&s->arena));
-    table_remove (&s->table, key, nr);
-  }
-  if (bytes > 0)
-    arena_uncharge (&s->arena, bytes);
-  if (pages > 0)
-    atomic_fetch_sub (&s->volumes[key >> VOLUME_SHIFT].written, pages);
-}
-
-static bool
-is_zero (const char *page)
-{
-  return page[0] == 0 && memcmp (page, page + 1, PAGE - 1) == 0;
 }
 
 /* Make written pages of a piece zero, and keep them.  Those that are zero
@@ -309,58 +159,12 @@ zero_piece (struct store *s, const struct piece *p)
   for (page = first_page (p); page < last_page (p); page++) {
     from = (uint64_t) page << PAGE_SHIFT;
     to = min (end, from + PAGE);
-    if (chunk_is_written (arena_chunk (&s->arena, nr), page) &&
+    if (map_has (arena_chunk (&s->arena, nr)->written, page) &&
         !is_zero (data + from)) {
       from = from > p->offset ? from : p->offset;
       memset (data + from, 0, to - from);
     }
   }
-}
-
-/* Make part of a page zero, from FROM to TO in the chunk.  Says whether all of
- * the page is zero then.
- */
-static bool
-trim_part (struct store *s, uint32_t nr, uint64_t from, uint64_t to)
-{
-  char *data = arena_data (&s->arena, nr);
-
-  memset (data + from, 0, to - from);
-  return is_zero (data + (from & -PAGE));
-}
-
-static void
-trim_piece (struct store *s, const struct piece *p)
-{
-  const uint32_t nr = table_find (&s->table, p->key);
-  const struct chunk *c = arena_chunk (&s->arena, nr);
-  const uint64_t end = p->offset + p->len;
-  unsigned first = first_page (p);
-  unsigned last = last_page (p);
-  unsigned page, next;
-
-  if (nr == 0)
-    return;
-
-  /* A page at either end of which only a part is meant. */
-  if (p->offset % PAGE != 0 || (first + 1 == last && end % PAGE != 0)) {
-    if (chunk_is_written (c, first) &&
-        !trim_part (s, nr, p->offset,
-                    min (end, (uint64_t) (first + 1) << PAGE_SHIFT)))
-      first++;
-  }
-  if (first < last && end % PAGE != 0 && last - 1 > first_page (p)) {
-    if (chunk_is_written (c, last - 1) && !trim_part (s, nr, end & -PAGE, end))
-      last--;
-  }
-
-  for (page = first; page < last; page = next) {
-    next = chunk_end_of_run (c, page, last);
-    if (chunk_is_written (c, page))
-      blank_pages (s, nr, page, next);
-  }
-  if (first < last)
-    drop_pages (s, p->key, nr, first, last);
 }
 
 /*---------------------------------------------------------------------*/
@@ -381,7 +185,7 @@ price (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
     missing = last_page (&p) - first_page (&p);
     if (nr != 0) {
       c = arena_chunk (&s->arena, nr);
-      missing -= chunk_count_written (c, first_page (&p), last_page (&p));
+      missing -= map_count (c->written, first_page (&p), last_page (&p));
     }
     cost.pages += missing;
     if (s->arena.whole)
@@ -413,9 +217,12 @@ add_chunks (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
   offset = start;
   for_each_piece (s, volume, p, offset, reached) {
     nr = table_find (&s->table, p.key);
-    if (chunk_count_written (arena_chunk (&s->arena, nr), 0,
-                             pages_in_chunk (s)) == 0)
+    if (map_count (arena_chunk (&s->arena, nr)->written, 0,
+                   pages_in_chunk (s)) == 0 &&
+        map_count (arena_stale (&s->arena, nr), 0, pages_in_chunk (s)) == 0) {
       table_remove (&s->table, p.key, nr);
+      arena_give (&s->arena, nr);
+    }
   }
   return -ENOSPC;
 }
@@ -425,9 +232,11 @@ add_chunks (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
  */
 static int
 provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
-         bool limited)
+         bool limited, bool fully_written)
 {
   const struct cost cost = price (s, volume, offset, end);
+  struct piece p;
+  uint32_t nr;
   int r;
 
   if (cost.bytes > 0) {
@@ -444,8 +253,13 @@ provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
       return r;
     }
   }
-  if (cost.pages > 0)
+  if (cost.pages > 0) {
+    for_each_piece (s, volume, p, offset, end) {
+      nr = table_find (&s->table, p.key);
+      store_refresh (s, nr, &p, fully_written);
+    }
     atomic_fetch_add (&s->volumes[volume].written, cost.pages);
+  }
   return 0;
 }
 
@@ -481,13 +295,13 @@ write_range (struct store *s, uint32_t volume, const void *buf, uint64_t count,
   int r;
 
   lock_range (s, volume, offset, end, &locked);
-  r = provide (s, volume, offset, end, limited);
+  r = provide (s, volume, offset, end, limited, true);
   if (r == 0) {
     for_each_piece (s, volume, p, offset, end) {
       nr = table_find (&s->table, p.key);
       memcpy (arena_data (&s->arena, nr) + p.offset, from, p.len);
-      chunk_set_written (arena_chunk (&s->arena, nr), first_page (&p),
-                         last_page (&p));
+      map_set (arena_chunk (&s->arena, nr)->written, first_page (&p),
+               last_page (&p));
       from += p.len;
     }
   }
@@ -524,12 +338,12 @@ store_zero (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
   int r;
 
   lock_range (s, volume, offset, end, &locked);
-  r = provide (s, volume, offset, end, true);
+  r = provide (s, volume, offset, end, true, false);
   if (r == 0) {
     for_each_piece (s, volume, p, offset, end) {
       nr = table_find (&s->table, p.key);
-      chunk_set_written (arena_chunk (&s->arena, nr), first_page (&p),
-                         last_page (&p));
+      map_set (arena_chunk (&s->arena, nr)->written, first_page (&p),
+               last_page (&p));
     }
   }
   unlock_range (s, &locked);
@@ -546,11 +360,9 @@ store_zero (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
   return 0;
 }
 
-/* Where the emptiness that begins at OFFSET is known to end without a look
- * into the table: OFFSET itself when it may not be empty.
- */
-static uint64_t
-skip_emptiness (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
+uint64_t
+store_skip_emptiness (struct store *s, uint32_t volume, uint64_t offset,
+                      uint64_t end)
 {
   struct piece p;
   uint64_t keys;
@@ -563,23 +375,6 @@ skip_emptiness (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
     p.len = min (end - offset, (keys << s->arena.chunk_shift) - p.offset);
   }
   return offset;
-}
-
-void
-store_trim (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
-{
-  const uint64_t end = offset + count;
-  struct piece p;
-  unsigned stripe;
-
-  while ((offset = skip_emptiness (s, volume, offset, end)) < end) {
-    p = piece_at (s, volume, offset, end);
-    stripe = stripe_of (s, p.key);
-    lock_exclusive (s, stripe);
-    trim_piece (s, &p);
-    unlock (s, stripe);
-    offset += p.len;
-  }
 }
 
 /* The end of the run of pages at P.offset, in bytes in the chunk, and whether
@@ -600,8 +395,8 @@ run_in_piece (struct store *s, const struct piece *p, bool *written)
   if (nr != 0) {
     c = arena_chunk (&s->arena, nr);
     page = first_page (p);
-    *written = chunk_is_written (c, page);
-    page = chunk_end_of_run (c, page, last_page (p));
+    *written = map_has (c->written, page);
+    page = map_end_of_run (c->written, page, last_page (p));
     run_end = min (run_end, (uint64_t) page << PAGE_SHIFT);
   }
   unlock (s, stripe);
@@ -621,7 +416,7 @@ store_extent (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
   while (run_end == p.offset + p.len) {
     offset += run_end - p.offset;
     if (!*written)
-      offset = skip_emptiness (s, volume, offset, end);
+      offset = store_skip_emptiness (s, volume, offset, end);
     if (offset == end)
       return end;
     p = piece_at (s, volume, offset, end);
@@ -705,6 +500,10 @@ store_create (struct store **store, const struct arena_options *o)
   if (r < 0)
     goto destroy_arena;
   create_stripes (s);
+  atomic_init (&s->backlog.pages, 0);
+  s->backlog.first = s->backlog.nr = 0;
+  pthread_mutex_init (&s->backlog.reclaiming, NULL);
+  pthread_mutex_init (&s->backlog.lock, NULL);
   *store = s;
   return 0;
 
@@ -724,6 +523,8 @@ store_destroy (struct store *s)
 
   for (i = 0; i < NR_STRIPES; i++)
     pthread_rwlock_destroy (&s->stripes[i].lock);
+  pthread_mutex_destroy (&s->backlog.lock);
+  pthread_mutex_destroy (&s->backlog.reclaiming);
   table_destroy (&s->table);
   arena_destroy (&s->arena);
   free (s->volumes);

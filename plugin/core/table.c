@@ -133,7 +133,6 @@ table_remove (struct table *t, uint64_t key, uint32_t nr)
     set_next (t, before, next_of (t, nr));
   }
   atomic_fetch_sub (population_of (t, key), 1);
-  arena_give (t->arena, nr);
 }
 
 uint64_t

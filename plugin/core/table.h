@@ -58,7 +58,7 @@ uint32_t table_find (const struct table *t, uint64_t key);
  */
 uint32_t table_add (struct table *t, uint64_t key);
 
-/* Give a chunk without any written page back to the arena. */
+/* Take a chunk without any written page out; it is the caller's then. */
 void table_remove (struct table *t, uint64_t key, uint32_t nr);
 
 /* How many keys from KEY on surely have no chunk: 0, or as many as there are

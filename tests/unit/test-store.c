@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -392,7 +393,6 @@ test_limit (void **state)
   free (out);
 }
 
-/* The last bytes that a device can have, and the first of the next volume. */
 /* What a caller holds elsewhere counts, and what it puts back is not refused.
  */
 static void
@@ -426,6 +426,7 @@ test_charge_and_restore (void **state)
   store_destroy (store);
 }
 
+/* The last bytes that a device can have, and the first of the next volume. */
 static void
 test_ends_of_range (void **state)
 {
@@ -524,6 +525,86 @@ test_zero_keeps_memory (void **state)
   assert_int_equal (store_held (store), 2 * MIB + PAGE);
   store_destroy (store);
   free (buf);
+}
+
+/* What this process has in memory, in bytes. */
+static uint64_t
+resident (void)
+{
+  FILE *f = fopen ("/proc/self/statm", "r");
+  unsigned long pages;
+
+  if (f == NULL)
+    skip ();
+  assert_int_equal (fscanf (f, "%*u %lu", &pages), 1);
+  fclose (f);
+  return pages * sysconf (_SC_PAGESIZE);
+}
+
+/* What is trimmed goes back to the system but for 1 MiB, whichever way it is
+ * trimmed.  Tables and headers stay.
+ */
+static void
+test_memory_goes_back (void **state)
+{
+  static const struct {
+    uint64_t len, step; /* trims of LEN bytes, one each STEP */
+  } trims[] = {{PAGE, PAGE},
+               {16 * PAGE, 16 * PAGE},
+               {PAGE, 2 * PAGE},
+               {3 * PAGE, 64 * PAGE},
+               {64 * MIB, 64 * MIB}};
+  const uint64_t size = 64 * MIB, slack = MIB + 512 * KIB;
+  struct store *store = new_store (&by_page, size, 1, size);
+  uint64_t start, stays, at;
+  char *buf = malloc (MIB);
+  size_t i;
+
+  (void) state;
+  memset (buf, 5, MIB);
+  start = resident ();
+  for (i = 0; i < sizeof trims / sizeof trims[0]; i++) {
+    for (at = 0; at < size; at += MIB)
+      assert_int_equal (store_write (store, 0, buf, MIB, at), 0);
+    assert_true (resident () - start > size - slack);
+    for (at = 0; at < size; at += trims[i].step)
+      store_trim (store, 0, trims[i].len, at);
+    stays = size - size / trims[i].step * trims[i].len;
+    assert_int_equal (store_held (store), stays);
+    assert_in_range (resident () - start, stays > slack ? stays - slack : 0,
+                     stays + slack);
+    store_trim (store, 0, size, 0);
+  }
+  store_destroy (store);
+  free (buf);
+}
+
+/* Memory that is used again shows nothing of what was in it. */
+static void
+test_nothing_comes_back (void **state)
+{
+  static const struct kind *const kinds[] = {&by_page, &by_chunk, &huge};
+  static uint8_t buf[4 * PAGE], out[4 * PAGE];
+  struct store *store;
+  size_t i;
+
+  (void) state;
+  memset (buf, 0xab, sizeof buf);
+  for (i = 0; i < 3; i++) {
+    store = new_store (kinds[i], 8 * MIB, 1, 8 * MIB);
+    assert_int_equal (store_write (store, 0, buf, 4 * PAGE, 0), 0);
+    assert_int_equal (store_write (store, 0, buf, PAGE, 9 * PAGE), 0);
+    store_trim (store, 0, 4 * PAGE, 0);
+    store_read (store, 0, out, 4 * PAGE, 0);
+    assert_true (all_bytes_are (out, 0, 4 * PAGE));
+    assert_int_equal (store_write (store, 0, buf, 10, PAGE - 5), 0);
+    assert_int_equal (store_zero (store, 0, 10, 2 * PAGE), 0);
+    store_read (store, 0, out, 4 * PAGE, 0);
+    assert_true (all_bytes_are (out, 0, PAGE - 5));
+    assert_true (all_bytes_are (out + PAGE - 5, 0xab, 10));
+    assert_true (all_bytes_are (out + PAGE + 5, 0, 3 * PAGE - 5));
+    store_destroy (store);
+  }
 }
 
 /* Chunks are used again: far more of them come and go than there are. */
@@ -656,6 +737,8 @@ main (void)
     cmocka_unit_test (test_trim_of_sectors),
     cmocka_unit_test (test_small_volumes),
     cmocka_unit_test (test_zero_keeps_memory),
+    cmocka_unit_test (test_memory_goes_back),
+    cmocka_unit_test (test_nothing_comes_back),
     cmocka_unit_test (test_chunks_come_back),
     cmocka_unit_test (test_long_lists),
 #if RATION

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Trims, and how memory goes back to the system.
+ *
+ * To take memory from a process that runs on several CPUs, the kernel has to
+ * interrupt them all, which takes longer than to free some pages.  So a page
+ * that is trimmed only becomes *stale*: it counts as gone, but keeps its memory
+ * with whatever is in it.  If it is written again soon, it needs no new memory.
+ *
+ *                 trim                         reclaim
+ *     written  ---------->  stale, listed  --------------->  no memory
+ *        ^                        |          8 chunks at a       |
+ *        |    write (of a part:   |          time, neighbours    |
+ *        |    made zero before)   |          by one call         |
+ *        +------------------------+------------------------------+
+ *
+ * The backlog lists the chunks with stale pages.  Beyond MOST_STALE pages
+ * (1 MiB) whoever has trimmed gives the oldest back, with no lock of his own
+ * held.  A chunk without any written page stays in the table until then.
+ *
+ * In a whole arena stale pages are not listed: their memory is held as long as
+ * their chunk has a written page, and goes back with it.
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+
+#include "store-internal.h"
+
+static uint32_t
+nr_stale (const struct store *s, uint32_t nr)
+{
+  return map_count (arena_stale (&s->arena, nr), 0, pages_in_chunk (s));
+}
+
+static bool
+is_listed (struct store *s, uint64_t key)
+{
+  struct backlog *b = &s->backlog;
+  bool r;
+
+  pthread_mutex_lock (&b->lock);
+  r = b->nr < MOST_STALE;
+  if (r)
+    b->keys[(b->first + b->nr++) % MOST_STALE] = key;
+  pthread_mutex_unlock (&b->lock);
+  return r;
+}
+
+/* Pages that are written are of no use any more. */
+static void
+retire (struct store *s, uint64_t key, uint32_t nr, unsigned first,
+        unsigned last)
+{
+  if (!s->arena.whole) {
+    if (nr_stale (s, nr) == 0 && !is_listed (s, key)) {
+      arena_blank (&s->arena, nr, (uint64_t) first << PAGE_SHIFT,
+                   (uint64_t) (last - first) << PAGE_SHIFT);
+      return;
+    }
+    atomic_fetch_add (&s->backlog.pages, last - first);
+  }
+  map_set (arena_stale (&s->arena, nr), first, last);
+}
+
+void
+store_refresh (struct store *s, uint32_t nr, const struct piece *p,
+               bool fully_written)
+{
+  uint32_t *stale = arena_stale (&s->arena, nr);
+  const unsigned pages = map_count (stale, first_page (p), last_page (p));
+  const uint64_t end = p->offset + p->len;
+  uint64_t from;
+  unsigned page;
+
+  if (pages == 0)
+    return;
+  for (page = first_page (p); page < last_page (p); page++) {
+    from = (uint64_t) page << PAGE_SHIFT;
+    if (map_has (stale, page) &&
+        !(fully_written && from >= p->offset && from + PAGE <= end))
+      memset (arena_data (&s->arena, nr) + from, 0, PAGE);
+  }
+  map_clear (stale, first_page (p), last_page (p));
+  if (!s->arena.whole)
+    atomic_fetch_sub (&s->backlog.pages, pages);
+}
+
+/*---------------------------------------------------------------------*/
+/* Giving back */
+
+/* Take up to BATCH chunks from the backlog. */
+static unsigned
+oldest (struct backlog *b, uint64_t *keys)
+{
+  unsigned n;
+
+  pthread_mutex_lock (&b->lock);
+  for (n = 0; n < BATCH && b->nr > 0; n++) {
+    keys[n] = b->keys[b->first];
+    b->first = (b->first + 1) % MOST_STALE;
+    b->nr--;
+  }
+  pthread_mutex_unlock (&b->lock);
+  return n;
+}
+
+/* Give back the stale pages of a chunk that has written ones, too. */
+static void
+blank_stale (struct store *s, uint32_t nr)
+{
+  uint32_t *stale = arena_stale (&s->arena, nr);
+  const unsigned pages = pages_in_chunk (s);
+  unsigned page, next;
+
+  for (page = 0; page < pages; page = next) {
+    next = map_end_of_run (stale, page, pages);
+    if (map_has (stale, page))
+      arena_blank (&s->arena, nr, (uint64_t) page << PAGE_SHIFT,
+                   (uint64_t) (next - page) << PAGE_SHIFT);
+  }
+}
+
+/* Give back the stale pages of the chunk at KEY, if it is there and has any.
+ * If it has nothing else, it is taken out of the table, and its number
+ * returned.
+ */
+static uint32_t
+clear_out (struct store *s, uint64_t key)
+{
+  const unsigned stripe = stripe_of (s, key);
+  unsigned pages = 0;
+  uint32_t nr, r = 0;
+
+  lock_exclusive (s, stripe);
+  nr = table_find (&s->table, key);
+  if (nr != 0)
+    pages = nr_stale (s, nr);
+  if (pages > 0) {
+    if (map_count (arena_chunk (&s->arena, nr)->written, 0,
+                   pages_in_chunk (s)) == 0) {
+      table_remove (&s->table, key, nr);
+      r = nr;
+    }
+    else
+      blank_stale (s, nr);
+    map_clear (arena_stale (&s->arena, nr), 0, pages_in_chunk (s));
+    atomic_fetch_sub (&s->backlog.pages, pages);
+  }
+  unlock (s, stripe);
+  return r;
+}
+
+static int
+by_number (const void *a, const void *b)
+{
+  const uint32_t *x = a, *y = b;
+
+  return (*x > *y) - (*x < *y);
+}
+
+static void
+reclaim (struct store *s)
+{
+  const uint64_t size = arena_chunk_size (&s->arena);
+  unsigned n, i, from, empty = 0;
+  uint64_t keys[BATCH];
+  uint32_t nrs[BATCH];
+
+  pthread_mutex_lock (&s->backlog.reclaiming);
+  n = oldest (&s->backlog, keys);
+  for (i = 0; i < n; i++) {
+    nrs[empty] = clear_out (s, keys[i]);
+    empty += nrs[empty] != 0;
+  }
+  qsort (nrs, empty, sizeof nrs[0], by_number);
+  for (from = 0; from < empty; from = i) {
+    for (i = from + 1; i < empty && nrs[i] == nrs[i - 1] + 1; i++)
+      ;
+    arena_blank (&s->arena, nrs[from], 0, (i - from) * size);
+  }
+  for (i = 0; i < empty; i++)
+    arena_give (&s->arena, nrs[i]);
+  pthread_mutex_unlock (&s->backlog.reclaiming);
+}
+
+/*---------------------------------------------------------------------*/
+/* Trimming */
+
+/* Pages are of no use any more: those that are written are retired, and what
+ * they held is paid back.  A chunk of a whole arena goes back with the last
+ * one, and before it is paid back: who has been charged for one must find it.
+ */
+static void
+drop_pages (struct store *s, uint64_t key, uint32_t nr, unsigned first,
+            unsigned last)
+{
+  struct chunk *c = arena_chunk (&s->arena, nr);
+  const unsigned pages = map_count (c->written, first, last);
+  uint64_t bytes = (uint64_t) pages << PAGE_SHIFT;
+  unsigned page, next;
+  bool is_empty;
+
+  if (pages == 0)
+    return;
+  for (page = first; page < last; page = next) {
+    next = map_end_of_run (c->written, page, last);
+    if (map_has (c->written, page))
+      retire (s, key, nr, page, next);
+  }
+  map_clear (c->written, first, last);
+  is_empty = map_count (c->written, 0, pages_in_chunk (s)) == 0;
+  if (s->arena.whole) {
+    bytes = is_empty ? arena_chunk_size (&s->arena) : 0;
+    if (is_empty) {
+      map_clear (arena_stale (&s->arena, nr), 0, pages_in_chunk (s));
+      arena_blank (&s->arena, nr, 0, arena_chunk_size (&s->arena));
+    }
+  }
+  if (is_empty && nr_stale (s, nr) == 0) {
+    table_remove (&s->table, key, nr);
+    arena_give (&s->arena, nr);
+  }
+  if (bytes > 0)
+    arena_uncharge (&s->arena, bytes);
+  atomic_fetch_sub (&s->volumes[key >> VOLUME_SHIFT].written, pages);
+}
+
+/* Make part of a page zero, from FROM to TO in the chunk.  Says whether all of
+ * the page is zero then.
+ */
+static bool
+trim_part (struct store *s, uint32_t nr, uint64_t from, uint64_t to)
+{
+  char *data = arena_data (&s->arena, nr);
+
+  memset (data + from, 0, to - from);
+  return is_zero (data + (from & -PAGE));
+}
+
+static void
+trim_piece (struct store *s, const struct piece *p)
+{
+  const uint32_t nr = table_find (&s->table, p->key);
+  const struct chunk *c = arena_chunk (&s->arena, nr);
+  const uint64_t end = p->offset + p->len;
+  unsigned first = first_page (p);
+  unsigned last = last_page (p);
+
+  if (nr == 0)
+    return;
+
+  /* A page at either end of which only a part is meant. */
+  if (p->offset % PAGE != 0 || (first + 1 == last && end % PAGE != 0)) {
+    if (map_has (c->written, first) &&
+        !trim_part (s, nr, p->offset,
+                    min (end, (uint64_t) (first + 1) << PAGE_SHIFT)))
+      first++;
+  }
+  if (first < last && end % PAGE != 0 && last - 1 > first_page (p)) {
+    if (map_has (c->written, last - 1) && !trim_part (s, nr, end & -PAGE, end))
+      last--;
+  }
+  if (first < last)
+    drop_pages (s, p->key, nr, first, last);
+}
+
+void
+store_trim (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
+{
+  const uint64_t end = offset + count;
+  struct piece p;
+  unsigned stripe;
+
+  while ((offset = store_skip_emptiness (s, volume, offset, end)) < end) {
+    p = piece_at (s, volume, offset, end);
+    stripe = stripe_of (s, p.key);
+    lock_exclusive (s, stripe);
+    trim_piece (s, &p);
+    unlock (s, stripe);
+    if (atomic_load (&s->backlog.pages) > MOST_STALE)
+      reclaim (s);
+    offset += p.len;
+  }
+}
