@@ -286,3 +286,16 @@ arena_blank (struct arena *a, uint32_t nr, uint64_t offset, uint64_t len)
   if (madvise (from, len, MADV_DONTNEED) == -1)
     memset (from, 0, len);
 }
+
+void
+arena_populate (struct arena *a, uint32_t nr, uint64_t offset, uint64_t len)
+{
+#ifdef MADV_POPULATE_WRITE
+  madvise (arena_data (a, nr) + offset, len, MADV_POPULATE_WRITE);
+#else
+  (void) a;
+  (void) nr;
+  (void) offset;
+  (void) len;
+#endif
+}

@@ -48,6 +48,9 @@
 
 #include "store-internal.h"
 
+/* Pages that are worth a call of the kernel's. */
+#define MANY 4
+
 /* What a range needs that it does not have yet. */
 struct cost {
   uint64_t bytes; /* of the budget */
@@ -227,6 +230,20 @@ add_chunks (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
   return -ENOSPC;
 }
 
+/* Have the kernel put in the memory of many pages by one call, where it can,
+ * instead of by a fault each.
+ */
+static void
+populate (struct store *s, uint32_t nr, const struct piece *p)
+{
+  const unsigned first = first_page (p), last = last_page (p);
+
+  if (last - first >= MANY && !s->arena.whole &&
+      map_count (arena_chunk (&s->arena, nr)->written, first, last) == 0)
+    arena_populate (&s->arena, nr, (uint64_t) first << PAGE_SHIFT,
+                    (uint64_t) (last - first) << PAGE_SHIFT);
+}
+
 /* The budget is asked first: it has room for no more chunks than the arena has,
  * so that a chunk is refused only where the system gives less than it should.
  */
@@ -257,6 +274,8 @@ provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
     for_each_piece (s, volume, p, offset, end) {
       nr = table_find (&s->table, p.key);
       store_refresh (s, nr, &p, fully_written);
+      if (fully_written)
+        populate (s, nr, &p);
     }
     atomic_fetch_add (&s->volumes[volume].written, cost.pages);
   }

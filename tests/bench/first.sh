@@ -9,7 +9,7 @@
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
 servers=(floor nbdkit-memory-sparse nbdkit-memory-malloc nullblk nullblk-serve)
-plan $((rounds * ${#servers[@]} * 3 / 2))
+plan $((rounds * ${#servers[@]} * 3))
 requires nbdkit fio jq nbdinfo perl
 plugin=$(find_plugin)
 open_raw first
@@ -28,10 +28,12 @@ start ()
 
 for ((round = 0; round < rounds; round++)); do
   for server in "${servers[@]}"; do
-    start "$server"
-    measure_all first "$round" "$server" write 4k 32 4 --size=64M \
-      --offset_increment=64M
-    stop "$server"
+    for bs in 4k 128k; do
+      start "$server"
+      measure_all first "$round" "$server" write "$bs" 32 4 --size=64M \
+        --offset_increment=64M
+      stop "$server"
+    done
   done
 done
 close_raw
