@@ -261,7 +261,8 @@ converse (const char *path, const struct bytes *stream, struct bytes *answer,
       if (n > stream->n - sent)
         n = stream->n - sent;
       r = send (p.fd, stream->p + sent, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (r == -1 && errno == EPIPE)
+      /* It may have ended, and answers still be there. */
+      if (r == -1 && (errno == EPIPE || errno == ECONNRESET))
         sent = stream->n;
       else if (r == -1 && errno != EAGAIN)
         give_up ("send");
