@@ -169,7 +169,7 @@ anything_waits (void)
   /* A write that is early waits for those of other connections, which may come
    * only after a reply of this one.
    */
-  if (devices->settings.zones.reorder_wait > 0)
+  if (devices->settings.zones.zoned && devices->settings.zones.reorder_wait > 0)
     return true;
   for (i = 0; i < devices->count && !device_waits (&devices->device[i]); i++)
     ;
@@ -185,12 +185,15 @@ tell_batch (void)
 {
   void *address = dlsym (RTLD_DEFAULT, "nullblk_batch_serial");
   void (*set_serial) (bool);
+  bool holds;
 
   if (address == NULL)
     return false;
   /* ISO C has no cast from an object's address to a function's. */
   memcpy (&set_serial, &address, sizeof set_serial);
-  set_serial (!devices->parallel && !anything_waits ());
+  holds = !devices->parallel && !anything_waits ();
+  set_serial (holds);
+  atomic_store (&devices->holds_replies, holds);
   return true;
 }
 

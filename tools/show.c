@@ -139,7 +139,9 @@ show_stats (FILE *fp, const struct snapshot *s)
            "depth %" PRIu64 " (largest %" PRIu64 ")%s\n",
            s->device, s->uptime_ns / 1e9, s->since_reset_ns / 1e9,
            s->connections, s->depth, s->depth_largest,
-           s->batch ? ", batched socket I/O" : "");
+           s->holds_replies ? ", batched socket I/O"
+           : s->batch       ? ", batched socket I/O, one reply at a time"
+                            : "");
   if (s->has_memory)
     fprintf (fp, "memory %s of %s, %" PRIu64 " blocks of 4K written\n",
              show_bytes (a, s->memory_held), show_bytes (b, s->memory_limit),

@@ -214,12 +214,13 @@ add_server (struct control *c, const struct device_stats *sum, uint64_t since)
        "{\"version\": %d,\n"
        "  \"device\": \"%s\",\n"
        "  \"server\": {\"nullblk\": \"%s\", \"uptime_ns\": %" PRIu64
-       ", \"parallel\": %s, \"batch\": %s},\n"
+       ", \"parallel\": %s, \"batch\": %s, \"holds_replies\": %s},\n"
        "  \"since_reset_ns\": %" PRIu64 ",\n"
        "  \"connections\": %" PRIu32 ",\n",
        STATS_VERSION, c->device->name, PACKAGE_VERSION, now - devices->started,
        devices->parallel ? "true" : "false", devices->batch ? "true" : "false",
-       now - since, sum->connections);
+       atomic_load (&devices->holds_replies) ? "true" : "false", now - since,
+       sum->connections);
   add (c,
        "  \"queue_depth\": {\"now\": %" PRIu32 ", \"largest\": %" PRIu32
        ", \"threads\": %" PRIu32 ", \"saturated\": %" PRIu64 "},\n  ",

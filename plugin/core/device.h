@@ -103,7 +103,8 @@ struct devices {
    * to drop the client whose request this thread serves; NULL: not at all.
    */
   bool parallel;
-  bool batch; /* is socket I/O batched? */
+  bool batch;                /* is socket I/O batched? */
+  atomic_bool holds_replies; /* for each other, as long as nothing waits */
   void (*disconnect) (void);
 
   /* As they were at the start: only what is not live counts. */

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# A server says whether its socket I/O is batched.
+# A server says whether its socket I/O is batched, and whether replies may wait
+# for each other.
 
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"
@@ -10,26 +11,57 @@ requires jq
 ctl=$top_builddir/tools/nullblkctl
 [ -x "$ctl" ] || skip "nullblkctl is not built"
 
-# says true|false: of the server that nullblk-serve starts.
+# says all|one|none: does the server batch all replies, one at a time, or not?
 says ()
 {
-  rm -f "$tmp/pid" "$tmp/sock"
-  "$serve" -f -U "$tmp/sock" -P "$tmp/pid" 1M &
-  server_pid=$!
-  wait_until 60 server_listens_or_ended || fail "it does not listen"
+  local expected
+
+  case $1 in
+    all) expected="true true, batched socket I/O" ;;
+    one) expected="true false, batched socket I/O, one reply at a time" ;;
+    none) expected="false false" ;;
+  esac
   "$ctl" stats --json "$tmp/sock" >"$tmp/json" || fail "nullblkctl"
-  [ "$(jq .server.batch "$tmp/json")" = "$1" ] || fail "$(head -3 "$tmp/json")"
-  "$ctl" stats "$tmp/sock" >"$tmp/out"
-  if head -n 1 "$tmp/out" | grep -q ', batched socket I/O$'; then
-    [ "$1" = true ] || fail "it says: $(head -n 1 "$tmp/out")"
-  else
-    [ "$1" = false ] || fail "it says: $(head -n 1 "$tmp/out")"
-  fi
-  # A change, of which the library is told, is a change as ever.
-  "$ctl" set "$tmp/sock" latency=1us || fail "set"
-  "$ctl" set "$tmp/sock" latency=0us || fail "set"
-  stop_server
+  "$ctl" stats "$tmp/sock" >"$tmp/out" || fail "nullblkctl"
+  {
+    jq -j '.server | "\(.batch) \(.holds_replies)"' "$tmp/json"
+    sed -n '1s/.*(largest [0-9]*)//p' "$tmp/out"
+  } >"$tmp/said"
+  [ "$(cat "$tmp/said")" = "$expected" ] ||
+    fail "$(cat "$tmp/said") instead of $expected"
 }
 
-says true
-NULLBLK_BATCH=0 says false
+# start ARGUMENT...
+start ()
+{
+  rm -f "$tmp/pid" "$tmp/sock"
+  "$serve" -f -U "$tmp/sock" -P "$tmp/pid" 64M "$@" &
+  server_pid=$!
+  wait_until 60 server_listens_or_ended || fail "it does not listen"
+}
+
+start
+says all
+"$ctl" set "$tmp/sock" latency=1us || fail "set"
+says one
+"$ctl" set "$tmp/sock" latency=0us || fail "set"
+says all
+"$ctl" set "$tmp/sock" 'fault=op=flush delay=1us' || fail "set"
+says one
+stop_server
+
+start memory-backed=true zoned=true zone-size=1M zone-reorder-wait=0
+says all
+stop_server
+
+for setting in latency=1us iops=1000 parallel=on \
+               'zoned=true zone-size=1M memory-backed=true'; do
+  # shellcheck disable=SC2086 # words
+  start $setting
+  says one
+  stop_server
+done
+
+NULLBLK_BATCH=0 start
+says none
+stop_server

@@ -16,7 +16,8 @@
 static const char good[] =
     "{\"version\": 1, \"device\": \"nullb0\","
     " \"server\": {\"nullblk\": \"0.1.0\", \"uptime_ns\": 5000000000,"
-    " \"parallel\": true, \"batch\": true}, \"since_reset_ns\": 4, "
+    " \"parallel\": true, \"batch\": true, \"holds_replies\": true}, "
+    "\"since_reset_ns\": 4, "
     "\"connections\": 2,"
     " \"queue_depth\": {\"now\": 3, \"largest\": 64},"
     " \"memory\": {\"held\": 4096, \"limit\": 8192}, \"written_blocks\": 1,"
@@ -46,6 +47,7 @@ test_good (void **state)
   assert_string_equal (s->server_version, "0.1.0");
   assert_true (s->parallel);
   assert_true (s->batch);
+  assert_true (s->holds_replies);
   assert_int_equal (s->uptime_ns, 5000000000);
   assert_int_equal (s->connections, 2);
   assert_int_equal (s->depth, 3);
