@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "wire.h"
 
 /* How long a server may take to start or to end, in seconds. */
 #define PATIENCE 60
@@ -32,6 +33,15 @@ static struct {
 } server;
 
 static struct nbd_handle *handles[MAX_HANDLES];
+
+uint64_t
+monotonic_ns (void)
+{
+  struct timespec t;
+
+  clock_gettime (CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000 * MSEC + t.tv_nsec;
+}
 
 /*---------------------------------------------------------------------*/
 /* The server */
@@ -388,4 +398,102 @@ assert_stats_have (struct nbd_handle *stats, const char *what)
 
   if (strstr (text, what) == NULL)
     fail_msg ("no '%s' in: %.2000s", what, text);
+}
+
+void
+assert_change_refused (struct nbd_handle *config, const char *lines,
+                       const char *reason)
+{
+  static char text[64 * KIB + 1];
+  char expected[256];
+
+  assert_refused (EINVAL, nbd_pwrite (config, lines, strlen (lines), 0, 0));
+  assert_done (nbd_pread (config, text, sizeof text - 1, 0, 0));
+  snprintf (expected, sizeof expected, "# error: %s", reason);
+  if (strncmp (text, expected, strlen (expected)) != 0)
+    fail_msg ("not '%s': %.300s", expected, text);
+}
+
+void
+wait_for_depth (struct nbd_handle *stats, unsigned depth)
+{
+  char what[64];
+  int tries;
+
+  snprintf (what, sizeof what, "\"queue_depth\": {\"now\": %u,", depth);
+  for (tries = 0; tries < PATIENCE * 100; tries++) {
+    if (strstr (read_stats (stats), what) != NULL)
+      return;
+    wait_a_little ();
+  }
+  fail_msg ("the depth is never %u: %.500s", depth, read_stats (stats));
+}
+
+uint64_t
+longest_asked (struct nbd_handle *stats, const char *op)
+{
+  static const char asked[] = "\"asked_ns\": ", most[] = "\"max\": ";
+  const char *at = read_stats (stats);
+  char section[32];
+
+  snprintf (section, sizeof section, "\n    \"%s\": {", op);
+  at = strstr (at, section);
+  assert_non_null (at);
+  at = strstr (at, asked);
+  assert_non_null (at);
+  at = strstr (at, most);
+  assert_non_null (at);
+  return strtoull (at + strlen (most), NULL, 10);
+}
+
+/*---------------------------------------------------------------------*/
+/* Fault rules */
+
+void
+assert_rule (struct nbd_handle *stats, unsigned id, uint64_t evaluated,
+             uint64_t hits)
+{
+  const char *text = read_stats (stats), *rule;
+  char what[32], counters[80];
+
+  snprintf (what, sizeof what, "{\"id\": %u,", id);
+  rule = strstr (text, what);
+  if (rule == NULL)
+    fail_msg ("no rule %u in: %.2000s", id, text);
+  snprintf (counters, sizeof counters,
+            "\"evaluated\": %" PRIu64 ", \"hits\": %" PRIu64 ",", evaluated,
+            hits);
+  rule = strstr (rule, "\"evaluated\": ");
+  assert_non_null (rule);
+  if (strncmp (rule, counters, strlen (counters)) != 0)
+    fail_msg ("rule %u: not '%s': %.80s", id, counters, rule);
+}
+
+const char *const operation_words[NR_OPERATIONS] = {
+    [OP_READ] = "read", [OP_WRITE] = "write", [OP_FLUSH] = "flush",
+    [OP_TRIM] = "trim", [OP_ZERO] = "zero",   [OP_ZONE] = "zone",
+};
+
+int
+request_in_zone (struct nbd_handle *device, struct nbd_handle *zones,
+                 enum operation op, unsigned zone)
+{
+  static const struct zone_descriptor empty = {.cond = ZONE_COND_EMPTY};
+  const uint64_t offset = zone * 64 * KIB;
+  static char buf[4096];
+
+  switch (op) {
+  case OP_READ:
+    return nbd_pread (device, buf, sizeof buf, offset, 0);
+  case OP_WRITE:
+    return nbd_pwrite (device, buf, sizeof buf, offset, 0);
+  case OP_FLUSH:
+    return nbd_flush (device, 0);
+  case OP_TRIM:
+    return nbd_trim (device, sizeof buf, offset, 0);
+  case OP_ZERO:
+    return nbd_zero (device, sizeof buf, offset, 0);
+  default:
+    return nbd_pwrite (zones, &empty, sizeof empty, zone * sizeof empty, 0);
+  }
 }

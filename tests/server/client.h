@@ -21,10 +21,16 @@
 #include <libnbd.h>
 
 #include "../unit/unit.h"
+#include "operation.h"
 
 #define KIB UINT64_C (1024)
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
+
+#define MSEC UINT64_C (1000000) /* in ns */
+
+/* The clock by which the server waits, too. */
+uint64_t monotonic_ns (void);
 
 #define CASE(f) cmocka_unit_test_teardown (f, stop_server)
 
@@ -79,6 +85,29 @@ void change_settings (struct nbd_handle *config, const char *lines);
 const char *read_stats (struct nbd_handle *stats);
 
 void assert_stats_have (struct nbd_handle *stats, const char *what);
+
+/* A change is refused, and this is how the reason begins. */
+void assert_change_refused (struct nbd_handle *config, const char *lines,
+                            const char *reason);
+
+/* Wait until the device has so many requests in service. */
+void wait_for_depth (struct nbd_handle *stats, unsigned depth);
+
+/* The longest time that an operation, as "read", was asked to take, in ns. */
+uint64_t longest_asked (struct nbd_handle *stats, const char *op);
+
+/* What a fault rule has counted. */
+void assert_rule (struct nbd_handle *stats, unsigned id, uint64_t evaluated,
+                  uint64_t hits);
+
+/* The word for it in rules. */
+extern const char *const operation_words[NR_OPERATIONS];
+
+/* A request for 4 KiB at the beginning of a zone of 64 KiB, or for none, or a
+ * zone command, which resets it.  Returns 0 or -1, as libnbd does.
+ */
+int request_in_zone (struct nbd_handle *device, struct nbd_handle *zones,
+                     enum operation op, unsigned zone);
 
 /* CALL fails, and with this errno. */
 #define assert_refused(expected, call)                                         \

@@ -84,6 +84,17 @@ refused 'op=wirte error=EIO' '*op=wirte*'
 refused 'op=write range=1M error=EIO' "*'range=1M'*"
 refused 'op=write rate=200% error=EIO' "*'rate=200%'*"
 refused 'every=0 error=EIO' "*'every=0'*"
+refused 'after=-1 error=EIO' "*'after=-1'*"
+refused 'count=0 error=EIO' "*'count=0'*"
+refused 'from=2 error=EIO' "*'from=2'*"
+refused 'for=0 error=EIO' "*'for=0'*"
+refused 'for=86401s error=EIO' "*'for=86401s'*"
+refused 'zones=3-1 error=EIO' "*'zones=3-1'*"
+refused 'zones=1 range=0+1 error=EIO' '*a rule has one place'
+refused 'op=flush range=0+1 error=EIO' '*a flush has no place*'
+refused 'device=nullb2 error=EIO' '*device=nullb2*'
+refused 'name=3 error=EIO' "*'name=3'*"
+refused 'name=all error=EIO' "*'name=all'*"
 refused 'error=EBADF' "*'error=EBADF'*"
 refused 'delay=fast' "*'delay=fast'*"
 refused 'corrupt=much' "*'corrupt=much'*"

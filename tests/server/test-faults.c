@@ -1,52 +1,44 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Bad blocks and fault rules on a real server: what a client sees of each
- * action and condition, rules that come and go, and that what was counted
- * proves it.
+ * Which requests fault rules hit, on a real server: each condition by itself,
+ * then several, several rules, and rules that come and go.  What each counted
+ * proves it.  What rules do to requests is in test-faults-actions.c and
+ * test-faults-hang.c.
  */
 
 #include <config.h>
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client.h"
+#include "wire.h"
 
 #define ZONE (64 * KIB)
 
 /* For conditions: much longer than they take. */
-#define BOUND 60
+#define BOUND (60000 * MSEC)
 
 static uint8_t buf[64 * KIB], out[64 * KIB];
-static struct nbd_handle *h, *config, *stats;
+static struct nbd_handle *h, *config, *stats, *zones;
 
 static void
 serve_and_connect (const char *const *args)
 {
   serve_with_control (args, &h, &config, &stats);
-  memset (buf, 0xaa, sizeof buf);
 }
 
-#define SERVE(...) serve_and_connect ((const char *const[]){__VA_ARGS__, NULL})
+#define SERVE(...)                                                             \
+  serve_and_connect (                                                          \
+      (const char *const[]){"memory-backed=true", __VA_ARGS__, NULL})
 
-static void
-wait_for_depth (unsigned depth)
-{
-  char what[64];
-  int i;
-
-  snprintf (what, sizeof what, "\"queue_depth\": {\"now\": %u,", depth);
-  for (i = 0; i < BOUND * 20; i++) {
-    if (strstr (read_stats (stats), what) != NULL)
-      return;
-    usleep (50000);
-  }
-  fail_msg ("the depth is never %u: %.500s", depth, read_stats (stats));
-}
+/* 16 zones, the first of which is conventional. */
+#define SERVE_ZONED(...)                                                       \
+  (SERVE ("1M", "zoned=true", "zone-size=64K", "zone-nr-conv=1",               \
+          "zone-reorder-wait=0", __VA_ARGS__),                                 \
+   zones = connect_to ("nullb0.zones"))
 
 static int
 write_at (uint64_t offset)
@@ -54,219 +46,571 @@ write_at (uint64_t offset)
   return nbd_pwrite (h, buf, 4096, offset, 0);
 }
 
-/* Every error that NBD carries arrives as it is. */
+/* All rules here have error=ENOSPC, which nothing else gives. */
+static bool
+is_hit (int result)
+{
+  return result == -1 && nbd_get_errno () == ENOSPC;
+}
+
+/* Whether N writes in a row are hit: 'x' or '.'. */
+static const char *
+hits_of (unsigned n)
+{
+  static char hits[512];
+  unsigned i;
+
+  assert_true (n < sizeof hits);
+  for (i = 0; i < n; i++)
+    hits[i] = is_hit (write_at (0)) ? 'x' : '.';
+  hits[n] = '\0';
+  return hits;
+}
+
+/*---------------------------------------------------------------------*/
+/* One condition */
+
+/* A zone command in a zone that has a write pointer, all else in one that has
+ * none, so that all of them succeed without rules.
+ */
+static bool
+operation_is_hit (enum operation op)
+{
+  const int r = request_in_zone (h, zones, op, op == OP_ZONE);
+
+  if (!is_hit (r))
+    assert_done (r);
+  return r == -1;
+}
+
 static void
-errors (void **state)
+op_each (void **state)
+{
+  char lines[80];
+  unsigned i, op;
+
+  (void) state;
+  SERVE_ZONED ("seed=1");
+  for (i = 0; i < NR_OPERATIONS; i++) {
+    snprintf (lines, sizeof lines,
+              "fault-delete=all\nfault=op=%s error=ENOSPC\n",
+              operation_words[i]);
+    change_settings (config, lines);
+    for (op = 0; op < NR_OPERATIONS; op++)
+      assert_int_equal (operation_is_hit (op), op == i);
+    assert_rule (stats, i + 1, 1, 1);
+  }
+}
+
+static void
+op_several_and_all (void **state)
 {
   static const struct {
-    const char *name;
-    int error;
-  } all[] = {{"EPERM", EPERM},   {"EIO", EIO},       {"ENOMEM", ENOMEM},
-             {"EINVAL", EINVAL}, {"ENOSPC", ENOSPC}, {"ESHUTDOWN", ESHUTDOWN}};
+    const char *op;
+    unsigned operations;
+  } table[] = {
+      {"op=trim,read", 1U << OP_TRIM | 1U << OP_READ},
+      {"op=zone,flush,zero", 1U << OP_ZONE | 1U << OP_FLUSH | 1U << OP_ZERO},
+      {"op=all", (1U << NR_OPERATIONS) - 1},
+      {"", (1U << NR_OPERATIONS) - 1},
+  };
   char lines[80];
-  unsigned i;
+  unsigned i, op;
 
   (void) state;
-  SERVE ("64M", "memory-backed=true");
-  for (i = 0; i < sizeof all / sizeof all[0]; i++) {
-    snprintf (lines, sizeof lines, "fault-delete=all\nfault=error=%s\n",
-              all[i].name);
+  SERVE_ZONED ("seed=1");
+  for (i = 0; i < sizeof table / sizeof table[0]; i++) {
+    snprintf (lines, sizeof lines, "fault-delete=all\nfault=%s error=ENOSPC\n",
+              table[i].op);
     change_settings (config, lines);
-    assert_refused (all[i].error, nbd_pread (h, out, 4096, 0, 0));
-    assert_refused (all[i].error, nbd_pwrite (h, buf, 4096, 0, 0));
-    assert_refused (all[i].error,
-                    nbd_pwrite (h, buf, 4096, 0, LIBNBD_CMD_FLAG_FUA));
-    assert_refused (all[i].error, nbd_flush (h, 0));
-    assert_refused (all[i].error, nbd_trim (h, 4096, 0, 0));
-    assert_refused (all[i].error, nbd_zero (h, 4096, 0, 0));
-    assert_done (nbd_cache (h, 4096, 0, 0));
+    for (op = 0; op < NR_OPERATIONS; op++)
+      assert_int_equal (operation_is_hit (op), table[i].operations >> op & 1);
   }
-  change_settings (config, "fault-delete=all\n");
-  assert_reads_zero (h, MIB, 0);
 }
 
-/* By operation, place, and number; on the command line. */
-static void
-conditions (void **state)
-{
-  unsigned i;
-
-  (void) state;
-  SERVE ("64M", "memory-backed=true", "fault=op=write range=1M+64K error=EIO",
-         "fault=name=third op=flush after=2 every=2 count=2 error=ENOSPC");
-  assert_done (write_at (MIB - 4096));
-  assert_refused (EIO, write_at (MIB));
-  assert_refused (EIO, nbd_pwrite (h, buf, 8192, MIB - 4096, 0));
-  assert_refused (EIO, write_at (MIB + 60 * KIB));
-  assert_done (write_at (MIB + 64 * KIB));
-  assert_done (nbd_pread (h, out, 4096, MIB, 0));
-  for (i = 1; i <= 9; i++) {
-    if (i == 4 || i == 6)
-      assert_refused (ENOSPC, nbd_flush (h, 0));
-    else
-      assert_done (nbd_flush (h, 0));
-  }
-  assert_stats_have (stats, "\"rule\": \"op=write range=1M+64K error=EIO\", "
-                            "\"evaluated\": 3, \"hits\": 3, \"spent\": false}");
-  assert_stats_have (stats, "{\"id\": 2, \"name\": \"third\", ");
-  assert_stats_have (stats, "\"evaluated\": 9, \"hits\": 2, \"spent\": true}");
-}
-
-/* The same requests meet the same faults in every run, not with another seed.
+/* Flags do not make another operation of a request, and what is none of the
+ * words is not hit.
  */
 static void
-same_seed_same_hits (void **state)
+op_with_flags_and_others (void **state)
 {
-  static const char *const seeds[] = {"seed=5", "seed=5", "seed=6"};
-  char hits[3][201];
-  unsigned run, i;
+  (void) state;
+  SERVE ("1M", "fault=op=write error=ENOSPC", "fault=op=zero error=ENOSPC",
+         "fault=error=ENOSPC");
+  assert_true (is_hit (nbd_pwrite (h, buf, 4096, 0, LIBNBD_CMD_FLAG_FUA)));
+  assert_rule (stats, 1, 1, 1);
+  assert_true (is_hit (nbd_zero (h, 4096, 0, LIBNBD_CMD_FLAG_FUA)));
+  assert_true (is_hit (nbd_zero (h, 4096, 0, LIBNBD_CMD_FLAG_NO_HOLE)));
+  assert_true (is_hit (nbd_zero (h, 4096, 0, LIBNBD_CMD_FLAG_FAST_ZERO)));
+  assert_rule (stats, 2, 3, 3);
+  assert_done (nbd_cache (h, 4096, 0, 0));
+  assert_done (ask_extents (h, 4096, 0, 0));
+  assert_rule (stats, 3, 4, 4);
+}
+
+static struct zone_descriptor
+descriptor (unsigned zone)
+{
+  struct zone_descriptor d;
+
+  assert_done (nbd_pread (zones, &d, sizeof d, zone * sizeof d, 0));
+  return d;
+}
+
+static void
+op_zone_is_every_command (void **state)
+{
+  static const uint8_t conds[] = {ZONE_COND_EMPTY,    ZONE_COND_EXP_OPEN,
+                                  ZONE_COND_CLOSED,   ZONE_COND_FULL,
+                                  ZONE_COND_READONLY, ZONE_COND_OFFLINE};
+  static const char reset[] = "zones=reset\n";
+  struct zone_descriptor d = {.start = 0};
+  unsigned i;
+
+  (void) state;
+  SERVE_ZONED ("fault=op=zone error=ENOSPC");
+  assert_done (write_at (ZONE));
+  for (i = 0; i < sizeof conds; i++) {
+    d.cond = conds[i];
+    assert_true (is_hit (nbd_pwrite (zones, &d, sizeof d, sizeof d, 0)));
+    assert_int_equal (descriptor (1).cond, ZONE_COND_IMP_OPEN);
+  }
+  assert_true (is_hit (nbd_pwrite (config, reset, strlen (reset), 0, 0)));
+  assert_int_equal (descriptor (1).cond, ZONE_COND_IMP_OPEN);
+  assert_rule (stats, 1, 7, 7);
+  /* A trim that resets is a trim. */
+  assert_done (nbd_trim (h, ZONE, ZONE, 0));
+  assert_int_equal (descriptor (1).cond, ZONE_COND_EMPTY);
+  assert_rule (stats, 1, 7, 7);
+}
+
+/* The first and the last byte count, and nothing beside them. */
+static void
+check_range (uint64_t first, uint64_t end)
+{
+  assert_done (write_at (first - 4096));
+  assert_true (is_hit (write_at (first)));
+  assert_true (is_hit (write_at (first - 4096 + 512)));
+  assert_true (is_hit (nbd_pwrite (h, buf, sizeof buf, first - 4096, 0)));
+  assert_true (is_hit (write_at (end - 512)));
+  assert_true (is_hit (nbd_trim (h, end + 4096, 0, 0)));
+  assert_done (write_at (end));
+  assert_done (nbd_flush (h, 0));
+}
+
+static void
+range (void **state)
+{
+  (void) state;
+  SERVE ("7E", "fault=range=1M+16K error=ENOSPC");
+  check_range (MIB, MIB + 16 * KIB);
+  assert_rule (stats, 1, 5, 5);
+  assert_stats_have (stats, "\"rule\": \"range=1M+16K error=ENOSPC\"");
+  change_settings (config, "fault-delete=all\n"
+                           "fault=range=1048576+4096 error=ENOSPC\n");
+  check_range (MIB, MIB + 4096);
+  assert_stats_have (stats, "\"rule\": \"range=1M+4K error=ENOSPC\"");
+  /* A byte is enough to touch a block. */
+  change_settings (config, "fault-delete=all\n"
+                           "fault=range=1048700+1 error=ENOSPC\n");
+  assert_done (nbd_pwrite (h, buf, 512, MIB - 512, 0));
+  assert_true (is_hit (nbd_pwrite (h, buf, 512, MIB, 0)));
+  assert_done (nbd_pwrite (h, buf, 512, MIB + 512, 0));
+  change_settings (config, "fault-delete=all\n"
+                           "fault=range=4E+4E error=ENOSPC\n");
+  assert_done (write_at ((UINT64_C (1) << 62) - 4096));
+  assert_true (is_hit (write_at (UINT64_C (1) << 62)));
+  assert_true (is_hit (write_at (7 * (UINT64_C (1) << 60) - 4096)));
+}
+
+/* Zones 3 and 7 to 9, of all that has a place; a zone command's is its zone. */
+static void
+check_zones (void)
+{
+  unsigned zone, op;
+
+  for (zone = 0; zone < 16; zone++) {
+    for (op = 0; op < NR_OPERATIONS; op++)
+      assert_int_equal (is_hit (request_in_zone (h, zones, op, zone)),
+                        op != OP_FLUSH &&
+                            (zone == 3 || (zone >= 7 && zone <= 9)));
+  }
+  assert_done (nbd_pread (h, out, ZONE - 512, 2 * ZONE, 0));
+  assert_true (is_hit (nbd_pread (h, out, ZONE, 2 * ZONE + 512, 0)));
+  assert_true (is_hit (nbd_pread (h, out, ZONE, 9 * ZONE + 512, 0)));
+  assert_rule (stats, 1, 22, 22);
+}
+
+static void
+zones_of_a_zoned_device (void **state)
+{
+  (void) state;
+  SERVE_ZONED ("fault=zones=3,7-9 error=ENOSPC");
+  check_zones ();
+}
+
+static void
+range_of_a_zoned_device (void **state)
+{
+  unsigned zone;
+
+  (void) state;
+  SERVE_ZONED ("fault=op=zone range=255K+2K error=ENOSPC");
+  for (zone = 0; zone < 16; zone++)
+    assert_int_equal (is_hit (request_in_zone (h, zones, OP_ZONE, zone)),
+                      zone == 3 || zone == 4);
+  assert_rule (stats, 1, 2, 2);
+}
+
+static void
+zones_of_a_device_without (void **state)
+{
+  unsigned op;
+
+  (void) state;
+  SERVE ("1M", "fault=zones=0-15 error=ENOSPC");
+  for (op = 0; op < OP_ZONE; op++)
+    assert_done (request_in_zone (h, NULL, op, 0));
+  assert_rule (stats, 1, 0, 0);
+}
+
+static void
+device (void **state)
+{
+  struct nbd_handle *other, *other_stats;
+
+  (void) state;
+  SERVE ("1M", "devices=2", "fault=device=nullb1 error=ENOSPC",
+         "fault=op=flush count=1 error=ENOSPC");
+  other = connect_to ("nullb1");
+  other_stats = connect_to ("nullb1.stats");
+  assert_done (nbd_pread (h, out, 512, 0, 0));
+  assert_true (is_hit (nbd_pread (other, out, 512, 0, 0)));
+  /* Each device has a rule of its own of what is for all. */
+  assert_true (is_hit (nbd_flush (h, 0)));
+  assert_done (nbd_flush (h, 0));
+  assert_true (is_hit (nbd_flush (other, 0)));
+  assert_rule (stats, 1, 2, 1);
+  assert_rule (other_stats, 1, 2, 2);
+  assert_rule (other_stats, 2, 1, 1);
+  assert_change_refused (config, "fault=device=nullb1 error=ENOSPC\n",
+                         "fault: 'device=nullb1': this is nullb0");
+}
+
+static void
+after (void **state)
+{
+  (void) state;
+  SERVE ("1M", "fault=op=write after=3 error=ENOSPC");
+  assert_done (nbd_pread (h, out, 512, 0, 0)); /* which is not counted */
+  assert_string_equal (hits_of (8), "...xxxxx");
+  assert_rule (stats, 1, 8, 5);
+}
+
+static void
+every (void **state)
+{
+  (void) state;
+  SERVE ("1M", "fault=op=write every=3 error=ENOSPC");
+  assert_string_equal (hits_of (10), "..x..x..x.");
+  assert_rule (stats, 1, 10, 3);
+}
+
+static void
+count (void **state)
+{
+  (void) state;
+  SERVE ("1M", "fault=op=write count=3 error=ENOSPC");
+  assert_string_equal (hits_of (2), "xx");
+  assert_stats_have (stats, "\"hits\": 2, \"spent\": false}");
+  assert_string_equal (hits_of (4), "x...");
+  assert_stats_have (stats, "\"hits\": 3, \"spent\": true}");
+  assert_rule (stats, 1, 6, 3);
+}
+
+/* All forms of a share mean the same. */
+static void
+rate (void **state)
+{
+  static const char *const rates[] = {
+      "fault=op=write rate=25% error=ENOSPC",
+      "fault=op=write rate=0.25 error=ENOSPC",
+      "fault=op=write rate=1:4 error=ENOSPC",
+  };
+  char first[501];
+  unsigned run, i, n;
 
   for (run = 0; run < 3; run++) {
-    SERVE ("64M", "memory-backed=true", seeds[run],
-           "fault=op=write rate=20% error=EIO",
-           "fault=op=write rate=50% corrupt=flip");
-    for (i = 0; i < 200; i++)
-      hits[run][i] = write_at (4096 * i) == 0 ? '.' : '!';
-    hits[run][200] = '\0';
-    assert_done (nbd_pread (h, out, sizeof out, 0, 0));
+    SERVE ("1M", "seed=3", rates[run]);
+    if (run == 0)
+      strcpy (first, hits_of (500));
+    else
+      assert_string_equal (hits_of (500), first);
+    assert_stats_have (stats, "\"rule\": \"op=write rate=25% error=ENOSPC\"");
+    for (i = n = 0; i < 500; i++)
+      n += first[i] == 'x';
+    assert_rule (stats, 1, 500, n);
+    /* Always the same number; 125 and six deviations of it, of 10. */
+    assert_in_range (n, 65, 185);
     stop_server (state);
   }
-  assert_string_equal (hits[0], hits[1]);
-  assert_string_not_equal (hits[0], hits[2]);
-  assert_non_null (strchr (hits[0], '!'));
-  assert_non_null (strchr (hits[0], '.'));
-}
-
-static unsigned
-count_flipped (void)
-{
-  unsigned r = 0;
-  size_t i;
-
-  for (i = 0; i < sizeof out; i++)
-    r += __builtin_popcount (out[i] ^ buf[i]);
-  return r;
 }
 
 static void
-corruption (void **state)
+rate_none_and_all (void **state)
 {
   (void) state;
-  SERVE ("64M", "memory-backed=true", "block-size=4K");
-  assert_done (nbd_pwrite (h, buf, sizeof buf, 0, 0));
-  change_settings (config, "fault=op=read corrupt=flip\n");
-  assert_done (nbd_pread (h, out, sizeof out, 0, 0));
-  assert_int_equal (count_flipped (), sizeof buf / 4096);
-  change_settings (
-      config, "fault-delete=all\nfault=range=4K+4K op=write corrupt=zero\n");
-  assert_reads (h, buf, sizeof buf, 0);
-  assert_done (nbd_pwrite (h, buf, sizeof buf, 0, 0));
-  assert_reads (h, buf, 4096, 0);
-  assert_reads_zero (h, 4096, 4096);
-  change_settings (config, "fault-delete=all\nfault=corrupt=stale\n");
-  memset (out, 0x33, sizeof out);
-  assert_done (nbd_pwrite (h, out, 4096, 8192, 0));
-  assert_done (nbd_trim (h, 4096, 8192, 0));
-  assert_done (nbd_zero (h, 4096, 8192, 0));
-  assert_done (nbd_flush (h, 0));
-  assert_reads (h, buf, 4096, 8192);
+  SERVE ("1M", "fault=op=write rate=0% error=ENOSPC",
+         "fault=op=flush rate=100% error=ENOSPC");
+  assert_null (strchr (hits_of (500), 'x'));
+  assert_rule (stats, 1, 500, 0);
+  assert_true (is_hit (nbd_flush (h, 0)));
+  assert_rule (stats, 2, 1, 1);
 }
 
-/* Nothing is done before the rule is deleted, and all of it then. */
-static void
-hang (void **state)
-{
-  struct nbd_handle *other;
-  int64_t cookie;
+/*---------------------------------------------------------------------*/
+/* A window of time.  When a request arrives is known to lie between when it was
+ * sent and when it was answered, and so is when a rule was added: what is said
+ * here holds however slow the machine is.
+ */
 
-  (void) state;
-  SERVE ("64M", "memory-backed=true", "fault=name=h op=write hang");
-  other = connect_to ("");
-  cookie = nbd_aio_pwrite (h, buf, 4096, 0, NBD_NULL_COMPLETION, 0);
-  assert_true (cookie >= 0);
-  wait_for_depth (1);
-  assert_reads_zero (other, 4096, 0);
-  change_settings (config, "fault-delete=h\n");
-  while (nbd_aio_command_completed (h, cookie) == 0)
-    assert_true (nbd_poll (h, BOUND * 1000) == 1);
-  assert_reads (other, buf, 4096, 0);
-  assert_stats_have (stats, "\"faults\": [],");
-}
-
-/* A server that hangs ends all the same.  One thread: see NOTES. */
-static void
-hang_ends_with_the_server (void **state)
-{
-  (void) state;
-  SERVE ("-t", "1", "64M", "fault=op=write hang");
-  assert_true (nbd_aio_pwrite (h, buf, 4096, 0, NBD_NULL_COMPLETION, 0) >= 0);
-  wait_for_depth (1);
-  terminate_server ();
-}
+static uint64_t added_after, added_before;
 
 static void
-delay (void **state)
+add (const char *lines)
 {
-  (void) state;
-  SERVE ("64M", "fault=op=read delay=30ms");
-  assert_done (nbd_pread (h, out, 512, 0, 0));
-  assert_stats_have (stats, "\"max\": 30000000}");
-  assert_stats_have (stats, "\"parallel\": true");
+  added_after = monotonic_ns ();
+  change_settings (config, lines);
+  added_before = monotonic_ns ();
 }
 
-static void
-badblocks (void **state)
-{
-  (void) state;
-  SERVE ("64M", "memory-backed=true", "badblocks=+8-15,+2048-2048",
-         "badblocks-partial-io=true");
-  assert_refused (EIO, nbd_pread (h, out, 512, 4096, 0));
-  assert_refused (EIO, nbd_pwrite (h, buf, 16384, 0, 0));
-  assert_reads (h, buf, 4096, 0);
-  change_settings (config, "badblocks=-8-15\n");
-  assert_reads_zero (h, 4096, 4096);
-  assert_stats_have (stats, "\"badblocks\": \"+2048-2048\"");
-  change_settings (config, "badblocks-once=1\n");
-  assert_refused (EIO, nbd_trim (h, MIB + 512, 512, 0));
-  assert_stats_have (stats, "\"badblocks\": \"none\"");
-  assert_done (nbd_trim (h, MIB + 512, 512, 0));
-}
-
-/* The write pointer of zone 1 is in sectors at byte 16 of its descriptor. */
+/* Writes until one of them is hit, or is not.  Returns when it was answered. */
 static uint64_t
-write_pointer (struct nbd_handle *zones)
+wait_until_hit (bool hit)
 {
-  uint8_t descriptor[64];
+  const uint64_t begin = monotonic_ns ();
 
-  assert_done (nbd_pread (zones, descriptor, 64, 64, 0));
-  return descriptor[16] | descriptor[17] << 8;
+  while (is_hit (write_at (0)) != hit) {
+    if (monotonic_ns () > begin + BOUND)
+      fail_msg ("it never becomes %d", hit);
+  }
+  return monotonic_ns ();
 }
 
 static void
-zones (void **state)
+window_for (void **state)
 {
-  uint8_t reset[128] = {[24] = 0, [64 + 25] = 1};
-  struct nbd_handle *z;
+  uint64_t end;
 
   (void) state;
-  SERVE ("1M", "memory-backed=true", "zoned=true", "zone-size=64K",
-         "badblocks=+144-144", "badblocks-partial-io=true",
-         "fault=op=zone zones=1 count=1 error=EPERM");
-  z = connect_to ("nullb0.zones");
-  assert_refused (EIO, nbd_pwrite (h, buf, 16384, ZONE, 0));
-  assert_int_equal (write_pointer (z), 128 + 16);
-  assert_reads (h, buf, 8192, ZONE);
-  assert_refused (EPERM, nbd_pwrite (z, reset + 64, 64, 64, 0));
-  assert_int_equal (write_pointer (z), 128 + 16);
-  assert_done (nbd_pwrite (z, reset + 64, 64, 64, 0));
-  assert_int_equal (write_pointer (z), 128);
-  assert_stats_have (stats, "\"evaluated\": 2, \"hits\": 1, \"spent\": true}");
+  SERVE ("1M", "fault=op=flush for=86400s error=ENOSPC");
+  assert_true (is_hit (nbd_flush (h, 0)));
+  add ("fault=op=write for=300ms error=ENOSPC\n");
+  end = wait_until_hit (false);
+  assert_true (end - added_after >= 300 * MSEC);
+  assert_string_equal (hits_of (20), "....................");
+  assert_true (is_hit (nbd_flush (h, 0)));
+  /* It counts on, and is not spent. */
+  assert_stats_have (stats, "for=300ms error=ENOSPC\", \"evaluated\": ");
+  assert_null (strstr (read_stats (stats), "\"spent\": true"));
+}
+
+static void
+window_from (void **state)
+{
+  uint64_t begin;
+
+  (void) state;
+  SERVE ("1M", "fault=op=flush from=86400s error=ENOSPC");
+  assert_done (nbd_flush (h, 0));
+  assert_rule (stats, 1, 1, 0);
+  add ("fault=op=write from=300ms error=ENOSPC\n");
+  begin = wait_until_hit (true);
+  assert_true (begin - added_after >= 300 * MSEC);
+  assert_string_equal (hits_of (20), "xxxxxxxxxxxxxxxxxxxx");
+  assert_done (nbd_flush (h, 0));
+}
+
+/* From 200 ms on and for 400 ms, and what is outside is not counted by count;
+ * a rule beside it says that the requests were seen.
+ */
+static void
+window_from_for (void **state)
+{
+  const uint64_t from = 200 * MSEC, length = 400 * MSEC;
+  uint64_t sent, answered;
+  unsigned n = 0;
+  bool hit;
+
+  (void) state;
+  SERVE ("1M", "fault=op=write delay=0");
+  add ("fault=op=write from=200ms for=400ms error=ENOSPC\n");
+  do {
+    sent = monotonic_ns ();
+    hit = is_hit (write_at (0));
+    answered = monotonic_ns ();
+    n++;
+    if (answered < added_after + from)
+      assert_false (hit);
+    else if (sent >= added_before + from &&
+             answered < added_after + from + length)
+      assert_true (hit);
+  } while (sent < added_before + from + length);
+  assert_false (hit);
+  assert_rule (stats, 1, n, n);
+}
+
+/*---------------------------------------------------------------------*/
+/* Several conditions, and several rules */
+
+static void
+conditions_in_order (void **state)
+{
+  (void) state;
+  SERVE ("64M",
+         "fault=op=write range=0+4K after=2 every=2 count=2 error=ENOSPC");
+  assert_done (nbd_pread (h, out, 512, 0, 0));
+  assert_done (write_at (MIB));
+  assert_string_equal (hits_of (9), "...x.x...");
+  assert_rule (stats, 1, 9, 2);
+  assert_stats_have (stats, "\"spent\": true}");
+}
+
+/* What a window leaves out is counted by none of the others.  Should the
+ * machine be so slow that the window begins meanwhile, once more.
+ */
+static void
+window_before_the_others (void **state)
+{
+  const uint64_t from = 300 * MSEC;
+  unsigned tries;
+  uint64_t answered;
+
+  (void) state;
+  SERVE ("1M");
+  for (tries = 0; tries < 100; tries++) {
+    add ("fault-delete=all\n"
+         "fault=op=write from=300ms after=2 every=2 count=1 error=ENOSPC\n");
+    assert_done (write_at (0));
+    assert_done (write_at (0));
+    assert_done (write_at (0));
+    answered = monotonic_ns ();
+    if (answered < added_after + from)
+      break;
+  }
+  while (monotonic_ns () < added_before + from)
+    ;
+  assert_string_equal (hits_of (7), "...x...");
+  assert_rule (stats, tries + 1, 10, 1);
+}
+
+/* The error is that of the first rule, and each counts for itself. */
+static void
+rules_count_for_themselves (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  SERVE ("1M", "fault=op=write every=2 error=EPERM",
+         "fault=op=write every=3 error=ENOSPC");
+  for (i = 1; i <= 12; i++) {
+    if (i % 2 == 0)
+      assert_refused (EPERM, write_at (0));
+    else if (i % 3 == 0)
+      assert_refused (ENOSPC, write_at (0));
+    else
+      assert_done (write_at (0));
+  }
+  assert_rule (stats, 1, 12, 6);
+  assert_rule (stats, 2, 12, 4);
+}
+
+/* Rules that come and go do not change what another one hits. */
+static void
+rules_do_not_disturb_others (void **state)
+{
+  char alone[301], among[301];
+
+  (void) state;
+  SERVE ("1M", "seed=4", "fault=op=write rate=40% error=ENOSPC");
+  strcpy (alone, hits_of (300));
+  stop_server (state);
+  SERVE ("1M", "seed=4", "fault=op=write rate=40% error=ENOSPC",
+         "fault=op=write rate=30% delay=0");
+  strcpy (among, hits_of (100));
+  change_settings (config, "fault=name=new op=write rate=50% delay=0\n");
+  strcpy (among + 100, hits_of (100));
+  change_settings (config, "fault-delete=2,new\n");
+  strcpy (among + 200, hits_of (100));
+  assert_string_equal (among, alone);
+}
+
+static void
+rules_by_name_and_number (void **state)
+{
+  (void) state;
+  SERVE ("1M", "fault=name=a op=read error=ENOSPC",
+         "fault=name=b op=write error=ENOSPC",
+         "fault=name=c op=flush error=ENOSPC");
+  assert_stats_have (stats, "{\"id\": 2, \"name\": \"b\", \"rule\": \"name=b "
+                            "op=write error=ENOSPC\"");
+  change_settings (config, "fault-delete=b\n");
+  assert_done (write_at (0));
+  assert_true (is_hit (nbd_pread (h, out, 512, 0, 0)));
+  change_settings (config, "fault-delete=1\n");
+  assert_done (nbd_pread (h, out, 512, 0, 0));
+  assert_true (is_hit (nbd_flush (h, 0)));
+  assert_change_refused (config, "fault-delete=b\n", "fault: 'b': allowed is");
+  assert_change_refused (config, "fault-delete=2\n", "fault: '2': allowed is");
+  assert_change_refused (config, "fault=name=c error=EIO\n",
+                         "fault: 'name=c': there is such a rule");
+  assert_true (is_hit (nbd_flush (h, 0)));
+  /* A name may be used again, a number is not. */
+  change_settings (config, "fault=name=b op=trim error=ENOSPC\n");
+  assert_stats_have (stats, "{\"id\": 4, \"name\": \"b\",");
+  change_settings (config, "fault-delete=all\n");
+  assert_stats_have (stats, "\"faults\": [],");
+  assert_done (nbd_flush (h, 0));
+}
+
+/* What is counted begins anew, what is hit goes on. */
+static void
+reset_of_the_statistics (void **state)
+{
+  (void) state;
+  SERVE ("1M", "fault=op=write after=2 every=2 count=2 error=ENOSPC");
+  assert_string_equal (hits_of (5), "...x.");
+  change_settings (config, "stats=reset\n");
+  assert_rule (stats, 1, 0, 0);
+  assert_string_equal (hits_of (5), "x....");
+  assert_rule (stats, 1, 5, 1);
+  assert_stats_have (stats, "\"spent\": true}");
 }
 
 static const struct CMUnitTest tests[] = {
-    CASE (errors),     CASE (conditions), CASE (same_seed_same_hits),
-    CASE (corruption), CASE (hang),       CASE (hang_ends_with_the_server),
-    CASE (delay),      CASE (badblocks),  CASE (zones),
+    CASE (op_each),
+    CASE (op_several_and_all),
+    CASE (op_with_flags_and_others),
+    CASE (op_zone_is_every_command),
+    CASE (range),
+    CASE (range_of_a_zoned_device),
+    CASE (zones_of_a_zoned_device),
+    CASE (zones_of_a_device_without),
+    CASE (device),
+    CASE (after),
+    CASE (every),
+    CASE (count),
+    CASE (rate),
+    CASE (rate_none_and_all),
+    CASE (window_for),
+    CASE (window_from),
+    CASE (window_from_for),
+    CASE (window_before_the_others),
+    CASE (conditions_in_order),
+    CASE (rules_count_for_themselves),
+    CASE (rules_do_not_disturb_others),
+    CASE (rules_by_name_and_number),
+    CASE (reset_of_the_statistics),
 };
 
 MAIN (tests)
