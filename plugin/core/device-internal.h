@@ -64,15 +64,16 @@ struct request {
   struct connection *connection;
   struct settings_set *set;
   struct fault_request what; /* as faults see it */
-  uint64_t deadline;         /* 0: it has no price */
   uint32_t epoch;            /* durability_epoch when it began */
-  bool fua;
 
+  /* All zero at first, side by side so that it is one store. */
   uint32_t transfer; /* bytes that move: all, some, or none */
+  bool fua;
+  bool is_judged;    /* by fault rules; then verdict is what they say */
+  bool disconnects;  /* the client, instead of an answer */
+  uint64_t deadline; /* 0: it has no price */
 
-  bool is_judged; /* by fault rules; then verdict is what they say */
   struct fault_verdict verdict;
-  bool disconnects; /* the client, instead of an answer */
 };
 
 static inline int

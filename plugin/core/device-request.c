@@ -56,12 +56,12 @@ begin (struct request *r, struct connection *c, enum operation op,
   r->what.count = count;
   r->what.offset = offset;
   r->what.arrival = clock_now ();
-  r->deadline = 0;
   r->epoch = durability_epoch (c->device->durability);
-  r->fua = false;
   r->transfer = 0;
+  r->fua = false;
   r->is_judged = false;
   r->disconnects = false;
+  r->deadline = 0;
   lock (&c->lock);
   /* Only whose turn it is to be freed matters, and settings_lock sees to it. */
   if (atomic_load_explicit (&c->device->set, memory_order_relaxed) != c->set)
@@ -91,17 +91,18 @@ price (struct request *r, enum operation op)
 {
   const struct latency_settings *latency = &r->set->s.latency;
   struct device *d = r->connection->device;
-  const struct latency_request request = {.op = op,
-                                          .fua = r->fua && has_cache (d),
-                                          .count = r->what.count,
-                                          .offset = r->what.offset,
-                                          .arrival = r->what.arrival};
+  struct latency_request request;
   uint64_t moment;
 
-  if (latency->waits) {
-    moment = latency_price (&d->latency, latency, &d->random, &request);
-    r->deadline = moment > r->deadline ? moment : r->deadline;
-  }
+  if (!latency->waits)
+    return;
+  request = (struct latency_request){.op = op,
+                                     .fua = r->fua && has_cache (d),
+                                     .count = r->what.count,
+                                     .offset = r->what.offset,
+                                     .arrival = r->what.arrival};
+  moment = latency_price (&d->latency, latency, &d->random, &request);
+  r->deadline = moment > r->deadline ? moment : r->deadline;
 }
 
 /* Returns 0, or -ESHUTDOWN when there is nobody left to wait for.  What others
@@ -127,9 +128,10 @@ wait_for_deadline (const struct request *r, uint64_t *now)
 static void
 forget_verdict (struct request *r)
 {
-  if (__builtin_expect (r->is_judged, 0))
+  if (__builtin_expect (r->is_judged, 0)) {
     faults_done (&r->verdict);
-  r->is_judged = false;
+    r->is_judged = false;
+  }
 }
 
 /* Was power off when it began, or went off since? */
@@ -265,26 +267,40 @@ is_corrupted (const struct request *r)
   return r->is_judged && r->verdict.corrupts;
 }
 
-/* A request that was admitted meets bad blocks and faults and gets its price,
- * that of OP.  Returns 0, or the error that it is to end with; r->transfer
- * bytes are to be moved in either case.
- */
+/* The same as prepare where there are any. */
 static int
-prepare (struct request *r, enum operation op)
+prepare_with_faults (struct request *r, enum operation op)
 {
   struct device *d = r->connection->device;
   int result = 0;
 
-  if (__builtin_expect (badblocks_any (&d->badblocks), 0))
+  if (badblocks_any (&d->badblocks))
     result = check_badblocks (r);
-  if (__builtin_expect (faults_any (&d->faults), 0) && result == 0)
+  if (faults_any (&d->faults) && result == 0)
     ask_faults (r);
   price (r, op);
-  if (__builtin_expect (r->is_judged, 0))
+  if (r->is_judged)
     result = obey_verdict (r);
   if (result == 0 && !is_lost (r))
     r->transfer = r->what.count;
   return result;
+}
+
+/* A request that was admitted meets bad blocks and faults and gets its price,
+ * that of OP.  Returns 0, or the error that it is to end with; r->transfer
+ * bytes are to be moved in either case.
+ */
+static inline int
+prepare (struct request *r, enum operation op)
+{
+  const struct device *d = r->connection->device;
+
+  if (__builtin_expect (
+          badblocks_any (&d->badblocks) || faults_any (&d->faults), 0))
+    return prepare_with_faults (r, op);
+  price (r, op);
+  r->transfer = r->what.count;
+  return 0;
 }
 
 /*---------------------------------------------------------------------*/
