@@ -11,7 +11,8 @@
 # so that the start goes out.  What a feature costs while it is on is the ratio
 # to the same device without it.  What one costs while it is off is the
 # instructions of those lines of the sources that are there for it: all of its
-# own files, and in device.c, where all of them meet, the lines that name it.
+# own files, and in device-request.c and device-data.c, where all of them meet,
+# the lines that name it.
 # The compiler moves instructions between lines, so that a few may be counted at
 # a neighbour.
 
@@ -94,9 +95,9 @@ lines ()
     END { for (line in cost) print line, cost[line] }' "$tmp/lines"
 }
 
-# What the lines of device.c are for, by what they name.
-sed -n '=;p' "$top/plugin/core/device.c" | sed 'N;s/\n/ /' | awk '
-  { line = $1; $1 = "" }
+# What the lines of the files are for in which features meet, by what they name.
+(cd "$top/plugin/core" && grep -Hn '' device-request.c device-data.c) | awk '
+  { split ($0, at, ":"); line = at[1] ":" at[2]; sub (/^[^:]*:[^:]*:/, "") }
   /stats_count|depth_most|c->depth/ { print line, "statistics"; next }
   /fault|badblocks|is_judged|verdict|disconnects|is_lost|is_corrupted/ {
     print line, "faults and bad blocks"; next }
@@ -112,7 +113,7 @@ shares ()
   lines "$2" 10000 "${@:3}" >"$tmp/short"
   lines "$2" 20000 "${@:3}" >"$tmp/long"
   awk -v OFS='\t' '
-    FILENAME ~ /purposes$/ { n = $1; sub (/^[0-9]+ /, ""); purpose[n] = $0; next }
+    FILENAME ~ /purposes$/ { n = $1; sub (/^[^ ]* /, ""); purpose[n] = $0; next }
     FILENAME ~ /short$/ { before[$1] = $2; next }
     {
       split ($1, at, ":")
@@ -127,7 +128,7 @@ shares ()
       else if (at[1] ~ /^zones/) what = "zones"
       else if (at[1] ~ /^(durability|writelog)/)
         what = "write cache and power loss"
-      else if (at[1] == "device.c" && at[2] in purpose) what = purpose[at[2]]
+      else if ($1 in purpose) what = purpose[$1]
       sum[what] += n
       total += n
     }
