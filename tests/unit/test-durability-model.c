@@ -62,7 +62,7 @@ operations (void)
 {
   const char *given = getenv ("NULLBLK_MODEL_OPERATIONS");
 
-  return given != NULL ? strtoull (given, NULL, 0) : 12000;
+  return given != NULL ? strtoull (given, NULL, 0) : 40000;
 }
 
 static struct version *
