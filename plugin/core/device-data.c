@@ -14,8 +14,20 @@
 int
 device_read_zones (struct device *d, char *buf, uint32_t count, uint64_t offset)
 {
+  struct zone_stripe *held;
   struct zone_read part;
   int r;
+
+  if (zones_are_conventional (d->zones, count, offset)) {
+    read_data (d, buf, count, offset);
+    return 0;
+  }
+  held = zones_hold_data (d->zones, count, offset);
+  if (held != NULL) {
+    read_data (d, buf, count, offset);
+    zones_release (held);
+    return 0;
+  }
 
   r = zones_begin_read (d->zones, &part, count, offset);
   if (r < 0)

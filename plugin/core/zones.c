@@ -244,6 +244,37 @@ check_read (const struct zones *z, uint64_t state, uint64_t end)
   return 0;
 }
 
+bool
+zones_are_conventional (const struct zones *z, uint64_t count, uint64_t offset)
+{
+  return offset + count <= conventional_end (z);
+}
+
+struct zone_stripe *
+zones_hold_data (struct zones *z, uint64_t count, uint64_t offset)
+{
+  const uint64_t zone = zone_at (z, offset);
+  const uint64_t end = offset + count - zone_start (z, zone);
+  struct zone_stripe *stripe;
+  uint64_t state;
+
+  if (zone < z->nr_conv || !z->data.is_kept || end > zone_len (z, zone))
+    return NULL;
+  stripe = zone_stripe (z, zone);
+  stripe_lock_shared (stripe);
+  state = zone_state (z, zone);
+  if (end <= state_wp (state) && check_read (z, state, end) == 0)
+    return stripe;
+  stripe_unlock (stripe);
+  return NULL;
+}
+
+void
+zones_release (struct zone_stripe *held)
+{
+  stripe_unlock (held);
+}
+
 int
 zones_begin_read (struct zones *z, struct zone_read *r, uint64_t count,
                   uint64_t offset)

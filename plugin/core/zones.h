@@ -101,6 +101,20 @@ struct zone_read {
   struct zone_stripe *held;    /* or NULL */
 };
 
+/* Are COUNT bytes at OFFSET all conventional?  Then they are read as if there
+ * were no zones.
+ */
+bool zones_are_conventional (const struct zones *z, uint64_t count,
+                             uint64_t offset);
+
+/* Are they all data of one sequential zone, as most reads are?  If so, lock it
+ * for the time in which they are read and return what zones_release is to be
+ * called with; NULL otherwise.
+ */
+struct zone_stripe *zones_hold_data (struct zones *z, uint64_t count,
+                                     uint64_t offset);
+void zones_release (struct zone_stripe *held);
+
 /* May COUNT bytes be read at OFFSET?  If so, call zones_read_part until it does
  * not return 1.
  */
