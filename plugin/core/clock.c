@@ -19,6 +19,9 @@
 #define NAP_FROM (9 * NSEC_PER_MSEC)
 #define NAP_UNTIL (4 * NSEC_PER_MSEC)
 
+/* With more threads waiting for each that may spin, none does. */
+#define CROWD 8
+
 /* Spinning is better than a sleep for less. */
 #define LEAST_SLEEP (10 * NSEC_PER_USEC)
 
@@ -180,6 +183,7 @@ waiter_init (struct waiter *w, int cpus)
   w->source = &real_clock;
   w->most_spinners = cpus - 1;
   atomic_init (&w->spinners, 0);
+  atomic_init (&w->waiting, 0);
   for (i = 0; i < NR_LATENESS; i++) {
     atomic_init (&w->lateness[i].usual, USUAL_AT_FIRST);
     atomic_init (&w->lateness[i].worst, WORST_AT_FIRST);
@@ -200,16 +204,14 @@ sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
   return spin != 0 && (left > *ahead + LEAST_SLEEP || left > spin);
 }
 
-int
-waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
-             const struct nap *nap, uint64_t *woke)
+static int
+wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
+            const struct nap *nap, uint64_t *woke)
 {
   uint64_t now, left, ahead;
   struct lateness *l;
   int r;
 
-  if (w->most_spinners <= 0)
-    spin = 0;
   for (now = w->source->now (); now < deadline;) {
     left = deadline - now;
     if (left > NAP_FROM) {
@@ -240,4 +242,17 @@ waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
   }
   *woke = now;
   return 0;
+}
+
+int
+waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
+             const struct nap *nap, uint64_t *woke)
+{
+  int r;
+
+  if (atomic_fetch_add (&w->waiting, 1) >= w->most_spinners * CROWD)
+    spin = 0;
+  r = wait_until (w, deadline, spin, nap, woke);
+  atomic_fetch_sub (&w->waiting, 1);
+  return r;
 }

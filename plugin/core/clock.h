@@ -19,6 +19,7 @@
  *        length may be late.
  * spin   reads the clock until the deadline is there.  At most CPUs less one
  *        threads do so at any time, and each no longer than the setting says.
+ *        Where many wait, none does: the CPU is needed for what comes next.
  *
  * Without spin, or where all CPUs that may are spinning, a sleep ends as much
  * before the deadline as one of two is late at least; so a wait is over a few
@@ -26,8 +27,8 @@
  *
  * struct waiter is shared by all threads of a server, and static: it has cache
  * lines of its own.  Nothing in it locks: the
- * count of spinners is touched by those that spin, what is known of lateness
- * by those that have slept.
+ * counts are touched by those that wait and spin, what is known of lateness by
+ * those that have slept.
  */
 
 #ifndef NULLBLK_CLOCK_H
@@ -62,6 +63,7 @@ struct waiter {
   const struct clock_source *source;
   int most_spinners;
   _Alignas(64) _Atomic int spinners;
+  _Atomic int waiting; /* threads that do */
   struct lateness lateness[NR_LATENESS];
 };
 

@@ -188,6 +188,24 @@ test_all_spin (void **state)
   assert_true (looks > 100);
 }
 
+/* Where many wait, all sleep, and the CPU is left to others. */
+static void
+test_crowd (void **state)
+{
+  uint64_t woke;
+  int others;
+
+  (void) state;
+  for (others = 0; others < 100; others++) {
+    atomic_store (&w.waiting, others);
+    spun = false;
+    assert_int_equal (waiter_wait (&w, now + 50 * USEC, SPIN_AUTO, &nap, &woke),
+                      0);
+    assert_int_equal (spun, others < 3 * 8);
+    assert_int_equal (atomic_load (&w.waiting), others);
+  }
+}
+
 /* What cannot be ended is never longer than 10 ms. */
 static void
 test_nap (void **state)
@@ -356,10 +374,19 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_past),    TEST (test_short_spin), TEST (test_sleep_then_spin),
-      TEST (test_no_spin), TEST (test_one_cpu),    TEST (test_all_spin),
-      TEST (test_nap),     TEST (test_nap_ends),   TEST (test_short_naps),
-      TEST (test_learn),   TEST (test_learn_soon), TEST (test_outliers),
+      TEST (test_past),
+      TEST (test_short_spin),
+      TEST (test_sleep_then_spin),
+      TEST (test_no_spin),
+      TEST (test_one_cpu),
+      TEST (test_all_spin),
+      TEST (test_crowd),
+      TEST (test_nap),
+      TEST (test_nap_ends),
+      TEST (test_short_naps),
+      TEST (test_learn),
+      TEST (test_learn_soon),
+      TEST (test_outliers),
       TEST (test_real),
   };
 
