@@ -31,6 +31,8 @@
  *
  * A client that waits after each request is best woken by the first piece: over
  * Unix sockets the pieces of a reply are joined only where there is a queue.
+ * And its next request comes within the time that a CPU takes to fall asleep
+ * and to wake up again: so it is polled for a while, unless others have any.
  *
  * Each connection has two locks.  No thread waits in the kernel for a client
  * with a lock that another, which would not have waited in the kernel itself,
@@ -70,6 +72,9 @@
 /* Descriptors from here on are left alone. */
 #define MAX_FD 65536
 
+/* A client has to be quick so many times before it is polled for. */
+#define SOON_ENOUGH 3
+
 /* Requests, as the NBD protocol has them. */
 #define HEADER 28
 #define REQUEST_MAGIC 0x25609513
@@ -87,6 +92,8 @@ struct connection {
   size_t from, to;
   size_t window; /* how much of ahead may be used: AHEAD or AHEAD_OF_LARGE */
   size_t asked;  /* by the last read */
+  unsigned requests; /* since the kernel was last asked for more */
+  unsigned soon;     /* times in a row that the next one came soon after one */
 
   _Alignas(64) pthread_mutex_t out_lock; /* guards what follows */
   char *held;
@@ -100,6 +107,8 @@ struct batch_calls batch_system;
 static _Atomic (struct connection *) connections[MAX_FD];
 static atomic_int end_of_connections; /* all are below */
 static atomic_bool is_serial;
+static _Atomic uint64_t poll_ns;                  /* 0: never */
+static _Atomic (struct connection *) last_reader; /* who asked the kernel */
 
 /* Of this thread: where it may have left something held, and whose request it
  * serves.
@@ -206,6 +215,8 @@ batch_begin (int fd)
           c->from = c->to = c->held_len = 0;
           c->window = AHEAD;
           c->asked = 0;
+          c->requests = 1; /* nothing is known yet */
+          c->soon = 0;
           c->replies = 0;
           c->error = 0;
           c->first_piece_wakes = socket_option (fd, SO_DOMAIN) == AF_UNIX;
@@ -239,6 +250,12 @@ void
 batch_set_serial (bool serial)
 {
   atomic_store (&is_serial, serial);
+}
+
+void
+batch_set_poll (uint64_t ns)
+{
+  atomic_store (&poll_ns, ns);
 }
 
 /*---------------------------------------------------------------------*/
@@ -482,6 +499,63 @@ before_read (struct connection *c, int fd)
   return r;
 }
 
+static uint64_t
+now (void)
+{
+  struct timespec t;
+
+  clock_gettime (CLOCK_MONOTONIC, &t);
+  return (uint64_t) t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* The same as readv, without a sleep, for as long as UNTIL, and no other
+ * connection has anything to do.  -1 and EAGAIN: in vain.
+ */
+static ssize_t
+poll_for_request (struct connection *c, int fd, const struct iovec *iov,
+                  uint64_t until)
+{
+  struct iovec copy[2] = {iov[0], iov[1]};
+  struct msghdr msg = {.msg_iov = copy, .msg_iovlen = 2};
+  ssize_t r;
+
+  do
+    r = batch_system.recvmsg (fd, &msg, MSG_DONTWAIT);
+  while (r == -1 && errno == EAGAIN && atomic_load (&last_reader) == c &&
+         now () < until);
+  return r;
+}
+
+/* The client has one request on its way at a time, if as much has come of
+ * each, and nobody else has any.  Then the CPU may as well stay awake.
+ */
+static ssize_t
+wait_for_request (struct connection *c, int fd, const struct iovec *iov)
+{
+  const uint64_t longest =
+      atomic_load_explicit (&poll_ns, memory_order_relaxed);
+  const bool alone = c->requests == 1 && atomic_load (&last_reader) == c;
+  uint64_t start;
+  ssize_t r = -1;
+
+  c->requests = 0;
+  if (!alone || longest == 0 || !atomic_load (&is_serial)) {
+    if (longest != 0)
+      atomic_store (&last_reader, c);
+    c->soon = 0;
+    return batch_system.readv (fd, iov, 2);
+  }
+  start = now ();
+  errno = EAGAIN;
+  if (c->soon >= SOON_ENOUGH)
+    r = poll_for_request (c, fd, iov, start + longest);
+  if (r == -1 && errno == EAGAIN)
+    r = batch_system.readv (fd, iov, 2);
+  /* A sleep takes as long again. */
+  c->soon = now () - start < 2 * longest ? c->soon + 1 : 0;
+  return r;
+}
+
 /* Read into BUF and, beyond its N bytes, ahead, which is empty; in_lock is
  * held.
  */
@@ -491,7 +565,7 @@ read_ahead (struct connection *c, int fd, void *buf, size_t n)
   const struct iovec iov[2] = {{buf, n}, {c->ahead, c->window}};
   ssize_t r;
 
-  r = batch_system.readv (fd, iov, 2);
+  r = wait_for_request (c, fd, iov);
   if (r <= (ssize_t) n)
     return r;
   c->from = 0;
@@ -527,6 +601,7 @@ batch_read (int fd, void *buf, size_t n)
   if (is_ours) {
     pthread_mutex_lock (&c->in_lock);
     set_window (c, n);
+    c->requests += n == HEADER;
     if (c->from < c->to)
       r = take (c, buf, n, false);
     else if (is_settled (c) || c->ahead == NULL || n == 0)

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -44,6 +45,12 @@ extern struct batch_calls batch_system;
  * another.
  */
 void batch_set_serial (bool serial);
+
+/* For how long, at most, to poll for the next request of a client that has one
+ * at a time, while no other connection has any, instead of to sleep.  0, as it
+ * is at first: never.
+ */
+void batch_set_poll (uint64_t ns);
 
 /* A connection has been accepted as FD.  Stream sockets are treated from here
  * on, and nothing else.

@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -132,6 +133,20 @@ leave_environment (const char *path)
   }
 }
 
+/* By default 50 us, where there is a CPU besides for the client. */
+static uint64_t
+poll_time (void)
+{
+  const char *us = getenv ("NULLBLK_BATCH_POLL");
+  cpu_set_t cpus;
+
+  if (us != NULL)
+    return strtoull (us, NULL, 10) * 1000;
+  return sched_getaffinity (0, sizeof cpus, &cpus) == 0 && CPU_COUNT (&cpus) > 1
+             ? 50000
+             : 0;
+}
+
 /* What nbdkit runs is not to be preloaded.  What runs nbdkit, such as a shell
  * script of its name, hands us on.
  */
@@ -143,6 +158,7 @@ static void __attribute__ ((constructor)) begin (void)
   find_calls ();
   if (serial != NULL && strcmp (serial, "1") == 0)
     batch_set_serial (true);
+  batch_set_poll (poll_time ());
   if (is_nbdkit && dladdr (&once, &self) != 0 && self.dli_fname != NULL)
     leave_environment (self.dli_fname);
 }

@@ -270,6 +270,11 @@ find_parts (void)
     else if (given[0] == '/')
       library = given;
   }
+  given = getenv ("NULLBLK_BATCH_POLL");
+  if (given != NULL && (given[0] == '\0' || strlen (given) > 6 ||
+                        strspn (given, "0123456789") != strlen (given)))
+    die ("NULLBLK_BATCH_POLL=%s: allowed are 0 to 999999, in microseconds",
+         given);
 }
 
 /* Ask the plugin: with these parameters, are the requests of a connection to be

@@ -98,6 +98,9 @@ refused 1 'nullblk-serve: --depth 0: allowed' --depth 0
 refused 1 'nullblk-serve: --depth 1025: allowed' --depth=1025
 refused 1 'nullblk-serve: --depth 5x: allowed' 8G --depth 5x
 NULLBLK_BATCH=/nowhere.so refused 1 '/nowhere.so: No such file'
+for poll in '' 5x -1 1000000; do
+  NULLBLK_BATCH_POLL=$poll refused 1 "NULLBLK_BATCH_POLL=$poll: allowed"
+done
 cp "$library" "$tmp/a b.so"
 NULLBLK_BATCH="$tmp/a b.so" refused 1 'a b.so: what is preloaded cannot'
 NULLBLK_NBDKIT=$tmp/none refused 1 "$tmp/none: "

@@ -256,6 +256,8 @@ serve (int fd)
 
 static struct {
   atomic_uint readvs, sends;
+  atomic_uint polls; /* recvmsg, and those that found nothing */
+  atomic_uint polls_in_vain;
 
   /* What the peer does before the server waits for it.  NULL: nothing. */
   void (*turn) (int fd);
@@ -296,6 +298,25 @@ our_readv (int fd, const struct iovec *iov, int iovcnt)
     return read (fd, iov[0].iov_base,
                  1 + random_below (&calls.seed, iov[0].iov_len));
   return readv (fd, iov, iovcnt);
+}
+
+/* Who polls looks twice in vain. */
+static ssize_t
+our_recvmsg (int fd, struct msghdr *msg, int flags)
+{
+  calls.polls++;
+  if (is_trouble ()) {
+    errno = EINTR;
+    return -1;
+  }
+  if (calls.turn != NULL && !has_input (fd)) {
+    if (calls.polls_in_vain++ % 3 < 2) {
+      errno = EAGAIN;
+      return -1;
+    }
+    calls.turn (fd);
+  }
+  return recvmsg (fd, msg, flags);
 }
 
 static ssize_t
@@ -353,7 +374,7 @@ set_up (void **state)
   batch_system = (struct batch_calls){.read = our_read,
                                       .readv = our_readv,
                                       .recvfrom = recvfrom,
-                                      .recvmsg = recvmsg,
+                                      .recvmsg = our_recvmsg,
                                       .send = our_send,
                                       .sendmsg = our_sendmsg,
                                       .write = write,
@@ -361,6 +382,7 @@ set_up (void **state)
                                       .ppoll = ppoll};
   memset (&calls, 0, sizeof calls);
   batch_set_serial (true);
+  batch_set_poll (0);
   return 0;
 }
 
@@ -720,9 +742,110 @@ test_random_with_trouble (void **state)
   calls.seed = seed;
   for (i = 0; i < 60; i++) {
     batch_set_serial (random_below (&seed, 4) != 0);
+    batch_set_poll (random_below (&seed, 2) * 1000000);
     calls.trouble = 1 + random_below (&seed, 60);
     random_conversation (&seed);
   }
+}
+
+/*---------------------------------------------------------------------*/
+/* Polling */
+
+#define LONG 3600000000000 /* ns */
+
+/* Requests of a client that has so many on its way at a time. */
+static void
+play_in_turns (unsigned at_a_time)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  script.nr_cuts = 0;
+  for (i = 1; i <= 12; i++) {
+    add_request (&s, i, i % 3 == 0 ? CMD_WRITE : CMD_READ, 100);
+    if (i % at_a_time == 0)
+      add_cut (s.len);
+  }
+  play (&s, connect_unix);
+  free (s.bytes);
+}
+
+/* Four sleeps show that a client has one request at a time, and is quick; from
+ * then on none is needed, not for its end, either.
+ */
+static void
+test_polled_for (void **state)
+{
+  (void) state;
+  batch_set_poll (LONG);
+  play_in_turns (1);
+  assert_int_equal (calls.readvs, 4);
+  assert_int_equal (calls.polls, 3 * (12 + 1 - 4));
+}
+
+/* Not one that has more at a time, nor where a reply may have to wait, nor when
+ * it is not wanted.
+ */
+static void
+test_not_polled_for (void **state)
+{
+  (void) state;
+  batch_set_poll (LONG);
+  play_in_turns (2);
+  batch_set_serial (false);
+  play_in_turns (1);
+  batch_set_serial (true);
+  batch_set_poll (0);
+  play_in_turns (1);
+  assert_int_equal (calls.polls, 0);
+}
+
+/* Nor one that is slower than the time: here any. */
+static void
+test_slow_client (void **state)
+{
+  (void) state;
+  batch_set_poll (1);
+  play_in_turns (1);
+  assert_int_equal (calls.polls, 0);
+}
+
+static int other[2];
+
+/* While one connection is polled for, another has a request; and only when that
+ * poll has ended, there is one for the first.
+ */
+static ssize_t
+recvmsg_beside_other (int fd, struct msghdr *msg, int flags)
+{
+  struct stream s = {0};
+
+  (void) msg;
+  (void) flags;
+  calls.polls++;
+  add_request (&s, 1, CMD_READ, 10);
+  write_all (other[1], s.bytes, s.len);
+  assert_int_equal (serve_one (other[0], NULL, NULL), 1);
+  free (s.bytes);
+  assert_false (has_input (fd));
+  errno = EAGAIN;
+  return -1;
+}
+
+/* A poll gives way to another connection, and so do all, as long as both have
+ * requests.
+ */
+static void
+test_poll_gives_way (void **state)
+{
+  (void) state;
+  batch_set_poll (LONG);
+  connect_unix (other);
+  batch_system.recvmsg = recvmsg_beside_other;
+  play_in_turns (1);
+  /* Two more, after four sleeps each, and one of the other's for each. */
+  assert_int_equal (calls.polls, 2);
+  end_both (other);
 }
 
 #define THREADS 8
@@ -1441,6 +1564,10 @@ main (void)
       CASE (test_byte_by_byte),
       CASE (test_random),
       CASE (test_random_with_trouble),
+      CASE (test_polled_for),
+      CASE (test_not_polled_for),
+      CASE (test_slow_client),
+      CASE (test_poll_gives_way),
       CASE (test_many_connections),
       CASE (test_parallel),
       CASE (test_parallel_called_serial),
