@@ -284,13 +284,15 @@ load ()
 }
 
 # measure_all TABLE ROUND SERVER RW BS DEPTH CONNECTIONS FIO-OPTION...: all of
-# what the options say.
+# what the options say.  fio does without what is not asked of it: the time of
+# each request, and which blocks it has had.
 measure_all ()
 {
   local before us
 
   before=$(cpu "$3")
-  load "$3" --rw="$4" --bs="$5" --iodepth="$6" --numjobs="$7" "${@:8}"
+  load "$3" --rw="$4" --bs="$5" --iodepth="$6" --numjobs="$7" \
+    --gtod_reduce=1 --norandommap "${@:8}"
   us=$(($(cpu "$3") - before))
   # shellcheck disable=SC2046 # words
   row "${@:1:7}" $(jq -r --argjson us "$us" '.jobs[0] |

@@ -41,6 +41,7 @@ def rate_target($r; $server):
     if $r.rw == "randwrite" and $r.bs == "4k" and $r.connections == 4
     then 1.3 else 1 end
   elif . == "first" then 1.5
+  elif . == "trim" then 1
   elif (is_null_batch or is_memory_batch) and $server == "nullblk-serve" then
     if $r.depth == 1 then 0.97
     elif $r.connections == 1 then 1
