@@ -266,4 +266,4 @@ plot "$OUT/latency-asked.txt" using (100 - \$1):2 title "asked (fio's file)" \
      "$OUT/latency-achieved.txt" using (100 - \$1):2 title "achieved" with lines
 PLOT
 echo
-echo "Plot: $OUT/latency.svg"
+echo "Plot: latency.svg"
