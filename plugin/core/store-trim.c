@@ -16,8 +16,8 @@
  *        +------------------------+------------------------------+
  *
  * The backlog lists the chunks with stale pages.  Beyond MOST_STALE pages
- * (1 MiB) whoever has trimmed gives the oldest back, with no lock of his own
- * held.  A chunk without any written page stays in the table until then.
+ * (1 MiB) whoever has trimmed gives the oldest back, with no stripe of his own
+ * locked.  A chunk without any written page stays in the table until then.
  *
  * In a whole arena stale pages are not listed: their memory is held as long as
  * their chunk has a written page, and goes back with it.
@@ -35,8 +35,9 @@ nr_stale (const struct store *s, uint32_t nr)
   return map_count (arena_stale (&s->arena, nr), 0, pages_in_chunk (s));
 }
 
+/* Put a chunk on the backlog.  Returns false where that is full. */
 static bool
-is_listed (struct store *s, uint64_t key)
+enlist (struct store *s, uint64_t key)
 {
   struct backlog *b = &s->backlog;
   bool r;
@@ -55,7 +56,7 @@ retire (struct store *s, uint64_t key, uint32_t nr, unsigned first,
         unsigned last)
 {
   if (!s->arena.whole) {
-    if (nr_stale (s, nr) == 0 && !is_listed (s, key)) {
+    if (nr_stale (s, nr) == 0 && !enlist (s, key)) {
       arena_blank (&s->arena, nr, (uint64_t) first << PAGE_SHIFT,
                    (uint64_t) (last - first) << PAGE_SHIFT);
       return;
