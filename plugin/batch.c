@@ -107,8 +107,14 @@ struct batch_calls batch_system;
 static _Atomic (struct connection *) connections[MAX_FD];
 static atomic_int end_of_connections; /* all are below */
 static atomic_bool is_serial;
-static _Atomic uint64_t poll_ns;                  /* 0: never */
-static _Atomic (struct connection *) last_reader; /* who asked the kernel */
+static _Atomic uint64_t poll_ns; /* 0: never */
+
+/* Who asked the kernel last.  Written where it changes, while requests are
+ * served one at a time, on a cache line that holds nothing else.
+ */
+static struct {
+  _Alignas(64) _Atomic (struct connection *) connection;
+} last_reader;
 
 /* Of this thread: where it may have left something held, and whose request it
  * serves.
@@ -508,6 +514,13 @@ now (void)
   return (uint64_t) t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static bool
+is_last_reader (const struct connection *c)
+{
+  return atomic_load_explicit (&last_reader.connection, memory_order_relaxed) ==
+         c;
+}
+
 /* The same as readv, without a sleep, for as long as UNTIL, and no other
  * connection has anything to do.  -1 and EAGAIN: in vain.
  */
@@ -521,8 +534,7 @@ poll_for_request (struct connection *c, int fd, const struct iovec *iov,
 
   do
     r = batch_system.recvmsg (fd, &msg, MSG_DONTWAIT);
-  while (r == -1 && errno == EAGAIN && atomic_load (&last_reader) == c &&
-         now () < until);
+  while (r == -1 && errno == EAGAIN && is_last_reader (c) && now () < until);
   return r;
 }
 
@@ -533,15 +545,18 @@ static ssize_t
 wait_for_request (struct connection *c, int fd, const struct iovec *iov)
 {
   const uint64_t longest =
-      atomic_load_explicit (&poll_ns, memory_order_relaxed);
-  const bool alone = c->requests == 1 && atomic_load (&last_reader) == c;
+      atomic_load_explicit (&is_serial, memory_order_relaxed)
+          ? atomic_load_explicit (&poll_ns, memory_order_relaxed)
+          : 0;
+  const bool was_last = longest != 0 && is_last_reader (c);
+  const bool alone = was_last && c->requests == 1;
   uint64_t start;
   ssize_t r = -1;
 
   c->requests = 0;
-  if (!alone || longest == 0 || !atomic_load (&is_serial)) {
-    if (longest != 0)
-      atomic_store (&last_reader, c);
+  if (!alone) {
+    if (longest != 0 && !was_last)
+      atomic_store_explicit (&last_reader.connection, c, memory_order_relaxed);
     c->soon = 0;
     return batch_system.readv (fd, iov, 2);
   }
