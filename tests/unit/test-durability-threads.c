@@ -27,7 +27,10 @@
 #define LONGEST 8
 #define ROUNDS 60
 #define WRITES_A_ROUND 400 /* before the cut */
-#define MOST_NUMBERS (1 << 20)
+#define MOST_A_ROUND (8 * WRITES_A_ROUND)
+
+/* Each write takes two moments, and one more of each writer fails. */
+#define MOST_NUMBERS (1 + ROUNDS * 2 * (MOST_A_ROUND + 2 * NR_WRITERS))
 
 static struct store *store;
 static struct durability *durability;
@@ -53,6 +56,17 @@ raise_to (_Atomic uint64_t *a, uint64_t n)
     ;
 }
 
+/* The scheduler and the lock may both prefer the writers to who is to cut the
+ * power.
+ */
+static void
+wait_for_cut (void)
+{
+  while (atomic_load (&writes) >= MOST_A_ROUND &&
+         durability_epoch (durability) % 2 == 0)
+    sched_yield ();
+}
+
 static void *
 write_body (void *arg)
 {
@@ -62,6 +76,7 @@ write_body (void *arg)
   int r;
 
   do {
+    wait_for_cut ();
     nr = 1 + random_below (&random, LONGEST);
     first = random_below (&random, BLOCKS - nr + 1);
     fua = random_below (&random, 16) == 0;
