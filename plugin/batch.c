@@ -94,6 +94,7 @@ struct connection {
   size_t asked;  /* by the last read */
   unsigned requests; /* since the kernel was last asked for more */
   unsigned soon;     /* times in a row that the next one came soon after one */
+  uint64_t read_at;  /* when ahead, and what came with it, did; 0: not known */
 
   _Alignas(64) pthread_mutex_t out_lock; /* guards what follows */
   char *held;
@@ -116,11 +117,12 @@ static struct {
   _Alignas(64) _Atomic (struct connection *) connection;
 } last_reader;
 
-/* Of this thread: where it may have left something held, and whose request it
- * serves.
+/* Of this thread: where it may have left something held, whose request it
+ * serves, and when that came (batch_arrival).
  */
 static _Thread_local int holding = -1;
 static _Thread_local struct connection *serving;
+static _Thread_local uint64_t arrival;
 
 /*---------------------------------------------------------------------*/
 /* Connections */
@@ -223,6 +225,7 @@ batch_begin (int fd)
           c->asked = 0;
           c->requests = 1; /* nothing is known yet */
           c->soon = 0;
+          c->read_at = 0;
           c->replies = 0;
           c->error = 0;
           c->first_piece_wakes = socket_option (fd, SO_DOMAIN) == AF_UNIX;
@@ -452,6 +455,7 @@ batch_before_wait (void)
     pthread_mutex_unlock (&c->out_lock);
   }
   holding = -1;
+  arrival = 0;
   errno = saved;
 }
 
@@ -581,6 +585,8 @@ read_ahead (struct connection *c, int fd, void *buf, size_t n)
   ssize_t r;
 
   r = wait_for_request (c, fd, iov);
+  c->read_at =
+      atomic_load_explicit (&is_serial, memory_order_relaxed) ? 0 : now ();
   if (r <= (ssize_t) n)
     return r;
   c->from = 0;
@@ -623,12 +629,24 @@ batch_read (int fd, void *buf, size_t n)
       is_ours = false;
     else if (before_read (c, fd))
       r = read_ahead (c, fd, buf, n);
+    arrival = c->read_at;
     pthread_mutex_unlock (&c->in_lock);
   }
-  if (!is_ours)
+  if (!is_ours) {
+    arrival = 0;
     return batch_system.read (fd, buf, n);
+  }
   if (r > 0)
     begin_service (c);
+  return r;
+}
+
+uint64_t
+batch_arrival (void)
+{
+  const uint64_t r = arrival;
+
+  arrival = 0;
   return r;
 }
 
@@ -644,6 +662,7 @@ settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
 
   if (c == NULL)
     return false;
+  arrival = 0;
   batch_settle (fd);
   pthread_mutex_lock (&c->in_lock);
   if (c->from < c->to) {

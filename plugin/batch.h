@@ -68,6 +68,13 @@ int batch_shutdown (int fd, int how);
 int batch_ppoll (struct pollfd *fds, nfds_t nfds,
                  const struct timespec *timeout, const sigset_t *sigmask);
 
+/* When the kernel gave what this thread has read last, in nanoseconds of the
+ * monotonic clock: a request that was read ahead has been here since then.  0
+ * where that is of no use: if this thread has asked before, or waited for
+ * anything since, or while requests are served one at a time.
+ */
+uint64_t batch_arrival (void);
+
 /* FD is about to be used in a way that is not known here: what is held is sent,
  * and FD is left alone from then on.
  */

@@ -176,25 +176,37 @@ anything_waits (void)
   return i < devices->count;
 }
 
-/* nullblk-serve(1) preloads a library that batches socket I/O.  It may let a
- * reply wait for the next request as long as requests wait for nothing.
- * Returns false where it is not there.
+/* nullblk-serve(1) preloads a library that batches socket I/O.  What tells it
+ * how requests are served, or NULL where it is not there.
  */
-static bool
+static void (*set_serial) (bool serial);
+
+/* ISO C has no cast from an object's address to a function's. */
+static void
+find_batch (void)
+{
+  void *serial = dlsym (RTLD_DEFAULT, "nullblk_batch_serial");
+  void *arrival = dlsym (RTLD_DEFAULT, "nullblk_batch_arrival");
+
+  if (serial == NULL || arrival == NULL)
+    return;
+  memcpy (&set_serial, &serial, sizeof set_serial);
+  memcpy (&devices->arrival, &arrival, sizeof devices->arrival);
+  devices->batch = true;
+}
+
+/* The library may let a reply wait for the next request as long as requests
+ * wait for nothing.
+ */
+static void
 tell_batch (void)
 {
-  void *address = dlsym (RTLD_DEFAULT, "nullblk_batch_serial");
-  void (*set_serial) (bool);
-  bool holds;
+  const bool holds = !devices->parallel && !anything_waits ();
 
-  if (address == NULL)
-    return false;
-  /* ISO C has no cast from an object's address to a function's. */
-  memcpy (&set_serial, &address, sizeof set_serial);
-  holds = !devices->parallel && !anything_waits ();
+  if (set_serial == NULL)
+    return;
   set_serial (holds);
   atomic_store (&devices->holds_replies, holds);
-  return true;
 }
 
 #if HAVE_DECL_NBDKIT_DISCONNECT
@@ -247,7 +259,8 @@ nullblk_get_ready (void)
       return -1;
     }
   }
-  devices->batch = tell_batch ();
+  find_batch ();
+  tell_batch ();
   return 0;
 }
 

@@ -46,8 +46,9 @@ PUBLIC int __ppoll_chk (struct pollfd *fds, nfds_t nfds,
                         size_t size);
 PUBLIC int fcntl64 (int fd, int cmd, ...);
 
-/* For the plugin, which looks for it by dlsym. */
+/* For the plugin, which looks for them by dlsym. */
 PUBLIC void nullblk_batch_serial (bool serial);
+PUBLIC uint64_t nullblk_batch_arrival (void);
 
 /* Those that batch.c has no need of. */
 static struct {
@@ -167,6 +168,12 @@ void
 nullblk_batch_serial (bool serial)
 {
   batch_set_serial (serial);
+}
+
+uint64_t
+nullblk_batch_arrival (void)
+{
+  return batch_arrival ();
 }
 
 /*---------------------------------------------------------------------*/

@@ -47,6 +47,17 @@ count_worker (struct connection *c)
   c->saturated += c->depth == c->workers;
 }
 
+static uint64_t
+arrival (const struct devices *devices)
+{
+  uint64_t r = 0;
+
+  if (devices->arrival != NULL &&
+      !atomic_load_explicit (&devices->holds_replies, memory_order_relaxed))
+    r = devices->arrival ();
+  return r != 0 ? r : clock_now ();
+}
+
 static const struct settings *
 begin (struct request *r, struct connection *c, enum operation op,
        uint32_t count, uint64_t offset)
@@ -55,7 +66,7 @@ begin (struct request *r, struct connection *c, enum operation op,
   r->what.op = op;
   r->what.count = count;
   r->what.offset = offset;
-  r->what.arrival = clock_now ();
+  r->what.arrival = arrival (c->device->devices);
   r->epoch = durability_epoch (c->device->durability);
   r->transfer = 0;
   r->fua = false;

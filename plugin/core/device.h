@@ -100,12 +100,15 @@ struct devices {
   struct nap nap;
 
   /* Set by who knows: are requests of one connection served side by side?  How
-   * to drop the client whose request this thread serves; NULL: not at all.
+   * to drop the client whose request this thread serves; NULL: not at all.  The
+   * moment (clock_now) at which the request arrived that this thread is about
+   * to begin, if it was before, or 0; NULL: nobody knows.
    */
   bool parallel;
   bool batch;                /* is socket I/O batched? */
   atomic_bool holds_replies; /* for each other, as long as nothing waits */
   void (*disconnect) (void);
+  uint64_t (*arrival) (void);
 
   /* As they were at the start: only what is not live counts. */
   struct settings settings;

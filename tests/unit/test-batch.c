@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -1267,6 +1268,94 @@ test_ahead_goes_to_any_call (void **state)
   end_both (ends);
 }
 
+/*---------------------------------------------------------------------*/
+/* When a request came */
+
+static uint64_t
+clock_now (void)
+{
+  struct timespec t;
+
+  clock_gettime (CLOCK_MONOTONIC, &t);
+  return (uint64_t) t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void
+test_arrival (void **state)
+{
+  uint64_t before, after, first;
+  int ends[2];
+  char buf[3];
+
+  (void) state;
+  batch_set_serial (false);
+  connect_unix (ends);
+  write_all (ends[1], "0123456", 7);
+  before = clock_now ();
+  assert_int_equal (batch_read (ends[0], buf, 3), 3);
+  after = clock_now ();
+  first = batch_arrival ();
+  assert_in_range (first, before, after);
+
+  /* What is here since then. */
+  assert_int_equal (batch_read (ends[0], buf, 3), 3);
+  assert_int_equal (batch_arrival (), first);
+
+  /* The rest of a request came later. */
+  assert_int_equal (batch_read (ends[0], buf, 3), 1);
+  write_all (ends[1], "78", 2);
+  assert_int_equal (batch_read (ends[0], buf, 2), 2);
+  assert_in_range (batch_arrival (), after, clock_now ());
+  end_both (ends);
+}
+
+static void
+test_arrival_not_known (void **state)
+{
+  int ends[2], second[2];
+  char buf[3];
+
+  (void) state;
+  batch_set_serial (false);
+  connect_unix (ends);
+  write_all (ends[1], "0123456789abcdefgh", 18);
+  assert_int_equal (batch_read (ends[0], buf, 1), 1);
+  assert_int_not_equal (batch_arrival (), 0);
+  assert_int_equal (batch_arrival (), 0); /* a second request for one */
+
+  assert_int_equal (batch_read (ends[0], buf, 1), 1);
+  batch_before_wait ();
+  assert_int_equal (batch_arrival (), 0);
+
+  /* Another descriptor. */
+  assert_int_equal (socketpair (AF_UNIX, SOCK_STREAM, 0, second), 0);
+  write_all (second[1], "01", 2);
+  assert_int_equal (batch_read (ends[0], buf, 1), 1);
+  assert_int_equal (batch_read (second[0], buf, 1), 1);
+  assert_int_equal (batch_arrival (), 0);
+  end_both (second);
+
+  /* What TLS has deciphered may be a part of it. */
+  assert_int_equal (batch_read (ends[0], buf, 1), 1);
+  assert_int_equal (batch_recvfrom (ends[0], buf, 1, 0, NULL, NULL), 1);
+  assert_int_equal (batch_arrival (), 0);
+  end_both (ends);
+
+  /* One at a time, and what is still here of that time. */
+  batch_set_serial (true);
+  connect_unix (ends);
+  write_all (ends[1], "012", 3);
+  assert_int_equal (batch_read (ends[0], buf, 1), 1);
+  assert_int_equal (batch_arrival (), 0);
+  batch_set_serial (false);
+  assert_int_equal (batch_read (ends[0], buf, 1), 1);
+  assert_int_equal (batch_arrival (), 0);
+  end_both (ends);
+}
+
+/*---------------------------------------------------------------------*/
+/* Calls of other kinds */
+
 /* POLLRDHUP is how nbdkit finds out that its client has gone. */
 static void
 test_poll_sees_hang_up (void **state)
@@ -1581,6 +1670,8 @@ main (void)
       CASE (test_sent_before),
       CASE (test_order),
       CASE (test_ahead_goes_to_any_call),
+      CASE (test_arrival),
+      CASE (test_arrival_not_known),
       CASE (test_poll_sees_hang_up),
       CASE (test_left_alone),
       CASE (test_number_again),

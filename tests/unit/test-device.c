@@ -415,6 +415,43 @@ test_price_of_commands (void **state)
                clock_now () + 5 * NSEC_PER_MSEC);
 }
 
+static uint64_t arrived;
+
+static uint64_t
+arrival (void)
+{
+  return arrived;
+}
+
+/* A request's time begins when it arrived, where that is known and replies do
+ * not wait for each other.
+ */
+static void
+test_arrived_before (void **state)
+{
+  (void) state;
+  CREATE ("latency", "20s");
+  devices->arrival = arrival;
+  nap_result = -ESHUTDOWN; /* nobody waits */
+  arrived = clock_now () - 10 * NSEC_PER_SEC;
+  assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
+  assert_true (napped < 10 * NSEC_PER_SEC);
+
+  arrived -= 15 * NSEC_PER_SEC;
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_true (d->stats.op[OP_READ].served.longest >= 25 * NSEC_PER_SEC);
+
+  arrived = 0;
+  assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
+  assert_true (napped > 10 * NSEC_PER_SEC);
+
+  arrived = clock_now () - 15 * NSEC_PER_SEC;
+  napped = 0;
+  atomic_store (&devices->holds_replies, true);
+  assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
+  assert_true (napped > 10 * NSEC_PER_SEC);
+}
+
 /* Lanes and limits are the device's: its connections share them.  The first
  * byte of the limit is free, as the meter was idle before.
  */
@@ -572,6 +609,7 @@ main (void)
       TEST (test_refused_at_once),
       TEST (test_wait_is_cut_short),
       TEST (test_seed),
+      TEST (test_arrived_before),
       TEST (test_shared_by_connections),
       TEST (test_threads_are_counted),
       TEST (test_limits_forget_who_left),

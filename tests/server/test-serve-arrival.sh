@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# With batched socket I/O the time of a request begins when it is read ahead,
+# not when a thread comes to it: one thread gets through 100 requests of 1 s,
+# which are there at once, in no more than a few seconds.  Where a filter
+# takes time before the device is asked, the device's begins then.
+
+# shellcheck source=serve.sh source-path=SCRIPTDIR
+source "${0%/*}/serve.sh"
+requires fio nbdinfo jq
+fio --enghelp=nbd >/dev/null 2>&1 || skip "fio has no nbd engine"
+ctl=$top_builddir/tools/nullblkctl
+[ -x "$ctl" ] || skip "nullblkctl is not built"
+
+# start ARGUMENT...
+start ()
+{
+  rm -f "$tmp/pid" "$tmp/sock"
+  "$serve" -f -U "$tmp/sock" -P "$tmp/pid" -t 1 64M "$@" &
+  server_pid=$!
+  wait_until 60 server_listens_or_ended || fail "it does not listen"
+}
+
+# ask COUNT DEPTH: that many reads, so many at a time, in 50 s at most.
+ask ()
+{
+  timeout 50 fio --name=ask --ioengine=nbd --uri="$uri" --thread \
+    --rw=read --bs=4k --number_ios="$1" --iodepth="$2" \
+    --output="$tmp/out" || fail "fio: $(cat "$tmp/out")"
+}
+
+uri="nbd+unix:///?socket=$tmp/sock"
+
+start read-latency=1s
+ask 100 100
+"$ctl" stats --json "$tmp/sock" >"$tmp/json" || fail "nullblkctl"
+jq -e '.operations.read | .requests == 100 and .histogram[0][0] > 9e8' \
+  "$tmp/json" >/dev/null || fail "$(cat "$tmp/json")"
+stop_server
+
+# Where a filter waits first, ours begins after that.
+start --filter=delay rdelay=3 read-latency=100ms
+ask 1 1
+"$ctl" stats --json "$tmp/sock" >"$tmp/json" || fail "nullblkctl"
+jq -e '.operations.read.latency_ns.max | . >= 1e8 and . < 3e9' "$tmp/json" \
+  >/dev/null || fail "$(cat "$tmp/json")"
+stop_server
