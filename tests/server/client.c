@@ -475,25 +475,34 @@ const char *const operation_words[NR_OPERATIONS] = {
 };
 
 int
+request_at (struct nbd_handle *device, enum operation op, void *data,
+            uint64_t count, uint64_t offset)
+{
+  switch (op) {
+  case OP_READ:
+    return nbd_pread (device, data, count, offset, 0);
+  case OP_WRITE:
+    return nbd_pwrite (device, data, count, offset, 0);
+  case OP_FLUSH:
+    return nbd_flush (device, 0);
+  case OP_TRIM:
+    return nbd_trim (device, count, offset, 0);
+  case OP_ZERO:
+    return nbd_zero (device, count, offset, 0);
+  default:
+    fail_msg ("no operation of a place: %d", op);
+    return -1;
+  }
+}
+
+int
 request_in_zone (struct nbd_handle *device, struct nbd_handle *zones,
                  enum operation op, unsigned zone)
 {
   static const struct zone_descriptor empty = {.cond = ZONE_COND_EMPTY};
-  const uint64_t offset = zone * 64 * KIB;
   static char buf[4096];
 
-  switch (op) {
-  case OP_READ:
-    return nbd_pread (device, buf, sizeof buf, offset, 0);
-  case OP_WRITE:
-    return nbd_pwrite (device, buf, sizeof buf, offset, 0);
-  case OP_FLUSH:
-    return nbd_flush (device, 0);
-  case OP_TRIM:
-    return nbd_trim (device, sizeof buf, offset, 0);
-  case OP_ZERO:
-    return nbd_zero (device, sizeof buf, offset, 0);
-  default:
+  if (op == OP_ZONE)
     return nbd_pwrite (zones, &empty, sizeof empty, zone * sizeof empty, 0);
-  }
+  return request_at (device, op, buf, sizeof buf, zone * 64 * KIB);
 }

@@ -103,8 +103,14 @@ void assert_rule (struct nbd_handle *stats, unsigned id, uint64_t evaluated,
 /* The word for it in rules. */
 extern const char *const operation_words[NR_OPERATIONS];
 
-/* A request for 4 KiB at the beginning of a zone of 64 KiB, or for none, or a
- * zone command, which resets it.  Returns 0 or -1, as libnbd does.
+/* A request of any operation but a zone command: read into DATA, or write from
+ * it.  Returns 0 or -1, as libnbd does.
+ */
+int request_at (struct nbd_handle *device, enum operation op, void *data,
+                uint64_t count, uint64_t offset);
+
+/* The same for 4 KiB at the beginning of a zone of 64 KiB, or for none, or a
+ * zone command, which resets it.
  */
 int request_in_zone (struct nbd_handle *device, struct nbd_handle *zones,
                      enum operation op, unsigned zone);

@@ -7,30 +7,11 @@
 
 #include <config.h>
 
-#include <endian.h>
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "client.h"
-#include "wire.h"
+#include "faulty.h"
 
 #define SECTOR 512
-#define ZONE (64 * KIB)
-
-static uint8_t buf[64 * KIB], other_buf[64 * KIB], out[64 * KIB];
-static struct nbd_handle *h, *config, *stats;
-
-static void
-serve_and_connect (const char *const *args)
-{
-  serve_with_control (args, &h, &config, &stats);
-  memset (buf, 0xaa, sizeof buf);
-  memset (other_buf, 0x33, sizeof other_buf);
-}
-
-#define SERVE(...) serve_and_connect ((const char *const[]){__VA_ARGS__, NULL})
-#define SERVE_MEMORY(...) SERVE ("memory-backed=true", __VA_ARGS__)
 
 /* Those that touch data, as null_blk's.  One of COUNT bytes. */
 static const enum operation touching[] = {OP_READ, OP_WRITE, OP_TRIM, OP_ZERO};
@@ -40,16 +21,7 @@ static const enum operation touching[] = {OP_READ, OP_WRITE, OP_TRIM, OP_ZERO};
 static int
 touch (enum operation op, uint64_t count, uint64_t offset)
 {
-  switch (op) {
-  case OP_READ:
-    return nbd_pread (h, out, count, offset, 0);
-  case OP_WRITE:
-    return nbd_pwrite (h, buf, count, offset, 0);
-  case OP_TRIM:
-    return nbd_trim (h, count, offset, 0);
-  default:
-    return nbd_zero (h, count, offset, 0);
-  }
+  return request_at (h, op, op == OP_READ ? out : buf, count, offset);
 }
 
 /* These sectors are bad, both included, and their neighbours are not. */
@@ -74,7 +46,7 @@ static void
 fail_where_they_are (void **state)
 {
   (void) state;
-  SERVE_MEMORY ("64M", "badblocks=+8-15,+0x800-0X800,+010000-010001");
+  SERVE ("64M", "badblocks=+8-15,+0x800-0X800,+010000-010001");
   check_bad (8, 15);
   check_bad (2048, 2048);
   check_bad (4096, 4097);
@@ -85,7 +57,7 @@ static void
 fail_in_null_mode (void **state)
 {
   (void) state;
-  SERVE ("64M", "badblocks=+8-15");
+  SERVE_NULL ("64M", "badblocks=+8-15");
   check_bad (8, 15);
 }
 
@@ -94,7 +66,7 @@ static void
 change_nothing (void **state)
 {
   (void) state;
-  SERVE_MEMORY ("64M");
+  SERVE ("64M");
   assert_done (nbd_pwrite (h, other_buf, sizeof other_buf, 0, 0));
   change_settings (config, "badblocks=+64-64\n");
   assert_refused (EIO, nbd_pwrite (h, buf, sizeof buf, 0, 0));
@@ -109,10 +81,8 @@ change_nothing (void **state)
 static void
 do_not_concern_the_others (void **state)
 {
-  struct nbd_handle *zones;
-
   (void) state;
-  SERVE_MEMORY ("1M", "zoned=true", "zone-size=64K", "badblocks=+0-2047");
+  SERVE ("1M", "zoned=true", "zone-size=64K", "badblocks=+0-2047");
   zones = connect_to ("nullb0.zones");
   assert_done (nbd_flush (h, 0));
   assert_done (nbd_cache (h, 4096, 0, 0));
@@ -128,7 +98,7 @@ once_heals (void **state)
   unsigned i;
 
   (void) state;
-  SERVE_MEMORY ("64M", "badblocks-once=true");
+  SERVE ("64M", "badblocks-once=true");
   for (i = 0; i < NR_TOUCHING; i++) {
     change_settings (config, "badblocks=none,+8-11,+12-15,+100-107\n");
     assert_refused (EIO, touch (touching[i], sizeof buf, 5120));
@@ -146,7 +116,7 @@ without_once_they_stay (void **state)
   unsigned i;
 
   (void) state;
-  SERVE_MEMORY ("64M", "badblocks=+8-15");
+  SERVE ("64M", "badblocks=+8-15");
   for (i = 0; i < 10; i++)
     assert_refused (EIO, touch (touching[i % NR_TOUCHING], 4096, 4096));
   change_settings (config, "badblocks-once=true\n");
@@ -159,8 +129,7 @@ static void
 once_is_for_what_meets_them (void **state)
 {
   (void) state;
-  SERVE_MEMORY ("64M", "badblocks=+8-15", "badblocks-once=true",
-                "read-only=true");
+  SERVE ("64M", "badblocks=+8-15", "badblocks-once=true", "read-only=true");
   assert_refused (EPERM, touch (OP_WRITE, 4096, 4096));
   assert_refused (EINVAL, nbd_pread (h, out, 100, 4096, 0));
   assert_refused (EIO, touch (OP_READ, 4096, 4096));
@@ -177,7 +146,7 @@ once_fails_one_of_many (void **state)
   unsigned round, i, j, failed;
 
   (void) state;
-  SERVE_MEMORY ("64M", "parallel=on", "badblocks-once=true");
+  SERVE ("64M", "parallel=on", "badblocks-once=true");
   for (i = 0; i < CLIENTS; i++)
     client[i] = i == 0 ? h : connect_to ("");
   for (round = 0; round < ROUNDS; round++) {
@@ -205,7 +174,7 @@ static void
 partial_io (void **state)
 {
   (void) state;
-  SERVE_MEMORY ("64M", "block-size=4K", "badblocks-partial-io=true");
+  SERVE ("64M", "block-size=4K", "badblocks-partial-io=true");
   assert_done (nbd_pwrite (h, other_buf, sizeof other_buf, 0, 0));
   change_settings (config, "badblocks=+17-17,+90-90\n");
   assert_refused (EIO, nbd_pwrite (h, buf, sizeof buf, 0, 0));
@@ -233,8 +202,8 @@ static void
 partial_io_and_once (void **state)
 {
   (void) state;
-  SERVE_MEMORY ("64M", "badblocks=+8-15,+20-20", "badblocks-once=true",
-                "badblocks-partial-io=true");
+  SERVE ("64M", "badblocks=+8-15,+20-20", "badblocks-once=true",
+         "badblocks-partial-io=true");
   assert_refused (EIO, nbd_pwrite (h, buf, 16384, 0, 0));
   assert_reads (h, buf, 4096, 0);
   assert_reads_zero (h, 4096, 4096);
@@ -249,23 +218,18 @@ partial_io_and_once (void **state)
 static void
 partial_io_in_zones (void **state)
 {
-  struct zone_descriptor d;
-  struct nbd_handle *zones;
-
   (void) state;
-  SERVE_MEMORY ("1M", "zoned=true", "zone-size=64K", "badblocks=+144-144",
-                "badblocks-partial-io=true");
+  SERVE ("1M", "zoned=true", "zone-size=64K", "badblocks=+144-144",
+         "badblocks-partial-io=true");
   zones = connect_to ("nullb0.zones");
   assert_refused (EIO, nbd_pwrite (h, buf, 16384, ZONE, 0));
-  assert_done (nbd_pread (zones, &d, sizeof d, sizeof d, 0));
-  assert_int_equal (le64toh (d.wp), 128 + 16);
+  assert_int_equal (write_pointer (1), 8192);
   assert_reads (h, buf, 8192, ZONE);
   change_settings (config, "badblocks=none\nbadblocks-partial-io=false\n");
   assert_done (nbd_pwrite (h, buf, 4096, ZONE + 8192, 0));
   change_settings (config, "badblocks=+160-160\n");
   assert_refused (EIO, nbd_pwrite (h, buf, 16384, ZONE + 12288, 0));
-  assert_done (nbd_pread (zones, &d, sizeof d, sizeof d, 0));
-  assert_int_equal (le64toh (d.wp), 128 + 24);
+  assert_int_equal (write_pointer (1), 12288);
 }
 
 /* Rules are not asked what bad blocks have answered. */
@@ -273,7 +237,7 @@ static void
 come_before_rules (void **state)
 {
   (void) state;
-  SERVE_MEMORY ("64M", "badblocks=+8-15", "fault=count=1 error=ENOSPC");
+  SERVE ("64M", "badblocks=+8-15", "fault=count=1 error=ENOSPC");
   assert_refused (EIO, touch (OP_READ, 4096, 4096));
   assert_rule (stats, 1, 0, 0);
   assert_refused (ENOSPC, touch (OP_READ, 4096, 8192));
@@ -284,7 +248,7 @@ static void
 change_live (void **state)
 {
   (void) state;
-  SERVE_MEMORY ("64M", "badblocks=+8-15");
+  SERVE ("64M", "badblocks=+8-15");
   change_settings (config, "badblocks=-10-11,+100-100\n");
   assert_stats_have (stats, "\"badblocks\": \"+8-9,+12-15,+100-100\"");
   assert_done (touch (OP_WRITE, 2 * SECTOR, 10 * SECTOR));
@@ -312,7 +276,7 @@ belong_to_a_device (void **state)
   struct nbd_handle *other;
 
   (void) state;
-  SERVE_MEMORY ("64M", "devices=2", "badblocks=+8-15", "badblocks-once=true");
+  SERVE ("64M", "devices=2", "badblocks=+8-15", "badblocks-once=true");
   other = connect_to ("nullb1");
   assert_refused (EIO, touch (OP_READ, 4096, 4096));
   assert_done (touch (OP_READ, 4096, 4096));

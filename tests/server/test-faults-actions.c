@@ -9,70 +9,11 @@
 
 #include <config.h>
 
-#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "client.h"
-#include "wire.h"
-
-#define ZONE (64 * KIB)
-#define BLOCK 4096
-
-static uint8_t buf[64 * KIB], other_buf[64 * KIB], out[64 * KIB];
-static struct nbd_handle *h, *config, *stats, *zones;
-
-static void
-serve_and_connect (const char *const *args)
-{
-  serve_with_control (args, &h, &config, &stats);
-  memset (buf, 0xaa, sizeof buf);
-  memset (other_buf, 0x33, sizeof other_buf);
-}
-
-#define SERVE(...)                                                             \
-  serve_and_connect (                                                          \
-      (const char *const[]){"memory-backed=true", __VA_ARGS__, NULL})
-
-/* 16 zones, the first of which is conventional. */
-#define SERVE_ZONED(...)                                                       \
-  (SERVE ("1M", "zoned=true", "zone-size=64K", "zone-nr-conv=1",               \
-          "zone-reorder-wait=0", __VA_ARGS__),                                 \
-   zones = connect_to ("nullb0.zones"))
-
-static int
-write_at (uint64_t offset)
-{
-  return nbd_pwrite (h, buf, BLOCK, offset, 0);
-}
-
-/* In bytes from the zone's start. */
-static uint64_t
-write_pointer (unsigned zone)
-{
-  struct zone_descriptor d;
-
-  assert_done (nbd_pread (zones, &d, sizeof d, zone * sizeof d, 0));
-  return le64toh (d.wp) * 512 - zone * ZONE;
-}
-
-/* A zone command resets zone 1, the others are for zone 0. */
-static int
-request (enum operation op)
-{
-  return request_in_zone (h, zones, op, op == OP_ZONE);
-}
-
-/* Put this rule in the place of all others. */
-static void
-set_rule (const char *rule)
-{
-  char lines[160];
-
-  snprintf (lines, sizeof lines, "fault-delete=all\nfault=%s\n", rule);
-  change_settings (config, lines);
-}
+#include "faulty.h"
 
 /*---------------------------------------------------------------------*/
 /* error= */
@@ -210,17 +151,6 @@ delay_of_nothing (void **state)
 
 /*---------------------------------------------------------------------*/
 /* corrupt= */
-
-static unsigned
-count_flipped (const uint8_t *a, const uint8_t *b, size_t len)
-{
-  unsigned r = 0;
-  size_t i;
-
-  for (i = 0; i < len; i++)
-    r += __builtin_popcount (a[i] ^ b[i]);
-  return r;
-}
 
 /* One bit of each block within the range, the same ones each time, and not in
  * what the device keeps.

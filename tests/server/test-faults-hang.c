@@ -9,52 +9,11 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "client.h"
-#include "wire.h"
-
-#define BLOCK 4096
+#include "faulty.h"
 
 /* For conditions, in ms: much longer than they take. */
 #define BOUND 60000
-
-static uint8_t buf[BLOCK], out[BLOCK];
-static struct nbd_handle *h, *config, *stats, *zones;
-
-static void
-serve_and_connect (const char *const *args)
-{
-  serve_with_control (args, &h, &config, &stats);
-  memset (buf, 0xaa, sizeof buf);
-}
-
-#define SERVE(...)                                                             \
-  serve_and_connect (                                                          \
-      (const char *const[]){"memory-backed=true", __VA_ARGS__, NULL})
-
-/* 16 zones, the first of which is conventional. */
-#define SERVE_ZONED(...)                                                       \
-  (SERVE ("1M", "zoned=true", "zone-size=64K", "zone-nr-conv=1",               \
-          "zone-reorder-wait=0", __VA_ARGS__),                                 \
-   zones = connect_to ("nullb0.zones"))
-
-static int
-write_at (uint64_t offset)
-{
-  return nbd_pwrite (h, buf, BLOCK, offset, 0);
-}
-
-/* Put this rule in the place of all others. */
-static void
-set_rule (const char *rule)
-{
-  char lines[160];
-
-  snprintf (lines, sizeof lines, "fault-delete=all\nfault=%s\n", rule);
-  change_settings (config, lines);
-}
 
 /*---------------------------------------------------------------------*/
 /* hang */
@@ -66,6 +25,16 @@ send_write (uint64_t offset)
       nbd_aio_pwrite (h, buf, BLOCK, offset, NBD_NULL_COMPLETION, 0);
 
   assert_true (cookie >= 0);
+  return cookie;
+}
+
+/* Send one to the beginning of the device, and see it in service. */
+static int64_t
+hang_a_write (void)
+{
+  const int64_t cookie = send_write (0);
+
+  wait_for_depth (stats, 1);
   return cookie;
 }
 
@@ -137,8 +106,7 @@ hang_until_deleted (void **state)
   (void) state;
   SERVE ("64M", "fault=name=h op=write range=0+4K hang");
   other = connect_to ("");
-  cookie = send_write (0);
-  wait_for_depth (stats, 1);
+  cookie = hang_a_write ();
   assert_reads_zero (other, BLOCK, 0);
   assert_done (write_at (MIB));
   assert_reads (h, buf, BLOCK, MIB);
@@ -158,8 +126,7 @@ hang_and_then_error (void **state)
   (void) state;
   SERVE ("64M", "fault=op=write error=EPERM", "fault=name=h op=write hang",
          "fault=name=g op=write hang");
-  cookie = send_write (0);
-  wait_for_depth (stats, 1);
+  cookie = hang_a_write ();
   change_settings (config, "fault-delete=h\n");
   assert_int_equal (nbd_poll (h, 200), 0); /* nothing comes */
   change_settings (config, "fault-delete=g\n");
@@ -181,8 +148,7 @@ hang_outlives_count_and_window (void **state)
   (void) state;
   SERVE ("64M", "fault=op=write count=1 hang");
   other = connect_to ("");
-  cookie = send_write (0);
-  wait_for_depth (stats, 1);
+  cookie = hang_a_write ();
   assert_stats_have (stats, "\"spent\": true}");
   assert_done (nbd_pwrite (other, buf, BLOCK, MIB, 0));
   assert_stats_have (stats, "\"queue_depth\": {\"now\": 1,");
@@ -211,8 +177,7 @@ hang_ends_with_the_connection (void **state)
 {
   (void) state;
   SERVE ("-t", "1", "64M", "fault=op=write hang");
-  send_write (0);
-  wait_for_depth (stats, 1);
+  hang_a_write ();
   abandon (h);
   wait_for_depth (stats, 0);
   assert_stats_have (stats, "\"errors\": {\"ESHUTDOWN\": 1}");
@@ -226,8 +191,7 @@ hang_ends_with_the_server (void **state)
 {
   (void) state;
   SERVE ("-t", "1", "64M", "fault=op=write hang");
-  send_write (0);
-  wait_for_depth (stats, 1);
+  hang_a_write ();
   terminate_server ();
 }
 
@@ -277,13 +241,6 @@ disconnect_drops_the_client (void **state)
   abandon (h);
   h = connect_to ("");
   assert_done (write_at (0));
-}
-
-/* A zone command resets zone 1, the others are for zone 0. */
-static int
-request (enum operation op)
-{
-  return request_in_zone (h, zones, op, op == OP_ZONE);
 }
 
 static void

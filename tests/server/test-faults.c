@@ -13,38 +13,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client.h"
-#include "wire.h"
-
-#define ZONE (64 * KIB)
+#include "faulty.h"
 
 /* For conditions: much longer than they take. */
 #define BOUND (60000 * MSEC)
-
-static uint8_t buf[64 * KIB], out[64 * KIB];
-static struct nbd_handle *h, *config, *stats, *zones;
-
-static void
-serve_and_connect (const char *const *args)
-{
-  serve_with_control (args, &h, &config, &stats);
-}
-
-#define SERVE(...)                                                             \
-  serve_and_connect (                                                          \
-      (const char *const[]){"memory-backed=true", __VA_ARGS__, NULL})
-
-/* 16 zones, the first of which is conventional. */
-#define SERVE_ZONED(...)                                                       \
-  (SERVE ("1M", "zoned=true", "zone-size=64K", "zone-nr-conv=1",               \
-          "zone-reorder-wait=0", __VA_ARGS__),                                 \
-   zones = connect_to ("nullb0.zones"))
-
-static int
-write_at (uint64_t offset)
-{
-  return nbd_pwrite (h, buf, 4096, offset, 0);
-}
 
 /* All rules here have error=ENOSPC, which nothing else gives. */
 static bool
@@ -76,7 +48,7 @@ hits_of (unsigned n)
 static bool
 operation_is_hit (enum operation op)
 {
-  const int r = request_in_zone (h, zones, op, op == OP_ZONE);
+  const int r = request (op);
 
   if (!is_hit (r))
     assert_done (r);
@@ -86,16 +58,14 @@ operation_is_hit (enum operation op)
 static void
 op_each (void **state)
 {
-  char lines[80];
+  char rule[40];
   unsigned i, op;
 
   (void) state;
   SERVE_ZONED ("seed=1");
   for (i = 0; i < NR_OPERATIONS; i++) {
-    snprintf (lines, sizeof lines,
-              "fault-delete=all\nfault=op=%s error=ENOSPC\n",
-              operation_words[i]);
-    change_settings (config, lines);
+    snprintf (rule, sizeof rule, "op=%s error=ENOSPC", operation_words[i]);
+    set_rule (rule);
     for (op = 0; op < NR_OPERATIONS; op++)
       assert_int_equal (operation_is_hit (op), op == i);
     assert_rule (stats, i + 1, 1, 1);
@@ -114,15 +84,14 @@ op_several_and_all (void **state)
       {"op=all", (1U << NR_OPERATIONS) - 1},
       {"", (1U << NR_OPERATIONS) - 1},
   };
-  char lines[80];
+  char rule[40];
   unsigned i, op;
 
   (void) state;
   SERVE_ZONED ("seed=1");
   for (i = 0; i < sizeof table / sizeof table[0]; i++) {
-    snprintf (lines, sizeof lines, "fault-delete=all\nfault=%s error=ENOSPC\n",
-              table[i].op);
-    change_settings (config, lines);
+    snprintf (rule, sizeof rule, "%s error=ENOSPC", table[i].op);
+    set_rule (rule);
     for (op = 0; op < NR_OPERATIONS; op++)
       assert_int_equal (operation_is_hit (op), table[i].operations >> op & 1);
   }
@@ -146,15 +115,6 @@ op_with_flags_and_others (void **state)
   assert_done (nbd_cache (h, 4096, 0, 0));
   assert_done (ask_extents (h, 4096, 0, 0));
   assert_rule (stats, 3, 4, 4);
-}
-
-static struct zone_descriptor
-descriptor (unsigned zone)
-{
-  struct zone_descriptor d;
-
-  assert_done (nbd_pread (zones, &d, sizeof d, zone * sizeof d, 0));
-  return d;
 }
 
 static void
@@ -206,18 +166,15 @@ range (void **state)
   check_range (MIB, MIB + 16 * KIB);
   assert_rule (stats, 1, 5, 5);
   assert_stats_have (stats, "\"rule\": \"range=1M+16K error=ENOSPC\"");
-  change_settings (config, "fault-delete=all\n"
-                           "fault=range=1048576+4096 error=ENOSPC\n");
+  set_rule ("range=1048576+4096 error=ENOSPC");
   check_range (MIB, MIB + 4096);
   assert_stats_have (stats, "\"rule\": \"range=1M+4K error=ENOSPC\"");
   /* A byte is enough to touch a block. */
-  change_settings (config, "fault-delete=all\n"
-                           "fault=range=1048700+1 error=ENOSPC\n");
+  set_rule ("range=1048700+1 error=ENOSPC");
   assert_done (nbd_pwrite (h, buf, 512, MIB - 512, 0));
   assert_true (is_hit (nbd_pwrite (h, buf, 512, MIB, 0)));
   assert_done (nbd_pwrite (h, buf, 512, MIB + 512, 0));
-  change_settings (config, "fault-delete=all\n"
-                           "fault=range=4E+4E error=ENOSPC\n");
+  set_rule ("range=4E+4E error=ENOSPC");
   assert_done (write_at ((UINT64_C (1) << 62) - 4096));
   assert_true (is_hit (write_at (UINT64_C (1) << 62)));
   assert_true (is_hit (write_at (7 * (UINT64_C (1) << 60) - 4096)));

@@ -15,21 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client.h"
-
-#define BLOCK 4096
-
-static uint8_t buf[64 * KIB], out[64 * KIB];
-static struct nbd_handle *h, *config, *stats;
-
-static void
-serve_and_connect (const char *const *args)
-{
-  serve_with_control (args, &h, &config, &stats);
-  memset (buf, 0xaa, sizeof buf);
-}
-
-#define SERVE(...) serve_and_connect ((const char *const[]){__VA_ARGS__, NULL})
+#include "faulty.h"
 
 static void
 cut_and_on (void **state)
@@ -37,7 +23,7 @@ cut_and_on (void **state)
   struct nbd_handle *other;
 
   (void) state;
-  SERVE ("64M", "memory-backed=true", "cache-size=1M", "seed=1");
+  SERVE ("64M", "cache-size=1M", "seed=1");
   assert_done (nbd_pwrite (h, buf, BLOCK, 0, 0));
   assert_done (nbd_flush (h, 0));
   assert_done (nbd_pwrite (h, buf, BLOCK, BLOCK, 0));
@@ -63,11 +49,11 @@ cut_and_on (void **state)
 static void
 fua_is_offered_or_not (void **state)
 {
-  SERVE ("64M", "memory-backed=true", "cache-size=1M");
+  SERVE ("64M", "cache-size=1M");
   assert_int_equal (nbd_can_fua (h), 1);
   assert_int_equal (nbd_can_flush (h), 1);
   stop_server (state);
-  SERVE ("64M", "memory-backed=true", "cache-size=1M", "fua=false");
+  SERVE ("64M", "cache-size=1M", "fua=false");
   assert_int_equal (nbd_can_fua (h), 0);
   assert_int_equal (nbd_can_flush (h), 1);
   assert_int_equal (nbd_can_fua (config), 0);
@@ -77,7 +63,7 @@ static void
 cut_after (void **state)
 {
   (void) state;
-  SERVE ("64M", "memory-backed=true", "cache-size=1M", "seed=1");
+  SERVE ("64M", "cache-size=1M", "seed=1");
   change_settings (config, "power-cut-after=3\nlose=all\n");
   assert_done (nbd_pwrite (h, buf, BLOCK, 0, 0));
   assert_done (nbd_pwrite (h, buf, BLOCK, BLOCK, 0));
@@ -201,8 +187,7 @@ promises_are_kept (void **state)
 
   (void) state;
   snprintf (setting, sizeof setting, "seed=%" PRIu64, seed);
-  SERVE ("16M", "memory-backed=true", "block-size=4K", "cache-size=1M",
-         setting);
+  SERVE ("16M", "block-size=4K", "cache-size=1M", setting);
   assert_int_equal (cut_many_times (seed), 0);
   assert_stats_have (stats, "\"cuts\": 25,");
 }
@@ -216,7 +201,7 @@ lies_are_found_out (void **state)
 
   (void) state;
   snprintf (setting, sizeof setting, "seed=%" PRIu64, seed);
-  SERVE ("16M", "memory-backed=true", "block-size=4K", "cache-size=1M", setting,
+  SERVE ("16M", "block-size=4K", "cache-size=1M", setting,
          "fault=op=flush corrupt=stale");
   assert_true (cut_many_times (seed) > 0);
 }

@@ -57,23 +57,6 @@ hash_region (enum region region)
   return hash (0, region_data, REGION_SIZE);
 }
 
-static int
-request (enum operation op, uint64_t count, uint64_t offset)
-{
-  switch (op) {
-  case OP_READ:
-    return nbd_pread (h, buf, count, offset, 0);
-  case OP_WRITE:
-    return nbd_pwrite (h, buf, count, offset, 0);
-  case OP_TRIM:
-    return nbd_trim (h, count, offset, 0);
-  case OP_ZERO:
-    return nbd_zero (h, count, offset, 0);
-  default:
-    return nbd_flush (h, 0);
-  }
-}
-
 /* The next of the sequence. */
 static void
 step (struct run *run, unsigned i, uint64_t *random)
@@ -89,7 +72,7 @@ step (struct run *run, unsigned i, uint64_t *random)
   int r;
 
   fill_random (buf, count, random);
-  r = request (op, count, region * REGION_SIZE + place);
+  r = request_at (h, op, buf, count, region * REGION_SIZE + place);
   run->hits[i] = r == -1 ? '!' : '.';
   if (region != FAILS || op == OP_FLUSH)
     assert_done (r);
@@ -146,18 +129,26 @@ do_run (struct run *run, uint64_t sequence, uint64_t seed, bool with_rules)
   run->stored = hash_region (IS_WRONG);
 }
 
+/* Twice with the same seed, and once with another. */
+static struct run first, second, other;
+
 static void
-same_seed_same_run (void **state)
+do_three_runs (void **state, bool with_rules)
 {
-  static struct run first, second, other;
   const uint64_t sequence = new_seed ("sequence");
   const uint64_t seed = new_seed ("server");
 
-  do_run (&first, sequence, seed, true);
+  do_run (&first, sequence, seed, with_rules);
   stop_server (state);
-  do_run (&second, sequence, seed, true);
+  do_run (&second, sequence, seed, with_rules);
   stop_server (state);
-  do_run (&other, sequence, seed + 1, true);
+  do_run (&other, sequence, seed + 1, with_rules);
+}
+
+static void
+same_seed_same_run (void **state)
+{
+  do_three_runs (state, true);
 
   assert_string_equal (first.hits, second.hits);
   assert_true (first.read == second.read);
@@ -182,15 +173,7 @@ same_seed_same_run (void **state)
 static void
 power_loss_is_drawn_by_seed (void **state)
 {
-  static struct run first, second, other;
-  const uint64_t sequence = new_seed ("sequence");
-  const uint64_t seed = new_seed ("server");
-
-  do_run (&first, sequence, seed, false);
-  stop_server (state);
-  do_run (&second, sequence, seed, false);
-  stop_server (state);
-  do_run (&other, sequence, seed + 1, false);
+  do_three_runs (state, false);
   assert_memory_equal (first.left, second.left, sizeof first.left);
   assert_memory_not_equal (first.left, other.left, sizeof first.left);
 }

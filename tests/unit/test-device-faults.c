@@ -126,18 +126,6 @@ counted (enum operation op)
   return &d->stats.op[op];
 }
 
-/* How many bits of COUNT bytes are different? */
-static unsigned
-differences (const uint8_t *a, const uint8_t *b, size_t count)
-{
-  unsigned r = 0;
-  size_t i;
-
-  for (i = 0; i < count; i++)
-    r += __builtin_popcount (a[i] ^ b[i]);
-  return r;
-}
-
 /* The write pointer, from the zone's start. */
 static uint64_t
 wp (uint64_t zone)
@@ -394,7 +382,7 @@ test_flip_reads (void **state)
   assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   add ("op=read range=1K+1K corrupt=flip");
   assert_int_equal (device_read (d, out, 4096, 0), 0);
-  assert_int_equal (differences (out, buf, 4096), 2);
+  assert_int_equal (count_flipped (out, buf, 4096), 2);
   assert_memory_equal (out, buf, 1024);
   assert_memory_equal (out + 2048, buf + 2048, 2048);
   assert_int_equal (device_read (d, again, 512, 1024), 0);
@@ -416,7 +404,7 @@ test_flip_writes (void **state)
   assert_int_equal (device_write (d, sent, 4096, 0, false), 0);
   assert_memory_equal (sent, buf, 4096);
   assert_int_equal (device_read (d, out, 4096, 0), 0);
-  assert_int_equal (differences (out, buf, 4096), 8);
+  assert_int_equal (count_flipped (out, buf, 4096), 8);
 }
 
 static void
@@ -445,7 +433,7 @@ test_corrupt_in_zones (void **state)
   check (NULL, 4096, ZONE);
   assert_int_equal (device_write (d, buf, 4096, 2 * ZONE, false), 0);
   assert_int_equal (device_read (d, out, 4096, 2 * ZONE), 0);
-  assert_int_equal (differences (out, buf, 4096), 8);
+  assert_int_equal (count_flipped (out, buf, 4096), 8);
   /* What cannot be read is not touched. */
   assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   check (buf, 4096, 0);

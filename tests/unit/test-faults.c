@@ -629,15 +629,12 @@ fill (void)
 }
 
 /* How many bits of the N-th block are other than they were. */
-static int
+static unsigned
 bits (uint32_t n, uint32_t block_size)
 {
-  uint32_t i;
-  int r = 0;
+  const size_t begin = (size_t) n * block_size;
 
-  for (i = n * block_size; i < (n + 1) * block_size; i++)
-    r += __builtin_popcount (data[i] ^ before[i]);
-  return r;
+  return count_flipped (data + begin, before + begin, block_size);
 }
 
 static void

@@ -58,4 +58,16 @@ random_below (uint64_t *state, uint64_t n)
   return (next_random (state) >> 11) % n;
 }
 
+/* How many bits of LEN bytes are different? */
+static inline unsigned
+count_flipped (const uint8_t *a, const uint8_t *b, size_t len)
+{
+  unsigned r = 0;
+  size_t i;
+
+  for (i = 0; i < len; i++)
+    r += __builtin_popcount (a[i] ^ b[i]);
+  return r;
+}
+
 #endif /* NULLBLK_UNIT_H */
