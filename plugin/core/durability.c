@@ -20,14 +20,8 @@
  *
  * To make a change durable is to forget its record.  As it is always the
  * oldest that go first, no record needs to be searched for: eviction takes from
- * one end, a flush takes all.
- *
- * Only a power cut looks at all records.  It sorts them by region, the newest
- * first, and so sees all the versions of a block in a row, each of which is
- * lost, until one survives or a fence is met.  What a version meets is not
- * drawn in order but mixed from the seed, the block and the number of the
- * request: so it depends on nothing else, and the parts of a block that stand
- * in several records meet the same.
+ * one end, a flush takes all.  Only a power cut looks at what the records hold
+ * (durability-cut.c).
  *
  * In sequential zones blocks are written once, in order, and are lost from some
  * block on; a struct zone has what a fence would say.  A reset is durable at
@@ -38,50 +32,10 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "durability.h"
-#include "random.h"
-
-#define REGION_SHIFT 17
-#define REGION (UINT64_C (1) << REGION_SHIFT)
-#define MOST_BLOCKS (REGION / 512) /* in a region */
-
-struct undo {
-  struct undo *next; /* newer; while power is cut: the next to look at */
-  uint64_t request;  /* the number of the change that it undoes */
-  uint64_t offset;
-  uint32_t len;
-  enum { DATA, HOLE, FENCE } kind;
-  char data[];
-};
-
-struct undo_list {
-  struct undo *oldest, *newest;
-  uint64_t occupied; /* bytes of the cache */
-  uint64_t charged;  /* bytes of the budget */
-};
-
-struct zone {
-  uint64_t since;   /* records of requests before this one are stale */
-  uint64_t durable; /* FUA has promised all below this */
-  uint64_t lost;    /* by the last cut: from here on, plus 1; or 0 */
-};
-
-struct durability {
-  struct durability_gate gate; /* first: see durability_gate */
-  struct durability_options o;
-
-  pthread_mutex_t lock; /* guards all that follows, and what is volatile */
-  struct undo_list list;
-  uint64_t request; /* the number of the next change */
-  struct zone *zones;
-  uint64_t writes_left;
-  struct power_cut ahead; /* when those are done */
-  uint64_t cuts, lost, kept;
-};
+#include "durability-internal.h"
 
 enum change_kind { WRITE, ZERO, TRIM };
 struct change {
@@ -96,55 +50,6 @@ static uint64_t
 min (uint64_t a, uint64_t b)
 {
   return a < b ? a : b;
-}
-
-static void
-lock (struct durability *d)
-{
-  int r = pthread_mutex_lock (&d->lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static void
-unlock (struct durability *d)
-{
-  int r = pthread_mutex_unlock (&d->lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static bool
-is_on (const struct durability *d)
-{
-  return (atomic_load (&d->gate.epoch) & 1) == 0;
-}
-
-static void
-choose_path (struct durability *d)
-{
-  atomic_store (&d->gate.slow,
-                d->o.cache_size > 0 || d->writes_left > 0 || !is_on (d));
-}
-
-/* The sequential zone that OFFSET lies in, or NULL. */
-static struct zone *
-zone_at (const struct durability *d, uint64_t offset)
-{
-  uint64_t nr;
-
-  if (d->o.nr_zones == 0 || offset < d->o.zones_start)
-    return NULL;
-  nr = (offset - d->o.zones_start) / d->o.zone_size;
-  return nr < d->o.nr_zones ? &d->zones[nr] : NULL;
-}
-
-static uint64_t
-lost_from (const struct zone *zone)
-{
-  return zone->lost != 0 ? zone->lost - 1 : UINT64_MAX;
 }
 
 /*---------------------------------------------------------------------*/
@@ -190,11 +95,8 @@ append_all (struct undo_list *to, const struct undo_list *from)
   to->charged += from->charged;
 }
 
-/* Take all records out, and pay back what they were charged, so that who is
- * next finds that memory.  They are to be freed without the lock.
- */
-static struct undo *
-take_all (struct durability *d, struct undo_list *list)
+struct undo *
+undo_take_all (struct durability *d, struct undo_list *list)
 {
   struct undo *oldest = list->oldest;
 
@@ -204,8 +106,8 @@ take_all (struct durability *d, struct undo_list *list)
   return oldest;
 }
 
-static void
-free_all (struct undo *u)
+void
+undo_free_all (struct undo *u)
 {
   struct undo *next;
 
@@ -363,273 +265,6 @@ fence (struct durability *d, const struct change *c)
 }
 
 /*---------------------------------------------------------------------*/
-/* Power cut */
-
-/* By region, and the newest first within one.  A and B are sorted so, and what
- * is in A is newer.
- */
-static struct undo *
-merge (struct undo *a, struct undo *b)
-{
-  struct undo *first, **to = &first;
-
-  while (a != NULL && b != NULL) {
-    if (a->offset >> REGION_SHIFT <= b->offset >> REGION_SHIFT) {
-      *to = a;
-      a = a->next;
-    }
-    else {
-      *to = b;
-      b = b->next;
-    }
-    to = &(*to)->next;
-  }
-  *to = a != NULL ? a : b;
-  return first;
-}
-
-/* Sorted lists of 1, 2, 4, ... records are merged as they come; longer ones are
- * of older records.
- */
-static struct undo *
-sort (struct undo *oldest)
-{
-  struct undo *sorted[64] = {NULL}, *u;
-  unsigned i;
-
-  while (oldest != NULL) {
-    u = oldest;
-    oldest = oldest->next;
-    u->next = NULL;
-    for (i = 0; sorted[i] != NULL; i++) {
-      u = merge (u, sorted[i]);
-      sorted[i] = NULL;
-    }
-    sorted[i] = u;
-  }
-  u = NULL;
-  for (i = 0; i < 64; i++)
-    u = merge (u, sorted[i]);
-  return u;
-}
-
-struct cutting {
-  struct durability *d;
-  const struct power_cut *cut;
-  uint64_t likely; /* draws below this are losses */
-
-  /* What the blocks of one region have met. */
-  uint64_t region;
-  enum fate { UNKNOWN, UNDONE, SETTLED } fate[MOST_BLOCKS];
-};
-
-/* Does the version of a block that U undoes get lost? */
-static bool
-draw_loss (const struct cutting *k, const struct undo *u, uint64_t block)
-{
-  uint64_t n;
-
-  if (k->cut->lose != LOSE_RANDOM)
-    return k->cut->lose == LOSE_ALL;
-  n = random_mix (k->cut->seed + block * RANDOM_STEP);
-  return random_mix (n ^ random_mix (u->request + RANDOM_STEP)) < k->likely;
-}
-
-/* May the block at AT become what it was before U? */
-static bool
-is_volatile (const struct durability *d, const struct undo *u, uint64_t at)
-{
-  const struct zone *zone = zone_at (d, at);
-
-  if (zone != NULL)
-    return u->request >= zone->since && at >= zone->durable;
-  return u->kind != FENCE;
-}
-
-/* Find where each zone begins to lose. */
-static void
-lose_in_zones (struct cutting *k, const struct undo *u)
-{
-  struct zone *zone;
-  uint64_t at;
-
-  for (; u != NULL; u = u->next) {
-    zone = zone_at (k->d, u->offset);
-    if (zone == NULL)
-      continue;
-    for (at = u->offset; at < u->offset + u->len; at += k->d->o.block_size) {
-      if (at < lost_from (zone) && is_volatile (k->d, u, at) &&
-          draw_loss (k, u, at))
-        zone->lost = at + 1;
-    }
-  }
-}
-
-static bool
-is_lost (const struct cutting *k, const struct undo *u, uint64_t at)
-{
-  const struct zone *zone = zone_at (k->d, at);
-
-  return zone != NULL ? at >= lost_from (zone) : draw_loss (k, u, at);
-}
-
-static int
-put_back (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
-{
-  const struct durability_options *o = &k->d->o;
-  int r = 0;
-
-  if (u->kind == DATA)
-    r = store_restore (o->store, o->volume, u->data + (from - u->offset),
-                       to - from, from);
-  else
-    store_trim (o->store, o->volume, to - from, from);
-  if (r == 0 && k->cut->undone != NULL)
-    k->cut->undone (k->cut->arg, from, to - from);
-  return r;
-}
-
-/* The end of the blocks from AT on that lose the version which U undoes; the
- * fate of the block there, if any is left, is settled.
- */
-static uint64_t
-end_of_loss (struct cutting *k, const struct undo *u, uint64_t at)
-{
-  const uint64_t block_size = k->d->o.block_size;
-  enum fate *fate;
-
-  for (; at < u->offset + u->len; at += block_size) {
-    fate = &k->fate[(at & (REGION - 1)) / block_size];
-    if (*fate == SETTLED)
-      break;
-    if (!is_volatile (k->d, u, at) || !is_lost (k, u, at)) {
-      k->d->kept += *fate == UNKNOWN && is_volatile (k->d, u, at);
-      *fate = SETTLED;
-      break;
-    }
-  }
-  return at;
-}
-
-/* Where the system gives no memory for what a trim had freed, it survives. */
-static void
-undo_run (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
-{
-  const uint64_t block_size = k->d->o.block_size;
-  const bool is_lost = put_back (k, u, from, to) == 0;
-  enum fate *fate;
-
-  for (; from < to; from += block_size) {
-    fate = &k->fate[(from & (REGION - 1)) / block_size];
-    if (*fate == UNKNOWN) {
-      k->d->lost += is_lost;
-      k->d->kept += !is_lost;
-    }
-    *fate = is_lost ? UNDONE : SETTLED;
-  }
-}
-
-static void
-undo (struct cutting *k, const struct undo *u)
-{
-  const uint64_t end = u->offset + u->len;
-  uint64_t from, to;
-
-  for (from = u->offset; from < end; from = to + k->d->o.block_size) {
-    to = end_of_loss (k, u, from);
-    if (from < to)
-      undo_run (k, u, from, to);
-  }
-}
-
-/* Power is on, the lock is held.  Returns the records, to be freed. */
-static struct undo *
-cut_power (struct durability *d, const struct power_cut *cut)
-{
-  struct cutting k = {.d = d, .cut = cut, .region = UINT64_MAX};
-  struct undo *sorted, *u;
-  uint64_t i;
-
-  atomic_fetch_add (&d->gate.epoch, 1);
-  d->writes_left = 0;
-  choose_path (d);
-  d->cuts++;
-  d->lost = d->kept = 0;
-  for (i = 0; i < d->o.nr_zones; i++) {
-    if (d->zones[i].lost != 0) /* or else its memory is not touched */
-      d->zones[i].lost = 0;
-  }
-
-  k.likely = random_mix (random_mix (cut->seed));
-  sorted = sort (take_all (d, &d->list));
-  lose_in_zones (&k, sorted);
-  for (u = sorted; u != NULL; u = u->next) {
-    if (u->offset >> REGION_SHIFT != k.region) {
-      k.region = u->offset >> REGION_SHIFT;
-      memset (k.fate, 0, sizeof k.fate);
-    }
-    undo (&k, u);
-  }
-  return sorted;
-}
-
-int
-durability_cut (struct durability *d, const struct power_cut *cut)
-{
-  struct undo *gone = NULL;
-  int r = -EALREADY;
-
-  lock (d);
-  if (is_on (d)) {
-    gone = cut_power (d, cut);
-    r = 0;
-  }
-  unlock (d);
-  free_all (gone);
-  return r;
-}
-
-int
-durability_on (struct durability *d)
-{
-  int r = -EALREADY;
-
-  lock (d);
-  if (!is_on (d)) {
-    atomic_fetch_add (&d->gate.epoch, 1);
-    choose_path (d);
-    r = 0;
-  }
-  unlock (d);
-  return r;
-}
-
-void
-durability_cut_after (struct durability *d, uint64_t n,
-                      const struct power_cut *cut)
-{
-  lock (d);
-  d->writes_left = n;
-  if (n > 0)
-    d->ahead = *cut;
-  choose_path (d);
-  unlock (d);
-}
-
-uint64_t
-durability_zone_lost (struct durability *d, uint64_t offset)
-{
-  const struct zone *zone = zone_at (d, offset);
-  uint64_t lost = UINT64_MAX;
-
-  lock (d);
-  if (zone != NULL)
-    lost = lost_from (zone);
-  unlock (d);
-  return lost;
-}
-
-/*---------------------------------------------------------------------*/
 /* Changes */
 
 static int
@@ -666,7 +301,7 @@ apply_with_room (struct durability *d, const struct change *c)
 static struct undo *
 make_durable (struct durability *d)
 {
-  return take_all (d, &d->list);
+  return undo_take_all (d, &d->list);
 }
 
 static int
@@ -682,7 +317,7 @@ change_durably (struct durability *d, const struct change *c)
       zone->durable = c->offset + c->count;
   }
   else if (fence (d, c) < 0)
-    free_all (make_durable (d));
+    undo_free_all (make_durable (d));
   return 0;
 }
 
@@ -705,8 +340,8 @@ change_volatile (struct durability *d, const struct change *c, bool is_last)
     }
   }
   /* Without its own records it may have memory, and all before it is gone. */
-  free_all (take_all (d, &list));
-  free_all (make_durable (d));
+  undo_free_all (undo_take_all (d, &list));
+  undo_free_all (make_durable (d));
   return apply (d, c);
 }
 
@@ -728,12 +363,12 @@ change (struct durability *d, const struct change *c)
     if (r == 0 && c->is_write && d->writes_left > 0)
       d->writes_left--;
     if (r == 0 && is_last) {
-      gone = cut_power (d, &d->ahead);
+      gone = durability_cut_power (d, &d->ahead);
       r = 1;
     }
   }
   unlock (d);
-  free_all (gone);
+  undo_free_all (gone);
   return r;
 }
 
@@ -777,7 +412,7 @@ durability_flush_slowly (struct durability *d)
     r = 0;
   }
   unlock (d);
-  free_all (gone);
+  undo_free_all (gone);
   return r;
 }
 
@@ -845,7 +480,7 @@ durability_create (struct durability **durability,
 void
 durability_destroy (struct durability *d)
 {
-  free_all (make_durable (d));
+  undo_free_all (make_durable (d));
   pthread_mutex_destroy (&d->lock);
   free (d->zones);
   free (d);

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the files of durability share: durability.c (with the drawing) has the
+ * records and makes changes, durability-cut.c cuts the power.  Nobody else
+ * includes this.
+ */
+
+#ifndef NULLBLK_DURABILITY_INTERNAL_H
+#define NULLBLK_DURABILITY_INTERNAL_H
+
+#include <assert.h>
+#include <pthread.h>
+
+#include "durability.h"
+
+#define REGION_SHIFT 17
+#define REGION (UINT64_C (1) << REGION_SHIFT)
+
+struct undo {
+  struct undo *next; /* newer; while power is cut: the next to look at */
+  uint64_t request;  /* the number of the change that it undoes */
+  uint64_t offset;
+  uint32_t len;
+  enum { DATA, HOLE, FENCE } kind;
+  char data[];
+};
+
+struct undo_list {
+  struct undo *oldest, *newest;
+  uint64_t occupied; /* bytes of the cache */
+  uint64_t charged;  /* bytes of the budget */
+};
+
+struct zone {
+  uint64_t since;   /* records of requests before this one are stale */
+  uint64_t durable; /* FUA has promised all below this */
+  uint64_t lost;    /* by the last cut: from here on, plus 1; or 0 */
+};
+
+struct durability {
+  struct durability_gate gate; /* first: see durability_gate */
+  struct durability_options o;
+
+  pthread_mutex_t lock; /* guards all that follows, and what is volatile */
+  struct undo_list list;
+  uint64_t request; /* the number of the next change */
+  struct zone *zones;
+  uint64_t writes_left;
+  struct power_cut ahead; /* when those are done */
+  uint64_t cuts, lost, kept;
+};
+
+static inline void
+lock (struct durability *d)
+{
+  int r = pthread_mutex_lock (&d->lock);
+
+  assert (r == 0);
+  (void) r;
+}
+
+static inline void
+unlock (struct durability *d)
+{
+  int r = pthread_mutex_unlock (&d->lock);
+
+  assert (r == 0);
+  (void) r;
+}
+
+static inline bool
+is_on (const struct durability *d)
+{
+  return (atomic_load (&d->gate.epoch) & 1) == 0;
+}
+
+static inline void
+choose_path (struct durability *d)
+{
+  atomic_store (&d->gate.slow,
+                d->o.cache_size > 0 || d->writes_left > 0 || !is_on (d));
+}
+
+/* The sequential zone that OFFSET lies in, or NULL. */
+static inline struct zone *
+zone_at (const struct durability *d, uint64_t offset)
+{
+  uint64_t nr;
+
+  if (d->o.nr_zones == 0 || offset < d->o.zones_start)
+    return NULL;
+  nr = (offset - d->o.zones_start) / d->o.zone_size;
+  return nr < d->o.nr_zones ? &d->zones[nr] : NULL;
+}
+
+/* Take all records out, and pay back what they were charged, so that who is
+ * next finds that memory.  They are to be freed without the lock.
+ */
+struct undo *undo_take_all (struct durability *d, struct undo_list *list);
+void undo_free_all (struct undo *u);
+
+/* Power is on, the lock is held.  Returns the records, to be freed. */
+struct undo *durability_cut_power (struct durability *d,
+                                   const struct power_cut *cut);
+
+#endif /* NULLBLK_DURABILITY_INTERNAL_H */
