@@ -3,7 +3,7 @@
  *
  * Percentiles: which share of all requests takes longer than so long; on the
  * command line, and in the files that "file:" means.  Owns nothing; called by
- * distribution.c.
+ * distribution-parse.c.
  */
 
 #ifndef NULLBLK_PERCENTILES_H
