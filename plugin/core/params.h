@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The parameters: one table (in params.c) says for each its name, type (see
+ * The parameters: one table (params-table.c) says for each its name, type (see
  * value.h), range, default and line of help.  Parsing, range checks, --help and
  * the printing of settings all come from it; null_blk's spellings and the
  * kernel's parameters that are refused stand beside it.

@@ -3,8 +3,8 @@
  *
  * Values of parameters: from text into a field of struct settings, back, and
  * what may be said of a value in words.  A type knows how its field is stored;
- * which parameters there are is the business of params.c, which is the caller.
- * Nothing here locks.
+ * which parameters there are is the business of params-table.c.  Called by that
+ * and by params.c; nothing here locks.
  */
 
 #ifndef NULLBLK_VALUE_H
