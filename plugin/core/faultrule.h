@@ -30,7 +30,7 @@
  *     disconnect             drop the client
  *
  * A rule never changes once it is parsed.  What is counted and drawn for it is
- * in faults.c, the only caller.
+ * in faults.c and faults-request.c, the only callers.
  */
 
 #ifndef NULLBLK_FAULTRULE_H

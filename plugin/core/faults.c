@@ -1,66 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The fault rules of a device; see faults.h.
+ * The fault rules of a device: making them, and the list of them; see faults.h.
+ * What they do to requests is in faults-request.c.
  */
 
 #include <config.h>
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "duration.h"
-#include "faultrule.h"
-#include "faults.h"
-#include "random.h"
+#include "faults-internal.h"
 #include "size.h"
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
 /* Sets the draws of faults apart from others with the same seed. */
 #define FAULTS_SEED UINT64_C (0x6661756c7473)
-
-struct fault {
-  struct fault_rule rule;
-  char *text;
-  struct fault *next;
-  atomic_uint references; /* the list's, and of each verdict that holds it */
-  atomic_bool deleted;    /* what those look at that hang */
-
-  /* Since it was added. */
-  uint32_t id;
-  uint64_t added;
-  uint64_t key; /* of flips */
-  struct random rates, delays;
-
-  /* Guarded by faults.lock. */
-  uint64_t evaluated, hits; /* since the counters' last reset */
-  uint64_t passed;          /* of `after` */
-  uint64_t turn;            /* of `every` */
-  uint64_t done;            /* of `count` */
-  bool doomed;              /* in a change: it is to go */
-};
-
-static void
-lock (struct faults *f)
-{
-  int r = pthread_mutex_lock (&f->lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static void
-unlock (struct faults *f)
-{
-  int r = pthread_mutex_unlock (&f->lock);
-
-  assert (r == 0);
-  (void) r;
-}
 
 /*---------------------------------------------------------------------*/
 /* One rule */
@@ -96,11 +54,9 @@ fault_append (struct fault **chain, struct fault *fault)
   *chain = fault;
 }
 
-static void
-unref (struct fault *fault)
+void
+fault_destroy (struct fault *fault)
 {
-  if (atomic_fetch_sub (&fault->references, 1) != 1)
-    return;
   fault_rule_clear (&fault->rule);
   free (fault->text);
   free (fault);
@@ -113,7 +69,7 @@ fault_free (struct fault *chain)
 
   while ((fault = chain) != NULL) {
     chain = fault->next;
-    unref (fault);
+    fault_unref (fault);
   }
 }
 
@@ -453,166 +409,4 @@ faults_reset_counters (struct faults *f)
   for (fault = f->first; fault != NULL; fault = fault->next)
     fault->evaluated = fault->hits = 0;
   unlock (f);
-}
-
-/*---------------------------------------------------------------------*/
-/* Requests */
-
-/* In the order that faults.h promises.  The lock is held. */
-static bool
-hits (struct fault *fault, const struct fault_request *r)
-{
-  const struct fault_rule *rule = &fault->rule;
-  const uint64_t age =
-      r->arrival > fault->added ? r->arrival - fault->added : 0;
-
-  if ((rule->operations & 1U << r->op) == 0 ||
-      !fault_rule_touches (rule, r->offset, r->count, r->zone_size))
-    return false;
-  fault->evaluated++;
-  if (age < rule->from ||
-      (rule->length != 0 && age - rule->from >= rule->length))
-    return false;
-  if (fault->passed < rule->after) {
-    fault->passed++;
-    return false;
-  }
-  if (++fault->turn < rule->every)
-    return false;
-  fault->turn = 0;
-  if (rule->rate < ALL_REQUESTS &&
-      random_next (&fault->rates) % ALL_REQUESTS >= rule->rate)
-    return false;
-  if (rule->count != 0 && fault->done == rule->count)
-    return false;
-  fault->done++;
-  fault->hits++;
-  return true;
-}
-
-static void
-hold (struct fault_verdict *v, struct fault *fault)
-{
-  atomic_fetch_add (&fault->references, 1);
-  v->held[v->nr_held++] = fault;
-}
-
-/* The lock is held. */
-static void
-act (struct fault *fault, enum operation op, struct fault_verdict *v)
-{
-  struct distribution *delay;
-
-  switch (fault->rule.action) {
-  case FAULT_ERROR:
-    if (v->error == 0)
-      v->error = -fault->rule.error;
-    break;
-  case FAULT_DELAY:
-    delay = fault->rule.delay[op];
-    if (delay != NULL)
-      v->delay += distribution_draw (delay, random_next (&fault->delays), NULL);
-    break;
-  case FAULT_FLIP:
-  case FAULT_ZERO:
-    v->corrupts = true;
-    hold (v, fault);
-    break;
-  case FAULT_STALE:
-    v->lose = true;
-    break;
-  case FAULT_HANG:
-    v->hangs = true;
-    hold (v, fault);
-    break;
-  case FAULT_DISCONNECT:
-    v->disconnect = true;
-    break;
-  case NR_FAULT_ACTIONS:
-    abort ();
-  }
-}
-
-void
-faults_judge (struct faults *f, const struct fault_request *r,
-              struct fault_verdict *v)
-{
-  struct fault *fault;
-
-  memset (v, 0, sizeof *v);
-  lock (f);
-  for (fault = f->first; fault != NULL; fault = fault->next) {
-    if (hits (fault, r))
-      act (fault, r->op, v);
-  }
-  unlock (f);
-  if (v->disconnect && v->error == 0)
-    v->error = -ESHUTDOWN;
-}
-
-void
-faults_done (struct fault_verdict *v)
-{
-  uint32_t i;
-
-  for (i = 0; i < v->nr_held; i++)
-    unref (v->held[i]);
-}
-
-int
-faults_hang (const struct fault_verdict *v, const struct nap *nap)
-{
-  uint32_t i;
-  int r;
-
-  for (i = 0; i < v->nr_held; i++) {
-    if (v->held[i]->rule.action != FAULT_HANG)
-      continue;
-    while (!atomic_load (&v->held[i]->deleted)) {
-      r = nap->nap (nap->opaque, HANG_SLICE);
-      if (r < 0)
-        return r;
-    }
-  }
-  return 0;
-}
-
-/* Of the bits of a block that are read the even ones, of those that are written
- * the odd ones: neither undoes the other.
- */
-static void
-flip (const struct fault *fault, enum operation op, uint64_t offset,
-      uint8_t *block, uint32_t block_size)
-{
-  const uint64_t random = random_mix (fault->key + random_mix (offset));
-  const uint64_t bit =
-      random % (UINT64_C (4) * block_size) * 2 + (op == OP_WRITE);
-
-  block[bit / 8] ^= 1U << bit % 8;
-}
-
-void
-faults_corrupt (const struct fault_verdict *v, const struct fault_request *r,
-                void *buf, uint32_t block_size)
-{
-  const struct fault *fault;
-  uint64_t at;
-  uint32_t i;
-
-  for (i = 0; i < v->nr_held; i++) {
-    fault = v->held[i];
-    if (fault->rule.action == FAULT_HANG)
-      continue;
-    for (at = 0; at < r->count; at += block_size) {
-      uint8_t *block = (uint8_t *) buf + at;
-
-      if (!fault_rule_touches (&fault->rule, r->offset + at, block_size,
-                               r->zone_size))
-        continue;
-      if (fault->rule.action == FAULT_ZERO)
-        memset (block, 0, block_size);
-      else
-        flip (fault, r->op, r->offset + at, block, block_size);
-    }
-  }
 }
