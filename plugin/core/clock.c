@@ -15,12 +15,17 @@
 
 #include "clock.h"
 
-/* Naps are for what is further ahead, and end so much before the deadline. */
+/* Naps are for what is further ahead, and end so much before the deadline, or
+ * when a spin that was asked for begins.
+ */
 #define NAP_FROM (9 * NSEC_PER_MSEC)
 #define NAP_UNTIL (4 * NSEC_PER_MSEC)
 
 /* With more threads waiting for each that may spin, none does. */
 #define CROWD 8
+
+/* The longest spin of SPIN_AUTO. */
+#define MOST_SPIN (200 * NSEC_PER_USEC)
 
 /* Spinning is better than a sleep for less. */
 #define LEAST_SLEEP (10 * NSEC_PER_USEC)
@@ -192,7 +197,7 @@ waiter_init (struct waiter *w, int cpus)
 }
 
 /* Is a sleep in place that leaves time for the spin?  Then it ends *ahead of
- * the deadline: by as much as it may be late itself.
+ * the deadline: by as much as it may be late itself, or as was asked for.
  */
 static bool
 sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
@@ -200,22 +205,28 @@ sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
 {
   const uint64_t worst = known (&l->worst);
 
-  *ahead = worst < spin ? worst : spin;
-  return spin != 0 && (left > *ahead + LEAST_SLEEP || left > spin);
+  if (spin != SPIN_AUTO) {
+    *ahead = spin;
+    return spin != 0 && left > spin;
+  }
+  *ahead = worst < MOST_SPIN ? worst : MOST_SPIN;
+  return left > *ahead + LEAST_SLEEP || left > MOST_SPIN;
 }
 
 static int
 wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
             const struct nap *nap, uint64_t *woke)
 {
+  const uint64_t asked_for = spin != SPIN_AUTO ? spin : 0;
   uint64_t now, left, ahead;
   struct lateness *l;
   int r;
 
   for (now = w->source->now (); now < deadline;) {
     left = deadline - now;
-    if (left > NAP_FROM) {
-      r = nap->nap (nap->opaque, left - NAP_UNTIL);
+    if (left > NAP_FROM && left > asked_for) {
+      ahead = asked_for > NAP_UNTIL ? asked_for : NAP_UNTIL;
+      r = nap->nap (nap->opaque, left - ahead);
       now = w->source->now ();
       if (r < 0) {
         *woke = now;

@@ -8,18 +8,18 @@
  *                                           lateness before
  *
  * nap    is the caller's: it ends early when the connection or the server goes
- *        away.  It is only for waits of more than 9 ms, as the rest of a wait
- *        cannot be ended.
+ *        away.  It is only for waits of more than 9 ms, or 10 where those are
+ *        spun, as the rest of a wait cannot be ended.
  * sleep  is the kernel's, to an absolute moment with 1 ns of timer slack.  A
  *        thread wakes late nevertheless, by the time that the CPU (and the
  *        hypervisor below it) needs to wake: 5 us on a bare machine, 100 us in
  *        a virtual one after 10 ms asleep, as CPUs sleep deeper when they sleep
  *        longer.  So that is measured at every sleep, by its length; a sleep
  *        that a spin follows ends as much before the deadline as one of its
- *        length may be late.
+ *        length may be late, or as was asked for.
  * spin   reads the clock until the deadline is there.  At most CPUs less one
- *        threads do so at any time, and each no longer than the setting says.
- *        Where many wait, none does: the CPU is needed for what comes next.
+ *        threads do so at any time.  Where many wait, none does: the CPU is
+ *        needed for what comes next.
  *
  * Without spin, or where all CPUs that may are spinning, a sleep ends as much
  * before the deadline as one of two is late at least; so a wait is over a few
@@ -40,8 +40,8 @@
 
 #include "duration.h"
 
-/* The longest that a wait spins for with latency-spin=auto. */
-#define SPIN_AUTO (200 * NSEC_PER_USEC)
+/* To spin for as long as a sleep may be late, but 200 us at most. */
+#define SPIN_AUTO UINT64_MAX
 
 /* What a test puts in the place of the clock. */
 struct clock_source {
@@ -91,9 +91,9 @@ void waiter_init (struct waiter *w, int cpus);
 /* How many CPUs this process may use, at least 1. */
 int clock_cpus (void);
 
-/* Wait until DEADLINE, spinning for SPIN nanoseconds at most (0: never).  Holds
- * no lock and must be called with none held.  Returns 0, or what the nap failed
- * with; *woke is the moment at which the wait was over.
+/* Wait until DEADLINE, spinning for the last SPIN nanoseconds, 10 ms at most,
+ * or SPIN_AUTO.  Holds no lock and must be called with none held.  Returns 0,
+ * or what the nap failed with; *woke is the moment at which the wait was over.
  */
 int waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
                  const struct nap *nap, uint64_t *woke);

@@ -124,12 +124,10 @@ static int
 wait_for_deadline (const struct request *r, uint64_t *now)
 {
   struct device *d = r->connection->device;
-  const uint64_t spin = r->set->s.spin;
   int err;
 
-  err = waiter_wait (&d->devices->waiter, r->deadline,
-                     spin == SPIN_IS_AUTO ? SPIN_AUTO : spin, &d->devices->nap,
-                     now);
+  err = waiter_wait (&d->devices->waiter, r->deadline, r->set->s.spin,
+                     &d->devices->nap, now);
   if (err < 0)
     latency_give_back (&d->latency, &r->set->s.latency, r->what.op,
                        r->what.count);

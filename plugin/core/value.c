@@ -26,7 +26,7 @@
 
 #define MIB (UINT64_C (1) << 20)
 
-/* The longest latency-spin: naps leave no more to spin for. */
+/* The longest latency-spin: what is spun cannot be ended. */
 #define MAX_SPIN (10 * NSEC_PER_MSEC)
 
 #define MAX_WORDS 4
@@ -106,7 +106,7 @@ parse_spin (const char *s, uint64_t *r)
   uint64_t nsec;
 
   if (strcmp (s, "auto") == 0) {
-    *r = SPIN_IS_AUTO;
+    *r = SPIN_AUTO;
     return true;
   }
   if (duration_parse (s, strlen (s), &nsec) < 0 || nsec > MAX_SPIN)
@@ -326,7 +326,7 @@ print_uint64 (const struct value_rule *rule, uint64_t n, char *buf, size_t len)
 {
   if (rule->type == VALUE_SIZE || rule->type == VALUE_POWER_OF_TWO)
     size_format (n, buf, len);
-  else if (rule->type == VALUE_SPIN && n == SPIN_IS_AUTO)
+  else if (rule->type == VALUE_SPIN && n == SPIN_AUTO)
     snprintf (buf, len, "auto");
   else if (rule->type == VALUE_SPIN || rule->type == VALUE_DURATION)
     duration_format (n, buf, len);

@@ -28,7 +28,7 @@ enum value_type {
   VALUE_LIMIT,        /* uint64_t; none is 0 */
   VALUE_MBPS,         /* the same, in bytes; written in MiB */
   VALUE_STALL,        /* struct stall */
-  VALUE_SPIN,         /* uint64_t, nanoseconds, or SPIN_IS_AUTO */
+  VALUE_SPIN,         /* uint64_t, nanoseconds, or SPIN_AUTO of clock.h */
   VALUE_MIB,          /* uint64_t, bytes; a bare number is in MiB */
   VALUE_PAST_WP,      /* unsigned, enum zone_past_wp */
   VALUE_ZONE_TRIM,    /* unsigned, enum zone_trim */
@@ -49,9 +49,6 @@ struct value_rule {
   enum value_type type;
   uint64_t least, most;
 };
-
-/* latency-spin=auto */
-#define SPIN_IS_AUTO UINT64_MAX
 
 /* The longest path of a file that is a setting: settings are copied. */
 #define MAX_FILE_NAME 255

@@ -5,7 +5,7 @@
 # How exact are latencies, beside those of nbdkit's delay filter and of qemu's
 # null-co?
 #
-#   tests/bench/latency.sh [ROUNDS]      3 by default, 60 s each
+#   tests/bench/latency.sh [ROUNDS]      3 by default, 85 s each
 #
 # All servers run side by side, and are measured in turn, ROUNDS times: reads
 # of 4 KiB, one at a time, by fio's nbd engine, which logs the time of each.
@@ -25,7 +25,7 @@
 source "$(dirname "$0")/functions.sh"
 rounds=${1:-${quick:+1}} rounds=${rounds:-3}
 seconds=2
-plan $((rounds * 60 + 95))
+plan $((rounds * 85 + 95))
 requires nbdkit fio jq qemu-nbd nbdcopy
 plugin=$(find_plugin)
 alone=$build/tests/bench/alone
@@ -58,17 +58,22 @@ stats ()
     2>/dev/null || true
 }
 
-names=(spin nospin delay qemu)
-declare -A label=([spin]="nullblk" [nospin]="nullblk latency-spin=0"
+names=(spin all nospin served delay qemu)
+declare -A label=([spin]="nullblk" [all]="nullblk latency-spin=10ms"
+                  [nospin]="nullblk latency-spin=0" [served]="nullblk-serve"
                   [delay]="nbdkit delay filter" [qemu]="qemu null-co")
 
 serve spin-0 "$plugin" 1G parallel=on
-serve nospin-0 "$plugin" 1G parallel=on latency-spin=0
+serve all-0 "$plugin" 1G parallel=on
+serve nospin-0 "$plugin" 1G parallel=on
+serve_ours served-0 1G parallel=on
 serve delay-0 --filter=delay null 1G
 serve_qemu qemu-0 driver=null-co,size=1G
 for us in "${asked[@]}"; do
   serve "spin-$us" "$plugin" 1G read-latency="${us}us"
+  serve "all-$us" "$plugin" 1G read-latency="${us}us" latency-spin=10ms
   serve "nospin-$us" "$plugin" 1G read-latency="${us}us" latency-spin=0
+  serve_ours "served-$us" 1G read-latency="${us}us"
   # 1.32's takes no less than 1 ms.
   if nbdkit --filter=delay null 1G rdelay="${us}us" --run true 2>/dev/null
   then
@@ -98,7 +103,7 @@ for ((round = 0; round < rounds; round++)); do
           >>"$tmp/$name-$us-$p"
       done
       case $name in
-        spin | nospin)
+        spin | all | nospin | served)
           stats "$name-$us" '.late_ns | "\(.p50) \(.p99)"' >"$tmp/late"
           cut -d' ' -f1 "$tmp/late" >>"$tmp/$name-$us-late-50"
           cut -d' ' -f2 "$tmp/late" >>"$tmp/$name-$us-late-99"
@@ -130,7 +135,7 @@ for how in spin sleep; do
   done
   echo
 done
-for name in spin nospin; do
+for name in spin all nospin served; do
   printf '| %s | itself |' "${label[$name]}"
   for us in "${asked[@]}"; do
     printf ' %s |' "$(cell "$tmp/$name-$us-late")"
@@ -150,6 +155,7 @@ stop "${!server_pid[@]}"
 # Depth
 
 serve deep -t 64 "$plugin" 1G read-latency=5ms
+serve_ours deep-served --depth 64 1G read-latency=5ms
 serve deep-delay -t 64 --filter=delay null 1G rdelay=5ms
 serve_qemu deep-qemu driver=null-co,size=1G,latency-ns=5000000
 serve deep-null -t 64 null 1G
@@ -157,7 +163,7 @@ for ((round = 0; round < rounds; round++)); do
   load deep-null --rw=randread --bs=4k --size=64M --iodepth=64 --time_based \
     --runtime="$seconds"
   jq '.jobs[0].read.clat_ns.mean / 1000' "$tmp/fio.json" >>"$tmp/deep-null"
-  for name in deep deep-delay deep-qemu; do
+  for name in deep deep-served deep-delay deep-qemu; do
     before=$(cpu $name)
     load $name --rw=randread --bs=4k --size=64M --iodepth=64 --time_based \
       --runtime="$seconds"
@@ -171,9 +177,10 @@ echo "64 reads at a time of 5 ms (12,800 a second are possible):"
 echo
 echo "| server | of what is possible | server CPU a request |"
 echo "|---|---|---|"
-for name in deep deep-delay deep-qemu; do
+for name in deep deep-served deep-delay deep-qemu; do
   case $name in
     deep) text="nullblk -t 64" ;;
+    deep-served) text="nullblk-serve --depth 64" ;;
     deep-delay) text="nbdkit delay filter -t 64" ;;
     *) text="qemu null-co" ;;
   esac

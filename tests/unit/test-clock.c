@@ -123,7 +123,9 @@ test_short_spin (void **state)
   assert_true (spun);
 }
 
-/* A longer one is slept, and then spun: for no longer than allowed. */
+/* A longer one is slept, and then spun: for as long as the sleep may be late,
+ * or as was asked for.
+ */
 static void
 test_sleep_then_spin (void **state)
 {
@@ -136,6 +138,33 @@ test_sleep_then_spin (void **state)
   reset ();
   assert_in_range (wait_for (1000 * USEC, 25 * USEC), 0, LOOK);
   assert_true (looks * LOOK <= 26 * USEC);
+}
+
+/* What is asked for is spun, whatever is known of lateness; of a wait with a
+ * nap as much as that leaves.
+ */
+static void
+test_asked_for_spin (void **state)
+{
+  (void) state;
+  assert_in_range (wait_for (MSEC, MSEC), 0, LOOK);
+  assert_in_range (wait_for (5 * MSEC, 10 * MSEC), 0, LOOK);
+  assert_int_equal (sleeps, 0);
+
+  reset ();
+  assert_in_range (wait_for (MSEC, 400 * USEC), 0, LOOK);
+  assert_int_equal (sleeps, 1);
+  assert_in_range (looks * LOOK, 375 * USEC, 401 * USEC);
+
+  reset ();
+  assert_in_range (wait_for (20 * MSEC, 10 * MSEC), 0, LOOK);
+  assert_int_equal (naps, 1);
+  assert_int_equal (sleeps, 0);
+  assert_in_range (looks * LOOK, 9900 * USEC, 10010 * USEC);
+
+  reset ();
+  assert_in_range (wait_for (10 * MSEC, 10 * MSEC), 0, LOOK);
+  assert_int_equal (naps, 0);
 }
 
 static void
@@ -377,6 +406,7 @@ main (void)
       TEST (test_past),
       TEST (test_short_spin),
       TEST (test_sleep_then_spin),
+      TEST (test_asked_for_spin),
       TEST (test_no_spin),
       TEST (test_one_cpu),
       TEST (test_all_spin),

@@ -444,13 +444,13 @@ test_spin_and_seed (void **state)
   uint64_t seed;
 
   (void) state;
-  assert_int_equal (p.settings.spin, SPIN_IS_AUTO);
+  assert_int_equal (p.settings.spin, SPIN_AUTO);
   seed = p.settings.seed;
   setup (NULL);
   assert_int_not_equal (p.settings.seed, seed);
   assert_int_equal (alone ("latency-spin", "0")->spin, 0);
   assert_int_equal (alone ("latency-spin", "10ms")->spin, 10000000);
-  assert_int_equal (alone ("latency-spin", "auto")->spin, SPIN_IS_AUTO);
+  assert_int_equal (alone ("latency-spin", "auto")->spin, SPIN_AUTO);
   assert_int_equal (alone ("seed", "0")->seed, 0);
   assert_int_equal (alone ("seed", "18446744073709551615")->seed, UINT64_MAX);
 
