@@ -82,6 +82,8 @@ device_write_zone (struct request *r, const void *buf, bool may_trim)
   struct zone_write zone;
   int result;
 
+  if (zones_take_any_write (d->zones, r->what.count, r->what.offset))
+    return change_data (r, buf, may_trim);
   result = zones_begin_write (d->zones, &zone, r->what.count, r->what.offset,
                               &d->devices->nap);
   if (result < 0)

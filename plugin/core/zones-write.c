@@ -174,6 +174,14 @@ open_implicitly (struct zones *z, uint64_t zone)
   return r;
 }
 
+bool
+zones_take_any_write (const struct zones *z, uint64_t count, uint64_t offset)
+{
+  const uint64_t zone = offset >> z->shift;
+
+  return zone < z->nr_conv && zone == (offset + count - 1) >> z->shift;
+}
+
 int
 zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
                    uint64_t offset, const struct nap *nap)

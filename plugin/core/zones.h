@@ -73,6 +73,12 @@ struct zone_write {
   bool is_sequential; /* then the zone is locked */
 };
 
+/* Do COUNT bytes at OFFSET lie in one conventional zone?  Then they are written
+ * as if there were no zones.
+ */
+bool zones_take_any_write (const struct zones *z, uint64_t count,
+                           uint64_t offset);
+
 /* May COUNT bytes be written at OFFSET?  If so, the zone has been opened and
  * nobody else changes it until zones_end_write, which must follow.  The caller
  * moves the data between the two, and does not begin anything else here.
