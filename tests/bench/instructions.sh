@@ -18,7 +18,7 @@
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
-plan 60
+plan "$([ -n "$quick" ] && echo 40 || echo 60)"
 requires valgrind jq
 core_load=$build/tests/bench/core-load
 [ -x "$core_load" ] || die "there is no bench/core-load; run make bench"
@@ -74,9 +74,11 @@ feature "null, latency=0" "$ops" "" "latency=0" 1.05
 feature "memory" "$ops" "$ram" "$ram"
 feature "memory, latency=0" "$ops" "$ram" \
   "$ram latency=0" 1.05
-feature "memory, zoned" "read" "$ram" "$ram zoned=true zone-size=64M" 1.05
-feature "memory, zoned, conventional" "read write" "$ram" \
-  "$ram zoned=true zone-size=64M zone-nr-conv=15" 1.05
+if [ -z "$quick" ]; then
+  feature "memory, zoned" "read" "$ram" "$ram zoned=true zone-size=64M" 1.05
+  feature "memory, zoned, conventional" "read write" "$ram" \
+    "$ram zoned=true zone-size=64M zone-nr-conv=15" 1.05
+fi
 
 #----------------------------------------------------------------------
 # Off
@@ -143,6 +145,6 @@ shares ()
 for op in read write; do
   shares "null" $op
   # shellcheck disable=SC2086 # words
-  shares "memory" $op $ram
+  [ -n "$quick" ] || shares "memory" $op $ram
 done
 close_raw
