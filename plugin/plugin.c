@@ -166,11 +166,6 @@ anything_waits (void)
 {
   uint32_t i;
 
-  /* A write that is early waits for those of other connections, which may come
-   * only after a reply of this one.
-   */
-  if (devices->settings.zones.zoned && devices->settings.zones.reorder_wait > 0)
-    return true;
   for (i = 0; i < devices->count && !device_waits (&devices->device[i]); i++)
     ;
   return i < devices->count;

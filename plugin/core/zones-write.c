@@ -19,7 +19,10 @@
 
 #include "zones-internal.h"
 
-/* How often who waits looks whether there still is somebody to wait for. */
+/* How often who waits looks whether there still is somebody to wait for.  The
+ * first look is before that: with it, replies that the thread has held are sent
+ * (preload.c), which the write that is waited for may be waiting for.
+ */
 #define NAP_EVERY (10 * NSEC_PER_MSEC)
 
 /* What check_write returns for a write that may yet come to be right. */
@@ -119,10 +122,9 @@ wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
     return -EIO;
   list_early (stripe, &e);
   stripe_unlock (stripe);
-  while (now < deadline &&
-         !await_turn (&e, min (deadline, moment_after (now, NAP_EVERY)))) {
+  while (now < deadline) {
     r = nap != NULL ? nap->nap (nap->opaque, 0) : 0;
-    if (r < 0)
+    if (r < 0 || await_turn (&e, min (deadline, moment_after (now, NAP_EVERY))))
       break;
     now = clock_now ();
   }

@@ -84,8 +84,8 @@ bool zones_take_any_write (const struct zones *z, uint64_t count,
  * moves the data between the two, and does not begin anything else here.
  *
  * A write ahead of the write pointer waits for those before it if the settings
- * say so.  Every 10 ms meanwhile it takes a NAP of 0 ns (which may be NULL): if
- * that fails, so does the write.
+ * say so.  Before that and every 10 ms meanwhile it takes a NAP of 0 ns (which
+ * may be NULL): if that fails, so does the write.
  */
 int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
                        uint64_t offset, const struct nap *nap);

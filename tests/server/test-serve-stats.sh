@@ -50,14 +50,12 @@ says all
 says one
 stop_server
 
-start memory-backed=true zoned=true zone-size=1M zone-reorder-wait=0
+start memory-backed=true zoned=true zone-size=1M
 says all
 stop_server
 
-for setting in latency=1us iops=1000 parallel=on \
-               'zoned=true zone-size=1M memory-backed=true'; do
-  # shellcheck disable=SC2086 # words
-  start $setting
+for setting in latency=1us iops=1000 parallel=on; do
+  start "$setting"
   says one
   stop_server
 done
