@@ -56,14 +56,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batch.h"
-
-/* Of what is read ahead, and the same where payloads are large: these are not
- * worth another copy.
- */
-#define AHEAD (64 * 1024)
-#define AHEAD_OF_LARGE 4096
-#define LARGE (32 * 1024)
+#include "batch-internal.h"
 
 /* Of what is held, and of one piece of it. */
 #define HELD (64 * 1024)
@@ -72,63 +65,23 @@
 /* Descriptors from here on are left alone. */
 #define MAX_FD 65536
 
-/* A client has to be quick so many times before it is polled for. */
-#define SOON_ENOUGH 3
-
 /* Requests, as the NBD protocol has them. */
-#define HEADER 28
 #define REQUEST_MAGIC 0x25609513
 #define CMD_READ 0
 #define CMD_WRITE 1
 
-struct connection {
-  atomic_bool open;
-  atomic_bool settled;    /* left alone, once ahead is empty */
-  atomic_uint in_service; /* threads that have read and not yet replied */
-  bool first_piece_wakes; /* set by batch_begin */
-
-  pthread_mutex_t in_lock; /* guards what follows */
-  char *ahead;             /* NULL when there is no socket */
-  size_t from, to;
-  size_t window; /* how much of ahead may be used: AHEAD or AHEAD_OF_LARGE */
-  size_t asked;  /* by the last read */
-  unsigned requests; /* since the kernel was last asked for more */
-  unsigned soon;     /* times in a row that the next one came soon after one */
-  uint64_t read_at;  /* when ahead, and what came with it, did; 0: not known */
-
-  _Alignas(64) pthread_mutex_t out_lock; /* guards what follows */
-  char *held;
-  size_t held_len;
-  unsigned replies; /* whole ones in held */
-  int error;        /* of a send that failed */
-};
-
 struct batch_calls batch_system;
+atomic_bool batch_is_serial;
+_Thread_local struct batch_thread batch_thread = {.holding = -1};
 
 static _Atomic (struct connection *) connections[MAX_FD];
 static atomic_int end_of_connections; /* all are below */
-static atomic_bool is_serial;
-static _Atomic uint64_t poll_ns; /* 0: never */
-
-/* Who asked the kernel last.  Written where it changes, while requests are
- * served one at a time, on a cache line that holds nothing else.
- */
-static struct {
-  _Alignas(64) _Atomic (struct connection *) connection;
-} last_reader;
-
-/* Of this thread: where it may have left something held, whose request it
- * serves, and when that came (batch_arrival).
- */
-static _Thread_local int holding = -1;
-static _Thread_local struct connection *serving;
-static _Thread_local uint64_t arrival;
 
 /*---------------------------------------------------------------------*/
 /* Connections */
 
-static struct connection *
-find (int fd)
+struct connection *
+batch_find (int fd)
 {
   struct connection *c;
 
@@ -138,18 +91,6 @@ find (int fd)
   if (c == NULL || !atomic_load_explicit (&c->open, memory_order_acquire))
     return NULL;
   return c;
-}
-
-static bool
-is_settled (struct connection *c)
-{
-  return atomic_load_explicit (&c->settled, memory_order_relaxed);
-}
-
-static bool
-try_lock (pthread_mutex_t *lock)
-{
-  return pthread_mutex_trylock (lock) == 0;
 }
 
 /* The connection that belongs to a number, made where there is none. */
@@ -251,20 +192,14 @@ batch_after_fork (void)
 
   for (fd = 0; fd < end; fd++)
     atomic_store (&connections[fd], NULL);
-  holding = -1;
-  serving = NULL;
+  batch_thread.holding = -1;
+  batch_thread.serving = NULL;
 }
 
 void
 batch_set_serial (bool serial)
 {
-  atomic_store (&is_serial, serial);
-}
-
-void
-batch_set_poll (uint64_t ns)
-{
-  atomic_store (&poll_ns, ns);
+  atomic_store (&batch_is_serial, serial);
 }
 
 /*---------------------------------------------------------------------*/
@@ -313,8 +248,8 @@ send_held (struct connection *c, int fd, const void *data, size_t n, int flags)
 }
 
 /* The same of what is held alone.  MSG_NOSIGNAL: who calls does not send. */
-static bool
-flush (struct connection *c, int fd, int flags)
+bool
+batch_flush (struct connection *c, int fd, int flags)
 {
   return c->held_len == 0 ||
          send_held (c, fd, NULL, 0, flags | MSG_NOSIGNAL) != -1;
@@ -350,7 +285,7 @@ may_hold (struct connection *c, size_t n, bool more, bool reader_is_away)
     return c->held_len > 0 || !c->first_piece_wakes ||
            (reader_is_away && c->from < c->to) ||
            atomic_load_explicit (&c->in_service, memory_order_relaxed) > 1;
-  return atomic_load_explicit (&is_serial, memory_order_relaxed) &&
+  return atomic_load_explicit (&batch_is_serial, memory_order_relaxed) &&
          reader_is_away && next_is_here (c);
 }
 
@@ -373,9 +308,9 @@ hold (struct connection *c, const void *buf, size_t n, bool more)
 static void
 end_service (struct connection *c)
 {
-  if (serving == c) {
+  if (batch_thread.serving == c) {
     atomic_fetch_sub_explicit (&c->in_service, 1, memory_order_relaxed);
-    serving = NULL;
+    batch_thread.serving = NULL;
   }
 }
 
@@ -391,7 +326,7 @@ send_or_hold (struct connection *c, int fd, const void *buf, size_t n,
     return -1;
   }
   if (hold (c, buf, n, flags & MSG_MORE)) {
-    holding = fd;
+    batch_thread.holding = fd;
     return n;
   }
   if (c->held_len > 0) {
@@ -405,7 +340,7 @@ send_or_hold (struct connection *c, int fd, const void *buf, size_t n,
 ssize_t
 batch_send (int fd, const void *buf, size_t n, int flags)
 {
-  struct connection *c = find (fd);
+  struct connection *c = batch_find (fd);
   ssize_t r;
 
   if (c != NULL && (n == 0 || (flags & ~(MSG_MORE | MSG_NOSIGNAL)) != 0))
@@ -425,19 +360,19 @@ batch_send (int fd, const void *buf, size_t n, int flags)
 ssize_t
 batch_write (int fd, const void *buf, size_t n)
 {
-  return find (fd) != NULL ? batch_send (fd, buf, n, 0)
-                           : batch_system.write (fd, buf, n);
+  return batch_find (fd) != NULL ? batch_send (fd, buf, n, 0)
+                                 : batch_system.write (fd, buf, n);
 }
 
 void
 batch_settle (int fd)
 {
-  struct connection *c = find (fd);
+  struct connection *c = batch_find (fd);
   const int saved = errno;
 
   if (c != NULL && !is_settled (c)) {
     pthread_mutex_lock (&c->out_lock);
-    flush (c, fd, 0);
+    batch_flush (c, fd, 0);
     atomic_store (&c->settled, true);
     pthread_mutex_unlock (&c->out_lock);
   }
@@ -447,308 +382,20 @@ batch_settle (int fd)
 void
 batch_before_wait (void)
 {
-  struct connection *c = find (holding);
+  struct connection *c = batch_find (batch_thread.holding);
   const int saved = errno;
 
   if (c != NULL && try_lock (&c->out_lock)) {
-    flush (c, holding, 0);
+    batch_flush (c, batch_thread.holding, 0);
     pthread_mutex_unlock (&c->out_lock);
   }
-  holding = -1;
-  arrival = 0;
+  batch_thread.holding = -1;
+  batch_thread.arrival = 0;
   errno = saved;
 }
 
 /*---------------------------------------------------------------------*/
-/* Reading */
-
-/* Copy from what was read ahead; in_lock is held. */
-static size_t
-take (struct connection *c, void *buf, size_t n, bool peek)
-{
-  if (n > c->to - c->from)
-    n = c->to - c->from;
-  memcpy (buf, c->ahead + c->from, n);
-  if (!peek)
-    c->from += n;
-  return n;
-}
-
-static ssize_t
-take_iov (struct connection *c, const struct iovec *iov, size_t iovcnt,
-          bool peek)
-{
-  const size_t from = c->from;
-  size_t i, r = 0;
-
-  for (i = 0; i < iovcnt; i++)
-    r += take (c, iov[i].iov_base, iov[i].iov_len, false);
-  if (peek)
-    c->from = from;
-  return r;
-}
-
-/* The kernel is about to be asked for more, and may wait for the client.  What
- * another thread has held of a reply it is about to complete itself.  in_lock
- * is held.
- */
-static bool
-before_read (struct connection *c, int fd)
-{
-  bool r = true;
-
-  if (!try_lock (&c->out_lock))
-    return true;
-  if (c->replies > 0 || holding == fd)
-    r = flush (c, fd, 0);
-  if (c->error != 0) {
-    errno = c->error;
-    r = false;
-  }
-  pthread_mutex_unlock (&c->out_lock);
-  return r;
-}
-
-static uint64_t
-now (void)
-{
-  struct timespec t;
-
-  clock_gettime (CLOCK_MONOTONIC, &t);
-  return (uint64_t) t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static bool
-is_last_reader (const struct connection *c)
-{
-  return atomic_load_explicit (&last_reader.connection, memory_order_relaxed) ==
-         c;
-}
-
-/* The same as readv, without a sleep, for as long as UNTIL, and no other
- * connection has anything to do.  -1 and EAGAIN: in vain.
- */
-static ssize_t
-poll_for_request (struct connection *c, int fd, const struct iovec *iov,
-                  uint64_t until)
-{
-  struct iovec copy[2] = {iov[0], iov[1]};
-  struct msghdr msg = {.msg_iov = copy, .msg_iovlen = 2};
-  ssize_t r;
-
-  do
-    r = batch_system.recvmsg (fd, &msg, MSG_DONTWAIT);
-  while (r == -1 && errno == EAGAIN && is_last_reader (c) && now () < until);
-  return r;
-}
-
-/* The client has one request on its way at a time, if as much has come of
- * each, and nobody else has any.  Then the CPU may as well stay awake.
- */
-static ssize_t
-wait_for_request (struct connection *c, int fd, const struct iovec *iov)
-{
-  const uint64_t longest =
-      atomic_load_explicit (&is_serial, memory_order_relaxed)
-          ? atomic_load_explicit (&poll_ns, memory_order_relaxed)
-          : 0;
-  const bool was_last = longest != 0 && is_last_reader (c);
-  const bool alone = was_last && c->requests == 1;
-  uint64_t start;
-  ssize_t r = -1;
-
-  c->requests = 0;
-  if (!alone) {
-    if (longest != 0 && !was_last)
-      atomic_store_explicit (&last_reader.connection, c, memory_order_relaxed);
-    c->soon = 0;
-    return batch_system.readv (fd, iov, 2);
-  }
-  start = now ();
-  errno = EAGAIN;
-  if (c->soon >= SOON_ENOUGH)
-    r = poll_for_request (c, fd, iov, start + longest);
-  if (r == -1 && errno == EAGAIN)
-    r = batch_system.readv (fd, iov, 2);
-  /* A sleep takes as long again. */
-  c->soon = now () - start < 2 * longest ? c->soon + 1 : 0;
-  return r;
-}
-
-/* Read into BUF and, beyond its N bytes, ahead, which is empty; in_lock is
- * held.
- */
-static ssize_t
-read_ahead (struct connection *c, int fd, void *buf, size_t n)
-{
-  const struct iovec iov[2] = {{buf, n}, {c->ahead, c->window}};
-  ssize_t r;
-
-  r = wait_for_request (c, fd, iov);
-  c->read_at =
-      atomic_load_explicit (&is_serial, memory_order_relaxed) ? 0 : now ();
-  if (r <= (ssize_t) n)
-    return r;
-  c->from = 0;
-  c->to = r - n;
-  return n;
-}
-
-/* A payload is what is asked for after a header. */
-static void
-set_window (struct connection *c, size_t n)
-{
-  if (n > HEADER && c->asked <= HEADER)
-    c->window = n < LARGE ? AHEAD : AHEAD_OF_LARGE;
-  c->asked = n;
-}
-
-static void
-begin_service (struct connection *c)
-{
-  if (serving != c) {
-    atomic_fetch_add_explicit (&c->in_service, 1, memory_order_relaxed);
-    serving = c;
-  }
-}
-
-ssize_t
-batch_read (int fd, void *buf, size_t n)
-{
-  struct connection *c = find (fd);
-  bool is_ours = c != NULL;
-  ssize_t r = -1;
-
-  if (is_ours) {
-    pthread_mutex_lock (&c->in_lock);
-    set_window (c, n);
-    c->requests += n == HEADER;
-    if (c->from < c->to)
-      r = take (c, buf, n, false);
-    else if (is_settled (c) || c->ahead == NULL || n == 0)
-      is_ours = false;
-    else if (before_read (c, fd))
-      r = read_ahead (c, fd, buf, n);
-    arrival = c->read_at;
-    pthread_mutex_unlock (&c->in_lock);
-  }
-  if (!is_ours) {
-    arrival = 0;
-    return batch_system.read (fd, buf, n);
-  }
-  if (r > 0)
-    begin_service (c);
-  return r;
-}
-
-uint64_t
-batch_arrival (void)
-{
-  const uint64_t r = arrival;
-
-  arrival = 0;
-  return r;
-}
-
-/* Another call than read is made for FD.  Give it what was read ahead: returns
- * true, and *r is how much, unless there is none.
- */
-static bool
-settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
-              ssize_t *r)
-{
-  struct connection *c = find (fd);
-  bool is_here = false;
-
-  if (c == NULL)
-    return false;
-  arrival = 0;
-  batch_settle (fd);
-  pthread_mutex_lock (&c->in_lock);
-  if (c->from < c->to) {
-    is_here = true;
-    *r = take_iov (c, iov, iovcnt, flags & MSG_PEEK);
-  }
-  pthread_mutex_unlock (&c->in_lock);
-  return is_here;
-}
-
-ssize_t
-batch_readv (int fd, const struct iovec *iov, int iovcnt)
-{
-  ssize_t r;
-
-  if (iovcnt > 0 && settled_read (fd, iov, iovcnt, 0, &r))
-    return r;
-  return batch_system.readv (fd, iov, iovcnt);
-}
-
-ssize_t
-batch_recvfrom (int fd, void *buf, size_t n, int flags, struct sockaddr *from,
-                socklen_t *fromlen)
-{
-  const struct iovec iov = {buf, n};
-  ssize_t r;
-
-  if (settled_read (fd, &iov, 1, flags, &r)) {
-    if (from != NULL)
-      *fromlen = 0;
-    return r;
-  }
-  return batch_system.recvfrom (fd, buf, n, flags, from, fromlen);
-}
-
-ssize_t
-batch_recvmsg (int fd, struct msghdr *msg, int flags)
-{
-  ssize_t r;
-
-  if (settled_read (fd, msg->msg_iov, msg->msg_iovlen, flags, &r)) {
-    msg->msg_namelen = msg->msg_controllen = 0;
-    msg->msg_flags = 0;
-    return r;
-  }
-  return batch_system.recvmsg (fd, msg, flags);
-}
-
-/*---------------------------------------------------------------------*/
 /* The others */
-
-static bool
-has_ahead (int fd)
-{
-  struct connection *c = find (fd);
-  bool r = false;
-
-  /* Where somebody reads there is nothing. */
-  if (c != NULL && try_lock (&c->in_lock)) {
-    r = c->from < c->to;
-    pthread_mutex_unlock (&c->in_lock);
-  }
-  return r;
-}
-
-int
-batch_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
-             const sigset_t *sigmask)
-{
-  static const struct timespec at_once;
-  bool any = false;
-  nfds_t i;
-  int r;
-
-  batch_before_wait ();
-  for (i = 0; i < nfds && !any; i++)
-    any = (fds[i].events & POLLIN) && has_ahead (fds[i].fd);
-  r = batch_system.ppoll (fds, nfds, any ? &at_once : timeout, sigmask);
-  for (i = 0; any && r != -1 && i < nfds; i++) {
-    if ((fds[i].events & POLLIN) && has_ahead (fds[i].fd)) {
-      r += fds[i].revents == 0;
-      fds[i].revents |= POLLIN;
-    }
-  }
-  return r;
-}
 
 /* Who sends meanwhile is to be stopped by this, and sends what is held itself.
  * Of a reply of which another thread has given only a part no more is wanted.
@@ -756,10 +403,11 @@ batch_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
 int
 batch_shutdown (int fd, int how)
 {
-  struct connection *c = find (fd);
+  struct connection *c = batch_find (fd);
 
   if (c != NULL && try_lock (&c->out_lock)) {
-    flush (c, fd, c->replies > 0 || holding == fd ? 0 : MSG_DONTWAIT);
+    batch_flush (
+        c, fd, c->replies > 0 || batch_thread.holding == fd ? 0 : MSG_DONTWAIT);
     pthread_mutex_unlock (&c->out_lock);
   }
   return batch_system.shutdown (fd, how);
@@ -771,13 +419,13 @@ batch_shutdown (int fd, int how)
 void
 batch_end (int fd)
 {
-  struct connection *c = find (fd);
+  struct connection *c = batch_find (fd);
   const int saved = errno;
 
   if (c == NULL)
     return;
   if (try_lock (&c->out_lock)) {
-    flush (c, fd, 0);
+    batch_flush (c, fd, 0);
     atomic_store (&c->open, false);
     if (try_lock (&c->in_lock)) {
       free_buffers (c);

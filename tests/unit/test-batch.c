@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * plugin/batch.c between a server that does as nbdkit does and a peer that
+ * plugin/batch.h between a server that does as nbdkit does and a peer that
  * follows a script.  Most cases have one thread: where the server is about to
  * wait for its client, the peer has its turn, and first looks whether it has
  * all replies that are due.  The system's calls are ours to watch, to cut short

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The reading side of batched socket I/O: reading ahead, and polling for the
+ * next request of a client that has one at a time; see batch.c.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "batch-internal.h"
+
+/* A client has to be quick so many times before it is polled for. */
+#define SOON_ENOUGH 3
+
+static _Atomic uint64_t poll_ns; /* 0: never */
+
+/* Who asked the kernel last.  Written where it changes, while requests are
+ * served one at a time, on a cache line that holds nothing else.
+ */
+static struct {
+  _Alignas(64) _Atomic (struct connection *) connection;
+} last_reader;
+
+void
+batch_set_poll (uint64_t ns)
+{
+  atomic_store (&poll_ns, ns);
+}
+
+/* Copy from what was read ahead; in_lock is held. */
+static size_t
+take (struct connection *c, void *buf, size_t n, bool peek)
+{
+  if (n > c->to - c->from)
+    n = c->to - c->from;
+  memcpy (buf, c->ahead + c->from, n);
+  if (!peek)
+    c->from += n;
+  return n;
+}
+
+static ssize_t
+take_iov (struct connection *c, const struct iovec *iov, size_t iovcnt,
+          bool peek)
+{
+  const size_t from = c->from;
+  size_t i, r = 0;
+
+  for (i = 0; i < iovcnt; i++)
+    r += take (c, iov[i].iov_base, iov[i].iov_len, false);
+  if (peek)
+    c->from = from;
+  return r;
+}
+
+/* The kernel is about to be asked for more, and may wait for the client.  What
+ * another thread has held of a reply it is about to complete itself.  in_lock
+ * is held.
+ */
+static bool
+before_read (struct connection *c, int fd)
+{
+  bool r = true;
+
+  if (!try_lock (&c->out_lock))
+    return true;
+  if (c->replies > 0 || batch_thread.holding == fd)
+    r = batch_flush (c, fd, 0);
+  if (c->error != 0) {
+    errno = c->error;
+    r = false;
+  }
+  pthread_mutex_unlock (&c->out_lock);
+  return r;
+}
+
+static uint64_t
+now (void)
+{
+  struct timespec t;
+
+  clock_gettime (CLOCK_MONOTONIC, &t);
+  return (uint64_t) t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static bool
+is_last_reader (const struct connection *c)
+{
+  return atomic_load_explicit (&last_reader.connection, memory_order_relaxed) ==
+         c;
+}
+
+/* The same as readv, without a sleep, for as long as UNTIL, and no other
+ * connection has anything to do.  -1 and EAGAIN: in vain.
+ */
+static ssize_t
+poll_for_request (struct connection *c, int fd, const struct iovec *iov,
+                  uint64_t until)
+{
+  struct iovec copy[2] = {iov[0], iov[1]};
+  struct msghdr msg = {.msg_iov = copy, .msg_iovlen = 2};
+  ssize_t r;
+
+  do
+    r = batch_system.recvmsg (fd, &msg, MSG_DONTWAIT);
+  while (r == -1 && errno == EAGAIN && is_last_reader (c) && now () < until);
+  return r;
+}
+
+/* The client has one request on its way at a time, if as much has come of
+ * each, and nobody else has any.  Then the CPU may as well stay awake.
+ */
+static ssize_t
+wait_for_request (struct connection *c, int fd, const struct iovec *iov)
+{
+  const uint64_t longest =
+      atomic_load_explicit (&batch_is_serial, memory_order_relaxed)
+          ? atomic_load_explicit (&poll_ns, memory_order_relaxed)
+          : 0;
+  const bool was_last = longest != 0 && is_last_reader (c);
+  const bool alone = was_last && c->requests == 1;
+  uint64_t start;
+  ssize_t r = -1;
+
+  c->requests = 0;
+  if (!alone) {
+    if (longest != 0 && !was_last)
+      atomic_store_explicit (&last_reader.connection, c, memory_order_relaxed);
+    c->soon = 0;
+    return batch_system.readv (fd, iov, 2);
+  }
+  start = now ();
+  errno = EAGAIN;
+  if (c->soon >= SOON_ENOUGH)
+    r = poll_for_request (c, fd, iov, start + longest);
+  if (r == -1 && errno == EAGAIN)
+    r = batch_system.readv (fd, iov, 2);
+  /* A sleep takes as long again. */
+  c->soon = now () - start < 2 * longest ? c->soon + 1 : 0;
+  return r;
+}
+
+/* Read into BUF and, beyond its N bytes, ahead, which is empty; in_lock is
+ * held.
+ */
+static ssize_t
+read_ahead (struct connection *c, int fd, void *buf, size_t n)
+{
+  const struct iovec iov[2] = {{buf, n}, {c->ahead, c->window}};
+  ssize_t r;
+
+  r = wait_for_request (c, fd, iov);
+  c->read_at = atomic_load_explicit (&batch_is_serial, memory_order_relaxed)
+                   ? 0
+                   : now ();
+  if (r <= (ssize_t) n)
+    return r;
+  c->from = 0;
+  c->to = r - n;
+  return n;
+}
+
+/* A payload is what is asked for after a header. */
+static void
+set_window (struct connection *c, size_t n)
+{
+  if (n > HEADER && c->asked <= HEADER)
+    c->window = n < LARGE ? AHEAD : AHEAD_OF_LARGE;
+  c->asked = n;
+}
+
+static void
+begin_service (struct connection *c)
+{
+  if (batch_thread.serving != c) {
+    atomic_fetch_add_explicit (&c->in_service, 1, memory_order_relaxed);
+    batch_thread.serving = c;
+  }
+}
+
+ssize_t
+batch_read (int fd, void *buf, size_t n)
+{
+  struct connection *c = batch_find (fd);
+  bool is_ours = c != NULL;
+  ssize_t r = -1;
+
+  if (is_ours) {
+    pthread_mutex_lock (&c->in_lock);
+    set_window (c, n);
+    c->requests += n == HEADER;
+    if (c->from < c->to)
+      r = take (c, buf, n, false);
+    else if (is_settled (c) || c->ahead == NULL || n == 0)
+      is_ours = false;
+    else if (before_read (c, fd))
+      r = read_ahead (c, fd, buf, n);
+    batch_thread.arrival = c->read_at;
+    pthread_mutex_unlock (&c->in_lock);
+  }
+  if (!is_ours) {
+    batch_thread.arrival = 0;
+    return batch_system.read (fd, buf, n);
+  }
+  if (r > 0)
+    begin_service (c);
+  return r;
+}
+
+uint64_t
+batch_arrival (void)
+{
+  const uint64_t r = batch_thread.arrival;
+
+  batch_thread.arrival = 0;
+  return r;
+}
+
+/* Another call than read is made for FD.  Give it what was read ahead: returns
+ * true, and *r is how much, unless there is none.
+ */
+static bool
+settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
+              ssize_t *r)
+{
+  struct connection *c = batch_find (fd);
+  bool is_here = false;
+
+  if (c == NULL)
+    return false;
+  batch_thread.arrival = 0;
+  batch_settle (fd);
+  pthread_mutex_lock (&c->in_lock);
+  if (c->from < c->to) {
+    is_here = true;
+    *r = take_iov (c, iov, iovcnt, flags & MSG_PEEK);
+  }
+  pthread_mutex_unlock (&c->in_lock);
+  return is_here;
+}
+
+ssize_t
+batch_readv (int fd, const struct iovec *iov, int iovcnt)
+{
+  ssize_t r;
+
+  if (iovcnt > 0 && settled_read (fd, iov, iovcnt, 0, &r))
+    return r;
+  return batch_system.readv (fd, iov, iovcnt);
+}
+
+ssize_t
+batch_recvfrom (int fd, void *buf, size_t n, int flags, struct sockaddr *from,
+                socklen_t *fromlen)
+{
+  const struct iovec iov = {buf, n};
+  ssize_t r;
+
+  if (settled_read (fd, &iov, 1, flags, &r)) {
+    if (from != NULL)
+      *fromlen = 0;
+    return r;
+  }
+  return batch_system.recvfrom (fd, buf, n, flags, from, fromlen);
+}
+
+ssize_t
+batch_recvmsg (int fd, struct msghdr *msg, int flags)
+{
+  ssize_t r;
+
+  if (settled_read (fd, msg->msg_iov, msg->msg_iovlen, flags, &r)) {
+    msg->msg_namelen = msg->msg_controllen = 0;
+    msg->msg_flags = 0;
+    return r;
+  }
+  return batch_system.recvmsg (fd, msg, flags);
+}
+
+/*---------------------------------------------------------------------*/
+/* Polling by the caller */
+
+static bool
+has_ahead (int fd)
+{
+  struct connection *c = batch_find (fd);
+  bool r = false;
+
+  /* Where somebody reads there is nothing. */
+  if (c != NULL && try_lock (&c->in_lock)) {
+    r = c->from < c->to;
+    pthread_mutex_unlock (&c->in_lock);
+  }
+  return r;
+}
+
+int
+batch_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
+             const sigset_t *sigmask)
+{
+  static const struct timespec at_once;
+  bool any = false;
+  nfds_t i;
+  int r;
+
+  batch_before_wait ();
+  for (i = 0; i < nfds && !any; i++)
+    any = (fds[i].events & POLLIN) && has_ahead (fds[i].fd);
+  r = batch_system.ppoll (fds, nfds, any ? &at_once : timeout, sigmask);
+  for (i = 0; any && r != -1 && i < nfds; i++) {
+    if ((fds[i].events & POLLIN) && has_ahead (fds[i].fd)) {
+      r += fds[i].revents == 0;
+      fds[i].revents |= POLLIN;
+    }
+  }
+  return r;
+}
