@@ -111,7 +111,8 @@ poll_for_request (struct connection *c, int fd, const struct iovec *iov,
 }
 
 /* The client has one request on its way at a time, if as much has come of
- * each, and nobody else has any.  Then the CPU may as well stay awake.
+ * each, or this is about the rest of one, and nobody else has any.  Then the
+ * CPU may as well stay awake.
  */
 static ssize_t
 wait_for_request (struct connection *c, int fd, const struct iovec *iov)
@@ -121,7 +122,8 @@ wait_for_request (struct connection *c, int fd, const struct iovec *iov)
           ? atomic_load_explicit (&poll_ns, memory_order_relaxed)
           : 0;
   const bool was_last = longest != 0 && is_last_reader (c);
-  const bool alone = was_last && c->requests == 1;
+  const bool is_rest = c->requests == 0;
+  const bool alone = was_last && c->requests <= 1;
   uint64_t start;
   ssize_t r = -1;
 
@@ -139,7 +141,8 @@ wait_for_request (struct connection *c, int fd, const struct iovec *iov)
   if (r == -1 && errno == EAGAIN)
     r = batch_system.readv (fd, iov, 2);
   /* A sleep takes as long again. */
-  c->soon = now () - start < 2 * longest ? c->soon + 1 : 0;
+  if (!is_rest)
+    c->soon = now () - start < 2 * longest ? c->soon + 1 : 0;
   return r;
 }
 

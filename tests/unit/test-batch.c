@@ -784,6 +784,27 @@ test_polled_for (void **state)
   assert_int_equal (calls.polls, 3 * (12 + 1 - 4));
 }
 
+/* Nor does a payload that comes by itself need one. */
+static void
+test_polled_for_payload (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  batch_set_poll (LONG);
+  script.nr_cuts = 0;
+  for (i = 1; i <= 12; i++) {
+    add_cut (s.len + HEADER);
+    add_request (&s, i, CMD_WRITE, 100);
+    add_cut (s.len);
+  }
+  play (&s, connect_unix);
+  free (s.bytes);
+  assert_int_equal (calls.readvs, 4 + 3);
+  assert_int_equal (calls.polls, 3 * (2 * 12 + 1 - 7));
+}
+
 /* Not one that has more at a time, nor where a reply may have to wait, nor when
  * it is not wanted.
  */
@@ -1654,6 +1675,7 @@ main (void)
       CASE (test_random),
       CASE (test_random_with_trouble),
       CASE (test_polled_for),
+      CASE (test_polled_for_payload),
       CASE (test_not_polled_for),
       CASE (test_slow_client),
       CASE (test_poll_gives_way),
