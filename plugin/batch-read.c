@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "batch-internal.h"
+#include "clock.h"
 
 /* A client has to be quick so many times before it is polled for. */
 #define SOON_ENOUGH 3
@@ -77,15 +78,6 @@ before_read (struct connection *c, int fd)
   return r;
 }
 
-static uint64_t
-now (void)
-{
-  struct timespec t;
-
-  clock_gettime (CLOCK_MONOTONIC, &t);
-  return (uint64_t) t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static bool
 is_last_reader (const struct connection *c)
 {
@@ -106,7 +98,8 @@ poll_for_request (struct connection *c, int fd, const struct iovec *iov,
 
   do
     r = batch_system.recvmsg (fd, &msg, MSG_DONTWAIT);
-  while (r == -1 && errno == EAGAIN && is_last_reader (c) && now () < until);
+  while (r == -1 && errno == EAGAIN && is_last_reader (c) &&
+         clock_now () < until);
   return r;
 }
 
@@ -134,7 +127,7 @@ wait_for_request (struct connection *c, int fd, const struct iovec *iov)
     c->soon = 0;
     return batch_system.readv (fd, iov, 2);
   }
-  start = now ();
+  start = clock_now ();
   errno = EAGAIN;
   if (c->soon >= SOON_ENOUGH)
     r = poll_for_request (c, fd, iov, start + longest);
@@ -142,7 +135,7 @@ wait_for_request (struct connection *c, int fd, const struct iovec *iov)
     r = batch_system.readv (fd, iov, 2);
   /* A sleep takes as long again. */
   if (!is_rest)
-    c->soon = now () - start < 2 * longest ? c->soon + 1 : 0;
+    c->soon = clock_now () - start < 2 * longest ? c->soon + 1 : 0;
   return r;
 }
 
@@ -158,7 +151,7 @@ read_ahead (struct connection *c, int fd, void *buf, size_t n)
   r = wait_for_request (c, fd, iov);
   c->read_at = atomic_load_explicit (&batch_is_serial, memory_order_relaxed)
                    ? 0
-                   : now ();
+                   : clock_now ();
   if (r <= (ssize_t) n)
     return r;
   c->from = 0;

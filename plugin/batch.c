@@ -192,8 +192,7 @@ batch_after_fork (void)
 
   for (fd = 0; fd < end; fd++)
     atomic_store (&connections[fd], NULL);
-  batch_thread.holding = -1;
-  batch_thread.serving = NULL;
+  batch_thread = (struct batch_thread){.holding = -1};
 }
 
 void

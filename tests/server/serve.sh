@@ -22,3 +22,12 @@ batches ()
 {
   grep -q libnullblk-batch "/proc/$1/maps"
 }
+
+# start_serve ARGUMENT...: nullblk-serve in the foreground, on $tmp/sock.
+start_serve ()
+{
+  rm -f "$tmp/pid" "$tmp/sock"
+  "$serve" -f -U "$tmp/sock" -P "$tmp/pid" "$@" &
+  server_pid=$!
+  wait_until 60 server_listens_or_ended || fail "it does not listen"
+}

@@ -14,15 +14,6 @@ fio --enghelp=nbd >/dev/null 2>&1 || skip "fio has no nbd engine"
 ctl=$top_builddir/tools/nullblkctl
 [ -x "$ctl" ] || skip "nullblkctl is not built"
 
-# start ARGUMENT...
-start ()
-{
-  rm -f "$tmp/pid" "$tmp/sock"
-  "$serve" -f -U "$tmp/sock" -P "$tmp/pid" -t 1 64M "$@" &
-  server_pid=$!
-  wait_until 60 server_listens_or_ended || fail "it does not listen"
-}
-
 # ask COUNT DEPTH: that many reads, so many at a time, in 50 s at most.
 ask ()
 {
@@ -33,7 +24,7 @@ ask ()
 
 uri="nbd+unix:///?socket=$tmp/sock"
 
-start read-latency=1s
+start_serve -t 1 64M read-latency=1s
 ask 100 100
 "$ctl" stats --json "$tmp/sock" >"$tmp/json" || fail "nullblkctl"
 jq -e '.operations.read | .requests == 100 and .histogram[0][0] > 9e8' \
@@ -41,7 +32,7 @@ jq -e '.operations.read | .requests == 100 and .histogram[0][0] > 9e8' \
 stop_server
 
 # Where a filter waits first, ours begins after that.
-start --filter=delay rdelay=3 read-latency=100ms
+start_serve -t 1 64M --filter=delay rdelay=3 read-latency=100ms
 ask 1 1
 "$ctl" stats --json "$tmp/sock" >"$tmp/json" || fail "nullblkctl"
 jq -e '.operations.read.latency_ns.max | . >= 1e8 and . < 3e9' "$tmp/json" \

@@ -31,16 +31,7 @@ says ()
     fail "$(cat "$tmp/said") instead of $expected"
 }
 
-# start ARGUMENT...
-start ()
-{
-  rm -f "$tmp/pid" "$tmp/sock"
-  "$serve" -f -U "$tmp/sock" -P "$tmp/pid" 64M "$@" &
-  server_pid=$!
-  wait_until 60 server_listens_or_ended || fail "it does not listen"
-}
-
-start
+start_serve 64M
 says all
 "$ctl" set "$tmp/sock" latency=1us || fail "set"
 says one
@@ -50,16 +41,16 @@ says all
 says one
 stop_server
 
-start memory-backed=true zoned=true zone-size=1M
+start_serve 64M memory-backed=true zoned=true zone-size=1M
 says all
 stop_server
 
 for setting in latency=1us iops=1000 parallel=on; do
-  start "$setting"
+  start_serve 64M "$setting"
   says one
   stop_server
 done
 
-NULLBLK_BATCH=0 start
+NULLBLK_BATCH=0 start_serve 64M
 says none
 stop_server

@@ -20,9 +20,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "unit.h"
 
 #include "../../plugin/batch.h"
@@ -1291,15 +1291,6 @@ test_ahead_goes_to_any_call (void **state)
 
 /*---------------------------------------------------------------------*/
 /* When a request came */
-
-static uint64_t
-clock_now (void)
-{
-  struct timespec t;
-
-  clock_gettime (CLOCK_MONOTONIC, &t);
-  return (uint64_t) t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static void
 test_arrival (void **state)
