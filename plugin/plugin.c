@@ -11,7 +11,6 @@
 #include <config.h>
 
 #include <assert.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -28,6 +27,7 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #include <nbdkit-plugin.h>
 
+#include "batched.h"
 #include "control.h"
 #include "device.h"
 #include "duration.h"
@@ -161,49 +161,6 @@ nap (void *opaque, uint64_t nsec)
              : -ESHUTDOWN;
 }
 
-static bool
-anything_waits (void)
-{
-  uint32_t i;
-
-  for (i = 0; i < devices->count && !device_waits (&devices->device[i]); i++)
-    ;
-  return i < devices->count;
-}
-
-/* nullblk-serve(1) preloads a library that batches socket I/O.  What tells it
- * how requests are served, or NULL where it is not there.
- */
-static void (*set_serial) (bool serial);
-
-/* ISO C has no cast from an object's address to a function's. */
-static void
-find_batch (void)
-{
-  void *serial = dlsym (RTLD_DEFAULT, "nullblk_batch_serial");
-  void *arrival = dlsym (RTLD_DEFAULT, "nullblk_batch_arrival");
-
-  if (serial == NULL || arrival == NULL)
-    return;
-  memcpy (&set_serial, &serial, sizeof set_serial);
-  memcpy (&devices->arrival, &arrival, sizeof devices->arrival);
-  devices->batch = true;
-}
-
-/* The library may let a reply wait for the next request as long as requests
- * wait for nothing.
- */
-static void
-tell_batch (void)
-{
-  const bool holds = !devices->parallel && !anything_waits ();
-
-  if (set_serial == NULL)
-    return;
-  set_serial (holds);
-  atomic_store (&devices->holds_replies, holds);
-}
-
 #if HAVE_DECL_NBDKIT_DISCONNECT
 static void
 disconnect (void)
@@ -254,8 +211,8 @@ nullblk_get_ready (void)
       return -1;
     }
   }
-  find_batch ();
-  tell_batch ();
+  batched_find (devices);
+  batched_tell (devices);
   return 0;
 }
 
@@ -553,7 +510,7 @@ write_control (struct connection *c, const void *buf, uint32_t count,
     nbdkit_error ("%s%s: refused: %s", c->device->name,
                   document_suffix[control_document (c->control)], why.text);
   else {
-    tell_batch ();
+    batched_tell (devices);
     report_end_of_log (c->device); /* at a power cut */
   }
   return r;

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The plugin's side of batched socket I/O: nullblk-serve(1) preloads a library
+ * (batch.h) into nbdkit, for which the plugin looks by name, and each tells the
+ * other what only it knows.  Where the library is not there this does nothing.
+ */
+
+#ifndef NULLBLK_BATCHED_H
+#define NULLBLK_BATCHED_H
+
+#include "device.h"
+
+/* Look for the library, before D serves anything. */
+void batched_find (struct devices *d);
+
+/* The same, and again whenever settings of D have changed: the library may let
+ * a reply wait for the next request as long as requests wait for nothing.
+ */
+void batched_tell (struct devices *d);
+
+#endif /* NULLBLK_BATCHED_H */
