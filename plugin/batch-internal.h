@@ -46,12 +46,17 @@ struct connection {
 };
 
 /* Of this thread: where it may have left something held, whose request it
- * serves, and when that came (batch_arrival).
+ * serves, and when that came (batch_arrival); the bytes that it has zeroed for
+ * an answer and not received anything into since, and whether no more than a
+ * header was (batch_still_zero).
  */
 struct batch_thread {
   int holding;
   struct connection *serving;
   uint64_t arrival;
+  const void *zeroes;
+  size_t zeroes_len;
+  bool has_header;
 };
 extern _Thread_local struct batch_thread batch_thread;
 

@@ -177,6 +177,29 @@ begin_service (struct connection *c)
   }
 }
 
+/* This thread is about to receive N bytes, into a buffer or a header. */
+static void
+note_read (size_t n)
+{
+  if (n != HEADER || batch_thread.has_header)
+    batch_thread.zeroes_len = 0;
+  batch_thread.has_header = n == HEADER;
+}
+
+bool
+batch_still_zero (const void *buf, size_t n)
+{
+  struct batch_thread *t = &batch_thread;
+  const bool r = t->has_header && buf == t->zeroes && n <= t->zeroes_len;
+
+  if (!r) {
+    t->zeroes = buf;
+    t->zeroes_len = t->has_header ? n : 0;
+  }
+  t->has_header = false;
+  return r;
+}
+
 ssize_t
 batch_read (int fd, void *buf, size_t n)
 {
@@ -197,6 +220,7 @@ batch_read (int fd, void *buf, size_t n)
     batch_thread.arrival = c->read_at;
     pthread_mutex_unlock (&c->in_lock);
   }
+  note_read (is_ours ? n : 0);
   if (!is_ours) {
     batch_thread.arrival = 0;
     return batch_system.read (fd, buf, n);
@@ -228,6 +252,7 @@ settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
   if (c == NULL)
     return false;
   batch_thread.arrival = 0;
+  note_read (0);
   batch_settle (fd);
   pthread_mutex_lock (&c->in_lock);
   if (c->from < c->to) {

@@ -75,6 +75,15 @@ int batch_ppoll (struct pollfd *fds, nfds_t nfds,
  */
 uint64_t batch_arrival (void);
 
+/* This thread is about to answer a read with the N bytes at BUF, all zero.
+ * Returns true if they still are what it made them for an earlier answer; if
+ * not, the caller zeroes them now.  nbdkit has a buffer for each thread, into
+ * which it receives payloads, too: so this is known only as long as a thread
+ * receives nothing but a header (read of 28 bytes, once) between two calls.
+ * Who else may write into BUF, as a filter does, is for the caller to know.
+ */
+bool batch_still_zero (const void *buf, size_t n);
+
 /* FD is about to be used in a way that is not known here: what is held is sent,
  * and FD is left alone from then on.
  */

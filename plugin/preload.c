@@ -49,6 +49,7 @@ PUBLIC int fcntl64 (int fd, int cmd, ...);
 /* For the plugin, which looks for them by dlsym. */
 PUBLIC void nullblk_batch_serial (bool serial);
 PUBLIC uint64_t nullblk_batch_arrival (void);
+PUBLIC bool nullblk_batch_still_zero (const void *buf, size_t n);
 
 /* Those that batch.c has no need of. */
 static struct {
@@ -174,6 +175,12 @@ uint64_t
 nullblk_batch_arrival (void)
 {
   return batch_arrival ();
+}
+
+bool
+nullblk_batch_still_zero (const void *buf, size_t n)
+{
+  return batch_still_zero (buf, n);
 }
 
 /*---------------------------------------------------------------------*/

@@ -355,6 +355,19 @@ do_trim (struct request *r)
 /*---------------------------------------------------------------------*/
 /* Requests */
 
+/* Need the buffer of a read not be filled?  Asking is a promise to answer with
+ * zeroes.
+ */
+static bool
+is_filled (const struct request *r, const void *buf)
+{
+  const struct device *d = r->connection->device;
+
+  return d->devices->still_zero != NULL && d->store == NULL &&
+         d->zones == NULL && !is_corrupted (r) &&
+         d->devices->still_zero (buf, r->what.count);
+}
+
 int
 device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 {
@@ -366,7 +379,7 @@ device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
   r = admit_request (&request, false);
   if (r == 0)
     r = prepare (&request, OP_READ);
-  if (r == 0) {
+  if (r == 0 && !is_filled (&request, buf)) {
     if (d->zones != NULL)
       r = device_read_zones (d, buf, count, offset);
     else

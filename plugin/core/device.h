@@ -102,13 +102,15 @@ struct devices {
   /* Set by who knows: are requests of one connection served side by side?  How
    * to drop the client whose request this thread serves; NULL: not at all.  The
    * moment (clock_now) at which the request arrived that this thread is about
-   * to begin, if it was before, or 0; NULL: nobody knows.
+   * to begin, if it was before, or 0; NULL: nobody knows.  Are the N bytes at
+   * BUF all zero since this thread last answered a read with them?  NULL: no.
    */
   bool parallel;
   bool batch;                /* is socket I/O batched? */
   atomic_bool holds_replies; /* for each other, as long as nothing waits */
   void (*disconnect) (void);
   uint64_t (*arrival) (void);
+  bool (*still_zero) (const void *buf, size_t n);
 
   /* As they were at the start: only what is not live counts. */
   struct settings settings;

@@ -1366,6 +1366,124 @@ test_arrival_not_known (void **state)
 }
 
 /*---------------------------------------------------------------------*/
+/* What of a buffer is still zero */
+
+static char zeroes[64];
+
+/* The peer sends N bytes, and the server reads them at once. */
+static void
+pass (const int ends[2], char *to, size_t n)
+{
+  static const char bytes[64];
+
+  write_all (ends[1], bytes, n);
+  assert_int_equal (batch_read (ends[0], to, n), n);
+}
+
+static void
+test_still_zero (void **state)
+{
+  char header[HEADER];
+  int ends[2];
+
+  (void) state;
+  connect_unix (ends);
+  pass (ends, header, HEADER);
+  assert_false (batch_still_zero (zeroes, 32)); /* nothing is known of it */
+  pass (ends, header, HEADER);
+  assert_true (batch_still_zero (zeroes, 32));
+  pass (ends, header, HEADER);
+  assert_true (batch_still_zero (zeroes, 16));
+  pass (ends, header, HEADER);
+  assert_false (batch_still_zero (zeroes, 33)); /* more than before */
+  pass (ends, header, HEADER);
+  assert_true (batch_still_zero (zeroes, 33));
+  pass (ends, header, HEADER);
+  assert_false (batch_still_zero (zeroes + 1, 8)); /* another buffer */
+  pass (ends, header, HEADER);
+  assert_false (batch_still_zero (zeroes, 8)); /* of which alone is known now */
+  end_both (ends);
+}
+
+/* Whatever may have come into the buffer, or gone around the library. */
+static void
+test_still_zero_no_more (void **state)
+{
+  static const size_t payloads[] = {1, HEADER - 1, HEADER, HEADER + 1, 64};
+  char header[HEADER];
+  int ends[2], plain[2];
+  size_t i;
+
+  (void) state;
+  connect_unix (ends);
+  for (i = 0; i < sizeof payloads / sizeof payloads[0]; i++) {
+    pass (ends, header, HEADER);
+    batch_still_zero (zeroes, 32);
+    pass (ends, header, HEADER);
+    assert_true (batch_still_zero (zeroes, 32));
+    pass (ends, header, HEADER);
+    pass (ends, zeroes, payloads[i]);
+    pass (ends, header, HEADER);
+    assert_false (batch_still_zero (zeroes, 32));
+  }
+
+  /* A request that asked for something else. */
+  pass (ends, header, HEADER);
+  pass (ends, header, HEADER);
+  assert_false (batch_still_zero (zeroes, 32));
+
+  /* Without a request. */
+  assert_false (batch_still_zero (zeroes, 32));
+  pass (ends, header, HEADER);
+  assert_false (batch_still_zero (zeroes, 32));
+
+  /* A descriptor that is not batched. */
+  assert_int_equal (socketpair (AF_UNIX, SOCK_STREAM, 0, plain), 0);
+  pass (ends, header, HEADER);
+  assert_true (batch_still_zero (zeroes, 32));
+  pass (plain, header, HEADER);
+  assert_false (batch_still_zero (zeroes, 32));
+  pass (ends, header, HEADER);
+  assert_false (batch_still_zero (zeroes, 32));
+  end_both (plain);
+
+  /* Another call than read. */
+  pass (ends, header, HEADER);
+  assert_true (batch_still_zero (zeroes, 32));
+  write_all (ends[1], "x", 1);
+  assert_int_equal (batch_recvfrom (ends[0], zeroes, 1, 0, NULL, NULL), 1);
+  pass (ends, header, HEADER);
+  assert_false (batch_still_zero (zeroes, 32));
+  end_both (ends);
+}
+
+static void *
+asks_at_once (void *unused)
+{
+  (void) unused;
+  assert_false (batch_still_zero (zeroes, 32));
+  return NULL;
+}
+
+static void
+test_still_zero_by_thread (void **state)
+{
+  char header[HEADER];
+  pthread_t thread;
+  int ends[2];
+
+  (void) state;
+  connect_unix (ends);
+  pass (ends, header, HEADER);
+  batch_still_zero (zeroes, 32);
+  pass (ends, header, HEADER);
+  assert_int_equal (pthread_create (&thread, NULL, asks_at_once, NULL), 0);
+  pthread_join (thread, NULL);
+  assert_true (batch_still_zero (zeroes, 32));
+  end_both (ends);
+}
+
+/*---------------------------------------------------------------------*/
 /* Calls of other kinds */
 
 /* POLLRDHUP is how nbdkit finds out that its client has gone. */
@@ -1685,6 +1803,9 @@ main (void)
       CASE (test_ahead_goes_to_any_call),
       CASE (test_arrival),
       CASE (test_arrival_not_known),
+      CASE (test_still_zero),
+      CASE (test_still_zero_no_more),
+      CASE (test_still_zero_by_thread),
       CASE (test_poll_sees_hang_up),
       CASE (test_left_alone),
       CASE (test_number_again),

@@ -452,6 +452,62 @@ test_arrived_before (void **state)
   assert_true (napped > 10 * NSEC_PER_SEC);
 }
 
+static bool zero_answer;
+static unsigned zero_questions;
+
+static bool
+still_zero (const void *answer, size_t n)
+{
+  assert_ptr_equal (answer, out);
+  assert_int_equal (n, 512);
+  zero_questions++;
+  return zero_answer;
+}
+
+/* Who knows that a buffer is zero still is believed, and asked only where the
+ * answer to the read is all zero.
+ */
+static void
+test_still_zero (void **state)
+{
+  static const unsigned char zeroes[512];
+  unsigned char sixes[512];
+
+  (void) state;
+  memset (sixes, 6, sizeof sixes);
+  zero_questions = 0;
+  CREATE ("size", "1M");
+  devices->still_zero = still_zero;
+  zero_answer = true;
+  memset (out, 6, 512);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_memory_equal (out, sixes, 512);
+  zero_answer = false;
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_int_equal (zero_questions, 2);
+  assert_memory_equal (out, zeroes, 512);
+
+  CREATE ("size", "1M", "memory-backed", "1");
+  devices->still_zero = still_zero;
+  zero_answer = true;
+  memset (out, 6, 512);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_memory_equal (out, zeroes, 512);
+
+  CREATE ("size", "1M", "fault", "op=read corrupt=flip");
+  devices->still_zero = still_zero;
+  memset (out, 6, 512);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_memory_not_equal (out, sixes, 512);
+
+  CREATE ("size", "1M", "zoned", "1", "zone-size", "4K");
+  devices->still_zero = still_zero;
+  memset (out, 6, 512);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_memory_equal (out, zeroes, 512);
+  assert_int_equal (zero_questions, 2);
+}
+
 /* Lanes and limits are the device's: its connections share them.  The first
  * byte of the limit is free, as the meter was idle before.
  */
@@ -610,6 +666,7 @@ main (void)
       TEST (test_wait_is_cut_short),
       TEST (test_seed),
       TEST (test_arrived_before),
+      TEST (test_still_zero),
       TEST (test_shared_by_connections),
       TEST (test_threads_are_counted),
       TEST (test_limits_forget_who_left),
