@@ -5,7 +5,7 @@
 # How exact are latencies, beside those of nbdkit's delay filter and of qemu's
 # null-co?
 #
-#   tests/bench/latency.sh [ROUNDS]      3 by default, 85 s each
+#   tests/bench/latency.sh [ROUNDS]      3 by default, 115 s each
 #
 # All servers run side by side, and are measured in turn, ROUNDS times: reads
 # of 4 KiB, one at a time, by fio's nbd engine, which logs the time of each.
@@ -13,7 +13,8 @@
 # what was asked for; the rest is the error, of which the median and p99 are
 # printed, as the median over the rounds.  Our server tells the same of itself
 # (late_ns in .stats), without the client's part.  bench/alone tells what the
-# machine does to a thread that serves nobody.  Then 64 requests at a time of
+# machine does to a thread that serves nobody, bench/bare what it does to the
+# least server that there can be.  Then 64 requests at a time of
 # 5 ms, as a share of what arithmetic gives; 256 that sleep; and limits.  Printed
 # as Markdown.
 #
@@ -25,11 +26,13 @@
 source "$(dirname "$0")/functions.sh"
 rounds=${1:-${quick:+1}} rounds=${rounds:-3}
 seconds=2
-plan $((rounds * 85 + 95))
+plan $((rounds * 115 + 95))
 requires nbdkit fio jq qemu-nbd nbdcopy
 plugin=$(find_plugin)
 alone=$build/tests/bench/alone
+bare=$build/tests/bench/bare
 [ -x "$alone" ] || die "there is no bench/alone; run make bench"
+[ -x "$bare" ] || die "there is no bench/bare; run make bench"
 
 asked=(20 100 1000 10000) # us
 
@@ -58,15 +61,18 @@ stats ()
     2>/dev/null || true
 }
 
-names=(spin all nospin served delay qemu)
+names=(spin all nospin served one delay qemu)
+ours=(spin all nospin served one)
 declare -A label=([spin]="nullblk" [all]="nullblk latency-spin=10ms"
                   [nospin]="nullblk latency-spin=0" [served]="nullblk-serve"
+                  [one]="nullblk-serve --depth 1 latency-spin=10ms"
                   [delay]="nbdkit delay filter" [qemu]="qemu null-co")
 
 serve spin-0 "$plugin" 1G parallel=on
 serve all-0 "$plugin" 1G parallel=on
 serve nospin-0 "$plugin" 1G parallel=on
 serve_ours served-0 1G parallel=on
+serve_ours one-0 --depth 1 1G parallel=on
 serve delay-0 --filter=delay null 1G
 serve_qemu qemu-0 driver=null-co,size=1G
 for us in "${asked[@]}"; do
@@ -74,6 +80,7 @@ for us in "${asked[@]}"; do
   serve "all-$us" "$plugin" 1G read-latency="${us}us" latency-spin=10ms
   serve "nospin-$us" "$plugin" 1G read-latency="${us}us" latency-spin=0
   serve_ours "served-$us" 1G read-latency="${us}us"
+  serve_ours "one-$us" --depth 1 1G read-latency="${us}us" latency-spin=10ms
   # 1.32's takes no less than 1 ms.
   if nbdkit --filter=delay null 1G rdelay="${us}us" --run true 2>/dev/null
   then
@@ -90,6 +97,9 @@ for ((round = 0; round < rounds; round++)); do
       "$alone" "$how" "${us}000" "$seconds" >"$tmp/late"
       cut -d' ' -f1 "$tmp/late" >>"$tmp/alone-$how-$us-50"
       cut -d' ' -f2 "$tmp/late" >>"$tmp/alone-$how-$us-99"
+      "$bare" "$how" "${us}000" "$seconds" 1 >"$tmp/late"
+      cut -d' ' -f1 "$tmp/late" >>"$tmp/bare-$how-$us-50"
+      cut -d' ' -f2 "$tmp/late" >>"$tmp/bare-$how-$us-99"
     done
   done
   for name in "${names[@]}"; do
@@ -103,7 +113,7 @@ for ((round = 0; round < rounds; round++)); do
           >>"$tmp/$name-$us-$p"
       done
       case $name in
-        spin | all | nospin | served)
+        spin | all | nospin | served | one)
           stats "$name-$us" '.late_ns | "\(.p50) \(.p99)"' >"$tmp/late"
           cut -d' ' -f1 "$tmp/late" >>"$tmp/$name-$us-late-50"
           cut -d' ' -f2 "$tmp/late" >>"$tmp/$name-$us-late-99"
@@ -135,7 +145,14 @@ for how in spin sleep; do
   done
   echo
 done
-for name in spin all nospin served; do
+for how in spin sleep; do
+  printf '| bare: one that %ss and answers | itself |' "$how"
+  for us in "${asked[@]}"; do
+    printf ' %s |' "$(cell "$tmp/bare-$how-$us")"
+  done
+  echo
+done
+for name in "${ours[@]}"; do
   printf '| %s | itself |' "${label[$name]}"
   for us in "${asked[@]}"; do
     printf ' %s |' "$(cell "$tmp/$name-$us-late")"
@@ -171,6 +188,7 @@ for ((round = 0; round < rounds; round++)); do
     jq --argjson us $(($(cpu $name) - before)) \
       '$us / .jobs[0].read.total_ios' "$tmp/fio.json" >>"$tmp/$name-cpu"
   done
+  "$bare" sleep 5000000 "$seconds" 64 | cut -d' ' -f3 >>"$tmp/deep-bare"
 done
 echo
 echo "64 reads at a time of 5 ms (12,800 a second are possible):"
@@ -187,6 +205,8 @@ for name in deep deep-served deep-delay deep-qemu; do
   printf '| %s | %.1f %% | %.1f us |\n' "$text" "$(median <"$tmp/$name")" \
     "$(median <"$tmp/$name-cpu")"
 done
+printf '| bare: 64 threads that sleep and answer | %.1f %% | |\n' \
+  "$(median <"$tmp/deep-bare")"
 echo
 printf '64 at a time without any wait (nbdkit null -t 64) take %.0f us each.\n' \
   "$(median <"$tmp/deep-null")"
