@@ -68,7 +68,8 @@ static uint64_t
 wait_until (uint64_t deadline)
 {
   const uint64_t usual = atomic_load (&server.usual);
-  const uint64_t moment = deadline - (server.spins ? 0 : usual);
+  const uint64_t ahead = usual < server.nsec ? usual : server.nsec - 1;
+  const uint64_t moment = deadline - (server.spins ? 0 : ahead);
   const struct timespec ts = {.tv_sec = (time_t) (moment / NSEC_PER_SEC),
                               .tv_nsec = (long) (moment % NSEC_PER_SEC)};
   uint64_t now;
