@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * nullblkctl: see and steer a nullblk server through its control exports.  This
- * file is the command line: a table of commands, and each command.
+ * file is the command line: a table of commands, and what may be said with
+ * each.
  */
 
 #include <config.h>
@@ -10,51 +11,16 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
 #include <libnbd.h>
 
-#include "faults.h"
-#include "replay.h"
-#include "server.h"
-#include "show.h"
-#include "snapshot.h"
-#include "top.h"
+#include "command.h"
 #include "zones.h"
-
-enum { DONE = 0, FAILED = 1, USAGE = 2 };
-
-struct context {
-  const char *command;
-  const char *where; /* a URI or socket */
-  struct server server;
-  unsigned given; /* a bit for each option */
-  unsigned interval, count, from, conds;
-  const char *after, *lose, *seed, *to; /* as they are given, or NULL */
-};
-
-/* Options that are not for every command. */
-enum {
-  JSON,
-  PROMETHEUS,
-  INTERVAL,
-  COUNT,
-  FROM,
-  COND,
-  ALL,
-  AFTER,
-  LOSE,
-  SEED,
-  TO,
-  LIST,
-  NR_OPTIONS
-};
 
 static const char *const option_names[NR_OPTIONS] = {
     [JSON] = "--json",
@@ -71,570 +37,61 @@ static const char *const option_names[NR_OPTIONS] = {
     [LIST] = "--list",
 };
 
-#define BIT(option) (1u << (option))
-
 #define MOST_COUNT (1 << 24) /* of zones, which there may be so many of */
-
-static bool
-has (const struct context *c, unsigned option)
-{
-  return (c->given & BIT (option)) != 0;
-}
-
-/* "nullblkctl: WHAT: WHY" */
-static int
-failed (const struct context *c, const struct message *why)
-{
-  fprintf (stderr, "nullblkctl: %s: %s\n", c->command, why->text);
-  return FAILED;
-}
-
-/* What a command with arguments has come to. */
-static int
-ended (const struct context *c, bool ok, bool bad_usage,
-       const struct message *why)
-{
-  if (ok)
-    return DONE;
-  failed (c, why);
-  return bad_usage ? USAGE : FAILED;
-}
-
-static int
-bad_usage (const char *what, const char *why)
-{
-  fprintf (stderr, "nullblkctl: %s: %s; see nullblkctl --help\n", what, why);
-  return USAGE;
-}
-
-static int
-print_json (json_t *value)
-{
-  json_dumpf (value, stdout, JSON_INDENT (2) | JSON_PRESERVE_ORDER);
-  putchar ('\n');
-  json_decref (value);
-  return DONE;
-}
-
-/*---------------------------------------------------------------------*/
-
-static int
-list (struct context *c, char **arguments)
-{
-  struct device_entry *devices;
-  json_t *array = json_array ();
-  struct message why;
-  char size[SHOWN];
-  unsigned n, i;
-
-  (void) arguments;
-  if (!server_list (&c->server, &devices, &n, &why)) {
-    json_decref (array);
-    return failed (c, &why);
-  }
-  if (!has (c, JSON))
-    printf ("%-12s %8s %-8s %s\n", "device", "size", "control", "description");
-  for (i = 0; i < n; i++) {
-    if (has (c, JSON))
-      json_array_append_new (
-          array, json_pack ("{s:s, s:I, s:b, s:s}", "device", devices[i].name,
-                            "size", (json_int_t) devices[i].size, "control",
-                            devices[i].can_control, "description",
-                            devices[i].description));
-    else
-      printf ("%-12s %8s %-8s %s\n", devices[i].name,
-              devices[i].size < 0 ? "?" : show_bytes (size, devices[i].size),
-              devices[i].can_control ? "yes" : "no", devices[i].description);
-  }
-  free (devices);
-  if (has (c, JSON))
-    return print_json (array);
-  json_decref (array);
-  return DONE;
-}
-
-/* Is KEY among the words of LIST? */
-static bool
-is_among (const char *list, const char *key)
-{
-  const size_t len = strlen (key);
-  const char *p;
-
-  for (p = list; (p = strstr (p, key)) != NULL; p += len) {
-    if ((p == list || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
-      return true;
-  }
-  return false;
-}
-
-/* '-' and '_' are the same letter. */
-static bool
-same_key (const char *a, const char *b)
-{
-  for (; *a != '\0' && *b != '\0'; a++, b++) {
-    if ((*a == '_' ? '-' : *a) != (*b == '_' ? '-' : *b))
-      return false;
-  }
-  return *a == *b;
-}
-
-static bool
-is_wanted (char **keys, const char *key)
-{
-  if (keys[0] == NULL)
-    return true;
-  for (; *keys != NULL; keys++) {
-    if (same_key (*keys, key))
-      return true;
-  }
-  return false;
-}
-
-/* The next setting of *TEXT, which is cut up, or NULL.  The line with the keys
- * that are LIVE comes before all of them.
- */
-static const char *
-next_setting (char **text, char **value, char *live, size_t size)
-{
-  char *line;
-
-  while ((line = strsep (text, "\n")) != NULL) {
-    if (strncmp (line, "# live: ", 8) == 0)
-      snprintf (live, size, "%s", line + 8);
-    *value = line[0] != '#' ? strchr (line, '=') : NULL;
-    if (*value != NULL) {
-      *(*value)++ = '\0';
-      return line;
-    }
-  }
-  return NULL;
-}
-
-/* The settings as an object of key: {value, live}.  NULL and the reason in *why
- * if they cannot be had.
- */
-static json_t *
-read_settings (struct context *c, struct message *why)
-{
-  char live[4096] = "", *value, *text, *rest;
-  json_t *settings = json_object ();
-  const char *key;
-
-  rest = text = server_document (&c->server, ".config", why);
-  if (text == NULL) {
-    json_decref (settings);
-    return NULL;
-  }
-  while ((key = next_setting (&rest, &value, live, sizeof live)) != NULL)
-    json_object_set_new (
-        settings, key,
-        json_pack ("{s:s, s:b}", "value", value, "live", is_among (live, key)));
-  free (text);
-  return settings;
-}
-
-static bool
-has_key (json_t *settings, const char *key)
-{
-  const char *name;
-  json_t *setting;
-
-  json_object_foreach (settings, name, setting)
-  {
-    if (same_key (key, name))
-      return true;
-  }
-  return false;
-}
-
-static int
-get (struct context *c, char **keys)
-{
-  json_t *settings, *setting;
-  struct message why;
-  const char *name;
-  void *next;
-  char **key;
-
-  settings = read_settings (c, &why);
-  if (settings == NULL)
-    return failed (c, &why);
-  for (key = keys; *key != NULL; key++) {
-    if (!has_key (settings, *key)) {
-      message_set (&why, "%.80s: there is no such setting", *key);
-      json_decref (settings);
-      return failed (c, &why);
-    }
-  }
-  if (!has (c, JSON))
-    printf ("%-20s %-5s %s\n", "setting", "live", "value");
-  json_object_foreach_safe (settings, next, name, setting)
-  {
-    if (!is_wanted (keys, name))
-      json_object_del (settings, name);
-    else if (!has (c, JSON))
-      printf ("%-20s %-5s %s\n", name,
-              json_is_true (json_object_get (setting, "live")) ? "yes" : "no",
-              json_string_value (json_object_get (setting, "value")));
-  }
-  if (has (c, JSON))
-    return print_json (settings);
-  json_decref (settings);
-  return DONE;
-}
-
-static int
-change (struct context *c, const char *lines)
-{
-  struct message why;
-
-  return server_configure (&c->server, lines, &why) ? DONE : failed (c, &why);
-}
-
-static int
-set (struct context *c, char **settings)
-{
-  struct message why;
-  char *lines = NULL;
-  size_t len;
-  FILE *fp;
-  int r;
-
-  fp = open_memstream (&lines, &len);
-  if (fp == NULL) {
-    message_set (&why, "%s", strerror (errno));
-    return failed (c, &why);
-  }
-  for (; *settings != NULL; settings++) {
-    if (strchr (*settings, '=') == NULL || strchr (*settings, '\n') != NULL) {
-      fclose (fp);
-      free (lines);
-      message_set (&why, "%.80s: allowed is KEY=VALUE", *settings);
-      failed (c, &why);
-      return USAGE;
-    }
-    fprintf (fp, "%s\n", *settings);
-  }
-  if (fclose (fp) != 0) {
-    message_set (&why, "%s", strerror (errno));
-    return failed (c, &why);
-  }
-  r = change (c, lines);
-  free (lines);
-  return r;
-}
-
-static int
-reset_stats (struct context *c, char **arguments)
-{
-  (void) arguments;
-  return change (c, "stats=reset\n");
-}
-
-static int
-stats (struct context *c, char **arguments)
-{
-  struct snapshot *s;
-  struct message why;
-  char *text;
-
-  (void) arguments;
-  text = server_document (&c->server, ".stats", &why);
-  s = text != NULL ? snapshot_parse (text, &why) : NULL;
-  if (s == NULL) {
-    free (text);
-    return failed (c, &why);
-  }
-  if (has (c, JSON))
-    puts (text);
-  else if (has (c, PROMETHEUS))
-    show_prometheus (stdout, s);
-  else
-    show_stats (stdout, s);
-  snapshot_free (s);
-  free (text);
-  return DONE;
-}
-
-static int
-run_top (struct context *c, char **arguments)
-{
-  const struct top_options options = {.interval = c->interval,
-                                      .count = c->count};
-  struct message why;
-
-  (void) arguments;
-  return top (&c->server, &options, &why) ? DONE : failed (c, &why);
-}
-
-static int
-report_zones (struct context *c, char **arguments)
-{
-  const struct zones_query query = {.from = c->from,
-                                    .count = c->count,
-                                    .conds = c->conds,
-                                    .json = has (c, JSON)};
-  struct message why;
-
-  (void) arguments;
-  return zones_report (stdout, &c->server, &query, &why) ? DONE
-                                                         : failed (c, &why);
-}
-
-static int
-change_zones (struct context *c, enum zone_cond to, char **ranges)
-{
-  struct message why;
-  bool bad_usage;
-
-  if (has (c, ALL) == (ranges[0] != NULL)) {
-    message_set (&why, "allowed are zones, such as 3 or 3-9, or --all");
-    failed (c, &why);
-    return USAGE;
-  }
-  if (has (c, ALL) && to == ZONE_COND_EMPTY)
-    return change (c, "zones=reset\n");
-  if (zones_change (&c->server, to, ranges, &bad_usage, &why))
-    return DONE;
-  return ended (c, false, bad_usage, &why);
-}
-
-static int
-reset_zones (struct context *c, char **ranges)
-{
-  return change_zones (c, ZONE_COND_EMPTY, ranges);
-}
-
-static int
-open_zones (struct context *c, char **ranges)
-{
-  return change_zones (c, ZONE_COND_EXP_OPEN, ranges);
-}
-
-static int
-close_zones (struct context *c, char **ranges)
-{
-  return change_zones (c, ZONE_COND_CLOSED, ranges);
-}
-
-static int
-finish_zones (struct context *c, char **ranges)
-{
-  return change_zones (c, ZONE_COND_FULL, ranges);
-}
-
-static int
-make_zones_readonly (struct context *c, char **ranges)
-{
-  return change_zones (c, ZONE_COND_READONLY, ranges);
-}
-
-static int
-make_zones_offline (struct context *c, char **ranges)
-{
-  return change_zones (c, ZONE_COND_OFFLINE, ranges);
-}
-
-/*---------------------------------------------------------------------*/
-/* What goes wrong on purpose */
-
-static int
-add_badblocks (struct context *c, char **ranges)
-{
-  struct message why;
-  bool bad_usage, ok;
-
-  ok = badblocks_mark (&c->server, '+', ranges, &bad_usage, &why);
-  return ended (c, ok, bad_usage, &why);
-}
-
-static int
-delete_badblocks (struct context *c, char **ranges)
-{
-  struct message why;
-  bool bad_usage, ok;
-
-  ok = badblocks_mark (&c->server, '-', ranges, &bad_usage, &why);
-  return ended (c, ok, bad_usage, &why);
-}
-
-static int
-list_badblocks (struct context *c, char **arguments)
-{
-  struct message why;
-
-  (void) arguments;
-  return badblocks_print (stdout, &c->server, has (c, JSON), &why)
-             ? DONE
-             : failed (c, &why);
-}
-
-static int
-clear_badblocks (struct context *c, char **arguments)
-{
-  (void) arguments;
-  return change (c, "badblocks=none\n");
-}
-
-static int
-add_faults (struct context *c, char **rules)
-{
-  struct message why;
-  bool bad_usage, ok;
-
-  ok = fault_rules_add (&c->server, rules, &bad_usage, &why);
-  return ended (c, ok, bad_usage, &why);
-}
-
-static int
-delete_faults (struct context *c, char **names)
-{
-  struct message why;
-  bool bad_usage, ok;
-
-  if (has (c, ALL) == (names[0] != NULL)) {
-    message_set (&why, "allowed are rules by number or name, or --all");
-    return ended (c, false, true, &why);
-  }
-  if (has (c, ALL))
-    return change (c, "fault-delete=all\n");
-  ok = fault_rules_delete (&c->server, names, &bad_usage, &why);
-  return ended (c, ok, bad_usage, &why);
-}
-
-static int
-list_faults (struct context *c, char **arguments)
-{
-  struct message why;
-
-  (void) arguments;
-  return fault_rules_print (stdout, &c->server, has (c, JSON), &why)
-             ? DONE
-             : failed (c, &why);
-}
-
-static int
-cut_power (struct context *c, char **arguments)
-{
-  struct message why;
-
-  (void) arguments;
-  return power_cut (&c->server, c->after, c->lose, c->seed, &why)
-             ? DONE
-             : failed (c, &why);
-}
-
-static int
-restore_power (struct context *c, char **arguments)
-{
-  (void) arguments;
-  return change (c, "power=on\n");
-}
-
-static int
-show_power (struct context *c, char **arguments)
-{
-  struct message why;
-
-  (void) arguments;
-  return power_print (stdout, &c->server, has (c, JSON), &why)
-             ? DONE
-             : failed (c, &why);
-}
-
-/*---------------------------------------------------------------------*/
-/* The write log */
-
-static int
-mark (struct context *c, char **text)
-{
-  struct message why;
-  char *line;
-  int r;
-
-  if (strchr (text[0], '\n') != NULL) {
-    message_set (&why, "a mark is one line");
-    return ended (c, false, true, &why);
-  }
-  if (asprintf (&line, "mark=%s\n", text[0]) < 0) {
-    message_set (&why, "%s", strerror (ENOMEM));
-    return failed (c, &why);
-  }
-  r = change (c, line);
-  free (line);
-  return r;
-}
-
-/* WHERE is not a server's alone: it may be a file. */
-static int
-replay_log (struct context *c, char **log)
-{
-  struct message why;
-  uint64_t n;
-
-  if (has (c, LIST)) {
-    if (log[0] != NULL)
-      return bad_usage (log[0], "one argument too many");
-    return replay_list (stdout, c->where, c->to, &why) ? DONE
-                                                       : failed (c, &why);
-  }
-  if (log[0] == NULL)
-    return bad_usage (c->command, "an argument is missing");
-  if (!replay (log[0], c->where, c->to, &n, &why))
-    return failed (c, &why);
-  printf ("%" PRIu64 " entries\n", n);
-  return DONE;
-}
-
-/*---------------------------------------------------------------------*/
 
 #define RANGES " RANGE...|--all"
 
 static const struct command {
   const char *name; /* of one or two words */
-  int (*run) (struct context *c, char **arguments);
+  command_function *run;
   const char *arguments; /* after WHERE */
   int least, most;       /* how many of them; most -1: no bound */
   unsigned options;      /* bits of those that are for it */
   const char *help;
 } commands[] = {
-    {"list", list, "", 0, 0, BIT (JSON), "the devices that are served"},
-    {"get", get, " [KEY...]", 0, -1, BIT (JSON),
+    {"list", command_list, "", 0, 0, BIT (JSON), "the devices that are served"},
+    {"get", command_get, " [KEY...]", 0, -1, BIT (JSON),
      "settings, and which are live"},
-    {"set", set, " KEY=VALUE...", 1, -1, 0, "change settings, all or none"},
-    {"stats", stats, "", 0, 0, BIT (JSON) | BIT (PROMETHEUS),
+    {"set", command_set, " KEY=VALUE...", 1, -1, 0,
+     "change settings, all or none"},
+    {"stats", command_stats, "", 0, 0, BIT (JSON) | BIT (PROMETHEUS),
      "what the device has done"},
-    {"top", run_top, "", 0, 0, BIT (INTERVAL) | BIT (COUNT),
+    {"top", command_top, "", 0, 0, BIT (INTERVAL) | BIT (COUNT),
      "what it does, live"},
-    {"reset-stats", reset_stats, "", 0, 0, 0, "begin statistics anew"},
-    {"zones report", report_zones, "", 0, 0,
+    {"reset-stats", command_reset_stats, "", 0, 0, 0, "begin statistics anew"},
+    {"zones report", command_report_zones, "", 0, 0,
      BIT (JSON) | BIT (FROM) | BIT (COUNT) | BIT (COND), "what zones are like"},
-    {"zones reset", reset_zones, RANGES, 0, -1, BIT (ALL), "make them empty"},
-    {"zones open", open_zones, RANGES, 0, -1, BIT (ALL), "open them"},
-    {"zones close", close_zones, RANGES, 0, -1, BIT (ALL), "close them"},
-    {"zones finish", finish_zones, RANGES, 0, -1, BIT (ALL), "make them full"},
-    {"zones readonly", make_zones_readonly, RANGES, 0, -1, BIT (ALL),
+    {"zones reset", command_reset_zones, RANGES, 0, -1, BIT (ALL),
+     "make them empty"},
+    {"zones open", command_open_zones, RANGES, 0, -1, BIT (ALL), "open them"},
+    {"zones close", command_close_zones, RANGES, 0, -1, BIT (ALL),
+     "close them"},
+    {"zones finish", command_finish_zones, RANGES, 0, -1, BIT (ALL),
+     "make them full"},
+    {"zones readonly", command_make_zones_readonly, RANGES, 0, -1, BIT (ALL),
      "make them read-only, or empty"},
-    {"zones offline", make_zones_offline, RANGES, 0, -1, BIT (ALL),
+    {"zones offline", command_make_zones_offline, RANGES, 0, -1, BIT (ALL),
      "make them offline, or empty"},
-    {"badblocks add", add_badblocks, " SECTORS...", 1, -1, 0,
+    {"badblocks add", command_add_badblocks, " SECTORS...", 1, -1, 0,
      "make sectors fail"},
-    {"badblocks del", delete_badblocks, " SECTORS...", 1, -1, 0,
+    {"badblocks del", command_delete_badblocks, " SECTORS...", 1, -1, 0,
      "make them good"},
-    {"badblocks list", list_badblocks, "", 0, 0, BIT (JSON), "which fail"},
-    {"badblocks clear", clear_badblocks, "", 0, 0, 0, "make all good"},
-    {"fault add", add_faults, " RULE...", 1, -1, 0, "make requests fail"},
-    {"fault del", delete_faults, " RULE...|--all", 0, -1, BIT (ALL),
+    {"badblocks list", command_list_badblocks, "", 0, 0, BIT (JSON),
+     "which fail"},
+    {"badblocks clear", command_clear_badblocks, "", 0, 0, 0, "make all good"},
+    {"fault add", command_add_faults, " RULE...", 1, -1, 0,
+     "make requests fail"},
+    {"fault del", command_delete_faults, " RULE...|--all", 0, -1, BIT (ALL),
      "by number or name"},
-    {"fault list", list_faults, "", 0, 0, BIT (JSON),
+    {"fault list", command_list_faults, "", 0, 0, BIT (JSON),
      "rules, and what they have hit"},
-    {"power cut", cut_power, "", 0, 0, BIT (AFTER) | BIT (LOSE) | BIT (SEED),
-     "take it away, now or later"},
-    {"power on", restore_power, "", 0, 0, 0, "put it back"},
-    {"power status", show_power, "", 0, 0, BIT (JSON),
+    {"power cut", command_cut_power, "", 0, 0,
+     BIT (AFTER) | BIT (LOSE) | BIT (SEED), "take it away, now or later"},
+    {"power on", command_restore_power, "", 0, 0, 0, "put it back"},
+    {"power status", command_show_power, "", 0, 0, BIT (JSON),
      "whether it is there, and what is volatile"},
-    {"mark", mark, " TEXT", 1, 1, 0, "put a mark into the write log"},
-    {"replay", replay_log, "|FILE LOG", 0, 1, BIT (TO) | BIT (LIST),
+    {"mark", command_mark, " TEXT", 1, 1, 0, "put a mark into the write log"},
+    {"replay", command_replay_log, "|FILE LOG", 0, 1, BIT (TO) | BIT (LIST),
      "write what a write log has"},
 };
 
@@ -779,7 +236,7 @@ run (struct context *c, const char *device, int argc, char **argv)
   if (!options_fit (c, command))
     return USAGE;
   c->where = argv[0];
-  if (command->run != replay_log &&
+  if (command->run != command_replay_log &&
       !server_init (&c->server, argv[0], device, &why))
     return failed (c, &why);
   return command->run (c, argv + 1);

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Commands of nullblkctl: bad blocks, fault rules and power, which is what goes
+ * wrong on purpose.
+ */
+
+#include <config.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "command.h"
+#include "faults.h"
+
+int
+command_add_badblocks (struct context *c, char **ranges)
+{
+  struct message why;
+  bool bad_usage, ok;
+
+  ok = badblocks_mark (&c->server, '+', ranges, &bad_usage, &why);
+  return ended (c, ok, bad_usage, &why);
+}
+
+int
+command_delete_badblocks (struct context *c, char **ranges)
+{
+  struct message why;
+  bool bad_usage, ok;
+
+  ok = badblocks_mark (&c->server, '-', ranges, &bad_usage, &why);
+  return ended (c, ok, bad_usage, &why);
+}
+
+int
+command_list_badblocks (struct context *c, char **arguments)
+{
+  struct message why;
+
+  (void) arguments;
+  return badblocks_print (stdout, &c->server, has (c, JSON), &why)
+             ? DONE
+             : failed (c, &why);
+}
+
+int
+command_clear_badblocks (struct context *c, char **arguments)
+{
+  (void) arguments;
+  return change (c, "badblocks=none\n");
+}
+
+int
+command_add_faults (struct context *c, char **rules)
+{
+  struct message why;
+  bool bad_usage, ok;
+
+  ok = fault_rules_add (&c->server, rules, &bad_usage, &why);
+  return ended (c, ok, bad_usage, &why);
+}
+
+int
+command_delete_faults (struct context *c, char **names)
+{
+  struct message why;
+  bool bad_usage, ok;
+
+  if (has (c, ALL) == (names[0] != NULL)) {
+    message_set (&why, "allowed are rules by number or name, or --all");
+    return ended (c, false, true, &why);
+  }
+  if (has (c, ALL))
+    return change (c, "fault-delete=all\n");
+  ok = fault_rules_delete (&c->server, names, &bad_usage, &why);
+  return ended (c, ok, bad_usage, &why);
+}
+
+int
+command_list_faults (struct context *c, char **arguments)
+{
+  struct message why;
+
+  (void) arguments;
+  return fault_rules_print (stdout, &c->server, has (c, JSON), &why)
+             ? DONE
+             : failed (c, &why);
+}
+
+int
+command_cut_power (struct context *c, char **arguments)
+{
+  struct message why;
+
+  (void) arguments;
+  return power_cut (&c->server, c->after, c->lose, c->seed, &why)
+             ? DONE
+             : failed (c, &why);
+}
+
+int
+command_restore_power (struct context *c, char **arguments)
+{
+  (void) arguments;
+  return change (c, "power=on\n");
+}
+
+int
+command_show_power (struct context *c, char **arguments)
+{
+  struct message why;
+
+  (void) arguments;
+  return power_print (stdout, &c->server, has (c, JSON), &why)
+             ? DONE
+             : failed (c, &why);
+}

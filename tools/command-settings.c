@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Commands of nullblkctl: devices, their settings and statistics, and the write
+ * log.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "replay.h"
+#include "show.h"
+#include "snapshot.h"
+#include "top.h"
+
+int
+command_list (struct context *c, char **arguments)
+{
+  struct device_entry *devices;
+  json_t *array = json_array ();
+  struct message why;
+  char size[SHOWN];
+  unsigned n, i;
+
+  (void) arguments;
+  if (!server_list (&c->server, &devices, &n, &why)) {
+    json_decref (array);
+    return failed (c, &why);
+  }
+  if (!has (c, JSON))
+    printf ("%-12s %8s %-8s %s\n", "device", "size", "control", "description");
+  for (i = 0; i < n; i++) {
+    if (has (c, JSON))
+      json_array_append_new (
+          array, json_pack ("{s:s, s:I, s:b, s:s}", "device", devices[i].name,
+                            "size", (json_int_t) devices[i].size, "control",
+                            devices[i].can_control, "description",
+                            devices[i].description));
+    else
+      printf ("%-12s %8s %-8s %s\n", devices[i].name,
+              devices[i].size < 0 ? "?" : show_bytes (size, devices[i].size),
+              devices[i].can_control ? "yes" : "no", devices[i].description);
+  }
+  free (devices);
+  if (has (c, JSON))
+    return print_json (array);
+  json_decref (array);
+  return DONE;
+}
+
+/* Is KEY among the words of LIST? */
+static bool
+is_among (const char *list, const char *key)
+{
+  const size_t len = strlen (key);
+  const char *p;
+
+  for (p = list; (p = strstr (p, key)) != NULL; p += len) {
+    if ((p == list || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
+      return true;
+  }
+  return false;
+}
+
+/* '-' and '_' are the same letter. */
+static bool
+same_key (const char *a, const char *b)
+{
+  for (; *a != '\0' && *b != '\0'; a++, b++) {
+    if ((*a == '_' ? '-' : *a) != (*b == '_' ? '-' : *b))
+      return false;
+  }
+  return *a == *b;
+}
+
+static bool
+is_wanted (char **keys, const char *key)
+{
+  if (keys[0] == NULL)
+    return true;
+  for (; *keys != NULL; keys++) {
+    if (same_key (*keys, key))
+      return true;
+  }
+  return false;
+}
+
+/* The next setting of *TEXT, which is cut up, or NULL.  The line with the keys
+ * that are LIVE comes before all of them.
+ */
+static const char *
+next_setting (char **text, char **value, char *live, size_t size)
+{
+  char *line;
+
+  while ((line = strsep (text, "\n")) != NULL) {
+    if (strncmp (line, "# live: ", 8) == 0)
+      snprintf (live, size, "%s", line + 8);
+    *value = line[0] != '#' ? strchr (line, '=') : NULL;
+    if (*value != NULL) {
+      *(*value)++ = '\0';
+      return line;
+    }
+  }
+  return NULL;
+}
+
+/* The settings as an object of key: {value, live}.  NULL and the reason in *why
+ * if they cannot be had.
+ */
+static json_t *
+read_settings (struct context *c, struct message *why)
+{
+  char live[4096] = "", *value, *text, *rest;
+  json_t *settings = json_object ();
+  const char *key;
+
+  rest = text = server_document (&c->server, ".config", why);
+  if (text == NULL) {
+    json_decref (settings);
+    return NULL;
+  }
+  while ((key = next_setting (&rest, &value, live, sizeof live)) != NULL)
+    json_object_set_new (
+        settings, key,
+        json_pack ("{s:s, s:b}", "value", value, "live", is_among (live, key)));
+  free (text);
+  return settings;
+}
+
+static bool
+has_key (json_t *settings, const char *key)
+{
+  const char *name;
+  json_t *setting;
+
+  json_object_foreach (settings, name, setting)
+  {
+    if (same_key (key, name))
+      return true;
+  }
+  return false;
+}
+
+int
+command_get (struct context *c, char **keys)
+{
+  json_t *settings, *setting;
+  struct message why;
+  const char *name;
+  void *next;
+  char **key;
+
+  settings = read_settings (c, &why);
+  if (settings == NULL)
+    return failed (c, &why);
+  for (key = keys; *key != NULL; key++) {
+    if (!has_key (settings, *key)) {
+      message_set (&why, "%.80s: there is no such setting", *key);
+      json_decref (settings);
+      return failed (c, &why);
+    }
+  }
+  if (!has (c, JSON))
+    printf ("%-20s %-5s %s\n", "setting", "live", "value");
+  json_object_foreach_safe (settings, next, name, setting)
+  {
+    if (!is_wanted (keys, name))
+      json_object_del (settings, name);
+    else if (!has (c, JSON))
+      printf ("%-20s %-5s %s\n", name,
+              json_is_true (json_object_get (setting, "live")) ? "yes" : "no",
+              json_string_value (json_object_get (setting, "value")));
+  }
+  if (has (c, JSON))
+    return print_json (settings);
+  json_decref (settings);
+  return DONE;
+}
+
+int
+command_set (struct context *c, char **settings)
+{
+  struct message why;
+  char *lines = NULL;
+  size_t len;
+  FILE *fp;
+  int r;
+
+  fp = open_memstream (&lines, &len);
+  if (fp == NULL) {
+    message_set (&why, "%s", strerror (errno));
+    return failed (c, &why);
+  }
+  for (; *settings != NULL; settings++) {
+    if (strchr (*settings, '=') == NULL || strchr (*settings, '\n') != NULL) {
+      fclose (fp);
+      free (lines);
+      message_set (&why, "%.80s: allowed is KEY=VALUE", *settings);
+      failed (c, &why);
+      return USAGE;
+    }
+    fprintf (fp, "%s\n", *settings);
+  }
+  if (fclose (fp) != 0) {
+    message_set (&why, "%s", strerror (errno));
+    return failed (c, &why);
+  }
+  r = change (c, lines);
+  free (lines);
+  return r;
+}
+
+int
+command_reset_stats (struct context *c, char **arguments)
+{
+  (void) arguments;
+  return change (c, "stats=reset\n");
+}
+
+int
+command_stats (struct context *c, char **arguments)
+{
+  struct snapshot *s;
+  struct message why;
+  char *text;
+
+  (void) arguments;
+  text = server_document (&c->server, ".stats", &why);
+  s = text != NULL ? snapshot_parse (text, &why) : NULL;
+  if (s == NULL) {
+    free (text);
+    return failed (c, &why);
+  }
+  if (has (c, JSON))
+    puts (text);
+  else if (has (c, PROMETHEUS))
+    show_prometheus (stdout, s);
+  else
+    show_stats (stdout, s);
+  snapshot_free (s);
+  free (text);
+  return DONE;
+}
+
+int
+command_top (struct context *c, char **arguments)
+{
+  const struct top_options options = {.interval = c->interval,
+                                      .count = c->count};
+  struct message why;
+
+  (void) arguments;
+  return top (&c->server, &options, &why) ? DONE : failed (c, &why);
+}
+
+/*---------------------------------------------------------------------*/
+/* The write log */
+
+int
+command_mark (struct context *c, char **text)
+{
+  struct message why;
+  char *line;
+  int r;
+
+  if (strchr (text[0], '\n') != NULL) {
+    message_set (&why, "a mark is one line");
+    return ended (c, false, true, &why);
+  }
+  if (asprintf (&line, "mark=%s\n", text[0]) < 0) {
+    message_set (&why, "%s", strerror (ENOMEM));
+    return failed (c, &why);
+  }
+  r = change (c, line);
+  free (line);
+  return r;
+}
+
+/* WHERE is not a server's alone: it may be a file. */
+int
+command_replay_log (struct context *c, char **log)
+{
+  struct message why;
+  uint64_t n;
+
+  if (has (c, LIST)) {
+    if (log[0] != NULL)
+      return bad_usage (log[0], "one argument too many");
+    return replay_list (stdout, c->where, c->to, &why) ? DONE
+                                                       : failed (c, &why);
+  }
+  if (log[0] == NULL)
+    return bad_usage (c->command, "an argument is missing");
+  if (!replay (log[0], c->where, c->to, &n, &why))
+    return failed (c, &why);
+  printf ("%" PRIu64 " entries\n", n);
+  return DONE;
+}
