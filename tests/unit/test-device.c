@@ -486,6 +486,7 @@ test_still_zero (void **state)
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_int_equal (zero_questions, 2);
   assert_memory_equal (out, zeroes, 512);
+  devices_destroy (devices);
 
   CREATE ("size", "1M", "memory-backed", "1");
   devices->still_zero = still_zero;
@@ -493,12 +494,14 @@ test_still_zero (void **state)
   memset (out, 6, 512);
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_memory_equal (out, zeroes, 512);
+  devices_destroy (devices);
 
   CREATE ("size", "1M", "fault", "op=read corrupt=flip");
   devices->still_zero = still_zero;
   memset (out, 6, 512);
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_memory_not_equal (out, sixes, 512);
+  devices_destroy (devices);
 
   CREATE ("size", "1M", "zoned", "1", "zone-size", "4K");
   devices->still_zero = still_zero;
