@@ -47,8 +47,8 @@ struct connection {
 
 /* Of this thread: where it may have left something held, whose request it
  * serves, and when that came (batch_arrival); the bytes that it has zeroed for
- * an answer and not received anything into since, and whether no more than a
- * header was (batch_still_zero).
+ * an answer and not received anything into since, and whether its last read was
+ * one of a header, and nobody has asked since (batch_still_zero).
  */
 struct batch_thread {
   int holding;

@@ -249,10 +249,10 @@ settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
   struct connection *c = batch_find (fd);
   bool is_here = false;
 
+  note_read (0);
   if (c == NULL)
     return false;
   batch_thread.arrival = 0;
-  note_read (0);
   batch_settle (fd);
   pthread_mutex_lock (&c->in_lock);
   if (c->from < c->to) {

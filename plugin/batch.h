@@ -79,8 +79,10 @@ uint64_t batch_arrival (void);
  * Returns true if they still are what it made them for an earlier answer; if
  * not, the caller zeroes them now.  nbdkit has a buffer for each thread, into
  * which it receives payloads, too: so this is known only as long as a thread
- * receives nothing but a header (read of 28 bytes, once) between two calls.
- * Who else may write into BUF, as a filter does, is for the caller to know.
+ * receives nothing but a header (read of 28 bytes, once) between two calls, and
+ * only where it has received one: if requests are not seen here, payloads are
+ * not either.  Who else may write into BUF, as a filter does, is for the caller
+ * to know.
  */
 bool batch_still_zero (const void *buf, size_t n);
 

@@ -18,7 +18,8 @@
 static void (*set_serial) (bool serial);
 
 /* A filter may change what was read where it is.  nbdkit does not tell a plugin
- * whether there is any, but what it has loaded can be asked.
+ * whether there is any, but what it has loaded can be asked, be its symbols for
+ * all to see, as nbdkit loads filters, or not.
  */
 static bool
 has_filters (void)
@@ -28,7 +29,8 @@ has_filters (void)
   bool r;
 
   /* There may be one if it cannot be known. */
-  r = program == NULL || dlinfo (program, RTLD_DI_LINKMAP, &map) == -1;
+  r = dlsym (RTLD_DEFAULT, "filter_init") != NULL || program == NULL ||
+      dlinfo (program, RTLD_DI_LINKMAP, &map) == -1;
   for (; map != NULL && !r; map = map->l_next) {
     loaded = dlopen (map->l_name, RTLD_LAZY | RTLD_NOLOAD);
     if (loaded != NULL) {

@@ -103,7 +103,8 @@ struct devices {
    * to drop the client whose request this thread serves; NULL: not at all.  The
    * moment (clock_now) at which the request arrived that this thread is about
    * to begin, if it was before, or 0; NULL: nobody knows.  Are the N bytes at
-   * BUF all zero since this thread last answered a read with them?  NULL: no.
+   * BUF all zero since this thread last answered a read with them?  Who asks
+   * answers with zeroes, and zeroes them now if not.  NULL: nobody knows.
    */
   bool parallel;
   bool batch;                /* is socket I/O batched? */
