@@ -27,6 +27,9 @@
 /* The longest spin of SPIN_AUTO. */
 #define MOST_SPIN (200 * NSEC_PER_USEC)
 
+/* Nobody is looked for any more so soon before a deadline. */
+#define LOOK_UNTIL (2 * NSEC_PER_USEC)
+
 /* Spinning is better than a sleep for less. */
 #define LEAST_SLEEP (10 * NSEC_PER_USEC)
 
@@ -45,9 +48,8 @@
 /*---------------------------------------------------------------------*/
 /* The clock */
 
-/* A thread keeps its slack for good. */
-static void
-lose_timer_slack (void)
+void
+clock_lose_slack (void)
 {
 #if defined __linux__ && defined PR_SET_TIMERSLACK
   static _Thread_local bool done;
@@ -64,7 +66,7 @@ sleep_until (uint64_t moment)
   const struct timespec ts = {.tv_sec = (time_t) (moment / NSEC_PER_SEC),
                               .tv_nsec = (long) (moment % NSEC_PER_SEC)};
 
-  lose_timer_slack ();
+  clock_lose_slack ();
   while (clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
     ;
 }
@@ -123,18 +125,26 @@ known (const _Atomic uint32_t *estimate)
   return atomic_load_explicit (estimate, memory_order_relaxed);
 }
 
-/* Sleep until AHEAD nanoseconds before DEADLINE and return the time. */
-static uint64_t
-sleep_and_learn (struct waiter *w, struct lateness *l, uint64_t deadline,
-                 uint64_t ahead)
+/* Sleep until AHEAD nanoseconds before DEADLINE, and tell the time.  Returns 0,
+ * or what the sleep was ended with, which says nothing about lateness.
+ */
+static int
+sleep_and_learn (struct waiter *w, struct lateness *l, const struct nap *nap,
+                 uint64_t deadline, uint64_t ahead, uint64_t *now)
 {
   const uint64_t moment = deadline - ahead;
   uint32_t seen, step = STEP;
-  uint64_t now, late;
+  uint64_t late;
+  int r = 0;
 
-  w->source->sleep (moment);
-  now = w->source->now ();
-  late = now > moment ? now - moment : 0;
+  if (nap->sleep != NULL)
+    r = nap->sleep (nap->opaque, moment);
+  else
+    w->source->sleep (moment);
+  *now = w->source->now ();
+  if (r < 0)
+    return r;
+  late = *now > moment ? *now - moment : 0;
   seen = atomic_load_explicit (&l->seen, memory_order_relaxed);
   if (seen < FIRST_SLEEPS) {
     atomic_store_explicit (&l->seen, seen + 1, memory_order_relaxed);
@@ -142,7 +152,7 @@ sleep_and_learn (struct waiter *w, struct lateness *l, uint64_t deadline,
   }
   learn (&l->usual, late, step, step);
   learn (&l->worst, late, 125, 199 * 125);
-  return now;
+  return 0;
 }
 
 /*---------------------------------------------------------------------*/
@@ -167,15 +177,19 @@ begin_to_spin (struct waiter *w)
   return false;
 }
 
-static uint64_t
-spin_until (struct waiter *w, uint64_t deadline)
+static int
+spin_until (struct waiter *w, const struct nap *nap, uint64_t deadline,
+            uint64_t *now)
 {
-  uint64_t now;
+  int r = 0;
 
-  while ((now = w->source->now ()) < deadline)
+  while (r == 0 && (*now = w->source->now ()) < deadline) {
     relax ();
+    if (nap->look != NULL && deadline - *now > LOOK_UNTIL)
+      r = nap->look (nap->opaque);
+  }
   atomic_fetch_sub (&w->spinners, 1);
-  return now;
+  return r;
 }
 
 /*---------------------------------------------------------------------*/
@@ -220,7 +234,7 @@ wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
   const uint64_t asked_for = spin != SPIN_AUTO ? spin : 0;
   uint64_t now, left, ahead;
   struct lateness *l;
-  int r;
+  int r = 0;
 
   for (now = w->source->now (); now < deadline;) {
     left = deadline - now;
@@ -228,31 +242,32 @@ wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
       ahead = asked_for > NAP_UNTIL ? asked_for : NAP_UNTIL;
       r = nap->nap (nap->opaque, left - ahead);
       now = w->source->now ();
-      if (r < 0) {
-        *woke = now;
-        return r;
-      }
+      if (r < 0)
+        break;
       continue;
     }
 
     l = lateness_of (w, left);
     if (sleeps_first (l, left, spin, &ahead)) {
-      now = sleep_and_learn (w, l, deadline, ahead);
+      r = sleep_and_learn (w, l, nap, deadline, ahead, &now);
+      if (r < 0)
+        break;
       continue;
     }
 
     if (spin >= left && begin_to_spin (w)) {
-      now = spin_until (w, deadline);
+      r = spin_until (w, nap, deadline, &now);
       break;
     }
 
     /* The last sleep: the kernel takes its time even for the least one. */
     ahead = known (&l->usual);
-    now = sleep_and_learn (w, l, deadline, ahead < left ? ahead : left - 1);
+    r = sleep_and_learn (w, l, nap, deadline, ahead < left ? ahead : left - 1,
+                         &now);
     break;
   }
   *woke = now;
-  return 0;
+  return r;
 }
 
 int
@@ -266,4 +281,10 @@ waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
   r = wait_until (w, deadline, spin, nap, woke);
   atomic_fetch_sub (&w->waiting, 1);
   return r;
+}
+
+uint64_t
+waiter_usual (const struct waiter *w)
+{
+  return known (&w->lateness[0].usual);
 }

@@ -9,8 +9,9 @@
  *
  * nap    is the caller's: it ends early when the connection or the server goes
  *        away.  It is only for waits of more than 9 ms, or 10 where those are
- *        spun, as the rest of a wait cannot be ended.
- * sleep  is the kernel's, to an absolute moment with 1 ns of timer slack.  A
+ *        spun: the rest of a wait cannot be ended, if the caller has no more
+ *        than this.
+ * sleep  is the kernel's, or the caller's, with 1 ns of timer slack.  A
  *        thread wakes late nevertheless, by the time that the CPU (and the
  *        hypervisor below it) needs to wake: 5 us on a bare machine, 100 us in
  *        a virtual one after 10 ms asleep, as CPUs sleep deeper when they sleep
@@ -67,11 +68,13 @@ struct waiter {
   struct lateness lateness[NR_LATENESS];
 };
 
-/* What may end a wait: sleep for NSEC nanoseconds; return 0, or a negative
- * errno when there is nobody left to wait for.
+/* What may end a wait: each returns 0, or a negative errno to end it with, as
+ * when there is nobody left to wait for.
  */
 struct nap {
-  int (*nap) (void *opaque, uint64_t nsec);
+  int (*nap) (void *opaque, uint64_t nsec);     /* sleep so long */
+  int (*sleep) (void *opaque, uint64_t moment); /* NULL: the waiter's own */
+  int (*look) (void *opaque); /* between looks at the clock, or NULL */
   void *opaque;
 };
 
@@ -85,15 +88,24 @@ clock_now (void)
   return (uint64_t) now.tv_sec * NSEC_PER_SEC + (uint64_t) now.tv_nsec;
 }
 
+/* This thread's sleeps are to end when they should, not 50 us later.  A thread
+ * keeps that for good.
+ */
+void clock_lose_slack (void);
+
 /* For a process that may use CPUS CPUs (clock_cpus). */
 void waiter_init (struct waiter *w, int cpus);
 
 /* How many CPUs this process may use, at least 1. */
 int clock_cpus (void);
 
+/* How late the shortest sleeps usually are, in nanoseconds. */
+uint64_t waiter_usual (const struct waiter *w);
+
 /* Wait until DEADLINE, spinning for the last SPIN nanoseconds, 10 ms at most,
- * or SPIN_AUTO.  Holds no lock and must be called with none held.  Returns 0,
- * or what the nap failed with; *woke is the moment at which the wait was over.
+ * or SPIN_AUTO.  Holds no lock, and those who need one of the caller's wait as
+ * long.  Returns 0,
+ * or what NAP ended it with; *woke is the moment at which the wait was over.
  */
 int waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
                  const struct nap *nap, uint64_t *woke);

@@ -65,7 +65,7 @@ fake_nap (void *opaque, uint64_t nsec)
   return nap_result;
 }
 
-static const struct nap nap = {fake_nap, &now};
+static const struct nap nap = {.nap = fake_nap, .opaque = &now};
 
 static void
 reset (void)
@@ -285,7 +285,7 @@ short_nap (void *opaque, uint64_t nsec)
 static void
 test_short_naps (void **state)
 {
-  const struct nap shorter = {short_nap, &now};
+  const struct nap shorter = {.nap = short_nap, .opaque = &now};
   const uint64_t deadline = now + NSEC_PER_SEC;
   uint64_t woke;
 
@@ -293,6 +293,84 @@ test_short_naps (void **state)
   assert_int_equal (waiter_wait (&w, deadline, SPIN_AUTO, &shorter, &woke), 0);
   assert_in_range (woke - deadline, 0, LOOK);
   assert_true (naps > 1);
+}
+
+/* The caller's own sleep takes the place of the waiter's, and may end the wait,
+ * as may what it looks for while it spins.
+ */
+static uint64_t own_sleeps, own_looks, looks_to_end;
+static int own_result;
+
+static int
+own_sleep (void *opaque, uint64_t moment)
+{
+  assert_ptr_equal (opaque, &now);
+  own_sleeps++;
+  now = own_result == 0 ? moment + least_late : now + 1000;
+  return own_result;
+}
+
+static int
+own_look (void *opaque)
+{
+  assert_ptr_equal (opaque, &now);
+  return ++own_looks == looks_to_end ? -EAGAIN : 0;
+}
+
+static const struct nap own = {
+    .nap = fake_nap, .sleep = own_sleep, .look = own_look, .opaque = &now};
+
+static void
+test_own_sleep (void **state)
+{
+  uint64_t deadline, woke, usual;
+  int i;
+
+  (void) state;
+  own_sleeps = own_result = 0;
+  for (i = 0; i < 200; i++)
+    assert_int_equal (waiter_wait (&w, now + 20 * USEC, 0, &own, &woke), 0);
+  assert_int_equal (own_sleeps, 200);
+  assert_int_equal (sleeps, 0);
+  usual = waiter_usual (&w); /* learnt from them */
+  assert_in_range (usual, least_late - USEC, least_late + USEC);
+
+  /* What ends early tells nothing. */
+  own_result = -EAGAIN;
+  deadline = now + 20 * USEC;
+  assert_int_equal (waiter_wait (&w, deadline, 0, &own, &woke), -EAGAIN);
+  assert_int_equal (woke, now);
+  assert_true (woke < deadline);
+  assert_int_equal (waiter_usual (&w), usual);
+
+  /* The sleep before a spin. */
+  deadline = now + 5 * MSEC;
+  assert_int_equal (waiter_wait (&w, deadline, SPIN_AUTO, &own, &woke),
+                    -EAGAIN);
+  assert_int_equal (own_sleeps, 202);
+  assert_int_equal (atomic_load (&w.waiting), 0);
+}
+
+static void
+test_look (void **state)
+{
+  uint64_t woke, deadline = now + 50 * USEC;
+
+  (void) state;
+  own_looks = looks_to_end = 0;
+  assert_int_equal (waiter_wait (&w, deadline, 10 * MSEC, &own, &woke), 0);
+  assert_in_range (woke - deadline, 0, LOOK);
+  assert_in_range (own_looks, 1, (50 * USEC - 2 * USEC) / LOOK);
+
+  own_looks = 0;
+  looks_to_end = 3;
+  deadline = now + 50 * USEC;
+  assert_int_equal (waiter_wait (&w, deadline, 10 * MSEC, &own, &woke),
+                    -EAGAIN);
+  assert_int_equal (own_looks, 3);
+  assert_int_equal (woke, now);
+  assert_int_equal (atomic_load (&w.spinners), 0);
+  assert_int_equal (atomic_load (&w.waiting), 0);
 }
 
 /* Whatever a machine's sleeps are late by, up to a quarter of a millisecond, is
@@ -414,6 +492,8 @@ main (void)
       TEST (test_nap),
       TEST (test_nap_ends),
       TEST (test_short_naps),
+      TEST (test_own_sleep),
+      TEST (test_look),
       TEST (test_learn),
       TEST (test_learn_soon),
       TEST (test_outliers),

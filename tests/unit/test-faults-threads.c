@@ -187,7 +187,7 @@ short_nap (void *opaque, uint64_t nsec)
 static void *
 use_body (void *arg)
 {
-  const struct nap nap = {short_nap, NULL};
+  const struct nap nap = {.nap = short_nap};
   struct fault_request r = {.op = OP_WRITE, .count = 2048};
   uint8_t data[2048];
   struct fault_verdict v;
@@ -261,7 +261,7 @@ static void *
 hang_body (void *arg)
 {
   const struct fault_request r = {.op = OP_WRITE, .count = 4096};
-  const struct nap nap = {short_nap, NULL};
+  const struct nap nap = {.nap = short_nap};
   struct fault_verdict v;
 
   (void) arg;

@@ -845,7 +845,7 @@ static int
 hang (struct napper *n)
 {
   const struct fault_request r = request (OP_WRITE, 0, 512);
-  const struct nap nap = {count_naps, n};
+  const struct nap nap = {.nap = count_naps, .opaque = n};
   struct fault_verdict v;
   int result;
 
@@ -898,7 +898,7 @@ test_hang_already_deleted (void **state)
 {
   const struct fault_request r = request (OP_WRITE, 0, 512);
   struct napper n = {.end = 1, .result = -EIO};
-  const struct nap nap = {count_naps, &n};
+  const struct nap nap = {.nap = count_naps, .opaque = &n};
   struct fault_verdict v;
 
   (void) state;

@@ -136,7 +136,7 @@ no_nap (void *opaque, uint64_t nsec)
 static void *
 wait_body (void *result)
 {
-  const struct nap nap = {no_nap, NULL};
+  const struct nap nap = {.nap = no_nap};
   uint64_t deadline, woke;
   int i;
 
