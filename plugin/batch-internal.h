@@ -23,7 +23,10 @@
 /* Of a request, as the NBD protocol has it. */
 #define HEADER 28
 
+struct deferred; /* batch-defer.c */
+
 struct connection {
+  int fd;
   atomic_bool open;
   atomic_bool settled;    /* left alone, once ahead is empty */
   atomic_uint in_service; /* threads that have read and not yet replied */
@@ -43,12 +46,21 @@ struct connection {
   size_t held_len;
   unsigned replies; /* whole ones in held */
   int error;        /* of a send that failed */
+
+  struct deferred **waiting; /* NULL before the first; a heap of */
+  atomic_uint nr_waiting;    /* that many */
+  struct deferred *idle;
+  struct deferred *composing; /* its reply is being given; or NULL */
+  _Atomic (const struct batch_thread *) deferrer; /* by whom the last one was */
 };
 
 /* Of this thread: where it may have left something held, whose request it
  * serves, and when that came (batch_arrival); the bytes that it has zeroed for
  * an answer and not received anything into since, and whether its last read was
- * one of a header, and nobody has asked since (batch_still_zero).
+ * one of a header, and nobody has asked since (batch_still_zero); where it last
+ * deferred a reply, and where it is telling the device of one, with out_lock
+ * held; and the socket that ends the ppoll that it is about to make, or -1, and
+ * whether it did.
  */
 struct batch_thread {
   int holding;
@@ -57,16 +69,48 @@ struct batch_thread {
   const void *zeroes;
   size_t zeroes_len;
   bool has_header;
+  struct connection *deferring;
+  struct connection *answering;
+  int listening;
+  bool heard;
 };
+#define BATCH_THREAD_INIT                                                      \
+  {                                                                            \
+    .holding = -1, .listening = -1                                             \
+  }
 extern _Thread_local struct batch_thread batch_thread;
 
-extern atomic_bool batch_is_serial;
+extern atomic_bool batch_is_serial, batch_is_timed;
 
 /* The connection of a descriptor, or NULL. */
 struct connection *batch_find (int fd);
 
 /* Send what is held.  out_lock is held. */
 bool batch_flush (struct connection *c, int fd, int flags);
+
+/* Send the N bytes at BUF, or hold them until batch_flush.  out_lock is held.
+ */
+bool batch_send_whole (struct connection *c, const char *buf, size_t n);
+
+/* Deferred replies.  A piece of what is being composed: false if there is no
+ * memory.  Answer what is due.  Tell the device that all others are over, and
+ * answer them if SEND; the same after those that are due within some ms.  Give
+ * the memory back, when there are none.  out_lock is held for all.
+ */
+bool batch_defer_piece (struct connection *c, const void *buf, size_t n,
+                        bool more);
+void batch_defer_answer (struct connection *c);
+void batch_defer_end (struct connection *c, bool send);
+void batch_defer_finish (struct connection *c);
+void batch_defer_free (struct connection *c);
+
+/* Before another request is taken, and before the kernel is asked for one:
+ * answer what is due, until there is room for one more, or until there is
+ * something to read, or nobody waits.  False: the server stops, or the client
+ * has gone.  in_lock is held.
+ */
+bool batch_defer_make_room (struct connection *c);
+bool batch_defer_wait (struct connection *c);
 
 static inline bool
 is_settled (struct connection *c)

@@ -16,6 +16,9 @@
 /* A client has to be quick so many times before it is polled for. */
 #define SOON_ENOUGH 3
 
+/* The descriptors that nbdkit_nanosleep has, and some. */
+#define MAX_LISTENING 8
+
 static _Atomic uint64_t poll_ns; /* 0: never */
 
 /* Who asked the kernel last.  Written where it changes, while requests are
@@ -116,7 +119,7 @@ wait_for_request (struct connection *c, int fd, const struct iovec *iov)
           : 0;
   const bool was_last = longest != 0 && is_last_reader (c);
   const bool is_rest = c->requests == 0;
-  const bool alone = was_last && c->requests <= 1;
+  const bool alone = was_last && c->requests <= 1 && c->nr_waiting == 0;
   uint64_t start;
   ssize_t r = -1;
 
@@ -149,9 +152,9 @@ read_ahead (struct connection *c, int fd, void *buf, size_t n)
   ssize_t r;
 
   r = wait_for_request (c, fd, iov);
-  c->read_at = atomic_load_explicit (&batch_is_serial, memory_order_relaxed)
-                   ? 0
-                   : clock_now ();
+  c->read_at = atomic_load_explicit (&batch_is_timed, memory_order_relaxed)
+                   ? clock_now ()
+                   : 0;
   if (r <= (ssize_t) n)
     return r;
   c->from = 0;
@@ -211,10 +214,14 @@ batch_read (int fd, void *buf, size_t n)
     pthread_mutex_lock (&c->in_lock);
     set_window (c, n);
     c->requests += n == HEADER;
-    if (c->from < c->to)
+    if (n == HEADER && c->nr_waiting > 0 && !batch_defer_make_room (c))
+      r = 0;
+    else if (c->from < c->to)
       r = take (c, buf, n, false);
     else if (is_settled (c) || c->ahead == NULL || n == 0)
       is_ours = false;
+    else if (c->nr_waiting > 0 && !batch_defer_wait (c))
+      r = 0;
     else if (before_read (c, fd))
       r = read_ahead (c, fd, buf, n);
     batch_thread.arrival = c->read_at;
@@ -318,6 +325,31 @@ has_ahead (int fd)
   return r;
 }
 
+/* nbdkit_nanosleep's, which a request of the client ends, too. */
+static int
+listening_ppoll (struct pollfd *fds, nfds_t nfds,
+                 const struct timespec *timeout, const sigset_t *sigmask)
+{
+  struct pollfd more[MAX_LISTENING + 1];
+  nfds_t i;
+  int r;
+
+  if (nfds > MAX_LISTENING) {
+    errno = EINVAL;
+    return -1;
+  }
+  memcpy (more, fds, nfds * sizeof fds[0]);
+  more[nfds] = (struct pollfd){.fd = batch_thread.listening, .events = POLLIN};
+  r = batch_system.ppoll (more, nfds + 1, timeout, sigmask);
+  for (i = 0; i < nfds; i++)
+    fds[i].revents = more[i].revents;
+  if (r > 0 && more[nfds].revents != 0) {
+    batch_thread.heard = true;
+    r = 0;
+  }
+  return r;
+}
+
 int
 batch_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
              const sigset_t *sigmask)
@@ -328,6 +360,8 @@ batch_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
   int r;
 
   batch_before_wait ();
+  if (batch_thread.listening >= 0)
+    return listening_ppoll (fds, nfds, timeout, sigmask);
   for (i = 0; i < nfds && !any; i++)
     any = (fds[i].events & POLLIN) && has_ahead (fds[i].fd);
   r = batch_system.ppoll (fds, nfds, any ? &at_once : timeout, sigmask);

@@ -71,8 +71,8 @@
 #define CMD_WRITE 1
 
 struct batch_calls batch_system;
-atomic_bool batch_is_serial;
-_Thread_local struct batch_thread batch_thread = {.holding = -1};
+atomic_bool batch_is_serial, batch_is_timed;
+_Thread_local struct batch_thread batch_thread = BATCH_THREAD_INIT;
 
 static _Atomic (struct connection *) connections[MAX_FD];
 static atomic_int end_of_connections; /* all are below */
@@ -142,6 +142,8 @@ make_buffers (struct connection *c)
 static void
 free_buffers (struct connection *c)
 {
+  batch_defer_end (c, false);
+  batch_defer_free (c);
   free (c->ahead);
   free (c->held);
   c->ahead = c->held = NULL;
@@ -160,7 +162,10 @@ batch_begin (int fd)
     /* Who has a lock still uses the last socket of this number. */
     if (try_lock (&c->in_lock)) {
       if (try_lock (&c->out_lock)) {
+        batch_defer_end (c, false);
         if (make_buffers (c)) {
+          c->fd = fd;
+          c->deferrer = NULL;
           c->from = c->to = c->held_len = 0;
           c->window = AHEAD;
           c->asked = 0;
@@ -192,7 +197,7 @@ batch_after_fork (void)
 
   for (fd = 0; fd < end; fd++)
     atomic_store (&connections[fd], NULL);
-  batch_thread = (struct batch_thread){.holding = -1};
+  batch_thread = (struct batch_thread) BATCH_THREAD_INIT;
 }
 
 void
@@ -201,15 +206,29 @@ batch_set_serial (bool serial)
   atomic_store (&batch_is_serial, serial);
 }
 
+void
+batch_set_timed (bool timed)
+{
+  atomic_store (&batch_is_timed, timed);
+}
+
 /*---------------------------------------------------------------------*/
 /* Sending */
 
-/* Send what is held, and N bytes at DATA after it.  Returns how many of the N
- * were sent, or -1; then the connection is of no use for sending any more.
- * out_lock is held.
+static void
+advance (struct iovec *iov, size_t n)
+{
+  iov->iov_base = (char *) iov->iov_base + n;
+  iov->iov_len -= n;
+}
+
+/* Send what is held, and N bytes at DATA after it, or, unless WHOLE, as many of
+ * them as there is room for.  Returns how many of the N were sent, or -1; then
+ * the connection is of no use for sending any more.  out_lock is held.
  */
 static ssize_t
-send_held (struct connection *c, int fd, const void *data, size_t n, int flags)
+send_held (struct connection *c, int fd, const void *data, size_t n, int flags,
+           bool whole)
 {
   const union {
     const void *in;
@@ -218,9 +237,10 @@ send_held (struct connection *c, int fd, const void *data, size_t n, int flags)
   struct iovec iov[2] = {{c->held, c->held_len}, {unconst.out, n}};
   struct pollfd writable = {.fd = fd, .events = POLLOUT};
   struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-  ssize_t r = 0;
+  size_t of_held;
+  ssize_t r;
 
-  while (iov[0].iov_len > 0) {
+  while (iov[0].iov_len > 0 || (whole && iov[1].iov_len > 0)) {
     r = batch_system.sendmsg (fd, &msg, flags);
     if (r == -1 && errno == EINTR)
       continue;
@@ -234,16 +254,13 @@ send_held (struct connection *c, int fd, const void *data, size_t n, int flags)
       c->replies = 0;
       return -1;
     }
-    if ((size_t) r >= iov[0].iov_len) {
-      r -= iov[0].iov_len;
-      break;
-    }
-    iov[0].iov_base = (char *) iov[0].iov_base + r;
-    iov[0].iov_len -= r;
+    of_held = (size_t) r < iov[0].iov_len ? (size_t) r : iov[0].iov_len;
+    advance (&iov[0], of_held);
+    advance (&iov[1], r - of_held);
   }
   c->held_len = 0;
   c->replies = 0;
-  return r;
+  return n - iov[1].iov_len;
 }
 
 /* The same of what is held alone.  MSG_NOSIGNAL: who calls does not send. */
@@ -251,7 +268,19 @@ bool
 batch_flush (struct connection *c, int fd, int flags)
 {
   return c->held_len == 0 ||
-         send_held (c, fd, NULL, 0, flags | MSG_NOSIGNAL) != -1;
+         send_held (c, fd, NULL, 0, flags | MSG_NOSIGNAL, false) != -1;
+}
+
+bool
+batch_send_whole (struct connection *c, const char *buf, size_t n)
+{
+  if (c->error != 0)
+    return false;
+  if (n > PIECE || n > HELD - c->held_len)
+    return send_held (c, c->fd, buf, n, MSG_NOSIGNAL, true) != -1;
+  memcpy (c->held + c->held_len, buf, n);
+  c->held_len += n;
+  return true;
 }
 
 /* Is the next request here, to its last byte, and one that takes no time?
@@ -324,12 +353,18 @@ send_or_hold (struct connection *c, int fd, const void *buf, size_t n,
     errno = c->error;
     return -1;
   }
+  if (c->composing != NULL) {
+    if (batch_defer_piece (c, buf, n, flags & MSG_MORE))
+      return n;
+    errno = ENOMEM;
+    return -1;
+  }
   if (hold (c, buf, n, flags & MSG_MORE)) {
     batch_thread.holding = fd;
     return n;
   }
   if (c->held_len > 0) {
-    r = send_held (c, fd, buf, n, flags);
+    r = send_held (c, fd, buf, n, flags, false);
     if (r != 0)
       return r;
   }
@@ -371,6 +406,7 @@ batch_settle (int fd)
 
   if (c != NULL && !is_settled (c)) {
     pthread_mutex_lock (&c->out_lock);
+    batch_defer_end (c, true);
     batch_flush (c, fd, 0);
     atomic_store (&c->settled, true);
     pthread_mutex_unlock (&c->out_lock);
@@ -382,11 +418,17 @@ void
 batch_before_wait (void)
 {
   struct connection *c = batch_find (batch_thread.holding);
+  struct connection *serving = batch_thread.serving;
   const int saved = errno;
 
   if (c != NULL && try_lock (&c->out_lock)) {
     batch_flush (c, batch_thread.holding, 0);
     pthread_mutex_unlock (&c->out_lock);
+  }
+  if (serving != NULL && serving->nr_waiting > 0 &&
+      try_lock (&serving->out_lock)) {
+    batch_defer_answer (serving);
+    pthread_mutex_unlock (&serving->out_lock);
   }
   batch_thread.holding = -1;
   batch_thread.arrival = 0;
@@ -404,7 +446,9 @@ batch_shutdown (int fd, int how)
 {
   struct connection *c = batch_find (fd);
 
-  if (c != NULL && try_lock (&c->out_lock)) {
+  if (c != NULL && batch_thread.answering == c)
+    batch_flush (c, fd, 0);
+  else if (c != NULL && try_lock (&c->out_lock)) {
     batch_flush (
         c, fd, c->replies > 0 || batch_thread.holding == fd ? 0 : MSG_DONTWAIT);
     pthread_mutex_unlock (&c->out_lock);
@@ -424,6 +468,7 @@ batch_end (int fd)
   if (c == NULL)
     return;
   if (try_lock (&c->out_lock)) {
+    batch_defer_finish (c);
     batch_flush (c, fd, 0);
     atomic_store (&c->open, false);
     if (try_lock (&c->in_lock)) {

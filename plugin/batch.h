@@ -37,6 +37,11 @@ struct batch_calls {
   int (*shutdown) (int fd, int how);
   int (*ppoll) (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
                 const sigset_t *sigmask);
+
+  /* Sleep for NSEC nanoseconds, by ppoll.  Returns 0, or -ESHUTDOWN when the
+   * server stops, or the client of this thread's connection has gone.
+   */
+  int (*nap) (uint64_t nsec);
 };
 extern struct batch_calls batch_system;
 
@@ -45,6 +50,15 @@ extern struct batch_calls batch_system;
  * another.
  */
 void batch_set_serial (bool serial);
+
+/* Do requests wait?  If so, batch_arrival knows more. */
+void batch_set_timed (bool timed);
+
+/* How many requests of a connection may be in service when replies are
+ * deferred; 0, as it is at first: none is.  Before anything is served.
+ */
+void batch_set_depth (unsigned n);
+unsigned batch_depth (void);
 
 /* For how long, at most, to poll for the next request of a client that has one
  * at a time, while no other connection has any, instead of to sleep.  0, as it
@@ -71,9 +85,30 @@ int batch_ppoll (struct pollfd *fds, nfds_t nfds,
 /* When the kernel gave what this thread has read last, in nanoseconds of the
  * monotonic clock: a request that was read ahead has been here since then.  0
  * where that is of no use: if this thread has asked before, or waited for
- * anything since, or while requests are served one at a time.
+ * anything since, or where requests do not wait.
  */
 uint64_t batch_arrival (void);
+
+/* A request whose reply was deferred is answered now, as it is its time, or, if
+ * OVER, since the server stops or the client has gone.  Returns 0; or
+ * -ESHUTDOWN, and the reply is replaced by one with that error; or 1: the
+ * client was dropped, and there is no answer.  It is called once, on the thread
+ * that serves the connection (or ends what that has left), with out_lock held:
+ * of the functions here it may lead to batch_shutdown only.
+ */
+typedef int batch_due (void *request, uint64_t now, bool over);
+
+/* This thread's request is to be answered at DEADLINE (of the monotonic clock,
+ * ns), with SPIN as of waiter_wait: what the thread sends next, up to the end
+ * of a reply, waits until then; DUE is told, with a copy of the SIZE bytes at
+ * REQUEST, 256 at most.  False: the caller has to wait by himself, as where the
+ * connection is not treated, there is no memory, or depth is 0.
+ */
+bool batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
+                  const void *request, size_t size);
+
+/* The requests of the connection that this thread serves are over. */
+void batch_defer_cancel (void);
 
 /* This thread is about to answer a read with the N bytes at BUF, all zero.
  * Returns true if they still are what it made them for an earlier answer; if

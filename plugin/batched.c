@@ -14,8 +14,45 @@
 
 #include "batched.h"
 
-/* Tells the library how requests are served; NULL where it is not there. */
-static void (*set_serial) (bool serial);
+/* The library's functions: all are there, or none. */
+static struct library {
+  void (*serial) (bool serial);
+  void (*timed) (bool timed);
+  void (*cancel) (void);
+  unsigned (*depth) (void);
+  uint64_t (*arrival) (void);
+  bool (*still_zero) (const void *buf, size_t n);
+  bool (*defer) (uint64_t deadline, uint64_t spin,
+                 int (*due) (void *request, uint64_t now, bool over),
+                 const void *request, size_t size);
+} library;
+
+/* ISO C has no cast from an object's address to a function's. */
+#define FIND(name)                                                             \
+  do {                                                                         \
+    void *address = dlsym (RTLD_DEFAULT, "nullblk_batch_" #name);              \
+                                                                               \
+    memcpy (&found.name, &address, sizeof address);                            \
+    all &= address != NULL;                                                    \
+  } while (0)
+
+static bool
+find_library (void)
+{
+  struct library found;
+  bool all = true;
+
+  FIND (serial);
+  FIND (timed);
+  FIND (cancel);
+  FIND (depth);
+  FIND (arrival);
+  FIND (still_zero);
+  FIND (defer);
+  if (all)
+    library = found;
+  return all;
+}
 
 /* A filter may change what was read where it is.  nbdkit does not tell a plugin
  * whether there is any, but what it has loaded can be asked, be its symbols for
@@ -43,21 +80,25 @@ has_filters (void)
   return r;
 }
 
-/* ISO C has no cast from an object's address to a function's. */
+uint32_t
+batched_depth (void)
+{
+  return find_library () && !has_filters () ? library.depth () : 0;
+}
+
 void
 batched_find (struct devices *d)
 {
-  void *serial = dlsym (RTLD_DEFAULT, "nullblk_batch_serial");
-  void *arrival = dlsym (RTLD_DEFAULT, "nullblk_batch_arrival");
-  void *still_zero = dlsym (RTLD_DEFAULT, "nullblk_batch_still_zero");
-
-  if (serial == NULL || arrival == NULL || still_zero == NULL)
+  d->batch = find_library ();
+  if (!d->batch)
     return;
-  memcpy (&set_serial, &serial, sizeof set_serial);
-  memcpy (&d->arrival, &arrival, sizeof d->arrival);
+  d->arrival = library.arrival;
   if (!has_filters ())
-    memcpy (&d->still_zero, &still_zero, sizeof d->still_zero);
-  d->batch = true;
+    d->still_zero = library.still_zero;
+  if (!d->parallel && d->settings.parallel == PARALLEL_AUTO)
+    d->depth = batched_depth ();
+  if (d->depth != 0)
+    d->defer = library.defer;
 }
 
 static bool
@@ -73,10 +114,20 @@ anything_waits (struct devices *d)
 void
 batched_tell (struct devices *d)
 {
-  const bool holds = !d->parallel && !anything_waits (d);
+  const bool waits = anything_waits (d);
+  const bool holds = !d->parallel && (!waits || d->defer != NULL);
 
-  if (set_serial == NULL)
+  if (library.serial == NULL)
     return;
-  set_serial (holds);
+  library.serial (holds);
+  library.timed (waits);
   atomic_store (&d->holds_replies, holds);
+  atomic_store (&d->is_timed, waits);
+}
+
+void
+batched_close (void)
+{
+  if (library.cancel != NULL)
+    library.cancel ();
 }

@@ -11,12 +11,21 @@
 
 #include "device.h"
 
+/* How many requests of a connection the library would let wait at once, without
+ * a thread for each; 0: it is not there, or cannot, as with filters, of which
+ * each may have something to do when a request is answered.
+ */
+uint32_t batched_depth (void);
+
 /* Look for the library, before D serves anything. */
 void batched_find (struct devices *d);
 
 /* The same, and again whenever settings of D have changed: the library may let
- * a reply wait for the next request as long as requests wait for nothing.
+ * a reply wait for the next request as long as no thread waits for anything.
  */
 void batched_tell (struct devices *d);
+
+/* This thread's connection is about to be closed. */
+void batched_close (void);
 
 #endif /* NULLBLK_BATCHED_H */

@@ -133,15 +133,23 @@ nullblk_config_complete (void)
   return 0;
 }
 
-/* Where nothing in a device waits, handing a connection's requests to other
- * threads only costs; clients scale by connections.  Called with --dump-plugin
- * before the parameters are complete, too.
+/* Where nothing in a device waits, or what waits needs no thread, handing a
+ * connection's requests to other threads only costs; clients scale by
+ * connections.  Called with --dump-plugin before the parameters are complete,
+ * too.
  */
 static bool
 is_parallel (void)
 {
-  return params.settings.parallel == PARALLEL_ON ||
-         (params.settings.parallel == PARALLEL_AUTO && params_wait (&params));
+  switch (params.settings.parallel) {
+  case PARALLEL_ON:
+    return true;
+  case PARALLEL_AUTO:
+    return params_hang (&params) ||
+           (params_wait (&params) && batched_depth () == 0);
+  default:
+    return false;
+  }
 }
 
 static int
@@ -317,6 +325,7 @@ nullblk_open (int readonly)
 static void
 nullblk_close (void *handle)
 {
+  batched_close ();
   device_disconnect (handle);
 }
 

@@ -16,9 +16,13 @@
  */
 #undef _FORTIFY_SOURCE
 #undef _FILE_OFFSET_BITS
+#if defined _TIME_BITS && _TIME_BITS == 64
+#define HAS_TIME_BITS 1
+#endif
 #undef _TIME_BITS
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -48,6 +52,12 @@ PUBLIC int fcntl64 (int fd, int cmd, ...);
 
 /* For the plugin, which looks for them by dlsym. */
 PUBLIC void nullblk_batch_serial (bool serial);
+PUBLIC void nullblk_batch_timed (bool timed);
+PUBLIC unsigned nullblk_batch_depth (void);
+PUBLIC bool nullblk_batch_defer (uint64_t deadline, uint64_t spin,
+                                 batch_due *due, const void *request,
+                                 size_t size);
+PUBLIC void nullblk_batch_cancel (void);
 PUBLIC uint64_t nullblk_batch_arrival (void);
 PUBLIC bool nullblk_batch_still_zero (const void *buf, size_t n);
 
@@ -64,6 +74,7 @@ static struct {
   int (*nanosleep) (const struct timespec *time, struct timespec *left);
   int (*clock_nanosleep) (clockid_t clock, int flags,
                           const struct timespec *time, struct timespec *left);
+  int (*nbdkit_nanosleep) (unsigned sec, unsigned nsec);
 } system_calls;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -71,12 +82,22 @@ static atomic_bool is_found;
 static bool is_nbdkit;
 
 /* ISO C has no cast from an object's address to a function's. */
-#define FIND(where, name)                                                      \
+#define FIND_IN(objects, where, name)                                          \
   do {                                                                         \
-    void *address = dlsym (RTLD_NEXT, #name);                                  \
+    void *address = dlsym (objects, #name);                                    \
                                                                                \
     memcpy (&(where).name, &address, sizeof address);                          \
   } while (0)
+#define FIND(where, name) FIND_IN (RTLD_NEXT, where, name)
+
+static int
+nap (uint64_t nsec)
+{
+  return system_calls.nbdkit_nanosleep (nsec / 1000000000, nsec % 1000000000) ==
+                 0
+             ? 0
+             : -ESHUTDOWN;
+}
 
 static void
 find_all (void)
@@ -100,7 +121,9 @@ find_all (void)
   FIND (system_calls, fcntl);
   FIND (system_calls, nanosleep);
   FIND (system_calls, clock_nanosleep);
-  is_nbdkit = dlsym (RTLD_DEFAULT, "nbdkit_nanosleep") != NULL;
+  FIND_IN (RTLD_DEFAULT, system_calls, nbdkit_nanosleep);
+  is_nbdkit = system_calls.nbdkit_nanosleep != NULL;
+  batch_system.nap = nap;
   pthread_atfork (NULL, NULL, batch_after_fork);
   atomic_store_explicit (&is_found, true, memory_order_release);
 }
@@ -149,18 +172,30 @@ poll_time (void)
              : 0;
 }
 
+/* 64-bit time on a 32-bit machine: nbdkit sleeps by a call that is not here,
+ * and a request of the client would not wake it.
+ */
+#if defined HAS_TIME_BITS && __WORDSIZE == 32
+#define SLEEPS_UNSEEN true
+#else
+#define SLEEPS_UNSEEN false
+#endif
+
 /* What nbdkit runs is not to be preloaded.  What runs nbdkit, such as a shell
  * script of its name, hands us on.
  */
 static void __attribute__ ((constructor)) begin (void)
 {
   const char *serial = getenv ("NULLBLK_BATCH_SERIAL");
+  const char *depth = getenv ("NULLBLK_BATCH_DEPTH");
   Dl_info self;
 
   find_calls ();
   if (serial != NULL && strcmp (serial, "1") == 0)
     batch_set_serial (true);
   batch_set_poll (poll_time ());
+  if (is_nbdkit && depth != NULL && !SLEEPS_UNSEEN)
+    batch_set_depth (strtoul (depth, NULL, 10));
   if (is_nbdkit && dladdr (&once, &self) != 0 && self.dli_fname != NULL)
     leave_environment (self.dli_fname);
 }
@@ -169,6 +204,31 @@ void
 nullblk_batch_serial (bool serial)
 {
   batch_set_serial (serial);
+}
+
+void
+nullblk_batch_timed (bool timed)
+{
+  batch_set_timed (timed);
+}
+
+unsigned
+nullblk_batch_depth (void)
+{
+  return batch_depth ();
+}
+
+bool
+nullblk_batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
+                     const void *request, size_t size)
+{
+  return batch_defer (deadline, spin, due, request, size);
+}
+
+void
+nullblk_batch_cancel (void)
+{
+  batch_defer_cancel ();
 }
 
 uint64_t

@@ -29,8 +29,10 @@ extern char **environ;
 
 static struct {
   unsigned depth;
-  bool has_threads; /* the user says how many */
-} options = {.depth = 64};
+  bool has_threads; /* the user says how many: */
+  unsigned threads; /* 0: not a number of use */
+  bool is_batched;  /* all that the library needs to see is for it to see */
+} options = {.depth = 64, .is_batched = true};
 
 /* What nbdkit is started with. */
 static const char *nbdkit = NBDKIT_PROG;
@@ -98,7 +100,7 @@ usage (FILE *fp)
          fp);
 }
 
-enum { DEPTH = CHAR_MAX + 1, HELP, FLAG, VALUE };
+enum { DEPTH = CHAR_MAX + 1, HELP, TLS, FLAG, VALUE };
 
 /* nbdkit's options, up to 1.46: whether a value follows.  One that is not known
  * is taken for a flag, and passed on like all others.
@@ -126,7 +128,7 @@ static const struct option long_options[] = {
     {"run", required_argument, NULL, VALUE},
     {"selinux-label", required_argument, NULL, VALUE},
     {"timeout", required_argument, NULL, VALUE},
-    {"tls", required_argument, NULL, VALUE},
+    {"tls", required_argument, NULL, TLS},
     {"tls-certificates", required_argument, NULL, VALUE},
     {"tls-psk", required_argument, NULL, VALUE},
     {"unix", required_argument, NULL, VALUE},
@@ -150,8 +152,8 @@ static const struct option long_options[] = {
     {"read-only", no_argument, NULL, FLAG},
     {"readonly", no_argument, NULL, FLAG},
     {"short-options", no_argument, NULL, FLAG},
-    {"single", no_argument, NULL, FLAG},
-    {"stdin", no_argument, NULL, FLAG},
+    {"single", no_argument, NULL, 's'},
+    {"stdin", no_argument, NULL, 's'},
     {"swap", no_argument, NULL, FLAG},
     {"tls-verify-peer", no_argument, NULL, FLAG},
     {"verbose", no_argument, NULL, FLAG},
@@ -171,6 +173,16 @@ parse_depth (const char *text)
       n < 1 || n > MAX_DEPTH)
     die ("--depth %s: allowed is a whole number from 1 to %u", text, MAX_DEPTH);
   return n;
+}
+
+/* What is no number, or 0, which is its own default, is for nbdkit to judge. */
+static void
+take_threads (const char *text)
+{
+  const unsigned long n = strtoul (text, NULL, 10);
+
+  options.has_threads = true;
+  options.threads = n < MAX_DEPTH ? n : MAX_DEPTH;
 }
 
 static void
@@ -205,8 +217,14 @@ parse (int argc, char *argv[])
     case 'V':
       printf ("nullblk-serve %s\n", PACKAGE_VERSION);
       exit (EXIT_SUCCESS);
+    case 's':
+      options.is_batched = false;
+      break;
     case 't':
-      options.has_threads = true;
+      take_threads (optarg);
+      break;
+    case TLS:
+      options.is_batched &= strcmp (optarg, "off") == 0;
       break;
     case 1:
       add_parameter (optarg);
@@ -327,7 +345,7 @@ static void
 preload (void)
 {
   const char *others = getenv ("LD_PRELOAD");
-  char *list;
+  char *list, depth[16];
 
   if (access (library, R_OK) == -1)
     die ("%s: %s (NULLBLK_BATCH=0 does without)", library, strerror (errno));
@@ -341,7 +359,12 @@ preload (void)
   if (list == NULL)
     die ("%s", strerror (errno));
   sprintf (list, "%s%s%s", library, others[0] != '\0' ? ":" : "", others);
-  if (setenv ("LD_PRELOAD", list, 1) == -1)
+  snprintf (depth, sizeof depth, "%u",
+            !options.is_batched    ? 0
+            : options.threads != 0 ? options.threads
+                                   : options.depth);
+  if (setenv ("LD_PRELOAD", list, 1) == -1 ||
+      setenv ("NULLBLK_BATCH_DEPTH", depth, 1) == -1)
     die ("%s", strerror (errno));
   free (list);
 }

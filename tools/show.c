@@ -89,19 +89,29 @@ show_percentiles (FILE *fp, const char *name, const uint64_t *percentile)
   fprintf (fp, "\n");
 }
 
-/* Requests that wait hold a thread of the server each. */
+/* Requests that wait hold a thread of the server each, or one of the places
+ * that a connection has; those that came together leave together, and only the
+ * last of the next ones takes the last place.
+ */
 static void
 show_hint (FILE *fp, const struct snapshot *s)
 {
+  const uint64_t together = s->defers_replies ? s->threads : 1;
   uint64_t requests = 0;
   unsigned i;
 
   for (i = 0; i < NR_SNAPSHOT_OPS; i++)
     requests += s->op[i].requests;
-  if (requests < 64 || s->saturated < requests / 2 ||
+  if (requests < 64 || s->saturated * together < requests / 2 ||
       s->depth_largest < s->threads)
     return;
-  if (!s->parallel)
+  if (s->defers_replies)
+    fprintf (fp,
+             "hint: as many requests as a connection may have (%" PRIu64
+             ") waited at %" PRIu64 " of %" PRIu64 " requests: for more "
+             "depth, start nullblk-serve with a larger --depth\n",
+             s->threads, s->saturated, requests);
+  else if (!s->parallel)
     fprintf (fp, "hint: requests of a connection wait one after another: start "
                  "the server with parallel=on\n");
   else

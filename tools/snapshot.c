@@ -127,6 +127,7 @@ take (struct snapshot *s, const json_t *root)
   s->parallel = json_is_true (json_object_get (server, "parallel"));
   s->batch = json_is_true (json_object_get (server, "batch"));
   s->holds_replies = json_is_true (json_object_get (server, "holds_replies"));
+  s->defers_replies = json_is_true (json_object_get (server, "defers_replies"));
   s->uptime_ns = get (server, "uptime_ns");
   s->since_reset_ns = get (root, "since_reset_ns");
   s->interval_ns = s->since_reset_ns;

@@ -50,7 +50,7 @@ extern const char *const snapshot_cond_names[NR_SNAPSHOT_CONDS];
 struct snapshot {
   char device[64];
   char server_version[32];
-  bool parallel, batch, holds_replies;
+  bool parallel, batch, holds_replies, defers_replies;
   uint64_t uptime_ns, since_reset_ns;
   uint64_t interval_ns; /* what op counts has happened in it */
   uint64_t connections, depth, depth_largest;

@@ -115,7 +115,8 @@ add_note (struct control *c)
     if (log.error != 0)
       add (c, "# note: the write log has ended: %s\n", strerror (-log.error));
   }
-  if (device_waits (c->device) && !c->device->devices->parallel)
+  if (device_waits (c->device) && !c->device->devices->parallel &&
+      c->device->devices->depth == 0)
     add (c, "# note: requests of a connection wait one after another: the "
             "server was started with nothing to wait for, or parallel=off\n");
 }
@@ -214,12 +215,14 @@ add_server (struct control *c, const struct device_stats *sum, uint64_t since)
        "{\"version\": %d,\n"
        "  \"device\": \"%s\",\n"
        "  \"server\": {\"nullblk\": \"%s\", \"uptime_ns\": %" PRIu64
-       ", \"parallel\": %s, \"batch\": %s, \"holds_replies\": %s},\n"
+       ", \"parallel\": %s, \"batch\": %s, \"holds_replies\": %s"
+       ", \"defers_replies\": %s},\n"
        "  \"since_reset_ns\": %" PRIu64 ",\n"
        "  \"connections\": %" PRIu32 ",\n",
        STATS_VERSION, c->device->name, PACKAGE_VERSION, now - devices->started,
        devices->parallel ? "true" : "false", devices->batch ? "true" : "false",
-       atomic_load (&devices->holds_replies) ? "true" : "false", now - since,
+       atomic_load (&devices->holds_replies) ? "true" : "false",
+       devices->defer != NULL ? "true" : "false", now - since,
        sum->connections);
   add (c,
        "  \"queue_depth\": {\"now\": %" PRIu32 ", \"largest\": %" PRIu32

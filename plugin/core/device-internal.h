@@ -72,8 +72,9 @@ struct request {
   bool is_judged;    /* by fault rules; then verdict is what they say */
   bool disconnects;  /* the client, instead of an answer */
   uint64_t deadline; /* 0: it has no price */
+  int result;        /* of all but the wait */
 
-  struct fault_verdict verdict;
+  struct fault_verdict verdict; /* last: done with before the wait */
 };
 
 static inline int

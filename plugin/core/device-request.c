@@ -9,6 +9,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +40,11 @@ static _Thread_local uint64_t works_for;
 static void
 count_worker (struct connection *c)
 {
-  if (works_for != c->number) {
+  const uint32_t depth = c->device->devices->depth;
+
+  if (depth != 0)
+    c->workers = c->workers_most = depth;
+  else if (works_for != c->number) {
     works_for = c->number;
     if (++c->workers > c->workers_most)
       c->workers_most = c->workers;
@@ -53,7 +58,7 @@ arrival (const struct devices *devices)
   uint64_t r = 0;
 
   if (devices->arrival != NULL &&
-      !atomic_load_explicit (&devices->holds_replies, memory_order_relaxed))
+      atomic_load_explicit (&devices->is_timed, memory_order_relaxed))
     r = devices->arrival ();
   return r != 0 ? r : clock_now ();
 }
@@ -116,24 +121,6 @@ price (struct request *r, enum operation op)
   r->deadline = moment > r->deadline ? moment : r->deadline;
 }
 
-/* Returns 0, or -ESHUTDOWN when there is nobody left to wait for.  What others
- * would still have to wait for then, since limits have let it through on paper,
- * is given back.
- */
-static int
-wait_for_deadline (const struct request *r, uint64_t *now)
-{
-  struct device *d = r->connection->device;
-  int err;
-
-  err = waiter_wait (&d->devices->waiter, r->deadline, r->set->s.spin,
-                     &d->devices->nap, now);
-  if (err < 0)
-    latency_give_back (&d->latency, &r->set->s.latency, r->what.op,
-                       r->what.count);
-  return err;
-}
-
 static void
 forget_verdict (struct request *r)
 {
@@ -161,23 +148,15 @@ refuse_without_power (struct request *r)
   return -ESHUTDOWN;
 }
 
+/* The wait is over: count it.  Returns what it ends with. */
 static int
-end (struct request *r, int result)
+finish (struct request *r, uint64_t now)
 {
   struct connection *c = r->connection;
   struct devices *devices = c->device->devices;
   const uint64_t started = r->what.arrival;
-  uint64_t now;
-  int aborted = 0;
+  int result = r->result;
 
-  forget_verdict (r);
-
-  if (r->deadline == 0)
-    now = clock_now ();
-  else
-    aborted = wait_for_deadline (r, &now);
-  if (result == 0)
-    result = aborted;
   if (__builtin_expect (met_power_cut (r), 0))
     result = refuse_without_power (r);
 
@@ -198,6 +177,69 @@ end (struct request *r, int result)
   if (__builtin_expect (r->disconnects, 0))
     drop_client (devices);
   return result;
+}
+
+/* There is nobody left to wait for.  What others would still have to wait for,
+ * since limits have let it through on paper, is given back.
+ */
+static void
+abort_wait (struct request *r)
+{
+  struct device *d = r->connection->device;
+
+  latency_give_back (&d->latency, &r->set->s.latency, r->what.op,
+                     r->what.count);
+  if (r->result == 0)
+    r->result = -ESHUTDOWN;
+}
+
+/* Of a request that was deferred, for devices.defer. */
+static int
+due (void *request, uint64_t now, bool over)
+{
+  struct request *r = request;
+  const int promised = r->result;
+  int result;
+
+  if (over)
+    abort_wait (r);
+  result = finish (r, now);
+  if (r->disconnects)
+    return 1;
+  return result != promised ? result : 0;
+}
+
+_Static_assert(offsetof (struct request, verdict) <= 256,
+               "what devices.defer takes");
+
+/* A control export's request may be several of the device's: its thread waits.
+ */
+static bool
+defer (struct request *r)
+{
+  const struct devices *devices = r->connection->device->devices;
+
+  return devices->defer != NULL && r->connection->control == NULL &&
+         devices->defer (r->deadline, r->set->s.spin, due, r,
+                         offsetof (struct request, verdict));
+}
+
+static int
+end (struct request *r, int result)
+{
+  struct devices *devices = r->connection->device->devices;
+  uint64_t now;
+
+  forget_verdict (r);
+  r->result = result;
+  if (r->deadline == 0)
+    return finish (r, clock_now ());
+  if (defer (r))
+    return result;
+  if (waiter_wait (&devices->waiter, r->deadline, r->set->s.spin, &devices->nap,
+                   &now) < 0)
+    abort_wait (r);
+  return finish (r, now);
 }
 
 /* Is the power on? */

@@ -105,13 +105,25 @@ struct devices {
    * to begin, if it was before, or 0; NULL: nobody knows.  Are the N bytes at
    * BUF all zero since this thread last answered a read with them?  Who asks
    * answers with zeroes, and zeroes them now if not.  NULL: nobody knows.
+   *
+   * Answer the request that this thread serves at DEADLINE, spinning for the
+   * last SPIN, and tell DUE of it with a copy of the SIZE bytes at REQUEST, 256
+   * at most: it returns 0, or what the request is to fail with after all, or 1
+   * for no answer at all.  OVER: there is nobody left to wait for.  Returns
+   * false where the thread has to wait by itself.  NULL: always; else depth is
+   * how many requests of a connection may wait.
    */
   bool parallel;
   bool batch;                /* is socket I/O batched? */
-  atomic_bool holds_replies; /* for each other, as long as nothing waits */
+  atomic_bool holds_replies; /* for each other */
+  atomic_bool is_timed;      /* does anything wait, so that arrival counts? */
+  uint32_t depth;
   void (*disconnect) (void);
   uint64_t (*arrival) (void);
   bool (*still_zero) (const void *buf, size_t n);
+  bool (*defer) (uint64_t deadline, uint64_t spin,
+                 int (*due) (void *request, uint64_t now, bool over),
+                 const void *request, size_t size);
 
   /* As they were at the start: only what is not live counts. */
   struct settings settings;
@@ -145,9 +157,9 @@ struct connection {
   uint32_t depth;      /* requests in service */
   uint32_t depth_most; /* since statistics began */
 
-  /* Where requests wait: the threads that have served it, and the requests that
-   * began on the last of them that was free, so that others may have had to
-   * queue for a thread.
+  /* Where requests wait: the threads that have served it, or devices.depth, and
+   * the requests that began on the last of them that was free, so that others
+   * may have had to queue for a thread.
    */
   uint32_t workers;
   uint32_t workers_most; /* since statistics began, */

@@ -98,9 +98,15 @@ fault_disconnects (const struct fault *fault)
 }
 
 bool
+fault_hangs (const struct fault *fault)
+{
+  return fault->rule.action == FAULT_HANG;
+}
+
+bool
 fault_waits (const struct fault *fault)
 {
-  return fault->rule.action == FAULT_HANG || fault->rule.action == FAULT_DELAY;
+  return fault_hangs (fault) || fault->rule.action == FAULT_DELAY;
 }
 
 /* NULL if there is no memory. */

@@ -107,8 +107,9 @@ bool fault_is_for (const struct fault *fault, uint32_t device);
 /* Does it drop clients?  Not every nbdkit can. */
 bool fault_disconnects (const struct fault *fault);
 
-/* Does it make requests wait? */
+/* Does it make requests wait?  Before anything is done for them? */
 bool fault_waits (const struct fault *fault);
+bool fault_hangs (const struct fault *fault);
 
 /* Copy those of a chain that are for this device.  Returns 0 or -ENOMEM. */
 int fault_copy (const struct fault *chain, uint32_t device,

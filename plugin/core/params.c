@@ -359,6 +359,16 @@ faults_wait (const struct fault *chain)
 }
 
 bool
+params_hang (const struct params *p)
+{
+  const struct fault *fault = p->faults;
+
+  while (fault != NULL && !fault_hangs (fault))
+    fault = fault_next (fault);
+  return fault != NULL;
+}
+
+bool
 params_wait (const struct params *given)
 {
   struct params p = *given;

@@ -132,6 +132,9 @@ int params_complete (struct params *p, uint64_t memory, uint64_t unit,
  */
 bool params_wait (const struct params *p);
 
+/* Does a fault rule keep requests from being begun? */
+bool params_hang (const struct params *p);
+
 /* For a live change: begin with the settings as they are NOW, take KEY=VALUE
  * of each line, and complete the whole; then it can take the place of NOW.  A
  * parameter that is not live may be given with the value that it has.  Return

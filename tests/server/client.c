@@ -414,6 +414,12 @@ assert_change_refused (struct nbd_handle *config, const char *lines,
     fail_msg ("not '%s': %.300s", expected, text);
 }
 
+bool
+defers_replies (struct nbd_handle *stats)
+{
+  return strstr (read_stats (stats), "\"defers_replies\": true") != NULL;
+}
+
 void
 wait_for_depth (struct nbd_handle *stats, unsigned depth)
 {

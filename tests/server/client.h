@@ -93,6 +93,9 @@ void assert_change_refused (struct nbd_handle *config, const char *lines,
 /* Wait until the device has so many requests in service. */
 void wait_for_depth (struct nbd_handle *stats, unsigned depth);
 
+/* Is it served by the library of nullblk-serve, which keeps replies back? */
+bool defers_replies (struct nbd_handle *stats);
+
 /* The longest time that an operation, as "read", was asked to take, in ns. */
 uint64_t longest_asked (struct nbd_handle *stats, const char *op);
 

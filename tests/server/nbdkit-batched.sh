@@ -3,6 +3,16 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # nbdkit with the library of nullblk-serve preloaded: what $NBDKIT is for a test
-# that is run with NULLBLK_TEST_BATCH=1.
+# that is run with NULLBLK_TEST_BATCH=1.  As with nullblk-serve, there are as
+# many requests as -t says.
 
-LD_PRELOAD=${NULLBLK_BATCH:?} exec "${NULLBLK_NBDKIT:?}" "$@"
+depth=64 last=
+for argument; do
+  [ "$last" != -t ] || depth=$argument
+  case $argument in
+    --dump-plugin | --tls=require | --tls=on | -s) depth=0 && break ;;
+  esac
+  last=$argument
+done
+LD_PRELOAD=${NULLBLK_BATCH:?} NULLBLK_BATCH_DEPTH=$depth \
+  exec "${NULLBLK_NBDKIT:?}" "$@"

@@ -13,6 +13,7 @@ cat >"$tmp/nbdkit" <<END
 #!/bin/sh
 [ "\$1" != --dump-plugin ] || exec "$NBDKIT" "\$@"
 echo "preload=\$LD_PRELOAD" >"$tmp/preload"
+echo "depth=\$NULLBLK_BATCH_DEPTH" >"$tmp/depth"
 printf '%s\n' "\$@"
 END
 chmod +x "$tmp/nbdkit"
@@ -77,6 +78,28 @@ NULLBLK_BATCH=0 LD_PRELOAD=libm.so.6 preloads libm.so.6
 NULLBLK_BATCH=1 preloads "$library"
 cp "$library" "$tmp/x.so"
 NULLBLK_BATCH=$tmp/x.so preloads "$tmp/x.so"
+
+# How many requests may wait without a thread; 0 where the library sees none.
+# defers EXPECTED ARGUMENT...
+defers ()
+{
+  "$serve" "${@:2}" >"$tmp/out"
+  grep -qx "depth=$1" "$tmp/depth" || fail "$(cat "$tmp/depth") for: ${*:2}"
+}
+defers 64
+defers 7 --depth 7 latency=1ms
+defers 9 -t 9
+defers 9 -ft9 --depth 7
+defers 9 --threads=9
+defers 64 -t 0
+defers 1024 -t 5000
+defers 64 --tls=off
+defers 0 --tls=on
+defers 0 --tls require --depth 7
+for single in -s --single --stdin; do
+  defers 0 "$single"
+done
+NULLBLK_BATCH=0 defers ''
 
 # Another plugin.
 export NULLBLK_PLUGIN=$tmp/nullblk.so

@@ -34,18 +34,18 @@ says ()
 start_serve 64M
 says all
 "$ctl" set "$tmp/sock" latency=1us || fail "set"
-says one
+says all
 "$ctl" set "$tmp/sock" latency=0us || fail "set"
 says all
 "$ctl" set "$tmp/sock" 'fault=op=flush delay=1us' || fail "set"
-says one
+says all
 stop_server
 
 start_serve 64M memory-backed=true zoned=true zone-size=1M
 says all
 stop_server
 
-for setting in latency=1us iops=1000 parallel=on; do
+for setting in 'fault=op=read hang' parallel=on; do
   start_serve 64M "$setting"
   says one
   stop_server

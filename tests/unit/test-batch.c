@@ -1300,7 +1300,7 @@ test_arrival (void **state)
   char buf[3];
 
   (void) state;
-  batch_set_serial (false);
+  batch_set_timed (true);
   connect_unix (ends);
   write_all (ends[1], "0123456", 7);
   before = clock_now ();
@@ -1328,7 +1328,7 @@ test_arrival_not_known (void **state)
   char buf[3];
 
   (void) state;
-  batch_set_serial (false);
+  batch_set_timed (true);
   connect_unix (ends);
   write_all (ends[1], "0123456789abcdefgh", 18);
   assert_int_equal (batch_read (ends[0], buf, 1), 1);
@@ -1353,16 +1353,17 @@ test_arrival_not_known (void **state)
   assert_int_equal (batch_arrival (), 0);
   end_both (ends);
 
-  /* One at a time, and what is still here of that time. */
-  batch_set_serial (true);
+  /* Where nothing waits, and what is still here of that time. */
+  batch_set_timed (false);
   connect_unix (ends);
   write_all (ends[1], "012", 3);
   assert_int_equal (batch_read (ends[0], buf, 1), 1);
   assert_int_equal (batch_arrival (), 0);
-  batch_set_serial (false);
+  batch_set_timed (true);
   assert_int_equal (batch_read (ends[0], buf, 1), 1);
   assert_int_equal (batch_arrival (), 0);
   end_both (ends);
+  batch_set_timed (false);
 }
 
 /*---------------------------------------------------------------------*/

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "control.h"
 #include "device.h"
 #include "devices.h"
 #include "duration.h"
@@ -423,8 +424,8 @@ arrival (void)
   return arrived;
 }
 
-/* A request's time begins when it arrived, where that is known and replies do
- * not wait for each other.
+/* A request's time begins when it arrived, where that is known and any
+ * waits.
  */
 static void
 test_arrived_before (void **state)
@@ -432,6 +433,7 @@ test_arrived_before (void **state)
   (void) state;
   CREATE ("latency", "20s");
   devices->arrival = arrival;
+  atomic_store (&devices->is_timed, true);
   nap_result = -ESHUTDOWN; /* nobody waits */
   arrived = clock_now () - 10 * NSEC_PER_SEC;
   assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
@@ -447,9 +449,200 @@ test_arrived_before (void **state)
 
   arrived = clock_now () - 15 * NSEC_PER_SEC;
   napped = 0;
-  atomic_store (&devices->holds_replies, true);
+  atomic_store (&devices->is_timed, false);
   assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
   assert_true (napped > 10 * NSEC_PER_SEC);
+}
+
+/* What was deferred: a server's part, which keeps one request. */
+static struct {
+  bool takes;
+  uint64_t deadline, spin;
+  int (*due) (void *request, uint64_t now, bool over);
+  _Alignas(max_align_t) uint8_t request[256];
+} deferred;
+
+static bool
+keep_one (uint64_t deadline, uint64_t spin,
+          int (*due) (void *request, uint64_t now, bool over),
+          const void *request, size_t size)
+{
+  if (!deferred.takes)
+    return false;
+  assert_in_range (size, 1, sizeof deferred.request);
+  deferred.deadline = deadline;
+  deferred.spin = spin;
+  deferred.due = due;
+  memcpy (deferred.request, request, size);
+  return true;
+}
+
+static int
+fall_due (bool over)
+{
+  return deferred.due (deferred.request, deferred.deadline, over);
+}
+
+static void
+defer_all (void)
+{
+  memset (&deferred, 0, sizeof deferred);
+  deferred.takes = true;
+  devices->defer = keep_one;
+  devices->depth = 3;
+  nap_result = -ESHUTDOWN; /* nobody waits by himself */
+}
+
+/* A deferred request is answered at once, and in service until it is due. */
+static void
+test_deferred (void **state)
+{
+  const uint64_t before = clock_now ();
+
+  (void) state;
+  CREATE ("latency", "20s", "latency-spin", "3us");
+  defer_all ();
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_true (all_zero (out, 512));
+  assert_in_range (deferred.deadline, before + 20 * NSEC_PER_SEC,
+                   clock_now () + 20 * NSEC_PER_SEC);
+  assert_int_equal (deferred.spin, 3 * NSEC_PER_USEC);
+  assert_int_equal (d->depth, 1);
+  assert_int_equal (histogram_total (&d->stats.op[OP_READ].served), 0);
+
+  assert_int_equal (fall_due (false), 0);
+  assert_int_equal (d->depth, 0);
+  assert_int_equal (histogram_total (&d->stats.op[OP_READ].served), 1);
+  assert_int_equal (d->stats.op[OP_READ].served.longest, 20 * NSEC_PER_SEC);
+  assert_int_equal (d->stats.op[OP_READ].bytes, 512);
+}
+
+/* All requests that a connection may have are its threads. */
+static void
+test_deferred_depth (void **state)
+{
+  static struct device_stats sum;
+  unsigned i;
+
+  (void) state;
+  CREATE ("latency", "20s");
+  defer_all ();
+  for (i = 0; i < 3; i++)
+    assert_int_equal (device_read (d, out, 512, 0), 0);
+  device_stats (&devices->device[0], &sum);
+  assert_int_equal (sum.depth, 3);
+  assert_int_equal (sum.workers, 3);
+  assert_int_equal (sum.saturated, 1);
+}
+
+/* An error waits like a success, and stays what it was. */
+static void
+test_deferred_error (void **state)
+{
+  (void) state;
+  CREATE ("latency", "20s", "badblocks", "+0-0");
+  defer_all ();
+  assert_int_equal (device_read (d, out, 512, 0), -EIO);
+  assert_int_equal (d->depth, 1);
+  assert_int_equal (fall_due (false), 0);
+  assert_int_equal (d->stats.op[OP_READ].errors[ERROR_EIO], 1);
+}
+
+/* What is over fails, and limits no longer count it. */
+static void
+test_deferred_over (void **state)
+{
+  (void) state;
+  CREATE ("iops", "1");
+  defer_all ();
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_int_equal (fall_due (true), -ESHUTDOWN);
+  assert_int_equal (d->depth, 0);
+  assert_int_equal (d->stats.op[OP_READ].errors[ERROR_ESHUTDOWN], 1);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_true (deferred.deadline < clock_now () + 3 * NSEC_PER_SEC / 2);
+  fall_due (true);
+}
+
+/* The settings that it began with are there until the end. */
+static void
+test_deferred_keeps_settings (void **state)
+{
+  struct settings s;
+
+  (void) state;
+  CREATE ("latency", "20s");
+  defer_all ();
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  device_settings (&devices->device[0], &s);
+  pthread_mutex_lock (&devices->change_lock);
+  device_install (&devices->device[0], settings_set_new (&s));
+  pthread_mutex_unlock (&devices->change_lock);
+  settings_unref (&s);
+  deferred.takes = false;
+  assert_int_equal (device_flush (d), -ESHUTDOWN); /* with the new ones */
+  assert_int_equal (fall_due (false), 0);
+  assert_int_equal (d->stats.op[OP_READ].served.longest, 20 * NSEC_PER_SEC);
+}
+
+/* A power cut meets what waits: the promise is not kept. */
+static void
+test_deferred_power_cut (void **state)
+{
+  (void) state;
+  CREATE ("memory-backed", "1", "cache-size", "1M", "latency", "20s");
+  defer_all ();
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
+  device_cut_power (&devices->device[0], LOSE_ALL, 0);
+  assert_int_equal (fall_due (false), -ESHUTDOWN);
+  assert_int_equal (d->stats.op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
+}
+
+static unsigned drops;
+
+static void
+count_drops (void)
+{
+  drops++;
+}
+
+static void
+test_deferred_power_cut_drops (void **state)
+{
+  (void) state;
+  CREATE ("memory-backed", "1", "cache-size", "1M", "latency", "20s",
+          "power-cut", "disconnect");
+  defer_all ();
+  devices->disconnect = count_drops;
+  drops = 0;
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
+  device_cut_power (&devices->device[0], LOSE_ALL, 0);
+  assert_int_equal (fall_due (false), 1); /* no answer */
+  assert_int_equal (drops, 1);
+}
+
+/* Whoever is not taken waits by himself, and so does who controls. */
+static void
+test_not_deferred (void **state)
+{
+  struct connection *control;
+
+  (void) state;
+  CREATE ("latency", "20s");
+  defer_all ();
+  deferred.takes = false;
+  assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
+  assert_true (napped > 10 * NSEC_PER_SEC);
+  assert_int_equal (d->depth, 0);
+
+  deferred.takes = true;
+  napped = 0;
+  assert_int_equal (control_connect (devices, "nullb0.config", true, &control),
+                    0);
+  assert_int_equal (device_flush (control), -ESHUTDOWN);
+  assert_true (napped > 10 * NSEC_PER_SEC);
+  assert_null (deferred.due);
+  device_disconnect (control);
 }
 
 static bool zero_answer;
@@ -669,6 +862,14 @@ main (void)
       TEST (test_wait_is_cut_short),
       TEST (test_seed),
       TEST (test_arrived_before),
+      TEST (test_deferred),
+      TEST (test_deferred_depth),
+      TEST (test_deferred_error),
+      TEST (test_deferred_over),
+      TEST (test_deferred_keeps_settings),
+      TEST (test_deferred_power_cut),
+      TEST (test_deferred_power_cut_drops),
+      TEST (test_not_deferred),
       TEST (test_still_zero),
       TEST (test_shared_by_connections),
       TEST (test_threads_are_counted),

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Deferred replies: the device says when a request is to be answered, and goes
+ * on to the next one at once.  So a connection needs no thread for each request
+ * that waits, and no thread hands over to another; its one thread comes here
+ * whenever it has nothing else to do.
+ *
+ *               next header wanted
+ *   nbdkit ──────────────────────────> batch_defer_wait ──> read ──> nbdkit
+ *     │                                  │         ^
+ *     │ reply, of which the device       │ until   │ the socket is readable,
+ *     │ had said when (batch_defer)      │ then    │ or nobody waits
+ *     v                                  v         │
+ *   composing ──whole──> waiting [first, ..., last] ──due──> held ──> socket
+ *
+ * waiting is a heap by deadline of at most as many replies as a connection may
+ * have requests; with so many of them nothing more is read.  A reply is kept as
+ * nbdkit gave it.  When it is due the device is told (batch_due), and may still
+ * have it dropped, or replaced by an error.
+ *
+ * All this is only for connections that are served by one thread, in nbdkit's
+ * serial mode (batch_set_serial); what others look at is guarded by out_lock.
+ */
+
+#include <config.h>
+
+/* batch_system has the C library's calls by their names, see preload.c. */
+#undef _FILE_OFFSET_BITS
+#undef _TIME_BITS
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "batch-internal.h"
+#include "clock.h"
+
+/* With more that wait there is no time to spin for one. */
+#define CROWD 8
+
+/* Waits of less than this are not ended (clock.h). */
+#define SHORT (9 * NSEC_PER_MSEC)
+
+/* A larger buffer is given back when its reply is gone. */
+#define KEPT (256 * 1024)
+
+/* Of a request of the device. */
+#define MAX_REQUEST 256
+
+/* The NBD protocol's. */
+#define SIMPLE_REPLY_MAGIC 0x67446698
+#define STRUCTURED_REPLY_MAGIC 0x668e33ef
+#define REPLY_FLAG_DONE 1
+#define REPLY_TYPE_ERROR 0x8001
+#define SIMPLE_REPLY 16
+#define ERROR_REPLY 26
+#define PROTOCOL_ESHUTDOWN 108
+
+struct deferred {
+  struct deferred *next; /* of those that are idle */
+  uint64_t deadline, spin;
+  batch_due *due;
+  char *reply;
+  size_t len, room;
+  _Alignas(max_align_t) char request[MAX_REQUEST];
+};
+
+static unsigned depth; /* 0: nothing is deferred */
+static struct waiter waiter;
+
+void
+batch_set_depth (unsigned n)
+{
+  depth = n;
+  waiter_init (&waiter, clock_cpus ());
+}
+
+unsigned
+batch_depth (void)
+{
+  return depth;
+}
+
+/*---------------------------------------------------------------------*/
+/* Those that wait.  out_lock is held. */
+
+static void
+put_in (struct connection *c, struct deferred *d)
+{
+  struct deferred **heap = c->waiting;
+  unsigned i = c->nr_waiting, up;
+
+  for (; i > 0 && heap[up = (i - 1) / 2]->deadline > d->deadline; i = up)
+    heap[i] = heap[up];
+  heap[i] = d;
+  atomic_store_explicit (&c->nr_waiting, c->nr_waiting + 1,
+                         memory_order_relaxed);
+}
+
+static struct deferred *
+take_first (struct connection *c)
+{
+  struct deferred **heap = c->waiting, *first = heap[0], *last;
+  const unsigned n = c->nr_waiting - 1;
+  unsigned i = 0, down;
+
+  last = heap[n];
+  for (; (down = 2 * i + 1) < n; i = down) {
+    if (down + 1 < n && heap[down + 1]->deadline < heap[down]->deadline)
+      down++;
+    if (heap[down]->deadline >= last->deadline)
+      break;
+    heap[i] = heap[down];
+  }
+  heap[i] = last;
+  atomic_store_explicit (&c->nr_waiting, n, memory_order_relaxed);
+  return first;
+}
+
+static void
+make_idle (struct connection *c, struct deferred *d)
+{
+  if (d->room > KEPT) {
+    free (d->reply);
+    d->reply = NULL;
+    d->room = 0;
+  }
+  d->len = 0;
+  d->next = c->idle;
+  c->idle = d;
+}
+
+/* NULL: there is no memory. */
+static struct deferred *
+take_idle (struct connection *c)
+{
+  struct deferred *d = c->idle;
+
+  if (c->waiting == NULL)
+    c->waiting = calloc (depth, sizeof (struct deferred *));
+  if (c->waiting == NULL)
+    return NULL;
+  if (d == NULL)
+    return calloc (1, sizeof *d);
+  c->idle = d->next;
+  return d;
+}
+
+void
+batch_defer_free (struct connection *c)
+{
+  struct deferred *d;
+
+  assert (c->composing == NULL && c->nr_waiting == 0);
+  while ((d = c->idle) != NULL) {
+    c->idle = d->next;
+    free (d->reply);
+    free (d);
+  }
+  free (c->waiting);
+  c->waiting = NULL;
+}
+
+/*---------------------------------------------------------------------*/
+/* From the device's promise to the whole reply */
+
+bool
+batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
+             const void *request, size_t size)
+{
+  struct connection *c = batch_thread.serving;
+  struct deferred *d = NULL;
+
+  if (c == NULL || depth == 0 || size > MAX_REQUEST || is_settled (c) ||
+      !atomic_load_explicit (&batch_is_serial, memory_order_relaxed))
+    return false;
+  pthread_mutex_lock (&c->out_lock);
+  if (c->composing == NULL && c->nr_waiting < depth && c->held != NULL &&
+      c->error == 0)
+    d = take_idle (c);
+  if (d != NULL) {
+    d->deadline = deadline;
+    d->spin = spin;
+    d->due = due;
+    memcpy (d->request, request, size);
+    c->composing = d;
+    c->deferrer = &batch_thread;
+    batch_thread.deferring = c;
+  }
+  pthread_mutex_unlock (&c->out_lock);
+  return d != NULL;
+}
+
+bool
+batch_defer_piece (struct connection *c, const void *buf, size_t n, bool more)
+{
+  struct deferred *d = c->composing;
+  size_t room = d->room > 0 ? d->room : 512;
+  char *p;
+
+  while (room < d->len + n)
+    room *= 2;
+  if (room > d->room) {
+    p = realloc (d->reply, room);
+    if (p == NULL)
+      return false;
+    d->reply = p;
+    d->room = room;
+  }
+  memcpy (d->reply + d->len, buf, n);
+  d->len += n;
+  if (!more) {
+    c->composing = NULL;
+    put_in (c, d);
+  }
+  return true;
+}
+
+/*---------------------------------------------------------------------*/
+/* Sending */
+
+static uint32_t
+get32 (const char *p)
+{
+  const unsigned char *u = (const unsigned char *) p;
+
+  return (uint32_t) u[0] << 24 | u[1] << 16 | u[2] << 8 | u[3];
+}
+
+static void
+put32 (char *p, uint32_t n)
+{
+  p[0] = (char) (n >> 24);
+  p[1] = (char) (n >> 16);
+  p[2] = (char) (n >> 8);
+  p[3] = (char) n;
+}
+
+/* Make the reply one that says ESHUTDOWN; a buffer has room for 512 bytes. */
+static void
+make_error (struct deferred *d)
+{
+  char *p = d->reply;
+
+  if (d->len >= SIMPLE_REPLY && get32 (p) == SIMPLE_REPLY_MAGIC) {
+    put32 (p + 4, PROTOCOL_ESHUTDOWN);
+    d->len = SIMPLE_REPLY;
+  }
+  else if (d->len >= 20 && get32 (p) == STRUCTURED_REPLY_MAGIC) {
+    put32 (p + 4, (uint32_t) REPLY_FLAG_DONE << 16 | REPLY_TYPE_ERROR);
+    put32 (p + 16, ERROR_REPLY - 20);
+    put32 (p + 20, PROTOCOL_ESHUTDOWN);
+    p[24] = p[25] = 0; /* no message */
+    d->len = ERROR_REPLY;
+  }
+}
+
+/* out_lock is held. */
+static bool
+answer_first (struct connection *c, uint64_t now, bool over)
+{
+  struct deferred *d = take_first (c);
+  bool ok;
+  int r;
+
+  batch_thread.answering = c;
+  r = d->due (d->request, now, over);
+  batch_thread.answering = NULL;
+  if (r < 0)
+    make_error (d);
+  if (r > 0)
+    c->error = ESHUTDOWN;
+  ok = batch_send_whole (c, d->reply, d->len);
+  make_idle (c, d);
+  return ok;
+}
+
+/* out_lock is held. */
+static void
+answer_due (struct connection *c, uint64_t now, uint64_t until)
+{
+  bool any = false, ok = true;
+
+  while (ok && c->nr_waiting > 0 && c->waiting[0]->deadline <= until) {
+    ok = answer_first (c, now, false);
+    any = true;
+  }
+  if (any)
+    batch_flush (c, c->fd, 0);
+}
+
+void
+batch_defer_answer (struct connection *c)
+{
+  const uint64_t now = clock_now ();
+
+  answer_due (c, now, now);
+}
+
+void
+batch_defer_end (struct connection *c, bool send)
+{
+  const uint64_t now = clock_now ();
+  struct deferred *d = c->composing;
+
+  if (d != NULL) {
+    c->composing = NULL;
+    d->due (d->request, now, true);
+    make_idle (c, d);
+  }
+  while (c->nr_waiting > 0) {
+    if (send)
+      send = answer_first (c, now, true);
+    else {
+      d = take_first (c);
+      d->due (d->request, now, true);
+      make_idle (c, d);
+    }
+  }
+}
+
+void
+batch_defer_cancel (void)
+{
+  struct connection *c = batch_thread.deferring;
+
+  /* Else the descriptor's number has another socket already. */
+  if (c != NULL && c->deferrer == &batch_thread) {
+    pthread_mutex_lock (&c->out_lock);
+    batch_defer_end (c, false);
+    pthread_mutex_unlock (&c->out_lock);
+  }
+  batch_thread.deferring = NULL;
+}
+
+/*---------------------------------------------------------------------*/
+/* Waiting.  Ended by -EAGAIN where the socket has something to read. */
+
+static int
+nap (void *opaque, uint64_t nsec)
+{
+  const struct connection *c = opaque;
+  int r;
+
+  batch_thread.listening = c->nr_waiting < depth ? c->fd : -1;
+  batch_thread.heard = false;
+  r = batch_system.nap (nsec);
+  batch_thread.listening = -1;
+  return batch_thread.heard ? -EAGAIN : r;
+}
+
+static int
+sleep_listening (void *opaque, uint64_t moment)
+{
+  const struct connection *c = opaque;
+  struct pollfd readable = {.fd = c->fd, .events = POLLIN};
+  struct timespec ts;
+  uint64_t now, left;
+  int r;
+
+  clock_lose_slack ();
+  do {
+    now = clock_now ();
+    left = moment > now ? moment - now : 0;
+    ts.tv_sec = (time_t) (left / NSEC_PER_SEC);
+    ts.tv_nsec = (long) (left % NSEC_PER_SEC);
+    r = batch_system.ppoll (&readable, 1, &ts, NULL);
+  } while (r == -1 && errno == EINTR);
+  return r > 0 ? -EAGAIN : 0;
+}
+
+static int
+look (void *opaque)
+{
+  const struct connection *c = opaque;
+  char byte;
+
+  return batch_system.recvfrom (c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL,
+                                NULL) == -1 &&
+                 errno == EAGAIN
+             ? 0
+             : -EAGAIN;
+}
+
+/* Wait for the first of those that wait, and answer it, and all that would be
+ * late if it was slept for.  What comes from the client ends it, if there is
+ * room for more.
+ */
+static int
+wait_for_first (struct connection *c)
+{
+  const bool is_full = c->nr_waiting >= depth;
+  const struct nap how = {.nap = nap,
+                          .sleep = is_full ? NULL : sleep_listening,
+                          .look = is_full ? NULL : look,
+                          .opaque = c};
+  uint64_t deadline, spin, now, until;
+  int r;
+
+  pthread_mutex_lock (&c->out_lock);
+  batch_flush (c, c->fd, 0);
+  deadline = c->waiting[0]->deadline;
+  spin = c->nr_waiting <= CROWD ? c->waiting[0]->spin : 0;
+  pthread_mutex_unlock (&c->out_lock);
+
+  r = waiter_wait (&waiter, deadline, spin, &how, &now);
+  if (r < 0)
+    return r;
+  until = spin != 0 ? now : now + waiter_usual (&waiter) / 2;
+  pthread_mutex_lock (&c->out_lock);
+  answer_due (c, now, until > deadline ? until : deadline);
+  pthread_mutex_unlock (&c->out_lock);
+  return 0;
+}
+
+/* The server stops, or the client has gone. */
+static void
+close_all (struct connection *c)
+{
+  pthread_mutex_lock (&c->out_lock);
+  batch_defer_end (c, true);
+  batch_flush (c, c->fd, 0);
+  pthread_mutex_unlock (&c->out_lock);
+}
+
+/* Threads that wait would still answer what they cannot be kept from. */
+void
+batch_defer_finish (struct connection *c)
+{
+  const struct nap how = {.nap = nap, .opaque = c};
+  const uint64_t last = clock_now () + SHORT;
+  uint64_t now;
+
+  while (c->nr_waiting > 0 && c->waiting[0]->deadline <= last &&
+         c->error == 0) {
+    waiter_wait (&waiter, c->waiting[0]->deadline, c->waiting[0]->spin, &how,
+                 &now);
+    answer_first (c, now, false);
+  }
+  batch_defer_end (c, true);
+}
+
+bool
+batch_defer_make_room (struct connection *c)
+{
+  int r = 0;
+
+  pthread_mutex_lock (&c->out_lock);
+  batch_defer_answer (c);
+  pthread_mutex_unlock (&c->out_lock);
+  while (r == 0 && c->nr_waiting >= depth && c->error == 0)
+    r = wait_for_first (c);
+  if (r < 0)
+    close_all (c);
+  return r == 0 && c->error == 0;
+}
+
+bool
+batch_defer_wait (struct connection *c)
+{
+  int r = 0;
+
+  while (r == 0 && c->nr_waiting > 0 && c->error == 0)
+    r = wait_for_first (c);
+  if (r < 0 && r != -EAGAIN)
+    close_all (c);
+  return r == 0 || r == -EAGAIN;
+}

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# Where requests wait, nullblk-serve serves each connection with one thread, and
+# as many requests as --depth says wait side by side; but for what needs threads
+# of nbdkit.
+
+# shellcheck source=serve.sh source-path=SCRIPTDIR
+source "${0%/*}/serve.sh"
+requires fio jq nbdcopy cmp
+fio --enghelp=nbd >/dev/null 2>&1 || skip "fio has no nbd engine"
+ctl=$top_builddir/tools/nullblkctl
+[ -x "$ctl" ] || skip "nullblkctl is not built"
+
+uri="nbd+unix:///?socket=$tmp/sock"
+client_pid=
+# At a signal fio would wait for what it has asked.
+stop_client ()
+{
+  [ -z "$client_pid" ] || kill -KILL "$client_pid" 2>/dev/null || true
+  wait "$client_pid" 2>/dev/null || true
+  client_pid=
+}
+at_exit+=(stop_client)
+
+# reads COUNT DEPTH [FIO-OPTION...]: of 4 KiB.
+reads ()
+{
+  exec fio --name=reads --ioengine=nbd --uri="$uri" --thread --rw=read --bs=4k \
+    --number_ios="$1" --iodepth="$2" --output="$tmp/out" "${@:3}"
+}
+
+# stats FILTER [OPTION...]: true if the statistics are so.
+stats ()
+{
+  "$ctl" stats --json "$tmp/sock" >"$tmp/json" || fail "nullblkctl"
+  jq -e "$1" "$tmp/json" >/dev/null
+}
+
+# expect FILTER
+expect ()
+{
+  stats "$1" || fail "not $1: $(cat "$tmp/json")"
+}
+
+# Many at a time, and no thread for each: there are nbdkit's own, that of the
+# client's connection, and that of the statistics'.
+start_serve --depth 32 64M read-latency=100s
+reads 32 32 &
+client_pid=$!
+wait_until 60 stats '.queue_depth.now == 32' || fail "not 32 at a time"
+expect '.server.defers_replies and (.server.parallel | not)'
+threads=$(find "/proc/$server_pid/task" -mindepth 1 -maxdepth 1 | wc -l)
+[ "$threads" -le 5 ] || fail "$threads threads"
+# They end with their client, and a server with its requests.
+stop_client
+wait_until 60 stats '.queue_depth.now == 0' || fail "they do not end"
+expect '.operations.read.errors.ESHUTDOWN == 32'
+reads 32 32 &
+client_pid=$!
+wait_until 60 stats '.queue_depth.now == 32' || fail "not 32 at a time"
+stop_server
+stop_client
+
+# No more at a time than was said, and then somebody says so.  Reads behind them
+# would be read ahead, and have their time from then on.
+for option in --depth -t; do
+  start_serve $option 8 64M write-latency=20ms
+  (reads 200 16 --rw=write --bs=128k) || fail "fio: $(cat "$tmp/out")"
+  expect '.queue_depth | .largest == 8 and .threads == 8 and .saturated >= 20'
+  "$ctl" stats "$tmp/sock" >"$tmp/text"
+  grep -q '^hint: as many requests as a connection may have (8) waited at' \
+    "$tmp/text" || fail "$(cat "$tmp/text")"
+  stop_server
+done
+
+# A device that did not wait when it was started.
+start_serve 64M
+(reads 200 16) || fail "fio: $(cat "$tmp/out")"
+expect '.queue_depth.largest == 1'
+"$ctl" set "$tmp/sock" read-latency=20ms || fail "set"
+! "$ctl" get "$tmp/sock" | grep '# note' || fail "there is a note"
+(reads 200 16) || fail "fio: $(cat "$tmp/out")"
+expect '.queue_depth.largest == 16'
+stop_server
+
+# What is sent and received is the same to the byte, in whatever order.
+random_file "$tmp/sent" "$(new_seed)" $((16 << 20))
+start_serve 64M memory-backed=true latency=uniform:0-2ms flush-latency=1ms
+nbdcopy --connections=4 --requests=64 --request-size=65536 --flush \
+  "$tmp/sent" "$uri"
+nbdcopy --connections=2 --requests=16 --request-size=1048576 "$uri" "$tmp/back"
+truncate -s 16M "$tmp/back"
+cmp "$tmp/sent" "$tmp/back" || fail "what came back is not what was sent"
+stop_server
+
+# What needs threads.
+for needs in --filter=noextents fault='op=flush hang' parallel=on; do
+  start_serve 64M latency=1us "$needs"
+  expect '.server.parallel and (.server.defers_replies | not)'
+  stop_server
+done
+start_serve 64M latency=1us parallel=off
+expect '.server | .parallel or .defers_replies | not'
+stop_server
+NULLBLK_BATCH=0 start_serve 64M latency=1us
+expect '.server.parallel and (.server.defers_replies | not)'
+stop_server
