@@ -2,7 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * What the machine does to whoever waits: a thread alone, without a server,
- * waits for a moment again and again, and says how late it is there.
+ * waits for a moment again and again, and says how late it is there.  It begins
+ * each wait some time up to 1 ms after the last, as clients do: else it would
+ * keep step with the timer's tick, and either meet it always or never.
  *
  *   alone sleep|spin NSEC SECONDS
  *
@@ -24,6 +26,9 @@
 #endif
 
 #include "clock.h"
+#include "random.h"
+
+#define MOST_APART NSEC_PER_MSEC
 
 static int
 compare (const void *a, const void *b)
@@ -50,6 +55,7 @@ wait_until (uint64_t moment, int spin)
 int
 main (int argc, char *argv[])
 {
+  struct random random;
   uint64_t nsec, end, *late;
   size_t n = 0, max;
   int spin;
@@ -71,8 +77,11 @@ main (int argc, char *argv[])
   prctl (PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
 #endif
 
-  for (end += clock_now (); n < max && clock_now () < end; n++)
+  random_init (&random, 1, 0);
+  for (end += clock_now (); n < max && clock_now () < end; n++) {
+    wait_until (clock_now () + random_next (&random) % MOST_APART, 1);
     late[n] = wait_until (clock_now () + nsec, spin);
+  }
   qsort (late, n, sizeof *late, compare);
   printf ("%llu %llu\n", (unsigned long long) late[n / 2],
           (unsigned long long) late[n * 99 / 100]);

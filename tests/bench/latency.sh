@@ -5,18 +5,19 @@
 # How exact are latencies, beside those of nbdkit's delay filter and of qemu's
 # null-co?
 #
-#   tests/bench/latency.sh [ROUNDS]      3 by default, 115 s each
+#   tests/bench/latency.sh [ROUNDS]      3 by default, 230 s each
 #
 # All servers run side by side, and are measured in turn, ROUNDS times: reads
 # of 4 KiB, one at a time, by fio's nbd engine, which logs the time of each.
 # From that goes what the same server takes without latency (its median), and
 # what was asked for; the rest is the error, of which the median and p99 are
-# printed, as the median over the rounds.  Our server tells the same of itself
+# printed, as the median over the rounds.  p99 needs requests: each time is
+# measured for 2 s, and 10 ms for 10 s.  Our server tells the same of itself
 # (late_ns in .stats), without the client's part.  bench/alone tells what the
 # machine does to a thread that serves nobody, bench/bare what it does to the
-# least server that there can be.  Then 64 requests at a time of
-# 5 ms, as a share of what arithmetic gives; 256 that sleep; and limits.  Printed
-# as Markdown.
+# least server that there can be.  Then 64 requests at a time, of 5 ms by fio as
+# a share of what arithmetic gives, and of less by bench/client; 256 that sleep;
+# and limits.  Printed as Markdown.
 #
 # With OUT=FOLDER, a plot (SVG) of asked against achieved percentiles is left
 # there, of a file: profile that fio has measured just before: of this machine's
@@ -26,7 +27,7 @@
 source "$(dirname "$0")/functions.sh"
 rounds=${1:-${quick:+1}} rounds=${rounds:-3}
 seconds=2
-plan $((rounds * 115 + 95))
+plan $((rounds * 230 + 95))
 requires nbdkit fio jq qemu-nbd nbdcopy
 plugin=$(find_plugin)
 alone=$build/tests/bench/alone
@@ -36,12 +37,18 @@ bare=$build/tests/bench/bare
 
 asked=(20 100 1000 10000) # us
 
-# times NAME: log how long each request takes, in ns, sorted.
+# measured US: for how many seconds.
+measured ()
+{
+  echo $(($1 < 10000 ? seconds : 5 * seconds))
+}
+
+# times NAME SECONDS: log how long each request takes, in ns, sorted.
 times ()
 {
   rm -f "$tmp"/log_*
   load "$1" --rw=randread --bs=4k --size=64M --iodepth=1 --time_based \
-    --runtime="$seconds" --write_lat_log="$tmp/log"
+    --runtime="$2" --write_lat_log="$tmp/log"
   cut -d, -f2 "$tmp"/log_clat.*.log | sort -n
 }
 
@@ -94,20 +101,22 @@ done
 for ((round = 0; round < rounds; round++)); do
   for us in "${asked[@]}"; do
     for how in spin sleep; do
-      "$alone" "$how" "${us}000" "$seconds" >"$tmp/late"
-      cut -d' ' -f1 "$tmp/late" >>"$tmp/alone-$how-$us-50"
-      cut -d' ' -f2 "$tmp/late" >>"$tmp/alone-$how-$us-99"
-      "$bare" "$how" "${us}000" "$seconds" 1 >"$tmp/late"
-      cut -d' ' -f1 "$tmp/late" >>"$tmp/bare-$how-$us-50"
-      cut -d' ' -f2 "$tmp/late" >>"$tmp/bare-$how-$us-99"
+      for program in alone bare; do
+        depth=()
+        [ "$program" = alone ] || depth=(1)
+        "${!program}" "$how" "${us}000" "$(measured "$us")" "${depth[@]}" \
+          >"$tmp/late"
+        cut -d' ' -f1 "$tmp/late" >>"$tmp/$program-$how-$us-50"
+        cut -d' ' -f2 "$tmp/late" >>"$tmp/$program-$how-$us-99"
+      done
     done
   done
   for name in "${names[@]}"; do
-    times "$name-0" >"$tmp/times"
+    times "$name-0" "$seconds" >"$tmp/times"
     base=$(at 50 "$tmp/times")
     for us in "${asked[@]}"; do
       [ -n "${server_pid[$name-$us]-}" ] || continue
-      times "$name-$us" >"$tmp/times"
+      times "$name-$us" "$(measured "$us")" >"$tmp/times"
       for p in 50 99; do
         echo $(($(at $p "$tmp/times") - base - us * 1000)) \
           >>"$tmp/$name-$us-$p"
@@ -138,19 +147,17 @@ echo "Error in us, median / p99, at depth 1 (achieved less asked):"
 echo
 echo "| server | seen by | 20 us | 100 us | 1 ms | 10 ms |"
 echo "|---|---|---|---|---|---|"
-for how in spin sleep; do
-  printf '| no server: a thread alone that %ss | itself |' "$how"
-  for us in "${asked[@]}"; do
-    printf ' %s |' "$(cell "$tmp/alone-$how-$us")"
+for program in alone bare; do
+  for how in spin sleep; do
+    case $program in
+      alone) printf '| no server: a thread alone that %ss | itself |' "$how" ;;
+      *) printf '| bare: one that %ss and answers | itself |' "$how" ;;
+    esac
+    for us in "${asked[@]}"; do
+      printf ' %s |' "$(cell "$tmp/$program-$how-$us")"
+    done
+    echo
   done
-  echo
-done
-for how in spin sleep; do
-  printf '| bare: one that %ss and answers | itself |' "$how"
-  for us in "${asked[@]}"; do
-    printf ' %s |' "$(cell "$tmp/bare-$how-$us")"
-  done
-  echo
 done
 for name in "${ours[@]}"; do
   printf '| %s | itself |' "${label[$name]}"
@@ -171,6 +178,9 @@ stop "${!server_pid[@]}"
 #----------------------------------------------------------------------
 # Depth
 
+names=(deep deep-served deep-delay deep-qemu)
+label=([deep]="nullblk -t 64" [deep-served]="nullblk-serve --depth 64"
+       [deep-delay]="nbdkit delay filter -t 64" [deep-qemu]="qemu null-co")
 serve deep -t 64 "$plugin" 1G read-latency=5ms
 serve_ours deep-served --depth 64 1G read-latency=5ms
 serve deep-delay -t 64 --filter=delay null 1G rdelay=5ms
@@ -180,12 +190,12 @@ for ((round = 0; round < rounds; round++)); do
   load deep-null --rw=randread --bs=4k --size=64M --iodepth=64 --time_based \
     --runtime="$seconds"
   jq '.jobs[0].read.clat_ns.mean / 1000' "$tmp/fio.json" >>"$tmp/deep-null"
-  for name in deep deep-served deep-delay deep-qemu; do
-    before=$(cpu $name)
-    load $name --rw=randread --bs=4k --size=64M --iodepth=64 --time_based \
+  for name in "${names[@]}"; do
+    before=$(cpu "$name")
+    load "$name" --rw=randread --bs=4k --size=64M --iodepth=64 --time_based \
       --runtime="$seconds"
     jq ".jobs[0].read.iops / 12800 * 100" "$tmp/fio.json" >>"$tmp/$name"
-    jq --argjson us $(($(cpu $name) - before)) \
+    jq --argjson us $(($(cpu "$name") - before)) \
       '$us / .jobs[0].read.total_ios' "$tmp/fio.json" >>"$tmp/$name-cpu"
   done
   "$bare" sleep 5000000 "$seconds" 64 | cut -d' ' -f3 >>"$tmp/deep-bare"
@@ -195,21 +205,57 @@ echo "64 reads at a time of 5 ms (12,800 a second are possible):"
 echo
 echo "| server | of what is possible | server CPU a request |"
 echo "|---|---|---|"
-for name in deep deep-served deep-delay deep-qemu; do
-  case $name in
-    deep) text="nullblk -t 64" ;;
-    deep-served) text="nullblk-serve --depth 64" ;;
-    deep-delay) text="nbdkit delay filter -t 64" ;;
-    *) text="qemu null-co" ;;
-  esac
-  printf '| %s | %.1f %% | %.1f us |\n' "$text" "$(median <"$tmp/$name")" \
-    "$(median <"$tmp/$name-cpu")"
+for name in "${names[@]}"; do
+  printf '| %s | %.1f %% | %.1f us |\n' "${label[$name]}" \
+    "$(median <"$tmp/$name")" "$(median <"$tmp/$name-cpu")"
 done
 printf '| bare: 64 threads that sleep and answer | %.1f %% | |\n' \
   "$(median <"$tmp/deep-bare")"
 echo
 printf '64 at a time without any wait (nbdkit null -t 64) take %.0f us each.\n' \
   "$(median <"$tmp/deep-null")"
+stop "${!server_pid[@]}"
+
+asked=(20 100 1000 5000) # us
+for us in "${asked[@]}"; do
+  serve "deep-$us" -t 64 "$plugin" 1G read-latency="${us}us"
+  serve_ours "deep-served-$us" --depth 64 1G read-latency="${us}us"
+  ((us < 1000)) || serve "deep-delay-$us" -t 64 --filter=delay null 1G \
+    rdelay=$((us / 1000))ms
+  serve_qemu "deep-qemu-$us" "driver=null-co,size=1G,latency-ns=${us}000"
+done
+for ((round = 0; round < rounds; round++)); do
+  for us in "${asked[@]}"; do
+    for name in "${names[@]}"; do
+      [ -n "${server_pid[$name-$us]-}" ] || continue
+      before=$(cpu "$name-$us")
+      # shellcheck disable=SC2086 # where: two words and more
+      rate=$("$build/tests/bench/client" ${server_where[$name-$us]} read 4096 \
+        1 64 "$seconds")
+      echo "$rate" >>"$tmp/$name-$us-rate"
+      echo $(($(cpu "$name-$us") - before)) "$rate" "$seconds" |
+        awk '{ print $1 / ($2 * $3) }' >>"$tmp/$name-$us-cpu"
+    done
+  done
+done
+echo
+echo "64 reads of 4 KiB at a time, by the light client: a second, and us of"
+echo "server CPU for each:"
+echo
+echo "| server | 20 us | 100 us | 1 ms | 5 ms |"
+echo "|---|---|---|---|---|"
+for name in "${names[@]}"; do
+  printf '| %s |' "${label[$name]}"
+  for us in "${asked[@]}"; do
+    if [ -s "$tmp/$name-$us-rate" ]; then
+      printf ' %.0f, %.1f |' "$(median <"$tmp/$name-$us-rate")" \
+        "$(median <"$tmp/$name-$us-cpu")"
+    else
+      printf ' - |'
+    fi
+  done
+  echo
+done
 stop "${!server_pid[@]}"
 
 #----------------------------------------------------------------------
