@@ -37,7 +37,9 @@
 #include "batch-internal.h"
 #include "clock.h"
 
-/* With more that wait there is no time to spin for one. */
+/* With more that wait nobody spins for one, who was not asked to: the CPU is
+ * needed for what comes next.
+ */
 #define CROWD 8
 
 /* Waits of less than this are not ended (clock.h). */
@@ -402,7 +404,9 @@ wait_for_first (struct connection *c)
   pthread_mutex_lock (&c->out_lock);
   batch_flush (c, c->fd, 0);
   deadline = c->waiting[0]->deadline;
-  spin = c->nr_waiting <= CROWD ? c->waiting[0]->spin : 0;
+  spin = c->waiting[0]->spin;
+  if (spin == SPIN_AUTO && c->nr_waiting > CROWD)
+    spin = 0;
   pthread_mutex_unlock (&c->out_lock);
 
   r = waiter_wait (&waiter, deadline, spin, &how, &now);
