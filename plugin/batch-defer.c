@@ -438,7 +438,7 @@ batch_defer_finish (struct connection *c)
   uint64_t now;
 
   while (c->nr_waiting > 0 && c->waiting[0]->deadline <= last &&
-         c->error == 0) {
+         c->error == 0 && batch_flush (c, c->fd, 0)) {
     waiter_wait (&waiter, c->waiting[0]->deadline, c->waiting[0]->spin, &how,
                  &now);
     answer_first (c, now, false);
