@@ -16,7 +16,8 @@ start_server 1M
 batches "$server_pid" || fail "it does not batch"
 stop_server
 
-for name in connections control protocol requests zones \
+for name in connections control faults-actions latency power protocol \
+            requests zones \
             daemon.sh filter-log.sh filter-noparallel.sh fio-verify.sh \
             qemu-io.sh run.sh sigterm-under-load.sh; do
   status=0

@@ -79,9 +79,9 @@ done
 start_serve 64M
 (reads 200 16) || fail "fio: $(cat "$tmp/out")"
 expect '.queue_depth.largest == 1'
-"$ctl" set "$tmp/sock" read-latency=20ms || fail "set"
+"$ctl" set "$tmp/sock" read-latency=500ms || fail "set"
 ! "$ctl" get "$tmp/sock" | grep '# note' || fail "there is a note"
-(reads 200 16) || fail "fio: $(cat "$tmp/out")"
+(reads 32 16) || fail "fio: $(cat "$tmp/out")"
 expect '.queue_depth.largest == 16'
 stop_server
 
