@@ -42,9 +42,6 @@
  */
 #define CROWD 8
 
-/* Waits of less than this are not ended (clock.h). */
-#define SHORT (9 * NSEC_PER_MSEC)
-
 /* A larger buffer is given back when its reply is gone. */
 #define KEPT (256 * 1024)
 
@@ -222,14 +219,6 @@ batch_defer_piece (struct connection *c, const void *buf, size_t n, bool more)
 
 /*---------------------------------------------------------------------*/
 /* Sending */
-
-static uint32_t
-get32 (const char *p)
-{
-  const unsigned char *u = (const unsigned char *) p;
-
-  return (uint32_t) u[0] << 24 | u[1] << 16 | u[2] << 8 | u[3];
-}
 
 static void
 put32 (char *p, uint32_t n)
@@ -434,7 +423,7 @@ void
 batch_defer_finish (struct connection *c)
 {
   const struct nap how = {.nap = nap, .opaque = c};
-  const uint64_t last = clock_now () + SHORT;
+  const uint64_t last = clock_now () + NAP_FROM;
   uint64_t now;
 
   while (c->nr_waiting > 0 && c->waiting[0]->deadline <= last &&

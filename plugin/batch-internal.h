@@ -118,6 +118,15 @@ is_settled (struct connection *c)
   return atomic_load_explicit (&c->settled, memory_order_relaxed);
 }
 
+/* As the NBD protocol has numbers. */
+static inline uint32_t
+get32 (const char *p)
+{
+  const unsigned char *u = (const unsigned char *) p;
+
+  return (uint32_t) u[0] << 24 | u[1] << 16 | u[2] << 8 | u[3];
+}
+
 static inline bool
 try_lock (pthread_mutex_t *lock)
 {

@@ -290,15 +290,14 @@ batch_send_whole (struct connection *c, const char *buf, size_t n)
 static bool
 next_is_here (const struct connection *c)
 {
-  const unsigned char *p = (const unsigned char *) c->ahead + c->from;
+  const char *p = c->ahead + c->from;
   const size_t here = c->to - c->from;
-  uint32_t magic, count;
+  uint32_t count;
 
   if (here < HEADER)
     return false;
-  magic = (uint32_t) p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
-  count = (uint32_t) p[24] << 24 | p[25] << 16 | p[26] << 8 | p[27];
-  if (magic != REQUEST_MAGIC || count > LARGE || p[6] != 0)
+  count = get32 (p + 24);
+  if (get32 (p) != REQUEST_MAGIC || count > LARGE || p[6] != 0)
     return false;
   return p[7] == CMD_READ || (p[7] == CMD_WRITE && here - HEADER >= count);
 }

@@ -15,10 +15,9 @@
 
 #include "clock.h"
 
-/* Naps are for what is further ahead, and end so much before the deadline, or
- * when a spin that was asked for begins.
+/* Naps end so much before the deadline, or when a spin that was asked for
+ * begins.
  */
-#define NAP_FROM (9 * NSEC_PER_MSEC)
 #define NAP_UNTIL (4 * NSEC_PER_MSEC)
 
 /* With more threads waiting for each that may spin, none does. */

@@ -44,6 +44,9 @@
 /* To spin for as long as a sleep may be late, but 200 us at most. */
 #define SPIN_AUTO UINT64_MAX
 
+/* Naps are for what is further ahead. */
+#define NAP_FROM (9 * NSEC_PER_MSEC)
+
 /* What a test puts in the place of the clock. */
 struct clock_source {
   uint64_t (*now) (void);

@@ -23,53 +23,15 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "stream.h"
 #include "unit.h"
 
 #include "../../plugin/batch.h"
 
-#define MAGIC 0x25609513
-#define HEADER 28
 enum { CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH };
 
 /*---------------------------------------------------------------------*/
 /* Requests and replies */
-
-static void
-put32 (unsigned char *p, uint32_t n)
-{
-  p[0] = n >> 24;
-  p[1] = n >> 16;
-  p[2] = n >> 8;
-  p[3] = n;
-}
-
-static uint32_t
-get32 (const unsigned char *p)
-{
-  return (uint32_t) p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
-}
-
-/* A stream of bytes that grows. */
-struct stream {
-  unsigned char *bytes;
-  size_t len, room;
-};
-
-static unsigned char *
-grow (struct stream *s, size_t n)
-{
-  unsigned char *p;
-
-  if (s->len + n > s->room) {
-    s->room = 2 * (s->len + n);
-    s->bytes = realloc (s->bytes, s->room);
-    assert_non_null (s->bytes);
-  }
-  p = s->bytes + s->len;
-  memset (p, 0, n);
-  s->len += n;
-  return p;
-}
 
 static void
 add_request (struct stream *s, uint32_t cookie, int cmd, uint32_t count)

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Bytes as they go through an NBD connection, for tests of batched socket I/O.
+ */
+
+#ifndef NULLBLK_TESTS_STREAM_H
+#define NULLBLK_TESTS_STREAM_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit.h"
+
+/* Of a request. */
+#define MAGIC 0x25609513
+#define HEADER 28
+
+static inline void
+put32 (unsigned char *p, uint32_t n)
+{
+  p[0] = n >> 24;
+  p[1] = n >> 16;
+  p[2] = n >> 8;
+  p[3] = n;
+}
+
+static inline uint32_t
+get32 (const unsigned char *p)
+{
+  return (uint32_t) p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
+}
+
+/* A stream of bytes that grows. */
+struct stream {
+  unsigned char *bytes;
+  size_t len, room;
+};
+
+static inline unsigned char *
+grow (struct stream *s, size_t n)
+{
+  unsigned char *p;
+
+  if (s->len + n > s->room) {
+    s->room = 2 * (s->len + n);
+    s->bytes = realloc (s->bytes, s->room);
+    assert_non_null (s->bytes);
+  }
+  p = s->bytes + s->len;
+  memset (p, 0, n);
+  s->len += n;
+  return p;
+}
+
+#endif /* NULLBLK_TESTS_STREAM_H */
