@@ -131,15 +131,14 @@ find_free_device (char *buf, size_t size)
 void
 check_requirements (void)
 {
-  const char *const help[] = {"nbd-client", "-h", NULL};
-
   if (geteuid () != 0)
     die ("only root can attach a device");
-  if (run (help, true) == 127)
-    die ("nbd-client is missing (Debian: nbd-client)");
   load_module ();
 }
 
+/* Long options only: versions of nbd-client differ in the short ones that they
+ * have, and 3.27.1 is killed by one of them.
+ */
 int
 run_nbd_client (const struct uri *uri, const struct client_options *options,
                 const char *device)
@@ -150,7 +149,7 @@ run_nbd_client (const struct uri *uri, const struct client_options *options,
   size_t n = 1;
 
   if (uri->socket[0] != '\0') {
-    argv[n++] = "-unix";
+    argv[n++] = "--unix";
     argv[n++] = uri->socket;
   }
   else {
@@ -159,19 +158,19 @@ run_nbd_client (const struct uri *uri, const struct client_options *options,
   }
   format (path, sizeof path, "/dev/%s", device);
   argv[n++] = path;
-  argv[n++] = "-N";
+  argv[n++] = "--name";
   argv[n++] = uri->export_name;
   format (connections, sizeof connections, "%u", options->connections);
-  argv[n++] = "-C";
+  argv[n++] = "--connections";
   argv[n++] = connections;
   format (block_size, sizeof block_size, "%u", options->block_size);
-  argv[n++] = "-b";
+  argv[n++] = "--block-size";
   argv[n++] = block_size;
   if (options->read_only)
-    argv[n++] = "-R";
+    argv[n++] = "--readonly";
   if (options->timeout > 0) {
     format (timeout, sizeof timeout, "%u", options->timeout);
-    argv[n++] = "-t";
+    argv[n++] = "--timeout";
     argv[n++] = timeout;
   }
   if (uri->tls) {
@@ -179,16 +178,15 @@ run_nbd_client (const struct uri *uri, const struct client_options *options,
     format (certificate, sizeof certificate, "%s/client-cert.pem",
             uri->tls_certificates);
     format (key, sizeof key, "%s/client-key.pem", uri->tls_certificates);
-    /* Not all of the short forms are understood by nbd-client 3.24. */
-    argv[n++] = "-cacertfile";
+    argv[n++] = "--cacertfile";
     argv[n++] = ca;
     if (access (certificate, R_OK) == 0) {
-      argv[n++] = "-certfile";
+      argv[n++] = "--certfile";
       argv[n++] = certificate;
-      argv[n++] = "-keyfile";
+      argv[n++] = "--keyfile";
       argv[n++] = key;
     }
-    argv[n++] = "-tlshostname";
+    argv[n++] = "--tlshostname";
     argv[n++] = uri->host;
   }
   argv[n] = NULL;
@@ -199,7 +197,7 @@ void
 disconnect (const char *device)
 {
   char path[64];
-  const char *const argv[] = {"nbd-client", "-d", path, NULL};
+  const char *const argv[] = {"nbd-client", "--disconnect", path, NULL};
 
   format (path, sizeof path, "/dev/%s", device);
   run (argv, true);

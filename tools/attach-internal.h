@@ -52,8 +52,9 @@ void for_each_folder (void (*action) (const char *name, const char *folder));
 /*---------------------------------------------------------------------*/
 /* Programs and processes: attach-process.c */
 
-/* Run a program to its end.  Returns its exit status, 127 where there is no
- * such program.  QUIET: what it prints is not for the user.
+/* Run a program to its end.  Returns its exit status; 127 where there is no
+ * such program, and 128 and more where a signal killed it, which the user has
+ * been told.  QUIET: what it prints itself is not for the user.
  */
 int run (const char *const *argv, bool quiet);
 
@@ -110,7 +111,7 @@ struct client_options {
   bool read_only;
 };
 
-/* Returns nbd-client's exit status. */
+/* Returns what run does. */
 int run_nbd_client (const struct uri *uri, const struct client_options *options,
                     const char *device);
 void disconnect (const char *device);

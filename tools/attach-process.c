@@ -50,7 +50,11 @@ run (const char *const *argv, bool quiet)
     if (errno != EINTR)
       die ("waitpid: %s", strerror (errno));
   }
-  return WIFEXITED (status) ? WEXITSTATUS (status) : 128 + WTERMSIG (status);
+  if (WIFEXITED (status))
+    return WEXITSTATUS (status);
+  fprintf (stderr, "nullblk-attach: %s was killed by signal %d (%s)\n", argv[0],
+           WTERMSIG (status), strsignal (WTERMSIG (status)));
+  return 128 + WTERMSIG (status);
 }
 
 bool

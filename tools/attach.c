@@ -117,6 +117,7 @@ attach (char **arguments)
   struct export_info info;
   static struct uri uri; /* large for a stack */
   struct message why;
+  int status;
 
   if (!is_ours && arguments[1] != NULL)
     die ("%s: nothing may follow a URI", arguments[1]);
@@ -167,7 +168,10 @@ attach (char **arguments)
       .timeout = options.timeout,
       .read_only = info.read_only,
   };
-  if (run_nbd_client (&uri, &client, device) != 0)
+  status = run_nbd_client (&uri, &client, device);
+  if (status == 127)
+    give_up (folder, NULL, "nbd-client is missing (Debian: nbd-client)");
+  if (status != 0)
     give_up (folder, device, "nbd-client could not attach %s to /dev/%s",
              uri_text, device);
   expected = (struct expected){device, info.size};

@@ -166,10 +166,10 @@ static const struct kernel_only {
     {"shared-tag-bitmap", "tags are the client kernel's"},
     {"shared-tags", "tags are the client kernel's"},
     {"submit-queues", "queues are connections; attach with as many as wanted "
-                      "(nbd-client -C)"},
-    {"timeout", "the timeout is the client's (nbd-client -timeout)"},
+                      "(nbd-client --connections)"},
+    {"timeout", "the timeout is the client's (nbd-client --timeout)"},
     {"use-per-node-hctx", "queues are connections; attach with as many as "
-                          "wanted (nbd-client -C)"},
+                          "wanted (nbd-client --connections)"},
     {"virt-boundary", "it shapes the kernel's own scatter lists"},
     {"zone-append-max-sectors", "NBD has no zone append"},
 };

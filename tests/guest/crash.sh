@@ -124,7 +124,7 @@ begin ()
 {
   start_server "$size" memory-backed=true block-size=4K cache-size=64M \
     "seed=$seed" "$@"
-  attach -b 4096
+  attach --block-size 4096
   make_filesystem
   cuts=0 losses=0 durable=0
 }

@@ -87,18 +87,18 @@ modprobe nbd max_part=8 nbds_max=4
 
 attached ()
 {
-  [ "$(cat /sys/block/nbd0/size)" != 0 ] && nbd-client -c "$nbd" >/dev/null
+  [ "$(cat /sys/block/nbd0/size)" != 0 ] && nbd-client --check "$nbd" >/dev/null
 }
 
 detached ()
 {
-  ! nbd-client -c "$nbd" >/dev/null && [ "$(cat /sys/block/nbd0/size)" = 0 ]
+  ! nbd-client --check "$nbd" >/dev/null && [ "$(cat /sys/block/nbd0/size)" = 0 ]
 }
 
 # attach [NBD-CLIENT-OPTION]...: the running server's export to $nbd.
 attach ()
 {
-  attach_to -unix "$sock" "$@"
+  attach_to --unix "$sock" "$@"
 }
 
 # attach_to WHERE... [NBD-CLIENT-OPTION]...
@@ -114,15 +114,15 @@ attach_to ()
 
 detach ()
 {
-  nbd-client -d "$nbd" >"$tmp/nbd-client" 2>&1 ||
-    fail "nbd-client -d: $(cat "$tmp/nbd-client")"
+  nbd-client --disconnect "$nbd" >"$tmp/nbd-client" 2>&1 ||
+    fail "nbd-client --disconnect: $(cat "$tmp/nbd-client")"
   wait_until 30 detached || fail "$nbd is not detached"
 }
 
 # The server would wait for the kernel.
 leave_device ()
 {
-  detached || nbd-client -d "$nbd" >/dev/null
+  detached || nbd-client --disconnect "$nbd" >/dev/null
 }
 at_exit+=(leave_device)
 

@@ -52,7 +52,7 @@ fi
 cd /blktests
 export PATH=/usr/bin:/usr/sbin LD_LIBRARY_PATH=/usr/lib
 start_server 1G memory-backed=true
-attach -C 2
+attach --connections 2
 echo "TEST_DEVS=($nbd) DEVICE_ONLY=0 TIMEOUT=30" >config
 read -ra tests <<<"$NULLBLK_GUEST_TESTS"
 status=0

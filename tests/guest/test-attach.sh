@@ -29,7 +29,7 @@ shows_queue ()
 
 start_server 16M memory-backed=true
 for connections in 1 4; do
-  attach -C "$connections"
+  attach --connections "$connections"
   shows /sys/block/nbd0/size 32768
   shows /sys/block/nbd0/ro 0
   shows_queue 512
@@ -41,7 +41,7 @@ for connections in 1 4; do
   detach
   nbdinfo --size "$uri" | grep -qx "$(stat -c %s "$tmp/device")" ||
     fail "the sizes differ"
-  attach -C "$connections"
+  attach --connections "$connections"
   try cmp "$tmp/device" "$nbd"
   rm "$tmp/device"
   detach
@@ -50,7 +50,7 @@ stop_server
 
 # 4096: attaching must repeat the size.
 start_server 16M memory-backed=true block-size=4096
-attach -b 4096 -C 4
+attach --block-size 4096 --connections 4
 shows_queue 4096
 shows "$queue/physical_block_size" 4096
 verify --rw=randwrite --bs=4k

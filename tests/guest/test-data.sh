@@ -36,7 +36,7 @@ grown_by ()
 mib=1048576
 start_server 512M memory-backed=true
 
-attach -C 4
+attach --connections 4
 filesystem ext4 $nbd
 filesystem xfs $nbd
 blkdiscard $nbd

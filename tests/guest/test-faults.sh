@@ -37,7 +37,7 @@ hammer_ended ()
 works_again ()
 {
   start_server 64M memory-backed=true
-  attach -C 2
+  attach --connections 2
   verify --rw=randwrite --bs=4k --size=1M
   detach
   stop_server
@@ -45,7 +45,7 @@ works_again ()
 
 for n in 1 4; do
   start_server 64M memory-backed=true
-  attach -C $n
+  attach --connections $n
   hammer &
   hammer=$!
   io_goes_on
@@ -60,14 +60,14 @@ done
 
 # The device is taken away under I/O: the server stays, and can be had again.
 start_server 64M memory-backed=true
-attach -C 4
+attach --connections 4
 hammer &
 hammer=$!
 io_goes_on
 detach
 hammer_ended "detached under I/O"
 wait_until 30 has_connections 0 || fail "the connections stay"
-attach -C 4
+attach --connections 4
 verify --rw=randwrite --bs=4k
 detach
 stop_server
@@ -88,7 +88,7 @@ works_again
 
 # Slower than -timeout; the same without -timeout only waits.
 start_server --filter=delay 64M memory-backed=true wdelay=5
-attach -timeout 1
+attach --timeout 1
 fails dd if=/dev/zero of=$nbd bs=4k count=1 oflag=direct
 grep -q 'Input/output error' "$tmp/fails" || fail "$(cat "$tmp/fails")"
 dmesg | grep -q 'nbd0: Connection timed out' || fail "no timeout in dmesg"

@@ -114,6 +114,20 @@ refused 'nbdkit did not start' 1G nonsense=1
 grep -q 'nonsense=1: unknown parameter' "$tmp/err" || fail "$(cat "$tmp/err")"
 nothing_left
 
+# nbd-client is missing, or dies.
+client=$(command -v nbd-client)
+try mv "$client" "$tmp/nbd-client"
+refused 'nbd-client is missing' 1G
+nothing_left
+# shellcheck disable=SC2016 # for the other shell
+printf '%s\n' '#!/bin/bash' 'kill -SEGV $$' >"$client"
+try chmod +x "$client"
+refused 'nbd-client could not attach' 1G
+grep -q 'nbd-client was killed by signal 11' "$tmp/err" ||
+  fail "$(cat "$tmp/err")"
+nothing_left
+try mv -f "$tmp/nbd-client" "$client"
+
 # An export that is served already, and stays so with its data; and more
 # devices than there are.
 try modprobe -r nbd
@@ -146,7 +160,7 @@ nothing_left
 
 # The device is taken away behind its back.
 made /dev/nbd0 1G
-nbd-client -d /dev/nbd0 >/dev/null
+nbd-client --disconnect /dev/nbd0 >/dev/null
 wait_until 30 detached || fail "/dev/nbd0 is not detached"
 "$attach" --list | grep -q '^nbd0 *(dead)' || fail "it is not listed as dead"
 try "$attach" --detach nbd0

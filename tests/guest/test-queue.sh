@@ -15,7 +15,7 @@ if on_host; then
 fi
 
 start_server 64M memory-backed=true
-attach -C 4
+attach --connections 4
 
 # Data in the first 32 MiB, while all sizes of discards go over the others.
 start_load verify --rw=randrw --bsrange=4k-64k --size=2M
@@ -70,7 +70,7 @@ try fio --name=poll --filename=$nbd --ioengine=pvsync2 --hipri --direct=1 \
   --thread --rw=randread --bs=4k --size=2M --number_ios=300 --randseed="$seed"
 
 # Only one may have the device, and it is not disturbed.
-fails nbd-client -unix "$sock" $nbd
+fails nbd-client --unix "$sock" $nbd
 verify --rw=randwrite --bs=4k --size=2M
 detach
 
@@ -80,7 +80,7 @@ try dd if=/dev/urandom of="$tmp/content" bs=1M count=1
 try dd if="$tmp/content" of=$nbd bs=1M count=1 oflag=direct
 detach
 for round in {1..8}; do
-  attach -C $((round % 4 + 1))
+  attach --connections $((round % 4 + 1))
   try cmp -n 1048576 "$tmp/content" $nbd
   detach
 done
@@ -90,7 +90,7 @@ wait_until 30 has_connections 0 || fail "$(connections) connections are left"
 attach
 try sfdisk -q $nbd <<<$'label: gpt\nsize=16M\nsize=16M'
 detach
-attach -C 2
+attach --connections 2
 has_partition ()
 {
   blockdev --getsize64 "$nbd" >/dev/null

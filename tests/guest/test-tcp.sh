@@ -39,14 +39,14 @@ sum ()
 {
   dd if=$nbd bs=1M skip="$1" count=4 iflag=direct status=none | sha256sum
 }
-attach_to "${host[@]}" -N nullb0
+attach_to "${host[@]}" --name nullb0
 [ "$(sum 0)" = "$NULLBLK_GUEST_SUM" ] || fail "not what the host has written"
 dd if=$nbd of="$tmp/content" bs=1M count=4 iflag=direct status=none
 try dd if="$tmp/content" of=$nbd bs=1M seek=8 oflag=direct conv=fsync
 detach
 
 for connections in 1 4; do
-  attach_to "${host[@]}" -N nullb1 -C "$connections"
+  attach_to "${host[@]}" --name nullb1 --connections "$connections"
   shows /sys/block/nbd0/size 262144
   shows "$queue/write_cache" "write back"
   shows "$queue/fua" 1
@@ -58,7 +58,7 @@ for connections in 1 4; do
   detach
 done
 
-attach_to "${host[@]}" -N nullb0 -C 4
+attach_to "${host[@]}" --name nullb0 --connections 4
 [ "$(sum 0)" = "$NULLBLK_GUEST_SUM" ] || fail "nullb1 has changed nullb0"
 [ "$(sum 8)" = "$NULLBLK_GUEST_SUM" ] || fail "the copy has changed"
 detach

@@ -17,7 +17,7 @@ fi
 # The wait is long, as the guest is slow.
 start_server 16M memory-backed=true zoned=true zone-size=4M zone-nr-conv=1 \
   zone-reorder-wait=60s parallel=on
-attach -C 2
+attach --connections 2
 echo none >$queue/scheduler
 
 # Zone 1, all of it.

@@ -299,7 +299,7 @@ test_refusals (void **state)
                                 "--help' lists them");
   assert_refused ("timeout=1\n",
                   "timeout=1: this null_blk parameter is the kernel's: the "
-                  "timeout is the client's (nbd-client -timeout)");
+                  "timeout is the client's (nbd-client --timeout)");
   assert_refused ("read-only=1\nread_only=1\n",
                   "read_only=1: read-only is given twice");
   assert_refused ("rubbish\n", "rubbish: allowed are lines of KEY=VALUE");

@@ -752,7 +752,8 @@ test_kernel_only (void **state)
   (void) state;
   refuse ("submit_queues", "4",
           "submit_queues=4: this null_blk parameter is the kernel's: queues "
-          "are connections; attach with as many as wanted (nbd-client -C)");
+          "are connections; attach with as many as wanted (nbd-client "
+          "--connections)");
   for (i = 0; params_kernel_only (i, &name, &reason); i++) {
     snprintf (text, sizeof text,
               "%s=1: this null_blk parameter is the kernel's: %s", name,
