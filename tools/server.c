@@ -220,15 +220,20 @@ server_open (const struct server *s, const char *ending, struct message *why)
 {
   struct nbd_handle *h = new_handle (why);
   char uri[2200], name[80];
+  bool is_server;
 
   if (h == NULL)
     return NULL;
   snprintf (name, sizeof name, "%s%s", s->device, ending);
   export_uri (s, name, uri, sizeof uri);
-  if (nbd_connect_uri (h, uri) == 0)
+  /* In two steps, so that a missing export is not taken for a missing socket:
+   * both are ENOENT, and what libnbd says of them differs by version.
+   */
+  nbd_set_opt_mode (h, true);
+  is_server = nbd_connect_uri (h, uri) == 0;
+  if (is_server && (nbd_aio_is_ready (h) == 1 || nbd_opt_go (h) == 0))
     return h;
-  /* The socket may be missing, too. */
-  if (nbd_get_errno () == ENOENT && strstr (nbd_get_error (), "handshake"))
+  if (is_server && nbd_get_errno () == ENOENT)
     message_set (why,
                  "%s: there is no such export for this client: %s"
                  "control=local shows it to root and the server's user on a "
@@ -239,6 +244,8 @@ server_open (const struct server *s, const char *ending, struct message *why)
                      : "");
   else
     message_set (why, "%s: %s", name, nbd_get_error ());
+  if (nbd_aio_is_negotiating (h) == 1)
+    nbd_opt_abort (h);
   nbd_close (h);
   return NULL;
 }
