@@ -1,29 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * nullblk-serve: nbdkit as it should be started for the plugin.  It asks the
- * plugin whether the requests of a connection may be served one at a time,
- * which decides how many threads a connection gets, preloads the library that
- * batches socket I/O, and becomes nbdkit, with all arguments as they were.
+ * nullblk-serve: nbdkit as it should be started for the plugin.  It says how
+ * many threads a connection gets should the plugin want threads, preloads the
+ * library that batches socket I/O, and becomes nbdkit, with all arguments as
+ * they were.
  */
 
 #include <config.h>
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 #define MAX_DEPTH 1024
 
@@ -45,9 +41,9 @@ struct arguments {
   size_t n;
 };
 
-static struct arguments to_nbdkit;  /* without the program's name */
-static struct arguments parameters; /* those of them that are the plugin's */
-static size_t first_parameter;      /* where these begin in to_nbdkit */
+static struct arguments to_nbdkit; /* without the program's name */
+/* Where the plugin's own parameters begin in to_nbdkit; its end: nowhere. */
+static size_t first_parameter = SIZE_MAX;
 
 static void __attribute__ ((format (printf, 1, 2), noreturn))
 die (const char *fs, ...)
@@ -185,12 +181,12 @@ take_threads (const char *text)
   options.threads = n < MAX_DEPTH ? n : MAX_DEPTH;
 }
 
+/* The next of to_nbdkit is a parameter of the plugin. */
 static void
-add_parameter (const char *parameter)
+note_parameter (void)
 {
-  if (parameters.n == 0)
+  if (first_parameter > to_nbdkit.n)
     first_parameter = to_nbdkit.n;
-  add (&parameters, parameter);
 }
 
 /* Take out what is ours, and see what else decides something.  "-": arguments
@@ -202,7 +198,6 @@ parse (int argc, char *argv[])
   int c, from = 1;
 
   arguments_init (&to_nbdkit, argc);
-  arguments_init (&parameters, argc);
   opterr = 0;
   while ((c = getopt_long (argc, argv, short_options, long_options, NULL)) !=
          -1) {
@@ -227,7 +222,7 @@ parse (int argc, char *argv[])
       options.is_batched &= strcmp (optarg, "off") == 0;
       break;
     case 1:
-      add_parameter (optarg);
+      note_parameter ();
       break;
     }
     while (from < optind)
@@ -236,9 +231,10 @@ parse (int argc, char *argv[])
   /* "--", and after it. */
   for (; from < argc; from++) {
     if (from >= optind)
-      add_parameter (argv[from]);
+      note_parameter ();
     add (&to_nbdkit, argv[from]);
   }
+  note_parameter ();
 }
 
 /*---------------------------------------------------------------------*/
@@ -295,51 +291,6 @@ find_parts (void)
          given);
 }
 
-/* Ask the plugin: with these parameters, are the requests of a connection to be
- * served at the same time?  Where it cannot be asked, nbdkit will say why.
- */
-static bool
-wants_threads (void)
-{
-  static const char key[] = "thread_model=";
-  struct arguments a;
-  posix_spawn_file_actions_t actions;
-  bool r = false;
-  char line[256];
-  int fds[2];
-  size_t i;
-  pid_t pid;
-  FILE *fp;
-
-  arguments_init (&a, parameters.n);
-  add (&a, nbdkit);
-  add (&a, "--dump-plugin");
-  add (&a, plugin);
-  for (i = 0; i < parameters.n; i++)
-    add (&a, parameters.argv[i]);
-  if (pipe2 (fds, O_CLOEXEC) == -1)
-    die ("%s", strerror (errno));
-  posix_spawn_file_actions_init (&actions);
-  posix_spawn_file_actions_addopen (&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2 (&actions, fds[1], 1);
-  posix_spawn_file_actions_addopen (&actions, 2, "/dev/null", O_WRONLY, 0);
-  if (posix_spawnp (&pid, nbdkit, &actions, NULL, a.argv, environ) != 0)
-    die ("%s: cannot be run", nbdkit);
-  posix_spawn_file_actions_destroy (&actions);
-  free (a.argv);
-  close (fds[1]);
-  fp = fdopen (fds[0], "r");
-  if (fp == NULL)
-    die ("%s", strerror (errno));
-  while (fgets (line, sizeof line, fp) != NULL) {
-    if (strncmp (line, key, strlen (key)) == 0)
-      r = strcmp (line + strlen (key), "parallel\n") == 0;
-  }
-  fclose (fp);
-  waitpid (pid, NULL, 0);
-  return r;
-}
-
 /* Before all that is to be preloaded already. */
 static void
 preload (void)
@@ -381,9 +332,9 @@ main (int argc, char *argv[])
 
   arguments_init (&a, to_nbdkit.n);
   add (&a, nbdkit);
+  /* Where the plugin wants no threads, nbdkit does not look at it. */
   if (!options.has_threads) {
-    snprintf (threads, sizeof threads, "%u",
-              wants_threads () ? options.depth : 1);
+    snprintf (threads, sizeof threads, "%u", options.depth);
     add (&a, "-t");
     add (&a, threads);
   }
@@ -392,7 +343,7 @@ main (int argc, char *argv[])
    * that is new may have a value, which would look like a parameter.
    */
   if (getenv ("POSIXLY_CORRECT") != NULL)
-    place = parameters.n > 0 ? first_parameter : to_nbdkit.n;
+    place = first_parameter;
   for (i = 0; i < to_nbdkit.n; i++) {
     if (i == place)
       add (&a, plugin);

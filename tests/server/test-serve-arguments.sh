@@ -11,7 +11,6 @@ source "${0%/*}/serve.sh"
 # An nbdkit that shows what it was given, one a line.
 cat >"$tmp/nbdkit" <<END
 #!/bin/sh
-[ "\$1" != --dump-plugin ] || exec "$NBDKIT" "\$@"
 echo "preload=\$LD_PRELOAD" >"$tmp/preload"
 echo "depth=\$NULLBLK_BATCH_DEPTH" >"$tmp/depth"
 printf '%s\n' "\$@"
@@ -34,34 +33,32 @@ gives ()
 }
 
 PLUGIN=$top_builddir/plugin/nullblk.so # in a build tree, that tree's
-gives -t 1 P '=>'
-gives -t 1 P 8G '=>' 8G
-gives -t 1 P -fU sock -P pid 8G memory-backed=1 '=>' \
+gives -t 64 P '=>'
+gives -t 64 P 8G '=>' 8G
+gives -t 64 P -fU sock -P pid 8G memory-backed=1 '=>' \
   -fU sock -P pid 8G memory-backed=1
-gives -t 1 P --unix=sock --filter log --run 'a  b' -v size=1G '=>' \
+gives -t 64 P --unix=sock --filter log --run 'a  b' -v size=1G '=>' \
   --unix=sock --filter log --run 'a  b' -v size=1G
-gives -t 1 P --new-option value 8G --new=1 '=>' --new-option value 8G --new=1
-gives -t 1 P 8G -r '=>' 8G -r
-gives -t 1 P 8G -f -- -r '=>' 8G -f -- -r
-gives -t 1 P '' 'a b' $'c\nd' '=>' '' 'a b' $'c\nd'
+gives -t 64 P --new-option value 8G --new=1 '=>' --new-option value 8G --new=1
+gives -t 64 P 8G -r '=>' 8G -r
+gives -t 64 P 8G -f -- -r '=>' 8G -f -- -r
+gives -t 64 P '' 'a b' $'c\nd' '=>' '' 'a b' $'c\nd'
 
-# Threads: where requests wait, as many as --depth says; or as the user does.
-gives -t 64 P latency=1ms '=>' latency=1ms
-gives -t 64 P parallel=on '=>' parallel=on
+# Threads: as many as --depth says; or as the user does.
 gives -t 7 P latency=1ms '=>' --depth 7 latency=1ms
 gives -t 7 P -f latency=1ms -U x '=>' -f latency=1ms --depth=7 -U x
-gives -t 1 P 8G '=>' --depth 7 8G
+gives -t 7 P 8G '=>' --depth 7 8G
 gives P -t 9 parallel=on '=>' -t 9 --depth 7 parallel=on
 gives P --threads=9 parallel=on '=>' --threads=9 parallel=on
 gives P -ft9 '=>' -ft9
 gives -t 64 P -- parallel=on '=>' -- parallel=on
 # A value of another option looks like it.
-gives -t 1 P --run -t8 -U --depth '=>' --run -t8 -U --depth
+gives -t 64 P --run -t8 -U --depth '=>' --run -t8 -U --depth
 
 # Where options must come first.
 export POSIXLY_CORRECT=1
-gives -t 1 -f -U x P 8G '=>' -f -U x 8G
-gives -t 1 -f P '=>' -f
+gives -t 64 -f -U x P 8G '=>' -f -U x 8G
+gives -t 64 -f P '=>' -f
 unset POSIXLY_CORRECT
 
 # What is preloaded.
@@ -126,8 +123,7 @@ for poll in '' 5x -1 1000000; do
 done
 cp "$library" "$tmp/a b.so"
 NULLBLK_BATCH="$tmp/a b.so" refused 1 'a b.so: what is preloaded cannot'
-NULLBLK_NBDKIT=$tmp/none refused 1 "$tmp/none: "
-NULLBLK_NBDKIT=$tmp/none refused 1 "$tmp/none: No such file" -t 1
+NULLBLK_NBDKIT=$tmp/none refused 1 "$tmp/none: No such file"
 
 # Of what nbdkit finds wrong it tells, once.
 export NULLBLK_NBDKIT=$NBDKIT

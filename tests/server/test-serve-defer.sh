@@ -101,6 +101,12 @@ for needs in --filter=noextents fault='op=flush hang' parallel=on; do
   expect '.server.parallel and (.server.defers_replies | not)'
   stop_server
 done
+# As many as --depth says, also where the plugin alone would not take all of the
+# parameters, as one is a filter's.
+start_serve --depth 24 --filter=delay 64M read-latency=500ms rdelay=0
+(reads 48 24) || fail "fio: $(cat "$tmp/out")"
+expect '.queue_depth.largest == 24'
+stop_server
 start_serve 64M latency=1us parallel=off
 expect '.server | .parallel or .defers_replies | not'
 stop_server
