@@ -283,6 +283,10 @@ find_parts (void)
       library = NULL;
     else if (given[0] == '/')
       library = given;
+    else if (strcmp (given, "1") != 0)
+      die ("NULLBLK_BATCH=%s: allowed are 0, 1, and the library's path from "
+           "the root",
+           given);
   }
   given = getenv ("NULLBLK_BATCH_POLL");
   if (given != NULL && (given[0] == '\0' || strlen (given) > 6 ||

@@ -118,6 +118,9 @@ refused 1 'nullblk-serve: --depth 0: allowed' --depth 0
 refused 1 'nullblk-serve: --depth 1025: allowed' --depth=1025
 refused 1 'nullblk-serve: --depth 5x: allowed' 8G --depth 5x
 NULLBLK_BATCH=/nowhere.so refused 1 '/nowhere.so: No such file'
+for batch in '' off no false 2 00 libnullblk-batch.so ./libnullblk-batch.so; do
+  NULLBLK_BATCH=$batch refused 1 "NULLBLK_BATCH=$batch: allowed are 0, 1, and"
+done
 for poll in '' 5x -1 1000000; do
   NULLBLK_BATCH_POLL=$poll refused 1 "NULLBLK_BATCH_POLL=$poll: allowed"
 done
