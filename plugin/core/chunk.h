@@ -19,10 +19,12 @@
 #define PAGE_SHIFT 12
 #define PAGE (UINT64_C (1) << PAGE_SHIFT)
 
-/* Both maps are all zero whenever a chunk changes hands. */
+/* Both maps are all zero, and it is not listed, whenever a chunk changes hands.
+ */
 struct chunk {
   uint64_t key;          /* the table's */
   _Atomic uint32_t next; /* the table's, or the arena's while nobody has it */
+  uint32_t listed;       /* is it on the backlog?  (store-trim.c) */
   uint32_t written[];    /* a map; another is behind it, arena_stale */
 };
 

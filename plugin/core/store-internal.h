@@ -21,8 +21,8 @@ struct stripe {
   _Alignas(64) pthread_rwlock_t lock;
 };
 
-/* Chunks in the table that have stale pages, the oldest first; see
- * store-trim.c.  A chunk that is listed may have gone or have none any more.
+/* Chunks in the table that have stale pages, the oldest first, each once; see
+ * store-trim.c.  A chunk that is listed may have none any more.
  */
 #define MOST_STALE 256 /* pages, and chunks */
 #define BATCH 8        /* chunks that are given back at a time */
@@ -33,7 +33,8 @@ struct backlog {
   pthread_mutex_t reclaiming; /* before any stripe's; held by who gives back */
   pthread_mutex_t lock;       /* after any stripe's; guards what follows */
   uint64_t keys[MOST_STALE];
-  uint32_t first, nr;
+  uint32_t first;
+  _Atomic uint32_t nr; /* changed under the lock */
 };
 
 struct store {

@@ -16,8 +16,11 @@
  *        +------------------------+------------------------------+
  *
  * The backlog lists the chunks with stale pages.  Beyond MOST_STALE pages
- * (1 MiB) whoever has trimmed gives the oldest back, with no stripe of his own
- * locked.  A chunk without any written page stays in the table until then.
+ * (1 MiB), and when the list is full, whoever has trimmed gives the oldest
+ * back, with no stripe of his own locked.  A chunk is listed once at most: its
+ * header says whether it is, and it stays so when its stale pages are written
+ * again. So what was trimmed and written before never fills the list.  A chunk
+ * without any written page stays in the table until it is given back.
  *
  * In a whole arena stale pages are not listed: their memory is held as long as
  * their chunk has a written page, and goes back with it.
@@ -35,19 +38,25 @@ nr_stale (const struct store *s, uint32_t nr)
   return map_count (arena_stale (&s->arena, nr), 0, pages_in_chunk (s));
 }
 
-/* Put a chunk on the backlog.  Returns false where that is full. */
+/* Put a chunk on the backlog, if it is not there.  Returns false where that is
+ * full: others have trimmed, too, and are about to give back.
+ */
 static bool
-enlist (struct store *s, uint64_t key)
+enlist (struct store *s, uint64_t key, uint32_t nr)
 {
+  struct chunk *c = arena_chunk (&s->arena, nr);
   struct backlog *b = &s->backlog;
-  bool r;
 
+  if (c->listed)
+    return true;
   pthread_mutex_lock (&b->lock);
-  r = b->nr < MOST_STALE;
-  if (r)
-    b->keys[(b->first + b->nr++) % MOST_STALE] = key;
+  if (b->nr < MOST_STALE) {
+    b->keys[(b->first + b->nr) % MOST_STALE] = key;
+    b->nr++;
+    c->listed = true;
+  }
   pthread_mutex_unlock (&b->lock);
-  return r;
+  return c->listed;
 }
 
 /* Pages that are written are of no use any more. */
@@ -56,7 +65,7 @@ retire (struct store *s, uint64_t key, uint32_t nr, unsigned first,
         unsigned last)
 {
   if (!s->arena.whole) {
-    if (nr_stale (s, nr) == 0 && !enlist (s, key)) {
+    if (!enlist (s, key, nr)) {
       arena_blank (&s->arena, nr, (uint64_t) first << PAGE_SHIFT,
                    (uint64_t) (last - first) << PAGE_SHIFT);
       return;
@@ -124,32 +133,30 @@ blank_stale (struct store *s, uint32_t nr)
   }
 }
 
-/* Give back the stale pages of the chunk at KEY, if it is there and has any.
- * If it has nothing else, it is taken out of the table, and its number
- * returned.
+/* Give back the stale pages, if there are any, of the chunk at KEY, which was
+ * on the backlog.  If it has nothing else, it is taken out of the table, and
+ * its number returned.
  */
 static uint32_t
 clear_out (struct store *s, uint64_t key)
 {
   const unsigned stripe = stripe_of (s, key);
-  unsigned pages = 0;
+  struct chunk *c;
   uint32_t nr, r = 0;
 
   lock_exclusive (s, stripe);
   nr = table_find (&s->table, key);
-  if (nr != 0)
-    pages = nr_stale (s, nr);
-  if (pages > 0) {
-    if (map_count (arena_chunk (&s->arena, nr)->written, 0,
-                   pages_in_chunk (s)) == 0) {
-      table_remove (&s->table, key, nr);
-      r = nr;
-    }
-    else
-      blank_stale (s, nr);
-    map_clear (arena_stale (&s->arena, nr), 0, pages_in_chunk (s));
-    atomic_fetch_sub (&s->backlog.pages, pages);
+  assert (nr != 0); /* nobody else takes it out while it is listed */
+  c = arena_chunk (&s->arena, nr);
+  c->listed = false;
+  atomic_fetch_sub (&s->backlog.pages, nr_stale (s, nr));
+  if (map_count (c->written, 0, pages_in_chunk (s)) == 0) {
+    table_remove (&s->table, key, nr);
+    r = nr;
   }
+  else
+    blank_stale (s, nr);
+  map_clear (arena_stale (&s->arena, nr), 0, pages_in_chunk (s));
   unlock (s, stripe);
   return r;
 }
@@ -190,6 +197,13 @@ reclaim (struct store *s)
 /*---------------------------------------------------------------------*/
 /* Trimming */
 
+static bool
+is_backlog_full (const struct store *s)
+{
+  return atomic_load (&s->backlog.pages) > MOST_STALE ||
+         atomic_load (&s->backlog.nr) == MOST_STALE;
+}
+
 /* Pages are of no use any more: those that are written are retired, and what
  * they held is paid back.  A chunk of a whole arena goes back with the last
  * one, and before it is paid back: who has been charged for one must find it.
@@ -220,7 +234,7 @@ drop_pages (struct store *s, uint64_t key, uint32_t nr, unsigned first,
       arena_blank (&s->arena, nr, 0, arena_chunk_size (&s->arena));
     }
   }
-  if (is_empty && nr_stale (s, nr) == 0) {
+  if (is_empty && !c->listed) {
     table_remove (&s->table, key, nr);
     arena_give (&s->arena, nr);
   }
@@ -281,7 +295,7 @@ store_trim (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
     lock_exclusive (s, stripe);
     trim_piece (s, &p);
     unlock (s, stripe);
-    if (atomic_load (&s->backlog.pages) > MOST_STALE)
+    if (is_backlog_full (s))
       reclaim (s);
     offset += p.len;
   }

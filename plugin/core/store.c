@@ -204,6 +204,7 @@ static int
 add_chunks (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
 {
   const uint64_t start = offset;
+  const struct chunk *c;
   uint64_t reached;
   struct piece p;
   uint32_t nr;
@@ -220,9 +221,8 @@ add_chunks (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
   offset = start;
   for_each_piece (s, volume, p, offset, reached) {
     nr = table_find (&s->table, p.key);
-    if (map_count (arena_chunk (&s->arena, nr)->written, 0,
-                   pages_in_chunk (s)) == 0 &&
-        map_count (arena_stale (&s->arena, nr), 0, pages_in_chunk (s)) == 0) {
+    c = arena_chunk (&s->arena, nr);
+    if (map_count (c->written, 0, pages_in_chunk (s)) == 0 && !c->listed) {
       table_remove (&s->table, p.key, nr);
       arena_give (&s->arena, nr);
     }
@@ -520,7 +520,8 @@ store_create (struct store **store, const struct arena_options *o)
     goto destroy_arena;
   create_stripes (s);
   atomic_init (&s->backlog.pages, 0);
-  s->backlog.first = s->backlog.nr = 0;
+  atomic_init (&s->backlog.nr, 0);
+  s->backlog.first = 0;
   pthread_mutex_init (&s->backlog.reclaiming, NULL);
   pthread_mutex_init (&s->backlog.lock, NULL);
   *store = s;
