@@ -229,7 +229,8 @@ distribution_make_seek (uint64_t track, uint64_t full, uint64_t rpm,
 
 /* Add a knot where the share ABOVE, from 1 down to 0, takes longer than NSEC.
  * Knots come in the order of the table; one that is at the place of the last
- * takes that place.
+ * takes that place.  None is below the one before it: a table that falls would
+ * have slopes that no draw may have.
  */
 static void
 add_knot (struct distribution *d, double above, uint64_t nsec)
@@ -245,6 +246,8 @@ add_knot (struct distribution *d, double above, uint64_t nsec)
     at = -(uint64_t) (above * whole);
   if (nsec > MAX_DURATION)
     nsec = MAX_DURATION;
+  if (d->nr_knots > 0 && d->knots[d->nr_knots - 1].nsec > nsec)
+    nsec = d->knots[d->nr_knots - 1].nsec;
   if (d->nr_knots > 0 && d->knots[d->nr_knots - 1].at == at)
     d->nr_knots--;
   d->knots[d->nr_knots++] = (struct knot){.at = at, .nsec = nsec};
@@ -372,14 +375,16 @@ knots_between (uint32_t above, uint32_t next)
   return n;
 }
 
+/* A logarithm needs more than 0: what rises from 0 rises from 1 ns, and what
+ * stays at 0 has no knots between.
+ */
 static void
 add_knots_between (struct distribution *d, const struct percentile *from,
                    const struct percentile *to)
 {
-  const uint32_t n = knots_between (from->above, to->above);
+  const uint32_t n = to->nsec > 0 ? knots_between (from->above, to->above) : 0;
   const double low = from->nsec > 0 ? (double) from->nsec : 1;
-  const double high = to->nsec > 0 ? (double) to->nsec : 1;
-  const double factor = logarithm (high / low);
+  const double factor = n > 0 ? logarithm ((double) to->nsec / low) : 0;
   double above, part;
   uint32_t i;
 

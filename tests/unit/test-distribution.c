@@ -277,6 +277,48 @@ test_monotone (void **state)
   }
 }
 
+/* Lists of percentiles, many of them 0: a draw lies between those around it,
+ * and is 0 where both are.
+ */
+static void
+test_zeroes (void **state)
+{
+  enum { MOST = 8 };
+  uint64_t random = new_seed ("zeroes"), nsec[MOST], at, drawn, share;
+  unsigned per_mille[MOST], n, i, round, used;
+  struct distribution *d;
+  char text[512];
+  int j;
+
+  (void) state;
+  for (round = 0; round < 3000; round++) {
+    n = 1 + random_below (&random, MOST);
+    used = snprintf (text, sizeof text, "percentiles:");
+    for (i = 0; i < n; i++) {
+      per_mille[i] = (i > 0 ? per_mille[i - 1] + 1 : 0) +
+                     (unsigned) random_below (&random, 1000 / MOST - 1);
+      nsec[i] = i > 0 ? nsec[i - 1] : 0;
+      if (random_below (&random, 3) == 0)
+        nsec[i] += random_below (&random, round % 2 ? 3 : 1000000);
+      used += snprintf (text + used, sizeof text - used, "%sp%u.%u=%lluns",
+                        i > 0 ? "," : "", per_mille[i] / 10, per_mille[i] % 10,
+                        (unsigned long long) nsec[i]);
+    }
+    d = parse (text);
+    for (j = 0; j < 300; j++) {
+      at = next_random (&random);
+      share = (at >> 32) * 1000 >> 32;
+      drawn = distribution_draw (d, at, NULL);
+      for (i = 0; i < n && per_mille[i] <= share; i++)
+        ;
+      if (drawn < nsec[i > 0 ? i - 1 : 0] || drawn > nsec[i < n ? i : n - 1])
+        fail_msg ("%s: %llu ns at %llu of 1000", text,
+                  (unsigned long long) drawn, (unsigned long long) share);
+    }
+    distribution_unref (d);
+  }
+}
+
 /* The same on every machine, with every compiler. */
 static void
 test_seed (void **state)
@@ -649,6 +691,7 @@ main (void)
       cmocka_unit_test (test_ends),
       cmocka_unit_test (test_points),
       cmocka_unit_test (test_monotone),
+      cmocka_unit_test (test_zeroes),
       cmocka_unit_test (test_seed),
       cmocka_unit_test (test_streams),
       cmocka_unit_test (test_seek),
