@@ -68,11 +68,18 @@ struct request {
 
   /* All zero at first, side by side so that it is one store. */
   uint32_t transfer; /* bytes that move: all, some, or none */
+  uint32_t nr_slots;
   bool fua;
   bool is_judged;    /* by fault rules; then verdict is what they say */
   bool disconnects;  /* the client, instead of an answer */
   uint64_t deadline; /* 0: it has no price */
   int result;        /* of all but the wait */
+
+  /* What it has of lanes and limits, if it has a price: of its first part, and
+   * of others, which are freed with it.
+   */
+  struct latency_slot slot;
+  struct latency_slot *more_slots;
 
   struct fault_verdict verdict; /* last: done with before the wait */
 };

@@ -74,6 +74,7 @@ begin (struct request *r, struct connection *c, enum operation op,
   r->what.arrival = arrival (c->device->devices);
   r->epoch = durability_epoch (c->device->durability);
   r->transfer = 0;
+  r->nr_slots = 0;
   r->fua = false;
   r->is_judged = false;
   r->disconnects = false;
@@ -99,6 +100,29 @@ has_cache (const struct device *d)
   return d->store != NULL && d->devices->settings.cache_size > 0;
 }
 
+/* Where a price puts what it takes of lanes and limits.  What several parts
+ * take is forgotten where there is no memory, and stays taken.
+ */
+static struct latency_slot *
+next_slot (struct request *r, struct latency_slot *forgotten)
+{
+  struct latency_slot *more = r->nr_slots > 1 ? r->more_slots : NULL;
+  const uint32_t n = r->nr_slots > 0 ? r->nr_slots - 1 : 0;
+
+  if (r->nr_slots == 0) {
+    r->nr_slots = 1;
+    return &r->slot;
+  }
+  if ((n & (n - 1)) == 0) {
+    more = realloc (more, (n == 0 ? 1 : 2 * (size_t) n) * sizeof *more);
+    if (more == NULL)
+      return forgotten;
+    r->more_slots = more;
+  }
+  r->nr_slots++;
+  return &more[n];
+}
+
 /* When is it to complete?  Only what was admitted has a price, that of OP.
  * What has several parts completes when the last of them does.
  */
@@ -107,17 +131,20 @@ price (struct request *r, enum operation op)
 {
   const struct latency_settings *latency = &r->set->s.latency;
   struct device *d = r->connection->device;
+  struct latency_slot forgotten, *slot = NULL;
   struct latency_request request;
   uint64_t moment;
 
   if (!latency->waits)
     return;
+  if (latency->remembers)
+    slot = next_slot (r, &forgotten);
   request = (struct latency_request){.op = op,
                                      .fua = r->fua && has_cache (d),
                                      .count = r->what.count,
                                      .offset = r->what.offset,
                                      .arrival = r->what.arrival};
-  moment = latency_price (&d->latency, latency, &d->random, &request);
+  moment = latency_price (&d->latency, latency, &d->random, &request, slot);
   r->deadline = moment > r->deadline ? moment : r->deadline;
 }
 
@@ -179,16 +206,19 @@ finish (struct request *r, uint64_t now)
   return result;
 }
 
-/* There is nobody left to wait for.  What others would still have to wait for,
- * since limits have let it through on paper, is given back.
+/* There is nobody left to wait for at NOW.  What others would still have to
+ * wait for, since lanes and limits have served it on paper, is given back.
  */
 static void
-abort_wait (struct request *r)
+abort_wait (struct request *r, uint64_t now)
 {
-  struct device *d = r->connection->device;
+  struct latency *latency = &r->connection->device->latency;
+  uint32_t i;
 
-  latency_give_back (&d->latency, &r->set->s.latency, r->what.op,
-                     r->what.count);
+  if (r->nr_slots > 0)
+    latency_leave (latency, &r->slot, now);
+  for (i = 1; i < r->nr_slots; i++)
+    latency_leave (latency, &r->more_slots[i - 1], now);
   if (r->result == 0)
     r->result = -ESHUTDOWN;
 }
@@ -202,7 +232,7 @@ due (void *request, uint64_t now, bool over)
   int result;
 
   if (over)
-    abort_wait (r);
+    abort_wait (r, now);
   result = finish (r, now);
   if (r->disconnects)
     return 1;
@@ -238,7 +268,7 @@ end (struct request *r, int result)
     return result;
   if (waiter_wait (&devices->waiter, r->deadline, r->set->s.spin, &devices->nap,
                    &now) < 0)
-    abort_wait (r);
+    abort_wait (r, now);
   return finish (r, now);
 }
 
@@ -537,7 +567,10 @@ device_zone_commands (struct connection *c, uint64_t first,
     r = command_zone (&request, first + *done, descriptors[*done].cond);
     *done += r == 0;
   }
-  return end (&request, r);
+  r = end (&request, r);
+  if (request.nr_slots > 1)
+    free (request.more_slots);
+  return r;
 }
 
 /* For faults it touches all of the device. */

@@ -61,12 +61,16 @@ void
 device_install (struct device *d, struct settings_set *set)
 {
   struct settings_set *old;
+  bool has_other_lanes;
 
   set->users = 1;
   lock (&d->devices->settings_lock);
   old = atomic_exchange (&d->set, set);
+  has_other_lanes = old->s.latency.lanes != set->s.latency.lanes;
   settings_set_drop (old);
   unlock (&d->devices->settings_lock);
+  if (has_other_lanes)
+    latency_begin_lanes (&d->latency);
 }
 
 void
@@ -195,6 +199,8 @@ device_power_on (struct device *d)
     if (lost != UINT64_MAX)
       zones_fall_back (d->zones, lost);
   }
+  /* What was in service is dead, and keeps nobody waiting. */
+  latency_begin_anew (&d->latency);
   durability_on (d->durability);
 }
 

@@ -7,6 +7,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -120,36 +121,87 @@ replace_first (struct lanes *l, uint64_t moment)
   l->free[at] = moment;
 }
 
-/* New lanes have been free since ever; lanes that go are those that would be
- * free first.
- */
+/* The lane at place AT is to be free at MOMENT, which is earlier. */
 static void
-set_count (struct lanes *l, uint32_t count)
+bring_forward (struct lanes *l, uint32_t at, uint64_t moment)
 {
-  uint64_t last;
-  uint32_t at;
+  for (; at > 0 && l->free[(at - 1) / 2] > moment; at = (at - 1) / 2)
+    l->free[at] = l->free[(at - 1) / 2];
+  l->free[at] = moment;
+}
 
-  while (l->count < count) {
-    for (at = l->count++; at > 0; at = (at - 1) / 2)
-      l->free[at] = l->free[(at - 1) / 2];
-    l->free[0] = 0;
+/* The first gap that a service fits into and begins in before BEFORE, which is
+ * taken.
+ */
+static bool
+serve_in_gap (struct lanes *l, const struct stall *stall, uint64_t origin,
+              uint64_t arrival, uint64_t before, uint64_t nsec,
+              struct slot *slot)
+{
+  size_t i;
+
+  gaps_pass (&l->gaps, arrival);
+  for (i = 0; i < l->gaps.count && l->gaps.slot[i].from < before; i++) {
+    slot->from =
+        l->gaps.slot[i].from > arrival ? l->gaps.slot[i].from : arrival;
+    slot->to = stall_serve (stall, origin, slot->from, nsec);
+    if (slot->to <= l->gaps.slot[i].to) {
+      gaps_take (&l->gaps, i, slot->to);
+      return true;
+    }
   }
-  while (l->count > count) {
-    last = l->free[--l->count];
-    replace_first (l, last);
-  }
+  return false;
 }
 
 uint64_t
 lanes_serve (struct lanes *lanes, uint32_t count, const struct stall *stall,
-             uint64_t origin, uint64_t arrival, uint64_t nsec)
+             uint64_t origin, uint64_t arrival, uint64_t nsec,
+             struct slot *slot)
 {
-  uint64_t start, done;
+  uint64_t start;
 
-  if (lanes->count != count)
-    set_count (lanes, count);
+  if (lanes->count != count) {
+    lanes_begin_anew (lanes);
+    lanes->count = count;
+  }
   start = lanes->free[0] > arrival ? lanes->free[0] : arrival;
-  done = stall_serve (stall, origin, start, nsec);
-  replace_first (lanes, done);
-  return done;
+  if (lanes->gaps.count > 0 &&
+      serve_in_gap (lanes, stall, origin, arrival, start, nsec, slot))
+    return slot->to;
+  slot->from = start;
+  slot->to = stall_serve (stall, origin, start, nsec);
+  replace_first (lanes, slot->to);
+  return slot->to;
+}
+
+void
+lanes_leave (struct lanes *lanes, uint32_t generation, struct slot slot,
+             uint64_t now)
+{
+  uint32_t i;
+
+  if (generation != lanes->generation || slot.from < now ||
+      slot.from == slot.to)
+    return;
+  for (i = 0; i < lanes->count && lanes->free[i] != slot.to; i++)
+    ;
+  if (i < lanes->count)
+    bring_forward (lanes, i, gaps_retreat (&lanes->gaps, slot));
+  else
+    gaps_add (&lanes->gaps, slot);
+}
+
+void
+lanes_begin_anew (struct lanes *lanes)
+{
+  lanes->generation++;
+  lanes->count = 0;
+  gaps_clear (&lanes->gaps);
+  memset (lanes->free, 0, sizeof lanes->free);
+}
+
+void
+lanes_clear (struct lanes *lanes)
+{
+  gaps_clear (&lanes->gaps);
 }

@@ -9,6 +9,10 @@
  *     lane 1     [--b--]   [-----d-----]
  *     arrival  a  b c   d
  *
+ * A request that is given up before its service begins gives its time back
+ * (gaps.h).  Which lane that was does not matter: from a moment on at which
+ * both end a service, two lanes may as well change places.
+ *
  * Stalls: from time to time the device serves nothing.  With
  * stall=every:2s,for:200ms, counted from the device's start, it does so from
  * 2 s to 2.2 s, from 4 s to 4.2 s, and so on.  A service that meets a stall is
@@ -29,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gaps.h"
 #include "message.h"
 
 #define MAX_LANES 1024
@@ -40,6 +45,8 @@ struct stall {
 
 struct lanes {
   uint32_t count;
+  uint32_t generation; /* which lanes these are: slots are of one of them */
+  struct gaps gaps;
   uint64_t free[MAX_LANES]; /* a heap: none is free before free[0] */
 };
 
@@ -58,12 +65,24 @@ uint64_t stall_serve (const struct stall *stall, uint64_t origin,
                       uint64_t start, uint64_t nsec);
 
 /* Serve for NSEC nanoseconds a request that arrives at ARRIVAL, on COUNT lanes
- * (from 1 to MAX_LANES).  Returns when it is done.  When COUNT is not what it
- * was the time before, those in service still count: fewer lanes begin nothing
- * before as many of them are done as lanes were taken away.
+ * (from 1 to MAX_LANES).  Returns when it is done, and the time of a lane that
+ * it has in *slot.  When COUNT is not what it was the time before, the lanes
+ * begin anew.
  */
 uint64_t lanes_serve (struct lanes *lanes, uint32_t count,
                       const struct stall *stall, uint64_t origin,
-                      uint64_t arrival, uint64_t nsec);
+                      uint64_t arrival, uint64_t nsec, struct slot *slot);
+
+/* A request that was given SLOT by the lanes of GENERATION is given up at NOW.
+ * If it has not begun, others may have its time; what has begun is served.
+ */
+void lanes_leave (struct lanes *lanes, uint32_t generation, struct slot slot,
+                  uint64_t now);
+
+/* Nobody is in service any more, or should be minded.  All zeroes are lanes,
+ * too.  lanes_clear frees what they hold.
+ */
+void lanes_begin_anew (struct lanes *lanes);
+void lanes_clear (struct lanes *lanes);
 
 #endif /* NULLBLK_LANES_H */

@@ -62,6 +62,8 @@ latency_init (struct latency *l, uint64_t now)
 void
 latency_destroy (struct latency *l)
 {
+  lanes_clear (&l->lanes);
+  throttle_clear (&l->throttle);
   pthread_mutex_destroy (&l->lock);
 }
 
@@ -106,7 +108,8 @@ move (struct latency *l, const struct latency_settings *s,
 
 uint64_t
 latency_price (struct latency *l, const struct latency_settings *s,
-               struct random *random, const struct latency_request *r)
+               struct random *random, const struct latency_request *r,
+               struct latency_slot *slot)
 {
   uint64_t through, done, nsec;
   struct place place;
@@ -117,27 +120,46 @@ latency_price (struct latency *l, const struct latency_settings *s,
     return stall_serve (&s->stall, l->origin, r->arrival,
                         service_time (s, random, r, NULL));
 
+  memset (slot, 0, sizeof *slot);
+  slot->op = r->op;
   pthread_mutex_lock (&l->lock);
   place = move (l, s, r);
   nsec = service_time (s, random, r, &place);
   if (s->lanes != 0)
     done = lanes_serve (&l->lanes, s->lanes, &s->stall, l->origin, r->arrival,
-                        nsec);
+                        nsec, &slot->lane);
   else
     done = stall_serve (&s->stall, l->origin, r->arrival, nsec);
-  through =
-      throttle_pass (&l->throttle, &s->limits, r->op, r->count, r->arrival);
+  through = throttle_pass (&l->throttle, &s->limits, r->op, r->count,
+                           r->arrival, &slot->limit);
+  slot->lanes = l->lanes.generation;
+  slot->limits = l->throttle.generation;
   pthread_mutex_unlock (&l->lock);
   return done > through ? done : through;
 }
 
 void
-latency_give_back (struct latency *l, const struct latency_settings *s,
-                   enum operation op, uint32_t count)
+latency_leave (struct latency *l, const struct latency_slot *slot, uint64_t now)
 {
-  if (!s->remembers)
-    return;
   pthread_mutex_lock (&l->lock);
-  throttle_give_back (&l->throttle, &s->limits, op, count);
+  lanes_leave (&l->lanes, slot->lanes, slot->lane, now);
+  throttle_leave (&l->throttle, slot->limits, slot->op, slot->limit, now);
+  pthread_mutex_unlock (&l->lock);
+}
+
+void
+latency_begin_lanes (struct latency *l)
+{
+  pthread_mutex_lock (&l->lock);
+  lanes_begin_anew (&l->lanes);
+  pthread_mutex_unlock (&l->lock);
+}
+
+void
+latency_begin_anew (struct latency *l)
+{
+  pthread_mutex_lock (&l->lock);
+  lanes_begin_anew (&l->lanes);
+  throttle_begin_anew (&l->throttle);
   pthread_mutex_unlock (&l->lock);
 }

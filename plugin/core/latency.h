@@ -60,6 +60,15 @@ struct latency_request {
   uint64_t arrival; /* a moment of the monotonic clock */
 };
 
+/* What a request has of the lanes and of the limits, to be given back if it is
+ * given up.  It is of the lanes and limits that there were then.
+ */
+struct latency_slot {
+  struct slot lane, limit;
+  uint32_t lanes, limits; /* generations */
+  enum operation op;
+};
+
 /* Once the settings are all there, and before they are used. */
 void latency_settings_complete (struct latency_settings *s);
 
@@ -72,15 +81,20 @@ int latency_init (struct latency *l, uint64_t now);
 void latency_destroy (struct latency *l);
 
 /* The moment at which R completes: its arrival, or later.  Two numbers of
- * RANDOM are used at most.
+ * RANDOM are used at most.  Where the settings remember, *slot is what it has.
  */
 uint64_t latency_price (struct latency *l, const struct latency_settings *s,
-                        struct random *random, const struct latency_request *r);
+                        struct random *random, const struct latency_request *r,
+                        struct latency_slot *slot);
 
-/* A request with a price was given up before it was through.  Lanes stay as
- * they are: what was in service is.
+/* A request is given up at NOW: others may have what is left of its time.  What
+ * is in service on a lane is served.
  */
-void latency_give_back (struct latency *l, const struct latency_settings *s,
-                        enum operation op, uint32_t count);
+void latency_leave (struct latency *l, const struct latency_slot *slot,
+                    uint64_t now);
+
+/* Lanes begin anew: nothing is in service.  So do they and the limits. */
+void latency_begin_lanes (struct latency *l);
+void latency_begin_anew (struct latency *l);
 
 #endif /* NULLBLK_LATENCY_H */

@@ -7,102 +7,333 @@
 #include <config.h>
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "throttle.h"
 
-/* The division is exact: what it leaves is kept for the next request, since at
- * 40 GiB/s a block of 512 bytes is no more than 12 ns.
- */
-uint64_t
-meter_pass (struct meter *m, uint64_t rate, uint64_t amount, uint64_t now)
-{
-  const uint64_t grace = now < THROTTLE_GRACE ? now : THROTTLE_GRACE;
-  uint64_t nsec;
+/* What is less than this share of a limit is what rounding leaves. */
+#define NOTHING 1e-9
 
-  if (m->rate != rate) {
-    m->rate = rate;
-    m->free = now;
-    m->rest = 0;
+/* Faster than anything. */
+#define NO_LIMIT 1e300
+
+/* 2^64 */
+#define END_OF_TIME 18446744073709551616.0
+
+static enum flow
+flow_of (enum operation op)
+{
+  switch (op) {
+  case OP_READ:
+    return FLOW_READS;
+  case OP_WRITE:
+  case OP_ZERO:
+    return FLOW_WRITES;
+  case OP_FLUSH:
+    return FLOW_FLUSHES;
+  default:
+    return FLOW_TRIMS;
   }
-  else if (m->free < now - grace) {
-    m->free = now - grace;
-    m->rest = 0;
+}
+
+/* Does a flow count for a limit? */
+static bool
+counts (enum flow flow, enum unit unit, enum throttled which)
+{
+  if (unit == UNIT_BYTES && flow != FLOW_READS && flow != FLOW_WRITES)
+    return false;
+  switch (which) {
+  case THROTTLE_READS:
+    return flow == FLOW_READS;
+  case THROTTLE_WRITES:
+    return flow == FLOW_WRITES || flow == FLOW_TRIMS;
+  default:
+    return true;
   }
-  nsec = amount * NSEC_PER_SEC + m->rest;
-  m->rest = nsec % rate;
-  m->free = moment_after (m->free, nsec / rate);
-  return m->free;
 }
 
 static uint64_t
-pass (struct meter *meters, const uint64_t *rates, enum throttled which,
-      uint32_t amount, uint64_t now, uint64_t through)
+limit_of (const struct throttle_limits *l, enum unit unit, enum throttled which)
 {
-  uint64_t moment;
+  return unit == UNIT_BYTES ? l->bytes_per_sec[which]
+                            : l->operations_per_sec[which];
+}
 
-  if (rates[which] == 0) {
-    meters[which].rate = 0;
-    return through;
+/* What stands in the way of a flow: all others that have not come to their
+ * front yet.
+ */
+struct others {
+  const struct booked *booked[NR_FLOWS - 1 + MAX_FORMER];
+  unsigned nr;
+};
+
+static void
+find_others (const struct throttle *t, enum flow flow, uint64_t from,
+             struct others *others)
+{
+  unsigned i;
+
+  others->nr = 0;
+  for (i = 0; i < NR_FLOWS; i++) {
+    if (i != flow && t->flows[i].booked.front > from)
+      others->booked[others->nr++] = &t->flows[i].booked;
   }
-  moment = meter_pass (&meters[which], rates[which], amount, now);
-  return moment > through ? moment : through;
+  for (i = 0; i < t->nr_former; i++) {
+    if (t->former[i].front > from)
+      others->booked[others->nr++] = &t->former[i];
+  }
 }
 
-/* Which meters a request passes: its bytes, and itself. */
+/* What others leave of a limit at MOMENT, and until when at most. */
+static double
+what_is_left (const struct throttle *t, const struct others *others,
+              enum unit unit, enum throttled which, uint64_t moment,
+              uint64_t *until)
+{
+  const double limit = (double) limit_of (&t->limits, unit, which);
+  const struct booked *other;
+  double left = limit;
+  unsigned i;
+
+  for (i = 0; i < others->nr; i++) {
+    other = others->booked[i];
+    if (other->front <= moment || !counts (other->flow, unit, which))
+      continue;
+    left -= other->rate[unit];
+    if (other->front < *until)
+      *until = other->front;
+  }
+  return left > limit * NOTHING ? left : 0;
+}
+
+/* How fast a request that counts AMOUNT passes at MOMENT, in requests a second,
+ * and until when at most.
+ */
+static double
+speed_at (const struct throttle *t, const struct others *others, enum flow flow,
+          const double *amount, uint64_t moment, uint64_t *until)
+{
+  double speed = NO_LIMIT, r;
+  unsigned unit, which;
+
+  *until = UINT64_MAX;
+  for (unit = 0; unit < NR_UNITS; unit++) {
+    for (which = 0; which < NR_THROTTLED; which++) {
+      if (limit_of (&t->limits, unit, which) == 0 ||
+          !counts (flow, unit, which) || amount[unit] == 0)
+        continue;
+      r = what_is_left (t, others, unit, which, moment, until) / amount[unit];
+      speed = r < speed ? r : speed;
+    }
+  }
+  return speed;
+}
+
+/* Move *moment, with a *part of a nanosecond, on by NSEC. */
+static void
+advance (uint64_t *moment, double *part, double nsec)
+{
+  const double sum = *part + nsec;
+
+  if (sum >= END_OF_TIME || (uint64_t) sum >= UINT64_MAX - *moment) {
+    *moment = UINT64_MAX;
+    *part = 0;
+    return;
+  }
+  *moment += (uint64_t) sum;
+  *part = sum - (double) (uint64_t) sum;
+}
+
+/* A request passes from *moment on, which becomes the moment when it is
+ * through.  Returns how fast it was at the fastest, in requests a second.
+ */
+static double
+pass_from (const struct throttle *t, enum flow flow, const double *amount,
+           uint64_t *moment, double *part)
+{
+  double left = 1, fastest = 0, speed, nsec, there;
+  struct others others;
+  uint64_t until;
+
+  find_others (t, flow, *moment, &others);
+  for (;;) {
+    speed = speed_at (t, &others, flow, amount, *moment, &until);
+    if (speed == NO_LIMIT)
+      return fastest;
+    fastest = speed > fastest ? speed : fastest;
+    there = (double) (until - *moment) - *part;
+    if (until == UINT64_MAX || left * NSEC_PER_SEC <= speed * there)
+      break;
+    left -= speed * there / NSEC_PER_SEC;
+    *moment = until;
+    *part = 0;
+  }
+  nsec = speed > 0 ? left * NSEC_PER_SEC / speed : END_OF_TIME;
+  advance (moment, part, nsec);
+  return fastest;
+}
+
+/*---------------------------------------------------------------------*/
+/* Changes */
+
+/* Where there are too many, two of a flow become one that is in the way of no
+ * less.
+ */
+static void
+add_former (struct throttle *t, const struct booked *b)
+{
+  struct booked *f;
+  unsigned i;
+
+  if (t->nr_former < MAX_FORMER) {
+    t->former[t->nr_former++] = *b;
+    return;
+  }
+  for (i = 0; i + 1 < MAX_FORMER && t->former[i].flow != b->flow; i++)
+    ;
+  f = &t->former[i];
+  f->flow = counts (f->flow, UNIT_BYTES, THROTTLE_ALL) ? f->flow : b->flow;
+  f->front = b->front > f->front ? b->front : f->front;
+  f->rate[UNIT_BYTES] += b->rate[UNIT_BYTES];
+  f->rate[UNIT_OPERATIONS] += b->rate[UNIT_OPERATIONS];
+}
+
+static void
+change_limits (struct throttle *t, const struct throttle_limits *l,
+               uint64_t now)
+{
+  unsigned i, n = 0;
+
+  for (i = 0; i < t->nr_former; i++) {
+    if (t->former[i].front > now)
+      t->former[n++] = t->former[i];
+  }
+  t->nr_former = n;
+  for (i = 0; i < NR_FLOWS; i++) {
+    if (t->flows[i].booked.front > now)
+      add_former (t, &t->flows[i].booked);
+    gaps_clear (&t->flows[i].gaps);
+  }
+  memset (t->flows, 0, sizeof t->flows);
+  for (i = 0; i < NR_FLOWS; i++)
+    t->flows[i].booked = (struct booked){.flow = i, .front = now};
+  t->limits = *l;
+  t->generation++;
+}
+
+/*---------------------------------------------------------------------*/
+
+/* The most that is booked from now on. */
+static void
+note_rates (struct throttle *t, enum flow flow, const double *amount,
+            double fastest, uint64_t earliest)
+{
+  struct booked *b = &t->flows[flow].booked;
+  double *later = t->flows[flow].later, rate;
+  unsigned unit;
+
+  if (t->flows[flow].mark <= earliest) {
+    memcpy (b->rate, later, sizeof b->rate);
+    memset (later, 0, sizeof b->rate);
+    t->flows[flow].mark = b->front;
+  }
+  for (unit = 0; unit < NR_UNITS; unit++) {
+    rate = amount[unit] * fastest;
+    b->rate[unit] = rate > b->rate[unit] ? rate : b->rate[unit];
+    later[unit] = rate > later[unit] ? rate : later[unit];
+  }
+}
+
+/* Is there a gap that it fits into?  It has it then. */
 static bool
-has_bytes (enum operation op)
+pass_in_gap (struct throttle *t, enum flow flow, const double *amount,
+             uint64_t earliest, struct slot *slot)
 {
-  return op == OP_READ || op == OP_WRITE || op == OP_ZERO;
-}
+  struct gaps *gaps = &t->flows[flow].gaps;
+  double part, fastest;
+  size_t i;
 
-static enum throttled
-side_of (enum operation op)
-{
-  return op == OP_READ ? THROTTLE_READS : THROTTLE_WRITES;
+  gaps_pass (gaps, earliest);
+  for (i = 0; i < gaps->count; i++) {
+    slot->from = gaps->slot[i].from > earliest ? gaps->slot[i].from : earliest;
+    slot->to = slot->from;
+    part = 0;
+    fastest = pass_from (t, flow, amount, &slot->to, &part);
+    slot->to += part > 0;
+    if (slot->to <= gaps->slot[i].to) {
+      gaps_take (gaps, i, slot->to);
+      note_rates (t, flow, amount, fastest, earliest);
+      return true;
+    }
+  }
+  return false;
 }
 
 uint64_t
 throttle_pass (struct throttle *t, const struct throttle_limits *l,
-               enum operation op, uint32_t count, uint64_t now)
+               enum operation op, uint32_t count, uint64_t now,
+               struct slot *slot)
 {
-  uint64_t through = now;
+  const uint64_t grace = now < THROTTLE_GRACE ? now : THROTTLE_GRACE;
+  const uint64_t earliest = now - grace;
+  const enum flow flow = flow_of (op);
+  const double amount[NR_UNITS] = {
+      [UNIT_BYTES] = counts (flow, UNIT_BYTES, THROTTLE_ALL) ? count : 0,
+      [UNIT_OPERATIONS] = 1};
+  struct booked *b = &t->flows[flow].booked;
+  double fastest;
 
-  if (has_bytes (op)) {
-    through =
-        pass (t->bytes, l->bytes_per_sec, THROTTLE_ALL, count, now, through);
-    through =
-        pass (t->bytes, l->bytes_per_sec, side_of (op), count, now, through);
+  if (memcmp (&t->limits, l, sizeof *l) != 0)
+    change_limits (t, l, now);
+  if (t->flows[flow].gaps.count == 0 ||
+      !pass_in_gap (t, flow, amount, earliest, slot)) {
+    if (b->front < earliest) {
+      b->front = earliest;
+      b->part = 0;
+    }
+    slot->from = b->front;
+    fastest = pass_from (t, flow, amount, &b->front, &b->part);
+    slot->to = b->front;
+    note_rates (t, flow, amount, fastest, earliest);
   }
-  through = pass (t->operations, l->operations_per_sec, THROTTLE_ALL, 1, now,
-                  through);
-  if (op != OP_FLUSH)
-    through = pass (t->operations, l->operations_per_sec, side_of (op), 1, now,
-                    through);
-  return through;
-}
-
-static void
-give_back (struct meter *meters, const uint64_t *rates, enum throttled which,
-           uint32_t amount)
-{
-  struct meter *m = &meters[which];
-  uint64_t nsec;
-
-  if (rates[which] == 0 || m->rate != rates[which])
-    return;
-  nsec = amount * NSEC_PER_SEC / m->rate;
-  m->free = m->free > nsec ? m->free - nsec : 0;
+  return slot->to > now ? slot->to : now;
 }
 
 void
-throttle_give_back (struct throttle *t, const struct throttle_limits *l,
-                    enum operation op, uint32_t count)
+throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
+                struct slot slot, uint64_t now)
 {
-  if (has_bytes (op)) {
-    give_back (t->bytes, l->bytes_per_sec, THROTTLE_ALL, count);
-    give_back (t->bytes, l->bytes_per_sec, side_of (op), count);
+  const enum flow flow = flow_of (op);
+  struct booked *b = &t->flows[flow].booked;
+  struct gaps *gaps = &t->flows[flow].gaps;
+
+  if (slot.from < now)
+    slot.from = now;
+  if (generation != t->generation || slot.from >= slot.to)
+    return;
+  if (slot.to == b->front) {
+    b->front = gaps_retreat (gaps, slot);
+    b->part = 0;
   }
-  give_back (t->operations, l->operations_per_sec, THROTTLE_ALL, 1);
-  if (op != OP_FLUSH)
-    give_back (t->operations, l->operations_per_sec, side_of (op), 1);
+  else
+    gaps_add (gaps, slot);
+}
+
+void
+throttle_clear (struct throttle *t)
+{
+  unsigned i;
+
+  for (i = 0; i < NR_FLOWS; i++)
+    gaps_clear (&t->flows[i].gaps);
+}
+
+void
+throttle_begin_anew (struct throttle *t)
+{
+  const uint32_t generation = t->generation + 1;
+
+  throttle_clear (t);
+  memset (t, 0, sizeof *t);
+  t->generation = generation;
 }

@@ -1,19 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Limits in bytes and operations a second.  Each limit is a meter that lets
- * one request through after another, first come, first served; a request is
- * through when its last byte is.  Nothing runs in the background: a meter is
- * the moment at which it will be free.
+ * Limits in bytes and operations a second, for all requests and for those that
+ * read or change alone.  They hold together: a request passes only as fast as
+ * the narrowest of those that it counts for allows, and takes of the wider ones
+ * no more meanwhile.
  *
- *     arrival   a     b c          d
- *     meter     [--a--][-b-][--c--]   [d]
- *     through         ^    ^      ^     ^
+ * Requests of one kind are a flow, in which one follows another, first come,
+ * first served; a request is through when its last byte is.  Nothing runs in
+ * the background: a flow is the moment up to which it is booked, its front, and
+ * the most of bytes and operations a second that it has booked up to there.
+ * What a limit leaves to one flow is the rest, up to the fronts of the others.
  *
- * A meter that was idle (before d) gives nothing for the time that is gone, but
- * for a grace of 5 ms: a client that needs a moment to send its next request
- * still reaches the limit.  So any second sees at most 0.5 % more than the
- * limit, and one request.
+ *     mbps=20 read-mbps=15
+ *     reads    |==== 15 ====|                  arrive first, 15 MiB
+ *     writes   |==== 5 =====|=== 20 ===|       then 25 MiB
+ *              0            1          2 s
+ *
+ * A flow that was idle gets nothing for the time that is gone, but for a grace
+ * of 5 ms: a client that needs a moment to send its next request still reaches
+ * the limit.  So any second sees at most 0.5 % more than each limit, and one
+ * request of each flow.
+ *
+ * When limits change, what is booked becomes a flow of former times, which is
+ * counted as the others are until it is through: old and new requests do not
+ * pass together more than the new limit, or the old one where that was wider.
  *
  * struct throttle belongs to a device and is guarded by its lock in struct
  * latency, whose latency_price is the caller.
@@ -25,12 +36,13 @@
 #include <stdint.h>
 
 #include "duration.h"
+#include "gaps.h"
 #include "operation.h"
 
 #define THROTTLE_GRACE (5 * NSEC_PER_MSEC)
 
-/* The highest limits: 40 GiB/s, as in null_blk, and as many operations as a
- * meter can tell apart.
+/* The highest limits: 40 GiB/s, as in null_blk, and as many operations as there
+ * are nanoseconds.
  */
 #define MAX_BYTES_PER_SEC (UINT64_C (40) << 30)
 #define MAX_OPERATIONS_PER_SEC NSEC_PER_SEC
@@ -46,37 +58,62 @@ struct throttle_limits {
   uint64_t operations_per_sec[NR_THROTTLED];
 };
 
-struct meter {
-  uint64_t rate; /* that `rest` belongs to: what it was last asked with */
-  uint64_t free; /* when all that came before is through */
-  uint64_t rest; /* and this many nanoseconds / rate later */
+/* Requests that count for the same limits. */
+enum flow { FLOW_READS, FLOW_WRITES, FLOW_TRIMS, FLOW_FLUSHES, NR_FLOWS };
+
+/* Bytes and operations. */
+enum unit { UNIT_BYTES, UNIT_OPERATIONS, NR_UNITS };
+
+/* What is booked. */
+struct booked {
+  enum flow flow;
+  uint64_t front;        /* up to here, */
+  double part;           /* and this part of a nanosecond, */
+  double rate[NR_UNITS]; /* with so much a second at most */
 };
+
+/* The most flows of former limits that are told apart. */
+#define MAX_FORMER 8
 
 struct throttle {
-  struct meter bytes[NR_THROTTLED];
-  struct meter operations[NR_THROTTLED];
+  struct throttle_limits limits; /* those that it was last asked with */
+  uint32_t generation;           /* how often they changed */
+
+  struct {
+    struct booked booked;
+
+    /* Rates of what was booked before `mark` are forgotten there: `later` has
+     * those of what was booked since.
+     */
+    uint64_t mark;
+    double later[NR_UNITS];
+    struct gaps gaps;
+  } flows[NR_FLOWS];
+
+  struct booked former[MAX_FORMER];
+  unsigned nr_former;
 };
 
-/* Let AMOUNT (below 2^34) through a meter that lets RATE a second, from 1 to
- * MAX_BYTES_PER_SEC, through, from NOW on.  Returns when it is through, which
- * the grace may put before NOW.  A RATE other than the last one begins afresh:
- * those who wait keep their moments, and nobody waits behind them.
- */
-uint64_t meter_pass (struct meter *m, uint64_t rate, uint64_t amount,
-                     uint64_t now);
-
-/* The moment at which all limits have let a request through, NOW or later.
- * Reads, writes and zeroes count their bytes; every request counts as an
- * operation, a flush only where all are counted.
+/* The moment at which all limits have let a request through, NOW or later, and
+ * the time in its flow that it has in *slot.  Reads, writes and zeroes count
+ * their bytes; every request counts as an operation, a flush only where all are
+ * counted.
  */
 uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
-                        enum operation op, uint32_t count, uint64_t now);
+                        enum operation op, uint32_t count, uint64_t now,
+                        struct slot *slot);
 
-/* A request that throttle_pass let through with the same limits was given up:
- * it no longer keeps those that come after it.  Where limits have changed
- * since, it does not any more as it is.
+/* A request that was given SLOT when limits were of GENERATION is given up at
+ * NOW: others may have what is left of its time.  Once limits have changed, it
+ * stays as it is.
  */
-void throttle_give_back (struct throttle *t, const struct throttle_limits *l,
-                         enum operation op, uint32_t count);
+void throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
+                     struct slot slot, uint64_t now);
+
+/* Nothing is booked any more.  All zeroes are a throttle, too; throttle_clear
+ * frees what one holds.
+ */
+void throttle_begin_anew (struct throttle *t);
+void throttle_clear (struct throttle *t);
 
 #endif /* NULLBLK_THROTTLE_H */

@@ -50,11 +50,12 @@ static void *
 price_body (void *result)
 {
   const struct latency_request r = {.op = OP_WRITE, .count = 1 << 20};
+  struct latency_slot slot;
   uint64_t *price = result;
   int i;
 
   for (i = 0; i < EACH; i++)
-    price[i] = latency_price (&latency, &settings, &random_numbers, &r);
+    price[i] = latency_price (&latency, &settings, &random_numbers, &r, &slot);
   return NULL;
 }
 

@@ -20,6 +20,7 @@
 static struct latency l;
 static struct latency_settings s;
 static struct random random_numbers;
+static struct latency_slot slot; /* of the last */
 
 static int
 setup (void **state)
@@ -58,7 +59,7 @@ price_at (enum operation op, uint64_t offset, uint32_t count, uint64_t when)
   const struct latency_request r = {
       .op = op, .offset = offset, .count = count, .arrival = START + when};
 
-  return latency_price (&l, &s, &random_numbers, &r) - START;
+  return latency_price (&l, &s, &random_numbers, &r, &slot) - START;
 }
 
 static uint64_t
@@ -108,12 +109,13 @@ test_fua (void **state)
 
   (void) state;
   set (OP_FLUSH, "1ms");
-  assert_int_equal (latency_price (&l, &s, &random_numbers, &r), START + MSEC);
+  assert_int_equal (latency_price (&l, &s, &random_numbers, &r, &slot),
+                    START + MSEC);
   set (OP_WRITE, "100us");
-  assert_int_equal (latency_price (&l, &s, &random_numbers, &r),
+  assert_int_equal (latency_price (&l, &s, &random_numbers, &r, &slot),
                     START + MSEC + 100 * USEC);
   set (OP_FLUSH, "0");
-  assert_int_equal (latency_price (&l, &s, &random_numbers, &r),
+  assert_int_equal (latency_price (&l, &s, &random_numbers, &r, &slot),
                     START + 100 * USEC);
 }
 
@@ -247,11 +249,12 @@ test_change (void **state)
   before = s;
   latency_settings_ref (&before);
   set (OP_READ, "1ms");
-  assert_int_equal (latency_price (&l, &before, &random_numbers,
-                                   &(struct latency_request){
-                                       .op = OP_READ, .arrival = START}) -
-                        START,
-                    10 * MSEC);
+  assert_int_equal (
+      latency_price (&l, &before, &random_numbers,
+                     &(struct latency_request){.op = OP_READ, .arrival = START},
+                     &slot) -
+          START,
+      10 * MSEC);
   assert_int_equal (price (OP_READ, 0), 11 * MSEC);
   assert_int_equal (price (OP_READ, 0), 12 * MSEC);
   latency_settings_unref (&before);

@@ -7,6 +7,8 @@
 
 #include <config.h>
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,15 +25,31 @@ static int
 setup (void **state)
 {
   (void) state;
-  memset (&t, 0, sizeof t);
+  throttle_begin_anew (&t);
   memset (&limits, 0, sizeof limits);
   return 0;
 }
 
+static int
+teardown (void **state)
+{
+  (void) state;
+  throttle_clear (&t);
+  return 0;
+}
+
+static struct slot slot; /* of the last */
+
 static uint64_t
 pass (enum operation op, uint32_t count, uint64_t now)
 {
-  return throttle_pass (&t, &limits, op, count, now) - START;
+  return throttle_pass (&t, &limits, op, count, now, &slot) - START;
+}
+
+static void
+leave (enum operation op, struct slot which, uint64_t now)
+{
+  throttle_leave (&t, t.generation, op, which, now);
 }
 
 static void
@@ -62,7 +80,7 @@ test_exact (void **state)
 {
   static const uint64_t rates[] = {
       1, 3, MIB, 7 * MIB - 1, 100 * MIB, 999, 4099 * MIB, MAX_BYTES_PER_SEC};
-  uint64_t random = new_seed ("exact"), bytes, through;
+  uint64_t random = new_seed ("exact"), bytes, through, exact;
   uint32_t count;
   size_t r;
   int i;
@@ -77,7 +95,9 @@ test_exact (void **state)
       through = pass (OP_WRITE, count, START);
       bytes += count;
       /* no more than 4 * 10^9 bytes, 10^9 a second: within 64 bits */
-      assert_true (through == bytes * NSEC_PER_SEC / rates[r]);
+      exact = bytes * NSEC_PER_SEC / rates[r];
+      assert_in_range (through, exact - 1 - exact / 1000000000000,
+                       exact + 1 + exact / 1000000000000);
     }
   }
 }
@@ -112,7 +132,7 @@ test_large (void **state)
   setup (NULL);
   limits.bytes_per_sec[THROTTLE_WRITES] = 1;
   for (i = 0; i < 10; i++) {
-    through = throttle_pass (&t, &limits, OP_ZERO, UINT32_MAX, START);
+    through = throttle_pass (&t, &limits, OP_ZERO, UINT32_MAX, START, &slot);
     assert_true (through >= last);
     last = through;
   }
@@ -144,11 +164,13 @@ test_early (void **state)
 {
   (void) state;
   limits.operations_per_sec[THROTTLE_ALL] = 1000;
-  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 0), 1000000);
-  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 3), 2000000);
+  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 0, &slot), 1000000);
+  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 3, &slot), 2000000);
 }
 
-/* A new limit holds from then on, and nobody waits for the old one's queue. */
+/* A new limit holds from then on, for what is booked already, too: what comes
+ * then has what that leaves of it.
+ */
 static void
 test_change (void **state)
 {
@@ -159,12 +181,36 @@ test_change (void **state)
   for (i = 1; i <= 64; i++)
     assert_int_equal (pass (OP_READ, MIB, START), i * NSEC_PER_SEC);
   limits.bytes_per_sec[THROTTLE_ALL] = 1000 * MIB;
-  assert_int_equal (pass (OP_READ, MIB, START), NSEC_PER_MSEC);
-  assert_int_equal (pass (OP_READ, MIB, START), 2 * NSEC_PER_MSEC);
+  assert_int_equal (pass (OP_READ, 999 * MIB, START), NSEC_PER_SEC);
+  assert_int_equal (pass (OP_WRITE, 999 * MIB, START), 2 * NSEC_PER_SEC);
   limits.bytes_per_sec[THROTTLE_ALL] = 0;
   assert_int_equal (pass (OP_READ, MIB, START), 0);
   limits.bytes_per_sec[THROTTLE_ALL] = 1000 * MIB;
-  assert_int_equal (pass (OP_READ, MIB, START), NSEC_PER_MSEC);
+  assert_int_equal (pass (OP_READ, 999 * MIB, START), 3 * NSEC_PER_SEC);
+
+  /* Less than what is booked a second: it has to wait. */
+  limits.bytes_per_sec[THROTTLE_ALL] = MIB / 2;
+  assert_int_equal (pass (OP_WRITE, MIB, START), 66 * NSEC_PER_SEC);
+  /* Nobody is left of before. */
+  assert_int_equal (pass (OP_READ, MIB, START + 100 * NSEC_PER_SEC) / 1000,
+                    101995000);
+}
+
+/* However often limits change. */
+static void
+test_many_changes (void **state)
+{
+  int i;
+
+  (void) state;
+  for (i = 1; i <= 100; i++) {
+    limits.bytes_per_sec[THROTTLE_ALL] = (100 + i) * MIB;
+    pass (i % 2 ? OP_READ : OP_WRITE, MIB, START);
+  }
+  assert_in_range (t.nr_former, 1, MAX_FORMER);
+  /* All of 101 MiB at the widest limit that there was. */
+  assert_true (pass (OP_READ, MIB, START) >= NSEC_PER_SEC / 2);
+  assert_true (pass (OP_READ, MIB, START) < 2 * NSEC_PER_SEC);
 }
 
 /* Which operation counts at which limit: bytes, then operations. */
@@ -196,19 +242,82 @@ test_what_counts (void **state)
   }
 }
 
-/* The latest of all limits counts. */
+/* The narrowest of all limits counts, and others get the rest of the wider
+ * ones.
+ */
 static void
 test_several (void **state)
 {
   (void) state;
-  limits.bytes_per_sec[THROTTLE_ALL] = 2 * MIB;
+  limits.bytes_per_sec[THROTTLE_ALL] = 4 * MIB;
   limits.bytes_per_sec[THROTTLE_WRITES] = MIB;
-  limits.operations_per_sec[THROTTLE_ALL] = 1000;
+  limits.operations_per_sec[THROTTLE_ALL] = 1001;
   limits.operations_per_sec[THROTTLE_READS] = 1;
   assert_int_equal (pass (OP_WRITE, MIB, START), NSEC_PER_SEC);
-  assert_int_equal (pass (OP_FLUSH, 0, START), 2 * NSEC_PER_MSEC);
-  assert_int_equal (pass (OP_READ, 512, START), NSEC_PER_SEC);
-  assert_int_equal (pass (OP_READ, 512, START), 2 * NSEC_PER_SEC);
+  assert_int_equal (pass (OP_FLUSH, 0, START), NSEC_PER_MSEC);
+  /* 3 MiB a second are left, but one read a second is allowed. */
+  assert_int_equal (pass (OP_READ, 512, START) / 1000, 1001000);
+  assert_int_equal (pass (OP_READ, 6 * MIB, START) / 1000, 2501000);
+}
+
+/* Reads have booked their rate, writes get the rest until there are none. */
+static void
+test_rest (void **state)
+{
+  int i;
+
+  (void) state;
+  limits.bytes_per_sec[THROTTLE_ALL] = 20 * MIB;
+  limits.bytes_per_sec[THROTTLE_READS] = 15 * MIB;
+  for (i = 1; i <= 15; i++)
+    assert_int_equal ((pass (OP_READ, MIB, START) + 5) / 1000,
+                      i * 1000000 / 15);
+  assert_int_equal ((pass (OP_WRITE, 4 * MIB, START) + 5) / 1000, 800000);
+  assert_int_equal ((pass (OP_WRITE, 11 * MIB, START) + 5) / 1000, 1500000);
+  /* Writes have all of it until then. */
+  assert_int_equal ((pass (OP_READ, 3 * MIB, START) + 5) / 1000, 1700000);
+}
+
+/* b and c of a, b, c and d are given up, in any order: what comes then has
+ * their time, as far as it fits; and where d is given up, too, there is nothing
+ * to wait for.
+ */
+static void
+test_leave (void **state)
+{
+  struct slot slots[4];
+  int i, order;
+
+  (void) state;
+  for (order = 0; order < 2; order++) {
+    setup (NULL);
+    limits.bytes_per_sec[THROTTLE_ALL] = MIB;
+    for (i = 0; i < 4; i++) {
+      pass (OP_READ, MIB, START);
+      slots[i] = slot;
+    }
+    leave (OP_READ, slots[1 + order], START);
+    leave (OP_READ, slots[2 - order], START);
+    assert_int_equal (pass (OP_READ, 3 * MIB, START), 7 * NSEC_PER_SEC);
+    leave (OP_READ, slot, START);
+    assert_int_equal (pass (OP_READ, MIB, START), 2 * NSEC_PER_SEC);
+    leave (OP_READ, slot, START);
+    leave (OP_READ, slots[3], START);
+    assert_int_equal (pass (OP_READ, 3 * MIB, START), 4 * NSEC_PER_SEC);
+    leave (OP_READ, slot, START);
+
+    /* a has half of its time behind it: others may have the rest. */
+    leave (OP_READ, slots[0], START + NSEC_PER_SEC / 2);
+    assert_int_equal (t.flows[FLOW_READS].gaps.count, 0);
+    assert_int_equal (pass (OP_READ, MIB, START + NSEC_PER_SEC / 2),
+                      NSEC_PER_SEC * 3 / 2);
+
+    /* A slot of other limits says nothing. */
+    limits.bytes_per_sec[THROTTLE_ALL] = 2 * MIB;
+    pass (OP_READ, MIB, START);
+    throttle_leave (&t, t.generation - 1, OP_READ, slot, START);
+    assert_true (slot.to == t.flows[FLOW_READS].booked.front);
+  }
 }
 
 /*---------------------------------------------------------------------*/
@@ -260,7 +369,7 @@ run (unsigned nr_clients, uint64_t gap, uint64_t nsec, uint64_t *random)
     if (*first >= START + nsec)
       return;
     c = first_client;
-    through = throttle_pass (&t, &limits, c->op, c->count, *first);
+    through = throttle_pass (&t, &limits, c->op, c->count, *first, &slot);
     assert_true (c->nr_done < MAX_DONE);
     c->done[c->nr_done++] = through;
     *first = through + random_below (random, gap + 1);
@@ -385,7 +494,186 @@ test_apart (void **state)
   check_windows (&clients[1], 3000, nsec);
 }
 
-#define TEST(f) cmocka_unit_test_setup (f, setup)
+/*---------------------------------------------------------------------*/
+/* Limits together */
+
+#define MAX_EVENTS 20000
+#define MAX_WAITING 64
+
+static struct event {
+  uint64_t through;
+  enum operation op;
+  uint32_t count;
+} events[MAX_EVENTS];
+static size_t nr_events;
+
+static int
+compare_events (const void *a, const void *b)
+{
+  const struct event *p = a, *q = b;
+
+  return (p->through > q->through) - (p->through < q->through);
+}
+
+/* As in test_what_counts. */
+static uint64_t
+amount_of (const struct event *e, bool bytes, unsigned which)
+{
+  const bool reads = e->op == OP_READ;
+
+  if ((bytes && e->op != OP_READ && e->op != OP_WRITE && e->op != OP_ZERO) ||
+      (which == THROTTLE_READS && !reads) ||
+      (which == THROTTLE_WRITES && (reads || e->op == OP_FLUSH)))
+    return 0;
+  return bytes ? e->count : 1;
+}
+
+/* In the second after each completion no limit lets more through than 1 % above
+ * it, and one request of each kind, of LARGEST bytes.
+ */
+static void
+check_limits (uint32_t largest, const char *what)
+{
+  uint64_t sum, limit;
+  size_t first, last;
+  unsigned which;
+  int bytes;
+
+  qsort (events, nr_events, sizeof events[0], compare_events);
+  for (bytes = 0; bytes < 2; bytes++) {
+    for (which = 0; which < NR_THROTTLED; which++) {
+      limit = bytes ? limits.bytes_per_sec[which]
+                    : limits.operations_per_sec[which];
+      if (limit == 0)
+        continue;
+      sum = 0;
+      for (first = last = 0; first < nr_events; first++) {
+        while (last < nr_events &&
+               events[last].through < events[first].through + NSEC_PER_SEC)
+          sum += amount_of (&events[last++], bytes, which);
+        if (sum > limit + limit / 100 + 4 * (bytes ? largest : 1))
+          fail_msg ("%s: %s %u: %llu in the second after %llu ns; the limit is "
+                    "%llu",
+                    what, bytes ? "bytes" : "operations", which,
+                    (unsigned long long) sum,
+                    (unsigned long long) events[first].through,
+                    (unsigned long long) limit);
+        sum -= amount_of (&events[first], bytes, which);
+      }
+    }
+  }
+}
+
+/* What two clients got: many reads that are there at the beginning, and writes
+ * at a depth of 8 from then on.
+ */
+static void
+check_narrow (uint64_t all, uint64_t reads, int nr_reads)
+{
+  uint64_t arrivals[8] = {0}, written = 0;
+  int i;
+
+  setup (NULL);
+  limits.bytes_per_sec[THROTTLE_ALL] = all * MIB;
+  limits.bytes_per_sec[THROTTLE_READS] = reads * MIB;
+  nr_events = 0;
+  for (i = 0; i < nr_reads; i++)
+    events[nr_events++] =
+        (struct event){pass (OP_READ, MIB, START), OP_READ, MIB};
+  for (;;) {
+    for (i = 1; i < 8; i++) {
+      if (arrivals[i] < arrivals[0]) {
+        const uint64_t later = arrivals[0];
+
+        arrivals[0] = arrivals[i];
+        arrivals[i] = later;
+      }
+    }
+    if (arrivals[0] >= 20 * NSEC_PER_SEC)
+      break;
+    arrivals[0] = pass (OP_WRITE, MIB, START + arrivals[0]);
+    events[nr_events++] = (struct event){arrivals[0], OP_WRITE, MIB};
+    written += arrivals[0] < 20 * NSEC_PER_SEC;
+  }
+  check_limits (MIB, "narrow");
+  /* All that there is goes through meanwhile. */
+  i = (int) (20 * reads) < nr_reads ? (int) (20 * reads) : nr_reads;
+  assert_in_range (written + i, 20 * all - 9, 20 * all + 1);
+}
+
+/* A queue at a narrow limit takes of the wider one only what it passes. */
+static void
+test_narrow (void **state)
+{
+  (void) state;
+  check_narrow (20, 18, 256);
+  check_narrow (20, 2, 64);
+  check_narrow (20, 20, 64);
+  check_narrow (20, 1000, 64);
+}
+
+/* Any limits, clients, sizes, and some that go away or come again. */
+static void
+test_together (void **state)
+{
+  static const enum operation ops[] = {OP_READ, OP_WRITE, OP_READ,
+                                       OP_ZERO, OP_TRIM,  OP_FLUSH};
+  struct {
+    struct slot slot;
+    struct event event;
+  } waiting[MAX_WAITING];
+  uint64_t random = new_seed ("together"), now;
+  uint32_t largest;
+  size_t n, i;
+  unsigned which, depth;
+  int round;
+  char what[32];
+
+  (void) state;
+  for (round = 0; round < 300; round++) {
+    setup (NULL);
+    for (which = 0; which < NR_THROTTLED; which++) {
+      if (random_below (&random, 2))
+        limits.bytes_per_sec[which] = MIB * (1 + random_below (&random, 40));
+      if (random_below (&random, 2))
+        limits.operations_per_sec[which] = 1 + random_below (&random, 200);
+    }
+    largest = 4096 << random_below (&random, 9);
+    depth = 1 + random_below (&random, MAX_WAITING);
+    nr_events = n = 0;
+    now = START;
+    while (now < START + 10 * NSEC_PER_SEC && nr_events + n < MAX_EVENTS) {
+      now += random_below (&random, NSEC_PER_SEC / (1 + nr_events % 200));
+      for (i = n; i-- > 0;) {
+        if (waiting[i].slot.to <= now) {
+          events[nr_events++] = waiting[i].event;
+          waiting[i] = waiting[--n];
+        }
+        else if (random_below (&random, 40) == 0) {
+          leave (waiting[i].event.op, waiting[i].slot, now);
+          waiting[i] = waiting[--n];
+        }
+      }
+      while (n < depth && nr_events + n < MAX_EVENTS) {
+        waiting[n].event.op = ops[random_below (&random, 6)];
+        waiting[n].event.count =
+            random_below (&random, 2) ? largest : 512 + largest / 8;
+        waiting[n].event.through =
+            START + pass (waiting[n].event.op, waiting[n].event.count, now);
+        waiting[n].slot = slot;
+        assert_true (slot.to <= waiting[n].event.through);
+        if (waiting[n].event.through == now)
+          events[nr_events++] = waiting[n].event;
+        else
+          n++;
+      }
+    }
+    snprintf (what, sizeof what, "round %d", round);
+    check_limits (largest, what);
+  }
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
 main (void)
@@ -397,7 +685,9 @@ main (void)
       TEST (test_early),       TEST (test_change),
       TEST (test_what_counts), TEST (test_several),
       TEST (test_windows),     TEST (test_fair),
-      TEST (test_apart),
+      TEST (test_apart),       TEST (test_many_changes),
+      TEST (test_rest),        TEST (test_leave),
+      TEST (test_narrow),      TEST (test_together),
   };
 
   return RUN_TESTS (tests);
