@@ -103,6 +103,13 @@ read_data (struct device *d, void *buf, uint64_t count, uint64_t offset)
     memset (buf, 0, count);
 }
 
+/* Whether zeroes give memory back.  Else they hold it. */
+static inline bool
+zeroes_are_holes (const struct settings *s, bool may_trim)
+{
+  return !s->zero_memory || (may_trim && s->discard);
+}
+
 /* Write r->transfer bytes of BUF, or zeroes where it is NULL.  Returns what
  * durability_write does.
  */
@@ -118,7 +125,7 @@ change_store (struct request *r, const void *buf, bool may_trim)
     result = durability_write (d->durability, buf, count, offset, r->fua);
   else
     result = durability_zero (d->durability, count, offset, r->fua,
-                              may_trim && r->set->s.discard);
+                              zeroes_are_holes (&r->set->s, may_trim));
   if (result == -ENOSPC)
     atomic_store_explicit (&d->is_short, true, memory_order_relaxed);
   return result;

@@ -280,8 +280,10 @@ int device_read (struct connection *c, void *buf, uint32_t count,
 int device_write (struct connection *c, const void *buf, uint32_t count,
                   uint64_t offset, bool fua);
 
-/* Make zero.  MAY_TRIM allows to give the memory back; without it the range
- * holds memory afterwards, so that a later write to it cannot meet the limit.
+/* Make zero.  That gives the memory back, and so cannot meet the limit; but
+ * where zero_memory is set, and unless MAY_TRIM allows it and discard is set,
+ * the range holds memory afterwards: then a later write to it cannot meet the
+ * limit, but this may.
  */
 int device_zero (struct connection *c, uint32_t count, uint64_t offset,
                  bool may_trim, bool fua);

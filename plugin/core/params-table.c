@@ -36,6 +36,8 @@
      "hugepages=BOOL           transparent huge pages for that RAM")           \
   X (discard, "discard", BOOL, LIVE, 0, 1, "true", "true",                     \
      "discard=BOOL             offer trim, which frees RAM")                   \
+  X (zero_memory, "zero-memory", BOOL, LIVE, 0, 1, "false", "false",           \
+     "zero-memory=BOOL         zeroes hold RAM where a client asks for it")    \
   X (cache_size, "cache-size", MIB, FIXED, 0, UINT64_C (4) << 60, "0", "0",    \
      "cache-size=SIZE          of a volatile write cache")                     \
   X (fua, "fua", BOOL, FIXED, 0, 1, "true", "true",                            \

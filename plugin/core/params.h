@@ -59,6 +59,7 @@ struct settings {
   uint64_t memory_limit; /* for all devices together */
   bool hugepages;
   bool discard;
+  bool zero_memory;    /* do zeroes with NO_HOLE hold memory? */
   uint64_t cache_size; /* of the volatile write cache; 0: none */
   bool fua;
   unsigned power_cut; /* enum power_cut_gives */

@@ -59,8 +59,25 @@ map_is "0 $((16 * mib)) data" "$((16 * mib)) $((32 * mib)) hole" \
   "$((48 * mib)) $((16 * mib)) data" "$((64 * mib)) $((448 * mib)) hole"
 try cmp -i $((16 * mib)) -n $((32 * mib)) $nbd /dev/zero
 
-# Zeroing keeps the memory of what is there, and what is not there is promised
-# some: it is data.
+# So does zeroing.
+try blkdiscard -z -o 0 -l $((8 * mib)) $nbd
+grown_by 20 34
+map_is "0 $((8 * mib)) hole" "$((8 * mib)) $((8 * mib)) data" \
+  "$((16 * mib)) $((32 * mib)) hole" \
+  "$((48 * mib)) $((16 * mib)) data" "$((64 * mib)) $((448 * mib)) hole"
+detach
+stop_server
+
+# With zero-memory=true it keeps the memory of what is there, and what is not
+# there is promised some: it is data.
+start_server 512M memory-backed=true zero-memory=true
+attach
+try dd if=/dev/urandom of=$nbd bs=1M count=1 oflag=direct
+try blkdiscard $nbd
+empty=$(resident)
+try dd if=/dev/urandom of=$nbd bs=1M count=16 oflag=direct
+try dd if=/dev/urandom of=$nbd bs=1M seek=48 count=16 oflag=direct
+grown_by 30 40
 try blkdiscard -z -o 0 -l $((32 * mib)) $nbd
 grown_by 28 40
 map_is "0 $((32 * mib)) data" "$((32 * mib)) $((16 * mib)) hole" \
@@ -74,7 +91,7 @@ detach
 stop_server
 
 # The promise is kept, so it is not made beyond the limit.
-start_server 64M memory-backed=true memory-limit=16M
+start_server 64M memory-backed=true memory-limit=16M zero-memory=true
 attach
 try blkdiscard -z -l $((16 * mib)) $nbd
 fails dd if=/dev/urandom of=$nbd bs=1M seek=16 count=1 oflag=direct

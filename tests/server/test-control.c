@@ -165,7 +165,7 @@ counts (void **state)
   static char block[8192];
 
   (void) state;
-  serve ("1G", "memory-backed=true", "memory-limit=1M");
+  serve ("1G", "memory-backed=true", "memory-limit=1M", "zero-memory=true");
   stats = connect_to ("nullb0.stats");
   h = connect_to ("");
   assert_done (nbd_pwrite (h, block, 8192, 0, 0));

@@ -12,7 +12,7 @@ keys='badblocks badblocks-once badblocks-partial-io block-size
   latency latency-spin mbps memory-backed memory-limit parallel
   physical-block-size power-cut profile read-iops read-latency read-mbps read-only
   rotational seed size stall trim-latency write-iops write-latency write-log
-  write-mbps zero-latency zone-capacity zone-full zone-latency zone-max-active
+  write-mbps zero-latency zero-memory zone-capacity zone-full zone-latency zone-max-active
   zone-max-open zone-nr-conv zone-offline zone-read-past-wp zone-readonly
   zone-reorder-wait zone-size zone-trim zoned'
 

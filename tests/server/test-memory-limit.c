@@ -20,13 +20,15 @@
 
 static unsigned char data[LIMIT], other[LIMIT];
 
-/* A device that holds all that the limit allows, at 0. */
+/* A device that holds all that the limit allows, at 0, and would hold more for
+ * zeroes with NO_HOLE.
+ */
 static struct nbd_handle *
 full_device (uint64_t *seed)
 {
   struct nbd_handle *h;
 
-  serve ("1G", "memory-backed=true", LIMIT_ARG);
+  serve ("1G", "memory-backed=true", "zero-memory=true", LIMIT_ARG);
   h = connect_to ("");
   fill_random (data, sizeof data, seed);
   fill_random (other, sizeof other, seed);

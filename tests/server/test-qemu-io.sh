@@ -15,7 +15,8 @@ assert_map ()
   [ "$(map)" = "$(printf '%s\n' "$@")" ] || fail "the map is: $(map)"
 }
 
-start_server 64M memory-backed=true
+# qemu-io gives the permission to make a hole only with -u.
+start_server 64M memory-backed=true zero-memory=true
 io 'write -P 0x11 0 8M' 'read -P 0x11 0 8M' 'read -P 0 8M 1M'
 io 'write -f -P 0x22 1M 64K' 'read -P 0x11 0 1M' 'read -P 0x22 1M 64K' \
   'read -P 0x11 1088K 1M'
@@ -33,4 +34,10 @@ assert_map '0 3145728 data' '3145728 1048576 hole' '4194304 1048576 data' \
   '5242880 1048576 hole' '6291456 2097152 data' '8388608 58720256 hole'
 io flush 'discard 0 64M' 'read -P 0 0 64M'
 assert_map '0 67108864 hole'
+stop_server
+
+start_server 64M memory-backed=true
+io 'write -P 0x11 0 8M' 'write -z 2M 1M' 'read -P 0 2M 1M' 'read -P 0x11 3M 1M'
+assert_map '0 2097152 data' '2097152 1048576 hole' '3145728 5242880 data' \
+  '8388608 58720256 hole'
 stop_server

@@ -165,10 +165,25 @@ trim_that_is_not_offered (void **state)
   assert_refused (EINVAL, nbd_trim (h, 64 * KIB, 0, 0));
   assert_reads (h, data, 64 * KIB, 0);
 
-  /* A zero clears, and keeps the memory. */
+  /* A zero clears, and holds nothing. */
   assert_done (nbd_zero (h, 64 * KIB, 0, 0));
   assert_reads_zero (h, MIB, 0);
-  assert_extents (h, MIB, 0, "65536 data, 983040 hole");
+  assert_extents (h, MIB, 0, "1048576 hole");
+}
+
+/* A thick device. */
+static void
+no_trim_and_memory_for_zeroes (void **state)
+{
+  struct nbd_handle *h;
+
+  (void) state;
+  serve ("1M", "memory-backed=true", "discard=false", "zero-memory=true");
+  h = connect_to ("");
+  assert_done (nbd_pwrite (h, data, 64 * KIB, 0, 0));
+  assert_done (nbd_zero (h, 128 * KIB, 0, 0));
+  assert_reads_zero (h, MIB, 0);
+  assert_extents (h, MIB, 0, "131072 data, 917504 hole");
 }
 
 /*---------------------------------------------------------------------*/
@@ -338,7 +353,7 @@ trim_makes_a_hole (void **state)
 
 struct zero_case {
   uint32_t flags;
-  bool keeps; /* the memory */
+  bool keeps; /* the memory, with zero-memory=true */
 };
 
 static const struct zero_case zero_cases[] = {
@@ -355,14 +370,14 @@ static const struct zero_case zero_cases[] = {
 #define NR_ZERO_CASES (sizeof zero_cases / sizeof zero_cases[0])
 
 static void
-zero_of_data (void **state)
+check_zero_of_data (bool zero_memory)
 {
   uint64_t seed = new_seed ("zero_of_data");
   struct nbd_handle *h;
   size_t i;
 
-  (void) state;
-  serve ("1M", "memory-backed=true");
+  serve ("1M", "memory-backed=true",
+         zero_memory ? "zero-memory=true" : "zero-memory=false");
   h = connect_to ("");
   for (i = 0; i < NR_ZERO_CASES; i++) {
     fill_random (data, MIB, &seed);
@@ -371,31 +386,62 @@ zero_of_data (void **state)
     memset (data + 64 * KIB, 0, 512 * KIB);
     assert_reads (h, data, MIB, 0);
     assert_extents (h, MIB, 0,
-                    zero_cases[i].keeps
+                    zero_memory && zero_cases[i].keeps
                         ? "1048576 data"
                         : "65536 data, 524288 hole, 458752 data");
   }
 }
 
-/* Where nothing was: with NO_HOLE there is memory afterwards. */
 static void
-zero_of_a_hole (void **state)
+zero_of_data (void **state)
+{
+  (void) state;
+  check_zero_of_data (false);
+}
+
+static void
+zero_of_data_that_keeps_memory (void **state)
+{
+  (void) state;
+  check_zero_of_data (true);
+}
+
+/* Where nothing was, nothing is; unless with NO_HOLE there is to be memory
+ * afterwards.
+ */
+static void
+check_zero_of_a_hole (bool zero_memory)
 {
   struct nbd_handle *h;
   size_t i;
 
-  (void) state;
-  serve ("1M", "memory-backed=true");
+  serve ("1M", "memory-backed=true",
+         zero_memory ? "zero-memory=true" : "zero-memory=false");
   h = connect_to ("");
   for (i = 0; i < NR_ZERO_CASES; i++) {
     assert_done (nbd_trim (h, MIB, 0, 0));
     assert_extents (h, MIB, 0, "1048576 hole");
     assert_done (nbd_zero (h, 512 * KIB, 64 * KIB, zero_cases[i].flags));
     assert_extents (h, MIB, 0,
-                    zero_cases[i].keeps ? "65536 hole, 524288 data, 458752 hole"
-                                        : "1048576 hole");
+                    zero_memory && zero_cases[i].keeps
+                        ? "65536 hole, 524288 data, 458752 hole"
+                        : "1048576 hole");
     assert_reads_zero (h, MIB, 0);
   }
+}
+
+static void
+zero_of_a_hole (void **state)
+{
+  (void) state;
+  check_zero_of_a_hole (false);
+}
+
+static void
+zero_of_a_hole_that_takes_memory (void **state)
+{
+  (void) state;
+  check_zero_of_a_hole (true);
 }
 
 /* More than 64 MiB at once: nbdkit 1.32's own way to do without .zero stops
@@ -466,12 +512,27 @@ longest_zero_that_keeps_memory (void **state)
   struct nbd_handle *h;
 
   (void) state;
-  serve ("1T", "memory-backed=true", "memory-limit=64M");
+  serve ("1T", "memory-backed=true", "memory-limit=64M", "zero-memory=true");
   h = connect_to ("");
   assert_refused (ENOSPC, nbd_zero (h, LONGEST, 0, NO_HOLE));
   assert_extents (h, LONGEST, 0, "4294966784 hole");
   assert_done (nbd_zero (h, 64 * MIB, 0, NO_HOLE));
   assert_extents (h, LONGEST, 0, "67108864 data, 4227857920 hole");
+}
+
+/* Not so where it keeps none. */
+static void
+longest_zero_without_memory (void **state)
+{
+  struct nbd_handle *h;
+
+  (void) state;
+  serve ("1T", "memory-backed=true", "memory-limit=64K");
+  h = connect_to ("");
+  assert_done (nbd_pwrite (h, data, 64 * KIB, GIB, 0));
+  assert_done (nbd_zero (h, LONGEST, 0, NO_HOLE));
+  assert_extents (h, LONGEST, 0, "4294966784 hole");
+  assert_done (nbd_pwrite (h, data, 64 * KIB, 0, 0));
 }
 
 static void
@@ -569,6 +630,7 @@ static const struct CMUnitTest tests[] = {
     CASE (nothing_at_all),
     CASE (read_only_is_eperm),
     CASE (trim_that_is_not_offered),
+    CASE (no_trim_and_memory_for_zeroes),
     CASE (null_mode_keeps_nothing),
     CASE (null_mode_clears_the_whole_buffer),
     CASE (largest_null_device),
@@ -578,10 +640,13 @@ static const struct CMUnitTest tests[] = {
     CASE (longest_write_and_read),
     CASE (trim_makes_a_hole),
     CASE (zero_of_data),
+    CASE (zero_of_data_that_keeps_memory),
     CASE (zero_of_a_hole),
+    CASE (zero_of_a_hole_that_takes_memory),
     CASE (long_zero_clears_all),
     CASE (longest_trim_and_zero),
     CASE (longest_zero_that_keeps_memory),
+    CASE (longest_zero_without_memory),
     CASE (cache_reads_nothing_in),
     CASE (extents_are_pages),
     CASE (extents_are_clipped),

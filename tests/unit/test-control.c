@@ -149,12 +149,12 @@ test_reads_settings (void **state)
           "seed", "7");
   devices->parallel = true;
   assert_string_equal (read_all (config),
-                       "# live: read-only memory-limit discard power-cut "
-                       "profile latency read-latency write-latency "
-                       "flush-latency trim-latency zero-latency zone-latency "
-                       "lanes stall mbps read-mbps write-mbps iops read-iops "
-                       "write-iops latency-spin seed badblocks-once "
-                       "badblocks-partial-io badblocks fault\n"
+                       "# live: read-only memory-limit discard "
+                       "zero-memory power-cut profile latency read-latency "
+                       "write-latency flush-latency trim-latency zero-latency "
+                       "zone-latency lanes stall mbps read-mbps write-mbps "
+                       "iops read-iops write-iops latency-spin seed "
+                       "badblocks-once badblocks-partial-io badblocks fault\n"
                        "size=1G\n"
                        "block-size=512\n"
                        "physical-block-size=4K\n"
@@ -165,6 +165,7 @@ test_reads_settings (void **state)
                        "memory-limit=64M\n"
                        "hugepages=false\n"
                        "discard=true\n"
+                       "zero-memory=false\n"
                        "cache-size=0b\n"
                        "fua=true\n"
                        "power-cut=error\n"

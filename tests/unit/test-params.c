@@ -85,6 +85,7 @@ test_defaults (void **state)
   assert_int_equal (s->memory_limit, MEMORY / 2);
   assert_false (s->hugepages);
   assert_true (s->discard);
+  assert_false (s->zero_memory);
   assert_int_equal (s->parallel, PARALLEL_AUTO);
 }
 
@@ -182,6 +183,8 @@ test_booleans (void **state)
     assert_true (alone ("hugepages", yes[i])->hugepages);
     assert_false (alone ("discard", no[i])->discard);
     assert_true (alone ("discard", yes[i])->discard);
+    assert_true (alone ("zero-memory", yes[i])->zero_memory);
+    assert_false (alone ("zero_memory", no[i])->zero_memory);
     assert_false (alone ("rotational", no[i])->rotational);
   }
   setup (NULL);
@@ -192,6 +195,7 @@ test_booleans (void **state)
   refuse ("memory-backed", "-1", "memory-backed=-1: allowed is true or false");
   refuse ("hugepages", "2M", "hugepages=2M: allowed is true or false");
   refuse ("discard", "maybe", "discard=maybe: allowed is true or false");
+  refuse ("zero-memory", "8K", "zero-memory=8K: allowed is true or false");
 }
 
 static void
@@ -824,6 +828,7 @@ test_print (void **state)
                                          {"memory-limit", "123M"},
                                          {"hugepages", "1"},
                                          {"discard", "0"},
+                                         {"zero-memory", "1"},
                                          {"parallel", "off"},
                                          {"control", "any"},
                                          {"profile", "nvme"},
