@@ -217,18 +217,29 @@ has_connections ()
   [ "$(connections)" = "$1" ]
 }
 
-# filesystem TYPE DEVICE: make one, fill it, and see that all of it is there
-# after it has been mounted anew, and that its checker has nothing to say.
-filesystem ()
+# make_filesystem TYPE DEVICE
+make_filesystem ()
 {
-  local type=$1 device=$2 make check
+  local make
+
+  case $1 in
+    ext4) make=(mkfs.ext4 -q -F) ;;
+    xfs) make=(mkfs.xfs -q -f) ;;
+  esac
+  modprobe "$1"
+  try "${make[@]}" "$2"
+}
+
+# fill_filesystem TYPE DEVICE: see that all of what it is filled with is there
+# after it has been mounted anew, and that its checker has nothing to say.
+fill_filesystem ()
+{
+  local type=$1 device=$2 check
 
   case $type in
-    ext4) make=(mkfs.ext4 -q -F) check=(e2fsck -fn) ;;
-    xfs) make=(mkfs.xfs -q -f) check=(xfs_repair -n) ;;
+    ext4) check=(e2fsck -fn) ;;
+    xfs) check=(xfs_repair -n) ;;
   esac
-  modprobe "$type"
-  try "${make[@]}" "$device"
   try mount -t "$type" "$device" /mnt
   try dd if=/dev/urandom of="$tmp/content" bs=1M count=4
   mkdir /mnt/folder
@@ -246,6 +257,13 @@ filesystem ()
   try cmp "$tmp/content" /mnt/b
   try diff -r /usr/sbin /mnt/folder/sbin
   try umount /mnt
+}
+
+# filesystem TYPE DEVICE: make one, and fill it.
+filesystem ()
+{
+  make_filesystem "$@"
+  fill_filesystem "$@"
 }
 
 # resident: KiB of memory that the server holds.
