@@ -177,11 +177,16 @@ disconnect (void)
 }
 #endif
 
+/* A request that hangs looks once a second at last whether there still is a
+ * client.  Where its thread has replies to send that were deferred, that is
+ * when it does.
+ */
 static int
 nullblk_get_ready (void)
 {
   const struct settings *s = &params.settings;
-  const struct nap how = {.nap = nap};
+  const bool defers = batched_depth () != 0 && !is_parallel ();
+  const struct nap how = {.nap = nap, .slice = defers ? 0 : NSEC_PER_SEC};
   struct message why;
   char setting[MAX_SETTING], limit[32];
   size_t i;

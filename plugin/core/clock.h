@@ -79,7 +79,25 @@ struct nap {
   int (*sleep) (void *opaque, uint64_t moment); /* NULL: the waiter's own */
   int (*look) (void *opaque); /* between looks at the clock, or NULL */
   void *opaque;
+  uint64_t slice; /* nanoseconds; see nap_slice */
 };
+
+/* For what waits on a condition of its own, and takes a nap of no time now and
+ * then to learn whether there still is somebody to wait for: how long it waits
+ * between nap number I, from 0 on, and the next.  10 ms at first, twice as much
+ * each time, and nap.slice at most, or 10 ms where that is 0.
+ */
+#define FIRST_SLICE (10 * NSEC_PER_MSEC)
+
+static inline uint64_t
+nap_slice (const struct nap *nap, unsigned i)
+{
+  uint64_t slice = FIRST_SLICE;
+
+  while (i-- > 0 && slice < nap->slice)
+    slice *= 2;
+  return slice < nap->slice || nap->slice < FIRST_SLICE ? slice : nap->slice;
+}
 
 /* Nanoseconds of the monotonic clock. */
 static inline uint64_t

@@ -159,8 +159,9 @@ forget_verdict (struct request *r)
 
 /* Was power off when it began, or went off since? */
 static bool
-met_power_cut (const struct request *r)
+met_power_cut (const void *request)
 {
+  const struct request *r = request;
   const struct device *d = r->connection->device;
 
   return (r->epoch & 1) != 0 || durability_epoch (d->durability) != r->epoch;
@@ -326,12 +327,13 @@ static int
 obey_verdict (struct request *r)
 {
   const struct fault_verdict *v = &r->verdict;
+  struct device *d = r->connection->device;
   int result = 0;
 
   if (v->delay > 0)
     r->deadline = (r->deadline != 0 ? r->deadline : r->what.arrival) + v->delay;
   if (v->hangs)
-    result = faults_hang (v, &r->connection->device->devices->nap);
+    result = faults_hang (&d->faults, v, &d->devices->nap, met_power_cut, r);
   return result < 0 ? result : v->error;
 }
 

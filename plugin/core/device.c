@@ -173,6 +173,7 @@ device_cut_power (struct device *d, enum lose lose, uint64_t seed)
     log_cut (d, &cut);
   else
     durability_cut (d->durability, &cut);
+  faults_wake (&d->faults);
 }
 
 void
@@ -202,6 +203,7 @@ device_power_on (struct device *d)
   /* What was in service is dead, and keeps nobody waiting. */
   latency_begin_anew (&d->latency);
   durability_on (d->durability);
+  faults_wake (&d->faults);
 }
 
 /*---------------------------------------------------------------------*/

@@ -114,22 +114,57 @@ faults_done (struct fault_verdict *v)
     fault_unref (v->held[i]);
 }
 
-int
-faults_hang (const struct fault_verdict *v, const struct nap *nap)
+/* Are all rules deleted that it hangs by? */
+static bool
+is_released (const struct fault_verdict *v)
 {
   uint32_t i;
-  int r;
 
   for (i = 0; i < v->nr_held; i++) {
-    if (v->held[i]->rule.action != FAULT_HANG)
-      continue;
-    while (!atomic_load (&v->held[i]->deleted)) {
-      r = nap->nap (nap->opaque, HANG_SLICE);
-      if (r < 0)
-        return r;
-    }
+    if (v->held[i]->rule.action == FAULT_HANG &&
+        !atomic_load (&v->held[i]->deleted))
+      return false;
   }
-  return 0;
+  return true;
+}
+
+/* What changes something for those that hang does so before it wakes them, so
+ * that they see it or are waiting by then.
+ */
+int
+faults_hang (struct faults *f, const struct fault_verdict *v,
+             const struct nap *nap, bool (*over) (const void *opaque),
+             const void *opaque)
+{
+  bool released = is_released (v), is_over = over (opaque);
+  struct timespec until;
+  uint64_t moment;
+  unsigned i;
+  int r;
+
+  for (i = 0; !released && !is_over; i++) {
+    r = nap->nap (nap->opaque, 0);
+    if (r < 0)
+      return r;
+    moment = moment_after (clock_now (), nap_slice (nap, i));
+    until.tv_sec = (time_t) (moment / NSEC_PER_SEC);
+    until.tv_nsec = (long) (moment % NSEC_PER_SEC);
+    pthread_mutex_lock (&f->hang_lock);
+    while (!(released = is_released (v)) && !(is_over = over (opaque)) &&
+           pthread_cond_timedwait (&f->release, &f->hang_lock, &until) !=
+               ETIMEDOUT)
+      ;
+    pthread_mutex_unlock (&f->hang_lock);
+  }
+  return released ? 0 : -ESHUTDOWN;
+}
+
+void
+faults_wake (struct faults *f)
+{
+  pthread_mutex_lock (&f->hang_lock);
+  pthread_cond_broadcast (&f->release);
+  pthread_mutex_unlock (&f->hang_lock);
 }
 
 /* Of the bits of a block that are read the even ones, of those that are written

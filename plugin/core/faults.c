@@ -183,16 +183,27 @@ take_seed (struct faults *f, uint64_t seed)
 int
 faults_init (struct faults *f, uint64_t seed, uint32_t device)
 {
+  pthread_condattr_t attr;
+
   memset (f, 0, sizeof *f);
   f->device = device;
   take_seed (f, seed);
-  return -pthread_mutex_init (&f->lock, NULL);
+  if (pthread_mutex_init (&f->lock, NULL) != 0)
+    return -ENOMEM;
+  pthread_mutex_init (&f->hang_lock, NULL);
+  pthread_condattr_init (&attr);
+  pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
+  pthread_cond_init (&f->release, &attr);
+  pthread_condattr_destroy (&attr);
+  return 0;
 }
 
 void
 faults_destroy (struct faults *f)
 {
   fault_free (f->first);
+  pthread_cond_destroy (&f->release);
+  pthread_mutex_destroy (&f->hang_lock);
   pthread_mutex_destroy (&f->lock);
 }
 
@@ -366,6 +377,8 @@ faults_change (struct faults *f, const char *which, struct fault *chain,
     f->count = count (f->first);
   }
   unlock (f);
+  if (r == 0 && which != NULL)
+    faults_wake (f);
   return r;
 }
 

@@ -49,9 +49,6 @@
 /* The most rules of a device that corrupt by flip and zero, or hang. */
 #define MAX_HELD 16
 
-/* How often a request that hangs looks whether it still has to. */
-#define HANG_SLICE (10 * NSEC_PER_MSEC)
-
 struct fault;
 
 struct faults {
@@ -61,6 +58,10 @@ struct faults {
   uint32_t device;  /* number */
   uint32_t last_id; /* numbers begin at 1 and are not used again */
   uint64_t seed;
+
+  /* Requests that hang wait for this, with a lock that is held for no more. */
+  pthread_mutex_t hang_lock;
+  pthread_cond_t release;
 };
 
 struct fault_request {
@@ -163,11 +164,17 @@ void faults_judge (struct faults *f, const struct fault_request *r,
                    struct fault_verdict *v);
 void faults_done (struct fault_verdict *v);
 
-/* Wait, before anything is done, until all rules that V hangs by are deleted.
- * Holds no lock and must be called with none held.  Returns 0, or what NAP
- * failed with.
+/* Wait, before anything is done, until all rules that V hangs by are deleted,
+ * or OVER says that it no longer needs to be done; then the result is
+ * -ESHUTDOWN.  Holds no lock and must be called with none held.  Returns 0, or
+ * what NAP failed with.
  */
-int faults_hang (const struct fault_verdict *v, const struct nap *nap);
+int faults_hang (struct faults *f, const struct fault_verdict *v,
+                 const struct nap *nap, bool (*over) (const void *opaque),
+                 const void *opaque);
+
+/* Let those that hang look again: for some of them it may be over. */
+void faults_wake (struct faults *f);
 
 /* Do to BUF, which holds the data of R, a read or a write of whole blocks,
  * what V says: after the data of a read has come, or before that of a write

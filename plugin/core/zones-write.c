@@ -19,12 +19,6 @@
 
 #include "zones-internal.h"
 
-/* How often who waits looks whether there still is somebody to wait for.  The
- * first look is before that: with it, replies that the thread has held are sent
- * (preload.c), which the write that is waited for may be waiting for.
- */
-#define NAP_EVERY (10 * NSEC_PER_MSEC)
-
 /* What check_write returns for a write that may yet come to be right. */
 #define EARLY 1
 
@@ -107,7 +101,9 @@ await_turn (struct early_write *e, uint64_t moment)
 }
 
 /* Wait until the write pointer is at WP, or DEADLINE.  The stripe is locked,
- * but not meanwhile.  Returns 0 when it is worth another look, -EIO when the
+ * but not meanwhile.  The first nap is before the wait: with it, replies that
+ * the thread has held are sent (preload.c), which the write that is waited for
+ * may be waiting for.  Returns 0 when it is worth another look, -EIO when the
  * time is up, or what the nap failed with.
  */
 static int
@@ -115,16 +111,20 @@ wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
             uint64_t deadline, const struct nap *nap)
 {
   struct early_write e = {.zone = zone, .wp = wp};
-  uint64_t now = clock_now ();
+  uint64_t now = clock_now (), slice = deadline;
+  unsigned i;
   int r = 0;
 
   if (now >= deadline)
     return -EIO;
   list_early (stripe, &e);
   stripe_unlock (stripe);
-  while (now < deadline) {
-    r = nap != NULL ? nap->nap (nap->opaque, 0) : 0;
-    if (r < 0 || await_turn (&e, min (deadline, moment_after (now, NAP_EVERY))))
+  for (i = 0; now < deadline; i++) {
+    if (nap != NULL) {
+      r = nap->nap (nap->opaque, 0);
+      slice = nap_slice (nap, i);
+    }
+    if (r < 0 || await_turn (&e, min (deadline, moment_after (now, slice))))
       break;
     now = clock_now ();
   }

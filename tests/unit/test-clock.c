@@ -477,6 +477,28 @@ test_real (void **state)
 
 #define TEST(f) cmocka_unit_test_setup (f, setup)
 
+/* What waits for long is looked after less and less often. */
+static void
+test_slices (void **state)
+{
+  const struct nap often = {.slice = 0}, seldom = {.slice = NSEC_PER_SEC};
+  uint64_t sum = 0;
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 100; i++)
+    assert_int_equal (nap_slice (&often, i), FIRST_SLICE);
+  assert_int_equal (nap_slice (&seldom, 0), FIRST_SLICE);
+  assert_int_equal (nap_slice (&seldom, 1), 2 * FIRST_SLICE);
+  for (i = 0; i < 100; i++) {
+    assert_true (nap_slice (&seldom, i) <= nap_slice (&seldom, i + 1));
+    sum += nap_slice (&seldom, i);
+  }
+  assert_int_equal (nap_slice (&seldom, 100), NSEC_PER_SEC);
+  assert_true (sum > 90 * NSEC_PER_SEC);
+  assert_int_equal (nap_slice (&seldom, UINT32_MAX), NSEC_PER_SEC);
+}
+
 int
 main (void)
 {
@@ -497,6 +519,7 @@ main (void)
       TEST (test_learn),
       TEST (test_learn_soon),
       TEST (test_outliers),
+      TEST (test_slices),
       TEST (test_real),
   };
 

@@ -533,6 +533,19 @@ test_torn_in_zone (void **state)
   assert_in_range (torn, 10, 63);
 }
 
+/* A request that hangs need not go on after a cut: its rule is still there. */
+static void
+test_hang_ends_with_power (void **state)
+{
+  (void) state;
+  CREATE ("fault", "op=write hang");
+  cut_in_nap = true;
+  assert_int_equal (write_with (d, 0, BLOCK, 'a', false), -ESHUTDOWN);
+  cut_in_nap = false;
+  device_power_on (&devices->device[0]);
+  check (0, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
@@ -557,6 +570,7 @@ main (void)
       TEST (test_reset_stays),
       TEST (test_conventional),
       TEST (test_torn_in_zone),
+      TEST (test_hang_ends_with_power),
   };
 
   return RUN_TESTS (tests);

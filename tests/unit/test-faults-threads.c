@@ -184,6 +184,13 @@ short_nap (void *opaque, uint64_t nsec)
   return 0;
 }
 
+static bool
+never (const void *opaque)
+{
+  (void) opaque;
+  return false;
+}
+
 static void *
 use_body (void *arg)
 {
@@ -203,7 +210,8 @@ use_body (void *arg)
     r.offset = (r.offset + 2048) % (1 << 20);
     faults_judge (&faults, &r, &v);
     if (v.hangs)
-      must (faults_hang (&v, &nap) == 0, "no more hanging");
+      must (faults_hang (&faults, &v, &nap, never, NULL) == 0,
+            "no more hanging");
     if (v.corrupts)
       faults_corrupt (&v, &r, data, 512);
     faults_done (&v);
@@ -267,7 +275,7 @@ hang_body (void *arg)
   (void) arg;
   faults_judge (&faults, &r, &v);
   must (v.hangs, "hangs");
-  must (faults_hang (&v, &nap) == 0, "goes on");
+  must (faults_hang (&faults, &v, &nap, never, NULL) == 0, "goes on");
   faults_done (&v);
   total++;
   return NULL;

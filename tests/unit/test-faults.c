@@ -826,14 +826,23 @@ struct napper {
   int end;             /* the nap at which ... */
   const char *deletes; /* ... this is deleted, or */
   int result;          /* ... this is returned */
+  bool is_over;        /* from then on */
 };
+
+static bool
+is_over (const void *opaque)
+{
+  const struct napper *n = opaque;
+
+  return n->is_over && n->naps >= n->end;
+}
 
 static int
 count_naps (void *opaque, uint64_t nsec)
 {
   struct napper *n = opaque;
 
-  assert_in_range (nsec, 1, 10 * NSEC_PER_MSEC);
+  assert_int_equal (nsec, 0);
   if (++n->naps < n->end)
     return 0;
   if (n->deletes != NULL)
@@ -851,7 +860,7 @@ hang (struct napper *n)
 
   faults_judge (&faults, &r, &v);
   assert_true (v.hangs);
-  result = faults_hang (&v, &nap);
+  result = faults_hang (&faults, &v, &nap, is_over, n);
   faults_done (&v);
   return result;
 }
@@ -877,6 +886,21 @@ test_hang_gone (void **state)
   assert_int_equal (hang (&n), -ESHUTDOWN);
   assert_int_equal (n.naps, 5);
   check_counters (1, 1, 1);
+}
+
+/* It need not be done any more: at once, or after some time. */
+static void
+test_hang_over (void **state)
+{
+  struct napper n = {.is_over = true};
+
+  (void) state;
+  add ("hang");
+  assert_int_equal (hang (&n), -ESHUTDOWN);
+  assert_int_equal (n.naps, 0);
+  n.end = 3;
+  assert_int_equal (hang (&n), -ESHUTDOWN);
+  assert_int_equal (n.naps, 3);
 }
 
 /* Until the last of them is deleted. */
@@ -905,7 +929,7 @@ test_hang_already_deleted (void **state)
   add ("hang count=1");
   faults_judge (&faults, &r, &v);
   del ("1");
-  assert_int_equal (faults_hang (&v, &nap), 0);
+  assert_int_equal (faults_hang (&faults, &v, &nap, is_over, &n), 0);
   assert_int_equal (n.naps, 0);
   faults_done (&v);
 }
@@ -1410,6 +1434,7 @@ main (void)
       CASE (test_zero),
       CASE (test_corrupt_together),
       CASE (test_hang_deleted),
+      CASE (test_hang_over),
       CASE (test_hang_gone),
       CASE (test_hang_twice),
       CASE (test_hang_already_deleted),
