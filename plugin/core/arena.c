@@ -18,6 +18,8 @@
 
 /* More address space than this is not asked for (user space has 2^47). */
 #define MAX_DATA (UINT64_C (1) << 45)
+_Static_assert(MAX_DATA >> CHUNK_SHIFT < UINT64_C (1) << 31,
+               "what a link of a tree takes");
 
 #define HUGEPAGE (UINT64_C (1) << HUGE_CHUNK_SHIFT)
 

@@ -19,13 +19,21 @@
 #define PAGE_SHIFT 12
 #define PAGE (UINT64_C (1) << PAGE_SHIFT)
 
+/* What a tree of chunks is made of; see tree.c. */
+struct tree_link {
+  uint32_t nr : 31;     /* a chunk, or 0 */
+  uint32_t is_node : 1; /* its node is meant, or else the chunk */
+};
+
 /* Both maps are all zero, and it is not listed, whenever a chunk changes hands.
  */
 struct chunk {
-  uint64_t key;          /* the table's */
-  _Atomic uint32_t next; /* the table's, or the arena's while nobody has it */
-  uint32_t listed;       /* is it on the backlog?  (store-trim.c) */
-  uint32_t written[];    /* a map; another is behind it, arena_stale */
+  uint64_t key;              /* the table's */
+  _Atomic uint32_t next;     /* the table's, or the arena's while it is free */
+  struct tree_link child[2]; /* a node of the tree's, guarded by its lock, */
+  uint8_t bit;               /* too */
+  bool listed;               /* is it on the backlog?  (store-trim.c) */
+  uint32_t written[];        /* a map; another is behind it, arena_stale */
 };
 
 /* Those bits of WORD that stand for pages from FIRST up to LAST. */

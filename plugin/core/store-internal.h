@@ -137,8 +137,8 @@ is_zero (const char *page)
   return page[0] == 0 && memcmp (page, page + 1, PAGE - 1) == 0;
 }
 
-/* Where the emptiness that begins at OFFSET is known to end without a look
- * into the table: OFFSET itself when it may not be empty.
+/* The first place from OFFSET on at which there is a chunk, or END: OFFSET
+ * itself where one is there.
  */
 uint64_t store_skip_emptiness (struct store *s, uint32_t volume,
                                uint64_t offset, uint64_t end);

@@ -282,14 +282,16 @@ trim_piece (struct store *s, const struct piece *p)
     drop_pages (s, p->key, nr, first, last);
 }
 
-void
-store_trim (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
+uint64_t
+store_trim_step (struct store *s, uint32_t volume, uint64_t offset,
+                 uint64_t end)
 {
-  const uint64_t end = offset + count;
+  uint64_t left = STORE_STEP;
   struct piece p;
   unsigned stripe;
 
-  while ((offset = store_skip_emptiness (s, volume, offset, end)) < end) {
+  while ((offset = store_skip_emptiness (s, volume, offset, end)) < end &&
+         left >= arena_chunk_size (&s->arena)) {
     p = piece_at (s, volume, offset, end);
     stripe = stripe_of (s, p.key);
     lock_exclusive (s, stripe);
@@ -298,5 +300,18 @@ store_trim (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
     if (is_backlog_full (s))
       reclaim (s);
     offset += p.len;
+    left -= arena_chunk_size (&s->arena);
+    if (offset == end)
+      break;
   }
+  return offset;
+}
+
+void
+store_trim (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
+{
+  const uint64_t end = offset + count;
+
+  while (offset < end)
+    offset = store_trim_step (s, volume, offset, end);
 }

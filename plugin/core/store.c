@@ -383,17 +383,31 @@ uint64_t
 store_skip_emptiness (struct store *s, uint32_t volume, uint64_t offset,
                       uint64_t end)
 {
-  struct piece p;
-  uint64_t keys;
+  const uint64_t key = (uint64_t) volume << VOLUME_SHIFT;
+  const uint64_t here = offset >> s->arena.chunk_shift;
+  const uint64_t next = table_next (&s->table, key | here) - key;
 
-  for_each_piece (s, volume, p, offset, end) {
-    keys = table_empty_from (&s->table, p.key);
-    if (keys == 0)
-      break;
-    /* This piece, and whole chunks after it. */
-    p.len = min (end - offset, (keys << s->arena.chunk_shift) - p.offset);
+  if (next == here)
+    return offset;
+  return next > (end - 1) >> s->arena.chunk_shift
+             ? end
+             : next << s->arena.chunk_shift;
+}
+
+uint64_t
+store_reach (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
+{
+  const uint64_t size = arena_chunk_size (&s->arena);
+  uint64_t left;
+
+  for (left = STORE_STEP;; left -= size) {
+    if (offset >= end)
+      return end;
+    offset = store_skip_emptiness (s, volume, offset, end);
+    if (left < size)
+      return offset;
+    offset = (offset & -size) + size;
   }
-  return offset;
 }
 
 /* The end of the run of pages at P.offset, in bytes in the chunk, and whether
@@ -456,6 +470,12 @@ uint64_t
 store_written (struct store *s, uint32_t volume)
 {
   return atomic_load (&s->volumes[volume].written);
+}
+
+uint64_t
+store_looks (struct store *s, uint32_t volume)
+{
+  return tree_looks (&s->table.trees[volume]);
 }
 
 int

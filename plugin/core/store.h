@@ -54,10 +54,22 @@ int store_zero (struct store *store, uint32_t volume, uint64_t count,
                 uint64_t offset);
 
 /* Make COUNT bytes at OFFSET zero and give back the memory of every 4 KiB
- * page that is all zero then.
+ * page that is all zero then.  It costs by what is there, however large COUNT
+ * is.
  */
 void store_trim (struct store *store, uint32_t volume, uint64_t count,
                  uint64_t offset);
+
+/* One who holds a lock meanwhile goes step by step and lets go between: a step
+ * is as much as has STORE_STEP bytes at most in it, or a chunk, and so may be
+ * of any length.  store_trim_step makes one from OFFSET up to END at most and
+ * returns where it ends; store_reach says so beforehand, within END.
+ */
+#define STORE_STEP (UINT64_C (2) << 20)
+uint64_t store_trim_step (struct store *store, uint32_t volume, uint64_t offset,
+                          uint64_t end);
+uint64_t store_reach (struct store *store, uint32_t volume, uint64_t offset,
+                      uint64_t end);
 
 /* Is the page at OFFSET written?  Says so in *written and returns where that
  * changes, or END if not before; OFFSET < END.
@@ -70,6 +82,11 @@ uint64_t store_held (struct store *store);
 
 /* How many 4 KiB pages of a volume are written. */
 uint64_t store_written (struct store *store, uint32_t volume);
+
+/* How often the next chunk of a volume was looked for, for tests that count
+ * work: at each step over emptiness, and for each chunk that a trim meets.
+ */
+uint64_t store_looks (struct store *store, uint32_t volume);
 
 /* Count BYTES that a caller holds elsewhere as held.  Returns 0, or -ENOSPC
  * when that would pass the limit; then nothing is counted.

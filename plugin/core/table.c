@@ -3,23 +3,17 @@
  *
  * The table of chunks; see table.h.
  *
- * `populated` lets trims and extent queries step over emptiness: it counts the
- * chunks in the table by the hash of the span (2048 keys: 256 MiB, or 4 GiB
- * with huge pages) that they lie in.  A zero means that no chunk of any span
- * with that hash is there.  It is raised before a chunk is first written and
- * lowered after its last page is gone, so a reader that sees zero is right
- * about everything that was finished before it looked.
+ * A chunk enters its volume's tree before it is first written, and leaves it
+ * after its last page is gone.
  */
 
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "table.h"
-
-#define SPAN_SHIFT 11
-#define MAX_SPANS 32768
 
 static uint64_t
 min (uint64_t a, uint64_t b)
@@ -37,23 +31,29 @@ power_of_two_from (uint64_t n)
   return r;
 }
 
-/* One bucket for each chunk that can ever be held when chunks are full; one
- * count for each span that there is, up to a point.
- */
+static int
+create_trees (struct table *t, uint32_t volumes)
+{
+  t->trees = aligned_alloc (_Alignof(struct tree), volumes * sizeof *t->trees);
+  if (t->trees == NULL)
+    return -ENOMEM;
+  for (t->volumes = 0; t->volumes < volumes; t->volumes++)
+    tree_init (&t->trees[t->volumes]);
+  return 0;
+}
+
+/* One bucket for each chunk that can ever be held when chunks are full. */
 int
 table_create (struct table *t, struct arena *arena,
               const struct arena_options *o, uint32_t least)
 {
-  const uint64_t all = arena_all_chunks (o);
-  const uint64_t chunks = min (arena_most (o) >> arena->chunk_shift, all);
-  const uint64_t spans = (all >> SPAN_SHIFT) + o->volumes;
-  uint64_t nr_buckets, nr_spans, bucket_bytes;
+  const uint64_t chunks =
+      min (arena_most (o) >> arena->chunk_shift, arena_all_chunks (o));
+  uint64_t nr_buckets;
 
   nr_buckets = power_of_two_from (chunks < least ? least : chunks);
-  nr_spans = power_of_two_from (min (spans, MAX_SPANS));
-  bucket_bytes = nr_buckets * sizeof *t->buckets;
   t->arena = arena;
-  t->map_size = bucket_bytes + nr_spans * sizeof *t->populated;
+  t->map_size = nr_buckets * sizeof *t->buckets;
   t->map = mmap (NULL, t->map_size, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (t->map == MAP_FAILED)
@@ -61,21 +61,28 @@ table_create (struct table *t, struct arena *arena,
   madvise (t->map, t->map_size, MADV_NOHUGEPAGE);
   t->buckets = t->map;
   t->bucket_mask = nr_buckets - 1;
-  t->populated = (_Atomic uint32_t *) ((char *) t->map + bucket_bytes);
-  t->span_mask = nr_spans - 1;
+  if (create_trees (t, o->volumes) < 0) {
+    munmap (t->map, t->map_size);
+    return -ENOMEM;
+  }
   return 0;
 }
 
 void
 table_destroy (struct table *t)
 {
+  uint32_t i;
+
+  for (i = 0; i < t->volumes; i++)
+    tree_destroy (&t->trees[i]);
+  free (t->trees);
   munmap (t->map, t->map_size);
 }
 
-static _Atomic uint32_t *
-population_of (const struct table *t, uint64_t key)
+static struct tree *
+tree_of (const struct table *t, uint64_t key)
 {
-  return &t->populated[table_mix (key >> SPAN_SHIFT) & t->span_mask];
+  return &t->trees[key >> VOLUME_SHIFT];
 }
 
 static uint32_t
@@ -111,10 +118,10 @@ table_add (struct table *t, uint64_t key)
   nr = arena_take (t->arena);
   if (nr == 0)
     return 0;
-  atomic_fetch_add (population_of (t, key), 1);
   arena_chunk (t->arena, nr)->key = key;
   set_next (t, nr, *bucket);
   *bucket = nr;
+  tree_add (tree_of (t, key), t->arena, nr);
   return nr;
 }
 
@@ -132,15 +139,11 @@ table_remove (struct table *t, uint64_t key, uint32_t nr)
       before = next_of (t, before);
     set_next (t, before, next_of (t, nr));
   }
-  atomic_fetch_sub (population_of (t, key), 1);
+  tree_remove (tree_of (t, key), t->arena, nr);
 }
 
 uint64_t
-table_empty_from (const struct table *t, uint64_t key)
+table_next (const struct table *t, uint64_t key)
 {
-  const uint64_t span = UINT64_C (1) << SPAN_SHIFT;
-
-  if (atomic_load (population_of (t, key)) != 0)
-    return 0;
-  return span - (key & (span - 1));
+  return tree_next (tree_of (t, key), t->arena, &key) ? key : UINT64_MAX;
 }

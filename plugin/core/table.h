@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The table finds a chunk by its key: a volume and a place in it.  It is drawn
- * at the top of store.c, which also has the locks: whoever calls table_find,
- * table_add or table_remove holds the lock for the key's bucket, exclusively
- * but for table_find.  The others may be called by anyone.
+ * The table finds a chunk by its key: a volume and a place in it; and, by a
+ * tree for each volume, the next chunk after a place.  It is drawn at the top
+ * of store.c, which also has the locks: whoever calls table_find, table_add or
+ * table_remove holds the lock for the key's bucket, exclusively but for
+ * table_find.  The others may be called by anyone.
  */
 
 #ifndef NULLBLK_TABLE_H
@@ -12,7 +13,7 @@
 
 #include <stdint.h>
 
-#include "arena.h"
+#include "tree.h"
 
 #define VOLUME_SHIFT 47 /* 2^63 bytes in chunks of 2^17 are 2^46 keys */
 
@@ -24,8 +25,9 @@ struct table {
   size_t map_size;
   uint32_t *buckets; /* the first chunk of each list, or 0 */
   uint64_t bucket_mask;
-  _Atomic uint32_t *populated; /* chunks by the hash of their span */
-  uint64_t span_mask;
+
+  struct tree *trees; /* of each volume */
+  uint32_t volumes;
 };
 
 /* Returns 0 or -ENOMEM.  There are at least LEAST buckets, a power of two. */
@@ -61,9 +63,9 @@ uint32_t table_add (struct table *t, uint64_t key);
 /* Take a chunk without any written page out; it is the caller's then. */
 void table_remove (struct table *t, uint64_t key, uint32_t nr);
 
-/* How many keys from KEY on surely have no chunk: 0, or as many as there are
- * to the end of KEY's span.
+/* The least key from KEY on, of the same volume, that has a chunk in the table,
+ * or UINT64_MAX.  It is right about all that was finished before it looked.
  */
-uint64_t table_empty_from (const struct table *t, uint64_t key);
+uint64_t table_next (const struct table *t, uint64_t key);
 
 #endif /* NULLBLK_TABLE_H */
