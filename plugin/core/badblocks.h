@@ -31,7 +31,6 @@
 #include <stdint.h>
 
 #include "message.h"
-#include "operation.h"
 
 #define SECTOR_SIZE 512
 
@@ -82,15 +81,6 @@ static inline bool
 badblocks_any (const struct badblocks *b)
 {
   return atomic_load_explicit (&b->count, memory_order_relaxed) != 0;
-}
-
-/* Do bad blocks concern OP?  All that touches data; neither flushes nor zone
- * commands.
- */
-static inline bool
-badblocks_concern (enum operation op)
-{
-  return op != OP_FLUSH && op != OP_ZONE;
 }
 
 /* Check COUNT bytes at OFFSET, whole sectors.  Returns 0, or -EIO with *bad,

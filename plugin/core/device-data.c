@@ -12,24 +12,33 @@
 #include "device-internal.h"
 
 int
-device_read_zones (struct device *d, char *buf, uint32_t count, uint64_t offset)
+device_read_zones (struct request *request, char *buf)
 {
+  struct device *d = request->connection->device;
+  const uint32_t count = request->what.count;
+  const uint64_t offset = request->what.offset;
   struct zone_stripe *held;
   struct zone_read part;
   int r;
 
   if (zones_are_conventional (d->zones, count, offset)) {
-    read_data (d, buf, count, offset);
-    return 0;
+    r = meet_badblocks (request);
+    if (r == 0)
+      read_data (d, buf, count, offset);
+    return r;
   }
   held = zones_hold_data (d->zones, count, offset);
   if (held != NULL) {
-    read_data (d, buf, count, offset);
+    r = meet_badblocks (request);
+    if (r == 0)
+      read_data (d, buf, count, offset);
     zones_release (held);
-    return 0;
+    return r;
   }
 
   r = zones_begin_read (d->zones, &part, count, offset);
+  if (r == 0)
+    r = meet_badblocks (request);
   if (r < 0)
     return r;
   while ((r = zones_read_part (&part)) == 1) {
@@ -80,17 +89,19 @@ device_write_zone (struct request *r, const void *buf, bool may_trim)
 {
   struct device *d = r->connection->device;
   struct zone_write zone;
-  int result;
+  int result, bad;
 
-  if (zones_take_any_write (d->zones, r->what.count, r->what.offset))
-    return change_data (r, buf, may_trim);
+  if (zones_take_any_write (d->zones, r->what.count, r->what.offset)) {
+    result = change_good_data (r, buf, may_trim, &bad);
+    return result != 0 ? result : bad;
+  }
   result = zones_begin_write (d->zones, &zone, r->what.count, r->what.offset,
                               &d->devices->nap);
   if (result < 0)
     return result;
-  result = change_data (r, buf, may_trim);
+  result = change_good_data (r, buf, may_trim, &bad);
   zones_end_write (&zone, result >= 0 ? r->transfer : 0);
-  return result;
+  return result != 0 ? result : bad;
 }
 
 /*---------------------------------------------------------------------*/

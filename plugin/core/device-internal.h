@@ -149,11 +149,36 @@ has_log (const struct device *d)
   return __builtin_expect (d->log != NULL, 0);
 }
 
+/* Check the blocks of a request.  Returns 0, or -EIO; r->transfer is what may
+ * still be moved then.
+ */
+int device_check_badblocks (struct request *r);
+
+static inline int
+meet_badblocks (struct request *r)
+{
+  const struct device *d = r->connection->device;
+
+  return __builtin_expect (badblocks_any (&d->badblocks), 0)
+             ? device_check_badblocks (r)
+             : 0;
+}
+
 static inline int
 change_data (struct request *r, const void *buf, bool may_trim)
 {
   return has_log (r->connection->device) ? log_change (r, buf, may_trim)
                                          : change_store (r, buf, may_trim);
+}
+
+/* Bad blocks come last before the data: change what lies before the first of
+ * them.  *bad is what comes of them.
+ */
+static inline int
+change_good_data (struct request *r, const void *buf, bool may_trim, int *bad)
+{
+  *bad = meet_badblocks (r);
+  return *bad < 0 && r->transfer == 0 ? 0 : change_data (r, buf, may_trim);
 }
 
 static inline int
@@ -173,8 +198,7 @@ flush_data (struct device *d)
 void reset_store (struct device *d, uint64_t count, uint64_t offset);
 
 /* Data of a device with zones. */
-int device_read_zones (struct device *d, char *buf, uint32_t count,
-                       uint64_t offset);
+int device_read_zones (struct request *r, char *buf);
 int device_write_zone (struct request *r, const void *buf, bool may_trim);
 int device_trim_zones (struct device *d, uint32_t count, uint64_t offset,
                        bool fua);

@@ -2,8 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The path of a request through a device; see device.h.  A request begins, is
- * admitted, meets bad blocks and faults, and is given its price; its data
- * moves, and it ends: it waits for what is left of its time, and is counted.
+ * admitted, meets fault rules, and is given its price; the rules of its zone
+ * and bad blocks may stop it; its data moves, and it ends: it waits for what is
+ * left of its time, and is counted.
  */
 
 #include <config.h>
@@ -292,22 +293,21 @@ admit_request (const struct request *r, bool changes)
 }
 
 /*---------------------------------------------------------------------*/
-/* Bad blocks and fault rules */
+/* Fault rules, and bad blocks */
 
-/* What lies before the first bad block may still be transferred. */
-static int
-check_badblocks (struct request *r)
+int
+device_check_badblocks (struct request *r)
 {
   struct device *d = r->connection->device;
   const struct settings *s = &r->set->s;
   uint64_t bad;
 
-  if (!badblocks_concern (r->what.op) ||
-      badblocks_check (&d->badblocks, r->what.offset, r->what.count,
+  if (badblocks_check (&d->badblocks, r->what.offset, r->what.count,
                        s->badblocks_once, &bad) == 0)
     return 0;
-  if (s->badblocks_partial_io)
-    r->transfer = badblocks_transfer (r->what.offset, bad, s->block_size);
+  r->transfer = s->badblocks_partial_io
+                    ? badblocks_transfer (r->what.offset, bad, s->block_size)
+                    : 0;
   return -EIO;
 }
 
@@ -354,32 +354,26 @@ is_corrupted (const struct request *r)
 static int
 prepare_with_faults (struct request *r, enum operation op)
 {
-  struct device *d = r->connection->device;
-  int result = 0;
+  int result;
 
-  if (badblocks_any (&d->badblocks))
-    result = check_badblocks (r);
-  if (faults_any (&d->faults) && result == 0)
-    ask_faults (r);
+  ask_faults (r);
   price (r, op);
-  if (r->is_judged)
-    result = obey_verdict (r);
+  result = obey_verdict (r);
   if (result == 0 && !is_lost (r))
     r->transfer = r->what.count;
   return result;
 }
 
-/* A request that was admitted meets bad blocks and faults and gets its price,
- * that of OP.  Returns 0, or the error that it is to end with; r->transfer
- * bytes are to be moved in either case.
+/* A request that was admitted meets fault rules and gets its price, that of OP.
+ * Returns 0, or the error that it is to end with.  r->transfer is what is to be
+ * moved: all of it, or nothing.
  */
 static inline int
 prepare (struct request *r, enum operation op)
 {
   const struct device *d = r->connection->device;
 
-  if (__builtin_expect (
-          badblocks_any (&d->badblocks) || faults_any (&d->faults), 0))
+  if (__builtin_expect (faults_any (&d->faults), 0))
     return prepare_with_faults (r, op);
   price (r, op);
   r->transfer = r->what.count;
@@ -393,11 +387,13 @@ static int
 write_data (struct request *r, const void *buf, bool may_trim)
 {
   struct device *d = r->connection->device;
-  int result;
+  int result, bad = 0;
 
   result = d->zones != NULL ? device_write_zone (r, buf, may_trim)
-                            : change_data (r, buf, may_trim);
-  return result == 1 ? -ESHUTDOWN : result;
+                            : change_good_data (r, buf, may_trim, &bad);
+  if (result == 1)
+    return -ESHUTDOWN;
+  return bad < 0 ? bad : result;
 }
 
 /* The client's own buffer stays as it is. */
@@ -416,14 +412,24 @@ write_corrupted (struct request *r, const void *buf)
   return result;
 }
 
+/* Without discard=true it stops at bad blocks, too. */
 static int
 do_trim (struct request *r)
 {
   struct device *d = r->connection->device;
+  const bool discard = r->set->s.discard;
+  int result = 0, bad;
 
-  if (d->zones != NULL)
-    return device_trim_zones (d, r->transfer, r->what.offset, r->fua);
-  return trim_data (d, r->transfer, r->what.offset, r->fua);
+  if (d->zones != NULL && discard)
+    result = zones_check_trim (d->zones, r->what.count, r->what.offset);
+  if (result < 0)
+    return result;
+  bad = meet_badblocks (r);
+  if (r->transfer > 0 && discard)
+    result = d->zones != NULL
+                 ? device_trim_zones (d, r->transfer, r->what.offset, r->fua)
+                 : trim_data (d, r->transfer, r->what.offset, r->fua);
+  return bad < 0 ? bad : result;
 }
 
 /*---------------------------------------------------------------------*/
@@ -453,23 +459,17 @@ device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
   r = admit_request (&request, false);
   if (r == 0)
     r = prepare (&request, OP_READ);
-  if (r == 0 && !is_filled (&request, buf)) {
-    if (d->zones != NULL)
-      r = device_read_zones (d, buf, count, offset);
-    else
+  if (r == 0 && d->zones != NULL)
+    r = device_read_zones (&request, buf);
+  else if (r == 0) {
+    r = meet_badblocks (&request);
+    if (r == 0 && !is_filled (&request, buf))
       read_data (d, buf, count, offset);
-    if (r == 0 && is_corrupted (&request))
-      faults_corrupt (&request.verdict, &request.what, buf,
-                      request.set->s.block_size);
   }
+  if (r == 0 && is_corrupted (&request))
+    faults_corrupt (&request.verdict, &request.what, buf,
+                    request.set->s.block_size);
   return end (&request, r);
-}
-
-/* Of two results, the first that is an error. */
-static int
-first_error (int a, int b)
-{
-  return a < 0 ? a : b;
 }
 
 int
@@ -485,9 +485,8 @@ device_write (struct connection *c, const void *buf, uint32_t count,
   if (r == 0)
     r = prepare (&request, OP_WRITE);
   if (request.transfer > 0)
-    r = first_error (r, is_corrupted (&request)
-                            ? write_corrupted (&request, buf)
-                            : write_data (&request, buf, false));
+    r = is_corrupted (&request) ? write_corrupted (&request, buf)
+                                : write_data (&request, buf, false);
   return end (&request, r);
 }
 
@@ -504,7 +503,7 @@ device_zero (struct connection *c, uint32_t count, uint64_t offset,
   if (r == 0)
     r = prepare (&request, OP_ZERO);
   if (request.transfer > 0)
-    r = first_error (r, write_data (&request, NULL, may_trim));
+    r = write_data (&request, NULL, may_trim);
   return end (&request, r);
 }
 
@@ -526,8 +525,8 @@ device_trim (struct connection *c, uint32_t count, uint64_t offset, bool fua)
              zones_resets (d->zones, count, offset);
     r = prepare (&request, resets ? OP_ZONE : OP_TRIM);
   }
-  if (request.transfer > 0 && s->discard)
-    r = first_error (r, do_trim (&request));
+  if (request.transfer > 0)
+    r = do_trim (&request);
   return end (&request, r);
 }
 

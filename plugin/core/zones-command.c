@@ -219,7 +219,7 @@ zones_fall_back (struct zones *z, uint64_t lost)
 
 /* May all zones from FIRST up to LAST be reset? */
 static int
-check_trim (const struct zones *z, uint64_t first, uint64_t last)
+check_resets (const struct zones *z, uint64_t first, uint64_t last)
 {
   enum zone_cond cond;
 
@@ -259,21 +259,30 @@ zones_resets (const struct zones *z, uint64_t count, uint64_t offset)
 }
 
 int
+zones_check_trim (const struct zones *z, uint64_t count, uint64_t offset)
+{
+  uint64_t first, last;
+
+  if (z->trim == ZONE_TRIM_ERROR && offset + count > zone_start (z, z->nr_conv))
+    return -EIO;
+  if (z->trim != ZONE_TRIM_RESET)
+    return 0;
+  zones_within (z, count, offset, &first, &last);
+  return check_resets (z, first, last);
+}
+
+int
 zones_trim (struct zones *z, uint64_t count, uint64_t offset)
 {
   const uint64_t end = offset + count;
   const uint64_t border = zone_start (z, z->nr_conv);
   uint64_t first, last;
-  int r = 0;
+  int r;
 
-  if (z->trim == ZONE_TRIM_ERROR && end > border)
-    return -EIO;
-
-  zones_within (z, count, offset, &first, &last);
-  if (z->trim == ZONE_TRIM_RESET)
-    r = check_trim (z, first, last);
+  r = zones_check_trim (z, count, offset);
   if (r < 0)
     return r;
+  zones_within (z, count, offset, &first, &last);
 
   if (offset < border)
     r = z->data.discard (z->data.opaque, (end < border ? end : border) - offset,

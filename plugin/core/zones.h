@@ -138,6 +138,11 @@ int zones_read_part (struct zone_read *r);
  */
 int zones_trim (struct zones *z, uint64_t count, uint64_t offset);
 
+/* Will it fail so?  Returns 0 if not.  What is between this and zones_trim may
+ * change that.
+ */
+int zones_check_trim (const struct zones *z, uint64_t count, uint64_t offset);
+
 /* Will it reset any? */
 bool zones_resets (const struct zones *z, uint64_t count, uint64_t offset);
 

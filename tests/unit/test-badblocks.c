@@ -311,18 +311,6 @@ test_once (void **state)
   assert_int_equal (check (0, 100, true), -1);
 }
 
-static void
-test_operations (void **state)
-{
-  (void) state;
-  assert_true (badblocks_concern (OP_READ));
-  assert_true (badblocks_concern (OP_WRITE));
-  assert_true (badblocks_concern (OP_TRIM));
-  assert_true (badblocks_concern (OP_ZERO));
-  assert_false (badblocks_concern (OP_FLUSH));
-  assert_false (badblocks_concern (OP_ZONE));
-}
-
 /*---------------------------------------------------------------------*/
 /* The model */
 
@@ -414,7 +402,6 @@ main (void)
       cmocka_unit_test_setup_teardown (test_check_end, set_up, tear_down),
       cmocka_unit_test (test_transfer),
       cmocka_unit_test_setup_teardown (test_once, set_up, tear_down),
-      cmocka_unit_test (test_operations),
       cmocka_unit_test_setup_teardown (test_model, set_up, tear_down),
   };
 

@@ -330,14 +330,52 @@ test_error_changes_nothing (void **state)
   assert_int_equal (wp (1), 4096);
 }
 
+/* The rules of zones come before them, with all that they do; then nothing
+ * but the data is left.
+ */
 static void
-test_bad_blocks_come_first (void **state)
+test_bad_blocks_come_last (void **state)
 {
   (void) state;
-  CREATE ("badblocks", "+0-0", "fault", "count=1 error=ENOSPC");
+  CREATE ("badblocks", "+0-0", "badblocks-once", "1", "fault",
+          "count=1 error=ENOSPC");
+  assert_int_equal (device_read (d, out, 512, 0), -ENOSPC);
   assert_int_equal (device_read (d, out, 512, 0), -EIO);
-  assert_int_equal (device_read (d, out, 512, 512), -ENOSPC);
-  assert_int_equal (device_read (d, out, 512, 512), 0);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+}
+
+static void
+test_bad_blocks_and_zones (void **state)
+{
+  struct zone_descriptor z[4];
+
+  (void) state;
+  CREATE_ZONED ("badblocks", "+128-128,+256-256,+384-384,+512-512",
+                "badblocks-once", "1", "zone-max-active", "1");
+  /* Not at the write pointer, or beyond the capacity: nothing is met. */
+  assert_int_equal (device_write (d, buf, 1024, ZONE + 512, false), -EIO);
+  assert_int_equal (device_write (d, buf, ZONE, ZONE - 512, false), -EIO);
+  /* A limit, as the zone that failed is open. */
+  assert_int_equal (device_write (d, buf, 512, ZONE, false), -EIO);
+  zones_read_table (d->device->zones, 0, z, 4);
+  assert_int_equal (z[1].cond, ZONE_COND_IMP_OPEN);
+  assert_int_equal (le64toh (z[1].wp), le64toh (z[1].start));
+  assert_int_equal (device_write (d, buf, 512, 2 * ZONE, false), -ENOSPC);
+  /* Healed: that of zone 1 alone. */
+  assert_int_equal (device_write (d, buf, 512, ZONE, false), 0);
+  assert_int_equal (device_read (d, out, 512, 2 * ZONE), -EIO);
+  assert_int_equal (device_read (d, out, 512, 2 * ZONE), 0);
+
+  /* Neither a read nor a trim of what is offline gets to them. */
+  zones_command (d->device->zones, 3, ZONE_COND_OFFLINE);
+  assert_int_equal (device_read (d, out, 512, 3 * ZONE), -EIO);
+  assert_int_equal (device_trim (d, ZONE, 3 * ZONE, false), -EIO);
+  zones_command (d->device->zones, 3, ZONE_COND_OFFLINE);
+  assert_int_equal (device_trim (d, ZONE, 3 * ZONE, false), -EIO);
+  assert_int_equal (device_trim (d, ZONE, 3 * ZONE, false), 0);
+  assert_int_equal (device_zero (d, 512, 4 * ZONE + 512, true, false), -EIO);
+  assert_int_equal (device_trim (d, 512, 4 * ZONE, false), -EIO);
+  assert_int_equal (device_trim (d, 512, 4 * ZONE, false), 0);
 }
 
 /* On top of the price, and of errors, too. */
@@ -658,7 +696,8 @@ main (void)
       TEST (test_bad_of_each_device),
       TEST (test_error_of_each_operation),
       TEST (test_error_changes_nothing),
-      TEST (test_bad_blocks_come_first),
+      TEST (test_bad_blocks_come_last),
+      TEST (test_bad_blocks_and_zones),
       TEST (test_delay),
       TEST (test_delay_without_latency),
       TEST (test_flip_reads),

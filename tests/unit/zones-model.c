@@ -132,6 +132,7 @@ model_write (struct model *m, const void *buf, uint64_t n, uint64_t offset,
   struct model_zone *zone = find (m, offset);
   const uint64_t done = n < cut ? n : cut;
 
+  m->came_through = false;
   if (zone == NULL || offset + n > zone->start + zone->len)
     return -EIO;
   if (!zone->conventional) {
@@ -147,6 +148,7 @@ model_write (struct model *m, const void *buf, uint64_t n, uint64_t offset,
       zone->cond = M_IMP_OPEN;
     }
   }
+  m->came_through = true;
   store (m, buf, done, offset);
   if (!zone->conventional) {
     zone->wp += done;

@@ -38,6 +38,7 @@ struct model {
   int past_wp, trim;
 
   int nr_zones, cursor;
+  bool came_through; /* has the last write met no rule but bad blocks? */
   struct model_zone zones[MODEL_MAX_ZONES];
   unsigned char data[MODEL_MAX_SIZE];
 };
