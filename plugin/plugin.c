@@ -27,6 +27,7 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #include <nbdkit-plugin.h>
 
+#include "arena.h"
 #include "batched.h"
 #include "control.h"
 #include "device.h"
@@ -119,9 +120,9 @@ nullblk_config_complete (void)
   struct message why;
 
   message_set (&why, "%s", strerror (ENOMEM));
-  if (params_complete (&params, machine_memory (""),
-                       arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)),
-                       &why) < 0) {
+  if (params_complete (
+          &params, machine_memory (""), arena_largest_limit (s->hugepages),
+          arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)), &why) < 0) {
     nbdkit_error ("%s", why.text);
     return -1;
   }
@@ -159,6 +160,25 @@ nullblk_thread_model (void)
                         : NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS;
 }
 
+/* Say why devices_create has failed. */
+static void
+report_no_devices (const struct settings *s, int r)
+{
+  const uint64_t largest = arena_largest_limit (s->hugepages);
+  char limit[32], most[32];
+
+  size_format (s->memory_limit, limit, sizeof limit);
+  size_format (largest, most, sizeof most);
+  errno = -r;
+  if (s->memory_backed && s->memory_limit > largest)
+    nbdkit_error ("cannot make the devices: %m; memory-limit=%s is more than "
+                  "the %s that fit into the address space that this process "
+                  "may have (ulimit -v)",
+                  limit, most);
+  else
+    nbdkit_error ("cannot make the devices: %m");
+}
+
 /* Wait on a connection's thread, as long as connection and server are there. */
 static int
 nap (void *opaque, uint64_t nsec)
@@ -188,7 +208,7 @@ nullblk_get_ready (void)
   const bool defers = batched_depth () != 0 && !is_parallel ();
   const struct nap how = {.nap = nap, .slice = defers ? 0 : NSEC_PER_SEC};
   struct message why;
-  char setting[MAX_SETTING], limit[32];
+  char setting[MAX_SETTING];
   size_t i;
   int r;
 
@@ -198,12 +218,7 @@ nullblk_get_ready (void)
   r = devices_create (&devices, s, machine_memory (""),
                       arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)), &how);
   if (r < 0) {
-    size_format (s->memory_limit, limit, sizeof limit);
-    errno = -r;
-    nbdkit_error ("cannot make the devices: %m; with memory-backed=true "
-                  "memory-limit=%s needs at least twice as much address space "
-                  "(ulimit -v)",
-                  limit);
+    report_no_devices (s, r);
     return -1;
   }
   devices->parallel = is_parallel ();

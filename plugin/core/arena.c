@@ -55,6 +55,15 @@ arena_unit (bool hugepages, size_t kernel_page)
              : PAGE;
 }
 
+/* Of the chunks that have 1 << SHIFT bytes of data: two maps of their pages. */
+static size_t
+header_size (unsigned shift)
+{
+  return round_up (offsetof (struct chunk, written) +
+                       2 * ((UINT64_C (1) << shift >> PAGE_SHIFT) / 8),
+                   _Alignof(struct chunk));
+}
+
 uint64_t
 arena_all_chunks (const struct arena_options *o)
 {
@@ -104,11 +113,27 @@ address_space (void)
   return space / 2;
 }
 
+/* How many chunks with 1 << SHIFT bytes of data that half has room for. */
+static uint64_t
+room_for_chunks (unsigned shift)
+{
+  return address_space () / ((UINT64_C (1) << shift) + header_size (shift));
+}
+
 /* Address space for data to the limit, in chunks that are full. */
 static uint64_t
 enough_chunks (const struct arena *a, uint64_t limit)
 {
   return (limit >> a->chunk_shift) + 1 + SPARE_CHUNKS;
+}
+
+uint64_t
+arena_largest_limit (bool hugepages)
+{
+  const unsigned shift = chunk_shift (hugepages);
+  const uint64_t room = room_for_chunks (shift);
+
+  return room > 1 + SPARE_CHUNKS ? (room - 1 - SPARE_CHUNKS) << shift : 0;
 }
 
 uint64_t
@@ -127,9 +152,7 @@ arena_create (struct arena *a, const struct arena_options *o)
   atomic_init (&a->limit, o->limit);
   a->chunk_shift = chunk_shift (o->hugepages);
   a->whole = is_whole (o->hugepages, o->kernel_page);
-  a->header_size = round_up (offsetof (struct chunk, written) +
-                                 2 * (arena_chunk_size (a) >> PAGE_SHIFT) / 8,
-                             _Alignof(struct chunk));
+  a->header_size = header_size (a->chunk_shift);
 
   /* At worst every unit of memory stands alone in a chunk of its own.  Address
    * space for that costs nothing as a rule; where it is rationed, be content
@@ -140,7 +163,7 @@ arena_create (struct arena *a, const struct arena_options *o)
   max = min (max, a->all);
   max = min (max, MAX_DATA >> a->chunk_shift) + SPARE_CHUNKS;
   enough = min (max, enough_chunks (a, o->limit));
-  max = min (max, address_space () / (arena_chunk_size (a) + a->header_size));
+  max = min (max, room_for_chunks (a->chunk_shift));
   if (max < enough)
     return -ENOMEM;
   while ((r = reserve (a, max)) < 0) {

@@ -90,6 +90,12 @@ uint64_t arena_most (const struct arena_options *o);
  */
 uint64_t arena_unit (bool hugepages, size_t kernel_page);
 
+/* The largest limit, in bytes, that the address space which this process may
+ * have (RLIMIT_AS, 32 bits) has room for, however large the devices are; 0
+ * where there is none for any arena.
+ */
+uint64_t arena_largest_limit (bool hugepages);
+
 /* Reserve address space.  Returns 0, or -ENOMEM when the system does not give
  * enough of it (RLIMIT_AS) for the limit, or -EINVAL when it has no huge pages
  * and they were asked for.

@@ -399,8 +399,8 @@ params_complete_change (struct params *p, struct message *why)
 }
 
 int
-params_check_limit (const struct settings *s, bool given, uint64_t memory,
-                    uint64_t unit, struct message *why)
+params_check_limit (const struct settings *s, uint64_t memory, uint64_t unit,
+                    struct message *why)
 {
   char text[32], least[32], most[32];
 
@@ -411,18 +411,36 @@ params_check_limit (const struct settings *s, bool given, uint64_t memory,
   size_format (unit, least, sizeof least);
   size_format (memory, most, sizeof most);
   return refuse (why,
-                 "memory-limit=%s%s: allowed is a size from %s to the %s "
-                 "that this machine or cgroup has",
-                 text, given ? "" : " (by default)", least, most);
+                 "memory-limit=%s: allowed is a size from %s to the %s that "
+                 "this machine or cgroup has",
+                 text, least, most);
+}
+
+/* The default: half of the memory, as far as there is address space. */
+static int
+complete_limit (struct settings *s, uint64_t memory, uint64_t room,
+                uint64_t unit, struct message *why)
+{
+  char least[32];
+
+  s->memory_limit = (memory / 2 < room ? memory / 2 : room) / unit * unit;
+  if (!s->memory_backed || s->memory_limit > 0)
+    return 0;
+  size_format (unit, least, sizeof least);
+  return refuse (why,
+                 "memory-backed=true: there is less than %s of %s that it may "
+                 "take",
+                 least,
+                 room < unit ? "address space (ulimit -v)"
+                             : "this machine's or cgroup's memory");
 }
 
 int
-params_complete (struct params *p, uint64_t memory, uint64_t unit,
-                 struct message *why)
+params_complete (struct params *p, uint64_t memory, uint64_t room,
+                 uint64_t unit, struct message *why)
 {
   struct settings *s = &p->settings;
   char text[32], block[32];
-  bool given;
   int r;
 
   r = take_completion_nsec (p, why);
@@ -454,10 +472,9 @@ params_complete (struct params *p, uint64_t memory, uint64_t unit,
   if (r < 0)
     return r;
   complete_latency (s);
-  given = params_given (p, "memory-limit");
-  if (!given)
-    s->memory_limit = memory / 2 / unit * unit;
-  return params_check_limit (s, given, memory, unit, why);
+  return params_given (p, "memory-limit")
+             ? params_check_limit (s, memory, unit, why)
+             : complete_limit (s, memory, room, unit, why);
 }
 
 /*---------------------------------------------------------------------*/

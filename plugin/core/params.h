@@ -122,11 +122,12 @@ int params_set (struct params *p, const char *key, const char *value,
 
 /* When all have been set: check them against each other and against the
  * machine, and fill in the defaults that depend on something.  MEMORY is what
- * the machine can give in bytes (machine_memory), UNIT the least that memory
- * mode takes at a time (arena_unit).  Returns 0 or -EINVAL.
+ * the machine can give in bytes (machine_memory), ROOM the largest limit that
+ * this process has address space for (arena_largest_limit), UNIT the least
+ * that memory mode takes at a time (arena_unit).  Returns 0 or -EINVAL.
  */
-int params_complete (struct params *p, uint64_t memory, uint64_t unit,
-                     struct message *why);
+int params_complete (struct params *p, uint64_t memory, uint64_t room,
+                     uint64_t unit, struct message *why);
 
 /* Will any request have to wait, as far as is known by now?  Also before
  * params_complete.
@@ -150,10 +151,10 @@ int params_complete_change (struct params *p, struct message *why);
 /* Has a parameter been given by its NAME in the table? */
 bool params_given (const struct params *p, const char *name);
 
-/* Is memory_limit one that this machine can keep?  MEMORY and UNIT as for
- * params_complete; GIVEN: by the user.
+/* Is memory_limit, which the user has given, one that this machine can keep?
+ * MEMORY and UNIT as for params_complete.
  */
-int params_check_limit (const struct settings *s, bool given, uint64_t memory,
+int params_check_limit (const struct settings *s, uint64_t memory,
                         uint64_t unit, struct message *why);
 
 /* The I-th setting as "name=value" with the value in force, in a form that

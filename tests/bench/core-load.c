@@ -57,7 +57,7 @@ create (int n, char *const *given)
     if (params_set (&p, given[i], value, &why) < 0)
       die (why.text);
   }
-  if (params_complete (&p, MEMORY, 4096, &why) < 0)
+  if (params_complete (&p, MEMORY, UINT64_MAX, 4096, &why) < 0)
     die (why.text);
   if (devices_create (&devices, &p.settings, MEMORY, 4096, &how) < 0)
     die ("no devices");

@@ -3,7 +3,8 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # Where address space is rationed (ulimit -v), a memory-limit that fits into it
-# serves, and one that does not is an error before the server listens.
+# serves, the default fits, and one that does not is an error before the server
+# listens.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -29,6 +30,16 @@ for mib in 512 700 1024 1600; do
     fail "there is room above the limit"
   fi
   grep -q 'No space left on device' "$tmp/out" || fail "$(cat "$tmp/out")"
+  stop_server
+done
+
+# The default, whatever RAM there is.
+for mib in 512 3906; do
+  start_in "$mib" 7E memory-backed=1 -v 2>"$tmp/log"
+  limit=$(sed -n 's/.*debug: memory-limit=//p' "$tmp/log" | numfmt --from=iec)
+  echo "$mib MiB of address space: memory-limit=$limit"
+  [[ $limit -gt 0 && $limit -lt $((mib << 19)) ]] || fail "it does not fit"
+  io 'write -P 1 6E 16M' 'read -P 1 6E 16M'
   stop_server
 done
 

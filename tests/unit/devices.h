@@ -26,7 +26,8 @@ make_devices (struct devices **devices, const char *const *given,
   params_init (&p);
   for (; given[0] != NULL; given += 2)
     assert_int_equal (params_set (&p, given[0], given[1], why), 0);
-  assert_int_equal (params_complete (&p, DEVICES_MEMORY, 4096, why), 0);
+  assert_int_equal (params_complete (&p, DEVICES_MEMORY, UINT64_MAX, 4096, why),
+                    0);
   assert_int_equal (
       devices_create (devices, &p.settings, DEVICES_MEMORY, 4096, nap), 0);
   r = devices_add_faults (*devices, p.badblocks, p.faults, why);

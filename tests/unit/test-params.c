@@ -42,7 +42,7 @@ teardown (void **state)
 static int
 complete (void)
 {
-  return params_complete (&p, MEMORY, 4096, &why);
+  return params_complete (&p, MEMORY, UINT64_MAX, 4096, &why);
 }
 
 static void
@@ -251,18 +251,35 @@ test_memory_limit (void **state)
   setup (NULL);
   take ("memory-backed", "1");
   take ("memory-limit", "1M");
-  assert_int_equal (params_complete (&p, MEMORY, 2 << 20, &why), -EINVAL);
+  assert_int_equal (params_complete (&p, MEMORY, UINT64_MAX, 2 << 20, &why),
+                    -EINVAL);
   assert_string_equal (why.text,
                        "memory-limit=1M: allowed is a size from 2M to the 16G "
                        "that this machine or cgroup has");
 
-  /* A machine that has nothing left to give. */
+  /* A machine that has nothing left to give: no limit is named, since none
+   * was given.
+   */
   setup (NULL);
   take ("memory-backed", "1");
-  assert_int_equal (params_complete (&p, 0, 4096, &why), -EINVAL);
+  assert_int_equal (params_complete (&p, 8191, UINT64_MAX, 4096, &why),
+                    -EINVAL);
   assert_string_equal (why.text,
-                       "memory-limit=0 (by default): allowed is a size from "
-                       "4K to the 0 that this machine or cgroup has");
+                       "memory-backed=true: there is less than 4K of this "
+                       "machine's or cgroup's memory that it may take");
+
+  /* A process that has less address space than the machine has memory. */
+  setup (NULL);
+  take ("memory-backed", "1");
+  assert_int_equal (params_complete (&p, MEMORY, 12345678, 4096, &why), 0);
+  assert_int_equal (p.settings.memory_limit, 12345678 / 4096 * 4096);
+
+  setup (NULL);
+  take ("memory-backed", "1");
+  assert_int_equal (params_complete (&p, MEMORY, 4095, 4096, &why), -EINVAL);
+  assert_string_equal (why.text,
+                       "memory-backed=true: there is less than 4K of address "
+                       "space (ulimit -v) that it may take");
 
   setup (NULL);
   refuse ("memory-limit", "4095",
@@ -880,7 +897,8 @@ test_print (void **state)
     assert_int_equal (params_set (&again, line, value, &why), 0);
   }
   assert_true (i >= sizeof given / sizeof given[0]);
-  assert_int_equal (params_complete (&again, MEMORY, 4096, &why), 0);
+  assert_int_equal (params_complete (&again, MEMORY, UINT64_MAX, 4096, &why),
+                    0);
   for (i = 0; params_print (&p.settings, i, line, sizeof line); i++) {
     params_print (&again.settings, i, other, sizeof other);
     assert_string_equal (line, other);

@@ -629,12 +629,12 @@ test_chunks_come_back (void **state)
 }
 
 /* Many chunks in few buckets: lists get long, and are taken apart from any
- * end.
+ * end.  Each is a chunk's address space, of which 32 bits have little.
  */
 static void
 test_long_lists (void **state)
 {
-  enum { N = 20000 };
+  enum { N = SIZE_MAX > UINT32_MAX ? 20000 : 5000 };
   const uint64_t stride = 256 * MIB + 128 * KIB;
   struct store *store = new_store (&by_page, N * PAGE, 3, LAST_BYTE);
   uint64_t random = new_seed ("long lists");
@@ -681,40 +681,57 @@ test_long_lists (void **state)
 
 #if RATION
 /* Where address space is rationed, less is reserved; where there is not even
- * enough for the limit, that is said.
+ * enough for the limit, that is said; and the largest limit is that, with
+ * nothing to spare.  There is so little that 32 bits are enough for it.
  */
-static void
-test_little_address_space (void **state)
+static int
+use_little_address_space (void)
 {
-  const struct rlimit four_gib = {UINT64_C (4) << 30, UINT64_C (4) << 30};
+  const struct rlimit one_gib = {1 << 30, 1 << 30};
   struct arena_options o = {
-      .limit = UINT64_C (1) << 30,
-      .most = UINT64_C (8) << 30,
+      .limit = 256 * MIB,
+      .most = 8192 * MIB,
       .volumes = 1,
       .volume_size = LAST_BYTE,
       .kernel_page = 4096,
   };
   struct store *store;
+
+  if (setrlimit (RLIMIT_AS, &one_gib) == -1 || store_create (&store, &o) != 0)
+    return 1;
+  if (store_write (store, 0, "x", 1, LAST_BYTE - 1) != 0)
+    return 2;
+  if (store_set_limit (store, o.most) != -ENOMEM ||
+      store_set_limit (store, 128 * MIB) != 0)
+    return 3;
+  store_destroy (store);
+  o.limit = arena_largest_limit (false);
+  if (o.limit < 400 * MIB || o.limit > 512 * MIB)
+    return 4;
+  if (store_create (&store, &o) != 0)
+    return 5;
+  store_destroy (store);
+  o.limit += 128 * KIB;
+  if (store_create (&store, &o) != -ENOMEM)
+    return 6;
+  o.limit = arena_largest_limit (true);
+  o.hugepages = true;
+  if (o.limit > 512 * MIB)
+    return 7;
+  o.limit += 2 * MIB;
+  return store_create (&store, &o) == -ENOMEM ? 0 : 8;
+}
+
+static void
+test_little_address_space (void **state)
+{
   int status;
   pid_t pid;
 
   (void) state;
   pid = fork ();
-  if (pid == 0) {
-    if (setrlimit (RLIMIT_AS, &four_gib) == -1 ||
-        store_create (&store, &o) != 0)
-      _exit (1);
-    if (store_write (store, 0, "x", 1, LAST_BYTE - 1) != 0)
-      _exit (2);
-    if (store_set_limit (store, UINT64_C (8) << 30) != -ENOMEM ||
-        store_set_limit (store, UINT64_C (512) << 20) != 0)
-      _exit (4);
-    store_destroy (store);
-    o.limit = UINT64_C (8) << 30;
-    if (store_create (&store, &o) != -ENOMEM)
-      _exit (3);
-    _exit (0);
-  }
+  if (pid == 0)
+    _exit (use_little_address_space ());
   assert_int_equal (waitpid (pid, &status, 0), pid);
   assert_int_equal (status, 0);
 }
