@@ -98,8 +98,8 @@ usage (FILE *fp)
 
 enum { DEPTH = CHAR_MAX + 1, HELP, TLS, FLAG, VALUE };
 
-/* nbdkit's options, up to 1.46: whether a value follows.  One that is not known
- * is taken for a flag, and passed on like all others.
+/* nbdkit's options, from 1.32 to 1.48: whether a value follows.  One that is
+ * not known is taken for a flag, and passed on like all others.
  */
 static const char short_options[] = "-46D:e:fg:i:nop:P:rst:u:U:vV";
 static const struct option long_options[] = {
@@ -118,14 +118,17 @@ static const struct option long_options[] = {
     {"ipaddr", required_argument, NULL, VALUE},
     {"log", required_argument, NULL, VALUE},
     {"mask-handshake", required_argument, NULL, VALUE},
+    {"name", required_argument, NULL, VALUE},
     {"pid-file", required_argument, NULL, VALUE},
     {"pidfile", required_argument, NULL, VALUE},
     {"port", required_argument, NULL, VALUE},
     {"run", required_argument, NULL, VALUE},
     {"selinux-label", required_argument, NULL, VALUE},
+    {"time-out", required_argument, NULL, VALUE},
     {"timeout", required_argument, NULL, VALUE},
     {"tls", required_argument, NULL, TLS},
     {"tls-certificates", required_argument, NULL, VALUE},
+    {"tls-priority", required_argument, NULL, VALUE},
     {"tls-psk", required_argument, NULL, VALUE},
     {"unix", required_argument, NULL, VALUE},
     {"user", required_argument, NULL, VALUE},
@@ -136,18 +139,25 @@ static const struct option long_options[] = {
     {"foreground", no_argument, NULL, FLAG},
     {"ipv4-only", no_argument, NULL, FLAG},
     {"ipv6-only", no_argument, NULL, FLAG},
+    {"keep-alive", no_argument, NULL, FLAG},
     {"keepalive", no_argument, NULL, FLAG},
     {"long-options", no_argument, NULL, FLAG},
     {"new-style", no_argument, NULL, FLAG},
     {"newstyle", no_argument, NULL, FLAG},
     {"no-fork", no_argument, NULL, FLAG},
+    {"no-mc", no_argument, NULL, FLAG},
+    {"no-meta-contexts", no_argument, NULL, FLAG},
     {"no-sr", no_argument, NULL, FLAG},
+    {"no-structured-replies", no_argument, NULL, FLAG},
     {"old-style", no_argument, NULL, FLAG},
     {"oldstyle", no_argument, NULL, FLAG},
     {"print-uri", no_argument, NULL, FLAG},
+    {"print-url", no_argument, NULL, FLAG},
     {"read-only", no_argument, NULL, FLAG},
     {"readonly", no_argument, NULL, FLAG},
     {"short-options", no_argument, NULL, FLAG},
+    {"show-uri", no_argument, NULL, FLAG},
+    {"show-url", no_argument, NULL, FLAG},
     {"single", no_argument, NULL, 's'},
     {"stdin", no_argument, NULL, 's'},
     {"swap", no_argument, NULL, FLAG},

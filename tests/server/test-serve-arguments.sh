@@ -98,6 +98,32 @@ for single in -s --single --stdin; do
 done
 NULLBLK_BATCH=0 defers ''
 
+# Every option that this nbdkit has, and those of newer ones: where it wants a
+# value, that is the next argument, even if it looks like one of our own.
+wants_value ()
+{
+  "$NBDKIT" "$1" </dev/null >"$tmp/out" 2>&1 || true
+  grep -q 'requires an argument' "$tmp/out"
+}
+newer=(--name --time-out --timeout --tls-priority)
+values=0
+for option in $("$NBDKIT" --long-options) $("$NBDKIT" --short-options) \
+  "${newer[@]}"; do
+  case $option in
+  --help | --version | -V) continue ;; # our own, too
+  --threads | -t) gives P "$option" --depth=7 '=>' "$option" --depth=7 ;;
+  *)
+    if [[ " ${newer[*]} " == *" $option "* ]] || wants_value "$option"; then
+      gives -t 64 P "$option" --depth=7 '=>' "$option" --depth=7
+      values=$((values + 1))
+    else
+      gives -t 7 P "$option" 8G '=>' "$option" --depth=7 8G
+    fi
+    ;;
+  esac
+done
+[ "$values" -ge 20 ] || fail "only $values options with a value"
+
 # Another plugin.
 export NULLBLK_PLUGIN=$tmp/nullblk.so
 cp "$PLUGIN" "$NULLBLK_PLUGIN"
