@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "badblocks.h"
+#include "size.h"
 
 struct badblocks_change {
   size_t count;
@@ -49,19 +50,6 @@ static const char separators[] = ",\n";
 /*---------------------------------------------------------------------*/
 /* Text */
 
-/* The value of a digit, or 16. */
-static unsigned
-digit (char c)
-{
-  static const char digits[] = "0123456789abcdef";
-  const char *p;
-
-  if (c >= 'A' && c <= 'F')
-    c += 'a' - 'A';
-  p = c != '\0' ? strchr (digits, c) : NULL;
-  return p != NULL ? (unsigned) (p - digits) : 16;
-}
-
 /* A number as the kernel's kstrtoull takes it with base 0, from *s to END, of
  * which *s becomes what follows.
  */
@@ -81,9 +69,9 @@ parse_sector (const char **s, const char *end, uint64_t *r)
     }
   }
   *r = 0;
-  for (begin = p; p < end && digit (*p) < base; p++) {
+  for (begin = p; p < end && number_digit (*p) < base; p++) {
     if (__builtin_mul_overflow (*r, base, r) ||
-        __builtin_add_overflow (*r, digit (*p), r))
+        __builtin_add_overflow (*r, number_digit (*p), r))
       return false;
   }
   *s = p;

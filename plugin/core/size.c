@@ -8,24 +8,47 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "size.h"
 
+unsigned
+number_digit (char c)
+{
+  return c >= '0' && c <= '9'   ? c - '0'
+         : c >= 'a' && c <= 'f' ? c - 'a' + 10
+         : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                : 16;
+}
+
+/* The base that the LEN bytes at TEXT are in; *from: where digits begin. */
+static unsigned
+base_of (const char *text, size_t len, size_t *from)
+{
+  const bool is_hex =
+      len > 1 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+
+  *from = is_hex ? 2 : 0;
+  return is_hex ? 16 : 10;
+}
+
 int
 number_parse (const char *text, size_t len, uint64_t *r)
 {
   uint64_t n = 0;
-  size_t i;
+  size_t from, i;
+  const unsigned base = base_of (text, len, &from);
 
-  for (i = 0; i < len; i++) {
-    if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow (n, 10, &n) ||
-        __builtin_add_overflow (n, (uint64_t) (text[i] - '0'), &n))
+  for (i = from; i < len; i++) {
+    if (number_digit (text[i]) >= base ||
+        __builtin_mul_overflow (n, base, &n) ||
+        __builtin_add_overflow (n, number_digit (text[i]), &n))
       return -EINVAL;
   }
   *r = n;
-  return len > 0 ? 0 : -EINVAL;
+  return len > from ? 0 : -EINVAL;
 }
 
 int
@@ -34,8 +57,9 @@ size_parse (const char *text, size_t len, uint64_t *r)
   static const char letters[] = "bkmgtpeBKMGTPE";
   uint64_t n, unit = 1;
   const char *letter;
+  size_t from;
 
-  if (len > 0 && (text[len - 1] < '0' || text[len - 1] > '9')) {
+  if (len > 0 && number_digit (text[len - 1]) >= base_of (text, len, &from)) {
     letter = memchr (letters, text[--len], sizeof letters - 1);
     if (letter != NULL)
       unit = UINT64_C (1) << 10 * ((letter - letters) % 7);

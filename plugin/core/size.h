@@ -11,13 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Take a whole number, decimal and without a sign, from the LEN bytes at TEXT.
- * Returns 0 or -EINVAL.
+/* What C is worth as a hexadecimal digit; 16 where it is none. */
+unsigned number_digit (char c);
+
+/* Take a whole number without a sign, decimal or hexadecimal after 0x, from the
+ * LEN bytes at TEXT.  Returns 0 or -EINVAL.
  */
 int number_parse (const char *text, size_t len, uint64_t *n);
 
 /* The same for a size as nbdkit takes it: a number and at most one letter, b
- * (1), s (512) or k m g t p e (powers of 1024), large or small.
+ * (1), s (512) or k m g t p e (powers of 1024), large or small.  After 0x, b
+ * and e are digits.
  */
 int size_parse (const char *text, size_t len, uint64_t *bytes);
 

@@ -247,7 +247,7 @@ parse_uint64 (const struct value_rule *rule, const char *text, uint64_t unit,
     ok = parse_bare (text, rule->type == VALUE_MBPS ? MIB : 1, &n);
     break;
   case VALUE_MIB:
-    ok = text[strspn (text, "0123456789")] == '\0'
+    ok = number_parse (text, strlen (text), &n) == 0
              ? parse_bare (text, MIB, &n)
              : size_parse (text, strlen (text), &n) == 0;
     break;

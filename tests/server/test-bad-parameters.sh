@@ -82,7 +82,7 @@ if "$NBDKIT" "$PLUGIN" --dump-plugin | grep -qx nullblk_disconnect=no; then
 fi
 
 # Sizes.
-for size in '' 0 511 -1 +1M 1.5G 1GB 1MiB 0x1000 K ' 1M' '1M ' 8E \
+for size in '' 0 511 -1 +1M 1.5G 1GB 1MiB 0x 0xK 0x100 K ' 1M' '1M ' 8E \
   9223372036854775808 18446744073709551616 99999999999999999999999 16E 17E \
   18014398509481985K foo; do
   refused "size=$size: allowed is a size from 512 to 9223372036854775807" \

@@ -103,6 +103,14 @@ test_sizes (void **state)
   assert_int_equal (alone ("size", "7T")->size, UINT64_C (7) << 40);
   assert_int_equal (alone ("size", "8p")->size, UINT64_C (8) << 50);
   assert_int_equal (alone ("size", "7E")->size, UINT64_C (7) << 60);
+
+  /* null_blk takes its numbers in hexadecimal, too, in their units. */
+  assert_int_equal (alone ("size", "0x40000000")->size, GIB);
+  assert_int_equal (alone ("gb", "0x10")->size, 16 * GIB);
+  assert_int_equal (alone ("bs", "0x1000")->block_size, 4096);
+  assert_int_equal (alone ("nr_devices", "0x1f")->devices, 31);
+  assert_int_equal (alone ("cache_size", "0x10")->cache_size, 16 << 20);
+  assert_int_equal (alone ("cache_size", "0x10K")->cache_size, 16 << 10);
 }
 
 static void
@@ -115,7 +123,8 @@ test_wrong_sizes (void **state)
                                       "+512",
                                       " 512",
                                       "512 ",
-                                      "0x200",
+                                      "0x1ff",
+                                      "0x",
                                       "8E",
                                       "1.5G",
                                       "1GiB",
