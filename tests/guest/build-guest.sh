@@ -16,15 +16,21 @@
 #   package   the kernel's package, unpacked
 #
 # The package is fetched as the user who runs this, and is never installed.  It
-# stays until FOLDER is removed.  Several of these may run at a time.  Status
-# 77, and one line, when something is missing.
+# stays until FOLDER is removed; where it cannot be had, no other test of the
+# same run of make ($NULLBLK_MAKE) tries again.  Several of these may run at a
+# time.  Status 77, and one line, when something is missing.
 
 set -euo pipefail
 export LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin
 
-# Its modules include nbd, and it is the smallest that has them.
-meta=linux-image-6.12-cloud-amd64
+# Its modules include nbd, and it is the smallest that has them.  Debian 12's
+# own is 6.1, but it has a newer one, too.
+meta=linux-image-cloud-amd64
+# shellcheck source=/dev/null
+if [ "$(. /etc/os-release && echo "${VERSION_ID-}")" = 12 ]; then
+  meta=linux-image-6.12-cloud-amd64
+fi
 
 tools=(bash blkdiscard blockdev cmp dd e2fsck fio lsblk mkfs.ext4 mkfs.xfs
        nbd-client nbdinfo nbdkit sfdisk sqlite3 timeout xfs_repair)
@@ -41,19 +47,27 @@ missing ()
   exit 77
 }
 
+fail ()
+{
+  echo "${0##*/}: $*" >&2
+  exit 1
+}
+
 #----------------------------------------------------------------------
 # The kernel
 
 # fetch_kernel [APT-OPTION]...: into the current folder.  A meta package
-# depends on the kernel's newest version, whose name changes.
+# depends on the kernel's newest version, whose name changes; and since Linux 7
+# there, on a package each for the kernel, its modules and lists of them.
 fetch_kernel ()
 {
-  local name
+  local names
 
-  name=$(apt-cache "$@" depends --important "$meta" 2>/dev/null |
-    awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
-  [ -n "$name" ] &&
-    apt-get "$@" -o APT::Sandbox::User=root download "$name"
+  mapfile -t names < <(
+    apt-cache "$@" depends --recurse --important "$meta" |
+      grep -E '^linux-(image|binary|modules|base)-[0-9]' | grep -vx "$meta")
+  [ ${#names[@]} -gt 0 ] &&
+    apt-get "$@" -o APT::Sandbox::User=root download "${names[@]}"
 }
 
 # As the machine's lists of packages have it; where they are missing or older
@@ -62,6 +76,7 @@ get_package ()
 {
   local own=(-o "Dir::State::lists=$new/lists" -o "Dir::Cache=$new/cache"
              -o APT::Sandbox::User=root)
+  local f
 
   mkdir "$new/deb" "$new/lists" "$new/cache"
   cd "$new/deb"
@@ -69,8 +84,33 @@ get_package ()
     { apt-get "${own[@]}" update && fetch_kernel "${own[@]}"; } ||
     return 1
   mkdir "$new/package"
-  dpkg-deb -x ./*.deb "$new/package"
+  for f in *.deb; do
+    dpkg-deb -x "$f" "$new/package" || return 1
+  done
   cd /
+}
+
+# The run of make that this is for, or nothing: its process, and since when.
+this_run ()
+{
+  [ -z "${NULLBLK_MAKE-}" ] ||
+    awk -v pid="$NULLBLK_MAKE" '{ print pid, $22 }' "/proc/$NULLBLK_MAKE/stat"
+}
+
+# get_package_once: with its words in $folder/said.
+get_package_once ()
+{
+  local run
+
+  run=$(this_run)
+  if [ -n "$run" ] && [ "$(cat "$folder/failed" 2>/dev/null)" = "$run" ]; then
+    echo "tried for an earlier test"
+    return 1
+  fi
+  get_package >"$folder/said" 2>&1 9>&- && return
+  cat "$folder/said"
+  echo "$run" >"$folder/failed"
+  return 1
 }
 
 #----------------------------------------------------------------------
@@ -120,7 +160,7 @@ make_tree ()
   dir=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
   copy_with_libraries "$dir/nbdkit-file-plugin.so"
   # The C library loads it when a thread is cancelled.
-  copy "$(ldconfig -p | awk '/libgcc_s.so.1 .*x86-64/ { print $NF; exit }')"
+  copy "$(ldconfig -p | awk '/libgcc_s.so.1 .*x86-64/ && !n++ { print $NF }')"
 
   copy_with_libraries "$busybox"
   while read -r name; do
@@ -134,13 +174,28 @@ make_tree ()
   ln -s /proc/mounts "$root/etc/mtab"
 }
 
-# module_file NAME: prints it, as modules.dep has it, unless it is built in.
+# module_file NAME: prints it, as modules.dep has it, unless it is built in or,
+# as crc32c_generic in newer kernels, no more.
 module_file ()
 {
-  local pattern="/${1//[-_]/[-_]}\\.ko(\\.xz)?$"
+  local pattern="/${1//[-_]/[-_]}\\.ko$"
 
-  ! grep -qE "$pattern" "$lib/modules.builtin" || return 0
-  cut -d: -f1 "$lib/modules.dep" | grep -E "$pattern"
+  ! grep -q "$pattern" "$lib/modules.builtin" || return 0
+  cut -d: -f1 "$lib/modules.dep" | grep "$pattern" ||
+    [ "$1" = crc32c_generic ] || fail "$meta has no module $1"
+}
+
+# Modules may be compressed, and in /usr/lib, where they are to be looked for in
+# /lib.
+prepare_package ()
+{
+  local package=$folder/package
+
+  mkdir -p "$package/lib"
+  [ -e "$package/lib/modules" ] ||
+    ln -s ../usr/lib/modules "$package/lib/modules"
+  find "$package/lib/modules/" -name '*.ko.xz' -exec xz -d {} +
+  find "$package/lib/modules/" -name '*.ko.zst' -exec zstd -dq --rm {} +
 }
 
 copy_modules ()
@@ -149,8 +204,7 @@ copy_modules ()
 
   version=$(ls "$folder/package/lib/modules")
   lib=$folder/package/lib/modules/$version
-  [ -s "$lib/modules.dep" ] ||
-    "$busybox" depmod -b "$folder/package" "$version"
+  "$busybox" depmod -b "$folder/package" "$version"
   for name in "${modules[@]}"; do
     f=$(module_file "$name")
     [ -n "$f" ] || continue
@@ -161,10 +215,7 @@ copy_modules ()
   mkdir -p "$root/lib/modules/$version"
   for f in "${all[@]}"; do
     mkdir -p "$root/lib/modules/$version/${f%/*}"
-    case $f in
-      *.xz) xz -dc "$lib/$f" >"$root/lib/modules/$version/${f%.xz}" ;;
-      *) cp "$lib/$f" "$root/lib/modules/$version/$f" ;;
-    esac
+    cp "$lib/$f" "$root/lib/modules/$version/$f"
   done
   cp "$lib"/modules.{builtin,order} "$root/lib/modules/$version"
   "$busybox" depmod -b "$root" "$version"
@@ -204,21 +255,19 @@ trap 'rm -rf "$new"' EXIT
 trap 'exit 1' HUP INT TERM
 
 if [ ! -e "$folder/package" ]; then
-  get_package >"$folder/said" 2>&1 9>&- || {
-    cat "$folder/said"
-    missing "the kernel ($meta) cannot be fetched"
-  }
+  get_package_once || missing "the kernel ($meta) cannot be fetched"
   mv "$new/package" "$folder/package"
 fi
 
 root=$new/root
 make_tree
+prepare_package
 copy_modules
 (cd "$root" && find . -print0 | cpio --null -o -H newc --quiet -R 0:0) |
   zstd -q -3 >"$new/base"
 # The kernel wants archives to begin at a multiple of four.
 truncate -s %4 "$new/base"
-cp "$folder"/package/boot/vmlinuz-* "$new/kernel"
+find "$folder/package" -name 'vmlinuz*' -type f -exec cp {} "$new/kernel" \;
 rm -f "$folder/inputs"
 mv "$new/kernel" "$new/base" "$folder"
 inputs >"$folder/inputs"
