@@ -55,8 +55,9 @@ unchanged ()
 # plaintext_refused SERVER
 plaintext_refused ()
 {
+  # Not nbdinfo --size, which since libnbd 1.22 loses the reason.
   refused client 'server requires TLS' "${on_client[@]}" \
-    nbdinfo --size "nbd://$1"
+    nbdcopy "nbd://$1" "$tmp/never"
   refused client 'TLS negotiation required' "${on_client[@]}" \
     qemu-img info "nbd://$1"
 }
