@@ -19,7 +19,7 @@ set -euo pipefail
 : "${PLUGIN:?is set by make check}" "${top_builddir:?is set by make check}"
 
 # For a guest that does not end: far longer than any test needs.
-limit=${NULLBLK_LIMIT:-240}
+limit=${NULLBLK_LIMIT:-900}
 
 here=$(cd "$(dirname "$0")" && pwd)
 script=${1:?}

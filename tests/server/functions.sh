@@ -11,14 +11,15 @@
 # ended with the test.  A server that has to be killed fails the test, and so
 # does one that ends with anything but success.
 #
-# A test that runs for more than five minutes is ended by SIGTERM.
+# A test that runs for more than five minutes, or $most_seconds where that is
+# set before, is ended by SIGTERM.
 
 set -euo pipefail
 export LC_ALL=C # for what clients say of errors
 
 if [ -z "${NULLBLK_TIMED-}" ]; then
   export NULLBLK_TIMED=yes
-  exec timeout --kill-after=90 300 bash "$0" "$@"
+  exec timeout --kill-after=90 "${most_seconds-300}" bash "$0" "$@"
 fi
 
 : "${NBDKIT:?is set by make check}" "${PLUGIN:?is set by make check}"
@@ -54,6 +55,11 @@ requires_filter ()
 {
   "$NBDKIT" --filter="$1" "$PLUGIN" --version >/dev/null 2>&1 ||
     skip "nbdkit's filter $1 is missing"
+}
+
+has_tls ()
+{
+  "$NBDKIT" --dump-config | grep -x tls=yes >/dev/null
 }
 
 # wait_until SECONDS COMMAND...: run it until it succeeds.  Returns 1 when it
