@@ -32,7 +32,7 @@ bash "$here/build-guest.sh" "$image"
 
 qemu=
 tmp=$(mktemp -d)
-# shellcheck disable=SC2317 # trap
+# shellcheck disable=SC2317,SC2329 # trap
 clean_up ()
 {
   local status=$?

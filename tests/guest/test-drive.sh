@@ -15,7 +15,7 @@ if on_host; then
   requires e2fsck nbdcopy nbdinfo
   start_server 512M memory-backed=true
   unix_server=$server_pid unix_uri=$uri server_pid=
-  # shellcheck disable=SC2317 # at_exit
+  # shellcheck disable=SC2317,SC2329 # at_exit
   end_unix_server ()
   {
     [ -z "$unix_server" ] || end_process "$unix_server"
