@@ -102,6 +102,18 @@ list_sources ()
   list_files "${bootstrapped[@]}" "${made[@]}"
 }
 
+# All *.sh, and all that begins with #! and a shell.
+list_shell_files ()
+{
+  local file first
+
+  while read -r file; do
+    first=
+    IFS= read -rn 80 first <"$top/$file" || true
+    [[ $file != *.sh && $first != '#!'*sh ]] || printf '%s\n' "$file"
+  done < <(list_sources)
+}
+
 # A release brings what bootstrap makes, so that autotools are not needed.
 is_release ()
 {

@@ -75,9 +75,9 @@ describe_machine ()
   commit=$(git -C "$top" describe --always --dirty 2>/dev/null || echo release)
   echo "- nullblk $(nbdkit "$top_builddir/plugin/nullblk.so" --version |
     tail -n 1 | sed 's/^nullblk *//') ($commit), $(nbdkit --version |
-    head -n 1), $(fio --version), $(qemu-nbd --version | head -n 1)"
+    sed -n 1p), $(fio --version), $(qemu-nbd --version | sed -n 1p)"
   echo "- $(nproc) CPUs ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo |
-    head -n 1)), Linux $(uname -r), $(date -u +%F)"
+    sed -n 1p)), Linux $(uname -r), $(date -u +%F)"
   echo "- ${ROUNDS:-$([ "$BENCH" = quick ] && echo 3 || echo 7)} rounds of" \
     "${RUNTIME:-200} ms${BENCH:+; a quick run, whose figures mean little}"
 }

@@ -96,7 +96,7 @@ profile ()
         at = module " " (symbol ~ /^\[unknown/ ? "" : symbol)
       }
       END { if (at != "") n[at]++; for (at in n) print n[at], at }' |
-    sort -rn | head -n 10 |
+    sort -rn | sed -n 1,10p |
     jq -Rsc --arg server "$1" 'split ("\n") | map (select (. != "")) |
       map (split (" ") | {samples: (.[0] | tonumber), module: .[1],
         function: .[2]}) | {table: "futex-callers", $server, callers: .}' \

@@ -23,7 +23,7 @@ if on_host; then
   requires certtool base64
   [ -x "$top_builddir/tools/nullblk-attach" ] ||
     skip "nullblk-attach is not built"
-  "$NBDKIT" --dump-config | grep -qx tls=yes || skip "this nbdkit has no TLS"
+  has_tls || skip "this nbdkit has no TLS"
   tls=$tmp/tls
   mkdir "$tls"
   certtool --generate-privkey --ecc --outfile "$tmp/ca-key.pem"

@@ -39,7 +39,7 @@ for connections in 1 4; do
   # As at the server, so here.
   dd if=$nbd of="$tmp/device" bs=1M iflag=direct status=none
   detach
-  nbdinfo --size "$uri" | grep -qx "$(stat -c %s "$tmp/device")" ||
+  nbdinfo --size "$uri" | grep -x "$(stat -c %s "$tmp/device")" >/dev/null ||
     fail "the sizes differ"
   attach --connections "$connections"
   try cmp "$tmp/device" "$nbd"

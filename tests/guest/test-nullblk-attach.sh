@@ -41,7 +41,7 @@ refused ()
     fail "${*:2}: this should have failed"
   fi
   [ ! -s "$tmp/out" ] || fail "${*:2}: $(cat "$tmp/out")"
-  tail -n 1 "$tmp/err" | grep -q "^nullblk-attach: .*$1" ||
+  tail -n 1 "$tmp/err" | grep "^nullblk-attach: .*$1" >/dev/null ||
     fail "${*:2}: $(cat "$tmp/err")"
 }
 
@@ -162,7 +162,8 @@ nothing_left
 made /dev/nbd0 1G
 nbd-client --disconnect /dev/nbd0 >/dev/null
 wait_until 30 detached || fail "/dev/nbd0 is not detached"
-"$attach" --list | grep -q '^nbd0 *(dead)' || fail "it is not listed as dead"
+"$attach" --list | grep '^nbd0 *(dead)' >/dev/null ||
+  fail "it is not listed as dead"
 try "$attach" --detach nbd0
 nothing_left
 made /dev/nbd0 64M memory-backed=true

@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Every shell file passes shellcheck: all *.sh, and all that begins with #!
-# and a shell.
+# Every shell file passes shellcheck.
 
 set -euo pipefail
 # shellcheck source=build-aux/setup.sh
@@ -10,11 +9,6 @@ set -euo pipefail
 command -v shellcheck >/dev/null || { echo "no shellcheck"; exit 77; }
 
 cd "$top"
-files=()
-while read -r file; do
-  first=
-  IFS= read -rn 80 first <"$file" || true
-  [[ $file != *.sh && $first != '#!'*sh ]] || files+=("$file")
-done < <(list_sources)
+mapfile -t files < <(list_shell_files)
 echo "${files[@]}"
 shellcheck "${files[@]}"

@@ -37,7 +37,7 @@ lost ()
   local host
 
   for host in "$server_host" "$client_host"; do
-    ! sockets "$host" -i | grep -q 'backoff:' || return 0
+    ! sockets "$host" -i | grep 'backoff:' >/dev/null || return 0
   done
   return 1
 }

@@ -7,7 +7,7 @@
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 requires qemu-img
-"$NBDKIT" --dump-config | grep -qx tls=yes || skip "this nbdkit has no TLS"
+has_tls || skip "this nbdkit has no TLS"
 
 # The server's names.  libnbd 1.14 cannot do without: it sends an IPv6 address
 # as the name of the server it wants, which TLS does not allow.

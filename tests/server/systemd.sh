@@ -35,7 +35,7 @@ specifiers ()
 # nothing is there to be expanded.
 read_conf ()
 {
-  ! grep -v '^#' "$1" | grep -q '[$`\\]' || fail "$1 is more than words"
+  ! grep -v '^#' "$1" | grep '[$`\\]' >/dev/null || fail "$1 is more than words"
   # shellcheck disable=SC1090 # any
   source "$1"
 }

@@ -125,7 +125,7 @@ expect_all ()
   expect "control=$1: TCP, root" 0 "$5"
   expect "control=$1: TCP, server's user" "$server_user" "$5"
   stop_server
-  if "$NBDKIT" --dump-config | grep -qx tls=yes; then
+  if has_tls; then
     serve_as "$server_user" "$1" tcp --tls=require --tls-psk="$tmp/psk"
     base="nbds://alice@127.0.0.1:$port/" query="?tls-psk-file=$tmp/psk"
     expect "control=$1: TLS, root" 0 "$6"

@@ -69,7 +69,8 @@ is '.on | not'
 says 0 '' power on "$sock"
 
 # Clients can be dropped meanwhile, where nbdkit can drop them.
-if "$NBDKIT" "$PLUGIN" --dump-plugin | grep -qx nullblk_disconnect=yes; then
+if "$NBDKIT" "$PLUGIN" --dump-plugin |
+   grep -x nullblk_disconnect=yes >/dev/null; then
   says 0 '' set "$sock" power-cut=disconnect power=cut
   fails_to 'read 0 4K'
   ! grep -q 'endpoint shutdown' "$tmp/io" || fail "it got an answer"

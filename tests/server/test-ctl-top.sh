@@ -26,7 +26,7 @@ screen ()
 # has PATTERN: on the screen now.
 has ()
 {
-  screen | grep -Eq -- "$1"
+  screen | grep -E -- "$1" >/dev/null
 }
 
 # shows PATTERN: in the end.
@@ -65,13 +65,13 @@ shows '^ +.*##'
 # Paused: the time stands still.
 press p
 shows '\[paused\]'
-was=$(screen | head -n 1)
+was=$(screen | sed -n 1p)
 press x
-[ "$(screen | head -n 1)" = "$was" ] || fail "it goes on: $(screen)"
+[ "$(screen | sed -n 1p)" = "$was" ] || fail "it goes on: $(screen)"
 press p
 gone_on ()
 {
-  [ "$(screen | head -n 1)" != "$was" ] && ! has '\[paused\]'
+  [ "$(screen | sed -n 1p)" != "$was" ] && ! has '\[paused\]'
 }
 wait_until 60 gone_on || fail "it does not go on: $(screen)"
 
@@ -89,7 +89,7 @@ shows 'connections 0 '
 press r
 is_reset ()
 {
-  "$ctl" stats "$sock" | grep -Eq '^read +0 '
+  "$ctl" stats "$sock" | grep -E '^read +0 ' >/dev/null
 }
 wait_until 60 is_reset || fail "statistics are as before"
 

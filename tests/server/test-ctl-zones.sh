@@ -182,7 +182,7 @@ if command -v tmux; then
   at_exit+=(end_tmux)
   has ()
   {
-    "${in_tmux[@]}" capture-pane -p -t top | grep -Eq -- "$1"
+    "${in_tmux[@]}" capture-pane -p -t top | grep -E -- "$1" >/dev/null
   }
   shows ()
   {

@@ -128,7 +128,7 @@ prints 'nullb0 +8\.00M +no +null block device, 8M' list "$sock"
 stop_server
 
 # TLS, where nbdkit has it.
-if "$NBDKIT" --dump-config | grep -qx tls=yes && command -v psktool; then
+if has_tls && command -v psktool; then
   psktool -u alice -p "$tmp/psk" >"$tmp/out" 2>&1
   start_server --tls=require --tls-psk="$tmp/psk" 8M
   tls="nbds+unix://alice@/?socket=$sock&tls-psk-file=$tmp/psk"

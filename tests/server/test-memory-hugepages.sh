@@ -8,7 +8,8 @@
 # shellcheck source=memory.sh source-path=SCRIPTDIR
 source "${0%/*}/memory.sh"
 
-"$NBDKIT" "$PLUGIN" --dump-plugin | grep -qx nullblk_hugepages=yes ||
+"$NBDKIT" "$PLUGIN" --dump-plugin |
+  grep -x nullblk_hugepages=yes >/dev/null ||
   skip "this kernel has no transparent huge pages"
 
 start_measured 1T memory-backed=true hugepages=true

@@ -8,7 +8,7 @@
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"
 requires psktool nbdcopy nbdinfo cmp
-"$NBDKIT" --dump-config | grep -qx tls=yes || skip "this nbdkit has no TLS"
+has_tls || skip "this nbdkit has no TLS"
 
 psktool -u alice -p "$tmp/keys" >"$tmp/out" 2>&1 || fail "$(cat "$tmp/out")"
 sock=$tmp/sock
