@@ -79,7 +79,8 @@ made=(config.h config.log config.status libtool stamp-h1 Makefile .dirstamp
 
 # list_files PATTERN...
 # The files below top, but not those whose name matches a PATTERN, and not the
-# programs made in the folders of tests/, where every source has an extension.
+# programs made in the folders of tests/, where every source but one has an
+# extension.
 list_files ()
 {
   local pattern but=()
@@ -93,7 +94,8 @@ list_files ()
       -o -name .deps -o -name .libs -o -name _build -o -name _inst \
       -o -name 'nullblk-[0-9]*' \) -prune \
       -o -type f "${but[@]}" \
-      ! \( -path './tests/*/*' ! -name '*.*' \) -print |
+      ! \( -path './tests/*/*' ! -name '*.*' ! -path ./tests/systems/run \) \
+      -print |
     LC_ALL=C sort)
 }
 
