@@ -4,15 +4,23 @@
 #
 # Filesystems with journals on devices that are far larger than memory.  Linux
 # zeroes a journal with NO_HOLE, a gigabyte and more of it: so an empty
-# filesystem must hold next to nothing, and leave room for data.
+# filesystem must hold next to nothing, and leave room for data.  And the
+# device of 7 EiB that README.md and the man page have.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 
 if on_host; then
-  [ -x "$top_builddir/tools/nullblkctl" ] || skip "nullblkctl is not built"
-  # shellcheck disable=SC2119
-  boot_guest
+  for program in nullblk-attach nullblkctl; do
+    [ -x "$top_builddir/tools/$program" ] || skip "$program is not built"
+  done
+  NULLBLK_GUEST_HUGE=$(sed -n 's/^ *sudo nullblk-attach \(7E .*\)/\1/p' \
+    "$top_srcdir/README.md")
+  export NULLBLK_GUEST_HUGE
+  grep -qx "=head2 nbdkit nullblk $NULLBLK_GUEST_HUGE" \
+    "$top_srcdir/man/nbdkit-nullblk-plugin.pod" ||
+    fail "README.md and the man page differ"
+  boot_guest -m 1536
   exit
 fi
 
@@ -21,6 +29,12 @@ held ()
 {
   /nullblkctl stats --json "$sock" |
     sed -n 's/.*"held": \([0-9]*\),.*/\1/p'
+}
+
+# shellcheck disable=SC2317 # at_exit
+leave_huge ()
+{
+  /nullblk-attach --detach --all
 }
 
 # empty_holds_little TYPE SIZE: after mkfs with its defaults.
@@ -43,3 +57,18 @@ empty_holds_little ()
 
 empty_holds_little ext4 250G
 empty_holds_little xfs 2T
+
+# A partition of nearly all of it, and one behind, with a filesystem.
+export NULLBLK_PLUGIN=$PLUGIN
+read -ra huge <<<"$NULLBLK_GUEST_HUGE"
+[ "$(/nullblk-attach "${huge[@]}")" = $nbd ] || fail "it is not $nbd"
+at_exit+=(leave_huge)
+sfdisk -q -X gpt $nbd <<'END' || fail "sfdisk"
+size=7340030TiB
+size=1TiB
+END
+wait_until 30 test -b ${nbd}p2 || fail "no second partition"
+shows /sys/block/nbd0/nbd0p1/size $((7340030 << 31))
+make_filesystem xfs ${nbd}p2
+fill_filesystem xfs ${nbd}p2
+try /nullblk-attach --detach $nbd
