@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The kernel's nbd devices: which are free, what the kernel says of them, and
- * nbd-client, which attaches them.
+ * how they are attached and disconnected: by netlink, or where that cannot be,
+ * by nbd-client.
  */
 
 #include <config.h>
@@ -10,13 +11,25 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#ifdef HAVE_LIBNL
+#include <netlink/errno.h>
+#endif
+
 #include "attach-internal.h"
+#include "netlink.h"
+
+/* How long nbd-client may take for each connection. */
+#define CLIENT_SECONDS 30
 
 bool
 is_device_name (const char *name)
@@ -34,20 +47,20 @@ read_sys (char *buf, size_t size, const char *device, const char *file)
   read_line (buf, size, folder, file);
 }
 
+unsigned
+index_of (const char *device)
+{
+  return strtoul (device + strlen ("nbd"), NULL, 10);
+}
+
 /* The kernel shows a pid while a device is attached. */
 bool
-is_attached (const void *device)
+is_attached (const char *device)
 {
   char pid[32];
 
   read_sys (pid, sizeof pid, device, "pid");
   return pid[0] != '\0';
-}
-
-bool
-is_detached (const void *device)
-{
-  return !is_attached (device);
 }
 
 uint64_t
@@ -59,32 +72,107 @@ size_of (const char *device)
   return strtoull (sectors, NULL, 10) * 512;
 }
 
-int
-open_device (const char *device, int flags)
-{
-  char path[LONGEST_PATH];
-
-  format (path, sizeof path, "/dev/%s", device);
-  return open (path, flags | O_CLOEXEC);
-}
-
 bool
 is_ready (const void *arg)
 {
   const struct expected *e = arg;
-  static char buf[512];
+
+  return size_of (e->device) == e->size / 512 * 512;
+}
+
+/*---------------------------------------------------------------------*/
+/* Attachments */
+
+#define BACKEND "backend "
+
+void
+attachment_name (struct attachment *a)
+{
+  uint64_t random[2];
+
+  if (getrandom (random, sizeof random, 0) != sizeof random)
+    die ("getrandom: %s", strerror (errno));
+  format (a->identity, sizeof a->identity,
+          BACKEND "nullblk-attach-%016" PRIx64 "%016" PRIx64, random[0],
+          random[1]);
+}
+
+const char *
+identifier_of (const struct attachment *a)
+{
+  return a->identity + strlen (BACKEND);
+}
+
+/* The kernel has a new file in sysfs for each attachment, and no two files
+ * there have the same inode.
+ */
+void
+attachment_find (struct attachment *a)
+{
+  char path[64], pid[32];
+  struct stat st;
   ssize_t n;
   int fd;
 
-  if (size_of (e->device) != e->size)
-    return false;
-  fd = open_device (e->device, O_RDONLY);
+  a->identity[0] = '\0';
+  format (path, sizeof path, "/sys/block/%s/pid", a->device);
+  fd = open (path, O_RDONLY | O_CLOEXEC);
   if (fd == -1)
-    return false;
-  n = read (fd, buf, sizeof buf);
+    return;
+  n = read (fd, pid, sizeof pid - 1);
+  if (n > 0 && fstat (fd, &st) == 0) {
+    pid[n] = '\0';
+    format (a->identity, sizeof a->identity, "pid %d %ju", atoi (pid),
+            (uintmax_t) st.st_ino);
+  }
   close (fd);
-  return n == sizeof buf;
 }
+
+bool
+is_there (const void *arg)
+{
+  const struct attachment *a = arg;
+  struct attachment now;
+
+  if (strncmp (a->identity, BACKEND, strlen (BACKEND)) == 0) {
+    read_sys (now.identity, sizeof now.identity, a->device, "backend");
+    return now.identity[0] != '\0' &&
+           strcmp (now.identity, identifier_of (a)) == 0;
+  }
+  format (now.device, sizeof now.device, "%s", a->device);
+  attachment_find (&now);
+  return a->identity[0] != '\0' && strcmp (now.identity, a->identity) == 0;
+}
+
+bool
+is_gone (const void *attachment)
+{
+  return !is_there (attachment);
+}
+
+int
+hold (const struct attachment *a, int flags)
+{
+  char path[64];
+  int fd;
+
+  /* What is another's is not even opened: that it would notice. */
+  if (!is_there (a)) {
+    errno = ESTALE;
+    return -1;
+  }
+  format (path, sizeof path, "/dev/%s", a->device);
+  fd = open (path, flags | O_CLOEXEC);
+  if (fd != -1 && !is_there (a)) {
+    close (fd);
+    errno = ESTALE;
+    return -1;
+  }
+  return fd;
+}
+
+/*---------------------------------------------------------------------*/
+/* Before attaching */
 
 static bool
 nbd_is_there (const void *arg)
@@ -105,28 +193,20 @@ load_module (void)
 }
 
 void
-find_free_device (char *buf, size_t size)
+next_free_device (char *buf, size_t size, unsigned *next)
 {
-  unsigned i;
-  int fd;
+  char path[64];
 
-  for (i = 0;; i++) {
-    format (buf, size, "nbd%u", i);
-    fd = open_device (buf, O_RDONLY | O_EXCL);
-    if (fd == -1 && errno == ENOENT)
+  do {
+    format (buf, size, "nbd%u", *next);
+    format (path, sizeof path, "/sys/block/%s", buf);
+    if (access (path, F_OK) == -1)
       die ("no free device: all of /dev/nbd0 to /dev/nbd%u are in use "
            "(nbds_max of the module says how many there are)",
-           i - 1);
-    if (fd == -1)
-      continue;
-    close (fd);
-    if (!is_attached (buf))
-      return;
-  }
+           *next - 1);
+    ++*next;
+  } while (is_attached (buf));
 }
-
-/*---------------------------------------------------------------------*/
-/* Attaching */
 
 void
 check_requirements (void)
@@ -136,17 +216,95 @@ check_requirements (void)
   load_module ();
 }
 
+/*---------------------------------------------------------------------*/
+/* Attaching */
+
+#ifdef HAVE_LIBNL
+
+enum outcome
+attach_connections (const struct attachment *a,
+                    const struct client_options *options,
+                    struct nbd_handle *const *connections, struct message *why)
+{
+  const struct netlink_device device = {
+      .index = index_of (a->device),
+      .identifier = identifier_of (a),
+      .size = options->size,
+      .block_size = options->block_size,
+      .timeout = options->timeout,
+      .dead_timeout = options->dead_timeout,
+  };
+  struct netlink *n = netlink_open (why);
+  int r;
+
+  if (n == NULL)
+    return FAILED;
+  r = netlink_connect (n, &device, connections, options->connections);
+  netlink_close (n);
+  if (r >= 0)
+    return ATTACHED;
+  if (r == -NLE_BUSY)
+    return TAKEN;
+  if (r == -NLE_INVAL && options->block_size > sysconf (_SC_PAGESIZE))
+    message_set (why,
+                 "this kernel has no devices with blocks of %u bytes, which "
+                 "are larger than its pages of %ld",
+                 options->block_size, sysconf (_SC_PAGESIZE));
+  else
+    message_set (why, "the kernel does not attach it: %s", nl_geterror (r));
+  return FAILED;
+}
+
+void
+disconnect (const char *device)
+{
+  struct message why;
+  struct netlink *n = netlink_open (&why);
+
+  if (n != NULL)
+    netlink_disconnect (n, index_of (device));
+  netlink_close (n);
+}
+
+#else
+
+enum outcome
+attach_connections (const struct attachment *a,
+                    const struct client_options *options,
+                    struct nbd_handle *const *connections, struct message *why)
+{
+  (void) a;
+  (void) options;
+  (void) connections;
+  message_set (why, "this nullblk-attach was built without libnl");
+  return FAILED;
+}
+
+void
+disconnect (const char *device)
+{
+  char path[64];
+  const char *const argv[] = {"nbd-client", "--disconnect", path, NULL};
+
+  format (path, sizeof path, "/dev/%s", device);
+  run (argv, true);
+}
+
+#endif
+
 /* Long options only: versions of nbd-client differ in the short ones that they
  * have, and 3.27.1 is killed by one of them.
  */
-int
-run_nbd_client (const struct uri *uri, const struct client_options *options,
-                const char *device)
+enum outcome
+attach_by_client (struct attachment *a, const struct client_options *options,
+                  const struct uri *uri, struct message *why)
 {
   char path[64], connections[16], block_size[16], timeout[16];
   static char ca[1100], certificate[1100], key[1100];
   const char *argv[32] = {"nbd-client"};
+  int status = 127;
   size_t n = 1;
+  pid_t pid;
 
   if (uri->socket[0] != '\0') {
     argv[n++] = "--unix";
@@ -156,7 +314,7 @@ run_nbd_client (const struct uri *uri, const struct client_options *options,
     argv[n++] = uri->host;
     argv[n++] = uri->port;
   }
-  format (path, sizeof path, "/dev/%s", device);
+  format (path, sizeof path, "/dev/%s", a->device);
   argv[n++] = path;
   argv[n++] = "--name";
   argv[n++] = uri->export_name;
@@ -168,11 +326,9 @@ run_nbd_client (const struct uri *uri, const struct client_options *options,
   argv[n++] = block_size;
   if (options->read_only)
     argv[n++] = "--readonly";
-  if (options->timeout > 0) {
-    format (timeout, sizeof timeout, "%u", options->timeout);
-    argv[n++] = "--timeout";
-    argv[n++] = timeout;
-  }
+  format (timeout, sizeof timeout, "%u", options->timeout);
+  argv[n++] = "--timeout";
+  argv[n++] = timeout;
   if (uri->tls) {
     format (ca, sizeof ca, "%s/ca-cert.pem", uri->tls_certificates);
     format (certificate, sizeof certificate, "%s/client-cert.pem",
@@ -190,15 +346,25 @@ run_nbd_client (const struct uri *uri, const struct client_options *options,
     argv[n++] = uri->host;
   }
   argv[n] = NULL;
-  return run (argv, false);
-}
 
-void
-disconnect (const char *device)
-{
-  char path[64];
-  const char *const argv[] = {"nbd-client", "--disconnect", path, NULL};
-
-  format (path, sizeof path, "/dev/%s", device);
-  run (argv, true);
+  a->identity[0] = '\0';
+  pid = begin_program (argv, false);
+  if (pid != -1) {
+    await_program (pid, CLIENT_SECONDS * options->connections);
+    /* Where it has failed, or did not end by itself, somebody else may have
+     * attached the device; but as long as it is a zombie, its number is its
+     * own.
+     */
+    attachment_find (a);
+    status = end_program (pid, argv[0]);
+    if (status != 0 && atoi (a->identity + strlen ("pid ")) != (int) pid)
+      a->identity[0] = '\0';
+  }
+  if (status == 0 && a->identity[0] != '\0')
+    return ATTACHED;
+  if (status == 127)
+    message_set (why, "nbd-client is missing (Debian: nbd-client)");
+  else
+    message_set (why, "nbd-client could not attach it to /dev/%s", a->device);
+  return a->identity[0] == '\0' && is_attached (a->device) ? TAKEN : FAILED;
 }

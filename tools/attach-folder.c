@@ -91,8 +91,8 @@ is_good_name (const char *name)
   static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 
-  return name[0] != '\0' && name[0] != '.' && strcmp (name, "lock") != 0 &&
-         strlen (name) <= MAX_NAME && name[strspn (name, letters)] == '\0';
+  return name[0] != '\0' && name[0] != '.' && strlen (name) <= MAX_NAME &&
+         name[strspn (name, letters)] == '\0';
 }
 
 void
@@ -104,8 +104,8 @@ folder_of (char *buf, size_t size, const char *name)
 void
 remove_folder (const char *folder)
 {
-  static const char *const files[] = {"device", "uri", "pid", "socket",
-                                      "watcher"};
+  static const char *const files[] = {"device", "attachment", "uri",    "pid",
+                                      "socket", "server",     "watcher"};
   char path[LONGEST_PATH];
   size_t i;
 
@@ -118,20 +118,43 @@ remove_folder (const char *folder)
 
 static int lock_fd = -1;
 
-void
-take_lock (void)
+bool
+lock_folder (const char *folder)
 {
-  if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
-    die (RUN ": %s", strerror (errno));
-  lock_fd = open (RUN "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock_fd == -1 || flock (lock_fd, LOCK_EX) == -1)
-    die (RUN "/lock: %s", strerror (errno));
+  struct stat st = {.st_nlink = 0};
+  int err;
+
+  lock_fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_fd == -1)
+    return false;
+  if (flock (lock_fd, LOCK_EX | LOCK_NB) == 0 && fstat (lock_fd, &st) == 0 &&
+      st.st_nlink > 0)
+    return true;
+  err = errno == EWOULDBLOCK ? errno : ENOENT; /* removed meanwhile */
+  unlock_folder ();
+  errno = err;
+  return false;
 }
 
 void
-leave_lock (void)
+unlock_folder (void)
 {
   close (lock_fd);
+  lock_fd = -1;
+}
+
+bool
+make_folder (const char *folder)
+{
+  if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
+    return false;
+  return mkdir (folder, 0700) == 0 && lock_folder (folder);
+}
+
+bool
+move_folder (const char *folder, const char *new)
+{
+  return renameat2 (AT_FDCWD, folder, AT_FDCWD, new, RENAME_NOREPLACE) == 0;
 }
 
 void
@@ -139,6 +162,7 @@ for_each_folder (void (*action) (const char *name, const char *folder))
 {
   char folder[LONGEST_PATH];
   struct dirent *entry;
+  struct stat st;
   DIR *dir;
 
   dir = opendir (RUN);
@@ -148,6 +172,8 @@ for_each_folder (void (*action) (const char *name, const char *folder))
     if (!is_good_name (entry->d_name))
       continue;
     folder_of (folder, sizeof folder, entry->d_name);
+    if (stat (folder, &st) == -1 || !S_ISDIR (st.st_mode))
+      continue;
     action (entry->d_name, folder);
   }
   closedir (dir);

@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,13 +29,84 @@
 
 extern char **environ;
 
-int
-run (const char *const *argv, bool quiet)
+/*---------------------------------------------------------------------*/
+/* Signals */
+
+static volatile sig_atomic_t was_stopped;
+
+static void
+note (int signal)
+{
+  (void) signal;
+  was_stopped = 1;
+}
+
+static void
+set_handler (void (*handler) (int))
+{
+  static const int signals[] = {SIGHUP, SIGINT, SIGTERM};
+  const struct sigaction action = {.sa_handler = handler};
+  struct sigaction old;
+  size_t i;
+
+  for (i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+    /* What is ignored, as by nohup, stays so. */
+    if (sigaction (signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+      sigaction (signals[i], &action, NULL);
+  }
+}
+
+void
+note_signals (void)
+{
+  set_handler (note);
+}
+
+void
+ignore_signals (void)
+{
+  set_handler (SIG_IGN);
+  was_stopped = 0;
+}
+
+bool
+is_stopped (void)
+{
+  return was_stopped != 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* Programs */
+
+/* Not all C libraries have it. */
+static int
+open_process (pid_t pid)
+{
+  return syscall (SYS_pidfd_open, pid, 0);
+}
+
+/* Does it end within that many seconds, and before we are to stop?  Looks for
+ * the latter once a second, as the signal may come just before the poll.
+ */
+static bool
+ends_within (int fd, unsigned seconds)
+{
+  struct pollfd process = {.fd = fd, .events = POLLIN};
+
+  for (; seconds > 0 && !is_stopped (); seconds--) {
+    if (poll (&process, 1, 1000) == 1)
+      return true;
+  }
+  return false;
+}
+
+pid_t
+begin_program (const char *const *argv, bool quiet)
 {
   posix_spawn_file_actions_t actions;
   char *const *args;
-  int status, err;
   pid_t pid;
+  int err;
 
   /* exec's prototype is older than const. */
   memcpy (&args, &argv, sizeof args);
@@ -44,17 +117,44 @@ run (const char *const *argv, bool quiet)
     posix_spawn_file_actions_adddup2 (&actions, 1, 2);
   err = posix_spawnp (&pid, argv[0], &actions, NULL, args, environ);
   posix_spawn_file_actions_destroy (&actions);
-  if (err != 0)
-    return 127;
+  return err == 0 ? pid : -1;
+}
+
+void
+await_program (pid_t pid, unsigned seconds)
+{
+  const int fd = open_process (pid);
+  siginfo_t info;
+
+  if (fd != -1 && !ends_within (fd, seconds))
+    kill (pid, SIGKILL);
+  while (waitid (P_PID, pid, &info, WEXITED | WNOWAIT) == -1 && errno == EINTR)
+    ;
+  close (fd);
+}
+
+int
+end_program (pid_t pid, const char *name)
+{
+  int status;
+
   while (waitpid (pid, &status, 0) == -1) {
     if (errno != EINTR)
-      die ("waitpid: %s", strerror (errno));
+      return 127;
   }
   if (WIFEXITED (status))
     return WEXITSTATUS (status);
-  fprintf (stderr, "nullblk-attach: %s was killed by signal %d (%s)\n", argv[0],
+  fprintf (stderr, "nullblk-attach: %s was killed by signal %d (%s)\n", name,
            WTERMSIG (status), strsignal (WTERMSIG (status)));
   return 128 + WTERMSIG (status);
+}
+
+int
+run (const char *const *argv, bool quiet)
+{
+  const pid_t pid = begin_program (argv, quiet);
+
+  return pid == -1 ? 127 : end_program (pid, argv[0]);
 }
 
 bool
@@ -63,7 +163,7 @@ wait_for (bool (*condition) (const void *), const void *arg)
   const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
   unsigned i;
 
-  for (i = 0; i < PATIENCE_SECONDS * 50; i++) {
+  for (i = 0; i < PATIENCE_SECONDS * 50 && !is_stopped (); i++) {
     if (condition (arg))
       return true;
     nanosleep (&pause, NULL);
@@ -93,6 +193,92 @@ find_serve (void)
   return BINDIR "/nullblk-serve";
 }
 
+/* The process PID as it is remembered: "PID START", with the moment that it
+ * was started in, since a number may be another process's by now.  Returns
+ * false if there is none.
+ */
+static bool
+describe_process (char *buf, size_t size, pid_t pid)
+{
+  unsigned long long start;
+  char proc[64], stat[1024];
+  const char *p;
+
+  format (proc, sizeof proc, "/proc/%d", (int) pid);
+  read_line (stat, sizeof stat, proc, "stat");
+  /* After its name, which may have anything in it, and 19 more fields. */
+  p = strrchr (stat, ')');
+  if (p == NULL || sscanf (p + 1,
+                           " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
+                           " %*s %*s %*s %*s %*s %*s %*s %llu",
+                           &start) != 1)
+    return false;
+  format (buf, size, "%d %llu", (int) pid, start);
+  return true;
+}
+
+static bool
+remember_process (const char *folder, const char *file, pid_t pid)
+{
+  char text[64];
+
+  return describe_process (text, sizeof text, pid) &&
+         write_line (folder, file, text);
+}
+
+/* End the process that FILE in FOLDER remembers, if it is still there. */
+static bool
+stop_process (const char *folder, const char *file)
+{
+  char remembered[64], text[64];
+  bool r = true;
+  int fd;
+
+  read_line (remembered, sizeof remembered, folder, file);
+  if (atoi (remembered) <= 0)
+    return true;
+  fd = open_process (atoi (remembered));
+  if (fd == -1)
+    return errno != ENOSYS && errno != EMFILE && errno != ENOMEM;
+  /* What fd is from here on, whatever becomes of the number. */
+  if (describe_process (text, sizeof text, atoi (remembered)) &&
+      strcmp (text, remembered) == 0)
+    r = syscall (SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0) == 0
+            ? ends_within (fd, PATIENCE_SECONDS)
+            : errno == ESRCH; /* it has just ended by itself */
+  close (fd);
+  return r;
+}
+
+/* Is it nbdkit's number in FOLDER, of a process that was started to write it
+ * there?
+ */
+static bool
+is_server (pid_t pid, const char *pid_file)
+{
+  char path[64], arguments[4096];
+  ssize_t n;
+  int fd;
+
+  format (path, sizeof path, "/proc/%d/cmdline", (int) pid);
+  fd = open (path, O_RDONLY | O_CLOEXEC);
+  n = fd != -1 ? read (fd, arguments, sizeof arguments) : -1;
+  close (fd);
+  return n > 0 &&
+         memmem (arguments, n, pid_file, strlen (pid_file) + 1) != NULL;
+}
+
+static bool
+find_server (const void *folder)
+{
+  char text[64], path[LONGEST_PATH];
+
+  read_line (text, sizeof text, folder, "pid");
+  format (path, sizeof path, "%s/pid", (const char *) folder);
+  return atoi (text) > 0 && is_server (atoi (text), path) &&
+         remember_process (folder, "server", atoi (text));
+}
+
 bool
 start_server (const char *folder, char *const *parameters, unsigned queue)
 {
@@ -111,97 +297,55 @@ start_server (const char *folder, char *const *parameters, unsigned queue)
     }
     argv[n++] = *parameters;
   }
-  return run (argv, false) == 0;
-}
-
-/*---------------------------------------------------------------------*/
-/* Processes that go on */
-
-/* A process that FILE in FOLDER has the number of. */
-struct remembered {
-  const char *folder;
-  const char *file;
-};
-
-/* A zombie that nobody reaps has ended, too. */
-static bool
-process_has_ended (const void *arg)
-{
-  const struct remembered *r = arg;
-  char pid[32], proc[64], stat[256];
-  const char *state;
-
-  read_line (pid, sizeof pid, r->folder, r->file);
-  format (proc, sizeof proc, "/proc/%d", atoi (pid));
-  read_line (stat, sizeof stat, proc, "stat");
-  state = strrchr (stat, ')');
-  return state == NULL || strncmp (state, ") Z", 3) == 0;
-}
-
-bool
-server_has_begun (const void *folder)
-{
-  char pid[32];
-
-  read_line (pid, sizeof pid, folder, "pid");
-  return pid[0] != '\0';
-}
-
-static bool
-stop_process (const char *folder, const char *file, const char *name)
-{
-  const struct remembered r = {folder, file};
-  char pid[32], comm[32], proc[64];
-
-  read_line (pid, sizeof pid, folder, file);
-  if (pid[0] == '\0')
-    return true;
-  /* After a crash the number may be somebody else's. */
-  format (proc, sizeof proc, "/proc/%d", atoi (pid));
-  read_line (comm, sizeof comm, proc, "comm");
-  if (strcmp (comm, name) != 0)
-    return true;
-  kill (atoi (pid), SIGTERM);
-  return wait_for (process_has_ended, &r);
+  return run (argv, false) == 0 && wait_for (find_server, folder);
 }
 
 bool
 stop_server (const char *folder)
 {
-  return stop_process (folder, "pid", "nbdkit");
+  char server[64];
+
+  /* Where something has ended us just after it began. */
+  read_line (server, sizeof server, folder, "server");
+  if (server[0] == '\0')
+    find_server (folder);
+  return stop_process (folder, "server");
 }
 
-/* The kernel shows 15 characters of a name. */
+/*---------------------------------------------------------------------*/
+/* The process that reconnects */
+
 bool
 stop_watcher (const char *folder)
 {
-  return stop_process (folder, "watcher", "nullblk-attach");
+  return stop_process (folder, "watcher");
 }
 
 bool
-start_watcher (struct persist *p, const char *folder, const char *device,
+start_watcher (struct persist *p, const char *folder,
+               const struct attachment *attachment,
                const struct persist_target *target, struct message *why)
 {
-  char text[16];
   pid_t pid;
   int fd;
 
-  if (!persist_hold_io (p, target, why))
-    return false;
   pid = fork ();
   if (pid == 0) {
-    /* Whoever waits for our output, or for the lock, is not to wait for it. */
+    /* Whoever waits for our output, or for the folder, is not to wait for it.
+     */
+    set_handler (SIG_DFL);
+    if (is_stopped ()) /* just before */
+      _exit (EXIT_SUCCESS);
     fd = open ("/dev/null", O_RDWR);
     if (setsid () == -1 || chdir ("/") == -1 || fd == -1 ||
         dup2 (fd, 0) == -1 || dup2 (fd, 1) == -1 || dup2 (fd, 2) == -1)
       _exit (EXIT_FAILURE);
     close (fd);
-    leave_lock ();
-    persist_watch (p, target, is_attached, device);
+    unlock_folder ();
+    persist_watch (p, target, is_there, attachment);
     _exit (EXIT_SUCCESS);
   }
-  format (text, sizeof text, "%d", (int) pid);
-  if (pid == -1 || !write_line (folder, "watcher", text)) {
+  if (pid == -1 || !remember_process (folder, "watcher", pid)) {
     message_set (why, "--persist: %s", strerror (errno));
     if (pid > 0)
       kill (pid, SIGTERM);

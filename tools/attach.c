@@ -2,19 +2,21 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * nullblk-attach: from plugin parameters or a URI to a block device in one
- * command.  nbd-client does the attaching; this finds a free device, starts a
- * server where one is wanted, waits until the device is ready, and remembers
- * what belongs together so that --detach can take all of it away again:
+ * command.  It starts a server where one is wanted, connects to it, gives the
+ * connections to a free device of the kernel's, and remembers what belongs
+ * together so that --detach can take all of it away again:
  *
- *   /run/nullblk/lock        held while a device is chosen or taken away
  *   /run/nullblk/NAME/       what was attached as NAME (by default nbdN)
  *       device               "nbdN"
+ *       attachment           what tells it from others that nbdN is later given
  *       uri                  where it is served
  *       pid, socket          of the server, where it is ours
- *       watcher              the process that reconnects it (--persist)
+ *       server               that process, and when it was started
+ *       watcher              the same of the process that reconnects it
  *
  * A folder is there before anything else is, and removed after everything
- * else: whatever a crash leaves can be found and cleared.
+ * else: whatever a crash leaves can be found and cleared.  It is locked while
+ * anything in it changes, and nobody waits for another's lock.
  */
 
 #include <config.h>
@@ -37,254 +39,322 @@
 #include <libnbd.h>
 
 #include "attach-internal.h"
+#include "netlink.h"
 #include "persist.h"
 #include "uri.h"
 
 #define MAX_CONNECTIONS 128
 
+/* After so many seconds a request has failed: the kernel forgets those that
+ * were on their way when a connection died, and has a timeout in any case, of
+ * 30 s or whatever the last device of that number had.  With --persist it is
+ * also when they are sent again.
+ */
+#define REQUEST_TIMEOUT 600
+#define RESEND_TIMEOUT 30
+
+/* How long a server may take to answer. */
+#define ANSWER_SECONDS 30
+
 static struct {
   unsigned connections; /* 0: as many as there are CPUs */
   unsigned depth;
-  unsigned timeout; /* seconds; 0: for ever */
+  unsigned timeout; /* seconds; 0: as above */
   unsigned persist; /* seconds; 0: not at all */
   const char *name;
 } options = {.depth = 64};
 
-/* What an export says of itself. */
-struct export_info {
-  uint64_t size; /* bytes */
-  unsigned block_size;
-  bool read_only;
-  bool multi_conn;
-};
+/* What is attached: a URI, or where our own server is. */
+static struct {
+  bool is_ours;
+  const char *text;
+  struct uri uri;
+} source;
+
+/* What has been done so far: where this ends in a failure or by a signal,
+ * wherever it is, all of it is taken back.
+ */
+static struct {
+  char folder[LONGEST_PATH]; /* "": nothing */
+  struct attachment attachment;
+  struct nbd_handle *connections[MAX_CONNECTIONS];
+} begun;
 
 /*---------------------------------------------------------------------*/
 /* Attaching */
 
-/* Ask the server; the reason for a refusal is in nbd_get_error. */
-static bool
-ask_export (struct export_info *info, const char *uri)
+static void
+take_back (void)
 {
-  struct nbd_handle *h = nbd_create ();
-  int64_t size = -1, block_size;
+  struct attachment *a = &begun.attachment;
+  int fd;
 
-  if (h == NULL)
-    return false;
-  nbd_set_uri_allow_local_file (h, true);
-  if (nbd_connect_uri (h, uri) == 0)
-    size = nbd_get_size (h);
-  if (size != -1) {
-    info->size = size;
-    block_size = nbd_get_block_size (h, LIBNBD_SIZE_MINIMUM);
-    info->block_size = block_size > 512 ? block_size : 512;
-    info->read_only = nbd_is_read_only (h) == 1;
-    info->multi_conn = nbd_can_multi_conn (h) == 1;
-    nbd_shutdown (h, 0);
+  if (begun.folder[0] == '\0')
+    return;
+  ignore_signals ();
+  fd = hold (a, O_RDONLY);
+  if (fd != -1) {
+    disconnect (a->device);
+    close (fd);
+    wait_for (is_gone, a);
   }
-  nbd_close (h);
-  return size != -1;
+  stop_watcher (begun.folder);
+  stop_server (begun.folder);
+  remove_folder (begun.folder);
 }
 
-/* Take back what has been done so far, and end. */
-static void __attribute__ ((format (printf, 3, 4), noreturn))
-give_up (const char *folder, const char *device, const char *fs, ...)
+static void
+end_if_stopped (void)
+{
+  if (is_stopped ())
+    die ("interrupted");
+}
+
+static struct nbd_handle *
+connect_to_source (void)
 {
   struct message why;
-  va_list args;
+  struct nbd_handle *h = connect_within (source.text, ANSWER_SECONDS, &why);
 
-  va_start (args, fs);
-  vsnprintf (why.text, sizeof why.text, fs, args);
-  va_end (args);
-  if (device != NULL && is_attached (device)) {
-    disconnect (device);
-    wait_for (is_detached, device);
+  end_if_stopped ();
+  if (h == NULL)
+    die ("%s", why.text);
+  return h;
+}
+
+/* The first of the device's connections, which says what the export is. */
+static struct client_options
+ask_export (void)
+{
+  struct client_options o = {
+      .timeout = options.timeout != 0   ? options.timeout
+                 : options.persist != 0 ? RESEND_TIMEOUT
+                                        : REQUEST_TIMEOUT,
+      .dead_timeout = options.persist,
+  };
+  struct nbd_handle *h;
+  int64_t size, block_size;
+
+  h = connect_to_source ();
+  size = nbd_get_size (h);
+  if (size == -1)
+    die ("%s: %s", source.text, nbd_get_error ());
+  o.size = size;
+  block_size = nbd_get_block_size (h, LIBNBD_SIZE_MINIMUM);
+  o.block_size = block_size > 512 ? block_size : 512;
+  o.read_only = nbd_is_read_only (h) == 1;
+  o.connections = nbd_can_multi_conn (h) == 1 ? options.connections : 1;
+  begun.connections[0] = h;
+  return o;
+}
+
+/* By netlink where that is possible. */
+static bool
+by_client (void)
+{
+#ifdef HAVE_LIBNL
+  return source.uri.tls;
+#else
+  return true;
+#endif
+}
+
+/* The other connections, to what must be the same export.  nbd-client has its
+ * own.
+ */
+static void
+connect_all (const struct client_options *o)
+{
+  struct nbd_handle *h;
+  unsigned i;
+
+  if (by_client ()) {
+    disconnect_from_server (begun.connections[0]);
+    begun.connections[0] = NULL;
+    return;
   }
-  stop_watcher (folder);
-  stop_server (folder);
-  remove_folder (folder);
-  die ("%s", why.text);
+  for (i = 1; i < o->connections; i++) {
+    h = connect_to_source ();
+    if (nbd_get_size (h) != (int64_t) o->size ||
+        (nbd_is_read_only (h) == 1) != o->read_only)
+      die ("%s: its connections are to different exports", source.text);
+    begun.connections[i] = h;
+  }
+}
+
+/* The kernel has them, or nobody. */
+static void
+close_connections (void)
+{
+  unsigned i;
+
+  for (i = 0; i < MAX_CONNECTIONS; i++) {
+    nbd_close (begun.connections[i]);
+    begun.connections[i] = NULL;
+  }
+}
+
+/* Choose a device from *NEXT on, and a folder, which has the device's name if
+ * the user wants no other.
+ */
+static void
+choose_device (unsigned *next)
+{
+  struct attachment *a = &begun.attachment;
+  char folder[LONGEST_PATH];
+  bool done;
+
+  do {
+    next_free_device (a->device, sizeof a->device, next);
+    folder_of (folder, sizeof folder,
+               options.name != NULL ? options.name : a->device);
+    if (begun.folder[0] == '\0')
+      done = make_folder (folder);
+    else if (options.name == NULL)
+      done = move_folder (begun.folder, folder);
+    else
+      done = true;
+    /* Another one of a default name, or what is left of it, has it. */
+  } while (!done && errno == EEXIST && options.name == NULL);
+  if (!done)
+    die ("%s: %s", folder,
+         errno == EEXIST ? "is taken; --list shows what is attached, and "
+                           "--detach clears it"
+                         : strerror (errno));
+  format (begun.folder, sizeof begun.folder, "%s", folder);
+}
+
+/* Attach the device that was chosen.  It is remembered before it is there, if
+ * that can be.
+ */
+static enum outcome
+attach_device (const struct client_options *o, struct message *why)
+{
+  struct attachment *a = &begun.attachment;
+  enum outcome outcome;
+
+  if (!by_client ())
+    attachment_name (a);
+  if (!write_line (begun.folder, "device", a->device) ||
+      !write_line (begun.folder, "uri", source.text) ||
+      !write_line (begun.folder, "attachment", a->identity))
+    die ("%s: %s", begun.folder, strerror (errno));
+  if (!by_client ())
+    return attach_connections (a, o, begun.connections, why);
+  outcome = attach_by_client (a, o, &source.uri, why);
+  if (outcome == ATTACHED &&
+      !write_line (begun.folder, "attachment", a->identity))
+    die ("%s: %s", begun.folder, strerror (errno));
+  return outcome;
+}
+
+static void
+watch (struct persist *persist, const struct client_options *o)
+{
+  const struct persist_target target = {
+      .index = index_of (begun.attachment.device),
+      .identifier = identifier_of (&begun.attachment),
+      .uri = source.text,
+      .size = o->size,
+      .read_only = o->read_only,
+  };
+  struct message why;
+
+  if (!start_watcher (persist, begun.folder, &begun.attachment, &target, &why))
+    die ("%s", why.text);
+}
+
+/* Whether it is served already, and nothing is wrong with the options for it.
+ */
+static void
+check_source (char **arguments)
+{
+  struct message why;
+
+  source.is_ours = !uri_is_one (arguments[0]);
+  if (source.is_ours) {
+    if (options.persist > 0)
+      die ("--persist is for a URI: what a server of our own holds ends with "
+           "it");
+    return;
+  }
+  source.text = arguments[0];
+  if (arguments[1] != NULL)
+    die ("%s: nothing may follow a URI", arguments[1]);
+  if (uri_parse (&source.uri, source.text, &why) < 0)
+    die ("%s", why.text);
+  if (source.uri.tls &&
+      (source.uri.tls_certificates[0] == '\0' || source.uri.host[0] == '\0'))
+    die ("%s: for TLS nbd-client wants a host and tls-certificates=FOLDER",
+         source.text);
+  if (source.uri.tls && options.persist > 0)
+    die ("%s: --persist cannot reconnect with TLS", source.text);
+}
+
+/* A server of our own is where the folder is. */
+static void
+find_own_server (void)
+{
+  static char text[LONGEST_PATH];
+  struct message why;
+
+  format (text, sizeof text, "nbd+unix:///?socket=%s/socket", begun.folder);
+  source.text = text;
+  if (uri_parse (&source.uri, text, &why) < 0)
+    die ("%s", why.text);
 }
 
 static int
 attach (char **arguments)
 {
-  const bool is_ours = !uri_is_one (arguments[0]);
-  char device[32], folder[LONGEST_PATH], uri_text[1024];
-  struct client_options client;
-  struct persist_target target;
-  struct persist *persist = NULL;
+  struct client_options o;
   struct expected expected;
-  struct export_info info;
-  static struct uri uri; /* large for a stack */
+  struct persist *persist = NULL;
   struct message why;
-  int status;
+  enum outcome outcome;
+  unsigned next = 0;
 
-  if (!is_ours && arguments[1] != NULL)
-    die ("%s: nothing may follow a URI", arguments[1]);
-  if (!is_ours && uri_parse (&uri, arguments[0], &why) < 0)
-    die ("%s", why.text);
-  if (!is_ours && uri.tls &&
-      (uri.tls_certificates[0] == '\0' || uri.host[0] == '\0'))
-    die ("%s: for TLS nbd-client wants a host and tls-certificates=FOLDER",
-         arguments[0]);
-  if (options.persist > 0 && is_ours)
-    die ("--persist is for a URI: what a server of our own holds ends with it");
-  if (options.persist > 0 && uri.tls)
-    die ("%s: --persist cannot reconnect with TLS", arguments[0]);
+  check_source (arguments);
   check_requirements ();
   if (options.persist > 0 && (persist = persist_begin (&why)) == NULL)
     die ("%s", why.text);
 
-  take_lock ();
-  find_free_device (device, sizeof device);
-  folder_of (folder, sizeof folder,
-             options.name != NULL ? options.name : device);
-  if (mkdir (folder, 0700) == -1)
-    die ("%s: %s", folder,
-         errno == EEXIST ? "is taken; --list shows what is attached, and "
-                           "--detach clears it"
-                         : strerror (errno));
-
-  if (is_ours) {
-    format (uri_text, sizeof uri_text, "nbd+unix:///?socket=%s/socket", folder);
-    if (!start_server (folder, arguments, options.depth))
-      give_up (folder, NULL, "nbdkit did not start the device");
-    if (!wait_for (server_has_begun, folder))
-      give_up (folder, NULL, "nbdkit did not begin");
-    if (uri_parse (&uri, uri_text, &why) < 0)
-      give_up (folder, NULL, "%s", why.text);
-  }
-  else
-    format (uri_text, sizeof uri_text, "%s", arguments[0]);
-
-  if (!ask_export (&info, uri_text))
-    give_up (folder, NULL, "%s: %s", uri_text, nbd_get_error ());
-  if (!write_line (folder, "device", device) ||
-      !write_line (folder, "uri", uri_text))
-    give_up (folder, NULL, "%s: %s", folder, strerror (errno));
-  client = (struct client_options){
-      .connections = info.multi_conn ? options.connections : 1,
-      .block_size = info.block_size,
-      .timeout = options.timeout,
-      .read_only = info.read_only,
-  };
-  status = run_nbd_client (&uri, &client, device);
-  if (status == 127)
-    give_up (folder, NULL, "nbd-client is missing (Debian: nbd-client)");
-  if (status != 0)
-    give_up (folder, device, "nbd-client could not attach %s to /dev/%s",
-             uri_text, device);
-  expected = (struct expected){device, info.size};
-  if (!wait_for (is_ready, &expected))
-    give_up (folder, device, "/dev/%s does not get ready", device);
-  if (persist != NULL) {
-    target = (struct persist_target){
-        .index = atoi (device + strlen ("nbd")),
-        .seconds = options.persist,
-        .uri = uri_text,
-        .size = info.size,
-        .read_only = info.read_only,
-    };
-    if (!start_watcher (persist, folder, device, &target, &why))
-      give_up (folder, device, "%s", why.text);
-  }
-
-  printf ("/dev/%s\n", device);
-  return EXIT_SUCCESS;
-}
-
-/*---------------------------------------------------------------------*/
-/* What is attached */
-
-static void
-list_one (const char *name, const char *folder)
-{
-  char device[32], uri[1024];
-
-  read_line (device, sizeof device, folder, "device");
-  read_line (uri, sizeof uri, folder, "uri");
-  if (is_device_name (device) && is_attached (device))
-    printf ("%-16s /dev/%-8s %20" PRIu64 " %s\n", name, device,
-            size_of (device), uri);
-  else
-    printf ("%-16s %-13s %20s %s\n", name, "(dead)", "-", uri);
-}
-
-/* DEVICE may be "": then only a server or a folder is left. */
-static void
-detach_one (const char *name, const char *folder)
-{
-  char device[32];
-  int fd;
-
-  read_line (device, sizeof device, folder, "device");
-  if (is_device_name (device) && is_attached (device)) {
-    /* Nobody else may have it open; what is written goes to the server. */
-    fd = open_device (device, O_RDONLY | O_EXCL);
-    if (fd == -1 && errno == EBUSY)
-      die ("/dev/%s is in use: it is mounted, or held by another driver",
-           device);
-    if (fd != -1) {
-      if (fsync (fd) == -1)
-        fprintf (stderr, "nullblk-attach: /dev/%s: flush: %s\n", device,
-                 strerror (errno));
-      close (fd);
+  note_signals ();
+  atexit (take_back);
+  if (source.is_ours) {
+    choose_device (&next);
+    if (!start_server (begun.folder, arguments, options.depth)) {
+      end_if_stopped ();
+      die ("nbdkit did not start the device");
     }
-    disconnect (device);
-    if (!wait_for (is_detached, device))
-      die ("/dev/%s does not go away", device);
+    find_own_server ();
+    o = ask_export ();
   }
-  if (!stop_watcher (folder))
-    die ("%s: the process that reconnects it does not end", name);
-  if (!stop_server (folder))
-    die ("%s: its server does not end: other clients are connected to it",
-         name);
-  remove_folder (folder);
-}
-
-/* The name that WHAT, a name or a device, was attached by. */
-static const char *wanted_device;
-static char found_name[NAME_MAX + 1];
-
-static void
-match_device (const char *name, const char *folder)
-{
-  char device[32];
-
-  read_line (device, sizeof device, folder, "device");
-  if (strcmp (device, wanted_device) == 0)
-    snprintf (found_name, sizeof found_name, "%s", name);
-}
-
-static int
-detach (const char *what)
-{
-  char folder[LONGEST_PATH];
-  struct stat st;
-
-  if (geteuid () != 0)
-    die ("only root can detach a device");
-  take_lock ();
-  if (strncmp (what, "/dev/", 5) == 0) {
-    wanted_device = what + 5;
-    for_each_folder (match_device);
+  else {
+    o = ask_export ();
+    choose_device (&next);
   }
-  else if (is_good_name (what))
-    snprintf (found_name, sizeof found_name, "%s", what);
-  folder_of (folder, sizeof folder, found_name);
-  if (found_name[0] == '\0' || stat (folder, &st) == -1)
-    die ("%s: not attached by nullblk-attach; --list shows what is", what);
-  detach_one (found_name, folder);
-  return EXIT_SUCCESS;
-}
+  connect_all (&o);
+  while ((outcome = attach_device (&o, &why)) == TAKEN) {
+    choose_device (&next);
+    if (source.is_ours)
+      find_own_server ();
+  }
+  close_connections ();
+  end_if_stopped ();
+  if (outcome == FAILED)
+    die ("%s: %s", source.text, why.text);
+  expected = (struct expected){begun.attachment.device, o.size};
+  if (!wait_for (is_ready, &expected)) {
+    end_if_stopped ();
+    die ("/dev/%s does not get ready", begun.attachment.device);
+  }
+  if (persist != NULL)
+    watch (persist, &o);
+  end_if_stopped ();
 
-static int
-detach_all (void)
-{
-  if (geteuid () != 0)
-    die ("only root can detach a device");
-  take_lock ();
-  for_each_folder (detach_one);
+  printf ("/dev/%s\n", begun.attachment.device);
+  begun.folder[0] = '\0';
   return EXIT_SUCCESS;
 }
 
@@ -414,12 +484,8 @@ main (int argc, char *argv[])
   argc -= optind;
   argv += optind;
 
-  if (list && argc == 0 && !want_detach && !all) {
-    if (geteuid () != 0)
-      die ("only root can see what is attached");
-    for_each_folder (list_one);
-    return EXIT_SUCCESS;
-  }
+  if (list && argc == 0 && !want_detach && !all)
+    return list_all ();
   if (want_detach && !list && all && argc == 0)
     return detach_all ();
   if (want_detach && !list && !all && argc == 1)

@@ -2,10 +2,10 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Reconnecting: the kernel's nbd driver holds the I/O of a device whose server
- * is away, and takes new connections for those that died, when it is asked to
- * over generic netlink.  A process of ours for each device makes them.
+ * is away, and takes new connections for those that died, when it is asked to.
+ * A process of ours for each device makes them.
  *
- * This needs libnl; built without it, everything fails and says so.
+ * This needs libnl; built without it, it fails and says so.
  */
 
 #ifndef NULLBLK_PERSIST_H
@@ -18,10 +18,10 @@
 
 struct persist;
 
-/* What is reconnected: device /dev/nbdINDEX, and the export as it was. */
+/* What is reconnected: the device, and the export as it was. */
 struct persist_target {
-  unsigned index;
-  unsigned seconds; /* that I/O waits */
+  unsigned index;         /* of /dev/nbdINDEX */
+  const char *identifier; /* that the kernel has for it */
   const char *uri;
   uint64_t size; /* bytes */
   bool read_only;
@@ -32,14 +32,8 @@ struct persist_target {
  */
 struct persist *persist_begin (struct message *why);
 
-/* Let the attached device's I/O wait for a server that is away.  Returns false
- * and the reason in *why on failure.
- */
-bool persist_hold_io (struct persist *p, const struct persist_target *target,
-                      struct message *why);
-
 /* Give the kernel a new connection for each that dies, until the device is
- * detached, as IS_ATTACHED says.
+ * detached, as IS_ATTACHED says, or disconnected.
  */
 void persist_watch (struct persist *p, const struct persist_target *target,
                     bool (*is_attached) (const void *), const void *arg);

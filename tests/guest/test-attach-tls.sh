@@ -65,5 +65,21 @@ for refused in "nbds://localhost:$port/?tls-certificates=$tmp/nobody" \
   fails "$attach" "$refused"
   [ "$(wc -l <"$tmp/fails")" = 1 ] || fail "not a line: $(cat "$tmp/fails")"
 done
-[ "$(ls /run/nullblk)" = lock ] || fail "left: $(ls /run/nullblk)"
+[ -z "$(ls /run/nullblk)" ] || fail "left: $(ls /run/nullblk)"
+
+# nbd-client is missing, or dies.
+client=$(command -v nbd-client)
+try mv "$client" "$tmp/nbd-client"
+fails "$attach" "$ours"
+grep -q 'nbd-client is missing' "$tmp/fails" || fail "$(cat "$tmp/fails")"
+# shellcheck disable=SC2016 # for the other shell
+printf '%s\n' '#!/bin/bash' 'kill -SEGV $$' >"$client"
+try chmod +x "$client"
+fails "$attach" "$ours"
+for text in 'nbd-client was killed by signal 11' 'nbd-client could not attach'
+do
+  grep -q "$text" "$tmp/fails" || fail "$(cat "$tmp/fails")"
+done
+try mv -f "$tmp/nbd-client" "$client"
+[ -z "$(ls /run/nullblk)" ] || fail "left: $(ls /run/nullblk)"
 stop_server

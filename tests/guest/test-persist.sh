@@ -55,9 +55,14 @@ watchers ()
   grep -l '^nullblk-attach$' /proc/[0-9]*/comm 2>/dev/null || true
 }
 
+nobody_watches ()
+{
+  [ -z "$(watchers)" ]
+}
+
 nothing_left ()
 {
-  [ "$(ls /run/nullblk)" = lock ] || fail "left: $(ls /run/nullblk)"
+  [ -z "$(ls /run/nullblk)" ] || fail "left: $(ls /run/nullblk)"
   [ -z "$(watchers)" ] || fail "left: $(watchers)"
 }
 
@@ -112,6 +117,25 @@ mv "$tmp/right" "$tmp/disk"
 stop_server
 serve -U "$sock"
 wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
+
+# Disconnected behind its back while a process has it open, and the server is
+# away: the kernel takes no connection for it any more, and is not asked again
+# and again.
+kill_server
+# shellcheck disable=SC2217 # it only has it open
+sleep 1000 <$nbd &
+holder=$!
+nbd-client --disconnect $nbd >/dev/null
+serve -U "$sock"
+wait_until 30 nobody_watches || fail "it tries for ever"
+[ "$(dmesg | grep -c 'cannot reconfigure')" -le 1 ] || fail "it has tried often"
+kill "$holder"
+wait "$holder" || true
+try "$attach" --detach away
+nothing_left
+stop_server
+serve -U "$sock"
+try "$attach" --persist=30 --name away -C 1 "$uri"
 
 # Detached while the server is away.
 kill_server

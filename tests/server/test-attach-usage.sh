@@ -39,7 +39,7 @@ for bad in 0 129 x '' 1x -1; do
 done
 says 2 'nullblk-attach: --depth 1025: allowed is *' --depth 1025 8G
 says 2 'nullblk-attach: --timeout 0: allowed is *' --timeout 0 8G
-for bad in '' . .x a/b 'a b' lock; do
+for bad in '' . .x a/b 'a b'; do
   says 2 'nullblk-attach: --name *: allowed are *' --name "$bad" 8G
 done
 says 2 'nullblk-attach: --persist 0: allowed is *' --persist=0 nbd://localhost

@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-attach and what is not its own: a device that somebody else was
+# quicker to attach, or attached after ours was gone, under the same number; a
+# process that has the number of one of ours; a folder that a crash has left.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+if on_host; then
+  [ -x "$top_builddir/tools/nullblk-attach" ] ||
+    skip "nullblk-attach is not built"
+  # shellcheck disable=SC2119
+  boot_guest
+  exit
+fi
+
+export NULLBLK_PLUGIN=$PLUGIN
+attach=/nullblk-attach
+
+detach_all ()
+{
+  "$attach" --detach --all
+}
+at_exit+=(detach_all)
+
+# made DEVICE ARGUMENT...: that is what is attached.
+made ()
+{
+  local out
+
+  out=$("$attach" "${@:2}" 2>"$tmp/err") || fail "${*:2}: $(cat "$tmp/err")"
+  [ "$out" = "$1" ] || fail "${*:2}: it says '$out', not '$1'"
+}
+
+# Somebody else's server, device and filesystem, at nbd0.
+start_server 64M memory-backed=true
+theirs=$sock
+mkdir -p "$tmp/mnt"
+they_attach ()
+{
+  nbd-client --unix "$theirs" /dev/nbd0 >/dev/null 2>&1
+  wait_until 30 attached || fail "nbd0 is not theirs"
+  try mkfs.ext4 -q -F /dev/nbd0
+  try mount /dev/nbd0 "$tmp/mnt"
+  echo kept >"$tmp/mnt/file"
+  sync
+}
+
+# they_are_well: it is all there, also what must come from the device.
+they_are_well ()
+{
+  echo 3 >/proc/sys/vm/drop_caches
+  [ "$(cat "$tmp/mnt/file")" = kept ] || fail "$1: their file is gone"
+  echo more >"$tmp/mnt/more"
+  try sync "$tmp/mnt/more"
+}
+
+they_detach ()
+{
+  try umount "$tmp/mnt"
+  detach
+}
+
+nothing_left ()
+{
+  [ -z "$(ls /run/nullblk)" ] || fail "left: $(ls /run/nullblk)"
+}
+
+# They attach nbd0 while our own server starts, when it was chosen already.
+cat >"$tmp/nbdkit" <<END
+#!/bin/bash
+nbd-client --unix "$theirs" /dev/nbd0 >/dev/null 2>&1
+exec "$NULLBLK_NBDKIT" "\$@"
+END
+chmod +x "$tmp/nbdkit"
+NULLBLK_NBDKIT=$tmp/nbdkit made /dev/nbd1 32M memory-backed=true
+[ "$(ls /run/nullblk)" = nbd1 ] || fail "not nbd1: $(ls /run/nullblk)"
+shows /sys/block/nbd0/size 131072
+shows /sys/block/nbd1/size 65536
+disk=/dev/nbd1 verify --rw=randwrite --bs=4k
+try "$attach" --detach nbd1
+nothing_left
+shows /sys/block/nbd0/size 131072
+detach
+
+# The same, and there is no other device that is free.
+for n in 1 2 3; do
+  made "/dev/nbd$((n - 1))" --name "n$n" 1M
+done
+sed -i 's,/dev/nbd0,/dev/nbd3,' "$tmp/nbdkit"
+! NULLBLK_NBDKIT=$tmp/nbdkit "$attach" 32M 2>"$tmp/err" || fail "attached"
+grep -q 'no free device' "$tmp/err" || fail "$(cat "$tmp/err")"
+shows /sys/block/nbd3/size 131072
+try "$attach" --detach --all
+nothing_left
+shows /sys/block/nbd3/size 131072
+nbd-client --disconnect /dev/nbd3 >/dev/null
+
+# Ours is disconnected behind its back, and they attach the same number.
+for what in --all scratch; do
+  made /dev/nbd0 --name scratch 64M
+  nbd-client --disconnect /dev/nbd0 >/dev/null
+  wait_until 30 detached || fail "ours is not detached"
+  they_attach
+  "$attach" --list | grep '^scratch *(dead)' >/dev/null ||
+      fail "theirs is ours"
+  try "$attach" --detach $what
+  they_are_well "--detach $what"
+  nothing_left
+  they_detach
+done
+
+# With a device of ours there as well, it is that which is meant by its name.
+made /dev/nbd0 --name gone 1M
+nbd-client --disconnect /dev/nbd0 >/dev/null
+wait_until 30 detached || fail "ours is not detached"
+made /dev/nbd0 --name here 1M
+try "$attach" --detach /dev/nbd0
+[ "$(ls /run/nullblk)" = gone ] || fail "left: $(ls /run/nullblk)"
+try "$attach" --detach --all
+nothing_left
+
+# --persist would give a device of theirs a connection to our server.
+# The innocent process has nbdkit's name.
+mkdir "$tmp/bin"
+cp "$(command -v bash)" "$tmp/bin/nbdkit"
+mkfifo "$tmp/fifo"
+"$tmp/bin/nbdkit" -c "read -r < '$tmp/fifo'; :" &
+sleeper=$!
+made /dev/nbd0 --persist=60 -C 1 "$uri"
+nbd-client --disconnect /dev/nbd0 >/dev/null
+wait_until 30 detached || fail "ours is not detached"
+# The watcher's number is another process's by now.
+read -r pid start </run/nullblk/nbd0/watcher
+echo "$sleeper $start" >/run/nullblk/nbd0/watcher
+wait_until 30 process_ended "$pid" || fail "the watcher lives on"
+try "$attach" --detach nbd0
+kill -0 "$sleeper" || fail "it killed what is not its own"
+nothing_left
+
+# So is the server's.
+made /dev/nbd0 1M
+read -r pid start </run/nullblk/nbd0/server
+[ "$(cat "/proc/$sleeper/comm")" = nbdkit ] || fail "it is not called so"
+kill -KILL "$pid"
+echo "$sleeper $start" >/run/nullblk/nbd0/server
+echo "$sleeper" >/run/nullblk/nbd0/pid
+try "$attach" --detach nbd0
+kill -0 "$sleeper" || fail "it killed what is not its own"
+kill "$sleeper"
+nothing_left
+
+# A server of ours ends, whatever its program is called.
+cp "$NULLBLK_NBDKIT" "$tmp/nbdkit-1.42"
+NULLBLK_NBDKIT=$tmp/nbdkit-1.42 made /dev/nbd0 1M
+pid=$(cat /run/nullblk/nbd0/pid)
+[ "$(cat "/proc/$pid/comm")" = nbdkit-1.42 ] || fail "not the program"
+try "$attach" --detach nbd0
+! kill -0 "$pid" 2>/dev/null || fail "our server lives on"
+# Also where nullblk-attach was killed before it could remember it.
+made /dev/nbd0 1M
+pid=$(cat /run/nullblk/nbd0/pid)
+rm /run/nullblk/nbd0/server
+try "$attach" --detach nbd0
+! kill -0 "$pid" 2>/dev/null || fail "our server lives on"
+nothing_left
+
+# What a crash has left refuses no other.
+mkdir /run/nullblk/nbd0
+made /dev/nbd1 1M
+"$attach" --list | grep '^nbd0 *(dead)' >/dev/null ||
+  fail "it is not listed"
+try "$attach" --detach --all
+nothing_left

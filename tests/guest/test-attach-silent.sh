@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-attach and a server that takes connections but is silent: it keeps
+# nobody from anything, a signal ends the waiting, and so does time.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+if on_host; then
+  [ -x "$top_builddir/tools/nullblk-attach" ] ||
+    skip "nullblk-attach is not built"
+  # shellcheck disable=SC2119
+  boot_guest
+  exit
+fi
+
+export NULLBLK_PLUGIN=$PLUGIN
+attach=/nullblk-attach
+
+wake_server ()
+{
+  [ -z "$server_pid" ] || kill -CONT "$server_pid" 2>/dev/null || true
+}
+detach_all ()
+{
+  "$attach" --detach --all
+}
+at_exit+=(wake_server detach_all)
+
+nothing_left ()
+{
+  [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
+  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 |
+    grep -vx "${server_pid:-none}" || fail "$1: left: a server"
+  for n in 0 1 2 3; do
+    [ ! -e "/sys/block/nbd$n/pid" ] || fail "$1: left: /dev/nbd$n"
+  done
+}
+
+start_server 16M
+# A server that is stopped takes connections, and says nothing.  It keeps nobody
+# from anything, and a signal ends the waiting.
+try "$attach" --name good 1M
+kill -STOP "$server_pid"
+for signal in INT TERM HUP; do
+  # In the background a shell has INT ignored.
+  (
+    trap - INT
+    exec "$attach" --name bad "$uri"
+  ) 2>"$tmp/err" &
+  waiting=$!
+  wait_until 30 grep -q SigCgt:.*4003 "/proc/$waiting/status" ||
+    fail "it does not heed signals"
+  try "$attach" --name other 1M
+  try "$attach" --detach other
+  try "$attach" --detach good
+  kill -$signal "$waiting"
+  status=0
+  wait "$waiting" || status=$?
+  [ "$status" = 1 ] || fail "SIG$signal: status $status"
+  grep -q '^nullblk-attach: interrupted$' "$tmp/err" || fail "$(cat "$tmp/err")"
+  nothing_left "SIG$signal"
+  try "$attach" --name good 1M
+done
+# Without a signal it gives up by itself.
+fails "$attach" "$uri"
+grep -q 'the server does not answer' "$tmp/fails" || fail "$(cat "$tmp/fails")"
+kill -CONT "$server_pid"
+try "$attach" --detach good
+nothing_left "a silent server"
+

@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-attach in trouble: timeouts, signals, names that are too long, a device
+# whose first sector cannot be read, one of several that cannot be detached.
+# Whatever happens leaves nothing, and concerns nobody else.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+if on_host; then
+  [ -x "$top_builddir/tools/nullblk-attach" ] ||
+    skip "nullblk-attach is not built"
+  # shellcheck disable=SC2119
+  boot_guest
+  exit
+fi
+
+export NULLBLK_PLUGIN=$PLUGIN
+attach=/nullblk-attach
+
+detach_all ()
+{
+  "$attach" --detach --all
+}
+at_exit+=(detach_all)
+
+nothing_left ()
+{
+  [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
+  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 |
+    grep -vx "${server_pid:-none}" || fail "$1: left: a server"
+  for n in 0 1 2 3; do
+    [ ! -e "/sys/block/nbd$n/pid" ] || fail "$1: left: /dev/nbd$n"
+  done
+}
+
+# The timeout is its own, and does not outlive it; there always is one.
+made_with_timeout ()
+{
+  try "$attach" "${@:2}"
+  shows "/sys/block/nbd0/queue/io_timeout" "$1"
+  try "$attach" --detach nbd0
+}
+start_server 16M
+made_with_timeout 600000 -C 2 "$uri"
+made_with_timeout 5000 -C 2 --timeout 5 "$uri"
+made_with_timeout 600000 -C 2 "$uri"
+made_with_timeout 600000 -C 1 16M
+made_with_timeout 30000 --persist "$uri"
+made_with_timeout 7000 --persist --timeout 7 "$uri"
+made_with_timeout 600000 -C 1 "$uri"
+
+# A signal while a server of its own begins.
+cat >"$tmp/nbdkit" <<END
+#!/bin/bash
+kill -TERM "\$PPID"
+exec "$NULLBLK_NBDKIT" "\$@"
+END
+chmod +x "$tmp/nbdkit"
+! NULLBLK_NBDKIT=$tmp/nbdkit "$attach" 1M 2>"$tmp/err" || fail "attached"
+grep -q interrupted "$tmp/err" || fail "$(cat "$tmp/err")"
+nothing_left "its own server"
+
+# Names that are longer than anything we have room for.
+long=$(printf '%01500d' 0)
+fails "$attach" "$(uri_of "$long")"
+nothing_left "a long URI"
+fails "$attach" "nbd+unix:///?socket=$long"
+nothing_left "a long socket"
+
+# What cannot be read can be attached, and at once: neither its blocks nor its
+# partitions are of interest.
+for trouble in badblocks=+0-0 'fault=op=read error=EIO' \
+    'fault=op=read hang' 'zoned=true zone-size=1M zone-offline=0'; do
+  # shellcheck disable=SC2086 # words
+  case $trouble in
+    zoned*) set -- $trouble ;;
+    *) set -- "$trouble" ;;
+  esac
+  try "$attach" --name trouble -C 1 16M "$@"
+  shows /sys/block/nbd0/size 32768
+  nbd-client --disconnect /dev/nbd0 >/dev/null
+  try "$attach" --detach trouble
+  nothing_left "$trouble"
+done
+
+# One that cannot be detached keeps none of the others.
+for name in a b c; do
+  try "$attach" --name $name 16M memory-backed=true
+done
+try mkfs.ext4 -q -F /dev/nbd1
+mkdir -p "$tmp/mnt"
+try mount /dev/nbd1 "$tmp/mnt"
+fails "$attach" --detach --all
+grep -q '^nullblk-attach: b: /dev/nbd1 is in use' "$tmp/fails" ||
+  fail "$(cat "$tmp/fails")"
+[ "$(ls /run/nullblk)" = b ] || fail "left: $(ls /run/nullblk)"
+try umount "$tmp/mnt"
+try "$attach" --detach --all
+nothing_left "all"
+
+# Nor does one that another nullblk-attach is at work on.
+mkfifo "$tmp/fifo"
+cat >"$tmp/nbdkit" <<END
+#!/bin/bash
+read -r <"$tmp/fifo"
+exec "$NULLBLK_NBDKIT" "\$@"
+END
+NULLBLK_NBDKIT=$tmp/nbdkit "$attach" --name a 1M >"$tmp/out" &
+waiting=$!
+wait_until 30 test -d /run/nullblk/a || fail "it does not begin"
+try "$attach" --name b 1M
+fails "$attach" --name a 1M
+grep -q 'is taken' "$tmp/fails" || fail "$(cat "$tmp/fails")"
+fails "$attach" --detach --all
+grep -q '^nullblk-attach: a: another nullblk-attach is at work' "$tmp/fails" ||
+  fail "$(cat "$tmp/fails")"
+[ "$(ls /run/nullblk)" = a ] || fail "left: $(ls /run/nullblk)"
+echo >"$tmp/fifo"
+wait "$waiting" || fail "a is not attached"
+try "$attach" --detach a
+nothing_left "a lock"
+
+# What a process still has open goes when that does.
+try "$attach" 1M
+exec 7</dev/nbd0
+fails "$attach" --detach nbd0
+grep -q 'still open in a process' "$tmp/fails" || fail "$(cat "$tmp/fails")"
+exec 7<&-
+try "$attach" --detach nbd0
+nothing_left "an open device"
+stop_server

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What nullblk-attach has attached: listing it, and taking it away.  Nothing is
+ * done to a device unless it is the attachment that is remembered.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attach-internal.h"
+
+/* What FOLDER remembers; after a crash that may be nothing. */
+static struct attachment
+remembered (const char *folder)
+{
+  struct attachment a;
+
+  read_line (a.device, sizeof a.device, folder, "device");
+  read_line (a.identity, sizeof a.identity, folder, "attachment");
+  if (!is_device_name (a.device))
+    a.identity[0] = '\0';
+  return a;
+}
+
+static void
+list_one (const char *name, const char *folder)
+{
+  const struct attachment a = remembered (folder);
+  char uri[1024];
+
+  read_line (uri, sizeof uri, folder, "uri");
+  if (is_there (&a))
+    printf ("%-16s /dev/%-8s %20" PRIu64 " %s\n", name, a.device,
+            size_of (a.device), uri);
+  else
+    printf ("%-16s %-13s %20s %s\n", name, "(dead)", "-", uri);
+}
+
+int
+list_all (void)
+{
+  if (geteuid () != 0)
+    die ("only root can see what is attached");
+  for_each_folder (list_one);
+  return EXIT_SUCCESS;
+}
+
+static bool __attribute__ ((format (printf, 2, 3)))
+complain (const char *name, const char *fs, ...)
+{
+  va_list args;
+
+  fprintf (stderr, "nullblk-attach: %s: ", name);
+  va_start (args, fs);
+  vfprintf (stderr, fs, args);
+  va_end (args);
+  fputc ('\n', stderr);
+  return false;
+}
+
+/* The device, if it is there, and what belongs to it.  Returns false, and has
+ * told the user why, if something is left.
+ */
+static bool
+detach_device (const char *name, const char *folder)
+{
+  const struct attachment a = remembered (folder);
+  int fd;
+
+  /* Nobody else may have it open; what is written goes to the server. */
+  fd = hold (&a, O_RDONLY | O_EXCL);
+  if (fd == -1 && errno == EBUSY)
+    return complain (
+        name, "/dev/%s is in use: it is mounted, or held by another driver",
+        a.device);
+  if (fd == -1 && errno != ESTALE)
+    return complain (name, "/dev/%s: %s", a.device, strerror (errno));
+  if (fd != -1) {
+    if (fsync (fd) == -1)
+      complain (name, "/dev/%s: flush: %s", a.device, strerror (errno));
+    disconnect (a.device);
+    close (fd);
+  }
+  if (!stop_watcher (folder))
+    return complain (name, "the process that reconnects it does not end");
+  if (!stop_server (folder))
+    return complain (
+        name, "its server does not end: other clients are connected to it");
+  if (!wait_for (is_gone, &a))
+    return complain (name,
+                     "/dev/%s is disconnected, but still open in a process: "
+                     "it goes with that, and is cleared by another --detach",
+                     a.device);
+  remove_folder (folder);
+  return true;
+}
+
+static bool
+detach_one (const char *name, const char *folder)
+{
+  bool r;
+
+  if (!lock_folder (folder))
+    return complain (name, "%s",
+                     errno == EWOULDBLOCK
+                         ? "another nullblk-attach is at work on it"
+                     : errno == ENOENT ? "not attached by nullblk-attach; "
+                                         "--list shows what is"
+                                       : strerror (errno));
+  r = detach_device (name, folder);
+  unlock_folder ();
+  return r;
+}
+
+/* The name that a device was attached by; rather that of what is there than of
+ * what a crash has left.
+ */
+static const char *wanted_device;
+static char found_name[NAME_MAX + 1];
+
+static void
+match_device (const char *name, const char *folder)
+{
+  const struct attachment a = remembered (folder);
+
+  if (strcmp (a.device, wanted_device) == 0 &&
+      (found_name[0] == '\0' || is_there (&a)))
+    snprintf (found_name, sizeof found_name, "%s", name);
+}
+
+int
+detach (const char *what)
+{
+  char folder[LONGEST_PATH];
+
+  if (geteuid () != 0)
+    die ("only root can detach a device");
+  if (strncmp (what, "/dev/", 5) == 0) {
+    wanted_device = what + 5;
+    for_each_folder (match_device);
+  }
+  else if (is_good_name (what))
+    snprintf (found_name, sizeof found_name, "%s", what);
+  if (found_name[0] == '\0')
+    die ("%s: not attached by nullblk-attach; --list shows what is", what);
+  folder_of (folder, sizeof folder, found_name);
+  return detach_one (found_name, folder) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static bool something_is_left;
+
+static void
+detach_next (const char *name, const char *folder)
+{
+  if (!detach_one (name, folder))
+    something_is_left = true;
+}
+
+int
+detach_all (void)
+{
+  if (geteuid () != 0)
+    die ("only root can detach a device");
+  for_each_folder (detach_next);
+  return something_is_left ? EXIT_FAILURE : EXIT_SUCCESS;
+}
