@@ -85,6 +85,11 @@ extern atomic_bool batch_is_serial, batch_is_timed;
 /* The connection of a descriptor, or NULL. */
 struct connection *batch_find (int fd);
 
+/* Call ACTION for the descriptors of all connections; from a signal handler,
+ * too.
+ */
+void batch_each (void (*action) (int fd));
+
 /* Send what is held.  out_lock is held. */
 bool batch_flush (struct connection *c, int fd, int flags);
 

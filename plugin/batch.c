@@ -93,6 +93,18 @@ batch_find (int fd)
   return c;
 }
 
+void
+batch_each (void (*action) (int fd))
+{
+  const int end = atomic_load (&end_of_connections);
+  int fd;
+
+  for (fd = 0; fd < end; fd++) {
+    if (batch_find (fd) != NULL)
+      action (fd);
+  }
+}
+
 /* The connection that belongs to a number, made where there is none. */
 static struct connection *
 connection_of (int fd)

@@ -132,6 +132,14 @@ void batch_end (int fd);
 /* This thread is about to wait for something: what it holds is sent. */
 void batch_before_wait (void);
 
+/* Before a signal tells nbdkit to stop, all connections end, for it and for its
+ * clients.  batch_stop_find lets the calls of batch_system, as it is by then,
+ * know of that; batch_stop_heed goes before nbdkit's handlers, once these are
+ * there.
+ */
+void batch_stop_find (void);
+void batch_stop_heed (void);
+
 /* In a child after fork: the connections are the parent's. */
 void batch_after_fork (void);
 

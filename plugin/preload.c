@@ -124,6 +124,7 @@ find_all (void)
   FIND_IN (RTLD_DEFAULT, system_calls, nbdkit_nanosleep);
   is_nbdkit = system_calls.nbdkit_nanosleep != NULL;
   batch_system.nap = nap;
+  batch_stop_find ();
   pthread_atfork (NULL, NULL, batch_after_fork);
   atomic_store_explicit (&is_found, true, memory_order_release);
 }
@@ -249,8 +250,10 @@ nullblk_batch_still_zero (const void *buf, size_t n)
 static int
 begin_batching (int fd)
 {
-  if (fd >= 0 && is_nbdkit)
+  if (fd >= 0 && is_nbdkit) {
+    batch_stop_heed ();
     batch_begin (fd);
+  }
   return fd;
 }
 

@@ -38,6 +38,11 @@ serve ()
   [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
 }
 
+with_library ()
+{
+  LD_PRELOAD=$NULLBLK_BATCH exec "$plain" "$@"
+}
+
 kill_server ()
 {
   kill -KILL "$server_pid"
@@ -96,6 +101,34 @@ for where in unix tcp; do
   nothing_left
   stop_server
 done
+
+# A planned restart, of a server that nullblk-serve's library is in: it leaves
+# its clients, and the load sees nothing.  Also with threads.
+plain=$NBDKIT
+NBDKIT=with_library
+for at in "-U $sock -t 1" "${tcp[*]} -t 1" "-U $sock -t 8"; do
+  to=$uri
+  [[ $at == -U* ]] || to=nbd://127.0.0.1
+  # shellcheck disable=SC2086 # words
+  serve $at
+  try "$attach" --persist --timeout 3 -C 2 "$to"
+  start_load verify --rw=randwrite --bs=4k --size=2M
+  for _ in 1 2; do
+    kill -TERM "$server_pid"
+    wait_until 30 process_ended "$server_pid" || fail "it does not end"
+    wait "$server_pid" || fail "the server's status is $?"
+    # shellcheck disable=SC2086 # words
+    serve $at
+    io_goes_on
+    wait_until 60 has_connections 2 || fail "not all connections are back"
+  done
+  stop_load
+  ! dmesg | grep 'Other side returned error' || fail "it was told of an error"
+  try "$attach" --detach nbd0
+  nothing_left
+  stop_server
+done
+NBDKIT=$plain
 
 # Away for longer than that: an error, and no hang; then back.
 serve -U "$sock"
