@@ -338,9 +338,11 @@ distribution_parse_all (const char *text, struct distribution *r[NR_OPERATIONS],
     else if (err != -ENODATA)
       goto fail;
   }
-  err = -EINVAL; /* and *why is that of the last */
-  if (found == 0)
+  if (found == 0) {
+    percentiles_none (file, why);
+    err = -EINVAL;
     goto fail;
+  }
   percentiles_close (file);
   memcpy (r, all, sizeof all);
   return 0;

@@ -1,18 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Percentiles, and the files that have them; see percentiles.h.
- *
- * What fio writes with --output-format=json has a list "jobs", and in each job
- * "read", "write", "trim" and "sync"; what matters of such a section is
- *
- *     "clat_ns": {
- *       "min": 981, "max": 8470627, "N": 22128,
- *       "percentile": {"1.000000": 1288, ..., "99.990000": 3620864}
- *     }
- *
- * or "lat_ns", which "sync" has in its place.  Lines before the first that
- * begins with '{' are fio's remarks.
+ * Percentiles, and the files that have them; see percentiles.h.  What fio
+ * writes is in percentiles-fio.c.
  */
 
 #include <config.h>
@@ -25,24 +15,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#ifdef HAVE_JANSSON
-#include <jansson.h>
-#endif
-
 #include "distribution.h"
 #include "duration.h"
-#include "percentiles.h"
-
-#define ALL 1000000000 /* parts of a billion */
+#include "percentiles-internal.h"
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
 struct percentiles_file {
   const char *path;
-  char *text; /* of lines; NULL where it is fio's */
-#ifdef HAVE_JANSSON
-  json_t *root;
-#endif
+  char *text;             /* of lines; or else */
+  struct fio_output *fio; /* what fio wrote */
 };
 
 static bool
@@ -188,157 +170,6 @@ wrong:
 }
 
 /*---------------------------------------------------------------------*/
-/* fio's output */
-
-#ifdef HAVE_JANSSON
-
-static const char *const section_names[NR_OPERATIONS] = {
-    [OP_READ] = "read", [OP_WRITE] = "write", [OP_FLUSH] = "sync",
-    [OP_TRIM] = "trim", [OP_ZERO] = "write",  [OP_ZONE] = "write",
-};
-
-/* The times of a section, if it has any requests in percentiles. */
-static json_t *
-times_of (json_t *section)
-{
-  static const char *const names[] = {"clat_ns", "lat_ns"};
-  json_t *times;
-  size_t i;
-
-  for (i = 0; i < sizeof names / sizeof names[0]; i++) {
-    times = json_object_get (section, names[i]);
-    if (json_integer_value (json_object_get (times, "N")) > 0 &&
-        json_object_size (json_object_get (times, "percentile")) > 0)
-      return times;
-  }
-  return NULL;
-}
-
-static int
-compare (const void *a, const void *b)
-{
-  const struct percentile *p = a, *q = b;
-
-  return p->above < q->above ? 1 : p->above > q->above ? -1 : 0;
-}
-
-/* fio gives a percentile as the bound of a bucket, a little off: so the
- * shortest and the longest, which are exact, may be within the table.
- */
-static int
-take_times (const char *path, json_t *times, struct percentile *p, size_t *n,
-            struct message *why)
-{
-  const json_int_t least = json_integer_value (json_object_get (times, "min"));
-  const json_int_t most = json_integer_value (json_object_get (times, "max"));
-  const char *key;
-  json_t *value;
-  json_int_t nsec;
-
-  *n = 0;
-  json_object_foreach (json_object_get (times, "percentile"), key, value)
-  {
-    nsec = json_integer_value (value);
-    if (*n + 2 >= MAX_FILE_PERCENTILES || !json_is_integer (value) ||
-        nsec < 0 || percent_parse (key, strlen (key), &p[*n].above) < 0)
-      return refuse (why, "%.200s: the percentiles are not as fio writes them",
-                     path);
-    p[(*n)++].nsec = nsec;
-  }
-  qsort (p, *n, sizeof *p, compare);
-  if (p[0].above != ALL && least > 0 && (uint64_t) least < p[0].nsec) {
-    memmove (p + 1, p, *n * sizeof *p);
-    ++*n;
-    p[0] = (struct percentile){.above = ALL, .nsec = least};
-  }
-  if (p[*n - 1].above != 0 && most > 0 && (uint64_t) most > p[*n - 1].nsec)
-    p[(*n)++] = (struct percentile){.above = 0, .nsec = most};
-  if (!percentiles_ascend (p, *n))
-    return refuse (why, "%.200s: the percentiles do not ascend", path);
-  if (p[*n - 1].nsec > MAX_DURATION)
-    return refuse (why, "%.200s: a duration is above 100 s", path);
-  return 0;
-}
-
-static int
-open_fio (struct percentiles_file *f, const char *text, struct message *why)
-{
-  json_error_t error;
-
-  f->root = json_loads (text, JSON_DISABLE_EOF_CHECK, &error);
-  if (f->root == NULL)
-    return refuse (why, "%.200s: it begins like JSON, and is wrong at line %d",
-                   f->path, error.line);
-  if (json_array_size (json_object_get (f->root, "jobs")) == 0)
-    return refuse (why, "%.200s: it is JSON, but not fio's: it has no jobs",
-                   f->path);
-  return 0;
-}
-
-static int
-take_fio (const struct percentiles_file *f, enum operation op,
-          struct percentile *p, size_t *n, struct message *why)
-{
-  const char *name = section_names[op];
-  json_t *job, *times, *found = NULL;
-  size_t i;
-
-  json_array_foreach (json_object_get (f->root, "jobs"), i, job)
-  {
-    times = times_of (json_object_get (job, name));
-    if (times != NULL && found != NULL)
-      return refuse (why,
-                     "%.200s: several of its jobs have \"%s\" times; run fio "
-                     "with --group_reporting",
-                     f->path, name);
-    if (times != NULL)
-      found = times;
-  }
-  if (found == NULL) {
-    message_set (why,
-                 "%.200s: none of its jobs has percentiles of \"%s\" times in "
-                 "nanoseconds, as fio 3 writes them",
-                 f->path, name);
-    return -ENODATA;
-  }
-  return take_times (f->path, found, p, n, why);
-}
-
-static void
-close_fio (struct percentiles_file *f)
-{
-  json_decref (f->root);
-}
-
-#else /* !HAVE_JANSSON */
-
-static int
-open_fio (struct percentiles_file *f, const char *text, struct message *why)
-{
-  (void) text;
-  return refuse (why,
-                 "%.200s: it is JSON, which this build cannot read (jansson "
-                 "was missing); lines PERCENTILE,NANOSECONDS can be read",
-                 f->path);
-}
-
-static int
-take_fio (const struct percentiles_file *f, enum operation op,
-          struct percentile *p, size_t *n, struct message *why)
-{
-  (void) f, (void) op, (void) p, (void) n, (void) why;
-  return -ENODATA;
-}
-
-static void
-close_fio (struct percentiles_file *f)
-{
-  (void) f;
-}
-
-#endif
-
-/*---------------------------------------------------------------------*/
 
 /* Read a file whole, with a 0 behind it.  Nothing but a file: a pipe could keep
  * us waiting.
@@ -380,25 +211,11 @@ out:
   return r;
 }
 
-/* The first line that begins with '{', or NULL. */
-static const char *
-find_json (const char *text)
-{
-  while (*text != '{') {
-    text = strchr (text, '\n');
-    if (text == NULL)
-      return NULL;
-    text++;
-  }
-  return text;
-}
-
 int
 percentiles_open (const char *path, struct percentiles_file **r,
                   struct message *why)
 {
   struct percentiles_file *f = calloc (1, sizeof *f);
-  const char *json;
   int err;
 
   if (f == NULL)
@@ -409,9 +226,8 @@ percentiles_open (const char *path, struct percentiles_file **r,
     free (f);
     return err;
   }
-  json = find_json (f->text);
-  if (json != NULL) {
-    err = open_fio (f, json, why);
+  if (fio_find (f->text) != NULL) {
+    err = fio_open (path, f->text, &f->fio, why);
     free (f->text);
     f->text = NULL;
   }
@@ -428,7 +244,7 @@ percentiles_close (struct percentiles_file *f)
 {
   if (f == NULL)
     return;
-  close_fio (f);
+  fio_close (f->fio);
   free (f->text);
   free (f);
 }
@@ -443,11 +259,17 @@ percentiles_of (const struct percentiles_file *f, enum operation op,
   if (p == NULL)
     return -ENOMEM;
   err = f->text != NULL ? parse_lines (f->path, f->text, p, n, why)
-                        : take_fio (f, op, p, n, why);
+                        : fio_take (f->path, f->fio, op, p, n, why);
   if (err < 0) {
     free (p);
     return err;
   }
   *r = p;
   return 0;
+}
+
+void
+percentiles_none (const struct percentiles_file *f, struct message *why)
+{
+  fio_none (f->path, f->fio, why);
 }

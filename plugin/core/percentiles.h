@@ -49,4 +49,8 @@ void percentiles_close (struct percentiles_file *file); /* NULL is allowed */
 int percentiles_of (const struct percentiles_file *file, enum operation op,
                     struct percentile **p, size_t *n, struct message *why);
 
+/* It is fio's, and has none of any operation: why not. */
+void percentiles_none (const struct percentiles_file *file,
+                       struct message *why);
+
 #endif /* NULLBLK_PERCENTILES_H */

@@ -286,9 +286,7 @@ test_fio_without (void **state)
   size_t i;
 
   (void) state;
-  refuse_for (OP_TRIM, fio,
-              "none of its jobs has percentiles of \"trim\" times in "
-              "nanoseconds, as fio 3 writes them");
+  refuse_for (OP_TRIM, fio, "none of its jobs has \"trim\" requests");
   /* For all operations at once it takes no time. */
   snprintf (text, sizeof text, "file:%s", path);
   assert_int_equal (distribution_parse_all (text, all, &why), 0);
@@ -299,7 +297,174 @@ test_fio_without (void **state)
   }
   put ("{\"jobs\": [{\"read\": {}}]}");
   assert_int_equal (distribution_parse_all (text, all, &why), -EINVAL);
-  assert_non_null (strstr (why.text, "none of its jobs has percentiles"));
+  assert_non_null (strstr (why.text,
+                           ": none of its jobs has \"read\", \"write\", "
+                           "\"trim\" or \"sync\" requests"));
+
+  /* The reason is of what was done, whatever was looked for last. */
+  put ("{\"jobs\": [{\"read\": {\"total_ios\": 5, \"clat_ns\": {\"N\": 0}},"
+       "\"write\": {\"total_ios\": 0}}]}");
+  assert_int_equal (distribution_parse_all (text, all, &why), -EINVAL);
+  assert_non_null (
+      strstr (why.text, ": its \"read\" requests have no percentiles of their "
+                        "times; run fio without gtod_reduce and disable_clat, "
+                        "with clat_percentiles, and with no 0 in "
+                        "percentile_list"));
+  assert_int_equal (parse (OP_READ), -EINVAL);
+  assert_non_null (strstr (why.text, ": its \"read\" requests have no"));
+}
+
+/* fio 3.0 to 3.27 say in total_ios alone how many there were, have zeroes of
+ * what was not done, and (3.1) members that stand for nothing.
+ */
+static void
+test_fio_without_n (void **state)
+{
+#define TIMES(min, max, mean, p)                                               \
+  "{\"min\": " min ", \"max\": " max ", \"mean\": " mean                       \
+  ", \"stddev\": 0.0, \"percentile\": {" p "}}"
+#define NO_TIMES                                                               \
+  TIMES ("0", "0", "0.0", "\"1.000000\": 0, \"99.000000\": 0, \"0.00\": 0")
+  static const char without[] =
+      "{\"fio version\": \"fio-3.1\", \"jobs\": [{\"read\": {\"total_ios\": "
+      "40, "
+      "\"clat_ns\": " TIMES (
+          "800", "90500", "5000.5",
+          "\"1.000000\": 1000, \"99.000000\": 90000, "
+          "\"0.00\": 0, \"0.00\": 0") "}, "
+                                      "\"write\": {\"total_ios\": 0, "
+                                      "\"clat_ns\": " NO_TIMES "}, "
+                                      "\"sync\": {\"total_ios\": 0, "
+                                      "\"lat_ns\": " NO_TIMES "}}, "
+                                      "{\"read\": {\"total_ios\": 0, "
+                                      "\"clat_ns\": " NO_TIMES "}}]}";
+
+  (void) state;
+  take (without);
+  assert_int_equal (distribution_draw (d, 0, NULL), 800);
+  assert_in_range (at (0.5), 800, 1000);
+  assert_in_range (at (1), 998, 1000);
+  assert_in_range (at (99), 89990, 90000);
+  assert_int_equal (at (100), 90500);
+  refuse_for (OP_WRITE, without, "none of its jobs has \"write\" requests");
+  refuse_for (OP_FLUSH, without, "none of its jobs has \"sync\" requests");
+}
+
+/* fio 2 has microseconds. */
+static void
+test_fio_2 (void **state)
+{
+  (void) state;
+  take ("{\"jobs\": [{\"read\": {\"total_ios\": 9, \"clat\": " TIMES (
+      "7", "26", "12.5",
+      "\"50.000000\": 10, \"90.000000\": 20, \"0.00\": 0") "}"
+                                                           "}]}");
+  assert_int_equal (distribution_draw (d, 0, NULL), 7000);
+  assert_in_range (at (50), 9998, 10000);
+  assert_int_equal (at (100), 26000);
+}
+
+/* The last of several documents has all that those before it have. */
+static void
+test_fio_documents (void **state)
+{
+#define JOB(p) "\"read\": {\"total_ios\": 9, \"clat_ns\": " p "}"
+#define DOCUMENT(min)                                                          \
+  "{\"jobs\": [{" JOB (TIMES (min, "90", "50.0", "\"50.000000\": 40")) "}]}"
+  (void) state;
+  take (DOCUMENT ("10") "\n" DOCUMENT ("20") "\nfio: a remark\n" DOCUMENT (
+      "30") "\n");
+  assert_int_equal (distribution_draw (d, 0, NULL), 30);
+  refuse (DOCUMENT ("10") "\n{\n\"jobs\": [{\n",
+          "it begins like JSON, and is wrong at line 4");
+  refuse (DOCUMENT ("10") "\n{}\n",
+          "it is JSON, but not fio's: it has no jobs");
+}
+
+/* What was told of one or of several servers. */
+static void
+test_fio_clients (void **state)
+{
+#define CLIENT(name, min)                                                      \
+  "{\"jobname\": \"" name                                                      \
+  "\", " JOB (TIMES (min, "90", "50.0", "\"50.000000\": 40")) "}"
+  (void) state;
+  take ("<a> a line\n{\"client_stats\": [" CLIENT ("a", "10") "]}");
+  assert_int_equal (distribution_draw (d, 0, NULL), 10);
+  take ("{\"client_stats\": [" CLIENT ("a", "10") ", " CLIENT (
+      "a", "20") ", " CLIENT ("All clients", "5") "]}");
+  assert_int_equal (distribution_draw (d, 0, NULL), 5);
+  refuse ("{\"client_stats\": [" CLIENT ("a", "10") ", " CLIENT (
+              "a", "20") ", {\"jobname\": \"All clients\", \"read\": "
+                         "{\"total_ios\": 18}}]}",
+          "fio gives no percentiles of \"read\" times of several clients "
+          "together; take one of them");
+  refuse (
+      "{\"client_stats\": [" CLIENT ("a", "10") ", " CLIENT ("a", "20") "]}",
+      "several of its clients have \"read\" times, and \"All clients\" is "
+      "missing");
+}
+
+/* unified_rw_reporting=1: reads and writes are one. */
+static void
+test_fio_mixed (void **state)
+{
+#define MIXED(also)                                                            \
+  "{\"jobs\": [{" also "\"mixed\": {\"total_ios\": 9, \"clat_ns\": " TIMES (   \
+      "10", "90", "50.0", "\"50.000000\": 40") "}}]}"
+  (void) state;
+  take (MIXED (""));
+  assert_int_equal (distribution_draw (d, 0, NULL), 10);
+  assert_int_equal (parse (OP_WRITE), 0);
+  assert_int_equal (parse (OP_ZERO), 0);
+  refuse_for (OP_FLUSH, MIXED (""), "none of its jobs has \"sync\" requests");
+  refuse_for (OP_TRIM, MIXED (""), "none of its jobs has \"trim\" requests");
+  /* both */
+  refuse_for (OP_WRITE, MIXED ("\"write\": {\"total_ios\": 0},"),
+              "none of its jobs has \"write\" requests");
+}
+
+static void
+test_fio_groups (void **state)
+{
+#define GROUP(n)                                                               \
+  "{\"groupid\": " n                                                           \
+  ", " JOB (TIMES ("10", "90", "50.0", "\"50.000000\": 40")) "}"
+  (void) state;
+  refuse ("{\"jobs\": [" GROUP ("0") ", " GROUP ("1") "]}",
+          "jobs of several groups have \"read\" times; run fio with one of "
+          "them, or without new_group and stonewall");
+  refuse ("{\"jobs\": [" GROUP ("3") ", " GROUP ("3") "]}",
+          "several of its jobs have \"read\" times; run fio with "
+          "--group_reporting");
+}
+
+/* Times that fio has got wrong are not played, those of a drive that hung are.
+ */
+static void
+test_fio_untrue (void **state)
+{
+#define TOP "17112760320"
+  (void) state;
+  refuse ("{\"jobs\": [{\"read\": {\"total_ios\": 9, "
+          "\"lat_ns\": {\"min\": 20, \"max\": 200, \"mean\": 70000.0}, "
+          "\"clat_ns\": " TIMES ("10000000000", "99000000000", "50000000000.0",
+                                 "\"1.000000\": 12000000000, "
+                                 "\"5.000000\": " TOP
+                                 ", \"99.000000\": " TOP) "}}]}",
+          "its \"read\" times cannot be true: until they complete (clat_ns) "
+          "requests take 50000000 us on average, and altogether (lat_ns) 70 "
+          "us");
+  refuse ("{\"jobs\": [{\"write\": {}, " JOB (
+              TIMES ("10000000000", "99000000000", "50000000000.0",
+                     "\"5.000000\": " TOP ", \"99.000000\": " TOP)) "}]}",
+          "its \"read\" times cannot be true: half of them are beyond the 17 s "
+          "that fio can tell");
+  take ("{\"jobs\": [{" JOB (
+      TIMES ("7000000", "31000000000", "370000000.0",
+             "\"50.000000\": 100000000, \"99.500000\": " TOP
+             ", \"99.900000\": " TOP)) "}]}");
+  assert_true (at (100) == UINT64_C (31000000000));
 }
 
 static void
@@ -310,9 +475,7 @@ test_wrong_fio (void **state)
   refuse ("{}", "it is JSON, but not fio's: it has no jobs");
   refuse ("{\"jobs\": 5}", "it is JSON, but not fio's: it has no jobs");
   refuse ("{\"jobs\": []}", "it is JSON, but not fio's: it has no jobs");
-  refuse ("{\"jobs\": [5]}",
-          "none of its jobs has percentiles of \"read\" times in nanoseconds, "
-          "as fio 3 writes them");
+  refuse ("{\"jobs\": [5]}", "none of its jobs has \"read\" requests");
   refuse ("{\"jobs\": [{\"read\": {\"clat_ns\": {\"N\": 1, \"percentile\": "
           "{\"x\": 1}}}}]}",
           "the percentiles are not as fio writes them");
@@ -357,10 +520,15 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_lines),      TEST (test_wrong_lines), TEST (test_many_lines),
-      TEST (test_not_a_file), TEST (test_too_large),
+      TEST (test_lines),       TEST (test_wrong_lines),
+      TEST (test_many_lines),  TEST (test_not_a_file),
+      TEST (test_too_large),
 #ifdef HAVE_JANSSON
-      TEST (test_fio),        TEST (test_fio_without), TEST (test_wrong_fio),
+      TEST (test_fio),         TEST (test_fio_without),
+      TEST (test_wrong_fio),   TEST (test_fio_without_n),
+      TEST (test_fio_2),       TEST (test_fio_documents),
+      TEST (test_fio_clients), TEST (test_fio_mixed),
+      TEST (test_fio_groups),  TEST (test_fio_untrue),
 #else
       TEST (test_no_json),
 #endif

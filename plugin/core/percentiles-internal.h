@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the files of percentiles share: percentiles.c has files and those of
+ * lines, percentiles-fio.c what fio writes.  Nobody else includes this.
+ */
+
+#ifndef NULLBLK_PERCENTILES_INTERNAL_H
+#define NULLBLK_PERCENTILES_INTERNAL_H
+
+#include "percentiles.h"
+
+#define ALL 1000000000 /* parts of a billion */
+
+/* fio's output, taken apart. */
+struct fio_output;
+
+/* The first line of TEXT that begins with '{', or NULL: then it is not fio's.
+ */
+const char *fio_find (const char *text);
+
+/* Take TEXT apart, of which fio_find has found something.  PATH is for
+ * messages.  Returns 0, -ENOMEM, or -EINVAL with *why.
+ */
+int fio_open (const char *path, const char *text, struct fio_output **r,
+              struct message *why);
+void fio_close (struct fio_output *fio); /* NULL is allowed */
+
+/* As percentiles_of and percentiles_none; P has room for MAX_FILE_PERCENTILES.
+ */
+int fio_take (const char *path, const struct fio_output *fio, enum operation op,
+              struct percentile *p, size_t *n, struct message *why);
+void fio_none (const char *path, const struct fio_output *fio,
+               struct message *why);
+
+#endif /* NULLBLK_PERCENTILES_INTERNAL_H */
