@@ -126,6 +126,8 @@ nullblk_config_complete (void)
     nbdkit_error ("%s", why.text);
     return -1;
   }
+  if (params_hint (&params, &why))
+    nbdkit_error ("warning: %s", why.text);
   if (s->memory_backed && s->hugepages && !machine_has_hugepages ("")) {
     nbdkit_error ("hugepages=true: this kernel gives no transparent huge "
                   "pages; see /sys/kernel/mm/transparent_hugepage/enabled");

@@ -140,6 +140,7 @@ static const struct alias {
     {"blocksize", "block-size", 0},
     {"gb", "size", UINT64_C (1) << 30},
     {"nr-devices", "devices", 0},
+    {"cache-size-mib", "cache-size", 0},
     {"completion-nsec", "latency", 1},
     {"irqmode", "latency", 1},
 };
@@ -150,6 +151,10 @@ static const struct kernel_only {
   const char *reason;
 } kernel_only[] = {
     {"blocking", "it says how the kernel runs a driver; nothing blocks here"},
+    {"bounce-pfn", "it says from where on the kernel copies buffers; leave it "
+                   "out"},
+    {"features", "it lists what null_blk has; nbdkit nullblk --dump-plugin "
+                 "lists what this one has"},
     {"home-node", "it places the kernel's memory; start the server under "
                   "numactl instead"},
     {"hw-queue-depth", "the depth is nbdkit's -t (threads a connection)"},
@@ -157,19 +162,32 @@ static const struct kernel_only {
               "nullb0 and up"},
     {"init-hctx", "it makes the kernel's queue set-up fail; there is none "
                   "here"},
+    {"init-hctx-fault-inject", "it makes the kernel's queue set-up fail; there "
+                               "is none here"},
     {"max-sectors", "NBD clients split their own requests; nbdkit takes up to "
                     "64M"},
     {"no-sched", "the I/O scheduler is the client kernel's; set it in "
                  "/sys/block there"},
     {"poll-queues", "polled queues are the client kernel's"},
+    {"power", "it makes a configured device appear; leave it out, since a "
+              "device is there when the server is (nullblkctl power cuts its "
+              "power)"},
     {"queue-mode", "it chooses among the kernel's driver interfaces"},
     {"requeue", "it makes the kernel's block layer try again; NBD has no such "
                 "reply"},
+    {"requeue-inject",
+     "it makes the kernel's block layer try again; NBD has no "
+     "such reply"},
     {"shared-tag-bitmap", "tags are the client kernel's"},
     {"shared-tags", "tags are the client kernel's"},
     {"submit-queues", "queues are connections; attach with as many as wanted "
                       "(nbd-client --connections)"},
     {"timeout", "the timeout is the client's (nbd-client --timeout)"},
+    {"timeout-inject", "the timeout is the client's (nbd-client -timeout); "
+                       "fault=hang makes requests meet it"},
+    {"use-lightnvm",
+     "kernels have no LightNVM any more; zoned=true is a device "
+     "of zones"},
     {"use-per-node-hctx", "queues are connections; attach with as many as "
                           "wanted (nbd-client --connections)"},
     {"virt-boundary", "it shapes the kernel's own scatter lists"},

@@ -79,6 +79,22 @@ params_clear (struct params *p)
 }
 
 bool
+params_hint (const struct params *p, struct message *hint)
+{
+  char bytes[32];
+
+  if (p->bare_size == 0 || p->bare_size >= UINT64_C (1) << 20)
+    return false;
+  size_format (p->bare_size, bytes, sizeof bytes);
+  message_set (hint,
+               "size=%" PRIu64
+               " is %s; for so many MiB, as null_blk's configfs "
+               "means it, it is size=%" PRIu64 "M",
+               p->bare_size, bytes, p->bare_size);
+  return true;
+}
+
+bool
 params_given (const struct params *p, const char *name)
 {
   return p->given[param_find (name)];
@@ -165,7 +181,11 @@ params_set (struct params *p, const char *key, const char *value,
   param = param_look_up (key, value, &unit, why);
   if (param == NULL)
     return -EINVAL;
-  return set (param, p, &p->settings, key, value, unit, why);
+  r = set (param, p, &p->settings, key, value, unit, why);
+  if (r == 0 && param_same_name (key, "size") &&
+      value[strspn (value, "0123456789")] == '\0')
+    p->bare_size = p->settings.size;
+  return r;
 }
 
 /*---------------------------------------------------------------------*/
@@ -310,7 +330,9 @@ take_profile (struct params *p, bool live, struct message *why)
   return r;
 }
 
-/* As null_blk: completion_nsec, or 10 us, with irqmode=2 alone. */
+/* As null_blk: completion_nsec, or 10 us, with irqmode=2 alone.  Of no time
+ * nothing is made in any mode.
+ */
 static int
 take_completion_nsec (struct params *p, struct message *why)
 {
@@ -318,7 +340,7 @@ take_completion_nsec (struct params *p, struct message *why)
   const bool given = p->completion_nsec_given;
   char nsec[32];
 
-  if (given && !timer)
+  if (given && !timer && p->completion_nsec > 0)
     return refuse (why,
                    "completion_nsec=%" PRIu64 ": allowed is with irqmode=2: "
                    "null_blk makes nothing of it otherwise",

@@ -88,6 +88,8 @@ struct params {
   struct settings settings;
   bool given[MAX_PARAMS]; /* by place in the table */
 
+  uint64_t bare_size; /* size= in bytes, where it is a number alone; or 0 */
+
   /* null_blk's way to say latency=. */
   bool irqmode_given, completion_nsec_given;
   uint64_t irqmode;
@@ -119,6 +121,9 @@ void params_clear (struct params *p);
  */
 int params_set (struct params *p, const char *key, const char *value,
                 struct message *why);
+
+/* Is there something that is allowed, and seldom meant?  *hint says what. */
+bool params_hint (const struct params *p, struct message *hint);
 
 /* When all have been set: check them against each other and against the
  * machine, and fill in the defaults that depend on something.  MEMORY is what

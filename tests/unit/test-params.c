@@ -793,6 +793,57 @@ test_kernel_only (void **state)
   assert_true (i > 10);
 }
 
+/* What every script for configfs says. */
+static void
+test_configfs (void **state)
+{
+  struct message hint;
+
+  (void) state;
+  refuse ("power", "1",
+          "power=1: this null_blk parameter is the kernel's: it makes a "
+          "configured device appear; leave it out, since a device is there "
+          "when the server is (nullblkctl power cuts its power)");
+  take ("size", "112640");
+  assert_int_equal (p.settings.size, 112640);
+  assert_true (params_hint (&p, &hint));
+  assert_string_equal (hint.text,
+                       "size=112640 is 110K; for so many MiB, as null_blk's "
+                       "configfs means it, it is size=112640M");
+  setup (NULL);
+  take ("size", "110K");
+  assert_false (params_hint (&p, &hint));
+  setup (NULL);
+  take ("size", "1048576");
+  assert_false (params_hint (&p, &hint));
+  setup (NULL);
+  take ("gb", "1");
+  take ("cache_size_mib", "5");
+  assert_int_equal (p.settings.cache_size, 5 << 20);
+  assert_false (params_hint (&p, &hint));
+}
+
+/* A pair of many benchmarks, in any mode that null_blk waits in or not. */
+static void
+test_no_completion_nsec (void **state)
+{
+  unsigned mode;
+  char text[2] = "0";
+
+  (void) state;
+  for (mode = 0; mode < 3; mode++) {
+    setup (NULL);
+    text[0] = (char) ('0' + mode);
+    take ("irqmode", text);
+    take ("completion_nsec", "0");
+    assert_int_equal (complete (), 0);
+    assert_false (p.settings.latency.waits);
+  }
+  setup (NULL);
+  take ("completion_nsec", "0");
+  assert_int_equal (complete (), 0);
+}
+
 /* What comes from a command line may be long; a message stays one line. */
 static void
 test_long_values (void **state)
@@ -1020,6 +1071,8 @@ main (void)
       TEST (test_kernel_only),
       TEST (test_long_values),
       TEST (test_control_characters),
+      TEST (test_configfs),
+      TEST (test_no_completion_nsec),
       TEST (test_write_log),
       TEST (test_print),
       TEST (test_cache),
