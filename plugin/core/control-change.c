@@ -23,7 +23,7 @@
 /* What a text asks for: settings, and actions. */
 struct change {
   struct params params;
-  bool reset_stats, reset_zones;
+  bool reset_stats, reset_zones, reset_draws;
   const char *fault_delete; /* or NULL */
   const char *mark;         /* the same */
 
@@ -196,6 +196,8 @@ take_line (struct change *change, char *line, struct message *why)
     return take_action (&change->reset_stats, line, value, why);
   if (strcmp (line, "zones") == 0)
     return take_action (&change->reset_zones, line, value, why);
+  if (strcmp (line, "seed") == 0 && strcmp (value, "reset") == 0)
+    return take_action (&change->reset_draws, line, value, why);
   if (strcmp (line, "fault-delete") == 0)
     return take_text (&change->fault_delete, line, value, why);
   if (strcmp (line, "mark") == 0)
@@ -302,14 +304,14 @@ begin_change (struct device *d, struct change *change, uint64_t limit_before,
   return r;
 }
 
-/* devices.change_lock is held. */
+/* NOW is what is in force.  devices.change_lock is held. */
 static int
-apply (struct device *d, uint64_t limit_before, struct change *change,
+apply (struct device *d, const struct settings *now, struct change *change,
        struct message *why)
 {
   const struct settings *to = &change->params.settings;
   struct devices *devices = d->devices;
-  const bool all = limit_before != to->memory_limit;
+  const bool all = now->memory_limit != to->memory_limit;
   const uint32_t first = all ? 0 : d->number;
   const uint32_t last = all ? devices->count : d->number + 1;
   struct settings_set **sets;
@@ -319,7 +321,7 @@ apply (struct device *d, uint64_t limit_before, struct change *change,
   sets = make_sets (d, first, last, to);
   if (sets == NULL)
     return -ENOMEM;
-  r = begin_change (d, change, limit_before, why);
+  r = begin_change (d, change, now->memory_limit, why);
   if (r < 0) {
     for (i = first; i < last; i++)
       settings_set_free (sets[i - first]);
@@ -331,7 +333,7 @@ apply (struct device *d, uint64_t limit_before, struct change *change,
   for (i = first; i < last; i++)
     device_install (&devices->device[i], sets[i - first]);
   free (sets);
-  if (params_given (&change->params, "seed"))
+  if (now->seed != to->seed || change->reset_draws)
     device_seed (d);
   if (change->reset_stats) {
     pthread_mutex_lock (&devices->lock);
@@ -366,6 +368,7 @@ change_settings (struct device *d, struct change *change, char *text,
   pthread_mutex_lock (&devices->change_lock);
   device_settings (d, &now);
   params_begin_change (&change->params, &now);
+  change->params.known = &d->faults;
   r = take_lines (change, text, len, why);
   if (r == 0)
     r = check_power (change, why);
@@ -379,7 +382,7 @@ change_settings (struct device *d, struct change *change, char *text,
   if (r == 0 && change->mark != NULL)
     r = device_check_mark (d, change->mark, why);
   if (r == 0)
-    r = apply (d, now.memory_limit, change, why);
+    r = apply (d, &now, change, why);
   pthread_mutex_unlock (&devices->change_lock);
   params_clear (&change->params);
   settings_unref (&now);

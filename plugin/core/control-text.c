@@ -34,7 +34,19 @@ control_text_size (enum document document)
   return text_size[document];
 }
 
-/* What does not fit is cut off; nothing comes near. */
+static void
+add_bytes (struct control *c, const char *bytes, size_t n)
+{
+  const size_t room = text_size[c->document] - c->used;
+
+  n = n < room ? n : room;
+  memcpy (c->text + c->used, bytes, n);
+  c->used += n;
+}
+
+/* What does not fit is cut off: of lists that may be long no more than half of
+ * the text is kept.
+ */
 static void __attribute__ ((format (printf, 2, 3)))
 add (struct control *c, const char *fs, ...)
 {
@@ -42,6 +54,8 @@ add (struct control *c, const char *fs, ...)
   va_list args;
   int n;
 
+  if (room == 0)
+    return;
   va_start (args, fs);
   n = vsnprintf (c->text + c->used, room + 1, fs, args);
   va_end (args);
@@ -86,15 +100,12 @@ add_rule (void *opaque, const struct fault_info *info)
   add (opaque, "fault=%s\n", info->text);
 }
 
+/* The same: what is not among them goes, also where there are none. */
 static void
 add_rules (struct control *c)
 {
   const size_t begin = c->used;
 
-  if (!faults_any (&c->device->faults)) {
-    add (c, "fault=none\n");
-    return;
-  }
   add (c, "fault-delete=others\n");
   faults_each (&c->device->faults, add_rule, c);
   if (!keep_list (c, begin))
@@ -295,20 +306,57 @@ add_power (struct control *c)
        s.cuts, s.lost, s.kept);
 }
 
-/* A JSON string. */
+/* How many bytes the character at S has in UTF-8; 0: it is none. */
+static size_t
+utf8_length (const char *s)
+{
+  const unsigned char *u = (const unsigned char *) s;
+  const size_t len = u[0] < 0x80   ? 1
+                     : u[0] < 0xc2 ? 0
+                     : u[0] < 0xe0 ? 2
+                     : u[0] < 0xf0 ? 3
+                     : u[0] < 0xf5 ? 4
+                                   : 0;
+  size_t i;
+
+  for (i = 1; i < len; i++) {
+    if ((u[i] & 0xc0) != 0x80)
+      return 0;
+  }
+  /* Not the shortest form, half of a pair, or beyond the last one. */
+  if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) ||
+      (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f))
+    return 0;
+  return len;
+}
+
+/* A JSON string.  Paths may have bytes that are no character: those stand in it
+ * as fault rules take them, \\xHH, with the backslash doubled as in any string.
+ */
 static void
 add_string (struct control *c, const char *s)
 {
-  add (c, "\"");
-  for (; *s != '\0'; s++) {
-    if (*s == '"' || *s == '\\')
-      add (c, "\\");
-    if ((unsigned char) *s < ' ')
-      add (c, "\\u%04x", *s);
+  const char *plain = s;
+  size_t len;
+
+  add_bytes (c, "\"", 1);
+  while (*s != '\0') {
+    len = utf8_length (s);
+    if (len > 0 && *s != '"' && *s != '\\' && (unsigned char) *s >= ' ') {
+      s += len;
+      continue;
+    }
+    add_bytes (c, plain, s - plain);
+    if (len == 0)
+      add (c, "\\\\x%02x", (unsigned char) *s);
+    else if (*s == '"' || *s == '\\')
+      add (c, "\\%c", *s);
     else
-      add (c, "%c", *s);
+      add (c, "\\u%04x", *s);
+    plain = ++s;
   }
-  add (c, "\"");
+  add_bytes (c, plain, s - plain);
+  add_bytes (c, "\"", 1);
 }
 
 /* null, or what it has; "error" is null as long as it has not ended. */

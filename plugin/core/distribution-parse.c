@@ -240,6 +240,20 @@ after (const char *text, const char *name)
   return strncmp (text, name, len) == 0 ? text + len : NULL;
 }
 
+/* A line of .config has to hold it, whose end is cut. */
+static int
+check_path (const char *path, struct message *why)
+{
+  const char *s;
+
+  for (s = path; *s != '\0'; s++) {
+    if ((unsigned char) *s < ' ' || *s == 0x7f || (*s == ' ' && s[1] == '\0'))
+      return refuse (why, "a path may hold no control character, and may not "
+                          "end with a blank");
+  }
+  return 0;
+}
+
 /* The file that TEXT means is read once, for however many operations.  *file is
  * NULL where it means none.
  */
@@ -247,15 +261,13 @@ static int
 open_file (const char *text, struct percentiles_file **file,
            struct message *why)
 {
-  const char *path = after (text, "file:"), *s;
+  const char *path = after (text, "file:");
 
   *file = NULL;
   if (path == NULL)
     return 0;
-  for (s = path; *s != '\0'; s++) {
-    if ((unsigned char) *s < ' ' || *s == 0x7f)
-      return refuse (why, "a path may hold no control character");
-  }
+  if (check_path (path, why) < 0)
+    return -EINVAL;
   return percentiles_open (path, file, why);
 }
 
@@ -274,12 +286,15 @@ parse_file (const char *path, const struct percentiles_file *file,
   err = percentiles_of (file, op, &p, &n, why);
   if (err < 0)
     return err;
+  err = -ENOMEM;
   if (realpath (path, text + strlen (text)) != NULL)
+    err = check_path (text, why);
+  if (err == 0) {
     *r = distribution_make_percentiles (p, n, text);
-  else
-    *r = NULL;
+    err = *r != NULL ? 0 : -ENOMEM;
+  }
   free (p);
-  return *r != NULL ? 0 : -ENOMEM;
+  return err;
 }
 
 /* FILE is what open_file found. */

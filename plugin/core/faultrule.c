@@ -461,10 +461,58 @@ complete (struct parser *p)
   return 0;
 }
 
+static int
+hex_digit (char c)
+{
+  static const char digits[] = "0123456789abcdef";
+  const char *at = c != '\0' ? strchr (digits, c | 0x20) : NULL;
+
+  return at != NULL ? (int) (at - digits) : -1;
+}
+
+/* What a backslash at *s and that behind it stand for; *s is moved past it. */
+static char
+take_escape (char **s)
+{
+  const char *e = *s + 1;
+  int high, low;
+
+  if (e[0] == 'x' && (high = hex_digit (e[1])) >= 0 &&
+      (low = hex_digit (e[2])) >= 0 && high + low > 0) {
+    *s += 4;
+    return (char) (high << 4 | low);
+  }
+  *s += e[0] != '\0' ? 2 : 1;
+  return e[0] != '\0' ? e[0] : '\\';
+}
+
+/* The next word at *s, without its backslashes; *s is moved past it.  NULL if
+ * there is none.
+ */
+static char *
+take_word (char **s)
+{
+  static const char blanks[] = " \t\n\r\v\f";
+  char *word, *end;
+
+  *s += strspn (*s, blanks);
+  if (**s == '\0')
+    return NULL;
+  word = end = *s;
+  while (**s != '\0' && strchr (blanks, **s) == NULL) {
+    if (**s == '\\')
+      *end++ = take_escape (s);
+    else
+      *end++ = *(*s)++;
+  }
+  *s += **s != '\0';
+  *end = '\0';
+  return word;
+}
+
 int
 fault_rule_parse (const char *text, struct fault_rule *r, struct message *why)
 {
-  static const char blanks[] = " \t\n\r\v\f";
   struct parser p = {.rule = r, .why = why};
   char *copy, *word, *rest;
   int err = 0;
@@ -476,8 +524,7 @@ fault_rule_parse (const char *text, struct fault_rule *r, struct message *why)
   copy = strdup (text);
   if (copy == NULL)
     return -ENOMEM;
-  for (word = strtok_r (copy, blanks, &rest); word != NULL && err == 0;
-       word = strtok_r (NULL, blanks, &rest))
+  for (rest = copy; err == 0 && (word = take_word (&rest)) != NULL;)
     err = parse_word (&p, word);
   if (err == 0)
     err = complete (&p);
@@ -539,6 +586,17 @@ print_number (FILE *fp, const char *word, uint64_t n, uint64_t without)
     fprintf (fp, "%s%" PRIu64 " ", word, n);
 }
 
+/* A word with blanks in it is still one. */
+static void
+print_escaped (FILE *fp, const char *s)
+{
+  for (; *s != '\0'; s++) {
+    if (*s == ' ' || *s == '\\')
+      fputc ('\\', fp);
+    fputc (*s, fp);
+  }
+}
+
 static void
 print_action (FILE *fp, const struct fault_rule *r)
 {
@@ -553,7 +611,7 @@ print_action (FILE *fp, const struct fault_rule *r)
     return;
   for (i = 0; r->delay[i] == NULL; i++)
     ;
-  fputs (distribution_text (r->delay[i]), fp);
+  print_escaped (fp, distribution_text (r->delay[i]));
 }
 
 char *

@@ -6,7 +6,8 @@
  *     op=write range=1M+64K rate=1% count=5 error=EIO
  *
  * Words stand in any order, with blanks between them, each at most once;
- * exactly one of them is an action.
+ * exactly one of them is an action.  In a word a backslash makes what follows
+ * it a letter like another, a blank above all, and \xHH is any byte.
  *
  *     name=NAME              for a person, and to delete the rule by
  *     device=nullbN          only for that device

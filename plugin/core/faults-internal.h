@@ -35,6 +35,7 @@ struct fault {
   uint64_t turn;            /* of `every` */
   uint64_t done;            /* of `count` */
   bool doomed;              /* in a change: it is to go */
+  struct fault *known;      /* so that this one, which is older, stays */
 };
 
 static inline void

@@ -312,6 +312,7 @@ spare_known (struct faults *f, struct fault *chain)
       if (fault->doomed && strcmp (fault->text, chain->text) == 0) {
         fault->doomed = false;
         chain->doomed = true;
+        chain->known = fault;
         break;
       }
     }
@@ -351,11 +352,50 @@ take_doomed (struct fault **p)
   return doomed;
 }
 
+/* The list as the change has it, from its chain: those that are known in the
+ * place of those that only say so, which become *spare.
+ */
+static struct fault *
+take_order (struct fault *chain, struct fault **spare)
+{
+  struct fault *first = NULL, **end = &first, *fault;
+
+  while ((fault = chain) != NULL) {
+    chain = fault->next;
+    if (fault->known != NULL) {
+      fault->next = *spare;
+      *spare = fault;
+      fault = fault->known;
+    }
+    *end = fault;
+    end = &fault->next;
+  }
+  *end = NULL;
+  return first;
+}
+
+struct fault *
+faults_find (struct faults *f, const char *text)
+{
+  struct fault *fault, *copy = NULL;
+
+  lock (f);
+  for (fault = f->first; fault != NULL; fault = fault->next) {
+    if (strcmp (fault->text, text) == 0) {
+      copy = copy_one (fault);
+      break;
+    }
+  }
+  unlock (f);
+  return copy;
+}
+
 int
 faults_change (struct faults *f, const char *which, struct fault *chain,
                uint64_t now, struct message *why)
 {
-  struct fault *fault, *gone;
+  const bool others = which != NULL && strcmp (which, "others") == 0;
+  struct fault *fault, *gone, *spare = NULL;
   int r;
 
   lock (f);
@@ -367,13 +407,18 @@ faults_change (struct faults *f, const char *which, struct fault *chain,
          fault = fault->next)
       atomic_store (&fault->deleted, true);
     fault_free (gone);
-    fault_free (take_doomed (&chain));
     for (fault = chain; fault != NULL; fault = fault->next) {
+      if (fault->known != NULL)
+        continue;
       fault->id = ++f->last_id;
       fault->added = now;
       begin_draws (f, fault);
     }
-    fault_append (&f->first, chain);
+    if (others)
+      f->first = take_order (chain, &spare);
+    else
+      fault_append (&f->first, chain);
+    fault_free (spare);
     f->count = count (f->first);
   }
   unlock (f);

@@ -4,9 +4,9 @@
  * The fault rules of a device (their language is in faultrule.h): which of
  * them hit a request, and what that does to it.
  *
- *     faults --> fault 1 --> fault 2 --> fault 5      in the order of their
- *                  ^ rule, counters, draws            numbers; 3 and 4 were
- *                  |                                  deleted
+ *     faults --> fault 1 --> fault 2 --> fault 5      in the order in which
+ *                  ^ rule, counters, draws            they were added; 3 and 4
+ *                  |                                  were deleted
  *     verdict: error, delay, lose, disconnect,
  *              held[] those that corrupt or hang: they stay until faults_done,
  *                     deleted or not
@@ -124,13 +124,19 @@ int fault_copy (const struct fault *chain, uint32_t device,
  *     NUMBER|NAME[,...]    these
  *     all                  all that there are
  *     others               all that are not in CHAIN, word for word; those that
- *                          are stay as they are and are not added once more
+ *                          are stay as they are and are not added once more,
+ *                          and the list has the order of CHAIN
  *
  * Who hangs by a rule that is deleted goes on.  From= and for= of new rules
  * count from NOW.  On success the chain belongs to F.
  */
 int faults_change (struct faults *f, const char *which, struct fault *chain,
                    uint64_t now, struct message *why);
+
+/* A rule that is there, word for word, as a new one: no file is read for it.
+ * NULL if there is none, or no memory.
+ */
+struct fault *faults_find (struct faults *f, const char *text);
 
 /* Begin all draws anew, with another seed. */
 void faults_seed (struct faults *f, uint64_t seed);

@@ -183,7 +183,7 @@ static const struct kernel_only {
     {"submit-queues", "queues are connections; attach with as many as wanted "
                       "(nbd-client --connections)"},
     {"timeout", "the timeout is the client's (nbd-client --timeout)"},
-    {"timeout-inject", "the timeout is the client's (nbd-client -timeout); "
+    {"timeout-inject", "the timeout is the client's (nbd-client --timeout); "
                        "fault=hang makes requests meet it"},
     {"use-lightnvm",
      "kernels have no LightNVM any more; zoned=true is a device "

@@ -105,14 +105,17 @@ static int
 take_state (const struct param *param, struct params *p, const char *value,
             struct message *why)
 {
-  struct fault *fault;
-  int r;
+  struct fault *fault = NULL;
+  int r = 0;
 
   if (param->rule.type == VALUE_BADBLOCKS)
     return badblocks_parse (value, &p->badblocks, why);
   if (strcmp (value, "none") == 0)
     return 0;
-  r = fault_new (value, &fault, why);
+  if (p->known != NULL && strstr (value, "file:") != NULL)
+    fault = faults_find (p->known, value);
+  if (fault == NULL)
+    r = fault_new (value, &fault, why);
   if (r == 0)
     fault_append (&p->faults, fault);
   return r;

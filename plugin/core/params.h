@@ -100,6 +100,9 @@ struct params {
    */
   struct badblocks_change *badblocks;
   struct fault *faults;
+
+  /* Or NULL: rules of a file that are among these are not read again. */
+  struct faults *known;
 };
 
 /* "NAME=" and the longest value. */

@@ -137,12 +137,19 @@ parse_profile (const char *s, const struct profile **r)
   return true;
 }
 
-/* A line of .config has to hold it. */
+/* A line of .config has to hold it, whose end is cut. */
 static bool
 parse_file (const char *s, char *field)
 {
-  if (s[0] == '\0' || strlen (s) > MAX_FILE_NAME || strchr (s, '\n') != NULL)
+  const size_t len = strlen (s);
+  size_t i;
+
+  if (len == 0 || len > MAX_FILE_NAME || s[len - 1] == ' ')
     return false;
+  for (i = 0; i < len; i++) {
+    if ((unsigned char) s[i] < ' ' || s[i] == 0x7f)
+      return false;
+  }
   strcpy (field, strcmp (s, "none") == 0 ? "" : s);
   return true;
 }
@@ -497,7 +504,10 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
     snprintf (buf, len, "default, %s", DURATIONS);
     break;
   case VALUE_FILE:
-    snprintf (buf, len, "none, or a path of at most %d bytes", MAX_FILE_NAME);
+    snprintf (buf, len,
+              "none, or a path of at most %d bytes, without control characters "
+              "and no blank at its end",
+              MAX_FILE_NAME);
     break;
   case VALUE_BADBLOCKS:
     snprintf (buf, len,

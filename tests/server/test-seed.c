@@ -178,7 +178,7 @@ power_loss_is_drawn_by_seed (void **state)
   assert_memory_not_equal (first.left, other.left, sizeof first.left);
 }
 
-/* The same seed given live begins all draws of rules anew. */
+/* All draws of rules begin anew when that is asked for. */
 static void
 same_seed_given_live (void **state)
 {
@@ -191,7 +191,8 @@ same_seed_given_live (void **state)
       (const char *const[]){"3M", "fault=rate=50% error=EIO", NULL}, &h,
       &config, &stats);
   for (run = 0; run < 3; run++) {
-    snprintf (line, sizeof line, "seed=%" PRIu64 "\n", seed + run / 2);
+    snprintf (line, sizeof line, "seed=%" PRIu64 "\nseed=reset\n",
+              seed + run / 2);
     change_settings (config, line);
     for (i = 0; i < 200; i++)
       hits[run][i] = nbd_flush (h, 0) == -1 ? '!' : '.';

@@ -205,7 +205,7 @@ test_reads_settings (void **state)
                        "badblocks-once=false\n"
                        "badblocks-partial-io=false\n"
                        "badblocks=none\n"
-                       "fault=none\n");
+                       "fault-delete=others\n");
 }
 
 /* What was read can be written back. */
@@ -481,26 +481,36 @@ test_live_latency (void **state)
 }
 
 /* A seed begins its sequence again whenever it is given. */
+/* Another seed begins the sequences, and so does an order; the seed that is in
+ * force does not.
+ */
 static void
 test_live_seed (void **state)
 {
-  static struct histogram first;
-  struct histogram *asked;
+  static const char *const lines[] = {
+      "seed=5\nstats=reset\n", "seed=reset\nstats=reset\n",
+      "seed=7\nseed=reset\nstats=reset\n", "seed=5\nstats=reset\n",
+      "seed=5\nstats=reset\n"};
+  static struct histogram asked[5];
   unsigned i, round;
 
   (void) state;
   CREATE ("size", "1G", "latency", "uniform:0-1us");
-  asked = &data->stats.op[OP_READ].asked;
-  for (round = 0; round < 2; round++) {
-    assert_changed ("seed=5\nstats=reset\n");
+  for (round = 0; round < 5; round++) {
+    assert_changed (lines[round]);
     for (i = 0; i < 100; i++)
       assert_int_equal (device_read (data, buf, 512, 0), 0);
-    if (round == 0)
-      first = *asked;
+    asked[round] = data->stats.op[OP_READ].asked;
   }
-  assert_memory_equal (asked, &first, sizeof first);
+  assert_memory_equal (&asked[1], &asked[0], sizeof asked[0]);
+  assert_memory_not_equal (&asked[2], &asked[0], sizeof asked[0]);
+  assert_memory_equal (&asked[3], &asked[0], sizeof asked[0]);
+  assert_memory_not_equal (&asked[4], &asked[0], sizeof asked[0]);
   read_all (config);
   assert_has ("\nseed=5\n");
+  assert_refused ("seed=reset\nseed=x\n",
+                  "seed=x: allowed is random, or a whole number from 0 to "
+                  "18446744073709551615");
 }
 
 /*---------------------------------------------------------------------*/
@@ -571,7 +581,7 @@ test_live_faults (void **state)
   assert_int_equal (device_write (data, buf, 512, 0, false), 0);
   assert_int_equal (device_flush (data), -EIO);
   assert_changed ("fault-delete=all\nfault=none\n");
-  assert_has ("\nfault=none\n");
+  assert_has ("\nbadblocks=none\nfault-delete=others\n");
   assert_int_equal (device_flush (data), 0);
 }
 
@@ -691,21 +701,27 @@ test_long_lists (void **state)
   assert_has ("\"rule\": \"after=1499 error=EIO\"");
 }
 
-/* A rule's file may be called anything. */
+/* A rule's file may be called anything: it is JSON, and a rule, all the same.
+ */
 static void
 test_quoted (void **state)
 {
-  FILE *fp = fopen ("test-control-a\"b\\c", "w");
+  static const char file[] =
+      "test-control a\"b\\c \xe9\xc3\xa9\xed\xa0\x80\xff";
+  FILE *fp = fopen (file, "w");
 
   (void) state;
   assert_non_null (fp);
   fputs ("50,100\n100,200\n", fp);
   fclose (fp);
   CREATE ("size", "1G");
-  assert_changed ("fault=op=zone delay=file:test-control-a\"b\\c\n");
-  remove ("test-control-a\"b\\c");
+  assert_changed ("fault=op=zone delay=file:test-control\\ "
+                  "a\"b\\\\c\\ \\xe9\xc3\\xA9\xed\xa0\x80\xff\n");
+  assert_has ("/test-control\\ a\"b\\\\c\\ \xe9\xc3\xa9\xed\xa0\x80\xff\n");
+  remove (file);
   read_all (stats);
-  assert_has ("/test-control-a\\\"b\\\\c\"");
+  assert_has ("/test-control\\\\ a\\\"b\\\\\\\\c\\\\ "
+              "\\\\xe9\xc3\xa9\\\\xed\\\\xa0\\\\x80\\\\xff\"");
 }
 
 /*---------------------------------------------------------------------*/

@@ -552,7 +552,10 @@ test_wrong (void **state)
       {"seek:track=2ms,full=1ms,rpm=7200", "track of seek: is not above full"},
       {"file:/nonexistent/fio.json",
        "/nonexistent/fio.json: No such file or directory"},
-      {"file:a\nb", "a path may hold no control character"},
+      {"file:a\nb", "a path may hold no control character, and may not end "
+                    "with a blank"},
+      {"file:/a ", "a path may hold no control character, and may not end "
+                   "with a blank"},
   };
   struct distribution *d = NULL;
   size_t i;

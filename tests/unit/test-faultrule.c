@@ -8,6 +8,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "duration.h"
@@ -79,6 +80,37 @@ test_all_words (void **state)
   assert_int_equal (rule.rate, 10000000);
   assert_int_equal (rule.count, 5);
   assert_int_equal (rule.error, ENOSPC);
+}
+
+/* Blanks and backslashes of a path, and bytes by their number. */
+static void
+test_escapes (void **state)
+{
+  static const char file[] = "test-faultrule a\\b  \xff";
+  FILE *fp = fopen (file, "w");
+  struct message why;
+  char *text, *again;
+
+  (void) state;
+  assert_non_null (fp);
+  fputs ("50,100\n", fp);
+  fclose (fp);
+  parse ("op=read delay=file:test-faultrule\\ a\\\\b\\ \\ \\xfF  na\\me=x");
+  assert_string_equal (rule.name, "x");
+  text = fault_rule_format (&rule);
+  assert_non_null (strstr (text, "/test-faultrule\\ a\\\\b\\ \\ \xff"));
+  parse (text);
+  again = fault_rule_format (&rule);
+  assert_string_equal (again, text);
+  free (again);
+  free (text);
+  remove (file);
+
+  /* What is no number of a byte is what stands there. */
+  fault_rule_clear (&rule);
+  assert_int_equal (fault_rule_parse ("hang \\x00\\x0g\\", &rule, &why),
+                    -EINVAL);
+  assert_non_null (strstr (why.text, "'x00x0g\\': allowed words"));
 }
 
 static void
@@ -645,6 +677,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_teardown (test_plain, tear_down),
       cmocka_unit_test_teardown (test_all_words, tear_down),
+      cmocka_unit_test_teardown (test_escapes, tear_down),
       cmocka_unit_test_teardown (test_operations, tear_down),
       cmocka_unit_test_teardown (test_errors, tear_down),
       cmocka_unit_test_teardown (test_rates, tear_down),

@@ -1257,8 +1257,8 @@ test_others (void **state)
   fault_append (&chain, make ("count=1 error=EIO op=write"));
   fault_append (&chain, make ("count=1 error=EIO op=write"));
   change ("others", chain);
-  check_list ("1[] op=write count=1 error=EIO\n"
-              "4[c] name=c after=1 error=ENOSPC\n"
+  check_list ("4[c] name=c after=1 error=ENOSPC\n"
+              "1[] op=write count=1 error=EIO\n"
               "5[] op=write count=1 error=EIO\n");
   assert_int_equal (judge (OP_WRITE, 0, 512).error, -EIO); /* 5 */
   assert_int_equal (judge (OP_WRITE, 0, 512).error, -ENOSPC);

@@ -883,10 +883,12 @@ test_write_log (void **state)
   assert_string_equal (alone ("write-log", path + 1)->write_log, path + 1);
   setup (NULL);
   refuse ("write-log", "",
-          "write-log=: allowed is none, or a path of at most 255 bytes");
+          "write-log=: allowed is none, or a path of at most 255 bytes, "
+          "without control characters and no blank at its end");
   setup (NULL);
   refuse ("write-log", "a\nb",
-          "write-log=a?b: allowed is none, or a path of at most 255 bytes");
+          "write-log=a?b: allowed is none, or a path of at most 255 bytes, "
+          "without control characters and no blank at its end");
   setup (NULL);
   assert_int_equal (params_set (&p, "write-log", path, &why), -EINVAL);
 }
@@ -1069,10 +1071,10 @@ main (void)
       TEST (test_twice),
       TEST (test_unknown),
       TEST (test_kernel_only),
-      TEST (test_long_values),
-      TEST (test_control_characters),
       TEST (test_configfs),
       TEST (test_no_completion_nsec),
+      TEST (test_long_values),
+      TEST (test_control_characters),
       TEST (test_write_log),
       TEST (test_print),
       TEST (test_cache),
