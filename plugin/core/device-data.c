@@ -60,27 +60,38 @@ device_trim_zones (struct device *d, uint32_t count, uint64_t offset, bool fua)
   return r == 0 && fua ? flush_data (d) : r;
 }
 
-/* When power is gone already, no more is needed than that it is empty. */
-void
-reset_store (struct device *d, uint64_t count, uint64_t offset)
+static int
+trim (void *device, uint64_t count, uint64_t offset)
 {
-  if (durability_reset_zone (d->durability, offset) < 0 && d->store != NULL)
-    store_trim (d->store, d->number, count, offset);
+  return trim_data (device, count, offset, false);
 }
 
-/* What is sequential is a zone that is reset. */
-int
-device_discard (void *device, uint64_t count, uint64_t offset)
+static int
+reset (void *device, uint64_t count, uint64_t offset)
 {
   struct device *d = device;
-  const struct zone_settings *zones = &d->devices->settings.zones;
 
-  if (offset < zones->nr_conv * zones->zone_size)
-    return trim_data (d, count, offset, false);
-  if (has_log (d))
-    return log_reset (d, count, offset);
-  reset_store (d, count, offset);
-  return 0;
+  return has_log (d) ? log_reset (d, count, offset)
+                     : durability_reset_zone (d->durability, offset);
+}
+
+static uint64_t
+discard (void *device, uint64_t offset, uint64_t end)
+{
+  struct device *d = device;
+
+  return d->store != NULL ? store_trim_step (d->store, d->number, offset, end)
+                          : end;
+}
+
+struct zone_data
+device_zone_data (struct device *d)
+{
+  return (struct zone_data){.is_kept = d->store != NULL,
+                            .trim = trim,
+                            .reset = reset,
+                            .discard = discard,
+                            .opaque = d};
 }
 
 /* The zone is asked for all of the request, whatever is written of it. */

@@ -194,16 +194,13 @@ flush_data (struct device *d)
   return has_log (d) ? log_flush (d) : durability_flush (d->durability);
 }
 
-/* The zone is reset, whether power is on or not. */
-void reset_store (struct device *d, uint64_t count, uint64_t offset);
-
 /* Data of a device with zones. */
 int device_read_zones (struct request *r, char *buf);
 int device_write_zone (struct request *r, const void *buf, bool may_trim);
 int device_trim_zones (struct device *d, uint32_t count, uint64_t offset,
                        bool fua);
 
-/* For zones: struct zone_data. */
-int device_discard (void *device, uint64_t count, uint64_t offset);
+/* What zones have to know of it. */
+struct zone_data device_zone_data (struct device *d);
 
 #endif /* NULLBLK_DEVICE_INTERNAL_H */

@@ -80,16 +80,19 @@ log_flush (struct device *d)
   return end_change (d, r);
 }
 
-/* A reset is durable at once.  It is made in any case: its zone is empty. */
+/* A reset is durable at once.  While there is power it is made in any case: its
+ * zone is empty.
+ */
 int
 log_reset (struct device *d, uint64_t count, uint64_t offset)
 {
   int r, end;
 
   writelog_begin (d->log);
-  r = writelog_trim (d->log, count, offset, true);
-  reset_store (d, count, offset);
-  end = writelog_end (d->log, true);
+  r = durability_reset_zone (d->durability, offset);
+  if (r == 0)
+    r = writelog_trim (d->log, count, offset, true);
+  end = writelog_end (d->log, r == 0);
   return r < 0 ? r : end;
 }
 

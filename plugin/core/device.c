@@ -229,11 +229,7 @@ static int
 create_zones (struct device *d)
 {
   const struct settings *s = &d->devices->settings;
-  const struct zone_data data = {
-      .is_kept = d->store != NULL,
-      .discard = device_discard,
-      .opaque = d,
-  };
+  const struct zone_data data = device_zone_data (d);
 
   if (!s->zones.zoned)
     return 0;

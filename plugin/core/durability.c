@@ -427,8 +427,6 @@ durability_reset_zone (struct durability *d, uint64_t offset)
   if (is_on (d)) {
     zone->since = d->request;
     zone->durable = 0;
-    if (d->o.store != NULL)
-      store_trim (d->o.store, d->o.volume, d->o.zone_size, offset);
     r = 0;
   }
   unlock (d);

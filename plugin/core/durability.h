@@ -190,8 +190,9 @@ durability_flush (struct durability *d)
   return durability_is_slow (d) ? durability_flush_slowly (d) : 0;
 }
 
-/* Reset the sequential zone that begins at OFFSET: its data go, for good.
- * Returns 0 or -ESHUTDOWN.
+/* The sequential zone that begins at OFFSET is reset: whoever calls this
+ * discards its data then, and nothing brings them back.  Returns 0 or
+ * -ESHUTDOWN.
  */
 int durability_reset_zone (struct durability *d, uint64_t offset);
 

@@ -2,8 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Commands to zones, and trims, which are resets.  A command has its zone
- * locked exclusively from its first look to the discard of the data, so that
- * nobody sees a part of it.
+ * locked exclusively from its first look to the change of its state, so that
+ * nobody sees a part of it.  What was in a zone that is reset cannot be read
+ * from then on, and is discarded before anybody changes the zone again.
  */
 
 #include <config.h>
@@ -128,33 +129,80 @@ is_command (enum zone_cond cond)
          cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE;
 }
 
-/* Nothing is above the write pointer: what a reset has to discard is below.
- * *discarded is the result of that.
- */
+void
+zone_finish_discard (struct zones *z, struct zone_stripe *stripe, uint64_t zone)
+{
+  struct zone_discard **link = &stripe->discards, *d;
+
+  while ((d = *link) != NULL) {
+    if (d->zone != zone) {
+      link = &d->next;
+      continue;
+    }
+    d->offset = z->data.discard (z->data.opaque, d->offset, d->end);
+    if (d->offset == d->end) {
+      *link = d->next;
+      return;
+    }
+    stripe_unlock (stripe);
+    stripe_lock (stripe);
+    link = &stripe->discards;
+  }
+}
+
+/* Nothing is above the write pointer. */
+static void
+discard (struct zones *z, struct zone_stripe *stripe, uint64_t zone,
+         uint64_t wp)
+{
+  const uint64_t start = zone_start (z, zone);
+  struct zone_discard d = {stripe->discards, zone, start, start + wp};
+
+  stripe->discards = &d;
+  zone_finish_discard (z, stripe, zone);
+}
+
+/* Does a command reset a zone in this condition? */
+static bool
+is_reset (enum zone_cond cond, enum zone_cond now)
+{
+  if (cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE)
+    return now == cond;
+  return cond == ZONE_COND_EMPTY && now != ZONE_COND_READONLY &&
+         now != ZONE_COND_OFFLINE;
+}
+
+/* *told is what came of telling of a reset. */
 static int
-command (struct zones *z, uint64_t zone, enum zone_cond cond, int *discarded)
+command (struct zones *z, uint64_t zone, enum zone_cond cond, int *told)
 {
   const bool may_open = cond != ZONE_COND_EMPTY && cond != ZONE_COND_CLOSED;
   struct zone_stripe *stripe;
-  uint64_t wp, now;
+  uint64_t state, wp, now;
   int r;
 
-  *discarded = 0;
+  *told = 0;
   if (zone >= z->nr_zones || !is_command (cond))
     return -EINVAL;
   if (zone < z->nr_conv)
     return cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE ? -EINVAL
                                                                    : -EIO;
-  stripe = zone_stripe (z, zone);
-  stripe_lock (stripe);
+  stripe = zone_lock (z, zone);
+  state = zone_state (z, zone);
+  wp = state_wp (state);
+  if (wp > 0 && is_reset (cond, state_cond (state)))
+    *told = z->data.reset (z->data.opaque, wp, zone_start (z, zone));
+  if (*told == -ESHUTDOWN) {
+    stripe_unlock (stripe);
+    return -ESHUTDOWN;
+  }
   limits_enter (z, may_open);
-  wp = state_wp (zone_state (z, zone));
   r = apply (z, zone, cond);
   now = state_wp (zone_state (z, zone));
   limits_leave (z, may_open);
-  if (now < wp)
-    *discarded = z->data.discard (z->data.opaque, wp, zone_start (z, zone));
   zone_wake_early (stripe, zone, now);
+  if (now < wp)
+    discard (z, stripe, zone, wp);
   stripe_unlock (stripe);
   return r;
 }
@@ -162,10 +210,10 @@ command (struct zones *z, uint64_t zone, enum zone_cond cond, int *discarded)
 int
 zones_command (struct zones *z, uint64_t zone, enum zone_cond cond)
 {
-  int discarded;
-  int r = command (z, zone, cond, &discarded);
+  int told;
+  int r = command (z, zone, cond, &told);
 
-  return r < 0 ? r : discarded;
+  return r < 0 ? r : told;
 }
 
 static bool
@@ -179,14 +227,15 @@ is_reset_by_all (enum zone_cond cond)
 int
 zones_reset_all (struct zones *z)
 {
-  int discarded, r = 0;
+  int told, r = 0;
   uint64_t zone;
 
   for (zone = z->nr_conv; zone < z->nr_zones; zone++) {
-    if (is_reset_by_all (state_cond (zone_state (z, zone)))) {
-      command (z, zone, ZONE_COND_EMPTY, &discarded);
-      r = r < 0 ? r : discarded;
-    }
+    if (!is_reset_by_all (state_cond (zone_state (z, zone))))
+      continue;
+    if (command (z, zone, ZONE_COND_EMPTY, &told) == -ESHUTDOWN)
+      return -ESHUTDOWN;
+    r = r < 0 ? r : told;
   }
   return r;
 }
@@ -196,11 +245,10 @@ void
 zones_fall_back (struct zones *z, uint64_t lost)
 {
   const uint64_t zone = lost >> z->shift, wp = lost - zone_start (z, zone);
-  struct zone_stripe *stripe = zone_stripe (z, zone);
+  struct zone_stripe *stripe = zone_lock (z, zone);
   enum zone_cond cond;
   uint64_t state;
 
-  stripe_lock (stripe);
   limits_enter (z, false);
   state = zone_state (z, zone);
   cond = state_cond (state);
@@ -285,8 +333,8 @@ zones_trim (struct zones *z, uint64_t count, uint64_t offset)
   zones_within (z, count, offset, &first, &last);
 
   if (offset < border)
-    r = z->data.discard (z->data.opaque, (end < border ? end : border) - offset,
-                         offset);
+    r = z->data.trim (z->data.opaque, (end < border ? end : border) - offset,
+                      offset);
   for (; r == 0 && z->trim == ZONE_TRIM_RESET && first < last; first++)
     r = zones_command (z, first, ZONE_COND_EMPTY);
   return r;

@@ -59,9 +59,23 @@ struct early_write {
   bool come; /* the write pointer, or it has passed */
 };
 
+/* What was in a zone when it was reset, and is still to be discarded.  That is
+ * done step by step, and the lock let go between, so that nobody waits for
+ * more than a step.  The zone is empty from the first moment on; who is to
+ * change it has to see to it that nothing of before is left, and joins in.  On
+ * the stack of who resets.
+ */
+struct zone_discard {
+  struct zone_discard *next;
+  uint64_t zone;
+  uint64_t offset, end;
+};
+
 struct zone_stripe {
   _Alignas(64) pthread_rwlock_t lock;
-  struct early_write *early; /* changed with the lock held exclusively */
+  /* Both changed with the lock held exclusively. */
+  struct early_write *early;
+  struct zone_discard *discards;
 };
 
 /* Open and active zones, counted where there is a limit. */
@@ -146,6 +160,24 @@ zone_state (const struct zones *z, uint64_t zone)
 void stripe_lock_shared (struct zone_stripe *stripe);
 void stripe_lock (struct zone_stripe *stripe);
 void stripe_unlock (struct zone_stripe *stripe);
+
+/* zones-command.c: the stripe is locked exclusively; come back, with it locked
+ * again, when nothing of the zone is left to be discarded.
+ */
+void zone_finish_discard (struct zones *z, struct zone_stripe *stripe,
+                          uint64_t zone);
+
+/* Lock a zone to change it. */
+static inline struct zone_stripe *
+zone_lock (struct zones *z, uint64_t zone)
+{
+  struct zone_stripe *stripe = zone_stripe (z, zone);
+
+  stripe_lock (stripe);
+  if (__builtin_expect (stripe->discards != NULL, 0))
+    zone_finish_discard (z, stripe, zone);
+  return stripe;
+}
 
 /* zones-write.c: the write pointer has moved.  The stripe is locked. */
 void zone_wake_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp);

@@ -204,15 +204,15 @@ zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
   if (!w->is_sequential)
     return 0;
 
-  stripe = zone_stripe (z, zone);
-  stripe_lock (stripe);
+  stripe = zone_lock (z, zone);
   r = check_write (z, zone, count, wp);
   if (r == EARLY) {
     deadline =
         z->reorder_wait != 0 ? moment_after (clock_now (), z->reorder_wait) : 0;
-    do
+    do {
       r = wait_early (stripe, zone, wp, deadline, nap);
-    while (r == 0 && (r = check_write (z, zone, count, wp)) == EARLY);
+      zone_finish_discard (z, stripe, zone);
+    } while (r == 0 && (r = check_write (z, zone, count, wp)) == EARLY);
   }
   if (r == 0)
     r = open_implicitly (z, zone);

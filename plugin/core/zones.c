@@ -8,7 +8,7 @@
  * reader-writer lock, and its states side by side, on cache lines that no other
  * stripe has:
  *
- *     stripes    | lock |  early writes        states
+ *     stripes    | lock |  early, discards     states
  *     0          |   L  |  -                   | 0 | 1024 | 2048 | ...
  *     1          |   L  |  -> zone 1, wp       | 1 | 1025 | 2049 | ...
  *     ...        |  ... |                      | ...
@@ -17,9 +17,11 @@
  * The lock is held shared to read a zone's data, and exclusively to write any
  * or to change the state: so a read finds a zone as it was before a reset or a
  * write, or after it.  It is held while data moves, not while a request waits
- * for its latency.  Two zones rarely have the same lock: those that do are
- * 1024 zones apart.  A request holds one at a time; a read of many zones goes
- * from one to the next.  Conventional zones have none: the store sees to them.
+ * for its latency, and not while more than a step of what was in a zone is
+ * discarded (struct zone_discard).  Two zones rarely have the same lock: those
+ * that do are 1024 zones apart.  A request holds one at a time; a read of many
+ * zones goes from one to the next.  Conventional zones have none: the store
+ * sees to them.
  *
  * Lock order: a stripe, then limits.turn and limits.lock (zones-limits.c), or
  * early_write.lock (zones-write.c), or the store's.
@@ -104,6 +106,7 @@ create_stripes (struct zones *z)
   for (i = 0; i < z->nr_stripes; i++) {
     pthread_rwlock_init (&z->stripes[i].lock, &attr);
     z->stripes[i].early = NULL;
+    z->stripes[i].discards = NULL;
   }
   pthread_rwlockattr_destroy (&attr);
 }

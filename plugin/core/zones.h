@@ -4,8 +4,8 @@
  * The zones of a device: conventional ones first, which take any write, then
  * sequential ones, which are written at their write pointer only.  The rules
  * are those of Linux's null_blk.  Nothing here moves data, but that a reset
- * discards it: a read or a write asks here first, moves its data itself, and
- * says when it has.
+ * has it discarded: a read or a write asks here first, moves its data itself,
+ * and says when it has.
  *
  *     zone      |0 conventional|1 sequential     |2 sequential     |3
  *                              |#########|       |###|             |
@@ -39,14 +39,21 @@
 struct zones;
 
 /* Where the data is, if it is kept: in null mode zones have conditions and
- * write pointers as ever, but no data.  DISCARD makes COUNT bytes at OFFSET
- * zero and frees their memory; it is called with a zone locked.  What it
- * returns, 0 or a negative errno, is the result of who resets; a zone is reset
- * in any case.
+ * write pointers as ever, but no data.
+ *
+ * TRIM trims COUNT bytes at OFFSET, which are conventional.  RESET is told,
+ * before it is so, that the sequential zone at OFFSET is reset, of which COUNT
+ * bytes were below the write pointer.  Both return 0 or a negative errno, the
+ * result of the request; with -ESHUTDOWN, and no other, the zone is not reset.
+ * DISCARD then makes what is from OFFSET to END zero and frees its memory, or a
+ * step of that, which takes about a millisecond, and returns where it ends.
+ * RESET and DISCARD are called with the zone locked.
  */
 struct zone_data {
   bool is_kept;
-  int (*discard) (void *opaque, uint64_t count, uint64_t offset);
+  int (*trim) (void *opaque, uint64_t count, uint64_t offset);
+  int (*reset) (void *opaque, uint64_t count, uint64_t offset);
+  uint64_t (*discard) (void *opaque, uint64_t offset, uint64_t end);
   void *opaque;
 };
 
@@ -167,7 +174,7 @@ enum zone_extent zones_extent (struct zones *z, uint64_t offset, uint64_t end,
 int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
 
 /* Reset all that have something in them, but for read-only and offline ones.
- * Returns 0, or the first error of a discard.
+ * Returns 0, or the first error of a reset.
  */
 int zones_reset_all (struct zones *z);
 

@@ -926,6 +926,13 @@ test_zone_fua_keeps_all_before (void **state)
   destroy_device (&dev);
 }
 
+static void
+reset_zone (struct device *dev)
+{
+  assert_int_equal (durability_reset_zone (dev->d, ZONE * BLOCK), 0);
+  store_trim (dev->store, VOLUME, 30 * BLOCK, ZONE * BLOCK);
+}
+
 /* A reset is durable at once, and what was volatile of the zone is gone. */
 static void
 test_zone_reset_is_durable (void **state)
@@ -937,7 +944,7 @@ test_zone_reset_is_durable (void **state)
   flush (&dev);
   write_blocks (&dev, ZONE + 10, 10, 'b');
   write_fua (&dev, ZONE + 20, 10, 'b');
-  assert_int_equal (durability_reset_zone (dev.d, ZONE * BLOCK), 0);
+  reset_zone (&dev);
   assert_blocks (&dev, ZONE, 30, 0);
   cut (&dev, &lose_all);
   assert_blocks (&dev, ZONE, 30, 0);
@@ -947,7 +954,7 @@ test_zone_reset_is_durable (void **state)
   write_blocks (&dev, ZONE, 10, 'a');
   flush (&dev);
   write_blocks (&dev, ZONE + 10, 10, 'b');
-  assert_int_equal (durability_reset_zone (dev.d, ZONE * BLOCK), 0);
+  reset_zone (&dev);
   write_blocks (&dev, ZONE, 4, 'c');
   flush (&dev);
   write_blocks (&dev, ZONE + 4, 4, 'd');

@@ -874,13 +874,13 @@ test_reset_all (void **state)
 
 /* It is told, and what was to be reset is. */
 static void
-test_failed_discard (void **state)
+test_failed_reset (void **state)
 {
   (void) state;
   begin (&usual);
   assert_int_equal (write_at (Z, 0, BLOCK), 0);
   assert_int_equal (write_at (Z + 1, 0, BLOCK), 0);
-  d.discard_error = -EDOM;
+  d.reset_error = -EDOM;
   assert_int_equal (command (Z, EMPTY), -EDOM);
   assert_zone (Z, EMPTY, 0);
   assert_int_equal (command (Z, EMPTY), 0);
@@ -1511,7 +1511,7 @@ main (void)
       cmocka_unit_test (test_reset_gives_its_place),
       cmocka_unit_test (test_reset_frees_memory),
       cmocka_unit_test (test_reset_all),
-      cmocka_unit_test (test_failed_discard),
+      cmocka_unit_test (test_failed_reset),
       cmocka_unit_test (test_commands_to_conventional_zones),
       cmocka_unit_test (test_commands_that_there_are_not),
       cmocka_unit_test (test_fall_back_by_condition),

@@ -12,13 +12,32 @@
 #include "zoned.h"
 
 static int
-zoned_discard (void *opaque, uint64_t count, uint64_t offset)
+zoned_trim (void *opaque, uint64_t count, uint64_t offset)
 {
   struct zoned *d = opaque;
 
   if (d->store != NULL)
     store_trim (d->store, 0, count, offset);
-  return d->discard_error;
+  return d->reset_error;
+}
+
+static int
+zoned_reset (void *opaque, uint64_t count, uint64_t offset)
+{
+  struct zoned *d = opaque;
+
+  (void) count;
+  (void) offset;
+  return d->reset_error;
+}
+
+static uint64_t
+zoned_discard (void *opaque, uint64_t offset, uint64_t end)
+{
+  struct zoned *d = opaque;
+
+  d->steps++;
+  return d->store != NULL ? store_trim_step (d->store, 0, offset, end) : end;
 }
 
 void
@@ -32,7 +51,8 @@ zoned_create (struct zoned *d, const struct zone_settings *settings,
       .kernel_page = 4096,
   };
   struct zone_settings s = *settings;
-  const struct zone_data data = {memory, zoned_discard, d};
+  const struct zone_data data = {memory, zoned_trim, zoned_reset, zoned_discard,
+                                 d};
   struct message why;
 
   s.zoned = true;
@@ -40,7 +60,8 @@ zoned_create (struct zoned *d, const struct zone_settings *settings,
     fail_msg ("%s", why.text);
   d->size = size;
   d->store = NULL;
-  d->discard_error = 0;
+  d->reset_error = 0;
+  d->steps = 0;
   if (memory)
     assert_int_equal (store_create (&d->store, &o), 0);
   assert_int_equal (zones_create (&d->zones, &s, size, &data), 0);

@@ -8,6 +8,7 @@
 #ifndef NULLBLK_ZONED_H
 #define NULLBLK_ZONED_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,7 +20,8 @@ struct zoned {
   struct zones *zones;
   struct store *store; /* NULL in null mode */
   uint64_t size;
-  int discard_error; /* what a discard returns, when it is done */
+  int reset_error; /* what the data answers to a reset or trim, done or not */
+  _Atomic unsigned steps; /* of discards */
 };
 
 /* The settings need not be complete.  MEMORY: or else null mode. */
