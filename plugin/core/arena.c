@@ -282,12 +282,6 @@ arena_charge (struct arena *a, uint64_t bytes)
 }
 
 void
-arena_charge_beyond (struct arena *a, uint64_t bytes)
-{
-  atomic_fetch_add (&a->held, bytes);
-}
-
-void
 arena_uncharge (struct arena *a, uint64_t bytes)
 {
   atomic_fetch_sub (&a->held, bytes);

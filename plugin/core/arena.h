@@ -144,9 +144,6 @@ void arena_give (struct arena *a, uint32_t nr);
  */
 int arena_charge (struct arena *a, uint64_t bytes);
 
-/* The same whatever the limit is. */
-void arena_charge_beyond (struct arena *a, uint64_t bytes);
-
 void arena_uncharge (struct arena *a, uint64_t bytes);
 
 /* Change the limit.  What is held may be above it then, and stays.  Returns 0,

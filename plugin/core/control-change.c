@@ -340,7 +340,6 @@ apply (struct device *d, const struct settings *now, struct change *change,
     device_reset_stats (d);
     pthread_mutex_unlock (&devices->lock);
   }
-  change_power (d, change);
   return 0;
 }
 
@@ -389,8 +388,8 @@ change_settings (struct device *d, struct change *change, char *text,
   return r;
 }
 
-/* Zones are reset last, and without a lock, since that takes its time.  A mark
- * comes when all is done.
+/* Power, and then zones, come last and without a lock, since they take their
+ * time.  A mark comes when all is done.
  */
 int
 control_change (struct connection *c, char *text, size_t len,
@@ -403,6 +402,8 @@ control_change (struct connection *c, char *text, size_t len,
     return -ENOMEM;
   change->lose = LOSE_RANDOM;
   r = change_settings (c->device, change, text, len, why);
+  if (r == 0)
+    change_power (c->device, change);
   if (r == 0 && change->reset_zones) {
     r = device_reset_zones (c);
     if (r < 0)

@@ -91,6 +91,7 @@ device_zone_data (struct device *d)
                             .trim = trim,
                             .reset = reset,
                             .discard = discard,
+                            .epoch = &durability_gate (d->durability)->epoch,
                             .opaque = d};
 }
 

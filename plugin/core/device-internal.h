@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of a device share: device.c makes devices, has their settings
- * and their power, device-connection.c has connections and what they count,
- * device-request.c is the path of a request, device-data.c moves data where
- * there are zones, and device-log.c where there is a write log.  Nobody else
- * includes this.
+ * What the files of a device share: device.c makes devices and has their
+ * settings, device-power.c their power, device-connection.c has connections and
+ * what they count, device-request.c is the path of a request, device-data.c
+ * moves data where there are zones, and device-log.c where there is a write
+ * log.  Nobody else includes this.
  */
 
 #ifndef NULLBLK_DEVICE_INTERNAL_H
@@ -72,6 +72,7 @@ struct request {
   bool fua;
   bool is_judged;    /* by fault rules; then verdict is what they say */
   bool disconnects;  /* the client, instead of an answer */
+  bool is_out;       /* of power: see device-power.c */
   uint64_t deadline; /* 0: it has no price */
   int result;        /* of all but the wait */
 
@@ -83,6 +84,29 @@ struct request {
 
   struct fault_verdict verdict; /* last: done with before the wait */
 };
+
+/* Was power off when it began, or went off since? */
+static inline bool
+request_met_cut (const struct request *r)
+{
+  const struct device *d = r->connection->device;
+
+  return (r->epoch & 1) != 0 || durability_epoch (d->durability) != r->epoch;
+}
+
+/* Nothing is changed from here on, or until it comes back; that fails with
+ * -ESHUTDOWN if power was cut meanwhile.
+ */
+void request_leave (struct request *r);
+int request_come_back (struct request *r);
+
+/* Power is off, and a request is out. */
+void device_tell_out (struct device *d);
+
+/* The request's change was the last before a cut, in which power went; no lock
+ * is held.
+ */
+void request_finish_cut (struct request *r);
 
 static inline int
 check_alignment (const struct settings *s, uint32_t count, uint64_t offset)
@@ -132,13 +156,15 @@ change_store (struct request *r, const void *buf, bool may_trim)
 }
 
 /* The same, a trim, a flush, the reset of the sequential zone that begins at
- * OFFSET and had COUNT bytes, and a power cut, of a device with a write log.
+ * OFFSET and had COUNT bytes, and the two ends of a power cut, of a device with
+ * a write log.
  */
 int log_change (struct request *r, const void *buf, bool may_trim);
 int log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua);
 int log_flush (struct device *d);
 int log_reset (struct device *d, uint64_t count, uint64_t offset);
-void log_cut (struct device *d, const struct power_cut *cut);
+int log_begin_cut (struct device *d, const struct power_cut *cut);
+void log_finish_cut (struct device *d);
 
 /* What a power cut has to tell the log, also one that comes later. */
 void log_prepare_cut (struct device *d, struct power_cut *cut);

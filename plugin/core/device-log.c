@@ -9,7 +9,8 @@
  * the part of it that was written before bad blocks; of data that was corrupted
  * on its way what came of it; of a request that was lost nothing.  When power
  * is cut, what went back to older content is logged as writes of that, and then
- * comes a mark: a replay up to there has what has survived.
+ * comes a mark: a replay up to there has what has survived.  The log's lock is
+ * let go now and then meanwhile; nobody changes anything.
  */
 
 #include <config.h>
@@ -30,11 +31,8 @@
 static int
 end_change (struct device *d, int result)
 {
-  int r;
+  int r = writelog_end (d->log, result >= 0);
 
-  if (result == 1)
-    writelog_mark (d->log, CUT_MARK);
-  r = writelog_end (d->log, result >= 0);
   return result == 0 ? r : result;
 }
 
@@ -99,7 +97,7 @@ log_reset (struct device *d, uint64_t count, uint64_t offset)
 /*---------------------------------------------------------------------*/
 /* Power */
 
-/* The locks of the log and of durability are held. */
+/* The log's lock is held. */
 static void
 log_undone (void *arg, uint64_t offset, uint64_t count)
 {
@@ -120,18 +118,49 @@ log_undone (void *arg, uint64_t offset, uint64_t count)
   }
 }
 
-void
-log_prepare_cut (struct device *d, struct power_cut *cut)
+static void
+begin_undoing (void *arg)
 {
-  cut->undone = log_undone;
-  cut->arg = d;
+  struct device *d = arg;
+
+  writelog_begin (d->log);
+}
+
+static void
+end_undoing (void *arg)
+{
+  struct device *d = arg;
+
+  writelog_end (d->log, true);
 }
 
 void
-log_cut (struct device *d, const struct power_cut *cut)
+log_prepare_cut (struct device *d, struct power_cut *cut)
+{
+  cut->begin = begin_undoing;
+  cut->undone = log_undone;
+  cut->end = end_undoing;
+  cut->arg = d;
+}
+
+/* Not between a change and its entry. */
+int
+log_begin_cut (struct device *d, const struct power_cut *cut)
+{
+  int r;
+
+  writelog_begin (d->log);
+  r = durability_begin_cut (d->durability, cut);
+  writelog_end (d->log, true);
+  return r;
+}
+
+void
+log_finish_cut (struct device *d)
 {
   writelog_begin (d->log);
-  end_change (d, durability_cut (d->durability, cut) == 0 ? 1 : -EALREADY);
+  writelog_mark (d->log, CUT_MARK);
+  writelog_end (d->log, true);
 }
 
 /*---------------------------------------------------------------------*/

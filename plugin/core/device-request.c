@@ -73,14 +73,20 @@ begin (struct request *r, struct connection *c, enum operation op,
   r->what.count = count;
   r->what.offset = offset;
   r->what.arrival = arrival (c->device->devices);
-  r->epoch = durability_epoch (c->device->durability);
   r->transfer = 0;
   r->nr_slots = 0;
   r->fua = false;
   r->is_judged = false;
   r->disconnects = false;
+  r->is_out = false;
   r->deadline = 0;
   lock (&c->lock);
+  /* Nobody gets in while power is off. */
+  r->epoch = durability_epoch (c->device->durability);
+  if (__builtin_expect (r->epoch & 1, 0)) {
+    r->is_out = true;
+    c->out++;
+  }
   /* Only whose turn it is to be freed matters, and settings_lock sees to it. */
   if (atomic_load_explicit (&c->device->set, memory_order_relaxed) != c->set)
     renew_set (c);
@@ -158,14 +164,11 @@ forget_verdict (struct request *r)
   }
 }
 
-/* Was power off when it began, or went off since? */
+/* For faults_hang. */
 static bool
 met_power_cut (const void *request)
 {
-  const struct request *r = request;
-  const struct device *d = r->connection->device;
-
-  return (r->epoch & 1) != 0 || durability_epoch (d->durability) != r->epoch;
+  return request_met_cut (request);
 }
 
 /* Who controls the device goes on. */
@@ -185,16 +188,19 @@ finish (struct request *r, uint64_t now)
   struct devices *devices = c->device->devices;
   const uint64_t started = r->what.arrival;
   int result = r->result;
-
-  if (__builtin_expect (met_power_cut (r), 0))
-    result = refuse_without_power (r);
+  bool met;
 
   lock (&c->lock);
+  met = request_met_cut (r);
+  if (__builtin_expect (met, 0))
+    result = refuse_without_power (r);
   stats_count (&c->stats, r->what.op, r->what.count, now - started, result);
   if (r->deadline > started && result == 0)
     stats_count_asked (&c->stats, r->what.op, r->deadline - started,
                        now - started);
   c->depth--;
+  if (__builtin_expect (r->is_out, 0))
+    c->out--;
   if (r->set == c->set)
     c->set_users--;
   else {
@@ -203,6 +209,8 @@ finish (struct request *r, uint64_t now)
     unlock (&devices->settings_lock);
   }
   unlock (&c->lock);
+  if (__builtin_expect (met, 0))
+    device_tell_out (c->device);
   if (__builtin_expect (r->disconnects, 0))
     drop_client (devices);
   return result;
@@ -266,6 +274,8 @@ end (struct request *r, int result)
   r->result = result;
   if (r->deadline == 0)
     return finish (r, clock_now ());
+  if (!r->is_out)
+    request_leave (r);
   if (defer (r))
     return result;
   if (waiter_wait (&devices->waiter, r->deadline, r->set->s.spin, &devices->nap,
@@ -332,8 +342,12 @@ obey_verdict (struct request *r)
 
   if (v->delay > 0)
     r->deadline = (r->deadline != 0 ? r->deadline : r->what.arrival) + v->delay;
-  if (v->hangs)
+  if (v->hangs) {
+    request_leave (r);
     result = faults_hang (&d->faults, v, &d->devices->nap, met_power_cut, r);
+    if (result == 0)
+      result = request_come_back (r);
+  }
   return result < 0 ? result : v->error;
 }
 
@@ -391,8 +405,10 @@ write_data (struct request *r, const void *buf, bool may_trim)
 
   result = d->zones != NULL ? device_write_zone (r, buf, may_trim)
                             : change_good_data (r, buf, may_trim, &bad);
-  if (result == 1)
+  if (result == 1) {
+    request_finish_cut (r);
     return -ESHUTDOWN;
+  }
   return bad < 0 ? bad : result;
 }
 

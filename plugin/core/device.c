@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The devices of a server: how they are made, their settings, their power; see
- * device.h.
+ * The devices of a server: how they are made, and their settings; see device.h.
  */
 
 #include <config.h>
@@ -143,70 +142,6 @@ device_seed (struct device *d)
 }
 
 /*---------------------------------------------------------------------*/
-/* Power */
-
-/* The same for the same settings, and another one for each cut. */
-static struct power_cut
-how_to_cut (struct device *d, enum lose lose, uint64_t seed)
-{
-  struct power_cut cut = {.lose = lose, .seed = seed};
-  struct durability_status status;
-  struct settings s;
-
-  if (seed == 0) {
-    durability_status (d->durability, &status);
-    device_settings (d, &s);
-    cut.seed = random_mix (s.seed + random_mix (d->number)) + status.cuts;
-    settings_unref (&s);
-  }
-  if (has_log (d))
-    log_prepare_cut (d, &cut);
-  return cut;
-}
-
-void
-device_cut_power (struct device *d, enum lose lose, uint64_t seed)
-{
-  const struct power_cut cut = how_to_cut (d, lose, seed);
-
-  if (has_log (d))
-    log_cut (d, &cut);
-  else
-    durability_cut (d->durability, &cut);
-  faults_wake (&d->faults);
-}
-
-void
-device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
-                        uint64_t seed)
-{
-  const struct power_cut cut = how_to_cut (d, lose, seed);
-
-  durability_cut_after (d->durability, n, &cut);
-}
-
-/* Write pointers go back before anybody can see that they have not. */
-void
-device_power_on (struct device *d)
-{
-  const struct zone_settings *zones = &d->devices->settings.zones;
-  const uint64_t n = d->zones != NULL ? zones_number (d->zones) : 0;
-  uint64_t zone, lost;
-
-  if ((durability_epoch (d->durability) & 1) == 0)
-    return;
-  for (zone = zones->nr_conv; zone < n; zone++) {
-    lost = durability_zone_lost (d->durability, zone * zones->zone_size);
-    if (lost != UINT64_MAX)
-      zones_fall_back (d->zones, lost);
-  }
-  /* What was in service is dead, and keeps nobody waiting. */
-  latency_begin_anew (&d->latency);
-  durability_on (d->durability);
-  faults_wake (&d->faults);
-}
-
-/*---------------------------------------------------------------------*/
 /* The devices of a server */
 
 static int
@@ -226,17 +161,6 @@ create_store (struct devices *devices)
 }
 
 static int
-create_zones (struct device *d)
-{
-  const struct settings *s = &d->devices->settings;
-  const struct zone_data data = device_zone_data (d);
-
-  if (!s->zones.zoned)
-    return 0;
-  return zones_create (&d->zones, &s->zones, s->size, &data);
-}
-
-static int
 create_durability (struct device *d)
 {
   const struct settings *s = &d->devices->settings;
@@ -247,12 +171,32 @@ create_durability (struct device *d)
       .cache_size = s->cache_size,
   };
 
-  if (d->zones != NULL) {
+  if (s->zones.zoned) {
     o.zones_start = s->zones.nr_conv * s->zones.zone_size;
     o.zone_size = s->zones.zone_size;
-    o.nr_zones = zones_number (d->zones) - s->zones.nr_conv;
+    o.nr_zones = (s->size - 1) / s->zones.zone_size + 1 - s->zones.nr_conv;
   }
   return durability_create (&d->durability, &o);
+}
+
+/* After durability, which they ask whether power is on. */
+static int
+create_zones (struct device *d)
+{
+  const struct settings *s = &d->devices->settings;
+  const struct zone_data data = device_zone_data (d);
+
+  if (!s->zones.zoned)
+    return 0;
+  return zones_create (&d->zones, &s->zones, s->size, &data);
+}
+
+static void
+destroy_power (struct device *d)
+{
+  pthread_cond_destroy (&d->quiet);
+  pthread_mutex_destroy (&d->power_lock);
+  pthread_mutex_destroy (&d->power_switch);
 }
 
 /* What owns locks or memory, but for zones. */
@@ -263,6 +207,9 @@ create_parts (struct device *d, struct devices *devices)
 
   if (latency_init (&d->latency, devices->started) < 0)
     return -ENOMEM;
+  pthread_mutex_init (&d->power_switch, NULL);
+  pthread_mutex_init (&d->power_lock, NULL);
+  pthread_cond_init (&d->quiet, NULL);
   if (badblocks_init (&d->badblocks) < 0)
     goto no_badblocks;
   if (faults_init (&d->faults, devices->settings.seed, d->number) < 0)
@@ -279,6 +226,7 @@ no_set:
 no_faults:
   badblocks_destroy (&d->badblocks);
 no_badblocks:
+  destroy_power (d);
   latency_destroy (&d->latency);
   return -ENOMEM;
 }
@@ -298,8 +246,8 @@ create_device (struct devices *devices)
   if (create_parts (d, devices) < 0)
     return -ENOMEM;
   devices->count++;
-  r = create_zones (d);
-  return r == 0 ? create_durability (d) : r;
+  r = create_durability (d);
+  return r == 0 ? create_zones (d) : r;
 }
 
 int
@@ -349,6 +297,7 @@ devices_destroy (struct devices *devices)
     faults_destroy (&devices->device[i].faults);
     badblocks_destroy (&devices->device[i].badblocks);
     latency_destroy (&devices->device[i].latency);
+    destroy_power (&devices->device[i]);
     if (devices->device[i].durability != NULL)
       durability_destroy (devices->device[i].durability);
     if (devices->device[i].zones != NULL)

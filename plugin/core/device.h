@@ -57,17 +57,18 @@ struct settings_set {
 /* One device.
  *
  * Lock order, of all locks in core: control.lock, devices.change_lock,
- * devices.lock, connection.lock, devices.settings_lock, latency.lock, those of
- * zones (zones.c), that of the write log, that of durability, and the store's
- * stripes in ascending order (store.c); those of badblocks and faults take no
- * other.  A request takes its connection's lock for a moment when it begins and
- * when it ends, devices.settings_lock only if the settings have changed since
- * the last one, those of badblocks and faults only if there are any, that of
- * latency only if the settings make requests depend on one another, none while
- * data moves but its zone's, that of the write log if there is one, that of
- * durability if there is a cache, and the store's, and none at all while it
- * waits.  Zones come before the write log because a write that is early waits
- * for its turn, with no zone locked, and others must be able to write.
+ * device.power_switch, device.power_lock, devices.lock, connection.lock,
+ * devices.settings_lock, latency.lock, those of zones (zones.c), that of the
+ * write log, that of durability, and the store's stripes in ascending order
+ * (store.c); those of badblocks and faults take no other.  A request takes its
+ * connection's lock for a moment when it begins and when it ends,
+ * devices.settings_lock only if the settings have changed since the last one,
+ * those of badblocks and faults only if there are any, that of latency only if
+ * the settings make requests depend on one another, none while data moves but
+ * its zone's, that of the write log if there is one, that of durability if
+ * there is a cache, and the store's, and none at all while it waits.  Zones
+ * come before the write log because a write that is early waits for its turn,
+ * with no zone locked, and others must be able to write.
  */
 struct device {
   char name[16]; /* nullb0 and up */
@@ -81,6 +82,11 @@ struct device {
   _Atomic (struct settings_set *) set; /* changed under settings_lock */
   struct badblocks badblocks;
   struct faults faults;
+
+  /* See device-power.c. */
+  pthread_mutex_t power_switch;
+  pthread_mutex_t power_lock;
+  pthread_cond_t quiet; /* power is off, and a request is out */
 
   /* Guarded by devices.lock. */
   struct connection *connections;
@@ -154,7 +160,8 @@ struct connection {
   struct settings_set *set;
   uint64_t number;     /* of all connections that there ever were */
   uint32_t set_users;  /* requests that began with this set */
-  uint32_t depth;      /* requests in service */
+  uint32_t depth;      /* requests in service, */
+  uint32_t out;        /* and those of them that change nothing, or not now */
   uint32_t depth_most; /* since statistics began */
 
   /* Where requests wait: the threads that have served it, or devices.depth, and
@@ -244,9 +251,11 @@ struct connection *device_connect (struct device *d, struct control *control);
 /* No request of it is in service. */
 void device_disconnect (struct connection *c);
 
-/* Cut the power, and put it back on; what is so already stays so.  Call it off
- * with N = 0, or else cut it at the Nth write from now on.  SEED is one of the
- * settings' where it is 0.  devices.change_lock is held.
+/* Cut the power, and put it back on; what is so already stays so.  When either
+ * returns, nothing that began before will change anything any more: they wait
+ * for requests whose data move, and end those that wait for something else.
+ * Call it off with N = 0, or else cut it at the Nth write from now on.  SEED is
+ * one of the settings' where it is 0.
  */
 void device_cut_power (struct device *d, enum lose lose, uint64_t seed);
 void device_power_on (struct device *d);

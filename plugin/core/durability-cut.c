@@ -14,12 +14,14 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "durability-internal.h"
 #include "random.h"
 
-#define MOST_BLOCKS (REGION / 512) /* in a region */
+/* So many bytes go back between BEGIN and END of a power_cut. */
+#define GROUP (UINT64_C (2) << 20)
 
 static uint64_t
 lost_from (const struct zone *zone)
@@ -79,6 +81,9 @@ struct cutting {
   struct durability *d;
   const struct power_cut *cut;
   uint64_t likely; /* draws below this are losses */
+
+  uint64_t lost, kept;
+  uint64_t paid; /* for the record at hand, and not used yet */
 
   /* What the blocks of one region have met. */
   uint64_t region;
@@ -143,7 +148,7 @@ put_back (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
 
   if (u->kind == DATA)
     r = store_restore (o->store, o->volume, u->data + (from - u->offset),
-                       to - from, from);
+                       to - from, from, &k->paid);
   else
     store_trim (o->store, o->volume, to - from, from);
   if (r == 0 && k->cut->undone != NULL)
@@ -165,7 +170,7 @@ end_of_loss (struct cutting *k, const struct undo *u, uint64_t at)
     if (*fate == SETTLED)
       break;
     if (!is_volatile (k->d, u, at) || !is_lost (k, u, at)) {
-      k->d->kept += *fate == UNKNOWN && is_volatile (k->d, u, at);
+      k->kept += *fate == UNKNOWN && is_volatile (k->d, u, at);
       *fate = SETTLED;
       break;
     }
@@ -173,7 +178,7 @@ end_of_loss (struct cutting *k, const struct undo *u, uint64_t at)
   return at;
 }
 
-/* Where the system gives no memory for what a trim had freed, it survives. */
+/* Where there is no memory for what a trim had freed, it survives. */
 static void
 undo_run (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
 {
@@ -184,8 +189,8 @@ undo_run (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
   for (; from < to; from += block_size) {
     fate = &k->fate[(from & (REGION - 1)) / block_size];
     if (*fate == UNKNOWN) {
-      k->d->lost += is_lost;
-      k->d->kept += !is_lost;
+      k->lost += is_lost;
+      k->kept += !is_lost;
     }
     *fate = is_lost ? UNDONE : SETTLED;
   }
@@ -204,50 +209,106 @@ undo (struct cutting *k, const struct undo *u)
   }
 }
 
-struct undo *
+void
 durability_cut_power (struct durability *d, const struct power_cut *cut)
 {
-  struct cutting k = {.d = d, .cut = cut, .region = UINT64_MAX};
-  struct undo *sorted, *u;
-  uint64_t i;
-
   atomic_fetch_add (&d->gate.epoch, 1);
   d->writes_left = 0;
   choose_path (d);
   d->cuts++;
   d->lost = d->kept = 0;
-  for (i = 0; i < d->o.nr_zones; i++) {
-    if (d->zones[i].lost != 0) /* or else its memory is not touched */
-      d->zones[i].lost = 0;
-  }
-
-  k.likely = random_mix (random_mix (cut->seed));
-  sorted = sort (undo_take_all (d, &d->list));
-  lose_in_zones (&k, sorted);
-  for (u = sorted; u != NULL; u = u->next) {
-    if (u->offset >> REGION_SHIFT != k.region) {
-      k.region = u->offset >> REGION_SHIFT;
-      memset (k.fate, 0, sizeof k.fate);
-    }
-    undo (&k, u);
-  }
-  return sorted;
+  d->cutting = true;
+  d->cut = *cut;
+  d->undoing = d->list;
+  atomic_store (&d->charged, d->list.charged);
+  memset (&d->list, 0, sizeof d->list);
 }
 
 int
-durability_cut (struct durability *d, const struct power_cut *cut)
+durability_begin_cut (struct durability *d, const struct power_cut *cut)
 {
-  struct undo *gone = NULL;
   int r = -EALREADY;
 
   lock (d);
   if (is_on (d)) {
-    gone = durability_cut_power (d, cut);
+    durability_cut_power (d, cut);
     r = 0;
   }
   unlock (d);
-  undo_free_all (gone);
   return r;
+}
+
+/* Undo one record and free it.  What it was charged is there for what it brings
+ * back, and the rest is paid back.
+ */
+static void
+undo_and_free (struct cutting *k, struct undo *u)
+{
+  struct durability *d = k->d;
+
+  if (u->offset >> REGION_SHIFT != k->region) {
+    k->region = u->offset >> REGION_SHIFT;
+    memset (k->fate, 0, sizeof k->fate);
+  }
+  k->paid = undo_charge (u);
+  atomic_fetch_sub (&d->charged, k->paid);
+  undo (k, u);
+  free (u);
+  if (k->paid > 0)
+    store_uncharge (d->o.store, k->paid);
+}
+
+/* Returns what is left. */
+static struct undo *
+undo_group (struct cutting *k, struct undo *u)
+{
+  struct undo *next;
+  uint64_t bytes;
+
+  if (k->cut->begin != NULL)
+    k->cut->begin (k->cut->arg);
+  for (bytes = 0; u != NULL && bytes < GROUP; u = next) {
+    next = u->next;
+    bytes += u->len;
+    undo_and_free (k, u);
+  }
+  if (k->cut->end != NULL)
+    k->cut->end (k->cut->arg);
+  return u;
+}
+
+void
+durability_finish_cut (struct durability *d)
+{
+  struct cutting k = {.d = d, .cut = &d->cut, .region = UINT64_MAX};
+  struct undo *u;
+  uint64_t i;
+
+  for (i = 0; i < d->o.nr_zones; i++) {
+    if (d->zones[i].lost != 0) /* or else its memory is not touched */
+      d->zones[i].lost = 0;
+  }
+  k.likely = random_mix (random_mix (d->cut.seed));
+  u = sort (d->undoing.oldest);
+  lose_in_zones (&k, u);
+  while (u != NULL)
+    u = undo_group (&k, u);
+
+  lock (d);
+  d->lost = k.lost;
+  d->kept = k.kept;
+  d->cutting = false;
+  pthread_cond_broadcast (&d->cut_over);
+  unlock (d);
+}
+
+void
+durability_await_cut (struct durability *d)
+{
+  lock (d);
+  while (d->cutting)
+    pthread_cond_wait (&d->cut_over, &d->lock);
+  unlock (d);
 }
 
 int
@@ -255,6 +316,7 @@ durability_on (struct durability *d)
 {
   int r = -EALREADY;
 
+  durability_await_cut (d);
   lock (d);
   if (!is_on (d)) {
     atomic_fetch_add (&d->gate.epoch, 1);

@@ -16,13 +16,17 @@
 
 #define REGION_SHIFT 17
 #define REGION (UINT64_C (1) << REGION_SHIFT)
+#define MOST_BLOCKS (REGION / 512) /* in a region */
+
+enum undo_kind { DATA, HOLE, FENCE };
 
 struct undo {
   struct undo *next; /* newer; while power is cut: the next to look at */
   uint64_t request;  /* the number of the change that it undoes */
   uint64_t offset;
   uint32_t len;
-  enum { DATA, HOLE, FENCE } kind;
+  uint8_t kind;     /* enum undo_kind */
+  bool frees_pages; /* the change may have given back what was here */
   char data[];
 };
 
@@ -35,7 +39,7 @@ struct undo_list {
 struct zone {
   uint64_t since;   /* records of requests before this one are stale */
   uint64_t durable; /* FUA has promised all below this */
-  uint64_t lost;    /* by the last cut: from here on, plus 1; or 0 */
+  uint64_t lost;    /* (*) by the last cut: from here on, plus 1; or 0 */
 };
 
 struct durability {
@@ -49,6 +53,15 @@ struct durability {
   uint64_t writes_left;
   struct power_cut ahead; /* when those are done */
   uint64_t cuts, lost, kept;
+
+  /* Power is cut, and what was volatile, now in UNDOING, being lost: by whoever
+   * finishes the cut, who alone touches all that is marked (*) until then.
+   */
+  bool cutting;
+  pthread_cond_t cut_over;
+  struct power_cut cut;     /* (*) */
+  struct undo_list undoing; /* (*) */
+  _Atomic uint64_t charged; /* for what is still in it */
 };
 
 static inline void
@@ -94,14 +107,10 @@ zone_at (const struct durability *d, uint64_t offset)
   return nr < d->o.nr_zones ? &d->zones[nr] : NULL;
 }
 
-/* Take all records out, and pay back what they were charged, so that who is
- * next finds that memory.  They are to be freed without the lock.
- */
-struct undo *undo_take_all (struct durability *d, struct undo_list *list);
-void undo_free_all (struct undo *u);
+/* What a record is charged. */
+uint64_t undo_charge (const struct undo *u);
 
-/* Power is on, the lock is held.  Returns the records, to be freed. */
-struct undo *durability_cut_power (struct durability *d,
-                                   const struct power_cut *cut);
+/* Power is on, the lock is held: the first step of a cut. */
+void durability_cut_power (struct durability *d, const struct power_cut *cut);
 
 #endif /* NULLBLK_DURABILITY_INTERNAL_H */

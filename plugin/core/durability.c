@@ -61,10 +61,19 @@ occupied_by (const struct durability *d, const struct undo *u)
   return u->kind == FENCE ? d->o.block_size : u->len;
 }
 
-static uint64_t
-charge_of (const struct undo *u)
+/* Its memory; and where the pages that it has something of may have gone, that
+ * for whole ones, as a cut may need them again and must not find the limit in
+ * its way.
+ */
+uint64_t
+undo_charge (const struct undo *u)
 {
-  return sizeof *u + (u->kind == DATA ? u->len : 0);
+  const uint64_t mask = u->frees_pages ? PAGE - 1 : 0;
+
+  if (u->kind != DATA)
+    return sizeof *u;
+  return sizeof *u + ((u->offset + u->len + mask) & ~mask) -
+         (u->offset & ~mask);
 }
 
 static void
@@ -77,7 +86,7 @@ append (struct durability *d, struct undo_list *list, struct undo *u)
     list->newest->next = u;
   list->newest = u;
   list->occupied += occupied_by (d, u);
-  list->charged += charge_of (u);
+  list->charged += undo_charge (u);
 }
 
 /* All of FROM comes after all of TO. */
@@ -95,8 +104,11 @@ append_all (struct undo_list *to, const struct undo_list *from)
   to->charged += from->charged;
 }
 
-struct undo *
-undo_take_all (struct durability *d, struct undo_list *list)
+/* Take all records out, and pay back what they were charged, so that who is
+ * next finds that memory.  They are to be freed without the lock.
+ */
+static struct undo *
+take_all (struct durability *d, struct undo_list *list)
 {
   struct undo *oldest = list->oldest;
 
@@ -106,8 +118,8 @@ undo_take_all (struct durability *d, struct undo_list *list)
   return oldest;
 }
 
-void
-undo_free_all (struct undo *u)
+static void
+free_all (struct undo *u)
 {
   struct undo *next;
 
@@ -126,8 +138,8 @@ evict_oldest (struct durability *d)
   if (u->next == NULL)
     d->list.newest = NULL;
   d->list.occupied -= occupied_by (d, u);
-  d->list.charged -= charge_of (u);
-  store_uncharge (d->o.store, charge_of (u));
+  d->list.charged -= undo_charge (u);
+  store_uncharge (d->o.store, undo_charge (u));
   free (u);
 }
 
@@ -154,19 +166,23 @@ evict_for_room (struct durability *d, uint64_t occupied)
 
 /* Returns NULL when there is no memory, and nothing is left to be evicted. */
 static struct undo *
-new_undo (struct durability *d, int kind, uint64_t offset, uint64_t len)
+new_undo (struct durability *d, enum undo_kind kind, bool frees_pages,
+          uint64_t offset, uint64_t len)
 {
-  struct undo u = {
-      .request = d->request, .offset = offset, .len = len, .kind = kind};
+  struct undo u = {.request = d->request,
+                   .offset = offset,
+                   .len = len,
+                   .kind = kind,
+                   .frees_pages = frees_pages};
   struct undo *r;
 
-  while (store_charge (d->o.store, charge_of (&u)) < 0) {
-    if (!evict_memory (d, charge_of (&u)))
+  while (store_charge (d->o.store, undo_charge (&u)) < 0) {
+    if (!evict_memory (d, undo_charge (&u)))
       return NULL;
   }
-  r = malloc (charge_of (&u));
+  r = malloc (sizeof u + (kind == DATA ? len : 0));
   if (r == NULL)
-    store_uncharge (d->o.store, charge_of (&u));
+    store_uncharge (d->o.store, undo_charge (&u));
   else
     *r = u;
   return r;
@@ -201,8 +217,8 @@ keeps_holes (const struct durability *d, const struct change *c)
  * than SIZE bytes or there is no memory.
  */
 static int
-record_run (struct durability *d, uint64_t at, uint64_t end, bool is_data,
-            uint64_t size, struct undo_list *list)
+record_run (struct durability *d, const struct change *c, uint64_t at,
+            uint64_t end, bool is_data, uint64_t size, struct undo_list *list)
 {
   struct undo *u;
   uint64_t to;
@@ -211,7 +227,7 @@ record_run (struct durability *d, uint64_t at, uint64_t end, bool is_data,
     to = min (end, (at | (REGION - 1)) + 1);
     if (list->occupied + (to - at) > size)
       return -ENOSPC;
-    u = new_undo (d, is_data ? DATA : HOLE, at, to - at);
+    u = new_undo (d, is_data ? DATA : HOLE, c->kind == TRIM, at, to - at);
     if (u == NULL)
       return -ENOSPC;
     if (is_data)
@@ -236,7 +252,7 @@ record (struct durability *d, const struct change *c, uint64_t size,
   for (at = c->offset; at < end && r == 0; at = to) {
     to = end_of_run (d, at, end, &is_data);
     if (is_data || !keeps_holes (d, c))
-      r = record_run (d, at, to, is_data, size, list);
+      r = record_run (d, c, at, to, is_data, size, list);
   }
   return r;
 }
@@ -256,7 +272,7 @@ fence (struct durability *d, const struct change *c)
   for (at = c->offset; at < end && d->list.oldest != NULL; at = to) {
     to = min (end, (at | (REGION - 1)) + 1);
     evict_for_room (d, d->o.block_size);
-    u = new_undo (d, FENCE, at, to - at);
+    u = new_undo (d, FENCE, false, at, to - at);
     if (u == NULL)
       return -ENOSPC;
     append (d, &d->list, u);
@@ -301,7 +317,7 @@ apply_with_room (struct durability *d, const struct change *c)
 static struct undo *
 make_durable (struct durability *d)
 {
-  return undo_take_all (d, &d->list);
+  return take_all (d, &d->list);
 }
 
 static int
@@ -317,7 +333,7 @@ change_durably (struct durability *d, const struct change *c)
       zone->durable = c->offset + c->count;
   }
   else if (fence (d, c) < 0)
-    undo_free_all (make_durable (d));
+    free_all (make_durable (d));
   return 0;
 }
 
@@ -340,15 +356,14 @@ change_volatile (struct durability *d, const struct change *c, bool is_last)
     }
   }
   /* Without its own records it may have memory, and all before it is gone. */
-  undo_free_all (undo_take_all (d, &list));
-  undo_free_all (make_durable (d));
+  free_all (take_all (d, &list));
+  free_all (make_durable (d));
   return apply (d, c);
 }
 
 static int
 change (struct durability *d, const struct change *c)
 {
-  struct undo *gone = NULL;
   int r = -ESHUTDOWN;
   bool is_last;
 
@@ -363,12 +378,11 @@ change (struct durability *d, const struct change *c)
     if (r == 0 && c->is_write && d->writes_left > 0)
       d->writes_left--;
     if (r == 0 && is_last) {
-      gone = durability_cut_power (d, &d->ahead);
+      durability_cut_power (d, &d->ahead);
       r = 1;
     }
   }
   unlock (d);
-  undo_free_all (gone);
   return r;
 }
 
@@ -412,7 +426,7 @@ durability_flush_slowly (struct durability *d)
     r = 0;
   }
   unlock (d);
-  undo_free_all (gone);
+  free_all (gone);
   return r;
 }
 
@@ -441,7 +455,7 @@ durability_status (struct durability *d, struct durability_status *s)
   lock (d);
   s->on = is_on (d);
   s->volatile_bytes = d->list.occupied;
-  s->undo_bytes = d->list.charged;
+  s->undo_bytes = d->list.charged + atomic_load (&d->charged);
   s->writes_left = d->writes_left;
   s->cuts = d->cuts;
   s->lost = d->lost;
@@ -470,6 +484,7 @@ durability_create (struct durability **durability,
     }
   }
   pthread_mutex_init (&d->lock, NULL);
+  pthread_cond_init (&d->cut_over, NULL);
   choose_path (d);
   *durability = d;
   return 0;
@@ -478,7 +493,8 @@ durability_create (struct durability **durability,
 void
 durability_destroy (struct durability *d)
 {
-  undo_free_all (make_durable (d));
+  free_all (make_durable (d));
+  pthread_cond_destroy (&d->cut_over);
   pthread_mutex_destroy (&d->lock);
   free (d->zones);
   free (d);

@@ -34,7 +34,8 @@
  *
  * A change is either in place when power is cut, or gets -ESHUTDOWN.  The
  * epoch tells a request whether power has been cut under it: see
- * durability_epoch.
+ * durability_epoch.  Whoever puts power back on has waited for all that began
+ * before (device-power.c), so that whoever finds it on has begun since.
  *
  * Any thread may call any of this at any time.  One lock a device guards all
  * of it and is held while old content is copied and new content written: with
@@ -82,9 +83,12 @@ struct power_cut {
 
   /* Called for every piece that went back to older content, after it did; may
    * be NULL.  Pieces overlap where several changes are undone: what the store
-   * holds after the last call counts.  The device's durability lock is held.
+   * holds after the last call counts.  They come in groups of some MiB, between
+   * calls of BEGIN and END.  No lock of the device's is held.
    */
   void (*undone) (void *arg, uint64_t offset, uint64_t count);
+  void (*begin) (void *arg);
+  void (*end) (void *arg);
   void *arg;
 };
 
@@ -141,8 +145,8 @@ int durability_flush_slowly (struct durability *d);
 /* As store_write, store_zero or store_trim (MAY_TRIM), and store_trim.  They
  * fail as those do, having changed nothing, or with -ESHUTDOWN while power is
  * off.  They return 1 for a write or zero that was the last before a cut
- * (durability_cut_after): it may be there, or not, or in part, and its request
- * fails with -ESHUTDOWN.
+ * (durability_cut_after): it may be there, or not, or in part, its request
+ * fails with -ESHUTDOWN, and the caller is to call durability_finish_cut.
  */
 static inline int
 durability_write (struct durability *d, const void *buf, uint64_t count,
@@ -196,9 +200,18 @@ durability_flush (struct durability *d)
  */
 int durability_reset_zone (struct durability *d, uint64_t offset);
 
-/* Cut the power, and put it back on.  -EALREADY where it is so. */
-int durability_cut (struct durability *d, const struct power_cut *cut);
+/* Cut the power, in two steps, and put it back on, which waits for the second;
+ * -EALREADY where it is so.  The first is over at once, and nothing changes any
+ * more after it.  The second loses what is volatile: it takes as long as there
+ * is much of that, holds no lock, and gives back the memory of each record when
+ * it has used it.
+ */
+int durability_begin_cut (struct durability *d, const struct power_cut *cut);
+void durability_finish_cut (struct durability *d);
 int durability_on (struct durability *d);
+
+/* Wait until the second step of a cut is over. */
+void durability_await_cut (struct durability *d);
 
 /* Cut it while the Nth write or zero from now on is served: that one is in
  * place and volatile, FUA or not and even without a cache, so that it may be
@@ -218,9 +231,9 @@ durability_epoch (const struct durability *d)
   return atomic_load (&durability_gate (d)->epoch);
 }
 
-/* Where what a sequential zone has lost at the last cut begins, or UINT64_MAX
- * if it has lost nothing: its write pointer must not be beyond.  OFFSET is
- * anywhere in the zone.
+/* Where what a sequential zone has lost at the last cut, which is over, begins,
+ * or UINT64_MAX if it has lost nothing: its write pointer must not be beyond.
+ * OFFSET is anywhere in the zone.
  */
 uint64_t durability_zone_lost (struct durability *d, uint64_t offset);
 

@@ -246,29 +246,29 @@ populate (struct store *s, uint32_t nr, const struct piece *p)
 
 /* The budget is asked first: it has room for no more chunks than the arena has,
  * so that a chunk is refused only where the system gives less than it should.
+ * *PAID bytes have been charged already; PAID may be NULL.
  */
 static int
 provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
-         bool limited, bool fully_written)
+         uint64_t *paid, bool fully_written)
 {
   const struct cost cost = price (s, volume, offset, end);
+  const uint64_t used = paid != NULL ? min (*paid, cost.bytes) : 0;
   struct piece p;
   uint32_t nr;
   int r;
 
   if (cost.bytes > 0) {
-    if (!limited)
-      arena_charge_beyond (&s->arena, cost.bytes);
-    else {
-      r = arena_charge (&s->arena, cost.bytes);
-      if (r < 0)
-        return r;
-    }
+    r = cost.bytes > used ? arena_charge (&s->arena, cost.bytes - used) : 0;
+    if (r < 0)
+      return r;
     r = add_chunks (s, volume, offset, end);
     if (r < 0) {
-      arena_uncharge (&s->arena, cost.bytes);
+      arena_uncharge (&s->arena, cost.bytes - used);
       return r;
     }
+    if (paid != NULL)
+      *paid -= used;
   }
   if (cost.pages > 0) {
     for_each_piece (s, volume, p, offset, end) {
@@ -304,7 +304,7 @@ store_read (struct store *s, uint32_t volume, void *buf, uint64_t count,
 
 static int
 write_range (struct store *s, uint32_t volume, const void *buf, uint64_t count,
-             uint64_t offset, bool limited)
+             uint64_t offset, uint64_t *paid)
 {
   const uint64_t end = offset + count;
   struct locked locked;
@@ -314,7 +314,7 @@ write_range (struct store *s, uint32_t volume, const void *buf, uint64_t count,
   int r;
 
   lock_range (s, volume, offset, end, &locked);
-  r = provide (s, volume, offset, end, limited, true);
+  r = provide (s, volume, offset, end, paid, true);
   if (r == 0) {
     for_each_piece (s, volume, p, offset, end) {
       nr = table_find (&s->table, p.key);
@@ -332,14 +332,14 @@ int
 store_write (struct store *s, uint32_t volume, const void *buf, uint64_t count,
              uint64_t offset)
 {
-  return write_range (s, volume, buf, count, offset, true);
+  return write_range (s, volume, buf, count, offset, NULL);
 }
 
 int
 store_restore (struct store *s, uint32_t volume, const void *buf,
-               uint64_t count, uint64_t offset)
+               uint64_t count, uint64_t offset, uint64_t *paid)
 {
-  return write_range (s, volume, buf, count, offset, false);
+  return write_range (s, volume, buf, count, offset, paid);
 }
 
 /* All stripes are held only while memory is taken, which changes no data: what
@@ -357,7 +357,7 @@ store_zero (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
   int r;
 
   lock_range (s, volume, offset, end, &locked);
-  r = provide (s, volume, offset, end, true, false);
+  r = provide (s, volume, offset, end, NULL, false);
   if (r == 0) {
     for_each_piece (s, volume, p, offset, end) {
       nr = table_find (&s->table, p.key);

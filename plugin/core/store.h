@@ -39,12 +39,12 @@ void store_read (struct store *store, uint32_t volume, void *buf,
 int store_write (struct store *store, uint32_t volume, const void *buf,
                  uint64_t count, uint64_t offset);
 
-/* Write back what COUNT bytes at OFFSET held before, and whose memory is still
- * known to be there: the limit is not asked.  Returns 0, or -ENOSPC when the
- * system gives no memory; then nothing has changed.
+/* The same for what COUNT bytes at OFFSET held before; *PAID bytes have been
+ * charged already for the memory that they need.  What is used of that is taken
+ * from *PAID.
  */
 int store_restore (struct store *store, uint32_t volume, const void *buf,
-                   uint64_t count, uint64_t offset);
+                   uint64_t count, uint64_t offset, uint64_t *paid);
 
 /* Make COUNT bytes at OFFSET zero and keep, or take, the memory for them:
  * afterwards they count as written, and a write to them cannot fail.  Returns

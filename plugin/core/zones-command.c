@@ -188,6 +188,10 @@ command (struct zones *z, uint64_t zone, enum zone_cond cond, int *told)
     return cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE ? -EINVAL
                                                                    : -EIO;
   stripe = zone_lock (z, zone);
+  if (!zones_have_power (z)) {
+    stripe_unlock (stripe);
+    return -ESHUTDOWN;
+  }
   state = zone_state (z, zone);
   wp = state_wp (state);
   if (wp > 0 && is_reset (cond, state_cond (state)))
@@ -242,22 +246,26 @@ zones_reset_all (struct zones *z)
 
 /* A read-only zone that has lost data has no write pointer to tell of it. */
 void
-zones_fall_back (struct zones *z, uint64_t lost)
+zones_restart (struct zones *z, uint64_t zone, uint64_t lost, bool full)
 {
-  const uint64_t zone = lost >> z->shift, wp = lost - zone_start (z, zone);
-  struct zone_stripe *stripe = zone_lock (z, zone);
-  enum zone_cond cond;
-  uint64_t state;
+  const uint64_t state = zone_state (z, zone), start = zone_start (z, zone);
+  const bool has_lost = lost < start + state_wp (state);
+  const uint64_t wp = has_lost ? lost - start : state_wp (state);
+  enum zone_cond cond = state_cond (state);
+  struct zone_stripe *stripe;
 
+  if (cond == ZONE_COND_EMPTY || cond == ZONE_COND_READONLY ||
+      cond == ZONE_COND_OFFLINE || (cond == ZONE_COND_FULL) != full ||
+      (full && !has_lost))
+    return;
+  stripe = zone_lock (z, zone);
   limits_enter (z, false);
-  state = zone_state (z, zone);
-  cond = state_cond (state);
-  if (cond != ZONE_COND_READONLY && cond != ZONE_COND_OFFLINE &&
-      wp < state_wp (state)) {
-    if (cond == ZONE_COND_FULL || cond == ZONE_COND_CLOSED)
-      cond = wp == 0 ? ZONE_COND_EMPTY : ZONE_COND_CLOSED;
-    zone_set_state (z, zone, cond, wp);
-  }
+  if (wp == 0)
+    zone_set_state (z, zone, ZONE_COND_EMPTY, 0);
+  else if (!full || limits_have_room (z))
+    zone_set_state (z, zone, ZONE_COND_CLOSED, wp);
+  else
+    zone_set_state (z, zone, ZONE_COND_FULL, zone_len (z, zone));
   limits_leave (z, false);
   stripe_unlock (stripe);
 }

@@ -161,6 +161,12 @@ void stripe_lock_shared (struct zone_stripe *stripe);
 void stripe_lock (struct zone_stripe *stripe);
 void stripe_unlock (struct zone_stripe *stripe);
 
+static inline bool
+zones_have_power (const struct zones *z)
+{
+  return z->data.epoch == NULL || (atomic_load (z->data.epoch) & 1) == 0;
+}
+
 /* zones-command.c: the stripe is locked exclusively; come back, with it locked
  * again, when nothing of the zone is left to be discarded.
  */
@@ -196,6 +202,9 @@ void limits_leave (struct zones *z, bool may_open);
  * place of one that is implicitly open.  Returns 0 or -ENOSPC.
  */
 int limits_make_room (struct zones *z, enum zone_cond cond);
+
+/* May one more be active? */
+bool limits_have_room (const struct zones *z);
 
 /* Change a zone's state, and count it. */
 void zone_set_state (struct zones *z, uint64_t zone, enum zone_cond cond,

@@ -185,6 +185,12 @@ one_more_active (const struct zone_limits *l)
          l->imp_open + l->exp_open + l->closed < l->max_active;
 }
 
+bool
+limits_have_room (const struct zones *z)
+{
+  return !z->limits.any || one_more_active (&z->limits);
+}
+
 static bool
 one_more_open (const struct zone_limits *l)
 {

@@ -31,22 +31,44 @@ min (uint64_t a, uint64_t b)
 /*---------------------------------------------------------------------*/
 /* Early writes */
 
+/* Take one out of its list, and tell it that its turn has come. */
+static void
+wake (struct early_write **link)
+{
+  struct early_write *e = *link;
+
+  *link = e->next;
+  e->listed = false;
+  pthread_mutex_lock (&e->lock);
+  e->come = true;
+  pthread_cond_signal (&e->turn);
+  pthread_mutex_unlock (&e->lock);
+}
+
 void
 zone_wake_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp)
 {
   struct early_write **link = &stripe->early, *e;
 
   while ((e = *link) != NULL) {
-    if (e->zone != zone || e->wp > wp) {
+    if (e->zone != zone || e->wp > wp)
       link = &e->next;
-      continue;
-    }
-    *link = e->next;
-    e->listed = false;
-    pthread_mutex_lock (&e->lock);
-    e->come = true;
-    pthread_cond_signal (&e->turn);
-    pthread_mutex_unlock (&e->lock);
+    else
+      wake (link);
+  }
+}
+
+/* Who is woken looks again. */
+void
+zones_wake_all (struct zones *z)
+{
+  uint64_t i;
+
+  for (i = 0; i < z->nr_stripes; i++) {
+    stripe_lock (&z->stripes[i]);
+    while (z->stripes[i].early != NULL)
+      wake (&z->stripes[i].early);
+    stripe_unlock (&z->stripes[i]);
   }
 }
 
@@ -146,6 +168,8 @@ check_write (const struct zones *z, uint64_t zone, uint64_t count, uint64_t wp)
 {
   const uint64_t state = zone_state (z, zone);
 
+  if (!zones_have_power (z))
+    return -ESHUTDOWN;
   if (state_cond (state) == ZONE_COND_READONLY)
     return -EROFS;
   if (state_cond (state) == ZONE_COND_OFFLINE)

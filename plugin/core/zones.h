@@ -23,11 +23,13 @@
  *     -EROFS   a write to a read-only zone
  *     -ENOSPC  as many zones are open or active as the limits allow
  *     -EINVAL  a command that there is not, or a zone that cannot take it
+ *     -ESHUTDOWN  power is off: for all that changes a zone
  */
 
 #ifndef NULLBLK_ZONES_H
 #define NULLBLK_ZONES_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,6 +50,8 @@ struct zones;
  * DISCARD then makes what is from OFFSET to END zero and frees its memory, or a
  * step of that, which takes about a millisecond, and returns where it ends.
  * RESET and DISCARD are called with the zone locked.
+ *
+ * EPOCH is odd while power is off; NULL: it always is on.
  */
 struct zone_data {
   bool is_kept;
@@ -55,6 +59,7 @@ struct zone_data {
   int (*reset) (void *opaque, uint64_t count, uint64_t offset);
   uint64_t (*discard) (void *opaque, uint64_t offset, uint64_t end);
   void *opaque;
+  const _Atomic uint32_t *epoch;
 };
 
 /* The zones of a device of SIZE bytes; the settings are complete.  Returns 0 or
@@ -178,11 +183,18 @@ int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
  */
 int zones_reset_all (struct zones *z);
 
-/* All from LOST on, a place in a sequential zone, is gone: the write pointer
- * goes back to there, unless it is before that.  Then a full zone is closed,
- * and one that is not open and has nothing left is empty.
+/* Power is off: let writes that are early see it. */
+void zones_wake_all (struct zones *z);
+
+/* Power is about to come back to a sequential zone, of which all from LOST on
+ * is gone, UINT64_MAX if nothing is: the write pointer goes back to there,
+ * unless it is before that.  What was open is closed then, or empty where
+ * nothing is left.  A full zone that has lost something is closed, too; but
+ * where no more may be active, it stays full, as if it had been finished at
+ * LOST: so those come last.  FULL: only those that are full are meant, or else
+ * all others.
  */
-void zones_fall_back (struct zones *z, uint64_t lost);
+void zones_restart (struct zones *z, uint64_t zone, uint64_t lost, bool full);
 
 /*---------------------------------------------------------------------*/
 /* What they are like.  None of these waits for anybody. */

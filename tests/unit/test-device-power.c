@@ -417,7 +417,9 @@ test_latency_of_fua (void **state)
 /*---------------------------------------------------------------------*/
 /* Zones */
 
-/* The write pointer goes back to what a flush or FUA has promised. */
+/* The write pointer goes back to what a flush or FUA has promised, and no zone
+ * is open.
+ */
 static void
 test_zone_falls_back (void **state)
 {
@@ -431,9 +433,9 @@ test_zone_falls_back (void **state)
   assert_int_equal (write_with (d, 3 * ZONE + BLOCK, BLOCK, 'e', true), 0);
   assert_int_equal (write_with (d, 3 * ZONE + 2 * BLOCK, BLOCK, 'f', false), 0);
   lose_power (LOSE_ALL);
-  check_zone (1, ZONE_COND_IMP_OPEN, BLOCK);
-  check_zone (2, ZONE_COND_IMP_OPEN, 0);
-  check_zone (3, ZONE_COND_IMP_OPEN, 2 * BLOCK);
+  check_zone (1, ZONE_COND_CLOSED, BLOCK);
+  check_zone (2, ZONE_COND_EMPTY, 0);
+  check_zone (3, ZONE_COND_CLOSED, 2 * BLOCK);
   check (ZONE, 'a');
   check (ZONE + BLOCK, 0);
   check (3 * ZONE, 'd');

@@ -43,7 +43,7 @@ struct model {
   struct store *store;
   struct durability *d;
   uint32_t block_size;
-  uint64_t cache_size;
+  uint64_t cache_size, limit;
   uint64_t random;
 
   struct block blocks[BLOCKS];
@@ -301,7 +301,9 @@ do_cut (struct model *m)
   static uint64_t values[BLOCKS];
   unsigned i;
 
-  assert_int_equal (durability_cut (m->d, &c), 0);
+  assert_int_equal (durability_begin_cut (m->d, &c), 0);
+  durability_finish_cut (m->d);
+  assert_true (store_held (m->store) <= m->limit);
   assert_int_equal (durability_on (m->d), 0);
   read_all (m, values);
   for (i = 0; i < BLOCKS; i++) {
@@ -373,6 +375,7 @@ run_model (const char *name, uint32_t block_size, uint64_t cache_size,
 
   m = (struct model){.block_size = block_size,
                      .cache_size = cache_size,
+                     .limit = limit,
                      .little_memory = limit < BLOCKS * block_size,
                      .random = new_seed (name)};
   assert_int_equal (store_create (&m.store, &a), 0);

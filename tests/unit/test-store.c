@@ -399,6 +399,7 @@ static void
 test_charge_and_restore (void **state)
 {
   struct store *store = new_store (&by_page, 4 * PAGE, 1, MIB);
+  uint64_t paid = PAGE;
   char page[PAGE];
   bool written;
 
@@ -410,15 +411,19 @@ test_charge_and_restore (void **state)
   assert_int_equal (store_write (store, 0, page, PAGE, 0), -ENOSPC);
   assert_int_equal (store_held (store), 3 * PAGE + 1);
 
-  assert_int_equal (store_restore (store, 0, page, PAGE, PAGE), 0);
-  assert_int_equal (store_held (store), 4 * PAGE + 1);
+  /* What is paid for is held once. */
+  assert_int_equal (store_restore (store, 0, page, PAGE, PAGE, &paid), 0);
+  assert_int_equal (paid, 0);
+  assert_int_equal (store_restore (store, 0, page, PAGE, 0, &paid), -ENOSPC);
+  assert_int_equal (paid, 0);
+  assert_int_equal (store_held (store), 3 * PAGE + 1);
   assert_int_equal (store_written (store, 0), 1);
   store_read (store, 0, page, PAGE, PAGE);
   assert_true (all_bytes_are (page, 7, PAGE));
   assert_int_equal (store_extent (store, 0, 0, MIB, &written), PAGE);
   assert_false (written);
 
-  store_uncharge (store, 3 * PAGE + 1);
+  store_uncharge (store, 2 * PAGE + 1);
   assert_int_equal (store_held (store), PAGE);
   assert_int_equal (store_write (store, 0, page, PAGE, 0), 0);
   store_trim (store, 0, MIB, 0);

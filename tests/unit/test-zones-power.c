@@ -4,7 +4,8 @@
  * Zones whose power is cut at random, against a naive model: of each sequential
  * zone what has been written, and how far a flush or FUA has promised it. After
  * a cut the write pointer stands between the two, below it is what was written,
- * above it nothing; four connections write, flush and reset.
+ * above it nothing; no zone is open, and no more are active than may be.  Four
+ * connections write, flush, finish and reset.
  */
 
 #include <config.h>
@@ -37,9 +38,11 @@ static struct {
   struct zone zones[ZONES];
   uint64_t random;
   bool may_evict;
+  unsigned max_active; /* 0: any */
 
   /* What has been seen. */
-  unsigned lost, kept, between, torn;
+  unsigned lost, kept, between, torn, stayed_full;
+  unsigned active; /* after this cut */
 } m;
 
 static int
@@ -91,6 +94,8 @@ write_some (unsigned zone)
   }
   r = device_write (client (), buf, n * BLOCK,
                     (uint64_t) zone * ZONE + z->wp * BLOCK, fua);
+  if (r == -ENOSPC && m.max_active > 0)
+    return true;
   assert_true (r == 0 || r == -ESHUTDOWN);
   z->wp += n;
   if (r == 0 && fua)
@@ -98,15 +103,34 @@ write_some (unsigned zone)
   return r == 0;
 }
 
+static int
+command (unsigned zone, enum zone_cond cond)
+{
+  const struct zone_descriptor descriptor = {.cond = cond};
+  uint64_t done;
+
+  return device_zone_commands (client (), zone, &descriptor, 1, &done);
+}
+
 static void
 reset (unsigned zone)
 {
-  const struct zone_descriptor empty = {.cond = ZONE_COND_EMPTY};
-  uint64_t done;
-
-  assert_int_equal (device_zone_commands (client (), zone, &empty, 1, &done),
-                    0);
+  assert_int_equal (command (zone, ZONE_COND_EMPTY), 0);
   m.zones[zone].wp = m.zones[zone].durable = 0;
+}
+
+/* What was not written is zero from then on. */
+static void
+finish (unsigned zone)
+{
+  struct zone *z = &m.zones[zone];
+
+  if (command (zone, ZONE_COND_FULL) == 0) {
+    memset (z->written + z->wp, 0, BLOCKS - z->wp);
+    if (z->durable == z->wp)
+      z->durable = BLOCKS;
+    z->wp = BLOCKS;
+  }
 }
 
 /* Returns false when power was cut. */
@@ -118,6 +142,8 @@ step (void)
 
   if (m.zones[zone].wp == BLOCKS || random_below (&m.random, 40) == 0)
     reset (zone);
+  else if (random_below (&m.random, 40) == 0)
+    finish (zone);
   else if (random_below (&m.random, 25) > 0)
     return write_some (zone);
   else {
@@ -134,14 +160,26 @@ check_zone (unsigned zone, enum lose lose)
   static uint8_t out[ZONE];
   struct zone *z = &m.zones[zone];
   struct zone_descriptor found;
+  uint64_t lost;
   unsigned wp, i;
 
   assert_int_equal (zones_read_table (device ()->zones, zone, &found, 1), 1);
   wp = (le64toh (found.wp) * 512 - (uint64_t) zone * ZONE) / BLOCK;
+  lost = durability_zone_lost (device ()->durability, (uint64_t) zone * ZONE);
+  if (found.cond == ZONE_COND_FULL && lost != UINT64_MAX) {
+    /* No more may be active: as if it had been finished there. */
+    assert_int_not_equal (m.max_active, 0);
+    m.stayed_full++;
+    wp = (lost - (uint64_t) zone * ZONE) / BLOCK;
+  }
+  else
+    assert_int_equal (found.cond == ZONE_COND_FULL, wp == BLOCKS);
+  assert_int_equal (found.cond == ZONE_COND_EMPTY, wp == 0);
+  assert_int_not_equal (found.cond, ZONE_COND_IMP_OPEN);
+  m.active += found.cond == ZONE_COND_CLOSED;
   assert_in_range (wp, z->durable, z->wp);
   if (lose == LOSE_ALL && !m.may_evict)
     assert_int_equal (wp, z->durable);
-  assert_int_equal (found.cond == ZONE_COND_FULL, wp == BLOCKS);
 
   assert_int_equal (
       device_read (m.clients[0], out, ZONE, (uint64_t) zone * ZONE), 0);
@@ -152,6 +190,10 @@ check_zone (unsigned zone, enum lose lose)
   m.lost += wp < z->wp;
   m.kept += wp == z->wp && z->durable < z->wp;
   m.between += wp > z->durable && wp < z->wp;
+  if (found.cond == ZONE_COND_FULL) {
+    memset (z->written + wp, 0, BLOCKS - wp);
+    wp = BLOCKS;
+  }
   z->wp = z->durable = wp;
 }
 
@@ -178,24 +220,42 @@ cut_and_check (void)
   }
   assert_int_equal (device_flush (client ()), -ESHUTDOWN);
   device_power_on (device ());
+  m.active = 0;
   for (zone = CONVENTIONAL; zone < ZONES; zone++)
     check_zone (zone, lose);
+  assert_true (m.max_active == 0 || m.active <= m.max_active);
 }
 
 static void
-run (const char *what, const char *cache_size, bool may_evict)
+run (const char *what, const char *cache_size, bool may_evict,
+     const char *max_active)
 {
-  const char *const given[] = {
-      "size",      "768K",       "memory-backed", "1",     "block-size",
-      "4K",        "cache-size", cache_size,      "zoned", "1",
-      "zone-size", "64K",        "zone-nr-conv",  "1",     "zone-reorder-wait",
-      "0",         NULL};
+  const char *const given[] = {"size",
+                               "768K",
+                               "memory-backed",
+                               "1",
+                               "block-size",
+                               "4K",
+                               "cache-size",
+                               cache_size,
+                               "zoned",
+                               "1",
+                               "zone-size",
+                               "64K",
+                               "zone-nr-conv",
+                               "1",
+                               "zone-reorder-wait",
+                               "0",
+                               "zone-max-active",
+                               max_active,
+                               NULL};
   struct message why;
   unsigned i;
 
   memset (&m, 0, sizeof m);
   m.random = new_seed (what);
   m.may_evict = may_evict;
+  m.max_active = strtoul (max_active, NULL, 10);
   assert_int_equal (make_devices (&m.devices, given, &how, &why), 0);
   for (i = 0; i < CLIENTS; i++) {
     m.clients[i] = device_connect (device (), NULL);
@@ -206,7 +266,10 @@ run (const char *what, const char *cache_size, bool may_evict)
   printf ("# %s: %u cuts, %u of them under a write; of zones %u fell back, %u "
           "of them in part, and %u kept what was volatile\n",
           what, CUTS, m.torn, m.lost, m.between, m.kept);
-  assert_true (m.lost > CUTS && m.between > CUTS / 10 && m.kept > CUTS / 10);
+  if (m.max_active == 0)
+    assert_true (m.lost > CUTS && m.between > CUTS / 10 && m.kept > CUTS / 10);
+  else
+    assert_true (m.stayed_full > 10);
   devices_destroy (m.devices);
 }
 
@@ -214,14 +277,21 @@ static void
 test_large_cache (void **state)
 {
   (void) state;
-  run ("zones, large cache", "16M", false);
+  run ("zones, large cache", "16M", false, "0");
 }
 
 static void
 test_small_cache (void **state)
 {
   (void) state;
-  run ("zones, small cache", "64K", true);
+  run ("zones, small cache", "64K", true, "0");
+}
+
+static void
+test_limits (void **state)
+{
+  (void) state;
+  run ("zones, two active", "16M", false, "2");
 }
 
 int
@@ -230,6 +300,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_large_cache),
       cmocka_unit_test (test_small_cache),
+      cmocka_unit_test (test_limits),
   };
 
   return RUN_TESTS (tests);

@@ -924,73 +924,134 @@ test_commands_that_there_are_not (void **state)
   end ();
 }
 
-/*---------------------------------------------------------------------*/
-/* What is lost with the power */
+/* Neither commands nor trims of many zones go on without power, nor does
+ * anything else begin.
+ */
+static void
+test_power_goes (void **state)
+{
+  struct zone_write w;
+  uint64_t zone;
+
+  (void) state;
+  begin (&usual);
+  for (zone = Z; zone < Z + 4; zone++)
+    put (zone, FULL);
+  d.cut_after = 2;
+  assert_int_equal (zones_reset_all (d.zones), -ESHUTDOWN);
+  assert_zone (Z, EMPTY, 0);
+  assert_zone (Z + 1, EMPTY, 0);
+  assert_zone (Z + 2, FULL, CAPACITY);
+  assert_int_equal (zones_trim (d.zones, 2 * ZONE, (Z + 2) * ZONE), -ESHUTDOWN);
+  assert_int_equal (command (Z, EXP_OPEN), -ESHUTDOWN);
+  assert_int_equal (command (Z, FULL), -ESHUTDOWN);
+  assert_int_equal (command (Z + 2, EMPTY), -ESHUTDOWN);
+  assert_int_equal (command (Z, READONLY), -ESHUTDOWN);
+  assert_int_equal (zones_begin_write (d.zones, &w, BLOCK, Z * ZONE, NULL),
+                    -ESHUTDOWN);
+  assert_zone (Z, EMPTY, 0);
+  assert_zone (Z + 2, FULL, CAPACITY);
+
+  atomic_fetch_add (&d.epoch, 1);
+  d.cut_after = 1;
+  assert_int_equal (zones_trim (d.zones, 2 * ZONE, (Z + 2) * ZONE), -ESHUTDOWN);
+  assert_zone (Z + 2, EMPTY, 0);
+  assert_zone (Z + 3, FULL, CAPACITY);
+  end ();
+}
+
+/* A reset that learns that power has gone is none. */
+static void
+test_reset_without_power (void **state)
+{
+  (void) state;
+  begin (&usual);
+  assert_int_equal (write_at (Z, 0, BLOCK), 0);
+  d.reset_error = -ESHUTDOWN;
+  assert_int_equal (command (Z, EMPTY), -ESHUTDOWN);
+  assert_zone (Z, IMP_OPEN, BLOCK);
+  assert_data (Z, 0, BLOCK);
+  end ();
+}
 
 static void
-test_fall_back_by_condition (void **state)
+restart (uint64_t zone, uint64_t lost)
 {
-  static const struct {
-    enum zone_cond cond, some, none; /* before, and with some or nothing left */
-  } cases[] = {{FULL, CLOSED, EMPTY},
-               {CLOSED, CLOSED, EMPTY},
-               {IMP_OPEN, IMP_OPEN, IMP_OPEN},
-               {EXP_OPEN, EXP_OPEN, EXP_OPEN}};
+  zones_restart (d.zones, zone, lost, false);
+  zones_restart (d.zones, zone, lost, true);
+}
+
+/* After a power cut no zone is open. */
+static void
+test_restart (void **state)
+{
+  static const enum zone_cond before[] = {FULL, CLOSED, IMP_OPEN, EXP_OPEN};
   size_t i;
 
   (void) state;
   begin (&usual);
   for (i = 0; i < 4; i++) {
     assert_int_equal (write_at (Z, 0, 2 * BLOCK), 0);
-    if (cases[i].cond == FULL)
+    if (before[i] == FULL)
       assert_int_equal (write_at (Z, 2 * BLOCK, CAPACITY - 2 * BLOCK), 0);
-    else if (cases[i].cond != IMP_OPEN)
-      assert_int_equal (command (Z, cases[i].cond), 0);
-    zones_fall_back (d.zones, Z * ZONE + BLOCK);
-    assert_zone (Z, cases[i].some, BLOCK);
-    zones_fall_back (d.zones, Z * ZONE);
-    assert_zone (Z, cases[i].none, 0);
-    assert_int_equal (command (Z, EMPTY), 0);
+    else if (before[i] != IMP_OPEN)
+      assert_int_equal (command (Z, before[i]), 0);
+    restart (Z, Z * ZONE + BLOCK);
+    assert_zone (Z, CLOSED, BLOCK);
+    restart (Z, Z * ZONE);
+    assert_zone (Z, EMPTY, 0);
   }
   end ();
 }
 
 static void
-test_fall_back_of_nothing (void **state)
+test_restart_of_what_lost_nothing (void **state)
 {
   (void) state;
   begin (&usual);
   assert_int_equal (write_at (Z, 0, 2 * BLOCK), 0);
-  zones_fall_back (d.zones, Z * ZONE + 2 * BLOCK);
-  assert_zone (Z, IMP_OPEN, 2 * BLOCK);
-  zones_fall_back (d.zones, Z * ZONE + 3 * BLOCK);
-  assert_zone (Z, IMP_OPEN, 2 * BLOCK);
+  restart (Z, Z * ZONE + 2 * BLOCK);
+  assert_zone (Z, CLOSED, 2 * BLOCK);
+  assert_int_equal (command (Z, EXP_OPEN), 0);
+  restart (Z, UINT64_MAX);
+  assert_zone (Z, CLOSED, 2 * BLOCK);
+  assert_int_equal (command (Z, FULL), 0);
+  restart (Z, UINT64_MAX);
+  assert_zone (Z, FULL, ZONE);
   put (Z + 1, READONLY);
-  zones_fall_back (d.zones, (Z + 1) * ZONE);
+  restart (Z + 1, (Z + 1) * ZONE);
   assert_zone (Z + 1, READONLY, 0);
   put (Z + 2, OFFLINE);
-  zones_fall_back (d.zones, (Z + 2) * ZONE);
+  restart (Z + 2, (Z + 2) * ZONE);
   assert_zone (Z + 2, OFFLINE, 0);
+  assert_int_equal (command (Z + 3, EXP_OPEN), 0);
+  restart (Z + 3, UINT64_MAX);
+  assert_zone (Z + 3, EMPTY, 0);
   end ();
 }
 
-/* A finished zone has its write pointer at the end; one that is counted as
- * active again takes the place of others.
- */
+/* What was full stays so where no more may be active. */
 static void
-test_fall_back_of_finished (void **state)
+test_restart_within_limits (void **state)
 {
+  uint64_t zone;
+
   (void) state;
   begin_with_limits (2, 2);
-  assert_int_equal (write_at (Z, 0, 2 * BLOCK), 0);
-  assert_int_equal (command (Z, FULL), 0);
-  zones_fall_back (d.zones, Z * ZONE + BLOCK);
-  assert_zone (Z, CLOSED, BLOCK);
-  put (Z + 1, IMP_OPEN);
-  assert_int_equal (write_at (Z + 2, 0, BLOCK), -ENOSPC);
-  assert_int_equal (write_at (Z, BLOCK, BLOCK), 0);
-  assert_int_equal (command (Z, EMPTY), 0);
-  assert_int_equal (write_at (Z + 2, 0, BLOCK), 0);
+  for (zone = Z; zone < Z + 4; zone++) {
+    assert_int_equal (write_at (zone, 0, 2 * BLOCK), 0);
+    assert_int_equal (command (zone, FULL), 0);
+  }
+  restart (Z, Z * ZONE);
+  assert_zone (Z, EMPTY, 0);
+  for (zone = Z + 1; zone < Z + 4; zone++)
+    restart (zone, zone * ZONE + BLOCK);
+  assert_zone (Z + 1, CLOSED, BLOCK);
+  assert_zone (Z + 2, CLOSED, BLOCK);
+  assert_zone (Z + 3, FULL, ZONE);
+  assert_int_equal (write_at (Z, 0, BLOCK), -ENOSPC);
+  assert_int_equal (command (Z + 1, EMPTY), 0);
+  assert_int_equal (write_at (Z, 0, BLOCK), 0);
   end ();
 }
 
@@ -1514,9 +1575,11 @@ main (void)
       cmocka_unit_test (test_failed_reset),
       cmocka_unit_test (test_commands_to_conventional_zones),
       cmocka_unit_test (test_commands_that_there_are_not),
-      cmocka_unit_test (test_fall_back_by_condition),
-      cmocka_unit_test (test_fall_back_of_nothing),
-      cmocka_unit_test (test_fall_back_of_finished),
+      cmocka_unit_test (test_power_goes),
+      cmocka_unit_test (test_reset_without_power),
+      cmocka_unit_test (test_restart),
+      cmocka_unit_test (test_restart_of_what_lost_nothing),
+      cmocka_unit_test (test_restart_within_limits),
       cmocka_unit_test (test_readonly_keeps_data),
       cmocka_unit_test (test_readonly_twice_is_empty_without_data),
       cmocka_unit_test (test_offline_twice_is_empty_without_data),

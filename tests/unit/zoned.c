@@ -28,6 +28,8 @@ zoned_reset (void *opaque, uint64_t count, uint64_t offset)
 
   (void) count;
   (void) offset;
+  if (d->cut_after > 0 && --d->cut_after == 0)
+    atomic_fetch_add (&d->epoch, 1);
   return d->reset_error;
 }
 
@@ -51,8 +53,8 @@ zoned_create (struct zoned *d, const struct zone_settings *settings,
       .kernel_page = 4096,
   };
   struct zone_settings s = *settings;
-  const struct zone_data data = {memory, zoned_trim, zoned_reset, zoned_discard,
-                                 d};
+  const struct zone_data data = {memory,        zoned_trim, zoned_reset,
+                                 zoned_discard, d,          &d->epoch};
   struct message why;
 
   s.zoned = true;
@@ -62,6 +64,8 @@ zoned_create (struct zoned *d, const struct zone_settings *settings,
   d->store = NULL;
   d->reset_error = 0;
   d->steps = 0;
+  d->cut_after = 0;
+  atomic_init (&d->epoch, 0);
   if (memory)
     assert_int_equal (store_create (&d->store, &o), 0);
   assert_int_equal (zones_create (&d->zones, &s, size, &data), 0);

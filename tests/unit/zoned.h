@@ -22,6 +22,8 @@ struct zoned {
   uint64_t size;
   int reset_error; /* what the data answers to a reset or trim, done or not */
   _Atomic unsigned steps; /* of discards */
+  _Atomic uint32_t epoch;
+  unsigned cut_after; /* so many resets power is off; 0: never */
 };
 
 /* The settings need not be complete.  MEMORY: or else null mode. */

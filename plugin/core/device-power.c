@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The power of a device: who cuts it, what becomes of requests then, and what
+ * it takes to put it back on; see device.h.
+ *
+ *     epoch     even             | odd: off            | even
+ *                                |                     |
+ *     requests  begin, change ---+-> out, -ESHUTDOWN   |
+ *               begin, hang -----+-> out, -ESHUTDOWN   |
+ *                                | begin: refused      | begin, change
+ *                               cut                   on
+ *                                waits for the last request that is in,
+ *                                before and after what is volatile is lost
+ *
+ * A request that begins while power is on is *in* until it is over, but for the
+ * time in which it hangs, or when nothing but its latency is left.  Nobody
+ * gets in while power is off.  Whatever changes something asks, under the lock
+ * that it changes it with, whether power is on; and power does not come back
+ * before all that were in are out.  So whoever finds it on has begun since, and
+ * nothing of before a cut is done after it.
+ *
+ * device.power_switch is held by whoever cuts power or puts it back on, from
+ * beginning to end, which takes its time: nothing else waits for it.  The write
+ * at which a cut was due (power-cut-after) does its part without.
+ */
+
+#include <config.h>
+
+#include "device-internal.h"
+
+/*---------------------------------------------------------------------*/
+/* Requests that are in, and out */
+
+/* Is anything of before left?  devices.lock comes after power_lock. */
+static bool
+is_busy (struct device *d)
+{
+  struct connection *c;
+  bool r = false;
+
+  lock (&d->devices->lock);
+  for (c = d->connections; c != NULL && !r; c = c->next) {
+    lock (&c->lock);
+    r = c->depth > c->out;
+    unlock (&c->lock);
+  }
+  unlock (&d->devices->lock);
+  return r;
+}
+
+/* Wait until all that were in are out; power is off. */
+static void
+await_quiet (struct device *d)
+{
+  lock (&d->power_lock);
+  while (is_busy (d))
+    pthread_cond_wait (&d->quiet, &d->power_lock);
+  unlock (&d->power_lock);
+}
+
+void
+device_tell_out (struct device *d)
+{
+  lock (&d->power_lock);
+  pthread_cond_broadcast (&d->quiet);
+  unlock (&d->power_lock);
+}
+
+/* Whether power was cut is asked under the lock under which is_busy looks: so
+ * either it sees that the request is out, or it is told.
+ */
+void
+request_leave (struct request *r)
+{
+  struct connection *c = r->connection;
+  bool met;
+
+  lock (&c->lock);
+  c->out++;
+  r->is_out = true;
+  met = request_met_cut (r);
+  unlock (&c->lock);
+  if (met)
+    device_tell_out (c->device);
+}
+
+int
+request_come_back (struct request *r)
+{
+  struct connection *c = r->connection;
+  int result = -ESHUTDOWN;
+
+  lock (&c->lock);
+  if (!request_met_cut (r)) {
+    c->out--;
+    r->is_out = false;
+    result = 0;
+  }
+  unlock (&c->lock);
+  return result;
+}
+
+/*---------------------------------------------------------------------*/
+/* Cutting it */
+
+/* The same for the same settings, and another one for each cut. */
+static struct power_cut
+how_to_cut (struct device *d, enum lose lose, uint64_t seed)
+{
+  struct power_cut cut = {.lose = lose, .seed = seed};
+  struct durability_status status;
+  struct settings s;
+
+  if (seed == 0) {
+    durability_status (d->durability, &status);
+    device_settings (d, &s);
+    cut.seed = random_mix (s.seed + random_mix (d->number)) + status.cuts;
+    settings_unref (&s);
+  }
+  if (has_log (d))
+    log_prepare_cut (d, &cut);
+  return cut;
+}
+
+/* Power is gone: what waits for something else goes, too, and then what is
+ * volatile.
+ */
+static void
+finish_cut (struct device *d)
+{
+  faults_wake (&d->faults);
+  if (d->zones != NULL)
+    zones_wake_all (d->zones);
+  await_quiet (d);
+  durability_finish_cut (d->durability);
+  if (has_log (d))
+    log_finish_cut (d);
+}
+
+void
+device_cut_power (struct device *d, enum lose lose, uint64_t seed)
+{
+  struct power_cut cut;
+  int r;
+
+  lock (&d->power_switch);
+  cut = how_to_cut (d, lose, seed);
+  r = has_log (d) ? log_begin_cut (d, &cut)
+                  : durability_begin_cut (d->durability, &cut);
+  if (r == 0)
+    finish_cut (d);
+  unlock (&d->power_switch);
+}
+
+void
+device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
+                        uint64_t seed)
+{
+  struct power_cut cut;
+
+  lock (&d->power_switch);
+  cut = how_to_cut (d, lose, seed);
+  durability_cut_after (d->durability, n, &cut);
+  unlock (&d->power_switch);
+}
+
+void
+request_finish_cut (struct request *r)
+{
+  request_leave (r);
+  finish_cut (r->connection->device);
+}
+
+/*---------------------------------------------------------------------*/
+/* Putting it back on */
+
+/* Write pointers go back to where what is lost begins, and zones are closed,
+ * before anybody can see that they have not been.  What had been full comes
+ * last, as it may be closed only where the limits have room for it.
+ */
+static void
+restart_zones (struct device *d)
+{
+  const struct zone_settings *zones = &d->devices->settings.zones;
+  const uint64_t n = zones_number (d->zones);
+  uint64_t zone, lost;
+
+  for (zone = zones->nr_conv; zone < n; zone++) {
+    lost = durability_zone_lost (d->durability, zone * zones->zone_size);
+    zones_restart (d->zones, zone, lost, false);
+  }
+  for (zone = zones->nr_conv; zone < n; zone++) {
+    lost = durability_zone_lost (d->durability, zone * zones->zone_size);
+    if (lost != UINT64_MAX)
+      zones_restart (d->zones, zone, lost, true);
+  }
+}
+
+void
+device_power_on (struct device *d)
+{
+  lock (&d->power_switch);
+  if ((durability_epoch (d->durability) & 1) != 0) {
+    durability_await_cut (d->durability);
+    await_quiet (d);
+    if (d->zones != NULL)
+      restart_zones (d);
+    /* What was in service is dead, and keeps nobody waiting. */
+    latency_begin_anew (&d->latency);
+    durability_on (d->durability);
+  }
+  unlock (&d->power_switch);
+}
