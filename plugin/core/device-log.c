@@ -54,16 +54,49 @@ log_change (struct request *request, const void *buf, bool may_trim)
   return end_change (d, r);
 }
 
+/* Where the next entry of a trim from OFFSET to END ends.  What is empty is
+ * one, whatever its length is.
+ */
+static uint64_t
+end_of_trim (struct device *d, uint64_t offset, uint64_t end)
+{
+  const uint64_t most = end - offset > WRITELOG_LONGEST_TRIM
+                            ? offset + WRITELOG_LONGEST_TRIM
+                            : end;
+  uint64_t hole_end;
+  bool is_data;
+
+  if (d->store == NULL)
+    return most;
+  hole_end = store_extent (d->store, d->number, offset, end, &is_data);
+  if (is_data)
+    return most;
+  hole_end &= ~((uint64_t) d->devices->settings.block_size - 1);
+  return hole_end > most ? hole_end : most;
+}
+
+/* Step by step; others come in between. */
 int
 log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua)
 {
+  const uint64_t end = offset + count;
+  uint64_t to, reach;
   int r;
 
-  writelog_begin (d->log);
-  r = writelog_trim (d->log, count, offset, fua);
-  if (r == 0)
-    r = durability_trim (d->durability, count, offset, fua);
-  return end_change (d, r);
+  do {
+    writelog_begin (d->log);
+    to = end_of_trim (d, offset, end);
+    if (d->store != NULL) {
+      reach = store_reach (d->store, d->number, offset, to);
+      to = reach < to ? reach : to;
+    }
+    r = writelog_trim (d->log, to - offset, offset, fua && to == end);
+    if (r == 0)
+      r = durability_trim (d->durability, to - offset, offset, fua);
+    r = end_change (d, r);
+    offset = to;
+  } while (r == 0 && offset < end);
+  return r;
 }
 
 int
@@ -84,14 +117,18 @@ log_flush (struct device *d)
 int
 log_reset (struct device *d, uint64_t count, uint64_t offset)
 {
-  int r, end;
+  const uint64_t end = offset + count;
+  uint64_t to;
+  int r, result;
 
   writelog_begin (d->log);
   r = durability_reset_zone (d->durability, offset);
-  if (r == 0)
-    r = writelog_trim (d->log, count, offset, true);
-  end = writelog_end (d->log, r == 0);
-  return r < 0 ? r : end;
+  for (; r == 0 && offset < end; offset = to) {
+    to = end_of_trim (d, offset, end);
+    r = writelog_trim (d->log, to - offset, offset, to == end);
+  }
+  result = writelog_end (d->log, r == 0);
+  return r < 0 ? r : result;
 }
 
 /*---------------------------------------------------------------------*/

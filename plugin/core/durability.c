@@ -397,21 +397,51 @@ durability_write_slowly (struct durability *d, const void *buf, uint64_t count,
 
 int
 durability_zero_slowly (struct durability *d, uint64_t count, uint64_t offset,
-                        bool fua, bool may_trim)
+                        bool fua)
 {
-  const struct change c = {
-      may_trim ? TRIM : ZERO, NULL, count, offset, fua, true};
+  const struct change c = {ZERO, NULL, count, offset, fua, true};
 
   return change (d, &c);
 }
 
-int
-durability_trim_slowly (struct durability *d, uint64_t count, uint64_t offset,
-                        bool fua)
+/* The last step of a zero is what counts as a write. */
+static int
+trim (struct durability *d, uint64_t count, uint64_t offset, bool fua,
+      bool is_write)
 {
-  const struct change c = {TRIM, NULL, count, offset, fua, false};
+  const uint64_t end = offset + count;
+  struct change c = {.kind = TRIM, .offset = offset, .fua = fua};
+  uint64_t to = end;
+  int r = 0;
 
-  return change (d, &c);
+  for (; r == 0 && c.offset < end; c.offset = to) {
+    if (!durability_is_slow (d)) {
+      if (d->o.store == NULL)
+        return 0;
+      to = store_trim_step (d->o.store, d->o.volume, c.offset, end);
+      continue;
+    }
+    if (d->o.store != NULL)
+      to = store_reach (d->o.store, d->o.volume, c.offset, end);
+    c.count = to - c.offset;
+    c.is_write = is_write && to == end;
+    r = change (d, &c);
+  }
+  return r;
+}
+
+int
+durability_trim (struct durability *d, uint64_t count, uint64_t offset,
+                 bool fua)
+{
+  return trim (d, count, offset, fua, false);
+}
+
+int
+durability_zero_and_trim (struct durability *d, uint64_t count, uint64_t offset,
+                          bool fua)
+{
+  return trim (d, count, offset, fua, true);
 }
 
 int

@@ -137,8 +137,6 @@ durability_is_slow (const struct durability *d)
 int durability_write_slowly (struct durability *d, const void *buf,
                              uint64_t count, uint64_t offset, bool fua);
 int durability_zero_slowly (struct durability *d, uint64_t count,
-                            uint64_t offset, bool fua, bool may_trim);
-int durability_trim_slowly (struct durability *d, uint64_t count,
                             uint64_t offset, bool fua);
 int durability_flush_slowly (struct durability *d);
 
@@ -147,6 +145,10 @@ int durability_flush_slowly (struct durability *d);
  * off.  They return 1 for a write or zero that was the last before a cut
  * (durability_cut_after): it may be there, or not, or in part, its request
  * fails with -ESHUTDOWN, and the caller is to call durability_finish_cut.
+ *
+ * Where they trim they go step by step (store_reach), and let others in
+ * between: so a long one may be done in part when power is cut, and each step
+ * is evicted by itself.
  */
 static inline int
 durability_write (struct durability *d, const void *buf, uint64_t count,
@@ -161,18 +163,10 @@ durability_write (struct durability *d, const void *buf, uint64_t count,
              : 0;
 }
 
-static inline int
-durability_trim (struct durability *d, uint64_t count, uint64_t offset,
-                 bool fua)
-{
-  const struct durability_gate *g = durability_gate (d);
-
-  if (durability_is_slow (d))
-    return durability_trim_slowly (d, count, offset, fua);
-  if (g->store != NULL)
-    store_trim (g->store, g->volume, count, offset);
-  return 0;
-}
+int durability_trim (struct durability *d, uint64_t count, uint64_t offset,
+                     bool fua);
+int durability_zero_and_trim (struct durability *d, uint64_t count,
+                              uint64_t offset, bool fua);
 
 static inline int
 durability_zero (struct durability *d, uint64_t count, uint64_t offset,
@@ -180,10 +174,10 @@ durability_zero (struct durability *d, uint64_t count, uint64_t offset,
 {
   const struct durability_gate *g = durability_gate (d);
 
-  if (durability_is_slow (d))
-    return durability_zero_slowly (d, count, offset, fua, may_trim);
   if (may_trim)
-    return durability_trim (d, count, offset, fua);
+    return durability_zero_and_trim (d, count, offset, fua);
+  if (durability_is_slow (d))
+    return durability_zero_slowly (d, count, offset, fua);
   return g->store != NULL ? store_zero (g->store, g->volume, count, offset) : 0;
 }
 

@@ -34,10 +34,7 @@
 #define ENTRY_SIZE 32
 #define LARGEST_SECTOR 65536
 
-/* Replay tools write zeroes instead of discarding where they have to, but leave
- * it where it is more than 128 MiB; and they read the data of an entry at once.
- */
-#define LONGEST_TRIM (UINT64_C (128) << 20)
+/* Replay tools read the data of an entry at once. */
 #define LONGEST_ZERO (UINT64_C (64) << 20)
 
 struct position {
@@ -234,28 +231,17 @@ writelog_write (struct writelog *log, const void *buf, uint64_t count,
   return append (log, fua ? WRITELOG_FUA : 0, offset, count, buf, "");
 }
 
-/* Entries of the same kind, LONGEST bytes each at most.  The lock is held. */
-static int
-append_pieces (struct writelog *log, uint64_t flags, uint64_t offset,
-               uint64_t count, uint64_t longest, bool fua)
+int
+writelog_zero (struct writelog *log, uint64_t count, uint64_t offset, bool fua)
 {
   uint64_t len;
   int r = 0;
 
   for (; count > 0 && r == 0; offset += len, count -= len) {
-    len = min (count, longest);
-    if (fua && len == count)
-      flags |= WRITELOG_FUA;
-    r = append (log, flags, offset, len, NULL, "");
+    len = min (count, LONGEST_ZERO);
+    r = append (log, fua && len == count ? WRITELOG_FUA : 0, offset, len, NULL,
+                "");
   }
-  return r;
-}
-
-int
-writelog_zero (struct writelog *log, uint64_t count, uint64_t offset, bool fua)
-{
-  int r = append_pieces (log, 0, offset, count, LONGEST_ZERO, fua);
-
   if (r == 0 && log->error == 0) {
     r = set_end (log);
     if (r < 0)
@@ -267,8 +253,8 @@ writelog_zero (struct writelog *log, uint64_t count, uint64_t offset, bool fua)
 int
 writelog_trim (struct writelog *log, uint64_t count, uint64_t offset, bool fua)
 {
-  return append_pieces (log, WRITELOG_DISCARD, offset, count, LONGEST_TRIM,
-                        fua);
+  return append (log, WRITELOG_DISCARD | (fua ? WRITELOG_FUA : 0), offset,
+                 count, NULL, "");
 }
 
 int

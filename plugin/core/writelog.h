@@ -15,9 +15,9 @@
  * have it after.)
  *
  * Zeroes are logged as writes of zeroes, which every target of a replay can do;
- * in the file they are holes.  Trims are DISCARD entries.  Neither is longer
- * than what replay tools take at a time; only the last of several entries of a
- * request has the FUA flag.
+ * in the file they are holes; none is longer than what replay tools take at a
+ * time, and only the last of several entries of a request has the FUA flag.
+ * Trims are DISCARD entries.
  *
  * Costs, only while logging: changes of the device take turns, and each makes a
  * system call.  The number of entries in the super block is renewed at every
@@ -40,6 +40,12 @@
 #define WRITELOG_DISCARD 4
 #define WRITELOG_MARK 8
 #define WRITELOG_METADATA 16 /* never written here */
+
+/* Where its target cannot discard, a replay tool writes zeroes instead, but
+ * leaves it where an entry is longer than this.  So no entry should be that has
+ * something in it; of what was empty before one can have any length.
+ */
+#define WRITELOG_LONGEST_TRIM (UINT64_C (128) << 20)
 
 struct writelog;
 

@@ -757,6 +757,34 @@ test_undo_counts_against_limit (void **state)
   destroy_device (&dev);
 }
 
+/* A long trim is no single change: it lets others in, and passes through the
+ * cache, where a write as large goes past it.
+ */
+static void
+test_long_trim_goes_step_by_step (void **state)
+{
+  enum { STEP = STORE_STEP / BLOCK };
+  struct device dev = new_device (2 * STORE_STEP, 64 * MIB, BLOCK);
+
+  (void) state;
+  write_blocks (&dev, 0, 4 * STEP, 'a');
+  flush (&dev);
+  assert_int_equal (durability_trim (dev.d, 4 * STORE_STEP, 0, false), 0);
+  assert_int_equal (status (&dev).volatile_bytes, 2 * STORE_STEP);
+  cut (&dev, &lose_all);
+  assert_blocks (&dev, 0, 2 * STEP, 0);
+  assert_blocks (&dev, 2 * STEP, 2 * STEP, 'a');
+
+  /* Zeroes count as one write, at the end of which power may go. */
+  durability_cut_after (dev.d, 1, &lose_all);
+  assert_int_equal (durability_zero (dev.d, 4 * STORE_STEP, 0, true, true), 1);
+  durability_finish_cut (dev.d);
+  assert_int_equal (durability_on (dev.d), 0);
+  assert_blocks (&dev, 0, 3 * STEP, 0);
+  assert_blocks (&dev, 3 * STEP, STEP, 'a');
+  destroy_device (&dev);
+}
+
 struct watch {
   struct device *dev;
   bool in_group;
@@ -1124,6 +1152,7 @@ main (void)
       cmocka_unit_test (test_failed_write_does_not_cut),
       cmocka_unit_test (test_says_what_is_undone),
       cmocka_unit_test (test_undo_counts_against_limit),
+      cmocka_unit_test (test_long_trim_goes_step_by_step),
       cmocka_unit_test (test_cut_needs_no_memory),
       cmocka_unit_test (test_little_memory_evicts),
       cmocka_unit_test (test_no_memory_means_durable),
