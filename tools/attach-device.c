@@ -219,6 +219,24 @@ check_requirements (void)
 /*---------------------------------------------------------------------*/
 /* Attaching */
 
+/* Is it for its blocks that the kernel has refused a device?  In older ones
+ * they may be no larger than a page, and nothing in sysfs says what the limit
+ * is.
+ */
+static bool
+blocks_are_refused (const struct client_options *options, struct message *why)
+{
+  const long page = sysconf (_SC_PAGESIZE);
+
+  if ((long) options->block_size <= page)
+    return false;
+  message_set (why,
+               "block-size=%u is more than this kernel takes, which is a page "
+               "of %ld bytes (newer ones take 65536)",
+               options->block_size, page);
+  return true;
+}
+
 #ifdef HAVE_LIBNL
 
 enum outcome
@@ -245,12 +263,7 @@ attach_connections (const struct attachment *a,
     return ATTACHED;
   if (r == -NLE_BUSY)
     return TAKEN;
-  if (r == -NLE_INVAL && options->block_size > sysconf (_SC_PAGESIZE))
-    message_set (why,
-                 "this kernel has no devices with blocks of %u bytes, which "
-                 "are larger than its pages of %ld",
-                 options->block_size, sysconf (_SC_PAGESIZE));
-  else
+  if (r != -NLE_INVAL || !blocks_are_refused (options, why))
     message_set (why, "the kernel does not attach it: %s", nl_geterror (r));
   return FAILED;
 }
@@ -364,7 +377,7 @@ attach_by_client (struct attachment *a, const struct client_options *options,
     return ATTACHED;
   if (status == 127)
     message_set (why, "nbd-client is missing (Debian: nbd-client)");
-  else
+  else if (!blocks_are_refused (options, why))
     message_set (why, "nbd-client could not attach it to /dev/%s", a->device);
   return a->identity[0] == '\0' && is_attached (a->device) ? TAKEN : FAILED;
 }

@@ -91,6 +91,26 @@ shows /sys/block/nbd1/ro 1
   fail "more than one connection"
 refused 'is taken' --name second 1G
 
+# Blocks larger than a page: where the kernel takes none, that is what is said.
+for block in 8192 65536; do
+  if "$attach" -C 1 1M memory-backed=true block-size=$block \
+    >"$tmp/out" 2>"$tmp/err"; then
+    echo "blocks of $block bytes: attached"
+    device=$(basename "$(cat "$tmp/out")")
+    shows "/sys/block/$device/queue/logical_block_size" $block
+    try dd if=/dev/urandom of="$tmp/content" bs=64K count=4
+    try dd if="$tmp/content" of="/dev/$device" bs=64K oflag=direct
+    try cmp -n 262144 "$tmp/content" "/dev/$device"
+    try "$attach" --detach "$device"
+  else
+    echo "blocks of $block bytes: $(cat "$tmp/err")"
+    [ "$(uname -r | cut -d. -f1)" -lt 7 ] || fail "this kernel takes them"
+    [ "$(wc -l <"$tmp/err")" = 1 ] || fail "more than a line"
+    grep -q "^nullblk-attach: .*block-size=$block .* 4096 bytes" "$tmp/err" ||
+      fail "that is not the reason"
+  fi
+done
+
 # What is mounted is left alone.
 try mkfs.ext4 -q /dev/nbd0
 mkdir -p "$tmp/mnt"
