@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Fault rules: parsing, formatting, and which requests they mean; see
- * faultrule.h.  One table says how each word is read.
+ * Fault rules: parsing, and which requests they mean; see faultrule.h.  One
+ * table says how each word is read.
  */
 
 #include <config.h>
@@ -14,42 +14,13 @@
 #include <string.h>
 
 #include "duration.h"
-#include "faultrule.h"
+#include "faultrule-internal.h"
 #include "percentiles.h"
 #include "size.h"
 
 #define NR(array) (sizeof (array) / sizeof ((array)[0]))
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
-
-#define ALL_OPERATIONS ((1U << NR_OPERATIONS) - 1)
-
-static const char *const operation_names[NR_OPERATIONS] = {
-    [OP_READ] = "read", [OP_WRITE] = "write", [OP_FLUSH] = "flush",
-    [OP_TRIM] = "trim", [OP_ZERO] = "zero",   [OP_ZONE] = "zone",
-};
-
-/* What NBD has numbers for, without those that belong to one command alone. */
-static const struct error {
-  const char *name;
-  int number;
-} errors[] = {
-    {"EPERM", EPERM},   {"EIO", EIO},       {"ENOMEM", ENOMEM},
-    {"EINVAL", EINVAL}, {"ENOSPC", ENOSPC}, {"ESHUTDOWN", ESHUTDOWN},
-};
-
-static const struct action {
-  const char *text;    /* without what follows error= and delay= */
-  unsigned operations; /* that it can be done to */
-} actions[NR_FAULT_ACTIONS] = {
-    [FAULT_ERROR] = {"error=", ALL_OPERATIONS},
-    [FAULT_DELAY] = {"delay=", ALL_OPERATIONS},
-    [FAULT_FLIP] = {"corrupt=flip", 1U << OP_READ | 1U << OP_WRITE},
-    [FAULT_ZERO] = {"corrupt=zero", 1U << OP_READ | 1U << OP_WRITE},
-    [FAULT_STALE] = {"corrupt=stale", ALL_OPERATIONS & ~(1U << OP_READ)},
-    [FAULT_HANG] = {"hang", ALL_OPERATIONS},
-    [FAULT_DISCONNECT] = {"disconnect", ALL_OPERATIONS},
-};
 
 /*---------------------------------------------------------------------*/
 /* Values.  Each returns 0, -EINVAL or -ENOMEM. */
@@ -121,8 +92,8 @@ parse_op (const char *value, struct fault_rule *r, struct message *why)
     item = s;
     len = next_item (&s);
     for (i = 0; i < NR_OPERATIONS; i++) {
-      if (strlen (operation_names[i]) == len &&
-          memcmp (operation_names[i], item, len) == 0)
+      if (strlen (fault_operation_names[i]) == len &&
+          memcmp (fault_operation_names[i], item, len) == 0)
         break;
     }
     if (i == NR_OPERATIONS)
@@ -263,10 +234,10 @@ parse_error (const char *value, struct fault_rule *r, struct message *why)
   size_t i;
 
   (void) why;
-  for (i = 0; i < NR (errors); i++) {
-    if (strcmp (value, errors[i].name) == 0) {
+  for (i = 0; i < nr_fault_errors; i++) {
+    if (strcmp (value, fault_errors[i].name) == 0) {
       r->action = FAULT_ERROR;
-      r->error = errors[i].number;
+      r->error = fault_errors[i].number;
       return 0;
     }
   }
@@ -418,19 +389,6 @@ parse_word (struct parser *p, const char *text)
   return r;
 }
 
-static void
-list_operations (unsigned operations, const char *comma, char *buf, size_t len)
-{
-  size_t used = 0;
-  unsigned i;
-
-  for (i = 0; i < NR_OPERATIONS; i++) {
-    if ((operations & 1U << i) != 0)
-      used += snprintf (buf + used, len - used, "%s%s", used > 0 ? comma : "",
-                        operation_names[i]);
-  }
-}
-
 /* Can there be such requests?  Without op= a rule means all those that its
  * action can be done to.
  */
@@ -438,16 +396,16 @@ static int
 complete (struct parser *p)
 {
   struct fault_rule *r = p->rule;
-  const struct action *action;
+  const struct fault_action_row *action;
   char allowed[64];
 
   if (p->action == NULL)
     return refuse (p->why, "a rule needs an action: " ACTIONS_FORM);
-  action = &actions[r->action];
+  action = &fault_actions[r->action];
   if (r->operations == 0)
     r->operations = action->operations;
   if ((r->operations & ~action->operations) != 0) {
-    list_operations (action->operations, ", ", allowed, sizeof allowed);
+    fault_list_operations (action->operations, ", ", allowed, sizeof allowed);
     return refuse (p->why, "'%s': allowed with it in op= is %s", action->text,
                    allowed);
   }
@@ -543,112 +501,6 @@ fault_rule_clear (struct fault_rule *r)
     distribution_unref (r->delay[i]);
     r->delay[i] = NULL;
   }
-}
-
-/*---------------------------------------------------------------------*/
-/* Formatting */
-
-static void
-print_place (FILE *fp, const struct fault_rule *r)
-{
-  char start[24], length[24];
-  unsigned i;
-
-  if (r->end != 0) {
-    size_format (r->start, start, sizeof start);
-    size_format (r->end - r->start, length, sizeof length);
-    fprintf (fp, "range=%s+%s ", start, length);
-  }
-  for (i = 0; i < r->nr_zones; i++) {
-    fprintf (fp, "%s%" PRIu64, i == 0 ? "zones=" : ",", r->zones[i].first);
-    if (r->zones[i].last != r->zones[i].first)
-      fprintf (fp, "-%" PRIu64, r->zones[i].last);
-    if (i + 1 == r->nr_zones)
-      fputc (' ', fp);
-  }
-}
-
-static void
-print_duration (FILE *fp, const char *word, uint64_t nsec)
-{
-  char text[24];
-
-  if (nsec == 0)
-    return;
-  duration_format (nsec, text, sizeof text);
-  fprintf (fp, "%s%s ", word, text);
-}
-
-static void
-print_number (FILE *fp, const char *word, uint64_t n, uint64_t without)
-{
-  if (n != without)
-    fprintf (fp, "%s%" PRIu64 " ", word, n);
-}
-
-/* A word with blanks in it is still one. */
-static void
-print_escaped (FILE *fp, const char *s)
-{
-  for (; *s != '\0'; s++) {
-    if (*s == ' ' || *s == '\\')
-      fputc ('\\', fp);
-    fputc (*s, fp);
-  }
-}
-
-static void
-print_action (FILE *fp, const struct fault_rule *r)
-{
-  size_t i;
-
-  fputs (actions[r->action].text, fp);
-  for (i = 0; r->action == FAULT_ERROR && i < NR (errors); i++) {
-    if (errors[i].number == r->error)
-      fputs (errors[i].name, fp);
-  }
-  if (r->action != FAULT_DELAY)
-    return;
-  for (i = 0; r->delay[i] == NULL; i++)
-    ;
-  print_escaped (fp, distribution_text (r->delay[i]));
-}
-
-char *
-fault_rule_format (const struct fault_rule *r)
-{
-  char *text = NULL, list[64];
-  size_t len;
-  bool failed;
-  FILE *fp;
-
-  fp = open_memstream (&text, &len);
-  if (fp == NULL)
-    return NULL;
-  if (r->name[0] != '\0')
-    fprintf (fp, "name=%s ", r->name);
-  if (r->device != ANY_DEVICE)
-    fprintf (fp, "device=nullb%" PRIu32 " ", r->device);
-  if (r->operations != actions[r->action].operations) {
-    list_operations (r->operations, ",", list, sizeof list);
-    fprintf (fp, "op=%s ", list);
-  }
-  print_place (fp, r);
-  print_duration (fp, "from=", r->from);
-  print_duration (fp, "for=", r->length);
-  print_number (fp, "after=", r->after, 0);
-  print_number (fp, "every=", r->every, 1);
-  if (r->rate != ALL_REQUESTS) {
-    percent_format (ALL_REQUESTS - r->rate, list, sizeof list);
-    fprintf (fp, "rate=%s%% ", list);
-  }
-  print_number (fp, "count=", r->count, 0);
-  print_action (fp, r);
-  failed = ferror (fp);
-  if (fclose (fp) == 0 && !failed)
-    return text;
-  free (text);
-  return NULL;
 }
 
 /*---------------------------------------------------------------------*/
