@@ -160,7 +160,8 @@ arena_create (struct arena *a, const struct arena_options *o)
    */
   max = arena_most (o) / arena_unit (o->hugepages, o->kernel_page);
   a->all = arena_all_chunks (o);
-  max = min (max, a->all);
+  if (!o->copies)
+    max = min (max, a->all);
   max = min (max, MAX_DATA >> a->chunk_shift) + SPARE_CHUNKS;
   enough = min (max, enough_chunks (a, o->limit));
   max = min (max, room_for_chunks (a->chunk_shift));

@@ -75,6 +75,7 @@ struct arena_options {
   uint64_t most;        /* at most ever; 0: the same */
   uint64_t volumes;     /* devices that share it, and */
   uint64_t volume_size; /* the bytes of each */
+  bool copies;          /* is there more than what they hold? */
   bool hugepages;
   size_t kernel_page; /* sysconf (_SC_PAGESIZE), but in tests */
 };

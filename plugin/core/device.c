@@ -153,6 +153,7 @@ create_store (struct devices *devices)
       .most = devices->memory,
       .volumes = s->devices,
       .volume_size = s->size,
+      .copies = s->cache_size > 0,
       .hugepages = s->hugepages,
       .kernel_page = sysconf (_SC_PAGESIZE),
   };

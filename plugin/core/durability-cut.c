@@ -14,7 +14,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "durability-internal.h"
@@ -253,7 +252,7 @@ undo_and_free (struct cutting *k, struct undo *u)
   k->paid = undo_charge (u);
   atomic_fetch_sub (&d->charged, k->paid);
   undo (k, u);
-  free (u);
+  undo_free (d, u, true);
   if (k->paid > 0)
     store_uncharge (d->o.store, k->paid);
 }

@@ -27,7 +27,8 @@ struct undo {
   uint32_t len;
   uint8_t kind;     /* enum undo_kind */
   bool frees_pages; /* the change may have given back what was here */
-  char data[];
+  bool is_copy;     /* DATA is the store's, or else behind this */
+  char *data;
 };
 
 struct undo_list {
@@ -47,6 +48,7 @@ struct durability {
   struct durability_options o;
 
   pthread_mutex_t lock; /* guards all that follows, and what is volatile */
+  struct store_copies copies;
   struct undo_list list;
   uint64_t request; /* the number of the next change */
   struct zone *zones;
@@ -107,8 +109,9 @@ zone_at (const struct durability *d, uint64_t offset)
   return nr < d->o.nr_zones ? &d->zones[nr] : NULL;
 }
 
-/* What a record is charged. */
+/* What a record is charged; and its end.  NOW: as for store_give_copy. */
 uint64_t undo_charge (const struct undo *u);
+void undo_free (struct durability *d, struct undo *u, bool now);
 
 /* Power is on, the lock is held: the first step of a cut. */
 void durability_cut_power (struct durability *d, const struct power_cut *cut);

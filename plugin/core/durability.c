@@ -62,18 +62,30 @@ occupied_by (const struct durability *d, const struct undo *u)
 }
 
 /* Its memory; and where the pages that it has something of may have gone, that
- * for whole ones, as a cut may need them again and must not find the limit in
+ * for all of them, as a cut may need them again and must not find the limit in
  * its way.
  */
 uint64_t
 undo_charge (const struct undo *u)
 {
-  const uint64_t mask = u->frees_pages ? PAGE - 1 : 0;
+  const uint64_t begin = u->frees_pages ? u->offset & -PAGE : u->offset;
+  uint64_t end = u->offset + u->len;
 
   if (u->kind != DATA)
     return sizeof *u;
-  return sizeof *u + ((u->offset + u->len + mask) & ~mask) -
-         (u->offset & ~mask);
+  if (u->frees_pages)
+    end = (end + PAGE - 1) & -PAGE;
+  else if (u->len >= PAGE)
+    end = begin + ((u->len + PAGE - 1) & -PAGE);
+  return sizeof *u + (end - begin);
+}
+
+void
+undo_free (struct durability *d, struct undo *u, bool now)
+{
+  if (u->is_copy)
+    store_give_copy (d->o.store, &d->copies, u->data, u->len, now);
+  free (u);
 }
 
 static void
@@ -119,13 +131,13 @@ take_all (struct durability *d, struct undo_list *list)
 }
 
 static void
-free_all (struct undo *u)
+free_all (struct durability *d, struct undo *u)
 {
   struct undo *next;
 
   for (; u != NULL; u = next) {
     next = u->next;
-    free (u);
+    undo_free (d, u, false);
   }
 }
 
@@ -140,7 +152,7 @@ evict_oldest (struct durability *d)
   d->list.occupied -= occupied_by (d, u);
   d->list.charged -= undo_charge (u);
   store_uncharge (d->o.store, undo_charge (u));
-  free (u);
+  undo_free (d, u, false);
 }
 
 /* Until this many bytes of memory are back, if there are.  Says whether any
@@ -164,6 +176,29 @@ evict_for_room (struct durability *d, uint64_t occupied)
     evict_oldest (d);
 }
 
+/* Old content of a page or more is the store's, so that its memory goes back
+ * when it is no longer needed.
+ */
+static struct undo *
+allocate (struct durability *d, const struct undo *from)
+{
+  const uint64_t len = from->kind == DATA ? from->len : 0;
+  struct undo *u;
+  char *copy = NULL;
+
+  if (len >= PAGE && d->o.cache_size > 0)
+    copy = store_take_copy (d->o.store, &d->copies, len);
+  u = malloc (sizeof *u + (copy == NULL ? len : 0));
+  if (u != NULL) {
+    *u = *from;
+    u->is_copy = copy != NULL;
+    u->data = copy != NULL ? copy : (char *) (u + 1);
+  }
+  else if (copy != NULL)
+    store_give_copy (d->o.store, &d->copies, copy, len, false);
+  return u;
+}
+
 /* Returns NULL when there is no memory, and nothing is left to be evicted. */
 static struct undo *
 new_undo (struct durability *d, enum undo_kind kind, bool frees_pages,
@@ -180,11 +215,9 @@ new_undo (struct durability *d, enum undo_kind kind, bool frees_pages,
     if (!evict_memory (d, undo_charge (&u)))
       return NULL;
   }
-  r = malloc (sizeof u + (kind == DATA ? len : 0));
+  r = allocate (d, &u);
   if (r == NULL)
     store_uncharge (d->o.store, undo_charge (&u));
-  else
-    *r = u;
   return r;
 }
 
@@ -333,7 +366,7 @@ change_durably (struct durability *d, const struct change *c)
       zone->durable = c->offset + c->count;
   }
   else if (fence (d, c) < 0)
-    free_all (make_durable (d));
+    free_all (d, make_durable (d));
   return 0;
 }
 
@@ -356,8 +389,8 @@ change_volatile (struct durability *d, const struct change *c, bool is_last)
     }
   }
   /* Without its own records it may have memory, and all before it is gone. */
-  free_all (take_all (d, &list));
-  free_all (make_durable (d));
+  free_all (d, take_all (d, &list));
+  free_all (d, make_durable (d));
   return apply (d, c);
 }
 
@@ -456,7 +489,7 @@ durability_flush_slowly (struct durability *d)
     r = 0;
   }
   unlock (d);
-  free_all (gone);
+  free_all (d, gone);
   return r;
 }
 
@@ -515,6 +548,7 @@ durability_create (struct durability **durability,
   }
   pthread_mutex_init (&d->lock, NULL);
   pthread_cond_init (&d->cut_over, NULL);
+  store_copies_init (&d->copies);
   choose_path (d);
   *durability = d;
   return 0;
@@ -523,7 +557,8 @@ durability_create (struct durability **durability,
 void
 durability_destroy (struct durability *d)
 {
-  free_all (make_durable (d));
+  free_all (d, make_durable (d));
+  store_copies_destroy (d->o.store, &d->copies);
   pthread_cond_destroy (&d->cut_over);
   pthread_mutex_destroy (&d->lock);
   free (d->zones);

@@ -15,6 +15,7 @@
 #ifndef NULLBLK_STORE_H
 #define NULLBLK_STORE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -87,6 +88,33 @@ uint64_t store_written (struct store *store, uint32_t volume);
  * work: at each step over emptiness, and for each chunk that a trim meets.
  */
 uint64_t store_looks (struct store *store, uint32_t volume);
+
+/* Copies of data that a caller keeps, and charges for itself; one of these for
+ * those that go in about the order in which they came.  Drawn at the top of
+ * store-copies.c.
+ */
+struct store_copies {
+  pthread_mutex_t lock; /* guards all that follows */
+  uint32_t filling, spare;
+  unsigned next;
+  uint64_t pages;
+};
+void store_copies_init (struct store_copies *c);
+
+/* There is no copy any more.  STORE may be NULL, if there never was one. */
+void store_copies_destroy (struct store *store, struct store_copies *c);
+
+/* Memory for BYTES, a chunk at most, in whole pages.  NULL if there is none, or
+ * none that is given back by pages: then use other memory.
+ */
+char *store_take_copy (struct store *store, struct store_copies *c,
+                       uint64_t bytes);
+
+/* Give it back.  NOW: to the system at once; or else with the last copy that is
+ * beside it, or later.
+ */
+void store_give_copy (struct store *store, struct store_copies *c,
+                      const char *copy, uint64_t bytes, bool now);
 
 /* Count BYTES that a caller holds elsewhere as held.  Returns 0, or -ENOSPC
  * when that would pass the limit; then nothing is counted.
