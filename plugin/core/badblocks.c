@@ -16,15 +16,13 @@
 #include "badblocks.h"
 #include "size.h"
 
+/* Ascending, and none touches the next if both are bad, or both not. */
 struct badblocks_change {
   size_t count;
-  struct step {
-    bool bad;
-    struct sector_range range;
-  } steps[];
+  struct sector_range *ranges;
 };
 
-static const struct step clear_all = {false, {0, UINT64_MAX}};
+static const struct sector_range clear_all = {0, UINT64_MAX, false};
 
 static void
 lock (struct badblocks *b)
@@ -44,11 +42,96 @@ unlock (struct badblocks *b)
   (void) r;
 }
 
-static const char blanks[] = " \t\r\v\f";
-static const char separators[] = ",\n";
+/*---------------------------------------------------------------------*/
+/* Lists of ranges */
+
+/* Put one at the end of a list: as part of the last where it touches that. */
+static void
+put (struct sector_range *list, size_t *n, struct sector_range r)
+{
+  if (*n > 0 && list[*n - 1].bad == r.bad && list[*n - 1].last + 1 == r.first)
+    list[*n - 1].last = r.last;
+  else
+    list[(*n)++] = r;
+}
+
+/* Lay the NB ranges of B over the NA of A: what both have is as B says.  OUT
+ * gets all of it or, with ONLY_BAD, what is bad.  It has room for NA + 2 NB,
+ * or, if all of A is bad and OUT is to have only that, NA + NB.  Returns how
+ * many.
+ */
+static size_t
+overlay (const struct sector_range *a, size_t na, const struct sector_range *b,
+         size_t nb, struct sector_range *out, bool only_bad)
+{
+  const struct sector_range *const a_end = a + na, *const b_end = b + nb;
+  struct sector_range rest; /* of *a */
+  size_t n = 0;
+
+  if (a < a_end)
+    rest = *a;
+  for (; b < b_end; b++) {
+    while (a < a_end && rest.first < b->first) {
+      put (out, &n,
+           (struct sector_range){
+               rest.first, rest.last < b->first ? rest.last : b->first - 1,
+               rest.bad});
+      if (rest.last >= b->first)
+        rest.first = b->first;
+      else if (++a < a_end)
+        rest = *a;
+    }
+    if (b->bad || !only_bad)
+      put (out, &n, *b);
+    while (a < a_end && rest.last <= b->last) {
+      if (++a < a_end)
+        rest = *a;
+    }
+    if (a < a_end && rest.first <= b->last)
+      rest.first = b->last + 1;
+  }
+  while (a < a_end) {
+    put (out, &n, rest);
+    if (++a < a_end)
+      rest = *a;
+  }
+  return n;
+}
+
+/* Make one list of N steps, of which a later one counts more: pairs of lists
+ * become one, until there is one.  The lists begin at every second place, and
+ * after I times at every 2^(I+1)-th.  LIST and OTHER have room for 2 N, and
+ * *count is N.  Returns that which has the result, and says in *count how many.
+ */
+static struct sector_range *
+join_steps (struct sector_range *list, struct sector_range *other,
+            size_t *lengths, size_t *count)
+{
+  size_t lists = *count, width = 2, i;
+  struct sector_range *swap;
+
+  for (; lists > 1; lists = (lists + 1) / 2, width *= 2) {
+    for (i = 0; i < lists; i += 2) {
+      lengths[i / 2] =
+          i + 1 < lists
+              ? overlay (list + i * width, lengths[i], list + (i + 1) * width,
+                         lengths[i + 1], other + i * width, false)
+              : overlay (list + i * width, lengths[i], NULL, 0,
+                         other + i * width, false);
+    }
+    swap = list;
+    list = other;
+    other = swap;
+  }
+  *count = lengths[0];
+  return list;
+}
 
 /*---------------------------------------------------------------------*/
 /* Text */
+
+static const char blanks[] = " \t\r\v\f";
+static const char separators[] = ",\n";
 
 /* A number as the kernel's kstrtoull takes it with base 0, from *s to END, of
  * which *s becomes what follows.
@@ -79,7 +162,7 @@ parse_sector (const char **s, const char *end, uint64_t *r)
 }
 
 static bool
-parse_step (const char *s, const char *end, struct step *step)
+parse_step (const char *s, const char *end, struct sector_range *step)
 {
   if (end - s == 4 && memcmp (s, "none", 4) == 0) {
     *step = clear_all;
@@ -88,27 +171,22 @@ parse_step (const char *s, const char *end, struct step *step)
   if (s == end || (*s != '+' && *s != '-'))
     return false;
   step->bad = *s++ == '+';
-  if (!parse_sector (&s, end, &step->range.first) || s == end || *s++ != '-' ||
-      !parse_sector (&s, end, &step->range.last) || s != end)
+  if (!parse_sector (&s, end, &step->first) || s == end || *s++ != '-' ||
+      !parse_sector (&s, end, &step->last) || s != end)
     return false;
-  return step->range.first <= step->range.last;
+  return step->first <= step->last;
 }
 
-int
-badblocks_parse (const char *text, struct badblocks_change **r,
-                 struct message *why)
+/* Take the steps of TEXT, for which there is room, to every second place of
+ * LIST.  Returns 0 or -EINVAL.
+ */
+static int
+parse_steps (const char *text, struct sector_range *list, size_t *count,
+             struct message *why)
 {
-  struct badblocks_change *c;
   const char *s, *begin, *end;
-  size_t most = 1;
 
-  for (s = text; *s != '\0'; s++)
-    most += strchr (separators, *s) != NULL;
-  c = malloc (sizeof *c + most * sizeof c->steps[0]);
-  if (c == NULL)
-    return -ENOMEM;
-  c->count = 0;
-
+  *count = 0;
   for (s = text;; s++) {
     begin = s + strspn (s, blanks);
     s += strcspn (s, separators);
@@ -120,49 +198,121 @@ badblocks_parse (const char *text, struct badblocks_change **r,
         break;
       continue;
     }
-    if (!parse_step (begin, end, &c->steps[c->count])) {
+    if (!parse_step (begin, end, &list[2 * *count])) {
       message_set (why,
                    "'%.*s': allowed is +FIRST-LAST to mark bad sectors of 512 "
                    "bytes, -FIRST-LAST to clear them (FIRST at most LAST, both "
                    "below 2^64), or none",
                    (int) (end - begin < 80 ? end - begin : 80), begin);
-      badblocks_change_free (c);
       return -EINVAL;
     }
-    c->count++;
+    ++*count;
     if (*s == '\0')
       break;
   }
-  if (c->count == 0)
-    c->steps[c->count++] = clear_all;
-  *r = c;
+  if (*count == 0)
+    list[2 * (*count)++] = clear_all;
   return 0;
+}
+
+int
+badblocks_parse (const char *text, struct badblocks_change **r,
+                 struct message *why)
+{
+  struct badblocks_change *c = NULL;
+  struct sector_range *list, *other;
+  size_t most = 1, i, *lengths;
+  const char *s;
+  int err = -ENOMEM;
+
+  for (s = text; *s != '\0'; s++)
+    most += strchr (separators, *s) != NULL;
+  list = malloc (2 * most * sizeof *list);
+  other = malloc (2 * most * sizeof *other);
+  lengths = malloc (most * sizeof *lengths);
+  if (list == NULL || other == NULL || lengths == NULL)
+    goto out;
+  c = calloc (1, sizeof *c);
+  if (c == NULL)
+    goto out;
+  err = parse_steps (text, list, &c->count, why);
+  if (err < 0)
+    goto out;
+  for (i = 0; i < c->count; i++)
+    lengths[i] = 1;
+  c->ranges = join_steps (list, other, lengths, &c->count);
+  if (c->ranges == list)
+    list = NULL;
+  else
+    other = NULL;
+  *r = c;
+  c = NULL;
+out:
+  free (c);
+  free (lengths);
+  free (other);
+  free (list);
+  return err;
 }
 
 void
 badblocks_change_free (struct badblocks_change *c)
 {
+  if (c != NULL)
+    free (c->ranges);
   free (c);
+}
+
+/* A copy of the ranges; NULL if there is no memory. */
+static struct sector_range *
+copy_ranges (struct badblocks *b, size_t *count)
+{
+  struct sector_range *r = NULL, *more;
+  size_t room = 0;
+
+  for (;;) {
+    lock (b);
+    *count = b->count;
+    if (r != NULL && *count <= room) {
+      if (*count > 0)
+        memcpy (r, b->ranges, *count * sizeof *r);
+      unlock (b);
+      return r;
+    }
+    unlock (b);
+    room = *count + 1;
+    more = realloc (r, room * sizeof *r);
+    if (more == NULL) {
+      free (r);
+      return NULL;
+    }
+    r = more;
+  }
 }
 
 char *
 badblocks_format (struct badblocks *b)
 {
+  struct sector_range *ranges;
+  size_t len, count, i;
   char *text = NULL;
-  size_t len, i;
   bool failed;
   FILE *fp;
 
-  fp = open_memstream (&text, &len);
-  if (fp == NULL)
+  ranges = copy_ranges (b, &count);
+  if (ranges == NULL)
     return NULL;
-  lock (b);
-  for (i = 0; i < b->count; i++)
-    fprintf (fp, "%s+%" PRIu64 "-%" PRIu64, i > 0 ? "," : "",
-             b->ranges[i].first, b->ranges[i].last);
+  fp = open_memstream (&text, &len);
+  if (fp == NULL) {
+    free (ranges);
+    return NULL;
+  }
+  for (i = 0; i < count; i++)
+    fprintf (fp, "%s+%" PRIu64 "-%" PRIu64, i > 0 ? "," : "", ranges[i].first,
+             ranges[i].last);
   if (i == 0)
     fprintf (fp, "none");
-  unlock (b);
+  free (ranges);
   failed = ferror (fp);
   if (fclose (fp) == 0 && !failed)
     return text;
@@ -171,9 +321,11 @@ badblocks_format (struct badblocks *b)
 }
 
 /*---------------------------------------------------------------------*/
-/* The set.  The lock is held by the callers of these. */
+/* The set */
 
-/* The first range that ends at SECTOR or after it, or the count. */
+/* The first range that ends at SECTOR or after it, or the count.  The lock is
+ * held.
+ */
 static size_t
 find (const struct badblocks *b, uint64_t sector)
 {
@@ -189,63 +341,13 @@ find (const struct badblocks *b, uint64_t sector)
   return low;
 }
 
-/* Put the N ranges of WITH in the place of those from I up to J. */
-static void
-replace (struct badblocks *b, size_t i, size_t j,
-         const struct sector_range *with, size_t n)
-{
-  const size_t count = b->count;
-  size_t k;
-
-  assert (count - (j - i) + n <= b->room);
-  memmove (&b->ranges[i + n], &b->ranges[j], (count - j) * sizeof *b->ranges);
-  b->count = count - (j - i) + n;
-  for (k = 0; k < n; k++)
-    b->ranges[i + k] = with[k];
-}
-
-static void
-mark (struct badblocks *b, struct sector_range r)
-{
-  /* Those that touch it become one with it. */
-  const uint64_t before = r.first > 0 ? r.first - 1 : 0;
-  const uint64_t after = r.last < UINT64_MAX ? r.last + 1 : UINT64_MAX;
-  const size_t i = find (b, before);
-  size_t j;
-
-  for (j = i; j < b->count && b->ranges[j].first <= after; j++) {
-    if (r.first > b->ranges[j].first)
-      r.first = b->ranges[j].first;
-    if (r.last < b->ranges[j].last)
-      r.last = b->ranges[j].last;
-  }
-  replace (b, i, j, &r, 1);
-}
-
-static void
-clear (struct badblocks *b, struct sector_range r)
-{
-  const size_t i = find (b, r.first);
-  struct sector_range left[2];
-  size_t j, n = 0;
-
-  for (j = i; j < b->count && b->ranges[j].first <= r.last; j++) {
-    if (b->ranges[j].first < r.first)
-      left[n++] = (struct sector_range){b->ranges[j].first, r.first - 1};
-    if (b->ranges[j].last > r.last)
-      left[n++] = (struct sector_range){r.last + 1, b->ranges[j].last};
-  }
-  replace (b, i, j, left, n);
-}
-
 /*---------------------------------------------------------------------*/
 
 int
 badblocks_init (struct badblocks *b)
 {
   atomic_init (&b->count, 0);
-  b->ranges = NULL;
-  b->room = 0;
+  b->ranges = b->next = NULL;
   return -pthread_mutex_init (&b->lock, NULL);
 }
 
@@ -254,44 +356,32 @@ badblocks_destroy (struct badblocks *b)
 {
   pthread_mutex_destroy (&b->lock);
   free (b->ranges);
+  free (b->next);
 }
 
-/* A step adds one range at most: a mark itself, a clear what is left on its
- * other side.
+/* A range of a change adds one at most: a mark itself, a clear what is left on
+ * its other side.  There may be fewer ranges when it is done, not more.
  */
 int
 badblocks_reserve (struct badblocks *b, const struct badblocks_change *c)
 {
-  struct sector_range *ranges;
-  int r = 0;
-
-  lock (b);
-  if (b->room < b->count + c->count) {
-    ranges = realloc (b->ranges, (b->count + c->count) * sizeof *ranges);
-    if (ranges == NULL)
-      r = -ENOMEM;
-    else {
-      b->ranges = ranges;
-      b->room = b->count + c->count;
-    }
-  }
-  unlock (b);
-  return r;
+  free (b->next);
+  b->next = malloc ((b->count + c->count) * sizeof *b->next);
+  return b->next != NULL ? 0 : -ENOMEM;
 }
 
 void
 badblocks_apply (struct badblocks *b, const struct badblocks_change *c)
 {
-  size_t i;
+  struct sector_range *old;
 
   lock (b);
-  for (i = 0; i < c->count; i++) {
-    if (c->steps[i].bad)
-      mark (b, c->steps[i].range);
-    else
-      clear (b, c->steps[i].range);
-  }
+  old = b->ranges;
+  b->count = overlay (old, b->count, c->ranges, c->count, b->next, true);
+  b->ranges = b->next;
   unlock (b);
+  b->next = NULL;
+  free (old);
 }
 
 int
@@ -310,8 +400,11 @@ badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
     if (first < b->ranges[i].first)
       first = b->ranges[i].first;
     *bad = first * SECTOR_SIZE;
-    if (once)
-      replace (b, i, i + 1, NULL, 0);
+    if (once) {
+      b->count--;
+      memmove (&b->ranges[i], &b->ranges[i + 1],
+               (b->count - i) * sizeof b->ranges[i]);
+    }
   }
   unlock (b);
   return r;

@@ -10,15 +10,22 @@
  *                                                       the next: such are one
  *
  * There may be any number of ranges: a request looks for its place among them
- * by halving, a change moves those behind it.
+ * by halving.  A change is made into such a list of its own first, of what is
+ * to be bad and what is not; then old list and change are merged, once for all
+ * of it, into memory that is there already:
+ *
+ *     old           [3 4 5]. . . . . .[9 10 11 ... 20]
+ *     change        . . . [5 6 7]. . . . . {11 ... 15} . .    { } not bad
+ *     new           [3 4 5 6 7]. . . .[9 10]. . . . [16 ... 20]
  *
  * struct badblocks belongs to a device.  Its lock guards all of it and takes no
  * other.  Where there are bad blocks every request of the device takes it for
  * the search, some dozens of nanoseconds; where there are none it looks at the
  * count and takes none.  It is not a reader-writer lock: that would be one
  * shared line of memory just the same, and readers one after the other would
- * keep out those who heal what they have hit (badblocks-once).  Changes come
- * from one thread at a time (control-change.c, under devices.lock).
+ * keep out those who heal what they have hit (badblocks-once).  A change holds
+ * it for the merge alone, some nanoseconds a range.  Changes come from one
+ * thread at a time (control-change.c, under devices.change_lock).
  */
 
 #ifndef NULLBLK_BADBLOCKS_H
@@ -35,17 +42,18 @@
 #define SECTOR_SIZE 512
 
 struct sector_range {
-  uint64_t first, last; /* both bad */
+  uint64_t first, last; /* with both */
+  bool bad;
 };
 
 struct badblocks {
   _Atomic size_t count; /* of ranges; changed under the lock */
   pthread_mutex_t lock;
-  struct sector_range *ranges;
-  size_t room;
+  struct sector_range *ranges; /* all bad */
+  struct sector_range *next;   /* room for what they become: the changer's */
 };
 
-/* What a text asks for: marks and clears, in its order. */
+/* What a text asks for: what is bad after it, and what is not. */
 struct badblocks_change;
 
 /* Returns 0 or -ENOMEM. */

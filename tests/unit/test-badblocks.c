@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Bad blocks: their text, what a request meets, and a million random steps
- * against a model that keeps a flag for each sector.
+ * against a model that keeps a flag for each sector; and that long lists are
+ * not moved range by range.
  */
 
 #include <config.h>
@@ -14,6 +15,19 @@
 #include "unit.h"
 
 static struct badblocks bad;
+
+/* The linker puts it in the place of the C library's (--wrap). */
+void *__real_memmove (void *to, const void *from, size_t len);
+void *__wrap_memmove (void *to, const void *from, size_t len);
+
+static uint64_t moved;
+
+void *
+__wrap_memmove (void *to, const void *from, size_t len)
+{
+  moved += len;
+  return __real_memmove (to, from, len);
+}
 
 static int
 set_up (void **state)
@@ -311,6 +325,38 @@ test_once (void **state)
   assert_int_equal (check (0, 100, true), -1);
 }
 
+/* What is done with the lock held grows with a list's length, not with its
+ * square, in whatever order it comes.
+ */
+static void
+test_long_lists (void **state)
+{
+  enum { RANGES = 20000, A_CHANGE = 4000 };
+  char *text = malloc (A_CHANGE * 32), *all;
+  unsigned i, used = 0;
+  const char *s;
+
+  (void) state;
+  assert_non_null (text);
+  moved = 0;
+  for (i = RANGES; i-- > 0;) {
+    used += sprintf (text + used, "+%u-%u,", 4 * i, 4 * i + 1);
+    if (i % A_CHANGE == 0) {
+      text[used - 1] = '\0';
+      change (text);
+      used = 0;
+    }
+  }
+  assert_true (moved <= RANGES * UINT64_C (1024));
+  all = badblocks_format (&bad);
+  assert_non_null (all);
+  for (i = 0, s = all; *s != '\0'; s++)
+    i += *s == '+';
+  assert_int_equal (i, RANGES);
+  free (all);
+  free (text);
+}
+
 /*---------------------------------------------------------------------*/
 /* The model */
 
@@ -355,32 +401,56 @@ compare_all (void)
 }
 
 static void
+random_range (uint64_t *random, uint64_t *first, uint64_t *count)
+{
+  *first = random_below (random, SECTORS);
+  *count =
+      1 + random_below (random,
+                        random_below (random, 8) == 0 ? SECTORS - *first : 5);
+  if (*count > SECTORS - *first)
+    *count = SECTORS - *first;
+}
+
+/* Up to 16 marks and clears in one change: later ones count. */
+static void
+random_change (uint64_t *random)
+{
+  unsigned n = 1 + random_below (random, 4) * random_below (random, 6);
+  uint64_t first, count, i;
+  char text[512];
+  size_t used = 0;
+  bool mark;
+
+  for (; n > 0; n--) {
+    random_range (random, &first, &count);
+    mark = random_below (random, 2) == 0;
+    used += snprintf (text + used, sizeof text - used, "%s%c%d-%d",
+                      used > 0 ? "," : "", mark ? '+' : '-', (int) first,
+                      (int) (first + count - 1));
+    for (i = first; i < first + count; i++)
+      model[i] = mark;
+  }
+  change (text);
+}
+
+static void
 test_model (void **state)
 {
-  uint64_t random = new_seed ("bad blocks"), first, count, i;
-  char text[64];
-  int step, kind;
+  uint64_t random = new_seed ("bad blocks"), first, count;
+  bool once;
+  int step;
 
   (void) state;
   memset (model, 0, sizeof model);
   for (step = 0; step < STEPS; step++) {
-    first = random_below (&random, SECTORS);
-    count =
-        1 + random_below (&random,
-                          random_below (&random, 8) == 0 ? SECTORS - first : 5);
-    if (count > SECTORS - first)
-      count = SECTORS - first;
-    kind = (int) random_below (&random, 16);
-    if (kind < 8) { /* mark or clear */
-      snprintf (text, sizeof text, "%c%d-%d", kind < 4 ? '+' : '-', (int) first,
-                (int) (first + count - 1));
-      change (text);
-      for (i = first; i < first + count; i++)
-        model[i] = kind < 4;
+    if (random_below (&random, 2) == 0)
+      random_change (&random);
+    else {
+      random_range (&random, &first, &count);
+      once = random_below (&random, 4) == 0;
+      assert_int_equal (check (first, count, once),
+                        model_check (first, count, once));
     }
-    else
-      assert_int_equal (check (first, count, kind >= 14),
-                        model_check (first, count, kind >= 14));
     if (step % 64 == 0)
       compare_all ();
   }
@@ -402,6 +472,7 @@ main (void)
       cmocka_unit_test_setup_teardown (test_check_end, set_up, tear_down),
       cmocka_unit_test (test_transfer),
       cmocka_unit_test_setup_teardown (test_once, set_up, tear_down),
+      cmocka_unit_test_setup_teardown (test_long_lists, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_model, set_up, tear_down),
   };
 
