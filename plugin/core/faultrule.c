@@ -200,20 +200,31 @@ parse_fraction (const char *s, uint32_t *rate)
 static int
 parse_rate (const char *value, struct fault_rule *r, struct message *why)
 {
-  const size_t len = strlen (value);
   const char *colon = strchr (value, ':');
   uint64_t n, m;
-  uint32_t rest;
 
   (void) why;
-  if (len > 0 && value[len - 1] == '%') {
-    if (percent_parse (value, len - 1, &rest) < 0)
+/* "1%" or "0.01" */
+static int
+parse_share (const char *value, size_t len, uint32_t *rate)
+{
+  uint32_t rest;
+
+  if (len == 0 || value[len - 1] != '%')
+    return parse_fraction (value, rate);
+  if (percent_parse (value, len - 1, &rest) < 0)
+    return -EINVAL;
+  *rate = ALL_REQUESTS - rest;
+  return 0;
+}
+
+/* What is not zero and too little to be kept would never hit. */
+  if (colon == NULL) {
+    if (parse_share (value, strlen (value), &r->rate) < 0 ||
+        (r->rate == 0 && strpbrk (value, "123456789") != NULL))
       return -EINVAL;
-    r->rate = ALL_REQUESTS - rest;
     return 0;
   }
-  if (colon == NULL)
-    return parse_fraction (value, &r->rate);
   if (number_parse (value, colon - value, &n) < 0 ||
       whole_number (colon + 1, 1, &m) < 0 || n > m || m > ALL_REQUESTS)
     return -EINVAL;
@@ -322,7 +333,8 @@ static const struct word {
     {"after=", false, parse_after, "a whole number"},
     {"every=", false, parse_every, "a whole number, 1 or more"},
     {"rate=", false, parse_rate,
-     "a share: 0% to 100%, 0 to 1, or N:M with N at most M and M at most 10^9"},
+     "a share: 0% to 100%, 0 to 1, or N:M with N at most M and M at most "
+     "10^9; 0, or no less than one of 10^9"},
     {"count=", false, parse_count, "a whole number, 1 or more"},
     {"error=", true, parse_error,
      "EPERM, EIO, ENOMEM, EINVAL, ENOSPC or ESHUTDOWN: NBD carries no other"},

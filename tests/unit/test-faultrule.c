@@ -339,6 +339,8 @@ test_wrong (void **state)
       {"hang rate=1:", "'rate=1:'", "N:M"},
       {"hang rate=:1", "'rate=:1'", "N:M"},
       {"hang rate=1:2:3", "'rate=1:2:3'", "N:M"},
+      {"hang rate=0.0000000005", "'rate=0.0000000005'", "no less than one of"},
+      {"hang rate=0.00000009%", "'rate=0.00000009%'", "no less than one of"},
       {"hang rate=1:1000000001", "'rate=1:1000000001'", "M at most 10^9"},
 
       {"hang name=", "'name='", "a letter"},
