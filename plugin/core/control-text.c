@@ -101,15 +101,17 @@ add_rule (void *opaque, const struct fault_info *info)
 }
 
 /* The same: what is not among them goes, also where there are none. */
-static void
+static int
 add_rules (struct control *c)
 {
   const size_t begin = c->used;
+  int r;
 
   add (c, "fault-delete=others\n");
-  faults_each (&c->device->faults, add_rule, c);
+  r = faults_each (&c->device->faults, add_rule, c);
   if (!keep_list (c, begin))
     add (c, "# fault: the list is too long to be shown\n");
+  return r;
 }
 
 /* What a change cannot have while the server runs, and what is amiss. */
@@ -158,8 +160,7 @@ make_config (struct control *c)
   }
   settings_unref (&s);
   r = add_badblocks (c);
-  add_rules (c);
-  return r;
+  return r < 0 ? r : add_rules (c);
 }
 
 /* "NAME": {"p50": ..., "max": ...} */
@@ -405,6 +406,7 @@ add_faults (struct control *c)
 {
   char *badblocks = badblocks_format (&c->device->badblocks);
   size_t begin;
+  int r;
 
   if (badblocks == NULL)
     return -ENOMEM;
@@ -417,12 +419,12 @@ add_faults (struct control *c)
   add (c, ",\n  \"faults\": ");
   begin = c->used;
   add (c, "[");
-  faults_each (&c->device->faults, add_fault, c);
+  r = faults_each (&c->device->faults, add_fault, c);
   add (c, "]");
   if (!keep_list (c, begin))
     add (c, "null");
   add (c, ",\n");
-  return 0;
+  return r;
 }
 
 static int

@@ -114,12 +114,6 @@ device_can_discard (struct device *d)
   return r;
 }
 
-static void
-look_for_waits (void *opaque, const struct fault_info *info)
-{
-  *(bool *) opaque |= info->waits;
-}
-
 bool
 device_waits (struct device *d)
 {
@@ -128,8 +122,7 @@ device_waits (struct device *d)
   lock (&d->devices->settings_lock);
   r = atomic_load (&d->set)->s.latency.waits;
   unlock (&d->devices->settings_lock);
-  faults_each (&d->faults, look_for_waits, &r);
-  return r;
+  return r || faults_any_waits (&d->faults);
 }
 
 void

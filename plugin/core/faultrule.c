@@ -124,8 +124,17 @@ parse_zones (const char *value, struct fault_rule *r, struct message *why)
   const char *s = value, *item, *dash;
   struct zone_span span;
   size_t len, first;
+  unsigned most = 1;
 
   (void) why;
+  for (; *s != '\0'; s++)
+    most += *s == ',';
+  if (most > MAX_ZONE_SPANS)
+    return -EINVAL;
+  r->zones = malloc (most * sizeof r->zones[0]);
+  if (r->zones == NULL)
+    return -ENOMEM;
+  s = value;
   do {
     item = s;
     len = next_item (&s);
@@ -137,7 +146,7 @@ parse_zones (const char *value, struct fault_rule *r, struct message *why)
     if (dash != NULL &&
         number_parse (dash + 1, len - first - 1, &span.last) < 0)
       return -EINVAL;
-    if (span.first > span.last || r->nr_zones == MAX_ZONE_SPANS)
+    if (span.first > span.last)
       return -EINVAL;
     r->zones[r->nr_zones++] = span;
   } while (*s != '\0' && *s != ',');
@@ -197,13 +206,6 @@ parse_fraction (const char *s, uint32_t *rate)
   return *s == '\0' && *rate <= ALL_REQUESTS ? 0 : -EINVAL;
 }
 
-static int
-parse_rate (const char *value, struct fault_rule *r, struct message *why)
-{
-  const char *colon = strchr (value, ':');
-  uint64_t n, m;
-
-  (void) why;
 /* "1%" or "0.01" */
 static int
 parse_share (const char *value, size_t len, uint32_t *rate)
@@ -219,6 +221,13 @@ parse_share (const char *value, size_t len, uint32_t *rate)
 }
 
 /* What is not zero and too little to be kept would never hit. */
+static int
+parse_rate (const char *value, struct fault_rule *r, struct message *why)
+{
+  const char *colon = strchr (value, ':');
+  uint64_t n, m;
+
+  (void) why;
   if (colon == NULL) {
     if (parse_share (value, strlen (value), &r->rate) < 0 ||
         (r->rate == 0 && strpbrk (value, "123456789") != NULL))
@@ -509,6 +518,8 @@ fault_rule_clear (struct fault_rule *r)
 {
   unsigned i;
 
+  free (r->zones);
+  r->zones = NULL;
   for (i = 0; i < NR_OPERATIONS; i++) {
     distribution_unref (r->delay[i]);
     r->delay[i] = NULL;

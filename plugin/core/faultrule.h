@@ -77,7 +77,7 @@ struct fault_rule {
   unsigned operations; /* 1 << enum operation, each */
   uint64_t start, end; /* bytes; end is 0 where there is no range */
   unsigned nr_zones;   /* spans; 0 where there are no zones */
-  struct zone_span zones[MAX_ZONE_SPANS];
+  struct zone_span *zones;
 
   uint64_t from, length; /* nanoseconds; length 0 has no end */
   uint64_t after, every;

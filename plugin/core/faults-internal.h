@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * What the files of fault rules share: faults.c makes rules and has the list of
- * them, faults-request.c asks them of requests.  Nobody else includes this.
+ * them, faults-change.c changes it, faults-request.c asks rules of requests.
+ * Nobody else includes this.
  */
 
 #ifndef NULLBLK_FAULTS_INTERNAL_H
@@ -16,10 +17,17 @@
 #include "faults.h"
 #include "random.h"
 
-struct fault {
+/* What never changes, and devices that were given the same rule share. */
+struct shared_rule {
+  atomic_uint references;
   struct fault_rule rule;
   char *text;
+};
+
+struct fault {
+  struct shared_rule *shared;
   struct fault *next;
+  struct fault *last;     /* of a chain of new ones, in its first */
   atomic_uint references; /* the list's, and of each verdict that holds it */
   atomic_bool deleted;    /* what those look at that hang */
 
@@ -29,13 +37,17 @@ struct fault {
   uint64_t key; /* of flips */
   struct random rates, delays;
 
+  /* In a change, of who changes rules: it is to go, and, if it is a new one,
+   * so that this one, which is older, stays.
+   */
+  bool doomed;
+  struct fault *known;
+
   /* Guarded by faults.lock. */
   uint64_t evaluated, hits; /* since the counters' last reset */
   uint64_t passed;          /* of `after` */
   uint64_t turn;            /* of `every` */
   uint64_t done;            /* of `count` */
-  bool doomed;              /* in a change: it is to go */
-  struct fault *known;      /* so that this one, which is older, stays */
 };
 
 static inline void
@@ -55,6 +67,9 @@ unlock (struct faults *f)
   assert (r == 0);
   (void) r;
 }
+
+/* The draws of a rule begin.  The lock is held, or the rule is in no list. */
+void fault_begin_draws (const struct faults *f, struct fault *fault);
 
 /* When nobody has a reference any more. */
 void fault_destroy (struct fault *fault);

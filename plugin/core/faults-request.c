@@ -17,7 +17,7 @@
 static bool
 hits (struct fault *fault, const struct fault_request *r)
 {
-  const struct fault_rule *rule = &fault->rule;
+  const struct fault_rule *rule = &fault->shared->rule;
   const uint64_t age =
       r->arrival > fault->added ? r->arrival - fault->added : 0;
 
@@ -58,13 +58,13 @@ act (struct fault *fault, enum operation op, struct fault_verdict *v)
 {
   struct distribution *delay;
 
-  switch (fault->rule.action) {
+  switch (fault->shared->rule.action) {
   case FAULT_ERROR:
     if (v->error == 0)
-      v->error = -fault->rule.error;
+      v->error = -fault->shared->rule.error;
     break;
   case FAULT_DELAY:
-    delay = fault->rule.delay[op];
+    delay = fault->shared->rule.delay[op];
     if (delay != NULL)
       v->delay += distribution_draw (delay, random_next (&fault->delays), NULL);
     break;
@@ -121,7 +121,7 @@ is_released (const struct fault_verdict *v)
   uint32_t i;
 
   for (i = 0; i < v->nr_held; i++) {
-    if (v->held[i]->rule.action == FAULT_HANG &&
+    if (v->held[i]->shared->rule.action == FAULT_HANG &&
         !atomic_load (&v->held[i]->deleted))
       return false;
   }
@@ -191,15 +191,15 @@ faults_corrupt (const struct fault_verdict *v, const struct fault_request *r,
 
   for (i = 0; i < v->nr_held; i++) {
     fault = v->held[i];
-    if (fault->rule.action == FAULT_HANG)
+    if (fault->shared->rule.action == FAULT_HANG)
       continue;
     for (at = 0; at < r->count; at += block_size) {
       uint8_t *block = (uint8_t *) buf + at;
 
-      if (!fault_rule_touches (&fault->rule, r->offset + at, block_size,
+      if (!fault_rule_touches (&fault->shared->rule, r->offset + at, block_size,
                                r->zone_size))
         continue;
-      if (fault->rule.action == FAULT_ZERO)
+      if (fault->shared->rule.action == FAULT_ZERO)
         memset (block, 0, block_size);
       else
         flip (fault, r->op, r->offset + at, block, block_size);

@@ -2,20 +2,17 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The fault rules of a device: making them, and the list of them; see faults.h.
- * What they do to requests is in faults-request.c.
+ * The list is changed in faults-change.c; what rules do to requests is in
+ * faults-request.c.
  */
 
 #include <config.h>
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "faults-internal.h"
-#include "size.h"
-
-#define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
 /* Sets the draws of faults apart from others with the same seed. */
 #define FAULTS_SEED UINT64_C (0x6661756c7473)
@@ -23,42 +20,76 @@
 /*---------------------------------------------------------------------*/
 /* One rule */
 
+static void
+shared_unref (struct shared_rule *shared)
+{
+  if (atomic_fetch_sub (&shared->references, 1) != 1)
+    return;
+  fault_rule_clear (&shared->rule);
+  free (shared->text);
+  free (shared);
+}
+
+static struct shared_rule *
+shared_ref (struct shared_rule *shared)
+{
+  atomic_fetch_add (&shared->references, 1);
+  return shared;
+}
+
+/* With one reference to SHARED, which is the rule's then; NULL if there is no
+ * memory.
+ */
+static struct fault *
+new_fault (struct shared_rule *shared)
+{
+  struct fault *fault = calloc (1, sizeof *fault);
+
+  if (fault == NULL)
+    return NULL;
+  fault->shared = shared;
+  fault->last = fault;
+  atomic_init (&fault->references, 1);
+  atomic_init (&fault->deleted, false);
+  return fault;
+}
+
 int
 fault_new (const char *text, struct fault **r, struct message *why)
 {
-  struct fault *fault = calloc (1, sizeof *fault);
+  struct shared_rule *shared = calloc (1, sizeof *shared);
   int err;
 
-  if (fault == NULL)
+  if (shared == NULL)
     return -ENOMEM;
-  err = fault_rule_parse (text, &fault->rule, why);
+  atomic_init (&shared->references, 1);
+  err = fault_rule_parse (text, &shared->rule, why);
   if (err == 0) {
-    fault->text = fault_rule_format (&fault->rule);
-    if (fault->text == NULL)
+    shared->text = fault_rule_format (&shared->rule);
+    *r = shared->text != NULL ? new_fault (shared) : NULL;
+    if (*r == NULL)
       err = -ENOMEM;
   }
-  atomic_init (&fault->references, 1);
-  atomic_init (&fault->deleted, false);
   if (err < 0)
-    fault_free (fault);
-  else
-    *r = fault;
+    shared_unref (shared);
   return err;
 }
 
+/* The first of a chain knows the last. */
 void
 fault_append (struct fault **chain, struct fault *fault)
 {
-  while (*chain != NULL)
-    chain = &(*chain)->next;
-  *chain = fault;
+  if (*chain == NULL)
+    *chain = fault;
+  else
+    (*chain)->last->next = fault;
+  (*chain)->last = fault;
 }
 
 void
 fault_destroy (struct fault *fault)
 {
-  fault_rule_clear (&fault->rule);
-  free (fault->text);
+  shared_unref (fault->shared);
   free (fault);
 }
 
@@ -82,52 +113,32 @@ fault_next (const struct fault *fault)
 const char *
 fault_text (const struct fault *fault)
 {
-  return fault->text;
+  return fault->shared->text;
 }
 
 bool
 fault_is_for (const struct fault *fault, uint32_t device)
 {
-  return fault->rule.device == ANY_DEVICE || fault->rule.device == device;
+  return fault->shared->rule.device == ANY_DEVICE ||
+         fault->shared->rule.device == device;
 }
 
 bool
 fault_disconnects (const struct fault *fault)
 {
-  return fault->rule.action == FAULT_DISCONNECT;
+  return fault->shared->rule.action == FAULT_DISCONNECT;
 }
 
 bool
 fault_hangs (const struct fault *fault)
 {
-  return fault->rule.action == FAULT_HANG;
+  return fault->shared->rule.action == FAULT_HANG;
 }
 
 bool
 fault_waits (const struct fault *fault)
 {
-  return fault_hangs (fault) || fault->rule.action == FAULT_DELAY;
-}
-
-/* NULL if there is no memory. */
-static struct fault *
-copy_one (const struct fault *fault)
-{
-  struct fault *copy = calloc (1, sizeof *copy);
-  unsigned op;
-
-  if (copy == NULL)
-    return NULL;
-  copy->rule = fault->rule;
-  for (op = 0; op < NR_OPERATIONS; op++)
-    distribution_ref (copy->rule.delay[op]);
-  atomic_init (&copy->references, 1);
-  copy->text = strdup (fault->text);
-  if (copy->text == NULL) {
-    fault_free (copy);
-    return NULL;
-  }
-  return copy;
+  return fault_hangs (fault) || fault->shared->rule.action == FAULT_DELAY;
 }
 
 int
@@ -139,8 +150,9 @@ fault_copy (const struct fault *chain, uint32_t device, struct fault **copy)
   for (; chain != NULL; chain = chain->next) {
     if (!fault_is_for (chain, device))
       continue;
-    fault = copy_one (chain);
+    fault = new_fault (shared_ref (chain->shared));
     if (fault == NULL) {
+      shared_unref (chain->shared);
       fault_free (*copy);
       return -ENOMEM;
     }
@@ -149,28 +161,18 @@ fault_copy (const struct fault *chain, uint32_t device, struct fault **copy)
   return 0;
 }
 
-/* Does its verdict need it? */
-static bool
-is_held (const struct fault *fault)
-{
-  const enum fault_action action = fault->rule.action;
-
-  return action == FAULT_FLIP || action == FAULT_ZERO || action == FAULT_HANG;
-}
-
 /*---------------------------------------------------------------------*/
 /* The list */
 
-/* The draws of a rule begin.  The lock is held. */
-static void
-begin_draws (const struct faults *f, struct fault *fault)
+void
+fault_begin_draws (const struct faults *f, struct fault *fault)
 {
   random_init (&fault->rates, f->seed, UINT64_C (3) * fault->id);
   random_init (&fault->delays, f->seed, UINT64_C (3) * fault->id + 1);
   fault->key = random_mix (f->seed + random_mix (fault->id));
 }
 
-/* The lock is held. */
+/* The lock is held, and so is what who changes rules holds. */
 static void
 take_seed (struct faults *f, uint64_t seed)
 {
@@ -207,171 +209,41 @@ faults_destroy (struct faults *f)
   pthread_mutex_destroy (&f->lock);
 }
 
-static bool
-is_named (const struct fault *fault, const char *which, size_t len)
-{
-  uint64_t id;
-
-  if (number_parse (which, len, &id) == 0)
-    return id == fault->id;
-  return len > 0 && strlen (fault->rule.name) == len &&
-         memcmp (which, fault->rule.name, len) == 0;
-}
-
-static struct fault *
-find (struct fault *fault, const char *which, size_t len)
-{
-  while (fault != NULL && !is_named (fault, which, len))
-    fault = fault->next;
-  return fault;
-}
-
-/* The first of this name that is to stay. */
-static struct fault *
-find_staying (struct fault *fault, const char *name)
-{
-  while (fault != NULL &&
-         (fault->doomed || strcmp (fault->rule.name, name) != 0))
-    fault = fault->next;
-  return fault;
-}
-
-static uint32_t
-count (const struct fault *fault)
-{
-  uint32_t r = 0;
-
-  for (; fault != NULL; fault = fault->next)
-    r++;
-  return r;
-}
-
-static uint32_t
-count_held (const struct fault *fault)
-{
-  uint32_t r = 0;
-
-  for (; fault != NULL; fault = fault->next)
-    r += !fault->doomed && is_held (fault);
-  return r;
-}
-
-static int
-check_new (struct faults *f, struct fault *chain, struct message *why)
-{
+/* What a rule had counted at one moment, and a reference to it. */
+struct sight {
   struct fault *fault;
+  uint64_t evaluated, hits, done;
+};
 
-  if (count_held (f->first) + count_held (chain) > MAX_HELD)
-    return refuse (why,
-                   "allowed are %d rules with corrupt=flip, corrupt=zero "
-                   "or hang on a device",
-                   MAX_HELD);
-  for (fault = chain; fault != NULL; fault = fault->next) {
-    if (!fault_is_for (fault, f->device))
-      return refuse (why, "'device=nullb%" PRIu32 "': this is nullb%" PRIu32,
-                     fault->rule.device, f->device);
-    if (fault->rule.name[0] != '\0' && !fault->doomed &&
-        (find_staying (f->first, fault->rule.name) != NULL ||
-         find_staying (chain, fault->rule.name) != fault))
-      return refuse (why, "'name=%s': there is such a rule", fault->rule.name);
-  }
-  return 0;
-}
-
-/* Those that a list of numbers and names means are to go. */
-static int
-doom_listed (struct faults *f, const char *list, struct message *why)
+/* Returns how many there are, or -ENOMEM. */
+static int64_t
+look_at_all (struct faults *f, struct sight **r)
 {
+  struct sight *sight = NULL, *more;
   struct fault *fault;
-  size_t len;
+  uint32_t room = 0, n = 0;
 
-  for (;; list += len + 1) {
-    len = strcspn (list, ",");
-    fault = find (f->first, list, len);
-    if (fault == NULL)
-      return refuse (why,
-                     "'%.*s': allowed is a rule's number or name, all or "
-                     "others",
-                     (int) (len < 80 ? len : 80), list);
-    fault->doomed = true;
-    if (list[len] == '\0')
-      return 0;
-  }
-}
-
-/* A new one that is there already, word for word, is not needed: that one
- * stays.
- */
-static void
-spare_known (struct faults *f, struct fault *chain)
-{
-  struct fault *fault;
-
-  for (; chain != NULL; chain = chain->next) {
-    for (fault = f->first; fault != NULL; fault = fault->next) {
-      if (fault->doomed && strcmp (fault->text, chain->text) == 0) {
-        fault->doomed = false;
-        chain->doomed = true;
-        chain->known = fault;
-        break;
-      }
+  for (;;) {
+    lock (f);
+    if (f->count <= room)
+      break;
+    room = f->count;
+    unlock (f);
+    more = realloc (sight, room * sizeof *sight);
+    if (more == NULL) {
+      free (sight);
+      return -ENOMEM;
     }
+    sight = more;
   }
-}
-
-static int
-doom (struct faults *f, const char *which, struct fault *chain,
-      struct message *why)
-{
-  const bool others = which != NULL && strcmp (which, "others") == 0;
-  const bool all = others || (which != NULL && strcmp (which, "all") == 0);
-  struct fault *fault;
-
-  for (fault = f->first; fault != NULL; fault = fault->next)
-    fault->doomed = all;
-  if (others)
-    spare_known (f, chain);
-  return which == NULL || all ? 0 : doom_listed (f, which, why);
-}
-
-/* Take those that are to go out of a list, and return them. */
-static struct fault *
-take_doomed (struct fault **p)
-{
-  struct fault *doomed = NULL, *fault;
-
-  while ((fault = *p) != NULL) {
-    if (!fault->doomed) {
-      p = &fault->next;
-      continue;
-    }
-    *p = fault->next;
-    fault->next = doomed;
-    doomed = fault;
+  for (fault = f->first; fault != NULL; fault = fault->next) {
+    atomic_fetch_add (&fault->references, 1);
+    sight[n++] =
+        (struct sight){fault, fault->evaluated, fault->hits, fault->done};
   }
-  return doomed;
-}
-
-/* The list as the change has it, from its chain: those that are known in the
- * place of those that only say so, which become *spare.
- */
-static struct fault *
-take_order (struct fault *chain, struct fault **spare)
-{
-  struct fault *first = NULL, **end = &first, *fault;
-
-  while ((fault = chain) != NULL) {
-    chain = fault->next;
-    if (fault->known != NULL) {
-      fault->next = *spare;
-      *spare = fault;
-      fault = fault->known;
-    }
-    *end = fault;
-    end = &fault->next;
-  }
-  *end = NULL;
-  return first;
+  unlock (f);
+  *r = sight;
+  return n;
 }
 
 struct fault *
@@ -381,8 +253,8 @@ faults_find (struct faults *f, const char *text)
 
   lock (f);
   for (fault = f->first; fault != NULL; fault = fault->next) {
-    if (strcmp (fault->text, text) == 0) {
-      copy = copy_one (fault);
+    if (strcmp (fault->shared->text, text) == 0) {
+      copy = new_fault (shared_ref (fault->shared));
       break;
     }
   }
@@ -391,65 +263,32 @@ faults_find (struct faults *f, const char *text)
 }
 
 int
-faults_change (struct faults *f, const char *which, struct fault *chain,
-               uint64_t now, struct message *why)
-{
-  const bool others = which != NULL && strcmp (which, "others") == 0;
-  struct fault *fault, *gone, *spare = NULL;
-  int r;
-
-  lock (f);
-  r = doom (f, which, chain, why);
-  if (r == 0)
-    r = check_new (f, chain, why);
-  if (r == 0) {
-    for (gone = take_doomed (&f->first), fault = gone; fault != NULL;
-         fault = fault->next)
-      atomic_store (&fault->deleted, true);
-    fault_free (gone);
-    for (fault = chain; fault != NULL; fault = fault->next) {
-      if (fault->known != NULL)
-        continue;
-      fault->id = ++f->last_id;
-      fault->added = now;
-      begin_draws (f, fault);
-    }
-    if (others)
-      f->first = take_order (chain, &spare);
-    else
-      fault_append (&f->first, chain);
-    fault_free (spare);
-    f->count = count (f->first);
-  }
-  unlock (f);
-  if (r == 0 && which != NULL)
-    faults_wake (f);
-  return r;
-}
-
-void
 faults_each (struct faults *f,
              void (*visit) (void *opaque, const struct fault_info *info),
              void *opaque)
 {
-  const struct fault *fault;
+  struct sight *sight;
+  int64_t n, i;
 
-  lock (f);
-  for (fault = f->first; fault != NULL; fault = fault->next) {
-    const uint64_t count = fault->rule.count;
+  n = look_at_all (f, &sight);
+  if (n < 0)
+    return -ENOMEM;
+  for (i = 0; i < n; i++) {
+    const struct shared_rule *shared = sight[i].fault->shared;
     const struct fault_info info = {
-        .id = fault->id,
-        .name = fault->rule.name,
-        .text = fault->text,
-        .evaluated = fault->evaluated,
-        .hits = fault->hits,
-        .spent = count != 0 && fault->done == count,
-        .waits = fault_waits (fault),
+        .id = sight[i].fault->id,
+        .name = shared->rule.name,
+        .text = shared->text,
+        .evaluated = sight[i].evaluated,
+        .hits = sight[i].hits,
+        .spent = shared->rule.count != 0 && sight[i].done == shared->rule.count,
     };
 
     visit (opaque, &info);
+    fault_unref (sight[i].fault);
   }
-  unlock (f);
+  free (sight);
+  return 0;
 }
 
 void
@@ -460,7 +299,7 @@ faults_seed (struct faults *f, uint64_t seed)
   lock (f);
   take_seed (f, seed);
   for (fault = f->first; fault != NULL; fault = fault->next)
-    begin_draws (f, fault);
+    fault_begin_draws (f, fault);
   unlock (f);
 }
 

@@ -31,7 +31,9 @@
  * no other.  Where there are rules every request of the device takes it, for
  * some dozens of nanoseconds a rule; where there are none, it looks at the
  * count and takes none.  Changes come from one thread at a time
- * (control-change.c, under devices.lock).
+ * (control-change.c, under devices.change_lock), which alone touches what a
+ * change is made of: a change is worked out without the lock, and takes it only
+ * to put the new list in the place of the old one.
  */
 
 #ifndef NULLBLK_FAULTS_H
@@ -52,7 +54,8 @@
 struct fault;
 
 struct faults {
-  _Atomic uint32_t count; /* of rules; changed under the lock */
+  _Atomic uint32_t count;   /* of rules; changed under the lock */
+  _Atomic uint32_t waiting; /* those that make requests wait; the same */
   pthread_mutex_t lock;
   struct fault *first;
   uint32_t device;  /* number */
@@ -112,14 +115,16 @@ bool fault_disconnects (const struct fault *fault);
 bool fault_waits (const struct fault *fault);
 bool fault_hangs (const struct fault *fault);
 
-/* Copy those of a chain that are for this device.  Returns 0 or -ENOMEM. */
+/* Copy those of a chain that are for this device.  Of each, only what is
+ * counted and drawn is another one.  Returns 0 or -ENOMEM.
+ */
 int fault_copy (const struct fault *chain, uint32_t device,
                 struct fault **copy);
 
 /* Delete rules and add a chain of new ones (NULL is none): all of it, or, with
- * -EINVAL and *why, nothing: there is no such rule, a name is in use, a rule is
- * for another device, or too many corrupt or hang.  WHICH is NULL, or says what
- * to delete:
+ * -ENOMEM or -EINVAL and *why, nothing: there is no such rule, a name is in
+ * use, a rule is for another device, or too many corrupt or hang.  WHICH is
+ * NULL, or says what to delete:
  *
  *     NUMBER|NAME[,...]    these
  *     all                  all that there are
@@ -141,7 +146,9 @@ struct fault *faults_find (struct faults *f, const char *text);
 /* Begin all draws anew, with another seed. */
 void faults_seed (struct faults *f, uint64_t seed);
 
-/* For each rule, in order, with the lock held: VISIT may call nothing here. */
+/* For each rule, in order, as all of them are at one moment.  No lock is held
+ * while VISIT is called.  Returns 0 or -ENOMEM.
+ */
 struct fault_info {
   uint32_t id;
   const char *name;   /* or "" */
@@ -149,11 +156,10 @@ struct fault_info {
   uint64_t evaluated; /* requests of its operations and place */
   uint64_t hits;
   bool spent; /* it will hit no more: count= is used up */
-  bool waits; /* it makes requests wait */
 };
-void faults_each (struct faults *f,
-                  void (*visit) (void *opaque, const struct fault_info *info),
-                  void *opaque);
+int faults_each (struct faults *f,
+                 void (*visit) (void *opaque, const struct fault_info *info),
+                 void *opaque);
 
 /* Counters to 0.  What after=, every= and count= have seen stays. */
 void faults_reset_counters (struct faults *f);
@@ -163,6 +169,13 @@ static inline bool
 faults_any (const struct faults *f)
 {
   return atomic_load_explicit (&f->count, memory_order_relaxed) != 0;
+}
+
+/* Does any make requests wait? */
+static inline bool
+faults_any_waits (const struct faults *f)
+{
+  return atomic_load_explicit (&f->waiting, memory_order_relaxed) != 0;
 }
 
 /* Ask all rules.  faults_done ends every verdict. */

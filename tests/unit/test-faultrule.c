@@ -524,6 +524,8 @@ make_rule (struct fault_rule *r, uint64_t *random)
   if (r->operations != 1U << OP_FLUSH && now_and_then (random)) {
     if (now_and_then (random)) {
       r->nr_zones = 1 + (unsigned) random_below (random, MAX_ZONE_SPANS);
+      r->zones = malloc (r->nr_zones * sizeof r->zones[0]);
+      assert_non_null (r->zones);
       for (i = 0; i < r->nr_zones; i++) {
         r->zones[i].first = some_number (random);
         r->zones[i].last = r->zones[i].first;

@@ -15,6 +15,19 @@
 
 #define NR(array) (sizeof (array) / sizeof ((array)[0]))
 
+/* The linker puts it in the place of the C library's (--wrap). */
+int __real_strcmp (const char *a, const char *b);
+int __wrap_strcmp (const char *a, const char *b);
+
+static uint64_t compared;
+
+int
+__wrap_strcmp (const char *a, const char *b)
+{
+  compared++;
+  return __real_strcmp (a, b);
+}
+
 static struct faults faults;
 
 /* What judge asks with; each test begins afresh. */
@@ -1242,6 +1255,61 @@ test_replace (void **state)
   fault_free (chain);
 }
 
+/* Rules that hang or delay, and no others, make requests wait. */
+static void
+test_waits (void **state)
+{
+  (void) state;
+  assert_false (faults_any_waits (&faults));
+  add ("name=a error=EIO");
+  assert_false (faults_any_waits (&faults));
+  add ("name=b delay=1ms");
+  add ("name=c hang");
+  assert_true (faults_any_waits (&faults));
+  change ("b", NULL);
+  assert_true (faults_any_waits (&faults));
+  change ("others", make ("name=c hang"));
+  assert_true (faults_any_waits (&faults));
+  change ("c", make ("corrupt=flip"));
+  assert_false (faults_any_waits (&faults));
+  change ("all", make ("delay=1ms"));
+  assert_true (faults_any_waits (&faults));
+  change ("all", NULL);
+  assert_false (faults_any_waits (&faults));
+}
+
+/* A change compares each rule with few others, however many there are. */
+static void
+test_many_rules (void **state)
+{
+  enum { RULES = 4000, A_CHANGE = 1000 };
+  struct fault *chain = NULL, *again = NULL;
+  char text[64];
+  unsigned i;
+
+  (void) state;
+  compared = 0;
+  for (i = 0; i < RULES; i++) {
+    snprintf (text, sizeof text, "name=n%u op=write error=EIO", i);
+    fault_append (&chain, make (text));
+    fault_append (&again, make (text));
+    if ((i + 1) % A_CHANGE == 0) {
+      change (NULL, chain);
+      chain = NULL;
+    }
+  }
+  change ("others", again);
+  for (i = 0; i < RULES; i += 4) {
+    snprintf (text, sizeof text, "%u", i + 1);
+    change (text, NULL);
+    snprintf (text, sizeof text, "n%u", i + 1);
+    if (i < 64)
+      change (text, NULL);
+  }
+  assert_int_equal (faults.count, RULES - RULES / 4 - 16);
+  assert_true (compared < RULES * UINT64_C (1000));
+}
+
 /* What is listed stays as it is, the same twice if it is there twice. */
 static void
 test_others (void **state)
@@ -1450,6 +1518,8 @@ main (void)
       CASE (test_chain),
       CASE (test_replace),
       CASE (test_others),
+      CASE (test_waits),
+      CASE (test_many_rules),
       CASE (test_others_held),
       CASE (test_seed_again),
       CASE (test_copy),
