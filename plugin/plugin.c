@@ -540,7 +540,8 @@ write_control (struct connection *c, const void *buf, uint32_t count,
   if (r < 0)
     nbdkit_error ("%s%s: refused: %s", c->device->name,
                   document_suffix[control_document (c->control)], why.text);
-  else {
+  else if (control_document (c->control) == DOCUMENT_CONFIG) {
+    /* Nothing else changes what waits. */
     batched_tell (devices);
     report_end_of_log (c->device); /* at a power cut */
   }
