@@ -12,13 +12,14 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "fairlock.h"
 #include "store.h"
 #include "table.h"
 
 #define NR_STRIPES 1024
 
 struct stripe {
-  _Alignas(64) pthread_rwlock_t lock;
+  _Alignas(64) struct fairlock lock;
 };
 
 /* Chunks in the table that have stale pages, the oldest first, each once; see
@@ -89,28 +90,19 @@ stripe_of (const struct store *s, uint64_t key)
 static inline void
 lock_shared (struct store *s, unsigned stripe)
 {
-  int r = pthread_rwlock_rdlock (&s->stripes[stripe].lock);
-
-  assert (r == 0);
-  (void) r;
+  fairlock_shared (&s->stripes[stripe].lock);
 }
 
 static inline void
 lock_exclusive (struct store *s, unsigned stripe)
 {
-  int r = pthread_rwlock_wrlock (&s->stripes[stripe].lock);
-
-  assert (r == 0);
-  (void) r;
+  fairlock_exclusive (&s->stripes[stripe].lock);
 }
 
 static inline void
 unlock (struct store *s, unsigned stripe)
 {
-  int r = pthread_rwlock_unlock (&s->stripes[stripe].lock);
-
-  assert (r == 0);
-  (void) r;
+  fairlock_release (&s->stripes[stripe].lock);
 }
 
 static inline unsigned

@@ -498,23 +498,6 @@ store_set_limit (struct store *s, uint64_t limit)
 
 /*---------------------------------------------------------------------*/
 
-/* A stream of readers must not keep a writer out for ever. */
-static void
-create_stripes (struct store *s)
-{
-  pthread_rwlockattr_t attr;
-  unsigned i;
-
-  pthread_rwlockattr_init (&attr);
-#ifdef HAVE_PTHREAD_RWLOCKATTR_SETKIND_NP
-  pthread_rwlockattr_setkind_np (&attr,
-                                 PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-#endif
-  for (i = 0; i < NR_STRIPES; i++)
-    pthread_rwlock_init (&s->stripes[i].lock, &attr);
-  pthread_rwlockattr_destroy (&attr);
-}
-
 int
 store_create (struct store **store, const struct arena_options *o)
 {
@@ -538,7 +521,8 @@ store_create (struct store **store, const struct arena_options *o)
   r = table_create (&s->table, &s->arena, o, NR_STRIPES);
   if (r < 0)
     goto destroy_arena;
-  create_stripes (s);
+  for (i = 0; i < NR_STRIPES; i++)
+    fairlock_init (&s->stripes[i].lock);
   atomic_init (&s->backlog.pages, 0);
   atomic_init (&s->backlog.nr, 0);
   s->backlog.first = 0;
@@ -562,7 +546,7 @@ store_destroy (struct store *s)
   unsigned i;
 
   for (i = 0; i < NR_STRIPES; i++)
-    pthread_rwlock_destroy (&s->stripes[i].lock);
+    fairlock_destroy (&s->stripes[i].lock);
   pthread_mutex_destroy (&s->backlog.lock);
   pthread_mutex_destroy (&s->backlog.reclaiming);
   table_destroy (&s->table);

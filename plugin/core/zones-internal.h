@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "fairlock.h"
 #include "zones.h"
 
 /*---------------------------------------------------------------------*/
@@ -72,7 +73,7 @@ struct zone_discard {
 };
 
 struct zone_stripe {
-  _Alignas(64) pthread_rwlock_t lock;
+  _Alignas(64) struct fairlock lock;
   /* Both changed with the lock held exclusively. */
   struct early_write *early;
   struct zone_discard *discards;

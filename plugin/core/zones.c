@@ -67,48 +67,31 @@ conventional_end (const struct zones *z)
 void
 stripe_lock_shared (struct zone_stripe *stripe)
 {
-  int r = pthread_rwlock_rdlock (&stripe->lock);
-
-  assert (r == 0);
-  (void) r;
+  fairlock_shared (&stripe->lock);
 }
 
 void
 stripe_lock (struct zone_stripe *stripe)
 {
-  int r = pthread_rwlock_wrlock (&stripe->lock);
-
-  assert (r == 0);
-  (void) r;
+  fairlock_exclusive (&stripe->lock);
 }
 
 void
 stripe_unlock (struct zone_stripe *stripe)
 {
-  int r = pthread_rwlock_unlock (&stripe->lock);
-
-  assert (r == 0);
-  (void) r;
+  fairlock_release (&stripe->lock);
 }
 
-/* A stream of readers must not keep a writer out for ever. */
 static void
 create_stripes (struct zones *z)
 {
-  pthread_rwlockattr_t attr;
   uint64_t i;
 
-  pthread_rwlockattr_init (&attr);
-#ifdef HAVE_PTHREAD_RWLOCKATTR_SETKIND_NP
-  pthread_rwlockattr_setkind_np (&attr,
-                                 PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-#endif
   for (i = 0; i < z->nr_stripes; i++) {
-    pthread_rwlock_init (&z->stripes[i].lock, &attr);
+    fairlock_init (&z->stripes[i].lock);
     z->stripes[i].early = NULL;
     z->stripes[i].discards = NULL;
   }
-  pthread_rwlockattr_destroy (&attr);
 }
 
 /*---------------------------------------------------------------------*/
@@ -221,7 +204,7 @@ zones_destroy (struct zones *z)
 
   limits_destroy (z);
   for (i = 0; i < z->nr_stripes; i++)
-    pthread_rwlock_destroy (&z->stripes[i].lock);
+    fairlock_destroy (&z->stripes[i].lock);
   free (z->stripes);
   munmap (z->states, z->map_size);
   free (z);

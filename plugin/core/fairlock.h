@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A reader-writer lock that keeps nobody out: the C library's either prefers
+ * readers, of whom a stream then keeps writers out, or writers, of whom a few
+ * that are never all asleep then keep readers out.
+ *
+ *     state     | readers, 29 bits | WRITER | FAIR | WAITERS |
+ *     waiting   first -> writer -> reader -> writer       on their stacks
+ *
+ * One word says who holds it, and who takes a lock that is free changes only
+ * that.  Who finds it taken queues, and sets WAITERS; then
+ *
+ *   - who comes to read queues, too, even if readers have it: the writer's turn
+ *     is next;
+ *   - a writer that lets go gives it to all readers that wait by then,
+ * together;
+ *   - the last of the readers that lets go gives it to the writer that has
+ *     waited longest;
+ *   - a writer that lets go where only writers wait leaves it free and wakes
+ * the one that has waited longest.  Another one may be quicker, which saves it
+ *     from going to sleep; but a writer that was woken and too late sets FAIR,
+ *     and then it is his next: nobody takes it from the queue.
+ *
+ * So a reader waits for one writer at most that came after him, and a writer
+ * for those readers that came before and, of later writers, for those that ran
+ * before he woke.
+ *
+ * The word changes from "taken" to anything by who has taken it; WAITERS and
+ * FAIR are set, and the queue is changed, with `lock` held, which is needed
+ * only where somebody waits.
+ */
+
+#ifndef NULLBLK_FAIRLOCK_H
+#define NULLBLK_FAIRLOCK_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FAIRLOCK_WAITERS UINT32_C (1)
+#define FAIRLOCK_FAIR UINT32_C (2)
+#define FAIRLOCK_WRITER UINT32_C (4)
+#define FAIRLOCK_READER UINT32_C (8) /* each */
+
+struct fairlock_waiter;
+
+struct fairlock {
+  _Atomic uint32_t state;
+  pthread_mutex_t lock; /* guards the queue */
+  struct fairlock_waiter *first;
+};
+
+void fairlock_init (struct fairlock *l);
+
+/* Nobody has it. */
+void fairlock_destroy (struct fairlock *l);
+
+/* For the following: take it where it is not free; and where others may wait,
+ * let go, or have let go as the last reader.
+ */
+void fairlock_wait (struct fairlock *l, bool shared);
+void fairlock_pass_from_writer (struct fairlock *l);
+void fairlock_pass_from_readers (struct fairlock *l);
+
+/* How many are in the queue, for tests.  Takes the lock's `lock`. */
+unsigned fairlock_queued (struct fairlock *l);
+
+/* Take it to read. */
+static inline void
+fairlock_shared (struct fairlock *l)
+{
+  uint32_t s = atomic_load_explicit (&l->state, memory_order_relaxed);
+
+  while ((s & (FAIRLOCK_READER - 1)) == 0) {
+    if (atomic_compare_exchange_weak_explicit (
+            &l->state, &s, s + FAIRLOCK_READER, memory_order_acquire,
+            memory_order_relaxed))
+      return;
+  }
+  fairlock_wait (l, true);
+}
+
+/* Take it to write. */
+static inline void
+fairlock_exclusive (struct fairlock *l)
+{
+  uint32_t s = atomic_load_explicit (&l->state, memory_order_relaxed);
+
+  while ((s & ~FAIRLOCK_WAITERS) == 0) {
+    if (atomic_compare_exchange_weak_explicit (
+            &l->state, &s, s | FAIRLOCK_WRITER, memory_order_acquire,
+            memory_order_relaxed))
+      return;
+  }
+  fairlock_wait (l, false);
+}
+
+/* Let go. */
+static inline void
+fairlock_release (struct fairlock *l)
+{
+  uint32_t s = atomic_load_explicit (&l->state, memory_order_relaxed);
+
+  if ((s & FAIRLOCK_WRITER) != 0) {
+    if (s != FAIRLOCK_WRITER ||
+        !atomic_compare_exchange_strong_explicit (
+            &l->state, &s, 0, memory_order_release, memory_order_relaxed))
+      fairlock_pass_from_writer (l);
+    return;
+  }
+  s = atomic_fetch_sub_explicit (&l->state, FAIRLOCK_READER,
+                                 memory_order_release) -
+      FAIRLOCK_READER;
+  if (s != 0 && s < FAIRLOCK_READER)
+    fairlock_pass_from_readers (l);
+}
+
+#endif /* NULLBLK_FAIRLOCK_H */
