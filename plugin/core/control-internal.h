@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "control.h"
 
@@ -21,10 +22,9 @@ struct control {
 
   pthread_mutex_t lock; /* guards what follows */
   struct message error; /* "" or why the last change was refused */
-  bool is_made;
-  size_t used;
-  char
-      text[]; /* as long as a text's export, and what vsnprintf puts after it */
+  char *text;           /* NULL, or what is being read, without its padding */
+  size_t used;          /* bytes of it */
+  uint64_t left;        /* bytes, with the padding, to be read before it goes */
 };
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
@@ -32,8 +32,8 @@ struct control {
 /* Bytes of text; zones have none. */
 size_t control_text_size (enum document document);
 
-/* Put what a document has to tell now into its text.  control.lock is held.
- * Returns 0 or -ENOMEM.
+/* Make a text of what a document has to tell now, in the place of the one that
+ * is there.  control.lock is held.  Returns 0; or -ENOMEM, and there is none.
  */
 int control_make_text (struct control *c);
 

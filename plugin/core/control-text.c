@@ -464,11 +464,23 @@ make_stats (struct control *c)
 int
 control_make_text (struct control *c)
 {
+  const size_t size = text_size[c->document];
+  char *shorter;
   int r;
 
+  free (c->text);
+  c->text = malloc (size + 1); /* and what vsnprintf puts after it */
+  if (c->text == NULL)
+    return -ENOMEM;
   c->used = 0;
+  c->left = size;
   r = c->document == DOCUMENT_CONFIG ? make_config (c) : make_stats (c);
-  memset (c->text + c->used, '\n', text_size[c->document] - c->used);
-  c->is_made = r == 0;
+  shorter = realloc (c->text, c->used + 1);
+  if (shorter != NULL)
+    c->text = shorter;
+  if (r < 0) {
+    free (c->text);
+    c->text = NULL;
+  }
   return r;
 }

@@ -61,16 +61,30 @@ control_can_write (const struct control *c)
 /*---------------------------------------------------------------------*/
 /* Texts */
 
+/* A text is followed by new lines up to the end of the export.  When as many
+ * bytes have been read as there are, it is not kept.
+ */
 static int
-read_text (struct control *c, void *buf, uint32_t count, uint64_t offset)
+read_text (struct control *c, char *buf, uint32_t count, uint64_t offset)
 {
+  uint64_t n = 0;
   int r = 0;
 
   pthread_mutex_lock (&c->lock);
-  if (offset == 0 || !c->is_made)
+  if (offset == 0 || c->text == NULL)
     r = control_make_text (c);
-  if (r == 0)
-    memcpy (buf, c->text + offset, count);
+  if (r == 0) {
+    if (offset < c->used)
+      n = c->used - offset < count ? c->used - offset : count;
+    if (n > 0)
+      memcpy (buf, c->text + offset, n);
+    memset (buf + n, '\n', count - n);
+    c->left -= c->left < count ? c->left : count;
+    if (c->left == 0) {
+      free (c->text);
+      c->text = NULL;
+    }
+  }
   pthread_mutex_unlock (&c->lock);
   return r;
 }
@@ -179,13 +193,13 @@ control_create (struct device *d, enum document document)
 {
   struct control *c;
 
-  c = malloc (sizeof *c + 1 + control_text_size (document));
+  c = malloc (sizeof *c);
   if (c == NULL)
     return NULL;
   c->document = document;
   c->device = d;
   c->error.text[0] = '\0';
-  c->is_made = false;
+  c->text = NULL;
   pthread_mutex_init (&c->lock, NULL);
   return c;
 }
@@ -194,6 +208,7 @@ void
 control_destroy (struct control *c)
 {
   pthread_mutex_destroy (&c->lock);
+  free (c->text);
   free (c);
 }
 

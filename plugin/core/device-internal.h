@@ -57,6 +57,9 @@ drop_client (struct devices *devices)
 /* All of a device that nobody uses any more. */
 void connections_destroy (struct device *d);
 
+/* Add what a connection has counted to its device.  c->lock is held. */
+void connection_add_counts (struct connection *c);
+
 /*---------------------------------------------------------------------*/
 /* Requests */
 

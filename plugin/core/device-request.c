@@ -194,9 +194,11 @@ finish (struct request *r, uint64_t now)
   met = request_met_cut (r);
   if (__builtin_expect (met, 0))
     result = refuse_without_power (r);
-  stats_count (&c->stats, r->what.op, r->what.count, now - started, result);
+  if (__builtin_expect (stats_are_full (&c->counts), 0))
+    connection_add_counts (c);
+  stats_count (&c->counts, r->what.op, r->what.count, now - started, result);
   if (r->deadline > started && result == 0)
-    stats_count_asked (&c->stats, r->what.op, r->deadline - started,
+    stats_count_asked (&c->counts, r->what.op, r->deadline - started,
                        now - started);
   c->depth--;
   if (__builtin_expect (r->is_out, 0))

@@ -213,6 +213,7 @@ create_parts (struct device *d, struct devices *devices)
     goto no_set;
   set->users = 1;
   atomic_init (&d->set, set);
+  pthread_mutex_init (&d->stats_lock, NULL);
   return 0;
 
 no_set:
@@ -287,6 +288,7 @@ devices_destroy (struct devices *devices)
   devices_close_logs (devices, &why);
   for (i = 0; i < devices->count; i++) {
     connections_destroy (&devices->device[i]);
+    pthread_mutex_destroy (&devices->device[i].stats_lock);
     settings_set_drop (atomic_load (&devices->device[i].set));
     faults_destroy (&devices->device[i].faults);
     badblocks_destroy (&devices->device[i].badblocks);

@@ -60,8 +60,9 @@ struct settings_set {
  * device.power_switch, device.power_lock, devices.lock, connection.lock,
  * devices.settings_lock, latency.lock, those of zones (zones.c), that of the
  * write log, that of durability, and the store's stripes in ascending order
- * (store.c); those of badblocks and faults take no other.  A request takes its
- * connection's lock for a moment when it begins and when it ends,
+ * (store.c); those of badblocks and faults, and stats_lock, take no other.  A
+ * request takes its connection's lock for a moment when it begins and when it
+ * ends, then stats_lock, too, if it is one in some hundreds,
  * devices.settings_lock only if the settings have changed since the last one,
  * those of badblocks and faults only if there are any, that of latency only if
  * the settings make requests depend on one another, none while data moves but
@@ -88,9 +89,21 @@ struct device {
   pthread_mutex_t power_lock;
   pthread_cond_t quiet; /* power is off, and a request is out */
 
-  /* Guarded by devices.lock. */
+  /* Guarded by devices.lock.  What closed connections had most of, and all that
+   * they had, since statistics began.
+   */
   struct connection *connections;
-  uint64_t counting_since; /* when statistics began, clock_now */
+  uint64_t counting_since; /* when that was, clock_now */
+  uint32_t depth_most;
+  uint32_t workers_most;
+  uint64_t saturated;
+
+  /* What all connections have counted, but for what they have yet to add: from
+   * the first connection on.  A mapping, as no more of it is to be there than
+   * is used.
+   */
+  pthread_mutex_t stats_lock;
+  struct stats *stats;
 
   atomic_bool is_short; /* the store has refused a write */
   atomic_bool is_end_of_log_told;
@@ -146,15 +159,11 @@ struct devices {
   pthread_mutex_t settings_lock;
 };
 
-/* A connection to an export of a device.  It stays with the device when it is
- * closed, so that what it has counted is not lost, until the next connection
- * takes it over.
- */
+/* A connection to an export of a device. */
 struct connection {
   struct device *device;
-  struct connection *next; /* of the device */
-  bool open;               /* guarded by devices.lock */
-  struct control *control; /* of a control export; NULL where data is */
+  struct connection *next, **link; /* of the device; guarded by devices.lock */
+  struct control *control;         /* of a control export; NULL where data is */
 
   _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
   struct settings_set *set;
@@ -171,8 +180,9 @@ struct connection {
   uint32_t workers;
   uint32_t workers_most; /* since statistics began, */
   uint64_t saturated;    /* too */
-  struct stats stats;
+  struct counts counts;
 };
+_Static_assert(sizeof (struct connection) <= 4096, "a connection is small");
 
 /* MEMORY is what the machine can give, UNIT the least that memory mode takes
  * at a time, as for params_complete; NAP is how a request's wait is cut short.

@@ -7,6 +7,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <string.h>
 
 #include "stats.h"
 
@@ -52,34 +53,58 @@ stats_bucket_from (unsigned bucket)
   return (uint64_t) (bucket - 32 * shift) << shift;
 }
 
-static void
-histogram_add (struct histogram *sum, const struct histogram *h)
+static struct histogram *
+histogram (struct stats *s, unsigned number)
 {
-  unsigned i;
+  struct op_stats *o = &s->op[number / 2];
 
-  if (h->longest > sum->longest)
-    sum->longest = h->longest;
-  for (i = 0; i < NR_BUCKETS; i++)
-    sum->bucket[i] += h->bucket[i];
+  if (number == HISTOGRAM_LATE)
+    return &s->late;
+  return number % 2 == 0 ? &o->served : &o->asked;
 }
 
 void
-stats_add (struct stats *sum, const struct stats *s)
+counts_clear (struct counts *c)
 {
-  struct op_stats *to;
-  const struct op_stats *from;
-  unsigned op, i;
+  memset (c->op, 0, sizeof c->op);
+  memset (c->longest, 0, sizeof c->longest);
+  c->nr = 0;
+}
 
-  for (op = 0; op < NR_OPERATIONS; op++) {
-    to = &sum->op[op];
-    from = &s->op[op];
-    to->bytes += from->bytes;
-    for (i = 0; i < NR_ERRORS; i++)
-      to->errors[i] += from->errors[i];
-    histogram_add (&to->served, &from->served);
-    histogram_add (&to->asked, &from->asked);
+void
+stats_take (struct stats *s, struct counts *c)
+{
+  unsigned i, k;
+
+  if (c->nr == 0)
+    return;
+  for (i = 0; i < NR_OPERATIONS; i++) {
+    if (c->op[i].bytes != 0)
+      s->op[i].bytes += c->op[i].bytes;
+    for (k = 0; k < NR_ERRORS; k++) {
+      if (c->op[i].errors[k] != 0)
+        s->op[i].errors[k] += c->op[i].errors[k];
+    }
   }
-  histogram_add (&sum->late, &s->late);
+  for (i = 0; i < NR_HISTOGRAMS; i++) {
+    if (c->longest[i] != 0 && c->longest[i] > histogram (s, i)->longest)
+      histogram (s, i)->longest = c->longest[i];
+  }
+  for (i = 0; i < c->nr; i++)
+    histogram (s, c->sample[i] >> BUCKET_BITS)
+        ->bucket[c->sample[i] & ((1 << BUCKET_BITS) - 1)]++;
+  counts_clear (c);
+}
+
+void
+stats_clear (struct stats *s)
+{
+  uint64_t *word = (uint64_t *) s, *end = (uint64_t *) (s + 1);
+
+  for (; word < end; word++) {
+    if (*word != 0)
+      *word = 0;
+  }
 }
 
 uint64_t

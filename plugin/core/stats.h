@@ -3,14 +3,22 @@
  *
  * Statistics: what a connection's requests were and how long each was served.
  *
- * Nothing here locks.  Every connection counts in a struct stats of its own,
- * under its own lock (device.h), so that no two connections share a line of
- * memory; who wants the whole copies and adds them up.
+ * A connection counts in a struct counts of its own, under its own lock
+ * (device.h), so that no two connections share a line of memory.  It has no
+ * histograms, which are large, but notes what belongs into them:
+ *
+ *     counts   bytes, errors, longest     samples | read 71 | asked 64 | ...
+ *       of a connection, small                        |  when they are many,
+ * are v  asked for, or it closes stats    bytes, errors, longest     histograms
+ * of reads, ... of a device, large
+ *
+ * Nothing here locks.
  */
 
 #ifndef NULLBLK_STATS_H
 #define NULLBLK_STATS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -62,6 +70,30 @@ struct stats {
   struct histogram late; /* how much longer than asked */
 };
 
+/* The number of a histogram: of each operation served and asked, and late. */
+#define HISTOGRAM_SERVED(op) (2 * (op))
+#define HISTOGRAM_ASKED(op) (2 * (op) + 1)
+#define HISTOGRAM_LATE (2 * NR_OPERATIONS)
+#define NR_HISTOGRAMS (2 * NR_OPERATIONS + 1)
+
+#define BUCKET_BITS 11
+_Static_assert(NR_BUCKETS <= 1 << BUCKET_BITS &&
+                   NR_HISTOGRAMS <= 1 << (16 - BUCKET_BITS),
+               "a sample does not fit");
+
+#define NR_SAMPLES 1024
+#define SAMPLES_OF_A_REQUEST 3
+
+struct counts {
+  struct op_counts {
+    uint64_t bytes;
+    uint64_t errors[NR_ERRORS];
+  } op[NR_OPERATIONS];
+  uint64_t longest[NR_HISTOGRAMS];
+  uint32_t nr;                 /* samples */
+  uint16_t sample[NR_SAMPLES]; /* histogram << BUCKET_BITS | bucket */
+};
+
 static inline unsigned
 stats_bucket (uint64_t ns)
 {
@@ -80,14 +112,6 @@ uint64_t stats_bucket_from (unsigned bucket);
 /* The kind of a negative errno. */
 enum error stats_error (int r);
 
-static inline void
-histogram_count (struct histogram *h, uint64_t ns)
-{
-  h->bucket[stats_bucket (ns)]++;
-  if (ns > h->longest)
-    h->longest = ns;
-}
-
 /* How many have been counted. */
 uint64_t histogram_total (const struct histogram *h);
 
@@ -96,31 +120,54 @@ uint64_t histogram_total (const struct histogram *h);
  */
 uint64_t histogram_percentile (const struct histogram *h, unsigned per_10000);
 
+static inline void
+stats_sample (struct counts *c, unsigned histogram, uint64_t ns)
+{
+  c->sample[c->nr++] =
+      (uint16_t) (histogram << BUCKET_BITS | stats_bucket (ns));
+  if (ns > c->longest[histogram])
+    c->longest[histogram] = ns;
+}
+
+/* Has it room for no request more?  Then stats_take is to come first. */
+static inline bool
+stats_are_full (const struct counts *c)
+{
+  return c->nr > NR_SAMPLES - SAMPLES_OF_A_REQUEST;
+}
+
 /* Count a request: its bytes, how long it was served, and 0 or the negative
  * errno that it ended with.
  */
 static inline void
-stats_count (struct stats *s, enum operation op, uint32_t bytes, uint64_t ns,
+stats_count (struct counts *c, enum operation op, uint32_t bytes, uint64_t ns,
              int r)
 {
-  struct op_stats *o = &s->op[op];
-
-  histogram_count (&o->served, ns);
+  stats_sample (c, HISTOGRAM_SERVED (op), ns);
   if (__builtin_expect (r == 0, 1))
-    o->bytes += bytes;
+    c->op[op].bytes += bytes;
   else
-    o->errors[stats_error (r)]++;
+    c->op[op].errors[stats_error (r)]++;
 }
 
 /* For a request that had a price besides: how long it asked for. */
 static inline void
-stats_count_asked (struct stats *s, enum operation op, uint64_t asked,
+stats_count_asked (struct counts *c, enum operation op, uint64_t asked,
                    uint64_t served)
 {
-  histogram_count (&s->op[op].asked, asked);
-  histogram_count (&s->late, served > asked ? served - asked : 0);
+  stats_sample (c, HISTOGRAM_ASKED (op), asked);
+  stats_sample (c, HISTOGRAM_LATE, served > asked ? served - asked : 0);
 }
 
-void stats_add (struct stats *sum, const struct stats *s);
+/* Add what a connection has counted, which begins anew.  Memory of S to which
+ * nothing is added is not touched.
+ */
+void stats_take (struct stats *s, struct counts *c);
+
+/* All of it becomes zero; memory that is zero, or not even there, is not
+ * touched.
+ */
+void stats_clear (struct stats *s);
+void counts_clear (struct counts *c);
 
 #endif /* NULLBLK_STATS_H */

@@ -35,4 +35,16 @@ make_devices (struct devices **devices, const char *const *given,
   return r;
 }
 
+/* What all connections to C's device have counted, until the next call. */
+static inline const struct stats *
+counted_by (struct connection *c)
+{
+  static struct device_stats sum;
+
+  pthread_mutex_lock (&c->device->devices->lock);
+  device_stats (c->device, &sum);
+  pthread_mutex_unlock (&c->device->devices->lock);
+  return &sum.stats;
+}
+
 #endif /* NULLBLK_TESTS_DEVICES_H */

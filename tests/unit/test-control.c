@@ -466,8 +466,10 @@ test_live_latency (void **state)
   read_all (stats);
   assert_has ("\"p99.99\": 2975, \"max\": 3000}");
   assert_has ("\"p99.99\": 1999, \"max\": 2000}");
-  assert_int_equal (histogram_total (&data->stats.op[OP_READ].asked), 1);
-  assert_int_equal (histogram_total (&data->stats.op[OP_FLUSH].asked), 2);
+  assert_int_equal (histogram_total (&data->device->stats->op[OP_READ].asked),
+                    1);
+  assert_int_equal (histogram_total (&data->device->stats->op[OP_FLUSH].asked),
+                    2);
   assert_has ("\"parallel\": false");
 
   /* On a server that serves requests in order, they wait in order. */
@@ -500,7 +502,7 @@ test_live_seed (void **state)
     assert_changed (lines[round]);
     for (i = 0; i < 100; i++)
       assert_int_equal (device_read (data, buf, 512, 0), 0);
-    asked[round] = data->stats.op[OP_READ].asked;
+    asked[round] = counted_by (data)->op[OP_READ].asked;
   }
   assert_memory_equal (&asked[1], &asked[0], sizeof asked[0]);
   assert_memory_not_equal (&asked[2], &asked[0], sizeof asked[0]);
@@ -839,12 +841,12 @@ test_write_log (void **state)
   read_all (stats);
   assert_has ("\"write_log\": null,\n");
 
-  assert_int_equal (writelog_read_open (&reader, path), 0);
-  assert_int_equal (writelog_read_next (reader, &e), 1);
+  assert_int_equal (writelog_read_open (&reader, path, &why), 0);
+  assert_int_equal (writelog_read_next (reader, &e, &why), 1);
   assert_string_equal (e.mark, "after mkfs");
-  assert_int_equal (writelog_read_next (reader, &e), 1);
+  assert_int_equal (writelog_read_next (reader, &e, &why), 1);
   assert_string_equal (e.mark, "a=b");
-  assert_int_equal (writelog_read_next (reader, &e), 0);
+  assert_int_equal (writelog_read_next (reader, &e, &why), 0);
   writelog_read_close (reader);
   assert_int_equal (unlink (path), 0);
 }
@@ -1020,10 +1022,10 @@ test_full_histograms (void **state)
   CREATE ("size", "1G");
   for (op = 0; op < NR_OPERATIONS; op++) {
     for (i = 0; i < NR_BUCKETS; i++)
-      data->stats.op[op].served.bucket[i] = data->stats.op[op].asked.bucket[i] =
-          UINT64_MAX / NR_BUCKETS;
+      data->device->stats->op[op].served.bucket[i] =
+          data->device->stats->op[op].asked.bucket[i] = UINT64_MAX / NR_BUCKETS;
     for (i = 0; i < NR_ERRORS; i++)
-      data->stats.op[op].errors[i] = UINT64_MAX;
+      data->device->stats->op[op].errors[i] = UINT64_MAX;
   }
   read_all (stats);
   assert_memory_equal (text + strlen (text) - 6, "  }\n}\n", 6);

@@ -123,7 +123,7 @@ check (const uint8_t *expected, uint32_t count, uint64_t offset)
 static const struct op_stats *
 counted (enum operation op)
 {
-  return &d->stats.op[op];
+  return &counted_by (d)->op[op];
 }
 
 /* The write pointer, from the zone's start. */

@@ -358,7 +358,7 @@ test_cut_under_a_request (void **state)
   CREATE ("cache-size", "1M", "latency", "100ms");
   cut_in_nap = true;
   assert_int_equal (write_with (d, 0, BLOCK, 'a', false), -ESHUTDOWN);
-  assert_int_equal (d->stats.op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
   cut_in_nap = false;
   device_power_on (d->device);
   check (0, 0);
@@ -405,13 +405,13 @@ test_latency_of_fua (void **state)
   (void) state;
   CREATE ("cache-size", "1M", "write-latency", "1us", "flush-latency", "5us");
   assert_int_equal (write_with (d, 0, BLOCK, 'a', false), 0);
-  assert_int_equal (d->stats.op[OP_WRITE].asked.longest, 1000);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].asked.longest, 1000);
   assert_int_equal (write_with (d, 0, BLOCK, 'a', true), 0);
-  assert_int_equal (d->stats.op[OP_WRITE].asked.longest, 6000);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].asked.longest, 6000);
   devices_destroy (devices);
   CREATE ("write-latency", "1us", "flush-latency", "5us");
   assert_int_equal (write_with (d, 0, BLOCK, 'a', true), 0);
-  assert_int_equal (d->stats.op[OP_WRITE].asked.longest, 1000);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].asked.longest, 1000);
 }
 
 /*---------------------------------------------------------------------*/

@@ -263,7 +263,7 @@ test_describe (void **state)
 static const struct histogram *
 asked (enum operation op)
 {
-  return &d->stats.op[op].asked;
+  return &counted_by (d)->op[op].asked;
 }
 
 static void
@@ -311,7 +311,7 @@ test_no_latency (void **state)
   request_each ();
   for (op = 0; op < NR_OPERATIONS; op++)
     assert_int_equal (histogram_total (asked (op)), 0);
-  assert_int_equal (histogram_total (&d->stats.late), 0);
+  assert_int_equal (histogram_total (&counted_by (d)->late), 0);
   assert_int_equal (d->saturated, 0);
 }
 
@@ -341,7 +341,7 @@ test_wait_is_cut_short (void **state)
   assert_in_range (napped, 99 * NSEC_PER_SEC, 100 * NSEC_PER_SEC);
   assert_int_equal (device_read (d, out, 4096, 0), 0);
   assert_memory_equal (out, buf, 4096);
-  assert_int_equal (d->stats.op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
   assert_int_equal (histogram_total (asked (OP_WRITE)), 0);
   assert_int_equal (d->depth, 0);
 }
@@ -351,7 +351,7 @@ draw (struct histogram *h)
 {
   int i;
 
-  memset (&d->stats, 0, sizeof d->stats);
+  device_reset_stats (d->device);
   for (i = 0; i < 200; i++)
     assert_int_equal (device_read (d, out, 512, 0), 0);
   *h = *asked (OP_READ);
@@ -404,7 +404,7 @@ test_arrived_before (void **state)
   nap_result = -ESHUTDOWN; /* nobody waits */
   arrived = 1;
   assert_int_equal (device_write (d, out, 512, 0, false), 0);
-  assert_true (d->stats.op[OP_WRITE].served.longest >= now - arrived);
+  assert_true (counted_by (d)->op[OP_WRITE].served.longest >= now - arrived);
 
   arrived = now + 50 * NSEC_PER_SEC;
   assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
@@ -476,13 +476,14 @@ test_deferred (void **state)
                    clock_now () + 20 * NSEC_PER_SEC);
   assert_int_equal (deferred.spin, 3 * NSEC_PER_USEC);
   assert_int_equal (d->depth, 1);
-  assert_int_equal (histogram_total (&d->stats.op[OP_READ].served), 0);
+  assert_int_equal (histogram_total (&counted_by (d)->op[OP_READ].served), 0);
 
   assert_int_equal (fall_due (false), 0);
   assert_int_equal (d->depth, 0);
-  assert_int_equal (histogram_total (&d->stats.op[OP_READ].served), 1);
-  assert_int_equal (d->stats.op[OP_READ].served.longest, 20 * NSEC_PER_SEC);
-  assert_int_equal (d->stats.op[OP_READ].bytes, 512);
+  assert_int_equal (histogram_total (&counted_by (d)->op[OP_READ].served), 1);
+  assert_int_equal (counted_by (d)->op[OP_READ].served.longest,
+                    20 * NSEC_PER_SEC);
+  assert_int_equal (counted_by (d)->op[OP_READ].bytes, 512);
 }
 
 /* All requests that a connection may have are its threads. */
@@ -513,7 +514,7 @@ test_deferred_error (void **state)
   assert_int_equal (device_read (d, out, 512, 0), -EIO);
   assert_int_equal (d->depth, 1);
   assert_int_equal (fall_due (false), 0);
-  assert_int_equal (d->stats.op[OP_READ].errors[ERROR_EIO], 1);
+  assert_int_equal (counted_by (d)->op[OP_READ].errors[ERROR_EIO], 1);
 }
 
 /* What is over fails, and limits no longer count it. */
@@ -526,7 +527,7 @@ test_deferred_over (void **state)
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_int_equal (fall_due (true), -ESHUTDOWN);
   assert_int_equal (d->depth, 0);
-  assert_int_equal (d->stats.op[OP_READ].errors[ERROR_ESHUTDOWN], 1);
+  assert_int_equal (counted_by (d)->op[OP_READ].errors[ERROR_ESHUTDOWN], 1);
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_true (deferred.deadline < clock_now () + 3 * NSEC_PER_SEC / 2);
   fall_due (true);
@@ -550,7 +551,8 @@ test_deferred_keeps_settings (void **state)
   deferred.takes = false;
   assert_int_equal (device_flush (d), -ESHUTDOWN); /* with the new ones */
   assert_int_equal (fall_due (false), 0);
-  assert_int_equal (d->stats.op[OP_READ].served.longest, 20 * NSEC_PER_SEC);
+  assert_int_equal (counted_by (d)->op[OP_READ].served.longest,
+                    20 * NSEC_PER_SEC);
 }
 
 /* A power cut meets what waits: the promise is not kept. */
@@ -563,7 +565,7 @@ test_deferred_power_cut (void **state)
   assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   device_cut_power (&devices->device[0], LOSE_ALL, 0);
   assert_int_equal (fall_due (false), -ESHUTDOWN);
-  assert_int_equal (d->stats.op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
 }
 
 static unsigned drops;

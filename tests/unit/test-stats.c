@@ -14,6 +14,7 @@
 #include "unit.h"
 
 static struct stats stats, sum;
+static struct counts counts;
 static struct op_stats *const o = &stats.op[OP_READ];
 
 static int
@@ -21,6 +22,7 @@ setup (void **state)
 {
   (void) state;
   memset (&stats, 0, sizeof stats);
+  memset (&counts, 0, sizeof counts);
   memset (&sum, 0, sizeof sum);
   return 0;
 }
@@ -28,7 +30,8 @@ setup (void **state)
 static void
 count (uint64_t ns)
 {
-  stats_count (&stats, OP_READ, 512, ns, 0);
+  stats_count (&counts, OP_READ, 512, ns, 0);
+  stats_take (&stats, &counts);
 }
 
 /* Buckets are in a row, without a gap, and each begins where it should. */
@@ -137,7 +140,8 @@ test_errors (void **state)
   (void) state;
   for (i = 0; i < sizeof errors / sizeof errors[0]; i++) {
     setup (state);
-    stats_count (&stats, OP_TRIM, 4096, 5, errors[i].r);
+    stats_count (&counts, OP_TRIM, 4096, 5, errors[i].r);
+    stats_take (&stats, &counts);
     assert_int_equal (stats.op[OP_TRIM].errors[errors[i].error], 1);
     assert_int_equal (stats.op[OP_TRIM].bytes, 0);
     assert_int_equal (histogram_total (&stats.op[OP_TRIM].served), 1);
@@ -145,33 +149,42 @@ test_errors (void **state)
 }
 
 static void
-test_add (void **state)
+test_take (void **state)
 {
+  unsigned i;
+
   (void) state;
-  count (100);
-  stats_count (&stats, OP_WRITE, 4096, 7, -EIO);
-  stats_add (&sum, &stats);
-  count (5000);
-  stats_add (&sum, &stats);
+  for (i = 0; i < 2; i++) {
+    stats_count (&counts, OP_READ, 512, 100, 0);
+    stats_count (&counts, OP_WRITE, 4096, 7, -EIO);
+    if (i == 1)
+      stats_count (&counts, OP_READ, 512, 5000, 0);
+    stats_take (&sum, &counts);
+  }
+  stats_take (&sum, &counts);
   assert_int_equal (histogram_total (&sum.op[OP_READ].served), 3);
   assert_int_equal (sum.op[OP_READ].bytes, 3 * 512);
   assert_int_equal (sum.op[OP_READ].served.longest, 5000);
   assert_int_equal (sum.op[OP_READ].served.bucket[stats_bucket (100)], 2);
   assert_int_equal (sum.op[OP_WRITE].errors[ERROR_EIO], 2);
   assert_int_equal (sum.op[OP_WRITE].bytes, 0);
+  stats_clear (&sum);
+  assert_memory_equal (&sum, &stats, sizeof sum);
 }
 
 static void
 test_asked (void **state)
 {
   const struct histogram *asked = &sum.op[OP_WRITE].asked;
+  unsigned i;
 
   (void) state;
-  stats_count_asked (&stats, OP_WRITE, 100, 130);
-  stats_count_asked (&stats, OP_WRITE, 200, 199);
-  stats_count_asked (&stats, OP_FLUSH, 300, 300);
-  stats_add (&sum, &stats);
-  stats_add (&sum, &stats);
+  for (i = 0; i < 2; i++) {
+    stats_count_asked (&counts, OP_WRITE, 100, 130);
+    stats_count_asked (&counts, OP_WRITE, 200, 199);
+    stats_count_asked (&counts, OP_FLUSH, 300, 300);
+    stats_take (&sum, &counts);
+  }
   assert_int_equal (histogram_total (asked), 4);
   assert_int_equal (asked->bucket[stats_bucket (100)], 2);
   assert_int_equal (asked->longest, 200);
@@ -184,6 +197,39 @@ test_asked (void **state)
   assert_int_equal (histogram_total (&sum.op[OP_WRITE].served), 0);
 }
 
+/* Whatever requests come, what is full says so in time, and all are counted. */
+static void
+test_full (void **state)
+{
+  uint64_t random = new_seed ("requests"), ns;
+  uint64_t served[NR_OPERATIONS] = {0}, asked[NR_OPERATIONS] = {0}, all = 0;
+  enum operation op;
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 100000; i++) {
+    if (stats_are_full (&counts))
+      stats_take (&sum, &counts);
+    op = (enum operation) random_below (&random, NR_OPERATIONS);
+    ns = random_below (&random, UINT64_C (1) << random_below (&random, 40));
+    stats_count (&counts, op, 512, ns, 0);
+    served[op]++;
+    if (random_below (&random, 2) == 0) {
+      stats_count_asked (&counts, op, ns / 2, ns);
+      asked[op]++;
+      all++;
+    }
+    assert_in_range (counts.nr, 1, NR_SAMPLES);
+  }
+  stats_take (&sum, &counts);
+  for (op = 0; op < NR_OPERATIONS; op++) {
+    assert_int_equal (histogram_total (&sum.op[op].served), served[op]);
+    assert_int_equal (histogram_total (&sum.op[op].asked), asked[op]);
+    assert_int_equal (sum.op[op].bytes, 512 * served[op]);
+  }
+  assert_int_equal (histogram_total (&sum.late), all);
+}
+
 #define TEST(f) cmocka_unit_test_setup (f, setup)
 
 int
@@ -192,7 +238,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       TEST (test_asked),       TEST (test_buckets), TEST (test_error),
       TEST (test_percentiles), TEST (test_few),     TEST (test_errors),
-      TEST (test_add),
+      TEST (test_take),        TEST (test_full),
   };
 
   return RUN_TESTS (tests);
