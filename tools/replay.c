@@ -172,35 +172,33 @@ apply (struct target *t, struct writelog_reader *r,
 static bool
 open_log (struct writelog_reader **r, const char *log, struct message *why)
 {
-  const int err = writelog_read_open (r, log);
+  struct message reason;
 
-  if (err == -EINVAL)
-    return fail (why, "%.200s: it is not a write log", log);
-  return err == 0 || fail_file (log, -err, why);
+  return writelog_read_open (r, log, &reason) == 0 ||
+         fail (why, "%.200s: %s", log, reason.text);
 }
 
 static bool
-next (struct writelog_reader *r, struct writelog_entry *e, bool *end,
-      struct message *why)
+next (struct writelog_reader *r, const char *log, struct writelog_entry *e,
+      bool *end, struct message *why)
 {
-  const uint64_t nr = e->nr;
-  const int err = writelog_read_next (r, e);
+  struct message reason;
+  const int err = writelog_read_next (r, e, &reason);
 
   *end = err == 0;
-  return err >= 0 || fail (why, "an entry after number %" PRIu64 ": %s", nr,
-                           strerror (-err));
+  return err >= 0 || fail (why, "%.200s: %s", log, reason.text);
 }
 
 /* How many entries there are up to a mark, it included. */
 static bool
-find_mark (struct writelog_reader *r, const char *mark, uint64_t *n,
-           struct message *why)
+find_mark (struct writelog_reader *r, const char *log, const char *mark,
+           uint64_t *n, struct message *why)
 {
   struct writelog_entry e = {.nr = 0};
   bool end = false;
 
   do {
-    if (!next (r, &e, &end, why))
+    if (!next (r, log, &e, &end, why))
       return false;
     if (end)
       return fail (why, "--to %.80s: the log has no such mark", mark);
@@ -228,7 +226,7 @@ count_entries (const char *log, const char *to, uint64_t *n,
       ok = fail (why, "--to %.80s: the log has %" PRIu64 " entries", to, all);
   }
   else if (to != NULL)
-    ok = find_mark (r, to, n, why);
+    ok = find_mark (r, log, to, n, why);
   writelog_read_close (r);
   return ok;
 }
@@ -250,7 +248,7 @@ apply_entries (struct target *t, const char *log, uint64_t n,
     return false;
   }
   for (; ok && n > 0; n--) {
-    ok = next (r, &e, &end, why);
+    ok = next (r, log, &e, &end, why);
     if (ok && end)
       ok = fail (why, "%.200s: it ends too soon", log);
     ok = ok && apply (t, r, &e, buf, why);
@@ -322,7 +320,7 @@ replay_list (FILE *fp, const char *log, const char *to, struct message *why)
     return false;
   fprintf (fp, "%8s %-9s %s\n", "number", "entry", "offset+length, or mark");
   for (; ok && n > 0; n--) {
-    ok = next (r, &e, &end, why);
+    ok = next (r, log, &e, &end, why);
     if (ok && end)
       ok = fail (why, "%.200s: it ends too soon", log);
     if (ok)

@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,23 +290,49 @@ writelog_status (struct writelog *log, struct writelog_status *s)
   unlock (log);
 }
 
-/* Open a regular file: nothing else has holes, or an end that moves. */
+/* What a file is that can be opened, if it is not a regular one. */
+static const char *
+kind_of (mode_t mode)
+{
+  switch (mode & S_IFMT) {
+  case S_IFDIR:
+    return "a directory";
+  case S_IFIFO:
+    return "a FIFO";
+  case S_IFCHR:
+    return "a character device";
+  default:
+    return "a block device";
+  }
+}
+
+/* Open a file with holes and an end, a regular one, or, to read it, a block
+ * device.  Returns what open or fstat fails with, or -EINVAL with *why.
+ */
 static int
-open_regular (const char *path, int flags)
+open_file (const char *path, int flags, struct message *why)
 {
   struct stat st;
-  int fd, r;
+  int fd, r = -EINVAL;
 
   /* A FIFO must not make us wait for who reads it. */
   fd = open (path, flags | O_CLOEXEC | O_NONBLOCK, 0666);
-  if (fd == -1)
-    return -errno;
-  if (fstat (fd, &st) == -1)
+  if (fd == -1) {
     r = -errno;
-  else if (!S_ISREG (st.st_mode))
-    r = -EINVAL;
-  else
+    message_set (why, "%s", strerror (errno));
+    return r;
+  }
+  if (fstat (fd, &st) == -1) {
+    r = -errno;
+    message_set (why, "%s", strerror (errno));
+  }
+  else if (S_ISREG (st.st_mode) ||
+           (S_ISBLK (st.st_mode) && (flags & O_ACCMODE) == O_RDONLY))
     return fd;
+  else
+    message_set (why, "it is %s: a log is a regular file%s",
+                 kind_of (st.st_mode),
+                 (flags & O_ACCMODE) == O_RDONLY ? " or a block device" : "");
   close (fd);
   return r;
 }
@@ -314,6 +341,7 @@ int
 writelog_open (struct writelog **out, const char *path, uint32_t sector_size)
 {
   struct writelog *log = calloc (1, sizeof *log);
+  struct message why;
   int r = -ENOMEM;
 
   if (log == NULL)
@@ -323,7 +351,7 @@ writelog_open (struct writelog **out, const char *path, uint32_t sector_size)
   log->sector = malloc (sector_size);
   if (log->sector == NULL)
     goto free_log;
-  log->fd = r = open_regular (path, O_RDWR | O_CREAT | O_TRUNC);
+  log->fd = r = open_file (path, O_RDWR | O_CREAT | O_TRUNC, &why);
   if (r < 0)
     goto free_sector;
   r = write_super (log);
@@ -372,6 +400,7 @@ struct writelog_reader {
   uint64_t len;  /* and how long */
 };
 
+/* Returns 0, 1 where the file ends before that, or what pread fails with. */
 static int
 read_all (int fd, void *buf, size_t count, uint64_t offset)
 {
@@ -383,7 +412,7 @@ read_all (int fd, void *buf, size_t count, uint64_t offset)
     if (n == -1 && errno == EINTR)
       continue;
     if (n <= 0)
-      return n == -1 ? -errno : -EINVAL;
+      return n == -1 ? -errno : 1;
     to += n;
     count -= n;
     offset += n;
@@ -391,45 +420,66 @@ read_all (int fd, void *buf, size_t count, uint64_t offset)
   return 0;
 }
 
+#define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
+
 static int
-read_super (struct writelog_reader *r)
+fail (int error, struct message *why)
 {
+  message_set (why, "%s", strerror (-error));
+  return error;
+}
+
+/* A block device has a size, too, where its status has none. */
+static int
+read_super (struct writelog_reader *r, struct message *why)
+{
+  const off_t size = lseek (r->fd, 0, SEEK_END);
   char super[SUPER_SIZE];
-  struct stat st;
   int e;
 
-  if (fstat (r->fd, &st) == -1)
-    return -errno;
-  r->size = st.st_size;
+  if (size == -1)
+    return fail (-errno, why);
+  r->size = size;
   e = read_all (r->fd, super, sizeof super, 0);
   if (e < 0)
-    return e;
-  if (get (super, 8) != LOG_MAGIC || get (super + 8, 8) != LOG_VERSION)
-    return -EINVAL;
+    return fail (e, why);
+  if (e > 0)
+    return refuse (
+        why, "it is not a write log: it ends after %" PRIu64 " bytes", r->size);
+  if (get (super, 8) != LOG_MAGIC)
+    return refuse (why, "it is not a write log: it does not begin with the "
+                        "magic number of dm-log-writes");
+  if (get (super + 8, 8) != LOG_VERSION)
+    return refuse (why, "it is a write log of version %" PRIu64 ", not %d",
+                   get (super + 8, 8), LOG_VERSION);
   r->entries = get (super + 16, 8);
-  r->sector_size = get (super + 24, 4);
+  r->sector_size = (uint32_t) get (super + 24, 4);
   if (r->sector_size < 512 || r->sector_size > LARGEST_SECTOR ||
       (r->sector_size & (r->sector_size - 1)) != 0)
-    return -EINVAL;
+    return refuse (why,
+                   "it is a write log with sectors of %" PRIu32
+                   " bytes: allowed are powers of two from 512 to %d",
+                   r->sector_size, LARGEST_SECTOR);
   r->next = r->sector_size;
   r->sector = malloc (r->sector_size);
-  return r->sector == NULL ? -ENOMEM : 0;
+  return r->sector == NULL ? fail (-ENOMEM, why) : 0;
 }
 
 int
-writelog_read_open (struct writelog_reader **reader, const char *path)
+writelog_read_open (struct writelog_reader **reader, const char *path,
+                    struct message *why)
 {
   struct writelog_reader *r = calloc (1, sizeof *r);
   int e;
 
   if (r == NULL)
-    return -ENOMEM;
-  r->fd = e = open_regular (path, O_RDONLY);
+    return fail (-ENOMEM, why);
+  r->fd = e = open_file (path, O_RDONLY, why);
   if (e < 0) {
     free (r);
     return e;
   }
-  e = read_super (r);
+  e = read_super (r, why);
   if (e < 0) {
     writelog_read_close (r);
     return e;
@@ -466,8 +516,19 @@ to_bytes (const struct writelog_reader *r, uint64_t sectors, uint64_t *bytes)
          *bytes <= INT64_MAX;
 }
 
+/* The next entry is not whole. */
+static int
+refuse_end (const struct writelog_reader *r, struct message *why)
+{
+  return refuse (why,
+                 "it is cut off in entry %" PRIu64 " of %" PRIu64
+                 ": it ends after %" PRIu64 " bytes",
+                 r->nr + 1, r->entries, r->size);
+}
+
 int
-writelog_read_next (struct writelog_reader *r, struct writelog_entry *e)
+writelog_read_next (struct writelog_reader *r, struct writelog_entry *e,
+                    struct message *why)
 {
   uint64_t mark_len, end;
   int error;
@@ -476,7 +537,9 @@ writelog_read_next (struct writelog_reader *r, struct writelog_entry *e)
     return 0;
   error = read_all (r->fd, r->sector, r->sector_size, r->next);
   if (error < 0)
-    return error;
+    return fail (error, why);
+  if (error > 0)
+    return refuse_end (r, why);
   e->nr = r->nr;
   e->flags = get (r->sector + 16, 8);
   e->mark = NULL;
@@ -484,11 +547,18 @@ writelog_read_next (struct writelog_reader *r, struct writelog_entry *e)
   if (!to_bytes (r, get (r->sector, 8), &e->offset) ||
       !to_bytes (r, get (r->sector + 8, 8), &e->count) ||
       e->offset > INT64_MAX - e->count)
-    return -EINVAL;
+    return refuse (why,
+                   "entry %" PRIu64 " of %" PRIu64 " makes no sense: %" PRIu64
+                   " sectors at sector %" PRIu64,
+                   r->nr + 1, r->entries, get (r->sector + 8, 8),
+                   get (r->sector, 8));
   e->has_data = e->count > 0 && (e->flags & WRITELOG_DISCARD) == 0;
   if (e->flags & WRITELOG_MARK) {
     if (mark_len >= r->sector_size - ENTRY_SIZE)
-      return -EINVAL;
+      return refuse (why,
+                     "entry %" PRIu64 " of %" PRIu64
+                     " makes no sense: a mark of %" PRIu64 " bytes",
+                     r->nr + 1, r->entries, mark_len);
     r->sector[ENTRY_SIZE + mark_len] = '\0';
     e->mark = r->sector + ENTRY_SIZE;
   }
@@ -496,7 +566,7 @@ writelog_read_next (struct writelog_reader *r, struct writelog_entry *e)
   r->len = e->has_data ? e->count : 0;
   end = r->data + r->len;
   if (end < r->data || end > r->size)
-    return -EINVAL;
+    return refuse_end (r, why);
   r->next = end;
   r->nr++;
   return 1;
@@ -506,7 +576,10 @@ int
 writelog_read_data (struct writelog_reader *r, void *buf, size_t count,
                     uint64_t from)
 {
+  int e;
+
   if (from > r->len || count > r->len - from)
     return -EINVAL;
-  return read_all (r->fd, buf, count, r->data + from);
+  e = read_all (r->fd, buf, count, r->data + from);
+  return e > 0 ? -EINVAL : e;
 }

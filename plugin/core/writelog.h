@@ -35,6 +35,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "message.h"
+
 #define WRITELOG_FLUSH 1
 #define WRITELOG_FUA 2
 #define WRITELOG_DISCARD 4
@@ -96,19 +98,22 @@ struct writelog_entry {
   const char *mark;       /* of a mark; valid until the next entry */
 };
 
-/* Returns 0, -EINVAL if it is not such a log, -ENOMEM, or what open or read
- * fails with.
+/* PATH is a regular file or a block device.  Returns 0; or -EINVAL if it is
+ * not, or is not such a log, -ENOMEM, or what open or read fails with, and says
+ * in *why what is wrong with it.
  */
-int writelog_read_open (struct writelog_reader **reader, const char *path);
+int writelog_read_open (struct writelog_reader **reader, const char *path,
+                        struct message *why);
 void writelog_read_close (struct writelog_reader *r);
 
 uint64_t writelog_read_entries (const struct writelog_reader *r);
 uint32_t writelog_read_sector_size (const struct writelog_reader *r);
 
-/* The next entry.  Returns 1, or 0 at the end, -EINVAL if it makes no sense or
- * the file is too short, or what read fails with.
+/* The next entry.  Returns 1, or 0 at the end; or -EINVAL if it makes no sense
+ * or the file is too short, or what read fails with, and the reason in *why.
  */
-int writelog_read_next (struct writelog_reader *r, struct writelog_entry *e);
+int writelog_read_next (struct writelog_reader *r, struct writelog_entry *e,
+                        struct message *why);
 
 /* COUNT bytes, at FROM, of the data of the last entry.  Returns 0, or -EINVAL
  * beyond its end or that of the file, or what read fails with.

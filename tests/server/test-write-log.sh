@@ -75,8 +75,12 @@ says 1 "nullblkctl: replay: --to $((all + 1)): the log has $all entries" \
   replay --to $((all + 1)) "$tmp/none" "$tmp/log"
 says 1 'nullblkctl: replay: --to step 0: the log has no such mark' \
   replay --to 'step 0' "$tmp/none" "$tmp/log"
-says 1 'nullblkctl: replay: *: it is not a write log' \
+says 1 'nullblkctl: replay: *: it is not a write log: it does not begin with *' \
   replay "$tmp/none" "$tmp/then-1"
+says 1 'nullblkctl: replay: */dev/null: it is a character device: *' \
+  replay "$tmp/none" /dev/null
+says 1 'nullblkctl: replay: *: it is a directory: a log is *' \
+  replay "$tmp/none" "$tmp"
 says 1 'nullblkctl: replay: *: No such file or directory' \
   replay "$tmp/none" "$tmp/no-log"
 says 1 'nullblkctl: replay: *: *' \
@@ -106,7 +110,7 @@ says 0 '' replay --to 3 --list "$tmp/listed"
 says 1 'nullblkctl: replay: --to no: the log has no such mark' \
   replay --list --to no "$tmp/listed"
 says 2 '*one argument too many*' replay --list "$tmp/file" "$tmp/listed"
-says 1 'nullblkctl: replay: *: it is not a write log' \
+says 1 'nullblkctl: replay: *: it is not a write log: *' \
   replay --list "$tmp/then-1"
 says 2 'nullblkctl: --list: it is for replay; *' list --list "$sock"
 # All flags that there are: those of the first entry stand at 512 + 16.
@@ -115,7 +119,8 @@ prints ' +1 write\+flush\+fua\+metadata 0\+65536' replay --list "$tmp/listed"
 
 # A log with too little data in it.
 head -c $(($(stat -c %s "$tmp/log") / 2)) "$tmp/log" >"$tmp/short"
-says 1 'nullblkctl: replay: *' replay "$tmp/file" "$tmp/short"
+says 1 'nullblkctl: replay: */short: it is cut off in entry * of *: it ends *' \
+  replay "$tmp/file" "$tmp/short"
 
 # What was trimmed is not written as zeroes, byte by byte.
 start_server 4G memory-backed=true "write-log=$tmp/trims"

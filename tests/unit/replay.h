@@ -32,12 +32,13 @@ replay_to (const char *path, uint64_t n, uint8_t *bytes, uint64_t size)
   struct writelog_reader *r;
   struct writelog_entry e;
   static char mark[512];
+  struct message reason;
 
   memset (bytes, 0, size);
   mark[0] = '\0';
-  assert_int_equal (writelog_read_open (&r, path), 0);
+  assert_int_equal (writelog_read_open (&r, path, &reason), 0);
   for (; n > 0; n--) {
-    assert_int_equal (writelog_read_next (r, &e), 1);
+    assert_int_equal (writelog_read_next (r, &e, &reason), 1);
     replay_entry (r, &e, bytes, size);
     snprintf (mark, sizeof mark, "%s", e.mark != NULL ? e.mark : "");
   }

@@ -23,6 +23,7 @@
 #define MIB (UINT64_C (1024) * KIB)
 
 static char path[] = "/tmp/nullblk-writelog-XXXXXX";
+static struct message reason; /* of the last refusal */
 
 static int
 make_file (void **state)
@@ -56,7 +57,7 @@ open_reader (void)
 {
   struct writelog_reader *r;
 
-  assert_int_equal (writelog_read_open (&r, path), 0);
+  assert_int_equal (writelog_read_open (&r, path, &reason), 0);
   return r;
 }
 
@@ -201,7 +202,7 @@ assert_next (struct writelog_reader *r, uint64_t flags, uint64_t offset,
 {
   struct writelog_entry e;
 
-  assert_int_equal (writelog_read_next (r, &e), 1);
+  assert_int_equal (writelog_read_next (r, &e, &reason), 1);
   assert_int_equal (e.flags, flags);
   assert_int_equal (e.offset, offset);
   assert_int_equal (e.count, count);
@@ -236,7 +237,7 @@ test_long_requests (void **state)
   assert_int_equal (writelog_read_data (r, &byte, 1, 36 * MIB - 1), 0);
   assert_int_equal (byte, 0);
   assert_int_equal (writelog_read_data (r, &byte, 1, 36 * MIB), -EINVAL);
-  assert_int_equal (writelog_read_next (r, &e), 0);
+  assert_int_equal (writelog_read_next (r, &e, &reason), 0);
   writelog_read_close (r);
 }
 
@@ -256,12 +257,12 @@ test_marks (void **state)
   assert_int_equal (put_mark (log, ""), 0);
   assert_int_equal (writelog_close (log), 0);
   r = open_reader ();
-  assert_int_equal (writelog_read_next (r, &e), 1);
+  assert_int_equal (writelog_read_next (r, &e, &reason), 1);
   assert_int_equal (e.flags, WRITELOG_MARK);
   assert_string_equal (e.mark, longest);
-  assert_int_equal (writelog_read_next (r, &e), 1);
+  assert_int_equal (writelog_read_next (r, &e, &reason), 1);
   assert_string_equal (e.mark, "");
-  assert_int_equal (writelog_read_next (r, &e), 0);
+  assert_int_equal (writelog_read_next (r, &e, &reason), 0);
   writelog_read_close (r);
 
   log = open_log (512);
@@ -328,7 +329,7 @@ test_killed (void **state)
   assert_next (r, 0, 0, 512);
   assert_next (r, WRITELOG_FLUSH, 0, 0);
   assert_next (r, 0, 1024, 512);
-  assert_int_equal (writelog_read_next (r, &e), 0);
+  assert_int_equal (writelog_read_next (r, &e, &reason), 0);
   writelog_read_close (r);
   assert_int_equal (writelog_close (log), 0);
 }
@@ -344,7 +345,7 @@ replay_next (struct writelog_reader *r, uint8_t *device)
 {
   struct writelog_entry e;
 
-  assert_int_equal (writelog_read_next (r, &e), 1);
+  assert_int_equal (writelog_read_next (r, &e, &reason), 1);
   assert_true (e.offset + e.count <= BLOCKS * 512);
   if (e.has_data)
     assert_int_equal (writelog_read_data (r, device + e.offset, e.count, 0), 0);
@@ -450,7 +451,7 @@ test_no_space (void **state)
   r = open_reader ();
   assert_int_equal (writelog_read_entries (r), 1);
   assert_next (r, 0, 0, 512);
-  assert_int_equal (writelog_read_next (r, &e), 0);
+  assert_int_equal (writelog_read_next (r, &e, &reason), 0);
   writelog_read_close (r);
 
   /* Zeroes that do not fit are no different. */
@@ -465,17 +466,35 @@ test_no_space (void **state)
 }
 
 static void
+assert_not_log (const char *name, int error, const char *expected)
+{
+  struct writelog_reader *r;
+
+  assert_int_equal (writelog_read_open (&r, name, &reason), error);
+  assert_string_equal (reason.text, expected);
+}
+
+static void
 test_not_a_file (void **state)
 {
   struct writelog *log;
-  struct writelog_reader *r;
 
   (void) state;
   assert_int_equal (writelog_open (&log, "/nonexistent/log", 512), -ENOENT);
   assert_int_equal (writelog_open (&log, "/dev/null", 512), -EINVAL);
   assert_int_equal (writelog_open (&log, "/tmp", 512), -EISDIR);
-  assert_int_equal (writelog_read_open (&r, "/nonexistent/log"), -ENOENT);
-  assert_int_equal (writelog_read_open (&r, "/tmp"), -EINVAL);
+  assert_not_log ("/nonexistent/log", -ENOENT, "No such file or directory");
+  assert_not_log ("/tmp", -EINVAL,
+                  "it is a directory: a log is a regular file or a block "
+                  "device");
+  assert_not_log ("/dev/null", -EINVAL,
+                  "it is a character device: a log is a regular file or a "
+                  "block device");
+  assert_int_equal (unlink (path), 0);
+  assert_int_equal (mkfifo (path, 0600), 0);
+  assert_not_log (path, -EINVAL,
+                  "it is a FIFO: a log is a regular file or a block device");
+  assert_int_equal (unlink (path), 0);
 }
 
 static void
@@ -511,8 +530,17 @@ test_not_a_log (void **state)
     size_t at;
     uint64_t n;
     unsigned bytes;
-  } supers[] = {{0, 1, 1},    {8, 2, 8},    {24, 0, 4},
-                {24, 256, 4}, {24, 768, 4}, {24, 1 << 17, 4}};
+    const char *expected;
+  } supers[] = {{0, 1, 1,
+                 "it is not a write log: it does not begin with the magic "
+                 "number of dm-log-writes"},
+                {8, 2, 8, "it is a write log of version 2, not 1"},
+                {24, 0, 4,
+                 "it is a write log with sectors of 0 bytes: allowed are "
+                 "powers of two from 512 to 65536"},
+                {24, 256, 4, NULL},
+                {24, 768, 4, NULL},
+                {24, 1 << 17, 4, NULL}};
   struct writelog_reader *r;
   size_t i;
 
@@ -520,10 +548,16 @@ test_not_a_log (void **state)
   for (i = 0; i < sizeof supers / sizeof supers[0]; i++) {
     small_log ();
     poke (supers[i].at, supers[i].n, supers[i].bytes);
-    assert_int_equal (writelog_read_open (&r, path), -EINVAL);
+    assert_int_equal (writelog_read_open (&r, path, &reason), -EINVAL);
+    if (supers[i].expected != NULL)
+      assert_string_equal (reason.text, supers[i].expected);
   }
   assert_int_equal (truncate (path, 27), 0);
-  assert_int_equal (writelog_read_open (&r, path), -EINVAL);
+  assert_not_log (path, -EINVAL,
+                  "it is not a write log: it ends after 27 bytes");
+  assert_int_equal (truncate (path, 0), 0);
+  assert_not_log (path, -EINVAL,
+                  "it is not a write log: it ends after 0 bytes");
 }
 
 static void
@@ -533,8 +567,8 @@ assert_bad_entry (unsigned nr)
   struct writelog_entry e;
 
   for (; nr > 0; nr--)
-    assert_int_equal (writelog_read_next (r, &e), 1);
-  assert_int_equal (writelog_read_next (r, &e), -EINVAL);
+    assert_int_equal (writelog_read_next (r, &e, &reason), 1);
+  assert_int_equal (writelog_read_next (r, &e, &reason), -EINVAL);
   writelog_read_close (r);
 }
 
@@ -545,10 +579,16 @@ test_bad_entries (void **state)
   small_log ();
   assert_int_equal (truncate (path, 4 * 512), 0); /* in the mark */
   assert_bad_entry (2);
+  assert_string_equal (reason.text, "it is cut off in entry 3 of 3: it ends "
+                                    "after 2048 bytes");
   assert_int_equal (truncate (path, 4 * 512 - 1), 0); /* in the data */
   assert_bad_entry (1);
+  assert_string_equal (reason.text, "it is cut off in entry 2 of 3: it ends "
+                                    "after 2047 bytes");
   assert_int_equal (truncate (path, 2 * 512 + 31), 0);
   assert_bad_entry (1);
+  assert_string_equal (reason.text, "it is cut off in entry 2 of 3: it ends "
+                                    "after 1055 bytes");
 
   small_log ();
   poke (16, 4, 8); /* more entries than there are */
@@ -556,6 +596,8 @@ test_bad_entries (void **state)
   small_log ();
   poke (512, UINT64_MAX, 8); /* sector */
   assert_bad_entry (0);
+  assert_string_equal (reason.text, "entry 1 of 3 makes no sense: 0 sectors at "
+                                    "sector 18446744073709551615");
   small_log ();
   poke (512, UINT64_MAX / 1024, 8);
   poke (520, 2, 8);
