@@ -225,6 +225,67 @@ command_reset_stats (struct context *c, char **arguments)
   return change (c, "stats=reset\n");
 }
 
+/* The devices whose statistics can be read; that of *server where none can, so
+ * that it is tried and the reason known.  NULL if they cannot be listed.
+ */
+static struct device_entry *
+list_for_stats (const struct server *server, unsigned *n, struct message *why)
+{
+  struct device_entry *devices;
+  unsigned all, i;
+
+  if (!server_list (server, &devices, &all, why))
+    return NULL;
+  for (i = *n = 0; i < all; i++) {
+    if (devices[i].can_control)
+      devices[(*n)++] = devices[i];
+  }
+  if (*n == 0 && all > 0)
+    *n = 1;
+  return devices;
+}
+
+static struct snapshot *
+read_snapshot (const struct server *server, struct message *why)
+{
+  char *text = server_document (server, ".stats", why);
+  struct snapshot *s = text != NULL ? snapshot_parse (text, why) : NULL;
+
+  free (text);
+  return s;
+}
+
+/* Of all devices, as one document. */
+static int
+show_all_to_prometheus (struct context *c)
+{
+  struct server server = c->server;
+  struct device_entry *devices;
+  struct snapshot **s;
+  struct message why;
+  unsigned n, i;
+  bool ok;
+
+  devices = list_for_stats (&server, &n, &why);
+  if (devices == NULL)
+    return failed (c, &why);
+  s = calloc (n + 1, sizeof s[0]);
+  message_set (&why, "%s", strerror (ENOMEM));
+  ok = s != NULL;
+  for (i = 0; ok && i < n; i++) {
+    snprintf (server.device, sizeof server.device, "%s", devices[i].name);
+    s[i] = read_snapshot (&server, &why);
+    ok = s[i] != NULL;
+  }
+  if (ok)
+    show_prometheus (stdout, s, n);
+  for (i = 0; s != NULL && s[i] != NULL; i++)
+    snapshot_free (s[i]);
+  free (s);
+  free (devices);
+  return ok ? DONE : failed (c, &why);
+}
+
 int
 command_stats (struct context *c, char **arguments)
 {
@@ -233,6 +294,8 @@ command_stats (struct context *c, char **arguments)
   char *text;
 
   (void) arguments;
+  if (has (c, PROMETHEUS) && !c->server.is_named)
+    return show_all_to_prometheus (c);
   text = server_document (&c->server, ".stats", &why);
   s = text != NULL ? snapshot_parse (text, &why) : NULL;
   if (s == NULL) {
@@ -242,7 +305,7 @@ command_stats (struct context *c, char **arguments)
   if (has (c, JSON))
     puts (text);
   else if (has (c, PROMETHEUS))
-    show_prometheus (stdout, s);
+    show_prometheus (stdout, &s, 1);
   else
     show_stats (stdout, s);
   snapshot_free (s);

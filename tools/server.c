@@ -85,8 +85,8 @@ server_init (struct server *s, const char *where, const char *device,
     if (!is_plain (name[i]) || name[i] == '/')
       return fail (why, "%s: no device has such a name", name);
   }
-  snprintf (s->device, sizeof s->device, "%s",
-            name[0] != '\0' ? name : "nullb0");
+  s->is_named = name[0] != '\0';
+  snprintf (s->device, sizeof s->device, "%s", s->is_named ? name : "nullb0");
   return true;
 }
 

@@ -21,6 +21,7 @@ struct server {
   char prefix[1024]; /* what stands before the export's name in its URI, */
   char suffix[1024]; /* and after it */
   char device[64];   /* nullb0 and so on */
+  bool is_named;     /* it was given, not left to be the first */
 };
 
 /* WHERE is an NBD URI or the path of a Unix socket; DEVICE, NULL if it is not

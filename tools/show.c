@@ -198,14 +198,6 @@ head (FILE *fp, const char *name, const char *type, const char *help)
            type);
 }
 
-static void
-gauge (FILE *fp, const char *device, const char *name, const char *help,
-       double value)
-{
-  head (fp, name, "gauge", help);
-  fprintf (fp, "nullblk_%s{device=\"%s\"} %.15g\n", name, device, value);
-}
-
 /* 1, 2.5 and 5 of each power of ten from 100 ns to 100 s.  A bucket counts
  * where its middle does; there are no exact sums of time, so that _sum is of
  * the middles.
@@ -248,44 +240,93 @@ histogram (FILE *fp, const char *device, const char *op_name,
            count);
 }
 
-void
-show_prometheus (FILE *fp, const struct snapshot *s)
-{
-  const struct snapshot_op *op;
-  char device[140], name[40];
-  unsigned i, j;
+/* A family of metrics: the samples of a device, of which DEVICE is the label's
+ * value.  What a device does not have has none.
+ */
+typedef void samples (FILE *fp, const char *device, const struct snapshot *s);
 
-  escape (device, sizeof device, s->device);
-  gauge (fp, device, "uptime_seconds", "Since the server began.",
-         s->uptime_ns / 1e9);
-  gauge (fp, device, "connections", "Connections to the device's data.",
-         s->connections);
-  gauge (fp, device, "queue_depth", "Requests in service.", s->depth);
-  if (s->has_memory) {
-    gauge (fp, device, "memory_held_bytes",
-           "Memory that all devices of the server hold.", s->memory_held);
-    gauge (fp, device, "memory_limit_bytes",
-           "Memory that all devices of the server may hold.", s->memory_limit);
-  }
-  gauge (fp, device, "written_bytes", "Data that the device holds.",
-         s->written_blocks * 4096.0);
-  if (s->has_zones) {
-    head (fp, "zones", "gauge", "Zones in each condition.");
-    for (i = 0; i < NR_SNAPSHOT_CONDS; i++)
-      fprintf (fp,
-               "nullblk_zones{device=\"%s\",condition=\"%s\"} %" PRIu64 "\n",
-               device, snapshot_cond_names[i], s->zones[i]);
-  }
-  head (fp, "requests_total", "counter", "Requests answered.");
+static void
+uptime (FILE *fp, const char *device, const struct snapshot *s)
+{
+  fprintf (fp, "nullblk_uptime_seconds{device=\"%s\"} %.15g\n", device,
+           s->uptime_ns / 1e9);
+}
+
+static void
+connections (FILE *fp, const char *device, const struct snapshot *s)
+{
+  fprintf (fp, "nullblk_connections{device=\"%s\"} %.15g\n", device,
+           (double) s->connections);
+}
+
+static void
+queue_depth (FILE *fp, const char *device, const struct snapshot *s)
+{
+  fprintf (fp, "nullblk_queue_depth{device=\"%s\"} %.15g\n", device,
+           (double) s->depth);
+}
+
+static void
+memory_held (FILE *fp, const char *device, const struct snapshot *s)
+{
+  if (s->has_memory)
+    fprintf (fp, "nullblk_memory_held_bytes{device=\"%s\"} %.15g\n", device,
+             (double) s->memory_held);
+}
+
+static void
+memory_limit (FILE *fp, const char *device, const struct snapshot *s)
+{
+  if (s->has_memory)
+    fprintf (fp, "nullblk_memory_limit_bytes{device=\"%s\"} %.15g\n", device,
+             (double) s->memory_limit);
+}
+
+static void
+written (FILE *fp, const char *device, const struct snapshot *s)
+{
+  fprintf (fp, "nullblk_written_bytes{device=\"%s\"} %.15g\n", device,
+           s->written_blocks * 4096.0);
+}
+
+static void
+zones (FILE *fp, const char *device, const struct snapshot *s)
+{
+  unsigned i;
+
+  for (i = 0; s->has_zones && i < NR_SNAPSHOT_CONDS; i++)
+    fprintf (fp, "nullblk_zones{device=\"%s\",condition=\"%s\"} %" PRIu64 "\n",
+             device, snapshot_cond_names[i], s->zones[i]);
+}
+
+static void
+requests (FILE *fp, const char *device, const struct snapshot *s)
+{
+  unsigned i;
+
   for (i = 0; i < NR_SNAPSHOT_OPS; i++)
     fprintf (fp,
              "nullblk_requests_total{device=\"%s\",op=\"%s\"} %" PRIu64 "\n",
              device, snapshot_op_names[i], s->op[i].requests);
-  head (fp, "bytes_total", "counter", "Bytes of requests that succeeded.");
+}
+
+static void
+bytes (FILE *fp, const char *device, const struct snapshot *s)
+{
+  unsigned i;
+
   for (i = 0; i < NR_SNAPSHOT_OPS; i++)
     fprintf (fp, "nullblk_bytes_total{device=\"%s\",op=\"%s\"} %" PRIu64 "\n",
              device, snapshot_op_names[i], s->op[i].bytes);
-  head (fp, "errors_total", "counter", "Requests that failed.");
+}
+
+static void
+errors (FILE *fp, const char *device, const struct snapshot *s)
+{
+  const struct snapshot_op *op;
+  char name[40];
+  unsigned i, j;
+
   for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
     op = &s->op[i];
     for (j = 0; j < op->nr_errors; j++)
@@ -296,7 +337,49 @@ show_prometheus (FILE *fp, const struct snapshot *s)
                escape (name, sizeof name, op->errors[j].name),
                op->errors[j].count);
   }
-  head (fp, "latency_seconds", "histogram", "How long requests were served.");
+}
+
+static void
+latencies (FILE *fp, const char *device, const struct snapshot *s)
+{
+  unsigned i;
+
   for (i = 0; i < NR_SNAPSHOT_OPS; i++)
     histogram (fp, device, snapshot_op_names[i], &s->op[i]);
+}
+
+static const struct family {
+  const char *name, *type, *help;
+  samples *print;
+} families[] = {
+    {"uptime_seconds", "gauge", "Since the server began.", uptime},
+    {"connections", "gauge", "Connections to the device's data.", connections},
+    {"queue_depth", "gauge", "Requests in service.", queue_depth},
+    {"memory_held_bytes", "gauge",
+     "Memory that all devices of the server hold.", memory_held},
+    {"memory_limit_bytes", "gauge",
+     "Memory that all devices of the server may hold.", memory_limit},
+    {"written_bytes", "gauge", "Data that the device holds.", written},
+    {"zones", "gauge", "Zones in each condition.", zones},
+    {"requests_total", "counter", "Requests answered.", requests},
+    {"bytes_total", "counter", "Bytes of requests that succeeded.", bytes},
+    {"errors_total", "counter", "Requests that failed.", errors},
+    {"latency_seconds", "histogram", "How long requests were served.",
+     latencies},
+};
+
+/* A family has one head, and its samples are side by side. */
+void
+show_prometheus (FILE *fp, struct snapshot *const *s, unsigned n)
+{
+  const struct family *f = families;
+  const struct family *end = families + sizeof families / sizeof families[0];
+  char device[140];
+  unsigned i;
+
+  for (; f < end; f++) {
+    head (fp, f->name, f->type, f->help);
+    for (i = 0; i < n; i++)
+      f->print (fp, escape (device, sizeof device, s[i]->device), s[i]);
+  }
 }

@@ -55,12 +55,19 @@ jq -e '.version == 1 and .device == "nullb0" and
   .operations.write.requests == 2 and .operations.write.errors.ENOSPC == 1 and
   (.operations | all(.[]; ([.histogram[][2]] | add // 0) == .requests))' \
   "$tmp/out" >"$tmp/jq" || fail "$(cat "$tmp/out")"
-says 0 '' stats --prometheus "$sock"
-perl - "$tmp/out" <<'PERL' || fail "$(cat "$tmp/out")"
+
+# What is in "$tmp/out" has the metrics of $1 devices, as one document.
+check_metrics ()
+{
+  if command -v promtool; then
+    promtool check metrics <"$tmp/out" || fail "$(cat "$tmp/out")"
+  fi
+  perl - "$1" "$tmp/out" <<'PERL' || fail "$(cat "$tmp/out")"
 # The text format: for each family HELP, TYPE, then its samples; no sample
 # twice; buckets that grow and end in +Inf, which is the count.
 use strict;
 use warnings;
+my $devices = shift;
 my (%type, %seen, $family, %last, %inf, %count);
 while (<>) {
   if (/^# HELP (\w+) \S.*$/) { $family = $1; die "again: $_" if $type{$1} }
@@ -87,11 +94,20 @@ while (<>) {
   }
   else { die "what is this? $_" }
 }
-die "no histograms" unless keys %count == 6;
+die "not of $devices devices" unless keys %count == 6 * $devices;
 $inf{$_} == $count{$_} or die "$_: +Inf" for keys %count;
-die "no write" unless $seen{'nullblk_errors_total{device="nullb0",' .
-  'op="write",error="ENOSPC"}'};
 PERL
+}
+enospc='nullblk_errors_total{device="nullb0",op="write",error="ENOSPC"} 1'
+says 0 '' stats --prometheus "$sock"
+check_metrics 2
+grep -qxF "$enospc" "$tmp/out" || fail "$(cat "$tmp/out")"
+says 0 '' stats --prometheus "$sock" --device nullb0
+check_metrics 1
+grep -qxF "$enospc" "$tmp/out" || fail "$(cat "$tmp/out")"
+says 0 '' stats --prometheus "$(uri_of nullb1)"
+check_metrics 1
+grep -q 'nullb0' "$tmp/out" && fail "$(cat "$tmp/out")"
 says 0 '' reset-stats "$sock"
 says 0 '' stats "$sock"
 grep -Eq '^write +0 +- +- ' "$tmp/out" || fail "$(cat "$tmp/out")"
