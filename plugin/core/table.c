@@ -12,7 +12,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
+#include "clock.h"
+#include "random.h"
 #include "table.h"
 
 static uint64_t
@@ -42,13 +45,32 @@ create_trees (struct table *t, uint32_t volumes)
   return 0;
 }
 
-/* One bucket for each chunk that can ever be held when chunks are full. */
+/* Multiplied by an odd number that nobody knows, any two keys have the same
+ * highest bits about as seldom as by chance.
+ */
+static void
+take_secret (struct table *t)
+{
+  uint64_t n;
+
+  if (getrandom (&n, sizeof n, GRND_NONBLOCK) != sizeof n)
+    n = random_mix (clock_now ()); /* in a machine's first moments */
+  t->secret = n | 1;
+  t->secret_shift = __builtin_clzll (t->bucket_mask);
+}
+
+/* Buckets for some chunks that are full, or that many more with a lonely block:
+ * as many as there can be would be much memory for a few blocks far apart.
+ */
+#define BUCKETS_A_CHUNK 8
+
 int
 table_create (struct table *t, struct arena *arena,
               const struct arena_options *o, uint32_t least)
 {
   const uint64_t chunks =
-      min (arena_most (o) >> arena->chunk_shift, arena_all_chunks (o));
+      min (BUCKETS_A_CHUNK * (arena_most (o) >> arena->chunk_shift),
+           arena_all_chunks (o));
   uint64_t nr_buckets;
 
   nr_buckets = power_of_two_from (chunks < least ? least : chunks);
@@ -61,6 +83,7 @@ table_create (struct table *t, struct arena *arena,
   madvise (t->map, t->map_size, MADV_NOHUGEPAGE);
   t->buckets = t->map;
   t->bucket_mask = nr_buckets - 1;
+  take_secret (t);
   if (create_trees (t, o->volumes) < 0) {
     munmap (t->map, t->map_size);
     return -ENOMEM;

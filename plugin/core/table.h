@@ -25,6 +25,8 @@ struct table {
   size_t map_size;
   uint32_t *buckets; /* the first chunk of each list, or 0 */
   uint64_t bucket_mask;
+  uint64_t secret;       /* odd */
+  unsigned secret_shift; /* so that its product is as many bits as the mask */
 
   struct tree *trees; /* of each volume */
   uint32_t volumes;
@@ -35,21 +37,15 @@ int table_create (struct table *t, struct arena *arena,
                   const struct arena_options *o, uint32_t least);
 void table_destroy (struct table *t);
 
-static inline uint64_t
-table_mix (uint64_t n)
-{
-  n *= UINT64_C (0x9e3779b97f4a7c15);
-  return n ^ n >> 32;
-}
-
 /* Keys in a row, 1024 of them, have buckets in a row: so a large request meets
  * no bucket (and no lock) twice, and a little data touches little of the
- * table.
+ * table.  Where a row begins is hashed by a secret number, so that no client
+ * can choose places that all have the same bucket.
  */
 static inline uint64_t
 table_bucket (const struct table *t, uint64_t key)
 {
-  return (key + table_mix (key >> 10)) & t->bucket_mask;
+  return (key + ((key >> 10) * t->secret >> t->secret_shift)) & t->bucket_mask;
 }
 
 /* The number of the chunk with this key, or 0. */
