@@ -29,7 +29,7 @@ export top_builddir OUT BENCH="${BENCH-}"
 unset BENCH_PLAN
 
 all="null memory first batch-unix batch-tcp filters trim copy footprint \
-instructions contention"
+instructions contention scale"
 read -ra sections <<<"${BENCH_SECTIONS:-$all}"
 
 # run SECTION
@@ -43,7 +43,7 @@ run ()
       bash "$here/batch.sh" "${name%-fio}" fio
       ;;
     first | filters | trim | copy | footprint | instructions | contention | \
-    guest) bash "$here/$1.sh" ;;
+    scale | guest) bash "$here/$1.sh" ;;
     latency | zones) bash "$here/$1.sh" >"$OUT/$1.new" ;;
     *)
       echo "${0##*/}: there is no section $1; there are: $all" \

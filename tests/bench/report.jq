@@ -147,6 +147,15 @@ def show_footprint:
         "<= \(.most): \(.value <= .most | verdict)" end) |")
   else empty end;
 
+def show_scale:
+  if has ("scale") then
+    "", "### Scale", "",
+    "In process (core), or a server (nullblk); each of one run.", "",
+    "| what | where | value |", "|---|---|---|",
+    (.[] | select (.table == "scale") |
+      "| \(.what) | \(.server) | \(.value | digits (3)) \(.unit) |")
+  else empty end;
+
 def show_instructions:
   if has ("instructions") then
     "", "### Instructions", "",
@@ -241,7 +250,7 @@ else
     "CPU us a MiB"),
   section ("copy-memory"; "Bulk copy (nbdcopy), memory mode"; ""; "MiB/s"; 1;
     "CPU us a MiB"),
-  show_footprint, show_instructions, show_contention,
+  show_footprint, show_instructions, show_contention, show_scale,
   show_text ("latency"; "Latency: how exact"),
   show_text ("zones"; "Zones: what they cost"),
   section ("guest"; "In a guest: block devices of the kernel";
