@@ -177,10 +177,10 @@ pass_from (const struct throttle *t, enum flow flow, const double *amount,
 /* Changes */
 
 /* Where there are too many, two of a flow become one that is in the way of no
- * less.
+ * less, and that nobody leaves any more.
  */
 static void
-add_former (struct throttle *t, const struct booked *b)
+add_former (struct throttle *t, struct booked *b)
 {
   struct booked *f;
   unsigned i;
@@ -192,33 +192,52 @@ add_former (struct throttle *t, const struct booked *b)
   for (i = 0; i + 1 < MAX_FORMER && t->former[i].flow != b->flow; i++)
     ;
   f = &t->former[i];
+  gaps_clear (&f->gaps);
+  gaps_clear (&b->gaps);
   f->flow = counts (f->flow, UNIT_BYTES, THROTTLE_ALL) ? f->flow : b->flow;
+  f->generation = 0; /* none has this */
   f->front = b->front > f->front ? b->front : f->front;
+  f->part = 0;
   f->rate[UNIT_BYTES] += b->rate[UNIT_BYTES];
   f->rate[UNIT_OPERATIONS] += b->rate[UNIT_OPERATIONS];
 }
 
+/* Those that are through are left out. */
 static void
-change_limits (struct throttle *t, const struct throttle_limits *l,
-               uint64_t now)
+pass_former (struct throttle *t, uint64_t now)
 {
   unsigned i, n = 0;
 
   for (i = 0; i < t->nr_former; i++) {
     if (t->former[i].front > now)
       t->former[n++] = t->former[i];
+    else
+      gaps_clear (&t->former[i].gaps);
   }
   t->nr_former = n;
+}
+
+static void
+change_limits (struct throttle *t, const struct throttle_limits *l,
+               uint64_t now)
+{
+  struct booked *b;
+  unsigned i;
+
+  pass_former (t, now);
   for (i = 0; i < NR_FLOWS; i++) {
-    if (t->flows[i].booked.front > now)
-      add_former (t, &t->flows[i].booked);
-    gaps_clear (&t->flows[i].gaps);
+    b = &t->flows[i].booked;
+    if (b->front > now)
+      add_former (t, b);
+    else
+      gaps_clear (&b->gaps);
   }
   memset (t->flows, 0, sizeof t->flows);
-  for (i = 0; i < NR_FLOWS; i++)
-    t->flows[i].booked = (struct booked){.flow = i, .front = now};
   t->limits = *l;
   t->generation++;
+  for (i = 0; i < NR_FLOWS; i++)
+    t->flows[i].booked =
+        (struct booked){.flow = i, .generation = t->generation, .front = now};
 }
 
 /*---------------------------------------------------------------------*/
@@ -249,7 +268,7 @@ static bool
 pass_in_gap (struct throttle *t, enum flow flow, const double *amount,
              uint64_t earliest, struct slot *slot)
 {
-  struct gaps *gaps = &t->flows[flow].gaps;
+  struct gaps *gaps = &t->flows[flow].booked.gaps;
   double part, fastest;
   size_t i;
 
@@ -285,8 +304,7 @@ throttle_pass (struct throttle *t, const struct throttle_limits *l,
 
   if (memcmp (&t->limits, l, sizeof *l) != 0)
     change_limits (t, l, now);
-  if (t->flows[flow].gaps.count == 0 ||
-      !pass_in_gap (t, flow, amount, earliest, slot)) {
+  if (b->gaps.count == 0 || !pass_in_gap (t, flow, amount, earliest, slot)) {
     if (b->front < earliest) {
       b->front = earliest;
       b->part = 0;
@@ -299,24 +317,37 @@ throttle_pass (struct throttle *t, const struct throttle_limits *l,
   return slot->to > now ? slot->to : now;
 }
 
+/* Where a request was booked; NULL if that is gone. */
+static struct booked *
+find_booked (struct throttle *t, uint32_t generation, enum flow flow)
+{
+  unsigned i;
+
+  if (generation == t->generation)
+    return &t->flows[flow].booked;
+  for (i = 0; i < t->nr_former; i++) {
+    if (t->former[i].generation == generation && t->former[i].flow == flow)
+      return &t->former[i];
+  }
+  return NULL;
+}
+
 void
 throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
                 struct slot slot, uint64_t now)
 {
-  const enum flow flow = flow_of (op);
-  struct booked *b = &t->flows[flow].booked;
-  struct gaps *gaps = &t->flows[flow].gaps;
+  struct booked *b = find_booked (t, generation, flow_of (op));
 
   if (slot.from < now)
     slot.from = now;
-  if (generation != t->generation || slot.from >= slot.to)
+  if (b == NULL || slot.from >= slot.to)
     return;
   if (slot.to == b->front) {
-    b->front = gaps_retreat (gaps, slot);
+    b->front = gaps_retreat (&b->gaps, slot);
     b->part = 0;
   }
   else
-    gaps_add (gaps, slot);
+    gaps_add (&b->gaps, slot);
 }
 
 void
@@ -325,7 +356,9 @@ throttle_clear (struct throttle *t)
   unsigned i;
 
   for (i = 0; i < NR_FLOWS; i++)
-    gaps_clear (&t->flows[i].gaps);
+    gaps_clear (&t->flows[i].booked.gaps);
+  for (i = 0; i < t->nr_former; i++)
+    gaps_clear (&t->former[i].gaps);
 }
 
 void

@@ -67,9 +67,11 @@ enum unit { UNIT_BYTES, UNIT_OPERATIONS, NR_UNITS };
 /* What is booked. */
 struct booked {
   enum flow flow;
+  uint32_t generation;   /* of the limits that it was booked by */
   uint64_t front;        /* up to here, */
   double part;           /* and this part of a nanosecond, */
   double rate[NR_UNITS]; /* with so much a second at most */
+  struct gaps gaps;      /* but for these */
 };
 
 /* The most flows of former limits that are told apart. */
@@ -87,7 +89,6 @@ struct throttle {
      */
     uint64_t mark;
     double later[NR_UNITS];
-    struct gaps gaps;
   } flows[NR_FLOWS];
 
   struct booked former[MAX_FORMER];
@@ -104,8 +105,7 @@ uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
                         struct slot *slot);
 
 /* A request that was given SLOT when limits were of GENERATION is given up at
- * NOW: others may have what is left of its time.  Once limits have changed, it
- * stays as it is.
+ * NOW: others may have what is left of its time.
  */
 void throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
                      struct slot slot, uint64_t now);

@@ -308,15 +308,44 @@ test_leave (void **state)
 
     /* a has half of its time behind it: others may have the rest. */
     leave (OP_READ, slots[0], START + NSEC_PER_SEC / 2);
-    assert_int_equal (t.flows[FLOW_READS].gaps.count, 0);
+    assert_int_equal (t.flows[FLOW_READS].booked.gaps.count, 0);
     assert_int_equal (pass (OP_READ, MIB, START + NSEC_PER_SEC / 2),
                       NSEC_PER_SEC * 3 / 2);
+  }
+}
 
-    /* A slot of other limits says nothing. */
-    limits.bytes_per_sec[THROTTLE_ALL] = 2 * MIB;
-    pass (OP_READ, MIB, START);
-    throttle_leave (&t, t.generation - 1, OP_READ, slot, START);
-    assert_true (slot.to == t.flows[FLOW_READS].booked.front);
+/* Also those that were booked by limits that have changed since. */
+static void
+test_leave_former (void **state)
+{
+  struct slot slots[8];
+  uint32_t generation;
+  int i, order;
+
+  (void) state;
+  for (order = 0; order < 3; order++) {
+    setup (NULL);
+    limits.bytes_per_sec[THROTTLE_ALL] = MIB;
+    for (i = 0; i < 8; i++) {
+      pass (OP_READ, MIB, START);
+      slots[i] = slot;
+    }
+    generation = t.generation;
+    limits.operations_per_sec[THROTTLE_ALL] = 1000000;
+    assert_int_equal (pass (OP_WRITE, MIB, START), 9 * NSEC_PER_SEC);
+    leave (OP_WRITE, slot, START);
+    for (i = 0; i < 8; i++)
+      throttle_leave (&t, generation, OP_READ,
+                      slots[order == 0   ? i
+                            : order == 1 ? 7 - i
+                                         : (i * 3) % 8],
+                      START);
+    assert_int_equal (t.former[0].gaps.count, 0);
+    assert_int_equal (pass (OP_WRITE, MIB, START), NSEC_PER_SEC);
+
+    /* Limits that nobody knows any more. */
+    throttle_leave (&t, generation - 1, OP_WRITE, slot, START);
+    assert_true (slot.to == t.flows[FLOW_WRITES].booked.front);
   }
 }
 
@@ -679,15 +708,16 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_no_limit),    TEST (test_operations),
-      TEST (test_exact),       TEST (test_highest_limit),
-      TEST (test_large),       TEST (test_idle),
-      TEST (test_early),       TEST (test_change),
-      TEST (test_what_counts), TEST (test_several),
-      TEST (test_windows),     TEST (test_fair),
-      TEST (test_apart),       TEST (test_many_changes),
-      TEST (test_rest),        TEST (test_leave),
-      TEST (test_narrow),      TEST (test_together),
+      TEST (test_no_limit),     TEST (test_operations),
+      TEST (test_exact),        TEST (test_highest_limit),
+      TEST (test_large),        TEST (test_idle),
+      TEST (test_early),        TEST (test_change),
+      TEST (test_what_counts),  TEST (test_several),
+      TEST (test_windows),      TEST (test_fair),
+      TEST (test_apart),        TEST (test_many_changes),
+      TEST (test_leave_former), TEST (test_rest),
+      TEST (test_leave),        TEST (test_narrow),
+      TEST (test_together),
   };
 
   return RUN_TESTS (tests);
