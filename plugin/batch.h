@@ -24,6 +24,8 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "batch-functions.h"
+
 /* The system's own, to be set before anything else is called. */
 struct batch_calls {
   ssize_t (*read) (int fd, void *buf, size_t n);
@@ -88,15 +90,6 @@ int batch_ppoll (struct pollfd *fds, nfds_t nfds,
  * anything since, or where requests do not wait.
  */
 uint64_t batch_arrival (void);
-
-/* A request whose reply was deferred is answered now, as it is its time, or, if
- * OVER, since the server stops or the client has gone.  Returns 0; or
- * -ESHUTDOWN, and the reply is replaced by one with that error; or 1: the
- * client was dropped, and there is no answer.  It is called once, on the thread
- * that serves the connection (or ends what that has left), with out_lock held:
- * of the functions here it may lead to batch_shutdown only.
- */
-typedef int batch_due (void *request, uint64_t now, bool over);
 
 /* This thread's request is to be answered at DEADLINE (of the monotonic clock,
  * ns), with SPIN as of waiter_wait: what the thread sends next, up to the end

@@ -10,48 +10,20 @@
 #include <link.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <string.h>
 
+#include "batch-functions.h"
 #include "batched.h"
 
-/* The library's functions: all are there, or none. */
-static struct library {
-  void (*serial) (bool serial);
-  void (*timed) (bool timed);
-  void (*cancel) (void);
-  unsigned (*depth) (void);
-  uint64_t (*arrival) (void);
-  bool (*still_zero) (const void *buf, size_t n);
-  bool (*defer) (uint64_t deadline, uint64_t spin,
-                 int (*due) (void *request, uint64_t now, bool over),
-                 const void *request, size_t size);
-} library;
-
-/* ISO C has no cast from an object's address to a function's. */
-#define FIND(name)                                                             \
-  do {                                                                         \
-    void *address = dlsym (RTLD_DEFAULT, "nullblk_batch_" #name);              \
-                                                                               \
-    memcpy (&found.name, &address, sizeof address);                            \
-    all &= address != NULL;                                                    \
-  } while (0)
+/* NULL: the library is not there, or another than this is for. */
+static const struct batch_functions *library;
 
 static bool
 find_library (void)
 {
-  struct library found;
-  bool all = true;
+  const struct batch_functions *found = dlsym (RTLD_DEFAULT, BATCH_FUNCTIONS);
 
-  FIND (serial);
-  FIND (timed);
-  FIND (cancel);
-  FIND (depth);
-  FIND (arrival);
-  FIND (still_zero);
-  FIND (defer);
-  if (all)
-    library = found;
-  return all;
+  library = found != NULL && found->version == BATCH_VERSION ? found : NULL;
+  return library != NULL;
 }
 
 /* A filter may change what was read where it is.  nbdkit does not tell a plugin
@@ -83,7 +55,7 @@ has_filters (void)
 uint32_t
 batched_depth (void)
 {
-  return find_library () && !has_filters () ? library.depth () : 0;
+  return find_library () && !has_filters () ? library->depth () : 0;
 }
 
 void
@@ -92,13 +64,13 @@ batched_find (struct devices *d)
   d->batch = find_library ();
   if (!d->batch)
     return;
-  d->arrival = library.arrival;
+  d->arrival = library->arrival;
   if (!has_filters ())
-    d->still_zero = library.still_zero;
+    d->still_zero = library->still_zero;
   if (!d->parallel && d->settings.parallel == PARALLEL_AUTO)
     d->depth = batched_depth ();
   if (d->depth != 0)
-    d->defer = library.defer;
+    d->defer = library->defer;
 }
 
 static bool
@@ -117,10 +89,10 @@ batched_tell (struct devices *d)
   const bool waits = anything_waits (d);
   const bool holds = !d->parallel && (!waits || d->defer != NULL);
 
-  if (library.serial == NULL)
+  if (library == NULL)
     return;
-  library.serial (holds);
-  library.timed (waits);
+  library->set_serial (holds);
+  library->set_timed (waits);
   atomic_store (&d->holds_replies, holds);
   atomic_store (&d->is_timed, waits);
 }
@@ -128,6 +100,6 @@ batched_tell (struct devices *d)
 void
 batched_close (void)
 {
-  if (library.cancel != NULL)
-    library.cancel ();
+  if (library != NULL)
+    library->defer_cancel ();
 }

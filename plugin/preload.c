@@ -50,16 +50,18 @@ PUBLIC int __ppoll_chk (struct pollfd *fds, nfds_t nfds,
                         size_t size);
 PUBLIC int fcntl64 (int fd, int cmd, ...);
 
-/* For the plugin, which looks for them by dlsym. */
-PUBLIC void nullblk_batch_serial (bool serial);
-PUBLIC void nullblk_batch_timed (bool timed);
-PUBLIC unsigned nullblk_batch_depth (void);
-PUBLIC bool nullblk_batch_defer (uint64_t deadline, uint64_t spin,
-                                 batch_due *due, const void *request,
-                                 size_t size);
-PUBLIC void nullblk_batch_cancel (void);
-PUBLIC uint64_t nullblk_batch_arrival (void);
-PUBLIC bool nullblk_batch_still_zero (const void *buf, size_t n);
+/* For the plugin. */
+PUBLIC extern const struct batch_functions nullblk_batch_functions;
+const struct batch_functions nullblk_batch_functions = {
+    .version = BATCH_VERSION,
+    .set_serial = batch_set_serial,
+    .set_timed = batch_set_timed,
+    .depth = batch_depth,
+    .arrival = batch_arrival,
+    .still_zero = batch_still_zero,
+    .defer = batch_defer,
+    .defer_cancel = batch_defer_cancel,
+};
 
 /* Those that batch.c has no need of. */
 static struct {
@@ -199,49 +201,6 @@ static void __attribute__ ((constructor)) begin (void)
     batch_set_depth (strtoul (depth, NULL, 10));
   if (is_nbdkit && dladdr (&once, &self) != 0 && self.dli_fname != NULL)
     leave_environment (self.dli_fname);
-}
-
-void
-nullblk_batch_serial (bool serial)
-{
-  batch_set_serial (serial);
-}
-
-void
-nullblk_batch_timed (bool timed)
-{
-  batch_set_timed (timed);
-}
-
-unsigned
-nullblk_batch_depth (void)
-{
-  return batch_depth ();
-}
-
-bool
-nullblk_batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
-                     const void *request, size_t size)
-{
-  return batch_defer (deadline, spin, due, request, size);
-}
-
-void
-nullblk_batch_cancel (void)
-{
-  batch_defer_cancel ();
-}
-
-uint64_t
-nullblk_batch_arrival (void)
-{
-  return batch_arrival ();
-}
-
-bool
-nullblk_batch_still_zero (const void *buf, size_t n)
-{
-  return batch_still_zero (buf, n);
 }
 
 /*---------------------------------------------------------------------*/
