@@ -42,6 +42,7 @@ struct batch_functions {
   bool (*defer) (uint64_t deadline, uint64_t spin, batch_due *due,
                  const void *request, size_t size);
   void (*defer_cancel) (void);
+  void (*before_wait) (void);
 };
 
 #endif /* NULLBLK_BATCH_FUNCTIONS_H */

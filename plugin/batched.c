@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -16,6 +17,9 @@
 
 /* NULL: the library is not there, or another than this is for. */
 static const struct batch_functions *library;
+
+/* Does nbdkit have any?  Their locks and files are not known here. */
+static bool filters;
 
 static bool
 find_library (void)
@@ -52,10 +56,19 @@ has_filters (void)
   return r;
 }
 
-uint32_t
-batched_depth (void)
+/* Files are written while requests are served. */
+static bool
+writes_files (const struct settings *s)
 {
-  return find_library () && !has_filters () ? library->depth () : 0;
+  return s->write_log[0] != '\0';
+}
+
+uint32_t
+batched_depth (const struct settings *s)
+{
+  return find_library () && !has_filters () && !writes_files (s)
+             ? library->depth ()
+             : 0;
 }
 
 void
@@ -64,11 +77,12 @@ batched_find (struct devices *d)
   d->batch = find_library ();
   if (!d->batch)
     return;
+  filters = has_filters ();
   d->arrival = library->arrival;
-  if (!has_filters ())
+  if (!filters)
     d->still_zero = library->still_zero;
   if (!d->parallel && d->settings.parallel == PARALLEL_AUTO)
-    d->depth = batched_depth ();
+    d->depth = batched_depth (&d->settings);
   if (d->depth != 0)
     d->defer = library->defer;
 }
@@ -86,15 +100,28 @@ anything_waits (struct devices *d)
 void
 batched_tell (struct devices *d)
 {
-  const bool waits = anything_waits (d);
-  const bool holds = !d->parallel && (!waits || d->defer != NULL);
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  bool waits, holds;
 
   if (library == NULL)
     return;
+  /* The last to tell has seen all changes. */
+  pthread_mutex_lock (&lock);
+  waits = anything_waits (d);
+  holds = !d->parallel && !filters && !writes_files (&d->settings) &&
+          (!waits || d->defer != NULL);
   library->set_serial (holds);
   library->set_timed (waits);
   atomic_store (&d->holds_replies, holds);
   atomic_store (&d->is_timed, waits);
+  pthread_mutex_unlock (&lock);
+}
+
+void
+batched_before_wait (void)
+{
+  if (library != NULL)
+    library->before_wait ();
 }
 
 void

@@ -13,17 +13,24 @@
 
 /* How many requests of a connection the library would let wait at once, without
  * a thread for each; 0: it is not there, or cannot, as with filters, of which
- * each may have something to do when a request is answered.
+ * each may have something to do when a request is answered, and with settings
+ * S by which a thread may wait without the library's knowing.
  */
-uint32_t batched_depth (void);
+uint32_t batched_depth (const struct settings *s);
 
 /* Look for the library, before D serves anything. */
 void batched_find (struct devices *d);
 
 /* The same, and again whenever settings of D have changed: the library may let
- * a reply wait for the next request as long as no thread waits for anything.
+ * a reply wait for the next request as long as it is known that no thread waits
+ * for anything that the library does not see.  From any thread, side by side.
  */
 void batched_tell (struct devices *d);
+
+/* This thread's request is one that may wait so, other than data's: what waits
+ * for it is sent now.
+ */
+void batched_before_wait (void);
 
 /* This thread's connection is about to be closed. */
 void batched_close (void);

@@ -149,7 +149,7 @@ is_parallel (void)
     return true;
   case PARALLEL_AUTO:
     return params_hang (&params) ||
-           (params_wait (&params) && batched_depth () == 0);
+           (params_wait (&params) && batched_depth (&params.settings) == 0);
   default:
     return false;
   }
@@ -207,7 +207,7 @@ static int
 nullblk_get_ready (void)
 {
   const struct settings *s = &params.settings;
-  const bool defers = batched_depth () != 0 && !is_parallel ();
+  const bool defers = batched_depth (s) != 0 && !is_parallel ();
   const struct nap how = {.nap = nap, .slice = defers ? 0 : NSEC_PER_SEC};
   struct message why;
   char setting[MAX_SETTING];
@@ -516,6 +516,13 @@ finish (void *handle, const char *request, uint32_t count, uint64_t offset,
 }
 
 static int
+read_control (struct connection *c, void *buf, uint32_t count, uint64_t offset)
+{
+  batched_before_wait ();
+  return control_read (c, buf, count, offset);
+}
+
+static int
 nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
                uint32_t flags)
 {
@@ -524,7 +531,7 @@ nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
   assert (flags == 0);
   (void) flags;
   return finish (c, "read", count, offset,
-                 c->control != NULL ? control_read (c, buf, count, offset)
+                 c->control != NULL ? read_control (c, buf, count, offset)
                                     : device_read (c, buf, count, offset));
 }
 
@@ -536,6 +543,7 @@ write_control (struct connection *c, const void *buf, uint32_t count,
   struct message why;
   int r;
 
+  batched_before_wait ();
   r = control_write (c, buf, count, offset, &why);
   if (r < 0)
     nbdkit_error ("%s%s: refused: %s", c->device->name,

@@ -61,6 +61,7 @@ const struct batch_functions nullblk_batch_functions = {
     .still_zero = batch_still_zero,
     .defer = batch_defer,
     .defer_cancel = batch_defer_cancel,
+    .before_wait = batch_before_wait,
 };
 
 /* Those that batch.c has no need of. */

@@ -8,6 +8,12 @@
 
 #include <config.h>
 
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "devices.h"
 
 #include "../../plugin/batch-functions.h"
@@ -66,6 +72,14 @@ defer_cancel (void)
 {
 }
 
+static unsigned told_to_wait;
+
+static void
+before_wait (void)
+{
+  told_to_wait++;
+}
+
 extern struct batch_functions nullblk_batch_functions;
 struct batch_functions nullblk_batch_functions;
 
@@ -81,7 +95,8 @@ set_up (void **state)
                                .arrival = arrival,
                                .still_zero = still_zero,
                                .defer = defer,
-                               .defer_cancel = defer_cancel};
+                               .defer_cancel = defer_cancel,
+                               .before_wait = before_wait};
   depth = 64;
   serial = timed = false;
   return 0;
@@ -129,19 +144,128 @@ test_found (void **state)
   devices_destroy (d);
 }
 
+/* Where a thread may wait for what the library does not see, no reply does, for
+ * another or for its time.
+ */
+static void
+test_waits_unseen (void **state)
+{
+  char path[] = "/tmp/nullblk-test-XXXXXX";
+  const char *const given[] = {
+      "size", "1M", "memory-backed", "true", "write-log", path, NULL};
+  const int fd = mkstemp (path);
+  struct devices *d;
+
+  (void) state;
+  assert_int_not_equal (fd, -1);
+  d = start (given);
+  assert_true (d->batch);
+  assert_int_equal (batched_depth (&d->settings), 0);
+  assert_null (d->defer);
+  assert_false (serial || d->holds_replies);
+  devices_destroy (d);
+
+  /* What a control export is asked for is told of. */
+  told_to_wait = 0;
+  batched_before_wait ();
+  assert_int_equal (told_to_wait, 1);
+  close (fd);
+  unlink (path);
+}
+
+/*---------------------------------------------------------------------*/
+/* Two change something at the same time */
+
+#define CHANGES 2000
+
+static struct devices *changed;
+static atomic_int in_library;
+
+/* Another, whose change is older, may want to say so now. */
+static void
+set_timed_in_time (bool value)
+{
+  int i;
+
+  if (in_library++ > 0)
+    abort ();
+  for (i = 0; i < 10; i++)
+    sched_yield ();
+  timed = value;
+  in_library--;
+}
+
+static void
+change_latency (const char *text)
+{
+  struct device *device = &changed->device[0];
+  struct message why;
+  struct params p;
+
+  params_init (&p);
+  assert_int_equal (params_set (&p, "size", "1M", &why), 0);
+  assert_int_equal (params_set (&p, "latency", text, &why), 0);
+  assert_int_equal (
+      params_complete (&p, DEVICES_MEMORY, UINT64_MAX, 4096, &why), 0);
+  pthread_mutex_lock (&changed->change_lock);
+  device_install (device, settings_set_new (&p.settings));
+  pthread_mutex_unlock (&changed->change_lock);
+  params_clear (&p);
+}
+
+static void *
+change_often (void *arg)
+{
+  const char *const *texts = arg;
+  unsigned i;
+
+  for (i = 0; i < CHANGES; i++) {
+    change_latency (texts[i % 2]);
+    batched_tell (changed);
+  }
+  return NULL;
+}
+
+/* What was told last is how it is. */
+static void
+test_told_side_by_side (void **state)
+{
+  static const char *texts[] = {"0", "1ms", "0"};
+  pthread_t threads[2];
+  unsigned i, round;
+  bool waits;
+
+  (void) state;
+  nullblk_batch_functions.set_timed = set_timed_in_time;
+  changed = start ((const char *const[]){"size", "1M", NULL});
+  for (round = 0; round < 4; round++) {
+    for (i = 0; i < 2; i++)
+      assert_int_equal (pthread_create (&threads[i], NULL, change_often,
+                                        &texts[(i + round) % 2]),
+                        0);
+    for (i = 0; i < 2; i++)
+      pthread_join (threads[i], NULL);
+    waits = device_waits (&changed->device[0]);
+    assert_int_equal (timed, waits);
+    assert_int_equal (changed->is_timed, waits);
+  }
+  devices_destroy (changed);
+}
+
 /* A library that means other things by these functions is left alone. */
 static void
 test_other_version (void **state)
 {
   const uint32_t versions[] = {0, BATCH_VERSION - 1, BATCH_VERSION + 1,
                                UINT32_MAX};
+  struct settings some_settings = {0};
   struct devices *d;
   size_t i;
 
   (void) state;
   for (i = 0; i < sizeof versions / sizeof versions[0]; i++) {
     nullblk_batch_functions = (struct batch_functions){.version = versions[i]};
-    assert_int_equal (batched_depth (), 0);
+    assert_int_equal (batched_depth (&some_settings), 0);
     d = start ((const char *const[]){"size", "1M", NULL});
     assert_false (d->batch);
     assert_null (d->arrival);
@@ -159,6 +283,8 @@ main (void)
 #define CASE(f) cmocka_unit_test_setup (f, set_up)
   const struct CMUnitTest tests[] = {
       CASE (test_found),
+      CASE (test_waits_unseen),
+      CASE (test_told_side_by_side),
       CASE (test_other_version),
   };
 
