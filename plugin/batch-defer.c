@@ -42,8 +42,15 @@
  */
 #define CROWD 8
 
+/* Of all replies that wait, in bytes: of one connection, and of all. */
+#define MOST_OF_CONNECTION ((size_t) 64 << 20)
+#define MOST_OF_ALL ((size_t) 256 << 20)
+
 /* A larger buffer is given back when its reply is gone. */
-#define KEPT (256 * 1024)
+#define KEPT (16 * 1024)
+
+/* Of a reply: what its headers take at most, and an error in its place. */
+#define HEADERS 64
 
 /* Of a request of the device. */
 #define MAX_REQUEST 256
@@ -54,6 +61,7 @@
 #define REPLY_FLAG_DONE 1
 #define REPLY_TYPE_ERROR 0x8001
 #define SIMPLE_REPLY 16
+#define CHUNK 20 /* its header */
 #define ERROR_REPLY 26
 #define PROTOCOL_ESHUTDOWN 108
 
@@ -68,6 +76,7 @@ struct deferred {
 
 static unsigned depth; /* 0: nothing is deferred */
 static struct waiter waiter;
+static atomic_size_t bytes_of_all;
 
 void
 batch_set_depth (unsigned n)
@@ -118,14 +127,63 @@ take_first (struct connection *c)
   return first;
 }
 
+static bool
+charge (struct connection *c, size_t n)
+{
+  if (n > MOST_OF_CONNECTION || c->bytes > MOST_OF_CONNECTION - n)
+    return false;
+  if (atomic_fetch_add (&bytes_of_all, n) + n > MOST_OF_ALL) {
+    atomic_fetch_sub (&bytes_of_all, n);
+    return false;
+  }
+  c->bytes += n;
+  return true;
+}
+
+static void
+free_reply (struct connection *c, struct deferred *d)
+{
+  free (d->reply);
+  c->bytes -= d->room;
+  atomic_fetch_sub (&bytes_of_all, d->room);
+  d->reply = NULL;
+  d->room = 0;
+}
+
+/* A buffer of N bytes, no more, unless the one that is there has as many; what
+ * is in it stays.  False, and nothing has changed: there is no room, or no
+ * memory.
+ */
+static bool
+make_room (struct connection *c, struct deferred *d, size_t n)
+{
+  struct deferred *i;
+  char *p;
+
+  if (n <= d->room)
+    return true;
+  if (!charge (c, n - d->room)) {
+    for (i = c->idle; i != NULL; i = i->next)
+      free_reply (c, i);
+    if (!charge (c, n - d->room))
+      return false;
+  }
+  p = realloc (d->reply, n);
+  if (p == NULL) {
+    c->bytes -= n - d->room;
+    atomic_fetch_sub (&bytes_of_all, n - d->room);
+    return false;
+  }
+  d->reply = p;
+  d->room = n;
+  return true;
+}
+
 static void
 make_idle (struct connection *c, struct deferred *d)
 {
-  if (d->room > KEPT) {
-    free (d->reply);
-    d->reply = NULL;
-    d->room = 0;
-  }
+  if (d->room > KEPT)
+    free_reply (c, d);
   d->len = 0;
   d->next = c->idle;
   c->idle = d;
@@ -155,66 +213,12 @@ batch_defer_free (struct connection *c)
   assert (c->composing == NULL && c->nr_waiting == 0);
   while ((d = c->idle) != NULL) {
     c->idle = d->next;
-    free (d->reply);
+    free_reply (c, d);
     free (d);
   }
+  assert (c->bytes == 0);
   free (c->waiting);
   c->waiting = NULL;
-}
-
-/*---------------------------------------------------------------------*/
-/* From the device's promise to the whole reply */
-
-bool
-batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
-             const void *request, size_t size)
-{
-  struct connection *c = batch_thread.serving;
-  struct deferred *d = NULL;
-
-  if (c == NULL || depth == 0 || size > MAX_REQUEST || is_settled (c) ||
-      !atomic_load_explicit (&batch_is_serial, memory_order_relaxed))
-    return false;
-  pthread_mutex_lock (&c->out_lock);
-  if (c->composing == NULL && c->nr_waiting < depth && c->held != NULL &&
-      c->error == 0)
-    d = take_idle (c);
-  if (d != NULL) {
-    d->deadline = deadline;
-    d->spin = spin;
-    d->due = due;
-    memcpy (d->request, request, size);
-    c->composing = d;
-    c->deferrer = &batch_thread;
-    batch_thread.deferring = c;
-  }
-  pthread_mutex_unlock (&c->out_lock);
-  return d != NULL;
-}
-
-bool
-batch_defer_piece (struct connection *c, const void *buf, size_t n, bool more)
-{
-  struct deferred *d = c->composing;
-  size_t room = d->room > 0 ? d->room : 512;
-  char *p;
-
-  while (room < d->len + n)
-    room *= 2;
-  if (room > d->room) {
-    p = realloc (d->reply, room);
-    if (p == NULL)
-      return false;
-    d->reply = p;
-    d->room = room;
-  }
-  memcpy (d->reply + d->len, buf, n);
-  d->len += n;
-  if (!more) {
-    c->composing = NULL;
-    put_in (c, d);
-  }
-  return true;
 }
 
 /*---------------------------------------------------------------------*/
@@ -229,8 +233,10 @@ put32 (char *p, uint32_t n)
   p[3] = (char) n;
 }
 
-/* Make the reply one that says ESHUTDOWN; a buffer has room for 512 bytes. */
-static void
+/* Make the reply one that says ESHUTDOWN; a buffer has room for it.  False:
+ * what it is is not known.
+ */
+static bool
 make_error (struct deferred *d)
 {
   char *p = d->reply;
@@ -238,14 +244,17 @@ make_error (struct deferred *d)
   if (d->len >= SIMPLE_REPLY && get32 (p) == SIMPLE_REPLY_MAGIC) {
     put32 (p + 4, PROTOCOL_ESHUTDOWN);
     d->len = SIMPLE_REPLY;
+    return true;
   }
-  else if (d->len >= 20 && get32 (p) == STRUCTURED_REPLY_MAGIC) {
+  if (d->len >= CHUNK && get32 (p) == STRUCTURED_REPLY_MAGIC) {
     put32 (p + 4, (uint32_t) REPLY_FLAG_DONE << 16 | REPLY_TYPE_ERROR);
-    put32 (p + 16, ERROR_REPLY - 20);
+    put32 (p + 16, ERROR_REPLY - CHUNK);
     put32 (p + 20, PROTOCOL_ESHUTDOWN);
     p[24] = p[25] = 0; /* no message */
     d->len = ERROR_REPLY;
+    return true;
   }
+  return false;
 }
 
 /* out_lock is held. */
@@ -259,8 +268,9 @@ answer_first (struct connection *c, uint64_t now, bool over)
   batch_thread.answering = c;
   r = d->due (d->request, now, over);
   batch_thread.answering = NULL;
-  if (r < 0)
-    make_error (d);
+  /* A failure must not look like success. */
+  if (r < 0 && !make_error (d))
+    c->error = EPROTO;
   if (r > 0)
     c->error = ESHUTDOWN;
   ok = batch_send_whole (c, d->reply, d->len);
@@ -330,16 +340,23 @@ batch_defer_cancel (void)
 /* Waiting.  Ended by -EAGAIN where the socket has something to read. */
 
 static int
-nap (void *opaque, uint64_t nsec)
+nap_listening (void *opaque, uint64_t nsec)
 {
   const struct connection *c = opaque;
   int r;
 
-  batch_thread.listening = c->nr_waiting < depth ? c->fd : -1;
+  batch_thread.listening = c->fd;
   batch_thread.heard = false;
   r = batch_system.nap (nsec);
   batch_thread.listening = -1;
   return batch_thread.heard ? -EAGAIN : r;
+}
+
+static int
+nap (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  return batch_system.nap (nsec);
 }
 
 static int
@@ -370,22 +387,20 @@ look (void *opaque)
 
   return batch_system.recvfrom (c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL,
                                 NULL) == -1 &&
-                 errno == EAGAIN
+                 (errno == EAGAIN || errno == EINTR)
              ? 0
              : -EAGAIN;
 }
 
 /* Wait for the first of those that wait, and answer it, and all that would be
- * late if it was slept for.  What comes from the client ends it, if there is
- * room for more.
+ * late if it was slept for.  What comes from the client ends it if LISTENS.
  */
 static int
-wait_for_first (struct connection *c)
+wait_for_first (struct connection *c, bool listens)
 {
-  const bool is_full = c->nr_waiting >= depth;
-  const struct nap how = {.nap = nap,
-                          .sleep = is_full ? NULL : sleep_listening,
-                          .look = is_full ? NULL : look,
+  const struct nap how = {.nap = listens ? nap_listening : nap,
+                          .sleep = listens ? sleep_listening : NULL,
+                          .look = listens ? look : NULL,
                           .opaque = c};
   uint64_t deadline, spin, now, until;
   int r;
@@ -407,6 +422,97 @@ wait_for_first (struct connection *c)
   pthread_mutex_unlock (&c->out_lock);
   return 0;
 }
+
+/*---------------------------------------------------------------------*/
+/* From the device's promise to the whole reply */
+
+/* What will wait until DEADLINE, with room for N bytes: where there is none,
+ * those that are due before it are answered first.  NULL: there is none either.
+ * out_lock is held, but while they wait.
+ */
+static struct deferred *
+take_with_room (struct connection *c, uint64_t deadline, size_t n)
+{
+  struct deferred *d = take_idle (c);
+  int r;
+
+  while (d != NULL && !make_room (c, d, n)) {
+    r = -1;
+    if (c->nr_waiting > 0 && c->waiting[0]->deadline <= deadline) {
+      pthread_mutex_unlock (&c->out_lock);
+      r = wait_for_first (c, false);
+      pthread_mutex_lock (&c->out_lock);
+    }
+    if (r < 0 || c->error != 0) {
+      make_idle (c, d);
+      d = NULL;
+    }
+  }
+  return d;
+}
+
+bool
+batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
+             const void *request, size_t size, size_t data)
+{
+  struct connection *c = batch_thread.serving;
+  struct deferred *d = NULL;
+
+  if (c == NULL || depth == 0 || size > MAX_REQUEST || is_settled (c) ||
+      !batch_may_wait ())
+    return false;
+  pthread_mutex_lock (&c->out_lock);
+  if (c->composing == NULL && c->nr_waiting < depth && c->held != NULL &&
+      c->error == 0)
+    d = take_with_room (c, deadline, HEADERS + data);
+  if (d != NULL) {
+    d->deadline = deadline;
+    d->spin = spin;
+    d->due = due;
+    memcpy (d->request, request, size);
+    c->composing = d;
+    c->deferrer = &batch_thread;
+    batch_thread.deferring = c;
+  }
+  pthread_mutex_unlock (&c->out_lock);
+  return d != NULL;
+}
+
+/* Is this the end of a reply, and not of one of several chunks only? */
+static bool
+is_whole (const struct deferred *d)
+{
+  const char *p = d->reply;
+  size_t left = d->len, chunk;
+
+  while (left >= CHUNK && get32 (p) == STRUCTURED_REPLY_MAGIC) {
+    chunk = CHUNK + (size_t) get32 (p + 16);
+    if ((get32 (p + 4) >> 16 & REPLY_FLAG_DONE) != 0 || chunk > left)
+      return true;
+    p += chunk;
+    left -= chunk;
+  }
+  return left > 0;
+}
+
+bool
+batch_defer_piece (struct connection *c, const void *buf, size_t n, bool more)
+{
+  struct deferred *d = c->composing;
+
+  if (!make_room (c, d, d->len + n))
+    return false;
+  memcpy (d->reply + d->len, buf, n);
+  d->len += n;
+  if (!more && is_whole (d)) {
+    c->composing = NULL;
+    put_in (c, d);
+  }
+  return true;
+}
+
+/*---------------------------------------------------------------------*/
+/* The event loop: what waits and what comes */
 
 /* The server stops, or the client has gone. */
 static void
@@ -444,7 +550,7 @@ batch_defer_make_room (struct connection *c)
   batch_defer_answer (c);
   pthread_mutex_unlock (&c->out_lock);
   while (r == 0 && c->nr_waiting >= depth && c->error == 0)
-    r = wait_for_first (c);
+    r = wait_for_first (c, false);
   if (r < 0)
     close_all (c);
   return r == 0 && c->error == 0;
@@ -456,7 +562,7 @@ batch_defer_wait (struct connection *c)
   int r = 0;
 
   while (r == 0 && c->nr_waiting > 0 && c->error == 0)
-    r = wait_for_first (c);
+    r = wait_for_first (c, c->nr_waiting < depth);
   if (r < 0 && r != -EAGAIN)
     close_all (c);
   return r == 0 || r == -EAGAIN;

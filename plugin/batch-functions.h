@@ -40,7 +40,7 @@ struct batch_functions {
   uint64_t (*arrival) (void);
   bool (*still_zero) (const void *buf, size_t n);
   bool (*defer) (uint64_t deadline, uint64_t spin, batch_due *due,
-                 const void *request, size_t size);
+                 const void *request, size_t size, size_t data);
   void (*defer_cancel) (void);
   void (*before_wait) (void);
 };

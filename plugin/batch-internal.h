@@ -50,6 +50,7 @@ struct connection {
   struct deferred **waiting; /* NULL before the first; a heap of */
   atomic_uint nr_waiting;    /* that many */
   struct deferred *idle;
+  size_t bytes;               /* of the buffers of all of these */
   struct deferred *composing; /* its reply is being given; or NULL */
   _Atomic (const struct batch_thread *) deferrer; /* by whom the last one was */
 };
@@ -59,8 +60,8 @@ struct connection {
  * an answer and not received anything into since, and whether its last read was
  * one of a header, and nobody has asked since (batch_still_zero); where it last
  * deferred a reply, and where it is telling the device of one, with out_lock
- * held; and the socket that ends the ppoll that it is about to make, or -1, and
- * whether it did.
+ * held; the socket that ends the ppoll that it is about to make, or -1, and
+ * whether it did; and whether that ppoll is only looked for.
  */
 struct batch_thread {
   int holding;
@@ -73,6 +74,7 @@ struct batch_thread {
   struct connection *answering;
   int listening;
   bool heard;
+  bool is_probing;
 };
 #define BATCH_THREAD_INIT                                                      \
   {                                                                            \
@@ -80,7 +82,12 @@ struct batch_thread {
   }
 extern _Thread_local struct batch_thread batch_thread;
 
-extern atomic_bool batch_is_serial, batch_is_timed;
+extern atomic_bool batch_is_timed;
+
+/* Is it so that replies may wait: as batch_set_serial said, and are nbdkit's
+ * sleeps known to be seen?
+ */
+bool batch_may_wait (void);
 
 /* The connection of a descriptor, or NULL. */
 struct connection *batch_find (int fd);
@@ -97,10 +104,11 @@ bool batch_flush (struct connection *c, int fd, int flags);
  */
 bool batch_send_whole (struct connection *c, const char *buf, size_t n);
 
-/* Deferred replies.  A piece of what is being composed: false if there is no
- * memory.  Answer what is due.  Tell the device that all others are over, and
- * answer them if SEND; the same after those that are due within some ms.  Give
- * the memory back, when there are none.  out_lock is held for all.
+/* Deferred replies.  A piece of what is being composed: false if that is more
+ * than there is room for.  Answer what is due.  Tell the device that all others
+ * are over, and answer them if SEND; the same after those that are due within
+ * some ms.  Give the memory back, when there are none.  out_lock is held for
+ * all.
  */
 bool batch_defer_piece (struct connection *c, const void *buf, size_t n,
                         bool more);

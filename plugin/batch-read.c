@@ -88,19 +88,28 @@ is_last_reader (const struct connection *c)
          c;
 }
 
-/* The same as readv, without a sleep, for as long as UNTIL, and no other
+/* The same as readv of two, without a sleep: -1 and EAGAIN if nothing is here.
+ */
+static ssize_t
+read_at_once (int fd, const struct iovec *iov)
+{
+  struct iovec copy[2] = {iov[0], iov[1]};
+  struct msghdr msg = {.msg_iov = copy, .msg_iovlen = 2};
+
+  return batch_system.recvmsg (fd, &msg, MSG_DONTWAIT);
+}
+
+/* The same for as long as UNTIL, and no other
  * connection has anything to do.  -1 and EAGAIN: in vain.
  */
 static ssize_t
 poll_for_request (struct connection *c, int fd, const struct iovec *iov,
                   uint64_t until)
 {
-  struct iovec copy[2] = {iov[0], iov[1]};
-  struct msghdr msg = {.msg_iov = copy, .msg_iovlen = 2};
   ssize_t r;
 
   do
-    r = batch_system.recvmsg (fd, &msg, MSG_DONTWAIT);
+    r = read_at_once (fd, iov);
   while (r == -1 && errno == EAGAIN && is_last_reader (c) &&
          clock_now () < until);
   return r;
@@ -114,16 +123,20 @@ static ssize_t
 wait_for_request (struct connection *c, int fd, const struct iovec *iov)
 {
   const uint64_t longest =
-      atomic_load_explicit (&batch_is_serial, memory_order_relaxed)
-          ? atomic_load_explicit (&poll_ns, memory_order_relaxed)
-          : 0;
+      batch_may_wait () ? atomic_load_explicit (&poll_ns, memory_order_relaxed)
+                        : 0;
   const bool was_last = longest != 0 && is_last_reader (c);
   const bool is_rest = c->requests == 0;
-  const bool alone = was_last && c->requests <= 1 && c->nr_waiting == 0;
+  const bool alone = was_last && c->requests <= 1;
   uint64_t start;
   ssize_t r = -1;
 
   c->requests = 0;
+  /* What waits for its time does not wait for the client, even if the kernel
+   * has said that there is something to read.
+   */
+  if (c->nr_waiting > 0)
+    return read_at_once (fd, iov);
   if (!alone) {
     if (longest != 0 && !was_last)
       atomic_store_explicit (&last_reader.connection, c, memory_order_relaxed);
@@ -203,6 +216,24 @@ batch_still_zero (const void *buf, size_t n)
   return r;
 }
 
+/* The same when all that was ahead is used.  Returns 0 where the server stops,
+ * too, or the client has gone.
+ */
+static ssize_t
+read_more (struct connection *c, int fd, void *buf, size_t n)
+{
+  ssize_t r;
+
+  do {
+    if (c->nr_waiting > 0 && !batch_defer_wait (c))
+      return 0;
+    if (!before_read (c, fd))
+      return -1;
+    r = read_ahead (c, fd, buf, n);
+  } while (r == -1 && (errno == EAGAIN || errno == EINTR) && c->nr_waiting > 0);
+  return r;
+}
+
 ssize_t
 batch_read (int fd, void *buf, size_t n)
 {
@@ -220,10 +251,8 @@ batch_read (int fd, void *buf, size_t n)
       r = take (c, buf, n, false);
     else if (is_settled (c) || c->ahead == NULL || n == 0)
       is_ours = false;
-    else if (c->nr_waiting > 0 && !batch_defer_wait (c))
-      r = 0;
-    else if (before_read (c, fd))
-      r = read_ahead (c, fd, buf, n);
+    else
+      r = read_more (c, fd, buf, n);
     batch_thread.arrival = c->read_at;
     pthread_mutex_unlock (&c->in_lock);
   }
@@ -359,6 +388,10 @@ batch_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
   nfds_t i;
   int r;
 
+  if (batch_thread.is_probing) {
+    batch_thread.is_probing = false;
+    return 0;
+  }
   batch_before_wait ();
   if (batch_thread.listening >= 0)
     return listening_ppoll (fds, nfds, timeout, sigmask);

@@ -71,7 +71,8 @@
 #define CMD_WRITE 1
 
 struct batch_calls batch_system;
-atomic_bool batch_is_serial, batch_is_timed;
+atomic_bool batch_is_timed;
+static atomic_bool is_serial;
 _Thread_local struct batch_thread batch_thread = BATCH_THREAD_INIT;
 
 static _Atomic (struct connection *) connections[MAX_FD];
@@ -215,13 +216,45 @@ batch_after_fork (void)
 void
 batch_set_serial (bool serial)
 {
-  atomic_store (&batch_is_serial, serial);
+  atomic_store (&is_serial, serial);
 }
 
 void
 batch_set_timed (bool timed)
 {
   atomic_store (&batch_is_timed, timed);
+}
+
+/* Do nbdkit's sleeps come to batch_ppoll, which sends what waits, and listens
+ * for requests?  nbdkit may have been compiled to call another function of the
+ * C library, as with 64-bit time on a 32-bit machine.  A sleep of no time shows
+ * it, and if it comes here, it makes no system call.
+ */
+static bool
+sleeps_are_seen (void)
+{
+  enum { UNKNOWN, SEEN, UNSEEN };
+  static atomic_int known = UNKNOWN;
+  int r = atomic_load_explicit (&known, memory_order_relaxed);
+
+  if (r == UNKNOWN) {
+    r = SEEN;
+    if (batch_system.nap != NULL) {
+      batch_thread.is_probing = true;
+      batch_system.nap (0);
+      r = batch_thread.is_probing ? UNSEEN : SEEN;
+      batch_thread.is_probing = false;
+    }
+    atomic_store_explicit (&known, r, memory_order_relaxed);
+  }
+  return r == SEEN;
+}
+
+bool
+batch_may_wait (void)
+{
+  return atomic_load_explicit (&is_serial, memory_order_relaxed) &&
+         sleeps_are_seen ();
 }
 
 /*---------------------------------------------------------------------*/
@@ -324,8 +357,7 @@ may_hold (struct connection *c, size_t n, bool more, bool reader_is_away)
     return c->held_len > 0 || !c->first_piece_wakes ||
            (reader_is_away && c->from < c->to) ||
            atomic_load_explicit (&c->in_service, memory_order_relaxed) > 1;
-  return atomic_load_explicit (&batch_is_serial, memory_order_relaxed) &&
-         reader_is_away && next_is_here (c);
+  return batch_may_wait () && reader_is_away && next_is_here (c);
 }
 
 static bool

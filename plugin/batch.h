@@ -93,12 +93,14 @@ uint64_t batch_arrival (void);
 
 /* This thread's request is to be answered at DEADLINE (of the monotonic clock,
  * ns), with SPIN as of waiter_wait: what the thread sends next, up to the end
- * of a reply, waits until then; DUE is told, with a copy of the SIZE bytes at
- * REQUEST, 256 at most.  False: the caller has to wait by himself, as where the
- * connection is not treated, there is no memory, or depth is 0.
+ * of a reply, with DATA bytes besides its headers, waits until then; DUE is
+ * told, with a copy of the SIZE bytes at REQUEST, 256 at most.  Where there is
+ * no room for the reply it first answers, in their time, those that are due
+ * before.  False: the caller has to wait by himself, as where the connection is
+ * not treated, there is no memory or room, or depth is 0.
  */
 bool batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
-                  const void *request, size_t size);
+                  const void *request, size_t size, size_t data);
 
 /* The requests of the connection that this thread serves are over. */
 void batch_defer_cancel (void);

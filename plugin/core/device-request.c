@@ -263,7 +263,8 @@ defer (struct request *r)
 
   return devices->defer != NULL && r->connection->control == NULL &&
          devices->defer (r->deadline, r->set->s.spin, due, r,
-                         offsetof (struct request, verdict));
+                         offsetof (struct request, verdict),
+                         r->what.op == OP_READ ? r->what.count : 0);
 }
 
 static int

@@ -125,12 +125,12 @@ struct devices {
    * BUF all zero since this thread last answered a read with them?  Who asks
    * answers with zeroes, and zeroes them now if not.  NULL: nobody knows.
    *
-   * Answer the request that this thread serves at DEADLINE, spinning for the
-   * last SPIN, and tell DUE of it with a copy of the SIZE bytes at REQUEST, 256
-   * at most: it returns 0, or what the request is to fail with after all, or 1
-   * for no answer at all.  OVER: there is nobody left to wait for.  Returns
-   * false where the thread has to wait by itself.  NULL: always; else depth is
-   * how many requests of a connection may wait.
+   * Answer the request that this thread serves, with DATA bytes of data, at
+   * DEADLINE, spinning for the last SPIN, and tell DUE of it with a copy of the
+   * SIZE bytes at REQUEST, 256 at most: it returns 0, or what the request is to
+   * fail with after all, or 1 for no answer at all.  OVER: there is nobody left
+   * to wait for.  Returns false where the thread has to wait by itself.  NULL:
+   * always; else depth is how many requests of a connection may wait.
    */
   bool parallel;
   bool batch;                /* is socket I/O batched? */
@@ -142,7 +142,7 @@ struct devices {
   bool (*still_zero) (const void *buf, size_t n);
   bool (*defer) (uint64_t deadline, uint64_t spin,
                  int (*due) (void *request, uint64_t now, bool over),
-                 const void *request, size_t size);
+                 const void *request, size_t size, size_t data);
 
   /* As they were at the start: only what is not live counts. */
   struct settings settings;

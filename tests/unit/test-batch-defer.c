@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -134,6 +135,8 @@ static struct {
   void (*turn[NR_PLACES]) (void); /* taken once; NULL: none */
   atomic_uint waits[NR_PLACES];
   bool short_naps;
+  bool naps_elsewhere; /* by a function that the library has not */
+  unsigned lies; /* of sleeps and looks: that there is something to read */
   unsigned interruptions; /* of sleeps, that are to come */
   unsigned trouble;       /* of sends, in percent */
   uint64_t seed;
@@ -171,6 +174,11 @@ our_recvfrom (int fd, void *buf, size_t n, int flags, struct sockaddr *from,
               socklen_t *fromlen)
 {
   take_turn (AT_LOOK);
+  if (calls.lies > 0) {
+    calls.lies--;
+    errno = EINTR;
+    return -1;
+  }
   return recvfrom (fd, buf, n, flags, from, fromlen);
 }
 
@@ -185,6 +193,11 @@ our_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
       errno = EINTR;
       return -1;
     }
+    if (calls.lies > 0) {
+      calls.lies--;
+      fds[0].revents = POLLIN;
+      return 1;
+    }
   }
   return ppoll (fds, nfds, timeout, sigmask);
 }
@@ -197,7 +210,10 @@ our_nap (uint64_t nsec)
   const struct timespec ts = {.tv_sec = nsec / NSEC_PER_SEC,
                               .tv_nsec = nsec % NSEC_PER_SEC};
 
-  take_turn (AT_NAP);
+  if (nsec > 0)
+    take_turn (AT_NAP);
+  if (calls.naps_elsewhere)
+    return ppoll (&stops, 1, &ts, NULL) > 0 ? -ESHUTDOWN : 0;
   return batch_ppoll (&stops, 1, calls.short_naps ? &at_once : &ts, NULL) > 0
              ? -ESHUTDOWN
              : 0;
@@ -437,9 +453,12 @@ next_request (void)
   return cookie;
 }
 
+/* A reply has this much data, if nothing else is said: more than most here. */
+#define DATA 6000
+
 static bool
-defer_with (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
-            int verdict_over)
+defer_data (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
+            int verdict_over, size_t data)
 {
   const struct request r = {
       .cookie = cookie,
@@ -447,7 +466,14 @@ defer_with (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
       .verdict_over = verdict_over,
       .earliest = deadline - (spin != 0 && clock_cpus () > 1 ? 0 : LATENESS)};
 
-  return batch_defer (deadline, spin, due, &r, sizeof r);
+  return batch_defer (deadline, spin, due, &r, sizeof r, data);
+}
+
+static bool
+defer_with (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
+            int verdict_over)
+{
+  return defer_data (cookie, deadline, spin, verdict, verdict_over, DATA);
 }
 
 /* ... and this is what the device does. */
@@ -503,6 +529,13 @@ defer_for_long (uint32_t first, uint32_t last)
     assert_true (defer (first, clock_now () + HOUR + first, 0));
     answer (first);
   }
+}
+
+static void
+reads_first (void)
+{
+  ask (1, 1);
+  assert_int_equal (next_request (), 1);
 }
 
 static void
@@ -898,15 +931,75 @@ test_verdicts_when_over (void **state)
   verdicts (true);
 }
 
+/* A reply that the library does not know cannot be made an error: it must not
+ * be taken for success.
+ */
+static void
+test_unknown_reply (void **state)
+{
+  static const size_t sizes[] = {15, 16, 32, 200};
+  unsigned char *p;
+  struct stream s;
+  unsigned i;
+  char c;
+
+  (void) state;
+  for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    connect_again (8);
+    s = (struct stream){0};
+    p = grow (&s, sizes[i]);
+    put32 (p, sizes[i] == 15 ? 0x67446698 : 0x6e8a278c);
+    ask (1, 2);
+    assert_int_equal (next_request (), 1);
+    assert_true (defer_with (1, 0, 0, -ESHUTDOWN, 99));
+    assert_true (send_pieces (&s, 1000));
+    assert_int_equal (next_request (), 0);
+    expect_nothing ();
+    assert_int_equal (batch_send (server, "x", 1, 0), -1);
+    assert_int_equal (errno, EPROTO);
+    batch_end (server);
+    assert_int_equal (seen.dues, 1);
+    close (server);
+    server = -1;
+    assert_int_equal (recv (peer, &c, 1, 0), 0);
+    free (s.bytes);
+  }
+}
+
+/* Each chunk of a reply by a send that says that nothing follows. */
+static void
+test_chunks_by_themselves (void **state)
+{
+  const size_t chunk = 20 + 8 + 100;
+  struct stream s = {0}, error = {0};
+  unsigned i, failed;
+
+  (void) state;
+  add_reply (&s, 1, 3, 100);
+  add_error (&error, 1, 3);
+  for (failed = 0; failed < 2; failed++) {
+    connect_again (8);
+    reads_first ();
+    assert_true (
+        defer_with (1, clock_now () + HOUR, 0, 99, failed ? -ESHUTDOWN : 0));
+    for (i = 0; i < 3; i++) {
+      assert_int_equal (batch_send (server, s.bytes + i * chunk, 20, MSG_MORE),
+                        20);
+      assert_int_equal (
+          batch_send (server, s.bytes + i * chunk + 20, chunk - 20, 0),
+          chunk - 20);
+      expect_nothing ();
+    }
+    batch_settle (server);
+    expect (failed ? &error : &s);
+    assert_int_equal (seen.dues, 1);
+  }
+  free (s.bytes);
+  free (error.bytes);
+}
+
 /*---------------------------------------------------------------------*/
 /* Not deferred */
-
-static void
-reads_first (void)
-{
-  ask (1, 1);
-  assert_int_equal (next_request (), 1);
-}
 
 /* Nor kept back, nor told of. */
 static void
@@ -963,7 +1056,7 @@ test_not_deferred (void **state)
 
   connect_again (8);
   reads_first ();
-  assert_false (batch_defer (clock_now () + HOUR, 0, due, request, 257));
+  assert_false (batch_defer (clock_now () + HOUR, 0, due, request, 257, 0));
   answer (1);
   expect_reply (1);
 
@@ -1017,13 +1110,171 @@ test_request_is_copied (void **state)
   for (i = 0; i < 256; i++)
     request[i] = i;
   reads_first ();
-  assert_true (batch_defer (0, 0, due_for_bytes, request, 256));
+  assert_true (batch_defer (0, 0, due_for_bytes, request, 256, 100));
   memset (request, 0, 256);
   answer (1);
   calls.turn[AT_READ] = ends;
   assert_int_equal (next_request (), 0);
   expect_reply (1);
   assert_int_equal (dues_of (1), 1);
+}
+
+static bool
+waits_unheard (void)
+{
+  struct stream s = {0};
+  unsigned char buf[200];
+
+  calls.naps_elsewhere = true;
+  ask (1, 2);
+  add_reply (&s, 1, 1, 100);
+  /* The reply is sent though the next request is here already. */
+  return next_request () != 1 || defer (1, clock_now () + HOUR, 0) ||
+         !send_pieces (&s, 200) ||
+         recv (peer, buf, sizeof buf, MSG_DONTWAIT) != (ssize_t) s.len ||
+         next_request () != 2;
+}
+
+/* Where nbdkit sleeps by a function that does not come here, a request of the
+ * client would not end a sleep, nor would a sleep send what is held.  What is
+ * known of that is known for good, so it is asked for in another process, and
+ * first of all.
+ */
+static void
+test_naps_elsewhere (void **state)
+{
+  const pid_t pid = fork ();
+  int status;
+
+  (void) state;
+  if (pid == 0)
+    _exit (waits_unheard ());
+  assert_int_equal (waitpid (pid, &status, 0), pid);
+  assert_int_equal (status, 0);
+}
+
+/*---------------------------------------------------------------------*/
+/* Room for replies */
+
+#define MIB ((size_t) 1 << 20)
+
+static bool
+defer_large (uint32_t cookie, uint64_t deadline, size_t data)
+{
+  return defer_data (cookie, deadline, 0, 0, -ESHUTDOWN, data);
+}
+
+/* One that has no room, and is due before the others, waits by itself. */
+static void
+test_no_room (void **state)
+{
+  const uint64_t now = clock_now ();
+  uint32_t i;
+
+  (void) state;
+  ask (1, 6);
+  assert_int_equal (next_request (), 1);
+  assert_true (defer_large (1, now + 2 * HOUR, 60 * MIB));
+  answer (1);
+  for (i = 2; i <= 4; i++) {
+    assert_int_equal (next_request (), i);
+    assert_false (defer_large (i, now + HOUR, 4 * MIB));
+    answer (i);
+  }
+  assert_int_equal (next_request (), 5);
+  assert_true (defer_large (5, now + HOUR, 3 * MIB));
+  answer (5);
+  assert_int_equal (next_request (), 6);
+  assert_false (defer_large (6, now, 64 * MIB));
+  assert_int_equal (seen.dues, 0);
+  batch_defer_cancel ();
+  assert_int_equal (seen.overs, 2);
+
+  /* The room is there again. */
+  assert_true (defer_large (6, now + HOUR, 63 * MIB));
+  batch_end (server);
+}
+
+/* One that is due after others waits until these have been answered, each in
+ * its time.
+ */
+static void
+test_makes_room (void **state)
+{
+  const uint64_t soon = clock_now () + 8 * NSEC_PER_MSEC;
+
+  (void) state;
+  ask (1, 3);
+  assert_int_equal (next_request (), 1);
+  assert_true (defer_large (1, soon, 30 * MIB));
+  answer (1);
+  assert_int_equal (next_request (), 2);
+  assert_true (defer_large (2, soon + HOUR, 30 * MIB));
+  answer (2);
+  assert_int_equal (next_request (), 3);
+  assert_true (defer_large (3, soon + HOUR, 30 * MIB));
+  answer (3);
+  assert_int_equal (seen.dues, 1);
+  assert_int_equal (seen.overs, 0);
+  assert_int_equal (seen.early, 0);
+  expect_reply (1);
+}
+
+/* All connections together have a limit as well. */
+static void
+test_no_room_of_all (void **state)
+{
+  const uint64_t later = clock_now () + HOUR;
+  int servers[6], peers[6], ends[2];
+  unsigned i, deferred = 0;
+
+  (void) state;
+  for (i = 0; i < 6; i++) {
+    assert_int_equal (socketpair (AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    servers[i] = ends[0];
+    peers[i] = ends[1];
+    batch_begin (ends[0]);
+    write_all (ends[1], "x", 1);
+    assert_int_equal (batch_read (ends[0], &(char){0}, 1), 1);
+    deferred += defer_large (1, later, 60 * MIB);
+    assert_int_equal (deferred, i < 4 ? i + 1 : 4);
+  }
+  batch_end (servers[0]);
+  assert_true (defer_large (1, later, 60 * MIB));
+  for (i = 0; i < 6; i++) {
+    batch_end (servers[i]);
+    close (servers[i]);
+    close (peers[i]);
+  }
+  assert_int_equal (seen.overs, 5);
+}
+
+/* More than was said is kept as well, as long as there is room. */
+static void
+test_larger_than_said (void **state)
+{
+  struct stream s = {0};
+  bool sent;
+
+  (void) state;
+  add_reply (&s, 1, 1, 10000);
+  reads_first ();
+  assert_true (defer_data (1, 0, 0, 0, 0, 10));
+  assert_true (send_pieces (&s, 3000));
+  calls.turn[AT_READ] = ends;
+  assert_int_equal (next_request (), 0);
+  expect (&s);
+  free (s.bytes);
+
+  connect_again (8);
+  s = (struct stream){0};
+  add_reply (&s, 1, 1, 65 * MIB);
+  reads_first ();
+  assert_true (defer_data (1, clock_now () + HOUR, 0, 0, 0, 10));
+  sent = send_pieces (&s, MIB);
+  assert_false (sent);
+  assert_int_equal (errno, ENOMEM);
+  free (s.bytes);
 }
 
 /*---------------------------------------------------------------------*/
@@ -1269,6 +1520,43 @@ test_interrupted (void **state)
     assert_int_equal (seen.early, 0);
     expect_reply (1);
   } while (calls.interruptions > 0);
+}
+
+static void
+has_first_and_ends (void)
+{
+  assert_int_equal (seen.dues, 1);
+  expect_reply (1);
+  ends ();
+}
+
+/* Nor does it end, and nothing is read that is not there, if something seems to
+ * be.
+ */
+static void
+one_in_time (uint64_t spin, unsigned lies)
+{
+  do {
+    connect_again (8);
+    ask (1, 1);
+    assert_int_equal (next_request (), 1);
+    assert_true (defer (1, clock_now () + 8 * NSEC_PER_MSEC, spin));
+    answer (1);
+    calls.lies = lies;
+    calls.turn[AT_READ] = has_first_and_ends;
+    assert_int_equal (next_request (), 0);
+    assert_null (calls.turn[AT_READ]);
+    assert_int_equal (seen.early, 0);
+  } while (calls.lies > 0);
+}
+
+static void
+test_nothing_to_read (void **state)
+{
+  (void) state;
+  one_in_time (0, 3);
+  if (clock_cpus () > 1)
+    one_in_time (LONG_SPIN, 3);
 }
 
 static void
@@ -1727,6 +2015,7 @@ main (void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown (f, set_up, tear_down)
   const struct CMUnitTest tests[] = {
+      CASE (test_naps_elsewhere),
       CASE (test_one),
       CASE (test_one_naps),
       CASE (test_order),
@@ -1737,8 +2026,14 @@ main (void)
       CASE (test_crowd),
       CASE (test_verdicts),
       CASE (test_verdicts_when_over),
+      CASE (test_unknown_reply),
+      CASE (test_chunks_by_themselves),
       CASE (test_not_deferred),
       CASE (test_request_is_copied),
+      CASE (test_no_room),
+      CASE (test_makes_room),
+      CASE (test_no_room_of_all),
+      CASE (test_larger_than_said),
       CASE (test_cancel),
       CASE (test_end),
       CASE (test_end_waits_for_short_ones),
@@ -1746,6 +2041,7 @@ main (void)
       CASE (test_cancel_after_number_again),
       CASE (test_request_ends_wait),
       CASE (test_interrupted),
+      CASE (test_nothing_to_read),
       CASE (test_shutdown),
       CASE (test_peer_leaves),
       CASE (test_peer_has_left),

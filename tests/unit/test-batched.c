@@ -57,13 +57,14 @@ still_zero (const void *buf, size_t n)
 
 static bool
 defer (uint64_t deadline, uint64_t spin, batch_due *due, const void *request,
-       size_t size)
+       size_t size, size_t data)
 {
   (void) deadline;
   (void) spin;
   (void) due;
   (void) request;
   (void) size;
+  (void) data;
   return false;
 }
 

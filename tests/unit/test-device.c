@@ -425,6 +425,7 @@ test_arrived_before (void **state)
 static struct {
   bool takes;
   uint64_t deadline, spin;
+  size_t data;
   int (*due) (void *request, uint64_t now, bool over);
   _Alignas(max_align_t) uint8_t request[256];
 } deferred;
@@ -432,10 +433,11 @@ static struct {
 static bool
 keep_one (uint64_t deadline, uint64_t spin,
           int (*due) (void *request, uint64_t now, bool over),
-          const void *request, size_t size)
+          const void *request, size_t size, size_t data)
 {
   if (!deferred.takes)
     return false;
+  deferred.data = data;
   assert_in_range (size, 1, sizeof deferred.request);
   deferred.deadline = deadline;
   deferred.spin = spin;
@@ -475,6 +477,7 @@ test_deferred (void **state)
   assert_in_range (deferred.deadline, before + 20 * NSEC_PER_SEC,
                    clock_now () + 20 * NSEC_PER_SEC);
   assert_int_equal (deferred.spin, 3 * NSEC_PER_USEC);
+  assert_int_equal (deferred.data, 512);
   assert_int_equal (d->depth, 1);
   assert_int_equal (histogram_total (&counted_by (d)->op[OP_READ].served), 0);
 
