@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "batch-pace.h"
 #include "batch.h"
 
 /* Of what is read ahead, and the same where payloads are large: these are not
@@ -38,8 +39,9 @@ struct connection {
   size_t window; /* how much of ahead may be used: AHEAD or AHEAD_OF_LARGE */
   size_t asked;  /* by the last read */
   unsigned requests; /* since the kernel was last asked for more */
-  unsigned soon;     /* times in a row that the next one came soon after one */
-  uint64_t read_at;  /* when ahead, and what came with it, did; 0: not known */
+  unsigned looks;    /* chances to see whether it is busy */
+  struct pace pace;
+  uint64_t read_at; /* when ahead, and what came with it, did; 0: not known */
 
   _Alignas(64) pthread_mutex_t out_lock; /* guards what follows */
   char *held;

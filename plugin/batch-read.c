@@ -13,8 +13,13 @@
 #include "batch-internal.h"
 #include "clock.h"
 
-/* A client has to be quick so many times before it is polled for. */
-#define SOON_ENOUGH 3
+/* Is a client busy?  Asked of one read in so many, where it was not. */
+#define LOOK_EVERY 8
+
+/* A look at the socket takes no longer, in ns, but where the CPU is somebody
+ * else's meanwhile.
+ */
+#define MOST_JUMP 200000
 
 /* The descriptors that nbdkit_nanosleep has, and some. */
 #define MAX_LISTENING 8
@@ -99,25 +104,34 @@ read_at_once (int fd, const struct iovec *iov)
   return batch_system.recvmsg (fd, &msg, MSG_DONTWAIT);
 }
 
-/* The same for as long as UNTIL, and no other
- * connection has anything to do.  -1 and EAGAIN: in vain.
+/* The same for as long as LONGEST, and no other connection has anything to do.
  */
 static ssize_t
 poll_for_request (struct connection *c, int fd, const struct iovec *iov,
-                  uint64_t until)
+                  uint64_t longest, enum poll_end *end)
 {
+  const uint64_t start = batch_system.now ();
+  uint64_t now = start, last;
   ssize_t r;
 
-  do
+  do {
+    last = now;
     r = read_at_once (fd, iov);
-  while (r == -1 && errno == EAGAIN && is_last_reader (c) &&
-         clock_now () < until);
+    now = batch_system.now ();
+    if (now - last > MOST_JUMP) {
+      *end = POLL_LOST_CPU;
+      return r;
+    }
+  } while (r == -1 && errno == EAGAIN && is_last_reader (c) &&
+           now - start < longest);
+  if (r == -1 && errno == EAGAIN)
+    *end = POLL_IN_VAIN;
   return r;
 }
 
 /* The client has one request on its way at a time, if as much has come of
  * each, or this is about the rest of one, and nobody else has any.  Then the
- * CPU may as well stay awake.
+ * CPU may as well stay awake, if that pays.
  */
 static ssize_t
 wait_for_request (struct connection *c, int fd, const struct iovec *iov)
@@ -127,8 +141,8 @@ wait_for_request (struct connection *c, int fd, const struct iovec *iov)
                         : 0;
   const bool was_last = longest != 0 && is_last_reader (c);
   const bool is_rest = c->requests == 0;
-  const bool alone = was_last && c->requests <= 1;
-  uint64_t start;
+  const bool alone = was_last && c->requests <= 1 && c->pace.nap == 0;
+  enum poll_end end = POLL_CAME;
   ssize_t r = -1;
 
   c->requests = 0;
@@ -140,18 +154,48 @@ wait_for_request (struct connection *c, int fd, const struct iovec *iov)
   if (!alone) {
     if (longest != 0 && !was_last)
       atomic_store_explicit (&last_reader.connection, c, memory_order_relaxed);
-    c->soon = 0;
+    pace_interrupt (&c->pace);
     return batch_system.readv (fd, iov, 2);
   }
-  start = clock_now ();
   errno = EAGAIN;
-  if (c->soon >= SOON_ENOUGH)
-    r = poll_for_request (c, fd, iov, start + longest);
+  if (pace_polls (&c->pace))
+    r = poll_for_request (c, fd, iov, longest, &end);
   if (r == -1 && errno == EAGAIN)
     r = batch_system.readv (fd, iov, 2);
-  /* A sleep takes as long again. */
-  if (!is_rest)
-    c->soon = clock_now () - start < 2 * longest ? c->soon + 1 : 0;
+  if (!is_rest && r > 0)
+    pace_count (&c->pace, batch_system.now (), end, batch_system.cpu);
+  return r;
+}
+
+/* Of a client that has replies of ours still to take, what it has sent is read
+ * after a nap.
+ */
+static ssize_t
+read_unhurried (struct connection *c, int fd, const struct iovec *iov)
+{
+  const bool may_nap =
+      c->first_piece_wakes && batch_system.has_unread != NULL &&
+      c->nr_waiting == 0 && batch_may_wait () &&
+      !atomic_load_explicit (&batch_is_timed, memory_order_relaxed);
+  struct timespec ts = {0};
+  bool napped = false;
+  ssize_t r = -1;
+
+  if (may_nap)
+    ts.tv_nsec = pace_nap (&c->pace);
+  if (ts.tv_nsec > 0) {
+    clock_lose_slack ();
+    batch_system.ppoll (NULL, 0, &ts, NULL);
+    r = read_at_once (fd, iov);
+    napped = r != -1;
+  }
+  if (!napped)
+    r = wait_for_request (c, fd, iov);
+  else
+    c->requests = 0;
+  if (may_nap && r > 0 &&
+      (napped || c->pace.nap > 0 || ++c->looks % LOOK_EVERY == 0))
+    pace_look (&c->pace, napped, batch_system.has_unread (fd));
   return r;
 }
 
@@ -164,7 +208,7 @@ read_ahead (struct connection *c, int fd, void *buf, size_t n)
   const struct iovec iov[2] = {{buf, n}, {c->ahead, c->window}};
   ssize_t r;
 
-  r = wait_for_request (c, fd, iov);
+  r = read_unhurried (c, fd, iov);
   c->read_at = atomic_load_explicit (&batch_is_timed, memory_order_relaxed)
                    ? clock_now ()
                    : 0;

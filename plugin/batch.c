@@ -32,7 +32,8 @@
  * A client that waits after each request is best woken by the first piece: over
  * Unix sockets the pieces of a reply are joined only where there is a queue.
  * And its next request comes within the time that a CPU takes to fall asleep
- * and to wake up again: so it is polled for a while, unless others have any.
+ * and to wake up again: so it is polled for a while where that pays, unless
+ * others have any.  A client with many is not hurried (batch-pace.h).
  *
  * Each connection has two locks.  No thread waits in the kernel for a client
  * with a lock that another, which would not have waited in the kernel itself,
@@ -183,7 +184,8 @@ batch_begin (int fd)
           c->window = AHEAD;
           c->asked = 0;
           c->requests = 1; /* nothing is known yet */
-          c->soon = 0;
+          c->looks = 0;
+          pace_init (&c->pace);
           c->read_at = 0;
           c->replies = 0;
           c->error = 0;

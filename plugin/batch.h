@@ -44,6 +44,15 @@ struct batch_calls {
    * server stops, or the client of this thread's connection has gone.
    */
   int (*nap) (uint64_t nsec);
+
+  /* Are there bytes for the other side of a Unix socket that it has not taken?
+   * NULL: not known.
+   */
+  bool (*has_unread) (int fd);
+
+  /* The clock, and what this thread has used of a CPU, in nanoseconds. */
+  uint64_t (*now) (void);
+  uint64_t (*cpu) (void);
 };
 extern struct batch_calls batch_system;
 
@@ -63,8 +72,8 @@ void batch_set_depth (unsigned n);
 unsigned batch_depth (void);
 
 /* For how long, at most, to poll for the next request of a client that has one
- * at a time, while no other connection has any, instead of to sleep.  0, as it
- * is at first: never.
+ * at a time, while no other connection has any, instead of to sleep, where that
+ * pays (batch-pace.h).  0, as it is at first: never.
  */
 void batch_set_poll (uint64_t ns);
 

@@ -24,6 +24,9 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#ifdef __linux__
+#include <linux/sockios.h>
+#endif
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -31,12 +34,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "batch.h"
+#include "clock.h"
 
 #define PUBLIC __attribute__ ((visibility ("default")))
 
@@ -102,6 +107,28 @@ nap (uint64_t nsec)
              : -ESHUTDOWN;
 }
 
+static bool
+has_unread (int fd)
+{
+#ifdef SIOCOUTQ
+  int n;
+
+  return ioctl (fd, SIOCOUTQ, &n) == 0 && n > 0;
+#else
+  (void) fd;
+  return false;
+#endif
+}
+
+static uint64_t
+cpu_time (void)
+{
+  struct timespec ts;
+
+  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &ts);
+  return (uint64_t) ts.tv_sec * NSEC_PER_SEC + (uint64_t) ts.tv_nsec;
+}
+
 static void
 find_all (void)
 {
@@ -128,6 +155,9 @@ find_all (void)
   is_nbdkit = system_calls.nbdkit_nanosleep != NULL;
   batch_system.nap = nap;
   batch_stop_find ();
+  batch_system.has_unread = has_unread;
+  batch_system.now = clock_now;
+  batch_system.cpu = cpu_time;
   pthread_atfork (NULL, NULL, batch_after_fork);
   atomic_store_explicit (&is_found, true, memory_order_release);
 }

@@ -344,7 +344,9 @@ set_up (void **state)
                                       .write = write,
                                       .shutdown = shutdown,
                                       .ppoll = our_ppoll,
-                                      .nap = our_nap};
+                                      .nap = our_nap,
+                                      .now = clock_now,
+                                      .cpu = clock_now};
   batch_set_serial (true);
   batch_set_poll (0);
   assert_int_equal (pipe (quit), 0);

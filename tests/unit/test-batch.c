@@ -225,6 +225,11 @@ static struct {
   /* What the peer does before the server waits for it.  NULL: nothing. */
   void (*turn) (int fd);
 
+  /* Naps, and what the peer does in one; has it replies to take? */
+  atomic_uint naps;
+  void (*turn_in_nap) (int fd);
+  atomic_bool unread;
+
   /* From 0 to 100: how often a call is interrupted, or cut short.  */
   unsigned trouble;
   uint64_t seed;
@@ -330,6 +335,39 @@ our_send (int fd, const void *buf, size_t n, int flags)
   return r;
 }
 
+/* A sleep takes 30 us, and 20 of a CPU; a poll takes next to nothing. */
+static uint64_t
+our_now (void)
+{
+  return 1 + calls.readvs * UINT64_C (30000) + calls.polls;
+}
+
+static uint64_t
+our_cpu (void)
+{
+  return 1 + calls.readvs * UINT64_C (20000) + calls.polls;
+}
+
+/* A nap is the peer's turn, too. */
+static int
+our_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
+           const sigset_t *sigmask)
+{
+  if (nfds == 0) {
+    calls.naps++;
+    if (calls.turn_in_nap != NULL)
+      calls.turn_in_nap (-1);
+  }
+  return ppoll (fds, nfds, timeout, sigmask);
+}
+
+static bool
+our_has_unread (int fd)
+{
+  (void) fd;
+  return calls.unread;
+}
+
 static int
 set_up (void **state)
 {
@@ -342,7 +380,9 @@ set_up (void **state)
                                       .sendmsg = our_sendmsg,
                                       .write = write,
                                       .shutdown = shutdown,
-                                      .ppoll = ppoll};
+                                      .ppoll = our_ppoll,
+                                      .now = our_now,
+                                      .cpu = our_cpu};
   memset (&calls, 0, sizeof calls);
   batch_set_serial (true);
   batch_set_poll (0);
@@ -715,16 +755,17 @@ test_random_with_trouble (void **state)
 /* Polling */
 
 #define LONG 3600000000000 /* ns */
+#define WINDOW 32          /* requests that are compared, of batch-pace.c */
 
 /* Requests of a client that has so many on its way at a time. */
 static void
-play_in_turns (unsigned at_a_time)
+play_in_turns (unsigned n, unsigned at_a_time)
 {
   struct stream s = {0};
   unsigned i;
 
   script.nr_cuts = 0;
-  for (i = 1; i <= 12; i++) {
+  for (i = 1; i <= n; i++) {
     add_request (&s, i, i % 3 == 0 ? CMD_WRITE : CMD_READ, 100);
     if (i % at_a_time == 0)
       add_cut (s.len);
@@ -733,17 +774,17 @@ play_in_turns (unsigned at_a_time)
   free (s.bytes);
 }
 
-/* Four sleeps show that a client has one request at a time, and is quick; from
- * then on none is needed, not for its end, either.
+/* Where polls are better, there are no sleeps after the first ones, which show
+ * that.
  */
 static void
 test_polled_for (void **state)
 {
   (void) state;
   batch_set_poll (LONG);
-  play_in_turns (1);
-  assert_int_equal (calls.readvs, 4);
-  assert_int_equal (calls.polls, 3 * (12 + 1 - 4));
+  play_in_turns (120, 1);
+  assert_in_range (calls.readvs, WINDOW, WINDOW + 3);
+  assert_int_equal (calls.polls, 3 * (120 + 1 - calls.readvs));
 }
 
 /* Nor does a payload that comes by itself need one. */
@@ -756,15 +797,15 @@ test_polled_for_payload (void **state)
   (void) state;
   batch_set_poll (LONG);
   script.nr_cuts = 0;
-  for (i = 1; i <= 12; i++) {
+  for (i = 1; i <= 120; i++) {
     add_cut (s.len + HEADER);
     add_request (&s, i, CMD_WRITE, 100);
     add_cut (s.len);
   }
   play (&s, connect_unix);
   free (s.bytes);
-  assert_int_equal (calls.readvs, 4 + 3);
-  assert_int_equal (calls.polls, 3 * (2 * 12 + 1 - 7));
+  assert_in_range (calls.readvs, 2 * WINDOW, 2 * WINDOW + 5);
+  assert_int_equal (calls.polls, 3 * (2 * 120 + 1 - calls.readvs));
 }
 
 /* Not one that has more at a time, nor where a reply may have to wait, nor when
@@ -775,23 +816,35 @@ test_not_polled_for (void **state)
 {
   (void) state;
   batch_set_poll (LONG);
-  play_in_turns (2);
+  play_in_turns (120, 2);
   batch_set_serial (false);
-  play_in_turns (1);
+  play_in_turns (120, 1);
   batch_set_serial (true);
   batch_set_poll (0);
-  play_in_turns (1);
+  play_in_turns (120, 1);
   assert_int_equal (calls.polls, 0);
 }
 
-/* Nor one that is slower than the time: here any. */
+static ssize_t
+recvmsg_in_vain (int fd, struct msghdr *msg, int flags)
+{
+  (void) fd;
+  (void) msg;
+  (void) flags;
+  calls.polls++;
+  errno = EAGAIN;
+  return -1;
+}
+
+/* One that is slower than the time, here any, is soon left alone. */
 static void
 test_slow_client (void **state)
 {
   (void) state;
+  batch_system.recvmsg = recvmsg_in_vain;
   batch_set_poll (1);
-  play_in_turns (1);
-  assert_int_equal (calls.polls, 0);
+  play_in_turns (200, 1);
+  assert_int_equal (calls.polls, 4);
 }
 
 static int other[2];
@@ -826,10 +879,74 @@ test_poll_gives_way (void **state)
   batch_set_poll (LONG);
   connect_unix (other);
   batch_system.recvmsg = recvmsg_beside_other;
-  play_in_turns (1);
-  /* Two more, after four sleeps each, and one of the other's for each. */
-  assert_int_equal (calls.polls, 2);
+  play_in_turns (120, 1);
+  /* It takes as many sleeps again until another may be polled for. */
+  assert_in_range (calls.polls, 2, 120 / WINDOW);
   end_both (other);
+}
+
+/*---------------------------------------------------------------------*/
+/* A client that is busy */
+
+/* As long as it has replies to take, requests are read after a nap, and several
+ * at once; before that all replies are sent.
+ */
+static void
+test_naps_for_busy (void **state)
+{
+  (void) state;
+  batch_system.has_unread = our_has_unread;
+  play_in_turns (120, 1);
+  assert_int_equal (calls.naps, 0);
+  assert_int_equal (calls.readvs, 121);
+
+  calls.unread = true;
+  calls.turn_in_nap = take_turn;
+  calls.readvs = calls.polls = 0;
+  play_in_turns (120, 1);
+  assert_true (calls.naps > 100);
+  assert_int_equal (calls.naps + calls.readvs, 121);
+  assert_int_equal (calls.polls, calls.naps);
+}
+
+/* Who has nothing to send then is waited for, and once. */
+static void
+test_naps_in_vain (void **state)
+{
+  (void) state;
+  batch_system.has_unread = our_has_unread;
+  batch_system.recvmsg = recvmsg_in_vain;
+  calls.unread = true;
+  play_in_turns (120, 1);
+  assert_true (calls.naps > 100);
+  assert_int_equal (calls.polls, calls.naps);
+  assert_int_equal (calls.readvs, 121);
+}
+
+/* Not over TCP, where it cannot be known, where requests have their time, or
+ * may wait.
+ */
+static void
+test_no_naps (void **state)
+{
+  struct stream s = few_requests ();
+  size_t i;
+
+  (void) state;
+  batch_system.has_unread = our_has_unread;
+  calls.unread = true;
+  batch_set_timed (true);
+  play_in_turns (120, 1);
+  batch_set_timed (false);
+  batch_set_serial (false);
+  play_in_turns (120, 1);
+  batch_set_serial (true);
+  script.nr_cuts = 0;
+  for (i = 1; i <= s.len; i++)
+    add_cut (i);
+  play (&s, connect_tcp);
+  free (s.bytes);
+  assert_int_equal (calls.naps, 0);
 }
 
 #define THREADS 8
@@ -1751,6 +1868,9 @@ main (void)
       CASE (test_not_polled_for),
       CASE (test_slow_client),
       CASE (test_poll_gives_way),
+      CASE (test_naps_for_busy),
+      CASE (test_naps_in_vain),
+      CASE (test_no_naps),
       CASE (test_many_connections),
       CASE (test_parallel),
       CASE (test_parallel_called_serial),
