@@ -45,9 +45,10 @@ run ()
     first | filters | trim | copy | footprint | instructions | contention | \
     scale | guest) bash "$here/$1.sh" ;;
     latency | zones) bash "$here/$1.sh" >"$OUT/$1.new" ;;
+    clients) bash "$here/$1.sh" | tee "$OUT/$1.new" ;;
     *)
       echo "${0##*/}: there is no section $1; there are: $all" \
-        "latency zones guest batch-unix-fio batch-tcp-fio" >&2
+        "latency zones clients guest batch-unix-fio batch-tcp-fio" >&2
       return 1
       ;;
   esac
@@ -63,7 +64,7 @@ keep ()
 plan_of ()
 {
   case $1 in
-    latency | zones) BENCH_PLAN=1 bash "$here/$1.sh" ;;
+    latency | zones | clients) BENCH_PLAN=1 bash "$here/$1.sh" ;;
     *) BENCH_PLAN=1 run "$1" ;;
   esac
 }

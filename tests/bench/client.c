@@ -2,11 +2,13 @@
  * Copyright (C) 2026 The nullblk authors
  *
  *   client unix PATH  | tcp PORT   read|write SIZE CONNECTIONS DEPTH SECONDS
+ *          [THINK]
  *
  * An NBD client that costs little, to measure servers: a connection keeps DEPTH
  * requests of SIZE bytes on their way, at random places of the first 64 MiB. It
  * takes as many replies as are there by one call, and sends as many requests by
- * another.  Prints the number of replies a second.
+ * another, after a sleep of THINK microseconds.  Prints the number of replies a
+ * second.
  */
 
 #include <config.h>
@@ -21,6 +23,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -35,6 +40,7 @@ static const char *where; /* a path, or a port where IS_TCP */
 static bool is_tcp, is_write;
 static uint32_t size;
 static unsigned depth;
+static struct timespec think;
 static atomic_bool enough;
 static atomic_uint_fast64_t replies;
 
@@ -194,8 +200,13 @@ run (void *arg)
     put (c->out + i * each + 4, is_write, 4);
     put (c->out + i * each + 24, size, 4);
   }
+#ifdef __linux__
+  prctl (PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+#endif
   while (!enough || on_their_way > 0) {
     if (!enough) {
+      if (think.tv_nsec > 0)
+        nanosleep (&think, NULL);
       send_requests (c, n);
       on_their_way += n;
     }
@@ -219,7 +230,7 @@ main (int argc, char *argv[])
   unsigned i, count;
   double seconds;
 
-  if (argc != 8 || atoi (argv[5]) > 64)
+  if (argc < 8 || argc > 9 || atoi (argv[5]) > 64)
     return EXIT_FAILURE;
   is_tcp = strcmp (argv[1], "tcp") == 0;
   where = argv[2];
@@ -228,6 +239,8 @@ main (int argc, char *argv[])
   count = atoi (argv[5]);
   depth = atoi (argv[6]);
   seconds = atof (argv[7]);
+  if (argc == 9)
+    think.tv_nsec = atoi (argv[8]) * 1000L;
 
   clock_gettime (CLOCK_MONOTONIC, &from);
   for (i = 0; i < count; i++) {

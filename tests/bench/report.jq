@@ -253,6 +253,7 @@ else
   show_footprint, show_instructions, show_contention, show_scale,
   show_text ("latency"; "Latency: how exact"),
   show_text ("zones"; "Zones: what they cost"),
+  show_text ("clients"; "Clients that think, and real ones"),
   section ("guest"; "In a guest: block devices of the kernel";
     "The guest's processor is emulated (TCG), so only ratios mean anything, " +
     "and those of the path through the kernel, not of a real machine. CPU is " +

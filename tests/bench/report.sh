@@ -21,7 +21,7 @@ trap 'rm -rf "$tmp"' EXIT
 
 find "$out" -maxdepth 1 -name '*.jsonl' -print0 | sort -z |
   xargs -0 -r cat | jq -s . >"$out/raw.json"
-for name in machine latency zones; do
+for name in machine latency zones clients; do
   [ ! -s "$out/$name.md" ] ||
     jq -Rs --arg name "$name" '{($name): rtrimstr ("\n")}' "$out/$name.md"
 done | jq -s 'add // {}' >"$tmp/text"

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# What batched socket I/O is worth to clients as they are: one that has a single
+# request at a time and thinks before the next, on an idle machine and on one
+# whose CPUs are all busy; and qemu-img and nbdcopy.
+#
+# Prints tables: medians of requests a second and of server CPU a request, and
+# what these are, round by round, of those of another server: of nullblk-serve
+# without polling, and of nbdkit's null plugin.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/functions.sh"
+thinks=(0 10 30 100)
+requests=40000 # of one run of qemu-img
+[ -z "$quick" ] || thinks=(0 30) requests=20000
+servers=(nbdkit-null nullblk-serve-no-poll nullblk-serve)
+n=$((2 * ${#thinks[@]} * ${#servers[@]}))
+plan $((rounds * (n * (runtime + 150) + 8 * 800) / 1000 + 5))
+requires nbdkit jq nbdinfo nbdcopy perl qemu-img
+client=$build/tests/bench/client
+[ -x "$client" ] || die "there is no bench/client; run make bench"
+
+serve nbdkit-null null 1G
+NULLBLK_BATCH_POLL=0 serve_ours nullblk-serve-no-poll 1G
+serve_ours nullblk-serve 1G
+head -c 256M /dev/urandom >"$shm/data"
+
+# used SERVER COMMAND...: CPU of the server meanwhile, in us; what the command
+# prints goes to $tmp/out.
+used ()
+{
+  local before
+
+  before=$(cpu "$1")
+  "${@:2}" >"$tmp/out" || die "$2 at $1: $(cat "$tmp/out")"
+  us=$(($(cpu "$1") - before))
+}
+
+# Each of these sets $rate and $us_each: of requests.
+
+# think SERVER US
+think ()
+{
+  # shellcheck disable=SC2086 # words
+  used "$1" "$client" ${server_where[$1]} read 512 1 1 \
+    "$(awk -v ms="$runtime" 'BEGIN { print ms / 1000 }')" "$2"
+  rate=$(cat "$tmp/out")
+  us_each=$(awk -v us="$us" -v rate="$rate" -v ms="$runtime" \
+    'BEGIN { print us / (rate * ms / 1000) }')
+}
+
+# qemu SERVER [-w]
+qemu ()
+{
+  local options=(-c "$requests" -d 32 -s 4096 -f raw)
+
+  used "$1" qemu-img bench "${@:2}" "${options[@]}" "${server_uri[$1]}"
+  rate=$(sed -n 's/^Run completed in \(.*\) seconds.*/\1/p' "$tmp/out" |
+    awk -v n="$requests" '{ print n / $1 }')
+  us_each=$(awk -v us="$us" -v n="$requests" 'BEGIN { print us / n }')
+}
+
+# copy SERVER: write 256 MiB by requests of 256 KiB, on one connection.
+copy ()
+{
+  local from=$EPOCHREALTIME
+
+  used "$1" nbdcopy --connections=1 "$shm/data" "${server_uri[$1]}"
+  rate=$(awk -v from="$from" -v to="$EPOCHREALTIME" \
+    'BEGIN { print 1024 / (to - from) }')
+  us_each=$(awk -v us="$us" 'BEGIN { print us / 1024 }')
+}
+
+# column N: of the rows.
+column ()
+{
+  cut -d' ' -f"$1" "$tmp/rows" | median
+}
+
+# ratio OF TO: of two columns.
+ratio ()
+{
+  awk -v of="$1" -v to="$2" '{ print $of / ($to > 0 ? $to : 1) }' "$tmp/rows" |
+    median
+}
+
+# compare WHAT COMMAND [ARGUMENT]...: the command with each server, in turns,
+# and a line of the table: each server has two columns in $tmp/rows.
+compare ()
+{
+  local i server
+
+  : >"$tmp/rows"
+  for ((i = 0; i < rounds; i++)); do
+    for server in "${servers[@]}"; do
+      "$2" "$server" "${@:3}"
+      printf '%s %s ' "$rate" "$us_each" >>"$tmp/rows"
+    done
+    echo >>"$tmp/rows"
+  done
+  printf '| %s | %.0f %.0f %.0f | %.2f %.2f | %.2f %.2f %.2f | %.2f %.2f |\n' \
+    "$1" "$(column 1)" "$(column 3)" "$(column 5)" "$(ratio 5 1)" \
+    "$(ratio 5 3)" "$(column 2)" "$(column 4)" "$(column 6)" "$(ratio 6 2)" \
+    "$(ratio 6 4)"
+}
+
+echo "Three figures: ${servers[*]}."
+echo "Two: the last by the first, and by the second."
+echo
+echo "| client | requests/s | of these | CPU us a request | of these |"
+echo "|---|---|---|---|---|"
+for us in "${thinks[@]}"; do
+  compare "thinks for $us us" think "$us"
+done
+
+# One for each CPU, that would take all of it.
+busy=()
+for ((i = 0; i < $(nproc); i++)); do
+  (trap - EXIT && while :; do :; done) &
+  busy+=($!)
+done
+# shellcheck disable=SC2317 # trap
+end_busy ()
+{
+  kill "${busy[@]}" 2>/dev/null || true
+  busy=()
+}
+trap 'end_busy; clean_up' EXIT
+for us in "${thinks[@]}"; do
+  compare "thinks for $us us, busy CPUs" think "$us"
+done
+end_busy
+
+compare "qemu-img bench -w, 4 KiB, 32 deep" qemu -w
+compare "qemu-img bench, 4 KiB, 32 deep" qemu
+compare "nbdcopy, 256 KiB" copy
+stop "${servers[@]}"
