@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "attach-internal.h"
@@ -60,13 +61,14 @@ list_all (void)
 static bool __attribute__ ((format (printf, 2, 3)))
 complain (const char *name, const char *fs, ...)
 {
+  char text[LONGEST_PATH];
   va_list args;
 
-  fprintf (stderr, "nullblk-attach: %s: ", name);
   va_start (args, fs);
-  vfprintf (stderr, fs, args);
+  vsnprintf (text, sizeof text, fs, args);
   va_end (args);
-  fputc ('\n', stderr);
+  /* By one call, as others may do the same just now. */
+  fprintf (stderr, "nullblk-attach: %s: %s\n", name, text);
   return false;
 }
 
@@ -159,20 +161,29 @@ detach (const char *what)
   return detach_one (found_name, folder) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static bool something_is_left;
-
+/* In a process of its own, as flushing takes as long as the server does. */
 static void
-detach_next (const char *name, const char *folder)
+begin_detaching (const char *name, const char *folder)
 {
-  if (!detach_one (name, folder))
-    something_is_left = true;
+  const pid_t pid = fork ();
+
+  if (pid == 0)
+    _exit (detach_one (name, folder) ? EXIT_SUCCESS : EXIT_FAILURE);
+  if (pid == -1)
+    die ("%s", strerror (errno));
 }
 
 int
 detach_all (void)
 {
+  int status, r = EXIT_SUCCESS;
+
   if (geteuid () != 0)
     die ("only root can detach a device");
-  for_each_folder (detach_next);
-  return something_is_left ? EXIT_FAILURE : EXIT_SUCCESS;
+  for_each_folder (begin_detaching);
+  while (wait (&status) != -1 || errno == EINTR) {
+    if (status != 0)
+      r = EXIT_FAILURE;
+  }
+  return r;
 }

@@ -39,6 +39,11 @@ nothing_left ()
   done
 }
 
+only_bad_is_left ()
+{
+  [ "$(ls /run/nullblk)" = bad ]
+}
+
 start_server 16M
 # A server that is stopped takes connections, and says nothing.  It keeps nobody
 # from anything, and a signal ends the waiting.
@@ -68,6 +73,17 @@ done
 fails "$attach" "$uri"
 grep -q 'the server does not answer' "$tmp/fails" || fail "$(cat "$tmp/fails")"
 kill -CONT "$server_pid"
+
+# A device of such a server waits with its own flush, and no other does.
+try "$attach" --name bad "$uri"
+kill -STOP "$server_pid"
+"$attach" --detach --all 2>"$tmp/err" &
+waiting=$!
+wait_until 60 only_bad_is_left || fail "a silent server keeps: $(ls /run/nullblk)"
+try "$attach" --name good 1M
 try "$attach" --detach good
+kill -0 "$waiting" || fail "it did not wait: $(cat "$tmp/err")"
+kill -CONT "$server_pid"
+wait "$waiting" || fail "$(cat "$tmp/err")"
 nothing_left "a silent server"
 
