@@ -67,7 +67,8 @@ struct request {
   struct connection *connection;
   struct settings_set *set;
   struct fault_request what; /* as faults see it */
-  uint32_t epoch;            /* durability_epoch when it began */
+  uint32_t epoch; /* durability_epoch when it began; if power was off,
+                   * that before, which never comes again */
 
   /* All zero at first, side by side so that it is one store. */
   uint32_t transfer; /* bytes that move: all, some, or none */
@@ -92,9 +93,7 @@ struct request {
 static inline bool
 request_met_cut (const struct request *r)
 {
-  const struct device *d = r->connection->device;
-
-  return (r->epoch & 1) != 0 || durability_epoch (d->durability) != r->epoch;
+  return durability_epoch (r->connection->device->durability) != r->epoch;
 }
 
 /* Nothing is changed from here on, or until it comes back; that fails with

@@ -84,6 +84,7 @@ begin (struct request *r, struct connection *c, enum operation op,
   /* Nobody gets in while power is off. */
   r->epoch = durability_epoch (c->device->durability);
   if (__builtin_expect (r->epoch & 1, 0)) {
+    r->epoch--;
     r->is_out = true;
     c->out++;
   }
@@ -188,11 +189,9 @@ finish (struct request *r, uint64_t now)
   struct devices *devices = c->device->devices;
   const uint64_t started = r->what.arrival;
   int result = r->result;
-  bool met;
 
   lock (&c->lock);
-  met = request_met_cut (r);
-  if (__builtin_expect (met, 0))
+  if (__builtin_expect (request_met_cut (r), 0))
     result = refuse_without_power (r);
   if (__builtin_expect (stats_are_full (&c->counts), 0))
     connection_add_counts (c);
@@ -211,10 +210,12 @@ finish (struct request *r, uint64_t now)
     unlock (&devices->settings_lock);
   }
   unlock (&c->lock);
-  if (__builtin_expect (met, 0))
-    device_tell_out (c->device);
-  if (__builtin_expect (r->disconnects, 0))
-    drop_client (devices);
+  if (__builtin_expect (result < 0, 0)) {
+    if (result == -ESHUTDOWN)
+      device_tell_out (c->device);
+    if (r->disconnects)
+      drop_client (devices);
+  }
   return result;
 }
 
@@ -291,7 +292,7 @@ end (struct request *r, int result)
 static int
 admit_power (const struct request *r)
 {
-  return (r->epoch & 1) != 0 ? -ESHUTDOWN : 0;
+  return r->is_out ? -ESHUTDOWN : 0;
 }
 
 /* A change, or else a read. */

@@ -438,9 +438,9 @@ durability_zero_slowly (struct durability *d, uint64_t count, uint64_t offset,
 }
 
 /* The last step of a zero is what counts as a write. */
-static int
-trim (struct durability *d, uint64_t count, uint64_t offset, bool fua,
-      bool is_write)
+int
+durability_trim_slowly (struct durability *d, uint64_t count, uint64_t offset,
+                        bool fua, bool is_zero)
 {
   const uint64_t end = offset + count;
   struct change c = {.kind = TRIM, .offset = offset, .fua = fua};
@@ -457,24 +457,10 @@ trim (struct durability *d, uint64_t count, uint64_t offset, bool fua,
     if (d->o.store != NULL)
       to = store_reach (d->o.store, d->o.volume, c.offset, end);
     c.count = to - c.offset;
-    c.is_write = is_write && to == end;
+    c.is_write = is_zero && to == end;
     r = change (d, &c);
   }
   return r;
-}
-
-int
-durability_trim (struct durability *d, uint64_t count, uint64_t offset,
-                 bool fua)
-{
-  return trim (d, count, offset, fua, false);
-}
-
-int
-durability_zero_and_trim (struct durability *d, uint64_t count, uint64_t offset,
-                          bool fua)
-{
-  return trim (d, count, offset, fua, true);
 }
 
 int

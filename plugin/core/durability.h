@@ -138,6 +138,8 @@ int durability_write_slowly (struct durability *d, const void *buf,
                              uint64_t count, uint64_t offset, bool fua);
 int durability_zero_slowly (struct durability *d, uint64_t count,
                             uint64_t offset, bool fua);
+int durability_trim_slowly (struct durability *d, uint64_t count,
+                            uint64_t offset, bool fua, bool is_zero);
 int durability_flush_slowly (struct durability *d);
 
 /* As store_write, store_zero or store_trim (MAY_TRIM), and store_trim.  They
@@ -163,10 +165,18 @@ durability_write (struct durability *d, const void *buf, uint64_t count,
              : 0;
 }
 
-int durability_trim (struct durability *d, uint64_t count, uint64_t offset,
-                     bool fua);
-int durability_zero_and_trim (struct durability *d, uint64_t count,
-                              uint64_t offset, bool fua);
+static inline int
+durability_trim (struct durability *d, uint64_t count, uint64_t offset,
+                 bool fua)
+{
+  const struct durability_gate *g = durability_gate (d);
+
+  if (durability_is_slow (d) || count > STORE_STEP)
+    return durability_trim_slowly (d, count, offset, fua, false);
+  if (g->store != NULL)
+    store_trim (g->store, g->volume, count, offset);
+  return 0;
+}
 
 static inline int
 durability_zero (struct durability *d, uint64_t count, uint64_t offset,
@@ -174,10 +184,11 @@ durability_zero (struct durability *d, uint64_t count, uint64_t offset,
 {
   const struct durability_gate *g = durability_gate (d);
 
+  if (durability_is_slow (d) || (may_trim && count > STORE_STEP))
+    return may_trim ? durability_trim_slowly (d, count, offset, fua, true)
+                    : durability_zero_slowly (d, count, offset, fua);
   if (may_trim)
-    return durability_zero_and_trim (d, count, offset, fua);
-  if (durability_is_slow (d))
-    return durability_zero_slowly (d, count, offset, fua);
+    return durability_trim (d, count, offset, fua);
   return g->store != NULL ? store_zero (g->store, g->volume, count, offset) : 0;
 }
 
