@@ -187,7 +187,7 @@ read_unhurried (struct connection *c, int fd, const struct iovec *iov)
     clock_lose_slack ();
     batch_system.ppoll (NULL, 0, &ts, NULL);
     r = read_at_once (fd, iov);
-    napped = r != -1;
+    napped = r != -1 || (errno != EAGAIN && errno != EINTR);
   }
   if (!napped)
     r = wait_for_request (c, fd, iov);

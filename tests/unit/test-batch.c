@@ -923,6 +923,37 @@ test_naps_in_vain (void **state)
   assert_int_equal (calls.readvs, 121);
 }
 
+static ssize_t
+recvmsg_reset (int fd, struct msghdr *msg, int flags)
+{
+  (void) fd;
+  (void) msg;
+  (void) flags;
+  errno = ECONNRESET;
+  return -1;
+}
+
+/* An error that comes up then is not lost: the kernel tells of it once. */
+static void
+test_error_after_nap (void **state)
+{
+  int ends[2];
+  char c;
+
+  (void) state;
+  batch_system.has_unread = our_has_unread;
+  batch_system.recvmsg = recvmsg_reset;
+  calls.unread = true;
+  connect_unix (ends);
+  do {
+    write_all (ends[1], "x", 1);
+    errno = 0;
+  } while (batch_read (ends[0], &c, 1) == 1);
+  assert_int_equal (errno, ECONNRESET);
+  assert_int_equal (calls.naps, 1);
+  end_both (ends);
+}
+
 /* Not over TCP, where it cannot be known, where requests have their time, or
  * may wait.
  */
@@ -1870,6 +1901,7 @@ main (void)
       CASE (test_poll_gives_way),
       CASE (test_naps_for_busy),
       CASE (test_naps_in_vain),
+      CASE (test_error_after_nap),
       CASE (test_no_naps),
       CASE (test_many_connections),
       CASE (test_parallel),
