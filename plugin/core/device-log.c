@@ -36,6 +36,35 @@ end_change (struct device *d, int result)
   return result == 0 ? r : result;
 }
 
+/* Zeroes that trim, step by step; others come in between.  They are one write,
+ * whose last step counts.
+ */
+static int
+log_holes (struct request *request)
+{
+  struct device *d = request->connection->device;
+  const uint64_t end = request->what.offset + request->transfer;
+  uint64_t offset = request->what.offset, to = end;
+  bool fua;
+  int r;
+
+  do {
+    writelog_begin (d->log);
+    if (d->store != NULL)
+      to = store_reach (d->store, d->number, offset, end);
+    fua = request->fua && to == end;
+    r = writelog_zero (d->log, to - offset, offset, fua);
+    if (r == 0)
+      r = to < end ? durability_trim (d->durability, to - offset, offset,
+                                      request->fua)
+                   : durability_zero (d->durability, to - offset, offset,
+                                      request->fua, true);
+    r = end_change (d, r);
+    offset = to;
+  } while (r == 0 && offset < end);
+  return r;
+}
+
 int
 log_change (struct request *request, const void *buf, bool may_trim)
 {
@@ -44,6 +73,8 @@ log_change (struct request *request, const void *buf, bool may_trim)
   const uint64_t offset = request->what.offset;
   int r;
 
+  if (buf == NULL && zeroes_are_holes (&request->set->s, may_trim))
+    return log_holes (request);
   writelog_begin (d->log);
   if (buf != NULL)
     r = writelog_write (d->log, buf, count, offset, request->fua);

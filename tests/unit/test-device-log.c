@@ -590,50 +590,6 @@ expect_resets (void)
   expect (reset, 3 * ZONE, ZONE, 0);
 }
 
-/* Of what is empty a trim or a reset is one entry, whatever its length is; an
- * entry with something in it is no longer than a replay may have to write.
- */
-static void
-test_long_trims (void **state)
-{
-  const uint64_t gib = UINT64_C (1) << 30, tib = gib << 10;
-  const uint64_t most = WRITELOG_LONGEST_TRIM;
-  const uint32_t count = 4 * gib - BLOCK;
-
-  (void) state;
-  create ((const char *const[]){"size", "8G", "block-size", "4K", "write-log",
-                                path, "memory-backed", "1", NULL});
-  put (3 * gib, 'a');
-  assert_int_equal (device_trim (d, count, 0, true), 0);
-  assert_int_equal (device_trim (d, count, BLOCK, false), 0);
-  check (3 * gib, 0);
-  close_log ();
-  expect (0, 3 * gib, BLOCK, 'a');
-  expect (WRITELOG_DISCARD, 0, 3 * gib, 0);
-  expect (WRITELOG_DISCARD, 3 * gib, most, 0);
-  expect (WRITELOG_DISCARD | WRITELOG_FUA, 3 * gib + most, gib - BLOCK - most,
-          0);
-  expect (WRITELOG_DISCARD, BLOCK, count, 0);
-  expect_end ();
-  writelog_read_close (reader);
-  reader = NULL;
-  devices_destroy (devices);
-
-  create ((const char *const[]){"size", "128T", "block-size", "4K", "write-log",
-                                path, "memory-backed", "1", "zoned", "1",
-                                "zone-size", "64T", NULL});
-  put (64 * tib, 'b');
-  assert_int_equal (command (0, ZONE_COND_FULL), 0);
-  assert_int_equal (command (1, ZONE_COND_FULL), 0);
-  assert_int_equal (device_reset_zones (d), 0);
-  close_log ();
-  expect (0, 64 * tib, BLOCK, 'b');
-  expect (WRITELOG_DISCARD | WRITELOG_FUA, 0, 64 * tib, 0);
-  expect (WRITELOG_DISCARD, 64 * tib, most, 0);
-  expect (WRITELOG_DISCARD | WRITELOG_FUA, 64 * tib + most, 64 * tib - most, 0);
-  expect_end ();
-}
-
 static void
 test_zones (void **state)
 {
@@ -897,7 +853,6 @@ main (void)
       TEST (test_power_cut_in_null_mode),
       TEST (test_power_cuts_at_random),
       TEST (test_power_cuts_with_large_blocks),
-      TEST (test_long_trims),
       TEST (test_zones),
       TEST (test_zones_in_null_mode),
       TEST (test_early_write),
