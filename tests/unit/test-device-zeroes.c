@@ -42,7 +42,7 @@ struct model {
   unsigned wp[NR_ZONES];                    /* pages; of a zoned device */
 
   /* What the test has seen. */
-  unsigned held_zeroes, freed_zeroes, cuts;
+  unsigned changes, held_zeroes, freed_zeroes, cuts;
 };
 
 static struct devices *devices;
@@ -241,8 +241,9 @@ do_change (void)
   char lines[64];
   struct message why;
 
-  m.zero_memory = random_below (&m.random, 2);
-  m.discard = random_below (&m.random, 2);
+  m.zero_memory = m.changes & 1;
+  m.discard = m.changes >> 1 & 1;
+  m.changes++;
   snprintf (lines, sizeof lines, "zero-memory=%d\ndiscard=%d\n", m.zero_memory,
             m.discard);
   assert_int_equal (control_write (config, lines, strlen (lines), 0, &why), 0);
@@ -270,9 +271,10 @@ run (unsigned operations)
     const bool fua = !m.has_cache && random_below (&m.random, 4) == 0;
     const unsigned what = random_below (&m.random, 64);
 
-    if (what == 0)
+    /* All four in turn, so that none is left to chance. */
+    if (i % 32 == 31)
       do_change ();
-    else if (what <= 2)
+    if (what <= 2)
       do_flush ();
     else if (what == 3 && m.has_cache)
       do_cut ();
