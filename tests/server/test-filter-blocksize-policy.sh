@@ -21,6 +21,8 @@ io 'write -P 1 0 8M' 'write -P 2 512 512' 'read -P 2 512 512' \
   'read -P 1 2M 1M' 'read -P 0 3M 1M' 'read -P 1 4M 4M' flush
 [ "$(map)" = '0 1048576 data
 1048576 1048576 hole
-2097152 6291456 data
+2097152 1048576 data
+3145728 1048576 hole
+4194304 4194304 data
 8388608 58720256 hole' ] || fail "the map is: $(map)"
 stop_server
