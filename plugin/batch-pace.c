@@ -35,6 +35,9 @@
 #define FIRST_SKIP 2
 #define MOST_SKIP 1024
 
+/* So many at least follow where a poll has lost its CPU: others want it. */
+#define REST_OF_LOSER 4096
+
 /* Polling that has gone on for so many is trusted again. */
 #define TRUSTED 4096
 
@@ -152,6 +155,8 @@ pace_count (struct pace *p, uint64_t now, enum poll_end end,
   uint64_t used;
 
   p->in_vain = end == POLL_IN_VAIN ? p->in_vain + 1 : 0;
+  if (end == POLL_LOST_CPU && p->rest[false] < REST_OF_LOSER / 2)
+    p->rest[false] = REST_OF_LOSER / 2; /* decide doubles it */
   if (end == POLL_LOST_CPU || p->in_vain >= MOST_IN_VAIN) {
     decide (p, false);
     return;
