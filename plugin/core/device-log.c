@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,8 @@ log_holes (struct request *request)
                                       request->fua, true);
     r = end_change (d, r);
     offset = to;
+    if (offset < end)
+      sched_yield (); /* as in durability_trim_slowly */
   } while (r == 0 && offset < end);
   return r;
 }
@@ -126,6 +129,8 @@ log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua)
       r = durability_trim (d->durability, to - offset, offset, fua);
     r = end_change (d, r);
     offset = to;
+    if (offset < end)
+      sched_yield (); /* as in durability_trim_slowly */
   } while (r == 0 && offset < end);
   return r;
 }

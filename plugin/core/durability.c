@@ -32,6 +32,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -459,6 +460,8 @@ durability_trim_slowly (struct durability *d, uint64_t count, uint64_t offset,
     c.count = to - c.offset;
     c.is_write = is_zero && to == end;
     r = change (d, &c);
+    if (to < end)
+      sched_yield (); /* or else this thread has the lock again at once */
   }
   return r;
 }
