@@ -100,15 +100,21 @@ add_rule (void *opaque, const struct fault_info *info)
   add (opaque, "fault=%s\n", info->text);
 }
 
-/* The same: what is not among them goes, also where there are none. */
+/* The same: what is not among them goes.  The key stands there also where there
+ * are none.
+ */
 static int
 add_rules (struct control *c)
 {
   const size_t begin = c->used;
+  size_t rules;
   int r;
 
   add (c, "fault-delete=others\n");
+  rules = c->used;
   r = faults_each (&c->device->faults, add_rule, c);
+  if (c->used == rules)
+    add (c, "fault=none\n");
   if (!keep_list (c, begin))
     add (c, "# fault: the list is too long to be shown\n");
   return r;

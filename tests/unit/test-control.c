@@ -205,7 +205,7 @@ test_reads_settings (void **state)
                        "badblocks-once=false\n"
                        "badblocks-partial-io=false\n"
                        "badblocks=none\n"
-                       "fault-delete=others\n");
+                       "fault-delete=others\nfault=none\n");
 }
 
 /* What was read can be written back. */
@@ -583,7 +583,7 @@ test_live_faults (void **state)
   assert_int_equal (device_write (data, buf, 512, 0, false), 0);
   assert_int_equal (device_flush (data), -EIO);
   assert_changed ("fault-delete=all\nfault=none\n");
-  assert_has ("\nbadblocks=none\nfault-delete=others\n");
+  assert_has ("\nbadblocks=none\nfault-delete=others\nfault=none\n");
   assert_int_equal (device_flush (data), 0);
 }
 
