@@ -20,6 +20,19 @@
 /* 2^64 */
 #define END_OF_TIME 18446744073709551616.0
 
+static uint64_t
+later (uint64_t a, uint64_t b)
+{
+  return a > b ? a : b;
+}
+
+/* What is before MOMENT by the grace. */
+static uint64_t
+before (uint64_t moment)
+{
+  return moment < THROTTLE_GRACE ? 0 : moment - THROTTLE_GRACE;
+}
+
 static enum flow
 flow_of (enum operation op)
 {
@@ -106,71 +119,91 @@ what_is_left (const struct throttle *t, const struct others *others,
   return left > limit * NOTHING ? left : 0;
 }
 
-/* How fast a request that counts AMOUNT passes at MOMENT, in requests a second,
- * and until when at most.
+/* How fast a request that counts AMOUNT of UNIT passes at MOMENT, in requests a
+ * second, and until when at most.
  */
 static double
 speed_at (const struct throttle *t, const struct others *others, enum flow flow,
-          const double *amount, uint64_t moment, uint64_t *until)
+          enum unit unit, double amount, uint64_t moment, uint64_t *until)
 {
   double speed = NO_LIMIT, r;
-  unsigned unit, which;
+  unsigned which;
 
   *until = UINT64_MAX;
-  for (unit = 0; unit < NR_UNITS; unit++) {
-    for (which = 0; which < NR_THROTTLED; which++) {
-      if (limit_of (&t->limits, unit, which) == 0 ||
-          !counts (flow, unit, which) || amount[unit] == 0)
-        continue;
-      r = what_is_left (t, others, unit, which, moment, until) / amount[unit];
-      speed = r < speed ? r : speed;
-    }
+  for (which = 0; which < NR_THROTTLED; which++) {
+    if (limit_of (&t->limits, unit, which) == 0 || !counts (flow, unit, which))
+      continue;
+    r = what_is_left (t, others, unit, which, moment, until) / amount;
+    speed = r < speed ? r : speed;
   }
   return speed;
 }
 
-/* Move *moment, with a *part of a nanosecond, on by NSEC. */
+/* Move a position on by NSEC. */
 static void
-advance (uint64_t *moment, double *part, double nsec)
+advance (struct position *at, double nsec)
 {
-  const double sum = *part + nsec;
+  const double sum = at->part + nsec;
 
-  if (sum >= END_OF_TIME || (uint64_t) sum >= UINT64_MAX - *moment) {
-    *moment = UINT64_MAX;
-    *part = 0;
+  if (sum >= END_OF_TIME || (uint64_t) sum >= UINT64_MAX - at->moment) {
+    *at = (struct position){.moment = UINT64_MAX};
     return;
   }
-  *moment += (uint64_t) sum;
-  *part = sum - (double) (uint64_t) sum;
+  at->moment += (uint64_t) sum;
+  at->part = sum - (double) (uint64_t) sum;
 }
 
-/* A request passes from *moment on, which becomes the moment when it is
- * through.  Returns how fast it was at the fastest, in requests a second.
+/* What a request counts of UNIT passes from *at on, which becomes where it is
+ * through.  Returns how fast it was at the fastest, in requests a second, or
+ * NO_LIMIT.
  */
 static double
-pass_from (const struct throttle *t, enum flow flow, const double *amount,
-           uint64_t *moment, double *part)
+pass_unit (const struct throttle *t, enum flow flow, enum unit unit,
+           double amount, struct position *at)
 {
   double left = 1, fastest = 0, speed, nsec, there;
   struct others others;
   uint64_t until;
 
-  find_others (t, flow, *moment, &others);
+  if (amount == 0)
+    return NO_LIMIT;
+  find_others (t, flow, at->moment, &others);
   for (;;) {
-    speed = speed_at (t, &others, flow, amount, *moment, &until);
+    speed = speed_at (t, &others, flow, unit, amount, at->moment, &until);
     if (speed == NO_LIMIT)
-      return fastest;
+      return NO_LIMIT;
     fastest = speed > fastest ? speed : fastest;
-    there = (double) (until - *moment) - *part;
+    there = (double) (until - at->moment) - at->part;
     if (until == UINT64_MAX || left * NSEC_PER_SEC <= speed * there)
       break;
     left -= speed * there / NSEC_PER_SEC;
-    *moment = until;
-    *part = 0;
+    *at = (struct position){.moment = until};
   }
   nsec = speed > 0 ? left * NSEC_PER_SEC / speed : END_OF_TIME;
-  advance (moment, part, nsec);
+  advance (at, nsec);
   return fastest;
+}
+
+/* A request passes from AT on, which becomes where it is through.  Puts into
+ * RATE how much of each unit it takes a second at the most: no unit is faster
+ * than the one that is through last.
+ */
+static void
+pass_from (const struct throttle *t, enum flow flow, const double *amount,
+           struct position *at, double *rate)
+{
+  double fastest[NR_UNITS], last;
+  unsigned unit;
+
+  for (unit = 0; unit < NR_UNITS; unit++)
+    fastest[unit] = pass_unit (t, flow, unit, amount[unit], &at[unit]);
+  last = fastest[at[UNIT_BYTES].moment < at[UNIT_OPERATIONS].moment
+                     ? UNIT_OPERATIONS
+                     : UNIT_BYTES];
+  for (unit = 0; unit < NR_UNITS; unit++) {
+    fastest[unit] = last < fastest[unit] ? last : fastest[unit];
+    rate[unit] = fastest[unit] == NO_LIMIT ? 0 : amount[unit] * fastest[unit];
+  }
 }
 
 /*---------------------------------------------------------------------*/
@@ -196,8 +229,7 @@ add_former (struct throttle *t, struct booked *b)
   gaps_clear (&b->gaps);
   f->flow = counts (f->flow, UNIT_BYTES, THROTTLE_ALL) ? f->flow : b->flow;
   f->generation = 0; /* none has this */
-  f->front = b->front > f->front ? b->front : f->front;
-  f->part = 0;
+  f->front = later (f->front, b->front);
   f->rate[UNIT_BYTES] += b->rate[UNIT_BYTES];
   f->rate[UNIT_OPERATIONS] += b->rate[UNIT_OPERATIONS];
 }
@@ -222,7 +254,7 @@ change_limits (struct throttle *t, const struct throttle_limits *l,
                uint64_t now)
 {
   struct booked *b;
-  unsigned i;
+  unsigned i, unit;
 
   pass_former (t, now);
   for (i = 0; i < NR_FLOWS; i++) {
@@ -235,31 +267,33 @@ change_limits (struct throttle *t, const struct throttle_limits *l,
   memset (t->flows, 0, sizeof t->flows);
   t->limits = *l;
   t->generation++;
-  for (i = 0; i < NR_FLOWS; i++)
+  for (i = 0; i < NR_FLOWS; i++) {
     t->flows[i].booked =
         (struct booked){.flow = i, .generation = t->generation, .front = now};
+    for (unit = 0; unit < NR_UNITS; unit++)
+      t->flows[i].at[unit].moment = now;
+  }
 }
 
 /*---------------------------------------------------------------------*/
 
 /* The most that is booked from now on. */
 static void
-note_rates (struct throttle *t, enum flow flow, const double *amount,
-            double fastest, uint64_t earliest)
+note_rates (struct throttle *t, enum flow flow, const double *rate,
+            uint64_t earliest)
 {
   struct booked *b = &t->flows[flow].booked;
-  double *later = t->flows[flow].later, rate;
+  double *most = t->flows[flow].later;
   unsigned unit;
 
   if (t->flows[flow].mark <= earliest) {
-    memcpy (b->rate, later, sizeof b->rate);
-    memset (later, 0, sizeof b->rate);
+    memcpy (b->rate, most, sizeof b->rate);
+    memset (most, 0, sizeof b->rate);
     t->flows[flow].mark = b->front;
   }
   for (unit = 0; unit < NR_UNITS; unit++) {
-    rate = amount[unit] * fastest;
-    b->rate[unit] = rate > b->rate[unit] ? rate : b->rate[unit];
-    later[unit] = rate > later[unit] ? rate : later[unit];
+    b->rate[unit] = rate[unit] > b->rate[unit] ? rate[unit] : b->rate[unit];
+    most[unit] = rate[unit] > most[unit] ? rate[unit] : most[unit];
   }
 }
 
@@ -269,23 +303,58 @@ pass_in_gap (struct throttle *t, enum flow flow, const double *amount,
              uint64_t earliest, struct slot *slot)
 {
   struct gaps *gaps = &t->flows[flow].booked.gaps;
-  double part, fastest;
+  struct position at[NR_UNITS];
+  double rate[NR_UNITS];
+  unsigned unit;
   size_t i;
 
   gaps_pass (gaps, earliest);
   for (i = 0; i < gaps->count; i++) {
     slot->from = gaps->slot[i].from > earliest ? gaps->slot[i].from : earliest;
+    for (unit = 0; unit < NR_UNITS; unit++)
+      at[unit] = (struct position){.moment = slot->from};
+    pass_from (t, flow, amount, at, rate);
     slot->to = slot->from;
-    part = 0;
-    fastest = pass_from (t, flow, amount, &slot->to, &part);
-    slot->to += part > 0;
+    for (unit = 0; unit < NR_UNITS; unit++)
+      slot->to = later (slot->to, at[unit].moment + (at[unit].part > 0));
     if (slot->to <= gaps->slot[i].to) {
       gaps_take (gaps, i, slot->to);
-      note_rates (t, flow, amount, fastest, earliest);
+      note_rates (t, flow, rate, earliest);
       return true;
     }
   }
   return false;
+}
+
+/* Pass at the end of the flow.  The unit that is behind its front has waited
+ * for the other, and gets the grace; one that is beyond it had passed for what
+ * was given up since.
+ */
+static void
+pass_at_front (struct throttle *t, enum flow flow, const double *amount,
+               uint64_t now, struct slot *slot)
+{
+  struct booked *b = &t->flows[flow].booked;
+  struct position *at = t->flows[flow].at;
+  const uint64_t earliest = before (now);
+  uint64_t least;
+  double rate[NR_UNITS];
+  unsigned unit;
+
+  b->front = later (b->front, earliest);
+  least = before (later (b->front, now));
+  for (unit = 0; unit < NR_UNITS; unit++) {
+    if (at[unit].moment > b->front)
+      at[unit] = (struct position){.moment = b->front};
+    if (at[unit].moment < least)
+      at[unit] = (struct position){.moment = least};
+  }
+  slot->from = b->front;
+  pass_from (t, flow, amount, at, rate);
+  for (unit = 0; unit < NR_UNITS; unit++)
+    b->front = later (b->front, at[unit].moment);
+  slot->to = b->front;
+  note_rates (t, flow, rate, earliest);
 }
 
 uint64_t
@@ -293,28 +362,17 @@ throttle_pass (struct throttle *t, const struct throttle_limits *l,
                enum operation op, uint32_t count, uint64_t now,
                struct slot *slot)
 {
-  const uint64_t grace = now < THROTTLE_GRACE ? now : THROTTLE_GRACE;
-  const uint64_t earliest = now - grace;
   const enum flow flow = flow_of (op);
   const double amount[NR_UNITS] = {
       [UNIT_BYTES] = counts (flow, UNIT_BYTES, THROTTLE_ALL) ? count : 0,
       [UNIT_OPERATIONS] = 1};
-  struct booked *b = &t->flows[flow].booked;
-  double fastest;
 
   if (memcmp (&t->limits, l, sizeof *l) != 0)
     change_limits (t, l, now);
-  if (b->gaps.count == 0 || !pass_in_gap (t, flow, amount, earliest, slot)) {
-    if (b->front < earliest) {
-      b->front = earliest;
-      b->part = 0;
-    }
-    slot->from = b->front;
-    fastest = pass_from (t, flow, amount, &b->front, &b->part);
-    slot->to = b->front;
-    note_rates (t, flow, amount, fastest, earliest);
-  }
-  return slot->to > now ? slot->to : now;
+  if (t->flows[flow].booked.gaps.count == 0 ||
+      !pass_in_gap (t, flow, amount, before (now), slot))
+    pass_at_front (t, flow, amount, now, slot);
+  return later (slot->to, now);
 }
 
 /* Where a request was booked; NULL if that is gone. */
@@ -342,10 +400,8 @@ throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
     slot.from = now;
   if (b == NULL || slot.from >= slot.to)
     return;
-  if (slot.to == b->front) {
+  if (slot.to == b->front)
     b->front = gaps_retreat (&b->gaps, slot);
-    b->part = 0;
-  }
   else
     gaps_add (&b->gaps, slot);
 }

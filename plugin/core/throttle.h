@@ -17,10 +17,17 @@
  *     writes   |==== 5 =====|=== 20 ===|       then 25 MiB
  *              0            1          2 s
  *
- * A flow that was idle gets nothing for the time that is gone, but for a grace
- * of 5 ms: a client that needs a moment to send its next request still reaches
- * the limit.  So any second sees at most 0.5 % more than each limit, and one
- * request of each flow.
+ * Bytes and operations of a flow pass side by side, and a request is through
+ * when both are.  So small requests, which wait for operations, and large ones,
+ * which wait for bytes, pass together what the limits allow.
+ *
+ *     bytes       [=large==][][=large==][]
+ *     operations       [===][===]  [===][===]
+ *
+ * Whichever waits for the other gets nothing for the time that is gone, and so
+ * does a flow that was idle, but for a grace of 5 ms: a client that needs a
+ * moment to send its next request still reaches the limit.  So any second sees
+ * at most 0.5 % more than each limit, and one request of each flow.
  *
  * When limits change, what is booked becomes a flow of former times, which is
  * counted as the others are until it is through: old and new requests do not
@@ -69,9 +76,14 @@ struct booked {
   enum flow flow;
   uint32_t generation;   /* of the limits that it was booked by */
   uint64_t front;        /* up to here, */
-  double part;           /* and this part of a nanosecond, */
-  double rate[NR_UNITS]; /* with so much a second at most */
+  double rate[NR_UNITS]; /* with so much a second at most, */
   struct gaps gaps;      /* but for these */
+};
+
+/* A moment, and a part of a nanosecond. */
+struct position {
+  uint64_t moment;
+  double part;
 };
 
 /* The most flows of former limits that are told apart. */
@@ -83,6 +95,7 @@ struct throttle {
 
   struct {
     struct booked booked;
+    struct position at[NR_UNITS]; /* how far each has come, of the front */
 
     /* Rates of what was booked before `mark` are forgotten there: `later` has
      * those of what was booked since.
