@@ -209,8 +209,9 @@ pass_from (const struct throttle *t, enum flow flow, const double *amount,
 /*---------------------------------------------------------------------*/
 /* Changes */
 
-/* Where there are too many, two of a flow become one that is in the way of no
- * less, and that nobody leaves any more.
+/* Where there are many, two of a flow become one that is in the way of no less,
+ * and that nobody leaves any more.  There is always room for the first of each
+ * flow.
  */
 static void
 add_former (struct throttle *t, struct booked *b)
@@ -218,16 +219,15 @@ add_former (struct throttle *t, struct booked *b)
   struct booked *f;
   unsigned i;
 
-  if (t->nr_former < MAX_FORMER) {
+  for (i = 0; i < t->nr_former && t->former[i].flow != b->flow; i++)
+    ;
+  if (i == t->nr_former || t->nr_former < MAX_FORMER - NR_FLOWS) {
     t->former[t->nr_former++] = *b;
     return;
   }
-  for (i = 0; i + 1 < MAX_FORMER && t->former[i].flow != b->flow; i++)
-    ;
   f = &t->former[i];
   gaps_clear (&f->gaps);
   gaps_clear (&b->gaps);
-  f->flow = counts (f->flow, UNIT_BYTES, THROTTLE_ALL) ? f->flow : b->flow;
   f->generation = 0; /* none has this */
   f->front = later (f->front, b->front);
   f->rate[UNIT_BYTES] += b->rate[UNIT_BYTES];

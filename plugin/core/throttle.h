@@ -87,7 +87,7 @@ struct position {
 };
 
 /* The most flows of former limits that are told apart. */
-#define MAX_FORMER 8
+#define MAX_FORMER 12
 
 struct throttle {
   struct throttle_limits limits; /* those that it was last asked with */

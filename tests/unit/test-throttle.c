@@ -213,6 +213,26 @@ test_many_changes (void **state)
   assert_true (pass (OP_READ, MIB, START) < 2 * NSEC_PER_SEC);
 }
 
+/* However many of reads there are, writes stay writes. */
+static void
+test_many_changes_of_one (void **state)
+{
+  int i;
+
+  (void) state;
+  limits.bytes_per_sec[THROTTLE_READS] = MIB;
+  limits.bytes_per_sec[THROTTLE_WRITES] = MIB;
+  for (i = 1; i <= 2 * MAX_FORMER; i++) {
+    limits.operations_per_sec[THROTTLE_ALL] = 1000000 + i;
+    pass (OP_READ, 64 * MIB, START);
+  }
+  limits.operations_per_sec[THROTTLE_ALL]++;
+  assert_int_equal (pass (OP_WRITE, MIB, START), NSEC_PER_SEC);
+  limits.operations_per_sec[THROTTLE_ALL]++;
+  assert_int_equal (pass (OP_WRITE, MIB, START), 2 * NSEC_PER_SEC);
+  assert_in_range (t.nr_former, 2, MAX_FORMER);
+}
+
 /* Which operation counts at which limit: bytes, then operations. */
 static void
 test_what_counts (void **state)
@@ -748,16 +768,27 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_no_limit),     TEST (test_operations),
-      TEST (test_exact),        TEST (test_highest_limit),
-      TEST (test_large),        TEST (test_idle),
-      TEST (test_early),        TEST (test_change),
-      TEST (test_what_counts),  TEST (test_several),
-      TEST (test_windows),      TEST (test_fair),
-      TEST (test_apart),        TEST (test_many_changes),
-      TEST (test_leave_former), TEST (test_rest),
-      TEST (test_leave),        TEST (test_narrow),
-      TEST (test_together),     TEST (test_small_and_large),
+      TEST (test_no_limit),
+      TEST (test_operations),
+      TEST (test_exact),
+      TEST (test_highest_limit),
+      TEST (test_large),
+      TEST (test_idle),
+      TEST (test_early),
+      TEST (test_change),
+      TEST (test_what_counts),
+      TEST (test_several),
+      TEST (test_windows),
+      TEST (test_fair),
+      TEST (test_apart),
+      TEST (test_many_changes),
+      TEST (test_leave_former),
+      TEST (test_rest),
+      TEST (test_leave),
+      TEST (test_narrow),
+      TEST (test_together),
+      TEST (test_small_and_large),
+      TEST (test_many_changes_of_one),
   };
 
   return RUN_TESTS (tests);
