@@ -158,15 +158,14 @@ change_store (struct request *r, const void *buf, bool may_trim)
 }
 
 /* The same, a trim, a flush, the reset of the sequential zone that begins at
- * OFFSET and had COUNT bytes, and the two ends of a power cut, of a device with
- * a write log.
+ * OFFSET and had COUNT bytes, and the first step of a power cut, of a device
+ * with a write log.
  */
 int log_change (struct request *r, const void *buf, bool may_trim);
 int log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua);
 int log_flush (struct device *d);
 int log_reset (struct device *d, uint64_t count, uint64_t offset);
 int log_begin_cut (struct device *d, const struct power_cut *cut);
-void log_finish_cut (struct device *d);
 
 /* What a power cut has to tell the log, also one that comes later. */
 void log_prepare_cut (struct device *d, struct power_cut *cut);

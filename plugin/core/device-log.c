@@ -207,12 +207,24 @@ end_undoing (void *arg)
   writelog_end (d->log, true);
 }
 
+/* Whatever comes after the mark is of the time after. */
+static void
+mark_cut (void *arg)
+{
+  struct device *d = arg;
+
+  writelog_begin (d->log);
+  writelog_mark (d->log, CUT_MARK);
+  writelog_end (d->log, true);
+}
+
 void
 log_prepare_cut (struct device *d, struct power_cut *cut)
 {
   cut->begin = begin_undoing;
   cut->undone = log_undone;
   cut->end = end_undoing;
+  cut->over = mark_cut;
   cut->arg = d;
 }
 
@@ -226,14 +238,6 @@ log_begin_cut (struct device *d, const struct power_cut *cut)
   r = durability_begin_cut (d->durability, cut);
   writelog_end (d->log, true);
   return r;
-}
-
-void
-log_finish_cut (struct device *d)
-{
-  writelog_begin (d->log);
-  writelog_mark (d->log, CUT_MARK);
-  writelog_end (d->log, true);
 }
 
 /*---------------------------------------------------------------------*/

@@ -134,8 +134,6 @@ finish_cut (struct device *d)
     zones_wake_all (d->zones);
   await_quiet (d);
   durability_finish_cut (d->durability);
-  if (has_log (d))
-    log_finish_cut (d);
 }
 
 void

@@ -292,6 +292,8 @@ durability_finish_cut (struct durability *d)
   lose_in_zones (&k, u);
   while (u != NULL)
     u = undo_group (&k, u);
+  if (k.cut->over != NULL)
+    k.cut->over (k.cut->arg);
 
   lock (d);
   d->lost = k.lost;

@@ -84,11 +84,13 @@ struct power_cut {
   /* Called for every piece that went back to older content, after it did; may
    * be NULL.  Pieces overlap where several changes are undone: what the store
    * holds after the last call counts.  They come in groups of some MiB, between
-   * calls of BEGIN and END.  No lock of the device's is held.
+   * calls of BEGIN and END.  After the last of them comes OVER, and power does
+   * not come back before it returns.  No lock of the device's is held.
    */
   void (*undone) (void *arg, uint64_t offset, uint64_t count);
   void (*begin) (void *arg);
   void (*end) (void *arg);
+  void (*over) (void *arg);
   void *arg;
 };
 

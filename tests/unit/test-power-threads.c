@@ -14,7 +14,10 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "device.h"
 #include "devices.h"
@@ -25,6 +28,7 @@
 #define SECTOR 512 /* what a number fills */
 #define WRITERS 4
 #define CYCLES 400
+#define MARKS 200
 
 static struct devices *devices;
 static struct device *device;
@@ -279,6 +283,68 @@ test_writers (void **state)
   devices_destroy (devices);
 }
 
+/*---------------------------------------------------------------------*/
+
+/* Keep the lock of the write log busy, so that the mark has to wait for it. */
+static void *
+keep_log_busy (void *arg)
+{
+  unsigned i;
+
+  (void) arg;
+  while (!atomic_load (&over)) {
+    writelog_begin (device->log);
+    for (i = 0; i < 20; i++)
+      sched_yield ();
+    writelog_end (device->log, true);
+  }
+  return NULL;
+}
+
+/* What it is by now, whoever has its lock. */
+static off_t
+size_of_log (const char *path)
+{
+  struct stat st;
+
+  assert_int_equal (stat (path, &st), 0);
+  return st.st_size;
+}
+
+/* The mark of a cut at a write comes before whatever is done after it. */
+static void
+test_mark (void **state)
+{
+  char path[] = "/tmp/nullblk-log-XXXXXX";
+  struct task write = {.op = OP_WRITE};
+  struct message why;
+  pthread_t busy;
+  unsigned i;
+  off_t size;
+
+  (void) state;
+  assert_int_equal (close (mkstemp (path)), 0);
+  CREATE ("cache-size", "1M", "write-log", path);
+  assert_int_equal (devices_open_logs (devices, &why), 0);
+  write.c = client ();
+  atomic_store (&over, false);
+  assert_int_equal (pthread_create (&busy, NULL, keep_log_busy, NULL), 0);
+  for (i = 0; i < MARKS; i++) {
+    device_cut_power_after (device, 1, LOSE_ALL, 0);
+    assert_int_equal (pthread_create (&write.thread, NULL, run, &write), 0);
+    while ((durability_epoch (device->durability) & 1) == 0)
+      sched_yield ();
+    device_power_on (device);
+    size = size_of_log (path);
+    assert_int_equal (result (&write), -ESHUTDOWN);
+    assert_int_equal (size_of_log (path), size);
+  }
+  atomic_store (&over, true);
+  assert_int_equal (pthread_join (busy, NULL), 0);
+  devices_destroy (devices);
+  unlink (path);
+}
+
 int
 main (void)
 {
@@ -287,6 +353,7 @@ main (void)
       cmocka_unit_test (test_hang_of_zone_commands),
       cmocka_unit_test (test_early_write),
       cmocka_unit_test (test_writers),
+      cmocka_unit_test (test_mark),
   };
 
   return RUN_TESTS (tests);
