@@ -89,7 +89,7 @@ log_change (struct request *request, const void *buf, bool may_trim)
 }
 
 /* Where the next entry of a trim from OFFSET to END ends.  What is empty is
- * one, whatever its length is.
+ * one, whatever its length is.  It looks at no more data than the entry has.
  */
 static uint64_t
 end_of_trim (struct device *d, uint64_t offset, uint64_t end)
@@ -102,9 +102,10 @@ end_of_trim (struct device *d, uint64_t offset, uint64_t end)
 
   if (d->store == NULL)
     return most;
-  hole_end = store_extent (d->store, d->number, offset, end, &is_data);
-  if (is_data)
+  hole_end = store_extent (d->store, d->number, offset, most, &is_data);
+  if (is_data || hole_end < most)
     return most;
+  hole_end = store_extent (d->store, d->number, offset, end, &is_data);
   hole_end &= ~((uint64_t) d->devices->settings.block_size - 1);
   return hole_end > most ? hole_end : most;
 }
