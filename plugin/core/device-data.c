@@ -95,11 +95,28 @@ device_zone_data (struct device *d)
                             .opaque = d};
 }
 
+/* The nap of a write that is early.  It may last as long as a client does not
+ * read its replies, for which a power cut does not wait.
+ */
+static int
+nap_out (void *request, uint64_t nsec)
+{
+  struct request *r = request;
+  const struct nap *nap = &r->connection->device->devices->nap;
+  int result;
+
+  request_leave (r);
+  result = nap->nap (nap->opaque, nsec);
+  return result < 0 ? result : request_come_back (r);
+}
+
 /* The zone is asked for all of the request, whatever is written of it. */
 int
 device_write_zone (struct request *r, const void *buf, bool may_trim)
 {
   struct device *d = r->connection->device;
+  const struct nap nap = {
+      .nap = nap_out, .slice = d->devices->nap.slice, .opaque = r};
   struct zone_write zone;
   int result, bad;
 
@@ -107,8 +124,8 @@ device_write_zone (struct request *r, const void *buf, bool may_trim)
     result = change_good_data (r, buf, may_trim, &bad);
     return result != 0 ? result : bad;
   }
-  result = zones_begin_write (d->zones, &zone, r->what.count, r->what.offset,
-                              &d->devices->nap);
+  result =
+      zones_begin_write (d->zones, &zone, r->what.count, r->what.offset, &nap);
   if (result < 0)
     return result;
   result = change_good_data (r, buf, may_trim, &bad);

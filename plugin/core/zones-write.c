@@ -151,9 +151,7 @@ wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
     now = clock_now ();
   }
   stripe_lock (stripe);
-  if (!e.listed)
-    r = 0;
-  else if (r == 0)
+  if (r == 0 && e.listed)
     r = -EIO;
   unlist_early (stripe, &e);
   return r;
@@ -235,8 +233,11 @@ zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
         z->reorder_wait != 0 ? moment_after (clock_now (), z->reorder_wait) : 0;
     do {
       r = wait_early (stripe, zone, wp, deadline, nap);
-      zone_finish_discard (z, stripe, zone);
-    } while (r == 0 && (r = check_write (z, zone, count, wp)) == EARLY);
+      if (r == 0) {
+        zone_finish_discard (z, stripe, zone);
+        r = check_write (z, zone, count, wp);
+      }
+    } while (r == EARLY);
   }
   if (r == 0)
     r = open_implicitly (z, zone);

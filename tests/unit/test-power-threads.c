@@ -33,6 +33,7 @@
 static struct devices *devices;
 static struct device *device;
 static atomic_uint naps;
+static atomic_bool stuck; /* whoever naps comes back when it is not */
 
 static int
 nap (void *opaque, uint64_t nsec)
@@ -40,7 +41,9 @@ nap (void *opaque, uint64_t nsec)
   (void) opaque;
   (void) nsec;
   atomic_fetch_add (&naps, 1);
-  sched_yield ();
+  do
+    sched_yield ();
+  while (atomic_load (&stuck));
   return 0;
 }
 
@@ -222,6 +225,29 @@ test_early_write (void **state)
   devices_destroy (devices);
 }
 
+/* Power waits for nobody who sends replies that the client does not read. */
+static void
+test_stuck_nap (void **state)
+{
+  struct zone_descriptor z;
+  struct task early, hung;
+
+  (void) state;
+  CREATE_ZONED ("fault", "name=h op=write count=1 hang");
+  atomic_store (&stuck, true);
+  start (&hung, OP_WRITE, 0);
+  start (&early, OP_WRITE, BLOCK);
+  cycle ();
+  write_text (0, "after", false);
+  atomic_store (&stuck, false);
+  assert_int_equal (result (&hung), -ESHUTDOWN);
+  assert_int_equal (result (&early), -ESHUTDOWN);
+  zones_read_table (device->zones, 0, &z, 1);
+  assert_int_equal (le64toh (z.wp) * 512, BLOCK);
+  check_first (0, "after");
+  devices_destroy (devices);
+}
+
 /*---------------------------------------------------------------------*/
 
 static atomic_bool over;
@@ -352,6 +378,7 @@ main (void)
       cmocka_unit_test (test_hang),
       cmocka_unit_test (test_hang_of_zone_commands),
       cmocka_unit_test (test_early_write),
+      cmocka_unit_test (test_stuck_nap),
       cmocka_unit_test (test_writers),
       cmocka_unit_test (test_mark),
   };
