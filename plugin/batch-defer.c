@@ -46,8 +46,12 @@
 #define MOST_OF_CONNECTION ((size_t) 64 << 20)
 #define MOST_OF_ALL ((size_t) 256 << 20)
 
-/* A larger buffer is given back when its reply is gone. */
+/* A larger buffer is given back when its reply is gone, and so is any as long
+ * as that many bytes are in use: what connections keep that ask for nothing
+ * more is never all of the room.
+ */
 #define KEPT (16 * 1024)
+#define MOST_TO_KEEP (MOST_OF_ALL / 2)
 
 /* Of a reply: what its headers take at most, and an error in its place. */
 #define HEADERS 64
@@ -182,7 +186,8 @@ make_room (struct connection *c, struct deferred *d, size_t n)
 static void
 make_idle (struct connection *c, struct deferred *d)
 {
-  if (d->room > KEPT)
+  if (d->room > KEPT ||
+      atomic_load_explicit (&bytes_of_all, memory_order_relaxed) > MOST_TO_KEEP)
     free_reply (c, d);
   d->len = 0;
   d->next = c->idle;

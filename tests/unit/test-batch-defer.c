@@ -1251,6 +1251,57 @@ test_no_room_of_all (void **state)
   assert_int_equal (seen.overs, 5);
 }
 
+static int
+count_due (void *request, uint64_t now, bool over)
+{
+  unsigned **n = request;
+
+  (void) now;
+  **n += !over;
+  return 0;
+}
+
+/* Connections that ask for nothing more do not keep all of the room, however
+ * much they have asked for before.
+ */
+static void
+test_room_is_left (void **state)
+{
+  static const char requests[1024], reply[16];
+  int servers[16], peers[16], ends[2];
+  unsigned i, j, answered = 0, *count = &answered;
+
+  (void) state;
+  batch_set_depth (1024);
+  for (i = 0; i < 16; i++) {
+    assert_int_equal (socketpair (AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    servers[i] = ends[0];
+    peers[i] = ends[1];
+    batch_begin (ends[0]);
+    write_all (ends[1], requests, sizeof requests);
+    for (j = 0; j < 1024; j++) {
+      assert_int_equal (batch_read (ends[0], &(char){0}, 1), 1);
+      assert_true (batch_defer (clock_now (), 0, count_due, &count,
+                                sizeof count, 16 * 1024 - 64));
+      assert_int_equal (batch_send (ends[0], reply, sizeof reply, 0),
+                        sizeof reply);
+    }
+    write_all (ends[1], "x", 1);
+    batch_before_wait ();
+    assert_int_equal (batch_read (ends[0], &(char){0}, 1), 1);
+    batch_before_wait ();
+    assert_int_equal (answered, 1024 * (i + 1));
+  }
+  ask (1, 1);
+  assert_int_equal (next_request (), 1);
+  assert_true (defer_large (1, clock_now () + HOUR, 60 * MIB));
+  for (i = 0; i < 16; i++) {
+    batch_end (servers[i]);
+    close (servers[i]);
+    close (peers[i]);
+  }
+}
+
 /* More than was said is kept as well, as long as there is room. */
 static void
 test_larger_than_said (void **state)
@@ -2035,6 +2086,7 @@ main (void)
       CASE (test_no_room),
       CASE (test_makes_room),
       CASE (test_no_room_of_all),
+      CASE (test_room_is_left),
       CASE (test_larger_than_said),
       CASE (test_cancel),
       CASE (test_end),
