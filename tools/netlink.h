@@ -5,7 +5,7 @@
  * libnbd has made, and makes a device of them.  The identifier that a device
  * is given tells what we have attached from what anybody else has: it is known
  * before there is a device, the kernel shows it as long as there is one, and
- * changes nothing of a device for a caller with another.
+ * gives a device that has one no connection of a caller with another.
  *
  * Messages and attributes are those of linux/nbd-netlink.h.  Errors are
  * libnl's: 0, or negative.
@@ -60,7 +60,8 @@ int netlink_connect (struct netlink *n, const struct netlink_device *device,
                      struct nbd_handle *const *connections, size_t count);
 
 /* Give a device another connection for a dead one.  One that is not needed is
- * not taken.  -NLE_INVAL: the device is no longer connected, or another's.
+ * not taken.  -NLE_INVAL: the device is no longer connected, or has another
+ * identifier; one that has none takes it, be it whose it may.
  */
 int netlink_reconnect (struct netlink *n, const struct netlink_device *device,
                        struct nbd_handle *connection);

@@ -131,6 +131,13 @@ persist_watch (struct persist *p, const struct persist_target *target,
       h = connect_again (target);
       if (h == NULL)
         break;
+      /* That may have taken long.  The kernel compares identifiers only for a
+       * device that has one.
+       */
+      if (!is_attached (arg)) {
+        disconnect_from_server (h);
+        return;
+      }
       r = netlink_reconnect (p->commands, &device, h);
       /* Not a disconnection: the connection is the kernel's. */
       nbd_close (h);

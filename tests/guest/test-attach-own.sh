@@ -141,7 +141,42 @@ try "$attach" --detach nbd0
 kill -0 "$sleeper" || fail "it killed what is not its own"
 nothing_left
 
-# So is the server's.
+# Our watcher waits for what a server says that has just come back, as they
+# attach the same number, and lose their server: ours does not serve them.
+mkdir "$tmp/back"
+serve ()
+{
+  rm -f "$2"
+  "$NBDKIT" -f -U "$1" -P "$2" "$PLUGIN" 64M &
+  wait_until 60 test -s "$2" || fail "$1: it does not listen"
+}
+watcher_has_asked ()
+{
+  [ "$(grep -c "$tmp/back/asked\$" /proc/net/unix)" -ge 2 ]
+}
+serve "$tmp/back/sock" "$tmp/back/pid"
+made /dev/nbd0 --persist=60 -C 1 "nbd+unix:///?socket=$tmp/back/sock"
+read -r pid start </run/nullblk/nbd0/watcher
+kill -KILL "$(cat "$tmp/back/pid")"
+serve "$tmp/back/theirs" "$tmp/back/theirs-pid"
+serve "$tmp/back/asked" "$tmp/back/pid"
+kill -STOP "$(cat "$tmp/back/pid")"
+mv "$tmp/back/asked" "$tmp/back/sock"
+wait_until 60 watcher_has_asked || fail "it does not reconnect"
+nbd-client --disconnect /dev/nbd0 >/dev/null
+wait_until 30 detached || fail "ours is not detached"
+nbd-client --unix "$tmp/back/theirs" /dev/nbd0 >/dev/null 2>&1
+wait_until 30 attached || fail "nbd0 is not theirs"
+kill -KILL "$(cat "$tmp/back/theirs-pid")"
+kill -CONT "$(cat "$tmp/back/pid")"
+wait_until 60 process_ended "$pid" || fail "the watcher lives on"
+! dmesg | grep 'reconnected socket' || fail "theirs has a connection to ours"
+detach
+kill "$(cat "$tmp/back/pid")"
+try "$attach" --detach nbd0
+nothing_left
+
+# A server's number, too.
 made /dev/nbd0 1M
 read -r pid start </run/nullblk/nbd0/server
 [ "$(cat "/proc/$sleeper/comm")" = nbdkit ] || fail "it is not called so"
