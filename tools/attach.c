@@ -257,6 +257,7 @@ watch (struct persist *persist, const struct client_options *o)
       .uri = source.text,
       .size = o->size,
       .read_only = o->read_only,
+      .connections = o->connections,
   };
   struct message why;
 

@@ -37,7 +37,8 @@ struct persist {
   struct netlink *commands;
   struct nl_sock *events;
   unsigned index;
-  unsigned dead; /* connections that wait for another */
+  unsigned connections; /* of the device */
+  unsigned dead;        /* so many of them, at most, wait for another */
 };
 
 /* The kernel says that a connection of some device has died. */
@@ -51,7 +52,8 @@ count_dead (struct nl_msg *msg, void *arg)
   if (header->cmd == NBD_CMD_LINK_DEAD &&
       genlmsg_parse (nlmsg_hdr (msg), 0, attr, NBD_ATTR_MAX, NULL) == 0 &&
       attr[NBD_ATTR_INDEX] != NULL &&
-      nla_get_u32 (attr[NBD_ATTR_INDEX]) == p->index)
+      nla_get_u32 (attr[NBD_ATTR_INDEX]) == p->index &&
+      p->dead < p->connections)
     p->dead++;
   return NL_OK;
 }
@@ -101,14 +103,22 @@ connect_again (const struct persist_target *target)
   return h;
 }
 
-/* Wait for news, or for a while. */
+/* Wait for news, or for a while, and take all that there is.  Where the kernel
+ * had no room for some, every connection may be dead: it does not take more
+ * than it needs.
+ */
 static void
 listen_to_kernel (struct persist *p)
 {
   struct pollfd fd = {.fd = nl_socket_get_fd (p->events), .events = POLLIN};
+  int r;
 
-  if (poll (&fd, 1, PAUSE_MS) > 0)
-    nl_recvmsgs_default (p->events);
+  if (poll (&fd, 1, PAUSE_MS) <= 0)
+    return;
+  while ((r = nl_recvmsgs_default (p->events)) >= 0)
+    ;
+  if (r == -NLE_NOMEM) /* ENOBUFS, too */
+    p->dead = p->connections;
 }
 
 void
@@ -123,6 +133,7 @@ persist_watch (struct persist *p, const struct persist_target *target,
   int r;
 
   p->index = target->index;
+  p->connections = target->connections;
   while (is_attached (arg)) {
     listen_to_kernel (p);
     if (p->dead == 0)

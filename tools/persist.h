@@ -25,6 +25,7 @@ struct persist_target {
   const char *uri;
   uint64_t size; /* bytes */
   bool read_only;
+  unsigned connections; /* how many it has */
 };
 
 /* Before anything is attached: can it be done at all?  Begins to listen to the

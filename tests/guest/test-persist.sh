@@ -60,6 +60,12 @@ watchers ()
   grep -l '^nullblk-attach$' /proc/[0-9]*/comm 2>/dev/null || true
 }
 
+# By any listener: the ninth field says how many.
+events_are_lost ()
+{
+  awk '$2 == 16 && $9 > 0 { lost = 1 } END { exit !lost }' /proc/net/netlink
+}
+
 nobody_watches ()
 {
   [ -z "$(watchers)" ]
@@ -129,6 +135,21 @@ for at in "-U $sock -t 1" "${tcp[*]} -t 1" "-U $sock -t 8"; do
   stop_server
 done
 NBDKIT=$plain
+
+# As many connections as there can be, which all die while nobody listens: the
+# kernel has no room for so many events.
+serve -U "$sock" -t 1
+try "$attach" --persist -C 128 "$uri"
+read -r watcher _ </run/nullblk/nbd0/watcher
+kill -STOP "$watcher"
+kill_server
+serve -U "$sock" -t 1
+wait_until 60 events_are_lost || fail "there is room for all"
+kill -CONT "$watcher"
+wait_until 60 has_connections 128 || fail "only $(connections) are back"
+try "$attach" --detach nbd0
+nothing_left
+stop_server
 
 # Away for longer than that: an error, and no hang; then back.
 serve -U "$sock"
