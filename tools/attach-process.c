@@ -34,17 +34,18 @@ extern char **environ;
 
 static volatile sig_atomic_t was_stopped;
 
+/* A pipe that nobody reads any more only takes no message. */
 static void
 note (int signal)
 {
-  (void) signal;
-  was_stopped = 1;
+  if (signal != SIGPIPE)
+    was_stopped = 1;
 }
 
 static void
 set_handler (void (*handler) (int))
 {
-  static const int signals[] = {SIGHUP, SIGINT, SIGTERM};
+  static const int signals[] = {SIGHUP, SIGINT, SIGPIPE, SIGTERM};
   const struct sigaction action = {.sa_handler = handler};
   struct sigaction old;
   size_t i;

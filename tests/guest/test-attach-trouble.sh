@@ -63,6 +63,13 @@ chmod +x "$tmp/nbdkit"
 grep -q interrupted "$tmp/err" || fail "$(cat "$tmp/err")"
 nothing_left "its own server"
 
+# Nobody reads what it says any more.
+exec 7> >(:)
+wait $!
+! "$attach" 1M nonsense=1 2>&7 || fail "attached"
+exec 7>&-
+nothing_left "a closed pipe"
+
 # Names that are longer than anything we have room for.
 long=$(printf '%01500d' 0)
 fails "$attach" "$(uri_of "$long")"
