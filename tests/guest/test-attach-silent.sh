@@ -56,7 +56,7 @@ for signal in INT TERM HUP; do
     exec "$attach" --name bad "$uri"
   ) 2>"$tmp/err" &
   waiting=$!
-  wait_until 30 grep -q SigCgt:.*4003 "/proc/$waiting/status" ||
+  wait_until 30 grep -q SigCgt:.*5003 "/proc/$waiting/status" ||
     fail "it does not heed signals"
   try "$attach" --name other 1M
   try "$attach" --detach other
