@@ -327,6 +327,14 @@ batch_defer_end (struct connection *c, bool send)
   }
 }
 
+bool
+batch_has_deferred (void)
+{
+  const struct connection *c = batch_thread.serving;
+
+  return c != NULL && c->nr_waiting > 0;
+}
+
 void
 batch_defer_cancel (void)
 {

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_VERSION 1
+#define BATCH_VERSION 2
 
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
@@ -41,6 +41,7 @@ struct batch_functions {
   bool (*still_zero) (const void *buf, size_t n);
   bool (*defer) (uint64_t deadline, uint64_t spin, batch_due *due,
                  const void *request, size_t size, size_t data);
+  bool (*has_deferred) (void);
   void (*defer_cancel) (void);
   void (*before_wait) (void);
 };

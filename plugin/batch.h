@@ -111,6 +111,9 @@ uint64_t batch_arrival (void);
 bool batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
                   const void *request, size_t size, size_t data);
 
+/* Does any reply of the connection that this thread serves wait? */
+bool batch_has_deferred (void);
+
 /* The requests of the connection that this thread serves are over. */
 void batch_defer_cancel (void);
 

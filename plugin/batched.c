@@ -124,6 +124,12 @@ batched_before_wait (void)
     library->before_wait ();
 }
 
+bool
+batched_has_deferred (void)
+{
+  return library != NULL && library->has_deferred ();
+}
+
 void
 batched_close (void)
 {

@@ -32,6 +32,11 @@ void batched_tell (struct devices *d);
  */
 void batched_before_wait (void);
 
+/* Are there replies of this thread's connection that wait, and that it has to
+ * send?
+ */
+bool batched_has_deferred (void);
+
 /* This thread's connection is about to be closed. */
 void batched_close (void);
 

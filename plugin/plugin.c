@@ -201,14 +201,19 @@ disconnect (void)
 
 /* A request that hangs looks once a second at last whether there still is a
  * client.  Where its thread has replies to send that were deferred, that is
- * when it does.
+ * when it does, and looks more often.
  */
+static bool
+naps_seldom (void)
+{
+  return !batched_has_deferred ();
+}
+
 static int
 nullblk_get_ready (void)
 {
   const struct settings *s = &params.settings;
-  const bool defers = batched_depth (s) != 0 && !is_parallel ();
-  const struct nap how = {.nap = nap, .slice = defers ? 0 : NSEC_PER_SEC};
+  const struct nap how = {.nap = nap, .seldom = naps_seldom};
   struct message why;
   char setting[MAX_SETTING];
   size_t i;

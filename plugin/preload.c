@@ -65,6 +65,7 @@ const struct batch_functions nullblk_batch_functions = {
     .arrival = batch_arrival,
     .still_zero = batch_still_zero,
     .defer = batch_defer,
+    .has_deferred = batch_has_deferred,
     .defer_cancel = batch_defer_cancel,
     .before_wait = batch_before_wait,
 };

@@ -36,6 +36,7 @@
 #define NULLBLK_CLOCK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -78,25 +79,25 @@ struct nap {
   int (*nap) (void *opaque, uint64_t nsec);     /* sleep so long */
   int (*sleep) (void *opaque, uint64_t moment); /* NULL: the waiter's own */
   int (*look) (void *opaque); /* between looks at the clock, or NULL */
+  bool (*seldom) (void);      /* see nap_slice; or NULL */
   void *opaque;
-  uint64_t slice; /* nanoseconds; see nap_slice */
 };
 
 /* For what waits on a condition of its own, and takes a nap of no time now and
  * then to learn whether there still is somebody to wait for: how long it waits
- * between nap number I, from 0 on, and the next.  10 ms at first, twice as much
- * each time, and nap.slice at most, or 10 ms where that is 0.
+ * between two, LASTED nanoseconds after the first.  10 ms, or, where naps may
+ * be seldom now, as it has nothing else to do in them, as long as it has waited
+ * already, up to a second.
  */
 #define FIRST_SLICE (10 * NSEC_PER_MSEC)
+#define LAST_SLICE NSEC_PER_SEC
 
 static inline uint64_t
-nap_slice (const struct nap *nap, unsigned i)
+nap_slice (const struct nap *nap, uint64_t lasted)
 {
-  uint64_t slice = FIRST_SLICE;
-
-  while (i-- > 0 && slice < nap->slice)
-    slice *= 2;
-  return slice < nap->slice || nap->slice < FIRST_SLICE ? slice : nap->slice;
+  if (lasted <= FIRST_SLICE || nap->seldom == NULL || !nap->seldom ())
+    return FIRST_SLICE;
+  return lasted < LAST_SLICE ? lasted : LAST_SLICE;
 }
 
 /* Nanoseconds of the monotonic clock. */

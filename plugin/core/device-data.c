@@ -116,7 +116,7 @@ device_write_zone (struct request *r, const void *buf, bool may_trim)
 {
   struct device *d = r->connection->device;
   const struct nap nap = {
-      .nap = nap_out, .slice = d->devices->nap.slice, .opaque = r};
+      .nap = nap_out, .seldom = d->devices->nap.seldom, .opaque = r};
   struct zone_write zone;
   int result, bad;
 

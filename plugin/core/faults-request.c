@@ -137,16 +137,17 @@ faults_hang (struct faults *f, const struct fault_verdict *v,
              const void *opaque)
 {
   bool released = is_released (v), is_over = over (opaque);
+  const uint64_t began = clock_now ();
   struct timespec until;
   uint64_t moment;
-  unsigned i;
   int r;
 
-  for (i = 0; !released && !is_over; i++) {
+  while (!released && !is_over) {
     r = nap->nap (nap->opaque, 0);
     if (r < 0)
       return r;
-    moment = moment_after (clock_now (), nap_slice (nap, i));
+    moment = clock_now ();
+    moment = moment_after (moment, nap_slice (nap, moment - began));
     until.tv_sec = (time_t) (moment / NSEC_PER_SEC);
     until.tv_nsec = (long) (moment % NSEC_PER_SEC);
     pthread_mutex_lock (&f->hang_lock);

@@ -133,18 +133,18 @@ wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
             uint64_t deadline, const struct nap *nap)
 {
   struct early_write e = {.zone = zone, .wp = wp};
-  uint64_t now = clock_now (), slice = deadline;
-  unsigned i;
+  const uint64_t began = clock_now ();
+  uint64_t now = began, slice = deadline;
   int r = 0;
 
   if (now >= deadline)
     return -EIO;
   list_early (stripe, &e);
   stripe_unlock (stripe);
-  for (i = 0; now < deadline; i++) {
+  while (now < deadline) {
     if (nap != NULL) {
       r = nap->nap (nap->opaque, 0);
-      slice = nap_slice (nap, i);
+      slice = nap_slice (nap, now - began);
     }
     if (r < 0 || await_turn (&e, min (deadline, moment_after (now, slice))))
       break;

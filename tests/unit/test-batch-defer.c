@@ -1742,9 +1742,11 @@ test_overtakes (void **state)
 
   (void) state;
   connect_again (2);
+  assert_false (batch_has_deferred ());
   defer_for_long (1, 1);
   ask (2, 2);
   assert_int_equal (next_request (), 2);
+  assert_true (batch_has_deferred ());
   answer (2);
   expect_reply (2);
 

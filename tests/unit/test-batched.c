@@ -68,6 +68,14 @@ defer (uint64_t deadline, uint64_t spin, batch_due *due, const void *request,
   return false;
 }
 
+static bool deferred;
+
+static bool
+has_deferred (void)
+{
+  return deferred;
+}
+
 static void
 defer_cancel (void)
 {
@@ -96,6 +104,7 @@ set_up (void **state)
                                .arrival = arrival,
                                .still_zero = still_zero,
                                .defer = defer,
+                               .has_deferred = has_deferred,
                                .defer_cancel = defer_cancel,
                                .before_wait = before_wait};
   depth = 64;
@@ -170,6 +179,11 @@ test_waits_unseen (void **state)
   told_to_wait = 0;
   batched_before_wait ();
   assert_int_equal (told_to_wait, 1);
+
+  deferred = true;
+  assert_true (batched_has_deferred ());
+  deferred = false;
+  assert_false (batched_has_deferred ());
   close (fd);
   unlink (path);
 }

@@ -477,26 +477,34 @@ test_real (void **state)
 
 #define TEST(f) cmocka_unit_test_setup (f, setup)
 
-/* What waits for long is looked after less and less often. */
+static bool may_be_seldom;
+
+static bool
+seldom (void)
+{
+  return may_be_seldom;
+}
+
+/* What waits for long is looked after less and less often, if nothing else is
+ * done then.
+ */
 static void
 test_slices (void **state)
 {
-  const struct nap often = {.slice = 0}, seldom = {.slice = NSEC_PER_SEC};
-  uint64_t sum = 0;
-  unsigned i;
+  const struct nap often = {.seldom = NULL}, how = {.seldom = seldom};
+  const uint64_t hour = 3600 * NSEC_PER_SEC;
 
   (void) state;
-  for (i = 0; i < 100; i++)
-    assert_int_equal (nap_slice (&often, i), FIRST_SLICE);
-  assert_int_equal (nap_slice (&seldom, 0), FIRST_SLICE);
-  assert_int_equal (nap_slice (&seldom, 1), 2 * FIRST_SLICE);
-  for (i = 0; i < 100; i++) {
-    assert_true (nap_slice (&seldom, i) <= nap_slice (&seldom, i + 1));
-    sum += nap_slice (&seldom, i);
-  }
-  assert_int_equal (nap_slice (&seldom, 100), NSEC_PER_SEC);
-  assert_true (sum > 90 * NSEC_PER_SEC);
-  assert_int_equal (nap_slice (&seldom, UINT32_MAX), NSEC_PER_SEC);
+  may_be_seldom = true;
+  assert_int_equal (nap_slice (&often, 0), FIRST_SLICE);
+  assert_int_equal (nap_slice (&often, hour), FIRST_SLICE);
+  assert_int_equal (nap_slice (&how, 0), FIRST_SLICE);
+  assert_int_equal (nap_slice (&how, FIRST_SLICE + 1), FIRST_SLICE + 1);
+  assert_int_equal (nap_slice (&how, NSEC_PER_SEC - 1), NSEC_PER_SEC - 1);
+  assert_int_equal (nap_slice (&how, hour), NSEC_PER_SEC);
+  assert_int_equal (nap_slice (&how, UINT64_MAX), NSEC_PER_SEC);
+  may_be_seldom = false;
+  assert_int_equal (nap_slice (&how, hour), FIRST_SLICE);
 }
 
 int
