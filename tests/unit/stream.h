@@ -43,7 +43,7 @@ grow (struct stream *s, size_t n)
 {
   unsigned char *p;
 
-  if (s->len + n > s->room) {
+  if (s->bytes == NULL || s->len + n > s->room) {
     s->room = 2 * (s->len + n);
     s->bytes = realloc (s->bytes, s->room);
     assert_non_null (s->bytes);
