@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #ifdef HAVE_LIBNL
 #include <linux/nbd-netlink.h>
@@ -29,11 +30,21 @@
 /*---------------------------------------------------------------------*/
 /* To the server */
 
+static time_t
+seconds_now (void)
+{
+  struct timespec ts;
+
+  clock_gettime (CLOCK_MONOTONIC, &ts);
+  return ts.tv_sec;
+}
+
+/* What a server says does not lengthen it: it may go on for ever. */
 struct nbd_handle *
 connect_within (const char *uri, unsigned seconds, struct message *why)
 {
   struct nbd_handle *h = nbd_create ();
-  unsigned slices = seconds * (1000 / SLICE_MS);
+  const time_t end = seconds_now () + seconds;
   int r = -1;
 
   if (h != NULL) {
@@ -43,12 +54,9 @@ connect_within (const char *uri, unsigned seconds, struct message *why)
     nbd_set_request_extended_headers (h, false);
 #endif
     r = nbd_aio_connect_uri (h, uri);
-    /* A slice ends early, and does not count, when there is news. */
-    while (r != -1 && nbd_aio_is_connecting (h) == 1 && slices > 0 &&
-           !is_stopped ()) {
+    while (r != -1 && nbd_aio_is_connecting (h) == 1 && seconds_now () <= end &&
+           !is_stopped ())
       r = nbd_poll (h, SLICE_MS);
-      slices -= r == 0;
-    }
     if (r != -1 && nbd_aio_is_ready (h) == 1)
       return h;
   }

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-attach and a server that takes connections but is silent: it keeps
-# nobody from anything, a signal ends the waiting, and so does time.
+# nullblk-attach and a server that takes connections but is silent, or never
+# comes to the point: it keeps nobody from anything, a signal ends the waiting,
+# and so does time.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -74,7 +75,29 @@ fails "$attach" "$uri"
 grep -q 'the server does not answer' "$tmp/fails" || fail "$(cat "$tmp/fails")"
 kill -CONT "$server_pid"
 
-# A device of such a server waits with its own flush, and no other does.
+# So it does with a server that talks for ever, and says nothing that anybody
+# knows: an NBD_REP_INFO of another type, again and again.
+talk ()
+{
+  local reply='\x00\x03\xe8\x89\x04\x55\x65\xa9'
+
+  reply+='\x00\x00\x00\x07\x00\x00\x00\x03\x00\x00\x00\x02\xff\xff'
+  printf 'NBDMAGICIHAVEOPT\0\3'
+  while printf %b "$reply"; do
+    sleep 0.05
+  done
+}
+talk 2>/dev/null | nc -l -p 10810 >/dev/null &
+talker=$!
+wait_until 60 grep -q ':2A3A .* 0A ' /proc/net/tcp /proc/net/tcp6 ||
+  fail "nobody talks"
+"$attach" nbd://127.0.0.1:10810 2>"$tmp/err" &
+waiting=$!
+wait_until 90 process_ended "$waiting" || fail "it listens for ever"
+grep -q 'the server does not answer' "$tmp/err" || fail "$(cat "$tmp/err")"
+wait_until 30 process_ended "$talker" || fail "it is still connected"
+
+# A device of a silent server waits with its own flush, and no other does.
 try "$attach" --name bad "$uri"
 kill -STOP "$server_pid"
 "$attach" --detach --all 2>"$tmp/err" &
