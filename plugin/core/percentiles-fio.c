@@ -381,7 +381,7 @@ fio_take (const char *path, const struct fio_output *fio, enum operation op,
 {
   const char *name = section_names[op];
   json_t *job, *section, *found = NULL;
-  struct times times, first = {NULL};
+  struct times times, first = {0};
   bool lacks = false;
   size_t i;
 
