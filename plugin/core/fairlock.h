@@ -11,20 +11,18 @@
  * One word says who holds it, and who takes a lock that is free changes only
  * that.  Who finds it taken queues, and sets WAITERS; then
  *
- *   - who comes to read queues, too, even if readers have it: the writer's turn
- *     is next;
- *   - a writer that lets go gives it to all readers that wait by then,
- * together;
- *   - the last of the readers that lets go gives it to the writer that has
- *     waited longest;
+ *   - a reader that comes queues, too, even while readers hold it: the writer's
+ *     turn is next;
+ *   - a writer that lets go gives it to all readers that wait by then;
+ *   - the last reader that lets go gives it to the writer that has waited
+ *     longest;
  *   - a writer that lets go where only writers wait leaves it free and wakes
- * the one that has waited longest.  Another one may be quicker, which saves it
- *     from going to sleep; but a writer that was woken and too late sets FAIR,
- *     and then it is his next: nobody takes it from the queue.
+ *     the one that has waited longest.  Another writer may be quicker, and is
+ *     spared a sleep; but the woken one that comes too late sets FAIR, and then
+ *     the lock is handed on along the queue.
  *
- * So a reader waits for one writer at most that came after him, and a writer
- * for those readers that came before and, of later writers, for those that ran
- * before he woke.
+ * So a reader waits for at most one writer that came after it, and a writer for
+ * the readers that came before it and for later writers only until it woke.
  *
  * The word changes from "taken" to anything by who has taken it; WAITERS and
  * FAIR are set, and the queue is changed, with `lock` held, which is needed
