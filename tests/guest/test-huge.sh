@@ -48,7 +48,8 @@ empty_holds_little ()
   make_filesystem "$1" $nbd
   bytes=$(held)
   echo "an empty $1 of $2 holds $bytes bytes"
-  [ "$bytes" -le $((8 * 1048576)) ] || fail "that is too much"
+  # Of ext4 6.8 MB with e2fsprogs 1.47.0, and 9.0 MB with 1.47.2.
+  [ "$bytes" -le $((16 * 1048576)) ] || fail "that is too much"
   ! dmesg | grep 'Other side returned error' || fail "mkfs meets errors"
   fill_filesystem "$1" $nbd
   detach
