@@ -40,16 +40,20 @@ leave_huge ()
 # empty_holds_little TYPE SIZE: after mkfs with its defaults.
 empty_holds_little ()
 {
-  local bytes
+  local bytes most=$((8 * 1048576))
 
+  # ext4's tools of after 1.47.0 write two megabytes more: 9.0 MB with 1.47.2.
+  case $1:$(mkfs.ext4 -V 2>&1) in
+  ext4:*'mke2fs 1.47.0 '*) ;;
+  ext4:*) most=$((16 * 1048576)) ;;
+  esac
   start_server "$2" memory-backed=true memory-limit=512M
   # shellcheck disable=SC2119
   attach
   make_filesystem "$1" $nbd
   bytes=$(held)
   echo "an empty $1 of $2 holds $bytes bytes"
-  # Of ext4 6.8 MB with e2fsprogs 1.47.0, and 9.0 MB with 1.47.2.
-  [ "$bytes" -le $((16 * 1048576)) ] || fail "that is too much"
+  [ "$bytes" -le $most ] || fail "that is too much"
   ! dmesg | grep 'Other side returned error' || fail "mkfs meets errors"
   fill_filesystem "$1" $nbd
   detach
