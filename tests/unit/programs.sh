@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Make programs.am of programs.list, both beside this file: what automake has to
+# know of each unit test, plain and with each sanitizer.
+
+set -euo pipefail
+cd "$(dirname "$0")"
+
+# build PROGRAM KIND WORD...: a program of a kind (unit, which is plain, asan or
+# tsan), with the words of its line.
+build ()
+{
+  local program=$1 kind=$2 word suffix="" var
+  local sources=unit/$program.c libraries="" options=""
+
+  shift 2
+  [ "$kind" = unit ] || suffix=-$kind
+  for word; do
+    case $word in
+      threads | ctl) ;;
+      *.c) sources+=" $word" ;;
+      -l*) libraries+=" $word" ;;
+      -*) options+=" $word" ;;
+      *) echo "${0##*/}: $program: $word: unknown" >&2; exit 1 ;;
+    esac
+  done
+  [ "$kind" = unit ] || options=" \$(${kind}_ldflags)$options"
+  var=unit_${program//[^[:alnum:]]/_}${suffix/-/_}
+  echo "PROGRAMS_TO_RUN += unit/$program$suffix"
+  echo "${var}_SOURCES = $sources"
+  echo "${var}_CFLAGS = \$(${kind}_cflags)"
+  echo "${var}_LDADD = \$(${kind}_ldadd)$libraries"
+  [ -z "$options" ] || echo "${var}_LDFLAGS =$options"
+}
+
+# within CONDITION COMMAND...: what automake takes where the condition is true.
+within ()
+{
+  echo "if $1"
+  "${@:2}"
+  echo endif
+}
+
+# all_kinds PROGRAM WORD...
+all_kinds ()
+{
+  build "$1" unit "${@:2}"
+  within HAVE_ASAN build "$1" asan "${@:2}"
+  case " ${*:2} " in
+    *" threads "*) within HAVE_TSAN build "$1" tsan "${@:2}" ;;
+  esac
+}
+
+{
+  echo "# Made of programs.list by programs.sh."
+  echo "if HAVE_CMOCKA"
+  sed -e ':more' -e '/\\$/ { N; s/\\\n//; b more' -e '}' \
+      -e '/^#/ d; /^$/ d' programs.list |
+    while read -r program words; do
+      # shellcheck disable=SC2086 # words
+      case " $words " in
+        *" ctl "*) within HAVE_CTL all_kinds "$program" $words ;;
+        *) all_kinds "$program" $words ;;
+      esac
+    done
+  echo endif
+} >programs.am.new
+mv programs.am.new programs.am
