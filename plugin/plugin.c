@@ -27,16 +27,12 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #include <nbdkit-plugin.h>
 
-#include "arena.h"
-#include "batched.h"
-#include "control.h"
-#include "device.h"
-#include "duration.h"
-#include "machine.h"
-#include "message.h"
-#include "params.h"
-#include "size.h"
-#include "store.h"
+#include "batch/batch.h"
+#include "common/common.h"
+#include "control/control.h"
+#include "device/device.h"
+#include "settings/settings.h"
+#include "store/store.h"
 
 /* nbdkit refuses a read or write of more than this. */
 #define MAX_REQUEST (UINT32_C (64) << 20)

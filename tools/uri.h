@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-#include "message.h"
+#include "common/common.h"
 
 struct uri {
   bool tls;

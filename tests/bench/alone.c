@@ -25,8 +25,7 @@
 #include <sys/prctl.h>
 #endif
 
-#include "clock.h"
-#include "random.h"
+#include "common/common.h"
 
 #define MOST_APART NSEC_PER_MSEC
 

@@ -10,7 +10,7 @@
  *
  * Prints the median and p99 of how late the threads were, in nanoseconds, and
  * how many answers the client got in % of what arithmetic gives.  Who sleeps is
- * aimed ahead by the median of his lateness, as in plugin/core/clock.c.
+ * aimed ahead by the median of his lateness, as in plugin/common/clock.c.
  */
 
 #include <config.h>
@@ -31,7 +31,7 @@
 #include <sys/prctl.h>
 #endif
 
-#include "clock.h"
+#include "common/common.h"
 
 #define REQUEST 28
 #define ANSWER 4112

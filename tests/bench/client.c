@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "random.h"
+#include "common/common.h"
 
 #define SPAN (UINT32_C (64) << 20)
 #define HEADER 28

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device.h"
+#include "device/device.h"
 
 #define MIB (UINT64_C (1) << 20)
 #define MEMORY (512 * MIB)

@@ -98,7 +98,7 @@ lines ()
 }
 
 # What the lines of the files are for in which features meet, by what they name.
-(cd "$top/plugin/core" && grep -Hn '' device-request.c device-data.c) | awk '
+(cd "$top/plugin/device" && grep -Hn '' device-request.c device-data.c) | awk '
   { split ($0, at, ":"); line = at[1] ":" at[2]; sub (/^[^:]*:[^:]*:/, "") }
   /stats_count|depth_most|c->depth/ { print line, "statistics"; next }
   /fault|badblocks|is_judged|verdict|disconnects|is_lost|is_corrupted/ {

@@ -20,8 +20,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "control.h"
-#include "device.h"
+#include "control/control.h"
+#include "device/device.h"
 
 #define KIB UINT64_C (1024)
 #define MIB (1024 * KIB)

@@ -9,10 +9,10 @@ set -euo pipefail
 command -v gcc >/dev/null || { echo "no gcc"; exit 77; }
 
 status=0
-for header in "$top"/plugin/*.h "$top"/plugin/core/*.h "$top"/tools/*.h; do
+for header in "$top"/plugin/*/*.h "$top"/tools/*.h "$top"/tools/*/*.h; do
   echo "$header"
   gcc -std=c11 -Wall -Wextra -Werror -fsyntax-only \
-    -I "${top_builddir:-$top}" -I "$top/plugin/core" -include config.h \
+    -I "${top_builddir:-$top}" -I "$top/plugin" -I "$top/tools" -include config.h \
     -x c "$header" || status=1
 done
 exit $status

@@ -25,9 +25,9 @@ none ()
   ! grep -nE -- "$command$option" "$@" || status=1
 }
 none "commands" 'nbd-client\b' '[^|;]*[[:space:]"(`]-[[:alpha:]]' "${files[@]}"
-none "nullblk-attach's" '"--connections"' '^' tools/attach-device.c
+none "nullblk-attach's" '"--connections"' '^' tools/attach/attach-device.c
 none "attach of the guest tests" \
   '^ *attach(_to)?\b' '[^|;]*[[:space:]]-[[:alpha:]]' "${guests[@]}"
 echo "words of a command line"
-! grep -n '"-[[:alpha:]]' tools/attach-device.c || status=1
+! grep -n '"-[[:alpha:]]' tools/attach/attach-device.c || status=1
 exit $status

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "wire.h"
+#include "zones/zones.h"
 
 /* How long a server may take to start or to end, in seconds. */
 #define PATIENCE 60

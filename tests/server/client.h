@@ -20,8 +20,8 @@
 
 #include <libnbd.h>
 
-#include "../unit/unit.h"
-#include "operation.h"
+#include "common/common.h"
+#include "unit.h"
 
 #define KIB UINT64_C (1024)
 #define MIB (1024 * KIB)

@@ -10,7 +10,7 @@
 #define NULLBLK_TESTS_FAULTY_H
 
 #include "client.h"
-#include "wire.h"
+#include "zones/zones.h"
 
 #define ZONE (64 * KIB)
 #define BLOCK 4096

@@ -21,7 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../unit/unit.h"
+#include "unit.h"
 
 #define SIZE (4 << 20) /* of the device */
 

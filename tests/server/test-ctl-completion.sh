@@ -8,8 +8,8 @@
 source "${0%/*}/ctl.sh"
 start_server 8M
 PATH=$top_builddir/tools:$PATH
-# shellcheck source=../../tools/nullblkctl.bash
-source "$top_srcdir/tools/nullblkctl.bash"
+# shellcheck source=../../tools/ctl/nullblkctl.bash
+source "$top_srcdir/tools/ctl/nullblkctl.bash"
 
 # completes "WORDS" WORD...: what may stand after nullblkctl WORD...
 completes ()

@@ -14,9 +14,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "../unit/zones-model.h"
 #include "client.h"
-#include "wire.h"
+#include "zones/zones-model.h"
+#include "zones/zones.h"
 
 #define BLOCK 512
 #define DEFAULT_OPERATIONS 8000

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "client.h"
-#include "wire.h"
+#include "zones/zones.h"
 
 #define ZONE MIB
 #define CAPACITY (768 * KIB)

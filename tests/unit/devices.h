@@ -7,7 +7,7 @@
 #ifndef NULLBLK_TESTS_DEVICES_H
 #define NULLBLK_TESTS_DEVICES_H
 
-#include "device.h"
+#include "device/device.h"
 #include "unit.h"
 
 /* What there is for data, in bytes. */

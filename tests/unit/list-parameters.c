@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#include "params.h"
+#include "settings/settings.h"
 
 int
 main (void)

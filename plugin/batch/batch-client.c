@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The plugin's side of batched socket I/O; see batch.h.
+ */
+
+#include <config.h>
+
+#include <dlfcn.h>
+#include <link.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "batch-functions-internal.h"
+#include "batch.h"
+
+/* NULL: the library is not there, or another than this is for. */
+static const struct batch_functions *library;
+
+/* Does nbdkit have any?  Their locks and files are not known here. */
+static bool filters;
+
+static bool
+find_library (void)
+{
+  const struct batch_functions *found = dlsym (RTLD_DEFAULT, BATCH_FUNCTIONS);
+
+  library = found != NULL && found->version == BATCH_VERSION ? found : NULL;
+  return library != NULL;
+}
+
+/* A filter may change what was read where it is.  nbdkit does not tell a plugin
+ * whether there is any, but what it has loaded can be asked, be its symbols for
+ * all to see, as nbdkit loads filters, or not.
+ */
+static bool
+has_filters (void)
+{
+  void *program = dlopen (NULL, RTLD_LAZY), *loaded;
+  struct link_map *map = NULL;
+  bool r;
+
+  /* There may be one if it cannot be known. */
+  r = dlsym (RTLD_DEFAULT, "filter_init") != NULL || program == NULL ||
+      dlinfo (program, RTLD_DI_LINKMAP, &map) == -1;
+  for (; map != NULL && !r; map = map->l_next) {
+    loaded = dlopen (map->l_name, RTLD_LAZY | RTLD_NOLOAD);
+    if (loaded != NULL) {
+      r = dlsym (loaded, "filter_init") != NULL;
+      dlclose (loaded);
+    }
+  }
+  if (program != NULL)
+    dlclose (program);
+  return r;
+}
+
+/* Files are written while requests are served. */
+static bool
+writes_files (const struct settings *s)
+{
+  return s->write_log[0] != '\0';
+}
+
+uint32_t
+batched_depth (const struct settings *s)
+{
+  return find_library () && !has_filters () && !writes_files (s)
+             ? library->depth ()
+             : 0;
+}
+
+void
+batched_find (struct devices *d)
+{
+  d->batch = find_library ();
+  if (!d->batch)
+    return;
+  filters = has_filters ();
+  d->arrival = library->arrival;
+  if (!filters)
+    d->still_zero = library->still_zero;
+  if (!d->parallel && d->settings.parallel == PARALLEL_AUTO)
+    d->depth = batched_depth (&d->settings);
+  if (d->depth != 0)
+    d->defer = library->defer;
+}
+
+static bool
+anything_waits (struct devices *d)
+{
+  uint32_t i;
+
+  for (i = 0; i < d->count && !device_waits (&d->device[i]); i++)
+    ;
+  return i < d->count;
+}
+
+void
+batched_tell (struct devices *d)
+{
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  bool waits, holds;
+
+  if (library == NULL)
+    return;
+  /* The last to tell has seen all changes. */
+  pthread_mutex_lock (&lock);
+  waits = anything_waits (d);
+  holds = !d->parallel && !filters && !writes_files (&d->settings) &&
+          (!waits || d->defer != NULL);
+  library->set_serial (holds);
+  library->set_timed (waits);
+  atomic_store (&d->holds_replies, holds);
+  atomic_store (&d->is_timed, waits);
+  pthread_mutex_unlock (&lock);
+}
+
+void
+batched_before_wait (void)
+{
+  if (library != NULL)
+    library->before_wait ();
+}
+
+bool
+batched_has_deferred (void)
+{
+  return library != NULL && library->has_deferred ();
+}
+
+void
+batched_close (void)
+{
+  if (library != NULL)
+    library->defer_cancel ();
+}

@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Deferred replies: the device says when a request is to be answered, and goes
+ * on to the next one at once.  So a connection needs no thread for each request
+ * that waits, and no thread hands over to another; its one thread comes here
+ * whenever it has nothing else to do.
+ *
+ *               next header wanted
+ *   nbdkit ──────────────────────────> batch_defer_wait ──> read ──> nbdkit
+ *     │                                  │         ^
+ *     │ reply, of which the device       │ until   │ the socket is readable,
+ *     │ had said when (batch_defer)      │ then    │ or nobody waits
+ *     v                                  v         │
+ *   composing ──whole──> waiting [first, ..., last] ──due──> held ──> socket
+ *
+ * waiting is a heap by deadline of at most as many replies as a connection may
+ * have requests; with so many of them nothing more is read.  A reply is kept as
+ * nbdkit gave it.  When it is due the device is told (batch_due), and may still
+ * have it dropped, or replaced by an error.
+ *
+ * All this is only for connections that are served by one thread, in nbdkit's
+ * serial mode (batch_set_serial); what others look at is guarded by out_lock.
+ */
+
+#include <config.h>
+
+/* batch_system has the C library's calls by their names, see batch-libc.c. */
+#undef _FILE_OFFSET_BITS
+#undef _TIME_BITS
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "batch-internal.h"
+#include "common/common.h"
+
+/* With more that wait nobody spins for one, who was not asked to: the CPU is
+ * needed for what comes next.
+ */
+#define CROWD 8
+
+/* Of all replies that wait, in bytes: of one connection, and of all. */
+#define MOST_OF_CONNECTION ((size_t) 64 << 20)
+#define MOST_OF_ALL ((size_t) 256 << 20)
+
+/* A larger buffer is given back when its reply is gone, and so is any as long
+ * as that many bytes are in use: what connections keep that ask for nothing
+ * more is never all of the room.
+ */
+#define KEPT (16 * 1024)
+#define MOST_TO_KEEP (MOST_OF_ALL / 2)
+
+/* Of a reply: what its headers take at most, and an error in its place. */
+#define HEADERS 64
+
+/* Of a request of the device. */
+#define MAX_REQUEST 256
+
+/* The NBD protocol's. */
+#define SIMPLE_REPLY_MAGIC 0x67446698
+#define STRUCTURED_REPLY_MAGIC 0x668e33ef
+#define REPLY_FLAG_DONE 1
+#define REPLY_TYPE_ERROR 0x8001
+#define SIMPLE_REPLY 16
+#define CHUNK 20 /* its header */
+#define ERROR_REPLY 26
+#define PROTOCOL_ESHUTDOWN 108
+
+struct deferred {
+  struct deferred *next; /* of those that are idle */
+  uint64_t deadline, spin;
+  batch_due *due;
+  char *reply;
+  size_t len, room;
+  _Alignas(max_align_t) char request[MAX_REQUEST];
+};
+
+static unsigned depth; /* 0: nothing is deferred */
+static struct waiter waiter;
+static atomic_size_t bytes_of_all;
+
+void
+batch_set_depth (unsigned n)
+{
+  depth = n;
+  waiter_init (&waiter, clock_cpus ());
+}
+
+unsigned
+batch_depth (void)
+{
+  return depth;
+}
+
+/*---------------------------------------------------------------------*/
+/* Those that wait.  out_lock is held. */
+
+static void
+put_in (struct connection *c, struct deferred *d)
+{
+  struct deferred **heap = c->waiting;
+  unsigned i = c->nr_waiting, up;
+
+  for (; i > 0 && heap[up = (i - 1) / 2]->deadline > d->deadline; i = up)
+    heap[i] = heap[up];
+  heap[i] = d;
+  atomic_store_explicit (&c->nr_waiting, c->nr_waiting + 1,
+                         memory_order_relaxed);
+}
+
+static struct deferred *
+take_first (struct connection *c)
+{
+  struct deferred **heap = c->waiting, *first = heap[0], *last;
+  const unsigned n = c->nr_waiting - 1;
+  unsigned i = 0, down;
+
+  last = heap[n];
+  for (; (down = 2 * i + 1) < n; i = down) {
+    if (down + 1 < n && heap[down + 1]->deadline < heap[down]->deadline)
+      down++;
+    if (heap[down]->deadline >= last->deadline)
+      break;
+    heap[i] = heap[down];
+  }
+  heap[i] = last;
+  atomic_store_explicit (&c->nr_waiting, n, memory_order_relaxed);
+  return first;
+}
+
+static bool
+charge (struct connection *c, size_t n)
+{
+  if (n > MOST_OF_CONNECTION || c->bytes > MOST_OF_CONNECTION - n)
+    return false;
+  if (atomic_fetch_add (&bytes_of_all, n) + n > MOST_OF_ALL) {
+    atomic_fetch_sub (&bytes_of_all, n);
+    return false;
+  }
+  c->bytes += n;
+  return true;
+}
+
+static void
+free_reply (struct connection *c, struct deferred *d)
+{
+  free (d->reply);
+  c->bytes -= d->room;
+  atomic_fetch_sub (&bytes_of_all, d->room);
+  d->reply = NULL;
+  d->room = 0;
+}
+
+/* A buffer of N bytes, no more, unless the one that is there has as many; what
+ * is in it stays.  False, and nothing has changed: there is no room, or no
+ * memory.
+ */
+static bool
+make_room (struct connection *c, struct deferred *d, size_t n)
+{
+  struct deferred *i;
+  char *p;
+
+  if (n <= d->room)
+    return true;
+  if (!charge (c, n - d->room)) {
+    for (i = c->idle; i != NULL; i = i->next)
+      free_reply (c, i);
+    if (!charge (c, n - d->room))
+      return false;
+  }
+  p = realloc (d->reply, n);
+  if (p == NULL) {
+    c->bytes -= n - d->room;
+    atomic_fetch_sub (&bytes_of_all, n - d->room);
+    return false;
+  }
+  d->reply = p;
+  d->room = n;
+  return true;
+}
+
+static void
+make_idle (struct connection *c, struct deferred *d)
+{
+  if (d->room > KEPT ||
+      atomic_load_explicit (&bytes_of_all, memory_order_relaxed) > MOST_TO_KEEP)
+    free_reply (c, d);
+  d->len = 0;
+  d->next = c->idle;
+  c->idle = d;
+}
+
+/* NULL: there is no memory. */
+static struct deferred *
+take_idle (struct connection *c)
+{
+  struct deferred *d = c->idle;
+
+  if (c->waiting == NULL)
+    c->waiting = calloc (depth, sizeof (struct deferred *));
+  if (c->waiting == NULL)
+    return NULL;
+  if (d == NULL)
+    return calloc (1, sizeof *d);
+  c->idle = d->next;
+  return d;
+}
+
+void
+batch_defer_free (struct connection *c)
+{
+  struct deferred *d;
+
+  assert (c->composing == NULL && c->nr_waiting == 0);
+  while ((d = c->idle) != NULL) {
+    c->idle = d->next;
+    free_reply (c, d);
+    free (d);
+  }
+  assert (c->bytes == 0);
+  free (c->waiting);
+  c->waiting = NULL;
+}
+
+/*---------------------------------------------------------------------*/
+/* Sending */
+
+static void
+put32 (char *p, uint32_t n)
+{
+  p[0] = (char) (n >> 24);
+  p[1] = (char) (n >> 16);
+  p[2] = (char) (n >> 8);
+  p[3] = (char) n;
+}
+
+/* Make the reply one that says ESHUTDOWN; a buffer has room for it.  False:
+ * what it is is not known.
+ */
+static bool
+make_error (struct deferred *d)
+{
+  char *p = d->reply;
+
+  if (d->len >= SIMPLE_REPLY && get32 (p) == SIMPLE_REPLY_MAGIC) {
+    put32 (p + 4, PROTOCOL_ESHUTDOWN);
+    d->len = SIMPLE_REPLY;
+    return true;
+  }
+  if (d->len >= CHUNK && get32 (p) == STRUCTURED_REPLY_MAGIC) {
+    put32 (p + 4, (uint32_t) REPLY_FLAG_DONE << 16 | REPLY_TYPE_ERROR);
+    put32 (p + 16, ERROR_REPLY - CHUNK);
+    put32 (p + 20, PROTOCOL_ESHUTDOWN);
+    p[24] = p[25] = 0; /* no message */
+    d->len = ERROR_REPLY;
+    return true;
+  }
+  return false;
+}
+
+/* out_lock is held. */
+static bool
+answer_first (struct connection *c, uint64_t now, bool over)
+{
+  struct deferred *d = take_first (c);
+  bool ok;
+  int r;
+
+  batch_thread.answering = c;
+  r = d->due (d->request, now, over);
+  batch_thread.answering = NULL;
+  /* A failure must not look like success. */
+  if (r < 0 && !make_error (d))
+    c->error = EPROTO;
+  if (r > 0)
+    c->error = ESHUTDOWN;
+  ok = batch_send_whole (c, d->reply, d->len);
+  make_idle (c, d);
+  return ok;
+}
+
+/* out_lock is held. */
+static void
+answer_due (struct connection *c, uint64_t now, uint64_t until)
+{
+  bool any = false, ok = true;
+
+  while (ok && c->nr_waiting > 0 && c->waiting[0]->deadline <= until) {
+    ok = answer_first (c, now, false);
+    any = true;
+  }
+  if (any)
+    batch_flush (c, c->fd, 0);
+}
+
+void
+batch_defer_answer (struct connection *c)
+{
+  const uint64_t now = clock_now ();
+
+  answer_due (c, now, now);
+}
+
+void
+batch_defer_end (struct connection *c, bool send)
+{
+  const uint64_t now = clock_now ();
+  struct deferred *d = c->composing;
+
+  if (d != NULL) {
+    c->composing = NULL;
+    d->due (d->request, now, true);
+    make_idle (c, d);
+  }
+  while (c->nr_waiting > 0) {
+    if (send)
+      send = answer_first (c, now, true);
+    else {
+      d = take_first (c);
+      d->due (d->request, now, true);
+      make_idle (c, d);
+    }
+  }
+}
+
+bool
+batch_has_deferred (void)
+{
+  const struct connection *c = batch_thread.serving;
+
+  return c != NULL && c->nr_waiting > 0;
+}
+
+void
+batch_defer_cancel (void)
+{
+  struct connection *c = batch_thread.deferring;
+
+  /* Else the descriptor's number has another socket already. */
+  if (c != NULL && c->deferrer == &batch_thread) {
+    pthread_mutex_lock (&c->out_lock);
+    batch_defer_end (c, false);
+    pthread_mutex_unlock (&c->out_lock);
+  }
+  batch_thread.deferring = NULL;
+}
+
+/*---------------------------------------------------------------------*/
+/* Waiting.  Ended by -EAGAIN where the socket has something to read. */
+
+static int
+nap_listening (void *opaque, uint64_t nsec)
+{
+  const struct connection *c = opaque;
+  int r;
+
+  batch_thread.listening = c->fd;
+  batch_thread.heard = false;
+  r = batch_system.nap (nsec);
+  batch_thread.listening = -1;
+  return batch_thread.heard ? -EAGAIN : r;
+}
+
+static int
+nap (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  return batch_system.nap (nsec);
+}
+
+static int
+sleep_listening (void *opaque, uint64_t moment)
+{
+  const struct connection *c = opaque;
+  struct pollfd readable = {.fd = c->fd, .events = POLLIN};
+  struct timespec ts;
+  uint64_t now, left;
+  int r;
+
+  clock_lose_slack ();
+  do {
+    now = clock_now ();
+    left = moment > now ? moment - now : 0;
+    ts.tv_sec = (time_t) (left / NSEC_PER_SEC);
+    ts.tv_nsec = (long) (left % NSEC_PER_SEC);
+    r = batch_system.ppoll (&readable, 1, &ts, NULL);
+  } while (r == -1 && errno == EINTR);
+  return r > 0 ? -EAGAIN : 0;
+}
+
+static int
+look (void *opaque)
+{
+  const struct connection *c = opaque;
+  char byte;
+
+  return batch_system.recvfrom (c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL,
+                                NULL) == -1 &&
+                 (errno == EAGAIN || errno == EINTR)
+             ? 0
+             : -EAGAIN;
+}
+
+/* Wait for the first of those that wait, and answer it, and all that would be
+ * late if it was slept for.  What comes from the client ends it if LISTENS.
+ */
+static int
+wait_for_first (struct connection *c, bool listens)
+{
+  const struct nap how = {.nap = listens ? nap_listening : nap,
+                          .sleep = listens ? sleep_listening : NULL,
+                          .look = listens ? look : NULL,
+                          .opaque = c};
+  uint64_t deadline, spin, now, until;
+  int r;
+
+  pthread_mutex_lock (&c->out_lock);
+  batch_flush (c, c->fd, 0);
+  deadline = c->waiting[0]->deadline;
+  spin = c->waiting[0]->spin;
+  if (spin == SPIN_AUTO && c->nr_waiting > CROWD)
+    spin = 0;
+  pthread_mutex_unlock (&c->out_lock);
+
+  r = waiter_wait (&waiter, deadline, spin, &how, &now);
+  if (r < 0)
+    return r;
+  until = spin != 0 ? now : now + waiter_usual (&waiter) / 2;
+  pthread_mutex_lock (&c->out_lock);
+  answer_due (c, now, until > deadline ? until : deadline);
+  pthread_mutex_unlock (&c->out_lock);
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* From the device's promise to the whole reply */
+
+/* What will wait until DEADLINE, with room for N bytes: where there is none,
+ * those that are due before it are answered first.  NULL: there is none either.
+ * out_lock is held, but while they wait.
+ */
+static struct deferred *
+take_with_room (struct connection *c, uint64_t deadline, size_t n)
+{
+  struct deferred *d = take_idle (c);
+  int r;
+
+  while (d != NULL && !make_room (c, d, n)) {
+    r = -1;
+    if (c->nr_waiting > 0 && c->waiting[0]->deadline <= deadline) {
+      pthread_mutex_unlock (&c->out_lock);
+      r = wait_for_first (c, false);
+      pthread_mutex_lock (&c->out_lock);
+    }
+    if (r < 0 || c->error != 0) {
+      make_idle (c, d);
+      d = NULL;
+    }
+  }
+  return d;
+}
+
+bool
+batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
+             const void *request, size_t size, size_t data)
+{
+  struct connection *c = batch_thread.serving;
+  struct deferred *d = NULL;
+
+  if (c == NULL || depth == 0 || size > MAX_REQUEST || is_settled (c) ||
+      !batch_may_wait ())
+    return false;
+  pthread_mutex_lock (&c->out_lock);
+  if (c->composing == NULL && c->nr_waiting < depth && c->held != NULL &&
+      c->error == 0)
+    d = take_with_room (c, deadline, HEADERS + data);
+  if (d != NULL) {
+    d->deadline = deadline;
+    d->spin = spin;
+    d->due = due;
+    memcpy (d->request, request, size);
+    c->composing = d;
+    c->deferrer = &batch_thread;
+    batch_thread.deferring = c;
+  }
+  pthread_mutex_unlock (&c->out_lock);
+  return d != NULL;
+}
+
+/* Is this the end of a reply, and not of one of several chunks only? */
+static bool
+is_whole (const struct deferred *d)
+{
+  const char *p = d->reply;
+  size_t left = d->len, chunk;
+
+  while (left >= CHUNK && get32 (p) == STRUCTURED_REPLY_MAGIC) {
+    chunk = CHUNK + (size_t) get32 (p + 16);
+    if ((get32 (p + 4) >> 16 & REPLY_FLAG_DONE) != 0 || chunk > left)
+      return true;
+    p += chunk;
+    left -= chunk;
+  }
+  return left > 0;
+}
+
+bool
+batch_defer_piece (struct connection *c, const void *buf, size_t n, bool more)
+{
+  struct deferred *d = c->composing;
+
+  if (!make_room (c, d, d->len + n))
+    return false;
+  memcpy (d->reply + d->len, buf, n);
+  d->len += n;
+  if (!more && is_whole (d)) {
+    c->composing = NULL;
+    put_in (c, d);
+  }
+  return true;
+}
+
+/*---------------------------------------------------------------------*/
+/* The event loop: what waits and what comes */
+
+/* The server stops, or the client has gone. */
+static void
+close_all (struct connection *c)
+{
+  pthread_mutex_lock (&c->out_lock);
+  batch_defer_end (c, true);
+  batch_flush (c, c->fd, 0);
+  pthread_mutex_unlock (&c->out_lock);
+}
+
+/* Threads that wait would still answer what they cannot be kept from. */
+void
+batch_defer_finish (struct connection *c)
+{
+  const struct nap how = {.nap = nap, .opaque = c};
+  const uint64_t last = clock_now () + NAP_FROM;
+  uint64_t now;
+
+  while (c->nr_waiting > 0 && c->waiting[0]->deadline <= last &&
+         c->error == 0 && batch_flush (c, c->fd, 0)) {
+    waiter_wait (&waiter, c->waiting[0]->deadline, c->waiting[0]->spin, &how,
+                 &now);
+    answer_first (c, now, false);
+  }
+  batch_defer_end (c, true);
+}
+
+bool
+batch_defer_make_room (struct connection *c)
+{
+  int r = 0;
+
+  pthread_mutex_lock (&c->out_lock);
+  batch_defer_answer (c);
+  pthread_mutex_unlock (&c->out_lock);
+  while (r == 0 && c->nr_waiting >= depth && c->error == 0)
+    r = wait_for_first (c, false);
+  if (r < 0)
+    close_all (c);
+  return r == 0 && c->error == 0;
+}
+
+bool
+batch_defer_wait (struct connection *c)
+{
+  int r = 0;
+
+  while (r == 0 && c->nr_waiting > 0 && c->error == 0)
+    r = wait_for_first (c, c->nr_waiting < depth);
+  if (r < 0 && r != -EAGAIN)
+    close_all (c);
+  return r == 0 || r == -EAGAIN;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What libnullblk-batch.so (batch-socket-internal.h) offers to the plugin that
+ * is loaded into the same nbdkit, which looks for it by dlsym.  The two may be
+ * of different releases: whatever changes here, in what a function means, too,
+ * makes BATCH_VERSION another, and who finds another does without.
+ */
+
+#ifndef NULLBLK_BATCH_FUNCTIONS_INTERNAL_H
+#define NULLBLK_BATCH_FUNCTIONS_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BATCH_VERSION 2
+
+/* The symbol's name: a const struct batch_functions. */
+#define BATCH_FUNCTIONS "nullblk_batch_functions"
+
+/* A request whose reply was deferred is answered now, as it is its time, or, if
+ * OVER, since the server stops or the client has gone.  Returns 0; or
+ * -ESHUTDOWN, and the reply is replaced by one with that error; or 1: the
+ * client was dropped, and there is no answer.  It is called once, on the thread
+ * that serves the connection (or ends what that has left), with locks of the
+ * library held: it may make it shut the connection's socket down, and nothing
+ * else.
+ */
+typedef int batch_due (void *request, uint64_t now, bool over);
+
+/* Each is the function of batch-socket-internal.h with batch_ before its name
+ * (set_serial is batch_set_serial).
+ */
+struct batch_functions {
+  uint32_t version; /* stays the first */
+  void (*set_serial) (bool serial);
+  void (*set_timed) (bool timed);
+  unsigned (*depth) (void);
+  uint64_t (*arrival) (void);
+  bool (*still_zero) (const void *buf, size_t n);
+  bool (*defer) (uint64_t deadline, uint64_t spin, batch_due *due,
+                 const void *request, size_t size, size_t data);
+  bool (*has_deferred) (void);
+  void (*defer_cancel) (void);
+  void (*before_wait) (void);
+};
+
+#endif /* NULLBLK_BATCH_FUNCTIONS_INTERNAL_H */

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * How a thread waits for the next request of its client, where it may choose:
+ * what pays is found out for each connection while it is served.  No system
+ * call is made here, and no lock taken.
+ *
+ * Polling, for a client with one request at a time.  It saves the time in which
+ * a CPU falls asleep and wakes up, and costs what the client thinks; how much
+ * that is depends on the client, the machine and what else that does.  So both
+ * are done in turns, and what is better goes on, until it is compared again,
+ * twice as many requests later each time that it still is:
+ *
+ *   sleep x WINDOW, poll x WINDOW │ the better one x rest │ both │ ...
+ *
+ * Better is what has the smaller product of time and CPU a request: twice the
+ * rate may cost twice the CPU, and what brings no more requests may cost none.
+ * If requests take longer than when a poll was better, it is compared at once.
+ * A poll in which time jumps has lost its CPU to somebody else: then there are
+ * none for a while, and ever longer, as a thread that sleeps gets a busy CPU at
+ * once, and one that polls has to give it up in the end.
+ *
+ * Napping, for a client with many.  As long as it has replies of ours that it
+ * has not taken, it is busy, and need not be hurried: to be woken for each part
+ * of each of its requests costs more than these.  So the thread naps, by time,
+ * and finds several.  A nap was too long if the client has taken all replies
+ * meanwhile, and has sent requests: it may wait for us.  Then they get shorter,
+ * and where short ones are too long, there are none for a while.
+ */
+
+#ifndef NULLBLK_BATCH_PACE_INTERNAL_H
+#define NULLBLK_BATCH_PACE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pace {
+  /* Polling. */
+  bool polls;         /* what goes on */
+  uint8_t phase;      /* 0: it goes on; 1, 2: the first and the second window */
+  uint8_t in_vain;    /* polls in a row */
+  uint8_t slower;     /* windows in a row */
+  uint32_t left;      /* requests of this phase, */
+  uint32_t in_window; /* and of the window */
+  uint32_t rest[2];   /* requests until both are compared again, by polls */
+  uint64_t last, cpu; /* when the last request came; CPU as the window began */
+  uint64_t time;      /* of the window so far */
+  uint64_t cost;      /* of the first window */
+  uint64_t polled;    /* the time of one in which polling was better */
+
+  /* Napping. */
+  bool busy;        /* has the client not taken all replies? */
+  uint32_t nap;     /* ns; 0: not now */
+  uint8_t too_long; /* of the shortest, in a row */
+  uint32_t skip;    /* chances to nap that are left out, */
+  uint32_t skips;   /* and the next time */
+};
+
+void pace_init (struct pace *p);
+
+/* Is the next request of a client with one at a time to be polled for? */
+bool pace_polls (const struct pace *p);
+
+/* How a poll ended; what was not polled for came. */
+enum poll_end { POLL_CAME, POLL_IN_VAIN, POLL_LOST_CPU };
+
+/* A request came, at NOW (ns), at the end of the poll or later.  CPU tells what
+ * this thread has used until now, in ns, and is asked once a window.
+ */
+void pace_count (struct pace *p, uint64_t now, enum poll_end end,
+                 uint64_t (*cpu) (void));
+
+/* The client has more than one, or others have some: what was measured of this
+ * window is of no use.
+ */
+void pace_interrupt (struct pace *p);
+
+/* For how many ns to nap before the next request is asked for; 0: not at all.
+ */
+uint32_t pace_nap (struct pace *p);
+
+/* Something came, after such a nap if NAPPED, and the client had not taken all
+ * replies if BUSY.
+ */
+void pace_look (struct pace *p, bool napped, bool busy);
+
+#endif /* NULLBLK_BATCH_PACE_INTERNAL_H */

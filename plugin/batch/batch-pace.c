@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Polling and napping; see batch-pace-internal.h.
+ */
+
+#include <config.h>
+
+#include <string.h>
+
+#include "batch-pace-internal.h"
+
+/* Requests that are compared, and how many follow. */
+#define WINDOW 32
+
+/* Of those that are polled for first, it is worse if so many show it. */
+#define SHOWN 8
+#define FIRST_REST 256
+#define MOST_REST 8192
+
+/* After so many polls in vain there are none for a while. */
+#define MOST_IN_VAIN 4
+
+/* A request is counted as so long at most, in ns: the client may have had
+ * nothing to ask, or no CPU.
+ */
+#define LONGEST 400000
+
+/* Of naps, in ns: the first, and the longest. */
+#define FIRST_NAP 10000
+#define MOST_NAP 20000
+
+/* Chances that are left out after naps that were too long. */
+#define MOST_TOO_LONG 8
+#define FIRST_SKIP 2
+#define MOST_SKIP 1024
+
+/* So many at least follow where a poll has lost its CPU: others want it. */
+#define REST_OF_LOSER 4096
+
+/* Polling that has gone on for so many is trusted again. */
+#define TRUSTED 4096
+
+enum { GOES_ON, FIRST, SECOND };
+
+/*---------------------------------------------------------------------*/
+/* Polling */
+
+static void
+begin_window (struct pace *p)
+{
+  p->in_window = WINDOW;
+  p->time = 0;
+}
+
+static void
+begin_phase (struct pace *p, int phase, uint32_t n)
+{
+  p->phase = phase;
+  p->left = n;
+  p->in_vain = p->slower = 0;
+  p->last = 0;
+  begin_window (p);
+}
+
+void
+pace_init (struct pace *p)
+{
+  memset (p, 0, sizeof *p);
+  p->rest[false] = p->rest[true] = FIRST_REST;
+  p->skips = FIRST_SKIP;
+  begin_phase (p, FIRST, WINDOW);
+}
+
+bool
+pace_polls (const struct pace *p)
+{
+  return p->phase == SECOND ? !p->polls : p->polls;
+}
+
+void
+pace_interrupt (struct pace *p)
+{
+  if (p->phase != GOES_ON)
+    begin_phase (p, FIRST, WINDOW);
+  p->in_vain = 0;
+}
+
+static void
+lengthen (uint32_t *rest)
+{
+  if (*rest < MOST_REST)
+    *rest *= 2;
+}
+
+/* What is better goes on.  Where polling did not stay so, it is tried later. */
+static void
+decide (struct pace *p, bool polls)
+{
+  if (polls && p->polls && p->rest[true] >= TRUSTED)
+    p->rest[false] = FIRST_REST;
+  if (polls == p->polls || !polls)
+    lengthen (&p->rest[polls]);
+  if (polls != p->polls)
+    p->rest[true] = FIRST_REST;
+  p->polls = polls;
+  begin_phase (p, GOES_ON, p->rest[polls]);
+}
+
+/* The mean time of a window says that the client, or the machine, has changed.
+ */
+static bool
+is_slower (struct pace *p)
+{
+  if (p->phase != GOES_ON || !p->polls)
+    return false;
+  p->slower = p->time > p->polled + p->polled / 4 ? p->slower + 1 : 0;
+  return p->slower >= 2;
+}
+
+/* The product for N requests of this window. */
+static uint64_t
+cost_of (const struct pace *p, unsigned n, uint64_t cpu)
+{
+  return (p->time / n + 1) * ((cpu - p->cpu) / n + 1);
+}
+
+static void
+end_phase (struct pace *p, uint64_t cpu)
+{
+  const uint64_t cost = cost_of (p, WINDOW, cpu);
+
+  if (pace_polls (p))
+    p->polled = p->time;
+  switch (p->phase) {
+  case GOES_ON:
+    begin_phase (p, FIRST, WINDOW);
+    break;
+  case FIRST:
+    p->cost = cost;
+    begin_phase (p, SECOND, WINDOW);
+    break;
+  default:
+    /* A poll has to be better by a fifth. */
+    decide (p, p->polls ? p->cost < cost - cost / 5
+                        : cost < p->cost - p->cost / 5);
+    break;
+  }
+}
+
+void
+pace_count (struct pace *p, uint64_t now, enum poll_end end,
+            uint64_t (*cpu) (void))
+{
+  uint64_t used;
+
+  p->in_vain = end == POLL_IN_VAIN ? p->in_vain + 1 : 0;
+  if (end == POLL_LOST_CPU && p->rest[false] < REST_OF_LOSER / 2)
+    p->rest[false] = REST_OF_LOSER / 2; /* decide doubles it */
+  if (end == POLL_LOST_CPU || p->in_vain >= MOST_IN_VAIN) {
+    decide (p, false);
+    return;
+  }
+  if (p->last == 0) {
+    p->cpu = p->phase != GOES_ON ? cpu () : 0;
+    p->last = now;
+    return;
+  }
+  p->time += now - p->last < LONGEST ? now - p->last : LONGEST;
+  p->last = now;
+  p->left--;
+  p->in_window--;
+  if (p->in_window == WINDOW - SHOWN && p->phase == SECOND && !p->polls &&
+      cost_of (p, SHOWN, cpu ()) > p->cost) {
+    decide (p, false);
+    return;
+  }
+  if (p->in_window > 0)
+    return;
+  if (p->left == 0 || is_slower (p)) {
+    used = cpu ();
+    end_phase (p, used);
+    p->cpu = used;
+    p->last = now;
+  }
+  begin_window (p);
+}
+
+/*---------------------------------------------------------------------*/
+/* Napping */
+
+uint32_t
+pace_nap (struct pace *p)
+{
+  if (!p->busy)
+    return 0;
+  p->busy = false;
+  if (p->skip > 0) {
+    p->skip--;
+    return 0;
+  }
+  if (p->nap == 0)
+    p->nap = FIRST_NAP;
+  return p->nap;
+}
+
+void
+pace_look (struct pace *p, bool napped, bool busy)
+{
+  p->busy = busy;
+  if (!napped || p->nap == 0)
+    return;
+  if (busy) {
+    p->nap = p->nap < MOST_NAP ? p->nap + p->nap / 4 : MOST_NAP;
+    p->too_long = 0;
+    if (p->nap > FIRST_NAP + FIRST_NAP / 2)
+      p->skips = FIRST_SKIP;
+  }
+  else if (p->nap > FIRST_NAP)
+    p->nap = p->nap - p->nap / 8 > FIRST_NAP ? p->nap - p->nap / 8 : FIRST_NAP;
+  else if (++p->too_long >= MOST_TOO_LONG) {
+    p->too_long = 0;
+    p->nap = 0;
+    p->skip = p->skips;
+    p->skips = p->skips < MOST_SKIP ? 2 * p->skips : MOST_SKIP;
+  }
+}

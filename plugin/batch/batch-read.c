@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The reading side of batched socket I/O: reading ahead, and polling for the
+ * next request of a client that has one at a time; see batch-socket.c.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "batch-internal.h"
+#include "common/common.h"
+
+/* Is a client busy?  Asked of one read in so many, where it was not. */
+#define LOOK_EVERY 8
+
+/* A look at the socket takes no longer, in ns, but where the CPU is somebody
+ * else's meanwhile.
+ */
+#define MOST_JUMP 200000
+
+/* The descriptors that nbdkit_nanosleep has, and some. */
+#define MAX_LISTENING 8
+
+static _Atomic uint64_t poll_ns; /* 0: never */
+
+/* Who asked the kernel last.  Written where it changes, while requests are
+ * served one at a time, on a cache line that holds nothing else.
+ */
+static struct {
+  _Alignas(64) _Atomic (struct connection *) connection;
+} last_reader;
+
+void
+batch_set_poll (uint64_t ns)
+{
+  atomic_store (&poll_ns, ns);
+}
+
+/* Copy from what was read ahead; in_lock is held. */
+static size_t
+take (struct connection *c, void *buf, size_t n, bool peek)
+{
+  if (n > c->to - c->from)
+    n = c->to - c->from;
+  memcpy (buf, c->ahead + c->from, n);
+  if (!peek)
+    c->from += n;
+  return n;
+}
+
+static ssize_t
+take_iov (struct connection *c, const struct iovec *iov, size_t iovcnt,
+          bool peek)
+{
+  const size_t from = c->from;
+  size_t i, r = 0;
+
+  for (i = 0; i < iovcnt; i++)
+    r += take (c, iov[i].iov_base, iov[i].iov_len, false);
+  if (peek)
+    c->from = from;
+  return r;
+}
+
+/* The kernel is about to be asked for more, and may wait for the client.  What
+ * another thread has held of a reply it is about to complete itself.  in_lock
+ * is held.
+ */
+static bool
+before_read (struct connection *c, int fd)
+{
+  bool r = true;
+
+  if (!try_lock (&c->out_lock))
+    return true;
+  if (c->replies > 0 || batch_thread.holding == fd)
+    r = batch_flush (c, fd, 0);
+  if (c->error != 0) {
+    errno = c->error;
+    r = false;
+  }
+  pthread_mutex_unlock (&c->out_lock);
+  return r;
+}
+
+static bool
+is_last_reader (const struct connection *c)
+{
+  return atomic_load_explicit (&last_reader.connection, memory_order_relaxed) ==
+         c;
+}
+
+/* The same as readv of two, without a sleep: -1 and EAGAIN if nothing is here.
+ */
+static ssize_t
+read_at_once (int fd, const struct iovec *iov)
+{
+  struct iovec copy[2] = {iov[0], iov[1]};
+  struct msghdr msg = {.msg_iov = copy, .msg_iovlen = 2};
+
+  return batch_system.recvmsg (fd, &msg, MSG_DONTWAIT);
+}
+
+/* The same for as long as LONGEST, and no other connection has anything to do.
+ */
+static ssize_t
+poll_for_request (struct connection *c, int fd, const struct iovec *iov,
+                  uint64_t longest, enum poll_end *end)
+{
+  const uint64_t start = batch_system.now ();
+  uint64_t now = start, last;
+  ssize_t r;
+
+  do {
+    last = now;
+    r = read_at_once (fd, iov);
+    now = batch_system.now ();
+    if (now - last > MOST_JUMP) {
+      *end = POLL_LOST_CPU;
+      return r;
+    }
+  } while (r == -1 && errno == EAGAIN && is_last_reader (c) &&
+           now - start < longest);
+  if (r == -1 && errno == EAGAIN)
+    *end = POLL_IN_VAIN;
+  return r;
+}
+
+/* The client has one request on its way at a time, if as much has come of
+ * each, or this is about the rest of one, and nobody else has any.  Then the
+ * CPU may as well stay awake, if that pays.
+ */
+static ssize_t
+wait_for_request (struct connection *c, int fd, const struct iovec *iov)
+{
+  const uint64_t longest =
+      batch_may_wait () ? atomic_load_explicit (&poll_ns, memory_order_relaxed)
+                        : 0;
+  const bool was_last = longest != 0 && is_last_reader (c);
+  const bool is_rest = c->requests == 0;
+  const bool alone = was_last && c->requests <= 1 && c->pace.nap == 0;
+  enum poll_end end = POLL_CAME;
+  ssize_t r = -1;
+
+  c->requests = 0;
+  /* What waits for its time does not wait for the client, even if the kernel
+   * has said that there is something to read.
+   */
+  if (c->nr_waiting > 0)
+    return read_at_once (fd, iov);
+  if (!alone) {
+    if (longest != 0 && !was_last)
+      atomic_store_explicit (&last_reader.connection, c, memory_order_relaxed);
+    pace_interrupt (&c->pace);
+    return batch_system.readv (fd, iov, 2);
+  }
+  errno = EAGAIN;
+  if (pace_polls (&c->pace))
+    r = poll_for_request (c, fd, iov, longest, &end);
+  if (r == -1 && errno == EAGAIN)
+    r = batch_system.readv (fd, iov, 2);
+  if (!is_rest && r > 0)
+    pace_count (&c->pace, batch_system.now (), end, batch_system.cpu);
+  return r;
+}
+
+/* Of a client that has replies of ours still to take, what it has sent is read
+ * after a nap.
+ */
+static ssize_t
+read_unhurried (struct connection *c, int fd, const struct iovec *iov)
+{
+  const bool may_nap =
+      c->first_piece_wakes && batch_system.has_unread != NULL &&
+      c->nr_waiting == 0 && batch_may_wait () &&
+      !atomic_load_explicit (&batch_is_timed, memory_order_relaxed);
+  struct timespec ts = {0};
+  bool napped = false;
+  ssize_t r = -1;
+
+  if (may_nap)
+    ts.tv_nsec = pace_nap (&c->pace);
+  if (ts.tv_nsec > 0) {
+    clock_lose_slack ();
+    batch_system.ppoll (NULL, 0, &ts, NULL);
+    r = read_at_once (fd, iov);
+    napped = r != -1 || (errno != EAGAIN && errno != EINTR);
+  }
+  if (!napped)
+    r = wait_for_request (c, fd, iov);
+  else
+    c->requests = 0;
+  if (may_nap && r > 0 &&
+      (napped || c->pace.nap > 0 || ++c->looks % LOOK_EVERY == 0))
+    pace_look (&c->pace, napped, batch_system.has_unread (fd));
+  return r;
+}
+
+/* Read into BUF and, beyond its N bytes, ahead, which is empty; in_lock is
+ * held.
+ */
+static ssize_t
+read_ahead (struct connection *c, int fd, void *buf, size_t n)
+{
+  const struct iovec iov[2] = {{buf, n}, {c->ahead, c->window}};
+  ssize_t r;
+
+  r = read_unhurried (c, fd, iov);
+  c->read_at = atomic_load_explicit (&batch_is_timed, memory_order_relaxed)
+                   ? clock_now ()
+                   : 0;
+  if (r <= (ssize_t) n)
+    return r;
+  c->from = 0;
+  c->to = r - n;
+  return n;
+}
+
+/* A payload is what is asked for after a header. */
+static void
+set_window (struct connection *c, size_t n)
+{
+  if (n > HEADER && c->asked <= HEADER)
+    c->window = n < LARGE ? AHEAD : AHEAD_OF_LARGE;
+  c->asked = n;
+}
+
+static void
+begin_service (struct connection *c)
+{
+  if (batch_thread.serving != c) {
+    atomic_fetch_add_explicit (&c->in_service, 1, memory_order_relaxed);
+    batch_thread.serving = c;
+  }
+}
+
+/* This thread is about to receive N bytes, into a buffer or a header. */
+static void
+note_read (size_t n)
+{
+  if (n != HEADER || batch_thread.has_header)
+    batch_thread.zeroes_len = 0;
+  batch_thread.has_header = n == HEADER;
+}
+
+bool
+batch_still_zero (const void *buf, size_t n)
+{
+  struct batch_thread *t = &batch_thread;
+  const bool r = t->has_header && buf == t->zeroes && n <= t->zeroes_len;
+
+  if (!r) {
+    t->zeroes = buf;
+    t->zeroes_len = t->has_header ? n : 0;
+  }
+  t->has_header = false;
+  return r;
+}
+
+/* The same when all that was ahead is used.  Returns 0 where the server stops,
+ * too, or the client has gone.
+ */
+static ssize_t
+read_more (struct connection *c, int fd, void *buf, size_t n)
+{
+  ssize_t r;
+
+  do {
+    if (c->nr_waiting > 0 && !batch_defer_wait (c))
+      return 0;
+    if (!before_read (c, fd))
+      return -1;
+    r = read_ahead (c, fd, buf, n);
+  } while (r == -1 && (errno == EAGAIN || errno == EINTR) && c->nr_waiting > 0);
+  return r;
+}
+
+ssize_t
+batch_read (int fd, void *buf, size_t n)
+{
+  struct connection *c = batch_find (fd);
+  bool is_ours = c != NULL;
+  ssize_t r = -1;
+
+  if (is_ours) {
+    pthread_mutex_lock (&c->in_lock);
+    set_window (c, n);
+    c->requests += n == HEADER;
+    if (n == HEADER && c->nr_waiting > 0 && !batch_defer_make_room (c))
+      r = 0;
+    else if (c->from < c->to)
+      r = take (c, buf, n, false);
+    else if (is_settled (c) || c->ahead == NULL || n == 0)
+      is_ours = false;
+    else
+      r = read_more (c, fd, buf, n);
+    batch_thread.arrival = c->read_at;
+    pthread_mutex_unlock (&c->in_lock);
+  }
+  note_read (is_ours ? n : 0);
+  if (!is_ours) {
+    batch_thread.arrival = 0;
+    return batch_system.read (fd, buf, n);
+  }
+  if (r > 0)
+    begin_service (c);
+  return r;
+}
+
+uint64_t
+batch_arrival (void)
+{
+  const uint64_t r = batch_thread.arrival;
+
+  batch_thread.arrival = 0;
+  return r;
+}
+
+/* Another call than read is made for FD.  Give it what was read ahead: returns
+ * true, and *r is how much, unless there is none.
+ */
+static bool
+settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
+              ssize_t *r)
+{
+  struct connection *c = batch_find (fd);
+  bool is_here = false;
+
+  note_read (0);
+  if (c == NULL)
+    return false;
+  batch_thread.arrival = 0;
+  batch_settle (fd);
+  pthread_mutex_lock (&c->in_lock);
+  if (c->from < c->to) {
+    is_here = true;
+    *r = take_iov (c, iov, iovcnt, flags & MSG_PEEK);
+  }
+  pthread_mutex_unlock (&c->in_lock);
+  return is_here;
+}
+
+ssize_t
+batch_readv (int fd, const struct iovec *iov, int iovcnt)
+{
+  ssize_t r;
+
+  if (iovcnt > 0 && settled_read (fd, iov, iovcnt, 0, &r))
+    return r;
+  return batch_system.readv (fd, iov, iovcnt);
+}
+
+ssize_t
+batch_recvfrom (int fd, void *buf, size_t n, int flags, struct sockaddr *from,
+                socklen_t *fromlen)
+{
+  const struct iovec iov = {buf, n};
+  ssize_t r;
+
+  if (settled_read (fd, &iov, 1, flags, &r)) {
+    if (from != NULL)
+      *fromlen = 0;
+    return r;
+  }
+  return batch_system.recvfrom (fd, buf, n, flags, from, fromlen);
+}
+
+ssize_t
+batch_recvmsg (int fd, struct msghdr *msg, int flags)
+{
+  ssize_t r;
+
+  if (settled_read (fd, msg->msg_iov, msg->msg_iovlen, flags, &r)) {
+    msg->msg_namelen = msg->msg_controllen = 0;
+    msg->msg_flags = 0;
+    return r;
+  }
+  return batch_system.recvmsg (fd, msg, flags);
+}
+
+/*---------------------------------------------------------------------*/
+/* Polling by the caller */
+
+static bool
+has_ahead (int fd)
+{
+  struct connection *c = batch_find (fd);
+  bool r = false;
+
+  /* Where somebody reads there is nothing. */
+  if (c != NULL && try_lock (&c->in_lock)) {
+    r = c->from < c->to;
+    pthread_mutex_unlock (&c->in_lock);
+  }
+  return r;
+}
+
+/* nbdkit_nanosleep's, which a request of the client ends, too. */
+static int
+listening_ppoll (struct pollfd *fds, nfds_t nfds,
+                 const struct timespec *timeout, const sigset_t *sigmask)
+{
+  struct pollfd more[MAX_LISTENING + 1];
+  nfds_t i;
+  int r;
+
+  if (nfds > MAX_LISTENING) {
+    errno = EINVAL;
+    return -1;
+  }
+  memcpy (more, fds, nfds * sizeof fds[0]);
+  more[nfds] = (struct pollfd){.fd = batch_thread.listening, .events = POLLIN};
+  r = batch_system.ppoll (more, nfds + 1, timeout, sigmask);
+  for (i = 0; i < nfds; i++)
+    fds[i].revents = more[i].revents;
+  if (r > 0 && more[nfds].revents != 0) {
+    batch_thread.heard = true;
+    r = 0;
+  }
+  return r;
+}
+
+int
+batch_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
+             const sigset_t *sigmask)
+{
+  static const struct timespec at_once;
+  bool any = false;
+  nfds_t i;
+  int r;
+
+  if (batch_thread.is_probing) {
+    batch_thread.is_probing = false;
+    return 0;
+  }
+  batch_before_wait ();
+  if (batch_thread.listening >= 0)
+    return listening_ppoll (fds, nfds, timeout, sigmask);
+  for (i = 0; i < nfds && !any; i++)
+    any = (fds[i].events & POLLIN) && has_ahead (fds[i].fd);
+  r = batch_system.ppoll (fds, nfds, any ? &at_once : timeout, sigmask);
+  for (i = 0; any && r != -1 && i < nfds; i++) {
+    if ((fds[i].events & POLLIN) && has_ahead (fds[i].fd)) {
+      r += fds[i].revents == 0;
+      fds[i].revents |= POLLIN;
+    }
+  }
+  return r;
+}

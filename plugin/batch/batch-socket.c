@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Batched socket I/O; see batch-socket-internal.h.
+ *
+ * nbdkit reads a request's header and its payload by a call each, and sends a
+ * reply in up to three pieces.  Here a read takes along what else has arrived,
+ * the pieces of a reply are joined, and a whole reply waits while the next
+ * request is here already:
+ *
+ *             recvd by one readv                 sent by one sendmsg
+ *   socket ──────┬──────────────> caller   caller ──────┬────────────> socket
+ *                │                   ^        │         ^
+ *                v                   │        v         │
+ *       ahead ┌─────────────────────┐│      ┌────────────────────┐ held
+ *             │ used  │ here │      │┘      │ reply, reply, piece│
+ *             └───────┴──────┴──────┘       └────────────────────┘
+ *                   from     to                  replies = 2
+ *
+ * What makes it right:
+ *
+ * - What was read ahead is what the next read gets, whichever call makes it.
+ * - A piece is held only if the caller has said that more follows (MSG_MORE).
+ *   A whole reply is held only if the connection is served by one thread, and
+ *   the next request, a small read or write, is in ahead to its last byte:
+ *   so that this thread is sure to come back, without waiting for the client.
+ * - Before a thread asks the kernel for more, or waits for anything else that
+ *   batch-libc.c knows of, what is held is sent; so it is by shutdown and
+ * close.
+ * - Held bytes go before those of any later call.  If they cannot be sent, the
+ *   call that tried fails, and all after it.
+ *
+ * A client that waits after each request is best woken by the first piece: over
+ * Unix sockets the pieces of a reply are joined only where there is a queue.
+ * And its next request comes within the time that a CPU takes to fall asleep
+ * and to wake up again: so it is polled for a while where that pays, unless
+ * others have any.  A client with many is not hurried (batch-pace-internal.h).
+ *
+ * Each connection has two locks.  No thread waits in the kernel for a client
+ * with a lock that another, which would not have waited in the kernel itself,
+ * needs: readers hold in_lock and senders out_lock, a sender tries in_lock and
+ * a reader out_lock, and those who do not get it know what it means:
+ *
+ * - in_lock taken: somebody reads, and may be about to wait: hold nothing;
+ * - out_lock taken: somebody sends.  As he cannot have in_lock while we do, he
+ *   holds nothing, but sends all.
+ *
+ * A struct connection belongs to a descriptor's number and is never freed, so
+ * that whoever has found it may look at it; its buffers go with the socket.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "batch-internal.h"
+
+/* Of what is held, and of one piece of it. */
+#define HELD (64 * 1024)
+#define PIECE (16 * 1024)
+
+/* Descriptors from here on are left alone. */
+#define MAX_FD 65536
+
+/* Requests, as the NBD protocol has them. */
+#define REQUEST_MAGIC 0x25609513
+#define CMD_READ 0
+#define CMD_WRITE 1
+
+struct batch_calls batch_system;
+atomic_bool batch_is_timed;
+static atomic_bool is_serial;
+_Thread_local struct batch_thread batch_thread = BATCH_THREAD_INIT;
+
+static _Atomic (struct connection *) connections[MAX_FD];
+static atomic_int end_of_connections; /* all are below */
+
+/*---------------------------------------------------------------------*/
+/* Connections */
+
+struct connection *
+batch_find (int fd)
+{
+  struct connection *c;
+
+  if (fd < 0 || fd >= MAX_FD)
+    return NULL;
+  c = atomic_load_explicit (&connections[fd], memory_order_acquire);
+  if (c == NULL || !atomic_load_explicit (&c->open, memory_order_acquire))
+    return NULL;
+  return c;
+}
+
+void
+batch_each (void (*action) (int fd))
+{
+  const int end = atomic_load (&end_of_connections);
+  int fd;
+
+  for (fd = 0; fd < end; fd++) {
+    if (batch_find (fd) != NULL)
+      action (fd);
+  }
+}
+
+/* The connection that belongs to a number, made where there is none. */
+static struct connection *
+connection_of (int fd)
+{
+  struct connection *c;
+  int end;
+
+  c = atomic_load_explicit (&connections[fd], memory_order_acquire);
+  if (c != NULL)
+    return c;
+  c = aligned_alloc (_Alignof(struct connection), sizeof *c);
+  if (c == NULL)
+    return NULL;
+  memset (c, 0, sizeof *c);
+  pthread_mutex_init (&c->in_lock, NULL);
+  pthread_mutex_init (&c->out_lock, NULL);
+  atomic_store_explicit (&connections[fd], c, memory_order_release);
+  end = atomic_load (&end_of_connections);
+  while (end <= fd &&
+         !atomic_compare_exchange_weak (&end_of_connections, &end, fd + 1))
+    ;
+  return c;
+}
+
+static int
+socket_option (int fd, int name)
+{
+  socklen_t len = sizeof (int);
+  int value;
+
+  return getsockopt (fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
+}
+
+/* Both locks are held.  Where the last socket of this number was closed in a
+ * way that nobody saw, its buffers are still there.
+ */
+static bool
+make_buffers (struct connection *c)
+{
+  if (c->ahead == NULL)
+    c->ahead = malloc (AHEAD);
+  if (c->held == NULL)
+    c->held = malloc (HELD);
+  return c->ahead != NULL && c->held != NULL;
+}
+
+static void
+free_buffers (struct connection *c)
+{
+  batch_defer_end (c, false);
+  batch_defer_free (c);
+  free (c->ahead);
+  free (c->held);
+  c->ahead = c->held = NULL;
+  c->from = c->to = c->held_len = 0;
+}
+
+void
+batch_begin (int fd)
+{
+  const int saved = errno;
+  struct connection *c;
+
+  if (fd >= 0 && fd < MAX_FD && socket_option (fd, SO_TYPE) == SOCK_STREAM &&
+      (c = connection_of (fd)) != NULL) {
+    atomic_store (&c->open, false);
+    /* Who has a lock still uses the last socket of this number. */
+    if (try_lock (&c->in_lock)) {
+      if (try_lock (&c->out_lock)) {
+        batch_defer_end (c, false);
+        if (make_buffers (c)) {
+          c->fd = fd;
+          c->deferrer = NULL;
+          c->from = c->to = c->held_len = 0;
+          c->window = AHEAD;
+          c->asked = 0;
+          c->requests = 1; /* nothing is known yet */
+          c->looks = 0;
+          pace_init (&c->pace);
+          c->read_at = 0;
+          c->replies = 0;
+          c->error = 0;
+          c->first_piece_wakes = socket_option (fd, SO_DOMAIN) == AF_UNIX;
+          atomic_store (&c->in_service, 0);
+          atomic_store (&c->settled, false);
+          atomic_store_explicit (&c->open, true, memory_order_release);
+        }
+        else
+          free_buffers (c);
+        pthread_mutex_unlock (&c->out_lock);
+      }
+      pthread_mutex_unlock (&c->in_lock);
+    }
+  }
+  errno = saved;
+}
+
+void
+batch_after_fork (void)
+{
+  const int end = atomic_load (&end_of_connections);
+  int fd;
+
+  for (fd = 0; fd < end; fd++)
+    atomic_store (&connections[fd], NULL);
+  batch_thread = (struct batch_thread) BATCH_THREAD_INIT;
+}
+
+void
+batch_set_serial (bool serial)
+{
+  atomic_store (&is_serial, serial);
+}
+
+void
+batch_set_timed (bool timed)
+{
+  atomic_store (&batch_is_timed, timed);
+}
+
+/* Do nbdkit's sleeps come to batch_ppoll, which sends what waits, and listens
+ * for requests?  nbdkit may have been compiled to call another function of the
+ * C library, as with 64-bit time on a 32-bit machine.  A sleep of no time shows
+ * it, and if it comes here, it makes no system call.
+ */
+static bool
+sleeps_are_seen (void)
+{
+  enum { UNKNOWN, SEEN, UNSEEN };
+  static atomic_int known = UNKNOWN;
+  int r = atomic_load_explicit (&known, memory_order_relaxed);
+
+  if (r == UNKNOWN) {
+    r = SEEN;
+    if (batch_system.nap != NULL) {
+      batch_thread.is_probing = true;
+      batch_system.nap (0);
+      r = batch_thread.is_probing ? UNSEEN : SEEN;
+      batch_thread.is_probing = false;
+    }
+    atomic_store_explicit (&known, r, memory_order_relaxed);
+  }
+  return r == SEEN;
+}
+
+bool
+batch_may_wait (void)
+{
+  return atomic_load_explicit (&is_serial, memory_order_relaxed) &&
+         sleeps_are_seen ();
+}
+
+/*---------------------------------------------------------------------*/
+/* Sending */
+
+static void
+advance (struct iovec *iov, size_t n)
+{
+  iov->iov_base = (char *) iov->iov_base + n;
+  iov->iov_len -= n;
+}
+
+/* Send what is held, and N bytes at DATA after it, or, unless WHOLE, as many of
+ * them as there is room for.  Returns how many of the N were sent, or -1; then
+ * the connection is of no use for sending any more.  out_lock is held.
+ */
+static ssize_t
+send_held (struct connection *c, int fd, const void *data, size_t n, int flags,
+           bool whole)
+{
+  const union {
+    const void *in;
+    void *out;
+  } unconst = {data}; /* an iovec is older than const */
+  struct iovec iov[2] = {{c->held, c->held_len}, {unconst.out, n}};
+  struct pollfd writable = {.fd = fd, .events = POLLOUT};
+  struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+  size_t of_held;
+  ssize_t r;
+
+  while (iov[0].iov_len > 0 || (whole && iov[1].iov_len > 0)) {
+    r = batch_system.sendmsg (fd, &msg, flags);
+    if (r == -1 && errno == EINTR)
+      continue;
+    if (r == -1 && errno == EAGAIN && !(flags & MSG_DONTWAIT)) {
+      batch_system.ppoll (&writable, 1, NULL, NULL);
+      continue;
+    }
+    if (r == -1) {
+      c->error = errno;
+      c->held_len = 0;
+      c->replies = 0;
+      return -1;
+    }
+    of_held = (size_t) r < iov[0].iov_len ? (size_t) r : iov[0].iov_len;
+    advance (&iov[0], of_held);
+    advance (&iov[1], r - of_held);
+  }
+  c->held_len = 0;
+  c->replies = 0;
+  return n - iov[1].iov_len;
+}
+
+/* The same of what is held alone.  MSG_NOSIGNAL: who calls does not send. */
+bool
+batch_flush (struct connection *c, int fd, int flags)
+{
+  return c->held_len == 0 ||
+         send_held (c, fd, NULL, 0, flags | MSG_NOSIGNAL, false) != -1;
+}
+
+bool
+batch_send_whole (struct connection *c, const char *buf, size_t n)
+{
+  if (c->error != 0)
+    return false;
+  if (n > PIECE || n > HELD - c->held_len)
+    return send_held (c, c->fd, buf, n, MSG_NOSIGNAL, true) != -1;
+  memcpy (c->held + c->held_len, buf, n);
+  c->held_len += n;
+  return true;
+}
+
+/* Is the next request here, to its last byte, and one that takes no time?
+ * in_lock is held, and between the requests of a connection ahead begins with
+ * one.
+ */
+static bool
+next_is_here (const struct connection *c)
+{
+  const char *p = c->ahead + c->from;
+  const size_t here = c->to - c->from;
+  uint32_t count;
+
+  if (here < HEADER)
+    return false;
+  count = get32 (p + 24);
+  if (get32 (p) != REQUEST_MAGIC || count > LARGE || p[6] != 0)
+    return false;
+  return p[7] == CMD_READ || (p[7] == CMD_WRITE && here - HEADER >= count);
+}
+
+/* May the N bytes wait?  out_lock is held, and in_lock where READER_IS_AWAY. */
+static bool
+may_hold (struct connection *c, size_t n, bool more, bool reader_is_away)
+{
+  if (n > PIECE || n > HELD - c->held_len)
+    return false;
+  if (more)
+    return c->held_len > 0 || !c->first_piece_wakes ||
+           (reader_is_away && c->from < c->to) ||
+           atomic_load_explicit (&c->in_service, memory_order_relaxed) > 1;
+  return batch_may_wait () && reader_is_away && next_is_here (c);
+}
+
+static bool
+hold (struct connection *c, const void *buf, size_t n, bool more)
+{
+  const bool reader_is_away = try_lock (&c->in_lock);
+  const bool r = may_hold (c, n, more, reader_is_away);
+
+  if (r) {
+    memcpy (c->held + c->held_len, buf, n);
+    c->held_len += n;
+    c->replies += !more;
+  }
+  if (reader_is_away)
+    pthread_mutex_unlock (&c->in_lock);
+  return r;
+}
+
+static void
+end_service (struct connection *c)
+{
+  if (batch_thread.serving == c) {
+    atomic_fetch_sub_explicit (&c->in_service, 1, memory_order_relaxed);
+    batch_thread.serving = NULL;
+  }
+}
+
+/* out_lock is held. */
+static ssize_t
+send_or_hold (struct connection *c, int fd, const void *buf, size_t n,
+              int flags)
+{
+  ssize_t r;
+
+  if (c->error != 0) {
+    errno = c->error;
+    return -1;
+  }
+  if (c->composing != NULL) {
+    if (batch_defer_piece (c, buf, n, flags & MSG_MORE))
+      return n;
+    errno = ENOMEM;
+    return -1;
+  }
+  if (hold (c, buf, n, flags & MSG_MORE)) {
+    batch_thread.holding = fd;
+    return n;
+  }
+  if (c->held_len > 0) {
+    r = send_held (c, fd, buf, n, flags, false);
+    if (r != 0)
+      return r;
+  }
+  return batch_system.send (fd, buf, n, flags);
+}
+
+ssize_t
+batch_send (int fd, const void *buf, size_t n, int flags)
+{
+  struct connection *c = batch_find (fd);
+  ssize_t r;
+
+  if (c != NULL && (n == 0 || (flags & ~(MSG_MORE | MSG_NOSIGNAL)) != 0))
+    batch_settle (fd);
+  if (c == NULL || is_settled (c))
+    return batch_system.send (fd, buf, n, flags);
+
+  pthread_mutex_lock (&c->out_lock);
+  r = c->held != NULL ? send_or_hold (c, fd, buf, n, flags)
+                      : batch_system.send (fd, buf, n, flags);
+  pthread_mutex_unlock (&c->out_lock);
+  if (!(flags & MSG_MORE))
+    end_service (c);
+  return r;
+}
+
+ssize_t
+batch_write (int fd, const void *buf, size_t n)
+{
+  return batch_find (fd) != NULL ? batch_send (fd, buf, n, 0)
+                                 : batch_system.write (fd, buf, n);
+}
+
+void
+batch_settle (int fd)
+{
+  struct connection *c = batch_find (fd);
+  const int saved = errno;
+
+  if (c != NULL && !is_settled (c)) {
+    pthread_mutex_lock (&c->out_lock);
+    batch_defer_end (c, true);
+    batch_flush (c, fd, 0);
+    atomic_store (&c->settled, true);
+    pthread_mutex_unlock (&c->out_lock);
+  }
+  errno = saved;
+}
+
+void
+batch_before_wait (void)
+{
+  struct connection *c = batch_find (batch_thread.holding);
+  struct connection *serving = batch_thread.serving;
+  const int saved = errno;
+
+  if (c != NULL && try_lock (&c->out_lock)) {
+    batch_flush (c, batch_thread.holding, 0);
+    pthread_mutex_unlock (&c->out_lock);
+  }
+  if (serving != NULL && serving->nr_waiting > 0 &&
+      try_lock (&serving->out_lock)) {
+    batch_defer_answer (serving);
+    pthread_mutex_unlock (&serving->out_lock);
+  }
+  batch_thread.holding = -1;
+  batch_thread.arrival = 0;
+  errno = saved;
+}
+
+/*---------------------------------------------------------------------*/
+/* The others */
+
+/* Who sends meanwhile is to be stopped by this, and sends what is held itself.
+ * Of a reply of which another thread has given only a part no more is wanted.
+ */
+int
+batch_shutdown (int fd, int how)
+{
+  struct connection *c = batch_find (fd);
+
+  if (c != NULL && batch_thread.answering == c)
+    batch_flush (c, fd, 0);
+  else if (c != NULL && try_lock (&c->out_lock)) {
+    batch_flush (
+        c, fd, c->replies > 0 || batch_thread.holding == fd ? 0 : MSG_DONTWAIT);
+    pthread_mutex_unlock (&c->out_lock);
+  }
+  return batch_system.shutdown (fd, how);
+}
+
+/* Who is in a call for FD keeps the buffers, until batch_begin finds that
+ * he has left.
+ */
+void
+batch_end (int fd)
+{
+  struct connection *c = batch_find (fd);
+  const int saved = errno;
+
+  if (c == NULL)
+    return;
+  if (try_lock (&c->out_lock)) {
+    batch_defer_finish (c);
+    batch_flush (c, fd, 0);
+    atomic_store (&c->open, false);
+    if (try_lock (&c->in_lock)) {
+      free_buffers (c);
+      pthread_mutex_unlock (&c->in_lock);
+    }
+    pthread_mutex_unlock (&c->out_lock);
+  }
+  atomic_store (&c->open, false);
+  errno = saved;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What every room may use: time and waiting, sizes and durations as texts,
+ * random numbers that a seed repeats, the kinds of operations, a lock, and a
+ * line for a person.
+ */
+
+#ifndef NULLBLK_COMMON_H
+#define NULLBLK_COMMON_H
+
+#include "clock.h"
+#include "duration.h"
+#include "fairlock.h"
+#include "message.h"
+#include "operation.h"
+#include "random.h"
+#include "size.h"
+
+#endif /* NULLBLK_COMMON_H */

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The connections to a device, and what they have counted; see device.h.
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "control/control.h"
+#include "device-internal.h"
+
+/* Where the device counts, if it is not there yet.  devices.lock is held.
+ * Returns 0 or -ENOMEM.
+ */
+static int
+provide_stats (struct device *d)
+{
+  void *map;
+
+  if (d->stats != NULL)
+    return 0;
+  map = mmap (NULL, sizeof *d->stats, PROT_READ | PROT_WRITE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (map == MAP_FAILED)
+    return -ENOMEM;
+  madvise (map, sizeof *d->stats, MADV_NOHUGEPAGE);
+  d->stats = map;
+  return 0;
+}
+
+void
+connection_add_counts (struct connection *c)
+{
+  struct device *d = c->device;
+
+  lock (&d->stats_lock);
+  stats_take (d->stats, &c->counts);
+  unlock (&d->stats_lock);
+}
+
+struct connection *
+device_connect (struct device *d, struct control *control)
+{
+  struct devices *devices = d->devices;
+  struct connection *c;
+
+  c = device_alloc (1, sizeof *c);
+  if (c == NULL)
+    return NULL;
+  pthread_mutex_init (&c->lock, NULL);
+  c->device = d;
+  c->control = control;
+  lock (&devices->lock);
+  if (provide_stats (d) < 0) {
+    unlock (&devices->lock);
+    pthread_mutex_destroy (&c->lock);
+    free (c);
+    return NULL;
+  }
+  c->number = ++devices->connected;
+  lock (&devices->settings_lock);
+  c->set = atomic_load (&d->set);
+  c->set->users++;
+  unlock (&devices->settings_lock);
+  c->link = &d->connections;
+  c->next = d->connections;
+  if (c->next != NULL)
+    c->next->link = &c->next;
+  d->connections = c;
+  unlock (&devices->lock);
+  return c;
+}
+
+/* Leave to the device what a connection has counted.  devices.lock is held. */
+static void
+bequeath (struct connection *c)
+{
+  struct device *d = c->device;
+
+  connection_add_counts (c);
+  if (c->depth_most > d->depth_most)
+    d->depth_most = c->depth_most;
+  if (c->workers_most > d->workers_most)
+    d->workers_most = c->workers_most;
+  d->saturated += c->saturated;
+}
+
+/* devices.lock is held, or nobody else is there. */
+static void
+destroy (struct connection *c)
+{
+  struct devices *devices = c->device->devices;
+
+  *c->link = c->next;
+  if (c->next != NULL)
+    c->next->link = c->link;
+  lock (&devices->settings_lock);
+  settings_set_drop (c->set);
+  unlock (&devices->settings_lock);
+  if (c->control != NULL)
+    control_destroy (c->control);
+  pthread_mutex_destroy (&c->lock);
+  free (c);
+}
+
+void
+device_disconnect (struct connection *c)
+{
+  struct devices *devices = c->device->devices;
+
+  lock (&devices->lock);
+  lock (&c->lock);
+  bequeath (c);
+  unlock (&c->lock);
+  destroy (c);
+  unlock (&devices->lock);
+}
+
+void
+connections_destroy (struct device *d)
+{
+  while (d->connections != NULL)
+    destroy (d->connections);
+  if (d->stats != NULL)
+    munmap (d->stats, sizeof *d->stats);
+}
+
+void
+device_stats (struct device *d, struct device_stats *sum)
+{
+  struct connection *c;
+
+  memset (sum, 0, sizeof *sum);
+  sum->depth_most = d->depth_most;
+  sum->workers = d->workers_most;
+  sum->saturated = d->saturated;
+  for (c = d->connections; c != NULL; c = c->next) {
+    sum->connections += c->control == NULL;
+    lock (&c->lock);
+    connection_add_counts (c);
+    sum->depth += c->depth;
+    if (c->depth_most > sum->depth_most)
+      sum->depth_most = c->depth_most;
+    if (c->workers_most > sum->workers)
+      sum->workers = c->workers_most;
+    sum->saturated += c->saturated;
+    unlock (&c->lock);
+  }
+  if (d->stats == NULL)
+    return;
+  lock (&d->stats_lock);
+  sum->stats = *d->stats;
+  unlock (&d->stats_lock);
+}
+
+void
+device_reset_stats (struct device *d)
+{
+  struct connection *c;
+
+  d->counting_since = clock_now ();
+  faults_reset_counters (&d->faults);
+  d->depth_most = d->workers_most = 0;
+  d->saturated = 0;
+  for (c = d->connections; c != NULL; c = c->next) {
+    lock (&c->lock);
+    counts_clear (&c->counts);
+    c->depth_most = c->depth;
+    c->workers_most = c->workers;
+    c->saturated = 0;
+    unlock (&c->lock);
+  }
+  if (d->stats == NULL)
+    return;
+  lock (&d->stats_lock);
+  stats_clear (d->stats);
+  unlock (&d->stats_lock);
+}

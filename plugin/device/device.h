@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The devices of a server, the connections to them, and the path of a request
+ * through one.  plugin.c calls these from any number of threads; it has
+ * checked, as nbdkit does, that offset and count lie within the device and that
+ * count is not 0.
+ *
+ * All sizes are in bytes.  Functions that return int give 0 or a negative
+ * errno: -EINVAL where offset or count is not a multiple of the block size,
+ * -EROFS for a change to a read-only device, -ENOSPC where memory-limit is in
+ * the way, what zones.h says of zones, and what bad blocks and fault rules do
+ * (-EIO for the former); a request that fails has changed nothing, but that a
+ * write may have opened its zone, or met bad blocks in its middle.  -EIO once,
+ * too, when the write log cannot be written; then the change may be there.
+ * Requests take as long as the settings say; -ESHUTDOWN is for one whose wait
+ * was cut short, when the connection or the server went away: it was done,
+ * unless it waited for its turn in a zone; and for all while power is off, or
+ * went off under them, whose client is dropped with power-cut=disconnect.
+ *
+ *   devices ──> device ──> settings, a set that never changes; a live change
+ *                 │        puts another in its place
+ *                 │            ^
+ *                 └──> connection: the set that its requests use, their
+ *                      number, and what it has counted
+ */
+
+#ifndef NULLBLK_DEVICE_H
+#define NULLBLK_DEVICE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+#include "faults/faults.h"
+#include "power/power.h"
+#include "settings/settings.h"
+#include "stats.h"
+#include "store/store.h"
+#include "timing/timing.h"
+#include "zones/zones.h"
+
+#define LOG_BUFFER MAX_BLOCK_SIZE
+
+/* Settings as they were from one change to the next. */
+struct settings_set {
+  struct settings s; /* owns what it refers to */
+  uint32_t users;    /* guarded by devices.settings_lock */
+};
+
+/* One device.
+ *
+ * Lock order, of all locks in core: control.lock, devices.change_lock,
+ * device.power_switch, device.power_lock, devices.lock, connection.lock,
+ * devices.settings_lock, latency.lock, those of zones (zones.c), that of the
+ * write log, that of durability, and the store's stripes in ascending order
+ * (store.c); those of badblocks and faults, and stats_lock, take no other.  A
+ * request takes its connection's lock for a moment when it begins and when it
+ * ends, then stats_lock, too, if it is one in some hundreds,
+ * devices.settings_lock only if the settings have changed since the last one,
+ * those of badblocks and faults only if there are any, that of latency only if
+ * the settings make requests depend on one another, none while data moves but
+ * its zone's, that of the write log if there is one, that of durability if
+ * there is a cache, and the store's, and none at all while it waits.  Zones
+ * come before the write log because a write that is early waits for its turn,
+ * with no zone locked, and others must be able to write.
+ */
+struct device {
+  char name[16]; /* nullb0 and up */
+  uint32_t number;
+  struct devices *devices;
+  struct store *store; /* shared by all devices; NULL in null mode */
+  struct zones *zones; /* NULL where it is not zoned */
+  struct durability *durability;
+  struct writelog *log; /* or NULL */
+  char *log_buffer;     /* LOG_BUFFER bytes, guarded by the log's lock */
+  _Atomic (struct settings_set *) set; /* changed under settings_lock */
+  struct badblocks badblocks;
+  struct faults faults;
+
+  /* See device-power.c. */
+  pthread_mutex_t power_switch;
+  pthread_mutex_t power_lock;
+  pthread_cond_t quiet; /* power is off, and a request is out */
+
+  /* Guarded by devices.lock.  What closed connections had most of, and all that
+   * they had, since statistics began.
+   */
+  struct connection *connections;
+  uint64_t counting_since; /* when that was, clock_now */
+  uint32_t depth_most;
+  uint32_t workers_most;
+  uint64_t saturated;
+
+  /* What all connections have counted, but for what they have yet to add: from
+   * the first connection on.  A mapping, as no more of it is to be there than
+   * is used.
+   */
+  pthread_mutex_t stats_lock;
+  struct stats *stats;
+
+  atomic_bool is_short; /* the store has refused a write */
+  atomic_bool is_end_of_log_told;
+
+  /* Touched only where settings make requests wait. */
+  _Alignas(64) struct random random;
+  struct latency latency;
+};
+
+/* All devices of a server, made from one command line. */
+struct devices {
+  struct waiter waiter;
+  struct nap nap;
+
+  /* Set by who knows: are requests of one connection served side by side?  How
+   * to drop the client whose request this thread serves; NULL: not at all.  The
+   * moment (clock_now) at which the request arrived that this thread is about
+   * to begin, if it was before, or 0; NULL: nobody knows.  Are the N bytes at
+   * BUF all zero since this thread last answered a read with them?  Who asks
+   * answers with zeroes, and zeroes them now if not.  NULL: nobody knows.
+   *
+   * Answer the request that this thread serves, with DATA bytes of data, at
+   * DEADLINE, spinning for the last SPIN, and tell DUE of it with a copy of the
+   * SIZE bytes at REQUEST, 256 at most: it returns 0, or what the request is to
+   * fail with after all, or 1 for no answer at all.  OVER: there is nobody left
+   * to wait for.  Returns false where the thread has to wait by itself.  NULL:
+   * always; else depth is how many requests of a connection may wait.
+   */
+  bool parallel;
+  bool batch;                /* is socket I/O batched? */
+  atomic_bool holds_replies; /* for each other */
+  atomic_bool is_timed;      /* does anything wait, so that arrival counts? */
+  uint32_t depth;
+  void (*disconnect) (void);
+  uint64_t (*arrival) (void);
+  bool (*still_zero) (const void *buf, size_t n);
+  bool (*defer) (uint64_t deadline, uint64_t spin,
+                 int (*due) (void *request, uint64_t now, bool over),
+                 const void *request, size_t size, size_t data);
+
+  /* As they were at the start: only what is not live counts. */
+  struct settings settings;
+  uint64_t memory; /* as for params_complete */
+  uint64_t unit;
+  uint64_t started;    /* clock_now */
+  struct store *store; /* NULL in null mode */
+  uint32_t count;
+  struct device *device;
+
+  pthread_mutex_t change_lock; /* held by whoever changes settings */
+  pthread_mutex_t lock;        /* guards lists of connections */
+  uint64_t connected;          /* connections that there ever were */
+  pthread_mutex_t settings_lock;
+};
+
+/* A connection to an export of a device. */
+struct connection {
+  struct device *device;
+  struct connection *next, **link; /* of the device; guarded by devices.lock */
+  struct control *control;         /* of a control export; NULL where data is */
+
+  _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
+  struct settings_set *set;
+  uint64_t number;     /* of all connections that there ever were */
+  uint32_t set_users;  /* requests that began with this set */
+  uint32_t depth;      /* requests in service, */
+  uint32_t out;        /* and those of them that change nothing, or not now */
+  uint32_t depth_most; /* since statistics began */
+
+  /* Where requests wait: the threads that have served it, or devices.depth, and
+   * the requests that began on the last of them that was free, so that others
+   * may have had to queue for a thread.
+   */
+  uint32_t workers;
+  uint32_t workers_most; /* since statistics began, */
+  uint64_t saturated;    /* too */
+  struct counts counts;
+};
+_Static_assert(sizeof (struct connection) <= 4096, "a connection is small");
+
+/* MEMORY is what the machine can give, UNIT the least that memory mode takes
+ * at a time, as for params_complete; NAP is how a request's wait is cut short.
+ * Returns 0, or -ENOMEM, or what store_create fails with.
+ */
+int devices_create (struct devices **devices, const struct settings *settings,
+                    uint64_t memory, uint64_t unit, const struct nap *nap);
+
+/* Do to the devices what the command line said of bad blocks and faults, before
+ * there are connections: CHAIN is rules of which each device gets a copy of
+ * those that are for it.  Either may be NULL.  Returns 0, or -ENOMEM, or
+ * -EINVAL with the reason in *why.
+ */
+int devices_add_faults (struct devices *devices,
+                        const struct badblocks_change *badblocks,
+                        const struct fault *chain, struct message *why);
+
+/* Open the write logs, before there are connections: write-log=FILE for one
+ * device, and FILE.nullbN for each of several.  Returns 0, or what
+ * writelog_open fails with and the reason in *why.
+ */
+int devices_open_logs (struct devices *devices, struct message *why);
+
+/* Close them, when no request is in service.  Returns 0,
+ * or -EIO, and says in *why what the first is that is not whole.
+ */
+int devices_close_logs (struct devices *devices, struct message *why);
+
+/* Can new rules do what they say?  Returns 0, or -EINVAL with *why. */
+int devices_check_faults (const struct devices *devices,
+                          const struct fault *chain, struct message *why);
+
+/* So with what settings say of clients while power is off. */
+int devices_check_power_cut (const struct devices *devices,
+                             const struct settings *s, struct message *why);
+
+/* All connections go with it, closed or not: nbdkit closes none when the
+ * server ends.
+ */
+void devices_destroy (struct devices *devices);
+
+/* The device that an export name means: "" is nullb0.  NULL if none. */
+struct device *devices_find (struct devices *devices, const char *name);
+
+/* The settings in force, which the caller has to let go of: settings_unref. */
+void device_settings (struct device *d, struct settings *s);
+
+/* Two of them. */
+bool device_is_read_only (struct device *d);
+bool device_can_discard (struct device *d);
+
+/* Does anything make its requests wait: its settings, or a fault rule? */
+bool device_waits (struct device *d);
+
+/* A change in two steps, so that only the first can fail: make a set (NULL if
+ * there is no memory), and put it in the place of the one in force.  Requests
+ * that begin after that see all of it, and those before it nothing.
+ * device_install is called with change_lock held, and owns the set then.
+ */
+struct settings_set *settings_set_new (const struct settings *s);
+void settings_set_free (struct settings_set *set);
+void device_install (struct device *d, struct settings_set *set);
+
+/* Begin the sequences of drawn numbers that the seed in force has. */
+void device_seed (struct device *d);
+
+/* What it is, for a list of exports. */
+void device_describe (struct device *d, char *buf, size_t len);
+
+/* Connect to a device: to its data, or, where CONTROL is not NULL, to a control
+ * export, which belongs to the connection from then on.  NULL if there is no
+ * memory.
+ */
+struct connection *device_connect (struct device *d, struct control *control);
+
+/* No request of it is in service. */
+void device_disconnect (struct connection *c);
+
+/* Cut the power, and put it back on; what is so already stays so.  When either
+ * returns, nothing that began before will change anything any more: they wait
+ * for requests whose data move, and end those that wait for something else.
+ * Call it off with N = 0, or else cut it at the Nth write from now on.  SEED is
+ * one of the settings' where it is 0.
+ */
+void device_cut_power (struct device *d, enum lose lose, uint64_t seed);
+void device_power_on (struct device *d);
+void device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
+                             uint64_t seed);
+
+/* Put a mark into the write log.  Returns 0; or -EINVAL where there is no log,
+ * or TEXT is empty or too long for it, or -EIO where the log has ended or ends
+ * here, and the reason in *why.  device_check_mark looks without a mark.
+ */
+int device_check_mark (struct device *d, const char *text, struct message *why);
+int device_mark (struct device *d, const char *text, struct message *why);
+
+/* The sum over all connections, now, and its zeroing.  devices.lock is held. */
+struct device_stats {
+  struct stats stats;
+  uint32_t connections; /* open ones */
+  uint32_t depth;
+  uint32_t depth_most; /* of any one connection */
+  uint32_t workers;    /* the same */
+  uint64_t saturated;
+};
+void device_stats (struct device *d, struct device_stats *sum);
+void device_reset_stats (struct device *d);
+
+int device_read (struct connection *c, void *buf, uint32_t count,
+                 uint64_t offset);
+
+/* FUA: it is durable when it is done, as after a flush.  So is a zero or trim.
+ */
+int device_write (struct connection *c, const void *buf, uint32_t count,
+                  uint64_t offset, bool fua);
+
+/* Make zero.  That gives the memory back, and so cannot meet the limit; but
+ * where zero_memory is set, and unless MAY_TRIM allows it and discard is set,
+ * the range holds memory afterwards: then a later write to it cannot meet the
+ * limit, but this may.
+ */
+int device_zero (struct connection *c, uint32_t count, uint64_t offset,
+                 bool may_trim, bool fua);
+
+/* Give memory back.  Without discard=true it does nothing and succeeds. */
+int device_trim (struct connection *c, uint32_t count, uint64_t offset,
+                 bool fua);
+
+/* Make what was acknowledged durable, on all connections. */
+int device_flush (struct connection *c);
+
+/* Prepare to read: RAM is always prepared.  Not counted. */
+int device_cache (struct connection *c, uint32_t count, uint64_t offset);
+
+enum extent {
+  EXTENT_DATA,
+  EXTENT_ZERO, /* a hole that reads as zeroes */
+  EXTENT_HOLE  /* a hole that does not */
+};
+
+/* What is at OFFSET?  On success *end_of_run is where that changes, at most
+ * OFFSET + COUNT.  Not counted.
+ */
+int device_extent (struct connection *c, uint32_t count, uint64_t offset,
+                   enum extent *extent, uint64_t *end_of_run);
+
+/* Do the commands of N zone descriptors, one after the other, for the zones
+ * from FIRST on, up to the first that fails; *done is how many were done.  Only
+ * the conditions are looked at.  The device is zoned.  It is one
+ * request, in which each command has its own price and meets faults by itself.
+ */
+int device_zone_commands (struct connection *c, uint64_t first,
+                          const struct zone_descriptor *descriptors, uint64_t n,
+                          uint64_t *done);
+
+/* Reset all zones; see zones_reset_all.  It is one command. */
+int device_reset_zones (struct connection *c);
+
+#endif /* NULLBLK_DEVICE_H */

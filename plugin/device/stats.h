@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Statistics: what a connection's requests were and how long each was served.
+ *
+ * A connection counts in a struct counts of its own, under its own lock
+ * (device.h), so that no two connections share a line of memory.  It has no
+ * histograms, which are large, but notes what belongs into them:
+ *
+ *     counts   bytes, errors, longest     samples | read 71 | asked 64 | ...
+ *       of a connection, small                        |  when they are many,
+ * are v  asked for, or it closes stats    bytes, errors, longest     histograms
+ * of reads, ... of a device, large
+ *
+ * Nothing here locks.
+ */
+
+#ifndef NULLBLK_STATS_H
+#define NULLBLK_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+
+/* "read" and so on. */
+extern const char *const op_names[NR_OPERATIONS];
+
+/* The errors that NBD can carry, and EINVAL for all others, as nbdkit sends
+ * them.
+ */
+enum error {
+  ERROR_EPERM,
+  ERROR_EIO,
+  ERROR_ENOMEM,
+  ERROR_EINVAL,
+  ERROR_ENOSPC,
+  ERROR_ESHUTDOWN,
+  NR_ERRORS
+};
+
+/* "EPERM" and so on. */
+extern const char *const error_names[NR_ERRORS];
+
+/* A histogram of nanoseconds: a bucket for each value below 64, then 32 of the
+ * same width for each power of two, so that a bucket's middle is within 1.6 %
+ * of all that it holds.  The last one also takes what is longer, 2^37 ns or
+ * 137 s and more.
+ *
+ *   value    0 1 2 ... 63 | 64 66 68 ... 126 | 128 132 ... 252 | 256 ...
+ *   bucket   0 1 2 ... 63 | 64 65 66 ...  95 |  96  97 ... 127 | 128 ...
+ */
+#define NR_BUCKETS (64 + 31 * 32)
+
+struct histogram {
+  uint64_t longest;
+  uint64_t bucket[NR_BUCKETS];
+};
+
+struct op_stats {
+  uint64_t bytes; /* of the requests that succeeded */
+  uint64_t errors[NR_ERRORS];
+  struct histogram served; /* how long they were in service: all requests */
+  struct histogram asked;  /* how long settings asked: those that had a price */
+};
+
+struct stats {
+  struct op_stats op[NR_OPERATIONS];
+  struct histogram late; /* how much longer than asked */
+};
+
+/* The number of a histogram: of each operation served and asked, and late. */
+#define HISTOGRAM_SERVED(op) (2 * (op))
+#define HISTOGRAM_ASKED(op) (2 * (op) + 1)
+#define HISTOGRAM_LATE (2 * NR_OPERATIONS)
+#define NR_HISTOGRAMS (2 * NR_OPERATIONS + 1)
+
+#define BUCKET_BITS 11
+_Static_assert(NR_BUCKETS <= 1 << BUCKET_BITS &&
+                   NR_HISTOGRAMS <= 1 << (16 - BUCKET_BITS),
+               "a sample does not fit");
+
+#define NR_SAMPLES 1024
+#define SAMPLES_OF_A_REQUEST 3
+
+struct counts {
+  struct op_counts {
+    uint64_t bytes;
+    uint64_t errors[NR_ERRORS];
+  } op[NR_OPERATIONS];
+  uint64_t longest[NR_HISTOGRAMS];
+  uint32_t nr;                 /* samples */
+  uint16_t sample[NR_SAMPLES]; /* histogram << BUCKET_BITS | bucket */
+};
+
+static inline unsigned
+stats_bucket (uint64_t ns)
+{
+  unsigned shift, bucket;
+
+  if (ns < 64)
+    return ns;
+  shift = 58 - __builtin_clzll (ns); /* so that ns >> shift is 32 to 63 */
+  bucket = 32 * shift + (ns >> shift);
+  return bucket < NR_BUCKETS ? bucket : NR_BUCKETS - 1;
+}
+
+/* The least value of a bucket.  That of NR_BUCKETS is where the last ends. */
+uint64_t stats_bucket_from (unsigned bucket);
+
+/* The kind of a negative errno. */
+enum error stats_error (int r);
+
+/* How many have been counted. */
+uint64_t histogram_total (const struct histogram *h);
+
+/* The time, in ns, that at least PER_10000 of every 10,000 took at most: the
+ * middle of the bucket in which it lies, 0 if there were none.
+ */
+uint64_t histogram_percentile (const struct histogram *h, unsigned per_10000);
+
+static inline void
+stats_sample (struct counts *c, unsigned histogram, uint64_t ns)
+{
+  c->sample[c->nr++] =
+      (uint16_t) (histogram << BUCKET_BITS | stats_bucket (ns));
+  if (ns > c->longest[histogram])
+    c->longest[histogram] = ns;
+}
+
+/* Has it room for no request more?  Then stats_take is to come first. */
+static inline bool
+stats_are_full (const struct counts *c)
+{
+  return c->nr > NR_SAMPLES - SAMPLES_OF_A_REQUEST;
+}
+
+/* Count a request: its bytes, how long it was served, and 0 or the negative
+ * errno that it ended with.
+ */
+static inline void
+stats_count (struct counts *c, enum operation op, uint32_t bytes, uint64_t ns,
+             int r)
+{
+  stats_sample (c, HISTOGRAM_SERVED (op), ns);
+  if (__builtin_expect (r == 0, 1))
+    c->op[op].bytes += bytes;
+  else
+    c->op[op].errors[stats_error (r)]++;
+}
+
+/* For a request that had a price besides: how long it asked for. */
+static inline void
+stats_count_asked (struct counts *c, enum operation op, uint64_t asked,
+                   uint64_t served)
+{
+  stats_sample (c, HISTOGRAM_ASKED (op), asked);
+  stats_sample (c, HISTOGRAM_LATE, served > asked ? served - asked : 0);
+}
+
+/* Add what a connection has counted, which begins anew.  Memory of S to which
+ * nothing is added is not touched.
+ */
+void stats_take (struct stats *s, struct counts *c);
+
+/* All of it becomes zero; memory that is zero, or not even there, is not
+ * touched.
+ */
+void stats_clear (struct stats *s);
+void counts_clear (struct counts *c);
+
+#endif /* NULLBLK_STATS_H */

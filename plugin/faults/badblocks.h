@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Bad blocks: sectors of a device that fail whoever touches them, as
+ * null_blk's.  A sector is 512 bytes, whatever the block size.
+ *
+ *     +3-5,+9-20    ...[3 4 5]. . .[9 10 11 ... 20]...
+ *                       |   |       |            |
+ *     ranges        { first last } { first     last }   ascending; none touches
+ *                                                       the next: such are one
+ *
+ * There may be any number of ranges: a request looks for its place among them
+ * by halving.  A change is made into such a list of its own first, of what is
+ * to be bad and what is not; then old list and change are merged, once for all
+ * of it, into memory that is there already:
+ *
+ *     old           [3 4 5]. . . . . .[9 10 11 ... 20]
+ *     change        . . . [5 6 7]. . . . . {11 ... 15} . .    { } not bad
+ *     new           [3 4 5 6 7]. . . .[9 10]. . . . [16 ... 20]
+ *
+ * struct badblocks belongs to a device.  Its lock guards all of it and takes no
+ * other.  Where there are bad blocks every request of the device takes it for
+ * the search, some dozens of nanoseconds; where there are none it looks at the
+ * count and takes none.  It is not a reader-writer lock: that would be one
+ * shared line of memory just the same, and readers one after the other would
+ * keep out those who heal what they have hit (badblocks-once).  A change holds
+ * it for the merge alone, some nanoseconds a range.  Changes come from one
+ * thread at a time (control-change.c, under devices.change_lock).
+ */
+
+#ifndef NULLBLK_BADBLOCKS_H
+#define NULLBLK_BADBLOCKS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+
+#define SECTOR_SIZE 512
+
+struct sector_range {
+  uint64_t first, last; /* with both */
+  bool bad;
+};
+
+struct badblocks {
+  _Atomic size_t count; /* of ranges; changed under the lock */
+  pthread_mutex_t lock;
+  struct sector_range *ranges; /* all bad */
+  struct sector_range *next;   /* room for what they become: the changer's */
+};
+
+/* What a text asks for: what is bad after it, and what is not. */
+struct badblocks_change;
+
+/* Returns 0 or -ENOMEM. */
+int badblocks_init (struct badblocks *b);
+void badblocks_destroy (struct badblocks *b);
+
+/* Take a text of one or more of these, with commas or newlines between them:
+ *
+ *     +FIRST-LAST    mark these sectors
+ *     -FIRST-LAST    clear them
+ *     none           clear all; so does a text without anything in it
+ *
+ * Numbers are those of the kernel: decimal, 0x and hexadecimal, 0 and octal.
+ * Returns 0 with *c, -ENOMEM, or -EINVAL with *why.
+ */
+int badblocks_parse (const char *text, struct badblocks_change **c,
+                     struct message *why);
+void badblocks_change_free (struct badblocks_change *c); /* NULL is allowed */
+
+/* A change in two steps, so that only the first can fail, with -ENOMEM: make
+ * room for it, and do it.
+ */
+int badblocks_reserve (struct badblocks *b, const struct badblocks_change *c);
+void badblocks_apply (struct badblocks *b, const struct badblocks_change *c);
+
+/* All that are bad in a form that badblocks_parse takes: "+3-5,+9-20", "none".
+ * To be freed; NULL if there is no memory.
+ */
+char *badblocks_format (struct badblocks *b);
+
+/* Is there any?  What a request asks first. */
+static inline bool
+badblocks_any (const struct badblocks *b)
+{
+  return atomic_load_explicit (&b->count, memory_order_relaxed) != 0;
+}
+
+/* Check COUNT bytes at OFFSET, whole sectors.  Returns 0, or -EIO with *bad,
+ * the byte at which the first bad sector begins.  ONCE clears the whole range
+ * that this sector belongs to: whatever was marked without a gap.  Of several
+ * requests that meet it at the same time one fails.
+ */
+int badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
+                     bool once, uint64_t *bad);
+
+/* With badblocks-partial-io, the bytes from OFFSET, a whole number of blocks,
+ * that are transferred although BAD is bad.
+ */
+static inline uint32_t
+badblocks_transfer (uint64_t offset, uint64_t bad, uint64_t block_size)
+{
+  return (uint32_t) ((bad - offset) / block_size * block_size);
+}
+
+#endif /* NULLBLK_BADBLOCKS_H */

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The language of fault rules: which requests, and what happens to them.
+ *
+ *     op=write range=1M+64K rate=1% count=5 error=EIO
+ *
+ * Words stand in any order, with blanks between them, each at most once;
+ * exactly one of them is an action.  In a word a backslash makes what follows
+ * it a letter like another, a blank above all, and \xHH is any byte.
+ *
+ *     name=NAME              for a person, and to delete the rule by
+ *     device=nullbN          only for that device
+ *   which requests:
+ *     op=OP[,OP...]          read write flush trim zero zone, or all
+ *     range=OFFSET+LENGTH    those that touch these bytes
+ *     zones=N[-N][,N[-N]..]  those that touch these zones
+ *   how many of them, asked in this order:
+ *     from=DURATION          not before so long after the rule was added
+ *     for=DURATION           and for so long
+ *     after=N                not the first N
+ *     every=N                then every N-th
+ *     rate=N%|N.N|N:M        of these, that share, drawn by seed
+ *     count=N                of these, N at most
+ *   actions:
+ *     error=ERROR            fail
+ *     delay=DURATION         complete so much later; any distribution but seek
+ *     corrupt=flip|zero      damage what is read or written
+ *     corrupt=stale          acknowledge a change and do nothing
+ *     hang                   do not go on until the rule is deleted
+ *     disconnect             drop the client
+ *
+ * A rule never changes once it is parsed.  What is counted and drawn for it is
+ * in faults.c and faults-request.c, the only callers.
+ */
+
+#ifndef NULLBLK_FAULTRULE_INTERNAL_H
+#define NULLBLK_FAULTRULE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/common.h"
+#include "timing/timing.h"
+
+#define MAX_FAULT_NAME 31 /* letters */
+#define MAX_ZONE_SPANS 64 /* that zones= may list */
+
+/* The longest from= and for=: a day. */
+#define MAX_FAULT_WINDOW (86400 * UINT64_C (1000000000))
+
+/* Shares are in parts of a billion. */
+#define ALL_REQUESTS 1000000000
+
+#define ANY_DEVICE UINT32_MAX
+
+enum fault_action {
+  FAULT_ERROR,
+  FAULT_DELAY,
+  FAULT_FLIP,
+  FAULT_ZERO,
+  FAULT_STALE,
+  FAULT_HANG,
+  FAULT_DISCONNECT,
+  NR_FAULT_ACTIONS
+};
+
+struct zone_span {
+  uint64_t first, last;
+};
+
+struct fault_rule {
+  char name[MAX_FAULT_NAME + 1]; /* or "" */
+  uint32_t device;               /* number, or ANY_DEVICE */
+
+  unsigned operations; /* 1 << enum operation, each */
+  uint64_t start, end; /* bytes; end is 0 where there is no range */
+  unsigned nr_zones;   /* spans; 0 where there are no zones */
+  struct zone_span *zones;
+
+  uint64_t from, length; /* nanoseconds; length 0 has no end */
+  uint64_t after, every;
+  uint32_t rate;
+  uint64_t count; /* 0: any number */
+
+  enum fault_action action;
+  int error; /* positive */
+  struct distribution *delay[NR_OPERATIONS];
+};
+
+/* Take a rule.  Returns 0 with *r, which fault_rule_clear ends, -ENOMEM, or
+ * -EINVAL with *why: the word that is wrong, and what is allowed.
+ */
+int fault_rule_parse (const char *text, struct fault_rule *r,
+                      struct message *why);
+void fault_rule_clear (struct fault_rule *r);
+
+/* The same back, in the order above, to be freed; NULL if there is no memory.
+ * What it does not say is what a rule without that word means.
+ */
+char *fault_rule_format (const struct fault_rule *r);
+
+/* Does a request touch the rule's bytes or zones?  All do where it has none;
+ * none does without a place (COUNT 0, as a flush), or, where the rule has
+ * zones, on a device that has none (ZONE_SIZE 0).
+ */
+bool fault_rule_touches (const struct fault_rule *r, uint64_t offset,
+                         uint64_t count, uint64_t zone_size);
+
+#endif /* NULLBLK_FAULTRULE_INTERNAL_H */

@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Fault rules: parsing, and which requests they mean; see faultrule-internal.h.
+ * One table says how each word is read.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/common.h"
+#include "faultrule-parse-internal.h"
+#include "timing/timing.h"
+
+#define NR(array) (sizeof (array) / sizeof ((array)[0]))
+
+#define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
+
+/*---------------------------------------------------------------------*/
+/* Values.  Each returns 0, -EINVAL or -ENOMEM. */
+
+static int
+whole_number (const char *value, uint64_t least, uint64_t *r)
+{
+  if (number_parse (value, strlen (value), r) < 0 || *r < least)
+    return -EINVAL;
+  return 0;
+}
+
+/* The next of a list with commas: its length, and *s behind it. */
+static size_t
+next_item (const char **s)
+{
+  const size_t len = strcspn (*s, ",");
+
+  *s += len + ((*s)[len] == ',' && (*s)[len + 1] != '\0');
+  return len;
+}
+
+/* Begins with a letter, so that it is no number. */
+static int
+parse_name (const char *value, struct fault_rule *r, struct message *why)
+{
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  static const char others[] = "0123456789-_.";
+  const size_t begin = strspn (value, letters);
+  size_t len = begin;
+
+  (void) why;
+  while (value[len] != '\0' && (strchr (letters, value[len]) != NULL ||
+                                strchr (others, value[len]) != NULL))
+    len++;
+  if (begin == 0 || value[len] != '\0' || len > MAX_FAULT_NAME ||
+      strcmp (value, "all") == 0 || strcmp (value, "others") == 0)
+    return -EINVAL;
+  memcpy (r->name, value, len + 1);
+  return 0;
+}
+
+static int
+parse_device (const char *value, struct fault_rule *r, struct message *why)
+{
+  uint64_t number;
+
+  (void) why;
+  if (strncmp (value, "nullb", 5) != 0 ||
+      whole_number (value + 5, 0, &number) < 0 || number >= ANY_DEVICE)
+    return -EINVAL;
+  r->device = (uint32_t) number;
+  return 0;
+}
+
+static int
+parse_op (const char *value, struct fault_rule *r, struct message *why)
+{
+  const char *s = value, *item;
+  size_t len;
+  unsigned i;
+
+  (void) why;
+  if (strcmp (value, "all") == 0)
+    return 0;
+  r->operations = 0;
+  do {
+    item = s;
+    len = next_item (&s);
+    for (i = 0; i < NR_OPERATIONS; i++) {
+      if (strlen (fault_operation_names[i]) == len &&
+          memcmp (fault_operation_names[i], item, len) == 0)
+        break;
+    }
+    if (i == NR_OPERATIONS)
+      return -EINVAL;
+    r->operations |= 1U << i;
+  } while (*s != '\0' && *s != ',');
+  return *s == '\0' ? 0 : -EINVAL;
+}
+
+static int
+parse_range (const char *value, struct fault_rule *r, struct message *why)
+{
+  const char *plus = strchr (value, '+');
+  uint64_t length;
+
+  (void) why;
+  if (plus == NULL || size_parse (value, plus - value, &r->start) < 0 ||
+      size_parse (plus + 1, strlen (plus + 1), &length) < 0 || length == 0 ||
+      __builtin_add_overflow (r->start, length, &r->end) ||
+      r->end > (uint64_t) INT64_MAX + 1)
+    return -EINVAL;
+  return 0;
+}
+
+static int
+parse_zones (const char *value, struct fault_rule *r, struct message *why)
+{
+  const char *s = value, *item, *dash;
+  struct zone_span span;
+  size_t len, first;
+  unsigned most = 1;
+
+  (void) why;
+  for (; *s != '\0'; s++)
+    most += *s == ',';
+  if (most > MAX_ZONE_SPANS)
+    return -EINVAL;
+  r->zones = malloc (most * sizeof r->zones[0]);
+  if (r->zones == NULL)
+    return -ENOMEM;
+  s = value;
+  do {
+    item = s;
+    len = next_item (&s);
+    dash = memchr (item, '-', len);
+    first = dash != NULL ? (size_t) (dash - item) : len;
+    if (number_parse (item, first, &span.first) < 0)
+      return -EINVAL;
+    span.last = span.first;
+    if (dash != NULL &&
+        number_parse (dash + 1, len - first - 1, &span.last) < 0)
+      return -EINVAL;
+    if (span.first > span.last)
+      return -EINVAL;
+    r->zones[r->nr_zones++] = span;
+  } while (*s != '\0' && *s != ',');
+  return *s == '\0' ? 0 : -EINVAL;
+}
+
+static int
+parse_from (const char *value, struct fault_rule *r, struct message *why)
+{
+  (void) why;
+  return duration_parse_up_to (value, strlen (value), MAX_FAULT_WINDOW,
+                               &r->from);
+}
+
+static int
+parse_for (const char *value, struct fault_rule *r, struct message *why)
+{
+  (void) why;
+  if (duration_parse_up_to (value, strlen (value), MAX_FAULT_WINDOW,
+                            &r->length) < 0 ||
+      r->length == 0)
+    return -EINVAL;
+  return 0;
+}
+
+static int
+parse_after (const char *value, struct fault_rule *r, struct message *why)
+{
+  (void) why;
+  return whole_number (value, 0, &r->after);
+}
+
+static int
+parse_every (const char *value, struct fault_rule *r, struct message *why)
+{
+  (void) why;
+  return whole_number (value, 1, &r->every);
+}
+
+/* "0.01" in parts of a billion. */
+static int
+parse_fraction (const char *s, uint32_t *rate)
+{
+  uint32_t part = ALL_REQUESTS;
+
+  if (*s != '0' && *s != '1')
+    return -EINVAL;
+  *rate = (uint32_t) (*s - '0') * part;
+  if (*++s == '\0')
+    return 0;
+  if (*s != '.' || *++s == '\0')
+    return -EINVAL;
+  for (; *s >= '0' && *s <= '9'; s++) {
+    part /= 10;
+    *rate += (uint32_t) (*s - '0') * part;
+  }
+  return *s == '\0' && *rate <= ALL_REQUESTS ? 0 : -EINVAL;
+}
+
+/* "1%" or "0.01" */
+static int
+parse_share (const char *value, size_t len, uint32_t *rate)
+{
+  uint32_t rest;
+
+  if (len == 0 || value[len - 1] != '%')
+    return parse_fraction (value, rate);
+  if (percent_parse (value, len - 1, &rest) < 0)
+    return -EINVAL;
+  *rate = ALL_REQUESTS - rest;
+  return 0;
+}
+
+/* What is not zero and too little to be kept would never hit. */
+static int
+parse_rate (const char *value, struct fault_rule *r, struct message *why)
+{
+  const char *colon = strchr (value, ':');
+  uint64_t n, m;
+
+  (void) why;
+  if (colon == NULL) {
+    if (parse_share (value, strlen (value), &r->rate) < 0 ||
+        (r->rate == 0 && strpbrk (value, "123456789") != NULL))
+      return -EINVAL;
+    return 0;
+  }
+  if (number_parse (value, colon - value, &n) < 0 ||
+      whole_number (colon + 1, 1, &m) < 0 || n > m || m > ALL_REQUESTS)
+    return -EINVAL;
+  r->rate = (uint32_t) (n * ALL_REQUESTS / m);
+  return 0;
+}
+
+static int
+parse_count (const char *value, struct fault_rule *r, struct message *why)
+{
+  (void) why;
+  return whole_number (value, 1, &r->count);
+}
+
+static int
+parse_error (const char *value, struct fault_rule *r, struct message *why)
+{
+  size_t i;
+
+  (void) why;
+  for (i = 0; i < nr_fault_errors; i++) {
+    if (strcmp (value, fault_errors[i].name) == 0) {
+      r->action = FAULT_ERROR;
+      r->error = fault_errors[i].number;
+      return 0;
+    }
+  }
+  return -EINVAL;
+}
+
+static int
+parse_delay (const char *value, struct fault_rule *r, struct message *why)
+{
+  struct message reason;
+  int err;
+
+  r->action = FAULT_DELAY;
+  if (strncmp (value, "seek:", 5) == 0)
+    return refuse (why,
+                   "'delay=%.80s': allowed is a duration or any distribution "
+                   "but seek, which is a device's latency",
+                   value);
+  err = distribution_parse_all (value, r->delay, &reason);
+  if (err == -EINVAL)
+    return refuse (why, "'delay=%.80s': %s", value, reason.text);
+  return err;
+}
+
+static int
+parse_corrupt (const char *value, struct fault_rule *r, struct message *why)
+{
+  (void) why;
+  if (strcmp (value, "flip") == 0)
+    r->action = FAULT_FLIP;
+  else if (strcmp (value, "zero") == 0)
+    r->action = FAULT_ZERO;
+  else if (strcmp (value, "stale") == 0)
+    r->action = FAULT_STALE;
+  else
+    return -EINVAL;
+  return 0;
+}
+
+static int
+parse_hang (const char *value, struct fault_rule *r, struct message *why)
+{
+  (void) value;
+  (void) why;
+  r->action = FAULT_HANG;
+  return 0;
+}
+
+static int
+parse_disconnect (const char *value, struct fault_rule *r, struct message *why)
+{
+  (void) value;
+  (void) why;
+  r->action = FAULT_DISCONNECT;
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* Words */
+
+#define WINDOW_FORM "from 0 to 86400s (units: ns, us, ms, s)"
+
+static const struct word {
+  const char *name; /* with '=' where a value follows */
+  bool is_action;
+  int (*parse) (const char *value, struct fault_rule *r, struct message *why);
+  const char *allowed; /* for all that it refuses without saying why itself */
+} words[] = {
+    {"name=", false, parse_name,
+     "a letter and then up to 30 letters, digits, '-', '_' and '.', but not "
+     "\"all\" or \"others\""},
+    {"device=", false, parse_device, "nullb0 and up"},
+    {"op=", false, parse_op,
+     "read, write, flush, trim, zero and zone, joined with commas, or all"},
+    {"range=", false, parse_range,
+     "OFFSET+LENGTH in bytes (K, M, G, T, P and E are powers of 1024), LENGTH "
+     "more than 0, both together at most 2^63"},
+    {"zones=", false, parse_zones,
+     "up to 64 zones N or N-N, joined with commas"},
+    {"from=", false, parse_from, "a duration " WINDOW_FORM},
+    {"for=", false, parse_for, "a duration " WINDOW_FORM ", more than 0"},
+    {"after=", false, parse_after, "a whole number"},
+    {"every=", false, parse_every, "a whole number, 1 or more"},
+    {"rate=", false, parse_rate,
+     "a share: 0% to 100%, 0 to 1, or N:M with N at most M and M at most "
+     "10^9; 0, or no less than one of 10^9"},
+    {"count=", false, parse_count, "a whole number, 1 or more"},
+    {"error=", true, parse_error,
+     "EPERM, EIO, ENOMEM, EINVAL, ENOSPC or ESHUTDOWN: NBD carries no other"},
+    {"delay=", true, parse_delay, NULL},
+    {"corrupt=", true, parse_corrupt, "flip, zero or stale"},
+    {"hang", true, parse_hang, NULL},
+    {"disconnect", true, parse_disconnect, NULL},
+};
+
+#define ACTIONS_FORM "error=, delay=, corrupt=, hang or disconnect"
+
+/* The word that TEXT begins with, and what stands behind its '='. */
+static const struct word *
+look_up (const char *text, const char **value)
+{
+  size_t i, len;
+
+  for (i = 0; i < NR (words); i++) {
+    len = strlen (words[i].name);
+    if (strncmp (text, words[i].name, len) == 0 &&
+        (words[i].name[len - 1] == '=' || text[len] == '\0')) {
+      *value = text + len;
+      return &words[i];
+    }
+  }
+  return NULL;
+}
+
+struct parser {
+  struct fault_rule *rule;
+  struct message *why;
+  const struct word *action; /* or NULL: none yet */
+  bool given[NR (words)];
+};
+
+static int
+parse_word (struct parser *p, const char *text)
+{
+  const struct word *word;
+  const char *value;
+  int r;
+
+  word = look_up (text, &value);
+  if (word == NULL)
+    return refuse (p->why,
+                   "'%.80s': allowed words are name=, device=, op=, range=, "
+                   "zones=, from=, for=, after=, every=, rate=, count=, and "
+                   "one action: " ACTIONS_FORM,
+                   text);
+  if (p->given[word - words])
+    return refuse (p->why, "'%.80s': %s is given twice", text, word->name);
+  p->given[word - words] = true;
+  if (word->is_action && p->action != NULL)
+    return refuse (p->why,
+                   "'%.80s': a rule has one action, and %s is given; add "
+                   "another rule",
+                   text, p->action->name);
+  if (word->is_action)
+    p->action = word;
+  r = word->parse (value, p->rule, p->why);
+  if (r == -EINVAL && word->allowed != NULL)
+    return refuse (p->why, "'%.80s': allowed after %s is %s", text, word->name,
+                   word->allowed);
+  return r;
+}
+
+/* Can there be such requests?  Without op= a rule means all those that its
+ * action can be done to.
+ */
+static int
+complete (struct parser *p)
+{
+  struct fault_rule *r = p->rule;
+  const struct fault_action_row *action;
+  char allowed[64];
+
+  if (p->action == NULL)
+    return refuse (p->why, "a rule needs an action: " ACTIONS_FORM);
+  action = &fault_actions[r->action];
+  if (r->operations == 0)
+    r->operations = action->operations;
+  if ((r->operations & ~action->operations) != 0) {
+    fault_list_operations (action->operations, ", ", allowed, sizeof allowed);
+    return refuse (p->why, "'%s': allowed with it in op= is %s", action->text,
+                   allowed);
+  }
+  if (r->end != 0 && r->nr_zones != 0)
+    return refuse (p->why, "range= and zones= are given: a rule has one place");
+  if (r->operations == 1U << OP_FLUSH && (r->end != 0 || r->nr_zones != 0))
+    return refuse (p->why,
+                   "'op=flush': a flush has no place; %s never meets "
+                   "one",
+                   r->end != 0 ? "range=" : "zones=");
+  return 0;
+}
+
+static int
+hex_digit (char c)
+{
+  static const char digits[] = "0123456789abcdef";
+  const char *at = c != '\0' ? strchr (digits, c | 0x20) : NULL;
+
+  return at != NULL ? (int) (at - digits) : -1;
+}
+
+/* What a backslash at *s and that behind it stand for; *s is moved past it. */
+static char
+take_escape (char **s)
+{
+  const char *e = *s + 1;
+  int high, low;
+
+  if (e[0] == 'x' && (high = hex_digit (e[1])) >= 0 &&
+      (low = hex_digit (e[2])) >= 0 && high + low > 0) {
+    *s += 4;
+    return (char) (high << 4 | low);
+  }
+  *s += e[0] != '\0' ? 2 : 1;
+  return e[0] != '\0' ? e[0] : '\\';
+}
+
+/* The next word at *s, without its backslashes; *s is moved past it.  NULL if
+ * there is none.
+ */
+static char *
+take_word (char **s)
+{
+  static const char blanks[] = " \t\n\r\v\f";
+  char *word, *end;
+
+  *s += strspn (*s, blanks);
+  if (**s == '\0')
+    return NULL;
+  word = end = *s;
+  while (**s != '\0' && strchr (blanks, **s) == NULL) {
+    if (**s == '\\')
+      *end++ = take_escape (s);
+    else
+      *end++ = *(*s)++;
+  }
+  *s += **s != '\0';
+  *end = '\0';
+  return word;
+}
+
+int
+fault_rule_parse (const char *text, struct fault_rule *r, struct message *why)
+{
+  struct parser p = {.rule = r, .why = why};
+  char *copy, *word, *rest;
+  int err = 0;
+
+  memset (r, 0, sizeof *r);
+  r->device = ANY_DEVICE;
+  r->every = 1;
+  r->rate = ALL_REQUESTS;
+  copy = strdup (text);
+  if (copy == NULL)
+    return -ENOMEM;
+  for (rest = copy; err == 0 && (word = take_word (&rest)) != NULL;)
+    err = parse_word (&p, word);
+  if (err == 0)
+    err = complete (&p);
+  free (copy);
+  if (err < 0)
+    fault_rule_clear (r);
+  return err;
+}
+
+void
+fault_rule_clear (struct fault_rule *r)
+{
+  unsigned i;
+
+  free (r->zones);
+  r->zones = NULL;
+  for (i = 0; i < NR_OPERATIONS; i++) {
+    distribution_unref (r->delay[i]);
+    r->delay[i] = NULL;
+  }
+}
+
+/*---------------------------------------------------------------------*/
+
+bool
+fault_rule_touches (const struct fault_rule *r, uint64_t offset, uint64_t count,
+                    uint64_t zone_size)
+{
+  unsigned i;
+
+  if (r->end == 0 && r->nr_zones == 0)
+    return true;
+  if (count == 0)
+    return false;
+  if (r->end != 0)
+    return offset < r->end && offset + count > r->start;
+  for (i = 0; zone_size != 0 && i < r->nr_zones; i++) {
+    if (r->zones[i].first <= (offset + count - 1) / zone_size &&
+        r->zones[i].last >= offset / zone_size)
+      return true;
+  }
+  return false;
+}

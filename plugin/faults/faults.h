@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The fault rules of a device (their language is in faultrule-internal.h):
+ * which of them hit a request, and what that does to it.
+ *
+ *     faults --> fault 1 --> fault 2 --> fault 5      in the order in which
+ *                  ^ rule, counters, draws            they were added; 3 and 4
+ *                  |                                  were deleted
+ *     verdict: error, delay, lose, disconnect,
+ *              held[] those that corrupt or hang: they stay until faults_done,
+ *                     deleted or not
+ *
+ * A request is asked of every rule, in that order, and each counts by itself
+ * whatever the others do:
+ *
+ *     operation, place     no: nothing.       yes: it is evaluated
+ *     from, for            outside: nothing   (a moment is the arrival's)
+ *     after                the first N: counted, nothing else
+ *     every                N-1 of N: counted, nothing else
+ *     rate                 a number is drawn: more than the share: nothing
+ *     count                N hits: nothing.   else: it is hit
+ *
+ * So a rule hits what it would hit alone, and with one connection that sends
+ * the same requests, the same ones for the same seed, unless from= or for= make
+ * it depend on time.  Of several rules that hit one request, the first error
+ * counts, delays add up, all corruption is done, and a request waits for all
+ * that hang.
+ *
+ * The lock guards the list, and the counters and draws of its rules; it takes
+ * no other.  Where there are rules every request of the device takes it, for
+ * some dozens of nanoseconds a rule; where there are none, it looks at the
+ * count and takes none.  Changes come from one thread at a time
+ * (control-change.c, under devices.change_lock), which alone touches what a
+ * change is made of: a change is worked out without the lock, and takes it only
+ * to put the new list in the place of the old one.
+ */
+
+#ifndef NULLBLK_FAULTS_H
+#define NULLBLK_FAULTS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "badblocks.h"
+#include "common/common.h"
+
+/* The most rules of a device that corrupt by flip and zero, or hang. */
+#define MAX_HELD 16
+
+struct fault;
+
+struct faults {
+  _Atomic uint32_t count;   /* of rules; changed under the lock */
+  _Atomic uint32_t waiting; /* those that make requests wait; the same */
+  pthread_mutex_t lock;
+  struct fault *first;
+  uint32_t device;  /* number */
+  uint32_t last_id; /* numbers begin at 1 and are not used again */
+  uint64_t seed;
+
+  /* Requests that hang wait for this, with a lock that is held for no more. */
+  pthread_mutex_t hang_lock;
+  pthread_cond_t release;
+};
+
+struct fault_request {
+  enum operation op;
+  uint64_t offset;    /* bytes; that of the zone, of a zone command */
+  uint64_t count;     /* bytes; 0 of a flush, the zone's of a zone command */
+  uint64_t arrival;   /* a moment of the monotonic clock */
+  uint64_t zone_size; /* bytes; 0 of a device without zones */
+};
+
+struct fault_verdict {
+  int error;       /* 0, or a negative errno to fail with */
+  uint64_t delay;  /* nanoseconds on top of the price */
+  bool lose;       /* acknowledge the change, and do nothing */
+  bool disconnect; /* drop the client; error is -ESHUTDOWN if no rule's */
+  bool corrupts;   /* faults_corrupt has something to do */
+  bool hangs;      /* faults_hang has */
+  uint32_t nr_held;
+  struct fault *held[MAX_HELD];
+};
+
+/* For device number DEVICE; draws are those of SEED and DEVICE.  Returns 0 or a
+ * negative errno.
+ */
+int faults_init (struct faults *f, uint64_t seed, uint32_t device);
+
+/* No request is in service. */
+void faults_destroy (struct faults *f);
+
+/* Take a rule.  Returns 0 with *r, -ENOMEM, or -EINVAL with *why. */
+int fault_new (const char *text, struct fault **r, struct message *why);
+
+/* Put a new one at the end of a chain of new ones, NULL if empty. */
+void fault_append (struct fault **chain, struct fault *fault);
+void fault_free (struct fault *chain); /* NULL is allowed */
+
+/* The next of a chain, or NULL; a rule in a form that fault_new takes. */
+const struct fault *fault_next (const struct fault *fault);
+const char *fault_text (const struct fault *fault);
+
+/* Is it for this device, or for any? */
+bool fault_is_for (const struct fault *fault, uint32_t device);
+
+/* Does it drop clients?  Not every nbdkit can. */
+bool fault_disconnects (const struct fault *fault);
+
+/* Does it make requests wait?  Before anything is done for them? */
+bool fault_waits (const struct fault *fault);
+bool fault_hangs (const struct fault *fault);
+
+/* Copy those of a chain that are for this device.  Of each, only what is
+ * counted and drawn is another one.  Returns 0 or -ENOMEM.
+ */
+int fault_copy (const struct fault *chain, uint32_t device,
+                struct fault **copy);
+
+/* Delete rules and add a chain of new ones (NULL is none): all of it, or, with
+ * -ENOMEM or -EINVAL and *why, nothing: there is no such rule, a name is in
+ * use, a rule is for another device, or too many corrupt or hang.  WHICH is
+ * NULL, or says what to delete:
+ *
+ *     NUMBER|NAME[,...]    these
+ *     all                  all that there are
+ *     others               all that are not in CHAIN, word for word; those that
+ *                          are stay as they are and are not added once more,
+ *                          and the list has the order of CHAIN
+ *
+ * Who hangs by a rule that is deleted goes on.  From= and for= of new rules
+ * count from NOW.  On success the chain belongs to F.
+ */
+int faults_change (struct faults *f, const char *which, struct fault *chain,
+                   uint64_t now, struct message *why);
+
+/* A rule that is there, word for word, as a new one: no file is read for it.
+ * NULL if there is none, or no memory.
+ */
+struct fault *faults_find (struct faults *f, const char *text);
+
+/* Begin all draws anew, with another seed. */
+void faults_seed (struct faults *f, uint64_t seed);
+
+/* For each rule, in order, as all of them are at one moment.  No lock is held
+ * while VISIT is called.  Returns 0 or -ENOMEM.
+ */
+struct fault_info {
+  uint32_t id;
+  const char *name;   /* or "" */
+  const char *text;   /* in a form that fault_new takes, name and all */
+  uint64_t evaluated; /* requests of its operations and place */
+  uint64_t hits;
+  bool spent; /* it will hit no more: count= is used up */
+};
+int faults_each (struct faults *f,
+                 void (*visit) (void *opaque, const struct fault_info *info),
+                 void *opaque);
+
+/* Counters to 0.  What after=, every= and count= have seen stays. */
+void faults_reset_counters (struct faults *f);
+
+/* Are there any?  What a request asks first. */
+static inline bool
+faults_any (const struct faults *f)
+{
+  return atomic_load_explicit (&f->count, memory_order_relaxed) != 0;
+}
+
+/* Does any make requests wait? */
+static inline bool
+faults_any_waits (const struct faults *f)
+{
+  return atomic_load_explicit (&f->waiting, memory_order_relaxed) != 0;
+}
+
+/* Ask all rules.  faults_done ends every verdict. */
+void faults_judge (struct faults *f, const struct fault_request *r,
+                   struct fault_verdict *v);
+void faults_done (struct fault_verdict *v);
+
+/* Wait, before anything is done, until all rules that V hangs by are deleted,
+ * or OVER says that it no longer needs to be done; then the result is
+ * -ESHUTDOWN.  Holds no lock and must be called with none held.  Returns 0, or
+ * what NAP failed with.
+ */
+int faults_hang (struct faults *f, const struct fault_verdict *v,
+                 const struct nap *nap, bool (*over) (const void *opaque),
+                 const void *opaque);
+
+/* Let those that hang look again: for some of them it may be over. */
+void faults_wake (struct faults *f);
+
+/* Do to BUF, which holds the data of R, a read or a write of whole blocks,
+ * what V says: after the data of a read has come, or before that of a write
+ * goes.  What a client sends must not change in its own buffer, so for a write
+ * BUF is a copy.
+ *
+ * Every block that the rule's place touches is hit.  flip turns over one bit of
+ * each, and which one depends on nothing but the seed, the rule's number, the
+ * place of the block, and whether it is read or written: a block read twice, or
+ * as part of another request, is wrong in the same way, and what a rule has
+ * flipped when it was written it does not flip back when it is read.  zero
+ * makes all of them zero.
+ */
+void faults_corrupt (const struct fault_verdict *v,
+                     const struct fault_request *r, void *buf,
+                     uint32_t block_size);
+
+#endif /* NULLBLK_FAULTS_H */

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What a power cut does to what is volatile; durability.c has the drawing of
+ * the records that it works with.
+ *
+ * It sorts them by region, the newest first, and so sees all the versions of a
+ * block in a row, each of which is lost, until one survives or a fence is met.
+ * What a version meets is not drawn in order but mixed from the seed, the block
+ * and the number of the request: so it depends on nothing else, and the parts
+ * of a block that stand in several records meet the same.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/common.h"
+#include "durability-internal.h"
+
+/* So many bytes go back between BEGIN and END of a power_cut. */
+#define GROUP (UINT64_C (2) << 20)
+
+static uint64_t
+lost_from (const struct zone *zone)
+{
+  return zone->lost != 0 ? zone->lost - 1 : UINT64_MAX;
+}
+
+/* By region, and the newest first within one.  A and B are sorted so, and what
+ * is in A is newer.
+ */
+static struct undo *
+merge (struct undo *a, struct undo *b)
+{
+  struct undo *first, **to = &first;
+
+  while (a != NULL && b != NULL) {
+    if (a->offset >> REGION_SHIFT <= b->offset >> REGION_SHIFT) {
+      *to = a;
+      a = a->next;
+    }
+    else {
+      *to = b;
+      b = b->next;
+    }
+    to = &(*to)->next;
+  }
+  *to = a != NULL ? a : b;
+  return first;
+}
+
+/* Sorted lists of 1, 2, 4, ... records are merged as they come; longer ones are
+ * of older records.
+ */
+static struct undo *
+sort (struct undo *oldest)
+{
+  struct undo *sorted[64] = {NULL}, *u;
+  unsigned i;
+
+  while (oldest != NULL) {
+    u = oldest;
+    oldest = oldest->next;
+    u->next = NULL;
+    for (i = 0; sorted[i] != NULL; i++) {
+      u = merge (u, sorted[i]);
+      sorted[i] = NULL;
+    }
+    sorted[i] = u;
+  }
+  u = NULL;
+  for (i = 0; i < 64; i++)
+    u = merge (u, sorted[i]);
+  return u;
+}
+
+struct cutting {
+  struct durability *d;
+  const struct power_cut *cut;
+  uint64_t likely; /* draws below this are losses */
+
+  uint64_t lost, kept;
+  uint64_t paid; /* for the record at hand, and not used yet */
+
+  /* What the blocks of one region have met. */
+  uint64_t region;
+  enum fate { UNKNOWN, UNDONE, SETTLED } fate[MOST_BLOCKS];
+};
+
+/* Does the version of a block that U undoes get lost? */
+static bool
+draw_loss (const struct cutting *k, const struct undo *u, uint64_t block)
+{
+  uint64_t n;
+
+  if (k->cut->lose != LOSE_RANDOM)
+    return k->cut->lose == LOSE_ALL;
+  n = random_mix (k->cut->seed + block * RANDOM_STEP);
+  return random_mix (n ^ random_mix (u->request + RANDOM_STEP)) < k->likely;
+}
+
+/* May the block at AT become what it was before U? */
+static bool
+is_volatile (const struct durability *d, const struct undo *u, uint64_t at)
+{
+  const struct zone *zone = zone_at (d, at);
+
+  if (zone != NULL)
+    return u->request >= zone->since && at >= zone->durable;
+  return u->kind != FENCE;
+}
+
+/* Find where each zone begins to lose. */
+static void
+lose_in_zones (struct cutting *k, const struct undo *u)
+{
+  struct zone *zone;
+  uint64_t at;
+
+  for (; u != NULL; u = u->next) {
+    zone = zone_at (k->d, u->offset);
+    if (zone == NULL)
+      continue;
+    for (at = u->offset; at < u->offset + u->len; at += k->d->o.block_size) {
+      if (at < lost_from (zone) && is_volatile (k->d, u, at) &&
+          draw_loss (k, u, at))
+        zone->lost = at + 1;
+    }
+  }
+}
+
+static bool
+is_lost (const struct cutting *k, const struct undo *u, uint64_t at)
+{
+  const struct zone *zone = zone_at (k->d, at);
+
+  return zone != NULL ? at >= lost_from (zone) : draw_loss (k, u, at);
+}
+
+static int
+put_back (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
+{
+  const struct durability_options *o = &k->d->o;
+  int r = 0;
+
+  if (u->kind == DATA)
+    r = store_restore (o->store, o->volume, u->data + (from - u->offset),
+                       to - from, from, &k->paid);
+  else
+    store_trim (o->store, o->volume, to - from, from);
+  if (r == 0 && k->cut->undone != NULL)
+    k->cut->undone (k->cut->arg, from, to - from);
+  return r;
+}
+
+/* The end of the blocks from AT on that lose the version which U undoes; the
+ * fate of the block there, if any is left, is settled.
+ */
+static uint64_t
+end_of_loss (struct cutting *k, const struct undo *u, uint64_t at)
+{
+  const uint64_t block_size = k->d->o.block_size;
+  enum fate *fate;
+
+  for (; at < u->offset + u->len; at += block_size) {
+    fate = &k->fate[(at & (REGION - 1)) / block_size];
+    if (*fate == SETTLED)
+      break;
+    if (!is_volatile (k->d, u, at) || !is_lost (k, u, at)) {
+      k->kept += *fate == UNKNOWN && is_volatile (k->d, u, at);
+      *fate = SETTLED;
+      break;
+    }
+  }
+  return at;
+}
+
+/* Where there is no memory for what a trim had freed, it survives. */
+static void
+undo_run (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
+{
+  const uint64_t block_size = k->d->o.block_size;
+  const bool is_lost = put_back (k, u, from, to) == 0;
+  enum fate *fate;
+
+  for (; from < to; from += block_size) {
+    fate = &k->fate[(from & (REGION - 1)) / block_size];
+    if (*fate == UNKNOWN) {
+      k->lost += is_lost;
+      k->kept += !is_lost;
+    }
+    *fate = is_lost ? UNDONE : SETTLED;
+  }
+}
+
+static void
+undo (struct cutting *k, const struct undo *u)
+{
+  const uint64_t end = u->offset + u->len;
+  uint64_t from, to;
+
+  for (from = u->offset; from < end; from = to + k->d->o.block_size) {
+    to = end_of_loss (k, u, from);
+    if (from < to)
+      undo_run (k, u, from, to);
+  }
+}
+
+void
+durability_cut_power (struct durability *d, const struct power_cut *cut)
+{
+  atomic_fetch_add (&d->gate.epoch, 1);
+  d->writes_left = 0;
+  choose_path (d);
+  d->cuts++;
+  d->lost = d->kept = 0;
+  d->cutting = true;
+  d->cut = *cut;
+  d->undoing = d->list;
+  atomic_store (&d->charged, d->list.charged);
+  memset (&d->list, 0, sizeof d->list);
+}
+
+int
+durability_begin_cut (struct durability *d, const struct power_cut *cut)
+{
+  int r = -EALREADY;
+
+  lock (d);
+  if (is_on (d)) {
+    durability_cut_power (d, cut);
+    r = 0;
+  }
+  unlock (d);
+  return r;
+}
+
+/* Undo one record and free it.  What it was charged is there for what it brings
+ * back, and the rest is paid back.
+ */
+static void
+undo_and_free (struct cutting *k, struct undo *u)
+{
+  struct durability *d = k->d;
+
+  if (u->offset >> REGION_SHIFT != k->region) {
+    k->region = u->offset >> REGION_SHIFT;
+    memset (k->fate, 0, sizeof k->fate);
+  }
+  k->paid = undo_charge (u);
+  atomic_fetch_sub (&d->charged, k->paid);
+  undo (k, u);
+  undo_free (d, u, true);
+  if (k->paid > 0)
+    store_uncharge (d->o.store, k->paid);
+}
+
+/* Returns what is left. */
+static struct undo *
+undo_group (struct cutting *k, struct undo *u)
+{
+  struct undo *next;
+  uint64_t bytes;
+
+  if (k->cut->begin != NULL)
+    k->cut->begin (k->cut->arg);
+  for (bytes = 0; u != NULL && bytes < GROUP; u = next) {
+    next = u->next;
+    bytes += u->len;
+    undo_and_free (k, u);
+  }
+  if (k->cut->end != NULL)
+    k->cut->end (k->cut->arg);
+  return u;
+}
+
+void
+durability_finish_cut (struct durability *d)
+{
+  struct cutting k = {.d = d, .cut = &d->cut, .region = UINT64_MAX};
+  struct undo *u;
+  uint64_t i;
+
+  for (i = 0; i < d->o.nr_zones; i++) {
+    if (d->zones[i].lost != 0) /* or else its memory is not touched */
+      d->zones[i].lost = 0;
+  }
+  k.likely = random_mix (random_mix (d->cut.seed));
+  u = sort (d->undoing.oldest);
+  lose_in_zones (&k, u);
+  while (u != NULL)
+    u = undo_group (&k, u);
+  if (k.cut->over != NULL)
+    k.cut->over (k.cut->arg);
+
+  lock (d);
+  d->lost = k.lost;
+  d->kept = k.kept;
+  d->cutting = false;
+  pthread_cond_broadcast (&d->cut_over);
+  unlock (d);
+}
+
+void
+durability_await_cut (struct durability *d)
+{
+  lock (d);
+  while (d->cutting)
+    pthread_cond_wait (&d->cut_over, &d->lock);
+  unlock (d);
+}
+
+int
+durability_on (struct durability *d)
+{
+  int r = -EALREADY;
+
+  durability_await_cut (d);
+  lock (d);
+  if (!is_on (d)) {
+    atomic_fetch_add (&d->gate.epoch, 1);
+    choose_path (d);
+    r = 0;
+  }
+  unlock (d);
+  return r;
+}
+
+void
+durability_cut_after (struct durability *d, uint64_t n,
+                      const struct power_cut *cut)
+{
+  lock (d);
+  d->writes_left = n;
+  if (n > 0)
+    d->ahead = *cut;
+  choose_path (d);
+  unlock (d);
+}
+
+uint64_t
+durability_zone_lost (struct durability *d, uint64_t offset)
+{
+  const struct zone *zone = zone_at (d, offset);
+  uint64_t lost = UINT64_MAX;
+
+  lock (d);
+  if (zone != NULL)
+    lost = lost_from (zone);
+  unlock (d);
+  return lost;
+}

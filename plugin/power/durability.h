@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Durability: the volatile write cache of a device, and power loss.
+ *
+ * Changes (writes, zeroes and trims) go straight to the store, so that reads
+ * cost nothing extra; what was there before is kept as an undo record until the
+ * change is durable.  How that is built is drawn at the top of durability.c.
+ *
+ * With a cache, a change is volatile until one of these makes it durable:
+ *  - a flush: everything that was in place when the flush began, whatever the
+ *    connection; a change that is in place but still waits for its latency is
+ *    made durable, too;
+ *  - a change of the same blocks with FUA: that change itself, and what was
+ *    volatile of these blocks no longer matters.  A FUA write to a sequential
+ *    zone makes all before it in the zone durable;
+ *  - eviction, oldest first, when the volatile bytes would pass the cache's
+ *    size.  Each change of a block takes its bytes, as in a log; making
+ *    zeroes of what was never written takes none, as nothing changes.  A FUA
+ *    change takes a block for each 128 KiB that it touches.  A change larger
+ *    than the cache makes everything durable, and goes past it.
+ *
+ * The cache never makes a request fail: undo records count against
+ * memory-limit, but where memory is missing the oldest are dropped, which is
+ * an eviction, and when none is left a change is durable at once.
+ *
+ * When power is cut, each volatile block by itself, whatever the request that
+ * it came with, loses its newest change or keeps it; if it loses it, the one
+ * before that may be lost as well, and so on down to what is durable.  So any
+ * content may survive that the block has had since, and a request may be torn
+ * between blocks, never within one.  In a sequential zone a lost block takes
+ * with it what comes after it.  All is decided by a seed and by the order of
+ * changes, nothing else.
+ *
+ * A change is either in place when power is cut, or gets -ESHUTDOWN.  The
+ * epoch tells a request whether power has been cut under it: see
+ * durability_epoch.  Whoever puts power back on has waited for all that began
+ * before (device-power.c), so that whoever finds it on has begun since.
+ *
+ * Any thread may call any of this at any time.  One lock a device guards all
+ * of it and is held while old content is copied and new content written: with
+ * the cache on, changes of a device take turns, for about a microsecond per
+ * 4 KiB.  Without a cache (and no cut ahead, and power on) it costs one branch.
+ * It comes after the write log's lock and those of zones, and before the
+ * store's stripes; nothing is ever waited for while it is held.
+ */
+
+#ifndef NULLBLK_DURABILITY_H
+#define NULLBLK_DURABILITY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/store.h"
+
+struct durability;
+
+struct durability_options {
+  struct store *store; /* NULL in null mode: nothing to lose but power */
+  uint32_t volume;
+  uint32_t block_size; /* what survives, or not, as a whole */
+  uint64_t cache_size; /* bytes; 0: every change is durable at once */
+
+  /* Sequential zones: where the first begins, the size of each, and how many
+   * (0: not zoned).  Changes to a zone arrive in the order of its blocks.
+   */
+  uint64_t zones_start;
+  uint64_t zone_size;
+  uint64_t nr_zones;
+};
+
+/* What a power cut does to what is volatile. */
+enum lose {
+  LOSE_RANDOM, /* each cut draws how likely loss is, then every block does */
+  LOSE_ALL,    /* all of it: what is durable stays */
+  LOSE_NONE,   /* nothing: the cache had enough charge left */
+};
+
+struct power_cut {
+  enum lose lose;
+  uint64_t seed;
+
+  /* Called for every piece that went back to older content, after it did; may
+   * be NULL.  Pieces overlap where several changes are undone: what the store
+   * holds after the last call counts.  They come in groups of some MiB, between
+   * calls of BEGIN and END.  After the last of them comes OVER, and power does
+   * not come back before it returns.  No lock of the device's is held.
+   */
+  void (*undone) (void *arg, uint64_t offset, uint64_t count);
+  void (*begin) (void *arg);
+  void (*end) (void *arg);
+  void (*over) (void *arg);
+  void *arg;
+};
+
+struct durability_status {
+  bool on;
+  uint64_t volatile_bytes; /* in the cache */
+  uint64_t undo_bytes;     /* counted against memory-limit */
+  uint64_t writes_left;    /* to the cut ahead, 0: none is */
+  uint64_t cuts;
+  uint64_t lost; /* blocks that the last cut took back */
+  uint64_t kept; /* blocks that were volatile then, and survived */
+};
+
+/* Returns 0 or -ENOMEM.  Power is on. */
+int durability_create (struct durability **durability,
+                       const struct durability_options *o);
+
+/* What is volatile stays as it is. */
+void durability_destroy (struct durability *d);
+
+/* What every request looks at, and all of it that most do: the beginning of
+ * struct durability.
+ */
+struct durability_gate {
+  struct store *store; /* or NULL */
+  uint32_t volume;
+  _Atomic uint32_t epoch; /* written under the lock */
+  _Atomic bool slow;      /* must changes take the lock?  Written under it. */
+};
+
+static inline const struct durability_gate *
+durability_gate (const struct durability *d)
+{
+  return (const struct durability_gate *) d;
+}
+
+static inline bool
+durability_is_slow (const struct durability *d)
+{
+  return __builtin_expect (
+      atomic_load_explicit (&durability_gate (d)->slow, memory_order_relaxed),
+      0);
+}
+
+/* The same as those below without "slowly", for those alone. */
+int durability_write_slowly (struct durability *d, const void *buf,
+                             uint64_t count, uint64_t offset, bool fua);
+int durability_zero_slowly (struct durability *d, uint64_t count,
+                            uint64_t offset, bool fua);
+int durability_trim_slowly (struct durability *d, uint64_t count,
+                            uint64_t offset, bool fua, bool is_zero);
+int durability_flush_slowly (struct durability *d);
+
+/* As store_write, store_zero or store_trim (MAY_TRIM), and store_trim.  They
+ * fail as those do, having changed nothing, or with -ESHUTDOWN while power is
+ * off.  They return 1 for a write or zero that was the last before a cut
+ * (durability_cut_after): it may be there, or not, or in part, its request
+ * fails with -ESHUTDOWN, and the caller is to call durability_finish_cut.
+ *
+ * Where they trim they go step by step (store_reach), and let others in
+ * between: so a long one may be done in part when power is cut, and each step
+ * is evicted by itself.
+ */
+static inline int
+durability_write (struct durability *d, const void *buf, uint64_t count,
+                  uint64_t offset, bool fua)
+{
+  const struct durability_gate *g = durability_gate (d);
+
+  if (durability_is_slow (d))
+    return durability_write_slowly (d, buf, count, offset, fua);
+  return g->store != NULL
+             ? store_write (g->store, g->volume, buf, count, offset)
+             : 0;
+}
+
+static inline int
+durability_trim (struct durability *d, uint64_t count, uint64_t offset,
+                 bool fua)
+{
+  const struct durability_gate *g = durability_gate (d);
+
+  if (durability_is_slow (d) || count > STORE_STEP)
+    return durability_trim_slowly (d, count, offset, fua, false);
+  if (g->store != NULL)
+    store_trim (g->store, g->volume, count, offset);
+  return 0;
+}
+
+static inline int
+durability_zero (struct durability *d, uint64_t count, uint64_t offset,
+                 bool fua, bool may_trim)
+{
+  const struct durability_gate *g = durability_gate (d);
+
+  if (durability_is_slow (d) || (may_trim && count > STORE_STEP))
+    return may_trim ? durability_trim_slowly (d, count, offset, fua, true)
+                    : durability_zero_slowly (d, count, offset, fua);
+  if (may_trim)
+    return durability_trim (d, count, offset, fua);
+  return g->store != NULL ? store_zero (g->store, g->volume, count, offset) : 0;
+}
+
+/* Returns 0 or -ESHUTDOWN. */
+static inline int
+durability_flush (struct durability *d)
+{
+  return durability_is_slow (d) ? durability_flush_slowly (d) : 0;
+}
+
+/* The sequential zone that begins at OFFSET is reset: whoever calls this
+ * discards its data then, and nothing brings them back.  Returns 0 or
+ * -ESHUTDOWN.
+ */
+int durability_reset_zone (struct durability *d, uint64_t offset);
+
+/* Cut the power, in two steps, and put it back on, which waits for the second;
+ * -EALREADY where it is so.  The first is over at once, and nothing changes any
+ * more after it.  The second loses what is volatile: it takes as long as there
+ * is much of that, holds no lock, and gives back the memory of each record when
+ * it has used it.
+ */
+int durability_begin_cut (struct durability *d, const struct power_cut *cut);
+void durability_finish_cut (struct durability *d);
+int durability_on (struct durability *d);
+
+/* Wait until the second step of a cut is over. */
+void durability_await_cut (struct durability *d);
+
+/* Cut it while the Nth write or zero from now on is served: that one is in
+ * place and volatile, FUA or not and even without a cache, so that it may be
+ * torn.  N = 0 calls it off.
+ */
+void durability_cut_after (struct durability *d, uint64_t n,
+                           const struct power_cut *cut);
+
+/* Odd while power is off; changes whenever it goes or comes.  A request takes
+ * the epoch when it begins, fails with -ESHUTDOWN if it is odd, and looks once
+ * more before it is answered: where the epoch has changed, power was cut under
+ * it, and what it has read may be of both sides.
+ */
+static inline uint32_t
+durability_epoch (const struct durability *d)
+{
+  return atomic_load (&durability_gate (d)->epoch);
+}
+
+/* Where what a sequential zone has lost at the last cut, which is over, begins,
+ * or UINT64_MAX if it has lost nothing: its write pointer must not be beyond.
+ * OFFSET is anywhere in the zone.
+ */
+uint64_t durability_zone_lost (struct durability *d, uint64_t offset);
+
+void durability_status (struct durability *d, struct durability_status *s);
+
+#endif /* NULLBLK_DURABILITY_H */

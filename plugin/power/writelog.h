@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The write log: a file in the format of the kernel's dm-log-writes (version
+ * 1), from which its replay tools, or ours, rebuild the device as of any entry.
+ * The layout is drawn at the top of writelog.c.
+ *
+ * Entries stand in the order in which changes reached the store: whoever makes
+ * one holds the log's lock (writelog_begin) until it is in both.  That is
+ * enough, and simpler than dm-log-writes, which keeps writes back until a flush
+ * that was sent after their completion: here a change takes effect in one
+ * moment, and a flush makes durable all that took effect before it, so the log
+ * up to a flush is just what must survive.  (A write that was in place but not
+ * answered yet when the flush came stands before it, where dm-log-writes may
+ * have it after.)
+ *
+ * Zeroes are logged as writes of zeroes, which every target of a replay can do;
+ * in the file they are holes; none is longer than what replay tools take at a
+ * time, and only the last of several entries of a request has the FUA flag.
+ * Trims are DISCARD entries.
+ *
+ * Costs, only while logging: changes of the device take turns, and each makes a
+ * system call.  The number of entries in the super block is renewed at every
+ * flush, FUA and mark and at the end, so that the log of a server that was
+ * killed replays up to there.
+ *
+ * When the file cannot be written the request at hand gets -EIO, once; the log
+ * ends before it, and nothing is logged from then on.
+ */
+
+#ifndef NULLBLK_WRITELOG_H
+#define NULLBLK_WRITELOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+
+#define WRITELOG_FLUSH 1
+#define WRITELOG_FUA 2
+#define WRITELOG_DISCARD 4
+#define WRITELOG_MARK 8
+#define WRITELOG_METADATA 16 /* never written here */
+
+/* Where its target cannot discard, a replay tool writes zeroes instead, but
+ * leaves it where an entry is longer than this.  So no entry should be that has
+ * something in it; of what was empty before one can have any length.
+ */
+#define WRITELOG_LONGEST_TRIM (UINT64_C (128) << 20)
+
+struct writelog;
+
+/* Make the log file, or empty it.  SECTOR_SIZE, a power of two from 512 up, is
+ * the unit of everything in it: the device's block size.  Returns 0, or -EINVAL
+ * if PATH is no regular file, or what open fails with.
+ */
+int writelog_open (struct writelog **log, const char *path,
+                   uint32_t sector_size);
+
+/* Returns 0, or the error that ended the log before. */
+int writelog_close (struct writelog *log);
+
+/* Lock the log; append the entries of a change, and make it, in any order;
+ * unlock.  If not KEEP, because the change failed, what was appended is taken
+ * back.  All but begin return 0, or -EIO when the file cannot be written.  A
+ * mark, which somebody will look for, gives -EIO, too, when the log has ended
+ * before, and -EINVAL if it is longer than writelog_longest_mark.
+ */
+void writelog_begin (struct writelog *log);
+int writelog_write (struct writelog *log, const void *buf, uint64_t count,
+                    uint64_t offset, bool fua);
+int writelog_zero (struct writelog *log, uint64_t count, uint64_t offset,
+                   bool fua);
+int writelog_trim (struct writelog *log, uint64_t count, uint64_t offset,
+                   bool fua);
+int writelog_flush (struct writelog *log);
+int writelog_mark (struct writelog *log, const char *text);
+int writelog_end (struct writelog *log, bool keep);
+
+size_t writelog_longest_mark (const struct writelog *log);
+
+struct writelog_status {
+  uint64_t entries;
+  uint64_t bytes; /* of the file */
+  int error;      /* negative errno: why the log has ended; 0: it has not */
+};
+void writelog_status (struct writelog *log, struct writelog_status *s);
+
+/* Reading a log, by one thread. */
+struct writelog_reader;
+
+struct writelog_entry {
+  uint64_t nr; /* from 0 */
+  uint64_t flags;
+  uint64_t offset, count; /* bytes */
+  bool has_data;          /* COUNT bytes of it */
+  const char *mark;       /* of a mark; valid until the next entry */
+};
+
+/* PATH is a regular file or a block device.  Returns 0; or -EINVAL if it is
+ * not, or is not such a log, -ENOMEM, or what open or read fails with, and says
+ * in *why what is wrong with it.
+ */
+int writelog_read_open (struct writelog_reader **reader, const char *path,
+                        struct message *why);
+void writelog_read_close (struct writelog_reader *r);
+
+uint64_t writelog_read_entries (const struct writelog_reader *r);
+uint32_t writelog_read_sector_size (const struct writelog_reader *r);
+
+/* The next entry.  Returns 1, or 0 at the end; or -EINVAL if it makes no sense
+ * or the file is too short, or what read fails with, and the reason in *why.
+ */
+int writelog_read_next (struct writelog_reader *r, struct writelog_entry *e,
+                        struct message *why);
+
+/* COUNT bytes, at FROM, of the data of the last entry.  Returns 0, or -EINVAL
+ * beyond its end or that of the file, or what read fails with.
+ */
+int writelog_read_data (struct writelog_reader *r, void *buf, size_t count,
+                        uint64_t from);
+
+#endif /* NULLBLK_WRITELOG_H */

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The parameters: one table (params-table.c) says for each its name, type (see
+ * value.h), range, default and line of help.  Parsing, range checks, --help and
+ * the printing of settings all come from it; null_blk's spellings and the
+ * kernel's parameters that are refused stand beside it.
+ *
+ * Nothing here locks: parameters are parsed by one thread before the server
+ * listens, and a live change works on a copy (control-change.c).
+ */
+
+#ifndef NULLBLK_PARAMS_H
+#define NULLBLK_PARAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+#include "faults/faults.h"
+#include "profile.h"
+#include "timing/timing.h"
+#include "value.h"
+#include "zones/zones.h"
+
+/* The smallest and largest logical block.  null_blk takes 512 up to the page
+ * size; NBD allows a minimum block of up to 64 KiB.
+ */
+#define MIN_BLOCK_SIZE 512
+#define MAX_BLOCK_SIZE 65536
+
+/* NBD's largest preferred block. */
+#define MAX_PHYSICAL_BLOCK_SIZE (UINT64_C (32) << 20)
+
+/* Small enough that four exports a device can be listed: nbdkit stops at
+ * 10,000.
+ */
+#define MAX_DEVICES 1024
+
+/* Words that a parameter allows, stored as unsigned. */
+enum parallel { PARALLEL_AUTO, PARALLEL_OFF, PARALLEL_ON };
+enum controller { CONTROL_LOCAL, CONTROL_ANY, CONTROL_OFF };
+enum power_cut_gives { POWER_CUT_ERROR, POWER_CUT_DISCONNECT };
+
+/* What the parameters say.  All sizes are in bytes.  A copy shares the
+ * durations of what it was copied from: settings_ref makes them its own, and
+ * who owns them lets go with settings_unref.
+ */
+struct settings {
+  uint64_t size; /* a multiple of block_size once params_complete is done */
+  uint64_t block_size;          /* a power of two */
+  uint64_t physical_block_size; /* a power of two, at least block_size */
+  bool rotational;
+  bool read_only;
+  uint64_t devices;
+  bool memory_backed;
+  uint64_t memory_limit; /* for all devices together */
+  bool hugepages;
+  bool discard;
+  bool zero_memory;    /* do zeroes with NO_HOLE hold memory? */
+  uint64_t cache_size; /* of the volatile write cache; 0: none */
+  bool fua;
+  unsigned power_cut; /* enum power_cut_gives */
+  unsigned parallel;  /* enum parallel */
+  unsigned control;   /* enum controller */
+
+  const struct profile *profile;                   /* or NULL */
+  struct distribution *latency_all[NR_OPERATIONS]; /* latency=; NULL is 0 */
+  struct distribution *latency_of[NR_OPERATIONS];  /* read-latency= and so on */
+  struct latency_settings latency; /* the rest, and what follows of them */
+  struct zone_settings zones;
+  bool badblocks_once;
+  bool badblocks_partial_io;
+  uint64_t spin; /* as for waiter_wait */
+  uint64_t seed;
+  char write_log[MAX_FILE_NAME + 1]; /* its path, or "" */
+};
+
+void settings_ref (const struct settings *s);
+void settings_unref (struct settings *s);
+
+/* The most parameters that the table may have. */
+#define MAX_PARAMS 64
+
+struct params {
+  struct settings settings;
+  bool given[MAX_PARAMS]; /* by place in the table */
+
+  uint64_t bare_size; /* size= in bytes, where it is a number alone; or 0 */
+
+  /* null_blk's way to say latency=. */
+  bool irqmode_given, completion_nsec_given;
+  uint64_t irqmode;
+  uint64_t completion_nsec;
+
+  /* What is done to a device, and no setting of it: bad blocks, or NULL, and a
+   * chain of new rules.
+   */
+  struct badblocks_change *badblocks;
+  struct fault *faults;
+
+  /* Or NULL: rules of a file that are among these are not read again. */
+  struct faults *known;
+};
+
+/* "NAME=" and the longest value. */
+#define MAX_SETTING (MAX_VALUE + 64)
+
+/* What --help says of the parameters, a line each. */
+extern const char params_help[];
+
+/* Set every parameter to its default.  memory_limit is 0 until
+ * params_complete.  params_clear lets go of what is owned.
+ */
+void params_init (struct params *p);
+void params_clear (struct params *p);
+
+/* Take KEY=VALUE from the command line.  '-' and '_' are the same letter in
+ * KEY.  Returns 0, -ENOMEM, or -EINVAL with the reason in *why: KEY is unknown,
+ * given twice (but for fault=) or meaningful to the kernel alone, or VALUE is
+ * out of range.
+ */
+int params_set (struct params *p, const char *key, const char *value,
+                struct message *why);
+
+/* Is there something that is allowed, and seldom meant?  *hint says what. */
+bool params_hint (const struct params *p, struct message *hint);
+
+/* When all have been set: check them against each other and against the
+ * machine, and fill in the defaults that depend on something.  MEMORY is what
+ * the machine can give in bytes (machine_memory), ROOM the largest limit that
+ * this process has address space for (arena_largest_limit), UNIT the least
+ * that memory mode takes at a time (arena_unit).  Returns 0 or -EINVAL.
+ */
+int params_complete (struct params *p, uint64_t memory, uint64_t room,
+                     uint64_t unit, struct message *why);
+
+/* Will any request have to wait, as far as is known by now?  Also before
+ * params_complete.
+ */
+bool params_wait (const struct params *p);
+
+/* Does a fault rule keep requests from being begun? */
+bool params_hang (const struct params *p);
+
+/* For a live change: begin with the settings as they are NOW, take KEY=VALUE
+ * of each line, and complete the whole; then it can take the place of NOW.  A
+ * parameter that is not live may be given with the value that it has.  Return
+ * 0; or -ENOMEM, or -EINVAL with the reason in *why, and the change is to be
+ * dropped (params_clear) as it is after all.
+ */
+void params_begin_change (struct params *p, const struct settings *now);
+int params_change (struct params *p, const char *key, const char *value,
+                   struct message *why);
+int params_complete_change (struct params *p, struct message *why);
+
+/* Has a parameter been given by its NAME in the table? */
+bool params_given (const struct params *p, const char *name);
+
+/* Is memory_limit, which the user has given, one that this machine can keep?
+ * MEMORY and UNIT as for params_complete.
+ */
+int params_check_limit (const struct settings *s, uint64_t memory,
+                        uint64_t unit, struct message *why);
+
+/* The I-th setting as "name=value" with the value in force, in a form that
+ * params_set takes back.  Returns false past the last one; bad blocks and
+ * faults are none.
+ */
+bool params_print (const struct settings *s, size_t i, char *buf, size_t len);
+
+/* The I-th parameter's row of the table, for the test that holds the table,
+ * --help and the man page together.  Returns false past the end.
+ */
+struct param_row {
+  const char *name;
+  const char *default_value; /* as --help shows it */
+  bool is_live;              /* may change while the server runs */
+  char range[256];           /* as an error shows it */
+};
+bool params_row (size_t i, struct param_row *row);
+
+/* The same for null_blk's spellings: OTHER means NAME. */
+bool params_alias (size_t i, const char **other, const char **name);
+
+/* The same for the kernel's parameters that are refused. */
+bool params_kernel_only (size_t i, const char **name, const char **reason);
+
+#endif /* NULLBLK_PARAMS_H */

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What parameters say: the table of them, what a value may be, and profiles.
+ */
+
+#ifndef NULLBLK_SETTINGS_H
+#define NULLBLK_SETTINGS_H
+
+#include "params.h"
+#include "profile.h"
+#include "value.h"
+
+#endif /* NULLBLK_SETTINGS_H */

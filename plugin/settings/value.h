@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Values of parameters: from text into a field of struct settings, back, and
+ * what may be said of a value in words.  A type knows how its field is stored;
+ * which parameters there are is the business of params-table.c.  Called by that
+ * and by params.c; nothing here locks.
+ */
+
+#ifndef NULLBLK_VALUE_H
+#define NULLBLK_VALUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+
+enum value_type {
+  VALUE_SIZE,         /* uint64_t, bytes */
+  VALUE_POWER_OF_TWO, /* the same */
+  VALUE_COUNT,        /* uint64_t */
+  VALUE_BOOL,         /* bool */
+  VALUE_PARALLEL,     /* unsigned, enum parallel */
+  VALUE_CONTROL,      /* unsigned, enum controller */
+  VALUE_POWER_CUT,    /* unsigned, enum power_cut_gives */
+  VALUE_SEED,         /* uint64_t */
+  VALUE_LIMIT,        /* uint64_t; none is 0 */
+  VALUE_MBPS,         /* the same, in bytes; written in MiB */
+  VALUE_STALL,        /* struct stall */
+  VALUE_SPIN,         /* uint64_t, nanoseconds, or SPIN_AUTO of clock.h */
+  VALUE_MIB,          /* uint64_t, bytes; a bare number is in MiB */
+  VALUE_PAST_WP,      /* unsigned, enum zone_past_wp */
+  VALUE_ZONE_TRIM,    /* unsigned, enum zone_trim */
+  VALUE_ZONES,        /* struct zone_list */
+  VALUE_DURATION,     /* uint64_t, nanoseconds */
+  VALUE_PROFILE,      /* const struct profile *; none is NULL */
+  VALUE_LATENCY,      /* struct distribution *[NR_OPERATIONS]; NULL is 0 */
+  VALUE_LATENCY_OF,   /* struct distribution *; NULL is as VALUE_LATENCY */
+  VALUE_FILE,         /* char[MAX_FILE_NAME + 1]; none is "" */
+
+  /* No field of settings: value_describe alone takes these. */
+  VALUE_BADBLOCKS,
+  VALUE_FAULT,
+};
+
+/* What a value may be.  For VALUE_LATENCY_OF `least` is the operation. */
+struct value_rule {
+  enum value_type type;
+  uint64_t least, most;
+};
+
+/* The longest path of a file that is a setting: settings are copied. */
+#define MAX_FILE_NAME 255
+
+/* Longer than any value that value_print gives: a file's path. */
+#define MAX_VALUE 4200
+
+/* Take TEXT into *field, whose former value goes.  UNIT is 0, or what a bare
+ * number stands for (bytes, nanoseconds), and then nothing else is allowed.
+ * Returns 0; or -EINVAL with what is wrong and allowed in *why, or -ENOMEM, and
+ * *field as it was.
+ */
+int value_parse (const struct value_rule *rule, const char *text, uint64_t unit,
+                 void *field, struct message *why);
+
+/* The same back, in a form that value_parse takes. */
+void value_print (const struct value_rule *rule, const void *field, char *buf,
+                  size_t len);
+
+/* What is allowed, in words. */
+void value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
+                     size_t len);
+
+#endif /* NULLBLK_VALUE_H */

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the files of the store share: its structures, and its locks.  store.c
+ * has the drawing, and who may hold which.
+ */
+
+#ifndef NULLBLK_STORE_INTERNAL_H
+#define NULLBLK_STORE_INTERNAL_H
+
+#include <assert.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "common/common.h"
+#include "store.h"
+#include "table-internal.h"
+
+#define NR_STRIPES 1024
+
+struct stripe {
+  _Alignas(64) struct fairlock lock;
+};
+
+/* Chunks in the table that have stale pages, the oldest first, each once; see
+ * store-trim.c.  A chunk that is listed may have none any more.
+ */
+#define MOST_STALE 256 /* pages, and chunks */
+#define BATCH 8        /* chunks that are given back at a time */
+_Static_assert(MOST_STALE + BATCH <= SPARE_CHUNKS, "too few chunks");
+
+struct backlog {
+  _Alignas(64) _Atomic uint32_t pages;
+  pthread_mutex_t reclaiming; /* before any stripe's; held by who gives back */
+  pthread_mutex_t lock;       /* after any stripe's; guards what follows */
+  uint64_t keys[MOST_STALE];
+  uint32_t first;
+  _Atomic uint32_t nr; /* changed under the lock */
+};
+
+struct store {
+  struct arena arena;
+  struct table table; /* each bucket guarded by its stripe */
+  struct volume *volumes;
+  struct backlog backlog;
+  struct stripe stripes[NR_STRIPES];
+};
+
+/* What the store knows of a volume: touched only as pages come and go. */
+struct volume {
+  _Alignas(64) _Atomic uint64_t written; /* pages */
+};
+
+/* The part of a request that lies in one chunk. */
+struct piece {
+  uint64_t key;
+  uint64_t offset; /* in the chunk, bytes */
+  uint64_t len;    /* 0 past the end of the request */
+};
+
+static inline uint64_t
+min (uint64_t a, uint64_t b)
+{
+  return a < b ? a : b;
+}
+
+static inline struct piece
+piece_at (const struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
+{
+  const uint64_t size = arena_chunk_size (&s->arena);
+  struct piece p;
+
+  p.key = (uint64_t) volume << VOLUME_SHIFT | (offset >> s->arena.chunk_shift);
+  p.offset = offset & (size - 1);
+  p.len = min (end - offset, size - p.offset);
+  return p;
+}
+
+/* Every chunk from OFFSET up to END; OFFSET moves along. */
+#define for_each_piece(s, volume, p, offset, end)                              \
+  for (p = piece_at (s, volume, offset, end); p.len > 0;                       \
+       offset += p.len, p = piece_at (s, volume, offset, end))
+
+static inline unsigned
+stripe_of (const struct store *s, uint64_t key)
+{
+  return table_bucket (&s->table, key) % NR_STRIPES;
+}
+
+static inline void
+lock_shared (struct store *s, unsigned stripe)
+{
+  fairlock_shared (&s->stripes[stripe].lock);
+}
+
+static inline void
+lock_exclusive (struct store *s, unsigned stripe)
+{
+  fairlock_exclusive (&s->stripes[stripe].lock);
+}
+
+static inline void
+unlock (struct store *s, unsigned stripe)
+{
+  fairlock_release (&s->stripes[stripe].lock);
+}
+
+static inline unsigned
+first_page (const struct piece *p)
+{
+  return p->offset >> PAGE_SHIFT;
+}
+
+static inline unsigned
+last_page (const struct piece *p)
+{
+  return (p->offset + p->len + PAGE - 1) >> PAGE_SHIFT;
+}
+
+static inline unsigned
+pages_in_chunk (const struct store *s)
+{
+  return arena_chunk_size (&s->arena) >> PAGE_SHIFT;
+}
+
+static inline bool
+is_zero (const char *page)
+{
+  return page[0] == 0 && memcmp (page, page + 1, PAGE - 1) == 0;
+}
+
+/* The first place from OFFSET on at which there is a chunk, or END: OFFSET
+ * itself where one is there.
+ */
+uint64_t store_skip_emptiness (struct store *s, uint32_t volume,
+                               uint64_t offset, uint64_t end);
+
+/* Pages of a piece are about to be written.  Make those of them zero that are
+ * stale, or with FULLY_WRITTEN only those that the piece has a part of.  The
+ * chunk's stripe is locked exclusively.
+ */
+void store_refresh (struct store *s, uint32_t nr, const struct piece *p,
+                    bool fully_written);
+
+#endif /* NULLBLK_STORE_INTERNAL_H */

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The store: sparse RAM for all devices of a server.  A device is a *volume*
+ * in it, a number below arena_options.volumes (at most MAX_VOLUMES); an address
+ * is a volume and an offset in bytes, up to 2^63-1.  What was never written, or
+ * was trimmed, reads as zeroes and holds no memory.
+ *
+ * How it is built is drawn at the top of store.c.  Every function may be
+ * called by any thread at any time.  A block of up to 128 KiB that is
+ * aligned to its size is read and written as a whole, whatever the request
+ * that it is part of: nobody sees half of a write to it.
+ */
+
+#ifndef NULLBLK_STORE_H
+#define NULLBLK_STORE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "machine.h"
+
+#define MAX_VOLUMES (1 << 16)
+
+struct store;
+
+/* Returns 0, or what arena_create fails with, or -ENOMEM. */
+int store_create (struct store **store, const struct arena_options *o);
+void store_destroy (struct store *store);
+
+/* Read COUNT bytes at OFFSET. */
+void store_read (struct store *store, uint32_t volume, void *buf,
+                 uint64_t count, uint64_t offset);
+
+/* Write COUNT bytes at OFFSET.  Returns 0, or -ENOSPC when the memory for it
+ * would pass the limit or the system gives none; then nothing has changed.
+ */
+int store_write (struct store *store, uint32_t volume, const void *buf,
+                 uint64_t count, uint64_t offset);
+
+/* The same for what COUNT bytes at OFFSET held before; *PAID bytes have been
+ * charged already for the memory that they need.  What is used of that is taken
+ * from *PAID.
+ */
+int store_restore (struct store *store, uint32_t volume, const void *buf,
+                   uint64_t count, uint64_t offset, uint64_t *paid);
+
+/* Make COUNT bytes at OFFSET zero and keep, or take, the memory for them:
+ * afterwards they count as written, and a write to them cannot fail.  Returns
+ * as store_write does.
+ */
+int store_zero (struct store *store, uint32_t volume, uint64_t count,
+                uint64_t offset);
+
+/* Make COUNT bytes at OFFSET zero and give back the memory of every 4 KiB
+ * page that is all zero then.  It costs by what is there, however large COUNT
+ * is.
+ */
+void store_trim (struct store *store, uint32_t volume, uint64_t count,
+                 uint64_t offset);
+
+/* One who holds a lock meanwhile goes step by step and lets go between: a step
+ * is as much as has STORE_STEP bytes at most in it, or a chunk, and so may be
+ * of any length.  store_trim_step makes one from OFFSET up to END at most and
+ * returns where it ends; store_reach says so beforehand, within END.
+ */
+#define STORE_STEP (UINT64_C (2) << 20)
+uint64_t store_trim_step (struct store *store, uint32_t volume, uint64_t offset,
+                          uint64_t end);
+uint64_t store_reach (struct store *store, uint32_t volume, uint64_t offset,
+                      uint64_t end);
+
+/* Is the page at OFFSET written?  Says so in *written and returns where that
+ * changes, or END if not before; OFFSET < END.
+ */
+uint64_t store_extent (struct store *store, uint32_t volume, uint64_t offset,
+                       uint64_t end, bool *written);
+
+/* Bytes held against the limit now, by all volumes. */
+uint64_t store_held (struct store *store);
+
+/* How many 4 KiB pages of a volume are written. */
+uint64_t store_written (struct store *store, uint32_t volume);
+
+/* How often the next chunk of a volume was looked for, for tests that count
+ * work: at each step over emptiness, and for each chunk that a trim meets.
+ */
+uint64_t store_looks (struct store *store, uint32_t volume);
+
+/* Copies of data that a caller keeps, and charges for itself; one of these for
+ * those that go in about the order in which they came.  Drawn at the top of
+ * store-copies.c.
+ */
+struct store_copies {
+  pthread_mutex_t lock; /* guards all that follows */
+  uint32_t filling, spare;
+  unsigned next;
+  uint64_t pages;
+};
+void store_copies_init (struct store_copies *c);
+
+/* There is no copy any more.  STORE may be NULL, if there never was one. */
+void store_copies_destroy (struct store *store, struct store_copies *c);
+
+/* Memory for BYTES, a chunk at most, in whole pages.  NULL if there is none, or
+ * none that is given back by pages: then use other memory.
+ */
+char *store_take_copy (struct store *store, struct store_copies *c,
+                       uint64_t bytes);
+
+/* Give it back.  NOW: to the system at once; or else with the last copy that is
+ * beside it, or later.
+ */
+void store_give_copy (struct store *store, struct store_copies *c,
+                      const char *copy, uint64_t bytes, bool now);
+
+/* Count BYTES that a caller holds elsewhere as held.  Returns 0, or -ENOSPC
+ * when that would pass the limit; then nothing is counted.
+ */
+int store_charge (struct store *store, uint64_t bytes);
+void store_uncharge (struct store *store, uint64_t bytes);
+
+/* Change the limit; see arena_set_limit. */
+int store_set_limit (struct store *store, uint64_t limit);
+
+#endif /* NULLBLK_STORE_H */

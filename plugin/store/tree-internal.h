@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The chunks of a volume in the order of their keys, so that the next one is
+ * found however far away it is: work on a range of any size costs by what is
+ * there.  The table has one for each volume; it is drawn at the top of tree.c.
+ *
+ * Each has a lock, taken after any stripe's, held for a walk from the root to a
+ * leaf (17 steps in 16 GiB of data side by side, 46 at most) and taken only
+ * when a chunk comes or goes and when emptiness is to be stepped over.
+ */
+
+#ifndef NULLBLK_TREE_INTERNAL_H
+#define NULLBLK_TREE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arena.h"
+
+struct tree {
+  _Alignas(64) pthread_mutex_t lock; /* guards all that follows, and the nodes
+                                        in the headers of its chunks */
+  struct tree_link root;
+  uint64_t looks; /* how often a next chunk was looked for */
+};
+
+void tree_init (struct tree *t);
+void tree_destroy (struct tree *t);
+
+/* Chunk NR comes, whose header has its key, and which no other chunk has; and
+ * it goes.
+ */
+void tree_add (struct tree *t, const struct arena *arena, uint32_t nr);
+void tree_remove (struct tree *t, const struct arena *arena, uint32_t nr);
+
+/* Is there a chunk with *KEY or a larger key?  If so, the least is put into
+ * *KEY.
+ */
+bool tree_next (struct tree *t, const struct arena *arena, uint64_t *key);
+
+/* How often that was asked, for tests that count work. */
+uint64_t tree_looks (struct tree *t);
+
+#endif /* NULLBLK_TREE_INTERNAL_H */

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Lanes and stalls; see lanes.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/common.h"
+#include "lanes.h"
+
+/*---------------------------------------------------------------------*/
+/* Stalls */
+
+int
+stall_parse (const char *text, struct stall *stall, struct message *why)
+{
+  static const char first[] = "every:", second[] = ",for:";
+  const char *comma = strstr (text, second);
+  struct stall r = {0, 0};
+
+  if (strcmp (text, "none") == 0) {
+    *stall = r;
+    return 0;
+  }
+  if (strncmp (text, first, sizeof first - 1) != 0 || comma == NULL) {
+    message_set (why, "allowed is none or every:DURATION,for:DURATION");
+    return -EINVAL;
+  }
+  text += sizeof first - 1;
+  if (duration_parse (text, comma - text, &r.every) < 0 || r.every == 0) {
+    message_set (
+        why, "'%.*s': allowed after every: is " DURATION_FORM ", more than 0",
+        (int) (comma - text), text);
+    return -EINVAL;
+  }
+  text = comma + sizeof second - 1;
+  if (duration_parse (text, strlen (text), &r.length) < 0 ||
+      r.length >= r.every) {
+    message_set (why,
+                 "'%.80s': allowed after for: is a duration below that after "
+                 "every: (units: ns, us, ms, s)",
+                 text);
+    return -EINVAL;
+  }
+  *stall = r;
+  return 0;
+}
+
+void
+stall_format (const struct stall *stall, char *buf, size_t len)
+{
+  char every[24], length[24];
+
+  if (stall->every == 0) {
+    snprintf (buf, len, "none");
+    return;
+  }
+  duration_format (stall->every, every, sizeof every);
+  duration_format (stall->length, length, sizeof length);
+  snprintf (buf, len, "every:%s,for:%s", every, length);
+}
+
+/* Time is measured from the device's start, and once more without the stalls:
+ * in that, `worked`, a service is as long as it was asked to be.  Only the
+ * first `every` has no stall at its beginning.
+ */
+uint64_t
+stall_serve (const struct stall *stall, uint64_t origin, uint64_t start,
+             uint64_t nsec)
+{
+  const uint64_t every = stall->every, length = stall->length;
+  uint64_t time, since, worked, stalls, done;
+
+  if (every == 0)
+    return moment_after (start, nsec);
+
+  time = start > origin ? start - origin : 0;
+  since = time % every;
+  stalls = time / every; /* that have begun */
+  if (stalls > 0 && since < length) {
+    time += length - since;
+    since = length;
+  }
+  if (nsec == 0)
+    return moment_after (origin, time);
+
+  /* What ends as a stall begins needs no other end: hence the 1. */
+  worked = moment_after (time - stalls * length, nsec);
+  if (worked <= every)
+    return moment_after (origin, worked);
+  stalls = (worked - every - 1) / (every - length) + 1;
+  if (__builtin_mul_overflow (stalls, length, &done) ||
+      __builtin_add_overflow (done, worked, &done))
+    return UINT64_MAX;
+  return moment_after (origin, done);
+}
+
+/*---------------------------------------------------------------------*/
+/* Lanes */
+
+/* Put MOMENT in the place of the heap's first. */
+static void
+replace_first (struct lanes *l, uint64_t moment)
+{
+  uint32_t at = 0, child;
+
+  for (child = 1; child < l->count; child = 2 * at + 1) {
+    if (child + 1 < l->count && l->free[child + 1] < l->free[child])
+      child++;
+    if (l->free[child] >= moment)
+      break;
+    l->free[at] = l->free[child];
+    at = child;
+  }
+  l->free[at] = moment;
+}
+
+/* The lane at place AT is to be free at MOMENT, which is earlier. */
+static void
+bring_forward (struct lanes *l, uint32_t at, uint64_t moment)
+{
+  for (; at > 0 && l->free[(at - 1) / 2] > moment; at = (at - 1) / 2)
+    l->free[at] = l->free[(at - 1) / 2];
+  l->free[at] = moment;
+}
+
+/* The first gap that a service fits into and begins in before BEFORE, which is
+ * taken.
+ */
+static bool
+serve_in_gap (struct lanes *l, const struct stall *stall, uint64_t origin,
+              uint64_t arrival, uint64_t before, uint64_t nsec,
+              struct slot *slot)
+{
+  size_t i;
+
+  gaps_pass (&l->gaps, arrival);
+  for (i = 0; i < l->gaps.count && l->gaps.slot[i].from < before; i++) {
+    slot->from =
+        l->gaps.slot[i].from > arrival ? l->gaps.slot[i].from : arrival;
+    slot->to = stall_serve (stall, origin, slot->from, nsec);
+    if (slot->to <= l->gaps.slot[i].to) {
+      gaps_take (&l->gaps, i, slot->to);
+      return true;
+    }
+  }
+  return false;
+}
+
+uint64_t
+lanes_serve (struct lanes *lanes, uint32_t count, const struct stall *stall,
+             uint64_t origin, uint64_t arrival, uint64_t nsec,
+             struct slot *slot)
+{
+  uint64_t start;
+
+  if (lanes->count != count) {
+    lanes_begin_anew (lanes);
+    lanes->count = count;
+  }
+  start = lanes->free[0] > arrival ? lanes->free[0] : arrival;
+  if (lanes->gaps.count > 0 &&
+      serve_in_gap (lanes, stall, origin, arrival, start, nsec, slot))
+    return slot->to;
+  slot->from = start;
+  slot->to = stall_serve (stall, origin, start, nsec);
+  replace_first (lanes, slot->to);
+  return slot->to;
+}
+
+void
+lanes_leave (struct lanes *lanes, uint32_t generation, struct slot slot,
+             uint64_t now)
+{
+  uint32_t i;
+
+  if (generation != lanes->generation || slot.from < now ||
+      slot.from == slot.to)
+    return;
+  for (i = 0; i < lanes->count && lanes->free[i] != slot.to; i++)
+    ;
+  if (i < lanes->count)
+    bring_forward (lanes, i, gaps_retreat (&lanes->gaps, slot));
+  else
+    gaps_add (&lanes->gaps, slot);
+}
+
+void
+lanes_begin_anew (struct lanes *lanes)
+{
+  lanes->generation++;
+  lanes->count = 0;
+  gaps_clear (&lanes->gaps);
+  memset (lanes->free, 0, sizeof lanes->free);
+}
+
+void
+lanes_clear (struct lanes *lanes)
+{
+  gaps_clear (&lanes->gaps);
+}

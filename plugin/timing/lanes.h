@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Lanes: a device that can do only so many things at once.  Each request is
+ * served by the lane that is free first, in the order of arrival, so all that
+ * needs to be known of a lane is when it will be free.
+ *
+ *     lane 0  [----a----][--c--]
+ *     lane 1     [--b--]   [-----d-----]
+ *     arrival  a  b c   d
+ *
+ * A request that is given up before its service begins gives its time back
+ * (gaps.h).  Which lane that was does not matter: from a moment on at which
+ * both end a service, two lanes may as well change places.
+ *
+ * Stalls: from time to time the device serves nothing.  With
+ * stall=every:2s,for:200ms, counted from the device's start, it does so from
+ * 2 s to 2.2 s, from 4 s to 4.2 s, and so on.  A service that meets a stall is
+ * interrupted and goes on after it; one that would begin in a stall begins at
+ * its end.
+ *
+ *     0              every  +for      2*every  +for
+ *     |................|#####|...........|#####|....
+ *              [---service---#####--]
+ *
+ * struct lanes belongs to a device and is guarded by its lock in struct
+ * latency, whose latency_price is the caller.  struct stall is a setting.
+ */
+
+#ifndef NULLBLK_LANES_H
+#define NULLBLK_LANES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+#include "gaps.h"
+
+#define MAX_LANES 1024
+
+struct stall {
+  uint64_t every;  /* nanoseconds from one to the next; 0: no stalls */
+  uint64_t length; /* nanoseconds, below `every` */
+};
+
+struct lanes {
+  uint32_t count;
+  uint32_t generation; /* which lanes these are: slots are of one of them */
+  struct gaps gaps;
+  uint64_t free[MAX_LANES]; /* a heap: none is free before free[0] */
+};
+
+/* Take "every:2s,for:200ms" or "none".  Returns 0, or -EINVAL with what is
+ * allowed in *why.
+ */
+int stall_parse (const char *text, struct stall *stall, struct message *why);
+
+/* The same back; 64 bytes are enough. */
+void stall_format (const struct stall *stall, char *buf, size_t len);
+
+/* When a service of NSEC nanoseconds is done that may begin at START, on a
+ * device that started at ORIGIN.
+ */
+uint64_t stall_serve (const struct stall *stall, uint64_t origin,
+                      uint64_t start, uint64_t nsec);
+
+/* Serve for NSEC nanoseconds a request that arrives at ARRIVAL, on COUNT lanes
+ * (from 1 to MAX_LANES).  Returns when it is done, and the time of a lane that
+ * it has in *slot.  When COUNT is not what it was the time before, the lanes
+ * begin anew.
+ */
+uint64_t lanes_serve (struct lanes *lanes, uint32_t count,
+                      const struct stall *stall, uint64_t origin,
+                      uint64_t arrival, uint64_t nsec, struct slot *slot);
+
+/* A request that was given SLOT by the lanes of GENERATION is given up at NOW.
+ * If it has not begun, others may have its time; what has begun is served.
+ */
+void lanes_leave (struct lanes *lanes, uint32_t generation, struct slot slot,
+                  uint64_t now);
+
+/* Nobody is in service any more, or should be minded.  All zeroes are lanes,
+ * too.  lanes_clear frees what they hold.
+ */
+void lanes_begin_anew (struct lanes *lanes);
+void lanes_clear (struct lanes *lanes);
+
+#endif /* NULLBLK_LANES_H */

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Percentiles: which share of all requests takes longer than so long; on the
+ * command line, and in the files that "file:" means.  Owns nothing; called by
+ * distribution-parse.c.
+ */
+
+#ifndef NULLBLK_PERCENTILES_H
+#define NULLBLK_PERCENTILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+
+struct percentile {
+  uint32_t above; /* requests that take longer, in parts of a billion */
+  uint64_t nsec;
+};
+
+/* The percentile in the LEN bytes at TEXT, from 0 to 100, with up to 7 digits
+ * after the point that count.  Returns 0 or -EINVAL.
+ */
+int percent_parse (const char *text, size_t len, uint32_t *above);
+
+/* The same back: "99.9". */
+void percent_format (uint32_t above, char *buf, size_t len);
+
+/* Are there some, in ascending order, each once, and no duration below that
+ * before it?
+ */
+bool percentiles_ascend (const struct percentile *p, size_t n);
+
+/* A file that has been read.  Its path, which must stay, is for messages. */
+struct percentiles_file;
+
+/* Read one.  Returns 0, -ENOMEM, or -EINVAL with *why. */
+int percentiles_open (const char *path, struct percentiles_file **file,
+                      struct message *why);
+void percentiles_close (struct percentiles_file *file); /* NULL is allowed */
+
+/* Those that it has for an operation.  Returns 0 with *p, to be freed, and
+ * their number; -ENOMEM; -ENODATA when it is fio's and has none of that
+ * operation; or -EINVAL.  The last two say why.
+ */
+int percentiles_of (const struct percentiles_file *file, enum operation op,
+                    struct percentile **p, size_t *n, struct message *why);
+
+/* It is fio's, and has none of any operation: why not. */
+void percentiles_none (const struct percentiles_file *file,
+                       struct message *why);
+
+#endif /* NULLBLK_PERCENTILES_H */

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Limits in bytes and operations a second, for all requests and for those that
+ * read or change alone.  They hold together: a request passes only as fast as
+ * the narrowest of those that it counts for allows, and takes of the wider ones
+ * no more meanwhile.
+ *
+ * Requests of one kind are a flow, in which one follows another, first come,
+ * first served; a request is through when its last byte is.  Nothing runs in
+ * the background: a flow is the moment up to which it is booked, its front, and
+ * the most of bytes and operations a second that it has booked up to there.
+ * What a limit leaves to one flow is the rest, up to the fronts of the others.
+ *
+ *     mbps=20 read-mbps=15
+ *     reads    |==== 15 ====|                  arrive first, 15 MiB
+ *     writes   |==== 5 =====|=== 20 ===|       then 25 MiB
+ *              0            1          2 s
+ *
+ * Bytes and operations of a flow pass side by side, and a request is through
+ * when both are.  So small requests, which wait for operations, and large ones,
+ * which wait for bytes, pass together what the limits allow.
+ *
+ *     bytes       [=large==][][=large==][]
+ *     operations       [===][===]  [===][===]
+ *
+ * Whichever waits for the other gets nothing for the time that is gone, and so
+ * does a flow that was idle, but for a grace of 5 ms: a client that needs a
+ * moment to send its next request still reaches the limit.  So any second sees
+ * at most 0.5 % more than each limit, and one request of each flow.
+ *
+ * When limits change, what is booked becomes a flow of former times, which is
+ * counted as the others are until it is through: old and new requests do not
+ * pass together more than the new limit, or the old one where that was wider.
+ *
+ * struct throttle belongs to a device and is guarded by its lock in struct
+ * latency, whose latency_price is the caller.
+ */
+
+#ifndef NULLBLK_THROTTLE_H
+#define NULLBLK_THROTTLE_H
+
+#include <stdint.h>
+
+#include "common/common.h"
+#include "gaps.h"
+
+#define THROTTLE_GRACE (5 * NSEC_PER_MSEC)
+
+/* The highest limits: 40 GiB/s, as in null_blk, and as many operations as there
+ * are nanoseconds.
+ */
+#define MAX_BYTES_PER_SEC (UINT64_C (40) << 30)
+#define MAX_OPERATIONS_PER_SEC NSEC_PER_SEC
+
+/* What a limit counts: all requests, or reads, or changes (writes, zeroes,
+ * trims and zone commands).
+ */
+enum throttled { THROTTLE_ALL, THROTTLE_READS, THROTTLE_WRITES, NR_THROTTLED };
+
+/* 0 is no limit. */
+struct throttle_limits {
+  uint64_t bytes_per_sec[NR_THROTTLED];
+  uint64_t operations_per_sec[NR_THROTTLED];
+};
+
+/* Requests that count for the same limits. */
+enum flow { FLOW_READS, FLOW_WRITES, FLOW_TRIMS, FLOW_FLUSHES, NR_FLOWS };
+
+/* Bytes and operations. */
+enum unit { UNIT_BYTES, UNIT_OPERATIONS, NR_UNITS };
+
+/* What is booked. */
+struct booked {
+  enum flow flow;
+  uint32_t generation;   /* of the limits that it was booked by */
+  uint64_t front;        /* up to here, */
+  double rate[NR_UNITS]; /* with so much a second at most, */
+  struct gaps gaps;      /* but for these */
+};
+
+/* A moment, and a part of a nanosecond. */
+struct position {
+  uint64_t moment;
+  double part;
+};
+
+/* The most flows of former limits that are told apart. */
+#define MAX_FORMER 12
+
+struct throttle {
+  struct throttle_limits limits; /* those that it was last asked with */
+  uint32_t generation;           /* how often they changed */
+
+  struct {
+    struct booked booked;
+    struct position at[NR_UNITS]; /* how far each has come, of the front */
+
+    /* Rates of what was booked before `mark` are forgotten there: `later` has
+     * those of what was booked since.
+     */
+    uint64_t mark;
+    double later[NR_UNITS];
+  } flows[NR_FLOWS];
+
+  struct booked former[MAX_FORMER];
+  unsigned nr_former;
+};
+
+/* The moment at which all limits have let a request through, NOW or later, and
+ * the time in its flow that it has in *slot.  Reads, writes and zeroes count
+ * their bytes; every request counts as an operation, a flush only where all are
+ * counted.
+ */
+uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
+                        enum operation op, uint32_t count, uint64_t now,
+                        struct slot *slot);
+
+/* A request that was given SLOT when limits were of GENERATION is given up at
+ * NOW: others may have what is left of its time.
+ */
+void throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
+                     struct slot slot, uint64_t now);
+
+/* Nothing is booked any more.  All zeroes are a throttle, too; throttle_clear
+ * frees what one holds.
+ */
+void throttle_begin_anew (struct throttle *t);
+void throttle_clear (struct throttle *t);
+
+#endif /* NULLBLK_THROTTLE_H */

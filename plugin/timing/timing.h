@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * When a request completes: latency.h has the moment, of what distributions,
+ * lanes, stalls and limits say.  Nothing here waits.
+ */
+
+#ifndef NULLBLK_TIMING_H
+#define NULLBLK_TIMING_H
+
+#include "distribution.h"
+#include "gaps.h"
+#include "lanes.h"
+#include "latency.h"
+#include "percentiles.h"
+#include "throttle.h"
+
+#endif /* NULLBLK_TIMING_H */

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the files of the zones share: zones.c (with the drawing) has the zones
+ * and looks at them, zones-write.c moves write pointers, zones-command.c does
+ * commands and trims, zones-limits.c counts who is open.  Nobody else includes
+ * this.
+ */
+
+#ifndef NULLBLK_ZONES_INTERNAL_H
+#define NULLBLK_ZONES_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/common.h"
+#include "zones.h"
+
+/*---------------------------------------------------------------------*/
+/* The state of a zone is one word, so that it can be looked at without a lock:
+ * the sectors below the write pointer, and the condition in the low 4 bits, in
+ * such a way that a zone that nothing was done to, an empty one, is 0.  A zone
+ * without a write pointer has it at its end: all of it can be read.
+ */
+
+#define ZONE_COND_BITS 4
+
+static inline uint64_t
+state_make (enum zone_cond cond, uint64_t wp)
+{
+  return wp >> ZONE_SECTOR_SHIFT << ZONE_COND_BITS | (cond ^ ZONE_COND_EMPTY);
+}
+
+static inline enum zone_cond
+state_cond (uint64_t state)
+{
+  return (state & ((1 << ZONE_COND_BITS) - 1)) ^ ZONE_COND_EMPTY;
+}
+
+/* Bytes from the zone's start. */
+static inline uint64_t
+state_wp (uint64_t state)
+{
+  return state >> ZONE_COND_BITS << ZONE_SECTOR_SHIFT;
+}
+
+/*---------------------------------------------------------------------*/
+
+#define MAX_ZONE_STRIPES 1024
+
+/* A write that waits for those before it: on the stack of who waits, and in the
+ * list of its stripe, whose lock guards it but for `lock` and `come`.
+ */
+struct early_write {
+  struct early_write *next;
+  uint64_t zone, wp; /* the write pointer that it waits for */
+  bool listed;
+  pthread_mutex_t lock; /* guards `come` */
+  pthread_cond_t turn;
+  bool come; /* the write pointer, or it has passed */
+};
+
+/* What was in a zone when it was reset, and is still to be discarded.  That is
+ * done step by step, and the lock let go between, so that nobody waits for
+ * more than a step.  The zone is empty from the first moment on; who is to
+ * change it has to see to it that nothing of before is left, and joins in.  On
+ * the stack of who resets.
+ */
+struct zone_discard {
+  struct zone_discard *next;
+  uint64_t zone;
+  uint64_t offset, end;
+};
+
+struct zone_stripe {
+  _Alignas(64) struct fairlock lock;
+  /* Both changed with the lock held exclusively. */
+  struct early_write *early;
+  struct zone_discard *discards;
+};
+
+/* Open and active zones, counted where there is a limit. */
+struct zone_limits {
+  bool any;
+  uint64_t max_open, max_active; /* 0: no limit */
+
+  pthread_mutex_t turn;
+  pthread_mutex_t lock; /* guards all that follows */
+  pthread_cond_t changed;
+  bool awaited; /* somebody waits for `changed` */
+  uint64_t imp_open, exp_open, closed;
+  uint64_t cursor; /* where to look for the next zone to close */
+  uint64_t *idle;  /* bits of implicitly open zones, not just being written */
+};
+
+struct zones {
+  uint64_t size;
+  unsigned shift; /* zones have 1 << shift bytes */
+  uint64_t nr_zones, nr_conv;
+  uint64_t capacity;
+  enum zone_past_wp past_wp;
+  enum zone_trim trim;
+  uint64_t reorder_wait;
+  struct zone_data data;
+
+  uint64_t nr_stripes; /* a power of two */
+  unsigned stripe_bits;
+  struct zone_stripe *stripes;
+  uint64_t row; /* states of a stripe */
+  _Atomic uint64_t *states;
+  size_t map_size;
+
+  struct zone_limits limits;
+};
+
+static inline uint64_t
+zone_start (const struct zones *z, uint64_t zone)
+{
+  return zone << z->shift;
+}
+
+/* Of all zones only the last may be shorter. */
+static inline uint64_t
+zone_len (const struct zones *z, uint64_t zone)
+{
+  const uint64_t left = z->size - zone_start (z, zone);
+  const uint64_t whole = UINT64_C (1) << z->shift;
+
+  return left < whole ? left : whole;
+}
+
+static inline uint64_t
+zone_capacity (const struct zones *z, uint64_t zone)
+{
+  const uint64_t len = zone_len (z, zone);
+
+  return zone >= z->nr_conv && z->capacity < len ? z->capacity : len;
+}
+
+static inline struct zone_stripe *
+zone_stripe (const struct zones *z, uint64_t zone)
+{
+  return &z->stripes[zone & (z->nr_stripes - 1)];
+}
+
+static inline _Atomic uint64_t *
+zone_word (const struct zones *z, uint64_t zone)
+{
+  return &z->states[(zone & (z->nr_stripes - 1)) * z->row +
+                    (zone >> z->stripe_bits)];
+}
+
+/* Conventional zones have no state. */
+static inline uint64_t
+zone_state (const struct zones *z, uint64_t zone)
+{
+  return atomic_load_explicit (zone_word (z, zone), memory_order_relaxed);
+}
+
+/* zones.c */
+void stripe_lock_shared (struct zone_stripe *stripe);
+void stripe_lock (struct zone_stripe *stripe);
+void stripe_unlock (struct zone_stripe *stripe);
+
+static inline bool
+zones_have_power (const struct zones *z)
+{
+  return z->data.epoch == NULL || (atomic_load (z->data.epoch) & 1) == 0;
+}
+
+/* zones-command.c: the stripe is locked exclusively; come back, with it locked
+ * again, when nothing of the zone is left to be discarded.
+ */
+void zone_finish_discard (struct zones *z, struct zone_stripe *stripe,
+                          uint64_t zone);
+
+/* Lock a zone to change it. */
+static inline struct zone_stripe *
+zone_lock (struct zones *z, uint64_t zone)
+{
+  struct zone_stripe *stripe = zone_stripe (z, zone);
+
+  stripe_lock (stripe);
+  if (__builtin_expect (stripe->discards != NULL, 0))
+    zone_finish_discard (z, stripe, zone);
+  return stripe;
+}
+
+/* zones-write.c: the write pointer has moved.  The stripe is locked. */
+void zone_wake_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp);
+
+/* zones-limits.c */
+int limits_create (struct zones *z, const struct zone_settings *s);
+void limits_destroy (struct zones *z);
+
+/* Who changes the state of a zone does so between these, with the zone locked
+ * exclusively.  MAY_OPEN: with limits_make_room.
+ */
+void limits_enter (struct zones *z, bool may_open);
+void limits_leave (struct zones *z, bool may_open);
+
+/* Is there room for a zone that is EMPTY or CLOSED to be open?  It may take the
+ * place of one that is implicitly open.  Returns 0 or -ENOSPC.
+ */
+int limits_make_room (struct zones *z, enum zone_cond cond);
+
+/* May one more be active? */
+bool limits_have_room (const struct zones *z);
+
+/* Change a zone's state, and count it. */
+void zone_set_state (struct zones *z, uint64_t zone, enum zone_cond cond,
+                     uint64_t wp);
+
+/* An open zone that is being written: it keeps its place until the next
+ * zone_set_state.
+ */
+void limits_keep_open (struct zones *z, uint64_t zone);
+
+#endif /* NULLBLK_ZONES_INTERNAL_H */

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the parameters say about zones, and whether it can be.  Owns nothing
+ * and locks nothing: parameters are parsed before the server listens, and do
+ * not change after that.
+ */
+
+#ifndef NULLBLK_ZONES_SETTINGS_H
+#define NULLBLK_ZONES_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+
+/* As many as a server keeps in mind: 8 bytes each, taken as zones are used. */
+#define MAX_ZONES (UINT64_C (1) << 24)
+
+#define MIN_ZONE_SIZE UINT64_C (4096)
+
+/* Zones by number, as in "3,7-9"; "none" if there are none. */
+#define MAX_ZONE_RANGES 32
+#define ZONE_LIST_TEXT 640 /* the longest, as text */
+
+struct zone_list {
+  unsigned count;
+  struct {
+    uint32_t first, last;
+  } ranges[MAX_ZONE_RANGES];
+};
+
+/* What a read gets at and past the write pointer. */
+enum zone_past_wp { PAST_WP_ZERO, PAST_WP_ONES, PAST_WP_ERROR };
+
+/* What a trim of sequential zones does. */
+enum zone_trim { ZONE_TRIM_RESET, ZONE_TRIM_IGNORE, ZONE_TRIM_ERROR };
+
+/* All sizes are in bytes. */
+struct zone_settings {
+  bool zoned;
+  uint64_t zone_size;                 /* a power of two */
+  uint64_t capacity;                  /* what may be written of it; 0: all */
+  uint64_t nr_conv;                   /* conventional zones, at the beginning */
+  uint64_t max_open;                  /* 0: no limit */
+  uint64_t max_active;                /* the same */
+  bool full;                          /* sequential zones begin full */
+  struct zone_list readonly, offline; /* ... or so */
+  unsigned past_wp;                   /* enum zone_past_wp */
+  unsigned trim;                      /* enum zone_trim */
+  uint64_t reorder_wait;              /* nanoseconds; 0: no wait */
+};
+
+/* Take a list.  Returns 0, or -EINVAL with what is allowed in *why. */
+int zone_list_parse (const char *text, struct zone_list *list,
+                     struct message *why);
+
+/* The same back; ZONE_LIST_TEXT bytes are enough. */
+void zone_list_format (const struct zone_list *list, char *buf, size_t len);
+
+/* Check zones against each other and against a device of SIZE bytes (not 0)
+ * with blocks of BLOCK_SIZE, and put in the place of the capacity and of the
+ * limits what they come to.  Returns 0, or -EINVAL with the reason in *why.
+ * Nothing is done where zoned is false.
+ */
+int zone_settings_complete (struct zone_settings *s, uint64_t size,
+                            uint64_t block_size, struct message *why);
+
+#endif /* NULLBLK_ZONES_SETTINGS_H */

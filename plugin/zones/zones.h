@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The zones of a device: conventional ones first, which take any write, then
+ * sequential ones, which are written at their write pointer only.  The rules
+ * are those of Linux's null_blk.  Nothing here moves data, but that a reset
+ * has it discarded: a read or a write asks here first, moves its data itself,
+ * and says when it has.
+ *
+ *     zone      |0 conventional|1 sequential     |2 sequential     |3
+ *                              |#########|       |###|             |
+ *               start          start     wp  |   end
+ *                                            start + capacity
+ *
+ * How it is built is drawn at the top of zones.c.  Every function may be
+ * called by any thread at any time; all sizes are bytes, and counts and
+ * offsets are multiples of the block size within the device, counts not 0.
+ * Functions that return int give 0 or a negative errno:
+ *
+ *     -EIO     a rule is broken: not at the write pointer, across a border, a
+ *              command that the zone's condition does not allow; an offline
+ *              zone
+ *     -EROFS   a write to a read-only zone
+ *     -ENOSPC  as many zones are open or active as the limits allow
+ *     -EINVAL  a command that there is not, or a zone that cannot take it
+ *     -ESHUTDOWN  power is off: for all that changes a zone
+ */
+
+#ifndef NULLBLK_ZONES_H
+#define NULLBLK_ZONES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+#include "wire.h"
+#include "zones-settings.h"
+
+struct zones;
+
+/* Where the data is, if it is kept: in null mode zones have conditions and
+ * write pointers as ever, but no data.
+ *
+ * TRIM trims COUNT bytes at OFFSET, which are conventional.  RESET is told,
+ * before it is so, that the sequential zone at OFFSET is reset, of which COUNT
+ * bytes were below the write pointer.  Both return 0 or a negative errno, the
+ * result of the request; with -ESHUTDOWN, and no other, the zone is not reset.
+ * DISCARD then makes what is from OFFSET to END zero and frees its memory, or a
+ * step of that, which takes about a millisecond, and returns where it ends.
+ * RESET and DISCARD are called with the zone locked.
+ *
+ * EPOCH is odd while power is off; NULL: it always is on.
+ */
+struct zone_data {
+  bool is_kept;
+  int (*trim) (void *opaque, uint64_t count, uint64_t offset);
+  int (*reset) (void *opaque, uint64_t count, uint64_t offset);
+  uint64_t (*discard) (void *opaque, uint64_t offset, uint64_t end);
+  void *opaque;
+  const _Atomic uint32_t *epoch;
+};
+
+/* The zones of a device of SIZE bytes; the settings are complete.  Returns 0 or
+ * -ENOMEM.
+ */
+int zones_create (struct zones **zones, const struct zone_settings *s,
+                  uint64_t size, const struct zone_data *data);
+
+/* Nobody uses them any more. */
+void zones_destroy (struct zones *z);
+
+/* How many there are. */
+uint64_t zones_number (const struct zones *z);
+
+/*---------------------------------------------------------------------*/
+/* Data */
+
+/* A write, or a zero, between its begin and its end. */
+struct zone_write {
+  struct zones *zones;
+  uint64_t zone;
+  uint64_t count, offset;
+  bool is_sequential; /* then the zone is locked */
+};
+
+/* Do COUNT bytes at OFFSET lie in one conventional zone?  Then they are written
+ * as if there were no zones.
+ */
+bool zones_take_any_write (const struct zones *z, uint64_t count,
+                           uint64_t offset);
+
+/* May COUNT bytes be written at OFFSET?  If so, the zone has been opened and
+ * nobody else changes it until zones_end_write, which must follow.  The caller
+ * moves the data between the two, and does not begin anything else here.
+ *
+ * A write ahead of the write pointer waits for those before it if the settings
+ * say so.  Before that and every 10 ms meanwhile it takes a NAP of 0 ns (which
+ * may be NULL): if that fails, so does the write.
+ */
+int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
+                       uint64_t offset, const struct nap *nap);
+
+/* The first WRITTEN bytes are there: all, a part, or none. */
+void zones_end_write (struct zone_write *w, uint64_t written);
+
+/* A read is done in parts, each with its zone locked against changes. */
+struct zone_read {
+  /* The part whose turn it is. */
+  uint64_t count, offset;
+  bool is_data;       /* to be read */
+  unsigned char fill; /* otherwise, what each of its bytes is */
+
+  /* Private. */
+  struct zones *zones;
+  uint64_t end;                /* of the read */
+  uint64_t zone_end, data_end; /* of what is read of the zone */
+  struct zone_stripe *held;    /* or NULL */
+};
+
+/* Are COUNT bytes at OFFSET all conventional?  Then they are read as if there
+ * were no zones.
+ */
+bool zones_are_conventional (const struct zones *z, uint64_t count,
+                             uint64_t offset);
+
+/* Are they all data of one sequential zone, as most reads are?  If so, lock it
+ * for the time in which they are read and return what zones_release is to be
+ * called with; NULL otherwise.
+ */
+struct zone_stripe *zones_hold_data (struct zones *z, uint64_t count,
+                                     uint64_t offset);
+void zones_release (struct zone_stripe *held);
+
+/* May COUNT bytes be read at OFFSET?  If so, call zones_read_part until it does
+ * not return 1.
+ */
+int zones_begin_read (struct zones *z, struct zone_read *r, uint64_t count,
+                      uint64_t offset);
+
+/* Returns 1 with the next part in *r, 0 after the last one, or -EIO where a
+ * zone has become one that cannot be read.
+ */
+int zones_read_part (struct zone_read *r);
+
+/* Reset the sequential zones that lie within COUNT bytes at OFFSET, and discard
+ * what is conventional there; or what the settings say instead.  Fails before
+ * anything has changed where it meets a read-only (-EROFS) or an offline zone.
+ */
+int zones_trim (struct zones *z, uint64_t count, uint64_t offset);
+
+/* Will it fail so?  Returns 0 if not.  What is between this and zones_trim may
+ * change that.
+ */
+int zones_check_trim (const struct zones *z, uint64_t count, uint64_t offset);
+
+/* Will it reset any? */
+bool zones_resets (const struct zones *z, uint64_t count, uint64_t offset);
+
+enum zone_extent {
+  ZONE_EXTENT_CONVENTIONAL, /* ask the store */
+  ZONE_EXTENT_DATA,
+  ZONE_EXTENT_ZERO, /* a hole that reads as zeroes */
+  ZONE_EXTENT_HOLE  /* a hole that does not */
+};
+
+/* What is at OFFSET, and where that ends: at END, or before. */
+enum zone_extent zones_extent (struct zones *z, uint64_t offset, uint64_t end,
+                               uint64_t *end_of_run);
+
+/*---------------------------------------------------------------------*/
+/* Commands */
+
+/* Bring a zone into a condition: EMPTY resets it, EXP_OPEN opens it, CLOSED
+ * closes and FULL finishes it; READONLY and OFFLINE make it so, or, where it is
+ * so already, empty.
+ */
+int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
+
+/* Reset all that have something in them, but for read-only and offline ones.
+ * Returns 0, or the first error of a reset.
+ */
+int zones_reset_all (struct zones *z);
+
+/* Power is off: let writes that are early see it. */
+void zones_wake_all (struct zones *z);
+
+/* Power is about to come back to a sequential zone, of which all from LOST on
+ * is gone, UINT64_MAX if nothing is: the write pointer goes back to there,
+ * unless it is before that.  What was open is closed then, or empty where
+ * nothing is left.  A full zone that has lost something is closed, too; but
+ * where no more may be active, it stays full, as if it had been finished at
+ * LOST: so those come last.  FULL: only those that are full are meant, or else
+ * all others.
+ */
+void zones_restart (struct zones *z, uint64_t zone, uint64_t lost, bool full);
+
+/*---------------------------------------------------------------------*/
+/* What they are like.  None of these waits for anybody. */
+
+/* Describe N zones from FIRST on, each as it was at one moment.  Returns how
+ * many there were: fewer at the end of the device.
+ */
+uint64_t zones_read_table (struct zones *z, uint64_t first,
+                           struct zone_descriptor *descriptors, uint64_t n);
+
+/* How many zones are in each condition.  Looks at every zone. */
+void zones_count (struct zones *z, uint64_t counts[NR_ZONE_CONDS]);
+
+#endif /* NULLBLK_ZONES_H */

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The plugin's side of batched socket I/O (plugin/batch/batch.h), with a
+ * library of ours in the place of libnullblk-batch.so: this program shows the
+ * symbol that the plugin looks for.
+ */
+
+#include <config.h>
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "devices.h"
+
+#include "batch/batch-functions-internal.h"
+#include "batch/batch.h"
+
+/* The library, and what it was told last. */
+static unsigned depth;
+static bool serial, timed;
+
+static void
+set_serial (bool value)
+{
+  serial = value;
+}
+
+static void
+set_timed (bool value)
+{
+  timed = value;
+}
+
+static unsigned
+tell_depth (void)
+{
+  return depth;
+}
+
+static uint64_t
+arrival (void)
+{
+  return 1;
+}
+
+static bool
+still_zero (const void *buf, size_t n)
+{
+  (void) buf;
+  (void) n;
+  return false;
+}
+
+static bool
+defer (uint64_t deadline, uint64_t spin, batch_due *due, const void *request,
+       size_t size, size_t data)
+{
+  (void) deadline;
+  (void) spin;
+  (void) due;
+  (void) request;
+  (void) size;
+  (void) data;
+  return false;
+}
+
+static bool deferred;
+
+static bool
+has_deferred (void)
+{
+  return deferred;
+}
+
+static void
+defer_cancel (void)
+{
+}
+
+static unsigned told_to_wait;
+
+static void
+before_wait (void)
+{
+  told_to_wait++;
+}
+
+extern struct batch_functions nullblk_batch_functions;
+struct batch_functions nullblk_batch_functions;
+
+static int
+set_up (void **state)
+{
+  (void) state;
+  nullblk_batch_functions =
+      (struct batch_functions){.version = BATCH_VERSION,
+                               .set_serial = set_serial,
+                               .set_timed = set_timed,
+                               .depth = tell_depth,
+                               .arrival = arrival,
+                               .still_zero = still_zero,
+                               .defer = defer,
+                               .has_deferred = has_deferred,
+                               .defer_cancel = defer_cancel,
+                               .before_wait = before_wait};
+  depth = 64;
+  serial = timed = false;
+  return 0;
+}
+
+/* Devices, as the plugin makes them where requests are not served by threads.
+ */
+static struct devices *
+start (const char *const *given)
+{
+  static const struct nap no_nap;
+  struct devices *d;
+  struct message why;
+
+  assert_int_equal (make_devices (&d, given, &no_nap, &why), 0);
+  batched_find (d);
+  batched_tell (d);
+  return d;
+}
+
+static void
+test_found (void **state)
+{
+  struct devices *d;
+
+  (void) state;
+  d = start ((const char *const[]){"size", "1M", NULL});
+  assert_true (d->batch);
+  assert_ptr_equal (d->arrival, arrival);
+  assert_ptr_equal (d->still_zero, still_zero);
+  assert_ptr_equal (d->defer, defer);
+  assert_int_equal (d->depth, 64);
+  assert_true (serial && d->holds_replies);
+  assert_false (timed || d->is_timed);
+  devices_destroy (d);
+
+  d = start ((const char *const[]){"size", "1M", "latency", "1ms", NULL});
+  assert_true (serial && timed && d->is_timed);
+  devices_destroy (d);
+
+  depth = 0;
+  d = start ((const char *const[]){"size", "1M", "latency", "1ms", NULL});
+  assert_null (d->defer);
+  assert_true (!serial && timed);
+  devices_destroy (d);
+}
+
+/* Where a thread may wait for what the library does not see, no reply does, for
+ * another or for its time.
+ */
+static void
+test_waits_unseen (void **state)
+{
+  char path[] = "/tmp/nullblk-test-XXXXXX";
+  const char *const given[] = {
+      "size", "1M", "memory-backed", "true", "write-log", path, NULL};
+  const int fd = mkstemp (path);
+  struct devices *d;
+
+  (void) state;
+  assert_int_not_equal (fd, -1);
+  d = start (given);
+  assert_true (d->batch);
+  assert_int_equal (batched_depth (&d->settings), 0);
+  assert_null (d->defer);
+  assert_false (serial || d->holds_replies);
+  devices_destroy (d);
+
+  /* What a control export is asked for is told of. */
+  told_to_wait = 0;
+  batched_before_wait ();
+  assert_int_equal (told_to_wait, 1);
+
+  deferred = true;
+  assert_true (batched_has_deferred ());
+  deferred = false;
+  assert_false (batched_has_deferred ());
+  close (fd);
+  unlink (path);
+}
+
+/*---------------------------------------------------------------------*/
+/* Two change something at the same time */
+
+#define CHANGES 2000
+
+static struct devices *changed;
+static atomic_int in_library;
+
+/* Another, whose change is older, may want to say so now. */
+static void
+set_timed_in_time (bool value)
+{
+  int i;
+
+  if (in_library++ > 0)
+    abort ();
+  for (i = 0; i < 10; i++)
+    sched_yield ();
+  timed = value;
+  in_library--;
+}
+
+static void
+change_latency (const char *text)
+{
+  struct device *device = &changed->device[0];
+  struct message why;
+  struct params p;
+
+  params_init (&p);
+  assert_int_equal (params_set (&p, "size", "1M", &why), 0);
+  assert_int_equal (params_set (&p, "latency", text, &why), 0);
+  assert_int_equal (
+      params_complete (&p, DEVICES_MEMORY, UINT64_MAX, 4096, &why), 0);
+  pthread_mutex_lock (&changed->change_lock);
+  device_install (device, settings_set_new (&p.settings));
+  pthread_mutex_unlock (&changed->change_lock);
+  params_clear (&p);
+}
+
+static void *
+change_often (void *arg)
+{
+  const char *const *texts = arg;
+  unsigned i;
+
+  for (i = 0; i < CHANGES; i++) {
+    change_latency (texts[i % 2]);
+    batched_tell (changed);
+  }
+  return NULL;
+}
+
+/* What was told last is how it is. */
+static void
+test_told_side_by_side (void **state)
+{
+  static const char *texts[] = {"0", "1ms", "0"};
+  pthread_t threads[2];
+  unsigned i, round;
+  bool waits;
+
+  (void) state;
+  nullblk_batch_functions.set_timed = set_timed_in_time;
+  changed = start ((const char *const[]){"size", "1M", NULL});
+  for (round = 0; round < 4; round++) {
+    for (i = 0; i < 2; i++)
+      assert_int_equal (pthread_create (&threads[i], NULL, change_often,
+                                        &texts[(i + round) % 2]),
+                        0);
+    for (i = 0; i < 2; i++)
+      pthread_join (threads[i], NULL);
+    waits = device_waits (&changed->device[0]);
+    assert_int_equal (timed, waits);
+    assert_int_equal (changed->is_timed, waits);
+  }
+  devices_destroy (changed);
+}
+
+/* A library that means other things by these functions is left alone. */
+static void
+test_other_version (void **state)
+{
+  const uint32_t versions[] = {0, BATCH_VERSION - 1, BATCH_VERSION + 1,
+                               UINT32_MAX};
+  struct settings some_settings = {0};
+  struct devices *d;
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof versions / sizeof versions[0]; i++) {
+    nullblk_batch_functions = (struct batch_functions){.version = versions[i]};
+    assert_int_equal (batched_depth (&some_settings), 0);
+    d = start ((const char *const[]){"size", "1M", NULL});
+    assert_false (d->batch);
+    assert_null (d->arrival);
+    assert_null (d->still_zero);
+    assert_null (d->defer);
+    assert_false (serial || d->holds_replies);
+    batched_close ();
+    devices_destroy (d);
+  }
+}
+
+int
+main (void)
+{
+#define CASE(f) cmocka_unit_test_setup (f, set_up)
+  const struct CMUnitTest tests[] = {
+      CASE (test_found),
+      CASE (test_waits_unseen),
+      CASE (test_told_side_by_side),
+      CASE (test_other_version),
+  };
+
+  return RUN_TESTS (tests);
+}

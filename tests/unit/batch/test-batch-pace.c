@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Does polling pay, and are naps short enough
+ * (plugin/batch/batch-pace-internal.h)?  Clients and machines are models here,
+ * and time is what the models say.
+ */
+
+#include <config.h>
+
+#include "unit.h"
+
+#include "batch/batch-pace-internal.h"
+
+#define US 1000
+#define POLL (50 * US) /* the longest */
+
+/* What one request takes, in ns. */
+struct model {
+  uint64_t think; /* of the client */
+  uint64_t wake;  /* from a request to a thread that sleeps */
+  uint64_t sleep; /* the CPU of falling asleep and waking up */
+  uint64_t serve; /* time and CPU of the request itself */
+  uint64_t
+      slice; /* of CPU: one that polls loses it then for three times as long */
+  unsigned hurts; /* by what factor it all takes longer while one polls */
+};
+
+static struct {
+  uint64_t now, cpu;
+  uint64_t slices;
+  unsigned polls, in_vain; /* of the last ones */
+} sum = {.now = 1, .cpu = 1};
+
+static uint64_t
+used (void)
+{
+  return sum.cpu;
+}
+
+static void
+serve (struct pace *p, const struct model *m, unsigned n)
+{
+  const uint64_t factor = m->hurts > 0 ? m->hurts : 1;
+  uint64_t time, poll;
+  bool polls, in_vain, loses;
+
+  sum.polls = sum.in_vain = 0;
+  while (n-- > 0) {
+    polls = p != NULL && pace_polls (p);
+    time = m->serve + m->think;
+    poll = (polls ? factor : 0) * m->think;
+    in_vain = polls && poll >= POLL;
+    loses = polls && m->slice > 0 && sum.cpu / m->slice != sum.slices;
+    if (loses) {
+      sum.slices = sum.cpu / m->slice;
+      sum.now += 3 * m->slice;
+    }
+    if (polls) {
+      time *= factor;
+      poll = poll < POLL ? poll : POLL;
+    }
+    if (!polls || in_vain) {
+      time += m->wake;
+      sum.cpu += m->sleep;
+    }
+    sum.cpu += m->serve + poll;
+    sum.now += time;
+    sum.polls += polls;
+    sum.in_vain += in_vain;
+    if (p != NULL)
+      pace_count (p, sum.now,
+                  loses     ? POLL_LOST_CPU
+                  : in_vain ? POLL_IN_VAIN
+                            : POLL_CAME,
+                  used);
+  }
+}
+
+#define MANY 20000
+
+/* Of requests of this kind, no more than a tenth of CPU is added, unless as
+ * much of the time is saved; nor of the product of both.
+ */
+static void
+expect_pays (struct pace *p, const struct model *m)
+{
+  uint64_t now = sum.now, cpu = sum.cpu, time, of_sleeps;
+
+  serve (NULL, m, MANY);
+  time = sum.now - now;
+  of_sleeps = sum.cpu - cpu;
+  now = sum.now;
+  cpu = sum.cpu;
+  serve (p, m, MANY);
+  if (sum.now - now > time - time / 10)
+    assert_true (sum.cpu - cpu <= of_sleeps + of_sleeps / 10);
+  assert_true ((sum.now - now) / 1000 * ((sum.cpu - cpu) / 1000) <=
+               time / 1000 * (of_sleeps / 1000) / 10 * 11);
+}
+
+static struct model
+client (uint64_t think_us)
+{
+  const struct model m = {.think = think_us * US,
+                          .wake = 15 * US,
+                          .sleep = 8 * US,
+                          .serve = 10 * US};
+
+  return m;
+}
+
+static void
+test_pays (void **state)
+{
+  static const unsigned factors[] = {1, 2, 5, 20};
+  struct model m;
+  struct pace p;
+  unsigned i, think;
+
+  (void) state;
+  for (i = 0; i < 4; i++) {
+    for (think = 0; think <= 200; think++) {
+      m = client (think);
+      m.hurts = factors[i];
+      pace_init (&p);
+      expect_pays (&p, &m);
+    }
+  }
+}
+
+/* A machine that has more to do: who sleeps gets a CPU at once, and who polls
+ * loses his.  Polls are better until then.
+ */
+static void
+test_busy_machine (void **state)
+{
+  struct model m = client (0);
+  struct pace p;
+
+  (void) state;
+  m.slice = 3000 * US;
+  pace_init (&p);
+  expect_pays (&p, &m);
+  assert_true (sum.polls < MANY / 10);
+
+  /* Now it has not. */
+  m.slice = 0;
+  serve (&p, &m, MANY);
+  serve (&p, &m, MANY);
+  assert_true (sum.polls > MANY - MANY / 20);
+}
+
+/* A client that is quick is polled for, and nearly always. */
+static void
+test_quick_client (void **state)
+{
+  const struct model m = client (1);
+  struct pace p;
+
+  (void) state;
+  pace_init (&p);
+  serve (&p, &m, MANY);
+  assert_true (sum.polls > MANY - MANY / 20);
+  assert_int_equal (sum.in_vain, 0);
+}
+
+/* One that is slow costs some polls in vain, and ever fewer. */
+static void
+test_slow_client (void **state)
+{
+  const struct model m = client (1000);
+  struct pace p;
+
+  (void) state;
+  pace_init (&p);
+  serve (&p, &m, MANY);
+  assert_int_equal (sum.polls, sum.in_vain);
+  assert_in_range (sum.polls, 4, 40);
+  serve (&p, &m, MANY);
+  assert_in_range (sum.polls, 0, 8);
+}
+
+/* Who changes is found out. */
+static void
+test_changes (void **state)
+{
+  const unsigned thinks[] = {0, 40, 0, 100, 5, 1000, 0, 30};
+  struct model m;
+  struct pace p;
+  unsigned i;
+
+  (void) state;
+  pace_init (&p);
+  for (i = 0; i < sizeof thinks / sizeof thinks[0]; i++) {
+    m = client (thinks[i]);
+    expect_pays (&p, &m);
+  }
+  m = client (0);
+  serve (&p, &m, MANY);
+  serve (&p, &m, MANY);
+  assert_true (sum.polls > MANY - MANY / 20);
+}
+
+/* What is interrupted all the time is never compared. */
+static void
+test_interrupted (void **state)
+{
+  const struct model m = client (0);
+  struct pace p;
+  unsigned i;
+
+  (void) state;
+  pace_init (&p);
+  for (i = 0; i < 1000; i++) {
+    serve (&p, &m, 20);
+    assert_int_equal (sum.polls, 0);
+    pace_interrupt (&p);
+  }
+}
+
+/* A client that had nothing to ask for a while says nothing about polling. */
+static void
+test_pauses (void **state)
+{
+  const struct model m = client (0);
+  struct model pause = client (0);
+  struct pace p;
+  unsigned i, polls = 0;
+
+  (void) state;
+  pause.think = UINT64_C (1000000) * US;
+  pace_init (&p);
+  for (i = 0; i < 1000; i++) {
+    serve (&p, &m, 100);
+    polls += sum.polls;
+    serve (&p, &pause, 1);
+  }
+  assert_true (polls > 80000);
+}
+
+/*---------------------------------------------------------------------*/
+/* Naps */
+
+/* So many looks, each with a chance to nap; the client is BUSY after each, or,
+ * where BUSY is not, only before it.  Returns how many naps there were;
+ * *longest is the longest.
+ */
+static unsigned
+nap (struct pace *p, unsigned n, bool busy, uint32_t *longest)
+{
+  unsigned naps = 0;
+  uint32_t ns;
+
+  for (*longest = 0; n > 0; n--) {
+    pace_look (p, false, true);
+    ns = pace_nap (p);
+    naps += ns > 0;
+    *longest = ns > *longest ? ns : *longest;
+    if (ns > 0)
+      pace_look (p, true, busy);
+  }
+  return naps;
+}
+
+static void
+test_naps (void **state)
+{
+  struct pace p;
+  uint32_t longest;
+  unsigned i;
+
+  (void) state;
+  pace_init (&p);
+  assert_int_equal (pace_nap (&p), 0);
+  for (i = 0; i < 1000; i++) {
+    pace_look (&p, false, false);
+    assert_int_equal (pace_nap (&p), 0);
+  }
+
+  /* One that is busy has naps that get longer, up to a limit. */
+  assert_int_equal (nap (&p, 1000, true, &longest), 1000);
+  assert_in_range (longest, 15 * US, 30 * US);
+
+  /* They get shorter, and none is left, but for a try now and then. */
+  assert_true (nap (&p, 1000, false, &longest) < 200);
+  assert_true (nap (&p, 100000, false, &longest) < 1000);
+  assert_in_range (longest, 1, 10 * US);
+
+  /* Until they are worth it again. */
+  nap (&p, 1025, true, &longest);
+  assert_int_equal (nap (&p, 1000, true, &longest), 1000);
+}
+
+/* After a nap that found nothing, or none, nothing is known. */
+static void
+test_naps_in_vain (void **state)
+{
+  struct pace p;
+  uint32_t first, ns;
+  unsigned i;
+
+  (void) state;
+  pace_init (&p);
+  pace_look (&p, false, true);
+  first = pace_nap (&p);
+  assert_int_not_equal (first, 0);
+  for (i = 0; i < 100; i++) {
+    pace_look (&p, false, false);
+    assert_int_equal (pace_nap (&p), 0);
+    pace_look (&p, false, true);
+    ns = pace_nap (&p);
+    assert_int_equal (ns, first);
+  }
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_busy_machine), cmocka_unit_test (test_pays),
+      cmocka_unit_test (test_quick_client), cmocka_unit_test (test_slow_client),
+      cmocka_unit_test (test_changes),      cmocka_unit_test (test_interrupted),
+      cmocka_unit_test (test_pauses),       cmocka_unit_test (test_naps),
+      cmocka_unit_test (test_naps_in_vain),
+  };
+
+  return RUN_TESTS (tests);
+}

@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A device with a volatile write cache, and power that is cut: what each kind
+ * of request makes durable, what requests get while power is off, and what
+ * becomes of zones.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "device/device.h"
+#include "devices.h"
+#include "unit.h"
+
+#define ZONE 65536
+#define BLOCK 4096
+
+static struct devices *devices;
+static struct connection *d; /* to nullb0 */
+static uint8_t out[65536];
+
+/* A wait cuts the power if it is told to. */
+static bool cut_in_nap;
+
+static int
+nap (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  (void) nsec;
+  if (cut_in_nap)
+    device_cut_power (&devices->device[0], LOSE_ALL, 0);
+  return 0;
+}
+
+static const struct nap how = {.nap = nap};
+
+static void
+create (const char *const *given)
+{
+  struct message why;
+
+  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
+  d = device_connect (&devices->device[0], NULL);
+  assert_non_null (d);
+}
+
+#define CREATE(...)                                                            \
+  create ((const char *const[]){"size", "1M", "memory-backed", "1",            \
+                                "block-size", "4K", __VA_ARGS__, NULL})
+#define CREATE_ZONED(...)                                                      \
+  CREATE ("cache-size", "1M", "zoned", "1", "zone-size", "64K",                \
+          "zone-nr-conv", "1", "zone-reorder-wait", "0", __VA_ARGS__)
+
+static int
+setup (void **state)
+{
+  (void) state;
+  devices = NULL;
+  cut_in_nap = false;
+  return 0;
+}
+
+static int
+teardown (void **state)
+{
+  (void) state;
+  if (devices != NULL)
+    devices_destroy (devices);
+  return 0;
+}
+
+static int
+write_with (struct connection *c, uint64_t offset, uint32_t count, char byte,
+            bool fua)
+{
+  static char buf[65536];
+
+  memset (buf, byte, count);
+  return device_write (c, buf, count, offset, fua);
+}
+
+static void
+put (uint64_t offset, char byte)
+{
+  assert_int_equal (write_with (d, offset, BLOCK, byte, false), 0);
+}
+
+static void
+check (uint64_t offset, char byte)
+{
+  assert_int_equal (device_read (d, out, BLOCK, offset), 0);
+  assert_int_equal (out[0], byte);
+  assert_int_equal (out[BLOCK - 1], byte);
+}
+
+static void
+cut (enum lose lose)
+{
+  device_cut_power (d->device, lose, 0);
+}
+
+/* Cut the power and put it back on. */
+static void
+lose_power (enum lose lose)
+{
+  cut (lose);
+  device_power_on (d->device);
+}
+
+static void
+check_zone (uint64_t zone, enum zone_cond cond, uint64_t wp)
+{
+  struct zone_descriptor z;
+
+  assert_int_equal (zones_read_table (d->device->zones, zone, &z, 1), 1);
+  assert_int_equal (z.cond, cond);
+  assert_int_equal (le64toh (z.wp), (zone * ZONE + wp) / 512);
+}
+
+static int
+command (uint64_t zone, enum zone_cond cond)
+{
+  const struct zone_descriptor descriptor = {.cond = cond};
+  uint64_t done;
+
+  return device_zone_commands (d, zone, &descriptor, 1, &done);
+}
+
+/*---------------------------------------------------------------------*/
+
+/* Of what is not flushed nothing is left, of what is all. */
+static void
+test_flush (void **state)
+{
+  struct connection *other;
+
+  (void) state;
+  CREATE ("cache-size", "1M");
+  other = device_connect (d->device, NULL);
+  put (0, 'a');
+  assert_int_equal (write_with (other, BLOCK, BLOCK, 'b', false), 0);
+  assert_int_equal (device_flush (d), 0); /* for both connections */
+  put (0, 'c');
+  assert_int_equal (device_zero (d, BLOCK, BLOCK, true, false), 0);
+  put (2 * BLOCK, 'd');
+  check (0, 'c');
+  lose_power (LOSE_ALL);
+  check (0, 'a');
+  check (BLOCK, 'b');
+  check (2 * BLOCK, 0);
+}
+
+/* Each change with FUA is durable by itself, and others are not. */
+static void
+test_fua (void **state)
+{
+  (void) state;
+  CREATE ("cache-size", "1M");
+  assert_int_equal (write_with (d, 0, 5 * BLOCK, 'a', false), 0);
+  assert_int_equal (device_flush (d), 0);
+  assert_int_equal (write_with (d, 0, BLOCK, 'b', true), 0);
+  assert_int_equal (device_zero (d, BLOCK, BLOCK, true, true), 0);
+  assert_int_equal (device_zero (d, BLOCK, 2 * BLOCK, false, true), 0);
+  assert_int_equal (device_trim (d, BLOCK, 3 * BLOCK, true), 0);
+  put (4 * BLOCK, 'c');
+  lose_power (LOSE_ALL);
+  check (0, 'b');
+  check (BLOCK, 0);
+  check (2 * BLOCK, 0);
+  check (3 * BLOCK, 0);
+  check (4 * BLOCK, 'a');
+
+  /* Without FUA they are not. */
+  assert_int_equal (device_zero (d, BLOCK, 0, true, false), 0);
+  assert_int_equal (device_trim (d, BLOCK, 4 * BLOCK, false), 0);
+  lose_power (LOSE_ALL);
+  check (0, 'b');
+  check (4 * BLOCK, 'a');
+}
+
+static void
+test_eviction (void **state)
+{
+  (void) state;
+  CREATE ("cache-size", "8K");
+  put (0, 'a');
+  put (BLOCK, 'b');
+  put (2 * BLOCK, 'c');
+  lose_power (LOSE_ALL);
+  check (0, 'a');
+  check (BLOCK, 0);
+  check (2 * BLOCK, 0);
+}
+
+static void
+test_lose_none (void **state)
+{
+  (void) state;
+  CREATE ("cache-size", "1M");
+  put (0, 'a');
+  lose_power (LOSE_NONE);
+  check (0, 'a');
+}
+
+static void
+test_without_cache (void **state)
+{
+  (void) state;
+  CREATE ("cache-size", "0");
+  put (0, 'a');
+  lose_power (LOSE_ALL);
+  check (0, 'a');
+}
+
+/* A device's seed and its cuts decide, nothing else. */
+static void
+test_random_loss_by_seed (void **state)
+{
+  uint8_t kept[3][2][256];
+  unsigned run, round, i;
+
+  (void) state;
+  for (run = 0; run < 3; run++) {
+    CREATE ("cache-size", "1M", "seed", run < 2 ? "1" : "2");
+    for (round = 0; round < 2; round++) {
+      for (i = 0; i < 256; i++)
+        put (i * BLOCK, 'a' + round);
+      lose_power (LOSE_RANDOM);
+      for (i = 0; i < 256; i++) {
+        assert_int_equal (device_read (d, out, BLOCK, i * BLOCK), 0);
+        kept[run][round][i] = out[0];
+      }
+    }
+    devices_destroy (devices);
+  }
+  devices = NULL;
+  assert_memory_equal (kept[0], kept[1], sizeof kept[0]);
+  assert_memory_not_equal (kept[0], kept[2], sizeof kept[0]);
+}
+
+/* Everything, and then nothing any more. */
+static void
+test_off (void **state)
+{
+  enum extent extent;
+  uint64_t end;
+
+  (void) state;
+  CREATE_ZONED ("read-only", "0");
+  cut (LOSE_ALL);
+  assert_int_equal (device_read (d, out, BLOCK, 0), -ESHUTDOWN);
+  assert_int_equal (write_with (d, 0, BLOCK, 'a', false), -ESHUTDOWN);
+  assert_int_equal (device_zero (d, BLOCK, 0, true, false), -ESHUTDOWN);
+  assert_int_equal (device_trim (d, BLOCK, 0, false), -ESHUTDOWN);
+  assert_int_equal (device_flush (d), -ESHUTDOWN);
+  assert_int_equal (device_cache (d, BLOCK, 0), -ESHUTDOWN);
+  assert_int_equal (device_extent (d, BLOCK, 0, &extent, &end), -ESHUTDOWN);
+  assert_int_equal (command (1, ZONE_COND_FULL), -ESHUTDOWN);
+  device_power_on (d->device);
+  check (0, 0);
+  check_zone (1, ZONE_COND_EMPTY, 0);
+}
+
+static void
+test_off_in_null_mode (void **state)
+{
+  (void) state;
+  create ((const char *const[]){"cache-size", "1M", NULL});
+  cut (LOSE_RANDOM);
+  assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
+  device_power_on (d->device);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  device_cut_power_after (d->device, 1, LOSE_RANDOM, 1);
+  assert_int_equal (device_write (d, out, 512, 0, false), -ESHUTDOWN);
+  assert_int_equal (device_flush (d), -ESHUTDOWN);
+}
+
+static unsigned disconnects;
+
+static void
+disconnect (void)
+{
+  disconnects++;
+}
+
+static void
+use_power_cut (unsigned what)
+{
+  struct settings s;
+
+  device_settings (d->device, &s);
+  s.power_cut = what;
+  device_install (d->device, settings_set_new (&s));
+  settings_unref (&s);
+}
+
+/* Who has a request meanwhile is dropped, whatever it is, but for those that
+ * control the device.
+ */
+static void
+test_off_disconnects (void **state)
+{
+  enum extent extent;
+  struct message why;
+  uint64_t end;
+
+  (void) state;
+  CREATE_ZONED ("power-cut", "disconnect", "latency", "100ms");
+  assert_int_equal (devices_check_power_cut (devices, &devices->settings, &why),
+                    -EINVAL);
+  assert_string_equal (why.text, "power-cut=disconnect: this nbdkit cannot "
+                                 "disconnect clients; 1.34 and later can");
+  devices->disconnect = disconnect;
+  assert_int_equal (devices_check_power_cut (devices, &devices->settings, &why),
+                    0);
+
+  disconnects = 0;
+  put (0, 'a');
+  assert_int_equal (disconnects, 0);
+  cut_in_nap = true;
+  assert_int_equal (write_with (d, 0, BLOCK, 'b', false), -ESHUTDOWN);
+  assert_int_equal (disconnects, 1);
+  assert_int_equal (device_read (d, out, BLOCK, 0), -ESHUTDOWN);
+  assert_int_equal (disconnects, 2);
+  assert_int_equal (device_flush (d), -ESHUTDOWN);
+  assert_int_equal (disconnects, 3);
+  assert_int_equal (device_cache (d, BLOCK, 0), -ESHUTDOWN);
+  assert_int_equal (disconnects, 4);
+  assert_int_equal (device_extent (d, BLOCK, 0, &extent, &end), -ESHUTDOWN);
+  assert_int_equal (disconnects, 5);
+
+  use_power_cut (POWER_CUT_ERROR);
+  assert_int_equal (device_read (d, out, BLOCK, 0), -ESHUTDOWN);
+  assert_int_equal (device_cache (d, BLOCK, 0), -ESHUTDOWN);
+  assert_int_equal (disconnects, 5);
+  use_power_cut (POWER_CUT_DISCONNECT);
+  assert_int_equal (device_trim (d, BLOCK, 0, false), -ESHUTDOWN);
+  assert_int_equal (disconnects, 6);
+  cut_in_nap = false;
+  device_power_on (d->device);
+  put (0, 'c');
+  check (0, 'c');
+  assert_int_equal (disconnects, 6);
+}
+
+/* Power goes while a request waits: its answer is no answer, even if power is
+ * back.
+ */
+static void
+test_cut_under_a_request (void **state)
+{
+  (void) state;
+  CREATE ("cache-size", "1M", "latency", "100ms");
+  cut_in_nap = true;
+  assert_int_equal (write_with (d, 0, BLOCK, 'a', false), -ESHUTDOWN);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
+  cut_in_nap = false;
+  device_power_on (d->device);
+  check (0, 0);
+}
+
+static void
+test_cut_after (void **state)
+{
+  (void) state;
+  CREATE ("cache-size", "1M");
+  device_cut_power_after (d->device, 3, LOSE_ALL, 0);
+  put (0, 'a');
+  assert_int_equal (device_trim (d, BLOCK, BLOCK, false), 0);
+  assert_int_equal (device_flush (d), 0);
+  assert_int_equal (device_zero (d, BLOCK, BLOCK, true, false), 0);
+  assert_int_equal (write_with (d, 2 * BLOCK, BLOCK, 'c', true), -ESHUTDOWN);
+  assert_int_equal (device_read (d, out, BLOCK, 0), -ESHUTDOWN);
+  device_power_on (d->device);
+  check (0, 'a');
+  check (2 * BLOCK, 0);
+  device_cut_power_after (d->device, 1, LOSE_ALL, 0);
+  device_cut_power_after (d->device, 0, LOSE_ALL, 0);
+  put (0, 'b');
+}
+
+/* A flush that lies is acknowledged, and that is all: what shows that a test of
+ * durability can fail.
+ */
+static void
+test_flush_that_lies (void **state)
+{
+  (void) state;
+  CREATE ("cache-size", "1M", "fault", "op=flush corrupt=stale");
+  put (0, 'a');
+  assert_int_equal (device_flush (d), 0);
+  lose_power (LOSE_ALL);
+  check (0, 0);
+}
+
+/* FUA takes a flush as well, where there is a cache. */
+static void
+test_latency_of_fua (void **state)
+{
+  (void) state;
+  CREATE ("cache-size", "1M", "write-latency", "1us", "flush-latency", "5us");
+  assert_int_equal (write_with (d, 0, BLOCK, 'a', false), 0);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].asked.longest, 1000);
+  assert_int_equal (write_with (d, 0, BLOCK, 'a', true), 0);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].asked.longest, 6000);
+  devices_destroy (devices);
+  CREATE ("write-latency", "1us", "flush-latency", "5us");
+  assert_int_equal (write_with (d, 0, BLOCK, 'a', true), 0);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].asked.longest, 1000);
+}
+
+/*---------------------------------------------------------------------*/
+/* Zones */
+
+/* The write pointer goes back to what a flush or FUA has promised, and no zone
+ * is open.
+ */
+static void
+test_zone_falls_back (void **state)
+{
+  (void) state;
+  CREATE_ZONED ("seed", "1");
+  put (ZONE, 'a');
+  assert_int_equal (device_flush (d), 0);
+  put (ZONE + BLOCK, 'b');
+  put (2 * ZONE, 'c');
+  assert_int_equal (write_with (d, 3 * ZONE, BLOCK, 'd', false), 0);
+  assert_int_equal (write_with (d, 3 * ZONE + BLOCK, BLOCK, 'e', true), 0);
+  assert_int_equal (write_with (d, 3 * ZONE + 2 * BLOCK, BLOCK, 'f', false), 0);
+  lose_power (LOSE_ALL);
+  check_zone (1, ZONE_COND_CLOSED, BLOCK);
+  check_zone (2, ZONE_COND_EMPTY, 0);
+  check_zone (3, ZONE_COND_CLOSED, 2 * BLOCK);
+  check (ZONE, 'a');
+  check (ZONE + BLOCK, 0);
+  check (3 * ZONE, 'd');
+  check (3 * ZONE + BLOCK, 'e');
+  check (3 * ZONE + 2 * BLOCK, 0);
+  put (ZONE + BLOCK, 'B');
+}
+
+static void
+test_full_zone_falls_back (void **state)
+{
+  (void) state;
+  CREATE_ZONED ("seed", "1");
+  assert_int_equal (write_with (d, ZONE, ZONE, 'a', false), 0);
+  put (2 * ZONE, 'b');
+  put (3 * ZONE, 'd');
+  assert_int_equal (device_flush (d), 0);
+  assert_int_equal (command (3, ZONE_COND_FULL), 0);
+  put (2 * ZONE + BLOCK, 'c');
+  assert_int_equal (command (2, ZONE_COND_FULL), 0);
+  lose_power (LOSE_ALL);
+  check_zone (1, ZONE_COND_FULL, ZONE); /* the flush */
+  check_zone (2, ZONE_COND_CLOSED, BLOCK);
+  check_zone (3, ZONE_COND_FULL, ZONE);
+}
+
+static void
+test_reset_stays (void **state)
+{
+  (void) state;
+  CREATE_ZONED ("seed", "1");
+  put (ZONE, 'a');
+  assert_int_equal (device_flush (d), 0);
+  assert_int_equal (command (1, ZONE_COND_EMPTY), 0);
+  put (2 * ZONE, 'b');
+  assert_int_equal (device_flush (d), 0);
+  assert_int_equal (device_trim (d, ZONE, 2 * ZONE, false), 0);
+  lose_power (LOSE_ALL);
+  check_zone (1, ZONE_COND_EMPTY, 0);
+  check_zone (2, ZONE_COND_EMPTY, 0);
+  check (ZONE, 0);
+  assert_int_equal (command (1, ZONE_COND_FULL), 0);
+  check (ZONE, 0);
+}
+
+/* Conventional zones are as a device without zones. */
+static void
+test_conventional (void **state)
+{
+  (void) state;
+  CREATE_ZONED ("seed", "1");
+  put (0, 'a');
+  put (BLOCK, 'b');
+  assert_int_equal (device_flush (d), 0);
+  put (0, 'c');
+  assert_int_equal (device_trim (d, BLOCK, BLOCK, false), 0);
+  lose_power (LOSE_ALL);
+  check (0, 'a');
+  check (BLOCK, 'b');
+  assert_int_equal (device_trim (d, BLOCK, BLOCK, true), 0);
+  lose_power (LOSE_ALL);
+  check (BLOCK, 0);
+}
+
+/* The write that power was cut at is a prefix, or not there at all; what is
+ * above the write pointer is never seen.
+ */
+static void
+test_torn_in_zone (void **state)
+{
+  unsigned i, kept, torn = 0;
+
+  (void) state;
+  CREATE_ZONED ("seed", "5");
+  for (i = 0; i < 64; i++) {
+    put (ZONE, 'a');
+    assert_int_equal (device_flush (d), 0);
+    device_cut_power_after (d->device, 1, LOSE_RANDOM, 0);
+    assert_int_equal (write_with (d, ZONE + BLOCK, 15 * BLOCK, 'b', false),
+                      -ESHUTDOWN);
+    device_power_on (d->device);
+    check (ZONE, 'a');
+    for (kept = 1; kept < 16; kept++) {
+      assert_int_equal (device_read (d, out, BLOCK, ZONE + kept * BLOCK), 0);
+      if (out[0] == 0)
+        break;
+      assert_int_equal (out[0], 'b');
+    }
+    check_zone (1, kept == 16 ? ZONE_COND_FULL : ZONE_COND_CLOSED,
+                kept * BLOCK);
+    torn += kept > 1 && kept < 16;
+    assert_int_equal (command (1, ZONE_COND_FULL), 0);
+    for (; kept < 16; kept++)
+      check (ZONE + kept * BLOCK, 0);
+    assert_int_equal (command (1, ZONE_COND_EMPTY), 0);
+  }
+  assert_in_range (torn, 10, 63);
+}
+
+/* A request that hangs need not go on after a cut: its rule is still there. */
+static void
+test_hang_ends_with_power (void **state)
+{
+  (void) state;
+  CREATE ("fault", "op=write hang");
+  cut_in_nap = true;
+  assert_int_equal (write_with (d, 0, BLOCK, 'a', false), -ESHUTDOWN);
+  cut_in_nap = false;
+  device_power_on (&devices->device[0]);
+  check (0, 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_flush),
+      TEST (test_fua),
+      TEST (test_eviction),
+      TEST (test_lose_none),
+      TEST (test_without_cache),
+      TEST (test_random_loss_by_seed),
+      TEST (test_off),
+      TEST (test_off_in_null_mode),
+      TEST (test_off_disconnects),
+      TEST (test_cut_under_a_request),
+      TEST (test_cut_after),
+      TEST (test_flush_that_lies),
+      TEST (test_latency_of_fua),
+      TEST (test_zone_falls_back),
+      TEST (test_full_zone_falls_back),
+      TEST (test_reset_stays),
+      TEST (test_conventional),
+      TEST (test_torn_in_zone),
+      TEST (test_hang_ends_with_power),
+  };
+
+  return RUN_TESTS (tests);
+}

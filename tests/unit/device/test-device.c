@@ -1,0 +1,863 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The path of a request: alignment, read-only, null and memory mode, discard,
+ * several devices in one store, and how exports are found and described.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/common.h"
+#include "control/control.h"
+#include "device/device.h"
+#include "devices.h"
+#include "unit.h"
+
+#define MIB (UINT64_C (1) << 20)
+
+static struct devices *devices;
+static struct connection *d; /* to nullb0 */
+static uint8_t buf[65536], out[65536];
+
+/* What a wait of more than 9 ms comes to; the fake one takes no time. */
+static uint64_t napped;
+static int nap_result;
+
+static int
+nap (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  napped = nsec;
+  return nap_result;
+}
+
+static const struct nap how = {.nap = nap};
+
+static void
+create (const char *const *given)
+{
+  struct message why;
+
+  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
+  d = device_connect (&devices->device[0], NULL);
+  assert_non_null (d);
+}
+
+#define CREATE(...) create ((const char *const[]){__VA_ARGS__, NULL})
+
+static int
+setup (void **state)
+{
+  (void) state;
+  devices = NULL;
+  memset (buf, 0xaa, sizeof buf);
+  memset (out, 0x55, sizeof out);
+  return 0;
+}
+
+static int
+teardown (void **state)
+{
+  (void) state;
+  if (devices != NULL)
+    devices_destroy (devices);
+  return 0;
+}
+
+static bool
+all_zero (const uint8_t *b, size_t len)
+{
+  while (len > 0 && *b == 0)
+    b++, len--;
+  return len == 0;
+}
+
+/* [OFFSET, END) of a device is one extent, of this kind. */
+static void
+check_extent (struct connection *device, uint64_t offset, uint64_t end,
+              bool data)
+{
+  enum extent extent;
+  uint64_t run_end;
+
+  assert_int_equal (
+      device_extent (device, end - offset, offset, &extent, &run_end), 0);
+  assert_int_equal (extent, data ? EXTENT_DATA : EXTENT_ZERO);
+  assert_int_equal (run_end, end);
+}
+
+static void
+test_null_mode (void **state)
+{
+  const uint64_t end = INT64_MAX - 511;
+
+  (void) state;
+  CREATE ("size", "9223372036854775807");
+  assert_int_equal (devices->settings.size, end);
+  assert_int_equal (device_write (d, buf, 4096, end - 4096, false), 0);
+  assert_int_equal (device_read (d, out, 4096, end - 4096), 0);
+  assert_true (all_zero (out, 4096));
+  assert_int_equal (device_zero (d, 0xfffffe00, 512, false, false), 0);
+  assert_int_equal (device_trim (d, 0xfffffe00, 512, false), 0);
+  assert_int_equal (device_cache (d, 512, end - 512), 0);
+  assert_int_equal (device_flush (d), 0);
+  check_extent (d, 0, 0xfffffe00, false);
+}
+
+static void
+test_memory_mode (void **state)
+{
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1");
+  assert_int_equal (device_write (d, buf, 8192, 4096, false), 0);
+  assert_int_equal (device_read (d, out, 16384, 0), 0);
+  assert_true (all_zero (out, 4096));
+  assert_memory_equal (out + 4096, buf, 8192);
+  assert_true (all_zero (out + 12288, 4096));
+  check_extent (d, 4096, 12288, true);
+
+  /* Zeroes make a hole. */
+  assert_int_equal (device_zero (d, 4096, 4096, true, false), 0);
+  check_extent (d, 0, 8192, false);
+  check_extent (d, 8192, 12288, true);
+  assert_int_equal (device_zero (d, 4096, 8192, false, false), 0);
+  check_extent (d, 0, 1 << 30, false);
+  assert_int_equal (device_read (d, out, 16384, 0), 0);
+  assert_true (all_zero (out, 16384));
+
+  assert_int_equal (device_write (d, buf, 8192, 4096, false), 0);
+  assert_int_equal (device_trim (d, 12288, 0, false), 0);
+  check_extent (d, 0, 1 << 30, false);
+}
+
+static void
+test_without_discard (void **state)
+{
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1", "discard", "0");
+  assert_int_equal (device_write (d, buf, 8192, 0, false), 0);
+  assert_int_equal (device_trim (d, 4096, 0, false), 0);
+  assert_int_equal (device_read (d, out, 8192, 0), 0);
+  assert_memory_equal (out, buf, 8192);
+  assert_int_equal (device_zero (d, 8192, 4096, true, false), 0);
+  assert_int_equal (device_read (d, out, 8192, 0), 0);
+  assert_memory_equal (out, buf, 4096);
+  assert_true (all_zero (out + 4096, 4096));
+  check_extent (d, 0, 4096, true);
+  check_extent (d, 4096, 12288, false);
+}
+
+/* Each request, with its place or its length off by a sector. */
+static void
+test_misaligned (void **state)
+{
+  static const struct {
+    uint32_t count;
+    uint64_t offset;
+  } wrong[] = {{512, 4096}, {4096, 512}, {4608, 0}, {1, 1}, {4095, 0}};
+  enum extent extent;
+  uint64_t run_end;
+  size_t i;
+
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1", "block-size", "4K");
+  assert_int_equal (device_write (d, buf, 65536, 0, false), 0);
+  for (i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    const uint32_t count = wrong[i].count;
+    const uint64_t offset = wrong[i].offset;
+
+    assert_int_equal (device_read (d, out, count, offset), -EINVAL);
+    assert_int_equal (device_write (d, out, count, offset, false), -EINVAL);
+    assert_int_equal (device_zero (d, count, offset, true, false), -EINVAL);
+    assert_int_equal (device_zero (d, count, offset, false, false), -EINVAL);
+    assert_int_equal (device_trim (d, count, offset, false), -EINVAL);
+    assert_int_equal (device_cache (d, count, offset), -EINVAL);
+    assert_int_equal (device_extent (d, count, offset, &extent, &run_end),
+                      -EINVAL);
+  }
+  assert_int_equal (out[0], 0x55);
+  assert_int_equal (device_read (d, out, 65536, 0), 0);
+  assert_memory_equal (out, buf, 65536);
+}
+
+static void
+test_read_only (void **state)
+{
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1", "read-only", "1");
+  assert_int_equal (device_write (d, buf, 4096, 0, false), -EROFS);
+  assert_int_equal (device_zero (d, 4096, 0, true, false), -EROFS);
+  assert_int_equal (device_zero (d, 4096, 0, false, false), -EROFS);
+  assert_int_equal (device_trim (d, 4096, 0, false), -EROFS);
+  assert_int_equal (device_flush (d), 0);
+  assert_int_equal (device_cache (d, 4096, 0), 0);
+  assert_int_equal (device_read (d, out, 4096, 0), 0);
+  assert_true (all_zero (out, 4096));
+  check_extent (d, 0, 4096, false);
+}
+
+static void
+test_limit_is_shared (void **state)
+{
+  struct connection *e;
+
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1", "memory-limit", "64K", "devices",
+          "2");
+  e = device_connect (&devices->device[1], NULL);
+  assert_int_equal (device_write (d, buf, 65536 - 4096, 4096, false), 0);
+  assert_int_equal (device_write (e, buf, 8192, 0, false), -ENOSPC);
+  assert_int_equal (device_zero (e, 8192, 0, false, false), 0);
+  assert_int_equal (device_write (e, buf, 4096, 0, false), 0);
+  assert_int_equal (device_write (d, buf, 512, 0, false), -ENOSPC);
+  assert_int_equal (device_write (d, buf, 512, 4608, false), 0);
+
+  /* Each has its own data. */
+  assert_int_equal (device_read (e, out, 8192, 0), 0);
+  assert_memory_equal (out, buf, 4096);
+  assert_true (all_zero (out + 4096, 4096));
+  assert_int_equal (device_trim (e, 4096, 0, false), 0);
+  assert_int_equal (device_write (d, buf, 512, 0, false), 0);
+}
+
+static void
+test_find (void **state)
+{
+  static const char *const unknown[] = {"nullb",   "nullb3",  "nullb00",
+                                        "nullb-1", "nullb0 ", "NULLB0",
+                                        "x",       "nullb0x", "0"};
+  size_t i;
+
+  (void) state;
+  CREATE ("devices", "3");
+  assert_ptr_equal (devices_find (devices, ""), &devices->device[0]);
+  assert_ptr_equal (devices_find (devices, "nullb0"), &devices->device[0]);
+  assert_ptr_equal (devices_find (devices, "nullb2"), &devices->device[2]);
+  for (i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
+    assert_null (devices_find (devices, unknown[i]));
+}
+
+static void
+test_describe (void **state)
+{
+  char text[128];
+
+  (void) state;
+  CREATE ("size", "8G");
+  device_describe (&devices->device[0], text, sizeof text);
+  assert_string_equal (text, "null block device, 8G");
+  devices_destroy (devices);
+
+  CREATE ("size", "100M", "memory-backed", "1", "read-only", "1");
+  device_describe (&devices->device[0], text, sizeof text);
+  assert_string_equal (text, "memory-backed block device, 100M, read-only");
+}
+
+/*---------------------------------------------------------------------*/
+/* Latency: what was asked for is exact, and is what waits wait for. */
+
+static const struct histogram *
+asked (enum operation op)
+{
+  return &counted_by (d)->op[op].asked;
+}
+
+static void
+request_each (void)
+{
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_int_equal (device_write (d, buf, 512, 0, false), 0);
+  assert_int_equal (device_flush (d), 0);
+  assert_int_equal (device_trim (d, 512, 0, false), 0);
+  assert_int_equal (device_zero (d, 512, 0, true, false), 0);
+}
+
+/* Every operation has its own, and those without one have that of all. */
+static void
+test_latency_of_operations (void **state)
+{
+  unsigned op;
+
+  (void) state;
+  CREATE ("latency", "1us", "read-latency", "2us", "write-latency", "3us",
+          "flush-latency", "4us", "trim-latency", "5us", "zero-latency", "6us");
+  request_each ();
+  for (op = OP_READ; op <= OP_ZERO; op++) {
+    assert_int_equal (histogram_total (asked (op)), 1);
+    assert_int_equal (asked (op)->longest, (op + 2) * NSEC_PER_USEC);
+  }
+  devices_destroy (devices);
+
+  CREATE ("latency", "7us", "flush-latency", "0");
+  request_each ();
+  for (op = OP_READ; op <= OP_ZERO; op++) {
+    assert_int_equal (histogram_total (asked (op)), op != OP_FLUSH);
+    assert_int_equal (asked (op)->longest,
+                      op == OP_FLUSH ? 0 : 7 * NSEC_PER_USEC);
+  }
+}
+
+static void
+test_no_latency (void **state)
+{
+  unsigned op;
+
+  (void) state;
+  CREATE ("latency", "0", "read-latency", "0", "lanes", "1");
+  request_each ();
+  for (op = 0; op < NR_OPERATIONS; op++)
+    assert_int_equal (histogram_total (asked (op)), 0);
+  assert_int_equal (histogram_total (&counted_by (d)->late), 0);
+  assert_int_equal (d->saturated, 0);
+}
+
+/* What is refused does not wait: else this test would take minutes. */
+static void
+test_refused_at_once (void **state)
+{
+  (void) state;
+  CREATE ("latency", "100s", "block-size", "4K", "read-only", "true");
+  nap_result = 0;
+  assert_int_equal (device_read (d, out, 512, 0), -EINVAL);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), -EROFS);
+  assert_int_equal (device_trim (d, 4096, 0, false), -EROFS);
+  assert_int_equal (device_zero (d, 4096, 0, true, false), -EROFS);
+  assert_int_equal (device_cache (d, 4096, 0), 0);
+  check_extent (d, 0, 4096, false);
+}
+
+/* A wait ends when nobody is left to wait for; the data has moved by then. */
+static void
+test_wait_is_cut_short (void **state)
+{
+  (void) state;
+  CREATE ("write-latency", "100s", "memory-backed", "1");
+  nap_result = -ESHUTDOWN;
+  assert_int_equal (device_write (d, buf, 4096, 0, false), -ESHUTDOWN);
+  assert_in_range (napped, 99 * NSEC_PER_SEC, 100 * NSEC_PER_SEC);
+  assert_int_equal (device_read (d, out, 4096, 0), 0);
+  assert_memory_equal (out, buf, 4096);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
+  assert_int_equal (histogram_total (asked (OP_WRITE)), 0);
+  assert_int_equal (d->depth, 0);
+}
+
+static void
+draw (struct histogram *h)
+{
+  int i;
+
+  device_reset_stats (d->device);
+  for (i = 0; i < 200; i++)
+    assert_int_equal (device_read (d, out, 512, 0), 0);
+  *h = *asked (OP_READ);
+}
+
+static void
+test_seed (void **state)
+{
+  static struct histogram first, second, third, other;
+
+  (void) state;
+  CREATE ("latency", "uniform:0-1us", "seed", "42");
+  draw (&first);
+  draw (&second);
+  assert_memory_not_equal (&first, &second, sizeof first);
+  device_seed (&devices->device[0]);
+  draw (&third);
+  assert_memory_equal (&first, &third, sizeof first);
+  devices_destroy (devices);
+
+  CREATE ("latency", "uniform:0-1us", "seed", "42", "devices", "2");
+  draw (&second);
+  assert_memory_equal (&first, &second, sizeof first);
+  d = device_connect (&devices->device[1], NULL);
+  draw (&other);
+  assert_memory_not_equal (&first, &other, sizeof first);
+}
+
+static uint64_t arrived;
+
+static uint64_t
+arrival (void)
+{
+  return arrived;
+}
+
+/* A request's time begins when it arrived, where that is known and any
+ * waits.  No machine is too young for these moments: one is just after its
+ * start, the other is still to come.
+ */
+static void
+test_arrived_before (void **state)
+{
+  const uint64_t now = clock_now ();
+
+  (void) state;
+  CREATE ("read-latency", "20s", "write-latency", "1us");
+  devices->arrival = arrival;
+  atomic_store (&devices->is_timed, true);
+  nap_result = -ESHUTDOWN; /* nobody waits */
+  arrived = 1;
+  assert_int_equal (device_write (d, out, 512, 0, false), 0);
+  assert_true (counted_by (d)->op[OP_WRITE].served.longest >= now - arrived);
+
+  arrived = now + 50 * NSEC_PER_SEC;
+  assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
+  assert_true (napped > 20 * NSEC_PER_SEC);
+
+  arrived = 0;
+  assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
+  assert_in_range (napped, 10 * NSEC_PER_SEC, 20 * NSEC_PER_SEC);
+
+  arrived = now + 50 * NSEC_PER_SEC;
+  napped = 0;
+  atomic_store (&devices->is_timed, false);
+  assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
+  assert_in_range (napped, 10 * NSEC_PER_SEC, 20 * NSEC_PER_SEC);
+}
+
+/* What was deferred: a server's part, which keeps one request. */
+static struct {
+  bool takes;
+  uint64_t deadline, spin;
+  size_t data;
+  int (*due) (void *request, uint64_t now, bool over);
+  _Alignas(max_align_t) uint8_t request[256];
+} deferred;
+
+static bool
+keep_one (uint64_t deadline, uint64_t spin,
+          int (*due) (void *request, uint64_t now, bool over),
+          const void *request, size_t size, size_t data)
+{
+  if (!deferred.takes)
+    return false;
+  deferred.data = data;
+  assert_in_range (size, 1, sizeof deferred.request);
+  deferred.deadline = deadline;
+  deferred.spin = spin;
+  deferred.due = due;
+  memcpy (deferred.request, request, size);
+  return true;
+}
+
+static int
+fall_due (bool over)
+{
+  return deferred.due (deferred.request,
+                       over ? clock_now () : deferred.deadline, over);
+}
+
+static void
+defer_all (void)
+{
+  memset (&deferred, 0, sizeof deferred);
+  deferred.takes = true;
+  devices->defer = keep_one;
+  devices->depth = 3;
+  nap_result = -ESHUTDOWN; /* nobody waits by himself */
+}
+
+/* A deferred request is answered at once, and in service until it is due. */
+static void
+test_deferred (void **state)
+{
+  const uint64_t before = clock_now ();
+
+  (void) state;
+  CREATE ("latency", "20s", "latency-spin", "3us");
+  defer_all ();
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_true (all_zero (out, 512));
+  assert_in_range (deferred.deadline, before + 20 * NSEC_PER_SEC,
+                   clock_now () + 20 * NSEC_PER_SEC);
+  assert_int_equal (deferred.spin, 3 * NSEC_PER_USEC);
+  assert_int_equal (deferred.data, 512);
+  assert_int_equal (d->depth, 1);
+  assert_int_equal (histogram_total (&counted_by (d)->op[OP_READ].served), 0);
+
+  assert_int_equal (fall_due (false), 0);
+  assert_int_equal (d->depth, 0);
+  assert_int_equal (histogram_total (&counted_by (d)->op[OP_READ].served), 1);
+  assert_int_equal (counted_by (d)->op[OP_READ].served.longest,
+                    20 * NSEC_PER_SEC);
+  assert_int_equal (counted_by (d)->op[OP_READ].bytes, 512);
+}
+
+/* All requests that a connection may have are its threads. */
+static void
+test_deferred_depth (void **state)
+{
+  static struct device_stats sum;
+  unsigned i;
+
+  (void) state;
+  CREATE ("latency", "20s");
+  defer_all ();
+  for (i = 0; i < 3; i++)
+    assert_int_equal (device_read (d, out, 512, 0), 0);
+  device_stats (&devices->device[0], &sum);
+  assert_int_equal (sum.depth, 3);
+  assert_int_equal (sum.workers, 3);
+  assert_int_equal (sum.saturated, 1);
+}
+
+/* An error waits like a success, and stays what it was. */
+static void
+test_deferred_error (void **state)
+{
+  (void) state;
+  CREATE ("latency", "20s", "badblocks", "+0-0");
+  defer_all ();
+  assert_int_equal (device_read (d, out, 512, 0), -EIO);
+  assert_int_equal (d->depth, 1);
+  assert_int_equal (fall_due (false), 0);
+  assert_int_equal (counted_by (d)->op[OP_READ].errors[ERROR_EIO], 1);
+}
+
+/* What is over fails, and limits no longer count it. */
+static void
+test_deferred_over (void **state)
+{
+  (void) state;
+  CREATE ("iops", "1");
+  defer_all ();
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_int_equal (fall_due (true), -ESHUTDOWN);
+  assert_int_equal (d->depth, 0);
+  assert_int_equal (counted_by (d)->op[OP_READ].errors[ERROR_ESHUTDOWN], 1);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_true (deferred.deadline < clock_now () + 3 * NSEC_PER_SEC / 2);
+  fall_due (true);
+}
+
+/* The settings that it began with are there until the end. */
+static void
+test_deferred_keeps_settings (void **state)
+{
+  struct settings s;
+
+  (void) state;
+  CREATE ("latency", "20s");
+  defer_all ();
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  device_settings (&devices->device[0], &s);
+  pthread_mutex_lock (&devices->change_lock);
+  device_install (&devices->device[0], settings_set_new (&s));
+  pthread_mutex_unlock (&devices->change_lock);
+  settings_unref (&s);
+  deferred.takes = false;
+  assert_int_equal (device_flush (d), -ESHUTDOWN); /* with the new ones */
+  assert_int_equal (fall_due (false), 0);
+  assert_int_equal (counted_by (d)->op[OP_READ].served.longest,
+                    20 * NSEC_PER_SEC);
+}
+
+/* A power cut meets what waits: the promise is not kept. */
+static void
+test_deferred_power_cut (void **state)
+{
+  (void) state;
+  CREATE ("memory-backed", "1", "cache-size", "1M", "latency", "20s");
+  defer_all ();
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
+  device_cut_power (&devices->device[0], LOSE_ALL, 0);
+  assert_int_equal (fall_due (false), -ESHUTDOWN);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
+}
+
+static unsigned drops;
+
+static void
+count_drops (void)
+{
+  drops++;
+}
+
+static void
+test_deferred_power_cut_drops (void **state)
+{
+  (void) state;
+  CREATE ("memory-backed", "1", "cache-size", "1M", "latency", "20s",
+          "power-cut", "disconnect");
+  defer_all ();
+  devices->disconnect = count_drops;
+  drops = 0;
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
+  device_cut_power (&devices->device[0], LOSE_ALL, 0);
+  assert_int_equal (fall_due (false), 1); /* no answer */
+  assert_int_equal (drops, 1);
+}
+
+/* Whoever is not taken waits by himself, and so does who controls. */
+static void
+test_not_deferred (void **state)
+{
+  struct connection *control;
+
+  (void) state;
+  CREATE ("latency", "20s");
+  defer_all ();
+  deferred.takes = false;
+  assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
+  assert_true (napped > 10 * NSEC_PER_SEC);
+  assert_int_equal (d->depth, 0);
+
+  deferred.takes = true;
+  napped = 0;
+  assert_int_equal (control_connect (devices, "nullb0.config", true, &control),
+                    0);
+  assert_int_equal (device_flush (control), -ESHUTDOWN);
+  assert_true (napped > 10 * NSEC_PER_SEC);
+  assert_null (deferred.due);
+  device_disconnect (control);
+}
+
+static bool zero_answer;
+static unsigned zero_questions;
+
+static bool
+still_zero (const void *answer, size_t n)
+{
+  assert_ptr_equal (answer, out);
+  assert_int_equal (n, 512);
+  zero_questions++;
+  return zero_answer;
+}
+
+/* Who knows that a buffer is zero still is believed, and asked only where the
+ * answer to the read is all zero.
+ */
+static void
+test_still_zero (void **state)
+{
+  static const unsigned char zeroes[512];
+  unsigned char sixes[512];
+
+  (void) state;
+  memset (sixes, 6, sizeof sixes);
+  zero_questions = 0;
+  CREATE ("size", "1M");
+  devices->still_zero = still_zero;
+  zero_answer = true;
+  memset (out, 6, 512);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_memory_equal (out, sixes, 512);
+  zero_answer = false;
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_int_equal (zero_questions, 2);
+  assert_memory_equal (out, zeroes, 512);
+  devices_destroy (devices);
+
+  CREATE ("size", "1M", "memory-backed", "1");
+  devices->still_zero = still_zero;
+  zero_answer = true;
+  memset (out, 6, 512);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_memory_equal (out, zeroes, 512);
+  devices_destroy (devices);
+
+  CREATE ("size", "1M", "fault", "op=read corrupt=flip");
+  devices->still_zero = still_zero;
+  memset (out, 6, 512);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_memory_not_equal (out, sixes, 512);
+  devices_destroy (devices);
+
+  CREATE ("size", "1M", "zoned", "1", "zone-size", "4K");
+  devices->still_zero = still_zero;
+  memset (out, 6, 512);
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_memory_equal (out, zeroes, 512);
+  assert_int_equal (zero_questions, 2);
+}
+
+/* Lanes and limits are the device's: its connections share them.  The first
+ * byte of the limit is free, as the meter was idle before.
+ */
+static void
+test_shared_by_connections (void **state)
+{
+  struct connection *first, *e;
+
+  (void) state;
+  CREATE ("latency", "100us", "lanes", "1");
+  first = d;
+  e = device_connect (&devices->device[0], NULL);
+  first->device->latency.lanes.count = 1;
+  first->device->latency.lanes.free[0] = clock_now () + 2 * NSEC_PER_MSEC;
+  assert_int_equal (device_read (e, out, 512, 0), 0);
+  d = e;
+  assert_in_range (asked (OP_READ)->longest, NSEC_PER_MSEC, 3 * NSEC_PER_MSEC);
+}
+
+/* One thread is all that there is: each request begins on the last one. */
+static void
+test_threads_are_counted (void **state)
+{
+  struct device_stats *sum = malloc (sizeof *sum);
+
+  (void) state;
+  assert_non_null (sum);
+  CREATE ("read-latency", "1ns");
+  request_each ();
+  device_stats (&devices->device[0], sum);
+  assert_int_equal (sum->workers, 1);
+  assert_int_equal (sum->saturated, 5);
+  device_disconnect (d);
+  d = device_connect (&devices->device[0], NULL);
+  device_stats (&devices->device[0], sum);
+  assert_int_equal (sum->workers, 1);
+  device_reset_stats (&devices->device[0]);
+  device_stats (&devices->device[0], sum);
+  assert_int_equal (sum->workers, 0);
+  assert_int_equal (sum->saturated, 0);
+  free (sum);
+}
+
+/*---------------------------------------------------------------------*/
+/* Zones */
+
+#define ZONE 65536
+
+static int
+command (uint64_t zone, enum zone_cond cond)
+{
+  const struct zone_descriptor descriptor = {.cond = cond};
+  uint64_t done;
+
+  return device_zone_commands (d, zone, &descriptor, 1, &done);
+}
+
+static void
+check_extents_of_zone (enum extent first, uint64_t wp, enum extent second)
+{
+  enum extent extent;
+  uint64_t end;
+
+  if (wp > ZONE) {
+    assert_int_equal (device_extent (d, ZONE, ZONE, &extent, &end), 0);
+    assert_int_equal (extent, first);
+    assert_int_equal (end, wp);
+  }
+  if (wp < 2 * ZONE) {
+    assert_int_equal (device_extent (d, 2 * ZONE - wp, wp, &extent, &end), 0);
+    assert_int_equal (extent, second);
+    assert_int_equal (end, 2 * ZONE);
+  }
+}
+
+static void
+test_zoned (void **state)
+{
+  (void) state;
+  CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
+          "zone-nr-conv", "1", "zone-reorder-wait", "0", "zone-latency", "7us");
+  /* A conventional zone takes anything, a sequential one only what comes next.
+   */
+  assert_int_equal (device_write (d, buf, 4096, 8192, false), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096, false), -EIO);
+  assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
+  assert_int_equal (device_zero (d, 4096, ZONE + 4096, true, false), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE - 4096, false), 0);
+  assert_int_equal (device_write (d, buf, 8192, ZONE - 4096, false), -EIO);
+  check_extents_of_zone (EXTENT_DATA, ZONE + 8192, EXTENT_ZERO);
+
+  /* A read crosses borders. */
+  assert_int_equal (device_read (d, out, 16384, ZONE - 4096), 0);
+  assert_memory_equal (out, buf, 8192);
+  assert_true (all_zero (out + 8192, 8192));
+
+  /* A reset frees the memory, and takes its own time. */
+  assert_int_equal (store_written (devices->store, 0), 3);
+  assert_int_equal (command (1, ZONE_COND_EMPTY), 0);
+  assert_int_equal (store_written (devices->store, 0), 2);
+  assert_int_equal (asked (OP_ZONE)->longest, 7 * NSEC_PER_USEC);
+  assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
+  assert_int_equal (device_trim (d, ZONE, ZONE, false), 0);
+  assert_int_equal (asked (OP_TRIM)->longest, 7 * NSEC_PER_USEC);
+  assert_int_equal (device_trim (d, 4096, ZONE, false), 0);
+  assert_int_equal (histogram_total (asked (OP_TRIM)), 1);
+  check_extents_of_zone (EXTENT_DATA, ZONE, EXTENT_ZERO);
+  assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
+
+  assert_int_equal (command (1, ZONE_COND_READONLY), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096, false), -EROFS);
+  assert_int_equal (command (2, ZONE_COND_OFFLINE), 0);
+  assert_int_equal (device_read (d, out, 512, 2 * ZONE), -EIO);
+}
+
+/* What does not fit leaves the write pointer where it is. */
+static void
+test_zoned_without_memory (void **state)
+{
+  (void) state;
+  CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
+          "memory-limit", "8K", "zone-reorder-wait", "0");
+  assert_int_equal (device_write (d, buf, 8192, 0, false), 0);
+  assert_int_equal (device_write (d, buf, 4096, 8192, false), -ENOSPC);
+  assert_int_equal (device_write (d, buf, 4096, 12288, false), -EIO);
+  assert_int_equal (command (0, ZONE_COND_EMPTY), 0);
+  assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
+}
+
+static void
+test_zoned_null (void **state)
+{
+  (void) state;
+  CREATE ("size", "1M", "zoned", "1", "zone-size", "64K", "zone-read-past-wp",
+          "error", "zone-reorder-wait", "0", "discard", "0", "read-only", "0");
+  assert_int_equal (device_write (d, buf, 4096, 4096, false), -EIO);
+  assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
+  assert_int_equal (device_read (d, out, 4096, ZONE), 0);
+  assert_true (all_zero (out, 4096));
+  assert_int_equal (device_read (d, out, 4096, ZONE + 4096), -EIO);
+  check_extents_of_zone (EXTENT_DATA, ZONE + 4096, EXTENT_HOLE);
+  /* discard=false: nothing is trimmed. */
+  assert_int_equal (device_trim (d, ZONE, ZONE, false), 0);
+  assert_int_equal (device_write (d, buf, 4096, ZONE + 4096, false), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_latency_of_operations),
+      TEST (test_no_latency),
+      TEST (test_refused_at_once),
+      TEST (test_wait_is_cut_short),
+      TEST (test_seed),
+      TEST (test_arrived_before),
+      TEST (test_deferred),
+      TEST (test_deferred_depth),
+      TEST (test_deferred_error),
+      TEST (test_deferred_over),
+      TEST (test_deferred_keeps_settings),
+      TEST (test_deferred_power_cut),
+      TEST (test_deferred_power_cut_drops),
+      TEST (test_not_deferred),
+      TEST (test_still_zero),
+      TEST (test_shared_by_connections),
+      TEST (test_threads_are_counted),
+      TEST (test_zoned),
+      TEST (test_zoned_without_memory),
+      TEST (test_zoned_null),
+      TEST (test_null_mode),
+      TEST (test_memory_mode),
+      TEST (test_without_discard),
+      TEST (test_misaligned),
+      TEST (test_read_only),
+      TEST (test_limit_is_shared),
+      TEST (test_find),
+      TEST (test_describe),
+  };
+
+  return RUN_TESTS (tests);
+}

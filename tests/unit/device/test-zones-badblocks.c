@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Bad blocks of a zoned device against the naive model of zones and an array of
+ * bad sectors, by random writes, zeroes, reads and commands: what each returns,
+ * what it heals, and what becomes of every zone.  NULLBLK_OPERATIONS in the
+ * environment is how many there are of each kind of device.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#include "device/device.h"
+#include "devices.h"
+#include "unit.h"
+#include "zones/zones-model.h"
+
+#define SECTOR 512
+#define ZONE 8192
+#define ZONES 12
+#define SIZE (ZONES * ZONE)
+#define SECTORS (SIZE / SECTOR)
+#define LONGEST 10 /* sectors of a request */
+#define MAX_OPEN 4
+#define MAX_ACTIVE 5
+
+static struct devices *devices;
+static struct connection *d;
+static struct model m;
+static bool bad[SECTORS];
+static bool once, partial;
+static uint64_t random_state;
+static char last[64]; /* for whoever reads a failure */
+
+static int
+nap (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  (void) nsec;
+  return 0;
+}
+
+static void
+create (void)
+{
+  const char *const given[] = {"size",
+                               "96K",
+                               "memory-backed",
+                               "1",
+                               "zoned",
+                               "1",
+                               "zone-size",
+                               "8K",
+                               "zone-capacity",
+                               "7K",
+                               "zone-nr-conv",
+                               "2",
+                               "zone-max-open",
+                               "4",
+                               "zone-max-active",
+                               "5",
+                               "zone-reorder-wait",
+                               "0",
+                               "badblocks-once",
+                               once ? "1" : "0",
+                               "badblocks-partial-io",
+                               partial ? "1" : "0",
+                               NULL};
+  static const struct nap how = {.nap = nap};
+  struct message why;
+
+  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
+  d = device_connect (&devices->device[0], NULL);
+  m = (struct model){.size = SIZE,
+                     .zone_size = ZONE,
+                     .capacity = 7 * 1024,
+                     .nr_conv = 2,
+                     .max_open = MAX_OPEN,
+                     .max_active = MAX_ACTIVE,
+                     .memory = true};
+  model_begin (&m);
+  memset (bad, 0, sizeof bad);
+}
+
+static void
+mark_some (void)
+{
+  const unsigned first = random_below (&random_state, SECTORS - 4);
+  const unsigned end = first + 1 + random_below (&random_state, 3);
+  struct badblocks_change *c;
+  struct message why;
+  char text[32];
+
+  snprintf (text, sizeof text, "+%u-%u", first, end - 1);
+  assert_int_equal (badblocks_parse (text, &c, &why), 0);
+  assert_int_equal (badblocks_reserve (&d->device->badblocks, c), 0);
+  badblocks_apply (&d->device->badblocks, c);
+  badblocks_change_free (c);
+  memset (&bad[first], true, end - first);
+}
+
+/* The first bad one from FIRST on, or END. */
+static unsigned
+first_bad (unsigned first, unsigned end)
+{
+  while (first < end && !bad[first])
+    first++;
+  return first;
+}
+
+static void
+heal (unsigned at)
+{
+  unsigned i;
+
+  if (!once)
+    return;
+  for (i = at; i < SECTORS && bad[i]; i++)
+    bad[i] = false;
+  for (i = at; i > 0 && bad[i - 1]; i--)
+    bad[i - 1] = false;
+}
+
+static void
+compare (int r, int expected)
+{
+  struct zone_descriptor z[ZONES];
+  char text[16 * SECTORS] = "", *is;
+  unsigned i, end;
+  int active = 0;
+
+  if (r != expected)
+    fail_msg ("%s: %d, not %d", last, r, expected);
+  zones_read_table (d->device->zones, 0, z, ZONES);
+  for (i = 0; i < ZONES; i++) {
+    if (z[i].cond != m.zones[i].cond ||
+        (m.zones[i].wp != MODEL_NO_WP &&
+         le64toh (z[i].wp) * 512 != m.zones[i].wp))
+      fail_msg ("%s: zone %u has condition %d, not %d, or another write "
+                "pointer",
+                last, i, z[i].cond, m.zones[i].cond);
+    active += z[i].cond >= ZONE_COND_IMP_OPEN && z[i].cond <= ZONE_COND_CLOSED;
+  }
+  assert_true (active <= MAX_ACTIVE);
+  for (i = first_bad (0, SECTORS); i < SECTORS; i = first_bad (end, SECTORS)) {
+    for (end = i; end < SECTORS && bad[end]; end++)
+      ;
+    sprintf (text + strlen (text), "%s+%u-%u", text[0] != 0 ? "," : "", i,
+             end - 1);
+  }
+  is = badblocks_format (&d->device->badblocks);
+  if (strcmp (is, text[0] != 0 ? text : "none") != 0)
+    fail_msg ("%s: %s are bad, not %s", last, is, text);
+  free (is);
+}
+
+/* Within one zone, more often than not at its write pointer. */
+static void
+do_one (void)
+{
+  static unsigned char data[LONGEST * SECTOR], back[sizeof data],
+      model_back[sizeof data];
+  static const int conditions[] = {M_EMPTY,  M_EMPTY, M_EXP_OPEN,
+                                   M_CLOSED, M_FULL,  M_OFFLINE};
+  const struct model_zone *zone = &m.zones[random_below (&random_state, ZONES)];
+  struct zone_descriptor command;
+  unsigned at = zone->start / SECTOR, end = at + ZONE / SECTOR, n, i;
+  uint64_t offset, done, cut;
+  int r;
+
+  if (zone->wp < zone->start + ZONE && random_below (&random_state, 5) > 0)
+    at = zone->wp / SECTOR;
+  else
+    at += random_below (&random_state, ZONE / SECTOR);
+  n = 1 + random_below (&random_state, LONGEST);
+  n = n < end - at ? n : end - at;
+  offset = (uint64_t) at * SECTOR;
+  i = first_bad (at, at + n);
+  cut = i == at + n ? n * SECTOR : partial ? (i - at) * SECTOR : 0;
+  switch (random_below (&random_state, 10)) {
+  case 0:
+    mark_some ();
+    break;
+  case 1:
+    command.cond = conditions[random_below (&random_state, 6)];
+    snprintf (last, sizeof last, "command %d", command.cond);
+    r = device_zone_commands (d, zone - m.zones, &command, 1, &done);
+    compare (r, model_command (&m, zone - m.zones, command.cond));
+    break;
+  case 2:
+  case 3:
+    snprintf (last, sizeof last, "read of %u at %u", n, at);
+    r = model_read (&m, model_back, n * SECTOR, offset);
+    if (r == 0 && i < at + n) {
+      r = -EIO;
+      heal (i);
+    }
+    compare (device_read (d, back, n * SECTOR, offset), r);
+    if (r == 0)
+      assert_memory_equal (back, model_back, n * SECTOR);
+    break;
+  default:
+    snprintf (last, sizeof last, "write of %u at %u", n, at);
+    memset (data, 1 + random_below (&random_state, 255), sizeof data);
+    if (random_below (&random_state, 4) == 0) {
+      r = model_write (&m, NULL, n * SECTOR, offset, cut);
+      if (i < at + n && m.came_through)
+        heal (i);
+      compare (device_zero (d, n * SECTOR, offset, true, false), r);
+    }
+    else {
+      r = model_write (&m, data, n * SECTOR, offset, cut);
+      if (i < at + n && m.came_through)
+        heal (i);
+      compare (device_write (d, data, n * SECTOR, offset, false), r);
+    }
+  }
+}
+
+static void
+test_model (void **state)
+{
+  const char *given = getenv ("NULLBLK_OPERATIONS");
+  const uint64_t operations = given != NULL ? strtoull (given, NULL, 0) : 40000;
+  unsigned kind;
+  uint64_t i;
+
+  (void) state;
+  random_state = new_seed ("zones with bad blocks");
+  for (kind = 0; kind < 4; kind++) {
+    once = kind & 1;
+    partial = kind & 2;
+    create ();
+    for (i = 0; i < operations; i++)
+      do_one ();
+    devices_destroy (devices);
+  }
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_model),
+  };
+
+  return RUN_TESTS (tests);
+}

@@ -1,0 +1,1086 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The parameters: every one's default, smallest, largest and wrong values,
+ * null_blk's spellings, what is refused and with which words, and settings
+ * printed and read back.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "settings/settings.h"
+#include "unit.h"
+
+#define GIB (UINT64_C (1) << 30)
+#define MEMORY (16 * GIB) /* what the machine is said to have */
+
+static struct params p;
+static struct message why;
+
+static int
+setup (void **state)
+{
+  (void) state;
+  params_clear (&p);
+  params_init (&p);
+  memset (&why, 0, sizeof why);
+  return 0;
+}
+
+static int
+teardown (void **state)
+{
+  (void) state;
+  params_clear (&p);
+  return 0;
+}
+
+static int
+complete (void)
+{
+  return params_complete (&p, MEMORY, UINT64_MAX, 4096, &why);
+}
+
+static void
+take (const char *key, const char *value)
+{
+  if (params_set (&p, key, value, &why) != 0)
+    fail_msg ("%s", why.text);
+}
+
+static void
+refuse (const char *key, const char *value, const char *text)
+{
+  assert_int_equal (params_set (&p, key, value, &why), -EINVAL);
+  assert_string_equal (why.text, text);
+}
+
+/* Take a value that is all there is on a new command line. */
+static const struct settings *
+alone (const char *key, const char *value)
+{
+  setup (NULL);
+  take (key, value);
+  return &p.settings;
+}
+
+static void
+test_defaults (void **state)
+{
+  const struct settings *s = &p.settings;
+
+  (void) state;
+  assert_int_equal (complete (), 0);
+  assert_int_equal (s->size, 250 * GIB);
+  assert_int_equal (s->block_size, 512);
+  assert_int_equal (s->physical_block_size, 4096);
+  assert_false (s->rotational);
+  assert_false (s->read_only);
+  assert_int_equal (s->devices, 1);
+  assert_false (s->memory_backed);
+  assert_int_equal (s->memory_limit, MEMORY / 2);
+  assert_false (s->hugepages);
+  assert_true (s->discard);
+  assert_false (s->zero_memory);
+  assert_int_equal (s->parallel, PARALLEL_AUTO);
+}
+
+static void
+test_sizes (void **state)
+{
+  (void) state;
+  assert_int_equal (alone ("size", "512")->size, 512);
+  assert_int_equal (alone ("size", "512b")->size, 512);
+  assert_int_equal (alone ("size", "9223372036854775807")->size, INT64_MAX);
+  assert_int_equal (alone ("size", "3s")->size, 1536);
+  assert_int_equal (alone ("size", "1k")->size, 1024);
+  assert_int_equal (alone ("size", "5M")->size, UINT64_C (5) << 20);
+  assert_int_equal (alone ("size", "6G")->size, 6 * GIB);
+  assert_int_equal (alone ("size", "7T")->size, UINT64_C (7) << 40);
+  assert_int_equal (alone ("size", "8p")->size, UINT64_C (8) << 50);
+  assert_int_equal (alone ("size", "7E")->size, UINT64_C (7) << 60);
+
+  /* null_blk takes its numbers in hexadecimal, too, in their units. */
+  assert_int_equal (alone ("size", "0x40000000")->size, GIB);
+  assert_int_equal (alone ("gb", "0x10")->size, 16 * GIB);
+  assert_int_equal (alone ("bs", "0x1000")->block_size, 4096);
+  assert_int_equal (alone ("nr_devices", "0x1f")->devices, 31);
+  assert_int_equal (alone ("cache_size", "0x10")->cache_size, 16 << 20);
+  assert_int_equal (alone ("cache_size", "0x10K")->cache_size, 16 << 10);
+}
+
+static void
+test_wrong_sizes (void **state)
+{
+  static const char *const wrong[] = {"",
+                                      "0",
+                                      "511",
+                                      "-1",
+                                      "+512",
+                                      " 512",
+                                      "512 ",
+                                      "0x1ff",
+                                      "0x",
+                                      "8E",
+                                      "1.5G",
+                                      "1GiB",
+                                      "K",
+                                      "1KK",
+                                      "ten",
+                                      "9223372036854775808",
+                                      "18446744073709551616",
+                                      "16777216T",
+                                      "99999999999999999999999"};
+  char text[256];
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    snprintf (text, sizeof text,
+              "size=%s: allowed is a size from 512 to 9223372036854775807 "
+              "bytes (K, M, G, T, P and E are powers of 1024)",
+              wrong[i]);
+    refuse ("size", wrong[i], text);
+  }
+  /* Refused values leave no trace. */
+  assert_int_equal (complete (), 0);
+  assert_int_equal (p.settings.size, 250 * GIB);
+}
+
+static void
+test_block_sizes (void **state)
+{
+  (void) state;
+  assert_int_equal (alone ("block-size", "512")->block_size, 512);
+  assert_int_equal (alone ("block-size", "64K")->block_size, 65536);
+  assert_int_equal (alone ("physical-block-size", "512")->physical_block_size,
+                    512);
+  assert_int_equal (alone ("physical-block-size", "32M")->physical_block_size,
+                    32 << 20);
+
+  setup (NULL);
+  refuse ("block-size", "256",
+          "block-size=256: allowed is a power of two from 512 to 64K");
+  refuse ("block-size", "1000",
+          "block-size=1000: allowed is a power of two from 512 to 64K");
+  refuse ("block-size", "128K",
+          "block-size=128K: allowed is a power of two from 512 to 64K");
+  refuse ("physical-block-size", "64M",
+          "physical-block-size=64M: allowed is a power of two from 512 to "
+          "32M");
+  refuse ("physical-block-size", "511",
+          "physical-block-size=511: allowed is a power of two from 512 to "
+          "32M");
+}
+
+static void
+test_booleans (void **state)
+{
+  static const char *const yes[] = {"1", "true", "T", "yes", "y", "On"};
+  static const char *const no[] = {"0", "false", "f", "no", "N", "off"};
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < 6; i++) {
+    assert_true (alone ("rotational", yes[i])->rotational);
+    assert_true (alone ("read-only", yes[i])->read_only);
+    assert_true (alone ("memory-backed", yes[i])->memory_backed);
+    assert_true (alone ("hugepages", yes[i])->hugepages);
+    assert_false (alone ("discard", no[i])->discard);
+    assert_true (alone ("discard", yes[i])->discard);
+    assert_true (alone ("zero-memory", yes[i])->zero_memory);
+    assert_false (alone ("zero_memory", no[i])->zero_memory);
+    assert_false (alone ("rotational", no[i])->rotational);
+  }
+  setup (NULL);
+  refuse ("read-only", "2", "read-only=2: allowed is true or false");
+  refuse ("read-only", "", "read-only=: allowed is true or false");
+  refuse ("rotational", "truely",
+          "rotational=truely: allowed is true or false");
+  refuse ("memory-backed", "-1", "memory-backed=-1: allowed is true or false");
+  refuse ("hugepages", "2M", "hugepages=2M: allowed is true or false");
+  refuse ("discard", "maybe", "discard=maybe: allowed is true or false");
+  refuse ("zero-memory", "8K", "zero-memory=8K: allowed is true or false");
+}
+
+static void
+test_counts (void **state)
+{
+  (void) state;
+  assert_int_equal (alone ("devices", "1")->devices, 1);
+  assert_int_equal (alone ("devices", "1024")->devices, 1024);
+  setup (NULL);
+  refuse ("devices", "0",
+          "devices=0: allowed is a whole number from 1 to 1024");
+  refuse ("devices", "1025",
+          "devices=1025: allowed is a whole number from 1 to 1024");
+  refuse ("devices", "1K",
+          "devices=1K: allowed is a whole number from 1 to 1024");
+}
+
+static void
+test_parallel (void **state)
+{
+  (void) state;
+  assert_int_equal (alone ("parallel", "AUTO")->parallel, PARALLEL_AUTO);
+  assert_int_equal (alone ("parallel", "on")->parallel, PARALLEL_ON);
+  assert_int_equal (alone ("parallel", "true")->parallel, PARALLEL_ON);
+  assert_int_equal (alone ("parallel", "off")->parallel, PARALLEL_OFF);
+  setup (NULL);
+  refuse ("parallel", "16", "parallel=16: allowed is auto, off or on");
+}
+
+static void
+test_memory_limit (void **state)
+{
+  (void) state;
+  take ("memory-backed", "1");
+  take ("memory-limit", "4K");
+  assert_int_equal (complete (), 0);
+  assert_int_equal (p.settings.memory_limit, 4096);
+
+  setup (NULL);
+  take ("memory-backed", "1");
+  take ("memory-limit", "16G");
+  assert_int_equal (complete (), 0);
+
+  setup (NULL);
+  take ("memory-backed", "1");
+  take ("memory-limit", "17G");
+  assert_int_equal (complete (), -EINVAL);
+  assert_string_equal (why.text,
+                       "memory-limit=17G: allowed is a size from 4K to the "
+                       "16G that this machine or cgroup has");
+
+  /* Huge pages come by 2 MiB. */
+  setup (NULL);
+  take ("memory-backed", "1");
+  take ("memory-limit", "1M");
+  assert_int_equal (params_complete (&p, MEMORY, UINT64_MAX, 2 << 20, &why),
+                    -EINVAL);
+  assert_string_equal (why.text,
+                       "memory-limit=1M: allowed is a size from 2M to the 16G "
+                       "that this machine or cgroup has");
+
+  /* A machine that has nothing left to give: no limit is named, since none
+   * was given.
+   */
+  setup (NULL);
+  take ("memory-backed", "1");
+  assert_int_equal (params_complete (&p, 8191, UINT64_MAX, 4096, &why),
+                    -EINVAL);
+  assert_string_equal (why.text,
+                       "memory-backed=true: there is less than 4K of this "
+                       "machine's or cgroup's memory that it may take");
+
+  /* A process that has less address space than the machine has memory. */
+  setup (NULL);
+  take ("memory-backed", "1");
+  assert_int_equal (params_complete (&p, MEMORY, 12345678, 4096, &why), 0);
+  assert_int_equal (p.settings.memory_limit, 12345678 / 4096 * 4096);
+
+  setup (NULL);
+  take ("memory-backed", "1");
+  assert_int_equal (params_complete (&p, MEMORY, 4095, 4096, &why), -EINVAL);
+  assert_string_equal (why.text,
+                       "memory-backed=true: there is less than 4K of address "
+                       "space (ulimit -v) that it may take");
+
+  setup (NULL);
+  refuse ("memory-limit", "4095",
+          "memory-limit=4095: allowed is a size from 4K to "
+          "9223372036854775807 bytes (K, M, G, T, P and E are powers of "
+          "1024)");
+
+  /* Without memory to limit it does not matter. */
+  take ("memory-limit", "1000T");
+  assert_int_equal (complete (), 0);
+}
+
+/* A size that is no multiple of the block size is rounded down. */
+static void
+test_rounding (void **state)
+{
+  (void) state;
+  take ("size", "10001");
+  assert_int_equal (complete (), 0);
+  assert_int_equal (p.settings.size, 9728);
+
+  setup (NULL);
+  take ("size", "9223372036854775807");
+  take ("block-size", "64K");
+  assert_int_equal (complete (), 0);
+  assert_int_equal (p.settings.size, INT64_MAX - 65535);
+  assert_int_equal (p.settings.physical_block_size, 65536);
+
+  setup (NULL);
+  take ("size", "2K");
+  take ("block-size", "4K");
+  assert_int_equal (complete (), -EINVAL);
+  assert_string_equal (why.text,
+                       "size=2K: allowed is at least the block-size, 4K");
+}
+
+static void
+test_physical_below_logical (void **state)
+{
+  (void) state;
+  take ("physical-block-size", "512");
+  take ("block-size", "4K");
+  assert_int_equal (complete (), -EINVAL);
+  assert_string_equal (
+      why.text,
+      "physical-block-size=512: allowed is at least the block-size, 4K");
+}
+
+static void
+test_null_blk_spellings (void **state)
+{
+  (void) state;
+  assert_int_equal (alone ("bs", "4096")->block_size, 4096);
+  assert_int_equal (alone ("blocksize", "4096")->block_size, 4096);
+  assert_int_equal (alone ("nr_devices", "4")->devices, 4);
+  assert_int_equal (alone ("gb", "8")->size, 8 * GIB);
+  assert_true (alone ("memory_backed", "1")->memory_backed);
+  assert_int_equal (alone ("block_size", "1K")->block_size, 1024);
+
+  setup (NULL);
+  refuse ("gb", "8G", "gb=8G: allowed is a whole number from 1 to 8589934591");
+  refuse ("gb", "0", "gb=0: allowed is a whole number from 1 to 8589934591");
+  refuse ("gb", "8589934592",
+          "gb=8589934592: allowed is a whole number from 1 to 8589934591");
+  refuse ("gb", "18446744073709551615",
+          "gb=18446744073709551615: allowed is a whole number from 1 to "
+          "8589934591");
+}
+
+static void
+test_twice (void **state)
+{
+  (void) state;
+  take ("size", "1G");
+  refuse ("size", "1G", "size=1G: size is given twice");
+  refuse ("gb", "1", "gb=1: size is given twice");
+  take ("memory_backed", "1");
+  refuse ("memory-backed", "1",
+          "memory-backed=1: memory-backed is given "
+          "twice");
+}
+
+/* Parameters of parts that are not there yet are unknown, too. */
+static void
+test_unknown (void **state)
+{
+  static const char *const unknown[] = {
+      "",      "Size",  "siz",        "sizes", "memory", "bs-",
+      "zones", "mbpss", "latencies-", "lat",   "faults", "controls"};
+  char text[256];
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+    snprintf (text, sizeof text,
+              "%s=1: unknown parameter; 'nbdkit nullblk --help' lists them",
+              unknown[i]);
+    refuse (unknown[i], "1", text);
+  }
+}
+
+static void
+test_latencies (void **state)
+{
+  (void) state;
+  take ("latency", "100us");
+  take ("read-latency", "uniform:1us-2us");
+  take ("flush-latency", "default");
+  assert_int_equal (complete (), 0);
+  assert_string_equal (
+      distribution_text (p.settings.latency.durations[OP_READ]),
+      "uniform:1us-2us");
+  assert_ptr_equal (p.settings.latency.durations[OP_FLUSH],
+                    p.settings.latency_all[OP_FLUSH]);
+  assert_true (p.settings.latency.waits);
+  assert_false (p.settings.latency.remembers);
+  refuse ("zone_latency", "fast",
+          "zone_latency=fast: allowed is a duration from 0 to 100s (units: ns, "
+          "us, ms, s), uniform:A-B, normal:MEAN,DEVIATION, "
+          "lognormal:p50=A,p99=B, percentiles:pN=A,..., "
+          "seek:track=A,full=B,rpm=N,mbps=N or file:PATH");
+  refuse ("write-latency", "normal:1us",
+          "write-latency=normal:1us: '1us': a ',' is missing after the "
+          "duration");
+  refuse ("latency", "1us", "latency=1us: latency is given twice");
+}
+
+static void
+test_zero_latency_owns_nothing (void **state)
+{
+  unsigned op;
+
+  (void) state;
+  take ("latency", "0");
+  assert_int_equal (complete (), 0);
+  for (op = 0; op < NR_OPERATIONS; op++)
+    assert_null (p.settings.latency.durations[op]);
+  assert_false (p.settings.latency.waits);
+}
+
+static void
+test_limits (void **state)
+{
+  const struct throttle_limits *limits = &p.settings.latency.limits;
+
+  (void) state;
+  take ("mbps", "none");
+  take ("read-mbps", "40960");
+  take ("write_mbps", "1");
+  take ("iops", "0");
+  take ("read-iops", "1");
+  take ("write-iops", "1000000000");
+  take ("lanes", "1");
+  assert_int_equal (complete (), 0);
+  assert_int_equal (limits->bytes_per_sec[THROTTLE_ALL], 0);
+  assert_int_equal (limits->bytes_per_sec[THROTTLE_READS], 40 * GIB);
+  assert_int_equal (limits->bytes_per_sec[THROTTLE_WRITES], 1 << 20);
+  assert_int_equal (limits->operations_per_sec[THROTTLE_ALL], 0);
+  assert_int_equal (limits->operations_per_sec[THROTTLE_READS], 1);
+  assert_int_equal (limits->operations_per_sec[THROTTLE_WRITES], 1000000000);
+  assert_int_equal (p.settings.latency.lanes, 1);
+
+  setup (NULL);
+  refuse ("mbps", "40961",
+          "mbps=40961: allowed is none, or a whole number from 1 to 40960");
+  refuse ("mbps", "1M",
+          "mbps=1M: allowed is none, or a whole number from 1 to 40960");
+  refuse ("mbps", "18446744073709551615",
+          "mbps=18446744073709551615: allowed is none, or a whole number from "
+          "1 to 40960");
+  refuse ("iops", "1000000001",
+          "iops=1000000001: allowed is none, or a whole number from 1 to "
+          "1000000000");
+  refuse ("lanes", "1025",
+          "lanes=1025: allowed is none, or a whole number from 1 to 1024");
+  refuse ("stall", "every:1s",
+          "stall=every:1s: allowed is none or every:DURATION,for:DURATION");
+}
+
+static void
+test_spin_and_seed (void **state)
+{
+  uint64_t seed;
+
+  (void) state;
+  assert_int_equal (p.settings.spin, SPIN_AUTO);
+  seed = p.settings.seed;
+  setup (NULL);
+  assert_int_not_equal (p.settings.seed, seed);
+  assert_int_equal (alone ("latency-spin", "0")->spin, 0);
+  assert_int_equal (alone ("latency-spin", "10ms")->spin, 10000000);
+  assert_int_equal (alone ("latency-spin", "auto")->spin, SPIN_AUTO);
+  assert_int_equal (alone ("seed", "0")->seed, 0);
+  assert_int_equal (alone ("seed", "18446744073709551615")->seed, UINT64_MAX);
+
+  setup (NULL);
+  refuse ("latency-spin", "11ms",
+          "latency-spin=11ms: allowed is auto, or a duration from 0 to 10ms");
+  refuse ("seed", "-1",
+          "seed=-1: allowed is random, or a whole number from 0 to "
+          "18446744073709551615");
+  refuse ("seed", "18446744073709551616",
+          "seed=18446744073709551616: allowed is random, or a whole number "
+          "from 0 to 18446744073709551615");
+}
+
+/* As a modprobe line has it. */
+static void
+test_completion_nsec (void **state)
+{
+  (void) state;
+  take ("irqmode", "2");
+  take ("completion_nsec", "50000");
+  assert_int_equal (complete (), 0);
+  assert_string_equal (distribution_text (p.settings.latency_all[OP_READ]),
+                       "50us");
+
+  setup (NULL);
+  take ("irqmode", "2");
+  assert_int_equal (complete (), 0);
+  assert_string_equal (distribution_text (p.settings.latency_all[OP_ZONE]),
+                       "10us");
+
+  setup (NULL);
+  take ("irqmode", "1");
+  assert_int_equal (complete (), 0);
+  assert_null (p.settings.latency_all[OP_READ]);
+
+  setup (NULL);
+  take ("completion_nsec", "50000");
+  assert_int_equal (complete (), -EINVAL);
+  assert_string_equal (why.text,
+                       "completion_nsec=50000: allowed is with irqmode=2: "
+                       "null_blk makes nothing of it otherwise");
+
+  setup (NULL);
+  take ("irqmode", "2");
+  take ("latency", "1us");
+  assert_int_equal (complete (), -EINVAL);
+  assert_string_equal (why.text,
+                       "irqmode=2: latency is given, too; allowed is one of "
+                       "the two");
+
+  setup (NULL);
+  refuse ("irqmode", "3", "irqmode=3: allowed is a whole number from 0 to 2");
+  take ("irqmode", "0");
+  refuse ("irqmode", "0", "irqmode=0: irqmode is given twice");
+  refuse ("completion_nsec", "10us",
+          "completion_nsec=10us: allowed is a whole number from 0 to "
+          "100000000000");
+}
+
+/* What is given beside it wins, in any order. */
+static void
+test_profile (void **state)
+{
+  const struct settings *s = &p.settings;
+
+  (void) state;
+  take ("lanes", "7");
+  take ("profile", "hdd");
+  take ("write-latency", "1us");
+  assert_int_equal (complete (), 0);
+  assert_true (s->rotational);
+  assert_int_equal (s->latency.lanes, 7);
+  assert_string_equal (distribution_text (s->latency.durations[OP_WRITE]),
+                       "1us");
+  assert_true (distribution_seeks (s->latency.durations[OP_READ]));
+
+  setup (NULL);
+  refuse ("profile", "floppy",
+          "profile=floppy: allowed is none, hdd, sata-ssd, nvme, smr-hdd, "
+          "zns-ssd or cloud-disk");
+  take ("profile", "zns-ssd");
+  assert_int_equal (complete (), 0);
+  assert_true (s->zones.zoned);
+  assert_int_equal (s->zones.zone_size, 2 * GIB);
+  assert_int_equal (s->zones.capacity, UINT64_C (1077) << 20);
+  assert_int_equal (s->zones.max_open, 14);
+}
+
+/* A bare number is in MiB, as null_blk has it. */
+static void
+test_zone_sizes (void **state)
+{
+  (void) state;
+  assert_int_equal (alone ("zone_size", "64")->zones.zone_size, 64 << 20);
+  assert_int_equal (alone ("zone-size", "64K")->zones.zone_size, 65536);
+  assert_int_equal (alone ("zone-capacity", "0")->zones.capacity, 0);
+  assert_int_equal (alone ("zone-capacity", "1536b")->zones.capacity, 1536);
+  assert_int_equal (alone ("zone-max-open", "0")->zones.max_open, 0);
+  assert_int_equal (alone ("zone-reorder-wait", "0")->zones.reorder_wait, 0);
+  assert_int_equal (alone ("zone-read-past-wp", "ones")->zones.past_wp,
+                    PAST_WP_ONES);
+  assert_int_equal (alone ("zone-trim", "error")->zones.trim, ZONE_TRIM_ERROR);
+
+  setup (NULL);
+  refuse ("zone-size", "2K",
+          "zone-size=2K: allowed is a size from 4K to 4E (K, M, G, T, P and E "
+          "are powers of 1024; a bare number is in MiB)");
+  refuse ("zone-size", "17592186044416",
+          "zone-size=17592186044416: allowed is a size from 4K to 4E (K, M, G, "
+          "T, P and E are powers of 1024; a bare number is in MiB)");
+  refuse ("zone-trim", "maybe",
+          "zone-trim=maybe: allowed is reset, ignore or error");
+  refuse ("zone-reorder-wait", "20",
+          "zone-reorder-wait=20: allowed is a duration from 0 to 100s (units: "
+          "ns, us, ms, s)");
+  refuse ("zone-offline", "3-",
+          "zone-offline=3-: '3-': allowed is none, or numbers of zones and "
+          "ranges of them, such as 3,7-9");
+
+  take ("zoned", "1");
+  take ("size", "1G");
+  take ("zone-size", "300");
+  assert_int_equal (complete (), -EINVAL);
+  assert_string_equal (why.text,
+                       "zone-size=300M: allowed is a power of two from 4K to "
+                       "the device's size, 1G (a device has at most 16777216 "
+                       "zones)");
+}
+
+/* Does it wait?  Known before all is complete, and nothing is left behind. */
+static void
+test_wait (void **state)
+{
+  static const struct {
+    const char *key, *value;
+    bool waits;
+  } cases[] = {{"size", "1G", false},       {"latency", "0", false},
+               {"latency", "1ns", true},    {"zone-latency", "1ns", true},
+               {"profile", "nvme", true},   {"profile", "none", false},
+               {"irqmode", "2", true},      {"irqmode", "1", false},
+               {"lanes", "1", false},       {"stall", "every:1s,for:1ms", true},
+               {"read-iops", "10", true},   {"mbps", "10", true},
+               {"latency-spin", "0", false}};
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    setup (NULL);
+    take (cases[i].key, cases[i].value);
+    assert_int_equal (params_wait (&p), cases[i].waits);
+    assert_int_equal (params_wait (&p), cases[i].waits);
+    /* nbdkit asks after it is complete. */
+    assert_int_equal (complete (), 0);
+    assert_int_equal (params_wait (&p), cases[i].waits);
+  }
+}
+
+/*---------------------------------------------------------------------*/
+/* Live changes */
+
+static struct params change;
+
+static int change_one (const char *key, const char *value);
+
+/* What cannot change stays, and is compared as what it has come to. */
+static void
+test_live_profile_of_zones (void **state)
+{
+  (void) state;
+  take ("size", "8G");
+  take ("profile", "smr-hdd");
+  assert_int_equal (complete (), 0);
+  assert_int_equal (p.settings.zones.max_open, 0);
+  assert_int_equal (change_one ("profile", "smr-hdd"), 0);
+  params_clear (&change);
+  assert_int_equal (change_one ("profile", "none"), 0);
+  assert_true (change.settings.zones.zoned);
+  params_clear (&change);
+  assert_int_equal (change_one ("profile", "zns-ssd"), -EINVAL);
+  assert_string_equal (why.text,
+                       "profile=zns-ssd: zone-size=2G: allowed is what it was "
+                       "started with, 256M: it cannot change while the server "
+                       "runs");
+  params_clear (&change);
+
+  setup (NULL);
+  take ("size", "8G");
+  take ("zoned", "1");
+  take ("zone-max-open", "2");
+  assert_int_equal (complete (), 0);
+  assert_int_equal (change_one ("profile", "nvme"), 0);
+  assert_int_equal (change.settings.zones.max_open, 2);
+  params_clear (&change);
+}
+
+/* A long list is compared to its end. */
+static void
+test_live_long_list (void **state)
+{
+  char list[ZONE_LIST_TEXT] = "1000000", more[ZONE_LIST_TEXT + 16];
+  int i;
+
+  (void) state;
+  for (i = 1; i < MAX_ZONE_RANGES - 1; i++)
+    snprintf (list + strlen (list), sizeof list - strlen (list), ",%d-%d",
+              1000000 + 10 * i, 1000005 + 10 * i);
+  take ("size", "64G");
+  take ("zoned", "1");
+  take ("zone-size", "32K");
+  take ("zone-readonly", list);
+  assert_int_equal (complete (), 0);
+  assert_int_equal (change_one ("zone-readonly", list), 0);
+  params_clear (&change);
+  snprintf (more, sizeof more, "%s,1500000", list);
+  assert_int_equal (change_one ("zone-readonly", more), -EINVAL);
+  params_clear (&change);
+}
+
+static int
+change_one (const char *key, const char *value)
+{
+  int r;
+
+  params_begin_change (&change, &p.settings);
+  r = params_change (&change, key, value, &why);
+  return r < 0 ? r : params_complete_change (&change, &why);
+}
+
+static void
+test_live_latency (void **state)
+{
+  const struct latency_settings *l = &change.settings.latency;
+
+  (void) state;
+  take ("latency", "100us");
+  take ("read-latency", "1ms");
+  assert_int_equal (complete (), 0);
+
+  assert_int_equal (change_one ("latency", "5us"), 0);
+  assert_string_equal (distribution_text (l->durations[OP_READ]), "1ms");
+  assert_string_equal (distribution_text (l->durations[OP_WRITE]), "5us");
+  params_clear (&change);
+
+  assert_int_equal (change_one ("read-latency", "default"), 0);
+  assert_string_equal (distribution_text (l->durations[OP_READ]), "100us");
+  params_clear (&change);
+
+  assert_int_equal (change_one ("write-latency", "x"), -EINVAL);
+  params_clear (&change);
+  assert_int_equal (change_one ("irqmode", "2"), -EINVAL);
+  assert_string_equal (why.text,
+                       "irqmode=2: it is for the command line; while the "
+                       "server runs, latency=DURATION says the same");
+  params_clear (&change);
+  /* The settings in force are as they were. */
+  assert_string_equal (
+      distribution_text (p.settings.latency.durations[OP_READ]), "1ms");
+}
+
+/* A profile takes the place of all that one may set. */
+static void
+test_live_profile (void **state)
+{
+  const struct latency_settings *l = &change.settings.latency;
+
+  (void) state;
+  take ("latency", "100us");
+  take ("lanes", "3");
+  take ("mbps", "5");
+  assert_int_equal (complete (), 0);
+
+  assert_int_equal (change_one ("profile", "sata-ssd"), 0);
+  assert_int_equal (l->lanes, 32);
+  assert_int_equal (l->limits.bytes_per_sec[THROTTLE_ALL], 0);
+  assert_null (l->durations[OP_FLUSH]);
+  assert_non_null (l->durations[OP_READ]);
+  params_clear (&change);
+
+  assert_int_equal (change_one ("profile", "none"), 0);
+  assert_false (l->waits);
+  params_clear (&change);
+
+  assert_int_equal (change_one ("profile", "hdd"), -EINVAL);
+  assert_string_equal (why.text,
+                       "profile=hdd: rotational=true: allowed is what it was "
+                       "started with, false: it cannot change while the "
+                       "server runs");
+  params_clear (&change);
+}
+
+static void
+test_kernel_only (void **state)
+{
+  const char *name, *reason;
+  char text[512];
+  size_t i;
+
+  (void) state;
+  refuse ("submit_queues", "4",
+          "submit_queues=4: this null_blk parameter is the kernel's: queues "
+          "are connections; attach with as many as wanted (nbd-client "
+          "--connections)");
+  for (i = 0; params_kernel_only (i, &name, &reason); i++) {
+    snprintf (text, sizeof text,
+              "%s=1: this null_blk parameter is the kernel's: %s", name,
+              reason);
+    refuse (name, "1", text);
+  }
+  assert_true (i > 10);
+}
+
+/* What every script for configfs says. */
+static void
+test_configfs (void **state)
+{
+  struct message hint;
+
+  (void) state;
+  refuse ("power", "1",
+          "power=1: this null_blk parameter is the kernel's: it makes a "
+          "configured device appear; leave it out, since a device is there "
+          "when the server is (nullblkctl power cuts its power)");
+  take ("size", "112640");
+  assert_int_equal (p.settings.size, 112640);
+  assert_true (params_hint (&p, &hint));
+  assert_string_equal (hint.text,
+                       "size=112640 is 110K; for so many MiB, as null_blk's "
+                       "configfs means it, it is size=112640M");
+  setup (NULL);
+  take ("size", "110K");
+  assert_false (params_hint (&p, &hint));
+  setup (NULL);
+  take ("size", "1048576");
+  assert_false (params_hint (&p, &hint));
+  setup (NULL);
+  take ("gb", "1");
+  take ("cache_size_mib", "5");
+  assert_int_equal (p.settings.cache_size, 5 << 20);
+  assert_false (params_hint (&p, &hint));
+}
+
+/* A pair of many benchmarks, in any mode that null_blk waits in or not. */
+static void
+test_no_completion_nsec (void **state)
+{
+  unsigned mode;
+  char text[2] = "0";
+
+  (void) state;
+  for (mode = 0; mode < 3; mode++) {
+    setup (NULL);
+    text[0] = (char) ('0' + mode);
+    take ("irqmode", text);
+    take ("completion_nsec", "0");
+    assert_int_equal (complete (), 0);
+    assert_false (p.settings.latency.waits);
+  }
+  setup (NULL);
+  take ("completion_nsec", "0");
+  assert_int_equal (complete (), 0);
+}
+
+/* What comes from a command line may be long; a message stays one line. */
+static void
+test_long_values (void **state)
+{
+  static char value[10000];
+
+  (void) state;
+  memset (value, 'x', sizeof value - 1);
+  assert_int_equal (params_set (&p, "size", value, &why), -EINVAL);
+  assert_true (strlen (why.text) < sizeof why.text);
+  assert_non_null (strstr (why.text, "allowed is a size"));
+  assert_int_equal (params_set (&p, value, "1", &why), -EINVAL);
+  assert_non_null (strstr (why.text, "unknown parameter"));
+}
+
+/* Nor do newlines make it two, or an escape colour it. */
+static void
+test_control_characters (void **state)
+{
+  (void) state;
+  refuse ("rotational", "\033[31m\nno",
+          "rotational=?[31m?no: allowed is true or false");
+  refuse ("a\nb", "\177",
+          "a?b=?: unknown parameter; 'nbdkit nullblk --help' lists them");
+}
+
+static void
+test_write_log (void **state)
+{
+  char path[MAX_FILE_NAME + 2];
+
+  (void) state;
+  memset (path, 'a', sizeof path);
+  path[MAX_FILE_NAME + 1] = '\0';
+  assert_string_equal (alone ("write-log", "none")->write_log, "");
+  assert_string_equal (alone ("write-log", "./none")->write_log, "./none");
+  assert_string_equal (alone ("write-log", path + 1)->write_log, path + 1);
+  setup (NULL);
+  refuse ("write-log", "",
+          "write-log=: allowed is none, or a path of at most 255 bytes, "
+          "without control characters and no blank at its end");
+  setup (NULL);
+  refuse ("write-log", "a\nb",
+          "write-log=a?b: allowed is none, or a path of at most 255 bytes, "
+          "without control characters and no blank at its end");
+  setup (NULL);
+  assert_int_equal (params_set (&p, "write-log", path, &why), -EINVAL);
+}
+
+/* Every setting printed can be given again and means the same. */
+static void
+test_print (void **state)
+{
+  static const char *const given[][2] = {{"size", "117738M"},
+                                         {"block-size", "1K"},
+                                         {"physical-block-size", "8K"},
+                                         {"rotational", "1"},
+                                         {"read-only", "1"},
+                                         {"devices", "7"},
+                                         {"memory-backed", "1"},
+                                         {"memory-limit", "123M"},
+                                         {"hugepages", "1"},
+                                         {"discard", "0"},
+                                         {"zero-memory", "1"},
+                                         {"parallel", "off"},
+                                         {"control", "any"},
+                                         {"profile", "nvme"},
+                                         {"latency", "1.5us"},
+                                         {"read-latency", "uniform:0-5ms"},
+                                         {"write-latency", "0"},
+                                         {"trim-latency", "normal:9us,1us"},
+                                         {"lanes", "1024"},
+                                         {"stall", "every:2s,for:200ms"},
+                                         {"mbps", "40960"},
+                                         {"read-mbps", "1"},
+                                         {"iops", "1000000000"},
+                                         {"write-iops", "7"},
+                                         {"latency-spin", "10ms"},
+                                         {"seed", "18446744073709551615"},
+                                         {"zoned", "1"},
+                                         {"zone-size", "1"},
+                                         {"zone-capacity", "1023K"},
+                                         {"zone-nr-conv", "3"},
+                                         {"zone-max-open", "4"},
+                                         {"zone-max-active", "5"},
+                                         {"zone-full", "1"},
+                                         {"zone-readonly", "3,7-9"},
+                                         {"zone-offline", "10"},
+                                         {"zone-read-past-wp", "error"},
+                                         {"zone-trim", "ignore"},
+                                         {"zone-reorder-wait", "1ms"},
+                                         {"cache-size", "7"},
+                                         {"fua", "0"},
+                                         {"power-cut", "disconnect"},
+                                         {"write-log", "/tmp/a log"},
+                                         {"badblocks-once", "1"},
+                                         {"badblocks-partial-io", "1"}};
+  static char line[MAX_SETTING], other[MAX_SETTING];
+  struct params again;
+  char *value;
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof given / sizeof given[0]; i++)
+    take (given[i][0], given[i][1]);
+  assert_int_equal (complete (), 0);
+
+  params_init (&again);
+  for (i = 0; params_print (&p.settings, i, line, sizeof line); i++) {
+    value = strchr (line, '=');
+    assert_non_null (value);
+    *value++ = '\0';
+    assert_int_equal (params_set (&again, line, value, &why), 0);
+  }
+  assert_true (i >= sizeof given / sizeof given[0]);
+  assert_int_equal (params_complete (&again, MEMORY, UINT64_MAX, 4096, &why),
+                    0);
+  for (i = 0; params_print (&p.settings, i, line, sizeof line); i++) {
+    params_print (&again.settings, i, other, sizeof other);
+    assert_string_equal (line, other);
+  }
+  params_clear (&again);
+  params_print (&p.settings, 0, line, sizeof line);
+  assert_string_equal (line, "size=117738M");
+}
+
+static void
+test_cache (void **state)
+{
+  (void) state;
+  assert_int_equal (p.settings.cache_size, 0);
+  assert_true (p.settings.fua);
+  assert_int_equal (alone ("cache-size", "3")->cache_size, 3 << 20);
+  assert_int_equal (alone ("cache_size", "64K")->cache_size, 65536);
+  assert_false (alone ("fua", "false")->fua);
+  assert_int_equal (alone ("power-cut", "disconnect")->power_cut,
+                    POWER_CUT_DISCONNECT);
+  setup (NULL);
+  refuse ("power-cut", "soon",
+          "power-cut=soon: allowed is error or disconnect");
+  setup (NULL);
+  refuse ("cache-size", "5E",
+          "cache-size=5E: allowed is a size from 0 to 4E (K, M, G, T, P and E "
+          "are powers of 1024; a bare number is in MiB)");
+}
+
+/* What is no setting: kept as it was given, and not printed. */
+static void
+test_states (void **state)
+{
+  static char line[MAX_SETTING];
+  size_t i;
+
+  (void) state;
+  take ("badblocks", "+3-5,+9-20");
+  take ("fault", "op=write error=EIO");
+  take ("fault", "none");
+  take ("fault", "name=x hang");
+  assert_non_null (p.badblocks);
+  assert_string_equal (fault_text (p.faults), "op=write error=EIO");
+  assert_string_equal (fault_text (fault_next (p.faults)), "name=x hang");
+  assert_null (fault_next (fault_next (p.faults)));
+  refuse ("badblocks", "none", "badblocks=none: badblocks is given twice");
+  refuse ("fault", "op=write",
+          "fault=op=write: a rule needs an action: error=, "
+          "delay=, corrupt=, hang or disconnect");
+  assert_int_equal (complete (), 0);
+  for (i = 0; params_print (&p.settings, i, line, sizeof line); i++)
+    assert_true (strncmp (line, "fault=", 6) != 0 &&
+                 strncmp (line, "badblocks=", 10) != 0);
+
+  setup (NULL);
+  refuse ("badblocks", "3-5",
+          "badblocks=3-5: '3-5': allowed is +FIRST-LAST to mark bad sectors of "
+          "512 bytes, -FIRST-LAST to clear them (FIRST at most LAST, both "
+          "below 2^64), or none");
+}
+
+static void
+test_faults_that_wait (void **state)
+{
+  (void) state;
+  take ("fault", "error=EIO");
+  take ("fault", "corrupt=stale");
+  assert_false (params_wait (&p));
+  take ("fault", "delay=1ms");
+  assert_true (params_wait (&p));
+  setup (NULL);
+  take ("fault", "hang");
+  take ("badblocks", "+1-1");
+  assert_true (params_wait (&p));
+  assert_int_equal (complete (), 0);
+  assert_false (p.settings.latency.waits);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_latencies),
+      TEST (test_zero_latency_owns_nothing),
+      TEST (test_limits),
+      TEST (test_spin_and_seed),
+      TEST (test_completion_nsec),
+      TEST (test_profile),
+      TEST (test_zone_sizes),
+      TEST (test_wait),
+      TEST (test_live_latency),
+      TEST (test_live_profile),
+      TEST (test_live_profile_of_zones),
+      TEST (test_live_long_list),
+      TEST (test_defaults),
+      TEST (test_sizes),
+      TEST (test_wrong_sizes),
+      TEST (test_block_sizes),
+      TEST (test_booleans),
+      TEST (test_counts),
+      TEST (test_parallel),
+      TEST (test_memory_limit),
+      TEST (test_rounding),
+      TEST (test_physical_below_logical),
+      TEST (test_null_blk_spellings),
+      TEST (test_twice),
+      TEST (test_unknown),
+      TEST (test_kernel_only),
+      TEST (test_configfs),
+      TEST (test_no_completion_nsec),
+      TEST (test_long_values),
+      TEST (test_control_characters),
+      TEST (test_write_log),
+      TEST (test_print),
+      TEST (test_cache),
+      TEST (test_states),
+      TEST (test_faults_that_wait),
+  };
+
+  return RUN_TESTS (tests);
+}

@@ -1,0 +1,772 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The store against a naive model: flat bytes and a flag a page, driven by
+ * long random sequences; then its limit, the ends of its range, and what it
+ * gives back.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "store/store.h"
+#include "unit.h"
+
+#define KIB UINT64_C (1024)
+#define MIB (1024 * KIB)
+#define LAST_BYTE ((uint64_t) INT64_MAX)
+#define LONGEST UINT64_C (0xfffff000) /* as long as an NBD request can be */
+
+/* The three ways in which memory is taken: by 4 KiB pages, by chunks because
+ * the kernel's pages are larger, by chunks of 2 MiB.
+ */
+struct kind {
+  const char *name;
+  bool hugepages;
+  size_t kernel_page;
+};
+static const struct kind by_page = {"by page", false, 4096};
+static const struct kind by_chunk = {"by chunk", false, 65536};
+static const struct kind huge = {"huge pages", true, 4096};
+
+static struct store *
+new_store (const struct kind *kind, uint64_t limit, uint64_t volumes,
+           uint64_t volume_size)
+{
+  const struct arena_options o = {
+      .limit = limit,
+      .volumes = volumes,
+      .volume_size = volume_size,
+      .hugepages = kind->hugepages,
+      .kernel_page = kind->kernel_page,
+  };
+  struct store *store;
+
+  if (store_create (&store, &o) != 0) {
+    if (kind->hugepages)
+      skip ();
+    fail_msg ("store_create failed");
+  }
+  return store;
+}
+
+static bool
+all_bytes_are (const void *buf, uint8_t byte, size_t len)
+{
+  const uint8_t *b = buf;
+
+  return len == 0 || (b[0] == byte && memcmp (b, b + 1, len - 1) == 0);
+}
+
+/*---------------------------------------------------------------------*/
+/* The model */
+
+#define MODEL_PAGES                                                            \
+  1800 /* a little over 7 MiB: several chunks of each kind                     \
+        */
+#define MODEL_SIZE (MODEL_PAGES * PAGE)
+#define VOLUMES 2
+
+struct model {
+  const struct kind *kind;
+  struct store *store;
+  uint64_t base; /* where the model begins in the volume, by page */
+  uint64_t limit, most;
+  uint8_t *bytes[VOLUMES];
+  bool written[VOLUMES][MODEL_PAGES];
+  uint64_t random;
+};
+
+static uint64_t
+model_unit (const struct model *m)
+{
+  return arena_unit (m->kind->hugepages, m->kind->kernel_page);
+}
+
+/* Bytes held if, besides what is written, the pages FIRST up to LAST of volume
+ * V were.
+ */
+static uint64_t
+model_held (const struct model *m, unsigned v, unsigned first, unsigned last)
+{
+  const uint64_t unit = model_unit (m);
+  uint64_t held = 0, at, previous;
+  unsigned i, j;
+
+  for (i = 0; i < VOLUMES; i++) {
+    previous = UINT64_MAX;
+    for (j = 0; j < MODEL_PAGES; j++) {
+      at = (m->base + j * PAGE) / unit;
+      if ((m->written[i][j] || (i == v && j >= first && j < last)) &&
+          at != previous) {
+        held += unit;
+        previous = at;
+      }
+    }
+  }
+  return held;
+}
+
+static uint64_t
+model_written (const struct model *m, unsigned v)
+{
+  uint64_t pages = 0;
+  unsigned i;
+
+  for (i = 0; i < MODEL_PAGES; i++)
+    pages += m->written[v][i];
+  return pages;
+}
+
+static void
+model_zero (struct model *m, unsigned v, uint64_t offset, uint64_t count,
+            bool keep)
+{
+  const uint64_t end = offset + count;
+  unsigned page;
+
+  memset (m->bytes[v] + offset, 0, count);
+  for (page = offset / PAGE; page * PAGE < end; page++) {
+    if (keep)
+      m->written[v][page] = true;
+    else if (all_bytes_are (m->bytes[v] + page * PAGE, 0, PAGE) ||
+             (offset <= page * PAGE && end >= (page + 1) * PAGE))
+      m->written[v][page] = false;
+  }
+}
+
+/* Sizes from one byte up to several chunks, small ones most often, and often
+ * at the borders of pages and chunks.
+ */
+static void
+random_range (struct model *m, uint64_t *offset, uint64_t *count)
+{
+  const uint64_t sizes[] = {16, PAGE, 16 * PAGE, 128 * KIB, MIB, 5 * MIB};
+  const uint64_t units[] = {1, 512, PAGE, 128 * KIB};
+  const uint64_t unit = units[random_below (&m->random, 4)];
+
+  *count = 1 + random_below (&m->random, sizes[random_below (&m->random, 6)]);
+  if (random_below (&m->random, 2) == 0)
+    *count = (*count + unit - 1) / unit * unit;
+  *offset = random_below (&m->random, MODEL_SIZE - *count);
+  if (random_below (&m->random, 2) == 0)
+    *offset = *offset / unit * unit;
+}
+
+static void
+check_read (struct model *m, unsigned v, uint64_t offset, uint64_t count,
+            uint8_t *buf)
+{
+  memset (buf, 0xee, count);
+  store_read (m->store, v, buf, count, m->base + offset);
+  assert_memory_equal (buf, m->bytes[v] + offset, count);
+}
+
+static void
+check_extents (struct model *m, unsigned v, uint64_t offset, uint64_t count)
+{
+  const uint64_t end = offset + count;
+  uint64_t run_end, expected;
+  bool written;
+
+  while (offset < end) {
+    run_end =
+        store_extent (m->store, v, m->base + offset, m->base + end, &written) -
+        m->base;
+    assert_int_equal (written, m->written[v][offset / PAGE]);
+    for (expected = offset / PAGE * PAGE;
+         expected < end && m->written[v][expected / PAGE] == written;)
+      expected += PAGE;
+    assert_int_equal (run_end, expected < end ? expected : end);
+    offset = run_end;
+  }
+}
+
+static void
+step (struct model *m, uint8_t *buf)
+{
+  const unsigned v = random_below (&m->random, VOLUMES);
+  const unsigned action = random_below (&m->random, 100);
+  uint64_t offset, count, i, held, allowed, value;
+  unsigned first, last;
+  int r;
+
+  random_range (m, &offset, &count);
+  first = offset / PAGE;
+  last = (offset + count + PAGE - 1) / PAGE;
+  held = model_held (m, v, first, last);
+  /* What takes nothing is allowed even above the limit. */
+  allowed = model_held (m, 0, 0, 0);
+  allowed = allowed > m->limit ? allowed : m->limit;
+
+  if (action < 35) {
+    for (i = 0; i < count; i += sizeof value) {
+      value = next_random (&m->random);
+      memcpy (buf + i, &value, count - i < 8 ? count - i : 8);
+    }
+    /* Some writes of zeroes: they are data like any other. */
+    if (action < 3)
+      memset (buf, 0, count);
+    r = store_write (m->store, v, buf, count, m->base + offset);
+    assert_int_equal (r, held <= allowed ? 0 : -ENOSPC);
+    if (r == 0) {
+      memcpy (m->bytes[v] + offset, buf, count);
+      for (; first < last; first++)
+        m->written[v][first] = true;
+    }
+  }
+  else if (action < 60)
+    check_read (m, v, offset, count, buf);
+  else if (action < 75) {
+    store_trim (m->store, v, count, m->base + offset);
+    model_zero (m, v, offset, count, false);
+  }
+  else if (action < 85) {
+    r = store_zero (m->store, v, count, m->base + offset);
+    assert_int_equal (r, held <= allowed ? 0 : -ENOSPC);
+    if (r == 0)
+      model_zero (m, v, offset, count, true);
+  }
+  else if (action < 99)
+    check_extents (m, v, offset, count);
+  else {
+    /* Above or below what is held. */
+    m->limit = m->most - random_below (&m->random, m->most / 4);
+    assert_int_equal (store_set_limit (m->store, m->limit), 0);
+  }
+
+  assert_int_equal (store_held (m->store), model_held (m, 0, 0, 0));
+  assert_int_equal (store_written (m->store, v), model_written (m, v));
+}
+
+static void
+run_model (const struct kind *kind, uint64_t base, uint64_t limit,
+           unsigned steps)
+{
+  static struct model m;
+  uint8_t *buf;
+  unsigned i;
+
+  memset (&m, 0, sizeof m);
+  m.kind = kind;
+  m.base = base;
+  m.limit = m.most = limit;
+  m.random = new_seed (kind->name);
+  m.store = new_store (kind, limit, VOLUMES, LAST_BYTE);
+  buf = malloc (MODEL_SIZE);
+  assert_non_null (buf);
+  for (i = 0; i < VOLUMES; i++) {
+    m.bytes[i] = calloc (1, MODEL_SIZE);
+    assert_non_null (m.bytes[i]);
+  }
+
+  for (i = 0; i < steps; i++)
+    step (&m, buf);
+
+  for (i = 0; i < VOLUMES; i++) {
+    check_read (&m, i, 0, MODEL_SIZE, buf);
+    check_extents (&m, i, 0, MODEL_SIZE);
+    store_trim (m.store, i, MODEL_SIZE, m.base);
+    model_zero (&m, i, 0, MODEL_SIZE, false);
+    check_read (&m, i, 0, MODEL_SIZE, buf);
+  }
+  assert_int_equal (store_held (m.store), 0);
+
+  store_destroy (m.store);
+  for (i = 0; i < VOLUMES; i++)
+    free (m.bytes[i]);
+  free (buf);
+}
+
+#define PLENTY (64 * MIB)
+#define SCARCE (8 * MIB) /* of the 14 that both volumes could hold */
+
+static void
+test_model_by_page (void **state)
+{
+  (void) state;
+  run_model (&by_page, 0, PLENTY, 6000);
+}
+
+static void
+test_model_at_limit (void **state)
+{
+  (void) state;
+  run_model (&by_page, 3 * PAGE, SCARCE, 6000);
+}
+
+static void
+test_model_at_end_of_range (void **state)
+{
+  (void) state;
+  run_model (&by_page, (LAST_BYTE - MODEL_SIZE) / PAGE * PAGE, SCARCE, 4000);
+}
+
+static void
+test_model_by_chunk (void **state)
+{
+  (void) state;
+  run_model (&by_chunk, 0, PLENTY, 4000);
+}
+
+static void
+test_model_by_chunk_at_limit (void **state)
+{
+  (void) state;
+  run_model (&by_chunk, 5 * PAGE, SCARCE, 4000);
+}
+
+static void
+test_model_hugepages (void **state)
+{
+  (void) state;
+  run_model (&huge, 7 * PAGE, PLENTY, 2000);
+}
+
+static void
+test_model_hugepages_at_limit (void **state)
+{
+  (void) state;
+  run_model (&huge, 0, SCARCE, 2000);
+}
+
+/*---------------------------------------------------------------------*/
+
+/* What passes the limit is refused as a whole, in whichever chunk it does; all
+ * else goes on, and what is trimmed can be used again.
+ */
+static void
+test_limit (void **state)
+{
+  const uint64_t limit = MIB;
+  struct store *store = new_store (&by_page, limit, 3, LAST_BYTE);
+  uint8_t *buf = malloc (2 * MIB), *out = malloc (2 * MIB);
+  bool written;
+
+  (void) state;
+  memset (buf, 1, 2 * MIB);
+
+  /* All but one page, from the middle of a chunk over several others. */
+  assert_int_equal (store_write (store, 0, buf, limit - PAGE, 64 * KIB), 0);
+  assert_int_equal (store_held (store), limit - PAGE);
+
+  /* Over written pages and two that are not: one too many. */
+  memset (buf, 2, 2 * MIB);
+  assert_int_equal (store_write (store, 0, buf, limit + PAGE, 64 * KIB),
+                    -ENOSPC);
+  assert_int_equal (store_write (store, 1, buf, 2 * PAGE, 128 * KIB - PAGE),
+                    -ENOSPC);
+  assert_int_equal (store_zero (store, 1, 2 * PAGE, 128 * KIB - PAGE), -ENOSPC);
+  assert_int_equal (store_zero (store, 1, limit * 4000, 0), -ENOSPC);
+  assert_int_equal (store_held (store), limit - PAGE);
+  store_read (store, 0, out, limit - PAGE, 64 * KIB);
+  assert_true (all_bytes_are (out, 1, limit - PAGE));
+  assert_int_equal (store_extent (store, 1, 0, LONGEST, &written), LONGEST);
+  assert_false (written);
+
+  /* Into the other volume: the last page there is, in the middle of one. */
+  assert_int_equal (store_write (store, 1, buf, 100, PAGE + 7), 0);
+  assert_int_equal (store_held (store), limit);
+  assert_int_equal (store_write (store, 1, buf, 1, 2 * PAGE), -ENOSPC);
+
+  /* Full: rewrites work, large and small, and zeroes that keep memory. */
+  assert_int_equal (store_write (store, 0, buf, limit - PAGE, 64 * KIB), 0);
+  assert_int_equal (store_write (store, 1, buf, PAGE, PAGE), 0);
+  assert_int_equal (store_zero (store, 0, limit - PAGE, 64 * KIB), 0);
+  assert_int_equal (store_held (store), limit);
+
+  /* Room again. */
+  store_trim (store, 0, 3 * PAGE, 128 * KIB);
+  assert_int_equal (store_held (store), limit - 3 * PAGE);
+  assert_int_equal (store_write (store, 2, buf, 3 * PAGE, 0), 0);
+  assert_int_equal (store_held (store), limit);
+
+  store_destroy (store);
+  free (buf);
+  free (out);
+}
+
+/* What a caller holds elsewhere counts, and what it puts back is not refused.
+ */
+static void
+test_charge_and_restore (void **state)
+{
+  struct store *store = new_store (&by_page, 4 * PAGE, 1, MIB);
+  uint64_t paid = PAGE;
+  char page[PAGE];
+  bool written;
+
+  (void) state;
+  memset (page, 7, sizeof page);
+  assert_int_equal (store_charge (store, 3 * PAGE + 1), 0);
+  assert_int_equal (store_held (store), 3 * PAGE + 1);
+  assert_int_equal (store_charge (store, PAGE), -ENOSPC);
+  assert_int_equal (store_write (store, 0, page, PAGE, 0), -ENOSPC);
+  assert_int_equal (store_held (store), 3 * PAGE + 1);
+
+  /* What is paid for is held once. */
+  assert_int_equal (store_restore (store, 0, page, PAGE, PAGE, &paid), 0);
+  assert_int_equal (paid, 0);
+  assert_int_equal (store_restore (store, 0, page, PAGE, 0, &paid), -ENOSPC);
+  assert_int_equal (paid, 0);
+  assert_int_equal (store_held (store), 3 * PAGE + 1);
+  assert_int_equal (store_written (store, 0), 1);
+  store_read (store, 0, page, PAGE, PAGE);
+  assert_true (all_bytes_are (page, 7, PAGE));
+  assert_int_equal (store_extent (store, 0, 0, MIB, &written), PAGE);
+  assert_false (written);
+
+  store_uncharge (store, 2 * PAGE + 1);
+  assert_int_equal (store_held (store), PAGE);
+  assert_int_equal (store_write (store, 0, page, PAGE, 0), 0);
+  store_trim (store, 0, MIB, 0);
+  assert_int_equal (store_held (store), 0);
+  store_destroy (store);
+}
+
+/* The last bytes that a device can have, and the first of the next volume. */
+static void
+test_ends_of_range (void **state)
+{
+  struct store *store = new_store (&by_page, MIB, MAX_VOLUMES, LAST_BYTE);
+  char out[8];
+  bool written;
+
+  (void) state;
+  assert_int_equal (store_write (store, 0, "last", 4, LAST_BYTE - 4), 0);
+  assert_int_equal (
+      store_write (store, MAX_VOLUMES - 1, "end!", 4, LAST_BYTE - 4), 0);
+  assert_int_equal (store_write (store, 1, "zero", 4, 0), 0);
+
+  store_read (store, 0, out, 8, LAST_BYTE - 8);
+  assert_memory_equal (out, "\0\0\0\0last", 8);
+  store_read (store, MAX_VOLUMES - 1, out, 8, LAST_BYTE - 8);
+  assert_memory_equal (out, "\0\0\0\0end!", 8);
+  store_read (store, 1, out, 8, 0);
+  assert_memory_equal (out, "zero\0\0\0\0", 8);
+  store_read (store, 0, out, 8, 0);
+  assert_true (all_bytes_are (out, 0, 8));
+
+  assert_int_equal (
+      store_extent (store, 0, LAST_BYTE - LONGEST, LAST_BYTE, &written),
+      LAST_BYTE / PAGE * PAGE);
+  assert_false (written);
+  assert_int_equal (store_extent (store, 0, LAST_BYTE - 1, LAST_BYTE, &written),
+                    LAST_BYTE);
+  assert_true (written);
+
+  store_trim (store, 0, LONGEST, LAST_BYTE - LONGEST);
+  assert_int_equal (store_held (store), 2 * PAGE);
+  store_destroy (store);
+}
+
+/* A page of which only parts are trimmed goes once all of it is zero. */
+static void
+test_trim_of_sectors (void **state)
+{
+  struct store *store = new_store (&by_page, MIB, 3, LAST_BYTE);
+  static uint8_t buf[2 * PAGE];
+  unsigned i;
+
+  (void) state;
+  memset (buf, 3, sizeof buf);
+  assert_int_equal (store_write (store, 0, buf, sizeof buf, 0), 0);
+  for (i = 0; i < 8; i++) {
+    assert_int_equal (store_held (store), 2 * PAGE);
+    store_trim (store, 0, 512, i * 512);
+  }
+  assert_int_equal (store_held (store), PAGE);
+  store_destroy (store);
+}
+
+/* Devices that are smaller than a chunk can all be written at once. */
+static void
+test_small_volumes (void **state)
+{
+  static const struct kind *const kinds[] = {&by_page, &by_chunk, &huge};
+  const uint64_t size = 200 * KIB; /* one chunk of 128 KiB, and more */
+  struct store *store;
+  uint32_t volume;
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < 3; i++) {
+    store = new_store (kinds[i], 1024 * MIB, 100, size);
+    for (volume = 0; volume < 100; volume++) {
+      assert_int_equal (store_write (store, volume, "a", 1, 0), 0);
+      assert_int_equal (store_write (store, volume, "z", 1, size - 1), 0);
+    }
+    store_destroy (store);
+  }
+}
+
+/* A zero that keeps memory zeroes in place, and takes none for what was not
+ * written before it is used.
+ */
+static void
+test_zero_keeps_memory (void **state)
+{
+  struct store *store = new_store (&by_page, 8 * MIB, 3, LAST_BYTE);
+  uint8_t *buf = malloc (MIB);
+  bool written;
+
+  (void) state;
+  memset (buf, 6, MIB);
+  assert_int_equal (store_write (store, 0, buf, MIB, 0), 0);
+  assert_int_equal (store_zero (store, 0, 2 * MIB, 100), 0);
+  store_read (store, 0, buf, MIB, 0);
+  assert_true (all_bytes_are (buf, 6, 100));
+  assert_true (all_bytes_are (buf + 100, 0, MIB - 100));
+  assert_int_equal (store_extent (store, 0, 0, 8 * MIB, &written),
+                    2 * MIB + PAGE);
+  assert_true (written);
+  assert_int_equal (store_held (store), 2 * MIB + PAGE);
+  store_destroy (store);
+  free (buf);
+}
+
+/* What this process has in memory, in bytes. */
+static uint64_t
+resident (void)
+{
+  FILE *f = fopen ("/proc/self/statm", "r");
+  unsigned long pages;
+
+  if (f == NULL)
+    skip ();
+  assert_int_equal (fscanf (f, "%*u %lu", &pages), 1);
+  fclose (f);
+  return pages * sysconf (_SC_PAGESIZE);
+}
+
+/* What is trimmed goes back to the system but for 1 MiB, whichever way it is
+ * trimmed.  Tables and headers stay.
+ */
+static void
+test_memory_goes_back (void **state)
+{
+  static const struct {
+    uint64_t len, step; /* trims of LEN bytes, one each STEP */
+  } trims[] = {{PAGE, PAGE},
+               {16 * PAGE, 16 * PAGE},
+               {PAGE, 2 * PAGE},
+               {3 * PAGE, 64 * PAGE},
+               {64 * MIB, 64 * MIB}};
+  const uint64_t size = 64 * MIB, slack = MIB + 512 * KIB;
+  struct store *store = new_store (&by_page, size, 1, size);
+  uint64_t start, stays, at;
+  char *buf = malloc (MIB);
+  size_t i;
+
+  (void) state;
+  memset (buf, 5, MIB);
+  start = resident ();
+  for (i = 0; i < sizeof trims / sizeof trims[0]; i++) {
+    for (at = 0; at < size; at += MIB)
+      assert_int_equal (store_write (store, 0, buf, MIB, at), 0);
+    assert_true (resident () - start > size - slack);
+    for (at = 0; at < size; at += trims[i].step)
+      store_trim (store, 0, trims[i].len, at);
+    stays = size - size / trims[i].step * trims[i].len;
+    assert_int_equal (store_held (store), stays);
+    assert_in_range (resident () - start, stays > slack ? stays - slack : 0,
+                     stays + slack);
+    store_trim (store, 0, size, 0);
+  }
+  store_destroy (store);
+  free (buf);
+}
+
+/* Memory that is used again shows nothing of what was in it. */
+static void
+test_nothing_comes_back (void **state)
+{
+  static const struct kind *const kinds[] = {&by_page, &by_chunk, &huge};
+  static uint8_t buf[4 * PAGE], out[4 * PAGE];
+  struct store *store;
+  size_t i;
+
+  (void) state;
+  memset (buf, 0xab, sizeof buf);
+  for (i = 0; i < 3; i++) {
+    store = new_store (kinds[i], 8 * MIB, 1, 8 * MIB);
+    assert_int_equal (store_write (store, 0, buf, 4 * PAGE, 0), 0);
+    assert_int_equal (store_write (store, 0, buf, PAGE, 9 * PAGE), 0);
+    store_trim (store, 0, 4 * PAGE, 0);
+    store_read (store, 0, out, 4 * PAGE, 0);
+    assert_true (all_bytes_are (out, 0, 4 * PAGE));
+    assert_int_equal (store_write (store, 0, buf, 10, PAGE - 5), 0);
+    assert_int_equal (store_zero (store, 0, 10, 2 * PAGE), 0);
+    store_read (store, 0, out, 4 * PAGE, 0);
+    assert_true (all_bytes_are (out, 0, PAGE - 5));
+    assert_true (all_bytes_are (out + PAGE - 5, 0xab, 10));
+    assert_true (all_bytes_are (out + PAGE + 5, 0, 3 * PAGE - 5));
+    store_destroy (store);
+  }
+}
+
+/* Chunks are used again: far more of them come and go than there are. */
+static void
+test_chunks_come_back (void **state)
+{
+  const uint64_t limit = 4 * PAGE;
+  struct store *store = new_store (&by_page, limit, 3, LAST_BYTE);
+  uint64_t i, offset;
+  uint64_t out;
+
+  (void) state;
+  for (i = 1; i < 100000; i++) {
+    offset = i * 12345678912;
+    assert_int_equal (store_write (store, 0, &i, sizeof i, offset), 0);
+    store_read (store, 0, &out, sizeof out, offset);
+    assert_int_equal (out, i);
+    store_trim (store, 0, sizeof i, offset);
+  }
+  assert_int_equal (store_held (store), 0);
+  store_destroy (store);
+}
+
+/* Many chunks in few buckets: lists get long, and are taken apart from any
+ * end.  Each is a chunk's address space, of which 32 bits have little.
+ */
+static void
+test_long_lists (void **state)
+{
+  enum { N = SIZE_MAX > UINT32_MAX ? 20000 : 5000 };
+  const uint64_t stride = 256 * MIB + 128 * KIB;
+  struct store *store = new_store (&by_page, N * PAGE, 3, LAST_BYTE);
+  uint64_t random = new_seed ("long lists");
+  static uint32_t order[N];
+  uint32_t i, j, t;
+  uint64_t out;
+
+  (void) state;
+  for (i = 0; i < N; i++) {
+    order[i] = i;
+    out = i;
+    assert_int_equal (store_write (store, 0, &out, sizeof out, i * stride), 0);
+  }
+  for (i = N - 1; i > 0; i--) {
+    j = random_below (&random, i + 1);
+    t = order[i];
+    order[i] = order[j];
+    order[j] = t;
+  }
+  for (i = 0; i < N; i++) {
+    store_read (store, 0, &out, sizeof out, order[i] * stride);
+    assert_int_equal (out, order[i]);
+    store_trim (store, 0, PAGE, order[i] * stride);
+    store_read (store, 0, &out, sizeof out, order[i] * stride);
+    assert_int_equal (out, 0);
+    assert_int_equal (store_held (store), (N - 1 - i) * PAGE);
+  }
+  store_destroy (store);
+}
+
+/* A sanitizer needs terabytes of address space for itself, so that there is
+ * none to ration.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#define RATION 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RATION 0
+#endif
+#endif
+#ifndef RATION
+#define RATION 1
+#endif
+
+#if RATION
+/* Where address space is rationed, less is reserved; where there is not even
+ * enough for the limit, that is said; and the largest limit is that, with
+ * nothing to spare.  There is so little that 32 bits are enough for it.
+ */
+static int
+use_little_address_space (void)
+{
+  const struct rlimit one_gib = {1 << 30, 1 << 30};
+  struct arena_options o = {
+      .limit = 256 * MIB,
+      .most = 8192 * MIB,
+      .volumes = 1,
+      .volume_size = LAST_BYTE,
+      .kernel_page = 4096,
+  };
+  struct store *store;
+
+  if (setrlimit (RLIMIT_AS, &one_gib) == -1 || store_create (&store, &o) != 0)
+    return 1;
+  if (store_write (store, 0, "x", 1, LAST_BYTE - 1) != 0)
+    return 2;
+  if (store_set_limit (store, o.most) != -ENOMEM ||
+      store_set_limit (store, 128 * MIB) != 0)
+    return 3;
+  store_destroy (store);
+  o.limit = arena_largest_limit (false);
+  if (o.limit < 400 * MIB || o.limit > 512 * MIB)
+    return 4;
+  if (store_create (&store, &o) != 0)
+    return 5;
+  store_destroy (store);
+  o.limit += 128 * KIB;
+  if (store_create (&store, &o) != -ENOMEM)
+    return 6;
+  o.limit = arena_largest_limit (true);
+  o.hugepages = true;
+  if (o.limit > 512 * MIB)
+    return 7;
+  o.limit += 2 * MIB;
+  return store_create (&store, &o) == -ENOMEM ? 0 : 8;
+}
+
+static void
+test_little_address_space (void **state)
+{
+  int status;
+  pid_t pid;
+
+  (void) state;
+  pid = fork ();
+  if (pid == 0)
+    _exit (use_little_address_space ());
+  assert_int_equal (waitpid (pid, &status, 0), pid);
+  assert_int_equal (status, 0);
+}
+#endif
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (test_model_by_page),
+    cmocka_unit_test (test_model_at_limit),
+    cmocka_unit_test (test_model_at_end_of_range),
+    cmocka_unit_test (test_model_by_chunk),
+    cmocka_unit_test (test_model_by_chunk_at_limit),
+    cmocka_unit_test (test_model_hugepages),
+    cmocka_unit_test (test_model_hugepages_at_limit),
+    cmocka_unit_test (test_limit),
+    cmocka_unit_test (test_charge_and_restore),
+    cmocka_unit_test (test_ends_of_range),
+    cmocka_unit_test (test_trim_of_sectors),
+    cmocka_unit_test (test_small_volumes),
+    cmocka_unit_test (test_zero_keeps_memory),
+    cmocka_unit_test (test_memory_goes_back),
+    cmocka_unit_test (test_nothing_comes_back),
+    cmocka_unit_test (test_chunks_come_back),
+    cmocka_unit_test (test_long_lists),
+#if RATION
+    cmocka_unit_test (test_little_address_space),
+#endif
+  };
+
+  return RUN_TESTS (tests);
+}

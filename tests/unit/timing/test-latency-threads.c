@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Prices and waits of many threads at once: no request is served twice or
+ * not at all, each random number goes to one of them, and all who spun have
+ * stopped.  Also run under ThreadSanitizer.
+ */
+
+#include <config.h>
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/common.h"
+#include "timing/timing.h"
+#include "unit.h"
+
+#define NR_THREADS 6
+#define EACH 20000
+
+static struct latency latency;
+static struct latency_settings settings;
+static struct random random_numbers;
+static struct waiter waiter;
+static uint64_t results[NR_THREADS * EACH];
+
+static void
+run_threads (void *(*body) (void *) )
+{
+  pthread_t ids[NR_THREADS];
+  int i;
+
+  for (i = 0; i < NR_THREADS; i++)
+    assert_int_equal (pthread_create (&ids[i], NULL, body, &results[i * EACH]),
+                      0);
+  for (i = 0; i < NR_THREADS; i++)
+    assert_int_equal (pthread_join (ids[i], NULL), 0);
+}
+
+static int
+compare (const void *a, const void *b)
+{
+  const uint64_t *p = a, *q = b;
+
+  return (*p > *q) - (*p < *q);
+}
+
+static void *
+price_body (void *result)
+{
+  const struct latency_request r = {.op = OP_WRITE, .count = 1 << 20};
+  struct latency_slot slot;
+  uint64_t *price = result;
+  int i;
+
+  for (i = 0; i < EACH; i++)
+    price[i] = latency_price (&latency, &settings, &random_numbers, &r, &slot);
+  return NULL;
+}
+
+/* All arrive at once: one is done every microsecond. */
+static void
+check_prices (void)
+{
+  size_t i;
+
+  latency_settings_complete (&settings);
+  assert_int_equal (latency_init (&latency, 0), 0);
+  run_threads (price_body);
+  qsort (results, NR_THREADS * EACH, sizeof results[0], compare);
+  for (i = 0; i < NR_THREADS * EACH; i++)
+    assert_int_equal (results[i], (i + 1) * NSEC_PER_USEC);
+  latency_destroy (&latency);
+  latency_settings_unref (&settings);
+  memset (&settings, 0, sizeof settings);
+}
+
+static void
+test_lane (void **state)
+{
+  struct message why;
+
+  (void) state;
+  settings.lanes = 1;
+  assert_int_equal (
+      distribution_parse ("1us", OP_WRITE, &settings.durations[OP_WRITE], &why),
+      0);
+  check_prices ();
+}
+
+static void
+test_limit (void **state)
+{
+  (void) state;
+  settings.limits.operations_per_sec[THROTTLE_WRITES] = 1000000;
+  check_prices ();
+}
+
+static void *
+draw_body (void *result)
+{
+  uint64_t *number = result;
+  int i;
+
+  for (i = 0; i < EACH; i++)
+    number[i] = random_next (&random_numbers);
+  return NULL;
+}
+
+/* Together they draw what one would have drawn. */
+static void
+test_draws (void **state)
+{
+  static uint64_t alone[NR_THREADS * EACH];
+  size_t i;
+
+  (void) state;
+  random_init (&random_numbers, 3, 4);
+  for (i = 0; i < NR_THREADS * EACH; i++)
+    alone[i] = random_next (&random_numbers);
+  random_init (&random_numbers, 3, 4);
+  run_threads (draw_body);
+  qsort (alone, NR_THREADS * EACH, sizeof alone[0], compare);
+  qsort (results, NR_THREADS * EACH, sizeof results[0], compare);
+  assert_memory_equal (alone, results, sizeof results);
+}
+
+static int
+no_nap (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  (void) nsec;
+  abort ();
+}
+
+static void *
+wait_body (void *result)
+{
+  const struct nap nap = {.nap = no_nap};
+  uint64_t deadline, woke;
+  int i;
+
+  (void) result;
+  for (i = 0; i < 200; i++) {
+    deadline = clock_now () + (i % 4) * 20 * NSEC_PER_USEC;
+    if (waiter_wait (&waiter, deadline, i % 3 ? SPIN_AUTO : 0, &nap, &woke) !=
+            0 ||
+        woke + 250 * NSEC_PER_USEC < deadline)
+      abort ();
+  }
+  return NULL;
+}
+
+static void
+test_waits (void **state)
+{
+  (void) state;
+  waiter_init (&waiter, 3);
+  run_threads (wait_body);
+  assert_int_equal (atomic_load (&waiter.spinners), 0);
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_lane),
+      cmocka_unit_test (test_limit),
+      cmocka_unit_test (test_draws),
+      cmocka_unit_test (test_waits),
+  };
+
+  return RUN_TESTS (tests);
+}

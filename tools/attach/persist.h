@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Reconnecting: the kernel's nbd driver holds the I/O of a device whose server
+ * is away, and takes new connections for those that died, when it is asked to.
+ * A process of ours for each device makes them.
+ *
+ * This needs libnl; built without it, it fails and says so.
+ */
+
+#ifndef NULLBLK_PERSIST_H
+#define NULLBLK_PERSIST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/common.h"
+
+struct persist;
+
+/* What is reconnected: the device, and the export as it was. */
+struct persist_target {
+  unsigned index;         /* of /dev/nbdINDEX */
+  const char *identifier; /* that the kernel has for it */
+  const char *uri;
+  uint64_t size; /* bytes */
+  bool read_only;
+  unsigned connections; /* how many it has */
+};
+
+/* Before anything is attached: can it be done at all?  Begins to listen to the
+ * kernel.  Returns NULL and the reason in *why if not.
+ */
+struct persist *persist_begin (struct message *why);
+
+/* Give the kernel a new connection for each that dies, until the device is
+ * detached, as IS_ATTACHED says, or disconnected.
+ */
+void persist_watch (struct persist *p, const struct persist_target *target,
+                    bool (*is_attached) (const void *), const void *arg);
+
+#endif /* NULLBLK_PERSIST_H */

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The commands of nullblkctl, which nullblkctl.c calls by a table, and what
+ * they share.
+ */
+
+#ifndef NULLBLK_COMMAND_H
+#define NULLBLK_COMMAND_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+#include "common/common.h"
+#include "server.h"
+
+/* What a command returns, and nullblkctl with it. */
+enum { DONE = 0, FAILED = 1, USAGE = 2 };
+
+struct context {
+  const char *command;
+  const char *where; /* a URI or socket */
+  struct server server;
+  unsigned given; /* a bit for each option */
+  unsigned interval, count, from, conds;
+  const char *after, *lose, *seed, *to; /* as they are given, or NULL */
+};
+
+/* Options that are not for every command. */
+enum {
+  JSON,
+  PROMETHEUS,
+  INTERVAL,
+  COUNT,
+  FROM,
+  COND,
+  ALL,
+  AFTER,
+  LOSE,
+  SEED,
+  TO,
+  LIST,
+  NR_OPTIONS
+};
+
+#define BIT(option) (1u << (option))
+
+static inline bool
+has (const struct context *c, unsigned option)
+{
+  return (c->given & BIT (option)) != 0;
+}
+
+/* "nullblkctl: COMMAND: WHY".  Returns FAILED. */
+int failed (const struct context *c, const struct message *why);
+
+/* What a command with arguments has come to; *why is not for OK. */
+int ended (const struct context *c, bool ok, bool bad_usage,
+           const struct message *why);
+
+/* "nullblkctl: WHAT: WHY; see nullblkctl --help".  Returns USAGE. */
+int bad_usage (const char *what, const char *why);
+
+/* Frees VALUE.  Returns DONE. */
+int print_json (json_t *value);
+
+/* Give LINES to the device's .config. */
+int change (struct context *c, const char *lines);
+
+/*---------------------------------------------------------------------*/
+
+typedef int command_function (struct context *c, char **arguments);
+
+/* command-settings.c */
+command_function command_list, command_get, command_set, command_stats,
+    command_top, command_reset_stats, command_mark, command_replay_log;
+
+/* command-zones.c */
+command_function command_report_zones, command_reset_zones, command_open_zones,
+    command_close_zones, command_finish_zones, command_make_zones_readonly,
+    command_make_zones_offline;
+
+/* command-faults.c */
+command_function command_add_badblocks, command_delete_badblocks,
+    command_list_badblocks, command_clear_badblocks, command_add_faults,
+    command_delete_faults, command_list_faults, command_cut_power,
+    command_restore_power, command_show_power;
+
+#endif /* NULLBLK_COMMAND_H */
