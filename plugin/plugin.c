@@ -209,7 +209,13 @@ static int
 nullblk_get_ready (void)
 {
   const struct settings *s = &params.settings;
-  const struct nap how = {.nap = nap, .seldom = naps_seldom};
+  const struct connection_ops ops = {
+    .nap = {.nap = nap, .seldom = naps_seldom},
+    .parallel = is_parallel (),
+#if HAVE_DECL_NBDKIT_DISCONNECT
+    .disconnect = disconnect,
+#endif
+  };
   struct message why;
   char setting[MAX_SETTING];
   size_t i;
@@ -219,15 +225,11 @@ nullblk_get_ready (void)
     nbdkit_debug ("%s", setting);
 
   r = devices_create (&devices, s, machine_memory (""),
-                      arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)), &how);
+                      arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)), &ops);
   if (r < 0) {
     report_no_devices (s, r);
     return -1;
   }
-  devices->parallel = is_parallel ();
-#if HAVE_DECL_NBDKIT_DISCONNECT
-  devices->disconnect = disconnect;
-#endif
   message_set (&why, "%s", strerror (ENOMEM));
   if (devices_check_power_cut (devices, s, &why) < 0 ||
       devices_add_faults (devices, params.badblocks, params.faults, &why) < 0) {
@@ -358,9 +360,10 @@ nullblk_export_description (void *handle)
   const struct connection *c = handle;
   char description[128];
 
-  if (c->control != NULL)
+  if (control_of (c) != NULL)
     snprintf (description, sizeof description, "%s of %s",
-              document_title[control_document (c->control)], c->device->name);
+              document_title[control_document (control_of (c))],
+              c->device->name);
   else
     device_describe (c->device, description, sizeof description);
   return nbdkit_strdup_intern (description);
@@ -374,8 +377,8 @@ nullblk_get_size (void *handle)
 {
   const struct connection *c = handle;
 
-  if (c->control != NULL)
-    return control_size (c->control);
+  if (control_of (c) != NULL)
+    return control_size (control_of (c));
   return devices->settings.size;
 }
 
@@ -385,8 +388,8 @@ nullblk_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
 {
   const struct connection *c = handle;
 
-  if (c->control != NULL) {
-    *minimum = control_block_size (c->control);
+  if (control_of (c) != NULL) {
+    *minimum = control_block_size (control_of (c));
     *preferred = 4096;
   }
   else {
@@ -402,8 +405,8 @@ nullblk_can_write (void *handle)
 {
   const struct connection *c = handle;
 
-  if (c->control != NULL)
-    return control_can_write (c->control);
+  if (control_of (c) != NULL)
+    return control_can_write (control_of (c));
   return !device_is_read_only (c->device);
 }
 
@@ -412,7 +415,7 @@ nullblk_is_rotational (void *handle)
 {
   const struct connection *c = handle;
 
-  return c->control == NULL && devices->settings.rotational;
+  return control_of (c) == NULL && devices->settings.rotational;
 }
 
 static int
@@ -420,7 +423,7 @@ nullblk_can_trim (void *handle)
 {
   const struct connection *c = handle;
 
-  return c->control == NULL && device_can_discard (c->device);
+  return control_of (c) == NULL && device_can_discard (c->device);
 }
 
 /* What a device's data has, and a control export has no use for.  (nbdkit makes
@@ -431,7 +434,7 @@ is_data (void *handle)
 {
   const struct connection *c = handle;
 
-  return c->control == NULL;
+  return control_of (c) == NULL;
 }
 
 static int
@@ -532,8 +535,8 @@ nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
   assert (flags == 0);
   (void) flags;
   return finish (c, "read", count, offset,
-                 c->control != NULL ? read_control (c, buf, count, offset)
-                                    : device_read (c, buf, count, offset));
+                 control_of (c) != NULL ? read_control (c, buf, count, offset)
+                                        : device_read (c, buf, count, offset));
 }
 
 /* Who may control the server may fill its log. */
@@ -548,8 +551,8 @@ write_control (struct connection *c, const void *buf, uint32_t count,
   r = control_write (c, buf, count, offset, &why);
   if (r < 0)
     nbdkit_error ("%s%s: refused: %s", c->device->name,
-                  document_suffix[control_document (c->control)], why.text);
-  else if (control_document (c->control) == DOCUMENT_CONFIG) {
+                  document_suffix[control_document (control_of (c))], why.text);
+  else if (control_document (control_of (c)) == DOCUMENT_CONFIG) {
     /* Nothing else changes what waits. */
     batched_tell (devices);
     report_end_of_log (c->device); /* at a power cut */
@@ -565,7 +568,7 @@ nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
 
   assert ((flags & ~NBDKIT_FLAG_FUA) == 0);
   return finish (c, "write", count, offset,
-                 c->control != NULL
+                 control_of (c) != NULL
                      ? write_control (c, buf, count, offset)
                      : device_write (c, buf, count, offset,
                                      (flags & NBDKIT_FLAG_FUA) != 0));

@@ -74,17 +74,17 @@ batched_depth (const struct settings *s)
 void
 batched_find (struct devices *d)
 {
-  d->batch = find_library ();
-  if (!d->batch)
+  d->ops.batch = find_library ();
+  if (!d->ops.batch)
     return;
   filters = has_filters ();
-  d->arrival = library->arrival;
+  d->ops.arrival = library->arrival;
   if (!filters)
-    d->still_zero = library->still_zero;
-  if (!d->parallel && d->settings.parallel == PARALLEL_AUTO)
-    d->depth = batched_depth (&d->settings);
-  if (d->depth != 0)
-    d->defer = library->defer;
+    d->ops.still_zero = library->still_zero;
+  if (!d->ops.parallel && d->settings.parallel == PARALLEL_AUTO)
+    d->ops.depth = batched_depth (&d->settings);
+  if (d->ops.depth != 0)
+    d->ops.defer = library->defer;
 }
 
 static bool
@@ -108,12 +108,12 @@ batched_tell (struct devices *d)
   /* The last to tell has seen all changes. */
   pthread_mutex_lock (&lock);
   waits = anything_waits (d);
-  holds = !d->parallel && !filters && !writes_files (&d->settings) &&
-          (!waits || d->defer != NULL);
+  holds = !d->ops.parallel && !filters && !writes_files (&d->settings) &&
+          (!waits || d->ops.defer != NULL);
   library->set_serial (holds);
   library->set_timed (waits);
-  atomic_store (&d->holds_replies, holds);
-  atomic_store (&d->is_timed, waits);
+  atomic_store (&d->ops.holds_replies, holds);
+  atomic_store (&d->ops.is_timed, waits);
   pthread_mutex_unlock (&lock);
 }
 

@@ -134,8 +134,8 @@ add_note (struct control *c)
     if (log.error != 0)
       add (c, "# note: the write log has ended: %s\n", strerror (-log.error));
   }
-  if (device_waits (c->device) && !c->device->devices->parallel &&
-      c->device->devices->depth == 0)
+  if (device_waits (c->device) && !c->device->devices->ops.parallel &&
+      c->device->devices->ops.depth == 0)
     add (c, "# note: requests of a connection wait one after another: the "
             "server was started with nothing to wait for, or parallel=off\n");
 }
@@ -238,9 +238,10 @@ add_server (struct control *c, const struct device_stats *sum, uint64_t since)
        "  \"since_reset_ns\": %" PRIu64 ",\n"
        "  \"connections\": %" PRIu32 ",\n",
        STATS_VERSION, c->device->name, PACKAGE_VERSION, now - devices->started,
-       devices->parallel ? "true" : "false", devices->batch ? "true" : "false",
-       atomic_load (&devices->holds_replies) ? "true" : "false",
-       devices->defer != NULL ? "true" : "false", now - since,
+       devices->ops.parallel ? "true" : "false",
+       devices->ops.batch ? "true" : "false",
+       atomic_load (&devices->ops.holds_replies) ? "true" : "false",
+       devices->ops.defer != NULL ? "true" : "false", now - since,
        sum->connections);
   add (c,
        "  \"queue_depth\": {\"now\": %" PRIu32 ", \"largest\": %" PRIu32

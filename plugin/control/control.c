@@ -93,7 +93,7 @@ static int
 write_text (struct connection *connection, const void *buf, uint32_t count,
             uint64_t offset, struct message *why)
 {
-  struct control *c = connection->control;
+  struct control *c = control_of (connection);
   char *text;
   int r;
 
@@ -171,16 +171,18 @@ write_zones (struct connection *c, const void *buf, uint32_t count,
 int
 control_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 {
-  return c->control->document == DOCUMENT_ZONES
-             ? read_zones (c->control, buf, count, offset)
-             : read_text (c->control, buf, count, offset);
+  struct control *control = control_of (c);
+
+  return control->document == DOCUMENT_ZONES
+             ? read_zones (control, buf, count, offset)
+             : read_text (control, buf, count, offset);
 }
 
 int
 control_write (struct connection *c, const void *buf, uint32_t count,
                uint64_t offset, struct message *why)
 {
-  return c->control->document == DOCUMENT_ZONES
+  return control_of (c)->document == DOCUMENT_ZONES
              ? write_zones (c, buf, count, offset, why)
              : write_text (c, buf, count, offset, why);
 }
@@ -204,12 +206,20 @@ control_create (struct device *d, enum document document)
   return c;
 }
 
-void
-control_destroy (struct control *c)
+static void
+control_destroy (void *opaque)
 {
+  struct control *c = opaque;
+
   pthread_mutex_destroy (&c->lock);
   free (c->text);
   free (c);
+}
+
+struct control *
+control_of (const struct connection *c)
+{
+  return c->user;
 }
 
 /* The document that NAME, which has room for it, means; its suffix is cut off.
@@ -257,7 +267,9 @@ control_connect (struct devices *devices, const char *export, bool may_control,
     if (control == NULL)
       return -ENOMEM;
   }
-  *r_connection = device_connect (d, control);
+  *r_connection = control != NULL
+                      ? device_connect_control (d, control, control_destroy)
+                      : device_connect (d, NULL);
   if (*r_connection == NULL) {
     if (control != NULL)
       control_destroy (control);

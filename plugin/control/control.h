@@ -44,7 +44,8 @@ bool control_exists (const struct device *d, enum document document);
 int control_connect (struct devices *devices, const char *name,
                      bool may_control, struct connection **r_connection);
 
-void control_destroy (struct control *control);
+/* What it has for a connection: NULL where that is to data. */
+struct control *control_of (const struct connection *c);
 
 enum document control_document (const struct control *control);
 

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "control/control.h"
 #include "device-internal.h"
 
 /* Where the device counts, if it is not there yet.  devices.lock is held.
@@ -42,8 +41,9 @@ connection_add_counts (struct connection *c)
   unlock (&d->stats_lock);
 }
 
-struct connection *
-device_connect (struct device *d, struct control *control)
+static struct connection *
+connect (struct device *d, const struct connection_ops *ops, void *user,
+         void (*free_user) (void *user))
 {
   struct devices *devices = d->devices;
   struct connection *c;
@@ -53,7 +53,9 @@ device_connect (struct device *d, struct control *control)
     return NULL;
   pthread_mutex_init (&c->lock, NULL);
   c->device = d;
-  c->control = control;
+  c->ops = ops != NULL ? ops : &devices->ops;
+  c->user = user;
+  c->free_user = free_user;
   lock (&devices->lock);
   if (provide_stats (d) < 0) {
     unlock (&devices->lock);
@@ -73,6 +75,19 @@ device_connect (struct device *d, struct control *control)
   d->connections = c;
   unlock (&devices->lock);
   return c;
+}
+
+struct connection *
+device_connect (struct device *d, const struct connection_ops *ops)
+{
+  return connect (d, ops, NULL, NULL);
+}
+
+struct connection *
+device_connect_control (struct device *d, void *user,
+                        void (*free_user) (void *user))
+{
+  return connect (d, NULL, user, free_user);
 }
 
 /* Leave to the device what a connection has counted.  devices.lock is held. */
@@ -101,8 +116,8 @@ destroy (struct connection *c)
   lock (&devices->settings_lock);
   settings_set_drop (c->set);
   unlock (&devices->settings_lock);
-  if (c->control != NULL)
-    control_destroy (c->control);
+  if (c->user != NULL)
+    c->free_user (c->user);
   pthread_mutex_destroy (&c->lock);
   free (c);
 }
@@ -139,7 +154,7 @@ device_stats (struct device *d, struct device_stats *sum)
   sum->workers = d->workers_most;
   sum->saturated = d->saturated;
   for (c = d->connections; c != NULL; c = c->next) {
-    sum->connections += c->control == NULL;
+    sum->connections += c->user == NULL;
     lock (&c->lock);
     connection_add_counts (c);
     sum->depth += c->depth;

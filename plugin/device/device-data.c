@@ -102,7 +102,7 @@ static int
 nap_out (void *request, uint64_t nsec)
 {
   struct request *r = request;
-  const struct nap *nap = &r->connection->device->devices->nap;
+  const struct nap *nap = &r->connection->ops->nap;
   int result;
 
   request_leave (r);
@@ -116,7 +116,7 @@ device_write_zone (struct request *r, const void *buf, bool may_trim)
 {
   struct device *d = r->connection->device;
   const struct nap nap = {
-      .nap = nap_out, .seldom = d->devices->nap.seldom, .opaque = r};
+      .nap = nap_out, .seldom = r->connection->ops->nap.seldom, .opaque = r};
   struct zone_write zone;
   int result, bad;
 
@@ -138,11 +138,13 @@ device_write_zone (struct request *r, const void *buf, bool may_trim)
 
 /* Not counted, and but for power as the settings were at the start. */
 static int
-admit_question (struct device *d, uint32_t count, uint64_t offset)
+admit_question (const struct connection *c, uint32_t count, uint64_t offset)
 {
+  struct device *d = c->device;
+
   if ((durability_epoch (d->durability) & 1) != 0) {
     if (device_drops_clients (d))
-      drop_client (d->devices);
+      drop_client (c->ops);
     return -ESHUTDOWN;
   }
   return check_alignment (&d->devices->settings, count, offset);
@@ -151,7 +153,7 @@ admit_question (struct device *d, uint32_t count, uint64_t offset)
 int
 device_cache (struct connection *c, uint32_t count, uint64_t offset)
 {
-  return admit_question (c->device, count, offset);
+  return admit_question (c, count, offset);
 }
 
 static enum extent
@@ -175,7 +177,7 @@ device_extent (struct connection *c, uint32_t count, uint64_t offset,
   uint64_t end = offset + count;
   int r;
 
-  r = admit_question (d, count, offset);
+  r = admit_question (c, count, offset);
   if (r < 0)
     return r;
   if (d->zones != NULL) {

@@ -48,10 +48,10 @@ bool device_drops_clients (struct device *d);
 
 /* Drop the client whose request this thread serves, if there is a way. */
 static inline void
-drop_client (struct devices *devices)
+drop_client (const struct connection_ops *ops)
 {
-  if (devices->disconnect != NULL)
-    devices->disconnect ();
+  if (ops->disconnect != NULL)
+    ops->disconnect ();
 }
 
 /* All of a device that nobody uses any more. */

@@ -41,7 +41,7 @@ static _Thread_local uint64_t works_for;
 static void
 count_worker (struct connection *c)
 {
-  const uint32_t depth = c->device->devices->depth;
+  const uint32_t depth = c->ops->depth;
 
   if (depth != 0)
     c->workers = c->workers_most = depth;
@@ -54,13 +54,13 @@ count_worker (struct connection *c)
 }
 
 static uint64_t
-arrival (const struct devices *devices)
+arrival (const struct connection_ops *ops)
 {
   uint64_t r = 0;
 
-  if (devices->arrival != NULL &&
-      atomic_load_explicit (&devices->is_timed, memory_order_relaxed))
-    r = devices->arrival ();
+  if (ops->arrival != NULL &&
+      atomic_load_explicit (&ops->is_timed, memory_order_relaxed))
+    r = ops->arrival ();
   return r != 0 ? r : clock_now ();
 }
 
@@ -72,7 +72,7 @@ begin (struct request *r, struct connection *c, enum operation op,
   r->what.op = op;
   r->what.count = count;
   r->what.offset = offset;
-  r->what.arrival = arrival (c->device->devices);
+  r->what.arrival = arrival (c->ops);
   r->transfer = 0;
   r->nr_slots = 0;
   r->fua = false;
@@ -176,7 +176,7 @@ met_power_cut (const void *request)
 static int
 refuse_without_power (struct request *r)
 {
-  if (r->connection->control == NULL)
+  if (r->connection->user == NULL)
     r->disconnects |= r->set->s.power_cut == POWER_CUT_DISCONNECT;
   return -ESHUTDOWN;
 }
@@ -214,7 +214,7 @@ finish (struct request *r, uint64_t now)
     if (result == -ESHUTDOWN)
       device_tell_out (c->device);
     if (r->disconnects)
-      drop_client (devices);
+      drop_client (c->ops);
   }
   return result;
 }
@@ -236,7 +236,7 @@ abort_wait (struct request *r, uint64_t now)
     r->result = -ESHUTDOWN;
 }
 
-/* Of a request that was deferred, for devices.defer. */
+/* Of a request that was deferred, for connection_ops.defer. */
 static int
 due (void *request, uint64_t now, bool over)
 {
@@ -253,19 +253,19 @@ due (void *request, uint64_t now, bool over)
 }
 
 _Static_assert(offsetof (struct request, verdict) <= 256,
-               "what devices.defer takes");
+               "what connection_ops.defer takes");
 
 /* A control export's request may be several of the device's: its thread waits.
  */
 static bool
 defer (struct request *r)
 {
-  const struct devices *devices = r->connection->device->devices;
+  const struct connection_ops *ops = r->connection->ops;
 
-  return devices->defer != NULL && r->connection->control == NULL &&
-         devices->defer (r->deadline, r->set->s.spin, due, r,
-                         offsetof (struct request, verdict),
-                         r->what.op == OP_READ ? r->what.count : 0);
+  return ops->defer != NULL && r->connection->user == NULL &&
+         ops->defer (r->deadline, r->set->s.spin, due, r,
+                     offsetof (struct request, verdict),
+                     r->what.op == OP_READ ? r->what.count : 0);
 }
 
 static int
@@ -282,8 +282,8 @@ end (struct request *r, int result)
     request_leave (r);
   if (defer (r))
     return result;
-  if (waiter_wait (&devices->waiter, r->deadline, r->set->s.spin, &devices->nap,
-                   &now) < 0)
+  if (waiter_wait (&devices->waiter, r->deadline, r->set->s.spin,
+                   &r->connection->ops->nap, &now) < 0)
     abort_wait (r, now);
   return finish (r, now);
 }
@@ -348,7 +348,8 @@ obey_verdict (struct request *r)
     r->deadline = (r->deadline != 0 ? r->deadline : r->what.arrival) + v->delay;
   if (v->hangs) {
     request_leave (r);
-    result = faults_hang (&d->faults, v, &d->devices->nap, met_power_cut, r);
+    result =
+        faults_hang (&d->faults, v, &r->connection->ops->nap, met_power_cut, r);
     if (result == 0)
       result = request_come_back (r);
   }
@@ -462,10 +463,10 @@ static bool
 is_filled (const struct request *r, const void *buf)
 {
   const struct device *d = r->connection->device;
+  const struct connection_ops *ops = r->connection->ops;
 
-  return d->devices->still_zero != NULL && d->store == NULL &&
-         d->zones == NULL && !is_corrupted (r) &&
-         d->devices->still_zero (buf, r->what.count);
+  return ops->still_zero != NULL && d->store == NULL && d->zones == NULL &&
+         !is_corrupted (r) && ops->still_zero (buf, r->what.count);
 }
 
 int

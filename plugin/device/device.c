@@ -247,7 +247,8 @@ create_device (struct devices *devices)
 
 int
 devices_create (struct devices **r_devices, const struct settings *settings,
-                uint64_t memory, uint64_t unit, const struct nap *nap)
+                uint64_t memory, uint64_t unit,
+                const struct connection_ops *ops)
 {
   struct devices *devices;
   int r = 0;
@@ -256,7 +257,7 @@ devices_create (struct devices **r_devices, const struct settings *settings,
   if (devices == NULL)
     return -ENOMEM;
   waiter_init (&devices->waiter, clock_cpus ());
-  devices->nap = *nap;
+  devices->ops = *ops;
   pthread_mutex_init (&devices->change_lock, NULL);
   pthread_mutex_init (&devices->lock, NULL);
   pthread_mutex_init (&devices->settings_lock, NULL);
@@ -324,7 +325,7 @@ devices_check_faults (const struct devices *devices, const struct fault *chain,
                    fault_text (fault), devices->count - 1);
       return -EINVAL;
     }
-    if (fault_disconnects (fault) && devices->disconnect == NULL) {
+    if (fault_disconnects (fault) && devices->ops.disconnect == NULL) {
       message_set (why,
                    "fault=%.80s: this nbdkit cannot disconnect clients; 1.34 "
                    "and later can",
@@ -339,7 +340,7 @@ int
 devices_check_power_cut (const struct devices *devices,
                          const struct settings *s, struct message *why)
 {
-  if (s->power_cut != POWER_CUT_DISCONNECT || devices->disconnect != NULL)
+  if (s->power_cut != POWER_CUT_DISCONNECT || devices->ops.disconnect != NULL)
     return 0;
   message_set (why, "power-cut=disconnect: this nbdkit cannot disconnect "
                     "clients; 1.34 and later can");

@@ -110,36 +110,56 @@ struct device {
   struct latency latency;
 };
 
-/* All devices of a server, made from one command line. */
-struct devices {
-  struct waiter waiter;
+/* What a connection needs of the way by which its requests come: of nbdkit,
+ * with the batch library or without.  Whoever calls device_connect fills it,
+ * before there are connections; after that only the two flags that are atomic
+ * change. The functions are called on the thread that serves a request, with no
+ * lock of the core held, but for disconnect.  Each may be NULL where that is
+ * said.
+ */
+struct connection_ops {
+  /* How a wait is cut short when the client or the server goes away. */
   struct nap nap;
 
-  /* Set by who knows: are requests of one connection served side by side?  How
-   * to drop the client whose request this thread serves; NULL: not at all.  The
-   * moment (clock_now) at which the request arrived that this thread is about
-   * to begin, if it was before, or 0; NULL: nobody knows.  Are the N bytes at
-   * BUF all zero since this thread last answered a read with them?  Who asks
-   * answers with zeroes, and zeroes them now if not.  NULL: nobody knows.
-   *
-   * Answer the request that this thread serves, with DATA bytes of data, at
-   * DEADLINE, spinning for the last SPIN, and tell DUE of it with a copy of the
-   * SIZE bytes at REQUEST, 256 at most: it returns 0, or what the request is to
-   * fail with after all, or 1 for no answer at all.  OVER: there is nobody left
-   * to wait for.  Returns false where the thread has to wait by itself.  NULL:
-   * always; else depth is how many requests of a connection may wait.
+  /* Drop the client whose request this thread serves; it gets no answer.  Locks
+   * of the batch library may be held.  NULL: there is no way to.
    */
-  bool parallel;
-  bool batch;                /* is socket I/O batched? */
-  atomic_bool holds_replies; /* for each other */
-  atomic_bool is_timed;      /* does anything wait, so that arrival counts? */
-  uint32_t depth;
   void (*disconnect) (void);
+
+  /* The moment (clock_now) at which the request arrived that this thread is
+   * about to begin; 0 where it was just now.  NULL: that is not known.
+   */
   uint64_t (*arrival) (void);
+
+  /* Are the N bytes at BUF all zero since this thread last answered a read with
+   * them?  Asking is a promise to answer this read with zeroes: where they are
+   * not, they are made so by the caller.  NULL: that is not known.
+   */
   bool (*still_zero) (const void *buf, size_t n);
+
+  /* Answer the request that this thread serves, with DATA bytes of data, at the
+   * moment DEADLINE (clock_now), spinning for the last SPIN nanoseconds.  Then
+   * DUE is called, on another thread, with a copy of the SIZE bytes at REQUEST,
+   * at most 256: it returns 0, or the negative errno that the request fails
+   * with after all, or 1 for no answer.  OVER says that there is nobody left to
+   * wait for.  Returns false where the thread has to wait by itself.  NULL: it
+   * always has to.
+   */
   bool (*defer) (uint64_t deadline, uint64_t spin,
                  int (*due) (void *request, uint64_t now, bool over),
                  const void *request, size_t size, size_t data);
+
+  uint32_t depth;            /* replies that one connection may have deferred */
+  bool parallel;             /* are its requests served side by side? */
+  bool batch;                /* is socket I/O batched? */
+  atomic_bool holds_replies; /* may a reply wait for the next request? */
+  atomic_bool is_timed;      /* does anything wait, so that arrival counts? */
+};
+
+/* All devices of a server, made from one command line. */
+struct devices {
+  struct waiter waiter;
+  struct connection_ops ops; /* of all connections that bring none */
 
   /* As they were at the start: only what is not live counts. */
   struct settings settings;
@@ -160,7 +180,13 @@ struct devices {
 struct connection {
   struct device *device;
   struct connection *next, **link; /* of the device; guarded by devices.lock */
-  struct control *control;         /* of a control export; NULL where data is */
+  const struct connection_ops *ops;
+
+  /* What a control export keeps for it, and how that is freed; NULL where the
+   * connection is to data.
+   */
+  void *user;
+  void (*free_user) (void *user);
 
   _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
   struct settings_set *set;
@@ -170,7 +196,7 @@ struct connection {
   uint32_t out;        /* and those of them that change nothing, or not now */
   uint32_t depth_most; /* since statistics began */
 
-  /* Where requests wait: the threads that have served it, or devices.depth, and
+  /* Where requests wait: the threads that have served it, or ops.depth, and
    * the requests that began on the last of them that was free, so that others
    * may have had to queue for a thread.
    */
@@ -182,11 +208,12 @@ struct connection {
 _Static_assert(sizeof (struct connection) <= 4096, "a connection is small");
 
 /* MEMORY is what the machine can give, UNIT the least that memory mode takes
- * at a time, as for params_complete; NAP is how a request's wait is cut short.
+ * at a time, as for params_complete; OPS is copied.
  * Returns 0, or -ENOMEM, or what store_create fails with.
  */
 int devices_create (struct devices **devices, const struct settings *settings,
-                    uint64_t memory, uint64_t unit, const struct nap *nap);
+                    uint64_t memory, uint64_t unit,
+                    const struct connection_ops *ops);
 
 /* Do to the devices what the command line said of bad blocks and faults, before
  * there are connections: CHAIN is rules of which each device gets a copy of
@@ -249,11 +276,19 @@ void device_seed (struct device *d);
 /* What it is, for a list of exports. */
 void device_describe (struct device *d, char *buf, size_t len);
 
-/* Connect to a device: to its data, or, where CONTROL is not NULL, to a control
- * export, which belongs to the connection from then on.  NULL if there is no
- * memory.
+/* Connect to the data of a device by OPS, which outlive the connection; NULL:
+ * devices.ops.  Returns NULL if there is no memory.
  */
-struct connection *device_connect (struct device *d, struct control *control);
+struct connection *device_connect (struct device *d,
+                                   const struct connection_ops *ops);
+
+/* Connect to a control export of it.  USER, which is not NULL, belongs to the
+ * connection from then on, and is freed with it by FREE_USER.  Statistics do
+ * not count such a connection, power that is off does not drop it, and its
+ * thread waits by itself.
+ */
+struct connection *device_connect_control (struct device *d, void *user,
+                                           void (*free_user) (void *user));
 
 /* No request of it is in service. */
 void device_disconnect (struct connection *c);

@@ -41,7 +41,7 @@ static void __attribute__ ((noreturn)) die (const char *what)
 static struct connection *
 create (int n, char *const *given)
 {
-  const struct nap how = {.nap = nap};
+  const struct connection_ops ops = {.nap = {.nap = nap}};
   struct devices *devices;
   struct message why;
   struct params p;
@@ -59,7 +59,7 @@ create (int n, char *const *given)
   }
   if (params_complete (&p, MEMORY, UINT64_MAX, 4096, &why) < 0)
     die (why.text);
-  if (devices_create (&devices, &p.settings, MEMORY, 4096, &how) < 0)
+  if (devices_create (&devices, &p.settings, MEMORY, 4096, &ops) < 0)
     die ("no devices");
   return device_connect (&devices->device[0], NULL);
 }

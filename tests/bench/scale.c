@@ -56,7 +56,7 @@ must (int r, const char *what)
 static void
 create (const char *const *given)
 {
-  static const struct nap how = {.nap = nap};
+  static const struct connection_ops ops = {.nap = {.nap = nap}};
   struct message why;
   struct params p;
 
@@ -67,7 +67,7 @@ create (const char *const *given)
   }
   if (params_complete (&p, MEMORY, UINT64_MAX, 4096, &why) < 0)
     die (why.text);
-  must (devices_create (&devices, &p.settings, MEMORY, 4096, &how),
+  must (devices_create (&devices, &p.settings, MEMORY, 4096, &ops),
         "no devices");
   d = device_connect (&devices->device[0], NULL);
   must (control_connect (devices, "nullb0.config", true, &config),

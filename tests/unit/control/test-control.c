@@ -83,7 +83,7 @@ teardown (void **state)
 static const char *
 read_all (struct connection *c)
 {
-  const uint64_t size = control_size (c->control);
+  const uint64_t size = control_size (c->user);
   uint64_t offset;
   size_t len;
 
@@ -147,7 +147,7 @@ test_reads_settings (void **state)
           "any", "latency", "1ms", "write-latency", "uniform:1us-2us", "lanes",
           "2", "stall", "every:1s,for:1ms", "read-mbps", "5", "write-iops", "6",
           "seed", "7");
-  devices->parallel = true;
+  devices->ops.parallel = true;
   assert_string_equal (read_all (config),
                        "# live: read-only memory-limit discard "
                        "zero-memory power-cut profile latency read-latency "
@@ -391,7 +391,7 @@ test_names (void **state)
     assert_int_equal (control_connect (devices, unknown[i], true, &c), -ENOENT);
   assert_int_equal (control_connect (devices, "nullb1.stats", true, &c), 0);
   assert_string_equal (c->device->name, "nullb1");
-  assert_false (control_can_write (c->control));
+  assert_false (control_can_write (c->user));
 
   /* Who may not finds nothing there, but the data. */
   assert_int_equal (control_connect (devices, "nullb1.stats", false, &c),
@@ -399,7 +399,7 @@ test_names (void **state)
   assert_int_equal (control_connect (devices, "nullb1.config", false, &c),
                     -ENOENT);
   assert_int_equal (control_connect (devices, "nullb1", false, &c), 0);
-  assert_null (c->control);
+  assert_null (c->user);
   assert_int_equal (control_connect (devices, "", false, &c), 0);
   assert_string_equal (c->device->name, "nullb0");
 }
@@ -475,9 +475,9 @@ test_live_latency (void **state)
   /* On a server that serves requests in order, they wait in order. */
   read_all (config);
   assert_has ("# note: requests of a connection wait one after another: ");
-  devices->parallel = true;
+  devices->ops.parallel = true;
   assert_null (strstr (read_all (config), "# note:"));
-  devices->parallel = false;
+  devices->ops.parallel = false;
   assert_changed ("latency=0\nread-latency=default\n");
   assert_null (strstr (read_all (config), "# note:"));
 }
@@ -787,7 +787,7 @@ test_power_cut_disconnects (void **state)
 
   (void) state;
   CREATE ("size", "1G", "zoned", "1");
-  devices->disconnect = disconnect;
+  devices->ops.disconnect = disconnect;
   disconnects = 0;
   assert_changed ("power-cut=disconnect\npower=cut\n");
   assert_has ("power-cut=disconnect\n");
@@ -923,9 +923,9 @@ test_zones (void **state)
   CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
           "zone-nr-conv", "2");
   zones = connect_to ("nullb0.zones");
-  assert_int_equal (control_size (zones->control), sizeof table);
-  assert_int_equal (control_block_size (zones->control), 64);
-  assert_true (control_can_write (zones->control));
+  assert_int_equal (control_size (zones->user), sizeof table);
+  assert_int_equal (control_block_size (zones->user), 64);
+  assert_true (control_can_write (zones->user));
   assert_int_equal (device_write (data, buf, 4096, 2 * 65536, false), 0);
 
   assert_int_equal (control_read (zones, table, sizeof table, 0), 0);

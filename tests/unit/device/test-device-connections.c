@@ -76,7 +76,7 @@ close_all (void)
 static void
 read_document (struct connection *c)
 {
-  const uint64_t size = control_size (c->control);
+  const uint64_t size = control_size (c->user);
   static char buf[65536];
   uint64_t at;
 

@@ -315,7 +315,7 @@ test_off_disconnects (void **state)
                     -EINVAL);
   assert_string_equal (why.text, "power-cut=disconnect: this nbdkit cannot "
                                  "disconnect clients; 1.34 and later can");
-  devices->disconnect = disconnect;
+  devices->ops.disconnect = disconnect;
   assert_int_equal (devices_check_power_cut (devices, &devices->settings, &why),
                     0);
 
