@@ -513,7 +513,9 @@ batch_defer_piece (struct connection *c, const void *buf, size_t n, bool more)
 {
   struct deferred *d = c->composing;
 
-  if (!make_room (c, d, d->len + n))
+  /* With room for more, so that many pieces are not copied once each. */
+  if (d->len + n > d->room && !make_room (c, d, d->len + n + d->len / 2) &&
+      !make_room (c, d, d->len + n))
     return false;
   memcpy (d->reply + d->len, buf, n);
   d->len += n;

@@ -1331,6 +1331,37 @@ test_larger_than_said (void **state)
   free (s.bytes);
 }
 
+/* Calls of realloc. */
+static unsigned reallocs;
+void *__real_realloc (void *p, size_t n);
+void *__wrap_realloc (void *p, size_t n);
+
+void *
+__wrap_realloc (void *p, size_t n)
+{
+  reallocs++;
+  return __real_realloc (p, n);
+}
+
+/* A reply of many pieces is not copied once for each. */
+static void
+test_many_pieces (void **state)
+{
+  struct stream s = {0};
+
+  (void) state;
+  add_reply (&s, 1, 1, 100000);
+  reads_first ();
+  assert_true (defer_data (1, 0, 0, 0, 0, 10));
+  reallocs = 0;
+  assert_true (send_pieces (&s, 16));
+  assert_in_range (reallocs, 1, 40);
+  calls.turn[AT_READ] = ends;
+  assert_int_equal (next_request (), 0);
+  expect (&s);
+  free (s.bytes);
+}
+
 /*---------------------------------------------------------------------*/
 /* What is over */
 
@@ -2091,6 +2122,7 @@ main (void)
       CASE (test_no_room_of_all),
       CASE (test_room_is_left),
       CASE (test_larger_than_said),
+      CASE (test_many_pieces),
       CASE (test_cancel),
       CASE (test_end),
       CASE (test_end_waits_for_short_ones),
