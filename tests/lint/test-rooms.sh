@@ -100,10 +100,10 @@ for header in plugin/*/*.h; do
       done < <(includes "plugin/$room/$part")
     done
   done
-  case $shown:$header in
-    *"-internal.h "*) wrong "plugin/$room/$room.h" "shows an internal header" ;;
-    *" ${header##*/} "*) ;;
-    *-internal.h) ;;
+  case $header:$shown in
+    "plugin/$room/$room.h:"*"-internal.h "*)
+      wrong "$header" "shows an internal header" ;;
+    *"-internal.h:"* | *" ${header##*/} "*) ;;
     *) wrong "$header" "is not shown by $room.h: call it *-internal.h" ;;
   esac
 done
