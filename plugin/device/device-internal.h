@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of a device share: device.c makes devices and has their
- * settings, device-power.c their power, device-connection.c has connections and
- * what they count, device-request.c is the path of a request, device-data.c
- * moves data where there are zones, and device-log.c where there is a write
- * log.  Nobody else includes this.
+ * What the files of a device share.  Each calls only those that stand below it:
+ *
+ *     device.c             makes the devices of a server, and finds them
+ *     device-command.c     zone commands
+ *     device-request.c     a request from its beginning to its end
+ *     device-extent.c      what is where
+ *     device-zones.c       data that moves with its zone locked
+ *     device-faults.c      what fault rules and bad blocks do to a request
+ *     device-power.c       power is cut, and comes back
+ *     device-log.c         changes that go into the store and the write log
+ *     device-connection.c  connections, and what they count
+ *     device-settings.c    settings, from one change to the next
+ *
+ * Nobody else includes this.
  */
 
 #ifndef NULLBLK_DEVICE_INTERNAL_H
@@ -96,11 +105,64 @@ request_met_cut (const struct request *r)
   return durability_epoch (r->connection->device->durability) != r->epoch;
 }
 
+/* Begin a request of OP, which request_end ends, and say which settings it is
+ * to go by.
+ */
+const struct settings *request_begin (struct request *r, struct connection *c,
+                                      enum operation op, uint32_t count,
+                                      uint64_t offset);
+
+/* Is the power on? */
+static inline int
+request_admit_power (const struct request *r)
+{
+  return r->is_out ? -ESHUTDOWN : 0;
+}
+
+/* A request that was admitted meets fault rules and gets its price, that of OP.
+ * Returns 0, or the error that it is to end with.  r->transfer is what is to be
+ * moved: all of it, or nothing.
+ */
+int request_prepare (struct request *r, enum operation op);
+
+/* It waits for what is left of its time, and is counted.  Returns RESULT, or
+ * -ESHUTDOWN.
+ */
+int request_end (struct request *r, int result);
+
 /* Nothing is changed from here on, or until it comes back; that fails with
  * -ESHUTDOWN if power was cut meanwhile.
  */
 void request_leave (struct request *r);
 int request_come_back (struct request *r);
+
+/* Fault rules say what is to become of it; then it is delayed, or hangs.
+ * request_obey_verdict returns 0, or the error that it is to end with.
+ */
+void request_ask_faults (struct request *r);
+int request_obey_verdict (struct request *r);
+
+/* Is it to be acknowledged, and not done? */
+static inline bool
+request_is_lost (const struct request *r)
+{
+  return r->is_judged && r->verdict.lose;
+}
+
+static inline bool
+request_is_corrupted (const struct request *r)
+{
+  return r->is_judged && r->verdict.corrupts;
+}
+
+static inline void
+request_forget_verdict (struct request *r)
+{
+  if (__builtin_expect (r->is_judged, 0)) {
+    faults_done (&r->verdict);
+    r->is_judged = false;
+  }
+}
 
 /* Power is off, and a request is out. */
 void device_tell_out (struct device *d);

@@ -64,9 +64,9 @@ arrival (const struct connection_ops *ops)
   return r != 0 ? r : clock_now ();
 }
 
-static const struct settings *
-begin (struct request *r, struct connection *c, enum operation op,
-       uint32_t count, uint64_t offset)
+const struct settings *
+request_begin (struct request *r, struct connection *c, enum operation op,
+               uint32_t count, uint64_t offset)
 {
   r->connection = c;
   r->what.op = op;
@@ -154,22 +154,6 @@ price (struct request *r, enum operation op)
                                      .arrival = r->what.arrival};
   moment = latency_price (&d->latency, latency, &d->random, &request, slot);
   r->deadline = moment > r->deadline ? moment : r->deadline;
-}
-
-static void
-forget_verdict (struct request *r)
-{
-  if (__builtin_expect (r->is_judged, 0)) {
-    faults_done (&r->verdict);
-    r->is_judged = false;
-  }
-}
-
-/* For faults_hang. */
-static bool
-met_power_cut (const void *request)
-{
-  return request_met_cut (request);
 }
 
 /* Who controls the device goes on. */
@@ -268,13 +252,13 @@ defer (struct request *r)
                      r->what.op == OP_READ ? r->what.count : 0);
 }
 
-static int
-end (struct request *r, int result)
+int
+request_end (struct request *r, int result)
 {
   struct devices *devices = r->connection->device->devices;
   uint64_t now;
 
-  forget_verdict (r);
+  request_forget_verdict (r);
   r->result = result;
   if (r->deadline == 0)
     return finish (r, clock_now ());
@@ -288,85 +272,15 @@ end (struct request *r, int result)
   return finish (r, now);
 }
 
-/* Is the power on? */
-static int
-admit_power (const struct request *r)
-{
-  return r->is_out ? -ESHUTDOWN : 0;
-}
-
 /* A change, or else a read. */
 static int
 admit_request (const struct request *r, bool changes)
 {
-  if (admit_power (r) < 0)
+  if (request_admit_power (r) < 0)
     return -ESHUTDOWN;
   if (changes && r->set->s.read_only)
     return -EROFS;
   return check_alignment (&r->set->s, r->what.count, r->what.offset);
-}
-
-/*---------------------------------------------------------------------*/
-/* Fault rules, and bad blocks */
-
-int
-device_check_badblocks (struct request *r)
-{
-  struct device *d = r->connection->device;
-  const struct settings *s = &r->set->s;
-  uint64_t bad;
-
-  if (badblocks_check (&d->badblocks, r->what.offset, r->what.count,
-                       s->badblocks_once, &bad) == 0)
-    return 0;
-  r->transfer = s->badblocks_partial_io
-                    ? badblocks_transfer (r->what.offset, bad, s->block_size)
-                    : 0;
-  return -EIO;
-}
-
-static void
-ask_faults (struct request *r)
-{
-  struct device *d = r->connection->device;
-
-  r->what.zone_size = d->zones != NULL ? r->set->s.zones.zone_size : 0;
-  faults_judge (&d->faults, &r->what, &r->verdict);
-  r->is_judged = true;
-  r->disconnects |= r->verdict.disconnect;
-}
-
-/* Returns 0, or the error that the request is to end with. */
-static int
-obey_verdict (struct request *r)
-{
-  const struct fault_verdict *v = &r->verdict;
-  struct device *d = r->connection->device;
-  int result = 0;
-
-  if (v->delay > 0)
-    r->deadline = (r->deadline != 0 ? r->deadline : r->what.arrival) + v->delay;
-  if (v->hangs) {
-    request_leave (r);
-    result =
-        faults_hang (&d->faults, v, &r->connection->ops->nap, met_power_cut, r);
-    if (result == 0)
-      result = request_come_back (r);
-  }
-  return result < 0 ? result : v->error;
-}
-
-/* Is it to be acknowledged, and not done? */
-static bool
-is_lost (const struct request *r)
-{
-  return r->is_judged && r->verdict.lose;
-}
-
-static bool
-is_corrupted (const struct request *r)
-{
-  return r->is_judged && r->verdict.corrupts;
 }
 
 /* The same as prepare where there are any. */
@@ -375,10 +289,10 @@ prepare_with_faults (struct request *r, enum operation op)
 {
   int result;
 
-  ask_faults (r);
+  request_ask_faults (r);
   price (r, op);
-  result = obey_verdict (r);
-  if (result == 0 && !is_lost (r))
+  result = request_obey_verdict (r);
+  if (result == 0 && !request_is_lost (r))
     r->transfer = r->what.count;
   return result;
 }
@@ -397,6 +311,12 @@ prepare (struct request *r, enum operation op)
   price (r, op);
   r->transfer = r->what.count;
   return 0;
+}
+
+int
+request_prepare (struct request *r, enum operation op)
+{
+  return prepare (r, op);
 }
 
 /*---------------------------------------------------------------------*/
@@ -466,7 +386,7 @@ is_filled (const struct request *r, const void *buf)
   const struct connection_ops *ops = r->connection->ops;
 
   return ops->still_zero != NULL && d->store == NULL && d->zones == NULL &&
-         !is_corrupted (r) && ops->still_zero (buf, r->what.count);
+         !request_is_corrupted (r) && ops->still_zero (buf, r->what.count);
 }
 
 int
@@ -476,7 +396,7 @@ device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
   struct request request;
   int r;
 
-  begin (&request, c, OP_READ, count, offset);
+  request_begin (&request, c, OP_READ, count, offset);
   r = admit_request (&request, false);
   if (r == 0)
     r = prepare (&request, OP_READ);
@@ -487,10 +407,10 @@ device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
     if (r == 0 && !is_filled (&request, buf))
       read_data (d, buf, count, offset);
   }
-  if (r == 0 && is_corrupted (&request))
+  if (r == 0 && request_is_corrupted (&request))
     faults_corrupt (&request.verdict, &request.what, buf,
                     request.set->s.block_size);
-  return end (&request, r);
+  return request_end (&request, r);
 }
 
 int
@@ -500,15 +420,15 @@ device_write (struct connection *c, const void *buf, uint32_t count,
   struct request request;
   int r;
 
-  begin (&request, c, OP_WRITE, count, offset);
+  request_begin (&request, c, OP_WRITE, count, offset);
   request.fua = fua;
   r = admit_request (&request, true);
   if (r == 0)
     r = prepare (&request, OP_WRITE);
   if (request.transfer > 0)
-    r = is_corrupted (&request) ? write_corrupted (&request, buf)
-                                : write_data (&request, buf, false);
-  return end (&request, r);
+    r = request_is_corrupted (&request) ? write_corrupted (&request, buf)
+                                        : write_data (&request, buf, false);
+  return request_end (&request, r);
 }
 
 int
@@ -518,14 +438,14 @@ device_zero (struct connection *c, uint32_t count, uint64_t offset,
   struct request request;
   int r;
 
-  begin (&request, c, OP_ZERO, count, offset);
+  request_begin (&request, c, OP_ZERO, count, offset);
   request.fua = fua;
   r = admit_request (&request, true);
   if (r == 0)
     r = prepare (&request, OP_ZERO);
   if (request.transfer > 0)
     r = write_data (&request, NULL, may_trim);
-  return end (&request, r);
+  return request_end (&request, r);
 }
 
 /* A trim that resets zones takes as long as a reset does. */
@@ -538,7 +458,7 @@ device_trim (struct connection *c, uint32_t count, uint64_t offset, bool fua)
   bool resets;
   int r;
 
-  s = begin (&request, c, OP_TRIM, count, offset);
+  s = request_begin (&request, c, OP_TRIM, count, offset);
   request.fua = fua;
   r = admit_request (&request, true);
   if (r == 0) {
@@ -548,73 +468,7 @@ device_trim (struct connection *c, uint32_t count, uint64_t offset, bool fua)
   }
   if (request.transfer > 0)
     r = do_trim (&request);
-  return end (&request, r);
-}
-
-/* One of the commands of a request.  For faults its place is its zone. */
-static int
-command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
-{
-  struct device *d = request->connection->device;
-  const struct settings *s = &request->set->s;
-  int r;
-
-  request->what.offset = zone * s->zones.zone_size;
-  request->what.count = s->size - request->what.offset;
-  if (request->what.count > s->zones.zone_size)
-    request->what.count = s->zones.zone_size;
-  r = prepare (request, OP_ZONE);
-  if (r == 0 && !is_lost (request))
-    r = zones_command (d->zones, zone, cond);
-  forget_verdict (request);
-  request->what.count = 0;
-  return r;
-}
-
-int
-device_zone_commands (struct connection *c, uint64_t first,
-                      const struct zone_descriptor *descriptors, uint64_t n,
-                      uint64_t *done)
-{
-  const struct settings *s;
-  struct request request;
-  int r;
-
-  *done = 0;
-  s = begin (&request, c, OP_ZONE, 0, 0);
-  r = admit_power (&request);
-  if (r == 0 && s->read_only)
-    r = -EROFS;
-  while (r == 0 && *done < n) {
-    r = command_zone (&request, first + *done, descriptors[*done].cond);
-    *done += r == 0;
-  }
-  r = end (&request, r);
-  if (request.nr_slots > 1)
-    free (request.more_slots);
-  return r;
-}
-
-/* For faults it touches all of the device. */
-int
-device_reset_zones (struct connection *c)
-{
-  const struct settings *s;
-  struct request request;
-  int r;
-
-  s = begin (&request, c, OP_ZONE, 0, 0);
-  r = admit_power (&request);
-  if (r == 0 && s->read_only)
-    r = -EROFS;
-  if (r == 0) {
-    request.what.count = s->size;
-    r = prepare (&request, OP_ZONE);
-    if (r == 0 && !is_lost (&request))
-      r = zones_reset_all (c->device->zones);
-    request.what.count = 0;
-  }
-  return end (&request, r);
+  return request_end (&request, r);
 }
 
 int
@@ -623,11 +477,11 @@ device_flush (struct connection *c)
   struct request request;
   int r;
 
-  begin (&request, c, OP_FLUSH, 0, 0);
-  r = admit_power (&request);
+  request_begin (&request, c, OP_FLUSH, 0, 0);
+  r = request_admit_power (&request);
   if (r == 0)
     r = prepare (&request, OP_FLUSH);
-  if (r == 0 && !is_lost (&request))
+  if (r == 0 && !request_is_lost (&request))
     r = flush_data (c->device);
-  return end (&request, r);
+  return request_end (&request, r);
 }

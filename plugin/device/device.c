@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The devices of a server: how they are made, and their settings; see device.h.
+ * The devices of a server: how they are made, and found; see device.h.
  */
 
 #include <config.h>
@@ -15,127 +15,6 @@
 
 #include "common/common.h"
 #include "device-internal.h"
-
-void *
-device_alloc (size_t nr, size_t size)
-{
-  void *r = aligned_alloc (64, nr * size);
-
-  if (r != NULL)
-    memset (r, 0, nr * size);
-  return r;
-}
-
-/*---------------------------------------------------------------------*/
-/* Settings */
-
-struct settings_set *
-settings_set_new (const struct settings *s)
-{
-  struct settings_set *set = malloc (sizeof *set);
-
-  if (set != NULL) {
-    set->s = *s;
-    settings_ref (&set->s);
-    set->users = 0;
-  }
-  return set;
-}
-
-void
-settings_set_free (struct settings_set *set)
-{
-  settings_unref (&set->s);
-  free (set);
-}
-
-void
-settings_set_drop (struct settings_set *set)
-{
-  if (--set->users == 0)
-    settings_set_free (set);
-}
-
-void
-device_install (struct device *d, struct settings_set *set)
-{
-  struct settings_set *old;
-  bool has_other_lanes;
-
-  set->users = 1;
-  lock (&d->devices->settings_lock);
-  old = atomic_exchange (&d->set, set);
-  has_other_lanes = old->s.latency.lanes != set->s.latency.lanes;
-  settings_set_drop (old);
-  unlock (&d->devices->settings_lock);
-  if (has_other_lanes)
-    latency_begin_lanes (&d->latency);
-}
-
-void
-device_settings (struct device *d, struct settings *s)
-{
-  lock (&d->devices->settings_lock);
-  *s = atomic_load (&d->set)->s;
-  settings_ref (s);
-  unlock (&d->devices->settings_lock);
-}
-
-bool
-device_is_read_only (struct device *d)
-{
-  bool r;
-
-  lock (&d->devices->settings_lock);
-  r = atomic_load (&d->set)->s.read_only;
-  unlock (&d->devices->settings_lock);
-  return r;
-}
-
-bool
-device_drops_clients (struct device *d)
-{
-  bool r;
-
-  lock (&d->devices->settings_lock);
-  r = atomic_load (&d->set)->s.power_cut == POWER_CUT_DISCONNECT;
-  unlock (&d->devices->settings_lock);
-  return r;
-}
-
-bool
-device_can_discard (struct device *d)
-{
-  bool r;
-
-  lock (&d->devices->settings_lock);
-  r = atomic_load (&d->set)->s.discard;
-  unlock (&d->devices->settings_lock);
-  return r;
-}
-
-bool
-device_waits (struct device *d)
-{
-  bool r;
-
-  lock (&d->devices->settings_lock);
-  r = atomic_load (&d->set)->s.latency.waits;
-  unlock (&d->devices->settings_lock);
-  return r || faults_any_waits (&d->faults);
-}
-
-void
-device_seed (struct device *d)
-{
-  lock (&d->devices->settings_lock);
-  random_init (&d->random, atomic_load (&d->set)->s.seed, d->number);
-  faults_seed (&d->faults, atomic_load (&d->set)->s.seed);
-  unlock (&d->devices->settings_lock);
-}
-
-/*---------------------------------------------------------------------*/
-/* The devices of a server */
 
 static int
 create_store (struct devices *devices)

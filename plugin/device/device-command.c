@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Zone commands, as requests; see device.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "device-internal.h"
+
+/* One of the commands of a request.  For faults its place is its zone. */
+static int
+command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
+{
+  struct device *d = request->connection->device;
+  const struct settings *s = &request->set->s;
+  int r;
+
+  request->what.offset = zone * s->zones.zone_size;
+  request->what.count = s->size - request->what.offset;
+  if (request->what.count > s->zones.zone_size)
+    request->what.count = s->zones.zone_size;
+  r = request_prepare (request, OP_ZONE);
+  if (r == 0 && !request_is_lost (request))
+    r = zones_command (d->zones, zone, cond);
+  request_forget_verdict (request);
+  request->what.count = 0;
+  return r;
+}
+
+int
+device_zone_commands (struct connection *c, uint64_t first,
+                      const struct zone_descriptor *descriptors, uint64_t n,
+                      uint64_t *done)
+{
+  const struct settings *s;
+  struct request request;
+  int r;
+
+  *done = 0;
+  s = request_begin (&request, c, OP_ZONE, 0, 0);
+  r = request_admit_power (&request);
+  if (r == 0 && s->read_only)
+    r = -EROFS;
+  while (r == 0 && *done < n) {
+    r = command_zone (&request, first + *done, descriptors[*done].cond);
+    *done += r == 0;
+  }
+  r = request_end (&request, r);
+  if (request.nr_slots > 1)
+    free (request.more_slots);
+  return r;
+}
+
+/* For faults it touches all of the device. */
+int
+device_reset_zones (struct connection *c)
+{
+  const struct settings *s;
+  struct request request;
+  int r;
+
+  s = request_begin (&request, c, OP_ZONE, 0, 0);
+  r = request_admit_power (&request);
+  if (r == 0 && s->read_only)
+    r = -EROFS;
+  if (r == 0) {
+    request.what.count = s->size;
+    r = request_prepare (&request, OP_ZONE);
+    if (r == 0 && !request_is_lost (&request))
+      r = zones_reset_all (c->device->zones);
+    request.what.count = 0;
+  }
+  return request_end (&request, r);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What bad blocks and fault rules do to a request; see device.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+
+#include "device-internal.h"
+
+int
+device_check_badblocks (struct request *r)
+{
+  struct device *d = r->connection->device;
+  const struct settings *s = &r->set->s;
+  uint64_t bad;
+
+  if (badblocks_check (&d->badblocks, r->what.offset, r->what.count,
+                       s->badblocks_once, &bad) == 0)
+    return 0;
+  r->transfer = s->badblocks_partial_io
+                    ? badblocks_transfer (r->what.offset, bad, s->block_size)
+                    : 0;
+  return -EIO;
+}
+
+/* For faults_hang. */
+static bool
+met_power_cut (const void *request)
+{
+  return request_met_cut (request);
+}
+
+void
+request_ask_faults (struct request *r)
+{
+  struct device *d = r->connection->device;
+
+  r->what.zone_size = d->zones != NULL ? r->set->s.zones.zone_size : 0;
+  faults_judge (&d->faults, &r->what, &r->verdict);
+  r->is_judged = true;
+  r->disconnects |= r->verdict.disconnect;
+}
+
+int
+request_obey_verdict (struct request *r)
+{
+  const struct fault_verdict *v = &r->verdict;
+  struct device *d = r->connection->device;
+  int result = 0;
+
+  if (v->delay > 0)
+    r->deadline = (r->deadline != 0 ? r->deadline : r->what.arrival) + v->delay;
+  if (v->hangs) {
+    request_leave (r);
+    result =
+        faults_hang (&d->faults, v, &r->connection->ops->nap, met_power_cut, r);
+    if (result == 0)
+      result = request_come_back (r);
+  }
+  return result < 0 ? result : v->error;
+}
