@@ -158,8 +158,8 @@ make_config (struct control *c)
   add (c, "\n");
   device_settings (c->device, &s);
   add_note (c);
-  for (i = 0;
-       params_print (&s, i, c->text + c->used, control_size (c) - c->used + 1);
+  for (i = 0; params_print (&s, i, c->text + c->used,
+                            control_text_size (c->document) - c->used + 1);
        i++) {
     c->used += strlen (c->text + c->used);
     add (c, "\n");

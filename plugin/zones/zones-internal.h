@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of the zones share: zones.c (with the drawing) has the zones
- * and looks at them, zones-write.c moves write pointers, zones-command.c does
- * commands and trims, zones-limits.c counts who is open.  Nobody else includes
- * this.
+ * What the files of the zones share.  Each calls only those that stand below
+ * it:
+ *
+ *     zones.c           makes them, and looks at them (with the drawing)
+ *     zones-write.c     writes move write pointers
+ *     zones-command.c   commands and trims
+ *     zones-early.c     writes that wait for their turn
+ *     zones-limits.c    states, and how many zones are open and active
+ *     zones-settings.c  what the parameters say of them
+ *
+ * Nobody else includes this.
  */
 
 #ifndef NULLBLK_ZONES_INTERNAL_H
@@ -186,8 +193,17 @@ zone_lock (struct zones *z, uint64_t zone)
   return stripe;
 }
 
-/* zones-write.c: the write pointer has moved.  The stripe is locked. */
+/* zones-early.c.  The write pointer has moved; the stripe is locked. */
 void zone_wake_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp);
+
+/* Wait until the write pointer is at WP, or DEADLINE.  The stripe is locked,
+ * but not meanwhile.  The first nap is before the wait: with it, replies that
+ * the thread has held are sent (batch-libc.c), which the write that is waited
+ * for may be waiting for.  Returns 0 when it is worth another look, -EIO when
+ * the time is up, or what the nap failed with.
+ */
+int zone_wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
+                     uint64_t deadline, const struct nap *nap);
 
 /* zones-limits.c */
 int limits_create (struct zones *z, const struct zone_settings *s);
