@@ -12,14 +12,15 @@ cd "$(dirname "$0")"
 build ()
 {
   local program=$1 kind=$2 word suffix="" var
-  local sources=unit/$program.c libraries="" options=""
+  local sources=unit/$program.c libraries="" options="" macros=""
 
   shift 2
   [ "$kind" = unit ] || suffix=-$kind
   for word; do
     case $word in
-      threads | ctl) ;;
+      threads | attach | ctl) ;;
       *.c) sources+=" $word" ;;
+      -D*) macros+=" $word" ;;
       -l*) libraries+=" $word" ;;
       -*) options+=" $word" ;;
       *) echo "${0##*/}: $program: $word: unknown" >&2; exit 1 ;;
@@ -29,6 +30,7 @@ build ()
   var=unit_${program//[^[:alnum:]]/_}${suffix/-/_}
   echo "PROGRAMS_TO_RUN += unit/$program$suffix"
   echo "${var}_SOURCES = $sources"
+  [ -z "$macros" ] || echo "${var}_CPPFLAGS = \$(AM_CPPFLAGS)$macros"
   echo "${var}_CFLAGS = \$(${kind}_cflags)"
   echo "${var}_LDADD = \$(${kind}_ldadd)$libraries"
   [ -z "$options" ] || echo "${var}_LDFLAGS =$options"
@@ -60,6 +62,7 @@ all_kinds ()
     while read -r program words; do
       # shellcheck disable=SC2086 # words
       case " $words " in
+        *" attach "*) within HAVE_LIBNBD all_kinds "$program" $words ;;
         *" ctl "*) within HAVE_CTL all_kinds "$program" $words ;;
         *) all_kinds "$program" $words ;;
       esac

@@ -143,12 +143,30 @@ unlock_folder (void)
   lock_fd = -1;
 }
 
+/* It has its name only when it is locked; before that it has one that nobody
+ * takes for a device's.
+ */
 bool
 make_folder (const char *folder)
 {
+  char fresh[LONGEST_PATH];
+  int err;
+
   if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
     return false;
-  return mkdir (folder, 0700) == 0 && lock_folder (folder);
+  format (fresh, sizeof fresh, RUN "/.%d", (int) getpid ());
+  /* One that is there is what was killed just here. */
+  if (mkdir (fresh, 0700) == -1 && errno != EEXIST)
+    return false;
+  if (!lock_folder (fresh))
+    return false;
+  if (move_folder (fresh, folder))
+    return true;
+  err = errno;
+  unlock_folder ();
+  rmdir (fresh);
+  errno = err;
+  return false;
 }
 
 bool

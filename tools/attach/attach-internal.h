@@ -20,7 +20,9 @@
 #include "persist.h"
 #include "uri.h"
 
+#ifndef RUN /* as for a test */
 #define RUN "/run/nullblk"
+#endif
 #define MAX_NAME 64
 #define LONGEST_PATH 300
 
@@ -42,8 +44,9 @@ bool write_line (const char *folder, const char *file, const char *text);
 
 bool is_good_name (const char *name);
 void folder_of (char *buf, size_t size, const char *name);
-/* Make one and lock it, or lock one that is there.  While it is locked, no
- * other nullblk-attach changes what it is about; nobody waits for a lock.
+/* Make one that is locked from its first moment, or lock one that is there.
+ * While it is locked, no other nullblk-attach changes what it is about; nobody
+ * waits for a lock.
  * Return false and errno on failure: EEXIST, ENOENT, EWOULDBLOCK.  The lock
  * goes with the process, or by unlock_folder, also for a child of it.
  */

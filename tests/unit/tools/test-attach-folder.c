@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * nullblk-attach's folders: one that is made is locked when others first see
+ * it, so that a --detach --all at any moment neither takes it away nor keeps it
+ * from being locked.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "unit.h"
+#include "attach/attach-internal.h"
+
+/* What another nullblk-attach does just after a folder was made. */
+static void (*interfere) (const char *name, const char *folder);
+
+int __real_mkdir (const char *path, mode_t mode);
+int __wrap_mkdir (const char *path, mode_t mode);
+
+int
+__wrap_mkdir (const char *path, mode_t mode)
+{
+  const int r = __real_mkdir (path, mode);
+  const int err = errno;
+
+  if (interfere != NULL)
+    for_each_folder (interfere);
+  errno = err;
+  return r;
+}
+
+/* Detach what has nothing in it. */
+static void
+detach_it (const char *name, const char *folder)
+{
+  (void) name;
+  if (!lock_folder (folder))
+    return;
+  remove_folder (folder);
+  unlock_folder ();
+}
+
+/* Be at work on it, for ever. */
+static void
+lock_it (const char *name, const char *folder)
+{
+  const int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+  (void) name;
+  assert_return_code (fd, errno);
+  flock (fd, LOCK_EX | LOCK_NB);
+}
+
+static unsigned folders;
+
+static void
+count (const char *name, const char *folder)
+{
+  (void) name;
+  (void) folder;
+  folders++;
+}
+
+static bool
+is_locked (const char *folder)
+{
+  const int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool r;
+
+  assert_return_code (fd, errno);
+  r = flock (fd, LOCK_EX | LOCK_NB) == -1 && errno == EWOULDBLOCK;
+  close (fd);
+  return r;
+}
+
+static void
+check_made (const char *folder)
+{
+  if (!make_folder (folder))
+    fail_msg ("%s: %s", folder, strerror (errno));
+  assert_true (is_locked (folder));
+  unlock_folder ();
+  assert_false (is_locked (folder));
+}
+
+static void
+test_detached (void **state)
+{
+  (void) state;
+  interfere = detach_it;
+  check_made (RUN "/a");
+}
+
+static void
+test_locked (void **state)
+{
+  (void) state;
+  interfere = lock_it;
+  check_made (RUN "/b");
+}
+
+/* A name that is taken stays as it is, and nothing else is left. */
+static void
+test_taken (void **state)
+{
+  struct stat before, after;
+
+  (void) state;
+  interfere = NULL;
+  check_made (RUN "/c");
+  assert_return_code (stat (RUN "/c", &before), errno);
+  assert_false (make_folder (RUN "/c"));
+  assert_int_equal (errno, EEXIST);
+  assert_return_code (stat (RUN "/c", &after), errno);
+  assert_int_equal (before.st_ino, after.st_ino);
+  assert_false (is_locked (RUN "/c"));
+
+  remove_folder (RUN "/a");
+  remove_folder (RUN "/b");
+  for_each_folder (count);
+  assert_int_equal (folders, 1);
+  remove_folder (RUN "/c");
+  /* Not even a hidden one. */
+  assert_return_code (rmdir (RUN), errno);
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_detached),
+      cmocka_unit_test (test_locked),
+      cmocka_unit_test (test_taken),
+  };
+  char folder[] = "/tmp/nullblk-test-XXXXXX";
+  int r;
+
+  if (mkdtemp (folder) == NULL || chdir (folder) == -1)
+    return EXIT_FAILURE;
+  r = RUN_TESTS (tests);
+  if (chdir ("/") == -1 || rmdir (folder) == -1)
+    r = 1;
+  return r;
+}
