@@ -79,15 +79,17 @@ static bool
 detach_device (const char *name, const char *folder)
 {
   const struct attachment a = remembered (folder);
+  char watcher[64];
   int fd;
 
   /* Nobody else may have it open; what is written goes to the server. */
-  fd = hold (&a, O_RDONLY | O_EXCL);
+  read_line (watcher, sizeof watcher, folder, "watcher");
+  fd = hold (&a, O_RDONLY | O_EXCL, watcher[0] == '\0');
   if (fd == -1 && errno == EBUSY)
     return complain (
         name, "/dev/%s is in use: it is mounted, or held by another driver",
         a.device);
-  if (fd == -1 && errno != ESTALE)
+  if (fd == -1 && errno != ESTALE && errno != ENOTCONN)
     return complain (name, "/dev/%s: %s", a.device, strerror (errno));
   if (fd != -1) {
     if (fsync (fd) == -1)

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -150,25 +152,113 @@ is_gone (const void *attachment)
   return !is_there (attachment);
 }
 
-int
-hold (const struct attachment *a, int flags)
+/*---------------------------------------------------------------------*/
+/* Opening */
+
+/* The first open has the kernel look for partitions, and all others wait for
+ * that.  So where reads hang, an open does, too, for as long as --timeout: a
+ * shorter timeout that the kernel is told of now is not for those that are on
+ * their way.  What ends them is to disconnect the device, which costs nobody
+ * anything: as long as this look is not over, nobody has had the device open,
+ * and nothing of it is in the page cache.
+ *
+ * An open can also wait for a close, which writes what is in the page cache.
+ * So it is taken for such a look only where there is what a look has on its
+ * way, one read, and no write.  With --persist not even then: the kernel does
+ * not count a write that waits for a server that is away.
+ */
+#define LOOK_MS 200
+#define MOST_LOOKS 10
+
+static bool
+has_one_read (const char *device)
 {
+  unsigned long reads, writes;
+  char text[64];
+
+  read_sys (text, sizeof text, device, "inflight");
+  return sscanf (text, "%lu %lu", &reads, &writes) == 2 && reads == 1 &&
+         writes == 0;
+}
+
+/* An open in a thread of its own, which is over when the other end of the pipe
+ * DONE is closed.
+ */
+struct opening {
   char path[64];
-  int fd;
+  int flags, fd, err, done;
+};
+
+static void *
+open_device (void *arg)
+{
+  struct opening *o = arg;
+
+  o->fd = open (o->path, o->flags | O_CLOEXEC);
+  o->err = errno;
+  close (o->done);
+  return NULL;
+}
+
+/* Wait for the end of the pipe, and disconnect the device where that does not
+ * come.  While an open waits for the look, whoever looks has the device, so
+ * that it is still the attachment that it was a moment ago.  Returns true if it
+ * is disconnected.
+ */
+static bool
+await_opening (int done, const struct attachment *a, bool may_disconnect)
+{
+  struct pollfd end = {.fd = done};
+  unsigned looks = 0;
+  bool r = false;
+
+  while (poll (&end, 1, may_disconnect && !r ? LOOK_MS : -1) != 1) {
+    looks = has_one_read (a->device) ? looks + 1 : 0;
+    if (may_disconnect && !r && looks >= MOST_LOOKS && is_there (a)) {
+      disconnect (a->device);
+      r = true;
+    }
+  }
+  return r;
+}
+
+int
+hold (const struct attachment *a, int flags, bool may_disconnect)
+{
+  struct opening o = {.flags = flags};
+  bool is_disconnected;
+  pthread_t thread;
+  int done[2];
 
   /* What is another's is not even opened: that it would notice. */
   if (!is_there (a)) {
     errno = ESTALE;
     return -1;
   }
-  format (path, sizeof path, "/dev/%s", a->device);
-  fd = open (path, flags | O_CLOEXEC);
-  if (fd != -1 && !is_there (a)) {
-    close (fd);
-    errno = ESTALE;
+  format (o.path, sizeof o.path, "/dev/%s", a->device);
+  if (pipe2 (done, O_CLOEXEC) == -1)
+    return -1;
+  o.done = done[1];
+  errno = pthread_create (&thread, NULL, open_device, &o);
+  if (errno != 0) {
+    close (done[0]);
+    close (done[1]);
     return -1;
   }
-  return fd;
+  is_disconnected = await_opening (done[0], a, may_disconnect);
+  pthread_join (thread, NULL);
+  close (done[0]);
+  if (o.fd == -1 && !is_disconnected) {
+    errno = o.err;
+    return -1;
+  }
+  if (is_disconnected || !is_there (a)) {
+    if (o.fd != -1)
+      close (o.fd);
+    errno = is_disconnected ? ENOTCONN : ESTALE;
+    return -1;
+  }
+  return o.fd;
 }
 
 /*---------------------------------------------------------------------*/

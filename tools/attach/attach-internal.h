@@ -138,10 +138,12 @@ bool is_gone (const void *attachment);
 
 /* Hold an attachment's device open, as open does with FLAGS.  As long as it is
  * held, the kernel gives the device to nobody else, and what is done to it is
- * done to this attachment.  Returns -1 and errno on failure; ESTALE: it is no
- * longer there.
+ * done to this attachment.  Returns -1 and errno on failure.  ESTALE: it is no
+ * longer there.  ENOTCONN: it could not be opened, as reads hang, and is
+ * disconnected, which is only done if it MAY_DISCONNECT; nobody had written to
+ * it.
  */
-int hold (const struct attachment *a, int flags);
+int hold (const struct attachment *a, int flags, bool may_disconnect);
 
 /* Disconnect a device that is held. */
 void disconnect (const char *device);

@@ -92,12 +92,13 @@ take_back (void)
   if (begun.folder[0] == '\0')
     return;
   ignore_signals ();
-  fd = hold (a, O_RDONLY);
+  fd = hold (a, O_RDONLY, true);
   if (fd != -1) {
     disconnect (a->device);
     close (fd);
-    wait_for (is_gone, a);
   }
+  if (fd != -1 || errno == ENOTCONN)
+    wait_for (is_gone, a);
   stop_watcher (begun.folder);
   stop_server (begun.folder);
   remove_folder (begun.folder);

@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# A device whose reads hang is detached, and what was begun of it taken back,
+# long before its requests time out: whoever opens it first, the kernel's look
+# for partitions keeps all others waiting.  What was written is not given up by
+# that.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+if on_host; then
+  [ -x "$top_builddir/tools/nullblk-attach" ] ||
+    skip "nullblk-attach is not built"
+  # shellcheck disable=SC2119
+  boot_guest
+  exit
+fi
+
+export NULLBLK_PLUGIN=$PLUGIN
+attach=/nullblk-attach
+
+wake_server ()
+{
+  [ -z "$server_pid" ] || kill -CONT "$server_pid" 2>/dev/null || true
+}
+detach_all ()
+{
+  "$attach" --detach --all
+}
+at_exit+=(wake_server detach_all)
+
+nothing_left ()
+{
+  [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
+  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 |
+    grep -vx "${server_pid:-none}" || fail "$1: left: a server"
+  for n in 0 1 2 3; do
+    [ ! -e "/sys/block/nbd$n/pid" ] || fail "$1: left: /dev/nbd$n"
+  done
+}
+
+# in_flight READS WRITES: at least so many.
+in_flight ()
+{
+  local reads writes
+
+  read -r reads writes </sys/block/nbd0/inflight
+  [ "$reads" -ge "$1" ] && [ "$writes" -ge "$2" ]
+}
+
+# ends PID WHAT: with success, and far earlier than after the 600 seconds that
+# a request has.
+ends ()
+{
+  wait_until 120 process_ended "$1" || fail "$2: it hangs"
+  wait "$1" || fail "$2: $(cat "$tmp/err")"
+}
+
+# detached_soon WHAT
+detached_soon ()
+{
+  "$attach" --detach nbd0 2>"$tmp/err" &
+  ends $! "$1"
+  [ ! -s "$tmp/err" ] || fail "$1: $(cat "$tmp/err")"
+  nothing_left "$1"
+}
+
+# Nobody has opened it before.
+for connections in 1 2; do
+  try "$attach" -C $connections 16M 'fault=op=read hang'
+  detached_soon "$connections connections"
+done
+
+# Somebody else has, as udev does, and is let go.
+try "$attach" -C 1 16M 'fault=op=read hang'
+cat /dev/nbd0 >/dev/null 2>&1 &
+other=$!
+wait_until 60 in_flight 1 0 || fail "nobody reads"
+detached_soon "another one"
+wait_until 60 process_ended "$other" || fail "the other one hangs"
+
+# The server is silent.
+start_server 16M memory-backed=true
+try "$attach" "$uri"
+kill -STOP "$server_pid"
+detached_soon "a silent server"
+wake_server
+stop_server
+
+# What is interrupted takes it back.  It waits for a size that it cannot see.
+mkdir -p "$tmp/block"
+for n in 0 1 2 3; do
+  mkdir "$tmp/block/nbd$n"
+  for name in backend inflight pid; do
+    ln -s "/sys/devices/virtual/block/nbd$n/$name" "$tmp/block/nbd$n"
+  done
+done
+attach_without_size ()
+{
+  # shellcheck disable=SC2016 # of the shell there
+  exec unshare -m sh -c 'mount --bind "$0" /sys/block && exec "$@"' \
+    "$tmp/block" "$attach" -C 1 16M 'fault=op=read hang'
+}
+attach_without_size 2>"$tmp/err" &
+waiting=$!
+wait_until 60 test -e /sys/block/nbd0/backend || fail "it does not attach"
+cat /dev/nbd0 >/dev/null 2>&1 &
+other=$!
+wait_until 60 in_flight 1 0 || fail "nobody reads"
+kill "$waiting"
+wait_until 120 process_ended "$waiting" || fail "interrupted: it hangs"
+! wait "$waiting" || fail "it was not interrupted"
+grep -q '^nullblk-attach: interrupted$' "$tmp/err" || fail "$(cat "$tmp/err")"
+nothing_left interrupted
+wait_until 60 process_ended "$other" || fail "the other one hangs"
+
+# Not so what has been written: for that it waits.  First it cannot even open
+# the device, as another look for partitions has to wait for the same; then it
+# can.
+start_server 16M memory-backed=true
+try dd if=/dev/urandom of="$tmp/content" bs=1M count=4
+mkfifo "$tmp/fifo"
+write_late ()
+{
+  exec 8>/dev/nbd0
+  kill -STOP "$server_pid"
+  cat "$tmp/content" >&8
+  touch "$tmp/written"
+  read -r <"$tmp/fifo"
+}
+for look in yes ''; do
+  rm -f "$tmp/written"
+  try "$attach" -C 1 "$uri"
+  write_late &
+  writer=$!
+  wait_until 60 test -e "$tmp/written" || fail "nobody writes"
+  if [ -n "$look" ]; then
+    blockdev --rereadpt /dev/nbd0 &
+    other=$!
+    wait_until 60 in_flight 0 1 || fail "nobody looks"
+  fi
+  "$attach" --detach nbd0 2>"$tmp/err" &
+  waiting=$!
+  for _ in 1 2 3 4; do
+    try "$attach" --name other 1M
+    try "$attach" --detach other
+  done
+  kill -0 "$waiting" || fail "it did not wait: $(cat "$tmp/err")"
+  kill -CONT "$server_pid"
+  echo >"$tmp/fifo"
+  ends "$waiting" "written"
+  wait "$writer" || fail "it could not be written"
+  [ -z "$look" ] || wait "$other" || fail "nobody could look"
+  nothing_left "written"
+  try "$attach" -C 1 "$uri"
+  try cmp -n 4194304 "$tmp/content" /dev/nbd0
+  try blkdiscard /dev/nbd0
+  try "$attach" --detach nbd0
+done
+stop_server
