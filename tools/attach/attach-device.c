@@ -105,6 +105,12 @@ identifier_of (const struct attachment *a)
   return a->identity + strlen (BACKEND);
 }
 
+bool
+has_identifier (const struct attachment *a)
+{
+  return strncmp (a->identity, BACKEND, strlen (BACKEND)) == 0;
+}
+
 /* The kernel has a new file in sysfs for each attachment, and no two files
  * there have the same inode.
  */
@@ -130,20 +136,40 @@ attachment_find (struct attachment *a)
   close (fd);
 }
 
+/* Kernels that know no identifiers look the process up when somebody reads the
+ * file, even after it has ended, and its number may be anything then: it tells
+ * something only as long as the process is there.
+ */
+static const char *
+inode_of (const struct attachment *a)
+{
+  const char *last = strrchr (a->identity, ' ');
+
+  return last != NULL ? last : "";
+}
+
+/* Of a process that is there. */
+static bool
+is_attached_by (const struct attachment *a, pid_t pid)
+{
+  return a->identity[0] != '\0' &&
+         atoi (a->identity + strlen ("pid ")) == (int) pid;
+}
+
 bool
 is_there (const void *arg)
 {
   const struct attachment *a = arg;
   struct attachment now;
 
-  if (strncmp (a->identity, BACKEND, strlen (BACKEND)) == 0) {
+  if (has_identifier (a)) {
     read_sys (now.identity, sizeof now.identity, a->device, "backend");
     return now.identity[0] != '\0' &&
            strcmp (now.identity, identifier_of (a)) == 0;
   }
   format (now.device, sizeof now.device, "%s", a->device);
   attachment_find (&now);
-  return a->identity[0] != '\0' && strcmp (now.identity, a->identity) == 0;
+  return now.identity[0] != '\0' && strcmp (inode_of (&now), inode_of (a)) == 0;
 }
 
 bool
@@ -330,8 +356,7 @@ blocks_are_refused (const struct client_options *options, struct message *why)
 #ifdef HAVE_LIBNL
 
 enum outcome
-attach_connections (const struct attachment *a,
-                    const struct client_options *options,
+attach_connections (struct attachment *a, const struct client_options *options,
                     struct nbd_handle *const *connections, struct message *why)
 {
   const struct netlink_device device = {
@@ -349,8 +374,19 @@ attach_connections (const struct attachment *a,
     return FAILED;
   r = netlink_connect (n, &device, connections, options->connections);
   netlink_close (n);
-  if (r >= 0)
-    return ATTACHED;
+  if (r >= 0) {
+    if (is_there (a))
+      return ATTACHED;
+    /* It does not know identifiers, before Linux 5.14; or somebody has
+     * disconnected it at once.  No other attachment has us in its file.
+     */
+    attachment_find (a);
+    if (is_attached_by (a, getpid ()))
+      return ATTACHED;
+    a->identity[0] = '\0';
+    message_set (why, "/dev/%s was disconnected at once", a->device);
+    return FAILED;
+  }
   if (r == -NLE_BUSY)
     return TAKEN;
   if (r != -NLE_INVAL || !blocks_are_refused (options, why))
@@ -372,8 +408,7 @@ disconnect (const char *device)
 #else
 
 enum outcome
-attach_connections (const struct attachment *a,
-                    const struct client_options *options,
+attach_connections (struct attachment *a, const struct client_options *options,
                     struct nbd_handle *const *connections, struct message *why)
 {
   (void) a;
@@ -460,7 +495,7 @@ attach_by_client (struct attachment *a, const struct client_options *options,
      */
     attachment_find (a);
     status = end_program (pid, argv[0]);
-    if (status != 0 && atoi (a->identity + strlen ("pid ")) != (int) pid)
+    if (status != 0 && !is_attached_by (a, pid))
       a->identity[0] = '\0';
   }
   if (status == 0 && a->identity[0] != '\0')

@@ -119,7 +119,8 @@ bool is_attached (const char *device);
 
 /* A device, and what tells this attachment of it from all others: "backend ID",
  * the identifier that the kernel was given with it; or "pid PID INODE", of the
- * file pid that the kernel makes anew for each.  "" is no attachment.
+ * file pid that the kernel makes anew for each, where it was given none or,
+ * before Linux 5.14, does not know them.  "" is no attachment.
  */
 struct attachment {
   char device[32];
@@ -128,7 +129,8 @@ struct attachment {
 
 /* Take an identity for an attachment that is to be made. */
 void attachment_name (struct attachment *a);
-/* As the kernel has it, of an identity that was taken so. */
+bool has_identifier (const struct attachment *a);
+/* As the kernel has it. */
 const char *identifier_of (const struct attachment *a);
 /* Take the identity of the one that is there: "" if there is none. */
 void attachment_find (struct attachment *a);
@@ -178,10 +180,10 @@ struct client_options {
  */
 enum outcome { ATTACHED, TAKEN, FAILED };
 
-/* By netlink, with an identity that was chosen before, over the connections
- * that there are.
+/* By netlink, over the connections that there are, with an identity that was
+ * chosen before; where the kernel does not know identifiers, it is found then.
  */
-enum outcome attach_connections (const struct attachment *a,
+enum outcome attach_connections (struct attachment *a,
                                  const struct client_options *options,
                                  struct nbd_handle *const *connections,
                                  struct message *why);

@@ -240,9 +240,8 @@ attach_device (const struct client_options *o, struct message *why)
       !write_line (begun.folder, "uri", source.text) ||
       !write_line (begun.folder, "attachment", a->identity))
     die ("%s: %s", begun.folder, strerror (errno));
-  if (!by_client ())
-    return attach_connections (a, o, begun.connections, why);
-  outcome = attach_by_client (a, o, &source.uri, why);
+  outcome = by_client () ? attach_by_client (a, o, &source.uri, why)
+                         : attach_connections (a, o, begun.connections, why);
   if (outcome == ATTACHED &&
       !write_line (begun.folder, "attachment", a->identity))
     die ("%s: %s", begun.folder, strerror (errno));
@@ -262,6 +261,10 @@ watch (struct persist *persist, const struct client_options *o)
   };
   struct message why;
 
+  if (!has_identifier (&begun.attachment))
+    die ("--persist: before Linux 5.14 the kernel would give a new connection "
+         "to whoever has /dev/%s by then",
+         begun.attachment.device);
   if (!start_watcher (persist, begun.folder, &begun.attachment, &target, &why))
     die ("%s", why.text);
 }

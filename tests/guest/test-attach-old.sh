@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-attach where the kernel does not remember whose a device is, as before
+# Linux 5.14: it shows no identifier.  Here it only does not get to see it.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+if on_host; then
+  [ -x "$top_builddir/tools/nullblk-attach" ] ||
+    skip "nullblk-attach is not built"
+  # shellcheck disable=SC2119
+  boot_guest
+  exit
+fi
+
+export NULLBLK_PLUGIN=$PLUGIN
+attach=/nullblk-attach
+
+# All of it, but not the identifier.
+for n in 0 1 2 3; do
+  mkdir -p "$tmp/block/nbd$n"
+  for name in inflight pid queue size; do
+    ln -s "/sys/devices/virtual/block/nbd$n/$name" "$tmp/block/nbd$n"
+  done
+done
+mount --bind "$tmp/block" /sys/block
+show_all ()
+{
+  umount /sys/block
+}
+detach_all ()
+{
+  "$attach" --detach --all
+}
+at_exit+=(detach_all show_all)
+
+nothing_left ()
+{
+  [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
+  for n in 0 1 2 3; do
+    [ ! -e "/sys/block/nbd$n/pid" ] || fail "$1: left: /dev/nbd$n"
+  done
+}
+
+# listed LINE: that is what is attached.
+listed ()
+{
+  "$attach" --list >"$tmp/list" || fail "--list"
+  [ "$(tr -s ' ' <"$tmp/list" | cut -d' ' -f1-3)" = "$1" ] ||
+    fail "not '$1': $(cat "$tmp/list")"
+}
+
+# What is ours is known again.
+try "$attach" --name a -C 2 64M memory-backed=true
+listed "a /dev/nbd0 67108864"
+try mkfs.ext4 -q -F /dev/nbd0
+try "$attach" --detach a
+nothing_left "by its name"
+start_server 16M
+try "$attach" "$uri"
+try "$attach" --detach /dev/nbd0
+nothing_left "by its device"
+
+# What is another's by now is left alone.
+try "$attach" --name a "$uri"
+nbd-client --disconnect /dev/nbd0 >/dev/null
+wait_until 30 detached || fail "ours is not detached"
+listed "a (dead) -"
+# shellcheck disable=SC2119
+attach
+listed "a (dead) -"
+try "$attach" --detach a
+shows /sys/block/nbd0/size 32768
+detach
+nothing_left "another's"
+
+# Nobody else's device gets a connection of ours.
+fails "$attach" --persist "$uri"
+grep -q '^nullblk-attach: --persist: before Linux 5.14 ' "$tmp/fails" ||
+  fail "$(cat "$tmp/fails")"
+nothing_left --persist
+stop_server
