@@ -1,0 +1,226 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# The service units under a real systemd, this machine's, which is the first
+# process of a namespace in the guest: what they lock up keeps nothing from
+# working, a device is served and attached, at once or by its socket, and what
+# is stopped leaves nothing.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+systemd=/usr/lib/systemd/systemd
+units=/etc/systemd/system
+
+# add FILE...: with its libraries, to where it is.
+add ()
+{
+  local f
+
+  for f in "$@" $(ldd "$@" | grep -o '/[^ ]*/[^ :]*' | sort -u); do
+    f=$(realpath "${f%/*}")/${f##*/}
+    mkdir -p "$tmp/add${f%/*}"
+    [ -e "$tmp/add$f" ] || cp -L "$f" "$tmp/add$f"
+  done
+}
+
+if on_host; then
+  built=$top_builddir/tools/systemd
+  [ -x "$top_builddir/tools/nullblk-attach" ] ||
+    skip "nullblk-attach is not built"
+  [ -e "$built/nullblk@.service" ] || skip "the units are not built"
+  [ -x $systemd ] || skip "systemd is missing"
+  requires systemctl
+
+  add $systemd "$(command -v systemctl)" "$(command -v nsenter)" \
+    "$(command -v unshare)"
+  # It has a part of itself there, and opens some of its libraries late.
+  [ ! -x $systemd-executor ] || add $systemd-executor
+  for name in libseccomp.so.2 libmount.so.1 libkmod.so.2; do
+    library=$(ldconfig -p | awk -v n=$name '$1 == n && !i++ { print $NF }')
+    [ -z "$library" ] || add "$library"
+  done
+  mkdir -p "$tmp/add$units"
+  cp -P /usr/lib/systemd/system/*.target /usr/lib/systemd/system/*.slice \
+    "$tmp/add$units"
+  cp "$built"/*.service "$top_srcdir/tools/systemd/nullblk@.socket" \
+    "$tmp/add$units"
+  NULLBLK_ADD=$tmp/add boot_guest
+  exit
+fi
+
+# What the units run is where they look for it.
+for program in nullblk-serve nullblk-attach; do
+  path=$(sed -n "s,^ExecStart=\([^ ]*/$program\) .*,\1,p" $units/*.service |
+    sort -u)
+  [ "$(wc -w <<<"$path")" = 1 ] || fail "$program is '$path'"
+  mkdir -p "${path%/*}"
+  ln -s "/$program" "$path"
+done
+mkdir -p /var/tmp /etc/nullblk/attach
+cat >/etc/systemd/system.conf <<END
+[Manager]
+DefaultEnvironment=NULLBLK_PLUGIN=$PLUGIN NULLBLK_NBDKIT=$NULLBLK_NBDKIT
+DefaultEnvironment=NULLBLK_BATCH=$NULLBLK_BATCH
+DefaultStandardOutput=null
+END
+echo 00000000000000000000000000000001 >/etc/machine-id
+
+mount -t cgroup2 cgroup /sys/fs/cgroup
+mount -t tmpfs run /run
+# shellcheck disable=SC2016 # of the shell there
+unshare --mount --pid --fork --kill-child --propagation slave sh -c '
+  mount -t proc proc /proc
+  exec env -i container=guest PATH="$PATH" "$0" --system --unit=basic.target \
+    --log-target=console --log-level=notice --show-status=no' $systemd &
+system=$!
+end_system ()
+{
+  kill -KILL "$system" 2>/dev/null || true
+}
+at_exit+=(end_system)
+# It takes commands from its own namespace only.
+systemctl ()
+{
+  nsenter --target "$first" --pid --mount systemctl "$@"
+}
+first=''
+is_up ()
+{
+  first=$(awk -v parent="$system" '$4 == parent { print $1 }' \
+    /proc/[0-9]*/stat 2>/dev/null || true)
+  [ -n "$first" ] && systemctl is-active --quiet basic.target 2>/dev/null
+}
+wait_until 120 is_up || fail "systemd does not come up"
+
+# is STATE UNIT
+is ()
+{
+  local state
+
+  state=$(systemctl is-active "$2" || true)
+  [ "$state" = "$1" ] || fail "$2 is $state, not $1: $(systemctl show \
+    --property=Result --property=ExecMainStatus "$2" | tr '\n' ' ')"
+}
+
+# start UNIT...
+start ()
+{
+  local unit
+
+  systemctl start "$@" >"$tmp/systemctl" 2>&1 ||
+    fail "start $*: $(cat "$tmp/systemctl"); $(systemctl show \
+      --property=Result --property=ExecMainStatus "$@" | tr '\n' ' ')"
+  for unit; do
+    is active "$unit"
+  done
+}
+
+# stop UNIT...
+stop ()
+{
+  local unit
+
+  systemctl stop "$@" >"$tmp/systemctl" 2>&1 ||
+    fail "stop $*: $(cat "$tmp/systemctl")"
+  for unit; do
+    is inactive "$unit"
+  done
+}
+
+nothing_left ()
+{
+  [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
+  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null || fail "left: a server"
+  [ ! -e /sys/block/nbd0/pid ] || fail "$1: left: /dev/nbd0"
+}
+
+is_serving ()
+{
+  nbdinfo --size "nbd+unix:///?socket=$sock" >"$tmp/size" 2>&1
+}
+
+sock=/run/nullblk-server/ram/socket
+mkdir -p "$tmp/mnt"
+
+# Serve the device, and attach it.
+echo 'PARAMETERS="size=64M memory-backed=true"' >/etc/nullblk/ram.conf
+start nullblk@ram.service
+is_serving || fail "it does not serve: $(cat "$tmp/size")"
+[ "$(cat "$tmp/size")" = 67108864 ] || fail "not its size: $(cat "$tmp/size")"
+# Nobody's who is known, and with no rights.
+pid=$(cat /proc/[0-9]*/stat 2>/dev/null | awk '$2 == "(nbdkit)" { print $1 }')
+[ "$(stat -c %u "/proc/$pid")" -gt 60000 ] || fail "it is not a dynamic user's"
+grep -q '^CapEff:.0*$' "/proc/$pid/status" || fail "it has capabilities"
+grep -q '^Seccomp:.2$' "/proc/$pid/status" || fail "it has no filter"
+start nullblk-attach@ram.service
+shows /sys/block/nbd0/size 131072
+verify --rw=randwrite --bs=4k
+# What is mounted stays, and works.
+try mkfs.ext4 -q -F /dev/nbd0
+try mount /dev/nbd0 "$tmp/mnt"
+systemctl stop nullblk-attach@ram.service >/dev/null 2>&1 || true
+echo kept >"$tmp/mnt/file"
+try sync "$tmp/mnt/file"
+shows /sys/block/nbd0/size 131072
+try umount "$tmp/mnt"
+systemctl reset-failed
+try "/nullblk-attach" --detach ram
+stop nullblk@ram.service
+[ ! -e $sock ] || fail "left: $sock"
+nothing_left "nullblk@ram"
+
+# The same twice, in the order that nobody asks for.
+start nullblk@ram.service nullblk-attach@ram.service
+shows /sys/block/nbd0/size 131072
+stop nullblk-attach@ram.service nullblk@ram.service
+nothing_left "both at once"
+
+# By its socket: the server comes with its first client, and goes with it.
+start nullblk@ram.socket
+is inactive nullblk-socket@ram.service
+shows /sys/block/nbd0/size 0
+start nullblk-attach@ram.service
+is active nullblk-socket@ram.service
+verify --rw=randwrite --bs=4k
+stop nullblk-attach@ram.service
+stop nullblk@ram.socket
+is inactive nullblk-socket@ram.service
+[ ! -e $sock ] || fail "left: $sock"
+nothing_left "the socket"
+
+# Where one wants the path of the other, it goes.
+start nullblk@ram.socket
+start nullblk@ram.service
+is inactive nullblk@ram.socket
+is_serving || fail "it does not serve: $(cat "$tmp/size")"
+stop nullblk@ram.service
+
+# A server of its own, and one somewhere else that is away for a while.
+echo 'URI="32M memory-backed=true"' >/etc/nullblk/attach/own.conf
+start nullblk-attach@own.service
+shows /sys/block/nbd0/size 65536
+verify --rw=randwrite --bs=4k
+stop nullblk-attach@own.service
+nothing_left "a server of its own"
+
+start nullblk@ram.service
+echo 'OPTIONS="--persist=600"' >/etc/nullblk/attach/ram.conf
+start nullblk-attach@ram.service
+systemctl kill --signal=KILL nullblk@ram.service
+wait_until 60 systemctl is-failed --quiet nullblk@ram.service ||
+  fail "the server has not failed"
+start nullblk@ram.service
+verify --rw=randwrite --bs=4k
+stop nullblk-attach@ram.service
+stop nullblk@ram.service
+nothing_left --persist
+
+# What is wrong fails, and is told of.
+echo 'PARAMETERS="size=nonsense"' >/etc/nullblk/ram.conf
+fails systemctl start nullblk@ram.service
+is failed nullblk@ram.service
+fails systemctl start nullblk-attach@ram.service
+is failed nullblk-attach@ram.service
+nothing_left "what is wrong"
