@@ -15,10 +15,16 @@
  *
  * Better is what has the smaller product of time and CPU a request: twice the
  * rate may cost twice the CPU, and what brings no more requests may cost none.
- * If requests take longer than when a poll was better, it is compared at once.
- * A poll in which time jumps has lost its CPU to somebody else: then there are
- * none for a while, and ever longer, as a thread that sleeps gets a busy CPU at
- * once, and one that polls has to give it up in the end.
+ * The longest request of a window is left out, as any machine has a hiccup now
+ * and then.  If requests take longer than when a poll was better, it is
+ * compared at once.
+ *
+ * Nothing is polled for
+ * - where the window of sleeps tells that it cannot pay: who polls uses all of
+ *   the time, which is shorter by what a wake-up takes, and no more;
+ * - for long after two polls have lost their CPU in a short time, as a jump in
+ *   time tells: others want it.  A thread that sleeps gets a busy CPU at once,
+ *   and one that polls has to give it up in the end.  Once alone is a hiccup.
  *
  * Napping, for a client with many.  As long as it has replies of ours that it
  * has not taken, it is busy, and need not be hurried: to be woken for each part
@@ -40,13 +46,15 @@ struct pace {
   uint8_t phase;      /* 0: it goes on; 1, 2: the first and the second window */
   uint8_t in_vain;    /* polls in a row */
   uint8_t slower;     /* windows in a row */
+  uint16_t kept;      /* polls since one has lost its CPU */
   uint32_t left;      /* requests of this phase, */
   uint32_t in_window; /* and of the window */
   uint32_t rest[2];   /* requests until both are compared again, by polls */
   uint64_t last, cpu; /* when the last request came; CPU as the window began */
-  uint64_t time;      /* of the window so far */
+  uint64_t time;      /* of the window so far, */
+  uint64_t longest;   /* and of its longest request */
   uint64_t cost;      /* of the first window */
-  uint64_t polled;    /* the time of one in which polling was better */
+  uint64_t polled;    /* what a request took where polling was better */
 
   /* Napping. */
   bool busy;        /* has the client not taken all replies? */

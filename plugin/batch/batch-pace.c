@@ -21,6 +21,11 @@
 /* After so many polls in vain there are none for a while. */
 #define MOST_IN_VAIN 4
 
+/* What a poll can save of a request's time, in ns, and that is a lot: a CPU
+ * that wakes up takes a third of it in a virtual machine.
+ */
+#define MOST_SAVED 100000
+
 /* A request is counted as so long at most, in ns: the client may have had
  * nothing to ask, or no CPU.
  */
@@ -35,7 +40,10 @@
 #define FIRST_SKIP 2
 #define MOST_SKIP 1024
 
-/* So many at least follow where a poll has lost its CPU: others want it. */
+/* Where a poll has lost its CPU again after no more than that many, others want
+ * it, and so many requests at least follow.
+ */
+#define MOST_KEPT 512
 #define REST_OF_LOSER 4096
 
 /* Polling that has gone on for so many is trusted again. */
@@ -50,7 +58,7 @@ static void
 begin_window (struct pace *p)
 {
   p->in_window = WINDOW;
-  p->time = 0;
+  p->time = p->longest = 0;
 }
 
 static void
@@ -69,6 +77,7 @@ pace_init (struct pace *p)
   memset (p, 0, sizeof *p);
   p->rest[false] = p->rest[true] = FIRST_REST;
   p->skips = FIRST_SKIP;
+  p->kept = MOST_KEPT;
   begin_phase (p, FIRST, WINDOW);
 }
 
@@ -107,6 +116,13 @@ decide (struct pace *p, bool polls)
   begin_phase (p, GOES_ON, p->rest[polls]);
 }
 
+/* The time of a request, of N of this window. */
+static uint64_t
+time_of (const struct pace *p, unsigned n)
+{
+  return (p->time - p->longest) / (n - 1);
+}
+
 /* The mean time of a window says that the client, or the machine, has changed.
  */
 static bool
@@ -114,7 +130,8 @@ is_slower (struct pace *p)
 {
   if (p->phase != GOES_ON || !p->polls)
     return false;
-  p->slower = p->time > p->polled + p->polled / 4 ? p->slower + 1 : 0;
+  p->slower =
+      time_of (p, WINDOW) > p->polled + p->polled / 4 ? p->slower + 1 : 0;
   return p->slower >= 2;
 }
 
@@ -122,7 +139,17 @@ is_slower (struct pace *p)
 static uint64_t
 cost_of (const struct pace *p, unsigned n, uint64_t cpu)
 {
-  return (p->time / n + 1) * ((cpu - p->cpu) / n + 1);
+  return (time_of (p, n) + 1) * ((cpu - p->cpu) / n + 1);
+}
+
+/* May a poll be better, where sleeps have that COST in this window? */
+static bool
+may_pay (const struct pace *p, uint64_t cost)
+{
+  const uint64_t time = time_of (p, WINDOW);
+  const uint64_t least = time > MOST_SAVED ? time - MOST_SAVED : 0;
+
+  return least * least < cost - cost / 5;
 }
 
 static void
@@ -131,14 +158,17 @@ end_phase (struct pace *p, uint64_t cpu)
   const uint64_t cost = cost_of (p, WINDOW, cpu);
 
   if (pace_polls (p))
-    p->polled = p->time;
+    p->polled = time_of (p, WINDOW);
   switch (p->phase) {
   case GOES_ON:
     begin_phase (p, FIRST, WINDOW);
     break;
   case FIRST:
     p->cost = cost;
-    begin_phase (p, SECOND, WINDOW);
+    if (p->polls || may_pay (p, cost))
+      begin_phase (p, SECOND, WINDOW);
+    else
+      begin_phase (p, GOES_ON, p->rest[false]);
     break;
   default:
     /* A poll has to be better by a fifth. */
@@ -148,16 +178,34 @@ end_phase (struct pace *p, uint64_t cpu)
   }
 }
 
+/* The CPU was somebody else's until NOW: what that took is not counted. */
+static void
+lose_cpu (struct pace *p, uint64_t now)
+{
+  const bool again = p->kept < MOST_KEPT;
+
+  p->kept = 0;
+  p->last = p->last != 0 ? now : 0;
+  if (!again)
+    return;
+  if (p->rest[false] < REST_OF_LOSER / 2)
+    p->rest[false] = REST_OF_LOSER / 2; /* decide doubles it */
+  decide (p, false);
+}
+
 void
 pace_count (struct pace *p, uint64_t now, enum poll_end end,
             uint64_t (*cpu) (void))
 {
-  uint64_t used;
+  uint64_t time, used;
 
+  if (end == POLL_LOST_CPU) {
+    lose_cpu (p, now);
+    return;
+  }
+  p->kept += pace_polls (p) && p->kept < MOST_KEPT;
   p->in_vain = end == POLL_IN_VAIN ? p->in_vain + 1 : 0;
-  if (end == POLL_LOST_CPU && p->rest[false] < REST_OF_LOSER / 2)
-    p->rest[false] = REST_OF_LOSER / 2; /* decide doubles it */
-  if (end == POLL_LOST_CPU || p->in_vain >= MOST_IN_VAIN) {
+  if (p->in_vain >= MOST_IN_VAIN) {
     decide (p, false);
     return;
   }
@@ -166,7 +214,9 @@ pace_count (struct pace *p, uint64_t now, enum poll_end end,
     p->last = now;
     return;
   }
-  p->time += now - p->last < LONGEST ? now - p->last : LONGEST;
+  time = now - p->last < LONGEST ? now - p->last : LONGEST;
+  p->time += time;
+  p->longest = time > p->longest ? time : p->longest;
   p->last = now;
   p->left--;
   p->in_window--;

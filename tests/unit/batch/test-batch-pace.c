@@ -23,12 +23,15 @@ struct model {
   uint64_t serve; /* time and CPU of the request itself */
   uint64_t
       slice; /* of CPU: one that polls loses it then for three times as long */
-  unsigned hurts; /* by what factor it all takes longer while one polls */
+  unsigned hurts;  /* by what factor it all takes longer while one polls */
+  unsigned hiccup; /* of so many requests one takes much longer */
+  unsigned polls_to_loss; /* of so many polls one loses its CPU, if any */
 };
 
 static struct {
   uint64_t now, cpu;
   uint64_t slices;
+  uint64_t served, polled;
   unsigned polls, in_vain; /* of the last ones */
 } sum = {.now = 1, .cpu = 1};
 
@@ -56,6 +59,13 @@ serve (struct pace *p, const struct model *m, unsigned n)
       sum.slices = sum.cpu / m->slice;
       sum.now += 3 * m->slice;
     }
+    sum.polled += polls;
+    if (polls && m->polls_to_loss > 0 && sum.polled % m->polls_to_loss == 0) {
+      loses = true;
+      sum.now += 1000 * US;
+    }
+    if (m->hiccup > 0 && ++sum.served % m->hiccup == 0)
+      sum.now += 300 * US;
     if (polls) {
       time *= factor;
       poll = poll < POLL ? poll : POLL;
@@ -165,11 +175,34 @@ test_quick_client (void **state)
   assert_int_equal (sum.in_vain, 0);
 }
 
-/* One that is slow costs some polls in vain, and ever fewer. */
+/* One that is so slow that no poll can pay costs none. */
 static void
 test_slow_client (void **state)
 {
-  const struct model m = client (1000);
+  static const unsigned thinks[] = {150, 200, 1000, 100000};
+  struct model m;
+  struct pace p;
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < sizeof thinks / sizeof thinks[0]; i++) {
+    m = client (thinks[i]);
+    pace_init (&p);
+    serve (&p, &m, MANY);
+    assert_int_equal (sum.polls, 0);
+
+    /* It becomes a quick one. */
+    m = client (0);
+    serve (&p, &m, 2000);
+    assert_true (sum.polls > 1000);
+  }
+}
+
+/* One that could be quick enough costs some polls in vain, and ever fewer. */
+static void
+test_polls_in_vain (void **state)
+{
+  const struct model m = client (80);
   struct pace p;
 
   (void) state;
@@ -179,6 +212,42 @@ test_slow_client (void **state)
   assert_in_range (sum.polls, 4, 40);
   serve (&p, &m, MANY);
   assert_in_range (sum.polls, 0, 8);
+}
+
+/* Hiccups of the machine decide nothing, even where a poll saves little. */
+static void
+test_hiccups (void **state)
+{
+  struct model m = client (0);
+  struct pace p;
+
+  (void) state;
+  m.wake = 3 * US;
+  m.sleep = 2 * US;
+  m.hiccup = 37;
+  pace_init (&p);
+  serve (&p, &m, MANY);
+  assert_true (sum.polls > MANY - MANY / 20);
+}
+
+/* Nor does a poll that loses its CPU once in a long time; but one that does so
+ * all the time costs few.
+ */
+static void
+test_lost_cpu (void **state)
+{
+  struct model m = client (0);
+  struct pace p;
+
+  (void) state;
+  m.polls_to_loss = 2000;
+  pace_init (&p);
+  serve (&p, &m, MANY);
+  assert_true (sum.polls > MANY - MANY / 20);
+
+  m.polls_to_loss = 200;
+  serve (&p, &m, MANY);
+  assert_in_range (sum.polls, 200, MANY / 10);
 }
 
 /* Who changes is found out. */
@@ -318,10 +387,17 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_busy_machine), cmocka_unit_test (test_pays),
-      cmocka_unit_test (test_quick_client), cmocka_unit_test (test_slow_client),
-      cmocka_unit_test (test_changes),      cmocka_unit_test (test_interrupted),
-      cmocka_unit_test (test_pauses),       cmocka_unit_test (test_naps),
+      cmocka_unit_test (test_busy_machine),
+      cmocka_unit_test (test_pays),
+      cmocka_unit_test (test_quick_client),
+      cmocka_unit_test (test_slow_client),
+      cmocka_unit_test (test_polls_in_vain),
+      cmocka_unit_test (test_hiccups),
+      cmocka_unit_test (test_lost_cpu),
+      cmocka_unit_test (test_changes),
+      cmocka_unit_test (test_interrupted),
+      cmocka_unit_test (test_pauses),
+      cmocka_unit_test (test_naps),
       cmocka_unit_test (test_naps_in_vain),
   };
 
