@@ -22,6 +22,7 @@
  * Nothing is polled for
  * - where the window of sleeps tells that it cannot pay: who polls uses all of
  *   the time, which is shorter by what a wake-up takes, and no more;
+ * - where the client has, or has lately had, more than one request on its way;
  * - for long after two polls have lost their CPU in a short time, as a jump in
  *   time tells: others want it.  A thread that sleeps gets a busy CPU at once,
  *   and one that polls has to give it up in the end.  Once alone is a hiccup.
@@ -46,6 +47,7 @@ struct pace {
   uint8_t phase;      /* 0: it goes on; 1, 2: the first and the second window */
   uint8_t in_vain;    /* polls in a row */
   uint8_t slower;     /* windows in a row */
+  uint8_t apart;      /* requests that have yet to come one at a time */
   uint16_t kept;      /* polls since one has lost its CPU */
   uint32_t left;      /* requests of this phase, */
   uint32_t in_window; /* and of the window */
@@ -78,17 +80,20 @@ enum poll_end { POLL_CAME, POLL_IN_VAIN, POLL_LOST_CPU };
 void pace_count (struct pace *p, uint64_t now, enum poll_end end,
                  uint64_t (*cpu) (void));
 
-/* The client has more than one, or others have some: what was measured of this
- * window is of no use.
- */
+/* Others have some: what was measured of this window is of no use. */
 void pace_interrupt (struct pace *p);
+
+/* The client has more than one on its way; the same, and none is polled for
+ * until some have come one at a time.
+ */
+void pace_together (struct pace *p);
 
 /* For how many ns to nap before the next request is asked for; 0: not at all.
  */
 uint32_t pace_nap (struct pace *p);
 
 /* Something came, after such a nap if NAPPED, and the client had not taken all
- * replies if BUSY.
+ * replies if BUSY: so it has more than one request.
  */
 void pace_look (struct pace *p, bool napped, bool busy);
 

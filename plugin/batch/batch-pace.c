@@ -26,6 +26,9 @@
  */
 #define MOST_SAVED 100000
 
+/* After requests that came together, so many have to come one at a time. */
+#define APART 64
+
 /* A request is counted as so long at most, in ns: the client may have had
  * nothing to ask, or no CPU.
  */
@@ -84,7 +87,7 @@ pace_init (struct pace *p)
 bool
 pace_polls (const struct pace *p)
 {
-  return p->phase == SECOND ? !p->polls : p->polls;
+  return p->apart == 0 && (p->phase == SECOND ? !p->polls : p->polls);
 }
 
 void
@@ -93,6 +96,14 @@ pace_interrupt (struct pace *p)
   if (p->phase != GOES_ON)
     begin_phase (p, FIRST, WINDOW);
   p->in_vain = 0;
+}
+
+void
+pace_together (struct pace *p)
+{
+  pace_interrupt (p);
+  p->last = 0;
+  p->apart = APART;
 }
 
 static void
@@ -199,6 +210,10 @@ pace_count (struct pace *p, uint64_t now, enum poll_end end,
 {
   uint64_t time, used;
 
+  if (p->apart > 0) {
+    p->apart--;
+    return;
+  }
   if (end == POLL_LOST_CPU) {
     lose_cpu (p, now);
     return;
@@ -258,6 +273,8 @@ void
 pace_look (struct pace *p, bool napped, bool busy)
 {
   p->busy = busy;
+  if (busy)
+    pace_together (p);
   if (!napped || p->nap == 0)
     return;
   if (busy) {

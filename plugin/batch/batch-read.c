@@ -141,7 +141,7 @@ wait_for_request (struct connection *c, int fd, const struct iovec *iov)
                         : 0;
   const bool was_last = longest != 0 && is_last_reader (c);
   const bool is_rest = c->requests == 0;
-  const bool alone = was_last && c->requests <= 1 && c->pace.nap == 0;
+  const bool together = c->requests > 1 || c->pace.nap > 0;
   enum poll_end end = POLL_CAME;
   ssize_t r = -1;
 
@@ -151,10 +151,13 @@ wait_for_request (struct connection *c, int fd, const struct iovec *iov)
    */
   if (c->nr_waiting > 0)
     return read_at_once (fd, iov);
-  if (!alone) {
+  if (!was_last || together) {
     if (longest != 0 && !was_last)
       atomic_store_explicit (&last_reader.connection, c, memory_order_relaxed);
-    pace_interrupt (&c->pace);
+    if (together)
+      pace_together (&c->pace);
+    else
+      pace_interrupt (&c->pace);
     return batch_system.readv (fd, iov, 2);
   }
   errno = EAGAIN;

@@ -184,7 +184,7 @@ batch_begin (int fd)
           c->from = c->to = c->held_len = 0;
           c->window = AHEAD;
           c->asked = 0;
-          c->requests = 1; /* nothing is known yet */
+          c->requests = 0;
           c->looks = 0;
           pace_init (&c->pace);
           c->read_at = 0;

@@ -288,6 +288,33 @@ test_interrupted (void **state)
   }
 }
 
+/* Nothing is polled for while some requests come together, nor soon after. */
+static void
+test_together (void **state)
+{
+  const struct model m = client (0);
+  struct pace p;
+  unsigned i;
+
+  (void) state;
+  pace_init (&p);
+  serve (&p, &m, MANY);
+  assert_true (pace_polls (&p));
+  for (i = 0; i < 1000; i++) {
+    pace_together (&p);
+    serve (&p, &m, 50);
+    assert_int_equal (sum.polls, 0);
+  }
+  serve (&p, &m, 200);
+  assert_in_range (sum.polls, 100, 200);
+
+  /* As much is told by replies that it has not taken. */
+  pace_look (&p, false, false);
+  assert_true (pace_polls (&p));
+  pace_look (&p, false, true);
+  assert_false (pace_polls (&p));
+}
+
 /* A client that had nothing to ask for a while says nothing about polling. */
 static void
 test_pauses (void **state)
@@ -394,6 +421,7 @@ main (void)
       cmocka_unit_test (test_polls_in_vain),
       cmocka_unit_test (test_hiccups),
       cmocka_unit_test (test_lost_cpu),
+      cmocka_unit_test (test_together),
       cmocka_unit_test (test_changes),
       cmocka_unit_test (test_interrupted),
       cmocka_unit_test (test_pauses),
