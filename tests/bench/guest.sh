@@ -20,7 +20,7 @@ if [ -z "${NULLBLK_GUEST-}" ]; then
   rounds=${ROUNDS:-${quick:+1}} rounds=${rounds:-3}
   loads=6
   [ -z "$quick" ] || loads=2
-  plan $((40 + rounds * loads * 13 * 4))
+  plan $((40 + rounds * loads * 15 * 4))
   requires qemu-system-x86_64 nbdkit fio jq
   PLUGIN=$(find_plugin)
   # Plugins that the image does not have.
@@ -126,10 +126,11 @@ modprobe brd rd_nr=1 rd_size=65536
 start nbdkit-null "$NULLBLK_NBDKIT" null $size
 start nbdkit-memory "$NULLBLK_NBDKIT" memory $size
 start nullblk-serve /nullblk-serve $size
+NULLBLK_BATCH_POLL=0 start nullblk-serve-no-poll /nullblk-serve $size
 NULLBLK_BATCH=0 start nullblk-unbatched /nullblk-serve $size
 start nullblk-memory-serve /nullblk-serve $size memory-backed=true
-servers=(nbdkit-null nullblk-unbatched nullblk-serve nbdkit-memory
-         nullblk-memory-serve)
+servers=(nbdkit-null nullblk-unbatched nullblk-serve-no-poll nullblk-serve
+         nbdkit-memory nullblk-memory-serve)
 
 # with_server SERVER CONNECTIONS COMMAND...
 with_server ()
