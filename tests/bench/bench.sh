@@ -14,7 +14,7 @@
 # in minutes that everything works, with figures to match; guest is only run
 # when it is asked for.
 #
-# BENCHMARKING.md says how to read the figures.  report.sh puts them there.
+# BENCHMARKING.md says how to read the figures.  report.sh puts a summary there.
 
 set -euo pipefail
 export LC_ALL=C

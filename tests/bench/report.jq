@@ -1,22 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Markdown of raw figures, for report.sh.  Input: all rows, as one array.
+# All tables of raw figures as Markdown, for report.sh.  Input: all rows, as one
+# array.
 # $text: what the texts of other scripts are, by name.
 
-def median:
-  sort | if length == 0 then null
-    elif length % 2 == 1 then .[length / 2 | floor]
-    else (.[length / 2 - 1] + .[length / 2]) / 2 end;
-def unique_in_order:
-  reduce .[] as $x ([]; if index ([$x]) then . else . + [$x] end);
-# With N digits after the point.
-def digits($n):
-  if . == null then "-"
-  else pow (10; $n) as $p | . * $p | round / $p | tostring |
-    if $n == 0 or test ("e") then . else
-      (if test ("\\.") then . else . + "." end) |
-      . + ("0" * ($n - (split (".")[1] | length)) // "") end end;
+include "figures";
+
 def is_ours: startswith ("nullblk");
 def verdict: if . then "met" else "**not met**" end;
 
@@ -56,7 +46,6 @@ def cpu_target($r; $server):
   else null end;
 
 def load_name: "\(.rw) \(.bs), \(.depth) deep, \(.connections) conn.";
-def load_key: {rw, bs, depth, connections};
 
 # The cells of a table: for each load and server medians, and what they are to
 # the best peer, pair by pair.
