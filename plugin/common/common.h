@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What every room may use: time and waiting, sizes and durations as texts,
- * random numbers that a seed repeats, the kinds of operations, a lock, and a
- * line for a person.
+ * What every room may use: time and waiting, sizes and durations as texts, the
+ * smaller of two numbers, random ones that a seed repeats, the kinds of
+ * operations, locks, and a line for a person.
  */
 
 #ifndef NULLBLK_COMMON_H
@@ -12,7 +12,9 @@
 #include "clock.h"
 #include "duration.h"
 #include "fairlock.h"
+#include "lock.h"
 #include "message.h"
+#include "number.h"
 #include "operation.h"
 #include "random.h"
 #include "size.h"

@@ -20,29 +20,10 @@
 #ifndef NULLBLK_DEVICE_INTERNAL_H
 #define NULLBLK_DEVICE_INTERNAL_H
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "device.h"
-
-static inline void
-lock (pthread_mutex_t *mutex)
-{
-  int r = pthread_mutex_lock (mutex);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static inline void
-unlock (pthread_mutex_t *mutex)
-{
-  int r = pthread_mutex_unlock (mutex);
-
-  assert (r == 0);
-  (void) r;
-}
 
 /* One user less, who may have been the last.  devices.settings_lock is held, or
  * nobody else is there.

@@ -6,7 +6,6 @@
 
 #include <config.h>
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,24 +22,6 @@ struct badblocks_change {
 };
 
 static const struct sector_range clear_all = {0, UINT64_MAX, false};
-
-static void
-lock (struct badblocks *b)
-{
-  int r = pthread_mutex_lock (&b->lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static void
-unlock (struct badblocks *b)
-{
-  int r = pthread_mutex_unlock (&b->lock);
-
-  assert (r == 0);
-  (void) r;
-}
 
 /*---------------------------------------------------------------------*/
 /* Lists of ranges */
@@ -271,15 +252,15 @@ copy_ranges (struct badblocks *b, size_t *count)
   size_t room = 0;
 
   for (;;) {
-    lock (b);
+    lock (&b->lock);
     *count = b->count;
     if (r != NULL && *count <= room) {
       if (*count > 0)
         memcpy (r, b->ranges, *count * sizeof *r);
-      unlock (b);
+      unlock (&b->lock);
       return r;
     }
-    unlock (b);
+    unlock (&b->lock);
     room = *count + 1;
     more = realloc (r, room * sizeof *r);
     if (more == NULL) {
@@ -375,11 +356,11 @@ badblocks_apply (struct badblocks *b, const struct badblocks_change *c)
 {
   struct sector_range *old;
 
-  lock (b);
+  lock (&b->lock);
   old = b->ranges;
   b->count = overlay (old, b->count, c->ranges, c->count, b->next, true);
   b->ranges = b->next;
-  unlock (b);
+  unlock (&b->lock);
   b->next = NULL;
   free (old);
 }
@@ -393,7 +374,7 @@ badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
   int r = 0;
   size_t i;
 
-  lock (b);
+  lock (&b->lock);
   i = find (b, first);
   if (i < b->count && b->ranges[i].first <= last) {
     r = -EIO;
@@ -406,6 +387,6 @@ badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
                (b->count - i) * sizeof b->ranges[i]);
     }
   }
-  unlock (b);
+  unlock (&b->lock);
   return r;
 }

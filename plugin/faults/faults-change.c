@@ -346,7 +346,7 @@ replace_list (struct faults *f, struct fault *chain, bool others,
 {
   struct fault *gone, *fault, **end;
 
-  lock (f);
+  lock (&f->lock);
   gone = take_doomed (&f->first, &end);
   if (others)
     f->first = take_order (chain, spare);
@@ -356,7 +356,7 @@ replace_list (struct faults *f, struct fault *chain, bool others,
     atomic_store (&fault->deleted, true);
   f->count = count (f->first);
   f->waiting = count_waiting (f->first);
-  unlock (f);
+  unlock (&f->lock);
   return gone;
 }
 

@@ -9,7 +9,6 @@
 #ifndef NULLBLK_FAULTS_INTERNAL_H
 #define NULLBLK_FAULTS_INTERNAL_H
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -49,24 +48,6 @@ struct fault {
   uint64_t turn;            /* of `every` */
   uint64_t done;            /* of `count` */
 };
-
-static inline void
-lock (struct faults *f)
-{
-  int r = pthread_mutex_lock (&f->lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static inline void
-unlock (struct faults *f)
-{
-  int r = pthread_mutex_unlock (&f->lock);
-
-  assert (r == 0);
-  (void) r;
-}
 
 /* The draws of a rule begin.  The lock is held, or the rule is in no list. */
 void fault_begin_draws (const struct faults *f, struct fault *fault);

@@ -95,12 +95,12 @@ faults_judge (struct faults *f, const struct fault_request *r,
   struct fault *fault;
 
   memset (v, 0, sizeof *v);
-  lock (f);
+  lock (&f->lock);
   for (fault = f->first; fault != NULL; fault = fault->next) {
     if (hits (fault, r))
       act (fault, r->op, v);
   }
-  unlock (f);
+  unlock (&f->lock);
   if (v->disconnect && v->error == 0)
     v->error = -ESHUTDOWN;
 }

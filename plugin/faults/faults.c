@@ -224,11 +224,11 @@ look_at_all (struct faults *f, struct sight **r)
   uint32_t room = 0, n = 0;
 
   for (;;) {
-    lock (f);
+    lock (&f->lock);
     if (f->count <= room)
       break;
     room = f->count;
-    unlock (f);
+    unlock (&f->lock);
     more = realloc (sight, room * sizeof *sight);
     if (more == NULL) {
       free (sight);
@@ -241,7 +241,7 @@ look_at_all (struct faults *f, struct sight **r)
     sight[n++] =
         (struct sight){fault, fault->evaluated, fault->hits, fault->done};
   }
-  unlock (f);
+  unlock (&f->lock);
   *r = sight;
   return n;
 }
@@ -251,14 +251,14 @@ faults_find (struct faults *f, const char *text)
 {
   struct fault *fault, *copy = NULL;
 
-  lock (f);
+  lock (&f->lock);
   for (fault = f->first; fault != NULL; fault = fault->next) {
     if (strcmp (fault->shared->text, text) == 0) {
       copy = new_fault (shared_ref (fault->shared));
       break;
     }
   }
-  unlock (f);
+  unlock (&f->lock);
   return copy;
 }
 
@@ -296,11 +296,11 @@ faults_seed (struct faults *f, uint64_t seed)
 {
   struct fault *fault;
 
-  lock (f);
+  lock (&f->lock);
   take_seed (f, seed);
   for (fault = f->first; fault != NULL; fault = fault->next)
     fault_begin_draws (f, fault);
-  unlock (f);
+  unlock (&f->lock);
 }
 
 void
@@ -308,8 +308,8 @@ faults_reset_counters (struct faults *f)
 {
   struct fault *fault;
 
-  lock (f);
+  lock (&f->lock);
   for (fault = f->first; fault != NULL; fault = fault->next)
     fault->evaluated = fault->hits = 0;
-  unlock (f);
+  unlock (&f->lock);
 }

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/common.h"
 #include "durability-internal.h"
 
 /* So many bytes go back between BEGIN and END of a power_cut. */
@@ -228,12 +227,12 @@ durability_begin_cut (struct durability *d, const struct power_cut *cut)
 {
   int r = -EALREADY;
 
-  lock (d);
+  lock (&d->lock);
   if (is_on (d)) {
     durability_cut_power (d, cut);
     r = 0;
   }
-  unlock (d);
+  unlock (&d->lock);
   return r;
 }
 
@@ -295,21 +294,21 @@ durability_finish_cut (struct durability *d)
   if (k.cut->over != NULL)
     k.cut->over (k.cut->arg);
 
-  lock (d);
+  lock (&d->lock);
   d->lost = k.lost;
   d->kept = k.kept;
   d->cutting = false;
   pthread_cond_broadcast (&d->cut_over);
-  unlock (d);
+  unlock (&d->lock);
 }
 
 void
 durability_await_cut (struct durability *d)
 {
-  lock (d);
+  lock (&d->lock);
   while (d->cutting)
     pthread_cond_wait (&d->cut_over, &d->lock);
-  unlock (d);
+  unlock (&d->lock);
 }
 
 int
@@ -318,13 +317,13 @@ durability_on (struct durability *d)
   int r = -EALREADY;
 
   durability_await_cut (d);
-  lock (d);
+  lock (&d->lock);
   if (!is_on (d)) {
     atomic_fetch_add (&d->gate.epoch, 1);
     choose_path (d);
     r = 0;
   }
-  unlock (d);
+  unlock (&d->lock);
   return r;
 }
 
@@ -332,12 +331,12 @@ void
 durability_cut_after (struct durability *d, uint64_t n,
                       const struct power_cut *cut)
 {
-  lock (d);
+  lock (&d->lock);
   d->writes_left = n;
   if (n > 0)
     d->ahead = *cut;
   choose_path (d);
-  unlock (d);
+  unlock (&d->lock);
 }
 
 uint64_t
@@ -346,9 +345,9 @@ durability_zone_lost (struct durability *d, uint64_t offset)
   const struct zone *zone = zone_at (d, offset);
   uint64_t lost = UINT64_MAX;
 
-  lock (d);
+  lock (&d->lock);
   if (zone != NULL)
     lost = lost_from (zone);
-  unlock (d);
+  unlock (&d->lock);
   return lost;
 }

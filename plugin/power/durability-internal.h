@@ -9,9 +9,9 @@
 #ifndef NULLBLK_DURABILITY_INTERNAL_H
 #define NULLBLK_DURABILITY_INTERNAL_H
 
-#include <assert.h>
 #include <pthread.h>
 
+#include "common/common.h"
 #include "durability.h"
 
 #define REGION_SHIFT 17
@@ -65,24 +65,6 @@ struct durability {
   struct undo_list undoing; /* (*) */
   _Atomic uint64_t charged; /* for what is still in it */
 };
-
-static inline void
-lock (struct durability *d)
-{
-  int r = pthread_mutex_lock (&d->lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static inline void
-unlock (struct durability *d)
-{
-  int r = pthread_mutex_unlock (&d->lock);
-
-  assert (r == 0);
-  (void) r;
-}
 
 static inline bool
 is_on (const struct durability *d)

@@ -47,12 +47,6 @@ struct change {
   bool is_write; /* for durability_cut_after */
 };
 
-static uint64_t
-min (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
-
 /*---------------------------------------------------------------------*/
 /* Records */
 
@@ -401,7 +395,7 @@ change (struct durability *d, const struct change *c)
   int r = -ESHUTDOWN;
   bool is_last;
 
-  lock (d);
+  lock (&d->lock);
   if (is_on (d)) {
     is_last = c->is_write && d->writes_left == 1;
     if (c->fua && !is_last)
@@ -416,7 +410,7 @@ change (struct durability *d, const struct change *c)
       r = 1;
     }
   }
-  unlock (d);
+  unlock (&d->lock);
   return r;
 }
 
@@ -472,12 +466,12 @@ durability_flush_slowly (struct durability *d)
   struct undo *gone = NULL;
   int r = -ESHUTDOWN;
 
-  lock (d);
+  lock (&d->lock);
   if (is_on (d)) {
     gone = make_durable (d);
     r = 0;
   }
-  unlock (d);
+  unlock (&d->lock);
   free_all (d, gone);
   return r;
 }
@@ -489,13 +483,13 @@ durability_reset_zone (struct durability *d, uint64_t offset)
   int r = -ESHUTDOWN;
 
   assert (zone != NULL);
-  lock (d);
+  lock (&d->lock);
   if (is_on (d)) {
     zone->since = d->request;
     zone->durable = 0;
     r = 0;
   }
-  unlock (d);
+  unlock (&d->lock);
   return r;
 }
 
@@ -504,7 +498,7 @@ durability_reset_zone (struct durability *d, uint64_t offset)
 void
 durability_status (struct durability *d, struct durability_status *s)
 {
-  lock (d);
+  lock (&d->lock);
   s->on = is_on (d);
   s->volatile_bytes = d->list.occupied;
   s->undo_bytes = d->list.charged + atomic_load (&d->charged);
@@ -512,7 +506,7 @@ durability_status (struct durability *d, struct durability_status *s)
   s->cuts = d->cuts;
   s->lost = d->lost;
   s->kept = d->kept;
-  unlock (d);
+  unlock (&d->lock);
 }
 
 int

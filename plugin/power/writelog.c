@@ -16,7 +16,6 @@
 
 #include <config.h>
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -27,6 +26,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "common/common.h"
 #include "writelog.h"
 
 #define LOG_MAGIC UINT64_C (0x6a736677736872)
@@ -54,30 +54,6 @@ struct writelog {
   bool renew;            /* the super block is to be written */
   int error;
 };
-
-static uint64_t
-min (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
-
-static void
-lock (struct writelog *log)
-{
-  int r = pthread_mutex_lock (&log->lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static void
-unlock (struct writelog *log)
-{
-  int r = pthread_mutex_unlock (&log->lock);
-
-  assert (r == 0);
-  (void) r;
-}
 
 static void
 put (char *to, uint64_t n, unsigned bytes)
@@ -200,7 +176,7 @@ append (struct writelog *log, uint64_t flags, uint64_t offset, uint64_t count,
 void
 writelog_begin (struct writelog *log)
 {
-  lock (log);
+  lock (&log->lock);
   log->begun = log->now;
   log->renew = false;
 }
@@ -221,7 +197,7 @@ writelog_end (struct writelog *log, bool keep)
         r = give_up (log, r);
     }
   }
-  unlock (log);
+  unlock (&log->lock);
   return r;
 }
 
@@ -283,11 +259,11 @@ writelog_mark (struct writelog *log, const char *text)
 void
 writelog_status (struct writelog *log, struct writelog_status *s)
 {
-  lock (log);
+  lock (&log->lock);
   s->entries = log->now.entries;
   s->bytes = log->now.end;
   s->error = log->error;
-  unlock (log);
+  unlock (&log->lock);
 }
 
 /* What a file is that can be opened, if it is not a regular one. */

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "common/common.h"
 #include "arena.h"
 
 /* How much more data becomes usable at a time, in bytes. */
@@ -22,12 +23,6 @@ _Static_assert(MAX_DATA >> CHUNK_SHIFT < UINT64_C (1) << 31,
                "what a link of a tree takes");
 
 #define HUGEPAGE (UINT64_C (1) << HUGE_CHUNK_SHIFT)
-
-static uint64_t
-min (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
 
 static uint64_t
 round_up (uint64_t n, uint64_t unit)
@@ -139,7 +134,7 @@ arena_largest_limit (bool hugepages)
 uint64_t
 arena_most (const struct arena_options *o)
 {
-  return o->most > o->limit ? o->most : o->limit;
+  return max (o->most, o->limit);
 }
 
 int

@@ -12,16 +12,11 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
+#include "common/common.h"
 #include "machine.h"
 
 /* Plenty for a cgroup, and little on a thread's stack. */
 #define LONGEST_PATH 1024
-
-static uint64_t
-min (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
 
 static FILE *
 open_under (const char *root, const char *path)

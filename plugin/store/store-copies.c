@@ -26,24 +26,6 @@
 /* So much may stay when there is no copy any more, in pages. */
 #define LITTLE 8
 
-static void
-lock_copies (struct store_copies *c)
-{
-  int r = pthread_mutex_lock (&c->lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static void
-unlock_copies (struct store_copies *c)
-{
-  int r = pthread_mutex_unlock (&c->lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
 void
 store_copies_init (struct store_copies *c)
 {
@@ -112,7 +94,7 @@ store_take_copy (struct store *s, struct store_copies *c, uint64_t bytes)
 
   if (s->arena.whole || pages > pages_in_chunk (s))
     return NULL;
-  lock_copies (c);
+  lock (&c->lock);
   if (find_room (s, c, pages)) {
     map_set (arena_chunk (&s->arena, c->filling)->written, c->next,
              c->next + pages);
@@ -120,7 +102,7 @@ store_take_copy (struct store *s, struct store_copies *c, uint64_t bytes)
     c->next += pages;
     c->pages += pages;
   }
-  unlock_copies (c);
+  unlock (&c->lock);
   return r;
 }
 
@@ -134,7 +116,7 @@ store_give_copy (struct store *s, struct store_copies *c, const char *copy,
   const unsigned pages = (bytes + PAGE - 1) >> PAGE_SHIFT;
   uint32_t nr = place >> s->arena.chunk_shift;
 
-  lock_copies (c);
+  lock (&c->lock);
   map_clear (arena_chunk (&s->arena, nr)->written, first, first + pages);
   c->pages -= pages;
   if (now)
@@ -150,5 +132,5 @@ store_give_copy (struct store *s, struct store_copies *c, const char *copy,
   }
   if (c->pages == 0)
     release (s, &c->spare);
-  unlock_copies (c);
+  unlock (&c->lock);
 }

@@ -58,12 +58,6 @@ struct piece {
   uint64_t len;    /* 0 past the end of the request */
 };
 
-static inline uint64_t
-min (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
-
 static inline struct piece
 piece_at (const struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
 {
@@ -100,7 +94,7 @@ lock_exclusive (struct store *s, unsigned stripe)
 }
 
 static inline void
-unlock (struct store *s, unsigned stripe)
+unlock_stripe (struct store *s, unsigned stripe)
 {
   fairlock_release (&s->stripes[stripe].lock);
 }

@@ -157,7 +157,7 @@ clear_out (struct store *s, uint64_t key)
   else
     blank_stale (s, nr);
   map_clear (arena_stale (&s->arena, nr), 0, pages_in_chunk (s));
-  unlock (s, stripe);
+  unlock_stripe (s, stripe);
   return r;
 }
 
@@ -296,7 +296,7 @@ store_trim_step (struct store *s, uint32_t volume, uint64_t offset,
     stripe = stripe_of (s, p.key);
     lock_exclusive (s, stripe);
     trim_piece (s, &p);
-    unlock (s, stripe);
+    unlock_stripe (s, stripe);
     if (is_backlog_full (s))
       reclaim (s);
     offset += p.len;

@@ -108,9 +108,9 @@ static void
 unlock_range (struct store *s, const struct locked *locked)
 {
   if (locked->one)
-    unlock (s, locked->stripe);
+    unlock_stripe (s, locked->stripe);
   else
-    for_each_stripe (s, locked, unlock);
+    for_each_stripe (s, locked, unlock_stripe);
 }
 
 /*---------------------------------------------------------------------*/
@@ -297,7 +297,7 @@ store_read (struct store *s, uint32_t volume, void *buf, uint64_t count,
     stripe = stripe_of (s, p.key);
     lock_shared (s, stripe);
     read_piece (s, &p, to);
-    unlock (s, stripe);
+    unlock_stripe (s, stripe);
     to += p.len;
   }
 }
@@ -374,7 +374,7 @@ store_zero (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
     stripe = stripe_of (s, p.key);
     lock_exclusive (s, stripe);
     zero_piece (s, &p);
-    unlock (s, stripe);
+    unlock_stripe (s, stripe);
   }
   return 0;
 }
@@ -432,7 +432,7 @@ run_in_piece (struct store *s, const struct piece *p, bool *written)
     page = map_end_of_run (c->written, page, last_page (p));
     run_end = min (run_end, (uint64_t) page << PAGE_SHIFT);
   }
-  unlock (s, stripe);
+  unlock_stripe (s, stripe);
   return run_end;
 }
 

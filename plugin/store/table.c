@@ -18,12 +18,6 @@
 #include "table-internal.h"
 
 static uint64_t
-min (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
-
-static uint64_t
 power_of_two_from (uint64_t n)
 {
   uint64_t r = 1;
@@ -72,7 +66,7 @@ table_create (struct table *t, struct arena *arena,
            arena_all_chunks (o));
   uint64_t nr_buckets;
 
-  nr_buckets = power_of_two_from (chunks < least ? least : chunks);
+  nr_buckets = power_of_two_from (max (chunks, least));
   t->arena = arena;
   t->map_size = nr_buckets * sizeof *t->buckets;
   t->map = mmap (NULL, t->map_size, PROT_READ | PROT_WRITE,

@@ -31,25 +31,8 @@
 
 #include <assert.h>
 
+#include "common/common.h"
 #include "tree-internal.h"
-
-static void
-lock (struct tree *t)
-{
-  int r = pthread_mutex_lock (&t->lock);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static void
-unlock (struct tree *t)
-{
-  int r = pthread_mutex_unlock (&t->lock);
-
-  assert (r == 0);
-  (void) r;
-}
 
 void
 tree_init (struct tree *t)
@@ -107,7 +90,7 @@ tree_add (struct tree *t, const struct arena *arena, uint32_t nr)
   struct chunk *c = arena_chunk (arena, nr), *node;
   struct tree_link *link = &t->root;
 
-  lock (t);
+  lock (&t->lock);
   if (link->nr == 0)
     *link = (struct tree_link){nr, false};
   else {
@@ -118,7 +101,7 @@ tree_add (struct tree *t, const struct arena *arena, uint32_t nr)
     c->child[!side (c, c->key)] = *link;
     *link = (struct tree_link){nr, true};
   }
-  unlock (t);
+  unlock (&t->lock);
 }
 
 void
@@ -129,7 +112,7 @@ tree_remove (struct tree *t, const struct arena *arena, uint32_t nr)
   struct chunk *node = NULL;
   uint32_t parent;
 
-  lock (t);
+  lock (&t->lock);
   while (link->is_node) {
     above = link;
     if (link->nr == nr)
@@ -150,7 +133,7 @@ tree_remove (struct tree *t, const struct arena *arena, uint32_t nr)
       room->nr = parent;
     }
   }
-  unlock (t);
+  unlock (&t->lock);
 }
 
 static uint64_t
@@ -171,7 +154,7 @@ tree_next (struct tree *t, const struct arena *arena, uint64_t *key)
   const struct chunk *node;
   int bit;
 
-  lock (t);
+  lock (&t->lock);
   t->looks++;
   if (link->nr == 0)
     link = NULL;
@@ -187,7 +170,7 @@ tree_next (struct tree *t, const struct arena *arena, uint64_t *key)
   }
   if (link != NULL)
     *key = least (arena, link);
-  unlock (t);
+  unlock (&t->lock);
   return link != NULL;
 }
 
@@ -196,8 +179,8 @@ tree_looks (struct tree *t)
 {
   uint64_t r;
 
-  lock (t);
+  lock (&t->lock);
   r = t->looks;
-  unlock (t);
+  unlock (&t->lock);
   return r;
 }

@@ -142,8 +142,7 @@ serve_in_gap (struct lanes *l, const struct stall *stall, uint64_t origin,
 
   gaps_pass (&l->gaps, arrival);
   for (i = 0; i < l->gaps.count && l->gaps.slot[i].from < before; i++) {
-    slot->from =
-        l->gaps.slot[i].from > arrival ? l->gaps.slot[i].from : arrival;
+    slot->from = max (l->gaps.slot[i].from, arrival);
     slot->to = stall_serve (stall, origin, slot->from, nsec);
     if (slot->to <= l->gaps.slot[i].to) {
       gaps_take (&l->gaps, i, slot->to);
@@ -164,7 +163,7 @@ lanes_serve (struct lanes *lanes, uint32_t count, const struct stall *stall,
     lanes_begin_anew (lanes);
     lanes->count = count;
   }
-  start = lanes->free[0] > arrival ? lanes->free[0] : arrival;
+  start = max (lanes->free[0], arrival);
   if (lanes->gaps.count > 0 &&
       serve_in_gap (lanes, stall, origin, arrival, start, nsec, slot))
     return slot->to;

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "common/common.h"
 #include "latency.h"
 
 void
@@ -135,7 +136,7 @@ latency_price (struct latency *l, const struct latency_settings *s,
   slot->lanes = l->lanes.generation;
   slot->limits = l->throttle.generation;
   pthread_mutex_unlock (&l->lock);
-  return done > through ? done : through;
+  return max (done, through);
 }
 
 void

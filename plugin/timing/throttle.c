@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/common.h"
 #include "throttle.h"
 
 /* What is less than this share of a limit is what rounding leaves. */
@@ -19,12 +20,6 @@
 
 /* 2^64 */
 #define END_OF_TIME 18446744073709551616.0
-
-static uint64_t
-later (uint64_t a, uint64_t b)
-{
-  return a > b ? a : b;
-}
 
 /* What is before MOMENT by the grace. */
 static uint64_t
@@ -229,7 +224,7 @@ add_former (struct throttle *t, struct booked *b)
   gaps_clear (&f->gaps);
   gaps_clear (&b->gaps);
   f->generation = 0; /* none has this */
-  f->front = later (f->front, b->front);
+  f->front = max (f->front, b->front);
   f->rate[UNIT_BYTES] += b->rate[UNIT_BYTES];
   f->rate[UNIT_OPERATIONS] += b->rate[UNIT_OPERATIONS];
 }
@@ -310,13 +305,13 @@ pass_in_gap (struct throttle *t, enum flow flow, const double *amount,
 
   gaps_pass (gaps, earliest);
   for (i = 0; i < gaps->count; i++) {
-    slot->from = gaps->slot[i].from > earliest ? gaps->slot[i].from : earliest;
+    slot->from = max (gaps->slot[i].from, earliest);
     for (unit = 0; unit < NR_UNITS; unit++)
       at[unit] = (struct position){.moment = slot->from};
     pass_from (t, flow, amount, at, rate);
     slot->to = slot->from;
     for (unit = 0; unit < NR_UNITS; unit++)
-      slot->to = later (slot->to, at[unit].moment + (at[unit].part > 0));
+      slot->to = max (slot->to, at[unit].moment + (at[unit].part > 0));
     if (slot->to <= gaps->slot[i].to) {
       gaps_take (gaps, i, slot->to);
       note_rates (t, flow, rate, earliest);
@@ -341,8 +336,8 @@ pass_at_front (struct throttle *t, enum flow flow, const double *amount,
   double rate[NR_UNITS];
   unsigned unit;
 
-  b->front = later (b->front, earliest);
-  least = before (later (b->front, now));
+  b->front = max (b->front, earliest);
+  least = before (max (b->front, now));
   for (unit = 0; unit < NR_UNITS; unit++) {
     if (at[unit].moment > b->front)
       at[unit] = (struct position){.moment = b->front};
@@ -352,7 +347,7 @@ pass_at_front (struct throttle *t, enum flow flow, const double *amount,
   slot->from = b->front;
   pass_from (t, flow, amount, at, rate);
   for (unit = 0; unit < NR_UNITS; unit++)
-    b->front = later (b->front, at[unit].moment);
+    b->front = max (b->front, at[unit].moment);
   slot->to = b->front;
   note_rates (t, flow, rate, earliest);
 }
@@ -372,7 +367,7 @@ throttle_pass (struct throttle *t, const struct throttle_limits *l,
   if (t->flows[flow].booked.gaps.count == 0 ||
       !pass_in_gap (t, flow, amount, before (now), slot))
     pass_at_front (t, flow, amount, now, slot);
-  return later (slot->to, now);
+  return max (slot->to, now);
 }
 
 /* Where a request was booked; NULL if that is gone. */

@@ -341,8 +341,7 @@ zones_trim (struct zones *z, uint64_t count, uint64_t offset)
   zones_within (z, count, offset, &first, &last);
 
   if (offset < border)
-    r = z->data.trim (z->data.opaque, (end < border ? end : border) - offset,
-                      offset);
+    r = z->data.trim (z->data.opaque, min (end, border) - offset, offset);
   for (; r == 0 && z->trim == ZONE_TRIM_RESET && first < last; first++)
     r = zones_command (z, first, ZONE_COND_EMPTY);
   return r;

@@ -16,12 +16,6 @@
 
 #include "zones-internal.h"
 
-static uint64_t
-min (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
-
 /* Take one out of its list, and tell it that its turn has come. */
 static void
 wake (struct early_write **link)

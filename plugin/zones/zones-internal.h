@@ -133,7 +133,7 @@ zone_len (const struct zones *z, uint64_t zone)
   const uint64_t left = z->size - zone_start (z, zone);
   const uint64_t whole = UINT64_C (1) << z->shift;
 
-  return left < whole ? left : whole;
+  return min (left, whole);
 }
 
 static inline uint64_t
@@ -141,7 +141,7 @@ zone_capacity (const struct zones *z, uint64_t zone)
 {
   const uint64_t len = zone_len (z, zone);
 
-  return zone >= z->nr_conv && z->capacity < len ? z->capacity : len;
+  return zone >= z->nr_conv ? min (z->capacity, len) : len;
 }
 
 static inline struct zone_stripe *

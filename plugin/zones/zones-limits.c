@@ -22,29 +22,10 @@
 
 #include <config.h>
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "zones-internal.h"
-
-static void
-lock (pthread_mutex_t *mutex)
-{
-  int r = pthread_mutex_lock (mutex);
-
-  assert (r == 0);
-  (void) r;
-}
-
-static void
-unlock (pthread_mutex_t *mutex)
-{
-  int r = pthread_mutex_unlock (mutex);
-
-  assert (r == 0);
-  (void) r;
-}
 
 int
 limits_create (struct zones *z, const struct zone_settings *s)

@@ -34,7 +34,6 @@
 
 #include <config.h>
 
-#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -42,12 +41,6 @@
 #include <sys/mman.h>
 
 #include "zones-internal.h"
-
-static uint64_t
-min (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
 
 static uint64_t
 zone_at (const struct zones *z, uint64_t offset)

@@ -16,13 +16,13 @@
 #include "common/common.h"
 #include "unit.h"
 
-static struct fairlock lock;
+static struct fairlock the_lock;
 
 static int
 set_up (void **state)
 {
   (void) state;
-  fairlock_init (&lock);
+  fairlock_init (&the_lock);
   return 0;
 }
 
@@ -31,9 +31,9 @@ static int
 tear_down (void **state)
 {
   (void) state;
-  assert_int_equal (atomic_load (&lock.state), 0);
-  assert_null (lock.first);
-  fairlock_destroy (&lock);
+  assert_int_equal (atomic_load (&the_lock.state), 0);
+  assert_null (the_lock.first);
+  fairlock_destroy (&the_lock);
   return 0;
 }
 
@@ -60,12 +60,12 @@ look (void)
 {
   unsigned i;
 
-  fairlock_shared (&lock);
+  fairlock_shared (&the_lock);
   for (i = 1; i < 16; i++) {
     if (guarded[i] != guarded[0])
       atomic_fetch_add (&torn, 1);
   }
-  fairlock_release (&lock);
+  fairlock_release (&the_lock);
 }
 
 static void
@@ -73,11 +73,11 @@ write_once (void)
 {
   unsigned i;
 
-  fairlock_exclusive (&lock);
+  fairlock_exclusive (&the_lock);
   for (i = 0; i < 16; i++)
     guarded[i]++;
   writes++;
-  fairlock_release (&lock);
+  fairlock_release (&the_lock);
 }
 
 /* Reads and writes in turns, of a kind for each thread. */
@@ -142,9 +142,9 @@ static void *
 read_and_note (void *arg)
 {
   (void) arg;
-  fairlock_shared (&lock);
+  fairlock_shared (&the_lock);
   note ('R');
-  fairlock_release (&lock);
+  fairlock_release (&the_lock);
   return NULL;
 }
 
@@ -152,9 +152,9 @@ static void *
 write_and_note (void *arg)
 {
   (void) arg;
-  fairlock_exclusive (&lock);
+  fairlock_exclusive (&the_lock);
   note ('W');
-  fairlock_release (&lock);
+  fairlock_release (&the_lock);
   return NULL;
 }
 
@@ -167,7 +167,7 @@ line_up (const char *who, pthread_t *threads)
   order[0] = '\0';
   for (i = 0; who[i] != '\0'; i++) {
     threads[i] = start (who[i] == 'R' ? read_and_note : write_and_note, NULL);
-    while (fairlock_queued (&lock) != i + 1)
+    while (fairlock_queued (&the_lock) != i + 1)
       sched_yield ();
   }
 }
@@ -190,9 +190,9 @@ test_readers_after_writer (void **state)
   pthread_t threads[sizeof who];
 
   (void) state;
-  fairlock_exclusive (&lock);
+  fairlock_exclusive (&the_lock);
   line_up (who, threads);
-  fairlock_release (&lock);
+  fairlock_release (&the_lock);
   join_all (who, threads);
   assert_string_equal (order, "RRWWWWW");
 }
@@ -205,11 +205,11 @@ test_writer_after_readers (void **state)
   pthread_t threads[sizeof who];
 
   (void) state;
-  fairlock_shared (&lock);
-  fairlock_shared (&lock);
+  fairlock_shared (&the_lock);
+  fairlock_shared (&the_lock);
   line_up (who, threads);
-  fairlock_release (&lock);
-  fairlock_release (&lock);
+  fairlock_release (&the_lock);
+  fairlock_release (&the_lock);
   join_all (who, threads);
   assert_string_equal (order, "WRRRR");
 }
@@ -223,20 +223,20 @@ test_writer_after_greedy_writer (void **state)
 
   (void) state;
   for (i = 0; i < 100; i++) {
-    fairlock_exclusive (&lock);
+    fairlock_exclusive (&the_lock);
     line_up ("W", &thread);
-    fairlock_release (&lock);
-    fairlock_exclusive (&lock);
+    fairlock_release (&the_lock);
+    fairlock_exclusive (&the_lock);
     /* It got it between the two, or finds it taken now. */
-    while ((atomic_load (&lock.state) & FAIRLOCK_FAIR) == 0 &&
-           fairlock_queued (&lock) != 0)
+    while ((atomic_load (&the_lock.state) & FAIRLOCK_FAIR) == 0 &&
+           fairlock_queued (&the_lock) != 0)
       sched_yield ();
-    fairlock_release (&lock);
-    fairlock_exclusive (&lock);
+    fairlock_release (&the_lock);
+    fairlock_exclusive (&the_lock);
     pthread_mutex_lock (&order_lock);
     assert_string_equal (order, "W");
     pthread_mutex_unlock (&order_lock);
-    fairlock_release (&lock);
+    fairlock_release (&the_lock);
     join_all ("W", &thread);
   }
 }
@@ -248,27 +248,27 @@ test_insisting_writer_after_readers (void **state)
   pthread_t threads[2];
 
   (void) state;
-  fairlock_exclusive (&lock);
+  fairlock_exclusive (&the_lock);
   line_up ("W", threads);
-  fairlock_release (&lock);
-  fairlock_exclusive (&lock);
-  while ((atomic_load (&lock.state) & FAIRLOCK_FAIR) == 0 &&
-         fairlock_queued (&lock) != 0)
+  fairlock_release (&the_lock);
+  fairlock_exclusive (&the_lock);
+  while ((atomic_load (&the_lock.state) & FAIRLOCK_FAIR) == 0 &&
+         fairlock_queued (&the_lock) != 0)
     sched_yield ();
-  if (fairlock_queued (&lock) != 0) {
+  if (fairlock_queued (&the_lock) != 0) {
     threads[1] = start (read_and_note, NULL);
-    while (fairlock_queued (&lock) != 2)
+    while (fairlock_queued (&the_lock) != 2)
       sched_yield ();
-    fairlock_release (&lock);
-    fairlock_exclusive (&lock);
+    fairlock_release (&the_lock);
+    fairlock_exclusive (&the_lock);
     pthread_mutex_lock (&order_lock);
     assert_string_equal (order, "RW");
     pthread_mutex_unlock (&order_lock);
-    fairlock_release (&lock);
+    fairlock_release (&the_lock);
     join_all ("RW", threads);
   }
   else {
-    fairlock_release (&lock);
+    fairlock_release (&the_lock);
     join_all ("W", threads);
   }
 }
