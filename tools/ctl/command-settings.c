@@ -21,18 +21,17 @@
 #include "top.h"
 
 int
-command_list (struct context *c, char **arguments)
+command_list (struct context *c, char **arguments, struct message *why)
 {
   struct device_entry *devices;
   json_t *array = json_array ();
-  struct message why;
   char size[SHOWN];
   unsigned n, i;
 
   (void) arguments;
-  if (!server_list (&c->server, &devices, &n, &why)) {
+  if (!server_list (&c->server, &devices, &n, why)) {
     json_decref (array);
-    return failed (c, &why);
+    return FAILED;
   }
   if (!has (c, JSON))
     printf ("%-12s %8s %-8s %s\n", "device", "size", "control", "description");
@@ -150,22 +149,21 @@ has_key (json_t *settings, const char *key)
 }
 
 int
-command_get (struct context *c, char **keys)
+command_get (struct context *c, char **keys, struct message *why)
 {
   json_t *settings, *setting;
-  struct message why;
   const char *name;
   void *next;
   char **key;
 
-  settings = read_settings (c, &why);
+  settings = read_settings (c, why);
   if (settings == NULL)
-    return failed (c, &why);
+    return FAILED;
   for (key = keys; *key != NULL; key++) {
     if (!has_key (settings, *key)) {
-      message_set (&why, "%.80s: there is no such setting", *key);
+      message_set (why, "%.80s: there is no such setting", *key);
       json_decref (settings);
-      return failed (c, &why);
+      return FAILED;
     }
   }
   if (!has (c, JSON))
@@ -186,9 +184,8 @@ command_get (struct context *c, char **keys)
 }
 
 int
-command_set (struct context *c, char **settings)
+command_set (struct context *c, char **settings, struct message *why)
 {
-  struct message why;
   char *lines = NULL;
   size_t len;
   FILE *fp;
@@ -196,33 +193,32 @@ command_set (struct context *c, char **settings)
 
   fp = open_memstream (&lines, &len);
   if (fp == NULL) {
-    message_set (&why, "%s", strerror (errno));
-    return failed (c, &why);
+    message_set (why, "%s", strerror (errno));
+    return FAILED;
   }
   for (; *settings != NULL; settings++) {
     if (strchr (*settings, '=') == NULL || strchr (*settings, '\n') != NULL) {
       fclose (fp);
       free (lines);
-      message_set (&why, "%.80s: allowed is KEY=VALUE", *settings);
-      failed (c, &why);
+      message_set (why, "%.80s: allowed is KEY=VALUE", *settings);
       return USAGE;
     }
     fprintf (fp, "%s\n", *settings);
   }
   if (fclose (fp) != 0) {
-    message_set (&why, "%s", strerror (errno));
-    return failed (c, &why);
+    message_set (why, "%s", strerror (errno));
+    return FAILED;
   }
-  r = change (c, lines);
+  r = change (c, lines, why);
   free (lines);
   return r;
 }
 
 int
-command_reset_stats (struct context *c, char **arguments)
+command_reset_stats (struct context *c, char **arguments, struct message *why)
 {
   (void) arguments;
-  return change (c, "stats=reset\n");
+  return change (c, "stats=reset\n", why);
 }
 
 /* The devices whose statistics can be read; that of *server where none can, so
@@ -257,24 +253,23 @@ read_snapshot (const struct server *server, struct message *why)
 
 /* Of all devices, as one document. */
 static int
-show_all_to_prometheus (struct context *c)
+show_all_to_prometheus (struct context *c, struct message *why)
 {
   struct server server = c->server;
   struct device_entry *devices;
   struct snapshot **s;
-  struct message why;
   unsigned n, i;
   bool ok;
 
-  devices = list_for_stats (&server, &n, &why);
+  devices = list_for_stats (&server, &n, why);
   if (devices == NULL)
-    return failed (c, &why);
+    return FAILED;
   s = calloc (n + 1, sizeof s[0]);
-  message_set (&why, "%s", strerror (ENOMEM));
+  message_set (why, "%s", strerror (ENOMEM));
   ok = s != NULL;
   for (i = 0; ok && i < n; i++) {
     snprintf (server.device, sizeof server.device, "%s", devices[i].name);
-    s[i] = read_snapshot (&server, &why);
+    s[i] = read_snapshot (&server, why);
     ok = s[i] != NULL;
   }
   if (ok)
@@ -283,24 +278,23 @@ show_all_to_prometheus (struct context *c)
     snapshot_free (s[i]);
   free (s);
   free (devices);
-  return ok ? DONE : failed (c, &why);
+  return outcome (ok, false);
 }
 
 int
-command_stats (struct context *c, char **arguments)
+command_stats (struct context *c, char **arguments, struct message *why)
 {
   struct snapshot *s;
-  struct message why;
   char *text;
 
   (void) arguments;
   if (has (c, PROMETHEUS) && !c->server.is_named)
-    return show_all_to_prometheus (c);
-  text = server_document (&c->server, ".stats", &why);
-  s = text != NULL ? snapshot_parse (text, &why) : NULL;
+    return show_all_to_prometheus (c, why);
+  text = server_document (&c->server, ".stats", why);
+  s = text != NULL ? snapshot_parse (text, why) : NULL;
   if (s == NULL) {
     free (text);
-    return failed (c, &why);
+    return FAILED;
   }
   if (has (c, JSON))
     puts (text);
@@ -314,56 +308,52 @@ command_stats (struct context *c, char **arguments)
 }
 
 int
-command_top (struct context *c, char **arguments)
+command_top (struct context *c, char **arguments, struct message *why)
 {
   const struct top_options options = {.interval = c->interval,
                                       .count = c->count};
-  struct message why;
 
   (void) arguments;
-  return top (&c->server, &options, &why) ? DONE : failed (c, &why);
+  return outcome (top (&c->server, &options, why), false);
 }
 
 /*---------------------------------------------------------------------*/
 /* The write log */
 
 int
-command_mark (struct context *c, char **text)
+command_mark (struct context *c, char **text, struct message *why)
 {
-  struct message why;
   char *line;
   int r;
 
   if (strchr (text[0], '\n') != NULL) {
-    message_set (&why, "a mark is one line");
-    return ended (c, false, true, &why);
+    message_set (why, "a mark is one line");
+    return USAGE;
   }
   if (asprintf (&line, "mark=%s\n", text[0]) < 0) {
-    message_set (&why, "%s", strerror (ENOMEM));
-    return failed (c, &why);
+    message_set (why, "%s", strerror (ENOMEM));
+    return FAILED;
   }
-  r = change (c, line);
+  r = change (c, line, why);
   free (line);
   return r;
 }
 
 /* WHERE is not a server's alone: it may be a file. */
 int
-command_replay_log (struct context *c, char **log)
+command_replay_log (struct context *c, char **log, struct message *why)
 {
-  struct message why;
   uint64_t n;
 
   if (has (c, LIST)) {
     if (log[0] != NULL)
       return bad_usage (log[0], "one argument too many");
-    return replay_list (stdout, c->where, c->to, &why) ? DONE
-                                                       : failed (c, &why);
+    return outcome (replay_list (stdout, c->where, c->to, why), false);
   }
   if (log[0] == NULL)
     return bad_usage (c->command, "an argument is missing");
-  if (!replay (log[0], c->where, c->to, &n, &why))
-    return failed (c, &why);
+  if (!replay (log[0], c->where, c->to, &n, why))
+    return FAILED;
   printf ("%" PRIu64 " entries\n", n);
   return DONE;
 }

@@ -11,23 +11,6 @@
 #include "command.h"
 
 int
-failed (const struct context *c, const struct message *why)
-{
-  fprintf (stderr, "nullblkctl: %s: %s\n", c->command, why->text);
-  return FAILED;
-}
-
-int
-ended (const struct context *c, bool ok, bool bad_usage,
-       const struct message *why)
-{
-  if (ok)
-    return DONE;
-  failed (c, why);
-  return bad_usage ? USAGE : FAILED;
-}
-
-int
 bad_usage (const char *what, const char *why)
 {
   fprintf (stderr, "nullblkctl: %s: %s; see nullblkctl --help\n", what, why);
@@ -44,9 +27,7 @@ print_json (json_t *value)
 }
 
 int
-change (struct context *c, const char *lines)
+change (struct context *c, const char *lines, struct message *why)
 {
-  struct message why;
-
-  return server_configure (&c->server, lines, &why) ? DONE : failed (c, &why);
+  return outcome (server_configure (&c->server, lines, why), false);
 }

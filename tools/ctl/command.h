@@ -52,12 +52,12 @@ has (const struct context *c, unsigned option)
   return (c->given & BIT (option)) != 0;
 }
 
-/* "nullblkctl: COMMAND: WHY".  Returns FAILED. */
-int failed (const struct context *c, const struct message *why);
-
-/* What a command with arguments has come to; *why is not for OK. */
-int ended (const struct context *c, bool ok, bool bad_usage,
-           const struct message *why);
+/* What a command has come to. */
+static inline int
+outcome (bool ok, bool bad_usage)
+{
+  return ok ? DONE : bad_usage ? USAGE : FAILED;
+}
 
 /* "nullblkctl: WHAT: WHY; see nullblkctl --help".  Returns USAGE. */
 int bad_usage (const char *what, const char *why);
@@ -66,20 +66,22 @@ int bad_usage (const char *what, const char *why);
 int print_json (json_t *value);
 
 /* Give LINES to the device's .config. */
-int change (struct context *c, const char *lines);
+int change (struct context *c, const char *lines, struct message *why);
 
 /*---------------------------------------------------------------------*/
 
-typedef int command_function (struct context *c, char **arguments);
+/* Returns DONE, or FAILED or USAGE with the reason in *why.  A command that has
+ * told it by itself (bad_usage) leaves that empty.
+ */
+typedef int command_function (struct context *c, char **arguments,
+                              struct message *why);
 
 /* command-settings.c */
 command_function command_list, command_get, command_set, command_stats,
     command_top, command_reset_stats, command_mark, command_replay_log;
 
 /* command-zones.c */
-command_function command_report_zones, command_reset_zones, command_open_zones,
-    command_close_zones, command_finish_zones, command_make_zones_readonly,
-    command_make_zones_offline;
+command_function command_report_zones, command_change_zones;
 
 /* command-faults.c */
 command_function command_add_badblocks, command_delete_badblocks,

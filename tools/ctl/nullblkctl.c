@@ -61,16 +61,16 @@ static const struct command {
     {"reset-stats", command_reset_stats, "", 0, 0, 0, "begin statistics anew"},
     {"zones report", command_report_zones, "", 0, 0,
      BIT (JSON) | BIT (FROM) | BIT (COUNT) | BIT (COND), "what zones are like"},
-    {"zones reset", command_reset_zones, RANGES, 0, -1, BIT (ALL),
+    {"zones reset", command_change_zones, RANGES, 0, -1, BIT (ALL),
      "make them empty"},
-    {"zones open", command_open_zones, RANGES, 0, -1, BIT (ALL), "open them"},
-    {"zones close", command_close_zones, RANGES, 0, -1, BIT (ALL),
+    {"zones open", command_change_zones, RANGES, 0, -1, BIT (ALL), "open them"},
+    {"zones close", command_change_zones, RANGES, 0, -1, BIT (ALL),
      "close them"},
-    {"zones finish", command_finish_zones, RANGES, 0, -1, BIT (ALL),
+    {"zones finish", command_change_zones, RANGES, 0, -1, BIT (ALL),
      "make them full"},
-    {"zones readonly", command_make_zones_readonly, RANGES, 0, -1, BIT (ALL),
+    {"zones readonly", command_change_zones, RANGES, 0, -1, BIT (ALL),
      "make them read-only, or empty"},
-    {"zones offline", command_make_zones_offline, RANGES, 0, -1, BIT (ALL),
+    {"zones offline", command_change_zones, RANGES, 0, -1, BIT (ALL),
      "make them offline, or empty"},
     {"badblocks add", command_add_badblocks, " SECTORS...", 1, -1, 0,
      "make sectors fail"},
@@ -217,8 +217,8 @@ static int
 run (struct context *c, const char *device, int argc, char **argv)
 {
   const struct command *command;
-  struct message why;
-  int words;
+  struct message why = {.text = ""};
+  int words, r;
 
   command = find_command (argc, argv, &words);
   if (command == NULL)
@@ -236,10 +236,14 @@ run (struct context *c, const char *device, int argc, char **argv)
   if (!options_fit (c, command))
     return USAGE;
   c->where = argv[0];
-  if (command->run != command_replay_log &&
-      !server_init (&c->server, argv[0], device, &why))
-    return failed (c, &why);
-  return command->run (c, argv + 1);
+  if (command->run == command_replay_log ||
+      server_init (&c->server, argv[0], device, &why))
+    r = command->run (c, argv + 1, &why);
+  else
+    r = FAILED;
+  if (r != DONE && why.text[0] != '\0')
+    fprintf (stderr, "nullblkctl: %s: %s\n", c->command, why.text);
+  return r;
 }
 
 int
