@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 # tsan), with the words of its line.
 build ()
 {
-  local program=$1 kind=$2 word suffix="" var
+  local program=$1 kind=$2 word part suffix="" var
   local sources=unit/$program.c libraries="" options="" macros=""
 
   shift 2
@@ -19,6 +19,11 @@ build ()
   for word; do
     case $word in
       threads | attach | ctl) ;;
+      sockets)
+        for part in socket defer pace read; do
+          sources+=" ../plugin/batch/batch-$part.c"
+        done
+        ;;
       *.c) sources+=" $word" ;;
       -D*) macros+=" $word" ;;
       -l*) libraries+=" $word" ;;

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A server that defers replies as the plugin does, and a peer, for tests of
+ * plugin/batch/batch-defer.c.  Where the server is about to wait, in one of the
+ * ways that it has, the peer has its turn.
+ */
+
+#ifndef NULLBLK_TESTS_DEFERRING_H
+#define NULLBLK_TESTS_DEFERRING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "batch/batch-socket-internal.h"
+#include "common/common.h"
+#include "stream.h"
+#include "unit.h"
+
+#define HOUR (3600 * NSEC_PER_SEC)
+
+/* Spin for all of a wait that is too short to nap in. */
+#define LONG_SPIN (10 * NSEC_PER_MSEC)
+
+/* What the waiter takes a sleep to be late by, at most: without spin a wait may
+ * end that much too soon.
+ */
+#define LATENESS (250 * NSEC_PER_USEC)
+
+/*---------------------------------------------------------------------*/
+/* Bytes */
+
+/* COUNT is that of a write, whose payload follows. */
+void add_request (struct stream *s, uint32_t cookie, uint32_t count);
+
+/* With SIZE bytes of data in so many chunks, or, where these are 0, a simple
+ * one.
+ */
+void add_reply (struct stream *s, uint32_t cookie, unsigned chunks,
+                size_t size);
+
+void add_error (struct stream *s, uint32_t cookie, unsigned chunks);
+
+/*---------------------------------------------------------------------*/
+/* The system's calls, and what the peer does before the server waits in them */
+
+enum place { AT_READ, AT_NAP, AT_SLEEP, AT_LOOK, NR_PLACES };
+
+extern int server, peer;
+extern int quit[2]; /* written to when the server stops */
+
+extern struct calls {
+  void (*turn[NR_PLACES]) (void); /* taken once; NULL: none */
+  atomic_uint waits[NR_PLACES];
+  bool short_naps;
+  bool naps_elsewhere; /* by a function that the library has not */
+  unsigned lies; /* of sleeps and looks: that there is something to read */
+  unsigned interruptions; /* of sleeps, that are to come */
+  unsigned trouble;       /* of sends, in percent */
+  uint64_t seed;
+} calls;
+
+/*---------------------------------------------------------------------*/
+/* What happened, in order: requests that were read, and those that due was
+ * called for.
+ */
+
+extern struct seen {
+  struct {
+    uint32_t cookie;
+    bool is_due, over;
+  } events[4096];
+  unsigned nr, reads, dues, overs, early;
+} seen;
+
+void note (uint32_t cookie, bool is_due, bool over);
+
+struct request {
+  uint32_t cookie;
+  int verdict, verdict_over;
+  uint64_t earliest;
+};
+
+int due (void *arg, uint64_t now, bool over);
+
+/* How often was it called for COOKIE? */
+unsigned dues_of (uint32_t cookie);
+
+/*---------------------------------------------------------------------*/
+/* The connection */
+
+void connect_again (unsigned depth);
+
+int set_up (void **state);
+
+int tear_down (void **state);
+
+void write_all (int fd, const void *buf, size_t n);
+
+/* The peer sends requests FIRST to LAST at once. */
+void ask (uint32_t first, uint32_t last);
+
+/* These bytes are here for the peer, and no others. */
+void expect (const struct stream *s);
+
+void expect_nothing (void);
+
+/* The replies to requests in such an order, as answer makes them. */
+void expect_replies (const uint32_t *cookies, unsigned n);
+
+void expect_reply (uint32_t cookie);
+
+/* The server reads a request: its number, or 0 at the end. */
+uint32_t next_request (void);
+
+/* A reply has this much data, if nothing else is said: more than most here. */
+#define DATA 6000
+
+bool defer_data (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
+                 int verdict_over, size_t data);
+
+bool defer_with (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
+                 int verdict_over);
+
+/* ... and this is what the device does. */
+bool defer (uint32_t cookie, uint64_t deadline, uint64_t spin);
+
+/* In pieces of SIZE bytes.  False: the connection is lost. */
+bool send_pieces (const struct stream *s, size_t size);
+
+void answer_with (uint32_t cookie, unsigned chunks, size_t size);
+
+void answer (uint32_t cookie);
+
+/* Requests FIRST to LAST come at once, and wait for what is far ahead. */
+void defer_for_long (uint32_t first, uint32_t last);
+
+void reads_first (void);
+
+void stop_server (void);
+
+void ends (void);
+
+#endif /* NULLBLK_TESTS_DEFERRING_H */

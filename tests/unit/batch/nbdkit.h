@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A server that does as nbdkit does, and a peer that follows a script, for
+ * tests of batched socket I/O.  Where the server is about to wait for its
+ * client, the peer has its turn, and first looks whether it has all replies
+ * that are due.  The system's calls are ours to watch, to cut short and to
+ * interrupt.
+ */
+
+#ifndef NULLBLK_TESTS_NBDKIT_H
+#define NULLBLK_TESTS_NBDKIT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "batch/batch-socket-internal.h"
+#include "common/common.h"
+#include "stream.h"
+#include "unit.h"
+
+enum { CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH };
+
+/*---------------------------------------------------------------------*/
+/* Requests and replies */
+
+void add_request (struct stream *s, uint32_t cookie, int cmd, uint32_t count);
+
+/* The reply to a request, in the pieces in which nbdkit sends it: up to two
+ * small ones, and the data of a read.  A write's tells what was received.
+ */
+struct reply {
+  unsigned char head[20], more[8];
+  size_t head_len, more_len, data_len;
+  unsigned char *data;
+};
+
+void make_reply (struct reply *r, const unsigned char *request,
+                 const unsigned char *payload);
+
+/* The replies to the first N bytes of a stream of requests, in order. */
+struct stream replies_to (const struct stream *requests, size_t n);
+
+/*---------------------------------------------------------------------*/
+/* The server: nbdkit's loop */
+
+/* Returns 1, 0 when the client has ended, -1 when it is lost. */
+int serve_one (int fd, pthread_mutex_t *read_lock, pthread_mutex_t *write_lock);
+
+int serve (int fd);
+
+/*---------------------------------------------------------------------*/
+/* The system's calls */
+
+extern struct calls {
+  atomic_uint readvs, sends;
+  atomic_uint polls; /* recvmsg, and those that found nothing */
+  atomic_uint polls_in_vain;
+
+  /* What the peer does before the server waits for it.  NULL: nothing. */
+  void (*turn) (int fd);
+
+  /* Naps, and what the peer does in one; has it replies to take? */
+  atomic_uint naps;
+  void (*turn_in_nap) (int fd);
+  atomic_bool unread;
+
+  /* From 0 to 100: how often a call is interrupted, or cut short.  */
+  unsigned trouble;
+  uint64_t seed;
+
+  /* How many are in a send that may wait. */
+  atomic_int sending;
+} calls;
+
+bool has_input (int fd);
+
+int set_up (void **state);
+
+/*---------------------------------------------------------------------*/
+/* Sockets */
+
+/* ends[0] is the server's. */
+void connect_unix (int ends[2]);
+
+void connect_tcp (int ends[2]);
+
+void end (int fd);
+
+void end_both (const int ends[2]);
+
+void shrink_buffers (const int ends[2]);
+
+void write_all (int fd, const void *buf, size_t n);
+
+/* Exactly these bytes come from FD. */
+void expect (int fd, const void *bytes, size_t n);
+
+/* ... and they are there now, and no others. */
+void expect_now (int fd, const void *bytes, size_t n);
+
+void expect_end (int fd);
+
+extern struct script {
+  int fd;
+  const struct stream *requests;
+  size_t cuts[4096];
+  size_t nr_cuts, next, sent, replied;
+  bool has_ended;
+} script;
+
+void take_turn (int server);
+
+/* The script's cuts are set, in ascending order; the last is the whole. */
+void play (const struct stream *requests, void (*connect) (int ends[2]));
+
+void add_cut (size_t at);
+
+struct stream few_requests (void);
+
+void *serve_thread (void *arg);
+
+/* Sizes around all limits. */
+struct stream random_requests (uint64_t *seed, unsigned most);
+
+/* Send all of REQUESTS, in pieces of any size, and receive N bytes. */
+void converse (int fd, const struct stream *requests, unsigned char *replies,
+               size_t n, uint64_t *seed);
+
+/* A whole conversation, from a connection's begin to its end. */
+void random_conversation (uint64_t *seed);
+
+/* The reply to the first of these waits for the second. */
+void hold_one (int ends[2], const struct stream *s);
+
+struct stream two_reads (void);
+
+#endif /* NULLBLK_TESTS_NBDKIT_H */
