@@ -7,11 +7,35 @@
 #ifndef NULLBLK_TESTS_DEVICES_H
 #define NULLBLK_TESTS_DEVICES_H
 
+#include <errno.h>
+
 #include "device/device.h"
 #include "unit.h"
 
 /* What there is for data, in bytes. */
 #define DEVICES_MEMORY (UINT64_C (512) << 20)
+
+/* For connections whose long waits, those of more than 9 ms, are given up. */
+static inline int
+give_up (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  (void) nsec;
+  return -ESHUTDOWN;
+}
+
+static const struct nap gives_up = {.nap = give_up};
+
+/* ... and for those that take no time. */
+static inline int
+pass_by (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  (void) nsec;
+  return 0;
+}
+
+static const struct nap skips = {.nap = pass_by};
 
 /* Devices from a command line: pairs of key and value, NULL at the end.
  * Returns what devices_add_faults does; nothing else may fail.

@@ -13,14 +13,12 @@
 #include <string.h>
 
 #include "device/device.h"
-#include "devices.h"
+#include "one-device.h"
 #include "unit.h"
 
 #define MIB (UINT64_C (1) << 20)
 #define ZONE 65536
 
-static struct devices *devices;
-static struct connection *d; /* to nullb0 */
 static uint8_t buf[65536], out[65536];
 
 /* A wait of more than 9 ms, or 10 ms of a request that hangs.  It takes no
@@ -47,21 +45,11 @@ nap (void *opaque, uint64_t nsec)
 
 static const struct nap how = {.nap = nap};
 
-static void
-create (const char *const *given)
-{
-  struct message why;
-
-  if (make_devices (&devices, given, &how, &why) != 0)
-    fail_msg ("%s", why.text);
-  d = device_connect (&devices->device[0], NULL);
-  assert_non_null (d);
-}
-
 /* A small memory-backed device. */
 #define CREATE(...)                                                            \
-  create ((const char *const[]){"size", "1M", "memory-backed", "1",            \
-                                __VA_ARGS__, NULL})
+  create_with ((const char *const[]){"size", "1M", "memory-backed", "1",       \
+                                     __VA_ARGS__, NULL},                       \
+               &how)
 
 #define CREATE_ZONED(...)                                                      \
   CREATE ("zoned", "1", "zone-size", "64K", "zone-nr-conv", "1",               \
@@ -78,15 +66,6 @@ setup (void **state)
   for (i = 0; i < sizeof buf; i++)
     buf[i] = i / 512 + 1;
   memset (out, 0x55, sizeof out);
-  return 0;
-}
-
-static int
-teardown (void **state)
-{
-  (void) state;
-  if (devices != NULL)
-    devices_destroy (devices);
   return 0;
 }
 
@@ -164,7 +143,7 @@ static void
 test_bad_in_null_mode (void **state)
 {
   (void) state;
-  create ((const char *const[]){"badblocks", "+8-8", NULL});
+  create_with ((const char *const[]){"badblocks", "+8-8", NULL}, &how);
   assert_int_equal (device_read (d, out, 512, 4096), -EIO);
   assert_int_equal (device_write (d, buf, 512, 4096, false), -EIO);
   assert_int_equal (device_write (d, buf, 512, 4608, false), 0);
@@ -680,7 +659,7 @@ test_wrong_rules (void **state)
           "later can");
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, destroy_devices)
 
 int
 main (void)

@@ -11,13 +11,11 @@
 #include <string.h>
 
 #include "device/device.h"
-#include "devices.h"
+#include "one-device.h"
 #include "unit.h"
 
 #define MIB (UINT64_C (1) << 20)
 
-static struct devices *devices;
-static struct connection *d; /* to nullb0 */
 static uint8_t out[512];
 
 /* What a wait of more than 9 ms comes to. */
@@ -33,17 +31,7 @@ nap (void *opaque, uint64_t nsec)
 
 static const struct nap how = {.nap = nap};
 
-static void
-create (const char *const *given)
-{
-  struct message why;
-
-  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
-  d = device_connect (&devices->device[0], NULL);
-  assert_non_null (d);
-}
-
-#define CREATE(...) create ((const char *const[]){__VA_ARGS__, NULL})
+#define CREATE(...) create_with ((const char *const[]){__VA_ARGS__, NULL}, &how)
 
 static int
 setup (void **state)
@@ -51,15 +39,6 @@ setup (void **state)
   (void) state;
   devices = NULL;
   nap_result = -ESHUTDOWN;
-  return 0;
-}
-
-static int
-teardown (void **state)
-{
-  (void) state;
-  if (devices != NULL)
-    devices_destroy (devices);
   return 0;
 }
 
@@ -177,7 +156,7 @@ test_price_of_commands (void **state)
                clock_now () + 5 * NSEC_PER_MSEC);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, destroy_devices)
 
 int
 main (void)

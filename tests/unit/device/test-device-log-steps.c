@@ -12,60 +12,11 @@
 #include <unistd.h>
 
 #include "device/device.h"
-#include "devices.h"
+#include "log-file.h"
 #include "unit.h"
 
 #define KIB UINT64_C (1024)
 #define BLOCK 4096
-
-static struct devices *devices;
-static struct connection *d; /* to nullb0 */
-static struct writelog_reader *reader;
-static char path[] = "/tmp/nullblk-log-XXXXXX";
-
-static int
-nap (void *opaque, uint64_t nsec)
-{
-  (void) opaque;
-  (void) nsec;
-  return 0;
-}
-
-static void
-create (const char *const *given)
-{
-  static const struct nap how = {.nap = nap};
-  struct message why;
-
-  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
-  assert_int_equal (devices_open_logs (devices, &why), 0);
-  d = device_connect (&devices->device[0], NULL);
-  assert_non_null (d);
-}
-
-static int
-setup (void **state)
-{
-  const int fd = mkstemp (path);
-
-  (void) state;
-  devices = NULL;
-  reader = NULL;
-  return fd == -1 ? -1 : close (fd);
-}
-
-static int
-teardown (void **state)
-{
-  (void) state;
-  if (reader != NULL)
-    writelog_read_close (reader);
-  if (devices != NULL)
-    devices_destroy (devices);
-  unlink (path);
-  strcpy (path + strlen (path) - 6, "XXXXXX");
-  return 0;
-}
 
 static void
 put (uint64_t offset)
@@ -75,35 +26,13 @@ put (uint64_t offset)
   assert_int_equal (device_write (d, page, BLOCK, offset, false), 0);
 }
 
-static void
-close_log (void)
-{
-  struct message why;
-
-  assert_int_equal (devices_close_logs (devices, &why), 0);
-  assert_int_equal (writelog_read_open (&reader, path, &why), 0);
-}
-
 /* The next entry is this one. */
 static void
 expect (uint64_t flags, uint64_t offset, uint64_t count)
 {
   struct writelog_entry e;
-  struct message why;
 
-  assert_int_equal (writelog_read_next (reader, &e, &why), 1);
-  assert_int_equal (e.flags, flags);
-  assert_int_equal (e.offset, offset);
-  assert_int_equal (e.count, count);
-}
-
-static void
-expect_end (void)
-{
-  struct writelog_entry e;
-  struct message why;
-
-  assert_int_equal (writelog_read_next (reader, &e, &why), 0);
+  expect_entry (&e, flags, offset, count);
 }
 
 /* Zeroes that hold no memory go step by step, as trims do, but are one write.
@@ -115,8 +44,10 @@ test_long_zeroes (void **state)
   uint32_t at;
 
   (void) state;
-  create ((const char *const[]){"size", "16M", "block-size", "4K", "write-log",
-                                path, "memory-backed", "1", NULL});
+  create_with ((const char *const[]){"size", "16M", "block-size", "4K",
+                                     "write-log", log_path, "memory-backed",
+                                     "1", NULL},
+               &skips);
   for (at = 0; at < 3 * step; at += 128 * KIB)
     put (at);
   assert_int_equal (device_flush (d), 0);
@@ -147,8 +78,10 @@ test_long_trims (void **state)
   uint64_t done;
 
   (void) state;
-  create ((const char *const[]){"size", "8G", "block-size", "4K", "write-log",
-                                path, "memory-backed", "1", NULL});
+  create_with ((const char *const[]){"size", "8G", "block-size", "4K",
+                                     "write-log", log_path, "memory-backed",
+                                     "1", NULL},
+               &skips);
   put (3 * gib);
   assert_int_equal (device_trim (d, count, 0, true), 0);
   assert_int_equal (device_trim (d, count, BLOCK, false), 0);
@@ -163,9 +96,11 @@ test_long_trims (void **state)
   reader = NULL;
   devices_destroy (devices);
 
-  create ((const char *const[]){"size", "128T", "block-size", "4K", "write-log",
-                                path, "memory-backed", "1", "zoned", "1",
-                                "zone-size", "64T", NULL});
+  create_with ((const char *const[]){"size", "128T", "block-size", "4K",
+                                     "write-log", log_path, "memory-backed",
+                                     "1", "zoned", "1", "zone-size", "64T",
+                                     NULL},
+               &skips);
   put (64 * tib);
   assert_int_equal (device_zone_commands (d, 0, full, 2, &done), 0);
   assert_int_equal (device_reset_zones (d), 0);
@@ -177,7 +112,7 @@ test_long_trims (void **state)
   expect_end ();
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown (f, begin_log, end_log)
 
 int
 main (void)

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "device/device.h"
-#include "devices.h"
+#include "log-file.h"
 #include "replay.h"
 #include "unit.h"
 
@@ -25,12 +25,6 @@
 #define SIZE (256 * KIB)
 #define BLOCK 4096
 #define ZONE (64 * KIB)
-
-static char path[] = "/tmp/nullblk-device-log-XXXXXX";
-static struct devices *devices;
-static struct connection *d; /* to nullb0 */
-static struct writelog_reader *reader;
-static struct message wrong; /* with what cannot be read */
 
 /* What a wait does, once. */
 static void (*in_nap) (void);
@@ -50,20 +44,11 @@ nap (void *opaque, uint64_t nsec)
 
 static const struct nap how = {.nap = nap};
 
-static void
-create (const char *const *given)
-{
-  struct message why;
-
-  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
-  assert_int_equal (devices_open_logs (devices, &why), 0);
-  d = device_connect (&devices->device[0], NULL);
-  assert_non_null (d);
-}
-
 #define CREATE(...)                                                            \
-  create ((const char *const[]){"size", "256K", "block-size", "4K",            \
-                                "write-log", path, __VA_ARGS__, NULL})
+  create_with ((const char *const[]){"size", "256K", "block-size", "4K",       \
+                                     "write-log", log_path, __VA_ARGS__,       \
+                                     NULL},                                    \
+               &how)
 #define CREATE_MEMORY(...) CREATE ("memory-backed", "1", __VA_ARGS__)
 #define CREATE_ZONED(...)                                                      \
   CREATE_MEMORY ("zoned", "1", "zone-size", "64K", "zone-nr-conv", "1",        \
@@ -72,26 +57,8 @@ create (const char *const *given)
 static int
 setup (void **state)
 {
-  const int fd = mkstemp (path);
-
-  (void) state;
-  devices = NULL;
-  reader = NULL;
   in_nap = NULL;
-  return fd == -1 ? -1 : close (fd);
-}
-
-static int
-teardown (void **state)
-{
-  (void) state;
-  if (reader != NULL)
-    writelog_read_close (reader);
-  if (devices != NULL)
-    devices_destroy (devices);
-  unlink (path);
-  strcpy (path + strlen (path) - 6, "XXXXXX");
-  return 0;
+  return begin_log (state);
 }
 
 static uint64_t
@@ -103,16 +70,6 @@ entries (void)
   return s.entries;
 }
 
-static int
-write_with (struct connection *c, uint64_t offset, uint32_t count, char byte,
-            bool fua)
-{
-  static _Thread_local char buf[128 * KIB];
-
-  memset (buf, byte, count);
-  return device_write (c, buf, count, offset, fua);
-}
-
 static void
 put (uint64_t offset, char byte)
 {
@@ -122,29 +79,7 @@ put (uint64_t offset, char byte)
 static void
 check (uint64_t offset, char byte)
 {
-  uint8_t buf[BLOCK];
-
-  assert_int_equal (device_read (d, buf, BLOCK, offset), 0);
-  assert_int_equal (buf[0], byte);
-  assert_int_equal (buf[BLOCK - 1], byte);
-}
-
-static int
-command (uint64_t zone, enum zone_cond cond)
-{
-  const struct zone_descriptor descriptor = {.cond = cond};
-  uint64_t done;
-
-  return device_zone_commands (d, zone, &descriptor, 1, &done);
-}
-
-static void
-close_log (void)
-{
-  struct message why;
-
-  assert_int_equal (devices_close_logs (devices, &why), 0);
-  assert_int_equal (writelog_read_open (&reader, path, &wrong), 0);
+  check_block (offset, BLOCK, byte);
 }
 
 /* The next entry is this one, and its data, if any, is BYTE. */
@@ -154,10 +89,7 @@ expect (uint64_t flags, uint64_t offset, uint64_t count, int byte)
   static char buf[SIZE];
   struct writelog_entry e;
 
-  assert_int_equal (writelog_read_next (reader, &e, &wrong), 1);
-  assert_int_equal (e.flags, flags);
-  assert_int_equal (e.offset, offset);
-  assert_int_equal (e.count, count);
+  expect_entry (&e, flags, offset, count);
   if (e.has_data) {
     assert_int_equal (writelog_read_data (reader, buf, count, 0), 0);
     assert_int_equal (buf[0], byte);
@@ -175,14 +107,6 @@ expect_mark (const char *mark)
   assert_string_equal (e.mark, mark);
 }
 
-static void
-expect_end (void)
-{
-  struct writelog_entry e;
-
-  assert_int_equal (writelog_read_next (reader, &e, &wrong), 0);
-}
-
 /* A replay of N entries has what the device has now. */
 static void
 check_replay (uint64_t n)
@@ -190,7 +114,7 @@ check_replay (uint64_t n)
   static uint8_t replayed[SIZE], now[SIZE];
 
   assert_int_equal (device_flush (d), 0); /* so that the log says how many */
-  replay_to (path, n, replayed, SIZE);
+  replay_to (log_path, n, replayed, SIZE);
   assert_int_equal (device_read (d, now, SIZE, 0), 0);
   assert_memory_equal (replayed, now, SIZE);
 }
@@ -386,7 +310,7 @@ test_replay_to_each (void **state)
   }
   close_log ();
   for (i = 0; i <= REQUESTS; i++) {
-    replay_to (path, i, replayed, SIZE);
+    replay_to (log_path, i, replayed, SIZE);
     assert_memory_equal (replayed, then[i], SIZE);
   }
 }
@@ -534,9 +458,10 @@ static void
 test_power_cuts_with_large_blocks (void **state)
 {
   (void) state;
-  create ((const char *const[]){"size", "256K", "block-size", "64K",
-                                "memory-backed", "1", "cache-size", "256K",
-                                "write-log", path, NULL});
+  create_with ((const char *const[]){"size", "256K", "block-size", "64K",
+                                     "memory-backed", "1", "cache-size", "256K",
+                                     "write-log", log_path, NULL},
+               &how);
   assert_int_equal (write_with (d, 0, 64 * KIB, 'a', true), 0);
   assert_int_equal (write_with (d, 0, 128 * KIB, 'b', false), 0);
   assert_int_equal (device_trim (d, 64 * KIB, 0, false), 0);
@@ -560,16 +485,16 @@ check_resets (void)
   append_to_zone (1, 0, 'a');
   append_to_zone (1, BLOCK, 'b');
   assert_int_equal (write_with (d, ZONE + BLOCK, BLOCK, 'x', false), -EIO);
-  assert_int_equal (command (1, ZONE_COND_EMPTY), 0);
+  assert_int_equal (command_zone (1, ZONE_COND_EMPTY), 0);
   append_to_zone (2, 0, 'c');
   append_to_zone (3, 0, 'd');
   assert_int_equal (device_trim (d, 2 * ZONE, ZONE, false), 0);
   assert_int_equal (device_trim (d, BLOCK, 0, true), 0);
   assert_int_equal (device_reset_zones (d), 0);
   append_to_zone (3, 0, 'e');
-  assert_int_equal (command (3, ZONE_COND_FULL), 0);
-  assert_int_equal (command (3, ZONE_COND_OFFLINE), 0);
-  assert_int_equal (command (3, ZONE_COND_OFFLINE), 0); /* it is empty */
+  assert_int_equal (command_zone (3, ZONE_COND_FULL), 0);
+  assert_int_equal (command_zone (3, ZONE_COND_OFFLINE), 0);
+  assert_int_equal (command_zone (3, ZONE_COND_OFFLINE), 0); /* it is empty */
 }
 
 static void
@@ -657,7 +582,7 @@ test_power_cuts_with_zones (void **state)
     for (i = 0; i < 20; i++) {
       zone = 1 + random_below (&seed, 3);
       if (write_pointer (zone) == (zone + 1) * ZONE)
-        assert_int_equal (command (zone, ZONE_COND_EMPTY), 0);
+        assert_int_equal (command_zone (zone, ZONE_COND_EMPTY), 0);
       else if (random_below (&seed, 8) == 0)
         assert_int_equal (device_flush (d), 0);
       else
@@ -712,7 +637,7 @@ test_full (void **state)
   assert_int_equal (entries (), 2);
   assert_int_equal (devices_close_logs (devices, &why), -EIO);
   assert_non_null (strstr (why.text, ": File too large"));
-  assert_int_equal (writelog_read_open (&reader, path, &wrong), 0);
+  assert_int_equal (writelog_read_open (&reader, log_path, &wrong), 0);
   expect (0, 0, BLOCK, 'a');
   expect_mark ("here");
   expect_end ();
@@ -728,12 +653,12 @@ test_full_at_reset (void **state)
   CREATE_ZONED ("cache-size", "1M", "zone-reorder-wait", "0");
   append_to_zone (1, 0, 'a');
   limit_files (3 * BLOCK);
-  assert_int_equal (command (1, ZONE_COND_EMPTY), -EIO);
+  assert_int_equal (command_zone (1, ZONE_COND_EMPTY), -EIO);
   assert_int_equal (setrlimit (RLIMIT_FSIZE, &old_limit), 0);
   assert_int_equal (write_pointer (1), ZONE);
   append_to_zone (1, 0, 'b');
   assert_int_equal (devices_close_logs (devices, &why), -EIO);
-  assert_int_equal (writelog_read_open (&reader, path, &wrong), 0);
+  assert_int_equal (writelog_read_open (&reader, log_path, &wrong), 0);
   expect (0, ZONE, BLOCK, 'a');
   expect_end ();
 }
@@ -752,7 +677,7 @@ test_full_at_power_cut (void **state)
   device_power_on (d->device);
   check (0, 0);
   assert_int_equal (devices_close_logs (devices, &why), -EIO);
-  assert_int_equal (writelog_read_open (&reader, path, &wrong), 0);
+  assert_int_equal (writelog_read_open (&reader, log_path, &wrong), 0);
   expect (0, 0, BLOCK, 'a');
   expect_end ();
 }
@@ -796,14 +721,14 @@ test_several_devices (void **state)
   assert_int_equal (write_with (second, BLOCK, BLOCK, 'b', false), 0);
   assert_int_equal (device_flush (d), 0);
   assert_int_equal (device_flush (second), 0);
-  snprintf (name, sizeof name, "%s.nullb0", path);
+  snprintf (name, sizeof name, "%s.nullb0", log_path);
   assert_int_equal (writelog_read_open (&reader, name, &wrong), 0);
   unlink (name);
   expect (0, 0, BLOCK, 'a');
   expect (WRITELOG_FLUSH, 0, 0, 0);
   expect_end ();
   writelog_read_close (reader);
-  snprintf (name, sizeof name, "%s.nullb1", path);
+  snprintf (name, sizeof name, "%s.nullb1", log_path);
   assert_int_equal (writelog_read_open (&reader, name, &wrong), 0);
   unlink (name);
   expect (0, BLOCK, BLOCK, 'b');
@@ -833,7 +758,7 @@ test_wrong_files (void **state)
   refuse ("/dev/null", "write-log=/dev/null: it is not a regular file");
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, end_log)
 
 int
 main (void)

@@ -14,14 +14,12 @@
 #include <string.h>
 
 #include "device/device.h"
-#include "devices.h"
+#include "one-device.h"
 #include "unit.h"
 
 #define ZONE 65536
 #define BLOCK 4096
 
-static struct devices *devices;
-static struct connection *d; /* to nullb0 */
 static uint8_t out[65536];
 
 /* A wait cuts the power if it is told to. */
@@ -39,19 +37,10 @@ nap (void *opaque, uint64_t nsec)
 
 static const struct nap how = {.nap = nap};
 
-static void
-create (const char *const *given)
-{
-  struct message why;
-
-  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
-  d = device_connect (&devices->device[0], NULL);
-  assert_non_null (d);
-}
-
 #define CREATE(...)                                                            \
-  create ((const char *const[]){"size", "1M", "memory-backed", "1",            \
-                                "block-size", "4K", __VA_ARGS__, NULL})
+  create_with ((const char *const[]){"size", "1M", "memory-backed", "1",       \
+                                     "block-size", "4K", __VA_ARGS__, NULL},   \
+               &how)
 #define CREATE_ZONED(...)                                                      \
   CREATE ("cache-size", "1M", "zoned", "1", "zone-size", "64K",                \
           "zone-nr-conv", "1", "zone-reorder-wait", "0", __VA_ARGS__)
@@ -65,25 +54,6 @@ setup (void **state)
   return 0;
 }
 
-static int
-teardown (void **state)
-{
-  (void) state;
-  if (devices != NULL)
-    devices_destroy (devices);
-  return 0;
-}
-
-static int
-write_with (struct connection *c, uint64_t offset, uint32_t count, char byte,
-            bool fua)
-{
-  static char buf[65536];
-
-  memset (buf, byte, count);
-  return device_write (c, buf, count, offset, fua);
-}
-
 static void
 put (uint64_t offset, char byte)
 {
@@ -93,9 +63,7 @@ put (uint64_t offset, char byte)
 static void
 check (uint64_t offset, char byte)
 {
-  assert_int_equal (device_read (d, out, BLOCK, offset), 0);
-  assert_int_equal (out[0], byte);
-  assert_int_equal (out[BLOCK - 1], byte);
+  check_block (offset, BLOCK, byte);
 }
 
 static void
@@ -120,15 +88,6 @@ check_zone (uint64_t zone, enum zone_cond cond, uint64_t wp)
   assert_int_equal (zones_read_table (d->device->zones, zone, &z, 1), 1);
   assert_int_equal (z.cond, cond);
   assert_int_equal (le64toh (z.wp), (zone * ZONE + wp) / 512);
-}
-
-static int
-command (uint64_t zone, enum zone_cond cond)
-{
-  const struct zone_descriptor descriptor = {.cond = cond};
-  uint64_t done;
-
-  return device_zone_commands (d, zone, &descriptor, 1, &done);
 }
 
 /*---------------------------------------------------------------------*/
@@ -260,7 +219,7 @@ test_off (void **state)
   assert_int_equal (device_flush (d), -ESHUTDOWN);
   assert_int_equal (device_cache (d, BLOCK, 0), -ESHUTDOWN);
   assert_int_equal (device_extent (d, BLOCK, 0, &extent, &end), -ESHUTDOWN);
-  assert_int_equal (command (1, ZONE_COND_FULL), -ESHUTDOWN);
+  assert_int_equal (command_zone (1, ZONE_COND_FULL), -ESHUTDOWN);
   device_power_on (d->device);
   check (0, 0);
   check_zone (1, ZONE_COND_EMPTY, 0);
@@ -270,7 +229,7 @@ static void
 test_off_in_null_mode (void **state)
 {
   (void) state;
-  create ((const char *const[]){"cache-size", "1M", NULL});
+  create_with ((const char *const[]){"cache-size", "1M", NULL}, &how);
   cut (LOSE_RANDOM);
   assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
   device_power_on (d->device);
@@ -453,9 +412,9 @@ test_full_zone_falls_back (void **state)
   put (2 * ZONE, 'b');
   put (3 * ZONE, 'd');
   assert_int_equal (device_flush (d), 0);
-  assert_int_equal (command (3, ZONE_COND_FULL), 0);
+  assert_int_equal (command_zone (3, ZONE_COND_FULL), 0);
   put (2 * ZONE + BLOCK, 'c');
-  assert_int_equal (command (2, ZONE_COND_FULL), 0);
+  assert_int_equal (command_zone (2, ZONE_COND_FULL), 0);
   lose_power (LOSE_ALL);
   check_zone (1, ZONE_COND_FULL, ZONE); /* the flush */
   check_zone (2, ZONE_COND_CLOSED, BLOCK);
@@ -469,7 +428,7 @@ test_reset_stays (void **state)
   CREATE_ZONED ("seed", "1");
   put (ZONE, 'a');
   assert_int_equal (device_flush (d), 0);
-  assert_int_equal (command (1, ZONE_COND_EMPTY), 0);
+  assert_int_equal (command_zone (1, ZONE_COND_EMPTY), 0);
   put (2 * ZONE, 'b');
   assert_int_equal (device_flush (d), 0);
   assert_int_equal (device_trim (d, ZONE, 2 * ZONE, false), 0);
@@ -477,7 +436,7 @@ test_reset_stays (void **state)
   check_zone (1, ZONE_COND_EMPTY, 0);
   check_zone (2, ZONE_COND_EMPTY, 0);
   check (ZONE, 0);
-  assert_int_equal (command (1, ZONE_COND_FULL), 0);
+  assert_int_equal (command_zone (1, ZONE_COND_FULL), 0);
   check (ZONE, 0);
 }
 
@@ -527,10 +486,10 @@ test_torn_in_zone (void **state)
     check_zone (1, kept == 16 ? ZONE_COND_FULL : ZONE_COND_CLOSED,
                 kept * BLOCK);
     torn += kept > 1 && kept < 16;
-    assert_int_equal (command (1, ZONE_COND_FULL), 0);
+    assert_int_equal (command_zone (1, ZONE_COND_FULL), 0);
     for (; kept < 16; kept++)
       check (ZONE + kept * BLOCK, 0);
-    assert_int_equal (command (1, ZONE_COND_EMPTY), 0);
+    assert_int_equal (command_zone (1, ZONE_COND_EMPTY), 0);
   }
   assert_in_range (torn, 10, 63);
 }
@@ -548,7 +507,7 @@ test_hang_ends_with_power (void **state)
   check (0, 0);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, destroy_devices)
 
 int
 main (void)

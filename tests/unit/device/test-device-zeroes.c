@@ -20,7 +20,7 @@
 
 #include "control/control.h"
 #include "device/device.h"
-#include "devices.h"
+#include "one-device.h"
 #include "unit.h"
 
 #define PAGES 256 /* eight chunks of the store */
@@ -45,27 +45,16 @@ struct model {
   unsigned changes, held_zeroes, freed_zeroes, cuts;
 };
 
-static struct devices *devices;
-static struct connection *d, *config;
+static struct connection *config;
 static struct model m;
 static uint8_t buf[LONGEST * PAGE];
-
-static int
-nap (void *opaque, uint64_t nsec)
-{
-  (void) opaque;
-  (void) nsec;
-  return -ESHUTDOWN;
-}
-
-static const struct nap how = {.nap = nap};
 
 static void
 create (const char *const *given)
 {
   struct message why;
 
-  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
+  assert_int_equal (make_devices (&devices, given, &gives_up, &why), 0);
   assert_int_equal (control_connect (devices, "nullb0", true, &d), 0);
   assert_int_equal (control_connect (devices, "nullb0.config", true, &config),
                     0);
@@ -76,23 +65,6 @@ create (const char *const *given)
 #define CREATE(...)                                                            \
   create ((const char *const[]){"size", "1M", "memory-backed", "1",            \
                                 __VA_ARGS__, NULL})
-
-static int
-setup (void **state)
-{
-  (void) state;
-  devices = NULL;
-  return 0;
-}
-
-static int
-teardown (void **state)
-{
-  (void) state;
-  if (devices != NULL)
-    devices_destroy (devices);
-  return 0;
-}
 
 /*---------------------------------------------------------------------*/
 /* The model */
@@ -372,7 +344,8 @@ test_limit (void **state)
   assert_int_equal (device_write (d, buf, PAGE, 0, false), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
+#define TEST(name)                                                             \
+  cmocka_unit_test_setup_teardown (name, forget_devices, destroy_devices)
 
 int
 main (void)

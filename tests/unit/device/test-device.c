@@ -14,13 +14,11 @@
 #include "common/common.h"
 #include "control/control.h"
 #include "device/device.h"
-#include "devices.h"
+#include "one-device.h"
 #include "unit.h"
 
 #define MIB (UINT64_C (1) << 20)
 
-static struct devices *devices;
-static struct connection *d; /* to nullb0 */
 static uint8_t buf[65536], out[65536];
 
 /* What a wait of more than 9 ms comes to; the fake one takes no time. */
@@ -37,17 +35,7 @@ nap (void *opaque, uint64_t nsec)
 
 static const struct nap how = {.nap = nap};
 
-static void
-create (const char *const *given)
-{
-  struct message why;
-
-  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
-  d = device_connect (&devices->device[0], NULL);
-  assert_non_null (d);
-}
-
-#define CREATE(...) create ((const char *const[]){__VA_ARGS__, NULL})
+#define CREATE(...) create_with ((const char *const[]){__VA_ARGS__, NULL}, &how)
 
 static int
 setup (void **state)
@@ -56,15 +44,6 @@ setup (void **state)
   devices = NULL;
   memset (buf, 0xaa, sizeof buf);
   memset (out, 0x55, sizeof out);
-  return 0;
-}
-
-static int
-teardown (void **state)
-{
-  (void) state;
-  if (devices != NULL)
-    devices_destroy (devices);
   return 0;
 }
 
@@ -725,15 +704,6 @@ test_threads_are_counted (void **state)
 
 #define ZONE 65536
 
-static int
-command (uint64_t zone, enum zone_cond cond)
-{
-  const struct zone_descriptor descriptor = {.cond = cond};
-  uint64_t done;
-
-  return device_zone_commands (d, zone, &descriptor, 1, &done);
-}
-
 static void
 check_extents_of_zone (enum extent first, uint64_t wp, enum extent second)
 {
@@ -775,7 +745,7 @@ test_zoned (void **state)
 
   /* A reset frees the memory, and takes its own time. */
   assert_int_equal (store_written (devices->store, 0), 3);
-  assert_int_equal (command (1, ZONE_COND_EMPTY), 0);
+  assert_int_equal (command_zone (1, ZONE_COND_EMPTY), 0);
   assert_int_equal (store_written (devices->store, 0), 2);
   assert_int_equal (asked (OP_ZONE)->longest, 7 * NSEC_PER_USEC);
   assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
@@ -786,9 +756,9 @@ test_zoned (void **state)
   check_extents_of_zone (EXTENT_DATA, ZONE, EXTENT_ZERO);
   assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
 
-  assert_int_equal (command (1, ZONE_COND_READONLY), 0);
+  assert_int_equal (command_zone (1, ZONE_COND_READONLY), 0);
   assert_int_equal (device_write (d, buf, 4096, ZONE + 4096, false), -EROFS);
-  assert_int_equal (command (2, ZONE_COND_OFFLINE), 0);
+  assert_int_equal (command_zone (2, ZONE_COND_OFFLINE), 0);
   assert_int_equal (device_read (d, out, 512, 2 * ZONE), -EIO);
 }
 
@@ -802,7 +772,7 @@ test_zoned_without_memory (void **state)
   assert_int_equal (device_write (d, buf, 8192, 0, false), 0);
   assert_int_equal (device_write (d, buf, 4096, 8192, false), -ENOSPC);
   assert_int_equal (device_write (d, buf, 4096, 12288, false), -EIO);
-  assert_int_equal (command (0, ZONE_COND_EMPTY), 0);
+  assert_int_equal (command_zone (0, ZONE_COND_EMPTY), 0);
   assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
 }
 
@@ -823,7 +793,7 @@ test_zoned_null (void **state)
   assert_int_equal (device_write (d, buf, 4096, ZONE + 4096, false), 0);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, destroy_devices)
 
 int
 main (void)

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * For tests that have one device at a time: how a case begins and ends, and
+ * what most do with the device.
+ */
+
+#ifndef NULLBLK_TESTS_ONE_DEVICE_H
+#define NULLBLK_TESTS_ONE_DEVICE_H
+
+#include <string.h>
+
+#include "devices.h"
+
+/* The case's, NULL where it has made none, and a connection to nullb0. */
+static struct devices *devices;
+static struct connection *d;
+
+static inline int
+forget_devices (void **state)
+{
+  (void) state;
+  devices = NULL;
+  return 0;
+}
+
+static inline int
+destroy_devices (void **state)
+{
+  (void) state;
+  if (devices != NULL)
+    devices_destroy (devices);
+  return 0;
+}
+
+/* Devices as make_devices makes them, with their logs, and the connection. */
+static inline void
+create_with (const char *const *given, const struct nap *nap)
+{
+  struct message why;
+
+  if (make_devices (&devices, given, nap, &why) != 0)
+    fail_msg ("%s", why.text);
+  assert_int_equal (devices_open_logs (devices, &why), 0);
+  d = device_connect (&devices->device[0], NULL);
+  assert_non_null (d);
+}
+
+/* Up to 128 KiB, full of one byte. */
+static inline int
+write_with (struct connection *c, uint64_t offset, uint32_t count, char byte,
+            bool fua)
+{
+  static _Thread_local char full[131072];
+
+  memset (full, byte, count);
+  return device_write (c, full, count, offset, fua);
+}
+
+/* Does the block of COUNT bytes read as BYTE at both of its ends? */
+static inline void
+check_block (uint64_t offset, uint32_t count, char byte)
+{
+  static char block[131072];
+
+  assert_int_equal (device_read (d, block, count, offset), 0);
+  assert_int_equal (block[0], byte);
+  assert_int_equal (block[count - 1], byte);
+}
+
+static inline int
+command_zone (uint64_t zone, enum zone_cond cond)
+{
+  const struct zone_descriptor descriptor = {.cond = cond};
+  uint64_t done;
+
+  return device_zone_commands (d, zone, &descriptor, 1, &done);
+}
+
+#endif /* NULLBLK_TESTS_ONE_DEVICE_H */
