@@ -18,6 +18,8 @@ export LC_ALL=C
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=${here%/tests/bench}
+# shellcheck source=../port.sh source-path=SCRIPTDIR
+source "$here/../port.sh"
 build=${top_builddir:-$PWD}
 tmp=$(mktemp -d)
 shm=$(mktemp -d /dev/shm/nullblk-bench-XXXXXX)
@@ -158,18 +160,6 @@ wait_for_server ()
     kill -0 "${server_pid[$1]}" 2>/dev/null || die "server $1 has ended"
     sleep 0.05
   done
-}
-
-# free_port: a TCP port that nothing listens on just now.
-free_port ()
-{
-  local port
-
-  while :; do
-    port=$((20000 + RANDOM % 12000))
-    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-  done
-  echo "$port"
 }
 
 # serve NAME NBDKIT-ARGUMENT...

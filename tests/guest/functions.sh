@@ -13,6 +13,8 @@ most_seconds=1000
 
 # shellcheck source=../server/functions.sh source-path=SCRIPTDIR
 source "${0%/*}/../server/functions.sh"
+# shellcheck source=../port.sh source-path=SCRIPTDIR
+source "${0%/*}/../port.sh"
 
 on_host ()
 {
@@ -36,18 +38,6 @@ boot_guest ()
     77) exit 77 ;;
     *) fail "the guest's verdict is $status" ;;
   esac
-}
-
-# free_port: print a TCP port that nothing listens on just now.
-free_port ()
-{
-  local port
-
-  while :; do
-    port=$((20000 + RANDOM % 12000))
-    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-  done
-  echo "$port"
 }
 
 # start_tcp_server [NBDKIT-OPTION | KEY=VALUE]...: like start_server, but on

@@ -45,7 +45,9 @@ trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
 
 mkdir -p "$tmp/root/tests/guest" "$tmp/root/tests/server"
-cp "$script" "$here/functions.sh" "$here/crash.sh" "$tmp/root/tests/guest"
+cp "$script" "$here/attach.sh" "$here/functions.sh" "$here/crash.sh" \
+  "$tmp/root/tests/guest"
+cp "$here/../port.sh" "$tmp/root/tests"
 cp "$here/../server/functions.sh" "$tmp/root/tests/server"
 cp -L "$PLUGIN" "$tmp/root/nullblk.so"
 # libraries_of FILE: copy those that the tools in the image need not have.

@@ -7,39 +7,13 @@
 # for partitions keeps all others waiting.  What was written is not given up by
 # that.
 
-# shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+# shellcheck source=attach.sh source-path=SCRIPTDIR
+source "${0%/*}/attach.sh"
 
 if on_host; then
-  [ -x "$top_builddir/tools/nullblk-attach" ] ||
-    skip "nullblk-attach is not built"
-  # shellcheck disable=SC2119
-  boot_guest
+  boot_to_attach
   exit
 fi
-
-export NULLBLK_PLUGIN=$PLUGIN
-attach=/nullblk-attach
-
-wake_server ()
-{
-  [ -z "$server_pid" ] || kill -CONT "$server_pid" 2>/dev/null || true
-}
-detach_all ()
-{
-  "$attach" --detach --all
-}
-at_exit+=(wake_server detach_all)
-
-nothing_left ()
-{
-  [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
-  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 |
-    grep -vx "${server_pid:-none}" || fail "$1: left: a server"
-  for n in 0 1 2 3; do
-    [ ! -e "/sys/block/nbd$n/pid" ] || fail "$1: left: /dev/nbd$n"
-  done
-}
 
 # in_flight READS WRITES: at least so many.
 in_flight ()
@@ -64,7 +38,7 @@ detached_soon ()
   "$attach" --detach nbd0 2>"$tmp/err" &
   ends $! "$1"
   [ ! -s "$tmp/err" ] || fail "$1: $(cat "$tmp/err")"
-  nothing_left "$1"
+  leaves_nothing "$1"
 }
 
 # Nobody has opened it before.
@@ -113,7 +87,7 @@ kill "$waiting"
 wait_until 120 process_ended "$waiting" || fail "interrupted: it hangs"
 ! wait "$waiting" || fail "it was not interrupted"
 grep -q '^nullblk-attach: interrupted$' "$tmp/err" || fail "$(cat "$tmp/err")"
-nothing_left interrupted
+leaves_nothing interrupted
 wait_until 60 process_ended "$other" || fail "the other one hangs"
 
 # Not so what has been written: for that it waits.  First it cannot even open
@@ -153,7 +127,7 @@ for look in yes ''; do
   ends "$waiting" "written"
   wait "$writer" || fail "it could not be written"
   [ -z "$look" ] || wait "$other" || fail "nobody could look"
-  nothing_left "written"
+  leaves_nothing "written"
   try "$attach" -C 1 "$uri"
   try cmp -n 4194304 "$tmp/content" /dev/nbd0
   try blkdiscard /dev/nbd0

@@ -5,19 +5,13 @@
 # nullblk-attach where the kernel does not remember whose a device is, as before
 # Linux 5.14: it shows no identifier.  Here it only does not get to see it.
 
-# shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+# shellcheck source=attach.sh source-path=SCRIPTDIR
+source "${0%/*}/attach.sh"
 
 if on_host; then
-  [ -x "$top_builddir/tools/nullblk-attach" ] ||
-    skip "nullblk-attach is not built"
-  # shellcheck disable=SC2119
-  boot_guest
+  boot_to_attach
   exit
 fi
-
-export NULLBLK_PLUGIN=$PLUGIN
-attach=/nullblk-attach
 
 # All of it, but not the identifier.
 for n in 0 1 2 3; do
@@ -31,19 +25,7 @@ show_all ()
 {
   umount /sys/block
 }
-detach_all ()
-{
-  "$attach" --detach --all
-}
-at_exit+=(detach_all show_all)
-
-nothing_left ()
-{
-  [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
-  for n in 0 1 2 3; do
-    [ ! -e "/sys/block/nbd$n/pid" ] || fail "$1: left: /dev/nbd$n"
-  done
-}
+at_exit+=(show_all)
 
 # listed LINE: that is what is attached.
 listed ()
@@ -58,11 +40,11 @@ try "$attach" --name a -C 2 64M memory-backed=true
 listed "a /dev/nbd0 67108864"
 try mkfs.ext4 -q -F /dev/nbd0
 try "$attach" --detach a
-nothing_left "by its name"
+leaves_nothing "by its name"
 start_server 16M
 try "$attach" "$uri"
 try "$attach" --detach /dev/nbd0
-nothing_left "by its device"
+leaves_nothing "by its device"
 
 # What is another's by now is left alone.
 try "$attach" --name a "$uri"
@@ -75,11 +57,11 @@ listed "a (dead) -"
 try "$attach" --detach a
 shows /sys/block/nbd0/size 32768
 detach
-nothing_left "another's"
+leaves_nothing "another's"
 
 # Nobody else's device gets a connection of ours.
 fails "$attach" --persist "$uri"
 grep -q '^nullblk-attach: --persist: before Linux 5.14 ' "$tmp/fails" ||
   fail "$(cat "$tmp/fails")"
-nothing_left --persist
+leaves_nothing --persist
 stop_server

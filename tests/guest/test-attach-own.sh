@@ -6,34 +6,13 @@
 # quicker to attach, or attached after ours was gone, under the same number; a
 # process that has the number of one of ours; a folder that a crash has left.
 
-# shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+# shellcheck source=attach.sh source-path=SCRIPTDIR
+source "${0%/*}/attach.sh"
 
 if on_host; then
-  [ -x "$top_builddir/tools/nullblk-attach" ] ||
-    skip "nullblk-attach is not built"
-  # shellcheck disable=SC2119
-  boot_guest
+  boot_to_attach
   exit
 fi
-
-export NULLBLK_PLUGIN=$PLUGIN
-attach=/nullblk-attach
-
-detach_all ()
-{
-  "$attach" --detach --all
-}
-at_exit+=(detach_all)
-
-# made DEVICE ARGUMENT...: that is what is attached.
-made ()
-{
-  local out
-
-  out=$("$attach" "${@:2}" 2>"$tmp/err") || fail "${*:2}: $(cat "$tmp/err")"
-  [ "$out" = "$1" ] || fail "${*:2}: it says '$out', not '$1'"
-}
 
 # Somebody else's server, device and filesystem, at nbd0.
 start_server 64M memory-backed=true

@@ -6,39 +6,13 @@
 # comes to the point: it keeps nobody from anything, a signal ends the waiting,
 # and so does time.
 
-# shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+# shellcheck source=attach.sh source-path=SCRIPTDIR
+source "${0%/*}/attach.sh"
 
 if on_host; then
-  [ -x "$top_builddir/tools/nullblk-attach" ] ||
-    skip "nullblk-attach is not built"
-  # shellcheck disable=SC2119
-  boot_guest
+  boot_to_attach
   exit
 fi
-
-export NULLBLK_PLUGIN=$PLUGIN
-attach=/nullblk-attach
-
-wake_server ()
-{
-  [ -z "$server_pid" ] || kill -CONT "$server_pid" 2>/dev/null || true
-}
-detach_all ()
-{
-  "$attach" --detach --all
-}
-at_exit+=(wake_server detach_all)
-
-nothing_left ()
-{
-  [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
-  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 |
-    grep -vx "${server_pid:-none}" || fail "$1: left: a server"
-  for n in 0 1 2 3; do
-    [ ! -e "/sys/block/nbd$n/pid" ] || fail "$1: left: /dev/nbd$n"
-  done
-}
 
 only_bad_is_left ()
 {
@@ -67,7 +41,7 @@ for signal in INT TERM HUP; do
   wait "$waiting" || status=$?
   [ "$status" = 1 ] || fail "SIG$signal: status $status"
   grep -q '^nullblk-attach: interrupted$' "$tmp/err" || fail "$(cat "$tmp/err")"
-  nothing_left "SIG$signal"
+  leaves_nothing "SIG$signal"
   try "$attach" --name good 1M
 done
 # Without a signal it gives up by itself.
@@ -119,5 +93,5 @@ kill -0 "$waiting" || fail "it did not wait: $(cat "$tmp/err")"
 kill -CONT "$server_pid"
 wait "$waiting" || fail "$(cat "$tmp/err")"
 wait "$writer" || fail "it could not be written"
-nothing_left "a silent server"
+leaves_nothing "a silent server"
 stop_server

@@ -5,8 +5,8 @@
 # nullblk-attach to an export that is served with TLS: with certificates, where
 # the server wants to see them, too, and refused without.
 
-# shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+# shellcheck source=attach.sh source-path=SCRIPTDIR
+source "${0%/*}/attach.sh"
 
 # certificate NAME TEMPLATE-LINE...: vouched for by ca.
 certificate ()
@@ -21,8 +21,6 @@ certificate ()
 
 if on_host; then
   requires certtool base64
-  [ -x "$top_builddir/tools/nullblk-attach" ] ||
-    skip "nullblk-attach is not built"
   has_tls || skip "this nbdkit has no TLS"
   tls=$tmp/tls
   mkdir "$tls"
@@ -34,17 +32,9 @@ if on_host; then
   certificate client tls_www_client
   NULLBLK_GUEST_TLS=$(tar -c -C "$tls" . | base64 -w 0)
   export NULLBLK_GUEST_TLS
-  # shellcheck disable=SC2119
-  boot_guest
+  boot_to_attach
   exit
 fi
-
-attach=/nullblk-attach
-detach_all ()
-{
-  "$attach" --detach --all
-}
-at_exit+=(detach_all)
 
 echo 127.0.0.1 localhost >/etc/hosts
 mkdir "$tmp/tls" "$tmp/nobody"

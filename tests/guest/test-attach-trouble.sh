@@ -6,35 +6,13 @@
 # whose first sector cannot be read, one of several that cannot be detached.
 # Whatever happens leaves nothing, and concerns nobody else.
 
-# shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+# shellcheck source=attach.sh source-path=SCRIPTDIR
+source "${0%/*}/attach.sh"
 
 if on_host; then
-  [ -x "$top_builddir/tools/nullblk-attach" ] ||
-    skip "nullblk-attach is not built"
-  # shellcheck disable=SC2119
-  boot_guest
+  boot_to_attach
   exit
 fi
-
-export NULLBLK_PLUGIN=$PLUGIN
-attach=/nullblk-attach
-
-detach_all ()
-{
-  "$attach" --detach --all
-}
-at_exit+=(detach_all)
-
-nothing_left ()
-{
-  [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
-  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 |
-    grep -vx "${server_pid:-none}" || fail "$1: left: a server"
-  for n in 0 1 2 3; do
-    [ ! -e "/sys/block/nbd$n/pid" ] || fail "$1: left: /dev/nbd$n"
-  done
-}
 
 # The timeout is its own, and does not outlive it; there always is one.
 made_with_timeout ()
@@ -61,21 +39,21 @@ END
 chmod +x "$tmp/nbdkit"
 ! NULLBLK_NBDKIT=$tmp/nbdkit "$attach" 1M 2>"$tmp/err" || fail "attached"
 grep -q interrupted "$tmp/err" || fail "$(cat "$tmp/err")"
-nothing_left "its own server"
+leaves_nothing "its own server"
 
 # Nobody reads what it says any more.
 exec 7> >(:)
 wait $!
 ! "$attach" 1M nonsense=1 2>&7 || fail "attached"
 exec 7>&-
-nothing_left "a closed pipe"
+leaves_nothing "a closed pipe"
 
 # Names that are longer than anything we have room for.
 long=$(printf '%01500d' 0)
 fails "$attach" "$(uri_of "$long")"
-nothing_left "a long URI"
+leaves_nothing "a long URI"
 fails "$attach" "nbd+unix:///?socket=$long"
-nothing_left "a long socket"
+leaves_nothing "a long socket"
 
 # What cannot be read can be attached, and at once: neither its blocks nor its
 # partitions are of interest.
@@ -90,7 +68,7 @@ for trouble in badblocks=+0-0 'fault=op=read error=EIO' \
   shows /sys/block/nbd0/size 32768
   nbd-client --disconnect /dev/nbd0 >/dev/null
   try "$attach" --detach trouble
-  nothing_left "$trouble"
+  leaves_nothing "$trouble"
 done
 
 # One that cannot be detached keeps none of the others.
@@ -106,7 +84,7 @@ grep -q '^nullblk-attach: b: /dev/nbd1 is in use' "$tmp/fails" ||
 [ "$(ls /run/nullblk)" = b ] || fail "left: $(ls /run/nullblk)"
 try umount "$tmp/mnt"
 try "$attach" --detach --all
-nothing_left "all"
+leaves_nothing "all"
 
 # Nor does one that another nullblk-attach is at work on.
 mkfifo "$tmp/fifo"
@@ -128,7 +106,7 @@ grep -q '^nullblk-attach: a: another nullblk-attach is at work' "$tmp/fails" ||
 echo >"$tmp/fifo"
 wait "$waiting" || fail "a is not attached"
 try "$attach" --detach a
-nothing_left "a lock"
+leaves_nothing "a lock"
 
 # What a process still has open goes when that does.
 try "$attach" 1M
@@ -137,5 +115,5 @@ fails "$attach" --detach nbd0
 grep -q 'still open in a process' "$tmp/fails" || fail "$(cat "$tmp/fails")"
 exec 7<&-
 try "$attach" --detach nbd0
-nothing_left "an open device"
+leaves_nothing "an open device"
 stop_server

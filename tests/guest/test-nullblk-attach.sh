@@ -6,33 +6,13 @@
 # already, what it lists, what it refuses, and that it leaves nothing behind,
 # even after a crash of either half.
 
-# shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+# shellcheck source=attach.sh source-path=SCRIPTDIR
+source "${0%/*}/attach.sh"
 
 if on_host; then
-  [ -x "$top_builddir/tools/nullblk-attach" ] ||
-    skip "nullblk-attach is not built"
-  boot_guest
+  boot_to_attach
   exit
 fi
-
-export NULLBLK_PLUGIN=$PLUGIN
-attach=/nullblk-attach
-
-detach_all ()
-{
-  "$attach" --detach --all
-}
-at_exit+=(detach_all)
-
-# made DEVICE ARGUMENT...: that is all that is printed.
-made ()
-{
-  local out
-
-  out=$("$attach" "${@:2}" 2>"$tmp/err") || fail "${*:2}: $(cat "$tmp/err")"
-  [ "$out" = "$1" ] || fail "${*:2}: it says '$out', not '$1'"
-}
 
 # refused TEXT ARGUMENT...: and in its last line says so.
 refused ()

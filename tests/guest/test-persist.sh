@@ -6,24 +6,13 @@
 # when it is back; it fails when the server stays away for longer than that,
 # and works again once it is there; detaching leaves nothing, whenever.
 
-# shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+# shellcheck source=attach.sh source-path=SCRIPTDIR
+source "${0%/*}/attach.sh"
 
 if on_host; then
-  [ -x "$top_builddir/tools/nullblk-attach" ] ||
-    skip "nullblk-attach is not built"
-  # shellcheck disable=SC2119
-  boot_guest
+  boot_to_attach
   exit
 fi
-
-attach=/nullblk-attach
-
-detach_all ()
-{
-  "$attach" --detach --all
-}
-at_exit+=(detach_all)
 
 # What the server serves must outlive it: a file.
 truncate -s 16M "$tmp/disk"

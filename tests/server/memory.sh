@@ -65,3 +65,21 @@ start_measured ()
   io 'read 0 4M' # so that the buffer is there
   start=$(resident)
 }
+
+# gives_back CHECK: what is trimmed or zeroed goes back to the machine.  CHECK
+# is called while 256 MiB are held.
+gives_back ()
+{
+  local give_back
+
+  for give_back in 'discard 0 256M' 'write -z -u 0 256M'; do
+    write_each 4 64 4M
+    holds 256
+    "$1"
+    io 'discard 64M 64M'
+    holds 192
+    io "$give_back"
+    holds 0
+    io 'read -P 0 0 4M'
+  done
+}

@@ -31,3 +31,12 @@ start_serve ()
   server_pid=$!
   wait_until 60 server_listens_or_ended || fail "it does not listen"
 }
+
+# requires_load: fio as a client, and $ctl to look at the server.
+requires_load ()
+{
+  requires fio jq
+  fio --enghelp=nbd >/dev/null 2>&1 || skip "fio has no nbd engine"
+  ctl=$top_builddir/tools/nullblkctl
+  [ -x "$ctl" ] || skip "nullblkctl is not built"
+}

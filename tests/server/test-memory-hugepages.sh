@@ -12,18 +12,15 @@ source "${0%/*}/memory.sh"
   grep -x nullblk_hugepages=yes >/dev/null ||
   skip "this kernel has no transparent huge pages"
 
-start_measured 1T memory-backed=true hugepages=true
-for give_back in 'discard 0 256M' 'write -z -u 0 256M'; do
-  write_each 4 64 4M
-  holds 256
-  # A machine whose memory is in pieces may give fewer: half is enough to see
-  # that they were asked for.
+# A machine whose memory is in pieces may give fewer: half is enough to see that
+# they were asked for.
+half_is_huge ()
+{
+  local huge
+
   huge=$(smaps_field AnonHugePages)
   ((huge >= 128)) || fail "$huge MiB in huge pages, of 256"
-  io 'discard 64M 64M'
-  holds 192
-  io "$give_back"
-  holds 0
-  io 'read -P 0 0 4M'
-done
+}
+start_measured 1T memory-backed=true hugepages=true
+gives_back half_is_huge
 stop_server

@@ -8,10 +8,8 @@
 
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"
-requires fio jq nbdcopy cmp
-fio --enghelp=nbd >/dev/null 2>&1 || skip "fio has no nbd engine"
-ctl=$top_builddir/tools/nullblkctl
-[ -x "$ctl" ] || skip "nullblkctl is not built"
+requires_load
+requires nbdcopy cmp
 
 uri="nbd+unix:///?socket=$tmp/sock"
 client_pid=

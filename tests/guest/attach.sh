@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# What every test of nullblk-attach begins with: functions.sh, the program, and
+# that nothing stays attached.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+export NULLBLK_PLUGIN=$PLUGIN
+# shellcheck disable=SC2034 # for what comes next
+attach=/nullblk-attach
+
+# boot_to_attach: boot_guest, where there is a program to test in it.
+boot_to_attach ()
+{
+  [ -x "$top_builddir/tools/nullblk-attach" ] ||
+    skip "nullblk-attach is not built"
+  # shellcheck disable=SC2119
+  boot_guest
+}
+
+# One that a test has stopped would keep its devices from being detached.
+wake_server ()
+{
+  [ -z "$server_pid" ] || kill -CONT "$server_pid" 2>/dev/null || true
+}
+
+detach_all ()
+{
+  "$attach" --detach --all
+}
+on_host || at_exit+=(wake_server detach_all)
+
+# leaves_nothing WHEN: no file, no server but the test's, no device.
+leaves_nothing ()
+{
+  local n
+
+  [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
+  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 |
+    grep -vx "${server_pid:-none}" || fail "$1: left: a server"
+  for n in 0 1 2 3; do
+    [ ! -e "/sys/block/nbd$n/pid" ] || fail "$1: left: /dev/nbd$n"
+  done
+}
+
+# made DEVICE ARGUMENT...: that is all that it prints.
+made ()
+{
+  local out
+
+  out=$("$attach" "${@:2}" 2>"$tmp/err") || fail "${*:2}: $(cat "$tmp/err")"
+  [ "$out" = "$1" ] || fail "${*:2}: it says '$out', not '$1'"
+}
