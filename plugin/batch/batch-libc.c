@@ -315,29 +315,20 @@ do_fcntl (int fd, int cmd, void *arg)
 }
 
 /* Whatever the argument is, it is passed on in the same place. */
-PUBLIC int
-fcntl (int fd, int cmd, ...)
-{
-  va_list args;
-  void *arg;
+#define FCNTL(name)                                                            \
+  PUBLIC int name (int fd, int cmd, ...)                                       \
+  {                                                                            \
+    va_list args;                                                              \
+    void *arg;                                                                 \
+                                                                               \
+    va_start (args, cmd);                                                      \
+    arg = va_arg (args, void *);                                               \
+    va_end (args);                                                             \
+    return do_fcntl (fd, cmd, arg);                                            \
+  }
 
-  va_start (args, cmd);
-  arg = va_arg (args, void *);
-  va_end (args);
-  return do_fcntl (fd, cmd, arg);
-}
-
-PUBLIC int
-fcntl64 (int fd, int cmd, ...)
-{
-  va_list args;
-  void *arg;
-
-  va_start (args, cmd);
-  arg = va_arg (args, void *);
-  va_end (args);
-  return do_fcntl (fd, cmd, arg);
-}
+FCNTL (fcntl)
+FCNTL (fcntl64)
 
 /*---------------------------------------------------------------------*/
 /* Data */

@@ -18,18 +18,12 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "unit.h"
+#include "unix.h"
 
 #define SIZE (4 << 20) /* of the device */
-
-static void __attribute__ ((noreturn)) give_up (const char *why)
-{
-  fprintf (stderr, "replay: %s: %s\n", why, strerror (errno));
-  exit (EXIT_FAILURE);
-}
 
 /* Bytes in a row. */
 struct bytes {
@@ -202,22 +196,6 @@ make_stream (struct bytes *b, uint64_t *seed)
 
 /*---------------------------------------------------------------------*/
 /* Conversations */
-
-static int
-connect_to (const char *path)
-{
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  int fd;
-
-  if (strlen (path) >= sizeof address.sun_path)
-    give_up (path);
-  strcpy (address.sun_path, path);
-  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd == -1 ||
-      connect (fd, (struct sockaddr *) &address, sizeof address) == -1)
-    give_up (path);
-  return fd;
-}
 
 /* Returns false when the server has ended. */
 static bool

@@ -21,8 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "unix.h"
 
 #define HEADER 28
 #define REPLY 16
@@ -31,28 +32,6 @@
 #define TOGETHER 64 /* requests by one send */
 #define MOST 2048   /* on their way */
 #define ROUNDS 30
-
-static void __attribute__ ((noreturn)) give_up (const char *why)
-{
-  fprintf (stderr, "unseen: %s: %s\n", why, strerror (errno));
-  exit (EXIT_FAILURE);
-}
-
-static int
-connect_to (const char *path)
-{
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  int fd;
-
-  if (strlen (path) >= sizeof address.sun_path)
-    give_up (path);
-  strcpy (address.sun_path, path);
-  fd = socket (AF_UNIX, SOCK_STREAM, 0);
-  if (fd == -1 ||
-      connect (fd, (struct sockaddr *) &address, sizeof address) == -1)
-    give_up (path);
-  return fd;
-}
 
 static void
 send_all (int fd, const void *buf, size_t n)

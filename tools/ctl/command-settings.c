@@ -183,13 +183,21 @@ command_get (struct context *c, char **keys, struct message *why)
   return DONE;
 }
 
+static int
+change_and_free (struct context *c, char *lines, struct message *why)
+{
+  const int r = change (c, lines, why);
+
+  free (lines);
+  return r;
+}
+
 int
 command_set (struct context *c, char **settings, struct message *why)
 {
   char *lines = NULL;
   size_t len;
   FILE *fp;
-  int r;
 
   fp = open_memstream (&lines, &len);
   if (fp == NULL) {
@@ -209,9 +217,7 @@ command_set (struct context *c, char **settings, struct message *why)
     message_set (why, "%s", strerror (errno));
     return FAILED;
   }
-  r = change (c, lines, why);
-  free (lines);
-  return r;
+  return change_and_free (c, lines, why);
 }
 
 int
@@ -324,7 +330,6 @@ int
 command_mark (struct context *c, char **text, struct message *why)
 {
   char *line;
-  int r;
 
   if (strchr (text[0], '\n') != NULL) {
     message_set (why, "a mark is one line");
@@ -334,9 +339,7 @@ command_mark (struct context *c, char **text, struct message *why)
     message_set (why, "%s", strerror (ENOMEM));
     return FAILED;
   }
-  r = change (c, line, why);
-  free (line);
-  return r;
+  return change_and_free (c, line, why);
 }
 
 /* WHERE is not a server's alone: it may be a file. */

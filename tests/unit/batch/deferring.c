@@ -111,14 +111,6 @@ take_turn (enum place place)
     turn ();
 }
 
-static bool
-has_input (int fd)
-{
-  struct pollfd p = {.fd = fd, .events = POLLIN};
-
-  return poll (&p, 1, 0) == 1;
-}
-
 static ssize_t
 our_readv (int fd, const struct iovec *iov, int iovcnt)
 {
@@ -280,18 +272,13 @@ int
 set_up (void **state)
 {
   (void) state;
-  batch_system = (struct batch_calls){.read = read,
-                                      .readv = our_readv,
-                                      .recvfrom = our_recvfrom,
-                                      .recvmsg = recvmsg,
-                                      .send = our_send,
-                                      .sendmsg = our_sendmsg,
-                                      .write = write,
-                                      .shutdown = shutdown,
-                                      .ppoll = our_ppoll,
-                                      .nap = our_nap,
-                                      .now = clock_now,
-                                      .cpu = clock_now};
+  batch_system = systems_own;
+  batch_system.readv = our_readv;
+  batch_system.recvfrom = our_recvfrom;
+  batch_system.send = our_send;
+  batch_system.sendmsg = our_sendmsg;
+  batch_system.ppoll = our_ppoll;
+  batch_system.nap = our_nap;
   batch_set_serial (true);
   batch_set_poll (0);
   assert_int_equal (pipe (quit), 0);
@@ -313,20 +300,6 @@ tear_down (void **state)
 }
 
 void
-write_all (int fd, const void *buf, size_t n)
-{
-  const unsigned char *p = buf;
-  ssize_t r;
-
-  while (n > 0) {
-    r = send (fd, p, n, MSG_NOSIGNAL);
-    assert_true (r > 0);
-    p += r;
-    n -= r;
-  }
-}
-
-void
 ask (uint32_t first, uint32_t last)
 {
   struct stream s = {0};
@@ -340,18 +313,7 @@ ask (uint32_t first, uint32_t last)
 void
 expect (const struct stream *s)
 {
-  unsigned char buf[4096];
-  const unsigned char *p = s->bytes;
-  size_t left = s->len;
-  ssize_t r;
-
-  while ((r = recv (peer, buf, sizeof buf, MSG_DONTWAIT)) > 0) {
-    assert_true ((size_t) r <= left);
-    assert_memory_equal (buf, p, r);
-    p += r;
-    left -= r;
-  }
-  assert_int_equal (left, 0);
+  expect_now (peer, s->bytes, s->len);
 }
 
 void

@@ -12,8 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "batch/batch-socket-internal.h"
-#include "common/common.h"
+#include "peer.h"
 #include "stream.h"
 #include "unit.h"
 
@@ -94,8 +93,6 @@ void connect_again (unsigned depth);
 int set_up (void **state);
 
 int tear_down (void **state);
-
-void write_all (int fd, const void *buf, size_t n);
 
 /* The peer sends requests FIRST to LAST at once. */
 void ask (uint32_t first, uint32_t last);

@@ -202,14 +202,6 @@ is_trouble (void)
   return calls.trouble > 0 && random_below (&calls.seed, 100) < calls.trouble;
 }
 
-bool
-has_input (int fd)
-{
-  struct pollfd p = {.fd = fd, .events = POLLIN};
-
-  return poll (&p, 1, 0) == 1;
-}
-
 static ssize_t
 our_readv (int fd, const struct iovec *iov, int iovcnt)
 {
@@ -323,17 +315,15 @@ int
 set_up (void **state)
 {
   (void) state;
-  batch_system = (struct batch_calls){.read = our_read,
-                                      .readv = our_readv,
-                                      .recvfrom = recvfrom,
-                                      .recvmsg = our_recvmsg,
-                                      .send = our_send,
-                                      .sendmsg = our_sendmsg,
-                                      .write = write,
-                                      .shutdown = shutdown,
-                                      .ppoll = our_ppoll,
-                                      .now = our_now,
-                                      .cpu = our_cpu};
+  batch_system = systems_own;
+  batch_system.read = our_read;
+  batch_system.readv = our_readv;
+  batch_system.recvmsg = our_recvmsg;
+  batch_system.send = our_send;
+  batch_system.sendmsg = our_sendmsg;
+  batch_system.ppoll = our_ppoll;
+  batch_system.now = our_now;
+  batch_system.cpu = our_cpu;
   memset (&calls, 0, sizeof calls);
   batch_set_serial (true);
   batch_set_poll (0);
@@ -394,20 +384,6 @@ shrink_buffers (const int ends[2])
 }
 
 void
-write_all (int fd, const void *buf, size_t n)
-{
-  const unsigned char *p = buf;
-  ssize_t r;
-
-  while (n > 0) {
-    r = send (fd, p, n, MSG_NOSIGNAL);
-    assert_true (r > 0);
-    p += r;
-    n -= r;
-  }
-}
-
-void
 expect (int fd, const void *bytes, size_t n)
 {
   unsigned char buf[4096];
@@ -424,27 +400,20 @@ expect (int fd, const void *bytes, size_t n)
 }
 
 void
-expect_now (int fd, const void *bytes, size_t n)
-{
-  unsigned char buf[4096];
-  const unsigned char *p = bytes;
-  ssize_t r;
-
-  while ((r = recv (fd, buf, sizeof buf, MSG_DONTWAIT)) > 0) {
-    assert_true ((size_t) r <= n);
-    assert_memory_equal (buf, p, r);
-    p += r;
-    n -= r;
-  }
-  assert_int_equal (n, 0);
-}
-
-void
 expect_end (int fd)
 {
   char c;
 
   assert_int_equal (recv (fd, &c, 1, 0), 0);
+}
+
+void
+end_with (const int ends[2], const struct stream *due)
+{
+  end (ends[0]);
+  expect (ends[1], due->bytes, due->len);
+  expect_end (ends[1]);
+  close (ends[1]);
 }
 
 struct script script;

@@ -15,8 +15,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "batch/batch-socket-internal.h"
-#include "common/common.h"
+#include "peer.h"
 #include "stream.h"
 #include "unit.h"
 
@@ -74,8 +73,6 @@ extern struct calls {
   atomic_int sending;
 } calls;
 
-bool has_input (int fd);
-
 int set_up (void **state);
 
 /*---------------------------------------------------------------------*/
@@ -92,15 +89,13 @@ void end_both (const int ends[2]);
 
 void shrink_buffers (const int ends[2]);
 
-void write_all (int fd, const void *buf, size_t n);
-
 /* Exactly these bytes come from FD. */
 void expect (int fd, const void *bytes, size_t n);
 
-/* ... and they are there now, and no others. */
-void expect_now (int fd, const void *bytes, size_t n);
-
 void expect_end (int fd);
+
+/* The server ends, and the peer has all that is due, and sees the end. */
+void end_with (const int ends[2], const struct stream *due);
 
 extern struct script {
   int fd;

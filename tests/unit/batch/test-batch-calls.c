@@ -314,10 +314,7 @@ test_fork (void **state)
   assert_int_equal (waitpid (pid, &status, 0), pid);
   assert_int_equal (status, 0);
   assert_int_equal (recv (ends[1], &c, 1, MSG_DONTWAIT), -1);
-  end (ends[0]);
-  expect (ends[1], due.bytes, due.len);
-  expect_end (ends[1]);
-  close (ends[1]);
+  end_with (ends, &due);
   free (s.bytes);
   free (due.bytes);
 }
@@ -387,10 +384,7 @@ test_disconnect (void **state)
   connect_unix (ends);
   write_all (ends[1], s.bytes, s.len);
   assert_int_equal (serve (ends[0]), 0);
-  end (ends[0]);
-  expect (ends[1], due.bytes, due.len);
-  expect_end (ends[1]);
-  close (ends[1]);
+  end_with (ends, &due);
   free (s.bytes);
   free (due.bytes);
 }

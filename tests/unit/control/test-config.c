@@ -39,17 +39,6 @@ static struct side {
   char before[SIZE + 1], after[SIZE + 1];
 } sides[2];
 
-/* No wait in here is long. */
-static int
-nap (void *opaque, uint64_t nsec)
-{
-  (void) opaque;
-  (void) nsec;
-  return -ESHUTDOWN;
-}
-
-static const struct nap how = {.nap = nap};
-
 static uint64_t
 below (uint64_t n)
 {
@@ -217,7 +206,7 @@ begin (struct side *side, const char *const *given)
 {
   struct message why;
 
-  if (make_devices (&side->devices, given, &how, &why) != 0)
+  if (make_devices (&side->devices, given, &gives_up, &why) != 0)
     fail_msg ("%s", why.text);
   assert_int_equal (
       control_connect (side->devices, "nullb0", true, &side->data), 0);

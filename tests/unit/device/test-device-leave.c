@@ -18,28 +18,14 @@
 
 static uint8_t out[512];
 
-/* What a wait of more than 9 ms comes to. */
-static int nap_result;
-
-static int
-nap (void *opaque, uint64_t nsec)
-{
-  (void) opaque;
-  (void) nsec;
-  return nap_result;
-}
-
-static const struct nap how = {.nap = nap};
-
-#define CREATE(...) create_with ((const char *const[]){__VA_ARGS__, NULL}, &how)
+#define CREATE(...)                                                            \
+  create_with ((const char *const[]){__VA_ARGS__, NULL}, &noted)
 
 static int
 setup (void **state)
 {
-  (void) state;
-  devices = NULL;
   nap_result = -ESHUTDOWN;
-  return 0;
+  return forget_devices (state);
 }
 
 /* What is given up keeps nobody waiting. */

@@ -70,18 +70,6 @@ entries (void)
   return s.entries;
 }
 
-static void
-put (uint64_t offset, char byte)
-{
-  assert_int_equal (write_with (d, offset, BLOCK, byte, false), 0);
-}
-
-static void
-check (uint64_t offset, char byte)
-{
-  check_block (offset, BLOCK, byte);
-}
-
 /* The next entry is this one, and its data, if any, is BYTE. */
 static void
 expect (uint64_t flags, uint64_t offset, uint64_t count, int byte)
@@ -126,7 +114,7 @@ make_each (void)
 {
   struct message why;
 
-  put (0, 'a');
+  put_block (0, 'a');
   assert_int_equal (write_with (d, BLOCK, BLOCK, 'b', true), 0);
   assert_int_equal (device_zero (d, 2 * BLOCK, 0, false, false), 0);
   assert_int_equal (device_zero (d, BLOCK, BLOCK, true, true), 0);
@@ -176,7 +164,7 @@ test_trim_that_does_nothing (void **state)
 {
   (void) state;
   CREATE_MEMORY ("discard", "0");
-  put (0, 'a');
+  put_block (0, 'a');
   assert_int_equal (device_trim (d, BLOCK, 0, false), 0);
   close_log ();
   expect (0, 0, BLOCK, 'a');
@@ -191,14 +179,14 @@ test_failed_requests (void **state)
   CREATE_MEMORY (
       "memory-limit", "8K", "fault", "op=write range=64K+4K error=EIO", "fault",
       "op=flush count=1 error=EIO", "fault", "op=trim,zero error=EPERM");
-  put (0, 'a');
+  put_block (0, 'a');
   assert_int_equal (write_with (d, 512, BLOCK, 'b', false), -EINVAL);
   assert_int_equal (write_with (d, 0, 64 * KIB, 'b', false), -ENOSPC);
   assert_int_equal (write_with (d, 64 * KIB, BLOCK, 'b', false), -EIO);
   assert_int_equal (device_flush (d), -EIO);
   assert_int_equal (device_trim (d, BLOCK, 0, false), -EPERM);
   assert_int_equal (device_zero (d, BLOCK, 0, false, false), -EPERM);
-  put (BLOCK, 'c');
+  put_block (BLOCK, 'c');
   check_replay (2);
   close_log ();
   expect (0, 0, BLOCK, 'a');
@@ -225,7 +213,7 @@ test_bad_blocks (void **state)
   CREATE_MEMORY ("badblocks", "+24-24", "badblocks-partial-io", "1");
   assert_int_equal (write_with (d, 0, 8 * BLOCK, 'a', true), -EIO);
   assert_int_equal (write_with (d, 3 * BLOCK, BLOCK, 'b', false), -EIO);
-  check (2 * BLOCK, 'a');
+  check_block (2 * BLOCK, 'a');
   close_log ();
   expect (WRITELOG_FUA, 0, 3 * BLOCK, 'a');
   expect_end ();
@@ -244,8 +232,8 @@ test_corrupting_faults (void **state)
                  "op=flush count=1 corrupt=stale", "fault",
                  "op=trim,zero corrupt=stale", "seed", "1");
   assert_int_equal (write_with (d, 0, 4 * BLOCK, 'a', false), 0); /* lost */
-  put (0, 'a');
-  put (BLOCK, 'b');
+  put_block (0, 'a');
+  put_block (BLOCK, 'b');
   assert_int_equal (device_flush (d), 0);
   assert_int_equal (device_trim (d, BLOCK, 0, false), 0);
   assert_int_equal (device_zero (d, BLOCK, 0, false, false), 0);
@@ -370,17 +358,17 @@ test_power_cut (void **state)
 {
   (void) state;
   CREATE_MEMORY ("cache-size", "64K");
-  put (0, 'a');
+  put_block (0, 'a');
   assert_int_equal (device_flush (d), 0);
-  put (0, 'b');
-  put (BLOCK, 'c');
+  put_block (0, 'b');
+  put_block (BLOCK, 'c');
   device_cut_power (d->device, LOSE_ALL, 0);
   device_cut_power (d->device, LOSE_ALL, 0); /* is so */
   assert_int_equal (write_with (d, 0, BLOCK, 'd', false), -ESHUTDOWN);
   assert_int_equal (device_flush (d), -ESHUTDOWN);
   device_power_on (d->device);
-  check (0, 'a');
-  check (BLOCK, 0);
+  check_block (0, 'a');
+  check_block (BLOCK, 0);
   assert_int_equal (entries (), 7);
   check_replay (7);
   close_log ();
@@ -400,7 +388,7 @@ test_power_cut_after (void **state)
   (void) state;
   CREATE_MEMORY ("cache-size", "0");
   device_cut_power_after (d->device, 2, LOSE_ALL, 0);
-  put (0, 'a');
+  put_block (0, 'a');
   assert_int_equal (write_with (d, 0, BLOCK, 'b', true), -ESHUTDOWN);
   device_power_on (d->device);
   check_replay (4);
@@ -476,7 +464,7 @@ test_power_cuts_with_large_blocks (void **state)
 static void
 append_to_zone (uint64_t zone, uint64_t wp, char byte)
 {
-  put (zone * ZONE + wp, byte);
+  put_block (zone * ZONE + wp, byte);
 }
 
 static void
@@ -622,12 +610,12 @@ test_full (void **state)
 
   (void) state;
   CREATE_MEMORY ("cache-size", "0");
-  put (0, 'a');
+  put_block (0, 'a');
   assert_int_equal (device_mark (d->device, "here", &why), 0);
   limit_files (4 * BLOCK);
   assert_int_equal (write_with (d, 0, BLOCK, 'b', false), -EIO);
-  check (0, 'a');
-  put (0, 'c');
+  check_block (0, 'a');
+  put_block (0, 'c');
   assert_int_equal (device_flush (d), 0);
   assert_int_equal (device_trim (d, BLOCK, 0, false), 0);
   assert_int_equal (setrlimit (RLIMIT_FSIZE, &old_limit), 0);
@@ -670,12 +658,12 @@ test_full_at_power_cut (void **state)
 
   (void) state;
   CREATE_MEMORY ("cache-size", "1M");
-  put (0, 'a');
+  put_block (0, 'a');
   limit_files (3 * BLOCK);
   device_cut_power (d->device, LOSE_ALL, 0);
   assert_int_equal (setrlimit (RLIMIT_FSIZE, &old_limit), 0);
   device_power_on (d->device);
-  check (0, 0);
+  check_block (0, 0);
   assert_int_equal (devices_close_logs (devices, &why), -EIO);
   assert_int_equal (writelog_read_open (&reader, log_path, &wrong), 0);
   expect (0, 0, BLOCK, 'a');
@@ -717,7 +705,7 @@ test_several_devices (void **state)
   CREATE_MEMORY ("devices", "2");
   second = device_connect (&devices->device[1], NULL);
   assert_non_null (second);
-  put (0, 'a');
+  put_block (0, 'a');
   assert_int_equal (write_with (second, BLOCK, BLOCK, 'b', false), 0);
   assert_int_equal (device_flush (d), 0);
   assert_int_equal (device_flush (second), 0);

@@ -55,18 +55,6 @@ setup (void **state)
 }
 
 static void
-put (uint64_t offset, char byte)
-{
-  assert_int_equal (write_with (d, offset, BLOCK, byte, false), 0);
-}
-
-static void
-check (uint64_t offset, char byte)
-{
-  check_block (offset, BLOCK, byte);
-}
-
-static void
 cut (enum lose lose)
 {
   device_cut_power (d->device, lose, 0);
@@ -101,17 +89,17 @@ test_flush (void **state)
   (void) state;
   CREATE ("cache-size", "1M");
   other = device_connect (d->device, NULL);
-  put (0, 'a');
+  put_block (0, 'a');
   assert_int_equal (write_with (other, BLOCK, BLOCK, 'b', false), 0);
   assert_int_equal (device_flush (d), 0); /* for both connections */
-  put (0, 'c');
+  put_block (0, 'c');
   assert_int_equal (device_zero (d, BLOCK, BLOCK, true, false), 0);
-  put (2 * BLOCK, 'd');
-  check (0, 'c');
+  put_block (2 * BLOCK, 'd');
+  check_block (0, 'c');
   lose_power (LOSE_ALL);
-  check (0, 'a');
-  check (BLOCK, 'b');
-  check (2 * BLOCK, 0);
+  check_block (0, 'a');
+  check_block (BLOCK, 'b');
+  check_block (2 * BLOCK, 0);
 }
 
 /* Each change with FUA is durable by itself, and others are not. */
@@ -126,20 +114,20 @@ test_fua (void **state)
   assert_int_equal (device_zero (d, BLOCK, BLOCK, true, true), 0);
   assert_int_equal (device_zero (d, BLOCK, 2 * BLOCK, false, true), 0);
   assert_int_equal (device_trim (d, BLOCK, 3 * BLOCK, true), 0);
-  put (4 * BLOCK, 'c');
+  put_block (4 * BLOCK, 'c');
   lose_power (LOSE_ALL);
-  check (0, 'b');
-  check (BLOCK, 0);
-  check (2 * BLOCK, 0);
-  check (3 * BLOCK, 0);
-  check (4 * BLOCK, 'a');
+  check_block (0, 'b');
+  check_block (BLOCK, 0);
+  check_block (2 * BLOCK, 0);
+  check_block (3 * BLOCK, 0);
+  check_block (4 * BLOCK, 'a');
 
   /* Without FUA they are not. */
   assert_int_equal (device_zero (d, BLOCK, 0, true, false), 0);
   assert_int_equal (device_trim (d, BLOCK, 4 * BLOCK, false), 0);
   lose_power (LOSE_ALL);
-  check (0, 'b');
-  check (4 * BLOCK, 'a');
+  check_block (0, 'b');
+  check_block (4 * BLOCK, 'a');
 }
 
 static void
@@ -147,13 +135,13 @@ test_eviction (void **state)
 {
   (void) state;
   CREATE ("cache-size", "8K");
-  put (0, 'a');
-  put (BLOCK, 'b');
-  put (2 * BLOCK, 'c');
+  put_block (0, 'a');
+  put_block (BLOCK, 'b');
+  put_block (2 * BLOCK, 'c');
   lose_power (LOSE_ALL);
-  check (0, 'a');
-  check (BLOCK, 0);
-  check (2 * BLOCK, 0);
+  check_block (0, 'a');
+  check_block (BLOCK, 0);
+  check_block (2 * BLOCK, 0);
 }
 
 static void
@@ -161,9 +149,9 @@ test_lose_none (void **state)
 {
   (void) state;
   CREATE ("cache-size", "1M");
-  put (0, 'a');
+  put_block (0, 'a');
   lose_power (LOSE_NONE);
-  check (0, 'a');
+  check_block (0, 'a');
 }
 
 static void
@@ -171,9 +159,9 @@ test_without_cache (void **state)
 {
   (void) state;
   CREATE ("cache-size", "0");
-  put (0, 'a');
+  put_block (0, 'a');
   lose_power (LOSE_ALL);
-  check (0, 'a');
+  check_block (0, 'a');
 }
 
 /* A device's seed and its cuts decide, nothing else. */
@@ -188,7 +176,7 @@ test_random_loss_by_seed (void **state)
     CREATE ("cache-size", "1M", "seed", run < 2 ? "1" : "2");
     for (round = 0; round < 2; round++) {
       for (i = 0; i < 256; i++)
-        put (i * BLOCK, 'a' + round);
+        put_block (i * BLOCK, 'a' + round);
       lose_power (LOSE_RANDOM);
       for (i = 0; i < 256; i++) {
         assert_int_equal (device_read (d, out, BLOCK, i * BLOCK), 0);
@@ -221,7 +209,7 @@ test_off (void **state)
   assert_int_equal (device_extent (d, BLOCK, 0, &extent, &end), -ESHUTDOWN);
   assert_int_equal (command_zone (1, ZONE_COND_FULL), -ESHUTDOWN);
   device_power_on (d->device);
-  check (0, 0);
+  check_block (0, 0);
   check_zone (1, ZONE_COND_EMPTY, 0);
 }
 
@@ -279,7 +267,7 @@ test_off_disconnects (void **state)
                     0);
 
   disconnects = 0;
-  put (0, 'a');
+  put_block (0, 'a');
   assert_int_equal (disconnects, 0);
   cut_in_nap = true;
   assert_int_equal (write_with (d, 0, BLOCK, 'b', false), -ESHUTDOWN);
@@ -302,8 +290,8 @@ test_off_disconnects (void **state)
   assert_int_equal (disconnects, 6);
   cut_in_nap = false;
   device_power_on (d->device);
-  put (0, 'c');
-  check (0, 'c');
+  put_block (0, 'c');
+  check_block (0, 'c');
   assert_int_equal (disconnects, 6);
 }
 
@@ -320,7 +308,7 @@ test_cut_under_a_request (void **state)
   assert_int_equal (counted_by (d)->op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
   cut_in_nap = false;
   device_power_on (d->device);
-  check (0, 0);
+  check_block (0, 0);
 }
 
 static void
@@ -329,18 +317,18 @@ test_cut_after (void **state)
   (void) state;
   CREATE ("cache-size", "1M");
   device_cut_power_after (d->device, 3, LOSE_ALL, 0);
-  put (0, 'a');
+  put_block (0, 'a');
   assert_int_equal (device_trim (d, BLOCK, BLOCK, false), 0);
   assert_int_equal (device_flush (d), 0);
   assert_int_equal (device_zero (d, BLOCK, BLOCK, true, false), 0);
   assert_int_equal (write_with (d, 2 * BLOCK, BLOCK, 'c', true), -ESHUTDOWN);
   assert_int_equal (device_read (d, out, BLOCK, 0), -ESHUTDOWN);
   device_power_on (d->device);
-  check (0, 'a');
-  check (2 * BLOCK, 0);
+  check_block (0, 'a');
+  check_block (2 * BLOCK, 0);
   device_cut_power_after (d->device, 1, LOSE_ALL, 0);
   device_cut_power_after (d->device, 0, LOSE_ALL, 0);
-  put (0, 'b');
+  put_block (0, 'b');
 }
 
 /* A flush that lies is acknowledged, and that is all: what shows that a test of
@@ -351,10 +339,10 @@ test_flush_that_lies (void **state)
 {
   (void) state;
   CREATE ("cache-size", "1M", "fault", "op=flush corrupt=stale");
-  put (0, 'a');
+  put_block (0, 'a');
   assert_int_equal (device_flush (d), 0);
   lose_power (LOSE_ALL);
-  check (0, 0);
+  check_block (0, 0);
 }
 
 /* FUA takes a flush as well, where there is a cache. */
@@ -384,10 +372,10 @@ test_zone_falls_back (void **state)
 {
   (void) state;
   CREATE_ZONED ("seed", "1");
-  put (ZONE, 'a');
+  put_block (ZONE, 'a');
   assert_int_equal (device_flush (d), 0);
-  put (ZONE + BLOCK, 'b');
-  put (2 * ZONE, 'c');
+  put_block (ZONE + BLOCK, 'b');
+  put_block (2 * ZONE, 'c');
   assert_int_equal (write_with (d, 3 * ZONE, BLOCK, 'd', false), 0);
   assert_int_equal (write_with (d, 3 * ZONE + BLOCK, BLOCK, 'e', true), 0);
   assert_int_equal (write_with (d, 3 * ZONE + 2 * BLOCK, BLOCK, 'f', false), 0);
@@ -395,12 +383,12 @@ test_zone_falls_back (void **state)
   check_zone (1, ZONE_COND_CLOSED, BLOCK);
   check_zone (2, ZONE_COND_EMPTY, 0);
   check_zone (3, ZONE_COND_CLOSED, 2 * BLOCK);
-  check (ZONE, 'a');
-  check (ZONE + BLOCK, 0);
-  check (3 * ZONE, 'd');
-  check (3 * ZONE + BLOCK, 'e');
-  check (3 * ZONE + 2 * BLOCK, 0);
-  put (ZONE + BLOCK, 'B');
+  check_block (ZONE, 'a');
+  check_block (ZONE + BLOCK, 0);
+  check_block (3 * ZONE, 'd');
+  check_block (3 * ZONE + BLOCK, 'e');
+  check_block (3 * ZONE + 2 * BLOCK, 0);
+  put_block (ZONE + BLOCK, 'B');
 }
 
 static void
@@ -409,11 +397,11 @@ test_full_zone_falls_back (void **state)
   (void) state;
   CREATE_ZONED ("seed", "1");
   assert_int_equal (write_with (d, ZONE, ZONE, 'a', false), 0);
-  put (2 * ZONE, 'b');
-  put (3 * ZONE, 'd');
+  put_block (2 * ZONE, 'b');
+  put_block (3 * ZONE, 'd');
   assert_int_equal (device_flush (d), 0);
   assert_int_equal (command_zone (3, ZONE_COND_FULL), 0);
-  put (2 * ZONE + BLOCK, 'c');
+  put_block (2 * ZONE + BLOCK, 'c');
   assert_int_equal (command_zone (2, ZONE_COND_FULL), 0);
   lose_power (LOSE_ALL);
   check_zone (1, ZONE_COND_FULL, ZONE); /* the flush */
@@ -426,18 +414,18 @@ test_reset_stays (void **state)
 {
   (void) state;
   CREATE_ZONED ("seed", "1");
-  put (ZONE, 'a');
+  put_block (ZONE, 'a');
   assert_int_equal (device_flush (d), 0);
   assert_int_equal (command_zone (1, ZONE_COND_EMPTY), 0);
-  put (2 * ZONE, 'b');
+  put_block (2 * ZONE, 'b');
   assert_int_equal (device_flush (d), 0);
   assert_int_equal (device_trim (d, ZONE, 2 * ZONE, false), 0);
   lose_power (LOSE_ALL);
   check_zone (1, ZONE_COND_EMPTY, 0);
   check_zone (2, ZONE_COND_EMPTY, 0);
-  check (ZONE, 0);
+  check_block (ZONE, 0);
   assert_int_equal (command_zone (1, ZONE_COND_FULL), 0);
-  check (ZONE, 0);
+  check_block (ZONE, 0);
 }
 
 /* Conventional zones are as a device without zones. */
@@ -446,17 +434,17 @@ test_conventional (void **state)
 {
   (void) state;
   CREATE_ZONED ("seed", "1");
-  put (0, 'a');
-  put (BLOCK, 'b');
+  put_block (0, 'a');
+  put_block (BLOCK, 'b');
   assert_int_equal (device_flush (d), 0);
-  put (0, 'c');
+  put_block (0, 'c');
   assert_int_equal (device_trim (d, BLOCK, BLOCK, false), 0);
   lose_power (LOSE_ALL);
-  check (0, 'a');
-  check (BLOCK, 'b');
+  check_block (0, 'a');
+  check_block (BLOCK, 'b');
   assert_int_equal (device_trim (d, BLOCK, BLOCK, true), 0);
   lose_power (LOSE_ALL);
-  check (BLOCK, 0);
+  check_block (BLOCK, 0);
 }
 
 /* The write that power was cut at is a prefix, or not there at all; what is
@@ -470,13 +458,13 @@ test_torn_in_zone (void **state)
   (void) state;
   CREATE_ZONED ("seed", "5");
   for (i = 0; i < 64; i++) {
-    put (ZONE, 'a');
+    put_block (ZONE, 'a');
     assert_int_equal (device_flush (d), 0);
     device_cut_power_after (d->device, 1, LOSE_RANDOM, 0);
     assert_int_equal (write_with (d, ZONE + BLOCK, 15 * BLOCK, 'b', false),
                       -ESHUTDOWN);
     device_power_on (d->device);
-    check (ZONE, 'a');
+    check_block (ZONE, 'a');
     for (kept = 1; kept < 16; kept++) {
       assert_int_equal (device_read (d, out, BLOCK, ZONE + kept * BLOCK), 0);
       if (out[0] == 0)
@@ -488,7 +476,7 @@ test_torn_in_zone (void **state)
     torn += kept > 1 && kept < 16;
     assert_int_equal (command_zone (1, ZONE_COND_FULL), 0);
     for (; kept < 16; kept++)
-      check (ZONE + kept * BLOCK, 0);
+      check_block (ZONE + kept * BLOCK, 0);
     assert_int_equal (command_zone (1, ZONE_COND_EMPTY), 0);
   }
   assert_in_range (torn, 10, 63);
@@ -504,7 +492,7 @@ test_hang_ends_with_power (void **state)
   assert_int_equal (write_with (d, 0, BLOCK, 'a', false), -ESHUTDOWN);
   cut_in_nap = false;
   device_power_on (&devices->device[0]);
-  check (0, 0);
+  check_block (0, 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, destroy_devices)

@@ -21,30 +21,15 @@
 
 static uint8_t buf[65536], out[65536];
 
-/* What a wait of more than 9 ms comes to; the fake one takes no time. */
-static uint64_t napped;
-static int nap_result;
-
-static int
-nap (void *opaque, uint64_t nsec)
-{
-  (void) opaque;
-  napped = nsec;
-  return nap_result;
-}
-
-static const struct nap how = {.nap = nap};
-
-#define CREATE(...) create_with ((const char *const[]){__VA_ARGS__, NULL}, &how)
+#define CREATE(...)                                                            \
+  create_with ((const char *const[]){__VA_ARGS__, NULL}, &noted)
 
 static int
 setup (void **state)
 {
-  (void) state;
-  devices = NULL;
   memset (buf, 0xaa, sizeof buf);
   memset (out, 0x55, sizeof out);
-  return 0;
+  return forget_devices (state);
 }
 
 static bool

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the peers of all tests of batched socket I/O do, and the system's calls
+ * as they are, for a test to put its own in the place of some.
+ */
+
+#ifndef NULLBLK_TESTS_PEER_H
+#define NULLBLK_TESTS_PEER_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "batch/batch-socket-internal.h"
+#include "common/common.h"
+#include "unit.h"
+
+/* Without a nap of its own, and without what tells what is unread. */
+static const struct batch_calls systems_own = {.read = read,
+                                               .readv = readv,
+                                               .recvfrom = recvfrom,
+                                               .recvmsg = recvmsg,
+                                               .send = send,
+                                               .sendmsg = sendmsg,
+                                               .write = write,
+                                               .shutdown = shutdown,
+                                               .ppoll = ppoll,
+                                               .now = clock_now,
+                                               .cpu = clock_now};
+
+static inline bool
+has_input (int fd)
+{
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+
+  return poll (&p, 1, 0) == 1;
+}
+
+static inline void
+write_all (int fd, const void *buf, size_t n)
+{
+  const unsigned char *p = buf;
+  ssize_t r;
+
+  while (n > 0) {
+    r = send (fd, p, n, MSG_NOSIGNAL);
+    assert_true (r > 0);
+    p += r;
+    n -= r;
+  }
+}
+
+/* These bytes are here for FD, and no others. */
+static inline void
+expect_now (int fd, const void *bytes, size_t n)
+{
+  unsigned char buf[4096];
+  const unsigned char *p = bytes;
+  ssize_t r;
+
+  while ((r = recv (fd, buf, sizeof buf, MSG_DONTWAIT)) > 0) {
+    assert_true ((size_t) r <= n);
+    assert_memory_equal (buf, p, r);
+    p += r;
+    n -= r;
+  }
+  assert_int_equal (n, 0);
+}
+
+#endif /* NULLBLK_TESTS_PEER_H */
