@@ -31,20 +31,26 @@ command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
   return r;
 }
 
+/* Begin a request of commands.  Returns 0, or why there can be none. */
+static int
+begin_commands (struct request *request, struct connection *c)
+{
+  const struct settings *s = request_begin (request, c, OP_ZONE, 0, 0);
+  const int r = request_admit_power (request);
+
+  return r == 0 && s->read_only ? -EROFS : r;
+}
+
 int
 device_zone_commands (struct connection *c, uint64_t first,
                       const struct zone_descriptor *descriptors, uint64_t n,
                       uint64_t *done)
 {
-  const struct settings *s;
   struct request request;
   int r;
 
   *done = 0;
-  s = request_begin (&request, c, OP_ZONE, 0, 0);
-  r = request_admit_power (&request);
-  if (r == 0 && s->read_only)
-    r = -EROFS;
+  r = begin_commands (&request, c);
   while (r == 0 && *done < n) {
     r = command_zone (&request, first + *done, descriptors[*done].cond);
     *done += r == 0;
@@ -59,16 +65,12 @@ device_zone_commands (struct connection *c, uint64_t first,
 int
 device_reset_zones (struct connection *c)
 {
-  const struct settings *s;
   struct request request;
   int r;
 
-  s = request_begin (&request, c, OP_ZONE, 0, 0);
-  r = request_admit_power (&request);
-  if (r == 0 && s->read_only)
-    r = -EROFS;
+  r = begin_commands (&request, c);
   if (r == 0) {
-    request.what.count = s->size;
+    request.what.count = request.set->s.size;
     r = request_prepare (&request, OP_ZONE);
     if (r == 0 && !request_is_lost (&request))
       r = zones_reset_all (c->device->zones);
