@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of batched socket I/O share: batch-socket.c (with the drawing)
- * has the connections and sends, batch-read.c reads.  Nobody else includes
- * this.
+ * What the files of batched socket I/O share.  Each calls only those that stand
+ * below it:
+ *
+ *     batch-libc.c      the C library's names
+ *     batch-read.c      reading
+ *     batch-socket.c    sending, the beginning and the end (with the drawing)
+ *     batch-defer.c     replies that are sent later
+ *     batch-stop.c      the server is told to stop
+ *     batch-stream.c    connections, and what is held for them
+ *     batch-pace.c      when to poll, and for how long to nap
+ *
+ * batch-client.c is the plugin's side.  Nobody else includes this.
  */
 
 #ifndef NULLBLK_BATCH_INTERNAL_H
@@ -24,6 +33,10 @@
 
 /* Of a request, as the NBD protocol has it. */
 #define HEADER 28
+
+/* Of what is held, and of one piece of it. */
+#define HELD (64 * 1024)
+#define PIECE (16 * 1024)
 
 struct deferred; /* batch-defer.c */
 
@@ -95,10 +108,23 @@ bool batch_may_wait (void);
 /* The connection of a descriptor, or NULL. */
 struct connection *batch_find (int fd);
 
+/* The same, made where there is none: open or not. */
+struct connection *batch_connection_of (int fd);
+
+/* There are none any more: they were the parent's. */
+void batch_forget_connections (void);
+
 /* Call ACTION for the descriptors of all connections; from a signal handler,
  * too.
  */
 void batch_each (void (*action) (int fd));
+
+/* Send what is held, and N bytes at DATA after it, or, unless WHOLE, as many of
+ * them as there is room for.  Returns how many of the N were sent, or -1; then
+ * the connection is of no use for sending any more.  out_lock is held.
+ */
+ssize_t batch_send_held (struct connection *c, int fd, const void *data,
+                         size_t n, int flags, bool whole);
 
 /* Send what is held.  out_lock is held. */
 bool batch_flush (struct connection *c, int fd, int flags);

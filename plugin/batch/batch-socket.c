@@ -60,77 +60,13 @@
 
 #include "batch-internal.h"
 
-/* Of what is held, and of one piece of it. */
-#define HELD (64 * 1024)
-#define PIECE (16 * 1024)
-
-/* Descriptors from here on are left alone. */
-#define MAX_FD 65536
-
 /* Requests, as the NBD protocol has them. */
 #define REQUEST_MAGIC 0x25609513
 #define CMD_READ 0
 #define CMD_WRITE 1
 
-struct batch_calls batch_system;
-atomic_bool batch_is_timed;
-static atomic_bool is_serial;
-_Thread_local struct batch_thread batch_thread = BATCH_THREAD_INIT;
-
-static _Atomic (struct connection *) connections[MAX_FD];
-static atomic_int end_of_connections; /* all are below */
-
 /*---------------------------------------------------------------------*/
-/* Connections */
-
-struct connection *
-batch_find (int fd)
-{
-  struct connection *c;
-
-  if (fd < 0 || fd >= MAX_FD)
-    return NULL;
-  c = atomic_load_explicit (&connections[fd], memory_order_acquire);
-  if (c == NULL || !atomic_load_explicit (&c->open, memory_order_acquire))
-    return NULL;
-  return c;
-}
-
-void
-batch_each (void (*action) (int fd))
-{
-  const int end = atomic_load (&end_of_connections);
-  int fd;
-
-  for (fd = 0; fd < end; fd++) {
-    if (batch_find (fd) != NULL)
-      action (fd);
-  }
-}
-
-/* The connection that belongs to a number, made where there is none. */
-static struct connection *
-connection_of (int fd)
-{
-  struct connection *c;
-  int end;
-
-  c = atomic_load_explicit (&connections[fd], memory_order_acquire);
-  if (c != NULL)
-    return c;
-  c = aligned_alloc (_Alignof(struct connection), sizeof *c);
-  if (c == NULL)
-    return NULL;
-  memset (c, 0, sizeof *c);
-  pthread_mutex_init (&c->in_lock, NULL);
-  pthread_mutex_init (&c->out_lock, NULL);
-  atomic_store_explicit (&connections[fd], c, memory_order_release);
-  end = atomic_load (&end_of_connections);
-  while (end <= fd &&
-         !atomic_compare_exchange_weak (&end_of_connections, &end, fd + 1))
-    ;
-  return c;
-}
+/* Beginning and end */
 
 static int
 socket_option (int fd, int name)
@@ -171,8 +107,8 @@ batch_begin (int fd)
   const int saved = errno;
   struct connection *c;
 
-  if (fd >= 0 && fd < MAX_FD && socket_option (fd, SO_TYPE) == SOCK_STREAM &&
-      (c = connection_of (fd)) != NULL) {
+  if (socket_option (fd, SO_TYPE) == SOCK_STREAM &&
+      (c = batch_connection_of (fd)) != NULL) {
     atomic_store (&c->open, false);
     /* Who has a lock still uses the last socket of this number. */
     if (try_lock (&c->in_lock)) {
@@ -208,128 +144,12 @@ batch_begin (int fd)
 void
 batch_after_fork (void)
 {
-  const int end = atomic_load (&end_of_connections);
-  int fd;
-
-  for (fd = 0; fd < end; fd++)
-    atomic_store (&connections[fd], NULL);
+  batch_forget_connections ();
   batch_thread = (struct batch_thread) BATCH_THREAD_INIT;
-}
-
-void
-batch_set_serial (bool serial)
-{
-  atomic_store (&is_serial, serial);
-}
-
-void
-batch_set_timed (bool timed)
-{
-  atomic_store (&batch_is_timed, timed);
-}
-
-/* Do nbdkit's sleeps come to batch_ppoll, which sends what waits, and listens
- * for requests?  nbdkit may have been compiled to call another function of the
- * C library, as with 64-bit time on a 32-bit machine.  A sleep of no time shows
- * it, and if it comes here, it makes no system call.
- */
-static bool
-sleeps_are_seen (void)
-{
-  enum { UNKNOWN, SEEN, UNSEEN };
-  static atomic_int known = UNKNOWN;
-  int r = atomic_load_explicit (&known, memory_order_relaxed);
-
-  if (r == UNKNOWN) {
-    r = SEEN;
-    if (batch_system.nap != NULL) {
-      batch_thread.is_probing = true;
-      batch_system.nap (0);
-      r = batch_thread.is_probing ? UNSEEN : SEEN;
-      batch_thread.is_probing = false;
-    }
-    atomic_store_explicit (&known, r, memory_order_relaxed);
-  }
-  return r == SEEN;
-}
-
-bool
-batch_may_wait (void)
-{
-  return atomic_load_explicit (&is_serial, memory_order_relaxed) &&
-         sleeps_are_seen ();
 }
 
 /*---------------------------------------------------------------------*/
 /* Sending */
-
-static void
-advance (struct iovec *iov, size_t n)
-{
-  iov->iov_base = (char *) iov->iov_base + n;
-  iov->iov_len -= n;
-}
-
-/* Send what is held, and N bytes at DATA after it, or, unless WHOLE, as many of
- * them as there is room for.  Returns how many of the N were sent, or -1; then
- * the connection is of no use for sending any more.  out_lock is held.
- */
-static ssize_t
-send_held (struct connection *c, int fd, const void *data, size_t n, int flags,
-           bool whole)
-{
-  const union {
-    const void *in;
-    void *out;
-  } unconst = {data}; /* an iovec is older than const */
-  struct iovec iov[2] = {{c->held, c->held_len}, {unconst.out, n}};
-  struct pollfd writable = {.fd = fd, .events = POLLOUT};
-  struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-  size_t of_held;
-  ssize_t r;
-
-  while (iov[0].iov_len > 0 || (whole && iov[1].iov_len > 0)) {
-    r = batch_system.sendmsg (fd, &msg, flags);
-    if (r == -1 && errno == EINTR)
-      continue;
-    if (r == -1 && errno == EAGAIN && !(flags & MSG_DONTWAIT)) {
-      batch_system.ppoll (&writable, 1, NULL, NULL);
-      continue;
-    }
-    if (r == -1) {
-      c->error = errno;
-      c->held_len = 0;
-      c->replies = 0;
-      return -1;
-    }
-    of_held = (size_t) r < iov[0].iov_len ? (size_t) r : iov[0].iov_len;
-    advance (&iov[0], of_held);
-    advance (&iov[1], r - of_held);
-  }
-  c->held_len = 0;
-  c->replies = 0;
-  return n - iov[1].iov_len;
-}
-
-/* The same of what is held alone.  MSG_NOSIGNAL: who calls does not send. */
-bool
-batch_flush (struct connection *c, int fd, int flags)
-{
-  return c->held_len == 0 ||
-         send_held (c, fd, NULL, 0, flags | MSG_NOSIGNAL, false) != -1;
-}
-
-bool
-batch_send_whole (struct connection *c, const char *buf, size_t n)
-{
-  if (c->error != 0)
-    return false;
-  if (n > PIECE || n > HELD - c->held_len)
-    return send_held (c, c->fd, buf, n, MSG_NOSIGNAL, true) != -1;
-  memcpy (c->held + c->held_len, buf, n);
-  c->held_len += n;
-  return true;
-}
 
 /* Is the next request here, to its last byte, and one that takes no time?
  * in_lock is held, and between the requests of a connection ahead begins with
@@ -410,7 +230,7 @@ send_or_hold (struct connection *c, int fd, const void *buf, size_t n,
     return n;
   }
   if (c->held_len > 0) {
-    r = send_held (c, fd, buf, n, flags, false);
+    r = batch_send_held (c, fd, buf, n, flags, false);
     if (r != 0)
       return r;
   }

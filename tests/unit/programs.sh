@@ -20,7 +20,7 @@ build ()
     case $word in
       threads | attach | ctl) ;;
       sockets)
-        for part in socket defer pace read; do
+        for part in read socket defer stream pace; do
           sources+=" ../plugin/batch/batch-$part.c"
         done
         ;;
