@@ -218,20 +218,29 @@ trims (void)
   }
 }
 
-static void
-bad_ranges (void)
+/* On a large device whose reads are watched: room for a change of SIZE bytes.
+ */
+static char *
+begin_changes (size_t size)
 {
-  enum { RANGES = 100000, A_CHANGE = 4000 };
-  char *text = malloc (A_CHANGE * 32 + 16);
-  uint64_t begin;
-  size_t used;
-  int i, k;
+  char *text = malloc (size);
 
   if (text == NULL)
     die ("no memory");
   CREATE ("size", "1T");
   begin_watch ();
-  begin = clock_now ();
+  return text;
+}
+
+static void
+bad_ranges (void)
+{
+  enum { RANGES = 100000, A_CHANGE = 4000 };
+  char *text = begin_changes (A_CHANGE * 32 + 16);
+  uint64_t begin = clock_now ();
+  size_t used;
+  int i, k;
+
   for (i = RANGES; i > 0; i -= A_CHANGE) {
     used = (size_t) sprintf (text, "badblocks=");
     for (k = 1; k <= A_CHANGE; k++)
@@ -254,16 +263,11 @@ static void
 many_rules (void)
 {
   enum { RULES = 10000, A_CHANGE = 1000 };
-  char *text = malloc (A_CHANGE * 64);
-  uint64_t begin;
+  char *text = begin_changes (A_CHANGE * 64);
+  uint64_t begin = clock_now ();
   size_t used;
   int i, k;
 
-  if (text == NULL)
-    die ("no memory");
-  CREATE ("size", "1T");
-  begin_watch ();
-  begin = clock_now ();
   for (i = 0; i < RULES; i += A_CHANGE) {
     for (k = 0, used = 0; k < A_CHANGE; k++)
       used += (size_t) sprintf (text + used,
