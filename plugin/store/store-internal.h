@@ -18,6 +18,9 @@
 
 #define NR_STRIPES 1024
 
+/* Held for a change of STORE_STEP at most, but for the memory that the kernel
+ * has to find for it, and for a look at a chunk.
+ */
 struct stripe {
   _Alignas(64) struct fairlock lock;
 };
@@ -31,11 +34,23 @@ _Static_assert(MOST_STALE + BATCH <= SPARE_CHUNKS, "too few chunks");
 
 struct backlog {
   _Alignas(64) _Atomic uint32_t pages;
-  pthread_mutex_t reclaiming; /* before any stripe's; held by who gives back */
-  pthread_mutex_t lock;       /* after any stripe's; guards what follows */
+  pthread_mutex_t reclaiming; /* before any stripe's; held by who gives back,
+                               * BATCH chunks at a time */
+  pthread_mutex_t lock;       /* after any stripe's; guards what follows, for
+                               * BATCH keys at most */
   uint64_t keys[MOST_STALE];
   uint32_t first;
   _Atomic uint32_t nr; /* changed under the lock */
+};
+
+/* Promises that are not done yet.  There are as many as long requests in
+ * service.
+ */
+struct promises {
+  _Alignas(64) _Atomic uint32_t nr; /* changed under the lock */
+  pthread_mutex_t lock; /* after any stripe's; guards what follows, for a look
+                         * at all of them */
+  struct store_promise *first;
 };
 
 struct store {
@@ -43,6 +58,8 @@ struct store {
   struct table table; /* each bucket guarded by its stripe */
   struct volume *volumes;
   struct backlog backlog;
+  struct promises promises;
+  _Atomic uint64_t widest; /* see store_widest */
   struct stripe stripes[NR_STRIPES];
 };
 
@@ -128,6 +145,11 @@ is_zero (const char *page)
  */
 uint64_t store_skip_emptiness (struct store *s, uint32_t volume,
                                uint64_t offset, uint64_t end);
+
+/* Make written pages of a piece zero, and keep them.  The chunk's stripe is
+ * locked exclusively.
+ */
+void store_zero_piece (struct store *s, const struct piece *p);
 
 /* Pages of a piece are about to be written.  Make those of them zero that are
  * stale, or with FULLY_WRITTEN only those that the piece has a part of.  The

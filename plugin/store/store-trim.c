@@ -255,6 +255,33 @@ trim_part (struct store *s, uint32_t nr, uint64_t from, uint64_t to)
   return is_zero (data + (from & -PAGE));
 }
 
+/* Has somebody been promised that what he finds written here stays so?  If he
+ * has looked, he had the stripe before, and so his promise is seen.  In a whole
+ * arena it is the chunk that has to stay.
+ */
+static bool
+is_promised (struct store *s, uint64_t key, unsigned first, unsigned last)
+{
+  const uint64_t volume = key >> VOLUME_SHIFT;
+  const uint64_t chunk = (key - (volume << VOLUME_SHIFT))
+                         << s->arena.chunk_shift;
+  const struct store_promise *p;
+  uint64_t from = chunk, to = chunk + arena_chunk_size (&s->arena);
+  bool r = false;
+
+  if (atomic_load_explicit (&s->promises.nr, memory_order_relaxed) == 0)
+    return false;
+  if (!s->arena.whole) {
+    from = chunk + ((uint64_t) first << PAGE_SHIFT);
+    to = chunk + ((uint64_t) last << PAGE_SHIFT);
+  }
+  lock (&s->promises.lock);
+  for (p = s->promises.first; p != NULL && !r; p = p->next)
+    r = p->volume == volume && (p->offset & -PAGE) < to && from < p->end;
+  unlock (&s->promises.lock);
+  return r;
+}
+
 static void
 trim_piece (struct store *s, const struct piece *p)
 {
@@ -278,7 +305,11 @@ trim_piece (struct store *s, const struct piece *p)
     if (map_has (c->written, last - 1) && !trim_part (s, nr, end & -PAGE, end))
       last--;
   }
-  if (first < last)
+  if (first == last)
+    return;
+  if (is_promised (s, p->key, first, last))
+    store_zero_piece (s, p);
+  else
     drop_pages (s, p->key, nr, first, last);
 }
 

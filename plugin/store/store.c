@@ -32,7 +32,11 @@
  * those of all its chunks, in ascending order, before it changes anything: so
  * it can first see what memory it needs, and refuse without a trace.  Most
  * writes lie in one chunk and take one lock.  A zero that keeps memory does
- * the same, but lets go before it zeroes.
+ * the same, but lets go before it zeroes.  What is longer than STORE_STEP goes
+ * step by step, so that nobody waits for more than that, and sees to its memory
+ * beforehand: it is listed as a promise, which a trim sees under the lock of a
+ * stripe, then looks at one chunk after the other for what is missing, and
+ * pays.
  *
  * `written` has a bit for each 4 KiB page.  A page without its bit reads as
  * zeroes, and reading one touches nothing.  Its memory is zero and as a rule
@@ -87,10 +91,11 @@ static void
 lock_range (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
             struct locked *locked)
 {
+  const uint64_t count = end - offset;
   struct piece p = piece_at (s, volume, offset, end);
   unsigned stripe;
 
-  locked->one = p.len == end - offset;
+  locked->one = p.len == count;
   if (locked->one) {
     locked->stripe = stripe_of (s, p.key);
     lock_exclusive (s, locked->stripe);
@@ -102,6 +107,8 @@ lock_range (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
     locked->set[stripe / 64] |= UINT64_C (1) << stripe % 64;
   }
   for_each_stripe (s, locked, lock_exclusive);
+  if (count > atomic_load_explicit (&s->widest, memory_order_relaxed))
+    atomic_store_explicit (&s->widest, count, memory_order_relaxed);
 }
 
 static void
@@ -144,11 +151,11 @@ read_piece (struct store *s, const struct piece *p, char *buf)
   }
 }
 
-/* Make written pages of a piece zero, and keep them.  Those that are zero
- * already are not touched: many have just been taken, and hold no memory yet.
+/* Pages that are zero already are not touched: many have just been taken, and
+ * hold no memory yet.
  */
-static void
-zero_piece (struct store *s, const struct piece *p)
+void
+store_zero_piece (struct store *s, const struct piece *p)
 {
   const uint32_t nr = table_find (&s->table, p->key);
   const uint64_t end = p->offset + p->len;
@@ -173,29 +180,33 @@ zero_piece (struct store *s, const struct piece *p)
 /*---------------------------------------------------------------------*/
 /* Memory for a write or zero.  All stripes of the range are locked. */
 
+static inline void
+add_price (struct store *s, const struct piece *p, struct cost *cost)
+{
+  const uint32_t nr = table_find (&s->table, p->key);
+  unsigned missing = last_page (p) - first_page (p);
+  const struct chunk *c;
+
+  if (nr != 0) {
+    c = arena_chunk (&s->arena, nr);
+    missing -= map_count (c->written, first_page (p), last_page (p));
+  }
+  cost->pages += missing;
+  if (s->arena.whole)
+    cost->bytes += nr == 0 ? arena_chunk_size (&s->arena) : 0;
+  else
+    cost->bytes += (uint64_t) missing << PAGE_SHIFT;
+}
+
 /* What the range is to be charged. */
 static struct cost
 price (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
 {
   struct cost cost = {0, 0};
-  const struct chunk *c;
-  unsigned missing;
   struct piece p;
-  uint32_t nr;
 
-  for_each_piece (s, volume, p, offset, end) {
-    nr = table_find (&s->table, p.key);
-    missing = last_page (&p) - first_page (&p);
-    if (nr != 0) {
-      c = arena_chunk (&s->arena, nr);
-      missing -= map_count (c->written, first_page (&p), last_page (&p));
-    }
-    cost.pages += missing;
-    if (s->arena.whole)
-      cost.bytes += nr == 0 ? arena_chunk_size (&s->arena) : 0;
-    else
-      cost.bytes += (uint64_t) missing << PAGE_SHIFT;
-  }
+  for_each_piece (s, volume, p, offset, end)
+    add_price (s, &p, &cost);
   return cost;
 }
 
@@ -253,12 +264,15 @@ provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
          uint64_t *paid, bool fully_written)
 {
   const struct cost cost = price (s, volume, offset, end);
-  const uint64_t used = paid != NULL ? min (*paid, cost.bytes) : 0;
+  uint64_t used;
   struct piece p;
   uint32_t nr;
   int r;
 
+  if (cost.pages == 0)
+    return 0;
   if (cost.bytes > 0) {
+    used = paid != NULL ? min (*paid, cost.bytes) : 0;
     r = cost.bytes > used ? arena_charge (&s->arena, cost.bytes - used) : 0;
     if (r < 0)
       return r;
@@ -270,15 +284,13 @@ provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
     if (paid != NULL)
       *paid -= used;
   }
-  if (cost.pages > 0) {
-    for_each_piece (s, volume, p, offset, end) {
-      nr = table_find (&s->table, p.key);
-      store_refresh (s, nr, &p, fully_written);
-      if (fully_written)
-        populate (s, nr, &p);
-    }
-    atomic_fetch_add (&s->volumes[volume].written, cost.pages);
+  for_each_piece (s, volume, p, offset, end) {
+    nr = table_find (&s->table, p.key);
+    store_refresh (s, nr, &p, fully_written);
+    if (fully_written)
+      populate (s, nr, &p);
   }
+  atomic_fetch_add (&s->volumes[volume].written, cost.pages);
   return 0;
 }
 
@@ -328,10 +340,15 @@ write_range (struct store *s, uint32_t volume, const void *buf, uint64_t count,
   return r;
 }
 
+static int write_long (struct store *s, uint32_t volume, const void *buf,
+                       uint64_t count, uint64_t offset);
+
 int
 store_write (struct store *s, uint32_t volume, const void *buf, uint64_t count,
              uint64_t offset)
 {
+  if (count > STORE_STEP)
+    return write_long (s, volume, buf, count, offset);
   return write_range (s, volume, buf, count, offset, NULL);
 }
 
@@ -346,8 +363,9 @@ store_restore (struct store *s, uint32_t volume, const void *buf,
  * was not written is zero.  The rest is made zero chunk by chunk; where a trim
  * comes between, it is as if it had come after.
  */
-int
-store_zero (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
+static int
+zero_range (struct store *s, uint32_t volume, uint64_t count, uint64_t offset,
+            uint64_t *paid)
 {
   const uint64_t start = offset, end = offset + count;
   struct locked locked;
@@ -357,7 +375,7 @@ store_zero (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
   int r;
 
   lock_range (s, volume, offset, end, &locked);
-  r = provide (s, volume, offset, end, NULL, false);
+  r = provide (s, volume, offset, end, paid, false);
   if (r == 0) {
     for_each_piece (s, volume, p, offset, end) {
       nr = table_find (&s->table, p.key);
@@ -373,11 +391,120 @@ store_zero (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
   for_each_piece (s, volume, p, offset, end) {
     stripe = stripe_of (s, p.key);
     lock_exclusive (s, stripe);
-    zero_piece (s, &p);
+    store_zero_piece (s, &p);
     unlock_stripe (s, stripe);
   }
   return 0;
 }
+
+int
+store_zero (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
+{
+  return count > STORE_STEP ? write_long (s, volume, NULL, count, offset)
+                            : zero_range (s, volume, count, offset, NULL);
+}
+
+/*---------------------------------------------------------------------*/
+/* Promises */
+
+/* What is there from now on stays, so that one chunk at a time can be looked
+ * at.
+ */
+void
+store_begin_promise (struct store *s, struct store_promise *p, uint32_t volume,
+                     uint64_t count, uint64_t offset)
+{
+  struct promises *all = &s->promises;
+  struct cost cost = {0, 0};
+  struct piece piece;
+  unsigned stripe;
+
+  *p = (struct store_promise){
+      .volume = volume, .offset = offset, .end = offset + count};
+  lock (&all->lock);
+  p->next = all->first;
+  all->first = p;
+  atomic_fetch_add (&all->nr, 1);
+  unlock (&all->lock);
+
+  for_each_piece (s, volume, piece, offset, p->end) {
+    stripe = stripe_of (s, piece.key);
+    lock_shared (s, stripe);
+    add_price (s, &piece, &cost);
+    unlock_stripe (s, stripe);
+  }
+  p->cost = cost.bytes;
+}
+
+int
+store_pay_promise (struct store *s, struct store_promise *p)
+{
+  const int r = p->cost > 0 ? arena_charge (&s->arena, p->cost) : 0;
+
+  if (r == 0)
+    p->paid = p->cost;
+  return r;
+}
+
+/* A chunk is in one step only. */
+uint64_t
+store_reach_promised (const struct store *s, const struct store_promise *p)
+{
+  return min (p->end, (p->offset + STORE_STEP) & -arena_chunk_size (&s->arena));
+}
+
+int
+store_step_promised (struct store *s, struct store_promise *p, const void *buf)
+{
+  const uint64_t to = store_reach_promised (s, p);
+  int r;
+
+  if (buf != NULL)
+    r = write_range (s, p->volume, buf, to - p->offset, p->offset, &p->paid);
+  else
+    r = zero_range (s, p->volume, to - p->offset, p->offset, &p->paid);
+  if (r == 0) {
+    lock (&s->promises.lock);
+    p->offset = to;
+    unlock (&s->promises.lock);
+  }
+  return r;
+}
+
+void
+store_end_promise (struct store *s, struct store_promise *p)
+{
+  struct promises *all = &s->promises;
+  struct store_promise **link;
+
+  lock (&all->lock);
+  for (link = &all->first; *link != p; link = &(*link)->next)
+    ;
+  *link = p->next;
+  atomic_fetch_sub (&all->nr, 1);
+  unlock (&all->lock);
+  if (p->paid > 0)
+    arena_uncharge (&s->arena, p->paid);
+}
+
+static int
+write_long (struct store *s, uint32_t volume, const void *buf, uint64_t count,
+            uint64_t offset)
+{
+  const char *from = buf;
+  struct store_promise p;
+  int r;
+
+  store_begin_promise (s, &p, volume, count, offset);
+  r = store_pay_promise (s, &p);
+  while (r == 0 && p.offset < p.end)
+    r = store_step_promised (s, &p,
+                             from != NULL ? from + (p.offset - offset) : NULL);
+  store_end_promise (s, &p);
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
 
 uint64_t
 store_skip_emptiness (struct store *s, uint32_t volume, uint64_t offset,
@@ -478,6 +605,12 @@ store_looks (struct store *s, uint32_t volume)
   return tree_looks (&s->table.trees[volume]);
 }
 
+uint64_t
+store_widest (struct store *s)
+{
+  return atomic_load (&s->widest);
+}
+
 int
 store_charge (struct store *s, uint64_t bytes)
 {
@@ -526,6 +659,10 @@ store_create (struct store **store, const struct arena_options *o)
   atomic_init (&s->backlog.pages, 0);
   atomic_init (&s->backlog.nr, 0);
   s->backlog.first = 0;
+  atomic_init (&s->promises.nr, 0);
+  s->promises.first = NULL;
+  pthread_mutex_init (&s->promises.lock, NULL);
+  atomic_init (&s->widest, 0);
   pthread_mutex_init (&s->backlog.reclaiming, NULL);
   pthread_mutex_init (&s->backlog.lock, NULL);
   *store = s;
@@ -547,6 +684,7 @@ store_destroy (struct store *s)
 
   for (i = 0; i < NR_STRIPES; i++)
     fairlock_destroy (&s->stripes[i].lock);
+  pthread_mutex_destroy (&s->promises.lock);
   pthread_mutex_destroy (&s->backlog.lock);
   pthread_mutex_destroy (&s->backlog.reclaiming);
   table_destroy (&s->table);

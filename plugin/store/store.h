@@ -73,6 +73,35 @@ uint64_t store_trim_step (struct store *store, uint32_t volume, uint64_t offset,
 uint64_t store_reach (struct store *store, uint32_t volume, uint64_t offset,
                       uint64_t end);
 
+/* A write, or a zero that keeps memory, goes step by step, too, where it is
+ * longer than STORE_STEP, and others come in between.  So that it is refused as
+ * a whole, or not at all, memory for all of it is promised first: what is
+ * missing is paid for, and what is there stays, as a trim only makes zero what
+ * is promised.  Two at one place both pay for what is missing there, and get
+ * back what they did not need.
+ */
+struct store_promise {
+  uint32_t volume;
+  uint64_t offset, end; /* of what is not done yet */
+  uint64_t cost, paid;  /* bytes */
+  struct store_promise *next;
+};
+
+/* For COUNT bytes at OFFSET: begin, which is always followed by end; pay, which
+ * returns 0, or -ENOSPC, and then may be tried again; and do the next step,
+ * from p->offset up to store_reach_promised.  BUF is its data, or NULL for
+ * zeroes. When it has been paid, a step fails, with -ENOSPC, only where the
+ * system has less memory than it said.
+ */
+void store_begin_promise (struct store *store, struct store_promise *p,
+                          uint32_t volume, uint64_t count, uint64_t offset);
+int store_pay_promise (struct store *store, struct store_promise *p);
+uint64_t store_reach_promised (const struct store *store,
+                               const struct store_promise *p);
+int store_step_promised (struct store *store, struct store_promise *p,
+                         const void *buf);
+void store_end_promise (struct store *store, struct store_promise *p);
+
 /* Is the page at OFFSET written?  Says so in *written and returns where that
  * changes, or END if not before; OFFSET < END.
  */
@@ -89,6 +118,11 @@ uint64_t store_written (struct store *store, uint32_t volume);
  * work: at each step over emptiness, and for each chunk that a trim meets.
  */
 uint64_t store_looks (struct store *store, uint32_t volume);
+
+/* The most bytes that anybody has had locked at once, if more than a chunk, for
+ * tests that count work.
+ */
+uint64_t store_widest (struct store *store);
 
 /* Copies of data that a caller keeps, and charges for itself; one of these for
  * those that go in about the order in which they came.  Drawn at the top of
