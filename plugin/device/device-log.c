@@ -7,7 +7,9 @@
  *
  * What is logged is what the device did: of a request that failed nothing, or
  * the part of it that was written before bad blocks; of data that was corrupted
- * on its way what came of it; of a request that was lost nothing.  When power
+ * on its way what came of it; of a request that was lost nothing.  What is long
+ * has an entry for each of its steps, between which others come in; so of one
+ * under which power is cut, those are there that were done.  When power
  * is cut, what went back to older content is logged as writes of that, and then
  * comes a mark: a replay up to there has what has survived.  The log's lock is
  * let go now and then meanwhile; nobody changes anything.
@@ -34,6 +36,8 @@ end_change (struct device *d, int result)
 {
   int r = writelog_end (d->log, result >= 0);
 
+  if (durability_is_slow (d->durability))
+    durability_free_left (d->durability);
   return result == 0 ? r : result;
 }
 
@@ -68,6 +72,38 @@ log_holes (struct request *request)
   return r;
 }
 
+/* Data, and zeroes that keep memory: step by step, as those. */
+static int
+log_long (struct request *request, const char *buf)
+{
+  struct device *d = request->connection->device;
+  const uint64_t offset = request->what.offset;
+  struct durability_long l;
+  const char *from;
+  uint64_t len;
+  bool fua;
+  int r;
+
+  r = durability_begin_long (d->durability, &l, request->transfer, offset);
+  if (r == -ENOSPC)
+    atomic_store_explicit (&d->is_short, true, memory_order_relaxed);
+  while (r == 0 && l.at < l.end) {
+    writelog_begin (d->log);
+    len = durability_reach_long (d->durability, &l) - l.at;
+    fua = request->fua && l.at + len == l.end;
+    from = buf != NULL ? buf + (l.at - offset) : NULL;
+    r = from != NULL ? writelog_write (d->log, from, len, l.at, fua)
+                     : writelog_zero (d->log, len, l.at, fua);
+    if (r == 0)
+      r = durability_step_long (d->durability, &l, from, request->fua);
+    r = end_change (d, r);
+    if (r == 0 && l.at < l.end)
+      sched_yield (); /* as in durability_trim_slowly */
+  }
+  durability_end_long (d->durability, &l);
+  return r;
+}
+
 int
 log_change (struct request *request, const void *buf, bool may_trim)
 {
@@ -78,6 +114,8 @@ log_change (struct request *request, const void *buf, bool may_trim)
 
   if (buf == NULL && zeroes_are_holes (&request->set->s, may_trim))
     return log_holes (request);
+  if (count > STORE_STEP)
+    return log_long (request, buf);
   writelog_begin (d->log);
   if (buf != NULL)
     r = writelog_write (d->log, buf, count, offset, request->fua);
@@ -148,24 +186,37 @@ log_flush (struct device *d)
   return end_change (d, r);
 }
 
+/* Entries that are made while the lock is held. */
+#define RESET_ENTRIES 256
+
 /* A reset is durable at once.  While there is power it is made in any case: its
- * zone is empty.
+ * zone is empty.  It may have many entries; others come in between, but no
+ * change of this zone, which is locked, and nothing of a power cut, which waits
+ * for this request.
  */
 int
 log_reset (struct device *d, uint64_t count, uint64_t offset)
 {
   const uint64_t end = offset + count;
+  unsigned entries = 0;
   uint64_t to;
-  int r, result;
+  int r;
 
   writelog_begin (d->log);
   r = durability_reset_zone (d->durability, offset);
   for (; r == 0 && offset < end; offset = to) {
+    if (entries++ == RESET_ENTRIES) {
+      entries = 1;
+      r = end_change (d, 0);
+      sched_yield (); /* as in durability_trim_slowly */
+      writelog_begin (d->log);
+      if (r < 0)
+        break;
+    }
     to = end_of_trim (d, offset, end);
     r = writelog_trim (d->log, to - offset, offset, to == end);
   }
-  result = writelog_end (d->log, r == 0);
-  return r < 0 ? r : result;
+  return end_change (d, r);
 }
 
 /*---------------------------------------------------------------------*/
@@ -310,6 +361,8 @@ open_log (struct device *d, struct message *why)
     r = -ENOMEM;
   else
     r = writelog_open (&d->log, path, d->devices->settings.block_size);
+  if (r == 0)
+    durability_leave (d->durability);
   if (r < 0)
     message_set (why, "write-log=%.300s: %s", path,
                  r == -EINVAL ? "it is not a regular file" : strerror (-r));

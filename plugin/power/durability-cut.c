@@ -327,18 +327,6 @@ durability_on (struct durability *d)
   return r;
 }
 
-void
-durability_cut_after (struct durability *d, uint64_t n,
-                      const struct power_cut *cut)
-{
-  lock (&d->lock);
-  d->writes_left = n;
-  if (n > 0)
-    d->ahead = *cut;
-  choose_path (d);
-  unlock (&d->lock);
-}
-
 uint64_t
 durability_zone_lost (struct durability *d, uint64_t offset)
 {

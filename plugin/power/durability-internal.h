@@ -47,10 +47,16 @@ struct durability {
   struct durability_gate gate; /* first: see durability_gate */
   struct durability_options o;
 
-  pthread_mutex_t lock; /* guards all that follows, and what is volatile */
+  /* Guards all that follows, and what is volatile.  It is held for a step of
+   * STORE_STEP at most, and for what is evicted to make room for it; not while
+   * a list is freed or a cut is finished.
+   */
+  pthread_mutex_t lock;
   struct store_copies copies;
   struct undo_list list;
-  uint64_t request; /* the number of the next change */
+  struct undo_list gone; /* not needed any more, to be freed */
+  bool leaves;           /* see durability_leave */
+  uint64_t request;      /* the number of the next change */
   struct zone *zones;
   uint64_t writes_left;
   struct power_cut ahead; /* when those are done */

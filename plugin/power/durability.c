@@ -20,8 +20,8 @@
  *
  * To make a change durable is to forget its record.  As it is always the
  * oldest that go first, no record needs to be searched for: eviction takes from
- * one end, a flush takes all.  Only a power cut looks at what the records hold
- * (durability-cut.c).
+ * one end, a flush takes all, to be freed when the lock is let go.  Only a
+ * power cut looks at what the records hold (durability-cut.c).
  *
  * In sequential zones blocks are written once, in order, and are lost from some
  * block on; a struct zone has what a fence would say.  A reset is durable at
@@ -44,7 +44,10 @@ struct change {
   const void *buf; /* of a write */
   uint64_t count, offset;
   bool fua;
-  bool is_write; /* for durability_cut_after */
+  bool is_write; /* for durability_cut_after; of a long write the last step */
+  bool is_part;  /* of what is such a write when it is done */
+
+  struct store_promise *promise; /* that it is a step of, or NULL */
 };
 
 /*---------------------------------------------------------------------*/
@@ -96,9 +99,9 @@ append (struct durability *d, struct undo_list *list, struct undo *u)
   list->charged += undo_charge (u);
 }
 
-/* All of FROM comes after all of TO. */
+/* All of FROM comes after all of TO; FROM is empty then. */
 static void
-append_all (struct undo_list *to, const struct undo_list *from)
+append_all (struct undo_list *to, struct undo_list *from)
 {
   if (from->oldest == NULL)
     return;
@@ -109,20 +112,18 @@ append_all (struct undo_list *to, const struct undo_list *from)
   to->newest = from->newest;
   to->occupied += from->occupied;
   to->charged += from->charged;
+  memset (from, 0, sizeof *from);
 }
 
-/* Take all records out, and pay back what they were charged, so that who is
- * next finds that memory.  They are to be freed without the lock.
+/* All of a list is no longer needed.  Pay back what it was charged, so that who
+ * is next finds that memory.
  */
-static struct undo *
-take_all (struct durability *d, struct undo_list *list)
+static void
+forget (struct durability *d, struct undo_list *list)
 {
-  struct undo *oldest = list->oldest;
-
-  if (oldest != NULL)
+  if (list->oldest != NULL)
     store_uncharge (d->o.store, list->charged);
-  memset (list, 0, sizeof *list);
-  return oldest;
+  append_all (&d->gone, list);
 }
 
 static void
@@ -134,6 +135,42 @@ free_all (struct durability *d, struct undo *u)
     next = u->next;
     undo_free (d, u, false);
   }
+}
+
+/* Let go of the lock, and free what is gone. */
+static void
+unlock_and_free (struct durability *d)
+{
+  struct undo *gone = d->gone.oldest;
+
+  memset (&d->gone, 0, sizeof d->gone);
+  unlock (&d->lock);
+  free_all (d, gone);
+}
+
+/* The same, unless somebody else frees it. */
+static void
+unlock_or_leave (struct durability *d)
+{
+  if (d->leaves)
+    unlock (&d->lock);
+  else
+    unlock_and_free (d);
+}
+
+void
+durability_leave (struct durability *d)
+{
+  lock (&d->lock);
+  d->leaves = true;
+  unlock (&d->lock);
+}
+
+void
+durability_free_left (struct durability *d)
+{
+  lock (&d->lock);
+  unlock_and_free (d);
 }
 
 static void
@@ -318,6 +355,8 @@ apply (struct durability *d, const struct change *c)
 
   if (store == NULL)
     return 0;
+  if (c->promise != NULL)
+    return store_step_promised (store, c->promise, c->buf);
   switch (c->kind) {
   case WRITE:
     return store_write (store, d->o.volume, c->buf, c->count, c->offset);
@@ -341,11 +380,11 @@ apply_with_room (struct durability *d, const struct change *c)
   return r;
 }
 
-/* Everything that is volatile becomes durable.  Returns the records. */
-static struct undo *
+/* Everything that is volatile becomes durable. */
+static void
 make_durable (struct durability *d)
 {
-  return take_all (d, &d->list);
+  forget (d, &d->list);
 }
 
 static int
@@ -361,7 +400,7 @@ change_durably (struct durability *d, const struct change *c)
       zone->durable = c->offset + c->count;
   }
   else if (fence (d, c) < 0)
-    free_all (d, make_durable (d));
+    make_durable (d);
   return 0;
 }
 
@@ -384,33 +423,137 @@ change_volatile (struct durability *d, const struct change *c, bool is_last)
     }
   }
   /* Without its own records it may have memory, and all before it is gone. */
-  free_all (d, take_all (d, &list));
-  free_all (d, make_durable (d));
+  forget (d, &list);
+  make_durable (d);
   return apply (d, c);
 }
 
+/* Power is on, the lock is held. */
+static int
+change_now (struct durability *d, const struct change *c)
+{
+  const bool is_last = (c->is_write || c->is_part) && d->writes_left == 1;
+  int r;
+
+  if (c->fua && !is_last)
+    r = change_durably (d, c);
+  else
+    r = change_volatile (d, c, is_last);
+  d->request++;
+  if (r == 0 && c->is_write && d->writes_left > 0)
+    d->writes_left--;
+  if (r == 0 && c->is_write && is_last) {
+    durability_cut_power (d, &d->ahead);
+    r = 1;
+  }
+  return r;
+}
+
+/* Chunks of the store may be missing until what is gone has been freed. */
 static int
 change (struct durability *d, const struct change *c)
 {
   int r = -ESHUTDOWN;
-  bool is_last;
 
   lock (&d->lock);
-  if (is_on (d)) {
-    is_last = c->is_write && d->writes_left == 1;
-    if (c->fua && !is_last)
-      r = change_durably (d, c);
-    else
-      r = change_volatile (d, c, is_last);
-    d->request++;
-    if (r == 0 && c->is_write && d->writes_left > 0)
-      d->writes_left--;
-    if (r == 0 && is_last) {
-      durability_cut_power (d, &d->ahead);
-      r = 1;
-    }
+  if (is_on (d))
+    r = change_now (d, c);
+  if (r == -ENOSPC && d->gone.oldest != NULL) {
+    unlock_and_free (d);
+    lock (&d->lock);
+    r = is_on (d) ? change_now (d, c) : -ESHUTDOWN;
   }
+  unlock_or_leave (d);
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
+/* Long ones */
+
+/* Let old changes be durable, for memory; and others in between. */
+static bool
+make_room (struct durability *d)
+{
+  bool r;
+
+  lock (&d->lock);
+  r = evict_memory (d, STORE_STEP);
   unlock (&d->lock);
+  return r;
+}
+
+int
+durability_begin_long (struct durability *d, struct durability_long *l,
+                       uint64_t count, uint64_t offset)
+{
+  int r;
+
+  l->at = offset;
+  l->end = offset + count;
+  if (d->o.store == NULL)
+    return 0;
+  store_begin_promise (d->o.store, &l->promise, d->o.volume, count, offset);
+  if (!is_on (d))
+    return -ESHUTDOWN;
+  do {
+    r = store_pay_promise (d->o.store, &l->promise);
+  } while (r == -ENOSPC && make_room (d));
+  return r;
+}
+
+uint64_t
+durability_reach_long (const struct durability *d,
+                       const struct durability_long *l)
+{
+  return d->o.store != NULL ? store_reach_promised (d->o.store, &l->promise)
+                            : min (l->end, l->at + STORE_STEP);
+}
+
+/* When power is to be cut at this write, all of it can be lost. */
+int
+durability_step_long (struct durability *d, struct durability_long *l,
+                      const void *buf, bool fua)
+{
+  const uint64_t to = durability_reach_long (d, l);
+  const struct change c = {
+      .kind = buf != NULL ? WRITE : ZERO,
+      .buf = buf,
+      .count = to - l->at,
+      .offset = l->at,
+      .fua = fua,
+      .is_write = to == l->end,
+      .is_part = true,
+      .promise = d->o.store != NULL ? &l->promise : NULL,
+  };
+  const int r = durability_is_slow (d) ? change (d, &c) : apply (d, &c);
+
+  if (r == 0)
+    l->at = to;
+  return r;
+}
+
+void
+durability_end_long (struct durability *d, struct durability_long *l)
+{
+  if (d->o.store != NULL)
+    store_end_promise (d->o.store, &l->promise);
+}
+
+static int
+change_long (struct durability *d, const char *buf, uint64_t count,
+             uint64_t offset, bool fua)
+{
+  struct durability_long l;
+  int r;
+
+  r = durability_begin_long (d, &l, count, offset);
+  while (r == 0 && l.at < l.end) {
+    r = durability_step_long (d, &l, buf != NULL ? buf + (l.at - offset) : NULL,
+                              fua);
+    if (r == 0 && l.at < l.end)
+      sched_yield (); /* or else this thread has the lock again at once */
+  }
+  durability_end_long (d, &l);
   return r;
 }
 
@@ -418,19 +561,32 @@ int
 durability_write_slowly (struct durability *d, const void *buf, uint64_t count,
                          uint64_t offset, bool fua)
 {
-  const struct change c = {WRITE, buf, count, offset, fua, true};
+  const struct change c = {.kind = WRITE,
+                           .buf = buf,
+                           .count = count,
+                           .offset = offset,
+                           .fua = fua,
+                           .is_write = true};
 
-  return change (d, &c);
+  return count > STORE_STEP ? change_long (d, buf, count, offset, fua)
+                            : change (d, &c);
 }
 
 int
 durability_zero_slowly (struct durability *d, uint64_t count, uint64_t offset,
                         bool fua)
 {
-  const struct change c = {ZERO, NULL, count, offset, fua, true};
+  const struct change c = {.kind = ZERO,
+                           .count = count,
+                           .offset = offset,
+                           .fua = fua,
+                           .is_write = true};
 
-  return change (d, &c);
+  return count > STORE_STEP ? change_long (d, NULL, count, offset, fua)
+                            : change (d, &c);
 }
+
+/*---------------------------------------------------------------------*/
 
 /* The last step of a zero is what counts as a write. */
 int
@@ -455,7 +611,7 @@ durability_trim_slowly (struct durability *d, uint64_t count, uint64_t offset,
     c.is_write = is_zero && to == end;
     r = change (d, &c);
     if (to < end)
-      sched_yield (); /* or else this thread has the lock again at once */
+      sched_yield (); /* as in change_long */
   }
   return r;
 }
@@ -463,17 +619,32 @@ durability_trim_slowly (struct durability *d, uint64_t count, uint64_t offset,
 int
 durability_flush_slowly (struct durability *d)
 {
-  struct undo *gone = NULL;
   int r = -ESHUTDOWN;
 
   lock (&d->lock);
   if (is_on (d)) {
-    gone = make_durable (d);
+    make_durable (d);
     r = 0;
   }
-  unlock (&d->lock);
-  free_all (d, gone);
+  unlock_or_leave (d);
   return r;
+}
+
+/* Parts of a write at which power was to be cut, and is not, may be volatile
+ * although there is no cache.
+ */
+void
+durability_cut_after (struct durability *d, uint64_t n,
+                      const struct power_cut *cut)
+{
+  lock (&d->lock);
+  d->writes_left = n;
+  if (n > 0)
+    d->ahead = *cut;
+  if (d->o.cache_size == 0)
+    make_durable (d);
+  choose_path (d);
+  unlock_and_free (d);
 }
 
 int
@@ -540,7 +711,8 @@ durability_create (struct durability **durability,
 void
 durability_destroy (struct durability *d)
 {
-  free_all (d, make_durable (d));
+  make_durable (d);
+  free_all (d, d->gone.oldest);
   store_copies_destroy (d->o.store, &d->copies);
   pthread_cond_destroy (&d->cut_over);
   pthread_mutex_destroy (&d->lock);

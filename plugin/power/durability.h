@@ -17,8 +17,9 @@
  *  - eviction, oldest first, when the volatile bytes would pass the cache's
  *    size.  Each change of a block takes its bytes, as in a log; making
  *    zeroes of what was never written takes none, as nothing changes.  A FUA
- *    change takes a block for each 128 KiB that it touches.  A change larger
- *    than the cache makes everything durable, and goes past it.
+ *    change takes a block for each 128 KiB that it touches.  A long change is
+ *    one for each of its steps; one that is larger than the cache makes
+ *    everything durable, and goes past it.
  *
  * The cache never makes a request fail: undo records count against
  * memory-limit, but where memory is missing the oldest are dropped, which is
@@ -40,9 +41,11 @@
  * Any thread may call any of this at any time.  One lock a device guards all
  * of it and is held while old content is copied and new content written: with
  * the cache on, changes of a device take turns, for about a microsecond per
- * 4 KiB.  Without a cache (and no cut ahead, and power on) it costs one branch.
- * It comes after the write log's lock and those of zones, and before the
- * store's stripes; nothing is ever waited for while it is held.
+ * 4 KiB, and for one step of STORE_STEP at most.  What becomes durable beyond
+ * what makes room for that is freed without the lock.  Without a cache (and no
+ * cut ahead, and power on) it costs one branch. It comes after the write log's
+ * lock and those of zones, and before the store's stripes; nothing is ever
+ * waited for while it is held.
  */
 
 #ifndef NULLBLK_DURABILITY_H
@@ -150,7 +153,7 @@ int durability_flush_slowly (struct durability *d);
  * (durability_cut_after): it may be there, or not, or in part, its request
  * fails with -ESHUTDOWN, and the caller is to call durability_finish_cut.
  *
- * Where they trim they go step by step (store_reach), and let others in
+ * They go step by step (store_reach, store_reach_promised), and let others in
  * between: so a long one may be done in part when power is cut, and each step
  * is evicted by itself.
  */
@@ -200,6 +203,33 @@ durability_flush (struct durability *d)
 {
   return durability_is_slow (d) ? durability_flush_slowly (d) : 0;
 }
+
+/* A write, or a zero that keeps memory, of any length, for those who do
+ * something of their own at each step: begin, which fails as a write does and
+ * is always followed by end; and do the steps, each from l->at up to
+ * durability_reach_long, until there is none left or one does not return 0.
+ * They return what durability_write does.  BUF is the data of the step, or NULL
+ * for zeroes.
+ */
+struct durability_long {
+  uint64_t at, end;
+  struct store_promise promise; /* if there is a store */
+};
+int durability_begin_long (struct durability *d, struct durability_long *l,
+                           uint64_t count, uint64_t offset);
+uint64_t durability_reach_long (const struct durability *d,
+                                const struct durability_long *l);
+int durability_step_long (struct durability *d, struct durability_long *l,
+                          const void *buf, bool fua);
+void durability_end_long (struct durability *d, struct durability_long *l);
+
+/* Records that are no longer needed are many after a flush.  As a rule who has
+ * made a change or a flush frees them before it returns, without the lock.  If
+ * they are left, from now on, somebody has a lock of his own then, and frees
+ * them by durability_free_left when he has let go.
+ */
+void durability_leave (struct durability *d);
+void durability_free_left (struct durability *d);
 
 /* The sequential zone that begins at OFFSET is reset: whoever calls this
  * discards its data then, and nothing brings them back.  Returns 0 or

@@ -47,8 +47,11 @@ struct writelog {
   int fd;
   uint32_t sector_size;
 
-  pthread_mutex_t lock; /* guards all that follows, and the file */
-  char *sector;         /* an entry or the super block, being put together */
+  /* Guards all that follows, and the file.  Who makes a change holds it for a
+   * step of that (STORE_STEP), of which some may be written to the file.
+   */
+  pthread_mutex_t lock;
+  char *sector; /* an entry or the super block, being put together */
   struct position now;
   struct position begun; /* when the lock was taken */
   bool renew;            /* the super block is to be written */

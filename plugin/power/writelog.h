@@ -14,10 +14,10 @@
  * answered yet when the flush came stands before it, where dm-log-writes may
  * have it after.)
  *
- * Zeroes are logged as writes of zeroes, which every target of a replay can do;
- * in the file they are holes; none is longer than what replay tools take at a
- * time, and only the last of several entries of a request has the FUA flag.
- * Trims are DISCARD entries.
+ * A long change has several entries, as it is made step by step, and only the
+ * last of them has the FUA flag.  Zeroes are logged as writes of zeroes, which
+ * every target of a replay can do; in the file they are holes; none is longer
+ * than what replay tools take at a time.  Trims are DISCARD entries.
  *
  * Costs, only while logging: changes of the device take turns, and each makes a
  * system call.  The number of entries in the super block is renewed at every

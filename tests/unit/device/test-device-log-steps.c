@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The write log of a device: long trims, zeroes and resets, which are taken
- * step by step, and by what is there.
+ * The write log of a device: long writes, trims, zeroes and resets, which are
+ * taken step by step, and by what is there.
  */
 
 #include <config.h>
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +18,16 @@
 
 #define KIB UINT64_C (1024)
 #define BLOCK 4096
+
+/* Whoever goes step by step lets others in by this. */
+static unsigned yields;
+
+int
+sched_yield (void)
+{
+  yields++;
+  return 0;
+}
 
 static void
 put (uint64_t offset)
@@ -112,6 +123,76 @@ test_long_trims (void **state)
   expect_end ();
 }
 
+/* Data has an entry for each step, in null mode, too, and so have zeroes that
+ * keep memory.  A write that there is no memory for has none.
+ */
+static void
+test_long_writes (void **state)
+{
+  const uint32_t step = STORE_STEP;
+  static char data[4 * STORE_STEP];
+  unsigned i;
+
+  (void) state;
+  yields = 0;
+  create_with ((const char *const[]){"size", "16M", "block-size", "4K",
+                                     "write-log", log_path, NULL},
+               &skips);
+  assert_int_equal (device_write (d, data, 3 * step, BLOCK, true), 0);
+  assert_int_equal (yields, 2);
+  close_log ();
+  expect (0, BLOCK, step);
+  expect (0, BLOCK + step, step);
+  expect (WRITELOG_FUA, BLOCK + 2 * step, step);
+  expect_end ();
+  writelog_read_close (reader);
+  reader = NULL;
+  devices_destroy (devices);
+
+  yields = 0;
+  create_with ((const char *const[]){"size", "16M", "block-size", "4K",
+                                     "write-log", log_path, "memory-backed",
+                                     "1", "memory-limit", "8M", "zero-memory",
+                                     "1", "cache-size", "1M", NULL},
+               &skips);
+  assert_int_equal (device_write (d, data, 3 * step, BLOCK, false), 0);
+  assert_int_equal (device_write (d, data, 2 * step, 3 * step, false), -ENOSPC);
+  assert_int_equal (device_zero (d, 3 * step, BLOCK, false, true), 0);
+  assert_int_equal (yields, 6);
+  close_log ();
+  for (i = 0; i < 2; i++) {
+    expect (0, BLOCK, step - BLOCK);
+    expect (0, step, step);
+    expect (0, 2 * step, step);
+    expect (i == 0 ? 0 : WRITELOG_FUA, 3 * step, BLOCK);
+  }
+  expect_end ();
+}
+
+/* A reset that has many entries does not make them all at once. */
+static void
+test_long_reset (void **state)
+{
+  const uint64_t most = WRITELOG_LONGEST_TRIM;
+  const unsigned entries = 1024;
+  unsigned i;
+
+  (void) state;
+  yields = 0;
+  create_with ((const char *const[]){"size", "128G", "block-size", "4K",
+                                     "write-log", log_path, "zoned", "1",
+                                     "zone-size", "128G", "zone-full", "1",
+                                     NULL},
+               &skips);
+  assert_int_equal (device_reset_zones (d), 0);
+  assert_int_equal (yields, 3);
+  close_log ();
+  for (i = 0; i < entries; i++)
+    expect (WRITELOG_DISCARD | (i == entries - 1 ? WRITELOG_FUA : 0), i * most,
+            most);
+  expect_end ();
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, begin_log, end_log)
 
 int
@@ -120,6 +201,8 @@ main (void)
   const struct CMUnitTest tests[] = {
       TEST (test_long_zeroes),
       TEST (test_long_trims),
+      TEST (test_long_writes),
+      TEST (test_long_reset),
   };
 
   return RUN_TESTS (tests);
