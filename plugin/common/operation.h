@@ -18,4 +18,7 @@ enum operation {
   NR_OPERATIONS
 };
 
+/* What statistics and op= of fault rules call them: "read" and so on. */
+extern const char *const operation_names[NR_OPERATIONS];
+
 #endif /* NULLBLK_OPERATION_H */

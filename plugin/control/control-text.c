@@ -460,7 +460,7 @@ make_stats (struct control *c)
   r = add_faults (c);
   add (c, "  \"operations\": {");
   for (op = 0; op < NR_OPERATIONS; op++) {
-    add (c, "%s\n    \"%s\": ", op > 0 ? "," : "", op_names[op]);
+    add (c, "%s\n    \"%s\": ", op > 0 ? "," : "", operation_names[op]);
     add_operation (c, &sum->stats.op[op]);
   }
   add (c, "\n  }\n}\n");

@@ -11,11 +11,6 @@
 
 #include "stats.h"
 
-const char *const op_names[NR_OPERATIONS] = {
-    [OP_READ] = "read", [OP_WRITE] = "write", [OP_FLUSH] = "flush",
-    [OP_TRIM] = "trim", [OP_ZERO] = "zero",   [OP_ZONE] = "zone",
-};
-
 const char *const error_names[NR_ERRORS] = {
     [ERROR_EPERM] = "EPERM",   [ERROR_EIO] = "EIO",
     [ERROR_ENOMEM] = "ENOMEM", [ERROR_EINVAL] = "EINVAL",

@@ -24,9 +24,6 @@
 
 #include "common/common.h"
 
-/* "read" and so on. */
-extern const char *const op_names[NR_OPERATIONS];
-
 /* The errors that NBD can carry, and EINVAL for all others, as nbdkit sends
  * them.
  */

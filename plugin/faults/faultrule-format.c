@@ -18,11 +18,6 @@
 
 #define ALL_OPERATIONS ((1U << NR_OPERATIONS) - 1)
 
-const char *const fault_operation_names[NR_OPERATIONS] = {
-    [OP_READ] = "read", [OP_WRITE] = "write", [OP_FLUSH] = "flush",
-    [OP_TRIM] = "trim", [OP_ZERO] = "zero",   [OP_ZONE] = "zone",
-};
-
 /* What NBD has numbers for, without those that belong to one command alone. */
 const struct fault_error fault_errors[] = {
     {"EPERM", EPERM},   {"EIO", EIO},       {"ENOMEM", ENOMEM},
@@ -51,7 +46,7 @@ fault_list_operations (unsigned operations, const char *comma, char *buf,
   for (i = 0; i < NR_OPERATIONS; i++) {
     if ((operations & 1U << i) != 0)
       used += snprintf (buf + used, len - used, "%s%s", used > 0 ? comma : "",
-                        fault_operation_names[i]);
+                        operation_names[i]);
   }
 }
 

@@ -12,9 +12,6 @@
 
 #include "faultrule-internal.h"
 
-/* By operation. */
-extern const char *const fault_operation_names[NR_OPERATIONS];
-
 /* What error= may give. */
 struct fault_error {
   const char *name;

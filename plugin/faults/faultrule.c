@@ -91,8 +91,8 @@ parse_op (const char *value, struct fault_rule *r, struct message *why)
     item = s;
     len = next_item (&s);
     for (i = 0; i < NR_OPERATIONS; i++) {
-      if (strlen (fault_operation_names[i]) == len &&
-          memcmp (fault_operation_names[i], item, len) == 0)
+      if (strlen (operation_names[i]) == len &&
+          memcmp (operation_names[i], item, len) == 0)
         break;
     }
     if (i == NR_OPERATIONS)

@@ -100,7 +100,7 @@ show_hint (FILE *fp, const struct snapshot *s)
   uint64_t requests = 0;
   unsigned i;
 
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+  for (i = 0; i < NR_OPERATIONS; i++)
     requests += s->op[i].requests;
   if (requests < 64 || s->saturated * together < requests / 2 ||
       s->depth_largest < s->threads)
@@ -161,13 +161,13 @@ show_stats (FILE *fp, const struct snapshot *s)
   fprintf (fp, "\n%-6s %12s %8s %8s", "", "requests", "bytes", "errors");
   fprintf (fp, " %7s %7s %7s %7s %7s %7s\n", "p50", "p90", "p99", "p99.9",
            "p99.99", "max");
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
-    show_operation (fp, snapshot_op_names[i], &s->op[i]);
+  for (i = 0; i < NR_OPERATIONS; i++)
+    show_operation (fp, operation_names[i], &s->op[i]);
   show_percentiles (fp, "late", s->late);
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+  for (i = 0; i < NR_OPERATIONS; i++) {
     op = &s->op[i];
     for (j = 0; j < op->nr_errors; j++)
-      fprintf (fp, "%s %s: %" PRIu64 "\n", snapshot_op_names[i],
+      fprintf (fp, "%s %s: %" PRIu64 "\n", operation_names[i],
                op->errors[j].name, op->errors[j].count);
   }
   show_hint (fp, s);
@@ -304,10 +304,10 @@ requests (FILE *fp, const char *device, const struct snapshot *s)
 {
   unsigned i;
 
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+  for (i = 0; i < NR_OPERATIONS; i++)
     fprintf (fp,
              "nullblk_requests_total{device=\"%s\",op=\"%s\"} %" PRIu64 "\n",
-             device, snapshot_op_names[i], s->op[i].requests);
+             device, operation_names[i], s->op[i].requests);
 }
 
 static void
@@ -315,9 +315,9 @@ bytes (FILE *fp, const char *device, const struct snapshot *s)
 {
   unsigned i;
 
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+  for (i = 0; i < NR_OPERATIONS; i++)
     fprintf (fp, "nullblk_bytes_total{device=\"%s\",op=\"%s\"} %" PRIu64 "\n",
-             device, snapshot_op_names[i], s->op[i].bytes);
+             device, operation_names[i], s->op[i].bytes);
 }
 
 static void
@@ -327,13 +327,13 @@ errors (FILE *fp, const char *device, const struct snapshot *s)
   char name[40];
   unsigned i, j;
 
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+  for (i = 0; i < NR_OPERATIONS; i++) {
     op = &s->op[i];
     for (j = 0; j < op->nr_errors; j++)
       fprintf (fp,
                "nullblk_errors_total{device=\"%s\",op=\"%s\",error=\"%s\"} "
                "%" PRIu64 "\n",
-               device, snapshot_op_names[i],
+               device, operation_names[i],
                escape (name, sizeof name, op->errors[j].name),
                op->errors[j].count);
   }
@@ -344,8 +344,8 @@ latencies (FILE *fp, const char *device, const struct snapshot *s)
 {
   unsigned i;
 
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
-    histogram (fp, device, snapshot_op_names[i], &s->op[i]);
+  for (i = 0; i < NR_OPERATIONS; i++)
+    histogram (fp, device, operation_names[i], &s->op[i]);
 }
 
 static const struct family {

@@ -17,9 +17,6 @@
 
 #define MAX_BUCKETS 100000
 
-const char *const snapshot_op_names[NR_SNAPSHOT_OPS] = {
-    "read", "write", "flush", "trim", "zero", "zone"};
-
 const char *const snapshot_cond_names[NR_SNAPSHOT_CONDS] = {
     "conventional", "empty", "implicitly_open", "explicitly_open",
     "closed",       "full",  "read_only",       "offline"};
@@ -145,8 +142,8 @@ take (struct snapshot *s, const json_t *root)
   s->nr_zones = get (zones, "number");
   for (i = 0; i < NR_SNAPSHOT_CONDS; i++)
     s->zones[i] = get (zones, snapshot_cond_names[i]);
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
-    o = json_object_get (operations, snapshot_op_names[i]);
+  for (i = 0; i < NR_OPERATIONS; i++) {
+    o = json_object_get (operations, operation_names[i]);
     s->op[i].requests = get (o, "requests");
     s->op[i].bytes = get (o, "bytes");
     take_percentiles (s->op[i].asked, json_object_get (o, "asked_ns"));
@@ -190,7 +187,7 @@ snapshot_free (struct snapshot *s)
 
   if (s == NULL)
     return;
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+  for (i = 0; i < NR_OPERATIONS; i++)
     free (s->op[i].buckets);
   free (s);
 }
@@ -210,7 +207,7 @@ went_back (const struct snapshot *a, const struct snapshot *b)
       (b->since_reset_ns < b->uptime_ns &&
        b->uptime_ns - b->since_reset_ns > a->uptime_ns))
     return true;
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+  for (i = 0; i < NR_OPERATIONS; i++) {
     if (b->op[i].requests < a->op[i].requests ||
         b->op[i].bytes < a->op[i].bytes)
       return true;
@@ -264,9 +261,9 @@ snapshot_since (const struct snapshot *a, const struct snapshot *b)
   if (s == NULL)
     return NULL;
   *s = *b;
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++)
+  for (i = 0; i < NR_OPERATIONS; i++)
     s->op[i].buckets = NULL;
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+  for (i = 0; i < NR_OPERATIONS; i++) {
     op = &s->op[i];
     op->buckets = calloc (b->op[i].nr_buckets + 1, sizeof *op->buckets);
     if (op->buckets == NULL) {

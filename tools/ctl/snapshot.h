@@ -13,11 +13,7 @@
 
 #include "common/common.h"
 
-#define NR_SNAPSHOT_OPS 6
 #define MAX_SNAPSHOT_ERRORS 16
-
-/* read, write, flush, trim, zero, zone */
-extern const char *const snapshot_op_names[NR_SNAPSHOT_OPS];
 
 struct bucket {
   uint64_t from, below; /* ns */
@@ -61,7 +57,7 @@ struct snapshot {
   uint64_t written_blocks;            /* of 4 KiB */
   bool has_zones;
   uint64_t nr_zones, zones[NR_SNAPSHOT_CONDS]; /* in each condition, now */
-  struct snapshot_op op[NR_SNAPSHOT_OPS];
+  struct snapshot_op op[NR_OPERATIONS];
 };
 
 /* Take it from the document's text.  What is missing is 0, and what this does

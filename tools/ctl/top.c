@@ -147,7 +147,7 @@ draw_histogram (const struct view *v, int row)
   char label[SHOWN];
   int y, full;
 
-  for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+  for (i = 0; i < NR_OPERATIONS; i++) {
     for (j = 0; j < v->interval->op[i].nr_buckets; j++) {
       b = &v->interval->op[i].buckets[j];
       for (k = 0; k < 27 && b->from >> (k + 9) > 0; k++)
@@ -257,9 +257,9 @@ draw (const struct view *v, bool paused)
     mvprintw (3, 0, "%-6s %9s %9s %9s %8s %8s %8s %8s", "", "requests", "bytes",
               "errors", "p50", "p90", "p99", "p99.9");
     attroff (A_REVERSE);
-    for (i = 0; i < NR_SNAPSHOT_OPS; i++) {
+    for (i = 0; i < NR_OPERATIONS; i++) {
       op = &v->interval->op[i];
-      mvprintw (4 + (int) i, 0, "%-6s %7s/s %7s/s", snapshot_op_names[i],
+      mvprintw (4 + (int) i, 0, "%-6s %7s/s %7s/s", operation_names[i],
                 show_count (a, per_second (v, op->requests)),
                 show_bytes (b, per_second (v, op->bytes)));
       printw (" %9s %8s", show_count (a, per_second (v, snapshot_errors (op))),
