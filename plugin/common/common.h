@@ -3,7 +3,7 @@
  *
  * What every room may use: time and waiting, sizes and durations as texts, the
  * smaller of two numbers, random ones that a seed repeats, the kinds of
- * operations, locks, and a line for a person.
+ * operations, NBD's errors, locks, and a line for a person.
  */
 
 #ifndef NULLBLK_COMMON_H
@@ -14,6 +14,7 @@
 #include "fairlock.h"
 #include "lock.h"
 #include "message.h"
+#include "nbderror.h"
 #include "number.h"
 #include "operation.h"
 #include "random.h"

@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "message.h"
 
@@ -24,4 +25,17 @@ message_set (struct message *m, const char *fs, ...)
     if ((unsigned char) *c < ' ' || *c == 0x7f)
       *c = '?';
   }
+}
+
+void
+list_add (char *buf, size_t len, const char *word, const char *last)
+{
+  const size_t used = strlen (buf);
+
+  if (used == 0)
+    snprintf (buf, len, "%s", word);
+  else if (last != NULL)
+    snprintf (buf + used, len - used, " %s %s", last, word);
+  else
+    snprintf (buf + used, len - used, ", %s", word);
 }

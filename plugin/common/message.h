@@ -8,6 +8,8 @@
 #ifndef NULLBLK_MESSAGE_H
 #define NULLBLK_MESSAGE_H
 
+#include <stddef.h>
+
 struct message {
   char text[512]; /* without a newline at its end */
 };
@@ -17,5 +19,10 @@ struct message {
  */
 void message_set (struct message *m, const char *fs, ...)
     __attribute__ ((format (printf, 2, 3)));
+
+/* Append WORD to a list, which begins as "": "auto, off or on".  LAST is NULL,
+ * or what stands before the last one: "or".  What does not fit is cut.
+ */
+void list_add (char *buf, size_t len, const char *word, const char *last);
 
 #endif /* NULLBLK_MESSAGE_H */

@@ -202,7 +202,7 @@ add_operation (struct control *c, const struct op_stats *o)
        histogram_total (&o->served), o->bytes);
   for (i = 0; i < NR_ERRORS; i++) {
     if (o->errors[i] > 0) {
-      add (c, "%s\"%s\": %" PRIu64, between, error_names[i], o->errors[i]);
+      add (c, "%s\"%s\": %" PRIu64, between, nbd_errors[i].name, o->errors[i]);
       between = ", ";
     }
   }

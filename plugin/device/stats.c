@@ -6,36 +6,9 @@
 
 #include <config.h>
 
-#include <errno.h>
 #include <string.h>
 
 #include "stats.h"
-
-const char *const error_names[NR_ERRORS] = {
-    [ERROR_EPERM] = "EPERM",   [ERROR_EIO] = "EIO",
-    [ERROR_ENOMEM] = "ENOMEM", [ERROR_EINVAL] = "EINVAL",
-    [ERROR_ENOSPC] = "ENOSPC", [ERROR_ESHUTDOWN] = "ESHUTDOWN",
-};
-
-enum error
-stats_error (int r)
-{
-  switch (-r) {
-  case EPERM:
-  case EROFS:
-    return ERROR_EPERM;
-  case EIO:
-    return ERROR_EIO;
-  case ENOMEM:
-    return ERROR_ENOMEM;
-  case ENOSPC:
-    return ERROR_ENOSPC;
-  case ESHUTDOWN:
-    return ERROR_ESHUTDOWN;
-  default:
-    return ERROR_EINVAL;
-  }
-}
 
 uint64_t
 stats_bucket_from (unsigned bucket)

@@ -24,22 +24,6 @@
 
 #include "common/common.h"
 
-/* The errors that NBD can carry, and EINVAL for all others, as nbdkit sends
- * them.
- */
-enum error {
-  ERROR_EPERM,
-  ERROR_EIO,
-  ERROR_ENOMEM,
-  ERROR_EINVAL,
-  ERROR_ENOSPC,
-  ERROR_ESHUTDOWN,
-  NR_ERRORS
-};
-
-/* "EPERM" and so on. */
-extern const char *const error_names[NR_ERRORS];
-
 /* A histogram of nanoseconds: a bucket for each value below 64, then 32 of the
  * same width for each power of two, so that a bucket's middle is within 1.6 %
  * of all that it holds.  The last one also takes what is longer, 2^37 ns or
@@ -106,9 +90,6 @@ stats_bucket (uint64_t ns)
 /* The least value of a bucket.  That of NR_BUCKETS is where the last ends. */
 uint64_t stats_bucket_from (unsigned bucket);
 
-/* The kind of a negative errno. */
-enum error stats_error (int r);
-
 /* How many have been counted. */
 uint64_t histogram_total (const struct histogram *h);
 
@@ -144,7 +125,7 @@ stats_count (struct counts *c, enum operation op, uint32_t bytes, uint64_t ns,
   if (__builtin_expect (r == 0, 1))
     c->op[op].bytes += bytes;
   else
-    c->op[op].errors[stats_error (r)]++;
+    c->op[op].errors[nbd_error_of (r)]++;
 }
 
 /* For a request that had a price besides: how long it asked for. */

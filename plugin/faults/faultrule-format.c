@@ -7,7 +7,6 @@
 
 #include <config.h>
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,14 +16,6 @@
 #include "timing/timing.h"
 
 #define ALL_OPERATIONS ((1U << NR_OPERATIONS) - 1)
-
-/* What NBD has numbers for, without those that belong to one command alone. */
-const struct fault_error fault_errors[] = {
-    {"EPERM", EPERM},   {"EIO", EIO},       {"ENOMEM", ENOMEM},
-    {"EINVAL", EINVAL}, {"ENOSPC", ENOSPC}, {"ESHUTDOWN", ESHUTDOWN},
-};
-
-const size_t nr_fault_errors = sizeof fault_errors / sizeof fault_errors[0];
 
 const struct fault_action_row fault_actions[NR_FAULT_ACTIONS] = {
     [FAULT_ERROR] = {"error=", ALL_OPERATIONS},
@@ -107,10 +98,8 @@ print_action (FILE *fp, const struct fault_rule *r)
   size_t i;
 
   fputs (fault_actions[r->action].text, fp);
-  for (i = 0; r->action == FAULT_ERROR && i < nr_fault_errors; i++) {
-    if (fault_errors[i].number == r->error)
-      fputs (fault_errors[i].name, fp);
-  }
+  if (r->action == FAULT_ERROR)
+    fputs (nbd_errors[nbd_error_of (-r->error)].name, fp);
   if (r->action != FAULT_DELAY)
     return;
   for (i = 0; r->delay[i] == NULL; i++)

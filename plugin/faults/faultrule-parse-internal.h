@@ -12,14 +12,6 @@
 
 #include "faultrule-internal.h"
 
-/* What error= may give. */
-struct fault_error {
-  const char *name;
-  int number;
-};
-extern const struct fault_error fault_errors[];
-extern const size_t nr_fault_errors;
-
 /* By action. */
 struct fault_action_row {
   const char *text;    /* without what follows error= and delay= */

@@ -250,17 +250,21 @@ parse_count (const char *value, struct fault_rule *r, struct message *why)
 static int
 parse_error (const char *value, struct fault_rule *r, struct message *why)
 {
+  char allowed[80];
   size_t i;
 
-  (void) why;
-  for (i = 0; i < nr_fault_errors; i++) {
-    if (strcmp (value, fault_errors[i].name) == 0) {
+  for (i = 0; i < NR_ERRORS; i++) {
+    if (strcmp (value, nbd_errors[i].name) == 0) {
       r->action = FAULT_ERROR;
-      r->error = fault_errors[i].number;
+      r->error = nbd_errors[i].number;
       return 0;
     }
   }
-  return -EINVAL;
+  nbd_errors_list (allowed, sizeof allowed);
+  return refuse (why,
+                 "'error=%.80s': allowed after error= is %s: NBD carries no "
+                 "other",
+                 value, allowed);
 }
 
 static int
@@ -344,8 +348,7 @@ static const struct word {
      "a share: 0% to 100%, 0 to 1, or N:M with N at most M and M at most "
      "10^9; 0, or no less than one of 10^9"},
     {"count=", false, parse_count, "a whole number, 1 or more"},
-    {"error=", true, parse_error,
-     "EPERM, EIO, ENOMEM, EINVAL, ENOSPC or ESHUTDOWN: NBD carries no other"},
+    {"error=", true, parse_error, NULL},
     {"delay=", true, parse_delay, NULL},
     {"corrupt=", true, parse_corrupt, "flip, zero or stale"},
     {"hang", true, parse_hang, NULL},

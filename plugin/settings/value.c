@@ -392,25 +392,12 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
 /*---------------------------------------------------------------------*/
 /* In words */
 
-/* Append WORD to a list: "auto, off or on". */
-static void
-add_word (char *buf, size_t len, const char *word, bool is_last)
-{
-  const size_t used = strlen (buf);
-
-  snprintf (buf + used, len - used, "%s%s",
-            used == 0 ? ""
-            : is_last ? " or "
-                      : ", ",
-            word);
-}
-
 static void
 describe_words (const char *const *word, char *buf, size_t len)
 {
   buf[0] = '\0';
   for (; *word != NULL; word++)
-    add_word (buf, len, *word, word[1] == NULL);
+    list_add (buf, len, *word, word[1] == NULL ? "or" : NULL);
 }
 
 static void
@@ -421,7 +408,8 @@ describe_profiles (char *buf, size_t len)
 
   snprintf (buf, len, "none");
   for (i = 0; (profile = profile_at (i)) != NULL; i++)
-    add_word (buf, len, profile->name, profile_at (i + 1) == NULL);
+    list_add (buf, len, profile->name,
+              profile_at (i + 1) == NULL ? "or" : NULL);
 }
 
 #define DURATIONS DURATION_FORM ", or what DISTRIBUTIONS in the manual lists"

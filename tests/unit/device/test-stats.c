@@ -126,7 +126,7 @@ test_errors (void **state)
 {
   static const struct {
     int r;
-    enum error error;
+    enum nbd_error error;
   } errors[] = {{-EPERM, ERROR_EPERM},
                 {-EROFS, ERROR_EPERM},
                 {-EIO, ERROR_EIO},

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The errors that a reply of NBD can carry, without those that belong to one
+ * command alone: what they are called, which errno each is, and as which of
+ * them any other errno reaches a client.  Owns nothing.
+ */
+
+#ifndef NULLBLK_NBDERROR_H
+#define NULLBLK_NBDERROR_H
+
+#include <stddef.h>
+
+enum nbd_error {
+  ERROR_EPERM,
+  ERROR_EIO,
+  ERROR_ENOMEM,
+  ERROR_EINVAL,
+  ERROR_ENOSPC,
+  ERROR_ESHUTDOWN,
+  NR_ERRORS
+};
+
+struct nbd_error_row {
+  const char *name; /* "EPERM" */
+  int number;       /* EPERM */
+  int other;        /* another errno that nbdkit sends as this one, or 0 */
+};
+
+extern const struct nbd_error_row nbd_errors[NR_ERRORS];
+
+/* The error that a client gets for R, a negative errno: ERROR_EINVAL for all
+ * that are not in the table, as nbdkit sends them.
+ */
+enum nbd_error nbd_error_of (int r);
+
+/* The names of all of them in words: "EPERM, EIO, ... or ESHUTDOWN". */
+void nbd_errors_list (char *buf, size_t len);
+
+#endif /* NULLBLK_NBDERROR_H */
