@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Fault rules: the names of what they are about, and rules as texts; see
- * faultrule-internal.h.
+ * Fault rules as texts; see faultrule-internal.h.
  */
 
 #include <config.h>
@@ -12,20 +11,9 @@
 #include <stdlib.h>
 
 #include "common/common.h"
+#include "faultactions-internal.h"
 #include "faultrule-parse-internal.h"
 #include "timing/timing.h"
-
-#define ALL_OPERATIONS ((1U << NR_OPERATIONS) - 1)
-
-const struct fault_action_row fault_actions[NR_FAULT_ACTIONS] = {
-    [FAULT_ERROR] = {"error=", ALL_OPERATIONS},
-    [FAULT_DELAY] = {"delay=", ALL_OPERATIONS},
-    [FAULT_FLIP] = {"corrupt=flip", 1U << OP_READ | 1U << OP_WRITE},
-    [FAULT_ZERO] = {"corrupt=zero", 1U << OP_READ | 1U << OP_WRITE},
-    [FAULT_STALE] = {"corrupt=stale", ALL_OPERATIONS & ~(1U << OP_READ)},
-    [FAULT_HANG] = {"hang", ALL_OPERATIONS},
-    [FAULT_DISCONNECT] = {"disconnect", ALL_OPERATIONS},
-};
 
 void
 fault_list_operations (unsigned operations, const char *comma, char *buf,
@@ -81,35 +69,10 @@ print_number (FILE *fp, const char *word, uint64_t n, uint64_t without)
     fprintf (fp, "%s%" PRIu64 " ", word, n);
 }
 
-/* A word with blanks in it is still one. */
-static void
-print_escaped (FILE *fp, const char *s)
-{
-  for (; *s != '\0'; s++) {
-    if (*s == ' ' || *s == '\\')
-      fputc ('\\', fp);
-    fputc (*s, fp);
-  }
-}
-
-static void
-print_action (FILE *fp, const struct fault_rule *r)
-{
-  size_t i;
-
-  fputs (fault_actions[r->action].text, fp);
-  if (r->action == FAULT_ERROR)
-    fputs (nbd_errors[nbd_error_of (-r->error)].name, fp);
-  if (r->action != FAULT_DELAY)
-    return;
-  for (i = 0; r->delay[i] == NULL; i++)
-    ;
-  print_escaped (fp, distribution_text (r->delay[i]));
-}
-
 char *
 fault_rule_format (const struct fault_rule *r)
 {
+  const struct fault_action_row *action = &fault_actions[r->action];
   char *text = NULL, list[64];
   size_t len;
   bool failed;
@@ -122,7 +85,7 @@ fault_rule_format (const struct fault_rule *r)
     fprintf (fp, "name=%s ", r->name);
   if (r->device != ANY_DEVICE)
     fprintf (fp, "device=nullb%" PRIu32 " ", r->device);
-  if (r->operations != fault_actions[r->action].operations) {
+  if (r->operations != action->operations) {
     fault_list_operations (r->operations, ",", list, sizeof list);
     fprintf (fp, "op=%s ", list);
   }
@@ -136,7 +99,9 @@ fault_rule_format (const struct fault_rule *r)
     fprintf (fp, "rate=%s%% ", list);
   }
   print_number (fp, "count=", r->count, 0);
-  print_action (fp, r);
+  fputs (action->text, fp);
+  if (action->print != NULL)
+    action->print (fp, r);
   failed = ferror (fp);
   if (fclose (fp) == 0 && !failed)
     return text;

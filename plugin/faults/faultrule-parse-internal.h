@@ -12,13 +12,6 @@
 
 #include "faultrule-internal.h"
 
-/* By action. */
-struct fault_action_row {
-  const char *text;    /* without what follows error= and delay= */
-  unsigned operations; /* that it can be done to */
-};
-extern const struct fault_action_row fault_actions[NR_FAULT_ACTIONS];
-
 /* The names of OPERATIONS (1 << enum operation, each) with COMMA between. */
 void fault_list_operations (unsigned operations, const char *comma, char *buf,
                             size_t len);

@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Fault rules: parsing, and which requests they mean; see faultrule-internal.h.
- * One table says how each word is read.
+ * One table says how each word is
+ * read; those of actions are in faultactions.c.
  */
 
 #include <config.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #include "common/common.h"
+#include "faultactions-internal.h"
 #include "faultrule-parse-internal.h"
 #include "timing/timing.h"
 
@@ -247,115 +249,35 @@ parse_count (const char *value, struct fault_rule *r, struct message *why)
   return whole_number (value, 1, &r->count);
 }
 
-static int
-parse_error (const char *value, struct fault_rule *r, struct message *why)
-{
-  char allowed[80];
-  size_t i;
-
-  for (i = 0; i < NR_ERRORS; i++) {
-    if (strcmp (value, nbd_errors[i].name) == 0) {
-      r->action = FAULT_ERROR;
-      r->error = nbd_errors[i].number;
-      return 0;
-    }
-  }
-  nbd_errors_list (allowed, sizeof allowed);
-  return refuse (why,
-                 "'error=%.80s': allowed after error= is %s: NBD carries no "
-                 "other",
-                 value, allowed);
-}
-
-static int
-parse_delay (const char *value, struct fault_rule *r, struct message *why)
-{
-  struct message reason;
-  int err;
-
-  r->action = FAULT_DELAY;
-  if (strncmp (value, "seek:", 5) == 0)
-    return refuse (why,
-                   "'delay=%.80s': allowed is a duration or any distribution "
-                   "but seek, which is a device's latency",
-                   value);
-  err = distribution_parse_all (value, r->delay, &reason);
-  if (err == -EINVAL)
-    return refuse (why, "'delay=%.80s': %s", value, reason.text);
-  return err;
-}
-
-static int
-parse_corrupt (const char *value, struct fault_rule *r, struct message *why)
-{
-  (void) why;
-  if (strcmp (value, "flip") == 0)
-    r->action = FAULT_FLIP;
-  else if (strcmp (value, "zero") == 0)
-    r->action = FAULT_ZERO;
-  else if (strcmp (value, "stale") == 0)
-    r->action = FAULT_STALE;
-  else
-    return -EINVAL;
-  return 0;
-}
-
-static int
-parse_hang (const char *value, struct fault_rule *r, struct message *why)
-{
-  (void) value;
-  (void) why;
-  r->action = FAULT_HANG;
-  return 0;
-}
-
-static int
-parse_disconnect (const char *value, struct fault_rule *r, struct message *why)
-{
-  (void) value;
-  (void) why;
-  r->action = FAULT_DISCONNECT;
-  return 0;
-}
-
 /*---------------------------------------------------------------------*/
 /* Words */
 
 #define WINDOW_FORM "from 0 to 86400s (units: ns, us, ms, s)"
 
 static const struct word {
-  const char *name; /* with '=' where a value follows */
-  bool is_action;
+  const char *name;
   int (*parse) (const char *value, struct fault_rule *r, struct message *why);
-  const char *allowed; /* for all that it refuses without saying why itself */
+  const char *allowed;
 } words[] = {
-    {"name=", false, parse_name,
+    {"name=", parse_name,
      "a letter and then up to 30 letters, digits, '-', '_' and '.', but not "
      "\"all\" or \"others\""},
-    {"device=", false, parse_device, "nullb0 and up"},
-    {"op=", false, parse_op,
+    {"device=", parse_device, "nullb0 and up"},
+    {"op=", parse_op,
      "read, write, flush, trim, zero and zone, joined with commas, or all"},
-    {"range=", false, parse_range,
+    {"range=", parse_range,
      "OFFSET+LENGTH in bytes (K, M, G, T, P and E are powers of 1024), LENGTH "
      "more than 0, both together at most 2^63"},
-    {"zones=", false, parse_zones,
-     "up to 64 zones N or N-N, joined with commas"},
-    {"from=", false, parse_from, "a duration " WINDOW_FORM},
-    {"for=", false, parse_for, "a duration " WINDOW_FORM ", more than 0"},
-    {"after=", false, parse_after, "a whole number"},
-    {"every=", false, parse_every, "a whole number, 1 or more"},
-    {"rate=", false, parse_rate,
+    {"zones=", parse_zones, "up to 64 zones N or N-N, joined with commas"},
+    {"from=", parse_from, "a duration " WINDOW_FORM},
+    {"for=", parse_for, "a duration " WINDOW_FORM ", more than 0"},
+    {"after=", parse_after, "a whole number"},
+    {"every=", parse_every, "a whole number, 1 or more"},
+    {"rate=", parse_rate,
      "a share: 0% to 100%, 0 to 1, or N:M with N at most M and M at most "
      "10^9; 0, or no less than one of 10^9"},
-    {"count=", false, parse_count, "a whole number, 1 or more"},
-    {"error=", true, parse_error, NULL},
-    {"delay=", true, parse_delay, NULL},
-    {"corrupt=", true, parse_corrupt, "flip, zero or stale"},
-    {"hang", true, parse_hang, NULL},
-    {"disconnect", true, parse_disconnect, NULL},
+    {"count=", parse_count, "a whole number, 1 or more"},
 };
-
-#define ACTIONS_FORM "error=, delay=, corrupt=, hang or disconnect"
 
 /* The word that TEXT begins with, and what stands behind its '='. */
 static const struct word *
@@ -365,8 +287,7 @@ look_up (const char *text, const char **value)
 
   for (i = 0; i < NR (words); i++) {
     len = strlen (words[i].name);
-    if (strncmp (text, words[i].name, len) == 0 &&
-        (words[i].name[len - 1] == '=' || text[len] == '\0')) {
+    if (strncmp (text, words[i].name, len) == 0) {
       *value = text + len;
       return &words[i];
     }
@@ -374,39 +295,128 @@ look_up (const char *text, const char **value)
   return NULL;
 }
 
+/* What TEXT, an action or what may be one, has in front of its value: up to the
+ * '=', or all of it.
+ */
+static size_t
+key_length (const char *text)
+{
+  const size_t len = strcspn (text, "=");
+
+  return len + (text[len] == '=');
+}
+
+static bool
+same_key (const char *a, const char *b)
+{
+  const size_t len = key_length (a);
+
+  return len == key_length (b) && memcmp (a, b, len) == 0;
+}
+
+/* The first action whose key TEXT begins with, or NR_FAULT_ACTIONS. */
+static unsigned
+look_up_action (const char *text)
+{
+  unsigned i;
+
+  for (i = 0; i < NR_FAULT_ACTIONS && !same_key (fault_actions[i].text, text);
+       i++)
+    ;
+  return i;
+}
+
+/* All actions in words, by their keys: "error=, ... or disconnect". */
+static void
+list_actions (char *buf, size_t len)
+{
+  char word[32];
+  unsigned i, next;
+
+  buf[0] = '\0';
+  for (i = 0; i < NR_FAULT_ACTIONS; i = next) {
+    next = i + 1;
+    while (next < NR_FAULT_ACTIONS &&
+           same_key (fault_actions[i].text, fault_actions[next].text))
+      next++;
+    snprintf (word, sizeof word, "%.*s",
+              (int) key_length (fault_actions[i].text), fault_actions[i].text);
+    list_add (buf, len, word, next < NR_FAULT_ACTIONS ? NULL : "or");
+  }
+}
+
 struct parser {
   struct fault_rule *rule;
   struct message *why;
-  const struct word *action; /* or NULL: none yet */
+  bool has_action;
   bool given[NR (words)];
 };
+
+/* TEXT has the key of action FIRST, and of those that follow it. */
+static int
+parse_value (struct parser *p, const char *text, unsigned first)
+{
+  const size_t key = key_length (text);
+  char allowed[80] = "";
+  unsigned i;
+
+  for (i = first;
+       i < NR_FAULT_ACTIONS && same_key (fault_actions[i].text, text); i++) {
+    p->rule->action = (enum fault_action) i;
+    if (fault_actions[i].parse != NULL)
+      return fault_actions[i].parse (text + key, p->rule, p->why);
+    if (strcmp (fault_actions[i].text, text) == 0)
+      return 0;
+  }
+  for (; first < i; first++)
+    list_add (allowed, sizeof allowed, fault_actions[first].text + key,
+              first + 1 < i ? NULL : "or");
+  return refuse (p->why, "'%.80s': allowed after %.*s is %s", text, (int) key,
+                 text, allowed);
+}
+
+static int
+parse_action (struct parser *p, const char *text, unsigned first)
+{
+  const char *given = fault_actions[p->rule->action].text;
+
+  if (p->has_action && same_key (given, text))
+    return refuse (p->why, "'%.80s': %.*s is given twice", text,
+                   (int) key_length (given), given);
+  if (p->has_action)
+    return refuse (p->why,
+                   "'%.80s': a rule has one action, and %.*s is given; add "
+                   "another rule",
+                   text, (int) key_length (given), given);
+  p->has_action = true;
+  return parse_value (p, text, first);
+}
 
 static int
 parse_word (struct parser *p, const char *text)
 {
+  const unsigned action = look_up_action (text);
   const struct word *word;
   const char *value;
+  char actions[128];
   int r;
 
+  if (action < NR_FAULT_ACTIONS)
+    return parse_action (p, text, action);
   word = look_up (text, &value);
-  if (word == NULL)
+  if (word == NULL) {
+    list_actions (actions, sizeof actions);
     return refuse (p->why,
                    "'%.80s': allowed words are name=, device=, op=, range=, "
                    "zones=, from=, for=, after=, every=, rate=, count=, and "
-                   "one action: " ACTIONS_FORM,
-                   text);
+                   "one action: %s",
+                   text, actions);
+  }
   if (p->given[word - words])
     return refuse (p->why, "'%.80s': %s is given twice", text, word->name);
   p->given[word - words] = true;
-  if (word->is_action && p->action != NULL)
-    return refuse (p->why,
-                   "'%.80s': a rule has one action, and %s is given; add "
-                   "another rule",
-                   text, p->action->name);
-  if (word->is_action)
-    p->action = word;
   r = word->parse (value, p->rule, p->why);
-  if (r == -EINVAL && word->allowed != NULL)
+  if (r == -EINVAL)
     return refuse (p->why, "'%.80s': allowed after %s is %s", text, word->name,
                    word->allowed);
   return r;
@@ -420,10 +430,12 @@ complete (struct parser *p)
 {
   struct fault_rule *r = p->rule;
   const struct fault_action_row *action;
-  char allowed[64];
+  char allowed[128];
 
-  if (p->action == NULL)
-    return refuse (p->why, "a rule needs an action: " ACTIONS_FORM);
+  if (!p->has_action) {
+    list_actions (allowed, sizeof allowed);
+    return refuse (p->why, "a rule needs an action: %s", allowed);
+  }
   action = &fault_actions[r->action];
   if (r->operations == 0)
     r->operations = action->operations;

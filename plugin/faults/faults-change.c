@@ -15,18 +15,9 @@
 #include <string.h>
 
 #include "common/common.h"
-#include "faults-internal.h"
+#include "faultactions-internal.h"
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
-
-/* Does its verdict need it? */
-static bool
-is_held (const struct fault *fault)
-{
-  const enum fault_action action = fault->shared->rule.action;
-
-  return action == FAULT_FLIP || action == FAULT_ZERO || action == FAULT_HANG;
-}
 
 static uint32_t
 count (const struct fault *fault)
@@ -44,7 +35,7 @@ count_held (const struct fault *fault)
   uint32_t r = 0;
 
   for (; fault != NULL; fault = fault->next)
-    r += !fault->doomed && is_held (fault);
+    r += !fault->doomed && fault_is_held (fault);
   return r;
 }
 

@@ -8,10 +8,9 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "faults-internal.h"
+#include "faultactions-internal.h"
 
 /* In the order that faults.h promises.  The lock is held. */
 static bool
@@ -56,36 +55,15 @@ hold (struct fault_verdict *v, struct fault *fault)
 static void
 act (struct fault *fault, enum operation op, struct fault_verdict *v)
 {
-  struct distribution *delay;
+  const struct fault_action_row *action = fault_action_of (fault);
 
-  switch (fault->shared->rule.action) {
-  case FAULT_ERROR:
-    if (v->error == 0)
-      v->error = -fault->shared->rule.error;
-    break;
-  case FAULT_DELAY:
-    delay = fault->shared->rule.delay[op];
-    if (delay != NULL)
-      v->delay += distribution_draw (delay, random_next (&fault->delays), NULL);
-    break;
-  case FAULT_FLIP:
-  case FAULT_ZERO:
-    v->corrupts = true;
+  if (fault_is_held (fault))
     hold (v, fault);
-    break;
-  case FAULT_STALE:
-    v->lose = true;
-    break;
-  case FAULT_HANG:
-    v->hangs = true;
-    hold (v, fault);
-    break;
-  case FAULT_DISCONNECT:
-    v->disconnect = true;
-    break;
-  case NR_FAULT_ACTIONS:
-    abort ();
-  }
+  v->corrupts |= action->corrupt != NULL;
+  v->hangs |= action->wait == WAIT_BEFORE;
+  v->disconnect |= action->disconnects;
+  if (action->hit != NULL)
+    action->hit (fault, op, v);
 }
 
 void
@@ -121,8 +99,7 @@ is_released (const struct fault_verdict *v)
   uint32_t i;
 
   for (i = 0; i < v->nr_held; i++) {
-    if (v->held[i]->shared->rule.action == FAULT_HANG &&
-        !atomic_load (&v->held[i]->deleted))
+    if (fault_hangs (v->held[i]) && !atomic_load (&v->held[i]->deleted))
       return false;
   }
   return true;
@@ -168,42 +145,25 @@ faults_wake (struct faults *f)
   pthread_mutex_unlock (&f->hang_lock);
 }
 
-/* Of the bits of a block that are read the even ones, of those that are written
- * the odd ones: neither undoes the other.
- */
-static void
-flip (const struct fault *fault, enum operation op, uint64_t offset,
-      uint8_t *block, uint32_t block_size)
-{
-  const uint64_t random = random_mix (fault->key + random_mix (offset));
-  const uint64_t bit =
-      random % (UINT64_C (4) * block_size) * 2 + (op == OP_WRITE);
-
-  block[bit / 8] ^= 1U << bit % 8;
-}
-
 void
 faults_corrupt (const struct fault_verdict *v, const struct fault_request *r,
                 void *buf, uint32_t block_size)
 {
+  const struct fault_action_row *action;
   const struct fault *fault;
   uint64_t at;
   uint32_t i;
 
   for (i = 0; i < v->nr_held; i++) {
     fault = v->held[i];
-    if (fault->shared->rule.action == FAULT_HANG)
+    action = fault_action_of (fault);
+    if (action->corrupt == NULL)
       continue;
     for (at = 0; at < r->count; at += block_size) {
-      uint8_t *block = (uint8_t *) buf + at;
-
-      if (!fault_rule_touches (&fault->shared->rule, r->offset + at, block_size,
-                               r->zone_size))
-        continue;
-      if (fault->shared->rule.action == FAULT_ZERO)
-        memset (block, 0, block_size);
-      else
-        flip (fault, r->op, r->offset + at, block, block_size);
+      if (fault_rule_touches (&fault->shared->rule, r->offset + at, block_size,
+                              r->zone_size))
+        action->corrupt (fault, r->op, r->offset + at, (uint8_t *) buf + at,
+                         block_size);
     }
   }
 }

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "faults-internal.h"
+#include "faultactions-internal.h"
 
 /* Sets the draws of faults apart from others with the same seed. */
 #define FAULTS_SEED UINT64_C (0x6661756c7473)
@@ -126,19 +126,19 @@ fault_is_for (const struct fault *fault, uint32_t device)
 bool
 fault_disconnects (const struct fault *fault)
 {
-  return fault->shared->rule.action == FAULT_DISCONNECT;
+  return fault_action_of (fault)->disconnects;
 }
 
 bool
 fault_hangs (const struct fault *fault)
 {
-  return fault->shared->rule.action == FAULT_HANG;
+  return fault_action_of (fault)->wait == WAIT_BEFORE;
 }
 
 bool
 fault_waits (const struct fault *fault)
 {
-  return fault_hangs (fault) || fault->shared->rule.action == FAULT_DELAY;
+  return fault_action_of (fault)->wait != NO_WAIT;
 }
 
 int

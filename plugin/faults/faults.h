@@ -42,6 +42,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "badblocks.h"
@@ -113,6 +114,12 @@ bool fault_disconnects (const struct fault *fault);
 /* Does it make requests wait?  Before anything is done for them? */
 bool fault_waits (const struct fault *fault);
 bool fault_hangs (const struct fault *fault);
+
+/* The I-th thing that rules can do, as they have it ("corrupt=flip", or
+ * "error=" where a value follows), for the test that holds them and the manual
+ * together. NULL past the last.
+ */
+const char *fault_action_text (size_t i);
 
 /* Copy those of a chain that are for this device.  Of each, only what is
  * counted and drawn is another one.  Returns 0 or -ENOMEM.

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/common.h"
+#include "faults/faultactions-internal.h"
 #include "faults/faultrule-internal.h"
 #include "unit.h"
 
@@ -491,20 +492,12 @@ make_action (struct fault_rule *r, uint64_t *random)
               1 + (int) random_below (random, INT32_MAX));
     assert_int_equal (distribution_parse_all (text, r->delay, &why), 0);
     break;
-  case FAULT_FLIP:
-  case FAULT_ZERO:
-    r->operations &= 1U << OP_READ | 1U << OP_WRITE;
-    if (r->operations == 0)
-      r->operations = 1U << OP_READ | 1U << OP_WRITE;
-    break;
-  case FAULT_STALE:
-    r->operations &= ~(1U << OP_READ);
-    if (r->operations == 0)
-      r->operations = 1U << OP_TRIM;
-    break;
   default:
     break;
   }
+  r->operations &= fault_actions[r->action].operations;
+  if (r->operations == 0)
+    r->operations = fault_actions[r->action].operations;
 }
 
 static void

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The actions of fault rules, a row each: all that is particular to one of
+ * them.  A new one is an enumerator in faultrule-internal.h and a row in
+ * faultactions.c with what it does; HACKING.md has the recipe.
+ */
+
+#ifndef NULLBLK_FAULTACTIONS_INTERNAL_H
+#define NULLBLK_FAULTACTIONS_INTERNAL_H
+
+#include <stdio.h>
+
+#include "faults-internal.h"
+
+/* For what does a request wait that is hit? */
+enum fault_wait {
+  NO_WAIT,
+  WAIT_AFTER, /* for its reply: the data has moved by then */
+  WAIT_BEFORE /* until the rule is deleted, before anything is done */
+};
+
+struct fault_action_row {
+  /* As rules have it.  Where it ends with '=' a value follows, which `parse`
+   * takes: it returns 0, -EINVAL with *why, or -ENOMEM; `print` writes it.
+   */
+  const char *text;
+  int (*parse) (const char *value, struct fault_rule *r, struct message *why);
+  void (*print) (FILE *fp, const struct fault_rule *r);
+
+  unsigned operations; /* that it can be done to: 1 << enum operation, each */
+  enum fault_wait wait;
+  bool disconnects; /* the client is dropped */
+
+  /* What it adds to the verdict on a request of kind OP, or NULL: no more than
+   * follows of the rest of the row.  faults.lock is held.
+   */
+  void (*hit) (struct fault *fault, enum operation op, struct fault_verdict *v);
+
+  /* Damage one BLOCK of the data that is read from or written to OFFSET.  NULL:
+   * the action leaves data as it is.
+   */
+  void (*corrupt) (const struct fault *fault, enum operation op,
+                   uint64_t offset, uint8_t *block, uint32_t block_size);
+};
+
+extern const struct fault_action_row fault_actions[NR_FAULT_ACTIONS];
+
+static inline const struct fault_action_row *
+fault_action_of (const struct fault *fault)
+{
+  return &fault_actions[fault->shared->rule.action];
+}
+
+/* Is the rule needed until the request is done, deleted or not?  There may be
+ * MAX_HELD of these.
+ */
+static inline bool
+fault_is_held (const struct fault *fault)
+{
+  const struct fault_action_row *action = fault_action_of (fault);
+
+  return action->corrupt != NULL || action->wait == WAIT_BEFORE;
+}
+
+#endif /* NULLBLK_FAULTACTIONS_INTERNAL_H */
