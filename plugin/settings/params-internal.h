@@ -10,10 +10,11 @@
 
 #include "params.h"
 
-/* May it change while the server runs?  A STATE may; it is what a device has
- * and no setting.
+/* May it change while the server runs?  All may but FIXED.  A profile sets
+ * those that are MODEL, to their defaults where it does not say more.  A STATE
+ * is what a device has and no setting.
  */
-enum change { FIXED, LIVE, STATE };
+enum change { FIXED, LIVE, MODEL, STATE };
 
 struct param {
   const char *name;

@@ -52,41 +52,41 @@
      "control=local|any|off    who may see statistics and change settings")    \
   X (profile, "profile", PROFILE, LIVE, 0, 0, "none", "none",                  \
      "profile=MODEL            latency, lanes and limits of a real device")    \
-  X (latency_all, "latency", LATENCY, LIVE, 0, 0, "0", "0",                    \
+  X (latency_all, "latency", LATENCY, MODEL, 0, 0, "0", "0",                   \
      "latency=DURATION         how long requests take; or a distribution")     \
-  X (latency_of[OP_READ], "read-latency", LATENCY_OF, LIVE, OP_READ, 0,        \
+  X (latency_of[OP_READ], "read-latency", LATENCY_OF, MODEL, OP_READ, 0,       \
      "default", "default", "read-latency=DURATION    ... reads alone")         \
-  X (latency_of[OP_WRITE], "write-latency", LATENCY_OF, LIVE, OP_WRITE, 0,     \
+  X (latency_of[OP_WRITE], "write-latency", LATENCY_OF, MODEL, OP_WRITE, 0,    \
      "default", "default", "write-latency=DURATION   ... writes")              \
-  X (latency_of[OP_FLUSH], "flush-latency", LATENCY_OF, LIVE, OP_FLUSH, 0,     \
+  X (latency_of[OP_FLUSH], "flush-latency", LATENCY_OF, MODEL, OP_FLUSH, 0,    \
      "default", "default", "flush-latency=DURATION   ... flushes")             \
-  X (latency_of[OP_TRIM], "trim-latency", LATENCY_OF, LIVE, OP_TRIM, 0,        \
+  X (latency_of[OP_TRIM], "trim-latency", LATENCY_OF, MODEL, OP_TRIM, 0,       \
      "default", "default", "trim-latency=DURATION    ... trims")               \
-  X (latency_of[OP_ZERO], "zero-latency", LATENCY_OF, LIVE, OP_ZERO, 0,        \
+  X (latency_of[OP_ZERO], "zero-latency", LATENCY_OF, MODEL, OP_ZERO, 0,       \
      "default", "default", "zero-latency=DURATION    ... write-zeroes")        \
-  X (latency_of[OP_ZONE], "zone-latency", LATENCY_OF, LIVE, OP_ZONE, 0,        \
+  X (latency_of[OP_ZONE], "zone-latency", LATENCY_OF, MODEL, OP_ZONE, 0,       \
      "default", "default", "zone-latency=DURATION    ... zone commands")       \
-  X (latency.lanes, "lanes", LIMIT, LIVE, 1, MAX_LANES, "none", "none",        \
+  X (latency.lanes, "lanes", LIMIT, MODEL, 1, MAX_LANES, "none", "none",       \
      "lanes=N                  how many requests are served at once")          \
-  X (latency.stall, "stall", STALL, LIVE, 0, 0, "none", "none",                \
+  X (latency.stall, "stall", STALL, MODEL, 0, 0, "none", "none",               \
      "stall=every:D,for:D      from time to time serve nothing")               \
-  X (latency.limits.bytes_per_sec[THROTTLE_ALL], "mbps", MBPS, LIVE,           \
+  X (latency.limits.bytes_per_sec[THROTTLE_ALL], "mbps", MBPS, MODEL,          \
      UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
      "mbps=N                   MiB a second, at most")                         \
-  X (latency.limits.bytes_per_sec[THROTTLE_READS], "read-mbps", MBPS, LIVE,    \
+  X (latency.limits.bytes_per_sec[THROTTLE_READS], "read-mbps", MBPS, MODEL,   \
      UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
      "read-mbps=N              ... read")                                      \
-  X (latency.limits.bytes_per_sec[THROTTLE_WRITES], "write-mbps", MBPS, LIVE,  \
+  X (latency.limits.bytes_per_sec[THROTTLE_WRITES], "write-mbps", MBPS, MODEL, \
      UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
      "write-mbps=N             ... written")                                   \
-  X (latency.limits.operations_per_sec[THROTTLE_ALL], "iops", LIMIT, LIVE, 1,  \
+  X (latency.limits.operations_per_sec[THROTTLE_ALL], "iops", LIMIT, MODEL, 1, \
      MAX_OPERATIONS_PER_SEC, "none", "none",                                   \
      "iops=N                   requests a second, at most")                    \
   X (latency.limits.operations_per_sec[THROTTLE_READS], "read-iops", LIMIT,    \
-     LIVE, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                          \
+     MODEL, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                         \
      "read-iops=N              ... reads")                                     \
   X (latency.limits.operations_per_sec[THROTTLE_WRITES], "write-iops", LIMIT,  \
-     LIVE, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                          \
+     MODEL, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                         \
      "write-iops=N             ... changes")                                   \
   X (spin, "latency-spin", SPIN, LIVE, 0, 0, "auto", "auto",                   \
      "latency-spin=DURATION    the end of a wait that a CPU spins for")        \

@@ -248,26 +248,6 @@ params_change (struct params *p, const char *key, const char *value,
 /*---------------------------------------------------------------------*/
 /* What follows from settings */
 
-/* What a profile may set, and sets to its default where it does not, also while
- * the server runs.
- */
-static bool
-is_of_profile (const struct param *param)
-{
-  if (param->change == FIXED)
-    return false;
-  switch (param->rule.type) {
-  case VALUE_LATENCY:
-  case VALUE_LATENCY_OF:
-  case VALUE_LIMIT:
-  case VALUE_MBPS:
-  case VALUE_STALL:
-    return true;
-  default:
-    return false;
-  }
-}
-
 /* Is what cannot change the same in *s as it is now?  Limits on zones are
  * compared as what they come to.
  */
@@ -312,7 +292,7 @@ take_profile (struct params *p, bool live, struct message *why)
   if (!params_given (p, "profile"))
     return 0;
   for (i = 0; i < nr_params; i++) {
-    if (is_of_profile (&param_table[i]) && !p->given[i])
+    if (param_table[i].change == MODEL && !p->given[i])
       set_to_default (&param_table[i], &p->settings);
   }
   if (profile == NULL)
