@@ -4,7 +4,8 @@
 #
 # The table of parameters, --help and the man page say the same: the same
 # names, defaults and ranges, and the same spellings and refusals of null_blk's
-# parameters.
+# parameters.  All actions of fault rules have an item in the man page, and stand
+# in its grammar.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -22,7 +23,7 @@ use strict;
 use warnings;
 
 my ($table, $help, $page) = @ARGV;
-my (%param, %alias, %kernel, %in_help, %item, %refused);
+my (%param, %alias, %kernel, %action, %in_help, %item, %refused);
 my $wrong = 0;
 
 sub wrong { print STDERR "@_\n"; $wrong = 1 }
@@ -34,8 +35,9 @@ for (split /\n/, slurp ($table)) {
     if $kind eq "parameter";
   $alias{$f[0]} = $f[1] if $kind eq "alias";
   $kernel{$f[0]} = 1 if $kind eq "kernel";
+  $action{$f[0]} = 1 if $kind eq "action";
 }
-wrong "the table is empty" unless %param && %alias && %kernel;
+wrong "the table is empty" unless %param && %alias && %kernel && %action;
 
 # --help: "name=WHAT   text (default D)"
 for (split /\n/, slurp ($help)) {
@@ -99,5 +101,19 @@ wrong "man: refused there, but not in the table: $_"
   for grep { !$kernel{$_} } sort keys %refused;
 wrong "man: $_ is not among those refused"
   for grep { !$refused{$_} } sort keys %kernel;
+
+# Actions of fault rules: "corrupt=flip", or "delay=" where a value follows.
+my ($faults) = $pod =~ /^=head1 FAULTS$(.*?)^=head1 /ms;
+my ($list) = $faults =~ /^(=over.*?)^=back/ms;
+my %explained = map { s/^(\w+=)[A-Z].*/$1/r => 1 }
+  map { s/B<([^>]*)>.*/$1/r } $list =~ /^=item (.*)/mg;
+for my $name (sort keys %action) {
+  wrong "man: FAULTS: no item for $name" unless $explained{$name};
+  wrong "man: the grammar of rules has no $_"
+    for grep { $faults !~ /"\Q$_\E"/ } $name =~ /^(\w+=?)(.*)/ ? grep { $_ ne "" } ($1, $2) : ();
+}
+for my $name (sort keys %explained) {
+  wrong "man: FAULTS: $name is no action" unless $action{$name};
+}
 exit $wrong;
 PERL

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Print the table of parameters for test-parameters.sh, a line each with tabs
- * between the fields.
+ * Print the tables of parameters and of fault actions for test-parameters.sh, a
+ * line each with tabs between the fields.
  */
 
 #include <config.h>
 
 #include <stdio.h>
 
+#include "faults/faults.h"
 #include "settings/settings.h"
 
 int
@@ -25,5 +26,7 @@ main (void)
     printf ("alias\t%s\t%s\n", a, b);
   for (i = 0; params_kernel_only (i, &a, &b); i++)
     printf ("kernel\t%s\n", a);
+  for (i = 0; (a = fault_action_text (i)) != NULL; i++)
+    printf ("action\t%s\n", a);
   return 0;
 }

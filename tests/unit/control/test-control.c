@@ -16,73 +16,72 @@
 
 #include "exports.h"
 
+/* The parameters that are live, and all with what they are, in the order of the
+ * table; bad blocks and faults, which are none of the settings, are none.
+ */
 static void
 test_reads_settings (void **state)
 {
+  static const char *const given[] = {"size",
+                                      "1G",
+                                      "memory-backed",
+                                      "true",
+                                      "memory-limit",
+                                      "64M",
+                                      "control",
+                                      "any",
+                                      "latency",
+                                      "1ms",
+                                      "write-latency",
+                                      "uniform:1us-2us",
+                                      "lanes",
+                                      "2",
+                                      "stall",
+                                      "every:1s,for:1ms",
+                                      "read-mbps",
+                                      "5",
+                                      "write-iops",
+                                      "6",
+                                      "seed",
+                                      "7",
+                                      NULL};
+  static char expected[65536], line[MAX_SETTING];
+  struct param_row row;
+  size_t i, k, len = 0;
+
   (void) state;
-  CREATE ("size", "1G", "memory-backed", "1", "memory-limit", "64M", "control",
-          "any", "latency", "1ms", "write-latency", "uniform:1us-2us", "lanes",
-          "2", "stall", "every:1s,for:1ms", "read-mbps", "5", "write-iops", "6",
-          "seed", "7");
+  create (given);
   devices->ops.parallel = true;
-  assert_string_equal (read_all (config),
-                       "# live: read-only memory-limit discard "
-                       "zero-memory power-cut profile latency read-latency "
-                       "write-latency flush-latency trim-latency zero-latency "
-                       "zone-latency lanes stall mbps read-mbps write-mbps "
-                       "iops read-iops write-iops latency-spin seed "
-                       "badblocks-once badblocks-partial-io badblocks fault\n"
-                       "size=1G\n"
-                       "block-size=512\n"
-                       "physical-block-size=4K\n"
-                       "rotational=false\n"
-                       "read-only=false\n"
-                       "devices=1\n"
-                       "memory-backed=true\n"
-                       "memory-limit=64M\n"
-                       "hugepages=false\n"
-                       "discard=true\n"
-                       "zero-memory=false\n"
-                       "cache-size=0b\n"
-                       "fua=true\n"
-                       "power-cut=error\n"
-                       "write-log=none\n"
-                       "parallel=auto\n"
-                       "control=any\n"
-                       "profile=none\n"
-                       "latency=1ms\n"
-                       "read-latency=default\n"
-                       "write-latency=uniform:1us-2us\n"
-                       "flush-latency=default\n"
-                       "trim-latency=default\n"
-                       "zero-latency=default\n"
-                       "zone-latency=default\n"
-                       "lanes=2\n"
-                       "stall=every:1s,for:1ms\n"
-                       "mbps=none\n"
-                       "read-mbps=5\n"
-                       "write-mbps=none\n"
-                       "iops=none\n"
-                       "read-iops=none\n"
-                       "write-iops=6\n"
-                       "latency-spin=auto\n"
-                       "seed=7\n"
-                       "zoned=false\n"
-                       "zone-size=256M\n"
-                       "zone-capacity=0b\n"
-                       "zone-nr-conv=0\n"
-                       "zone-max-open=none\n"
-                       "zone-max-active=none\n"
-                       "zone-full=false\n"
-                       "zone-readonly=none\n"
-                       "zone-offline=none\n"
-                       "zone-read-past-wp=zero\n"
-                       "zone-trim=reset\n"
-                       "zone-reorder-wait=20ms\n"
-                       "badblocks-once=false\n"
-                       "badblocks-partial-io=false\n"
-                       "badblocks=none\n"
-                       "fault-delete=others\nfault=none\n");
+  len += sprintf (expected, "# live:");
+  for (i = 0; params_row (i, &row); i++) {
+    if (row.is_live)
+      len += sprintf (expected + len, " %s", row.name);
+  }
+  for (i = 0; params_print (&data->set->s, i, line, sizeof line); i++) {
+    assert_true (params_row (i, &row));
+    assert_memory_equal (line, row.name, strlen (row.name));
+    assert_int_equal (line[strlen (row.name)], '=');
+    len += sprintf (expected + len, "\n%s", line);
+  }
+  assert_false (params_row (i + 2, &row));
+  sprintf (expected + len,
+           "\nbadblocks=none\nfault-delete=others\nfault=none\n");
+  assert_string_equal (read_all (config), expected);
+
+  for (k = 0; given[k] != NULL; k += 2) {
+    snprintf (line, sizeof line, "\n%s=%s\n", given[k], given[k + 1]);
+    assert_has (line);
+  }
+  /* Of each kind. */
+  assert_has ("# live: read-only ");
+  assert_has (" memory-limit ");
+  assert_has (" badblocks fault\n");
+  assert_has ("\nread-latency=default\n");
+  assert_has ("\nmbps=none\n");
+  assert_has ("\nlatency-spin=auto\n");
+  assert_has ("\nzone-size=256M\n");
+  assert_has ("\ncache-size=0b\n");
+  assert_has ("\nblock-size=512\n");
 }
 
 /* What was read can be written back. */
