@@ -75,6 +75,98 @@ cut_after (void **state)
   assert_reads_zero (h, BLOCK, 2 * BLOCK);
 }
 
+/* Of what was only acknowledged nothing is left after a cut; what was promised
+ * is there.
+ */
+static void
+lose_power (void)
+{
+  change_settings (config, "power=cut\nlose=all\n");
+  change_settings (config, "power=on\n");
+}
+
+/* A request with FUA is durable by itself, and without it is not. */
+static void
+fua_of_a_write (void **state)
+{
+  (void) state;
+  SERVE ("64M", "cache-size=1M");
+  assert_done (nbd_pwrite (h, buf, BLOCK, 0, LIBNBD_CMD_FLAG_FUA));
+  lose_power ();
+  assert_reads (h, buf, BLOCK, 0);
+  assert_done (nbd_pwrite (h, other_buf, BLOCK, 0, 0));
+  lose_power ();
+  assert_reads (h, buf, BLOCK, 0);
+}
+
+/* Zeroes that may and that may not be a hole. */
+static void
+fua_of_a_zero (void **state)
+{
+  static const uint32_t flags[] = {0, LIBNBD_CMD_FLAG_NO_HOLE};
+  size_t i;
+
+  (void) state;
+  SERVE ("64M", "cache-size=1M");
+  for (i = 0; i < 2; i++) {
+    assert_done (nbd_pwrite (h, buf, BLOCK, 0, LIBNBD_CMD_FLAG_FUA));
+    assert_done (nbd_zero (h, BLOCK, 0, flags[i]));
+    lose_power ();
+    assert_reads (h, buf, BLOCK, 0);
+    assert_done (nbd_zero (h, BLOCK, 0, flags[i] | LIBNBD_CMD_FLAG_FUA));
+    lose_power ();
+    assert_reads_zero (h, BLOCK, 0);
+  }
+}
+
+static void
+fua_of_a_trim (void **state)
+{
+  (void) state;
+  SERVE ("64M", "cache-size=1M");
+  assert_done (nbd_pwrite (h, buf, BLOCK, 0, LIBNBD_CMD_FLAG_FUA));
+  assert_done (nbd_trim (h, BLOCK, 0, 0));
+  lose_power ();
+  assert_reads (h, buf, BLOCK, 0);
+  assert_done (nbd_trim (h, BLOCK, 0, LIBNBD_CMD_FLAG_FUA));
+  lose_power ();
+  assert_reads_zero (h, BLOCK, 0);
+}
+
+/* The zone's write pointer is as durable as the data. */
+static void
+fua_in_zones (void **state)
+{
+  (void) state;
+  SERVE_ZONED ("cache-size=64K");
+  assert_done (nbd_pwrite (h, buf, BLOCK, ZONE, LIBNBD_CMD_FLAG_FUA));
+  assert_done (write_at (ZONE + BLOCK));
+  assert_int_equal (write_pointer (1), 2 * BLOCK);
+  lose_power ();
+  assert_int_equal (write_pointer (1), BLOCK);
+  assert_reads (h, buf, BLOCK, ZONE);
+  assert_done (nbd_zero (h, BLOCK, ZONE + BLOCK,
+                         LIBNBD_CMD_FLAG_FUA | LIBNBD_CMD_FLAG_NO_HOLE));
+  lose_power ();
+  assert_int_equal (write_pointer (1), 2 * BLOCK);
+  assert_done (nbd_trim (h, ZONE, ZONE, LIBNBD_CMD_FLAG_FUA));
+  lose_power ();
+  assert_int_equal (write_pointer (1), 0);
+
+  assert_done (nbd_pwrite (h, buf, BLOCK, 0, LIBNBD_CMD_FLAG_FUA));
+  assert_done (nbd_trim (h, BLOCK, 0, LIBNBD_CMD_FLAG_FUA)); /* conventional */
+  lose_power ();
+  assert_reads_zero (h, BLOCK, 0);
+
+  /* What lies before it in its zone, too. */
+  assert_done (write_at (2 * ZONE));
+  assert_done (
+      nbd_pwrite (h, buf, BLOCK, 2 * ZONE + BLOCK, LIBNBD_CMD_FLAG_FUA));
+  lose_power ();
+  assert_int_equal (write_pointer (2), 2 * BLOCK);
+  assert_reads (h, buf, 2 * BLOCK, 2 * ZONE);
+}
+
 /*---------------------------------------------------------------------*/
 /* Four clients write rising numbers to blocks of their own until the power
  * goes, and flush, or write with FUA, now and then.  What one of them was
@@ -207,8 +299,11 @@ lies_are_found_out (void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    CASE (cut_and_on),        CASE (fua_is_offered_or_not), CASE (cut_after),
-    CASE (promises_are_kept), CASE (lies_are_found_out),
+    CASE (cut_and_on),         CASE (fua_is_offered_or_not),
+    CASE (cut_after),          CASE (fua_of_a_write),
+    CASE (fua_of_a_zero),      CASE (fua_of_a_trim),
+    CASE (fua_in_zones),       CASE (promises_are_kept),
+    CASE (lies_are_found_out),
 };
 
 MAIN (tests)
