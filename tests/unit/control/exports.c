@@ -26,23 +26,12 @@ connect_to (const char *name)
   return c;
 }
 
-/* No wait in here is long. */
-static int
-nap (void *opaque, uint64_t nsec)
-{
-  (void) opaque;
-  (void) nsec;
-  return -ESHUTDOWN;
-}
-
-static const struct nap how = {.nap = nap};
-
 void
 create (const char *const *given)
 {
   struct message why;
 
-  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
+  assert_int_equal (make_devices (&devices, given, &gives_up, &why), 0);
   data = connect_to ("nullb0");
   config = connect_to ("nullb0.config");
   stats = connect_to ("nullb0.stats");
