@@ -13,13 +13,14 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "die.h"
 
 #define MAX_DEPTH 1024
 
@@ -45,18 +46,7 @@ static struct arguments to_nbdkit; /* without the program's name */
 /* Where the plugin's own parameters begin in to_nbdkit; its end: nowhere. */
 static size_t first_parameter = SIZE_MAX;
 
-static void __attribute__ ((format (printf, 1, 2), noreturn))
-die (const char *fs, ...)
-{
-  va_list args;
-
-  fputs ("nullblk-serve: ", stderr);
-  va_start (args, fs);
-  vfprintf (stderr, fs, args);
-  va_end (args);
-  fputc ('\n', stderr);
-  exit (EXIT_FAILURE);
-}
+#define die(...) die_as ("nullblk-serve", __VA_ARGS__)
 
 static void
 arguments_init (struct arguments *a, size_t room)

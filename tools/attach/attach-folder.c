@@ -22,19 +22,6 @@
 #include "attach-internal.h"
 
 void
-die (const char *fs, ...)
-{
-  va_list args;
-
-  fputs ("nullblk-attach: ", stderr);
-  va_start (args, fs);
-  vfprintf (stderr, fs, args);
-  va_end (args);
-  fputc ('\n', stderr);
-  exit (EXIT_FAILURE);
-}
-
-void
 format (char *buf, size_t size, const char *fs, ...)
 {
   va_list args;

@@ -17,6 +17,7 @@
 
 #include <libnbd.h>
 
+#include "die.h"
 #include "persist.h"
 #include "uri.h"
 
@@ -27,8 +28,7 @@
 #define LONGEST_PATH 300
 
 /* One line for the user, and the end. */
-void die (const char *fs, ...)
-    __attribute__ ((format (printf, 1, 2), noreturn));
+#define die(...) die_as ("nullblk-attach", __VA_ARGS__)
 
 /* As snprintf; what does not fit is the end. */
 void format (char *buf, size_t size, const char *fs, ...)
