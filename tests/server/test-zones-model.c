@@ -9,16 +9,13 @@
 
 #include <config.h>
 
-#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "client.h"
-#include "zones/zones-model.h"
-#include "zones/zones.h"
+#include "zones/random-model.h"
 
-#define BLOCK 512
 #define DEFAULT_OPERATIONS 8000
 #define EACH 500 /* operations on one device */
 
@@ -91,24 +88,9 @@ static void
 compare_table (void)
 {
   struct zone_descriptor r[MODEL_MAX_ZONES];
-  const struct model_zone *zone;
-  int i;
 
   assert_done (nbd_pread (zones, r, m.nr_zones * sizeof r[0], 0, 0));
-  for (i = 0; i < m.nr_zones; i++) {
-    zone = &m.zones[i];
-    if (le64toh (r[i].start) * 512 != zone->start ||
-        le64toh (r[i].len) * 512 != zone->len ||
-        le64toh (r[i].capacity) * 512 != zone->capacity ||
-        r[i].type != (zone->conventional ? 1 : 2) ||
-        r[i].cond != (uint8_t) zone->cond ||
-        le64toh (r[i].wp) !=
-            (zone->wp == MODEL_NO_WP ? UINT64_MAX : zone->wp / 512))
-      fail_msg ("after %s: zone %d has condition %d, wp %" PRIu64
-                ", not %d, %" PRIu64,
-                last, i, r[i].cond, le64toh (r[i].wp), zone->cond,
-                zone->wp / 512);
-  }
+  compare_descriptors (&m, r, last);
 }
 
 /* R is libnbd's, MODEL_R the model's negative errno, which NBD may have to
@@ -198,36 +180,15 @@ compare_extents (uint64_t count, uint64_t offset)
   }
 }
 
-/* A place and a length on the device. */
-static uint64_t
-random_range (uint64_t *random, uint64_t most, uint64_t *count)
-{
-  const uint64_t offset = BLOCK * random_below (random, m.size / BLOCK);
-
-  *count = BLOCK * (1 + random_below (random, most));
-  if (*count > m.size - offset)
-    *count = m.size - offset;
-  return offset;
-}
-
 /* Mostly at a write pointer; sometimes zeroes. */
 static void
 do_write (uint64_t *random)
 {
-  const struct model_zone *zone = &m.zones[random_below (random, m.nr_zones)];
   uint64_t offset, count;
   bool zero;
   int r;
 
-  offset = random_range (random, 12, &count);
-  if (random_below (random, 8) != 0 && !zone->conventional &&
-      zone->wp < zone->start + zone->capacity) {
-    offset = zone->wp;
-    if (random_below (random, 4) == 0)
-      count = zone->start + zone->capacity - offset;
-    else if (count > m.size - offset)
-      count = m.size - offset;
-  }
+  offset = random_write (&m, random, &count);
   zero = random_below (random, 6) == 0;
   fill_random (buf, count, random);
   snprintf (last, sizeof last, "%s of %" PRIu64 " at %" PRIu64,
@@ -246,13 +207,7 @@ do_trim (uint64_t *random)
 {
   uint64_t offset, count;
 
-  offset = random_range (random, m.size / BLOCK, &count);
-  if (random_below (random, 2) == 0) {
-    offset = offset / m.zone_size * m.zone_size;
-    count = (random_below (random, 3) + 1) * m.zone_size;
-    if (count > m.size - offset)
-      count = m.size - offset;
-  }
+  offset = random_trim (&m, random, &count);
   snprintf (last, sizeof last, "trim of %" PRIu64 " at %" PRIu64, count,
             offset);
   compare_results (nbd_trim (data, count, offset, 0),
@@ -299,7 +254,7 @@ do_something (uint64_t *random)
 {
   uint64_t offset, count;
 
-  offset = random_range (random, m.size / BLOCK, &count);
+  offset = random_range (&m, random, m.size / BLOCK, &count);
   switch (random_below (random, 32)) {
   case 0:
     snprintf (last, sizeof last, "reset of all");

@@ -9,13 +9,11 @@
 
 #include <config.h>
 
-#include <endian.h>
 #include <string.h>
 
+#include "random-model.h"
 #include "zoned.h"
-#include "zones-model.h"
 
-#define BLOCK 512
 #ifdef __SANITIZE_ADDRESS__
 #define DEFAULT_OPERATIONS 200000
 #else
@@ -73,30 +71,18 @@ create (uint64_t *random, bool limits)
 }
 
 static void
-compare_descriptors (void)
+compare_table (void)
 {
   struct zone_descriptor r[MODEL_MAX_ZONES];
-  const struct model_zone *zone;
   uint64_t counts[NR_ZONE_CONDS];
   int i;
 
   assert_int_equal (zones_read_table (d.zones, 0, r, MODEL_MAX_ZONES),
                     m.nr_zones);
+  compare_descriptors (&m, r, last);
   zones_count (d.zones, counts);
-  for (i = 0; i < m.nr_zones; i++) {
-    zone = &m.zones[i];
-    counts[zone->cond]--;
-    if (le64toh (r[i].start) * 512 != zone->start ||
-        le64toh (r[i].len) * 512 != zone->len ||
-        le64toh (r[i].capacity) * 512 != zone->capacity ||
-        r[i].type != (zone->conventional ? 1 : 2) ||
-        r[i].cond != (uint8_t) zone->cond ||
-        le64toh (r[i].wp) !=
-            (zone->wp == MODEL_NO_WP ? UINT64_MAX : zone->wp / 512))
-      fail_msg ("after %s: zone %d has condition %d, wp %llu, not %d, %llu",
-                last, i, r[i].cond, (unsigned long long) le64toh (r[i].wp),
-                zone->cond, (unsigned long long) zone->wp / 512);
-  }
+  for (i = 0; i < m.nr_zones; i++)
+    counts[m.zones[i].cond]--;
   for (i = 0; i < NR_ZONE_CONDS; i++)
     assert_int_equal (counts[i], 0);
 }
@@ -156,35 +142,14 @@ compare_extents (uint64_t count, uint64_t offset)
   }
 }
 
-/* A place and a length on the device. */
-static uint64_t
-random_range (uint64_t *random, uint64_t most, uint64_t *count)
-{
-  const uint64_t offset = BLOCK * random_below (random, m.size / BLOCK);
-
-  *count = BLOCK * (1 + random_below (random, most));
-  if (*count > m.size - offset)
-    *count = m.size - offset;
-  return offset;
-}
-
 /* Mostly at a write pointer, mostly complete; sometimes zeroes. */
 static void
 do_write (uint64_t *random)
 {
-  const struct model_zone *zone = &m.zones[random_below (random, m.nr_zones)];
   uint64_t offset, count, cut, i;
   const void *buf = data;
 
-  offset = random_range (random, 12, &count);
-  if (random_below (random, 8) != 0 && !zone->conventional &&
-      zone->wp < zone->start + zone->capacity) {
-    offset = zone->wp;
-    if (random_below (random, 4) == 0)
-      count = zone->start + zone->capacity - offset;
-    else if (count > m.size - offset)
-      count = m.size - offset;
-  }
+  offset = random_write (&m, random, &count);
   cut = random_below (random, 10) == 0
             ? BLOCK * random_below (random, count / BLOCK + 1)
             : count;
@@ -204,13 +169,7 @@ do_trim (uint64_t *random)
 {
   uint64_t offset, count;
 
-  offset = random_range (random, m.size / BLOCK, &count);
-  if (random_below (random, 2) == 0) {
-    offset = offset / m.zone_size * m.zone_size;
-    count = (random_below (random, 3) + 1) * m.zone_size;
-    if (count > m.size - offset)
-      count = m.size - offset;
-  }
+  offset = random_trim (&m, random, &count);
   snprintf (last, sizeof last, "trim of %llu at %llu",
             (unsigned long long) count, (unsigned long long) offset);
   compare_results (zones_trim (d.zones, count, offset),
@@ -256,11 +215,11 @@ do_something (uint64_t *random)
     do_trim (random);
     break;
   case 3:
-    offset = random_range (random, m.size / BLOCK, &count);
+    offset = random_range (&m, random, m.size / BLOCK, &count);
     compare_extents (count, offset);
     break;
   case 4:
-    offset = random_range (random, m.size / BLOCK, &count);
+    offset = random_range (&m, random, m.size / BLOCK, &count);
     compare_read (count, offset);
     break;
   case 5:
@@ -269,7 +228,7 @@ do_something (uint64_t *random)
   case 8:
   case 9:
   case 10:
-    offset = random_range (random, 12, &count);
+    offset = random_range (&m, random, 12, &count);
     compare_read (count, offset);
     break;
   default:
@@ -291,10 +250,10 @@ run (const char *what, bool limits)
 
   while (n < operations / 2) {
     create (&random, limits);
-    compare_descriptors ();
+    compare_table ();
     for (i = 0; i < EACH && n < operations / 2; i++, n++) {
       do_something (&random);
-      compare_descriptors ();
+      compare_table ();
       if (i % 500 == 0)
         compare_data ();
     }

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * For tests that do the same to a zoned device and to the model: places that
+ * are worth a request, and whether both have the same zones.
+ */
+
+#ifndef NULLBLK_RANDOM_MODEL_H
+#define NULLBLK_RANDOM_MODEL_H
+
+#include <endian.h>
+
+#include "unit.h"
+#include "zones-model.h"
+#include "zones/zones.h"
+
+#define BLOCK 512
+
+/* A place and a length on the device, of up to MOST blocks. */
+static inline uint64_t
+random_range (const struct model *m, uint64_t *random, uint64_t most,
+              uint64_t *count)
+{
+  const uint64_t offset = BLOCK * random_below (random, m->size / BLOCK);
+
+  *count = BLOCK * (1 + random_below (random, most));
+  if (*count > m->size - offset)
+    *count = m->size - offset;
+  return offset;
+}
+
+/* For a write: mostly at a write pointer. */
+static inline uint64_t
+random_write (const struct model *m, uint64_t *random, uint64_t *count)
+{
+  const struct model_zone *zone = &m->zones[random_below (random, m->nr_zones)];
+  uint64_t offset = random_range (m, random, 12, count);
+
+  if (random_below (random, 8) != 0 && !zone->conventional &&
+      zone->wp < zone->start + zone->capacity) {
+    offset = zone->wp;
+    if (random_below (random, 4) == 0)
+      *count = zone->start + zone->capacity - offset;
+    else if (*count > m->size - offset)
+      *count = m->size - offset;
+  }
+  return offset;
+}
+
+/* For a trim: often whole zones. */
+static inline uint64_t
+random_trim (const struct model *m, uint64_t *random, uint64_t *count)
+{
+  uint64_t offset = random_range (m, random, m->size / BLOCK, count);
+
+  if (random_below (random, 2) == 0) {
+    offset = offset / m->zone_size * m->zone_size;
+    *count = (random_below (random, 3) + 1) * m->zone_size;
+    if (*count > m->size - offset)
+      *count = m->size - offset;
+  }
+  return offset;
+}
+
+/* Of all zones, after what is called LAST. */
+static inline void
+compare_descriptors (const struct model *m, const struct zone_descriptor *r,
+                     const char *last)
+{
+  const struct model_zone *zone;
+  int i;
+
+  for (i = 0; i < m->nr_zones; i++) {
+    zone = &m->zones[i];
+    if (le64toh (r[i].start) * 512 != zone->start ||
+        le64toh (r[i].len) * 512 != zone->len ||
+        le64toh (r[i].capacity) * 512 != zone->capacity ||
+        r[i].type != (zone->conventional ? 1 : 2) ||
+        r[i].cond != (uint8_t) zone->cond ||
+        le64toh (r[i].wp) !=
+            (zone->wp == MODEL_NO_WP ? UINT64_MAX : zone->wp / 512))
+      fail_msg ("after %s: zone %d has condition %d, wp %llu, not %d, %llu",
+                last, i, r[i].cond, (unsigned long long) le64toh (r[i].wp),
+                zone->cond, (unsigned long long) zone->wp / 512);
+  }
+}
+
+#endif /* NULLBLK_RANDOM_MODEL_H */
