@@ -31,7 +31,7 @@ zero-in-device plugin/device/device-request.c:device_zero
   request.fua = fua; => request.fua = false && fua;
 trim-in-device plugin/device/device-request.c:device_trim
   request.fua = fua; => request.fua = false && fua;
-ignored-in-cache plugin/power/durability.c:change
+ignored-in-cache plugin/power/durability.c:change_now
   if (c->fua && !is_last) => if (false && c->fua && !is_last)
 zone-not-moved plugin/power/durability.c:change_durably
   zone->durable = c->offset + c->count; => zone->durable = zone->durable + 0;
@@ -39,6 +39,10 @@ trim-of-zones plugin/device/device-zones.c:device_trim_zones
   r == 0 && fua => false && fua
 write-in-log plugin/device/device-log.c:log_change
   count, offset, request->fua); => count, offset, false);
+long-in-log plugin/device/device-log.c:log_long
+  fua = request->fua && => fua = false &&
+long-in-cache plugin/power/durability.c:durability_step_long
+  .fua = fua, => .fua = false && fua,
 trim-in-log plugin/device/device-log.c:log_trim
   fua && to == end => false && to == end
 '

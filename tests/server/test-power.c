@@ -99,6 +99,20 @@ fua_of_a_write (void **state)
   assert_reads (h, buf, BLOCK, 0);
 }
 
+/* One that is done in steps is durable to its last one. */
+static void
+fua_of_a_long_write (void **state)
+{
+  static uint8_t large[5 << 20];
+
+  (void) state;
+  SERVE ("64M", "cache-size=16M");
+  memset (large, 0xaa, sizeof large);
+  assert_done (nbd_pwrite (h, large, sizeof large, 0, LIBNBD_CMD_FLAG_FUA));
+  lose_power ();
+  assert_reads (h, large, sizeof large, 0);
+}
+
 /* Zeroes that may and that may not be a hole. */
 static void
 fua_of_a_zero (void **state)
@@ -299,11 +313,11 @@ lies_are_found_out (void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    CASE (cut_and_on),         CASE (fua_is_offered_or_not),
-    CASE (cut_after),          CASE (fua_of_a_write),
-    CASE (fua_of_a_zero),      CASE (fua_of_a_trim),
-    CASE (fua_in_zones),       CASE (promises_are_kept),
-    CASE (lies_are_found_out),
+    CASE (cut_and_on),          CASE (fua_is_offered_or_not),
+    CASE (cut_after),           CASE (fua_of_a_write),
+    CASE (fua_of_a_long_write), CASE (fua_of_a_zero),
+    CASE (fua_of_a_trim),       CASE (fua_in_zones),
+    CASE (promises_are_kept),   CASE (lies_are_found_out),
 };
 
 MAIN (tests)

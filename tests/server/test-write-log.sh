@@ -117,6 +117,14 @@ says 2 'nullblkctl: --list: it is for replay; *' list --list "$sock"
 printf '\x13' | dd of="$tmp/listed" bs=1 seek=528 conv=notrunc status=none
 prints ' +1 write\+flush\+fua\+metadata 0\+65536' replay --list "$tmp/listed"
 
+# One that is written in steps has FUA in the last of them.
+start_server 8M memory-backed=true "write-log=$tmp/long"
+io 'write -f -P 1 0 5M'
+stop_server
+says 0 '' replay --list "$tmp/long"
+grep -Eq '^ +[0-9]+ write\+fua 4194304\+1048576$' "$tmp/out" ||
+  fail "the log has: $(cat "$tmp/out")"
+
 # A log with too little data in it.
 head -c $(($(stat -c %s "$tmp/log") / 2)) "$tmp/log" >"$tmp/short"
 says 1 'nullblkctl: replay: */short: it is cut off in entry * of *: it ends *' \
