@@ -35,7 +35,7 @@
 #include "store/store.h"
 
 /* nbdkit refuses a read or write of more than this. */
-#define MAX_REQUEST (UINT32_C (64) << 20)
+#define MAX_IO_SIZE (UINT32_C (64) << 20)
 
 /* How many extents are reported at once at most: nbdkit sends each by itself
  * and a client asks again for the rest.
@@ -145,7 +145,8 @@ is_parallel (void)
     return true;
   case PARALLEL_AUTO:
     return params_hang (&params) ||
-           (params_wait (&params) && batched_depth (&params.settings) == 0);
+           (params_wait (&params) &&
+            batch_client_depth (&params.settings) == 0);
   default:
     return false;
   }
@@ -202,7 +203,7 @@ disconnect (void)
 static bool
 naps_seldom (void)
 {
-  return !batched_has_deferred ();
+  return !batch_client_has_deferred ();
 }
 
 static int
@@ -210,7 +211,7 @@ nullblk_get_ready (void)
 {
   const struct settings *s = &params.settings;
   const struct connection_ops ops = {
-    .nap = {.nap = nap, .seldom = naps_seldom},
+    .wait = {.sleep_for = nap, .seldom = naps_seldom},
     .parallel = is_parallel (),
 #if HAVE_DECL_NBDKIT_DISCONNECT
     .disconnect = disconnect,
@@ -244,8 +245,8 @@ nullblk_get_ready (void)
       return -1;
     }
   }
-  batched_find (devices);
-  batched_tell (devices);
+  batch_client_find (devices);
+  batch_client_tell (devices);
   return 0;
 }
 
@@ -350,7 +351,7 @@ nullblk_open (int readonly)
 static void
 nullblk_close (void *handle)
 {
-  batched_close ();
+  batch_client_close ();
   device_disconnect (handle);
 }
 
@@ -396,7 +397,7 @@ nullblk_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
     *minimum = devices->settings.block_size;
     *preferred = devices->settings.physical_block_size;
   }
-  *maximum = MAX_REQUEST;
+  *maximum = MAX_IO_SIZE;
   return 0;
 }
 
@@ -500,15 +501,16 @@ report_end_of_log (struct device *d)
  * the log: it is for -v.
  */
 static int
-finish (void *handle, const char *request, uint32_t count, uint64_t offset,
-        int r)
+set_nbd_error (void *handle, const char *request, uint32_t count,
+               uint64_t offset, int r)
 {
   struct device *d = ((struct connection *) handle)->device;
 
   if (r == 0)
     return 0;
   /* Limits on zones give ENOSPC, too. */
-  if (r == -ENOSPC && atomic_load_explicit (&d->is_short, memory_order_relaxed))
+  if (r == -ENOSPC &&
+      atomic_load_explicit (&d->enospc_seen, memory_order_relaxed))
     report_full (d);
   if (r == -EIO)
     report_end_of_log (d);
@@ -522,7 +524,7 @@ finish (void *handle, const char *request, uint32_t count, uint64_t offset,
 static int
 read_control (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 {
-  batched_before_wait ();
+  batch_client_before_wait ();
   return control_read (c, buf, count, offset);
 }
 
@@ -534,9 +536,10 @@ nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
 
   assert (flags == 0);
   (void) flags;
-  return finish (c, "read", count, offset,
-                 control_of (c) != NULL ? read_control (c, buf, count, offset)
-                                        : device_read (c, buf, count, offset));
+  return set_nbd_error (c, "read", count, offset,
+                        control_of (c) != NULL
+                            ? read_control (c, buf, count, offset)
+                            : device_read (c, buf, count, offset));
 }
 
 /* Who may control the server may fill its log. */
@@ -547,14 +550,14 @@ write_control (struct connection *c, const void *buf, uint32_t count,
   struct message why;
   int r;
 
-  batched_before_wait ();
+  batch_client_before_wait ();
   r = control_write (c, buf, count, offset, &why);
   if (r < 0)
     nbdkit_error ("%s%s: refused: %s", c->device->name,
                   document_suffix[control_document (control_of (c))], why.text);
   else if (control_document (control_of (c)) == DOCUMENT_CONFIG) {
     /* Nothing else changes what waits. */
-    batched_tell (devices);
+    batch_client_tell (devices);
     report_end_of_log (c->device); /* at a power cut */
   }
   return r;
@@ -567,11 +570,11 @@ nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
   struct connection *c = handle;
 
   assert ((flags & ~NBDKIT_FLAG_FUA) == 0);
-  return finish (c, "write", count, offset,
-                 control_of (c) != NULL
-                     ? write_control (c, buf, count, offset)
-                     : device_write (c, buf, count, offset,
-                                     (flags & NBDKIT_FLAG_FUA) != 0));
+  return set_nbd_error (c, "write", count, offset,
+                        control_of (c) != NULL
+                            ? write_control (c, buf, count, offset)
+                            : device_write (c, buf, count, offset,
+                                            (flags & NBDKIT_FLAG_FUA) != 0));
 }
 
 /* No data crosses, and what is not written already is not touched: always
@@ -582,17 +585,17 @@ nullblk_zero (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
   assert ((flags & ~(NBDKIT_FLAG_FUA | NBDKIT_FLAG_MAY_TRIM |
                      NBDKIT_FLAG_FAST_ZERO)) == 0);
-  return finish (handle, "zero", count, offset,
-                 device_zero (handle, count, offset,
-                              (flags & NBDKIT_FLAG_MAY_TRIM) != 0,
-                              (flags & NBDKIT_FLAG_FUA) != 0));
+  return set_nbd_error (handle, "zero", count, offset,
+                        device_zero (handle, count, offset,
+                                     (flags & NBDKIT_FLAG_MAY_TRIM) != 0,
+                                     (flags & NBDKIT_FLAG_FUA) != 0));
 }
 
 static int
 nullblk_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
   assert ((flags & ~NBDKIT_FLAG_FUA) == 0);
-  return finish (
+  return set_nbd_error (
       handle, "trim", count, offset,
       device_trim (handle, count, offset, (flags & NBDKIT_FLAG_FUA) != 0));
 }
@@ -602,7 +605,7 @@ nullblk_flush (void *handle, uint32_t flags)
 {
   assert (flags == 0);
   (void) flags;
-  return finish (handle, "flush", 0, 0, device_flush (handle));
+  return set_nbd_error (handle, "flush", 0, 0, device_flush (handle));
 }
 
 static int
@@ -610,8 +613,8 @@ nullblk_cache (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
   assert (flags == 0);
   (void) flags;
-  return finish (handle, "cache", count, offset,
-                 device_cache (handle, count, offset));
+  return set_nbd_error (handle, "cache", count, offset,
+                        device_cache (handle, count, offset));
 }
 
 /* An extent past the end of the request would be clipped by nbdkit, but not
@@ -637,7 +640,7 @@ nullblk_extents (void *handle, uint32_t count, uint64_t offset, uint32_t flags,
   for (i = 0; i < most && offset < end; i++) {
     r = device_extent (handle, end - offset, offset, &extent, &run_end);
     if (r < 0)
-      return finish (handle, "extents", count, offset, r);
+      return set_nbd_error (handle, "extents", count, offset, r);
     if (nbdkit_add_extent (extents, offset, run_end - offset, types[extent]) ==
         -1)
       return -1;

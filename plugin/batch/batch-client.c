@@ -64,7 +64,7 @@ writes_files (const struct settings *s)
 }
 
 uint32_t
-batched_depth (const struct settings *s)
+batch_client_depth (const struct settings *s)
 {
   return find_library () && !has_filters () && !writes_files (s)
              ? library->depth ()
@@ -72,7 +72,7 @@ batched_depth (const struct settings *s)
 }
 
 void
-batched_find (struct devices *d)
+batch_client_find (struct devices *d)
 {
   d->ops.batch = find_library ();
   if (!d->ops.batch)
@@ -82,8 +82,8 @@ batched_find (struct devices *d)
   if (!filters)
     d->ops.still_zero = library->still_zero;
   if (!d->ops.parallel && d->settings.parallel == PARALLEL_AUTO)
-    d->ops.depth = batched_depth (&d->settings);
-  if (d->ops.depth != 0)
+    d->ops.max_deferred = batch_client_depth (&d->settings);
+  if (d->ops.max_deferred != 0)
     d->ops.defer = library->defer;
 }
 
@@ -98,7 +98,7 @@ anything_waits (struct devices *d)
 }
 
 void
-batched_tell (struct devices *d)
+batch_client_tell (struct devices *d)
 {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   bool waits, holds;
@@ -112,26 +112,26 @@ batched_tell (struct devices *d)
           (!waits || d->ops.defer != NULL);
   library->set_serial (holds);
   library->set_timed (waits);
-  atomic_store (&d->ops.holds_replies, holds);
+  atomic_store (&d->ops.coalesces_replies, holds);
   atomic_store (&d->ops.is_timed, waits);
   pthread_mutex_unlock (&lock);
 }
 
 void
-batched_before_wait (void)
+batch_client_before_wait (void)
 {
   if (library != NULL)
     library->before_wait ();
 }
 
 bool
-batched_has_deferred (void)
+batch_client_has_deferred (void)
 {
   return library != NULL && library->has_deferred ();
 }
 
 void
-batched_close (void)
+batch_client_close (void)
 {
   if (library != NULL)
     library->defer_cancel ();

@@ -12,7 +12,7 @@
  *     │ reply, of which the device       │ until   │ the socket is readable,
  *     │ had said when (batch_defer)      │ then    │ or nobody waits
  *     v                                  v         │
- *   composing ──whole──> waiting [first, ..., last] ──due──> held ──> socket
+ *   partial ────whole──> waiting [first, ..., last] ──due──> held ──> socket
  *
  * waiting is a heap by deadline of at most as many replies as a connection may
  * have requests; with so many of them nothing more is read.  A reply is kept as
@@ -25,7 +25,7 @@
 
 #include <config.h>
 
-/* batch_system has the C library's calls by their names, see batch-libc.c. */
+/* batch_libc has the C library's calls by their names, see batch-libc.c. */
 #undef _FILE_OFFSET_BITS
 #undef _TIME_BITS
 
@@ -57,7 +57,7 @@
 #define HEADERS 64
 
 /* Of a request of the device. */
-#define MAX_REQUEST 256
+#define MAX_REQUEST_COPY 256
 
 /* The NBD protocol's. */
 #define SIMPLE_REPLY_MAGIC 0x67446698
@@ -75,7 +75,7 @@ struct deferred {
   batch_due *due;
   char *reply;
   size_t len, room;
-  _Alignas(max_align_t) char request[MAX_REQUEST];
+  _Alignas(max_align_t) char request[MAX_REQUEST_COPY];
 };
 
 static unsigned depth; /* 0: nothing is deferred */
@@ -99,7 +99,7 @@ batch_depth (void)
 /* Those that wait.  out_lock is held. */
 
 static void
-put_in (struct connection *c, struct deferred *d)
+put_in (struct batch_socket *c, struct deferred *d)
 {
   struct deferred **heap = c->waiting;
   unsigned i = c->nr_waiting, up;
@@ -112,7 +112,7 @@ put_in (struct connection *c, struct deferred *d)
 }
 
 static struct deferred *
-take_first (struct connection *c)
+take_first (struct batch_socket *c)
 {
   struct deferred **heap = c->waiting, *first = heap[0], *last;
   const unsigned n = c->nr_waiting - 1;
@@ -132,7 +132,7 @@ take_first (struct connection *c)
 }
 
 static bool
-charge (struct connection *c, size_t n)
+charge (struct batch_socket *c, size_t n)
 {
   if (n > MOST_OF_CONNECTION || c->bytes > MOST_OF_CONNECTION - n)
     return false;
@@ -145,7 +145,7 @@ charge (struct connection *c, size_t n)
 }
 
 static void
-free_reply (struct connection *c, struct deferred *d)
+free_reply (struct batch_socket *c, struct deferred *d)
 {
   free (d->reply);
   c->bytes -= d->room;
@@ -159,7 +159,7 @@ free_reply (struct connection *c, struct deferred *d)
  * memory.
  */
 static bool
-make_room (struct connection *c, struct deferred *d, size_t n)
+make_room (struct batch_socket *c, struct deferred *d, size_t n)
 {
   struct deferred *i;
   char *p;
@@ -184,7 +184,7 @@ make_room (struct connection *c, struct deferred *d, size_t n)
 }
 
 static void
-make_idle (struct connection *c, struct deferred *d)
+make_idle (struct batch_socket *c, struct deferred *d)
 {
   if (d->room > KEPT ||
       atomic_load_explicit (&bytes_of_all, memory_order_relaxed) > MOST_TO_KEEP)
@@ -196,7 +196,7 @@ make_idle (struct connection *c, struct deferred *d)
 
 /* NULL: there is no memory. */
 static struct deferred *
-take_idle (struct connection *c)
+take_idle (struct batch_socket *c)
 {
   struct deferred *d = c->idle;
 
@@ -211,11 +211,11 @@ take_idle (struct connection *c)
 }
 
 void
-batch_defer_free (struct connection *c)
+batch_defer_free (struct batch_socket *c)
 {
   struct deferred *d;
 
-  assert (c->composing == NULL && c->nr_waiting == 0);
+  assert (c->partial_reply == NULL && c->nr_waiting == 0);
   while ((d = c->idle) != NULL) {
     c->idle = d->next;
     free_reply (c, d);
@@ -264,7 +264,7 @@ make_error (struct deferred *d)
 
 /* out_lock is held. */
 static bool
-answer_first (struct connection *c, uint64_t now, bool over)
+answer_first (struct batch_socket *c, uint64_t now, bool over)
 {
   struct deferred *d = take_first (c);
   bool ok;
@@ -285,7 +285,7 @@ answer_first (struct connection *c, uint64_t now, bool over)
 
 /* out_lock is held. */
 static void
-answer_due (struct connection *c, uint64_t now, uint64_t until)
+answer_due (struct batch_socket *c, uint64_t now, uint64_t until)
 {
   bool any = false, ok = true;
 
@@ -298,7 +298,7 @@ answer_due (struct connection *c, uint64_t now, uint64_t until)
 }
 
 void
-batch_defer_answer (struct connection *c)
+batch_defer_answer (struct batch_socket *c)
 {
   const uint64_t now = clock_now ();
 
@@ -306,13 +306,13 @@ batch_defer_answer (struct connection *c)
 }
 
 void
-batch_defer_end (struct connection *c, bool send)
+batch_defer_end (struct batch_socket *c, bool send)
 {
   const uint64_t now = clock_now ();
-  struct deferred *d = c->composing;
+  struct deferred *d = c->partial_reply;
 
   if (d != NULL) {
-    c->composing = NULL;
+    c->partial_reply = NULL;
     d->due (d->request, now, true);
     make_idle (c, d);
   }
@@ -330,7 +330,7 @@ batch_defer_end (struct connection *c, bool send)
 bool
 batch_has_deferred (void)
 {
-  const struct connection *c = batch_thread.serving;
+  const struct batch_socket *c = batch_thread.serving;
 
   return c != NULL && c->nr_waiting > 0;
 }
@@ -338,7 +338,7 @@ batch_has_deferred (void)
 void
 batch_defer_cancel (void)
 {
-  struct connection *c = batch_thread.deferring;
+  struct batch_socket *c = batch_thread.deferring;
 
   /* Else the descriptor's number has another socket already. */
   if (c != NULL && c->deferrer == &batch_thread) {
@@ -355,12 +355,12 @@ batch_defer_cancel (void)
 static int
 nap_listening (void *opaque, uint64_t nsec)
 {
-  const struct connection *c = opaque;
+  const struct batch_socket *c = opaque;
   int r;
 
   batch_thread.listening = c->fd;
   batch_thread.heard = false;
-  r = batch_system.nap (nsec);
+  r = batch_libc.nap (nsec);
   batch_thread.listening = -1;
   return batch_thread.heard ? -EAGAIN : r;
 }
@@ -369,13 +369,13 @@ static int
 nap (void *opaque, uint64_t nsec)
 {
   (void) opaque;
-  return batch_system.nap (nsec);
+  return batch_libc.nap (nsec);
 }
 
 static int
 sleep_listening (void *opaque, uint64_t moment)
 {
-  const struct connection *c = opaque;
+  const struct batch_socket *c = opaque;
   struct pollfd readable = {.fd = c->fd, .events = POLLIN};
   struct timespec ts;
   uint64_t now, left;
@@ -387,7 +387,7 @@ sleep_listening (void *opaque, uint64_t moment)
     left = moment > now ? moment - now : 0;
     ts.tv_sec = (time_t) (left / NSEC_PER_SEC);
     ts.tv_nsec = (long) (left % NSEC_PER_SEC);
-    r = batch_system.ppoll (&readable, 1, &ts, NULL);
+    r = batch_libc.ppoll (&readable, 1, &ts, NULL);
   } while (r == -1 && errno == EINTR);
   return r > 0 ? -EAGAIN : 0;
 }
@@ -395,11 +395,11 @@ sleep_listening (void *opaque, uint64_t moment)
 static int
 look (void *opaque)
 {
-  const struct connection *c = opaque;
+  const struct batch_socket *c = opaque;
   char byte;
 
-  return batch_system.recvfrom (c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL,
-                                NULL) == -1 &&
+  return batch_libc.recvfrom (c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL,
+                              NULL) == -1 &&
                  (errno == EAGAIN || errno == EINTR)
              ? 0
              : -EAGAIN;
@@ -409,12 +409,12 @@ look (void *opaque)
  * late if it was slept for.  What comes from the client ends it if LISTENS.
  */
 static int
-wait_for_first (struct connection *c, bool listens)
+wait_for_first (struct batch_socket *c, bool listens)
 {
-  const struct nap how = {.nap = listens ? nap_listening : nap,
-                          .sleep = listens ? sleep_listening : NULL,
-                          .look = listens ? look : NULL,
-                          .opaque = c};
+  const struct wait_ops how = {.sleep_for = listens ? nap_listening : nap,
+                               .sleep_until = listens ? sleep_listening : NULL,
+                               .check = listens ? look : NULL,
+                               .opaque = c};
   uint64_t deadline, spin, now, until;
   int r;
 
@@ -444,7 +444,7 @@ wait_for_first (struct connection *c, bool listens)
  * out_lock is held, but while they wait.
  */
 static struct deferred *
-take_with_room (struct connection *c, uint64_t deadline, size_t n)
+take_with_room (struct batch_socket *c, uint64_t deadline, size_t n)
 {
   struct deferred *d = take_idle (c);
   int r;
@@ -468,14 +468,14 @@ bool
 batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
              const void *request, size_t size, size_t data)
 {
-  struct connection *c = batch_thread.serving;
+  struct batch_socket *c = batch_thread.serving;
   struct deferred *d = NULL;
 
-  if (c == NULL || depth == 0 || size > MAX_REQUEST || is_settled (c) ||
-      !batch_may_wait ())
+  if (c == NULL || depth == 0 || size > MAX_REQUEST_COPY ||
+      passes_through (c) || !batch_may_wait ())
     return false;
   pthread_mutex_lock (&c->out_lock);
-  if (c->composing == NULL && c->nr_waiting < depth && c->held != NULL &&
+  if (c->partial_reply == NULL && c->nr_waiting < depth && c->tx_buf != NULL &&
       c->error == 0)
     d = take_with_room (c, deadline, HEADERS + data);
   if (d != NULL) {
@@ -483,7 +483,7 @@ batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
     d->spin = spin;
     d->due = due;
     memcpy (d->request, request, size);
-    c->composing = d;
+    c->partial_reply = d;
     c->deferrer = &batch_thread;
     batch_thread.deferring = c;
   }
@@ -509,9 +509,9 @@ is_whole (const struct deferred *d)
 }
 
 bool
-batch_defer_piece (struct connection *c, const void *buf, size_t n, bool more)
+batch_defer_piece (struct batch_socket *c, const void *buf, size_t n, bool more)
 {
-  struct deferred *d = c->composing;
+  struct deferred *d = c->partial_reply;
 
   /* With room for more, so that many pieces are not copied once each. */
   if (d->len + n > d->room && !make_room (c, d, d->len + n + d->len / 2) &&
@@ -520,7 +520,7 @@ batch_defer_piece (struct connection *c, const void *buf, size_t n, bool more)
   memcpy (d->reply + d->len, buf, n);
   d->len += n;
   if (!more && is_whole (d)) {
-    c->composing = NULL;
+    c->partial_reply = NULL;
     put_in (c, d);
   }
   return true;
@@ -531,7 +531,7 @@ batch_defer_piece (struct connection *c, const void *buf, size_t n, bool more)
 
 /* The server stops, or the client has gone. */
 static void
-close_all (struct connection *c)
+close_all (struct batch_socket *c)
 {
   pthread_mutex_lock (&c->out_lock);
   batch_defer_end (c, true);
@@ -541,9 +541,9 @@ close_all (struct connection *c)
 
 /* Threads that wait would still answer what they cannot be kept from. */
 void
-batch_defer_finish (struct connection *c)
+batch_defer_finish (struct batch_socket *c)
 {
-  const struct nap how = {.nap = nap, .opaque = c};
+  const struct wait_ops how = {.sleep_for = nap, .opaque = c};
   const uint64_t last = clock_now () + NAP_FROM;
   uint64_t now;
 
@@ -557,7 +557,7 @@ batch_defer_finish (struct connection *c)
 }
 
 bool
-batch_defer_make_room (struct connection *c)
+batch_defer_make_room (struct batch_socket *c)
 {
   int r = 0;
 
@@ -572,7 +572,7 @@ batch_defer_make_room (struct connection *c)
 }
 
 bool
-batch_defer_wait (struct connection *c)
+batch_defer_wait (struct batch_socket *c)
 {
   int r = 0;
 

@@ -40,16 +40,16 @@
 
 struct deferred; /* batch-defer.c */
 
-struct connection {
+struct batch_socket {
   int fd;
   atomic_bool open;
-  atomic_bool settled;    /* left alone, once ahead is empty */
-  atomic_uint in_service; /* threads that have read and not yet replied */
-  bool first_piece_wakes; /* set by batch_begin */
+  atomic_bool passthrough; /* left alone, once ahead is empty */
+  atomic_uint in_service;  /* threads that have read and not yet replied */
+  bool first_piece_wakes;  /* set by batch_begin */
 
   pthread_mutex_t in_lock; /* guards what follows */
-  char *ahead;             /* NULL when there is no socket */
-  size_t from, to;
+  char *rx_buf;            /* NULL when there is no socket */
+  size_t rx_start, rx_end;
   size_t window; /* how much of ahead may be used: AHEAD or AHEAD_OF_LARGE */
   size_t asked;  /* by the last read */
   unsigned requests; /* since the kernel was last asked for more */
@@ -58,16 +58,16 @@ struct connection {
   uint64_t read_at; /* when ahead, and what came with it, did; 0: not known */
 
   _Alignas(64) pthread_mutex_t out_lock; /* guards what follows */
-  char *held;
-  size_t held_len;
+  char *tx_buf;
+  size_t tx_len;
   unsigned replies; /* whole ones in held */
   int error;        /* of a send that failed */
 
   struct deferred **waiting; /* NULL before the first; a heap of */
   atomic_uint nr_waiting;    /* that many */
   struct deferred *idle;
-  size_t bytes;               /* of the buffers of all of these */
-  struct deferred *composing; /* its reply is being given; or NULL */
+  size_t bytes;                   /* of the buffers of all of these */
+  struct deferred *partial_reply; /* its reply is being given; or NULL */
   _Atomic (const struct batch_thread *) deferrer; /* by whom the last one was */
 };
 
@@ -81,13 +81,13 @@ struct connection {
  */
 struct batch_thread {
   int holding;
-  struct connection *serving;
+  struct batch_socket *serving;
   uint64_t arrival;
   const void *zeroes;
   size_t zeroes_len;
   bool has_header;
-  struct connection *deferring;
-  struct connection *answering;
+  struct batch_socket *deferring;
+  struct batch_socket *answering;
   int listening;
   bool heard;
   bool is_probing;
@@ -106,10 +106,10 @@ extern atomic_bool batch_is_timed;
 bool batch_may_wait (void);
 
 /* The connection of a descriptor, or NULL. */
-struct connection *batch_find (int fd);
+struct batch_socket *batch_find (int fd);
 
 /* The same, made where there is none: open or not. */
-struct connection *batch_connection_of (int fd);
+struct batch_socket *batch_connection_of (int fd);
 
 /* There are none any more: they were the parent's. */
 void batch_forget_connections (void);
@@ -123,15 +123,15 @@ void batch_each (void (*action) (int fd));
  * them as there is room for.  Returns how many of the N were sent, or -1; then
  * the connection is of no use for sending any more.  out_lock is held.
  */
-ssize_t batch_send_held (struct connection *c, int fd, const void *data,
+ssize_t batch_send_held (struct batch_socket *c, int fd, const void *data,
                          size_t n, int flags, bool whole);
 
 /* Send what is held.  out_lock is held. */
-bool batch_flush (struct connection *c, int fd, int flags);
+bool batch_flush (struct batch_socket *c, int fd, int flags);
 
 /* Send the N bytes at BUF, or hold them until batch_flush.  out_lock is held.
  */
-bool batch_send_whole (struct connection *c, const char *buf, size_t n);
+bool batch_send_whole (struct batch_socket *c, const char *buf, size_t n);
 
 /* Deferred replies.  A piece of what is being composed: false if that is more
  * than there is room for.  Answer what is due.  Tell the device that all others
@@ -139,25 +139,25 @@ bool batch_send_whole (struct connection *c, const char *buf, size_t n);
  * some ms.  Give the memory back, when there are none.  out_lock is held for
  * all.
  */
-bool batch_defer_piece (struct connection *c, const void *buf, size_t n,
+bool batch_defer_piece (struct batch_socket *c, const void *buf, size_t n,
                         bool more);
-void batch_defer_answer (struct connection *c);
-void batch_defer_end (struct connection *c, bool send);
-void batch_defer_finish (struct connection *c);
-void batch_defer_free (struct connection *c);
+void batch_defer_answer (struct batch_socket *c);
+void batch_defer_end (struct batch_socket *c, bool send);
+void batch_defer_finish (struct batch_socket *c);
+void batch_defer_free (struct batch_socket *c);
 
 /* Before another request is taken, and before the kernel is asked for one:
  * answer what is due, until there is room for one more, or until there is
  * something to read, or nobody waits.  False: the server stops, or the client
  * has gone.  in_lock is held.
  */
-bool batch_defer_make_room (struct connection *c);
-bool batch_defer_wait (struct connection *c);
+bool batch_defer_make_room (struct batch_socket *c);
+bool batch_defer_wait (struct batch_socket *c);
 
 static inline bool
-is_settled (struct connection *c)
+passes_through (struct batch_socket *c)
 {
-  return atomic_load_explicit (&c->settled, memory_order_relaxed);
+  return atomic_load_explicit (&c->passthrough, memory_order_relaxed);
 }
 
 /* As the NBD protocol has numbers. */

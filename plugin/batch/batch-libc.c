@@ -133,15 +133,15 @@ cpu_time (void)
 static void
 find_all (void)
 {
-  FIND (batch_system, read);
-  FIND (batch_system, readv);
-  FIND (batch_system, recvfrom);
-  FIND (batch_system, recvmsg);
-  FIND (batch_system, send);
-  FIND (batch_system, sendmsg);
-  FIND (batch_system, write);
-  FIND (batch_system, shutdown);
-  FIND (batch_system, ppoll);
+  FIND (batch_libc, read);
+  FIND (batch_libc, readv);
+  FIND (batch_libc, recvfrom);
+  FIND (batch_libc, recvmsg);
+  FIND (batch_libc, send);
+  FIND (batch_libc, sendmsg);
+  FIND (batch_libc, write);
+  FIND (batch_libc, shutdown);
+  FIND (batch_libc, ppoll);
   FIND (system_calls, accept);
   FIND (system_calls, accept4);
   FIND (system_calls, writev);
@@ -154,11 +154,11 @@ find_all (void)
   FIND (system_calls, clock_nanosleep);
   FIND_IN (RTLD_DEFAULT, system_calls, nbdkit_nanosleep);
   is_nbdkit = system_calls.nbdkit_nanosleep != NULL;
-  batch_system.nap = nap;
+  batch_libc.nap = nap;
   batch_stop_find ();
-  batch_system.has_unread = has_unread;
-  batch_system.now = clock_now;
-  batch_system.cpu = cpu_time;
+  batch_libc.has_unread = has_unread;
+  batch_libc.now = clock_now;
+  batch_libc.cpu = cpu_time;
   pthread_atfork (NULL, NULL, batch_after_fork);
   atomic_store_explicit (&is_found, true, memory_order_release);
 }
@@ -281,7 +281,7 @@ PUBLIC int
 dup (int fd)
 {
   find_calls ();
-  batch_settle (fd);
+  batch_pass_through (fd);
   return system_calls.dup (fd);
 }
 
@@ -289,7 +289,7 @@ PUBLIC int
 dup2 (int fd, int to)
 {
   find_calls ();
-  batch_settle (fd);
+  batch_pass_through (fd);
   if (fd != to)
     batch_end (to);
   return system_calls.dup2 (fd, to);
@@ -299,7 +299,7 @@ PUBLIC int
 dup3 (int fd, int to, int flags)
 {
   find_calls ();
-  batch_settle (fd);
+  batch_pass_through (fd);
   if (fd != to)
     batch_end (to);
   return system_calls.dup3 (fd, to, flags);
@@ -310,7 +310,7 @@ do_fcntl (int fd, int cmd, void *arg)
 {
   find_calls ();
   if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
-    batch_settle (fd);
+    batch_pass_through (fd);
   return system_calls.fcntl (fd, cmd, arg);
 }
 
@@ -396,8 +396,8 @@ PUBLIC ssize_t
 sendmsg (int fd, const struct msghdr *msg, int flags)
 {
   find_calls ();
-  batch_settle (fd);
-  return batch_system.sendmsg (fd, msg, flags);
+  batch_pass_through (fd);
+  return batch_libc.sendmsg (fd, msg, flags);
 }
 
 PUBLIC ssize_t
@@ -411,7 +411,7 @@ PUBLIC ssize_t
 writev (int fd, const struct iovec *iov, int iovcnt)
 {
   find_calls ();
-  batch_settle (fd);
+  batch_pass_through (fd);
   return system_calls.writev (fd, iov, iovcnt);
 }
 

@@ -30,7 +30,7 @@ static _Atomic uint64_t poll_ns; /* 0: never */
  * served one at a time, on a cache line that holds nothing else.
  */
 static struct {
-  _Alignas(64) _Atomic (struct connection *) connection;
+  _Alignas(64) _Atomic (struct batch_socket *) connection;
 } last_reader;
 
 void
@@ -41,27 +41,27 @@ batch_set_poll (uint64_t ns)
 
 /* Copy from what was read ahead; in_lock is held. */
 static size_t
-take (struct connection *c, void *buf, size_t n, bool peek)
+take (struct batch_socket *c, void *buf, size_t n, bool peek)
 {
-  if (n > c->to - c->from)
-    n = c->to - c->from;
-  memcpy (buf, c->ahead + c->from, n);
+  if (n > c->rx_end - c->rx_start)
+    n = c->rx_end - c->rx_start;
+  memcpy (buf, c->rx_buf + c->rx_start, n);
   if (!peek)
-    c->from += n;
+    c->rx_start += n;
   return n;
 }
 
 static ssize_t
-take_iov (struct connection *c, const struct iovec *iov, size_t iovcnt,
+take_iov (struct batch_socket *c, const struct iovec *iov, size_t iovcnt,
           bool peek)
 {
-  const size_t from = c->from;
+  const size_t from = c->rx_start;
   size_t i, r = 0;
 
   for (i = 0; i < iovcnt; i++)
     r += take (c, iov[i].iov_base, iov[i].iov_len, false);
   if (peek)
-    c->from = from;
+    c->rx_start = from;
   return r;
 }
 
@@ -70,7 +70,7 @@ take_iov (struct connection *c, const struct iovec *iov, size_t iovcnt,
  * is held.
  */
 static bool
-before_read (struct connection *c, int fd)
+before_read (struct batch_socket *c, int fd)
 {
   bool r = true;
 
@@ -87,7 +87,7 @@ before_read (struct connection *c, int fd)
 }
 
 static bool
-is_last_reader (const struct connection *c)
+is_last_reader (const struct batch_socket *c)
 {
   return atomic_load_explicit (&last_reader.connection, memory_order_relaxed) ==
          c;
@@ -101,23 +101,23 @@ read_at_once (int fd, const struct iovec *iov)
   struct iovec copy[2] = {iov[0], iov[1]};
   struct msghdr msg = {.msg_iov = copy, .msg_iovlen = 2};
 
-  return batch_system.recvmsg (fd, &msg, MSG_DONTWAIT);
+  return batch_libc.recvmsg (fd, &msg, MSG_DONTWAIT);
 }
 
 /* The same for as long as LONGEST, and no other connection has anything to do.
  */
 static ssize_t
-poll_for_request (struct connection *c, int fd, const struct iovec *iov,
+poll_for_request (struct batch_socket *c, int fd, const struct iovec *iov,
                   uint64_t longest, enum poll_end *end)
 {
-  const uint64_t start = batch_system.now ();
+  const uint64_t start = batch_libc.now ();
   uint64_t now = start, last;
   ssize_t r;
 
   do {
     last = now;
     r = read_at_once (fd, iov);
-    now = batch_system.now ();
+    now = batch_libc.now ();
     if (now - last > MOST_JUMP) {
       *end = POLL_LOST_CPU;
       return r;
@@ -134,7 +134,7 @@ poll_for_request (struct connection *c, int fd, const struct iovec *iov,
  * CPU may as well stay awake, if that pays.
  */
 static ssize_t
-wait_for_request (struct connection *c, int fd, const struct iovec *iov)
+wait_for_request (struct batch_socket *c, int fd, const struct iovec *iov)
 {
   const uint64_t longest =
       batch_may_wait () ? atomic_load_explicit (&poll_ns, memory_order_relaxed)
@@ -158,15 +158,15 @@ wait_for_request (struct connection *c, int fd, const struct iovec *iov)
       pace_together (&c->pace);
     else
       pace_interrupt (&c->pace);
-    return batch_system.readv (fd, iov, 2);
+    return batch_libc.readv (fd, iov, 2);
   }
   errno = EAGAIN;
   if (pace_polls (&c->pace))
     r = poll_for_request (c, fd, iov, longest, &end);
   if (r == -1 && errno == EAGAIN)
-    r = batch_system.readv (fd, iov, 2);
+    r = batch_libc.readv (fd, iov, 2);
   if (!is_rest && r > 0)
-    pace_count (&c->pace, batch_system.now (), end, batch_system.cpu);
+    pace_count (&c->pace, batch_libc.now (), end, batch_libc.cpu);
   return r;
 }
 
@@ -174,10 +174,10 @@ wait_for_request (struct connection *c, int fd, const struct iovec *iov)
  * after a nap.
  */
 static ssize_t
-read_unhurried (struct connection *c, int fd, const struct iovec *iov)
+read_unhurried (struct batch_socket *c, int fd, const struct iovec *iov)
 {
   const bool may_nap =
-      c->first_piece_wakes && batch_system.has_unread != NULL &&
+      c->first_piece_wakes && batch_libc.has_unread != NULL &&
       c->nr_waiting == 0 && batch_may_wait () &&
       !atomic_load_explicit (&batch_is_timed, memory_order_relaxed);
   struct timespec ts = {0};
@@ -188,7 +188,7 @@ read_unhurried (struct connection *c, int fd, const struct iovec *iov)
     ts.tv_nsec = pace_nap (&c->pace);
   if (ts.tv_nsec > 0) {
     clock_lose_slack ();
-    batch_system.ppoll (NULL, 0, &ts, NULL);
+    batch_libc.ppoll (NULL, 0, &ts, NULL);
     r = read_at_once (fd, iov);
     napped = r != -1 || (errno != EAGAIN && errno != EINTR);
   }
@@ -198,7 +198,7 @@ read_unhurried (struct connection *c, int fd, const struct iovec *iov)
     c->requests = 0;
   if (may_nap && r > 0 &&
       (napped || c->pace.nap > 0 || ++c->looks % LOOK_EVERY == 0))
-    pace_look (&c->pace, napped, batch_system.has_unread (fd));
+    pace_look (&c->pace, napped, batch_libc.has_unread (fd));
   return r;
 }
 
@@ -206,9 +206,9 @@ read_unhurried (struct connection *c, int fd, const struct iovec *iov)
  * held.
  */
 static ssize_t
-read_ahead (struct connection *c, int fd, void *buf, size_t n)
+read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
 {
-  const struct iovec iov[2] = {{buf, n}, {c->ahead, c->window}};
+  const struct iovec iov[2] = {{buf, n}, {c->rx_buf, c->window}};
   ssize_t r;
 
   r = read_unhurried (c, fd, iov);
@@ -217,14 +217,14 @@ read_ahead (struct connection *c, int fd, void *buf, size_t n)
                    : 0;
   if (r <= (ssize_t) n)
     return r;
-  c->from = 0;
-  c->to = r - n;
+  c->rx_start = 0;
+  c->rx_end = r - n;
   return n;
 }
 
 /* A payload is what is asked for after a header. */
 static void
-set_window (struct connection *c, size_t n)
+set_window (struct batch_socket *c, size_t n)
 {
   if (n > HEADER && c->asked <= HEADER)
     c->window = n < LARGE ? AHEAD : AHEAD_OF_LARGE;
@@ -232,7 +232,7 @@ set_window (struct connection *c, size_t n)
 }
 
 static void
-begin_service (struct connection *c)
+begin_service (struct batch_socket *c)
 {
   if (batch_thread.serving != c) {
     atomic_fetch_add_explicit (&c->in_service, 1, memory_order_relaxed);
@@ -267,7 +267,7 @@ batch_still_zero (const void *buf, size_t n)
  * too, or the client has gone.
  */
 static ssize_t
-read_more (struct connection *c, int fd, void *buf, size_t n)
+read_more (struct batch_socket *c, int fd, void *buf, size_t n)
 {
   ssize_t r;
 
@@ -284,7 +284,7 @@ read_more (struct connection *c, int fd, void *buf, size_t n)
 ssize_t
 batch_read (int fd, void *buf, size_t n)
 {
-  struct connection *c = batch_find (fd);
+  struct batch_socket *c = batch_find (fd);
   bool is_ours = c != NULL;
   ssize_t r = -1;
 
@@ -294,9 +294,9 @@ batch_read (int fd, void *buf, size_t n)
     c->requests += n == HEADER;
     if (n == HEADER && c->nr_waiting > 0 && !batch_defer_make_room (c))
       r = 0;
-    else if (c->from < c->to)
+    else if (c->rx_start < c->rx_end)
       r = take (c, buf, n, false);
-    else if (is_settled (c) || c->ahead == NULL || n == 0)
+    else if (passes_through (c) || c->rx_buf == NULL || n == 0)
       is_ours = false;
     else
       r = read_more (c, fd, buf, n);
@@ -306,7 +306,7 @@ batch_read (int fd, void *buf, size_t n)
   note_read (is_ours ? n : 0);
   if (!is_ours) {
     batch_thread.arrival = 0;
-    return batch_system.read (fd, buf, n);
+    return batch_libc.read (fd, buf, n);
   }
   if (r > 0)
     begin_service (c);
@@ -329,16 +329,16 @@ static bool
 settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
               ssize_t *r)
 {
-  struct connection *c = batch_find (fd);
+  struct batch_socket *c = batch_find (fd);
   bool is_here = false;
 
   note_read (0);
   if (c == NULL)
     return false;
   batch_thread.arrival = 0;
-  batch_settle (fd);
+  batch_pass_through (fd);
   pthread_mutex_lock (&c->in_lock);
-  if (c->from < c->to) {
+  if (c->rx_start < c->rx_end) {
     is_here = true;
     *r = take_iov (c, iov, iovcnt, flags & MSG_PEEK);
   }
@@ -353,7 +353,7 @@ batch_readv (int fd, const struct iovec *iov, int iovcnt)
 
   if (iovcnt > 0 && settled_read (fd, iov, iovcnt, 0, &r))
     return r;
-  return batch_system.readv (fd, iov, iovcnt);
+  return batch_libc.readv (fd, iov, iovcnt);
 }
 
 ssize_t
@@ -368,7 +368,7 @@ batch_recvfrom (int fd, void *buf, size_t n, int flags, struct sockaddr *from,
       *fromlen = 0;
     return r;
   }
-  return batch_system.recvfrom (fd, buf, n, flags, from, fromlen);
+  return batch_libc.recvfrom (fd, buf, n, flags, from, fromlen);
 }
 
 ssize_t
@@ -381,7 +381,7 @@ batch_recvmsg (int fd, struct msghdr *msg, int flags)
     msg->msg_flags = 0;
     return r;
   }
-  return batch_system.recvmsg (fd, msg, flags);
+  return batch_libc.recvmsg (fd, msg, flags);
 }
 
 /*---------------------------------------------------------------------*/
@@ -390,12 +390,12 @@ batch_recvmsg (int fd, struct msghdr *msg, int flags)
 static bool
 has_ahead (int fd)
 {
-  struct connection *c = batch_find (fd);
+  struct batch_socket *c = batch_find (fd);
   bool r = false;
 
   /* Where somebody reads there is nothing. */
   if (c != NULL && try_lock (&c->in_lock)) {
-    r = c->from < c->to;
+    r = c->rx_start < c->rx_end;
     pthread_mutex_unlock (&c->in_lock);
   }
   return r;
@@ -416,7 +416,7 @@ listening_ppoll (struct pollfd *fds, nfds_t nfds,
   }
   memcpy (more, fds, nfds * sizeof fds[0]);
   more[nfds] = (struct pollfd){.fd = batch_thread.listening, .events = POLLIN};
-  r = batch_system.ppoll (more, nfds + 1, timeout, sigmask);
+  r = batch_libc.ppoll (more, nfds + 1, timeout, sigmask);
   for (i = 0; i < nfds; i++)
     fds[i].revents = more[i].revents;
   if (r > 0 && more[nfds].revents != 0) {
@@ -444,7 +444,7 @@ batch_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
     return listening_ppoll (fds, nfds, timeout, sigmask);
   for (i = 0; i < nfds && !any; i++)
     any = (fds[i].events & POLLIN) && has_ahead (fds[i].fd);
-  r = batch_system.ppoll (fds, nfds, any ? &at_once : timeout, sigmask);
+  r = batch_libc.ppoll (fds, nfds, any ? &at_once : timeout, sigmask);
   for (i = 0; any && r != -1 && i < nfds; i++) {
     if ((fds[i].events & POLLIN) && has_ahead (fds[i].fd)) {
       r += fds[i].revents == 0;

@@ -54,7 +54,7 @@ struct batch_calls {
   uint64_t (*now) (void);
   uint64_t (*cpu) (void);
 };
-extern struct batch_calls batch_system;
+extern struct batch_calls batch_libc;
 
 /* Are the requests of a connection served one at a time, by one thread that
  * waits for nothing but the client?  Until this says so, no reply waits for
@@ -131,7 +131,7 @@ bool batch_still_zero (const void *buf, size_t n);
 /* FD is about to be used in a way that is not known here: what is held is sent,
  * and FD is left alone from then on.
  */
-void batch_settle (int fd);
+void batch_pass_through (int fd);
 
 /* FD is about to be closed. */
 void batch_end (int fd);
@@ -140,7 +140,7 @@ void batch_end (int fd);
 void batch_before_wait (void);
 
 /* Before a signal tells nbdkit to stop, all connections end, for it and for its
- * clients.  batch_stop_find lets the calls of batch_system, as it is by then,
+ * clients.  batch_stop_find lets the calls of batch_libc, as it is by then,
  * know of that; batch_stop_heed goes before nbdkit's handlers, once these are
  * there.
  */

@@ -45,7 +45,7 @@
  * - out_lock taken: somebody sends.  As he cannot have in_lock while we do, he
  *   holds nothing, but sends all.
  *
- * A struct connection belongs to a descriptor's number and is never freed, so
+ * A struct batch_socket belongs to a descriptor's number and is never freed, so
  * that whoever has found it may look at it; its buffers go with the socket.
  */
 
@@ -81,31 +81,31 @@ socket_option (int fd, int name)
  * way that nobody saw, its buffers are still there.
  */
 static bool
-make_buffers (struct connection *c)
+make_buffers (struct batch_socket *c)
 {
-  if (c->ahead == NULL)
-    c->ahead = malloc (AHEAD);
-  if (c->held == NULL)
-    c->held = malloc (HELD);
-  return c->ahead != NULL && c->held != NULL;
+  if (c->rx_buf == NULL)
+    c->rx_buf = malloc (AHEAD);
+  if (c->tx_buf == NULL)
+    c->tx_buf = malloc (HELD);
+  return c->rx_buf != NULL && c->tx_buf != NULL;
 }
 
 static void
-free_buffers (struct connection *c)
+free_buffers (struct batch_socket *c)
 {
   batch_defer_end (c, false);
   batch_defer_free (c);
-  free (c->ahead);
-  free (c->held);
-  c->ahead = c->held = NULL;
-  c->from = c->to = c->held_len = 0;
+  free (c->rx_buf);
+  free (c->tx_buf);
+  c->rx_buf = c->tx_buf = NULL;
+  c->rx_start = c->rx_end = c->tx_len = 0;
 }
 
 void
 batch_begin (int fd)
 {
   const int saved = errno;
-  struct connection *c;
+  struct batch_socket *c;
 
   if (socket_option (fd, SO_TYPE) == SOCK_STREAM &&
       (c = batch_connection_of (fd)) != NULL) {
@@ -117,7 +117,7 @@ batch_begin (int fd)
         if (make_buffers (c)) {
           c->fd = fd;
           c->deferrer = NULL;
-          c->from = c->to = c->held_len = 0;
+          c->rx_start = c->rx_end = c->tx_len = 0;
           c->window = AHEAD;
           c->asked = 0;
           c->requests = 0;
@@ -128,7 +128,7 @@ batch_begin (int fd)
           c->error = 0;
           c->first_piece_wakes = socket_option (fd, SO_DOMAIN) == AF_UNIX;
           atomic_store (&c->in_service, 0);
-          atomic_store (&c->settled, false);
+          atomic_store (&c->passthrough, false);
           atomic_store_explicit (&c->open, true, memory_order_release);
         }
         else
@@ -156,10 +156,10 @@ batch_after_fork (void)
  * one.
  */
 static bool
-next_is_here (const struct connection *c)
+next_is_here (const struct batch_socket *c)
 {
-  const char *p = c->ahead + c->from;
-  const size_t here = c->to - c->from;
+  const char *p = c->rx_buf + c->rx_start;
+  const size_t here = c->rx_end - c->rx_start;
   uint32_t count;
 
   if (here < HEADER)
@@ -172,26 +172,26 @@ next_is_here (const struct connection *c)
 
 /* May the N bytes wait?  out_lock is held, and in_lock where READER_IS_AWAY. */
 static bool
-may_hold (struct connection *c, size_t n, bool more, bool reader_is_away)
+may_hold (struct batch_socket *c, size_t n, bool more, bool reader_is_away)
 {
-  if (n > PIECE || n > HELD - c->held_len)
+  if (n > PIECE || n > HELD - c->tx_len)
     return false;
   if (more)
-    return c->held_len > 0 || !c->first_piece_wakes ||
-           (reader_is_away && c->from < c->to) ||
+    return c->tx_len > 0 || !c->first_piece_wakes ||
+           (reader_is_away && c->rx_start < c->rx_end) ||
            atomic_load_explicit (&c->in_service, memory_order_relaxed) > 1;
   return batch_may_wait () && reader_is_away && next_is_here (c);
 }
 
 static bool
-hold (struct connection *c, const void *buf, size_t n, bool more)
+hold (struct batch_socket *c, const void *buf, size_t n, bool more)
 {
   const bool reader_is_away = try_lock (&c->in_lock);
   const bool r = may_hold (c, n, more, reader_is_away);
 
   if (r) {
-    memcpy (c->held + c->held_len, buf, n);
-    c->held_len += n;
+    memcpy (c->tx_buf + c->tx_len, buf, n);
+    c->tx_len += n;
     c->replies += !more;
   }
   if (reader_is_away)
@@ -200,7 +200,7 @@ hold (struct connection *c, const void *buf, size_t n, bool more)
 }
 
 static void
-end_service (struct connection *c)
+end_service (struct batch_socket *c)
 {
   if (batch_thread.serving == c) {
     atomic_fetch_sub_explicit (&c->in_service, 1, memory_order_relaxed);
@@ -210,7 +210,7 @@ end_service (struct connection *c)
 
 /* out_lock is held. */
 static ssize_t
-send_or_hold (struct connection *c, int fd, const void *buf, size_t n,
+send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
               int flags)
 {
   ssize_t r;
@@ -219,7 +219,7 @@ send_or_hold (struct connection *c, int fd, const void *buf, size_t n,
     errno = c->error;
     return -1;
   }
-  if (c->composing != NULL) {
+  if (c->partial_reply != NULL) {
     if (batch_defer_piece (c, buf, n, flags & MSG_MORE))
       return n;
     errno = ENOMEM;
@@ -229,28 +229,28 @@ send_or_hold (struct connection *c, int fd, const void *buf, size_t n,
     batch_thread.holding = fd;
     return n;
   }
-  if (c->held_len > 0) {
+  if (c->tx_len > 0) {
     r = batch_send_held (c, fd, buf, n, flags, false);
     if (r != 0)
       return r;
   }
-  return batch_system.send (fd, buf, n, flags);
+  return batch_libc.send (fd, buf, n, flags);
 }
 
 ssize_t
 batch_send (int fd, const void *buf, size_t n, int flags)
 {
-  struct connection *c = batch_find (fd);
+  struct batch_socket *c = batch_find (fd);
   ssize_t r;
 
   if (c != NULL && (n == 0 || (flags & ~(MSG_MORE | MSG_NOSIGNAL)) != 0))
-    batch_settle (fd);
-  if (c == NULL || is_settled (c))
-    return batch_system.send (fd, buf, n, flags);
+    batch_pass_through (fd);
+  if (c == NULL || passes_through (c))
+    return batch_libc.send (fd, buf, n, flags);
 
   pthread_mutex_lock (&c->out_lock);
-  r = c->held != NULL ? send_or_hold (c, fd, buf, n, flags)
-                      : batch_system.send (fd, buf, n, flags);
+  r = c->tx_buf != NULL ? send_or_hold (c, fd, buf, n, flags)
+                        : batch_libc.send (fd, buf, n, flags);
   pthread_mutex_unlock (&c->out_lock);
   if (!(flags & MSG_MORE))
     end_service (c);
@@ -261,20 +261,20 @@ ssize_t
 batch_write (int fd, const void *buf, size_t n)
 {
   return batch_find (fd) != NULL ? batch_send (fd, buf, n, 0)
-                                 : batch_system.write (fd, buf, n);
+                                 : batch_libc.write (fd, buf, n);
 }
 
 void
-batch_settle (int fd)
+batch_pass_through (int fd)
 {
-  struct connection *c = batch_find (fd);
+  struct batch_socket *c = batch_find (fd);
   const int saved = errno;
 
-  if (c != NULL && !is_settled (c)) {
+  if (c != NULL && !passes_through (c)) {
     pthread_mutex_lock (&c->out_lock);
     batch_defer_end (c, true);
     batch_flush (c, fd, 0);
-    atomic_store (&c->settled, true);
+    atomic_store (&c->passthrough, true);
     pthread_mutex_unlock (&c->out_lock);
   }
   errno = saved;
@@ -283,8 +283,8 @@ batch_settle (int fd)
 void
 batch_before_wait (void)
 {
-  struct connection *c = batch_find (batch_thread.holding);
-  struct connection *serving = batch_thread.serving;
+  struct batch_socket *c = batch_find (batch_thread.holding);
+  struct batch_socket *serving = batch_thread.serving;
   const int saved = errno;
 
   if (c != NULL && try_lock (&c->out_lock)) {
@@ -310,7 +310,7 @@ batch_before_wait (void)
 int
 batch_shutdown (int fd, int how)
 {
-  struct connection *c = batch_find (fd);
+  struct batch_socket *c = batch_find (fd);
 
   if (c != NULL && batch_thread.answering == c)
     batch_flush (c, fd, 0);
@@ -319,7 +319,7 @@ batch_shutdown (int fd, int how)
         c, fd, c->replies > 0 || batch_thread.holding == fd ? 0 : MSG_DONTWAIT);
     pthread_mutex_unlock (&c->out_lock);
   }
-  return batch_system.shutdown (fd, how);
+  return batch_libc.shutdown (fd, how);
 }
 
 /* Who is in a call for FD keeps the buffers, until batch_begin finds that
@@ -328,7 +328,7 @@ batch_shutdown (int fd, int how)
 void
 batch_end (int fd)
 {
-  struct connection *c = batch_find (fd);
+  struct batch_socket *c = batch_find (fd);
   const int saved = errno;
 
   if (c == NULL)

@@ -92,14 +92,14 @@ stop_write (int fd, const void *buf, size_t n)
 void
 batch_stop_find (void)
 {
-  calls = batch_system;
-  batch_system.read = stop_read;
-  batch_system.readv = stop_readv;
-  batch_system.recvfrom = stop_recvfrom;
-  batch_system.recvmsg = stop_recvmsg;
-  batch_system.send = stop_send;
-  batch_system.sendmsg = stop_sendmsg;
-  batch_system.write = stop_write;
+  calls = batch_libc;
+  batch_libc.read = stop_read;
+  batch_libc.readv = stop_readv;
+  batch_libc.recvfrom = stop_recvfrom;
+  batch_libc.recvmsg = stop_recvmsg;
+  batch_libc.send = stop_send;
+  batch_libc.sendmsg = stop_sendmsg;
+  batch_libc.write = stop_write;
 }
 
 /*---------------------------------------------------------------------*/

@@ -20,21 +20,21 @@
 /* Descriptors from here on are left alone. */
 #define MAX_FD 65536
 
-struct batch_calls batch_system;
+struct batch_calls batch_libc;
 atomic_bool batch_is_timed;
 static atomic_bool is_serial;
 _Thread_local struct batch_thread batch_thread = BATCH_THREAD_INIT;
 
-static _Atomic (struct connection *) connections[MAX_FD];
+static _Atomic (struct batch_socket *) connections[MAX_FD];
 static atomic_int end_of_connections; /* all are below */
 
 /*---------------------------------------------------------------------*/
 /* Connections */
 
-struct connection *
+struct batch_socket *
 batch_find (int fd)
 {
-  struct connection *c;
+  struct batch_socket *c;
 
   if (fd < 0 || fd >= MAX_FD)
     return NULL;
@@ -56,10 +56,10 @@ batch_each (void (*action) (int fd))
   }
 }
 
-struct connection *
+struct batch_socket *
 batch_connection_of (int fd)
 {
-  struct connection *c;
+  struct batch_socket *c;
   int end;
 
   if (fd < 0 || fd >= MAX_FD)
@@ -67,7 +67,7 @@ batch_connection_of (int fd)
   c = atomic_load_explicit (&connections[fd], memory_order_acquire);
   if (c != NULL)
     return c;
-  c = aligned_alloc (_Alignof(struct connection), sizeof *c);
+  c = aligned_alloc (_Alignof(struct batch_socket), sizeof *c);
   if (c == NULL)
     return NULL;
   memset (c, 0, sizeof *c);
@@ -117,9 +117,9 @@ sleeps_are_seen (void)
 
   if (r == UNKNOWN) {
     r = SEEN;
-    if (batch_system.nap != NULL) {
+    if (batch_libc.nap != NULL) {
       batch_thread.is_probing = true;
-      batch_system.nap (0);
+      batch_libc.nap (0);
       r = batch_thread.is_probing ? UNSEEN : SEEN;
       batch_thread.is_probing = false;
     }
@@ -146,30 +146,30 @@ advance (struct iovec *iov, size_t n)
 }
 
 ssize_t
-batch_send_held (struct connection *c, int fd, const void *data, size_t n,
+batch_send_held (struct batch_socket *c, int fd, const void *data, size_t n,
                  int flags, bool whole)
 {
   const union {
     const void *in;
     void *out;
   } unconst = {data}; /* an iovec is older than const */
-  struct iovec iov[2] = {{c->held, c->held_len}, {unconst.out, n}};
+  struct iovec iov[2] = {{c->tx_buf, c->tx_len}, {unconst.out, n}};
   struct pollfd writable = {.fd = fd, .events = POLLOUT};
   struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
   size_t of_held;
   ssize_t r;
 
   while (iov[0].iov_len > 0 || (whole && iov[1].iov_len > 0)) {
-    r = batch_system.sendmsg (fd, &msg, flags);
+    r = batch_libc.sendmsg (fd, &msg, flags);
     if (r == -1 && errno == EINTR)
       continue;
     if (r == -1 && errno == EAGAIN && !(flags & MSG_DONTWAIT)) {
-      batch_system.ppoll (&writable, 1, NULL, NULL);
+      batch_libc.ppoll (&writable, 1, NULL, NULL);
       continue;
     }
     if (r == -1) {
       c->error = errno;
-      c->held_len = 0;
+      c->tx_len = 0;
       c->replies = 0;
       return -1;
     }
@@ -177,27 +177,27 @@ batch_send_held (struct connection *c, int fd, const void *data, size_t n,
     advance (&iov[0], of_held);
     advance (&iov[1], r - of_held);
   }
-  c->held_len = 0;
+  c->tx_len = 0;
   c->replies = 0;
   return n - iov[1].iov_len;
 }
 
 /* The same of what is held alone.  MSG_NOSIGNAL: who calls does not send. */
 bool
-batch_flush (struct connection *c, int fd, int flags)
+batch_flush (struct batch_socket *c, int fd, int flags)
 {
-  return c->held_len == 0 ||
+  return c->tx_len == 0 ||
          batch_send_held (c, fd, NULL, 0, flags | MSG_NOSIGNAL, false) != -1;
 }
 
 bool
-batch_send_whole (struct connection *c, const char *buf, size_t n)
+batch_send_whole (struct batch_socket *c, const char *buf, size_t n)
 {
   if (c->error != 0)
     return false;
-  if (n > PIECE || n > HELD - c->held_len)
+  if (n > PIECE || n > HELD - c->tx_len)
     return batch_send_held (c, c->fd, buf, n, MSG_NOSIGNAL, true) != -1;
-  memcpy (c->held + c->held_len, buf, n);
-  c->held_len += n;
+  memcpy (c->tx_buf + c->tx_len, buf, n);
+  c->tx_len += n;
   return true;
 }

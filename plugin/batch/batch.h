@@ -17,28 +17,28 @@
  * each may have something to do when a request is answered, and with settings
  * S by which a thread may wait without the library's knowing.
  */
-uint32_t batched_depth (const struct settings *s);
+uint32_t batch_client_depth (const struct settings *s);
 
 /* Look for the library, before D serves anything. */
-void batched_find (struct devices *d);
+void batch_client_find (struct devices *d);
 
 /* The same, and again whenever settings of D have changed: the library may let
  * a reply wait for the next request as long as it is known that no thread waits
  * for anything that the library does not see.  From any thread, side by side.
  */
-void batched_tell (struct devices *d);
+void batch_client_tell (struct devices *d);
 
 /* This thread's request is one that may wait so, other than data's: what waits
  * for it is sent now.
  */
-void batched_before_wait (void);
+void batch_client_before_wait (void);
 
 /* Are there replies of this thread's connection that wait, and that it has to
  * send?
  */
-bool batched_has_deferred (void);
+bool batch_client_has_deferred (void);
 
 /* This thread's connection is about to be closed. */
-void batched_close (void);
+void batch_client_close (void);
 
 #endif /* NULLBLK_BATCH_H */

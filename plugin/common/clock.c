@@ -128,16 +128,17 @@ known (const _Atomic uint32_t *estimate)
  * or what the sleep was ended with, which says nothing about lateness.
  */
 static int
-sleep_and_learn (struct waiter *w, struct lateness *l, const struct nap *nap,
-                 uint64_t deadline, uint64_t ahead, uint64_t *now)
+sleep_and_learn (struct waiter *w, struct lateness *l,
+                 const struct wait_ops *wait, uint64_t deadline, uint64_t ahead,
+                 uint64_t *now)
 {
   const uint64_t moment = deadline - ahead;
   uint32_t seen, step = STEP;
   uint64_t late;
   int r = 0;
 
-  if (nap->sleep != NULL)
-    r = nap->sleep (nap->opaque, moment);
+  if (wait->sleep_until != NULL)
+    r = wait->sleep_until (wait->opaque, moment);
   else
     w->source->sleep (moment);
   *now = w->source->now ();
@@ -177,15 +178,15 @@ begin_to_spin (struct waiter *w)
 }
 
 static int
-spin_until (struct waiter *w, const struct nap *nap, uint64_t deadline,
+spin_until (struct waiter *w, const struct wait_ops *wait, uint64_t deadline,
             uint64_t *now)
 {
   int r = 0;
 
   while (r == 0 && (*now = w->source->now ()) < deadline) {
     relax ();
-    if (nap->look != NULL && deadline - *now > LOOK_UNTIL)
-      r = nap->look (nap->opaque);
+    if (wait->check != NULL && deadline - *now > LOOK_UNTIL)
+      r = wait->check (wait->opaque);
   }
   atomic_fetch_sub (&w->spinners, 1);
   return r;
@@ -228,7 +229,7 @@ sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
 
 static int
 wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
-            const struct nap *nap, uint64_t *woke)
+            const struct wait_ops *wait, uint64_t *woke)
 {
   const uint64_t asked_for = spin != SPIN_AUTO ? spin : 0;
   uint64_t now, left, ahead;
@@ -239,7 +240,7 @@ wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
     left = deadline - now;
     if (left > NAP_FROM && left > asked_for) {
       ahead = asked_for > NAP_UNTIL ? asked_for : NAP_UNTIL;
-      r = nap->nap (nap->opaque, left - ahead);
+      r = wait->sleep_for (wait->opaque, left - ahead);
       now = w->source->now ();
       if (r < 0)
         break;
@@ -248,20 +249,20 @@ wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
 
     l = lateness_of (w, left);
     if (sleeps_first (l, left, spin, &ahead)) {
-      r = sleep_and_learn (w, l, nap, deadline, ahead, &now);
+      r = sleep_and_learn (w, l, wait, deadline, ahead, &now);
       if (r < 0)
         break;
       continue;
     }
 
     if (spin >= left && begin_to_spin (w)) {
-      r = spin_until (w, nap, deadline, &now);
+      r = spin_until (w, wait, deadline, &now);
       break;
     }
 
     /* The last sleep: the kernel takes its time even for the least one. */
     ahead = known (&l->usual);
-    r = sleep_and_learn (w, l, nap, deadline, ahead < left ? ahead : left - 1,
+    r = sleep_and_learn (w, l, wait, deadline, ahead < left ? ahead : left - 1,
                          &now);
     break;
   }
@@ -271,13 +272,13 @@ wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
 
 int
 waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
-             const struct nap *nap, uint64_t *woke)
+             const struct wait_ops *wait, uint64_t *woke)
 {
   int r;
 
   if (atomic_fetch_add (&w->waiting, 1) >= w->most_spinners * CROWD)
     spin = 0;
-  r = wait_until (w, deadline, spin, nap, woke);
+  r = wait_until (w, deadline, spin, wait, woke);
   atomic_fetch_sub (&w->waiting, 1);
   return r;
 }

@@ -75,11 +75,12 @@ struct waiter {
 /* What may end a wait: each returns 0, or a negative errno to end it with, as
  * when there is nobody left to wait for.
  */
-struct nap {
-  int (*nap) (void *opaque, uint64_t nsec);     /* sleep so long */
-  int (*sleep) (void *opaque, uint64_t moment); /* NULL: the waiter's own */
-  int (*look) (void *opaque); /* between looks at the clock, or NULL */
-  bool (*seldom) (void);      /* see nap_slice; or NULL */
+struct wait_ops {
+  int (*sleep_for) (void *opaque, uint64_t nsec); /* sleep so long */
+  int (*sleep_until) (void *opaque,
+                      uint64_t moment); /* NULL: the waiter's own */
+  int (*check) (void *opaque); /* between looks at the clock, or NULL */
+  bool (*seldom) (void);       /* see wait_slice; or NULL */
   void *opaque;
 };
 
@@ -93,9 +94,9 @@ struct nap {
 #define LAST_SLICE NSEC_PER_SEC
 
 static inline uint64_t
-nap_slice (const struct nap *nap, uint64_t lasted)
+wait_slice (const struct wait_ops *wait, uint64_t lasted)
 {
-  if (lasted <= FIRST_SLICE || nap->seldom == NULL || !nap->seldom ())
+  if (lasted <= FIRST_SLICE || wait->seldom == NULL || !wait->seldom ())
     return FIRST_SLICE;
   return lasted < LAST_SLICE ? lasted : LAST_SLICE;
 }
@@ -127,9 +128,9 @@ uint64_t waiter_usual (const struct waiter *w);
 /* Wait until DEADLINE, spinning for the last SPIN nanoseconds, 10 ms at most,
  * or SPIN_AUTO.  Holds no lock, and those who need one of the caller's wait as
  * long.  Returns 0,
- * or what NAP ended it with; *woke is the moment at which the wait was over.
+ * or what WAIT ended it with; *woke is the moment at which the wait was over.
  */
 int waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
-                 const struct nap *nap, uint64_t *woke);
+                 const struct wait_ops *wait, uint64_t *woke);
 
 #endif /* NULLBLK_CLOCK_H */

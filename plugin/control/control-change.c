@@ -227,12 +227,12 @@ take_lines (struct change *change, char *text, size_t len, struct message *why)
  * TO says: all of it for device D, the memory limit for the others.  NULL if
  * there is no memory.  devices.change_lock is held.
  */
-static struct settings_set **
+static struct settings_version **
 make_sets (struct device *d, uint32_t first, uint32_t last,
            const struct settings *to)
 {
   struct devices *devices = d->devices;
-  struct settings_set **sets;
+  struct settings_version **sets;
   struct settings s;
   uint32_t i;
 
@@ -242,11 +242,11 @@ make_sets (struct device *d, uint32_t first, uint32_t last,
   for (i = first; i < last; i++) {
     device_settings (&devices->device[i], &s);
     s.memory_limit = to->memory_limit;
-    sets[i - first] = settings_set_new (i == d->number ? to : &s);
+    sets[i - first] = settings_version_new (i == d->number ? to : &s);
     settings_unref (&s);
     if (sets[i - first] == NULL) {
       while (i-- > first)
-        settings_set_free (sets[i - first]);
+        settings_version_free (sets[i - first]);
       free (sets);
       return NULL;
     }
@@ -313,7 +313,7 @@ apply (struct device *d, const struct settings *now, struct change *change,
   const bool all = now->memory_limit != to->memory_limit;
   const uint32_t first = all ? 0 : d->number;
   const uint32_t last = all ? devices->count : d->number + 1;
-  struct settings_set **sets;
+  struct settings_version **sets;
   uint32_t i;
   int r;
 
@@ -323,7 +323,7 @@ apply (struct device *d, const struct settings *now, struct change *change,
   r = begin_change (d, change, now->memory_limit, why);
   if (r < 0) {
     for (i = first; i < last; i++)
-      settings_set_free (sets[i - first]);
+      settings_version_free (sets[i - first]);
     free (sets);
     return r;
   }

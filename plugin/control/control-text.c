@@ -135,7 +135,7 @@ add_note (struct control *c)
       add (c, "# note: the write log has ended: %s\n", strerror (-log.error));
   }
   if (device_waits (c->device) && !c->device->devices->ops.parallel &&
-      c->device->devices->ops.depth == 0)
+      c->device->devices->ops.max_deferred == 0)
     add (c, "# note: requests of a connection wait one after another: the "
             "server was started with nothing to wait for, or parallel=off\n");
 }
@@ -240,13 +240,14 @@ add_server (struct control *c, const struct device_stats *sum, uint64_t since)
        STATS_VERSION, c->device->name, PACKAGE_VERSION, now - devices->started,
        devices->ops.parallel ? "true" : "false",
        devices->ops.batch ? "true" : "false",
-       atomic_load (&devices->ops.holds_replies) ? "true" : "false",
+       atomic_load (&devices->ops.coalesces_replies) ? "true" : "false",
        devices->ops.defer != NULL ? "true" : "false", now - since,
        sum->connections);
   add (c,
        "  \"queue_depth\": {\"now\": %" PRIu32 ", \"largest\": %" PRIu32
        ", \"threads\": %" PRIu32 ", \"saturated\": %" PRIu64 "},\n  ",
-       sum->depth, sum->depth_most, sum->workers, sum->saturated);
+       sum->in_flight, sum->in_flight_most, sum->threads_seen,
+       sum->began_on_last_thread);
   add_percentiles (c, "late_ns", &sum->stats.late);
   add (c, ",\n");
 }

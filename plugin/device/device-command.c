@@ -16,18 +16,18 @@ static int
 command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
 {
   struct device *d = request->connection->device;
-  const struct settings *s = &request->set->s;
+  const struct settings *s = &request->version->s;
   int r;
 
-  request->what.offset = zone * s->zones.zone_size;
-  request->what.count = s->size - request->what.offset;
-  if (request->what.count > s->zones.zone_size)
-    request->what.count = s->zones.zone_size;
+  request->io.offset = zone * s->zones.zone_size;
+  request->io.count = s->size - request->io.offset;
+  if (request->io.count > s->zones.zone_size)
+    request->io.count = s->zones.zone_size;
   r = request_prepare (request, OP_ZONE);
   if (r == 0 && !request_is_lost (request))
     r = zones_command (d->zones, zone, cond);
   request_forget_verdict (request);
-  request->what.count = 0;
+  request->io.count = 0;
   return r;
 }
 
@@ -70,11 +70,11 @@ device_reset_zones (struct connection *c)
 
   r = begin_commands (&request, c);
   if (r == 0) {
-    request.what.count = request.set->s.size;
+    request.io.count = request.version->s.size;
     r = request_prepare (&request, OP_ZONE);
     if (r == 0 && !request_is_lost (&request))
       r = zones_reset_all (c->device->zones);
-    request.what.count = 0;
+    request.io.count = 0;
   }
   return request_end (&request, r);
 }

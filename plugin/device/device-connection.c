@@ -65,8 +65,8 @@ connect (struct device *d, const struct connection_ops *ops, void *user,
   }
   c->number = ++devices->connected;
   lock (&devices->settings_lock);
-  c->set = atomic_load (&d->set);
-  c->set->users++;
+  c->version = atomic_load (&d->version);
+  c->version->users++;
   unlock (&devices->settings_lock);
   c->link = &d->connections;
   c->next = d->connections;
@@ -97,11 +97,11 @@ bequeath (struct connection *c)
   struct device *d = c->device;
 
   connection_add_counts (c);
-  if (c->depth_most > d->depth_most)
-    d->depth_most = c->depth_most;
-  if (c->workers_most > d->workers_most)
-    d->workers_most = c->workers_most;
-  d->saturated += c->saturated;
+  if (c->in_flight_most > d->in_flight_most)
+    d->in_flight_most = c->in_flight_most;
+  if (c->threads_seen_most > d->threads_seen_most)
+    d->threads_seen_most = c->threads_seen_most;
+  d->began_on_last_thread += c->began_on_last_thread;
 }
 
 /* devices.lock is held, or nobody else is there. */
@@ -114,7 +114,7 @@ destroy (struct connection *c)
   if (c->next != NULL)
     c->next->link = c->link;
   lock (&devices->settings_lock);
-  settings_set_drop (c->set);
+  settings_version_drop (c->version);
   unlock (&devices->settings_lock);
   if (c->user != NULL)
     c->free_user (c->user);
@@ -150,19 +150,19 @@ device_stats (struct device *d, struct device_stats *sum)
   struct connection *c;
 
   memset (sum, 0, sizeof *sum);
-  sum->depth_most = d->depth_most;
-  sum->workers = d->workers_most;
-  sum->saturated = d->saturated;
+  sum->in_flight_most = d->in_flight_most;
+  sum->threads_seen = d->threads_seen_most;
+  sum->began_on_last_thread = d->began_on_last_thread;
   for (c = d->connections; c != NULL; c = c->next) {
     sum->connections += c->user == NULL;
     lock (&c->lock);
     connection_add_counts (c);
-    sum->depth += c->depth;
-    if (c->depth_most > sum->depth_most)
-      sum->depth_most = c->depth_most;
-    if (c->workers_most > sum->workers)
-      sum->workers = c->workers_most;
-    sum->saturated += c->saturated;
+    sum->in_flight += c->in_flight;
+    if (c->in_flight_most > sum->in_flight_most)
+      sum->in_flight_most = c->in_flight_most;
+    if (c->threads_seen_most > sum->threads_seen)
+      sum->threads_seen = c->threads_seen_most;
+    sum->began_on_last_thread += c->began_on_last_thread;
     unlock (&c->lock);
   }
   if (d->stats == NULL)
@@ -179,14 +179,14 @@ device_reset_stats (struct device *d)
 
   d->counting_since = clock_now ();
   faults_reset_counters (&d->faults);
-  d->depth_most = d->workers_most = 0;
-  d->saturated = 0;
+  d->in_flight_most = d->threads_seen_most = 0;
+  d->began_on_last_thread = 0;
   for (c = d->connections; c != NULL; c = c->next) {
     lock (&c->lock);
     counts_clear (&c->counts);
-    c->depth_most = c->depth;
-    c->workers_most = c->workers;
-    c->saturated = 0;
+    c->in_flight_most = c->in_flight;
+    c->threads_seen_most = c->threads_seen;
+    c->began_on_last_thread = 0;
     unlock (&c->lock);
   }
   if (d->stats == NULL)

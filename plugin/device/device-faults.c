@@ -14,14 +14,14 @@ int
 device_check_badblocks (struct request *r)
 {
   struct device *d = r->connection->device;
-  const struct settings *s = &r->set->s;
+  const struct settings *s = &r->version->s;
   uint64_t bad;
 
-  if (badblocks_check (&d->badblocks, r->what.offset, r->what.count,
+  if (badblocks_check (&d->badblocks, r->io.offset, r->io.count,
                        s->badblocks_once, &bad) == 0)
     return 0;
   r->transfer = s->badblocks_partial_io
-                    ? badblocks_transfer (r->what.offset, bad, s->block_size)
+                    ? badblocks_transfer (r->io.offset, bad, s->block_size)
                     : 0;
   return -EIO;
 }
@@ -38,8 +38,8 @@ request_ask_faults (struct request *r)
 {
   struct device *d = r->connection->device;
 
-  r->what.zone_size = d->zones != NULL ? r->set->s.zones.zone_size : 0;
-  faults_judge (&d->faults, &r->what, &r->verdict);
+  r->io.zone_size = d->zones != NULL ? r->version->s.zones.zone_size : 0;
+  faults_judge (&d->faults, &r->io, &r->verdict);
   r->is_judged = true;
   r->disconnects |= r->verdict.disconnect;
 }
@@ -52,11 +52,11 @@ request_obey_verdict (struct request *r)
   int result = 0;
 
   if (v->delay > 0)
-    r->deadline = (r->deadline != 0 ? r->deadline : r->what.arrival) + v->delay;
+    r->deadline = (r->deadline != 0 ? r->deadline : r->io.arrival) + v->delay;
   if (v->hangs) {
     request_leave (r);
-    result =
-        faults_hang (&d->faults, v, &r->connection->ops->nap, met_power_cut, r);
+    result = faults_hang (&d->faults, v, &r->connection->ops->wait,
+                          met_power_cut, r);
     if (result == 0)
       result = request_come_back (r);
   }

@@ -28,7 +28,7 @@
 /* One user less, who may have been the last.  devices.settings_lock is held, or
  * nobody else is there.
  */
-void settings_set_drop (struct settings_set *set);
+void settings_version_drop (struct settings_version *set);
 
 /* NR of them, all zero, each at the beginning of a cache line. */
 void *device_alloc (size_t nr, size_t size);
@@ -55,10 +55,10 @@ void connection_add_counts (struct connection *c);
 
 struct request {
   struct connection *connection;
-  struct settings_set *set;
-  struct fault_request what; /* as faults see it */
-  uint32_t epoch; /* durability_epoch when it began; if power was off,
-                   * that before, which never comes again */
+  struct settings_version *version;
+  struct io_info io; /* as faults see it */
+  uint32_t epoch;    /* durability_epoch when it began; if power was off,
+                      * that before, which never comes again */
 
   /* All zero at first, side by side so that it is one store. */
   uint32_t transfer; /* bytes that move: all, some, or none */
@@ -67,11 +67,11 @@ struct request {
   bool is_judged;    /* by fault rules; then verdict is what they say */
   bool disconnects;  /* the client, instead of an answer */
   bool is_out;       /* of power: see device-power.c */
-  uint64_t deadline; /* 0: it has no price */
+  uint64_t deadline; /* 0: nothing of it waits */
   int result;        /* of all but the wait */
 
-  /* What it has of lanes and limits, if it has a price: of its first part, and
-   * of others, which are freed with it.
+  /* What it has of lanes and limits, if it has a deadline: of its first part,
+   * and of others, which are freed with it.
    */
   struct latency_slot slot;
   struct latency_slot *more_slots;
@@ -100,9 +100,9 @@ request_admit_power (const struct request *r)
   return r->is_out ? -ESHUTDOWN : 0;
 }
 
-/* A request that was admitted meets fault rules and gets its price, that of OP.
- * Returns 0, or the error that it is to end with.  r->transfer is what is to be
- * moved: all of it, or nothing.
+/* A request that was admitted meets fault rules and gets its deadline, as OP
+ * has it. Returns 0, or the error that it is to end with.  r->transfer is what
+ * is to be moved: all of it, or nothing.
  */
 int request_prepare (struct request *r, enum operation op);
 
@@ -187,16 +187,16 @@ change_store (struct request *r, const void *buf, bool may_trim)
 {
   struct device *d = r->connection->device;
   const uint32_t count = r->transfer;
-  const uint64_t offset = r->what.offset;
+  const uint64_t offset = r->io.offset;
   int result;
 
   if (buf != NULL)
     result = durability_write (d->durability, buf, count, offset, r->fua);
   else
     result = durability_zero (d->durability, count, offset, r->fua,
-                              zeroes_are_holes (&r->set->s, may_trim));
+                              zeroes_are_holes (&r->version->s, may_trim));
   if (result == -ENOSPC)
-    atomic_store_explicit (&d->is_short, true, memory_order_relaxed);
+    atomic_store_explicit (&d->enospc_seen, true, memory_order_relaxed);
   return result;
 }
 

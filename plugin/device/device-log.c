@@ -36,7 +36,7 @@ end_change (struct device *d, int result)
 {
   int r = writelog_end (d->log, result >= 0);
 
-  if (durability_is_slow (d->durability))
+  if (durability_needs_lock (d->durability))
     durability_free_left (d->durability);
   return result == 0 ? r : result;
 }
@@ -48,8 +48,8 @@ static int
 log_holes (struct request *request)
 {
   struct device *d = request->connection->device;
-  const uint64_t end = request->what.offset + request->transfer;
-  uint64_t offset = request->what.offset, to = end;
+  const uint64_t end = request->io.offset + request->transfer;
+  uint64_t offset = request->io.offset, to = end;
   bool fua;
   int r;
 
@@ -67,7 +67,7 @@ log_holes (struct request *request)
     r = end_change (d, r);
     offset = to;
     if (offset < end)
-      sched_yield (); /* as in durability_trim_slowly */
+      sched_yield (); /* as in durability_trim_locked */
   } while (r == 0 && offset < end);
   return r;
 }
@@ -77,7 +77,7 @@ static int
 log_long (struct request *request, const char *buf)
 {
   struct device *d = request->connection->device;
-  const uint64_t offset = request->what.offset;
+  const uint64_t offset = request->io.offset;
   struct durability_long l;
   const char *from;
   uint64_t len;
@@ -86,7 +86,7 @@ log_long (struct request *request, const char *buf)
 
   r = durability_begin_long (d->durability, &l, request->transfer, offset);
   if (r == -ENOSPC)
-    atomic_store_explicit (&d->is_short, true, memory_order_relaxed);
+    atomic_store_explicit (&d->enospc_seen, true, memory_order_relaxed);
   while (r == 0 && l.at < l.end) {
     writelog_begin (d->log);
     len = durability_reach_long (d->durability, &l) - l.at;
@@ -98,7 +98,7 @@ log_long (struct request *request, const char *buf)
       r = durability_step_long (d->durability, &l, from, request->fua);
     r = end_change (d, r);
     if (r == 0 && l.at < l.end)
-      sched_yield (); /* as in durability_trim_slowly */
+      sched_yield (); /* as in durability_trim_locked */
   }
   durability_end_long (d->durability, &l);
   return r;
@@ -109,10 +109,10 @@ log_change (struct request *request, const void *buf, bool may_trim)
 {
   struct device *d = request->connection->device;
   const uint32_t count = request->transfer;
-  const uint64_t offset = request->what.offset;
+  const uint64_t offset = request->io.offset;
   int r;
 
-  if (buf == NULL && zeroes_are_holes (&request->set->s, may_trim))
+  if (buf == NULL && zeroes_are_holes (&request->version->s, may_trim))
     return log_holes (request);
   if (count > STORE_STEP)
     return log_long (request, buf);
@@ -169,7 +169,7 @@ log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua)
     r = end_change (d, r);
     offset = to;
     if (offset < end)
-      sched_yield (); /* as in durability_trim_slowly */
+      sched_yield (); /* as in durability_trim_locked */
   } while (r == 0 && offset < end);
   return r;
 }
@@ -208,7 +208,7 @@ log_reset (struct device *d, uint64_t count, uint64_t offset)
     if (entries++ == RESET_ENTRIES) {
       entries = 1;
       r = end_change (d, 0);
-      sched_yield (); /* as in durability_trim_slowly */
+      sched_yield (); /* as in durability_trim_locked */
       writelog_begin (d->log);
       if (r < 0)
         break;

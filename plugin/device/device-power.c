@@ -42,7 +42,7 @@ is_busy (struct device *d)
   lock (&d->devices->lock);
   for (c = d->connections; c != NULL && !r; c = c->next) {
     lock (&c->lock);
-    r = c->depth > c->out;
+    r = c->in_flight > c->out;
     unlock (&c->lock);
   }
   unlock (&d->devices->lock);
@@ -206,7 +206,7 @@ device_power_on (struct device *d)
       restart_zones (d);
     /* What was in service is dead, and keeps nobody waiting. */
     latency_begin_anew (&d->latency);
-    durability_on (d->durability);
+    durability_restore_power (d->durability);
   }
   unlock (&d->power_switch);
 }

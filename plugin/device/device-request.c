@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The path of a request through a device; see device.h.  A request begins, is
- * admitted, meets fault rules, and is given its price; the rules of its zone
+ * admitted, meets fault rules, and is given its deadline; the rules of its zone
  * and bad blocks may stop it; its data moves, and it ends: it waits for what is
  * left of its time, and is counted.
  */
@@ -16,41 +16,41 @@
 
 #include "device-internal.h"
 
-/* The settings have changed.  A connection counts its requests of the set that
- * it has by itself, and as one user of the set; those that are still in service
- * become users by themselves.  c->lock is held.
+/* The settings have changed.  A connection is one user of its version of them,
+ * and counts its own requests of that version.  Requests that are still in
+ * service become users of the old version.  c->lock is held.
  */
 static void
-renew_set (struct connection *c)
+renew_version (struct connection *c)
 {
   struct devices *devices = c->device->devices;
 
   lock (&devices->settings_lock);
-  c->set->users += c->set_users;
-  settings_set_drop (c->set);
-  c->set = atomic_load (&c->device->set);
-  c->set->users++;
-  c->set_users = 0;
+  c->version->users += c->version_users;
+  settings_version_drop (c->version);
+  c->version = atomic_load (&c->device->version);
+  c->version->users++;
+  c->version_users = 0;
   unlock (&devices->settings_lock);
 }
 
 /* A thread serves one connection for as long as it lives, but in tests. */
-static _Thread_local uint64_t works_for;
+static _Thread_local uint64_t thread_connection;
 
 /* c->lock is held. */
 static void
-count_worker (struct connection *c)
+count_thread (struct connection *c)
 {
-  const uint32_t depth = c->ops->depth;
+  const uint32_t depth = c->ops->max_deferred;
 
   if (depth != 0)
-    c->workers = c->workers_most = depth;
-  else if (works_for != c->number) {
-    works_for = c->number;
-    if (++c->workers > c->workers_most)
-      c->workers_most = c->workers;
+    c->threads_seen = c->threads_seen_most = depth;
+  else if (thread_connection != c->number) {
+    thread_connection = c->number;
+    if (++c->threads_seen > c->threads_seen_most)
+      c->threads_seen_most = c->threads_seen;
   }
-  c->saturated += c->depth == c->workers;
+  c->began_on_last_thread += c->in_flight == c->threads_seen;
 }
 
 static uint64_t
@@ -69,10 +69,10 @@ request_begin (struct request *r, struct connection *c, enum operation op,
                uint32_t count, uint64_t offset)
 {
   r->connection = c;
-  r->what.op = op;
-  r->what.count = count;
-  r->what.offset = offset;
-  r->what.arrival = arrival (c->ops);
+  r->io.op = op;
+  r->io.count = count;
+  r->io.offset = offset;
+  r->io.arrival = arrival (c->ops);
   r->transfer = 0;
   r->nr_slots = 0;
   r->fua = false;
@@ -89,17 +89,18 @@ request_begin (struct request *r, struct connection *c, enum operation op,
     c->out++;
   }
   /* Only whose turn it is to be freed matters, and settings_lock sees to it. */
-  if (atomic_load_explicit (&c->device->set, memory_order_relaxed) != c->set)
-    renew_set (c);
-  r->set = c->set;
-  c->set_users++;
-  c->depth++;
-  if (c->depth > c->depth_most)
-    c->depth_most = c->depth;
-  if (r->set->s.latency.waits)
-    count_worker (c);
+  if (atomic_load_explicit (&c->device->version, memory_order_relaxed) !=
+      c->version)
+    renew_version (c);
+  r->version = c->version;
+  c->version_users++;
+  c->in_flight++;
+  if (c->in_flight > c->in_flight_most)
+    c->in_flight_most = c->in_flight;
+  if (r->version->s.latency.waits)
+    count_thread (c);
   unlock (&c->lock);
-  return &r->set->s;
+  return &r->version->s;
 }
 
 static bool
@@ -108,8 +109,8 @@ has_cache (const struct device *d)
   return d->store != NULL && d->devices->settings.cache_size > 0;
 }
 
-/* Where a price puts what it takes of lanes and limits.  What several parts
- * take is forgotten where there is no memory, and stays taken.
+/* Where latency_completion puts what it takes of lanes and limits.  What
+ * several parts take is forgotten where there is no memory, and stays taken.
  */
 static struct latency_slot *
 next_slot (struct request *r, struct latency_slot *forgotten)
@@ -131,13 +132,14 @@ next_slot (struct request *r, struct latency_slot *forgotten)
   return &more[n];
 }
 
-/* When is it to complete?  Only what was admitted has a price, that of OP.
+/* When is it to complete?  Only a request that was admitted has a
+ * deadline, as OP has it.
  * What has several parts completes when the last of them does.
  */
 static void
-price (struct request *r, enum operation op)
+set_deadline (struct request *r, enum operation op)
 {
-  const struct latency_settings *latency = &r->set->s.latency;
+  const struct latency_settings *latency = &r->version->s.latency;
   struct device *d = r->connection->device;
   struct latency_slot forgotten, *slot = NULL;
   struct latency_request request;
@@ -149,10 +151,11 @@ price (struct request *r, enum operation op)
     slot = next_slot (r, &forgotten);
   request = (struct latency_request){.op = op,
                                      .fua = r->fua && has_cache (d),
-                                     .count = r->what.count,
-                                     .offset = r->what.offset,
-                                     .arrival = r->what.arrival};
-  moment = latency_price (&d->latency, latency, &d->random, &request, slot);
+                                     .count = r->io.count,
+                                     .offset = r->io.offset,
+                                     .arrival = r->io.arrival};
+  moment =
+      latency_completion (&d->latency, latency, &d->random, &request, slot);
   r->deadline = moment > r->deadline ? moment : r->deadline;
 }
 
@@ -161,17 +164,17 @@ static int
 refuse_without_power (struct request *r)
 {
   if (r->connection->user == NULL)
-    r->disconnects |= r->set->s.power_cut == POWER_CUT_DISCONNECT;
+    r->disconnects |= r->version->s.power_cut == POWER_CUT_DISCONNECT;
   return -ESHUTDOWN;
 }
 
 /* The wait is over: count it.  Returns what it ends with. */
 static int
-finish (struct request *r, uint64_t now)
+complete (struct request *r, uint64_t now)
 {
   struct connection *c = r->connection;
   struct devices *devices = c->device->devices;
-  const uint64_t started = r->what.arrival;
+  const uint64_t started = r->io.arrival;
   int result = r->result;
 
   lock (&c->lock);
@@ -179,18 +182,18 @@ finish (struct request *r, uint64_t now)
     result = refuse_without_power (r);
   if (__builtin_expect (stats_are_full (&c->counts), 0))
     connection_add_counts (c);
-  stats_count (&c->counts, r->what.op, r->what.count, now - started, result);
+  stats_count (&c->counts, r->io.op, r->io.count, now - started, result);
   if (r->deadline > started && result == 0)
-    stats_count_asked (&c->counts, r->what.op, r->deadline - started,
+    stats_count_asked (&c->counts, r->io.op, r->deadline - started,
                        now - started);
-  c->depth--;
+  c->in_flight--;
   if (__builtin_expect (r->is_out, 0))
     c->out--;
-  if (r->set == c->set)
-    c->set_users--;
+  if (r->version == c->version)
+    c->version_users--;
   else {
     lock (&devices->settings_lock);
-    settings_set_drop (r->set);
+    settings_version_drop (r->version);
     unlock (&devices->settings_lock);
   }
   unlock (&c->lock);
@@ -209,7 +212,7 @@ finish (struct request *r, uint64_t now)
 static void
 abort_wait (struct request *r, uint64_t now)
 {
-  struct latency *latency = &r->connection->device->latency;
+  struct latency_state *latency = &r->connection->device->latency;
   uint32_t i;
 
   if (r->nr_slots > 0)
@@ -222,7 +225,7 @@ abort_wait (struct request *r, uint64_t now)
 
 /* Of a request that was deferred, for connection_ops.defer. */
 static int
-due (void *request, uint64_t now, bool over)
+on_deadline (void *request, uint64_t now, bool over)
 {
   struct request *r = request;
   const int promised = r->result;
@@ -230,7 +233,7 @@ due (void *request, uint64_t now, bool over)
 
   if (over)
     abort_wait (r, now);
-  result = finish (r, now);
+  result = complete (r, now);
   if (r->disconnects)
     return 1;
   return result != promised ? result : 0;
@@ -247,9 +250,9 @@ defer (struct request *r)
   const struct connection_ops *ops = r->connection->ops;
 
   return ops->defer != NULL && r->connection->user == NULL &&
-         ops->defer (r->deadline, r->set->s.spin, due, r,
+         ops->defer (r->deadline, r->version->s.spin, on_deadline, r,
                      offsetof (struct request, verdict),
-                     r->what.op == OP_READ ? r->what.count : 0);
+                     r->io.op == OP_READ ? r->io.count : 0);
 }
 
 int
@@ -261,15 +264,15 @@ request_end (struct request *r, int result)
   request_forget_verdict (r);
   r->result = result;
   if (r->deadline == 0)
-    return finish (r, clock_now ());
+    return complete (r, clock_now ());
   if (!r->is_out)
     request_leave (r);
   if (defer (r))
     return result;
-  if (waiter_wait (&devices->waiter, r->deadline, r->set->s.spin,
-                   &r->connection->ops->nap, &now) < 0)
+  if (waiter_wait (&devices->waiter, r->deadline, r->version->s.spin,
+                   &r->connection->ops->wait, &now) < 0)
     abort_wait (r, now);
-  return finish (r, now);
+  return complete (r, now);
 }
 
 /* A change, or else a read. */
@@ -278,9 +281,9 @@ admit_request (const struct request *r, bool changes)
 {
   if (request_admit_power (r) < 0)
     return -ESHUTDOWN;
-  if (changes && r->set->s.read_only)
+  if (changes && r->version->s.read_only)
     return -EROFS;
-  return check_alignment (&r->set->s, r->what.count, r->what.offset);
+  return check_alignment (&r->version->s, r->io.count, r->io.offset);
 }
 
 /* The same as prepare where there are any. */
@@ -290,16 +293,16 @@ prepare_with_faults (struct request *r, enum operation op)
   int result;
 
   request_ask_faults (r);
-  price (r, op);
+  set_deadline (r, op);
   result = request_obey_verdict (r);
   if (result == 0 && !request_is_lost (r))
-    r->transfer = r->what.count;
+    r->transfer = r->io.count;
   return result;
 }
 
-/* A request that was admitted meets fault rules and gets its price, that of OP.
- * Returns 0, or the error that it is to end with.  r->transfer is what is to be
- * moved: all of it, or nothing.
+/* A request that was admitted meets fault rules and gets its deadline, as OP
+ * has it. Returns 0, or the error that it is to end with.  r->transfer is what
+ * is to be moved: all of it, or nothing.
  */
 static inline int
 prepare (struct request *r, enum operation op)
@@ -308,8 +311,8 @@ prepare (struct request *r, enum operation op)
 
   if (__builtin_expect (faults_any (&d->faults), 0))
     return prepare_with_faults (r, op);
-  price (r, op);
-  r->transfer = r->what.count;
+  set_deadline (r, op);
+  r->transfer = r->io.count;
   return 0;
 }
 
@@ -341,13 +344,13 @@ write_data (struct request *r, const void *buf, bool may_trim)
 static int
 write_corrupted (struct request *r, const void *buf)
 {
-  void *copy = malloc (r->what.count);
+  void *copy = malloc (r->io.count);
   int result;
 
   if (copy == NULL)
     return -ENOMEM;
-  memcpy (copy, buf, r->what.count);
-  faults_corrupt (&r->verdict, &r->what, copy, r->set->s.block_size);
+  memcpy (copy, buf, r->io.count);
+  faults_corrupt (&r->verdict, &r->io, copy, r->version->s.block_size);
   result = write_data (r, copy, false);
   free (copy);
   return result;
@@ -358,18 +361,18 @@ static int
 do_trim (struct request *r)
 {
   struct device *d = r->connection->device;
-  const bool discard = r->set->s.discard;
+  const bool discard = r->version->s.discard;
   int result = 0, bad;
 
   if (d->zones != NULL && discard)
-    result = zones_check_trim (d->zones, r->what.count, r->what.offset);
+    result = zones_check_trim (d->zones, r->io.count, r->io.offset);
   if (result < 0)
     return result;
   bad = meet_badblocks (r);
   if (r->transfer > 0 && discard)
     result = d->zones != NULL
-                 ? device_trim_zones (d, r->transfer, r->what.offset, r->fua)
-                 : trim_data (d, r->transfer, r->what.offset, r->fua);
+                 ? device_trim_zones (d, r->transfer, r->io.offset, r->fua)
+                 : trim_data (d, r->transfer, r->io.offset, r->fua);
   return bad < 0 ? bad : result;
 }
 
@@ -380,13 +383,13 @@ do_trim (struct request *r)
  * zeroes.
  */
 static bool
-is_filled (const struct request *r, const void *buf)
+buffer_is_still_zero (const struct request *r, const void *buf)
 {
   const struct device *d = r->connection->device;
   const struct connection_ops *ops = r->connection->ops;
 
   return ops->still_zero != NULL && d->store == NULL && d->zones == NULL &&
-         !request_is_corrupted (r) && ops->still_zero (buf, r->what.count);
+         !request_is_corrupted (r) && ops->still_zero (buf, r->io.count);
 }
 
 int
@@ -404,12 +407,12 @@ device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
     r = device_read_zones (&request, buf);
   else if (r == 0) {
     r = meet_badblocks (&request);
-    if (r == 0 && !is_filled (&request, buf))
+    if (r == 0 && !buffer_is_still_zero (&request, buf))
       read_data (d, buf, count, offset);
   }
   if (r == 0 && request_is_corrupted (&request))
-    faults_corrupt (&request.verdict, &request.what, buf,
-                    request.set->s.block_size);
+    faults_corrupt (&request.verdict, &request.io, buf,
+                    request.version->s.block_size);
   return request_end (&request, r);
 }
 

@@ -21,10 +21,10 @@ device_alloc (size_t nr, size_t size)
   return r;
 }
 
-struct settings_set *
-settings_set_new (const struct settings *s)
+struct settings_version *
+settings_version_new (const struct settings *s)
 {
-  struct settings_set *set = malloc (sizeof *set);
+  struct settings_version *set = malloc (sizeof *set);
 
   if (set != NULL) {
     set->s = *s;
@@ -35,30 +35,30 @@ settings_set_new (const struct settings *s)
 }
 
 void
-settings_set_free (struct settings_set *set)
+settings_version_free (struct settings_version *set)
 {
   settings_unref (&set->s);
   free (set);
 }
 
 void
-settings_set_drop (struct settings_set *set)
+settings_version_drop (struct settings_version *set)
 {
   if (--set->users == 0)
-    settings_set_free (set);
+    settings_version_free (set);
 }
 
 void
-device_install (struct device *d, struct settings_set *set)
+device_install (struct device *d, struct settings_version *set)
 {
-  struct settings_set *old;
+  struct settings_version *old;
   bool has_other_lanes;
 
   set->users = 1;
   lock (&d->devices->settings_lock);
-  old = atomic_exchange (&d->set, set);
+  old = atomic_exchange (&d->version, set);
   has_other_lanes = old->s.latency.lanes != set->s.latency.lanes;
-  settings_set_drop (old);
+  settings_version_drop (old);
   unlock (&d->devices->settings_lock);
   if (has_other_lanes)
     latency_begin_lanes (&d->latency);
@@ -68,7 +68,7 @@ void
 device_settings (struct device *d, struct settings *s)
 {
   lock (&d->devices->settings_lock);
-  *s = atomic_load (&d->set)->s;
+  *s = atomic_load (&d->version)->s;
   settings_ref (s);
   unlock (&d->devices->settings_lock);
 }
@@ -79,7 +79,7 @@ device_is_read_only (struct device *d)
   bool r;
 
   lock (&d->devices->settings_lock);
-  r = atomic_load (&d->set)->s.read_only;
+  r = atomic_load (&d->version)->s.read_only;
   unlock (&d->devices->settings_lock);
   return r;
 }
@@ -90,7 +90,7 @@ device_drops_clients (struct device *d)
   bool r;
 
   lock (&d->devices->settings_lock);
-  r = atomic_load (&d->set)->s.power_cut == POWER_CUT_DISCONNECT;
+  r = atomic_load (&d->version)->s.power_cut == POWER_CUT_DISCONNECT;
   unlock (&d->devices->settings_lock);
   return r;
 }
@@ -101,7 +101,7 @@ device_can_discard (struct device *d)
   bool r;
 
   lock (&d->devices->settings_lock);
-  r = atomic_load (&d->set)->s.discard;
+  r = atomic_load (&d->version)->s.discard;
   unlock (&d->devices->settings_lock);
   return r;
 }
@@ -112,7 +112,7 @@ device_waits (struct device *d)
   bool r;
 
   lock (&d->devices->settings_lock);
-  r = atomic_load (&d->set)->s.latency.waits;
+  r = atomic_load (&d->version)->s.latency.waits;
   unlock (&d->devices->settings_lock);
   return r || faults_any_waits (&d->faults);
 }
@@ -121,7 +121,7 @@ void
 device_seed (struct device *d)
 {
   lock (&d->devices->settings_lock);
-  random_init (&d->random, atomic_load (&d->set)->s.seed, d->number);
-  faults_seed (&d->faults, atomic_load (&d->set)->s.seed);
+  random_init (&d->random, atomic_load (&d->version)->s.seed, d->number);
+  faults_seed (&d->faults, atomic_load (&d->version)->s.seed);
   unlock (&d->devices->settings_lock);
 }

@@ -15,13 +15,13 @@ int
 device_read_zones (struct request *request, char *buf)
 {
   struct device *d = request->connection->device;
-  const uint32_t count = request->what.count;
-  const uint64_t offset = request->what.offset;
+  const uint32_t count = request->io.count;
+  const uint64_t offset = request->io.offset;
   struct zone_stripe *held;
   struct zone_read part;
   int r;
 
-  if (zones_are_conventional (d->zones, count, offset)) {
+  if (zones_read_is_conventional (d->zones, count, offset)) {
     r = meet_badblocks (request);
     if (r == 0)
       read_data (d, buf, count, offset);
@@ -91,7 +91,8 @@ device_zone_data (struct device *d)
                             .trim = trim,
                             .reset = reset,
                             .discard = discard,
-                            .epoch = &durability_gate (d->durability)->epoch,
+                            .epoch =
+                                &durability_fastpath (d->durability)->epoch,
                             .opaque = d};
 }
 
@@ -102,11 +103,11 @@ static int
 nap_out (void *request, uint64_t nsec)
 {
   struct request *r = request;
-  const struct nap *nap = &r->connection->ops->nap;
+  const struct wait_ops *wait = &r->connection->ops->wait;
   int result;
 
   request_leave (r);
-  result = nap->nap (nap->opaque, nsec);
+  result = wait->sleep_for (wait->opaque, nsec);
   return result < 0 ? result : request_come_back (r);
 }
 
@@ -115,17 +116,18 @@ int
 device_write_zone (struct request *r, const void *buf, bool may_trim)
 {
   struct device *d = r->connection->device;
-  const struct nap nap = {
-      .nap = nap_out, .seldom = r->connection->ops->nap.seldom, .opaque = r};
+  const struct wait_ops wait = {.sleep_for = nap_out,
+                                .seldom = r->connection->ops->wait.seldom,
+                                .opaque = r};
   struct zone_write zone;
   int result, bad;
 
-  if (zones_take_any_write (d->zones, r->what.count, r->what.offset)) {
+  if (zones_write_is_conventional (d->zones, r->io.count, r->io.offset)) {
     result = change_good_data (r, buf, may_trim, &bad);
     return result != 0 ? result : bad;
   }
   result =
-      zones_begin_write (d->zones, &zone, r->what.count, r->what.offset, &nap);
+      zones_begin_write (d->zones, &zone, r->io.count, r->io.offset, &wait);
   if (result < 0)
     return result;
   result = change_good_data (r, buf, may_trim, &bad);

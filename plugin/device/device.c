@@ -76,7 +76,7 @@ destroy_power (struct device *d)
 static int
 create_parts (struct device *d, struct devices *devices)
 {
-  struct settings_set *set;
+  struct settings_version *set;
 
   if (latency_init (&d->latency, devices->started) < 0)
     return -ENOMEM;
@@ -87,11 +87,11 @@ create_parts (struct device *d, struct devices *devices)
     goto no_badblocks;
   if (faults_init (&d->faults, devices->settings.seed, d->number) < 0)
     goto no_faults;
-  set = settings_set_new (&devices->settings);
+  set = settings_version_new (&devices->settings);
   if (set == NULL)
     goto no_set;
   set->users = 1;
-  atomic_init (&d->set, set);
+  atomic_init (&d->version, set);
   pthread_mutex_init (&d->stats_lock, NULL);
   return 0;
 
@@ -169,7 +169,7 @@ devices_destroy (struct devices *devices)
   for (i = 0; i < devices->count; i++) {
     connections_destroy (&devices->device[i]);
     pthread_mutex_destroy (&devices->device[i].stats_lock);
-    settings_set_drop (atomic_load (&devices->device[i].set));
+    settings_version_drop (atomic_load (&devices->device[i].version));
     faults_destroy (&devices->device[i].faults);
     badblocks_destroy (&devices->device[i].badblocks);
     latency_destroy (&devices->device[i].latency);

@@ -18,10 +18,10 @@
  * unless it waited for its turn in a zone; and for all while power is off, or
  * went off under them, whose client is dropped with power-cut=disconnect.
  *
- *   devices ──> device ──> settings, a set that never changes; a live change
- *                 │        puts another in its place
+ *   devices ──> device ──> settings, a version that never changes; a live
+ *                 │        change puts another in its place
  *                 │            ^
- *                 └──> connection: the set that its requests use, their
+ *                 └──> connection: the version that its requests use, their
  *                      number, and what it has counted
  */
 
@@ -46,7 +46,7 @@
 #define LOG_BUFFER MAX_BLOCK_SIZE
 
 /* Settings as they were from one change to the next. */
-struct settings_set {
+struct settings_version {
   struct settings s; /* owns what it refers to */
   uint32_t users;    /* guarded by devices.settings_lock */
 };
@@ -77,7 +77,7 @@ struct device {
   struct durability *durability;
   struct writelog *log; /* or NULL */
   char *log_buffer;     /* LOG_BUFFER bytes, guarded by the log's lock */
-  _Atomic (struct settings_set *) set; /* changed under settings_lock */
+  _Atomic (struct settings_version *) version; /* changed under settings_lock */
   struct badblocks badblocks;
   struct faults faults;
 
@@ -91,9 +91,9 @@ struct device {
    */
   struct connection *connections;
   uint64_t counting_since; /* when that was, clock_now */
-  uint32_t depth_most;
-  uint32_t workers_most;
-  uint64_t saturated;
+  uint32_t in_flight_most;
+  uint32_t threads_seen_most;
+  uint64_t began_on_last_thread;
 
   /* What all connections have counted, but for what they have yet to add: from
    * the first connection on.  A mapping, as no more of it is to be there than
@@ -102,12 +102,12 @@ struct device {
   pthread_mutex_t stats_lock;
   struct stats *stats;
 
-  atomic_bool is_short; /* the store has refused a write */
+  atomic_bool enospc_seen; /* the store has refused a write */
   atomic_bool is_end_of_log_told;
 
   /* Touched only where settings make requests wait. */
   _Alignas(64) struct random random;
-  struct latency latency;
+  struct latency_state latency;
 };
 
 /* What a connection needs of the way by which its requests come: of nbdkit,
@@ -119,7 +119,7 @@ struct device {
  */
 struct connection_ops {
   /* How a wait is cut short when the client or the server goes away. */
-  struct nap nap;
+  struct wait_ops wait;
 
   /* Drop the client whose request this thread serves; it gets no answer.  Locks
    * of the batch library may be held.  NULL: there is no way to.
@@ -149,11 +149,11 @@ struct connection_ops {
                  int (*due) (void *request, uint64_t now, bool over),
                  const void *request, size_t size, size_t data);
 
-  uint32_t depth;            /* replies that one connection may have deferred */
-  bool parallel;             /* are its requests served side by side? */
-  bool batch;                /* is socket I/O batched? */
-  atomic_bool holds_replies; /* may a reply wait for the next request? */
-  atomic_bool is_timed;      /* does anything wait, so that arrival counts? */
+  uint32_t max_deferred; /* replies that one connection may have deferred */
+  bool parallel;         /* are its requests served side by side? */
+  bool batch;            /* is socket I/O batched? */
+  atomic_bool coalesces_replies; /* may a reply wait for the next request? */
+  atomic_bool is_timed; /* does anything wait, so that arrival counts? */
 };
 
 /* All devices of a server, made from one command line. */
@@ -189,20 +189,20 @@ struct connection {
   void (*free_user) (void *user);
 
   _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
-  struct settings_set *set;
-  uint64_t number;     /* of all connections that there ever were */
-  uint32_t set_users;  /* requests that began with this set */
-  uint32_t depth;      /* requests in service, */
-  uint32_t out;        /* and those of them that change nothing, or not now */
-  uint32_t depth_most; /* since statistics began */
+  struct settings_version *version;
+  uint64_t number;        /* of all connections that there ever were */
+  uint32_t version_users; /* requests that began with this set */
+  uint32_t in_flight;     /* requests in service, */
+  uint32_t out; /* and those of them that change nothing, or not now */
+  uint32_t in_flight_most; /* since statistics began */
 
-  /* Where requests wait: the threads that have served it, or ops.depth, and
-   * the requests that began on the last of them that was free, so that others
-   * may have had to queue for a thread.
+  /* Where requests wait: the threads that have served it, or ops.max_deferred,
+   * and the requests that began on the last of them that was free, so that
+   * others may have had to queue for a thread.
    */
-  uint32_t workers;
-  uint32_t workers_most; /* since statistics began, */
-  uint64_t saturated;    /* too */
+  uint32_t threads_seen;
+  uint32_t threads_seen_most;    /* since statistics began, */
+  uint64_t began_on_last_thread; /* too */
   struct counts counts;
 };
 _Static_assert(sizeof (struct connection) <= 4096, "a connection is small");
@@ -261,14 +261,14 @@ bool device_can_discard (struct device *d);
 /* Does anything make its requests wait: its settings, or a fault rule? */
 bool device_waits (struct device *d);
 
-/* A change in two steps, so that only the first can fail: make a set (NULL if
- * there is no memory), and put it in the place of the one in force.  Requests
+/* A change in two steps, so that only the first can fail: make a version (NULL
+ * if there is no memory), and put it in the place of the one in force. Requests
  * that begin after that see all of it, and those before it nothing.
- * device_install is called with change_lock held, and owns the set then.
+ * device_install is called with change_lock held, and owns the version then.
  */
-struct settings_set *settings_set_new (const struct settings *s);
-void settings_set_free (struct settings_set *set);
-void device_install (struct device *d, struct settings_set *set);
+struct settings_version *settings_version_new (const struct settings *s);
+void settings_version_free (struct settings_version *set);
+void device_install (struct device *d, struct settings_version *set);
 
 /* Begin the sequences of drawn numbers that the seed in force has. */
 void device_seed (struct device *d);
@@ -315,10 +315,10 @@ int device_mark (struct device *d, const char *text, struct message *why);
 struct device_stats {
   struct stats stats;
   uint32_t connections; /* open ones */
-  uint32_t depth;
-  uint32_t depth_most; /* of any one connection */
-  uint32_t workers;    /* the same */
-  uint64_t saturated;
+  uint32_t in_flight;
+  uint32_t in_flight_most; /* of any one connection */
+  uint32_t threads_seen;   /* the same */
+  uint64_t began_on_last_thread;
 };
 void device_stats (struct device *d, struct device_stats *sum);
 void device_reset_stats (struct device *d);
@@ -364,7 +364,7 @@ int device_extent (struct connection *c, uint32_t count, uint64_t offset,
 /* Do the commands of N zone descriptors, one after the other, for the zones
  * from FIRST on, up to the first that fails; *done is how many were done.  Only
  * the conditions are looked at.  The device is zoned.  It is one
- * request, in which each command has its own price and meets faults by itself.
+ * request, in which each command has its own time and meets faults by itself.
  */
 int device_zone_commands (struct connection *c, uint64_t first,
                           const struct zone_descriptor *descriptors, uint64_t n,

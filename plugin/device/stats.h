@@ -43,7 +43,8 @@ struct op_stats {
   uint64_t bytes; /* of the requests that succeeded */
   uint64_t errors[NR_ERRORS];
   struct histogram served; /* how long they were in service: all requests */
-  struct histogram asked;  /* how long settings asked: those that had a price */
+  struct histogram
+      asked; /* how long settings asked: of requests that had to wait */
 };
 
 struct stats {
@@ -128,7 +129,7 @@ stats_count (struct counts *c, enum operation op, uint32_t bytes, uint64_t ns,
     c->op[op].errors[nbd_error_of (r)]++;
 }
 
-/* For a request that had a price besides: how long it asked for. */
+/* The same for a request that had to wait: for how long it was to. */
 static inline void
 stats_count_asked (struct counts *c, enum operation op, uint64_t asked,
                    uint64_t served)

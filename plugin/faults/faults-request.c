@@ -14,7 +14,7 @@
 
 /* In the order that faults.h promises.  The lock is held. */
 static bool
-hits (struct fault *fault, const struct fault_request *r)
+hits (struct fault *fault, const struct io_info *r)
 {
   const struct fault_rule *rule = &fault->shared->rule;
   const uint64_t age =
@@ -67,7 +67,7 @@ act (struct fault *fault, enum operation op, struct fault_verdict *v)
 }
 
 void
-faults_judge (struct faults *f, const struct fault_request *r,
+faults_judge (struct faults *f, const struct io_info *r,
               struct fault_verdict *v)
 {
   struct fault *fault;
@@ -110,7 +110,7 @@ is_released (const struct fault_verdict *v)
  */
 int
 faults_hang (struct faults *f, const struct fault_verdict *v,
-             const struct nap *nap, bool (*over) (const void *opaque),
+             const struct wait_ops *wait, bool (*over) (const void *opaque),
              const void *opaque)
 {
   bool released = is_released (v), is_over = over (opaque);
@@ -120,11 +120,11 @@ faults_hang (struct faults *f, const struct fault_verdict *v,
   int r;
 
   while (!released && !is_over) {
-    r = nap->nap (nap->opaque, 0);
+    r = wait->sleep_for (wait->opaque, 0);
     if (r < 0)
       return r;
     moment = clock_now ();
-    moment = moment_after (moment, nap_slice (nap, moment - began));
+    moment = moment_after (moment, wait_slice (wait, moment - began));
     until.tv_sec = (time_t) (moment / NSEC_PER_SEC);
     until.tv_nsec = (long) (moment % NSEC_PER_SEC);
     pthread_mutex_lock (&f->hang_lock);
@@ -146,7 +146,7 @@ faults_wake (struct faults *f)
 }
 
 void
-faults_corrupt (const struct fault_verdict *v, const struct fault_request *r,
+faults_corrupt (const struct fault_verdict *v, const struct io_info *r,
                 void *buf, uint32_t block_size)
 {
   const struct fault_action_row *action;

@@ -67,7 +67,7 @@ struct faults {
   pthread_cond_t release;
 };
 
-struct fault_request {
+struct io_info {
   enum operation op;
   uint64_t offset;    /* bytes; that of the zone, of a zone command */
   uint64_t count;     /* bytes; 0 of a flush, the zone's of a zone command */
@@ -77,7 +77,7 @@ struct fault_request {
 
 struct fault_verdict {
   int error;       /* 0, or a negative errno to fail with */
-  uint64_t delay;  /* nanoseconds on top of the price */
+  uint64_t delay;  /* nanoseconds on top of its own time */
   bool lose;       /* acknowledge the change, and do nothing */
   bool disconnect; /* drop the client; error is -ESHUTDOWN if no rule's */
   bool corrupts;   /* faults_corrupt has something to do */
@@ -185,17 +185,17 @@ faults_any_waits (const struct faults *f)
 }
 
 /* Ask all rules.  faults_done ends every verdict. */
-void faults_judge (struct faults *f, const struct fault_request *r,
+void faults_judge (struct faults *f, const struct io_info *r,
                    struct fault_verdict *v);
 void faults_done (struct fault_verdict *v);
 
 /* Wait, before anything is done, until all rules that V hangs by are deleted,
  * or OVER says that it no longer needs to be done; then the result is
  * -ESHUTDOWN.  Holds no lock and must be called with none held.  Returns 0, or
- * what NAP failed with.
+ * what WAIT failed with.
  */
 int faults_hang (struct faults *f, const struct fault_verdict *v,
-                 const struct nap *nap, bool (*over) (const void *opaque),
+                 const struct wait_ops *wait, bool (*over) (const void *opaque),
                  const void *opaque);
 
 /* Let those that hang look again: for some of them it may be over. */
@@ -213,8 +213,7 @@ void faults_wake (struct faults *f);
  * flipped when it was written it does not flip back when it is read.  zero
  * makes all of them zero.
  */
-void faults_corrupt (const struct fault_verdict *v,
-                     const struct fault_request *r, void *buf,
-                     uint32_t block_size);
+void faults_corrupt (const struct fault_verdict *v, const struct io_info *r,
+                     void *buf, uint32_t block_size);
 
 #endif /* NULLBLK_FAULTS_H */

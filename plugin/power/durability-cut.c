@@ -22,7 +22,7 @@
 #define GROUP (UINT64_C (2) << 20)
 
 static uint64_t
-lost_from (const struct zone *zone)
+lost_from (const struct zone_durability *zone)
 {
   return zone->lost != 0 ? zone->lost - 1 : UINT64_MAX;
 }
@@ -104,7 +104,7 @@ draw_loss (const struct cutting *k, const struct undo *u, uint64_t block)
 static bool
 is_volatile (const struct durability *d, const struct undo *u, uint64_t at)
 {
-  const struct zone *zone = zone_at (d, at);
+  const struct zone_durability *zone = zone_at (d, at);
 
   if (zone != NULL)
     return u->request >= zone->since && at >= zone->durable;
@@ -115,7 +115,7 @@ is_volatile (const struct durability *d, const struct undo *u, uint64_t at)
 static void
 lose_in_zones (struct cutting *k, const struct undo *u)
 {
-  struct zone *zone;
+  struct zone_durability *zone;
   uint64_t at;
 
   for (; u != NULL; u = u->next) {
@@ -133,7 +133,7 @@ lose_in_zones (struct cutting *k, const struct undo *u)
 static bool
 is_lost (const struct cutting *k, const struct undo *u, uint64_t at)
 {
-  const struct zone *zone = zone_at (k->d, at);
+  const struct zone_durability *zone = zone_at (k->d, at);
 
   return zone != NULL ? at >= lost_from (zone) : draw_loss (k, u, at);
 }
@@ -210,7 +210,7 @@ undo (struct cutting *k, const struct undo *u)
 void
 durability_cut_power (struct durability *d, const struct power_cut *cut)
 {
-  atomic_fetch_add (&d->gate.epoch, 1);
+  atomic_fetch_add (&d->fastpath.epoch, 1);
   d->writes_left = 0;
   choose_path (d);
   d->cuts++;
@@ -218,7 +218,7 @@ durability_cut_power (struct durability *d, const struct power_cut *cut)
   d->cutting = true;
   d->cut = *cut;
   d->undoing = d->list;
-  atomic_store (&d->charged, d->list.charged);
+  atomic_store (&d->memory_bytes, d->list.memory_bytes);
   memset (&d->list, 0, sizeof d->list);
 }
 
@@ -236,8 +236,8 @@ durability_begin_cut (struct durability *d, const struct power_cut *cut)
   return r;
 }
 
-/* Undo one record and free it.  What it was charged is there for what it brings
- * back, and the rest is paid back.
+/* Undo one record and free it.  What it was memory_bytes is there for what it
+ * brings back, and the rest is paid back.
  */
 static void
 undo_and_free (struct cutting *k, struct undo *u)
@@ -249,7 +249,7 @@ undo_and_free (struct cutting *k, struct undo *u)
     memset (k->fate, 0, sizeof k->fate);
   }
   k->paid = undo_charge (u);
-  atomic_fetch_sub (&d->charged, k->paid);
+  atomic_fetch_sub (&d->memory_bytes, k->paid);
   undo (k, u);
   undo_free (d, u, true);
   if (k->paid > 0)
@@ -312,14 +312,14 @@ durability_await_cut (struct durability *d)
 }
 
 int
-durability_on (struct durability *d)
+durability_restore_power (struct durability *d)
 {
   int r = -EALREADY;
 
   durability_await_cut (d);
   lock (&d->lock);
   if (!is_on (d)) {
-    atomic_fetch_add (&d->gate.epoch, 1);
+    atomic_fetch_add (&d->fastpath.epoch, 1);
     choose_path (d);
     r = 0;
   }
@@ -330,7 +330,7 @@ durability_on (struct durability *d)
 uint64_t
 durability_zone_lost (struct durability *d, uint64_t offset)
 {
-  const struct zone *zone = zone_at (d, offset);
+  const struct zone_durability *zone = zone_at (d, offset);
   uint64_t lost = UINT64_MAX;
 
   lock (&d->lock);

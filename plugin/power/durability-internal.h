@@ -33,18 +33,18 @@ struct undo {
 
 struct undo_list {
   struct undo *oldest, *newest;
-  uint64_t occupied; /* bytes of the cache */
-  uint64_t charged;  /* bytes of the budget */
+  uint64_t cache_bytes;  /* bytes of the cache */
+  uint64_t memory_bytes; /* bytes of the budget */
 };
 
-struct zone {
+struct zone_durability {
   uint64_t since;   /* records of requests before this one are stale */
   uint64_t durable; /* FUA has promised all below this */
   uint64_t lost;    /* (*) by the last cut: from here on, plus 1; or 0 */
 };
 
 struct durability {
-  struct durability_gate gate; /* first: see durability_gate */
+  struct durability_fastpath fastpath; /* first: see durability_fastpath */
   struct durability_options o;
 
   /* Guards all that follows, and what is volatile.  It is held for a step of
@@ -57,7 +57,7 @@ struct durability {
   struct undo_list gone; /* not needed any more, to be freed */
   bool leaves;           /* see durability_leave */
   uint64_t request;      /* the number of the next change */
-  struct zone *zones;
+  struct zone_durability *zones;
   uint64_t writes_left;
   struct power_cut ahead; /* when those are done */
   uint64_t cuts, lost, kept;
@@ -67,26 +67,26 @@ struct durability {
    */
   bool cutting;
   pthread_cond_t cut_over;
-  struct power_cut cut;     /* (*) */
-  struct undo_list undoing; /* (*) */
-  _Atomic uint64_t charged; /* for what is still in it */
+  struct power_cut cut;          /* (*) */
+  struct undo_list undoing;      /* (*) */
+  _Atomic uint64_t memory_bytes; /* for what is still in it */
 };
 
 static inline bool
 is_on (const struct durability *d)
 {
-  return (atomic_load (&d->gate.epoch) & 1) == 0;
+  return (atomic_load (&d->fastpath.epoch) & 1) == 0;
 }
 
 static inline void
 choose_path (struct durability *d)
 {
-  atomic_store (&d->gate.slow,
+  atomic_store (&d->fastpath.needs_lock,
                 d->o.cache_size > 0 || d->writes_left > 0 || !is_on (d));
 }
 
 /* The sequential zone that OFFSET lies in, or NULL. */
-static inline struct zone *
+static inline struct zone_durability *
 zone_at (const struct durability *d, uint64_t offset)
 {
   uint64_t nr;
@@ -97,7 +97,7 @@ zone_at (const struct durability *d, uint64_t offset)
   return nr < d->o.nr_zones ? &d->zones[nr] : NULL;
 }
 
-/* What a record is charged; and its end.  NOW: as for store_give_copy. */
+/* What a record is memory_bytes; and its end.  NOW: as for store_give_copy. */
 uint64_t undo_charge (const struct undo *u);
 void undo_free (struct durability *d, struct undo *u, bool now);
 

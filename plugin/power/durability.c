@@ -24,8 +24,9 @@
  * power cut looks at what the records hold (durability-cut.c).
  *
  * In sequential zones blocks are written once, in order, and are lost from some
- * block on; a struct zone has what a fence would say.  A reset is durable at
- * once: it makes records of the zone stale, which stay until it is their turn.
+ * block on; a struct zone_durability has what a fence would say.  A reset is
+ * durable at once: it makes records of the zone stale, which stay until it is
+ * their turn.
  */
 
 #include <config.h>
@@ -95,8 +96,8 @@ append (struct durability *d, struct undo_list *list, struct undo *u)
   else
     list->newest->next = u;
   list->newest = u;
-  list->occupied += occupied_by (d, u);
-  list->charged += undo_charge (u);
+  list->cache_bytes += occupied_by (d, u);
+  list->memory_bytes += undo_charge (u);
 }
 
 /* All of FROM comes after all of TO; FROM is empty then. */
@@ -110,19 +111,19 @@ append_all (struct undo_list *to, struct undo_list *from)
   else
     to->newest->next = from->oldest;
   to->newest = from->newest;
-  to->occupied += from->occupied;
-  to->charged += from->charged;
+  to->cache_bytes += from->cache_bytes;
+  to->memory_bytes += from->memory_bytes;
   memset (from, 0, sizeof *from);
 }
 
-/* All of a list is no longer needed.  Pay back what it was charged, so that who
- * is next finds that memory.
+/* All of a list is no longer needed.  Pay back what it was memory_bytes, so
+ * that who is next finds that memory.
  */
 static void
 forget (struct durability *d, struct undo_list *list)
 {
   if (list->oldest != NULL)
-    store_uncharge (d->o.store, list->charged);
+    store_uncharge (d->o.store, list->memory_bytes);
   append_all (&d->gone, list);
 }
 
@@ -181,8 +182,8 @@ evict_oldest (struct durability *d)
   d->list.oldest = u->next;
   if (u->next == NULL)
     d->list.newest = NULL;
-  d->list.occupied -= occupied_by (d, u);
-  d->list.charged -= undo_charge (u);
+  d->list.cache_bytes -= occupied_by (d, u);
+  d->list.memory_bytes -= undo_charge (u);
   store_uncharge (d->o.store, undo_charge (u));
   undo_free (d, u, false);
 }
@@ -193,18 +194,18 @@ evict_oldest (struct durability *d)
 static bool
 evict_memory (struct durability *d, uint64_t bytes)
 {
-  const uint64_t before = d->list.charged;
+  const uint64_t before = d->list.memory_bytes;
 
-  while (d->list.oldest != NULL && before - d->list.charged < bytes)
+  while (d->list.oldest != NULL && before - d->list.memory_bytes < bytes)
     evict_oldest (d);
-  return before != d->list.charged;
+  return before != d->list.memory_bytes;
 }
 
 static void
-evict_for_room (struct durability *d, uint64_t occupied)
+evict_for_room (struct durability *d, uint64_t cache_bytes)
 {
   while (d->list.oldest != NULL &&
-         d->list.occupied + occupied > d->o.cache_size)
+         d->list.cache_bytes + cache_bytes > d->o.cache_size)
     evict_oldest (d);
 }
 
@@ -290,7 +291,7 @@ record_run (struct durability *d, const struct change *c, uint64_t at,
 
   for (; at < end; at = to) {
     to = min (end, (at | (REGION - 1)) + 1);
-    if (list->occupied + (to - at) > size)
+    if (list->cache_bytes + (to - at) > size)
       return -ENOSPC;
     u = new_undo (d, is_data ? DATA : HOLE, c->kind == TRIM, at, to - at);
     if (u == NULL)
@@ -390,7 +391,7 @@ make_durable (struct durability *d)
 static int
 change_durably (struct durability *d, const struct change *c)
 {
-  struct zone *zone = zone_at (d, c->offset);
+  struct zone_durability *zone = zone_at (d, c->offset);
   int r = apply_with_room (d, c);
 
   if (r < 0)
@@ -415,7 +416,7 @@ change_volatile (struct durability *d, const struct change *c, bool is_last)
   r = record (d, c, size, &list);
   if (r == 0) {
     if (!is_last)
-      evict_for_room (d, list.occupied);
+      evict_for_room (d, list.cache_bytes);
     r = apply_with_room (d, c);
     if (r == 0) {
       append_all (&d->list, &list);
@@ -525,7 +526,7 @@ durability_step_long (struct durability *d, struct durability_long *l,
       .is_part = true,
       .promise = d->o.store != NULL ? &l->promise : NULL,
   };
-  const int r = durability_is_slow (d) ? change (d, &c) : apply (d, &c);
+  const int r = durability_needs_lock (d) ? change (d, &c) : apply (d, &c);
 
   if (r == 0)
     l->at = to;
@@ -558,7 +559,7 @@ change_long (struct durability *d, const char *buf, uint64_t count,
 }
 
 int
-durability_write_slowly (struct durability *d, const void *buf, uint64_t count,
+durability_write_locked (struct durability *d, const void *buf, uint64_t count,
                          uint64_t offset, bool fua)
 {
   const struct change c = {.kind = WRITE,
@@ -573,7 +574,7 @@ durability_write_slowly (struct durability *d, const void *buf, uint64_t count,
 }
 
 int
-durability_zero_slowly (struct durability *d, uint64_t count, uint64_t offset,
+durability_zero_locked (struct durability *d, uint64_t count, uint64_t offset,
                         bool fua)
 {
   const struct change c = {.kind = ZERO,
@@ -590,7 +591,7 @@ durability_zero_slowly (struct durability *d, uint64_t count, uint64_t offset,
 
 /* The last step of a zero is what counts as a write. */
 int
-durability_trim_slowly (struct durability *d, uint64_t count, uint64_t offset,
+durability_trim_locked (struct durability *d, uint64_t count, uint64_t offset,
                         bool fua, bool is_zero)
 {
   const uint64_t end = offset + count;
@@ -599,7 +600,7 @@ durability_trim_slowly (struct durability *d, uint64_t count, uint64_t offset,
   int r = 0;
 
   for (; r == 0 && c.offset < end; c.offset = to) {
-    if (!durability_is_slow (d)) {
+    if (!durability_needs_lock (d)) {
       if (d->o.store == NULL)
         return 0;
       to = store_trim_step (d->o.store, d->o.volume, c.offset, end);
@@ -617,7 +618,7 @@ durability_trim_slowly (struct durability *d, uint64_t count, uint64_t offset,
 }
 
 int
-durability_flush_slowly (struct durability *d)
+durability_flush_locked (struct durability *d)
 {
   int r = -ESHUTDOWN;
 
@@ -650,7 +651,7 @@ durability_cut_after (struct durability *d, uint64_t n,
 int
 durability_reset_zone (struct durability *d, uint64_t offset)
 {
-  struct zone *zone = zone_at (d, offset);
+  struct zone_durability *zone = zone_at (d, offset);
   int r = -ESHUTDOWN;
 
   assert (zone != NULL);
@@ -671,8 +672,8 @@ durability_status (struct durability *d, struct durability_status *s)
 {
   lock (&d->lock);
   s->on = is_on (d);
-  s->volatile_bytes = d->list.occupied;
-  s->undo_bytes = d->list.charged + atomic_load (&d->charged);
+  s->volatile_bytes = d->list.cache_bytes;
+  s->undo_bytes = d->list.memory_bytes + atomic_load (&d->memory_bytes);
   s->writes_left = d->writes_left;
   s->cuts = d->cuts;
   s->lost = d->lost;
@@ -688,8 +689,8 @@ durability_create (struct durability **durability,
 
   if (d == NULL)
     return -ENOMEM;
-  d->gate.store = o->store;
-  d->gate.volume = o->volume;
+  d->fastpath.store = o->store;
+  d->fastpath.volume = o->volume;
   d->o = *o;
   if (o->store == NULL)
     d->o.cache_size = 0;

@@ -117,35 +117,36 @@ void durability_destroy (struct durability *d);
 /* What every request looks at, and all of it that most do: the beginning of
  * struct durability.
  */
-struct durability_gate {
+struct durability_fastpath {
   struct store *store; /* or NULL */
   uint32_t volume;
-  _Atomic uint32_t epoch; /* written under the lock */
-  _Atomic bool slow;      /* must changes take the lock?  Written under it. */
+  _Atomic uint32_t epoch;  /* written under the lock */
+  _Atomic bool needs_lock; /* must changes take the lock?  Written under it. */
 };
 
-static inline const struct durability_gate *
-durability_gate (const struct durability *d)
+static inline const struct durability_fastpath *
+durability_fastpath (const struct durability *d)
 {
-  return (const struct durability_gate *) d;
+  return (const struct durability_fastpath *) d;
 }
 
 static inline bool
-durability_is_slow (const struct durability *d)
+durability_needs_lock (const struct durability *d)
 {
   return __builtin_expect (
-      atomic_load_explicit (&durability_gate (d)->slow, memory_order_relaxed),
+      atomic_load_explicit (&durability_fastpath (d)->needs_lock,
+                            memory_order_relaxed),
       0);
 }
 
 /* The same as those below without "slowly", for those alone. */
-int durability_write_slowly (struct durability *d, const void *buf,
+int durability_write_locked (struct durability *d, const void *buf,
                              uint64_t count, uint64_t offset, bool fua);
-int durability_zero_slowly (struct durability *d, uint64_t count,
+int durability_zero_locked (struct durability *d, uint64_t count,
                             uint64_t offset, bool fua);
-int durability_trim_slowly (struct durability *d, uint64_t count,
+int durability_trim_locked (struct durability *d, uint64_t count,
                             uint64_t offset, bool fua, bool is_zero);
-int durability_flush_slowly (struct durability *d);
+int durability_flush_locked (struct durability *d);
 
 /* As store_write, store_zero or store_trim (MAY_TRIM), and store_trim.  They
  * fail as those do, having changed nothing, or with -ESHUTDOWN while power is
@@ -161,10 +162,10 @@ static inline int
 durability_write (struct durability *d, const void *buf, uint64_t count,
                   uint64_t offset, bool fua)
 {
-  const struct durability_gate *g = durability_gate (d);
+  const struct durability_fastpath *g = durability_fastpath (d);
 
-  if (durability_is_slow (d))
-    return durability_write_slowly (d, buf, count, offset, fua);
+  if (durability_needs_lock (d))
+    return durability_write_locked (d, buf, count, offset, fua);
   return g->store != NULL
              ? store_write (g->store, g->volume, buf, count, offset)
              : 0;
@@ -174,10 +175,10 @@ static inline int
 durability_trim (struct durability *d, uint64_t count, uint64_t offset,
                  bool fua)
 {
-  const struct durability_gate *g = durability_gate (d);
+  const struct durability_fastpath *g = durability_fastpath (d);
 
-  if (durability_is_slow (d) || count > STORE_STEP)
-    return durability_trim_slowly (d, count, offset, fua, false);
+  if (durability_needs_lock (d) || count > STORE_STEP)
+    return durability_trim_locked (d, count, offset, fua, false);
   if (g->store != NULL)
     store_trim (g->store, g->volume, count, offset);
   return 0;
@@ -187,11 +188,11 @@ static inline int
 durability_zero (struct durability *d, uint64_t count, uint64_t offset,
                  bool fua, bool may_trim)
 {
-  const struct durability_gate *g = durability_gate (d);
+  const struct durability_fastpath *g = durability_fastpath (d);
 
-  if (durability_is_slow (d) || (may_trim && count > STORE_STEP))
-    return may_trim ? durability_trim_slowly (d, count, offset, fua, true)
-                    : durability_zero_slowly (d, count, offset, fua);
+  if (durability_needs_lock (d) || (may_trim && count > STORE_STEP))
+    return may_trim ? durability_trim_locked (d, count, offset, fua, true)
+                    : durability_zero_locked (d, count, offset, fua);
   if (may_trim)
     return durability_trim (d, count, offset, fua);
   return g->store != NULL ? store_zero (g->store, g->volume, count, offset) : 0;
@@ -201,7 +202,7 @@ durability_zero (struct durability *d, uint64_t count, uint64_t offset,
 static inline int
 durability_flush (struct durability *d)
 {
-  return durability_is_slow (d) ? durability_flush_slowly (d) : 0;
+  return durability_needs_lock (d) ? durability_flush_locked (d) : 0;
 }
 
 /* A write, or a zero that keeps memory, of any length, for those who do
@@ -245,7 +246,7 @@ int durability_reset_zone (struct durability *d, uint64_t offset);
  */
 int durability_begin_cut (struct durability *d, const struct power_cut *cut);
 void durability_finish_cut (struct durability *d);
-int durability_on (struct durability *d);
+int durability_restore_power (struct durability *d);
 
 /* Wait until the second step of a cut is over. */
 void durability_await_cut (struct durability *d);
@@ -265,7 +266,7 @@ void durability_cut_after (struct durability *d, uint64_t n,
 static inline uint32_t
 durability_epoch (const struct durability *d)
 {
-  return atomic_load (&durability_gate (d)->epoch);
+  return atomic_load (&durability_fastpath (d)->epoch);
 }
 
 /* Where what a sequential zone has lost at the last cut, which is over, begins,

@@ -181,7 +181,7 @@ store_zero_piece (struct store *s, const struct piece *p)
 /* Memory for a write or zero.  All stripes of the range are locked. */
 
 static inline void
-add_price (struct store *s, const struct piece *p, struct cost *cost)
+add_cost (struct store *s, const struct piece *p, struct cost *cost)
 {
   const uint32_t nr = table_find (&s->table, p->key);
   unsigned missing = last_page (p) - first_page (p);
@@ -200,13 +200,13 @@ add_price (struct store *s, const struct piece *p, struct cost *cost)
 
 /* What the range is to be charged. */
 static struct cost
-price (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
+count_cost (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
 {
   struct cost cost = {0, 0};
   struct piece p;
 
   for_each_piece (s, volume, p, offset, end)
-    add_price (s, &p, &cost);
+    add_cost (s, &p, &cost);
   return cost;
 }
 
@@ -263,7 +263,7 @@ static int
 provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
          uint64_t *paid, bool fully_written)
 {
-  const struct cost cost = price (s, volume, offset, end);
+  const struct cost cost = count_cost (s, volume, offset, end);
   uint64_t used;
   struct piece p;
   uint32_t nr;
@@ -430,7 +430,7 @@ store_begin_promise (struct store *s, struct store_promise *p, uint32_t volume,
   for_each_piece (s, volume, piece, offset, p->end) {
     stripe = stripe_of (s, piece.key);
     lock_shared (s, stripe);
-    add_price (s, &piece, &cost);
+    add_cost (s, &piece, &cost);
     unlock_stripe (s, stripe);
   }
   p->cost = cost.bytes;

@@ -24,7 +24,7 @@
  *              [---service---#####--]
  *
  * struct lanes belongs to a device and is guarded by its lock in struct
- * latency, whose latency_price is the caller.  struct stall is a setting.
+ * latency, whose latency_completion is the caller.  struct stall is a setting.
  */
 
 #ifndef NULLBLK_LANES_H

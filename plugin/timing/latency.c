@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The price of a request; see latency.h.
+ * The moment at which a request completes; see latency.h.
  */
 
 #include <config.h>
@@ -53,7 +53,7 @@ latency_settings_unref (struct latency_settings *s)
 }
 
 int
-latency_init (struct latency *l, uint64_t now)
+latency_init (struct latency_state *l, uint64_t now)
 {
   memset (l, 0, sizeof *l);
   l->origin = now;
@@ -61,7 +61,7 @@ latency_init (struct latency *l, uint64_t now)
 }
 
 void
-latency_destroy (struct latency *l)
+latency_destroy (struct latency_state *l)
 {
   lanes_clear (&l->lanes);
   throttle_clear (&l->throttle);
@@ -92,7 +92,7 @@ service_time (const struct latency_settings *s, struct random *random,
  * data nor seeks leaves it where it is.
  */
 static struct place
-move (struct latency *l, const struct latency_settings *s,
+move (struct latency_state *l, const struct latency_settings *s,
       const struct latency_request *r)
 {
   const struct distribution *d = s->durations[r->op];
@@ -108,9 +108,9 @@ move (struct latency *l, const struct latency_settings *s,
 }
 
 uint64_t
-latency_price (struct latency *l, const struct latency_settings *s,
-               struct random *random, const struct latency_request *r,
-               struct latency_slot *slot)
+latency_completion (struct latency_state *l, const struct latency_settings *s,
+                    struct random *random, const struct latency_request *r,
+                    struct latency_slot *slot)
 {
   uint64_t through, done, nsec;
   struct place place;
@@ -140,7 +140,8 @@ latency_price (struct latency *l, const struct latency_settings *s,
 }
 
 void
-latency_leave (struct latency *l, const struct latency_slot *slot, uint64_t now)
+latency_leave (struct latency_state *l, const struct latency_slot *slot,
+               uint64_t now)
 {
   pthread_mutex_lock (&l->lock);
   lanes_leave (&l->lanes, slot->lanes, slot->lane, now);
@@ -149,7 +150,7 @@ latency_leave (struct latency *l, const struct latency_slot *slot, uint64_t now)
 }
 
 void
-latency_begin_lanes (struct latency *l)
+latency_begin_lanes (struct latency_state *l)
 {
   pthread_mutex_lock (&l->lock);
   lanes_begin_anew (&l->lanes);
@@ -157,7 +158,7 @@ latency_begin_lanes (struct latency *l)
 }
 
 void
-latency_begin_anew (struct latency *l)
+latency_begin_anew (struct latency_state *l)
 {
   pthread_mutex_lock (&l->lock);
   lanes_begin_anew (&l->lanes);

@@ -34,7 +34,7 @@
  * pass together more than the new limit, or the old one where that was wider.
  *
  * struct throttle belongs to a device and is guarded by its lock in struct
- * latency, whose latency_price is the caller.
+ * latency, whose latency_completion is the caller.
  */
 
 #ifndef NULLBLK_THROTTLE_H

@@ -23,10 +23,10 @@ wake (struct early_write **link)
   struct early_write *e = *link;
 
   *link = e->next;
-  e->listed = false;
+  e->queued = false;
   pthread_mutex_lock (&e->lock);
-  e->come = true;
-  pthread_cond_signal (&e->turn);
+  e->wp_reached = true;
+  pthread_cond_signal (&e->wp_cond);
   pthread_mutex_unlock (&e->lock);
 }
 
@@ -65,10 +65,10 @@ list_early (struct zone_stripe *stripe, struct early_write *e)
   pthread_mutex_init (&e->lock, NULL);
   pthread_condattr_init (&attr);
   pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
-  pthread_cond_init (&e->turn, &attr);
+  pthread_cond_init (&e->wp_cond, &attr);
   pthread_condattr_destroy (&attr);
-  e->come = false;
-  e->listed = true;
+  e->wp_reached = false;
+  e->queued = true;
   e->next = stripe->early;
   stripe->early = e;
 }
@@ -81,12 +81,12 @@ unlist_early (struct zone_stripe *stripe, struct early_write *e)
 {
   struct early_write **link;
 
-  if (e->listed) {
+  if (e->queued) {
     for (link = &stripe->early; *link != e; link = &(*link)->next)
       ;
     *link = e->next;
   }
-  pthread_cond_destroy (&e->turn);
+  pthread_cond_destroy (&e->wp_cond);
   pthread_mutex_destroy (&e->lock);
 }
 
@@ -99,17 +99,17 @@ await_turn (struct early_write *e, uint64_t moment)
   bool come;
 
   pthread_mutex_lock (&e->lock);
-  while (!e->come &&
-         pthread_cond_timedwait (&e->turn, &e->lock, &ts) != ETIMEDOUT)
+  while (!e->wp_reached &&
+         pthread_cond_timedwait (&e->wp_cond, &e->lock, &ts) != ETIMEDOUT)
     ;
-  come = e->come;
+  come = e->wp_reached;
   pthread_mutex_unlock (&e->lock);
   return come;
 }
 
 int
 zone_wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
-                 uint64_t deadline, const struct nap *nap)
+                 uint64_t deadline, const struct wait_ops *wait)
 {
   struct early_write e = {.zone = zone, .wp = wp};
   const uint64_t began = clock_now ();
@@ -121,16 +121,16 @@ zone_wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
   list_early (stripe, &e);
   stripe_unlock (stripe);
   while (now < deadline) {
-    if (nap != NULL) {
-      r = nap->nap (nap->opaque, 0);
-      slice = nap_slice (nap, now - began);
+    if (wait != NULL) {
+      r = wait->sleep_for (wait->opaque, 0);
+      slice = wait_slice (wait, now - began);
     }
     if (r < 0 || await_turn (&e, min (deadline, moment_after (now, slice))))
       break;
     now = clock_now ();
   }
   stripe_lock (stripe);
-  if (r == 0 && e.listed)
+  if (r == 0 && e.queued)
     r = -EIO;
   unlist_early (stripe, &e);
   return r;

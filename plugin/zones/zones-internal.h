@@ -56,15 +56,15 @@ state_wp (uint64_t state)
 #define MAX_ZONE_STRIPES 1024
 
 /* A write that waits for those before it: on the stack of who waits, and in the
- * list of its stripe, whose lock guards it but for `lock` and `come`.
+ * list of its stripe, whose lock guards it but for `lock` and `wp_reached`.
  */
 struct early_write {
   struct early_write *next;
   uint64_t zone, wp; /* the write pointer that it waits for */
-  bool listed;
-  pthread_mutex_t lock; /* guards `come` */
-  pthread_cond_t turn;
-  bool come; /* the write pointer, or it has passed */
+  bool queued;
+  pthread_mutex_t lock; /* guards `wp_reached` */
+  pthread_cond_t wp_cond;
+  bool wp_reached; /* the write pointer, or it has passed */
 };
 
 /* What was in a zone when it was reset, and is still to be discarded.  That is
@@ -203,7 +203,7 @@ void zone_wake_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp);
  * the time is up, or what the nap failed with.
  */
 int zone_wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
-                     uint64_t deadline, const struct nap *nap);
+                     uint64_t deadline, const struct wait_ops *wait);
 
 /* zones-limits.c */
 int limits_create (struct zones *z, const struct zone_settings *s);

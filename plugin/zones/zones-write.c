@@ -53,7 +53,8 @@ open_implicitly (struct zones *z, uint64_t zone)
 }
 
 bool
-zones_take_any_write (const struct zones *z, uint64_t count, uint64_t offset)
+zones_write_is_conventional (const struct zones *z, uint64_t count,
+                             uint64_t offset)
 {
   const uint64_t zone = offset >> z->shift;
 
@@ -62,7 +63,7 @@ zones_take_any_write (const struct zones *z, uint64_t count, uint64_t offset)
 
 int
 zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
-                   uint64_t offset, const struct nap *nap)
+                   uint64_t offset, const struct wait_ops *wait)
 {
   const uint64_t zone = offset >> z->shift;
   const uint64_t wp = offset - zone_start (z, zone);
@@ -86,7 +87,7 @@ zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
     deadline =
         z->reorder_wait != 0 ? moment_after (clock_now (), z->reorder_wait) : 0;
     do {
-      r = zone_wait_early (stripe, zone, wp, deadline, nap);
+      r = zone_wait_early (stripe, zone, wp, deadline, wait);
       if (r == 0) {
         zone_finish_discard (z, stripe, zone);
         r = check_write (z, zone, count, wp);

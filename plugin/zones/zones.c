@@ -224,7 +224,8 @@ check_read (const struct zones *z, uint64_t state, uint64_t end)
 }
 
 bool
-zones_are_conventional (const struct zones *z, uint64_t count, uint64_t offset)
+zones_read_is_conventional (const struct zones *z, uint64_t count,
+                            uint64_t offset)
 {
   return offset + count <= conventional_end (z);
 }

@@ -88,19 +88,19 @@ struct zone_write {
 /* Do COUNT bytes at OFFSET lie in one conventional zone?  Then they are written
  * as if there were no zones.
  */
-bool zones_take_any_write (const struct zones *z, uint64_t count,
-                           uint64_t offset);
+bool zones_write_is_conventional (const struct zones *z, uint64_t count,
+                                  uint64_t offset);
 
 /* May COUNT bytes be written at OFFSET?  If so, the zone has been opened and
  * nobody else changes it until zones_end_write, which must follow.  The caller
  * moves the data between the two, and does not begin anything else here.
  *
  * A write ahead of the write pointer waits for those before it if the settings
- * say so.  Before that and every 10 ms meanwhile it takes a NAP of 0 ns (which
+ * say so.  Before that and every 10 ms meanwhile it waits 0 ns by WAIT (which
  * may be NULL): if that fails, so does the write.
  */
 int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
-                       uint64_t offset, const struct nap *nap);
+                       uint64_t offset, const struct wait_ops *wait);
 
 /* The first WRITTEN bytes are there: all, a part, or none. */
 void zones_end_write (struct zone_write *w, uint64_t written);
@@ -122,8 +122,8 @@ struct zone_read {
 /* Are COUNT bytes at OFFSET all conventional?  Then they are read as if there
  * were no zones.
  */
-bool zones_are_conventional (const struct zones *z, uint64_t count,
-                             uint64_t offset);
+bool zones_read_is_conventional (const struct zones *z, uint64_t count,
+                                 uint64_t offset);
 
 /* Are they all data of one sequential zone, as most reads are?  If so, lock it
  * for the time in which they are read and return what zones_release is to be

@@ -41,7 +41,7 @@ static void __attribute__ ((noreturn)) die (const char *what)
 static struct connection *
 create (int n, char *const *given)
 {
-  const struct connection_ops ops = {.nap = {.nap = nap}};
+  const struct connection_ops ops = {.wait = {.sleep_for = nap}};
   struct devices *devices;
   struct message why;
   struct params p;

@@ -103,7 +103,7 @@ lines ()
   /stats_count|depth_most|c->depth/ { print line, "statistics"; next }
   /fault|badblocks|is_judged|verdict|disconnects|is_lost|is_corrupted/ {
     print line, "faults and bad blocks"; next }
-  /latency|deadline|count_worker|request = \{|moment/ {
+  /latency|deadline|count_thread|request = \{|moment/ {
     print line, "latency and limits"; next }
   /zone/ { print line, "zones"; next }
   /durability|epoch|admit_power|fua|has_cache/ {

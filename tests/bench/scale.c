@@ -56,7 +56,7 @@ must (int r, const char *what)
 static void
 create (const char *const *given)
 {
-  static const struct connection_ops ops = {.nap = {.nap = nap}};
+  static const struct connection_ops ops = {.wait = {.sleep_for = nap}};
   struct message why;
   struct params p;
 

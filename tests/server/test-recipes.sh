@@ -75,7 +75,7 @@ add "$manual" '^Default: false\.  Allowed: true or false\.  Live: yes\.' '
 Default: none.  Allowed: none, or a whole number from 1 to 7.  Live: yes.'
 add plugin/device/device-request.c '^  if \(request_admit_power \(r\) < 0\)' \
   '    return -ESHUTDOWN;
-  if (r->set->s.toy == 7)'
+  if (r->version->s.toy == 7)'
 follows 'A new live parameter'
 
 # In the footsteps of corrupt=zero and disconnect.
@@ -101,7 +101,7 @@ add tests/unit/faults/test-faults-actions.c '^#include "judged.h"' \
 static void
 test_toy (void **state)
 {
-  const struct fault_request r = request (OP_READ, 0, 512);
+  const struct io_info r = request (OP_READ, 0, 512);
   struct fault_verdict v;
   uint8_t block[512];
 

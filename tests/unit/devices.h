@@ -24,7 +24,7 @@ give_up (void *opaque, uint64_t nsec)
   return -ESHUTDOWN;
 }
 
-static const struct nap gives_up = {.nap = give_up};
+static const struct wait_ops gives_up = {.sleep_for = give_up};
 
 /* ... and for those that take no time. */
 static inline int
@@ -35,16 +35,16 @@ pass_by (void *opaque, uint64_t nsec)
   return 0;
 }
 
-static const struct nap skips = {.nap = pass_by};
+static const struct wait_ops skips = {.sleep_for = pass_by};
 
 /* Devices from a command line: pairs of key and value, NULL at the end.
  * Returns what devices_add_faults does; nothing else may fail.
  */
 static inline int
 make_devices (struct devices **devices, const char *const *given,
-              const struct nap *nap, struct message *why)
+              const struct wait_ops *wait, struct message *why)
 {
-  const struct connection_ops ops = {.nap = *nap};
+  const struct connection_ops ops = {.wait = *wait};
   struct params p;
   int r;
 

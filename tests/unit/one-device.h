@@ -30,7 +30,7 @@ note_nap (void *opaque, uint64_t nsec)
   return nap_result;
 }
 
-static const struct nap noted = {.nap = note_nap};
+static const struct wait_ops noted = {.sleep_for = note_nap};
 
 static inline int
 forget_devices (void **state)
@@ -51,11 +51,11 @@ destroy_devices (void **state)
 
 /* Devices as make_devices makes them, with their logs, and the connection. */
 static inline void
-create_with (const char *const *given, const struct nap *nap)
+create_with (const char *const *given, const struct wait_ops *wait)
 {
   struct message why;
 
-  if (make_devices (&devices, given, nap, &why) != 0)
+  if (make_devices (&devices, given, wait, &why) != 0)
     fail_msg ("%s", why.text);
   assert_int_equal (devices_open_logs (devices, &why), 0);
   d = device_connect (&devices->device[0], NULL);

@@ -272,13 +272,13 @@ int
 set_up (void **state)
 {
   (void) state;
-  batch_system = systems_own;
-  batch_system.readv = our_readv;
-  batch_system.recvfrom = our_recvfrom;
-  batch_system.send = our_send;
-  batch_system.sendmsg = our_sendmsg;
-  batch_system.ppoll = our_ppoll;
-  batch_system.nap = our_nap;
+  batch_libc = systems_own;
+  batch_libc.readv = our_readv;
+  batch_libc.recvfrom = our_recvfrom;
+  batch_libc.send = our_send;
+  batch_libc.sendmsg = our_sendmsg;
+  batch_libc.ppoll = our_ppoll;
+  batch_libc.nap = our_nap;
   batch_set_serial (true);
   batch_set_poll (0);
   assert_int_equal (pipe (quit), 0);

@@ -315,15 +315,15 @@ int
 set_up (void **state)
 {
   (void) state;
-  batch_system = systems_own;
-  batch_system.read = our_read;
-  batch_system.readv = our_readv;
-  batch_system.recvmsg = our_recvmsg;
-  batch_system.send = our_send;
-  batch_system.sendmsg = our_sendmsg;
-  batch_system.ppoll = our_ppoll;
-  batch_system.now = our_now;
-  batch_system.cpu = our_cpu;
+  batch_libc = systems_own;
+  batch_libc.read = our_read;
+  batch_libc.readv = our_readv;
+  batch_libc.recvmsg = our_recvmsg;
+  batch_libc.send = our_send;
+  batch_libc.sendmsg = our_sendmsg;
+  batch_libc.ppoll = our_ppoll;
+  batch_libc.now = our_now;
+  batch_libc.cpu = our_cpu;
   memset (&calls, 0, sizeof calls);
   batch_set_serial (true);
   batch_set_poll (0);

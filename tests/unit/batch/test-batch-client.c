@@ -117,13 +117,13 @@ set_up (void **state)
 static struct devices *
 start (const char *const *given)
 {
-  static const struct nap no_nap;
+  static const struct wait_ops no_nap;
   struct devices *d;
   struct message why;
 
   assert_int_equal (make_devices (&d, given, &no_nap, &why), 0);
-  batched_find (d);
-  batched_tell (d);
+  batch_client_find (d);
+  batch_client_tell (d);
   return d;
 }
 
@@ -138,8 +138,8 @@ test_found (void **state)
   assert_ptr_equal (d->ops.arrival, arrival);
   assert_ptr_equal (d->ops.still_zero, still_zero);
   assert_ptr_equal (d->ops.defer, defer);
-  assert_int_equal (d->ops.depth, 64);
-  assert_true (serial && d->ops.holds_replies);
+  assert_int_equal (d->ops.max_deferred, 64);
+  assert_true (serial && d->ops.coalesces_replies);
   assert_false (timed || d->ops.is_timed);
   devices_destroy (d);
 
@@ -170,20 +170,20 @@ test_waits_unseen (void **state)
   assert_int_not_equal (fd, -1);
   d = start (given);
   assert_true (d->ops.batch);
-  assert_int_equal (batched_depth (&d->settings), 0);
+  assert_int_equal (batch_client_depth (&d->settings), 0);
   assert_null (d->ops.defer);
-  assert_false (serial || d->ops.holds_replies);
+  assert_false (serial || d->ops.coalesces_replies);
   devices_destroy (d);
 
   /* What a control export is asked for is told of. */
   told_to_wait = 0;
-  batched_before_wait ();
+  batch_client_before_wait ();
   assert_int_equal (told_to_wait, 1);
 
   deferred = true;
-  assert_true (batched_has_deferred ());
+  assert_true (batch_client_has_deferred ());
   deferred = false;
-  assert_false (batched_has_deferred ());
+  assert_false (batch_client_has_deferred ());
   close (fd);
   unlink (path);
 }
@@ -223,7 +223,7 @@ change_latency (const char *text)
   assert_int_equal (
       params_complete (&p, DEVICES_MEMORY, UINT64_MAX, 4096, &why), 0);
   pthread_mutex_lock (&changed->change_lock);
-  device_install (device, settings_set_new (&p.settings));
+  device_install (device, settings_version_new (&p.settings));
   pthread_mutex_unlock (&changed->change_lock);
   params_clear (&p);
 }
@@ -236,7 +236,7 @@ change_often (void *arg)
 
   for (i = 0; i < CHANGES; i++) {
     change_latency (texts[i % 2]);
-    batched_tell (changed);
+    batch_client_tell (changed);
   }
   return NULL;
 }
@@ -280,14 +280,14 @@ test_other_version (void **state)
   (void) state;
   for (i = 0; i < sizeof versions / sizeof versions[0]; i++) {
     nullblk_batch_functions = (struct batch_functions){.version = versions[i]};
-    assert_int_equal (batched_depth (&some_settings), 0);
+    assert_int_equal (batch_client_depth (&some_settings), 0);
     d = start ((const char *const[]){"size", "1M", NULL});
     assert_false (d->ops.batch);
     assert_null (d->ops.arrival);
     assert_null (d->ops.still_zero);
     assert_null (d->ops.defer);
-    assert_false (serial || d->ops.holds_replies);
-    batched_close ();
+    assert_false (serial || d->ops.coalesces_replies);
+    batch_client_close ();
     devices_destroy (d);
   }
 }

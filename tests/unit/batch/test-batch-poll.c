@@ -110,7 +110,7 @@ static void
 test_slow_client (void **state)
 {
   (void) state;
-  batch_system.recvmsg = recvmsg_in_vain;
+  batch_libc.recvmsg = recvmsg_in_vain;
   batch_set_poll (1);
   play_in_turns (200, 1);
   assert_int_equal (calls.polls, 4);
@@ -147,7 +147,7 @@ test_poll_gives_way (void **state)
   (void) state;
   batch_set_poll (LONG);
   connect_unix (other);
-  batch_system.recvmsg = recvmsg_beside_other;
+  batch_libc.recvmsg = recvmsg_beside_other;
   play_in_turns (120, 1);
   /* It takes as many sleeps again until another may be polled for. */
   assert_in_range (calls.polls, 2, 120 / WINDOW);
@@ -164,7 +164,7 @@ static void
 test_naps_for_busy (void **state)
 {
   (void) state;
-  batch_system.has_unread = our_has_unread;
+  batch_libc.has_unread = our_has_unread;
   play_in_turns (120, 1);
   assert_int_equal (calls.naps, 0);
   assert_int_equal (calls.readvs, 121);
@@ -183,8 +183,8 @@ static void
 test_naps_in_vain (void **state)
 {
   (void) state;
-  batch_system.has_unread = our_has_unread;
-  batch_system.recvmsg = recvmsg_in_vain;
+  batch_libc.has_unread = our_has_unread;
+  batch_libc.recvmsg = recvmsg_in_vain;
   calls.unread = true;
   play_in_turns (120, 1);
   assert_true (calls.naps > 100);
@@ -210,8 +210,8 @@ test_error_after_nap (void **state)
   char c;
 
   (void) state;
-  batch_system.has_unread = our_has_unread;
-  batch_system.recvmsg = recvmsg_reset;
+  batch_libc.has_unread = our_has_unread;
+  batch_libc.recvmsg = recvmsg_reset;
   calls.unread = true;
   connect_unix (ends);
   do {
@@ -233,7 +233,7 @@ test_no_naps (void **state)
   size_t i;
 
   (void) state;
-  batch_system.has_unread = our_has_unread;
+  batch_libc.has_unread = our_has_unread;
   calls.unread = true;
   batch_set_timed (true);
   play_in_turns (120, 1);

@@ -65,7 +65,7 @@ fake_nap (void *opaque, uint64_t nsec)
   return nap_result;
 }
 
-static const struct nap nap = {.nap = fake_nap, .opaque = &now};
+static const struct wait_ops nap = {.sleep_for = fake_nap, .opaque = &now};
 
 static void
 reset (void)
@@ -285,7 +285,7 @@ short_nap (void *opaque, uint64_t nsec)
 static void
 test_short_naps (void **state)
 {
-  const struct nap shorter = {.nap = short_nap, .opaque = &now};
+  const struct wait_ops shorter = {.sleep_for = short_nap, .opaque = &now};
   const uint64_t deadline = now + NSEC_PER_SEC;
   uint64_t woke;
 
@@ -317,8 +317,10 @@ own_look (void *opaque)
   return ++own_looks == looks_to_end ? -EAGAIN : 0;
 }
 
-static const struct nap own = {
-    .nap = fake_nap, .sleep = own_sleep, .look = own_look, .opaque = &now};
+static const struct wait_ops own = {.sleep_for = fake_nap,
+                                    .sleep_until = own_sleep,
+                                    .check = own_look,
+                                    .opaque = &now};
 
 static void
 test_own_sleep (void **state)
@@ -491,20 +493,20 @@ seldom (void)
 static void
 test_slices (void **state)
 {
-  const struct nap often = {.seldom = NULL}, how = {.seldom = seldom};
+  const struct wait_ops often = {.seldom = NULL}, how = {.seldom = seldom};
   const uint64_t hour = 3600 * NSEC_PER_SEC;
 
   (void) state;
   may_be_seldom = true;
-  assert_int_equal (nap_slice (&often, 0), FIRST_SLICE);
-  assert_int_equal (nap_slice (&often, hour), FIRST_SLICE);
-  assert_int_equal (nap_slice (&how, 0), FIRST_SLICE);
-  assert_int_equal (nap_slice (&how, FIRST_SLICE + 1), FIRST_SLICE + 1);
-  assert_int_equal (nap_slice (&how, NSEC_PER_SEC - 1), NSEC_PER_SEC - 1);
-  assert_int_equal (nap_slice (&how, hour), NSEC_PER_SEC);
-  assert_int_equal (nap_slice (&how, UINT64_MAX), NSEC_PER_SEC);
+  assert_int_equal (wait_slice (&often, 0), FIRST_SLICE);
+  assert_int_equal (wait_slice (&often, hour), FIRST_SLICE);
+  assert_int_equal (wait_slice (&how, 0), FIRST_SLICE);
+  assert_int_equal (wait_slice (&how, FIRST_SLICE + 1), FIRST_SLICE + 1);
+  assert_int_equal (wait_slice (&how, NSEC_PER_SEC - 1), NSEC_PER_SEC - 1);
+  assert_int_equal (wait_slice (&how, hour), NSEC_PER_SEC);
+  assert_int_equal (wait_slice (&how, UINT64_MAX), NSEC_PER_SEC);
   may_be_seldom = false;
-  assert_int_equal (nap_slice (&how, hour), FIRST_SLICE);
+  assert_int_equal (wait_slice (&how, hour), FIRST_SLICE);
 }
 
 int

@@ -57,7 +57,7 @@ test_reads_settings (void **state)
     if (row.is_live)
       len += sprintf (expected + len, " %s", row.name);
   }
-  for (i = 0; params_print (&data->set->s, i, line, sizeof line); i++) {
+  for (i = 0; params_print (&data->version->s, i, line, sizeof line); i++) {
     assert_true (params_row (i, &row));
     assert_memory_equal (line, row.name, strlen (row.name));
     assert_int_equal (line[strlen (row.name)], '=');
@@ -477,7 +477,7 @@ test_changes_under_load (void **state)
   pthread_mutex_lock (&devices->lock);
   device_stats (&devices->device[0], sum);
   pthread_mutex_unlock (&devices->lock);
-  assert_int_equal (sum->depth, 0);
+  assert_int_equal (sum->in_flight, 0);
   assert_int_equal (sum->connections, 3);
   requests = histogram_total (&sum->stats.op[OP_WRITE].served);
   assert_int_equal (sum->stats.op[OP_WRITE].bytes +
@@ -485,9 +485,9 @@ test_changes_under_load (void **state)
                     2048 * requests);
   free (sum);
 
-  /* Only the device and its five connections use a set in the end. */
+  /* Only the device and its five connections use a version in the end. */
   assert_int_equal (device_write (data, buf, 4096, 0, false), 0);
-  assert_true (atomic_load (&devices->device[0].set)->users <= 6);
+  assert_true (atomic_load (&devices->device[0].version)->users <= 6);
 }
 
 int

@@ -25,7 +25,7 @@ static int
 set_up (void **state)
 {
   static const char *const given[] = {"size", "1M", NULL};
-  static const struct nap nap;
+  static const struct wait_ops nap;
   struct message why;
 
   (void) state;
@@ -207,7 +207,7 @@ test_counts_stay (void **state)
   sum = (struct device_stats){0};
   device_stats (d, &sum);
   assert_int_equal (sum.connections, open);
-  assert_int_equal (sum.depth_most, 1);
+  assert_int_equal (sum.in_flight_most, 1);
   assert_int_equal (histogram_total (&sum.stats.op[OP_READ].served), requests);
   assert_int_equal (sum.stats.op[OP_READ].bytes, 512 * requests);
   for (k = 0; k < 20; k++) {
@@ -216,11 +216,11 @@ test_counts_stay (void **state)
   }
   device_stats (d, &sum);
   assert_int_equal (sum.connections, 0);
-  assert_int_equal (sum.depth_most, 1);
+  assert_int_equal (sum.in_flight_most, 1);
   assert_int_equal (histogram_total (&sum.stats.op[OP_READ].served), requests);
   device_reset_stats (d);
   device_stats (d, &sum);
-  assert_int_equal (sum.depth_most, 0);
+  assert_int_equal (sum.in_flight_most, 0);
   assert_int_equal (histogram_total (&sum.stats.op[OP_READ].served), 0);
 }
 

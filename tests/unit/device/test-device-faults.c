@@ -43,7 +43,7 @@ nap (void *opaque, uint64_t nsec)
   return 0;
 }
 
-static const struct nap how = {.nap = nap};
+static const struct wait_ops how = {.sleep_for = nap};
 
 /* A small memory-backed device. */
 #define CREATE(...)                                                            \
@@ -357,7 +357,7 @@ test_bad_blocks_and_zones (void **state)
   assert_int_equal (device_trim (d, 512, 4 * ZONE, false), 0);
 }
 
-/* On top of the price, and of errors, too. */
+/* On top of its own time, and of errors, too. */
 static void
 test_delay (void **state)
 {

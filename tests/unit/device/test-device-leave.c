@@ -111,20 +111,20 @@ test_lanes_begin_anew (void **state)
   assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
   device_settings (device, &s);
   pthread_mutex_lock (&devices->change_lock);
-  device_install (device, settings_set_new (&s)); /* the same */
+  device_install (device, settings_version_new (&s)); /* the same */
   assert_in_range (lane_is_busy_for (), 1, 10);
   s.latency.lanes = 0;
-  device_install (device, settings_set_new (&s));
+  device_install (device, settings_version_new (&s));
   s.latency.lanes = 1;
-  device_install (device, settings_set_new (&s));
+  device_install (device, settings_version_new (&s));
   pthread_mutex_unlock (&devices->change_lock);
   settings_unref (&s);
   assert_int_equal (device->latency.lanes.count, 0);
 }
 
-/* Commands that are not done have no price: else this would take minutes. */
+/* Commands that are not done take no time: else this would take minutes. */
 static void
-test_price_of_commands (void **state)
+test_time_of_commands (void **state)
 {
   struct zone_descriptor commands[64];
   uint64_t done;
@@ -150,7 +150,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       TEST (test_limits_forget_who_left), TEST (test_lanes_forget_who_left),
       TEST (test_lanes_forget_commands),  TEST (test_lanes_begin_anew),
-      TEST (test_price_of_commands),
+      TEST (test_time_of_commands),
   };
 
   return RUN_TESTS (tests);

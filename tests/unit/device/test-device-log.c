@@ -42,7 +42,7 @@ nap (void *opaque, uint64_t nsec)
   return 0;
 }
 
-static const struct nap how = {.nap = nap};
+static const struct wait_ops how = {.sleep_for = nap};
 
 #define CREATE(...)                                                            \
   create_with ((const char *const[]){"size", "256K", "block-size", "4K",       \

@@ -35,7 +35,7 @@ nap (void *opaque, uint64_t nsec)
   return 0;
 }
 
-static const struct nap how = {.nap = nap};
+static const struct wait_ops how = {.sleep_for = nap};
 
 #define CREATE(...)                                                            \
   create_with ((const char *const[]){"size", "1M", "memory-backed", "1",       \
@@ -242,7 +242,7 @@ use_power_cut (unsigned what)
 
   device_settings (d->device, &s);
   s.power_cut = what;
-  device_install (d->device, settings_set_new (&s));
+  device_install (d->device, settings_version_new (&s));
   settings_unref (&s);
 }
 

@@ -276,7 +276,7 @@ test_no_latency (void **state)
   for (op = 0; op < NR_OPERATIONS; op++)
     assert_int_equal (histogram_total (asked (op)), 0);
   assert_int_equal (histogram_total (&counted_by (d)->late), 0);
-  assert_int_equal (d->saturated, 0);
+  assert_int_equal (d->began_on_last_thread, 0);
 }
 
 /* What is refused does not wait: else this test would take minutes. */
@@ -307,7 +307,7 @@ test_wait_is_cut_short (void **state)
   assert_memory_equal (out, buf, 4096);
   assert_int_equal (counted_by (d)->op[OP_WRITE].errors[ERROR_ESHUTDOWN], 1);
   assert_int_equal (histogram_total (asked (OP_WRITE)), 0);
-  assert_int_equal (d->depth, 0);
+  assert_int_equal (d->in_flight, 0);
 }
 
 static void
@@ -423,7 +423,7 @@ defer_all (void)
   memset (&deferred, 0, sizeof deferred);
   deferred.takes = true;
   devices->ops.defer = keep_one;
-  devices->ops.depth = 3;
+  devices->ops.max_deferred = 3;
   nap_result = -ESHUTDOWN; /* nobody waits by himself */
 }
 
@@ -442,11 +442,11 @@ test_deferred (void **state)
                    clock_now () + 20 * NSEC_PER_SEC);
   assert_int_equal (deferred.spin, 3 * NSEC_PER_USEC);
   assert_int_equal (deferred.data, 512);
-  assert_int_equal (d->depth, 1);
+  assert_int_equal (d->in_flight, 1);
   assert_int_equal (histogram_total (&counted_by (d)->op[OP_READ].served), 0);
 
   assert_int_equal (fall_due (false), 0);
-  assert_int_equal (d->depth, 0);
+  assert_int_equal (d->in_flight, 0);
   assert_int_equal (histogram_total (&counted_by (d)->op[OP_READ].served), 1);
   assert_int_equal (counted_by (d)->op[OP_READ].served.longest,
                     20 * NSEC_PER_SEC);
@@ -466,9 +466,9 @@ test_deferred_depth (void **state)
   for (i = 0; i < 3; i++)
     assert_int_equal (device_read (d, out, 512, 0), 0);
   device_stats (&devices->device[0], &sum);
-  assert_int_equal (sum.depth, 3);
-  assert_int_equal (sum.workers, 3);
-  assert_int_equal (sum.saturated, 1);
+  assert_int_equal (sum.in_flight, 3);
+  assert_int_equal (sum.threads_seen, 3);
+  assert_int_equal (sum.began_on_last_thread, 1);
 }
 
 /* An error waits like a success, and stays what it was. */
@@ -479,7 +479,7 @@ test_deferred_error (void **state)
   CREATE ("latency", "20s", "badblocks", "+0-0");
   defer_all ();
   assert_int_equal (device_read (d, out, 512, 0), -EIO);
-  assert_int_equal (d->depth, 1);
+  assert_int_equal (d->in_flight, 1);
   assert_int_equal (fall_due (false), 0);
   assert_int_equal (counted_by (d)->op[OP_READ].errors[ERROR_EIO], 1);
 }
@@ -493,7 +493,7 @@ test_deferred_over (void **state)
   defer_all ();
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_int_equal (fall_due (true), -ESHUTDOWN);
-  assert_int_equal (d->depth, 0);
+  assert_int_equal (d->in_flight, 0);
   assert_int_equal (counted_by (d)->op[OP_READ].errors[ERROR_ESHUTDOWN], 1);
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_true (deferred.deadline < clock_now () + 3 * NSEC_PER_SEC / 2);
@@ -512,7 +512,7 @@ test_deferred_keeps_settings (void **state)
   assert_int_equal (device_read (d, out, 512, 0), 0);
   device_settings (&devices->device[0], &s);
   pthread_mutex_lock (&devices->change_lock);
-  device_install (&devices->device[0], settings_set_new (&s));
+  device_install (&devices->device[0], settings_version_new (&s));
   pthread_mutex_unlock (&devices->change_lock);
   settings_unref (&s);
   deferred.takes = false;
@@ -570,7 +570,7 @@ test_not_deferred (void **state)
   deferred.takes = false;
   assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
   assert_true (napped > 10 * NSEC_PER_SEC);
-  assert_int_equal (d->depth, 0);
+  assert_int_equal (d->in_flight, 0);
 
   deferred.takes = true;
   napped = 0;
@@ -671,16 +671,16 @@ test_threads_are_counted (void **state)
   CREATE ("read-latency", "1ns");
   request_each ();
   device_stats (&devices->device[0], sum);
-  assert_int_equal (sum->workers, 1);
-  assert_int_equal (sum->saturated, 5);
+  assert_int_equal (sum->threads_seen, 1);
+  assert_int_equal (sum->began_on_last_thread, 5);
   device_disconnect (d);
   d = device_connect (&devices->device[0], NULL);
   device_stats (&devices->device[0], sum);
-  assert_int_equal (sum->workers, 1);
+  assert_int_equal (sum->threads_seen, 1);
   device_reset_stats (&devices->device[0]);
   device_stats (&devices->device[0], sum);
-  assert_int_equal (sum->workers, 0);
-  assert_int_equal (sum->saturated, 0);
+  assert_int_equal (sum->threads_seen, 0);
+  assert_int_equal (sum->began_on_last_thread, 0);
   free (sum);
 }
 

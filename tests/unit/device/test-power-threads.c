@@ -47,7 +47,7 @@ nap (void *opaque, uint64_t nsec)
   return 0;
 }
 
-static const struct nap how = {.nap = nap};
+static const struct wait_ops how = {.sleep_for = nap};
 
 static struct connection *
 client (void)

@@ -69,7 +69,7 @@ create (void)
                                "badblocks-partial-io",
                                partial ? "1" : "0",
                                NULL};
-  static const struct nap how = {.nap = nap};
+  static const struct wait_ops how = {.sleep_for = nap};
   struct message why;
 
   assert_int_equal (make_devices (&devices, given, &how, &why), 0);

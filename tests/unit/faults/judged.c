@@ -74,14 +74,14 @@ del (const char *which)
     fail_msg ("'%s': %s", which, why.text);
 }
 
-struct fault_request
+struct io_info
 request (enum operation op, uint64_t offset, uint64_t count)
 {
-  const struct fault_request r = {.op = op,
-                                  .offset = offset,
-                                  .count = count,
-                                  .arrival = now,
-                                  .zone_size = zone_size};
+  const struct io_info r = {.op = op,
+                            .offset = offset,
+                            .count = count,
+                            .arrival = now,
+                            .zone_size = zone_size};
 
   return r;
 }
@@ -89,7 +89,7 @@ request (enum operation op, uint64_t offset, uint64_t count)
 struct fault_verdict
 judge (enum operation op, uint64_t offset, uint64_t count)
 {
-  const struct fault_request r = request (op, offset, count);
+  const struct io_info r = request (op, offset, count);
   struct fault_verdict v;
 
   faults_judge (&faults, &r, &v);

@@ -33,8 +33,7 @@ void add (const char *text);
 
 void del (const char *which);
 
-struct fault_request request (enum operation op, uint64_t offset,
-                              uint64_t count);
+struct io_info request (enum operation op, uint64_t offset, uint64_t count);
 
 /* A verdict of which nothing is held. */
 struct fault_verdict judge (enum operation op, uint64_t offset, uint64_t count);

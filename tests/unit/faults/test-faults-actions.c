@@ -137,7 +137,7 @@ static void
 corrupt (enum operation op, uint64_t offset, uint32_t count, uint32_t each,
          uint32_t block_size)
 {
-  struct fault_request r;
+  struct io_info r;
   struct fault_verdict v;
   uint32_t at;
 
@@ -386,8 +386,8 @@ count_naps (void *opaque, uint64_t nsec)
 static int
 hang (struct napper *n)
 {
-  const struct fault_request r = request (OP_WRITE, 0, 512);
-  const struct nap nap = {.nap = count_naps, .opaque = n};
+  const struct io_info r = request (OP_WRITE, 0, 512);
+  const struct wait_ops nap = {.sleep_for = count_naps, .opaque = n};
   struct fault_verdict v;
   int result;
 
@@ -453,9 +453,9 @@ test_hang_twice (void **state)
 static void
 test_hang_already_deleted (void **state)
 {
-  const struct fault_request r = request (OP_WRITE, 0, 512);
+  const struct io_info r = request (OP_WRITE, 0, 512);
   struct napper n = {.end = 1, .result = -EIO};
-  const struct nap nap = {.nap = count_naps, .opaque = &n};
+  const struct wait_ops nap = {.sleep_for = count_naps, .opaque = &n};
   struct fault_verdict v;
 
   (void) state;

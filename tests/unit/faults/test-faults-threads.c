@@ -114,7 +114,7 @@ count_hits (void)
 static void *
 judge_body (void *arg)
 {
-  const struct fault_request r = {.op = OP_WRITE, .count = 4096};
+  const struct io_info r = {.op = OP_WRITE, .count = 4096};
   struct fault_verdict v;
   int i;
 
@@ -193,8 +193,8 @@ never (const void *opaque)
 static void *
 use_body (void *arg)
 {
-  const struct nap nap = {.nap = short_nap};
-  struct fault_request r = {.op = OP_WRITE, .count = 2048};
+  const struct wait_ops nap = {.sleep_for = short_nap};
+  struct io_info r = {.op = OP_WRITE, .count = 2048};
   uint8_t data[2048];
   struct fault_verdict v;
 
@@ -267,8 +267,8 @@ test_add_and_del (void **state)
 static void *
 hang_body (void *arg)
 {
-  const struct fault_request r = {.op = OP_WRITE, .count = 4096};
-  const struct nap nap = {.nap = short_nap};
+  const struct io_info r = {.op = OP_WRITE, .count = 4096};
+  const struct wait_ops nap = {.sleep_for = short_nap};
   struct fault_verdict v;
 
   (void) arg;

@@ -378,7 +378,7 @@ test_delays_add (void **state)
 static void
 test_everything_at_once (void **state)
 {
-  const struct fault_request r = request (OP_WRITE, 0, 512);
+  const struct io_info r = request (OP_WRITE, 0, 512);
   struct fault_verdict v;
   uint32_t id;
 

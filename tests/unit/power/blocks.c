@@ -106,7 +106,7 @@ void
 cut (struct device *dev, const struct power_cut *c)
 {
   assert_int_equal (cut_power (dev, c), 0);
-  assert_int_equal (durability_on (dev->d), 0);
+  assert_int_equal (durability_restore_power (dev->d), 0);
 }
 
 uint8_t

@@ -56,7 +56,7 @@ test_long_trim_goes_step_by_step (void **state)
   durability_cut_after (dev.d, 1, &lose_all);
   assert_int_equal (durability_zero (dev.d, 4 * STORE_STEP, 0, true, true), 1);
   durability_finish_cut (dev.d);
-  assert_int_equal (durability_on (dev.d), 0);
+  assert_int_equal (durability_restore_power (dev.d), 0);
   assert_blocks (&dev, 0, 3 * STEP, 0);
   assert_blocks (&dev, 3 * STEP, STEP, 'a');
   destroy_device (&dev);
@@ -138,7 +138,7 @@ test_cut_needs_no_memory (void **state)
   assert_true (w.most_held <= before);
   assert_int_equal (w.groups, MIBS / 2);
   assert_int_equal (w.most_in_group, 2 * MIB);
-  assert_int_equal (durability_on (dev.d), 0);
+  assert_int_equal (durability_restore_power (dev.d), 0);
   assert_blocks (&dev, 0, MIBS * MIB / BLOCK, 'a');
   destroy_device (&dev);
 }

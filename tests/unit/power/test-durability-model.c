@@ -304,7 +304,7 @@ do_cut (struct model *m)
   assert_int_equal (durability_begin_cut (m->d, &c), 0);
   durability_finish_cut (m->d);
   assert_true (store_held (m->store) <= m->limit);
-  assert_int_equal (durability_on (m->d), 0);
+  assert_int_equal (durability_restore_power (m->d), 0);
   read_all (m, values);
   for (i = 0; i < BLOCKS; i++) {
     if (!has_version (&m->blocks[i], values[i]))

@@ -76,7 +76,7 @@ static void
 finish_cut (void)
 {
   durability_finish_cut (d);
-  assert_int_equal (durability_on (d), 0);
+  assert_int_equal (durability_restore_power (d), 0);
 }
 
 static void

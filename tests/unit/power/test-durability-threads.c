@@ -194,7 +194,7 @@ run_round (uint64_t *random, struct power_cut *cut, bool by_count)
     assert_int_equal (pthread_join (ids[i], NULL), 0);
   if (by_count)
     assert_int_equal (atomic_load (&writes), WRITES_A_ROUND - 1);
-  assert_int_equal (durability_on (durability), 0);
+  assert_int_equal (durability_restore_power (durability), 0);
   return check_blocks ();
 }
 

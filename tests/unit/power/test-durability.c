@@ -430,7 +430,7 @@ test_off_is_off (void **state)
   (void) state;
   assert_int_equal (epoch % 2, 0);
   assert_true (status (&dev).on);
-  assert_int_equal (durability_on (dev.d), -EALREADY);
+  assert_int_equal (durability_restore_power (dev.d), -EALREADY);
   assert_int_equal (cut_power (&dev, &lose_all), 0);
   assert_int_equal (durability_epoch (dev.d) % 2, 1);
   assert_false (status (&dev).on);
@@ -441,7 +441,7 @@ test_off_is_off (void **state)
   assert_int_equal (durability_trim (dev.d, BLOCK, 0, false), -ESHUTDOWN);
   assert_int_equal (durability_flush (dev.d), -ESHUTDOWN);
   assert_int_equal (durability_reset_zone (dev.d, 4 * MIB), -ESHUTDOWN);
-  assert_int_equal (durability_on (dev.d), 0);
+  assert_int_equal (durability_restore_power (dev.d), 0);
   assert_int_equal (durability_epoch (dev.d), epoch + 2);
   assert_int_equal (store_held (dev.store), 0);
   write_blocks (&dev, 0, 1, 'a');
@@ -458,7 +458,7 @@ test_off_without_cache (void **state)
   assert_int_equal (cut_power (&dev, &lose_all), 0);
   assert_int_equal (try_to_write (&dev, 0, 1, 'a', false), -ESHUTDOWN);
   assert_int_equal (durability_flush (dev.d), -ESHUTDOWN);
-  assert_int_equal (durability_on (dev.d), 0);
+  assert_int_equal (durability_restore_power (dev.d), 0);
   write_blocks (&dev, 0, 1, 'a');
   destroy_device (&dev);
 }
@@ -497,7 +497,7 @@ test_cut_at_nth_write (void **state)
   assert_false (status (&dev).on);
   assert_int_equal (status (&dev).writes_left, 0);
   assert_blocks (&dev, 2, 1, 'c'); /* it lost nothing, not even this */
-  assert_int_equal (durability_on (dev.d), 0);
+  assert_int_equal (durability_restore_power (dev.d), 0);
 
   durability_cut_after (dev.d, 1, &lose_all);
   durability_cut_after (dev.d, 0, NULL);
@@ -532,7 +532,7 @@ test_cut_at_write_without_cache (void **state)
     write_blocks (&dev, 8, 8, 'b');
     assert_int_equal (try_to_write (&dev, 0, 8, 'c', false), 1);
     torn += status (&dev).lost > 0 && status (&dev).kept > 0;
-    assert_int_equal (durability_on (dev.d), 0);
+    assert_int_equal (durability_restore_power (dev.d), 0);
     assert_blocks (&dev, 8, 8, 'b');
   }
   assert_in_range (torn, 25, 63);

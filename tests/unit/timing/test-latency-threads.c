@@ -19,7 +19,7 @@
 #define NR_THREADS 6
 #define EACH 20000
 
-static struct latency latency;
+static struct latency_state latency;
 static struct latency_settings settings;
 static struct random random_numbers;
 static struct waiter waiter;
@@ -47,27 +47,28 @@ compare (const void *a, const void *b)
 }
 
 static void *
-price_body (void *result)
+completion_body (void *result)
 {
   const struct latency_request r = {.op = OP_WRITE, .count = 1 << 20};
   struct latency_slot slot;
-  uint64_t *price = result;
+  uint64_t *moments = result;
   int i;
 
   for (i = 0; i < EACH; i++)
-    price[i] = latency_price (&latency, &settings, &random_numbers, &r, &slot);
+    moments[i] =
+        latency_completion (&latency, &settings, &random_numbers, &r, &slot);
   return NULL;
 }
 
 /* All arrive at once: one is done every microsecond. */
 static void
-check_prices (void)
+check_completions (void)
 {
   size_t i;
 
   latency_settings_complete (&settings);
   assert_int_equal (latency_init (&latency, 0), 0);
-  run_threads (price_body);
+  run_threads (completion_body);
   qsort (results, NR_THREADS * EACH, sizeof results[0], compare);
   for (i = 0; i < NR_THREADS * EACH; i++)
     assert_int_equal (results[i], (i + 1) * NSEC_PER_USEC);
@@ -86,7 +87,7 @@ test_lane (void **state)
   assert_int_equal (
       distribution_parse ("1us", OP_WRITE, &settings.durations[OP_WRITE], &why),
       0);
-  check_prices ();
+  check_completions ();
 }
 
 static void
@@ -94,7 +95,7 @@ test_limit (void **state)
 {
   (void) state;
   settings.limits.operations_per_sec[THROTTLE_WRITES] = 1000000;
-  check_prices ();
+  check_completions ();
 }
 
 static void *
@@ -137,7 +138,7 @@ no_nap (void *opaque, uint64_t nsec)
 static void *
 wait_body (void *result)
 {
-  const struct nap nap = {.nap = no_nap};
+  const struct wait_ops nap = {.sleep_for = no_nap};
   uint64_t deadline, woke;
   int i;
 

@@ -423,7 +423,7 @@ count_naps (void *opaque, uint64_t nsec)
 static int
 write_early (uint64_t zone, uint64_t offset, uint64_t count, int naps)
 {
-  const struct nap nap = {.nap = count_naps, .opaque = &naps};
+  const struct wait_ops nap = {.sleep_for = count_naps, .opaque = &naps};
   struct zone_write w;
   int r;
 

@@ -394,7 +394,7 @@ write_early (void *arg)
 {
   static const char buf[BLOCK];
   struct early *e = arg;
-  const struct nap nap = {.nap = tell, .opaque = e};
+  const struct wait_ops nap = {.sleep_for = tell, .opaque = e};
   struct zone_write w;
 
   e->r = zones_begin_write (d.zones, &w, BLOCK, 2 * BLOCK, &nap);
