@@ -244,31 +244,53 @@ badblocks_change_free (struct badblocks_change *c)
   free (c);
 }
 
-/* A copy of the ranges; NULL if there is no memory. */
+/* Copy the ranges that are bad, of LISTED, in pieces.  Returns how many, or
+ * SIZE_MAX if there are others by now.
+ */
+static size_t
+copy_bad (struct badblocks *b, struct sector_range *to, size_t listed,
+          uint64_t changes)
+{
+  size_t i = 0, end, n = 0;
+
+  do {
+    lock (&b->lock);
+    if (b->changes != changes) {
+      unlock (&b->lock);
+      return SIZE_MAX;
+    }
+    end = min (listed, i + BADBLOCKS_PIECE);
+    b->most = max (b->most, end - i);
+    for (; i < end; i++) {
+      if (b->ranges[i].bad)
+        to[n++] = b->ranges[i];
+    }
+    unlock (&b->lock);
+  } while (i < listed);
+  return n;
+}
+
+/* A copy of what is bad; NULL if there is no memory. */
 static struct sector_range *
 copy_ranges (struct badblocks *b, size_t *count)
 {
-  struct sector_range *r = NULL, *more;
-  size_t room = 0;
+  struct sector_range *r;
+  uint64_t changes;
+  size_t listed;
 
-  for (;;) {
+  do {
     lock (&b->lock);
-    *count = b->count;
-    if (r != NULL && *count <= room) {
-      if (*count > 0)
-        memcpy (r, b->ranges, *count * sizeof *r);
-      unlock (&b->lock);
-      return r;
-    }
+    listed = b->listed;
+    changes = b->changes;
     unlock (&b->lock);
-    room = *count + 1;
-    more = realloc (r, room * sizeof *r);
-    if (more == NULL) {
-      free (r);
+    r = malloc ((listed + 1) * sizeof *r);
+    if (r == NULL)
       return NULL;
-    }
-    r = more;
-  }
+    *count = copy_bad (b, r, listed, changes);
+    if (*count == SIZE_MAX)
+      free (r);
+  } while (*count == SIZE_MAX);
+  return r;
 }
 
 char *
@@ -304,13 +326,13 @@ badblocks_format (struct badblocks *b)
 /*---------------------------------------------------------------------*/
 /* The set */
 
-/* The first range that ends at SECTOR or after it, or the count.  The lock is
- * held.
+/* The first range that ends at SECTOR or after it, or as many as there are. The
+ * lock is held.
  */
 static size_t
 find (const struct badblocks *b, uint64_t sector)
 {
-  size_t low = 0, high = b->count, middle;
+  size_t low = 0, high = b->listed, middle;
 
   while (low < high) {
     middle = low + (high - low) / 2;
@@ -322,13 +344,26 @@ find (const struct badblocks *b, uint64_t sector)
   return low;
 }
 
+/* Leave out of a list what was healed.  Returns how many are left. */
+static size_t
+drop_healed (struct sector_range *list, size_t count)
+{
+  size_t i, n = 0;
+
+  for (i = 0; i < count; i++) {
+    if (list[i].bad)
+      list[n++] = list[i];
+  }
+  return n;
+}
+
 /*---------------------------------------------------------------------*/
 
 int
 badblocks_init (struct badblocks *b)
 {
+  memset (b, 0, sizeof *b);
   atomic_init (&b->count, 0);
-  b->ranges = b->next = NULL;
   return -pthread_mutex_init (&b->lock, NULL);
 }
 
@@ -338,6 +373,7 @@ badblocks_destroy (struct badblocks *b)
   pthread_mutex_destroy (&b->lock);
   free (b->ranges);
   free (b->next);
+  free (b->copy);
 }
 
 /* A range of a change adds one at most: a mark itself, a clear what is left on
@@ -347,22 +383,51 @@ int
 badblocks_reserve (struct badblocks *b, const struct badblocks_change *c)
 {
   free (b->next);
-  b->next = malloc ((b->count + c->count) * sizeof *b->next);
-  return b->next != NULL ? 0 : -ENOMEM;
+  free (b->copy);
+  b->next = malloc ((b->listed + c->count) * sizeof *b->next);
+  b->copy = malloc ((b->listed + 1) * sizeof *b->copy);
+  return b->next != NULL && b->copy != NULL ? 0 : -ENOMEM;
 }
 
+/* So often a list is made once more; after that, with the lock held. */
+#define TRIES 16
+
+/* Nobody else changes what is listed.  A hit that comes while the list is made
+ * must not be undone by it.
+ */
 void
 badblocks_apply (struct badblocks *b, const struct badblocks_change *c)
 {
   struct sector_range *old;
+  uint64_t hits;
+  size_t n;
+  int i = 0;
 
-  lock (&b->lock);
+  do {
+    lock (&b->lock);
+    hits = b->hits;
+    unlock (&b->lock);
+    n = copy_bad (b, b->copy, b->listed, b->changes);
+    n = overlay (b->copy, n, c->ranges, c->count, b->next, true);
+    lock (&b->lock);
+    if (b->hits == hits)
+      break;
+    if (++i < TRIES)
+      unlock (&b->lock);
+  } while (i < TRIES);
+  if (i == TRIES) {
+    b->most = b->listed;
+    n = overlay (b->ranges, drop_healed (b->ranges, b->listed), c->ranges,
+                 c->count, b->next, true);
+  }
   old = b->ranges;
-  b->count = overlay (old, b->count, c->ranges, c->count, b->next, true);
   b->ranges = b->next;
+  b->count = b->listed = n;
+  b->changes++;
   unlock (&b->lock);
-  b->next = NULL;
   free (old);
+  free (b->copy);
+  b->next = b->copy = NULL;
 }
 
 int
@@ -376,15 +441,15 @@ badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
 
   lock (&b->lock);
   i = find (b, first);
-  if (i < b->count && b->ranges[i].first <= last) {
+  while (i < b->listed && b->ranges[i].first <= last && !b->ranges[i].bad)
+    i++;
+  if (i < b->listed && b->ranges[i].first <= last) {
     r = -EIO;
-    if (first < b->ranges[i].first)
-      first = b->ranges[i].first;
-    *bad = first * SECTOR_SIZE;
+    *bad = max (first, b->ranges[i].first) * SECTOR_SIZE;
     if (once) {
+      b->ranges[i].bad = false;
+      b->hits++;
       b->count--;
-      memmove (&b->ranges[i], &b->ranges[i + 1],
-               (b->count - i) * sizeof b->ranges[i]);
     }
   }
   unlock (&b->lock);

@@ -10,9 +10,10 @@
  *                                                       the next: such are one
  *
  * There may be any number of ranges: a request looks for its place among them
- * by halving.  A change is made into such a list of its own first, of what is
- * to be bad and what is not; then old list and change are merged, once for all
- * of it, into memory that is there already:
+ * by halving.  What is healed by a hit (badblocks-once) only gets a mark, until
+ * the next change leaves it out.  A change is made into such a list of its own
+ * first, of what is to be bad and what is not; then old list and change are
+ * merged, once for all of it, into memory that is there already:
  *
  *     old           [3 4 5]. . . . . .[9 10 11 ... 20]
  *     change        . . . [5 6 7]. . . . . {11 ... 15} . .    { } not bad
@@ -23,9 +24,13 @@
  * the search, some dozens of nanoseconds; where there are none it looks at the
  * count and takes none.  It is not a reader-writer lock: that would be one
  * shared line of memory just the same, and readers one after the other would
- * keep out those who heal what they have hit (badblocks-once).  A change holds
- * it for the merge alone, some nanoseconds a range.  Changes come from one
- * thread at a time (control-change.c, under devices.change_lock).
+ * keep out those who heal what they have hit.  Nobody holds it for more than
+ * BADBLOCKS_PIECE ranges, or a look at one for every two sectors of a request:
+ * the list is copied in pieces and merged without it, and then takes the place
+ * of the old one, or, if something was healed meanwhile, is made once more
+ * (sixteen times at most; then with the lock).
+ * Changes come from one thread at a time (control-change.c, under
+ * devices.change_lock).
  */
 
 #ifndef NULLBLK_BADBLOCKS_H
@@ -46,11 +51,18 @@ struct sector_range {
   bool bad;
 };
 
+#define BADBLOCKS_PIECE 4096
+
 struct badblocks {
-  _Atomic size_t count; /* of ranges; changed under the lock */
-  pthread_mutex_t lock;
-  struct sector_range *ranges; /* all bad */
-  struct sector_range *next;   /* room for what they become: the changer's */
+  _Atomic size_t count; /* of what is bad; changed under the lock */
+  pthread_mutex_t lock; /* guards what follows */
+  size_t listed; /* ranges; those that are not bad were healed by a hit */
+  struct sector_range *ranges;
+  uint64_t changes, hits; /* made, and those that healed */
+  size_t most;            /* ranges gone through at once, for tests */
+
+  /* The changer's: room for what they become, and for a copy of them. */
+  struct sector_range *next, *copy;
 };
 
 /* What a text asks for: what is bad after it, and what is not. */

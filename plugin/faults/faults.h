@@ -33,7 +33,8 @@
  * count and takes none.  Changes come from one thread at a time
  * (control-change.c, under devices.change_lock), which alone touches what a
  * change is made of: a change is worked out without the lock, and takes it only
- * to put the new list in the place of the old one.
+ * to put the new list in the place of the old one.  So nobody holds it for more
+ * than a few looks at each rule, of which a request takes one.
  */
 
 #ifndef NULLBLK_FAULTS_H

@@ -9,10 +9,14 @@
 #include <config.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "faults/faults.h"
 #include "unit.h"
+
+#define HEALED 20000
 
 static struct badblocks bad;
 
@@ -325,8 +329,9 @@ test_once (void **state)
   assert_int_equal (check (0, 100, true), -1);
 }
 
-/* What is done with the lock held grows with a list's length, not with its
- * square, in whatever order it comes.
+/* What a change does grows with a list's length, not with its square, in
+ * whatever order it comes, and with the lock held it does only pieces of that.
+ * A hit moves nothing.
  */
 static void
 test_long_lists (void **state)
@@ -348,12 +353,57 @@ test_long_lists (void **state)
     }
   }
   assert_true (moved <= RANGES * UINT64_C (1024));
+  moved = 0;
+  for (i = 0; i < RANGES; i += 2)
+    assert_int_equal (check (4 * i, 1, true), 4 * i);
+  assert_int_equal (moved, 0);
+  assert_int_equal (check (0, 4 * RANGES, false), 4);
   all = badblocks_format (&bad);
   assert_non_null (all);
   for (i = 0, s = all; *s != '\0'; s++)
     i += *s == '+';
-  assert_int_equal (i, RANGES);
+  assert_int_equal (i, RANGES / 2);
+  assert_in_range (bad.most, 1, BADBLOCKS_PIECE);
   free (all);
+  free (text);
+}
+
+static atomic_bool is_healed;
+
+/* Heal one range after the other, each once. */
+static void *
+heal (void *unused)
+{
+  unsigned i;
+
+  (void) unused;
+  for (i = 0; i < HEALED; i++)
+    assert_int_equal (check (2 * i, 1, true), 2 * i);
+  atomic_store (&is_healed, true);
+  return NULL;
+}
+
+/* What is healed while a change is made stays so. */
+static void
+test_healed_meanwhile (void **state)
+{
+  char *text = malloc (HEALED * 32);
+  unsigned i, used = 0;
+  pthread_t thread;
+
+  (void) state;
+  assert_non_null (text);
+  for (i = 0; i < HEALED; i++)
+    used += sprintf (text + used, "+%u-%u,", 2 * i, 2 * i);
+  text[used - 1] = '\0';
+  change (text);
+  assert_int_equal (pthread_create (&thread, NULL, heal, NULL), 0);
+  while (!atomic_load (&is_healed)) {
+    change ("+1000000-1000000");
+    change ("-1000000-1000000");
+  }
+  assert_int_equal (pthread_join (thread, NULL), 0);
+  check_text ("none");
   free (text);
 }
 
@@ -473,6 +523,8 @@ main (void)
       cmocka_unit_test (test_transfer),
       cmocka_unit_test_setup_teardown (test_once, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_long_lists, set_up, tear_down),
+      cmocka_unit_test_setup_teardown (test_healed_meanwhile, set_up,
+                                       tear_down),
       cmocka_unit_test_setup_teardown (test_model, set_up, tear_down),
   };
 
