@@ -353,19 +353,20 @@ static int
 open_log (struct device *d, struct message *why)
 {
   char path[MAX_FILE_NAME + 32];
+  struct message wrong;
   int r;
 
   path_of_log (d, path, sizeof path);
+  message_set (&wrong, "%s", strerror (ENOMEM));
   d->log_buffer = malloc (LOG_BUFFER);
   if (d->log_buffer == NULL)
     r = -ENOMEM;
   else
-    r = writelog_open (&d->log, path, d->devices->settings.block_size);
+    r = writelog_open (&d->log, path, d->devices->settings.block_size, &wrong);
   if (r == 0)
     durability_leave (d->durability);
-  if (r < 0)
-    message_set (why, "write-log=%.300s: %s", path,
-                 r == -EINVAL ? "it is not a regular file" : strerror (-r));
+  else
+    message_set (why, "write-log=%.300s: %s", path, wrong.text);
   return r;
 }
 

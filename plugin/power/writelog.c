@@ -285,6 +285,17 @@ kind_of (mode_t mode)
   }
 }
 
+/* Only a regular file can be cut off where the log ends. */
+static int
+refuse_file (mode_t mode, int flags, struct message *why)
+{
+  message_set (why, "it is %s: %s", kind_of (mode),
+               (flags & O_ACCMODE) == O_RDONLY
+                   ? "a log is a regular file or a block device"
+                   : "allowed is a regular file, or a name for a new one");
+  return -EINVAL;
+}
+
 /* Open a file with holes and an end, a regular one, or, to read it, a block
  * device.  Returns what open or fstat fails with, or -EINVAL with *why.
  */
@@ -297,6 +308,8 @@ open_file (const char *path, int flags, struct message *why)
   /* A FIFO must not make us wait for who reads it. */
   fd = open (path, flags | O_CLOEXEC | O_NONBLOCK, 0666);
   if (fd == -1) {
+    if (errno == EISDIR)
+      return refuse_file (S_IFDIR, flags, why);
     r = -errno;
     message_set (why, "%s", strerror (errno));
     return r;
@@ -309,19 +322,19 @@ open_file (const char *path, int flags, struct message *why)
            (S_ISBLK (st.st_mode) && (flags & O_ACCMODE) == O_RDONLY))
     return fd;
   else
-    message_set (why, "it is %s: a log is a regular file%s",
-                 kind_of (st.st_mode),
-                 (flags & O_ACCMODE) == O_RDONLY ? " or a block device" : "");
+    r = refuse_file (st.st_mode, flags, why);
   close (fd);
   return r;
 }
 
 int
-writelog_open (struct writelog **out, const char *path, uint32_t sector_size)
+writelog_open (struct writelog **out, const char *path, uint32_t sector_size,
+               struct message *why)
 {
   struct writelog *log = calloc (1, sizeof *log);
-  struct message why;
   int r = -ENOMEM;
+
+  message_set (why, "%s", strerror (ENOMEM));
 
   if (log == NULL)
     return r;
@@ -330,12 +343,14 @@ writelog_open (struct writelog **out, const char *path, uint32_t sector_size)
   log->sector = malloc (sector_size);
   if (log->sector == NULL)
     goto free_log;
-  log->fd = r = open_file (path, O_RDWR | O_CREAT | O_TRUNC, &why);
+  log->fd = r = open_file (path, O_RDWR | O_CREAT | O_TRUNC, why);
   if (r < 0)
     goto free_sector;
   r = write_super (log);
-  if (r < 0)
+  if (r < 0) {
+    message_set (why, "%s", strerror (-r));
     goto close_file;
+  }
   pthread_mutex_init (&log->lock, NULL);
   *out = log;
   return 0;

@@ -52,11 +52,12 @@
 struct writelog;
 
 /* Make the log file, or empty it.  SECTOR_SIZE, a power of two from 512 up, is
- * the unit of everything in it: the device's block size.  Returns 0, or -EINVAL
- * if PATH is no regular file, or what open fails with.
+ * the unit of everything in it: the device's block size.  Returns 0; or -EINVAL
+ * if PATH is no regular file, -ENOMEM, or what open or write fails with, and
+ * says in *why what is wrong with it, and what is allowed.
  */
 int writelog_open (struct writelog **log, const char *path,
-                   uint32_t sector_size);
+                   uint32_t sector_size, struct message *why);
 
 /* Returns 0, or the error that ended the log before. */
 int writelog_close (struct writelog *log);

@@ -46,9 +46,10 @@ remove_file (void **state)
 static struct writelog *
 open_log (uint32_t sector_size)
 {
+  static struct message why;
   struct writelog *log;
 
-  assert_int_equal (writelog_open (&log, path, sector_size), 0);
+  assert_int_equal (writelog_open (&log, path, sector_size, &why), 0);
   return log;
 }
 
@@ -478,11 +479,18 @@ static void
 test_not_a_file (void **state)
 {
   struct writelog *log;
+  struct message why;
 
   (void) state;
-  assert_int_equal (writelog_open (&log, "/nonexistent/log", 512), -ENOENT);
-  assert_int_equal (writelog_open (&log, "/dev/null", 512), -EINVAL);
-  assert_int_equal (writelog_open (&log, "/tmp", 512), -EISDIR);
+  assert_int_equal (writelog_open (&log, "/nonexistent/log", 512, &why),
+                    -ENOENT);
+  assert_string_equal (why.text, "No such file or directory");
+  assert_int_equal (writelog_open (&log, "/dev/null", 512, &why), -EINVAL);
+  assert_string_equal (why.text, "it is a character device: allowed is a "
+                                 "regular file, or a name for a new one");
+  assert_int_equal (writelog_open (&log, "/tmp", 512, &why), -EINVAL);
+  assert_string_equal (why.text, "it is a directory: allowed is a regular "
+                                 "file, or a name for a new one");
   assert_not_log ("/nonexistent/log", -ENOENT, "No such file or directory");
   assert_not_log ("/tmp", -EINVAL,
                   "it is a directory: a log is a regular file or a block "
