@@ -35,6 +35,7 @@
 
 #define SPAN (UINT32_C (64) << 20)
 #define HEADER 28
+#define MOST 1024 /* connections */
 
 static const char *where; /* a path, or a port where IS_TCP */
 static bool is_tcp, is_write;
@@ -224,13 +225,13 @@ run (void *arg)
 int
 main (int argc, char *argv[])
 {
-  static struct connection connections[64];
-  pthread_t threads[64];
+  static struct connection connections[MOST];
+  static pthread_t threads[MOST];
   struct timespec from, to;
   unsigned i, count;
   double seconds;
 
-  if (argc < 8 || argc > 9 || atoi (argv[5]) > 64)
+  if (argc < 8 || argc > 9 || atoi (argv[5]) > MOST)
     return EXIT_FAILURE;
   is_tcp = strcmp (argv[1], "tcp") == 0;
   where = argv[2];

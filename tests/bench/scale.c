@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "control/control.h"
 #include "device/device.h"
@@ -179,6 +180,46 @@ reset_zones (void)
     show (zones[i].what, ms_since (begin), "ms");
     devices_destroy (devices);
   }
+}
+
+/* KiB of this process that are in memory. */
+static double
+resident (void)
+{
+  unsigned long pages = 0;
+  FILE *fp = fopen ("/proc/self/statm", "r");
+
+  if (fp == NULL || fscanf (fp, "%*u %lu", &pages) != 1)
+    die ("/proc/self/statm cannot be read");
+  fclose (fp);
+  return (double) pages * sysconf (_SC_PAGESIZE) / KIB;
+}
+
+/* All zones that a device can have here. */
+static void
+most_zones (void)
+{
+  enum { ZONES = 1 << 24, A_READ = 1 << 12 };
+  static struct zone_descriptor table[A_READ];
+  const struct zone_descriptor full = {.cond = ZONE_COND_FULL};
+  const double before = resident ();
+  uint64_t begin, i, done;
+
+  CREATE ("size", "16T", "zoned", "1", "zone-size", "1M");
+  show ("2^24 zones: memory", (resident () - before) / 1024, "MiB");
+  begin = clock_now ();
+  for (i = 0; i < ZONES; i += A_READ)
+    zones_read_table (devices->device[0].zones, i, table, A_READ);
+  show ("... report of all", ms_since (begin), "ms");
+  begin = clock_now ();
+  for (i = 0; i < 100000; i++)
+    must (device_zone_commands (d, i * 167, &full, 1, &done), "a finish");
+  show ("... finish of an empty zone", us_each (begin, 100000), "us");
+  begin = clock_now ();
+  change ("zones=reset\n");
+  show ("... zones=reset, 100,000 of them full", ms_since (begin), "ms");
+  show ("... memory then", (resident () - before) / 1024, "MiB");
+  devices_destroy (devices);
 }
 
 static void
@@ -360,6 +401,27 @@ lonely_blocks (void)
 }
 
 static void
+flushes (void)
+{
+  const uint64_t n = 100000;
+  uint64_t begin, i;
+
+  CREATE ("size", "1T", "memory-backed", "1", "cache-size", "1G");
+  begin = clock_now ();
+  for (i = 0; i < n; i++)
+    must (device_flush (d), "a flush");
+  show ("flush of an empty cache", us_each (begin, n), "us");
+  for (i = 0; i < n; i++)
+    must (device_write (d, buf, BLOCK, i * BLOCK, false), "a write");
+  for (i = 0; i < n; i++)
+    must (device_write (d, buf, BLOCK, i * BLOCK, false), "a write");
+  begin = clock_now ();
+  must (device_flush (d), "a flush");
+  show ("flush of 200,000 volatile blocks", ms_since (begin), "ms");
+  devices_destroy (devices);
+}
+
+static void
 power_cut (void)
 {
   const uint64_t n = 100000;
@@ -379,12 +441,14 @@ main (void)
 {
   memset (buf, 0x5a, sizeof buf);
   reset_zones ();
+  most_zones ();
   many_zones ();
   trims ();
   bad_ranges ();
   many_rules ();
   writers_and_reader ();
   lonely_blocks ();
+  flushes ();
   power_cut ();
   return EXIT_SUCCESS;
 }

@@ -11,10 +11,12 @@
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
-plan 40
-requires nbdkit fio jq nbdinfo
+plan 60
+requires nbdkit fio jq nbdinfo nbdcopy
 plugin=$(find_plugin)
 [ -x "$build/tests/bench/scale" ] || die "there is no scale; run make bench"
+client=$build/tests/bench/client
+[ -x "$client" ] || die "there is no bench/client; run make bench"
 open_raw scale
 
 "$build/tests/bench/scale" >"$tmp/scale"
@@ -49,6 +51,57 @@ reset_first ()
     '.jobs[0].write.clat_ns.percentile["50.000000"] / 1000' "$tmp/fio.json")" us
 }
 
+# read_by CONNECTIONS DEPTH SECONDS [THINK]: by the server nullblk.
+read_by ()
+{
+  # shellcheck disable=SC2086 # words
+  "$client" ${server_where[nullblk]} read 4096 "$@"
+}
+
+# begin_read SECONDS CONNECTIONS DEPTH [THINK]: the same in the background, as $reader,
+# until all have been connected for a second.
+begin_read ()
+{
+  local fds=/proc/${server_pid[nullblk]}/fd
+
+  read_by "$2" "$3" "$1" "${@:4}" >"$tmp/out" 2>&1 &
+  reader=$!
+  until [ "$(find "$fds" -lname 'socket:*' 2>/dev/null | wc -l)" -gt "$2" ]; do
+    kill -0 "$reader" 2>/dev/null || die "client: $(cat "$tmp/out")"
+    sleep 0.05
+  done
+  sleep 1
+}
+
+# connections WHAT: what one more costs, of 1,000.
+connections ()
+{
+  local before
+
+  before=$(resident nullblk)
+  begin_read 10 1000 1 200000
+  fact scale "memory: a connection, of 1,000 that read: $1" nullblk \
+    "$(awk -v n=$(($(resident nullblk) - before)) 'BEGIN { print n / 1000 }')" \
+    KiB
+  wait "$reader" || die "client: $(cat "$tmp/out")"
+}
+
+# hanging WHAT: the CPU that the server takes while 1,024 requests hang.
+hanging ()
+{
+  local before
+
+  begin_read 10 16 64
+  before=$(cpu nullblk)
+  sleep 5
+  fact scale "CPU: while 1,024 requests hang: $1" nullblk \
+    $((($(cpu nullblk) - before) / 5000)) "ms a second"
+  echo fault-delete=all >"$tmp/change"
+  nbdcopy "$tmp/change" "nbd+unix:///nullb0.config?socket=$tmp/nullblk.sock" \
+    >"$tmp/out" 2>&1 || die "nbdcopy: $(cat "$tmp/out")"
+  wait "$reader" || die "client: $(cat "$tmp/out")"
+}
+
 start "1 device with zones" 1T zoned=true zone-size=64M
 reset_first "1 device"
 stop nullblk
@@ -65,6 +118,20 @@ start "1,024 devices" 1G devices=1024
 nbdinfo --list "nbd+unix:///?socket=$tmp/nullblk.sock" >/dev/null
 fact scale "memory: after a list of their exports" nullblk \
   "$(resident nullblk)" KiB
+stop nullblk
+
+start "1 device" 1G
+connections nbdkit
+stop nullblk
+serve_ours nullblk 1G
+connections nullblk-serve
+stop nullblk
+
+serve nullblk -t 64 "$plugin" 1G fault="op=read hang"
+hanging "nbdkit -t 64"
+stop nullblk
+serve_ours nullblk 1G fault="op=read hang" -t 64
+hanging "nullblk-serve -t 64"
 stop nullblk
 
 start "7E of memory" 7E memory-backed=true
