@@ -67,6 +67,24 @@ struct settings_version {
  * there is a cache, and the store's, and none at all while it waits.  Zones
  * come before the write log because a write that is early waits for its turn,
  * with no zone locked, and others must be able to write.
+ *
+ * What is done with one of them held has a bound, whatever is asked:
+ *
+ *     control, change_lock       a change; only those who change settings wait
+ *     power_switch               a cut; only those who switch power wait
+ *     power_lock, devices.lock   a look at each connection, or adding the
+ *                                thousand samples that each may have
+ *     connection, stats_lock     a thousand samples, or a copy of histograms
+ *     settings_lock, latency     some words
+ *     a zone's                   one request: its data, or the entries of its
+ *                                reset in the log; only those of the zone, and
+ *                                of a thousandth of the others, wait
+ *     limits of zones            a bit for each zone
+ *     write log, durability      one step, of STORE_STEP bytes
+ *     the store's stripes        the same; its tree: as many nodes as a number
+ *                                of a chunk has bits
+ *     badblocks                  BADBLOCKS_PIECE ranges
+ *     faults                     some looks at each rule
  */
 struct device {
   char name[16]; /* nullb0 and up */
