@@ -46,9 +46,8 @@ struct change {
   uint64_t count, offset;
   bool fua;
   bool is_write; /* for durability_cut_after; of a long write the last step */
-  bool is_part;  /* of what is such a write when it is done */
 
-  struct store_promise *promise; /* that it is a step of, or NULL */
+  struct store_promise *promise; /* of a step of a long write, or NULL */
 };
 
 /*---------------------------------------------------------------------*/
@@ -100,9 +99,9 @@ append (struct durability *d, struct undo_list *list, struct undo *u)
   list->memory_bytes += undo_charge (u);
 }
 
-/* All of FROM comes after all of TO; FROM is empty then. */
+/* All of FROM comes after all of TO. */
 static void
-append_all (struct undo_list *to, struct undo_list *from)
+append_all (struct undo_list *to, const struct undo_list *from)
 {
   if (from->oldest == NULL)
     return;
@@ -113,11 +112,10 @@ append_all (struct undo_list *to, struct undo_list *from)
   to->newest = from->newest;
   to->cache_bytes += from->cache_bytes;
   to->memory_bytes += from->memory_bytes;
-  memset (from, 0, sizeof *from);
 }
 
-/* All of a list is no longer needed.  Pay back what it was memory_bytes, so
- * that who is next finds that memory.
+/* All of a list is no longer needed.  Pay back its memory, so that who is next
+ * finds it.
  */
 static void
 forget (struct durability *d, struct undo_list *list)
@@ -125,6 +123,7 @@ forget (struct durability *d, struct undo_list *list)
   if (list->oldest != NULL)
     store_uncharge (d->o.store, list->memory_bytes);
   append_all (&d->gone, list);
+  memset (list, 0, sizeof *list);
 }
 
 static void
@@ -433,7 +432,8 @@ change_volatile (struct durability *d, const struct change *c, bool is_last)
 static int
 change_now (struct durability *d, const struct change *c)
 {
-  const bool is_last = (c->is_write || c->is_part) && d->writes_left == 1;
+  const bool is_last =
+      d->writes_left == 1 && (c->is_write || c->promise != NULL);
   int r;
 
   if (c->fua && !is_last)
@@ -441,30 +441,44 @@ change_now (struct durability *d, const struct change *c)
   else
     r = change_volatile (d, c, is_last);
   d->request++;
-  if (r == 0 && c->is_write && d->writes_left > 0)
+  if (d->writes_left > 0 && r == 0 && c->is_write) {
     d->writes_left--;
-  if (r == 0 && c->is_write && is_last) {
-    durability_cut_power (d, &d->ahead);
-    r = 1;
+    if (is_last) {
+      durability_cut_power (d, &d->ahead);
+      r = 1;
+    }
   }
   return r;
 }
 
-/* Chunks of the store may be missing until what is gone has been freed. */
+/* A change has come to R, and something is gone.  Chunks of the store may be
+ * missing until that has been freed: says whether to try again.
+ */
+static bool
+free_what_is_gone (struct durability *d, int r, bool *again)
+{
+  *again = r == -ENOSPC && !*again;
+  if (*again)
+    unlock_and_free (d);
+  else
+    unlock_or_leave (d);
+  return *again;
+}
+
 static int
 change (struct durability *d, const struct change *c)
 {
-  int r = -ESHUTDOWN;
+  bool again = false;
+  int r;
 
-  lock (&d->lock);
-  if (is_on (d))
-    r = change_now (d, c);
-  if (r == -ENOSPC && d->gone.oldest != NULL) {
-    unlock_and_free (d);
+  do {
     lock (&d->lock);
     r = is_on (d) ? change_now (d, c) : -ESHUTDOWN;
-  }
-  unlock_or_leave (d);
+    if (d->gone.oldest == NULL) {
+      unlock (&d->lock);
+      return r;
+    }
+  } while (free_what_is_gone (d, r, &again));
   return r;
 }
 
@@ -523,7 +537,6 @@ durability_step_long (struct durability *d, struct durability_long *l,
       .offset = l->at,
       .fua = fua,
       .is_write = to == l->end,
-      .is_part = true,
       .promise = d->o.store != NULL ? &l->promise : NULL,
   };
   const int r = durability_needs_lock (d) ? change (d, &c) : apply (d, &c);
