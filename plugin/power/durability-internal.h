@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of durability share: durability.c (with the drawing) has the
- * records and makes changes, durability-cut.c cuts the power.  Nobody else
- * includes this.
+ * What the files of durability share.  Each calls only those that stand below
+ * it:
+ *
+ *     durability.c       makes changes, and keeps what was there (with the
+ *                        drawing)
+ *     durability-cut.c   cuts the power
+ *     durability-undo.c  one record of what was there
+ *
+ * Nobody else includes this.
  */
 
 #ifndef NULLBLK_DURABILITY_INTERNAL_H

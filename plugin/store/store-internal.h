@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of the store share: its structures, and its locks.  store.c
- * has the drawing, and who may hold which.
+ * What the files of the store share: its structures, and its locks.  Each calls
+ * only those that stand below it:
+ *
+ *     store.c         reads, writes and extents (with the drawing, and who may
+ *                     hold which lock)
+ *     store-trim.c    trims, and how memory goes back
+ *     store-copies.c  memory for copies of data
+ *     store-reach.c   where data is next
+ *     table.c         finds a chunk
+ *     tree.c          finds the next one
+ *     arena.c         where memory comes from, and the budget
+ *     machine.c       what the machine can give
  */
 
 #ifndef NULLBLK_STORE_INTERNAL_H

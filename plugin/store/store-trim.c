@@ -99,6 +99,35 @@ store_refresh (struct store *s, uint32_t nr, const struct piece *p,
 }
 
 /*---------------------------------------------------------------------*/
+/* Zeroing */
+
+/* Pages that are zero already are not touched: many have just been taken, and
+ * hold no memory yet.
+ */
+void
+store_zero_piece (struct store *s, const struct piece *p)
+{
+  const uint32_t nr = table_find (&s->table, p->key);
+  const uint64_t end = p->offset + p->len;
+  uint64_t from, to;
+  unsigned page;
+  char *data;
+
+  if (nr == 0)
+    return;
+  data = arena_data (&s->arena, nr);
+  for (page = first_page (p); page < last_page (p); page++) {
+    from = (uint64_t) page << PAGE_SHIFT;
+    to = min (end, from + PAGE);
+    if (map_has (arena_chunk (&s->arena, nr)->written, page) &&
+        !is_zero (data + from)) {
+      from = from > p->offset ? from : p->offset;
+      memset (data + from, 0, to - from);
+    }
+  }
+}
+
+/*---------------------------------------------------------------------*/
 /* Giving back */
 
 /* Take up to BATCH chunks from the backlog. */

@@ -151,32 +151,6 @@ read_piece (struct store *s, const struct piece *p, char *buf)
   }
 }
 
-/* Pages that are zero already are not touched: many have just been taken, and
- * hold no memory yet.
- */
-void
-store_zero_piece (struct store *s, const struct piece *p)
-{
-  const uint32_t nr = table_find (&s->table, p->key);
-  const uint64_t end = p->offset + p->len;
-  uint64_t from, to;
-  unsigned page;
-  char *data;
-
-  if (nr == 0)
-    return;
-  data = arena_data (&s->arena, nr);
-  for (page = first_page (p); page < last_page (p); page++) {
-    from = (uint64_t) page << PAGE_SHIFT;
-    to = min (end, from + PAGE);
-    if (map_has (arena_chunk (&s->arena, nr)->written, page) &&
-        !is_zero (data + from)) {
-      from = from > p->offset ? from : p->offset;
-      memset (data + from, 0, to - from);
-    }
-  }
-}
-
 /*---------------------------------------------------------------------*/
 /* Memory for a write or zero.  All stripes of the range are locked. */
 
@@ -505,37 +479,6 @@ write_long (struct store *s, uint32_t volume, const void *buf, uint64_t count,
 }
 
 /*---------------------------------------------------------------------*/
-
-uint64_t
-store_skip_emptiness (struct store *s, uint32_t volume, uint64_t offset,
-                      uint64_t end)
-{
-  const uint64_t key = (uint64_t) volume << VOLUME_SHIFT;
-  const uint64_t here = offset >> s->arena.chunk_shift;
-  const uint64_t next = table_next (&s->table, key | here) - key;
-
-  if (next == here)
-    return offset;
-  return next > (end - 1) >> s->arena.chunk_shift
-             ? end
-             : next << s->arena.chunk_shift;
-}
-
-uint64_t
-store_reach (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
-{
-  const uint64_t size = arena_chunk_size (&s->arena);
-  uint64_t left;
-
-  for (left = STORE_STEP;; left -= size) {
-    if (offset >= end)
-      return end;
-    offset = store_skip_emptiness (s, volume, offset, end);
-    if (left < size)
-      return offset;
-    offset = (offset & -size) + size;
-  }
-}
 
 /* The end of the run of pages at P.offset, in bytes in the chunk, and whether
  * they are written.  Takes the stripe's lock.
