@@ -63,6 +63,7 @@ struct request {
   /* All zero at first, side by side so that it is one store. */
   uint32_t transfer; /* bytes that move: all, some, or none */
   uint32_t nr_slots;
+  uint32_t done; /* bytes of a long change that failed which are in place */
   bool fua;
   bool is_judged;    /* by fault rules; then verdict is what they say */
   bool disconnects;  /* the client, instead of an answer */
@@ -179,6 +180,12 @@ zeroes_are_holes (const struct settings *s, bool may_trim)
   return !s->zero_memory || (may_trim && s->discard);
 }
 
+/* Data, or zeroes that keep memory where BUF is NULL, longer than STORE_STEP:
+ * step by step, logged where there is a log.  Others come in between, a power
+ * cut, too; so where it returns an error r->done bytes are in place.
+ */
+int change_long (struct request *r, const char *buf);
+
 /* Write r->transfer bytes of BUF, or zeroes where it is NULL.  Returns what
  * durability_write does.
  */
@@ -186,15 +193,17 @@ static inline int
 change_store (struct request *r, const void *buf, bool may_trim)
 {
   struct device *d = r->connection->device;
+  const bool holes = buf == NULL && zeroes_are_holes (&r->version->s, may_trim);
   const uint32_t count = r->transfer;
   const uint64_t offset = r->io.offset;
   int result;
 
+  if (count > STORE_STEP && !holes && durability_needs_lock (d->durability))
+    return change_long (r, buf);
   if (buf != NULL)
     result = durability_write (d->durability, buf, count, offset, r->fua);
   else
-    result = durability_zero (d->durability, count, offset, r->fua,
-                              zeroes_are_holes (&r->version->s, may_trim));
+    result = durability_zero (d->durability, count, offset, r->fua, holes);
   if (result == -ENOSPC)
     atomic_store_explicit (&d->enospc_seen, true, memory_order_relaxed);
   return result;

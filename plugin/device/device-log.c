@@ -72,34 +72,46 @@ log_holes (struct request *request)
   return r;
 }
 
-/* Data, and zeroes that keep memory: step by step, as those. */
+/* The next step of a long one, and its entry. */
 static int
-log_long (struct request *request, const char *buf)
+log_step (struct request *request, struct durability_long *l, const char *buf)
+{
+  struct device *d = request->connection->device;
+  uint64_t len;
+  bool fua;
+  int r;
+
+  writelog_begin (d->log);
+  len = durability_reach_long (d->durability, l) - l->at;
+  fua = request->fua && l->at + len == l->end;
+  r = buf != NULL ? writelog_write (d->log, buf, len, l->at, fua)
+                  : writelog_zero (d->log, len, l->at, fua);
+  if (r == 0)
+    r = durability_step_long (d->durability, l, buf, request->fua);
+  return end_change (d, r);
+}
+
+int
+change_long (struct request *request, const char *buf)
 {
   struct device *d = request->connection->device;
   const uint64_t offset = request->io.offset;
   struct durability_long l;
   const char *from;
-  uint64_t len;
-  bool fua;
   int r;
 
   r = durability_begin_long (d->durability, &l, request->transfer, offset);
   if (r == -ENOSPC)
     atomic_store_explicit (&d->enospc_seen, true, memory_order_relaxed);
   while (r == 0 && l.at < l.end) {
-    writelog_begin (d->log);
-    len = durability_reach_long (d->durability, &l) - l.at;
-    fua = request->fua && l.at + len == l.end;
     from = buf != NULL ? buf + (l.at - offset) : NULL;
-    r = from != NULL ? writelog_write (d->log, from, len, l.at, fua)
-                     : writelog_zero (d->log, len, l.at, fua);
-    if (r == 0)
-      r = durability_step_long (d->durability, &l, from, request->fua);
-    r = end_change (d, r);
+    r = has_log (d)
+            ? log_step (request, &l, from)
+            : durability_step_long (d->durability, &l, from, request->fua);
     if (r == 0 && l.at < l.end)
       sched_yield (); /* as in durability_trim_locked */
   }
+  request->done = (uint32_t) (l.at - offset);
   durability_end_long (d->durability, &l);
   return r;
 }
@@ -115,7 +127,7 @@ log_change (struct request *request, const void *buf, bool may_trim)
   if (buf == NULL && zeroes_are_holes (&request->version->s, may_trim))
     return log_holes (request);
   if (count > STORE_STEP)
-    return log_long (request, buf);
+    return change_long (request, buf);
   writelog_begin (d->log);
   if (buf != NULL)
     r = writelog_write (d->log, buf, count, offset, request->fua);

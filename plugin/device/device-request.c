@@ -75,6 +75,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->io.arrival = arrival (c->ops);
   r->transfer = 0;
   r->nr_slots = 0;
+  r->done = 0;
   r->fua = false;
   r->is_judged = false;
   r->disconnects = false;

@@ -111,7 +111,9 @@ nap_out (void *request, uint64_t nsec)
   return result < 0 ? result : request_come_back (r);
 }
 
-/* The zone is asked for all of the request, whatever is written of it. */
+/* The zone is asked for all of the request, whatever is written of it.  Nothing
+ * is above the write pointer, also where power was cut between two steps.
+ */
 int
 device_write_zone (struct request *r, const void *buf, bool may_trim)
 {
@@ -131,6 +133,6 @@ device_write_zone (struct request *r, const void *buf, bool may_trim)
   if (result < 0)
     return result;
   result = change_good_data (r, buf, may_trim, &bad);
-  zones_end_write (&zone, result >= 0 ? r->transfer : 0);
+  zones_end_write (&zone, result >= 0 ? r->transfer : r->done);
   return result != 0 ? result : bad;
 }
