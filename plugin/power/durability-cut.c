@@ -212,6 +212,7 @@ durability_cut_power (struct durability *d, const struct power_cut *cut)
 {
   atomic_fetch_add (&d->fastpath.epoch, 1);
   d->writes_left = 0;
+  d->owes = false;
   choose_path (d);
   d->cuts++;
   d->lost = d->kept = 0;

@@ -65,6 +65,7 @@ struct durability {
   uint64_t request;      /* the number of the next change */
   struct zone_durability *zones;
   uint64_t writes_left;
+  bool owes; /* what has FUA is volatile, as power is to be cut at it */
   struct power_cut ahead; /* when those are done */
   uint64_t cuts, lost, kept;
 

@@ -414,6 +414,7 @@ change_now (struct durability *d, const struct change *c)
   else
     r = change_volatile (d, c, is_last);
   d->request++;
+  d->owes |= c->fua && is_last;
   if (d->writes_left > 0 && r == 0 && c->is_write) {
     d->writes_left--;
     if (is_last) {
@@ -618,7 +619,7 @@ durability_flush_locked (struct durability *d)
 }
 
 /* Parts of a write at which power was to be cut, and is not, may be volatile
- * although there is no cache.
+ * although there is no cache, or although it has FUA.
  */
 void
 durability_cut_after (struct durability *d, uint64_t n,
@@ -628,8 +629,9 @@ durability_cut_after (struct durability *d, uint64_t n,
   d->writes_left = n;
   if (n > 0)
     d->ahead = *cut;
-  if (d->o.cache_size == 0)
+  if (d->o.cache_size == 0 || d->owes)
     make_durable (d);
+  d->owes = false;
   choose_path (d);
   unlock_and_free (d);
 }

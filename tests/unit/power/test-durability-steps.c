@@ -250,23 +250,32 @@ call_off (void)
   durability_cut_after (d, 0, NULL);
 }
 
-/* If it is called off meanwhile, nothing is volatile without a cache. */
+/* If it is called off meanwhile, nothing is volatile without a cache, or with
+ * FUA.
+ */
 static void
-test_called_off (void **state)
+called_off (uint64_t cache_size, bool fua)
 {
   const struct power_cut all = {.lose = LOSE_ALL};
 
-  (void) state;
-  begin (128 * MIB, 0);
+  begin (128 * MIB, cache_size);
   assert_int_equal (store_write (store, 0, old, LONG, 0), 0);
   durability_cut_after (d, 1, &all);
   others = call_off;
-  assert_int_equal (durability_write (d, new, LONG, 0, false), 0);
+  assert_int_equal (durability_write (d, new, LONG, 0, fua), 0);
   assert_int_equal (status ().undo_bytes, 0);
   cut ();
   finish_cut ();
   assert_holds (new, 0, LONG);
   end ();
+}
+
+static void
+test_called_off (void **state)
+{
+  (void) state;
+  called_off (0, false);
+  called_off (64 * MIB, true);
 }
 
 int
