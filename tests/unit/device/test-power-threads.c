@@ -32,15 +32,16 @@
 
 static struct devices *devices;
 static struct device *device;
-static atomic_uint naps;
-static atomic_bool stuck; /* whoever naps comes back when it is not */
+static atomic_bool stuck;                     /* a nap ends when it is not */
+static _Thread_local atomic_bool *has_napped; /* this thread's; or NULL */
 
 static int
 nap (void *opaque, uint64_t nsec)
 {
   (void) opaque;
   (void) nsec;
-  atomic_fetch_add (&naps, 1);
+  if (has_napped != NULL)
+    atomic_store (has_napped, true);
   do
     sched_yield ();
   while (atomic_load (&stuck));
@@ -63,7 +64,6 @@ create (const char *const *given)
 {
   struct message why;
 
-  atomic_store (&naps, 0);
   assert_int_equal (make_devices (&devices, given, &how, &why), 0);
   device = &devices->device[0];
 }
@@ -82,6 +82,7 @@ struct task {
   enum operation op;
   uint64_t offset;
   int result;
+  atomic_bool has_napped;
 };
 
 static void *
@@ -92,6 +93,7 @@ run (void *arg)
   struct task *t = arg;
   uint64_t done;
 
+  has_napped = &t->has_napped;
   switch (t->op) {
   case OP_WRITE:
     t->result = device_write (t->c, page, BLOCK, t->offset, false);
@@ -110,11 +112,9 @@ run (void *arg)
 static void
 start (struct task *t, enum operation op, uint64_t offset)
 {
-  const unsigned before = atomic_load (&naps);
-
   *t = (struct task){.c = client (), .op = op, .offset = offset};
   assert_int_equal (pthread_create (&t->thread, NULL, run, t), 0);
-  while (atomic_load (&naps) == before)
+  while (!atomic_load (&t->has_napped))
     sched_yield ();
 }
 
