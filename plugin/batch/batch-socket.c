@@ -15,7 +15,9 @@
  *       ahead ┌─────────────────────┐│      ┌────────────────────┐ held
  *             │ used  │ here │      │┘      │ reply, reply, piece│
  *             └───────┴──────┴──────┘       └────────────────────┘
- *                   from     to                  replies = 2
+ *                 rx_start rx_end               replies = 2
+ *
+ * The bytes ahead are in rx_buf, and those held in tx_buf.
  *
  * What makes it right:
  *
@@ -25,8 +27,7 @@
  *   the next request, a small read or write, is in ahead to its last byte:
  *   so that this thread is sure to come back, without waiting for the client.
  * - Before a thread asks the kernel for more, or waits for anything else that
- *   batch-libc.c knows of, what is held is sent; so it is by shutdown and
- * close.
+ *   batch-libc.c knows of, it sends what is held; so do shutdown and close.
  * - Held bytes go before those of any later call.  If they cannot be sent, the
  *   call that tried fails, and all after it.
  *
@@ -39,11 +40,12 @@
  * Each connection has two locks.  No thread waits in the kernel for a client
  * with a lock that another, which would not have waited in the kernel itself,
  * needs: readers hold in_lock and senders out_lock, a sender tries in_lock and
- * a reader out_lock, and those who do not get it know what it means:
+ * a reader out_lock, and a thread that does not get a lock knows what it means:
  *
- * - in_lock taken: somebody reads, and may be about to wait: hold nothing;
- * - out_lock taken: somebody sends.  As he cannot have in_lock while we do, he
- *   holds nothing, but sends all.
+ * - in_lock taken: somebody reads, and may be about to wait: a sender then
+ * holds no whole reply;
+ * - out_lock taken: somebody sends.  As that thread cannot have in_lock while
+ *   the reader does, it holds no whole reply, and sends all that is held.
  *
  * A struct batch_socket belongs to a descriptor's number and is never freed, so
  * that whoever has found it may look at it; its buffers go with the socket.

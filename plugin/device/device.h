@@ -53,7 +53,7 @@ struct settings_version {
 
 /* One device.
  *
- * Lock order, of all locks in core: control.lock, devices.change_lock,
+ * The order of all locks outside of batch/: control.lock, devices.change_lock,
  * device.power_switch, device.power_lock, devices.lock, connection.lock,
  * devices.settings_lock, latency.lock, those of zones (zones.c), that of the
  * write log, that of durability, and the store's stripes in ascending order
@@ -129,11 +129,10 @@ struct device {
 };
 
 /* What a connection needs of the way by which its requests come: of nbdkit,
- * with the batch library or without.  Whoever calls device_connect fills it,
- * before there are connections; after that only the two flags that are atomic
- * change. The functions are called on the thread that serves a request, with no
- * lock of the core held, but for disconnect.  Each may be NULL where that is
- * said.
+ * with the batch library or without.  The caller of device_connect fills it
+ * before there are connections; after that only the two atomic flags change.
+ * The functions are called on a thread that serves the connection, which holds
+ * no lock of a device.  Each may be NULL where its comment says so.
  */
 struct connection_ops {
   /* How a wait is cut short when the client or the server goes away. */
@@ -156,12 +155,12 @@ struct connection_ops {
   bool (*still_zero) (const void *buf, size_t n);
 
   /* Answer the request that this thread serves, with DATA bytes of data, at the
-   * moment DEADLINE (clock_now), spinning for the last SPIN nanoseconds.  Then
-   * DUE is called, on another thread, with a copy of the SIZE bytes at REQUEST,
-   * at most 256: it returns 0, or the negative errno that the request fails
-   * with after all, or 1 for no answer.  OVER says that there is nobody left to
-   * wait for.  Returns false where the thread has to wait by itself.  NULL: it
-   * always has to.
+   * moment DEADLINE (clock_now), spinning for the last SPIN nanoseconds.  Just
+   * before that, DUE is called with a copy of the SIZE bytes at REQUEST, at
+   * most 256, as a rule by the same thread: DUE returns 0, or the negative
+   * errno that the request fails with after all, or 1 for no answer.  OVER
+   * tells DUE that the client or the server has gone.  Returns false where the
+   * thread has to wait by itself.  NULL: the thread always has to.
    */
   bool (*defer) (uint64_t deadline, uint64_t spin,
                  int (*due) (void *request, uint64_t now, bool over),

@@ -139,7 +139,9 @@ durability_needs_lock (const struct durability *d)
       0);
 }
 
-/* The same as those below without "slowly", for those alone. */
+/* What the functions below, whose names lack "_locked", call where a change has
+ * to take the lock, or is long.
+ */
 int durability_write_locked (struct durability *d, const void *buf,
                              uint64_t count, uint64_t offset, bool fua);
 int durability_zero_locked (struct durability *d, uint64_t count,

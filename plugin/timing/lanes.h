@@ -23,8 +23,8 @@
  *     |................|#####|...........|#####|....
  *              [---service---#####--]
  *
- * struct lanes belongs to a device and is guarded by its lock in struct
- * latency, whose latency_completion is the caller.  struct stall is a setting.
+ * struct lanes belongs to a device.  The lock of its struct latency_state
+ * guards it, and latency_completion calls this.  struct stall is a setting.
  */
 
 #ifndef NULLBLK_LANES_H

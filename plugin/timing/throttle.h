@@ -33,8 +33,8 @@
  * counted as the others are until it is through: old and new requests do not
  * pass together more than the new limit, or the old one where that was wider.
  *
- * struct throttle belongs to a device and is guarded by its lock in struct
- * latency, whose latency_completion is the caller.
+ * struct throttle belongs to a device.  The lock of its struct latency_state
+ * guards it, and latency_completion calls this.
  */
 
 #ifndef NULLBLK_THROTTLE_H

@@ -198,7 +198,7 @@ void zone_wake_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp);
 
 /* Wait until the write pointer is at WP, or DEADLINE.  The stripe is locked,
  * but not meanwhile.  The first nap is before the wait: with it, replies that
- * the thread has held are sent (batch-libc.c), which the write that is waited
+ * the thread has held are sent (batch_ppoll), which the write that is waited
  * for may be waiting for.  Returns 0 when it is worth another look, -EIO when
  * the time is up, or what the nap failed with.
  */

@@ -3,8 +3,9 @@
  *
  * What the files of nullblk-attach share: attach.c (with the layout of what is
  * remembered), attach-detach.c, attach-folder.c, attach-process.c and
- * attach-device.c.  Nobody else includes this.  Who cannot go on ends the
- * program.
+ * attach-device.c; netlink.c asks is_stopped.  Nobody else includes this.  A
+ * function that cannot go on ends the program, unless its comment says that it
+ * returns on failure.
  */
 
 #ifndef NULLBLK_ATTACH_INTERNAL_H

@@ -21,13 +21,15 @@
 #include "top.h"
 #include "zones.h"
 
-/* Connections to .stats and .zones, and the last two looks at the former. */
+/* Connections to .stats and .zones, the last look at .stats, and what has
+ * changed between the look before it and that one.
+ */
 struct view {
   struct server *server;
   struct nbd_handle *stats; /* NULL while the server is away */
   struct nbd_handle *zones; /* NULL as long as nobody has asked for a map */
   struct snapshot *last;
-  struct snapshot *interval; /* since the one before, NULL at first */
+  struct snapshot *interval; /* the change; NULL after the first look */
   struct message why;        /* where there is no connection */
   char *map;                 /* of the zones, group a letter; NULL if none */
   uint64_t group;
@@ -135,8 +137,10 @@ top_lines (struct view *v, const struct top_options *options,
 #define MAP_ROW 20 /* the heading's, */
 #define MAP_ROWS 8 /* and how many there may be below it */
 
-/* Service times of all requests of the interval, by powers of two from 1 us,
- * as bars.
+/* Draw the service times of all requests of the interval as bars.  The first
+ * column counts requests that took less than 512 ns, and each further column
+ * those that took up to twice as long; the label below a column is the time
+ * that its requests took less than.
  */
 static void
 draw_histogram (const struct view *v, int row)
