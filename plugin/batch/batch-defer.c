@@ -159,7 +159,7 @@ free_reply (struct batch_socket *c, struct deferred *d)
  * memory.
  */
 static bool
-make_room (struct batch_socket *c, struct deferred *d, size_t n)
+grow_reply (struct batch_socket *c, struct deferred *d, size_t n)
 {
   struct deferred *i;
   char *p;
@@ -449,7 +449,7 @@ take_with_room (struct batch_socket *c, uint64_t deadline, size_t n)
   struct deferred *d = take_idle (c);
   int r;
 
-  while (d != NULL && !make_room (c, d, n)) {
+  while (d != NULL && !grow_reply (c, d, n)) {
     r = -1;
     if (c->nr_waiting > 0 && c->waiting[0]->deadline <= deadline) {
       pthread_mutex_unlock (&c->out_lock);
@@ -514,8 +514,8 @@ batch_defer_piece (struct batch_socket *c, const void *buf, size_t n, bool more)
   struct deferred *d = c->partial_reply;
 
   /* With room for more, so that many pieces are not copied once each. */
-  if (d->len + n > d->room && !make_room (c, d, d->len + n + d->len / 2) &&
-      !make_room (c, d, d->len + n))
+  if (d->len + n > d->room && !grow_reply (c, d, d->len + n + d->len / 2) &&
+      !grow_reply (c, d, d->len + n))
     return false;
   memcpy (d->reply + d->len, buf, n);
   d->len += n;

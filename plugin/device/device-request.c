@@ -211,7 +211,7 @@ complete (struct request *r, uint64_t now)
  * wait for, since lanes and limits have served it on paper, is given back.
  */
 static void
-abort_wait (struct request *r, uint64_t now)
+give_up (struct request *r, uint64_t now)
 {
   struct latency_state *latency = &r->connection->device->latency;
   uint32_t i;
@@ -233,7 +233,7 @@ on_deadline (void *request, uint64_t now, bool over)
   int result;
 
   if (over)
-    abort_wait (r, now);
+    give_up (r, now);
   result = complete (r, now);
   if (r->disconnects)
     return 1;
@@ -272,7 +272,7 @@ request_end (struct request *r, int result)
     return result;
   if (waiter_wait (&devices->waiter, r->deadline, r->version->s.spin,
                    &r->connection->ops->wait, &now) < 0)
-    abort_wait (r, now);
+    give_up (r, now);
   return complete (r, now);
 }
 

@@ -37,7 +37,7 @@ struct view {
 };
 
 static void
-disconnect (struct view *v)
+forget_server (struct view *v)
 {
   nbd_close (v->stats);
   nbd_close (v->zones);
@@ -51,7 +51,7 @@ disconnect (struct view *v)
 
 /* Look again.  Returns false where the server is away. */
 static bool
-look (struct view *v)
+take_snapshot (struct view *v)
 {
   struct snapshot *now;
   char *text;
@@ -64,7 +64,7 @@ look (struct view *v)
   now = text != NULL ? snapshot_parse (text, &v->why) : NULL;
   free (text);
   if (now == NULL) {
-    disconnect (v);
+    forget_server (v);
     return false;
   }
   snapshot_free (v->interval);
@@ -114,13 +114,13 @@ top_lines (struct view *v, const struct top_options *options,
   const struct timespec pause = {.tv_sec = options->interval};
   unsigned i;
 
-  if (!look (v)) {
+  if (!take_snapshot (v)) {
     *why = v->why;
     return false;
   }
   for (i = 0; options->count == 0 || i < options->count; i++) {
     nanosleep (&pause, NULL);
-    if (!look (v)) {
+    if (!take_snapshot (v)) {
       *why = v->why;
       return false;
     }
@@ -191,7 +191,7 @@ map_width (void)
 
 /* See where the write pointers are, a letter for a zone or for several. */
 static void
-look_at_zones (struct view *v)
+take_map (struct view *v)
 {
   free (v->map);
   v->map = NULL;
@@ -302,7 +302,7 @@ next_device (struct view *v)
   for (i = 0; i < n && strcmp (devices[i].name, v->server->device) != 0; i++)
     ;
   if (n > 0) {
-    disconnect (v);
+    forget_server (v);
     snprintf (v->server->device, sizeof v->server->device, "%s",
               devices[i + 1 < n ? i + 1 : 0].name);
   }
@@ -318,8 +318,8 @@ run_screen (struct view *v, const struct top_options *options)
   timeout ((int) options->interval * 1000);
   for (;;) {
     if (!paused) {
-      look (v);
-      look_at_zones (v);
+      take_snapshot (v);
+      take_map (v);
       looks++;
     }
     draw (v, paused);
@@ -348,7 +348,7 @@ top_screen (struct view *v, const struct top_options *options,
 {
   SCREEN *screen;
 
-  if (!look (v)) {
+  if (!take_snapshot (v)) {
     *why = v->why;
     return false;
   }
@@ -377,6 +377,6 @@ top (struct server *s, const struct top_options *options, struct message *why)
     ok = top_screen (&v, options, why);
   else
     ok = top_lines (&v, options, why);
-  disconnect (&v);
+  forget_server (&v);
   return ok;
 }
