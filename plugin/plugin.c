@@ -254,8 +254,8 @@ nullblk_get_ready (void)
 /* Exports */
 
 /* May this client see and use the control exports?  Over a Unix socket the
- * kernel tells who it is; nbdkit would print an error if asked for anything
- * else's.
+ * kernel tells the client's user; for any other socket nbdkit would print an
+ * error if asked for that.
  */
 static bool
 may_control (void)
@@ -542,7 +542,7 @@ nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
                             : device_read (c, buf, count, offset));
 }
 
-/* Who may control the server may fill its log. */
+/* A client that may control the server may also fill its log. */
 static int
 write_control (struct connection *c, const void *buf, uint32_t count,
                uint64_t offset)

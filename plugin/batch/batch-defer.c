@@ -14,10 +14,10 @@
  *     v                                  v         │
  *   partial ────whole──> waiting [first, ..., last] ──due──> held ──> socket
  *
- * waiting is a heap by deadline of at most as many replies as a connection may
- * have requests; with so many of them nothing more is read.  A reply is kept as
- * nbdkit gave it.  When it is due the device is told (batch_due), and may still
- * have it dropped, or replaced by an error.
+ * waiting is a heap by deadline, of at most `depth` replies; while so many
+ * wait, no further request is read.  A reply is kept as nbdkit gave it.  When
+ * it is due the device is told (batch_due), and may still have it dropped, or
+ * replaced by an error.
  *
  * All this is only for connections that are served by one thread, in nbdkit's
  * serial mode (batch_set_serial); what others look at is guarded by out_lock.
@@ -37,26 +37,27 @@
 #include "batch-internal.h"
 #include "common/common.h"
 
-/* With more that wait nobody spins for one, who was not asked to: the CPU is
+/* Where more replies than this wait, SPIN_AUTO means not to spin: the CPU is
  * needed for what comes next.
  */
 #define CROWD 8
 
-/* Of all replies that wait, in bytes: of one connection, and of all. */
+/* The most bytes of replies that wait: of one connection, and of all together.
+ */
 #define MOST_OF_CONNECTION ((size_t) 64 << 20)
 #define MOST_OF_ALL ((size_t) 256 << 20)
 
-/* A larger buffer is given back when its reply is gone, and so is any as long
- * as that many bytes are in use: what connections keep that ask for nothing
- * more is never all of the room.
+/* A buffer larger than KEPT is given back when its reply has been sent, and so
+ * is any buffer while more than MOST_TO_KEEP bytes are in use: so connections
+ * that ask for nothing more never keep all of the room.
  */
 #define KEPT (16 * 1024)
 #define MOST_TO_KEEP (MOST_OF_ALL / 2)
 
-/* Of a reply: what its headers take at most, and an error in its place. */
+/* The most bytes that the headers of a reply take, or an error in its place. */
 #define HEADERS 64
 
-/* Of a request of the device. */
+/* The most bytes of the device's request that are copied (batch_defer). */
 #define MAX_REQUEST_COPY 256
 
 /* The NBD protocol's. */
@@ -154,9 +155,9 @@ free_reply (struct batch_socket *c, struct deferred *d)
   d->room = 0;
 }
 
-/* A buffer of N bytes, no more, unless the one that is there has as many; what
- * is in it stays.  False, and nothing has changed: there is no room, or no
- * memory.
+/* Make the buffer of a reply N bytes long, unless it has as many already; what
+ * is in it stays.  Where there is no room or no memory, returns false, and D is
+ * as it was.
  */
 static bool
 grow_reply (struct batch_socket *c, struct deferred *d, size_t n)
@@ -238,8 +239,8 @@ put32 (char *p, uint32_t n)
   p[3] = (char) n;
 }
 
-/* Make the reply one that says ESHUTDOWN; a buffer has room for it.  False:
- * what it is is not known.
+/* Turn the reply into one that says ESHUTDOWN, for which its buffer has room.
+ * False: the reply has a form that is not known here.
  */
 static bool
 make_error (struct deferred *d)
@@ -340,7 +341,7 @@ batch_defer_cancel (void)
 {
   struct batch_socket *c = batch_thread.deferring;
 
-  /* Else the descriptor's number has another socket already. */
+  /* Otherwise the descriptor's number belongs to another socket by now. */
   if (c != NULL && c->deferrer == &batch_thread) {
     pthread_mutex_lock (&c->out_lock);
     batch_defer_end (c, false);
@@ -350,7 +351,7 @@ batch_defer_cancel (void)
 }
 
 /*---------------------------------------------------------------------*/
-/* Waiting.  Ended by -EAGAIN where the socket has something to read. */
+/* Waiting.  -EAGAIN ends a wait where the socket has something to read. */
 
 static int
 nap_listening (void *opaque, uint64_t nsec)
@@ -405,8 +406,9 @@ look (void *opaque)
              : -EAGAIN;
 }
 
-/* Wait for the first of those that wait, and answer it, and all that would be
- * late if it was slept for.  What comes from the client ends it if LISTENS.
+/* Wait until the first reply is due, and send it, and with it all others that a
+ * further sleep would make late.  If it LISTENS, bytes from the client end the
+ * wait.
  */
 static int
 wait_for_first (struct batch_socket *c, bool listens)
@@ -439,9 +441,10 @@ wait_for_first (struct batch_socket *c, bool listens)
 /*---------------------------------------------------------------------*/
 /* From the device's promise to the whole reply */
 
-/* What will wait until DEADLINE, with room for N bytes: where there is none,
- * those that are due before it are answered first.  NULL: there is none either.
- * out_lock is held, but while they wait.
+/* Take a struct deferred with room for N bytes.  Where there is no room, first
+ * wait for the replies that are due before DEADLINE, and send them.  NULL:
+ * there is no room even then, or no memory.  out_lock is held, except during
+ * such a wait.
  */
 static struct deferred *
 take_with_room (struct batch_socket *c, uint64_t deadline, size_t n)
@@ -491,7 +494,7 @@ batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
   return d != NULL;
 }
 
-/* Is this the end of a reply, and not of one of several chunks only? */
+/* Is the reply complete, rather than only one of its chunks? */
 static bool
 is_whole (const struct deferred *d)
 {
@@ -513,7 +516,9 @@ batch_defer_piece (struct batch_socket *c, const void *buf, size_t n, bool more)
 {
   struct deferred *d = c->partial_reply;
 
-  /* With room for more, so that many pieces are not copied once each. */
+  /* Make room for half as much again, so that a reply of many pieces is not
+   * copied for each of them.
+   */
   if (d->len + n > d->room && !grow_reply (c, d, d->len + n + d->len / 2) &&
       !grow_reply (c, d, d->len + n))
     return false;
@@ -539,7 +544,10 @@ close_all (struct batch_socket *c)
   pthread_mutex_unlock (&c->out_lock);
 }
 
-/* Threads that wait would still answer what they cannot be kept from. */
+/* A thread of plain nbdkit that waits for less than NAP_FROM cannot be ended,
+ * and would still answer: so replies that are due that soon are waited for
+ * here.
+ */
 void
 batch_defer_finish (struct batch_socket *c)
 {

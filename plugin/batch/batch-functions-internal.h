@@ -4,7 +4,8 @@
  * What libnullblk-batch.so (batch-socket-internal.h) offers to the plugin that
  * is loaded into the same nbdkit, which looks for it by dlsym.  The two may be
  * of different releases: whatever changes here, in what a function means, too,
- * makes BATCH_VERSION another, and who finds another does without.
+ * needs another BATCH_VERSION, and a plugin that finds another version does
+ * without the library.
  */
 
 #ifndef NULLBLK_BATCH_FUNCTIONS_INTERNAL_H

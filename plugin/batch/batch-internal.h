@@ -24,17 +24,17 @@
 #include "batch-pace-internal.h"
 #include "batch-socket-internal.h"
 
-/* Of what is read ahead, and the same where payloads are large: these are not
- * worth another copy.
+/* How many bytes are read ahead at most; and where payloads are LARGE, for
+ * which another copy costs more than it saves.
  */
 #define AHEAD (64 * 1024)
 #define AHEAD_OF_LARGE 4096
 #define LARGE (32 * 1024)
 
-/* Of a request, as the NBD protocol has it. */
+/* The bytes of a request without its payload, in the NBD protocol. */
 #define HEADER 28
 
-/* Of what is held, and of one piece of it. */
+/* The most bytes that are held, and the longest piece that is. */
 #define HELD (64 * 1024)
 #define PIECE (16 * 1024)
 
@@ -51,11 +51,11 @@ struct batch_socket {
   char *rx_buf;            /* NULL when there is no socket */
   size_t rx_start, rx_end;
   size_t window; /* how much of ahead may be used: AHEAD or AHEAD_OF_LARGE */
-  size_t asked;  /* by the last read */
+  size_t asked;  /* bytes that the last read wanted */
   unsigned requests; /* since the kernel was last asked for more */
-  unsigned looks;    /* chances to see whether it is busy */
+  unsigned looks;    /* chances to see whether the client is busy */
   struct pace pace;
-  uint64_t read_at; /* when ahead, and what came with it, did; 0: not known */
+  uint64_t read_at; /* when the bytes of the last read came; 0: not known */
 
   _Alignas(64) pthread_mutex_t out_lock; /* guards what follows */
   char *tx_buf;
@@ -67,30 +67,30 @@ struct batch_socket {
   atomic_uint nr_waiting;    /* that many */
   struct deferred *idle;
   size_t bytes;                   /* of the buffers of all of these */
-  struct deferred *partial_reply; /* its reply is being given; or NULL */
-  _Atomic (const struct batch_thread *) deferrer; /* by whom the last one was */
+  struct deferred *partial_reply; /* nbdkit is giving its pieces; or NULL */
+  _Atomic (const struct batch_thread *) deferrer; /* of the last reply */
 };
 
-/* Of this thread: where it may have left something held, whose request it
- * serves, and when that came (batch_arrival); the bytes that it has zeroed for
- * an answer and not received anything into since, and whether its last read was
- * one of a header, and nobody has asked since (batch_still_zero); where it last
- * deferred a reply, and where it is telling the device of one, with out_lock
- * held; the socket that ends the ppoll that it is about to make, or -1, and
- * whether it did; and whether that ppoll is only looked for.
- */
+/* What the library knows of this thread. */
 struct batch_thread {
-  int holding;
-  struct batch_socket *serving;
-  uint64_t arrival;
+  int holding; /* a descriptor for which it may have left bytes held; or -1 */
+  struct batch_socket *serving; /* the connection whose request it serves */
+  uint64_t arrival;             /* when that request came (batch_arrival) */
+
+  /* For batch_still_zero: the bytes that the thread has zeroed for an answer
+   * and has not received anything into since; and whether its last read was one
+   * of a header, and batch_still_zero has not been asked since.
+   */
   const void *zeroes;
   size_t zeroes_len;
   bool has_header;
-  struct batch_socket *deferring;
-  struct batch_socket *answering;
-  int listening;
-  bool heard;
-  bool is_probing;
+
+  struct batch_socket *deferring; /* where it last deferred a reply */
+  struct batch_socket *answering; /* for which it calls a batch_due, with
+                                   * out_lock held */
+  int listening;   /* a descriptor that ends its next ppoll, or -1; */
+  bool heard;      /* whether that did */
+  bool is_probing; /* its next ppoll only shows that nbdkit's sleeps are seen */
 };
 #define BATCH_THREAD_INIT                                                      \
   {                                                                            \
@@ -100,18 +100,18 @@ extern _Thread_local struct batch_thread batch_thread;
 
 extern atomic_bool batch_is_timed;
 
-/* Is it so that replies may wait: as batch_set_serial said, and are nbdkit's
- * sleeps known to be seen?
+/* May replies wait?  They may if batch_set_serial has said so, and nbdkit's
+ * sleeps are known to come to batch_ppoll.
  */
 bool batch_may_wait (void);
 
 /* The connection of a descriptor, or NULL. */
 struct batch_socket *batch_find (int fd);
 
-/* The same, made where there is none: open or not. */
+/* The same, open or not; where there is none, one is made. */
 struct batch_socket *batch_connection_of (int fd);
 
-/* There are none any more: they were the parent's. */
+/* After a fork: forget all connections, which are the parent's. */
 void batch_forget_connections (void);
 
 /* Call ACTION for the descriptors of all connections; from a signal handler,
@@ -133,23 +133,30 @@ bool batch_flush (struct batch_socket *c, int fd, int flags);
  */
 bool batch_send_whole (struct batch_socket *c, const char *buf, size_t n);
 
-/* Deferred replies.  A piece of what is being composed: false if that is more
- * than there is room for.  Answer what is due.  Tell the device that all others
- * are over, and answer them if SEND; the same after those that are due within
- * some ms.  Give the memory back, when there are none.  out_lock is held for
- * all.
- */
+/* Deferred replies.  out_lock is held for these five. */
+
+/* Add a piece to the reply that nbdkit is giving.  False: there is no room. */
 bool batch_defer_piece (struct batch_socket *c, const void *buf, size_t n,
                         bool more);
+
+/* Send the replies that are due. */
 void batch_defer_answer (struct batch_socket *c);
+
+/* Tell the device that all requests that wait are over, and send their replies
+ * if SEND.
+ */
 void batch_defer_end (struct batch_socket *c, bool send);
+
+/* The same, after waiting for those that are due within NAP_FROM. */
 void batch_defer_finish (struct batch_socket *c);
+
+/* Give the memory back, when no reply waits. */
 void batch_defer_free (struct batch_socket *c);
 
-/* Before another request is taken, and before the kernel is asked for one:
- * answer what is due, until there is room for one more, or until there is
- * something to read, or nobody waits.  False: the server stops, or the client
- * has gone.  in_lock is held.
+/* Send replies as they become due: before another request is taken, until there
+ * is room for one more; and before the kernel is asked for one, until there is
+ * something to read, or no reply waits any more.  False: the server stops, or
+ * the client has gone.  in_lock is held for both.
  */
 bool batch_defer_make_room (struct batch_socket *c);
 bool batch_defer_wait (struct batch_socket *c);
@@ -160,7 +167,7 @@ passes_through (struct batch_socket *c)
   return atomic_load_explicit (&c->passthrough, memory_order_relaxed);
 }
 
-/* As the NBD protocol has numbers. */
+/* A number of 4 bytes, the most significant first, as in the NBD protocol. */
 static inline uint32_t
 get32 (const char *p)
 {

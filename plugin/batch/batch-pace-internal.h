@@ -20,8 +20,9 @@
  * compared at once.
  *
  * Nothing is polled for
- * - where the window of sleeps tells that it cannot pay: who polls uses all of
- *   the time, which is shorter by what a wake-up takes, and no more;
+ * - where the window of sleeps tells that it cannot pay: a thread that polls
+ *   uses the CPU all of the time, which gets shorter only by what a wake-up
+ *   takes;
  * - where the client has, or has lately had, more than one request on its way;
  * - for long after two polls have lost their CPU in a short time, as a jump in
  *   time tells: others want it.  A thread that sleeps gets a busy CPU at once,

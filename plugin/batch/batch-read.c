@@ -26,8 +26,9 @@
 
 static _Atomic uint64_t poll_ns; /* 0: never */
 
-/* Who asked the kernel last.  Written where it changes, while requests are
- * served one at a time, on a cache line that holds nothing else.
+/* The connection that asked the kernel last.  It is written only where it
+ * changes, while requests are served one at a time, and has a cache line of its
+ * own.
  */
 static struct {
   _Alignas(64) _Atomic (struct batch_socket *) connection;

@@ -105,7 +105,7 @@ uint64_t batch_arrival (void);
  * of a reply, with DATA bytes besides its headers, waits until then; DUE is
  * told, with a copy of the SIZE bytes at REQUEST, 256 at most.  Where there is
  * no room for the reply it first answers, in their time, those that are due
- * before.  False: the caller has to wait by himself, as where the connection is
+ * before.  False: the caller has to wait by itself, as where the connection is
  * not treated, there is no memory or room, or depth is 0.
  */
 bool batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
@@ -123,8 +123,8 @@ void batch_defer_cancel (void);
  * which it receives payloads, too: so this is known only as long as a thread
  * receives nothing but a header (read of 28 bytes, once) between two calls, and
  * only where it has received one: if requests are not seen here, payloads are
- * not either.  Who else may write into BUF, as a filter does, is for the caller
- * to know.
+ * not either.  The caller has to know whether anything else, such as a filter,
+ * writes into BUF.
  */
 bool batch_still_zero (const void *buf, size_t n);
 

@@ -33,17 +33,18 @@
  *
  * A client that waits after each request is best woken by the first piece: over
  * Unix sockets the pieces of a reply are joined only where there is a queue.
- * And its next request comes within the time that a CPU takes to fall asleep
- * and to wake up again: so it is polled for a while where that pays, unless
- * others have any.  A client with many is not hurried (batch-pace-internal.h).
+ * Such a client sends its next request within the time that a CPU takes to fall
+ * asleep and to wake up again: so the thread polls for that request for a while
+ * where polling pays, unless other connections have requests.  A client with
+ * many requests at a time is not hurried (batch-pace-internal.h).
  *
  * Each connection has two locks.  No thread waits in the kernel for a client
  * with a lock that another, which would not have waited in the kernel itself,
  * needs: readers hold in_lock and senders out_lock, a sender tries in_lock and
  * a reader out_lock, and a thread that does not get a lock knows what it means:
  *
- * - in_lock taken: somebody reads, and may be about to wait: a sender then
- * holds no whole reply;
+ * - in_lock taken: somebody reads, and may soon wait: a sender then holds no
+ *   whole reply;
  * - out_lock taken: somebody sends.  As that thread cannot have in_lock while
  *   the reader does, it holds no whole reply, and sends all that is held.
  *
@@ -112,7 +113,7 @@ batch_begin (int fd)
   if (socket_option (fd, SO_TYPE) == SOCK_STREAM &&
       (c = batch_connection_of (fd)) != NULL) {
     atomic_store (&c->open, false);
-    /* Who has a lock still uses the last socket of this number. */
+    /* A thread that has a lock still uses the last socket of this number. */
     if (try_lock (&c->in_lock)) {
       if (try_lock (&c->out_lock)) {
         batch_defer_end (c, false);
@@ -306,8 +307,9 @@ batch_before_wait (void)
 /*---------------------------------------------------------------------*/
 /* The others */
 
-/* Who sends meanwhile is to be stopped by this, and sends what is held itself.
- * Of a reply of which another thread has given only a part no more is wanted.
+/* The shutdown is to stop a thread that sends meanwhile; that thread sends what
+ * is held by itself.  Where another thread has given only a part of a reply,
+ * the rest of that reply is not waited for.
  */
 int
 batch_shutdown (int fd, int how)
@@ -324,8 +326,8 @@ batch_shutdown (int fd, int how)
   return batch_libc.shutdown (fd, how);
 }
 
-/* Who is in a call for FD keeps the buffers, until batch_begin finds that
- * he has left.
+/* A thread that is in a call for FD keeps the buffers, until batch_begin finds
+ * that it has left.
  */
 void
 batch_end (int fd)

@@ -182,7 +182,9 @@ batch_send_held (struct batch_socket *c, int fd, const void *data, size_t n,
   return n - iov[1].iov_len;
 }
 
-/* The same of what is held alone.  MSG_NOSIGNAL: who calls does not send. */
+/* MSG_NOSIGNAL: the caller itself does not send anything, and expects no
+ * SIGPIPE.
+ */
 bool
 batch_flush (struct batch_socket *c, int fd, int flags)
 {

@@ -32,8 +32,9 @@
 /* Spinning is better than a sleep for less. */
 #define LEAST_SLEEP (10 * NSEC_PER_USEC)
 
-/* What is thought of lateness before anything is known, and at most: those who
- * are later were kept waiting for a CPU, which tells nothing about the next.
+/* The lateness that is assumed before anything is known, and the most that is
+ * taken for lateness: a thread that woke later than that was kept waiting for a
+ * CPU, which tells nothing about the next sleep.
  */
 #define USUAL_AT_FIRST (5 * NSEC_PER_USEC)
 #define WORST_AT_FIRST (60 * NSEC_PER_USEC)

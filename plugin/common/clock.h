@@ -126,9 +126,9 @@ int clock_cpus (void);
 uint64_t waiter_usual (const struct waiter *w);
 
 /* Wait until DEADLINE, spinning for the last SPIN nanoseconds, 10 ms at most,
- * or SPIN_AUTO.  Holds no lock, and those who need one of the caller's wait as
- * long.  Returns 0,
- * or what WAIT ended it with; *woke is the moment at which the wait was over.
+ * or SPIN_AUTO.  Takes no lock; threads that need a lock of the caller's wait
+ * as long.  Returns 0, or what WAIT ended the wait with; *woke is the moment at
+ * which the wait was over.
  */
 int waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
                  const struct wait_ops *wait, uint64_t *woke);

@@ -90,8 +90,8 @@ dequeue (struct fairlock *l, struct fairlock_waiter *who)
   *p = who->next;
 }
 
-/* A writer was woken.  Take the lock if it is free, or have the next one who
- * lets go give it to the first in the queue.
+/* A writer was woken.  Take the lock if it is free, or have its next holder
+ * hand it to the first in the queue.
  */
 static bool
 take_or_insist (struct fairlock *l, struct fairlock_waiter *me)
@@ -135,7 +135,9 @@ grant (struct fairlock *l, struct fairlock_waiter *who)
   pthread_cond_signal (&who->turn);
 }
 
-/* The first who waits to read, or to write; NULL if there is none. */
+/* The first waiter in the queue that wants to read, or to write; NULL if there
+ * is none.
+ */
 static struct fairlock_waiter *
 find (const struct fairlock *l, bool shared)
 {

@@ -8,8 +8,8 @@
  *     state     | readers, 29 bits | WRITER | FAIR | WAITERS |
  *     waiting   first -> writer -> reader -> writer       on their stacks
  *
- * One word says who holds it, and who takes a lock that is free changes only
- * that.  Who finds it taken queues, and sets WAITERS; then
+ * One word says who holds the lock, and a thread that takes a free lock changes
+ * only that word.  A thread that finds it taken queues, and sets WAITERS; then
  *
  *   - a reader that comes queues, too, even while readers hold it: the writer's
  *     turn is next;
@@ -24,7 +24,7 @@
  * So a reader waits for at most one writer that came after it, and a writer for
  * the readers that came before it and for later writers only until it woke.
  *
- * The word changes from "taken" to anything by who has taken it; WAITERS and
+ * Only the holder changes the word from "taken" to anything else.  WAITERS and
  * FAIR are set, and the queue is changed, with `lock` held, which is needed
  * only where somebody waits.
  */

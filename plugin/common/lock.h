@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * A mutex taken and released.  Neither can fail unless the program is wrong:
- * every mutex is initialised, and only who holds one releases it.
+ * every mutex is initialised, and only its holder releases it.
  */
 
 #ifndef NULLBLK_LOCK_H

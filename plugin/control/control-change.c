@@ -223,9 +223,9 @@ take_lines (struct change *change, char *text, size_t len, struct message *why)
   return r;
 }
 
-/* Make sets for the devices from FIRST up to LAST, each as it is but for what
- * TO says: all of it for device D, the memory limit for the others.  NULL if
- * there is no memory.  devices.change_lock is held.
+/* Make sets for the devices from FIRST up to LAST, each as it is except for
+ * what TO changes: all of TO for device D, its memory limit for the others.
+ * NULL if there is no memory.  devices.change_lock is held.
  */
 static struct settings_version **
 make_sets (struct device *d, uint32_t first, uint32_t last,

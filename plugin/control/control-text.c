@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * What the texts among the control exports say: settings and statistics; see
- * control.h.  The man page (CONTROL EXPORTS) describes both for who reads them.
+ * control.h.  The man page (CONTROL EXPORTS) describes both.
  */
 
 #include <config.h>

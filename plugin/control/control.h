@@ -38,8 +38,8 @@ struct control;
 /* Has a device such an export? */
 bool control_exists (const struct device *d, enum document document);
 
-/* Connect to an export by its name.  Control exports are there only for who
- * MAY_CONTROL.  Returns 0, -ENOENT for an unknown name, or -ENOMEM.
+/* Connect to an export by its name.  Control exports are there only for a
+ * client that MAY_CONTROL.  Returns 0, -ENOENT for an unknown name, or -ENOMEM.
  */
 int control_connect (struct devices *devices, const char *name,
                      bool may_control, struct connection **r_connection);

@@ -11,7 +11,9 @@
 
 #include "device-internal.h"
 
-/* Not counted, and but for power as the settings were at the start. */
+/* A question is not counted.  What it needs of the settings, except for power,
+ * is fixed at the start.
+ */
 static int
 admit_question (const struct connection *c, uint32_t count, uint64_t offset)
 {

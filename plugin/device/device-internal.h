@@ -25,8 +25,8 @@
 
 #include "device.h"
 
-/* One user less, who may have been the last.  devices.settings_lock is held, or
- * nobody else is there.
+/* Count one user less, and free the version if that was the last.
+ * devices.settings_lock is held, or no other thread uses the devices.
  */
 void settings_version_drop (struct settings_version *set);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The power of a device: who cuts it, what becomes of requests then, and what
+ * The power of a device: how it is cut, what becomes of requests then, and what
  * it takes to put it back on; see device.h.
  *
  *     epoch     even             | odd: off            | even
@@ -13,12 +13,12 @@
  *                                waits for the last request that is in,
  *                                before and after what is volatile is lost
  *
- * A request that begins while power is on is *in* until it is over, but for the
- * time in which it hangs, or naps as an early write, or when nothing but its
- * latency is left.  Nobody gets in while power is off.  Whatever changes
- * something asks, under the lock that it changes it with, whether power is on;
- * and power does not come back before all that were in are out.  So whoever
- * finds it on has begun since, and nothing of before a cut is done after it.
+ * A request that begins while power is on is *in* until it is over, except
+ * while it hangs, while it naps as an early write, and when only its latency is
+ * left. No request gets in while power is off.  Whatever changes something
+ * asks, under the lock that it changes it with, whether power is on; and power
+ * does not come back before all that were in are out.  So whoever finds it on
+ * has begun since, and nothing of before a cut is done after it.
  *
  * device.power_switch is held by whoever cuts power or puts it back on, from
  * beginning to end, which takes its time: nothing else waits for it.  The write

@@ -16,9 +16,10 @@
 
 #include "device-internal.h"
 
-/* The settings have changed.  A connection is one user of its version of them,
- * and counts its own requests of that version.  Requests that are still in
- * service become users of the old version.  c->lock is held.
+/* Give a connection the version of the settings that is in force.  It has been
+ * one user of its old version, and has itself counted the requests that use
+ * that: those that are still in service now become users by themselves.
+ * c->lock is held.
  */
 static void
 renew_version (struct connection *c)
@@ -34,7 +35,9 @@ renew_version (struct connection *c)
   unlock (&devices->settings_lock);
 }
 
-/* A thread serves one connection for as long as it lives, but in tests. */
+/* The number of the connection that this thread serves.  Except in tests, that
+ * is one connection for as long as the thread lives.
+ */
 static _Thread_local uint64_t thread_connection;
 
 /* c->lock is held. */
@@ -89,7 +92,9 @@ request_begin (struct request *r, struct connection *c, enum operation op,
     r->is_out = true;
     c->out++;
   }
-  /* Only whose turn it is to be freed matters, and settings_lock sees to it. */
+  /* Relaxed: this only asks whether the version is another one.  renew_version
+   * reads it once more, with settings_lock held.
+   */
   if (atomic_load_explicit (&c->device->version, memory_order_relaxed) !=
       c->version)
     renew_version (c);
@@ -110,8 +115,9 @@ has_cache (const struct device *d)
   return d->store != NULL && d->devices->settings.cache_size > 0;
 }
 
-/* Where latency_completion puts what it takes of lanes and limits.  What
- * several parts take is forgotten where there is no memory, and stays taken.
+/* The slot into which latency_completion puts what it takes of lanes and
+ * limits. Without memory for one more it is FORGOTTEN: what that part of the
+ * request takes is not given back if the request is given up.
  */
 static struct latency_slot *
 next_slot (struct request *r, struct latency_slot *forgotten)
@@ -133,9 +139,8 @@ next_slot (struct request *r, struct latency_slot *forgotten)
   return &more[n];
 }
 
-/* When is it to complete?  Only a request that was admitted has a
- * deadline, as OP has it.
- * What has several parts completes when the last of them does.
+/* Say when a request that was admitted is to complete, by the latency of OP.  A
+ * request that has several parts completes when the last of them does.
  */
 static void
 set_deadline (struct request *r, enum operation op)
@@ -160,7 +165,7 @@ set_deadline (struct request *r, enum operation op)
   r->deadline = moment > r->deadline ? moment : r->deadline;
 }
 
-/* Who controls the device goes on. */
+/* A connection to a control export goes on. */
 static int
 refuse_without_power (struct request *r)
 {
@@ -169,7 +174,7 @@ refuse_without_power (struct request *r)
   return -ESHUTDOWN;
 }
 
-/* The wait is over: count it.  Returns what it ends with. */
+/* The wait of a request is over: count the request.  Returns its result. */
 static int
 complete (struct request *r, uint64_t now)
 {
@@ -207,8 +212,8 @@ complete (struct request *r, uint64_t now)
   return result;
 }
 
-/* There is nobody left to wait for at NOW.  What others would still have to
- * wait for, since lanes and limits have served it on paper, is given back.
+/* The client or the server has gone at NOW.  Give back the slots of lanes and
+ * limits that the request would have used later: others need not wait for them.
  */
 static void
 give_up (struct request *r, uint64_t now)
@@ -224,7 +229,7 @@ give_up (struct request *r, uint64_t now)
     r->result = -ESHUTDOWN;
 }
 
-/* Of a request that was deferred, for connection_ops.defer. */
+/* The moment of a deferred request has come; see connection_ops.defer. */
 static int
 on_deadline (void *request, uint64_t now, bool over)
 {
@@ -276,7 +281,9 @@ request_end (struct request *r, int result)
   return complete (r, now);
 }
 
-/* A change, or else a read. */
+/* May the request, which CHANGES something or reads, be done at all?  Returns 0
+ * or the error.
+ */
 static int
 admit_request (const struct request *r, bool changes)
 {
@@ -287,7 +294,7 @@ admit_request (const struct request *r, bool changes)
   return check_alignment (&r->version->s, r->io.count, r->io.offset);
 }
 
-/* The same as prepare where there are any. */
+/* The same as prepare, where the device has fault rules. */
 static int
 prepare_with_faults (struct request *r, enum operation op)
 {
@@ -357,7 +364,9 @@ write_corrupted (struct request *r, const void *buf)
   return result;
 }
 
-/* Without discard=true it stops at bad blocks, too. */
+/* Without discard=true a trim does nothing, but fails at bad blocks all the
+ * same.
+ */
 static int
 do_trim (struct request *r)
 {
@@ -380,8 +389,8 @@ do_trim (struct request *r)
 /*---------------------------------------------------------------------*/
 /* Requests */
 
-/* Need the buffer of a read not be filled?  Asking is a promise to answer with
- * zeroes.
+/* Are there zeroes in the buffer of a read already, so that nothing has to be
+ * filled in?  Asking is a promise to answer with zeroes.
  */
 static bool
 buffer_is_still_zero (const struct request *r, const void *buf)

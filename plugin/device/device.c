@@ -72,7 +72,7 @@ destroy_power (struct device *d)
   pthread_mutex_destroy (&d->power_switch);
 }
 
-/* What owns locks or memory, but for zones. */
+/* Create the parts that own locks or memory, except the zones. */
 static int
 create_parts (struct device *d, struct devices *devices)
 {

@@ -10,13 +10,14 @@
  * errno: -EINVAL where offset or count is not a multiple of the block size,
  * -EROFS for a change to a read-only device, -ENOSPC where memory-limit is in
  * the way, what zones.h says of zones, and what bad blocks and fault rules do
- * (-EIO for the former); a request that fails has changed nothing, but that a
- * write may have opened its zone, or met bad blocks in its middle.  -EIO once,
- * too, when the write log cannot be written; then the change may be there.
- * Requests take as long as the settings say; -ESHUTDOWN is for one whose wait
- * was cut short, when the connection or the server went away: it was done,
- * unless it waited for its turn in a zone; and for all while power is off, or
- * went off under them, whose client is dropped with power-cut=disconnect.
+ * (-EIO for the former).  A request that fails has changed nothing, except that
+ * a write may have opened its zone, or met bad blocks in its middle.  One
+ * request also gets -EIO when the write log cannot be written; its change may
+ * be there.  Requests take as long as the settings say.  A request gets
+ * -ESHUTDOWN when its wait was cut short because the connection or the server
+ * went away: it was done, unless it waited for its turn in a zone or hung by a
+ * rule.  And every request gets -ESHUTDOWN while power is off, or if power went
+ * off under it; power-cut=disconnect then drops its client.
  *
  *   devices ──> device ──> settings, a version that never changes; a live
  *                 │        change puts another in its place
@@ -104,18 +105,19 @@ struct device {
   pthread_mutex_t power_lock;
   pthread_cond_t quiet; /* power is off, and a request is out */
 
-  /* Guarded by devices.lock.  What closed connections had most of, and all that
-   * they had, since statistics began.
+  /* Guarded by devices.lock.  The list of open connections; and of closed ones,
+   * since statistics began, the largest counts, and the sum of
+   * began_on_last_thread.
    */
   struct connection *connections;
-  uint64_t counting_since; /* when that was, clock_now */
+  uint64_t counting_since; /* when statistics began, clock_now */
   uint32_t in_flight_most;
   uint32_t threads_seen_most;
   uint64_t began_on_last_thread;
 
-  /* What all connections have counted, but for what they have yet to add: from
-   * the first connection on.  A mapping, as no more of it is to be there than
-   * is used.
+  /* What all connections have counted, except what they have yet to add; NULL
+   * before the first connection.  It is a mapping, so that only what is used of
+   * it takes memory.
    */
   pthread_mutex_t stats_lock;
   struct stats *stats;
@@ -207,15 +209,16 @@ struct connection {
 
   _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
   struct settings_version *version;
-  uint64_t number;        /* of all connections that there ever were */
-  uint32_t version_users; /* requests that began with this set */
-  uint32_t in_flight;     /* requests in service, */
-  uint32_t out; /* and those of them that change nothing, or not now */
+  uint64_t number;         /* of all connections that there ever were */
+  uint32_t version_users;  /* requests that began with this set */
+  uint32_t in_flight;      /* requests in service */
+  uint32_t out;            /* those of them that are out, see device-power.c */
   uint32_t in_flight_most; /* since statistics began */
 
-  /* Where requests wait: the threads that have served it, or ops.max_deferred,
-   * and the requests that began on the last of them that was free, so that
-   * others may have had to queue for a thread.
+  /* Counted while requests wait.  threads_seen is how many threads have served
+   * the connection, or ops.max_deferred.  A request that took the last free one
+   * of these threads began_on_last_thread: after it, others may have had to
+   * queue for a thread.
    */
   uint32_t threads_seen;
   uint32_t threads_seen_most;    /* since statistics began, */
@@ -256,7 +259,8 @@ int devices_close_logs (struct devices *devices, struct message *why);
 int devices_check_faults (const struct devices *devices,
                           const struct fault *chain, struct message *why);
 
-/* So with what settings say of clients while power is off. */
+/* Can power-cut= of new settings be obeyed?  Returns as devices_check_faults.
+ */
 int devices_check_power_cut (const struct devices *devices,
                              const struct settings *s, struct message *why);
 
@@ -271,7 +275,7 @@ struct device *devices_find (struct devices *devices, const char *name);
 /* The settings in force, which the caller has to let go of: settings_unref. */
 void device_settings (struct device *d, struct settings *s);
 
-/* Two of them. */
+/* What two of the settings in force are. */
 bool device_is_read_only (struct device *d);
 bool device_can_discard (struct device *d);
 
@@ -310,11 +314,12 @@ struct connection *device_connect_control (struct device *d, void *user,
 /* No request of it is in service. */
 void device_disconnect (struct connection *c);
 
-/* Cut the power, and put it back on; what is so already stays so.  When either
- * returns, nothing that began before will change anything any more: they wait
- * for requests whose data move, and end those that wait for something else.
- * Call it off with N = 0, or else cut it at the Nth write from now on.  SEED is
- * one of the settings' where it is 0.
+/* Cut the power, and put it back on; power that is off already stays off, and
+ * on stays on.  When either function returns, no request that began before will
+ * change anything any more: both wait for requests whose data move, and end
+ * those that wait for something else.  device_cut_power_after cuts it at the
+ * Nth write from now on, or calls that off where N is 0.  Where SEED is 0, the
+ * cut has a seed that is made of the settings' seed and of the number of cuts.
  */
 void device_cut_power (struct device *d, enum lose lose, uint64_t seed);
 void device_power_on (struct device *d);
@@ -328,7 +333,8 @@ void device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
 int device_check_mark (struct device *d, const char *text, struct message *why);
 int device_mark (struct device *d, const char *text, struct message *why);
 
-/* The sum over all connections, now, and its zeroing.  devices.lock is held. */
+/* Sum up over all connections, or begin all counts anew.  devices.lock is held.
+ */
 struct device_stats {
   struct stats stats;
   uint32_t connections; /* open ones */
@@ -343,7 +349,8 @@ void device_reset_stats (struct device *d);
 int device_read (struct connection *c, void *buf, uint32_t count,
                  uint64_t offset);
 
-/* FUA: it is durable when it is done, as after a flush.  So is a zero or trim.
+/* FUA: the write is durable when it is done, as after a flush.  The same goes
+ * for device_zero and device_trim.
  */
 int device_write (struct connection *c, const void *buf, uint32_t count,
                   uint64_t offset, bool fua);

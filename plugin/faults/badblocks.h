@@ -24,13 +24,12 @@
  * the search, some dozens of nanoseconds; where there are none it looks at the
  * count and takes none.  It is not a reader-writer lock: that would be one
  * shared line of memory just the same, and readers one after the other would
- * keep out those who heal what they have hit.  Nobody holds it for more than
- * BADBLOCKS_PIECE ranges, or a look at one for every two sectors of a request:
- * the list is copied in pieces and merged without it, and then takes the place
- * of the old one, or, if something was healed meanwhile, is made once more
- * (sixteen times at most; then with the lock).
- * Changes come from one thread at a time (control-change.c, under
- * devices.change_lock).
+ * keep out the requests that heal what they have hit.  No thread holds it for
+ * more than BADBLOCKS_PIECE ranges, or a look at one for every two sectors of a
+ * request: the list is copied in pieces and merged without it, and then takes
+ * the place of the old one, or, if something was healed meanwhile, is made once
+ * more (sixteen times at most; then with the lock). Changes come from one
+ * thread at a time (control-change.c, under devices.change_lock).
  */
 
 #ifndef NULLBLK_BADBLOCKS_H

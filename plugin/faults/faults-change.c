@@ -2,8 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Changing the fault rules of a device; see faults.h.  What is looked at here
- * is changed by nobody else, so no lock is held but for the moment in which the
- * new list takes the place of the old one.  Long lists are sorted, not
+ * is changed by nobody else, so no lock is held except for the moment in which
+ * the new list takes the place of the old one.  Long lists are sorted, not
  * searched: 10,000 rules are as good as one.
  */
 

@@ -36,8 +36,8 @@ struct fault {
   uint64_t key; /* of flips */
   struct random rates, delays;
 
-  /* In a change, of who changes rules: it is to go, and, if it is a new one,
-   * so that this one, which is older, stays.
+  /* Only during a change, for the thread that makes it: this rule is to go;
+   * and, if this rule is new, the older one that stays in its place.
    */
   bool doomed;
   struct fault *known;

@@ -172,7 +172,7 @@ fault_begin_draws (const struct faults *f, struct fault *fault)
   fault->key = random_mix (f->seed + random_mix (fault->id));
 }
 
-/* The lock is held, and so is what who changes rules holds. */
+/* The lock is held, and so is devices.change_lock, as for any change. */
 static void
 take_seed (struct faults *f, uint64_t seed)
 {

@@ -11,7 +11,7 @@
  *              held[] those that corrupt or hang: they stay until faults_done,
  *                     deleted or not
  *
- * A request is asked of every rule, in that order, and each counts by itself
+ * Every rule is asked about a request, in that order, and each counts by itself
  * whatever the others do:
  *
  *     operation, place     no: nothing.       yes: it is evaluated
@@ -49,21 +49,25 @@
 #include "badblocks.h"
 #include "common/common.h"
 
-/* The most rules of a device that corrupt by flip and zero, or hang. */
+/* How many rules of a device may be held by a verdict: those that corrupt by
+ * flip or zero, or hang.
+ */
 #define MAX_HELD 16
 
 struct fault;
 
 struct faults {
   _Atomic uint32_t count;   /* of rules; changed under the lock */
-  _Atomic uint32_t waiting; /* those that make requests wait; the same */
+  _Atomic uint32_t waiting; /* rules that make requests wait; the same */
   pthread_mutex_t lock;
   struct fault *first;
   uint32_t device;  /* number */
   uint32_t last_id; /* numbers begin at 1 and are not used again */
   uint64_t seed;
 
-  /* Requests that hang wait for this, with a lock that is held for no more. */
+  /* Requests that hang wait for `release`, with hang_lock, which guards nothing
+   * else.
+   */
   pthread_mutex_t hang_lock;
   pthread_cond_t release;
 };
@@ -87,15 +91,15 @@ struct fault_verdict {
   struct fault *held[MAX_HELD];
 };
 
-/* For device number DEVICE; draws are those of SEED and DEVICE.  Returns 0 or a
- * negative errno.
+/* Begin without rules, for device number DEVICE.  SEED and DEVICE decide what
+ * is drawn.  Returns 0 or a negative errno.
  */
 int faults_init (struct faults *f, uint64_t seed, uint32_t device);
 
 /* No request is in service. */
 void faults_destroy (struct faults *f);
 
-/* Take a rule.  Returns 0 with *r, -ENOMEM, or -EINVAL with *why. */
+/* Make a rule of TEXT.  Returns 0 with *r, -ENOMEM, or -EINVAL with *why. */
 int fault_new (const char *text, struct fault **r, struct message *why);
 
 /* Put a new one at the end of a chain of new ones, NULL if empty. */
@@ -112,7 +116,9 @@ bool fault_is_for (const struct fault *fault, uint32_t device);
 /* Does it drop clients?  Not every nbdkit can. */
 bool fault_disconnects (const struct fault *fault);
 
-/* Does it make requests wait?  Before anything is done for them? */
+/* Does the rule make requests wait?  And does it do so before anything is done
+ * for them?
+ */
 bool fault_waits (const struct fault *fault);
 bool fault_hangs (const struct fault *fault);
 
@@ -122,8 +128,8 @@ bool fault_hangs (const struct fault *fault);
  */
 const char *fault_action_text (size_t i);
 
-/* Copy those of a chain that are for this device.  Of each, only what is
- * counted and drawn is another one.  Returns 0 or -ENOMEM.
+/* Copy the rules of a chain that are for this device.  A copy counts and draws
+ * for itself, and shares the rest with its original.  Returns 0 or -ENOMEM.
  */
 int fault_copy (const struct fault *chain, uint32_t device,
                 struct fault **copy);
@@ -139,8 +145,8 @@ int fault_copy (const struct fault *chain, uint32_t device,
  *                          are stay as they are and are not added once more,
  *                          and the list has the order of CHAIN
  *
- * Who hangs by a rule that is deleted goes on.  From= and for= of new rules
- * count from NOW.  On success the chain belongs to F.
+ * A request that hangs by a rule goes on when the rule is deleted.  From= and
+ * for= of new rules count from NOW.  On success the chain belongs to F.
  */
 int faults_change (struct faults *f, const char *which, struct fault *chain,
                    uint64_t now, struct message *why);
@@ -168,17 +174,19 @@ int faults_each (struct faults *f,
                  void (*visit) (void *opaque, const struct fault_info *info),
                  void *opaque);
 
-/* Counters to 0.  What after=, every= and count= have seen stays. */
+/* Set the counters that are shown to 0.  What after=, every= and count= have
+ * seen stays.
+ */
 void faults_reset_counters (struct faults *f);
 
-/* Are there any?  What a request asks first. */
+/* Are there any rules?  This is what a request asks first. */
 static inline bool
 faults_any (const struct faults *f)
 {
   return atomic_load_explicit (&f->count, memory_order_relaxed) != 0;
 }
 
-/* Does any make requests wait? */
+/* Does any rule make requests wait? */
 static inline bool
 faults_any_waits (const struct faults *f)
 {
@@ -191,15 +199,15 @@ void faults_judge (struct faults *f, const struct io_info *r,
 void faults_done (struct fault_verdict *v);
 
 /* Wait, before anything is done, until all rules that V hangs by are deleted,
- * or OVER says that it no longer needs to be done; then the result is
- * -ESHUTDOWN.  Holds no lock and must be called with none held.  Returns 0, or
- * what WAIT failed with.
+ * or OVER says that the request no longer needs to be done; then the result is
+ * -ESHUTDOWN.  Must be called with no lock held.  Returns 0, or what WAIT
+ * failed with.
  */
 int faults_hang (struct faults *f, const struct fault_verdict *v,
                  const struct wait_ops *wait, bool (*over) (const void *opaque),
                  const void *opaque);
 
-/* Let those that hang look again: for some of them it may be over. */
+/* Have the requests that hang ask OVER again. */
 void faults_wake (struct faults *f);
 
 /* Do to BUF, which holds the data of R, a read or a write of whole blocks,

@@ -10,9 +10,9 @@
 
 #include "durability-internal.h"
 
-/* Its memory; and where the pages that it has something of may have gone, that
- * for all of them, as a cut may need them again and must not find the limit in
- * its way.
+/* The bytes that a record counts for against memory-limit: its own memory; and
+ * where the change may give back pages of the store, all of these pages, since
+ * a power cut may need them again and must not meet the limit.
  */
 uint64_t
 undo_charge (const struct undo *u)

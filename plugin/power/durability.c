@@ -72,7 +72,7 @@ append (struct durability *d, struct undo_list *list, struct undo *u)
   list->memory_bytes += undo_charge (u);
 }
 
-/* All of FROM comes after all of TO. */
+/* Put all records of FROM behind those of TO.  FROM stays as it is. */
 static void
 append_all (struct undo_list *to, const struct undo_list *from)
 {
@@ -87,8 +87,8 @@ append_all (struct undo_list *to, const struct undo_list *from)
   to->memory_bytes += from->memory_bytes;
 }
 
-/* All of a list is no longer needed.  Pay back its memory, so that who is next
- * finds it.
+/* No record of a list is needed any more.  Pay the store back for all of them,
+ * so that the next request finds that memory.
  */
 static void
 forget (struct durability *d, struct undo_list *list)
@@ -121,7 +121,7 @@ unlock_and_free (struct durability *d)
   free_all (d, gone);
 }
 
-/* The same, unless somebody else frees it. */
+/* The same, unless the caller frees it later (durability_leave). */
 static void
 unlock_or_leave (struct durability *d)
 {
@@ -160,8 +160,8 @@ evict_oldest (struct durability *d)
   undo_free (d, u, false);
 }
 
-/* Until this many bytes of memory are back, if there are.  Says whether any
- * are.
+/* Evict the oldest records until this many bytes of memory are back, or none is
+ * left.  Returns whether any memory is back.
  */
 static bool
 evict_memory (struct durability *d, uint64_t bytes)
@@ -181,8 +181,8 @@ evict_for_room (struct durability *d, uint64_t cache_bytes)
     evict_oldest (d);
 }
 
-/* Old content of a page or more is the store's, so that its memory goes back
- * when it is no longer needed.
+/* Make a record like FROM.  Old content of a page or more goes into memory of
+ * the store, which gets it back when the record is no longer needed.
  */
 static struct undo *
 allocate (struct durability *d, const struct undo *from)
@@ -226,8 +226,8 @@ new_undo (struct durability *d, enum undo_kind kind, bool frees_pages,
   return r;
 }
 
-/* Where the data or hole at OFFSET ends, END at most.  A block of which some
- * is data is data.
+/* Where the data or hole at OFFSET ends, END at most.  A block counts as data
+ * if any of it is data.
  */
 static uint64_t
 end_of_run (const struct durability *d, uint64_t offset, uint64_t end,
@@ -295,7 +295,7 @@ record (struct durability *d, const struct change *c, uint64_t size,
   return r;
 }
 
-/* Say that what is older of these blocks no longer matters.  Returns 0, or
+/* Record that older records of these blocks no longer matter.  Returns 0, or
  * -ENOSPC when there is no room for that.
  */
 static int
@@ -341,7 +341,7 @@ apply (struct durability *d, const struct change *c)
   return 0;
 }
 
-/* Where memory is short, let old changes be durable. */
+/* Where memory is short, evict the oldest changes, which makes them durable. */
 static int
 apply_with_room (struct durability *d, const struct change *c)
 {
@@ -377,7 +377,9 @@ change_durably (struct durability *d, const struct change *c)
   return 0;
 }
 
-/* The last change before power is cut needs no room. */
+/* The last change before power is cut (IS_LAST) is recorded whatever the size
+ * of the cache: nothing is evicted for it.
+ */
 static int
 change_volatile (struct durability *d, const struct change *c, bool is_last)
 {
@@ -395,7 +397,9 @@ change_volatile (struct durability *d, const struct change *c, bool is_last)
       return 0;
     }
   }
-  /* Without its own records it may have memory, and all before it is gone. */
+  /* There is no room to record this change: make it and all before it durable.
+   * Without its records there may be memory for it.
+   */
   forget (d, &list);
   make_durable (d);
   return apply (d, c);
@@ -425,8 +429,9 @@ change_now (struct durability *d, const struct change *c)
   return r;
 }
 
-/* A change has come to R, and something is gone.  Chunks of the store may be
- * missing until that has been freed: says whether to try again.
+/* A change has returned R, and records are gone.  Let go of the lock and free
+ * them, or leave them to the caller.  The store may have lacked chunks until
+ * they were freed: returns whether to try the change once more.
  */
 static bool
 free_what_is_gone (struct durability *d, int r, bool *again)
@@ -459,7 +464,7 @@ change (struct durability *d, const struct change *c)
 /*---------------------------------------------------------------------*/
 /* Long ones */
 
-/* Let old changes be durable, for memory; and others in between. */
+/* Evict old changes for memory, with the lock held for no more than that. */
 static bool
 make_room (struct durability *d)
 {
@@ -618,8 +623,9 @@ durability_flush_locked (struct durability *d)
   return r;
 }
 
-/* Parts of a write at which power was to be cut, and is not, may be volatile
- * although there is no cache, or although it has FUA.
+/* Parts of a write at which power is to be cut are volatile even without a
+ * cache, and even with FUA.  If the cut is called off, they become durable
+ * here.
  */
 void
 durability_cut_after (struct durability *d, uint64_t n,

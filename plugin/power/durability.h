@@ -207,11 +207,11 @@ durability_flush (struct durability *d)
   return durability_needs_lock (d) ? durability_flush_locked (d) : 0;
 }
 
-/* A write, or a zero that keeps memory, of any length, for those who do
- * something of their own at each step: begin, which fails as a write does and
- * is always followed by end; and do the steps, each from l->at up to
- * durability_reach_long, until there is none left or one does not return 0.
- * They return what durability_write does.  BUF is the data of the step, or NULL
+/* A write, or a zero that keeps memory, of any length, for a caller that does
+ * something of its own at each step.  The caller calls begin, which fails as a
+ * write does; then step, each time from l->at up to durability_reach_long,
+ * until l->at is l->end or a step does not return 0; and always end.  Begin and
+ * step return what durability_write does.  BUF is the data of the step, or NULL
  * for zeroes.
  */
 struct durability_long {
@@ -226,10 +226,10 @@ int durability_step_long (struct durability *d, struct durability_long *l,
                           const void *buf, bool fua);
 void durability_end_long (struct durability *d, struct durability_long *l);
 
-/* Records that are no longer needed are many after a flush.  As a rule who has
- * made a change or a flush frees them before it returns, without the lock.  If
- * they are left, from now on, somebody has a lock of his own then, and frees
- * them by durability_free_left when he has let go.
+/* After a flush, many records are no longer needed.  As a rule the thread that
+ * has made a change or a flush frees them before it returns, without the lock.
+ * After durability_leave it leaves them: for a caller that has a lock of its
+ * own then, and calls durability_free_left after it has let go of that.
  */
 void durability_leave (struct durability *d);
 void durability_free_left (struct durability *d);

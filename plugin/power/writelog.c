@@ -47,8 +47,8 @@ struct writelog {
   int fd;
   uint32_t sector_size;
 
-  /* Guards all that follows, and the file.  Who makes a change holds it for a
-   * step of that (STORE_STEP), of which some may be written to the file.
+  /* Guards all that follows, and the file.  A thread that makes a change holds
+   * it for one step (STORE_STEP), and may write to the file meanwhile.
    */
   pthread_mutex_t lock;
   char *sector; /* an entry or the super block, being put together */
@@ -305,7 +305,7 @@ open_file (const char *path, int flags, struct message *why)
   struct stat st;
   int fd, r = -EINVAL;
 
-  /* A FIFO must not make us wait for who reads it. */
+  /* To open a FIFO must not wait for its reader. */
   fd = open (path, flags | O_CLOEXEC | O_NONBLOCK, 0666);
   if (fd == -1) {
     if (errno == EISDIR)

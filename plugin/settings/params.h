@@ -45,7 +45,7 @@ enum power_cut_gives { POWER_CUT_ERROR, POWER_CUT_DISCONNECT };
 
 /* What the parameters say.  All sizes are in bytes.  A copy shares the
  * durations of what it was copied from: settings_ref makes them its own, and
- * who owns them lets go with settings_unref.
+ * their owner lets go of them with settings_unref.
  */
 struct settings {
   uint64_t size; /* a multiple of block_size once params_complete is done */
@@ -118,7 +118,7 @@ void params_clear (struct params *p);
 
 /* Take KEY=VALUE from the command line.  '-' and '_' are the same letter in
  * KEY.  Returns 0, -ENOMEM, or -EINVAL with the reason in *why: KEY is unknown,
- * given twice (but for fault=) or meaningful to the kernel alone, or VALUE is
+ * given twice (except fault=) or meaningful to the kernel alone, or VALUE is
  * out of range.
  */
 int params_set (struct params *p, const char *key, const char *value,

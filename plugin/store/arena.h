@@ -77,7 +77,7 @@ struct arena_options {
   uint64_t volume_size; /* the bytes of each */
   bool copies;          /* is there more than what they hold? */
   bool hugepages;
-  size_t kernel_page; /* sysconf (_SC_PAGESIZE), but in tests */
+  size_t kernel_page; /* sysconf (_SC_PAGESIZE), except in tests */
 };
 
 /* How many chunks all devices have, written or not. */

@@ -14,8 +14,8 @@
 /* Bytes of memory that this process may use at most: the machine's RAM, less
  * where a cgroup (v1 or v2) of ours or above us has a limit, and less where
  * vm.overcommit_memory is 2 and the kernel has little left to promise.
- * Swap does not count.  ROOT is where /proc and /sys are found: "" but in
- * tests.
+ * Swap does not count.  ROOT is where /proc and /sys are found: "" except
+ * in tests.
  */
 uint64_t machine_memory (const char *root);
 

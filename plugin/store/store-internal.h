@@ -4,8 +4,8 @@
  * What the files of the store share: its structures, and its locks.  Each calls
  * only those that stand below it:
  *
- *     store.c         reads, writes and extents (with the drawing, and who may
- *                     hold which lock)
+ *     store.c         reads, writes and extents (with the drawing, and the
+ *                     rules for the locks)
  *     store-trim.c    trims, and how memory goes back
  *     store-copies.c  memory for copies of data
  *     store-reach.c   where data is next
@@ -28,8 +28,8 @@
 
 #define NR_STRIPES 1024
 
-/* Held for a change of STORE_STEP at most, but for the memory that the kernel
- * has to find for it, and for a look at a chunk.
+/* Held for a change of STORE_STEP at most, in which the kernel may have to find
+ * memory, and for a look at a chunk.
  */
 struct stripe {
   _Alignas(64) struct fairlock lock;
@@ -44,7 +44,7 @@ _Static_assert(MOST_STALE + BATCH <= SPARE_CHUNKS, "too few chunks");
 
 struct backlog {
   _Alignas(64) _Atomic uint32_t pages;
-  pthread_mutex_t reclaiming; /* before any stripe's; held by who gives back,
+  pthread_mutex_t reclaiming; /* before any stripe's; held to give back,
                                * BATCH chunks at a time */
   pthread_mutex_t lock;       /* after any stripe's; guards what follows, for
                                * BATCH keys at most */

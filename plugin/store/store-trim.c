@@ -17,7 +17,7 @@
  *
  * The backlog lists the chunks with stale pages.  Beyond MOST_STALE pages
  * (1 MiB), and when the list is full, whoever has trimmed gives the oldest
- * back, with no stripe of his own locked.  A chunk is listed once at most: its
+ * back, with no stripe of its own locked.  A chunk is listed once at most: its
  * header says whether it is, and it stays so when its stale pages are written
  * again. So what was trimmed and written before never fills the list.  A chunk
  * without any written page stays in the table until it is given back.
@@ -235,7 +235,8 @@ is_backlog_full (const struct store *s)
 
 /* Pages are of no use any more: those that are written are retired, and what
  * they held is paid back.  A chunk of a whole arena goes back with the last
- * one, and before it is paid back: who has been charged for one must find it.
+ * one, and before it is paid back: a request that has been charged for a chunk
+ * must find one.
  */
 static void
 drop_pages (struct store *s, uint64_t key, uint32_t nr, unsigned first,

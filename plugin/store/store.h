@@ -62,10 +62,11 @@ int store_zero (struct store *store, uint32_t volume, uint64_t count,
 void store_trim (struct store *store, uint32_t volume, uint64_t count,
                  uint64_t offset);
 
-/* One who holds a lock meanwhile goes step by step and lets go between: a step
- * is as much as has STORE_STEP bytes at most in it, or a chunk, and so may be
- * of any length.  store_trim_step makes one from OFFSET up to END at most and
- * returns where it ends; store_reach says so beforehand, within END.
+/* A caller that holds a lock meanwhile goes step by step and lets go of the
+ * lock between two steps.  A step is a range that holds at most STORE_STEP
+ * bytes of data, or a chunk, and so may be of any length.  store_trim_step
+ * makes one from OFFSET up to END at most and returns where it ends;
+ * store_reach says so beforehand, within END.
  */
 #define STORE_STEP (UINT64_C (2) << 20)
 uint64_t store_trim_step (struct store *store, uint32_t volume, uint64_t offset,

@@ -3,9 +3,9 @@
  *
  * The table finds a chunk by its key: a volume and a place in it; and, by a
  * tree for each volume, the next chunk after a place.  It is drawn at the top
- * of store.c, which also has the locks: whoever calls table_find, table_add or
- * table_remove holds the lock for the key's bucket, exclusively but for
- * table_find.  The others may be called by anyone.
+ * of store.c, which also has the locks: a caller of table_find holds the lock
+ * for the key's bucket, and a caller of table_add or table_remove holds it
+ * exclusively.  The other functions need no lock.
  */
 
 #ifndef NULLBLK_TABLE_INTERNAL_H

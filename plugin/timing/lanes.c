@@ -66,9 +66,9 @@ stall_format (const struct stall *stall, char *buf, size_t len)
   snprintf (buf, len, "every:%s,for:%s", every, length);
 }
 
-/* Time is measured from the device's start, and once more without the stalls:
- * in that, `worked`, a service is as long as it was asked to be.  Only the
- * first `every` has no stall at its beginning.
+/* `time` is measured from the device's start; `worked` is the same without the
+ * stalls, and counts a service as long as it was asked to be.  A stall begins
+ * at each multiple of `every` except 0.
  */
 uint64_t
 stall_serve (const struct stall *stall, uint64_t origin, uint64_t start,
@@ -90,7 +90,8 @@ stall_serve (const struct stall *stall, uint64_t origin, uint64_t start,
   if (nsec == 0)
     return moment_after (origin, time);
 
-  /* What ends as a stall begins needs no other end: hence the 1. */
+  /* A service that ends just as a stall begins is not interrupted: hence the 1.
+   */
   worked = moment_after (time - stalls * length, nsec);
   if (worked <= every)
     return moment_after (origin, worked);
@@ -130,8 +131,8 @@ bring_forward (struct lanes *l, uint32_t at, uint64_t moment)
   l->free[at] = moment;
 }
 
-/* The first gap that a service fits into and begins in before BEFORE, which is
- * taken.
+/* Take the first gap that the service fits into and that begins before BEFORE.
+ * Returns false if there is none.
  */
 static bool
 serve_in_gap (struct lanes *l, const struct stall *stall, uint64_t origin,

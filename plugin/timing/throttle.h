@@ -24,8 +24,8 @@
  *     bytes       [=large==][][=large==][]
  *     operations       [===][===]  [===][===]
  *
- * Whichever waits for the other gets nothing for the time that is gone, and so
- * does a flow that was idle, but for a grace of 5 ms: a client that needs a
+ * Whichever waits for the other gets nothing for the time that is gone.  Nor
+ * does a flow that was idle, except for a grace of 5 ms: a client that needs a
  * moment to send its next request still reaches the limit.  So any second sees
  * at most 0.5 % more than each limit, and one request of each flow.
  *
@@ -76,7 +76,7 @@ struct booked {
   uint32_t generation;   /* of the limits that it was booked by */
   uint64_t front;        /* up to here, */
   double rate[NR_UNITS]; /* with so much a second at most, */
-  struct gaps gaps;      /* but for these */
+  struct gaps gaps;      /* except these */
 };
 
 /* A moment, and a part of a nanosecond. */

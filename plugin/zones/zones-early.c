@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Writes that come early.  Where requests of a client are served side by side,
- * a write may come before the one whose end it begins at.  If zone-reorder-wait
- * is set, such a write puts itself into the list of the zone's stripe and lets
- * go of the lock; the request that moves the write pointer wakes those whose
- * place it reaches (one, unless two want the same place), and those that it
- * passes, which fail then.  So each write of a queue wakes only the next one,
- * and a write that waits keeps no other waiting.
+ * Writes that come early.  Where requests are served side by side, a write may
+ * come before the one whose end it begins at.  If zone-reorder-wait is set,
+ * such a write puts itself into the list of the zone's stripe and lets go of
+ * the lock.  The request that moves the write pointer wakes the early writes
+ * whose place the pointer reaches (one, unless two want the same place), and
+ * those that it passes, which fail then.  So each write of a queue wakes only
+ * the next one, and a write that waits keeps no other waiting.
  */
 
 #include <config.h>
@@ -43,7 +43,7 @@ zone_wake_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp)
   }
 }
 
-/* Who is woken looks again. */
+/* The writes that are woken check their zones again. */
 void
 zones_wake_all (struct zones *z)
 {
@@ -73,8 +73,8 @@ list_early (struct zone_stripe *stripe, struct early_write *e)
   stripe->early = e;
 }
 
-/* The stripe is locked, and whoever woke it has locked that, too: nobody is in
- * there any more.
+/* The stripe is locked.  The request that woke this one had it locked, too, so
+ * it no longer uses E.
  */
 static void
 unlist_early (struct zone_stripe *stripe, struct early_write *e)

@@ -55,8 +55,9 @@ state_wp (uint64_t state)
 
 #define MAX_ZONE_STRIPES 1024
 
-/* A write that waits for those before it: on the stack of who waits, and in the
- * list of its stripe, whose lock guards it but for `lock` and `wp_reached`.
+/* A write that waits for those before it: on the stack of the thread that
+ * waits, and in the list of its stripe.  The stripe's lock guards all of it
+ * except `lock` and `wp_reached`.
  */
 struct early_write {
   struct early_write *next;
@@ -67,11 +68,11 @@ struct early_write {
   bool wp_reached; /* the write pointer, or it has passed */
 };
 
-/* What was in a zone when it was reset, and is still to be discarded.  That is
- * done step by step, and the lock let go between, so that nobody waits for
- * more than a step.  The zone is empty from the first moment on; who is to
- * change it has to see to it that nothing of before is left, and joins in.  On
- * the stack of who resets.
+/* Data that was in a zone when the zone was reset, and is still to be
+ * discarded. The thread that resets the zone, on whose stack this is, discards
+ * it step by step and lets go of the lock in between, so that nobody waits for
+ * more than a step.  The zone is empty from the first moment on; a request that
+ * is to change the zone first helps to discard what is left.
  */
 struct zone_discard {
   struct zone_discard *next;
@@ -209,8 +210,8 @@ int zone_wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
 int limits_create (struct zones *z, const struct zone_settings *s);
 void limits_destroy (struct zones *z);
 
-/* Who changes the state of a zone does so between these, with the zone locked
- * exclusively.  MAY_OPEN: with limits_make_room.
+/* The state of a zone is changed between these two, with the zone locked
+ * exclusively.  MAY_OPEN: limits_make_room is called in between.
  */
 void limits_enter (struct zones *z, bool may_open);
 void limits_leave (struct zones *z, bool may_open);

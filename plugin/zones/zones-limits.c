@@ -8,16 +8,17 @@
  *
  * The difficulty is the zone that is closed to make room for another: whoever
  * needs the room has locked the other zone, and must not lock this one as well,
- * as two of them could wait for each other.  It needs not.  A zone is closed in
+ * as two of them could wait for each other.  It need not.  A zone is closed in
  * this way only while it is `idle`: implicitly open, and nobody is between
  * zones_begin_write and zones_end_write of it.  Then its data and write pointer
  * do not change, as that would need limits.lock, too; a reader, which has only
  * its zone's lock, does not care whether it is open.
  *
- * If all such zones are being written, who needs room waits for one of them: it
- * keeps its zone locked, but those writes need no other zone to come to their
- * end.  So that others do not begin new ones meanwhile, for ever, all who open
- * zones or write to them take limits.turn first, and who waits holds it.
+ * If all such zones are being written, a request that needs room waits for one
+ * of them.  It keeps its own zone locked, but those writes need no other zone
+ * to come to their end.  So that others do not begin new writes meanwhile, for
+ * ever, each request that opens a zone or writes to one takes limits.turn
+ * first, and the request that waits holds it.
  */
 
 #include <config.h>

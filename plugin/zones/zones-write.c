@@ -11,7 +11,9 @@
 
 #include "zones-internal.h"
 
-/* What check_write returns for a write that may yet come to be right. */
+/* What check_write returns for a write beyond the write pointer, which is right
+ * once the write pointer has come there.
+ */
 #define EARLY 1
 
 /* The rules, null_blk's, for a write at WP from the zone's start. */

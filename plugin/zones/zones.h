@@ -3,9 +3,9 @@
  *
  * The zones of a device: conventional ones first, which take any write, then
  * sequential ones, which are written at their write pointer only.  The rules
- * are those of Linux's null_blk.  Nothing here moves data, but that a reset
- * has it discarded: a read or a write asks here first, moves its data itself,
- * and says when it has.
+ * are those of Linux's null_blk.  Nothing here moves data, except that a
+ * reset has it discarded: a read or a write asks here first, moves its data
+ * itself, and says when it has.
  *
  *     zone      |0 conventional|1 sequential     |2 sequential     |3
  *                              |#########|       |###|             |
@@ -178,7 +178,7 @@ enum zone_extent zones_extent (struct zones *z, uint64_t offset, uint64_t end,
  */
 int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
 
-/* Reset all that have something in them, but for read-only and offline ones.
+/* Reset all zones that hold something, except read-only and offline ones.
  * Returns 0, or the first error of a reset.
  */
 int zones_reset_all (struct zones *z);

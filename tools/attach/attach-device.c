@@ -256,7 +256,8 @@ hold (const struct attachment *a, int flags, bool may_disconnect)
   pthread_t thread;
   int done[2];
 
-  /* What is another's is not even opened: that it would notice. */
+  /* The device of another attachment is not even opened: its user would notice.
+   */
   if (!is_there (a)) {
     errno = ESTALE;
     return -1;
@@ -335,8 +336,8 @@ check_requirements (void)
 /*---------------------------------------------------------------------*/
 /* Attaching */
 
-/* Is it for its blocks that the kernel has refused a device?  In older ones
- * they may be no larger than a page, and nothing in sysfs says what the limit
+/* Has the kernel refused a device because of its block size?  In older kernels
+ * blocks may be no larger than a page, and nothing in sysfs says what the limit
  * is.
  */
 static bool
@@ -489,9 +490,9 @@ attach_by_client (struct attachment *a, const struct client_options *options,
   pid = begin_program (argv, false);
   if (pid != -1) {
     await_program (pid, CLIENT_SECONDS * options->connections);
-    /* Where it has failed, or did not end by itself, somebody else may have
-     * attached the device; but as long as it is a zombie, its number is its
-     * own.
+    /* Where nbd-client has failed, or was killed, somebody else may have
+     * attached the device; but as long as nbd-client is a zombie, its pid is
+     * its own.
      */
     attachment_find (a);
     status = end_program (pid, argv[0]);

@@ -28,10 +28,10 @@
 #define MAX_NAME 64
 #define LONGEST_PATH 300
 
-/* One line for the user, and the end. */
+/* Print one line for the user, and end the program. */
 #define die(...) die_as ("nullblk-attach", __VA_ARGS__)
 
-/* As snprintf; what does not fit is the end. */
+/* As snprintf, but ends the program where the text does not fit. */
 void format (char *buf, size_t size, const char *fs, ...)
     __attribute__ ((format (printf, 3, 4)));
 
@@ -45,11 +45,12 @@ bool write_line (const char *folder, const char *file, const char *text);
 
 bool is_good_name (const char *name);
 void folder_of (char *buf, size_t size, const char *name);
-/* Make one that is locked from its first moment, or lock one that is there.
- * While it is locked, no other nullblk-attach changes what it is about; nobody
- * waits for a lock.
- * Return false and errno on failure: EEXIST, ENOENT, EWOULDBLOCK.  The lock
- * goes with the process, or by unlock_folder, also for a child of it.
+/* Make a folder that is locked from its first moment, or lock one that is
+ * there. While a folder is locked, no other nullblk-attach changes what the
+ * folder is about; nobody waits for a lock.  Return false and errno on failure:
+ * EEXIST, ENOENT, EWOULDBLOCK.  The lock is held until this process,
+ * and each child that it has forked without an exec, has ended or called
+ * unlock_folder.
  */
 bool make_folder (const char *folder);
 bool lock_folder (const char *folder);
@@ -64,9 +65,10 @@ void for_each_folder (void (*action) (const char *name, const char *folder));
 /*---------------------------------------------------------------------*/
 /* Programs and processes: attach-process.c */
 
-/* From here on, a signal that would end us is only noted. */
+/* From note_signals on, a signal that would end us is only noted, for
+ * is_stopped; from ignore_signals on, it does not count.
+ */
 void note_signals (void);
-/* And does not count from here on. */
 void ignore_signals (void);
 bool is_stopped (void);
 
@@ -76,9 +78,10 @@ bool is_stopped (void);
  */
 int run (const char *const *argv, bool quiet);
 
-/* As run, in two steps: begin_program returns the pid, or -1; and end_program
- * the status.  In between the program ends, at the latest after that many
- * SECONDS, or when we are to stop; and the pid is still nobody else's.
+/* As run, in steps: begin_program returns the pid, or -1; await_program waits
+ * for the end of the program, and kills it after so many SECONDS, or when we
+ * are to stop; end_program returns the status.  Until end_program the pid is
+ * still nobody else's.
  */
 pid_t begin_program (const char *const *argv, bool quiet);
 void await_program (pid_t pid, unsigned seconds);
@@ -90,11 +93,14 @@ int end_program (pid_t pid, const char *name);
 bool wait_for (bool (*condition) (const void *), const void *arg);
 
 /* Start a server with the plugin's PARAMETERS, for QUEUE requests at a time, on
- * a socket in FOLDER.  It tells the user itself what is wrong with them.
+ * a socket in FOLDER.  The server itself tells the user what is wrong with its
+ * parameters.
  */
 bool start_server (const char *folder, char *const *parameters, unsigned queue);
 
-/* Its clients have gone by now, so that it ends when it is asked to. */
+/* Ask the server to end, and wait for that.  Its clients must have gone, or it
+ * does not end.
+ */
 bool stop_server (const char *folder);
 
 /* Begin a process that reconnects the device.  Returns false and the reason in
@@ -115,7 +121,7 @@ void check_requirements (void);
 bool is_device_name (const char *name);
 unsigned index_of (const char *device);
 
-/* By anybody. */
+/* Is the device attached, by us or by anybody else? */
 bool is_attached (const char *device);
 
 /* A device, and what tells this attachment of it from all others: "backend ID",
@@ -131,11 +137,11 @@ struct attachment {
 /* Take an identity for an attachment that is to be made. */
 void attachment_name (struct attachment *a);
 bool has_identifier (const struct attachment *a);
-/* As the kernel has it. */
+/* The identifier as the kernel shows it. */
 const char *identifier_of (const struct attachment *a);
 /* Take the identity of the one that is there: "" if there is none. */
 void attachment_find (struct attachment *a);
-/* Is it still there?  Both are for struct attachment. */
+/* Is a struct attachment still there?  Or is it gone? */
 bool is_there (const void *attachment);
 bool is_gone (const void *attachment);
 
@@ -151,10 +157,10 @@ int hold (const struct attachment *a, int flags, bool may_disconnect);
 /* Disconnect a device that is held. */
 void disconnect (const char *device);
 
-/* In bytes. */
+/* The size of a device in bytes. */
 uint64_t size_of (const char *device);
 
-/* It has its size, in whole sectors. */
+/* Does the kernel show the size of a struct expected, in whole sectors? */
 struct expected {
   const char *device;
   uint64_t size;
@@ -181,15 +187,18 @@ struct client_options {
  */
 enum outcome { ATTACHED, TAKEN, FAILED };
 
-/* By netlink, over the connections that there are, with an identity that was
- * chosen before; where the kernel does not know identifiers, it is found then.
+/* Attach by netlink, over CONNECTIONS, with the identity that attachment_name
+ * has chosen; where the kernel does not know identifiers, the identity is found
+ * afterwards.
  */
 enum outcome attach_connections (struct attachment *a,
                                  const struct client_options *options,
                                  struct nbd_handle *const *connections,
                                  struct message *why);
 
-/* By nbd-client, which makes its own; the identity is found then. */
+/* Attach by nbd-client, which makes its own connections; the identity is found
+ * afterwards.
+ */
 enum outcome attach_by_client (struct attachment *a,
                                const struct client_options *options,
                                const struct uri *uri, struct message *why);

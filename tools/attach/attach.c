@@ -215,7 +215,7 @@ choose_device (unsigned *next)
       done = move_folder (begun.folder, folder);
     else
       done = true;
-    /* Another one of a default name, or what is left of it, has it. */
+    /* Another device, or what is left of one, has this default name. */
   } while (!done && errno == EEXIST && options.name == NULL);
   if (!done)
     die ("%s: %s", folder,
@@ -225,8 +225,8 @@ choose_device (unsigned *next)
   format (begun.folder, sizeof begun.folder, "%s", folder);
 }
 
-/* Attach the device that was chosen.  It is remembered before it is there, if
- * that can be.
+/* Attach the device that was chosen.  By netlink its identity is remembered
+ * before it is attached, by nbd-client only afterwards.
  */
 static enum outcome
 attach_device (const struct client_options *o, struct message *why)
@@ -269,7 +269,8 @@ watch (struct persist *persist, const struct client_options *o)
     die ("%s", why.text);
 }
 
-/* Whether it is served already, and nothing is wrong with the options for it.
+/* Find out whether SOURCE is served already, and end the program where the
+ * options do not fit.
  */
 static void
 check_source (char **arguments)

@@ -135,8 +135,8 @@ type_letters (const struct zone_descriptor *d)
 /*---------------------------------------------------------------------*/
 /* Reports */
 
-/* zbd's line, digit for digit, but for zones that have lost their write
- * pointer.
+/* Print zbd's line, digit for digit, except for zones that have lost their
+ * write pointer.
  */
 static void
 print_line (FILE *fp, uint64_t zone, const struct zone_descriptor *d)
