@@ -49,9 +49,10 @@ done
 
 # Somebody else has, as udev does, and is let go.
 try "$attach" -C 1 16M 'fault=op=read hang'
-cat /dev/nbd0 >/dev/null 2>&1 &
+cat /dev/nbd0 >/dev/null 2>"$tmp/cat" &
 other=$!
-wait_until 60 in_flight 1 0 || fail "nobody reads"
+wait_until 60 in_flight 1 0 || fail "nobody reads: $(cat "$tmp/cat"; grep . \
+  /sys/block/nbd0/{size,inflight,stat} "/proc/$other/stack" 2>&1)"
 detached_soon "another one"
 wait_until 60 process_ended "$other" || fail "the other one hangs"
 
@@ -63,13 +64,15 @@ detached_soon "a silent server"
 wake_server
 stop_server
 
-# What is interrupted takes it back.  It waits for a size that it cannot see.
+# What is interrupted takes it back.  It asks for a size that nobody tells, for
+# as long as no signal comes.
 mkdir -p "$tmp/block"
 for n in 0 1 2 3; do
   mkdir "$tmp/block/nbd$n"
-  for name in backend inflight pid; do
+  for name in backend dev inflight pid; do
     ln -s "/sys/devices/virtual/block/nbd$n/$name" "$tmp/block/nbd$n"
   done
+  mkfifo "$tmp/block/nbd$n/size"
 done
 attach_without_size ()
 {
@@ -77,22 +80,30 @@ attach_without_size ()
   exec unshare -m sh -c 'mount --bind "$0" /sys/block && exec "$@"' \
     "$tmp/block" "$attach" -C 1 16M 'fault=op=read hang'
 }
+# ends_by_signal PID: one that comes just before it asks is not enough.
+ends_by_signal ()
+{
+  kill "$1" 2>/dev/null || true
+  process_ended "$1"
+}
 attach_without_size 2>"$tmp/err" &
 waiting=$!
 wait_until 60 test -e /sys/block/nbd0/backend || fail "it does not attach"
-cat /dev/nbd0 >/dev/null 2>&1 &
+cat /dev/nbd0 >/dev/null 2>"$tmp/cat" &
 other=$!
-wait_until 60 in_flight 1 0 || fail "nobody reads"
-kill "$waiting"
-wait_until 120 process_ended "$waiting" || fail "interrupted: it hangs"
+wait_until 60 in_flight 1 0 || fail "nobody reads: $(cat "$tmp/cat"; grep . \
+  /sys/block/nbd0/{size,inflight,stat} "/proc/$other/stack" 2>&1)"
+wait_until 120 ends_by_signal "$waiting" || fail "interrupted: it hangs"
 ! wait "$waiting" || fail "it was not interrupted"
 grep -q '^nullblk-attach: interrupted$' "$tmp/err" || fail "$(cat "$tmp/err")"
 leaves_nothing interrupted
 wait_until 60 process_ended "$other" || fail "the other one hangs"
 
 # Not so what has been written: for that it waits.  First it cannot even open
-# the device, as another look for partitions has to wait for the same; then it
-# can.
+# the device, as another look for partitions has to wait for the same, or has
+# begun before; then it can.  The page cache keeps what is written, ten minutes
+# and not five seconds.
+echo 60000 >/proc/sys/vm/dirty_writeback_centisecs
 start_server 16M memory-backed=true
 try dd if=/dev/urandom of="$tmp/content" bs=1M count=4
 mkfifo "$tmp/fifo"
@@ -100,36 +111,46 @@ write_late ()
 {
   exec 8>/dev/nbd0
   kill -STOP "$server_pid"
-  cat "$tmp/content" >&8
+  touch "$tmp/opened"
+  read -r <"$tmp/fifo"
+  dd if="$tmp/content" bs=1M seek=1 conv=notrunc >&8 2>/dev/null || exit
   touch "$tmp/written"
   read -r <"$tmp/fifo"
 }
-for look in yes ''; do
-  rm -f "$tmp/written"
+for look in before after ''; do
+  rm -f "$tmp/opened" "$tmp/written"
   try "$attach" -C 1 "$uri"
   write_late &
   writer=$!
+  wait_until 60 test -e "$tmp/opened" || fail "nobody opens it"
+  if [ "$look" = before ]; then
+    blockdev --rereadpt /dev/nbd0 &
+    other=$!
+    wait_until 60 in_flight 1 0 || fail "nobody looks"
+  fi
+  echo >"$tmp/fifo"
   wait_until 60 test -e "$tmp/written" || fail "nobody writes"
-  if [ -n "$look" ]; then
+  if [ "$look" = after ]; then
     blockdev --rereadpt /dev/nbd0 &
     other=$!
     wait_until 60 in_flight 0 1 || fail "nobody looks"
   fi
   "$attach" --detach nbd0 2>"$tmp/err" &
   waiting=$!
-  for _ in 1 2 3 4; do
-    try "$attach" --name other 1M
+  # As long as it takes to give another one up, twice.
+  for _ in 1 2; do
+    try "$attach" --name other -C 1 16M 'fault=op=read hang'
     try "$attach" --detach other
   done
-  kill -0 "$waiting" || fail "it did not wait: $(cat "$tmp/err")"
+  kill -0 "$waiting" || fail "$look: it did not wait: $(cat "$tmp/err")"
   kill -CONT "$server_pid"
   echo >"$tmp/fifo"
   ends "$waiting" "written"
-  wait "$writer" || fail "it could not be written"
+  wait "$writer" || fail "$look: it could not be written"
   [ -z "$look" ] || wait "$other" || fail "nobody could look"
   leaves_nothing "written"
   try "$attach" -C 1 "$uri"
-  try cmp -n 4194304 "$tmp/content" /dev/nbd0
+  try cmp -n 4194304 -i 0:1048576 "$tmp/content" /dev/nbd0
   try blkdiscard /dev/nbd0
   try "$attach" --detach nbd0
 done

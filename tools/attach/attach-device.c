@@ -9,6 +9,7 @@
 #include <config.h>
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -188,10 +189,13 @@ is_gone (const void *attachment)
  * anything: as long as this look is not over, nobody has had the device open,
  * and nothing of it is in the page cache.
  *
- * An open can also wait for a close, which writes what is in the page cache.
- * So it is taken for such a look only where there is what a look has on its
- * way, one read, and no write.  With --persist not even then: the kernel does
- * not count a write that waits for a server that is away.
+ * An open can also wait for a close, which writes what is in the page cache; or
+ * for a look that somebody has asked for who has the device open, as others may
+ * then, whose writes are in the page cache and not on their way.  So it is
+ * taken for the first look only where there is what a look has on its way, one
+ * read and no write, and no process has the device open.  With --persist not
+ * even then: the kernel does not count a write that waits for a server that is
+ * away.
  */
 #define LOOK_MS 200
 #define MOST_LOOKS 10
@@ -205,6 +209,52 @@ has_one_read (const char *device)
   read_sys (text, sizeof text, device, "inflight");
   return sscanf (text, "%lu %lu", &reads, &writes) == 2 && reads == 1 &&
          writes == 0;
+}
+
+/* Does process PID have a file open that is the device MAJOR:MINOR? */
+static bool
+has_open (const char *pid, unsigned major, unsigned minor)
+{
+  char path[64];
+  struct dirent *entry;
+  struct statx st;
+  bool r = false;
+  DIR *dir;
+
+  format (path, sizeof path, "/proc/%.20s/fd", pid);
+  dir = opendir (path);
+  if (dir == NULL)
+    return false; /* it has just ended */
+  while (!r && (entry = readdir (dir)) != NULL)
+    /* Whatever else it is, no server is asked. */
+    r = statx (dirfd (dir), entry->d_name, AT_STATX_DONT_SYNC, STATX_TYPE,
+               &st) == 0 &&
+        S_ISBLK (st.stx_mode) && st.stx_rdev_major == major &&
+        st.stx_rdev_minor == minor;
+  closedir (dir);
+  return r;
+}
+
+/* An open that is not over yet is none.  True where it cannot be known. */
+static bool
+is_open_in_a_process (const char *device)
+{
+  unsigned major, minor;
+  struct dirent *entry;
+  char text[32];
+  bool r = false;
+  DIR *proc;
+
+  read_sys (text, sizeof text, device, "dev");
+  proc = opendir ("/proc");
+  if (proc == NULL || sscanf (text, "%u:%u", &major, &minor) != 2)
+    r = true;
+  while (!r && (entry = readdir (proc)) != NULL)
+    r = isdigit ((unsigned char) entry->d_name[0]) &&
+        has_open (entry->d_name, major, minor);
+  if (proc != NULL)
+    closedir (proc);
+  return r;
 }
 
 /* An open in a thread of its own, which is over when the other end of the pipe
@@ -240,7 +290,8 @@ await_opening (int done, const struct attachment *a, bool may_disconnect)
 
   while (poll (&end, 1, may_disconnect && !r ? LOOK_MS : -1) != 1) {
     looks = has_one_read (a->device) ? looks + 1 : 0;
-    if (may_disconnect && !r && looks >= MOST_LOOKS && is_there (a)) {
+    if (may_disconnect && !r && looks >= MOST_LOOKS &&
+        !is_open_in_a_process (a->device) && is_there (a)) {
       disconnect (a->device);
       r = true;
     }
