@@ -73,7 +73,7 @@ install_packages ()
 # makes, and what is left by configure and make in a tree built in place.
 bootstrapped=(aclocal.m4 ar-lib compile config.guess config.h.in config.sub
               configure depcomp install-sh libtool.m4 'lt*.m4' ltmain.sh
-              Makefile.in missing tap-driver.sh test-driver '*.1')
+              Makefile.in missing programs.am tap-driver.sh test-driver '*.1')
 made=(config.h config.log config.status libtool stamp-h1 Makefile .dirstamp
       '*.a' '*.la' '*.lo' '*.log' '*.o' '*.so' '*.tar.xz' '*.trs' '*~')
 
