@@ -108,6 +108,14 @@ for header in plugin/*/*.h; do
   esac
 done
 
+# What is in angle brackets is not looked at above, and is nobody's here.
+while IFS=: read -r file line text; do
+  header=${text#*<} header=${header%%>*}
+  { [ ! -e "plugin/$header" ] && [ ! -e "tools/$header" ]; } ||
+    wrong "$file:$line" "<$header> is ours, and wants quotation marks"
+done < <(grep -Hn '^ *# *include *<' plugin/*.[ch] plugin/*/*.[ch] \
+           tools/*.[ch] tools/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch])
+
 while IFS=: read -r file line _; do
   [ "$file" = plugin/plugin.c ] || wrong "$file:$line" "nbdkit is plugin.c's"
 done < <(grep -Hn '^ *# *include *<nbdkit' plugin/*.[ch] plugin/*/*.[ch] \
