@@ -88,7 +88,12 @@ ends_by_signal ()
 }
 attach_without_size 2>"$tmp/err" &
 waiting=$!
-wait_until 60 test -e /sys/block/nbd0/backend || fail "it does not attach"
+# The kernel has it first, and then its size: before that a read ends at once.
+has_size ()
+{
+  [ "$(cat /sys/block/nbd0/size)" -gt 0 ]
+}
+wait_until 60 has_size || fail "it does not attach"
 cat /dev/nbd0 >/dev/null 2>"$tmp/cat" &
 other=$!
 wait_until 60 in_flight 1 0 || fail "nobody reads: $(cat "$tmp/cat"; grep . \
