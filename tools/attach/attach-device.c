@@ -192,8 +192,9 @@ is_gone (const void *attachment)
  * An open can also wait for a close, which writes what is in the page cache; or
  * for a look that somebody has asked for who has the device open, as others may
  * then, whose writes are in the page cache and not on their way.  So it is
- * taken for the first look only where there is what a look has on its way, one
- * read and no write, and no process has the device open.  With --persist not
+ * taken for the first look only where there is, for MOST_LOOKS times in a row,
+ * what a look has on its way, one read and no write, and no process has the
+ * device open.  With --persist not
  * even then: the kernel does not count a write that waits for a server that is
  * away.
  */
@@ -257,6 +258,17 @@ is_open_in_a_process (const char *device)
   return r;
 }
 
+/* A process that closes the device while others are looked at is not seen, and
+ * then the kernel writes what it has left in the page cache.  But where it can
+ * close it, the read that was on its way is over: so that is asked again.
+ */
+static bool
+is_first_look (const char *device)
+{
+  return has_one_read (device) && !is_open_in_a_process (device) &&
+         has_one_read (device);
+}
+
 /* An open in a thread of its own, which is over when the other end of the pipe
  * DONE is closed.
  */
@@ -289,9 +301,8 @@ await_opening (int done, const struct attachment *a, bool may_disconnect)
   bool r = false;
 
   while (poll (&end, 1, may_disconnect && !r ? LOOK_MS : -1) != 1) {
-    looks = has_one_read (a->device) ? looks + 1 : 0;
-    if (may_disconnect && !r && looks >= MOST_LOOKS &&
-        !is_open_in_a_process (a->device) && is_there (a)) {
+    looks = may_disconnect && !r && is_first_look (a->device) ? looks + 1 : 0;
+    if (looks >= MOST_LOOKS && is_there (a)) {
       disconnect (a->device);
       r = true;
     }
