@@ -77,9 +77,9 @@ struct batch_thread {
   struct batch_socket *serving; /* the connection whose request it serves */
   uint64_t arrival;             /* when that request came (batch_arrival) */
 
-  /* For batch_still_zero: the bytes that the thread has zeroed for an answer
-   * and has not received anything into since; and whether its last read was one
-   * of a header, and batch_still_zero has not been asked since.
+  /* For batch_still_zero: the bytes that the thread has zeroed for an answer,
+   * if it has received nothing into them since; and has_header: its last read
+   * was of a header, and batch_still_zero has not been called after that.
    */
   const void *zeroes;
   size_t zeroes_len;
@@ -153,10 +153,10 @@ void batch_defer_finish (struct batch_socket *c);
 /* Give the memory back, when no reply waits. */
 void batch_defer_free (struct batch_socket *c);
 
-/* Send replies as they become due: before another request is taken, until there
- * is room for one more; and before the kernel is asked for one, until there is
- * something to read, or no reply waits any more.  False: the server stops, or
- * the client has gone.  in_lock is held for both.
+/* Both send replies as they become due.  batch_defer_make_room does so until
+ * there is room for one more request; batch_defer_wait until there is something
+ * to read, or no reply waits any more.  They return false if the server stops
+ * or the client has gone.  in_lock is held.
  */
 bool batch_defer_make_room (struct batch_socket *c);
 bool batch_defer_wait (struct batch_socket *c);

@@ -16,9 +16,9 @@
 
 #include "device-internal.h"
 
-/* Give a connection the version of the settings that is in force.  It has been
- * one user of its old version, and has itself counted the requests that use
- * that: those that are still in service now become users by themselves.
+/* Give a connection the version of the settings that is in force.  The
+ * connection was one user of the old version, for all of its requests; now each
+ * of its requests that is still in service becomes a user of the old version.
  * c->lock is held.
  */
 static void
@@ -116,8 +116,9 @@ has_cache (const struct device *d)
 }
 
 /* The slot into which latency_completion puts what it takes of lanes and
- * limits. Without memory for one more it is FORGOTTEN: what that part of the
- * request takes is not given back if the request is given up.
+ * limits. A request of several parts, as of zone commands, has several
+ * slots.  Where there is no memory for one more it is FORGOTTEN, and stays
+ * taken if the request is given up.
  */
 static struct latency_slot *
 next_slot (struct request *r, struct latency_slot *forgotten)
@@ -165,7 +166,9 @@ set_deadline (struct request *r, enum operation op)
   r->deadline = moment > r->deadline ? moment : r->deadline;
 }
 
-/* A connection to a control export goes on. */
+/* With power-cut=disconnect the client is dropped, unless the connection is to
+ * a control export.
+ */
 static int
 refuse_without_power (struct request *r)
 {

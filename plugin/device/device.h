@@ -10,8 +10,10 @@
  * errno: -EINVAL where offset or count is not a multiple of the block size,
  * -EROFS for a change to a read-only device, -ENOSPC where memory-limit is in
  * the way, what zones.h says of zones, and what bad blocks and fault rules do
- * (-EIO for the former).  A request that fails has changed nothing, except that
- * a write may have opened its zone, or met bad blocks in its middle.  One
+ * (-EIO for the former).  A request that fails has changed nothing, with
+ * three exceptions: a write may have opened its zone; what lies before bad
+ * blocks may have been written or trimmed; and of several zone commands those
+ * before the one that failed are done.  One
  * request also gets -EIO when the write log cannot be written; its change may
  * be there.  Requests take as long as the settings say.  A request gets
  * -ESHUTDOWN when its wait was cut short because the connection or the server
@@ -59,15 +61,15 @@ struct settings_version {
  * devices.settings_lock, latency.lock, those of zones (zones.c), that of the
  * write log, that of durability, and the store's stripes in ascending order
  * (store.c); those of badblocks and faults, and stats_lock, take no other.  A
- * request takes its connection's lock for a moment when it begins and when it
- * ends, then stats_lock, too, if it is one in some hundreds,
- * devices.settings_lock only if the settings have changed since the last one,
- * those of badblocks and faults only if there are any, that of latency only if
- * the settings make requests depend on one another, none while data moves but
- * its zone's, that of the write log if there is one, that of durability if
- * there is a cache, and the store's, and none at all while it waits.  Zones
- * come before the write log because a write that is early waits for its turn,
- * with no zone locked, and others must be able to write.
+ * request takes its connection's lock for a moment when it begins, when it
+ * ends, and when it hangs or naps; then stats_lock, too, if it is one in some
+ * hundreds, devices.settings_lock only if the settings have changed since the
+ * last one, those of badblocks and faults only if there are any, that of
+ * latency only if the settings make requests depend on one another, none while
+ * data moves but its zone's, that of the write log if there is one, that of
+ * durability if there is a cache, and the store's, and none at all while it
+ * waits.  Zones come before the write log because a write that is early waits
+ * for its turn, with no zone locked, and others must be able to write.
  *
  * What is done with one of them held has a bound, whatever is asked:
  *
@@ -78,13 +80,11 @@ struct settings_version {
  *     connection, stats_lock     a thousand samples, or a copy of histograms
  *     settings_lock, latency     some words
  *     a zone's                   one request: its data, or the entries of its
- *                                reset in the log; only those of the zone, and
- *                                of a thousandth of the others, wait
- *     limits of zones            a bit for each zone
- *     write log, durability      one step, of STORE_STEP bytes
- *     the store's stripes        the same; its tree: as many nodes as a number
- *                                of a chunk has bits
- *     badblocks                  BADBLOCKS_PIECE ranges
+ *                                reset in the log; only requests of this zone
+ * and of those in the same stripe wait limits of zones            a bit for
+ * each zone write log, durability      one step, of STORE_STEP bytes the
+ * store's stripes        the same; the tree's lock: a walk from the root to a
+ * leaf, 64 nodes at most badblocks                  BADBLOCKS_PIECE ranges
  *     faults                     some looks at each rule
  */
 struct device {
@@ -178,7 +178,7 @@ struct connection_ops {
 /* All devices of a server, made from one command line. */
 struct devices {
   struct waiter waiter;
-  struct connection_ops ops; /* of all connections that bring none */
+  struct connection_ops ops; /* for connections that have none of their own */
 
   /* As they were at the start: only what is not live counts. */
   struct settings settings;
@@ -355,10 +355,10 @@ int device_read (struct connection *c, void *buf, uint32_t count,
 int device_write (struct connection *c, const void *buf, uint32_t count,
                   uint64_t offset, bool fua);
 
-/* Make zero.  That gives the memory back, and so cannot meet the limit; but
- * where zero_memory is set, and unless MAY_TRIM allows it and discard is set,
- * the range holds memory afterwards: then a later write to it cannot meet the
- * limit, but this may.
+/* Make zero.  By default that gives memory back, and cannot fail at the limit.
+ * Where zero_memory is set, and not both MAY_TRIM and discard, the range holds
+ * memory afterwards: then this can fail at the limit, and a later write to the
+ * range cannot.
  */
 int device_zero (struct connection *c, uint32_t count, uint64_t offset,
                  bool may_trim, bool fua);

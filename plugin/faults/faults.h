@@ -29,12 +29,12 @@
  *
  * The lock guards the list, and the counters and draws of its rules; it takes
  * no other.  Where there are rules every request of the device takes it, for
- * some dozens of nanoseconds a rule; where there are none, it looks at the
- * count and takes none.  Changes come from one thread at a time
- * (control-change.c, under devices.change_lock), which alone touches what a
- * change is made of: a change is worked out without the lock, and takes it only
- * to put the new list in the place of the old one.  So nobody holds it for more
- * than a few looks at each rule, of which a request takes one.
+ * some dozens of nanoseconds a rule; where there are no rules, a
+ * request looks at their number and does not take the lock.  Changes come from
+ * one thread at a time (control-change.c, under devices.change_lock), which
+ * alone touches what a change is made of: a change is worked out without the
+ * lock, and takes it only to put the new list in the place of the old one.  So
+ * a change holds it for a few looks at each rule, and a request for one.
  */
 
 #ifndef NULLBLK_FAULTS_H

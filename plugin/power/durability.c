@@ -24,9 +24,9 @@
  * power cut looks at what the records hold (durability-cut.c).
  *
  * In sequential zones blocks are written once, in order, and are lost from some
- * block on; a struct zone_durability has what a fence would say.  A reset is
- * durable at once: it makes records of the zone stale, which stay until it is
- * their turn.
+ * block on.  There FUA needs no fence: struct zone_durability has the place up
+ * to which the zone is durable.  A reset is durable at once: it makes records
+ * of the zone stale, which stay until it is their turn.
  */
 
 #include <config.h>
@@ -121,7 +121,9 @@ unlock_and_free (struct durability *d)
   free_all (d, gone);
 }
 
-/* The same, unless the caller frees it later (durability_leave). */
+/* Let go of the lock, and free what is gone, unless the caller frees that later
+ * (durability_leave).
+ */
 static void
 unlock_or_leave (struct durability *d)
 {
@@ -242,8 +244,8 @@ end_of_run (const struct durability *d, uint64_t offset, uint64_t end,
   return *is_data ? (run_end + mask) & ~mask : run_end & ~mask;
 }
 
-/* Does a change leave a hole as it is?  Zeroes move the write pointer of a
- * zone, so that they may be lost there, too.
+/* Does a change leave a hole as it is?  Zeroes in a hole change nothing, except
+ * in a sequential zone, whose write pointer they move: there they can be lost.
  */
 static bool
 keeps_holes (const struct durability *d, const struct change *c)

@@ -66,8 +66,8 @@ stall_format (const struct stall *stall, char *buf, size_t len)
   snprintf (buf, len, "every:%s,for:%s", every, length);
 }
 
-/* `time` is measured from the device's start; `worked` is the same without the
- * stalls, and counts a service as long as it was asked to be.  A stall begins
+/* `time` is measured from the device's start; `worked` is that time
+ * without the stalls: a service of NSEC takes NSEC of it.  A stall begins
  * at each multiple of `every` except 0.
  */
 uint64_t

@@ -2,12 +2,13 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Writes that come early.  Where requests are served side by side, a write may
- * come before the one whose end it begins at.  If zone-reorder-wait is set,
- * such a write puts itself into the list of the zone's stripe and lets go of
- * the lock.  The request that moves the write pointer wakes the early writes
- * whose place the pointer reaches (one, unless two want the same place), and
- * those that it passes, which fail then.  So each write of a queue wakes only
- * the next one, and a write that waits keeps no other waiting.
+ * come before the one that is to be written in front of it.  If
+ * zone-reorder-wait is set, such a write puts itself into the list of the
+ * zone's stripe and lets go of the lock.  The request that moves the write
+ * pointer wakes the early writes whose place the pointer reaches (one, unless
+ * two want the same place), and those that it passes, which fail then.  So each
+ * write of a queue wakes only the next one, and a write that waits keeps no
+ * other waiting.
  */
 
 #include <config.h>
@@ -73,8 +74,8 @@ list_early (struct zone_stripe *stripe, struct early_write *e)
   stripe->early = e;
 }
 
-/* The stripe is locked.  The request that woke this one had it locked, too, so
- * it no longer uses E.
+/* The stripe is locked.  A request that woke E did so with the stripe locked,
+ * and so has no use of E any more.
  */
 static void
 unlist_early (struct zone_stripe *stripe, struct early_write *e)

@@ -29,7 +29,7 @@ struct view {
   struct nbd_handle *stats; /* NULL while the server is away */
   struct nbd_handle *zones; /* NULL as long as nobody has asked for a map */
   struct snapshot *last;
-  struct snapshot *interval; /* the change; NULL after the first look */
+  struct snapshot *interval; /* the change since the look before, or NULL */
   struct message why;        /* where there is no connection */
   char *map;                 /* of the zones, group a letter; NULL if none */
   uint64_t group;
@@ -138,9 +138,9 @@ top_lines (struct view *v, const struct top_options *options,
 #define MAP_ROWS 8 /* and how many there may be below it */
 
 /* Draw the service times of all requests of the interval as bars.  The first
- * column counts requests that took less than 512 ns, and each further column
- * those that took up to twice as long; the label below a column is the time
- * that its requests took less than.
+ * column counts requests that took less than 512 ns, each further column those
+ * that took up to twice as long, and the last one all that took longer; the
+ * label below a column is the time that its requests took less than.
  */
 static void
 draw_histogram (const struct view *v, int row)
