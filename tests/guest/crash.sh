@@ -184,12 +184,28 @@ check_content ()
   fi
 }
 
+# Mount the filesystem, whose device may fail meanwhile.  XFS tries a write of
+# metadata that has failed again for ever, in a mount, too, unless it is told not
+# to, which can be done from some point of the mount on.
+mount_it ()
+{
+  local retries=/sys/fs/xfs/${nbd##*/}/error/metadata/EIO/max_retries pid
+
+  mount -t "$fs" -o "$options" "$nbd" /mnt 2>"$tmp/mount" &
+  pid=$!
+  while [ "$fs" = xfs ] && kill -0 "$pid" 2>/dev/null; do
+    { echo 0 >"$retries"; } 2>/dev/null || true
+    sleep 0.1
+  done
+  wait "$pid"
+}
+
 # What is there after power is back, and the journal was replayed.
 check_all ()
 {
   local before=$losses
 
-  if mount -t "$fs" -o "$options" "$nbd" /mnt 2>"$tmp/mount"; then
+  if mount_it; then
     check_content
     try umount /mnt
     "${check[@]}" "$nbd" >"$tmp/check" 2>&1 ||
@@ -204,7 +220,7 @@ check_all ()
 cut ()
 {
   try "$ctl" set "$sock" "power-cut-after=$1" "lose=$2" "fault=$flush"
-  if mount -t "$fs" -o "$options" "$nbd" /mnt 2>"$tmp/mount"; then
+  if mount_it; then
     work
     try umount /mnt
   fi
@@ -216,7 +232,8 @@ cut ()
 }
 
 # cut_many_times COUNT: what it counts is $cuts, the changes that are $durable,
-# and $losses of what was promised.  Sometimes power is cut once more while the journal is replayed.
+# and $losses of what was promised.  Sometimes power is cut once more while the
+# journal is replayed.
 cut_many_times ()
 {
   local lose=(random random all)
