@@ -8,6 +8,7 @@
 
 #include <config.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -25,6 +26,7 @@ struct change {
   bool reset_stats, reset_zones, reset_draws;
   const char *fault_delete; /* or NULL */
   const char *mark;         /* the same */
+  const char *tag;          /* the same */
 
   /* What is given, each once; power is to be on or cut. */
   bool has_power, has_lose, has_power_seed, has_cut_after;
@@ -178,6 +180,24 @@ change_power (struct device *d, const struct change *change)
                             change->power_seed);
 }
 
+/* "# ask: TAG" asks that the change be found by TAG when it is done.  A line
+ * that only looks like that is a comment, as all others with '#' are.
+ */
+static void
+take_tag (struct change *change, const char *line)
+{
+  static const char key[] = "# ask: ";
+  const char *tag = line + sizeof key - 1;
+  size_t len;
+
+  if (strncmp (line, key, sizeof key - 1) != 0)
+    return;
+  for (len = 0; isalnum ((unsigned char) tag[len]) || tag[len] == '-'; len++)
+    ;
+  if (len > 0 && len < TAG_SIZE && tag[len] == '\0')
+    change->tag = tag;
+}
+
 static int
 take_line (struct change *change, char *line, struct message *why)
 {
@@ -185,6 +205,8 @@ take_line (struct change *change, char *line, struct message *why)
   int r;
 
   line = strip (line);
+  if (line[0] == '#')
+    take_tag (change, line);
   if (line[0] == '\0' || line[0] == '#')
     return 0;
   value = strchr (line, '=');
@@ -410,6 +432,8 @@ control_change (struct connection *c, char *text, size_t len,
   }
   if (r == 0 && change->mark != NULL)
     r = device_mark (c->device, change->mark, why);
+  if (r == 0 && change->tag != NULL)
+    control_add_done (control_of (c), change->tag);
   free (change);
   return r;
 }

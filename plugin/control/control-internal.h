@@ -16,15 +16,22 @@
 
 #include "control.h"
 
+/* A tag is what a client gives a change, to find it among those that were
+ * done: up to 31 letters, digits and '-'.
+ */
+#define TAG_SIZE 32
+#define MOST_TAGS 8
+
 struct control {
   enum document document;
   struct device *device;
 
-  pthread_mutex_t lock; /* guards what follows */
-  struct message error; /* "" or why the last change was refused */
-  char *text;           /* NULL, or what is being read, without its padding */
-  size_t used;          /* bytes of it */
-  uint64_t left;        /* bytes, with the padding, to be read before it goes */
+  pthread_mutex_t lock;           /* guards what follows */
+  struct message error;           /* "" or why the last change was refused */
+  char done[MOST_TAGS][TAG_SIZE]; /* of the last changes; the rest are "" */
+  char *text;    /* NULL, or what is being read, without its padding */
+  size_t used;   /* bytes of it */
+  uint64_t left; /* bytes, with the padding, to be read before it goes */
 };
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
@@ -36,6 +43,9 @@ size_t control_text_size (enum document document);
  * is there.  control.lock is held.  Returns 0; or -ENOMEM, and there is none.
  */
 int control_make_text (struct control *c);
+
+/* The change with this tag is done. */
+void control_add_done (struct control *c, const char *tag);
 
 /* Do what the lines of TEXT say, all or nothing; the text is changed.  Returns
  * 0, or -EINVAL, or what a reset of zones or a mark fails with, and the reason

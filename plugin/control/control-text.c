@@ -155,6 +155,9 @@ make_config (struct control *c)
     if (row.is_live)
       add (c, " %s", row.name);
   }
+  add (c, "\n# done:");
+  for (i = 0; i < MOST_TAGS && c->done[i][0] != '\0'; i++)
+    add (c, " %s", c->done[i]);
   add (c, "\n");
   device_settings (c->device, &s);
   add_note (c);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,15 @@ read_text (struct control *c, char *buf, uint32_t count, uint64_t offset)
   }
   pthread_mutex_unlock (&c->lock);
   return r;
+}
+
+void
+control_add_done (struct control *c, const char *tag)
+{
+  pthread_mutex_lock (&c->lock);
+  memmove (c->done[1], c->done[0], sizeof c->done - sizeof c->done[0]);
+  snprintf (c->done[0], sizeof c->done[0], "%s", tag);
+  pthread_mutex_unlock (&c->lock);
 }
 
 static int
@@ -201,6 +211,7 @@ control_create (struct device *d, enum document document)
   c->document = document;
   c->device = d;
   c->error.text[0] = '\0';
+  memset (c->done, 0, sizeof c->done);
   c->text = NULL;
   pthread_mutex_init (&c->lock, NULL);
   return c;

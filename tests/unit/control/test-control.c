@@ -57,6 +57,7 @@ test_reads_settings (void **state)
     if (row.is_live)
       len += sprintf (expected + len, " %s", row.name);
   }
+  len += sprintf (expected + len, "\n# done:");
   for (i = 0; params_print (&data->version->s, i, line, sizeof line); i++) {
     assert_true (params_row (i, &row));
     assert_memory_equal (line, row.name, strlen (row.name));
@@ -97,6 +98,45 @@ test_round_trip (void **state)
   memset (text + strlen (text), '\n', 65536 - strlen (text));
   assert_int_equal (control_write (config, text, 65536, 0, &why), 0);
   assert_string_equal (read_all (config), before);
+}
+
+/* What asks for it is found among what is done, on the same connection only,
+ * and not what was refused.
+ */
+static void
+test_done (void **state)
+{
+  static char lines[200];
+  unsigned i;
+
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1");
+  read_all (config);
+  assert_has ("\n# done:\n");
+  assert_changed ("# ask: a-1\ndiscard=0\n");
+  assert_has ("\n# done: a-1\n");
+  assert_has ("\ndiscard=false\n");
+  read_all (connect_to ("nullb0.config"));
+  assert_has ("\n# done:\n");
+  assert_refused ("# ask: b2\nsize=2G\n",
+                  "size=2G: allowed is what it was started with, 1G: it cannot "
+                  "change while the server runs");
+  assert_changed ("discard=1\n");
+  assert_has ("\n# done: a-1\n");
+
+  /* These are comments. */
+  assert_changed ("# ask: \n#ask: x\n# ask: x y\n# ask: x\033\n# ASK: x\n"
+                  "# ask: 0123456789012345678901234567890-\n# done: x\n");
+  assert_has ("\n# done: a-1\n");
+
+  /* The last ones; of several in one text the last. */
+  for (i = 0; i < 9; i++) {
+    snprintf (lines, sizeof lines, "# ask: other\n# ask: c%u\n", i);
+    assert_changed (lines);
+  }
+  assert_has ("\n# done: c8 c7 c6 c5 c4 c3 c2 c1\n");
+  assert_changed ("# ask: 0123456789012345678901234567890\n");
+  assert_has ("\n# done: 0123456789012345678901234567890 c8 c7 ");
 }
 
 static void
@@ -494,19 +534,13 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_reads_settings),
-      TEST (test_round_trip),
-      TEST (test_read_only),
-      TEST (test_discard),
-      TEST (test_memory_limit),
-      TEST (test_refusals),
-      TEST (test_places),
-      TEST (test_random_bytes),
-      TEST (test_names),
-      TEST (test_statistics),
-      TEST (test_live_latency),
-      TEST (test_live_seed),
-      TEST (test_changes_under_load),
+      TEST (test_reads_settings), TEST (test_round_trip),
+      TEST (test_done),           TEST (test_read_only),
+      TEST (test_discard),        TEST (test_memory_limit),
+      TEST (test_refusals),       TEST (test_places),
+      TEST (test_random_bytes),   TEST (test_names),
+      TEST (test_statistics),     TEST (test_live_latency),
+      TEST (test_live_seed),      TEST (test_changes_under_load),
   };
 
   return RUN_TESTS (tests);
