@@ -16,19 +16,21 @@ serve_data ()
   PLUGIN=data start_server data="$1" size="$2"
 }
 
-serve_data '"not JSON"' 1M
+serve_data '"not JSON\n" (10 * 65527)' 65536
 says 1 'nullblkctl: stats: the statistics are not JSON: *' stats "$sock"
 says 1 'nullblkctl: top: the statistics are not JSON: *' top "$sock"
-says 1 'nullblkctl: get: size: there is no such setting' get "$sock" size
+says 1 "nullblkctl: get: these are no settings *'not JSON'" get "$sock" size
+says 1 'nullblkctl: zones report: this is no zone table: *' zones report "$sock"
 stop_server
 
 serve_data '"{\"verse\": 2}\n" (10 * 65524)' 65536
-says 1 'nullblkctl: stats: the statistics have no version' stats "$sock"
+says 1 'nullblkctl: stats: *they have no version' stats "$sock"
 stop_server
 
 serve_data '(255 * 65536)' 64K
-says 1 'nullblkctl: stats: *not JSON*' stats "$sock"
-says 0 '' get "$sock"
+says 1 "nullblkctl: stats: this is no control export's text: *" stats "$sock"
+says 1 "nullblkctl: get: this is no control export's text: *" get "$sock"
+says 1 'nullblkctl: zones report: this is no zone table: *' zones report "$sock"
 stop_server
 
 # A device as if it were a document: nobody reads all of it.
@@ -38,5 +40,8 @@ says 1 'nullblkctl: get: this is no control export: *' get "$sock"
 stop_server
 
 serve_data '0' 0
-says 1 'nullblkctl: stats: *not JSON*' stats "$sock"
+says 1 'nullblkctl: stats: this is no control export: it has 0 bytes' \
+  stats "$sock"
+says 1 'nullblkctl: zones report: this is no zone table: it has 0 bytes' \
+  zones report "$sock"
 stop_server

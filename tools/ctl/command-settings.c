@@ -15,16 +15,56 @@
 #include <string.h>
 
 #include "command.h"
+#include "dotconfig.h"
 #include "replay.h"
 #include "show.h"
 #include "snapshot.h"
 #include "top.h"
+
+/* Bytes that are no text, as paths may have them, stand in it as \xHH. */
+static json_t *
+string_of (const char *value)
+{
+  json_t *string = json_string (value);
+  char *text;
+  size_t len;
+  FILE *fp;
+
+  if (string != NULL)
+    return string;
+  fp = open_memstream (&text, &len);
+  if (fp == NULL)
+    return NULL;
+  for (; *value != '\0'; value++)
+    fprintf (fp, (unsigned char) *value < 0x80 ? "%c" : "\\x%02x",
+             (unsigned char) *value);
+  if (fclose (fp) == 0)
+    string = json_string (text);
+  free (text);
+  return string;
+}
+
+/* For a terminal. */
+static void
+print_value (const char *value)
+{
+  for (; *value != '\0'; value++)
+    putchar ((unsigned char) *value < ' ' || *value == 0x7f ? '?' : *value);
+}
+
+static const char *
+clean (struct message *buf, const char *text)
+{
+  message_set (buf, "%s", text);
+  return buf->text;
+}
 
 int
 command_list (struct context *c, char **arguments, struct message *why)
 {
   struct device_entry *devices;
   json_t *array = json_array ();
+  struct message name;
   char size[SHOWN];
   unsigned n, i;
 
@@ -37,13 +77,14 @@ command_list (struct context *c, char **arguments, struct message *why)
     printf ("%-12s %8s %-8s %s\n", "device", "size", "control", "description");
   for (i = 0; i < n; i++) {
     if (has (c, JSON))
-      json_array_append_new (
-          array, json_pack ("{s:s, s:I, s:b, s:s}", "device", devices[i].name,
-                            "size", (json_int_t) devices[i].size, "control",
-                            devices[i].can_control, "description",
-                            devices[i].description));
+      json_array_append_new (array,
+                             json_pack ("{s:o, s:I, s:b, s:o}", "device",
+                                        string_of (devices[i].name), "size",
+                                        (json_int_t) devices[i].size, "control",
+                                        devices[i].can_control, "description",
+                                        string_of (devices[i].description)));
     else
-      printf ("%-12s %8s %-8s %s\n", devices[i].name,
+      printf ("%-12s %8s %-8s %s\n", clean (&name, devices[i].name),
               devices[i].size < 0 ? "?" : show_bytes (size, devices[i].size),
               devices[i].can_control ? "yes" : "no", devices[i].description);
   }
@@ -121,15 +162,15 @@ read_settings (struct context *c, struct message *why)
   json_t *settings = json_object ();
   const char *key;
 
-  rest = text = server_document (&c->server, ".config", why);
+  rest = text = config_of (&c->server, why);
   if (text == NULL) {
     json_decref (settings);
     return NULL;
   }
   while ((key = next_setting (&rest, &value, live, sizeof live)) != NULL)
-    json_object_set_new (
-        settings, key,
-        json_pack ("{s:s, s:b}", "value", value, "live", is_among (live, key)));
+    json_object_set_new (settings, key,
+                         json_pack ("{s:o, s:b}", "value", string_of (value),
+                                    "live", is_among (live, key)));
   free (text);
   return settings;
 }
@@ -172,10 +213,12 @@ command_get (struct context *c, char **keys, struct message *why)
   {
     if (!is_wanted (keys, name))
       json_object_del (settings, name);
-    else if (!has (c, JSON))
-      printf ("%-20s %-5s %s\n", name,
-              json_is_true (json_object_get (setting, "live")) ? "yes" : "no",
-              json_string_value (json_object_get (setting, "value")));
+    else if (!has (c, JSON)) {
+      printf ("%-20s %-5s ", name,
+              json_is_true (json_object_get (setting, "live")) ? "yes" : "no");
+      print_value (json_string_value (json_object_get (setting, "value")));
+      putchar ('\n');
+    }
   }
   if (has (c, JSON))
     return print_json (settings);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "command.h"
+#include "dotconfig.h"
 
 int
 bad_usage (const char *what, const char *why)
@@ -29,5 +30,5 @@ print_json (json_t *value)
 int
 change (struct context *c, const char *lines, struct message *why)
 {
-  return outcome (server_configure (&c->server, lines, why), false);
+  return outcome (config_change_of (&c->server, lines, why), false);
 }

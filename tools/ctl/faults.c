@@ -15,7 +15,9 @@
 
 #include <jansson.h>
 
+#include "dotconfig.h"
 #include "faults.h"
+#include "snapshot.h"
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)
 
@@ -49,7 +51,7 @@ send_lines (struct lines *l, const struct server *s, struct message *why)
   bool ok;
 
   if (fclose (l->fp) == 0)
-    ok = server_configure (s, l->text, why);
+    ok = config_change_of (s, l->text, why);
   else
     ok = fail (why, "%s", strerror (errno));
   free (l->text);
@@ -59,29 +61,36 @@ send_lines (struct lines *l, const struct server *s, struct message *why)
 /*---------------------------------------------------------------------*/
 /* What the server says */
 
-/* The member KEY of the statistics, to be given back by json_decref. */
+/* The member KEY of the statistics, to be given back by json_decref.  It has to
+ * be as IS_RIGHT says, or else they are none of a server's.
+ */
 static json_t *
-read_member (const struct server *s, const char *key, struct message *why)
+read_member (const struct server *s, const char *key,
+             bool (*is_right) (json_t *member), struct message *why)
 {
   char *text = server_document (s, ".stats", why);
   json_t *root, *member;
-  json_error_t error;
 
   if (text == NULL)
     return NULL;
-  root = json_loads (text, 0, &error);
+  root = statistics_parse (text, why);
   free (text);
-  member = json_incref (json_object_get (root, key));
   if (root == NULL)
-    message_set (why, "the statistics are not JSON: %s", error.text);
-  else if (member == NULL)
+    return NULL;
+  member = json_incref (json_object_get (root, key));
+  if (member == NULL)
     message_set (why, "the statistics have no %s", key);
-  else if (json_is_null (member)) {
+  else if (json_is_null (member) && strcmp (key, "power") != 0)
     message_set (why, "they are too many to be listed");
-    member = NULL;
+  else if (!is_right (member))
+    message_set (why, "the %s in the statistics are none of nullblk's", key);
+  else {
+    json_decref (root);
+    return member;
   }
+  json_decref (member);
   json_decref (root);
-  return member;
+  return NULL;
 }
 
 /* As it is, with the reference that is ours. */
@@ -167,11 +176,27 @@ next_range (const char **p, unsigned long long range[2])
   return true;
 }
 
+/* "none", or all of it is ranges. */
+static bool
+is_list (json_t *list)
+{
+  const char *p = json_string_value (list);
+  unsigned long long range[2];
+
+  if (p == NULL || *p == '\0')
+    return false;
+  if (strcmp (p, "none") == 0)
+    return true;
+  while (next_range (&p, range))
+    ;
+  return *p == '\0';
+}
+
 bool
 badblocks_print (FILE *fp, const struct server *s, bool json,
                  struct message *why)
 {
-  json_t *list = read_member (s, "badblocks", why);
+  json_t *list = read_member (s, "badblocks", is_list, why);
   const char *p = json_string_value (list), *between = "";
   unsigned long long range[2];
 
@@ -232,11 +257,26 @@ fault_rules_delete (const struct server *s, char **names, bool *bad_usage,
   return send_arguments (s, "fault-delete=", ",", names, bad_usage, why);
 }
 
+static bool
+are_rules (json_t *list)
+{
+  json_t *rule;
+  size_t i;
+
+  json_array_foreach (list, i, rule)
+  {
+    if (number (rule, "id") <= 0 ||
+        !json_is_string (json_object_get (rule, "rule")))
+      return false;
+  }
+  return json_is_array (list);
+}
+
 bool
 fault_rules_print (FILE *fp, const struct server *s, bool json,
                    struct message *why)
 {
-  json_t *list = read_member (s, "faults", why), *rule;
+  json_t *list = read_member (s, "faults", are_rules, why), *rule;
   struct message name, text;
   size_t i;
 
@@ -289,10 +329,16 @@ power_cut (const struct server *s, const char *after, const char *lose,
   return send_lines (&l, s, why);
 }
 
+static bool
+is_power (json_t *power)
+{
+  return json_is_boolean (json_object_get (power, "on"));
+}
+
 bool
 power_print (FILE *fp, const struct server *s, bool json, struct message *why)
 {
-  json_t *power = read_member (s, "power", why);
+  json_t *power = read_member (s, "power", is_power, why);
 
   if (power == NULL)
     return false;

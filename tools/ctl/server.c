@@ -16,7 +16,9 @@
 #include "server.h"
 #include "uri.h"
 
-#define MOST_DOCUMENT (64 << 20) /* that is believed of any server */
+/* What is believed of any server: bytes of a document, and devices. */
+#define MOST_DOCUMENT (64 << 20)
+#define MOST_DEVICES 16384
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)
 
@@ -109,12 +111,26 @@ export_uri (const struct server *s, const char *export, char *buf, size_t size)
 }
 
 /*---------------------------------------------------------------------*/
-/* The devices */
+/* What the server lists */
+
+/* Of a name that a server gives, whatever is in it. */
+static bool
+export_uri_of (const struct server *s, const char *name, char *buf, size_t size)
+{
+  const size_t suffix = strlen (s->suffix);
+
+  buf[0] = '\0';
+  if (snprintf (buf, size, "%s", s->prefix) >= (int) size ||
+      !append_encoded (buf, size, name) || strlen (buf) + suffix >= size)
+    return false;
+  memcpy (buf + strlen (buf), s->suffix, suffix + 1);
+  return true;
+}
 
 struct list {
   struct device_entry *entry;
   unsigned n;
-  bool failed;
+  int failed; /* or 0 */
 };
 
 static struct device_entry *
@@ -137,6 +153,7 @@ add_export (void *arg, const char *name, const char *description)
   const char *dot = strrchr (name, '.');
   struct list *list = arg;
   struct device_entry *e;
+  struct message clean;
 
   if (dot != NULL) {
     e = find_entry (list, name, dot - name);
@@ -146,23 +163,32 @@ add_export (void *arg, const char *name, const char *description)
   }
   if (strlen (name) >= sizeof e->name)
     return 0;
+  if (list->n == MOST_DEVICES) {
+    list->failed = E2BIG;
+    return 0;
+  }
   e = realloc (list->entry, (list->n + 1) * sizeof *e);
   if (e == NULL) {
-    list->failed = true;
+    list->failed = ENOMEM;
     return 0;
   }
   list->entry = e;
   e = &list->entry[list->n++];
   memset (e, 0, sizeof *e);
   strcpy (e->name, name);
-  snprintf (e->description, sizeof e->description, "%s", description);
+  message_set (&clean, "%.*s", (int) sizeof e->description - 1, description);
+  strcpy (e->description, clean.text);
   return 0;
 }
 
+/* Let CALLBACK, with USER_DATA, see each export that the server lists. */
 static bool
-list_exports (const struct server *s, struct list *list, struct message *why)
+list_exports (const struct server *s,
+              int (*callback) (void *user_data, const char *name,
+                               const char *description),
+              void *user_data, struct message *why)
 {
-  nbd_list_callback callback = {.callback = add_export, .user_data = list};
+  nbd_list_callback list = {.callback = callback, .user_data = user_data};
   struct nbd_handle *h = new_handle (why);
   char uri[2200];
   bool ok;
@@ -171,42 +197,68 @@ list_exports (const struct server *s, struct list *list, struct message *why)
     return false;
   export_uri (s, "", uri, sizeof uri);
   nbd_set_opt_mode (h, true);
-  ok = nbd_connect_uri (h, uri) == 0 && nbd_opt_list (h, callback) != -1;
+  ok = nbd_connect_uri (h, uri) == 0 && nbd_opt_list (h, list) != -1;
   if (!ok)
     message_set (why, "%s", nbd_get_error ());
   if (nbd_aio_is_negotiating (h) == 1)
     nbd_opt_abort (h);
   nbd_close (h);
-  if (ok && list->failed)
-    return fail (why, "%s", strerror (ENOMEM));
   return ok;
+}
+
+/* Ask for the size of E's device and, if its .config is listed, whether that
+ * can be opened.
+ */
+static void
+look_at_entry (const struct server *s, struct device_entry *e)
+{
+  const bool is_listed = e->can_control;
+  char uri[2200], config[sizeof e->name + 8];
+  struct message ignored;
+  struct nbd_handle *h = new_handle (&ignored);
+
+  e->size = -1;
+  e->can_control = false;
+  if (h == NULL)
+    return;
+  snprintf (config, sizeof config, "%s.config", e->name);
+  nbd_set_opt_mode (h, true);
+  if (export_uri_of (s, e->name, uri, sizeof uri) &&
+      nbd_connect_uri (h, uri) == 0) {
+    if (is_listed && nbd_aio_is_negotiating (h) == 1)
+      e->can_control =
+          nbd_set_export_name (h, config) == 0 && nbd_opt_info (h) == 0;
+    if (nbd_aio_is_ready (h) == 1 ||
+        (nbd_set_export_name (h, e->name) == 0 && nbd_opt_go (h) == 0)) {
+      e->size = nbd_get_size (h);
+      nbd_shutdown (h, 0);
+    }
+  }
+  if (nbd_aio_is_negotiating (h) == 1)
+    nbd_opt_abort (h);
+  nbd_close (h);
 }
 
 bool
 server_list (const struct server *s, struct device_entry **devices, unsigned *n,
              struct message *why)
 {
-  struct list list = {NULL, 0, false};
-  struct nbd_handle *h;
-  char uri[2200];
+  struct list list = {NULL, 0, 0};
   unsigned i;
+  bool ok;
 
-  if (!list_exports (s, &list, why)) {
+  ok = list_exports (s, add_export, &list, why);
+  if (ok && list.failed != 0)
+    ok = fail (why, "%s",
+               list.failed == E2BIG ? "this is no nullblk: it lists too many "
+                                      "exports"
+                                    : strerror (list.failed));
+  if (!ok) {
     free (list.entry);
     return false;
   }
-  for (i = 0; i < list.n; i++) {
-    h = new_handle (why);
-    list.entry[i].size = -1;
-    if (h == NULL)
-      continue;
-    export_uri (s, list.entry[i].name, uri, sizeof uri);
-    if (nbd_connect_uri (h, uri) == 0) {
-      list.entry[i].size = nbd_get_size (h);
-      nbd_shutdown (h, 0);
-    }
-    nbd_close (h);
-  }
+  for (i = 0; i < list.n; i++)
+    look_at_entry (s, &list.entry[i]);
   *devices = list.entry;
   *n = list.n;
   return true;
@@ -215,12 +267,83 @@ server_list (const struct server *s, struct device_entry **devices, unsigned *n,
 /*---------------------------------------------------------------------*/
 /* The control exports */
 
+struct search {
+  const char *name;
+  bool found;
+};
+
+static int
+compare_export (void *arg, const char *name, const char *description)
+{
+  struct search *search = arg;
+
+  (void) description;
+  if (strcmp (name, search->name) == 0)
+    search->found = true;
+  return 0;
+}
+
+/* What the server itself says in libnbd's text of a refused export, which ends
+ * in "named 'NAME': REASON: No such file or directory"; libnbd before 1.22 has
+ * no reason there.  Leaves "" or "; it says: REASON" in *buf.
+ */
+static void
+take_reason (struct message *buf, const char *name, const char *text)
+{
+  struct message start, end;
+  const char *reason;
+  size_t len;
+
+  buf->text[0] = '\0';
+  message_set (&start, "named '%s': ", name);
+  message_set (&end, ": %s", strerror (ENOENT));
+  reason = strstr (text, start.text);
+  if (reason == NULL)
+    return;
+  reason += strlen (start.text);
+  len = strlen (reason);
+  if (len > strlen (end.text) &&
+      strcmp (reason + len - strlen (end.text), end.text) == 0)
+    message_set (buf, "; it says: %.*s", (int) (len - strlen (end.text)),
+                 reason);
+}
+
+/* The server, which is there, has refused the export NAME as one that there is
+ * not; libnbd says so by TEXT.
+ */
+static void
+explain_refusal (const struct server *s, const char *name, const char *text,
+                 struct message *why)
+{
+  struct search search = {.name = name, .found = false};
+  struct message reason;
+
+  if (list_exports (s, compare_export, &search, &reason) && search.found) {
+    take_reason (&reason, name, text);
+    message_set (why,
+                 "%s: the server lists this export and does not let it be "
+                 "opened: a filter (multi-conn, openonce) may refuse it, as "
+                 "the server's log says%.200s",
+                 name, reason.text);
+  }
+  else
+    message_set (why,
+                 "%s: there is no such export for this client: %s"
+                 "control=local shows it to root and the server's user on a "
+                 "Unix socket, control=any to everybody; or a filter of the "
+                 "server (exportname) refuses it",
+                 name,
+                 strstr (name, ".zones") != NULL
+                     ? "zoned=true at the server's start makes it, "
+                     : "");
+}
+
 struct nbd_handle *
 server_open (const struct server *s, const char *ending, struct message *why)
 {
   struct nbd_handle *h = new_handle (why);
   char uri[2200], name[80];
-  bool is_server;
+  bool is_server, is_unknown;
 
   if (h == NULL)
     return NULL;
@@ -233,21 +356,24 @@ server_open (const struct server *s, const char *ending, struct message *why)
   is_server = nbd_connect_uri (h, uri) == 0;
   if (is_server && (nbd_aio_is_ready (h) == 1 || nbd_opt_go (h) == 0))
     return h;
-  if (is_server && nbd_get_errno () == ENOENT)
-    message_set (why,
-                 "%s: there is no such export for this client: %s"
-                 "control=local shows it to root and the server's user on a "
-                 "Unix socket, control=any to everybody",
-                 name,
-                 strcmp (ending, ".zones") == 0
-                     ? "zoned=true at the server's start makes it, "
-                     : "");
-  else
-    message_set (why, "%s: %s", name, nbd_get_error ());
+  is_unknown = is_server && nbd_get_errno () == ENOENT;
+  message_set (why, "%s: %s", name, nbd_get_error ());
   if (nbd_aio_is_negotiating (h) == 1)
     nbd_opt_abort (h);
   nbd_close (h);
+  if (is_unknown) {
+    const struct message text = *why;
+
+    explain_refusal (s, name, text.text, why);
+  }
   return NULL;
+}
+
+void
+server_close (struct nbd_handle *h)
+{
+  nbd_shutdown (h, 0);
+  nbd_close (h);
 }
 
 char *
@@ -258,7 +384,7 @@ server_read (struct nbd_handle *h, struct message *why)
   size_t piece;
   char *text;
 
-  if (size < 0 || size > MOST_DOCUMENT) {
+  if (size <= 0 || size > MOST_DOCUMENT) {
     message_set (why, "this is no control export: it has %lld bytes",
                  (long long) size);
     return NULL;
@@ -280,45 +406,17 @@ server_read (struct nbd_handle *h, struct message *why)
     if (piece >= 2 && memcmp (text + offset - 2, "\n\n", 2) == 0)
       break;
   }
+  if (memchr (text, '\0', offset) != NULL || text[offset - 1] != '\n') {
+    message_set (why, "this is no control export's text: %s",
+                 text[offset - 1] != '\n' ? "newlines are missing at its end"
+                                          : "there are zero bytes in it");
+    free (text);
+    return NULL;
+  }
   while (offset > 0 && text[offset - 1] == '\n')
     offset--;
   text[offset] = '\0';
   return text;
-}
-
-bool
-server_change (struct nbd_handle *config, const char *lines,
-               struct message *why)
-{
-  static const char mark[] = "# error: ";
-  const int64_t size = nbd_get_size (config);
-  const size_t len = strlen (lines);
-  char *text;
-
-  if (size >= 0 && len > (uint64_t) size) {
-    message_set (why, "%zu bytes: allowed are %lld at once", len,
-                 (long long) size);
-    return false;
-  }
-  if (nbd_pwrite (config, lines, len, 0, 0) == 0)
-    return true;
-  message_set (why, "%s", nbd_get_error ());
-  text = server_read (config, why);
-  if (text != NULL) {
-    if (strncmp (text, mark, strlen (mark)) == 0) {
-      text[strcspn (text, "\n")] = '\0';
-      message_set (why, "%s", text + strlen (mark));
-    }
-    free (text);
-  }
-  return false;
-}
-
-static void
-end (struct nbd_handle *h)
-{
-  nbd_shutdown (h, 0);
-  nbd_close (h);
 }
 
 char *
@@ -331,20 +429,6 @@ server_document (const struct server *s, const char *ending,
   if (h == NULL)
     return NULL;
   text = server_read (h, why);
-  end (h);
+  server_close (h);
   return text;
-}
-
-bool
-server_configure (const struct server *s, const char *lines,
-                  struct message *why)
-{
-  struct nbd_handle *h = server_open (s, ".config", why);
-  bool ok;
-
-  if (h == NULL)
-    return false;
-  ok = server_change (h, lines, why);
-  end (h);
-  return ok;
 }

@@ -31,10 +31,10 @@ bool server_init (struct server *s, const char *where, const char *device,
                   struct message *why);
 
 struct device_entry {
-  char name[64];
-  char description[128];
-  int64_t size; /* bytes */
-  bool can_control;
+  char name[64];         /* as the server gives it: any bytes */
+  char description[128]; /* for a terminal */
+  int64_t size;          /* bytes; -1: it cannot be opened */
+  bool can_control;      /* its .config is listed, and can be opened */
 };
 
 /* The devices, to be freed; *n is how many. */
@@ -42,23 +42,23 @@ bool server_list (const struct server *s, struct device_entry **devices,
                   unsigned *n, struct message *why);
 
 /* Connect to the device's export with this ending (".config", ".stats",
- * ".zones"). nbd_close ends it.  NULL and the reason in *why if it cannot be
+ * ".zones").  NULL and the reason in *why if it cannot be
  * had.
  */
 struct nbd_handle *server_open (const struct server *s, const char *ending,
                                 struct message *why);
 
-/* The document as it is now, to be freed. */
-char *server_read (struct nbd_handle *h, struct message *why);
+/* End such a connection. */
+void server_close (struct nbd_handle *h);
 
-/* Change settings: lines of KEY=VALUE.  A refusal has the server's reason. */
-bool server_change (struct nbd_handle *config, const char *lines,
-                    struct message *why);
+/* The text that it has now, to be freed: no zero bytes, and without the
+ * newlines at its end.  NULL and the reason in *why if it cannot be had, or is
+ * no text of a control export.
+ */
+char *server_read (struct nbd_handle *h, struct message *why);
 
 /* The same with a connection that lasts no longer. */
 char *server_document (const struct server *s, const char *ending,
-                       struct message *why);
-bool server_configure (const struct server *s, const char *lines,
                        struct message *why);
 
 #endif /* NULLBLK_SERVER_H */

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "snapshot.h"
 
 #define MAX_BUCKETS 100000
@@ -155,26 +153,62 @@ take (struct snapshot *s, const json_t *root)
   return true;
 }
 
-struct snapshot *
-snapshot_parse (const char *text, struct message *why)
+/* The name of what ROOT lacks of what all servers' statistics have, or NULL. */
+static const char *
+missing (const json_t *root)
 {
-  struct snapshot *s = NULL;
+  const json_t *operations = json_object_get (root, "operations");
+  unsigned i;
+
+  if (get (root, "version") == 0)
+    return "version";
+  if (!json_is_string (json_object_get (root, "device")))
+    return "device";
+  if (!json_is_object (json_object_get (root, "server")))
+    return "server";
+  if (!json_is_object (operations))
+    return "operations";
+  for (i = 0; i < NR_OPERATIONS; i++) {
+    if (!json_is_object (json_object_get (operations, operation_names[i])))
+      return operation_names[i];
+  }
+  return NULL;
+}
+
+json_t *
+statistics_parse (const char *text, struct message *why)
+{
+  const char *lacks;
   json_error_t error;
   json_t *root;
 
   root = json_loads (text, 0, &error);
-  if (root == NULL)
+  if (root == NULL) {
     message_set (why, "the statistics are not JSON: %s", error.text);
-  else if (get (root, "version") == 0)
-    message_set (why, "the statistics have no version");
-  else {
-    s = calloc (1, sizeof *s);
-    if (s == NULL || !take (s, root)) {
-      message_set (why, "%s", strerror (ENOMEM));
-      if (s != NULL)
-        snapshot_free (s);
-      s = NULL;
-    }
+    return NULL;
+  }
+  lacks = missing (root);
+  if (lacks == NULL)
+    return root;
+  message_set (why, "these are no statistics of nullblk's: they have no %s",
+               lacks);
+  json_decref (root);
+  return NULL;
+}
+
+struct snapshot *
+snapshot_parse (const char *text, struct message *why)
+{
+  json_t *root = statistics_parse (text, why);
+  struct snapshot *s;
+
+  if (root == NULL)
+    return NULL;
+  s = calloc (1, sizeof *s);
+  if (s == NULL || !take (s, root)) {
+    message_set (why, "%s", strerror (ENOMEM));
+    snapshot_free (s);
+    s = NULL;
   }
   json_decref (root);
   return s;

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "common/common.h"
 
 #define MAX_SNAPSHOT_ERRORS 16
@@ -60,9 +62,15 @@ struct snapshot {
   struct snapshot_op op[NR_OPERATIONS];
 };
 
-/* Take it from the document's text.  What is missing is 0, and what this does
- * not know, as from a later version, is ignored.  NULL and the reason in *why
- * if the text is not such a document, whatever else it is.
+/* The document of a server's statistics, to be given back by json_decref.  It
+ * has its version and the objects that every version has, at least.  NULL and
+ * the reason in *why if the text is no such document, whatever else it is.
+ */
+json_t *statistics_parse (const char *text, struct message *why);
+
+/* Take it from the document's text.  Numbers that are missing are 0, and what
+ * this does not know, as from a later version, is ignored.  NULL and the reason
+ * in *why as above.
  */
 struct snapshot *snapshot_parse (const char *text, struct message *why);
 

@@ -16,6 +16,7 @@
 #include <curses.h>
 #include <libnbd.h>
 
+#include "dotconfig.h"
 #include "show.h"
 #include "snapshot.h"
 #include "top.h"
@@ -34,6 +35,7 @@ struct view {
   char *map;                 /* of the zones, group a letter; NULL if none */
   uint64_t group;
   struct message no_map; /* the reason */
+  struct message failed; /* "", or why what a key asked for was not done */
 };
 
 static void
@@ -277,28 +279,34 @@ draw (const struct view *v, bool paused)
   }
   if (s != NULL && s->has_zones)
     draw_map (v);
-  mvprintw (LINES - 1, 0, "q quit  p pause  r reset statistics  d next device");
+  if (v->failed.text[0] != '\0')
+    mvprintw (LINES - 1, 0, "%.*s", COLS - 1, v->failed.text);
+  else
+    mvprintw (LINES - 1, 0,
+              "q quit  p pause  r reset statistics  d next device");
   refresh ();
 }
 
 static void
 reset_statistics (struct view *v)
 {
-  struct nbd_handle *config = server_open (v->server, ".config", &v->why);
+  struct message why;
 
-  if (config != NULL)
-    server_change (config, "stats=reset\n", &v->why);
-  nbd_close (config);
+  if (!config_change_of (v->server, "stats=reset\n", &why))
+    message_set (&v->failed, "no reset: %.400s", why.text);
 }
 
 static void
 next_device (struct view *v)
 {
   struct device_entry *devices;
+  struct message why;
   unsigned n, i;
 
-  if (!server_list (v->server, &devices, &n, &v->why))
+  if (!server_list (v->server, &devices, &n, &why)) {
+    message_set (&v->failed, "no list of devices: %.400s", why.text);
     return;
+  }
   for (i = 0; i < n && strcmp (devices[i].name, v->server->device) != 0; i++)
     ;
   if (n > 0) {
@@ -314,6 +322,7 @@ run_screen (struct view *v, const struct top_options *options)
 {
   bool paused = false;
   unsigned looks = 0;
+  int key;
 
   timeout ((int) options->interval * 1000);
   for (;;) {
@@ -325,7 +334,10 @@ run_screen (struct view *v, const struct top_options *options)
     draw (v, paused);
     if (options->count > 0 && looks > options->count)
       return;
-    switch (getch ()) {
+    key = getch ();
+    if (key != ERR)
+      v->failed.text[0] = '\0';
+    switch (key) {
     case 'q':
       return;
     case 'p':

@@ -13,6 +13,11 @@
 #include "ctl/snapshot.h"
 #include "unit.h"
 
+/* What every document has. */
+#define OBJECTS "\"device\": \"nullb0\", \"server\": {}"
+#define OTHERS                                                                 \
+  "\"flush\": {}, \"trim\": {}, \"zero\": {}, \"zone\": {}, \"later\": 1"
+
 static const char good[] =
     "{\"version\": 1, \"device\": \"nullb0\","
     " \"server\": {\"nullblk\": \"0.1.0\", \"uptime_ns\": 5000000000,"
@@ -24,7 +29,8 @@ static const char good[] =
     " \"zones\": {\"number\": 9, \"conventional\": 2, \"read_only\": 7},"
     " \"operations\": {\"read\": {\"requests\": 10, \"bytes\": 40960,"
     " \"errors\": {\"EIO\": 1, \"EPERM\": 2}, \"latency_ns\": {\"max\": 990},"
-    " \"histogram\": [[100, 200, 4], [960, 992, 6]]}}}\n\n\n";
+    " \"histogram\": [[100, 200, 4], [960, 992, 6]]}, \"write\": {}, " OTHERS
+    "}}\n\n\n";
 
 static struct snapshot *
 parse (const char *text)
@@ -74,8 +80,10 @@ test_good (void **state)
   snapshot_free (s);
 
   /* A later version adds what this does not know. */
-  s = parse ("{\"version\": 2, \"new\": [{}], \"operations\": {\"copy\": 1,"
-             " \"read\": {\"requests\": 5, \"new\": null}}}");
+  s = parse ("{\"version\": 2, \"new\": [{}], " OBJECTS
+             ", \"operations\": {\"copy\": 1, " OTHERS
+             ", \"write\": {}, \"read\": {\"requests\": 5, \"new\": "
+             "null}}}");
   assert_int_equal (s->op[0].requests, 5);
   snapshot_free (s);
 }
@@ -97,6 +105,13 @@ test_bad (void **state)
       "{\"version\": 1",
       "{\"version\": 1}}",
       "{\"version\": 99999999999999999999999999}",
+      "{\"version\": 1}",
+      "{\"version\": 1, " OBJECTS "}",
+      "{\"version\": 1, " OBJECTS ", \"operations\": {}}",
+      "{\"version\": 1, " OBJECTS ", \"operations\": {" OTHERS
+      ", \"read\": {}, \"write\": []}}",
+      "{\"version\": 1, \"device\": 7, \"server\": {}, \"operations\": "
+      "{" OTHERS ", \"read\": {}, \"write\": {}}}",
   };
   struct message why;
   size_t i;
@@ -118,10 +133,11 @@ test_odd (void **state)
   struct snapshot *s;
 
   (void) state;
-  s = parse ("{\"version\": 1, \"device\": 7, \"memory\": null,"
+  s = parse ("{\"version\": 1, \"device\": \"\", \"memory\": null,"
              " \"zones\": [3],"
-             " \"server\": [], \"connections\": -5, \"queue_depth\": 3,"
-             " \"operations\": {\"read\": [], \"write\": {\"requests\": \"x\","
+             " \"server\": {}, \"connections\": -5, \"queue_depth\": 3,"
+             " \"operations\": {" OTHERS
+             ", \"read\": {}, \"write\": {\"requests\": \"x\","
              " \"bytes\": 1e30, \"errors\": [1], \"histogram\": [1, [], [1],"
              " [5, 4, 3], [10, 20, -1], [10, 20, 2], [15, 30, 1],"
              " [\"a\", 1, 1], [30, 40, 1e30]]}}}");
@@ -136,7 +152,9 @@ test_odd (void **state)
   assert_int_equal (s->op[1].buckets[0].count, 2);
   snapshot_percentile (&s->op[1], 9999);
   snapshot_free (s);
-  s = parse ("{\"version\": 1, \"device\": \"a\\u001b[2Jb\\nc\"}");
+  s = parse ("{\"version\": 1, \"device\": \"a\\u001b[2Jb\\nc\", "
+             "\"server\": {}, \"operations\": {" OTHERS
+             ", \"read\": {}, \"write\": {}}}");
   assert_string_equal (s->device, "a?[2Jb?c");
   snapshot_free (s);
 }

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A device's zone table, as its .zones export has it (nbdkit-nullblk-plugin(1),
+ * nullbN.zones).  What is read is believed only if it is such a table: filters
+ * cut, shift and fill exports up, and a command to zone N of a table that is
+ * shifted would be done to another zone.
+ *
+ * Functions that return bool give false and the reason in *why.
+ */
+
+#ifndef NULLBLK_ZONETABLE_H
+#define NULLBLK_ZONETABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/common.h"
+#include "zones/zones.h"
+
+struct nbd_handle;
+
+/* Descriptors that one request moves at most: 1 MiB. */
+#define ZONETABLE_PIECE 16384
+
+struct zonetable {
+  struct nbd_handle *h; /* the caller's */
+  uint64_t nr_zones;
+  uint64_t zone_len; /* sectors; the last zone may be shorter */
+};
+
+/* See what table H, a connection to a .zones export, has. */
+bool zonetable_open (struct zonetable *t, struct nbd_handle *h,
+                     struct message *why);
+
+/* Read N descriptors from zone FIRST on, at most ZONETABLE_PIECE. */
+bool zonetable_read (const struct zonetable *t, struct zone_descriptor *zones,
+                     uint64_t first, uint64_t n, struct message *why);
+
+/* The same, with two reasons for a failure: false where they cannot be read;
+ * and *right is false where they are no zones.
+ */
+bool zonetable_try (const struct zonetable *t, struct zone_descriptor *zones,
+                    uint64_t first, uint64_t n, bool *right,
+                    struct message *why);
+
+/* The condition whose two letters TEXT begins with; NR_ZONE_CONDS if none. */
+unsigned zone_cond_parse (const char *text);
+
+/* "em", "empty": of a condition that zonetable_read has let through. */
+const char *zone_cond_letters (unsigned cond);
+const char *zone_cond_name (unsigned cond);
+
+/* Has it a write pointer? */
+bool zone_has_wp (const struct zone_descriptor *d);
+
+/* Sectors of a descriptor, in bytes. */
+uint64_t zone_bytes (uint64_t sectors);
+
+#endif /* NULLBLK_ZONETABLE_H */
