@@ -14,10 +14,8 @@
 source "${0%/*}/ctl.sh"
 requires perl
 
-for plugin in eval file; do
-  "$NBDKIT" "$plugin" --version >"$tmp/out" 2>&1 ||
-    skip "nbdkit has no $plugin plugin"
-done
+"$NBDKIT" eval --version >"$tmp/out" 2>&1 || skip "nbdkit has no eval plugin"
+requires_filter blocksize
 
 #----------------------------------------------------------------------
 # What a toy serves: NAME.config, NAME.stats and NAME.zones, files of $tmp/toy.
@@ -85,7 +83,8 @@ serve_toy ()
       echo nullb0.config; echo settings" \
     get_size="stat -c %s '$toy/'\"\$2\"" \
     can_write='exit 0' \
-    pread="tail -c +\$((\$4 + 1)) '$toy/'\"\$2\" | head -c \"\$3\"" \
+    pread="dd if='$toy/'\"\$2\" bs=64K iflag=skip_bytes,count_bytes \
+      skip=\"\$4\" count=\"\$3\" status=none" \
     pwrite="$1"
 }
 
@@ -425,13 +424,32 @@ make_config
 serve_toy "$drop"
 prints 'nullb0 +- +yes +toy' list "$sock"
 stop_server
-PLUGIN='eval' start_server get_size='echo 512' pread="head -c \"\$3\" /dev/zero" \
+PLUGIN='eval' start_server get_size='echo 512' pread='exit 1' \
   list_exports='echo INTERLEAVED
     printf "a?socket=/nobody#\\nbad \\033[2J\\na\\377b\\n\\nnullb0\\nx\\n"'
 says 0 '' list "$sock"
 grep -qx 'a?socket=/n.* no  *bad ?\[2J' "$tmp/out" || fail "$(cat -A "$tmp/out")"
 says 0 '' --json list "$sock"
 grep -qF '"a\\xffb"' "$tmp/out" || fail "$(cat -A "$tmp/out")"
+stop_server
+
+#----------------------------------------------------------------------
+# A filter that completes requests to blocks of its own puts what it has read
+# behind what is written.
+
+for size in 4096 64K; do
+  start_server --filter=blocksize 4M minblock=$size
+  says 0 '' set "$sock" seed=7
+  says 0 '' fault add "$sock" error=EIO
+  prints 'seed +yes +7' get "$sock"
+  prints 'fault +yes +error=EIO' get "$sock"
+  says 1 'nullblkctl: set: seed=x: allowed is *' set "$sock" seed=x
+  stop_server
+done
+# One that cuts them up gets none that it has to cut up.
+start_server --filter=blocksize 4M maxlen=512
+says 0 '' set "$sock" seed=7
+prints 'seed +yes +7' get "$sock"
 stop_server
 
 #----------------------------------------------------------------------

@@ -117,23 +117,27 @@ make_tag (char *tag, size_t size)
             now.tv_nsec, (unsigned long) getpid () & 0xffffffff);
 }
 
-/* A text that does this, to be freed; *len bytes.  It has a tag where there is
- * room for one, and else TAG is "".  Newlines make it as long as the server
- * likes requests to be: a filter that has to complete a request would put a
- * piece of what it has read behind the lines.
+#define ASK "# ask: "
+
+/* Bytes of the line with a tag. */
+static size_t
+tag_length (const char *tag)
+{
+  return tag[0] != '\0' ? strlen (ASK) + strlen (tag) + 1 : 0;
+}
+
+/* A text that does this, to be freed.  It has a tag where there is room for
+ * one, and else TAG is "".  A newline is at SIZE, and up to there behind it.
  */
 static char *
-make_text (struct nbd_handle *config, const char *lines, char *tag, size_t *len,
-           struct message *why)
+make_text (const char *lines, char *tag, size_t size, struct message *why)
 {
-  const int64_t size = nbd_get_size (config);
-  const int64_t block = nbd_get_block_size (config, LIBNBD_SIZE_PREFERRED);
   char *text;
   size_t n;
 
-  if (strlen (lines) > (uint64_t) size) {
-    message_set (why, "%zu bytes: allowed are %" PRIi64 " at once",
-                 strlen (lines), size);
+  if (strlen (lines) > size) {
+    message_set (why, "%zu bytes: allowed are %zu at once", strlen (lines),
+                 size);
     return NULL;
   }
   text = malloc (size + 1);
@@ -141,19 +145,28 @@ make_text (struct nbd_handle *config, const char *lines, char *tag, size_t *len,
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
   }
-  n = snprintf (text, size + 1, "# ask: %s\n%s", tag, lines);
-  if (n > (uint64_t) size) {
+  n = snprintf (text, size + 1, ASK "%s\n%s", tag, lines);
+  if (n > size) {
     tag[0] = '\0';
     n = snprintf (text, size + 1, "%s", lines);
   }
-  *len = n;
-  if (block > 1 && block <= size) {
-    *len = (n + block - 1) / block * block;
-    if (*len > (uint64_t) size)
-      *len = n;
-  }
-  memset (text + n, '\n', *len - n);
+  memset (text + n, '\n', size - n + 1);
   return text;
+}
+
+/* The length of a text that fills up a block of this KIND (LIBNBD_SIZE_...) at
+ * its end; as it is, if there is no room for that.
+ */
+static size_t
+fill_block (struct nbd_handle *config, size_t len, int kind)
+{
+  const int64_t block = nbd_get_block_size (config, kind);
+  const size_t size = nbd_get_size (config);
+  size_t more = 0;
+
+  if (block > 1)
+    more = (block - len % block) % block;
+  return more <= size - len ? len + more : len;
 }
 
 /* Does a line "# done: TAG TAG..." have it? */
@@ -228,13 +241,48 @@ explain (struct nbd_handle *config, struct message *why)
   free (text);
 }
 
+/* Does the reason of a refusal look as if a filter had put a part of the text
+ * that is read behind the lines that were written?  It begins with words, which
+ * are no KEY=VALUE.
+ */
+static bool
+has_met_text (const struct message *why)
+{
+  static const char reason[] = ": allowed are lines of KEY=VALUE";
+  const size_t len = strlen (why->text);
+
+  return len >= sizeof reason - 1 &&
+         strcmp (why->text + len - (sizeof reason - 1), reason) == 0;
+}
+
+/* Write the first LEN bytes of TEXT, or some more, which are newlines.  A
+ * filter that completes requests to blocks of its own says of these blocks only
+ * that they are preferred; but not all whole blocks get through other filters.
+ */
+static bool
+write_text (struct nbd_handle *config, const char *text, size_t len,
+            struct message *why)
+{
+  const size_t least = fill_block (config, len, LIBNBD_SIZE_MINIMUM);
+  const size_t whole = fill_block (config, len, LIBNBD_SIZE_PREFERRED);
+
+  if (nbd_pwrite (config, text, least, 0, 0) == 0)
+    return true;
+  explain (config, why);
+  if (whole == least || !has_met_text (why))
+    return false;
+  if (nbd_pwrite (config, text, whole, 0, 0) == 0)
+    return true;
+  explain (config, why);
+  return false;
+}
+
 /* What is no text of settings is not written to: it may be anybody's disk. */
 bool
 config_change (struct nbd_handle *config, const char *lines,
                struct message *why)
 {
   char tag[40], *text;
-  size_t len;
   bool ok;
 
   text = config_read (config, why);
@@ -245,15 +293,12 @@ config_change (struct nbd_handle *config, const char *lines,
     return fail (why, "the server lets nobody write to the settings: it was "
                       "started with -r, or a filter (readonly) forbids it");
   make_tag (tag, sizeof tag);
-  text = make_text (config, lines, tag, &len, why);
+  text = make_text (lines, tag, nbd_get_size (config), why);
   if (text == NULL)
     return false;
-  ok = nbd_pwrite (config, text, len, 0, 0) == 0;
+  ok = write_text (config, text, strlen (lines) + tag_length (tag), why);
   free (text);
-  if (ok)
-    return check_done (config, tag, why);
-  explain (config, why);
-  return false;
+  return ok && check_done (config, tag, why);
 }
 
 /*---------------------------------------------------------------------*/
