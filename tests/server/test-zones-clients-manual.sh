@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# The man page's tables of clients on a zoned device: each row is a command and
+# what comes of it, and is run as it stands there.
+
+# shellcheck source=ctl.sh source-path=SCRIPTDIR
+source "${0%/*}/ctl.sh"
+requires fio jq
+
+page=$top_srcdir/man/nbdkit-nullblk-plugin.pod
+PATH=$top_builddir/tools:$PATH
+
+# split ROW: its columns, which two blanks or more divide, as ${column[@]}.
+split ()
+{
+  # shellcheck disable=SC2001 # see above
+  mapfile -t column < <(sed 's/   */\n/g; s/^ //' <<<"$1")
+}
+
+# run COMMAND: with what stands for the device in it.  Sets status.
+run ()
+{
+  local command=$1
+
+  command=${command//FILE/$file}
+  command=${command//URI/\'$uri\'}
+  command=${command//SOCKET/$sock}
+  status=0
+  bash -c "$command" >"$tmp/out" 2>"$tmp/err" </dev/null || status=$?
+}
+
+wrong=
+# compare WHAT IS: with what the table has.
+compare ()
+{
+  echo "$1: $2"
+  if [ "$2" != "$3" ]; then
+    echo "the table has $3: $(head -c 1000 "$tmp/err")" >&2
+    wrong+="
+  $1"
+  fi
+}
+
+#----------------------------------------------------------------------
+# fio.  The command that all rows have stands before the table, and what they
+# mean by names behind it.
+
+# section: what is to be typed or looked at in fio's.
+section ()
+{
+  awk '/^=head/ { ours = $0 == "=head2 fio on zones" }
+    ours && (/^ / || /^$/) { sub (/^ /, ""); print }' "$page"
+}
+fio=$(section | awk '/^\$ fio/ { sub (/^\$ /, ""); more = 1 }
+  more { print; more = /\\$/ }')
+[[ $fio == fio* ]] || fail "there is no command of fio's"
+names=$(section | grep -E '^[A-Z_]+=')
+
+n=0
+file=
+while IFS= read -r row; do
+  split "$row"
+  n=$((n + 1))
+  parameters=()
+  [ "${column[0]}" = - ] || read -ra parameters <<<"${column[0]}"
+  options=${column[1]}
+  [ "$options" != - ] || options=
+  start_server 64M memory-backed=true zoned=true zone-size=4M "${parameters[@]}"
+  run "$names
+    $fio $options --output-format=json --output='$tmp/json'"
+  # What fio says to the terminal comes before the JSON.
+  moved=$(sed -n '/^{/,$p' "$tmp/json" |
+    jq '[.jobs[] | .read.io_bytes + .write.io_bytes] | add') || moved=0
+  if [ "$status" != 0 ]; then
+    is=fails
+  elif [ "$moved" = 0 ]; then
+    is=nothing
+  else
+    is=works
+  fi
+  stop_server
+  compare "${column[0]}, fio $options" "$is" "${column[2]}"
+done < <(section | awk '/^$/ { table = 0 }
+  table { print }
+  /^server/ { table = 1 }')
+[ "$n" -gt 5 ] || fail "the table of fio has $n rows"
+
+[ -z "$wrong" ] || fail "the tables are wrong of:$wrong"
