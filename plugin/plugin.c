@@ -600,12 +600,20 @@ nullblk_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
       device_trim (handle, count, offset, (flags & NBDKIT_FLAG_FUA) != 0));
 }
 
+/* What is written to a control export is done when the write is answered, so
+ * that there is nothing to flush.  The export takes flushes all the same:
+ * without them nbdcopy --flush fails at its end, and nbdkit's multi-conn filter
+ * does not open it.
+ */
 static int
 nullblk_flush (void *handle, uint32_t flags)
 {
+  struct connection *c = handle;
+
   assert (flags == 0);
   (void) flags;
-  return set_nbd_error (handle, "flush", 0, 0, device_flush (handle));
+  return set_nbd_error (c, "flush", 0, 0,
+                        control_of (c) != NULL ? 0 : device_flush (c));
 }
 
 static int
@@ -671,7 +679,7 @@ static struct nbdkit_plugin plugin = {
     .get_size = nullblk_get_size,
     .block_size = nullblk_block_size,
     .can_write = nullblk_can_write,
-    .can_flush = is_data,
+    .can_flush = always,
     .is_rotational = nullblk_is_rotational,
     .can_trim = nullblk_can_trim,
     .can_zero = is_data,

@@ -135,6 +135,30 @@ garbage (void **state)
   }
 }
 
+/* A flush of a control export does nothing, and is none of the device's. */
+static void
+flushes (void **state)
+{
+  static const char *const names[] = {"nullb0.config", "nullb0.stats",
+                                      "nullb0.zones"};
+  struct nbd_handle *h;
+  unsigned i;
+
+  (void) state;
+  serve ("64M", "zoned=true", "zone-size=1M", "read-only=true");
+  for (i = 0; i < sizeof names / sizeof names[0]; i++) {
+    h = connect_to (names[i]);
+    assert_int_equal (nbd_can_flush (h), 1);
+    assert_int_equal (nbd_can_fua (h), 0);
+    assert_done (nbd_flush (h, 0));
+  }
+  h = connect_to ("nullb0.config");
+  assert_done (change (h, "fault=op=flush error=EIO\npower=cut\n"));
+  assert_done (nbd_flush (h, 0));
+  read_text (connect_to ("nullb0.stats"), STATS_SIZE);
+  assert_has ("\"flush\": {\"requests\": 0,");
+}
+
 /* One connection's change is another's: each is there as a whole. */
 static void
 interleaved_changes (void **state)
@@ -253,10 +277,10 @@ changes_under_load (void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    CASE (advertises),          CASE (changes_and_refuses),
-    CASE (bad_requests),        CASE (garbage),
-    CASE (interleaved_changes), CASE (counts),
-    CASE (changes_under_load),
+    CASE (advertises),   CASE (changes_and_refuses),
+    CASE (bad_requests), CASE (garbage),
+    CASE (flushes),      CASE (interleaved_changes),
+    CASE (counts),       CASE (changes_under_load),
 };
 
 MAIN (tests)
