@@ -196,6 +196,28 @@ disconnect (void)
 }
 #endif
 
+/* See connection_ops.client.  A local client is a process of a user, any other
+ * an address.
+ */
+static uint64_t
+client (void)
+{
+  union {
+    struct sockaddr_storage address;
+    unsigned char bytes[sizeof (struct sockaddr_storage)];
+  } peer = {0};
+  socklen_t len = sizeof peer.address, i;
+  uint64_t r = 0;
+
+  if (nbdkit_peer_name ((struct sockaddr *) &peer.address, &len) == -1)
+    return 0;
+  if (peer.address.ss_family == AF_UNIX)
+    return (uint64_t) nbdkit_peer_pid () << 32 | (uint32_t) nbdkit_peer_uid ();
+  for (i = 0; i < len && i < sizeof peer.bytes; i++)
+    r = r * 1099511628211 + peer.bytes[i];
+  return r;
+}
+
 /* A request that hangs looks once a second at last whether there still is a
  * client.  Where its thread has replies to send that were deferred, that is
  * when it does, and looks more often.
@@ -212,6 +234,7 @@ nullblk_get_ready (void)
   const struct settings *s = &params.settings;
   const struct connection_ops ops = {
     .wait = {.sleep_for = nap, .seldom = naps_seldom},
+    .client = client,
     .parallel = is_parallel (),
 #if HAVE_DECL_NBDKIT_DISCONNECT
     .disconnect = disconnect,
@@ -521,9 +544,14 @@ set_nbd_error (void *handle, const char *request, uint32_t count,
   return -1;
 }
 
+/* Who asks is looked at with each request, and not only when the export is
+ * opened: nbdkit's filter openonce opens an export once for all clients.
+ */
 static int
 read_control (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 {
+  if (!may_control ())
+    return -EPERM;
   batch_client_before_wait ();
   return control_read (c, buf, count, offset);
 }
@@ -550,6 +578,8 @@ write_control (struct connection *c, const void *buf, uint32_t count,
   struct message why;
   int r;
 
+  if (!may_control ())
+    return -EPERM;
   batch_client_before_wait ();
   r = control_write (c, buf, count, offset, &why);
   if (r < 0)

@@ -28,10 +28,12 @@ struct control {
 
   pthread_mutex_t lock;           /* guards what follows */
   struct message error;           /* "" or why the last change was refused */
+  uint64_t error_of;              /* the client who asked for that change */
   char done[MOST_TAGS][TAG_SIZE]; /* of the last changes; the rest are "" */
-  char *text;    /* NULL, or what is being read, without its padding */
-  size_t used;   /* bytes of it */
-  uint64_t left; /* bytes, with the padding, to be read before it goes */
+  char *text;       /* NULL, or what is being read, without its padding */
+  uint64_t text_of; /* the client who reads it */
+  size_t used;      /* bytes of it */
+  uint64_t left;    /* bytes, with the padding, to be read before it goes */
 };
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
@@ -39,10 +41,11 @@ struct control {
 /* Bytes of text; zones have none. */
 size_t control_text_size (enum document document);
 
-/* Make a text of what a document has to tell now, in the place of the one that
- * is there.  control.lock is held.  Returns 0; or -ENOMEM, and there is none.
+/* Make a text of what a document has to tell CLIENT now, in the place of the
+ * one that is there.  control.lock is held.  Returns 0; or -ENOMEM, and there
+ * is none.
  */
-int control_make_text (struct control *c);
+int control_make_text (struct control *c, uint64_t client);
 
 /* The change with this tag is done. */
 void control_add_done (struct control *c, const char *tag);

@@ -148,7 +148,7 @@ make_config (struct control *c)
   size_t i;
   int r;
 
-  if (c->error.text[0] != '\0')
+  if (c->error.text[0] != '\0' && c->error_of == c->text_of)
     add (c, "# error: %s\n", c->error.text);
   add (c, "# live:");
   for (i = 0; params_row (i, &row); i++) {
@@ -473,7 +473,7 @@ make_stats (struct control *c)
 }
 
 int
-control_make_text (struct control *c)
+control_make_text (struct control *c, uint64_t client)
 {
   const size_t size = text_size[c->document];
   char *shorter;
@@ -483,6 +483,7 @@ control_make_text (struct control *c)
   c->text = malloc (size + 1); /* and what vsnprintf puts after it */
   if (c->text == NULL)
     return -ENOMEM;
+  c->text_of = client;
   c->used = 0;
   c->left = size;
   r = c->document == DOCUMENT_CONFIG ? make_config (c) : make_stats (c);

@@ -62,18 +62,29 @@ control_can_write (const struct control *c)
 /*---------------------------------------------------------------------*/
 /* Texts */
 
+/* A filter of nbdkit may let several clients use one connection, in turns. */
+static uint64_t
+client_of (const struct connection *c)
+{
+  return c->ops->client != NULL ? c->ops->client () : 0;
+}
+
 /* A text is followed by new lines up to the end of the export.  When as many
- * bytes have been read as there are, it is not kept.
+ * bytes have been read as there are, it is not kept.  No client reads on in a
+ * text that was made for another one.
  */
 static int
-read_text (struct control *c, char *buf, uint32_t count, uint64_t offset)
+read_text (struct connection *connection, char *buf, uint32_t count,
+           uint64_t offset)
 {
+  struct control *c = control_of (connection);
+  const uint64_t client = client_of (connection);
   uint64_t n = 0;
   int r = 0;
 
   pthread_mutex_lock (&c->lock);
-  if (offset == 0 || c->text == NULL)
-    r = control_make_text (c);
+  if (offset == 0 || c->text == NULL || c->text_of != client)
+    r = control_make_text (c, client);
   if (r == 0) {
     if (offset < c->used)
       n = c->used - offset < count ? c->used - offset : count;
@@ -104,6 +115,7 @@ write_text (struct connection *connection, const void *buf, uint32_t count,
             uint64_t offset, struct message *why)
 {
   struct control *c = control_of (connection);
+  const uint64_t client = client_of (connection);
   char *text;
   int r;
 
@@ -120,9 +132,11 @@ write_text (struct connection *connection, const void *buf, uint32_t count,
     }
   }
   pthread_mutex_lock (&c->lock);
-  if (r < 0)
+  if (r < 0) {
     c->error = *why;
-  else
+    c->error_of = client;
+  }
+  else if (c->error_of == client)
     c->error.text[0] = '\0';
   pthread_mutex_unlock (&c->lock);
   return r;
@@ -185,7 +199,7 @@ control_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 
   return control->document == DOCUMENT_ZONES
              ? read_zones (control, buf, count, offset)
-             : read_text (control, buf, count, offset);
+             : read_text (c, buf, count, offset);
 }
 
 int
@@ -212,6 +226,7 @@ control_create (struct device *d, enum document document)
   c->device = d;
   c->error.text[0] = '\0';
   memset (c->done, 0, sizeof c->done);
+  c->error_of = c->text_of = 0;
   c->text = NULL;
   pthread_mutex_init (&c->lock, NULL);
   return c;

@@ -62,9 +62,9 @@ int control_read (struct connection *c, void *buf, uint32_t count,
                   uint64_t offset);
 
 /* Write COUNT bytes at OFFSET.  Of lines all take effect, or on error none:
- * -EINVAL with the reason in *why, which the next read from offset 0 has, too,
- * or -ENOMEM.  Of zone descriptors those before the first error have taken
- * effect, and *why tells which it was.
+ * -EINVAL with the reason in *why, which the next read from offset 0 by the
+ * same client has, too, or -ENOMEM.  Of zone descriptors those before the first
+ * error have taken effect, and *why tells which it was.
  */
 int control_write (struct connection *c, const void *buf, uint32_t count,
                    uint64_t offset, struct message *why);

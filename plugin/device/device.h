@@ -168,6 +168,11 @@ struct connection_ops {
                  int (*due) (void *request, uint64_t now, bool over),
                  const void *request, size_t size, size_t data);
 
+  /* Whose request does this thread serve?  Any number that no other client has
+   * at the same time.  NULL: a connection has one client.
+   */
+  uint64_t (*client) (void);
+
   uint32_t max_deferred; /* replies that one connection may have deferred */
   bool parallel;         /* are its requests served side by side? */
   bool batch;            /* is socket I/O batched? */
