@@ -391,9 +391,11 @@ int device_extent (struct connection *c, uint32_t count, uint64_t offset,
                    enum extent *extent, uint64_t *end_of_run);
 
 /* Do the commands of N zone descriptors, one after the other, for the zones
- * from FIRST on, up to the first that fails; *done is how many were done.  Only
- * the conditions are looked at.  The device is zoned.  It is one
- * request, in which each command has its own time and meets faults by itself.
+ * from FIRST on, up to the first that fails; *done is how many were done.  A
+ * descriptor that is, byte for byte, what zones_read_table tells of its zone is
+ * no command; of all others only the condition counts.  The device is zoned.
+ * It is one request, in which each command has its own time and meets faults by
+ * itself.
  */
 int device_zone_commands (struct connection *c, uint64_t first,
                           const struct zone_descriptor *descriptors, uint64_t n,

@@ -475,6 +475,78 @@ test_zones (void **state)
                     -ENOENT);
 }
 
+/* Descriptors that are written back as they were read are no commands, so that
+ * a client may read, change and write more than it wants to change.
+ */
+static void
+test_zones_written_back (void **state)
+{
+  static const uint8_t conds[] = {
+      ZONE_COND_NOT_WP,   ZONE_COND_NOT_WP, ZONE_COND_IMP_OPEN,
+      ZONE_COND_EXP_OPEN, ZONE_COND_CLOSED, ZONE_COND_READONLY,
+      ZONE_COND_OFFLINE,  ZONE_COND_FULL,   ZONE_COND_EMPTY};
+  struct zone_descriptor before[16], table[16];
+  struct connection *zones;
+  struct message why;
+  unsigned i;
+
+  (void) state;
+  CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
+          "zone-capacity", "60K", "zone-nr-conv", "2", "zone-readonly", "5",
+          "zone-offline", "6");
+  zones = connect_to ("nullb0.zones");
+  for (i = 2; i < 5; i++)
+    assert_int_equal (device_write (data, buf, 4096, i * 65536, false), 0);
+  assert_int_equal (device_write (data, buf, 61440, 7 * 65536, false), 0);
+  memset (table, 0, sizeof table);
+  table[3].cond = ZONE_COND_EXP_OPEN;
+  table[4].cond = ZONE_COND_CLOSED;
+  assert_int_equal (control_write (zones, &table[3], 128, 192, &why), 0);
+  assert_int_equal (control_read (zones, before, sizeof before, 0), 0);
+  for (i = 0; i < sizeof conds; i++)
+    assert_int_equal (before[i].cond, conds[i]);
+
+  /* None of them meets a fault, or takes time. */
+  assert_changed ("fault=op=zone error=EIO\nzone-latency=100s\n");
+  assert_int_equal (control_write (zones, before, sizeof before, 0, &why), 0);
+  assert_int_equal (control_read (zones, table, sizeof table, 0), 0);
+  assert_memory_equal (table, before, sizeof table);
+  read_all (stats);
+  assert_has ("\"evaluated\": 0, \"hits\": 0,");
+  assert_changed ("fault-delete=all\nzone-latency=0\n");
+
+  /* One among them is changed, as a client does and as a filter of larger
+   * blocks does.
+   */
+  table[8].cond = ZONE_COND_FULL;
+  assert_int_equal (control_write (zones, table, sizeof table, 0, &why), 0);
+  memset (&table[2], 0, sizeof table[2]);
+  table[2].cond = ZONE_COND_EMPTY;
+  assert_int_equal (control_read (zones, &table[8], 64, 512), 0);
+  assert_int_equal (control_write (zones, table, sizeof table, 0, &why), 0);
+  assert_int_equal (control_read (zones, table, sizeof table, 0), 0);
+  assert_int_equal (table[2].cond, ZONE_COND_EMPTY);
+  assert_int_equal (table[8].cond, ZONE_COND_FULL);
+  table[2] = before[2];
+  table[8] = before[8];
+  assert_memory_equal (table, before, sizeof table);
+
+  /* What was read before the zone has changed is a command... */
+  assert_int_equal (control_write (zones, &before[2], 64, 128, &why), -EINVAL);
+  /* ... and so is anything else: the conditions that come and go. */
+  table[5].reserved_too[23] = 1;
+  assert_int_equal (control_write (zones, &table[5], 64, 320, &why), 0);
+  memset (&table[6], 0, sizeof table[6]);
+  table[6].cond = ZONE_COND_OFFLINE;
+  assert_int_equal (control_write (zones, &table[6], 64, 384, &why), 0);
+  assert_int_equal (control_read (zones, table, sizeof table, 0), 0);
+  assert_int_equal (table[5].cond, ZONE_COND_EMPTY);
+  assert_int_equal (table[6].cond, ZONE_COND_EMPTY);
+
+  assert_changed ("power=cut\n");
+  assert_int_equal (control_write (zones, table, 64, 0, &why), -ESHUTDOWN);
+}
+
 /* An action, refused where there is nothing to reset or nothing may be; with
  * settings beside it, all or none.
  */
@@ -556,6 +628,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
       TEST (test_zones),
+      TEST (test_zones_written_back),
       TEST (test_reset_zones),
       TEST (test_full_histograms),
       TEST (test_continued_reads),
