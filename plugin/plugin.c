@@ -122,6 +122,10 @@ nullblk_config_complete (void)
     nbdkit_error ("%s", why.text);
     return -1;
   }
+  if (control_check_filters (s, &why) < 0) {
+    nbdkit_error ("%s", why.text);
+    return -1;
+  }
   if (params_hint (&params, &why))
     nbdkit_error ("warning: %s", why.text);
   if (s->memory_backed && s->hugepages && !machine_has_hugepages ("")) {

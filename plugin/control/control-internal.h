@@ -3,7 +3,8 @@
  *
  * What the files of the control exports share: control.c has the exports,
  * control-text.c makes the documents that are texts, control-change.c does what
- * one that is written says.  Nobody else includes this.
+ * one that is written says, control-filters.c knows which filters of nbdkit
+ * stand in the way.  Nobody else includes this.
  */
 
 #ifndef NULLBLK_CONTROL_INTERNAL_H
@@ -56,5 +57,11 @@ void control_add_done (struct control *c, const char *tag);
  */
 int control_change (struct connection *c, char *text, size_t len,
                     struct message *why);
+
+/* control_check_filters for one file that is loaded.  IS_1_46: nbdkit is of
+ * that version or a later one.
+ */
+int control_check_filter (const char *path, bool is_1_46,
+                          const struct settings *s, struct message *why);
 
 #endif /* NULLBLK_CONTROL_INTERNAL_H */

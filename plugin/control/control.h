@@ -30,6 +30,7 @@ enum document {
 extern const char *const document_suffix[NR_DOCUMENTS];
 extern const char *const document_title[NR_DOCUMENTS];
 
+struct settings;
 struct devices;
 struct device;
 struct connection;
@@ -68,5 +69,11 @@ int control_read (struct connection *c, void *buf, uint32_t count,
  */
 int control_write (struct connection *c, const void *buf, uint32_t count,
                    uint64_t offset, struct message *why);
+
+/* Do the filters of nbdkit that are loaded go with these settings?  Returns 0;
+ * or -EINVAL and in *why what a filter would do unnoticed, and what to give to
+ * have it nevertheless.
+ */
+int control_check_filters (const struct settings *s, struct message *why);
 
 #endif /* NULLBLK_CONTROL_H */

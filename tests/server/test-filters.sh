@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# Which of nbdkit's filters the server starts with: all that are installed,
+# except those that would do something to control exports or to several devices
+# that nobody notices.  These are refused by one line, and start with the
+# parameters that it names.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+filters=$("$NBDKIT" --dump-config | sed -n 's/^filterdir=//p')
+[ -d "$filters" ] || skip "nbdkit has no filters"
+minor=$("$NBDKIT" --dump-config | sed -n 's/^version_minor=//p')
+
+# What a filter cannot do without.
+echo '0 64K hole,zero' >"$tmp/extents"
+echo '0x0 +' >"$tmp/map"
+echo '0x0 0x4000000 +' >>"$tmp/map"
+declare -A needs=(
+  [ddrescue]="ddrescue-mapfile=$tmp/map"
+  [exitwhen]="exit-when-file-created=$tmp/exit"
+  [ext2]="ext2file=/"
+  [extentlist]="extentlist=$tmp/extents"
+  [log]="logfile=$tmp/log"
+  [luks]="passphrase=secret"
+  [partition]="partition=1"
+  [pause]="pause-control=$tmp/pause"
+  [stats]="statsfile=$tmp/stats"
+  [tar]="tar-entry=disk"
+  [xor]="xor=1"
+)
+declare -A refused=(
+  [cache]='control=off devices=1'
+  [cacheextents]='devices=1'
+  [cow]='control=off devices=1'
+  [evil]='control=off'
+  [extentlist]='control=off devices=1'
+  [map]='control=off'
+  [offset]='control=off'
+  [swab]='control=off'
+  [truncate]='control=off'
+  [xor]='control=off'
+)
+
+# try FILTER-OPTION PLUGIN ARGUMENT...: sets status, and $tmp/err.
+try ()
+{
+  rm -f "$tmp/sock" "$tmp/pause" "$tmp/ran"
+  status=0
+  "$NBDKIT" -U "$tmp/sock" "$@" --run "touch '$tmp/ran'" 2>"$tmp/err" ||
+    status=$?
+  [ -e "$tmp/ran" ] || status=1
+}
+
+# starts WHAT ARGUMENT...: or it is not of our doing.
+starts ()
+{
+  try "${@:2}" "$PLUGIN" 64M zoned=true zone-size=1M "${given[@]}"
+  [ "$status" != 0 ] || return 0
+  if ! grep -q ': allowed is with ' "$tmp/err"; then
+    cp "$tmp/err" "$tmp/ours"
+    try "${@:2}" null 64M "${given[@]:0:$own}"
+    if [ "$status" != 0 ]; then
+      echo "$1: not with nbdkit's null plugin, either"
+      return 0
+    fi
+    mv "$tmp/ours" "$tmp/err"
+  fi
+  fail "$1: $(cat "$tmp/err")"
+}
+
+# refuses WHAT FILTER ALLOWED ARGUMENT...
+refuses ()
+{
+  local line="nbdkit: error: --filter=$2 "
+
+  try "${@:4}" "$PLUGIN" 64M zoned=true zone-size=1M "${given[@]}"
+  [ "$status" = 1 ] || fail "$1: status $status: $(cat "$tmp/err")"
+  [ "$(wc -l <"$tmp/err")" = 1 ] || fail "$1: not one line: $(cat "$tmp/err")"
+  # shellcheck disable=SC2053 # a pattern
+  [[ $(cat "$tmp/err") == "$line"*": allowed is with ${3// / and }" ]] ||
+    fail "$1: $(cat "$tmp/err")"
+}
+
+n=0
+for file in "$filters"/nbdkit-*-filter.so; do
+  name=${file##*/nbdkit-} name=${name%-filter.so}
+  given=()
+  [ -z "${needs[$name]-}" ] || given=("${needs[$name]}")
+  own=${#given[@]}
+  n=$((n + 1))
+  if [ -z "${refused[$name]-}" ]; then
+    given+=(devices=2)
+    starts "$name" --filter="$name"
+    echo "$name: starts"
+    continue
+  fi
+  given+=(devices=2)
+  wanted=${refused[$name]}
+  if [ "$name" = cow ] && [ "$minor" -ge 46 ]; then
+    wanted=control=off
+  fi
+  refuses "$name" "$name" "$wanted" --filter="$name"
+  cp "$file" "$tmp"
+  refuses "$name by path" "$name" "$wanted" --filter="$tmp/${file##*/}"
+  refuses "$name below another" "$name" "$wanted" --filter=nofilter \
+    --filter="$name"
+  case $wanted in *devices=1*) unset 'given[-1]' ;; esac
+  case $wanted in *control=off*) given+=(control=off) ;; esac
+  starts "$name with $wanted" --filter="$name"
+  echo "$name: starts with $wanted"
+done
+[ "$n" -gt 10 ] || fail "only $n filters"
