@@ -121,15 +121,25 @@ nr_percentiles (const json_t *times)
   return n;
 }
 
-/* The section of a job for an operation, or NULL. */
+/* What fio calls the section that has all of reads, writes and trims. */
+static const char mixed[] = "mixed";
+
+/* What the section of a job for an operation is called. */
+static const char *
+section_name (const json_t *job, enum operation op)
+{
+  const bool is_mixed = json_object_get (job, section_names[op]) == NULL &&
+                        op != OP_FLUSH && op != OP_TRIM &&
+                        json_object_get (job, mixed) != NULL;
+
+  return is_mixed ? mixed : section_names[op];
+}
+
+/* The section, or NULL. */
 static json_t *
 section_of (const json_t *job, enum operation op)
 {
-  json_t *section = json_object_get (job, section_names[op]);
-
-  if (section == NULL && op != OP_FLUSH && op != OP_TRIM)
-    section = json_object_get (job, "mixed");
-  return section;
+  return json_object_get (job, section_name (job, op));
 }
 
 /* The times of a section, if it has any requests in percentiles. */
@@ -358,6 +368,28 @@ lacks_percentiles (json_t *section)
          !find_times (section, &times);
 }
 
+/* No job has requests for an operation.  fio may have put them together with
+ * others.
+ */
+static void
+say_none (const char *path, const struct fio_output *fio, enum operation op,
+          struct message *why)
+{
+  bool is_mixed = false;
+  json_t *job;
+  size_t i;
+
+  json_array_foreach (fio->jobs, i, job)
+  {
+    is_mixed |= op != OP_FLUSH && json_object_get (job, mixed) != NULL;
+  }
+  message_set (why, "%.200s: none of its jobs has \"%s\" requests%s", path,
+               section_names[op],
+               is_mixed ? "; \"mixed\" ones are of unified_rw_reporting: run "
+                          "fio without that"
+                        : "");
+}
+
 static void
 say_lacks (const char *path, const struct fio_output *fio, const char *section,
            struct message *why)
@@ -379,10 +411,9 @@ int
 fio_take (const char *path, const struct fio_output *fio, enum operation op,
           struct percentile *p, size_t *n, struct message *why)
 {
-  const char *name = section_names[op];
+  const char *name = section_names[op], *lacking = NULL;
   json_t *job, *section, *found = NULL;
   struct times times, first = {0};
-  bool lacks = false;
   size_t i;
 
   json_array_foreach (fio->jobs, i, job)
@@ -390,9 +421,11 @@ fio_take (const char *path, const struct fio_output *fio, enum operation op,
     if (fio->all != NULL && job != fio->all)
       continue;
     section = section_of (job, op);
-    lacks |= lacks_percentiles (section);
+    if (lacks_percentiles (section))
+      lacking = section_name (job, op);
     if (!find_times (section, &times))
       continue;
+    name = section_name (job, op);
     if (found != NULL)
       return refuse_several (path, fio, found, job, name, why);
     found = job;
@@ -400,11 +433,10 @@ fio_take (const char *path, const struct fio_output *fio, enum operation op,
   }
   if (found != NULL)
     return take_times (path, &first, name, p, n, why);
-  if (lacks)
-    say_lacks (path, fio, name, why);
+  if (lacking != NULL)
+    say_lacks (path, fio, lacking, why);
   else
-    message_set (why, "%.200s: none of its jobs has \"%s\" requests", path,
-                 name);
+    say_none (path, fio, op, why);
   return -ENODATA;
 }
 
@@ -420,7 +452,7 @@ fio_none (const char *path, const struct fio_output *fio, struct message *why)
     for (op = 0; op < NR_OPERATIONS; op++) {
       if ((fio->all == NULL || job == fio->all) &&
           lacks_percentiles (section_of (job, (enum operation) op))) {
-        say_lacks (path, fio, section_names[op], why);
+        say_lacks (path, fio, section_name (job, (enum operation) op), why);
         return;
       }
     }

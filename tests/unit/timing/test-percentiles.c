@@ -409,19 +409,32 @@ test_fio_clients (void **state)
 static void
 test_fio_mixed (void **state)
 {
-#define MIXED(also)                                                            \
-  "{\"jobs\": [{" also "\"mixed\": {\"total_ios\": 9, \"clat_ns\": " TIMES (   \
-      "10", "90", "50.0", "\"50.000000\": 40") "}}]}"
+#define SECTION                                                                \
+  "\"mixed\": {\"total_ios\": 9, \"clat_ns\": " TIMES (                        \
+      "10", "90", "50.0", "\"50.000000\": 40") "}"
+#define MIXED(also) "{\"jobs\": [{" also SECTION "}]}"
+#define HINT                                                                   \
+  "; \"mixed\" ones are of unified_rw_reporting: run fio without that"
   (void) state;
   take (MIXED (""));
   assert_int_equal (distribution_draw (d, 0, NULL), 10);
   assert_int_equal (parse (OP_WRITE), 0);
   assert_int_equal (parse (OP_ZERO), 0);
   refuse_for (OP_FLUSH, MIXED (""), "none of its jobs has \"sync\" requests");
-  refuse_for (OP_TRIM, MIXED (""), "none of its jobs has \"trim\" requests");
+  refuse_for (OP_TRIM, MIXED (""),
+              "none of its jobs has \"trim\" requests" HINT);
   /* both */
   refuse_for (OP_WRITE, MIXED ("\"write\": {\"total_ios\": 0},"),
-              "none of its jobs has \"write\" requests");
+              "none of its jobs has \"write\" requests" HINT);
+
+  /* Without percentiles, and in two jobs, it is called what fio calls it. */
+  refuse_for (OP_READ, "{\"jobs\": [{\"mixed\": {\"total_ios\": 9}}]}",
+              "its \"mixed\" requests have no percentiles of their times; run "
+              "fio without gtod_reduce and disable_clat, with "
+              "clat_percentiles, and with no 0 in percentile_list");
+  refuse_for (OP_WRITE, "{\"jobs\": [{" SECTION "}, {" SECTION "}]}",
+              "several of its jobs have \"mixed\" times; run fio with "
+              "--group_reporting");
 }
 
 static void
