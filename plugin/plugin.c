@@ -352,6 +352,9 @@ nullblk_default_export (int readonly, int is_tls)
   return devices->device[0].name;
 }
 
+/* The connection that this thread has opened last. */
+static _Thread_local const struct connection *opened;
+
 static void *
 nullblk_open (int readonly)
 {
@@ -364,8 +367,10 @@ nullblk_open (int readonly)
   if (name == NULL)
     return NULL;
   r = control_connect (devices, name, may_control (), &c);
-  if (r == 0)
+  if (r == 0) {
+    opened = c;
     return c;
+  }
   if (r == -ENOENT)
     message_set (&why, "unknown export '%.80s'; there are nullb0 to nullb%u",
                  name, devices->count - 1);
@@ -548,6 +553,17 @@ set_nbd_error (void *handle, const char *request, uint32_t count,
   return -1;
 }
 
+/* nbdkit does not say what -t and filters make of the thread model.  But where
+ * it serves a connection's requests side by side, none of them is served by the
+ * thread that has opened the connection.
+ */
+static void
+look_at_thread (const struct connection *c)
+{
+  if (opened == c)
+    atomic_store (&devices->ops.is_serial, true);
+}
+
 /* Who asks is looked at with each request, and not only when the export is
  * opened: nbdkit's filter openonce opens an export once for all clients.
  */
@@ -556,6 +572,7 @@ read_control (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 {
   if (!may_control ())
     return -EPERM;
+  look_at_thread (c);
   batch_client_before_wait ();
   return control_read (c, buf, count, offset);
 }

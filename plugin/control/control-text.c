@@ -124,6 +124,7 @@ add_rules (struct control *c)
 static void
 add_note (struct control *c)
 {
+  const struct connection_ops *ops = &c->device->devices->ops;
   struct writelog_status log;
 
   if ((durability_epoch (c->device->durability) & 1) != 0)
@@ -134,10 +135,14 @@ add_note (struct control *c)
     if (log.error != 0)
       add (c, "# note: the write log has ended: %s\n", strerror (-log.error));
   }
-  if (device_waits (c->device) && !c->device->devices->ops.parallel &&
-      c->device->devices->ops.max_deferred == 0)
+  if (!device_waits (c->device) || ops->max_deferred != 0)
+    return;
+  if (!ops->parallel)
     add (c, "# note: requests of a connection wait one after another: the "
             "server was started with nothing to wait for, or parallel=off\n");
+  else if (atomic_load (&ops->is_serial))
+    add (c, "# note: requests of a connection wait one after another: nbdkit "
+            "was started with -t 1 or with a filter that wants that\n");
 }
 
 static int
@@ -241,7 +246,9 @@ add_server (struct control *c, const struct device_stats *sum, uint64_t since)
        "  \"since_reset_ns\": %" PRIu64 ",\n"
        "  \"connections\": %" PRIu32 ",\n",
        STATS_VERSION, c->device->name, PACKAGE_VERSION, now - devices->started,
-       devices->ops.parallel ? "true" : "false",
+       devices->ops.parallel && !atomic_load (&devices->ops.is_serial)
+           ? "true"
+           : "false",
        devices->ops.batch ? "true" : "false",
        atomic_load (&devices->ops.coalesces_replies) ? "true" : "false",
        devices->ops.defer != NULL ? "true" : "false", now - since,

@@ -174,7 +174,8 @@ struct connection_ops {
   uint64_t (*client) (void);
 
   uint32_t max_deferred; /* replies that one connection may have deferred */
-  bool parallel;         /* are its requests served side by side? */
+  bool parallel;         /* may its requests be served side by side? */
+  atomic_bool is_serial; /* it has been seen that they are not, all the same */
   bool batch;            /* is socket I/O batched? */
   atomic_bool coalesces_replies; /* may a reply wait for the next request? */
   atomic_bool is_timed; /* does anything wait, so that arrival counts? */

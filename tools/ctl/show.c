@@ -113,7 +113,8 @@ show_hint (FILE *fp, const struct snapshot *s)
              s->threads, s->saturated, requests);
   else if (!s->parallel)
     fprintf (fp, "hint: requests of a connection wait one after another: start "
-                 "the server with parallel=on\n");
+                 "the server with parallel=on, and without -t 1 and filters "
+                 "that serialize them (noparallel, retry)\n");
   else
     fprintf (fp,
              "hint: all threads of a connection (%" PRIu64 ") were in use at "
