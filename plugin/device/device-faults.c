@@ -15,13 +15,14 @@ device_check_badblocks (struct request *r)
 {
   struct device *d = r->connection->device;
   const struct settings *s = &r->version->s;
+  const uint64_t offset = request_place (r);
   uint64_t bad;
 
-  if (badblocks_check (&d->badblocks, r->io.offset, r->io.count,
-                       s->badblocks_once, &bad) == 0)
+  if (badblocks_check (&d->badblocks, offset, r->transfer, s->badblocks_once,
+                       &bad) == 0)
     return 0;
   r->transfer = s->badblocks_partial_io
-                    ? badblocks_transfer (r->io.offset, bad, s->block_size)
+                    ? badblocks_transfer (offset, bad, s->block_size)
                     : 0;
   return -EIO;
 }

@@ -64,6 +64,8 @@ struct request {
   uint32_t transfer; /* bytes that move: all, some, or none */
   uint32_t nr_slots;
   uint32_t done; /* bytes of a long change that failed which are in place */
+  uint32_t from; /* where those begin that move, counted from io.offset */
+  bool more;     /* a part of a write moves, and after it another one */
   bool fua;
   bool is_judged;    /* by fault rules; then verdict is what they say */
   bool disconnects;  /* the client, instead of an answer */
@@ -79,6 +81,13 @@ struct request {
 
   struct fault_verdict verdict; /* last: done with before the wait */
 };
+
+/* Where the bytes begin that move. */
+static inline uint64_t
+request_place (const struct request *r)
+{
+  return r->io.offset + r->from;
+}
 
 /* Was power off when it began, or went off since? */
 static inline bool
@@ -180,14 +189,15 @@ zeroes_are_holes (const struct settings *s, bool may_trim)
   return !s->zero_memory || (may_trim && s->discard);
 }
 
-/* Data, or zeroes that keep memory where BUF is NULL, longer than STORE_STEP:
- * step by step, logged where there is a log.  Others come in between, a power
- * cut, too; so where it returns an error r->done bytes are in place.
+/* Data, or zeroes that keep memory where BUF is NULL, longer than STORE_STEP,
+ * or a part of a write: step by step, logged where there is a log.  Others come
+ * in between, a power cut, too; so where it returns an error r->done bytes are
+ * in place.
  */
 int change_long (struct request *r, const char *buf);
 
-/* Write r->transfer bytes of BUF, or zeroes where it is NULL.  Returns what
- * durability_write does.
+/* Write r->transfer bytes of BUF, or zeroes where it is NULL, to request_place.
+ * Returns what durability_write does.
  */
 static inline int
 change_store (struct request *r, const void *buf, bool may_trim)
@@ -195,13 +205,16 @@ change_store (struct request *r, const void *buf, bool may_trim)
   struct device *d = r->connection->device;
   const bool holes = buf == NULL && zeroes_are_holes (&r->version->s, may_trim);
   const uint32_t count = r->transfer;
-  const uint64_t offset = r->io.offset;
+  const uint64_t offset = request_place (r);
   int result;
 
-  if (count > STORE_STEP && !holes && durability_needs_lock (d->durability))
+  if ((count > STORE_STEP && !holes && durability_needs_lock (d->durability)) ||
+      (r->more && !holes))
     return change_long (r, buf);
   if (buf != NULL)
     result = durability_write (d->durability, buf, count, offset, r->fua);
+  else if (r->more) /* only the last part counts as a write */
+    result = durability_trim (d->durability, count, offset, r->fua);
   else
     result = durability_zero (d->durability, count, offset, r->fua, holes);
   if (result == -ENOSPC)
@@ -228,8 +241,8 @@ has_log (const struct device *d)
   return __builtin_expect (d->log != NULL, 0);
 }
 
-/* Check the blocks of a request.  Returns 0, or -EIO; r->transfer is what may
- * still be moved then.
+/* Check the r->transfer bytes at request_place.  Returns 0, or -EIO;
+ * r->transfer is what may still be moved then.
  */
 int device_check_badblocks (struct request *r);
 

@@ -8,11 +8,12 @@
  * What is logged is what the device did: of a request that failed nothing, or
  * the part of it that was written before bad blocks; of data that was corrupted
  * on its way what came of it; of a request that was lost nothing.  What is long
- * has an entry for each of its steps, between which others come in; so of one
- * under which power is cut, those are there that were done.  When power
- * is cut, what went back to older content is logged as writes of that, and then
- * comes a mark: a replay up to there has what has survived.  The log's lock is
- * let go now and then meanwhile; nobody changes anything.
+ * has an entry for each of its steps, between which others come in, and what
+ * crosses zones has one at least for each zone; so of one that fails in a later
+ * zone, or under which power is cut, those are there that were done.  When
+ * power is cut, what went back to older content is logged as writes of that,
+ * and then comes a mark: a replay up to there has what has survived.  The log's
+ * lock is let go now and then meanwhile; nobody changes anything.
  */
 
 #include <config.h>
@@ -42,28 +43,29 @@ end_change (struct device *d, int result)
 }
 
 /* Zeroes that trim, step by step; others come in between.  They are one write,
- * whose last step counts.
+ * whose last step counts, or a part of one.
  */
 static int
 log_holes (struct request *request)
 {
   struct device *d = request->connection->device;
-  const uint64_t end = request->io.offset + request->transfer;
-  uint64_t offset = request->io.offset, to = end;
+  uint64_t offset = request_place (request), to;
+  const uint64_t end = offset + request->transfer;
   bool fua;
   int r;
 
   do {
     writelog_begin (d->log);
-    if (d->store != NULL)
-      to = store_reach (d->store, d->number, offset, end);
+    to =
+        d->store != NULL ? store_reach (d->store, d->number, offset, end) : end;
     fua = request->fua && to == end;
     r = writelog_zero (d->log, to - offset, offset, fua);
     if (r == 0)
-      r = to < end ? durability_trim (d->durability, to - offset, offset,
-                                      request->fua)
-                   : durability_zero (d->durability, to - offset, offset,
-                                      request->fua, true);
+      r = to < end || request->more
+              ? durability_trim (d->durability, to - offset, offset,
+                                 request->fua)
+              : durability_zero (d->durability, to - offset, offset,
+                                 request->fua, true);
     r = end_change (d, r);
     offset = to;
     if (offset < end)
@@ -95,12 +97,13 @@ int
 change_long (struct request *request, const char *buf)
 {
   struct device *d = request->connection->device;
-  const uint64_t offset = request->io.offset;
+  const uint64_t offset = request_place (request);
   struct durability_long l;
   const char *from;
   int r;
 
-  r = durability_begin_long (d->durability, &l, request->transfer, offset);
+  r = durability_begin_long (d->durability, &l, request->transfer, offset,
+                             request->more);
   if (r == -ENOSPC)
     atomic_store_explicit (&d->enospc_seen, true, memory_order_relaxed);
   while (r == 0 && l.at < l.end) {
@@ -121,12 +124,12 @@ log_change (struct request *request, const void *buf, bool may_trim)
 {
   struct device *d = request->connection->device;
   const uint32_t count = request->transfer;
-  const uint64_t offset = request->io.offset;
+  const uint64_t offset = request_place (request);
   int r;
 
   if (buf == NULL && zeroes_are_holes (&request->version->s, may_trim))
     return log_holes (request);
-  if (count > STORE_STEP)
+  if (count > STORE_STEP || request->more)
     return change_long (request, buf);
   writelog_begin (d->log);
   if (buf != NULL)

@@ -79,6 +79,8 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->transfer = 0;
   r->nr_slots = 0;
   r->done = 0;
+  r->from = 0;
+  r->more = false;
   r->fua = false;
   r->is_judged = false;
   r->disconnects = false;

@@ -111,11 +111,14 @@ nap_out (void *request, uint64_t nsec)
   return result < 0 ? result : request_come_back (r);
 }
 
-/* The zone is asked for all of the request, whatever is written of it.  Nothing
- * is above the write pointer, also where power was cut between two steps.
+/* Write r->transfer bytes of BUF, which lie in one zone of the kind PLACE, to
+ * request_place.  The zone is asked for all of them, whatever is written then.
+ * Nothing is above the write pointer, also where power was cut between two
+ * steps.
  */
-int
-device_write_zone (struct request *r, const void *buf, bool may_trim)
+static int
+write_in_zone (struct request *r, const void *buf, bool may_trim,
+               enum zone_place place)
 {
   struct device *d = r->connection->device;
   const struct wait_ops wait = {.sleep_for = nap_out,
@@ -124,15 +127,54 @@ device_write_zone (struct request *r, const void *buf, bool may_trim)
   struct zone_write zone;
   int result, bad;
 
-  if (zones_write_is_conventional (d->zones, r->io.count, r->io.offset)) {
+  if (place == ZONE_PLACE_CONVENTIONAL) {
     result = change_good_data (r, buf, may_trim, &bad);
     return result != 0 ? result : bad;
   }
-  result =
-      zones_begin_write (d->zones, &zone, r->io.count, r->io.offset, &wait);
+  result = zones_begin_write (d->zones, &zone, r->transfer, request_place (r),
+                              &wait);
   if (result < 0)
     return result;
   result = change_good_data (r, buf, may_trim, &bad);
   zones_end_write (&zone, result >= 0 ? r->transfer : r->done);
   return result != 0 ? result : bad;
+}
+
+/* A write across zones is done zone by zone, up to the first part that fails:
+ * the request fails then, and what was written before stays.  No lock is held
+ * between two parts.
+ */
+static int
+write_across (struct request *r, const char *buf, bool may_trim)
+{
+  const struct zones *zones = r->connection->device->zones;
+  const uint64_t end = r->io.offset + r->io.count;
+  uint64_t offset, part_end;
+  int result;
+
+  for (;;) {
+    offset = request_place (r);
+    part_end = zones_end_of_zone (zones, offset);
+    r->more = part_end < end;
+    r->transfer = (r->more ? part_end : end) - offset;
+    r->done = 0;
+    result = write_in_zone (r, buf != NULL ? buf + r->from : NULL, may_trim,
+                            zones_place (zones, r->transfer, offset));
+    if (result != 0 || !r->more)
+      return result;
+    r->from = part_end - r->io.offset;
+  }
+}
+
+int
+device_write_zone (struct request *r, const void *buf, bool may_trim)
+{
+  const enum zone_place place =
+      zones_place (r->connection->device->zones, r->io.count, r->io.offset);
+
+  if (place != ZONE_PLACE_ACROSS)
+    return write_in_zone (r, buf, may_trim, place);
+  return r->version->s.zones.cross == ZONE_CROSS_SPLIT
+             ? write_across (r, buf, may_trim)
+             : -EIO;
 }

@@ -11,7 +11,8 @@
  * -EROFS for a change to a read-only device, -ENOSPC where memory-limit is in
  * the way, what zones.h says of zones, and what bad blocks and fault rules do
  * (-EIO for the former).  A request that fails has changed nothing, with
- * three exceptions: a write may have opened its zone; what lies before bad
+ * four exceptions: a write may have opened its zone; a write across zones has
+ * written those before the one in which it failed; what lies before bad
  * blocks may have been written or trimmed; and of several zone commands those
  * before the one that failed are done.  One
  * request also gets -EIO when the write log cannot be written; its change may

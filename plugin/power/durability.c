@@ -480,12 +480,13 @@ make_room (struct durability *d)
 
 int
 durability_begin_long (struct durability *d, struct durability_long *l,
-                       uint64_t count, uint64_t offset)
+                       uint64_t count, uint64_t offset, bool more)
 {
   int r;
 
   l->at = offset;
   l->end = offset + count;
+  l->more = more;
   if (d->o.store == NULL)
     return 0;
   store_begin_promise (d->o.store, &l->promise, d->o.volume, count, offset);
@@ -517,7 +518,7 @@ durability_step_long (struct durability *d, struct durability_long *l,
       .count = to - l->at,
       .offset = l->at,
       .fua = fua,
-      .is_write = to == l->end,
+      .is_write = to == l->end && !l->more,
       .promise = d->o.store != NULL ? &l->promise : NULL,
   };
   const int r = durability_needs_lock (d) ? change (d, &c) : apply (d, &c);
@@ -541,7 +542,7 @@ change_long (struct durability *d, const char *buf, uint64_t count,
   struct durability_long l;
   int r;
 
-  r = durability_begin_long (d, &l, count, offset);
+  r = durability_begin_long (d, &l, count, offset, false);
   while (r == 0 && l.at < l.end) {
     r = durability_step_long (d, &l, buf != NULL ? buf + (l.at - offset) : NULL,
                               fua);

@@ -212,14 +212,17 @@ durability_flush (struct durability *d)
  * write does; then step, each time from l->at up to durability_reach_long,
  * until l->at is l->end or a step does not return 0; and always end.  Begin and
  * step return what durability_write does.  BUF is the data of the step, or NULL
- * for zeroes.
+ * for zeroes.  MORE: this is a part of a request, of which more follows.  So it
+ * does not count as a write of durability_cut_after, but is lost or kept as
+ * one if power is to be cut at the request's end.
  */
 struct durability_long {
   uint64_t at, end;
+  bool more;
   struct store_promise promise; /* if there is a store */
 };
 int durability_begin_long (struct durability *d, struct durability_long *l,
-                           uint64_t count, uint64_t offset);
+                           uint64_t count, uint64_t offset, bool more);
 uint64_t durability_reach_long (const struct durability *d,
                                 const struct durability_long *l);
 int durability_step_long (struct durability *d, struct durability_long *l,

@@ -114,6 +114,8 @@
      "zone-read-past-wp=WHAT   what reads get past the write pointer")         \
   X (zones.trim, "zone-trim", ZONE_TRIM, FIXED, 0, 0, "reset", "reset",        \
      "zone-trim=WHAT           what a trim of zones does")                     \
+  X (zones.cross, "zone-cross", ZONE_CROSS, LIVE, 0, 0, "split", "split",      \
+     "zone-cross=split|error   a write across zones: zone by zone, or EIO")    \
   X (zones.reorder_wait, "zone-reorder-wait", DURATION, FIXED, 0,              \
      MAX_DURATION, "20ms", "20ms",                                             \
      "zone-reorder-wait=D      how long writes wait for those before them")    \

@@ -36,6 +36,7 @@ static const char *const words[][MAX_WORDS + 1] = {
     [VALUE_POWER_CUT] = {"error", "disconnect"},
     [VALUE_PAST_WP] = {"zero", "ones", "error"},
     [VALUE_ZONE_TRIM] = {"reset", "ignore", "error"},
+    [VALUE_ZONE_CROSS] = {"split", "error"},
 };
 
 /*---------------------------------------------------------------------*/
@@ -283,6 +284,7 @@ parse_plain (const struct value_rule *rule, const char *text, uint64_t unit,
   case VALUE_POWER_CUT:
   case VALUE_PAST_WP:
   case VALUE_ZONE_TRIM:
+  case VALUE_ZONE_CROSS:
     return parse_word (rule->type, text, field);
   case VALUE_DURATION:
     return parse_duration (text, rule, field);
@@ -362,6 +364,7 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
   case VALUE_POWER_CUT:
   case VALUE_PAST_WP:
   case VALUE_ZONE_TRIM:
+  case VALUE_ZONE_CROSS:
     snprintf (buf, len, "%s", words[rule->type][*(const unsigned *) field]);
     break;
   case VALUE_STALL:
@@ -448,6 +451,7 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
   case VALUE_POWER_CUT:
   case VALUE_PAST_WP:
   case VALUE_ZONE_TRIM:
+  case VALUE_ZONE_CROSS:
     describe_words (words[rule->type], buf, len);
     break;
   case VALUE_SEED:

@@ -32,6 +32,7 @@ enum value_type {
   VALUE_MIB,          /* uint64_t, bytes; a bare number is in MiB */
   VALUE_PAST_WP,      /* unsigned, enum zone_past_wp */
   VALUE_ZONE_TRIM,    /* unsigned, enum zone_trim */
+  VALUE_ZONE_CROSS,   /* unsigned, enum zone_cross */
   VALUE_ZONES,        /* struct zone_list */
   VALUE_DURATION,     /* uint64_t, nanoseconds */
   VALUE_PROFILE,      /* const struct profile *; none is NULL */

@@ -37,6 +37,9 @@ enum zone_past_wp { PAST_WP_ZERO, PAST_WP_ONES, PAST_WP_ERROR };
 /* What a trim of sequential zones does. */
 enum zone_trim { ZONE_TRIM_RESET, ZONE_TRIM_IGNORE, ZONE_TRIM_ERROR };
 
+/* What becomes of a write that crosses borders of zones. */
+enum zone_cross { ZONE_CROSS_SPLIT, ZONE_CROSS_ERROR };
+
 /* All sizes are in bytes. */
 struct zone_settings {
   bool zoned;
@@ -49,6 +52,7 @@ struct zone_settings {
   struct zone_list readonly, offline; /* ... or so */
   unsigned past_wp;                   /* enum zone_past_wp */
   unsigned trim;                      /* enum zone_trim */
+  unsigned cross;                     /* enum zone_cross; live */
   uint64_t reorder_wait;              /* nanoseconds; 0: no wait */
 };
 

@@ -54,13 +54,22 @@ open_implicitly (struct zones *z, uint64_t zone)
   return r;
 }
 
-bool
-zones_write_is_conventional (const struct zones *z, uint64_t count,
-                             uint64_t offset)
+enum zone_place
+zones_place (const struct zones *z, uint64_t count, uint64_t offset)
 {
   const uint64_t zone = offset >> z->shift;
 
-  return zone < z->nr_conv && zone == (offset + count - 1) >> z->shift;
+  if (zone != (offset + count - 1) >> z->shift)
+    return ZONE_PLACE_ACROSS;
+  return zone < z->nr_conv ? ZONE_PLACE_CONVENTIONAL : ZONE_PLACE_SEQUENTIAL;
+}
+
+uint64_t
+zones_end_of_zone (const struct zones *z, uint64_t offset)
+{
+  const uint64_t zone = offset >> z->shift;
+
+  return zone_start (z, zone) + zone_len (z, zone);
 }
 
 int

@@ -85,11 +85,19 @@ struct zone_write {
   bool is_sequential; /* then the zone is locked */
 };
 
-/* Do COUNT bytes at OFFSET lie in one conventional zone?  Then they are written
- * as if there were no zones.
+/* Where do COUNT bytes at OFFSET lie?  What lies in one conventional zone is
+ * written as if there were no zones.
  */
-bool zones_write_is_conventional (const struct zones *z, uint64_t count,
-                                  uint64_t offset);
+enum zone_place {
+  ZONE_PLACE_CONVENTIONAL, /* in one zone, which is so */
+  ZONE_PLACE_SEQUENTIAL,   /* the same */
+  ZONE_PLACE_ACROSS        /* in several zones */
+};
+enum zone_place zones_place (const struct zones *z, uint64_t count,
+                             uint64_t offset);
+
+/* Where the zone of OFFSET ends. */
+uint64_t zones_end_of_zone (const struct zones *z, uint64_t offset);
 
 /* May COUNT bytes be written at OFFSET?  If so, the zone has been opened and
  * nobody else changes it until zones_end_write, which must follow.  The caller

@@ -31,8 +31,8 @@ serve_zones (uint64_t *random, bool limits)
 {
   static const char *const past_wp[] = {"zero", "ones", "error"};
   static const char *const trim[] = {"reset", "ignore", "error"};
-  char arg[10][48];
-  const char *args[13] = {"zoned=true", "zone-reorder-wait=0"};
+  char arg[11][48];
+  const char *args[14] = {"zoned=true", "zone-reorder-wait=0"};
   uint64_t nr_zones, short_by = 0;
   unsigned i, n = 2;
 
@@ -51,6 +51,7 @@ serve_zones (uint64_t *random, bool limits)
   m.past_wp = (int) random_below (random, 3);
   m.trim = (int) random_below (random, 3);
   m.memory = random_below (random, 3) != 0;
+  m.split = random_below (random, 4) != 0;
 
   snprintf (arg[0], sizeof arg[0], "size=%" PRIu64, m.size);
   snprintf (arg[1], sizeof arg[1], "zone-size=%" PRIu64 "b", m.zone_size);
@@ -61,14 +62,16 @@ serve_zones (uint64_t *random, bool limits)
   snprintf (arg[6], sizeof arg[6], "zone-trim=%s", trim[m.trim]);
   snprintf (arg[7], sizeof arg[7], "memory-backed=%s",
             m.memory ? "true" : "false");
-  for (i = 0; i < 8; i++)
+  snprintf (arg[8], sizeof arg[8], "zone-cross=%s",
+            m.split ? "split" : "error");
+  for (i = 0; i < 9; i++)
     args[n++] = arg[i];
-  snprintf (arg[8], sizeof arg[8], "zone-max-open=%d", m.max_open);
+  snprintf (arg[9], sizeof arg[9], "zone-max-open=%d", m.max_open);
   if (m.max_open != 0)
-    args[n++] = arg[8];
-  snprintf (arg[9], sizeof arg[9], "zone-max-active=%d", m.max_active);
-  if (m.max_active != 0)
     args[n++] = arg[9];
+  snprintf (arg[10], sizeof arg[10], "zone-max-active=%d", m.max_active);
+  if (m.max_active != 0)
+    args[n++] = arg[10];
   serve_args (args);
 
   /* As zone_settings_complete has it. */

@@ -108,13 +108,29 @@ static void
 write_across_a_border (void **state)
 {
   (void) state;
-  SERVE ();
+  SERVE ("zone-cross=error");
   assert_refused (EIO, write_at (0, ZONE - BLOCK, 2 * BLOCK));
   assert_refused (EIO, write_at (1, ZONE - BLOCK, 2 * BLOCK));
   assert_refused (EIO, write_at (2, 0, ZONE + BLOCK));
   assert_refused (EIO, nbd_zero (data, 2 * BLOCK, ZONE - BLOCK, 0));
   assert_zone (2, EM, 0);
   assert_reads_zero (data, 16 * MIB, 0);
+  stop_server (NULL);
+
+  /* By default it is taken zone by zone, up to the first that fails. */
+  SERVE ();
+  assert_done (write_at (0, ZONE - BLOCK, 2 * BLOCK));
+  assert_done (write_at (1, ZONE - BLOCK, 2 * BLOCK));
+  assert_zone (2, OI, BLOCK);
+  assert_reads (data, buf, 2 * BLOCK, 2 * ZONE - BLOCK);
+  assert_refused (EIO, write_at (1, ZONE - BLOCK, 2 * BLOCK));
+  /* This is beyond zone 3's capacity. */
+  assert_refused (EIO, write_at (3, 0, ZONE + BLOCK));
+  assert_zone (3, EM, 0);
+  assert_done (nbd_zero (data, ZONE + BLOCK, 0, 0));
+  assert_reads_zero (data, ZONE + BLOCK, 0);
+  assert_done (nbd_zero (data, 12 * BLOCK, 2 * ZONE + BLOCK, 0));
+  assert_zone (2, OI, 13 * BLOCK);
 }
 
 static void

@@ -55,7 +55,7 @@ create (void)
                                "zone-size",
                                "8K",
                                "zone-capacity",
-                               "7K",
+                               once ? "8K" : "7K",
                                "zone-nr-conv",
                                "2",
                                "zone-max-open",
@@ -76,11 +76,12 @@ create (void)
   d = device_connect (&devices->device[0], NULL);
   m = (struct model){.size = SIZE,
                      .zone_size = ZONE,
-                     .capacity = 7 * 1024,
+                     .capacity = (once ? 8 : 7) * 1024,
                      .nr_conv = 2,
                      .max_open = MAX_OPEN,
                      .max_active = MAX_ACTIVE,
-                     .memory = true};
+                     .memory = true,
+                     .split = true};
   model_begin (&m);
   memset (bad, 0, sizeof bad);
 }
@@ -157,7 +158,7 @@ compare (int r, int expected)
   free (is);
 }
 
-/* Within one zone, more often than not at its write pointer. */
+/* More often than not at the write pointer of a zone, and within it. */
 static void
 do_one (void)
 {
@@ -176,10 +177,15 @@ do_one (void)
   else
     at += random_below (&random_state, ZONE / SECTOR);
   n = 1 + random_below (&random_state, LONGEST);
-  n = n < end - at ? n : end - at;
+  if (random_below (&random_state, 3) > 0)
+    n = n < end - at ? n : end - at;
+  n = n < SECTORS - at ? n : SECTORS - at;
   offset = (uint64_t) at * SECTOR;
   i = first_bad (at, at + n);
   cut = i == at + n ? n * SECTOR : partial ? (i - at) * SECTOR : 0;
+  /* What lies in the zones before is written in any case. */
+  if (!partial && i < at + n && i / (ZONE / SECTOR) != at / (ZONE / SECTOR))
+    cut = (i / (ZONE / SECTOR) * (ZONE / SECTOR) - at) * SECTOR;
   switch (random_below (&random_state, 10)) {
   case 0:
     mark_some ();

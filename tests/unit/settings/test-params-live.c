@@ -235,6 +235,7 @@ test_print (void **state)
                                          {"zone-offline", "10"},
                                          {"zone-read-past-wp", "error"},
                                          {"zone-trim", "ignore"},
+                                         {"zone-cross", "error"},
                                          {"zone-reorder-wait", "1ms"},
                                          {"cache-size", "7"},
                                          {"fua", "0"},

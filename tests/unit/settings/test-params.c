@@ -553,6 +553,10 @@ test_zone_sizes (void **state)
   assert_int_equal (alone ("zone-read-past-wp", "ones")->zones.past_wp,
                     PAST_WP_ONES);
   assert_int_equal (alone ("zone-trim", "error")->zones.trim, ZONE_TRIM_ERROR);
+  assert_int_equal (alone ("zone-trim", "error")->zones.cross,
+                    ZONE_CROSS_SPLIT);
+  assert_int_equal (alone ("zone-cross", "error")->zones.cross,
+                    ZONE_CROSS_ERROR);
 
   setup (NULL);
   refuse ("zone-size", "2K",
@@ -563,6 +567,7 @@ test_zone_sizes (void **state)
           "T, P and E are powers of 1024; a bare number is in MiB)");
   refuse ("zone-trim", "maybe",
           "zone-trim=maybe: allowed is reset, ignore or error");
+  refuse ("zone-cross", "maybe", "zone-cross=maybe: allowed is split or error");
   refuse ("zone-reorder-wait", "20",
           "zone-reorder-wait=20: allowed is a duration from 0 to 100s (units: "
           "ns, us, ms, s)");

@@ -41,6 +41,8 @@ random_write (const struct model *m, uint64_t *random, uint64_t *count)
     offset = zone->wp;
     if (random_below (random, 4) == 0)
       *count = zone->start + zone->capacity - offset;
+    else if (random_below (random, 8) == 0)
+      *count = BLOCK * (1 + random_below (random, (m->size - offset) / BLOCK));
     else if (*count > m->size - offset)
       *count = m->size - offset;
   }

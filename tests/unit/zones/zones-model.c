@@ -125,9 +125,9 @@ store (struct model *m, const void *buf, uint64_t n, uint64_t offset)
     memset (&m->data[offset], 0, n);
 }
 
-int
-model_write (struct model *m, const void *buf, uint64_t n, uint64_t offset,
-             uint64_t cut)
+static int
+write_in_zone (struct model *m, const void *buf, uint64_t n, uint64_t offset,
+               uint64_t cut)
 {
   struct model_zone *zone = find (m, offset);
   const uint64_t done = n < cut ? n : cut;
@@ -156,6 +156,26 @@ model_write (struct model *m, const void *buf, uint64_t n, uint64_t offset,
       zone->cond = M_FULL;
   }
   return done < n ? -EIO : 0;
+}
+
+int
+model_write (struct model *m, const void *buf, uint64_t n, uint64_t offset,
+             uint64_t cut)
+{
+  const uint8_t *from = buf;
+  uint64_t done, part;
+  int r = 0;
+
+  if (!m->split)
+    return write_in_zone (m, buf, n, offset, cut);
+  for (done = 0; r == 0 && done < n; done += part) {
+    part = m->zone_size - (offset + done) % m->zone_size;
+    if (part > n - done)
+      part = n - done;
+    r = write_in_zone (m, from != NULL ? from + done : NULL, part,
+                       offset + done, cut > done ? cut - done : 0);
+  }
+  return r;
 }
 
 int

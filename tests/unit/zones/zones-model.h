@@ -35,6 +35,7 @@ struct model {
   uint64_t size, zone_size, capacity;
   int nr_conv, max_open, max_active;
   bool memory, full;
+  bool split; /* are writes taken zone by zone? */
   int past_wp, trim;
 
   int nr_zones, cursor;
