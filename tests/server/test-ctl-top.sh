@@ -107,5 +107,16 @@ shows 'no statistics: '
 start_server 64M memory-backed=true
 shows '^nullblk top: nullb0 +up [0-9]+ s'
 
+# What a key asked for was not done: that is said until the next key.
+kill -KILL "$server_pid"
+wait "$server_pid" || true
+server_pid=
+start_server -r 64M memory-backed=true
+shows '^nullblk top: nullb0 +up [0-9]+ s'
+press r
+shows '^no reset: the server lets nobody write to the settings'
+press x
+shows '^q quit'
+
 press q
 wait_until 60 has_ended || fail "it does not end: $(screen)"
