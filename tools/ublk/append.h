@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Where appends go.  NBD has no append, so each becomes a write at a write
+ * pointer that is kept here for each zone, and that moves when the append is
+ * sent, not when it is done: so many appends of one zone can be on their way.
+ *
+ *     zone    |#########|1111|22|33333|            |
+ *             start     three appends  \           end of capacity
+ *                       on their way    next
+ *
+ * A zone's pointer is not known at first, and no longer known after a zone
+ * command, or after anything that failed: then, as soon as no append of the
+ * zone is on its way, the next one reads the descriptor before it is sent, and
+ * others wait for that.
+ *
+ * When an append fails, those that were sent behind it fail as well, since they
+ * are no longer at the zone's write pointer; and a server that serves requests
+ * side by side may fail one that came before its turn.  An append that fails
+ * while one before it has failed, or is not answered, is innocent: it waits,
+ * and is sent again to another place.  Of those that fail the first is not
+ * innocent, so this ends.  Appends of two connections would overtake each
+ * other, so only those of one connection are on their way to a zone at the same
+ * time.
+ *
+ * An append belongs to its caller, who keeps it from appends_begin to
+ * appends_end.  All functions may be called by any thread; the lock is this
+ * file's own, and held for a moment.
+ */
+
+#ifndef NULLBLK_UBLK_APPEND_H
+#define NULLBLK_UBLK_APPEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum append_turn {
+  APPEND_WAITS,   /* some other call will return it */
+  APPEND_READS,   /* read the zone's descriptor, then call appends_learn */
+  APPEND_GOES,    /* write at offset, then call appends_end */
+  APPEND_REFUSED, /* it does not fit, or the zone could not be read */
+};
+
+struct append {
+  struct append *next; /* in what a function returns; and private before */
+  struct append *sent; /* private */
+  uint64_t zone;
+  uint64_t count;      /* bytes */
+  unsigned connection; /* by which it is sent */
+  uint64_t offset;     /* bytes within the device, where it GOES */
+  enum append_turn turn;
+};
+
+struct appends;
+
+/* For so many zones of ZONE_SIZE bytes.  Up to DEPTH appends of a zone are sent
+ * before the first of them is answered.  NULL if there is no memory.
+ */
+struct appends *appends_create (uint64_t nr_zones, uint64_t zone_size,
+                                unsigned depth);
+void appends_destroy (struct appends *a);
+
+/* An append has come; its zone, count and connection are set.  Sets its turn.
+ */
+void appends_begin (struct appends *a, struct append *append);
+
+/* One that READS has done so: the next append goes to POINTER, and the zone can
+ * be written up to END (bytes within the device; both the same if it can take
+ * nothing); or it could not be read.  Returns those whose turn it is now,
+ * itself among them, with their turns set.
+ */
+struct append *appends_learn (struct appends *a, struct append *append,
+                              bool is_known, uint64_t pointer, uint64_t end);
+
+/* One that GOES has been written, or has failed.  *is_over says whether that
+ * was the end of it; if not, it is innocent, and will be returned later, or is
+ * among those that are returned now: then it may be another thread's already.
+ * Returns all whose turn it is now.
+ */
+struct append *appends_end (struct appends *a, struct append *append,
+                            bool is_written, bool *is_over);
+
+/* A write that is no append ends at END.  Or the pointer of a zone, or of all
+ * of them, may be anywhere.
+ */
+void appends_note_write (struct appends *a, uint64_t zone, uint64_t end);
+void appends_forget (struct appends *a, uint64_t zone);
+void appends_forget_all (struct appends *a);
+
+#endif /* NULLBLK_UBLK_APPEND_H */

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Commands to /dev/ublk-control; see control.h.
+ */
+
+#include <config.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <liburing.h>
+
+#include "control.h"
+#include "ring.h"
+
+#define CONTROL "/dev/ublk-control"
+
+extern char **environ;
+
+struct control {
+  int fd;
+  struct ring *ring;
+  uint64_t features;
+  struct event event;
+  bool is_done;
+  int result;
+};
+
+static void
+is_done (struct event *event, int result)
+{
+  struct control *c =
+      (struct control *) ((char *) event - offsetof (struct control, event));
+
+  c->is_done = true;
+  c->result = result;
+}
+
+static int
+ask (struct control *c, unsigned request, const struct ublk_command *command)
+{
+  struct io_uring_sqe *sqe = ring_request (c->ring, &c->event);
+  int r;
+
+  sqe->opcode = IORING_OP_URING_CMD;
+  sqe->fd = c->fd;
+  sqe->cmd_op = request;
+  memcpy (sqe->cmd, command, sizeof *command);
+  c->is_done = false;
+  while (!c->is_done) {
+    r = ring_run (c->ring, true);
+    if (r < 0)
+      return r;
+  }
+  return c->result;
+}
+
+/* With LENGTH bytes at P, which are the kernel's to read or to write. */
+static int
+ask_about (struct control *c, unsigned request, unsigned device, const void *p,
+           size_t length, uint64_t value)
+{
+  const struct ublk_command command = {
+      .device = device,
+      .queue = UBLK_NO_QUEUE,
+      .length = length,
+      .address = (uintptr_t) p,
+      .value = value,
+  };
+
+  return ask (c, request, &command);
+}
+
+/*---------------------------------------------------------------------*/
+/* The driver */
+
+/* Without a word: what is wrong is seen by what is missing afterwards. */
+static void
+load_module (void)
+{
+  char name[] = "modprobe", module[] = "ublk_drv";
+  char *argv[] = {name, module, NULL};
+  posix_spawn_file_actions_t actions;
+  pid_t pid;
+
+  posix_spawn_file_actions_init (&actions);
+  posix_spawn_file_actions_addopen (&actions, 1, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_adddup2 (&actions, 1, 2);
+  if (posix_spawnp (&pid, argv[0], &actions, NULL, argv, environ) == 0) {
+    while (waitpid (pid, NULL, 0) == -1 && errno == EINTR)
+      ;
+  }
+  posix_spawn_file_actions_destroy (&actions);
+}
+
+static int
+open_control (void)
+{
+  int fd = open (CONTROL, O_RDWR | O_CLOEXEC);
+
+  if (fd == -1 && (errno == ENOENT || errno == ENXIO || errno == ENODEV)) {
+    load_module ();
+    fd = open (CONTROL, O_RDWR | O_CLOEXEC);
+  }
+  return fd;
+}
+
+static int
+set_up (struct control *c, struct message *why)
+{
+  int r;
+
+  c->fd = open_control ();
+  if (c->fd == -1) {
+    message_set (why,
+                 errno == ENOENT || errno == ENXIO || errno == ENODEV
+                     ? "this kernel has no ublk driver: the module ublk_drv is "
+                       "missing (it is part of Linux 6.6 and later, where it "
+                       "has been configured)"
+                     : CONTROL ": %s",
+                 strerror (errno));
+    return -1;
+  }
+  c->ring = ring_create (4, true);
+  if (c->ring == NULL) {
+    message_set (why,
+                 errno == EPERM || errno == ENOSYS
+                     ? "this kernel lets nobody use io_uring (see sysctl "
+                       "kernel.io_uring_disabled)"
+                 : errno == EINVAL ? "this kernel is too old: Linux 6.6 is "
+                                     "needed"
+                                   : "io_uring: %s",
+                 strerror (errno));
+    return -1;
+  }
+  r = ask_about (c, UBLK_GET_FEATURES, UBLK_NEW_DEVICE, &c->features,
+                 sizeof c->features, 0);
+  if (r == -EPERM || r == -EACCES) {
+    message_set (why, "only root may make a ublk device");
+    return -1;
+  }
+  if (r < 0 || (c->features & UBLK_F_USER_COPY) == 0) {
+    message_set (why, "this kernel's ublk driver is too old: Linux 6.6 is "
+                      "needed");
+    return -1;
+  }
+  return 0;
+}
+
+struct control *
+control_open (struct message *why)
+{
+  struct control *c = calloc (1, sizeof *c);
+
+  if (c == NULL) {
+    message_set (why, "%s", strerror (ENOMEM));
+    return NULL;
+  }
+  c->fd = -1;
+  c->event.happened = is_done;
+  if (set_up (c, why) < 0) {
+    control_close (c);
+    return NULL;
+  }
+  return c;
+}
+
+void
+control_close (struct control *c)
+{
+  if (c == NULL)
+    return;
+  ring_destroy (c->ring);
+  if (c->fd != -1)
+    close (c->fd);
+  free (c);
+}
+
+uint64_t
+control_features (const struct control *c)
+{
+  return c->features;
+}
+
+/*---------------------------------------------------------------------*/
+/* Devices */
+
+int
+control_add (struct control *c, struct ublk_info *info)
+{
+  info->device = UBLK_NEW_DEVICE;
+  return ask_about (c, UBLK_ADD, UBLK_NEW_DEVICE, info, sizeof *info, 0);
+}
+
+int
+control_set_params (struct control *c, unsigned device,
+                    const struct ublk_params *params)
+{
+  return ask_about (c, UBLK_SET_PARAMS, device, params, sizeof *params, 0);
+}
+
+int
+control_start (struct control *c, unsigned device)
+{
+  return ask_about (c, UBLK_START, device, NULL, 0, getpid ());
+}
+
+int
+control_stop (struct control *c, unsigned device)
+{
+  return ask_about (c, UBLK_STOP, device, NULL, 0, 0);
+}
+
+int
+control_try_stop (struct control *c, unsigned device)
+{
+  return ask_about (c, UBLK_TRY_STOP, device, NULL, 0, 0);
+}
+
+int
+control_delete (struct control *c, unsigned device)
+{
+  int r = ask_about (c, UBLK_DELETE_ASYNC, device, NULL, 0, 0);
+
+  if (r == -EOPNOTSUPP || r == -EINVAL)
+    r = ask_about (c, UBLK_DELETE, device, NULL, 0, 0);
+  return r;
+}
+
+int
+control_info (struct control *c, unsigned device, struct ublk_info *info)
+{
+  memset (info, 0, sizeof *info);
+  return ask_about (c, UBLK_GET_INFO, device, info, sizeof *info, 0);
+}
+
+int
+control_find (struct control *c, uint64_t cookie, struct ublk_info *info)
+{
+  struct dirent *entry;
+  unsigned device;
+  char after;
+  int r = -ENODEV;
+  DIR *dir;
+
+  dir = opendir ("/sys/class/ublk-char");
+  if (dir == NULL)
+    return -ENODEV;
+  while (r == -ENODEV && (entry = readdir (dir)) != NULL) {
+    if (sscanf (entry->d_name, "ublkc%u%c", &device, &after) == 1 &&
+        control_info (c, device, info) == 0 && info->cookie == cookie)
+      r = 0;
+  }
+  closedir (dir);
+  return r;
+}

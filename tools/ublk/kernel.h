@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What passes between Linux's ublk driver and a program that serves one of its
+ * devices.  These are definitions of our own, because the headers of Debian 12
+ * are older than zones and than copying by read and write.  All of it is in
+ * the byte order of the machine, and a sector has 512 bytes.
+ *
+ * Commands are sent by io_uring (IORING_OP_URING_CMD): to /dev/ublk-control,
+ * where the command stands in an entry of 128 bytes, and to /dev/ublkcN, where
+ * one of 64 bytes suffices.
+ */
+
+#ifndef NULLBLK_UBLK_KERNEL_H
+#define NULLBLK_UBLK_KERNEL_H
+
+#include <stdint.h>
+
+#include <linux/ioctl.h>
+
+/*---------------------------------------------------------------------*/
+/* Commands about a device, to /dev/ublk-control */
+
+#define UBLK_NO_QUEUE UINT16_MAX   /* a command that is about no queue */
+#define UBLK_NEW_DEVICE UINT32_MAX /* the kernel is to choose the number */
+
+struct ublk_command {
+  uint32_t device;
+  uint16_t queue;
+  uint16_t length; /* of what is at address */
+  uint64_t address;
+  uint64_t value;
+  uint16_t path_length; /* these three are for devices of other users: 0 */
+  uint16_t pad;
+  uint32_t reserved;
+};
+
+#define UBLK_ASK(number) _IOR ('u', number, struct ublk_command)
+#define UBLK_DO(number) _IOWR ('u', number, struct ublk_command)
+
+#define UBLK_GET_AFFINITY UBLK_ASK (0x01)
+#define UBLK_GET_INFO UBLK_ASK (0x02)
+#define UBLK_ADD UBLK_DO (0x04)
+#define UBLK_DELETE UBLK_DO (0x05)
+#define UBLK_START UBLK_DO (0x06) /* value: the pid that serves it */
+#define UBLK_STOP UBLK_DO (0x07)
+#define UBLK_SET_PARAMS UBLK_DO (0x08)
+#define UBLK_GET_FEATURES UBLK_ASK (0x13) /* Linux 6.5 */
+#define UBLK_DELETE_ASYNC UBLK_ASK (0x14) /* Linux 6.9; waits for nobody */
+#define UBLK_TRY_STOP UBLK_DO (0x17)      /* with UBLK_F_SAFE_STOP */
+
+/* Features: what GET_FEATURES answers, and flags of a device. */
+#define UBLK_F_USER_COPY (UINT64_C (1) << 7)  /* Linux 6.5 */
+#define UBLK_F_ZONED (UINT64_C (1) << 8)      /* Linux 6.6 */
+#define UBLK_F_SAFE_STOP (UINT64_C (1) << 17) /* Linux 7.0 */
+
+enum ublk_state { UBLK_DEAD, UBLK_LIVE, UBLK_QUIESCED };
+
+struct ublk_info {
+  uint16_t queues;
+  uint16_t depth; /* of each queue */
+  uint16_t state;
+  uint16_t pad;
+  uint32_t max_io; /* bytes */
+  uint32_t device;
+  int32_t pid; /* of who serves it */
+  uint32_t pad_too;
+  uint64_t flags;
+  uint64_t cookie; /* ours: the kernel keeps it and does not look at it */
+  uint32_t uid;
+  uint32_t gid;
+  uint64_t reserved[2];
+};
+
+_Static_assert(sizeof (struct ublk_command) == 32, "as the kernel has it");
+_Static_assert(sizeof (struct ublk_info) == 64, "as the kernel has it");
+
+/* A device holds 4096 requests in each queue at most, each of 32 MiB. */
+#define UBLK_MAX_DEPTH 4096
+#define UBLK_MAX_IO (32u << 20)
+
+#define UBLK_ATTR_READ_ONLY (1u << 0)
+#define UBLK_ATTR_ROTATIONAL (1u << 1)
+#define UBLK_ATTR_VOLATILE_CACHE (1u << 2)
+#define UBLK_ATTR_FUA (1u << 3)
+
+#define UBLK_PARAM_BASIC (1u << 0)
+#define UBLK_PARAM_DISCARD (1u << 1)
+#define UBLK_PARAM_ZONED (1u << 3)
+
+struct ublk_params {
+  uint32_t length; /* of all of this */
+  uint32_t types;  /* which parts count */
+
+  uint32_t attributes;
+  uint8_t logical_block_shift;
+  uint8_t physical_block_shift;
+  uint8_t io_opt_shift;
+  uint8_t io_min_shift;
+  uint32_t max_sectors;
+  uint32_t chunk_sectors; /* of a zone */
+  uint64_t sectors;
+  uint64_t virt_boundary_mask;
+
+  uint32_t discard_alignment;
+  uint32_t discard_granularity;
+  uint32_t max_discard_sectors;
+  uint32_t max_write_zeroes_sectors;
+  uint16_t max_discard_segments;
+  uint16_t reserved;
+
+  uint32_t device_numbers[4]; /* the kernel answers them */
+
+  uint32_t max_open_zones;
+  uint32_t max_active_zones;
+  uint32_t max_append_sectors;
+  uint8_t reserved_too[20];
+};
+
+_Static_assert(sizeof (struct ublk_params) == 112, "as the kernel has it");
+
+/*---------------------------------------------------------------------*/
+/* Requests, at /dev/ublkcN */
+
+struct ublk_answer {
+  uint16_t queue;
+  uint16_t tag;
+  int32_t result;  /* bytes, or a negative errno */
+  uint64_t sector; /* where an append has written; 0 for all others */
+};
+
+#define UBLK_FETCH _IOWR ('u', 0x20, struct ublk_answer)
+#define UBLK_COMMIT_AND_FETCH _IOWR ('u', 0x21, struct ublk_answer)
+
+/* A request, in the table that is mapped from /dev/ublkcN. */
+struct ublk_request {
+  uint32_t operation; /* and flags, from bit 8 on */
+  uint32_t count;     /* sectors; zones of a report */
+  uint64_t sector;
+  uint64_t address;
+};
+
+_Static_assert(sizeof (struct ublk_answer) == 16, "as the kernel has it");
+_Static_assert(sizeof (struct ublk_request) == 24, "as the kernel has it");
+
+enum ublk_operation {
+  UBLK_READ = 0,
+  UBLK_WRITE = 1,
+  UBLK_FLUSH = 2,
+  UBLK_DISCARD = 3,
+  UBLK_WRITE_ZEROES = 5,
+  UBLK_ZONE_OPEN = 10,
+  UBLK_ZONE_CLOSE = 11,
+  UBLK_ZONE_FINISH = 12,
+  UBLK_ZONE_APPEND = 13,
+  UBLK_ZONE_RESET_ALL = 14,
+  UBLK_ZONE_RESET = 15,
+  UBLK_REPORT_ZONES = 18,
+};
+
+#define UBLK_OPERATION(request) ((request)->operation & 0xff)
+#define UBLK_IO_FUA (1u << 13)
+#define UBLK_IO_NO_UNMAP (1u << 15)
+
+/* Where in /dev/ublkcN the table of a queue is mapped from, with PAGE its
+ * alignment; and where the data of a request is read and written.
+ */
+static inline uint64_t
+ublk_table_offset (unsigned queue, uint64_t page)
+{
+  const uint64_t most = UBLK_MAX_DEPTH * sizeof (struct ublk_request);
+
+  return queue * ((most + page - 1) / page * page);
+}
+
+static inline uint64_t
+ublk_data_offset (unsigned queue, unsigned tag)
+{
+  return UINT64_C (0x80000000) + ((uint64_t) queue << 41) +
+         ((uint64_t) tag << 25);
+}
+
+#endif /* NULLBLK_UBLK_KERNEL_H */

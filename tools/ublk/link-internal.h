@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the files of links share: link.c, which connects, link-nbd.c, where
+ * libnbd speaks to the server, as it must where there is TLS, and link-raw.c,
+ * where we do.
+ */
+
+#ifndef NULLBLK_UBLK_LINK_INTERNAL_H
+#define NULLBLK_UBLK_LINK_INTERNAL_H
+
+#include "link.h"
+
+/* What begins each kind of link; its functions are those of link.h. */
+struct link {
+  void (*destroy) (struct link *l);
+  void (*submit) (struct link *l, struct io *io);
+  bool (*pump) (struct link *l);
+};
+
+struct link *link_nbd_create (struct nbd_handle *h, struct ring *ring);
+struct link *link_raw_create (struct nbd_handle *h, struct ring *ring);
+
+#endif /* NULLBLK_UBLK_LINK_INTERNAL_H */

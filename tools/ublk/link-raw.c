@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A link on which we speak to the server ourselves, after libnbd has made the
+ * handshake.  Many requests leave by one send, and many answers come by one
+ * receive; both stand in the ring beside the commands to the kernel, so that a
+ * round of the ring is one system call, and one more for the data of each
+ * request:
+ *
+ *     io ──> waiting ──> out[] ──send──> server       data goes from the kernel
+ *                                                     into out[]
+ *     io->done <── table <── in <──receive── server   and out of in to it
+ *
+ * One buffer of out[] is filled while the other one is sent.  A request, and
+ * its answer, is longer than a buffer where there is much data; it then passes
+ * through in pieces.
+ *
+ * Integers are big endian on the wire.  A request has 28 bytes before its data,
+ * an answer 16:
+ *
+ *     magic 4, flags 2, kind 2, cookie 8, offset 8, count 4
+ *     magic 4, error 4, cookie 8
+ *
+ * The cookie is our index of the table of what has been sent, and a number that
+ * grows, so that an answer that comes twice is seen.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <liburing.h>
+
+#include "link-internal.h"
+
+#define BUFFER ((size_t) 256 * 1024)
+
+#define REQUEST_MAGIC 0x25609513
+#define ANSWER_MAGIC 0x67446698
+#define REQUEST_SIZE 28
+#define ANSWER_SIZE 16
+
+#define FLAG_FUA 1
+#define FLAG_NO_HOLE 2
+
+/* What has been sent and is not answered, or is free. */
+struct sent {
+  struct io *io; /* NULL: free */
+  uint32_t number;
+  uint32_t next_free; /* of those that are free */
+};
+
+#define NO_SENT UINT32_MAX
+
+struct raw_link {
+  struct link link;
+  int fd;
+  struct ring *ring;
+  bool is_dead;
+
+  /* To the server. */
+  struct io *waiting, **last_waiting;
+  size_t moved;    /* of the data of the first that waits, if it has begun */
+  bool has_begun;  /* its header is in a buffer */
+  unsigned filled; /* the buffer that is being filled; the other one is sent */
+  uint8_t *out[2];
+  size_t length[2], gone; /* gone: of what is sent */
+  bool sends;
+  struct event sent;
+
+  /* From the server. */
+  uint8_t *in;
+  size_t begin, end; /* what has not been looked at */
+  bool receives;
+  struct event received;
+  struct io *reading; /* whose data comes; NULL: an answer is next */
+  size_t read;        /* of that data */
+
+  struct sent *table;
+  uint32_t table_size, free;
+  struct io *finished, **last_finished;
+};
+
+#define OF(member, pointer)                                                    \
+  ((struct raw_link *) ((char *) (pointer) -offsetof (struct raw_link, member)))
+
+static void
+finish (struct raw_link *l, struct io *io, int err)
+{
+  io->err = err;
+  io->next = NULL;
+  *l->last_finished = io;
+  l->last_finished = &io->next;
+}
+
+/*---------------------------------------------------------------------*/
+/* The table */
+
+/* Returns its index, or NO_SENT if there is no memory. */
+static uint32_t
+add_sent (struct raw_link *l, struct io *io)
+{
+  struct sent *table;
+  uint32_t i, size;
+
+  if (l->free == NO_SENT) {
+    size = l->table_size != 0 ? 2 * l->table_size : 32;
+    table = realloc (l->table, size * sizeof *table);
+    if (table == NULL)
+      return NO_SENT;
+    for (i = l->table_size; i < size; i++)
+      table[i] = (struct sent){.next_free = i + 1 < size ? i + 1 : NO_SENT};
+    l->free = l->table_size;
+    l->table = table;
+    l->table_size = size;
+  }
+  i = l->free;
+  l->free = l->table[i].next_free;
+  l->table[i].io = io;
+  return i;
+}
+
+static void
+free_sent (struct raw_link *l, uint32_t i)
+{
+  l->table[i].io = NULL;
+  l->table[i].number++;
+  l->table[i].next_free = l->free;
+  l->free = i;
+}
+
+static uint64_t
+cookie_of (const struct raw_link *l, uint32_t i)
+{
+  return (uint64_t) l->table[i].number << 32 | i;
+}
+
+/* The index, or NO_SENT if nothing has that cookie. */
+static uint32_t
+find_sent (const struct raw_link *l, uint64_t cookie)
+{
+  const uint32_t i = cookie & UINT32_MAX;
+
+  return i < l->table_size && l->table[i].io != NULL &&
+                 l->table[i].number == cookie >> 32
+             ? i
+             : NO_SENT;
+}
+
+/* The connection is of no use any more. */
+static void
+die (struct raw_link *l)
+{
+  struct io *io;
+  uint32_t i;
+
+  if (l->is_dead)
+    return;
+  l->is_dead = true;
+  shutdown (l->fd, SHUT_RDWR);
+  if (l->has_begun) { /* it is in the table, too */
+    l->waiting = l->waiting->next;
+    l->has_begun = false;
+  }
+  for (i = 0; i < l->table_size; i++) {
+    if (l->table[i].io != NULL) {
+      finish (l, l->table[i].io, -ENOTCONN);
+      free_sent (l, i);
+    }
+  }
+  while ((io = l->waiting) != NULL) {
+    l->waiting = io->next;
+    finish (l, io, -ENOTCONN);
+  }
+  l->last_waiting = &l->waiting;
+  if (l->reading != NULL)
+    finish (l, l->reading, -ENOTCONN);
+  l->reading = NULL;
+}
+
+/*---------------------------------------------------------------------*/
+/* Requests */
+
+static void
+put_header (uint8_t *p, const struct io *io, uint64_t cookie)
+{
+  static const uint16_t kinds[] = {[IO_READ] = 0,
+                                   [IO_WRITE] = 1,
+                                   [IO_FLUSH] = 3,
+                                   [IO_TRIM] = 4,
+                                   [IO_ZERO] = 6};
+  const bool changes =
+      io->kind == IO_WRITE || io->kind == IO_TRIM || io->kind == IO_ZERO;
+  const uint32_t magic = htobe32 (REQUEST_MAGIC);
+  const uint16_t flags =
+      htobe16 ((io->fua && changes ? FLAG_FUA : 0) |
+               (io->no_hole && io->kind == IO_ZERO ? FLAG_NO_HOLE : 0));
+  const uint16_t kind = htobe16 (kinds[io->kind]);
+  const uint64_t offset = htobe64 (io->kind == IO_FLUSH ? 0 : io->offset);
+  const uint32_t count = htobe32 (io->kind == IO_FLUSH ? 0 : io->count);
+
+  memcpy (p, &magic, 4);
+  memcpy (p + 4, &flags, 2);
+  memcpy (p + 6, &kind, 2);
+  cookie = htobe64 (cookie);
+  memcpy (p + 8, &cookie, 8);
+  memcpy (p + 16, &offset, 8);
+  memcpy (p + 24, &count, 4);
+}
+
+static int
+get_data (struct io *io, void *buf, size_t n, size_t at)
+{
+  if (io->buf == NULL)
+    return io->move (io, buf, n, at);
+  memcpy (buf, (const char *) io->buf + at, n);
+  return 0;
+}
+
+/* The header of the first that waits.  Returns false where the buffer is full,
+ * or the request has failed.
+ */
+static bool
+begin_first (struct raw_link *l)
+{
+  uint8_t *p = l->out[l->filled] + l->length[l->filled];
+  struct io *io = l->waiting;
+  uint32_t i;
+
+  if (BUFFER - l->length[l->filled] < REQUEST_SIZE + 1)
+    return false;
+  i = add_sent (l, io);
+  if (i == NO_SENT) {
+    die (l);
+    return false;
+  }
+  put_header (p, io, cookie_of (l, i));
+  l->length[l->filled] += REQUEST_SIZE;
+  l->has_begun = true;
+  l->moved = 0;
+  return true;
+}
+
+/* As much as the buffer has room for. */
+static void
+fill (struct raw_link *l)
+{
+  size_t n, room;
+  struct io *io;
+
+  while (!l->is_dead && (io = l->waiting) != NULL) {
+    if (!l->has_begun && !begin_first (l))
+      return;
+    if (io->kind == IO_WRITE) {
+      room = BUFFER - l->length[l->filled];
+      n = io->count - l->moved < room ? io->count - l->moved : room;
+      if (n > 0 && get_data (io, l->out[l->filled] + l->length[l->filled], n,
+                             l->moved) < 0) {
+        die (l); /* the server has been promised that data */
+        return;
+      }
+      l->length[l->filled] += n;
+      l->moved += n;
+      if (l->moved < io->count)
+        return;
+    }
+    l->waiting = io->next;
+    if (l->waiting == NULL)
+      l->last_waiting = &l->waiting;
+    l->has_begun = false;
+  }
+}
+
+static void
+send_rest (struct raw_link *l)
+{
+  const unsigned other = !l->filled;
+  struct io_uring_sqe *sqe = ring_request (l->ring, &l->sent);
+
+  io_uring_prep_send (sqe, l->fd, l->out[other] + l->gone,
+                      l->length[other] - l->gone, MSG_NOSIGNAL);
+  io_uring_sqe_set_data (sqe, &l->sent);
+  l->sends = true;
+}
+
+static void
+send_next (struct raw_link *l)
+{
+  if (l->is_dead)
+    return;
+  fill (l);
+  if (l->is_dead || l->sends || l->length[l->filled] == 0)
+    return;
+  l->filled = !l->filled;
+  l->length[l->filled] = 0;
+  l->gone = 0;
+  send_rest (l);
+  fill (l); /* the other one */
+}
+
+static void
+has_sent (struct event *event, int result)
+{
+  struct raw_link *l = OF (sent, event);
+
+  l->sends = false;
+  if (result > 0)
+    l->gone += result;
+  if (result == -EINTR || result == -EAGAIN)
+    result = 1;
+  if (result <= 0)
+    die (l);
+  else if (!l->is_dead && l->gone < l->length[!l->filled])
+    send_rest (l);
+}
+
+static void
+submit (struct link *link, struct io *io)
+{
+  struct raw_link *l = (struct raw_link *) link;
+
+  io->link = link;
+  if (l->is_dead) {
+    finish (l, io, -ENOTCONN);
+    return;
+  }
+  io->next = NULL;
+  *l->last_waiting = io;
+  l->last_waiting = &io->next;
+}
+
+/*---------------------------------------------------------------------*/
+/* Answers */
+
+static int
+error_of (uint32_t error)
+{
+  switch (error) {
+  case 0:
+    return 0;
+  case 1:
+    return -EPERM;
+  case 12:
+    return -ENOMEM;
+  case 22:
+    return -EINVAL;
+  case 28:
+    return -ENOSPC;
+  case 75:
+    return -EOVERFLOW;
+  case 95:
+    return -EOPNOTSUPP;
+  case 108:
+    return -ESHUTDOWN;
+  default:
+    return -EIO;
+  }
+}
+
+static int
+put_data (struct io *io, void *buf, size_t n, size_t at)
+{
+  if (io->buf == NULL)
+    return io->move (io, buf, n, at);
+  memcpy ((char *) io->buf + at, buf, n);
+  return 0;
+}
+
+/* Returns false if it is none. */
+static bool
+take_answer (struct raw_link *l)
+{
+  const uint8_t *p = l->in + l->begin;
+  uint32_t magic, error, i;
+  struct io *io;
+  uint64_t cookie;
+
+  memcpy (&magic, p, 4);
+  memcpy (&error, p + 4, 4);
+  memcpy (&cookie, p + 8, 8);
+  i = find_sent (l, be64toh (cookie));
+  if (be32toh (magic) != ANSWER_MAGIC || i == NO_SENT)
+    return false;
+  l->begin += ANSWER_SIZE;
+  io = l->table[i].io;
+  /* The server may refuse what it has not received all of. */
+  if (l->has_begun && io == l->waiting)
+    return false;
+  free_sent (l, i);
+  io->err = error_of (be32toh (error));
+  if (io->kind == IO_READ && io->err == 0) {
+    l->reading = io;
+    l->read = 0;
+  }
+  else
+    finish (l, io, io->err);
+  return true;
+}
+
+static void
+take_data (struct raw_link *l)
+{
+  struct io *io = l->reading;
+  const size_t here = l->end - l->begin, wanted = io->count - l->read;
+  const size_t n = here < wanted ? here : wanted;
+  int err;
+
+  if (n > 0 && io->err == 0) {
+    err = put_data (io, l->in + l->begin, n, l->read);
+    if (err < 0)
+      io->err = err;
+  }
+  l->begin += n;
+  l->read += n;
+  if (l->read == io->count) {
+    l->reading = NULL;
+    finish (l, io, io->err);
+  }
+}
+
+/* All that has been received as a whole. */
+static void
+take_all (struct raw_link *l)
+{
+  while (!l->is_dead) {
+    if (l->reading != NULL) {
+      if (l->begin == l->end)
+        break;
+      take_data (l);
+    }
+    else {
+      if (l->end - l->begin < ANSWER_SIZE)
+        break;
+      if (!take_answer (l))
+        die (l);
+    }
+  }
+  memmove (l->in, l->in + l->begin, l->end - l->begin);
+  l->end -= l->begin;
+  l->begin = 0;
+}
+
+static void
+receive (struct raw_link *l)
+{
+  struct io_uring_sqe *sqe;
+
+  if (l->receives || l->is_dead)
+    return;
+  sqe = ring_request (l->ring, &l->received);
+  io_uring_prep_recv (sqe, l->fd, l->in + l->end, BUFFER - l->end, 0);
+  io_uring_sqe_set_data (sqe, &l->received);
+  l->receives = true;
+}
+
+static void
+has_received (struct event *event, int result)
+{
+  struct raw_link *l = OF (received, event);
+
+  l->receives = false;
+  if (result == -EINTR || result == -EAGAIN)
+    return;
+  if (result <= 0) {
+    die (l);
+    return;
+  }
+  l->end += result;
+  take_all (l);
+}
+
+/*---------------------------------------------------------------------*/
+
+static bool
+pump (struct link *link)
+{
+  struct raw_link *l = (struct raw_link *) link;
+  struct io *io = l->finished, *next;
+  const bool r = io != NULL;
+
+  l->finished = NULL;
+  l->last_finished = &l->finished;
+  for (; io != NULL; io = next) {
+    next = io->next;
+    io->done (io, io->err);
+  }
+  if (!r) {
+    send_next (l);
+    receive (l);
+  }
+  return r || l->finished != NULL;
+}
+
+/* libnbd wants it not to block, and io_uring wants it to. */
+static void
+set_blocking (int fd, bool blocks)
+{
+  const int flags = fcntl (fd, F_GETFL);
+
+  fcntl (fd, F_SETFL, blocks ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
+}
+
+static void
+destroy (struct link *link)
+{
+  struct raw_link *l = (struct raw_link *) link;
+
+  set_blocking (l->fd, false);
+  free (l->table);
+  free (l->in);
+  free (l->out[0]);
+  free (l->out[1]);
+  free (l);
+}
+
+struct link *
+link_raw_create (struct nbd_handle *h, struct ring *ring)
+{
+  struct raw_link *l = calloc (1, sizeof *l);
+
+  if (l == NULL)
+    return NULL;
+  l->link.destroy = destroy;
+  l->link.submit = submit;
+  l->link.pump = pump;
+  l->fd = nbd_aio_get_fd (h);
+  l->ring = ring;
+  l->last_waiting = &l->waiting;
+  l->last_finished = &l->finished;
+  l->free = NO_SENT;
+  l->sent.happened = has_sent;
+  l->received.happened = has_received;
+  set_blocking (l->fd, true);
+  l->in = malloc (BUFFER);
+  l->out[0] = malloc (BUFFER);
+  l->out[1] = malloc (BUFFER);
+  if (l->in == NULL || l->out[0] == NULL || l->out[1] == NULL) {
+    destroy (&l->link);
+    return NULL;
+  }
+  return &l->link;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Connections to NBD exports; see link.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "link-internal.h"
+
+/* How long one look at a server that is silent takes. */
+#define SLICE_MS 100
+
+/* How long a server may take to hang up. */
+#define LEAVE_MS 1000
+
+/* NBD's longest name. */
+#define MOST_NAME 4096
+
+/*---------------------------------------------------------------------*/
+/* Connecting */
+
+static uint64_t
+seconds_now (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_MONOTONIC, &now);
+  return now.tv_sec;
+}
+
+/* Returns 0, or -1 with libnbd's error, or -ETIMEDOUT. */
+static int
+await (struct nbd_handle *h, uint64_t deadline)
+{
+  while (nbd_aio_is_connecting (h) == 1) {
+    if (seconds_now () > deadline)
+      return -ETIMEDOUT;
+    if (nbd_poll (h, SLICE_MS) == -1)
+      return -1;
+  }
+  return nbd_aio_is_negotiating (h) == 1 || nbd_aio_is_ready (h) == 1 ? 0 : -1;
+}
+
+/* The name of the other export.  Returns 0 or -1. */
+static int
+name_export (struct nbd_handle *h, const char *ending)
+{
+  char *name = nbd_get_export_name (h);
+  char other[MOST_NAME + 1];
+  int n;
+
+  if (name == NULL)
+    return -1;
+  n = snprintf (other, sizeof other, "%s%s", name[0] != '\0' ? name : "nullb0",
+                ending);
+  free (name);
+  return n <= MOST_NAME ? nbd_set_export_name (h, other) : -1;
+}
+
+struct search {
+  char *name;
+  bool is_found;
+};
+
+static int
+compare_name (void *opaque, const char *name, const char *description)
+{
+  struct search *search = opaque;
+
+  (void) description;
+  if (strcmp (name, search->name) == 0)
+    search->is_found = true;
+  return 0;
+}
+
+/* Is it in the server's list?  A server complains in its log when it is asked
+ * for one that it has not, and some have any.  Returns 0 if so.
+ */
+static int
+find_export (struct nbd_handle *h, uint64_t deadline)
+{
+  struct search search = {.name = nbd_get_export_name (h)};
+  const nbd_list_callback callback = {.callback = compare_name,
+                                      .user_data = &search};
+  int r = -1;
+
+  if (search.name != NULL &&
+      nbd_aio_opt_list (h, callback, NBD_NULL_COMPLETION) == 0)
+    r = await (h, deadline);
+  free (search.name);
+  return r == 0 && !search.is_found ? -1 : r;
+}
+
+static int
+choose_export (struct nbd_handle *h, const char *ending, uint64_t deadline,
+               bool *missing)
+{
+  int r;
+
+  /* A server of the oldest kind has but one. */
+  *missing = nbd_aio_is_negotiating (h) != 1;
+  if (*missing || name_export (h, ending) == -1)
+    return -1;
+  r = find_export (h, deadline);
+  if (r == 0)
+    r = nbd_aio_opt_go (h, NBD_NULL_COMPLETION);
+  if (r == 0)
+    r = await (h, deadline);
+  if (r == 0 && nbd_aio_is_ready (h) != 1)
+    r = -1;
+  *missing = r == -1 && nbd_aio_is_negotiating (h) == 1;
+  return r;
+}
+
+struct nbd_handle *
+link_connect (const char *uri, const char *ending, unsigned seconds,
+              bool *missing, struct message *why)
+{
+  struct nbd_handle *h = nbd_create ();
+  const uint64_t deadline = seconds_now () + seconds;
+  const char *said;
+  int r = -1;
+
+  *missing = false;
+  if (h != NULL) {
+    nbd_set_uri_allow_local_file (h, true);
+    nbd_set_request_structured_replies (h, false);
+#ifdef LIBNBD_HAVE_NBD_SET_REQUEST_EXTENDED_HEADERS
+    nbd_set_request_extended_headers (h, false);
+#endif
+    /* The kernel does not ask for what is beyond the end. */
+    nbd_set_strict_mode (h, 0);
+#ifdef LIBNBD_HAVE_NBD_SET_PREAD_INITIALIZE
+    nbd_set_pread_initialize (h, false);
+#endif
+    nbd_set_opt_mode (h, ending != NULL);
+    r = nbd_aio_connect_uri (h, uri);
+    if (r == 0)
+      r = await (h, deadline);
+    if (r == 0 && ending != NULL)
+      r = choose_export (h, ending, deadline, missing);
+    if (r == 0)
+      return h;
+  }
+  said = nbd_get_error ();
+  if (h != NULL && nbd_aio_is_negotiating (h) == 1)
+    nbd_aio_opt_abort (h); /* as is polite */
+  if (r == -ETIMEDOUT)
+    message_set (why, "%s: the server does not answer", uri);
+  else if (*missing)
+    message_set (why, "%s: there is no export \"...%s\" for this client", uri,
+                 ending);
+  else
+    message_set (why, "%s: %s", uri,
+                 said != NULL ? said : "the server does not serve it");
+  nbd_close (h);
+  return NULL;
+}
+
+void
+link_disconnect (struct nbd_handle *h)
+{
+  unsigned i;
+
+  if (h == NULL)
+    return;
+  if (nbd_aio_is_ready (h) == 1 && nbd_aio_disconnect (h, 0) == 0) {
+    for (i = 0; i < LEAVE_MS / SLICE_MS && nbd_aio_is_closed (h) != 1 &&
+                nbd_aio_is_dead (h) != 1;
+         i++) {
+      if (nbd_poll (h, SLICE_MS) == -1)
+        break;
+    }
+  }
+  nbd_close (h);
+}
+
+/*---------------------------------------------------------------------*/
+/* Requests */
+
+struct link *
+link_create (struct nbd_handle *h, struct ring *ring)
+{
+  if (nbd_get_tls_negotiated (h) == 0 &&
+      nbd_get_structured_replies_negotiated (h) == 0)
+    return link_raw_create (h, ring);
+  return link_nbd_create (h, ring);
+}
+
+void
+link_destroy (struct link *l)
+{
+  if (l != NULL)
+    l->destroy (l);
+}
+
+void
+link_submit (struct link *l, struct io *io)
+{
+  l->submit (l, io);
+}
+
+bool
+link_pump (struct link *l)
+{
+  return l->pump (l);
+}
+
+void
+link_release_io (struct io *io)
+{
+  free (io->own);
+  io->own = NULL;
+  io->own_size = 0;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A connection to an NBD export, whose requests are sent and answered by the
+ * ring of the thread that owns it.  Nothing here waits, except for the
+ * functions that connect and disconnect.
+ *
+ *     link_submit ──> socket ──> server
+ *          io->done <── link's events in the ring <──┘
+ *
+ * Each link belongs to one thread, which makes all calls.
+ */
+
+#ifndef NULLBLK_UBLK_LINK_H
+#define NULLBLK_UBLK_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libnbd.h>
+
+#include "common/common.h"
+#include "ring.h"
+
+enum io_kind { IO_READ, IO_WRITE, IO_FLUSH, IO_TRIM, IO_ZERO };
+
+struct link;
+
+/* A request.  It is its owner's until link_submit, and again from done on,
+ * which is called once; there, ERR is 0 or a negative errno: NBD's, or
+ * -ENOTCONN where the connection is dead.  done may submit it, or another,
+ * anew, but not before link_submit has returned.
+ */
+struct io {
+  enum io_kind kind;
+  bool fua;
+  bool no_hole; /* of IO_ZERO */
+  uint64_t offset;
+  uint32_t count; /* bytes */
+
+  /* Where the data is: COUNT bytes at buf, or, where that is NULL, what is
+   * moved in pieces: N bytes, AT bytes behind the beginning, are to be put into
+   * BUF for a write, and taken out of BUF for a read.  move returns 0 or a
+   * negative errno.
+   */
+  void *buf;
+  int (*move) (struct io *io, void *buf, size_t n, size_t at);
+
+  void (*done) (struct io *io, int err);
+
+  /* Private.  All 0 at first; link_release_io frees what is there. */
+  struct io *next;
+  struct link *link;
+  void *own;
+  size_t own_size;
+  int err;
+};
+
+void link_release_io (struct io *io);
+
+/* Connect to the export of URI; to that of which the name is the URI's (or
+ * "nullb0" if that is empty) and then ENDING, if ENDING is not NULL.  Gives up
+ * after SECONDS without an answer.  Returns NULL and the reason in *why;
+ * *missing says then whether the server is there and has no such export for us.
+ */
+struct nbd_handle *link_connect (const char *uri, const char *ending,
+                                 unsigned seconds, bool *missing,
+                                 struct message *why);
+
+/* Take leave of the server, as far as that takes no time; NULL is none. */
+void link_disconnect (struct nbd_handle *h);
+
+/* A link on a connection that is made, whose events come by RING; NULL if there
+ * is no memory.  link_destroy leaves the connection alone.
+ */
+struct link *link_create (struct nbd_handle *h, struct ring *ring);
+void link_destroy (struct link *l);
+
+void link_submit (struct link *l, struct io *io);
+
+/* Send what has been submitted, as far as the socket takes it, call done for
+ * what is answered, and ask the ring for the events that are to come.  To be
+ * called before each wait for the ring, until it returns that it had nothing to
+ * call done for.
+ */
+bool link_pump (struct link *l);
+
+#endif /* NULLBLK_UBLK_LINK_H */

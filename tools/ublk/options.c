@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The command line; see options.h.
+ */
+
+#include <config.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+#include "uri.h"
+
+#define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
+
+static int
+parse_count (unsigned *n, const char *option, const char *text, unsigned most,
+             struct message *why)
+{
+  unsigned long value;
+  char *end;
+
+  errno = 0;
+  value = strtoul (text, &end, 10);
+  if (!isdigit ((unsigned char) text[0]) || *end != '\0' || errno != 0 ||
+      value < 1 || value > most)
+    return refuse (why, "%s %s: allowed is a whole number from 1 to %u", option,
+                   text, most);
+  *n = value;
+  return 0;
+}
+
+static int
+parse_zones (enum zones_wanted *zones, const char *text, struct message *why)
+{
+  static const char *const words[] = {
+      [ZONES_AUTO] = "auto", [ZONES_YES] = "yes", [ZONES_NO] = "no"};
+  unsigned i;
+
+  for (i = 0; i < sizeof words / sizeof words[0]; i++) {
+    if (strcmp (text, words[i]) == 0) {
+      *zones = i;
+      return 0;
+    }
+  }
+  return refuse (why, "--zones=%s: allowed are auto, yes and no", text);
+}
+
+/* What is left on the command line, and whether it fits together. */
+static int
+check_together (struct options *o, bool all, int argc, char *argv[],
+                struct message *why)
+{
+  message_set (why, "%s", "");
+  if (o->action == DO_HELP || o->action == DO_VERSION)
+    return 0;
+  if (o->action == DO_DETACH && all)
+    o->action = DO_DETACH_ALL;
+  else if (all)
+    return -EINVAL;
+  if (argc != (o->action == DO_SERVE || o->action == DO_DETACH))
+    return -EINVAL;
+  o->argument = argv[0];
+  if (o->action == DO_SERVE && !uri_is_one (o->argument))
+    return refuse (why, "%.80s: this is no URI, such as nbd://server/nullb0",
+                   o->argument);
+  return 0;
+}
+
+int
+options_parse (struct options *o, int argc, char *argv[], struct message *why)
+{
+  enum { ROTATIONAL = CHAR_MAX + 1, ZONES, LIST, DETACH, ALL, HELP };
+  static const struct option long_options[] = {
+      {"foreground", no_argument, NULL, 'f'},
+      {"queues", required_argument, NULL, 'q'},
+      {"depth", required_argument, NULL, 'd'},
+      {"read-only", no_argument, NULL, 'r'},
+      {"rotational", no_argument, NULL, ROTATIONAL},
+      {"zones", required_argument, NULL, ZONES},
+      {"list", no_argument, NULL, LIST},
+      {"detach", no_argument, NULL, DETACH},
+      {"all", no_argument, NULL, ALL},
+      {"help", no_argument, NULL, HELP},
+      {"version", no_argument, NULL, 'V'},
+      {NULL, 0, NULL, 0},
+  };
+  bool all = false;
+  int c, r = 0;
+
+  memset (o, 0, sizeof *o);
+  o->depth = DEFAULT_DEPTH;
+  message_set (why, "%s", "");
+  while (r == 0 &&
+         (c = getopt_long (argc, argv, "fq:d:rV", long_options, NULL)) != -1) {
+    switch (c) {
+    case 'f':
+      o->foreground = true;
+      break;
+    case 'q':
+      r = parse_count (&o->queues, "--queues", optarg, MOST_QUEUES, why);
+      break;
+    case 'd':
+      r = parse_count (&o->depth, "--depth", optarg, MOST_DEPTH, why);
+      break;
+    case 'r':
+      o->read_only = true;
+      break;
+    case ROTATIONAL:
+      o->rotational = true;
+      break;
+    case ZONES:
+      r = parse_zones (&o->zones, optarg, why);
+      break;
+    case LIST:
+      o->action = DO_LIST;
+      break;
+    case DETACH:
+      o->action = DO_DETACH;
+      break;
+    case ALL:
+      all = true;
+      break;
+    case HELP:
+      o->action = DO_HELP;
+      break;
+    case 'V':
+      o->action = DO_VERSION;
+      break;
+    default:
+      r = -EINVAL;
+    }
+  }
+  return r < 0 ? r : check_together (o, all, argc - optind, argv + optind, why);
+}

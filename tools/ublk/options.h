@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The command line of nullblk-ublk.
+ */
+
+#ifndef NULLBLK_UBLK_OPTIONS_H
+#define NULLBLK_UBLK_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "common/common.h"
+
+#define DEFAULT_DEPTH 128
+#define MOST_DEPTH 4096
+#define MOST_QUEUES 128
+
+enum zones_wanted { ZONES_AUTO, ZONES_YES, ZONES_NO };
+
+struct options {
+  enum {
+    DO_SERVE,
+    DO_LIST,
+    DO_DETACH,
+    DO_DETACH_ALL,
+    DO_HELP,
+    DO_VERSION
+  } action;
+  const char *argument; /* the URI, or what is to be detached; or NULL */
+  bool foreground, read_only, rotational;
+  unsigned queues; /* 0: as many as there are CPUs */
+  unsigned depth;
+  enum zones_wanted zones;
+};
+
+/* Returns 0, or -EINVAL with the reason in *why; it is "" where the way of
+ * calling as a whole is wrong.  The texts in *options are those of argv.
+ */
+int options_parse (struct options *options, int argc, char *argv[],
+                   struct message *why);
+
+#endif /* NULLBLK_UBLK_OPTIONS_H */

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Listing devices, and taking them away; see others.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "others.h"
+#include "record.h"
+
+/* How long a process that is asked to end may take, and how often it is looked
+ * at.  It waits some seconds for a device that is open.
+ */
+#define PATIENCE_SECONDS 60
+#define LOOKS_A_SECOND 50
+
+struct work {
+  struct control *control; /* NULL: there is no driver, and so no device */
+  const char *device;      /* "ublkbN" that is wanted; NULL: all */
+  bool found, failed;
+};
+
+static void __attribute__ ((format (printf, 2, 3)))
+complain (const char *name, const char *fs, ...)
+{
+  char text[300];
+  va_list args;
+
+  va_start (args, fs);
+  vsnprintf (text, sizeof text, fs, args);
+  va_end (args);
+  fprintf (stderr, "nullblk-ublk: %s: %s\n", name, text);
+}
+
+/* The device of a record: "ublkbN", or "" if the kernel has none. */
+static void
+find_device (struct work *w, uint64_t cookie, char *name, size_t size,
+             struct ublk_info *info)
+{
+  name[0] = '\0';
+  if (w->control != NULL && control_find (w->control, cookie, info) == 0)
+    snprintf (name, size, "ublkb%u", info->device);
+}
+
+static struct work
+begin (const char *device)
+{
+  struct message why;
+  struct work w = {.device = device};
+
+  w.control = control_open (&why);
+  return w;
+}
+
+static int
+end (struct work *w)
+{
+  control_close (w->control);
+  return w->failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/*---------------------------------------------------------------------*/
+
+static uint64_t
+size_of (const char *name)
+{
+  uint64_t sectors = 0;
+  char path[64];
+  FILE *fp;
+
+  snprintf (path, sizeof path, "/sys/block/%s/size", name);
+  fp = fopen (path, "re");
+  if (fp == NULL)
+    return 0;
+  if (fscanf (fp, "%" SCNu64, &sectors) != 1)
+    sectors = 0;
+  fclose (fp);
+  return sectors * 512;
+}
+
+static bool
+list_one (uint64_t cookie, void *arg)
+{
+  struct work *w = arg;
+  struct ublk_info info;
+  struct record r;
+  bool is_dead;
+  char name[32];
+
+  if (record_open (&r, cookie, &is_dead) < 0)
+    return true;
+  find_device (w, cookie, name, sizeof name, &info);
+  if (is_dead)
+    printf ("%-13s %20s %s (dead)\n", name[0] != '\0' ? name : "-", "-", r.uri);
+  else if (name[0] != '\0')
+    printf ("/dev/%-8s %20" PRIu64 " %s\n", name, size_of (name), r.uri);
+  record_close (&r);
+  return true;
+}
+
+int
+others_list (void)
+{
+  struct work w = begin (NULL);
+
+  record_for_each (list_one, &w);
+  return end (&w);
+}
+
+/*---------------------------------------------------------------------*/
+
+static void
+pause_shortly (void)
+{
+  const struct timespec pause = {.tv_nsec = 1000000000 / LOOKS_A_SECOND};
+
+  nanosleep (&pause, NULL);
+}
+
+/* What a process has left that was killed; the record is locked.  This closes
+ * it, as do the next two.
+ */
+static bool
+clear (struct work *w, struct record *r)
+{
+  struct ublk_info info, now;
+  char name[32];
+  unsigned i;
+  int err = 0;
+
+  find_device (w, r->cookie, name, sizeof name, &info);
+  if (name[0] != '\0') {
+    control_stop (w->control, info.device);
+    err = control_delete (w->control, info.device);
+    for (i = 0; err == 0 && i < PATIENCE_SECONDS * LOOKS_A_SECOND &&
+                control_info (w->control, info.device, &now) == 0 &&
+                now.cookie == r->cookie;
+         i++)
+      pause_shortly ();
+  }
+  if (err < 0 && err != -ENODEV) {
+    complain (name, "%s", strerror (-err));
+    record_close (r);
+    return false;
+  }
+  record_remove (r);
+  return true;
+}
+
+/* The process is alive as long as the record is locked; so it is asked when its
+ * number cannot be another's.  Returns whether it had ended before.
+ */
+static bool
+ask_to_end (struct record *r)
+{
+  const int fd = syscall (SYS_pidfd_open, r->pid, 0);
+  const bool has_died = record_has_died (r);
+
+  if (fd == -1)
+    return has_died;
+  if (!has_died)
+    syscall (SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
+  close (fd);
+  return has_died;
+}
+
+static bool
+end_process (struct work *w, struct record *r, const char *name)
+{
+  const unsigned refused = r->refused;
+  bool has_died = ask_to_end (r);
+  unsigned i;
+
+  for (i = 0; !has_died && r->refused == refused &&
+              i < PATIENCE_SECONDS * LOOKS_A_SECOND;
+       i++) {
+    pause_shortly ();
+    has_died = record_has_died (r);
+  }
+  if (has_died)
+    return clear (w, r); /* it may have been killed by somebody else */
+  complain (name, r->refused != refused
+                      ? "it is in use: mounted, held by another driver, or "
+                        "open in a process"
+                      : "its process does not end; does the server answer?");
+  record_close (r);
+  return false;
+}
+
+static bool
+detach_one (uint64_t cookie, void *arg)
+{
+  struct work *w = arg;
+  struct ublk_info info;
+  struct record r;
+  bool is_dead;
+  char name[32];
+
+  if (record_open (&r, cookie, &is_dead) < 0)
+    return true;
+  find_device (w, cookie, name, sizeof name, &info);
+  if (w->device != NULL && strcmp (name, w->device) != 0) {
+    record_close (&r);
+    return true;
+  }
+  w->found = true;
+  if (!(is_dead ? clear (w, &r)
+                : end_process (w, &r, name[0] != '\0' ? name : r.uri)))
+    w->failed = true;
+  return true;
+}
+
+int
+others_detach (const char *device)
+{
+  struct work w =
+      begin (strncmp (device, "/dev/", 5) == 0 ? device + 5 : device);
+
+  record_for_each (detach_one, &w);
+  if (!w.found) {
+    complain (device, "not attached by nullblk-ublk; --list shows what is");
+    w.failed = true;
+  }
+  return end (&w);
+}
+
+int
+others_detach_all (void)
+{
+  struct work w = begin (NULL);
+
+  record_for_each (detach_one, &w);
+  return end (&w);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the block device will be like, from what the export is like.  Whatever
+ * the kernel would refuse is refused here, in words, before the kernel is
+ * asked: what it says is EINVAL at most.  Nothing here asks anybody.
+ */
+
+#ifndef NULLBLK_UBLK_PLAN_H
+#define NULLBLK_UBLK_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/common.h"
+#include "kernel.h"
+#include "zones/zones.h"
+
+/* A report that takes the kernel several requests comes out of it in disorder,
+ * and so all zones have to fit into one.  The kernel has a buffer of so many
+ * pages for it at most, and so there are 65536 zones at most where a page has 4
+ * KiB.
+ */
+#define MOST_REPORT_PAGES 1024
+
+/* The export; sizes are bytes. */
+struct export
+{
+  uint64_t size;
+  uint64_t block_size;      /* the smallest request; 0: does not say */
+  uint64_t preferred_block; /* 0: does not say */
+  uint64_t max_request;     /* 0: does not say */
+  bool read_only, can_flush, can_fua, can_trim, can_zero;
+  bool multi_conn; /* several connections see each other's writes */
+
+  const struct zone_descriptor *table; /* as it is read; NULL: no zones */
+  uint64_t nr_zones;
+  uint64_t max_open, max_active; /* zones; 0: no limit */
+};
+
+/* What the user, or the machine, wants. */
+struct wishes {
+  unsigned queues; /* 0: as many as there are CPUs */
+  unsigned depth;
+  bool rotational, read_only;
+  unsigned cpus;
+  unsigned page_size; /* bytes */
+};
+
+struct plan {
+  unsigned queues, depth;
+  uint32_t max_io;    /* bytes of one request */
+  uint64_t zone_size; /* bytes; 0: no zones */
+  uint64_t nr_zones;
+  struct ublk_params params;
+};
+
+/* Returns 0, or -EINVAL with the reason in *why. */
+int plan_make (struct plan *plan, const struct export *export,
+               const struct wishes *wishes, struct message *why);
+
+/* Is TABLE, of N descriptors, the zone table of a device of SIZE bytes?  Some
+ * servers have an export of any name that they are asked for.
+ */
+bool plan_is_table (const struct zone_descriptor *table, uint64_t n,
+                    uint64_t size);
+
+#endif /* NULLBLK_UBLK_PLAN_H */

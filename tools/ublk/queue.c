@@ -1,0 +1,663 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A queue; see queue.h.
+ *
+ * A request goes this way.  Functions that are named for a moment (fetched,
+ * is_done) are called at that moment by the ring, or by a link.
+ *
+ *     fetched ─> begin ─┬─> submit_data ─────────────────> data_is_done ─┐
+ *                       ├─> append ─> take_turn ─> ... ─> append_is_done ┤
+ *                       ├─> command ───────────────────> command_is_done ┤
+ *                       ├─> report ─────────────────────> report_is_done ┤
+ *                       │          explain <── where one of them fails ──┤
+ *                       │          explain_is_done ──────────────────────┤
+ *                       └──────────────────── answer <───────────────────┘
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <liburing.h>
+
+#include "link.h"
+#include "queue.h"
+#include "ring.h"
+#include "zoned.h"
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+static const char reset_all[] = "zones=reset\n";
+
+struct request {
+  struct event event;
+  struct queue *queue;
+  unsigned tag;
+  const struct ublk_request *asked;
+
+  struct io io;         /* what the server is asked for, one at a time */
+  struct append append; /* of an append */
+  uint64_t zone;
+  int error; /* that explain looks into */
+  struct zone_descriptor descriptor;
+  struct zone_descriptor *table; /* a report, or NULL */
+
+  struct request *next; /* in what others have woken */
+};
+
+struct queue {
+  const struct device *device;
+  const struct plan *plan;
+  unsigned index;
+  pthread_t thread;
+  sem_t is_ready;
+  struct message *why; /* until it is ready: where it failed */
+  bool has_failed;
+
+  struct ring *ring;
+  const struct ublk_request *table; /* the kernel's */
+  size_t table_size;
+  struct connections connections;
+  struct link *data, *zones, *config;
+  unsigned fetching; /* tags whose command is the kernel's, or being served */
+  int fetch_error;
+
+  /* Appends of this queue whose turn has come through another queue. */
+  pthread_mutex_t lock;
+  struct append *woken, **last_woken;
+  int wake_fd;
+  uint64_t wakes;
+  struct event wake;
+
+  struct request requests[];
+};
+
+#define OF(type, member, pointer)                                              \
+  ((type *) ((char *) (pointer) -offsetof (type, member)))
+
+/*---------------------------------------------------------------------*/
+/* Commands to the kernel */
+
+static void
+put_command (struct request *r, unsigned command, int result, uint64_t sector)
+{
+  struct queue *q = r->queue;
+  struct io_uring_sqe *sqe = ring_request (q->ring, &r->event);
+  const struct ublk_answer answer = {
+      .queue = q->index, .tag = r->tag, .result = result, .sector = sector};
+
+  sqe->opcode = IORING_OP_URING_CMD;
+  sqe->fd = q->device->fd;
+  sqe->cmd_op = command;
+  memcpy (sqe->cmd, &answer, sizeof answer);
+}
+
+static void
+answer_at (struct request *r, int result, uint64_t sector)
+{
+  put_command (r, UBLK_COMMIT_AND_FETCH, result, sector);
+}
+
+static void
+answer (struct request *r, int result)
+{
+  answer_at (r, result, 0);
+}
+
+/*---------------------------------------------------------------------*/
+/* Data */
+
+static uint64_t
+bytes_of (uint64_t sectors)
+{
+  return sectors << ZONE_SECTOR_SHIFT;
+}
+
+/* Out of what the kernel writes, and into what it reads. */
+static int
+from_kernel (struct io *io, void *buf, size_t n, size_t at)
+{
+  struct request *r = OF (struct request, io, io);
+  const uint64_t offset = ublk_data_offset (r->queue->index, r->tag) + at;
+  const ssize_t moved = pread (r->queue->device->fd, buf, n, offset);
+
+  return moved == (ssize_t) n ? 0 : moved == -1 ? -errno : -EIO;
+}
+
+static int
+put_to_kernel (struct request *r, const void *buf, size_t n, size_t at)
+{
+  const uint64_t offset = ublk_data_offset (r->queue->index, r->tag) + at;
+  const ssize_t moved = pwrite (r->queue->device->fd, buf, n, offset);
+
+  return moved == (ssize_t) n ? 0 : moved == -1 ? -errno : -EIO;
+}
+
+static int
+to_kernel (struct io *io, void *buf, size_t n, size_t at)
+{
+  return put_to_kernel (OF (struct request, io, io), buf, n, at);
+}
+
+static void
+submit (struct request *r, struct link *link, enum io_kind kind,
+        uint64_t offset, uint64_t count, void *buf,
+        void (*done) (struct io *io, int err))
+{
+  r->io.kind = kind;
+  r->io.fua = (r->asked->operation & UBLK_IO_FUA) != 0;
+  r->io.no_hole = (r->asked->operation & UBLK_IO_NO_UNMAP) != 0;
+  r->io.offset = offset;
+  r->io.count = count;
+  r->io.buf = buf;
+  r->io.move = kind == IO_READ ? to_kernel : from_kernel;
+  r->io.done = done;
+  link_submit (link, &r->io);
+}
+
+/*---------------------------------------------------------------------*/
+/* Failures of what is about a zone */
+
+static void
+explain_is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  const struct ublk_params *p = &r->queue->plan->params;
+  struct zoned_failure f = {
+      .error = r->error,
+      .nr_zones = io->count / ZONE_DESCRIPTOR_SIZE,
+      .max_open = p->max_open_zones,
+      .max_active = p->max_active_zones,
+  };
+
+  f.zone = r->zone - io->offset / ZONE_DESCRIPTOR_SIZE;
+  if (err == 0)
+    f.table = io->buf;
+  answer (r, zoned_error (&f));
+  free (r->table);
+  r->table = NULL;
+}
+
+/* Read the zone, or where it may be limits that have refused it, all zones, to
+ * tell the kernel why it has failed.
+ */
+static void
+explain (struct request *r, int err)
+{
+  const struct plan *plan = r->queue->plan;
+  const struct zoned_failure f = {.error = err,
+                                  .max_open = plan->params.max_open_zones,
+                                  .max_active = plan->params.max_active_zones};
+  uint64_t first = r->zone, n = 1;
+
+  r->error = err;
+  if (zoned_needs_table (&f)) {
+    r->table = malloc (plan->nr_zones * sizeof *r->table);
+    if (r->table != NULL) {
+      first = 0;
+      n = plan->nr_zones;
+    }
+  }
+  submit (r, r->queue->zones, IO_READ, first * ZONE_DESCRIPTOR_SIZE,
+          n * ZONE_DESCRIPTOR_SIZE,
+          r->table != NULL ? r->table : &r->descriptor, explain_is_done);
+}
+
+/*---------------------------------------------------------------------*/
+/* Reads, writes, and what clears */
+
+static void
+data_is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  struct appends *appends = r->queue->device->appends;
+  const bool is_write = io->kind == IO_WRITE && appends != NULL;
+
+  if (err == 0) {
+    if (is_write)
+      appends_note_write (appends, r->zone, io->offset + io->count);
+    answer (r, io->kind == IO_READ || io->kind == IO_WRITE ? io->count : 0);
+  }
+  else if (is_write) {
+    appends_forget (appends, r->zone);
+    explain (r, err);
+  }
+  else
+    answer (r, zoned_plain_error (err));
+}
+
+static void
+submit_data (struct request *r, enum io_kind kind)
+{
+  const uint64_t offset = bytes_of (r->asked->sector);
+
+  if (r->queue->plan->zone_size != 0)
+    r->zone = offset / r->queue->plan->zone_size;
+  submit (r, r->queue->data, kind, offset, bytes_of (r->asked->count), NULL,
+          data_is_done);
+}
+
+/*---------------------------------------------------------------------*/
+/* Appends */
+
+static void take_turns (struct append *list, struct queue *here);
+
+static void
+append_is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  struct queue *q = r->queue;
+  struct append *list;
+  bool is_over;
+
+  list = appends_end (q->device->appends, &r->append, err == 0, &is_over);
+  if (is_over) {
+    if (err == 0)
+      answer_at (r, io->count, io->offset >> ZONE_SECTOR_SHIFT);
+    else
+      explain (r, err);
+  }
+  take_turns (list, q);
+}
+
+static void
+pointer_is_read (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  struct queue *q = r->queue;
+  uint64_t pointer = 0, end = 0;
+
+  if (err == 0)
+    zoned_room (&r->descriptor, &pointer, &end);
+  take_turns (
+      appends_learn (q->device->appends, &r->append, err == 0, pointer, end),
+      q);
+}
+
+static void
+take_turn (struct request *r)
+{
+  struct queue *q = r->queue;
+
+  switch (r->append.turn) {
+  case APPEND_WAITS:
+    break;
+  case APPEND_READS:
+    submit (r, q->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,
+            ZONE_DESCRIPTOR_SIZE, &r->descriptor, pointer_is_read);
+    break;
+  case APPEND_GOES:
+    submit (r, q->data, IO_WRITE, r->append.offset, r->append.count, NULL,
+            append_is_done);
+    break;
+  case APPEND_REFUSED:
+    explain (r, -EIO);
+    break;
+  }
+}
+
+/* Have each go on in the thread of its queue. */
+static void
+take_turns (struct append *list, struct queue *here)
+{
+  static const uint64_t one = 1;
+  struct append *append;
+  struct request *r;
+  ssize_t written;
+
+  while ((append = list) != NULL) {
+    list = append->next;
+    r = OF (struct request, append, append);
+    if (r->queue == here) {
+      take_turn (r);
+      continue;
+    }
+    append->next = NULL;
+    pthread_mutex_lock (&r->queue->lock);
+    *r->queue->last_woken = append;
+    r->queue->last_woken = &append->next;
+    pthread_mutex_unlock (&r->queue->lock);
+    written = write (r->queue->wake_fd, &one, sizeof one);
+    (void) written; /* it fails only when 2^64 of them are unread */
+  }
+}
+
+static void
+await_wake (struct queue *q)
+{
+  struct io_uring_sqe *sqe = ring_request (q->ring, &q->wake);
+
+  io_uring_prep_read (sqe, q->wake_fd, &q->wakes, sizeof q->wakes, 0);
+  io_uring_sqe_set_data (sqe, &q->wake);
+}
+
+static void
+woken (struct event *event, int result)
+{
+  struct queue *q = OF (struct queue, wake, event);
+  struct append *list;
+
+  (void) result;
+  pthread_mutex_lock (&q->lock);
+  list = q->woken;
+  q->woken = NULL;
+  q->last_woken = &q->woken;
+  pthread_mutex_unlock (&q->lock);
+  take_turns (list, q);
+  await_wake (q);
+}
+
+static void
+append (struct request *r)
+{
+  struct queue *q = r->queue;
+
+  r->zone = bytes_of (r->asked->sector) / q->plan->zone_size;
+  r->append.zone = r->zone;
+  r->append.count = bytes_of (r->asked->count);
+  r->append.connection = q->index;
+  appends_begin (q->device->appends, &r->append);
+  take_turn (r);
+}
+
+/*---------------------------------------------------------------------*/
+/* Zones */
+
+static void
+command_is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+
+  appends_forget (r->queue->device->appends, r->zone);
+  if (err == 0)
+    answer (r, 0);
+  else
+    explain (r, err);
+}
+
+/* A descriptor in the condition that is asked for. */
+static void
+command (struct request *r)
+{
+  struct queue *q = r->queue;
+
+  r->zone = bytes_of (r->asked->sector) / q->plan->zone_size;
+  memset (&r->descriptor, 0, sizeof r->descriptor);
+  r->descriptor.cond = zoned_condition (UBLK_OPERATION (r->asked));
+  submit (r, q->zones, IO_WRITE, r->zone * ZONE_DESCRIPTOR_SIZE,
+          ZONE_DESCRIPTOR_SIZE, &r->descriptor, command_is_done);
+}
+
+static void
+all_are_reset (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+
+  appends_forget_all (r->queue->device->appends);
+  answer (r, err == 0 ? 0 : zoned_plain_error (err));
+}
+
+static void
+command_all (struct request *r)
+{
+  char *text;
+
+  memcpy (&text, &(const char *){reset_all}, sizeof text); /* it is only read */
+  submit (r, r->queue->config, IO_WRITE, 0, sizeof reset_all - 1, text,
+          all_are_reset);
+}
+
+static void
+report_is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  const uint64_t n = io->count / ZONE_DESCRIPTOR_SIZE;
+
+  if (err == 0) {
+    zoned_report (r->table, n);
+    err = put_to_kernel (r, r->table, io->count, 0);
+  }
+  /* The kernel's buffer may have room for more zones than it asks for, and less
+   * than all of it would be taken for a part: so this is at least all of it.
+   */
+  answer (r, err == 0 ? (int) r->queue->plan->max_io : zoned_plain_error (err));
+  free (r->table);
+  r->table = NULL;
+}
+
+static void
+report (struct request *r)
+{
+  const struct plan *plan = r->queue->plan;
+  const uint64_t first = bytes_of (r->asked->sector) / plan->zone_size;
+  uint64_t n = r->asked->count;
+
+  if (first >= plan->nr_zones || n == 0) {
+    answer (r, -EIO);
+    return;
+  }
+  if (n > plan->nr_zones - first)
+    n = plan->nr_zones - first;
+  r->table = malloc (n * sizeof *r->table);
+  if (r->table == NULL)
+    answer (r, -ENOMEM);
+  else
+    submit (r, r->queue->zones, IO_READ, first * ZONE_DESCRIPTOR_SIZE,
+            n * ZONE_DESCRIPTOR_SIZE, r->table, report_is_done);
+}
+
+/*---------------------------------------------------------------------*/
+/* The queue */
+
+static void
+begin (struct request *r)
+{
+  switch (UBLK_OPERATION (r->asked)) {
+  case UBLK_READ:
+    submit_data (r, IO_READ);
+    return;
+  case UBLK_WRITE:
+    submit_data (r, IO_WRITE);
+    return;
+  case UBLK_FLUSH:
+    submit_data (r, IO_FLUSH);
+    return;
+  case UBLK_DISCARD:
+    submit_data (r, IO_TRIM);
+    return;
+  case UBLK_WRITE_ZEROES:
+    submit_data (r, IO_ZERO);
+    return;
+  }
+  if (r->queue->plan->zone_size != 0) {
+    switch (UBLK_OPERATION (r->asked)) {
+    case UBLK_ZONE_OPEN:
+    case UBLK_ZONE_CLOSE:
+    case UBLK_ZONE_FINISH:
+    case UBLK_ZONE_RESET:
+      command (r);
+      return;
+    case UBLK_ZONE_RESET_ALL:
+      command_all (r);
+      return;
+    case UBLK_ZONE_APPEND:
+      append (r);
+      return;
+    case UBLK_REPORT_ZONES:
+      report (r);
+      return;
+    }
+  }
+  answer (r, -EOPNOTSUPP);
+}
+
+/* The command of a tag is done: there is a request, or the device is stopped.
+ */
+static void
+fetched (struct event *event, int result)
+{
+  struct request *r = OF (struct request, event, event);
+
+  if (result == 0) {
+    begin (r);
+    return;
+  }
+  r->queue->fetching--;
+  if (result != -ENODEV)
+    r->queue->fetch_error = result;
+}
+
+static int
+map_table (struct queue *q)
+{
+  const size_t page = sysconf (_SC_PAGESIZE);
+  void *p;
+
+  q->table_size = (q->plan->depth * sizeof *q->table + page - 1) / page * page;
+  p = mmap (NULL, q->table_size, PROT_READ, MAP_SHARED | MAP_POPULATE,
+            q->device->fd, ublk_table_offset (q->index, page));
+  if (p == MAP_FAILED)
+    return -errno;
+  q->table = p;
+  return 0;
+}
+
+/* All that its thread needs, which makes it. */
+static int
+prepare (struct queue *q)
+{
+  unsigned i;
+  int r;
+
+  /* What it allocates while it serves a write must not wait for that write. */
+  prctl (PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+  q->ring = ring_create (2 * q->plan->depth + 16, false);
+  if (q->ring == NULL)
+    return -errno;
+  r = map_table (q);
+  if (r < 0)
+    return r;
+  q->data = link_create (q->connections.data, q->ring);
+  if (q->data == NULL)
+    return -ENOMEM;
+  if (q->plan->zone_size != 0) {
+    q->zones = link_create (q->connections.zones, q->ring);
+    q->config = link_create (q->connections.config, q->ring);
+    if (q->zones == NULL || q->config == NULL)
+      return -ENOMEM;
+  }
+  await_wake (q);
+  for (i = 0; i < q->plan->depth; i++) {
+    q->requests[i].event.happened = fetched;
+    q->requests[i].queue = q;
+    q->requests[i].tag = i;
+    q->requests[i].asked = &q->table[i];
+    put_command (&q->requests[i], UBLK_FETCH, -1, 0);
+    q->fetching++;
+  }
+  r = ring_run (q->ring, false);
+  return r < 0 ? r : q->fetch_error;
+}
+
+static void
+serve (struct queue *q)
+{
+  while (q->fetching > 0) {
+    /* What is answered by one may ask another for something. */
+    while (link_pump (q->data) || (q->zones != NULL && (link_pump (q->zones) ||
+                                                        link_pump (q->config))))
+      ;
+    if (ring_run (q->ring, true) < 0)
+      break;
+  }
+}
+
+static void *
+run (void *arg)
+{
+  struct queue *q = arg;
+  const int r = prepare (q);
+
+  if (r < 0) {
+    q->has_failed = true;
+    message_set (q->why, "queue %u: %s", q->index, strerror (-r));
+  }
+  sem_post (&q->is_ready);
+  if (r == 0)
+    serve (q);
+  ring_destroy (q->ring);
+  return NULL;
+}
+
+static void
+destroy (struct queue *q)
+{
+  unsigned i;
+
+  for (i = 0; i < q->plan->depth; i++)
+    link_release_io (&q->requests[i].io);
+  link_destroy (q->data);
+  link_destroy (q->zones);
+  link_destroy (q->config);
+  if (q->table != NULL)
+    munmap ((void *) (uintptr_t) q->table, q->table_size);
+  if (q->wake_fd != -1)
+    close (q->wake_fd);
+  pthread_mutex_destroy (&q->lock);
+  sem_destroy (&q->is_ready);
+  free (q);
+}
+
+struct queue *
+queue_start (const struct device *device, unsigned index,
+             const struct connections *connections, struct message *why)
+{
+  const unsigned depth = device->plan->depth;
+  struct queue *q = calloc (1, sizeof *q + depth * sizeof q->requests[0]);
+
+  if (q == NULL) {
+    message_set (why, "%s", strerror (ENOMEM));
+    return NULL;
+  }
+  q->device = device;
+  q->plan = device->plan;
+  q->index = index;
+  q->connections = *connections;
+  q->why = why;
+  q->last_woken = &q->woken;
+  q->wake.happened = woken;
+  q->wake_fd = eventfd (0, EFD_CLOEXEC);
+  pthread_mutex_init (&q->lock, NULL);
+  sem_init (&q->is_ready, 0, 0);
+  if (q->wake_fd == -1 || pthread_create (&q->thread, NULL, run, q) != 0) {
+    message_set (why, "queue %u: %s", index, strerror (errno));
+    destroy (q);
+    return NULL;
+  }
+  while (sem_wait (&q->is_ready) == -1)
+    ;
+  if (q->has_failed) {
+    queue_join (q);
+    return NULL;
+  }
+  return q;
+}
+
+void
+queue_join (struct queue *q)
+{
+  pthread_join (q->thread, NULL);
+  destroy (q);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The queues of a ublk device.  A queue is a thread with a ring, a connection
+ * to the export, and, where it has zones, one to each of its exports .zones and
+ * .config:
+ *
+ *     kernel: /dev/ublkbN
+ *       │ requests: a table for each queue, mapped from /dev/ublkcN
+ *       │ data: read and written at /dev/ublkcN
+ *     queue ── link to nullbN          data
+ *           ── link to nullbN.zones    reports, zone commands
+ *           ── link to nullbN.config   the reset of all zones
+ *
+ * Each of up to DEPTH requests has a tag, which is an index of that table.  The
+ * queue fetches a request by a command in its ring, and answers it by the same
+ * command, which fetches the next one.  Requests of a queue never wait for each
+ * other, except for appends to one zone (append.h).
+ */
+
+#ifndef NULLBLK_UBLK_QUEUE_H
+#define NULLBLK_UBLK_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libnbd.h>
+
+#include "append.h"
+#include "common/common.h"
+#include "plan.h"
+
+/* What the queues of a device have in common. */
+struct device {
+  int fd; /* of /dev/ublkcN */
+  const struct plan *plan;
+  struct appends *appends; /* NULL: no zones */
+};
+
+struct connections {
+  struct nbd_handle *data, *zones, *config; /* the latter NULL without zones */
+};
+
+struct queue;
+
+/* Begin to fetch requests.  The connections stay the caller's, who closes them
+ * after queue_join.  Returns NULL and the reason in *why on failure.
+ */
+struct queue *queue_start (const struct device *device, unsigned index,
+                           const struct connections *connections,
+                           struct message *why);
+
+/* Wait for its end, which comes when the kernel has stopped the device. */
+void queue_join (struct queue *q);
+
+#endif /* NULLBLK_UBLK_QUEUE_H */

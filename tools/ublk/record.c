@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Files in /run/nullblk-ublk; see record.h.
+ */
+
+#include <config.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "record.h"
+
+static void
+path_of (char *buf, size_t size, uint64_t cookie)
+{
+  snprintf (buf, size, RUN "/%016" PRIx64, cookie);
+}
+
+static int
+write_record (const struct record *r)
+{
+  char text[sizeof r->uri + 64];
+  int n;
+
+  n = snprintf (text, sizeof text, "%d\n%u\n%s\n", (int) r->pid, r->refused,
+                r->uri);
+  /* The lines before the URI do not become shorter. */
+  return pwrite (r->fd, text, n, 0) == n ? 0 : -EIO;
+}
+
+int
+record_make (struct record *r, const char *uri)
+{
+  char fresh[64], path[64];
+
+  r->fd = -1;
+  r->pid = getpid ();
+  r->refused = 0;
+  snprintf (r->uri, sizeof r->uri, "%s", uri);
+  if (getrandom (&r->cookie, sizeof r->cookie, 0) != sizeof r->cookie)
+    return -EIO;
+  r->cookie |= 1; /* 0 is a device that is nobody's */
+  if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
+    return -errno;
+  /* It has its name only when it is locked. */
+  snprintf (fresh, sizeof fresh, RUN "/.%d", (int) r->pid);
+  path_of (path, sizeof path, r->cookie);
+  r->fd = open (fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (r->fd == -1)
+    return -errno;
+  if (flock (r->fd, LOCK_EX | LOCK_NB) == 0 && write_record (r) == 0 &&
+      rename (fresh, path) == 0)
+    return 0;
+  unlink (fresh);
+  record_close (r);
+  return -EIO;
+}
+
+int
+record_refuse (struct record *r)
+{
+  r->refused++;
+  return write_record (r);
+}
+
+static void
+read_record (struct record *r)
+{
+  char text[sizeof r->uri + 64];
+  ssize_t n = pread (r->fd, text, sizeof text - 1, 0);
+  int pid, after = 0;
+
+  text[n > 0 ? n : 0] = '\0';
+  r->uri[0] = '\0';
+  if (sscanf (text, "%d\n%u\n%n", &pid, &r->refused, &after) == 2 &&
+      after > 0) {
+    r->pid = pid;
+    snprintf (r->uri, sizeof r->uri, "%.*s", (int) strcspn (text + after, "\n"),
+              text + after);
+  }
+}
+
+bool
+record_has_died (struct record *r)
+{
+  read_record (r);
+  return flock (r->fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+int
+record_open (struct record *r, uint64_t cookie, bool *is_dead)
+{
+  struct stat st;
+  char path[64];
+
+  memset (r, 0, sizeof *r);
+  r->cookie = cookie;
+  path_of (path, sizeof path, cookie);
+  r->fd = open (path, O_RDWR | O_CLOEXEC);
+  if (r->fd == -1)
+    return -errno;
+  *is_dead = record_has_died (r);
+  if (fstat (r->fd, &st) == 0 && st.st_nlink > 0)
+    return 0;
+  record_close (r);
+  return -ENOENT;
+}
+
+void
+record_close (struct record *r)
+{
+  if (r->fd != -1)
+    close (r->fd);
+  r->fd = -1;
+}
+
+void
+record_remove (struct record *r)
+{
+  char path[64];
+
+  if (r->fd == -1)
+    return;
+  path_of (path, sizeof path, r->cookie);
+  unlink (path);
+  record_close (r);
+}
+
+bool
+record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg)
+{
+  struct dirent *entry;
+  uint64_t cookie;
+  bool r = true;
+  char *end;
+  DIR *dir;
+
+  dir = opendir (RUN);
+  if (dir == NULL)
+    return true;
+  while (r && (entry = readdir (dir)) != NULL) {
+    cookie = strtoull (entry->d_name, &end, 16);
+    if (strlen (entry->d_name) == 16 && *end == '\0')
+      r = action (cookie, arg);
+  }
+  closedir (dir);
+  return r;
+}

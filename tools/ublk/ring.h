@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The io_uring of a thread: each request in it has an event, which is told when
+ * the request is done.
+ */
+
+#ifndef NULLBLK_UBLK_RING_H
+#define NULLBLK_UBLK_RING_H
+
+#include <stdbool.h>
+
+struct io_uring;
+struct io_uring_sqe;
+struct ring;
+
+struct event {
+  /* RESULT is what the kernel says of the request: often a negative errno. */
+  void (*happened) (struct event *event, int result);
+};
+
+/* For ENTRIES requests that are submitted at once; entries that are WIDE have
+ * 128 bytes.  The thread that calls it is the only one that uses it.  Returns
+ * NULL and errno on failure.
+ */
+struct ring *ring_create (unsigned entries, bool wide);
+void ring_destroy (struct ring *r);
+
+/* An entry to be filled, that tells EVENT; all of it is 0 but that.  It is
+ * submitted by the next call here, or by ring_wait.
+ */
+struct io_uring_sqe *ring_request (struct ring *r, struct event *event);
+
+/* Tell EVENT once when FD is as EVENTS (poll's) says. */
+void ring_poll (struct ring *r, int fd, unsigned events, struct event *event);
+
+/* Submit all, wait for one event at least if it is to WAIT, and tell all that
+ * there are.  Returns 0 or a negative errno.
+ */
+int ring_run (struct ring *r, bool wait);
+
+#endif /* NULLBLK_UBLK_RING_H */

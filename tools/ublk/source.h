@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The export that is served: what it is like, and the connections to it.
+ */
+
+#ifndef NULLBLK_UBLK_SOURCE_H
+#define NULLBLK_UBLK_SOURCE_H
+
+#include <stdbool.h>
+
+#include "common/common.h"
+#include "options.h"
+#include "plan.h"
+#include "queue.h"
+
+struct source {
+  const char *uri;
+  struct export export;
+  struct zone_descriptor *table; /* or NULL */
+  bool holds_early_writes;       /* a write that comes before its turn waits */
+  struct connections first;      /* by which it was asked; the first queue's */
+};
+
+/* These return 0, or -EIO with the reason in *why. */
+
+/* Connect and ask. */
+int source_open (struct source *s, const char *uri, enum zones_wanted zones,
+                 struct message *why);
+
+/* Connections for one more queue, to what must be the same. */
+int source_connect (const struct source *s, struct connections *c,
+                    struct message *why);
+
+/* Takes leave of the server; the first connections stay. */
+void source_disconnect (struct connections *c);
+void source_close (struct source *s);
+
+#endif /* NULLBLK_UBLK_SOURCE_H */

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * nullblk-ublk: a block device of Linux's ublk driver, with zones where there
+ * are any, that is served from an NBD export.  bridge.h has one device, of this
+ * process, and others.h has those of other processes.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bridge.h"
+#include "die.h"
+#include "options.h"
+#include "others.h"
+
+#define die(...) die_as ("nullblk-ublk", __VA_ARGS__)
+
+static void
+usage (FILE *fp)
+{
+  fputs ("nullblk-ublk [-f] [-q QUEUES] [-d DEPTH] [--read-only]\n"
+         "             [--rotational] [--zones=auto|yes|no] URI\n"
+         "nullblk-ublk --list\n"
+         "nullblk-ublk --detach DEVICE|--all\n"
+         "nullblk-ublk --help|--version\n"
+         "\n"
+         "Attach what is served at an NBD URI as a block device of the\n"
+         "kernel's ublk driver, a zoned one if the export has zones.\n"
+         "Please read nullblk-ublk(1).\n",
+         fp);
+}
+
+/* A child goes on in the background; we end when it closes its output, which it
+ * does when the device can be used, or when it has told why not.
+ */
+static void
+go_to_background (int *ready)
+{
+  int fds[2], status;
+  char line[64];
+  ssize_t n;
+  pid_t pid;
+
+  if (pipe (fds) == -1 || (pid = fork ()) == -1)
+    die ("%s", strerror (errno));
+  if (pid == 0) {
+    close (fds[0]);
+    *ready = fds[1];
+    setsid ();
+    return;
+  }
+  close (fds[1]);
+  while ((n = read (fds[0], line, sizeof line)) == -1 && errno == EINTR)
+    ;
+  if (n > 0) {
+    fwrite (line, 1, n, stdout);
+    exit (fflush (stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+  }
+  while (waitpid (pid, &status, 0) == -1 && errno == EINTR)
+    ;
+  exit (EXIT_FAILURE);
+}
+
+static void
+leave_terminal (void)
+{
+  const int fd = open ("/dev/null", O_RDWR);
+
+  if (fd == -1 || chdir ("/") == -1)
+    return;
+  dup2 (fd, 0);
+  dup2 (fd, 1);
+  dup2 (fd, 2);
+  if (fd > 2)
+    close (fd);
+}
+
+/* Say which device it is. */
+static void
+tell (const struct bridge *b, int ready)
+{
+  char line[64];
+  int n;
+
+  n = snprintf (line, sizeof line, "/dev/%s\n", bridge_name (b));
+  if (write (ready, line, n) == n && ready != STDOUT_FILENO) {
+    close (ready);
+    leave_terminal ();
+  }
+}
+
+static int
+serve (const struct options *o)
+{
+  int ready = STDOUT_FILENO, number;
+  struct message why;
+  struct bridge *b;
+  sigset_t set;
+
+  if (geteuid () != 0)
+    die ("only root can make a ublk device");
+  if (!o->foreground)
+    go_to_background (&ready);
+  b = bridge_open (o, &why);
+  if (b == NULL)
+    die ("%s", why.text);
+  tell (b, ready);
+
+  sigemptyset (&set);
+  sigaddset (&set, SIGINT);
+  sigaddset (&set, SIGTERM);
+  sigaddset (&set, SIGHUP);
+  for (;;) {
+    if (sigwait (&set, &number) != 0)
+      continue;
+    if (bridge_close (b, &why))
+      return EXIT_SUCCESS;
+    fprintf (stderr, "nullblk-ublk: %s\n", why.text);
+  }
+}
+
+int
+main (int argc, char *argv[])
+{
+  struct options o;
+  struct message why;
+
+  if (options_parse (&o, argc, argv, &why) < 0) {
+    if (why.text[0] != '\0')
+      fprintf (stderr, "nullblk-ublk: %s\n", why.text);
+    else
+      usage (stderr);
+    return 2;
+  }
+  switch (o.action) {
+  case DO_HELP:
+    usage (stdout);
+    return EXIT_SUCCESS;
+  case DO_VERSION:
+    printf ("nullblk-ublk %s\n", PACKAGE_VERSION);
+    return EXIT_SUCCESS;
+  case DO_SERVE:
+    return serve (&o);
+  default:
+    break;
+  }
+  if (geteuid () != 0)
+    die ("only root can see what is attached");
+  return o.action == DO_LIST     ? others_list ()
+         : o.action == DO_DETACH ? others_detach (o.argument)
+                                 : others_detach_all ();
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Zones on their way to the kernel; see zoned.h.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "zoned.h"
+
+void
+zoned_report (struct zone_descriptor *table, uint64_t n)
+{
+  struct zone_descriptor *d;
+
+  for (d = table; d < table + n; d++) {
+    d->start = le64toh (d->start);
+    d->len = le64toh (d->len);
+    d->wp = le64toh (d->wp);
+    d->capacity = le64toh (d->capacity);
+  }
+}
+
+enum zone_cond
+zoned_condition (enum ublk_operation operation)
+{
+  switch (operation) {
+  case UBLK_ZONE_OPEN:
+    return ZONE_COND_EXP_OPEN;
+  case UBLK_ZONE_CLOSE:
+    return ZONE_COND_CLOSED;
+  case UBLK_ZONE_FINISH:
+    return ZONE_COND_FULL;
+  case UBLK_ZONE_RESET:
+    return ZONE_COND_EMPTY;
+  default:
+    return ZONE_COND_NOT_WP;
+  }
+}
+
+void
+zoned_room (const struct zone_descriptor *d, uint64_t *pointer, uint64_t *end)
+{
+  const uint64_t last = le64toh (d->start) + le64toh (d->capacity);
+  uint64_t wp = le64toh (d->wp);
+
+  if (d->type != ZONE_TYPE_SEQUENTIAL || d->cond == ZONE_COND_FULL ||
+      d->cond == ZONE_COND_READONLY || d->cond == ZONE_COND_OFFLINE ||
+      wp > last)
+    wp = last;
+  *pointer = wp << ZONE_SECTOR_SHIFT;
+  *end = last << ZONE_SECTOR_SHIFT;
+}
+
+/*---------------------------------------------------------------------*/
+/* Errors */
+
+int
+zoned_plain_error (int error)
+{
+  switch (error) {
+  case -ENOSPC:
+  case -EOPNOTSUPP:
+  case -ETIMEDOUT:
+  case -ENOMEM:
+    return error;
+  case -EPERM:
+  case -EROFS:
+    return -EREMOTEIO;
+  default:
+    return -EIO;
+  }
+}
+
+bool
+zoned_needs_table (const struct zoned_failure *f)
+{
+  return f->error == -ENOSPC && (f->max_open != 0 || f->max_active != 0);
+}
+
+/* A zone that is not active needs both, and one that is closed needs to be
+ * open.  An open zone that only a write has opened gives way to another, so
+ * those that commands have opened are what the limit on open ones is about.
+ */
+static int
+limit_error (const struct zoned_failure *f)
+{
+  const unsigned cond = f->table[f->zone].cond;
+  uint64_t i, open = 0, active = 0;
+
+  if (cond == ZONE_COND_IMP_OPEN || cond == ZONE_COND_EXP_OPEN)
+    return -ENOSPC; /* nothing was missing but memory */
+  for (i = 0; i < f->nr_zones; i++) {
+    open += f->table[i].cond == ZONE_COND_EXP_OPEN;
+    active += f->table[i].cond == ZONE_COND_EXP_OPEN ||
+              f->table[i].cond == ZONE_COND_IMP_OPEN ||
+              f->table[i].cond == ZONE_COND_CLOSED;
+  }
+  if (f->max_active != 0 && cond != ZONE_COND_CLOSED && active >= f->max_active)
+    return -EOVERFLOW;
+  if (f->max_open != 0 && open >= f->max_open)
+    return -ETOOMANYREFS;
+  return -ENOSPC;
+}
+
+int
+zoned_error (const struct zoned_failure *f)
+{
+  if (f->table != NULL) {
+    if (f->table[f->zone].cond == ZONE_COND_READONLY)
+      return -EREMOTEIO;
+    if (f->table[f->zone].cond == ZONE_COND_OFFLINE)
+      return -EIO;
+    if (zoned_needs_table (f))
+      return limit_error (f);
+  }
+  return zoned_plain_error (f->error);
+}
+
+/*---------------------------------------------------------------------*/
+/* Settings */
+
+/* What follows "KEY=" at the beginning of a line; NULL if nothing does. */
+static const char *
+find_value (const char *config, const char *key)
+{
+  const size_t len = strlen (key);
+  const char *line;
+
+  for (line = config; line != NULL; line = strchr (line, '\n')) {
+    line += *line == '\n';
+    if (strncmp (line, key, len) == 0 && line[len] == '=')
+      return line + len + 1;
+  }
+  return NULL;
+}
+
+uint64_t
+zoned_limit (const char *config, const char *key)
+{
+  const char *value = find_value (config, key);
+
+  return value != NULL ? strtoull (value, NULL, 10) : 0;
+}
+
+bool
+zoned_waits (const char *config, const char *key)
+{
+  return zoned_limit (config, key) != 0;
+}
