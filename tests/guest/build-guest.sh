@@ -24,7 +24,7 @@ set -euo pipefail
 export LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin
 
-# Its modules include nbd, and it is the smallest that has them.  Debian 12's
+# Its modules include nbd and ublk_drv, and it is the smallest that has them.  Debian 12's
 # own is 6.1, but it has a newer one, too.
 meta=linux-image-cloud-amd64
 # shellcheck source=/dev/null
@@ -32,14 +32,19 @@ if [ "$(. /etc/os-release && echo "${VERSION_ID-}")" = 12 ]; then
   meta=linux-image-6.12-cloud-amd64
 fi
 
-tools=(bash blkdiscard blockdev cmp dd e2fsck fio lsblk mkfs.ext4 mkfs.xfs
+tools=(bash blkdiscard blkzone blockdev cmp dd e2fsck fio lsblk mkfs.ext4 mkfs.xfs
        nbd-client nbdinfo nbdkit sfdisk sqlite3 timeout xfs_repair)
+# Those that only some tests need, which skip themselves.
+more_tools=(btrfs mkfs.btrfs)
 filters=(delay log)
-modules=(nbd null_blk brd ext4 crc32c_generic xfs virtio_pci virtio_net
-         virtio_blk)
+modules=(nbd ublk_drv null_blk brd ext4 crc32c_generic xfs btrfs zonefs
+         virtio_pci virtio_net virtio_blk)
 
 folder=${1:?}
 here=$(cd "$(dirname "$0")" && pwd)
+for name in "${more_tools[@]}"; do
+  ! command -v "$name" >/dev/null || tools+=("$name")
+done
 
 missing ()
 {

@@ -46,7 +46,7 @@ trap 'exit 1' HUP INT TERM
 
 mkdir -p "$tmp/root/tests/guest" "$tmp/root/tests/server"
 cp "$script" "$here/attach.sh" "$here/functions.sh" "$here/crash.sh" \
-  "$tmp/root/tests/guest"
+  "$here/ublk.sh" "$tmp/root/tests/guest"
 cp "$here/../port.sh" "$tmp/root/tests"
 cp "$here/../server/functions.sh" "$tmp/root/tests/server"
 cp -L "$PLUGIN" "$tmp/root/nullblk.so"
@@ -58,10 +58,11 @@ libraries_of ()
   mkdir -p "$tmp/root/usr/lib"
   while read -r library; do
     cp -L "$library" "$tmp/root/usr/lib"
-  done < <(ldd "$1" | grep -o '/[^ ]*/lib\(jansson\|ncurses\|nl-\)[^ ]*')
+  done < <(ldd "$1" | grep -o '/[^ ]*/lib\(jansson\|ncurses\|nl-\|uring\)[^ ]*')
 }
 libraries_of "$PLUGIN"
-for program in tools/nullblk-attach tools/nullblkctl tests/guest/crash-files; do
+for program in tools/nullblk-attach tools/nullblk-ublk tools/nullblkctl \
+               tests/guest/crash-files; do
   if [ -x "$top_builddir/$program" ]; then
     cp "$top_builddir/$program" "$tmp/root"
     libraries_of "$top_builddir/$program"

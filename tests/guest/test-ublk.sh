@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-ublk on an export without zones: what the device is like, data,
+# filesystem, discard and zeroes; a device in use is not detached, and nothing
+# is left, also of a process that was killed.
+
+# shellcheck source=ublk.sh source-path=SCRIPTDIR
+source "${0%/*}/ublk.sh"
+if on_host; then
+  boot_to_ublk
+  exit
+fi
+
+# process_of: the one that serves $disk, as its file tells it.
+process_of ()
+{
+  head -n 1 "$(echo /run/nullblk-ublk/*)"
+}
+
+mib=1048576
+start_server 256M memory-backed=true
+attach_ublk "$uri"
+[ "$disk" = /dev/ublkb0 ] || fail "it is $disk"
+shows /sys/block/ublkb0/size 524288
+shows /sys/block/ublkb0/ro 0
+shows "$queue/rotational" 0
+shows "$queue/write_cache" 'write back'
+shows "$queue/fua" 1
+shows "$queue/zoned" none
+shows "$queue/logical_block_size" 512
+shows "$queue/physical_block_size" 4096
+read -r device size list_uri < <("$ublk" --list)
+[ "$device $size $list_uri" = "/dev/ublkb0 268435456 $uri" ] ||
+  fail "--list: $("$ublk" --list)"
+
+# Data at depth, requests of all sizes, and the largest.
+verify --rw=randwrite --bs=4k
+verify --rw=randwrite --bsrange=512-256k --blockalign=512
+try dd if=/dev/urandom of="$tmp/content" bs=4M count=2
+try dd if="$tmp/content" of="$disk" bs=4M seek=8 oflag=direct
+try cmp -i $((32 * mib)):0 -n $((8 * mib)) "$disk" "$tmp/content"
+filesystem ext4 "$disk"
+
+# Discard, and zeroes.
+try blkdiscard "$disk"
+[ "$(map)" = "0 $((256 * mib)) hole" ] || fail "the map is: $(map)"
+try dd if=/dev/urandom of="$disk" bs=1M count=8 oflag=direct
+try blkdiscard -o $((2 * mib)) -l $((2 * mib)) "$disk"
+try blkdiscard -z -o $((6 * mib)) -l $((2 * mib)) "$disk"
+try cmp -i $((2 * mib)) -n $((2 * mib)) "$disk" /dev/zero
+try cmp -i $((6 * mib)) -n $((2 * mib)) "$disk" /dev/zero
+
+# In use: mounted, and open.
+make_filesystem ext4 "$disk"
+try mount -t ext4 "$disk" /mnt
+refuses '*ublkb0: it is in use*' --detach "$disk"
+echo kept >/mnt/file
+try umount /mnt
+exec 5<"$disk"
+refuses '*ublkb0: it is in use*' --detach --all
+exec 5<&-
+detach_ublk
+leaves_nothing "--detach"
+refuses "$disk: not attached by nullblk-ublk*" --detach "$disk"
+
+# What was written is at the server.
+attach_ublk -q 1 -d 1 "$uri"
+try mount -t ext4 "$disk" /mnt
+[ "$(cat /mnt/file)" = kept ] || fail "the file is gone"
+try umount /mnt
+detach_ublk
+
+# Killed: the device is gone, and what is left can be cleared.  What has its
+# number meanwhile is not taken for it.
+attach_ublk "$uri"
+kill -KILL "$(process_of)"
+gone ()
+{
+  [ ! -e "$disk" ]
+}
+wait_until 60 gone || fail "$disk is there without its process"
+"$ublk" --list | grep '^ublkb0 .* (dead)$' >/dev/null ||
+  fail "--list: $("$ublk" --list)"
+mine=$(ls /run/nullblk-ublk)
+mv "/run/nullblk-ublk/$mine" "/run/nullblk-ublk/0000000000000001"
+refuses "*ublkb0: not attached by nullblk-ublk*" --detach "$disk"
+try "$ublk" --detach --all
+[ -e /sys/class/ublk-char/ublkc0 ] || fail "it deletes what is not its own"
+touch "/run/nullblk-ublk/$mine"
+try "$ublk" --detach --all
+leaves_nothing "killed"
+
+# In the foreground, and ended by a signal.
+"$ublk" -f "$uri" >"$tmp/out" &
+pid=$!
+wait_until 60 grep -qx /dev/ublkb0 "$tmp/out" || fail "-f: $(cat "$tmp/out")"
+kill -TERM "$pid"
+wait "$pid" || fail "SIGTERM: it has failed"
+leaves_nothing "SIGTERM"
+
+# Several, over and over.
+for ((i = 0; i < 10; i++)); do
+  attach_ublk "$uri"
+  attach_ublk --read-only "$uri"
+  [ "$disk" = /dev/ublkb1 ] || fail "the second is $disk"
+  shows /sys/block/ublkb1/ro 1
+  try dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
+  try "$ublk" --detach --all
+  leaves_nothing "round $i"
+done
+
+# The server goes away.
+attach_ublk "$uri"
+kill -KILL "$server_pid"
+wait "$server_pid" || true
+server_pid=
+fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
+detach_ublk
+leaves_nothing "without a server"
+refuses '*' "$uri"
+leaves_nothing "with no server"
