@@ -46,6 +46,25 @@ leaves_nothing ()
   done
 }
 
+no_node ()
+{
+  [ ! -e /sys/block/nbd0/size ]
+}
+
+# take_away: disconnect our /dev/nbd0 behind nullblk-attach's back.
+take_away ()
+{
+  nbd-client --disconnect /dev/nbd0 >/dev/null
+  wait_until 30 no_node || fail "ours is not disconnected"
+}
+
+# is_theirs SOCKET: /dev/nbd0 is attached, or can be.  Its number is taken for a
+# moment after its node has gone.
+is_theirs ()
+{
+  attached || { nbd-client --unix "$1" /dev/nbd0 >/dev/null 2>&1 && attached; }
+}
+
 # made DEVICE ARGUMENT...: that is all that it prints.
 made ()
 {

@@ -36,7 +36,7 @@ tools=(bash blkdiscard blkzone blockdev cmp dd e2fsck fio lsblk mkfs.ext4 mkfs.x
        nbd-client nbdinfo nbdkit sfdisk sqlite3 timeout xfs_repair)
 # Those that only some tests need, which skip themselves.
 more_tools=(btrfs mkfs.btrfs)
-filters=(delay log)
+filters=(delay log nozero)
 modules=(nbd ublk_drv null_blk brd ext4 crc32c_generic xfs btrfs zonefs
          virtio_pci virtio_net virtio_blk)
 

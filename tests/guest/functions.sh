@@ -84,9 +84,11 @@ attached ()
   [ "$(cat /sys/block/nbd0/size)" != 0 ] && nbd-client --check "$nbd" >/dev/null
 }
 
+# Its node may have gone with it.
 detached ()
 {
-  ! nbd-client --check "$nbd" >/dev/null && [ "$(cat /sys/block/nbd0/size)" = 0 ]
+  ! nbd-client --check "$nbd" >/dev/null &&
+    { [ ! -e /sys/block/nbd0/size ] || [ "$(cat /sys/block/nbd0/size)" = 0 ]; }
 }
 
 # attach [NBD-CLIENT-OPTION]...: the running server's export to $nbd.

@@ -64,17 +64,17 @@ detached_soon "a silent server"
 wake_server
 stop_server
 
-# What is interrupted takes it back.  It asks for a size that nobody tells, for
-# as long as no signal comes.
+# What is interrupted takes it back.  It asks for the device's identifier, which
+# nobody tells, for as long as no signal comes.
 mkdir -p "$tmp/block"
 for n in 0 1 2 3; do
   mkdir "$tmp/block/nbd$n"
-  for name in backend dev inflight pid; do
+  for name in dev inflight pid size; do
     ln -s "/sys/devices/virtual/block/nbd$n/$name" "$tmp/block/nbd$n"
   done
-  mkfifo "$tmp/block/nbd$n/size"
+  mkfifo "$tmp/block/nbd$n/backend"
 done
-attach_without_size ()
+attach_without_answer ()
 {
   # shellcheck disable=SC2016 # of the shell there
   exec unshare -m sh -c 'mount --bind "$0" /sys/block && exec "$@"' \
@@ -86,7 +86,7 @@ ends_by_signal ()
   kill "$1" 2>/dev/null || true
   process_ended "$1"
 }
-attach_without_size 2>"$tmp/err" &
+attach_without_answer 2>"$tmp/err" &
 waiting=$!
 # The kernel has it first, and then its size: before that a read ends at once.
 has_size ()

@@ -48,11 +48,9 @@ leaves_nothing "by its device"
 
 # What is another's by now is left alone.
 try "$attach" --name a "$uri"
-nbd-client --disconnect /dev/nbd0 >/dev/null
-wait_until 30 detached || fail "ours is not detached"
+take_away
 listed "a (dead) -"
-# shellcheck disable=SC2119
-attach
+wait_until 30 is_theirs "$sock" || fail "nbd0 is not theirs"
 listed "a (dead) -"
 try "$attach" --detach a
 shows /sys/block/nbd0/size 32768

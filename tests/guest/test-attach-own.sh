@@ -20,8 +20,7 @@ theirs=$sock
 mkdir -p "$tmp/mnt"
 they_attach ()
 {
-  nbd-client --unix "$theirs" /dev/nbd0 >/dev/null 2>&1
-  wait_until 30 attached || fail "nbd0 is not theirs"
+  wait_until 30 is_theirs "$theirs" || fail "nbd0 is not theirs"
   try mkfs.ext4 -q -F /dev/nbd0
   try mount /dev/nbd0 "$tmp/mnt"
   echo kept >"$tmp/mnt/file"
@@ -65,14 +64,14 @@ nothing_left
 shows /sys/block/nbd0/size 131072
 detach
 
-# The same, and there is no other device that is free.
+# The same, and there is no other node that is free: the kernel makes one.
 for n in 1 2 3; do
   made "/dev/nbd$((n - 1))" --name "n$n" 1M
 done
 sed -i 's,/dev/nbd0,/dev/nbd3,' "$tmp/nbdkit"
-! NULLBLK_NBDKIT=$tmp/nbdkit "$attach" 32M 2>"$tmp/err" || fail "attached"
-grep -q 'no free device' "$tmp/err" || fail "$(cat "$tmp/err")"
+NULLBLK_NBDKIT=$tmp/nbdkit made /dev/nbd4 32M
 shows /sys/block/nbd3/size 131072
+shows /sys/block/nbd4/size 65536
 try "$attach" --detach --all
 nothing_left
 shows /sys/block/nbd3/size 131072
@@ -81,8 +80,7 @@ nbd-client --disconnect /dev/nbd3 >/dev/null
 # Ours is disconnected behind its back, and they attach the same number.
 for what in --all scratch; do
   made /dev/nbd0 --name scratch 64M
-  nbd-client --disconnect /dev/nbd0 >/dev/null
-  wait_until 30 detached || fail "ours is not detached"
+  take_away
   they_attach
   "$attach" --list | grep '^scratch *(dead)' >/dev/null ||
       fail "theirs is ours"
@@ -93,14 +91,23 @@ for what in --all scratch; do
 done
 
 # With a device of ours there as well, it is that which is meant by its name.
+try modprobe -r nbd
+try modprobe nbd nbds_max=0
 made /dev/nbd0 --name gone 1M
-nbd-client --disconnect /dev/nbd0 >/dev/null
-wait_until 30 detached || fail "ours is not detached"
-made /dev/nbd0 --name here 1M
+take_away
+made_soon ()
+{
+  # The number of a node that goes is another's only when it has gone.
+  [ "$("$attach" --name here 1M)" = /dev/nbd0 ] ||
+    { "$attach" --detach here && false; }
+}
+wait_until 60 made_soon || fail "it does not get the same number"
 try "$attach" --detach /dev/nbd0
 [ "$(ls /run/nullblk)" = gone ] || fail "left: $(ls /run/nullblk)"
 try "$attach" --detach --all
 nothing_left
+try modprobe -r nbd
+try modprobe nbd nbds_max=4
 
 # --persist would give a device of theirs a connection to our server.
 # The innocent process has nbdkit's name.
@@ -110,8 +117,7 @@ mkfifo "$tmp/fifo"
 "$tmp/bin/nbdkit" -c "read -r < '$tmp/fifo'; :" &
 sleeper=$!
 made /dev/nbd0 --persist=60 -C 1 "$uri"
-nbd-client --disconnect /dev/nbd0 >/dev/null
-wait_until 30 detached || fail "ours is not detached"
+take_away
 # The watcher's number is another process's by now.
 read -r pid start </run/nullblk/nbd0/watcher
 echo "$sleeper $start" >/run/nullblk/nbd0/watcher
@@ -142,10 +148,8 @@ serve "$tmp/back/asked" "$tmp/back/pid"
 kill -STOP "$(cat "$tmp/back/pid")"
 mv "$tmp/back/asked" "$tmp/back/sock"
 wait_until 60 watcher_has_asked || fail "it does not reconnect"
-nbd-client --disconnect /dev/nbd0 >/dev/null
-wait_until 30 detached || fail "ours is not detached"
-nbd-client --unix "$tmp/back/theirs" /dev/nbd0 >/dev/null 2>&1
-wait_until 30 attached || fail "nbd0 is not theirs"
+take_away
+wait_until 30 is_theirs "$tmp/back/theirs" || fail "nbd0 is not theirs"
 kill -KILL "$(cat "$tmp/back/theirs-pid")"
 kill -CONT "$(cat "$tmp/back/pid")"
 wait_until 60 process_ended "$pid" || fail "the watcher lives on"
@@ -175,17 +179,18 @@ pid=$(cat /run/nullblk/nbd0/pid)
 try "$attach" --detach nbd0
 ! kill -0 "$pid" 2>/dev/null || fail "our server lives on"
 # Also where nullblk-attach was killed before it could remember it.
-made /dev/nbd0 1M
-pid=$(cat /run/nullblk/nbd0/pid)
-rm /run/nullblk/nbd0/server
-try "$attach" --detach nbd0
+made /dev/nbd0 --name early 1M
+pid=$(cat /run/nullblk/early/pid)
+rm /run/nullblk/early/server
+try "$attach" --detach early
 ! kill -0 "$pid" 2>/dev/null || fail "our server lives on"
 nothing_left
 
 # What a crash has left refuses no other.
 mkdir /run/nullblk/nbd0
-made /dev/nbd1 1M
-"$attach" --list | grep '^nbd0 *(dead)' >/dev/null ||
-  fail "it is not listed"
+made /dev/nbd0 1M
+"$attach" --list >"$tmp/list"
+grep '^nbd0 *(dead)' "$tmp/list" >/dev/null || fail "it is not listed"
+grep '^nbd0\.1 */dev/nbd0 ' "$tmp/list" >/dev/null || fail "$(cat "$tmp/list")"
 try "$attach" --detach --all
 nothing_left

@@ -49,6 +49,10 @@ says 1 'nullblk-attach: nbds://*: --persist cannot reconnect with TLS' \
 says 1 'nullblk-attach: x: nothing may follow a URI' nbd://localhost x
 says 1 'nullblk-attach: nbd://localhost:x: a URI is *' nbd://localhost:x
 says 1 'nullblk-attach: nbds://*tls-certificates=FOLDER' nbds://localhost
+for text in nbd+ssh://host/ nbd+vsock:// nbds+ssh://host/ http://host/; do
+  says 1 "nullblk-attach: $text: the kernel takes TCP and Unix sockets only: *" \
+    $text
+done
 
 if [ "$(id -u)" = 0 ]; then
   as=(setpriv --reuid 65534 --regid 65534 --clear-groups)

@@ -67,7 +67,7 @@ all_kinds ()
     while read -r program words; do
       # shellcheck disable=SC2086 # words
       case " $words " in
-        *" attach "*) within HAVE_LIBNBD all_kinds "$program" $words ;;
+        *" attach "*) within HAVE_ATTACH all_kinds "$program" $words ;;
         *" ctl "*) within HAVE_CTL all_kinds "$program" $words ;;
         *) all_kinds "$program" $words ;;
       esac

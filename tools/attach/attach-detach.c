@@ -22,24 +22,11 @@
 
 #include "attach-internal.h"
 
-/* What FOLDER remembers; after a crash that may be nothing. */
-static struct attachment
-remembered (const char *folder)
-{
-  struct attachment a;
-
-  read_line (a.device, sizeof a.device, folder, "device");
-  read_line (a.identity, sizeof a.identity, folder, "attachment");
-  if (!is_device_name (a.device))
-    a.identity[0] = '\0';
-  return a;
-}
-
 static void
 list_one (const char *name, const char *folder)
 {
   const struct attachment a = remembered (folder);
-  char uri[1024];
+  static char uri[LONGEST_URI];
 
   read_line (uri, sizeof uri, folder, "uri");
   if (is_there (&a))
@@ -70,6 +57,18 @@ complain (const char *name, const char *fs, ...)
   /* By one call, as others may do the same just now. */
   fprintf (stderr, "nullblk-attach: %s: %s\n", name, text);
   return false;
+}
+
+/* Has nbd-client attached it? */
+static bool
+is_of_client (const char *folder)
+{
+  static char text[LONGEST_URI];
+  static struct uri uri;
+  struct message why;
+
+  read_line (text, sizeof text, folder, "uri");
+  return uri_parse (&uri, text, &why) == 0 && uri.tls;
 }
 
 /* The device, if it is there, and what belongs to it.  Returns false, and has
@@ -107,6 +106,8 @@ detach_device (const char *name, const char *folder)
                      "/dev/%s is disconnected, but still open in a process: "
                      "it goes with that, and is cleared by another --detach",
                      a.device);
+  if (!is_of_client (folder))
+    restore_node (&a);
   remove_folder (folder);
   return true;
 }
@@ -128,39 +129,37 @@ detach_one (const char *name, const char *folder)
   return r;
 }
 
-/* The name that a device was attached by; rather that of what is there than of
- * what a crash has left.
+/* A device's own name is a name, and also means the device where that has
+ * another.
  */
-static const char *wanted_device;
-static char found_name[NAME_MAX + 1];
-
-static void
-match_device (const char *name, const char *folder)
+static const char *
+name_of (const char *what)
 {
-  const struct attachment a = remembered (folder);
+  char folder[LONGEST_PATH];
 
-  if (strcmp (a.device, wanted_device) == 0 &&
-      (found_name[0] == '\0' || is_there (&a)))
-    snprintf (found_name, sizeof found_name, "%s", name);
+  if (strncmp (what, "/dev/", 5) == 0)
+    return name_of_device (what + 5);
+  if (!is_good_name (what))
+    return NULL;
+  folder_of (folder, sizeof folder, what);
+  if (access (folder, F_OK) == -1 && is_device_name (what))
+    return name_of_device (what);
+  return what;
 }
 
 int
 detach (const char *what)
 {
   char folder[LONGEST_PATH];
+  const char *name;
 
   if (geteuid () != 0)
     die ("only root can detach a device");
-  if (strncmp (what, "/dev/", 5) == 0) {
-    wanted_device = what + 5;
-    for_each_folder (match_device);
-  }
-  else if (is_good_name (what))
-    snprintf (found_name, sizeof found_name, "%s", what);
-  if (found_name[0] == '\0')
+  name = name_of (what);
+  if (name == NULL)
     die ("%s: not attached by nullblk-attach; --list shows what is", what);
-  folder_of (folder, sizeof folder, found_name);
-  return detach_one (found_name, folder) ? EXIT_SUCCESS : EXIT_FAILURE;
+  folder_of (folder, sizeof folder, name);
+  return detach_one (name, folder) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* In a process of its own, as flushing takes as long as the server does. */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The kernel's nbd devices: which are free, what the kernel says of them, and
- * how they are attached and disconnected: by netlink, or where that cannot be,
- * by nbd-client.
+ * Working with the kernel's nbd devices: how they are attached, opened and
+ * disconnected; by netlink, or where that cannot be, by nbd-client.
  */
 
 #include <config.h>
@@ -12,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -20,164 +18,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#ifdef HAVE_LIBNL
 #include <netlink/errno.h>
-#endif
 
 #include "attach-internal.h"
 #include "netlink.h"
 
 /* How long nbd-client may take for each connection. */
 #define CLIENT_SECONDS 30
-
-bool
-is_device_name (const char *name)
-{
-  return strncmp (name, "nbd", 3) == 0 && isdigit ((unsigned char) name[3]) &&
-         name[3 + strspn (name + 3, "0123456789")] == '\0';
-}
-
-static void
-read_sys (char *buf, size_t size, const char *device, const char *file)
-{
-  char folder[LONGEST_PATH];
-
-  format (folder, sizeof folder, "/sys/block/%s", device);
-  read_line (buf, size, folder, file);
-}
-
-unsigned
-index_of (const char *device)
-{
-  return strtoul (device + strlen ("nbd"), NULL, 10);
-}
-
-/* The kernel shows a pid while a device is attached. */
-bool
-is_attached (const char *device)
-{
-  char pid[32];
-
-  read_sys (pid, sizeof pid, device, "pid");
-  return pid[0] != '\0';
-}
-
-uint64_t
-size_of (const char *device)
-{
-  char sectors[32];
-
-  read_sys (sectors, sizeof sectors, device, "size");
-  return strtoull (sectors, NULL, 10) * 512;
-}
-
-bool
-is_ready (const void *arg)
-{
-  const struct expected *e = arg;
-
-  return size_of (e->device) == e->size / 512 * 512;
-}
-
-/*---------------------------------------------------------------------*/
-/* Attachments */
-
-#define BACKEND "backend "
-
-void
-attachment_name (struct attachment *a)
-{
-  uint64_t random[2];
-
-  if (getrandom (random, sizeof random, 0) != sizeof random)
-    die ("getrandom: %s", strerror (errno));
-  format (a->identity, sizeof a->identity,
-          BACKEND "nullblk-attach-%016" PRIx64 "%016" PRIx64, random[0],
-          random[1]);
-}
-
-const char *
-identifier_of (const struct attachment *a)
-{
-  return a->identity + strlen (BACKEND);
-}
-
-bool
-has_identifier (const struct attachment *a)
-{
-  return strncmp (a->identity, BACKEND, strlen (BACKEND)) == 0;
-}
-
-/* The kernel has a new file in sysfs for each attachment, and no two files
- * there have the same inode.
- */
-void
-attachment_find (struct attachment *a)
-{
-  char path[64], pid[32];
-  struct stat st;
-  ssize_t n;
-  int fd;
-
-  a->identity[0] = '\0';
-  format (path, sizeof path, "/sys/block/%s/pid", a->device);
-  fd = open (path, O_RDONLY | O_CLOEXEC);
-  if (fd == -1)
-    return;
-  n = read (fd, pid, sizeof pid - 1);
-  if (n > 0 && fstat (fd, &st) == 0) {
-    pid[n] = '\0';
-    format (a->identity, sizeof a->identity, "pid %d %ju", atoi (pid),
-            (uintmax_t) st.st_ino);
-  }
-  close (fd);
-}
-
-/* Kernels that know no identifiers look the process up when somebody reads the
- * file, even after it has ended, and its number may be anything then: it tells
- * something only as long as the process is there.
- */
-static const char *
-inode_of (const struct attachment *a)
-{
-  const char *last = strrchr (a->identity, ' ');
-
-  return last != NULL ? last : "";
-}
-
-/* Of a process that is there. */
-static bool
-is_attached_by (const struct attachment *a, pid_t pid)
-{
-  return a->identity[0] != '\0' &&
-         atoi (a->identity + strlen ("pid ")) == (int) pid;
-}
-
-bool
-is_there (const void *arg)
-{
-  const struct attachment *a = arg;
-  struct attachment now;
-
-  if (has_identifier (a)) {
-    read_sys (now.identity, sizeof now.identity, a->device, "backend");
-    return now.identity[0] != '\0' &&
-           strcmp (now.identity, identifier_of (a)) == 0;
-  }
-  format (now.device, sizeof now.device, "%s", a->device);
-  attachment_find (&now);
-  return now.identity[0] != '\0' && strcmp (inode_of (&now), inode_of (a)) == 0;
-}
-
-bool
-is_gone (const void *attachment)
-{
-  return !is_there (attachment);
-}
 
 /*---------------------------------------------------------------------*/
 /* Opening */
@@ -351,52 +201,108 @@ hold (const struct attachment *a, int flags, bool may_disconnect)
 }
 
 /*---------------------------------------------------------------------*/
-/* Before attaching */
+/* Nodes */
+
+void
+disconnect (const char *device)
+{
+  struct netlink *n = netlink_open ();
+
+  if (n != NULL)
+    netlink_disconnect (n, index_of (device));
+  netlink_close (n);
+}
+
+/* So many looks, fifty in a second, are enough for a node to go.  One that is
+ * still there then does not go: somebody has it open, or it is not ours.
+ */
+#define MOST_GOING 100
+
+struct going {
+  const char *device;
+  struct netlink *netlink;
+  unsigned looks;
+};
 
 static bool
-nbd_is_there (const void *arg)
+has_gone (const void *arg)
 {
-  (void) arg;
-  return access ("/sys/block/nbd0", F_OK) == 0;
+  struct going *const *going = arg;
+
+  return !is_node ((*going)->device) || is_attached ((*going)->device) ||
+         ++(*going)->looks >= MOST_GOING;
 }
 
-static void
-load_module (void)
+/* A node has still its number for a moment after it has gone. */
+static bool
+is_made (const void *arg)
 {
-  const char *const modprobe[] = {"modprobe", "nbd", NULL};
+  struct going *const *going = arg;
 
-  if (nbd_is_there (NULL))
+  return is_node ((*going)->device) ||
+         netlink_make_node ((*going)->netlink, index_of ((*going)->device)) ==
+             0 ||
+         ++(*going)->looks >= MOST_GOING;
+}
+
+/* How many nodes the kernel makes with the module: those of the lowest numbers.
+ */
+static unsigned
+made_with_module (void)
+{
+  char text[32];
+
+  read_line (text, sizeof text, SYS "/module/nbd/parameters", "nbds_max");
+  return strtoul (text, NULL, 10);
+}
+
+void
+restore_node (const struct attachment *a)
+{
+  struct going going = {.device = a->device};
+  struct going *const arg = &going;
+
+  if (!is_device_name (a->device) ||
+      index_of (a->device) >= made_with_module ())
     return;
-  if (run (modprobe, true) != 0 || !wait_for (nbd_is_there, NULL))
-    die ("this kernel has no nbd module (modprobe nbd)");
-}
-
-void
-next_free_device (char *buf, size_t size, unsigned *next)
-{
-  char path[64];
-
-  do {
-    format (buf, size, "nbd%u", *next);
-    format (path, sizeof path, "/sys/block/%s", buf);
-    if (access (path, F_OK) == -1)
-      die ("no free device: all of /dev/nbd0 to /dev/nbd%u are in use "
-           "(nbds_max of the module says how many there are)",
-           *next - 1);
-    ++*next;
-  } while (is_attached (buf));
-}
-
-void
-check_requirements (void)
-{
-  if (geteuid () != 0)
-    die ("only root can attach a device");
-  load_module ();
+  wait_for (has_gone, &arg);
+  if (is_node (a->device))
+    return;
+  going.netlink = netlink_open ();
+  going.looks = 0;
+  if (going.netlink != NULL)
+    wait_for (is_made, &arg);
+  netlink_close (going.netlink);
 }
 
 /*---------------------------------------------------------------------*/
-/* Attaching */
+/* Before attaching */
+
+/* The module makes no node where nbds_max is 0, and the driver makes one when
+ * it attaches a device: only the driver itself tells whether it is there.
+ */
+struct netlink *
+check_requirements (void)
+{
+  const char *const modprobe[] = {"modprobe", "nbd", NULL};
+  struct netlink *n;
+
+  if (geteuid () != 0)
+    die ("only root can attach a device");
+  n = netlink_open ();
+  if (n == NULL) {
+    run (modprobe, true);
+    n = netlink_open ();
+  }
+  if (n == NULL)
+    die (access (SYS "/module/nbd", F_OK) == -1
+             ? "this kernel has no nbd module (modprobe nbd)"
+             : "this kernel's nbd driver cannot be reached by netlink");
+  return n;
+}
+
+/*---------------------------------------------------------------------*/
+/* Attaching by netlink */
 
 /* Has the kernel refused a device because of its block size?  In older kernels
  * blocks may be no larger than a page, and nothing in sysfs says what the limit
@@ -407,98 +313,106 @@ blocks_are_refused (const struct client_options *options, struct message *why)
 {
   const long page = sysconf (_SC_PAGESIZE);
 
-  if ((long) options->block_size <= page)
+  if ((long) options->offer.block_size <= page)
     return false;
   message_set (why,
                "block-size=%u is more than this kernel takes, which is a page "
                "of %ld bytes (newer ones take 65536)",
-               options->block_size, page);
+               options->offer.block_size, page);
   return true;
 }
 
-#ifdef HAVE_LIBNL
+/* libnl's own words are of its messages, and not of devices. */
+static void
+explain (int err, const struct client_options *options, struct message *why)
+{
+  switch (err) {
+  case -NLE_INVAL:
+    if (!blocks_are_refused (options, why))
+      message_set (why, "the kernel refuses the export's size, its blocks or "
+                        "its sockets; dmesg may say more");
+    break;
+  case -NLE_PERM:
+  case -NLE_NOACCESS:
+    message_set (why, "the kernel lets nobody attach devices without "
+                      "CAP_SYS_ADMIN, and nobody in a user namespace");
+    break;
+  case -NLE_BUSY:
+    message_set (why, "the kernel has given its device to somebody else");
+    break;
+  default:
+    message_set (why, "the kernel does not attach it: %s", nl_geterror (err));
+    break;
+  }
+}
 
-enum outcome
-attach_connections (struct attachment *a, const struct client_options *options,
+static void
+sockets_of (int *sockets, struct nbd_handle *const *connections, size_t count)
+{
+  size_t i;
+
+  for (i = 0; i < count; i++)
+    sockets[i] = nbd_aio_get_fd (connections[i]);
+}
+
+bool
+attach_connections (struct netlink *n, struct attachment *a,
+                    const struct client_options *options,
                     struct nbd_handle *const *connections, struct message *why)
 {
   const struct netlink_device device = {
-      .index = index_of (a->device),
       .identifier = identifier_of (a),
-      .size = options->size,
-      .block_size = options->block_size,
+      .size = options->offer.size,
+      .block_size = options->offer.block_size,
+      .flags = options->offer.flags,
       .timeout = options->timeout,
       .dead_timeout = options->dead_timeout,
   };
-  struct netlink *n = netlink_open (why);
-  int r;
+  int sockets[MAX_CONNECTIONS], r;
+  unsigned index;
 
-  if (n == NULL)
-    return FAILED;
-  r = netlink_connect (n, &device, connections, options->connections);
-  netlink_close (n);
-  if (r >= 0) {
-    if (is_there (a))
-      return ATTACHED;
-    /* It does not know identifiers, before Linux 5.14; or somebody has
-     * disconnected it at once.  No other attachment has us in its file.
-     */
-    attachment_find (a);
-    if (is_attached_by (a, getpid ()))
-      return ATTACHED;
-    a->identity[0] = '\0';
-    message_set (why, "/dev/%s was disconnected at once", a->device);
-    return FAILED;
+  sockets_of (sockets, connections, options->connections);
+  r = netlink_connect (n, &device, sockets, options->connections, &index);
+  if (r < 0) {
+    explain (r, options, why);
+    return false;
   }
-  if (r == -NLE_BUSY)
-    return TAKEN;
-  if (r != -NLE_INVAL || !blocks_are_refused (options, why))
-    message_set (why, "the kernel does not attach it: %s", nl_geterror (r));
-  return FAILED;
+  format (a->device, sizeof a->device, "nbd%u", index);
+  if (is_there (a))
+    return true;
+  /* It does not know identifiers, before Linux 5.14; or somebody has
+   * disconnected it at once.  No other attachment has us in its file.
+   */
+  attachment_find (a);
+  if (is_attached_by (a, getpid ()))
+    return true;
+  a->identity[0] = '\0';
+  message_set (why, "/dev/%s was disconnected at once", a->device);
+  return false;
 }
 
-void
-disconnect (const char *device)
+/*---------------------------------------------------------------------*/
+/* Attaching by nbd-client */
+
+/* The next device from *NEXT on that is not attached.  Its node need not be
+ * there: the kernel makes it.
+ */
+static void
+next_free_device (struct attachment *a, unsigned *next)
 {
-  struct message why;
-  struct netlink *n = netlink_open (&why);
-
-  if (n != NULL)
-    netlink_disconnect (n, index_of (device));
-  netlink_close (n);
+  do
+    format (a->device, sizeof a->device, "nbd%u", (*next)++);
+  while (is_attached (a->device));
 }
 
-#else
-
-enum outcome
-attach_connections (struct attachment *a, const struct client_options *options,
-                    struct nbd_handle *const *connections, struct message *why)
-{
-  (void) a;
-  (void) options;
-  (void) connections;
-  message_set (why, "this nullblk-attach was built without libnl");
-  return FAILED;
-}
-
-void
-disconnect (const char *device)
-{
-  char path[64];
-  const char *const argv[] = {"nbd-client", "--disconnect", path, NULL};
-
-  format (path, sizeof path, "/dev/%s", device);
-  run (argv, true);
-}
-
-#endif
+enum outcome { ATTACHED, TAKEN, FAILED };
 
 /* Long options only: versions of nbd-client differ in the short ones that they
  * have, and 3.27.1 is killed by one of them.
  */
-enum outcome
-attach_by_client (struct attachment *a, const struct client_options *options,
-                  const struct uri *uri, struct message *why)
+static enum outcome
+try_client (struct attachment *a, const struct client_options *options,
+            const struct uri *uri, struct message *why)
 {
   char path[64], connections[16], block_size[16], timeout[16];
   static char ca[1100], certificate[1100], key[1100];
@@ -522,10 +436,10 @@ attach_by_client (struct attachment *a, const struct client_options *options,
   format (connections, sizeof connections, "%u", options->connections);
   argv[n++] = "--connections";
   argv[n++] = connections;
-  format (block_size, sizeof block_size, "%u", options->block_size);
+  format (block_size, sizeof block_size, "%u", options->offer.block_size);
   argv[n++] = "--block-size";
   argv[n++] = block_size;
-  if (options->read_only)
+  if ((options->offer.flags & EXPORT_READ_ONLY) != 0)
     argv[n++] = "--readonly";
   format (timeout, sizeof timeout, "%u", options->timeout);
   argv[n++] = "--timeout";
@@ -568,4 +482,18 @@ attach_by_client (struct attachment *a, const struct client_options *options,
   else if (!blocks_are_refused (options, why))
     message_set (why, "nbd-client could not attach it to /dev/%s", a->device);
   return a->identity[0] == '\0' && is_attached (a->device) ? TAKEN : FAILED;
+}
+
+bool
+attach_by_client (struct attachment *a, const struct client_options *options,
+                  const struct uri *uri, struct message *why)
+{
+  enum outcome outcome;
+  unsigned next = 0;
+
+  do {
+    next_free_device (a, &next);
+    outcome = try_client (a, options, uri, why);
+  } while (outcome == TAKEN && !is_stopped ());
+  return outcome == ATTACHED;
 }

@@ -123,9 +123,12 @@ lock_folder (const char *folder)
   return false;
 }
 
+/* Also where a child has it, too. */
 void
 unlock_folder (void)
 {
+  if (lock_fd != -1)
+    flock (lock_fd, LOCK_UN);
   close (lock_fd);
   lock_fd = -1;
 }
@@ -182,4 +185,11 @@ for_each_folder (void (*action) (const char *name, const char *folder))
     action (entry->d_name, folder);
   }
   closedir (dir);
+}
+
+void
+leave_locks (void)
+{
+  close (lock_fd);
+  lock_fd = -1;
 }

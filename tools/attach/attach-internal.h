@@ -2,8 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * What the files of nullblk-attach share: attach.c (with the layout of what is
- * remembered), attach-detach.c, attach-folder.c, attach-process.c and
- * attach-device.c; netlink.c asks is_stopped.  Nobody else includes this.  A
+ * remembered), attach-detach.c, attach-folder.c, attach-process.c,
+ * attach-find.c and attach-device.c; connection.c asks is_stopped.  Nobody else
+ * includes this.  A
  * function that cannot go on ends the program, unless its comment says that it
  * returns on failure.
  */
@@ -18,15 +19,22 @@
 
 #include <libnbd.h>
 
+#include "connection.h"
 #include "die.h"
+#include "netlink.h"
 #include "persist.h"
 #include "uri.h"
 
 #ifndef RUN /* as for a test */
 #define RUN "/run/nullblk"
 #endif
+#ifndef SYS
+#define SYS "/sys"
+#endif
 #define MAX_NAME 64
+#define MAX_CONNECTIONS 128
 #define LONGEST_PATH 300
+#define LONGEST_URI 16384
 
 /* Print one line for the user, and end the program. */
 #define die(...) die_as ("nullblk-attach", __VA_ARGS__)
@@ -48,9 +56,9 @@ void folder_of (char *buf, size_t size, const char *name);
 /* Make a folder that is locked from its first moment, or lock one that is
  * there. While a folder is locked, no other nullblk-attach changes what the
  * folder is about; nobody waits for a lock.  Return false and errno on failure:
- * EEXIST, ENOENT, EWOULDBLOCK.  The lock is held until this process,
- * and each child that it has forked without an exec, has ended or called
- * unlock_folder.
+ * EEXIST, ENOENT, EWOULDBLOCK.  The lock is held until unlock_folder, or until
+ * this process, and each child that it has forked without an exec, has ended or
+ * called leave_locks.
  */
 bool make_folder (const char *folder);
 bool lock_folder (const char *folder);
@@ -61,6 +69,9 @@ void remove_folder (const char *folder);
 
 /* Call ACTION for each folder below RUN. */
 void for_each_folder (void (*action) (const char *name, const char *folder));
+
+/* In a child: leave all locks to the parent. */
+void leave_locks (void);
 
 /*---------------------------------------------------------------------*/
 /* Programs and processes: attach-process.c */
@@ -113,16 +124,27 @@ bool start_watcher (struct persist *p, const char *folder,
 bool stop_watcher (const char *folder);
 
 /*---------------------------------------------------------------------*/
-/* Devices, by their names "nbdN": attach-device.c */
-
-/* Ends the program where nothing can be attached at all. */
-void check_requirements (void);
+/* Devices, by their names "nbdN", and what is remembered: attach-find.c */
 
 bool is_device_name (const char *name);
 unsigned index_of (const char *device);
 
-/* Is the device attached, by us or by anybody else? */
+/* What the kernel says of a device, "" if nothing. */
+void read_sys (char *buf, size_t size, const char *device, const char *file);
+
+/* Is there a node of that name?  Is it attached, by us or by anybody else? */
+bool is_node (const char *device);
 bool is_attached (const char *device);
+
+/* The size of a device in bytes. */
+uint64_t size_of (const char *device);
+
+/* Does the kernel show the size of a struct expected, in whole sectors? */
+struct expected {
+  const char *device;
+  uint64_t size;
+};
+bool is_ready (const void *expected);
 
 /* A device, and what tells this attachment of it from all others: "backend ID",
  * the identifier that the kernel was given with it; or "pid PID INODE", of the
@@ -141,9 +163,28 @@ bool has_identifier (const struct attachment *a);
 const char *identifier_of (const struct attachment *a);
 /* Take the identity of the one that is there: "" if there is none. */
 void attachment_find (struct attachment *a);
+/* Was one without an identifier made by a process that is still there? */
+bool is_attached_by (const struct attachment *a, pid_t pid);
 /* Is a struct attachment still there?  Or is it gone? */
 bool is_there (const void *attachment);
 bool is_gone (const void *attachment);
+
+/* What FOLDER remembers; after a crash that may be nothing.  Where
+ * nullblk-attach was killed as the kernel had just attached the device, the
+ * device is looked for by its identifier.
+ */
+struct attachment remembered (const char *folder);
+
+/* The name that a device has, rather that of what is there than of what a crash
+ * has left.  NULL if there is none.
+ */
+const char *name_of_device (const char *device);
+
+/*---------------------------------------------------------------------*/
+/* Working with devices: attach-device.c */
+
+/* Ends the program where nothing can be attached at all. */
+struct netlink *check_requirements (void);
 
 /* Hold an attachment's device open, as open does with FLAGS.  As long as it is
  * held, the kernel gives the device to nobody else, and what is done to it is
@@ -157,51 +198,37 @@ int hold (const struct attachment *a, int flags, bool may_disconnect);
 /* Disconnect a device that is held. */
 void disconnect (const char *device);
 
-/* The size of a device in bytes. */
-uint64_t size_of (const char *device);
-
-/* Does the kernel show the size of a struct expected, in whole sectors? */
-struct expected {
-  const char *device;
-  uint64_t size;
-};
-bool is_ready (const void *expected);
-
-/* The next device from *NEXT on that is not attached.  Ends the program where
- * there is none.
+/* When an attachment is gone that was made by netlink, its node goes with it.
+ * Make that again where the kernel had made it with the module, as others may
+ * count on it.
  */
-void next_free_device (char *buf, size_t size, unsigned *next);
+void restore_node (const struct attachment *a);
 
 /* How a device is to be attached. */
 struct client_options {
+  struct offer offer;
   unsigned connections;
-  uint64_t size;         /* bytes */
-  unsigned block_size;   /* bytes */
   unsigned timeout;      /* seconds */
   unsigned dead_timeout; /* seconds; 0: none, and so for nbd-client */
-  bool read_only;
 };
 
-/* Attach a->device.  TAKEN: it is no longer free.  FAILED: with the reason in
- * *why.  a->identity is "" unless it is attached now.
+/* Attach by netlink, over these connections, with the identity that
+ * attachment_name has chosen; where the kernel does not know identifiers, the
+ * identity is found afterwards.  The kernel chooses a->device.  Returns false
+ * and the reason in *why on failure.
  */
-enum outcome { ATTACHED, TAKEN, FAILED };
+bool attach_connections (struct netlink *n, struct attachment *a,
+                         const struct client_options *options,
+                         struct nbd_handle *const *connections,
+                         struct message *why);
 
-/* Attach by netlink, over CONNECTIONS, with the identity that attachment_name
- * has chosen; where the kernel does not know identifiers, the identity is found
- * afterwards.
+/* Attach by nbd-client, which makes its own connections, and has to be told of
+ * a device; a->device is another one if that was taken meanwhile.  The identity
+ * is found afterwards.  Returns false and the reason in *why on failure.
  */
-enum outcome attach_connections (struct attachment *a,
-                                 const struct client_options *options,
-                                 struct nbd_handle *const *connections,
-                                 struct message *why);
-
-/* Attach by nbd-client, which makes its own connections; the identity is found
- * afterwards.
- */
-enum outcome attach_by_client (struct attachment *a,
-                               const struct client_options *options,
-                               const struct uri *uri, struct message *why);
+bool attach_by_client (struct attachment *a,
+                       const struct client_options *options,
+                       const struct uri *uri, struct message *why);
 
 /*---------------------------------------------------------------------*/
 /* What is attached: attach-detach.c */

@@ -342,7 +342,7 @@ start_watcher (struct persist *p, const char *folder,
         dup2 (fd, 0) == -1 || dup2 (fd, 1) == -1 || dup2 (fd, 2) == -1)
       _exit (EXIT_FAILURE);
     close (fd);
-    unlock_folder ();
+    leave_locks ();
     persist_watch (p, target, is_there, attachment);
     _exit (EXIT_SUCCESS);
   }

@@ -3,10 +3,11 @@
  *
  * nullblk-attach: from plugin parameters or a URI to a block device in one
  * command.  It starts a server where one is wanted, connects to it, gives the
- * connections to a free device of the kernel's, and remembers what belongs
- * together so that --detach can take all of it away again:
+ * connections to the kernel, which makes a device of them, and remembers what
+ * belongs together so that --detach can take all of it away again:
  *
- *   /run/nullblk/NAME/       what was attached as NAME (by default nbdN)
+ *   /run/nullblk/NAME/       what was attached as NAME (by default nbdN; until
+ *                            the kernel has chosen that, new-PID.0)
  *       device               "nbdN"
  *       attachment           what tells it from others that nbdN is later given
  *       uri                  where it is served
@@ -17,6 +18,11 @@
  * A folder is there before anything else is, and removed after everything
  * else: whatever a crash leaves can be found and cleared.  It is locked while
  * anything in it changes, and nobody waits for another's lock.
+ *
+ * We end when the device is attached, unless it is to be reconnected.  Where a
+ * kernel ended a device with the netlink socket that has connected it (see
+ * netlink.h), a process that holds begun.netlink would have to stay for every
+ * device, as that of start_watcher does.
  */
 
 #include <config.h>
@@ -39,11 +45,10 @@
 #include <libnbd.h>
 
 #include "attach-internal.h"
+#include "connection.h"
 #include "netlink.h"
 #include "persist.h"
 #include "uri.h"
-
-#define MAX_CONNECTIONS 128
 
 /* After so many seconds a request has failed: the kernel forgets those that
  * were on their way when a connection died, and has a timeout in any case, of
@@ -75,6 +80,7 @@ static struct {
  * wherever it is, all of it is taken back.
  */
 static struct {
+  struct netlink *netlink;
   char folder[LONGEST_PATH]; /* "": nothing */
   struct attachment attachment;
   struct nbd_handle *connections[MAX_CONNECTIONS];
@@ -83,24 +89,36 @@ static struct {
 /*---------------------------------------------------------------------*/
 /* Attaching */
 
+/* By netlink where that is possible. */
+static bool
+by_client (void)
+{
+  return source.uri.tls;
+}
+
 static void
 take_back (void)
 {
-  struct attachment *a = &begun.attachment;
+  struct attachment a;
   int fd;
 
   if (begun.folder[0] == '\0')
     return;
   ignore_signals ();
-  fd = hold (a, O_RDONLY, true);
+  /* The folder has the identifier before there is a device, and finds it. */
+  a = begun.attachment.device[0] != '\0' ? begun.attachment
+                                         : remembered (begun.folder);
+  fd = hold (&a, O_RDONLY, true);
   if (fd != -1) {
-    disconnect (a->device);
+    disconnect (a.device);
     close (fd);
   }
   if (fd != -1 || errno == ENOTCONN)
-    wait_for (is_gone, a);
+    wait_for (is_gone, &a);
   stop_watcher (begun.folder);
   stop_server (begun.folder);
+  if (!by_client ())
+    restore_node (&a);
   remove_folder (begun.folder);
 }
 
@@ -111,21 +129,39 @@ end_if_stopped (void)
     die ("interrupted");
 }
 
-static struct nbd_handle *
-connect_to_source (void)
+/* Make connection I of the device.  What is the export? */
+static struct offer
+connect_to_source (unsigned i)
 {
+  struct offer offer;
   struct message why;
-  struct nbd_handle *h = connect_within (source.text, ANSWER_SECONDS, &why);
+  struct nbd_handle *h =
+      connect_within (source.text, ANSWER_SECONDS, &offer, &why);
 
   end_if_stopped ();
   if (h == NULL)
     die ("%s", why.text);
-  return h;
+  begun.connections[i] = h;
+  return offer;
 }
 
-/* The first of the device's connections, which says what the export is. */
+/* Nobody has been given a connection, or the kernel has them all. */
+static void
+close_connections (void (*close_one) (struct nbd_handle *))
+{
+  unsigned i;
+
+  for (i = 0; i < MAX_CONNECTIONS; i++) {
+    close_one (begun.connections[i]);
+    begun.connections[i] = NULL;
+  }
+}
+
+/* The first connection says how many there may be; all others must be to the
+ * same export.  nbd-client makes its own.
+ */
 static struct client_options
-ask_export (void)
+connect_all (void)
 {
   struct client_options o = {
       .timeout = options.timeout != 0   ? options.timeout
@@ -133,89 +169,44 @@ ask_export (void)
                                         : REQUEST_TIMEOUT,
       .dead_timeout = options.persist,
   };
-  struct nbd_handle *h;
-  int64_t size, block_size;
+  struct offer other;
+  unsigned i;
 
-  h = connect_to_source ();
-  size = nbd_get_size (h);
-  if (size == -1)
-    die ("%s: %s", source.text, nbd_get_error ());
-  o.size = size;
-  block_size = nbd_get_block_size (h, LIBNBD_SIZE_MINIMUM);
-  o.block_size = block_size > 512 ? block_size : 512;
-  o.read_only = nbd_is_read_only (h) == 1;
-  o.connections = nbd_can_multi_conn (h) == 1 ? options.connections : 1;
-  begun.connections[0] = h;
+  o.offer = connect_to_source (0);
+  o.connections =
+      (o.offer.flags & EXPORT_MULTI_CONN) != 0 ? options.connections : 1;
+  if (by_client ())
+    close_connections (disconnect_from_server);
+  else if (nbd_get_tls_negotiated (begun.connections[0]) == 1)
+    die ("%s: with TLS the URI begins with nbds", source.text);
+  for (i = 1; i < o.connections && !by_client (); i++) {
+    other = connect_to_source (i);
+    if (other.size != o.offer.size || other.flags != o.offer.flags ||
+        other.block_size != o.offer.block_size)
+      die ("%s: its connections are to different exports", source.text);
+  }
   return o;
 }
 
-/* By netlink where that is possible. */
-static bool
-by_client (void)
-{
-#ifdef HAVE_LIBNL
-  return source.uri.tls;
-#else
-  return true;
-#endif
-}
+/*---------------------------------------------------------------------*/
+/* The folder */
 
-/* The other connections, to what must be the same export.  nbd-client has its
- * own.
- */
+/* What becomes of it is known only later, unless the user knows it. */
 static void
-connect_all (const struct client_options *o)
+begin_folder (void)
 {
-  struct nbd_handle *h;
-  unsigned i;
-
-  if (by_client ()) {
-    disconnect_from_server (begun.connections[0]);
-    begun.connections[0] = NULL;
-    return;
-  }
-  for (i = 1; i < o->connections; i++) {
-    h = connect_to_source ();
-    if (nbd_get_size (h) != (int64_t) o->size ||
-        (nbd_is_read_only (h) == 1) != o->read_only)
-      die ("%s: its connections are to different exports", source.text);
-    begun.connections[i] = h;
-  }
-}
-
-/* The kernel has them, or nobody. */
-static void
-close_connections (void)
-{
-  unsigned i;
-
-  for (i = 0; i < MAX_CONNECTIONS; i++) {
-    nbd_close (begun.connections[i]);
-    begun.connections[i] = NULL;
-  }
-}
-
-/* Choose a device from *NEXT on, and a folder, which has the device's name if
- * the user wants no other.
- */
-static void
-choose_device (unsigned *next)
-{
-  struct attachment *a = &begun.attachment;
-  char folder[LONGEST_PATH];
+  char name[MAX_NAME + 1], folder[LONGEST_PATH];
+  unsigned i = 0;
   bool done;
 
   do {
-    next_free_device (a->device, sizeof a->device, next);
-    folder_of (folder, sizeof folder,
-               options.name != NULL ? options.name : a->device);
-    if (begun.folder[0] == '\0')
-      done = make_folder (folder);
-    else if (options.name == NULL)
-      done = move_folder (begun.folder, folder);
+    if (options.name != NULL)
+      format (name, sizeof name, "%s", options.name);
     else
-      done = true;
-    /* Another device, or what is left of one, has this default name. */
+      format (name, sizeof name, "new-%d.%u", (int) getpid (), i++);
+    folder_of (folder, sizeof folder, name);
+    done = make_folder (folder);
+    /* One that a crash has left. */
   } while (!done && errno == EEXIST && options.name == NULL);
   if (!done)
     die ("%s: %s", folder,
@@ -225,27 +216,79 @@ choose_device (unsigned *next)
   format (begun.folder, sizeof begun.folder, "%s", folder);
 }
 
-/* Attach the device that was chosen.  By netlink its identity is remembered
- * before it is attached, by nbd-client only afterwards.
+/* A server of our own is where the folder is. */
+static void
+find_own_server (void)
+{
+  static char text[LONGEST_PATH];
+  struct message why;
+
+  format (text, sizeof text, "nbd+unix:///?socket=%s/socket", begun.folder);
+  source.text = text;
+  if (uri_parse (&source.uri, text, &why) < 0)
+    die ("%s", why.text);
+}
+
+static void
+write_or_die (const char *file, const char *text)
+{
+  if (!write_line (begun.folder, file, text))
+    die ("%s: %s", begun.folder, strerror (errno));
+}
+
+/* Give the folder the device's name; or nbdN.1 and so on where a crash has left
+ * one of that name.
  */
-static enum outcome
-attach_device (const struct client_options *o, struct message *why)
+static void
+name_folder (void)
+{
+  const char *device = begun.attachment.device;
+  char folder[LONGEST_PATH];
+  unsigned i = 0;
+
+  folder_of (folder, sizeof folder, device);
+  while (!move_folder (begun.folder, folder)) {
+    if (errno != EEXIST)
+      die ("%s: %s", folder, strerror (errno));
+    format (folder, sizeof folder, RUN "/%s.%u", device, ++i);
+  }
+  format (begun.folder, sizeof begun.folder, "%s", folder);
+  if (source.is_ours) {
+    find_own_server ();
+    write_or_die ("uri", source.text);
+  }
+}
+
+/*---------------------------------------------------------------------*/
+
+/* By netlink the identity is remembered before there is a device, by nbd-client
+ * only afterwards.
+ */
+static void
+attach_device (const struct client_options *o)
 {
   struct attachment *a = &begun.attachment;
-  enum outcome outcome;
+  struct expected expected = {a->device, o->offer.size};
+  struct message why;
+  bool done;
 
   if (!by_client ())
     attachment_name (a);
-  if (!write_line (begun.folder, "device", a->device) ||
-      !write_line (begun.folder, "uri", source.text) ||
-      !write_line (begun.folder, "attachment", a->identity))
-    die ("%s: %s", begun.folder, strerror (errno));
-  outcome = by_client () ? attach_by_client (a, o, &source.uri, why)
-                         : attach_connections (a, o, begun.connections, why);
-  if (outcome == ATTACHED &&
-      !write_line (begun.folder, "attachment", a->identity))
-    die ("%s: %s", begun.folder, strerror (errno));
-  return outcome;
+  write_or_die ("uri", source.text);
+  write_or_die ("attachment", a->identity);
+  done = by_client () ? attach_by_client (a, o, &source.uri, &why)
+                      : attach_connections (begun.netlink, a, o,
+                                            begun.connections, &why);
+  close_connections (done ? nbd_close : disconnect_from_server);
+  end_if_stopped ();
+  if (!done)
+    die ("%s: %s", source.text, why.text);
+  write_or_die ("device", a->device);
+  write_or_die ("attachment", a->identity);
+  if (by_client () && !wait_for (is_ready, &expected)) {
+    end_if_stopped ();
+    die ("/dev/%s does not get ready", a->device);
+  }
 }
 
 static void
@@ -255,8 +298,7 @@ watch (struct persist *persist, const struct client_options *o)
       .index = index_of (begun.attachment.device),
       .identifier = identifier_of (&begun.attachment),
       .uri = source.text,
-      .size = o->size,
-      .read_only = o->read_only,
+      .offer = o->offer,
       .connections = o->connections,
   };
   struct message why;
@@ -269,6 +311,15 @@ watch (struct persist *persist, const struct client_options *o)
     die ("%s", why.text);
 }
 
+/* Is it a URI of any kind? */
+static bool
+has_scheme (const char *text)
+{
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyz+";
+
+  return strncmp (text + strspn (text, letters), "://", 3) == 0;
+}
+
 /* Find out whether SOURCE is served already, and end the program where the
  * options do not fit.
  */
@@ -278,6 +329,10 @@ check_source (char **arguments)
   struct message why;
 
   source.is_ours = !uri_is_one (arguments[0]);
+  if (source.is_ours && has_scheme (arguments[0]))
+    die ("%s: the kernel takes TCP and Unix sockets only: nbd://, nbds:// and "
+         "nbd+unix://",
+         arguments[0]);
   if (source.is_ours) {
     if (options.persist > 0)
       die ("--persist is for a URI: what a server of our own holds ends with "
@@ -297,70 +352,41 @@ check_source (char **arguments)
     die ("%s: --persist cannot reconnect with TLS", source.text);
 }
 
-/* A server of our own is where the folder is. */
-static void
-find_own_server (void)
-{
-  static char text[LONGEST_PATH];
-  struct message why;
-
-  format (text, sizeof text, "nbd+unix:///?socket=%s/socket", begun.folder);
-  source.text = text;
-  if (uri_parse (&source.uri, text, &why) < 0)
-    die ("%s", why.text);
-}
-
 static int
 attach (char **arguments)
 {
   struct client_options o;
-  struct expected expected;
   struct persist *persist = NULL;
   struct message why;
-  enum outcome outcome;
-  unsigned next = 0;
 
   check_source (arguments);
-  check_requirements ();
-  if (options.persist > 0 && (persist = persist_begin (&why)) == NULL)
+  begun.netlink = check_requirements ();
+  if (options.persist > 0 &&
+      (persist = persist_begin (begun.netlink, &why)) == NULL)
     die ("%s", why.text);
 
   note_signals ();
   atexit (take_back);
   if (source.is_ours) {
-    choose_device (&next);
+    begin_folder ();
     if (!start_server (begun.folder, arguments, options.depth)) {
       end_if_stopped ();
       die ("nbdkit did not start the device");
     }
     find_own_server ();
-    o = ask_export ();
   }
-  else {
-    o = ask_export ();
-    choose_device (&next);
-  }
-  connect_all (&o);
-  while ((outcome = attach_device (&o, &why)) == TAKEN) {
-    choose_device (&next);
-    if (source.is_ours)
-      find_own_server ();
-  }
-  close_connections ();
-  end_if_stopped ();
-  if (outcome == FAILED)
-    die ("%s: %s", source.text, why.text);
-  expected = (struct expected){begun.attachment.device, o.size};
-  if (!wait_for (is_ready, &expected)) {
-    end_if_stopped ();
-    die ("/dev/%s does not get ready", begun.attachment.device);
-  }
+  o = connect_all ();
+  if (!source.is_ours)
+    begin_folder ();
+  attach_device (&o);
+  if (options.name == NULL)
+    name_folder ();
   if (persist != NULL)
     watch (persist, &o);
   end_if_stopped ();
 
-  printf ("/dev/%s\n", begun.attachment.device);
   begun.folder[0] = '\0';
+  printf ("/dev/%s\n", begun.attachment.device);
   return EXIT_SUCCESS;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Connections for the kernel, and how it is given them; see netlink.h.
+ * How the kernel is given connections; see netlink.h.
  */
 
 #include <config.h>
@@ -10,99 +10,55 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <time.h>
+#include <unistd.h>
 
-#ifdef HAVE_LIBNL
 #include <linux/nbd-netlink.h>
 #include <linux/nbd.h>
+#include <netlink/errno.h>
 #include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
 #include <netlink/netlink.h>
-#endif
-
-#include "attach-internal.h"
-
-/* How long to wait before it is asked whether we are to stop. */
-#define SLICE_MS 200
-
-/*---------------------------------------------------------------------*/
-/* To the server */
-
-static time_t
-seconds_now (void)
-{
-  struct timespec ts;
-
-  clock_gettime (CLOCK_MONOTONIC, &ts);
-  return ts.tv_sec;
-}
-
-/* What a server says does not lengthen it: it may go on for ever. */
-struct nbd_handle *
-connect_within (const char *uri, unsigned seconds, struct message *why)
-{
-  struct nbd_handle *h = nbd_create ();
-  const time_t end = seconds_now () + seconds;
-  int r = -1;
-
-  if (h != NULL) {
-    nbd_set_uri_allow_local_file (h, true);
-    nbd_set_request_structured_replies (h, false);
-#ifdef LIBNBD_HAVE_NBD_SET_REQUEST_EXTENDED_HEADERS
-    nbd_set_request_extended_headers (h, false);
-#endif
-    r = nbd_aio_connect_uri (h, uri);
-    while (r != -1 && nbd_aio_is_connecting (h) == 1 && seconds_now () <= end &&
-           !is_stopped ())
-      r = nbd_poll (h, SLICE_MS);
-    if (r != -1 && nbd_aio_is_ready (h) == 1)
-      return h;
-  }
-  if (r == -1)
-    message_set (why, "%s: %s", uri, nbd_get_error ());
-  else
-    message_set (why, "%s: the server does not answer", uri);
-  nbd_close (h);
-  return NULL;
-}
-
-void
-disconnect_from_server (struct nbd_handle *h)
-{
-  /* Not nbd_shutdown, which waits for what the server says to it. */
-  if (h != NULL)
-    nbd_aio_disconnect (h, 0);
-  nbd_close (h);
-}
-
-/*---------------------------------------------------------------------*/
-/* To the kernel */
-
-#ifdef HAVE_LIBNL
 
 struct netlink {
   struct nl_sock *socket;
   int family;
+  /* What the driver has answered to a CONNECT. */
+  bool has_index;
+  unsigned index;
 };
 
+static int
+note_index (struct nl_msg *msg, void *arg)
+{
+  struct nlattr *attr[NBD_ATTR_MAX + 1];
+  struct netlink *n = arg;
+
+  if (genlmsg_parse (nlmsg_hdr (msg), 0, attr, NBD_ATTR_MAX, NULL) == 0 &&
+      attr[NBD_ATTR_INDEX] != NULL) {
+    n->index = nla_get_u32 (attr[NBD_ATTR_INDEX]);
+    n->has_index = true;
+  }
+  return NL_OK;
+}
+
 struct netlink *
-netlink_open (struct message *why)
+netlink_open (void)
 {
   struct netlink *n = calloc (1, sizeof *n);
 
-  if (n != NULL) {
-    n->family = -1;
-    n->socket = nl_socket_alloc ();
-    if (n->socket != NULL && genl_connect (n->socket) == 0)
-      n->family = genl_ctrl_resolve (n->socket, NBD_GENL_FAMILY_NAME);
-    if (n->family >= 0)
-      return n;
+  if (n == NULL)
+    return NULL;
+  n->family = -1;
+  n->socket = nl_socket_alloc ();
+  if (n->socket != NULL && genl_connect (n->socket) == 0)
+    n->family = genl_ctrl_resolve (n->socket, NBD_GENL_FAMILY_NAME);
+  if (n->family < 0) {
     netlink_close (n);
+    return NULL;
   }
-  message_set (why, "this kernel's nbd driver has no netlink");
-  return NULL;
+  nl_socket_modify_cb (n->socket, NL_CB_VALID, NL_CB_CUSTOM, note_index, n);
+  return n;
 }
 
 void
@@ -113,120 +69,163 @@ netlink_close (struct netlink *n)
   free (n);
 }
 
-/* Begin a message; NULL without memory. */
+/*---------------------------------------------------------------------*/
+/* Messages */
+
+/* Begin one; NULL without memory. */
 static struct nl_msg *
-begin (struct netlink *n, int command, unsigned index)
+begin (int family, int command)
 {
   struct nl_msg *msg = nlmsg_alloc ();
 
-  if (msg != NULL &&
-      genlmsg_put (msg, NL_AUTO_PORT, NL_AUTO_SEQ, n->family, 0, 0, command,
-                   NBD_GENL_VERSION) != NULL &&
-      nla_put_u32 (msg, NBD_ATTR_INDEX, index) == 0)
+  if (msg != NULL && genlmsg_put (msg, NL_AUTO_PORT, NL_AUTO_SEQ, family, 0, 0,
+                                  command, NBD_GENL_VERSION) != NULL)
+    return msg;
+  nlmsg_free (msg);
+  return NULL;
+}
+
+static struct nl_msg *
+begin_for (int family, int command, unsigned index)
+{
+  struct nl_msg *msg = begin (family, command);
+
+  if (msg == NULL || nla_put_u32 (msg, NBD_ATTR_INDEX, index) == 0)
     return msg;
   nlmsg_free (msg);
   return NULL;
 }
 
 static bool
-put_sockets (struct nl_msg *msg, struct nbd_handle *const *connections,
-             size_t count)
+put_sockets (struct nl_msg *msg, const int *sockets, size_t count)
 {
-  struct nlattr *sockets = nla_nest_start (msg, NBD_ATTR_SOCKETS), *item;
-  const int on = 1;
+  struct nlattr *all = nla_nest_start (msg, NBD_ATTR_SOCKETS), *item;
   size_t i;
-  int fd;
 
-  if (sockets == NULL)
+  if (all == NULL)
     return false;
   for (i = 0; i < count; i++) {
-    fd = nbd_aio_get_fd (connections[i]);
-    /* To notice a network that is gone; it does nothing for Unix sockets. */
-    setsockopt (fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     item = nla_nest_start (msg, NBD_SOCK_ITEM);
-    if (item == NULL || nla_put_u32 (msg, NBD_SOCK_FD, fd) < 0)
+    if (item == NULL || nla_put_u32 (msg, NBD_SOCK_FD, sockets[i]) < 0)
       return false;
     nla_nest_end (msg, item);
   }
-  nla_nest_end (msg, sockets);
+  nla_nest_end (msg, all);
   return true;
 }
 
-/* Send it, free it, and wait for the kernel's verdict, before which there is an
- * answer where something was done that IS_ANSWERED.
+struct nl_msg *
+netlink_connect_message (int family, const struct netlink_device *device,
+                         const int *sockets, size_t count)
+{
+  struct nl_msg *msg = begin (family, NBD_CMD_CONNECT);
+
+  if (msg == NULL ||
+      (nla_put_u64 (msg, NBD_ATTR_SIZE_BYTES, device->size) == 0 &&
+       nla_put_u64 (msg, NBD_ATTR_BLOCK_SIZE_BYTES, device->block_size) == 0 &&
+       nla_put_u64 (msg, NBD_ATTR_SERVER_FLAGS, device->flags) == 0 &&
+       nla_put_u64 (msg, NBD_ATTR_CLIENT_FLAGS,
+                    NBD_CFLAG_DESTROY_ON_DISCONNECT) == 0 &&
+       nla_put_u64 (msg, NBD_ATTR_TIMEOUT, device->timeout) == 0 &&
+       nla_put_u64 (msg, NBD_ATTR_DEAD_CONN_TIMEOUT, device->dead_timeout) ==
+           0 &&
+       nla_put_string (msg, NBD_ATTR_BACKEND_IDENTIFIER, device->identifier) ==
+           0 &&
+       put_sockets (msg, sockets, count)))
+    return msg;
+  nlmsg_free (msg);
+  return NULL;
+}
+
+struct nl_msg *
+netlink_reconnect_message (int family, unsigned index, const char *identifier,
+                           const int *sockets, size_t count)
+{
+  struct nl_msg *msg = begin_for (family, NBD_CMD_RECONFIGURE, index);
+
+  if (msg == NULL ||
+      (nla_put_string (msg, NBD_ATTR_BACKEND_IDENTIFIER, identifier) == 0 &&
+       put_sockets (msg, sockets, count)))
+    return msg;
+  nlmsg_free (msg);
+  return NULL;
+}
+
+/*---------------------------------------------------------------------*/
+/* Commands */
+
+/* Send a message, free it, and wait for the kernel's verdict.  A CONNECT that
+ * succeeds has an answer before that.
  */
 static int
 finish (struct netlink *n, struct nl_msg *msg, bool is_answered)
 {
-  int r = nl_send_auto (n->socket, msg);
+  int r;
 
+  if (msg == NULL)
+    return -NLE_NOMEM;
+  n->has_index = false;
+  r = nl_send_auto (n->socket, msg);
   nlmsg_free (msg);
-  if (r >= 0 && is_answered)
+  if (r >= 0 && is_answered) {
     r = nl_recvmsgs_default (n->socket);
+    /* Without memory for the answer the kernel sends its verdict alone. */
+    if (r >= 0 && !n->has_index)
+      return -NLE_MISSING_ATTR;
+  }
   return r < 0 ? r : nl_wait_for_ack (n->socket);
-}
-
-/* The protocol's transmission flags, which libnbd tells one by one. */
-static uint64_t
-flags_of (struct nbd_handle *h)
-{
-  uint64_t flags = 1; /* there are flags */
-
-  flags |= nbd_is_read_only (h) == 1 ? 1 << 1 : 0;
-  flags |= nbd_can_flush (h) == 1 ? 1 << 2 : 0;
-  flags |= nbd_can_fua (h) == 1 ? 1 << 3 : 0;
-  flags |= nbd_is_rotational (h) == 1 ? 1 << 4 : 0;
-  flags |= nbd_can_trim (h) == 1 ? 1 << 5 : 0;
-  flags |= nbd_can_zero (h) == 1 ? 1 << 6 : 0;
-  flags |= nbd_can_multi_conn (h) == 1 ? 1 << 8 : 0;
-  return flags;
 }
 
 int
 netlink_connect (struct netlink *n, const struct netlink_device *device,
-                 struct nbd_handle *const *connections, size_t count)
+                 const int *sockets, size_t count, unsigned *index)
 {
-  struct nl_msg *msg = begin (n, NBD_CMD_CONNECT, device->index);
+  const int r = finish (
+      n, netlink_connect_message (n->family, device, sockets, count), true);
 
-  if (msg == NULL)
-    return -NLE_NOMEM;
-  if (nla_put_u64 (msg, NBD_ATTR_SIZE_BYTES, device->size) < 0 ||
-      nla_put_u64 (msg, NBD_ATTR_BLOCK_SIZE_BYTES, device->block_size) < 0 ||
-      nla_put_u64 (msg, NBD_ATTR_SERVER_FLAGS, flags_of (connections[0])) < 0 ||
-      nla_put_u64 (msg, NBD_ATTR_TIMEOUT, device->timeout) < 0 ||
-      nla_put_u64 (msg, NBD_ATTR_DEAD_CONN_TIMEOUT, device->dead_timeout) < 0 ||
-      nla_put_string (msg, NBD_ATTR_BACKEND_IDENTIFIER, device->identifier) <
-          0 ||
-      !put_sockets (msg, connections, count)) {
-    nlmsg_free (msg);
-    return -NLE_NOMEM;
-  }
-  return finish (n, msg, true);
+  *index = n->index;
+  return r;
 }
 
 int
-netlink_reconnect (struct netlink *n, const struct netlink_device *device,
-                   struct nbd_handle *connection)
+netlink_reconnect (struct netlink *n, unsigned index, const char *identifier,
+                   const int *sockets, size_t count)
 {
-  struct nl_msg *msg = begin (n, NBD_CMD_RECONFIGURE, device->index);
-
-  if (msg == NULL)
-    return -NLE_NOMEM;
-  if (nla_put_string (msg, NBD_ATTR_BACKEND_IDENTIFIER, device->identifier) <
-          0 ||
-      !put_sockets (msg, &connection, 1)) {
-    nlmsg_free (msg);
-    return -NLE_NOMEM;
-  }
-  return finish (n, msg, false);
+  return finish (
+      n,
+      netlink_reconnect_message (n->family, index, identifier, sockets, count),
+      false);
 }
 
 int
 netlink_disconnect (struct netlink *n, unsigned index)
 {
-  struct nl_msg *msg = begin (n, NBD_CMD_DISCONNECT, index);
-
-  return msg == NULL ? -NLE_NOMEM : finish (n, msg, false);
+  return finish (n, begin_for (n->family, NBD_CMD_DISCONNECT, index), false);
 }
 
-#endif
+/* Nothing but a connection makes a node.  Here it is one with ourselves, for a
+ * device without blocks, which nobody can read from.
+ */
+int
+netlink_make_node (struct netlink *n, unsigned index)
+{
+  struct nl_msg *msg;
+  int pair[2], r;
+
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+    return -nl_syserr2nlerr (errno);
+  msg = begin_for (n->family, NBD_CMD_CONNECT, index);
+  /* The size of blocks stays, too: the least, not the driver's 1024. */
+  if (msg != NULL && (nla_put_u64 (msg, NBD_ATTR_SIZE_BYTES, 0) < 0 ||
+                      nla_put_u64 (msg, NBD_ATTR_BLOCK_SIZE_BYTES, 512) < 0 ||
+                      !put_sockets (msg, pair, 1))) {
+    nlmsg_free (msg);
+    msg = NULL;
+  }
+  r = finish (n, msg, true);
+  if (r == 0)
+    r = netlink_disconnect (n, index);
+  close (pair[0]);
+  close (pair[1]);
+  return r;
+}

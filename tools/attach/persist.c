@@ -8,11 +8,8 @@
 
 #include "persist.h"
 
-#include <stddef.h>
-
-#ifdef HAVE_LIBNL
-
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -21,8 +18,6 @@
 #include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
 #include <netlink/netlink.h>
-
-#include "netlink.h"
 
 /* Between two looks whether the device is still there, and at least between
  * two rounds of attempts to reconnect it, whatever became of the first: a
@@ -59,7 +54,7 @@ count_dead (struct nl_msg *msg, void *arg)
 }
 
 struct persist *
-persist_begin (struct message *why)
+persist_begin (struct netlink *commands, struct message *why)
 {
   struct persist *p = calloc (1, sizeof *p);
   int group = -1;
@@ -68,16 +63,15 @@ persist_begin (struct message *why)
     message_set (why, "--persist: out of memory");
     return NULL;
   }
-  p->commands = netlink_open (why);
+  p->commands = commands;
   p->events = nl_socket_alloc ();
   if (p->events != NULL && genl_connect (p->events) == 0)
     group = genl_ctrl_resolve_grp (p->events, NBD_GENL_FAMILY_NAME,
                                    NBD_GENL_MCAST_GROUP_NAME);
-  if (p->commands == NULL || group < 0 ||
-      nl_socket_add_membership (p->events, group) < 0 ||
+  if (group < 0 || nl_socket_add_membership (p->events, group) < 0 ||
       nl_socket_set_nonblocking (p->events) < 0) {
-    message_set (why, "--persist: this kernel's nbd driver has no netlink");
-    netlink_close (p->commands);
+    message_set (why, "--persist: this kernel's nbd driver tells of no dead "
+                      "connections");
     nl_socket_free (p->events);
     free (p);
     return NULL;
@@ -93,10 +87,11 @@ static struct nbd_handle *
 connect_again (const struct persist_target *target)
 {
   struct message why;
-  struct nbd_handle *h = connect_within (target->uri, ANSWER_SECONDS, &why);
+  struct offer offer;
+  struct nbd_handle *h =
+      connect_within (target->uri, ANSWER_SECONDS, &offer, &why);
 
-  if (h != NULL && (nbd_get_size (h) != (int64_t) target->size ||
-                    nbd_is_read_only (h) != target->read_only)) {
+  if (h != NULL && !offer_serves (&offer, &target->offer)) {
     disconnect_from_server (h);
     h = NULL;
   }
@@ -126,11 +121,9 @@ persist_watch (struct persist *p, const struct persist_target *target,
                bool (*is_attached) (const void *), const void *arg)
 {
   const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000 * 1000};
-  const struct netlink_device device = {.index = target->index,
-                                        .identifier = target->identifier};
   struct nbd_handle *h;
   unsigned wanted;
-  int r;
+  int r, fd;
 
   p->index = target->index;
   p->connections = target->connections;
@@ -149,7 +142,9 @@ persist_watch (struct persist *p, const struct persist_target *target,
         disconnect_from_server (h);
         return;
       }
-      r = netlink_reconnect (p->commands, &device, h);
+      fd = nbd_aio_get_fd (h);
+      r = netlink_reconnect (p->commands, target->index, target->identifier,
+                             &fd, 1);
       /* Not a disconnection: the connection is the kernel's. */
       nbd_close (h);
       if (r == -NLE_INVAL) /* disconnected, if in use: never again */
@@ -161,24 +156,3 @@ persist_watch (struct persist *p, const struct persist_target *target,
     nanosleep (&pause, NULL);
   }
 }
-
-#else
-
-struct persist *
-persist_begin (struct message *why)
-{
-  message_set (why, "--persist: this nullblk-attach was built without libnl");
-  return NULL;
-}
-
-void
-persist_watch (struct persist *p, const struct persist_target *target,
-               bool (*is_attached) (const void *), const void *arg)
-{
-  (void) p;
-  (void) target;
-  (void) is_attached;
-  (void) arg;
-}
-
-#endif

@@ -4,17 +4,16 @@
  * Reconnecting: the kernel's nbd driver holds the I/O of a device whose server
  * is away, and takes new connections for those that died, when it is asked to.
  * A process of ours for each device makes them.
- *
- * This needs libnl; built without it, it fails and says so.
  */
 
 #ifndef NULLBLK_PERSIST_H
 #define NULLBLK_PERSIST_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "common/common.h"
+#include "connection.h"
+#include "netlink.h"
 
 struct persist;
 
@@ -23,15 +22,15 @@ struct persist_target {
   unsigned index;         /* of /dev/nbdINDEX */
   const char *identifier; /* that the kernel has for it */
   const char *uri;
-  uint64_t size; /* bytes */
-  bool read_only;
+  struct offer offer;
   unsigned connections; /* how many it has */
 };
 
 /* Before anything is attached: can it be done at all?  Begins to listen to the
- * kernel.  Returns NULL and the reason in *why if not.
+ * kernel; commands will go by the connection that has attached the device.
+ * Returns NULL and the reason in *why if not.
  */
-struct persist *persist_begin (struct message *why);
+struct persist *persist_begin (struct netlink *commands, struct message *why);
 
 /* Give the kernel a new connection for each that dies, until the device is
  * detached, as IS_ATTACHED says, or disconnected.

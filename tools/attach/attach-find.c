@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the kernel says of its nbd devices, what tells one attachment of a
+ * device from all others, and which of those that are remembered is wanted.
+ */
+
+#include <config.h>
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "attach-internal.h"
+
+bool
+is_device_name (const char *name)
+{
+  return strncmp (name, "nbd", 3) == 0 && isdigit ((unsigned char) name[3]) &&
+         name[3 + strspn (name + 3, "0123456789")] == '\0';
+}
+
+void
+read_sys (char *buf, size_t size, const char *device, const char *file)
+{
+  char folder[LONGEST_PATH];
+
+  format (folder, sizeof folder, SYS "/block/%s", device);
+  read_line (buf, size, folder, file);
+}
+
+unsigned
+index_of (const char *device)
+{
+  return strtoul (device + strlen ("nbd"), NULL, 10);
+}
+
+bool
+is_node (const char *device)
+{
+  char path[64];
+
+  format (path, sizeof path, SYS "/block/%s/size", device);
+  return access (path, F_OK) == 0;
+}
+
+/* The kernel shows a pid while a device is attached. */
+bool
+is_attached (const char *device)
+{
+  char pid[32];
+
+  read_sys (pid, sizeof pid, device, "pid");
+  return pid[0] != '\0';
+}
+
+uint64_t
+size_of (const char *device)
+{
+  char sectors[32];
+
+  read_sys (sectors, sizeof sectors, device, "size");
+  return strtoull (sectors, NULL, 10) * 512;
+}
+
+bool
+is_ready (const void *arg)
+{
+  const struct expected *e = arg;
+
+  return size_of (e->device) == e->size / 512 * 512;
+}
+
+/*---------------------------------------------------------------------*/
+/* Attachments */
+
+#define BACKEND "backend "
+
+void
+attachment_name (struct attachment *a)
+{
+  uint64_t random[2];
+
+  if (getrandom (random, sizeof random, 0) != sizeof random)
+    die ("getrandom: %s", strerror (errno));
+  format (a->identity, sizeof a->identity,
+          BACKEND "nullblk-attach-%016" PRIx64 "%016" PRIx64, random[0],
+          random[1]);
+}
+
+const char *
+identifier_of (const struct attachment *a)
+{
+  return a->identity + strlen (BACKEND);
+}
+
+bool
+has_identifier (const struct attachment *a)
+{
+  return strncmp (a->identity, BACKEND, strlen (BACKEND)) == 0;
+}
+
+/* The kernel has a new file in sysfs for each attachment, and no two files
+ * there have the same inode.
+ */
+void
+attachment_find (struct attachment *a)
+{
+  char path[64], pid[32];
+  struct stat st;
+  ssize_t n;
+  int fd;
+
+  a->identity[0] = '\0';
+  format (path, sizeof path, SYS "/block/%s/pid", a->device);
+  fd = open (path, O_RDONLY | O_CLOEXEC);
+  if (fd == -1)
+    return;
+  n = read (fd, pid, sizeof pid - 1);
+  if (n > 0 && fstat (fd, &st) == 0) {
+    pid[n] = '\0';
+    format (a->identity, sizeof a->identity, "pid %d %ju", atoi (pid),
+            (uintmax_t) st.st_ino);
+  }
+  close (fd);
+}
+
+/* Kernels that know no identifiers look the process up when somebody reads the
+ * file, even after it has ended, and its number may be anything then: it tells
+ * something only as long as the process is there.
+ */
+static const char *
+inode_of (const struct attachment *a)
+{
+  const char *last = strrchr (a->identity, ' ');
+
+  return last != NULL ? last : "";
+}
+
+bool
+is_attached_by (const struct attachment *a, pid_t pid)
+{
+  return a->identity[0] != '\0' &&
+         atoi (a->identity + strlen ("pid ")) == (int) pid;
+}
+
+bool
+is_there (const void *arg)
+{
+  const struct attachment *a = arg;
+  struct attachment now;
+
+  if (has_identifier (a)) {
+    read_sys (now.identity, sizeof now.identity, a->device, "backend");
+    return now.identity[0] != '\0' &&
+           strcmp (now.identity, identifier_of (a)) == 0;
+  }
+  format (now.device, sizeof now.device, "%s", a->device);
+  attachment_find (&now);
+  return now.identity[0] != '\0' && strcmp (inode_of (&now), inode_of (a)) == 0;
+}
+
+bool
+is_gone (const void *attachment)
+{
+  return !is_there (attachment);
+}
+
+/* No two nodes have the same identifier, unless somebody has copied ours. */
+static void
+locate (struct attachment *a)
+{
+  struct dirent *entry;
+  bool found = false;
+  DIR *dir;
+
+  dir = opendir (SYS "/block");
+  while (!found && dir != NULL && (entry = readdir (dir)) != NULL) {
+    if (!is_device_name (entry->d_name) ||
+        strlen (entry->d_name) >= sizeof a->device)
+      continue;
+    strcpy (a->device, entry->d_name);
+    found = is_there (a);
+  }
+  if (dir != NULL)
+    closedir (dir);
+  if (!found)
+    a->device[0] = '\0';
+}
+
+struct attachment
+remembered (const char *folder)
+{
+  struct attachment a;
+
+  read_line (a.device, sizeof a.device, folder, "device");
+  read_line (a.identity, sizeof a.identity, folder, "attachment");
+  if (is_device_name (a.device))
+    return a;
+  a.device[0] = '\0';
+  if (has_identifier (&a))
+    locate (&a);
+  if (a.device[0] == '\0')
+    a.identity[0] = '\0';
+  return a;
+}
+
+/*---------------------------------------------------------------------*/
+/* Which one is wanted */
+
+static struct {
+  const char *device;
+  char name[NAME_MAX + 1];
+} wanted;
+
+static void
+match_device (const char *name, const char *folder)
+{
+  const struct attachment a = remembered (folder);
+
+  if (strcmp (a.device, wanted.device) == 0 &&
+      (wanted.name[0] == '\0' || is_there (&a)))
+    snprintf (wanted.name, sizeof wanted.name, "%s", name);
+}
+
+const char *
+name_of_device (const char *device)
+{
+  wanted.device = device;
+  wanted.name[0] = '\0';
+  for_each_folder (match_device);
+  return wanted.name[0] != '\0' ? wanted.name : NULL;
+}
