@@ -391,6 +391,18 @@ attach_connections (struct netlink *n, struct attachment *a,
   return false;
 }
 
+bool
+revive_connections (struct netlink *n, const struct attachment *a,
+                    const struct client_options *options,
+                    struct nbd_handle *const *connections)
+{
+  int sockets[MAX_CONNECTIONS];
+
+  sockets_of (sockets, connections, options->connections);
+  return netlink_reconnect (n, index_of (a->device), identifier_of (a), sockets,
+                            options->connections) == 0;
+}
+
 /*---------------------------------------------------------------------*/
 /* Attaching by nbd-client */
 

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -221,6 +222,7 @@ remembered (const char *folder)
 
 static struct {
   const char *device;
+  const struct uri *uri;
   char name[NAME_MAX + 1];
 } wanted;
 
@@ -241,4 +243,60 @@ name_of_device (const char *device)
   wanted.name[0] = '\0';
   for_each_folder (match_device);
   return wanted.name[0] != '\0' ? wanted.name : NULL;
+}
+
+/* A socket's path may begin in another folder than it did for somebody else. */
+static bool
+is_same_export (const struct uri *a, const struct uri *b)
+{
+  return a->tls == b->tls && strcasecmp (a->host, b->host) == 0 &&
+         strcmp (a->port, b->port) == 0 && strcmp (a->socket, b->socket) == 0 &&
+         (a->socket[0] == '\0' || a->socket[0] == '/') &&
+         strcmp (a->export_name, b->export_name) == 0;
+}
+
+static void
+match_export (const char *name, const char *folder)
+{
+  static char text[LONGEST_URI];
+  static struct uri uri;
+  char network[64], here[64];
+  struct attachment a;
+  struct message why;
+
+  read_line (text, sizeof text, folder, "uri");
+  if (wanted.name[0] != '\0' || uri_parse (&uri, text, &why) < 0 ||
+      !is_same_export (&uri, wanted.uri))
+    return;
+  read_line (network, sizeof network, folder, "network");
+  network_of_process (here, sizeof here);
+  if (uri.host[0] != '\0' && strcmp (network, here) != 0)
+    return;
+  a = remembered (folder);
+  /* Others cannot be given new connections, nor is there a way to see that they
+   * have lost theirs.
+   */
+  if (has_identifier (&a) && is_there (&a))
+    snprintf (wanted.name, sizeof wanted.name, "%s", name);
+}
+
+const char *
+name_of_export (const struct uri *uri)
+{
+  wanted.uri = uri;
+  wanted.name[0] = '\0';
+  for_each_folder (match_export);
+  return wanted.name[0] != '\0' ? wanted.name : NULL;
+}
+
+bool
+is_of_export (const char *name, const struct uri *uri)
+{
+  char folder[LONGEST_PATH];
+
+  folder_of (folder, sizeof folder, name);
+  wanted.uri = uri;
+  wanted.name[0] = '\0';
+  match_export (name, folder);
+  return wanted.name[0] != '\0';
 }

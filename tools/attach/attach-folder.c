@@ -7,11 +7,14 @@
 
 #include <config.h>
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +72,34 @@ write_line (const char *folder, const char *file, const char *text)
   return fclose (fp) == 0 && ok;
 }
 
+void
+network_of_process (char *buf, size_t size)
+{
+  const ssize_t len = readlink ("/proc/self/ns/net", buf, size - 1);
+
+  buf[len > 0 ? len : 0] = '\0';
+}
+
+bool
+write_offer (const char *folder, const struct offer *offer)
+{
+  char text[64];
+
+  format (text, sizeof text, "%" PRIu64 " %u %u", offer->size,
+          offer->block_size, offer->flags);
+  return write_line (folder, "offer", text);
+}
+
+bool
+read_offer (const char *folder, struct offer *offer)
+{
+  char text[64];
+
+  read_line (text, sizeof text, folder, "offer");
+  return sscanf (text, "%" SCNu64 " %u %u", &offer->size, &offer->block_size,
+                 &offer->flags) == 3;
+}
+
 /*---------------------------------------------------------------------*/
 /* Folders */
 
@@ -91,7 +122,8 @@ folder_of (char *buf, size_t size, const char *name)
 void
 remove_folder (const char *folder)
 {
-  static const char *const files[] = {"device", "attachment", "uri",    "pid",
+  static const char *const files[] = {"device", "attachment", "uri",
+                                      "offer",  "network",    "pid",
                                       "socket", "server",     "watcher"};
   char path[LONGEST_PATH];
   size_t i;
@@ -187,9 +219,80 @@ for_each_folder (void (*action) (const char *name, const char *folder))
   closedir (dir);
 }
 
+/*---------------------------------------------------------------------*/
+/* Exports */
+
+static int export_fd = -1;
+static struct flock export_lock;
+
+/* FNV-1a.  Two exports with the same number only wait for each other. */
+static void
+mix (uint64_t *hash, const char *text)
+{
+  do
+    *hash = (*hash ^ (unsigned char) *text) * UINT64_C (0x100000001b3);
+  while (*text++ != '\0');
+}
+
+static off_t
+number_of (const struct uri *uri)
+{
+  uint64_t hash = UINT64_C (0xcbf29ce484222325);
+  char host[sizeof uri->host];
+  size_t i;
+
+  for (i = 0; i < sizeof host; i++)
+    host[i] = tolower ((unsigned char) uri->host[i]);
+  mix (&hash, host);
+  mix (&hash, uri->port);
+  mix (&hash, uri->socket);
+  mix (&hash, uri->export_name);
+  return hash & INT32_MAX;
+}
+
+/* A byte of one file is an export's, so that nothing is left of it.  The lock
+ * belongs to the open file, and not to the process as one of F_SETLK does.
+ */
+static bool
+try_export (const void *arg)
+{
+  (void) arg;
+  return fcntl (export_fd, F_OFD_SETLK, &export_lock) == 0;
+}
+
+bool
+lock_export (const struct uri *uri)
+{
+  if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
+    return false;
+  export_fd = open (RUN "/.exports", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (export_fd == -1)
+    return false;
+  export_lock = (struct flock){.l_type = F_WRLCK,
+                               .l_whence = SEEK_SET,
+                               .l_start = number_of (uri),
+                               .l_len = 1};
+  if (wait_for (try_export, NULL))
+    return true;
+  leave_locks ();
+  errno = ETIMEDOUT;
+  return false;
+}
+
+void
+unlock_export (void)
+{
+  export_lock.l_type = F_UNLCK;
+  if (export_fd != -1)
+    fcntl (export_fd, F_OFD_SETLK, &export_lock);
+  close (export_fd);
+  export_fd = -1;
+}
+
 void
 leave_locks (void)
 {
   close (lock_fd);
-  lock_fd = -1;
+  close (export_fd);
+  lock_fd = export_fd = -1;
 }

@@ -51,6 +51,15 @@ void read_line (char *buf, size_t size, const char *folder, const char *file);
 /* Returns false and errno on failure. */
 bool write_line (const char *folder, const char *file, const char *text);
 
+/* Where this process looks for hosts: another network namespace may have others
+ * by the same names.
+ */
+void network_of_process (char *buf, size_t size);
+
+/* What the device's export was when it was attached. */
+bool write_offer (const char *folder, const struct offer *offer);
+bool read_offer (const char *folder, struct offer *offer);
+
 bool is_good_name (const char *name);
 void folder_of (char *buf, size_t size, const char *name);
 /* Make a folder that is locked from its first moment, or lock one that is
@@ -69,6 +78,14 @@ void remove_folder (const char *folder);
 
 /* Call ACTION for each folder below RUN. */
 void for_each_folder (void (*action) (const char *name, const char *folder));
+
+/* As long as an export is locked, no other nullblk-attach looks whether it is
+ * attached, or attaches it.  It is locked only for what the kernel does at
+ * once, never while a server is waited for, so one that is locked is waited
+ * for.  Returns false and errno on failure.
+ */
+bool lock_export (const struct uri *uri);
+void unlock_export (void);
 
 /* In a child: leave all locks to the parent. */
 void leave_locks (void);
@@ -176,9 +193,12 @@ bool is_gone (const void *attachment);
 struct attachment remembered (const char *folder);
 
 /* The name that a device has, rather that of what is there than of what a crash
- * has left.  NULL if there is none.
+ * has left; or that an export has which is attached, by netlink and with an
+ * identifier.  NULL if there is none.
  */
 const char *name_of_device (const char *device);
+const char *name_of_export (const struct uri *uri);
+bool is_of_export (const char *name, const struct uri *uri);
 
 /*---------------------------------------------------------------------*/
 /* Working with devices: attach-device.c */
@@ -221,6 +241,14 @@ bool attach_connections (struct netlink *n, struct attachment *a,
                          const struct client_options *options,
                          struct nbd_handle *const *connections,
                          struct message *why);
+
+/* Give a device that is attached, with an identifier, these connections for
+ * dead ones, as many as it needs.  Returns false where it is no longer
+ * attached.
+ */
+bool revive_connections (struct netlink *n, const struct attachment *a,
+                         const struct client_options *options,
+                         struct nbd_handle *const *connections);
 
 /* Attach by nbd-client, which makes its own connections, and has to be told of
  * a device; a->device is another one if that was taken meanwhile.  The identity

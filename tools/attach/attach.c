@@ -11,6 +11,8 @@
  *       device               "nbdN"
  *       attachment           what tells it from others that nbdN is later given
  *       uri                  where it is served
+ *       network              the network namespace that URI is of
+ *       offer                the export's size, block size and flags
  *       pid, socket          of the server, where it is ours
  *       server               that process, and when it was started
  *       watcher              the same of the process that reconnects it
@@ -189,6 +191,53 @@ connect_all (void)
 }
 
 /*---------------------------------------------------------------------*/
+/* What is attached already */
+
+/* The name by which this export is attached, or NULL.  Who asks for another
+ * name wants another device.
+ */
+static const char *
+find_attached (void)
+{
+  if (options.name == NULL)
+    return name_of_export (&source.uri);
+  return is_of_export (options.name, &source.uri) ? options.name : NULL;
+}
+
+/* Print the device that the export has as NAME, with dead connections brought
+ * back to life.
+ */
+static void
+use_attached (const char *name, const struct client_options *o)
+{
+  char folder[LONGEST_PATH], watcher[64];
+  struct attachment a;
+  struct offer then;
+
+  folder_of (folder, sizeof folder, name);
+  if (!lock_folder (folder))
+    die ("%s: it is attached as %s, and another nullblk-attach is at work on "
+         "that",
+         source.text, name);
+  a = remembered (folder);
+  if (!is_there (&a))
+    die ("%s: it was attached as %s, and has just been detached", source.text,
+         name);
+  if (!read_offer (folder, &then) || !offer_serves (&o->offer, &then))
+    die ("%s: it is attached as %s to /dev/%s, and is not what it was then; "
+         "--detach %s first",
+         source.text, name, a.device, name);
+  read_line (watcher, sizeof watcher, folder, "watcher");
+  if (options.persist > 0 && watcher[0] == '\0')
+    die ("%s: it is attached as %s to /dev/%s without --persist", source.text,
+         name, a.device);
+  if (!revive_connections (begun.netlink, &a, o, begun.connections))
+    die ("%s: it was attached as %s, and has just been disconnected",
+         source.text, name);
+  printf ("/dev/%s\n", a.device);
+}
+
+/*---------------------------------------------------------------------*/
 /* The folder */
 
 /* What becomes of it is known only later, unless the user knows it. */
@@ -270,11 +319,16 @@ attach_device (const struct client_options *o)
   struct attachment *a = &begun.attachment;
   struct expected expected = {a->device, o->offer.size};
   struct message why;
+  char network[64];
   bool done;
 
   if (!by_client ())
     attachment_name (a);
   write_or_die ("uri", source.text);
+  network_of_process (network, sizeof network);
+  write_or_die ("network", network);
+  if (!write_offer (begun.folder, &o->offer))
+    die ("%s: %s", begun.folder, strerror (errno));
   write_or_die ("attachment", a->identity);
   done = by_client () ? attach_by_client (a, o, &source.uri, &why)
                       : attach_connections (begun.netlink, a, o,
@@ -358,6 +412,7 @@ attach (char **arguments)
   struct client_options o;
   struct persist *persist = NULL;
   struct message why;
+  const char *name;
 
   check_source (arguments);
   begun.netlink = check_requirements ();
@@ -376,6 +431,19 @@ attach (char **arguments)
     find_own_server ();
   }
   o = connect_all ();
+  if (!source.is_ours && !by_client ()) {
+    if (!lock_export (&source.uri)) {
+      end_if_stopped ();
+      die ("%s: another nullblk-attach that attaches it does not come to an "
+           "end",
+           source.text);
+    }
+    name = find_attached ();
+    if (name != NULL) {
+      use_attached (name, &o);
+      return EXIT_SUCCESS;
+    }
+  }
   if (!source.is_ours)
     begin_folder ();
   attach_device (&o);
@@ -385,7 +453,10 @@ attach (char **arguments)
     watch (persist, &o);
   end_if_stopped ();
 
+  /* Whoever waits for the export may use its device from here on. */
   begun.folder[0] = '\0';
+  unlock_folder ();
+  unlock_export ();
   printf ("/dev/%s\n", begun.attachment.device);
   return EXIT_SUCCESS;
 }

@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * nullblk-attach finds again what it has attached, and takes nothing of anybody
- * else's for it: by the kernel's identifier, by the device. /sys
+ * else's for it: by the kernel's identifier, by the device, by the export. /sys
  * and /run/nullblk are folders of this test's own.
  */
 
@@ -20,6 +20,19 @@
 
 #include "unit.h"
 #include "attach/attach-internal.h"
+
+/* One look: nothing here changes while it is waited for. */
+bool
+wait_for (bool (*condition) (const void *), const void *arg)
+{
+  return condition (arg);
+}
+
+bool
+is_stopped (void)
+{
+  return false;
+}
 
 /* Write a line to a file whose folders may be missing. */
 static void __attribute__ ((format (printf, 2, 3)))
@@ -42,6 +55,17 @@ put (const char *path, const char *fs, ...)
   va_end (args);
   fputc ('\n', fp);
   fclose (fp);
+}
+
+/* Hosts of URIs are looked for in our own network namespace. */
+static void
+put_network (const char *name, const char *network)
+{
+  char path[64], ours[64];
+
+  network_of_process (ours, sizeof ours);
+  snprintf (path, sizeof path, "run/%s/network", name);
+  put (path, "%s", network != NULL ? network : ours);
 }
 
 static int
@@ -179,6 +203,167 @@ test_device (void **state)
   check_name (name_of_device (""), NULL);
 }
 
+/* The identity of what was attached without an identifier. */
+static const char *
+inode_of_pid (const char *device)
+{
+  static char identity[64];
+  char path[64];
+  struct stat st;
+
+  snprintf (path, sizeof path, "sys/block/%s/pid", device);
+  assert_return_code (stat (path, &st), errno);
+  snprintf (identity, sizeof identity, "pid 1 %ju", (uintmax_t) st.st_ino);
+  return identity;
+}
+
+static void
+test_offer (void **state)
+{
+  const struct offer then = {
+      .size = 512, .block_size = 4096, .flags = EXPORT_HAS_FLAGS | EXPORT_FUA};
+  struct offer now;
+
+  (void) state;
+  put ("run/a/uri", "x");
+  assert_false (read_offer ("run/a", &now));
+  assert_true (write_offer ("run/a", &then));
+  assert_true (read_offer ("run/a", &now));
+  assert_memory_equal (&now, &then, sizeof now);
+  assert_true (offer_serves (&now, &then));
+  /* It offers more, and may be something else to sit on. */
+  now.block_size = 512;
+  now.flags |= EXPORT_TRIM | EXPORT_ROTATIONAL;
+  assert_true (offer_serves (&now, &then));
+  assert_false (offer_serves (&then, &now));
+  now = then;
+  now.size++;
+  assert_false (offer_serves (&now, &then));
+  now = then;
+  now.flags &= ~(unsigned) EXPORT_FUA;
+  assert_false (offer_serves (&now, &then));
+  now = then;
+  now.flags |= EXPORT_READ_ONLY;
+  assert_false (offer_serves (&now, &then));
+  assert_false (offer_serves (&then, &now));
+}
+
+static void
+check_export (const char *text, const char *expected)
+{
+  struct message why;
+  static struct uri uri;
+
+  assert_int_equal (uri_parse (&uri, text, &why), 0);
+  check_name (name_of_export (&uri), expected);
+}
+
+static void
+test_export (void **state)
+{
+  struct message why;
+  static struct uri uri;
+
+  (void) state;
+  attached ("nbd0", "nullblk-attach-0");
+  attached ("nbd1", "nullblk-attach-1");
+  attached ("nbd2", "nullblk-attach-2");
+  attached ("nbd4", "nullblk-attach-44");
+  attached ("nbd5", NULL);
+  remember ("tcp", "nbd0", "backend nullblk-attach-0", "nbd://Host/a%20b");
+  put_network ("tcp", NULL);
+  remember ("unix", "nbd1", "backend nullblk-attach-1",
+            "nbd+unix:///x?socket=/tmp/s");
+  put_network ("unix", "net:[1]");
+  remember ("relative", "nbd2", "backend nullblk-attach-2",
+            "nbd+unix:///x?socket=s");
+  attached ("nbd6", "nullblk-attach-6");
+  remember ("away", "nbd6", "backend nullblk-attach-6", "nbd://away");
+  put_network ("away", "net:[1]");
+  put_network ("dead", NULL);
+  put_network ("old", NULL);
+  remember ("old", "nbd5", inode_of_pid ("nbd5"), "nbd://old");
+  remember ("dead", "nbd4", "backend nullblk-attach-4", "nbd://dead");
+
+  check_export ("nbd://host:10809/a%20b", "tcp");
+  check_export ("nbd://Host/a b", "tcp");
+  check_export ("nbd://host/a", NULL);
+  check_export ("nbd://host:10810/a%20b", NULL);
+  check_export ("nbd://other/a%20b", NULL);
+  check_export ("nbds://host/a%20b", NULL);
+  check_export ("nbd+unix:///x?socket=/tmp/s", "unix");
+  check_export ("nbd+unix:///x?socket=%2ftmp/s", "unix");
+  check_export ("nbd+unix:///X?socket=/tmp/s", NULL);
+  check_export ("nbd+unix:///x?socket=/tmp/S", NULL);
+  /* In another folder it is another one. */
+  check_export ("nbd+unix:///x?socket=s", NULL);
+  check_export ("nbd://dead", NULL);
+  /* A host by the same name, of another network namespace. */
+  check_export ("nbd://away", NULL);
+  put_network ("away", NULL);
+  check_export ("nbd://away", "away");
+  /* There, but nobody can tell whether it lives. */
+  check_remembered ("old", "nbd5", true);
+  check_export ("nbd://old", NULL);
+
+  assert_int_equal (uri_parse (&uri, "nbd://host/a%20b", &why), 0);
+  assert_true (is_of_export ("tcp", &uri));
+  assert_false (is_of_export ("unix", &uri));
+  assert_false (is_of_export ("dead", &uri));
+  assert_false (is_of_export ("nobody", &uri));
+}
+
+/* Can somebody else lock it, for a moment? */
+static bool
+is_lockable (const char *text)
+{
+  const pid_t pid = fork ();
+  struct message why;
+  static struct uri uri;
+  int status;
+
+  assert_int_not_equal (pid, -1);
+  if (pid == 0) {
+    leave_locks ();
+    _exit (uri_parse (&uri, text, &why) == 0 && lock_export (&uri) ? 0 : 1);
+  }
+  assert_int_equal (waitpid (pid, &status, 0), pid);
+  return status == 0;
+}
+
+static void
+test_lock (void **state)
+{
+  struct message why;
+  static struct uri uri;
+  int pipe_fd[2];
+  pid_t pid;
+  char c;
+
+  (void) state;
+  assert_int_equal (uri_parse (&uri, "nbd://host/a", &why), 0);
+  assert_true (lock_export (&uri));
+  assert_false (is_lockable ("nbd://host/a"));
+  assert_false (is_lockable ("nbd://HOST:10809/a"));
+  assert_true (is_lockable ("nbd://host/b"));
+
+  /* A child that stays has left it to us. */
+  assert_return_code (pipe (pipe_fd), errno);
+  pid = fork ();
+  assert_int_not_equal (pid, -1);
+  if (pid == 0) {
+    close (pipe_fd[1]);
+    leave_locks ();
+    _exit (read (pipe_fd[0], &c, 1) == 0 ? 0 : 1);
+  }
+  assert_false (is_lockable ("nbd://host/a"));
+  unlock_export ();
+  assert_true (is_lockable ("nbd://host/a"));
+  close (pipe_fd[0]);
+  close (pipe_fd[1]);
+  assert_int_equal (waitpid (pid, NULL, 0), pid);
+}
+
 int
 main (void)
 {
@@ -186,6 +371,9 @@ main (void)
       cmocka_unit_test_teardown (test_identifier, remove_all),
       cmocka_unit_test_teardown (test_killed, remove_all),
       cmocka_unit_test_teardown (test_device, remove_all),
+      cmocka_unit_test_teardown (test_export, remove_all),
+      cmocka_unit_test_teardown (test_offer, remove_all),
+      cmocka_unit_test_teardown (test_lock, remove_all),
   };
   char folder[] = "/tmp/nullblk-test-XXXXXX";
   int r;
