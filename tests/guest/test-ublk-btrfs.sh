@@ -13,7 +13,7 @@ if on_host; then
   exit
 fi
 
-modprobe btrfs
+modprobe btrfs || skip "this kernel has no btrfs"
 start_server 1G memory-backed=true zoned=true zone-size=16M
 attach_ublk "$uri"
 try mkfs.btrfs -q -f -d single -m single "$disk"
