@@ -137,6 +137,26 @@ stop_server
 refused 'socket' "$uri"
 nothing_left
 
+# By Unix sockets and TCP, over one connection and four.
+for start in start_server start_tcp_server; do
+  $start 16M memory-backed=true
+  for n in 1 4; do
+    made /dev/nbd0 -C $n "$uri"
+    has_connections $n || fail "-C $n: $(connections) connections"
+    verify --rw=randwrite --bs=4k --size=2M
+    try "$attach" --detach nbd0
+  done
+  stop_server
+  $start 16M read-only=true
+  made /dev/nbd0 -C 4 "$uri"
+  shows /sys/block/nbd0/ro 1
+  try cmp -n 16777216 /dev/nbd0 /dev/zero
+  fails dd if=/dev/zero of=/dev/nbd0 bs=4096 count=1 oflag=direct conv=notrunc
+  try "$attach" --detach nbd0
+  stop_server
+done
+nothing_left
+
 # Its server dies.
 made /dev/nbd0 1G
 kill -KILL "$(cat /run/nullblk/nbd0/pid)"
