@@ -7,10 +7,17 @@
 
 # shellcheck source=ctl.sh source-path=SCRIPTDIR
 source "${0%/*}/ctl.sh"
-requires fio jq
+requires nbdcopy qemu-img fio jq
 
 page=$top_srcdir/man/nbdkit-nullblk-plugin.pod
 PATH=$top_builddir/tools:$PATH
+
+# rows HEADING: the lines of the table below it, without its head.
+rows ()
+{
+  awk -v heading="=head2 $1" '/^=head/ { ours = $0 == heading; table = 0 }
+    ours && /^ [^ ]/ && ++n > 1' "$page"
+}
 
 # split ROW: its columns, which two blanks or more divide, as ${column[@]}.
 split ()
@@ -42,6 +49,49 @@ compare ()
   $1"
   fi
 }
+
+#----------------------------------------------------------------------
+# Clients, that fill the device with a file.
+
+seed=$(new_seed)
+random_file "$tmp/full" "$seed" $((64 << 20))
+# With holes that cover zones, and such that end within one.
+truncate -s 64M "$tmp/holes"
+for at in 0 9 10 11 40 63; do
+  dd if="$tmp/full" of="$tmp/holes" bs=700K seek=$at skip=$at count=1 \
+    conv=notrunc status=none
+done
+
+# copy FILE COMMAND: what comes of it.
+copy ()
+{
+  file=$tmp/$1
+  start_server 64M memory-backed=true zoned=true zone-size=4M
+  run "$2"
+  if [ "$status" != 0 ]; then
+    is=fails
+  elif [ "$2" = "${2#*FILE}" ]; then
+    is=works
+  else
+    rm -f "$tmp/back"
+    nbdcopy "$uri" "$tmp/back"
+    is=works
+    cmp "$file" "$tmp/back" >"$tmp/cmp" 2>&1 || is='loses data'
+  fi
+  stop_server
+}
+
+n=0
+while IFS= read -r row; do
+  split "$row"
+  n=$((n + 1))
+  copy full "${column[0]}"
+  compare "${column[0]}" "$is" "${column[1]}"
+  [ "${column[2]}" != - ] || continue
+  copy holes "${column[0]}"
+  compare "${column[0]}, a file with holes" "$is" "${column[2]}"
+done < <(rows 'Clients on zones')
+[ "$n" -gt 5 ] || fail "the table of clients has $n rows"
 
 #----------------------------------------------------------------------
 # fio.  The command that all rows have stands before the table, and what they
