@@ -136,10 +136,19 @@ nullblk_config_complete (void)
   return 0;
 }
 
+static bool
+writes_may_be_early (void)
+{
+  const struct zone_settings *zones = &params.settings.zones;
+
+  return zones->zoned && zones->reorder_wait != 0;
+}
+
 /* Where nothing in a device waits, or what waits needs no thread, handing a
  * connection's requests to other threads only costs; clients scale by
- * connections.  Called with --dump-plugin before the parameters are complete,
- * too.
+ * connections.  A write that comes early to its zone waits for another, which
+ * may be the next of its connection.  Called with --dump-plugin before the
+ * parameters are complete, too.
  */
 static bool
 is_parallel (void)
@@ -149,7 +158,7 @@ is_parallel (void)
     return true;
   case PARALLEL_AUTO:
     return params_hang (&params) ||
-           (params_wait (&params) &&
+           ((params_wait (&params) || writes_may_be_early ()) &&
             batch_client_depth (&params.settings) == 0);
   default:
     return false;

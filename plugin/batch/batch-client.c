@@ -83,8 +83,11 @@ batch_client_find (struct devices *d)
     d->ops.still_zero = library->still_zero;
   if (!d->ops.parallel && d->settings.parallel == PARALLEL_AUTO)
     d->ops.max_deferred = batch_client_depth (&d->settings);
-  if (d->ops.max_deferred != 0)
+  if (d->ops.max_deferred != 0) {
     d->ops.defer = library->defer;
+    d->ops.set_aside = library->set_aside;
+    d->ops.hasten = library->hasten;
+  }
 }
 
 static bool

@@ -19,6 +19,16 @@
  * it is due the device is told (batch_due), and may still have it dropped, or
  * replaced by an error.
  *
+ * A request that was set aside (batch_set_aside) waits in the same way, with
+ * its payload behind the room for its reply's headers.  Its deadline is the
+ * moment at which it gives up; when it is hastened (batch_hasten), which any
+ * thread may do, that becomes "now".  Then the device tries it again
+ * (batch_turn), before it is due:
+ *
+ *   any thread ──> hastened [d, d, ...] ──drained──> waiting ──turn──> waiting
+ *                      │                                      (due when the
+ *                      └─ eventfd ─> ends the wait             device says)
+ *
  * All this is only for connections that are served by one thread, in nbdkit's
  * serial mode (batch_set_serial); what others look at is guarded by out_lock.
  */
@@ -31,8 +41,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "batch-internal.h"
 #include "common/common.h"
@@ -68,12 +81,24 @@
 #define SIMPLE_REPLY 16
 #define CHUNK 20 /* its header */
 #define ERROR_REPLY 26
-#define PROTOCOL_ESHUTDOWN 108
+
+/* The protocol's errors have numbers of its own. */
+static const uint32_t protocol_errors[NR_ERRORS] = {
+    [ERROR_EPERM] = 1,   [ERROR_EIO] = 5,     [ERROR_ENOMEM] = 12,
+    [ERROR_EINVAL] = 22, [ERROR_ENOSPC] = 28, [ERROR_ESHUTDOWN] = 108,
+};
 
 struct deferred {
   struct deferred *next; /* of those that are idle */
   uint64_t deadline, spin;
   batch_due *due;
+
+  /* Of a request that was set aside. */
+  batch_turn *turn; /* until its turn is over; NULL: none is to come */
+  struct batch_socket *connection;
+  struct deferred *next_hastened;
+  atomic_bool is_hastened; /* it is among those */
+
   char *reply;
   size_t len, room;
   _Alignas(max_align_t) char request[MAX_REQUEST_COPY];
@@ -132,6 +157,34 @@ take_first (struct batch_socket *c)
   return first;
 }
 
+/* Move those forward that have been hastened.  One that is not in the heap, as
+ * its reply is still being given, is put in with its new deadline; one whose
+ * turn is over has been hastened in vain.
+ */
+static void
+take_hastened (struct batch_socket *c)
+{
+  struct deferred **heap = c->waiting, *d, *next;
+  unsigned i;
+
+  if (atomic_load_explicit (&c->hastened, memory_order_relaxed) == NULL)
+    return;
+  for (d = atomic_exchange (&c->hastened, NULL); d != NULL; d = next) {
+    next = d->next_hastened;
+    atomic_store (&d->is_hastened, false);
+    if (d->turn == NULL)
+      continue;
+    d->deadline = 0;
+    for (i = 0; i < c->nr_waiting && heap[i] != d; i++)
+      ;
+    if (i == c->nr_waiting)
+      continue;
+    for (; i > 0 && heap[(i - 1) / 2]->deadline > 0; i = (i - 1) / 2)
+      heap[i] = heap[(i - 1) / 2];
+    heap[i] = d;
+  }
+}
+
 static bool
 charge (struct batch_socket *c, size_t n)
 {
@@ -184,9 +237,27 @@ grow_reply (struct batch_socket *c, struct deferred *d, size_t n)
   return true;
 }
 
+/* Give back what a payload took. */
+static void
+shrink_reply (struct batch_socket *c, struct deferred *d)
+{
+  char *p = d->room > KEPT ? realloc (d->reply, HEADERS) : NULL;
+
+  if (p == NULL)
+    return;
+  c->bytes -= d->room - HEADERS;
+  atomic_fetch_sub (&bytes_of_all, d->room - HEADERS);
+  d->reply = p;
+  d->room = HEADERS;
+}
+
+/* Nobody hastens it any more. */
 static void
 make_idle (struct batch_socket *c, struct deferred *d)
 {
+  d->turn = NULL;
+  if (__builtin_expect (atomic_load (&d->is_hastened), 0))
+    take_hastened (c);
   if (d->room > KEPT ||
       atomic_load_explicit (&bytes_of_all, memory_order_relaxed) > MOST_TO_KEEP)
     free_reply (c, d);
@@ -225,6 +296,9 @@ batch_defer_free (struct batch_socket *c)
   assert (c->bytes == 0);
   free (c->waiting);
   c->waiting = NULL;
+  if (c->wake_fd >= 0)
+    close (c->wake_fd);
+  c->wake_fd = -1;
 }
 
 /*---------------------------------------------------------------------*/
@@ -239,27 +313,49 @@ put32 (char *p, uint32_t n)
   p[3] = (char) n;
 }
 
-/* Turn the reply into one that says ESHUTDOWN, for which its buffer has room.
- * False: the reply has a form that is not known here.
+/* Turn the reply into one that says R, a negative errno, for which its buffer
+ * has room.  False: the reply has a form that is not known here.
  */
 static bool
-make_error (struct deferred *d)
+make_error (struct deferred *d, int r)
 {
+  const uint32_t error = protocol_errors[nbd_error_of (r)];
   char *p = d->reply;
 
   if (d->len >= SIMPLE_REPLY && get32 (p) == SIMPLE_REPLY_MAGIC) {
-    put32 (p + 4, PROTOCOL_ESHUTDOWN);
+    put32 (p + 4, error);
     d->len = SIMPLE_REPLY;
     return true;
   }
   if (d->len >= CHUNK && get32 (p) == STRUCTURED_REPLY_MAGIC) {
     put32 (p + 4, (uint32_t) REPLY_FLAG_DONE << 16 | REPLY_TYPE_ERROR);
     put32 (p + 16, ERROR_REPLY - CHUNK);
-    put32 (p + 20, PROTOCOL_ESHUTDOWN);
+    put32 (p + 20, error);
     p[24] = p[25] = 0; /* no message */
     d->len = ERROR_REPLY;
     return true;
   }
+  return false;
+}
+
+/* A request that was set aside is tried again.  Returns whether it is due now;
+ * otherwise it waits again.
+ */
+static bool
+take_turn (struct batch_socket *c, struct deferred *d)
+{
+  uint64_t moment;
+  bool is_over;
+
+  is_over = d->turn (d->request, d->reply + HEADERS, &moment);
+  if (is_over) {
+    d->turn = NULL;
+    shrink_reply (c, d);
+    if (moment <= clock_now ())
+      return true;
+  }
+  d->deadline = moment;
+  put_in (c, d);
   return false;
 }
 
@@ -272,10 +368,17 @@ answer_first (struct batch_socket *c, uint64_t now, bool over)
   int r;
 
   batch_thread.answering = c;
+  if (__builtin_expect (d->turn != NULL && !over, 0)) {
+    if (!take_turn (c, d)) {
+      batch_thread.answering = NULL;
+      return true;
+    }
+    now = clock_now ();
+  }
   r = d->due (d->request, now, over);
   batch_thread.answering = NULL;
   /* A failure must not look like success. */
-  if (r < 0 && !make_error (d))
+  if (r < 0 && !make_error (d, r))
     c->error = EPROTO;
   if (r > 0)
     c->error = ESHUTDOWN;
@@ -290,9 +393,11 @@ answer_due (struct batch_socket *c, uint64_t now, uint64_t until)
 {
   bool any = false, ok = true;
 
+  take_hastened (c);
   while (ok && c->nr_waiting > 0 && c->waiting[0]->deadline <= until) {
     ok = answer_first (c, now, false);
     any = true;
+    take_hastened (c); /* as this request has moved a write pointer */
   }
   if (any)
     batch_flush (c, c->fd, 0);
@@ -351,19 +456,30 @@ batch_defer_cancel (void)
 }
 
 /*---------------------------------------------------------------------*/
-/* Waiting.  -EAGAIN ends a wait where the socket has something to read. */
+/* Waiting.  -EAGAIN ends a wait where the socket has something to read, -EINTR
+ * where a request was hastened.
+ */
+
+struct listener {
+  const struct batch_socket *c;
+  int fds[2]; /* the client's, and the one that wakes; or -1 */
+};
 
 static int
 nap_listening (void *opaque, uint64_t nsec)
 {
-  const struct batch_socket *c = opaque;
+  const struct listener *l = opaque;
+  struct batch_thread *t = &batch_thread;
+  unsigned i;
   int r;
 
-  batch_thread.listening = c->fd;
-  batch_thread.heard = false;
+  for (i = 0; i < 2; i++) {
+    t->listening[i] = l->fds[i];
+    t->heard[i] = false;
+  }
   r = batch_libc.nap (nsec);
-  batch_thread.listening = -1;
-  return batch_thread.heard ? -EAGAIN : r;
+  t->listening[0] = t->listening[1] = -1;
+  return t->heard[0] ? -EAGAIN : t->heard[1] ? -EINTR : r;
 }
 
 static int
@@ -376,8 +492,9 @@ nap (void *opaque, uint64_t nsec)
 static int
 sleep_listening (void *opaque, uint64_t moment)
 {
-  const struct batch_socket *c = opaque;
-  struct pollfd readable = {.fd = c->fd, .events = POLLIN};
+  const struct listener *l = opaque;
+  struct pollfd readable[2] = {{.fd = l->fds[0], .events = POLLIN},
+                               {.fd = l->fds[1], .events = POLLIN}};
   struct timespec ts;
   uint64_t now, left;
   int r;
@@ -388,22 +505,36 @@ sleep_listening (void *opaque, uint64_t moment)
     left = moment > now ? moment - now : 0;
     ts.tv_sec = (time_t) (left / NSEC_PER_SEC);
     ts.tv_nsec = (long) (left % NSEC_PER_SEC);
-    r = batch_libc.ppoll (&readable, 1, &ts, NULL);
+    r = batch_libc.ppoll (readable, l->fds[1] >= 0 ? 2 : 1, &ts, NULL);
   } while (r == -1 && errno == EINTR);
-  return r > 0 ? -EAGAIN : 0;
+  if (r <= 0)
+    return 0;
+  return readable[0].revents != 0 ? -EAGAIN : -EINTR;
 }
 
 static int
 look (void *opaque)
 {
-  const struct batch_socket *c = opaque;
+  const struct listener *l = opaque;
   char byte;
 
-  return batch_libc.recvfrom (c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL,
-                              NULL) == -1 &&
-                 (errno == EAGAIN || errno == EINTR)
+  if (atomic_load_explicit (&l->c->hastened, memory_order_relaxed) != NULL)
+    return -EINTR;
+  return l->fds[0] < 0 || (batch_libc.recvfrom (l->fds[0], &byte, 1,
+                                                MSG_PEEK | MSG_DONTWAIT, NULL,
+                                                NULL) == -1 &&
+                           (errno == EAGAIN || errno == EINTR))
              ? 0
              : -EAGAIN;
+}
+
+static void
+clear_wake (const struct batch_socket *c)
+{
+  uint64_t n;
+
+  if (batch_libc.read (c->wake_fd, &n, sizeof n) == -1)
+    assert (errno == EAGAIN);
 }
 
 /* Wait until the first reply is due, and send it, and with it all others that a
@@ -413,23 +544,31 @@ look (void *opaque)
 static int
 wait_for_first (struct batch_socket *c, bool listens)
 {
-  const struct wait_ops how = {.sleep_for = listens ? nap_listening : nap,
-                               .sleep_until = listens ? sleep_listening : NULL,
-                               .check = listens ? look : NULL,
-                               .opaque = c};
+  struct listener listener = {.c = c,
+                              .fds = {listens ? c->fd : -1, c->wake_fd}};
+  const bool hears = listens || c->wake_fd >= 0;
+  const struct wait_ops how = {.sleep_for = hears ? nap_listening : nap,
+                               .sleep_until = hears ? sleep_listening : NULL,
+                               .check = hears ? look : NULL,
+                               .opaque = &listener};
   uint64_t deadline, spin, now, until;
   int r;
 
   pthread_mutex_lock (&c->out_lock);
+  take_hastened (c);
   batch_flush (c, c->fd, 0);
   deadline = c->waiting[0]->deadline;
-  spin = c->waiting[0]->spin;
+  spin = c->waiting[0]->turn == NULL ? c->waiting[0]->spin : 0;
   if (spin == SPIN_AUTO && c->nr_waiting > CROWD)
     spin = 0;
   pthread_mutex_unlock (&c->out_lock);
 
   r = waiter_wait (&waiter, deadline, spin, &how, &now);
-  if (r < 0)
+  if (r == -EINTR) {
+    clear_wake (c);
+    deadline = now;
+  }
+  else if (r < 0)
     return r;
   until = spin != 0 ? now : now + waiter_usual (&waiter) / 2;
   pthread_mutex_lock (&c->out_lock);
@@ -467,32 +606,111 @@ take_with_room (struct batch_socket *c, uint64_t deadline, size_t n)
   return d;
 }
 
+/* Begin to defer the reply to this thread's request, with room for N bytes;
+ * out_lock is held then.  NULL: it cannot be, and nothing is locked.
+ */
+static struct deferred *
+begin_deferring (struct batch_socket *c, uint64_t deadline, uint64_t spin,
+                 batch_due *due, const void *request, size_t size, size_t n)
+{
+  struct deferred *d = NULL;
+
+  if (c == NULL || depth == 0 || size > MAX_REQUEST_COPY ||
+      passes_through (c) || !batch_may_wait ())
+    return NULL;
+  pthread_mutex_lock (&c->out_lock);
+  if (c->partial_reply == NULL && c->nr_waiting < depth && c->tx_buf != NULL &&
+      c->error == 0)
+    d = take_with_room (c, deadline, n);
+  if (d == NULL) {
+    pthread_mutex_unlock (&c->out_lock);
+    return NULL;
+  }
+  d->deadline = deadline;
+  d->spin = spin;
+  d->due = due;
+  memcpy (d->request, request, size);
+  c->partial_reply = d;
+  c->deferrer = &batch_thread;
+  batch_thread.deferring = c;
+  return d;
+}
+
 bool
 batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
              const void *request, size_t size, size_t data)
 {
   struct batch_socket *c = batch_thread.serving;
-  struct deferred *d = NULL;
 
-  if (c == NULL || depth == 0 || size > MAX_REQUEST_COPY ||
-      passes_through (c) || !batch_may_wait ())
+  if (begin_deferring (c, deadline, spin, due, request, size, HEADERS + data) ==
+      NULL)
     return false;
-  pthread_mutex_lock (&c->out_lock);
-  if (c->partial_reply == NULL && c->nr_waiting < depth && c->tx_buf != NULL &&
-      c->error == 0)
-    d = take_with_room (c, deadline, HEADERS + data);
-  if (d != NULL) {
-    d->deadline = deadline;
-    d->spin = spin;
-    d->due = due;
-    memcpy (d->request, request, size);
-    c->partial_reply = d;
-    c->deferrer = &batch_thread;
-    batch_thread.deferring = c;
-  }
   pthread_mutex_unlock (&c->out_lock);
-  return d != NULL;
+  return true;
 }
+
+/*---------------------------------------------------------------------*/
+/* Requests that are set aside */
+
+static bool
+can_be_woken (struct batch_socket *c)
+{
+  if (c != NULL && c->wake_fd < 0)
+    c->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return c != NULL && c->wake_fd >= 0;
+}
+
+void *
+batch_set_aside (uint64_t until, uint64_t spin, batch_turn *turn,
+                 batch_due *due, const void *request, size_t size,
+                 const void *payload, size_t n)
+{
+  struct batch_socket *c = batch_thread.serving;
+  struct deferred *d;
+
+  if (!can_be_woken (c))
+    return NULL;
+  d = begin_deferring (c, 0, spin, due, request, size, HEADERS + n);
+  if (d == NULL)
+    return NULL;
+  d->deadline = until;
+  d->turn = turn;
+  d->connection = c;
+  if (n > 0)
+    memcpy (d->reply + HEADERS, payload, n);
+  pthread_mutex_unlock (&c->out_lock);
+  return d->request;
+}
+
+/* Nothing of D is looked at after the push: its thread may have taken it.  But
+ * the connection does not end before the caller lets go of the lock of its own
+ * that keeps the request from being answered.
+ */
+void
+batch_hasten (void *request)
+{
+  struct deferred *d =
+      (struct deferred *) ((char *) request -
+                           offsetof (struct deferred, request));
+  struct batch_socket *c = d->connection;
+  const uint64_t one = 1;
+  const int saved = errno;
+  struct deferred *first;
+
+  if (atomic_exchange (&d->is_hastened, true))
+    return;
+  first = atomic_load (&c->hastened);
+  do {
+    d->next_hastened = first;
+  } while (!atomic_compare_exchange_weak (&c->hastened, &first, d));
+  if (first == NULL && c->deferrer != &batch_thread &&
+      batch_libc.write (c->wake_fd, &one, sizeof one) == -1)
+    assert (errno == EAGAIN); /* it is readable all the same */
+  errno = saved;
+}
+
+/*---------------------------------------------------------------------*/
+/* The reply */
 
 /* Is the reply complete, rather than only one of its chunks? */
 static bool
@@ -516,6 +734,9 @@ batch_defer_piece (struct batch_socket *c, const void *buf, size_t n, bool more)
 {
   struct deferred *d = c->partial_reply;
 
+  /* A payload is behind it. */
+  if (d->turn != NULL && d->len + n > HEADERS)
+    return false;
   /* Make room for half as much again, so that a reply of many pieces is not
    * copied for each of them.
    */

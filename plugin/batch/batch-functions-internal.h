@@ -15,20 +15,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_VERSION 2
+#define BATCH_VERSION 3
 
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
 
 /* A request whose reply was deferred is answered now, as it is its time, or, if
- * OVER, since the server stops or the client has gone.  Returns 0; or
- * -ESHUTDOWN, and the reply is replaced by one with that error; or 1: the
+ * OVER, since the server stops or the client has gone.  Returns 0; or a
+ * negative errno, and the reply is replaced by one with that error; or 1: the
  * client was dropped, and there is no answer.  It is called once, on the thread
  * that serves the connection (or ends what that has left), with locks of the
- * library held: it may make it shut the connection's socket down, and nothing
- * else.
+ * library held: it may hasten requests, and make the library shut the
+ * connection's socket down, and nothing else.
  */
 typedef int batch_due (void *request, uint64_t now, bool over);
+
+/* A request that was set aside is tried again.  Returns true, and it is due at
+ * *MOMENT, or at once where that has passed; or false, and it is to be tried
+ * again when it is hastened, or at *MOMENT.  It is called as a batch_due is,
+ * but may take its time: only its own connection waits for it.
+ */
+typedef bool batch_turn (void *request, const void *payload, uint64_t *moment);
 
 /* Each is the function of batch-socket-internal.h with batch_ before its name
  * (set_serial is batch_set_serial).
@@ -42,6 +49,10 @@ struct batch_functions {
   bool (*still_zero) (const void *buf, size_t n);
   bool (*defer) (uint64_t deadline, uint64_t spin, batch_due *due,
                  const void *request, size_t size, size_t data);
+  void *(*set_aside) (uint64_t until, uint64_t spin, batch_turn *turn,
+                      batch_due *due, const void *request, size_t size,
+                      const void *payload, size_t n);
+  void (*hasten) (void *request);
   bool (*has_deferred) (void);
   void (*defer_cancel) (void);
   void (*before_wait) (void);

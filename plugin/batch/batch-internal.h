@@ -69,6 +69,13 @@ struct batch_socket {
   size_t bytes;                   /* of the buffers of all of these */
   struct deferred *partial_reply; /* nbdkit is giving its pieces; or NULL */
   _Atomic (const struct batch_thread *) deferrer; /* of the last reply */
+
+  /* Requests that were set aside, and are to be tried again: whoever hastens
+   * one pushes it, with no lock, and writes to the eventfd unless its own
+   * thread serves the connection.
+   */
+  _Atomic (struct deferred *) hastened;
+  int wake_fd; /* -1 before the first was set aside */
 };
 
 /* What the library knows of this thread. */
@@ -88,13 +95,16 @@ struct batch_thread {
   struct batch_socket *deferring; /* where it last deferred a reply */
   struct batch_socket *answering; /* for which it calls a batch_due, with
                                    * out_lock held */
-  int listening;   /* a descriptor that ends its next ppoll, or -1; */
-  bool heard;      /* whether that did */
+  /* Descriptors that end its next ppoll, or -1, and whether they did: that of a
+   * client, and that by which another thread wakes it.
+   */
+  int listening[2];
+  bool heard[2];
   bool is_probing; /* its next ppoll only shows that nbdkit's sleeps are seen */
 };
 #define BATCH_THREAD_INIT                                                      \
   {                                                                            \
-    .holding = -1, .listening = -1                                             \
+    .holding = -1, .listening = { -1, -1 }                                     \
   }
 extern _Thread_local struct batch_thread batch_thread;
 

@@ -402,12 +402,15 @@ has_ahead (int fd)
   return r;
 }
 
-/* nbdkit_nanosleep's, which a request of the client ends, too. */
+/* nbdkit_nanosleep's, which a request of the client ends, too, and a request
+ * that is hastened.  poll leaves descriptors of -1 alone.
+ */
 static int
 listening_ppoll (struct pollfd *fds, nfds_t nfds,
                  const struct timespec *timeout, const sigset_t *sigmask)
 {
-  struct pollfd more[MAX_LISTENING + 1];
+  struct batch_thread *t = &batch_thread;
+  struct pollfd more[MAX_LISTENING + 2];
   nfds_t i;
   int r;
 
@@ -416,15 +419,14 @@ listening_ppoll (struct pollfd *fds, nfds_t nfds,
     return -1;
   }
   memcpy (more, fds, nfds * sizeof fds[0]);
-  more[nfds] = (struct pollfd){.fd = batch_thread.listening, .events = POLLIN};
-  r = batch_libc.ppoll (more, nfds + 1, timeout, sigmask);
+  for (i = 0; i < 2; i++)
+    more[nfds + i] = (struct pollfd){.fd = t->listening[i], .events = POLLIN};
+  r = batch_libc.ppoll (more, nfds + 2, timeout, sigmask);
   for (i = 0; i < nfds; i++)
     fds[i].revents = more[i].revents;
-  if (r > 0 && more[nfds].revents != 0) {
-    batch_thread.heard = true;
-    r = 0;
-  }
-  return r;
+  for (i = 0; r > 0 && i < 2; i++)
+    t->heard[i] = more[nfds + i].revents != 0;
+  return t->heard[0] || t->heard[1] ? 0 : r;
 }
 
 int
@@ -441,7 +443,7 @@ batch_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
     return 0;
   }
   batch_before_wait ();
-  if (batch_thread.listening >= 0)
+  if (batch_thread.listening[0] >= 0 || batch_thread.listening[1] >= 0)
     return listening_ppoll (fds, nfds, timeout, sigmask);
   for (i = 0; i < nfds && !any; i++)
     any = (fds[i].events & POLLIN) && has_ahead (fds[i].fd);

@@ -111,6 +111,23 @@ uint64_t batch_arrival (void);
 bool batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
                   const void *request, size_t size, size_t data);
 
+/* This thread's request cannot be done yet: have it tried by TURN, with a copy
+ * of the SIZE bytes at REQUEST, 256 at most, and one of the N bytes at PAYLOAD,
+ * when it is hastened, or at the moment UNTIL.  What the thread sends next is
+ * the reply, as for batch_defer, and is not longer than one without data.
+ * Returns the copy of the request; or NULL where the caller has to wait by
+ * itself.
+ */
+void *batch_set_aside (uint64_t until, uint64_t spin, batch_turn *turn,
+                       batch_due *due, const void *request, size_t size,
+                       const void *payload, size_t n);
+
+/* The request whose copy this is is worth another try, from any thread, with
+ * locks of its device held: it takes none.  It must not be called any more once
+ * TURN has returned true or DUE has been called; the device sees to that.
+ */
+void batch_hasten (void *request);
+
 /* Does any reply of the connection that this thread serves wait? */
 bool batch_has_deferred (void);
 

@@ -71,6 +71,7 @@ batch_connection_of (int fd)
   if (c == NULL)
     return NULL;
   memset (c, 0, sizeof *c);
+  c->wake_fd = -1;
   pthread_mutex_init (&c->in_lock, NULL);
   pthread_mutex_init (&c->out_lock, NULL);
   atomic_store_explicit (&connections[fd], c, memory_order_release);

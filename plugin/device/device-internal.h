@@ -70,6 +70,8 @@ struct request {
   bool is_judged;    /* by fault rules; then verdict is what they say */
   bool disconnects;  /* the client, instead of an answer */
   bool is_out;       /* of power: see device-power.c */
+  bool is_aside;     /* a write that came early to its zone: set aside, and */
+  bool is_early;     /* still so; then it may be listed in early */
   uint64_t deadline; /* 0: nothing of it waits */
   int result;        /* of all but the wait */
 
@@ -78,6 +80,11 @@ struct request {
    */
   struct latency_slot slot;
   struct latency_slot *more_slots;
+
+  /* Of a write that is set aside. */
+  struct zone_early early;
+  uint64_t early_until; /* the moment at which it fails */
+  bool may_trim, is_zero;
 
   struct fault_verdict verdict; /* last: done with before the wait */
 };
@@ -288,7 +295,21 @@ flush_data (struct device *d)
 
 /* Data of a device with zones. */
 int device_read_zones (struct request *r, char *buf);
-int device_write_zone (struct request *r, const void *buf, bool may_trim);
+
+/* What a write returns that is ahead of the write pointer, where it does not
+ * wait on its thread; its first part, if it crosses zones.
+ */
+#define REQUEST_EARLY 2
+int device_write_zone (struct request *r, const void *buf, bool may_trim,
+                       bool waits);
+
+/* A write that has returned REQUEST_EARLY, and that is not to move: have its
+ * zone call hasten for it (connection_ops) when it is worth another try, which
+ * may be at once; and not any more.
+ */
+void device_list_early (struct request *r);
+void device_forget_early (struct request *r);
+
 int device_trim_zones (struct device *d, uint32_t count, uint64_t offset,
                        bool fua);
 

@@ -85,6 +85,8 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->is_judged = false;
   r->disconnects = false;
   r->is_out = false;
+  r->is_aside = false;
+  r->is_early = false;
   r->deadline = 0;
   lock (&c->lock);
   /* Nobody gets in while power is off. */
@@ -234,14 +236,18 @@ give_up (struct request *r, uint64_t now)
     r->result = -ESHUTDOWN;
 }
 
-/* The moment of a deferred request has come; see connection_ops.defer. */
+/* The moment of a deferred request has come; see connection_ops.defer.  What
+ * was set aside has been promised to succeed.
+ */
 static int
 on_deadline (void *request, uint64_t now, bool over)
 {
   struct request *r = request;
-  const int promised = r->result;
+  const int promised = r->is_aside ? 0 : r->result;
   int result;
 
+  if (__builtin_expect (r->is_early, 0))
+    device_forget_early (r);
   if (over)
     give_up (r, now);
   result = complete (r, now);
@@ -262,7 +268,7 @@ defer (struct request *r)
 
   return ops->defer != NULL && r->connection->user == NULL &&
          ops->defer (r->deadline, r->version->s.spin, on_deadline, r,
-                     offsetof (struct request, verdict),
+                     offsetof (struct request, early),
                      r->io.op == OP_READ ? r->io.count : 0);
 }
 
@@ -338,19 +344,101 @@ request_prepare (struct request *r, enum operation op)
 /*---------------------------------------------------------------------*/
 /* Data */
 
+/* What a write returns that was set aside: take_turn ends it. */
+#define ASIDE 3
+
+static bool take_turn (void *request, const void *payload, uint64_t *moment);
+
+/* Leave it to the connection to try a write again, whose BUF is NULL for
+ * zeroes. Returns what stands for the write there, or NULL if the thread has to
+ * wait.
+ */
+static struct request *
+set_aside (struct request *r, const void *buf, bool may_trim)
+{
+  const struct connection_ops *ops = r->connection->ops;
+
+  if (ops->set_aside == NULL || r->connection->user != NULL)
+    return NULL;
+  request_forget_verdict (r);
+  r->result = 0;
+  r->is_zero = buf == NULL;
+  r->may_trim = may_trim;
+  r->early_until =
+      moment_after (clock_now (), r->version->s.zones.reorder_wait);
+  return ops->set_aside (r->early_until, r->version->s.spin, take_turn,
+                         on_deadline, r, offsetof (struct request, verdict),
+                         buf, buf != NULL ? r->io.count : 0);
+}
+
+/* A write is ahead of the write pointer.  It is set aside, so that its thread
+ * can serve the writes that it waits for; or else it waits on its thread.  If
+ * it has been set aside already it is again, as long as its time is not over.
+ */
+static int
+meet_early (struct request *r, const void *buf, bool may_trim)
+{
+  struct request *copy = r;
+  int result;
+
+  if (r->is_aside && clock_now () >= r->early_until)
+    return -EIO;
+  request_leave (r);
+  if (!r->is_aside) {
+    r->is_aside = true;
+    copy = set_aside (r, buf, may_trim);
+  }
+  if (copy != NULL) {
+    device_list_early (copy);
+    return ASIDE;
+  }
+  r->is_aside = false;
+  result = request_come_back (r);
+  return result == 0 ? device_write_zone (r, buf, may_trim, true) : result;
+}
+
 static int
 write_data (struct request *r, const void *buf, bool may_trim)
 {
   struct device *d = r->connection->device;
   int result, bad = 0;
 
-  result = d->zones != NULL ? device_write_zone (r, buf, may_trim)
-                            : change_good_data (r, buf, may_trim, &bad);
+  if (d->zones != NULL) {
+    result = device_write_zone (r, buf, may_trim, false);
+    if (__builtin_expect (result == REQUEST_EARLY, 0))
+      result = meet_early (r, buf, may_trim);
+  }
+  else
+    result = change_good_data (r, buf, may_trim, &bad);
   if (result == 1) {
     request_finish_cut (r);
     return -ESHUTDOWN;
   }
   return bad < 0 ? bad : result;
+}
+
+/* A write that was set aside is tried again; see connection_ops.set_aside. */
+static bool
+take_turn (void *request, const void *payload, uint64_t *moment)
+{
+  struct request *r = request;
+  int result;
+
+  device_forget_early (r);
+  result = request_come_back (r);
+  if (result == 0) {
+    r->transfer = r->io.count;
+    result = write_data (r, r->is_zero ? NULL : payload, r->may_trim);
+  }
+  if (result == ASIDE) {
+    *moment = r->early_until;
+    return false;
+  }
+  r->result = result;
+  *moment = r->deadline;
+  if (r->deadline != 0 && !r->is_out)
+    request_leave (r);
+  return true;
 }
 
 /* The client's own buffer stays as it is. */
@@ -446,7 +534,7 @@ device_write (struct connection *c, const void *buf, uint32_t count,
   if (request.transfer > 0)
     r = request_is_corrupted (&request) ? write_corrupted (&request, buf)
                                         : write_data (&request, buf, false);
-  return request_end (&request, r);
+  return r != ASIDE ? request_end (&request, r) : 0;
 }
 
 int
@@ -463,7 +551,7 @@ device_zero (struct connection *c, uint32_t count, uint64_t offset,
     r = prepare (&request, OP_ZERO);
   if (request.transfer > 0)
     r = write_data (&request, NULL, may_trim);
-  return request_end (&request, r);
+  return r != ASIDE ? request_end (&request, r) : 0;
 }
 
 /* A trim that resets zones takes as long as a reset does. */

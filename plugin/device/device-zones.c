@@ -111,13 +111,39 @@ nap_out (void *request, uint64_t nsec)
   return result < 0 ? result : request_come_back (r);
 }
 
+/* The write pointer has come to a write that is set aside. */
+static void
+reached (struct zone_early *e)
+{
+  struct request *r =
+      (struct request *) ((char *) e - offsetof (struct request, early));
+
+  r->connection->ops->hasten (r);
+}
+
+void
+device_list_early (struct request *r)
+{
+  r->early.reached = reached;
+  r->is_early = true;
+  zones_list_early (r->connection->device->zones, &r->early, r->transfer,
+                    request_place (r));
+}
+
+void
+device_forget_early (struct request *r)
+{
+  zones_unlist_early (r->connection->device->zones, &r->early);
+  r->is_early = false;
+}
+
 /* Write r->transfer bytes of BUF, which lie in one zone of the kind PLACE, to
  * request_place.  The zone is asked for all of them, whatever is written then.
  * Nothing is above the write pointer, also where power was cut between two
  * steps.
  */
 static int
-write_in_zone (struct request *r, const void *buf, bool may_trim,
+write_in_zone (struct request *r, const void *buf, bool may_trim, bool waits,
                enum zone_place place)
 {
   struct device *d = r->connection->device;
@@ -131,10 +157,13 @@ write_in_zone (struct request *r, const void *buf, bool may_trim,
     result = change_good_data (r, buf, may_trim, &bad);
     return result != 0 ? result : bad;
   }
-  result = zones_begin_write (d->zones, &zone, r->transfer, request_place (r),
-                              &wait);
-  if (result < 0)
-    return result;
+  if (__builtin_expect (waits, 0))
+    result = zones_begin_write (d->zones, &zone, r->transfer, request_place (r),
+                                &wait);
+  else
+    result = zones_try_write (d->zones, &zone, r->transfer, request_place (r));
+  if (result != 0)
+    return result == ZONE_WRITE_EARLY ? REQUEST_EARLY : result;
   result = change_good_data (r, buf, may_trim, &bad);
   zones_end_write (&zone, result >= 0 ? r->transfer : r->done);
   return result != 0 ? result : bad;
@@ -145,7 +174,7 @@ write_in_zone (struct request *r, const void *buf, bool may_trim,
  * between two parts.
  */
 static int
-write_across (struct request *r, const char *buf, bool may_trim)
+write_across (struct request *r, const char *buf, bool may_trim, bool waits)
 {
   const struct zones *zones = r->connection->device->zones;
   const uint64_t end = r->io.offset + r->io.count;
@@ -159,7 +188,7 @@ write_across (struct request *r, const char *buf, bool may_trim)
     r->transfer = (r->more ? part_end : end) - offset;
     r->done = 0;
     result = write_in_zone (r, buf != NULL ? buf + r->from : NULL, may_trim,
-                            zones_place (zones, r->transfer, offset));
+                            waits, zones_place (zones, r->transfer, offset));
     if (result != 0 || !r->more)
       return result;
     r->from = part_end - r->io.offset;
@@ -167,14 +196,15 @@ write_across (struct request *r, const char *buf, bool may_trim)
 }
 
 int
-device_write_zone (struct request *r, const void *buf, bool may_trim)
+device_write_zone (struct request *r, const void *buf, bool may_trim,
+                   bool waits)
 {
   const enum zone_place place =
       zones_place (r->connection->device->zones, r->io.count, r->io.offset);
 
   if (place != ZONE_PLACE_ACROSS)
-    return write_in_zone (r, buf, may_trim, place);
+    return write_in_zone (r, buf, may_trim, waits, place);
   return r->version->s.zones.cross == ZONE_CROSS_SPLIT
-             ? write_across (r, buf, may_trim)
+             ? write_across (r, buf, may_trim, waits)
              : -EIO;
 }

@@ -174,6 +174,28 @@ struct connection_ops {
    */
   uint64_t (*client) (void);
 
+  /* Set a write aside that this thread serves, and answer it later: TURN is
+   * called with a copy of the SIZE bytes at REQUEST, at most 256, and one of
+   * the N bytes at PAYLOAD, by a thread that serves the connection, once HASTEN
+   * is called for that copy of the request, or at the moment UNTIL.  TURN
+   * returns true, and DUE is called at *moment, or at once if that has passed,
+   * as for DEFER; or false, and TURN is called again in the same way, with
+   * *moment for UNTIL.  Where the client or the server goes away before, DUE is
+   * called, and TURN is not.  Returns the copy of the request, or NULL where
+   * the thread has to wait by itself.  The caller answers the request as done.
+   * NULL: the thread always has to.
+   *
+   * HASTEN may be called on any thread, with locks of a device held, from
+   * set_aside on until DUE is called or TURN returns true.
+   */
+  void *(*set_aside) (uint64_t until, uint64_t spin,
+                      bool (*turn) (void *request, const void *payload,
+                                    uint64_t *moment),
+                      int (*due) (void *request, uint64_t now, bool over),
+                      const void *request, size_t size, const void *payload,
+                      size_t n);
+  void (*hasten) (void *request);
+
   uint32_t max_deferred; /* replies that one connection may have deferred */
   bool parallel;         /* may its requests be served side by side? */
   atomic_bool is_serial; /* it has been seen that they are not, all the same */

@@ -117,7 +117,7 @@
   X (zones.cross, "zone-cross", ZONE_CROSS, LIVE, 0, 0, "split", "split",      \
      "zone-cross=split|error   a write across zones: zone by zone, or EIO")    \
   X (zones.reorder_wait, "zone-reorder-wait", DURATION, FIXED, 0,              \
-     MAX_DURATION, "20ms", "20ms",                                             \
+     MAX_DURATION, "1s", "1s",                                                 \
      "zone-reorder-wait=D      how long writes wait for those before them")    \
   X (badblocks_once, "badblocks-once", BOOL, LIVE, 0, 1, "false", "false",     \
      "badblocks-once=BOOL      bad blocks are good once they were hit")        \

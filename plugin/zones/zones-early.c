@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Writes that come early.  Where requests are served side by side, a write may
- * come before the one that is to be written in front of it.  If
- * zone-reorder-wait is set, such a write puts itself into the list of the
- * zone's stripe and lets go of the lock.  The request that moves the write
- * pointer wakes the early writes whose place the pointer reaches (one, unless
- * two want the same place), and those that it passes, which fail then.  So each
- * write of a queue wakes only the next one, and a write that waits keeps no
- * other waiting.
+ * Writes that come early: before the one that is to be written in front of
+ * them. If zone-reorder-wait is set, such a write puts itself into the list of
+ * the zone's stripe and lets go of the lock.  Its thread waits then, or the
+ * caller has set it aside and serves other requests meanwhile.  The request
+ * that moves the write pointer wakes the early writes whose place the pointer
+ * reaches (one, unless two want the same place), and those that it passes,
+ * which fail then. So each write of a queue wakes only the next one, and a
+ * write that waits keeps no other waiting.
  */
 
 #include <config.h>
@@ -17,24 +17,21 @@
 
 #include "zones-internal.h"
 
-/* Take one out of its list, and tell it that its turn has come. */
+/* Take one out of its list, and say that its turn has come. */
 static void
-wake (struct early_write **link)
+wake (struct zone_early **link)
 {
-  struct early_write *e = *link;
+  struct zone_early *e = *link;
 
   *link = e->next;
-  e->queued = false;
-  pthread_mutex_lock (&e->lock);
-  e->wp_reached = true;
-  pthread_cond_signal (&e->wp_cond);
-  pthread_mutex_unlock (&e->lock);
+  e->is_listed = false;
+  e->reached (e);
 }
 
 void
 zone_wake_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp)
 {
-  struct early_write **link = &stripe->early, *e;
+  struct zone_early **link = &stripe->early, *e;
 
   while ((e = *link) != NULL) {
     if (e->zone != zone || e->wp > wp)
@@ -58,8 +55,54 @@ zones_wake_all (struct zones *z)
   }
 }
 
+void
+zone_list_early (struct zone_stripe *stripe, struct zone_early *e)
+{
+  e->is_listed = true;
+  e->next = stripe->early;
+  stripe->early = e;
+}
+
 static void
-list_early (struct zone_stripe *stripe, struct early_write *e)
+unlist (struct zone_stripe *stripe, struct zone_early *e)
+{
+  struct zone_early **link = &stripe->early;
+
+  if (!e->is_listed)
+    return;
+  while (*link != e)
+    link = &(*link)->next;
+  *link = e->next;
+  e->is_listed = false;
+}
+
+void
+zones_unlist_early (struct zones *z, struct zone_early *e)
+{
+  struct zone_stripe *stripe = zone_stripe (z, e->zone);
+
+  stripe_lock (stripe);
+  unlist (stripe, e);
+  stripe_unlock (stripe);
+}
+
+/*---------------------------------------------------------------------*/
+/* On a thread */
+
+/* For the thread that waits; see struct zone_early. */
+static void
+wake_thread (struct zone_early *early)
+{
+  struct early_write *e = (struct early_write *) early;
+
+  pthread_mutex_lock (&e->lock);
+  e->wp_reached = true;
+  pthread_cond_signal (&e->wp_cond);
+  pthread_mutex_unlock (&e->lock);
+}
+
+static void
+begin_wait (struct zone_stripe *stripe, struct early_write *e)
 {
   pthread_condattr_t attr;
 
@@ -69,24 +112,16 @@ list_early (struct zone_stripe *stripe, struct early_write *e)
   pthread_cond_init (&e->wp_cond, &attr);
   pthread_condattr_destroy (&attr);
   e->wp_reached = false;
-  e->queued = true;
-  e->next = stripe->early;
-  stripe->early = e;
+  zone_list_early (stripe, &e->e);
 }
 
 /* The stripe is locked.  A request that woke E did so with the stripe locked,
  * and so has no use of E any more.
  */
 static void
-unlist_early (struct zone_stripe *stripe, struct early_write *e)
+end_wait (struct zone_stripe *stripe, struct early_write *e)
 {
-  struct early_write **link;
-
-  if (e->queued) {
-    for (link = &stripe->early; *link != e; link = &(*link)->next)
-      ;
-    *link = e->next;
-  }
+  unlist (stripe, &e->e);
   pthread_cond_destroy (&e->wp_cond);
   pthread_mutex_destroy (&e->lock);
 }
@@ -112,14 +147,15 @@ int
 zone_wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
                  uint64_t deadline, const struct wait_ops *wait)
 {
-  struct early_write e = {.zone = zone, .wp = wp};
+  struct early_write e = {
+      .e = {.reached = wake_thread, .zone = zone, .wp = wp}};
   const uint64_t began = clock_now ();
   uint64_t now = began, slice = deadline;
   int r = 0;
 
   if (now >= deadline)
     return -EIO;
-  list_early (stripe, &e);
+  begin_wait (stripe, &e);
   stripe_unlock (stripe);
   while (now < deadline) {
     if (wait != NULL) {
@@ -131,8 +167,8 @@ zone_wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
     now = clock_now ();
   }
   stripe_lock (stripe);
-  if (r == 0 && e.queued)
+  if (r == 0 && e.e.is_listed)
     r = -EIO;
-  unlist_early (stripe, &e);
+  end_wait (stripe, &e);
   return r;
 }

@@ -55,14 +55,11 @@ state_wp (uint64_t state)
 
 #define MAX_ZONE_STRIPES 1024
 
-/* A write that waits for those before it: on the stack of the thread that
- * waits, and in the list of its stripe.  The stripe's lock guards all of it
- * except `lock` and `wp_reached`.
+/* A write whose thread waits for those before it: on that thread's stack, and
+ * in the list of its stripe.
  */
 struct early_write {
-  struct early_write *next;
-  uint64_t zone, wp; /* the write pointer that it waits for */
-  bool queued;
+  struct zone_early e;
   pthread_mutex_t lock; /* guards `wp_reached` */
   pthread_cond_t wp_cond;
   bool wp_reached; /* the write pointer, or it has passed */
@@ -83,7 +80,7 @@ struct zone_discard {
 struct zone_stripe {
   _Alignas(64) struct fairlock lock;
   /* Both changed with the lock held exclusively. */
-  struct early_write *early;
+  struct zone_early *early;
   struct zone_discard *discards;
 };
 
@@ -194,8 +191,13 @@ zone_lock (struct zones *z, uint64_t zone)
   return stripe;
 }
 
-/* zones-early.c.  The write pointer has moved; the stripe is locked. */
+/* zones-early.c.  The stripe is locked for the following.  The write pointer
+ * has moved.
+ */
 void zone_wake_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp);
+
+/* Add one whose zone and write pointer are set. */
+void zone_list_early (struct zone_stripe *stripe, struct zone_early *e);
 
 /* Wait until the write pointer is at WP, or DEADLINE.  The stripe is locked,
  * but not meanwhile.  The first nap is before the wait: with it, replies that

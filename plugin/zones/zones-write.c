@@ -11,12 +11,10 @@
 
 #include "zones-internal.h"
 
-/* What check_write returns for a write beyond the write pointer, which is right
- * once the write pointer has come there.
+/* The rules, null_blk's, for a write at WP from the zone's start.  Beyond the
+ * write pointer it is ZONE_WRITE_EARLY, which is right once the write pointer
+ * has come there.
  */
-#define EARLY 1
-
-/* The rules, null_blk's, for a write at WP from the zone's start. */
 static int
 check_write (const struct zones *z, uint64_t zone, uint64_t count, uint64_t wp)
 {
@@ -30,7 +28,7 @@ check_write (const struct zones *z, uint64_t zone, uint64_t count, uint64_t wp)
     return -EIO;
   if (wp < state_wp (state) || wp + count > zone_capacity (z, zone))
     return -EIO;
-  return wp == state_wp (state) ? 0 : EARLY;
+  return wp == state_wp (state) ? 0 : ZONE_WRITE_EARLY;
 }
 
 /* A write opens its zone, if there is room for one more. */
@@ -72,14 +70,15 @@ zones_end_of_zone (const struct zones *z, uint64_t offset)
   return zone_start (z, zone) + zone_len (z, zone);
 }
 
-int
-zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
-                   uint64_t offset, const struct wait_ops *wait)
+/* Check a write, and lock its zone if that is sequential; *stripe is its stripe
+ * then.  Returns as check_write does; where it is negative nothing is locked.
+ */
+static int
+enter_zone (struct zones *z, struct zone_write *w, uint64_t count,
+            uint64_t offset, struct zone_stripe **stripe)
 {
   const uint64_t zone = offset >> z->shift;
   const uint64_t wp = offset - zone_start (z, zone);
-  struct zone_stripe *stripe;
-  uint64_t deadline;
   int r;
 
   if (zone >= z->nr_zones || count > zone_len (z, zone) - wp)
@@ -91,25 +90,80 @@ zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
                            .is_sequential = zone >= z->nr_conv};
   if (!w->is_sequential)
     return 0;
-
-  stripe = zone_lock (z, zone);
+  *stripe = zone_lock (z, zone);
   r = check_write (z, zone, count, wp);
-  if (r == EARLY) {
-    deadline =
-        z->reorder_wait != 0 ? moment_after (clock_now (), z->reorder_wait) : 0;
-    do {
-      r = zone_wait_early (stripe, zone, wp, deadline, wait);
-      if (r == 0) {
-        zone_finish_discard (z, stripe, zone);
-        r = check_write (z, zone, count, wp);
-      }
-    } while (r == EARLY);
-  }
-  if (r == 0)
-    r = open_implicitly (z, zone);
+  if (r < 0)
+    stripe_unlock (*stripe);
+  return r;
+}
+
+/* The last step of a write that may be done. */
+static int
+open_zone (struct zones *z, const struct zone_write *w,
+           struct zone_stripe *stripe)
+{
+  const int r = w->is_sequential ? open_implicitly (z, w->zone) : 0;
+
   if (r < 0)
     stripe_unlock (stripe);
   return r;
+}
+
+int
+zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
+                 uint64_t offset)
+{
+  struct zone_stripe *stripe = NULL;
+  int r = enter_zone (z, w, count, offset, &stripe);
+
+  if (__builtin_expect (r == ZONE_WRITE_EARLY, 0)) {
+    stripe_unlock (stripe);
+    return z->reorder_wait != 0 ? ZONE_WRITE_EARLY : -EIO;
+  }
+  return r == 0 ? open_zone (z, w, stripe) : r;
+}
+
+int
+zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
+                   uint64_t offset, const struct wait_ops *wait)
+{
+  struct zone_stripe *stripe = NULL;
+  uint64_t deadline, wp;
+  int r;
+
+  r = enter_zone (z, w, count, offset, &stripe);
+  if (r == ZONE_WRITE_EARLY) {
+    wp = offset - zone_start (z, w->zone);
+    deadline =
+        z->reorder_wait != 0 ? moment_after (clock_now (), z->reorder_wait) : 0;
+    do {
+      r = zone_wait_early (stripe, w->zone, wp, deadline, wait);
+      if (r == 0) {
+        zone_finish_discard (z, stripe, w->zone);
+        r = check_write (z, w->zone, count, wp);
+      }
+    } while (r == ZONE_WRITE_EARLY);
+    if (r < 0)
+      stripe_unlock (stripe);
+  }
+  return r == 0 ? open_zone (z, w, stripe) : r;
+}
+
+void
+zones_list_early (struct zones *z, struct zone_early *e, uint64_t count,
+                  uint64_t offset)
+{
+  struct zone_stripe *stripe;
+
+  e->zone = offset >> z->shift;
+  e->wp = offset - zone_start (z, e->zone);
+  e->is_listed = false;
+  stripe = zone_lock (z, e->zone);
+  if (check_write (z, e->zone, count, e->wp) == ZONE_WRITE_EARLY)
+    zone_list_early (stripe, e);
+  else
+    e->reached (e);
+  stripe_unlock (stripe);
 }
 
 void

@@ -110,6 +110,36 @@ uint64_t zones_end_of_zone (const struct zones *z, uint64_t offset);
 int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
                        uint64_t offset, const struct wait_ops *wait);
 
+/* The same, except that a write which would wait does not: then it returns
+ * ZONE_WRITE_EARLY, and nothing is locked.
+ */
+#define ZONE_WRITE_EARLY 1
+int zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
+                     uint64_t offset);
+
+/* A write that was early, and that nobody waits for: in memory of the caller's,
+ * which stays where it is until zones_unlist_early.  When the write pointer has
+ * reached the write or has passed it, or power is off, the write is taken out
+ * of the list, and REACHED is called, on any thread and with the zone locked:
+ * it may only have the write tried again by somebody else.  zones_list_early
+ * calls REACHED itself where that is so by then.
+ */
+struct zone_early {
+  void (*reached) (struct zone_early *e);
+
+  /* Private, guarded by the lock of the zone's stripe. */
+  struct zone_early *next;
+  uint64_t zone, wp; /* the write pointer that it waits for */
+  bool is_listed;
+};
+void zones_list_early (struct zones *z, struct zone_early *e, uint64_t count,
+                       uint64_t offset);
+
+/* REACHED is not called any more, nor running.  A write that is not listed may
+ * be given.
+ */
+void zones_unlist_early (struct zones *z, struct zone_early *e);
+
 /* The first WRITTEN bytes are there: all, a part, or none. */
 void zones_end_write (struct zone_write *w, uint64_t written);
 
@@ -191,7 +221,7 @@ int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
  */
 int zones_reset_all (struct zones *z);
 
-/* Power is off: let writes that are early see it. */
+/* Power is off: let writes that are early see it, set aside or not. */
 void zones_wake_all (struct zones *z);
 
 /* Power is about to come back to a sequential zone, of which all from LOST on

@@ -136,7 +136,7 @@ static int
 our_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
            const sigset_t *sigmask)
 {
-  if (nfds == 1 && fds[0].fd == server && fds[0].events == POLLIN) {
+  if (nfds <= 2 && fds[0].fd == server && fds[0].events == POLLIN) {
     take_turn (AT_SLEEP);
     if (calls.interruptions > 0) {
       calls.interruptions--;
