@@ -81,11 +81,13 @@ struct settings_version {
  *     connection, stats_lock     a thousand samples, or a copy of histograms
  *     settings_lock, latency     some words
  *     a zone's                   one request: its data, or the entries of its
- *                                reset in the log; only requests of this zone
- * and of those in the same stripe wait limits of zones            a bit for
- * each zone write log, durability      one step, of STORE_STEP bytes the
- * store's stripes        the same; the tree's lock: a walk from the root to a
- * leaf, 64 nodes at most badblocks                  BADBLOCKS_PIECE ranges
+ *                                reset in the log; requests of this zone wait,
+ *                                and those of zones in the same stripe
+ *     limits of zones            a bit for each zone
+ *     write log, durability      one step, of STORE_STEP bytes
+ *     the store's stripes        the same
+ *     a tree's of the store      a walk from the root to a leaf
+ *     badblocks                  BADBLOCKS_PIECE ranges
  *     faults                     some looks at each rule
  */
 struct device {

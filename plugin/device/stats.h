@@ -7,10 +7,12 @@
  * (device.h), so that no two connections share a line of memory.  It has no
  * histograms, which are large, but notes what belongs into them:
  *
- *     counts   bytes, errors, longest     samples | read 71 | asked 64 | ...
- *       of a connection, small                        |  when they are many,
- * are v  asked for, or it closes stats    bytes, errors, longest     histograms
- * of reads, ... of a device, large
+ *     counts, small, of a connection
+ *       bytes, errors, longest      samples | read 71 | asked 64 | ...
+ *          |                           |
+ *          v                           v      when they are many, when they are
+ *     stats, large, of a device               asked for, or when it closes
+ *       bytes, errors, longest      histograms of reads, ...
  *
  * Nothing here locks.
  */
