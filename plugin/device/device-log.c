@@ -38,7 +38,7 @@ end_change (struct device *d, int result)
   int r = writelog_end (d->log, result >= 0);
 
   if (durability_needs_lock (d->durability))
-    durability_free_left (d->durability);
+    durability_free_deferred (d->durability);
   return result == 0 ? r : result;
 }
 
@@ -379,7 +379,7 @@ open_log (struct device *d, struct message *why)
   else
     r = writelog_open (&d->log, path, d->devices->settings.block_size, &wrong);
   if (r == 0)
-    durability_leave (d->durability);
+    durability_defer_frees (d->durability);
   else
     message_set (why, "write-log=%.300s: %s", path, wrong.text);
   return r;

@@ -296,7 +296,7 @@ take_doomed (struct fault **p, struct fault ***end)
 }
 
 static uint32_t
-count_waiting (const struct fault *fault)
+count_wait_rules (const struct fault *fault)
 {
   uint32_t r = 0;
 
@@ -346,7 +346,7 @@ replace_list (struct faults *f, struct fault *chain, bool others,
   for (fault = gone; fault != NULL; fault = fault->next)
     atomic_store (&fault->deleted, true);
   f->count = count (f->first);
-  f->waiting = count_waiting (f->first);
+  f->nr_wait_rules = count_wait_rules (f->first);
   unlock (&f->lock);
   return gone;
 }

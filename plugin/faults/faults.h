@@ -57,8 +57,12 @@
 struct fault;
 
 struct faults {
-  _Atomic uint32_t count;   /* of rules; changed under the lock */
-  _Atomic uint32_t waiting; /* rules that make requests wait; the same */
+  /* How many rules there are, and how many of them make requests wait; changed
+   * under the lock.
+   */
+  _Atomic uint32_t count;
+  _Atomic uint32_t nr_wait_rules;
+
   pthread_mutex_t lock;
   struct fault *first;
   uint32_t device;  /* number */
@@ -190,7 +194,7 @@ faults_any (const struct faults *f)
 static inline bool
 faults_any_waits (const struct faults *f)
 {
-  return atomic_load_explicit (&f->waiting, memory_order_relaxed) != 0;
+  return atomic_load_explicit (&f->nr_wait_rules, memory_order_relaxed) != 0;
 }
 
 /* Ask all rules.  faults_done ends every verdict. */

@@ -97,7 +97,7 @@ draw_loss (const struct cutting *k, const struct undo *u, uint64_t block)
   if (k->cut->lose != LOSE_RANDOM)
     return k->cut->lose == LOSE_ALL;
   n = random_mix (k->cut->seed + block * RANDOM_STEP);
-  return random_mix (n ^ random_mix (u->request + RANDOM_STEP)) < k->likely;
+  return random_mix (n ^ random_mix (u->change_nr + RANDOM_STEP)) < k->likely;
 }
 
 /* May the block at AT become what it was before U? */
@@ -107,7 +107,7 @@ is_volatile (const struct durability *d, const struct undo *u, uint64_t at)
   const struct zone_durability *zone = zone_at (d, at);
 
   if (zone != NULL)
-    return u->request >= zone->since && at >= zone->durable;
+    return u->change_nr >= zone->since && at >= zone->durable;
   return u->kind != FENCE;
 }
 
@@ -212,7 +212,7 @@ durability_cut_power (struct durability *d, const struct power_cut *cut)
 {
   atomic_fetch_add (&d->fastpath.epoch, 1);
   d->writes_left = 0;
-  d->owes = false;
+  d->has_volatile_fua = false;
   choose_path (d);
   d->cuts++;
   d->lost = d->kept = 0;

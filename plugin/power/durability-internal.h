@@ -27,8 +27,8 @@
 enum undo_kind { DATA, HOLE, FENCE };
 
 struct undo {
-  struct undo *next; /* newer; while power is cut: the next to look at */
-  uint64_t request;  /* the number of the change that it undoes */
+  struct undo *next;  /* newer; while power is cut: the next to look at */
+  uint64_t change_nr; /* of the change that it undoes */
   uint64_t offset;
   uint32_t len;
   uint8_t kind;     /* enum undo_kind */
@@ -61,12 +61,12 @@ struct durability {
   struct store_copies copies;
   struct undo_list list;
   struct undo_list gone; /* not needed any more, to be freed */
-  bool leaves;           /* see durability_leave */
-  uint64_t request;      /* the number of the next change */
+  bool defers_frees;     /* see durability_defer_frees */
+  uint64_t change_nr;    /* of the next change */
   struct zone_durability *zones;
   uint64_t writes_left;
-  bool owes; /* what has FUA is volatile, as power is to be cut at it */
-  struct power_cut ahead; /* when those are done */
+  bool has_volatile_fua; /* a change with FUA, at which power is to be cut */
+  struct power_cut next_cut; /* when those are done */
   uint64_t cuts, lost, kept;
 
   /* Power is cut, and what was volatile, now in UNDOING, being lost: by whoever

@@ -45,7 +45,9 @@ struct change {
   const void *buf; /* of a write */
   uint64_t count, offset;
   bool fua;
-  bool is_write; /* for durability_cut_after; of a long write the last step */
+
+  /* For durability_cut_after; of a long write the last step. */
+  bool counts_as_write;
 
   struct store_promise *promise; /* of a step of a long write, or NULL */
 };
@@ -122,27 +124,27 @@ unlock_and_free (struct durability *d)
 }
 
 /* Let go of the lock, and free what is gone, unless the caller frees that later
- * (durability_leave).
+ * (durability_defer_frees).
  */
 static void
-unlock_or_leave (struct durability *d)
+unlock_or_defer_frees (struct durability *d)
 {
-  if (d->leaves)
+  if (d->defers_frees)
     unlock (&d->lock);
   else
     unlock_and_free (d);
 }
 
 void
-durability_leave (struct durability *d)
+durability_defer_frees (struct durability *d)
 {
   lock (&d->lock);
-  d->leaves = true;
+  d->defers_frees = true;
   unlock (&d->lock);
 }
 
 void
-durability_free_left (struct durability *d)
+durability_free_deferred (struct durability *d)
 {
   lock (&d->lock);
   unlock_and_free (d);
@@ -211,7 +213,7 @@ static struct undo *
 new_undo (struct durability *d, enum undo_kind kind, bool frees_pages,
           uint64_t offset, uint64_t len)
 {
-  struct undo u = {.request = d->request,
+  struct undo u = {.change_nr = d->change_nr,
                    .offset = offset,
                    .len = len,
                    .kind = kind,
@@ -412,19 +414,19 @@ static int
 change_now (struct durability *d, const struct change *c)
 {
   const bool is_last =
-      d->writes_left == 1 && (c->is_write || c->promise != NULL);
+      d->writes_left == 1 && (c->counts_as_write || c->promise != NULL);
   int r;
 
   if (c->fua && !is_last)
     r = change_durably (d, c);
   else
     r = change_volatile (d, c, is_last);
-  d->request++;
-  d->owes |= c->fua && is_last;
-  if (d->writes_left > 0 && r == 0 && c->is_write) {
+  d->change_nr++;
+  d->has_volatile_fua |= c->fua && is_last;
+  if (d->writes_left > 0 && r == 0 && c->counts_as_write) {
     d->writes_left--;
     if (is_last) {
-      durability_cut_power (d, &d->ahead);
+      durability_cut_power (d, &d->next_cut);
       r = 1;
     }
   }
@@ -442,7 +444,7 @@ free_what_is_gone (struct durability *d, int r, bool *again)
   if (*again)
     unlock_and_free (d);
   else
-    unlock_or_leave (d);
+    unlock_or_defer_frees (d);
   return *again;
 }
 
@@ -518,7 +520,7 @@ durability_step_long (struct durability *d, struct durability_long *l,
       .count = to - l->at,
       .offset = l->at,
       .fua = fua,
-      .is_write = to == l->end && !l->more,
+      .counts_as_write = to == l->end && !l->more,
       .promise = d->o.store != NULL ? &l->promise : NULL,
   };
   const int r = durability_needs_lock (d) ? change (d, &c) : apply (d, &c);
@@ -562,7 +564,7 @@ durability_write_locked (struct durability *d, const void *buf, uint64_t count,
                            .count = count,
                            .offset = offset,
                            .fua = fua,
-                           .is_write = true};
+                           .counts_as_write = true};
 
   return count > STORE_STEP ? change_long (d, buf, count, offset, fua)
                             : change (d, &c);
@@ -576,7 +578,7 @@ durability_zero_locked (struct durability *d, uint64_t count, uint64_t offset,
                            .count = count,
                            .offset = offset,
                            .fua = fua,
-                           .is_write = true};
+                           .counts_as_write = true};
 
   return count > STORE_STEP ? change_long (d, NULL, count, offset, fua)
                             : change (d, &c);
@@ -604,7 +606,7 @@ durability_trim_locked (struct durability *d, uint64_t count, uint64_t offset,
     if (d->o.store != NULL)
       to = store_reach (d->o.store, d->o.volume, c.offset, end);
     c.count = to - c.offset;
-    c.is_write = is_zero && to == end;
+    c.counts_as_write = is_zero && to == end;
     r = change (d, &c);
     if (to < end)
       sched_yield (); /* as in change_long */
@@ -622,7 +624,7 @@ durability_flush_locked (struct durability *d)
     make_durable (d);
     r = 0;
   }
-  unlock_or_leave (d);
+  unlock_or_defer_frees (d);
   return r;
 }
 
@@ -637,10 +639,10 @@ durability_cut_after (struct durability *d, uint64_t n,
   lock (&d->lock);
   d->writes_left = n;
   if (n > 0)
-    d->ahead = *cut;
-  if (d->o.cache_size == 0 || d->owes)
+    d->next_cut = *cut;
+  if (d->o.cache_size == 0 || d->has_volatile_fua)
     make_durable (d);
-  d->owes = false;
+  d->has_volatile_fua = false;
   choose_path (d);
   unlock_and_free (d);
 }
@@ -654,7 +656,7 @@ durability_reset_zone (struct durability *d, uint64_t offset)
   assert (zone != NULL);
   lock (&d->lock);
   if (is_on (d)) {
-    zone->since = d->request;
+    zone->since = d->change_nr;
     zone->durable = 0;
     r = 0;
   }

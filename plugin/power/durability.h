@@ -231,11 +231,11 @@ void durability_end_long (struct durability *d, struct durability_long *l);
 
 /* After a flush, many records are no longer needed.  As a rule the thread that
  * has made a change or a flush frees them before it returns, without the lock.
- * After durability_leave it leaves them: for a caller that has a lock of its
- * own then, and calls durability_free_left after it has let go of that.
+ * After durability_defer_frees it leaves them: for a caller that has a lock of
+ * its own then, and calls durability_free_deferred after it has let go of that.
  */
-void durability_leave (struct durability *d);
-void durability_free_left (struct durability *d);
+void durability_defer_frees (struct durability *d);
+void durability_free_deferred (struct durability *d);
 
 /* The sequential zone that begins at OFFSET is reset: whoever calls this
  * discards its data then, and nothing brings them back.  Returns 0 or

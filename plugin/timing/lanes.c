@@ -201,7 +201,7 @@ lanes_begin_anew (struct lanes *lanes)
 }
 
 void
-lanes_clear (struct lanes *lanes)
+lanes_destroy (struct lanes *lanes)
 {
   gaps_clear (&lanes->gaps);
 }

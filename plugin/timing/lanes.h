@@ -80,9 +80,9 @@ void lanes_leave (struct lanes *lanes, uint32_t generation, struct slot slot,
                   uint64_t now);
 
 /* Nobody is in service any more, or should be minded.  All zeroes are lanes,
- * too.  lanes_clear frees what they hold.
+ * too.  lanes_destroy frees what they hold.
  */
 void lanes_begin_anew (struct lanes *lanes);
-void lanes_clear (struct lanes *lanes);
+void lanes_destroy (struct lanes *lanes);
 
 #endif /* NULLBLK_LANES_H */

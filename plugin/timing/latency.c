@@ -63,8 +63,8 @@ latency_init (struct latency_state *l, uint64_t now)
 void
 latency_destroy (struct latency_state *l)
 {
-  lanes_clear (&l->lanes);
-  throttle_clear (&l->throttle);
+  lanes_destroy (&l->lanes);
+  throttle_destroy (&l->throttle);
   pthread_mutex_destroy (&l->lock);
 }
 

@@ -402,7 +402,7 @@ throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
 }
 
 void
-throttle_clear (struct throttle *t)
+throttle_destroy (struct throttle *t)
 {
   unsigned i;
 
@@ -417,7 +417,7 @@ throttle_begin_anew (struct throttle *t)
 {
   const uint32_t generation = t->generation + 1;
 
-  throttle_clear (t);
+  throttle_destroy (t);
   memset (t, 0, sizeof *t);
   t->generation = generation;
 }

@@ -122,10 +122,10 @@ uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
 void throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
                      struct slot slot, uint64_t now);
 
-/* Nothing is booked any more.  All zeroes are a throttle, too; throttle_clear
- * frees what one holds.
+/* Nothing is booked any more.  All zeroes are a throttle, too;
+ * throttle_destroy frees what one holds.
  */
 void throttle_begin_anew (struct throttle *t);
-void throttle_clear (struct throttle *t);
+void throttle_destroy (struct throttle *t);
 
 #endif /* NULLBLK_THROTTLE_H */

@@ -27,8 +27,8 @@
  */
 struct view {
   struct server *server;
-  struct nbd_handle *stats; /* NULL while the server is away */
-  struct nbd_handle *zones; /* NULL as long as nobody has asked for a map */
+  struct nbd_handle *stats_nbd; /* NULL while the server is away */
+  struct nbd_handle *zones_nbd; /* NULL as long as nobody has asked for a map */
   struct snapshot *last;
   struct snapshot *interval; /* the change since the look before, or NULL */
   struct message why;        /* where there is no connection */
@@ -41,12 +41,12 @@ struct view {
 static void
 forget_server (struct view *v)
 {
-  nbd_close (v->stats);
-  nbd_close (v->zones);
+  nbd_close (v->stats_nbd);
+  nbd_close (v->zones_nbd);
   snapshot_free (v->last);
   snapshot_free (v->interval);
   free (v->map);
-  v->stats = v->zones = NULL;
+  v->stats_nbd = v->zones_nbd = NULL;
   v->map = NULL;
   v->last = v->interval = NULL;
 }
@@ -58,11 +58,11 @@ take_snapshot (struct view *v)
   struct snapshot *now;
   char *text;
 
-  if (v->stats == NULL)
-    v->stats = server_open (v->server, ".stats", &v->why);
-  if (v->stats == NULL)
+  if (v->stats_nbd == NULL)
+    v->stats_nbd = server_open (v->server, ".stats", &v->why);
+  if (v->stats_nbd == NULL)
     return false;
-  text = server_read (v->stats, &v->why);
+  text = server_read (v->stats_nbd, &v->why);
   now = text != NULL ? snapshot_parse (text, &v->why) : NULL;
   free (text);
   if (now == NULL) {
@@ -200,10 +200,10 @@ take_map (struct view *v)
   if (v->last == NULL || !v->last->has_zones || map_rows () < 1 ||
       map_width () < 1)
     return;
-  if (v->zones == NULL)
-    v->zones = server_open (v->server, ".zones", &v->no_map);
-  if (v->zones != NULL)
-    v->map = zones_map (v->zones, (size_t) map_rows () * map_width (),
+  if (v->zones_nbd == NULL)
+    v->zones_nbd = server_open (v->server, ".zones", &v->no_map);
+  if (v->zones_nbd != NULL)
+    v->map = zones_map (v->zones_nbd, (size_t) map_rows () * map_width (),
                         &v->group, &v->no_map);
 }
 

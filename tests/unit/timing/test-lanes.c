@@ -159,7 +159,7 @@ static int
 teardown (void **state)
 {
   (void) state;
-  lanes_clear (&lanes);
+  lanes_destroy (&lanes);
   return 0;
 }
 

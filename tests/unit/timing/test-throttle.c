@@ -34,7 +34,7 @@ static int
 teardown (void **state)
 {
   (void) state;
-  throttle_clear (&t);
+  throttle_destroy (&t);
   return 0;
 }
 
