@@ -20,7 +20,7 @@
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
 
-/* A request whose reply was deferred is answered now, as it is its time, or, if
+/* A request whose reply was deferred is answered now, at its time, or, if
  * OVER, since the server stops or the client has gone.  Returns 0; or a
  * negative errno, and the reply is replaced by one with that error; or 1: the
  * client was dropped, and there is no answer.  It is called once, on the thread

@@ -24,8 +24,8 @@
 #include "batch-pace-internal.h"
 #include "batch-socket-internal.h"
 
-/* How many bytes are read ahead at most; and where payloads are LARGE, for
- * which another copy costs more than it saves.
+/* The most bytes read ahead: AHEAD, or AHEAD_OF_LARGE after a payload of LARGE
+ * bytes or more, where a copy costs more than it saves.
  */
 #define AHEAD (64 * 1024)
 #define AHEAD_OF_LARGE 4096
@@ -34,7 +34,7 @@
 /* The bytes of a request without its payload, in the NBD protocol. */
 #define HEADER 28
 
-/* The most bytes that are held, and the longest piece that is. */
+/* The most bytes that are held, and the longest piece that is held. */
 #define HELD (64 * 1024)
 #define PIECE (16 * 1024)
 
@@ -63,10 +63,10 @@ struct batch_socket {
   unsigned replies; /* whole ones in held */
   int error;        /* of a send that failed */
 
-  struct deferred **waiting; /* NULL before the first; a heap of */
-  atomic_uint nr_waiting;    /* that many */
-  struct deferred *idle;
-  size_t bytes;                   /* of the buffers of all of these */
+  struct deferred **waiting; /* a heap of nr_waiting; NULL before the first */
+  atomic_uint nr_waiting;    /* replies that wait for their time */
+  struct deferred *idle;     /* a list of those that can be used again */
+  size_t bytes; /* of the buffers of all of these and of partial_reply */
   struct deferred *partial_reply; /* nbdkit is giving its pieces; or NULL */
   _Atomic (const struct batch_thread *) deferrer; /* of the last reply */
 
@@ -78,15 +78,15 @@ struct batch_socket {
   int wake_fd; /* -1 before the first was set aside */
 };
 
-/* What the library knows of this thread. */
+/* The library's state of one thread. */
 struct batch_thread {
   int holding; /* a descriptor for which it may have left bytes held; or -1 */
   struct batch_socket *serving; /* the connection whose request it serves */
   uint64_t arrival;             /* when that request came (batch_arrival) */
 
   /* For batch_still_zero: the bytes that the thread has zeroed for an answer,
-   * if it has received nothing into them since; and has_header: its last read
-   * was of a header, and batch_still_zero has not been called after that.
+   * if it has received nothing into them since.  has_header: the thread's last
+   * read was of a header, and batch_still_zero has not been called after that.
    */
   const void *zeroes;
   size_t zeroes_len;
@@ -118,7 +118,9 @@ bool batch_may_wait (void);
 /* The connection of a descriptor, or NULL. */
 struct batch_socket *batch_find (int fd);
 
-/* The same, open or not; where there is none, one is made. */
+/* The connection of a descriptor, open or not; where there is none, one is
+ * made.  NULL: FD is too large, or there is no memory.
+ */
 struct batch_socket *batch_connection_of (int fd);
 
 /* After a fork: forget all connections, which are the parent's. */
@@ -130,13 +132,15 @@ void batch_forget_connections (void);
 void batch_each (void (*action) (int fd));
 
 /* Send what is held, and N bytes at DATA after it, or, unless WHOLE, as many of
- * them as there is room for.  Returns how many of the N were sent, or -1; then
+ * the N as there is room for.  Returns how many of the N were sent, or -1; then
  * the connection is of no use for sending any more.  out_lock is held.
  */
 ssize_t batch_send_held (struct batch_socket *c, int fd, const void *data,
                          size_t n, int flags, bool whole);
 
-/* Send what is held.  out_lock is held. */
+/* Send what is held.  Returns false if the connection is of no use for sending
+ * any more.  out_lock is held.
+ */
 bool batch_flush (struct batch_socket *c, int fd, int flags);
 
 /* Send the N bytes at BUF, or hold them until batch_flush.  out_lock is held.
@@ -157,7 +161,9 @@ void batch_defer_answer (struct batch_socket *c);
  */
 void batch_defer_end (struct batch_socket *c, bool send);
 
-/* The same, after waiting for those that are due within NAP_FROM. */
+/* Wait for the replies that are due within NAP_FROM, and send them; then do as
+ * batch_defer_end does with SEND.
+ */
 void batch_defer_finish (struct batch_socket *c);
 
 /* Give the memory back, when no reply waits. */
@@ -166,7 +172,8 @@ void batch_defer_free (struct batch_socket *c);
 /* Both send replies as they become due.  batch_defer_make_room does so until
  * there is room for one more request; batch_defer_wait until there is something
  * to read, or no reply waits any more.  They return false if the server stops
- * or the client has gone.  in_lock is held.
+ * or the client has gone.  When a send has failed (c->error), make_room returns
+ * false, too, and batch_defer_wait leaves that to the caller.  in_lock is held.
  */
 bool batch_defer_make_room (struct batch_socket *c);
 bool batch_defer_wait (struct batch_socket *c);

@@ -44,18 +44,18 @@
 
 struct pace {
   /* Polling. */
-  bool polls;         /* what goes on */
+  bool polls;         /* does polling go on, or sleeping? */
   uint8_t phase;      /* 0: it goes on; 1, 2: the first and the second window */
   uint8_t in_vain;    /* polls in a row */
   uint8_t slower;     /* windows in a row */
   uint8_t apart;      /* requests that have yet to come one at a time */
   uint16_t kept;      /* polls since one has lost its CPU */
-  uint32_t left;      /* requests of this phase, */
-  uint32_t in_window; /* and of the window */
+  uint32_t left;      /* requests that are left of this phase */
+  uint32_t in_window; /* requests that are left of this window */
   uint32_t rest[2];   /* requests until both are compared again, by polls */
   uint64_t last, cpu; /* when the last request came; CPU as the window began */
-  uint64_t time;      /* of the window so far, */
-  uint64_t longest;   /* and of its longest request */
+  uint64_t time;      /* of all requests of the window so far, ns */
+  uint64_t longest;   /* of its longest request, ns */
   uint64_t cost;      /* of the first window */
   uint64_t polled;    /* what a request took where polling was better */
 
@@ -63,8 +63,8 @@ struct pace {
   bool busy;        /* has the client not taken all replies? */
   uint32_t nap;     /* ns; 0: not now */
   uint8_t too_long; /* of the shortest, in a row */
-  uint32_t skip;    /* chances to nap that are left out, */
-  uint32_t skips;   /* and the next time */
+  uint32_t skip;    /* chances to nap that are still to be left out */
+  uint32_t skips;   /* how many are to be left out the next time */
 };
 
 void pace_init (struct pace *p);
@@ -81,11 +81,14 @@ enum poll_end { POLL_CAME, POLL_IN_VAIN, POLL_LOST_CPU };
 void pace_count (struct pace *p, uint64_t now, enum poll_end end,
                  uint64_t (*cpu) (void));
 
-/* Others have some: what was measured of this window is of no use. */
+/* Other connections have requests: what was measured of this window is of no
+ * use.
+ */
 void pace_interrupt (struct pace *p);
 
-/* The client has more than one on its way; the same, and none is polled for
- * until some have come one at a time.
+/* The client has more than one request on its way: what was measured of this
+ * window is of no use, and no request is polled for until some have come one at
+ * a time.
  */
 void pace_together (struct pace *p);
 
@@ -93,7 +96,7 @@ void pace_together (struct pace *p);
  */
 uint32_t pace_nap (struct pace *p);
 
-/* Something came, after such a nap if NAPPED, and the client had not taken all
+/* Something came, after a nap if NAPPED, and the client had not taken all
  * replies if BUSY: so it has more than one request.
  */
 void pace_look (struct pace *p, bool napped, bool busy);

@@ -62,7 +62,7 @@ extern struct batch_calls batch_libc;
  */
 void batch_set_serial (bool serial);
 
-/* Do requests wait?  If so, batch_arrival knows more. */
+/* Do requests wait?  Only then does batch_arrival know moments. */
 void batch_set_timed (bool timed);
 
 /* How many requests of a connection may be in service when replies are
@@ -71,9 +71,9 @@ void batch_set_timed (bool timed);
 void batch_set_depth (unsigned n);
 unsigned batch_depth (void);
 
-/* For how long, at most, to poll for the next request of a client that has one
- * at a time, while no other connection has any, instead of to sleep, where that
- * pays (batch-pace-internal.h).  0, as it is at first: never.
+/* Poll for NS nanoseconds at most for the next request of a client that has one
+ * at a time, while no other connection has any, instead of sleeping, where that
+ * pays (batch-pace-internal.h).  0, as it is at first: never poll.
  */
 void batch_set_poll (uint64_t ns);
 
@@ -93,10 +93,10 @@ int batch_shutdown (int fd, int how);
 int batch_ppoll (struct pollfd *fds, nfds_t nfds,
                  const struct timespec *timeout, const sigset_t *sigmask);
 
-/* When the kernel gave what this thread has read last, in nanoseconds of the
- * monotonic clock: a request that was read ahead has been here since then.  0
- * where that is of no use: if this thread has asked before, or waited for
- * anything since, or where requests do not wait.
+/* The moment (nanoseconds of the monotonic clock) at which the kernel gave the
+ * bytes that this thread has read last: a request that was read ahead has been
+ * here since then.  0 where that is of no use: if this thread has asked before,
+ * or waited for anything since, or where requests do not wait.
  */
 uint64_t batch_arrival (void);
 
@@ -131,7 +131,9 @@ void batch_hasten (void *request);
 /* Does any reply of the connection that this thread serves wait? */
 bool batch_has_deferred (void);
 
-/* The requests of the connection that this thread serves are over. */
+/* The requests of the connection that this thread serves are over: drop their
+ * replies.
+ */
 void batch_defer_cancel (void);
 
 /* This thread is about to answer a read with the N bytes at BUF, all zero.

@@ -13,29 +13,29 @@
 #include "device/device.h"
 
 /* How many requests of a connection the library would let wait at once, without
- * a thread for each; 0: it is not there, or cannot, as with filters, of which
- * each may have something to do when a request is answered, and with settings
- * S by which a thread may wait without the library's knowing.
+ * a thread for each.  0: the library is not there or is not to; or nbdkit has a
+ * filter, which may have something to do when a request is answered; or by the
+ * settings S a thread may wait without the library's knowing.
  */
 uint32_t batch_client_depth (const struct settings *s);
 
 /* Look for the library, before D serves anything. */
 void batch_client_find (struct devices *d);
 
-/* The same, and again whenever settings of D have changed: the library may let
- * a reply wait for the next request as long as it is known that no thread waits
- * for anything that the library does not see.  From any thread, side by side.
+/* Tell the library whether a reply may wait for the next request: it may as
+ * long as no thread waits for anything that the library does not see.  Called
+ * after batch_client_find, and whenever settings of D have changed; by any
+ * thread, side by side.
  */
 void batch_client_tell (struct devices *d);
 
-/* This thread's request is one that may wait so, other than data's: what waits
- * for it is sent now.
+/* This thread's request, to a control export, may wait for something that
+ * the library does not see: the library sends now what it holds for this
+ * thread.
  */
 void batch_client_before_wait (void);
 
-/* Are there replies of this thread's connection that wait, and that it has to
- * send?
- */
+/* Has this thread deferred replies of its connection to send? */
 bool batch_client_has_deferred (void);
 
 /* This thread's connection is about to be closed. */

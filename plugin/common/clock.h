@@ -42,13 +42,13 @@
 
 #include "duration.h"
 
-/* To spin for as long as a sleep may be late, but 200 us at most. */
+/* The SPIN that means: as long as a sleep may be late, but 200 us at most. */
 #define SPIN_AUTO UINT64_MAX
 
-/* Naps are for what is further ahead. */
+/* A wait naps only while its moment is further ahead than this. */
 #define NAP_FROM (9 * NSEC_PER_MSEC)
 
-/* What a test puts in the place of the clock. */
+/* A clock that a test puts in the place of the machine's. */
 struct clock_source {
   uint64_t (*now) (void);
   void (*sleep) (uint64_t moment);
@@ -68,15 +68,15 @@ struct waiter {
   const struct clock_source *source;
   int most_spinners;
   _Alignas(64) _Atomic int spinners;
-  _Atomic int waiting; /* threads that do */
+  _Atomic int waiting; /* threads that wait */
   struct lateness lateness[NR_LATENESS];
 };
 
-/* What may end a wait: each returns 0, or a negative errno to end it with, as
- * when there is nobody left to wait for.
+/* The functions by which a wait may be ended.  Each of the first three returns
+ * 0, or a negative errno that ends the wait, as when its client has gone.
  */
 struct wait_ops {
-  int (*sleep_for) (void *opaque, uint64_t nsec); /* sleep so long */
+  int (*sleep_for) (void *opaque, uint64_t nsec); /* nap so long */
   int (*sleep_until) (void *opaque,
                       uint64_t moment); /* NULL: the waiter's own */
   int (*check) (void *opaque); /* between looks at the clock, or NULL */
@@ -84,11 +84,11 @@ struct wait_ops {
   void *opaque;
 };
 
-/* For what waits on a condition of its own, and takes a nap of no time now and
- * then to learn whether there still is somebody to wait for: how long it waits
- * between two, LASTED nanoseconds after the first.  10 ms, or, where naps may
- * be seldom now, as it has nothing else to do in them, as long as it has waited
- * already, up to a second.
+/* A request that waits on a condition of its own naps 0 ns now and then, to
+ * learn whether its client is still there.  wait_slice returns how long to wait
+ * between two such naps, LASTED nanoseconds after the first: 10 ms; or, where
+ * wait->seldom says that nothing else is done in these naps, as long as the
+ * request has waited already, up to a second.
  */
 #define FIRST_SLICE (10 * NSEC_PER_MSEC)
 #define LAST_SLICE NSEC_PER_SEC
@@ -111,12 +111,12 @@ clock_now (void)
   return (uint64_t) now.tv_sec * NSEC_PER_SEC + (uint64_t) now.tv_nsec;
 }
 
-/* This thread's sleeps are to end when they should, not 50 us later.  A thread
- * keeps that for good.
+/* Have this thread's sleeps end when they should, and not 50 us later, from now
+ * on.
  */
 void clock_lose_slack (void);
 
-/* For a process that may use CPUS CPUs (clock_cpus). */
+/* Make a waiter for a process that may use CPUS CPUs (clock_cpus). */
 void waiter_init (struct waiter *w, int cpus);
 
 /* How many CPUs this process may use, at least 1. */

@@ -28,16 +28,18 @@
  */
 int duration_parse (const char *text, size_t len, uint64_t *nsec);
 
-/* The same, from 0 to MOST, which is at most 10^18. */
+/* Do as duration_parse, with durations from 0 to MOST, which is at most 10^18.
+ */
 int duration_parse_up_to (const char *text, size_t len, uint64_t most,
                           uint64_t *nsec);
 
-/* The same back, exactly, in the largest unit that needs no fraction: "100us",
- * "1500us", "0".  24 bytes are enough.
+/* Write a duration as duration_parse takes it, exactly, in the largest unit
+ * that needs no fraction: "100us", "1500us", "0".  24 bytes are enough.
  */
 void duration_format (uint64_t nsec, char *buf, size_t len);
 
-/* A moment so much later, or the last one that there is. */
+/* Returns the moment NSEC nanoseconds after MOMENT, or the last that there is.
+ */
 static inline uint64_t
 moment_after (uint64_t moment, uint64_t nsec)
 {

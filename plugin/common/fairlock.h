@@ -52,11 +52,12 @@ struct fairlock {
 
 void fairlock_init (struct fairlock *l);
 
-/* Nobody has it. */
+/* Destroy a lock that nobody has. */
 void fairlock_destroy (struct fairlock *l);
 
-/* For the following: take it where it is not free; and where others may wait,
- * let go, or have let go as the last reader.
+/* The slow paths of the functions below: take a lock that is not free; let go
+ * of one for which others may wait; and hand it on after the last reader let
+ * go.
  */
 void fairlock_wait (struct fairlock *l, bool shared);
 void fairlock_pass_from_writer (struct fairlock *l);

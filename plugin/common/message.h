@@ -14,8 +14,8 @@ struct message {
   char text[512]; /* without a newline at its end */
 };
 
-/* As printf, cut to what fits; control characters, which a client or a command
- * line may have put into a name, become question marks.
+/* Make a message as printf does, cut to what fits; control characters, which a
+ * client or a command line may have put into a name, become question marks.
  */
 void message_set (struct message *m, const char *fs, ...)
     __attribute__ ((format (printf, 2, 3)));

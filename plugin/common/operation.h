@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What a request asks for, as far as settings and statistics tell requests
- * apart.  Used by every part that does; owns nothing.
+ * The kinds of requests that settings, statistics and fault rules tell apart.
+ * Owns nothing.
  */
 
 #ifndef NULLBLK_OPERATION_H
@@ -18,7 +18,7 @@ enum operation {
   NR_OPERATIONS
 };
 
-/* What statistics and op= of fault rules call them: "read" and so on. */
+/* Their names in statistics and in op= of fault rules: "read" and so on. */
 extern const char *const operation_names[NR_OPERATIONS];
 
 #endif /* NULLBLK_OPERATION_H */

@@ -37,7 +37,7 @@ random_init (struct random *r, uint64_t seed, uint64_t stream)
                          memory_order_relaxed);
 }
 
-/* Any 64-bit number, all alike. */
+/* Draw: returns the next number, any 64-bit number being equally likely. */
 static inline uint64_t
 random_next (struct random *r)
 {

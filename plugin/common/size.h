@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What C is worth as a hexadecimal digit; 16 where it is none. */
+/* Returns the value of C as a hexadecimal digit; 16 where C is none. */
 unsigned number_digit (char c);
 
 /* Take a whole number without a sign, decimal or hexadecimal after 0x, from the
@@ -19,7 +19,7 @@ unsigned number_digit (char c);
  */
 int number_parse (const char *text, size_t len, uint64_t *n);
 
-/* The same for a size as nbdkit takes it: a number and at most one letter, b
+/* Take a size as nbdkit takes it: a number and at most one letter, b
  * (1), s (512) or k m g t p e (powers of 1024), large or small.  After 0x, b
  * and e are digits.
  */

@@ -45,7 +45,7 @@ bool control_exists (const struct device *d, enum document document);
 int control_connect (struct devices *devices, const char *name,
                      bool may_control, struct connection **r_connection);
 
-/* What it has for a connection: NULL where that is to data. */
+/* The struct control of a connection; NULL where the connection is to data. */
 struct control *control_of (const struct connection *c);
 
 enum document control_document (const struct control *control);
@@ -57,7 +57,8 @@ bool control_can_write (const struct control *control);
 
 /* Read COUNT bytes at OFFSET, which nbdkit has checked, of the export that the
  * connection C is to.  A text is made afresh by a read from offset 0, and other
- * reads continue it.  Of zones, -EINVAL where it is no whole descriptors.
+ * reads continue it.  Of zones, -EINVAL where OFFSET or COUNT cuts a
+ * descriptor.
  */
 int control_read (struct connection *c, void *buf, uint32_t count,
                   uint64_t offset);

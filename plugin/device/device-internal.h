@@ -30,10 +30,12 @@
  */
 void settings_version_drop (struct settings_version *set);
 
-/* NR of them, all zero, each at the beginning of a cache line. */
+/* Allocate NR structs of SIZE bytes, all zero, each at the beginning of a cache
+ * line.
+ */
 void *device_alloc (size_t nr, size_t size);
 
-/* The setting in force: does a cut of the power drop clients? */
+/* By the settings in force, does a cut of the power drop clients? */
 bool device_drops_clients (struct device *d);
 
 /* Drop the client whose request this thread serves, if there is a way. */
@@ -44,7 +46,7 @@ drop_client (const struct connection_ops *ops)
     ops->disconnect ();
 }
 
-/* All of a device that nobody uses any more. */
+/* Free all connections of a device that nobody uses any more. */
 void connections_destroy (struct device *d);
 
 /* Add what a connection has counted to its device.  c->lock is held. */
@@ -57,8 +59,8 @@ struct request {
   struct connection *connection;
   struct settings_version *version;
   struct io_info io; /* as faults see it */
-  uint32_t epoch;    /* durability_epoch when it began; if power was off,
-                      * that before, which never comes again */
+  uint32_t epoch;    /* durability_epoch when it began; if power was off, the
+                      * epoch before, which never comes again */
 
   /* All zero at first, side by side so that it is one store. */
   uint32_t transfer; /* bytes that move: all, some, or none */
@@ -75,8 +77,8 @@ struct request {
   uint64_t deadline; /* 0: nothing of it waits */
   int result;        /* of all but the wait */
 
-  /* What it has of lanes and limits, if it has a deadline: of its first part,
-   * and of others, which are freed with it.
+  /* The slots of lanes and limits that it has if it has a deadline: that of its
+   * first part, and those of others, which are freed with it.
    */
   struct latency_slot slot;
   struct latency_slot *more_slots;
@@ -118,29 +120,33 @@ request_admit_power (const struct request *r)
 }
 
 /* A request that was admitted meets fault rules and gets its deadline, as OP
- * has it. Returns 0, or the error that it is to end with.  r->transfer is what
+ * has it.  Returns 0, or the error that it is to end with.  r->transfer is what
  * is to be moved: all of it, or nothing.
  */
 int request_prepare (struct request *r, enum operation op);
 
-/* It waits for what is left of its time, and is counted.  Returns RESULT, or
- * -ESHUTDOWN.
+/* End a request: it waits for what is left of its time, and is counted.
+ * Returns RESULT, or -ESHUTDOWN.
  */
 int request_end (struct request *r, int result);
 
-/* Nothing is changed from here on, or until it comes back; that fails with
- * -ESHUTDOWN if power was cut meanwhile.
- */
+/* The request is out from here on: it changes nothing until it comes back. */
 void request_leave (struct request *r);
+
+/* The request is in again.  Returns 0, or -ESHUTDOWN if power was cut
+ * meanwhile.
+ */
 int request_come_back (struct request *r);
 
-/* Fault rules say what is to become of it; then it is delayed, or hangs.
- * request_obey_verdict returns 0, or the error that it is to end with.
- */
+/* Ask the fault rules for a verdict on a request. */
 void request_ask_faults (struct request *r);
+
+/* Delay the request, or let it hang, as the verdict says.  Returns 0, or the
+ * error that the request is to end with.
+ */
 int request_obey_verdict (struct request *r);
 
-/* Is it to be acknowledged, and not done? */
+/* Is the request to be acknowledged, and not done? */
 static inline bool
 request_is_lost (const struct request *r)
 {
@@ -162,11 +168,10 @@ request_forget_verdict (struct request *r)
   }
 }
 
-/* Power is off, and a request is out. */
+/* Tell whoever cuts power, or puts it back on, that a request is out. */
 void device_tell_out (struct device *d);
 
-/* The request's change was the last before a cut, in which power went; no lock
- * is held.
+/* Finish the power cut that was due at the request's change; no lock is held.
  */
 void request_finish_cut (struct request *r);
 
@@ -189,7 +194,7 @@ read_data (struct device *d, void *buf, uint64_t count, uint64_t offset)
     memset (buf, 0, count);
 }
 
-/* Whether zeroes give memory back.  Else they hold it. */
+/* Do zeroes give memory back, rather than hold it? */
 static inline bool
 zeroes_are_holes (const struct settings *s, bool may_trim)
 {
@@ -229,9 +234,9 @@ change_store (struct request *r, const void *buf, bool may_trim)
   return result;
 }
 
-/* The same, a trim, a flush, the reset of the sequential zone that begins at
- * OFFSET and had COUNT bytes, and the first step of a power cut, of a device
- * with a write log.
+/* For a device with a write log: do as change_store; trim; flush; note the
+ * reset of the sequential zone that begins at OFFSET and had COUNT bytes; and
+ * take the first step of a power cut.
  */
 int log_change (struct request *r, const void *buf, bool may_trim);
 int log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua);
@@ -239,7 +244,9 @@ int log_flush (struct device *d);
 int log_reset (struct device *d, uint64_t count, uint64_t offset);
 int log_begin_cut (struct device *d, const struct power_cut *cut);
 
-/* What a power cut has to tell the log, also one that comes later. */
+/* Have a power cut, also one that comes later, tell the log what it brings
+ * back.
+ */
 void log_prepare_cut (struct device *d, struct power_cut *cut);
 
 static inline bool
@@ -313,7 +320,7 @@ void device_forget_early (struct request *r);
 int device_trim_zones (struct device *d, uint32_t count, uint64_t offset,
                        bool fua);
 
-/* What zones have to know of it. */
+/* The functions by which the zones of a device reach its data. */
 struct zone_data device_zone_data (struct device *d);
 
 #endif /* NULLBLK_DEVICE_INTERNAL_H */

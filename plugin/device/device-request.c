@@ -120,9 +120,9 @@ has_cache (const struct device *d)
 }
 
 /* The slot into which latency_completion puts what it takes of lanes and
- * limits. A request of several parts, as of zone commands, has several
- * slots.  Where there is no memory for one more it is FORGOTTEN, and stays
- * taken if the request is given up.
+ * limits.  A request of several parts, as of zone commands, has several slots.
+ * Without memory for one more, returns FORGOTTEN, whose time is not given back
+ * if the request is given up.
  */
 static struct latency_slot *
 next_slot (struct request *r, struct latency_slot *forgotten)

@@ -2,25 +2,35 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The devices of a server, the connections to them, and the path of a request
- * through one.  plugin.c calls these from any number of threads; it has
- * checked, as nbdkit does, that offset and count lie within the device and that
- * count is not 0.
+ * through one.  plugin.c and control/ call these from any number of threads.
+ * nbdkit has checked that offset and count lie within the device and that count
+ * is not 0.
  *
  * All sizes are in bytes.  Functions that return int give 0 or a negative
  * errno: -EINVAL where offset or count is not a multiple of the block size,
  * -EROFS for a change to a read-only device, -ENOSPC where memory-limit is in
  * the way, what zones.h says of zones, and what bad blocks and fault rules do
- * (-EIO for the former).  A request that fails has changed nothing, with
- * four exceptions: a write may have opened its zone; a write across zones has
- * written those before the one in which it failed; what lies before bad
- * blocks may have been written or trimmed; and of several zone commands those
- * before the one that failed are done.  One
- * request also gets -EIO when the write log cannot be written; its change may
- * be there.  Requests take as long as the settings say.  A request gets
- * -ESHUTDOWN when its wait was cut short because the connection or the server
- * went away: it was done, unless it waited for its turn in a zone or hung by a
- * rule.  And every request gets -ESHUTDOWN while power is off, or if power went
- * off under it; power-cut=disconnect then drops its client.
+ * (-EIO for the former).  Requests take as long as the settings say.
+ *
+ * A request that fails has changed nothing, with these exceptions:
+ *
+ *   - A write may have opened its zone, and closed another one to make room.
+ *   - A write across zones has written those before the one in which it failed.
+ *   - What lies before bad blocks may have been written or trimmed.
+ *   - Of several zone commands those before the one that failed are done, and
+ *     a trim or a reset of several zones may have reset some of them.
+ *   - When the write log cannot be written, the request at hand (one for each
+ *     device) gets -EIO; its change may be there.
+ *   - When the system gives less memory than it said, of a long write that gets
+ *     -ENOSPC a part may be there.
+ *   - When the connection or the server goes away, a request that waits gets
+ *     -ESHUTDOWN.  It was done, unless it waited for its turn in a zone or hung
+ *     by a rule.
+ *   - When power goes off under a request, the request gets -ESHUTDOWN; its
+ *     change may be there, or a part of it.
+ *
+ * While power is off every request gets -ESHUTDOWN, and has changed nothing.
+ * power-cut=disconnect drops the client of a request that met a cut.
  *
  *   devices ──> device ──> settings, a version that never changes; a live
  *                 │        change puts another in its place
@@ -60,19 +70,32 @@ struct settings_version {
  * The order of all locks outside of batch/: control.lock, devices.change_lock,
  * device.power_switch, device.power_lock, devices.lock, connection.lock,
  * devices.settings_lock, latency.lock, those of zones (zones.c), that of the
- * write log, that of durability, and the store's stripes in ascending order
- * (store.c); those of badblocks and faults, and stats_lock, take no other.  A
- * request takes its connection's lock for a moment when it begins, when it
- * ends, and when it hangs or naps; then stats_lock, too, if it is one in some
- * hundreds, devices.settings_lock only if the settings have changed since the
- * last one, those of badblocks and faults only if there are any, that of
- * latency only if the settings make requests depend on one another, none while
- * data moves but its zone's, that of the write log if there is one, that of
- * durability if there is a cache, and the store's, and none at all while it
- * waits.  Zones come before the write log because a write that is early waits
- * for its turn, with no zone locked, and others must be able to write.
+ * write log, that of durability, and the store's: backlog.reclaiming, the
+ * stripes in ascending order, and its small ones (store-internal.h).  Those of
+ * badblocks, both of faults (lock and hang_lock), and stats_lock take no other.
+ * Zones come before the write log because an early write, which waits in
+ * between, must not hold the log's lock.
  *
- * What is done with one of them held has a bound, whatever is asked:
+ * A request takes
+ *
+ *     connection       for a moment when it begins, when it ends, and when it
+ *                      hangs or naps
+ *     stats_lock       with that, if it is one in some hundreds
+ *     settings_lock    with that, if the settings have changed
+ *     power_lock       if it has met a power cut
+ *     badblocks        if there are any
+ *     faults           if there are any rules
+ *     latency          if the settings make requests depend on one another
+ *     its zone's       while its data moves, if the zone is a sequential one
+ *     the write log's  while its data moves, if there is a log
+ *     durability       while its data moves, if there is a cache or a power cut
+ *                      is due at a write
+ *     the store's      while its data moves
+ *
+ * and none of these while it hangs, is early in a zone, or waits for its
+ * moment.
+ *
+ * What is done with a lock held has a bound, whatever is asked:
  *
  *     control, change_lock       a change; only those who change settings wait
  *     power_switch               a cut; only those who switch power wait
@@ -118,7 +141,7 @@ struct device {
   uint32_t threads_seen_most;
   uint64_t began_on_last_thread;
 
-  /* What all connections have counted, except what they have yet to add; NULL
+  /* The counts of all connections, except what they have yet to add; NULL
    * before the first connection.  It is a mapping, so that only what is used of
    * it takes memory.
    */
@@ -133,9 +156,10 @@ struct device {
   struct latency_state latency;
 };
 
-/* What a connection needs of the way by which its requests come: of nbdkit,
- * with the batch library or without.  The caller of device_connect fills it
- * before there are connections; after that only the two atomic flags change.
+/* What a connection calls in the front end that brings its requests (nbdkit,
+ * with the batch library or without).  Whoever makes it fills it before there
+ * are connections: plugin.c and batch_client_find do so for devices.ops.  After
+ * that only the two atomic flags change.
  * The functions are called on a thread that serves the connection, which holds
  * no lock of a device.  Each may be NULL where its comment says so.
  */
@@ -211,7 +235,9 @@ struct devices {
   struct waiter waiter;
   struct connection_ops ops; /* for connections that have none of their own */
 
-  /* As they were at the start: only what is not live counts. */
+  /* The settings at the start; only the fields that cannot change live may be
+   * read here.
+   */
   struct settings settings;
   uint64_t memory; /* as for params_complete */
   uint64_t unit;
@@ -221,8 +247,8 @@ struct devices {
   struct device *device;
 
   pthread_mutex_t change_lock; /* held by whoever changes settings */
-  pthread_mutex_t lock;        /* guards lists of connections */
-  uint64_t connected;          /* connections that there ever were */
+  pthread_mutex_t lock; /* guards lists of connections, and `connected` */
+  uint64_t connected;   /* connections that there ever were */
   pthread_mutex_t settings_lock;
 };
 
@@ -232,8 +258,8 @@ struct connection {
   struct connection *next, **link; /* of the device; guarded by devices.lock */
   const struct connection_ops *ops;
 
-  /* What a control export keeps for it, and how that is freed; NULL where the
-   * connection is to data.
+  /* The struct control of a connection to a control export, and how it is
+   * freed; NULL where the connection is to data.
    */
   void *user;
   void (*free_user) (void *user);
@@ -241,7 +267,7 @@ struct connection {
   _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
   struct settings_version *version;
   uint64_t number;         /* of all connections that there ever were */
-  uint32_t version_users;  /* requests that began with this set */
+  uint32_t version_users;  /* requests that began with this version */
   uint32_t in_flight;      /* requests in service */
   uint32_t out;            /* those of them that are out, see device-power.c */
   uint32_t in_flight_most; /* since statistics began */
@@ -249,11 +275,11 @@ struct connection {
   /* Counted while requests wait.  threads_seen is how many threads have served
    * the connection, or ops.max_deferred.  A request that took the last free one
    * of these threads began_on_last_thread: after it, others may have had to
-   * queue for a thread.
+   * queue for a thread.  The last two are since statistics began.
    */
   uint32_t threads_seen;
-  uint32_t threads_seen_most;    /* since statistics began, */
-  uint64_t began_on_last_thread; /* too */
+  uint32_t threads_seen_most;
+  uint64_t began_on_last_thread;
   struct counts counts;
 };
 _Static_assert(sizeof (struct connection) <= 4096, "a connection is small");
@@ -281,8 +307,8 @@ int devices_add_faults (struct devices *devices,
  */
 int devices_open_logs (struct devices *devices, struct message *why);
 
-/* Close them, when no request is in service.  Returns 0,
- * or -EIO, and says in *why what the first is that is not whole.
+/* Close the write logs, when no request is in service.  Returns 0, or -EIO, and
+ * names in *why the first log that is incomplete.
  */
 int devices_close_logs (struct devices *devices, struct message *why);
 
@@ -295,7 +321,7 @@ int devices_check_faults (const struct devices *devices,
 int devices_check_power_cut (const struct devices *devices,
                              const struct settings *s, struct message *why);
 
-/* All connections go with it, closed or not: nbdkit closes none when the
+/* Free all devices, and their connections, which nbdkit does not close when the
  * server ends.
  */
 void devices_destroy (struct devices *devices);
@@ -306,7 +332,7 @@ struct device *devices_find (struct devices *devices, const char *name);
 /* The settings in force, which the caller has to let go of: settings_unref. */
 void device_settings (struct device *d, struct settings *s);
 
-/* What two of the settings in force are. */
+/* Two of the settings in force. */
 bool device_is_read_only (struct device *d);
 bool device_can_discard (struct device *d);
 
@@ -314,9 +340,10 @@ bool device_can_discard (struct device *d);
 bool device_waits (struct device *d);
 
 /* A change in two steps, so that only the first can fail: make a version (NULL
- * if there is no memory), and put it in the place of the one in force. Requests
- * that begin after that see all of it, and those before it nothing.
- * device_install is called with change_lock held, and owns the version then.
+ * if there is no memory), and put it in the place of the one in force.
+ * Requests that begin after that see all of the change, and those that began
+ * before see nothing of it.  device_install is called with change_lock held,
+ * and owns the version then.
  */
 struct settings_version *settings_version_new (const struct settings *s);
 void settings_version_free (struct settings_version *set);
@@ -325,7 +352,7 @@ void device_install (struct device *d, struct settings_version *set);
 /* Begin the sequences of drawn numbers that the seed in force has. */
 void device_seed (struct device *d);
 
-/* What it is, for a list of exports. */
+/* Describe the device in a line, for a list of exports. */
 void device_describe (struct device *d, char *buf, size_t len);
 
 /* Connect to the data of a device by OPS, which outlive the connection; NULL:
@@ -334,23 +361,24 @@ void device_describe (struct device *d, char *buf, size_t len);
 struct connection *device_connect (struct device *d,
                                    const struct connection_ops *ops);
 
-/* Connect to a control export of it.  USER, which is not NULL, belongs to the
- * connection from then on, and is freed with it by FREE_USER.  Statistics do
- * not count such a connection, power that is off does not drop it, and its
+/* Connect to a control export of a device.  USER, which is not NULL, belongs to
+ * the connection from then on, and is freed with it by FREE_USER.  Statistics
+ * do not count such a connection, power that is off does not drop it, and its
  * thread waits by itself.
  */
 struct connection *device_connect_control (struct device *d, void *user,
                                            void (*free_user) (void *user));
 
-/* No request of it is in service. */
+/* End a connection of which no request is in service. */
 void device_disconnect (struct connection *c);
 
-/* Cut the power, and put it back on; power that is off already stays off, and
- * on stays on.  When either function returns, no request that began before will
- * change anything any more: both wait for requests whose data move, and end
- * those that wait for something else.  device_cut_power_after cuts it at the
- * Nth write from now on, or calls that off where N is 0.  Where SEED is 0, the
- * cut has a seed that is made of the settings' seed and of the number of cuts.
+/* Cut the power, and put it back on.  A cut of power that is off, and switching
+ * on power that is on, do nothing.  Otherwise, when either function returns, no
+ * request that began before the cut will change anything any more: both wait
+ * for requests whose data move, and the cut ends those that hang or are early.
+ * device_cut_power_after cuts power at the Nth write from now on, or calls that
+ * off where N is 0.  Where SEED is 0, the cut has a seed that is made of the
+ * settings' seed and of the number of cuts.
  */
 void device_cut_power (struct device *d, enum lose lose, uint64_t seed);
 void device_power_on (struct device *d);
@@ -359,7 +387,8 @@ void device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
 
 /* Put a mark into the write log.  Returns 0; or -EINVAL where there is no log,
  * or TEXT is empty or too long for it, or -EIO where the log has ended or ends
- * here, and the reason in *why.  device_check_mark looks without a mark.
+ * here, and the reason in *why.  device_check_mark only checks, and writes no
+ * mark.
  */
 int device_check_mark (struct device *d, const char *text, struct message *why);
 int device_mark (struct device *d, const char *text, struct message *why);
@@ -394,7 +423,9 @@ int device_write (struct connection *c, const void *buf, uint32_t count,
 int device_zero (struct connection *c, uint32_t count, uint64_t offset,
                  bool may_trim, bool fua);
 
-/* Give memory back.  Without discard=true it does nothing and succeeds. */
+/* Give memory back.  Without discard=true a trim that is allowed, and meets no
+ * bad blocks and no fault rule, does nothing and succeeds.
+ */
 int device_trim (struct connection *c, uint32_t count, uint64_t offset,
                  bool fua);
 
@@ -410,8 +441,8 @@ enum extent {
   EXTENT_HOLE  /* a hole that does not */
 };
 
-/* What is at OFFSET?  On success *end_of_run is where that changes, at most
- * OFFSET + COUNT.  Not counted.
+/* Look at what is at OFFSET.  On success *end_of_run is where that changes, at
+ * most OFFSET + COUNT.  Not counted.
  */
 int device_extent (struct connection *c, uint32_t count, uint64_t offset,
                    enum extent *extent, uint64_t *end_of_run);
@@ -419,9 +450,9 @@ int device_extent (struct connection *c, uint32_t count, uint64_t offset,
 /* Do the commands of N zone descriptors, one after the other, for the zones
  * from FIRST on, up to the first that fails; *done is how many were done.  A
  * descriptor that is, byte for byte, what zones_read_table tells of its zone is
- * no command; of all others only the condition counts.  The device is zoned.
- * It is one request, in which each command has its own time and meets faults by
- * itself.
+ * no command; of all others only `cond` counts.  The device is zoned.  All of
+ * them are one request, in which each command has its own time and meets faults
+ * by itself.
  */
 int device_zone_commands (struct connection *c, uint64_t first,
                           const struct zone_descriptor *descriptors, uint64_t n,

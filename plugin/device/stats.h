@@ -44,9 +44,11 @@ struct histogram {
 struct op_stats {
   uint64_t bytes; /* of the requests that succeeded */
   uint64_t errors[NR_ERRORS];
-  struct histogram served; /* how long they were in service: all requests */
-  struct histogram
-      asked; /* how long settings asked: of requests that had to wait */
+
+  /* How long all requests were in service; and of those that had to wait, how
+   * long the settings asked them to.
+   */
+  struct histogram served, asked;
 };
 
 struct stats {
@@ -90,10 +92,11 @@ stats_bucket (uint64_t ns)
   return bucket < NR_BUCKETS ? bucket : NR_BUCKETS - 1;
 }
 
-/* The least value of a bucket.  That of NR_BUCKETS is where the last ends. */
+/* The least value of a bucket.  That of NR_BUCKETS is the end of the last one.
+ */
 uint64_t stats_bucket_from (unsigned bucket);
 
-/* How many have been counted. */
+/* How many values a histogram has counted. */
 uint64_t histogram_total (const struct histogram *h);
 
 /* The time, in ns, that at least PER_10000 of every 10,000 took at most: the
@@ -110,7 +113,8 @@ stats_sample (struct counts *c, unsigned histogram, uint64_t ns)
     c->longest[histogram] = ns;
 }
 
-/* Has it room for no request more?  Then stats_take is to come first. */
+/* Is there room for no further request?  Then stats_take is to be called first.
+ */
 static inline bool
 stats_are_full (const struct counts *c)
 {
@@ -131,7 +135,7 @@ stats_count (struct counts *c, enum operation op, uint32_t bytes, uint64_t ns,
     c->op[op].errors[nbd_error_of (r)]++;
 }
 
-/* The same for a request that had to wait: for how long it was to. */
+/* Count beside that, for a request that had to wait, for how long it was to. */
 static inline void
 stats_count_asked (struct counts *c, enum operation op, uint64_t asked,
                    uint64_t served)
@@ -140,13 +144,12 @@ stats_count_asked (struct counts *c, enum operation op, uint64_t asked,
   stats_sample (c, HISTOGRAM_LATE, served > asked ? served - asked : 0);
 }
 
-/* Add what a connection has counted, which begins anew.  Memory of S to which
- * nothing is added is not touched.
+/* Add what a connection has counted to S, and begin the connection's counts
+ * anew.  Memory of S to which nothing is added is not touched.
  */
 void stats_take (struct stats *s, struct counts *c);
 
-/* All of it becomes zero; memory that is zero, or not even there, is not
- * touched.
+/* Make all of it zero; memory that is zero, or not even there, is not touched.
  */
 void stats_clear (struct stats *s);
 void counts_clear (struct counts *c);

@@ -28,7 +28,7 @@
  * more than BADBLOCKS_PIECE ranges, or a look at one for every two sectors of a
  * request: the list is copied in pieces and merged without it, and then takes
  * the place of the old one, or, if something was healed meanwhile, is made once
- * more (sixteen times at most; then with the lock). Changes come from one
+ * more (sixteen times at most; then with the lock).  Changes come from one
  * thread at a time (control-change.c, under devices.change_lock).
  */
 
@@ -46,7 +46,7 @@
 #define SECTOR_SIZE 512
 
 struct sector_range {
-  uint64_t first, last; /* with both */
+  uint64_t first, last; /* both belong to it */
   bool bad;
 };
 
@@ -57,14 +57,16 @@ struct badblocks {
   pthread_mutex_t lock; /* guards what follows */
   size_t listed; /* ranges; those that are not bad were healed by a hit */
   struct sector_range *ranges;
-  uint64_t changes, hits; /* made, and those that healed */
+  uint64_t changes, hits; /* changes made, and hits that healed */
   size_t most;            /* ranges gone through at once, for tests */
 
   /* The changer's: room for what they become, and for a copy of them. */
   struct sector_range *next, *copy;
 };
 
-/* What a text asks for: what is bad after it, and what is not. */
+/* A change, as a text asks for it: which sectors are bad after it, and which
+ * are not.
+ */
 struct badblocks_change;
 
 /* Returns 0 or -ENOMEM. */
@@ -95,7 +97,7 @@ void badblocks_apply (struct badblocks *b, const struct badblocks_change *c);
  */
 char *badblocks_format (struct badblocks *b);
 
-/* Is there any?  What a request asks first. */
+/* Are there any bad blocks?  A request asks this first. */
 static inline bool
 badblocks_any (const struct badblocks *b)
 {

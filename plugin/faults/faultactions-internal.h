@@ -13,7 +13,7 @@
 
 #include "faults-internal.h"
 
-/* For what does a request wait that is hit? */
+/* Does a request that is hit wait, and for what? */
 enum fault_wait {
   NO_WAIT,
   WAIT_AFTER, /* for its reply: the data has moved by then */
@@ -21,8 +21,9 @@ enum fault_wait {
 };
 
 struct fault_action_row {
-  /* As rules have it.  Where it ends with '=' a value follows, which `parse`
-   * takes: it returns 0, -EINVAL with *why, or -ENOMEM; `print` writes it.
+  /* The action's words in a rule.  Where they end with '=' a value follows:
+   * `parse` takes it, and returns 0, -EINVAL with *why, or -ENOMEM; `print`
+   * writes it.
    */
   const char *text;
   int (*parse) (const char *value, struct fault_rule *r, struct message *why);
@@ -32,8 +33,8 @@ struct fault_action_row {
   enum fault_wait wait;
   bool disconnects; /* the client is dropped */
 
-  /* What it adds to the verdict on a request of kind OP, or NULL: no more than
-   * follows of the rest of the row.  faults.lock is held.
+  /* Add to the verdict on a request of kind OP.  NULL: the action adds no more
+   * than follows from the rest of the row.  faults.lock is held.
    */
   void (*hit) (struct fault *fault, enum operation op, struct fault_verdict *v);
 
@@ -52,8 +53,8 @@ fault_action_of (const struct fault *fault)
   return &fault_actions[fault->shared->rule.action];
 }
 
-/* Is the rule needed until the request is done, deleted or not?  There may be
- * MAX_HELD of these.
+/* Does a verdict keep the rule until the request is done, deleted or not?
+ * There may be MAX_HELD such rules.
  */
 static inline bool
 fault_is_held (const struct fault *fault)

@@ -95,13 +95,13 @@ int fault_rule_parse (const char *text, struct fault_rule *r,
                       struct message *why);
 void fault_rule_clear (struct fault_rule *r);
 
-/* The same back, in the order above, to be freed; NULL if there is no memory.
- * What it does not say is what a rule without that word means.
+/* The text of a rule, with its words in the order above, to be freed; NULL if
+ * there is no memory.  Words that change nothing are left out.
  */
 char *fault_rule_format (const struct fault_rule *r);
 
-/* Does a request touch the rule's bytes or zones?  All do where it has none;
- * none does without a place (COUNT 0, as a flush), or, where the rule has
+/* Does a request touch the rule's bytes or zones?  All do where the rule has
+ * none; none does without a place (COUNT 0, as a flush), or, where the rule has
  * zones, on a device that has none (ZONE_SIZE 0).
  */
 bool fault_rule_touches (const struct fault_rule *r, uint64_t offset,

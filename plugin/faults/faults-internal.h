@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of fault rules share: faults.c makes rules and has the list of
- * them, faults-change.c changes it, faults-request.c asks rules of requests.
+ * What the files of fault rules share.  Each calls only those that stand below
+ * it:
+ *
+ *     faults-change.c     changes the list of rules
+ *     faults-request.c    asks the rules about a request, and obeys them
+ *     faults.c            makes rules, and has the list of them
+ *     faultrule.c         takes the text of a rule apart
+ *     faultrule-format.c  writes it
+ *     faultactions.c      the actions, a row each
+ *
  * Nobody else includes this.
  */
 
@@ -16,7 +24,9 @@
 #include "faultrule-internal.h"
 #include "faults.h"
 
-/* What never changes, and devices that were given the same rule share. */
+/* The part of a rule that never changes, and that devices share which were
+ * given the same rule.
+ */
 struct shared_rule {
   atomic_uint references;
   struct fault_rule rule;
@@ -26,11 +36,12 @@ struct shared_rule {
 struct fault {
   struct shared_rule *shared;
   struct fault *next;
-  struct fault *last;     /* of a chain of new ones, in its first */
-  atomic_uint references; /* the list's, and of each verdict that holds it */
-  atomic_bool deleted;    /* what those look at that hang */
+  struct fault *last; /* of a chain of new ones, in its first */
+  atomic_uint
+      references;      /* the list's, and one of each verdict that keeps it */
+  atomic_bool deleted; /* requests that hang by it look at this */
 
-  /* Since it was added. */
+  /* Set when the rule is added to the list. */
   uint32_t id;
   uint64_t added;
   uint64_t key; /* of flips */
@@ -49,10 +60,10 @@ struct fault {
   uint64_t done;            /* of `count` */
 };
 
-/* The draws of a rule begin.  The lock is held, or the rule is in no list. */
+/* Begin the draws of a rule.  The lock is held, or the rule is in no list. */
 void fault_begin_draws (const struct faults *f, struct fault *fault);
 
-/* When nobody has a reference any more. */
+/* Free a rule to which nobody has a reference any more. */
 void fault_destroy (struct fault *fault);
 
 static inline void

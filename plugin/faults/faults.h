@@ -8,33 +8,34 @@
  *                  ^ rule, counters, draws            they were added; 3 and 4
  *                  |                                  were deleted
  *     verdict: error, delay, lose, disconnect,
- *              held[] those that corrupt or hang: they stay until faults_done,
+ *              held[] the rules that corrupt or hang, kept until faults_done,
  *                     deleted or not
  *
  * Every rule is asked about a request, in that order, and each counts by itself
  * whatever the others do:
  *
  *     operation, place     no: nothing.       yes: it is evaluated
- *     from, for            outside: nothing   (a moment is the arrival's)
+ *     from, for            arrived before `from` or after `for`: nothing
  *     after                the first N: counted, nothing else
  *     every                N-1 of N: counted, nothing else
  *     rate                 a number is drawn: more than the share: nothing
- *     count                N hits: nothing.   else: it is hit
+ *     count                N hits: nothing.   else: the rule hits the request
  *
- * So a rule hits what it would hit alone, and with one connection that sends
- * the same requests, the same ones for the same seed, unless from= or for= make
- * it depend on time.  Of several rules that hit one request, the first error
- * counts, delays add up, all corruption is done, and a request waits for all
- * that hang.
+ * So other rules do not change what a rule hits; and one connection that
+ * repeats its requests has the same ones hit for the same seed, unless from= or
+ * for= make that depend on time.  Of several rules that hit one request, the
+ * first error counts, delays add up, all corruption is done, and the request
+ * waits for all that hang.
  *
  * The lock guards the list, and the counters and draws of its rules; it takes
  * no other.  Where there are rules every request of the device takes it, for
- * some dozens of nanoseconds a rule; where there are no rules, a
- * request looks at their number and does not take the lock.  Changes come from
- * one thread at a time (control-change.c, under devices.change_lock), which
- * alone touches what a change is made of: a change is worked out without the
- * lock, and takes it only to put the new list in the place of the old one.  So
- * a change holds it for a few looks at each rule, and a request for one.
+ * some dozens of nanoseconds a rule; where there are no rules, a request looks
+ * at their number and does not take the lock.  Changes come from one thread at
+ * a time (control-change.c, under devices.change_lock), which alone touches
+ * what a change is made of: a change is worked out without the lock, and takes
+ * the lock only to put the new list in the place of the old one.  So a change
+ * holds it for a few looks at each rule, and a request for one look at each
+ * rule.
  */
 
 #ifndef NULLBLK_FAULTS_H
@@ -49,7 +50,7 @@
 #include "badblocks.h"
 #include "common/common.h"
 
-/* How many rules of a device may be held by a verdict: those that corrupt by
+/* How many rules a device may have that a verdict keeps: those that corrupt by
  * flip or zero, or hang.
  */
 #define MAX_HELD 16
@@ -78,19 +79,20 @@ struct faults {
 
 struct io_info {
   enum operation op;
-  uint64_t offset;    /* bytes; that of the zone, of a zone command */
-  uint64_t count;     /* bytes; 0 of a flush, the zone's of a zone command */
+  uint64_t offset;    /* bytes; for a zone command the zone's offset */
+  uint64_t count;     /* bytes; 0 for a flush, the zone's size for a zone
+                         command */
   uint64_t arrival;   /* a moment of the monotonic clock */
-  uint64_t zone_size; /* bytes; 0 of a device without zones */
+  uint64_t zone_size; /* bytes; 0 for a device without zones */
 };
 
 struct fault_verdict {
   int error;       /* 0, or a negative errno to fail with */
-  uint64_t delay;  /* nanoseconds on top of its own time */
+  uint64_t delay;  /* nanoseconds on top of the request's own time */
   bool lose;       /* acknowledge the change, and do nothing */
-  bool disconnect; /* drop the client; error is -ESHUTDOWN if no rule's */
+  bool disconnect; /* drop the client; error is -ESHUTDOWN if no rule has one */
   bool corrupts;   /* faults_corrupt has something to do */
-  bool hangs;      /* faults_hang has */
+  bool hangs;      /* faults_hang has something to wait for */
   uint32_t nr_held;
   struct fault *held[MAX_HELD];
 };
@@ -100,35 +102,39 @@ struct fault_verdict {
  */
 int faults_init (struct faults *f, uint64_t seed, uint32_t device);
 
-/* No request is in service. */
+/* Free all rules; no request is in service. */
 void faults_destroy (struct faults *f);
 
 /* Make a rule of TEXT.  Returns 0 with *r, -ENOMEM, or -EINVAL with *why. */
 int fault_new (const char *text, struct fault **r, struct message *why);
 
-/* Put a new one at the end of a chain of new ones, NULL if empty. */
+/* Put a new rule at the end of a chain of new ones, NULL if empty. */
 void fault_append (struct fault **chain, struct fault *fault);
-void fault_free (struct fault *chain); /* NULL is allowed */
 
-/* The next of a chain, or NULL; a rule in a form that fault_new takes. */
+/* Free a chain, NULL if empty. */
+void fault_free (struct fault *chain);
+
+/* The next rule of a chain, or NULL. */
 const struct fault *fault_next (const struct fault *fault);
+
+/* The rule as a text that fault_new takes. */
 const char *fault_text (const struct fault *fault);
 
-/* Is it for this device, or for any? */
+/* Is the rule for this device, or for any? */
 bool fault_is_for (const struct fault *fault, uint32_t device);
 
-/* Does it drop clients?  Not every nbdkit can. */
+/* Does the rule drop clients?  Not every nbdkit can. */
 bool fault_disconnects (const struct fault *fault);
 
-/* Does the rule make requests wait?  And does it do so before anything is done
- * for them?
- */
+/* Does the rule make requests wait? */
 bool fault_waits (const struct fault *fault);
+
+/* Does the rule make requests wait before anything is done for them? */
 bool fault_hangs (const struct fault *fault);
 
 /* The I-th thing that rules can do, as they have it ("corrupt=flip", or
  * "error=" where a value follows), for the test that holds them and the manual
- * together. NULL past the last.
+ * together.  NULL past the last.
  */
 const char *fault_action_text (size_t i);
 
@@ -138,10 +144,10 @@ const char *fault_action_text (size_t i);
 int fault_copy (const struct fault *chain, uint32_t device,
                 struct fault **copy);
 
-/* Delete rules and add a chain of new ones (NULL is none): all of it, or, with
- * -ENOMEM or -EINVAL and *why, nothing: there is no such rule, a name is in
- * use, a rule is for another device, or too many corrupt or hang.  WHICH is
- * NULL, or says what to delete:
+/* Delete rules and add a chain of new ones (NULL is none), all or nothing.
+ * Returns 0; -ENOMEM; or -EINVAL with *why if WHICH names no rule, a name is in
+ * use, a rule is for another device, or more than MAX_HELD rules corrupt or
+ * hang.  WHICH is NULL, or says what to delete:
  *
  *     NUMBER|NAME[,...]    these
  *     all                  all that there are
@@ -149,22 +155,24 @@ int fault_copy (const struct fault *chain, uint32_t device,
  *                          are stay as they are and are not added once more,
  *                          and the list has the order of CHAIN
  *
- * A request that hangs by a rule goes on when the rule is deleted.  From= and
- * for= of new rules count from NOW.  On success the chain belongs to F.
+ * A request that hangs by a rule goes on when the rule is deleted.  The times
+ * of from= and for= of new rules count from NOW.  On success the chain belongs
+ * to F.
  */
 int faults_change (struct faults *f, const char *which, struct fault *chain,
                    uint64_t now, struct message *why);
 
-/* A rule that is there, word for word, as a new one: no file is read for it.
- * NULL if there is none, or no memory.
+/* A new rule like the one in the list whose text is TEXT, sharing its parsed
+ * form, so that the file of a delay=file: is not read again.  NULL if there is
+ * no such rule, or no memory.
  */
 struct fault *faults_find (struct faults *f, const char *text);
 
 /* Begin all draws anew, with another seed. */
 void faults_seed (struct faults *f, uint64_t seed);
 
-/* For each rule, in order, as all of them are at one moment.  No lock is held
- * while VISIT is called.  Returns 0 or -ENOMEM.
+/* Call VISIT for each rule, in order, with its counters as they all were at one
+ * moment.  No lock is held while VISIT is called.  Returns 0 or -ENOMEM.
  */
 struct fault_info {
   uint32_t id;
@@ -178,12 +186,12 @@ int faults_each (struct faults *f,
                  void (*visit) (void *opaque, const struct fault_info *info),
                  void *opaque);
 
-/* Set the counters that are shown to 0.  What after=, every= and count= have
- * seen stays.
+/* Set the counters that are shown to 0.  The counts of after=, every= and
+ * count= go on.
  */
 void faults_reset_counters (struct faults *f);
 
-/* Are there any rules?  This is what a request asks first. */
+/* Are there any rules?  A request asks this first. */
 static inline bool
 faults_any (const struct faults *f)
 {
@@ -197,14 +205,16 @@ faults_any_waits (const struct faults *f)
   return atomic_load_explicit (&f->nr_wait_rules, memory_order_relaxed) != 0;
 }
 
-/* Ask all rules.  faults_done ends every verdict. */
+/* Ask all rules about a request. */
 void faults_judge (struct faults *f, const struct io_info *r,
                    struct fault_verdict *v);
+
+/* End a verdict, as every one has to be: let go of the rules that it keeps. */
 void faults_done (struct fault_verdict *v);
 
 /* Wait, before anything is done, until all rules that V hangs by are deleted,
- * or OVER says that the request no longer needs to be done; then the result is
- * -ESHUTDOWN.  Must be called with no lock held.  Returns 0, or what WAIT
+ * or OVER says that the request no longer needs to be done.  Must be called
+ * with no lock held.  Returns 0, -ESHUTDOWN because of OVER, or what WAIT
  * failed with.
  */
 int faults_hang (struct faults *f, const struct fault_verdict *v,
@@ -219,12 +229,12 @@ void faults_wake (struct faults *f);
  * goes.  What a client sends must not change in its own buffer, so for a write
  * BUF is a copy.
  *
- * Every block that the rule's place touches is hit.  flip turns over one bit of
- * each, and which one depends on nothing but the seed, the rule's number, the
- * place of the block, and whether it is read or written: a block read twice, or
- * as part of another request, is wrong in the same way, and what a rule has
- * flipped when it was written it does not flip back when it is read.  zero
- * makes all of them zero.
+ * Every block that the rule's place touches is hit.  corrupt=zero makes it
+ * zero. corrupt=flip turns over one bit of it, and which one depends on nothing
+ * but the seed, the numbers of the device and of the rule, the place and size
+ * of the block, and whether it is read or written.  So a block read twice, or
+ * as part of another request, is wrong in the same way, and a rule that flips a
+ * block's bit on write does not flip the same bit on read.
  */
 void faults_corrupt (const struct fault_verdict *v, const struct io_info *r,
                      void *buf, uint32_t block_size);

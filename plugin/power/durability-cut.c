@@ -7,7 +7,7 @@
  * It sorts them by region, the newest first, and so sees all the versions of a
  * block in a row, each of which is lost, until one survives or a fence is met.
  * What a version meets is not drawn in order but mixed from the seed, the block
- * and the number of the request: so it depends on nothing else, and the parts
+ * and the number of the change: so it depends on nothing else, and the parts
  * of a block that stand in several records meet the same.
  */
 
@@ -237,8 +237,8 @@ durability_begin_cut (struct durability *d, const struct power_cut *cut)
   return r;
 }
 
-/* Undo one record and free it.  What it was memory_bytes is there for what it
- * brings back, and the rest is paid back.
+/* Undo one record and free it.  The bytes that it took of memory-limit are
+ * there for what it brings back, and the rest is paid back.
  */
 static void
 undo_and_free (struct cutting *k, struct undo *u)

@@ -33,18 +33,18 @@ struct undo {
   uint32_t len;
   uint8_t kind;     /* enum undo_kind */
   bool frees_pages; /* the change may have given back what was here */
-  bool is_copy;     /* DATA is the store's, or else behind this */
+  bool is_copy;     /* data is the store's, or else stands behind this */
   char *data;
 };
 
 struct undo_list {
   struct undo *oldest, *newest;
-  uint64_t cache_bytes;  /* bytes of the cache */
-  uint64_t memory_bytes; /* bytes of the budget */
+  uint64_t cache_bytes;  /* that its records take of the cache */
+  uint64_t memory_bytes; /* that they take of memory-limit */
 };
 
 struct zone_durability {
-  uint64_t since;   /* records of requests before this one are stale */
+  uint64_t since;   /* records of changes before this number are stale */
   uint64_t durable; /* FUA has promised all below this */
   uint64_t lost;    /* (*) by the last cut: from here on, plus 1; or 0 */
 };
@@ -66,17 +66,18 @@ struct durability {
   struct zone_durability *zones;
   uint64_t writes_left;
   bool has_volatile_fua; /* a change with FUA, at which power is to be cut */
-  struct power_cut next_cut; /* when those are done */
+  struct power_cut next_cut; /* when writes_left are done */
   uint64_t cuts, lost, kept;
 
-  /* Power is cut, and what was volatile, now in UNDOING, being lost: by whoever
-   * finishes the cut, who alone touches all that is marked (*) until then.
+  /* Power is cut, and the volatile changes, now in `undoing`, are being lost.
+   * The thread that finishes the cut alone touches all that is marked (*) until
+   * then.
    */
   bool cutting;
   pthread_cond_t cut_over;
   struct power_cut cut;          /* (*) */
   struct undo_list undoing;      /* (*) */
-  _Atomic uint64_t memory_bytes; /* for what is still in it */
+  _Atomic uint64_t memory_bytes; /* of memory-limit, still in `undoing` */
 };
 
 static inline bool
@@ -104,7 +105,9 @@ zone_at (const struct durability *d, uint64_t offset)
   return nr < d->o.nr_zones ? &d->zones[nr] : NULL;
 }
 
-/* What a record is memory_bytes; and its end.  NOW: as for store_give_copy. */
+/* The bytes that a record takes of memory-limit, and its end.  NOW: as for
+ * store_give_copy.
+ */
 uint64_t undo_charge (const struct undo *u);
 void undo_free (struct durability *d, struct undo *u, bool now);
 

@@ -3,15 +3,19 @@
  *
  * The volatile write cache and power loss; durability.h says what they promise.
  *
- *     what is durable  <-- undo -- change -- undo -- change = the store
+ *     what is durable <-- change 1 <-- change 2 <-- change 3 = the store
+ *                     undo         undo         undo
+ *
+ * The store has what is durable and all changes after that; the undo records,
+ * the newest first, lead back.
  *
  *     oldest                                            newest
  *       | undo | -> | undo | -> | fence | -> | undo | -> | undo |
  *       evicted                                          added
  *       from here                                        here
  *
- * The records of a device stand in one list, by age.  Each lies in one region
- * (128 KiB) and has what its blocks held before a change:
+ * The records of a device stand in one list, by age.  The blocks of a record
+ * lie in one region (128 KiB); it has what they held before a change:
  *
  *     DATA   these bytes
  *     HOLE   zeroes; no data is kept
@@ -185,8 +189,9 @@ evict_for_room (struct durability *d, uint64_t cache_bytes)
     evict_oldest (d);
 }
 
-/* Make a record like FROM.  Old content of a page or more goes into memory of
- * the store, which gets it back when the record is no longer needed.
+/* Make a record like FROM.  Where there is a cache, old content of a page or
+ * more goes into memory of the store, if that has any for it (store_take_copy),
+ * and else into the C library's.
  */
 static struct undo *
 allocate (struct durability *d, const struct undo *from)
@@ -208,7 +213,9 @@ allocate (struct durability *d, const struct undo *from)
   return u;
 }
 
-/* Returns NULL when there is no memory, and nothing is left to be evicted. */
+/* Make a record of the next change.  Returns NULL when the limit is met with
+ * nothing left to evict, or malloc fails.
+ */
 static struct undo *
 new_undo (struct durability *d, enum undo_kind kind, bool frees_pages,
           uint64_t offset, uint64_t len)
@@ -255,8 +262,8 @@ keeps_holes (const struct durability *d, const struct change *c)
   return c->kind != WRITE && zone_at (d, c->offset) == NULL;
 }
 
-/* Record what a run holds now.  Returns 0, or -ENOSPC when LIST would have more
- * than SIZE bytes or there is no memory.
+/* Record what the run from AT to END holds now.  Returns 0, or -ENOSPC when
+ * LIST would have more than SIZE bytes of the cache or there is no memory.
  */
 static int
 record_run (struct durability *d, const struct change *c, uint64_t at,
@@ -300,7 +307,8 @@ record (struct durability *d, const struct change *c, uint64_t size,
 }
 
 /* Record that older records of these blocks no longer matter.  Returns 0, or
- * -ENOSPC when there is no room for that.
+ * -ENOSPC when there is no memory for that, or the change is larger than the
+ * cache.
  */
 static int
 fence (struct durability *d, const struct change *c)
@@ -382,7 +390,7 @@ change_durably (struct durability *d, const struct change *c)
 }
 
 /* The last change before power is cut (IS_LAST) is recorded whatever the size
- * of the cache: nothing is evicted for it.
+ * of the cache: nothing is evicted to keep within that.
  */
 static int
 change_volatile (struct durability *d, const struct change *c, bool is_last)

@@ -38,14 +38,14 @@
  * durability_epoch.  Whoever puts power back on has waited for all that began
  * before (device-power.c), so that whoever finds it on has begun since.
  *
- * Any thread may call any of this at any time.  One lock a device guards all
- * of it and is held while old content is copied and new content written: with
- * the cache on, changes of a device take turns, for about a microsecond per
- * 4 KiB, and for one step of STORE_STEP at most.  What becomes durable beyond
- * what makes room for that is freed without the lock.  Without a cache (and no
- * cut ahead, and power on) it costs one branch. It comes after the write log's
- * lock and those of zones, and before the store's stripes; nothing is ever
- * waited for while it is held.
+ * Any thread may call any of this at any time.  One lock a device guards all of
+ * it and is held while old content is copied and new content written: with the
+ * cache on, changes of a device take turns, for about a microsecond per 4 KiB,
+ * and for one step of STORE_STEP at most.  What becomes durable beyond what
+ * makes room for that is freed without the lock.  Without a cache (and no cut
+ * ahead, and power on) it costs one branch.  The lock comes after the write
+ * log's lock and those of zones, and before the store's stripes; nothing is
+ * ever waited for while it is held.
  */
 
 #ifndef NULLBLK_DURABILITY_H
@@ -73,7 +73,7 @@ struct durability_options {
   uint64_t nr_zones;
 };
 
-/* What a power cut does to what is volatile. */
+/* How much of what is volatile a power cut loses. */
 enum lose {
   LOSE_RANDOM, /* each cut draws how likely loss is, then every block does */
   LOSE_ALL,    /* all of it: what is durable stays */
@@ -111,11 +111,11 @@ struct durability_status {
 int durability_create (struct durability **durability,
                        const struct durability_options *o);
 
-/* What is volatile stays as it is. */
+/* Free it.  The store keeps all changes, volatile ones, too. */
 void durability_destroy (struct durability *d);
 
-/* What every request looks at, and all of it that most do: the beginning of
- * struct durability.
+/* The beginning of struct durability: every request looks at this, and most
+ * requests look at nothing else of it.
  */
 struct durability_fastpath {
   struct store *store; /* or NULL */
@@ -139,8 +139,8 @@ durability_needs_lock (const struct durability *d)
       0);
 }
 
-/* What the functions below, whose names lack "_locked", call where a change has
- * to take the lock, or is long.
+/* The functions below, whose names lack "_locked", call these where a change
+ * has to take the lock, or is long.
  */
 int durability_write_locked (struct durability *d, const void *buf,
                              uint64_t count, uint64_t offset, bool fua);
@@ -150,11 +150,12 @@ int durability_trim_locked (struct durability *d, uint64_t count,
                             uint64_t offset, bool fua, bool is_zero);
 int durability_flush_locked (struct durability *d);
 
-/* As store_write, store_zero or store_trim (MAY_TRIM), and store_trim.  They
- * fail as those do, having changed nothing, or with -ESHUTDOWN while power is
- * off.  They return 1 for a write or zero that was the last before a cut
- * (durability_cut_after): it may be there, or not, or in part, its request
- * fails with -ESHUTDOWN, and the caller is to call durability_finish_cut.
+/* Make a change as store_write does, or store_zero or store_trim (MAY_TRIM), or
+ * store_trim.  They fail as those do, having changed nothing, or with
+ * -ESHUTDOWN while power is off.  They return 1 for a write or zero that was
+ * the last before a cut (durability_cut_after): it may be there, or not, or in
+ * part, its request fails with -ESHUTDOWN, and the caller is to call
+ * durability_finish_cut.
  *
  * They go step by step (store_reach, store_reach_promised), and let others in
  * between: so a long one may be done in part when power is cut, and each step
@@ -200,7 +201,7 @@ durability_zero (struct durability *d, uint64_t count, uint64_t offset,
   return g->store != NULL ? store_zero (g->store, g->volume, count, offset) : 0;
 }
 
-/* Returns 0 or -ESHUTDOWN. */
+/* Make durable what is in place.  Returns 0 or -ESHUTDOWN. */
 static inline int
 durability_flush (struct durability *d)
 {
@@ -243,11 +244,12 @@ void durability_free_deferred (struct durability *d);
  */
 int durability_reset_zone (struct durability *d, uint64_t offset);
 
-/* Cut the power, in two steps, and put it back on, which waits for the second;
- * -EALREADY where it is so.  The first is over at once, and nothing changes any
- * more after it.  The second loses what is volatile: it takes as long as there
- * is much of that, holds no lock, and gives back the memory of each record when
- * it has used it.
+/* Cut the power, in two steps, and put it back on, which waits for the second
+ * step.  Both return 0, or -EALREADY where power is off, or on, already.  The
+ * first step is over at once, and nothing changes any more after it.  The
+ * second loses what is volatile: it takes the longer the more there is, holds
+ * no lock, and gives back the memory of each record when it has used the
+ * record.
  */
 int durability_begin_cut (struct durability *d, const struct power_cut *cut);
 void durability_finish_cut (struct durability *d);
@@ -274,12 +276,13 @@ durability_epoch (const struct durability *d)
   return atomic_load (&durability_fastpath (d)->epoch);
 }
 
-/* Where what a sequential zone has lost at the last cut, which is over, begins,
- * or UINT64_MAX if it has lost nothing: its write pointer must not be beyond.
- * OFFSET is anywhere in the zone.
+/* The place from which on a sequential zone has lost its data at the last cut,
+ * which is over, or UINT64_MAX if it has lost nothing: the zone's write pointer
+ * must not be beyond.  OFFSET is anywhere in the zone.
  */
 uint64_t durability_zone_lost (struct durability *d, uint64_t offset);
 
+/* The state of the cache and of the power at one moment. */
 void durability_status (struct durability *d, struct durability_status *s);
 
 #endif /* NULLBLK_DURABILITY_H */

@@ -390,8 +390,8 @@ struct writelog_reader {
   uint64_t entries;
   uint64_t nr;   /* of the next entry */
   uint64_t next; /* where it is */
-  uint64_t data; /* where that of the last one is, */
-  uint64_t len;  /* and how long */
+  uint64_t data; /* place of the last entry's data in the file */
+  uint64_t len;  /* bytes of it */
 };
 
 /* Returns 0, 1 where the file ends before that, or what pread fails with. */

@@ -43,9 +43,9 @@
 #define WRITELOG_MARK 8
 #define WRITELOG_METADATA 16 /* never written here */
 
-/* Where its target cannot discard, a replay tool writes zeroes instead, but
- * leaves it where an entry is longer than this.  So no entry should be that has
- * something in it; of what was empty before one can have any length.
+/* The longest DISCARD entry for a range with data in it.  A replay tool whose
+ * target cannot discard writes zeroes instead, but skips entries that are
+ * longer than this; an entry for what was empty before can have any length.
  */
 #define WRITELOG_LONGEST_TRIM (UINT64_C (128) << 20)
 

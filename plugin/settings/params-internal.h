@@ -10,9 +10,9 @@
 
 #include "params.h"
 
-/* May it change while the server runs?  All may but FIXED.  A profile sets
- * those that are MODEL, to their defaults where it does not say more.  A STATE
- * is what a device has and no setting.
+/* May a parameter change while the server runs?  All may but FIXED.  A profile
+ * sets those that are MODEL, to their defaults where it does not say more.
+ * STATE is for parameters of what a device has, which are no settings.
  */
 enum change { FIXED, LIVE, MODEL, STATE };
 

@@ -43,7 +43,7 @@ enum parallel { PARALLEL_AUTO, PARALLEL_OFF, PARALLEL_ON };
 enum controller { CONTROL_LOCAL, CONTROL_ANY, CONTROL_OFF };
 enum power_cut_gives { POWER_CUT_ERROR, POWER_CUT_DISCONNECT };
 
-/* What the parameters say.  All sizes are in bytes.  A copy shares the
+/* The values of the parameters.  All sizes are in bytes.  A copy shares the
  * durations of what it was copied from: settings_ref makes them its own, and
  * their owner lets go of them with settings_unref.
  */
@@ -94,20 +94,21 @@ struct params {
   uint64_t irqmode;
   uint64_t completion_nsec;
 
-  /* What is done to a device, and no setting of it: bad blocks, or NULL, and a
-   * chain of new rules.
+  /* Bad blocks, or NULL, and a chain of new rules: they are done to a device,
+   * and are no settings of it.
    */
   struct badblocks_change *badblocks;
   struct fault *faults;
 
-  /* Or NULL: rules of a file that are among these are not read again. */
+  /* Rules whose files are not read again if they are given once more; or NULL.
+   */
   struct faults *known;
 };
 
 /* "NAME=" and the longest value. */
 #define MAX_SETTING (MAX_VALUE + 64)
 
-/* What --help says of the parameters, a line each. */
+/* The lines of --help, one for each parameter. */
 extern const char params_help[];
 
 /* Set every parameter to its default.  memory_limit is 0 until
@@ -124,14 +125,17 @@ void params_clear (struct params *p);
 int params_set (struct params *p, const char *key, const char *value,
                 struct message *why);
 
-/* Is there something that is allowed, and seldom meant?  *hint says what. */
+/* Do the parameters ask for something that is allowed, and seldom meant?  *hint
+ * says what.
+ */
 bool params_hint (const struct params *p, struct message *hint);
 
-/* When all have been set: check them against each other and against the
- * machine, and fill in the defaults that depend on something.  MEMORY is what
- * the machine can give in bytes (machine_memory), ROOM the largest limit that
- * this process has address space for (arena_largest_limit), UNIT the least
- * that memory mode takes at a time (arena_unit).  Returns 0 or -EINVAL.
+/* When all parameters have been set: check them against each other and against
+ * the machine, and fill in the defaults that depend on something.  MEMORY is
+ * the memory in bytes that the machine can give (machine_memory), ROOM the
+ * largest limit that this process has address space for (arena_largest_limit),
+ * UNIT the least that memory mode takes at a time (arena_unit).  Returns 0 or
+ * -EINVAL.
  */
 int params_complete (struct params *p, uint64_t memory, uint64_t room,
                      uint64_t unit, struct message *why);
@@ -181,10 +185,14 @@ struct param_row {
 };
 bool params_row (size_t i, struct param_row *row);
 
-/* The same for null_blk's spellings: OTHER means NAME. */
+/* The I-th of null_blk's spellings: OTHER means NAME.  Returns false past the
+ * end.
+ */
 bool params_alias (size_t i, const char **other, const char **name);
 
-/* The same for the kernel's parameters that are refused. */
+/* The I-th of the kernel's parameters that are refused, and the reason.
+ * Returns false past the end.
+ */
 bool params_kernel_only (size_t i, const char **name, const char **reason);
 
 #endif /* NULLBLK_PARAMS_H */

@@ -45,7 +45,9 @@ enum value_type {
   VALUE_FAULT,
 };
 
-/* What a value may be.  For VALUE_LATENCY_OF `least` is the operation. */
+/* The type and the range of a value.  For VALUE_LATENCY_OF `least` is the
+ * operation.
+ */
 struct value_rule {
   enum value_type type;
   uint64_t least, most;
@@ -65,11 +67,11 @@ struct value_rule {
 int value_parse (const struct value_rule *rule, const char *text, uint64_t unit,
                  void *field, struct message *why);
 
-/* The same back, in a form that value_parse takes. */
+/* Write a value in a form that value_parse takes. */
 void value_print (const struct value_rule *rule, const void *field, char *buf,
                   size_t len);
 
-/* What is allowed, in words. */
+/* Write in words what values are allowed. */
 void value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
                      size_t len);
 

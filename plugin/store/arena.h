@@ -27,7 +27,7 @@
  *
  * Everything here may be called by any thread; the budget, its limit and the
  * stack are atomics, and only growing takes a lock (one step in 512 chunks).
- * The content of a chunk and of its header belongs to whom it was handed to.
+ * The content of a chunk and of its header belongs to whoever took the chunk.
  */
 
 #ifndef NULLBLK_ARENA_H
@@ -53,9 +53,9 @@ struct arena {
   /* Set by arena_create and only read after. */
   char *map;
   size_t map_size;
-  char *headers; /* where chunk 0's would be */
+  char *headers; /* the place where the header of chunk 0 would be */
   size_t header_size;
-  char *data; /* where chunk 0's would be */
+  char *data; /* the place where the data of chunk 0 would be */
   unsigned chunk_shift;
   bool whole;
   uint32_t max; /* the last chunk */
@@ -71,11 +71,11 @@ struct arena {
 };
 
 struct arena_options {
-  uint64_t limit;       /* bytes that may be held, now and */
-  uint64_t most;        /* at most ever; 0: the same */
-  uint64_t volumes;     /* devices that share it, and */
-  uint64_t volume_size; /* the bytes of each */
-  bool copies;          /* is there more than what they hold? */
+  uint64_t limit;   /* bytes that may be held at first */
+  uint64_t most;    /* the most that it may ever become; 0: no more than it */
+  uint64_t volumes; /* devices that share the arena */
+  uint64_t volume_size; /* bytes of each device */
+  bool copies;          /* is there more than what the devices hold? */
   bool hugepages;
   size_t kernel_page; /* sysconf (_SC_PAGESIZE), except in tests */
 };

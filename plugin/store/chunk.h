@@ -13,30 +13,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The store keeps track of data by these.  The kernel's own pages may be
- * larger.
+/* The store keeps track of data by pages of this size.  The kernel's own pages
+ * may be larger.
  */
 #define PAGE_SHIFT 12
 #define PAGE (UINT64_C (1) << PAGE_SHIFT)
 
-/* What a tree of chunks is made of; see tree.c. */
+/* A link in a tree of chunks; see tree.c. */
 struct tree_link {
   uint32_t nr : 31;     /* a chunk, or 0 */
   uint32_t is_node : 1; /* its node is meant, or else the chunk */
 };
 
-/* Both maps are all zero, and it is not listed, whenever a chunk changes hands.
+/* Whenever a chunk is handed out or given back, both maps are all zero and the
+ * chunk is not listed.
  */
 struct chunk {
   uint64_t key;              /* the table's */
   _Atomic uint32_t next;     /* the table's, or the arena's while it is free */
-  struct tree_link child[2]; /* a node of the tree's, guarded by its lock, */
-  uint8_t bit;               /* too */
-  bool listed;               /* is it on the backlog?  (store-trim.c) */
+  struct tree_link child[2]; /* of a node, guarded by the tree's lock */
+  uint8_t bit;               /* of the same node, guarded as it is */
+  bool listed;               /* is the chunk on the backlog?  (store-trim.c) */
   uint32_t written[];        /* a map; another is behind it, arena_stale */
 };
 
-/* Those bits of WORD that stand for pages from FIRST up to LAST. */
+/* Returns the bits of WORD that stand for pages from FIRST up to LAST. */
 static inline uint32_t
 map_mask (unsigned word, unsigned first, unsigned last)
 {

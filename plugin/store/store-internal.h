@@ -28,8 +28,8 @@
 
 #define NR_STRIPES 1024
 
-/* Held for a change of STORE_STEP at most, in which the kernel may have to find
- * memory, and for a look at a chunk.
+/* The lock is held for a change of STORE_STEP at most, in which the kernel may
+ * have to find memory, and for a look at a chunk.
  */
 struct stripe {
   _Alignas(64) struct fairlock lock;
@@ -73,7 +73,7 @@ struct store {
   struct stripe stripes[NR_STRIPES];
 };
 
-/* What the store knows of a volume: touched only as pages come and go. */
+/* The store's count of a volume, touched only as pages come and go. */
 struct volume {
   _Alignas(64) _Atomic uint64_t written; /* pages */
 };

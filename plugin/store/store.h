@@ -41,9 +41,9 @@ void store_read (struct store *store, uint32_t volume, void *buf,
 int store_write (struct store *store, uint32_t volume, const void *buf,
                  uint64_t count, uint64_t offset);
 
-/* The same for what COUNT bytes at OFFSET held before; *PAID bytes have been
- * charged already for the memory that they need.  What is used of that is taken
- * from *PAID.
+/* Write as store_write does what COUNT bytes at OFFSET held before.  *PAID
+ * bytes have been charged already for the memory that this needs; what is used
+ * of them is taken from *PAID.
  */
 int store_restore (struct store *store, uint32_t volume, const void *buf,
                    uint64_t count, uint64_t offset, uint64_t *paid);
@@ -91,7 +91,7 @@ struct store_promise {
 /* For COUNT bytes at OFFSET: begin, which is always followed by end; pay, which
  * returns 0, or -ENOSPC, and then may be tried again; and do the next step,
  * from p->offset up to store_reach_promised.  BUF is its data, or NULL for
- * zeroes. When it has been paid, a step fails, with -ENOSPC, only where the
+ * zeroes.  When all has been paid, a step fails, with -ENOSPC, only where the
  * system has less memory than it said.
  */
 void store_begin_promise (struct store *store, struct store_promise *p,
@@ -125,9 +125,9 @@ uint64_t store_looks (struct store *store, uint32_t volume);
  */
 uint64_t store_widest (struct store *store);
 
-/* Copies of data that a caller keeps, and charges for itself; one of these for
- * those that go in about the order in which they came.  Drawn at the top of
- * store-copies.c.
+/* Memory for copies of data that a caller keeps, and charges for itself: one
+ * struct for those copies that go in about the order in which they came.  Drawn
+ * at the top of store-copies.c.
  */
 struct store_copies {
   pthread_mutex_t lock; /* guards all that follows */
@@ -137,7 +137,9 @@ struct store_copies {
 };
 void store_copies_init (struct store_copies *c);
 
-/* There is no copy any more.  STORE may be NULL, if there never was one. */
+/* Call this when there is no copy any more.  STORE may be NULL, if there never
+ * was one.
+ */
 void store_copies_destroy (struct store *store, struct store_copies *c);
 
 /* Memory for BYTES, a chunk at most, in whole pages.  NULL if there is none, or
@@ -146,8 +148,8 @@ void store_copies_destroy (struct store *store, struct store_copies *c);
 char *store_take_copy (struct store *store, struct store_copies *c,
                        uint64_t bytes);
 
-/* Give it back.  NOW: to the system at once; or else with the last copy that is
- * beside it, or later.
+/* Give the memory of a copy back.  NOW: to the system at once; or else with the
+ * last copy of the same chunk, or later.
  */
 void store_give_copy (struct store *store, struct store_copies *c,
                       const char *copy, uint64_t bytes, bool now);

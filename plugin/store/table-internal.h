@@ -20,7 +20,7 @@
 struct table {
   struct arena *arena;
 
-  /* One anonymous mapping, so that what is not used costs nothing. */
+  /* One anonymous mapping, so that buckets that are not used cost nothing. */
   void *map;
   size_t map_size;
   uint32_t *buckets; /* the first chunk of each list, or 0 */
@@ -56,7 +56,7 @@ uint32_t table_find (const struct table *t, uint64_t key);
  */
 uint32_t table_add (struct table *t, uint64_t key);
 
-/* Take a chunk without any written page out; it is the caller's then. */
+/* Take out a chunk without any written page, which is the caller's then. */
 void table_remove (struct table *t, uint64_t key, uint32_t nr);
 
 /* The least key from KEY on, of the same volume, that has a chunk in the table,

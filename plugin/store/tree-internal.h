@@ -5,9 +5,9 @@
  * found however far away it is: work on a range of any size costs by what is
  * there.  The table has one for each volume; it is drawn at the top of tree.c.
  *
- * Each has a lock, taken after any stripe's, held for a walk from the root to a
- * leaf (17 steps in 16 GiB of data side by side, 46 at most) and taken only
- * when a chunk comes or goes and when emptiness is to be stepped over.
+ * Each tree has a lock, taken after any stripe's, held for a walk from the root
+ * to a leaf (17 steps in 16 GiB of data side by side, 46 at most) and taken
+ * only when a chunk comes or goes and when emptiness is to be stepped over.
  */
 
 #ifndef NULLBLK_TREE_INTERNAL_H
@@ -29,8 +29,8 @@ struct tree {
 void tree_init (struct tree *t);
 void tree_destroy (struct tree *t);
 
-/* Chunk NR comes, whose header has its key, and which no other chunk has; and
- * it goes.
+/* Add chunk NR, whose header has its key, which no other chunk has; and take it
+ * out.
  */
 void tree_add (struct tree *t, const struct arena *arena, uint32_t nr);
 void tree_remove (struct tree *t, const struct arena *arena, uint32_t nr);
@@ -40,7 +40,7 @@ void tree_remove (struct tree *t, const struct arena *arena, uint32_t nr);
  */
 bool tree_next (struct tree *t, const struct arena *arena, uint64_t *key);
 
-/* How often that was asked, for tests that count work. */
+/* How often tree_next was called, for tests that count work. */
 uint64_t tree_looks (struct tree *t);
 
 #endif /* NULLBLK_TREE_INTERNAL_H */

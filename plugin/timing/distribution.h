@@ -15,8 +15,9 @@
  *     file:PATH                          percentiles from a file: fio's JSON
  *                                        output, or lines "percentile,ns"
  *
- * Every drawn kind becomes its quantile function, as a table of knots with
- * straight lines between them: which share of all requests takes how long.
+ * Every drawn kind becomes its quantile function, as a table of knots (the
+ * points of an interpolation) with straight lines between them: which share of
+ * all requests takes how long.
  *
  *     nsec  |                      knots lie closer where it bends; `at` is a
  *           |                 /    64-bit fraction, so that a random number is
@@ -76,26 +77,26 @@ int distribution_parse_all (const char *text,
 struct distribution *distribution_ref (struct distribution *d);
 void distribution_unref (struct distribution *d); /* NULL is allowed */
 
-/* The same back, in a form that distribution_parse takes; the path of a file is
- * absolute in it.
+/* The text of a distribution, in a form that distribution_parse takes; the path
+ * of a file is absolute in it.
  */
 const char *distribution_text (const struct distribution *d);
 
-/* Is it 0, always? */
+/* Is the duration always 0? */
 bool distribution_is_zero (const struct distribution *d);
 
-/* Does it need the place? */
+/* Does distribution_draw need a place? */
 bool distribution_seeks (const struct distribution *d);
 
-/* Where a request is, for seek: alone. */
+/* The place of a request on a disk; only seek: asks for it. */
 struct place {
   uint64_t distance; /* bytes from the end of the request before */
   uint64_t size;     /* of the device, in bytes: the way of a full seek */
   uint32_t count;    /* bytes */
 };
 
-/* A duration in nanoseconds, from 0 to MAX_DURATION, for a random number.
- * PLACE may be NULL where distribution_seeks says no.
+/* Returns a duration in nanoseconds, from 0 to MAX_DURATION, for a random
+ * number.  PLACE may be NULL where distribution_seeks says no.
  *
  * A seek over no distance takes no time; else it takes `track`, which grows to
  * `full` with the square root of the distance, and then the share of a turn at

@@ -13,8 +13,8 @@
  *            [--a--][d]    [--c--]         d arrives, and fits
  *            [--a--][d]                    c is given up, and the gap with it
  *
- * Belongs to what it is a part of, and is guarded by its lock.  Zeroes are an
- * empty one.
+ * struct gaps belongs to the structure that it is a part of, and is guarded by
+ * that structure's lock.  All zeroes are an empty one.
  */
 
 #ifndef NULLBLK_GAPS_H
@@ -35,17 +35,17 @@ struct gaps {
   size_t count, room;
 };
 
-/* Free what it holds; it is empty then. */
+/* Free the memory of all gaps; there are none then. */
 void gaps_clear (struct gaps *g);
 
-/* Leave out what is over by NOW. */
+/* Forget the gaps that are over by NOW. */
 void gaps_pass (struct gaps *g, uint64_t now);
 
-/* Gap number I is taken up to MOMENT, which is in it. */
+/* Take gap number I up to MOMENT, which is in it. */
 void gaps_take (struct gaps *g, size_t i, uint64_t moment);
 
-/* There is a gap more, which is one with its neighbours where they touch.  It
- * is forgotten where there is no memory: its time passes unused.
+/* Add a gap; where it touches its neighbours, they become one.  Where there is
+ * no memory the gap is forgotten: its time passes unused.
  */
 void gaps_add (struct gaps *g, struct slot slot);
 

@@ -90,11 +90,11 @@ stall_serve (const struct stall *stall, uint64_t origin, uint64_t start,
   if (nsec == 0)
     return moment_after (origin, time);
 
-  /* A service that ends just as a stall begins is not interrupted: hence the 1.
-   */
   worked = moment_after (time - stalls * length, nsec);
   if (worked <= every)
     return moment_after (origin, worked);
+  /* A service that ends just as a stall begins is not interrupted: hence - 1.
+   */
   stalls = (worked - every - 1) / (every - length) + 1;
   if (__builtin_mul_overflow (stalls, length, &done) ||
       __builtin_add_overflow (done, worked, &done))

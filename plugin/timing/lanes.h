@@ -55,11 +55,11 @@ struct lanes {
  */
 int stall_parse (const char *text, struct stall *stall, struct message *why);
 
-/* The same back; 64 bytes are enough. */
+/* Write a stall as stall_parse takes it; 64 bytes are enough. */
 void stall_format (const struct stall *stall, char *buf, size_t len);
 
-/* When a service of NSEC nanoseconds is done that may begin at START, on a
- * device that started at ORIGIN.
+/* Returns the moment at which a service of NSEC nanoseconds is done that may
+ * begin at START, on a device that started at ORIGIN.
  */
 uint64_t stall_serve (const struct stall *stall, uint64_t origin,
                       uint64_t start, uint64_t nsec);
@@ -79,10 +79,10 @@ uint64_t lanes_serve (struct lanes *lanes, uint32_t count,
 void lanes_leave (struct lanes *lanes, uint32_t generation, struct slot slot,
                   uint64_t now);
 
-/* Nobody is in service any more, or should be minded.  All zeroes are lanes,
- * too.  lanes_destroy frees what they hold.
- */
+/* Forget all services: no lane is busy any more.  All zeroes are lanes, too. */
 void lanes_begin_anew (struct lanes *lanes);
+
+/* Free the memory of the gaps. */
 void lanes_destroy (struct lanes *lanes);
 
 #endif /* NULLBLK_LANES_H */

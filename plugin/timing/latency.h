@@ -38,7 +38,7 @@ struct latency_settings {
   struct throttle_limits limits;
   uint64_t size; /* the device's, in bytes: the way of a full seek */
 
-  /* What latency_settings_complete has found. */
+  /* Set by latency_settings_complete. */
   bool waits;     /* can any request have to wait? */
   bool remembers; /* does a request depend on those before it? */
 };
@@ -59,8 +59,8 @@ struct latency_request {
   uint64_t arrival; /* a moment of the monotonic clock */
 };
 
-/* What a request has of the lanes and of the limits, to be given back if it is
- * given up.  It is of the lanes and limits that there were then.
+/* The part of the lanes and of the limits that a request has, to be given back
+ * if the request is given up.  The generations say of which lanes and limits.
  */
 struct latency_slot {
   struct slot lane, limit;
@@ -68,10 +68,10 @@ struct latency_slot {
   enum operation op;
 };
 
-/* Once the settings are all there, and before they are used. */
+/* Set `waits` and `remembers`, once all other settings are there. */
 void latency_settings_complete (struct latency_settings *s);
 
-/* References to the durations. */
+/* Take, or let go of, a reference to each of the durations. */
 void latency_settings_ref (const struct latency_settings *s);
 void latency_settings_unref (struct latency_settings *s);
 
@@ -79,8 +79,9 @@ void latency_settings_unref (struct latency_settings *s);
 int latency_init (struct latency_state *l, uint64_t now);
 void latency_destroy (struct latency_state *l);
 
-/* The moment at which R completes: its arrival, or later.  Two numbers of
- * RANDOM are used at most.  Where the settings remember, *slot is what it has.
+/* Returns the moment at which R completes: its arrival, or later.  Two numbers
+ * of RANDOM are used at most.  Where s->remembers, *slot is the part of lanes
+ * and limits that R has.
  */
 uint64_t latency_completion (struct latency_state *l,
                              const struct latency_settings *s,
@@ -94,8 +95,10 @@ uint64_t latency_completion (struct latency_state *l,
 void latency_leave (struct latency_state *l, const struct latency_slot *slot,
                     uint64_t now);
 
-/* Lanes begin anew: nothing is in service.  So do they and the limits. */
+/* Begin the lanes anew: nothing is in service. */
 void latency_begin_lanes (struct latency_state *l);
+
+/* Begin the lanes and the limits anew. */
 void latency_begin_anew (struct latency_state *l);
 
 #endif /* NULLBLK_LATENCY_H */

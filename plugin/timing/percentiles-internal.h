@@ -26,7 +26,8 @@ int fio_open (const char *path, const char *text, struct fio_output **r,
               struct message *why);
 void fio_close (struct fio_output *fio); /* NULL is allowed */
 
-/* As percentiles_of and percentiles_none; P has room for MAX_FILE_PERCENTILES.
+/* Do as percentiles_of and percentiles_none; P has room for
+ * MAX_FILE_PERCENTILES.
  */
 int fio_take (const char *path, const struct fio_output *fio, enum operation op,
               struct percentile *p, size_t *n, struct message *why);

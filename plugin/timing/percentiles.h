@@ -25,30 +25,30 @@ struct percentile {
  */
 int percent_parse (const char *text, size_t len, uint32_t *above);
 
-/* The same back: "99.9". */
+/* Write a percentile as percent_parse takes it: "99.9". */
 void percent_format (uint32_t above, char *buf, size_t len);
 
-/* Are there some, in ascending order, each once, and no duration below that
- * before it?
+/* Are there any, in ascending order, each once, and no duration shorter than
+ * the one before it?
  */
 bool percentiles_ascend (const struct percentile *p, size_t n);
 
 /* A file that has been read.  Its path, which must stay, is for messages. */
 struct percentiles_file;
 
-/* Read one.  Returns 0, -ENOMEM, or -EINVAL with *why. */
+/* Read a file.  Returns 0, -ENOMEM, or -EINVAL with *why. */
 int percentiles_open (const char *path, struct percentiles_file **file,
                       struct message *why);
 void percentiles_close (struct percentiles_file *file); /* NULL is allowed */
 
-/* Those that it has for an operation.  Returns 0 with *p, to be freed, and
- * their number; -ENOMEM; -ENODATA when it is fio's and has none of that
- * operation; or -EINVAL.  The last two say why.
+/* Get the percentiles that a file has for an operation.  Returns 0 with *p, to
+ * be freed, and their number; -ENOMEM; -ENODATA when the file is fio's and has
+ * none of that operation; or -EINVAL.  The last two say why.
  */
 int percentiles_of (const struct percentiles_file *file, enum operation op,
                     struct percentile **p, size_t *n, struct message *why);
 
-/* It is fio's, and has none of any operation: why not. */
+/* Say why a file of fio's has no percentiles of any operation. */
 void percentiles_none (const struct percentiles_file *file,
                        struct message *why);
 

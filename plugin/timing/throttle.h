@@ -53,8 +53,8 @@
 #define MAX_BYTES_PER_SEC (UINT64_C (40) << 30)
 #define MAX_OPERATIONS_PER_SEC NSEC_PER_SEC
 
-/* What a limit counts: all requests, or reads, or changes (writes, zeroes,
- * trims and zone commands).
+/* A limit counts all requests, or reads, or changes (writes, zeroes, trims and
+ * zone commands).
  */
 enum throttled { THROTTLE_ALL, THROTTLE_READS, THROTTLE_WRITES, NR_THROTTLED };
 
@@ -70,13 +70,13 @@ enum flow { FLOW_READS, FLOW_WRITES, FLOW_TRIMS, FLOW_FLUSHES, NR_FLOWS };
 /* Bytes and operations. */
 enum unit { UNIT_BYTES, UNIT_OPERATIONS, NR_UNITS };
 
-/* What is booked. */
+/* The time that is booked of a flow. */
 struct booked {
   enum flow flow;
   uint32_t generation;   /* of the limits that it was booked by */
-  uint64_t front;        /* up to here, */
-  double rate[NR_UNITS]; /* with so much a second at most, */
-  struct gaps gaps;      /* except these */
+  uint64_t front;        /* the moment up to which it is booked */
+  double rate[NR_UNITS]; /* the most a second up to there */
+  struct gaps gaps;      /* the parts of it that are not booked */
 };
 
 /* A moment, and a part of a nanosecond. */
@@ -107,10 +107,10 @@ struct throttle {
   unsigned nr_former;
 };
 
-/* The moment at which all limits have let a request through, NOW or later, and
- * the time in its flow that it has in *slot.  Reads, writes and zeroes count
- * their bytes; every request counts as an operation, a flush only where all are
- * counted.
+/* Returns the moment at which all limits have let a request through, NOW or
+ * later, and in *slot the request's time in its flow.  Reads, writes and zeroes
+ * count their bytes; every request counts as an operation, a flush only where
+ * all are counted.
  */
 uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
                         enum operation op, uint32_t count, uint64_t now,
@@ -122,10 +122,10 @@ uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
 void throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
                      struct slot slot, uint64_t now);
 
-/* Nothing is booked any more.  All zeroes are a throttle, too;
- * throttle_destroy frees what one holds.
- */
+/* Forget all that is booked.  All zeroes are a throttle, too. */
 void throttle_begin_anew (struct throttle *t);
+
+/* Free the memory of the gaps. */
 void throttle_destroy (struct throttle *t);
 
 #endif /* NULLBLK_THROTTLE_H */

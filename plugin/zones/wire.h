@@ -12,7 +12,8 @@
 
 #include <stdint.h>
 
-/* What zones are measured in on the wire, whatever the block size. */
+/* The unit of zones on the wire, a sector of 512 bytes whatever the block size.
+ */
 #define ZONE_SECTOR_SHIFT 9
 
 enum zone_type {

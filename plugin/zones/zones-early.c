@@ -17,7 +17,7 @@
 
 #include "zones-internal.h"
 
-/* Take one out of its list, and say that its turn has come. */
+/* Take an early write out of its list, and have it tried again. */
 static void
 wake (struct zone_early **link)
 {

@@ -66,7 +66,7 @@ struct early_write {
 };
 
 /* Data that was in a zone when the zone was reset, and is still to be
- * discarded. The thread that resets the zone, on whose stack this is, discards
+ * discarded.  The thread that resets the zone, on whose stack this is, discards
  * it step by step and lets go of the lock in between, so that nobody waits for
  * more than a step.  The zone is empty from the first moment on; a request that
  * is to change the zone first helps to discard what is left.
@@ -173,8 +173,9 @@ zones_have_power (const struct zones *z)
   return z->data.epoch == NULL || (atomic_load (z->data.epoch) & 1) == 0;
 }
 
-/* zones-command.c: the stripe is locked exclusively; come back, with it locked
- * again, when nothing of the zone is left to be discarded.
+/* zones-command.c: discard what is left to be discarded of a zone.  The stripe
+ * is locked exclusively when this is called and when it returns, but not always
+ * in between.
  */
 void zone_finish_discard (struct zones *z, struct zone_stripe *stripe,
                           uint64_t zone);

@@ -15,7 +15,7 @@
 
 #include "common/common.h"
 
-/* As many as a server keeps in mind: 8 bytes each, taken as zones are used. */
+/* The most zones of a device: each takes 8 bytes once it is used. */
 #define MAX_ZONES (UINT64_C (1) << 24)
 
 #define MIN_ZONE_SIZE UINT64_C (4096)
@@ -31,10 +31,10 @@ struct zone_list {
   } ranges[MAX_ZONE_RANGES];
 };
 
-/* What a read gets at and past the write pointer. */
+/* The answer to a read at and past the write pointer. */
 enum zone_past_wp { PAST_WP_ZERO, PAST_WP_ONES, PAST_WP_ERROR };
 
-/* What a trim of sequential zones does. */
+/* The effect of a trim of sequential zones. */
 enum zone_trim { ZONE_TRIM_RESET, ZONE_TRIM_IGNORE, ZONE_TRIM_ERROR };
 
 /* What becomes of a write that crosses borders of zones. */
@@ -49,18 +49,19 @@ struct zone_settings {
   uint64_t max_open;                  /* 0: no limit */
   uint64_t max_active;                /* the same */
   bool full;                          /* sequential zones begin full */
-  struct zone_list readonly, offline; /* ... or so */
+  struct zone_list readonly, offline; /* zones that begin so */
   unsigned past_wp;                   /* enum zone_past_wp */
   unsigned trim;                      /* enum zone_trim */
   unsigned cross;                     /* enum zone_cross; live */
   uint64_t reorder_wait;              /* nanoseconds; 0: no wait */
 };
 
-/* Take a list.  Returns 0, or -EINVAL with what is allowed in *why. */
+/* Parse a list of zones.  Returns 0, or -EINVAL with what is allowed in *why.
+ */
 int zone_list_parse (const char *text, struct zone_list *list,
                      struct message *why);
 
-/* The same back; ZONE_LIST_TEXT bytes are enough. */
+/* Write a list as zone_list_parse takes it; ZONE_LIST_TEXT bytes are enough. */
 void zone_list_format (const struct zone_list *list, char *buf, size_t len);
 
 /* Check zones against each other and against a device of SIZE bytes (not 0)

@@ -40,12 +40,12 @@
 
 struct zones;
 
-/* Where the data is, if it is kept: in null mode zones have conditions and
- * write pointers as ever, but no data.
+/* The functions by which zones reach their data, if it is kept: in null mode
+ * zones have conditions and write pointers as ever, but no data.
  *
- * TRIM trims COUNT bytes at OFFSET, which are conventional.  RESET is told,
- * before it is so, that the sequential zone at OFFSET is reset, of which COUNT
- * bytes were below the write pointer.  Both return 0 or a negative errno, the
+ * TRIM trims COUNT bytes at OFFSET, which are conventional.  RESET is called
+ * before the sequential zone at OFFSET is reset, of which COUNT bytes are below
+ * the write pointer.  Both return 0 or a negative errno, the
  * result of the request; with -ESHUTDOWN, and no other, the zone is not reset.
  * DISCARD then makes what is from OFFSET to END zero and frees its memory, or a
  * step of that, which takes about a millisecond, and returns where it ends.
@@ -62,16 +62,16 @@ struct zone_data {
   const _Atomic uint32_t *epoch;
 };
 
-/* The zones of a device of SIZE bytes; the settings are complete.  Returns 0 or
- * -ENOMEM.
+/* Make the zones of a device of SIZE bytes; the settings are complete.  Returns
+ * 0 or -ENOMEM.
  */
 int zones_create (struct zones **zones, const struct zone_settings *s,
                   uint64_t size, const struct zone_data *data);
 
-/* Nobody uses them any more. */
+/* Free zones that nobody uses any more. */
 void zones_destroy (struct zones *z);
 
-/* How many there are. */
+/* How many zones there are. */
 uint64_t zones_number (const struct zones *z);
 
 /*---------------------------------------------------------------------*/
@@ -110,8 +110,8 @@ uint64_t zones_end_of_zone (const struct zones *z, uint64_t offset);
 int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
                        uint64_t offset, const struct wait_ops *wait);
 
-/* The same, except that a write which would wait does not: then it returns
- * ZONE_WRITE_EARLY, and nothing is locked.
+/* Begin a write as zones_begin_write does, but do not wait: where that would
+ * wait, returns ZONE_WRITE_EARLY, and nothing is locked.
  */
 #define ZONE_WRITE_EARLY 1
 int zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
@@ -140,7 +140,7 @@ void zones_list_early (struct zones *z, struct zone_early *e, uint64_t count,
  */
 void zones_unlist_early (struct zones *z, struct zone_early *e);
 
-/* The first WRITTEN bytes are there: all, a part, or none. */
+/* End a write: its first WRITTEN bytes are there, all, a part, or none. */
 void zones_end_write (struct zone_write *w, uint64_t written);
 
 /* A read is done in parts, each with its zone locked against changes. */
@@ -188,12 +188,12 @@ int zones_read_part (struct zone_read *r);
  */
 int zones_trim (struct zones *z, uint64_t count, uint64_t offset);
 
-/* Will it fail so?  Returns 0 if not.  What is between this and zones_trim may
- * change that.
+/* Would zones_trim fail so?  Returns 0 if not.  Other requests, between this
+ * and zones_trim, may change the answer.
  */
 int zones_check_trim (const struct zones *z, uint64_t count, uint64_t offset);
 
-/* Will it reset any? */
+/* Would zones_trim reset any zone? */
 bool zones_resets (const struct zones *z, uint64_t count, uint64_t offset);
 
 enum zone_extent {
@@ -203,7 +203,9 @@ enum zone_extent {
   ZONE_EXTENT_HOLE  /* a hole that does not */
 };
 
-/* What is at OFFSET, and where that ends: at END, or before. */
+/* Returns what is at OFFSET, and in *end_of_run where that ends: at END, or
+ * before.
+ */
 enum zone_extent zones_extent (struct zones *z, uint64_t offset, uint64_t end,
                                uint64_t *end_of_run);
 
@@ -221,7 +223,7 @@ int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
  */
 int zones_reset_all (struct zones *z);
 
-/* Power is off: let writes that are early see it, set aside or not. */
+/* Power is off: have all early writes, set aside or not, tried again. */
 void zones_wake_all (struct zones *z);
 
 /* Power is about to come back to a sequential zone, of which all from LOST on
@@ -235,7 +237,7 @@ void zones_wake_all (struct zones *z);
 void zones_restart (struct zones *z, uint64_t zone, uint64_t lost, bool full);
 
 /*---------------------------------------------------------------------*/
-/* What they are like.  None of these waits for anybody. */
+/* Looking at zones.  None of these waits for anybody. */
 
 /* Describe N zones from FIRST on, each as it was at one moment.  Returns how
  * many there were: fewer at the end of the device.

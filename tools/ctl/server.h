@@ -18,8 +18,8 @@
 struct nbd_handle;
 
 struct server {
-  char prefix[1024]; /* what stands before the export's name in its URI, */
-  char suffix[1024]; /* and after it */
+  char prefix[1024]; /* the part of the URI before the export's name */
+  char suffix[1024]; /* the part of the URI after the export's name */
   char device[64];   /* nullb0 and so on */
   bool is_named;     /* it was given, not left to be the first */
 };

@@ -12,8 +12,8 @@
 
 #include "snapshot.h"
 
-#define SHOWN 16        /* room for any of these, */
-#define SHOWN_ZONES 320 /* and for this */
+#define SHOWN 16        /* room for any of the texts but that of zones */
+#define SHOWN_ZONES 320 /* room for that of show_zones */
 
 /* "1.50M", powers of 1024; "12.3k", powers of 1000; "-" for 0. */
 const char *show_bytes (char buf[SHOWN], double bytes);

@@ -22,19 +22,19 @@
 #include "top.h"
 #include "zones.h"
 
-/* Connections to .stats and .zones, the last look at .stats, and what has
- * changed between the look before it and that one.
+/* Connections to .stats and .zones, the last snapshot of .stats, and the
+ * difference from the one before.
  */
 struct view {
   struct server *server;
   struct nbd_handle *stats_nbd; /* NULL while the server is away */
-  struct nbd_handle *zones_nbd; /* NULL as long as nobody has asked for a map */
+  struct nbd_handle *zones_nbd; /* NULL until the screen first draws a map */
   struct snapshot *last;
-  struct snapshot *interval; /* the change since the look before, or NULL */
+  struct snapshot *interval; /* the difference, or NULL */
   struct message why;        /* where there is no connection */
-  char *map;                 /* of the zones, group a letter; NULL if none */
+  char *map; /* one letter for each `group` zones; NULL if there is no map */
   uint64_t group;
-  struct message no_map; /* the reason */
+  struct message no_map; /* why there is no map */
   struct message failed; /* "", or why what a key asked for was not done */
 };
 
@@ -136,8 +136,8 @@ top_lines (struct view *v, const struct top_options *options,
 /* The screen */
 
 #define HISTOGRAM_ROWS 8
-#define MAP_ROW 20 /* the heading's, */
-#define MAP_ROWS 8 /* and how many there may be below it */
+#define MAP_ROW 20 /* of the map's heading */
+#define MAP_ROWS 8 /* the most that the map has below its heading */
 
 /* Draw the service times of all requests of the interval as bars.  The first
  * column counts requests that took less than 512 ns, each further column those
