@@ -220,13 +220,13 @@ change_store (struct request *r, const void *buf, bool may_trim)
   const uint64_t offset = request_place (r);
   int result;
 
-  if ((count > STORE_STEP && !holes && durability_needs_lock (d->durability)) ||
-      (r->more && !holes))
+  if (__builtin_expect (r->more, 0)) /* only the last part counts as a write */
+    return holes ? durability_trim (d->durability, count, offset, r->fua)
+                 : change_long (r, buf);
+  if (count > STORE_STEP && !holes && durability_needs_lock (d->durability))
     return change_long (r, buf);
   if (buf != NULL)
     result = durability_write (d->durability, buf, count, offset, r->fua);
-  else if (r->more) /* only the last part counts as a write */
-    result = durability_trim (d->durability, count, offset, r->fua);
   else
     result = durability_zero (d->durability, count, offset, r->fua, holes);
   if (result == -ENOSPC)

@@ -70,15 +70,13 @@ zones_end_of_zone (const struct zones *z, uint64_t offset)
   return zone_start (z, zone) + zone_len (z, zone);
 }
 
-/* Check a write, and lock its zone if that is sequential; *stripe is its stripe
- * then.  Returns as check_write does; where it is negative nothing is locked.
- */
-static int
-enter_zone (struct zones *z, struct zone_write *w, uint64_t count,
-            uint64_t offset, struct zone_stripe **stripe)
+int
+zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
+                 uint64_t offset)
 {
   const uint64_t zone = offset >> z->shift;
   const uint64_t wp = offset - zone_start (z, zone);
+  struct zone_stripe *stripe;
   int r;
 
   if (zone >= z->nr_zones || count > zone_len (z, zone) - wp)
@@ -90,63 +88,44 @@ enter_zone (struct zones *z, struct zone_write *w, uint64_t count,
                            .is_sequential = zone >= z->nr_conv};
   if (!w->is_sequential)
     return 0;
-  *stripe = zone_lock (z, zone);
+
+  stripe = zone_lock (z, zone);
   r = check_write (z, zone, count, wp);
-  if (r < 0)
-    stripe_unlock (*stripe);
-  return r;
-}
-
-/* The last step of a write that may be done. */
-static int
-open_zone (struct zones *z, const struct zone_write *w,
-           struct zone_stripe *stripe)
-{
-  const int r = w->is_sequential ? open_implicitly (z, w->zone) : 0;
-
-  if (r < 0)
+  if (r == 0)
+    r = open_implicitly (z, zone);
+  if (__builtin_expect (r != 0, 0)) {
     stripe_unlock (stripe);
-  return r;
-}
-
-int
-zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
-                 uint64_t offset)
-{
-  struct zone_stripe *stripe = NULL;
-  int r = enter_zone (z, w, count, offset, &stripe);
-
-  if (__builtin_expect (r == ZONE_WRITE_EARLY, 0)) {
-    stripe_unlock (stripe);
-    return z->reorder_wait != 0 ? ZONE_WRITE_EARLY : -EIO;
+    if (r == ZONE_WRITE_EARLY && z->reorder_wait == 0)
+      r = -EIO;
   }
-  return r == 0 ? open_zone (z, w, stripe) : r;
+  return r;
 }
 
 int
 zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
                    uint64_t offset, const struct wait_ops *wait)
 {
-  struct zone_stripe *stripe = NULL;
+  struct zone_stripe *stripe;
   uint64_t deadline, wp;
   int r;
 
-  r = enter_zone (z, w, count, offset, &stripe);
-  if (r == ZONE_WRITE_EARLY) {
-    wp = offset - zone_start (z, w->zone);
-    deadline =
-        z->reorder_wait != 0 ? moment_after (clock_now (), z->reorder_wait) : 0;
-    do {
-      r = zone_wait_early (stripe, w->zone, wp, deadline, wait);
-      if (r == 0) {
-        zone_finish_discard (z, stripe, w->zone);
-        r = check_write (z, w->zone, count, wp);
-      }
-    } while (r == ZONE_WRITE_EARLY);
+  r = zones_try_write (z, w, count, offset);
+  if (r != ZONE_WRITE_EARLY)
+    return r;
+  wp = offset - zone_start (z, w->zone);
+  deadline = moment_after (clock_now (), z->reorder_wait);
+  stripe = zone_lock (z, w->zone);
+  while ((r = check_write (z, w->zone, count, wp)) == ZONE_WRITE_EARLY) {
+    r = zone_wait_early (stripe, w->zone, wp, deadline, wait);
     if (r < 0)
-      stripe_unlock (stripe);
+      break;
+    zone_finish_discard (z, stripe, w->zone);
   }
-  return r == 0 ? open_zone (z, w, stripe) : r;
+  if (r == 0)
+    r = open_implicitly (z, w->zone);
+  if (r < 0)
+    stripe_unlock (stripe);
+  return r;
 }
 
 void
