@@ -6,6 +6,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -24,8 +25,8 @@ struct zone {
   unsigned on_their_way;
   bool is_known;
   bool is_read;    /* by an append that READS */
-  bool has_failed; /* one of those sent since it was last known: the first */
-  uint64_t failed; /* of them was sent to there */
+  bool has_failed; /* one of those that were sent since it was last known; */
+  uint64_t failed; /* the one nearest to the start was sent to this offset */
 };
 
 struct appends {
@@ -143,13 +144,16 @@ take_sent (struct zone *z, const struct append *append)
 }
 
 /* Has it failed only because another that was before it has failed, or may have
- * been served after it?
+ * been served after it?  A server that finds a write at the wrong place has two
+ * errors for that; any other error is about the append itself.
  */
 static bool
-is_innocent (const struct zone *z, const struct append *append)
+is_innocent (const struct zone *z, const struct append *append, int err)
 {
   const struct append *p;
 
+  if (err != -EIO && err != -EINVAL)
+    return false;
   if (z->has_failed && z->failed < append->offset)
     return true;
   for (p = z->sent; p != NULL; p = p->sent) {
@@ -227,8 +231,7 @@ appends_learn (struct appends *a, struct append *append, bool is_known,
 }
 
 struct append *
-appends_end (struct appends *a, struct append *append, bool is_written,
-             bool *is_over)
+appends_end (struct appends *a, struct append *append, int err, bool *is_over)
 {
   const uint64_t zone = append->zone;
   struct zone *z = lock (a, zone);
@@ -236,16 +239,14 @@ appends_end (struct appends *a, struct append *append, bool is_written,
 
   take_sent (z, append);
   *is_over = true;
-  if (!is_written) {
-    z->is_known = false;
-    if (is_innocent (z, append)) {
-      add_waiting (z, append);
-      *is_over = false;
-    }
-    else {
-      z->has_failed = true;
+  if (err != 0) {
+    *is_over = !is_innocent (z, append, err);
+    if (!z->has_failed || z->failed > append->offset)
       z->failed = append->offset;
-    }
+    z->has_failed = true;
+    z->is_known = false;
+    if (!*is_over)
+      add_waiting (z, append);
   }
   release (a, z, &released);
   unlock (a, zone);

@@ -16,12 +16,13 @@
  *
  * When an append fails, those that were sent behind it fail as well, since they
  * are no longer at the zone's write pointer; and a server that serves requests
- * side by side may fail one that came before its turn.  An append that fails
- * while one before it has failed, or is not answered, is innocent: it waits,
- * and is sent again to another place.  Of those that fail the first is not
- * innocent, so this ends.  Appends of two connections would overtake each
- * other, so only those of one connection are on their way to a zone at the same
- * time.
+ * side by side may fail one that came before its turn.  Such a server says EIO
+ * or EINVAL.  An append that fails so, while one before it has failed with
+ * whatever error, or is not answered, is innocent: it waits, and is sent again
+ * to another place.  It leaves a hole at its own place until then, so those
+ * behind it are innocent, too.  Of those that fail the first is not innocent,
+ * so this ends.  Appends of two connections would overtake each other, so only
+ * those of one connection are on their way to a zone at the same time.
  *
  * An append belongs to its caller, who keeps it from appends_begin to
  * appends_end.  All functions may be called by any thread; the lock is this
@@ -72,13 +73,14 @@ void appends_begin (struct appends *a, struct append *append);
 struct append *appends_learn (struct appends *a, struct append *append,
                               bool is_known, uint64_t pointer, uint64_t end);
 
-/* One that GOES has been written, or has failed.  *is_over says whether that
- * was the end of it; if not, it is innocent, and will be returned later, or is
+/* One that GOES has been written, where ERR is 0, or has failed with this
+ * negative errno of NBD's.  *is_over says whether that was the end of it; if
+ * not, it is innocent, and will be returned later, or is
  * among those that are returned now: then it may be another thread's already.
  * Returns all whose turn it is now.
  */
-struct append *appends_end (struct appends *a, struct append *append,
-                            bool is_written, bool *is_over);
+struct append *appends_end (struct appends *a, struct append *append, int err,
+                            bool *is_over);
 
 /* A write that is no append ends at END.  Or the pointer of a zone, or of all
  * of them, may be anywhere.

@@ -262,7 +262,7 @@ append_is_done (struct io *io, int err)
   struct append *list;
   bool is_over;
 
-  list = appends_end (q->device->appends, &r->append, err == 0, &is_over);
+  list = appends_end (q->device->appends, &r->append, err, &is_over);
   if (is_over) {
     if (err == 0)
       answer_at (r, io->count, io->offset >> ZONE_SECTOR_SHIFT);

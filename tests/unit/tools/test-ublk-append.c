@@ -7,6 +7,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
@@ -46,9 +47,16 @@ are (struct append *list, const int *wanted)
 static bool is_over;
 
 static struct append *
+end_with (unsigned i, int err)
+{
+  return appends_end (appends, &a[i], err, &is_over);
+}
+
+/* Written, or refused as what is at the wrong place is. */
+static struct append *
 end (unsigned i, bool is_written)
 {
-  return appends_end (appends, &a[i], is_written, &is_over);
+  return end_with (i, is_written ? 0 : -EIO);
 }
 
 static void
@@ -189,6 +197,78 @@ test_early (void **state)
   assert_true (is_over);
 }
 
+/* One that came too early leaves a hole, for which those behind it are not to
+ * blame, whatever becomes of those before it.
+ */
+static void
+test_hole (void **state)
+{
+  (void) state;
+  begin (0, 100, APPEND_READS);
+  begin (1, 100, APPEND_WAITS);
+  begin (2, 100, APPEND_WAITS);
+  learn (0, 0);
+  ARE (end (1, false), -1);
+  assert_false (is_over);
+  ARE (end (0, true), -1);
+  ARE (end (2, false), 1, -1);
+  assert_false (is_over);
+  assert_int_equal (a[1].turn, APPEND_READS);
+  ARE (appends_learn (appends, &a[1], true, ZONE + 100, ZONE + CAPACITY), 1, 2,
+       -1);
+  assert_int_equal (a[1].offset, ZONE + 100);
+  assert_int_equal (a[2].offset, ZONE + 200);
+  /* What had failed before the zone was read is forgotten. */
+  ARE (end (1, false), -1);
+  assert_true (is_over);
+  ARE (end (2, true), -1);
+}
+
+/* The failures come in the order 2, 1, 0: the last of them is the first of the
+ * zone, and it alone is to blame.
+ */
+static void
+test_backwards (void **state)
+{
+  (void) state;
+  begin (0, 100, APPEND_READS);
+  begin (1, 100, APPEND_WAITS);
+  begin (2, 100, APPEND_WAITS);
+  learn (0, 0);
+  ARE (end (2, false), -1);
+  assert_false (is_over);
+  ARE (end (1, false), -1);
+  assert_false (is_over);
+  ARE (end (0, false), 2, -1);
+  assert_true (is_over);
+}
+
+/* What no order of requests causes is told at once, and those behind it are not
+ * to blame.
+ */
+static void
+test_errors (void **state)
+{
+  static const int own[] = {-ENOSPC, -EPERM, -ENOTCONN};
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < sizeof own / sizeof own[0]; i++) {
+    begin (0, 100, APPEND_READS);
+    begin (1, 100, APPEND_WAITS);
+    begin (2, 100, APPEND_WAITS);
+    learn (0, 0);
+    ARE (end_with (1, own[i]), -1);
+    assert_true (is_over);
+    ARE (end (0, true), -1);
+    ARE (end_with (2, -EINVAL), 2, -1);
+    assert_false (is_over);
+    learn (2, 100);
+    ARE (end (2, true), -1);
+    appends_forget (appends, 1);
+  }
+}
+
 /* Those of another connection would overtake. */
 static void
 test_connections (void **state)
@@ -274,7 +354,7 @@ serve_all (struct append *list)
       break;
     case APPEND_GOES:
       ok = server_writes (append);
-      others = appends_end (appends, append, ok, &over);
+      others = appends_end (appends, append, ok ? 0 : -EIO, &over);
       if (over) {
         if (!ok)
           abort ();
@@ -330,9 +410,10 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_pipelined),   TEST (test_zones),   TEST (test_full),
-      TEST (test_unreadable),  TEST (test_failure), TEST (test_early),
-      TEST (test_connections), TEST (test_others),  TEST (test_threads),
+      TEST (test_pipelined),   TEST (test_zones),     TEST (test_full),
+      TEST (test_unreadable),  TEST (test_failure),   TEST (test_early),
+      TEST (test_hole),        TEST (test_backwards), TEST (test_errors),
+      TEST (test_connections), TEST (test_others),    TEST (test_threads),
   };
 
   return RUN_TESTS (tests);
