@@ -626,6 +626,7 @@ queue_start (const struct device *device, unsigned index,
 {
   const unsigned depth = device->plan->depth;
   struct queue *q = calloc (1, sizeof *q + depth * sizeof q->requests[0]);
+  int err;
 
   if (q == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
@@ -641,8 +642,9 @@ queue_start (const struct device *device, unsigned index,
   q->wake_fd = eventfd (0, EFD_CLOEXEC);
   pthread_mutex_init (&q->lock, NULL);
   sem_init (&q->is_ready, 0, 0);
-  if (q->wake_fd == -1 || pthread_create (&q->thread, NULL, run, q) != 0) {
-    message_set (why, "queue %u: %s", index, strerror (errno));
+  err = q->wake_fd == -1 ? errno : pthread_create (&q->thread, NULL, run, q);
+  if (err != 0) {
+    message_set (why, "queue %u: %s", index, strerror (err));
     destroy (q);
     return NULL;
   }
