@@ -230,6 +230,7 @@ plan_zones (struct plan *plan, const struct export *e, struct message *why)
     return r;
   plan->zone_size = size;
   plan->nr_zones = e->nr_zones;
+  plan->table = e->table;
   p->types |= UBLK_PARAM_ZONED;
   p->chunk_sectors = size / SECTOR;
   p->max_open_zones = e->max_open;

@@ -52,6 +52,7 @@ struct plan {
   uint32_t max_io;    /* bytes of one request */
   uint64_t zone_size; /* bytes; 0: no zones */
   uint64_t nr_zones;
+  const struct zone_descriptor *table; /* the export's; NULL: no zones */
   struct ublk_params params;
 };
 

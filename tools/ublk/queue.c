@@ -279,6 +279,8 @@ pointer_is_read (struct io *io, int err)
   struct queue *q = r->queue;
   uint64_t pointer = 0, end = 0;
 
+  if (err == 0 && !zoned_is_same (&r->descriptor, &q->plan->table[r->zone]))
+    err = -EIO;
   if (err == 0)
     zoned_room (&r->descriptor, &pointer, &end);
   take_turns (
@@ -419,12 +421,29 @@ command_all (struct request *r)
           all_are_reset);
 }
 
+/* The kernel believes what it is told, and goes on for ever after a zone
+ * without a length: a report is as true as the one at the beginning, or fails.
+ */
+static bool
+is_true (const struct request *r, uint64_t first, uint64_t n)
+{
+  uint64_t i;
+
+  for (i = 0; i < n; i++) {
+    if (!zoned_is_same (&r->table[i], &r->queue->plan->table[first + i]))
+      return false;
+  }
+  return true;
+}
+
 static void
 report_is_done (struct io *io, int err)
 {
   struct request *r = OF (struct request, io, io);
   const uint64_t n = io->count / ZONE_DESCRIPTOR_SIZE;
 
+  if (err == 0 && !is_true (r, io->offset / ZONE_DESCRIPTOR_SIZE, n))
+    err = -EIO;
   if (err == 0) {
     zoned_report (r->table, n);
     err = put_to_kernel (r, r->table, io->count, 0);

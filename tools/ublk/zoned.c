@@ -13,6 +13,34 @@
 
 #include "zoned.h"
 
+bool
+zoned_is_same (const struct zone_descriptor *d,
+               const struct zone_descriptor *first)
+{
+  const uint64_t start = le64toh (d->start), wp = le64toh (d->wp);
+
+  if (d->start != first->start || d->len != first->len ||
+      d->capacity != first->capacity || d->type != first->type)
+    return false;
+  switch (d->cond) {
+  case ZONE_COND_NOT_WP:
+    return d->type == ZONE_TYPE_CONVENTIONAL;
+  case ZONE_COND_EMPTY:
+    return d->type == ZONE_TYPE_SEQUENTIAL && wp == start;
+  case ZONE_COND_IMP_OPEN:
+  case ZONE_COND_EXP_OPEN:
+  case ZONE_COND_CLOSED:
+    return d->type == ZONE_TYPE_SEQUENTIAL && start <= wp &&
+           wp <= start + le64toh (d->len);
+  case ZONE_COND_FULL:
+  case ZONE_COND_READONLY:
+  case ZONE_COND_OFFLINE:
+    return d->type == ZONE_TYPE_SEQUENTIAL;
+  default:
+    return false;
+  }
+}
+
 void
 zoned_report (struct zone_descriptor *table, uint64_t n)
 {

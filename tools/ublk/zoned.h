@@ -15,6 +15,13 @@
 #include "kernel.h"
 #include "zones/zones.h"
 
+/* Is D, as it was read, a descriptor of the zone that was FIRST when the device
+ * was made?  Its start, length, capacity and type do not change; its condition
+ * is one of its type; and its write pointer, where it has one, is in the zone.
+ */
+bool zoned_is_same (const struct zone_descriptor *d,
+                    const struct zone_descriptor *first);
+
 /* Make what was read of a table what the kernel calls a report, in its place:
  * struct blk_zone, in the machine's byte order.
  */
@@ -27,7 +34,7 @@ enum zone_cond zoned_condition (enum ublk_operation operation);
 
 /* Where the next append to a zone goes, and up to where it can be written
  * (bytes within the device); both the same if it can take nothing.  The
- * descriptor is as it was read.
+ * descriptor is as it was read, and zoned_is_same has said yes.
  */
 void zoned_room (const struct zone_descriptor *d, uint64_t *pointer,
                  uint64_t *end);

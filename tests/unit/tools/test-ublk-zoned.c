@@ -53,6 +53,61 @@ test_report (void **state)
   assert_int_equal (zones[1].cond, BLK_ZONE_COND_OFFLINE);
 }
 
+/* Of what was read again, against what it was. */
+static void
+test_same (void **state)
+{
+  const struct zone_descriptor first =
+      descriptor (ZONE_TYPE_SEQUENTIAL, ZONE_COND_EMPTY, 1000);
+  const struct zone_descriptor conventional =
+      descriptor (ZONE_TYPE_CONVENTIONAL, ZONE_COND_NOT_WP, ZONE_NO_WP);
+  static const struct {
+    enum zone_cond cond;
+    uint64_t wp;
+    bool is_same;
+  } cases[] = {
+      {ZONE_COND_EMPTY, 1000, true},
+      {ZONE_COND_EMPTY, 1001, false},
+      {ZONE_COND_IMP_OPEN, 1000, true},
+      {ZONE_COND_IMP_OPEN, 1500, true},
+      {ZONE_COND_EXP_OPEN, 999, false},
+      {ZONE_COND_EXP_OPEN, 1001, true},
+      {ZONE_COND_CLOSED, 1400, true},
+      {ZONE_COND_CLOSED, 1501, false},
+      {ZONE_COND_CLOSED, UINT64_MAX, false},
+      {ZONE_COND_FULL, 1500, true},
+      {ZONE_COND_FULL, ZONE_NO_WP, true},
+      {ZONE_COND_OFFLINE, ZONE_NO_WP, true},
+      {ZONE_COND_READONLY, ZONE_NO_WP, true},
+      {ZONE_COND_NOT_WP, 1000, false},
+      {5, 1000, false},
+  };
+  struct zone_descriptor d;
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    d = descriptor (ZONE_TYPE_SEQUENTIAL, cases[i].cond, cases[i].wp);
+    if (zoned_is_same (&d, &first) != cases[i].is_same)
+      fail_msg ("case %u", i);
+  }
+  d = conventional;
+  assert_true (zoned_is_same (&d, &conventional));
+  assert_false (zoned_is_same (&d, &first));
+  d.cond = ZONE_COND_EMPTY;
+  assert_false (zoned_is_same (&d, &conventional));
+
+  d = first;
+  d.start = 0;
+  assert_false (zoned_is_same (&d, &first));
+  d = first;
+  d.len = 0;
+  assert_false (zoned_is_same (&d, &first));
+  d = first;
+  d.capacity = htole64 (500);
+  assert_false (zoned_is_same (&d, &first));
+}
+
 static void
 test_conditions (void **state)
 {
@@ -182,9 +237,10 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_report), cmocka_unit_test (test_conditions),
-      cmocka_unit_test (test_room),   cmocka_unit_test (test_plain_errors),
-      cmocka_unit_test (test_errors), cmocka_unit_test (test_settings),
+      cmocka_unit_test (test_same),         cmocka_unit_test (test_report),
+      cmocka_unit_test (test_conditions),   cmocka_unit_test (test_room),
+      cmocka_unit_test (test_plain_errors), cmocka_unit_test (test_errors),
+      cmocka_unit_test (test_settings),
   };
 
   return RUN_TESTS (tests);
