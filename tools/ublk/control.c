@@ -26,6 +26,13 @@
 
 extern char **environ;
 
+/* The largest of what commands are about. */
+union subject {
+  uint64_t features;
+  struct ublk_info info;
+  struct ublk_params params;
+};
+
 struct control {
   int fd;
   struct ring *ring;
@@ -33,6 +40,8 @@ struct control {
   struct event event;
   bool is_done;
   int result;
+  union subject subject; /* of a command that is the kernel's */
+  int broken; /* the ring's error, after which the command stays the kernel's */
 };
 
 static void
@@ -45,35 +54,42 @@ is_done (struct event *event, int result)
   c->result = result;
 }
 
+/* Once the ring fails a command is the kernel's and stays so: then no other one
+ * can be told from it.
+ */
 static int
 ask (struct control *c, unsigned request, const struct ublk_command *command)
 {
-  struct io_uring_sqe *sqe = ring_request (c->ring, &c->event);
-  int r;
+  struct io_uring_sqe *sqe;
 
+  if (c->broken < 0)
+    return c->broken;
+  sqe = ring_request (c->ring, &c->event);
   sqe->opcode = IORING_OP_URING_CMD;
   sqe->fd = c->fd;
   sqe->cmd_op = request;
   memcpy (sqe->cmd, command, sizeof *command);
   c->is_done = false;
   while (!c->is_done) {
-    r = ring_run (c->ring, true);
-    if (r < 0)
-      return r;
+    c->broken = ring_run (c->ring, true);
+    if (c->broken < 0)
+      return c->broken;
   }
   return c->result;
 }
 
-/* With LENGTH bytes at P, which are the kernel's to read or to write. */
+/* About the first LENGTH bytes of c->subject, which are the kernel's to read or
+ * to write until it has answered.
+ */
 static int
-ask_about (struct control *c, unsigned request, unsigned device, const void *p,
-           size_t length, uint64_t value)
+ask_about (struct control *c, unsigned request, unsigned device, size_t length,
+           uint64_t value)
 {
   const struct ublk_command command = {
       .device = device,
       .queue = UBLK_NO_QUEUE,
       .length = length,
-      .address = (uintptr_t) p,
+      .address = length != 0 ? (uintptr_t) &c->subject : 0,
       .value = value,
   };
 
@@ -142,8 +158,9 @@ set_up (struct control *c, struct message *why)
                  strerror (errno));
     return -1;
   }
-  r = ask_about (c, UBLK_GET_FEATURES, UBLK_NEW_DEVICE, &c->features,
-                 sizeof c->features, 0);
+  r = ask_about (c, UBLK_GET_FEATURES, UBLK_NEW_DEVICE,
+                 sizeof c->subject.features, 0);
+  c->features = c->subject.features;
   if (r == -EPERM || r == -EACCES) {
     message_set (why, "only root may make a ublk device");
     return -1;
@@ -182,7 +199,8 @@ control_close (struct control *c)
   ring_destroy (c->ring);
   if (c->fd != -1)
     close (c->fd);
-  free (c);
+  if (c->broken == 0)
+    free (c);
 }
 
 uint64_t
@@ -197,50 +215,60 @@ control_features (const struct control *c)
 int
 control_add (struct control *c, struct ublk_info *info)
 {
-  info->device = UBLK_NEW_DEVICE;
-  return ask_about (c, UBLK_ADD, UBLK_NEW_DEVICE, info, sizeof *info, 0);
+  int r;
+
+  c->subject.info = *info;
+  c->subject.info.device = UBLK_NEW_DEVICE;
+  r = ask_about (c, UBLK_ADD, UBLK_NEW_DEVICE, sizeof *info, 0);
+  *info = c->subject.info;
+  return r;
 }
 
 int
 control_set_params (struct control *c, unsigned device,
                     const struct ublk_params *params)
 {
-  return ask_about (c, UBLK_SET_PARAMS, device, params, sizeof *params, 0);
+  c->subject.params = *params;
+  return ask_about (c, UBLK_SET_PARAMS, device, sizeof *params, 0);
 }
 
 int
 control_start (struct control *c, unsigned device)
 {
-  return ask_about (c, UBLK_START, device, NULL, 0, getpid ());
+  return ask_about (c, UBLK_START, device, 0, getpid ());
 }
 
 int
 control_stop (struct control *c, unsigned device)
 {
-  return ask_about (c, UBLK_STOP, device, NULL, 0, 0);
+  return ask_about (c, UBLK_STOP, device, 0, 0);
 }
 
 int
 control_try_stop (struct control *c, unsigned device)
 {
-  return ask_about (c, UBLK_TRY_STOP, device, NULL, 0, 0);
+  return ask_about (c, UBLK_TRY_STOP, device, 0, 0);
 }
 
 int
 control_delete (struct control *c, unsigned device)
 {
-  int r = ask_about (c, UBLK_DELETE_ASYNC, device, NULL, 0, 0);
+  int r = ask_about (c, UBLK_DELETE_ASYNC, device, 0, 0);
 
   if (r == -EOPNOTSUPP || r == -EINVAL)
-    r = ask_about (c, UBLK_DELETE, device, NULL, 0, 0);
+    r = ask_about (c, UBLK_DELETE, device, 0, 0);
   return r;
 }
 
 int
 control_info (struct control *c, unsigned device, struct ublk_info *info)
 {
-  memset (info, 0, sizeof *info);
-  return ask_about (c, UBLK_GET_INFO, device, info, sizeof *info, 0);
+  int r;
+
+  memset (&c->subject, 0, sizeof c->subject);
+  r = ask_about (c, UBLK_GET_INFO, device, sizeof *info, 0);
+  *info = c->subject.info;
+  return r;
 }
 
 int
