@@ -99,12 +99,19 @@ plan_blocks (struct plan *plan, const struct export *e, const struct wishes *w,
   return 0;
 }
 
+/* The largest request that the server is sure to take. */
+static uint64_t
+largest_request (const struct export *e)
+{
+  return e->max_request != 0 ? e->max_request : NBD_MAX_REQUEST;
+}
+
 /* Sizes of requests.  Each report of zones has to be one. */
 static int
 plan_requests (struct plan *plan, const struct export *e,
                const struct wishes *w, struct message *why)
 {
-  const uint64_t most = e->max_request != 0 ? e->max_request : NBD_MAX_REQUEST;
+  const uint64_t most = largest_request (e);
   const uint64_t report = e->nr_zones * ZONE_DESCRIPTOR_SIZE;
   uint64_t most_report = (uint64_t) MOST_REPORT_PAGES * w->page_size;
   uint64_t max_io = USUAL_MAX_IO;
@@ -242,7 +249,10 @@ plan_zones (struct plan *plan, const struct export *e, struct message *why)
 
 /*---------------------------------------------------------------------*/
 
-/* Without zones: a zoned device is reset, which is a command of its own. */
+/* Without zones: a zoned device is reset, which is a command of its own.
+ * Discards have no data, so most servers take larger ones than the largest
+ * request that they tell of; those that do not take them get parts.
+ */
 static void
 plan_clearing (struct plan *plan, const struct export *e)
 {
@@ -253,6 +263,9 @@ plan_clearing (struct plan *plan, const struct export *e)
   p->types |= UBLK_PARAM_DISCARD;
   p->discard_granularity = 1u << p->physical_block_shift;
   p->max_discard_segments = 1;
+  plan->sure_to_clear = MOST_CLEARED;
+  while (plan->sure_to_clear > largest_request (e))
+    plan->sure_to_clear /= 2;
   if (e->can_trim)
     p->max_discard_sectors = MOST_CLEARED / SECTOR;
   if (e->can_zero)

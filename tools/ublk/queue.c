@@ -7,6 +7,7 @@
  * is_done) are called at that moment by the ring, or by a link.
  *
  *     fetched ─> begin ─┬─> submit_data ─────────────────> data_is_done ─┐
+ *                       ├─> clear ─> clear_part ───────> part_is_done ───┤
  *                       ├─> append ─> take_turn ─> ... ─> append_is_done ┤
  *                       ├─> command ───────────────────> command_is_done ┤
  *                       ├─> report ─────────────────────> report_is_done ┤
@@ -50,7 +51,8 @@ struct request {
   struct io io;         /* what the server is asked for, one at a time */
   struct append append; /* of an append */
   uint64_t zone;
-  int error; /* that explain looks into */
+  uint64_t end; /* bytes within the device, of what clears */
+  int error;    /* that explain looks into */
   struct zone_descriptor descriptor;
   struct zone_descriptor *table; /* a report, or NULL */
 
@@ -71,6 +73,7 @@ struct queue {
   size_t table_size;
   struct connections connections;
   struct link *data, *zones, *config;
+  uint64_t most_cleared; /* bytes of one discard, or write of zeroes */
   unsigned fetching; /* tags whose command is the kernel's, or being served */
   int fetch_error;
 
@@ -216,7 +219,7 @@ explain (struct request *r, int err)
 }
 
 /*---------------------------------------------------------------------*/
-/* Reads, writes, and what clears */
+/* Reads, writes, flushes, and what clears */
 
 static void
 data_is_done (struct io *io, int err)
@@ -247,6 +250,49 @@ submit_data (struct request *r, enum io_kind kind)
     r->zone = offset / r->queue->plan->zone_size;
   submit (r, r->queue->data, kind, offset, bytes_of (r->asked->count), NULL,
           data_is_done);
+}
+
+/* Discards and writes of zeroes have no data, and so their size has no limit in
+ * NBD but that of its 32 bits.  A server that finds one too large says EINVAL
+ * or EOVERFLOW; then the queue clears in parts from there on.
+ */
+
+static void clear_part (struct request *r, enum io_kind kind, uint64_t offset);
+
+static void
+part_is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  struct queue *q = r->queue;
+  const uint64_t at = io->offset + io->count;
+
+  if (err == 0 && at < r->end)
+    clear_part (r, io->kind, at);
+  else if ((err == -EINVAL || err == -EOVERFLOW) &&
+           io->count > q->plan->sure_to_clear) {
+    q->most_cleared = q->plan->sure_to_clear;
+    clear_part (r, io->kind, io->offset);
+  }
+  else
+    answer (r, err == 0 ? 0 : zoned_plain_error (err));
+}
+
+static void
+clear_part (struct request *r, enum io_kind kind, uint64_t offset)
+{
+  const uint64_t left = r->end - offset, most = r->queue->most_cleared;
+
+  submit (r, r->queue->data, kind, offset, left < most ? left : most, NULL,
+          part_is_done);
+}
+
+static void
+clear (struct request *r, enum io_kind kind)
+{
+  const uint64_t offset = bytes_of (r->asked->sector);
+
+  r->end = offset + bytes_of (r->asked->count);
+  clear_part (r, kind, offset);
 }
 
 /*---------------------------------------------------------------------*/
@@ -494,10 +540,10 @@ begin (struct request *r)
     submit_data (r, IO_FLUSH);
     return;
   case UBLK_DISCARD:
-    submit_data (r, IO_TRIM);
+    clear (r, IO_TRIM);
     return;
   case UBLK_WRITE_ZEROES:
-    submit_data (r, IO_ZERO);
+    clear (r, IO_ZERO);
     return;
   }
   if (r->queue->plan->zone_size != 0) {
@@ -655,6 +701,7 @@ queue_start (const struct device *device, unsigned index,
   q->plan = device->plan;
   q->index = index;
   q->connections = *connections;
+  q->most_cleared = UINT32_MAX; /* no request of the kernel's has more */
   q->why = why;
   q->last_woken = &q->woken;
   q->wake.happened = woken;

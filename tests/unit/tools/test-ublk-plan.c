@@ -146,6 +146,25 @@ test_flags (void **state)
   assert_true ((plan.params.attributes & UBLK_ATTR_READ_ONLY) != 0);
 }
 
+/* A discard may be larger than a request with data; one of sure_to_clear bytes
+ * is not.
+ */
+static void
+test_clearing (void **state)
+{
+  (void) state;
+  make_export (0, 64 * MIB, 0);
+  takes ();
+  assert_true (plan.params.max_discard_sectors > 64 * MIB / 512);
+  assert_int_equal (plan.sure_to_clear, 64 * MIB);
+  export.max_request = 0;
+  takes ();
+  assert_int_equal (plan.sure_to_clear, 32 * MIB);
+  export.max_request = 100 * KIB;
+  takes ();
+  assert_int_equal (plan.sure_to_clear, 64 * KIB);
+}
+
 static void
 test_queues (void **state)
 {
@@ -356,11 +375,17 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_plain),    cmocka_unit_test (test_flags),
-      cmocka_unit_test (test_queues),   cmocka_unit_test (test_blocks),
-      cmocka_unit_test (test_requests), cmocka_unit_test (test_zoned),
-      cmocka_unit_test (test_reports),  cmocka_unit_test (test_bad_zones),
-      cmocka_unit_test (test_limits),   cmocka_unit_test (test_is_table),
+      cmocka_unit_test (test_plain),
+      cmocka_unit_test (test_flags),
+      cmocka_unit_test (test_queues),
+      cmocka_unit_test (test_clearing),
+      cmocka_unit_test (test_blocks),
+      cmocka_unit_test (test_requests),
+      cmocka_unit_test (test_zoned),
+      cmocka_unit_test (test_reports),
+      cmocka_unit_test (test_bad_zones),
+      cmocka_unit_test (test_limits),
+      cmocka_unit_test (test_is_table),
   };
   const int r = RUN_TESTS (tests);
 
