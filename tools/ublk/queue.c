@@ -11,8 +11,8 @@
  *                       ├─> append ─> take_turn ─> ... ─> append_is_done ┤
  *                       ├─> command ───────────────────> command_is_done ┤
  *                       ├─> report ─────────────────────> report_is_done ┤
- *                       │          explain <── where one of them fails ──┤
- *                       │          explain_is_done ──────────────────────┤
+ *                       │     explain <── where one of them fails ───────┤
+ *                       │     zone_is_read, all_zones_are_read ──────────┤
  *                       └──────────────────── answer <───────────────────┘
  */
 
@@ -56,7 +56,15 @@ struct request {
   struct zone_descriptor descriptor;
   struct zone_descriptor *table; /* a report, or NULL */
 
-  struct request *next; /* in what others have woken */
+  struct request *next; /* of those that wait for the whole table */
+};
+
+/* A read of the table of all zones, of which a queue has one at a time. */
+struct table_read {
+  struct io io;
+  struct zone_descriptor *table; /* while it is on its way */
+  struct request *of;            /* those that it is for, in a list */
+  struct request *later; /* those that failed after it was sent, in a list */
 };
 
 struct queue {
@@ -73,6 +81,7 @@ struct queue {
   size_t table_size;
   struct connections connections;
   struct link *data, *zones, *config;
+  struct table_read all_zones;
   uint64_t most_cleared; /* bytes of one discard, or write of zeroes */
   unsigned fetching; /* tags whose command is the kernel's, or being served */
   int fetch_error;
@@ -173,49 +182,108 @@ submit (struct request *r, struct link *link, enum io_kind kind,
 /*---------------------------------------------------------------------*/
 /* Failures of what is about a zone */
 
+/* TABLE has NR_ZONES, and the request's is the one at ZONE; or it is NULL. */
 static void
-explain_is_done (struct io *io, int err)
+answer_failure (struct request *r, const struct zone_descriptor *table,
+                uint64_t nr_zones, uint64_t zone)
 {
-  struct request *r = OF (struct request, io, io);
   const struct ublk_params *p = &r->queue->plan->params;
-  struct zoned_failure f = {
+  const struct zoned_failure f = {
       .error = r->error,
-      .nr_zones = io->count / ZONE_DESCRIPTOR_SIZE,
+      .table = table,
+      .nr_zones = nr_zones,
+      .zone = zone,
       .max_open = p->max_open_zones,
       .max_active = p->max_active_zones,
   };
 
-  f.zone = r->zone - io->offset / ZONE_DESCRIPTOR_SIZE;
-  if (err == 0)
-    f.table = io->buf;
   answer (r, zoned_error (&f));
-  free (r->table);
-  r->table = NULL;
+}
+
+static void
+zone_is_read (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+
+  answer_failure (r, err == 0 ? &r->descriptor : NULL, 1, 0);
+}
+
+static void
+read_zone (struct request *r)
+{
+  submit (r, r->queue->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,
+          ZONE_DESCRIPTOR_SIZE, &r->descriptor, zone_is_read);
+}
+
+static void read_all_zones (struct queue *q);
+
+static void
+all_zones_are_read (struct io *io, int err)
+{
+  struct queue *q = OF (struct queue, all_zones.io, io);
+  struct table_read *t = &q->all_zones;
+  struct request *r;
+
+  while ((r = t->of) != NULL) {
+    t->of = r->next;
+    answer_failure (r, err == 0 ? t->table : NULL, q->plan->nr_zones, r->zone);
+  }
+  free (t->table);
+  t->table = NULL;
+  if (t->later != NULL)
+    read_all_zones (q);
+}
+
+/* For all that have failed by now: the table is as it is after each of their
+ * failures.
+ */
+static void
+read_all_zones (struct queue *q)
+{
+  const uint64_t size = q->plan->nr_zones * ZONE_DESCRIPTOR_SIZE;
+  struct table_read *t = &q->all_zones;
+  struct request *r;
+
+  t->table = malloc (size);
+  if (t->table == NULL) {
+    while ((r = t->later) != NULL) {
+      t->later = r->next;
+      read_zone (r);
+    }
+    return;
+  }
+  t->of = t->later;
+  t->later = NULL;
+  t->io.kind = IO_READ;
+  t->io.count = size;
+  t->io.buf = t->table;
+  t->io.done = all_zones_are_read;
+  link_submit (q->zones, &t->io);
 }
 
 /* Read the zone, or where it may be limits that have refused it, all zones, to
- * tell the kernel why it has failed.
+ * tell the kernel why it has failed.  A table of many zones is large, and many
+ * writes fail for one reason, so those that fail while it is read share the
+ * next one.
  */
 static void
 explain (struct request *r, int err)
 {
-  const struct plan *plan = r->queue->plan;
+  struct queue *q = r->queue;
   const struct zoned_failure f = {.error = err,
-                                  .max_open = plan->params.max_open_zones,
-                                  .max_active = plan->params.max_active_zones};
-  uint64_t first = r->zone, n = 1;
+                                  .max_open = q->plan->params.max_open_zones,
+                                  .max_active =
+                                      q->plan->params.max_active_zones};
 
   r->error = err;
-  if (zoned_needs_table (&f)) {
-    r->table = malloc (plan->nr_zones * sizeof *r->table);
-    if (r->table != NULL) {
-      first = 0;
-      n = plan->nr_zones;
-    }
+  if (!zoned_needs_table (&f)) {
+    read_zone (r);
+    return;
   }
-  submit (r, r->queue->zones, IO_READ, first * ZONE_DESCRIPTOR_SIZE,
-          n * ZONE_DESCRIPTOR_SIZE,
-          r->table != NULL ? r->table : &r->descriptor, explain_is_done);
+  r->next = q->all_zones.later;
+  q->all_zones.later = r;
+  if (q->all_zones.table == NULL)
+    read_all_zones (q);
 }
 
 /*---------------------------------------------------------------------*/
@@ -673,6 +741,8 @@ destroy (struct queue *q)
 
   for (i = 0; i < q->plan->depth; i++)
     link_release_io (&q->requests[i].io);
+  link_release_io (&q->all_zones.io);
+  free (q->all_zones.table);
   link_destroy (q->data);
   link_destroy (q->zones);
   link_destroy (q->config);
