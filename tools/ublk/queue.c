@@ -47,6 +47,8 @@ struct request {
   struct queue *queue;
   unsigned tag;
   const struct ublk_request *asked;
+  unsigned command; /* what the kernel has last been told, and again if it */
+  struct ublk_answer told; /* could not take it */
 
   struct io io;         /* what the server is asked for, one at a time */
   struct append append; /* of an append */
@@ -103,23 +105,31 @@ struct queue {
 /* Commands to the kernel */
 
 static void
-put_command (struct request *r, unsigned command, int result, uint64_t sector)
+put_command (struct request *r)
 {
-  struct queue *q = r->queue;
-  struct io_uring_sqe *sqe = ring_request (q->ring, &r->event);
-  const struct ublk_answer answer = {
-      .queue = q->index, .tag = r->tag, .result = result, .sector = sector};
+  struct io_uring_sqe *sqe = ring_request (r->queue->ring, &r->event);
 
   sqe->opcode = IORING_OP_URING_CMD;
-  sqe->fd = q->device->fd;
-  sqe->cmd_op = command;
-  memcpy (sqe->cmd, &answer, sizeof answer);
+  sqe->fd = r->queue->device->fd;
+  sqe->cmd_op = r->command;
+  memcpy (sqe->cmd, &r->told, sizeof r->told);
+}
+
+static void
+tell (struct request *r, unsigned command, int result, uint64_t sector)
+{
+  r->command = command;
+  r->told = (struct ublk_answer){.queue = r->queue->index,
+                                 .tag = r->tag,
+                                 .result = result,
+                                 .sector = sector};
+  put_command (r);
 }
 
 static void
 answer_at (struct request *r, int result, uint64_t sector)
 {
-  put_command (r, UBLK_COMMIT_AND_FETCH, result, sector);
+  tell (r, UBLK_COMMIT_AND_FETCH, result, sector);
 }
 
 static void
@@ -636,7 +646,9 @@ begin (struct request *r)
   answer (r, -EOPNOTSUPP);
 }
 
-/* The command of a tag is done: there is a request, or the device is stopped.
+/* The command of a tag is done: there is a request, or the device is stopped;
+ * or the kernel could not take the command for the moment, and so has not heard
+ * the answer in it.
  */
 static void
 fetched (struct event *event, int result)
@@ -645,6 +657,10 @@ fetched (struct event *event, int result)
 
   if (result == 0) {
     begin (r);
+    return;
+  }
+  if (result == -EAGAIN || result == -ENOMEM || result == -EINTR) {
+    put_command (r);
     return;
   }
   r->queue->fetching--;
@@ -697,7 +713,7 @@ prepare (struct queue *q)
     q->requests[i].queue = q;
     q->requests[i].tag = i;
     q->requests[i].asked = &q->table[i];
-    put_command (&q->requests[i], UBLK_FETCH, -1, 0);
+    tell (&q->requests[i], UBLK_FETCH, -1, 0);
     q->fetching++;
   }
   r = ring_run (q->ring, false);
