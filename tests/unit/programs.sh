@@ -19,6 +19,7 @@ build ()
   for word; do
     case $word in
       threads | attach | ctl) ;;
+      ublk) macros+=" \$(LIBNBD_CFLAGS) \$(LIBURING_CFLAGS)" ;;
       sockets)
         for part in read socket defer stream pace; do
           sources+=" ../plugin/batch/batch-$part.c"
@@ -69,6 +70,7 @@ all_kinds ()
       case " $words " in
         *" attach "*) within HAVE_ATTACH all_kinds "$program" $words ;;
         *" ctl "*) within HAVE_CTL all_kinds "$program" $words ;;
+        *" ublk "*) within HAVE_UBLK all_kinds "$program" $words ;;
         *) all_kinds "$program" $words ;;
       esac
     done

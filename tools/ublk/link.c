@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "link-internal.h"
@@ -162,6 +163,30 @@ link_connect (const char *uri, const char *ending, unsigned seconds,
                  said != NULL ? said : "the server does not serve it");
   nbd_close (h);
   return NULL;
+}
+
+/* Returns the length of the address, which is all 0 from there on; or 0 if
+ * there is none.
+ */
+static socklen_t
+address_of (struct nbd_handle *h, struct sockaddr_storage *address)
+{
+  socklen_t length = sizeof *address;
+
+  memset (address, 0, sizeof *address);
+  if (getpeername (nbd_aio_get_fd (h), (struct sockaddr *) address, &length) ==
+      -1)
+    return 0;
+  return length;
+}
+
+bool
+link_is_same_server (struct nbd_handle *a, struct nbd_handle *b)
+{
+  struct sockaddr_storage of_a, of_b;
+
+  return address_of (a, &of_a) == address_of (b, &of_b) &&
+         memcmp (&of_a, &of_b, sizeof of_a) == 0;
 }
 
 void

@@ -68,6 +68,10 @@ struct nbd_handle *link_connect (const char *uri, const char *ending,
                                  unsigned seconds, bool *missing,
                                  struct message *why);
 
+/* Is the server of both at the same address?  A local one is at the same path.
+ */
+bool link_is_same_server (struct nbd_handle *a, struct nbd_handle *b);
+
 /* Take leave of the server, as far as that takes no time; NULL is none. */
 void link_disconnect (struct nbd_handle *h);
 

@@ -297,6 +297,11 @@ plan_make (struct plan *plan, const struct export *e, const struct wishes *w,
     p->attributes |= UBLK_ATTR_VOLATILE_CACHE;
   if (e->can_flush && e->can_fua)
     p->attributes |= UBLK_ATTR_FUA;
+  if (e->table != NULL && e->commands_refused &&
+      (p->attributes & UBLK_ATTR_READ_ONLY) == 0)
+    return refuse (why, "its exports .zones and .config are read-only, so no "
+                        "zone can be reset; --read-only attaches it as a "
+                        "read-only device, and --zones=no without zones");
   if (e->table == NULL && (p->attributes & UBLK_ATTR_READ_ONLY) == 0)
     plan_clearing (plan, e);
 

@@ -36,6 +36,7 @@ struct export
   const struct zone_descriptor *table; /* as it is read; NULL: no zones */
   uint64_t nr_zones;
   uint64_t max_open, max_active; /* zones; 0: no limit */
+  bool commands_refused;         /* .zones or .config is read-only */
 };
 
 /* What the user, or the machine, wants. */

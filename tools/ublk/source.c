@@ -50,14 +50,13 @@ block_size (struct nbd_handle *h, int which)
 }
 
 static int
-ask_export (struct source *s, struct message *why)
+ask_export (struct nbd_handle *h, struct export *e, struct message *why)
 {
-  struct nbd_handle *h = s->first.data;
-  struct export *e = &s->export;
   const int64_t size = nbd_get_size (h);
 
+  memset (e, 0, sizeof *e);
   if (size == -1)
-    return fail (why, "%s: %s", s->uri, nbd_get_error ());
+    return fail (why, "%s", nbd_get_error ());
   e->size = size;
   e->block_size = block_size (h, LIBNBD_SIZE_MINIMUM);
   e->preferred_block = block_size (h, LIBNBD_SIZE_PREFERRED);
@@ -71,18 +70,68 @@ ask_export (struct source *s, struct message *why)
   return 0;
 }
 
+/* Is what the server says of the export by one connection what it says of it by
+ * another?
+ */
+static bool
+is_same_export (const struct export *a, const struct export *b)
+{
+  return a->size == b->size && a->block_size == b->block_size &&
+         a->preferred_block == b->preferred_block &&
+         a->max_request == b->max_request && a->read_only == b->read_only &&
+         a->can_flush == b->can_flush && a->can_fua == b->can_fua &&
+         a->can_trim == b->can_trim && a->can_zero == b->can_zero &&
+         a->multi_conn == b->multi_conn;
+}
+
+/*---------------------------------------------------------------------*/
+/* Connections */
+
+/* One more to an export.  A name may have the addresses of several servers,
+ * whose exports look the same: all connections go to the first one's.
+ */
+static struct nbd_handle *
+connect_to (const struct source *s, const char *ending, bool *missing,
+            struct message *why)
+{
+  struct nbd_handle *h =
+      link_connect (s->uri, ending, ANSWER_SECONDS, missing, why);
+
+  if (h == NULL || s->first.data == NULL ||
+      link_is_same_server (s->first.data, h))
+    return h;
+  link_disconnect (h);
+  message_set (why,
+               "%s: its connections are to different servers, as their name "
+               "has several addresses; a URI with one of these attaches it",
+               s->uri);
+  return NULL;
+}
+
+/*---------------------------------------------------------------------*/
+/* Zones */
+
 /* Some servers have an export of whatever name they are asked for: then it is
- * no table.
+ * no table, which its first descriptor shows, and *missing is true.
  */
 static int
-read_table (struct source *s, struct message *why)
+read_table (struct source *s, bool *missing, struct message *why)
 {
   struct export *e = &s->export;
   const int64_t size = nbd_get_size (s->first.zones);
   const uint64_t n = size > 0 ? size / ZONE_DESCRIPTOR_SIZE : 0;
+  struct zone_descriptor first;
 
-  if (n == 0 || size % ZONE_DESCRIPTOR_SIZE != 0)
-    return fail (why, "its export .zones is no zone table");
+  if (size == -1)
+    return fail (why, "%s", nbd_get_error ());
+  *missing = n == 0 || size % ZONE_DESCRIPTOR_SIZE != 0;
+  if (!*missing) {
+    if (read_all (s->first.zones, &first, sizeof first, why) < 0)
+      return -EIO;
+    *missing = !plan_is_table (&first, n, e->size);
+  }
+  if (*missing)
+    return fail (why, "it is no zone table");
   if (n > MOST_ZONES)
     return fail (why, "it has more than %u zones", MOST_ZONES);
   s->table = malloc (size);
@@ -90,8 +139,6 @@ read_table (struct source *s, struct message *why)
     return fail (why, "%s", strerror (ENOMEM));
   if (read_all (s->first.zones, s->table, size, why) < 0)
     return -EIO;
-  if (!plan_is_table (s->table, n, e->size))
-    return fail (why, "its export .zones is no zone table");
   e->table = s->table;
   e->nr_zones = n;
   return 0;
@@ -109,58 +156,58 @@ read_config (struct source *s, struct message *why)
   text[n] = '\0';
   s->export.max_open = zoned_limit (text, "zone-max-open");
   s->export.max_active = zoned_limit (text, "zone-max-active");
+  s->export.commands_refused = nbd_is_read_only (s->first.zones) == 1 ||
+                               nbd_is_read_only (s->first.config) == 1;
   s->holds_early_writes = zoned_waits (text, "zone-reorder-wait");
   return 0;
-}
-
-static void
-drop_zones (struct source *s)
-{
-  link_disconnect (s->first.zones);
-  link_disconnect (s->first.config);
-  s->first.zones = s->first.config = NULL;
-  free (s->table);
-  s->table = NULL;
-  s->export.table = NULL;
-  s->export.nr_zones = 0;
 }
 
 static int
 ask_zones (struct source *s, enum zones_wanted zones, struct message *why)
 {
+  struct message reason;
   bool missing;
 
   if (zones == ZONES_NO)
     return 0;
-  s->first.zones =
-      link_connect (s->uri, ".zones", ANSWER_SECONDS, &missing, why);
+  s->first.zones = connect_to (s, ".zones", &missing, why);
   if (s->first.zones == NULL)
     return missing && zones == ZONES_AUTO ? 0 : -EIO;
-  if (read_table (s, why) < 0) {
-    if (zones == ZONES_YES)
-      return -EIO;
-    drop_zones (s);
-    return 0;
+  if (read_table (s, &missing, &reason) < 0) {
+    if (missing && zones == ZONES_AUTO) {
+      link_disconnect (s->first.zones);
+      s->first.zones = NULL;
+      return 0;
+    }
+    return fail (why, "%s: its export .zones: %s", s->uri, reason.text);
   }
-  s->first.config =
-      link_connect (s->uri, ".config", ANSWER_SECONDS, &missing, why);
-  return s->first.config != NULL ? read_config (s, why) : -EIO;
+  s->first.config = connect_to (s, ".config", &missing, why);
+  if (s->first.config == NULL)
+    return -EIO;
+  if (read_config (s, &reason) < 0)
+    return fail (why, "%s: its export .config: %s", s->uri, reason.text);
+  return 0;
 }
+
+/*---------------------------------------------------------------------*/
 
 int
 source_open (struct source *s, const char *uri, enum zones_wanted zones,
              struct message *why)
 {
+  struct message reason;
   bool missing;
   int r;
 
   memset (s, 0, sizeof *s);
   s->uri = uri;
-  s->first.data = link_connect (uri, NULL, ANSWER_SECONDS, &missing, why);
+  s->first.data = connect_to (s, NULL, &missing, why);
   if (s->first.data == NULL)
     return -EIO;
-  r = ask_export (s, why);
-  if (r == 0)
+  r = ask_export (s->first.data, &s->export, &reason);
+  if (r < 0)
+    message_set (why, "%s: %s", uri, reason.text);
+  else
     r = ask_zones (s, zones, why);
   if (r < 0) {
     source_disconnect (&s->first);
@@ -169,26 +216,40 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
   return r;
 }
 
+/* Is it the same that C's connections are to? */
+static int
+check_same (const struct source *s, const struct connections *c,
+            struct message *why)
+{
+  struct export export;
+
+  if (ask_export (c->data, &export, why) < 0)
+    return -EIO;
+  if (!is_same_export (&export, &s->export) ||
+      (c->zones != NULL &&
+       nbd_get_size (c->zones) !=
+           (int64_t) s->export.nr_zones * ZONE_DESCRIPTOR_SIZE))
+    return fail (why, "%s: its connections are to different exports", s->uri);
+  return 0;
+}
+
 int
 source_connect (const struct source *s, struct connections *c,
                 struct message *why)
 {
+  const bool zoned = s->export.table != NULL;
   bool missing;
 
   memset (c, 0, sizeof *c);
-  c->data = link_connect (s->uri, NULL, ANSWER_SECONDS, &missing, why);
-  if (c->data != NULL && s->export.table != NULL)
-    c->zones = link_connect (s->uri, ".zones", ANSWER_SECONDS, &missing, why);
+  c->data = connect_to (s, NULL, &missing, why);
+  if (c->data != NULL && zoned)
+    c->zones = connect_to (s, ".zones", &missing, why);
   if (c->zones != NULL)
-    c->config = link_connect (s->uri, ".config", ANSWER_SECONDS, &missing, why);
-  if (c->data == NULL || (s->export.table != NULL && c->config == NULL)) {
+    c->config = connect_to (s, ".config", &missing, why);
+  if (c->data == NULL || (zoned && c->config == NULL) ||
+      check_same (s, c, why) < 0) {
     source_disconnect (c);
     return -EIO;
-  }
-  if (nbd_get_size (c->data) != (int64_t) s->export.size ||
-      (nbd_is_read_only (c->data) == 1) != s->export.read_only) {
-    source_disconnect (c);
-    return fail (why, "%s: its connections are to different exports", s->uri);
   }
   return 0;
 }

@@ -165,6 +165,24 @@ test_clearing (void **state)
   assert_int_equal (plan.sure_to_clear, 64 * KIB);
 }
 
+/* Zones cannot be reset where the control exports are read-only. */
+static void
+test_commands_refused (void **state)
+{
+  (void) state;
+  make_export (4, 16 * MIB, 16 * MIB);
+  export.commands_refused = true;
+  refuses ("read-only, so no zone can be reset");
+  wishes.read_only = true;
+  takes ();
+  wishes.read_only = false;
+  export.read_only = true;
+  takes ();
+  export.read_only = false;
+  export.commands_refused = false;
+  takes ();
+}
+
 static void
 test_queues (void **state)
 {
@@ -379,6 +397,7 @@ main (void)
       cmocka_unit_test (test_flags),
       cmocka_unit_test (test_queues),
       cmocka_unit_test (test_clearing),
+      cmocka_unit_test (test_commands_refused),
       cmocka_unit_test (test_blocks),
       cmocka_unit_test (test_requests),
       cmocka_unit_test (test_zoned),

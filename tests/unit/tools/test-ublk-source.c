@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What nullblk-ublk makes of a server that does not answer, has other exports,
+ * or is several servers.  The server is here: instead of libnbd there are
+ * functions that answer for it.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ublk/link.h"
+#include "ublk/source.h"
+#include "unit.h"
+
+#define SIZE UINT64_C (65536)
+#define NR_ZONES 4
+
+enum { DATA, TABLE, CONFIG, NR_EXPORTS };
+
+struct nbd_handle {
+  unsigned export;
+  unsigned server;
+};
+
+/* What the server is like; each test changes some of it. */
+static struct {
+  struct zone_descriptor table[NR_ZONES];
+  const char *config;
+  bool is_missing[NR_EXPORTS], is_silent[NR_EXPORTS];
+  bool cannot_be_read[NR_EXPORTS], is_read_only[NR_EXPORTS];
+  uint64_t size[NR_EXPORTS];
+  bool can_trim;
+  int64_t largest;
+  unsigned server; /* which of several answers */
+} server;
+
+static unsigned connected;
+
+struct nbd_handle *
+link_connect (const char *uri, const char *ending, unsigned seconds,
+              bool *missing, struct message *why)
+{
+  const unsigned e = ending == NULL                   ? DATA
+                     : strcmp (ending, ".zones") == 0 ? TABLE
+                                                      : CONFIG;
+  struct nbd_handle *h;
+
+  (void) seconds;
+  *missing = server.is_missing[e];
+  if (server.is_missing[e] || server.is_silent[e]) {
+    message_set (why, "%s: no connection", uri);
+    return NULL;
+  }
+  h = malloc (sizeof *h);
+  assert_non_null (h);
+  h->export = e;
+  h->server = server.server;
+  connected++;
+  return h;
+}
+
+void
+link_disconnect (struct nbd_handle *h)
+{
+  connected -= h != NULL;
+  free (h);
+}
+
+bool
+link_is_same_server (struct nbd_handle *a, struct nbd_handle *b)
+{
+  return a->server == b->server;
+}
+
+const char *
+nbd_get_error (void)
+{
+  return "the server's error";
+}
+
+int
+nbd_pread (struct nbd_handle *h, void *buf, size_t count, uint64_t offset,
+           uint32_t flags)
+{
+  (void) flags;
+  if (server.cannot_be_read[h->export])
+    return -1;
+  if (h->export == TABLE)
+    memcpy (buf, (const char *) server.table + offset, count);
+  else
+    memcpy (buf, server.config + offset, count);
+  return 0;
+}
+
+int64_t
+nbd_get_size (struct nbd_handle *h)
+{
+  return server.size[h->export];
+}
+
+int64_t
+nbd_get_block_size (struct nbd_handle *h, int which)
+{
+  (void) h;
+  return which == LIBNBD_SIZE_MAXIMUM ? server.largest : 0;
+}
+
+int
+nbd_is_read_only (struct nbd_handle *h)
+{
+  return server.is_read_only[h->export];
+}
+
+int
+nbd_can_trim (struct nbd_handle *h)
+{
+  (void) h;
+  return server.can_trim;
+}
+
+static int
+yes (struct nbd_handle *h)
+{
+  (void) h;
+  return 1;
+}
+
+int nbd_can_flush (struct nbd_handle *h) __attribute__ ((alias ("yes")));
+int nbd_can_fua (struct nbd_handle *h) __attribute__ ((alias ("yes")));
+int nbd_can_zero (struct nbd_handle *h) __attribute__ ((alias ("yes")));
+int nbd_can_multi_conn (struct nbd_handle *h) __attribute__ ((alias ("yes")));
+
+/*---------------------------------------------------------------------*/
+
+static struct source source;
+static struct connections more;
+static struct message why;
+
+static int
+set_up (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  memset (&server, 0, sizeof server);
+  for (i = 0; i < NR_ZONES; i++)
+    server.table[i] = (struct zone_descriptor){
+        .start = htole64 (i * SIZE / NR_ZONES / 512),
+        .len = htole64 (SIZE / NR_ZONES / 512),
+        .type = ZONE_TYPE_SEQUENTIAL,
+        .cond = ZONE_COND_EMPTY,
+    };
+  server.config = "zone-max-open=3\nzone-reorder-wait=20ms\n";
+  server.size[DATA] = SIZE;
+  server.size[TABLE] = sizeof server.table;
+  server.size[CONFIG] = strlen (server.config);
+  server.can_trim = true;
+  server.largest = 1 << 20;
+  connected = 0;
+  return 0;
+}
+
+static void
+opens (enum zones_wanted zones, bool zoned)
+{
+  if (source_open (&source, "nbd://x", zones, &why) < 0)
+    fail_msg ("%s", why.text);
+  assert_int_equal (source.export.table != NULL, zoned);
+  assert_int_equal (connected, zoned ? 3 : 1);
+  assert_int_equal (source.export.size, SIZE);
+}
+
+static void
+closes (void)
+{
+  source_disconnect (&source.first);
+  source_close (&source);
+  assert_int_equal (connected, 0);
+}
+
+/* With these words in the reason, and with nothing left. */
+static void
+refuses (enum zones_wanted zones, const char *words)
+{
+  assert_int_equal (source_open (&source, "nbd://x", zones, &why), -EIO);
+  if (strstr (why.text, words) == NULL || strstr (why.text, "nbd://x") == NULL)
+    fail_msg ("\"%s\" has no \"%s\"", why.text, words);
+  assert_int_equal (connected, 0);
+}
+
+static void
+test_zoned (void **state)
+{
+  (void) state;
+  opens (ZONES_AUTO, true);
+  assert_int_equal (source.export.nr_zones, NR_ZONES);
+  assert_int_equal (source.export.max_open, 3);
+  assert_int_equal (source.export.max_active, 0);
+  assert_false (source.export.commands_refused);
+  assert_true (source.holds_early_writes);
+  closes ();
+  opens (ZONES_NO, false);
+  closes ();
+}
+
+/* Without a zone table the device has no zones, unless it is to have some. */
+static void
+test_unzoned (void **state)
+{
+  (void) state;
+  server.is_missing[TABLE] = true;
+  opens (ZONES_AUTO, false);
+  closes ();
+  refuses (ZONES_YES, "no connection");
+  server.is_missing[TABLE] = false;
+
+  server.size[TABLE] = 100;
+  opens (ZONES_AUTO, false);
+  closes ();
+  server.size[TABLE] = 0;
+  opens (ZONES_AUTO, false);
+  closes ();
+  refuses (ZONES_YES, "no zone table");
+
+  /* Some have the same data under each name, also much of it. */
+  server.table[0].len = 0;
+  server.size[TABLE] = UINT64_C (1) << 40;
+  opens (ZONES_AUTO, false);
+  closes ();
+  refuses (ZONES_YES, "no zone table");
+}
+
+/* What cannot be known is no reason to go on without zones. */
+static void
+test_errors (void **state)
+{
+  (void) state;
+  server.cannot_be_read[TABLE] = true;
+  refuses (ZONES_AUTO, "the server's error");
+  refuses (ZONES_YES, "the server's error");
+  server.cannot_be_read[TABLE] = false;
+  server.cannot_be_read[CONFIG] = true;
+  refuses (ZONES_AUTO, "the server's error");
+  server.cannot_be_read[CONFIG] = false;
+  server.is_silent[TABLE] = true;
+  refuses (ZONES_AUTO, "no connection");
+  server.is_silent[TABLE] = false;
+  server.is_missing[CONFIG] = true;
+  refuses (ZONES_AUTO, "no connection");
+  server.is_missing[CONFIG] = false;
+  opens (ZONES_AUTO, true);
+  closes ();
+}
+
+static void
+test_read_only (void **state)
+{
+  (void) state;
+  server.is_read_only[CONFIG] = true;
+  opens (ZONES_AUTO, true);
+  assert_true (source.export.commands_refused);
+  closes ();
+  server.is_read_only[CONFIG] = false;
+  server.is_read_only[TABLE] = true;
+  opens (ZONES_AUTO, true);
+  assert_true (source.export.commands_refused);
+  closes ();
+}
+
+/* A queue's connections are to what the first ones are to. */
+static void
+connects (void)
+{
+  if (source_connect (&source, &more, &why) < 0)
+    fail_msg ("%s", why.text);
+  assert_int_equal (connected, 6);
+  source_disconnect (&more);
+}
+
+static void
+does_not_connect (const char *words)
+{
+  assert_int_equal (source_connect (&source, &more, &why), -EIO);
+  if (strstr (why.text, words) == NULL)
+    fail_msg ("\"%s\" has no \"%s\"", why.text, words);
+  assert_int_equal (connected, 3);
+}
+
+static void
+test_different (void **state)
+{
+  (void) state;
+  opens (ZONES_AUTO, true);
+  connects ();
+  server.size[DATA]++;
+  does_not_connect ("different exports");
+  server.size[DATA]--;
+  server.is_read_only[DATA] = true;
+  does_not_connect ("different exports");
+  server.is_read_only[DATA] = false;
+  server.can_trim = false;
+  does_not_connect ("different exports");
+  server.can_trim = true;
+  server.largest *= 2;
+  does_not_connect ("different exports");
+  server.largest /= 2;
+  server.size[TABLE] /= 2;
+  does_not_connect ("different exports");
+  server.size[TABLE] *= 2;
+  connects ();
+  /* All of it is the same, and still it is another server. */
+  server.server = 1;
+  does_not_connect ("different servers");
+  closes ();
+}
+
+#define TEST(f) cmocka_unit_test_setup (f, set_up)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_zoned),     TEST (test_unzoned),   TEST (test_errors),
+      TEST (test_read_only), TEST (test_different),
+  };
+
+  return RUN_TESTS (tests);
+}
