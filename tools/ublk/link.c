@@ -7,6 +7,8 @@
 #include <config.h>
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,12 @@
 
 /* How long a server may take to hang up. */
 #define LEAVE_MS 1000
+
+/* A server's machine that is silent for this long is gone.  Where nothing is on
+ * its way, it is asked for a sign of life that often from half of it on.
+ */
+#define SILENCE_SECONDS 120
+#define PROBE_SECONDS 15
 
 /* NBD's longest name. */
 #define MOST_NAME 4096
@@ -120,6 +128,23 @@ choose_export (struct nbd_handle *h, const char *ending, uint64_t deadline,
   return r;
 }
 
+/* Have the kernel end a TCP connection to a machine that is gone.  On a socket
+ * of another kind the options that are TCP's fail, and none is needed.
+ */
+static void
+watch_machine (int fd)
+{
+  const int on = 1, idle = SILENCE_SECONDS / 2, interval = PROBE_SECONDS;
+  const int probes = SILENCE_SECONDS / 2 / PROBE_SECONDS;
+  const unsigned most_ms = SILENCE_SECONDS * 1000;
+
+  setsockopt (fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  setsockopt (fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  setsockopt (fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+  setsockopt (fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+  setsockopt (fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &most_ms, sizeof most_ms);
+}
+
 struct nbd_handle *
 link_connect (const char *uri, const char *ending, unsigned seconds,
               bool *missing, struct message *why)
@@ -147,8 +172,10 @@ link_connect (const char *uri, const char *ending, unsigned seconds,
       r = await (h, deadline);
     if (r == 0 && ending != NULL)
       r = choose_export (h, ending, deadline, missing);
-    if (r == 0)
+    if (r == 0) {
+      watch_machine (nbd_aio_get_fd (h));
       return h;
+    }
   }
   said = nbd_get_error ();
   if (h != NULL && nbd_aio_is_negotiating (h) == 1)

@@ -61,7 +61,9 @@ void link_release_io (struct io *io);
 
 /* Connect to the export of URI; to that of which the name is the URI's (or
  * "nullb0" if that is empty) and then ENDING, if ENDING is not NULL.  Gives up
- * after SECONDS without an answer.  Returns NULL and the reason in *why;
+ * after SECONDS without an answer.  Once it is made, a connection by TCP breaks
+ * when the server's machine has been silent for two minutes.  Returns NULL and
+ * the reason in *why;
  * *missing says then whether the server is there and has no such export for us.
  */
 struct nbd_handle *link_connect (const char *uri, const char *ending,
