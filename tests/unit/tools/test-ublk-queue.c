@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A queue of nullblk-ublk between a kernel and a server that are both here: the
+ * ring and the links are functions of this file, which the queue's thread
+ * calls.  A test is a list of rounds.  In each of them the kernel has some
+ * requests, or says what comes of a command; then the queue goes on until it
+ * waits again.  What it has told the kernel, and asked the server, is looked at
+ * when its thread has ended.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <liburing.h>
+
+#include "ublk/link.h"
+#include "ublk/queue.h"
+#include "ublk/ring.h"
+#include "unit.h"
+
+#define MIB UINT64_C (1048576)
+#define DEPTH 16
+#define NR_ZONES 8
+#define ZONE_SIZE MIB
+#define ZONE_SECTORS (ZONE_SIZE / 512)
+#define MOST 256
+
+static struct plan plan;
+static struct device device;
+static struct zone_descriptor table[NR_ZONES];
+
+/*---------------------------------------------------------------------*/
+/* The kernel */
+
+static struct {
+  struct ublk_request *requests;
+  struct io_uring_sqe entries[MOST];
+  struct event *events[MOST];
+  unsigned nr_entries;
+  struct event *fetches[DEPTH]; /* NULL: the tag is being served */
+  struct ublk_answer answers[MOST];
+  unsigned nr_answers;
+  void (*const *rounds) (void); /* NULL is the last one */
+  bool has_lost;                /* a tag, at the end */
+} kernel;
+
+struct ring *
+ring_create (unsigned entries, bool wide)
+{
+  (void) entries;
+  (void) wide;
+  return (struct ring *) &kernel;
+}
+
+void
+ring_destroy (struct ring *r)
+{
+  (void) r;
+}
+
+struct io_uring_sqe *
+ring_request (struct ring *r, struct event *event)
+{
+  (void) r;
+  if (kernel.nr_entries == MOST)
+    abort ();
+  kernel.events[kernel.nr_entries] = event;
+  return &kernel.entries[kernel.nr_entries++];
+}
+
+/* Only commands are of interest: the other entry is for appends of other
+ * queues, and there are none.
+ */
+static void
+take_commands (void)
+{
+  const struct io_uring_sqe *sqe;
+  struct ublk_answer answer;
+  unsigned i;
+
+  for (i = 0; i < kernel.nr_entries; i++) {
+    sqe = &kernel.entries[i];
+    if (sqe->opcode != IORING_OP_URING_CMD)
+      continue;
+    memcpy (&answer, sqe->cmd, sizeof answer);
+    kernel.fetches[answer.tag] = kernel.events[i];
+    if (sqe->cmd_op == UBLK_COMMIT_AND_FETCH && kernel.nr_answers < MOST)
+      kernel.answers[kernel.nr_answers++] = answer;
+  }
+  kernel.nr_entries = 0;
+}
+
+/* The command of a tag is done. */
+static void
+say (unsigned tag, int result)
+{
+  struct event *event = kernel.fetches[tag];
+
+  kernel.fetches[tag] = NULL;
+  event->happened (event, result);
+}
+
+static void
+ask (unsigned tag, enum ublk_operation operation, uint64_t sector,
+     uint32_t count)
+{
+  kernel.requests[tag] = (struct ublk_request){
+      .operation = operation, .count = count, .sector = sector};
+  say (tag, 0);
+}
+
+int
+ring_run (struct ring *r, bool wait)
+{
+  unsigned i;
+
+  (void) r;
+  take_commands ();
+  if (!wait)
+    return 0;
+  if (*kernel.rounds != NULL) {
+    (*kernel.rounds++) ();
+    return 0;
+  }
+  for (i = 0; i < DEPTH; i++)
+    kernel.has_lost |= kernel.fetches[i] == NULL;
+  if (kernel.has_lost)
+    return -EIO; /* the queue would wait for it for ever */
+  for (i = 0; i < DEPTH; i++)
+    say (i, -ENODEV);
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* The server */
+
+/* What was asked for, in its order. */
+struct asked {
+  struct link *link;
+  enum io_kind kind;
+  uint64_t offset, count;
+};
+
+struct link {
+  struct io *first, **last;
+};
+
+static struct link data, zones, config;
+
+static struct {
+  struct asked asked[MOST];
+  unsigned nr_asked;
+  int write_error;
+  uint64_t most_cleared; /* bytes; more is an error */
+} server;
+
+struct link *
+link_create (struct nbd_handle *h, struct ring *ring)
+{
+  struct link *l = (struct link *) h;
+
+  (void) ring;
+  l->first = NULL;
+  l->last = &l->first;
+  return l;
+}
+
+void
+link_destroy (struct link *l)
+{
+  (void) l;
+}
+
+void
+link_release_io (struct io *io)
+{
+  (void) io;
+}
+
+void
+link_submit (struct link *l, struct io *io)
+{
+  if (server.nr_asked < MOST)
+    server.asked[server.nr_asked++] =
+        (struct asked){l, io->kind, io->offset, io->count};
+  io->next = NULL;
+  *l->last = io;
+  l->last = &io->next;
+}
+
+static int
+serve (struct link *l, struct io *io)
+{
+  if (l == &zones && io->kind == IO_READ)
+    memcpy (io->buf, (const char *) table + io->offset, io->count);
+  if (io->kind == IO_WRITE)
+    return server.write_error;
+  if (io->kind == IO_TRIM || io->kind == IO_ZERO)
+    return io->count > server.most_cleared ? -EINVAL : 0;
+  return 0;
+}
+
+bool
+link_pump (struct link *l)
+{
+  struct io *io = l->first, *next;
+
+  l->first = NULL;
+  l->last = &l->first;
+  if (io == NULL)
+    return false;
+  for (; io != NULL; io = next) {
+    next = io->next;
+    io->done (io, serve (l, io));
+  }
+  return true;
+}
+
+/*---------------------------------------------------------------------*/
+
+static void
+set_zones (void)
+{
+  unsigned i;
+
+  for (i = 0; i < NR_ZONES; i++)
+    table[i] = (struct zone_descriptor){
+        .start = htole64 (i * ZONE_SECTORS),
+        .len = htole64 (ZONE_SECTORS),
+        .wp = htole64 (i * ZONE_SECTORS),
+        .capacity = htole64 (ZONE_SECTORS),
+        .type = ZONE_TYPE_SEQUENTIAL,
+        .cond = ZONE_COND_EMPTY,
+    };
+}
+
+/* A device, with zones or without, that has not been asked for anything. */
+static void
+make_device (bool zoned)
+{
+  static struct zone_descriptor at_first[NR_ZONES];
+  const size_t page = sysconf (_SC_PAGESIZE);
+
+  memset (&kernel, 0, sizeof kernel);
+  memset (&server, 0, sizeof server);
+  memset (&plan, 0, sizeof plan);
+  set_zones ();
+  memcpy (at_first, table, sizeof table);
+  plan.queues = 1;
+  plan.depth = DEPTH;
+  plan.max_io = 4 * MIB;
+  plan.sure_to_clear = 32 * MIB;
+  if (zoned) {
+    plan.zone_size = ZONE_SIZE;
+    plan.nr_zones = NR_ZONES;
+    plan.table = at_first;
+  }
+  device.plan = &plan;
+  device.appends = zoned ? appends_create (NR_ZONES, ZONE_SIZE, 4) : NULL;
+  device.fd = memfd_create ("ublkc", MFD_CLOEXEC);
+  assert_int_not_equal (device.fd, -1);
+  assert_int_equal (ftruncate (device.fd, page), 0);
+  kernel.requests =
+      mmap (NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, device.fd, 0);
+  assert_true (kernel.requests != MAP_FAILED);
+}
+
+static void
+run (void (*const *rounds) (void))
+{
+  const struct connections c = {(struct nbd_handle *) &data,
+                                (struct nbd_handle *) &zones,
+                                (struct nbd_handle *) &config};
+  struct message why;
+  struct queue *q;
+
+  kernel.rounds = rounds;
+  q = queue_start (&device, 0, &c, &why);
+  assert_non_null (q);
+  queue_join (q);
+  munmap (kernel.requests, sysconf (_SC_PAGESIZE));
+  close (device.fd);
+  appends_destroy (device.appends);
+  assert_false (kernel.has_lost);
+}
+#define RUN(...) run ((void (*const[]) (void)){__VA_ARGS__, NULL})
+
+static void
+answered (unsigned i, unsigned tag, int result)
+{
+  assert_true (i < kernel.nr_answers);
+  assert_int_equal (kernel.answers[i].tag, tag);
+  assert_int_equal (kernel.answers[i].result, result);
+}
+
+/*---------------------------------------------------------------------*/
+
+static void
+one_read (void)
+{
+  ask (3, UBLK_READ, 8, 16);
+}
+
+static void
+test_read (void **state)
+{
+  (void) state;
+  make_device (false);
+  RUN (one_read);
+  assert_int_equal (kernel.nr_answers, 1);
+  answered (0, 3, 8192);
+  assert_int_equal (server.nr_asked, 1);
+  assert_int_equal (server.asked[0].offset, 4096);
+}
+
+static void
+no_memory (void)
+{
+  say (3, -ENOMEM);
+}
+
+static void
+not_now (void)
+{
+  say (3, -EAGAIN);
+}
+
+/* An answer that the kernel cannot take is told again, and so is a fetch. */
+static void
+test_told_again (void **state)
+{
+  (void) state;
+  make_device (false);
+  RUN (one_read, no_memory, not_now, one_read);
+  assert_int_equal (kernel.nr_answers, 4);
+  answered (1, 3, 8192);
+  answered (2, 3, 8192);
+  answered (3, 3, 8192);
+  make_device (false);
+  RUN (no_memory, one_read);
+  assert_int_equal (kernel.nr_answers, 1);
+}
+
+#define GIB_SECTORS 2097152
+
+static void
+one_discard (void)
+{
+  ask (0, UBLK_DISCARD, 2048, GIB_SECTORS);
+}
+
+static void
+one_zeroing (void)
+{
+  ask (0, UBLK_WRITE_ZEROES, 0, 40 * MIB / 512);
+}
+
+/* What is too large for the server is sent in parts. */
+static void
+test_clearing (void **state)
+{
+  uint64_t at = MIB;
+  unsigned i;
+
+  (void) state;
+  make_device (false);
+  server.most_cleared = 1024 * MIB;
+  RUN (one_discard);
+  assert_int_equal (server.nr_asked, 1);
+  answered (0, 0, 0);
+
+  make_device (false);
+  server.most_cleared = 32 * MIB;
+  RUN (one_discard, one_zeroing);
+  assert_int_equal (kernel.nr_answers, 2);
+  answered (0, 0, 0);
+  answered (1, 0, 0);
+  assert_int_equal (server.nr_asked, 1 + 32 + 2);
+  for (i = 1; i <= 32; i++) {
+    assert_int_equal (server.asked[i].kind, IO_TRIM);
+    assert_int_equal (server.asked[i].offset, at);
+    at += server.asked[i].count;
+  }
+  assert_int_equal (at, 1025 * MIB);
+  /* The server is not asked for too much again. */
+  assert_int_equal (server.asked[33].kind, IO_ZERO);
+  assert_int_equal (server.asked[33].count, 32 * MIB);
+  assert_int_equal (server.asked[34].count, 8 * MIB);
+
+  /* Nothing is small enough. */
+  make_device (false);
+  RUN (one_discard);
+  assert_int_equal (kernel.nr_answers, 1);
+  answered (0, 0, -EIO);
+  assert_int_equal (server.nr_asked, 2);
+}
+
+static void
+many_writes (void)
+{
+  unsigned i;
+
+  for (i = 0; i < DEPTH; i++)
+    ask (i, UBLK_WRITE, i % NR_ZONES * ZONE_SECTORS, 8);
+}
+
+static void
+count_reads (unsigned wanted, uint64_t size)
+{
+  unsigned i, n = 0;
+
+  for (i = 0; i < server.nr_asked; i++) {
+    if (server.asked[i].link == &zones) {
+      assert_int_equal (server.asked[i].count, size);
+      n++;
+    }
+  }
+  assert_int_equal (n, wanted);
+}
+
+/* Many writes that limits may have refused share the table. */
+static void
+test_limits (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  make_device (true);
+  plan.params.max_active_zones = 2;
+  table[6].cond = table[7].cond = ZONE_COND_CLOSED;
+  server.write_error = -ENOSPC;
+  RUN (many_writes);
+  assert_int_equal (kernel.nr_answers, DEPTH);
+  for (i = 0; i < DEPTH; i++)
+    assert_int_equal (kernel.answers[i].result,
+                      kernel.answers[i].tag % NR_ZONES < 6 ? -EOVERFLOW
+                                                           : -ENOSPC);
+  count_reads (2, sizeof table); /* the first one's, and that of all others */
+
+  /* Other failures are about one zone. */
+  make_device (true);
+  plan.params.max_active_zones = 2;
+  table[7].cond = ZONE_COND_READONLY;
+  server.write_error = -EIO;
+  RUN (many_writes);
+  assert_int_equal (kernel.nr_answers, DEPTH);
+  for (i = 0; i < DEPTH; i++)
+    assert_int_equal (kernel.answers[i].result,
+                      kernel.answers[i].tag % NR_ZONES == 7 ? -EREMOTEIO
+                                                            : -EIO);
+  count_reads (DEPTH, sizeof table[0]);
+}
+
+static void
+one_report (void)
+{
+  ask (0, UBLK_REPORT_ZONES, 2 * ZONE_SECTORS, 100);
+}
+
+static void
+one_append (void)
+{
+  ask (0, UBLK_ZONE_APPEND, 2 * ZONE_SECTORS, 8);
+}
+
+/* A report, and an append, where zone 2 is not what it was. */
+static void
+answers_to_lies (int report, int append)
+{
+  const struct zone_descriptor lie = table[2];
+
+  make_device (true);
+  table[2] = lie;
+  RUN (one_report);
+  assert_int_equal (kernel.nr_answers, 1);
+  answered (0, 0, report);
+  make_device (true);
+  table[2] = lie;
+  RUN (one_append);
+  assert_int_equal (kernel.nr_answers, 1);
+  answered (0, 0, append);
+}
+
+static void
+test_lies (void **state)
+{
+  (void) state;
+  set_zones ();
+  answers_to_lies (4 * MIB, 4096);
+  assert_int_equal (kernel.answers[0].sector, 2 * ZONE_SECTORS);
+  set_zones ();
+  table[2].len = 0;
+  answers_to_lies (-EIO, -EIO);
+  set_zones ();
+  table[2].wp = htole64 (ZONE_SECTORS);
+  table[2].cond = ZONE_COND_CLOSED;
+  answers_to_lies (-EIO, -EIO);
+  set_zones ();
+  table[2].start = table[3].start;
+  table[2].wp = table[3].wp;
+  answers_to_lies (-EIO, -EIO);
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_read),     cmocka_unit_test (test_told_again),
+      cmocka_unit_test (test_clearing), cmocka_unit_test (test_limits),
+      cmocka_unit_test (test_lies),
+  };
+
+  return RUN_TESTS (tests);
+}
