@@ -192,6 +192,28 @@ link_connect (const char *uri, const char *ending, unsigned seconds,
   return NULL;
 }
 
+int
+link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
+           unsigned seconds, struct message *why)
+{
+  const uint64_t deadline = seconds_now () + seconds;
+  const int64_t cookie = nbd_aio_pread (h, buf, n, at, NBD_NULL_COMPLETION, 0);
+  int done = cookie == -1 ? -1 : 0;
+
+  while (done == 0 && (done = nbd_aio_command_completed (h, cookie)) == 0) {
+    if (seconds_now () > deadline) {
+      message_set (why, "the server does not answer");
+      return -EIO;
+    }
+    if (nbd_poll (h, SLICE_MS) == -1)
+      done = -1;
+  }
+  if (done == 1)
+    return 0;
+  message_set (why, "%s", nbd_get_error ());
+  return -EIO;
+}
+
 /* Returns the length of the address, which is all 0 from there on; or 0 if
  * there is none.
  */

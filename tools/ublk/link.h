@@ -70,6 +70,14 @@ struct nbd_handle *link_connect (const char *uri, const char *ending,
                                  unsigned seconds, bool *missing,
                                  struct message *why);
 
+/* Read N bytes at AT (bytes within the export) into BUF, before there is a link.
+ * Gives up after SECONDS without an answer; what comes later may be written to
+ * BUF until the connection is closed.  Returns 0, or -EIO and the reason in
+ * *why.
+ */
+int link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
+               unsigned seconds, struct message *why);
+
 /* Is the server of both at the same address?  A local one is at the same path.
  */
 bool link_is_same_server (struct nbd_handle *a, struct nbd_handle *b);

@@ -35,8 +35,8 @@ read_all (struct nbd_handle *h, void *buf, uint64_t size, struct message *why)
 
   for (at = 0; at < size; at += n) {
     n = size - at < PIECE ? size - at : PIECE;
-    if (nbd_pread (h, (char *) buf + at, n, at, 0) == -1)
-      return fail (why, "%s", nbd_get_error ());
+    if (link_read (h, (char *) buf + at, n, at, ANSWER_SECONDS, why) < 0)
+      return -EIO;
   }
   return 0;
 }
@@ -120,15 +120,16 @@ read_table (struct source *s, bool *missing, struct message *why)
   struct export *e = &s->export;
   const int64_t size = nbd_get_size (s->first.zones);
   const uint64_t n = size > 0 ? size / ZONE_DESCRIPTOR_SIZE : 0;
-  struct zone_descriptor first;
+  int r;
 
   if (size == -1)
     return fail (why, "%s", nbd_get_error ());
   *missing = n == 0 || size % ZONE_DESCRIPTOR_SIZE != 0;
   if (!*missing) {
-    if (read_all (s->first.zones, &first, sizeof first, why) < 0)
-      return -EIO;
-    *missing = !plan_is_table (&first, n, e->size);
+    r = read_all (s->first.zones, &s->first_zone, sizeof s->first_zone, why);
+    if (r < 0)
+      return r;
+    *missing = !plan_is_table (&s->first_zone, n, e->size);
   }
   if (*missing)
     return fail (why, "it is no zone table");

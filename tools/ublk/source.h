@@ -17,9 +17,10 @@
 struct source {
   const char *uri;
   struct export export;
-  struct zone_descriptor *table; /* or NULL */
-  bool holds_early_writes;       /* a write that comes before its turn waits */
-  struct connections first;      /* by which it was asked; the first queue's */
+  struct zone_descriptor first_zone; /* as it is read before the others */
+  struct zone_descriptor *table;     /* or NULL */
+  bool holds_early_writes;  /* a write that comes before its turn waits */
+  struct connections first; /* by which it was asked; the first queue's */
 };
 
 /* These return 0, or -EIO with the reason in *why. */

@@ -85,16 +85,18 @@ nbd_get_error (void)
 }
 
 int
-nbd_pread (struct nbd_handle *h, void *buf, size_t count, uint64_t offset,
-           uint32_t flags)
+link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
+           unsigned seconds, struct message *error)
 {
-  (void) flags;
-  if (server.cannot_be_read[h->export])
-    return -1;
+  (void) seconds;
+  if (server.cannot_be_read[h->export]) {
+    message_set (error, "%s", nbd_get_error ());
+    return -EIO;
+  }
   if (h->export == TABLE)
-    memcpy (buf, (const char *) server.table + offset, count);
+    memcpy (buf, (const char *) server.table + at, n);
   else
-    memcpy (buf, server.config + offset, count);
+    memcpy (buf, server.config + at, n);
   return 0;
 }
 
