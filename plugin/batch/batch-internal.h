@@ -53,11 +53,15 @@ struct batch_socket {
   size_t window; /* how much of ahead may be used: AHEAD or AHEAD_OF_LARGE */
   size_t asked;  /* bytes that the last read wanted */
   unsigned requests; /* since the kernel was last asked for more */
-  unsigned looks;    /* chances to see whether the client is busy */
+  unsigned
+      looks; /* reads of which each LOOK_EVERY-th looks for a busy client */
   struct pace pace;
   uint64_t read_at; /* when the bytes of the last read came; 0: not known */
 
-  _Alignas(64) pthread_mutex_t out_lock; /* guards what follows */
+  /* Guards what follows, except what is atomic, and wake_fd; the thread that
+   * serves the connection reads `error` without it, too.
+   */
+  _Alignas(64) pthread_mutex_t out_lock;
   char *tx_buf;
   size_t tx_len;
   unsigned replies; /* whole ones in held */

@@ -69,7 +69,7 @@ log_holes (struct request *request)
     r = end_change (d, r);
     offset = to;
     if (offset < end)
-      sched_yield (); /* as in durability_trim_locked */
+      sched_yield (); /* as in durability_trim_slow */
   } while (r == 0 && offset < end);
   return r;
 }
@@ -112,7 +112,7 @@ change_long (struct request *request, const char *buf)
             ? log_step (request, &l, from)
             : durability_step_long (d->durability, &l, from, request->fua);
     if (r == 0 && l.at < l.end)
-      sched_yield (); /* as in durability_trim_locked */
+      sched_yield (); /* as in durability_trim_slow */
   }
   request->done = (uint32_t) (l.at - offset);
   durability_end_long (d->durability, &l);
@@ -184,7 +184,7 @@ log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua)
     r = end_change (d, r);
     offset = to;
     if (offset < end)
-      sched_yield (); /* as in durability_trim_locked */
+      sched_yield (); /* as in durability_trim_slow */
   } while (r == 0 && offset < end);
   return r;
 }
@@ -223,7 +223,7 @@ log_reset (struct device *d, uint64_t count, uint64_t offset)
     if (entries++ == RESET_ENTRIES) {
       entries = 1;
       r = end_change (d, 0);
-      sched_yield (); /* as in durability_trim_locked */
+      sched_yield (); /* as in durability_trim_slow */
       writelog_begin (d->log);
       if (r < 0)
         break;

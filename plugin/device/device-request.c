@@ -236,8 +236,9 @@ give_up (struct request *r, uint64_t now)
     r->result = -ESHUTDOWN;
 }
 
-/* The moment of a deferred request has come; see connection_ops.defer.  What
- * was set aside has been promised to succeed.
+/* The moment of a deferred request has come; see connection_ops.defer.  For a
+ * write that was set aside the caller has reported success, so that any other
+ * result has to be returned here.
  */
 static int
 on_deadline (void *request, uint64_t now, bool over)
@@ -344,14 +345,13 @@ request_prepare (struct request *r, enum operation op)
 /*---------------------------------------------------------------------*/
 /* Data */
 
-/* What a write returns that was set aside: take_turn ends it. */
+/* What a write returns that was set aside: on_deadline ends it. */
 #define ASIDE 3
 
 static bool take_turn (void *request, const void *payload, uint64_t *moment);
 
-/* Leave it to the connection to try a write again, whose BUF is NULL for
- * zeroes. Returns what stands for the write there, or NULL if the thread has to
- * wait.
+/* Have ops->set_aside keep a write, to be tried again later; BUF is NULL for
+ * zeroes.  Returns its copy of the request, or NULL if the thread has to wait.
  */
 static struct request *
 set_aside (struct request *r, const void *buf, bool may_trim)
@@ -372,8 +372,9 @@ set_aside (struct request *r, const void *buf, bool may_trim)
 }
 
 /* A write is ahead of the write pointer.  It is set aside, so that its thread
- * can serve the writes that it waits for; or else it waits on its thread.  If
- * it has been set aside already it is again, as long as its time is not over.
+ * can serve the writes that it waits for; or else it waits on its thread.  A
+ * write that was set aside before is listed again until early_until, and fails
+ * after that.
  */
 static int
 meet_early (struct request *r, const void *buf, bool may_trim)

@@ -19,8 +19,9 @@
  *   - What lies before bad blocks may have been written or trimmed.
  *   - Of several zone commands those before the one that failed are done, and
  *     a trim or a reset of several zones may have reset some of them.
- *   - When the write log cannot be written, the request at hand (one for each
- *     device) gets -EIO; its change may be there.
+ *   - When the write log cannot be written, the first request of its device
+ *     that meets this gets -EIO, and its change may be there.  Those after it
+ *     succeed, and are not logged.
  *   - When the system gives less memory than it said, of a long write that gets
  *     -ENOSPC a part may be there.
  *   - When the connection or the server goes away, a request that waits gets
@@ -159,9 +160,9 @@ struct device {
 /* What a connection calls in the front end that brings its requests (nbdkit,
  * with the batch library or without).  Whoever makes it fills it before there
  * are connections: plugin.c and batch_client_find do so for devices.ops.  After
- * that only the two atomic flags change.
- * The functions are called on a thread that serves the connection, which holds
- * no lock of a device.  Each may be NULL where its comment says so.
+ * that only the three atomic flags change.
+ * All functions but `hasten` are called on a thread that serves the connection,
+ * which holds no lock of a device.  Each may be NULL where its comment says so.
  */
 struct connection_ops {
   /* How a wait is cut short when the client or the server goes away. */
@@ -207,8 +208,9 @@ struct connection_ops {
    * returns true, and DUE is called at *moment, or at once if that has passed,
    * as for DEFER; or false, and TURN is called again in the same way, with
    * *moment for UNTIL.  Where the client or the server goes away before, DUE is
-   * called, and TURN is not.  Returns the copy of the request, or NULL where
-   * the thread has to wait by itself.  The caller answers the request as done.
+   * called, and TURN is not.  Returns its copy of the request, or NULL where
+   * the thread has to wait by itself.  The caller then reports success, which
+   * is kept until DUE, which may make an error of it.
    * NULL: the thread always has to.
    *
    * HASTEN may be called on any thread, with locks of a device held, from
@@ -224,7 +226,7 @@ struct connection_ops {
 
   uint32_t max_deferred; /* replies that one connection may have deferred */
   bool parallel;         /* may its requests be served side by side? */
-  atomic_bool is_serial; /* it has been seen that they are not, all the same */
+  atomic_bool is_serial; /* they were seen to come one after the other */
   bool batch;            /* is socket I/O batched? */
   atomic_bool coalesces_replies; /* may a reply wait for the next request? */
   atomic_bool is_timed; /* does anything wait, so that arrival counts? */
@@ -293,8 +295,8 @@ int devices_create (struct devices **devices, const struct settings *settings,
                     const struct connection_ops *ops);
 
 /* Do to the devices what the command line said of bad blocks and faults, before
- * there are connections: CHAIN is rules of which each device gets a copy of
- * those that are for it.  Either may be NULL.  Returns 0, or -ENOMEM, or
+ * there are connections: each device gets a copy of the rules in CHAIN that are
+ * for it.  Either may be NULL.  Returns 0, or -ENOMEM, or
  * -EINVAL with the reason in *why.
  */
 int devices_add_faults (struct devices *devices,

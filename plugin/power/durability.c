@@ -15,7 +15,7 @@
  *       from here                                        here
  *
  * The records of a device stand in one list, by age.  The blocks of a record
- * lie in one region (128 KiB); it has what they held before a change:
+ * lie in one region (128 KiB).  The record has what they held before a change:
  *
  *     DATA   these bytes
  *     HOLE   zeroes; no data is kept
@@ -516,7 +516,10 @@ durability_reach_long (const struct durability *d,
                             : min (l->end, l->at + STORE_STEP);
 }
 
-/* When power is to be cut at this write, all of it can be lost. */
+/* When power is to be cut at this write, each step is kept as one that can be
+ * lost (change_now takes a step with a promise for the last change), so all of
+ * the write can be.
+ */
 int
 durability_step_long (struct durability *d, struct durability_long *l,
                       const void *buf, bool fua)
@@ -564,8 +567,8 @@ change_long (struct durability *d, const char *buf, uint64_t count,
 }
 
 int
-durability_write_locked (struct durability *d, const void *buf, uint64_t count,
-                         uint64_t offset, bool fua)
+durability_write_slow (struct durability *d, const void *buf, uint64_t count,
+                       uint64_t offset, bool fua)
 {
   const struct change c = {.kind = WRITE,
                            .buf = buf,
@@ -579,8 +582,8 @@ durability_write_locked (struct durability *d, const void *buf, uint64_t count,
 }
 
 int
-durability_zero_locked (struct durability *d, uint64_t count, uint64_t offset,
-                        bool fua)
+durability_zero_slow (struct durability *d, uint64_t count, uint64_t offset,
+                      bool fua)
 {
   const struct change c = {.kind = ZERO,
                            .count = count,
@@ -596,8 +599,8 @@ durability_zero_locked (struct durability *d, uint64_t count, uint64_t offset,
 
 /* The last step of a zero is what counts as a write. */
 int
-durability_trim_locked (struct durability *d, uint64_t count, uint64_t offset,
-                        bool fua, bool is_zero)
+durability_trim_slow (struct durability *d, uint64_t count, uint64_t offset,
+                      bool fua, bool is_zero)
 {
   const uint64_t end = offset + count;
   struct change c = {.kind = TRIM, .offset = offset, .fua = fua};
@@ -623,7 +626,7 @@ durability_trim_locked (struct durability *d, uint64_t count, uint64_t offset,
 }
 
 int
-durability_flush_locked (struct durability *d)
+durability_flush_slow (struct durability *d)
 {
   int r = -ESHUTDOWN;
 

@@ -142,13 +142,13 @@ durability_needs_lock (const struct durability *d)
 /* The functions below, whose names lack "_locked", call these where a change
  * has to take the lock, or is long.
  */
-int durability_write_locked (struct durability *d, const void *buf,
-                             uint64_t count, uint64_t offset, bool fua);
-int durability_zero_locked (struct durability *d, uint64_t count,
-                            uint64_t offset, bool fua);
-int durability_trim_locked (struct durability *d, uint64_t count,
-                            uint64_t offset, bool fua, bool is_zero);
-int durability_flush_locked (struct durability *d);
+int durability_write_slow (struct durability *d, const void *buf,
+                           uint64_t count, uint64_t offset, bool fua);
+int durability_zero_slow (struct durability *d, uint64_t count, uint64_t offset,
+                          bool fua);
+int durability_trim_slow (struct durability *d, uint64_t count, uint64_t offset,
+                          bool fua, bool is_zero);
+int durability_flush_slow (struct durability *d);
 
 /* Make a change as store_write does, or store_zero or store_trim (MAY_TRIM), or
  * store_trim.  They fail as those do, having changed nothing, or with
@@ -168,7 +168,7 @@ durability_write (struct durability *d, const void *buf, uint64_t count,
   const struct durability_fastpath *g = durability_fastpath (d);
 
   if (durability_needs_lock (d))
-    return durability_write_locked (d, buf, count, offset, fua);
+    return durability_write_slow (d, buf, count, offset, fua);
   return g->store != NULL
              ? store_write (g->store, g->volume, buf, count, offset)
              : 0;
@@ -181,7 +181,7 @@ durability_trim (struct durability *d, uint64_t count, uint64_t offset,
   const struct durability_fastpath *g = durability_fastpath (d);
 
   if (durability_needs_lock (d) || count > STORE_STEP)
-    return durability_trim_locked (d, count, offset, fua, false);
+    return durability_trim_slow (d, count, offset, fua, false);
   if (g->store != NULL)
     store_trim (g->store, g->volume, count, offset);
   return 0;
@@ -194,8 +194,8 @@ durability_zero (struct durability *d, uint64_t count, uint64_t offset,
   const struct durability_fastpath *g = durability_fastpath (d);
 
   if (durability_needs_lock (d) || (may_trim && count > STORE_STEP))
-    return may_trim ? durability_trim_locked (d, count, offset, fua, true)
-                    : durability_zero_locked (d, count, offset, fua);
+    return may_trim ? durability_trim_slow (d, count, offset, fua, true)
+                    : durability_zero_slow (d, count, offset, fua);
   if (may_trim)
     return durability_trim (d, count, offset, fua);
   return g->store != NULL ? store_zero (g->store, g->volume, count, offset) : 0;
@@ -205,7 +205,7 @@ durability_zero (struct durability *d, uint64_t count, uint64_t offset,
 static inline int
 durability_flush (struct durability *d)
 {
-  return durability_needs_lock (d) ? durability_flush_locked (d) : 0;
+  return durability_needs_lock (d) ? durability_flush_slow (d) : 0;
 }
 
 /* A write, or a zero that keeps memory, of any length, for a caller that does

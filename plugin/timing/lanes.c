@@ -66,9 +66,9 @@ stall_format (const struct stall *stall, char *buf, size_t len)
   snprintf (buf, len, "every:%s,for:%s", every, length);
 }
 
-/* `time` is measured from the device's start; `worked` is that time
- * without the stalls: a service of NSEC takes NSEC of it.  A stall begins
- * at each multiple of `every` except 0.
+/* `time` is when the service begins, from the device's start; `worked` is when
+ * it ends, by a clock that stands still in stalls.  A stall begins at each
+ * multiple of `every` except 0.
  */
 uint64_t
 stall_serve (const struct stall *stall, uint64_t origin, uint64_t start,

@@ -8,7 +8,7 @@
  * that moves the write pointer wakes the early writes whose place the pointer
  * reaches (one, unless two want the same place), and those that it passes,
  * which fail then. So each write of a queue wakes only the next one, and a
- * write that waits keeps no other waiting.
+ * write that waits holds no lock.
  */
 
 #include <config.h>
@@ -93,52 +93,52 @@ zones_unlist_early (struct zones *z, struct zone_early *e)
 static void
 wake_thread (struct zone_early *early)
 {
-  struct early_write *e = (struct early_write *) early;
+  struct waiting_write *e = (struct waiting_write *) early;
 
   pthread_mutex_lock (&e->lock);
-  e->wp_reached = true;
-  pthread_cond_signal (&e->wp_cond);
+  e->is_woken = true;
+  pthread_cond_signal (&e->woken);
   pthread_mutex_unlock (&e->lock);
 }
 
 static void
-begin_wait (struct zone_stripe *stripe, struct early_write *e)
+begin_wait (struct zone_stripe *stripe, struct waiting_write *e)
 {
   pthread_condattr_t attr;
 
   pthread_mutex_init (&e->lock, NULL);
   pthread_condattr_init (&attr);
   pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
-  pthread_cond_init (&e->wp_cond, &attr);
+  pthread_cond_init (&e->woken, &attr);
   pthread_condattr_destroy (&attr);
-  e->wp_reached = false;
-  zone_list_early (stripe, &e->e);
+  e->is_woken = false;
+  zone_list_early (stripe, &e->early);
 }
 
 /* The stripe is locked.  A request that woke E did so with the stripe locked,
  * and so has no use of E any more.
  */
 static void
-end_wait (struct zone_stripe *stripe, struct early_write *e)
+end_wait (struct zone_stripe *stripe, struct waiting_write *e)
 {
-  unlist (stripe, &e->e);
-  pthread_cond_destroy (&e->wp_cond);
+  unlist (stripe, &e->early);
+  pthread_cond_destroy (&e->woken);
   pthread_mutex_destroy (&e->lock);
 }
 
 /* Wait for the turn until MOMENT at most, and say whether it has come. */
 static bool
-await_turn (struct early_write *e, uint64_t moment)
+await_turn (struct waiting_write *e, uint64_t moment)
 {
   const struct timespec ts = {.tv_sec = (time_t) (moment / NSEC_PER_SEC),
                               .tv_nsec = (long) (moment % NSEC_PER_SEC)};
   bool come;
 
   pthread_mutex_lock (&e->lock);
-  while (!e->wp_reached &&
-         pthread_cond_timedwait (&e->wp_cond, &e->lock, &ts) != ETIMEDOUT)
+  while (!e->is_woken &&
+         pthread_cond_timedwait (&e->woken, &e->lock, &ts) != ETIMEDOUT)
     ;
-  come = e->wp_reached;
+  come = e->is_woken;
   pthread_mutex_unlock (&e->lock);
   return come;
 }
@@ -147,8 +147,8 @@ int
 zone_wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
                  uint64_t deadline, const struct wait_ops *wait)
 {
-  struct early_write e = {
-      .e = {.reached = wake_thread, .zone = zone, .wp = wp}};
+  struct waiting_write e = {
+      .early = {.reached = wake_thread, .zone = zone, .wp = wp}};
   const uint64_t began = clock_now ();
   uint64_t now = began, slice = deadline;
   int r = 0;
@@ -167,7 +167,7 @@ zone_wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
     now = clock_now ();
   }
   stripe_lock (stripe);
-  if (r == 0 && e.e.is_listed)
+  if (r == 0 && e.early.is_listed)
     r = -EIO;
   end_wait (stripe, &e);
   return r;

@@ -58,11 +58,11 @@ state_wp (uint64_t state)
 /* A write whose thread waits for those before it: on that thread's stack, and
  * in the list of its stripe.
  */
-struct early_write {
-  struct zone_early e;
-  pthread_mutex_t lock; /* guards `wp_reached` */
-  pthread_cond_t wp_cond;
-  bool wp_reached; /* the write pointer, or it has passed */
+struct waiting_write {
+  struct zone_early early;
+  pthread_mutex_t lock; /* guards `is_woken` */
+  pthread_cond_t woken;
+  bool is_woken; /* to look at its zone again */
 };
 
 /* Data that was in a zone when the zone was reset, and is still to be

@@ -24,7 +24,7 @@
  * sees to them.
  *
  * Lock order: a stripe, then limits.turn and limits.lock (zones-limits.c), or
- * early_write.lock (zones-early.c), or the store's.
+ * waiting_write.lock (zones-early.c), or the store's.
  *
  * States are atomics so that tables, extents and counts need no lock: a zone's
  * state changes at one moment.  With limits, the condition of a zone may change
