@@ -245,7 +245,7 @@ control_destroy (void *opaque)
 struct control *
 control_of (const struct connection *c)
 {
-  return c->user;
+  return c->control;
 }
 
 /* The document that NAME, which has room for it, means; its suffix is cut off.

@@ -42,8 +42,8 @@ connection_add_counts (struct connection *c)
 }
 
 static struct connection *
-connect (struct device *d, const struct connection_ops *ops, void *user,
-         void (*free_user) (void *user))
+connect (struct device *d, const struct connection_ops *ops, void *control,
+         void (*free_control) (void *control))
 {
   struct devices *devices = d->devices;
   struct connection *c;
@@ -54,8 +54,8 @@ connect (struct device *d, const struct connection_ops *ops, void *user,
   pthread_mutex_init (&c->lock, NULL);
   c->device = d;
   c->ops = ops != NULL ? ops : &devices->ops;
-  c->user = user;
-  c->free_user = free_user;
+  c->control = control;
+  c->free_control = free_control;
   lock (&devices->lock);
   if (provide_stats (d) < 0) {
     unlock (&devices->lock);
@@ -84,10 +84,10 @@ device_connect (struct device *d, const struct connection_ops *ops)
 }
 
 struct connection *
-device_connect_control (struct device *d, void *user,
-                        void (*free_user) (void *user))
+device_connect_control (struct device *d, void *control,
+                        void (*free_control) (void *control))
 {
-  return connect (d, NULL, user, free_user);
+  return connect (d, NULL, control, free_control);
 }
 
 /* Leave to the device what a connection has counted.  devices.lock is held. */
@@ -116,8 +116,8 @@ destroy (struct connection *c)
   lock (&devices->settings_lock);
   settings_version_drop (c->version);
   unlock (&devices->settings_lock);
-  if (c->user != NULL)
-    c->free_user (c->user);
+  if (c->control != NULL)
+    c->free_control (c->control);
   pthread_mutex_destroy (&c->lock);
   free (c);
 }
@@ -154,7 +154,7 @@ device_stats (struct device *d, struct device_stats *sum)
   sum->threads_seen = d->threads_seen_most;
   sum->began_on_last_thread = d->began_on_last_thread;
   for (c = d->connections; c != NULL; c = c->next) {
-    sum->connections += c->user == NULL;
+    sum->connections += c->control == NULL;
     lock (&c->lock);
     connection_add_counts (c);
     sum->in_flight += c->in_flight;

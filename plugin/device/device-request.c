@@ -176,7 +176,7 @@ set_deadline (struct request *r, enum operation op)
 static int
 refuse_without_power (struct request *r)
 {
-  if (r->connection->user == NULL)
+  if (r->connection->control == NULL)
     r->disconnects |= r->version->s.power_cut == POWER_CUT_DISCONNECT;
   return -ESHUTDOWN;
 }
@@ -267,7 +267,7 @@ defer (struct request *r)
 {
   const struct connection_ops *ops = r->connection->ops;
 
-  return ops->defer != NULL && r->connection->user == NULL &&
+  return ops->defer != NULL && r->connection->control == NULL &&
          ops->defer (r->deadline, r->version->s.spin, on_deadline, r,
                      offsetof (struct request, early),
                      r->io.op == OP_READ ? r->io.count : 0);
@@ -358,7 +358,7 @@ set_aside (struct request *r, const void *buf, bool may_trim)
 {
   const struct connection_ops *ops = r->connection->ops;
 
-  if (ops->set_aside == NULL || r->connection->user != NULL)
+  if (ops->set_aside == NULL || r->connection->control != NULL)
     return NULL;
   request_forget_verdict (r);
   r->result = 0;

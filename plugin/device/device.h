@@ -263,8 +263,8 @@ struct connection {
   /* The struct control of a connection to a control export, and how it is
    * freed; NULL where the connection is to data.
    */
-  void *user;
-  void (*free_user) (void *user);
+  void *control;
+  void (*free_control) (void *control);
 
   _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
   struct settings_version *version;
@@ -364,12 +364,13 @@ struct connection *device_connect (struct device *d,
                                    const struct connection_ops *ops);
 
 /* Connect to a control export of a device.  USER, which is not NULL, belongs to
- * the connection from then on, and is freed with it by FREE_USER.  Statistics
+ * the connection from then on, and is freed with it by FREE_CONTROL.  Statistics
  * do not count such a connection, power that is off does not drop it, and its
  * thread waits by itself.
  */
-struct connection *device_connect_control (struct device *d, void *user,
-                                           void (*free_user) (void *user));
+struct connection *
+device_connect_control (struct device *d, void *control,
+                        void (*free_control) (void *control));
 
 /* End a connection of which no request is in service. */
 void device_disconnect (struct connection *c);

@@ -57,7 +57,7 @@ teardown (void **state)
 const char *
 read_all (struct connection *c)
 {
-  const uint64_t size = control_size (c->user);
+  const uint64_t size = control_size (c->control);
   uint64_t offset;
   size_t len;
 

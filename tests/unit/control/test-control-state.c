@@ -426,9 +426,9 @@ test_zones (void **state)
   CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
           "zone-nr-conv", "2");
   zones = connect_to ("nullb0.zones");
-  assert_int_equal (control_size (zones->user), sizeof table);
-  assert_int_equal (control_block_size (zones->user), 64);
-  assert_true (control_can_write (zones->user));
+  assert_int_equal (control_size (zones->control), sizeof table);
+  assert_int_equal (control_block_size (zones->control), 64);
+  assert_true (control_can_write (zones->control));
   assert_int_equal (device_write (data, buf, 4096, 2 * 65536, false), 0);
 
   assert_int_equal (control_read (zones, table, sizeof table, 0), 0);

@@ -307,7 +307,7 @@ test_names (void **state)
     assert_int_equal (control_connect (devices, unknown[i], true, &c), -ENOENT);
   assert_int_equal (control_connect (devices, "nullb1.stats", true, &c), 0);
   assert_string_equal (c->device->name, "nullb1");
-  assert_false (control_can_write (c->user));
+  assert_false (control_can_write (c->control));
 
   /* Who may not finds nothing there, but the data. */
   assert_int_equal (control_connect (devices, "nullb1.stats", false, &c),
@@ -315,7 +315,7 @@ test_names (void **state)
   assert_int_equal (control_connect (devices, "nullb1.config", false, &c),
                     -ENOENT);
   assert_int_equal (control_connect (devices, "nullb1", false, &c), 0);
-  assert_null (c->user);
+  assert_null (c->control);
   assert_int_equal (control_connect (devices, "", false, &c), 0);
   assert_string_equal (c->device->name, "nullb0");
 }

@@ -76,7 +76,7 @@ close_all (void)
 static void
 read_document (struct connection *c)
 {
-  const uint64_t size = control_size (c->user);
+  const uint64_t size = control_size (c->control);
   static char buf[65536];
   uint64_t at;
 
