@@ -363,10 +363,10 @@ void device_describe (struct device *d, char *buf, size_t len);
 struct connection *device_connect (struct device *d,
                                    const struct connection_ops *ops);
 
-/* Connect to a control export of a device.  USER, which is not NULL, belongs to
- * the connection from then on, and is freed with it by FREE_CONTROL.  Statistics
- * do not count such a connection, power that is off does not drop it, and its
- * thread waits by itself.
+/* Connect to a control export of a device.  CONTROL, which is not NULL, belongs
+ * to the connection from then on, and is freed with it by FREE_CONTROL.
+ * Statistics do not count such a connection, power that is off does not drop
+ * it, and its thread waits by itself.
  */
 struct connection *
 device_connect_control (struct device *d, void *control,
