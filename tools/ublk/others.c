@@ -130,61 +130,87 @@ pause_shortly (void)
   nanosleep (&pause, NULL);
 }
 
-/* What a process has left that was killed; the record is locked.  This closes
- * it, as do the next two.
+/* The device of a dead process.  Returns 0 or a negative errno. */
+static int
+delete_device (struct work *w, uint64_t cookie, char *name, size_t size)
+{
+  struct ublk_info info, now;
+  unsigned i;
+  int r;
+
+  find_device (w, cookie, name, size, &info);
+  if (name[0] == '\0')
+    return 0;
+  control_stop (w->control, info.device);
+  r = control_delete (w->control, info.device);
+  if (r < 0 && r != -ENODEV)
+    return r;
+  for (i = 0; i < PATIENCE_SECONDS * LOOKS_A_SECOND; i++) {
+    r = control_info (w->control, info.device, &now);
+    if (r == -ENODEV || (r == 0 && now.cookie != cookie))
+      return 0;
+    pause_shortly ();
+  }
+  return -EBUSY;
+}
+
+/* What a process has left that was killed.  This closes the record, as do the
+ * next two.
  */
 static bool
 clear (struct work *w, struct record *r)
 {
-  struct ublk_info info, now;
-  char name[32];
+  char name[32] = "";
   unsigned i;
-  int err = 0;
+  int err;
 
-  find_device (w, r->cookie, name, sizeof name, &info);
-  if (name[0] != '\0') {
-    control_stop (w->control, info.device);
-    err = control_delete (w->control, info.device);
-    for (i = 0; err == 0 && i < PATIENCE_SECONDS * LOOKS_A_SECOND &&
-                control_info (w->control, info.device, &now) == 0 &&
-                now.cookie == r->cookie;
-         i++)
-      pause_shortly ();
-  }
-  if (err < 0 && err != -ENODEV) {
-    complain (name, "%s", strerror (-err));
+  for (i = 0; (err = record_claim (r)) == -EAGAIN &&
+              i < PATIENCE_SECONDS * LOOKS_A_SECOND;
+       i++)
+    pause_shortly ();
+  if (err == 0)
+    err = delete_device (w, r->cookie, name, sizeof name);
+  if (err == 0)
+    record_remove (r);
+  else
     record_close (r);
+  if (err < 0 && err != -ENOENT) {
+    complain (name[0] != '\0' ? name : r->uri, "%s", strerror (-err));
     return false;
   }
-  record_remove (r);
   return true;
 }
 
-/* The process is alive as long as the record is locked; so it is asked when its
- * number cannot be another's.  Returns whether it had ended before.
+/* Its number could have become another process's before the pidfd is there; so
+ * the kernel is asked once more whose the lock is.  Returns false where the
+ * process cannot be asked, though it is alive.
  */
 static bool
-ask_to_end (struct record *r)
+ask_to_end (struct record *r, bool *has_died)
 {
-  const int fd = syscall (SYS_pidfd_open, r->pid, 0);
-  const bool has_died = record_has_died (r);
+  const pid_t pid = r->pid;
+  const int fd = pid > 0 ? syscall (SYS_pidfd_open, pid, 0) : -1;
+  int sent = -1;
 
-  if (fd == -1)
-    return has_died;
-  if (!has_died)
-    syscall (SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
-  close (fd);
-  return has_died;
+  *has_died = record_has_died (r);
+  if (fd != -1 && !*has_died && r->pid == pid)
+    sent = syscall (SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
+  if (fd != -1)
+    close (fd);
+  if (sent != 0 && !*has_died)
+    *has_died = record_has_died (r);
+  return sent == 0 || *has_died;
 }
 
 static bool
 end_process (struct work *w, struct record *r, const char *name)
 {
   const unsigned refused = r->refused;
-  bool has_died = ask_to_end (r);
+  bool has_died, is_asked;
   unsigned i;
 
-  for (i = 0; !has_died && r->refused == refused &&
+  is_asked = ask_to_end (r, &has_died);
+  for (i = 0; is_asked && !has_died && r->refused == refused &&
               i < PATIENCE_SECONDS * LOOKS_A_SECOND;
        i++) {
     pause_shortly ();
@@ -192,10 +218,13 @@ end_process (struct work *w, struct record *r, const char *name)
   }
   if (has_died)
     return clear (w, r); /* it may have been killed by somebody else */
-  complain (name, r->refused != refused
-                      ? "it is in use: mounted, held by another driver, or "
-                        "open in a process"
-                      : "its process does not end; does the server answer?");
+  complain (name,
+            !is_asked ? "its process is alive, and cannot be asked to end: it "
+                        "may be in another PID namespace"
+            : r->refused != refused
+                ? "it is in use: mounted, held by another driver, or open in a "
+                  "process"
+                : "its process does not end; does the server answer?");
   record_close (r);
   return false;
 }
@@ -228,8 +257,12 @@ others_detach (const char *device)
 {
   struct work w =
       begin (strncmp (device, "/dev/", 5) == 0 ? device + 5 : device);
+  unsigned number;
+  char after;
 
-  record_for_each (detach_one, &w);
+  /* A record without a device has the name "". */
+  if (sscanf (w.device, "ublkb%u%c", &number, &after) == 1)
+    record_for_each (detach_one, &w);
   if (!w.found) {
     complain (device, "not attached by nullblk-ublk; --list shows what is");
     w.failed = true;

@@ -13,12 +13,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "record.h"
+
+/* Bytes of the file that are locked, both with classic locks of fcntl: those
+ * end with their process, no child inherits them, and the kernel tells whose
+ * they are.  Nobody who only looks takes one.
+ */
+enum lock_byte { OF_MAKER, OF_CLEARER };
+
+static struct flock
+lock_of (enum lock_byte byte)
+{
+  return (struct flock){
+      .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+}
+
+static bool
+lock (const struct record *r, enum lock_byte byte)
+{
+  const struct flock wanted = lock_of (byte);
+
+  return fcntl (r->fd, F_SETLK, &wanted) == 0;
+}
 
 static void
 path_of (char *buf, size_t size, uint64_t cookie)
@@ -58,8 +78,7 @@ record_make (struct record *r, const char *uri)
   r->fd = open (fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (r->fd == -1)
     return -errno;
-  if (flock (r->fd, LOCK_EX | LOCK_NB) == 0 && write_record (r) == 0 &&
-      rename (fresh, path) == 0)
+  if (lock (r, OF_MAKER) && write_record (r) == 0 && rename (fresh, path) == 0)
     return 0;
   unlink (fresh);
   record_close (r);
@@ -78,29 +97,38 @@ read_record (struct record *r)
 {
   char text[sizeof r->uri + 64];
   ssize_t n = pread (r->fd, text, sizeof text - 1, 0);
-  int pid, after = 0;
+  int after = 0;
 
   text[n > 0 ? n : 0] = '\0';
   r->uri[0] = '\0';
-  if (sscanf (text, "%d\n%u\n%n", &pid, &r->refused, &after) == 2 &&
-      after > 0) {
-    r->pid = pid;
+  if (sscanf (text, "%*d\n%u\n%n", &r->refused, &after) == 1 && after > 0)
     snprintf (r->uri, sizeof r->uri, "%.*s", (int) strcspn (text + after, "\n"),
               text + after);
-  }
 }
 
 bool
 record_has_died (struct record *r)
 {
+  struct flock found = lock_of (OF_MAKER);
+
   read_record (r);
-  return flock (r->fd, LOCK_EX | LOCK_NB) == 0;
+  if (fcntl (r->fd, F_GETLK, &found) == -1)
+    found.l_pid = 0; /* nobody knows */
+  r->pid = found.l_type != F_UNLCK && found.l_pid > 0 ? found.l_pid : 0;
+  return found.l_type == F_UNLCK;
+}
+
+static bool
+is_there (const struct record *r)
+{
+  struct stat st;
+
+  return fstat (r->fd, &st) == 0 && st.st_nlink > 0;
 }
 
 int
 record_open (struct record *r, uint64_t cookie, bool *is_dead)
 {
-  struct stat st;
   char path[64];
 
   memset (r, 0, sizeof *r);
@@ -110,10 +138,18 @@ record_open (struct record *r, uint64_t cookie, bool *is_dead)
   if (r->fd == -1)
     return -errno;
   *is_dead = record_has_died (r);
-  if (fstat (r->fd, &st) == 0 && st.st_nlink > 0)
+  if (is_there (r))
     return 0;
   record_close (r);
   return -ENOENT;
+}
+
+int
+record_claim (struct record *r)
+{
+  if (!lock (r, OF_CLEARER))
+    return -EAGAIN;
+  return is_there (r) ? 0 : -ENOENT;
 }
 
 void

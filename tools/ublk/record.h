@@ -7,12 +7,14 @@
  * device of the same number is taken for it:
  *
  *   /run/nullblk-ublk/COOKIE     in hexadecimal
- *       PID                      of the process
+ *       PID                      of the process, for people to read
  *       REFUSED                  how often it has refused to end
  *       URI
  *
  * A file that is not locked is what has been left by a process that was killed.
- * The file is there before the device is, and goes after it.
+ * Who only looks takes no lock: he could be taken for the process.  The PID
+ * that counts is that of the lock's owner, as the kernel knows it. The file is
+ * there before the device is, and goes after it.
  */
 
 #ifndef NULLBLK_UBLK_RECORD_H
@@ -28,7 +30,7 @@
 
 struct record {
   uint64_t cookie;
-  pid_t pid;
+  pid_t pid; /* who holds the lock; 0: nobody, or nobody that we can see */
   unsigned refused;
   char uri[1024];
 
@@ -43,17 +45,22 @@ int record_make (struct record *r, const char *uri);
 /* We refuse to end once more. */
 int record_refuse (struct record *r);
 
-/* Read the one of COOKIE, and lock it if *is_dead: whoever made it has ended.
- * -ENOENT: there is none any more.
+/* Read the one of COOKIE, and say in *is_dead whether the process that made it
+ * has ended.  -ENOENT: there is none any more.
  */
 int record_open (struct record *r, uint64_t cookie, bool *is_dead);
 
-/* Read it again; has its process ended meanwhile?  Then it is locked. */
+/* Read it again; has its process ended meanwhile? */
 bool record_has_died (struct record *r);
+
+/* Be the only one who clears what a dead process has left, until the record is
+ * closed.  -EAGAIN: somebody else is at it; -ENOENT: somebody else has done it.
+ */
+int record_claim (struct record *r);
 
 void record_close (struct record *r);
 
-/* Remove what is locked. */
+/* Remove the file of one that is ours, or claimed. */
 void record_remove (struct record *r);
 
 /* Call ACTION for each.  Stops, and returns false, where ACTION does. */

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The records of nullblk-ublk: whose they are, while somebody looks and while
+ * somebody clears.
+ */
+
+#include <config.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ublk/record.h"
+#include "unit.h"
+
+static const char uri[] = "nbd://server/nullb0";
+
+/* A process that does nothing until it is killed, and its record. */
+struct child {
+  pid_t pid;
+  uint64_t cookie;
+};
+
+/* Calls ACT in it, and waits until that has returned 0. */
+static struct child
+begin_child (int (*act) (uint64_t *cookie), uint64_t cookie)
+{
+  struct child c = {.cookie = cookie};
+  int fds[2];
+
+  assert_int_equal (pipe (fds), 0);
+  c.pid = fork ();
+  assert_int_not_equal (c.pid, -1);
+  if (c.pid == 0) {
+    if (act (&c.cookie) != 0 ||
+        write (fds[1], &c.cookie, sizeof c.cookie) != sizeof c.cookie)
+      _exit (1);
+    for (;;)
+      pause ();
+  }
+  close (fds[1]);
+  assert_int_equal (read (fds[0], &c.cookie, sizeof c.cookie), sizeof c.cookie);
+  close (fds[0]);
+  return c;
+}
+
+static void
+kill_child (const struct child *c)
+{
+  assert_int_equal (kill (c->pid, SIGKILL), 0);
+  assert_int_equal (waitpid (c->pid, NULL, 0), c->pid);
+}
+
+static int
+make_one (uint64_t *cookie)
+{
+  static struct record r;
+  const int err = record_make (&r, uri);
+
+  *cookie = r.cookie;
+  return err;
+}
+
+static int
+look (uint64_t *cookie)
+{
+  static struct record r;
+  bool is_dead;
+
+  return record_open (&r, *cookie, &is_dead);
+}
+
+static int
+claim (uint64_t *cookie)
+{
+  static struct record r;
+  bool is_dead;
+  const int err = record_open (&r, *cookie, &is_dead);
+
+  return err == 0 ? record_claim (&r) : err;
+}
+
+static bool
+count (uint64_t cookie, void *arg)
+{
+  unsigned *n = arg;
+
+  (void) cookie;
+  ++*n;
+  return true;
+}
+
+static unsigned
+records (void)
+{
+  unsigned n = 0;
+
+  record_for_each (count, &n);
+  return n;
+}
+
+/*---------------------------------------------------------------------*/
+
+static void
+test_life (void **state)
+{
+  const struct child maker = begin_child (make_one, 0);
+  struct record r;
+  bool is_dead;
+
+  (void) state;
+  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
+  assert_false (is_dead);
+  assert_int_equal (r.pid, maker.pid);
+  assert_int_equal (r.refused, 0);
+  assert_string_equal (r.uri, uri);
+  kill_child (&maker);
+  assert_true (record_has_died (&r));
+  assert_int_equal (r.pid, 0);
+  assert_int_equal (record_claim (&r), 0);
+  record_remove (&r);
+  assert_int_equal (records (), 0);
+  assert_int_equal (record_open (&r, maker.cookie, &is_dead), -ENOENT);
+}
+
+/* Who looks at the record of a dead process is not taken for it. */
+static void
+test_onlooker (void **state)
+{
+  const struct child maker = begin_child (make_one, 0);
+  struct child onlooker;
+  struct record r;
+  bool is_dead;
+
+  (void) state;
+  kill_child (&maker);
+  onlooker = begin_child (look, maker.cookie);
+  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
+  assert_true (is_dead);
+  assert_int_equal (record_claim (&r), 0);
+  record_remove (&r);
+  kill_child (&onlooker);
+}
+
+/* Nor is who clears it; and only one does. */
+static void
+test_claim (void **state)
+{
+  const struct child maker = begin_child (make_one, 0);
+  struct child clearer;
+  struct record r;
+  bool is_dead;
+
+  (void) state;
+  kill_child (&maker);
+  clearer = begin_child (claim, maker.cookie);
+  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
+  assert_true (is_dead);
+  assert_int_equal (r.pid, 0);
+  assert_int_equal (record_claim (&r), -EAGAIN);
+  kill_child (&clearer);
+  assert_int_equal (record_claim (&r), 0);
+  record_remove (&r);
+}
+
+/* What the process says is read, also when it has gone with its record. */
+static void
+test_words (void **state)
+{
+  struct record mine, other;
+  bool is_dead;
+
+  (void) state;
+  assert_int_equal (record_make (&mine, uri), 0);
+  /* Of one's own lock the kernel says that it is none, and closing any other
+   * descriptor of the file ends it: so only the words are looked at.
+   */
+  assert_int_equal (record_open (&other, mine.cookie, &is_dead), 0);
+  assert_int_equal (record_refuse (&mine), 0);
+  record_has_died (&other);
+  assert_int_equal (other.refused, 1);
+  record_remove (&mine);
+  record_has_died (&other);
+  assert_int_equal (other.refused, 1);
+  assert_int_equal (record_claim (&other), -ENOENT);
+  record_close (&other);
+}
+
+int
+main (void)
+{
+  static const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_life),
+      cmocka_unit_test (test_onlooker),
+      cmocka_unit_test (test_claim),
+      cmocka_unit_test (test_words),
+  };
+  char folder[] = "/tmp/test-ublk-record.XXXXXX";
+  int failed;
+
+  /* RUN is "run", for this program. */
+  if (mkdtemp (folder) == NULL || chdir (folder) == -1)
+    return 1;
+  failed = RUN_TESTS (tests);
+  rmdir ("run");
+  if (chdir ("/") == 0)
+    rmdir (folder);
+  return failed;
+}
