@@ -111,13 +111,86 @@ for ((i = 0; i < 10; i++)); do
   leaves_nothing "round $i"
 done
 
+# Stopped by somebody else: here by who finds a record that is nobody's.
+"$ublk" -f "$uri" >"$tmp/out" 2>"$tmp/err" &
+pid=$!
+wait_until 60 grep -qx /dev/ublkb0 "$tmp/out" || fail "-f: $(cat "$tmp/out")"
+mine=$(ls /run/nullblk-ublk)
+mv "/run/nullblk-ublk/$mine" "$tmp/record"
+cp "$tmp/record" "/run/nullblk-ublk/$mine"
+try "$ublk" --detach --all
+wait_until 60 process_ended "$pid" || fail "it goes on without its device"
+! wait "$pid" || fail "it says that all was well"
+leaves_nothing "stopped by somebody else"
+
+# A server is silent, and what has been written is on its way.
+write_in_vain ()
+{
+  (
+    exec 7>"$disk"
+    kill -STOP "$server_pid"
+    head -c 65536 /dev/urandom >&7
+  ) &
+  writer=$!
+  wait_until 60 is_inflight || fail "nothing is written"
+}
+is_inflight ()
+{
+  [ "$(awk '{ print $2 }' "/sys/block/${disk##*/}/inflight")" != 0 ]
+}
+# holds_disk: somebody other than the writer has it open.
+holds_disk ()
+{
+  local fd
+
+  for fd in /proc/[0-9]*/fd/*; do
+    if [ "$(readlink "$fd")" = "$disk" ]; then
+      return 0
+    fi
+  done 2>/dev/null
+  return 1
+}
+
+# Killed while it detaches: it ends at once, and so does all that waits for it.
+attach_ublk "$uri"
+pid=$(process_of)
+write_in_vain
+kill -TERM "$pid"
+wait_until 60 holds_disk || fail "it does not flush"
+kill -KILL "$pid"
+wait_until 60 process_ended "$pid" || fail "it cannot be killed"
+wait_until 60 process_ended "$writer" || fail "a write does not end"
+wait "$writer" || true
+try "$ublk" --detach --all
+leaves_nothing "killed while it detaches"
+kill -CONT "$server_pid"
+
+# Asked twice it gives up, and says what that means.
+attach_ublk "$uri"
+pid=$(process_of)
+write_in_vain
+"$ublk" --detach "$disk" 2>"$tmp/err" &
+detaching=$!
+wait_until 60 holds_disk || fail "it does not flush"
+ends_when_asked ()
+{
+  kill -TERM "$pid" 2>/dev/null || true
+  process_ended "$pid"
+}
+wait_until 60 ends_when_asked || fail "it does not give up"
+! wait "$detaching" || fail "it says that all has been written"
+grep -q 'not all that was written' "$tmp/err" || fail "$(cat "$tmp/err")"
+wait "$writer" || true
+leaves_nothing "asked twice"
+kill -CONT "$server_pid"
+
 # The server goes away.
 attach_ublk "$uri"
 kill -KILL "$server_pid"
 wait "$server_pid" || true
 server_pid=
 fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
-detach_ublk
+refuses '*: not all that was written to it*' --detach "$disk"
 leaves_nothing "without a server"
 refuses '*' "$uri"
 leaves_nothing "with no server"

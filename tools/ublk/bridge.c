@@ -4,6 +4,7 @@
  * The device of this process; see bridge.h.  What is made is made in this
  * order, and taken away in the opposite one, whatever there is of it:
  *
+ *     aide         a process that may wait for the device
  *     source       connections to the server, and what the export is like
  *     control      the driver
  *     record       that others find the device by
@@ -14,23 +15,25 @@
 
 #include <config.h>
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
+#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "aide.h"
 #include "bridge.h"
 #include "control.h"
+#include "link.h"
 #include "queue.h"
 #include "record.h"
 #include "source.h"
@@ -45,8 +48,15 @@
 #define PATIENCE_SECONDS 30
 #define LOOKS_A_SECOND 50
 
-/* How long an open device is given to be closed: udev looks at a new one. */
-#define CLOSING_SECONDS 5
+/* For so long no request may end before the server is given up, in the
+ * beginning and in the end.
+ */
+#define SILENCE_SECONDS 120
+
+/* Nobody gives up a server that answers, however often he says so; and the aide
+ * waits for some seconds that the device is closed.
+ */
+#define DEAF_SECONDS 10
 
 /* Appends of a zone that are on their way to a server that lets early writes
  * wait for their turn.
@@ -66,10 +76,15 @@ struct bridge {
   struct device device;
   struct queue *queues[MOST_QUEUES];
   struct connections connections[MOST_QUEUES];
+  unsigned queues_begun, queues_ended;
+  int signals; /* a signalfd; -1: they end the process */
+  struct aide *aide;
+  bool is_stuck;     /* the aide does not end what it does */
+  bool has_given_up; /* the server: all requests fail */
 };
 
 /*---------------------------------------------------------------------*/
-/* Waiting, and users */
+/* Waiting */
 
 static void
 pause_shortly (void)
@@ -79,177 +94,301 @@ pause_shortly (void)
   nanosleep (&pause, NULL);
 }
 
-/* Is the open file that LINK of /proc shows the device, or a part of it? */
-static bool
-is_file_of (const char *link, const char *name, dev_t number)
+static unsigned
+seconds_now (void)
 {
-  const size_t len = strlen (name);
-  char path[256];
-  struct stat st;
-  ssize_t n;
+  struct timespec now;
 
-  if (stat (link, &st) == -1 || !S_ISBLK (st.st_mode))
-    return false;
-  if (st.st_rdev == number)
-    return true;
-  n = readlink (link, path, sizeof path - 1);
-  path[n > 0 ? n : 0] = '\0';
-  return strncmp (path, "/dev/", 5) == 0 &&
-         strncmp (path + 5, name, len) == 0 && path[5 + len] == 'p';
+  clock_gettime (CLOCK_MONOTONIC, &now);
+  return now.tv_sec;
 }
 
+/* Have there been signals? */
 static bool
-process_has_open (const char *pid, const char *name, dev_t number)
+take_signals (struct bridge *b)
 {
-  struct dirent *entry;
-  char path[600];
+  struct signalfd_siginfo info;
   bool r = false;
-  DIR *dir;
 
-  snprintf (path, sizeof path, "/proc/%s/fd", pid);
-  dir = opendir (path);
-  if (dir == NULL)
-    return false;
-  while (!r && (entry = readdir (dir)) != NULL) {
-    snprintf (path, sizeof path, "/proc/%s/fd/%s", pid, entry->d_name);
-    r = isdigit ((unsigned char) entry->d_name[0]) &&
-        is_file_of (path, name, number);
-  }
-  closedir (dir);
+  while (read (b->signals, &info, sizeof info) == sizeof info)
+    r = true;
   return r;
 }
 
-static bool
-is_open (const char *name)
+/* How many requests have ended so far, well or badly. */
+static uint64_t
+count_ended (const struct bridge *b)
 {
-  struct dirent *entry;
+  uint64_t reads = 0, writes = 0, discards = 0, flushes = 0;
   char path[64];
-  struct stat st;
-  bool r = false;
-  DIR *dir;
+  FILE *fp;
 
-  snprintf (path, sizeof path, "/dev/%s", name);
-  dir = opendir ("/proc");
-  if (dir == NULL || stat (path, &st) == -1) {
-    if (dir != NULL)
-      closedir (dir);
-    return false;
-  }
-  while (!r && (entry = readdir (dir)) != NULL)
-    r = isdigit ((unsigned char) entry->d_name[0]) &&
-        atoi (entry->d_name) != getpid () &&
-        process_has_open (entry->d_name, name, st.st_rdev);
-  closedir (dir);
-  return r;
+  snprintf (path, sizeof path, "/sys/block/%s/stat", b->name);
+  fp = fopen (path, "re");
+  if (fp == NULL)
+    return 0;
+  if (fscanf (fp,
+              "%" SCNu64 " %*u %*u %*u %" SCNu64 " %*u %*u %*u %*u %*u %*u"
+              " %" SCNu64 " %*u %*u %*u %" SCNu64,
+              &reads, &writes, &discards, &flushes) < 2)
+    reads = 0;
+  fclose (fp);
+  return reads + writes + discards + flushes;
 }
 
-/* Open it so that nobody else can mount it or give it to a driver.  Returns -1
- * and errno on failure: EBUSY where somebody has done so.
+/* From now on all requests fail, those on their way included. */
+static void
+give_up (struct bridge *b)
+{
+  unsigned i;
+
+  b->has_given_up = true;
+  for (i = 0; i < MOST_QUEUES; i++) {
+    link_break (b->connections[i].data);
+    link_break (b->connections[i].zones);
+    link_break (b->connections[i].config);
+  }
+}
+
+static void
+count_queues (struct bridge *b)
+{
+  uint64_t n;
+
+  if (read (b->device.ended, &n, sizeof n) == sizeof n)
+    b->queues_ended += n;
+}
+
+/* Wait until IS_DONE, which FD says when it can be read.  A signal gives up
+ * the server if no request has ended for DEAF seconds then, and so do
+ * SILENCE_SECONDS.  Returns false where nothing helps.
+ */
+static bool
+await (struct bridge *b, int fd, unsigned deaf,
+       bool (*is_done) (struct bridge *b))
+{
+  struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
+                         {.fd = b->signals, .events = POLLIN}};
+  uint64_t ended = count_ended (b), now_ended;
+  unsigned last = seconds_now (), now;
+
+  while (!is_done (b)) {
+    poll (fds, 2, 1000);
+    now = seconds_now ();
+    now_ended = count_ended (b);
+    if (now_ended != ended)
+      last = now;
+    ended = now_ended;
+    if ((take_signals (b) && now - last >= deaf) ||
+        now - last > SILENCE_SECONDS) {
+      if (!b->has_given_up)
+        last = now;
+      give_up (b);
+    }
+    if (b->has_given_up && now - last > PATIENCE_SECONDS)
+      return false;
+  }
+  return true;
+}
+
+static bool
+aide_is_done (struct bridge *b)
+{
+  struct pollfd fds = {.fd = aide_fd (b->aide), .events = POLLIN};
+
+  return poll (&fds, 1, 0) > 0;
+}
+
+/* Returns 0 or a negative errno; -ETIMEDOUT: the aide is still at it, and will
+ * do nothing else.
  */
 static int
-hold (const char *name)
+have_done (struct bridge *b, enum task task, unsigned deaf, bool *lost)
 {
-  char path[64];
+  if (b->is_stuck)
+    return -ETIMEDOUT;
+  aide_begin (b->aide, task, b->number);
+  b->is_stuck = !await (b, aide_fd (b->aide), deaf, aide_is_done);
+  return b->is_stuck ? -ETIMEDOUT : aide_result (b->aide, lost);
+}
 
-  snprintf (path, sizeof path, "/dev/%s", name);
-  return open (path, O_RDONLY | O_EXCL | O_CLOEXEC);
+static bool
+queues_are_done (struct bridge *b)
+{
+  count_queues (b);
+  return b->queues_ended >= b->queues_begun;
+}
+
+bool
+bridge_wait (struct bridge *b)
+{
+  struct pollfd fds[] = {{.fd = b->device.ended, .events = POLLIN},
+                         {.fd = b->signals, .events = POLLIN}};
+
+  for (;;) {
+    poll (fds, 2, -1);
+    count_queues (b);
+    if (b->queues_ended > 0)
+      return false;
+    if (take_signals (b))
+      return true;
+  }
 }
 
 /*---------------------------------------------------------------------*/
 /* The end */
 
 static void
-end_device (struct bridge *b)
+disconnect (struct bridge *b)
 {
-  unsigned i;
+  bool has_left;
+  unsigned i, looks;
 
-  if (b->has_device)
-    control_stop (b->control, b->number);
   for (i = 0; i < MOST_QUEUES; i++) {
-    if (b->queues[i] != NULL)
-      queue_join (b->queues[i]);
-    source_disconnect (&b->connections[i]);
+    link_leave (b->connections[i].data);
+    link_leave (b->connections[i].zones);
+    link_leave (b->connections[i].config);
   }
-  if (b->device.fd != -1)
-    close (b->device.fd);
-  if (b->has_device)
-    control_delete (b->control, b->number);
+  for (looks = 0; looks < LOOKS_A_SECOND; looks++) {
+    has_left = true;
+    for (i = 0; i < MOST_QUEUES; i++) {
+      has_left = link_has_left (b->connections[i].data) &&
+                 link_has_left (b->connections[i].zones) &&
+                 link_has_left (b->connections[i].config) && has_left;
+    }
+    if (has_left)
+      break;
+    pause_shortly ();
+  }
+  for (i = 0; i < MOST_QUEUES; i++)
+    source_disconnect (&b->connections[i]);
 }
 
-/* Until it is gone, its number is nobody else's. */
-static void
-await_end (struct bridge *b)
+/* Is it gone, so that its number is another's at most? */
+static bool
+is_gone (struct bridge *b)
 {
   struct ublk_info info;
   unsigned i;
+  int r;
 
-  for (i = 0; i < PATIENCE_SECONDS * LOOKS_A_SECOND &&
-              control_info (b->control, b->number, &info) == 0 &&
-              info.cookie == b->record.cookie;
-       i++)
+  for (i = 0; i < PATIENCE_SECONDS * LOOKS_A_SECOND; i++) {
+    r = control_info (b->control, b->number, &info);
+    if (r == -ENODEV || (r == 0 && info.cookie != b->record.cookie))
+      return true;
+    if (r < 0)
+      return false;
     pause_shortly ();
+  }
+  return false;
 }
 
-static void
+/* What is stopped ends its queues.  Returns 0, or a negative errno where it can
+ * only be left to the kernel, which ends it with this process.
+ */
+static int
+end_device (struct bridge *b)
+{
+  unsigned i;
+  bool lost;
+  int r = 0;
+
+  if (b->has_device)
+    r = have_done (b, TASK_STOP, 0, &lost);
+  if (r < 0)
+    return r;
+  if (b->queues_begun > 0 && !await (b, b->device.ended, 0, queues_are_done))
+    return -ETIMEDOUT;
+  for (i = 0; i < MOST_QUEUES; i++) {
+    if (b->queues[i] != NULL)
+      queue_join (b->queues[i]);
+    b->queues[i] = NULL;
+  }
+  if (b->device.fd != -1)
+    close (b->device.fd);
+  b->device.fd = -1;
+  if (b->has_device)
+    r = have_done (b, TASK_DELETE, 0, &lost);
+  if (r < 0 && r != -ENODEV)
+    return r;
+  return !b->has_device || is_gone (b) ? 0 : -EBUSY;
+}
+
+/* The record stays where the device does.  Nothing is freed then that a queue
+ * may use: the process is to end.
+ */
+static int
 take_away (struct bridge *b)
 {
-  end_device (b);
-  if (b->has_device)
-    await_end (b);
+  const int r = end_device (b);
+
+  if (r < 0)
+    return r;
+  disconnect (b);
   if (b->has_record)
     record_remove (&b->record);
   control_close (b->control);
   appends_destroy (b->device.appends);
   if (b->has_source)
     source_close (&b->source);
+  if (b->device.ended != -1)
+    close (b->device.ended);
+  if (b->signals != -1)
+    close (b->signals);
+  aide_destroy (b->aide);
   free (b);
+  return 0;
 }
 
-static bool
-refuse_to_end (struct bridge *b, struct message *why)
+static enum closed
+refuse_to_end (struct bridge *b, int err, struct message *why)
 {
-  message_set (why, "/dev/%s is in use", b->name);
+  if (err == -EBUSY)
+    message_set (why, "/dev/%s is in use", b->name);
+  else
+    message_set (why, "/dev/%s: it cannot be told whether it is in use: %s",
+                 b->name, strerror (-err));
   record_refuse (&b->record);
-  return false;
+  return NOT_CLOSED;
 }
 
-bool
+enum closed
 bridge_close (struct bridge *b, struct message *why)
 {
-  int fd = -1;
-  unsigned i;
+  bool lost = false, ignored;
+  char name[32];
+  int r = 0;
 
-  for (i = 0; is_open (b->name); i++) {
-    if (i == CLOSING_SECONDS * LOOKS_A_SECOND)
-      return refuse_to_end (b, why);
-    pause_shortly ();
-  }
-  fd = hold (b->name);
-  if (fd == -1 && errno == EBUSY)
-    return refuse_to_end (b, why);
-  if (fd != -1)
-    fsync (fd);
-  /* The kernel knows best, where it says so. */
-  if ((control_features (b->control) & UBLK_F_SAFE_STOP) != 0) {
-    if (fd != -1)
-      close (fd);
-    fd = -1;
-    if (control_try_stop (b->control, b->number) == -EBUSY)
-      return refuse_to_end (b, why);
+  snprintf (name, sizeof name, "%s", b->name);
+  if (b->queues_ended == 0) {
+    r = have_done (b, TASK_FLUSH, DEAF_SECONDS, &lost);
+    if (r == 0)
+      r = have_done (b, TASK_TRY_STOP, DEAF_SECONDS, &ignored);
+    if (r < 0 && r != -ETIMEDOUT)
+      return refuse_to_end (b, r, why);
+    lost = (lost || b->has_given_up) &&
+           (b->plan.params.attributes & UBLK_ATTR_READ_ONLY) == 0;
   }
   else
-    control_stop (b->control, b->number);
-  if (fd != -1)
-    close (fd);
-  take_away (b);
-  return true;
+    give_up (b);
+  if (lost)
+    record_lose (&b->record);
+  r = take_away (b);
+  if (r < 0)
+    message_set (why, "/dev/%s does not end: %s", name, strerror (-r));
+  else if (lost)
+    message_set (why,
+                 "/dev/%s: not all that was written to it has reached the "
+                 "server",
+                 name);
+  return r < 0 || lost ? CLOSED_BADLY : CLOSED;
 }
 
 /*---------------------------------------------------------------------*/
 /* The beginning */
 
-static void
-block_signals (void)
+static int
+catch_signals (struct bridge *b)
 {
   sigset_t set;
 
@@ -259,6 +398,9 @@ block_signals (void)
   sigaddset (&set, SIGHUP);
   sigprocmask (SIG_BLOCK, &set, NULL);
   signal (SIGPIPE, SIG_IGN);
+  b->signals = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  b->device.ended = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return b->signals == -1 || b->device.ended == -1 ? -errno : 0;
 }
 
 /* The device must not need memory that only writing to the device could free,
@@ -267,10 +409,15 @@ block_signals (void)
 static void
 be_careful (void)
 {
-  FILE *fp;
-
   mlockall (MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
   prctl (PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+}
+
+static void
+outlive_others (void)
+{
+  FILE *fp;
+
   fp = fopen ("/proc/self/oom_score_adj", "we");
   if (fp != NULL) {
     fputs ("-1000\n", fp);
@@ -383,6 +530,7 @@ start_queues (struct bridge *b, struct message *why)
     b->queues[i] = queue_start (&b->device, i, &b->connections[i], why);
     if (b->queues[i] == NULL)
       return -1;
+    b->queues_begun++;
   }
   return 0;
 }
@@ -391,10 +539,15 @@ static int
 start_device (struct bridge *b, struct message *why)
 {
   char path[64];
+  bool ignored;
   unsigned i;
   int r;
 
-  r = control_start (b->control, b->number);
+  r = have_done (b, TASK_START, 0, &ignored);
+  if (b->has_given_up) {
+    message_set (why, "interrupted, or the server does not answer");
+    return -1;
+  }
   if (r < 0) {
     message_set (why, "the kernel does not start the device: %s; see dmesg",
                  strerror (-r));
@@ -444,9 +597,15 @@ make (struct bridge *b, const struct options *o, struct message *why)
 {
   int r;
 
-  if (look_first (b, o, why) < 0)
+  outlive_others (); /* so does the aide */
+  b->aide = aide_create (why);
+  if (b->aide == NULL || look_first (b, o, why) < 0)
     return -1;
-  block_signals ();
+  r = catch_signals (b);
+  if (r < 0) {
+    message_set (why, "%s", strerror (-r));
+    return -1;
+  }
   be_careful ();
   r = record_make (&b->record, o->argument);
   if (r < 0) {
@@ -469,10 +628,10 @@ bridge_open (const struct options *o, struct message *why)
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
   }
-  b->device.fd = -1;
+  b->device.fd = b->device.ended = b->signals = -1;
   if (make (b, o, why) == 0)
     return b;
-  take_away (b);
+  take_away (b); /* where it cannot, --list shows what is left */
   return NULL;
 }
 

@@ -233,9 +233,9 @@ control_set_params (struct control *c, unsigned device,
 }
 
 int
-control_start (struct control *c, unsigned device)
+control_start (struct control *c, unsigned device, pid_t server)
 {
-  return ask_about (c, UBLK_START, device, 0, getpid ());
+  return ask_about (c, UBLK_START, device, 0, server);
 }
 
 int

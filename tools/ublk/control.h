@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/common.h"
 #include "kernel.h"
@@ -33,10 +34,10 @@ uint64_t control_features (const struct control *c);
 int control_add (struct control *c, struct ublk_info *info);
 int control_set_params (struct control *c, unsigned device,
                         const struct ublk_params *params);
-/* Make it a block device, that this process serves.  Returns when the kernel
- * has read what it wants to know first.
+/* Make it a block device, that the process SERVER serves.  Returns when the
+ * kernel has read what it wants to know first.
  */
-int control_start (struct control *c, unsigned device);
+int control_start (struct control *c, unsigned device, pid_t server);
 int control_stop (struct control *c, unsigned device);
 /* -EBUSY: somebody has it open. */
 int control_try_stop (struct control *c, unsigned device);

@@ -239,6 +239,29 @@ link_is_same_server (struct nbd_handle *a, struct nbd_handle *b)
 }
 
 void
+link_leave (struct nbd_handle *h)
+{
+  if (h != NULL && nbd_aio_is_ready (h) == 1)
+    nbd_aio_disconnect (h, 0);
+}
+
+bool
+link_has_left (struct nbd_handle *h)
+{
+  return h == NULL || nbd_poll (h, 0) == -1 || nbd_aio_is_closed (h) == 1 ||
+         nbd_aio_is_dead (h) == 1;
+}
+
+void
+link_break (struct nbd_handle *h)
+{
+  const int fd = h != NULL ? nbd_aio_get_fd (h) : -1;
+
+  if (fd != -1)
+    shutdown (fd, SHUT_RDWR);
+}
+
+void
 link_disconnect (struct nbd_handle *h)
 {
   unsigned i;

@@ -85,6 +85,14 @@ bool link_is_same_server (struct nbd_handle *a, struct nbd_handle *b);
 /* Take leave of the server, as far as that takes no time; NULL is none. */
 void link_disconnect (struct nbd_handle *h);
 
+/* Begin to take leave, so that many can be waited for at once; whether the
+ * server has hung up since; and break the connection, so that all that is asked
+ * by it fails: this may be called by any thread.  NULL is none.
+ */
+void link_leave (struct nbd_handle *h);
+bool link_has_left (struct nbd_handle *h);
+void link_break (struct nbd_handle *h);
+
 /* A link on a connection that is made, whose events come by RING; NULL if there
  * is no memory.  link_destroy leaves the connection alone.
  */

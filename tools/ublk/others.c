@@ -206,7 +206,7 @@ static bool
 end_process (struct work *w, struct record *r, const char *name)
 {
   const unsigned refused = r->refused;
-  bool has_died, is_asked;
+  bool has_died, is_asked, lost;
   unsigned i;
 
   is_asked = ask_to_end (r, &has_died);
@@ -216,15 +216,21 @@ end_process (struct work *w, struct record *r, const char *name)
     pause_shortly ();
     has_died = record_has_died (r);
   }
-  if (has_died)
-    return clear (w, r); /* it may have been killed by somebody else */
+  if (has_died) {
+    lost = r->lost;
+    if (lost)
+      complain (name, "not all that was written to it has reached the server");
+    /* It may have been killed by somebody else. */
+    return clear (w, r) && !lost;
+  }
   complain (name,
             !is_asked ? "its process is alive, and cannot be asked to end: it "
                         "may be in another PID namespace"
             : r->refused != refused
                 ? "it is in use: mounted, held by another driver, or open in a "
-                  "process"
-                : "its process does not end; does the server answer?");
+                  "process; or that cannot be told"
+                : "its process does not end; does the server answer?  If "
+                  "not, another --detach gives up what is not written");
   record_close (r);
   return false;
 }

@@ -736,8 +736,10 @@ serve (struct queue *q)
 static void *
 run (void *arg)
 {
+  static const uint64_t one = 1;
   struct queue *q = arg;
   const int r = prepare (q);
+  ssize_t written;
 
   if (r < 0) {
     q->has_failed = true;
@@ -747,6 +749,10 @@ run (void *arg)
   if (r == 0)
     serve (q);
   ring_destroy (q->ring);
+  if (r == 0) {
+    written = write (q->device->ended, &one, sizeof one);
+    (void) written; /* it fails only when 2^64 of them are unread */
+  }
   return NULL;
 }
 

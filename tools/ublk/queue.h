@@ -35,6 +35,7 @@ struct device {
   int fd; /* of /dev/ublkcN */
   const struct plan *plan;
   struct appends *appends; /* NULL: no zones */
+  int ended; /* an eventfd: each queue that has served and ends adds 1 */
 };
 
 struct connections {

@@ -52,8 +52,8 @@ write_record (const struct record *r)
   char text[sizeof r->uri + 64];
   int n;
 
-  n = snprintf (text, sizeof text, "%d\n%u\n%s\n", (int) r->pid, r->refused,
-                r->uri);
+  n = snprintf (text, sizeof text, "%d\n%u\n%d\n%s\n", (int) r->pid, r->refused,
+                r->lost, r->uri);
   /* The lines before the URI do not become shorter. */
   return pwrite (r->fd, text, n, 0) == n ? 0 : -EIO;
 }
@@ -66,6 +66,7 @@ record_make (struct record *r, const char *uri)
   r->fd = -1;
   r->pid = getpid ();
   r->refused = 0;
+  r->lost = false;
   snprintf (r->uri, sizeof r->uri, "%s", uri);
   if (getrandom (&r->cookie, sizeof r->cookie, 0) != sizeof r->cookie)
     return -EIO;
@@ -92,18 +93,28 @@ record_refuse (struct record *r)
   return write_record (r);
 }
 
+int
+record_lose (struct record *r)
+{
+  r->lost = true;
+  return write_record (r);
+}
+
 static void
 read_record (struct record *r)
 {
   char text[sizeof r->uri + 64];
   ssize_t n = pread (r->fd, text, sizeof text - 1, 0);
-  int after = 0;
+  int lost, after = 0;
 
   text[n > 0 ? n : 0] = '\0';
   r->uri[0] = '\0';
-  if (sscanf (text, "%*d\n%u\n%n", &r->refused, &after) == 1 && after > 0)
+  if (sscanf (text, "%*d\n%u\n%d\n%n", &r->refused, &lost, &after) == 2 &&
+      after > 0) {
+    r->lost = lost != 0;
     snprintf (r->uri, sizeof r->uri, "%.*s", (int) strcspn (text + after, "\n"),
               text + after);
+  }
 }
 
 bool
@@ -111,9 +122,9 @@ record_has_died (struct record *r)
 {
   struct flock found = lock_of (OF_MAKER);
 
-  read_record (r);
   if (fcntl (r->fd, F_GETLK, &found) == -1)
     found.l_pid = 0; /* nobody knows */
+  read_record (r);   /* so it is the last of what a dead process has said */
   r->pid = found.l_type != F_UNLCK && found.l_pid > 0 ? found.l_pid : 0;
   return found.l_type == F_UNLCK;
 }

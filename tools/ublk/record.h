@@ -9,6 +9,7 @@
  *   /run/nullblk-ublk/COOKIE     in hexadecimal
  *       PID                      of the process, for people to read
  *       REFUSED                  how often it has refused to end
+ *       LOST                     1: at the end not all could be written
  *       URI
  *
  * A file that is not locked is what has been left by a process that was killed.
@@ -32,18 +33,22 @@ struct record {
   uint64_t cookie;
   pid_t pid; /* who holds the lock; 0: nobody, or nobody that we can see */
   unsigned refused;
+  bool lost;
   char uri[1024];
 
   int fd; /* of the file; -1: none */
 };
 
 /* Make one that is locked, of this process, with a cookie of its own.  These
- * three return 0 or a negative errno.
+ * functions return 0 or a negative errno.
  */
 int record_make (struct record *r, const char *uri);
 
-/* We refuse to end once more. */
+/* We refuse to end once more; we end, and not all that was written has reached
+ * the server.
+ */
 int record_refuse (struct record *r);
+int record_lose (struct record *r);
 
 /* Read the one of COOKIE, and say in *is_dead whether the process that made it
  * has ended.  -ENOENT: there is none any more.

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,13 +41,15 @@ usage (FILE *fp)
          fp);
 }
 
-/* A child goes on in the background; we end when it closes its output, which it
+/* A child goes on in the background, which is asked to end if we are killed
+ * before it has told us anything; we end when it closes its output, which it
  * does when the device can be used, or when it has told why not.
  */
 static void
 go_to_background (int *ready)
 {
   int fds[2], status;
+  const pid_t parent = getpid ();
   char line[64];
   ssize_t n;
   pid_t pid;
@@ -57,6 +60,9 @@ go_to_background (int *ready)
     close (fds[0]);
     *ready = fds[1];
     setsid ();
+    prctl (PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+    if (getppid () != parent)
+      _exit (EXIT_FAILURE);
     return;
   }
   close (fds[1]);
@@ -86,26 +92,30 @@ leave_terminal (void)
 }
 
 /* Say which device it is. */
-static void
+static bool
 tell (const struct bridge *b, int ready)
 {
   char line[64];
   int n;
 
   n = snprintf (line, sizeof line, "/dev/%s\n", bridge_name (b));
-  if (write (ready, line, n) == n && ready != STDOUT_FILENO) {
+  prctl (PR_SET_PDEATHSIG, 0, 0, 0, 0);
+  if (write (ready, line, n) != n)
+    return false;
+  if (ready != STDOUT_FILENO) {
     close (ready);
     leave_terminal ();
   }
+  return true;
 }
 
 static int
 serve (const struct options *o)
 {
-  int ready = STDOUT_FILENO, number;
+  int ready = STDOUT_FILENO;
+  bool has_failed = false;
   struct message why;
   struct bridge *b;
-  sigset_t set;
 
   if (geteuid () != 0)
     die ("only root can make a ublk device");
@@ -114,18 +124,25 @@ serve (const struct options *o)
   b = bridge_open (o, &why);
   if (b == NULL)
     die ("%s", why.text);
-  tell (b, ready);
-
-  sigemptyset (&set);
-  sigaddset (&set, SIGINT);
-  sigaddset (&set, SIGTERM);
-  sigaddset (&set, SIGHUP);
+  if (!tell (b, ready)) {
+    has_failed = true;
+    fprintf (stderr, "nullblk-ublk: nobody hears which device it is\n");
+  }
   for (;;) {
-    if (sigwait (&set, &number) != 0)
-      continue;
-    if (bridge_close (b, &why))
-      return EXIT_SUCCESS;
-    fprintf (stderr, "nullblk-ublk: %s\n", why.text);
+    if (!has_failed && !bridge_wait (b)) {
+      has_failed = true;
+      fprintf (stderr, "nullblk-ublk: /dev/%s has ended, or failed\n",
+               bridge_name (b));
+    }
+    switch (bridge_close (b, &why)) {
+    case CLOSED:
+      return has_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    case CLOSED_BADLY:
+      die ("%s", why.text);
+    case NOT_CLOSED:
+      fprintf (stderr, "nullblk-ublk: %s\n", why.text);
+      has_failed = false; /* somebody uses it; a signal ends it later */
+    }
   }
 }
 

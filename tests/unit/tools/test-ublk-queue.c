@@ -264,6 +264,7 @@ make_device (bool zoned)
   }
   device.plan = &plan;
   device.appends = zoned ? appends_create (NR_ZONES, ZONE_SIZE, 4) : NULL;
+  device.ended = -1; /* nobody waits for the end */
   device.fd = memfd_create ("ublkc", MFD_CLOEXEC);
   assert_int_not_equal (device.fd, -1);
   assert_int_equal (ftruncate (device.fd, page), 0);

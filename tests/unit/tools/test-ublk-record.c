@@ -184,9 +184,13 @@ test_words (void **state)
   assert_int_equal (record_refuse (&mine), 0);
   record_has_died (&other);
   assert_int_equal (other.refused, 1);
+  assert_false (other.lost);
+  assert_int_equal (record_lose (&mine), 0);
   record_remove (&mine);
   record_has_died (&other);
   assert_int_equal (other.refused, 1);
+  assert_true (other.lost);
+  assert_string_equal (other.uri, uri);
   assert_int_equal (record_claim (&other), -ENOENT);
   record_close (&other);
 }

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The process that may wait for the device; see aide.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "aide.h"
+#include "control.h"
+#include "users.h"
+
+/* How long an open device is given to be closed, and how often it is looked at:
+ * udev looks at a new one.
+ */
+#define CLOSING_SECONDS 5
+#define LOOKS_A_SECOND 10
+
+/* Its socket, and the first descriptor behind it. */
+#define SOCKET 3
+
+struct aide {
+  pid_t pid;
+  int fd;
+};
+
+struct order {
+  enum task task;
+  unsigned device;
+};
+
+struct report {
+  int result;
+  bool lost;
+};
+
+/*---------------------------------------------------------------------*/
+/* In the aide */
+
+struct work {
+  pid_t server;
+  struct control *control;
+  int held; /* the device; -1: it is not */
+};
+
+static void
+let_go (struct work *w)
+{
+  if (w->held != -1)
+    close (w->held);
+  w->held = -1;
+}
+
+static int
+await_closing (const char *name)
+{
+  const struct timespec pause = {.tv_nsec = 1000000000 / LOOKS_A_SECOND};
+  unsigned i;
+  int r;
+
+  for (i = 0; (r = users_find (name)) == -EBUSY &&
+              i < CLOSING_SECONDS * LOOKS_A_SECOND;
+       i++)
+    nanosleep (&pause, NULL);
+  return r;
+}
+
+/* Hold it so that nobody else can mount it or give it to a driver. */
+static int
+flush (struct work *w, unsigned device, bool *lost)
+{
+  char name[32], path[64];
+  int r;
+
+  let_go (w);
+  snprintf (name, sizeof name, "ublkb%u", device);
+  r = await_closing (name);
+  if (r < 0)
+    return r;
+  snprintf (path, sizeof path, "/dev/%s", name);
+  w->held = open (path, O_RDONLY | O_EXCL | O_CLOEXEC);
+  if (w->held != -1)
+    *lost = fsync (w->held) == -1;
+  else if (errno != ENOENT && errno != ENXIO && errno != ENODEV)
+    return -errno;
+  return 0; /* also where it is gone already */
+}
+
+/* The kernel knows best who uses it, where it says so. */
+static int
+stop (struct work *w, unsigned device, bool must)
+{
+  int r = -EOPNOTSUPP;
+
+  if (!must && (control_features (w->control) & UBLK_F_SAFE_STOP) != 0) {
+    let_go (w);
+    r = control_try_stop (w->control, device);
+  }
+  if (r == -EOPNOTSUPP)
+    r = control_stop (w->control, device);
+  let_go (w);
+  return r == -ENODEV ? 0 : r;
+}
+
+static int
+work (struct work *w, const struct order *order, bool *lost)
+{
+  struct message why;
+
+  if (w->control == NULL)
+    w->control = control_open (&why);
+  if (w->control == NULL)
+    return -EIO;
+  switch (order->task) {
+  case TASK_START:
+    return control_start (w->control, order->device, w->server);
+  case TASK_FLUSH:
+    return flush (w, order->device, lost);
+  case TASK_TRY_STOP:
+    return stop (w, order->device, false);
+  case TASK_STOP:
+    return stop (w, order->device, true);
+  case TASK_DELETE:
+    return control_delete (w->control, order->device);
+  }
+  return -EINVAL;
+}
+
+/* It keeps nothing of its server's open, hears none of its signals, and has
+ * nothing to say to a user.
+ */
+static void
+stand_alone (int fd)
+{
+  const int nothing = open ("/dev/null", O_RDWR);
+  sigset_t set;
+
+  sigemptyset (&set);
+  sigaddset (&set, SIGINT);
+  sigaddset (&set, SIGTERM);
+  sigaddset (&set, SIGHUP);
+  sigprocmask (SIG_BLOCK, &set, NULL);
+  signal (SIGPIPE, SIG_IGN);
+  setsid ();
+  if (nothing == -1 || chdir ("/") == -1)
+    _exit (1);
+  dup2 (nothing, 0);
+  dup2 (nothing, 1);
+  dup2 (nothing, 2);
+  if (fd != SOCKET)
+    dup2 (fd, SOCKET);
+  syscall (SYS_close_range, SOCKET + 1, UINT32_MAX, 0);
+}
+
+static void __attribute__ ((noreturn)) run (int fd, pid_t server)
+{
+  struct work w = {.server = server, .held = -1};
+  struct report report;
+  struct order order;
+
+  stand_alone (fd);
+  while (recv (SOCKET, &order, sizeof order, 0) == sizeof order) {
+    memset (&report, 0, sizeof report);
+    report.result = work (&w, &order, &report.lost);
+    send (SOCKET, &report, sizeof report, 0);
+  }
+  _exit (0);
+}
+
+/*---------------------------------------------------------------------*/
+/* In the process that serves */
+
+struct aide *
+aide_create (struct message *why)
+{
+  struct aide *a = calloc (1, sizeof *a);
+  const pid_t server = getpid ();
+  int fds[2];
+
+  if (a == NULL) {
+    message_set (why, "%s", strerror (ENOMEM));
+    return NULL;
+  }
+  if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
+    message_set (why, "%s", strerror (errno));
+    free (a);
+    return NULL;
+  }
+  a->pid = fork ();
+  if (a->pid == 0)
+    run (fds[1], server);
+  close (fds[1]);
+  a->fd = fds[0];
+  if (a->pid == -1) {
+    message_set (why, "%s", strerror (errno));
+    close (a->fd);
+    free (a);
+    return NULL;
+  }
+  return a;
+}
+
+void
+aide_destroy (struct aide *a)
+{
+  if (a == NULL)
+    return;
+  close (a->fd);
+  while (waitpid (a->pid, NULL, 0) == -1 && errno == EINTR)
+    ;
+  free (a);
+}
+
+void
+aide_begin (struct aide *a, enum task task, unsigned device)
+{
+  const struct order order = {.task = task, .device = device};
+
+  /* Where it is dead, that can be read. */
+  send (a->fd, &order, sizeof order, MSG_NOSIGNAL);
+}
+
+int
+aide_fd (const struct aide *a)
+{
+  return a->fd;
+}
+
+int
+aide_result (struct aide *a, bool *lost)
+{
+  struct report report;
+
+  if (recv (a->fd, &report, sizeof report, 0) != sizeof report)
+    return -ESRCH;
+  *lost = report.lost;
+  return report.result;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Users of a block device; see users.h.
+ */
+
+#include <config.h>
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/kcmp.h>
+
+#include "users.h"
+
+#define MOST_PATH 600
+
+struct device {
+  const char *name;
+  dev_t number;
+};
+
+/* Is PATH, below a /dev or not, of the name of the device or of a part? */
+static bool
+is_named_so (const struct device *d, const char *path)
+{
+  const size_t len = strlen (d->name);
+  const char *last = strrchr (path, '/');
+
+  if (last == NULL || strncmp (last + 1, d->name, len) != 0)
+    return false;
+  last += 1 + len;
+  return *last == '\0' || *last == ' ' ||
+         (*last == 'p' && isdigit ((unsigned char) last[1]));
+}
+
+/* Is the file that LINK of /proc shows the device, or a part of it?  Only what
+ * looks like a device is asked for: a file of a server that has died would wait
+ * for it.
+ */
+static bool
+is_file_of (const struct device *d, const char *link)
+{
+  char path[MOST_PATH];
+  struct stat st;
+  ssize_t n;
+
+  n = readlink (link, path, sizeof path - 1);
+  path[n > 0 ? n : 0] = '\0';
+  if (strncmp (path, "/dev/", 5) != 0 && !is_named_so (d, path))
+    return false;
+  if (stat (link, &st) == -1 || !S_ISBLK (st.st_mode))
+    return false;
+  return st.st_rdev == d->number || is_named_so (d, path);
+}
+
+/* Calls LOOK for what is in a folder until it returns other than 0.  A folder
+ * that is not there, or of a process that has ended, has nothing in it.
+ */
+static int
+for_each (const struct device *d, const char *folder,
+          int (*look) (const struct device *d, const char *path))
+{
+  struct dirent *entry;
+  char path[MOST_PATH];
+  int r = 0;
+  DIR *dir;
+
+  dir = opendir (folder);
+  if (dir == NULL)
+    return errno == ENOENT || errno == ESRCH || errno == ENOTDIR ? 0 : -errno;
+  while (r == 0 && (errno = 0, entry = readdir (dir)) != NULL) {
+    if (entry->d_name[0] == '.')
+      continue;
+    if (snprintf (path, sizeof path, "%s/%s", folder, entry->d_name) <
+        (int) sizeof path)
+      r = look (d, path);
+  }
+  if (r == 0 && entry == NULL && errno != 0 && errno != ENOENT &&
+      errno != ESRCH)
+    r = -errno;
+  closedir (dir);
+  return r;
+}
+
+static int
+look_at_file (const struct device *d, const char *path)
+{
+  return is_file_of (d, path) ? -EBUSY : 0;
+}
+
+static int
+look_at_folder (const struct device *d, const char *path, const char *folder)
+{
+  char whole[MOST_PATH + 16];
+
+  snprintf (whole, sizeof whole, "%s/%s", path, folder);
+  return for_each (d, whole, look_at_file);
+}
+
+/* A thread may have files of its own, which is rare. */
+static int
+look_at_thread (const struct device *d, const char *path)
+{
+  const int thread = atoi (strrchr (path, '/') + 1);
+  const int process = atoi (path + strlen ("/proc/"));
+
+  if (thread != process &&
+      syscall (SYS_kcmp, process, thread, KCMP_FILES, 0, 0) == 0)
+    return 0;
+  return look_at_folder (d, path, "fd");
+}
+
+static int
+look_at_process (const struct device *d, const char *path)
+{
+  const char *pid = strrchr (path, '/') + 1;
+  char threads[MOST_PATH + 16];
+  int r;
+
+  if (!isdigit ((unsigned char) pid[0]) || atoi (pid) == getpid ())
+    return 0;
+  r = look_at_folder (d, path, "map_files");
+  if (r < 0)
+    return r;
+  snprintf (threads, sizeof threads, "%s/task", path);
+  return for_each (d, threads, look_at_thread);
+}
+
+static int
+look_at_loop (const struct device *d, const char *path)
+{
+  char file[MOST_PATH + 32], text[MOST_PATH] = "";
+  FILE *fp;
+
+  snprintf (file, sizeof file, "%s/loop/backing_file", path);
+  fp = fopen (file, "re");
+  if (fp == NULL)
+    return 0;
+  if (fgets (text, sizeof text, fp) != NULL)
+    text[strcspn (text, "\n")] = '\0';
+  fclose (fp);
+  return is_named_so (d, text) ? -EBUSY : 0;
+}
+
+static int
+look_at_holder (const struct device *d, const char *path)
+{
+  (void) d;
+  (void) path;
+  return -EBUSY;
+}
+
+/* Of a part of it, or of what else is in its folder. */
+static int
+look_at_part (const struct device *d, const char *path)
+{
+  char holders[MOST_PATH + 16];
+
+  if (!is_named_so (d, path))
+    return 0;
+  snprintf (holders, sizeof holders, "%s/holders", path);
+  return for_each (d, holders, look_at_holder);
+}
+
+int
+users_find (const char *name)
+{
+  struct device d = {.name = name};
+  char path[MOST_PATH];
+  unsigned major, minor;
+  FILE *fp;
+  int r;
+
+  /* Its number is not asked of /dev, where anybody may have put anything. */
+  snprintf (path, sizeof path, "/sys/block/%s/dev", name);
+  fp = fopen (path, "re");
+  if (fp == NULL)
+    return errno == ENOENT ? 0 : -errno; /* it is gone */
+  r = fscanf (fp, "%u:%u", &major, &minor) == 2 ? 0 : -EIO;
+  fclose (fp);
+  if (r < 0)
+    return r;
+  d.number = makedev (major, minor);
+  snprintf (path, sizeof path, "/sys/block/%s", name);
+  r = look_at_part (&d, path);
+  if (r == 0)
+    r = for_each (&d, path, look_at_part);
+  if (r == 0)
+    r = for_each (&d, "/sys/block", look_at_loop);
+  if (r == 0)
+    r = for_each (&d, "/proc", look_at_process);
+  return r;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Who uses a block device, as far as /proc and /sys tell it.
+ */
+
+#ifndef NULLBLK_UBLK_USERS_H
+#define NULLBLK_UBLK_USERS_H
+
+/* Is the block device NAME ("ublkbN"), or a part of it, open or mapped in
+ * another process, held by a driver, or what a loop device has its data in?
+ * Returns -EBUSY if so, 0 if not, or another negative errno where that cannot
+ * be told.  A driver that opens it without holding it (NVMe's target) is seen
+ * by nobody but the kernel.
+ */
+int users_find (const char *name);
+
+#endif /* NULLBLK_UBLK_USERS_H */
