@@ -123,6 +123,30 @@ wait_until 60 process_ended "$pid" || fail "it goes on without its device"
 ! wait "$pid" || fail "it says that all was well"
 leaves_nothing "stopped by somebody else"
 
+# Attaching ends with who has called it, though the server is silent.
+kill -STOP "$server_pid"
+"$ublk" "$uri" >/dev/null 2>&1 &
+pid=$!
+# count_processes: those that nullblk-ublk has.
+count_processes ()
+{
+  grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null | wc -l
+}
+has_begun ()
+{
+  [ "$(count_processes)" -ge 2 ]
+}
+none_is_left ()
+{
+  [ "$(count_processes)" = 0 ]
+}
+wait_until 60 has_begun || fail "it does not begin"
+kill -KILL "$pid"
+wait "$pid" || true
+wait_until 20 none_is_left || fail "it goes on attaching for nobody"
+kill -CONT "$server_pid"
+leaves_nothing "its caller was killed"
+
 # A server is silent, and what has been written is on its way.
 write_in_vain ()
 {
