@@ -720,10 +720,13 @@ prepare (struct queue *q)
   return r < 0 ? r : q->fetch_error;
 }
 
+/* Until the device is stopped, or the kernel has refused what it was told: the
+ * request would have no end then, unless the queue has one.
+ */
 static void
 serve (struct queue *q)
 {
-  while (q->fetching > 0) {
+  while (q->fetching > 0 && q->fetch_error == 0) {
     /* What is answered by one may ask another for something. */
     while (link_pump (q->data) || (q->zones != NULL && (link_pump (q->zones) ||
                                                         link_pump (q->config))))

@@ -51,7 +51,9 @@ struct queue *queue_start (const struct device *device, unsigned index,
                            const struct connections *connections,
                            struct message *why);
 
-/* Wait for its end, which comes when the kernel has stopped the device. */
+/* Wait for its end, which comes when the kernel has stopped the device, or
+ * refuses what the queue tells it.
+ */
 void queue_join (struct queue *q);
 
 #endif /* NULLBLK_UBLK_QUEUE_H */

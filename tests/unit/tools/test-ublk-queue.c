@@ -349,6 +349,31 @@ test_told_again (void **state)
   assert_int_equal (kernel.nr_answers, 1);
 }
 
+static bool went_on;
+
+static void
+not_taken (void)
+{
+  say (3, -EINVAL);
+}
+
+static void
+go_on (void)
+{
+  went_on = true;
+}
+
+/* Where the kernel refuses an answer for good, the queue ends. */
+static void
+test_not_taken (void **state)
+{
+  (void) state;
+  make_device (false);
+  RUN (one_read, not_taken, go_on);
+  assert_int_equal (kernel.nr_answers, 1);
+  assert_false (went_on);
+}
+
 #define GIB_SECTORS 2097152
 
 static void
@@ -513,9 +538,9 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_read),     cmocka_unit_test (test_told_again),
-      cmocka_unit_test (test_clearing), cmocka_unit_test (test_limits),
-      cmocka_unit_test (test_lies),
+      cmocka_unit_test (test_read),      cmocka_unit_test (test_told_again),
+      cmocka_unit_test (test_not_taken), cmocka_unit_test (test_clearing),
+      cmocka_unit_test (test_limits),    cmocka_unit_test (test_lies),
   };
 
   return RUN_TESTS (tests);
