@@ -70,7 +70,7 @@ struct nbd_handle *link_connect (const char *uri, const char *ending,
                                  unsigned seconds, bool *missing,
                                  struct message *why);
 
-/* Read N bytes at AT (bytes within the export) into BUF, before there is a link.
+/* Read N bytes at AT (of the export) into BUF, before there is a link.
  * Gives up after SECONDS without an answer; what comes later may be written to
  * BUF until the connection is closed.  Returns 0, or -EIO and the reason in
  * *why.
