@@ -6,7 +6,7 @@
  *
  *     aide         a process that may wait for the device
  *     source       connections to the server, and what the export is like
- *     control      the driver
+ *     driver       the ublk driver
  *     record       that others find the device by
  *     device       in the kernel: /dev/ublkcN
  *     queues       threads, each with connections of its own
@@ -30,9 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "aide.h"
+#include "driver/driver.h"
 #include "bridge.h"
-#include "control.h"
 #include "link.h"
 #include "queue.h"
 #include "record.h"
@@ -67,7 +66,7 @@ struct bridge {
   struct source source;
   bool has_source;
   struct plan plan;
-  struct control *control;
+  struct driver *driver;
   struct record record;
   bool has_record;
   unsigned number; /* of the kernel's device */
@@ -273,7 +272,7 @@ is_gone (struct bridge *b)
   int r;
 
   for (i = 0; i < PATIENCE_SECONDS * LOOKS_A_SECOND; i++) {
-    r = control_info (b->control, b->number, &info);
+    r = driver_info (b->driver, b->number, &info);
     if (r == -ENODEV || (r == 0 && info.cookie != b->record.cookie))
       return true;
     if (r < 0)
@@ -327,7 +326,7 @@ take_away (struct bridge *b)
   disconnect (b);
   if (b->has_record)
     record_remove (&b->record);
-  control_close (b->control);
+  driver_close (b->driver);
   appends_destroy (b->device.appends);
   if (b->has_source)
     source_close (&b->source);
@@ -460,7 +459,7 @@ add_device (struct bridge *b, struct message *why)
   };
   int r;
 
-  r = control_add (b->control, &info);
+  r = driver_add (b->driver, &info);
   if (r < 0) {
     message_set (why, "the kernel makes no device: %s%s", strerror (-r),
                  r == -EACCES || r == -ENOSPC
@@ -480,7 +479,7 @@ add_device (struct bridge *b, struct message *why)
   /* The kernel has no more queues than CPUs. */
   b->plan.queues = info.queues;
   b->plan.depth = info.depth;
-  r = control_set_params (b->control, b->number, &b->plan.params);
+  r = driver_set_params (b->driver, b->number, &b->plan.params);
   if (r < 0) {
     message_set (why,
                  "the kernel does not take what the device is to be "
@@ -580,11 +579,11 @@ look_first (struct bridge *b, const struct options *o, struct message *why)
     if (source_connect (&b->source, &b->connections[i], why) < 0)
       return -1;
   }
-  b->control = control_open (why);
-  if (b->control == NULL)
+  b->driver = driver_open (why);
+  if (b->driver == NULL)
     return -1;
   if (b->plan.zone_size != 0 &&
-      (control_features (b->control) & UBLK_F_ZONED) == 0) {
+      (driver_features (b->driver) & UBLK_F_ZONED) == 0) {
     message_set (why, "this kernel's ublk driver has no zones: Linux 6.6 is "
                       "needed; --zones=no attaches it without zones");
     return -1;

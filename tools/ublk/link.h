@@ -21,7 +21,7 @@
 #include <libnbd.h>
 
 #include "common/common.h"
-#include "ring.h"
+#include "driver/driver.h"
 
 enum io_kind { IO_READ, IO_WRITE, IO_FLUSH, IO_TRIM, IO_ZERO };
 

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "driver/driver.h"
 #include "others.h"
 #include "record.h"
 
@@ -28,8 +28,8 @@
 #define LOOKS_A_SECOND 50
 
 struct work {
-  struct control *control; /* NULL: there is no driver, and so no device */
-  const char *device;      /* "ublkbN" that is wanted; NULL: all */
+  struct driver *driver; /* NULL: there is no driver, and so no device */
+  const char *device;    /* "ublkbN" that is wanted; NULL: all */
   bool found, failed;
 };
 
@@ -51,7 +51,7 @@ find_device (struct work *w, uint64_t cookie, char *name, size_t size,
              struct ublk_info *info)
 {
   name[0] = '\0';
-  if (w->control != NULL && control_find (w->control, cookie, info) == 0)
+  if (w->driver != NULL && driver_find (w->driver, cookie, info) == 0)
     snprintf (name, size, "ublkb%u", info->device);
 }
 
@@ -61,14 +61,14 @@ begin (const char *device)
   struct message why;
   struct work w = {.device = device};
 
-  w.control = control_open (&why);
+  w.driver = driver_open (&why);
   return w;
 }
 
 static int
 end (struct work *w)
 {
-  control_close (w->control);
+  driver_close (w->driver);
   return w->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -141,12 +141,12 @@ delete_device (struct work *w, uint64_t cookie, char *name, size_t size)
   find_device (w, cookie, name, size, &info);
   if (name[0] == '\0')
     return 0;
-  control_stop (w->control, info.device);
-  r = control_delete (w->control, info.device);
+  driver_stop (w->driver, info.device);
+  r = driver_delete (w->driver, info.device);
   if (r < 0 && r != -ENODEV)
     return r;
   for (i = 0; i < PATIENCE_SECONDS * LOOKS_A_SECOND; i++) {
-    r = control_info (w->control, info.device, &now);
+    r = driver_info (w->driver, info.device, &now);
     if (r == -ENODEV || (r == 0 && now.cookie != cookie))
       return 0;
     pause_shortly ();

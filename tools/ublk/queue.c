@@ -33,8 +33,6 @@
 
 #include "link.h"
 #include "queue.h"
-#include "ring.h"
-#include "zoned.h"
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57

@@ -28,7 +28,7 @@
 
 #include "append.h"
 #include "common/common.h"
-#include "plan.h"
+#include "driver/driver.h"
 
 /* What the queues of a device have in common. */
 struct device {

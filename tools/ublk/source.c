@@ -12,7 +12,6 @@
 
 #include "link.h"
 #include "source.h"
-#include "zoned.h"
 
 /* How long a server may take to answer. */
 #define ANSWER_SECONDS 30

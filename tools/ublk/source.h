@@ -11,7 +11,7 @@
 
 #include "common/common.h"
 #include "options.h"
-#include "plan.h"
+#include "driver/driver.h"
 #include "queue.h"
 
 struct source {

@@ -22,7 +22,7 @@
 
 #include "ublk/link.h"
 #include "ublk/queue.h"
-#include "ublk/ring.h"
+#include "driver/driver.h"
 #include "unit.h"
 
 #define MIB UINT64_C (1048576)

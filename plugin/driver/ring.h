@@ -5,8 +5,8 @@
  * the request is done.
  */
 
-#ifndef NULLBLK_UBLK_RING_H
-#define NULLBLK_UBLK_RING_H
+#ifndef NULLBLK_DRIVER_RING_H
+#define NULLBLK_DRIVER_RING_H
 
 #include <stdbool.h>
 
@@ -39,4 +39,4 @@ void ring_poll (struct ring *r, int fd, unsigned events, struct event *event);
  */
 int ring_run (struct ring *r, bool wait);
 
-#endif /* NULLBLK_UBLK_RING_H */
+#endif /* NULLBLK_DRIVER_RING_H */

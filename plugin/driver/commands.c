@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Commands to /dev/ublk-control; see control.h.
+ * Commands to /dev/ublk-control; see commands.h.
  */
 
 #include <config.h>
@@ -19,7 +19,7 @@
 
 #include <liburing.h>
 
-#include "control.h"
+#include "commands.h"
 #include "ring.h"
 
 #define CONTROL "/dev/ublk-control"
@@ -33,7 +33,7 @@ union subject {
   struct ublk_params params;
 };
 
-struct control {
+struct driver {
   int fd;
   struct ring *ring;
   uint64_t features;
@@ -47,8 +47,8 @@ struct control {
 static void
 is_done (struct event *event, int result)
 {
-  struct control *c =
-      (struct control *) ((char *) event - offsetof (struct control, event));
+  struct driver *c =
+      (struct driver *) ((char *) event - offsetof (struct driver, event));
 
   c->is_done = true;
   c->result = result;
@@ -58,7 +58,7 @@ is_done (struct event *event, int result)
  * can be told from it.
  */
 static int
-ask (struct control *c, unsigned request, const struct ublk_command *command)
+ask (struct driver *c, unsigned request, const struct ublk_command *command)
 {
   struct io_uring_sqe *sqe;
 
@@ -82,7 +82,7 @@ ask (struct control *c, unsigned request, const struct ublk_command *command)
  * to write until it has answered.
  */
 static int
-ask_about (struct control *c, unsigned request, unsigned device, size_t length,
+ask_about (struct driver *c, unsigned request, unsigned device, size_t length,
            uint64_t value)
 {
   const struct ublk_command command = {
@@ -131,7 +131,7 @@ open_control (void)
 }
 
 static int
-set_up (struct control *c, struct message *why)
+set_up (struct driver *c, struct message *why)
 {
   int r;
 
@@ -173,10 +173,10 @@ set_up (struct control *c, struct message *why)
   return 0;
 }
 
-struct control *
-control_open (struct message *why)
+struct driver *
+driver_open (struct message *why)
 {
-  struct control *c = calloc (1, sizeof *c);
+  struct driver *c = calloc (1, sizeof *c);
 
   if (c == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
@@ -185,14 +185,14 @@ control_open (struct message *why)
   c->fd = -1;
   c->event.happened = is_done;
   if (set_up (c, why) < 0) {
-    control_close (c);
+    driver_close (c);
     return NULL;
   }
   return c;
 }
 
 void
-control_close (struct control *c)
+driver_close (struct driver *c)
 {
   if (c == NULL)
     return;
@@ -204,7 +204,7 @@ control_close (struct control *c)
 }
 
 uint64_t
-control_features (const struct control *c)
+driver_features (const struct driver *c)
 {
   return c->features;
 }
@@ -213,7 +213,7 @@ control_features (const struct control *c)
 /* Devices */
 
 int
-control_add (struct control *c, struct ublk_info *info)
+driver_add (struct driver *c, struct ublk_info *info)
 {
   int r;
 
@@ -225,33 +225,33 @@ control_add (struct control *c, struct ublk_info *info)
 }
 
 int
-control_set_params (struct control *c, unsigned device,
-                    const struct ublk_params *params)
+driver_set_params (struct driver *c, unsigned device,
+                   const struct ublk_params *params)
 {
   c->subject.params = *params;
   return ask_about (c, UBLK_SET_PARAMS, device, sizeof *params, 0);
 }
 
 int
-control_start (struct control *c, unsigned device, pid_t server)
+driver_start (struct driver *c, unsigned device, pid_t server)
 {
   return ask_about (c, UBLK_START, device, 0, server);
 }
 
 int
-control_stop (struct control *c, unsigned device)
+driver_stop (struct driver *c, unsigned device)
 {
   return ask_about (c, UBLK_STOP, device, 0, 0);
 }
 
 int
-control_try_stop (struct control *c, unsigned device)
+driver_try_stop (struct driver *c, unsigned device)
 {
   return ask_about (c, UBLK_TRY_STOP, device, 0, 0);
 }
 
 int
-control_delete (struct control *c, unsigned device)
+driver_delete (struct driver *c, unsigned device)
 {
   int r = ask_about (c, UBLK_DELETE_ASYNC, device, 0, 0);
 
@@ -261,7 +261,7 @@ control_delete (struct control *c, unsigned device)
 }
 
 int
-control_info (struct control *c, unsigned device, struct ublk_info *info)
+driver_info (struct driver *c, unsigned device, struct ublk_info *info)
 {
   int r;
 
@@ -272,7 +272,7 @@ control_info (struct control *c, unsigned device, struct ublk_info *info)
 }
 
 int
-control_find (struct control *c, uint64_t cookie, struct ublk_info *info)
+driver_find (struct driver *c, uint64_t cookie, struct ublk_info *info)
 {
   struct dirent *entry;
   unsigned device;
@@ -285,7 +285,7 @@ control_find (struct control *c, uint64_t cookie, struct ublk_info *info)
     return -ENODEV;
   while (r == -ENODEV && (entry = readdir (dir)) != NULL) {
     if (sscanf (entry->d_name, "ublkc%u%c", &device, &after) == 1 &&
-        control_info (c, device, info) == 0 && info->cookie == cookie)
+        driver_info (c, device, info) == 0 && info->cookie == cookie)
       r = 0;
   }
   closedir (dir);

@@ -14,7 +14,7 @@
 
 #include <linux/blkzoned.h>
 
-#include "ublk/zoned.h"
+#include "driver/driver.h"
 #include "unit.h"
 
 static struct zone_descriptor

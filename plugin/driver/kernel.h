@@ -11,8 +11,8 @@
  * one of 64 bytes suffices.
  */
 
-#ifndef NULLBLK_UBLK_KERNEL_H
-#define NULLBLK_UBLK_KERNEL_H
+#ifndef NULLBLK_DRIVER_KERNEL_H
+#define NULLBLK_DRIVER_KERNEL_H
 
 #include <stdint.h>
 
@@ -180,4 +180,4 @@ ublk_data_offset (unsigned queue, unsigned tag)
          ((uint64_t) tag << 25);
 }
 
-#endif /* NULLBLK_UBLK_KERNEL_H */
+#endif /* NULLBLK_DRIVER_KERNEL_H */

@@ -12,8 +12,8 @@
  * It ends when the process that made it ends, however that comes about.
  */
 
-#ifndef NULLBLK_UBLK_AIDE_H
-#define NULLBLK_UBLK_AIDE_H
+#ifndef NULLBLK_DRIVER_AIDE_H
+#define NULLBLK_DRIVER_AIDE_H
 
 #include <stdbool.h>
 
@@ -47,4 +47,4 @@ int aide_fd (const struct aide *a);
  */
 int aide_result (struct aide *a, bool *lost);
 
-#endif /* NULLBLK_UBLK_AIDE_H */
+#endif /* NULLBLK_DRIVER_AIDE_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * nullblk-ublk's plan of a device: what the kernel is told, and what is refused
+ * The plan of a ublk device: what the kernel is told, and what is refused
  * in words, before the kernel is asked.
  */
 
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "ublk/plan.h"
+#include "driver/driver.h"
 #include "unit.h"
 
 #define KIB UINT64_C (1024)

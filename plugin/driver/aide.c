@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "aide.h"
-#include "control.h"
+#include "commands.h"
 #include "users.h"
 
 /* How long an open device is given to be closed, and how often it is looked at:
@@ -52,7 +52,7 @@ struct report {
 
 struct work {
   pid_t server;
-  struct control *control;
+  struct driver *driver;
   int held; /* the device; -1: it is not */
 };
 
@@ -105,12 +105,12 @@ stop (struct work *w, unsigned device, bool must)
 {
   int r = -EOPNOTSUPP;
 
-  if (!must && (control_features (w->control) & UBLK_F_SAFE_STOP) != 0) {
+  if (!must && (driver_features (w->driver) & UBLK_F_SAFE_STOP) != 0) {
     let_go (w);
-    r = control_try_stop (w->control, device);
+    r = driver_try_stop (w->driver, device);
   }
   if (r == -EOPNOTSUPP)
-    r = control_stop (w->control, device);
+    r = driver_stop (w->driver, device);
   let_go (w);
   return r == -ENODEV ? 0 : r;
 }
@@ -120,13 +120,13 @@ work (struct work *w, const struct order *order, bool *lost)
 {
   struct message why;
 
-  if (w->control == NULL)
-    w->control = control_open (&why);
-  if (w->control == NULL)
+  if (w->driver == NULL)
+    w->driver = driver_open (&why);
+  if (w->driver == NULL)
     return -EIO;
   switch (order->task) {
   case TASK_START:
-    return control_start (w->control, order->device, w->server);
+    return driver_start (w->driver, order->device, w->server);
   case TASK_FLUSH:
     return flush (w, order->device, lost);
   case TASK_TRY_STOP:
@@ -134,7 +134,7 @@ work (struct work *w, const struct order *order, bool *lost)
   case TASK_STOP:
     return stop (w, order->device, true);
   case TASK_DELETE:
-    return control_delete (w->control, order->device);
+    return driver_delete (w->driver, order->device);
   }
   return -EINVAL;
 }

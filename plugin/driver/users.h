@@ -4,8 +4,8 @@
  * Who uses a block device, as far as /proc and /sys tell it.
  */
 
-#ifndef NULLBLK_UBLK_USERS_H
-#define NULLBLK_UBLK_USERS_H
+#ifndef NULLBLK_DRIVER_USERS_H
+#define NULLBLK_DRIVER_USERS_H
 
 /* Is the block device NAME ("ublkbN"), or a part of it, open or mapped in
  * another process, held by a driver, or what a loop device has its data in?
@@ -15,4 +15,4 @@
  */
 int users_find (const char *name);
 
-#endif /* NULLBLK_UBLK_USERS_H */
+#endif /* NULLBLK_DRIVER_USERS_H */

@@ -6,8 +6,8 @@
  * asked: what it says is EINVAL at most.  Nothing here asks anybody.
  */
 
-#ifndef NULLBLK_UBLK_PLAN_H
-#define NULLBLK_UBLK_PLAN_H
+#ifndef NULLBLK_DRIVER_PLAN_H
+#define NULLBLK_DRIVER_PLAN_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -68,4 +68,4 @@ int plan_make (struct plan *plan, const struct export *export,
 bool plan_is_table (const struct zone_descriptor *table, uint64_t n,
                     uint64_t size);
 
-#endif /* NULLBLK_UBLK_PLAN_H */
+#endif /* NULLBLK_DRIVER_PLAN_H */
