@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Appends.  append.h says whose turn it is, and each append goes on in the
+ * thread of its own queue.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <liburing.h>
+
+#include "queue-internal.h"
+
+static void take_turns (struct append *list, struct queue *here);
+
+static void
+append_is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  struct queue *q = r->queue;
+  struct append *list;
+  bool is_over;
+
+  list = appends_end (q->device->appends, &r->append, err, &is_over);
+  if (is_over) {
+    if (err == 0)
+      request_answer_at (r, io->count, io->offset >> ZONE_SECTOR_SHIFT);
+    else
+      request_explain (r, err);
+  }
+  take_turns (list, q);
+}
+
+static void
+pointer_is_read (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  struct queue *q = r->queue;
+  uint64_t pointer = 0, end = 0;
+
+  if (err == 0 && !zoned_is_same (&r->descriptor, &q->plan->table[r->zone]))
+    err = -EIO;
+  if (err == 0)
+    zoned_room (&r->descriptor, &pointer, &end);
+  take_turns (
+      appends_learn (q->device->appends, &r->append, err == 0, pointer, end),
+      q);
+}
+
+static void
+take_turn (struct request *r)
+{
+  struct queue *q = r->queue;
+
+  switch (r->append.turn) {
+  case APPEND_WAITS:
+    break;
+  case APPEND_READS:
+    request_submit (r, q->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,
+                    ZONE_DESCRIPTOR_SIZE, &r->descriptor, pointer_is_read);
+    break;
+  case APPEND_GOES:
+    request_submit (r, q->data, IO_WRITE, r->append.offset, r->append.count,
+                    NULL, append_is_done);
+    break;
+  case APPEND_REFUSED:
+    request_explain (r, -EIO);
+    break;
+  }
+}
+
+/* Have each go on in the thread of its queue. */
+static void
+take_turns (struct append *list, struct queue *here)
+{
+  static const uint64_t one = 1;
+  struct append *append;
+  struct request *r;
+  ssize_t written;
+
+  while ((append = list) != NULL) {
+    list = append->next;
+    r = OF (struct request, append, append);
+    if (r->queue == here) {
+      take_turn (r);
+      continue;
+    }
+    append->next = NULL;
+    pthread_mutex_lock (&r->queue->lock);
+    *r->queue->last_woken = append;
+    r->queue->last_woken = &append->next;
+    pthread_mutex_unlock (&r->queue->lock);
+    written = write (r->queue->wake_fd, &one, sizeof one);
+    (void) written; /* it fails only when 2^64 of them are unread */
+  }
+}
+
+void
+queue_await_wake (struct queue *q)
+{
+  struct io_uring_sqe *sqe = ring_request (q->ring, &q->wake);
+
+  io_uring_prep_read (sqe, q->wake_fd, &q->wakes, sizeof q->wakes, 0);
+  io_uring_sqe_set_data (sqe, &q->wake);
+}
+
+void
+queue_wake (struct event *event, int result)
+{
+  struct queue *q = OF (struct queue, wake, event);
+  struct append *list;
+
+  (void) result;
+  pthread_mutex_lock (&q->lock);
+  list = q->woken;
+  q->woken = NULL;
+  q->last_woken = &q->woken;
+  pthread_mutex_unlock (&q->lock);
+  take_turns (list, q);
+  queue_await_wake (q);
+}
+
+void
+request_append (struct request *r)
+{
+  struct queue *q = r->queue;
+
+  r->zone = bytes_of (r->asked->sector) / q->plan->zone_size;
+  r->append.zone = r->zone;
+  r->append.count = bytes_of (r->asked->count);
+  r->append.connection = q->index;
+  appends_begin (q->device->appends, &r->append);
+  take_turn (r);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Reads, writes, flushes, and requests that clear: discards and writes of
+ * zeroes.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+
+#include "queue-internal.h"
+
+static void
+data_is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  struct appends *appends = r->queue->device->appends;
+  const bool is_write = io->kind == IO_WRITE && appends != NULL;
+
+  if (err == 0) {
+    if (is_write)
+      appends_note_write (appends, r->zone, io->offset + io->count);
+    request_answer (r, io->kind == IO_READ || io->kind == IO_WRITE ? io->count
+                                                                   : 0);
+  }
+  else if (is_write) {
+    appends_forget (appends, r->zone);
+    request_explain (r, err);
+  }
+  else
+    request_answer (r, zoned_plain_error (err));
+}
+
+void
+request_move_data (struct request *r, enum io_kind kind)
+{
+  const uint64_t offset = bytes_of (r->asked->sector);
+
+  if (r->queue->plan->zone_size != 0)
+    r->zone = offset / r->queue->plan->zone_size;
+  request_submit (r, r->queue->data, kind, offset, bytes_of (r->asked->count),
+                  NULL, data_is_done);
+}
+
+/* Discards and writes of zeroes have no data, and so their size has no limit in
+ * NBD but that of its 32 bits.  A server that finds one too large says EINVAL
+ * or EOVERFLOW; then the queue clears in parts from there on.
+ */
+
+static void clear_part (struct request *r, enum io_kind kind, uint64_t offset);
+
+static void
+part_is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  struct queue *q = r->queue;
+  const uint64_t at = io->offset + io->count;
+
+  if (err == 0 && at < r->end)
+    clear_part (r, io->kind, at);
+  else if ((err == -EINVAL || err == -EOVERFLOW) &&
+           io->count > q->plan->sure_to_clear) {
+    q->most_cleared = q->plan->sure_to_clear;
+    clear_part (r, io->kind, io->offset);
+  }
+  else
+    request_answer (r, err == 0 ? 0 : zoned_plain_error (err));
+}
+
+static void
+clear_part (struct request *r, enum io_kind kind, uint64_t offset)
+{
+  const uint64_t left = r->end - offset, most = r->queue->most_cleared;
+
+  request_submit (r, r->queue->data, kind, offset, left < most ? left : most,
+                  NULL, part_is_done);
+}
+
+void
+request_clear (struct request *r, enum io_kind kind)
+{
+  const uint64_t offset = bytes_of (r->asked->sector);
+
+  r->end = offset + bytes_of (r->asked->count);
+  clear_part (r, kind, offset);
+}

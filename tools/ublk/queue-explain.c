@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Why a request to a zone has failed: the kernel has more errors for that than
+ * NBD has, and which one it is to see depends on what its zone, or all zones,
+ * are like after the failure.
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+
+#include "queue-internal.h"
+
+/* TABLE has NR_ZONES, and the request's is the one at ZONE; or it is NULL. */
+static void
+answer_failure (struct request *r, const struct zone_descriptor *table,
+                uint64_t nr_zones, uint64_t zone)
+{
+  const struct ublk_params *p = &r->queue->plan->params;
+  const struct zoned_failure f = {
+      .error = r->error,
+      .table = table,
+      .nr_zones = nr_zones,
+      .zone = zone,
+      .max_open = p->max_open_zones,
+      .max_active = p->max_active_zones,
+  };
+
+  request_answer (r, zoned_error (&f));
+}
+
+static void
+zone_is_read (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+
+  answer_failure (r, err == 0 ? &r->descriptor : NULL, 1, 0);
+}
+
+static void
+read_zone (struct request *r)
+{
+  request_submit (r, r->queue->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,
+                  ZONE_DESCRIPTOR_SIZE, &r->descriptor, zone_is_read);
+}
+
+static void read_all_zones (struct queue *q);
+
+static void
+all_zones_are_read (struct io *io, int err)
+{
+  struct queue *q = OF (struct queue, all_zones.io, io);
+  struct table_read *t = &q->all_zones;
+  struct request *r;
+
+  while ((r = t->of) != NULL) {
+    t->of = r->next;
+    answer_failure (r, err == 0 ? t->table : NULL, q->plan->nr_zones, r->zone);
+  }
+  free (t->table);
+  t->table = NULL;
+  if (t->later != NULL)
+    read_all_zones (q);
+}
+
+/* For all that have failed by now: the table is as it is after each of their
+ * failures.
+ */
+static void
+read_all_zones (struct queue *q)
+{
+  const uint64_t size = q->plan->nr_zones * ZONE_DESCRIPTOR_SIZE;
+  struct table_read *t = &q->all_zones;
+  struct request *r;
+
+  t->table = malloc (size);
+  if (t->table == NULL) {
+    while ((r = t->later) != NULL) {
+      t->later = r->next;
+      read_zone (r);
+    }
+    return;
+  }
+  t->of = t->later;
+  t->later = NULL;
+  t->io.kind = IO_READ;
+  t->io.count = size;
+  t->io.buf = t->table;
+  t->io.done = all_zones_are_read;
+  link_submit (q->zones, &t->io);
+}
+
+/* Read the zone, or where it may be limits that have refused it, all zones, to
+ * tell the kernel why it has failed.  A table of many zones is large, and many
+ * writes fail for one reason, so those that fail while it is read share the
+ * next one.
+ */
+void
+request_explain (struct request *r, int err)
+{
+  struct queue *q = r->queue;
+  const struct zoned_failure f = {.error = err,
+                                  .max_open = q->plan->params.max_open_zones,
+                                  .max_active =
+                                      q->plan->params.max_active_zones};
+
+  r->error = err;
+  if (!zoned_needs_table (&f)) {
+    read_zone (r);
+    return;
+  }
+  r->next = q->all_zones.later;
+  q->all_zones.later = r;
+  if (q->all_zones.table == NULL)
+    read_all_zones (q);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A queue, for its own files.  A request goes this way.  Functions that are
+ * named for a moment (fetched, is_done) are called at that moment by the ring,
+ * or by a link.
+ *
+ *     queue.c    fetched ─> begin ─┐
+ *       ┌──────────────────────────┘
+ *       ├─ queue-data.c      request_move_data ────────> data_is_done ───┐
+ *       │                    request_clear ─> clear_part > part_is_done ─┤
+ *       ├─ queue-append.c    request_append ─> take_turn > append_is_done┤
+ *       ├─ queue-zones.c     request_command ──────────> command_is_done ┤
+ *       │                    request_reset_all ────────> all_are_reset ──┤
+ *       │                    request_report ───────────> report_is_done ─┤
+ *       │                                                                │
+ *       │     queue-explain.c, where a request to a zone fails:          │
+ *       │     request_explain ─> zone_is_read, all_zones_are_read <──────┤
+ *       │                                │                               │
+ *       │     queue-request.c            v                               │
+ *       └─────────────────────────> request_answer <─────────────────────┘
+ *
+ * Callers stand above callees.  All functions are called by the queue's thread.
+ */
+
+#ifndef NULLBLK_UBLK_QUEUE_INTERNAL_H
+#define NULLBLK_UBLK_QUEUE_INTERNAL_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "append.h"
+#include "driver/driver.h"
+#include "link.h"
+#include "queue.h"
+
+struct request {
+  struct event event;
+  struct queue *queue;
+  unsigned tag;
+  const struct ublk_request *asked;
+  unsigned command; /* what the kernel has last been told, and again if it */
+  struct ublk_answer told; /* could not take it */
+
+  struct io io;         /* what the server is asked for, one at a time */
+  struct append append; /* of an append */
+  uint64_t zone;
+  uint64_t end; /* bytes within the device, of what clears */
+  int error;    /* that explain looks into */
+  struct zone_descriptor descriptor;
+  struct zone_descriptor *table; /* a report, or NULL */
+
+  struct request *next; /* of those that wait for the whole table */
+};
+
+/* A read of the table of all zones, of which a queue has one at a time. */
+struct table_read {
+  struct io io;
+  struct zone_descriptor *table; /* while it is on its way */
+  struct request *of;            /* those that it is for, in a list */
+  struct request *later; /* those that failed after it was sent, in a list */
+};
+
+struct queue {
+  const struct device *device;
+  const struct plan *plan;
+  unsigned index;
+  pthread_t thread;
+  sem_t is_ready;
+  struct message *why; /* until it is ready: where it failed */
+  bool has_failed;
+
+  struct ring *ring;
+  const struct ublk_request *table; /* the kernel's */
+  size_t table_size;
+  struct connections connections;
+  struct link *data, *zones, *config;
+  struct table_read all_zones;
+  uint64_t most_cleared; /* bytes of one discard, or write of zeroes */
+  unsigned fetching; /* tags whose command is the kernel's, or being served */
+  int fetch_error;
+
+  /* Appends of this queue whose turn has come through another queue. */
+  pthread_mutex_t lock;
+  struct append *woken, **last_woken;
+  int wake_fd;
+  uint64_t wakes;
+  struct event wake;
+
+  struct request requests[];
+};
+
+#define OF(type, member, pointer)                                              \
+  ((type *) ((char *) (pointer) -offsetof (type, member)))
+
+static inline uint64_t
+bytes_of (uint64_t sectors)
+{
+  return sectors << ZONE_SECTOR_SHIFT;
+}
+
+/*---------------------------------------------------------------------*/
+/* queue-data.c */
+
+/* Begin a read, a write or a flush. */
+void request_move_data (struct request *r, enum io_kind kind);
+
+/* Begin a discard or a write of zeroes. */
+void request_clear (struct request *r, enum io_kind kind);
+
+/*---------------------------------------------------------------------*/
+/* queue-append.c */
+
+/* Begin an append. */
+void request_append (struct request *r);
+
+/* Have queue_wake called when another queue has given this one turns. */
+void queue_await_wake (struct queue *q);
+void queue_wake (struct event *event, int result);
+
+/*---------------------------------------------------------------------*/
+/* queue-zones.c */
+
+/* Begin a command about one zone, the reset of all zones, or a report. */
+void request_command (struct request *r);
+void request_reset_all (struct request *r);
+void request_report (struct request *r);
+
+/*---------------------------------------------------------------------*/
+/* queue-explain.c */
+
+/* Answer a request to a zone that has failed with ERR, a negative errno of
+ * NBD's, when it is known what the kernel is to be told.
+ */
+void request_explain (struct request *r, int err);
+
+/*---------------------------------------------------------------------*/
+/* queue-request.c */
+
+/* Tell the kernel again what it could not take. */
+void request_put_command (struct request *r);
+
+/* Give the kernel a command (UBLK_FETCH, UBLK_COMMIT_AND_FETCH) for the tag of
+ * the request.
+ */
+void request_tell (struct request *r, unsigned command, int result,
+                   uint64_t sector);
+
+/* The request has its result: bytes, or a negative errno.  An append tells the
+ * sector, too, at which its data went.
+ */
+void request_answer (struct request *r, int result);
+void request_answer_at (struct request *r, int result, uint64_t sector);
+
+/* Put N bytes into the kernel's buffer of the request, AT bytes behind its
+ * beginning.  Returns 0 or a negative errno.
+ */
+int request_put_data (struct request *r, const void *buf, size_t n, size_t at);
+
+/* Ask the server, and have DONE called.  The data is at BUF or, where that is
+ * NULL, in the kernel's buffer.
+ */
+void request_submit (struct request *r, struct link *link, enum io_kind kind,
+                     uint64_t offset, uint64_t count, void *buf,
+                     void (*done) (struct io *io, int err));
+
+#endif /* NULLBLK_UBLK_QUEUE_INTERNAL_H */

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Zone commands, and reports of zones.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue-internal.h"
+
+static const char reset_all[] = "zones=reset\n";
+
+static void
+command_is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+
+  appends_forget (r->queue->device->appends, r->zone);
+  if (err == 0)
+    request_answer (r, 0);
+  else
+    request_explain (r, err);
+}
+
+/* A descriptor in the condition that is asked for. */
+void
+request_command (struct request *r)
+{
+  struct queue *q = r->queue;
+
+  r->zone = bytes_of (r->asked->sector) / q->plan->zone_size;
+  memset (&r->descriptor, 0, sizeof r->descriptor);
+  r->descriptor.cond = zoned_condition (UBLK_OPERATION (r->asked));
+  request_submit (r, q->zones, IO_WRITE, r->zone * ZONE_DESCRIPTOR_SIZE,
+                  ZONE_DESCRIPTOR_SIZE, &r->descriptor, command_is_done);
+}
+
+static void
+all_are_reset (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+
+  appends_forget_all (r->queue->device->appends);
+  request_answer (r, err == 0 ? 0 : zoned_plain_error (err));
+}
+
+void
+request_reset_all (struct request *r)
+{
+  char *text;
+
+  memcpy (&text, &(const char *){reset_all}, sizeof text); /* it is only read */
+  request_submit (r, r->queue->config, IO_WRITE, 0, sizeof reset_all - 1, text,
+                  all_are_reset);
+}
+
+/* The kernel believes what it is told, and goes on for ever after a zone
+ * without a length: a report is as true as the one at the beginning, or fails.
+ */
+static bool
+is_true (const struct request *r, uint64_t first, uint64_t n)
+{
+  uint64_t i;
+
+  for (i = 0; i < n; i++) {
+    if (!zoned_is_same (&r->table[i], &r->queue->plan->table[first + i]))
+      return false;
+  }
+  return true;
+}
+
+static void
+report_is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  const uint64_t n = io->count / ZONE_DESCRIPTOR_SIZE;
+
+  if (err == 0 && !is_true (r, io->offset / ZONE_DESCRIPTOR_SIZE, n))
+    err = -EIO;
+  if (err == 0) {
+    zoned_report (r->table, n);
+    err = request_put_data (r, r->table, io->count, 0);
+  }
+  /* The kernel's buffer may have room for more zones than it asks for, and less
+   * than all of it would be taken for a part: so this is at least all of it.
+   */
+  request_answer (r, err == 0 ? (int) r->queue->plan->max_io
+                              : zoned_plain_error (err));
+  free (r->table);
+  r->table = NULL;
+}
+
+void
+request_report (struct request *r)
+{
+  const struct plan *plan = r->queue->plan;
+  const uint64_t first = bytes_of (r->asked->sector) / plan->zone_size;
+  uint64_t n = r->asked->count;
+
+  if (first >= plan->nr_zones || n == 0) {
+    request_answer (r, -EIO);
+    return;
+  }
+  if (n > plan->nr_zones - first)
+    n = plan->nr_zones - first;
+  r->table = malloc (n * sizeof *r->table);
+  if (r->table == NULL)
+    request_answer (r, -ENOMEM);
+  else
+    request_submit (r, r->queue->zones, IO_READ, first * ZONE_DESCRIPTOR_SIZE,
+                    n * ZONE_DESCRIPTOR_SIZE, r->table, report_is_done);
+}
