@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The end of the device.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bridge-internal.h"
+
+/* Nobody gives up a server that answers, however often he says so; and the aide
+ * waits for some seconds that the device is closed.
+ */
+#define DEAF_SECONDS 10
+
+static void
+disconnect (struct bridge *b)
+{
+  bool has_left;
+  unsigned i, looks;
+
+  for (i = 0; i < MOST_QUEUES; i++) {
+    link_leave (b->connections[i].data);
+    link_leave (b->connections[i].zones);
+    link_leave (b->connections[i].config);
+  }
+  for (looks = 0; looks < LOOKS_A_SECOND; looks++) {
+    has_left = true;
+    for (i = 0; i < MOST_QUEUES; i++) {
+      has_left = link_has_left (b->connections[i].data) &&
+                 link_has_left (b->connections[i].zones) &&
+                 link_has_left (b->connections[i].config) && has_left;
+    }
+    if (has_left)
+      break;
+    bridge_pause ();
+  }
+  for (i = 0; i < MOST_QUEUES; i++)
+    source_disconnect (&b->connections[i]);
+}
+
+/* Is it gone, so that its number is another's at most? */
+static bool
+is_gone (struct bridge *b)
+{
+  struct ublk_info info;
+  unsigned i;
+  int r;
+
+  for (i = 0; i < PATIENCE_SECONDS * LOOKS_A_SECOND; i++) {
+    r = driver_info (b->driver, b->number, &info);
+    if (r == -ENODEV || (r == 0 && info.cookie != b->record.cookie))
+      return true;
+    if (r < 0)
+      return false;
+    bridge_pause ();
+  }
+  return false;
+}
+
+/* What is stopped ends its queues.  Returns 0, or a negative errno where it can
+ * only be left to the kernel, which ends it with this process.
+ */
+static int
+end_device (struct bridge *b)
+{
+  unsigned i;
+  bool lost;
+  int r = 0;
+
+  if (b->has_device)
+    r = bridge_have_done (b, TASK_STOP, 0, &lost);
+  if (r < 0)
+    return r;
+  if (b->queues_begun > 0 &&
+      !bridge_await (b, b->device.ended, 0, bridge_queues_are_done))
+    return -ETIMEDOUT;
+  for (i = 0; i < MOST_QUEUES; i++) {
+    if (b->queues[i] != NULL)
+      queue_join (b->queues[i]);
+    b->queues[i] = NULL;
+  }
+  if (b->device.fd != -1)
+    close (b->device.fd);
+  b->device.fd = -1;
+  if (b->has_device)
+    r = bridge_have_done (b, TASK_DELETE, 0, &lost);
+  if (r < 0 && r != -ENODEV)
+    return r;
+  return !b->has_device || is_gone (b) ? 0 : -EBUSY;
+}
+
+int
+bridge_take_away (struct bridge *b)
+{
+  const int r = end_device (b);
+
+  if (r < 0)
+    return r;
+  disconnect (b);
+  if (b->has_record)
+    record_remove (&b->record);
+  driver_close (b->driver);
+  appends_destroy (b->device.appends);
+  if (b->has_source)
+    source_close (&b->source);
+  if (b->device.ended != -1)
+    close (b->device.ended);
+  if (b->signals != -1)
+    close (b->signals);
+  aide_destroy (b->aide);
+  free (b);
+  return 0;
+}
+
+static enum closed
+refuse_to_end (struct bridge *b, int err, struct message *why)
+{
+  if (err == -EBUSY)
+    message_set (why, "/dev/%s is in use", b->name);
+  else
+    message_set (why, "/dev/%s: it cannot be told whether it is in use: %s",
+                 b->name, strerror (-err));
+  record_refuse (&b->record);
+  return NOT_CLOSED;
+}
+
+enum closed
+bridge_close (struct bridge *b, struct message *why)
+{
+  bool lost = false, ignored;
+  char name[32];
+  int r = 0;
+
+  snprintf (name, sizeof name, "%s", b->name);
+  if (b->queues_ended == 0) {
+    r = bridge_have_done (b, TASK_FLUSH, DEAF_SECONDS, &lost);
+    if (r == 0)
+      r = bridge_have_done (b, TASK_TRY_STOP, DEAF_SECONDS, &ignored);
+    if (r < 0 && r != -ETIMEDOUT)
+      return refuse_to_end (b, r, why);
+    lost = (lost || b->has_given_up) &&
+           (b->plan.params.attributes & UBLK_ATTR_READ_ONLY) == 0;
+  }
+  else
+    bridge_give_up (b);
+  if (lost)
+    record_lose (&b->record);
+  r = bridge_take_away (b);
+  if (r < 0)
+    message_set (why, "/dev/%s does not end: %s", name, strerror (-r));
+  else if (lost)
+    message_set (why,
+                 "/dev/%s: not all that was written to it has reached the "
+                 "server",
+                 name);
+  return r < 0 || lost ? CLOSED_BADLY : CLOSED;
+}

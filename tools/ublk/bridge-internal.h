@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The device of this process, for its own files.  What is made is made in this
+ * order, and taken away in the opposite one, whatever there is of it:
+ *
+ *     aide         a process that may wait for the device
+ *     source       connections to the server, and what the export is like
+ *     driver       the ublk driver
+ *     record       that others find the device by
+ *     device       in the kernel: /dev/ublkcN
+ *     queues       threads, each with connections of its own
+ *     block device /dev/ublkbN
+ *
+ * bridge.c is the beginning, bridge-end.c the end, and bridge-wait.c has what
+ * both wait for: callers stand above callees.
+ */
+
+#ifndef NULLBLK_UBLK_BRIDGE_INTERNAL_H
+#define NULLBLK_UBLK_BRIDGE_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "bridge.h"
+#include "driver/driver.h"
+#include "link.h"
+#include "queue.h"
+#include "record.h"
+#include "source.h"
+
+/* How long things that take no time may take before they have failed, and how
+ * often they are looked at.
+ */
+#define PATIENCE_SECONDS 30
+#define LOOKS_A_SECOND 50
+
+struct bridge {
+  struct source source;
+  bool has_source;
+  struct plan plan;
+  struct driver *driver;
+  struct record record;
+  bool has_record;
+  unsigned number; /* of the kernel's device */
+  bool has_device;
+  char name[32];
+  struct device device;
+  struct queue *queues[MOST_QUEUES];
+  struct connections connections[MOST_QUEUES];
+  unsigned queues_begun, queues_ended;
+  int signals; /* a signalfd; -1: they end the process */
+  struct aide *aide;
+  bool is_stuck;     /* the aide does not end what it does */
+  bool has_given_up; /* the server: all requests fail */
+};
+
+/*---------------------------------------------------------------------*/
+/* bridge-end.c */
+
+/* End the device and free *b, whatever there is of it.  Returns 0, or a
+ * negative errno where the device can only be left to the kernel.  Then the
+ * record stays, too, and nothing is freed that a queue may use: the process is
+ * to end.
+ */
+int bridge_take_away (struct bridge *b);
+
+/*---------------------------------------------------------------------*/
+/* bridge-wait.c */
+
+/* Sleep until the next of LOOKS_A_SECOND. */
+void bridge_pause (void);
+
+/* From now on all requests fail, those on their way included. */
+void bridge_give_up (struct bridge *b);
+
+/* Have all queues that have begun ended? */
+bool bridge_queues_are_done (struct bridge *b);
+
+/* Wait until IS_DONE, for which FD can be read.  A signal gives up the server
+ * if no request has ended for DEAF seconds then, and so does a silence of two
+ * minutes.  Returns false where nothing helps.
+ */
+bool bridge_await (struct bridge *b, int fd, unsigned deaf,
+                   bool (*is_done) (struct bridge *b));
+
+/* Have the aide do TASK; DEAF is as above, *LOST as in aide_result.  Returns 0
+ * or a negative errno; -ETIMEDOUT: the aide is still at it, and will do nothing
+ * else.
+ */
+int bridge_have_done (struct bridge *b, enum task task, unsigned deaf,
+                      bool *lost);
+
+#endif /* NULLBLK_UBLK_BRIDGE_INTERNAL_H */
