@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A device of nullblk-ublk from its beginning to its end, before a kernel that
+ * is in this file: one that is too old, has no driver or no zones, refuses a
+ * command, or stops no device that is open.  All of nullblk-ublk that speaks to
+ * /dev/ublk-control is here as it is, its second process included; its ring,
+ * its queues and its server are functions of this file.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <liburing.h>
+
+#include "ublk/bridge.h"
+#include "ublk/control.h"
+#include "ublk/link.h"
+#include "ublk/queue.h"
+#include "ublk/record.h"
+#include "ublk/ring.h"
+#include "ublk/source.h"
+#include "unit.h"
+
+#define MOST 64
+#define NUMBER 4095 /* of its device, of which the machine has none */
+
+/*---------------------------------------------------------------------*/
+/* The kernel, which both processes see */
+
+enum command {
+  GET_INFO = 0x02,
+  ADD = 0x04,
+  DELETE = 0x05,
+  START = 0x06,
+  STOP = 0x07,
+  SET_PARAMS = 0x08,
+  GET_FEATURES = 0x13,
+  DELETE_ASYNC = 0x14,
+  TRY_STOP = 0x17,
+  NR_COMMANDS
+};
+
+static struct kernel {
+  bool has_driver;
+  int ring_errno; /* 0: there are rings */
+  uint64_t features;
+  uint64_t flags; /* that a device can have */
+
+  /* What a command answers before it is done, and how often. */
+  struct {
+    int result;
+    unsigned times;
+  } refusals[NR_COMMANDS];
+
+  bool has_device;
+  uint64_t cookie;
+
+  /* What it was asked, but for GET_FEATURES and GET_INFO, and by whom. */
+  enum command asked[MOST];
+  pid_t asked_by[MOST];
+  unsigned nr_asked;
+  unsigned modules_asked; /* modprobe */
+} * kernel;
+
+struct ring {
+  /* An entry has 128 bytes. */
+  union {
+    struct io_uring_sqe sqe;
+    unsigned char bytes[128];
+  } entry;
+  struct event *event; /* NULL: nothing is asked */
+};
+
+struct ring *
+ring_create (unsigned entries, bool wide)
+{
+  assert_true (entries >= 1);
+  assert_true (wide);
+  errno = kernel->ring_errno;
+  return errno == 0 ? calloc (1, sizeof (struct ring)) : NULL;
+}
+
+void
+ring_destroy (struct ring *r)
+{
+  free (r);
+}
+
+struct io_uring_sqe *
+ring_request (struct ring *r, struct event *event)
+{
+  if (r->event != NULL)
+    abort ();
+  memset (&r->entry, 0, sizeof r->entry);
+  r->event = event;
+  return &r->entry.sqe;
+}
+
+static int
+do_command (enum command command, const struct ublk_command *c)
+{
+  void *const subject = (void *) (uintptr_t) c->address;
+  struct ublk_info *const info = subject;
+
+  if (command != ADD && command != GET_FEATURES &&
+      (!kernel->has_device || c->device != NUMBER))
+    return -ENODEV;
+  switch (command) {
+  case GET_FEATURES:
+    memcpy (subject, &kernel->features, sizeof kernel->features);
+    return 0;
+  case ADD:
+    info->device = NUMBER;
+    info->flags &= kernel->flags;
+    kernel->cookie = info->cookie;
+    kernel->has_device = true;
+    return 0;
+  case GET_INFO:
+    info->cookie = kernel->cookie;
+    return 0;
+  case DELETE:
+  case DELETE_ASYNC:
+    kernel->has_device = false;
+    return 0;
+  default:
+    return 0;
+  }
+}
+
+int
+ring_run (struct ring *r, bool wait)
+{
+  const enum command command = r->entry.sqe.cmd_op & 0xff;
+  struct event *const event = r->event;
+  struct ublk_command c;
+
+  if (!wait || event == NULL || command >= NR_COMMANDS)
+    abort ();
+  memcpy (&c, r->entry.sqe.cmd, sizeof c);
+  r->event = NULL;
+  if (command != GET_FEATURES && command != GET_INFO) {
+    if (kernel->nr_asked == MOST)
+      abort ();
+    kernel->asked[kernel->nr_asked] = command;
+    kernel->asked_by[kernel->nr_asked++] = getpid ();
+  }
+  if (kernel->refusals[command].times > 0) {
+    kernel->refusals[command].times--;
+    event->happened (event, kernel->refusals[command].result);
+  }
+  else
+    event->happened (event, do_command (command, &c));
+  return 0;
+}
+
+static bool
+begins_with (const char *path, const char *with)
+{
+  return strncmp (path, with, strlen (with)) == 0;
+}
+
+int __real_open (const char *path, int flags, ...);
+int __wrap_open (const char *path, int flags, ...);
+int
+__wrap_open (const char *path, int flags, ...)
+{
+  mode_t mode = 0;
+  va_list args;
+
+  if (strcmp (path, "/dev/ublk-control") == 0 && kernel->has_driver)
+    path = "/dev/null";
+  else if (begins_with (path, "/dev/ublkc") && kernel->has_device)
+    path = "/dev/null";
+  else if (begins_with (path, "/dev/ublk")) {
+    errno = ENOENT;
+    return -1;
+  }
+  if (flags & O_CREAT) {
+    va_start (args, flags);
+    mode = va_arg (args, mode_t);
+    va_end (args);
+  }
+  return __real_open (path, flags, mode);
+}
+
+int __real_access (const char *path, int mode);
+int __wrap_access (const char *path, int mode);
+int
+__wrap_access (const char *path, int mode)
+{
+  return begins_with (path, "/dev/ublkb") ? 0 : __real_access (path, mode);
+}
+
+int __wrap_posix_spawnp (pid_t *pid, const char *file,
+                         const posix_spawn_file_actions_t *actions,
+                         const posix_spawnattr_t *attr, char *const argv[],
+                         char *const envp[]);
+int
+__wrap_posix_spawnp (pid_t *pid, const char *file,
+                     const posix_spawn_file_actions_t *actions,
+                     const posix_spawnattr_t *attr, char *const argv[],
+                     char *const envp[])
+{
+  (void) pid;
+  (void) actions;
+  (void) attr;
+  (void) envp;
+  assert_string_equal (file, "modprobe");
+  assert_string_equal (argv[1], "ublk_drv");
+  kernel->modules_asked++;
+  return ENOENT;
+}
+
+/* A test need not hold its memory. */
+int __wrap_mlockall (int flags);
+int
+__wrap_mlockall (int flags)
+{
+  (void) flags;
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* The queue, and the server */
+
+#define NR_ZONES 16
+#define ZONE_SIZE UINT64_C (4194304)
+
+static bool has_zones;
+static struct zone_descriptor table[NR_ZONES];
+
+/* That it ends is looked at when the device has been stopped, and not before. */
+struct queue *
+queue_start (const struct device *device, unsigned index,
+             const struct connections *connections, struct message *why)
+{
+  (void) index;
+  (void) connections;
+  (void) why;
+  assert_int_equal (eventfd_write (device->ended, 1), 0);
+  return (struct queue *) kernel;
+}
+
+void
+queue_join (struct queue *q)
+{
+  assert_ptr_equal (q, kernel);
+}
+
+int
+source_open (struct source *s, const char *uri, enum zones_wanted zones,
+             struct message *why)
+{
+  unsigned i;
+
+  (void) zones;
+  (void) why;
+  for (i = 0; i < NR_ZONES; i++) {
+    table[i] = (struct zone_descriptor){
+        .start = htole64 (i * (ZONE_SIZE / 512)),
+        .len = htole64 (ZONE_SIZE / 512),
+        .wp = htole64 (i * (ZONE_SIZE / 512)),
+        .type = ZONE_TYPE_SEQUENTIAL,
+        .cond = ZONE_COND_EMPTY,
+        .capacity = htole64 (ZONE_SIZE / 512),
+    };
+  }
+  s->uri = uri;
+  s->export = (struct export){
+      .size = NR_ZONES * ZONE_SIZE,
+      .can_flush = true,
+      .can_fua = true,
+      .table = has_zones ? table : NULL,
+      .nr_zones = has_zones ? NR_ZONES : 0,
+  };
+  return 0;
+}
+
+int
+source_connect (const struct source *s, struct connections *c,
+                struct message *why)
+{
+  (void) s;
+  (void) c;
+  (void) why;
+  abort (); /* there is one queue */
+}
+
+void
+source_disconnect (struct connections *c)
+{
+  (void) c;
+}
+
+void
+source_close (struct source *s)
+{
+  (void) s;
+}
+
+void
+link_leave (struct nbd_handle *h)
+{
+  assert_null (h);
+}
+
+bool
+link_has_left (struct nbd_handle *h)
+{
+  assert_null (h);
+  return true;
+}
+
+void
+link_break (struct nbd_handle *h)
+{
+  assert_null (h);
+}
+
+/*---------------------------------------------------------------------*/
+
+static const struct options options = {
+    .argument = "nbd://server/nullb0", .queues = 1, .depth = 16};
+static struct message why;
+static struct bridge *bridge;
+
+/* A kernel that does all that is asked of it, as Linux 6.12 does. */
+static void
+make_kernel (bool zones)
+{
+  memset (kernel, 0, sizeof *kernel);
+  kernel->has_driver = true;
+  kernel->features = kernel->flags = UBLK_F_USER_COPY | UBLK_F_ZONED;
+  has_zones = zones;
+}
+
+static void
+refuse (enum command command, int result, unsigned times)
+{
+  kernel->refusals[command].result = result;
+  kernel->refusals[command].times = times;
+}
+
+static bool
+count_record (uint64_t cookie, void *arg)
+{
+  unsigned *n = arg;
+
+  (void) cookie;
+  ++*n;
+  return true;
+}
+
+static unsigned
+records (void)
+{
+  unsigned n = 0;
+
+  record_for_each (count_record, &n);
+  return n;
+}
+
+static void
+open_bridge (void)
+{
+  bridge = bridge_open (&options, &why);
+  if (bridge == NULL)
+    fail_msg ("%s", why.text);
+  assert_string_equal (bridge_name (bridge), "ublkb4095");
+  assert_int_equal (records (), 1);
+}
+
+/* It says WORDS, and leaves nothing. */
+static void
+opens_none (const char *words)
+{
+  bridge = bridge_open (&options, &why);
+  assert_null (bridge);
+  if (strstr (why.text, words) == NULL)
+    fail_msg ("\"%s\" has no \"%s\"", why.text, words);
+  assert_false (kernel->has_device);
+  assert_int_equal (records (), 0);
+}
+
+static void
+close_bridge (enum closed how)
+{
+  assert_int_equal (bridge_close (bridge, &why), how);
+}
+
+/* The commands were these, in this order; the last one is 0. */
+static void
+were_asked (const enum command *commands)
+{
+  unsigned i;
+
+  for (i = 0; commands[i] != 0; i++) {
+    assert_true (i < kernel->nr_asked);
+    assert_int_equal (kernel->asked[i], commands[i]);
+  }
+  assert_int_equal (kernel->nr_asked, i);
+}
+
+#define WERE_ASKED(...) were_asked ((const enum command[]){__VA_ARGS__, 0})
+
+/*---------------------------------------------------------------------*/
+
+/* What may wait for the device is asked by the second process. */
+static void
+test_life (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 2; i++) {
+    make_kernel (i == 1);
+    open_bridge ();
+    WERE_ASKED (ADD, SET_PARAMS, START);
+    assert_int_equal (kernel->asked_by[0], getpid ());
+    assert_int_equal (kernel->asked_by[1], getpid ());
+    assert_int_not_equal (kernel->asked_by[2], getpid ());
+    close_bridge (CLOSED);
+    /* The first is asked while somebody may still refuse, the second to end
+     * what there is.
+     */
+    WERE_ASKED (ADD, SET_PARAMS, START, STOP, STOP, DELETE_ASYNC);
+    assert_int_not_equal (kernel->asked_by[3], getpid ());
+    assert_int_not_equal (kernel->asked_by[5], getpid ());
+    assert_false (kernel->has_device);
+    assert_int_equal (records (), 0);
+  }
+}
+
+static void
+test_no_driver (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  kernel->has_driver = false;
+  opens_none ("the module ublk_drv is missing");
+  assert_int_equal (kernel->modules_asked, 1);
+}
+
+static void
+test_no_rings (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  kernel->ring_errno = EPERM;
+  opens_none ("io_uring_disabled");
+  kernel->ring_errno = EINVAL;
+  opens_none ("too old: Linux 6.6");
+}
+
+static void
+test_too_old (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  kernel->features = UBLK_F_ZONED;
+  opens_none ("ublk driver is too old: Linux 6.6");
+  make_kernel (false);
+  refuse (GET_FEATURES, -EOPNOTSUPP, MOST); /* Linux 6.4 */
+  opens_none ("ublk driver is too old: Linux 6.6");
+  make_kernel (false);
+  refuse (GET_FEATURES, -EPERM, MOST);
+  opens_none ("only root");
+  assert_int_equal (kernel->nr_asked, 0);
+}
+
+/* Linux 6.5 does not know what zones are; one without BLK_DEV_ZONED does, and
+ * does not do it.
+ */
+static void
+test_no_zones (void **state)
+{
+  (void) state;
+  make_kernel (true);
+  kernel->features = UBLK_F_USER_COPY;
+  opens_none ("ublk driver has no zones");
+  assert_int_equal (kernel->nr_asked, 0);
+  make_kernel (true);
+  kernel->flags = UBLK_F_USER_COPY;
+  opens_none ("BLK_DEV_ZONED");
+  WERE_ASKED (ADD, STOP, DELETE_ASYNC);
+  make_kernel (false);
+  kernel->features = kernel->flags = UBLK_F_USER_COPY;
+  open_bridge ();
+  close_bridge (CLOSED);
+}
+
+static void
+test_refused (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  refuse (ADD, -EACCES, 1);
+  opens_none ("ublks_max");
+  make_kernel (false);
+  refuse (SET_PARAMS, -EINVAL, 1);
+  opens_none ("does not take");
+  make_kernel (true);
+  refuse (START, -EIO, 1);
+  opens_none ("does not start the device");
+  WERE_ASKED (ADD, SET_PARAMS, START, STOP, DELETE_ASYNC);
+}
+
+/* Linux 7.0 says itself whether a device is open. */
+static void
+test_in_use (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  kernel->features |= UBLK_F_SAFE_STOP;
+  refuse (TRY_STOP, -EBUSY, 2);
+  open_bridge ();
+  close_bridge (NOT_CLOSED);
+  assert_string_equal (why.text, "/dev/ublkb4095 is in use");
+  close_bridge (NOT_CLOSED);
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+  close_bridge (CLOSED);
+  WERE_ASKED (ADD, SET_PARAMS, START, TRY_STOP, TRY_STOP, TRY_STOP, STOP,
+              DELETE_ASYNC);
+  assert_int_equal (records (), 0);
+}
+
+static void
+test_cannot_be_told (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  kernel->features |= UBLK_F_SAFE_STOP;
+  refuse (TRY_STOP, -EIO, 1);
+  open_bridge ();
+  close_bridge (NOT_CLOSED);
+  assert_non_null (strstr (why.text, "cannot be told"));
+  close_bridge (CLOSED);
+}
+
+/* A device that does not know the command although the driver does. */
+static void
+test_try_stop_unknown (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  kernel->features |= UBLK_F_SAFE_STOP;
+  refuse (TRY_STOP, -EOPNOTSUPP, 1);
+  open_bridge ();
+  close_bridge (CLOSED);
+  WERE_ASKED (ADD, SET_PARAMS, START, TRY_STOP, STOP, STOP, DELETE_ASYNC);
+}
+
+/* Before Linux 6.9 it has to be waited for. */
+static void
+test_delete_waits (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  refuse (DELETE_ASYNC, -EOPNOTSUPP, 1);
+  open_bridge ();
+  close_bridge (CLOSED);
+  WERE_ASKED (ADD, SET_PARAMS, START, STOP, STOP, DELETE_ASYNC, DELETE);
+}
+
+/* Somebody else has been quicker. */
+static void
+test_gone (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  open_bridge ();
+  kernel->has_device = false;
+  close_bridge (CLOSED);
+  assert_int_equal (records (), 0);
+}
+
+static bool
+remove_record (uint64_t cookie, void *arg)
+{
+  char path[64];
+
+  (void) arg;
+  snprintf (path, sizeof path, RUN "/%016llx", (unsigned long long) cookie);
+  return unlink (path) == 0;
+}
+
+/* The record stays, by which --list and --detach find the device: the process
+ * is to end, and keeps what it has.
+ */
+static void
+fails_to_end (enum command command)
+{
+  make_kernel (false);
+  refuse (command, -EIO, MOST);
+  open_bridge ();
+  close_bridge (CLOSED_BADLY);
+  assert_string_equal (why.text,
+                       "/dev/ublkb4095 does not end: Input/output error");
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+  record_for_each (remove_record, NULL);
+}
+
+static void
+test_delete_fails (void **state)
+{
+  (void) state;
+  fails_to_end (DELETE_ASYNC);
+}
+
+int
+main (void)
+{
+  static const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_life),
+      cmocka_unit_test (test_no_driver),
+      cmocka_unit_test (test_no_rings),
+      cmocka_unit_test (test_too_old),
+      cmocka_unit_test (test_no_zones),
+      cmocka_unit_test (test_refused),
+      cmocka_unit_test (test_in_use),
+      cmocka_unit_test (test_cannot_be_told),
+      cmocka_unit_test (test_try_stop_unknown),
+      cmocka_unit_test (test_delete_waits),
+      cmocka_unit_test (test_gone),
+      cmocka_unit_test (test_delete_fails),
+  };
+  char folder[] = "/tmp/test-ublk-bridge.XXXXXX";
+  int failed;
+
+  kernel = mmap (NULL, sizeof *kernel, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  /* RUN is "run", for this program. */
+  if (kernel == MAP_FAILED || mkdtemp (folder) == NULL || chdir (folder) == -1)
+    return 1;
+  failed = RUN_TESTS (tests);
+  rmdir ("run");
+  if (chdir ("/") == 0)
+    rmdir (folder);
+  return failed;
+}
