@@ -41,37 +41,15 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
-#include "batch-internal.h"
+#include "batch-defer-internal.h"
 #include "common/common.h"
 
 /* Where more replies than this wait, SPIN_AUTO means not to spin: the CPU is
  * needed for what comes next.
  */
 #define CROWD 8
-
-/* The most bytes of replies that wait: of one connection, and of all together.
- */
-#define MOST_OF_CONNECTION ((size_t) 64 << 20)
-#define MOST_OF_ALL ((size_t) 256 << 20)
-
-/* A buffer larger than KEPT is given back when its reply has been sent, and so
- * is any buffer while more than MOST_TO_KEEP bytes are in use: so connections
- * that ask for nothing more never keep all of the room.
- */
-#define KEPT (16 * 1024)
-#define MOST_TO_KEEP (MOST_OF_ALL / 2)
-
-/* The most bytes that the headers of a reply take, or an error in its place. */
-#define HEADERS 64
-
-/* The most bytes of the device's request that are copied (batch_defer). */
-#define MAX_REQUEST_COPY 256
 
 /* The NBD protocol's. */
 #define SIMPLE_REPLY_MAGIC 0x67446698
@@ -88,25 +66,8 @@ static const uint32_t protocol_errors[NR_ERRORS] = {
     [ERROR_EINVAL] = 22, [ERROR_ENOSPC] = 28, [ERROR_ESHUTDOWN] = 108,
 };
 
-struct deferred {
-  struct deferred *next; /* of those that are idle */
-  uint64_t deadline, spin;
-  batch_due *due;
-
-  /* Of a request that was set aside. */
-  batch_turn *turn; /* until its turn is over; NULL: none is to come */
-  struct batch_socket *connection;
-  struct deferred *next_hastened;
-  atomic_bool is_hastened; /* it is among those */
-
-  char *reply;
-  size_t len, room;
-  _Alignas(max_align_t) char request[MAX_REQUEST_COPY];
-};
-
 static unsigned depth; /* 0: nothing is deferred */
 static struct waiter waiter;
-static atomic_size_t bytes_of_all;
 
 void
 batch_set_depth (unsigned n)
@@ -121,184 +82,14 @@ batch_depth (void)
   return depth;
 }
 
-/*---------------------------------------------------------------------*/
-/* Those that wait.  out_lock is held. */
-
-static void
-put_in (struct batch_socket *c, struct deferred *d)
-{
-  struct deferred **heap = c->waiting;
-  unsigned i = c->nr_waiting, up;
-
-  for (; i > 0 && heap[up = (i - 1) / 2]->deadline > d->deadline; i = up)
-    heap[i] = heap[up];
-  heap[i] = d;
-  atomic_store_explicit (&c->nr_waiting, c->nr_waiting + 1,
-                         memory_order_relaxed);
-}
-
-static struct deferred *
-take_first (struct batch_socket *c)
-{
-  struct deferred **heap = c->waiting, *first = heap[0], *last;
-  const unsigned n = c->nr_waiting - 1;
-  unsigned i = 0, down;
-
-  last = heap[n];
-  for (; (down = 2 * i + 1) < n; i = down) {
-    if (down + 1 < n && heap[down + 1]->deadline < heap[down]->deadline)
-      down++;
-    if (heap[down]->deadline >= last->deadline)
-      break;
-    heap[i] = heap[down];
-  }
-  heap[i] = last;
-  atomic_store_explicit (&c->nr_waiting, n, memory_order_relaxed);
-  return first;
-}
-
-/* Move those forward that have been hastened.  One that is not in the heap, as
- * its reply is still being given, is put in with its new deadline; one whose
- * turn is over has been hastened in vain.
- */
-static void
-take_hastened (struct batch_socket *c)
-{
-  struct deferred **heap = c->waiting, *d, *next;
-  unsigned i;
-
-  if (atomic_load_explicit (&c->hastened, memory_order_relaxed) == NULL)
-    return;
-  for (d = atomic_exchange (&c->hastened, NULL); d != NULL; d = next) {
-    next = d->next_hastened;
-    atomic_store (&d->is_hastened, false);
-    if (d->turn == NULL)
-      continue;
-    d->deadline = 0;
-    for (i = 0; i < c->nr_waiting && heap[i] != d; i++)
-      ;
-    if (i == c->nr_waiting)
-      continue;
-    for (; i > 0 && heap[(i - 1) / 2]->deadline > 0; i = (i - 1) / 2)
-      heap[i] = heap[(i - 1) / 2];
-    heap[i] = d;
-  }
-}
-
-static bool
-charge (struct batch_socket *c, size_t n)
-{
-  if (n > MOST_OF_CONNECTION || c->bytes > MOST_OF_CONNECTION - n)
-    return false;
-  if (atomic_fetch_add (&bytes_of_all, n) + n > MOST_OF_ALL) {
-    atomic_fetch_sub (&bytes_of_all, n);
-    return false;
-  }
-  c->bytes += n;
-  return true;
-}
-
-static void
-free_reply (struct batch_socket *c, struct deferred *d)
-{
-  free (d->reply);
-  c->bytes -= d->room;
-  atomic_fetch_sub (&bytes_of_all, d->room);
-  d->reply = NULL;
-  d->room = 0;
-}
-
-/* Make the buffer of a reply N bytes long, unless it has as many already; what
- * is in it stays.  Where there is no room or no memory, returns false, and D is
- * as it was.
- */
-static bool
-grow_reply (struct batch_socket *c, struct deferred *d, size_t n)
-{
-  struct deferred *i;
-  char *p;
-
-  if (n <= d->room)
-    return true;
-  if (!charge (c, n - d->room)) {
-    for (i = c->idle; i != NULL; i = i->next)
-      free_reply (c, i);
-    if (!charge (c, n - d->room))
-      return false;
-  }
-  p = realloc (d->reply, n);
-  if (p == NULL) {
-    c->bytes -= n - d->room;
-    atomic_fetch_sub (&bytes_of_all, n - d->room);
-    return false;
-  }
-  d->reply = p;
-  d->room = n;
-  return true;
-}
-
-/* Give back what a payload took. */
-static void
-shrink_reply (struct batch_socket *c, struct deferred *d)
-{
-  char *p = d->room > KEPT ? realloc (d->reply, HEADERS) : NULL;
-
-  if (p == NULL)
-    return;
-  c->bytes -= d->room - HEADERS;
-  atomic_fetch_sub (&bytes_of_all, d->room - HEADERS);
-  d->reply = p;
-  d->room = HEADERS;
-}
-
 /* Nobody hastens it any more. */
 static void
 make_idle (struct batch_socket *c, struct deferred *d)
 {
   d->turn = NULL;
   if (__builtin_expect (atomic_load (&d->is_hastened), 0))
-    take_hastened (c);
-  if (d->room > KEPT ||
-      atomic_load_explicit (&bytes_of_all, memory_order_relaxed) > MOST_TO_KEEP)
-    free_reply (c, d);
-  d->len = 0;
-  d->next = c->idle;
-  c->idle = d;
-}
-
-/* NULL: there is no memory. */
-static struct deferred *
-take_idle (struct batch_socket *c)
-{
-  struct deferred *d = c->idle;
-
-  if (c->waiting == NULL)
-    c->waiting = calloc (depth, sizeof (struct deferred *));
-  if (c->waiting == NULL)
-    return NULL;
-  if (d == NULL)
-    return calloc (1, sizeof *d);
-  c->idle = d->next;
-  return d;
-}
-
-void
-batch_defer_free (struct batch_socket *c)
-{
-  struct deferred *d;
-
-  assert (c->partial_reply == NULL && c->nr_waiting == 0);
-  while ((d = c->idle) != NULL) {
-    c->idle = d->next;
-    free_reply (c, d);
-    free (d);
-  }
-  assert (c->bytes == 0);
-  free (c->waiting);
-  c->waiting = NULL;
-  if (c->wake_fd >= 0)
-    close (c->wake_fd);
-  c->wake_fd = -1;
+    aside_take_hastened (c);
+  deferred_make_idle (c, d);
 }
 
 /*---------------------------------------------------------------------*/
@@ -338,38 +129,17 @@ make_error (struct deferred *d, int r)
   return false;
 }
 
-/* A request that was set aside is tried again.  Returns whether it is due now;
- * otherwise it waits again.
- */
-static bool
-take_turn (struct batch_socket *c, struct deferred *d)
-{
-  uint64_t moment;
-  bool is_over;
-
-  is_over = d->turn (d->request, d->reply + HEADERS, &moment);
-  if (is_over) {
-    d->turn = NULL;
-    shrink_reply (c, d);
-    if (moment <= clock_now ())
-      return true;
-  }
-  d->deadline = moment;
-  put_in (c, d);
-  return false;
-}
-
 /* out_lock is held. */
 static bool
 answer_first (struct batch_socket *c, uint64_t now, bool over)
 {
-  struct deferred *d = take_first (c);
+  struct deferred *d = deferred_take_first (c);
   bool ok;
   int r;
 
   batch_thread.answering = c;
   if (__builtin_expect (d->turn != NULL && !over, 0)) {
-    if (!take_turn (c, d)) {
+    if (!aside_take_turn (c, d)) {
       batch_thread.answering = NULL;
       return true;
     }
@@ -393,11 +163,11 @@ answer_due (struct batch_socket *c, uint64_t now, uint64_t until)
 {
   bool any = false, ok = true;
 
-  take_hastened (c);
+  aside_take_hastened (c);
   while (ok && c->nr_waiting > 0 && c->waiting[0]->deadline <= until) {
     ok = answer_first (c, now, false);
     any = true;
-    take_hastened (c); /* as this request has moved a write pointer */
+    aside_take_hastened (c); /* as this request has moved a write pointer */
   }
   if (any)
     batch_flush (c, c->fd, 0);
@@ -426,7 +196,7 @@ batch_defer_end (struct batch_socket *c, bool send)
     if (send)
       send = answer_first (c, now, true);
     else {
-      d = take_first (c);
+      d = deferred_take_first (c);
       d->due (d->request, now, true);
       make_idle (c, d);
     }
@@ -528,15 +298,6 @@ look (void *opaque)
              : -EAGAIN;
 }
 
-static void
-clear_wake (const struct batch_socket *c)
-{
-  uint64_t n;
-
-  if (batch_libc.read (c->wake_fd, &n, sizeof n) == -1)
-    assert (errno == EAGAIN);
-}
-
 /* Wait until the first reply is due, and send it, and with it all others that a
  * further sleep would make late.  If it LISTENS, bytes from the client end the
  * wait.
@@ -555,7 +316,7 @@ wait_for_first (struct batch_socket *c, bool listens)
   int r;
 
   pthread_mutex_lock (&c->out_lock);
-  take_hastened (c);
+  aside_take_hastened (c);
   batch_flush (c, c->fd, 0);
   deadline = c->waiting[0]->deadline;
   spin = c->waiting[0]->turn == NULL ? c->waiting[0]->spin : 0;
@@ -565,7 +326,7 @@ wait_for_first (struct batch_socket *c, bool listens)
 
   r = waiter_wait (&waiter, deadline, spin, &how, &now);
   if (r == -EINTR) {
-    clear_wake (c);
+    aside_clear_wake (c);
     deadline = now;
   }
   else if (r < 0)
@@ -588,10 +349,10 @@ wait_for_first (struct batch_socket *c, bool listens)
 static struct deferred *
 take_with_room (struct batch_socket *c, uint64_t deadline, size_t n)
 {
-  struct deferred *d = take_idle (c);
+  struct deferred *d = deferred_take_idle (c, depth);
   int r;
 
-  while (d != NULL && !grow_reply (c, d, n)) {
+  while (d != NULL && !deferred_grow (c, d, n)) {
     r = -1;
     if (c->nr_waiting > 0 && c->waiting[0]->deadline <= deadline) {
       pthread_mutex_unlock (&c->out_lock);
@@ -649,17 +410,6 @@ batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
   return true;
 }
 
-/*---------------------------------------------------------------------*/
-/* Requests that are set aside */
-
-static bool
-can_be_woken (struct batch_socket *c)
-{
-  if (c != NULL && c->wake_fd < 0)
-    c->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-  return c != NULL && c->wake_fd >= 0;
-}
-
 void *
 batch_set_aside (uint64_t until, uint64_t spin, batch_turn *turn,
                  batch_due *due, const void *request, size_t size,
@@ -668,45 +418,14 @@ batch_set_aside (uint64_t until, uint64_t spin, batch_turn *turn,
   struct batch_socket *c = batch_thread.serving;
   struct deferred *d;
 
-  if (!can_be_woken (c))
+  if (!aside_can_be_woken (c))
     return NULL;
   d = begin_deferring (c, 0, spin, due, request, size, HEADERS + n);
   if (d == NULL)
     return NULL;
-  d->deadline = until;
-  d->turn = turn;
-  d->connection = c;
-  if (n > 0)
-    memcpy (d->reply + HEADERS, payload, n);
+  aside_begin (c, d, until, turn, payload, n);
   pthread_mutex_unlock (&c->out_lock);
   return d->request;
-}
-
-/* Nothing of D is looked at after the push: its thread may have taken it.  But
- * the connection does not end before the caller lets go of the lock of its own
- * that keeps the request from being answered.
- */
-void
-batch_hasten (void *request)
-{
-  struct deferred *d =
-      (struct deferred *) ((char *) request -
-                           offsetof (struct deferred, request));
-  struct batch_socket *c = d->connection;
-  const uint64_t one = 1;
-  const int saved = errno;
-  struct deferred *first;
-
-  if (atomic_exchange (&d->is_hastened, true))
-    return;
-  first = atomic_load (&c->hastened);
-  do {
-    d->next_hastened = first;
-  } while (!atomic_compare_exchange_weak (&c->hastened, &first, d));
-  if (first == NULL && c->deferrer != &batch_thread &&
-      batch_libc.write (c->wake_fd, &one, sizeof one) == -1)
-    assert (errno == EAGAIN); /* it is readable all the same */
-  errno = saved;
 }
 
 /*---------------------------------------------------------------------*/
@@ -740,14 +459,14 @@ batch_defer_piece (struct batch_socket *c, const void *buf, size_t n, bool more)
   /* Make room for half as much again, so that a reply of many pieces is not
    * copied for each of them.
    */
-  if (d->len + n > d->room && !grow_reply (c, d, d->len + n + d->len / 2) &&
-      !grow_reply (c, d, d->len + n))
+  if (d->len + n > d->room && !deferred_grow (c, d, d->len + n + d->len / 2) &&
+      !deferred_grow (c, d, d->len + n))
     return false;
   memcpy (d->reply + d->len, buf, n);
   d->len += n;
   if (!more && is_whole (d)) {
     c->partial_reply = NULL;
-    put_in (c, d);
+    deferred_put_in (c, d);
   }
   return true;
 }

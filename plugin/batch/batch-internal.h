@@ -7,7 +7,8 @@
  *     batch-libc.c      the C library's names
  *     batch-read.c      reading
  *     batch-socket.c    sending, the beginning and the end (with the drawing)
- *     batch-defer.c     replies that are sent later
+ *     batch-defer.c     replies that are sent later, with batch-aside.c and
+ *                       batch-waiting.c (batch-defer-internal.h)
  *     batch-stop.c      the server is told to stop
  *     batch-stream.c    connections, and what is held for them
  *     batch-pace.c      when to poll, and for how long to nap
@@ -38,7 +39,7 @@
 #define HELD (64 * 1024)
 #define PIECE (16 * 1024)
 
-struct deferred; /* batch-defer.c */
+struct deferred; /* batch-defer-internal.h */
 
 struct batch_socket {
   int fd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Requests that are set aside (plugin/batch/batch-defer.c): when they are tried
+ * Requests that are set aside (plugin/batch/batch-aside.c): when they are tried
  * again, by whom they may be hastened, and how they end.
  */
 
