@@ -22,12 +22,11 @@
 
 #include <liburing.h>
 
+#include "driver/driver.h"
 #include "ublk/bridge.h"
-#include "ublk/control.h"
 #include "ublk/link.h"
 #include "ublk/queue.h"
 #include "ublk/record.h"
-#include "ublk/ring.h"
 #include "ublk/source.h"
 #include "unit.h"
 
