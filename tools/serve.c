@@ -9,7 +9,6 @@
 
 #include <config.h>
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -20,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "count.h"
 #include "die.h"
 
 #define MAX_DEPTH 1024
@@ -160,13 +160,9 @@ static const struct option long_options[] = {
 static unsigned
 parse_depth (const char *text)
 {
-  unsigned long n;
-  char *end;
+  unsigned n;
 
-  errno = 0;
-  n = strtoul (text, &end, 10);
-  if (!isdigit ((unsigned char) text[0]) || *end != '\0' || errno != 0 ||
-      n < 1 || n > MAX_DEPTH)
+  if (!count_parse (text, 1, MAX_DEPTH, &n))
     die ("--depth %s: allowed is a whole number from 1 to %u", text, MAX_DEPTH);
   return n;
 }

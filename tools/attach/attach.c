@@ -29,7 +29,6 @@
 
 #include <config.h>
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -48,6 +47,7 @@
 
 #include "attach-internal.h"
 #include "connection.h"
+#include "count.h"
 #include "netlink.h"
 #include "persist.h"
 #include "uri.h"
@@ -490,13 +490,9 @@ static void __attribute__ ((noreturn)) bad_usage (void)
 static unsigned
 parse_count (const char *option, const char *text, unsigned most)
 {
-  unsigned long n;
-  char *end;
+  unsigned n;
 
-  errno = 0;
-  n = strtoul (text, &end, 10);
-  if (!isdigit ((unsigned char) text[0]) || *end != '\0' || errno != 0 ||
-      n < 1 || n > most) {
+  if (!count_parse (text, 1, most, &n)) {
     fprintf (stderr,
              "nullblk-attach: %s %s: allowed is a whole number from 1 to %u\n",
              option, text, most);

@@ -8,7 +8,6 @@
 
 #include <config.h>
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -20,6 +19,7 @@
 #include <libnbd.h>
 
 #include "command.h"
+#include "count.h"
 #include "zones.h"
 
 static const char *const option_names[NR_OPTIONS] = {
@@ -132,21 +132,13 @@ usage (FILE *fp)
 static bool
 parse_count (const char *text, unsigned least, unsigned most, unsigned *n)
 {
-  char *end;
-  unsigned long value;
-
-  errno = 0;
-  value = strtoul (text, &end, 10);
-  if (!isdigit ((unsigned char) text[0]) || *end != '\0' || errno != 0 ||
-      value < least || value > most) {
-    fprintf (stderr,
-             "nullblkctl: %s: allowed is a whole number from %u to %u; see "
-             "nullblkctl --help\n",
-             text, least, most);
-    return false;
-  }
-  *n = value;
-  return true;
+  if (count_parse (text, least, most, n))
+    return true;
+  fprintf (stderr,
+           "nullblkctl: %s: allowed is a whole number from %u to %u; see "
+           "nullblkctl --help\n",
+           text, least, most);
+  return false;
 }
 
 /* The command that ARGV begins with; *words is how many of them it has. */

@@ -6,13 +6,13 @@
 
 #include <config.h>
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "count.h"
 #include "options.h"
 #include "uri.h"
 
@@ -22,16 +22,9 @@ static int
 parse_count (unsigned *n, const char *option, const char *text, unsigned most,
              struct message *why)
 {
-  unsigned long value;
-  char *end;
-
-  errno = 0;
-  value = strtoul (text, &end, 10);
-  if (!isdigit ((unsigned char) text[0]) || *end != '\0' || errno != 0 ||
-      value < 1 || value > most)
+  if (!count_parse (text, 1, most, n))
     return refuse (why, "%s %s: allowed is a whole number from 1 to %u", option,
                    text, most);
-  *n = value;
   return 0;
 }
 
