@@ -47,12 +47,31 @@ complain (const char *name, const char *fs, ...)
 
 /* The device of a record: "ublkbN", or "" if the kernel has none. */
 static void
-find_device (struct work *w, uint64_t cookie, char *name, size_t size,
+find_device (const struct work *w, uint64_t cookie, char *name, size_t size,
              struct ublk_info *info)
 {
   name[0] = '\0';
   if (w->driver != NULL && driver_find (w->driver, cookie, info) == 0)
     snprintf (name, size, "ublkb%u", info->device);
+}
+
+/* A record that is open, and its device. */
+struct found {
+  struct record record;
+  bool is_dead;  /* the process that has made it */
+  char name[32]; /* of the device, as find_device says it */
+};
+
+/* Returns false if the record is gone. */
+static bool
+find (const struct work *w, uint64_t cookie, struct found *f)
+{
+  struct ublk_info info;
+
+  if (record_open (&f->record, cookie, &f->is_dead) < 0)
+    return false;
+  find_device (w, cookie, f->name, sizeof f->name, &info);
+  return true;
 }
 
 static struct work
@@ -94,20 +113,17 @@ size_of (const char *name)
 static bool
 list_one (uint64_t cookie, void *arg)
 {
-  struct work *w = arg;
-  struct ublk_info info;
-  struct record r;
-  bool is_dead;
-  char name[32];
+  struct found f;
 
-  if (record_open (&r, cookie, &is_dead) < 0)
+  if (!find (arg, cookie, &f))
     return true;
-  find_device (w, cookie, name, sizeof name, &info);
-  if (is_dead)
-    printf ("%-13s %20s %s (dead)\n", name[0] != '\0' ? name : "-", "-", r.uri);
-  else if (name[0] != '\0')
-    printf ("/dev/%-8s %20" PRIu64 " %s\n", name, size_of (name), r.uri);
-  record_close (&r);
+  if (f.is_dead)
+    printf ("%-13s %20s %s (dead)\n", f.name[0] != '\0' ? f.name : "-", "-",
+            f.record.uri);
+  else if (f.name[0] != '\0')
+    printf ("/dev/%-8s %20" PRIu64 " %s\n", f.name, size_of (f.name),
+            f.record.uri);
+  record_close (&f.record);
   return true;
 }
 
@@ -239,21 +255,18 @@ static bool
 detach_one (uint64_t cookie, void *arg)
 {
   struct work *w = arg;
-  struct ublk_info info;
-  struct record r;
-  bool is_dead;
-  char name[32];
+  struct found f;
 
-  if (record_open (&r, cookie, &is_dead) < 0)
+  if (!find (w, cookie, &f))
     return true;
-  find_device (w, cookie, name, sizeof name, &info);
-  if (w->device != NULL && strcmp (name, w->device) != 0) {
-    record_close (&r);
+  if (w->device != NULL && strcmp (f.name, w->device) != 0) {
+    record_close (&f.record);
     return true;
   }
   w->found = true;
-  if (!(is_dead ? clear (w, &r)
-                : end_process (w, &r, name[0] != '\0' ? name : r.uri)))
+  if (!(f.is_dead ? clear (w, &f.record)
+                  : end_process (w, &f.record,
+                                 f.name[0] != '\0' ? f.name : f.record.uri)))
     w->failed = true;
   return true;
 }
