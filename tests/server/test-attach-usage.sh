@@ -5,28 +5,10 @@
 # nullblk-attach without what it needs, or called wrongly, says so in one line
 # and changes nothing; its options and its man page are the same.
 
-# shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+name=nullblk-attach
+# shellcheck source=usage.sh source-path=SCRIPTDIR
+source "${0%/*}/usage.sh"
 
-attach=$top_builddir/tools/nullblk-attach
-[ -x "$attach" ] || skip "nullblk-attach is not built"
-page=$top_srcdir/man/nullblk-attach.pod
-
-# says STATUS TEXT ARGUMENT...: on stderr, in its first line.
-says ()
-{
-  local status=0
-
-  "${as[@]}" "$attach" "${@:3}" >"$tmp/out" 2>"$tmp/err" || status=$?
-  [ "$status" = "$1" ] || fail "${*:3}: exit status $status, not $1"
-  [ ! -s "$tmp/out" ] || fail "${*:3}: $(cat "$tmp/out")"
-  # shellcheck disable=SC2053 # a pattern
-  [[ $(head -n 1 "$tmp/err") == $2 ]] || fail "${*:3}: $(cat "$tmp/err")"
-  [ "$1" = 2 ] || [ "$(wc -l <"$tmp/err")" = 1 ] ||
-    fail "${*:3}: more than a line: $(cat "$tmp/err")"
-}
-
-as=()
 says 2 'nullblk-attach \[-C N\]*'
 says 2 'nullblk-attach \[-C N\]*' --list x
 says 2 'nullblk-attach \[-C N\]*' --detach
@@ -54,20 +36,10 @@ for text in nbd+ssh://host/ nbd+vsock:// nbds+ssh://host/ http://host/; do
     $text
 done
 
-if [ "$(id -u)" = 0 ]; then
-  as=(setpriv --reuid 65534 --regid 65534 --clear-groups)
-  chmod 755 "$tmp"
-  cp "$attach" "$tmp/nullblk-attach"
-  attach=$tmp/nullblk-attach
-fi
+become_nobody
 says 1 'nullblk-attach: only root can attach a device' 8G
 says 1 'nullblk-attach: only root can see what is attached' --list
 says 1 'nullblk-attach: only root can detach a device' --detach nbd0
 says 1 'nullblk-attach: only root can detach a device' --detach --all
 
-# Options in --help and in the man page.
-"$attach" --help | grep -oE -- '--[a-z]+' | sort -u >"$tmp/help"
-grep -oE '^=item B<--[a-z]+>( B<--all>)?' "$page" | grep -oE -- '--[a-z]+' |
-  grep -vx -- --connections | sort -u >"$tmp/page"
-diff "$tmp/help" "$tmp/page" || fail "--help and the man page differ"
-[ "$(wc -l <"$tmp/help")" -ge 8 ] || fail "--help has hardly an option"
+same_options connections
