@@ -288,9 +288,7 @@ do_something (uint64_t *random)
 static void
 run (const char *what, bool limits)
 {
-  const char *given = getenv ("NULLBLK_OPERATIONS");
-  const uint64_t operations =
-      given != NULL ? strtoull (given, NULL, 0) : DEFAULT_OPERATIONS;
+  const uint64_t operations = nr_operations (DEFAULT_OPERATIONS);
   uint64_t random = new_seed (what), n = 0, i;
 
   while (n < operations / 2) {

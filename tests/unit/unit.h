@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -29,6 +30,23 @@
 #define RUN_TESTS(tests)                                                       \
   (cmocka_set_message_output (CM_OUTPUT_TAP),                                  \
    cmocka_run_group_tests (tests, NULL, NULL) != 0)
+
+/* The same in a folder of its own, which has to be empty at the end, but for an
+ * empty folder "run": that is RUN of the programs for root.
+ */
+#define RUN_TESTS_IN_FOLDER(tests)                                             \
+  ({                                                                           \
+    char folder_[] = "/tmp/nullblk-test-XXXXXX";                               \
+    int r_ = EXIT_FAILURE;                                                     \
+                                                                               \
+    if (mkdtemp (folder_) != NULL && chdir (folder_) == 0) {                   \
+      r_ = RUN_TESTS (tests);                                                  \
+      rmdir ("run");                                                           \
+      if (chdir ("/") == -1 || rmdir (folder_) == -1)                          \
+        r_ = EXIT_FAILURE;                                                     \
+    }                                                                          \
+    r_;                                                                        \
+  })
 
 /* A seed for a random test, printed as a TAP comment. */
 static inline uint64_t
@@ -44,6 +62,17 @@ new_seed (const char *what)
   printf ("# %s: NULLBLK_SEED=%llu\n", what, (unsigned long long) seed);
   fflush (stdout);
   return seed;
+}
+
+/* How many operations a random test does: USUALLY, or NULLBLK_OPERATIONS of the
+ * environment.
+ */
+static inline uint64_t
+nr_operations (uint64_t usually)
+{
+  const char *given = getenv ("NULLBLK_OPERATIONS");
+
+  return given != NULL ? strtoull (given, NULL, 0) : usually;
 }
 
 /* xorshift64*: the same numbers on every machine for the same seed. */

@@ -229,8 +229,7 @@ do_one (void)
 static void
 test_model (void **state)
 {
-  const char *given = getenv ("NULLBLK_OPERATIONS");
-  const uint64_t operations = given != NULL ? strtoull (given, NULL, 0) : 40000;
+  const uint64_t operations = nr_operations (40000);
   unsigned kind;
   uint64_t i;
 

@@ -375,13 +375,6 @@ main (void)
       cmocka_unit_test_teardown (test_offer, remove_all),
       cmocka_unit_test_teardown (test_lock, remove_all),
   };
-  char folder[] = "/tmp/nullblk-test-XXXXXX";
-  int r;
 
-  if (mkdtemp (folder) == NULL || chdir (folder) == -1)
-    return EXIT_FAILURE;
-  r = RUN_TESTS (tests);
-  if (chdir ("/") == -1 || rmdir (folder) == -1)
-    r = 1;
-  return r;
+  return RUN_TESTS_IN_FOLDER (tests);
 }

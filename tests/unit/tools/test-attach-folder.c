@@ -149,13 +149,6 @@ main (void)
       cmocka_unit_test (test_locked),
       cmocka_unit_test (test_taken),
   };
-  char folder[] = "/tmp/nullblk-test-XXXXXX";
-  int r;
 
-  if (mkdtemp (folder) == NULL || chdir (folder) == -1)
-    return EXIT_FAILURE;
-  r = RUN_TESTS (tests);
-  if (chdir ("/") == -1 || rmdir (folder) == -1)
-    r = 1;
-  return r;
+  return RUN_TESTS_IN_FOLDER (tests);
 }

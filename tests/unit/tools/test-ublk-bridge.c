@@ -635,17 +635,8 @@ main (void)
       cmocka_unit_test (test_gone),
       cmocka_unit_test (test_delete_fails),
   };
-  char folder[] = "/tmp/test-ublk-bridge.XXXXXX";
-  int failed;
 
   kernel = mmap (NULL, sizeof *kernel, PROT_READ | PROT_WRITE,
                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  /* RUN is "run", for this program. */
-  if (kernel == MAP_FAILED || mkdtemp (folder) == NULL || chdir (folder) == -1)
-    return 1;
-  failed = RUN_TESTS (tests);
-  rmdir ("run");
-  if (chdir ("/") == 0)
-    rmdir (folder);
-  return failed;
+  return kernel == MAP_FAILED || RUN_TESTS_IN_FOLDER (tests);
 }

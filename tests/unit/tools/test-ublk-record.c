@@ -204,15 +204,6 @@ main (void)
       cmocka_unit_test (test_claim),
       cmocka_unit_test (test_words),
   };
-  char folder[] = "/tmp/test-ublk-record.XXXXXX";
-  int failed;
 
-  /* RUN is "run", for this program. */
-  if (mkdtemp (folder) == NULL || chdir (folder) == -1)
-    return 1;
-  failed = RUN_TESTS (tests);
-  rmdir ("run");
-  if (chdir ("/") == 0)
-    rmdir (folder);
-  return failed;
+  return RUN_TESTS_IN_FOLDER (tests);
 }
