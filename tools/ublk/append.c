@@ -92,7 +92,6 @@ add_waiting (struct zone *z, struct append *append)
     z->last->next = append;
   }
   z->last = append;
-  append->turn = APPEND_WAITS;
 }
 
 static struct append *
@@ -193,19 +192,24 @@ release (struct appends *a, struct zone *z, struct append **last)
 
 /*---------------------------------------------------------------------*/
 
-void
+struct append *
 appends_begin (struct appends *a, struct append *append)
 {
-  struct zone *z = lock (a, append->zone);
+  const uint64_t zone = append->zone;
+  struct zone *z = lock (a, zone);
+  struct append *now = append;
 
   append->next = NULL;
   if (z->last == NULL && may_send (a, z, append))
     send_append (z, append);
   else if (z->last == NULL && must_read (z))
     let_read (z, append);
-  else
+  else {
     add_waiting (z, append);
-  unlock (a, append->zone);
+    now = NULL;
+  }
+  unlock (a, zone);
+  return now;
 }
 
 struct append *

@@ -36,7 +36,6 @@
 #include <stdint.h>
 
 enum append_turn {
-  APPEND_WAITS,   /* some other call will return it */
   APPEND_READS,   /* read the zone's descriptor, then call appends_learn */
   APPEND_GOES,    /* write at offset, then call appends_end */
   APPEND_REFUSED, /* it does not fit, or the zone could not be read */
@@ -61,9 +60,11 @@ struct appends *appends_create (uint64_t nr_zones, uint64_t zone_size,
                                 unsigned depth);
 void appends_destroy (struct appends *a);
 
-/* An append has come; its zone, count and connection are set.  Sets its turn.
+/* An append has come; its zone, count and connection are set.  Returns it, with
+ * its turn set, or NULL if it has to wait: then another function returns it
+ * later, perhaps in another thread and before this one returns.
  */
-void appends_begin (struct appends *a, struct append *append);
+struct append *appends_begin (struct appends *a, struct append *append);
 
 /* One that READS has done so: the next append goes to POINTER, and the zone can
  * be written up to END (bytes within the device; both the same if it can take

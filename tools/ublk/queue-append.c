@@ -57,8 +57,6 @@ take_turn (struct request *r)
   struct queue *q = r->queue;
 
   switch (r->append.turn) {
-  case APPEND_WAITS:
-    break;
   case APPEND_READS:
     request_submit (r, q->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,
                     ZONE_DESCRIPTOR_SIZE, &r->descriptor, pointer_is_read);
@@ -133,6 +131,5 @@ request_append (struct request *r)
   r->append.zone = r->zone;
   r->append.count = bytes_of (r->asked->count);
   r->append.connection = q->index;
-  appends_begin (q->device->appends, &r->append);
-  take_turn (r);
+  take_turns (appends_begin (q->device->appends, &r->append), q);
 }

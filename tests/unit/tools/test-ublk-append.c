@@ -27,8 +27,15 @@ static void
 begin (unsigned i, uint64_t count, enum append_turn turn)
 {
   a[i] = (struct append){.zone = 1, .count = count};
-  appends_begin (appends, &a[i]);
+  assert_ptr_equal (appends_begin (appends, &a[i]), &a[i]);
   assert_int_equal (a[i].turn, turn);
+}
+
+static void
+begin_waits (unsigned i, uint64_t count)
+{
+  a[i] = (struct append){.zone = 1, .count = count};
+  assert_null (appends_begin (appends, &a[i]));
 }
 
 /* The list has these, up to -1, and nothing else. */
@@ -87,9 +94,9 @@ test_pipelined (void **state)
   (void) state;
   /* The first reads, others wait for that. */
   begin (0, 100, APPEND_READS);
-  begin (1, 200, APPEND_WAITS);
-  begin (2, 300, APPEND_WAITS);
-  begin (3, 50, APPEND_WAITS);
+  begin_waits (1, 200);
+  begin_waits (2, 300);
+  begin_waits (3, 50);
   ARE (appends_learn (appends, &a[0], true, ZONE + 1000, ZONE + CAPACITY), 0, 1,
        2, -1);
   assert_int_equal (a[0].turn, APPEND_GOES);
@@ -97,7 +104,6 @@ test_pipelined (void **state)
   assert_int_equal (a[1].offset, ZONE + 1100);
   assert_int_equal (a[2].offset, ZONE + 1300);
   /* Three are on their way, and may be answered in any order. */
-  assert_int_equal (a[3].turn, APPEND_WAITS);
   ARE (end (1, true), 3, -1);
   assert_int_equal (a[3].turn, APPEND_GOES);
   assert_int_equal (a[3].offset, ZONE + 1600);
@@ -114,7 +120,7 @@ test_zones (void **state)
   (void) state;
   begin (0, 100, APPEND_READS);
   a[1] = (struct append){.zone = 2, .count = 1};
-  appends_begin (appends, &a[1]);
+  assert_ptr_equal (appends_begin (appends, &a[1]), &a[1]);
   assert_int_equal (a[1].turn, APPEND_READS);
   learn (0, 0);
   ARE (appends_learn (appends, &a[1], true, 2 * ZONE, 3 * ZONE), 1, -1);
@@ -127,8 +133,8 @@ test_full (void **state)
 {
   (void) state;
   begin (0, 100, APPEND_READS);
-  begin (1, CAPACITY - 100, APPEND_WAITS);
-  begin (2, CAPACITY - 99, APPEND_WAITS);
+  begin_waits (1, CAPACITY - 100);
+  begin_waits (2, CAPACITY - 99);
   learn (0, 0);
   assert_int_equal (a[0].turn, APPEND_GOES);
   assert_int_equal (a[1].turn, APPEND_GOES);
@@ -143,7 +149,7 @@ test_unreadable (void **state)
 {
   (void) state;
   begin (0, 100, APPEND_READS);
-  begin (1, 100, APPEND_WAITS);
+  begin_waits (1, 100);
   ARE (appends_learn (appends, &a[0], false, 0, 0), 0, 1, -1);
   assert_int_equal (a[0].turn, APPEND_REFUSED);
   assert_int_equal (a[1].turn, APPEND_READS);
@@ -155,14 +161,14 @@ test_failure (void **state)
 {
   (void) state;
   begin (0, 100, APPEND_READS);
-  begin (1, 100, APPEND_WAITS);
-  begin (2, 100, APPEND_WAITS);
+  begin_waits (1, 100);
+  begin_waits (2, 100);
   learn (0, 0);
   ARE (end (0, true), -1);
   begin (3, 100, APPEND_GOES);
   ARE (end (1, false), -1);
   assert_true (is_over);
-  begin (4, 100, APPEND_WAITS);
+  begin_waits (4, 100);
   ARE (end (2, false), -1);
   assert_false (is_over);
   /* It was the last on its way: the first that waits reads anew. */
@@ -184,7 +190,7 @@ test_early (void **state)
 {
   (void) state;
   begin (0, 100, APPEND_READS);
-  begin (1, 100, APPEND_WAITS);
+  begin_waits (1, 100);
   learn (0, 0);
   ARE (end (1, false), -1);
   assert_false (is_over);
@@ -205,8 +211,8 @@ test_hole (void **state)
 {
   (void) state;
   begin (0, 100, APPEND_READS);
-  begin (1, 100, APPEND_WAITS);
-  begin (2, 100, APPEND_WAITS);
+  begin_waits (1, 100);
+  begin_waits (2, 100);
   learn (0, 0);
   ARE (end (1, false), -1);
   assert_false (is_over);
@@ -232,8 +238,8 @@ test_backwards (void **state)
 {
   (void) state;
   begin (0, 100, APPEND_READS);
-  begin (1, 100, APPEND_WAITS);
-  begin (2, 100, APPEND_WAITS);
+  begin_waits (1, 100);
+  begin_waits (2, 100);
   learn (0, 0);
   ARE (end (2, false), -1);
   assert_false (is_over);
@@ -255,8 +261,8 @@ test_errors (void **state)
   (void) state;
   for (i = 0; i < sizeof own / sizeof own[0]; i++) {
     begin (0, 100, APPEND_READS);
-    begin (1, 100, APPEND_WAITS);
-    begin (2, 100, APPEND_WAITS);
+    begin_waits (1, 100);
+    begin_waits (2, 100);
     learn (0, 0);
     ARE (end_with (1, own[i]), -1);
     assert_true (is_over);
@@ -277,12 +283,11 @@ test_connections (void **state)
   begin (0, 100, APPEND_READS);
   learn (0, 0);
   a[1] = (struct append){.zone = 1, .count = 100, .connection = 1};
-  appends_begin (appends, &a[1]);
-  assert_int_equal (a[1].turn, APPEND_WAITS);
+  assert_null (appends_begin (appends, &a[1]));
   /* Nor does one of the first connection, which might keep it waiting on and
    * on.
    */
-  begin (2, 100, APPEND_WAITS);
+  begin_waits (2, 100);
   ARE (end (0, true), 1, -1);
   assert_int_equal (a[1].offset, ZONE + 100);
   ARE (end (1, true), 2, -1);
@@ -301,7 +306,7 @@ test_others (void **state)
   begin (1, 100, APPEND_GOES);
   assert_int_equal (a[1].offset, ZONE + 500);
   appends_forget (appends, 1);
-  begin (2, 100, APPEND_WAITS);
+  begin_waits (2, 100);
   ARE (end (1, true), -1);
   ARE (end (0, true), 2, -1);
   assert_int_equal (a[2].turn, APPEND_READS);
@@ -378,9 +383,7 @@ append_many (void *arg)
 
   for (i = 0; i < 100; i++) {
     mine[i] = (struct append){.zone = 1, .count = 1};
-    appends_begin (appends, &mine[i]);
-    if (mine[i].turn != APPEND_WAITS)
-      serve_all (&mine[i]);
+    serve_all (appends_begin (appends, &mine[i]));
   }
   return NULL;
 }
