@@ -26,9 +26,9 @@ kernel_zones ()
   sed -nE 's/^ *start: ([^,]*), len ([^,]*), cap ([^,]*), wptr ([^ ]*) .*zcond: *[0-9]+\((..)\).*/\1 \2 \3 \4 \5/p' \
     "$tmp/report" |
     while read -r start len cap wp cond; do
-      wp=$((start + wp))
-      [ "$cond" != nw ] || wp=-
-      echo $((start)) $((len)) $((cap)) $wp "$cond"
+      # Some versions write N/A for it, others a number.
+      if [ "$cond" = nw ]; then wp=-; else wp=$((start + wp)); fi
+      echo $((start)) $((len)) $((cap)) "$wp" "$cond"
     done
 }
 
