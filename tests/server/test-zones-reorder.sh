@@ -26,11 +26,12 @@ check ()
 {
   local depth
 
+  # Up to the last block: qemu 11 begins anew where there is one left.
   for depth in 1 2 4 8 16; do
     "$@" "${zoned[@]}"
-    qemu-img bench -f raw -w -t none -d $depth -s 64k -c 1024 --pattern=90 \
+    qemu-img bench -f raw -w -t none -d $depth -s 64k -c 1023 --pattern=90 \
       "$uri" >"$tmp/out" || fail "$*: depth $depth: $(cat "$tmp/out")"
-    io 'read -P 90 0 64M'
+    io 'read -P 90 0 65472K'
     stop_server
   done
 
