@@ -122,6 +122,36 @@ leave_device ()
 }
 at_exit+=(leave_device)
 
+kill_server ()
+{
+  kill -KILL "$server_pid"
+  wait "$server_pid" || true
+  server_pid=
+}
+
+# works: can $nbd be read?
+works ()
+{
+  dd if="$nbd" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
+}
+
+# write_in_vain: $writer writes to $disk, and the server is silent.
+write_in_vain ()
+{
+  (
+    exec 7>"$disk"
+    kill -STOP "$server_pid"
+    head -c 65536 /dev/urandom >&7
+  ) &
+  # shellcheck disable=SC2034 # for the tests
+  writer=$!
+  wait_until 60 is_inflight || fail "nothing is written"
+}
+is_inflight ()
+{
+  [ "$(awk '{ print $2 }' "/sys/block/${disk##*/}/inflight")" != 0 ]
+}
+
 # fails COMMAND...: fail the test where it succeeds.
 fails ()
 {

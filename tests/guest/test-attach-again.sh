@@ -36,18 +36,6 @@ serve ()
   start_server memory-backed=true "$@"
 }
 
-kill_server ()
-{
-  kill -KILL "$server_pid"
-  wait "$server_pid" || true
-  server_pid=
-}
-
-works ()
-{
-  dd if=$nbd of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
-}
-
 # Once more, and once more.
 serve 16M devices=2
 made /dev/nbd0 -C 2 "$uri"

@@ -72,18 +72,8 @@ grep -q 'the server does not answer' "$tmp/err" || fail "$(cat "$tmp/err")"
 wait_until 30 process_ended "$talker" || fail "it is still connected"
 
 # A device of a silent server waits with its own flush, and no other does.
-writes_are_on_their_way ()
-{
-  [ "$(awk '{ print $2 }' "/sys/block/${disk##*/}/inflight")" != 0 ]
-}
 disk=$("$attach" --name bad "$uri") || fail "it does not attach"
-(
-  exec 7>"$disk"
-  kill -STOP "$server_pid"
-  head -c 4096 /dev/urandom >&7
-) &
-writer=$!
-wait_until 60 writes_are_on_their_way || fail "nothing is written"
+write_in_vain
 "$attach" --detach --all 2>"$tmp/err" &
 waiting=$!
 wait_until 60 only_bad_is_left || fail "a silent server keeps: $(ls /run/nullblk)"

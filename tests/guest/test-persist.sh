@@ -32,18 +32,6 @@ with_library ()
   LD_PRELOAD=$NULLBLK_BATCH exec "$plain" "$@"
 }
 
-kill_server ()
-{
-  kill -KILL "$server_pid"
-  wait "$server_pid" || true
-  server_pid=
-}
-
-works ()
-{
-  dd if=$nbd of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
-}
-
 watchers ()
 {
   grep -l '^nullblk-attach$' /proc/[0-9]*/comm 2>/dev/null || true

@@ -148,20 +148,6 @@ kill -CONT "$server_pid"
 leaves_nothing "its caller was killed"
 
 # A server is silent, and what has been written is on its way.
-write_in_vain ()
-{
-  (
-    exec 7>"$disk"
-    kill -STOP "$server_pid"
-    head -c 65536 /dev/urandom >&7
-  ) &
-  writer=$!
-  wait_until 60 is_inflight || fail "nothing is written"
-}
-is_inflight ()
-{
-  [ "$(awk '{ print $2 }' "/sys/block/${disk##*/}/inflight")" != 0 ]
-}
 # holds_disk: somebody other than the writer has it open.
 holds_disk ()
 {

@@ -17,6 +17,17 @@ NBDKIT=${NULLBLK_NBDKIT:-$NBDKIT}
 export NULLBLK_NBDKIT=$NBDKIT
 unset NULLBLK_BATCH
 
+# What a test runs in the background is killed with it: at another signal fio
+# and qemu-io would wait for what they have asked.
+client_pid=
+stop_client ()
+{
+  [ -z "$client_pid" ] || kill -KILL "$client_pid" 2>/dev/null || true
+  wait "$client_pid" 2>/dev/null || true
+  client_pid=
+}
+at_exit+=(stop_client)
+
 # batches PID: is the library in this process?
 batches ()
 {

@@ -12,15 +12,6 @@ requires_load
 requires nbdcopy cmp
 
 uri="nbd+unix:///?socket=$tmp/sock"
-client_pid=
-# At a signal fio would wait for what it has asked.
-stop_client ()
-{
-  [ -z "$client_pid" ] || kill -KILL "$client_pid" 2>/dev/null || true
-  wait "$client_pid" 2>/dev/null || true
-  client_pid=
-}
-at_exit+=(stop_client)
 
 # reads COUNT DEPTH [FIO-OPTION...]: of 4 KiB.
 reads ()

@@ -12,12 +12,6 @@ source "${0%/*}/serve.sh"
 requires_load
 
 uri="nbd+unix:///?socket=$tmp/sock"
-client_pid=
-stop_client ()
-{
-  [ -z "$client_pid" ] || end_process "$client_pid"
-}
-at_exit+=(stop_client)
 
 # load: that goes on until there is an error.
 load ()

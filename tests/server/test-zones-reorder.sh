@@ -58,15 +58,6 @@ check start_serve write-latency=200us
 # nothing comes before.
 ctl=$top_builddir/tools/nullblkctl
 if [ -x "$ctl" ] && command -v jq >/dev/null; then
-  client_pid=
-  stop_client ()
-  {
-    [ -z "$client_pid" ] || kill -KILL "$client_pid" 2>/dev/null || true
-    wait "$client_pid" 2>/dev/null || true
-    client_pid=
-  }
-  at_exit+=(stop_client)
-
   # in_flight N: are so many requests in service?
   in_flight ()
   {
