@@ -29,8 +29,8 @@
 
 #define MAX_WORDS 4
 
-/* The words that a type allows, in the order of its enum. */
-static const char *const words[][MAX_WORDS + 1] = {
+/* The words that a type of enum allows, in its order. */
+static const char *const words[VALUE_FAULT + 1][MAX_WORDS + 1] = {
     [VALUE_PARALLEL] = {"auto", "off", "on"},
     [VALUE_CONTROL] = {"local", "any", "off"},
     [VALUE_POWER_CUT] = {"error", "disconnect"},
@@ -38,6 +38,12 @@ static const char *const words[][MAX_WORDS + 1] = {
     [VALUE_ZONE_TRIM] = {"reset", "ignore", "error"},
     [VALUE_ZONE_CROSS] = {"split", "error"},
 };
+
+static bool
+has_words (enum value_type type)
+{
+  return words[type][0] != NULL;
+}
 
 /*---------------------------------------------------------------------*/
 /* Parsing */
@@ -276,16 +282,11 @@ static bool
 parse_plain (const struct value_rule *rule, const char *text, uint64_t unit,
              void *field)
 {
+  if (has_words (rule->type))
+    return parse_word (rule->type, text, field);
   switch (rule->type) {
   case VALUE_BOOL:
     return parse_bool (text, field);
-  case VALUE_PARALLEL:
-  case VALUE_CONTROL:
-  case VALUE_POWER_CUT:
-  case VALUE_PAST_WP:
-  case VALUE_ZONE_TRIM:
-  case VALUE_ZONE_CROSS:
-    return parse_word (rule->type, text, field);
   case VALUE_DURATION:
     return parse_duration (text, rule, field);
   case VALUE_SEED:
@@ -355,17 +356,13 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
   const struct profile *const *profile = field;
   const char *path = field;
 
+  if (has_words (rule->type)) {
+    snprintf (buf, len, "%s", words[rule->type][*(const unsigned *) field]);
+    return;
+  }
   switch (rule->type) {
   case VALUE_BOOL:
     snprintf (buf, len, "%s", *(const bool *) field ? "true" : "false");
-    break;
-  case VALUE_PARALLEL:
-  case VALUE_CONTROL:
-  case VALUE_POWER_CUT:
-  case VALUE_PAST_WP:
-  case VALUE_ZONE_TRIM:
-  case VALUE_ZONE_CROSS:
-    snprintf (buf, len, "%s", words[rule->type][*(const unsigned *) field]);
     break;
   case VALUE_STALL:
     stall_format (field, buf, len);
@@ -446,14 +443,6 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
   case VALUE_BOOL:
     snprintf (buf, len, "true or false");
     break;
-  case VALUE_PARALLEL:
-  case VALUE_CONTROL:
-  case VALUE_POWER_CUT:
-  case VALUE_PAST_WP:
-  case VALUE_ZONE_TRIM:
-  case VALUE_ZONE_CROSS:
-    describe_words (words[rule->type], buf, len);
-    break;
   case VALUE_SEED:
     snprintf (buf, len, "random, or a whole number from 0 to %" PRIu64,
               UINT64_MAX);
@@ -505,6 +494,9 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
     break;
   case VALUE_FAULT:
     snprintf (buf, len, "none, or a rule as FAULTS in the manual has them");
+    break;
+  default:
+    describe_words (words[rule->type], buf, len);
     break;
   }
 }
