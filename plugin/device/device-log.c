@@ -42,6 +42,18 @@ end_change (struct device *d, int result)
   return result == 0 ? r : result;
 }
 
+/* A step of a change has come as far as TO; let others in before the next one.
+ * Returns false if there is none.
+ */
+static bool
+step_on (uint64_t *offset, uint64_t to, uint64_t end)
+{
+  *offset = to;
+  if (to < end)
+    sched_yield (); /* as in durability_trim_slow */
+  return to < end;
+}
+
 /* Zeroes that trim, step by step; others come in between.  They are one write,
  * whose last step counts, or a part of one.
  */
@@ -67,10 +79,7 @@ log_holes (struct request *request)
               : durability_zero (d->durability, to - offset, offset,
                                  request->fua, true);
     r = end_change (d, r);
-    offset = to;
-    if (offset < end)
-      sched_yield (); /* as in durability_trim_slow */
-  } while (r == 0 && offset < end);
+  } while (step_on (&offset, to, end) && r == 0);
   return r;
 }
 
@@ -168,24 +177,19 @@ int
 log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua)
 {
   const uint64_t end = offset + count;
-  uint64_t to, reach;
+  uint64_t to;
   int r;
 
   do {
     writelog_begin (d->log);
     to = end_of_trim (d, offset, end);
-    if (d->store != NULL) {
-      reach = store_reach (d->store, d->number, offset, to);
-      to = reach < to ? reach : to;
-    }
+    if (d->store != NULL)
+      to = min (to, store_reach (d->store, d->number, offset, to));
     r = writelog_trim (d->log, to - offset, offset, fua && to == end);
     if (r == 0)
       r = durability_trim (d->durability, to - offset, offset, fua);
     r = end_change (d, r);
-    offset = to;
-    if (offset < end)
-      sched_yield (); /* as in durability_trim_slow */
-  } while (r == 0 && offset < end);
+  } while (step_on (&offset, to, end) && r == 0);
   return r;
 }
 
