@@ -11,11 +11,16 @@
 
 #include "link.h"
 
-/* What begins each kind of link; its functions are those of link.h. */
-struct link {
+/* The functions of link.h for one kind of link. */
+struct link_ops {
   void (*destroy) (struct link *l);
   void (*submit) (struct link *l, struct io *io);
   bool (*pump) (struct link *l);
+};
+
+/* Each kind of link begins with this. */
+struct link {
+  const struct link_ops *ops;
 };
 
 struct link *link_nbd_create (struct nbd_handle *h, struct ring *ring);

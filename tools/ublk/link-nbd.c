@@ -223,6 +223,8 @@ destroy (struct link *link)
   free (link);
 }
 
+static const struct link_ops ops = {destroy, submit, pump};
+
 struct link *
 link_nbd_create (struct nbd_handle *h, struct ring *ring)
 {
@@ -230,9 +232,7 @@ link_nbd_create (struct nbd_handle *h, struct ring *ring)
 
   if (l == NULL)
     return NULL;
-  l->link.destroy = destroy;
-  l->link.submit = submit;
-  l->link.pump = pump;
+  l->link.ops = &ops;
   l->h = h;
   l->ring = ring;
   l->fd = nbd_aio_get_fd (h);

@@ -518,6 +518,8 @@ destroy (struct link *link)
   free (l);
 }
 
+static const struct link_ops ops = {destroy, submit, pump};
+
 struct link *
 link_raw_create (struct nbd_handle *h, struct ring *ring)
 {
@@ -525,9 +527,7 @@ link_raw_create (struct nbd_handle *h, struct ring *ring)
 
   if (l == NULL)
     return NULL;
-  l->link.destroy = destroy;
-  l->link.submit = submit;
-  l->link.pump = pump;
+  l->link.ops = &ops;
   l->fd = nbd_aio_get_fd (h);
   l->ring = ring;
   l->last_waiting = &l->waiting;

@@ -295,19 +295,19 @@ void
 link_destroy (struct link *l)
 {
   if (l != NULL)
-    l->destroy (l);
+    l->ops->destroy (l);
 }
 
 void
 link_submit (struct link *l, struct io *io)
 {
-  l->submit (l, io);
+  l->ops->submit (l, io);
 }
 
 bool
 link_pump (struct link *l)
 {
-  return l->pump (l);
+  return l->ops->pump (l);
 }
 
 void
