@@ -139,6 +139,17 @@ work (struct work *w, const struct order *order, bool *lost)
   return -EINVAL;
 }
 
+void
+aide_block_signals (sigset_t *set)
+{
+  sigemptyset (set);
+  sigaddset (set, SIGINT);
+  sigaddset (set, SIGTERM);
+  sigaddset (set, SIGHUP);
+  sigprocmask (SIG_BLOCK, set, NULL);
+  signal (SIGPIPE, SIG_IGN);
+}
+
 /* It keeps nothing of its server's open, hears none of its signals, and has
  * nothing to say to a user.
  */
@@ -148,12 +159,7 @@ stand_alone (int fd)
   const int nothing = open ("/dev/null", O_RDWR);
   sigset_t set;
 
-  sigemptyset (&set);
-  sigaddset (&set, SIGINT);
-  sigaddset (&set, SIGTERM);
-  sigaddset (&set, SIGHUP);
-  sigprocmask (SIG_BLOCK, &set, NULL);
-  signal (SIGPIPE, SIG_IGN);
+  aide_block_signals (&set);
   setsid ();
   if (nothing == -1 || chdir ("/") == -1)
     _exit (1);

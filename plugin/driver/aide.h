@@ -15,6 +15,7 @@
 #ifndef NULLBLK_DRIVER_AIDE_H
 #define NULLBLK_DRIVER_AIDE_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 #include "common/common.h"
@@ -46,5 +47,11 @@ int aide_fd (const struct aide *a);
  * failure of the task.
  */
 int aide_result (struct aide *a, bool *lost);
+
+/* Block the signals that end a program: the aide hears none of them, and its
+ * maker reads them.  *SET is what is blocked.  Writing to who is gone is an
+ * error from then on, and no signal.
+ */
+void aide_block_signals (sigset_t *set);
 
 #endif /* NULLBLK_DRIVER_AIDE_H */

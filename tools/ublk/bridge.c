@@ -35,12 +35,7 @@ catch_signals (struct bridge *b)
 {
   sigset_t set;
 
-  sigemptyset (&set);
-  sigaddset (&set, SIGINT);
-  sigaddset (&set, SIGTERM);
-  sigaddset (&set, SIGHUP);
-  sigprocmask (SIG_BLOCK, &set, NULL);
-  signal (SIGPIPE, SIG_IGN);
+  aide_block_signals (&set);
   b->signals = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   b->device.ended = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   return b->signals == -1 || b->device.ended == -1 ? -errno : 0;
