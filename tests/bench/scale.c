@@ -400,6 +400,16 @@ lonely_blocks (void)
   devices_destroy (devices);
 }
 
+/* N writes, one behind the other from 0 on. */
+static void
+write_blocks (uint64_t n)
+{
+  uint64_t i;
+
+  for (i = 0; i < n; i++)
+    must (device_write (d, buf, BLOCK, i * BLOCK, false), "a write");
+}
+
 static void
 flushes (void)
 {
@@ -411,10 +421,8 @@ flushes (void)
   for (i = 0; i < n; i++)
     must (device_flush (d), "a flush");
   show ("flush of an empty cache", us_each (begin, n), "us");
-  for (i = 0; i < n; i++)
-    must (device_write (d, buf, BLOCK, i * BLOCK, false), "a write");
-  for (i = 0; i < n; i++)
-    must (device_write (d, buf, BLOCK, i * BLOCK, false), "a write");
+  write_blocks (n);
+  write_blocks (n);
   begin = clock_now ();
   must (device_flush (d), "a flush");
   show ("flush of 200,000 volatile blocks", ms_since (begin), "ms");
@@ -424,12 +432,10 @@ flushes (void)
 static void
 power_cut (void)
 {
-  const uint64_t n = 100000;
-  uint64_t begin, i;
+  uint64_t begin;
 
   CREATE ("size", "1T", "memory-backed", "1", "cache-size", "1G");
-  for (i = 0; i < n; i++)
-    must (device_write (d, buf, BLOCK, i * BLOCK, false), "a write");
+  write_blocks (100000);
   begin = clock_now ();
   change ("power=cut\nlose=random\n");
   show ("power cut of 100,000 volatile blocks", ms_since (begin), "ms");

@@ -19,13 +19,20 @@
 /* For conditions: much longer than they take, and shorter than the waits. */
 #define BOUND 60
 
+/* To nullb0 and to two of its control exports. */
+static struct nbd_handle *h, *config, *stats;
+
+#define SERVE(...)                                                             \
+  serve_with_control ((const char *const[]){__VA_ARGS__, NULL}, &h, &config,   \
+                      &stats)
+
 static char text[STATS_SIZE + 1];
 static char block[512];
 
 static const char *
-read_text (struct nbd_handle *h, uint64_t size)
+read_text (struct nbd_handle *from, uint64_t size)
 {
-  assert_done (nbd_pread (h, text, size, 0, 0));
+  assert_done (nbd_pread (from, text, size, 0, 0));
   text[size] = '\0';
   return text;
 }
@@ -45,7 +52,7 @@ number (const char *after, const char *what)
 
 /* Send N reads, and do not wait for them. */
 static void
-send_reads (struct nbd_handle *h, int n)
+send_reads (int n)
 {
   static char buf[64][512];
   int i;
@@ -59,14 +66,10 @@ send_reads (struct nbd_handle *h, int n)
 static void
 each_operation_has_its_own (void **state)
 {
-  struct nbd_handle *h, *stats;
-
   (void) state;
-  serve ("1G", "memory-backed=true", "latency=1us", "read-latency=20us",
+  SERVE ("1G", "memory-backed=true", "latency=1us", "read-latency=20us",
          "write-latency=30us", "flush-latency=40us", "trim-latency=50us",
          "zero-latency=60us");
-  h = connect_to ("");
-  stats = connect_to ("nullb0.stats");
   assert_done (nbd_pread (h, block, sizeof block, 0, 0));
   assert_int_equal (longest_asked (stats, "read"), 20000);
   assert_int_equal (longest_asked (stats, "write"), 0);
@@ -90,13 +93,9 @@ each_operation_has_its_own (void **state)
 static void
 waits_side_by_side (void **state)
 {
-  struct nbd_handle *h, *stats;
-
   (void) state;
-  serve ("-t", "8", "1G", "latency=100s");
-  h = connect_to ("");
-  stats = connect_to ("nullb0.stats");
-  send_reads (h, 8);
+  SERVE ("-t", "8", "1G", "latency=100s");
+  send_reads (8);
   wait_for_depth (stats, 8);
   read_text (stats, STATS_SIZE);
   assert_int_equal (number ("queue_depth", "\"threads\": "), 8);
@@ -109,18 +108,14 @@ waits_side_by_side (void **state)
 static void
 waits_in_order_when_started_serial (void **state)
 {
-  struct nbd_handle *h, *config, *stats;
   const char change[] = "latency=100s\n";
   bool deferred;
 
   (void) state;
-  serve ("1G");
-  h = connect_to ("");
-  config = connect_to ("nullb0.config");
-  stats = connect_to ("nullb0.stats");
+  SERVE ("1G");
   assert_null (strstr (read_text (config, CONFIG_SIZE), "# note:"));
   assert_done (nbd_pwrite (config, change, strlen (change), 0, 0));
-  send_reads (h, 8);
+  send_reads (8);
   deferred = defers_replies (stats);
   wait_for_depth (stats, deferred ? 8 : 1);
   read_text (stats, STATS_SIZE);
@@ -136,11 +131,8 @@ waits_in_order_when_started_serial (void **state)
 static void
 waits_side_by_side_as_null_blk (void **state)
 {
-  struct nbd_handle *stats;
-
   (void) state;
-  serve ("1G", "irqmode=2", "completion_nsec=1000");
-  stats = connect_to ("nullb0.stats");
+  SERVE ("1G", "irqmode=2", "completion_nsec=1000");
   read_text (stats, STATS_SIZE);
   if (!defers_replies (stats))
     assert_non_null (strstr (text, "\"parallel\": true"));
@@ -149,16 +141,12 @@ waits_side_by_side_as_null_blk (void **state)
 static void
 waits_side_by_side_when_planned (void **state)
 {
-  struct nbd_handle *h, *config, *stats;
   const char change[] = "latency=100s\n";
 
   (void) state;
-  serve ("1G", "parallel=on");
-  h = connect_to ("");
-  config = connect_to ("nullb0.config");
-  stats = connect_to ("nullb0.stats");
+  SERVE ("1G", "parallel=on");
   assert_done (nbd_pwrite (config, change, strlen (change), 0, 0));
-  send_reads (h, 8);
+  send_reads (8);
   wait_for_depth (stats, 8);
   assert_null (strstr (read_text (config, CONFIG_SIZE), "# note:"));
   terminate_server ();
@@ -168,13 +156,9 @@ waits_side_by_side_when_planned (void **state)
 static void
 a_wait_ends_with_its_connection (void **state)
 {
-  struct nbd_handle *h, *stats;
-
   (void) state;
-  serve ("-t", "1", "1G", "latency=100s");
-  h = connect_to ("");
-  stats = connect_to ("nullb0.stats");
-  send_reads (h, 3);
+  SERVE ("-t", "1", "1G", "latency=100s");
+  send_reads (3);
   wait_for_depth (stats, 1);
   abandon (h);
   wait_for_depth (stats, 0);
@@ -188,13 +172,9 @@ a_wait_ends_with_its_connection (void **state)
 static void
 a_wait_ends_with_the_server (void **state)
 {
-  struct nbd_handle *h, *stats;
-
   (void) state;
-  serve ("-t", "16", "1G", "latency=100s");
-  h = connect_to ("");
-  stats = connect_to ("nullb0.stats");
-  send_reads (h, 16);
+  SERVE ("-t", "16", "1G", "latency=100s");
+  send_reads (16);
   wait_for_depth (stats, 16);
   terminate_server ();
   while (nbd_aio_in_flight (h) > 0 && nbd_poll (h, BOUND * 1000) == 1)

@@ -530,14 +530,8 @@ converse (int fd, const struct stream *requests, unsigned char *replies,
       assert_true (r > 0 || (r == -1 && errno == EAGAIN));
       received += r > 0 ? r : 0;
     }
-    if (p.revents & POLLOUT) {
-      piece = 1 + random_below (seed, random_below (seed, 2) ? 100 : 100000);
-      if (piece > requests->len - sent)
-        piece = requests->len - sent;
-      r = send (fd, requests->bytes + sent, piece, MSG_DONTWAIT);
-      assert_true (r > 0 || (r == -1 && errno == EAGAIN));
-      sent += r > 0 ? r : 0;
-    }
+    if (p.revents & POLLOUT)
+      sent += send_random_piece (fd, requests, sent, 100000, seed);
   }
 }
 

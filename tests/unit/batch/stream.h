@@ -7,9 +7,11 @@
 #ifndef NULLBLK_TESTS_STREAM_H
 #define NULLBLK_TESTS_STREAM_H
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "unit.h"
 
@@ -52,6 +54,23 @@ grow (struct stream *s, size_t n)
   memset (p, 0, n);
   s->len += n;
   return p;
+}
+
+/* Send FD as much as it takes of a random piece of what is left behind SENT, of
+ * up to MOST bytes, or often of few.  Returns how much that was.
+ */
+static inline size_t
+send_random_piece (int fd, const struct stream *s, size_t sent, size_t most,
+                   uint64_t *seed)
+{
+  size_t piece = 1 + random_below (seed, random_below (seed, 2) ? 100 : most);
+  ssize_t r;
+
+  if (piece > s->len - sent)
+    piece = s->len - sent;
+  r = send (fd, s->bytes + sent, piece, MSG_DONTWAIT);
+  assert_true (r > 0 || (r == -1 && errno == EAGAIN));
+  return r > 0 ? r : 0;
 }
 
 #endif /* NULLBLK_TESTS_STREAM_H */

@@ -277,7 +277,7 @@ converse (const struct stream *requests, struct stream *got, size_t n,
           uint64_t *seed)
 {
   struct pollfd p = {.fd = peer};
-  size_t sent = 0, piece;
+  size_t sent = 0;
   ssize_t r;
 
   while (sent < requests->len || got->len < n) {
@@ -288,14 +288,8 @@ converse (const struct stream *requests, struct stream *got, size_t n,
       assert_true (r > 0);
       got->len -= 65536 - r;
     }
-    if (p.revents & POLLOUT) {
-      piece = 1 + random_below (seed, random_below (seed, 2) ? 100 : 10000);
-      if (piece > requests->len - sent)
-        piece = requests->len - sent;
-      r = send (peer, requests->bytes + sent, piece, MSG_DONTWAIT);
-      assert_true (r > 0 || (r == -1 && errno == EAGAIN));
-      sent += r > 0 ? r : 0;
-    }
+    if (p.revents & POLLOUT)
+      sent += send_random_piece (peer, requests, sent, 10000, seed);
   }
 }
 

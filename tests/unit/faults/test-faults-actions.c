@@ -398,15 +398,22 @@ hang (struct napper *n)
   return result;
 }
 
+/* It hangs until the rules that NAMES means are deleted, in its nap NAP. */
+static void
+assert_hangs_until_deleted (const char *names, unsigned nap)
+{
+  struct napper n = {.end = nap, .deletes = names};
+
+  assert_int_equal (hang (&n), 0);
+  assert_int_equal (n.naps, nap);
+}
+
 static void
 test_hang_deleted (void **state)
 {
-  struct napper n = {.end = 3, .deletes = "1"};
-
   (void) state;
   add ("hang");
-  assert_int_equal (hang (&n), 0);
-  assert_int_equal (n.naps, 3);
+  assert_hangs_until_deleted ("1", 3);
 }
 
 static void
@@ -440,14 +447,11 @@ test_hang_over (void **state)
 static void
 test_hang_twice (void **state)
 {
-  struct napper n = {.end = 3, .deletes = "all"};
-
   (void) state;
   add ("hang name=a");
   add ("corrupt=flip");
   add ("hang name=b");
-  assert_int_equal (hang (&n), 0);
-  assert_int_equal (n.naps, 3);
+  assert_hangs_until_deleted ("all", 3);
 }
 
 static void
@@ -486,12 +490,9 @@ test_hang_and_flip (void **state)
 static void
 test_hang_spent (void **state)
 {
-  struct napper n = {.end = 4, .deletes = "1"};
-
   (void) state;
   add ("hang count=1 for=1ms");
-  assert_int_equal (hang (&n), 0);
-  assert_int_equal (n.naps, 4);
+  assert_hangs_until_deleted ("1", 4);
   assert_false (judge (OP_WRITE, 0, 512).hangs);
 }
 

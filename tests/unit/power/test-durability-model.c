@@ -165,26 +165,18 @@ do_write (struct model *m, unsigned client)
   free (buf);
 }
 
+/* Clear: zero, or trim. */
 static void
-do_zero (struct model *m)
+do_clear (struct model *m, bool trims)
 {
   const struct range r = random_range (m);
   const uint64_t zeroes[LONGEST] = {0};
+  const uint64_t offset = r.first * m->block_size, count = r.nr * m->block_size;
 
   changed (m, &r, zeroes,
-           durability_zero (m->d, r.nr * m->block_size, r.first * m->block_size,
-                            r.fua, random_below (&m->random, 2)));
-}
-
-static void
-do_trim (struct model *m)
-{
-  const struct range r = random_range (m);
-  const uint64_t zeroes[LONGEST] = {0};
-
-  changed (m, &r, zeroes,
-           durability_trim (m->d, r.nr * m->block_size, r.first * m->block_size,
-                            r.fua));
+           trims ? durability_trim (m->d, count, offset, r.fua)
+                 : durability_zero (m->d, count, offset, r.fua,
+                                    random_below (&m->random, 2)));
 }
 
 /*---------------------------------------------------------------------*/
@@ -351,9 +343,9 @@ do_one (struct model *m)
   else if (what == 3)
     check_nothing_changed (m);
   else if (what <= 15)
-    do_zero (m);
+    do_clear (m, false);
   else if (what <= 30)
-    do_trim (m);
+    do_clear (m, true);
   else
     do_write (m, client);
 }

@@ -180,32 +180,32 @@ test_parallel (void **state)
   refuse ("parallel", "16", "parallel=16: allowed is auto, off or on");
 }
 
+/* Parameters of a device in memory with this limit. */
+static void
+begin_with_limit (const char *limit)
+{
+  setup (NULL);
+  take ("memory-backed", "1");
+  take ("memory-limit", limit);
+}
+
 static void
 test_memory_limit (void **state)
 {
   (void) state;
-  take ("memory-backed", "1");
-  take ("memory-limit", "4K");
+  begin_with_limit ("4K");
   assert_int_equal (complete (), 0);
   assert_int_equal (p.settings.memory_limit, 4096);
-
-  setup (NULL);
-  take ("memory-backed", "1");
-  take ("memory-limit", "16G");
+  begin_with_limit ("16G");
   assert_int_equal (complete (), 0);
-
-  setup (NULL);
-  take ("memory-backed", "1");
-  take ("memory-limit", "17G");
+  begin_with_limit ("17G");
   assert_int_equal (complete (), -EINVAL);
   assert_string_equal (why.text,
                        "memory-limit=17G: allowed is a size from 4K to the "
                        "16G that this machine or cgroup has");
 
   /* Huge pages come by 2 MiB. */
-  setup (NULL);
-  take ("memory-backed", "1");
-  take ("memory-limit", "1M");
+  begin_with_limit ("1M");
   assert_int_equal (params_complete (&p, MEMORY, UINT64_MAX, 2 << 20, &why),
                     -EINVAL);
   assert_string_equal (why.text,

@@ -28,6 +28,7 @@
 #include "ublk/queue.h"
 #include "ublk/record.h"
 #include "ublk/source.h"
+#include "records.h"
 #include "unit.h"
 
 #define MOST 64
@@ -348,25 +349,6 @@ refuse (enum command command, int result, unsigned times)
 {
   kernel->refusals[command].result = result;
   kernel->refusals[command].times = times;
-}
-
-static bool
-count_record (uint64_t cookie, void *arg)
-{
-  unsigned *n = arg;
-
-  (void) cookie;
-  ++*n;
-  return true;
-}
-
-static unsigned
-records (void)
-{
-  unsigned n = 0;
-
-  record_for_each (count_record, &n);
-  return n;
 }
 
 static void

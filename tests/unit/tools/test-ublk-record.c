@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ublk/record.h"
+#include "records.h"
 #include "unit.h"
 
 static const char uri[] = "nbd://server/nullb0";
@@ -83,25 +84,6 @@ claim (uint64_t *cookie)
   const int err = record_open (&r, *cookie, &is_dead);
 
   return err == 0 ? record_claim (&r) : err;
-}
-
-static bool
-count (uint64_t cookie, void *arg)
-{
-  unsigned *n = arg;
-
-  (void) cookie;
-  ++*n;
-  return true;
-}
-
-static unsigned
-records (void)
-{
-  unsigned n = 0;
-
-  record_for_each (count, &n);
-  return n;
 }
 
 /*---------------------------------------------------------------------*/

@@ -66,25 +66,23 @@ test_not_zoned (void **state)
 static void
 test_zone_size (void **state)
 {
+  static const struct {
+    uint64_t size;
+    const char *text;
+  } wrong[] = {{3 * MIB, "3M"}, {2048, "2K"}, {2 * GIB, "2G"}, {0, "0"}};
   struct zone_settings s = usual ();
+  char text[200];
+  unsigned i;
 
   (void) state;
-  s.zone_size = 3 * KIB * KIB;
-  assert_refused (&s, GIB, 512,
-                  "zone-size=3M: allowed is a power of two from 4K to the "
-                  "device's size, 1G (a device has at most 16777216 zones)");
-  s.zone_size = 2048;
-  assert_refused (&s, GIB, 512,
-                  "zone-size=2K: allowed is a power of two from 4K to the "
-                  "device's size, 1G (a device has at most 16777216 zones)");
-  s.zone_size = 2 * GIB;
-  assert_refused (&s, GIB, 512,
-                  "zone-size=2G: allowed is a power of two from 4K to the "
-                  "device's size, 1G (a device has at most 16777216 zones)");
-  s.zone_size = 0;
-  assert_refused (&s, GIB, 512,
-                  "zone-size=0: allowed is a power of two from 4K to the "
-                  "device's size, 1G (a device has at most 16777216 zones)");
+  for (i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    s.zone_size = wrong[i].size;
+    snprintf (text, sizeof text,
+              "zone-size=%s: allowed is a power of two from 4K to the device's "
+              "size, 1G (a device has at most 16777216 zones)",
+              wrong[i].text);
+    assert_refused (&s, GIB, 512, text);
+  }
   s.zone_size = 32 * KIB;
   assert_refused (&s, GIB, 64 * KIB,
                   "zone-size=32K: allowed is a power of two from 64K to the "
