@@ -83,9 +83,8 @@ struct request {
   struct latency_slot slot;
   struct latency_slot *more_slots;
 
-  /* Of a write that is set aside. */
+  /* Of a write that is early; early.since is its wait on a thread, too. */
   struct zone_early early;
-  uint64_t early_until; /* the moment at which it fails */
   bool may_trim, is_zero;
 
   struct fault_verdict verdict; /* last: done with before the wait */

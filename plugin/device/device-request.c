@@ -364,38 +364,59 @@ set_aside (struct request *r, const void *buf, bool may_trim)
   r->result = 0;
   r->is_zero = buf == NULL;
   r->may_trim = may_trim;
-  r->early_until =
-      moment_after (clock_now (), r->version->s.zones.reorder_wait);
-  return ops->set_aside (r->early_until, r->version->s.spin, take_turn,
-                         on_deadline, r, offsetof (struct request, verdict),
-                         buf, buf != NULL ? r->io.count : 0);
+  return ops->set_aside (
+      moment_after (clock_now (), r->version->s.zones.reorder_wait),
+      r->version->s.spin, take_turn, on_deadline, r,
+      offsetof (struct request, verdict), buf, buf != NULL ? r->io.count : 0);
+}
+
+/* The moment at which a write that was set aside fails, as it is by now. */
+static uint64_t
+early_until (const struct request *r)
+{
+  return zones_early_until (r->connection->device->zones, &r->early);
+}
+
+/* A write that was set aside is early again: it is listed again, or fails if
+ * its time is up.
+ */
+static int
+stay_early (struct request *r)
+{
+  if (r->early.since != 0 && clock_now () >= early_until (r))
+    return -EIO;
+  request_leave (r);
+  device_list_early (r);
+  return ASIDE;
 }
 
 /* A write is ahead of the write pointer.  It is set aside, so that its thread
- * can serve the writes that it waits for; or else it waits on its thread.  A
- * write that was set aside before is listed again until early_until, and fails
- * after that.
+ * can serve the writes that it waits for.  While there is no room for that it
+ * waits on its thread, where it does not keep those from going on that are set
+ * aside already, whose room it needs.  If the write that it waits for is behind
+ * it on its connection, it fails when its time is up, and the others go on.
  */
 static int
 meet_early (struct request *r, const void *buf, bool may_trim)
 {
-  struct request *copy = r;
+  struct request *copy;
   int result;
 
-  if (r->is_aside && clock_now () >= r->early_until)
-    return -EIO;
-  request_leave (r);
-  if (!r->is_aside) {
+  r->early.since = 0;
+  do {
+    request_leave (r);
     r->is_aside = true;
     copy = set_aside (r, buf, may_trim);
-  }
-  if (copy != NULL) {
-    device_list_early (copy);
-    return ASIDE;
-  }
-  r->is_aside = false;
-  result = request_come_back (r);
-  return result == 0 ? device_write_zone (r, buf, may_trim, true) : result;
+    if (copy != NULL) {
+      device_list_early (copy);
+      return ASIDE;
+    }
+    r->is_aside = false;
+    result = request_come_back (r);
+    if (result == 0)
+      result = device_write_zone (r, buf, may_trim, true);
+  } while (result == REQUEST_EARLY);
+  return result;
 }
 
 static int
@@ -407,7 +428,7 @@ write_data (struct request *r, const void *buf, bool may_trim)
   if (d->zones != NULL) {
     result = device_write_zone (r, buf, may_trim, false);
     if (__builtin_expect (result == REQUEST_EARLY, 0))
-      result = meet_early (r, buf, may_trim);
+      result = r->is_aside ? stay_early (r) : meet_early (r, buf, may_trim);
   }
   else
     result = change_good_data (r, buf, may_trim, &bad);
@@ -432,7 +453,7 @@ take_turn (void *request, const void *payload, uint64_t *moment)
     result = write_data (r, r->is_zero ? NULL : payload, r->may_trim);
   }
   if (result == ASIDE) {
-    *moment = r->early_until;
+    *moment = early_until (r);
     return false;
   }
   r->result = result;

@@ -96,19 +96,32 @@ device_zone_data (struct device *d)
                             .opaque = d};
 }
 
-/* The nap of a write that is early.  It may last as long as a client does not
- * read its replies, for which a power cut does not wait.
+/* A write that is early, and waits on its thread. */
+struct waiting {
+  struct request *request;
+  bool has_napped;
+};
+
+/* Its nap, which may last as long as a client does not read its replies, for
+ * which a power cut does not wait.  Where the write waits on its thread since
+ * there was no room to set it aside, there may be room by the second nap.
  */
 static int
-nap_out (void *request, uint64_t nsec)
+nap_out (void *waiting, uint64_t nsec)
 {
-  struct request *r = request;
-  const struct wait_ops *wait = &r->connection->ops->wait;
+  struct waiting *w = waiting;
+  struct request *r = w->request;
+  const struct connection_ops *ops = r->connection->ops;
   int result;
 
   request_leave (r);
-  result = wait->sleep_for (wait->opaque, nsec);
-  return result < 0 ? result : request_come_back (r);
+  result = ops->wait.sleep_for (ops->wait.opaque, nsec);
+  if (result == 0)
+    result = request_come_back (r);
+  if (result == 0 && w->has_napped && ops->set_aside != NULL)
+    result = -EAGAIN;
+  w->has_napped = true;
+  return result;
 }
 
 /* The write pointer has come to a write that is set aside. */
@@ -137,6 +150,22 @@ device_forget_early (struct request *r)
   r->is_early = false;
 }
 
+/* Begin a write that waits for its turn on its thread. */
+static int
+await_turn (struct request *r, struct zone_write *zone)
+{
+  struct waiting waiting = {.request = r};
+  const struct wait_ops nap = {.sleep_for = nap_out,
+                               .seldom = r->connection->ops->wait.seldom,
+                               .opaque = &waiting};
+  struct zone_wait wait = {.nap = &nap, .since = r->early.since};
+  const int result = zones_begin_write (r->connection->device->zones, zone,
+                                        r->transfer, request_place (r), &wait);
+
+  r->early.since = wait.since;
+  return result;
+}
+
 /* Write r->transfer bytes of BUF, which lie in one zone of the kind PLACE, to
  * request_place.  The zone is asked for all of them, whatever is written then.
  * Nothing is above the write pointer, also where power was cut between two
@@ -147,9 +176,6 @@ write_in_zone (struct request *r, const void *buf, bool may_trim, bool waits,
                enum zone_place place)
 {
   struct device *d = r->connection->device;
-  const struct wait_ops wait = {.sleep_for = nap_out,
-                                .seldom = r->connection->ops->wait.seldom,
-                                .opaque = r};
   struct zone_write zone;
   int result, bad;
 
@@ -158,8 +184,7 @@ write_in_zone (struct request *r, const void *buf, bool may_trim, bool waits,
     return result != 0 ? result : bad;
   }
   if (__builtin_expect (waits, 0))
-    result = zones_begin_write (d->zones, &zone, r->transfer, request_place (r),
-                                &wait);
+    result = await_turn (r, &zone);
   else
     result = zones_try_write (d->zones, &zone, r->transfer, request_place (r));
   if (result != 0)

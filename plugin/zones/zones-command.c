@@ -204,7 +204,8 @@ command (struct zones *z, uint64_t zone, enum zone_cond cond, int *told)
   r = apply (z, zone, cond);
   now = state_wp (zone_state (z, zone));
   limits_leave (z, may_open);
-  zone_wake_early (stripe, zone, now);
+  if (now != wp)
+    zone_wake_early (z, stripe, zone, now);
   if (now < wp)
     discard (z, stripe, zone, wp);
   stripe_unlock (stripe);

@@ -2,13 +2,20 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Writes that come early: before the one that is to be written in front of
- * them. If zone-reorder-wait is set, such a write puts itself into the list of
- * the zone's stripe and lets go of the lock.  Its thread waits then, or the
- * caller has set it aside and serves other requests meanwhile.  The request
- * that moves the write pointer wakes the early writes whose place the pointer
- * reaches (one, unless two want the same place), and those that it passes,
- * which fail then. So each write of a queue wakes only the next one, and a
- * write that waits holds no lock.
+ * them.  If zone-reorder-wait is set, such a write puts itself among those of
+ * the zone's stripe (zones-order.c) and lets go of the lock.  Its thread waits
+ * then, or the caller has set it aside and serves other requests meanwhile.
+ * The request that moves the write pointer wakes the early writes whose place
+ * the pointer reaches (one, unless two want the same place), and those that it
+ * passes, which fail then.  So each write of a queue wakes only the next one,
+ * and a write that waits holds no lock.
+ *
+ * Progress in a zone (zones_early_until) wakes nobody: each of its writes looks
+ * at the moment of the last progress when its own time is up.  A client that
+ * keeps making progress can keep a write waiting for ever.  What that holds is
+ * a thread with its buffer, of which a connection has as many as nbdkit gives
+ * it, or a place among the requests that are set aside, of which it has
+ * `--depth`, and room that others cannot be short of (batch-waiting.c).
  */
 
 #include <config.h>
@@ -19,26 +26,39 @@
 
 /* Take an early write out of its list, and have it tried again. */
 static void
-wake (struct zone_early **link)
+wake (struct zone_stripe *stripe, struct zone_early *e)
 {
-  struct zone_early *e = *link;
-
-  *link = e->next;
+  zone_order_remove (&stripe->early, e);
   e->is_listed = false;
   e->reached (e);
 }
 
-void
-zone_wake_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp)
+static void
+note_progress (struct zones *z, uint64_t zone, uint64_t now)
 {
-  struct zone_early **link = &stripe->early, *e;
+  atomic_store_explicit (&z->progress[zone_index (z, zone)], now,
+                         memory_order_relaxed);
+}
 
-  while ((e = *link) != NULL) {
-    if (e->zone != zone || e->wp > wp)
-      link = &e->next;
-    else
-      wake (link);
-  }
+void
+zone_tell_early (struct zones *z, uint64_t zone, uint64_t wp)
+{
+  struct zone_stripe *stripe = zone_stripe (z, zone);
+  struct zone_early *e;
+
+  note_progress (z, zone, clock_now ());
+  while ((e = zone_order_first (&stripe->early, zone)) != NULL && e->wp <= wp)
+    wake (stripe, e);
+}
+
+uint64_t
+zones_early_until (const struct zones *z, const struct zone_early *e)
+{
+  const uint64_t progress = atomic_load_explicit (
+      &z->progress[zone_index (z, e->zone)], memory_order_relaxed);
+
+  return moment_after (progress > e->since ? progress : e->since,
+                       z->reorder_wait);
 }
 
 /* The writes that are woken check their zones again. */
@@ -49,30 +69,28 @@ zones_wake_all (struct zones *z)
 
   for (i = 0; i < z->nr_stripes; i++) {
     stripe_lock (&z->stripes[i]);
-    while (z->stripes[i].early != NULL)
-      wake (&z->stripes[i].early);
+    while (z->stripes[i].early.root != NULL)
+      wake (&z->stripes[i], z->stripes[i].early.root);
     stripe_unlock (&z->stripes[i]);
   }
 }
 
 void
-zone_list_early (struct zone_stripe *stripe, struct zone_early *e)
+zone_list_early (struct zones *z, struct zone_early *e)
 {
+  if (e->since == 0) {
+    e->since = clock_now ();
+    note_progress (z, e->zone, e->since);
+  }
   e->is_listed = true;
-  e->next = stripe->early;
-  stripe->early = e;
+  zone_order_add (&zone_stripe (z, e->zone)->early, e);
 }
 
 static void
 unlist (struct zone_stripe *stripe, struct zone_early *e)
 {
-  struct zone_early **link = &stripe->early;
-
-  if (!e->is_listed)
-    return;
-  while (*link != e)
-    link = &(*link)->next;
-  *link = e->next;
+  if (e->is_listed)
+    zone_order_remove (&stripe->early, e);
   e->is_listed = false;
 }
 
@@ -102,7 +120,7 @@ wake_thread (struct zone_early *early)
 }
 
 static void
-begin_wait (struct zone_stripe *stripe, struct waiting_write *e)
+begin_wait (struct zones *z, struct waiting_write *e)
 {
   pthread_condattr_t attr;
 
@@ -112,7 +130,7 @@ begin_wait (struct zone_stripe *stripe, struct waiting_write *e)
   pthread_cond_init (&e->woken, &attr);
   pthread_condattr_destroy (&attr);
   e->is_woken = false;
-  zone_list_early (stripe, &e->early);
+  zone_list_early (z, &e->early);
 }
 
 /* The stripe is locked.  A request that woke E did so with the stripe locked,
@@ -144,25 +162,29 @@ await_turn (struct waiting_write *e, uint64_t moment)
 }
 
 int
-zone_wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
-                 uint64_t deadline, const struct wait_ops *wait)
+zone_wait_early (struct zones *z, uint64_t zone, uint64_t wp,
+                 struct zone_wait *wait)
 {
-  struct waiting_write e = {
-      .early = {.reached = wake_thread, .zone = zone, .wp = wp}};
+  struct zone_stripe *stripe = zone_stripe (z, zone);
+  struct waiting_write e = {.early = {.reached = wake_thread,
+                                      .zone = zone,
+                                      .wp = wp,
+                                      .since = wait->since}};
   const uint64_t began = clock_now ();
-  uint64_t now = began, slice = deadline;
+  uint64_t now = began, until, slice = UINT64_MAX;
   int r = 0;
 
-  if (now >= deadline)
+  if (e.early.since != 0 && now >= zones_early_until (z, &e.early))
     return -EIO;
-  begin_wait (stripe, &e);
+  begin_wait (z, &e);
+  wait->since = e.early.since;
   stripe_unlock (stripe);
-  while (now < deadline) {
-    if (wait != NULL) {
-      r = wait->sleep_for (wait->opaque, 0);
-      slice = wait_slice (wait, now - began);
+  while (now < (until = zones_early_until (z, &e.early))) {
+    if (wait->nap != NULL) {
+      r = wait->nap->sleep_for (wait->nap->opaque, 0);
+      slice = wait_slice (wait->nap, now - began);
     }
-    if (r < 0 || await_turn (&e, min (deadline, moment_after (now, slice))))
+    if (r < 0 || await_turn (&e, min (until, moment_after (now, slice))))
       break;
     now = clock_now ();
   }

@@ -8,6 +8,7 @@
  *     zones-write.c     writes move write pointers
  *     zones-command.c   commands and trims
  *     zones-early.c     writes that wait for their turn
+ *     zones-order.c     the same, in order
  *     zones-limits.c    states, and how many zones are open and active
  *     zones-settings.c  what the parameters say of them
  *
@@ -77,10 +78,17 @@ struct zone_discard {
   uint64_t offset, end;
 };
 
+/* Early writes; see zones-order.c. */
+struct zone_order {
+  struct zone_early *root; /* NULL: there are none */
+  uint64_t added;          /* how many ever were */
+  uint64_t steps;          /* that were taken in all, for tests */
+};
+
 struct zone_stripe {
   _Alignas(64) struct fairlock lock;
   /* Both changed with the lock held exclusively. */
-  struct zone_early *early;
+  struct zone_order early;
   struct zone_discard *discards;
 };
 
@@ -113,7 +121,13 @@ struct zones {
   struct zone_stripe *stripes;
   uint64_t row; /* states of a stripe */
   _Atomic uint64_t *states;
-  size_t map_size;
+
+  /* For each zone, in the same order, the moment of the last progress that its
+   * early writes saw (zones_early_until).  What never had any is 0, and takes
+   * no memory.
+   */
+  _Atomic uint64_t *progress;
+  size_t map_size; /* of both */
 
   struct zone_limits limits;
 };
@@ -148,11 +162,17 @@ zone_stripe (const struct zones *z, uint64_t zone)
   return &z->stripes[zone & (z->nr_stripes - 1)];
 }
 
+/* Where what belongs to a zone is among that of all. */
+static inline uint64_t
+zone_index (const struct zones *z, uint64_t zone)
+{
+  return (zone & (z->nr_stripes - 1)) * z->row + (zone >> z->stripe_bits);
+}
+
 static inline _Atomic uint64_t *
 zone_word (const struct zones *z, uint64_t zone)
 {
-  return &z->states[(zone & (z->nr_stripes - 1)) * z->row +
-                    (zone >> z->stripe_bits)];
+  return &z->states[zone_index (z, zone)];
 }
 
 /* Conventional zones have no state. */
@@ -192,22 +212,37 @@ zone_lock (struct zones *z, uint64_t zone)
   return stripe;
 }
 
-/* zones-early.c.  The stripe is locked for the following.  The write pointer
- * has moved.
- */
-void zone_wake_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp);
+/* zones-order.c.  The stripe is locked for these. */
+void zone_order_add (struct zone_order *o, struct zone_early *e);
+void zone_order_remove (struct zone_order *o, struct zone_early *e);
 
-/* Add one whose zone and write pointer are set. */
-void zone_list_early (struct zone_stripe *stripe, struct zone_early *e);
+/* The first write of a zone, or NULL. */
+struct zone_early *zone_order_first (struct zone_order *o, uint64_t zone);
 
-/* Wait until the write pointer is at WP, or DEADLINE.  The stripe is locked,
- * but not meanwhile.  The first nap is before the wait: with it, replies that
- * the thread has held are sent (batch_ppoll), which the write that is waited
- * for may be waiting for.  Returns 0 when it is worth another look, -EIO when
- * the time is up, or what the nap failed with.
+/* zones-early.c.  The stripe is locked for the following.  The write pointer of
+ * a zone has moved to WP; something is listed in its stripe.
  */
-int zone_wait_early (struct zone_stripe *stripe, uint64_t zone, uint64_t wp,
-                     uint64_t deadline, const struct wait_ops *wait);
+void zone_tell_early (struct zones *z, uint64_t zone, uint64_t wp);
+
+static inline void
+zone_wake_early (struct zones *z, struct zone_stripe *stripe, uint64_t zone,
+                 uint64_t wp)
+{
+  if (__builtin_expect (stripe->early.root != NULL, 0))
+    zone_tell_early (z, zone, wp);
+}
+
+/* Add one whose zone, write pointer and moment are set. */
+void zone_list_early (struct zones *z, struct zone_early *e);
+
+/* Wait until the write pointer is at WP, or until zones_early_until.  The
+ * stripe is locked, but not meanwhile.  The first nap is before the wait: with
+ * it, replies that the thread has held are sent (batch_ppoll), which the write
+ * that is waited for may be waiting for.  Returns 0 when it is worth another
+ * look, -EIO when the time is up, or what the nap failed with.
+ */
+int zone_wait_early (struct zones *z, uint64_t zone, uint64_t wp,
+                     struct zone_wait *wait);
 
 /* zones-limits.c */
 int limits_create (struct zones *z, const struct zone_settings *s);

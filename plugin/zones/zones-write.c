@@ -103,20 +103,20 @@ zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
 
 int
 zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
-                   uint64_t offset, const struct wait_ops *wait)
+                   uint64_t offset, struct zone_wait *wait)
 {
+  struct zone_wait unknown = {0};
   struct zone_stripe *stripe;
-  uint64_t deadline, wp;
+  uint64_t wp;
   int r;
 
   r = zones_try_write (z, w, count, offset);
   if (r != ZONE_WRITE_EARLY)
     return r;
   wp = offset - zone_start (z, w->zone);
-  deadline = moment_after (clock_now (), z->reorder_wait);
   stripe = zone_lock (z, w->zone);
   while ((r = check_write (z, w->zone, count, wp)) == ZONE_WRITE_EARLY) {
-    r = zone_wait_early (stripe, w->zone, wp, deadline, wait);
+    r = zone_wait_early (z, w->zone, wp, wait != NULL ? wait : &unknown);
     if (r < 0)
       break;
     zone_finish_discard (z, stripe, w->zone);
@@ -125,7 +125,7 @@ zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
     r = open_implicitly (z, w->zone);
   if (r < 0)
     stripe_unlock (stripe);
-  return r;
+  return r != -EAGAIN ? r : ZONE_WRITE_EARLY;
 }
 
 void
@@ -139,7 +139,7 @@ zones_list_early (struct zones *z, struct zone_early *e, uint64_t count,
   e->is_listed = false;
   stripe = zone_lock (z, e->zone);
   if (check_write (z, e->zone, count, e->wp) == ZONE_WRITE_EARLY)
-    zone_list_early (stripe, e);
+    zone_list_early (z, e);
   else
     e->reached (e);
   stripe_unlock (stripe);
@@ -164,6 +164,7 @@ zones_end_write (struct zone_write *w, uint64_t written)
   zone_set_state (z, w->zone, cond, wp);
   limits_leave (z, false);
   stripe = zone_stripe (z, w->zone);
-  zone_wake_early (stripe, w->zone, wp);
+  if (written > 0)
+    zone_wake_early (z, stripe, w->zone, wp);
   stripe_unlock (stripe);
 }

@@ -82,7 +82,7 @@ create_stripes (struct zones *z)
 
   for (i = 0; i < z->nr_stripes; i++) {
     fairlock_init (&z->stripes[i].lock);
-    z->stripes[i].early = NULL;
+    z->stripes[i].early = (struct zone_order){0};
     z->stripes[i].discards = NULL;
   }
 }
@@ -132,15 +132,17 @@ begin_states (struct zones *z, const struct zone_settings *s)
 static int
 create_states (struct zones *z)
 {
+  const uint64_t n = z->nr_stripes * z->row;
   void *map;
 
-  z->map_size = z->nr_stripes * z->row * sizeof *z->states;
+  z->map_size = n * (sizeof *z->states + sizeof *z->progress);
   map = mmap (NULL, z->map_size, PROT_READ | PROT_WRITE,
               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (map == MAP_FAILED)
     return -ENOMEM;
   madvise (map, z->map_size, MADV_NOHUGEPAGE);
   z->states = map;
+  z->progress = z->states + n;
   return 0;
 }
 

@@ -104,11 +104,17 @@ uint64_t zones_end_of_zone (const struct zones *z, uint64_t offset);
  * moves the data between the two, and does not begin anything else here.
  *
  * A write ahead of the write pointer waits for those before it if the settings
- * say so.  Before that and every 10 ms meanwhile it waits 0 ns by WAIT (which
- * may be NULL): if that fails, so does the write.
+ * say so, until the moment that zones_early_until says.  Before that and every
+ * 10 ms meanwhile it waits 0 ns by WAIT: if that fails, so does the write; but
+ * with -EAGAIN nothing is locked, and zones_begin_write returns
+ * ZONE_WRITE_EARLY.
  */
+struct zone_wait {
+  const struct wait_ops *nap; /* or NULL */
+  uint64_t since; /* 0 for a new write: since when it has been early */
+};
 int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
-                       uint64_t offset, const struct wait_ops *wait);
+                       uint64_t offset, struct zone_wait *wait);
 
 /* Begin a write as zones_begin_write does, but do not wait: where that would
  * wait, returns ZONE_WRITE_EARLY, and nothing is locked.
@@ -127,13 +133,26 @@ int zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
 struct zone_early {
   void (*reached) (struct zone_early *e);
 
+  /* 0 for a new write; from its first listing on: since when it has been early.
+   */
+  uint64_t since;
+
   /* Private, guarded by the lock of the zone's stripe. */
-  struct zone_early *next;
-  uint64_t zone, wp; /* the write pointer that it waits for */
+  struct zone_early *before, *behind; /* see zones-order.c */
+  uint64_t zone, wp;                  /* the write pointer that it waits for */
+  uint32_t priority;
   bool is_listed;
 };
 void zones_list_early (struct zones *z, struct zone_early *e, uint64_t count,
                        uint64_t offset);
+
+/* The moment until which a write that was listed is to wait: reorder_wait after
+ * the last progress of its zone.  That is when the write pointer moved while
+ * anything was listed, or when a write was listed for the first time.  So it
+ * does not end while whoever writes the zone makes any progress, however slow
+ * the way here is; and a write that is tried again and again makes none.
+ */
+uint64_t zones_early_until (const struct zones *z, const struct zone_early *e);
 
 /* REACHED is not called any more, nor running.  A write that is not listed may
  * be given.

@@ -90,8 +90,33 @@ hasten (void *request)
   pthread_mutex_unlock (&c->lock);
 }
 
+/* What comes at the third nap since NAPS was set to 0; or NULL. */
+static unsigned naps;
+static void (*at_third_nap) (void);
+
+static int
+count_nap (void *opaque, uint64_t nsec)
+{
+  if (++naps == 3 && at_third_nap != NULL)
+    at_third_nap ();
+  return note_nap (opaque, nsec);
+}
+
+static void
+get_room (void)
+{
+  has_room = true;
+}
+
+static void
+write_before (void)
+{
+  assert_int_equal (device_zero (clients[1].connection, BLOCK, 0, true, false),
+                    0);
+}
+
 static const struct connection_ops ops = {
-    .wait = {.sleep_for = note_nap},
+    .wait = {.sleep_for = count_nap},
     .set_aside = set_aside,
     .hasten = hasten,
 };
@@ -302,9 +327,9 @@ test_its_time (void **state)
   (void) state;
   BEGIN ("zone-reorder-wait", "3ms");
   a = write_early (BLOCK, 'b');
-  while (clock_now () < a->until)
-    ;
-  assert_true (take_turn (a, &moment));
+  while (!take_turn (a, &moment))
+    assert_in_range (moment, a->until, a->until + 3600 * NSEC_PER_SEC);
+  assert_true (clock_now () >= a->until);
   assert_int_equal (a->result, -EIO);
   check_wp (0, 0);
   assert_int_equal (d->in_flight, 0);
@@ -323,7 +348,7 @@ test_in_vain (void **state)
   BEGIN ("zone-reorder-wait", "100s");
   a = write_early (2 * BLOCK, 'c');
   assert_false (take_turn (a, &moment));
-  assert_int_equal (moment, a->until);
+  assert_in_range (moment, a->until, a->until + 100 * NSEC_PER_SEC);
   put_block (0, 'a');
   assert_false (is_hastened (a));
   assert_false (take_turn (a, &moment));
@@ -332,6 +357,32 @@ test_in_vain (void **state)
   run (&clients[0]);
   assert_int_equal (a->result, 0);
   check_wp (0, 3 * BLOCK);
+}
+
+/* Its wait begins anew with each progress in the zone, and not when it is tried
+ * in vain.
+ */
+static void
+test_progress (void **state)
+{
+  struct aside *a;
+  uint64_t moment[5];
+
+  (void) state;
+  BEGIN ("zone-reorder-wait", "100s");
+  a = write_early (3 * BLOCK, 'd');
+  assert_false (take_turn (a, &moment[0]));
+  put_block (0, 'a');
+  assert_false (take_turn (a, &moment[1]));
+  write_early (6 * BLOCK, 'g');
+  assert_false (take_turn (a, &moment[2]));
+  assert_false (take_turn (a, &moment[3]));
+  write_early (ZONE + BLOCK, 'b');
+  put_block (ZONE, 'a');
+  assert_false (take_turn (a, &moment[4]));
+  assert_true (moment[0] < moment[1] && moment[1] < moment[2]);
+  assert_int_equal (moment[3], moment[2]);
+  assert_int_equal (moment[4], moment[2]);
 }
 
 /* Its client goes. */
@@ -506,6 +557,46 @@ test_no_room (void **state)
   assert_int_equal (d->out, 0);
 }
 
+/* There is room by the third nap. */
+static void
+test_room_comes (void **state)
+{
+  struct aside *a;
+
+  (void) state;
+  BEGIN ("zone-reorder-wait", "100s");
+  has_room = false;
+  naps = 0;
+  at_third_nap = get_room;
+  assert_int_equal (write_with (d, BLOCK, BLOCK, 'b', false), 0);
+  at_third_nap = NULL;
+  a = clients[0].last;
+  assert_non_null (a);
+  put_block (0, 'a');
+  run (&clients[0]);
+  assert_int_equal (a->result, 0);
+  check_block (BLOCK, 'b');
+  assert_int_equal (d->in_flight, 0);
+  assert_int_equal (d->out, 0);
+}
+
+/* Its turn comes first. */
+static void
+test_turn_without_room (void **state)
+{
+  (void) state;
+  BEGIN ("zone-reorder-wait", "100s");
+  has_room = false;
+  naps = 0;
+  at_third_nap = write_before;
+  assert_int_equal (write_with (d, BLOCK, BLOCK, 'b', false), 0);
+  at_third_nap = NULL;
+  assert_null (clients[0].last);
+  check_block (BLOCK, 'b');
+  check_wp (0, 2 * BLOCK);
+  assert_int_equal (d->in_flight, 0);
+}
+
 /*---------------------------------------------------------------------*/
 /* Two connections write the blocks of all zones in a random order. */
 
@@ -574,11 +665,23 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_turn),     TEST (test_zeroes),  TEST (test_across),
-      TEST (test_its_time), TEST (test_in_vain), TEST (test_over),
-      TEST (test_commands), TEST (test_power),   TEST (test_cut_at_it),
-      TEST (test_latency),  TEST (test_rules),   TEST (test_live_change),
-      TEST (test_no_room),  TEST (test_random),
+      TEST (test_turn),
+      TEST (test_zeroes),
+      TEST (test_across),
+      TEST (test_its_time),
+      TEST (test_in_vain),
+      TEST (test_over),
+      TEST (test_commands),
+      TEST (test_power),
+      TEST (test_cut_at_it),
+      TEST (test_latency),
+      TEST (test_rules),
+      TEST (test_live_change),
+      TEST (test_no_room),
+      TEST (test_random),
+      TEST (test_progress),
+      TEST (test_room_comes),
+      TEST (test_turn_without_room),
   };
 
   return RUN_TESTS (tests);

@@ -424,10 +424,11 @@ static int
 write_early (uint64_t zone, uint64_t offset, uint64_t count, int naps)
 {
   const struct wait_ops nap = {.sleep_for = count_naps, .opaque = &naps};
+  struct zone_wait wait = {.nap = &nap};
   struct zone_write w;
   int r;
 
-  r = zones_begin_write (d.zones, &w, count, zone * ZONE + offset, &nap);
+  r = zones_begin_write (d.zones, &w, count, zone * ZONE + offset, &wait);
   if (r == 0)
     zones_end_write (&w, count);
   return r;

@@ -395,9 +395,10 @@ write_early (void *arg)
   static const char buf[BLOCK];
   struct early *e = arg;
   const struct wait_ops nap = {.sleep_for = tell, .opaque = e};
+  struct zone_wait wait = {.nap = &nap};
   struct zone_write w;
 
-  e->r = zones_begin_write (d.zones, &w, BLOCK, 2 * BLOCK, &nap);
+  e->r = zones_begin_write (d.zones, &w, BLOCK, 2 * BLOCK, &wait);
   if (e->r == 0) {
     e->r = store_write (d.store, 0, buf, BLOCK, 2 * BLOCK);
     zones_end_write (&w, BLOCK);

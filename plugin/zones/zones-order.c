@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The early writes of a stripe, in the order of their zones and places: a treap
+ * (a search tree whose nodes have random priorities, and parents higher ones
+ * than their children), so that each of the functions here takes about as many
+ * steps as the logarithm of their number.  The stripe is locked.
+ */
+
+#include <config.h>
+
+#include "zones-internal.h"
+
+/* Of two writes of the same place either may be first, but always the same. */
+static bool
+is_before (struct zone_order *o, const struct zone_early *a,
+           const struct zone_early *b)
+{
+  o->steps++;
+  if (a->zone != b->zone)
+    return a->zone < b->zone;
+  return a->wp != b->wp ? a->wp < b->wp : (uintptr_t) a < (uintptr_t) b;
+}
+
+void
+zone_order_add (struct zone_order *o, struct zone_early *e)
+{
+  struct zone_early **link = &o->root, **before, **behind, *t;
+
+  /* The address of the lists, which no client knows, is in it: so nobody can
+   * choose places whose priorities make a tree that is no better than a list.
+   */
+  e->priority = random_mix ((uintptr_t) o ^ random_mix (++o->added));
+  while ((t = *link) != NULL && t->priority >= e->priority)
+    link = is_before (o, e, t) ? &t->before : &t->behind;
+  *link = e;
+  before = &e->before;
+  behind = &e->behind;
+  while (t != NULL) {
+    if (is_before (o, t, e)) {
+      *before = t;
+      before = &t->behind;
+      t = t->behind;
+    }
+    else {
+      *behind = t;
+      behind = &t->before;
+      t = t->before;
+    }
+  }
+  *before = *behind = NULL;
+}
+
+void
+zone_order_remove (struct zone_order *o, struct zone_early *e)
+{
+  struct zone_early **link = &o->root;
+  struct zone_early *before = e->before, *behind = e->behind;
+
+  while (*link != e)
+    link = is_before (o, e, *link) ? &(*link)->before : &(*link)->behind;
+  while (before != NULL && behind != NULL) {
+    o->steps++;
+    if (before->priority > behind->priority) {
+      *link = before;
+      link = &before->behind;
+      before = *link;
+    }
+    else {
+      *link = behind;
+      link = &behind->before;
+      behind = *link;
+    }
+  }
+  *link = before != NULL ? before : behind;
+}
+
+struct zone_early *
+zone_order_first (struct zone_order *o, uint64_t zone)
+{
+  struct zone_early *e = o->root, *first = NULL;
+
+  while (e != NULL) {
+    o->steps++;
+    if (e->zone >= zone)
+      first = e;
+    e = e->zone >= zone ? e->before : e->behind;
+  }
+  return first != NULL && first->zone == zone ? first : NULL;
+}
