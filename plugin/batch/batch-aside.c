@@ -2,7 +2,15 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Requests that are set aside (batch_set_aside), and tried again when they are
- * hastened or their time is over; batch-defer.c has the drawing.
+ * hastened or their time is up; batch-defer.c has the drawing.
+ *
+ * What a request waits for may be in the socket already: its connection's
+ * thread may have been busy, or have waited for a client that takes no replies.
+ * So a request is given up (tried when its time is up) only between two
+ * requests, and only when all bytes have been read that had come when its time
+ * was found to be up.  That end comes however many bytes follow.  Where as many
+ * requests wait as may, nothing can be read: then one is given up, and makes
+ * room for the next.
  */
 
 #include <config.h>
@@ -15,6 +23,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 
 #include "batch-defer-internal.h"
 #include "common/common.h"
@@ -33,6 +42,7 @@ aside_begin (struct batch_socket *c, struct deferred *d, uint64_t until,
 {
   d->deadline = until;
   d->turn = turn;
+  d->is_ready = false;
   d->connection = c;
   if (n > 0)
     memcpy (d->reply + HEADERS, payload, n);
@@ -68,43 +78,86 @@ batch_hasten (void *request)
 void
 aside_take_hastened (struct batch_socket *c)
 {
-  struct deferred **heap = c->waiting, *d, *next;
-  unsigned i;
+  struct deferred *d, *next, *in_order = NULL;
 
   if (atomic_load_explicit (&c->hastened, memory_order_relaxed) == NULL)
     return;
+  /* The last comes first. */
   for (d = atomic_exchange (&c->hastened, NULL); d != NULL; d = next) {
     next = d->next_hastened;
+    d->next_hastened = in_order;
+    in_order = d;
+  }
+  for (d = in_order; d != NULL; d = next) {
+    next = d->next_hastened;
     atomic_store (&d->is_hastened, false);
-    if (d->turn == NULL)
-      continue;
-    d->deadline = 0;
-    for (i = 0; i < c->nr_waiting && heap[i] != d; i++)
-      ;
-    if (i == c->nr_waiting)
-      continue;
-    for (; i > 0 && heap[(i - 1) / 2]->deadline > 0; i = (i - 1) / 2)
-      heap[i] = heap[(i - 1) / 2];
-    heap[i] = d;
+    if (d->turn != NULL)
+      deferred_make_ready (c, d);
   }
 }
 
-bool
-aside_take_turn (struct batch_socket *c, struct deferred *d)
+size_t
+aside_take_turn (struct batch_socket *c)
 {
-  uint64_t moment;
-  bool is_over;
+  struct deferred *d = deferred_take_ready (c);
+  const size_t n = d->room;
 
-  is_over = d->turn (d->request, d->reply + HEADERS, &moment);
-  if (is_over) {
+  if (d->turn (d->request, d->reply + HEADERS, &d->deadline)) {
     d->turn = NULL;
     deferred_shrink (c, d);
-    if (moment <= clock_now ())
-      return true;
   }
-  d->deadline = moment;
   deferred_put_in (c, d);
+  return n;
+}
+
+/* How many bytes the kernel has of the client. */
+static size_t
+bytes_here (const struct batch_socket *c)
+{
+  int n = 0;
+
+  return ioctl (c->fd, FIONREAD, &n) == 0 && n > 0 ? (size_t) n : 0;
+}
+
+bool
+aside_give_up (struct batch_socket *c, bool is_full)
+{
+  const uint64_t now = c->aside.n > 0 ? clock_now () : 0;
+
+  if (deferred_first (&c->aside) > now) {
+    c->is_overdue = false;
+    return false;
+  }
+  if (is_full) {
+    deferred_make_ready (c, c->aside.of[0]);
+    return false;
+  }
+  if (!c->is_overdue) {
+    c->is_overdue = true;
+    c->overdue_at = now;
+    c->bytes_by_then = c->received + bytes_here (c);
+  }
+  if (c->received - (c->rx_end - c->rx_start) < c->bytes_by_then)
+    return true;
+  c->is_overdue = false;
+  while (deferred_first (&c->aside) <= c->overdue_at)
+    deferred_make_ready (c, c->aside.of[0]);
   return false;
+}
+
+void
+batch_aside_await_room (struct batch_socket *c, int fd)
+{
+  struct pollfd fds[2] = {{.fd = fd, .events = POLLOUT},
+                          {.fd = c->wake_fd, .events = POLLIN}};
+
+  aside_take_hastened (c);
+  while (c->ready != NULL) {
+    aside_take_turn (c);
+    aside_take_hastened (c);
+  }
+  if (batch_libc.ppoll (fds, 2, NULL, NULL) > 0 && fds[1].revents != 0)
+    aside_clear_wake (c);
 }
 
 void

@@ -3,13 +3,8 @@
  *
  * A deferred reply, or a request that was set aside, and what the files share
  * that defer; batch-defer.c has the drawing.  out_lock is held wherever nothing
- * else is said.  Each file calls only those below it:
- *
- *     batch-defer.c     from the device's promise to the reply
- *     batch-aside.c     requests that are set aside
- *     batch-waiting.c   those that wait, and their room
- *
- * Nobody else includes this.
+ * else is said.  batch-defer.c, batch-aside.c and batch-waiting.c include this,
+ * and nobody else.
  */
 
 #ifndef NULLBLK_BATCH_DEFER_INTERNAL_H
@@ -29,12 +24,14 @@
 #define MAX_REQUEST_COPY 256
 
 struct deferred {
-  struct deferred *next; /* of those that are idle */
+  struct deferred *next; /* of those that are idle, or ready */
   uint64_t deadline, spin;
   batch_due *due;
+  unsigned place; /* in the heap that it is in */
 
   /* Of a request that was set aside. */
   batch_turn *turn; /* until its turn is over; NULL: none is to come */
+  bool is_ready;    /* to be tried now */
   struct batch_socket *connection;
   struct deferred *next_hastened;
   atomic_bool is_hastened; /* it is among those */
@@ -47,8 +44,25 @@ struct deferred {
 /*---------------------------------------------------------------------*/
 /* batch-waiting.c */
 
+/* Have D wait for what it is to wait for: its time, being hastened, or its
+ * thread.
+ */
 void deferred_put_in (struct batch_socket *c, struct deferred *d);
+
+/* A request that is set aside is ready.  Where its reply is still being given
+ * it will be so when it is put in.
+ */
+void deferred_make_ready (struct batch_socket *c, struct deferred *d);
+
+/* Take the reply that is due first; what has been ready for longest; any of
+ * all.  There has to be one.
+ */
 struct deferred *deferred_take_first (struct batch_socket *c);
+struct deferred *deferred_take_ready (struct batch_socket *c);
+struct deferred *deferred_take_any (struct batch_socket *c);
+
+/* When the first is due; UINT64_MAX if there is none. */
+uint64_t deferred_first (const struct heap *h);
 
 /* Make the buffer of a reply N bytes long, unless it has as many already; what
  * is in it stays.  Where there is no room or no memory, returns false, and D is
@@ -67,16 +81,19 @@ void deferred_make_idle (struct batch_socket *c, struct deferred *d);
 /*---------------------------------------------------------------------*/
 /* batch-aside.c */
 
-/* Move those forward that have been hastened.  One that is not in the heap, as
- * its reply is still being given, is put in with its new deadline; one whose
- * turn is over has been hastened in vain.
- */
+/* Those that have been hastened are ready, except those whose turn is over. */
 void aside_take_hastened (struct batch_socket *c);
 
-/* A request that was set aside is tried again.  Returns whether it is due now;
- * otherwise it waits again.
+/* The first request that is ready is tried.  It then waits for its time, which
+ * may have come, or again.  Returns the bytes of its payload, about.
  */
-bool aside_take_turn (struct batch_socket *c, struct deferred *d);
+size_t aside_take_turn (struct batch_socket *c);
+
+/* Those whose time is up are ready, if all that had come by then has been read,
+ * and in_lock is held.  Returns whether there is more of that to read.  If
+ * nothing can be read (IS_FULL), the first of them is ready.
+ */
+bool aside_give_up (struct batch_socket *c, bool is_full);
 
 /* Can another thread wake the one that serves C?  No lock is needed. */
 bool aside_can_be_woken (struct batch_socket *c);

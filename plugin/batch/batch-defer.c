@@ -14,20 +14,23 @@
  *     v                                  v         │
  *   partial ────whole──> waiting [first, ..., last] ──due──> held ──> socket
  *
- * waiting is a heap by deadline, of at most `depth` replies; while so many
- * wait, no further request is read.  A reply is kept as nbdkit gave it.  When
- * it is due the device is told (batch_due), and may still have it dropped, or
+ * waiting is a heap by deadline.  A reply is kept as nbdkit gave it.  When it
+ * is due the device is told (batch_due), and may still have it dropped, or
  * replaced by an error.
  *
- * A request that was set aside (batch_set_aside) waits in the same way, with
- * its payload behind the room for its reply's headers.  Its deadline is the
- * moment at which it gives up; when it is hastened (batch_hasten), which any
- * thread may do, that becomes "now".  Then the device tries it again
- * (batch_turn), before it is due:
+ * A request that was set aside (batch_set_aside) has its payload behind the
+ * room for its reply's headers.  It is in another heap, by the moment at which
+ * it is given up, until it is hastened (batch_hasten), which any thread may
+ * do.  Then it is ready, and the device tries it again (batch_turn) as soon as
+ * its thread comes here, or has to wait for room in the socket:
  *
- *   any thread ──> hastened [d, d, ...] ──drained──> waiting ──turn──> waiting
- *                      │                                      (due when the
- *                      └─ eventfd ─> ends the wait             device says)
+ *   partial ──whole──> aside ──hastened, or given up──> ready ──turn──> waiting
+ *                        ^  ^                                  │
+ *                        │  └───────────── in vain ────────────┘
+ *   any thread ──> hastened [d, d, ...] ── eventfd ─> ends the wait
+ *
+ * All these together are at most `depth`: while so many wait, no further
+ * request is read.
  *
  * All this is only for connections that are served by one thread, in nbdkit's
  * serial mode (batch_set_serial); what others look at is guarded by out_lock.
@@ -129,22 +132,14 @@ make_error (struct deferred *d, int r)
   return false;
 }
 
-/* out_lock is held. */
+/* D does not wait any more.  out_lock is held. */
 static bool
-answer_first (struct batch_socket *c, uint64_t now, bool over)
+answer (struct batch_socket *c, struct deferred *d, uint64_t now, bool over)
 {
-  struct deferred *d = deferred_take_first (c);
   bool ok;
   int r;
 
   batch_thread.answering = c;
-  if (__builtin_expect (d->turn != NULL && !over, 0)) {
-    if (!aside_take_turn (c, d)) {
-      batch_thread.answering = NULL;
-      return true;
-    }
-    now = clock_now ();
-  }
   r = d->due (d->request, now, over);
   batch_thread.answering = NULL;
   /* A failure must not look like success. */
@@ -157,17 +152,34 @@ answer_first (struct batch_socket *c, uint64_t now, bool over)
   return ok;
 }
 
-/* out_lock is held. */
+/* Send the replies that are due at UNTIL, and try what is ready, each of which
+ * may make another one ready.  No reply waits while more than some bytes are
+ * moved.  out_lock is held.
+ */
 static void
 answer_due (struct batch_socket *c, uint64_t now, uint64_t until)
 {
   bool any = false, ok = true;
+  size_t moved = 0;
 
   aside_take_hastened (c);
-  while (ok && c->nr_waiting > 0 && c->waiting[0]->deadline <= until) {
-    ok = answer_first (c, now, false);
-    any = true;
-    aside_take_hastened (c); /* as this request has moved a write pointer */
+  while (ok) {
+    if (c->waiting.n > 0 && c->waiting.of[0]->deadline <= until) {
+      ok = answer (c, deferred_take_first (c), now, false);
+      any = true;
+    }
+    else if (c->ready != NULL) {
+      if (moved >= HELD) {
+        ok = batch_flush (c, c->fd, 0);
+        moved = 0;
+      }
+      moved += aside_take_turn (c);
+      aside_take_hastened (c); /* as this request has moved a write pointer */
+      now = clock_now ();
+      until = now > until ? now : until;
+    }
+    else
+      break;
   }
   if (any)
     batch_flush (c, c->fd, 0);
@@ -193,10 +205,10 @@ batch_defer_end (struct batch_socket *c, bool send)
     make_idle (c, d);
   }
   while (c->nr_waiting > 0) {
+    d = deferred_take_any (c);
     if (send)
-      send = answer_first (c, now, true);
+      send = answer (c, d, now, true);
     else {
-      d = deferred_take_first (c);
       d->due (d->request, now, true);
       make_idle (c, d);
     }
@@ -298,12 +310,49 @@ look (void *opaque)
              : -EAGAIN;
 }
 
+/* The longest wait, of which no clock is afraid. */
+#define LONGEST (3600 * NSEC_PER_SEC)
+
+/* When are requests given up that are set aside? */
+enum give_up { NEVER, WHEN_READ, WHEN_FULL };
+
+/* When is there something to do again?  A request whose time is up is ready
+ * then.  Returns -EAGAIN where something is to be read first.  out_lock is
+ * held.
+ */
+static int
+first_moment (struct batch_socket *c, enum give_up give_up, uint64_t *moment,
+              uint64_t *spin)
+{
+  uint64_t aside;
+
+  aside_take_hastened (c);
+  if (give_up != NEVER && aside_give_up (c, give_up == WHEN_FULL))
+    return -EAGAIN;
+  *moment = *spin = 0;
+  if (c->ready != NULL)
+    return 0;
+  *moment = deferred_first (&c->waiting);
+  if (c->waiting.n > 0)
+    *spin = c->waiting.of[0]->spin;
+  aside = deferred_first (&c->aside);
+  if (give_up != NEVER && aside < *moment) {
+    *moment = aside;
+    *spin = 0;
+  }
+  if (*spin == SPIN_AUTO && c->waiting.n > CROWD)
+    *spin = 0;
+  if (*moment == UINT64_MAX)
+    *moment = clock_now () + LONGEST;
+  return 0;
+}
+
 /* Wait until the first reply is due, and send it, and with it all others that a
  * further sleep would make late.  If it LISTENS, bytes from the client end the
  * wait.
  */
 static int
-wait_for_first (struct batch_socket *c, bool listens)
+wait_for_first (struct batch_socket *c, bool listens, enum give_up give_up)
 {
   struct listener listener = {.c = c,
                               .fds = {listens ? c->fd : -1, c->wake_fd}};
@@ -316,13 +365,11 @@ wait_for_first (struct batch_socket *c, bool listens)
   int r;
 
   pthread_mutex_lock (&c->out_lock);
-  aside_take_hastened (c);
   batch_flush (c, c->fd, 0);
-  deadline = c->waiting[0]->deadline;
-  spin = c->waiting[0]->turn == NULL ? c->waiting[0]->spin : 0;
-  if (spin == SPIN_AUTO && c->nr_waiting > CROWD)
-    spin = 0;
+  r = first_moment (c, give_up, &deadline, &spin);
   pthread_mutex_unlock (&c->out_lock);
+  if (r < 0)
+    return r;
 
   r = waiter_wait (&waiter, deadline, spin, &how, &now);
   if (r == -EINTR) {
@@ -354,9 +401,11 @@ take_with_room (struct batch_socket *c, uint64_t deadline, size_t n)
 
   while (d != NULL && !deferred_grow (c, d, n)) {
     r = -1;
-    if (c->nr_waiting > 0 && c->waiting[0]->deadline <= deadline) {
+    aside_take_hastened (c);
+    if (c->ready != NULL ||
+        (c->waiting.n > 0 && deferred_first (&c->waiting) <= deadline)) {
       pthread_mutex_unlock (&c->out_lock);
-      r = wait_for_first (c, false);
+      r = wait_for_first (c, false, NEVER);
       pthread_mutex_lock (&c->out_lock);
     }
     if (r < 0 || c->error != 0) {
@@ -420,7 +469,7 @@ batch_set_aside (uint64_t until, uint64_t spin, batch_turn *turn,
 
   if (!aside_can_be_woken (c))
     return NULL;
-  d = begin_deferring (c, 0, spin, due, request, size, HEADERS + n);
+  d = begin_deferring (c, clock_now (), spin, due, request, size, HEADERS + n);
   if (d == NULL)
     return NULL;
   aside_begin (c, d, until, turn, payload, n);
@@ -495,11 +544,13 @@ batch_defer_finish (struct batch_socket *c)
   const uint64_t last = clock_now () + NAP_FROM;
   uint64_t now;
 
-  while (c->nr_waiting > 0 && c->waiting[0]->deadline <= last &&
-         c->error == 0 && batch_flush (c, c->fd, 0)) {
-    waiter_wait (&waiter, c->waiting[0]->deadline, c->waiting[0]->spin, &how,
-                 &now);
-    answer_first (c, now, false);
+  if (c->error == 0)
+    answer_due (c, 0, 0);
+  while (deferred_first (&c->waiting) <= last && c->error == 0 &&
+         batch_flush (c, c->fd, 0)) {
+    waiter_wait (&waiter, c->waiting.of[0]->deadline, c->waiting.of[0]->spin,
+                 &how, &now);
+    answer (c, deferred_take_first (c), now, false);
   }
   batch_defer_end (c, true);
 }
@@ -510,22 +561,24 @@ batch_defer_make_room (struct batch_socket *c)
   int r = 0;
 
   pthread_mutex_lock (&c->out_lock);
+  aside_take_hastened (c);
+  aside_give_up (c, false);
   batch_defer_answer (c);
   pthread_mutex_unlock (&c->out_lock);
   while (r == 0 && c->nr_waiting >= depth && c->error == 0)
-    r = wait_for_first (c, false);
+    r = wait_for_first (c, false, WHEN_FULL);
   if (r < 0)
     close_all (c);
   return r == 0 && c->error == 0;
 }
 
 bool
-batch_defer_wait (struct batch_socket *c)
+batch_defer_wait (struct batch_socket *c, bool between)
 {
   int r = 0;
 
   while (r == 0 && c->nr_waiting > 0 && c->error == 0)
-    r = wait_for_first (c, c->nr_waiting < depth);
+    r = wait_for_first (c, true, between ? WHEN_READ : NEVER);
   if (r < 0 && r != -EAGAIN)
     close_all (c);
   return r == 0 || r == -EAGAIN;

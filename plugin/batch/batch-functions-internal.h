@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_VERSION 3
+#define BATCH_VERSION 4
 
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
@@ -33,7 +33,8 @@ typedef int batch_due (void *request, uint64_t now, bool over);
 /* A request that was set aside is tried again.  Returns true, and it is due at
  * *MOMENT, or at once where that has passed; or false, and it is to be tried
  * again when it is hastened, or at *MOMENT.  It is called as a batch_due is,
- * but may take its time: only its own connection waits for it.
+ * but may take its time: only its own connection waits for it.  It may hasten
+ * requests, and nothing else.
  */
 typedef bool batch_turn (void *request, const void *payload, uint64_t *moment);
 

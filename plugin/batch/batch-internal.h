@@ -7,10 +7,11 @@
  *     batch-libc.c      the C library's names
  *     batch-read.c      reading
  *     batch-socket.c    sending, the beginning and the end (with the drawing)
- *     batch-defer.c     replies that are sent later, with batch-aside.c and
- *                       batch-waiting.c (batch-defer-internal.h)
+ *     batch-defer.c     replies that are sent later
  *     batch-stop.c      the server is told to stop
  *     batch-stream.c    connections, and what is held for them
+ *     batch-aside.c     requests that are set aside
+ *     batch-waiting.c   those that wait, and their room
  *     batch-pace.c      when to poll, and for how long to nap
  *
  * batch-client.c is the plugin's side.  Nobody else includes this.
@@ -41,6 +42,12 @@
 
 struct deferred; /* batch-defer-internal.h */
 
+/* Some of them in the order of their moments. */
+struct heap {
+  struct deferred **of; /* NULL before the first */
+  unsigned n;
+};
+
 struct batch_socket {
   int fd;
   atomic_bool open;
@@ -57,7 +64,15 @@ struct batch_socket {
   unsigned
       looks; /* reads of which each LOOK_EVERY-th looks for a busy client */
   struct pace pace;
-  uint64_t read_at; /* when the bytes of the last read came; 0: not known */
+  uint64_t read_at;  /* when the bytes of the last read came; 0: not known */
+  uint64_t received; /* bytes in all */
+
+  /* At the moment overdue_at the time of requests that are set aside was up,
+   * when bytes_by_then had come, read by now or not; see batch-aside.c.
+   */
+  bool is_overdue;
+  uint64_t overdue_at;
+  uint64_t bytes_by_then;
 
   /* Guards what follows, except what is atomic, and wake_fd; the thread that
    * serves the connection reads `error` without it, too.
@@ -68,9 +83,13 @@ struct batch_socket {
   unsigned replies; /* whole ones in held */
   int error;        /* of a send that failed */
 
-  struct deferred **waiting; /* a heap of nr_waiting; NULL before the first */
-  atomic_uint nr_waiting;    /* replies that wait for their time */
-  struct deferred *idle;     /* a list of those that can be used again */
+  atomic_uint nr_waiting; /* of all these together, which are: */
+  struct heap waiting;    /* replies that wait for their time */
+  struct heap aside;      /* requests that are set aside */
+  struct deferred *ready; /* a list of those to be tried now, and its end */
+  struct deferred **end_of_ready; /* NULL before the first */
+
+  struct deferred *idle; /* a list of those that can be used again */
   size_t bytes; /* of the buffers of all of these and of partial_reply */
   struct deferred *partial_reply; /* nbdkit is giving its pieces; or NULL */
   _Atomic (const struct batch_thread *) deferrer; /* of the last reply */
@@ -174,14 +193,26 @@ void batch_defer_finish (struct batch_socket *c);
 /* Give the memory back, when no reply waits. */
 void batch_defer_free (struct batch_socket *c);
 
-/* Both send replies as they become due.  batch_defer_make_room does so until
- * there is room for one more request; batch_defer_wait until there is something
- * to read, or no reply waits any more.  They return false if the server stops
- * or the client has gone.  When a send has failed (c->error), make_room returns
- * false, too, and batch_defer_wait leaves that to the caller.  in_lock is held.
+/* Both send replies as they become due.  batch_defer_make_room, before a
+ * request is read, does so until there is room for one more; batch_defer_wait
+ * until there is something to read, BETWEEN two requests or of one, or no reply
+ * waits any more.  They return false if the server stops or the client has
+ * gone.  When a send has failed (c->error), make_room returns false, too, and
+ * batch_defer_wait leaves that to the caller.  in_lock is held.
  */
 bool batch_defer_make_room (struct batch_socket *c);
-bool batch_defer_wait (struct batch_socket *c);
+bool batch_defer_wait (struct batch_socket *c, bool between);
+
+/* Does a thread that is to wait for room in the socket have more to do?  Then
+ * it does so in batch_aside_await_room, until there may be room.  out_lock is
+ * held.
+ */
+static inline bool
+batch_has_aside (const struct batch_socket *c)
+{
+  return c->aside.n > 0 || c->ready != NULL;
+}
+void batch_aside_await_room (struct batch_socket *c, int fd);
 
 static inline bool
 passes_through (struct batch_socket *c)

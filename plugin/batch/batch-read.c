@@ -216,6 +216,8 @@ read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
   c->read_at = atomic_load_explicit (&batch_is_timed, memory_order_relaxed)
                    ? clock_now ()
                    : 0;
+  if (r > 0)
+    c->received += r;
   if (r <= (ssize_t) n)
     return r;
   c->rx_start = 0;
@@ -273,7 +275,7 @@ read_more (struct batch_socket *c, int fd, void *buf, size_t n)
   ssize_t r;
 
   do {
-    if (c->nr_waiting > 0 && !batch_defer_wait (c))
+    if (c->nr_waiting > 0 && !batch_defer_wait (c, n == HEADER))
       return 0;
     if (!before_read (c, fd))
       return -1;

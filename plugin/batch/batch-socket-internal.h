@@ -113,10 +113,10 @@ bool batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
 
 /* This thread's request cannot be done yet: have it tried by TURN, with a copy
  * of the SIZE bytes at REQUEST, 256 at most, and one of the N bytes at PAYLOAD,
- * when it is hastened, or at the moment UNTIL.  What the thread sends next is
- * the reply, as for batch_defer, and is not longer than one without data.
- * Returns the copy of the request; or NULL where the caller has to wait by
- * itself.
+ * when it is hastened, or after the moment UNTIL, when all that its client had
+ * sent by then has been served.  What the thread sends next is the reply, as
+ * for batch_defer, and is not longer than one without data.  Returns the copy
+ * of the request; or NULL where the caller has to wait by itself.
  */
 void *batch_set_aside (uint64_t until, uint64_t spin, batch_turn *turn,
                        batch_due *due, const void *request, size_t size,

@@ -127,6 +127,8 @@ batch_begin (int fd)
           c->looks = 0;
           pace_init (&c->pace);
           c->read_at = 0;
+          c->received = 0;
+          c->is_overdue = false;
           c->replies = 0;
           c->error = 0;
           c->first_piece_wakes = socket_option (fd, SO_DOMAIN) == AF_UNIX;
@@ -237,6 +239,8 @@ send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
     if (r != 0)
       return r;
   }
+  if (__builtin_expect (batch_has_aside (c), 0))
+    return batch_send_held (c, fd, buf, n, flags, true);
   return batch_libc.send (fd, buf, n, flags);
 }
 

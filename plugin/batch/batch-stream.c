@@ -161,11 +161,15 @@ batch_send_held (struct batch_socket *c, int fd, const void *data, size_t n,
   ssize_t r;
 
   while (iov[0].iov_len > 0 || (whole && iov[1].iov_len > 0)) {
-    r = batch_libc.sendmsg (fd, &msg, flags);
+    r = batch_libc.sendmsg (fd, &msg,
+                            batch_has_aside (c) ? flags | MSG_DONTWAIT : flags);
     if (r == -1 && errno == EINTR)
       continue;
     if (r == -1 && errno == EAGAIN && !(flags & MSG_DONTWAIT)) {
-      batch_libc.ppoll (&writable, 1, NULL, NULL);
+      if (batch_has_aside (c))
+        batch_aside_await_room (c, fd);
+      else
+        batch_libc.ppoll (&writable, 1, NULL, NULL);
       continue;
     }
     if (r == -1) {

@@ -14,79 +14,191 @@
 #include <unistd.h>
 
 #include "batch-defer-internal.h"
+#include "common/common.h"
 
-/* The most bytes of replies that wait: of one connection, and of all together.
+/* Each connection has a SHARE of the room, which nobody else can take.  What it
+ * needs beyond that is of the COMMON room of all.  So what is held has a bound
+ * for each number of connections, and clients that hold as much as they can,
+ * for as long as they can, leave its share to every other.  The share has room
+ * for what qemu sends out of order, of 16 requests of 2 MiB.
  */
-#define MOST_OF_CONNECTION ((size_t) 64 << 20)
-#define MOST_OF_ALL ((size_t) 256 << 20)
+#define SHARE ((size_t) 32 << 20)
+#define COMMON ((size_t) 256 << 20)
 
 /* A buffer larger than KEPT is given back when its reply has been sent, and so
  * is any buffer while more than MOST_TO_KEEP bytes are in use: so connections
  * that ask for nothing more never keep all of the room.
  */
 #define KEPT (16 * 1024)
-#define MOST_TO_KEEP (MOST_OF_ALL / 2)
+#define MOST_TO_KEEP ((size_t) 128 << 20)
 
 static atomic_size_t bytes_of_all;
+static atomic_size_t bytes_of_common;
 
 /*---------------------------------------------------------------------*/
-/* A heap by deadline */
+/* Heaps by deadline */
+
+static void
+place (struct heap *h, unsigned i, struct deferred *d)
+{
+  h->of[i] = d;
+  d->place = i;
+}
+
+/* Put D where it belongs that may be at I, or else above. */
+static void
+rise (struct heap *h, unsigned i, struct deferred *d)
+{
+  unsigned up;
+
+  for (; i > 0 && h->of[up = (i - 1) / 2]->deadline > d->deadline; i = up)
+    place (h, i, h->of[up]);
+  place (h, i, d);
+}
+
+static void
+heap_put_in (struct heap *h, struct deferred *d)
+{
+  rise (h, h->n++, d);
+}
+
+static struct deferred *
+heap_take (struct heap *h, unsigned i)
+{
+  struct deferred *d = h->of[i], *last = h->of[--h->n];
+  unsigned down;
+
+  if (d == last)
+    return d;
+  for (; (down = 2 * i + 1) < h->n; i = down) {
+    if (down + 1 < h->n && h->of[down + 1]->deadline < h->of[down]->deadline)
+      down++;
+    if (h->of[down]->deadline >= last->deadline)
+      break;
+    place (h, i, h->of[down]);
+  }
+  rise (h, i, last);
+  return d;
+}
+
+/*---------------------------------------------------------------------*/
+/* Those that wait */
+
+static void
+count (struct batch_socket *c, int n)
+{
+  atomic_store_explicit (&c->nr_waiting, c->nr_waiting + n,
+                         memory_order_relaxed);
+}
+
+static void
+append_ready (struct batch_socket *c, struct deferred *d)
+{
+  if (c->ready == NULL)
+    c->end_of_ready = &c->ready;
+  d->next = NULL;
+  *c->end_of_ready = d;
+  c->end_of_ready = &d->next;
+}
 
 void
 deferred_put_in (struct batch_socket *c, struct deferred *d)
 {
-  struct deferred **heap = c->waiting;
-  unsigned i = c->nr_waiting, up;
+  if (d->turn == NULL)
+    heap_put_in (&c->waiting, d);
+  else if (d->is_ready)
+    append_ready (c, d);
+  else
+    heap_put_in (&c->aside, d);
+  count (c, 1);
+}
 
-  for (; i > 0 && heap[up = (i - 1) / 2]->deadline > d->deadline; i = up)
-    heap[i] = heap[up];
-  heap[i] = d;
-  atomic_store_explicit (&c->nr_waiting, c->nr_waiting + 1,
-                         memory_order_relaxed);
+void
+deferred_make_ready (struct batch_socket *c, struct deferred *d)
+{
+  if (d->is_ready)
+    return;
+  d->is_ready = true;
+  if (d != c->partial_reply)
+    append_ready (c, heap_take (&c->aside, d->place));
 }
 
 struct deferred *
 deferred_take_first (struct batch_socket *c)
 {
-  struct deferred **heap = c->waiting, *first = heap[0], *last;
-  const unsigned n = c->nr_waiting - 1;
-  unsigned i = 0, down;
+  count (c, -1);
+  return heap_take (&c->waiting, 0);
+}
 
-  last = heap[n];
-  for (; (down = 2 * i + 1) < n; i = down) {
-    if (down + 1 < n && heap[down + 1]->deadline < heap[down]->deadline)
-      down++;
-    if (heap[down]->deadline >= last->deadline)
-      break;
-    heap[i] = heap[down];
-  }
-  heap[i] = last;
-  atomic_store_explicit (&c->nr_waiting, n, memory_order_relaxed);
-  return first;
+struct deferred *
+deferred_take_ready (struct batch_socket *c)
+{
+  struct deferred *d = c->ready;
+
+  count (c, -1);
+  c->ready = d->next;
+  d->is_ready = false;
+  return d;
+}
+
+struct deferred *
+deferred_take_any (struct batch_socket *c)
+{
+  if (c->ready != NULL)
+    return deferred_take_ready (c);
+  count (c, -1);
+  return heap_take (c->waiting.n > 0 ? &c->waiting : &c->aside, 0);
+}
+
+uint64_t
+deferred_first (const struct heap *h)
+{
+  return h->n > 0 ? h->of[0]->deadline : UINT64_MAX;
 }
 
 /*---------------------------------------------------------------------*/
 /* Room */
 
+/* What a connection with so many bytes has of the common room. */
+static size_t
+of_common (size_t bytes)
+{
+  return bytes > SHARE ? bytes - SHARE : 0;
+}
+
 static bool
 charge (struct batch_socket *c, size_t n)
 {
-  if (n > MOST_OF_CONNECTION || c->bytes > MOST_OF_CONNECTION - n)
+  size_t more;
+
+  if (n > SHARE + COMMON)
     return false;
-  if (atomic_fetch_add (&bytes_of_all, n) + n > MOST_OF_ALL) {
-    atomic_fetch_sub (&bytes_of_all, n);
+  more = of_common (c->bytes + n) - of_common (c->bytes);
+  if (more > 0 && atomic_fetch_add (&bytes_of_common, more) + more > COMMON) {
+    atomic_fetch_sub (&bytes_of_common, more);
     return false;
   }
+  atomic_fetch_add (&bytes_of_all, n);
   c->bytes += n;
   return true;
+}
+
+static void
+discharge (struct batch_socket *c, size_t n)
+{
+  const size_t less = of_common (c->bytes) - of_common (c->bytes - n);
+
+  if (less > 0)
+    atomic_fetch_sub (&bytes_of_common, less);
+  atomic_fetch_sub (&bytes_of_all, n);
+  c->bytes -= n;
 }
 
 static void
 free_reply (struct batch_socket *c, struct deferred *d)
 {
   free (d->reply);
-  c->bytes -= d->room;
-  atomic_fetch_sub (&bytes_of_all, d->room);
+  discharge (c, d->room);
   d->reply = NULL;
   d->room = 0;
 }
@@ -107,8 +219,7 @@ deferred_grow (struct batch_socket *c, struct deferred *d, size_t n)
   }
   p = realloc (d->reply, n);
   if (p == NULL) {
-    c->bytes -= n - d->room;
-    atomic_fetch_sub (&bytes_of_all, n - d->room);
+    discharge (c, n - d->room);
     return false;
   }
   d->reply = p;
@@ -123,8 +234,7 @@ deferred_shrink (struct batch_socket *c, struct deferred *d)
 
   if (p == NULL)
     return;
-  c->bytes -= d->room - HEADERS;
-  atomic_fetch_sub (&bytes_of_all, d->room - HEADERS);
+  discharge (c, d->room - HEADERS);
   d->reply = p;
   d->room = HEADERS;
 }
@@ -145,9 +255,11 @@ deferred_take_idle (struct batch_socket *c, unsigned depth)
 {
   struct deferred *d = c->idle;
 
-  if (c->waiting == NULL)
-    c->waiting = calloc (depth, sizeof (struct deferred *));
-  if (c->waiting == NULL)
+  if (c->waiting.of == NULL)
+    c->waiting.of = calloc (depth, sizeof (struct deferred *));
+  if (c->aside.of == NULL)
+    c->aside.of = calloc (depth, sizeof (struct deferred *));
+  if (c->waiting.of == NULL || c->aside.of == NULL)
     return NULL;
   if (d == NULL)
     return calloc (1, sizeof *d);
@@ -167,8 +279,9 @@ batch_defer_free (struct batch_socket *c)
     free (d);
   }
   assert (c->bytes == 0);
-  free (c->waiting);
-  c->waiting = NULL;
+  free (c->waiting.of);
+  free (c->aside.of);
+  c->waiting.of = c->aside.of = NULL;
   if (c->wake_fd >= 0)
     close (c->wake_fd);
   c->wake_fd = -1;

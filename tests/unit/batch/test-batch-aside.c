@@ -34,6 +34,8 @@ static struct {
 } asides[64];
 
 static uint8_t payload[1 << 20];
+static atomic_uint turns_of_1; /* for another thread */
+static atomic_bool is_sent;
 
 /* Where a turn is to hasten somebody else. */
 static uint32_t hastens_next;
@@ -48,6 +50,8 @@ turn (void *arg, const void *bytes, uint64_t *moment)
   assert_ptr_equal (a, asides[a->cookie].copy);
   assert_memory_equal (bytes, payload + a->cookie, a->n);
   asides[a->cookie].turns++;
+  if (a->cookie == 1)
+    atomic_fetch_add (&turns_of_1, 1);
   a->turns >>= 2;
   hastens_next = 0;
   if (next != 0)
@@ -248,6 +252,137 @@ test_its_time (void **state)
   assert_int_equal (seen.overs, 0);
 }
 
+/* Its time is up, but what it waits for has come: that is read first. */
+static void
+test_what_has_come (void **state)
+{
+  const uint64_t until = clock_now () + NSEC_PER_MSEC;
+
+  (void) state;
+  ask (1, 1);
+  assert_int_equal (next_request (), 1);
+  assert_non_null (set_aside (1, until, DONE, 0, 100));
+  answer_write (1);
+  ask (2, 4);
+  while (clock_now () <= until)
+    ;
+  /* Whatever else is done meanwhile. */
+  batch_before_wait ();
+  assert_int_equal (next_request (), 2);
+  answer_write (2);
+  assert_int_equal (next_request (), 3);
+  assert_int_equal (asides[1].turns, 0);
+  answer_write (3);
+  /* Now that the last is read, more may come. */
+  assert_int_equal (next_request (), 4);
+  assert_int_equal (asides[1].turns, 0);
+  answer_write (4);
+  ask (5, 9);
+  assert_int_equal (next_request (), 5);
+  assert_int_equal (asides[1].turns, 1);
+  assert_int_equal (dues_of (1), 1);
+}
+
+/* The same within a request, whose end the client still has. */
+static void
+test_what_has_come_in_part (void **state)
+{
+  const uint64_t until = clock_now () + NSEC_PER_MSEC;
+  struct stream s = {0};
+  char buf[300];
+
+  (void) state;
+  ask (1, 1);
+  assert_int_equal (next_request (), 1);
+  assert_non_null (set_aside (1, until, DONE, 0, 100));
+  answer_write (1);
+  while (clock_now () <= until)
+    ;
+  add_request (&s, 2, 300);
+  write_all (peer, s.bytes, HEADER + 100);
+  assert_int_equal (next_request (), 2);
+  assert_int_equal (batch_read (server, buf, 300), 100);
+  assert_int_equal (asides[1].turns, 0);
+  write_all (peer, s.bytes + HEADER + 100, 200);
+  assert_int_equal (batch_read (server, buf, 200), 200);
+  free (s.bytes);
+  assert_int_equal (asides[1].turns, 0);
+  answer_write (2);
+  calls.turn[AT_READ] = ends;
+  assert_int_equal (next_request (), 0);
+  assert_int_equal (asides[1].turns, 1);
+}
+
+/* Where as many wait as may, the first of them makes room, and only that. */
+static void
+test_what_cannot_be_read (void **state)
+{
+  const uint64_t until = clock_now () + NSEC_PER_MSEC;
+
+  (void) state;
+  connect_again (2);
+  ask (1, 4);
+  assert_int_equal (next_request (), 1);
+  assert_non_null (set_aside (1, until, DONE, 0, 100));
+  answer_write (1);
+  assert_int_equal (next_request (), 2);
+  assert_non_null (set_aside (2, until + 1, DONE, 0, 100));
+  answer_write (2);
+  while (clock_now () <= until + 1)
+    ;
+  assert_int_equal (next_request (), 3);
+  assert_int_equal (asides[1].turns, 1);
+  assert_int_equal (asides[2].turns, 0);
+}
+
+/* The client takes no replies: what is hastened is done all the same, and what
+ * follows from it on other connections.
+ */
+static void *
+hasten_then_read (void *arg)
+{
+  static char replies[1 << 16];
+
+  (void) arg;
+  batch_hasten (asides[1].copy);
+  while (atomic_load (&turns_of_1) == 0)
+    sched_yield ();
+  while (!atomic_load (&is_sent))
+    if (recv (peer, replies, sizeof replies, MSG_DONTWAIT) <= 0)
+      sched_yield ();
+  return NULL;
+}
+
+static void
+test_blocked_in_a_send (void **state)
+{
+  static char data[1 << 16];
+  struct stream s = {0};
+  pthread_t thread;
+
+  (void) state;
+  atomic_store (&turns_of_1, 0);
+  atomic_store (&is_sent, false);
+  ask (1, 2);
+  assert_int_equal (next_request (), 1);
+  assert_non_null (set_aside (1, clock_now () + HOUR, DONE, 0, 100));
+  answer_write (1);
+  assert_int_equal (next_request (), 2);
+  while (send (server, data, sizeof data, MSG_DONTWAIT) > 0)
+    ;
+  assert_int_equal (pthread_create (&thread, NULL, hasten_then_read, NULL), 0);
+  add_reply (&s, 2, 1, 1 << 18);
+  assert_true (send_pieces (&s, s.len));
+  free (s.bytes);
+  assert_int_equal (asides[1].turns, 1);
+  assert_int_equal (seen.dues, 0);
+  atomic_store (&is_sent, true);
+  pthread_join (thread, NULL);
+  calls.turn[AT_READ] = ends;
+  assert_int_equal (next_request (), 0);
+  assert_int_equal (dues_of (1), 1);
+}
+
 /* One that is tried in vain waits again; one whose time is not over after its
  * turn is answered in its time.
  */
@@ -351,7 +486,7 @@ test_over (void **state)
 static void
 test_no_room (void **state)
 {
-  static uint8_t large[(64 << 20) + 1];
+  const size_t too_large = (288 << 20) + 1; /* none of it is looked at */
   const struct aside a = {.cookie = 1};
 
   (void) state;
@@ -359,7 +494,7 @@ test_no_room (void **state)
   ask (1, 2);
   assert_int_equal (next_request (), 1);
   assert_null (batch_set_aside (clock_now () + HOUR, 0, turn, end, &a, sizeof a,
-                                large, sizeof large));
+                                payload, too_large));
   assert_non_null (set_aside (1, clock_now () + HOUR, DONE, 0, 100));
   assert_null (set_aside (2, clock_now () + HOUR, DONE, 0, 100));
 }
@@ -368,11 +503,15 @@ test_no_room (void **state)
 static void
 test_room_comes_back (void **state)
 {
-  static uint8_t large[40 << 20];
+  static uint8_t large[20 << 20];
   struct aside a = {.cookie = 1, .turns = LATER};
 
   (void) state;
-  ask (1, 3);
+  ask (3, 3);
+  assert_int_equal (next_request (), 3);
+  assert_true (defer_data (3, clock_now () + HOUR, 0, 0, 0, 250 << 20));
+  answer (3);
+  ask (1, 2);
   assert_int_equal (next_request (), 1);
   asides[1].copy = batch_set_aside (clock_now () + HOUR, 0, turn, end, &a,
                                     sizeof a, large, sizeof large);
@@ -476,6 +615,10 @@ main (void)
       CASE (test_by_another_when_none_is_read),
       CASE (test_before_the_reply),
       CASE (test_its_time),
+      CASE (test_what_has_come),
+      CASE (test_what_has_come_in_part),
+      CASE (test_what_cannot_be_read),
+      CASE (test_blocked_in_a_send),
       CASE (test_again),
       CASE (test_errors),
       CASE (test_over),

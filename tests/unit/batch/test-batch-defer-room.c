@@ -34,7 +34,7 @@ test_no_room (void **state)
   (void) state;
   ask (1, 6);
   assert_int_equal (next_request (), 1);
-  assert_true (defer_large (1, now + 2 * HOUR, 60 * MIB));
+  assert_true (defer_large (1, now + 2 * HOUR, 284 * MIB));
   answer (1);
   for (i = 2; i <= 4; i++) {
     assert_int_equal (next_request (), i);
@@ -45,13 +45,13 @@ test_no_room (void **state)
   assert_true (defer_large (5, now + HOUR, 3 * MIB));
   answer (5);
   assert_int_equal (next_request (), 6);
-  assert_false (defer_large (6, now, 64 * MIB));
+  assert_false (defer_large (6, now, 288 * MIB));
   assert_int_equal (seen.dues, 0);
   batch_defer_cancel ();
   assert_int_equal (seen.overs, 2);
 
   /* The room is there again. */
-  assert_true (defer_large (6, now + HOUR, 63 * MIB));
+  assert_true (defer_large (6, now + HOUR, 287 * MIB));
   batch_end (server);
 }
 
@@ -66,13 +66,13 @@ test_makes_room (void **state)
   (void) state;
   ask (1, 3);
   assert_int_equal (next_request (), 1);
-  assert_true (defer_large (1, soon, 30 * MIB));
+  assert_true (defer_large (1, soon, 140 * MIB));
   answer (1);
   assert_int_equal (next_request (), 2);
-  assert_true (defer_large (2, soon + HOUR, 30 * MIB));
+  assert_true (defer_large (2, soon + HOUR, 140 * MIB));
   answer (2);
   assert_int_equal (next_request (), 3);
-  assert_true (defer_large (3, soon + HOUR, 30 * MIB));
+  assert_true (defer_large (3, soon + HOUR, 140 * MIB));
   answer (3);
   assert_int_equal (seen.dues, 1);
   assert_int_equal (seen.overs, 0);
@@ -80,7 +80,9 @@ test_makes_room (void **state)
   expect_reply (1);
 }
 
-/* All connections together have a limit as well. */
+/* What is beyond the shares of all connections has a limit; each has its share,
+ * whatever others have.
+ */
 static void
 test_no_room_of_all (void **state)
 {
@@ -96,17 +98,19 @@ test_no_room_of_all (void **state)
     batch_begin (ends[0]);
     write_all (ends[1], "x", 1);
     assert_int_equal (batch_read (ends[0], &(char){0}, 1), 1);
-    deferred += defer_large (1, later, 60 * MIB);
+    deferred += defer_large (1, later, 95 * MIB);
     assert_int_equal (deferred, i < 4 ? i + 1 : 4);
+    if (i == 4)
+      assert_true (defer_large (1, later, 31 * MIB));
   }
   batch_end (servers[0]);
-  assert_true (defer_large (1, later, 60 * MIB));
+  assert_true (defer_large (1, later, 95 * MIB));
   for (i = 0; i < 6; i++) {
     batch_end (servers[i]);
     close (servers[i]);
     close (peers[i]);
   }
-  assert_int_equal (seen.overs, 5);
+  assert_int_equal (seen.overs, 6);
 }
 
 static int
@@ -179,9 +183,13 @@ test_larger_than_said (void **state)
 
   connect_again (8);
   s = (struct stream){0};
-  add_reply (&s, 1, 1, 65 * MIB);
-  reads_first ();
-  assert_true (defer_data (1, clock_now () + HOUR, 0, 0, 0, 10));
+  add_reply (&s, 1, 1, 9 * MIB);
+  ask (1, 2);
+  assert_int_equal (next_request (), 1);
+  assert_true (defer_large (1, clock_now () + HOUR, 280 * MIB));
+  answer (1);
+  assert_int_equal (next_request (), 2);
+  assert_true (defer_data (2, clock_now () + HOUR, 0, 0, 0, 10));
   sent = send_pieces (&s, MIB);
   assert_false (sent);
   assert_int_equal (errno, ENOMEM);
