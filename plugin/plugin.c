@@ -231,6 +231,53 @@ client (void)
   return r;
 }
 
+/* The first time that the limit is met is worth a line in the log. */
+static void
+report_full (struct device *d)
+{
+  static atomic_flag reported = ATOMIC_FLAG_INIT;
+  struct settings s;
+  char limit[32];
+
+  if (atomic_flag_test_and_set (&reported))
+    return;
+  device_settings (d, &s);
+  size_format (s.memory_limit, limit, sizeof limit);
+  settings_unref (&s);
+  nbdkit_error ("%s: memory-limit=%s is reached, or the system gives no more "
+                "memory; writes that need more fail with ENOSPC (said once)",
+                d->name, limit);
+}
+
+/* So is the end of a write log that cannot be written. */
+static void
+report_end_of_log (struct device *d)
+{
+  struct writelog_status s;
+
+  if (d->log == NULL)
+    return;
+  writelog_status (d->log, &s);
+  if (s.error == 0 || atomic_exchange (&d->is_end_of_log_told, true))
+    return;
+  errno = -s.error;
+  nbdkit_error ("%s: the write log ends after %" PRIu64 " entries: %m; changes "
+                "are not logged from now on (said once)",
+                d->name, s.entries);
+}
+
+/* A request has failed with R. */
+static void
+report (struct device *d, int r)
+{
+  /* Limits on zones give ENOSPC, too. */
+  if (r == -ENOSPC &&
+      atomic_load_explicit (&d->enospc_seen, memory_order_relaxed))
+    report_full (d);
+  if (r == -EIO)
+    report_end_of_log (d);
+}
+
 /* A request that hangs looks once a second at last whether there still is a
  * client.  Where its thread has replies to send that were deferred, that is
  * when it does, and looks more often.
@@ -248,6 +295,7 @@ nullblk_get_ready (void)
   const struct connection_ops ops = {
     .wait = {.sleep_for = nap, .seldom = naps_seldom},
     .client = client,
+    .report = report,
     .parallel = is_parallel (),
 #if HAVE_DECL_NBDKIT_DISCONNECT
     .disconnect = disconnect,
@@ -502,41 +550,6 @@ nullblk_can_fua (void *handle)
 /*---------------------------------------------------------------------*/
 /* Requests */
 
-/* The first time that the limit is met is worth a line in the log. */
-static void
-report_full (struct device *d)
-{
-  static atomic_flag reported = ATOMIC_FLAG_INIT;
-  struct settings s;
-  char limit[32];
-
-  if (atomic_flag_test_and_set (&reported))
-    return;
-  device_settings (d, &s);
-  size_format (s.memory_limit, limit, sizeof limit);
-  settings_unref (&s);
-  nbdkit_error ("%s: memory-limit=%s is reached, or the system gives no more "
-                "memory; writes that need more fail with ENOSPC (said once)",
-                d->name, limit);
-}
-
-/* So is the end of a write log that cannot be written. */
-static void
-report_end_of_log (struct device *d)
-{
-  struct writelog_status s;
-
-  if (d->log == NULL)
-    return;
-  writelog_status (d->log, &s);
-  if (s.error == 0 || atomic_exchange (&d->is_end_of_log_told, true))
-    return;
-  errno = -s.error;
-  nbdkit_error ("%s: the write log ends after %" PRIu64 " entries: %m; changes "
-                "are not logged from now on (said once)",
-                d->name, s.entries);
-}
-
 /* What a callback returns for R, 0 or a negative errno.  nbdkit sends EIO
  * unless told, and a message for every bad request would let a client fill
  * the log: it is for -v.
@@ -549,12 +562,7 @@ set_nbd_error (void *handle, const char *request, uint32_t count,
 
   if (r == 0)
     return 0;
-  /* Limits on zones give ENOSPC, too. */
-  if (r == -ENOSPC &&
-      atomic_load_explicit (&d->enospc_seen, memory_order_relaxed))
-    report_full (d);
-  if (r == -EIO)
-    report_end_of_log (d);
+  report (d, r);
   errno = -r;
   nbdkit_debug ("%s: %s count=%" PRIu32 " offset=%" PRIu64 ": %m", d->name,
                 request, count, offset);

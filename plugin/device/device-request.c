@@ -252,6 +252,8 @@ on_deadline (void *request, uint64_t now, bool over)
   if (over)
     give_up (r, now);
   result = complete (r, now);
+  if (result < 0 && r->is_aside && r->connection->ops->report != NULL)
+    r->connection->ops->report (r->connection->device, result);
   if (r->disconnects)
     return 1;
   return result != promised ? result : 0;
@@ -402,6 +404,11 @@ meet_early (struct request *r, const void *buf, bool may_trim)
   struct request *copy;
   int result;
 
+  if (!r->version->s.latency.waits) {
+    lock (&r->connection->lock);
+    count_thread (r->connection);
+    unlock (&r->connection->lock);
+  }
   r->early.since = 0;
   do {
     request_leave (r);

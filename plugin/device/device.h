@@ -204,7 +204,7 @@ struct connection_ops {
   /* Set a write aside that this thread serves, and answer it later: TURN is
    * called with a copy of the SIZE bytes at REQUEST, at most 256, and one of
    * the N bytes at PAYLOAD, by a thread that serves the connection, once HASTEN
-   * is called for that copy of the request, or at the moment UNTIL.  TURN
+   * is called for that copy of the request, or after the moment UNTIL.  TURN
    * returns true, and DUE is called at *moment, or at once if that has passed,
    * as for DEFER; or false, and TURN is called again in the same way, with
    * *moment for UNTIL.  Where the client or the server goes away before, DUE is
@@ -223,6 +223,11 @@ struct connection_ops {
                       const void *request, size_t size, const void *payload,
                       size_t n);
   void (*hasten) (void *request);
+
+  /* A request to D that was set aside has failed with R: is that worth a line
+   * in the log?  Locks of the batch library may be held.  NULL: nobody asks.
+   */
+  void (*report) (struct device *d, int r);
 
   uint32_t max_deferred; /* replies that one connection may have deferred */
   bool parallel;         /* may its requests be served side by side? */
@@ -274,10 +279,11 @@ struct connection {
   uint32_t out;            /* those of them that are out, see device-power.c */
   uint32_t in_flight_most; /* since statistics began */
 
-  /* Counted while requests wait.  threads_seen is how many threads have served
-   * the connection, or ops.max_deferred.  A request that took the last free one
-   * of these threads began_on_last_thread: after it, others may have had to
-   * queue for a thread.  The last two are since statistics began.
+  /* Counted while requests wait, or else of writes that are early.
+   * threads_seen is how many threads have served the connection with one of
+   * these, or ops.max_deferred.  A request that took the last free one of these
+   * threads began_on_last_thread: after it, others may have had to queue for a
+   * thread.  The last two are since statistics began.
    */
   uint32_t threads_seen;
   uint32_t threads_seen_most;

@@ -54,6 +54,24 @@ check start_serve
 NULLBLK_BATCH=0 check start_serve
 check start_serve write-latency=200us
 
+# Writes of 80 MiB wait for the last of a connection, which comes behind them.
+backwards ()
+{
+  local at commands=()
+
+  "$@" 128M zoned=true zone-size=128M zone-reorder-wait=100s
+  for at in 80 64 48 32 16 0; do
+    commands+=(-c "aio_write -q ${at}M 16M")
+  done
+  qemu-io -f raw "${commands[@]}" -c aio_flush "$uri" >"$tmp/out" 2>&1 ||
+    fail "$*: backwards: $(cat "$tmp/out")"
+  ! grep -q 'failed' "$tmp/out" || fail "$*: backwards: $(cat "$tmp/out")"
+  io 'write 96M 64K' # the write pointer is there
+  stop_server
+}
+backwards start_server
+backwards start_serve
+
 # A client that goes, and a server that stops, while a write is set aside that
 # nothing comes before.
 ctl=$top_builddir/tools/nullblkctl
@@ -90,8 +108,21 @@ if [ -x "$ctl" ] && command -v jq >/dev/null; then
   wait "$client_pid" || fail "it has failed"
   client_pid=
   io 'read -P 8 0 64K' 'read -P 9 64K 64K'
+  "$ctl" stats --json "$sock" | jq -e '.queue_depth.threads > 1' >/dev/null ||
+    fail "statistics do not know how many writes may wait"
   "$ctl" zones reset "$sock" --all || fail "reset"
   early_write
   stop_server
   stop_client
+
+  # There is no memory for it when its turn comes.
+  start_serve "${zoned[@]}" zone-reorder-wait=100s memory-limit=112K \
+    2>"$tmp/log"
+  early_write
+  io 'write -P 8 0 64K'
+  wait "$client_pid" || true
+  client_pid=
+  stop_server
+  grep -q 'memory-limit=112K is reached' "$tmp/log" ||
+    fail "the log does not tell of memory: $(cat "$tmp/log")"
 fi

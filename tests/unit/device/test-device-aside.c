@@ -115,7 +115,17 @@ write_before (void)
                     0);
 }
 
+static int reported;
+
+static void
+note_failure (struct device *device, int r)
+{
+  assert_ptr_equal (device, d->device);
+  reported = r;
+}
+
 static const struct connection_ops ops = {
+    .report = note_failure,
     .wait = {.sleep_for = count_nap},
     .set_aside = set_aside,
     .hasten = hasten,
@@ -249,6 +259,8 @@ test_turn (void **state)
   a = write_early (BLOCK, 'b');
   check_wp (0, 0);
   assert_int_equal (d->in_flight, 1);
+  assert_int_equal (d->threads_seen, 1);
+  assert_int_equal (d->began_on_last_thread, 1);
   put_block (0, 'a');
   assert_true (is_hastened (a));
   run (&clients[0]);
@@ -423,8 +435,10 @@ test_commands (void **state)
 
   a = write_early (ZONE + BLOCK, 'b');
   assert_int_equal (command_zone (1, ZONE_COND_READONLY), 0);
+  reported = 0;
   run (&clients[0]);
   assert_int_equal (a->result, -EROFS);
+  assert_int_equal (reported, -EROFS);
 }
 
 /* Power waits for none of them, and none changes anything after a cut. */
