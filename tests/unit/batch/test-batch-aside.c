@@ -35,6 +35,7 @@ static struct {
 
 static uint8_t payload[1 << 20];
 static atomic_uint turns_of_1; /* for another thread */
+static bool has_reply_at_3;    /* the peer, when the turn of request 3 came */
 static atomic_bool is_sent;
 
 /* Where a turn is to hasten somebody else. */
@@ -52,6 +53,8 @@ turn (void *arg, const void *bytes, uint64_t *moment)
   asides[a->cookie].turns++;
   if (a->cookie == 1)
     atomic_fetch_add (&turns_of_1, 1);
+  if (a->cookie == 3)
+    has_reply_at_3 = has_input (peer);
   a->turns >>= 2;
   hastens_next = 0;
   if (next != 0)
@@ -171,6 +174,27 @@ test_chain (void **state)
   assert_int_equal (seen.events[seen.nr - 2].cookie, 3);
 }
 
+/* Replies do not wait until all of a chain of long ones has been done. */
+static void
+test_chain_of_long_ones (void **state)
+{
+  uint32_t i;
+
+  (void) state;
+  ask (1, 4);
+  for (i = 1; i <= 3; i++) {
+    assert_int_equal (next_request (), i);
+    assert_non_null (set_aside (i, clock_now () + HOUR, DONE, 0, 100000));
+    answer_write (i);
+  }
+  for (i = 1; i <= 3; i++)
+    batch_hasten (asides[i].copy);
+  has_reply_at_3 = false;
+  assert_int_equal (next_request (), 4);
+  assert_int_equal (asides[3].turns, 1);
+  assert_true (has_reply_at_3);
+}
+
 static void
 others_turn (void)
 {
@@ -199,6 +223,32 @@ test_by_another_while_it_waits (void **state)
     assert_int_equal (seen.overs, 0);
     expect_write (1);
   }
+}
+
+/* While the thread waits for something else, as where there is no room for the
+ * request that it serves: what is hastened goes on, and nothing is given up.
+ */
+static void
+test_while_its_thread_waits (void **state)
+{
+  const uint64_t until = clock_now () + NSEC_PER_MSEC;
+
+  (void) state;
+  ask (1, 3);
+  assert_int_equal (next_request (), 1);
+  assert_non_null (set_aside (1, clock_now () + HOUR, DONE, 0, 100));
+  answer_write (1);
+  assert_int_equal (next_request (), 2);
+  assert_non_null (set_aside (2, until, DONE, 0, 100));
+  answer_write (2);
+  assert_int_equal (next_request (), 3);
+  while (clock_now () <= until)
+    ;
+  hasten_elsewhere (1);
+  batch_before_wait ();
+  assert_int_equal (asides[1].turns, 1);
+  assert_int_equal (asides[2].turns, 0);
+  expect_write (1);
 }
 
 /* While as many wait as may, no request is read. */
@@ -611,8 +661,10 @@ main (void)
   const struct CMUnitTest tests[] = {
       CASE (test_by_its_own_connection),
       CASE (test_chain),
+      CASE (test_chain_of_long_ones),
       CASE (test_by_another_while_it_waits),
       CASE (test_by_another_when_none_is_read),
+      CASE (test_while_its_thread_waits),
       CASE (test_before_the_reply),
       CASE (test_its_time),
       CASE (test_what_has_come),
@@ -627,5 +679,6 @@ main (void)
       CASE (test_threads),
   };
 
+  alarm (240);
   return RUN_TESTS (tests);
 }
