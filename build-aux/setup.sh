@@ -89,7 +89,7 @@ list_files ()
     but+=(! -name "$pattern")
   done
   (cd "$top" &&
-    find . \( -name .git -o -path ./build -o -path ./tests/guest/image \
+    find . \( -name .git -o -path ./build -o -path './tests/guest/image*' \
       -o -name autom4te.cache \
       -o -name .deps -o -name .libs -o -name _build -o -name _inst \
       -o -name 'nullblk-[0-9]*' \) -prune \

@@ -8,6 +8,9 @@
 #
 #   build-guest.sh FOLDER
 #
+# With NULLBLK_KERNEL=full the kernel is the one for all machines, which is
+# three times as large, and has f2fs.
+#
 # FOLDER holds afterwards
 #
 #   kernel    to be booted
@@ -26,10 +29,12 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # Its modules include nbd and ublk_drv, and it is the smallest that has them.  Debian 12's
 # own is 6.1, but it has a newer one, too.
-meta=linux-image-cloud-amd64
+cloud=-cloud
+[ "${NULLBLK_KERNEL-}" != full ] || cloud=
+meta=linux-image$cloud-amd64
 # shellcheck source=/dev/null
 if [ "$(. /etc/os-release && echo "${VERSION_ID-}")" = 12 ]; then
-  meta=linux-image-6.12-cloud-amd64
+  meta=linux-image-6.12$cloud-amd64
 fi
 
 tools=(bash blkdiscard blkzone blockdev cmp dd e2fsck fio lsblk mkfs.ext4 mkfs.xfs
@@ -38,8 +43,9 @@ filters=(delay log nozero)
 modules=(nbd null_blk brd ext4 crc32c_generic xfs virtio_pci virtio_net
          virtio_blk)
 # What only some tests need, which skip themselves.
-more_tools=(btrfs mkfs.btrfs)
-more_modules=(ublk_drv btrfs zonefs)
+more_tools=(btrfs mkfs.btrfs mkfs.f2fs fsck.f2fs dmsetup ip)
+more_modules=(ublk_drv btrfs crc32c_intel f2fs zonefs loop veth dm_mod dm_crypt
+              dm_mirror md_mod raid0 raid1 linear xts)
 
 folder=${1:?}
 here=$(cd "$(dirname "$0")" && pwd)

@@ -251,6 +251,8 @@ make_filesystem ()
   case $1 in
     ext4) make=(mkfs.ext4 -q -F) ;;
     xfs) make=(mkfs.xfs -q -f) ;;
+    btrfs) make=(mkfs.btrfs -q -f -d single -m single) ;;
+    f2fs) make=(mkfs.f2fs -q -f -m) ;;
   esac
   modprobe "$1"
   try "${make[@]}" "$2"
@@ -265,6 +267,8 @@ fill_filesystem ()
   case $type in
     ext4) check=(e2fsck -fn) ;;
     xfs) check=(xfs_repair -n) ;;
+    btrfs) check=(btrfs check) ;;
+    f2fs) check=(fsck.f2fs --dry-run) ;;
   esac
   try mount -t "$type" "$device" /mnt
   try dd if=/dev/urandom of="$tmp/content" bs=1M count=4

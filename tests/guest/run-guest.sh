@@ -24,7 +24,7 @@ limit=${NULLBLK_LIMIT:-900}
 here=$(cd "$(dirname "$0")" && pwd)
 script=${1:?}
 shift
-image=$top_builddir/tests/guest/image
+image=$top_builddir/tests/guest/image${NULLBLK_KERNEL:+-$NULLBLK_KERNEL}
 
 command -v qemu-system-x86_64 >/dev/null ||
   { echo "skipped: qemu-system-x86_64 is missing"; exit 77; }
@@ -62,7 +62,7 @@ libraries_of ()
 }
 libraries_of "$PLUGIN"
 for program in tools/nullblk-attach tools/nullblk-ublk tools/nullblkctl \
-               tests/guest/crash-files; do
+               tests/guest/crash-files tests/guest/user; do
   if [ -x "$top_builddir/$program" ]; then
     cp "$top_builddir/$program" "$tmp/root"
     libraries_of "$top_builddir/$program"

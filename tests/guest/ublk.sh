@@ -18,6 +18,15 @@ boot_to_ublk ()
   boot_guest
 }
 
+# load_btrfs: with a checksum that is fast.  With a slow one btrfs computes those
+# of the bios of an extent in parallel, and on zones then takes their order for
+# that of the data (Linux 6.12).  Status 1 where there is no btrfs.
+load_btrfs ()
+{
+  modprobe crc32c_intel 2>/dev/null || true
+  modprobe btrfs
+}
+
 detach_all ()
 {
   "$ublk" --detach --all
@@ -28,10 +37,12 @@ if ! on_host; then
 fi
 
 # attach_ublk ARGUMENT...: sets $disk, and $queue of it, which is all that it
-# prints.
+# prints.  It runs on $ublk_host, where that is not empty.
+ublk_host=()
 attach_ublk ()
 {
-  disk=$("$ublk" "$@" 2>"$tmp/err") || fail "$*: $(cat "$tmp/err")"
+  disk=$("${ublk_host[@]}" "$ublk" "$@" 2>"$tmp/err") ||
+    fail "$*: $(cat "$tmp/err")"
   [[ $disk =~ ^/dev/ublkb[0-9]+$ ]] || fail "$*: it says '$disk'"
   [ -b "$disk" ] || fail "$*: there is no $disk"
   # shellcheck disable=SC2034 # for the tests
@@ -41,6 +52,25 @@ attach_ublk ()
 detach_ublk ()
 {
   try "$ublk" --detach "$disk"
+}
+
+# process_of: the one that serves $disk, which is the only device, as its file
+# tells it.
+process_of ()
+{
+  head -n 1 "$(echo /run/nullblk-ublk/*)"
+}
+
+disk_is_gone ()
+{
+  [ ! -e "$disk" ]
+}
+
+# leave_server: end it, where nobody is connected any more.
+leave_server ()
+{
+  wait_until 60 has_connections 0 || fail "connections stay"
+  stop_server
 }
 
 # leaves_nothing WHEN: no device, no process, no file.
@@ -56,9 +86,128 @@ leaves_nothing ()
 # refuses TEXT ARGUMENT...: with one line that is so.
 refuses ()
 {
-  ! "$ublk" "${@:2}" >"$tmp/out" 2>"$tmp/err" || fail "${*:2}: it succeeds"
+  local said=$tmp/refuses-$BASHPID
+
+  ! "$ublk" "${@:2}" >"$tmp/out" 2>"$said" || fail "${*:2}: it succeeds"
   # shellcheck disable=SC2053 # a pattern
-  [[ $(cat "$tmp/err") == "nullblk-ublk: "$1 ]] ||
-    fail "${*:2}: it says: $(cat "$tmp/err")"
-  [ "$(wc -l <"$tmp/err")" = 1 ] || fail "${*:2}: more than a line"
+  [[ $(cat "$said") == "nullblk-ublk: "$1 ]] ||
+    fail "${*:2}: it says: $(cat "$said")"
+  [ "$(wc -l <"$said")" = 1 ] || fail "${*:2}: more than a line"
+}
+
+#----------------------------------------------------------------------
+# Two hosts, which are network namespaces; put these before a command to run it
+# on one of them.  Mounts are the same on both.
+
+# shellcheck disable=SC2034 # for the tests
+on_server=(nsenter --net=/run/netns/server)
+on_client=(nsenter --net=/run/netns/client)
+
+make_hosts ()
+{
+  modprobe veth
+  ip netns add server
+  ip netns add client
+  ip -n server link add to-client type veth peer name to-server netns client
+  ip -n server addr add 10.77.1.1/24 dev to-client
+  ip -n client addr add 10.77.1.2/24 dev to-server
+  ip -n server link set to-client up
+  ip -n client link set to-server up
+}
+
+# serve_remotely [NBDKIT-OPTION | KEY=VALUE]...: start_server on the server's
+# host.  Devices are attached on the client's from now on.
+serve_remotely ()
+{
+  uri=nbd://10.77.1.1
+  rm -f "$tmp/pid"
+  "${on_server[@]}" "$NBDKIT" -f -i 10.77.1.1 -P "$tmp/pid" "$PLUGIN" \
+    control=any "$@" &
+  server_pid=$!
+  wait_until 60 server_listens_or_ended || fail "the server does not listen"
+  [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
+  ublk_host=("${on_client[@]}")
+}
+
+# serve WHERE [NBDKIT-OPTION | KEY=VALUE]...: local or remote.
+serve ()
+{
+  case $1 in
+    local)
+      ublk_host=()
+      start_server "${@:2}"
+      ;;
+    remote) serve_remotely "${@:2}" ;;
+  esac
+}
+
+# filesystem_lives TYPE WHERE [KEY=VALUE]...: on zones it is made, filled and
+# checked, and all is there when it is attached anew.
+filesystem_lives ()
+{
+  serve "$2" memory-backed=true zoned=true "${@:3}"
+  attach_ublk "$uri"
+  filesystem "$1" "$disk"
+  detach_ublk
+  attach_ublk "$uri"
+  try mount -t "$1" "$disk" /mnt
+  try diff -r /usr/sbin /mnt/folder/sbin
+  try umount /mnt
+  detach_ublk
+  leave_server
+  leaves_nothing "$1, $2"
+  works "$1" "$2"
+}
+
+# works WHAT WHERE: the row of nullblk-ublk(1)'s table that has been shown.
+works ()
+{
+  echo "works: $1, $2, Linux $(uname -r)"
+}
+
+#----------------------------------------------------------------------
+# What the kernel has asked of $disk, by the block layer's trace.
+
+trace=/sys/kernel/tracing/events/block/block_rq_complete
+
+# count_requests: begin to count those that have data and a place.
+count_requests ()
+{
+  local major minor
+
+  [ -e "$trace" ] || mount -t tracefs trace /sys/kernel/tracing
+  IFS=: read -r major minor <"/sys/block/${disk##*/}/dev"
+  trigger="hist:keys=rwbs,error:vals=nr_sector"
+  trigger+=" if dev == $((major << 20 | minor)) && nr_sector > 0"
+  # Reports of zones have none, which is the greatest number.
+  trigger+=" && sector < $(cat "/sys/block/${disk##*/}/size")"
+  echo "$trigger" >"$trace/trigger"
+}
+
+# count_no_more: leave what was counted to the next two.  Fails the test where
+# some were not.
+count_no_more ()
+{
+  cp "$trace/hist" "$tmp/requests"
+  echo "!$trigger" >"$trace/trigger"
+  grep -qx ' *Dropped: 0' "$tmp/requests" || fail "not all requests are counted"
+}
+
+# requests FIELD KIND...: how many requests there were, or how many sectors they
+# had (hitcount, nr_sector), of those whose letters begin so.
+requests ()
+{
+  local pattern
+
+  pattern=$(IFS='|'; echo "${*:2}")
+  # A line: { rwbs: WS , error: 0 } hitcount: 12 nr_sector: 96
+  sed -nE "s/^\\{ rwbs: *F?($pattern)[A-Z]* *, error: *0 *\\}.* $1: *([0-9]+).*/\\2/p" \
+    "$tmp/requests" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+# appends FIELD: before Linux 6.18 they have the letter of what has none of its
+# own.  Zone commands have no data.
+appends ()
+{
+  requests "$1" N ZA
 }
