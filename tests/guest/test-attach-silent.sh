@@ -65,7 +65,7 @@ talk 2>/dev/null | nc -l -p 10810 >/dev/null &
 talker=$!
 wait_until 60 grep -q ':2A3A .* 0A ' /proc/net/tcp /proc/net/tcp6 ||
   fail "nobody talks"
-"$attach" nbd://127.0.0.1:10810 2>"$tmp/err" &
+"$attach" --as=nbd nbd://127.0.0.1:10810 2>"$tmp/err" &
 waiting=$!
 wait_until 90 process_ended "$waiting" || fail "it listens for ever"
 grep -q 'the server does not answer' "$tmp/err" || fail "$(cat "$tmp/err")"

@@ -9,11 +9,11 @@ name=nullblk-attach
 # shellcheck source=usage.sh source-path=SCRIPTDIR
 source "${0%/*}/usage.sh"
 
-says 2 'nullblk-attach \[-C N\]*'
-says 2 'nullblk-attach \[-C N\]*' --list x
-says 2 'nullblk-attach \[-C N\]*' --detach
-says 2 'nullblk-attach \[-C N\]*' --detach --all x
-says 2 'nullblk-attach \[-C N\]*' --all
+says 2 'nullblk-attach \[--as=*'
+says 2 'nullblk-attach \[--as=*' --list x
+says 2 'nullblk-attach \[--as=*' --detach
+says 2 'nullblk-attach \[--as=*' --detach --all x
+says 2 'nullblk-attach \[--as=*' --all
 says 2 '*unrecognized option*' --nonsense 8G
 for bad in 0 129 x '' 1x -1; do
   says 2 "nullblk-attach: -C $bad: allowed is a whole number from 1 to 128" \
@@ -27,10 +27,13 @@ done
 says 2 'nullblk-attach: --persist 0: allowed is *' --persist=0 nbd://localhost
 says 1 'nullblk-attach: --persist is for a URI: *' --persist 8G
 says 1 'nullblk-attach: nbds://*: --persist cannot reconnect with TLS' \
-  --persist 'nbds://localhost/?tls-certificates=/x'
+  --as=nbd --persist 'nbds://localhost/?tls-certificates=/x'
+says 2 'nullblk-attach: --as=x: allowed are auto, nbd and ublk' --as=x 8G
+says 1 'nullblk-attach: --timeout is for nbd devices: *' --as=ublk --timeout 5 8G
 says 1 'nullblk-attach: x: nothing may follow a URI' nbd://localhost x
 says 1 'nullblk-attach: nbd://localhost:x: a URI is *' nbd://localhost:x
-says 1 'nullblk-attach: nbds://*tls-certificates=FOLDER' nbds://localhost
+says 1 'nullblk-attach: nbds://*tls-certificates=FOLDER' --as=nbd \
+  nbds://localhost
 for text in nbd+ssh://host/ nbd+vsock:// nbds+ssh://host/ http://host/; do
   says 1 "nullblk-attach: $text: the kernel takes TCP and Unix sockets only: *" \
     $text

@@ -14,6 +14,7 @@ says 2 'nullblk-ublk \[-f\]*' --detach
 says 2 'nullblk-ublk \[-f\]*' --list x
 says 2 '*unrecognized option*' --nonsense nbd://localhost
 says 2 'nullblk-ublk: --queues 0: allowed is *' -q 0 nbd://localhost
+says 2 'nullblk-ublk: --cookie x: allowed are *' --cookie=x nbd://localhost
 says 2 'nullblk-ublk: 8G: this is no URI*' 8G
 
 become_nobody

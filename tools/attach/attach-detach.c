@@ -71,6 +71,29 @@ is_of_client (const char *folder)
   return uri_parse (&uri, text, &why) == 0 && uri.tls;
 }
 
+static bool
+end_server (const char *name, const char *folder)
+{
+  return stop_server (folder) ||
+         complain (
+             name,
+             "its server does not end: other clients are connected to it");
+}
+
+/* Returns false where something is left, or not all that was written has
+ * reached the server: then the user has been told.
+ */
+static bool
+detach_ublk (const char *name, const char *folder, const struct attachment *a)
+{
+  bool is_gone, r = detach_by_ublk (a, &is_gone);
+
+  if (!is_gone || !end_server (name, folder))
+    return false;
+  remove_folder (folder);
+  return r;
+}
+
 /* The device, if it is there, and what belongs to it.  Returns false, and has
  * told the user why, if something is left.
  */
@@ -81,6 +104,8 @@ detach_device (const char *name, const char *folder)
   char watcher[64];
   int fd;
 
+  if (has_cookie (&a))
+    return detach_ublk (name, folder, &a);
   /* Nobody else may have it open; what is written goes to the server. */
   read_line (watcher, sizeof watcher, folder, "watcher");
   fd = hold (&a, O_RDONLY | O_EXCL, watcher[0] == '\0');
@@ -98,9 +123,8 @@ detach_device (const char *name, const char *folder)
   }
   if (!stop_watcher (folder))
     return complain (name, "the process that reconnects it does not end");
-  if (!stop_server (folder))
-    return complain (
-        name, "its server does not end: other clients are connected to it");
+  if (!end_server (name, folder))
+    return false;
   if (!wait_for (is_gone, &a))
     return complain (name,
                      "/dev/%s is disconnected, but still open in a process: "

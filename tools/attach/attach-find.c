@@ -24,12 +24,29 @@
 #include <unistd.h>
 
 #include "attach-internal.h"
+#include "record.h"
+
+/* Is it PREFIX and then a number? */
+static bool
+is_numbered (const char *name, const char *prefix)
+{
+  const char *number = name + strlen (prefix);
+
+  return strncmp (name, prefix, strlen (prefix)) == 0 &&
+         isdigit ((unsigned char) number[0]) &&
+         number[strspn (number, "0123456789")] == '\0';
+}
+
+bool
+is_nbd_name (const char *name)
+{
+  return is_numbered (name, "nbd");
+}
 
 bool
 is_device_name (const char *name)
 {
-  return strncmp (name, "nbd", 3) == 0 && isdigit ((unsigned char) name[3]) &&
-         name[3 + strspn (name + 3, "0123456789")] == '\0';
+  return is_nbd_name (name) || is_numbered (name, "ublkb");
 }
 
 void
@@ -87,14 +104,21 @@ is_ready (const void *arg)
 /* Attachments */
 
 #define BACKEND "backend "
+#define COOKIE "cookie "
 
 void
-attachment_name (struct attachment *a)
+attachment_name (struct attachment *a, bool by_ublk)
 {
   uint64_t random[2];
 
   if (getrandom (random, sizeof random, 0) != sizeof random)
     die ("getrandom: %s", strerror (errno));
+  if (by_ublk) {
+    /* 0 is no cookie. */
+    format (a->identity, sizeof a->identity, COOKIE "%016" PRIx64,
+            random[0] | 1);
+    return;
+  }
   format (a->identity, sizeof a->identity,
           BACKEND "nullblk-attach-%016" PRIx64 "%016" PRIx64, random[0],
           random[1]);
@@ -106,10 +130,23 @@ identifier_of (const struct attachment *a)
   return a->identity + strlen (BACKEND);
 }
 
+const char *
+cookie_of (const struct attachment *a)
+{
+  return a->identity + strlen (COOKIE);
+}
+
+bool
+has_cookie (const struct attachment *a)
+{
+  return strncmp (a->identity, COOKIE, strlen (COOKIE)) == 0;
+}
+
 bool
 has_identifier (const struct attachment *a)
 {
-  return strncmp (a->identity, BACKEND, strlen (BACKEND)) == 0;
+  return strncmp (a->identity, BACKEND, strlen (BACKEND)) == 0 ||
+         has_cookie (a);
 }
 
 /* The kernel has a new file in sysfs for each attachment, and no two files
@@ -156,12 +193,33 @@ is_attached_by (const struct attachment *a, pid_t pid)
          atoi (a->identity + strlen ("pid ")) == (int) pid;
 }
 
+/* The device that a process of nullblk-ublk serves by that cookie; "" if none
+ * does.
+ */
+static void
+find_served (const struct attachment *a, char *device, size_t size)
+{
+  bool is_dead;
+  struct record r;
+
+  device[0] = '\0';
+  if (record_open (&r, record_cookie (cookie_of (a)), &is_dead) < 0)
+    return;
+  if (!is_dead && is_device_name (r.device))
+    format (device, size, "%s", r.device);
+  record_close (&r);
+}
+
 bool
 is_there (const void *arg)
 {
   const struct attachment *a = arg;
   struct attachment now;
 
+  if (has_cookie (a)) {
+    find_served (a, now.device, sizeof now.device);
+    return now.device[0] != '\0' && strcmp (now.device, a->device) == 0;
+  }
   if (has_identifier (a)) {
     read_sys (now.identity, sizeof now.identity, a->device, "backend");
     return now.identity[0] != '\0' &&
@@ -210,6 +268,10 @@ remembered (const char *folder)
   if (is_device_name (a.device))
     return a;
   a.device[0] = '\0';
+  if (has_cookie (&a)) {
+    find_served (&a, a.device, sizeof a.device);
+    return a; /* a dead process has left what the cookie finds */
+  }
   if (has_identifier (&a))
     locate (&a);
   if (a.device[0] == '\0')

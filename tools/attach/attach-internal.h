@@ -3,10 +3,9 @@
  *
  * What the files of nullblk-attach share: attach.c (with the layout of what is
  * remembered), attach-detach.c, attach-folder.c, attach-process.c,
- * attach-find.c and attach-device.c; connection.c asks is_stopped.  Nobody else
- * includes this.  A
- * function that cannot go on ends the program, unless its comment says that it
- * returns on failure.
+ * attach-find.c, attach-device.c and attach-ublk.c; connection.c asks
+ * is_stopped.  Nobody else includes this.  A function that cannot go on ends
+ * the program, unless its comment says that it returns on failure.
  */
 
 #ifndef NULLBLK_ATTACH_INTERNAL_H
@@ -81,8 +80,8 @@ void for_each_folder (void (*action) (const char *name, const char *folder));
 
 /* As long as an export is locked, no other nullblk-attach looks whether it is
  * attached, or attaches it.  It is locked only for what the kernel does at
- * once, never while a server is waited for, so one that is locked is waited
- * for.  Returns false and errno on failure.
+ * once, and for nullblk-ublk's connections to a server that has just answered,
+ * so one that is locked is waited for.  Returns false and errno on failure.
  */
 bool lock_export (const struct uri *uri);
 void unlock_export (void);
@@ -111,6 +110,16 @@ int run (const char *const *argv, bool quiet);
  * are to stop; end_program returns the status.  Until end_program the pid is
  * still nobody else's.
  */
+/* Where a program of ours is: in a build tree beside us, otherwise in FOLDER.
+ * The text is there until the next call.
+ */
+const char *find_tool (const char *program, const char *folder);
+
+/* As run, but the program's first line of output is put into LINE.  It is asked
+ * to end (SIGTERM) where we are to stop, or end.
+ */
+int run_for_line (const char *const *argv, char *line, size_t size);
+
 pid_t begin_program (const char *const *argv, bool quiet);
 void await_program (pid_t pid, unsigned seconds);
 int end_program (pid_t pid, const char *name);
@@ -141,9 +150,13 @@ bool start_watcher (struct persist *p, const char *folder,
 bool stop_watcher (const char *folder);
 
 /*---------------------------------------------------------------------*/
-/* Devices, by their names "nbdN", and what is remembered: attach-find.c */
+/* Devices, by their names "nbdN" and "ublkbN", and what is remembered:
+ * attach-find.c
+ */
 
 bool is_device_name (const char *name);
+bool is_nbd_name (const char *name);
+/* Of an nbd device. */
 unsigned index_of (const char *device);
 
 /* What the kernel says of a device, "" if nothing. */
@@ -164,8 +177,9 @@ struct expected {
 bool is_ready (const void *expected);
 
 /* A device, and what tells this attachment of it from all others: "backend ID",
- * the identifier that the kernel was given with it; or "pid PID INODE", of the
- * file pid that the kernel makes anew for each, where it was given none or,
+ * the identifier that the kernel's nbd driver was given with it; "cookie ID",
+ * of nullblk-ublk's record and the kernel's ublk driver; or "pid PID INODE", of
+ * the file pid that the kernel makes anew for each, where it was given none or,
  * before Linux 5.14, does not know them.  "" is no attachment.
  */
 struct attachment {
@@ -173,11 +187,14 @@ struct attachment {
   char identity[80];
 };
 
-/* Take an identity for an attachment that is to be made. */
-void attachment_name (struct attachment *a);
+/* Take an identity for an attachment that is to be made, of nbd or of ublk. */
+void attachment_name (struct attachment *a, bool by_ublk);
+/* Has it an identifier, or a cookie?  A cookie? */
 bool has_identifier (const struct attachment *a);
-/* The identifier as the kernel shows it. */
+bool has_cookie (const struct attachment *a);
+/* The identifier as the kernel shows it; the cookie as it is a record's. */
 const char *identifier_of (const struct attachment *a);
+const char *cookie_of (const struct attachment *a);
 /* Take the identity of the one that is there: "" if there is none. */
 void attachment_find (struct attachment *a);
 /* Was one without an identifier made by a process that is still there? */
@@ -193,8 +210,8 @@ bool is_gone (const void *attachment);
 struct attachment remembered (const char *folder);
 
 /* The name that a device has, rather that of what is there than of what a crash
- * has left; or that an export has which is attached, by netlink and with an
- * identifier.  NULL if there is none.
+ * has left; or that an export has which is attached with an identifier or a
+ * cookie.  NULL if there is none.
  */
 const char *name_of_device (const char *device);
 const char *name_of_export (const struct uri *uri);
@@ -257,6 +274,32 @@ bool revive_connections (struct netlink *n, const struct attachment *a,
 bool attach_by_client (struct attachment *a,
                        const struct client_options *options,
                        const struct uri *uri, struct message *why);
+
+/*---------------------------------------------------------------------*/
+/* Devices of ublk: attach-ublk.c */
+
+struct ublk_options {
+  unsigned connections; /* to the export, of which each is a queue */
+};
+
+enum ublk_outcome {
+  UBLK_ATTACHED,
+  UBLK_IMPOSSIBLE, /* as this kernel can make no such device of the export */
+  UBLK_FAILED
+};
+
+/* Attach by nullblk-ublk, with the identity that attachment_name has chosen.
+ * Chooses a->device.  The user has been told what has failed.
+ */
+enum ublk_outcome attach_by_ublk (struct attachment *a,
+                                  const struct ublk_options *options,
+                                  const char *uri);
+
+/* Flush and take away the device, if it is there.  Returns false, and the user
+ * has been told why, where not all of that was possible; *IS_GONE says whether
+ * nothing is left of it all the same.
+ */
+bool detach_by_ublk (const struct attachment *a, bool *is_gone);
 
 /*---------------------------------------------------------------------*/
 /* What is attached: attach-detach.c */

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -158,6 +159,66 @@ run (const char *const *argv, bool quiet)
   return pid == -1 ? 127 : end_program (pid, argv[0]);
 }
 
+/* What is read from FD until it is closed: LINE has the beginning.  The process
+ * is asked to end when we are to stop, for which is looked five times a second,
+ * as the signal may come just before the poll.
+ */
+static void
+read_until_end (int fd, pid_t pid, char *line, size_t size)
+{
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  bool is_asked = false;
+  char rest[256];
+  size_t len = 0;
+  ssize_t n = 1;
+
+  while (n != 0) {
+    if (is_stopped () && !is_asked) {
+      kill (pid, SIGTERM);
+      is_asked = true;
+    }
+    if (poll (&p, 1, 200) <= 0)
+      continue;
+    n = len < size - 1 ? read (fd, line + len, size - 1 - len)
+                       : read (fd, rest, sizeof rest);
+    if (n == -1 && errno != EINTR)
+      break;
+    if (n > 0 && len < size - 1)
+      len += n;
+  }
+  line[len] = '\0';
+  line[strcspn (line, "\n")] = '\0';
+}
+
+int
+run_for_line (const char *const *argv, char *line, size_t size)
+{
+  const pid_t parent = getpid ();
+  char *const *args;
+  int fds[2], status;
+  pid_t pid;
+
+  /* exec's prototype is older than const. */
+  memcpy (&args, &argv, sizeof args);
+  line[0] = '\0';
+  if (pipe2 (fds, O_CLOEXEC) == -1 || (pid = fork ()) == -1)
+    die ("%s: %s", argv[0], strerror (errno));
+  if (pid == 0) {
+    prctl (PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+    if (getppid () == parent && dup2 (fds[1], 1) != -1)
+      execv (argv[0], args);
+    _exit (127);
+  }
+  close (fds[1]);
+  read_until_end (fds[0], pid, line, size);
+  close (fds[0]);
+  if (!is_stopped ())
+    return end_program (pid, argv[0]);
+  while (waitpid (pid, &status, 0) == -1 && errno == EINTR)
+    ;
+  return 128 + SIGTERM;
+}
+
 bool
 wait_for (bool (*condition) (const void *), const void *arg)
 {
@@ -175,9 +236,8 @@ wait_for (bool (*condition) (const void *), const void *arg)
 /*---------------------------------------------------------------------*/
 /* The server */
 
-/* In a build tree, nullblk-serve is beside us. */
-static const char *
-find_serve (void)
+const char *
+find_tool (const char *program, const char *folder)
 {
   static char path[PATH_MAX + 16];
   ssize_t len;
@@ -187,11 +247,12 @@ find_serve (void)
   path[len > 0 ? len : 0] = '\0';
   name = strrchr (path, '/');
   if (name != NULL) {
-    strcpy (name + 1, "nullblk-serve");
+    format (name + 1, path + sizeof path - name - 1, "%s", program);
     if (access (path, X_OK) == 0)
       return path;
   }
-  return BINDIR "/nullblk-serve";
+  format (path, sizeof path, "%s/%s", folder, program);
+  return path;
 }
 
 /* The process PID as it is remembered: "PID START", with the moment that it
@@ -284,8 +345,14 @@ bool
 start_server (const char *folder, char *const *parameters, unsigned queue)
 {
   char socket[LONGEST_PATH], pid[LONGEST_PATH], depth[16];
-  const char *argv[256] = {find_serve (), "-U",      socket, "-P",
-                           pid,           "--depth", depth,  "--"};
+  const char *argv[256] = {find_tool ("nullblk-serve", BINDIR),
+                           "-U",
+                           socket,
+                           "-P",
+                           pid,
+                           "--depth",
+                           depth,
+                           "--"};
   size_t n = 8;
 
   format (socket, sizeof socket, "%s/socket", folder);

@@ -3,13 +3,14 @@
  *
  * nullblk-attach: from plugin parameters or a URI to a block device in one
  * command.  It starts a server where one is wanted, connects to it, gives the
- * connections to the kernel, which makes a device of them, and remembers what
- * belongs together so that --detach can take all of it away again:
+ * connections to the kernel's nbd driver, which makes a device of them, or has
+ * nullblk-ublk make one of the ublk driver, and remembers what belongs together
+ * so that --detach can take all of it away again:
  *
  *   /run/nullblk/NAME/       what was attached as NAME (by default nbdN; until
  *                            the kernel has chosen that, new-PID.0)
- *       device               "nbdN"
- *       attachment           what tells it from others that nbdN is later given
+ *       device               "nbdN" or "ublkbN"
+ *       attachment           what tells it from others that are later called so
  *       uri                  where it is served
  *       network              the network namespace that URI is of
  *       offer                the export's size, block size and flags
@@ -69,6 +70,7 @@ static struct {
   unsigned timeout; /* seconds; 0: as above */
   unsigned persist; /* seconds; 0: not at all */
   const char *name;
+  enum { AS_AUTO, AS_NBD, AS_UBLK } as;
 } options = {.depth = 64};
 
 /* What is attached: a URI, or where our own server is. */
@@ -76,6 +78,8 @@ static struct {
   bool is_ours;
   const char *text;
   struct uri uri;
+  bool has_zones; /* known where options.as is AS_AUTO */
+  bool by_ublk;   /* so is this, once the server has been asked */
 } source;
 
 /* What has been done so far: where this ends in a failure or by a signal,
@@ -95,7 +99,18 @@ static struct {
 static bool
 by_client (void)
 {
-  return source.uri.tls;
+  return !source.by_ublk && source.uri.tls;
+}
+
+/* What cannot be taken back is left for --detach. */
+static void
+take_back_ublk (const struct attachment *a)
+{
+  bool is_gone;
+
+  detach_by_ublk (a, &is_gone);
+  if (stop_server (begun.folder) && is_gone)
+    remove_folder (begun.folder);
 }
 
 static void
@@ -110,6 +125,10 @@ take_back (void)
   /* The folder has the identifier before there is a device, and finds it. */
   a = begun.attachment.device[0] != '\0' ? begun.attachment
                                          : remembered (begun.folder);
+  if (has_cookie (&a)) {
+    take_back_ublk (&a);
+    return;
+  }
   fd = hold (&a, O_RDONLY, true);
   if (fd != -1) {
     disconnect (a.device);
@@ -137,8 +156,9 @@ connect_to_source (unsigned i)
 {
   struct offer offer;
   struct message why;
-  struct nbd_handle *h =
-      connect_within (source.text, ANSWER_SECONDS, &offer, &why);
+  const bool asks = i == 0 && options.as == AS_AUTO;
+  struct nbd_handle *h = connect_within (source.text, ANSWER_SECONDS, &offer,
+                                         asks ? &source.has_zones : NULL, &why);
 
   end_if_stopped ();
   if (h == NULL)
@@ -159,8 +179,38 @@ close_connections (void (*close_one) (struct nbd_handle *))
   }
 }
 
+/* Can the kernel's nbd driver, or nbd-client, attach it with these options? */
+static void
+check_nbd (void)
+{
+  if (source.uri.tls &&
+      (source.uri.tls_certificates[0] == '\0' || source.uri.host[0] == '\0'))
+    die ("%s: for TLS nbd-client wants a host and tls-certificates=FOLDER",
+         source.text);
+  if (source.uri.tls && options.persist > 0)
+    die ("%s: --persist cannot reconnect with TLS", source.text);
+}
+
+/* The device is to be one of the kernel's nbd driver. */
+static void
+choose_nbd (void)
+{
+  source.by_ublk = false;
+  check_nbd ();
+  begun.netlink = check_requirements ();
+}
+
+static void
+check_ublk (void)
+{
+  if (options.timeout > 0)
+    die ("--timeout is for nbd devices: a ublk device waits for its server");
+  if (options.persist > 0)
+    die ("--persist is for nbd devices");
+}
+
 /* The first connection says how many there may be; all others must be to the
- * same export.  nbd-client makes its own.
+ * same export.  nbd-client makes its own, and so does nullblk-ublk.
  */
 static struct client_options
 connect_all (void)
@@ -177,11 +227,20 @@ connect_all (void)
   o.offer = connect_to_source (0);
   o.connections =
       (o.offer.flags & EXPORT_MULTI_CONN) != 0 ? options.connections : 1;
-  if (by_client ())
+  if (options.as == AS_AUTO && begun.netlink == NULL) {
+    source.by_ublk = source.has_zones;
+    if (source.by_ublk)
+      check_ublk ();
+    else
+      choose_nbd ();
+  }
+  if (source.by_ublk || by_client ()) {
     close_connections (disconnect_from_server);
-  else if (nbd_get_tls_negotiated (begun.connections[0]) == 1)
+    return o;
+  }
+  if (nbd_get_tls_negotiated (begun.connections[0]) == 1)
     die ("%s: with TLS the URI begins with nbds", source.text);
-  for (i = 1; i < o.connections && !by_client (); i++) {
+  for (i = 1; i < o.connections; i++) {
     other = connect_to_source (i);
     if (other.size != o.offer.size || other.flags != o.offer.flags ||
         other.block_size != o.offer.block_size)
@@ -204,11 +263,19 @@ find_attached (void)
   return is_of_export (options.name, &source.uri) ? options.name : NULL;
 }
 
+/* An export with zones is attached by the kernel's nbd driver after all. */
+static struct client_options
+fall_back (void)
+{
+  choose_nbd ();
+  return connect_all ();
+}
+
 /* Print the device that the export has as NAME, with dead connections brought
  * back to life.
  */
 static void
-use_attached (const char *name, const struct client_options *o)
+use_attached (const char *name, struct client_options o)
 {
   char folder[LONGEST_PATH], watcher[64];
   struct attachment a;
@@ -223,7 +290,11 @@ use_attached (const char *name, const struct client_options *o)
   if (!is_there (&a))
     die ("%s: it was attached as %s, and has just been detached", source.text,
          name);
-  if (!read_offer (folder, &then) || !offer_serves (&o->offer, &then))
+  if (options.as != AS_AUTO && has_cookie (&a) != source.by_ublk)
+    die ("%s: it is attached as %s to /dev/%s, which is no %s device; --detach "
+         "%s first, or give this one a --name",
+         source.text, name, a.device, source.by_ublk ? "ublk" : "nbd", name);
+  if (!read_offer (folder, &then) || !offer_serves (&o.offer, &then))
     die ("%s: it is attached as %s to /dev/%s, and is not what it was then; "
          "--detach %s first",
          source.text, name, a.device, name);
@@ -231,9 +302,13 @@ use_attached (const char *name, const struct client_options *o)
   if (options.persist > 0 && watcher[0] == '\0')
     die ("%s: it is attached as %s to /dev/%s without --persist", source.text,
          name, a.device);
-  if (!revive_connections (begun.netlink, &a, o, begun.connections))
-    die ("%s: it was attached as %s, and has just been disconnected",
-         source.text, name);
+  if (!has_cookie (&a)) {
+    if (source.by_ublk)
+      o = fall_back ();
+    if (!revive_connections (begun.netlink, &a, &o, begun.connections))
+      die ("%s: it was attached as %s, and has just been disconnected",
+           source.text, name);
+  }
   printf ("/dev/%s\n", a.device);
 }
 
@@ -314,21 +389,15 @@ name_folder (void)
  * only afterwards.
  */
 static void
-attach_device (const struct client_options *o)
+attach_nbd (const struct client_options *o)
 {
   struct attachment *a = &begun.attachment;
   struct expected expected = {a->device, o->offer.size};
   struct message why;
-  char network[64];
   bool done;
 
   if (!by_client ())
-    attachment_name (a);
-  write_or_die ("uri", source.text);
-  network_of_process (network, sizeof network);
-  write_or_die ("network", network);
-  if (!write_offer (begun.folder, &o->offer))
-    die ("%s: %s", begun.folder, strerror (errno));
+    attachment_name (a, false);
   write_or_die ("attachment", a->identity);
   done = by_client () ? attach_by_client (a, o, &source.uri, &why)
                       : attach_connections (begun.netlink, a, o,
@@ -343,6 +412,53 @@ attach_device (const struct client_options *o)
     end_if_stopped ();
     die ("/dev/%s does not get ready", a->device);
   }
+}
+
+/* So it is by nullblk-ublk.  Returns false where this kernel can make no such
+ * device, and one of nbd may be as good.
+ */
+static bool
+attach_ublk (void)
+{
+  const struct ublk_options o = {.connections = options.connections};
+  struct attachment *a = &begun.attachment;
+  enum ublk_outcome outcome;
+
+  attachment_name (a, true);
+  write_or_die ("attachment", a->identity);
+  outcome = attach_by_ublk (a, &o, source.text);
+  end_if_stopped ();
+  if (outcome == UBLK_IMPOSSIBLE && options.as == AS_AUTO) {
+    a->identity[0] = '\0';
+    return false;
+  }
+  if (outcome != UBLK_ATTACHED)
+    exit (EXIT_FAILURE); /* nullblk-ublk has said why */
+  write_or_die ("device", a->device);
+  return true;
+}
+
+static void
+attach_device (struct client_options o)
+{
+  char network[64];
+
+  write_or_die ("uri", source.text);
+  network_of_process (network, sizeof network);
+  write_or_die ("network", network);
+  if (!write_offer (begun.folder, &o.offer))
+    die ("%s: %s", begun.folder, strerror (errno));
+  if (source.by_ublk && attach_ublk ())
+    return;
+  if (source.by_ublk)
+    o = fall_back ();
+  attach_nbd (&o);
+  if (source.has_zones)
+    fprintf (stderr,
+             "nullblk-attach: %s: its zones are not those of /dev/%s, which "
+             "has none, as the kernel's nbd driver makes it: writes that break "
+             "their rules fail\n",
+             source.text, begun.attachment.device);
 }
 
 static void
@@ -398,12 +514,6 @@ check_source (char **arguments)
     die ("%s: nothing may follow a URI", arguments[1]);
   if (uri_parse (&source.uri, source.text, &why) < 0)
     die ("%s", why.text);
-  if (source.uri.tls &&
-      (source.uri.tls_certificates[0] == '\0' || source.uri.host[0] == '\0'))
-    die ("%s: for TLS nbd-client wants a host and tls-certificates=FOLDER",
-         source.text);
-  if (source.uri.tls && options.persist > 0)
-    die ("%s: --persist cannot reconnect with TLS", source.text);
 }
 
 static int
@@ -415,11 +525,15 @@ attach (char **arguments)
   const char *name;
 
   check_source (arguments);
-  begun.netlink = check_requirements ();
-  if (options.persist > 0 &&
-      (persist = persist_begin (begun.netlink, &why)) == NULL)
-    die ("%s", why.text);
-
+  source.by_ublk = options.as == AS_UBLK;
+  if (options.as == AS_NBD)
+    check_nbd ();
+  else if (options.as == AS_UBLK)
+    check_ublk ();
+  if (geteuid () != 0)
+    die ("only root can attach a device");
+  if (options.as == AS_NBD)
+    choose_nbd ();
   note_signals ();
   atexit (take_back);
   if (source.is_ours) {
@@ -431,6 +545,9 @@ attach (char **arguments)
     find_own_server ();
   }
   o = connect_all ();
+  if (!source.by_ublk && options.persist > 0 &&
+      (persist = persist_begin (begun.netlink, &why)) == NULL)
+    die ("%s", why.text);
   if (!source.is_ours && !by_client ()) {
     if (!lock_export (&source.uri)) {
       end_if_stopped ();
@@ -440,13 +557,13 @@ attach (char **arguments)
     }
     name = find_attached ();
     if (name != NULL) {
-      use_attached (name, &o);
+      use_attached (name, o);
       return EXIT_SUCCESS;
     }
   }
   if (!source.is_ours)
     begin_folder ();
-  attach_device (&o);
+  attach_device (o);
   if (options.name == NULL)
     name_folder ();
   if (persist != NULL)
@@ -466,18 +583,19 @@ attach (char **arguments)
 static void
 usage (FILE *fp)
 {
-  fputs ("nullblk-attach [-C N] [--name NAME] [--depth N] [--timeout SECONDS]\n"
-         "               PARAMETER...\n"
-         "nullblk-attach [-C N] [--name NAME] [--timeout SECONDS]\n"
-         "               [--persist[=SECONDS]] URI\n"
-         "nullblk-attach --list\n"
-         "nullblk-attach --detach DEVICE|NAME|--all\n"
-         "nullblk-attach --help|--version\n"
-         "\n"
-         "Attach a block device: one of its own, made by nbdkit's nullblk\n"
-         "plugin with these parameters, or one that is served at URI.\n"
-         "Please read nullblk-attach(1).\n",
-         fp);
+  fputs (
+      "nullblk-attach [--as=auto|nbd|ublk] [-C N] [--name NAME] [--depth N]\n"
+      "               [--timeout SECONDS] PARAMETER...\n"
+      "nullblk-attach [--as=auto|nbd|ublk] [-C N] [--name NAME]\n"
+      "               [--timeout SECONDS] [--persist[=SECONDS]] URI\n"
+      "nullblk-attach --list\n"
+      "nullblk-attach --detach DEVICE|NAME|--all\n"
+      "nullblk-attach --help|--version\n"
+      "\n"
+      "Attach a block device: one of its own, made by nbdkit's nullblk\n"
+      "plugin with these parameters, or one that is served at URI.\n"
+      "Please read nullblk-attach(1).\n",
+      fp);
 }
 
 static void __attribute__ ((noreturn)) bad_usage (void)
@@ -501,11 +619,30 @@ parse_count (const char *option, const char *text, unsigned most)
   return n;
 }
 
+static void
+parse_as (const char *text)
+{
+  static const char *const words[] = {
+      [AS_AUTO] = "auto", [AS_NBD] = "nbd", [AS_UBLK] = "ublk"};
+  unsigned i;
+
+  for (i = 0; i < sizeof words / sizeof words[0]; i++) {
+    if (strcmp (text, words[i]) == 0) {
+      options.as = i;
+      return;
+    }
+  }
+  fprintf (stderr, "nullblk-attach: --as=%s: allowed are auto, nbd and ublk\n",
+           text);
+  exit (2);
+}
+
 int
 main (int argc, char *argv[])
 {
   enum {
-    NAME = CHAR_MAX + 1,
+    AS = CHAR_MAX + 1,
+    NAME,
     DEPTH,
     TIMEOUT,
     PERSIST,
@@ -515,6 +652,7 @@ main (int argc, char *argv[])
     HELP
   };
   static const struct option long_options[] = {
+      {"as", required_argument, NULL, AS},
       {"connections", required_argument, NULL, 'C'},
       {"name", required_argument, NULL, NAME},
       {"depth", required_argument, NULL, DEPTH},
@@ -538,6 +676,9 @@ main (int argc, char *argv[])
   /* + : what follows the first parameter is the plugin's. */
   while ((c = getopt_long (argc, argv, "+C:V", long_options, NULL)) != -1) {
     switch (c) {
+    case AS:
+      parse_as (optarg);
+      break;
     case 'C':
       options.connections = parse_count ("-C", optarg, MAX_CONNECTIONS);
       break;

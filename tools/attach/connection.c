@@ -8,6 +8,8 @@
 
 #include "connection.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -76,23 +78,102 @@ ask_offer (struct nbd_handle *h, struct offer *offer)
   return size != -1;
 }
 
-/* What a server says does not lengthen the time: it may go on for ever. */
+/* What a server says does not lengthen the time: it may go on for ever. Returns
+ * -1 where libnbd has failed.
+ */
+static int
+await (struct nbd_handle *h, time_t end)
+{
+  int r = 0;
+
+  while (r != -1 && nbd_aio_is_connecting (h) == 1 && seconds_now () <= end &&
+         !is_stopped ())
+    r = nbd_poll (h, SLICE_MS);
+  return r;
+}
+
+/* The export's name, or the plugin's name for the one without, and ".zones". */
+struct zones_name {
+  char text[4096 + 16];
+  bool is_listed;
+};
+
+static int
+compare_name (void *opaque, const char *name, const char *description)
+{
+  struct zones_name *zones = opaque;
+
+  (void) description;
+  if (strcmp (name, zones->text) == 0)
+    zones->is_listed = true;
+  return 0;
+}
+
+/* On a connection on which no export has been chosen yet.  Returns -1 where
+ * libnbd has failed.
+ */
+static int
+list_zones (struct nbd_handle *h, time_t end, bool *has_zones)
+{
+  char *name = nbd_get_export_name (h);
+  struct zones_name zones = {.is_listed = false};
+  const nbd_list_callback callback = {.callback = compare_name,
+                                      .user_data = &zones};
+  int r = -1;
+
+  if (name != NULL) {
+    format (zones.text, sizeof zones.text, "%s.zones",
+            name[0] != '\0' ? name : "nullb0");
+    r = nbd_aio_opt_list (h, callback, NBD_NULL_COMPLETION);
+  }
+  free (name);
+  if (r != -1)
+    r = await (h, end);
+  /* The callback is not called any more. */
+  *has_zones = nbd_aio_is_negotiating (h) == 1 && zones.is_listed;
+  return r;
+}
+
+/* A server of the oldest kind has but one export, and tells of no others. */
+static int
+negotiate (struct nbd_handle *h, time_t end, bool *has_zones)
+{
+  int r = await (h, end);
+
+  if (r == -1 || nbd_aio_is_negotiating (h) != 1)
+    return r;
+  r = list_zones (h, end, has_zones);
+  if (r == -1 || nbd_aio_is_negotiating (h) != 1)
+    return r;
+  r = nbd_aio_opt_go (h, NBD_NULL_COMPLETION);
+  if (r != -1)
+    r = await (h, end);
+  /* It is still where the server refuses the export, of which libnbd has the
+   * reason.
+   */
+  return nbd_aio_is_negotiating (h) == 1 ? -1 : r;
+}
+
 struct nbd_handle *
 connect_within (const char *uri, unsigned seconds, struct offer *offer,
-                struct message *why)
+                bool *has_zones, struct message *why)
 {
   struct nbd_handle *h = nbd_create ();
   const time_t end = seconds_now () + seconds;
+  const char *said;
   const int on = 1;
   int r = -1;
+
+  if (has_zones != NULL)
+    *has_zones = false;
 
   if (h != NULL) {
     nbd_set_uri_allow_local_file (h, true);
     ask_for_simple_replies (h);
+    nbd_set_opt_mode (h, has_zones != NULL);
     r = nbd_aio_connect_uri (h, uri);
-    while (r != -1 && nbd_aio_is_connecting (h) == 1 && seconds_now () <= end &&
-           !is_stopped ())
-      r = nbd_poll (h, SLICE_MS);
+    if (r != -1)
+      r = negotiate (h, end, has_zones);
     if (r != -1 && nbd_aio_is_ready (h) == 1) {
       /* To notice a network that is gone; Unix sockets take no notice. */
       setsockopt (nbd_aio_get_fd (h), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
@@ -101,10 +182,11 @@ connect_within (const char *uri, unsigned seconds, struct offer *offer,
       r = -1;
     }
   }
-  if (r == -1)
-    message_set (why, "%s: %s", uri, nbd_get_error ());
-  else
-    message_set (why, "%s: the server does not answer", uri);
+  said = r == -1 ? nbd_get_error () : "the server does not answer";
+  message_set (why, "%s: %s", uri,
+               said != NULL ? said : "the server does not serve it");
+  if (h != NULL && nbd_aio_is_negotiating (h) == 1)
+    nbd_aio_opt_abort (h);
   nbd_close (h);
   return NULL;
 }

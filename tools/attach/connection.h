@@ -41,10 +41,12 @@ bool offer_serves (const struct offer *offer, const struct offer *old);
 
 /* A connection, made in this many seconds, and what its export is; or NULL and
  * the reason in *why.  While is_stopped, of attach-internal.h, says so, it is
- * given up.
+ * given up.  *HAS_ZONES says whether the server lists an export .zones beside
+ * it; it is not asked for that where HAS_ZONES is NULL.
  */
 struct nbd_handle *connect_within (const char *uri, unsigned seconds,
-                                   struct offer *offer, struct message *why);
+                                   struct offer *offer, bool *has_zones,
+                                   struct message *why);
 
 /* Let go of a connection that the kernel was not given. */
 void disconnect_from_server (struct nbd_handle *h);

@@ -89,7 +89,7 @@ connect_again (const struct persist_target *target)
   struct message why;
   struct offer offer;
   struct nbd_handle *h =
-      connect_within (target->uri, ANSWER_SECONDS, &offer, &why);
+      connect_within (target->uri, ANSWER_SECONDS, &offer, NULL, &why);
 
   if (h != NULL && !offer_serves (&offer, &target->offer)) {
     disconnect_from_server (h);

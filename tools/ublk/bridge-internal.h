@@ -50,6 +50,7 @@ struct bridge {
   unsigned queues_begun, queues_ended;
   int signals; /* a signalfd; -1: they end the process */
   struct aide *aide;
+  bool impossible;   /* what bridge_open says */
   bool is_stuck;     /* the aide does not end what it does */
   bool has_given_up; /* the server: all requests fail */
 };

@@ -82,6 +82,7 @@ make_plan (struct bridge *b, const struct options *o, struct message *why)
   if (plan_make (&b->plan, &b->source.export, &wishes, &reason) == 0)
     return 0;
   message_set (why, "%s: %s", b->source.uri, reason.text);
+  b->impossible = true;
   return -1;
 }
 
@@ -109,10 +110,16 @@ add_device (struct bridge *b, struct message *why)
   b->number = info.device;
   b->has_device = true;
   snprintf (b->name, sizeof b->name, "ublkb%u", b->number);
+  r = record_name (&b->record, b->name);
+  if (r < 0) {
+    message_set (why, RECORDS ": %s", strerror (-r));
+    return -1;
+  }
   if (zoned && (info.flags & UBLK_F_ZONED) == 0) {
     message_set (why, "this kernel makes no device with zones (it needs "
                       "BLK_DEV_ZONED, and Linux 6.6); --zones=no attaches it "
                       "without zones");
+    b->impossible = true;
     return -1;
   }
   /* The kernel has no more queues than CPUs. */
@@ -219,12 +226,14 @@ look_first (struct bridge *b, const struct options *o, struct message *why)
       return -1;
   }
   b->driver = driver_open (why);
-  if (b->driver == NULL)
+  b->impossible = b->driver == NULL;
+  if (b->impossible)
     return -1;
   if (b->plan.zone_size != 0 &&
       (driver_features (b->driver) & UBLK_F_ZONED) == 0) {
     message_set (why, "this kernel's ublk driver has no zones: Linux 6.6 is "
                       "needed; --zones=no attaches it without zones");
+    b->impossible = true;
     return -1;
   }
   return 0;
@@ -245,9 +254,9 @@ make (struct bridge *b, const struct options *o, struct message *why)
     return -1;
   }
   be_careful ();
-  r = record_make (&b->record, o->argument);
+  r = record_make (&b->record, o->cookie, o->argument);
   if (r < 0) {
-    message_set (why, RUN ": %s", strerror (-r));
+    message_set (why, RECORDS ": %s", strerror (-r));
     return -1;
   }
   b->has_record = true;
@@ -258,10 +267,11 @@ make (struct bridge *b, const struct options *o, struct message *why)
 }
 
 struct bridge *
-bridge_open (const struct options *o, struct message *why)
+bridge_open (const struct options *o, bool *impossible, struct message *why)
 {
   struct bridge *b = calloc (1, sizeof *b);
 
+  *impossible = false;
   if (b == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
@@ -269,6 +279,7 @@ bridge_open (const struct options *o, struct message *why)
   b->device.fd = b->device.ended = b->signals = -1;
   if (make (b, o, why) == 0)
     return b;
+  *impossible = b->impossible;
   bridge_take_away (b); /* where it cannot, --list shows what is left */
   return NULL;
 }

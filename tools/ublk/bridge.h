@@ -18,9 +18,12 @@ struct bridge;
  * the kernel could refuse has been looked at before.  Signals that end a
  * program are blocked from here on.  Returns NULL and the reason in *why;
  * nothing is left then, unless the kernel does not let it go:
- * the process has to end then.
+ * the process has to end then.  *IMPOSSIBLE says then whether this kernel can
+ * make no such device at all: its driver is missing, or the export is not what
+ * it takes.
  */
-struct bridge *bridge_open (const struct options *options, struct message *why);
+struct bridge *bridge_open (const struct options *options, bool *impossible,
+                            struct message *why);
 
 /* Its device's name: "ublkbN". */
 const char *bridge_name (const struct bridge *b);

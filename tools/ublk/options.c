@@ -14,6 +14,7 @@
 
 #include "count.h"
 #include "options.h"
+#include "record.h"
 #include "uri.h"
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
@@ -44,6 +45,18 @@ parse_zones (enum zones_wanted *zones, const char *text, struct message *why)
   return refuse (why, "--zones=%s: allowed are auto, yes and no", text);
 }
 
+static int
+parse_cookie (uint64_t *cookie, const char *text, struct message *why)
+{
+  *cookie = record_cookie (text);
+  return *cookie != 0
+             ? 0
+             : refuse (why,
+                       "--cookie %s: allowed are 16 hexadecimal digits, in "
+                       "lower case, that are not all 0",
+                       text);
+}
+
 /* What is left on the command line, and whether it fits together. */
 static int
 check_together (struct options *o, bool all, int argc, char *argv[],
@@ -68,7 +81,7 @@ check_together (struct options *o, bool all, int argc, char *argv[],
 int
 options_parse (struct options *o, int argc, char *argv[], struct message *why)
 {
-  enum { ROTATIONAL = CHAR_MAX + 1, ZONES, LIST, DETACH, ALL, HELP };
+  enum { ROTATIONAL = CHAR_MAX + 1, ZONES, COOKIE, LIST, DETACH, ALL, HELP };
   static const struct option long_options[] = {
       {"foreground", no_argument, NULL, 'f'},
       {"queues", required_argument, NULL, 'q'},
@@ -76,6 +89,7 @@ options_parse (struct options *o, int argc, char *argv[], struct message *why)
       {"read-only", no_argument, NULL, 'r'},
       {"rotational", no_argument, NULL, ROTATIONAL},
       {"zones", required_argument, NULL, ZONES},
+      {"cookie", required_argument, NULL, COOKIE},
       {"list", no_argument, NULL, LIST},
       {"detach", no_argument, NULL, DETACH},
       {"all", no_argument, NULL, ALL},
@@ -109,6 +123,9 @@ options_parse (struct options *o, int argc, char *argv[], struct message *why)
       break;
     case ZONES:
       r = parse_zones (&o->zones, optarg, why);
+      break;
+    case COOKIE:
+      r = parse_cookie (&o->cookie, optarg, why);
       break;
     case LIST:
       o->action = DO_LIST;

@@ -8,6 +8,7 @@
 #define NULLBLK_UBLK_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/common.h"
 
@@ -27,6 +28,7 @@ struct options {
     DO_VERSION
   } action;
   const char *argument; /* the URI, or what is to be detached; or NULL */
+  uint64_t cookie;      /* that the device is to have; 0: any */
   bool foreground, read_only, rotational;
   unsigned queues; /* 0: as many as there are CPUs */
   unsigned depth;

@@ -29,7 +29,8 @@
 
 struct work {
   struct driver *driver; /* NULL: there is no driver, and so no device */
-  const char *device;    /* "ublkbN" that is wanted; NULL: all */
+  const char *device;    /* "ublkbN" that is wanted; or NULL */
+  uint64_t cookie;       /* that is wanted; or 0: then it is all of them */
   bool found, failed;
 };
 
@@ -257,7 +258,7 @@ detach_one (uint64_t cookie, void *arg)
   struct work *w = arg;
   struct found f;
 
-  if (!find (w, cookie, &f))
+  if ((w->cookie != 0 && w->cookie != cookie) || !find (w, cookie, &f))
     return true;
   if (w->device != NULL && strcmp (f.name, w->device) != 0) {
     record_close (&f.record);
@@ -272,18 +273,20 @@ detach_one (uint64_t cookie, void *arg)
 }
 
 int
-others_detach (const char *device)
+others_detach (const char *what)
 {
-  struct work w =
-      begin (strncmp (device, "/dev/", 5) == 0 ? device + 5 : device);
+  const char *device = strncmp (what, "/dev/", 5) == 0 ? what + 5 : what;
+  const uint64_t cookie = record_cookie (what);
+  struct work w = begin (cookie == 0 ? device : NULL);
   unsigned number;
   char after;
 
+  w.cookie = cookie;
   /* A record without a device has the name "". */
-  if (sscanf (w.device, "ublkb%u%c", &number, &after) == 1)
+  if (cookie != 0 || sscanf (device, "ublkb%u%c", &number, &after) == 1)
     record_for_each (detach_one, &w);
   if (!w.found) {
-    complain (device, "not attached by nullblk-ublk; --list shows what is");
+    complain (what, "not attached by nullblk-ublk; --list shows what is");
     w.failed = true;
   }
   return end (&w);

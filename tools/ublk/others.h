@@ -8,11 +8,11 @@
 #ifndef NULLBLK_UBLK_OTHERS_H
 #define NULLBLK_UBLK_OTHERS_H
 
-/* List them.  End one, by its device, or all.  The user is told what could not
- * be done.  They return the program's exit status.
+/* List them.  End one, by its device or its cookie, or all.  The user is told
+ * what could not be done.  They return the program's exit status.
  */
 int others_list (void);
-int others_detach (const char *device);
+int others_detach (const char *what);
 int others_detach_all (void);
 
 #endif /* NULLBLK_UBLK_OTHERS_H */

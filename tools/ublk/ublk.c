@@ -30,9 +30,10 @@ static void
 usage (FILE *fp)
 {
   fputs ("nullblk-ublk [-f] [-q QUEUES] [-d DEPTH] [--read-only]\n"
-         "             [--rotational] [--zones=auto|yes|no] URI\n"
+         "             [--rotational] [--zones=auto|yes|no]\n"
+         "             [--cookie COOKIE] URI\n"
          "nullblk-ublk --list\n"
-         "nullblk-ublk --detach DEVICE|--all\n"
+         "nullblk-ublk --detach DEVICE|COOKIE|--all\n"
          "nullblk-ublk --help|--version\n"
          "\n"
          "Attach what is served at an NBD URI as a block device of the\n"
@@ -41,9 +42,12 @@ usage (FILE *fp)
          fp);
 }
 
+/* The status of who finds that this kernel can make no such device. */
+#define EXIT_IMPOSSIBLE 3
+
 /* A child goes on in the background, which is asked to end if we are killed
  * before it has told us anything; we end when it closes its output, which it
- * does when the device can be used, or when it has told why not.
+ * does when the device can be used, or with it, when it has told why not.
  */
 static void
 go_to_background (int *ready)
@@ -74,7 +78,9 @@ go_to_background (int *ready)
   }
   while (waitpid (pid, &status, 0) == -1 && errno == EINTR)
     ;
-  exit (EXIT_FAILURE);
+  exit (WIFEXITED (status) && WEXITSTATUS (status) == EXIT_IMPOSSIBLE
+            ? EXIT_IMPOSSIBLE
+            : EXIT_FAILURE);
 }
 
 static void
@@ -113,7 +119,7 @@ static int
 serve (const struct options *o)
 {
   int ready = STDOUT_FILENO;
-  bool has_failed = false;
+  bool has_failed = false, impossible;
   struct message why;
   struct bridge *b;
 
@@ -121,9 +127,11 @@ serve (const struct options *o)
     die ("only root can make a ublk device");
   if (!o->foreground)
     go_to_background (&ready);
-  b = bridge_open (o, &why);
-  if (b == NULL)
-    die ("%s", why.text);
+  b = bridge_open (o, &impossible, &why);
+  if (b == NULL) {
+    fprintf (stderr, "nullblk-ublk: %s\n", why.text);
+    return impossible ? EXIT_IMPOSSIBLE : EXIT_FAILURE;
+  }
   if (!tell (b, ready)) {
     has_failed = true;
     fprintf (stderr, "nullblk-ublk: nobody hears which device it is\n");

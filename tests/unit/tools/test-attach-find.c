@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 
 #include "unit.h"
 #include "attach/attach-internal.h"
+#include "record.h"
 
 /* One look: nothing here changes while it is waited for. */
 bool
@@ -83,6 +85,7 @@ remove_all (void **state)
   (void) state;
   nftw ("sys", remove_one, 16, FTW_DEPTH | FTW_PHYS);
   nftw ("run", remove_one, 16, FTW_DEPTH | FTW_PHYS);
+  nftw ("records", remove_one, 16, FTW_DEPTH | FTW_PHYS);
   return 0;
 }
 
@@ -313,6 +316,68 @@ test_export (void **state)
   assert_false (is_of_export ("nobody", &uri));
 }
 
+/* nullblk-ublk serves DEVICE by COOKIE, until it is killed. */
+static pid_t
+served (const char *device, uint64_t cookie)
+{
+  struct record r;
+  int fds[2];
+  pid_t pid;
+  char c;
+
+  assert_return_code (pipe (fds), errno);
+  pid = fork ();
+  assert_int_not_equal (pid, -1);
+  if (pid == 0) {
+    if (record_make (&r, cookie, "nbd://h") != 0 ||
+        record_name (&r, device) != 0 || write (fds[1], "x", 1) != 1)
+      _exit (1);
+    for (;;)
+      pause ();
+  }
+  close (fds[1]);
+  assert_int_equal (read (fds[0], &c, 1), 1);
+  close (fds[0]);
+  return pid;
+}
+
+static void
+killed (pid_t pid)
+{
+  assert_return_code (kill (pid, SIGKILL), errno);
+  assert_int_equal (waitpid (pid, NULL, 0), pid);
+}
+
+/* A device of ublk is there as long as it is served. */
+static void
+test_ublk (void **state)
+{
+  const pid_t pid = served ("ublkb1", 0x11);
+
+  (void) state;
+  remember ("a", "ublkb1", "cookie 0000000000000011", "nbd://h");
+  put_network ("a", NULL);
+  check_remembered ("a", "ublkb1", true);
+  check_name (name_of_device ("ublkb1"), "a");
+  /* nullblk-attach was killed before it knew the device. */
+  remember ("b", NULL, "cookie 0000000000000011", NULL);
+  check_remembered ("b", "ublkb1", true);
+  /* Others. */
+  remember ("c", "ublkb1", "cookie 0000000000000012", NULL);
+  check_remembered ("c", "ublkb1", false);
+  remember ("d", "ublkb0", "cookie 0000000000000011", NULL);
+  check_remembered ("d", "ublkb0", false);
+  attached ("nbd0", "0000000000000011");
+  remember ("e", "nbd0", "cookie 0000000000000011", NULL);
+  check_remembered ("e", "nbd0", false);
+  check_export ("nbd://h", "a");
+
+  killed (pid);
+  check_remembered ("a", "ublkb1", false);
+  check_remembered ("b", "", false);
+  check_export ("nbd://h", NULL);
+}
+
 /* Can somebody else lock it, for a moment? */
 static bool
 is_lockable (const char *text)
@@ -372,6 +437,7 @@ main (void)
       cmocka_unit_test_teardown (test_killed, remove_all),
       cmocka_unit_test_teardown (test_device, remove_all),
       cmocka_unit_test_teardown (test_export, remove_all),
+      cmocka_unit_test_teardown (test_ublk, remove_all),
       cmocka_unit_test_teardown (test_offer, remove_all),
       cmocka_unit_test_teardown (test_lock, remove_all),
   };

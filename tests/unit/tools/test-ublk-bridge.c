@@ -26,7 +26,7 @@
 #include "ublk/bridge.h"
 #include "ublk/link.h"
 #include "ublk/queue.h"
-#include "ublk/record.h"
+#include "record.h"
 #include "ublk/source.h"
 #include "records.h"
 #include "unit.h"
@@ -332,6 +332,7 @@ link_break (struct nbd_handle *h)
 static const struct options options = {
     .argument = "nbd://server/nullb0", .queues = 1, .depth = 16};
 static struct message why;
+static bool impossible; /* what bridge_open said last */
 static struct bridge *bridge;
 
 /* A kernel that does all that is asked of it, as Linux 6.12 does. */
@@ -354,7 +355,7 @@ refuse (enum command command, int result, unsigned times)
 static void
 open_bridge (void)
 {
-  bridge = bridge_open (&options, &why);
+  bridge = bridge_open (&options, &impossible, &why);
   if (bridge == NULL)
     fail_msg ("%s", why.text);
   assert_string_equal (bridge_name (bridge), "ublkb4095");
@@ -365,7 +366,7 @@ open_bridge (void)
 static void
 opens_none (const char *words)
 {
-  bridge = bridge_open (&options, &why);
+  bridge = bridge_open (&options, &impossible, &why);
   assert_null (bridge);
   if (strstr (why.text, words) == NULL)
     fail_msg ("\"%s\" has no \"%s\"", why.text, words);
@@ -429,6 +430,7 @@ test_no_driver (void **state)
   make_kernel (false);
   kernel->has_driver = false;
   opens_none ("the module ublk_drv is missing");
+  assert_true (impossible);
   assert_int_equal (kernel->modules_asked, 1);
 }
 
@@ -469,10 +471,12 @@ test_no_zones (void **state)
   make_kernel (true);
   kernel->features = UBLK_F_USER_COPY;
   opens_none ("ublk driver has no zones");
+  assert_true (impossible);
   assert_int_equal (kernel->nr_asked, 0);
   make_kernel (true);
   kernel->flags = UBLK_F_USER_COPY;
   opens_none ("BLK_DEV_ZONED");
+  assert_true (impossible);
   WERE_ASKED (ADD, STOP, DELETE_ASYNC);
   make_kernel (false);
   kernel->features = kernel->flags = UBLK_F_USER_COPY;
@@ -490,6 +494,7 @@ test_refused (void **state)
   make_kernel (false);
   refuse (SET_PARAMS, -EINVAL, 1);
   opens_none ("does not take");
+  assert_false (impossible);
   make_kernel (true);
   refuse (START, -EIO, 1);
   opens_none ("does not start the device");
@@ -572,7 +577,7 @@ remove_record (uint64_t cookie, void *arg)
   char path[64];
 
   (void) arg;
-  snprintf (path, sizeof path, RUN "/%016llx", (unsigned long long) cookie);
+  snprintf (path, sizeof path, RECORDS "/%016llx", (unsigned long long) cookie);
   return unlink (path) == 0;
 }
 

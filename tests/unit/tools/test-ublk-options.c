@@ -76,6 +76,11 @@ test_serve (void **state)
   assert_int_equal (options.zones, ZONES_YES);
   TAKES ("nbd://server", "--zones", "no"); /* in any order */
   assert_int_equal (options.zones, ZONES_NO);
+  assert_int_equal (options.cookie, 0);
+  TAKES ("--cookie=00000000000000a1", "nbd://server");
+  assert_int_equal (options.cookie, 0xa1);
+  REFUSES ("16 hexadecimal digits", "--cookie=a1", "nbd://server");
+  REFUSES ("not all 0", "--cookie=0000000000000000", "nbd://server");
 }
 
 static void

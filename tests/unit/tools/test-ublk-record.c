@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ublk/record.h"
+#include "record.h"
 #include "records.h"
 #include "unit.h"
 
@@ -61,7 +61,7 @@ static int
 make_one (uint64_t *cookie)
 {
   static struct record r;
-  const int err = record_make (&r, uri);
+  const int err = record_make (&r, 0, uri);
 
   *cookie = r.cookie;
   return err;
@@ -158,7 +158,7 @@ test_words (void **state)
   bool is_dead;
 
   (void) state;
-  assert_int_equal (record_make (&mine, uri), 0);
+  assert_int_equal (record_make (&mine, 0, uri), 0);
   /* Of one's own lock the kernel says that it is none, and closing any other
    * descriptor of the file ends it: so only the words are looked at.
    */
@@ -177,14 +177,44 @@ test_words (void **state)
   record_close (&other);
 }
 
+/* A cookie that somebody else has chosen, and the device that it is of. */
+static void
+test_cookie (void **state)
+{
+  const uint64_t cookie = 0xfedcba9876543210;
+  struct record mine, other, same;
+  bool is_dead;
+
+  (void) state;
+  assert_int_equal (record_make (&mine, cookie, uri), 0);
+  assert_int_equal (access ("run/fedcba9876543210", F_OK), 0);
+  assert_int_equal (record_make (&same, cookie, "nbd://other"), -EEXIST);
+  assert_int_equal (record_open (&other, cookie, &is_dead), 0);
+  assert_string_equal (other.device, "-");
+  assert_int_equal (record_name (&mine, "ublkb123"), 0);
+  assert_int_equal (record_refuse (&mine), 0);
+  record_has_died (&other);
+  assert_string_equal (other.device, "ublkb123");
+  assert_string_equal (other.uri, uri);
+  record_close (&other);
+  record_remove (&mine);
+  assert_int_equal (records (), 0);
+
+  assert_true (record_cookie ("fedcba9876543210") == cookie);
+  assert_int_equal (record_cookie ("0000000000000001"), 1);
+  assert_int_equal (record_cookie ("0000000000000000"), 0);
+  assert_int_equal (record_cookie ("fedcba987654321"), 0);
+  assert_int_equal (record_cookie ("0xdcba9876543210"), 0);
+  assert_int_equal (record_cookie (".fedcba987654321"), 0);
+}
+
 int
 main (void)
 {
   static const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_life),
-      cmocka_unit_test (test_onlooker),
-      cmocka_unit_test (test_claim),
-      cmocka_unit_test (test_words),
+      cmocka_unit_test (test_life),   cmocka_unit_test (test_onlooker),
+      cmocka_unit_test (test_claim),  cmocka_unit_test (test_words),
+      cmocka_unit_test (test_cookie),
   };
 
   return RUN_TESTS_IN_FOLDER (tests);

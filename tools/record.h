@@ -10,6 +10,7 @@
  *       PID                      of the process, for people to read
  *       REFUSED                  how often it has refused to end
  *       LOST                     1: at the end not all could be written
+ *       DEVICE                   "ublkbN"; "-" before the kernel has made it
  *       URI
  *
  * A file that is not locked is what has been left by a process that was killed.
@@ -18,15 +19,15 @@
  * there before the device is, and goes after it.
  */
 
-#ifndef NULLBLK_UBLK_RECORD_H
-#define NULLBLK_UBLK_RECORD_H
+#ifndef NULLBLK_RECORD_H
+#define NULLBLK_RECORD_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#ifndef RUN /* as for a test */
-#define RUN "/run/nullblk-ublk"
+#ifndef RECORDS /* as for a test */
+#define RECORDS "/run/nullblk-ublk"
 #endif
 
 struct record {
@@ -34,15 +35,20 @@ struct record {
   pid_t pid; /* who holds the lock; 0: nobody, or nobody that we can see */
   unsigned refused;
   bool lost;
+  char device[32];
   char uri[1024];
 
   int fd; /* of the file; -1: none */
 };
 
-/* Make one that is locked, of this process, with a cookie of its own.  These
- * functions return 0 or a negative errno.
+/* Make one that is locked, of this process, with that cookie; 0: with one of
+ * its own.  These functions return 0 or a negative errno; -EEXIST: the cookie
+ * is another record's.
  */
-int record_make (struct record *r, const char *uri);
+int record_make (struct record *r, uint64_t cookie, const char *uri);
+
+/* The kernel has made the device. */
+int record_name (struct record *r, const char *device);
 
 /* We refuse to end once more; we end, and not all that was written has reached
  * the server.
@@ -71,4 +77,7 @@ void record_remove (struct record *r);
 /* Call ACTION for each.  Stops, and returns false, where ACTION does. */
 bool record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg);
 
-#endif /* NULLBLK_UBLK_RECORD_H */
+/* Is TEXT a cookie, as it is the name of a file?  Returns it; 0: it is none. */
+uint64_t record_cookie (const char *text);
+
+#endif /* NULLBLK_RECORD_H */

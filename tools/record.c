@@ -43,47 +43,62 @@ lock (const struct record *r, enum lock_byte byte)
 static void
 path_of (char *buf, size_t size, uint64_t cookie)
 {
-  snprintf (buf, size, RUN "/%016" PRIx64, cookie);
+  snprintf (buf, size, RECORDS "/%016" PRIx64, cookie);
 }
 
 static int
 write_record (const struct record *r)
 {
-  char text[sizeof r->uri + 64];
+  char text[sizeof r->uri + sizeof r->device + 64];
   int n;
 
-  n = snprintf (text, sizeof text, "%d\n%u\n%d\n%s\n", (int) r->pid, r->refused,
-                r->lost, r->uri);
+  n = snprintf (text, sizeof text, "%d\n%u\n%d\n%s\n%s\n", (int) r->pid,
+                r->refused, r->lost, r->device, r->uri);
   /* The lines before the URI do not become shorter. */
   return pwrite (r->fd, text, n, 0) == n ? 0 : -EIO;
 }
 
 int
-record_make (struct record *r, const char *uri)
+record_make (struct record *r, uint64_t cookie, const char *uri)
 {
   char fresh[64], path[64];
+  int err = -EIO;
 
   r->fd = -1;
   r->pid = getpid ();
   r->refused = 0;
   r->lost = false;
+  strcpy (r->device, "-");
   snprintf (r->uri, sizeof r->uri, "%s", uri);
-  if (getrandom (&r->cookie, sizeof r->cookie, 0) != sizeof r->cookie)
+  r->cookie = cookie;
+  if (cookie == 0 &&
+      getrandom (&r->cookie, sizeof r->cookie, 0) != sizeof r->cookie)
     return -EIO;
-  r->cookie |= 1; /* 0 is a device that is nobody's */
-  if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
+  if (cookie == 0)
+    r->cookie |= 1; /* 0 is a device that is nobody's */
+  if (mkdir (RECORDS, 0755) == -1 && errno != EEXIST)
     return -errno;
   /* It has its name only when it is locked. */
-  snprintf (fresh, sizeof fresh, RUN "/.%d", (int) r->pid);
+  snprintf (fresh, sizeof fresh, RECORDS "/.%d", (int) r->pid);
   path_of (path, sizeof path, r->cookie);
   r->fd = open (fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (r->fd == -1)
     return -errno;
-  if (lock (r, OF_MAKER) && write_record (r) == 0 && rename (fresh, path) == 0)
-    return 0;
+  if (lock (r, OF_MAKER) && write_record (r) == 0) {
+    if (renameat2 (AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+      return 0;
+    err = -errno;
+  }
   unlink (fresh);
   record_close (r);
-  return -EIO;
+  return err;
+}
+
+int
+record_name (struct record *r, const char *device)
+{
+  snprintf (r->device, sizeof r->device, "%s", device);
+  return write_record (r);
 }
 
 int
@@ -103,13 +118,14 @@ record_lose (struct record *r)
 static void
 read_record (struct record *r)
 {
-  char text[sizeof r->uri + 64];
+  char text[sizeof r->uri + sizeof r->device + 64];
   ssize_t n = pread (r->fd, text, sizeof text - 1, 0);
   int lost, after = 0;
 
   text[n > 0 ? n : 0] = '\0';
-  r->uri[0] = '\0';
-  if (sscanf (text, "%*d\n%u\n%d\n%n", &r->refused, &lost, &after) == 2 &&
+  r->device[0] = r->uri[0] = '\0';
+  if (sscanf (text, "%*d\n%u\n%d\n%31s\n%n", &r->refused, &lost, r->device,
+              &after) == 3 &&
       after > 0) {
     r->lost = lost != 0;
     snprintf (r->uri, sizeof r->uri, "%.*s", (int) strcspn (text + after, "\n"),
@@ -189,17 +205,24 @@ record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg)
   struct dirent *entry;
   uint64_t cookie;
   bool r = true;
-  char *end;
   DIR *dir;
 
-  dir = opendir (RUN);
+  dir = opendir (RECORDS);
   if (dir == NULL)
     return true;
   while (r && (entry = readdir (dir)) != NULL) {
-    cookie = strtoull (entry->d_name, &end, 16);
-    if (strlen (entry->d_name) == 16 && *end == '\0')
+    cookie = record_cookie (entry->d_name);
+    if (cookie != 0)
       r = action (cookie, arg);
   }
   closedir (dir);
   return r;
+}
+
+uint64_t
+record_cookie (const char *text)
+{
+  return strlen (text) == 16 && text[strspn (text, "0123456789abcdef")] == '\0'
+             ? strtoull (text, NULL, 16)
+             : 0;
 }

@@ -1,0 +1,211 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-attach and devices of ublk: which exports become one, and what becomes
+# of them where none can be made; the same export is the same device; a server
+# of its own; and nothing is left that --detach does not clear, whoever is
+# killed.
+
+# shellcheck source=attach.sh source-path=SCRIPTDIR
+source "${0%/*}/attach.sh"
+if on_host; then
+  [ -x "$top_builddir/tools/nullblk-ublk" ] || skip "nullblk-ublk is not built"
+  boot_to_attach
+  exit
+fi
+
+modprobe ublk_drv || skip "this kernel has no ublk"
+
+# nothing_is_left WHEN: of ublk's, too.
+nothing_is_left ()
+{
+  leaves_nothing "$1"
+  [ -z "$(ls /run/nullblk-ublk)" ] || fail "$1: left: $(ls /run/nullblk-ublk)"
+  [ -z "$(ls /sys/class/ublk-char)" ] ||
+    fail "$1: left: $(ls /sys/class/ublk-char)"
+  ! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null ||
+    fail "$1: left: a process of nullblk-ublk"
+}
+
+# refuses TEXT ARGUMENT...: the last line that it says is so.
+refuses ()
+{
+  ! "$attach" "${@:2}" >"$tmp/out" 2>"$tmp/err" || fail "${*:2}: it succeeds"
+  [ ! -s "$tmp/out" ] || fail "${*:2}: $(cat "$tmp/out")"
+  # shellcheck disable=SC2053 # a pattern
+  [[ $(tail -n 1 "$tmp/err") == $1 ]] || fail "${*:2}: $(cat "$tmp/err")"
+}
+
+# zoned_is DEVICE WHAT
+zoned_is ()
+{
+  shows "/sys/block/$1/queue/zoned" "$2"
+}
+
+# An export with zones, and the same once more.
+zones=(memory-backed=true zoned=true zone-size=1M)
+start_server 16M "${zones[@]}"
+mkdir -p /run/nullblk
+made /dev/ublkb0 "$uri"
+zoned_is ublkb0 host-managed
+made /dev/ublkb0 "$uri"
+made /dev/ublkb0 --as=ublk "$uri"
+refuses '*attached as ublkb0 to /dev/ublkb0, which is no nbd device*' \
+  --as=nbd "$uri"
+"$attach" --list >"$tmp/list"
+grep "^ublkb0  *//*dev/ublkb0  *16777216 $uri\$" "$tmp/list" >/dev/null ||
+  fail "--list: $(cat "$tmp/list")"
+made /dev/ublkb1 --name other --as=ublk "$uri"
+made /dev/nbd0 --as=nbd --name flat "$uri"
+zoned_is nbd0 none
+try dd if=/dev/urandom of=/dev/ublkb0 bs=64k count=4 oflag=direct
+try cmp -n 262144 /dev/ublkb0 /dev/nbd0
+try blkzone reset /dev/ublkb0
+
+# In use.
+exec 5</dev/ublkb0
+refuses '*ublkb0: it is in use*' --detach ublkb0
+exec 5<&-
+refuses '*: not attached by nullblk-attach*' --detach ublkb7
+try "$attach" --detach /dev/ublkb1
+try "$attach" --detach flat
+try "$attach" --detach ublkb0
+nothing_is_left "--detach"
+
+# What has been attached as nbd0 stays that, whatever is the default.
+made /dev/nbd0 --as=nbd "$uri"
+made /dev/nbd0 "$uri"
+refuses '*to /dev/nbd0, which is no ublk device*' --as=ublk "$uri"
+try "$attach" --detach --all
+nothing_is_left "as nbd"
+
+# Where there is no driver, nbd has it, and says what it lacks.
+mkdir "$tmp/bin"
+printf '#!/bin/bash\nexit 1\n' >"$tmp/bin/modprobe"
+chmod +x "$tmp/bin/modprobe"
+try modprobe -r ublk_drv
+device=$(PATH=$tmp/bin:$PATH "$attach" "$uri" 2>"$tmp/err") ||
+  fail "without ublk: $(cat "$tmp/err")"
+[ "$device" = /dev/nbd0 ] || fail "without ublk it is $device"
+grep '^nullblk-ublk: this kernel has no ublk driver' "$tmp/err" >/dev/null ||
+  fail "it does not say why: $(cat "$tmp/err")"
+grep '^nullblk-attach: .*/dev/nbd0.* has none' "$tmp/err" >/dev/null ||
+  fail "it does not say what that means: $(cat "$tmp/err")"
+[ "$(wc -l <"$tmp/err")" = 2 ] || fail "more than that: $(cat "$tmp/err")"
+try "$attach" --detach nbd0
+PATH=$tmp/bin:$PATH refuses 'nullblk-ublk: this kernel has no ublk driver*' \
+  --as=ublk "$uri"
+try modprobe ublk_drv
+nothing_is_left "without ublk"
+wait_until 60 has_connections 0 || fail "connections stay"
+stop_server
+
+# So it is with zones that the kernel does not take: the last one is shorter.
+start_server 12M memory-backed=true zoned=true zone-size=8M
+made /dev/nbd0 "$uri"
+grep 'whole zones' "$tmp/err" >/dev/null || fail "why? $(cat "$tmp/err")"
+try "$attach" --detach nbd0
+refuses '*whole zones*' --as=ublk "$uri"
+nothing_is_left "a short last zone"
+wait_until 60 has_connections 0 || fail "connections stay"
+stop_server
+
+# An export without zones is nbd's, or what is wanted.
+start_server 16M memory-backed=true
+made /dev/nbd0 "$uri"
+[ ! -s "$tmp/err" ] || fail "it says: $(cat "$tmp/err")"
+try "$attach" --detach nbd0
+made /dev/ublkb0 --as=ublk -C 1 "$uri"
+zoned_is ublkb0 none
+shows /sys/block/ublkb0/size 32768
+try "$attach" --detach ublkb0
+refuses '*no export named*' "$(uri_of nothing)"
+nothing_is_left "no zones"
+wait_until 60 has_connections 0 || fail "connections stay"
+stop_server
+
+# A server of its own, which ends with the device.
+made /dev/ublkb0 16M "${zones[@]}"
+zoned_is ublkb0 host-managed
+pid=$(cat /run/nullblk/ublkb0/pid)
+try dd if=/dev/urandom of=/dev/ublkb0 bs=64k count=4 oflag=direct
+try "$attach" --detach ublkb0
+! kill -0 "$pid" 2>/dev/null || fail "its server lives on"
+made /dev/ublkb0 --as=ublk --name plain 16M
+try "$attach" --detach --all
+refuses '*whole zones*' --as=ublk 12M zoned=true zone-size=8M
+nothing_is_left "a server of its own"
+
+# The process that serves it is killed: it is dead, and so cleared, with its
+# server; and not taken for the export's device.
+gone ()
+{
+  [ ! -e /dev/ublkb0 ]
+}
+made /dev/ublkb0 --name zoned 16M "${zones[@]}"
+kill -KILL "$(head -n 1 "$(echo /run/nullblk-ublk/*)")"
+wait_until 60 gone || fail "it is there without its process"
+"$attach" --list | grep '^zoned .*(dead)' >/dev/null || fail "it is not dead"
+try "$attach" --detach zoned
+nothing_is_left "nullblk-ublk killed"
+start_server 16M "${zones[@]}"
+made /dev/ublkb0 "$uri"
+kill -KILL "$(head -n 1 "$(echo /run/nullblk-ublk/*)")"
+wait_until 60 gone || fail "it is there without its process"
+made /dev/ublkb1 "$uri"
+try "$attach" --detach --all
+nothing_is_left "nullblk-ublk killed, and anew"
+# Somebody has detached it by nullblk-ublk.
+made /dev/ublkb0 "$uri"
+try /nullblk-ublk --detach ublkb0
+try "$attach" --detach ublkb0
+nothing_is_left "by nullblk-ublk"
+
+# A server that is silent after its first words: a signal ends that, and so does
+# the death of nullblk-attach.
+cat >"$tmp/nullblk-ublk" <<END
+#!/bin/bash
+kill -STOP $server_pid
+exec /nullblk-ublk "\$@"
+END
+chmod +x "$tmp/nullblk-ublk"
+cp /nullblk-attach /nullblk-serve "$tmp"
+has_begun ()
+{
+  [ "$(grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null | wc -l)" -ge 2 ]
+}
+none_serves ()
+{
+  ! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm >/dev/null 2>&1
+}
+for signal in TERM KILL; do
+  "$tmp/nullblk-attach" --name slow "$uri" >"$tmp/out" 2>"$tmp/err" &
+  pid=$!
+  wait_until 60 has_begun || fail "it does not begin: $(cat "$tmp/err")"
+  kill -$signal "$pid"
+  ! wait "$pid" || fail "SIG$signal: it succeeds"
+  wait_until 60 none_serves || fail "SIG$signal: it goes on attaching"
+  kill -CONT "$server_pid"
+  if [ "$signal" = KILL ]; then
+    "$attach" --list | grep '^slow .*(dead)' >/dev/null || fail "not listed"
+    try "$attach" --detach slow
+  else
+    grep -x 'nullblk-attach: interrupted' "$tmp/err" >/dev/null ||
+      fail "it says: $(cat "$tmp/err")"
+  fi
+  nothing_is_left "SIG$signal"
+done
+# Killed when the device was there, and nullblk-attach did not know it yet.
+cat >"$tmp/nullblk-ublk" <<END
+#!/bin/bash
+/nullblk-ublk "\$@" >/dev/null
+kill -KILL \$PPID
+END
+"$tmp/nullblk-attach" --name early "$uri" 2>/dev/null &&
+  fail "it was not killed"
+"$attach" --list | grep '^early  */dev/ublkb0 ' >/dev/null ||
+  fail "it is not found: $("$attach" --list)"
+try "$attach" --detach early
+nothing_is_left "killed early"
+wait_until 60 has_connections 0 || fail "connections stay"

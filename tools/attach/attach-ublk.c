@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Devices of the kernel's ublk driver, which nullblk-ublk makes and serves as a
+ * process of its own.  The cookie that we choose for a device is both the
+ * kernel's and the name of the file that nullblk-ublk keeps of it (record.h).
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attach-internal.h"
+#include "record.h"
+
+/* What nullblk-ublk exits with where this kernel can make no such device. */
+#define EXIT_IMPOSSIBLE 3
+
+enum ublk_outcome
+attach_by_ublk (struct attachment *a, const struct ublk_options *options,
+                const char *uri)
+{
+  const char *argv[16] = {find_tool ("nullblk-ublk", SBINDIR)};
+  char queues[16], line[64];
+  size_t n = 1;
+  int status;
+
+  argv[n++] = "--cookie";
+  argv[n++] = cookie_of (a);
+  format (queues, sizeof queues, "%u", options->connections);
+  argv[n++] = "--queues";
+  argv[n++] = queues;
+  argv[n++] = uri;
+  argv[n] = NULL;
+  status = run_for_line (argv, line, sizeof line);
+  if (status == 127) {
+    fputs ("nullblk-attach: nullblk-ublk, which makes ublk devices, is not "
+           "installed\n",
+           stderr);
+    return UBLK_IMPOSSIBLE;
+  }
+  if (status == EXIT_IMPOSSIBLE)
+    return UBLK_IMPOSSIBLE;
+  if (status != 0 || strncmp (line, "/dev/", 5) != 0 ||
+      !is_device_name (line + 5))
+    return UBLK_FAILED;
+  format (a->device, sizeof a->device, "%s", line + 5);
+  return UBLK_ATTACHED;
+}
+
+/* A record is there as long as anything of its device may be. */
+static bool
+has_record (const struct attachment *a)
+{
+  struct record r;
+  bool is_dead;
+  int err;
+
+  err = record_open (&r, record_cookie (cookie_of (a)), &is_dead);
+  if (err == 0)
+    record_close (&r);
+  return err != -ENOENT;
+}
+
+bool
+detach_by_ublk (const struct attachment *a, bool *is_gone)
+{
+  const char *const argv[] = {find_tool ("nullblk-ublk", SBINDIR), "--detach",
+                              cookie_of (a), NULL};
+  int status = 0;
+
+  if (has_record (a))
+    status = run (argv, false);
+  if (status == 127)
+    fputs ("nullblk-attach: nullblk-ublk, which has made the device, is not "
+           "installed\n",
+           stderr);
+  *is_gone = !has_record (a);
+  return status == 0;
+}
