@@ -112,23 +112,23 @@ replace_first (struct lanes *l, uint64_t moment)
   uint32_t at = 0, child;
 
   for (child = 1; child < l->count; child = 2 * at + 1) {
-    if (child + 1 < l->count && l->free[child + 1] < l->free[child])
+    if (child + 1 < l->count && l->free_at[child + 1] < l->free_at[child])
       child++;
-    if (l->free[child] >= moment)
+    if (l->free_at[child] >= moment)
       break;
-    l->free[at] = l->free[child];
+    l->free_at[at] = l->free_at[child];
     at = child;
   }
-  l->free[at] = moment;
+  l->free_at[at] = moment;
 }
 
 /* The lane at place AT is to be free at MOMENT, which is earlier. */
 static void
 bring_forward (struct lanes *l, uint32_t at, uint64_t moment)
 {
-  for (; at > 0 && l->free[(at - 1) / 2] > moment; at = (at - 1) / 2)
-    l->free[at] = l->free[(at - 1) / 2];
-  l->free[at] = moment;
+  for (; at > 0 && l->free_at[(at - 1) / 2] > moment; at = (at - 1) / 2)
+    l->free_at[at] = l->free_at[(at - 1) / 2];
+  l->free_at[at] = moment;
 }
 
 /* Take the first gap that the service fits into and that begins before BEFORE.
@@ -164,7 +164,7 @@ lanes_serve (struct lanes *lanes, uint32_t count, const struct stall *stall,
     lanes_begin_anew (lanes);
     lanes->count = count;
   }
-  start = max (lanes->free[0], arrival);
+  start = max (lanes->free_at[0], arrival);
   if (lanes->gaps.count > 0 &&
       serve_in_gap (lanes, stall, origin, arrival, start, nsec, slot))
     return slot->to;
@@ -183,7 +183,7 @@ lanes_leave (struct lanes *lanes, uint32_t generation, struct slot slot,
   if (generation != lanes->generation || slot.from < now ||
       slot.from == slot.to)
     return;
-  for (i = 0; i < lanes->count && lanes->free[i] != slot.to; i++)
+  for (i = 0; i < lanes->count && lanes->free_at[i] != slot.to; i++)
     ;
   if (i < lanes->count)
     bring_forward (lanes, i, gaps_retreat (&lanes->gaps, slot));
@@ -197,7 +197,7 @@ lanes_begin_anew (struct lanes *lanes)
   lanes->generation++;
   lanes->count = 0;
   gaps_clear (&lanes->gaps);
-  memset (lanes->free, 0, sizeof lanes->free);
+  memset (lanes->free_at, 0, sizeof lanes->free_at);
 }
 
 void

@@ -47,7 +47,7 @@ struct lanes {
   uint32_t count;
   uint32_t generation; /* which lanes these are: slots are of one of them */
   struct gaps gaps;
-  uint64_t free[MAX_LANES]; /* a heap: none is free before free[0] */
+  uint64_t free_at[MAX_LANES]; /* moments, a heap: free_at[0] is the first */
 };
 
 /* Take "every:2s,for:200ms" or "none".  Returns 0, or -EINVAL with what is

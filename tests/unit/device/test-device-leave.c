@@ -50,7 +50,8 @@ lane_is_busy_for (void)
   const uint64_t now = clock_now ();
 
   assert_int_equal (lanes->count, 1);
-  return lanes->free[0] > now ? (lanes->free[0] - now) / NSEC_PER_SEC + 1 : 0;
+  return lanes->free_at[0] > now ? (lanes->free_at[0] - now) / NSEC_PER_SEC + 1
+                                 : 0;
 }
 
 /* The first is in service, the others never were. */
@@ -138,7 +139,7 @@ test_time_of_commands (void **state)
   nap_result = 0;
   assert_int_equal (device_zone_commands (d, 0, commands, 64, &done), -EIO);
   assert_int_equal (done, 1);
-  assert_true (devices->device[0].latency.lanes.free[0] <
+  assert_true (devices->device[0].latency.lanes.free_at[0] <
                clock_now () + 5 * NSEC_PER_MSEC);
 }
 

@@ -654,7 +654,7 @@ test_shared_by_connections (void **state)
   first = d;
   e = device_connect (&devices->device[0], NULL);
   first->device->latency.lanes.count = 1;
-  first->device->latency.lanes.free[0] = clock_now () + 2 * NSEC_PER_MSEC;
+  first->device->latency.lanes.free_at[0] = clock_now () + 2 * NSEC_PER_MSEC;
   assert_int_equal (device_read (e, out, 512, 0), 0);
   d = e;
   assert_in_range (asked (OP_READ)->longest, NSEC_PER_MSEC, 3 * NSEC_PER_MSEC);
