@@ -31,7 +31,7 @@ static struct {
   bool is_batched;  /* all that the library needs to see is for it to see */
 } options = {.depth = 64, .is_batched = true};
 
-/* What nbdkit is started with. */
+/* The files that nbdkit is started with. */
 static const char *nbdkit = NBDKIT_PROG;
 static const char *plugin = PLUGINDIR "/nbdkit-nullblk-plugin.so";
 static const char *library = PKGLIBDIR "/libnullblk-batch.so"; /* or NULL */
@@ -167,7 +167,7 @@ parse_depth (const char *text)
   return n;
 }
 
-/* What is no number, or 0, which is its own default, is for nbdkit to judge. */
+/* nbdkit judges a text that is no number, and 0, which is its own default. */
 static void
 take_threads (const char *text)
 {
@@ -234,7 +234,7 @@ parse (int argc, char *argv[])
 }
 
 /*---------------------------------------------------------------------*/
-/* What is started */
+/* The program that is started, and its arguments */
 
 /* The folder above the one that this program is in: "" if nobody says. */
 static const char *
@@ -291,7 +291,7 @@ find_parts (void)
          given);
 }
 
-/* Before all that is to be preloaded already. */
+/* Put the library before all that is to be preloaded already. */
 static void
 preload (void)
 {

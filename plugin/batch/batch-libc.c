@@ -45,7 +45,7 @@
 
 #define PUBLIC __attribute__ ((visibility ("default")))
 
-/* What the C library's headers do not declare. */
+/* Functions that the C library's headers do not declare. */
 PUBLIC ssize_t __read_chk (int fd, void *buf, size_t n, size_t size);
 PUBLIC ssize_t __recv_chk (int fd, void *buf, size_t n, size_t size, int flags);
 PUBLIC int __poll_chk (struct pollfd *fds, nfds_t nfds, int timeout,
@@ -55,7 +55,7 @@ PUBLIC int __ppoll_chk (struct pollfd *fds, nfds_t nfds,
                         size_t size);
 PUBLIC int fcntl64 (int fd, int cmd, ...);
 
-/* For the plugin. */
+/* The functions that the plugin looks for. */
 PUBLIC extern const struct batch_functions nullblk_batch_functions;
 const struct batch_functions nullblk_batch_functions = {
     .version = BATCH_VERSION,
@@ -195,7 +195,7 @@ leave_environment (const char *path)
   }
 }
 
-/* By default 50 us, where there is a CPU besides for the client. */
+/* The default is 50 us, where there is a CPU besides for the client. */
 static uint64_t
 poll_time (void)
 {
@@ -218,8 +218,8 @@ poll_time (void)
 #define SLEEPS_UNSEEN false
 #endif
 
-/* What nbdkit runs is not to be preloaded.  What runs nbdkit, such as a shell
- * script of its name, hands us on.
+/* Programs that nbdkit runs are not to have us preloaded.  A program that runs
+ * nbdkit, such as a shell script of its name, hands us on.
  */
 static void __attribute__ ((constructor)) begin (void)
 {

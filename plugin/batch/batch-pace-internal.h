@@ -92,7 +92,7 @@ void pace_interrupt (struct pace *p);
  */
 void pace_together (struct pace *p);
 
-/* For how many ns to nap before the next request is asked for; 0: not at all.
+/* The ns to nap before the next request is asked for; 0: not at all.
  */
 uint32_t pace_nap (struct pace *p);
 

@@ -13,20 +13,20 @@
 /* Requests that are compared, and how many follow. */
 #define WINDOW 32
 
-/* Of those that are polled for first, it is worse if so many show it. */
+/* Polling is worse if so many of the first requests polled for show it. */
 #define SHOWN 8
 #define FIRST_REST 256
 #define MOST_REST 8192
 
-/* After so many polls in vain there are none for a while. */
+/* So many polls in vain, and there are none for a while. */
 #define MOST_IN_VAIN 4
 
-/* What a poll can save of a request's time, in ns, and that is a lot: a CPU
- * that wakes up takes a third of it in a virtual machine.
+/* The most that a poll can save of a request's time, in ns, which is a lot: a
+ * CPU that wakes up takes a third of it in a virtual machine.
  */
 #define MOST_SAVED 100000
 
-/* After requests that came together, so many have to come one at a time. */
+/* So many requests have to come one at a time after some that came together. */
 #define APART 64
 
 /* A request is counted as so long at most, in ns: the client may have had
@@ -34,7 +34,7 @@
  */
 #define LONGEST 400000
 
-/* Of naps, in ns: the first, and the longest. */
+/* The first nap, and the longest, in ns. */
 #define FIRST_NAP 10000
 #define MOST_NAP 20000
 
@@ -113,7 +113,9 @@ lengthen (uint32_t *rest)
     *rest *= 2;
 }
 
-/* What is better goes on.  Where polling did not stay so, it is tried later. */
+/* The better of both ways goes on.  Polling that did not stay better is tried
+ * again later.
+ */
 static void
 decide (struct pace *p, bool polls)
 {

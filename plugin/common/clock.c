@@ -20,7 +20,7 @@
  */
 #define NAP_UNTIL (4 * NSEC_PER_MSEC)
 
-/* With more threads waiting for each that may spin, none does. */
+/* Where more threads than this wait for each that may spin, none does. */
 #define CROWD 8
 
 /* The longest spin of SPIN_AUTO. */
@@ -40,7 +40,7 @@
 #define WORST_AT_FIRST (60 * NSEC_PER_USEC)
 #define MOST_LATE (250 * NSEC_PER_USEC)
 
-/* What is usual is looked for in larger steps by the first sleeps. */
+/* The first sleeps look in larger steps for how late sleeps usually are. */
 #define FIRST_SLEEPS 64
 #define FIRST_STEP 2000
 #define STEP 200

@@ -23,7 +23,7 @@
 #define DURATION_FORM "a duration from 0 to 100s (units: ns, us, ms, s)"
 
 /* Take a duration from the LEN bytes at TEXT: "100us", "1.5ms", or a bare "0".
- * What is finer than a nanosecond is dropped.  Returns 0 with *nsec from 0 to
+ * Fractions of a nanosecond are dropped.  Returns 0 with *nsec from 0 to
  * MAX_DURATION, or -EINVAL.
  */
 int duration_parse (const char *text, size_t len, uint64_t *nsec);

@@ -20,7 +20,7 @@
 #include "device/device.h"
 #include "settings/settings.h"
 
-/* What a text asks for: settings, and actions. */
+/* A change that a text asks for: settings, and actions. */
 struct change {
   struct params params;
   bool reset_stats, reset_zones, reset_draws;
@@ -28,7 +28,7 @@ struct change {
   const char *mark;         /* the same */
   const char *tag;          /* the same */
 
-  /* What is given, each once; power is to be on or cut. */
+  /* Which lines the text has, each once; power is to be on or cut. */
   bool has_power, has_lose, has_power_seed, has_cut_after;
   bool power_on;
   enum lose lose;
@@ -41,7 +41,7 @@ is_blank (char c)
   return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Without the blanks at its ends. */
+/* The line without the blanks at its ends. */
 static char *
 strip (char *s)
 {
@@ -112,7 +112,7 @@ parse_cut_after (struct change *change, const char *value)
   return number_parse (value, strlen (value), &change->cut_after);
 }
 
-/* What is done to the power, in lines of their own. */
+/* The lines about power. */
 static const struct power_line {
   const char *key;
   size_t given; /* in struct change */
@@ -293,7 +293,7 @@ set_limit (struct devices *devices, uint64_t from, uint64_t to,
                  limit);
 }
 
-/* What of a change can fail, each step without effect when it does. */
+/* Do the steps of a change that can fail, and have no effect when they do. */
 static int
 begin_change (struct device *d, struct change *change, uint64_t limit_before,
               struct message *why)

@@ -18,10 +18,10 @@
 #include "control-internal.h"
 #include "settings/settings.h"
 
-/* What a filter does that nobody would notice: a change that is answered is not
- * made, or a zone is commanded that was not meant, or a device has the data of
- * another one.  A filter that merely refuses, fails or delays requests is not
- * here.  NULL: there is nothing of the kind.
+/* How a filter falsifies without being noticed: a change that is answered is
+ * not made, or a zone is commanded that was not meant, or a device has the data
+ * of another one.  A filter that merely refuses, fails or delays requests is
+ * not here.  NULL: there is nothing of the kind.
  */
 static const struct filter {
   const char *name;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of the control exports share: control.c has the exports,
+ * The control exports, for their own files: control.c has the exports,
  * control-text.c makes the documents that are texts, control-change.c does what
  * one that is written says, control-filters.c knows which filters of nbdkit
  * stand in the way.  Nobody else includes this.

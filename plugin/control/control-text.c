@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the texts among the control exports say: settings and statistics; see
- * control.h.  The man page (CONTROL EXPORTS) describes both.
+ * The texts of the control exports: settings and statistics; see control.h.
+ * The man page (CONTROL EXPORTS) describes both.
  */
 
 #include <config.h>
@@ -44,8 +44,8 @@ add_bytes (struct control *c, const char *bytes, size_t n)
   c->used += n;
 }
 
-/* What does not fit is cut off: of lists that may be long no more than half of
- * the text is kept.
+/* Add to the text, which is cut off where it does not fit.  Lists that may be
+ * long take no more than half of it.
  */
 static void __attribute__ ((format (printf, 2, 3)))
 add (struct control *c, const char *fs, ...)
@@ -120,7 +120,9 @@ add_rules (struct control *c)
   return r;
 }
 
-/* What a change cannot have while the server runs, and what is amiss. */
+/* Add notes: what a change cannot bring while the server runs, and what is
+ * amiss.
+ */
 static void
 add_note (struct control *c)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What is where: questions, which change nothing and are not counted; see
- * device.h.
+ * Extents: questions about where data is, which change nothing and are not
+ * counted; see device.h.
  */
 
 #include <config.h>

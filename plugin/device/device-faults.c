@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What bad blocks and fault rules do to a request; see device.h.
+ * Bad blocks and fault rules meet a request; see device.h.
  */
 
 #include <config.h>

@@ -205,7 +205,7 @@ device_power_on (struct device *d)
     await_quiet (d);
     if (d->zones != NULL)
       restart_zones (d);
-    /* What was in service is dead, and keeps nobody waiting. */
+    /* Requests that were in service are dead, and keep nobody waiting. */
     latency_begin_anew (&d->latency);
     durability_restore_power (d->durability);
   }

@@ -20,10 +20,12 @@
  */
 #define USUAL_MAX_IO (UINT64_C (4) << 20)
 
-/* What a server that does not say takes at least, by NBD's rules. */
+/* By NBD's rules a server that names no limit takes requests up to this size.
+ */
 #define NBD_MAX_REQUEST (UINT64_C (32) << 20)
 
-/* Of one discard or write of zeroes: NBD counts its bytes in 32 bits. */
+/* One discard or write of zeroes has no more bytes: NBD counts them in 32 bits.
+ */
 #define MOST_CLEARED (UINT64_C (1) << 30)
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)

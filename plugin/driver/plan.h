@@ -39,7 +39,7 @@ struct export
   bool commands_refused;         /* .zones or .config is read-only */
 };
 
-/* What the user, or the machine, wants. */
+/* The wishes of the user, and the limits of the machine. */
 struct wishes {
   unsigned queues; /* 0: as many as there are CPUs */
   unsigned depth;

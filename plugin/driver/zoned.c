@@ -153,7 +153,7 @@ zoned_error (const struct zoned_failure *f)
 /*---------------------------------------------------------------------*/
 /* Settings */
 
-/* What follows "KEY=" at the beginning of a line; NULL if nothing does. */
+/* The value of KEY: what follows "KEY=" at the beginning of a line, or NULL. */
 static const char *
 find_value (const char *config, const char *key)
 {

@@ -39,9 +39,7 @@ enum zone_cond zoned_condition (enum ublk_operation operation);
 void zoned_room (const struct zone_descriptor *d, uint64_t *pointer,
                  uint64_t *end);
 
-/* What is known about a write, an append, or a command to a zone, that has
- * failed.
- */
+/* A write, an append, or a command to a zone, that has failed. */
 struct zoned_failure {
   int error;                           /* NBD's, a negative errno */
   const struct zone_descriptor *table; /* as read after the failure; or NULL */

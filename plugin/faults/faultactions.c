@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What fault rules can do, action by action; see faultactions-internal.h.
+ * The actions of fault rules; see faultactions-internal.h.
  */
 
 #include <config.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of fault rules' language share: faultrule.c takes a text
- * apart, faultrule-format.c writes one.  Nobody else includes this.
+ * Fault rules as text, for the two files of that language: faultrule.c takes a
+ * text apart, faultrule-format.c writes one.  Nobody else includes this.
  */
 
 #ifndef NULLBLK_FAULTRULE_PARSE_INTERNAL_H

@@ -221,7 +221,7 @@ parse_share (const char *value, size_t len, uint32_t *rate)
   return 0;
 }
 
-/* What is not zero and too little to be kept would never hit. */
+/* A rate that is not zero, and too little to be kept, would never hit. */
 static int
 parse_rate (const char *value, struct fault_rule *r, struct message *why)
 {
@@ -295,8 +295,7 @@ look_up (const char *text, const char **value)
   return NULL;
 }
 
-/* What TEXT, an action or what may be one, has in front of its value: up to the
- * '=', or all of it.
+/* The length of an action's word: of TEXT up to the '=' and with it, or of all.
  */
 static size_t
 key_length (const char *text)
@@ -463,7 +462,7 @@ hex_digit (char c)
   return at != NULL ? (int) (at - digits) : -1;
 }
 
-/* What a backslash at *s and that behind it stand for; *s is moved past it. */
+/* The character that the escape at *s stands for; *s is moved past it. */
 static char
 take_escape (char **s)
 {

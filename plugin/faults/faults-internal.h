@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of fault rules share.  Each calls only those that stand below
- * it:
+ * Fault rules, for their own files.  Each calls only those that stand below it:
  *
  *     faults-change.c     changes the list of rules
  *     faults-request.c    asks the rules about a request, and obeys them

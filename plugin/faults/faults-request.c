@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What fault rules do to a request: which of them hit it, the verdict, and what
- * that asks for; see faults.h.
+ * Fault rules meet a request: which of them hit it, the verdict, and how the
+ * verdict is obeyed; see faults.h.
  */
 
 #include <config.h>
@@ -105,8 +105,8 @@ is_released (const struct fault_verdict *v)
   return true;
 }
 
-/* What changes something for those that hang does so before it wakes them, so
- * that they see it or are waiting by then.
+/* Whoever changes something for requests that hang does so before this wakes
+ * them, so that each of them sees the change, or is waiting by then.
  */
 int
 faults_hang (struct faults *f, const struct fault_verdict *v,

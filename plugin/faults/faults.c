@@ -37,8 +37,7 @@ shared_ref (struct shared_rule *shared)
   return shared;
 }
 
-/* With one reference to SHARED, which is the rule's then; NULL if there is no
- * memory.
+/* A rule that takes over one reference to SHARED; NULL if there is no memory.
  */
 static struct fault *
 new_fault (struct shared_rule *shared)
@@ -209,7 +208,7 @@ faults_destroy (struct faults *f)
   pthread_mutex_destroy (&f->lock);
 }
 
-/* What a rule had counted at one moment, and a reference to it. */
+/* A rule, and the counts that it had at one moment. */
 struct sight {
   struct fault *fault;
   uint64_t evaluated, hits, done;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What a power cut does to what is volatile; durability.c has the drawing of
- * the records that it works with.
+ * A power cut loses what is volatile; durability.c has the drawing of the
+ * records that it works with.
  *
  * It sorts them by region, the newest first, and so sees all the versions of a
  * block in a row, each of which is lost, until one survives or a fence is met.
- * What a version meets is not drawn in order but mixed from the seed, the block
- * and the number of the change: so it depends on nothing else, and the parts
- * of a block that stand in several records meet the same.
+ * The fate of a version is not drawn in order but mixed from the seed, the
+ * block and the number of the change: so it depends on nothing else, and the
+ * parts of a block that stand in several records meet the same fate.
  */
 
 #include <config.h>
@@ -27,8 +27,8 @@ lost_from (const struct zone_durability *zone)
   return zone->lost != 0 ? zone->lost - 1 : UINT64_MAX;
 }
 
-/* By region, and the newest first within one.  A and B are sorted so, and what
- * is in A is newer.
+/* Order records by region, and the newest first within one.  A and B are sorted
+ * so, and what is in A is newer.
  */
 static struct undo *
 merge (struct undo *a, struct undo *b)
@@ -83,7 +83,7 @@ struct cutting {
   uint64_t lost, kept;
   uint64_t paid; /* for the record at hand, and not used yet */
 
-  /* What the blocks of one region have met. */
+  /* The fates of the blocks of one region. */
   uint64_t region;
   enum fate { UNKNOWN, UNDONE, SETTLED } fate[MOST_BLOCKS];
 };

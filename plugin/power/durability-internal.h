@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of durability share.  Each calls only those that stand below
+ * Durability, for its own files.  Each calls only those that stand below
  * it:
  *
  *     durability.c       makes changes, and keeps what was there (with the

@@ -269,7 +269,7 @@ writelog_status (struct writelog *log, struct writelog_status *s)
   unlock (&log->lock);
 }
 
-/* What a file is that can be opened, if it is not a regular one. */
+/* The kind of a file that can be opened and is not a regular one. */
 static const char *
 kind_of (mode_t mode)
 {
@@ -305,7 +305,7 @@ open_file (const char *path, int flags, struct message *why)
   struct stat st;
   int fd, r = -EINVAL;
 
-  /* To open a FIFO must not wait for its reader. */
+  /* The opening of a FIFO must not wait for its reader. */
   fd = open (path, flags | O_CLOEXEC | O_NONBLOCK, 0666);
   if (fd == -1) {
     if (errno == EISDIR)

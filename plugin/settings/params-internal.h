@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of the parameters share: params-table.c has the table, and
- * params.c does what its rows say.  Nobody else includes this.
+ * The table of parameters, for its two files: params-table.c has the rows, and
+ * params.c does what they say.  Nobody else includes this.
  */
 
 #ifndef NULLBLK_PARAMS_INTERNAL_H

@@ -124,7 +124,7 @@
   X (badblocks_partial_io, "badblocks-partial-io", BOOL, LIVE, 0, 1, "false",  \
      "false", "badblocks-partial-io=BOOL write what lies before bad blocks")
 
-/* What a device has that is no setting.  X (name, type, default, line of help)
+/* State of a device that is no setting.  X (name, type, default, line of help)
  */
 #define STATES(X)                                                              \
   X ("badblocks", BADBLOCKS, "none",                                           \
@@ -132,7 +132,7 @@
   X ("fault", FAULT, "none",                                                   \
      "fault=RULE               what else goes wrong; may be given again")
 
-/* What null_blk or its users call them. */
+/* Other names of parameters, as null_blk or its users have them. */
 static const struct alias {
   const char *other;
   const char *name;
@@ -147,7 +147,7 @@ static const struct alias {
     {"irqmode", "latency", 1},
 };
 
-/* What null_blk takes and a server cannot mean anything by. */
+/* Parameters of null_blk that mean nothing to a server. */
 static const struct kernel_only {
   const char *name;
   const char *reason;

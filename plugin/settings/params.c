@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What parameters say: parsed, completed, changed while the server runs, and
- * printed; see params.h.  The table of them is in params-table.c.
+ * Parameters are parsed, completed, changed while the server runs, and printed
+ * here; see params.h.  The table of them is in params-table.c.
  */
 
 #include <config.h>
@@ -18,7 +18,7 @@
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
 /*---------------------------------------------------------------------*/
-/* What settings own */
+/* Memory that settings own */
 
 void
 settings_ref (const struct settings *s)
@@ -246,7 +246,7 @@ params_change (struct params *p, const char *key, const char *value,
 }
 
 /*---------------------------------------------------------------------*/
-/* What follows from settings */
+/* Questions about settings */
 
 /* Is what cannot change the same in *s as it is now?  Limits on zones are
  * compared as what they come to.

@@ -148,7 +148,7 @@ bool params_wait (const struct params *p);
 /* Does a fault rule keep requests from being begun? */
 bool params_hang (const struct params *p);
 
-/* For a live change: begin with the settings as they are NOW, take KEY=VALUE
+/* Begin a live change with the settings as they are NOW, take KEY=VALUE
  * of each line, and complete the whole; then it can take the place of NOW.  A
  * parameter that is not live may be given with the value that it has.  Return
  * 0; or -ENOMEM, or -EINVAL with the reason in *why, and the change is to be
@@ -174,8 +174,8 @@ int params_check_limit (const struct settings *s, uint64_t memory,
  */
 bool params_print (const struct settings *s, size_t i, char *buf, size_t len);
 
-/* The I-th parameter's row of the table, for the test that holds the table,
- * --help and the man page together.  Returns false past the end.
+/* The I-th parameter's row of the table, for a test that compares the table,
+ * --help and the man page.  Returns false past the end.
  */
 struct param_row {
   const char *name;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What parameters say: the table of them, what a value may be, and profiles.
+ * Parameters: the table of them, the types of their values, and profiles.
  */
 
 #ifndef NULLBLK_SETTINGS_H

@@ -390,7 +390,7 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
 }
 
 /*---------------------------------------------------------------------*/
-/* In words */
+/* The allowed values in words */
 
 static void
 describe_words (const char *const *word, char *buf, size_t len)

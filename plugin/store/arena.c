@@ -297,7 +297,7 @@ arena_blank (struct arena *a, uint32_t nr, uint64_t offset, uint64_t len)
 {
   char *from = arena_data (a, nr) + offset;
 
-  /* What is locked makes this fail; nothing else can. */
+  /* Locked pages make this fail; nothing else can. */
   if (madvise (from, len, MADV_DONTNEED) == -1)
     memset (from, 0, len);
 }

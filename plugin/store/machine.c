@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the machine can give; see machine.h.  A file that cannot be read sets no
- * limit; what the kernel itself says of its RAM always does.
+ * The limits of the machine; see machine.h.  A file that cannot be read sets no
+ * limit; the kernel's own count of its RAM always does.
  */
 
 #include <config.h>

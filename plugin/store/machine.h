@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the machine can give: how much memory this process may use, and
+ * The limits of the machine: how much memory this process may use, and
  * whether huge pages can be had.  Read once at the start, without locks.
  */
 

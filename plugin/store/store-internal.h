@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of the store share: its structures, and its locks.  Each calls
+ * The store, for its own files: its structures, and its locks.  Each file calls
  * only those that stand below it:
  *
  *     store.c         reads, writes and extents (with the drawing, and the

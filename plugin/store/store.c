@@ -55,7 +55,7 @@
 /* Pages that are worth a call of the kernel's. */
 #define MANY 4
 
-/* What a range needs that it does not have yet. */
+/* The memory that a range needs and does not have yet. */
 struct cost {
   uint64_t bytes; /* of the budget */
   uint64_t pages;
@@ -121,7 +121,7 @@ unlock_range (struct store *s, const struct locked *locked)
 }
 
 /*---------------------------------------------------------------------*/
-/* Within one chunk.  Its stripe is locked in all of these. */
+/* Functions for a range within one chunk, whose stripe is locked. */
 
 static void
 read_piece (struct store *s, const struct piece *p, char *buf)
@@ -172,7 +172,7 @@ add_cost (struct store *s, const struct piece *p, struct cost *cost)
     cost->bytes += (uint64_t) missing << PAGE_SHIFT;
 }
 
-/* What the range is to be charged. */
+/* The charge for a range. */
 static struct cost
 count_cost (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
 {
@@ -381,8 +381,8 @@ store_zero (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
 /*---------------------------------------------------------------------*/
 /* Promises */
 
-/* What is there from now on stays, so that one chunk at a time can be looked
- * at.
+/* The chunks that are there from now on stay, so that one at a time can be
+ * looked at.
  */
 void
 store_begin_promise (struct store *s, struct store_promise *p, uint32_t volume,

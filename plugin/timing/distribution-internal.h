@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of distributions share: distribution-parse.c takes a text
- * apart, distribution.c makes what it says.  Nobody else includes this.
+ * Distributions, for their two files: distribution-parse.c takes a text apart,
+ * distribution.c makes what it says.  Nobody else includes this.
  */
 
 #ifndef NULLBLK_DISTRIBUTION_INTERNAL_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What fio writes with --output-format=json; see percentiles.h.
+ * The output of fio with --output-format=json; see percentiles.h.
  *
  * It has a list "jobs" (of a client: "client_stats"), and in each job "read",
  * "write", "trim" and "sync", or, with unified_rw_reporting=1, "mixed" in the
@@ -121,10 +121,10 @@ nr_percentiles (const json_t *times)
   return n;
 }
 
-/* What fio calls the section that has all of reads, writes and trims. */
+/* fio's name of the section that has all of reads, writes and trims. */
 static const char mixed[] = "mixed";
 
-/* What the section of a job for an operation is called. */
+/* The name of a job's section for an operation. */
 static const char *
 section_name (const json_t *job, enum operation op)
 {
@@ -283,7 +283,7 @@ load_last (const char *path, const char *text, json_t **root,
   return 0;
 }
 
-/* What a client writes has each of its servers, and then all of them. */
+/* The output of a client has each of its servers, and then all of them. */
 static int
 find_jobs (const char *path, struct fio_output *fio, struct message *why)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of percentiles share: percentiles.c has files and those of
- * lines, percentiles-fio.c what fio writes.  Nobody else includes this.
+ * Percentiles, for their two files: percentiles.c has files and those of lines,
+ * percentiles-fio.c the output of fio.  Nobody else includes this.
  */
 
 #ifndef NULLBLK_PERCENTILES_INTERNAL_H

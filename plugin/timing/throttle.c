@@ -12,7 +12,7 @@
 #include "common/common.h"
 #include "throttle.h"
 
-/* What is less than this share of a limit is what rounding leaves. */
+/* A smaller share of a limit than this is left by rounding. */
 #define NOTHING 1e-9
 
 /* Faster than anything. */
@@ -21,7 +21,7 @@
 /* 2^64 */
 #define END_OF_TIME 18446744073709551616.0
 
-/* What is before MOMENT by the grace. */
+/* The moment that is before MOMENT by the grace. */
 static uint64_t
 before (uint64_t moment)
 {
@@ -67,8 +67,8 @@ limit_of (const struct throttle_limits *l, enum unit unit, enum throttled which)
                             : l->operations_per_sec[which];
 }
 
-/* What stands in the way of a flow: all others that have not come to their
- * front yet.
+/* The flows that stand in the way of one: all others that have not come to
+ * their front yet.
  */
 struct others {
   const struct booked *booked[NR_FLOWS - 1 + MAX_FORMER];
@@ -92,7 +92,7 @@ find_others (const struct throttle *t, enum flow flow, uint64_t from,
   }
 }
 
-/* What others leave of a limit at MOMENT, and until when at most. */
+/* The part of a limit that others leave at MOMENT, and until when at most. */
 static double
 what_is_left (const struct throttle *t, const struct others *others,
               enum unit unit, enum throttled which, uint64_t moment,
@@ -148,9 +148,9 @@ advance (struct position *at, double nsec)
   at->part = sum - (double) (uint64_t) sum;
 }
 
-/* What a request counts of UNIT passes from *at on, which becomes where it is
- * through.  Returns how fast it was at the fastest, in requests a second, or
- * NO_LIMIT.
+/* The UNITs that a request counts pass from *at on, which becomes the place
+ * where it is through.  Returns how fast it was at the fastest, in requests a
+ * second, or NO_LIMIT.
  */
 static double
 pass_unit (const struct throttle *t, enum flow flow, enum unit unit,

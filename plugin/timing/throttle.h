@@ -10,7 +10,7 @@
  * first served; a request is through when its last byte is.  Nothing runs in
  * the background: a flow is the moment up to which it is booked, its front, and
  * the most of bytes and operations a second that it has booked up to there.
- * What a limit leaves to one flow is the rest, up to the fronts of the others.
+ * One flow gets the rest of a limit, up to the fronts of the others.
  *
  *     mbps=20 read-mbps=15
  *     reads    |==== 15 ====|                  arrive first, 15 MiB

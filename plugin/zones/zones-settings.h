@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the parameters say about zones, and whether it can be.  Owns nothing
+ * The parameters of zones, and whether they fit together.  This owns nothing
  * and locks nothing: parameters are parsed before the server listens, and do
  * not change after that.
  */
@@ -37,7 +37,7 @@ enum zone_past_wp { PAST_WP_ZERO, PAST_WP_ONES, PAST_WP_ERROR };
 /* The effect of a trim of sequential zones. */
 enum zone_trim { ZONE_TRIM_RESET, ZONE_TRIM_IGNORE, ZONE_TRIM_ERROR };
 
-/* What becomes of a write that crosses borders of zones. */
+/* The ways to treat a write that crosses borders of zones. */
 enum zone_cross { ZONE_CROSS_SPLIT, ZONE_CROSS_ERROR };
 
 /* All sizes are in bytes. */

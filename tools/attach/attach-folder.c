@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What nullblk-attach remembers: a folder for each attached device, with a line
+ * The memory of nullblk-attach: a folder for each attached device, with a line
  * in each file; see attach.c.
  */
 

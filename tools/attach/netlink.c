@@ -23,7 +23,7 @@
 struct netlink {
   struct nl_sock *socket;
   int family;
-  /* What the driver has answered to a CONNECT. */
+  /* The driver's answer to a CONNECT. */
   bool has_index;
   unsigned index;
 };

@@ -33,7 +33,7 @@ struct nl_msg;
 struct netlink *netlink_open (void);
 void netlink_close (struct netlink *n);
 
-/* What a device is to be. */
+/* A device as it is wanted. */
 struct netlink_device {
   const char *identifier;
   uint64_t size;         /* bytes */

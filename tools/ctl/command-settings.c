@@ -44,7 +44,7 @@ string_of (const char *value)
   return string;
 }
 
-/* For a terminal. */
+/* Print a value so that no terminal obeys what is in it. */
 static void
 print_value (const char *value)
 {
@@ -300,7 +300,7 @@ read_snapshot (const struct server *server, struct message *why)
   return s;
 }
 
-/* Of all devices, as one document. */
+/* Print the statistics of all devices, as one document. */
 static int
 show_all_to_prometheus (struct context *c, struct message *why)
 {

@@ -25,7 +25,7 @@ command_report_zones (struct context *c, char **arguments, struct message *why)
   return outcome (zones_report (stdout, &c->server, &query, why), false);
 }
 
-/* What the command with this name asks of zones. */
+/* The condition that the command with this name asks of zones. */
 static enum zone_cond
 asked_by (const char *command)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the commands of nullblkctl share; see command.h.
+ * Functions for all commands of nullblkctl; see command.h.
  */
 
 #include <config.h>

@@ -15,7 +15,7 @@
 #include "common/common.h"
 #include "server.h"
 
-/* What a command returns, and nullblkctl with it. */
+/* The exit statuses of a command, and so of nullblkctl. */
 enum { DONE = 0, FAILED = 1, USAGE = 2 };
 
 struct context {
@@ -52,7 +52,7 @@ has (const struct context *c, unsigned option)
   return (c->given & BIT (option)) != 0;
 }
 
-/* What a command has come to. */
+/* The exit status of a command. */
 static inline int
 outcome (bool ok, bool bad_usage)
 {

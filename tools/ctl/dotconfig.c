@@ -277,7 +277,9 @@ write_text (struct nbd_handle *config, const char *text, size_t len,
   return false;
 }
 
-/* What is no text of settings is not written to: it may be anybody's disk. */
+/* An export whose text is not one of settings is not written to: it may be
+ * anybody's disk.
+ */
 bool
 config_change (struct nbd_handle *config, const char *lines,
                struct message *why)

@@ -59,7 +59,7 @@ send_lines (struct lines *l, const struct server *s, struct message *why)
 }
 
 /*---------------------------------------------------------------------*/
-/* What the server says */
+/* The rules and their counters, as the server says them */
 
 /* The member KEY of the statistics, to be given back by json_decref.  It has to
  * be as IS_RIGHT says, or else they are none of a server's.

@@ -22,11 +22,11 @@
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)
 
-/* At a time. */
+/* The most bytes at a time, of data and of zeroes. */
 #define PIECE (UINT64_C (1) << 20)
 #define MOST_ZEROES (UINT64_C (1) << 30)
 
-/* What is written to: a server, or else a file. */
+/* The target of a replay: a server, or else a file. */
 struct target {
   const char *name;
   struct nbd_handle *nbd; /* or NULL */
@@ -270,7 +270,7 @@ replay (const char *log, const char *target, const char *to, uint64_t *n,
 }
 
 /*---------------------------------------------------------------------*/
-/* What there is */
+/* The list of entries */
 
 /* Whatever was put into a mark, it is one line. */
 static void

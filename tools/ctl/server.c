@@ -16,7 +16,7 @@
 #include "server.h"
 #include "uri.h"
 
-/* What is believed of any server: bytes of a document, and devices. */
+/* The most that is believed of any server: bytes of a document, and devices. */
 #define MOST_DOCUMENT (64 << 20)
 #define MOST_DEVICES 16384
 
@@ -111,9 +111,9 @@ export_uri (const struct server *s, const char *export, char *buf, size_t size)
 }
 
 /*---------------------------------------------------------------------*/
-/* What the server lists */
+/* The list of exports */
 
-/* Of a name that a server gives, whatever is in it. */
+/* The URI of an export by the name that a server gives, whatever is in it. */
 static bool
 export_uri_of (const struct server *s, const char *name, char *buf, size_t size)
 {
@@ -283,9 +283,9 @@ compare_export (void *arg, const char *name, const char *description)
   return 0;
 }
 
-/* What the server itself says in libnbd's text of a refused export, which ends
- * in "named 'NAME': REASON: No such file or directory"; libnbd before 1.22 has
- * no reason there.  Leaves "" or "; it says: REASON" in *buf.
+/* The server's own words in libnbd's text of a refused export, which ends in
+ * "named 'NAME': REASON: No such file or directory"; libnbd before 1.22 has no
+ * reason there.  Leaves "" or "; it says: REASON" in *buf.
  */
 static void
 take_reason (struct message *buf, const char *name, const char *text)
@@ -394,7 +394,7 @@ server_read (struct nbd_handle *h, struct message *why)
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
   }
-  /* What follows the text are newlines: no need to read all of them. */
+  /* Newlines follow the text: no need to read all of them. */
   while (offset < (uint64_t) size) {
     piece = size - offset < 65536 ? size - offset : 65536;
     if (nbd_pread (h, text + offset, piece, offset, 0) == -1) {

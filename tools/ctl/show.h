@@ -28,7 +28,7 @@ const char *show_zones (char buf[SHOWN_ZONES], const struct snapshot *s);
 /* Statistics as a table. */
 void show_stats (FILE *fp, const struct snapshot *s);
 
-/* In Prometheus' text format: one document for N devices. */
+/* Print N devices in Prometheus' text format, as one document. */
 void show_prometheus (FILE *fp, struct snapshot *const *s, unsigned n);
 
 #endif /* NULLBLK_SHOW_H */

@@ -74,7 +74,7 @@ json_t *statistics_parse (const char *text, struct message *why);
  */
 struct snapshot *snapshot_parse (const char *text, struct message *why);
 
-/* What happened from A to B.  Where A is NULL, or the counters were set back in
+/* The events from A to B.  Where A is NULL, or the counters were set back in
  * between, that is all that B counts.  NULL if there is no memory.
  */
 struct snapshot *snapshot_since (const struct snapshot *a,

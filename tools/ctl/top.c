@@ -83,7 +83,7 @@ per_second (const struct view *v, uint64_t n)
 }
 
 /*---------------------------------------------------------------------*/
-/* Without a terminal */
+/* The lines without a terminal */
 
 static void
 print_line (const struct view *v)

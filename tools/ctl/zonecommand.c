@@ -347,8 +347,9 @@ command_ranges (struct commands *c, char **ranges, bool *bad_usage,
   return true;
 }
 
-/* What a command to all zones is for: as drives have it ("select all"), and of
- * ours, which drives have not, all that are not so yet.
+/* Is a command to all zones for this one?  As drives have it ("select all"), it
+ * is for some conditions; of ours, which drives have not, it is for all zones
+ * that are not so yet.
  */
 static bool
 is_meant_by_all (enum zone_cond to, const struct zone_descriptor *d)
@@ -420,7 +421,9 @@ zones_change (const struct server *s, enum zone_cond to, char **ranges,
   c->to = to;
   for (i = 0; i < ZONETABLE_PIECE; i++)
     c->asked[i].cond = to;
-  /* What is no zone table is not written to: it may be anybody's disk. */
+  /* An export that is no zone table is not written to: it may be anybody's
+   * disk.
+   */
   ok = zonetable_open (&c->table, h, why);
   if (ok && nbd_is_read_only (h) == 1)
     ok = fail (why, "the server lets nobody write to the table: it was started "

@@ -150,7 +150,7 @@ zones_report (FILE *fp, const struct server *s, const struct zones_query *query,
 /*---------------------------------------------------------------------*/
 /* The map */
 
-/* What is written of N zones, by the letters that the man page explains. */
+/* The letter for N zones, as the man page explains it. */
 static char
 map_letter (const struct zone_descriptor *d, uint64_t n)
 {

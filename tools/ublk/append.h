@@ -53,8 +53,9 @@ struct append {
 
 struct appends;
 
-/* For so many zones of ZONE_SIZE bytes.  Up to DEPTH appends of a zone are sent
- * before the first of them is answered.  NULL if there is no memory.
+/* Make the pointers of so many zones of ZONE_SIZE bytes.  Up to DEPTH appends
+ * of a zone are sent before the first of them is answered.  NULL if there is no
+ * memory.
  */
 struct appends *appends_create (uint64_t nr_zones, uint64_t zone_size,
                                 unsigned depth);

@@ -64,8 +64,9 @@ is_gone (struct bridge *b)
   return false;
 }
 
-/* What is stopped ends its queues.  Returns 0, or a negative errno where it can
- * only be left to the kernel, which ends it with this process.
+/* Stop the device, which ends its queues, and delete it.  Returns 0, or a
+ * negative errno where it can only be left to the kernel, which ends it with
+ * this process.
  */
 static int
 end_device (struct bridge *b)

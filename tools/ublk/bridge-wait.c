@@ -16,7 +16,7 @@
 
 #include "bridge-internal.h"
 
-/* For so long no request may end before the server is given up, in the
+/* The server is given up when no request has ended for so long, in the
  * beginning and in the end.
  */
 #define SILENCE_SECONDS 120

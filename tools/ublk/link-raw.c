@@ -48,7 +48,7 @@
 #define FLAG_FUA 1
 #define FLAG_NO_HOLE 2
 
-/* What has been sent and is not answered, or is free. */
+/* A request that has been sent and is not answered, or a place for one. */
 struct sent {
   struct io *io; /* NULL: free */
   uint32_t number;

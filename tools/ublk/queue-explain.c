@@ -64,8 +64,8 @@ all_zones_are_read (struct io *io, int err)
     read_all_zones (q);
 }
 
-/* For all that have failed by now: the table is as it is after each of their
- * failures.
+/* Read the table for all that have failed by now: it is as it is after each of
+ * their failures.
  */
 static void
 read_all_zones (struct queue *q)

@@ -49,7 +49,7 @@ request_answer (struct request *r, int result)
   request_answer_at (r, result, 0);
 }
 
-/* Out of what the kernel writes, and into what it reads. */
+/* The kernel's buffer is read where it writes, and written where it reads. */
 static int
 from_kernel (struct io *io, void *buf, size_t n, size_t at)
 {

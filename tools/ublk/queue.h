@@ -30,7 +30,7 @@
 #include "common/common.h"
 #include "driver/driver.h"
 
-/* What the queues of a device have in common. */
+/* The device of a queue. */
 struct device {
   int fd; /* of /dev/ublkcN */
   const struct plan *plan;

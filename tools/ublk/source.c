@@ -16,7 +16,7 @@
 /* How long a server may take to answer. */
 #define ANSWER_SECONDS 30
 
-/* What is read at once, as every server allows it. */
+/* The bytes that are read at once: every server allows so many. */
 #define PIECE (UINT64_C (1) << 20)
 
 /* The settings in .config; what follows is less important. */
