@@ -11,7 +11,9 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -409,6 +411,16 @@ change_settings (struct device *d, struct change *change, char *text,
   return r;
 }
 
+/* The change with this tag is done. */
+static void
+add_done (struct control *c, const char *tag)
+{
+  pthread_mutex_lock (&c->lock);
+  memmove (c->done[1], c->done[0], sizeof c->done - sizeof c->done[0]);
+  snprintf (c->done[0], sizeof c->done[0], "%s", tag);
+  pthread_mutex_unlock (&c->lock);
+}
+
 /* Power, and then zones, come last and without a lock, since they take their
  * time.  A mark comes when all is done.
  */
@@ -433,7 +445,7 @@ control_change (struct connection *c, char *text, size_t len,
   if (r == 0 && change->mark != NULL)
     r = device_mark (c->device, change->mark, why);
   if (r == 0 && change->tag != NULL)
-    control_add_done (control_of (c), change->tag);
+    add_done (c->control, change->tag);
   free (change);
   return r;
 }

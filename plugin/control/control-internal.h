@@ -48,9 +48,6 @@ size_t control_text_size (enum document document);
  */
 int control_make_text (struct control *c, uint64_t client);
 
-/* The change with this tag is done. */
-void control_add_done (struct control *c, const char *tag);
-
 /* Do what the lines of TEXT say, all or nothing; the text is changed.  Returns
  * 0, or -EINVAL, or what a reset of zones or a mark fails with, and the reason
  * in *why, or -ENOMEM.

@@ -101,15 +101,6 @@ read_text (struct connection *connection, char *buf, uint32_t count,
   return r;
 }
 
-void
-control_add_done (struct control *c, const char *tag)
-{
-  pthread_mutex_lock (&c->lock);
-  memmove (c->done[1], c->done[0], sizeof c->done - sizeof c->done[0]);
-  snprintf (c->done[0], sizeof c->done[0], "%s", tag);
-  pthread_mutex_unlock (&c->lock);
-}
-
 static int
 write_text (struct connection *connection, const void *buf, uint32_t count,
             uint64_t offset, struct message *why)
