@@ -302,8 +302,8 @@ flush_data (struct device *d)
 /* Data of a device with zones. */
 int device_read_zones (struct request *r, char *buf);
 
-/* What a write returns that is ahead of the write pointer, where it does not
- * wait on its thread; its first part, if it crosses zones.
+/* The result of a write that is ahead of the write pointer, where it does not
+ * wait on its thread; of its first part, if it crosses zones.
  */
 #define REQUEST_EARLY 2
 int device_write_zone (struct request *r, const void *buf, bool may_trim,

@@ -347,7 +347,7 @@ request_prepare (struct request *r, enum operation op)
 /*---------------------------------------------------------------------*/
 /* Data */
 
-/* What a write returns that was set aside: on_deadline ends it. */
+/* The result of a write that was set aside: on_deadline ends it. */
 #define ASIDE 3
 
 static bool take_turn (void *request, const void *payload, uint64_t *moment);
@@ -439,7 +439,7 @@ write_data (struct request *r, const void *buf, bool may_trim)
   }
   else
     result = change_good_data (r, buf, may_trim, &bad);
-  if (result == 1) {
+  if (result == DURABILITY_CUT) {
     request_finish_cut (r);
     return -ESHUTDOWN;
   }

@@ -435,7 +435,7 @@ change_now (struct durability *d, const struct change *c)
     d->writes_left--;
     if (is_last) {
       durability_cut_power (d, &d->next_cut);
-      r = 1;
+      r = DURABILITY_CUT;
     }
   }
   return r;

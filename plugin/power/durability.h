@@ -150,12 +150,15 @@ int durability_trim_slow (struct durability *d, uint64_t count, uint64_t offset,
                           bool fua, bool is_zero);
 int durability_flush_slow (struct durability *d);
 
+/* The result of a change at which power was cut. */
+#define DURABILITY_CUT 1
+
 /* Make a change as store_write does, or store_zero or store_trim (MAY_TRIM), or
  * store_trim.  They fail as those do, having changed nothing, or with
- * -ESHUTDOWN while power is off.  They return 1 for a write or zero that was
- * the last before a cut (durability_cut_after): it may be there, or not, or in
- * part, its request fails with -ESHUTDOWN, and the caller is to call
- * durability_finish_cut.
+ * -ESHUTDOWN while power is off.  They return DURABILITY_CUT for a write or
+ * zero that was the last before a cut (durability_cut_after): it may be there,
+ * or not, or in part, its request fails with -ESHUTDOWN, and the caller is to
+ * call durability_finish_cut.
  *
  * They go step by step (store_reach, store_reach_promised), and let others in
  * between: so a long one may be done in part when power is cut, and each step
