@@ -26,11 +26,11 @@
 #include "batch-pace-internal.h"
 #include "batch-socket-internal.h"
 
-/* The most bytes read ahead: AHEAD, or AHEAD_OF_LARGE after a payload of LARGE
- * bytes or more, where a copy costs more than it saves.
+/* The most bytes read ahead: AHEAD, or AHEAD_AFTER_LARGE after a payload of
+ * LARGE bytes or more, where a copy costs more than it saves.
  */
 #define AHEAD (64 * 1024)
-#define AHEAD_OF_LARGE 4096
+#define AHEAD_AFTER_LARGE 4096
 #define LARGE (32 * 1024)
 
 /* The bytes of a request without its payload, in the NBD protocol. */
@@ -58,7 +58,7 @@ struct batch_socket {
   pthread_mutex_t in_lock; /* guards what follows */
   char *rx_buf;            /* NULL when there is no socket */
   size_t rx_start, rx_end;
-  size_t window; /* how much of ahead may be used: AHEAD or AHEAD_OF_LARGE */
+  size_t window; /* how much of ahead may be used: AHEAD or AHEAD_AFTER_LARGE */
   size_t asked;  /* bytes that the last read wanted */
   unsigned requests; /* since the kernel was last asked for more */
   unsigned

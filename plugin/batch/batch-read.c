@@ -230,7 +230,7 @@ static void
 set_window (struct batch_socket *c, size_t n)
 {
   if (n > HEADER && c->asked <= HEADER)
-    c->window = n < LARGE ? AHEAD : AHEAD_OF_LARGE;
+    c->window = n < LARGE ? AHEAD : AHEAD_AFTER_LARGE;
   c->asked = n;
 }
 

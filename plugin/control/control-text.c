@@ -259,7 +259,7 @@ add_server (struct control *c, const struct device_stats *sum, uint64_t since)
        "  \"queue_depth\": {\"now\": %" PRIu32 ", \"largest\": %" PRIu32
        ", \"threads\": %" PRIu32 ", \"saturated\": %" PRIu64 "},\n  ",
        sum->in_flight, sum->in_flight_most, sum->threads_seen,
-       sum->began_on_last_thread);
+       sum->began_saturated);
   add_percentiles (c, "late_ns", &sum->stats.late);
   add (c, ",\n");
 }

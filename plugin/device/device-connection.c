@@ -101,7 +101,7 @@ bequeath (struct connection *c)
     d->in_flight_most = c->in_flight_most;
   if (c->threads_seen_most > d->threads_seen_most)
     d->threads_seen_most = c->threads_seen_most;
-  d->began_on_last_thread += c->began_on_last_thread;
+  d->began_saturated += c->began_saturated;
 }
 
 /* devices.lock is held, or nobody else is there. */
@@ -152,7 +152,7 @@ device_stats (struct device *d, struct device_stats *sum)
   memset (sum, 0, sizeof *sum);
   sum->in_flight_most = d->in_flight_most;
   sum->threads_seen = d->threads_seen_most;
-  sum->began_on_last_thread = d->began_on_last_thread;
+  sum->began_saturated = d->began_saturated;
   for (c = d->connections; c != NULL; c = c->next) {
     sum->connections += c->control == NULL;
     lock (&c->lock);
@@ -162,7 +162,7 @@ device_stats (struct device *d, struct device_stats *sum)
       sum->in_flight_most = c->in_flight_most;
     if (c->threads_seen_most > sum->threads_seen)
       sum->threads_seen = c->threads_seen_most;
-    sum->began_on_last_thread += c->began_on_last_thread;
+    sum->began_saturated += c->began_saturated;
     unlock (&c->lock);
   }
   if (d->stats == NULL)
@@ -180,13 +180,13 @@ device_reset_stats (struct device *d)
   d->counting_since = clock_now ();
   faults_reset_counters (&d->faults);
   d->in_flight_most = d->threads_seen_most = 0;
-  d->began_on_last_thread = 0;
+  d->began_saturated = 0;
   for (c = d->connections; c != NULL; c = c->next) {
     lock (&c->lock);
     counts_clear (&c->counts);
     c->in_flight_most = c->in_flight;
     c->threads_seen_most = c->threads_seen;
-    c->began_on_last_thread = 0;
+    c->began_saturated = 0;
     unlock (&c->lock);
   }
   if (d->stats == NULL)

@@ -55,7 +55,7 @@ request_obey_verdict (struct request *r)
   if (v->delay > 0)
     r->deadline = (r->deadline != 0 ? r->deadline : r->io.arrival) + v->delay;
   if (v->hangs) {
-    request_leave (r);
+    request_go_out (r);
     result = faults_hang (&d->faults, v, &r->connection->ops->wait,
                           met_power_cut, r);
     if (result == 0)

@@ -69,13 +69,13 @@ struct request {
   uint32_t from; /* where those begin that move, counted from io.offset */
   bool more;     /* a part of a write moves, and after it another one */
   bool fua;
-  bool is_judged;    /* by fault rules; then verdict is what they say */
-  bool disconnects;  /* the client, instead of an answer */
-  bool is_out;       /* of power: see device-power.c */
-  bool is_aside;     /* a write that came early to its zone: set aside, and */
-  bool is_early;     /* still so; then it may be listed in early */
-  uint64_t deadline; /* 0: nothing of it waits */
-  int result;        /* of all but the wait */
+  bool is_judged;       /* by fault rules; then verdict is what they say */
+  bool disconnects;     /* the client, instead of an answer */
+  bool is_out;          /* of power: see device-power.c */
+  bool was_set_aside;   /* a write that came early to its zone, and waited */
+  bool is_listed_early; /* it waits, and may be in its zone's list for that */
+  uint64_t deadline;    /* 0: nothing of it waits */
+  int result;           /* of all but the wait */
 
   /* The slots of lanes and limits that it has if it has a deadline: that of its
    * first part, and those of others, which are freed with it.
@@ -130,7 +130,7 @@ int request_prepare (struct request *r, enum operation op);
 int request_end (struct request *r, int result);
 
 /* The request is out from here on: it changes nothing until it comes back. */
-void request_leave (struct request *r);
+void request_go_out (struct request *r);
 
 /* The request is in again.  Returns 0, or -ESHUTDOWN if power was cut
  * meanwhile.

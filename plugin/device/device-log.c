@@ -29,8 +29,8 @@
 
 #define CUT_MARK "power cut"
 
-/* RESULT is that of the change: 0; DURABILITY_CUT; or an error, and then nothing
- * was changed.
+/* RESULT is that of the change: 0; DURABILITY_CUT; or an error, and then
+ * nothing was changed.
  */
 static int
 end_change (struct device *d, int result)

@@ -72,7 +72,7 @@ device_tell_out (struct device *d)
  * either it sees that the request is out, or it is told.
  */
 void
-request_leave (struct request *r)
+request_go_out (struct request *r)
 {
   struct connection *c = r->connection;
   bool met;
@@ -167,7 +167,7 @@ device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
 void
 request_finish_cut (struct request *r)
 {
-  request_leave (r);
+  request_go_out (r);
   finish_cut (r->connection->device);
 }
 

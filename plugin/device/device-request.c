@@ -53,7 +53,7 @@ count_thread (struct connection *c)
     if (++c->threads_seen > c->threads_seen_most)
       c->threads_seen_most = c->threads_seen;
   }
-  c->began_on_last_thread += c->in_flight == c->threads_seen;
+  c->began_saturated += c->in_flight == c->threads_seen;
 }
 
 static uint64_t
@@ -85,8 +85,8 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->is_judged = false;
   r->disconnects = false;
   r->is_out = false;
-  r->is_aside = false;
-  r->is_early = false;
+  r->was_set_aside = false;
+  r->is_listed_early = false;
   r->deadline = 0;
   lock (&c->lock);
   /* Nobody gets in while power is off. */
@@ -244,15 +244,15 @@ static int
 on_deadline (void *request, uint64_t now, bool over)
 {
   struct request *r = request;
-  const int promised = r->is_aside ? 0 : r->result;
+  const int promised = r->was_set_aside ? 0 : r->result;
   int result;
 
-  if (__builtin_expect (r->is_early, 0))
+  if (__builtin_expect (r->is_listed_early, 0))
     device_forget_early (r);
   if (over)
     give_up (r, now);
   result = complete (r, now);
-  if (result < 0 && r->is_aside && r->connection->ops->report != NULL)
+  if (result < 0 && r->was_set_aside && r->connection->ops->report != NULL)
     r->connection->ops->report (r->connection->device, result);
   if (r->disconnects)
     return 1;
@@ -286,7 +286,7 @@ request_end (struct request *r, int result)
   if (r->deadline == 0)
     return complete (r, clock_now ());
   if (!r->is_out)
-    request_leave (r);
+    request_go_out (r);
   if (defer (r))
     return result;
   if (waiter_wait (&devices->waiter, r->deadline, r->version->s.spin,
@@ -387,7 +387,7 @@ stay_early (struct request *r)
 {
   if (r->early.since != 0 && clock_now () >= early_until (r))
     return -EIO;
-  request_leave (r);
+  request_go_out (r);
   device_list_early (r);
   return ASIDE;
 }
@@ -411,14 +411,14 @@ meet_early (struct request *r, const void *buf, bool may_trim)
   }
   r->early.since = 0;
   do {
-    request_leave (r);
-    r->is_aside = true;
+    request_go_out (r);
+    r->was_set_aside = true;
     copy = set_aside (r, buf, may_trim);
     if (copy != NULL) {
       device_list_early (copy);
       return ASIDE;
     }
-    r->is_aside = false;
+    r->was_set_aside = false;
     result = request_come_back (r);
     if (result == 0)
       result = device_write_zone (r, buf, may_trim, true);
@@ -435,7 +435,8 @@ write_data (struct request *r, const void *buf, bool may_trim)
   if (d->zones != NULL) {
     result = device_write_zone (r, buf, may_trim, false);
     if (__builtin_expect (result == REQUEST_EARLY, 0))
-      result = r->is_aside ? stay_early (r) : meet_early (r, buf, may_trim);
+      result =
+          r->was_set_aside ? stay_early (r) : meet_early (r, buf, may_trim);
   }
   else
     result = change_good_data (r, buf, may_trim, &bad);
@@ -466,7 +467,7 @@ take_turn (void *request, const void *payload, uint64_t *moment)
   r->result = result;
   *moment = r->deadline;
   if (r->deadline != 0 && !r->is_out)
-    request_leave (r);
+    request_go_out (r);
   return true;
 }
 

@@ -114,7 +114,7 @@ nap_out (void *waiting, uint64_t nsec)
   const struct connection_ops *ops = r->connection->ops;
   int result;
 
-  request_leave (r);
+  request_go_out (r);
   result = ops->wait.sleep_for (ops->wait.opaque, nsec);
   if (result == 0)
     result = request_come_back (r);
@@ -138,7 +138,7 @@ void
 device_list_early (struct request *r)
 {
   r->early.reached = reached;
-  r->is_early = true;
+  r->is_listed_early = true;
   zones_list_early (r->connection->device->zones, &r->early, r->transfer,
                     request_place (r));
 }
@@ -147,7 +147,7 @@ void
 device_forget_early (struct request *r)
 {
   zones_unlist_early (r->connection->device->zones, &r->early);
-  r->is_early = false;
+  r->is_listed_early = false;
 }
 
 /* Begin a write that waits for its turn on its thread. */

@@ -134,13 +134,13 @@ struct device {
 
   /* Guarded by devices.lock.  The list of open connections; and of closed ones,
    * since statistics began, the largest counts, and the sum of
-   * began_on_last_thread.
+   * began_saturated.
    */
   struct connection *connections;
   uint64_t counting_since; /* when statistics began, clock_now */
   uint32_t in_flight_most;
   uint32_t threads_seen_most;
-  uint64_t began_on_last_thread;
+  uint64_t began_saturated;
 
   /* The counts of all connections, except what they have yet to add; NULL
    * before the first connection.  It is a mapping, so that only what is used of
@@ -282,12 +282,12 @@ struct connection {
   /* Counted while requests wait, or else of writes that are early.
    * threads_seen is how many threads have served the connection with one of
    * these, or ops.max_deferred.  A request that took the last free one of these
-   * threads began_on_last_thread: after it, others may have had to queue for a
-   * thread.  The last two are since statistics began.
+   * threads counts as began_saturated: after it, others may have had to queue
+   * for a thread.  The last two are since statistics began.
    */
   uint32_t threads_seen;
   uint32_t threads_seen_most;
-  uint64_t began_on_last_thread;
+  uint64_t began_saturated;
   struct counts counts;
 };
 _Static_assert(sizeof (struct connection) <= 4096, "a connection is small");
@@ -410,7 +410,7 @@ struct device_stats {
   uint32_t in_flight;
   uint32_t in_flight_most; /* of any one connection */
   uint32_t threads_seen;   /* the same */
-  uint64_t began_on_last_thread;
+  uint64_t began_saturated;
 };
 void device_stats (struct device *d, struct device_stats *sum);
 void device_reset_stats (struct device *d);

@@ -260,7 +260,7 @@ test_turn (void **state)
   check_wp (0, 0);
   assert_int_equal (d->in_flight, 1);
   assert_int_equal (d->threads_seen, 1);
-  assert_int_equal (d->began_on_last_thread, 1);
+  assert_int_equal (d->began_saturated, 1);
   put_block (0, 'a');
   assert_true (is_hastened (a));
   run (&clients[0]);

@@ -276,7 +276,7 @@ test_no_latency (void **state)
   for (op = 0; op < NR_OPERATIONS; op++)
     assert_int_equal (histogram_total (asked (op)), 0);
   assert_int_equal (histogram_total (&counted_by (d)->late), 0);
-  assert_int_equal (d->began_on_last_thread, 0);
+  assert_int_equal (d->began_saturated, 0);
 }
 
 /* What is refused does not wait: else this test would take minutes. */
@@ -468,7 +468,7 @@ test_deferred_depth (void **state)
   device_stats (&devices->device[0], &sum);
   assert_int_equal (sum.in_flight, 3);
   assert_int_equal (sum.threads_seen, 3);
-  assert_int_equal (sum.began_on_last_thread, 1);
+  assert_int_equal (sum.began_saturated, 1);
 }
 
 /* An error waits like a success, and stays what it was. */
@@ -672,7 +672,7 @@ test_threads_are_counted (void **state)
   request_each ();
   device_stats (&devices->device[0], sum);
   assert_int_equal (sum->threads_seen, 1);
-  assert_int_equal (sum->began_on_last_thread, 5);
+  assert_int_equal (sum->began_saturated, 5);
   device_disconnect (d);
   d = device_connect (&devices->device[0], NULL);
   device_stats (&devices->device[0], sum);
@@ -680,7 +680,7 @@ test_threads_are_counted (void **state)
   device_reset_stats (&devices->device[0]);
   device_stats (&devices->device[0], sum);
   assert_int_equal (sum->threads_seen, 0);
-  assert_int_equal (sum->began_on_last_thread, 0);
+  assert_int_equal (sum->began_saturated, 0);
   free (sum);
 }
 

@@ -54,7 +54,8 @@ test_long_trim_goes_step_by_step (void **state)
 
   /* Zeroes count as one write, at the end of which power may go. */
   durability_cut_after (dev.d, 1, &lose_all);
-  assert_int_equal (durability_zero (dev.d, 4 * STORE_STEP, 0, true, true), 1);
+  assert_int_equal (durability_zero (dev.d, 4 * STORE_STEP, 0, true, true),
+                    DURABILITY_CUT);
   durability_finish_cut (dev.d);
   assert_int_equal (durability_restore_power (dev.d), 0);
   assert_blocks (&dev, 0, 3 * STEP, 0);

@@ -231,7 +231,7 @@ cut_at_write (uint64_t cache_size, bool fua)
   durability_cut_after (d, 2, &all);
   assert_int_equal (durability_write (d, old, LONG, 0, true), 0);
   assert_int_equal (status ().writes_left, 1);
-  assert_int_equal (durability_write (d, new, LONG, 0, fua), 1);
+  assert_int_equal (durability_write (d, new, LONG, 0, fua), DURABILITY_CUT);
   finish_cut ();
   assert_holds (old, 0, LONG);
   end ();

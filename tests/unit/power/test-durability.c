@@ -475,7 +475,7 @@ test_null_mode (void **state)
   durability_cut_after (d, 2, &lose_all);
   assert_int_equal (durability_write (d, buf, BLOCK, 0, false), 0);
   assert_int_equal (durability_trim (d, BLOCK, 0, false), 0);
-  assert_int_equal (durability_write (d, buf, BLOCK, 0, true), 1);
+  assert_int_equal (durability_write (d, buf, BLOCK, 0, true), DURABILITY_CUT);
   assert_int_equal (durability_epoch (d) % 2, 1);
   durability_finish_cut (d);
   durability_destroy (d);
@@ -493,7 +493,7 @@ test_cut_at_nth_write (void **state)
   assert_int_equal (durability_trim (dev.d, BLOCK, BLOCK, false), 0);
   assert_int_equal (durability_zero (dev.d, BLOCK, BLOCK, false, true), 0);
   assert_int_equal (status (&dev).writes_left, 1);
-  assert_int_equal (try_to_write (&dev, 2, 1, 'c', false), 1);
+  assert_int_equal (try_to_write (&dev, 2, 1, 'c', false), DURABILITY_CUT);
   assert_false (status (&dev).on);
   assert_int_equal (status (&dev).writes_left, 0);
   assert_blocks (&dev, 2, 1, 'c'); /* it lost nothing, not even this */
@@ -513,7 +513,7 @@ test_cut_at_fua_write (void **state)
 
   (void) state;
   durability_cut_after (dev.d, 1, &lose_all);
-  assert_int_equal (try_to_write (&dev, 0, 4, 'a', true), 1);
+  assert_int_equal (try_to_write (&dev, 0, 4, 'a', true), DURABILITY_CUT);
   assert_blocks (&dev, 0, 4, 0);
   destroy_device (&dev);
 }
@@ -530,7 +530,7 @@ test_cut_at_write_without_cache (void **state)
     write_blocks (&dev, 0, 8, 'a');
     durability_cut_after (dev.d, 2, &c);
     write_blocks (&dev, 8, 8, 'b');
-    assert_int_equal (try_to_write (&dev, 0, 8, 'c', false), 1);
+    assert_int_equal (try_to_write (&dev, 0, 8, 'c', false), DURABILITY_CUT);
     torn += status (&dev).lost > 0 && status (&dev).kept > 0;
     assert_int_equal (durability_restore_power (dev.d), 0);
     assert_blocks (&dev, 8, 8, 'b');
@@ -549,7 +549,7 @@ test_failed_write_does_not_cut (void **state)
   durability_cut_after (dev.d, 1, &lose_all);
   assert_int_equal (try_to_write (&dev, 0, 5, 'a', false), -ENOSPC);
   assert_true (status (&dev).on);
-  assert_int_equal (try_to_write (&dev, 0, 1, 'a', false), 1);
+  assert_int_equal (try_to_write (&dev, 0, 1, 'a', false), DURABILITY_CUT);
   assert_false (status (&dev).on);
   destroy_device (&dev);
 }
