@@ -448,12 +448,10 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
               UINT64_MAX);
     break;
   case VALUE_LIMIT:
-    snprintf (buf, len, "none, or a whole number from %" PRIu64 " to %" PRIu64,
-              rule->least, rule->most);
-    break;
   case VALUE_MBPS:
+    unit = rule->type == VALUE_MBPS ? MIB : 1;
     snprintf (buf, len, "none, or a whole number from %" PRIu64 " to %" PRIu64,
-              rule->least / MIB, rule->most / MIB);
+              rule->least / unit, rule->most / unit);
     break;
   case VALUE_STALL:
     snprintf (buf, len, "none or every:DURATION,for:DURATION");
