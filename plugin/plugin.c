@@ -516,8 +516,8 @@ nullblk_can_trim (void *handle)
   return control_of (c) == NULL && device_can_discard (c->device);
 }
 
-/* What a device's data has, and a control export has no use for.  (nbdkit makes
- * a write of zero bytes of a zero there.)
+/* Abilities of a device's data that a control export has no use for.  (nbdkit
+ * makes a write of zero bytes of a zero there.)
  */
 static int
 is_data (void *handle)
@@ -550,7 +550,7 @@ nullblk_can_fua (void *handle)
 /*---------------------------------------------------------------------*/
 /* Requests */
 
-/* What a callback returns for R, 0 or a negative errno.  nbdkit sends EIO
+/* Return from a callback with R, 0 or a negative errno.  nbdkit sends EIO
  * unless told, and a message for every bad request would let a client fill
  * the log: it is for -v.
  */
@@ -668,10 +668,10 @@ nullblk_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
       device_trim (handle, count, offset, (flags & NBDKIT_FLAG_FUA) != 0));
 }
 
-/* What is written to a control export is done when the write is answered, so
- * that there is nothing to flush.  The export takes flushes all the same:
- * without them nbdcopy --flush fails at its end, and nbdkit's multi-conn filter
- * does not open it.
+/* A change that is written to a control export is done when the write is
+ * answered, so that there is nothing to flush.  The export takes flushes all
+ * the same: without them nbdcopy --flush fails at its end, and nbdkit's
+ * multi-conn filter does not open it.
  */
 static int
 nullblk_flush (void *handle, uint32_t flags)

@@ -4,8 +4,8 @@
  * Requests that are set aside (batch_set_aside), and tried again when they are
  * hastened or their time is up; batch-defer.c has the drawing.
  *
- * What a request waits for may be in the socket already: its connection's
- * thread may have been busy, or have waited for a client that takes no replies.
+ * The bytes that a request waits for may be in the socket already: the thread
+ * may have been busy, or have waited for a client that takes no replies.
  * So a request is given up (tried when its time is up) only between two
  * requests, and only when all bytes have been read that had come when its time
  * was found to be up.  That end comes however many bytes follow.  Where as many

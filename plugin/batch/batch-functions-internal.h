@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What libnullblk-batch.so (batch-socket-internal.h) offers to the plugin that
- * is loaded into the same nbdkit, which looks for it by dlsym.  The two may be
- * of different releases: whatever changes here, in what a function means, too,
- * needs another BATCH_VERSION, and a plugin that finds another version does
- * without the library.
+ * The functions of libnullblk-batch.so (batch-socket-internal.h) for the plugin
+ * that is loaded into the same nbdkit, which looks for it by dlsym.  The two
+ * may be of different releases: whatever changes here, in what a function
+ * means, too, needs another BATCH_VERSION, and a plugin that finds another
+ * version does without the library.
  */
 
 #ifndef NULLBLK_BATCH_FUNCTIONS_INTERNAL_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of batched socket I/O share.  Each calls only those that stand
+ * Batched socket I/O, for its own files.  Each calls only those that stand
  * below it:
  *
  *     batch-libc.c      the C library's names

@@ -147,8 +147,8 @@ wait_for_request (struct batch_socket *c, int fd, const struct iovec *iov)
   ssize_t r = -1;
 
   c->requests = 0;
-  /* What waits for its time does not wait for the client, even if the kernel
-   * has said that there is something to read.
+  /* Replies that are due must not wait for the client, even if the kernel has
+   * said that there is something to read.
    */
   if (c->nr_waiting > 0)
     return read_at_once (fd, iov);

@@ -19,7 +19,7 @@
  *
  * The bytes ahead are in rx_buf, and those held in tx_buf.
  *
- * What makes it right:
+ * This is why it is right:
  *
  * - What was read ahead is what the next read gets, whichever call makes it.
  * - A piece is held only if the caller has said that more follows (MSG_MORE).

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What waits on a connection: deferred replies and requests that were set
- * aside, in the order of their moments, those that can be used again, and the
+ * The list of a connection's deferred replies and requests that were set aside,
+ * in the order of their moments, those that can be used again, and the
  * room for all of them; see batch-defer-internal.h.
  */
 
@@ -159,7 +159,7 @@ deferred_first (const struct heap *h)
 /*---------------------------------------------------------------------*/
 /* Room */
 
-/* What a connection with so many bytes has of the common room. */
+/* The part of the common room that a connection with so many bytes has. */
 static size_t
 of_common (size_t bytes)
 {
