@@ -11,8 +11,8 @@
 # same section replaces them, so that a run can be split and repeated in parts:
 # report.md, raw.json and the plots are made from whatever is there in the end.
 # How long it takes is printed before anything is measured.  BENCH=quick shows
-# in minutes that everything works, with figures to match; guest is only run
-# when it is asked for.
+# in minutes that everything works, with figures to match; guest and kernel are
+# only run when they are asked for.
 #
 # BENCHMARKING.md says how to read the figures.  report.sh puts a summary there.
 
@@ -43,12 +43,12 @@ run ()
       bash "$here/batch.sh" "${name%-fio}" fio
       ;;
     first | filters | trim | copy | footprint | instructions | contention | \
-    scale | guest) bash "$here/$1.sh" ;;
+    scale | guest | kernel) bash "$here/$1.sh" ;;
     latency | zones) bash "$here/$1.sh" >"$OUT/$1.new" ;;
     clients) bash "$here/$1.sh" | tee "$OUT/$1.new" ;;
     *)
       echo "${0##*/}: there is no section $1; there are: $all" \
-        "latency zones clients guest batch-unix-fio batch-tcp-fio" >&2
+        "latency zones clients guest kernel batch-unix-fio batch-tcp-fio" >&2
       return 1
       ;;
   esac

@@ -23,6 +23,7 @@ def peers:
   elif . == "delay" then ["nbdkit-null-delay"]
   elif startswith ("rate") then ["nbdkit-null-rate"]
   elif . == "guest" then ["null_blk"]
+  elif . == "kernel" then ["kernel-nbd"]
   elif . == "guest-nbd" then ["nbdkit-null"]
   else [] end;
 def rate_target($r; $server):
@@ -32,6 +33,8 @@ def rate_target($r; $server):
     then 1.3 else 1 end
   elif . == "first" then 1.5
   elif . == "trim" then 1
+  elif . == "kernel" then
+    if $r.bs == "4k" and $r.depth == 32 then 1.3 else 1 end
   elif (is_null_batch or is_memory_batch) and $server == "nullblk-serve" then
     if $r.depth == 1 then 0.97
     elif $r.connections == 1 then 1
@@ -189,6 +192,25 @@ def show_contention:
         else "" end) |")
   else empty end;
 
+# From the call to the first read, beside what nbd-client takes in the same
+# round.
+def show_attaching:
+  if has ("attaching") then
+    map (select (.table == "attaching")) as $rows |
+    "", "### In a guest: attaching a device", "",
+    "From the call to the end of the first read of 4 KiB; ms, median (least-most).",
+    "", "| by | ms | to nbd-client | target |", "|---|---|---|---|",
+    (($rows | map (.server) | unique_in_order)[] as $server |
+      ($rows | map (select (.server == $server))) as $own |
+      [$own[] as $row | $rows[] |
+        select (.server == "nbd-client" and .round == $row.round) |
+        $row.us / .us] as $ratios |
+      "| \($server) | \($own | map (.us / 1000) | ratio_text)" +
+      (if $server == "nbd-client" then " | | |" else
+        " | \($ratios | ratio_text)" +
+        " | <= 0.6: \(($ratios | median) <= 0.6 | verdict) |" end))
+  else empty end;
+
 # One line for each target: how many cells reach it, and the one that is
 # farthest from it.
 def summary:
@@ -250,5 +272,10 @@ else
     1000; "guest CPU us"),
   section ("guest-nbd"; "In a guest: the servers, beside nbdkit null";
     "The same figures; conn. are the connections of the kernel's driver.";
-    "k/s"; 1000; "guest CPU us")
+    "k/s"; 1000; "guest CPU us"),
+  section ("kernel"; "In a guest: nullblk-ublk, beside the kernel's nbd driver";
+    "Both on one nullblk-serve. The guest's processor is emulated (TCG). CPU is " +
+    "that of the whole guest. fio has one job; conn. are those of the devices.";
+    "k/s"; 1000; "guest CPU us"),
+  show_attaching
 end

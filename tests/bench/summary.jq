@@ -85,7 +85,9 @@ def ratios:
   rows_by_shape ("/dev/nbd in a guest, beside nbdkit"; "guest-nbd"; ["nbdkit-null"];
     "nullblk-unbatched"; "nullblk-serve"),
   rows_by_shape ("/dev/nbd in a guest, beside the kernel"; "guest"; ["null_blk"];
-    "nullblk-unbatched-4"; "nullblk-serve-4");
+    "nullblk-unbatched-4"; "nullblk-serve-4"),
+  rows_by_shape ("/dev/ublkb in a guest, beside /dev/nbd"; "kernel";
+    ["kernel-nbd"]; ""; "nullblk-ublk");
 
 # Rows of the tables in the text of latency.sh that begin with one of $labels.
 def latencies($labels):
