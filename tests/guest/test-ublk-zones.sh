@@ -171,8 +171,7 @@ attach_ublk --zones=no "$uri"
 shows "$queue/zoned" none
 detach_ublk
 leaves_nothing "zones"
-wait_until 60 has_connections 0 || fail "connections stay"
-stop_server
+leave_server
 
 # One zone.
 start_server 4M memory-backed=true zoned=true zone-size=4M
@@ -183,8 +182,7 @@ are_equal "a write to one zone"
 try blkzone reset "$disk"
 are_equal "reset of one zone"
 detach_ublk
-wait_until 60 has_connections 0 || fail "connections stay"
-stop_server
+leave_server
 
 # 65,536 zones: the most.
 start_server $((65536 * 4096)) zoned=true zone-size=4K
@@ -204,8 +202,7 @@ blkzone report -o $((65535 * 8)) "$disk" >"$tmp/kernel"
 grep -c '(em)' "$tmp/kernel" | grep -x 1 >/dev/null ||
   fail "the last zone is: $(cat "$tmp/kernel")"
 detach_ublk
-wait_until 60 has_connections 0 || fail "connections stay"
-stop_server
+leave_server
 
 # In words, before the kernel is asked.
 # is_refused TEXT SERVER-PARAMETER...
@@ -213,14 +210,12 @@ is_refused ()
 {
   start_server "${@:2}" zoned=true
   refuses "$1" "$uri"
-  wait_until 60 has_connections 0 || fail "connections stay"
-  stop_server
+  leave_server
   leaves_nothing "$1"
 }
 is_refused '*last zone is shorter*' 10M zone-size=4M
 is_refused '*it has 65537 zones*' $((65537 * 4096)) zone-size=4K
 start_server 16M
 refuses '*there is no export*.zones*' --zones=yes "$uri"
-wait_until 60 has_connections 0 || fail "connections stay"
-stop_server
+leave_server
 ! dmesg | grep -i 'ublk.*\(fail\|invalid\)' || fail "the kernel was asked"
