@@ -32,8 +32,7 @@ try cmp -n 8388608 "$disk" "$tmp/content"
 try blkdiscard "$disk"
 try cmp -n 67108864 "$disk" /dev/zero
 detach_ublk
-wait_until 60 has_connections 0 || fail "connections stay"
-stop_server
+leave_server
 
 serve 64M memory-backed=true zoned=true zone-size=4M
 attach_ublk "$uri"
@@ -43,6 +42,5 @@ blkzone report "$disk" >"$tmp/report"
 [ "$(grep -c '(em)' "$tmp/report")" = 15 ] || fail "$(cat "$tmp/report")"
 try blkzone reset "$disk"
 detach_ublk
-wait_until 60 has_connections 0 || fail "connections stay"
-stop_server
+leave_server
 leaves_nothing "TLS"

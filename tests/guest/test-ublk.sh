@@ -13,12 +13,6 @@ if on_host; then
   exit
 fi
 
-# process_of: the one that serves $disk, as its file tells it.
-process_of ()
-{
-  head -n 1 "$(echo /run/nullblk-ublk/*)"
-}
-
 mib=1048576
 start_server 256M memory-backed=true
 attach_ublk "$uri"
@@ -76,11 +70,7 @@ detach_ublk
 # number meanwhile is not taken for it.
 attach_ublk "$uri"
 kill -KILL "$(process_of)"
-gone ()
-{
-  [ ! -e "$disk" ]
-}
-wait_until 60 gone || fail "$disk is there without its process"
+wait_until 60 disk_is_gone || fail "$disk is there without its process"
 "$ublk" --list | grep '^ublkb0 .* (dead)$' >/dev/null ||
   fail "--list: $("$ublk" --list)"
 mine=$(ls /run/nullblk-ublk)
