@@ -62,11 +62,11 @@ for at in 0 9 10 11 40 63; do
     conv=notrunc status=none
 done
 
-# copy FILE COMMAND: what comes of it.
+# copy FILE COMMAND [PARAMETER]...: what comes of it.
 copy ()
 {
   file=$tmp/$1
-  start_server 64M memory-backed=true zoned=true zone-size=4M
+  start_server 64M memory-backed=true zoned=true zone-size=4M "${@:3}"
   run "$2"
   if [ "$status" != 0 ]; then
     is=fails
@@ -92,6 +92,24 @@ while IFS= read -r row; do
   compare "${column[0]}, a file with holes" "$is" "${column[2]}"
 done < <(rows 'Clients on zones')
 [ "$n" -gt 5 ] || fail "the table of clients has $n rows"
+
+# The same with parameters of the server, which may stand for words in what
+# follows the table.
+names=$(awk '/^=head/ { ours = $0 == "=head2 The first sector" }
+  ours && /^ [A-Z_]+=/' "$page")
+n=0
+while IFS= read -r row; do
+  [[ $row != *=\'* ]] || continue
+  split "$row"
+  n=$((n + 1))
+  parameter=$(bash -c "$names
+    printf %s ${column[0]}")
+  copy full "${column[1]}" "$parameter"
+  compare "$parameter, ${column[1]}" "$is" "${column[2]}"
+  copy holes "${column[1]}" "$parameter"
+  compare "$parameter, ${column[1]}, a file with holes" "$is" "${column[3]}"
+done < <(rows 'The first sector')
+[ "$n" -gt 1 ] || fail "the table of the first sector has $n rows"
 
 #----------------------------------------------------------------------
 # fio.  The command that all rows have stands before the table, and what they
