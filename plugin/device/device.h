@@ -112,7 +112,7 @@ struct settings_version {
  *     the store's stripes        the same
  *     a tree's of the store      a walk from the root to a leaf
  *     badblocks                  BADBLOCKS_PIECE ranges
- *     faults                     some looks at each rule
+ *     faults                     a look at each rule
  */
 struct device {
   char name[16]; /* nullb0 and up */

@@ -3,8 +3,8 @@
  *
  * Changing the fault rules of a device; see faults.h.  What is looked at here
  * is changed by nobody else, so no lock is held except for the moment in which
- * the new list takes the place of the old one.  Long lists are sorted, not
- * searched: 10,000 rules are as good as one.
+ * a new array of rules takes the place of the old one.  Long lists are sorted,
+ * not searched: 10,000 rules are as good as one.
  */
 
 #include <config.h>
@@ -327,34 +327,54 @@ take_order (struct fault *chain, struct fault **spare)
   return first;
 }
 
+/* Have requests ask the rules of the list, of which RULES is to be the array,
+ * and no others.
+ */
+static void
+replace_rules (struct faults *f, struct fault **rules)
+{
+  const uint32_t waiting = count_wait_rules (f->first);
+  struct fault *fault, **old;
+  uint32_t n = 0;
+
+  for (fault = f->first; fault != NULL; fault = fault->next)
+    rules[n++] = fault;
+  lock (&f->lock);
+  old = f->rules;
+  f->rules = rules;
+  f->count = n;
+  f->nr_wait_rules = waiting;
+  unlock (&f->lock);
+  free (old);
+}
+
 /* Put CHAIN behind those that stay or, if they are in it by what is known, in
  * their place.  Returns those that do not stay, and adds to *spare those of
  * CHAIN that are not needed.
  */
 static struct fault *
 replace_list (struct faults *f, struct fault *chain, bool others,
-              struct fault **spare)
+              struct fault **rules, struct fault **spare)
 {
   struct fault *gone, *fault, **end;
 
-  lock (&f->lock);
   gone = take_doomed (&f->first, &end);
   if (others)
     f->first = take_order (chain, spare);
   else
     *end = chain;
+  replace_rules (f, rules);
   for (fault = gone; fault != NULL; fault = fault->next)
     atomic_store (&fault->deleted, true);
-  f->count = count (f->first);
-  f->nr_wait_rules = count_wait_rules (f->first);
-  unlock (&f->lock);
   return gone;
 }
 
-/* Can it be done?  A new rule's number is its place among them, for now. */
+/* Can it be done?  If so, *rules has room for what it comes to.  A new rule's
+ * number is its place among them, for now.
+ */
 static int
 prepare (struct faults *f, const char *which, struct fault *chain,
-         struct message *why)
+         struct fault ***rules, struct message *why)
 {
   const uint32_t news = count (chain), most = f->count + news;
   struct order a, b;
@@ -367,13 +387,16 @@ prepare (struct faults *f, const char *which, struct fault *chain,
   message_set (why, "%s", strerror (ENOMEM));
   a.fault = calloc (most + 1, sizeof a.fault[0]);
   b.fault = calloc (most + 1, sizeof b.fault[0]);
-  if (a.fault != NULL && b.fault != NULL) {
+  *rules = calloc (most + 1, sizeof **rules);
+  if (a.fault != NULL && b.fault != NULL && *rules != NULL) {
     r = doom (f, which, chain, &a, &b, why);
     if (r == 0)
       r = check_new (f, chain, &a, &b, why);
   }
   free (b.fault);
   free (a.fault);
+  if (r < 0)
+    free (*rules);
   return r;
 }
 
@@ -382,10 +405,10 @@ faults_change (struct faults *f, const char *which, struct fault *chain,
                uint64_t now, struct message *why)
 {
   const bool others = which != NULL && strcmp (which, "others") == 0;
-  struct fault *fault, *spare = NULL;
+  struct fault *fault, *spare = NULL, **rules;
   int r;
 
-  r = prepare (f, which, chain, why);
+  r = prepare (f, which, chain, &rules, why);
   if (r < 0)
     return r;
   for (fault = chain; fault != NULL; fault = fault->next) {
@@ -395,7 +418,7 @@ faults_change (struct faults *f, const char *which, struct fault *chain,
     fault->added = now;
     fault_begin_draws (f, fault);
   }
-  fault_free (replace_list (f, chain, others, &spare));
+  fault_free (replace_list (f, chain, others, rules, &spare));
   fault_free (spare);
   if (which != NULL)
     faults_wake (f);

@@ -70,13 +70,14 @@ void
 faults_judge (struct faults *f, const struct io_info *r,
               struct fault_verdict *v)
 {
-  struct fault *fault;
+  uint32_t i, n;
 
   memset (v, 0, sizeof *v);
   lock (&f->lock);
-  for (fault = f->first; fault != NULL; fault = fault->next) {
-    if (hits (fault, r))
-      act (fault, r->op, v);
+  n = f->count;
+  for (i = 0; i < n; i++) {
+    if (hits (f->rules[i], r))
+      act (f->rules[i], r->op, v);
   }
   unlock (&f->lock);
   if (v->disconnect && v->error == 0)

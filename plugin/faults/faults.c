@@ -203,6 +203,7 @@ void
 faults_destroy (struct faults *f)
 {
   fault_free (f->first);
+  free (f->rules);
   pthread_cond_destroy (&f->release);
   pthread_mutex_destroy (&f->hang_lock);
   pthread_mutex_destroy (&f->lock);
@@ -220,7 +221,7 @@ look_at_all (struct faults *f, struct sight **r)
 {
   struct sight *sight = NULL, *more;
   struct fault *fault;
-  uint32_t room = 0, n = 0;
+  uint32_t room = 0, n;
 
   for (;;) {
     lock (&f->lock);
@@ -235,9 +236,10 @@ look_at_all (struct faults *f, struct sight **r)
     }
     sight = more;
   }
-  for (fault = f->first; fault != NULL; fault = fault->next) {
+  for (n = 0; n < f->count; n++) {
+    fault = f->rules[n];
     atomic_fetch_add (&fault->references, 1);
-    sight[n++] =
+    sight[n] =
         (struct sight){fault, fault->evaluated, fault->hits, fault->done};
   }
   unlock (&f->lock);
@@ -248,12 +250,13 @@ look_at_all (struct faults *f, struct sight **r)
 struct fault *
 faults_find (struct faults *f, const char *text)
 {
-  struct fault *fault, *copy = NULL;
+  struct fault *copy = NULL;
+  uint32_t i;
 
   lock (&f->lock);
-  for (fault = f->first; fault != NULL; fault = fault->next) {
-    if (strcmp (fault->shared->text, text) == 0) {
-      copy = new_fault (shared_ref (fault->shared));
+  for (i = 0; i < f->count; i++) {
+    if (strcmp (f->rules[i]->shared->text, text) == 0) {
+      copy = new_fault (shared_ref (f->rules[i]->shared));
       break;
     }
   }
@@ -293,22 +296,22 @@ faults_each (struct faults *f,
 void
 faults_seed (struct faults *f, uint64_t seed)
 {
-  struct fault *fault;
+  uint32_t i;
 
   lock (&f->lock);
   take_seed (f, seed);
-  for (fault = f->first; fault != NULL; fault = fault->next)
-    fault_begin_draws (f, fault);
+  for (i = 0; i < f->count; i++)
+    fault_begin_draws (f, f->rules[i]);
   unlock (&f->lock);
 }
 
 void
 faults_reset_counters (struct faults *f)
 {
-  struct fault *fault;
+  uint32_t i;
 
   lock (&f->lock);
-  for (fault = f->first; fault != NULL; fault = fault->next)
-    fault->evaluated = fault->hits = 0;
+  for (i = 0; i < f->count; i++)
+    f->rules[i]->evaluated = f->rules[i]->hits = 0;
   unlock (&f->lock);
 }

@@ -27,15 +27,15 @@
  * first error counts, delays add up, all corruption is done, and the request
  * waits for all that hang.
  *
- * The lock guards the list, and the counters and draws of its rules; it takes
- * no other.  Where there are rules every request of the device takes it, for
- * some dozens of nanoseconds a rule; where there are no rules, a request looks
- * at their number and does not take the lock.  Changes come from one thread at
- * a time (control-change.c, under devices.change_lock), which alone touches
- * what a change is made of: a change is worked out without the lock, and takes
- * the lock only to put the new list in the place of the old one.  So a change
- * holds it for a few looks at each rule, and a request for one look at each
- * rule.
+ * The lock guards the array of the rules that requests ask, and the rules'
+ * counters and draws; it takes no other.  Where there are rules every request
+ * of the device takes it, for some dozens of nanoseconds a rule; where there
+ * are no rules, a request looks at their number and does not take the lock.
+ * Changes come from one thread at a time (control-change.c, under
+ * devices.change_lock), which alone touches the list that is drawn above: a
+ * change is worked out without the lock, and takes the lock only to put a new
+ * array in the place of the old one.  So a request holds it for one look at
+ * each rule, and a change for some words.
  */
 
 #ifndef NULLBLK_FAULTS_H
@@ -65,9 +65,10 @@ struct faults {
   _Atomic uint32_t nr_wait_rules;
 
   pthread_mutex_t lock;
-  struct fault *first;
-  uint32_t device;  /* number */
-  uint32_t last_id; /* numbers begin at 1 and are not used again */
+  struct fault **rules; /* as many as COUNT, in the order of the list */
+  struct fault *first;  /* the list, which is the changer's */
+  uint32_t device;      /* number */
+  uint32_t last_id;     /* numbers begin at 1 and are not used again */
   uint64_t seed;
 
   /* Requests that hang wait for `release`, with hang_lock, which guards nothing

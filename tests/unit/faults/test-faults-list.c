@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "faults/faultrule-internal.h"
 #include "judged.h"
 
 /* The linker puts it in the place of the C library's (--wrap). */
@@ -22,6 +23,59 @@ __wrap_strcmp (const char *a, const char *b)
 {
   compared++;
   return __real_strcmp (a, b);
+}
+
+/* What is done for each rule, and how much of it while the lock is held. */
+int __real_pthread_mutex_lock (pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock (pthread_mutex_t *mutex);
+int __real_pthread_mutex_unlock (pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock (pthread_mutex_t *mutex);
+bool __real_fault_waits (const struct fault *fault);
+bool __wrap_fault_waits (const struct fault *fault);
+bool __real_fault_rule_touches (const struct fault_rule *rule, uint64_t offset,
+                                uint64_t count, uint64_t zone);
+bool __wrap_fault_rule_touches (const struct fault_rule *rule, uint64_t offset,
+                                uint64_t count, uint64_t zone);
+
+static bool is_locked;
+static uint64_t looks, looks_locked;
+
+int
+__wrap_pthread_mutex_lock (pthread_mutex_t *mutex)
+{
+  const int r = __real_pthread_mutex_lock (mutex);
+
+  is_locked |= mutex == &faults.lock;
+  return r;
+}
+
+int
+__wrap_pthread_mutex_unlock (pthread_mutex_t *mutex)
+{
+  is_locked &= mutex != &faults.lock;
+  return __real_pthread_mutex_unlock (mutex);
+}
+
+static void
+look (void)
+{
+  looks++;
+  looks_locked += is_locked;
+}
+
+bool
+__wrap_fault_waits (const struct fault *fault)
+{
+  look ();
+  return __real_fault_waits (fault);
+}
+
+bool
+__wrap_fault_rule_touches (const struct fault_rule *rule, uint64_t offset,
+                           uint64_t count, uint64_t zone)
+{
+  look ();
+  return __real_fault_rule_touches (rule, offset, count, zone);
 }
 
 /*---------------------------------------------------------------------*/
@@ -219,6 +273,39 @@ test_many_rules (void **state)
   assert_true (compared < RULES * UINT64_C (1000));
 }
 
+/* A change keeps no request waiting, however many rules there are; and a
+ * request keeps others waiting for a look at each rule.
+ */
+static void
+test_many_rules_and_requests (void **state)
+{
+  enum { RULES = 10000 };
+  struct fault *chain = NULL, *again = NULL;
+  char text[64];
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < RULES; i++) {
+    snprintf (text, sizeof text, "name=n%u op=write range=0+512 error=EIO", i);
+    fault_append (&chain, make (text));
+    if (i % 2 == 0)
+      fault_append (&again, make (text));
+  }
+  looks = looks_locked = 0;
+  change (NULL, chain);
+  change ("n1,n3", NULL);
+  change ("others", again);
+  assert_true (looks >= 2 * RULES);
+  assert_int_equal (looks_locked, 0);
+
+  assert_int_equal (judge (OP_WRITE, 0, 512).error, -EIO);
+  assert_int_equal (looks_locked, RULES / 2);
+  assert_int_equal (judge (OP_READ, 0, 512).error, 0);
+  assert_int_equal (looks_locked, RULES / 2);
+  change ("all", NULL);
+  assert_int_equal (looks_locked, RULES / 2);
+}
+
 /* What is listed stays as it is, the same twice if it is there twice. */
 static void
 test_others (void **state)
@@ -376,13 +463,21 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      CASE (test_list),           CASE (test_delete_what_is_not_there),
-      CASE (test_chain),          CASE (test_replace),
-      CASE (test_others),         CASE (test_waits),
-      CASE (test_many_rules),     CASE (test_others_held),
-      CASE (test_seed_again),     CASE (test_copy),
-      CASE (test_device),         CASE (test_most_held),
-      CASE (test_reset_counters), CASE (test_wrong_rule),
+      CASE (test_list),
+      CASE (test_delete_what_is_not_there),
+      CASE (test_chain),
+      CASE (test_replace),
+      CASE (test_others),
+      CASE (test_waits),
+      CASE (test_many_rules),
+      CASE (test_others_held),
+      CASE (test_many_rules_and_requests),
+      CASE (test_seed_again),
+      CASE (test_copy),
+      CASE (test_device),
+      CASE (test_most_held),
+      CASE (test_reset_counters),
+      CASE (test_wrong_rule),
   };
 
   return RUN_TESTS (tests);
