@@ -111,7 +111,11 @@ while read -r row; do
   read -ra words <<<"$parameters"
   if ! "$NBDKIT" --filter="$name" "$PLUGIN" 1M "${words[@]}" -U - \
     --run true >"$tmp/out" 2>&1; then
+    # In 1.48 ext2 opens the export when the server starts, for no client.
     is='does not start'
+    if [ "$name" = ext2 ] && grep -q 'unable to open plugin' "$tmp/out"; then
+      is='refused refused refused refused'
+    fi
   else
     # 64 zones are a table of 4 KiB.
     start_server --filter="$name" 64M memory-backed=true zoned=true \

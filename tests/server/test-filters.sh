@@ -23,13 +23,14 @@ declare -A needs=(
   [exitwhen]="exit-when-file-created=$tmp/exit"
   [ext2]="ext2file=/"
   [extentlist]="extentlist=$tmp/extents"
+  [indexed-gzip]="gzip-index-path=$tmp/index"
   [log]="logfile=$tmp/log"
   [luks]="passphrase=secret"
   [partition]="partition=1"
   [pause]="pause-control=$tmp/pause"
   [stats]="statsfile=$tmp/stats"
   [tar]="tar-entry=disk"
-  [xor]="xor=1"
+  [xor]="xor=1 xorlen=1"
 )
 declare -A refused=(
   [cache]='control=off devices=1'
@@ -88,7 +89,8 @@ n=0
 for file in "$filters"/nbdkit-*-filter.so; do
   name=${file##*/nbdkit-} name=${name%-filter.so}
   given=()
-  [ -z "${needs[$name]-}" ] || given=("${needs[$name]}")
+  # shellcheck disable=SC2206 # words
+  [ -z "${needs[$name]-}" ] || given=(${needs[$name]})
   own=${#given[@]}
   n=$((n + 1))
   if [ -z "${refused[$name]-}" ]; then
