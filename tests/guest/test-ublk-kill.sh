@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-ublk, or its server, is killed while fio writes to zones, or btrfs does:
+# nothing hangs, --detach clears what is left, and the same zones can be attached
+# again, with all that was durable.
+
+# shellcheck source=ublk.sh source-path=SCRIPTDIR
+source "${0%/*}/ublk.sh"
+if on_host; then
+  requires mkfs.btrfs
+  boot_to_ublk
+  exit
+fi
+
+# zoned_load FIO-OPTION...: two jobs, in zones of their own.
+zoned_load ()
+{
+  fio --name=job --filename="$disk" --ioengine=libaio --direct=1 \
+    --zonemode=zbd --thread --numjobs=2 --offset_increment=64M --size=64M \
+    --iodepth=16 --max_open_zones=4 --randseed="$seed" "$@"
+}
+
+# zones_work: those of $disk can be written and read.
+zones_work ()
+{
+  try blkzone reset "$disk"
+  try zoned_load --bs=64k --rw=write --size=16M --verify=crc32c \
+    --do_verify=1 --verify_fatal=1 --verify_state_save=0
+}
+
+has_completed_enough ()
+{
+  [ "$(completed)" -ge "$enough" ]
+}
+
+# begin_load: and wait for a moment in the midst of it.
+begin_load ()
+{
+  enough=$(($(completed) + 50 + RANDOM % 300))
+  zoned_load --bsrange=4k-64k --rw=randwrite --time_based --runtime=3600 \
+    >"$tmp/load" 2>&1 &
+  load=$!
+  wait_until 300 has_completed_enough || fail "it does nothing: $(cat "$tmp/load")"
+}
+
+# ends_badly WHEN
+ends_badly ()
+{
+  wait_until 90 process_ended "$load" || fail "$1: the load hangs"
+  ! wait "$load" || fail "$1: the load succeeds"
+}
+
+kill_bridge ()
+{
+  kill -KILL "$(process_of)"
+  wait_until 60 disk_is_gone || fail "the device stays"
+}
+
+kill_server ()
+{
+  kill -KILL "$server_pid"
+  wait "$server_pid" || true
+  server_pid=
+}
+
+zones=(128M memory-backed=true zoned=true zone-size=4M zone-max-open=12)
+for round in 1 2 3; do
+  start_server "${zones[@]}"
+  attach_ublk "$uri"
+  begin_load
+  kill_bridge
+  ends_badly "round $round, bridge"
+  "$ublk" --list | grep '(dead)$' >/dev/null || fail "--list: $("$ublk" --list)"
+  try "$ublk" --detach --all
+  leaves_nothing "round $round, bridge"
+  attach_ublk "$uri"
+  zones_work
+
+  begin_load
+  kill_server
+  ends_badly "round $round, server"
+  # What fails has been told of.  Whether anything was left to be flushed
+  # depends on the moment.
+  "$ublk" --detach "$disk" 2>"$tmp/err" ||
+    grep -q 'not all that was written' "$tmp/err" || fail "$(cat "$tmp/err")"
+  leaves_nothing "round $round, server"
+  start_server "${zones[@]}"
+  attach_ublk "$uri"
+  zones_work
+  detach_ublk
+  leave_server
+done
+
+# btrfs, whose file has been synchronized before.
+load_btrfs || exit 0
+try dd if=/dev/urandom of="$tmp/content" bs=1M count=8
+write_files ()
+{
+  local i
+
+  for ((i = 0; ; i++)); do
+    cp "$tmp/content" "/mnt/file-$((i % 4))" || return
+    sync -f /mnt || return
+  done
+}
+start_server 1G memory-backed=true zoned=true zone-size=16M
+attach_ublk "$uri"
+make_filesystem btrfs "$disk"
+try mount -t btrfs "$disk" /mnt
+cp "$tmp/content" /mnt/durable
+try sync -f /mnt
+enough=$(($(completed) + 300))
+write_files >"$tmp/load" 2>&1 &
+load=$!
+wait_until 300 has_completed_enough || fail "it does nothing: $(cat "$tmp/load")"
+kill_bridge
+ends_badly btrfs
+try umount /mnt
+try "$ublk" --detach --all
+leaves_nothing btrfs
+attach_ublk "$uri"
+try btrfs check "$disk"
+try mount -t btrfs "$disk" /mnt
+try cmp "$tmp/content" /mnt/durable
+try btrfs scrub start -B /mnt
+try umount /mnt
+detach_ublk
+leave_server
+leaves_nothing "btrfs again"
