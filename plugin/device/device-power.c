@@ -15,11 +15,11 @@
  *
  * A request that begins while power is on is *in* until it is over, except
  * while it hangs, while it naps or is set aside as an early write, and when
- * only its latency is left. No request gets in while power is off.  Whatever
- * changes something asks, under the lock that it changes it with, whether power
- * is on; and power does not come back before all that were in are out.  So
- * whoever finds it on has begun since, and nothing of before a cut is done
- * after it.
+ * only its latency is left, or only the reply of a write that was set aside.
+ * No request gets in while power is off.  Whatever changes something asks,
+ * under the lock that it changes it with, whether power is on; and power does
+ * not come back before all that were in are out.  So whoever finds it on has
+ * begun since, and nothing of before a cut is done after it.
  *
  * device.power_switch is held by whoever cuts power or puts it back on, from
  * beginning to end, which takes its time: nothing else waits for it.  The write

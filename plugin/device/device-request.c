@@ -447,7 +447,11 @@ write_data (struct request *r, const void *buf, bool may_trim)
   return bad < 0 ? bad : result;
 }
 
-/* A write that was set aside is tried again; see connection_ops.set_aside. */
+/* A write that was set aside is tried again; see connection_ops.set_aside.  Its
+ * thread may have to wait for room in the socket before on_deadline is called,
+ * or may have a power cut done by another write's turn meanwhile: so when the
+ * turn is over the write is out, whether it has a time to wait for or not.
+ */
 static bool
 take_turn (void *request, const void *payload, uint64_t *moment)
 {
@@ -466,7 +470,7 @@ take_turn (void *request, const void *payload, uint64_t *moment)
   }
   r->result = result;
   *moment = r->deadline;
-  if (r->deadline != 0 && !r->is_out)
+  if (!r->is_out)
     request_go_out (r);
   return true;
 }

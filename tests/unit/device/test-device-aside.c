@@ -492,6 +492,33 @@ test_cut_at_it (void **state)
   assert_int_equal (d->in_flight, 0);
 }
 
+/* The turn of a write is over, but its thread has not come to answer it, as
+ * where the client takes no replies: a power cut does not wait for that.
+ */
+static void
+test_cut_before_its_reply (void **state)
+{
+  struct aside *a;
+  uint64_t moment;
+
+  (void) state;
+  BEGIN ("zone-reorder-wait", "100s");
+  a = write_early (BLOCK, 'b');
+  put_block (0, 'a');
+  assert_ptr_equal (next_hastened (&clients[0]), a);
+  assert_true (a->turn (a->copy, a->payload, &moment));
+  assert_int_equal (moment, 0);
+  check_wp (0, 2 * BLOCK);
+  assert_int_equal (d->in_flight, 1);
+  assert_int_equal (d->out, 1);
+  device_cut_power (d->device, LOSE_NONE, 0);
+  device_power_on (d->device);
+  end_aside (a, false);
+  assert_int_equal (a->result, -ESHUTDOWN);
+  assert_int_equal (d->in_flight, 0);
+  assert_int_equal (d->out, 0);
+}
+
 /* Its own time passes after its turn. */
 static void
 test_latency (void **state)
@@ -696,6 +723,7 @@ main (void)
       TEST (test_progress),
       TEST (test_room_comes),
       TEST (test_turn_without_room),
+      TEST (test_cut_before_its_reply),
   };
 
   return RUN_TESTS (tests);
