@@ -204,7 +204,8 @@ read_unhurried (struct batch_socket *c, int fd, const struct iovec *iov)
 }
 
 /* Read into BUF and, beyond its N bytes, ahead, which is empty; in_lock is
- * held.
+ * held.  Where the kernel has nothing to give, all that had come has been read:
+ * FIONREAD also counts bytes that no read gets, as those sent with MSG_OOB.
  */
 static ssize_t
 read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
@@ -218,6 +219,8 @@ read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
                    : 0;
   if (r > 0)
     c->received += r;
+  else if (r == -1 && errno == EAGAIN)
+    c->bytes_by_then = c->received;
   if (r <= (ssize_t) n)
     return r;
   c->rx_start = 0;

@@ -363,6 +363,28 @@ test_what_has_come_in_part (void **state)
   assert_int_equal (asides[1].turns, 1);
 }
 
+/* The kernel may count bytes that no read gets: nothing more has come then. */
+static void
+test_what_cannot_come (void **state)
+{
+  const uint64_t until = clock_now () + NSEC_PER_MSEC;
+
+  (void) state;
+  ask (1, 1);
+  assert_int_equal (next_request (), 1);
+  assert_non_null (set_aside (1, until, DONE, 0, 100));
+  answer_write (1);
+  /* A kernel without MSG_OOB for Unix sockets refuses it. */
+  send (peer, "", 1, MSG_OOB);
+  while (clock_now () <= until)
+    ;
+  calls.turn[AT_READ] = ends;
+  assert_int_equal (next_request (), 0);
+  assert_int_equal (asides[1].turns, 1);
+  assert_int_equal (dues_of (1), 1);
+  assert_int_equal (seen.overs, 0);
+}
+
 /* Where as many wait as may, the first of them makes room, and only that. */
 static void
 test_what_cannot_be_read (void **state)
@@ -670,6 +692,7 @@ main (void)
       CASE (test_what_has_come),
       CASE (test_what_has_come_in_part),
       CASE (test_what_cannot_be_read),
+      CASE (test_what_cannot_come),
       CASE (test_blocked_in_a_send),
       CASE (test_again),
       CASE (test_errors),
