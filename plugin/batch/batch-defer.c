@@ -228,10 +228,13 @@ batch_defer_cancel (void)
 {
   struct batch_socket *c = batch_thread.deferring;
 
-  /* Otherwise the descriptor's number belongs to another socket by now. */
+  /* Otherwise the descriptor's number belongs to another socket by now, or does
+   * so when the lock is taken: its old requests are over then.
+   */
   if (c != NULL && c->deferrer == &batch_thread) {
     pthread_mutex_lock (&c->out_lock);
-    batch_defer_end (c, false);
+    if (c->deferrer == &batch_thread)
+      batch_defer_end (c, false);
     pthread_mutex_unlock (&c->out_lock);
   }
   batch_thread.deferring = NULL;

@@ -162,27 +162,62 @@ serve_another (void *arg)
   return NULL;
 }
 
+static pthread_t other;
+static unsigned dues_of_other;
+
+static void
+number_again (void)
+{
+  take_number_over ();
+  expect_four_over ();
+  assert_int_equal (
+      pthread_create (&other, NULL, serve_another, &dues_of_other), 0);
+  pthread_barrier_wait (&barrier);
+}
+
+/* Called once, before a thread takes a lock; or NULL. */
+static void (*before_lock) (void);
+
+int __real_pthread_mutex_lock (pthread_mutex_t *lock);
+int __wrap_pthread_mutex_lock (pthread_mutex_t *lock);
+
+int
+__wrap_pthread_mutex_lock (pthread_mutex_t *lock)
+{
+  void (*const f) (void) = before_lock;
+
+  if (f != NULL) {
+    before_lock = NULL;
+    f ();
+  }
+  return __real_pthread_mutex_lock (lock);
+}
+
+/* Before a thread cancels, or only while it waits for the lock. */
 static void
 test_cancel_after_number_again (void **state)
 {
-  unsigned dues = 99;
-  pthread_t thread;
+  unsigned i;
 
   (void) state;
-  three_and_a_part ();
-  take_number_over ();
-  expect_four_over ();
-  pthread_barrier_init (&barrier, NULL, 2);
-  assert_int_equal (pthread_create (&thread, NULL, serve_another, &dues), 0);
-  pthread_barrier_wait (&barrier);
-  batch_defer_cancel ();
-  pthread_barrier_wait (&barrier);
-  pthread_join (thread, NULL);
-  pthread_barrier_destroy (&barrier);
-  assert_int_equal (dues, 0);
-  assert_int_equal (dues_of (5), 1);
-  assert_int_equal (seen.overs, 5);
-  expect_nothing ();
+  for (i = 0; i < 2; i++) {
+    connect_again (8);
+    dues_of_other = 99;
+    three_and_a_part ();
+    pthread_barrier_init (&barrier, NULL, 2);
+    if (i == 0)
+      number_again ();
+    else
+      before_lock = number_again;
+    batch_defer_cancel ();
+    pthread_barrier_wait (&barrier);
+    pthread_join (other, NULL);
+    pthread_barrier_destroy (&barrier);
+    assert_int_equal (dues_of_other, 0);
+    assert_int_equal (dues_of (5), 1);
+    assert_int_equal (seen.overs, 5);
+    expect_nothing ();
+  }
 }
 
 /*---------------------------------------------------------------------*/
