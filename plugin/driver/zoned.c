@@ -85,6 +85,35 @@ zoned_room (const struct zone_descriptor *d, uint64_t *pointer, uint64_t *end)
   *end = last << ZONE_SECTOR_SHIFT;
 }
 
+static bool
+is_written (const struct zone_descriptor *d, uint64_t end)
+{
+  uint64_t pointer, most;
+
+  zoned_room (d, &pointer, &most);
+  return d->type == ZONE_TYPE_SEQUENTIAL && d->cond != ZONE_COND_READONLY &&
+         d->cond != ZONE_COND_OFFLINE && end <= pointer;
+}
+
+bool
+zoned_was_done (enum ublk_operation operation, uint64_t end,
+                const struct zone_descriptor *d)
+{
+  switch (operation) {
+  case UBLK_WRITE:
+  case UBLK_ZONE_APPEND:
+    return is_written (d, end);
+  case UBLK_ZONE_CLOSE: /* one in which nothing was written is empty then */
+    return d->cond == ZONE_COND_CLOSED || d->cond == ZONE_COND_EMPTY;
+  case UBLK_ZONE_OPEN:
+  case UBLK_ZONE_FINISH:
+  case UBLK_ZONE_RESET:
+    return d->cond == zoned_condition (operation);
+  default:
+    return false;
+  }
+}
+
 /*---------------------------------------------------------------------*/
 /* Errors */
 

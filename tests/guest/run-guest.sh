@@ -62,7 +62,7 @@ libraries_of ()
 }
 libraries_of "$PLUGIN"
 for program in tools/nullblk-attach tools/nullblk-ublk tools/nullblkctl \
-               tests/guest/crash-files tests/guest/user; do
+               tests/guest/crash-files tests/guest/relay tests/guest/user; do
   if [ -x "$top_builddir/$program" ]; then
     cp "$top_builddir/$program" "$tmp/root"
     libraries_of "$top_builddir/$program"

@@ -122,9 +122,9 @@ folder_of (char *buf, size_t size, const char *name)
 void
 remove_folder (const char *folder)
 {
-  static const char *const files[] = {"device", "attachment", "uri",
-                                      "offer",  "network",    "pid",
-                                      "socket", "server",     "watcher"};
+  static const char *const files[] = {
+      "device", "attachment", "uri",    "offer",   "network",
+      "pid",    "socket",     "server", "watcher", "persist"};
   char path[LONGEST_PATH];
   size_t i;
 

@@ -280,6 +280,7 @@ bool attach_by_client (struct attachment *a,
 
 struct ublk_options {
   unsigned connections; /* to the export, of which each is a queue */
+  unsigned persist;     /* seconds that requests wait for the server; 0: none */
 };
 
 enum ublk_outcome {

@@ -17,6 +17,7 @@
  *       pid, socket          of the server, where it is ours
  *       server               that process, and when it was started
  *       watcher              the same of the process that reconnects it
+ *       persist              "yes" where nullblk-ublk reconnects it
  *
  * A folder is there before anything else is, and removed after everything
  * else: whatever a crash leaves can be found and cleared.  It is locked while
@@ -87,6 +88,7 @@ static struct {
  */
 static struct {
   struct netlink *netlink;
+  struct persist *persist;   /* NULL: nbd does not reconnect */
   char folder[LONGEST_PATH]; /* "": nothing */
   struct attachment attachment;
   struct nbd_handle *connections[MAX_CONNECTIONS];
@@ -195,9 +197,16 @@ check_nbd (void)
 static void
 choose_nbd (void)
 {
+  struct message why;
+
   source.by_ublk = false;
   check_nbd ();
   begun.netlink = check_requirements ();
+  if (options.persist == 0)
+    return;
+  begun.persist = persist_begin (begun.netlink, &why);
+  if (begun.persist == NULL)
+    die ("%s", why.text);
 }
 
 static void
@@ -205,8 +214,6 @@ check_ublk (void)
 {
   if (options.timeout > 0)
     die ("--timeout is for nbd devices: a ublk device waits for its server");
-  if (options.persist > 0)
-    die ("--persist is for nbd devices");
 }
 
 /* The first connection says how many there may be; all others must be to the
@@ -277,7 +284,7 @@ fall_back (void)
 static void
 use_attached (const char *name, struct client_options o)
 {
-  char folder[LONGEST_PATH], watcher[64];
+  char folder[LONGEST_PATH], persists[64];
   struct attachment a;
   struct offer then;
 
@@ -298,8 +305,9 @@ use_attached (const char *name, struct client_options o)
     die ("%s: it is attached as %s to /dev/%s, and is not what it was then; "
          "--detach %s first",
          source.text, name, a.device, name);
-  read_line (watcher, sizeof watcher, folder, "watcher");
-  if (options.persist > 0 && watcher[0] == '\0')
+  read_line (persists, sizeof persists, folder,
+             has_cookie (&a) ? "persist" : "watcher");
+  if (options.persist > 0 && persists[0] == '\0')
     die ("%s: it is attached as %s to /dev/%s without --persist", source.text,
          name, a.device);
   if (!has_cookie (&a)) {
@@ -420,7 +428,8 @@ attach_nbd (const struct client_options *o)
 static bool
 attach_ublk (void)
 {
-  const struct ublk_options o = {.connections = options.connections};
+  const struct ublk_options o = {.connections = options.connections,
+                                 .persist = options.persist};
   struct attachment *a = &begun.attachment;
   enum ublk_outcome outcome;
 
@@ -435,6 +444,8 @@ attach_ublk (void)
   if (outcome != UBLK_ATTACHED)
     exit (EXIT_FAILURE); /* nullblk-ublk has said why */
   write_or_die ("device", a->device);
+  if (options.persist > 0)
+    write_or_die ("persist", "yes");
   return true;
 }
 
@@ -462,7 +473,7 @@ attach_device (struct client_options o)
 }
 
 static void
-watch (struct persist *persist, const struct client_options *o)
+watch (const struct client_options *o)
 {
   const struct persist_target target = {
       .index = index_of (begun.attachment.device),
@@ -477,7 +488,8 @@ watch (struct persist *persist, const struct client_options *o)
     die ("--persist: before Linux 5.14 the kernel would give a new connection "
          "to whoever has /dev/%s by then",
          begun.attachment.device);
-  if (!start_watcher (persist, begun.folder, &begun.attachment, &target, &why))
+  if (!start_watcher (begun.persist, begun.folder, &begun.attachment, &target,
+                      &why))
     die ("%s", why.text);
 }
 
@@ -520,8 +532,6 @@ static int
 attach (char **arguments)
 {
   struct client_options o;
-  struct persist *persist = NULL;
-  struct message why;
   const char *name;
 
   check_source (arguments);
@@ -545,9 +555,6 @@ attach (char **arguments)
     find_own_server ();
   }
   o = connect_all ();
-  if (!source.by_ublk && options.persist > 0 &&
-      (persist = persist_begin (begun.netlink, &why)) == NULL)
-    die ("%s", why.text);
   if (!source.is_ours && !by_client ()) {
     if (!lock_export (&source.uri)) {
       end_if_stopped ();
@@ -566,8 +573,8 @@ attach (char **arguments)
   attach_device (o);
   if (options.name == NULL)
     name_folder ();
-  if (persist != NULL)
-    watch (persist, &o);
+  if (begun.persist != NULL)
+    watch (&o);
   end_if_stopped ();
 
   /* Whoever waits for the export may use its device from here on. */

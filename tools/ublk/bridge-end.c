@@ -82,6 +82,8 @@ end_device (struct bridge *b)
   if (b->queues_begun > 0 &&
       !bridge_await (b, b->device.ended, 0, bridge_queues_are_done))
     return -ETIMEDOUT;
+  reconnector_stop (b->reconnector);
+  b->reconnector = NULL;
   for (i = 0; i < MOST_QUEUES; i++) {
     if (b->queues[i] != NULL)
       queue_join (b->queues[i]);
@@ -113,6 +115,8 @@ bridge_take_away (struct bridge *b)
     source_close (&b->source);
   if (b->device.ended != -1)
     close (b->device.ended);
+  if (b->device.lost != -1)
+    close (b->device.lost);
   if (b->signals != -1)
     close (b->signals);
   aide_destroy (b->aide);

@@ -9,7 +9,8 @@
  *     driver       the ublk driver
  *     record       that others find the device by
  *     device       in the kernel: /dev/ublkcN
- *     queues       threads, each with connections of its own
+ *     queues       threads, each with connections of its own, and where these
+ *                  are made anew when they die another thread for that
  *     block device /dev/ublkbN
  *
  * bridge.c is the beginning, bridge-end.c the end, and bridge-wait.c has what
@@ -25,6 +26,7 @@
 #include "driver/driver.h"
 #include "link.h"
 #include "queue.h"
+#include "reconnect.h"
 #include "record.h"
 #include "source.h"
 
@@ -46,6 +48,7 @@ struct bridge {
   char name[32];
   struct device device;
   struct queue *queues[MOST_QUEUES];
+  struct reconnector *reconnector; /* or NULL: connections are not made anew */
   struct connections connections[MOST_QUEUES];
   unsigned queues_begun, queues_ended;
   int signals; /* a signalfd; -1: they end the process */

@@ -78,6 +78,10 @@ bridge_give_up (struct bridge *b)
 
   b->has_given_up = true;
   for (i = 0; i < MOST_QUEUES; i++) {
+    if (b->queues[i] != NULL) {
+      queue_give_up (b->queues[i]);
+      continue;
+    }
     link_break (b->connections[i].data);
     link_break (b->connections[i].zones);
     link_break (b->connections[i].config);

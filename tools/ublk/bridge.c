@@ -157,7 +157,7 @@ open_device (struct bridge *b, struct message *why)
 }
 
 static int
-start_queues (struct bridge *b, struct message *why)
+start_queues (struct bridge *b, const struct options *o, struct message *why)
 {
   unsigned i;
 
@@ -171,13 +171,26 @@ start_queues (struct bridge *b, struct message *why)
       return -1;
     }
   }
+  if (o->persist > 0) {
+    b->device.lost = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (b->device.lost == -1) {
+      message_set (why, "%s", strerror (errno));
+      return -1;
+    }
+  }
   for (i = 0; i < b->plan.queues; i++) {
     b->queues[i] = queue_start (&b->device, i, &b->connections[i], why);
     if (b->queues[i] == NULL)
       return -1;
     b->queues_begun++;
   }
-  return 0;
+  if (o->persist == 0)
+    return 0;
+  b->reconnector = reconnector_start (&b->source, b->queues, b->plan.queues,
+                                      b->device.lost, o->persist);
+  if (b->reconnector == NULL)
+    message_set (why, "%s", strerror (errno));
+  return b->reconnector != NULL ? 0 : -1;
 }
 
 static int
@@ -261,7 +274,7 @@ make (struct bridge *b, const struct options *o, struct message *why)
   }
   b->has_record = true;
   if (add_device (b, why) < 0 || open_device (b, why) < 0 ||
-      start_queues (b, why) < 0)
+      start_queues (b, o, why) < 0)
     return -1;
   return start_device (b, why);
 }
@@ -276,7 +289,7 @@ bridge_open (const struct options *o, bool *impossible, struct message *why)
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
   }
-  b->device.fd = b->device.ended = b->signals = -1;
+  b->device.fd = b->device.ended = b->device.lost = b->signals = -1;
   if (make (b, o, why) == 0)
     return b;
   *impossible = b->impossible;

@@ -16,6 +16,7 @@ struct link_ops {
   void (*destroy) (struct link *l);
   void (*submit) (struct link *l, struct io *io);
   bool (*pump) (struct link *l);
+  bool (*is_over) (struct link *l);
 };
 
 /* Each kind of link begins with this. */

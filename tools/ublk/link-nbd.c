@@ -9,8 +9,11 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "link-internal.h"
 
@@ -21,7 +24,8 @@ struct nbd_link {
   struct link link;
   struct nbd_handle *h;
   struct ring *ring;
-  int fd;
+  int fd; /* of our own: libnbd closes a dead one, which the ring may poll */
+  bool is_shut; /* so that the ring's polls end */
   struct event readable, writable;
   bool awaits_readable, awaits_writable;
   struct io *answered; /* which nbd calls back for; the last one first */
@@ -203,8 +207,12 @@ pump (struct link *link)
     r = true;
     go_on (l);
   }
-  if (is_dead (l))
+  if (is_dead (l)) {
+    if (!l->is_shut)
+      shutdown (l->fd, SHUT_RDWR);
+    l->is_shut = true;
     return r;
+  }
   events = not_yet_asked (l);
   if ((events & POLLIN) != 0) {
     l->awaits_readable = true;
@@ -217,13 +225,25 @@ pump (struct link *link)
   return r;
 }
 
+static bool
+is_over (struct link *link)
+{
+  struct nbd_link *l = (struct nbd_link *) link;
+
+  return is_dead (l) && !l->awaits_readable && !l->awaits_writable &&
+         l->answered == NULL && l->failed == NULL;
+}
+
 static void
 destroy (struct link *link)
 {
-  free (link);
+  struct nbd_link *l = (struct nbd_link *) link;
+
+  close (l->fd);
+  free (l);
 }
 
-static const struct link_ops ops = {destroy, submit, pump};
+static const struct link_ops ops = {destroy, submit, pump, is_over};
 
 struct link *
 link_nbd_create (struct nbd_handle *h, struct ring *ring)
@@ -235,7 +255,11 @@ link_nbd_create (struct nbd_handle *h, struct ring *ring)
   l->link.ops = &ops;
   l->h = h;
   l->ring = ring;
-  l->fd = nbd_aio_get_fd (h);
+  l->fd = fcntl (nbd_aio_get_fd (h), F_DUPFD_CLOEXEC, 0);
+  if (l->fd == -1) {
+    free (l);
+    return NULL;
+  }
   l->readable.happened = is_readable;
   l->writable.happened = is_writable;
   return &l->link;

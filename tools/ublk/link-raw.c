@@ -496,6 +496,14 @@ pump (struct link *link)
   return r || l->finished != NULL;
 }
 
+static bool
+is_over (struct link *link)
+{
+  const struct raw_link *l = (const struct raw_link *) link;
+
+  return l->is_dead && !l->sends && !l->receives && l->finished == NULL;
+}
+
 /* libnbd wants it not to block, and io_uring wants it to. */
 static void
 set_blocking (int fd, bool blocks)
@@ -518,7 +526,7 @@ destroy (struct link *link)
   free (l);
 }
 
-static const struct link_ops ops = {destroy, submit, pump};
+static const struct link_ops ops = {destroy, submit, pump, is_over};
 
 struct link *
 link_raw_create (struct nbd_handle *h, struct ring *ring)

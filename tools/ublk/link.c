@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,12 +45,20 @@ seconds_now (void)
   return now.tv_sec;
 }
 
+static atomic_bool connects_no_more;
+
+void
+link_stop_connecting (void)
+{
+  atomic_store (&connects_no_more, true);
+}
+
 /* Returns 0, or -1 with libnbd's error, or -ETIMEDOUT. */
 static int
 await (struct nbd_handle *h, uint64_t deadline)
 {
   while (nbd_aio_is_connecting (h) == 1) {
-    if (seconds_now () > deadline)
+    if (seconds_now () > deadline || atomic_load (&connects_no_more))
       return -ETIMEDOUT;
     if (nbd_poll (h, SLICE_MS) == -1)
       return -1;
@@ -214,28 +223,15 @@ link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
   return -EIO;
 }
 
-/* Returns the length of the address, which is all 0 from there on; or 0 if
- * there is none.
- */
-static socklen_t
-address_of (struct nbd_handle *h, struct sockaddr_storage *address)
+void
+link_address (struct nbd_handle *h, struct address *address)
 {
-  socklen_t length = sizeof *address;
+  socklen_t length = sizeof address->address;
 
   memset (address, 0, sizeof *address);
-  if (getpeername (nbd_aio_get_fd (h), (struct sockaddr *) address, &length) ==
-      -1)
-    return 0;
-  return length;
-}
-
-bool
-link_is_same_server (struct nbd_handle *a, struct nbd_handle *b)
-{
-  struct sockaddr_storage of_a, of_b;
-
-  return address_of (a, &of_a) == address_of (b, &of_b) &&
-         memcmp (&of_a, &of_b, sizeof of_a) == 0;
+  if (getpeername (nbd_aio_get_fd (h), (struct sockaddr *) &address->address,
+                   &length) == -1)
+    memset (address, 0, sizeof *address);
 }
 
 void
@@ -296,6 +292,12 @@ link_destroy (struct link *l)
 {
   if (l != NULL)
     l->ops->destroy (l);
+}
+
+bool
+link_is_over (struct link *l)
+{
+  return l->ops->is_over (l);
 }
 
 void

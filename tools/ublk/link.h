@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include <libnbd.h>
 
@@ -78,9 +79,16 @@ struct nbd_handle *link_connect (const char *uri, const char *ending,
 int link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
                unsigned seconds, struct message *why);
 
-/* Is the server of both at the same address?  A local one is at the same path.
+/* Where the server is: an address, or the path of a local one; all 0 where that
+ * cannot be known.  Two of them are the same if their bytes are.
  */
-bool link_is_same_server (struct nbd_handle *a, struct nbd_handle *b);
+struct address {
+  struct sockaddr_storage address;
+};
+void link_address (struct nbd_handle *h, struct address *address);
+
+/* From now on nobody connects: link_connect fails, in all threads. */
+void link_stop_connecting (void);
 
 /* Take leave of the server, as far as that takes no time; NULL is none. */
 void link_disconnect (struct nbd_handle *h);
@@ -98,6 +106,11 @@ void link_break (struct nbd_handle *h);
  */
 struct link *link_create (struct nbd_handle *h, struct ring *ring);
 void link_destroy (struct link *l);
+
+/* Is its connection dead, and nothing in the ring that would tell it of
+ * anything?  Only then link_destroy may be called while the ring goes on.
+ */
+bool link_is_over (struct link *l);
 
 void link_submit (struct link *l, struct io *io);
 

@@ -81,7 +81,16 @@ check_together (struct options *o, bool all, int argc, char *argv[],
 int
 options_parse (struct options *o, int argc, char *argv[], struct message *why)
 {
-  enum { ROTATIONAL = CHAR_MAX + 1, ZONES, COOKIE, LIST, DETACH, ALL, HELP };
+  enum {
+    ROTATIONAL = CHAR_MAX + 1,
+    ZONES,
+    PERSIST,
+    COOKIE,
+    LIST,
+    DETACH,
+    ALL,
+    HELP
+  };
   static const struct option long_options[] = {
       {"foreground", no_argument, NULL, 'f'},
       {"queues", required_argument, NULL, 'q'},
@@ -89,6 +98,7 @@ options_parse (struct options *o, int argc, char *argv[], struct message *why)
       {"read-only", no_argument, NULL, 'r'},
       {"rotational", no_argument, NULL, ROTATIONAL},
       {"zones", required_argument, NULL, ZONES},
+      {"persist", optional_argument, NULL, PERSIST},
       {"cookie", required_argument, NULL, COOKIE},
       {"list", no_argument, NULL, LIST},
       {"detach", no_argument, NULL, DETACH},
@@ -123,6 +133,11 @@ options_parse (struct options *o, int argc, char *argv[], struct message *why)
       break;
     case ZONES:
       r = parse_zones (&o->zones, optarg, why);
+      break;
+    case PERSIST:
+      o->persist = DEFAULT_PERSIST;
+      if (optarg != NULL)
+        r = parse_count (&o->persist, "--persist", optarg, MOST_PERSIST, why);
       break;
     case COOKIE:
       r = parse_cookie (&o->cookie, optarg, why);

@@ -15,6 +15,8 @@
 #define DEFAULT_DEPTH 128
 #define MOST_DEPTH 4096
 #define MOST_QUEUES 128
+#define DEFAULT_PERSIST 60
+#define MOST_PERSIST 86400
 
 enum zones_wanted { ZONES_AUTO, ZONES_YES, ZONES_NO };
 
@@ -32,6 +34,7 @@ struct options {
   bool foreground, read_only, rotational;
   unsigned queues; /* 0: as many as there are CPUs */
   unsigned depth;
+  unsigned persist; /* seconds that requests wait for a server; 0: none */
   enum zones_wanted zones;
 };
 

@@ -25,6 +25,8 @@ append_is_done (struct io *io, int err)
   struct append *list;
   bool is_over;
 
+  if (request_looks_again (r, err))
+    return;
   list = appends_end (q->device->appends, &r->append, err, &is_over);
   if (is_over) {
     if (err == 0)
@@ -62,6 +64,7 @@ take_turn (struct request *r)
                     ZONE_DESCRIPTOR_SIZE, &r->descriptor, pointer_is_read);
     break;
   case APPEND_GOES:
+    r->is_sent_again = false; /* not yet, to this place */
     request_submit (r, q->data, IO_WRITE, r->append.offset, r->append.count,
                     NULL, append_is_done);
     break;

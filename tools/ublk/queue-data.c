@@ -18,6 +18,8 @@ data_is_done (struct io *io, int err)
   struct appends *appends = r->queue->device->appends;
   const bool is_write = io->kind == IO_WRITE && appends != NULL;
 
+  if (is_write && request_looks_again (r, err))
+    return;
   if (err == 0) {
     if (is_write)
       appends_note_write (appends, r->zone, io->offset + io->count);

@@ -20,6 +20,9 @@
  *       │     queue-request.c            v                               │
  *       └─────────────────────────> request_answer <─────────────────────┘
  *
+ * queue-renew.c has what is done where connections die: a request that was sent
+ * by one waits before its step that begins with >, for another connection.
+ *
  * Callers stand above callees.  All functions are called by the queue's thread.
  */
 
@@ -45,7 +48,15 @@ struct request {
   unsigned command; /* what the kernel has last been told, and again if it */
   struct ublk_answer told; /* could not take it */
 
-  struct io io;         /* what the server is asked for, one at a time */
+  struct io io;       /* what the server is asked for, one at a time */
+  struct link **link; /* by which link of the queue; and what is called then: */
+  void (*done) (struct io *io, int err);
+  bool is_sent_again; /* it, or the same before it, as a connection has died */
+  struct look {
+    struct io io; /* as it was */
+    void (*done) (struct io *io, int err);
+    int err;
+  } look;               /* at a zone, after what was sent again has failed */
   struct append append; /* of an append */
   uint64_t zone;
   uint64_t end; /* bytes within the device, of what clears */
@@ -53,7 +64,8 @@ struct request {
   struct zone_descriptor descriptor;
   struct zone_descriptor *table; /* a report, or NULL */
 
-  struct request *next; /* of those that wait for the whole table */
+  /* Of those that wait for the whole table, or for a connection. */
+  struct request *next;
 };
 
 /* A read of the table of all zones, of which a queue has one at a time. */
@@ -76,15 +88,24 @@ struct queue {
   struct ring *ring;
   const struct ublk_request *table; /* the kernel's */
   size_t table_size;
-  struct connections connections;
   struct link *data, *zones, *config;
   struct table_read all_zones;
   uint64_t most_cleared; /* bytes of one discard, or write of zeroes */
   unsigned fetching; /* tags whose command is the kernel's, or being served */
   int fetch_error;
 
-  /* Appends of this queue whose turn has come through another queue. */
+  /* Those that wait for connections, in a list. */
+  struct request *waiting, **last_waiting;
+
+  /* Locked, as other threads use it. */
   pthread_mutex_t lock;
+  struct connections *connections; /* the caller's of queue_start */
+  bool is_lost;                    /* they are dead; this thread only reads */
+  bool has_fresh;                  /* there are others: */
+  struct connections fresh;
+  bool waits_no_more; /* for others */
+  bool has_given_up;
+  /* Appends of this queue whose turn has come through another queue. */
   struct append *woken, **last_woken;
   int wake_fd;
   uint64_t wakes;
@@ -136,6 +157,28 @@ void request_report (struct request *r);
  * NBD's, when it is known what the kernel is to be told.
  */
 void request_explain (struct request *r, int err);
+
+/*---------------------------------------------------------------------*/
+/* queue-renew.c */
+
+/* A connection has died by which the request was sent.  Returns true where it
+ * is sent again by another one; its done is called as if nothing had been then.
+ */
+bool request_waits (struct request *r);
+
+/* A write, an append or a command has failed with ERR, or with 0 not at all.
+ * What was sent twice may have been done the first time, and fail for that.
+ * Returns true where that is looked at; done is called again then.
+ */
+bool request_looks_again (struct request *r, int err);
+
+/* Where connections have died: use others, if there are any.  Returns whether
+ * there may be anything to pump for.
+ */
+bool queue_look_for_connections (struct queue *q);
+
+/* At the end: close those that nobody has used. */
+void queue_close_fresh (struct queue *q);
 
 /*---------------------------------------------------------------------*/
 /* queue-request.c */

@@ -75,11 +75,27 @@ to_kernel (struct io *io, void *buf, size_t n, size_t at)
   return request_put_data (OF (struct request, io, io), buf, n, at);
 }
 
+/* A server that is about to end says ESHUTDOWN, and does nothing more. */
+static void
+is_done (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+
+  if ((err != -ENOTCONN && err != -ESHUTDOWN) || !request_waits (r))
+    r->done (io, err);
+}
+
 void
 request_submit (struct request *r, struct link *link, enum io_kind kind,
                 uint64_t offset, uint64_t count, void *buf,
                 void (*done) (struct io *io, int err))
 {
+  struct queue *q = r->queue;
+
+  r->link = link == q->zones    ? &q->zones
+            : link == q->config ? &q->config
+                                : &q->data;
+  r->done = done;
   r->io.kind = kind;
   r->io.fua = (r->asked->operation & UBLK_IO_FUA) != 0;
   r->io.no_hole = (r->asked->operation & UBLK_IO_NO_UNMAP) != 0;
@@ -87,6 +103,6 @@ request_submit (struct request *r, struct link *link, enum io_kind kind,
   r->io.count = count;
   r->io.buf = buf;
   r->io.move = kind == IO_READ ? to_kernel : from_kernel;
-  r->io.done = done;
+  r->io.done = is_done;
   link_submit (link, &r->io);
 }

@@ -19,6 +19,8 @@ command_is_done (struct io *io, int err)
 {
   struct request *r = OF (struct request, io, io);
 
+  if (request_looks_again (r, err))
+    return;
   appends_forget (r->queue->device->appends, r->zone);
   if (err == 0)
     request_answer (r, 0);

@@ -25,6 +25,7 @@
 static void
 begin (struct request *r)
 {
+  r->is_sent_again = false;
   switch (UBLK_OPERATION (r->asked)) {
   case UBLK_READ:
     request_move_data (r, IO_READ);
@@ -116,12 +117,12 @@ prepare (struct queue *q)
   r = map_table (q);
   if (r < 0)
     return r;
-  q->data = link_create (q->connections.data, q->ring);
+  q->data = link_create (q->connections->data, q->ring);
   if (q->data == NULL)
     return -ENOMEM;
   if (q->plan->zone_size != 0) {
-    q->zones = link_create (q->connections.zones, q->ring);
-    q->config = link_create (q->connections.config, q->ring);
+    q->zones = link_create (q->connections->zones, q->ring);
+    q->config = link_create (q->connections->config, q->ring);
     if (q->zones == NULL || q->config == NULL)
       return -ENOMEM;
   }
@@ -146,8 +147,10 @@ serve (struct queue *q)
 {
   while (q->fetching > 0 && q->fetch_error == 0) {
     /* What is answered by one may ask another for something. */
-    while (link_pump (q->data) || (q->zones != NULL && (link_pump (q->zones) ||
-                                                        link_pump (q->config))))
+    while (
+        link_pump (q->data) ||
+        (q->zones != NULL && (link_pump (q->zones) || link_pump (q->config))) ||
+        queue_look_for_connections (q))
       ;
     if (ring_run (q->ring, true) < 0)
       break;
@@ -186,6 +189,7 @@ destroy (struct queue *q)
     link_release_io (&q->requests[i].io);
   link_release_io (&q->all_zones.io);
   free (q->all_zones.table);
+  queue_close_fresh (q);
   link_destroy (q->data);
   link_destroy (q->zones);
   link_destroy (q->config);
@@ -200,7 +204,7 @@ destroy (struct queue *q)
 
 struct queue *
 queue_start (const struct device *device, unsigned index,
-             const struct connections *connections, struct message *why)
+             struct connections *connections, struct message *why)
 {
   const unsigned depth = device->plan->depth;
   struct queue *q = calloc (1, sizeof *q + depth * sizeof q->requests[0]);
@@ -213,7 +217,8 @@ queue_start (const struct device *device, unsigned index,
   q->device = device;
   q->plan = device->plan;
   q->index = index;
-  q->connections = *connections;
+  q->connections = connections;
+  q->last_waiting = &q->waiting;
   q->most_cleared = UINT32_MAX; /* no request of the kernel's has more */
   q->why = why;
   q->last_woken = &q->woken;

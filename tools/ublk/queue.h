@@ -36,6 +36,10 @@ struct device {
   const struct plan *plan;
   struct appends *appends; /* NULL: no zones */
   int ended; /* an eventfd: each queue that has served and ends adds 1 */
+  /* An eventfd: each queue whose connections have died adds 1, and waits for
+   * others.  -1: its requests fail from then on.
+   */
+  int lost;
 };
 
 struct connections {
@@ -44,12 +48,32 @@ struct connections {
 
 struct queue;
 
-/* Begin to fetch requests.  The connections stay the caller's, who closes them
- * after queue_join.  Returns NULL and the reason in *why on failure.
+/* Begin to fetch requests.  The connections stay the caller's, who closes those
+ * that are in *CONNECTIONS after queue_join, and does nothing with them before.
+ * Returns NULL and the reason in *why on failure.
  */
 struct queue *queue_start (const struct device *device, unsigned index,
-                           const struct connections *connections,
+                           struct connections *connections,
                            struct message *why);
+
+/* Where the connections have died, requests that they had on their way, and
+ * those that come, wait for others, by which they are sent (again).  All of
+ * these may be called by any thread until queue_join.
+ *
+ * Does it wait for connections?
+ */
+bool queue_is_lost (struct queue *q);
+
+/* These are its connections from now on; *CONNECTIONS of queue_start becomes
+ * them.
+ */
+void queue_renew (struct queue *q, const struct connections *connections);
+
+/* Nobody waits any longer: requests fail until there are connections. */
+void queue_stop_waiting (struct queue *q);
+
+/* All requests fail from now on, those on their way included. */
+void queue_give_up (struct queue *q);
 
 /* Wait for its end, which comes when the kernel has stopped the device, or
  * refuses what the queue tells it.

@@ -93,11 +93,16 @@ static struct nbd_handle *
 connect_to (const struct source *s, const char *ending, bool *missing,
             struct message *why)
 {
+  static const struct address none;
   struct nbd_handle *h =
-      link_connect (s->uri, ending, ANSWER_SECONDS, missing, why);
+      link_connect (s->uri, ending, s->patience, missing, why);
+  struct address address;
 
-  if (h == NULL || s->first.data == NULL ||
-      link_is_same_server (s->first.data, h))
+  if (h == NULL)
+    return NULL;
+  link_address (h, &address);
+  if (memcmp (&s->address, &none, sizeof none) == 0 ||
+      memcmp (&s->address, &address, sizeof address) == 0)
     return h;
   link_disconnect (h);
   message_set (why,
@@ -201,9 +206,11 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
 
   memset (s, 0, sizeof *s);
   s->uri = uri;
+  s->patience = ANSWER_SECONDS;
   s->first.data = connect_to (s, NULL, &missing, why);
   if (s->first.data == NULL)
     return -EIO;
+  link_address (s->first.data, &s->address);
   r = ask_export (s->first.data, &s->export, &reason);
   if (r < 0)
     message_set (why, "%s: %s", uri, reason.text);

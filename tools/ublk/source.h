@@ -10,12 +10,15 @@
 #include <stdbool.h>
 
 #include "common/common.h"
+#include "link.h"
 #include "options.h"
 #include "driver/driver.h"
 #include "queue.h"
 
 struct source {
   const char *uri;
+  unsigned patience;      /* seconds that a server may take to answer */
+  struct address address; /* of the server, from the first connection on */
   struct export export;
   struct zone_descriptor first_zone; /* as it is read before the others */
   struct zone_descriptor *table;     /* or NULL */

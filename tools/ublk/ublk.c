@@ -31,7 +31,7 @@ usage (FILE *fp)
 {
   fputs ("nullblk-ublk [-f] [-q QUEUES] [-d DEPTH] [--read-only]\n"
          "             [--rotational] [--zones=auto|yes|no]\n"
-         "             [--cookie COOKIE] URI\n"
+         "             [--persist[=SECONDS]] [--cookie COOKIE] URI\n"
          "nullblk-ublk --list\n"
          "nullblk-ublk --detach DEVICE|COOKIE|--all\n"
          "nullblk-ublk --help|--version\n"

@@ -143,6 +143,43 @@ test_room (void **state)
   room (ZONE_TYPE_CONVENTIONAL, ZONE_COND_NOT_WP, 1000, 1400);
 }
 
+static bool
+done (enum ublk_operation operation, enum zone_type type, enum zone_cond cond,
+      uint64_t wp)
+{
+  const struct zone_descriptor d = descriptor (type, cond, wp);
+
+  return zoned_was_done (operation, UINT64_C (1100) * 512, &d);
+}
+
+/* A write, or an append, of sectors up to 1100. */
+static void
+test_was_done (void **state)
+{
+  const enum zone_type seq = ZONE_TYPE_SEQUENTIAL;
+
+  (void) state;
+  assert_true (done (UBLK_WRITE, seq, ZONE_COND_IMP_OPEN, 1100));
+  assert_true (done (UBLK_ZONE_APPEND, seq, ZONE_COND_CLOSED, 1200));
+  assert_true (done (UBLK_WRITE, seq, ZONE_COND_FULL, 1400));
+  assert_false (done (UBLK_WRITE, seq, ZONE_COND_IMP_OPEN, 1099));
+  assert_false (done (UBLK_WRITE, seq, ZONE_COND_EMPTY, 1000));
+  assert_false (done (UBLK_WRITE, seq, ZONE_COND_READONLY, ZONE_NO_WP));
+  assert_false (done (UBLK_WRITE, seq, ZONE_COND_OFFLINE, ZONE_NO_WP));
+  assert_false (
+      done (UBLK_WRITE, ZONE_TYPE_CONVENTIONAL, ZONE_COND_NOT_WP, 1000));
+  assert_false (done (UBLK_READ, seq, ZONE_COND_FULL, 1400));
+
+  assert_true (done (UBLK_ZONE_RESET, seq, ZONE_COND_EMPTY, 1000));
+  assert_false (done (UBLK_ZONE_RESET, seq, ZONE_COND_CLOSED, 1001));
+  assert_true (done (UBLK_ZONE_FINISH, seq, ZONE_COND_FULL, 1400));
+  assert_true (done (UBLK_ZONE_OPEN, seq, ZONE_COND_EXP_OPEN, 1000));
+  assert_false (done (UBLK_ZONE_OPEN, seq, ZONE_COND_IMP_OPEN, 1001));
+  assert_true (done (UBLK_ZONE_CLOSE, seq, ZONE_COND_CLOSED, 1001));
+  assert_true (done (UBLK_ZONE_CLOSE, seq, ZONE_COND_EMPTY, 1000));
+  assert_false (done (UBLK_ZONE_CLOSE, seq, ZONE_COND_EXP_OPEN, 1000));
+}
+
 static void
 test_plain_errors (void **state)
 {
@@ -240,7 +277,7 @@ main (void)
       cmocka_unit_test (test_same),         cmocka_unit_test (test_report),
       cmocka_unit_test (test_conditions),   cmocka_unit_test (test_room),
       cmocka_unit_test (test_plain_errors), cmocka_unit_test (test_errors),
-      cmocka_unit_test (test_settings),
+      cmocka_unit_test (test_settings),     cmocka_unit_test (test_was_done),
   };
 
   return RUN_TESTS (tests);

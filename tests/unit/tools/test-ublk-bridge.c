@@ -24,6 +24,7 @@
 
 #include "driver/driver.h"
 #include "ublk/bridge.h"
+#include "ublk/reconnect.h"
 #include "ublk/link.h"
 #include "ublk/queue.h"
 #include "record.h"
@@ -242,7 +243,7 @@ static struct zone_descriptor table[NR_ZONES];
 /* That it ends is looked at when the device has been stopped, and not before. */
 struct queue *
 queue_start (const struct device *device, unsigned index,
-             const struct connections *connections, struct message *why)
+             struct connections *connections, struct message *why)
 {
   (void) index;
   (void) connections;
@@ -255,6 +256,30 @@ void
 queue_join (struct queue *q)
 {
   assert_ptr_equal (q, kernel);
+}
+
+void
+queue_give_up (struct queue *q)
+{
+  assert_ptr_equal (q, kernel);
+}
+
+struct reconnector *
+reconnector_start (const struct source *source, struct queue *const *queues,
+                   unsigned count, int lost, unsigned seconds)
+{
+  (void) source;
+  (void) queues;
+  (void) count;
+  (void) lost;
+  (void) seconds;
+  abort (); /* nothing is to last */
+}
+
+void
+reconnector_stop (struct reconnector *r)
+{
+  assert_null (r);
 }
 
 int

@@ -77,6 +77,12 @@ test_serve (void **state)
   TAKES ("nbd://server", "--zones", "no"); /* in any order */
   assert_int_equal (options.zones, ZONES_NO);
   assert_int_equal (options.cookie, 0);
+  assert_int_equal (options.persist, 0);
+  TAKES ("--persist", "nbd://server");
+  assert_int_equal (options.persist, 60);
+  TAKES ("--persist=5", "nbd://server");
+  assert_int_equal (options.persist, 5);
+  REFUSES ("--persist 0", "--persist=0", "nbd://server");
   TAKES ("--cookie=00000000000000a1", "nbd://server");
   assert_int_equal (options.cookie, 0xa1);
   REFUSES ("16 hexadecimal digits", "--cookie=a1", "nbd://server");

@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <semaphore.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -150,14 +152,19 @@ struct asked {
 
 struct link {
   struct io *first, **last;
+  bool is_dead;
 };
 
 static struct link data, zones, config;
+/* Those that others make for dead ones. */
+static struct link new_data, new_zones, new_config;
 
 static struct {
   struct asked asked[MOST];
   unsigned nr_asked;
   int write_error;
+  bool refuses_once; /* with it */
+  int dies;          /* the connection dies after so many requests; -1: never */
   uint64_t most_cleared; /* bytes; more is an error */
 } server;
 
@@ -167,9 +174,31 @@ link_create (struct nbd_handle *h, struct ring *ring)
   struct link *l = (struct link *) h;
 
   (void) ring;
+  l->is_dead = false;
   l->first = NULL;
   l->last = &l->first;
   return l;
+}
+
+bool
+link_is_over (struct link *l)
+{
+  return l->is_dead && l->first == NULL;
+}
+
+void
+link_break (struct nbd_handle *h)
+{
+  struct link *l = (struct link *) h;
+
+  if (l != NULL)
+    l->is_dead = true;
+}
+
+void
+link_disconnect (struct nbd_handle *h)
+{
+  (void) h;
 }
 
 void
@@ -198,10 +227,22 @@ link_submit (struct link *l, struct io *io)
 static int
 serve (struct link *l, struct io *io)
 {
-  if (l == &zones && io->kind == IO_READ)
+  int err;
+
+  if (server.dies == 0)
+    link_break ((struct nbd_handle *) l);
+  if (server.dies >= 0)
+    server.dies--;
+  if (l->is_dead)
+    return -ENOTCONN;
+  if ((l == &zones || l == &new_zones) && io->kind == IO_READ)
     memcpy (io->buf, (const char *) table + io->offset, io->count);
-  if (io->kind == IO_WRITE)
-    return server.write_error;
+  if (io->kind == IO_WRITE) {
+    err = server.write_error;
+    if (server.refuses_once)
+      server.write_error = 0;
+    return err;
+  }
   if (io->kind == IO_TRIM || io->kind == IO_ZERO)
     return io->count > server.most_cleared ? -EINVAL : 0;
   return 0;
@@ -250,6 +291,7 @@ make_device (bool zoned)
 
   memset (&kernel, 0, sizeof kernel);
   memset (&server, 0, sizeof server);
+  server.dies = -1;
   memset (&plan, 0, sizeof plan);
   set_zones ();
   memcpy (at_first, table, sizeof table);
@@ -265,6 +307,7 @@ make_device (bool zoned)
   device.plan = &plan;
   device.appends = zoned ? appends_create (NR_ZONES, ZONE_SIZE, 4) : NULL;
   device.ended = -1; /* nobody waits for the end */
+  device.lost = -1;
   device.fd = memfd_create ("ublkc", MFD_CLOEXEC);
   assert_int_not_equal (device.fd, -1);
   assert_int_equal (ftruncate (device.fd, page), 0);
@@ -273,19 +316,24 @@ make_device (bool zoned)
   assert_true (kernel.requests != MAP_FAILED);
 }
 
+static struct queue *queue;
+static sem_t is_known;
+
 static void
 run (void (*const *rounds) (void))
 {
-  const struct connections c = {(struct nbd_handle *) &data,
-                                (struct nbd_handle *) &zones,
-                                (struct nbd_handle *) &config};
+  struct connections c = {(struct nbd_handle *) &data,
+                          (struct nbd_handle *) &zones,
+                          (struct nbd_handle *) &config};
   struct message why;
-  struct queue *q;
 
+  /* A round that needs the queue waits for it. */
+  sem_init (&is_known, 0, 0);
   kernel.rounds = rounds;
-  q = queue_start (&device, 0, &c, &why);
-  assert_non_null (q);
-  queue_join (q);
+  queue = queue_start (&device, 0, &c, &why);
+  assert_non_null (queue);
+  sem_post (&is_known);
+  queue_join (queue);
   munmap (kernel.requests, sysconf (_SC_PAGESIZE));
   close (device.fd);
   appends_destroy (device.appends);
@@ -534,6 +582,205 @@ test_lies (void **state)
   answers_to_lies (-EIO, -EIO);
 }
 
+/*---------------------------------------------------------------------*/
+/* Connections that die */
+
+static unsigned answers_then; /* how many there were when others came */
+
+/* Others make connections. */
+static void
+renew (void)
+{
+  const struct connections c = {(struct nbd_handle *) &new_data,
+                                (struct nbd_handle *) &new_zones,
+                                (struct nbd_handle *) &new_config};
+
+  sem_wait (&is_known);
+  sem_post (&is_known);
+  answers_then = kernel.nr_answers;
+  assert_true (queue_is_lost (queue));
+  queue_renew (queue, &c);
+  assert_false (queue_is_lost (queue));
+}
+
+static void
+stop_waiting (void)
+{
+  sem_wait (&is_known);
+  sem_post (&is_known);
+  answers_then = kernel.nr_answers;
+  queue_stop_waiting (queue);
+}
+
+static void
+give_up (void)
+{
+  sem_wait (&is_known);
+  sem_post (&is_known);
+  queue_give_up (queue);
+}
+
+static void
+make_lasting_device (bool zoned, int dies)
+{
+  make_device (zoned);
+  device.lost = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  server.dies = dies;
+}
+
+static void
+close_lost (void)
+{
+  close (device.lost);
+}
+
+static void
+another_read (void)
+{
+  ask (4, UBLK_READ, 0, 8);
+}
+
+/* What was on its way, and what came meanwhile, is sent by the new connection;
+ * without one it fails at once, or when nobody waits any longer, until there is
+ * one.
+ */
+static void
+test_renew (void **state)
+{
+  (void) state;
+  make_device (false);
+  server.dies = 0;
+  RUN (one_read, another_read);
+  answered (0, 3, -EIO);
+  answered (1, 4, -EIO);
+
+  make_lasting_device (false, 0);
+  RUN (one_read, another_read, renew, one_read);
+  assert_int_equal (answers_then, 0);
+  assert_int_equal (kernel.nr_answers, 3);
+  answered (0, 3, 8192);
+  answered (1, 4, 4096);
+  answered (2, 3, 8192);
+  assert_int_equal (server.nr_asked, 2 + 3);
+  assert_ptr_equal (server.asked[2].link, &new_data);
+  assert_int_equal (server.asked[2].offset, 4096);
+  close_lost ();
+
+  make_lasting_device (false, 0);
+  RUN (one_read, stop_waiting, another_read, renew, one_read);
+  assert_int_equal (kernel.nr_answers, 3);
+  answered (0, 3, -EIO);
+  answered (1, 4, -EIO);
+  assert_int_equal (answers_then, 2);
+  answered (2, 3, 8192);
+  close_lost ();
+
+  make_lasting_device (false, 0);
+  RUN (one_read, give_up, another_read);
+  answered (0, 3, -EIO);
+  answered (1, 4, -EIO);
+  close_lost ();
+}
+
+static void
+one_write (void)
+{
+  ask (0, UBLK_WRITE, 2 * ZONE_SECTORS + 8, 8);
+}
+
+static void
+one_finish (void)
+{
+  ask (0, UBLK_ZONE_FINISH, 2 * ZONE_SECTORS, 0);
+}
+
+static void
+two_appends (void)
+{
+  one_append ();
+  ask (1, UBLK_ZONE_APPEND, 2 * ZONE_SECTORS, 8);
+}
+
+/* The server refuses what was sent again, and its zone 2 is in that condition,
+ * written up to there (in sectors).
+ */
+static void
+was_done (enum zone_cond cond, uint64_t sectors)
+{
+  server.write_error = -EIO;
+  table[2].cond = cond;
+  table[2].wp = htole64 (2 * ZONE_SECTORS + sectors);
+}
+
+static void
+written_before (void)
+{
+  was_done (ZONE_COND_CLOSED, 16);
+  renew ();
+}
+
+static void
+not_written_before (void)
+{
+  was_done (ZONE_COND_CLOSED, 8);
+  renew ();
+}
+
+static void
+finished_before (void)
+{
+  was_done (ZONE_COND_FULL, 0);
+  renew ();
+}
+
+/* Of two appends the first has been done; the server takes the second one. */
+static void
+one_appended_before (void)
+{
+  was_done (ZONE_COND_CLOSED, 8);
+  server.refuses_once = true;
+  renew ();
+}
+
+/* What was done the first time has been done. */
+static void
+test_done_before (void **state)
+{
+  (void) state;
+  make_lasting_device (true, 0);
+  RUN (one_write, written_before);
+  assert_int_equal (kernel.nr_answers, 1);
+  answered (0, 0, 4096);
+  close_lost ();
+
+  make_lasting_device (true, 0);
+  RUN (one_write, not_written_before);
+  assert_int_equal (kernel.nr_answers, 1);
+  answered (0, 0, -EIO);
+  close_lost ();
+
+  make_lasting_device (true, 0);
+  RUN (one_finish, finished_before);
+  assert_int_equal (kernel.nr_answers, 1);
+  answered (0, 0, 0);
+  close_lost ();
+
+  make_lasting_device (true, 0);
+  RUN (one_finish, written_before);
+  answered (0, 0, -EIO);
+  close_lost ();
+
+  /* The zone's pointer is read first. */
+  make_lasting_device (true, 1);
+  RUN (two_appends, one_appended_before);
+  assert_int_equal (kernel.nr_answers, 2);
+  answered (0, 1, 4096);
+  assert_int_equal (kernel.answers[0].sector, 2 * ZONE_SECTORS + 8);
+  answered (1, 0, 4096);
+  assert_int_equal (kernel.answers[1].sector, 2 * ZONE_SECTORS);
+  close_lost ();
+}
+
 int
 main (void)
 {
@@ -541,6 +788,7 @@ main (void)
       cmocka_unit_test (test_read),      cmocka_unit_test (test_told_again),
       cmocka_unit_test (test_not_taken), cmocka_unit_test (test_clearing),
       cmocka_unit_test (test_limits),    cmocka_unit_test (test_lies),
+      cmocka_unit_test (test_renew),     cmocka_unit_test (test_done_before),
   };
 
   return RUN_TESTS (tests);

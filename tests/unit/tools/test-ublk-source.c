@@ -72,10 +72,11 @@ link_disconnect (struct nbd_handle *h)
   free (h);
 }
 
-bool
-link_is_same_server (struct nbd_handle *a, struct nbd_handle *b)
+void
+link_address (struct nbd_handle *h, struct address *address)
 {
-  return a->server == b->server;
+  memset (address, 0, sizeof *address);
+  address->address.ss_family = 1 + h->server;
 }
 
 const char *

@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-ublk --persist: I/O waits for a server or a network that is away, and
+# goes on when it is back; what was on its way is there once, also of zones; it
+# fails when the server stays away for longer than that, and works again once it
+# is there; detaching leaves nothing, whenever.
+
+# shellcheck source=ublk.sh source-path=SCRIPTDIR
+source "${0%/*}/ublk.sh"
+if on_host; then
+  [ -x "$top_builddir/tests/guest/relay" ] || skip "guest/relay is not built"
+  boot_to_ublk
+  exit
+fi
+
+# What the server serves must outlive it: a file.
+truncate -s 16M "$tmp/disk"
+sock=$tmp/sock
+uri="nbd+unix:///?socket=$sock"
+serve ()
+{
+  rm -f "$tmp/pid" "$sock"
+  "$NBDKIT" -f -P "$tmp/pid" -U "$sock" file "$tmp/disk" &
+  server_pid=$!
+  wait_until 60 server_listens_or_ended || fail "the server does not listen"
+  [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
+}
+kill_server ()
+{
+  kill -KILL "$server_pid"
+  wait "$server_pid" || true
+  server_pid=
+}
+works ()
+{
+  dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
+}
+
+# Killed and back, under fio that verifies what it writes.
+serve
+attach_ublk --persist -q 2 "$uri"
+start_load verify --rw=randwrite --bs=4k --size=2M
+for _ in 1 2 3; do
+  kill_server
+  works &
+  reader=$!
+  serve
+  wait "$reader" || fail "I/O did not wait: $(cat "$tmp/dd")"
+  io_goes_on
+done
+stop_load
+detach_ublk
+leaves_nothing "killed and back"
+
+# Without it I/O fails, and away for longer, too; then it is back.
+attach_ublk --persist=1 "$uri"
+kill_server
+fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
+serve
+wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
+verify --rw=randwrite --bs=4k --size=1M
+# Another export in its place is not taken for it.
+kill_server
+mv "$tmp/disk" "$tmp/right"
+truncate -s 8M "$tmp/disk"
+serve
+fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
+mv "$tmp/right" "$tmp/disk"
+kill_server
+serve
+wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
+
+# Detached while the server is away.
+kill_server
+refuses '*: not all that was written to it*' --detach "$disk"
+leaves_nothing "detached without a server"
+
+# A network that breaks, below zones: writes at a write pointer, commands, and
+# appends, by which btrfs writes files.
+# Not plain nbdkit 1.32, which may abort when connections break.
+[ ! -x /nbdkit-batched.sh ] || NBDKIT=/nbdkit-batched.sh
+start_tcp_server 512M memory-backed=true zoned=true zone-size=8M control=any
+relay_port=$(free_port)
+/relay "$relay_port" "$port" &
+relay=$!
+end_relay ()
+{
+  kill "$relay" 2>/dev/null || true
+}
+at_exit+=(end_relay)
+can_attach ()
+{
+  disk=$("$ublk" --persist=600 "nbd://127.0.0.1:$relay_port" 2>"$tmp/err")
+}
+wait_until 60 can_attach || fail "$(cat "$tmp/err")"
+queue=/sys/block/${disk##*/}/queue
+shows "$queue/zoned" host-managed
+# breaks_often COMMAND...: while that goes on, each time that something has been
+# completed since.
+breaks_often ()
+{
+  local pid before
+
+  "$@" &
+  pid=$!
+  while ! process_ended "$pid"; do
+    before=$(completed)
+    kill -USR1 "$relay"
+    wait_until 300 goes_on_or_ends "$before" "$pid" || fail "it hangs"
+  done
+  wait "$pid" || exit 1
+}
+# goes_on_or_ends COUNT PID
+goes_on_or_ends ()
+{
+  has_completed_more_than "$1" || process_ended "$2"
+}
+dd if=/dev/urandom of="$tmp/content" bs=1M count=8 2>/dev/null
+
+write_zones ()
+{
+  try dd if="$tmp/content" of="$disk" bs=16k oflag=direct
+  try cmp -n $((8 * 1048576)) "$tmp/content" "$disk"
+  try blkzone finish -o $((10 * 16384)) -c 1 "$disk"
+  try blkzone reset "$disk"
+}
+write_files ()
+{
+  try cp "$tmp/content" /mnt/a
+  try sync
+  try cp "$tmp/content" /mnt/b
+  try umount /mnt
+}
+breaks_often write_zones
+breaks_often write_zones
+modprobe crc32c-intel || true # with a slow one btrfs 6.12 has a fault
+if modprobe btrfs; then
+  try mkfs.btrfs -q -f -d single -m single "$disk"
+  try mount -t btrfs "$disk" /mnt
+  breaks_often write_files
+  try mount -t btrfs "$disk" /mnt
+  try cmp "$tmp/content" /mnt/a
+  try cmp "$tmp/content" /mnt/b
+  try umount /mnt
+fi
+detach_ublk
+leaves_nothing "a network that breaks"

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Connections that die, and others for them.  All three connections of a queue
+ * are given up when one of them is dead.  What they had on their way is kept,
+ * with what comes meanwhile, and sent once there are others; some of it has
+ * been done the first time, and only the answer was lost:
+ *
+ *     reads, flushes, reports    are asked once more
+ *     writes, zeroes, discards   are done once more, at the same place
+ *     writes to a zone, appends  are sent to the same place: if they have been
+ *                                done, they fail there, and the zone's write
+ *                                pointer, which is behind them, says why
+ *     commands to a zone         are done once more; one that fails is looked
+ *                                at, too: the zone may be as it was wanted
+ *
+ * So an append that was on its way keeps its place, and only later ones read
+ * the write pointer anew.  Nothing can be done about a request that the server
+ * has got by a dead connection and serves only after what was sent by another.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "queue-internal.h"
+
+static const uint64_t one = 1;
+
+/*---------------------------------------------------------------------*/
+/* Requests, by the queue's thread */
+
+static void
+break_connections (const struct connections *c)
+{
+  link_break (c->data);
+  link_break (c->zones);
+  link_break (c->config);
+}
+
+/* The first that has seen it. */
+static void
+lose (struct queue *q)
+{
+  ssize_t written;
+
+  pthread_mutex_lock (&q->lock);
+  q->is_lost = true;
+  break_connections (q->connections);
+  pthread_mutex_unlock (&q->lock);
+  written = write (q->device->lost, &one, sizeof one);
+  (void) written; /* it fails only when 2^64 of them are unread */
+}
+
+static bool
+is_without_hope (struct queue *q)
+{
+  bool r;
+
+  pthread_mutex_lock (&q->lock);
+  r = q->has_given_up || (q->waits_no_more && !q->has_fresh);
+  pthread_mutex_unlock (&q->lock);
+  return r;
+}
+
+bool
+request_waits (struct request *r)
+{
+  struct queue *q = r->queue;
+
+  if (q->device->lost == -1)
+    return false;
+  if (!q->is_lost)
+    lose (q);
+  if (is_without_hope (q))
+    return false;
+  r->next = NULL;
+  *q->last_waiting = r;
+  q->last_waiting = &r->next;
+  return true;
+}
+
+/* Take all that wait. */
+static struct request *
+take_waiting (struct queue *q)
+{
+  struct request *list = q->waiting;
+
+  q->waiting = NULL;
+  q->last_waiting = &q->waiting;
+  return list;
+}
+
+/* Their done may have them, or others, wait anew. */
+static void
+fail_waiting (struct queue *q)
+{
+  struct request *r, *next;
+
+  for (r = take_waiting (q); r != NULL; r = next) {
+    next = r->next;
+    r->done (&r->io, -ENOTCONN);
+  }
+}
+
+static void
+send_waiting (struct queue *q)
+{
+  struct request *r, *next;
+
+  for (r = take_waiting (q); r != NULL; r = next) {
+    next = r->next;
+    r->is_sent_again = true;
+    link_submit (*r->link, &r->io);
+  }
+}
+
+static void
+zone_is_looked_at (struct io *io, int err)
+{
+  struct request *r = OF (struct request, io, io);
+  const struct look look = r->look;
+  const bool was_done =
+      err == 0 &&
+      zoned_is_same (&r->descriptor, &r->queue->plan->table[r->zone]) &&
+      zoned_was_done (UBLK_OPERATION (r->asked), look.io.offset + look.io.count,
+                      &r->descriptor);
+
+  r->is_sent_again = false;
+  r->io.kind = look.io.kind;
+  r->io.offset = look.io.offset;
+  r->io.count = look.io.count;
+  look.done (&r->io, was_done ? 0 : look.err);
+}
+
+bool
+request_looks_again (struct request *r, int err)
+{
+  struct queue *q = r->queue;
+
+  if (err == 0 || !r->is_sent_again || q->plan->zone_size == 0)
+    return false;
+  r->look = (struct look){.io = r->io, .done = r->done, .err = err};
+  request_submit (r, q->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,
+                  ZONE_DESCRIPTOR_SIZE, &r->descriptor, zone_is_looked_at);
+  return true;
+}
+
+/*---------------------------------------------------------------------*/
+/* Connections, by the queue's thread */
+
+static void
+close_connections (const struct connections *c)
+{
+  link_disconnect (c->data);
+  link_disconnect (c->zones);
+  link_disconnect (c->config);
+}
+
+static bool
+are_over (struct queue *q)
+{
+  return link_is_over (q->data) &&
+         (q->zones == NULL ||
+          (link_is_over (q->zones) && link_is_over (q->config)));
+}
+
+struct links {
+  struct link *data, *zones, *config;
+};
+
+static void
+destroy_links (const struct links *l)
+{
+  link_destroy (l->data);
+  link_destroy (l->zones);
+  link_destroy (l->config);
+}
+
+/* Returns false if there is no memory. */
+static bool
+make_links (struct queue *q, const struct connections *c, struct links *l)
+{
+  memset (l, 0, sizeof *l);
+  l->data = link_create (c->data, q->ring);
+  if (l->data != NULL && q->zones != NULL) {
+    l->zones = link_create (c->zones, q->ring);
+    l->config = link_create (c->config, q->ring);
+  }
+  if (l->data != NULL && (q->zones == NULL) == (l->zones == NULL) &&
+      (l->zones == NULL) == (l->config == NULL))
+    return true;
+  destroy_links (l);
+  return false;
+}
+
+/* Returns false where there is no memory: then others are made. */
+static bool
+use_fresh (struct queue *q)
+{
+  const struct links dead = {q->data, q->zones, q->config};
+  struct connections fresh, old;
+  struct links links;
+  ssize_t written;
+
+  pthread_mutex_lock (&q->lock);
+  fresh = q->fresh;
+  pthread_mutex_unlock (&q->lock);
+  if (!make_links (q, &fresh, &links)) {
+    queue_close_fresh (q);
+    written = write (q->device->lost, &one, sizeof one);
+    (void) written;
+    return false;
+  }
+  destroy_links (&dead);
+  q->data = links.data;
+  q->zones = links.zones;
+  q->config = links.config;
+  pthread_mutex_lock (&q->lock);
+  old = *q->connections;
+  *q->connections = fresh;
+  q->is_lost = q->has_fresh = q->waits_no_more = false;
+  pthread_mutex_unlock (&q->lock);
+  close_connections (&old);
+  if (q->device->appends != NULL)
+    appends_forget_all (q->device->appends);
+  send_waiting (q);
+  return true;
+}
+
+bool
+queue_look_for_connections (struct queue *q)
+{
+  bool has_fresh, r = false;
+
+  if (!q->is_lost)
+    return false;
+  if (q->waiting != NULL && is_without_hope (q)) {
+    fail_waiting (q);
+    r = true;
+  }
+  pthread_mutex_lock (&q->lock);
+  has_fresh = q->has_fresh;
+  pthread_mutex_unlock (&q->lock);
+  return (has_fresh && are_over (q) && use_fresh (q)) || r;
+}
+
+void
+queue_close_fresh (struct queue *q)
+{
+  struct connections fresh = {0};
+
+  pthread_mutex_lock (&q->lock);
+  if (q->has_fresh)
+    fresh = q->fresh;
+  q->has_fresh = false;
+  pthread_mutex_unlock (&q->lock);
+  close_connections (&fresh);
+}
+
+/*---------------------------------------------------------------------*/
+/* By other threads */
+
+static void
+wake (struct queue *q)
+{
+  const ssize_t written = write (q->wake_fd, &one, sizeof one);
+
+  (void) written; /* it fails only when 2^64 of them are unread */
+}
+
+bool
+queue_is_lost (struct queue *q)
+{
+  bool r;
+
+  pthread_mutex_lock (&q->lock);
+  r = q->is_lost && !q->has_fresh && !q->has_given_up;
+  pthread_mutex_unlock (&q->lock);
+  return r;
+}
+
+void
+queue_renew (struct queue *q, const struct connections *connections)
+{
+  pthread_mutex_lock (&q->lock);
+  q->fresh = *connections;
+  q->has_fresh = true;
+  if (q->has_given_up)
+    break_connections (&q->fresh);
+  pthread_mutex_unlock (&q->lock);
+  wake (q);
+}
+
+void
+queue_stop_waiting (struct queue *q)
+{
+  pthread_mutex_lock (&q->lock);
+  q->waits_no_more = true;
+  pthread_mutex_unlock (&q->lock);
+  wake (q);
+}
+
+void
+queue_give_up (struct queue *q)
+{
+  pthread_mutex_lock (&q->lock);
+  q->has_given_up = true;
+  break_connections (q->connections);
+  if (q->has_fresh)
+    break_connections (&q->fresh);
+  pthread_mutex_unlock (&q->lock);
+  wake (q);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Reconnecting; see reconnect.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "link.h"
+#include "reconnect.h"
+
+/* Between two rounds of attempts, whatever became of the first: a server may
+ * take connections only to drop them.
+ */
+#define PAUSE_MS 200
+
+/* A server that does not say a word in this time is not there. */
+#define ANSWER_SECONDS 10
+
+struct reconnector {
+  struct source source; /* a copy, with less patience */
+  struct queue *const *queues;
+  unsigned count;
+  int lost;
+  int end; /* an eventfd, which is 1 when it is to end */
+  uint64_t seconds;
+  uint64_t since[MOST_QUEUES]; /* in seconds; 0: it is not lost */
+  pthread_t thread;
+};
+
+/* Never 0. */
+static uint64_t
+seconds_now (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_MONOTONIC, &now);
+  return 1 + (uint64_t) now.tv_sec;
+}
+
+/* Returns whether some are lost, and ends the waiting of those that have been
+ * for too long.
+ */
+static bool
+look_at_queues (struct reconnector *r)
+{
+  bool some = false;
+  unsigned i;
+
+  for (i = 0; i < r->count; i++) {
+    if (!queue_is_lost (r->queues[i])) {
+      r->since[i] = 0;
+      continue;
+    }
+    some = true;
+    if (r->since[i] == 0)
+      r->since[i] = seconds_now ();
+    if (seconds_now () - r->since[i] >= r->seconds)
+      queue_stop_waiting (r->queues[i]);
+  }
+  return some;
+}
+
+/* One after the other, until the server does not take another one. */
+static void
+connect_queues (struct reconnector *r)
+{
+  struct connections fresh;
+  struct message ignored;
+  unsigned i;
+
+  for (i = 0; i < r->count; i++) {
+    if (!queue_is_lost (r->queues[i]))
+      continue;
+    if (source_connect (&r->source, &fresh, &ignored) < 0)
+      return;
+    queue_renew (r->queues[i], &fresh);
+  }
+}
+
+static void *
+run (void *arg)
+{
+  struct reconnector *r = arg;
+  struct pollfd fds[] = {{.fd = r->end, .events = POLLIN},
+                         {.fd = r->lost, .events = POLLIN}};
+  bool some = false;
+  uint64_t n;
+
+  /* After an attempt only the end is waited for. */
+  while (poll (fds, some ? 1 : 2, some ? PAUSE_MS : -1) != -1 ||
+         errno == EINTR) {
+    if ((fds[0].revents & POLLIN) != 0)
+      break;
+    if (read (r->lost, &n, sizeof n) == -1 && errno != EAGAIN)
+      break;
+    some = look_at_queues (r);
+    if (some)
+      connect_queues (r);
+  }
+  return NULL;
+}
+
+struct reconnector *
+reconnector_start (const struct source *source, struct queue *const *queues,
+                   unsigned count, int lost, unsigned seconds)
+{
+  struct reconnector *r = calloc (1, sizeof *r);
+
+  if (r == NULL)
+    return NULL;
+  r->source = *source;
+  r->source.patience = ANSWER_SECONDS;
+  r->queues = queues;
+  r->count = count;
+  r->lost = lost;
+  r->seconds = seconds;
+  r->end = eventfd (0, EFD_CLOEXEC);
+  if (r->end != -1) {
+    errno = pthread_create (&r->thread, NULL, run, r);
+    if (errno == 0)
+      return r;
+    close (r->end);
+  }
+  free (r);
+  return NULL;
+}
+
+void
+reconnector_stop (struct reconnector *r)
+{
+  if (r == NULL)
+    return;
+  link_stop_connecting ();
+  eventfd_write (r->end, 1);
+  pthread_join (r->thread, NULL);
+  close (r->end);
+  free (r);
+}
