@@ -96,6 +96,10 @@ fi
 (cd "$tmp/root" && find . | cpio -o -H newc --quiet -R 0:0) \
   >>"$tmp/initramfs"
 
+# The host may be too busy to let the guest's processors run for half a minute,
+# which their kernel would report as its own fault.
+patience='nosoftlockup rcupdate.rcu_cpu_stall_suppress=1'
+
 # boot [QEMU-ARGUMENT]...: leave the console in $tmp/lines, and set $hung where
 # the guest does not end.
 boot ()
@@ -106,7 +110,7 @@ boot ()
   qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 \
     -m 1024 -display none -nodefaults -no-reboot -serial stdio \
     -kernel "$image/kernel" -initrd "$tmp/initramfs" \
-    -append 'console=ttyS0 quiet panic=-1 oops=panic' "$@" \
+    -append "console=ttyS0 quiet panic=-1 oops=panic $patience" "$@" \
     >"$tmp/console" 2>&1 </dev/null &
   qemu=$!
 
