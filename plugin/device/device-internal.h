@@ -7,7 +7,7 @@
  *     device-command.c     zone commands
  *     device-request.c     a request from its beginning to its end
  *     device-extent.c      what is where
- *     device-zones.c       data that moves with its zone locked
+ *     device-zones.c       data of zones, which nobody else changes
  *     device-faults.c      what fault rules and bad blocks do to a request
  *     device-power.c       power is cut, and comes back
  *     device-log.c         changes that go into the store and the write log

@@ -210,8 +210,8 @@ log_flush (struct device *d)
 
 /* A reset is durable at once.  While there is power it is made in any case: its
  * zone is empty.  It may have many entries; others come in between, but no
- * change of this zone, which is locked, and nothing of a power cut, which waits
- * for this request.
+ * change of this zone, which the request has, and nothing of a power cut, which
+ * waits for this request.
  */
 int
 log_reset (struct device *d, uint64_t count, uint64_t offset)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The data of a device with zones, which moves with its zone locked; see
- * device.h.
+ * The data of a device with zones, which moves while the request has its zone;
+ * see device.h.
  */
 
 #include <config.h>
@@ -87,13 +87,15 @@ discard (void *device, uint64_t offset, uint64_t end)
 struct zone_data
 device_zone_data (struct device *d)
 {
-  return (struct zone_data){.is_kept = d->store != NULL,
-                            .trim = trim,
-                            .reset = reset,
-                            .discard = discard,
-                            .epoch =
-                                &durability_fastpath (d->durability)->epoch,
-                            .opaque = d};
+  return (struct zone_data){
+      .is_kept = d->store != NULL,
+      .is_slow = d->devices->settings.write_log[0] != '\0',
+      .step = STORE_STEP,
+      .trim = trim,
+      .reset = reset,
+      .discard = discard,
+      .epoch = &durability_fastpath (d->durability)->epoch,
+      .opaque = d};
 }
 
 /* A write that is early, and waits on its thread. */

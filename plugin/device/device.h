@@ -87,7 +87,8 @@ struct settings_version {
  *     badblocks        if there are any
  *     faults           if there are any rules
  *     latency          if the settings make requests depend on one another
- *     its zone's       while its data moves, if the zone is a sequential one
+ *     its zone's       if the zone is a sequential one: while its data moves,
+ *                      or, where that takes long, before and after (zones.c)
  *     the write log's  while its data moves, if there is a log
  *     durability       while its data moves, if there is a cache or a power cut
  *                      is due at a write
@@ -104,9 +105,10 @@ struct settings_version {
  *                                thousand samples that each may have
  *     connection, stats_lock     a thousand samples, or a copy of histograms
  *     settings_lock, latency     some words
- *     a zone's                   one request: its data, or the entries of its
- *                                reset in the log; requests of this zone wait,
- *                                and those of zones in the same stripe
+ *     a zone's stripe            one step, of STORE_STEP bytes; what takes
+ *                                longer, or writes to the log, has a place in
+ *                                the list of holds, where requests of the same
+ *                                zone wait and no others
  *     limits of zones            a bit for each zone
  *     write log, durability      one step, of STORE_STEP bytes
  *     the store's stripes        the same

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Commands to zones, and trims, which are resets.  A command has its zone
- * locked exclusively from its first look to the change of its state, so that
- * nobody sees a part of it.  What was in a zone that is reset cannot be read
- * from then on, and is discarded before anybody changes the zone again.
+ * Commands to zones, and trims, which are resets.  A command has its zone from
+ * its first look to its end.  The state changes at one moment; that of a reset
+ * changes with the stripe locked, so that no read sees a part of what was
+ * there.  What was in the zone cannot be read from then on, and is discarded
+ * before anybody changes the zone again.
  */
 
 #include <config.h>
@@ -13,8 +14,8 @@
 
 #include "zones-internal.h"
 
-/* Each of these does what null_blk does, with the zone locked and the limits
- * entered.
+/* Each of these does what null_blk does, with the zone taken by H and the
+ * limits entered.
  */
 
 static int
@@ -25,9 +26,9 @@ reset (struct zones *z, uint64_t zone)
 }
 
 static int
-open_explicitly (struct zones *z, uint64_t zone)
+open_explicitly (struct zones *z, struct zone_hold *h)
 {
-  const uint64_t state = zone_state (z, zone);
+  const uint64_t zone = h->zone, state = zone_state (z, zone);
   int r = 0;
 
   switch (state_cond (state)) {
@@ -36,7 +37,7 @@ open_explicitly (struct zones *z, uint64_t zone)
     break;
   case ZONE_COND_EMPTY:
   case ZONE_COND_CLOSED:
-    r = limits_make_room (z, state_cond (state));
+    r = limits_make_room (z, h, state_cond (state));
     break;
   default:
     r = -EIO;
@@ -67,15 +68,16 @@ close_zone (struct zones *z, uint64_t zone)
  * stays as it is where zones are counted; where they are not, nobody looks.
  */
 static int
-finish (struct zones *z, uint64_t zone)
+finish (struct zones *z, struct zone_hold *h)
 {
+  const uint64_t zone = h->zone;
   const enum zone_cond cond = state_cond (zone_state (z, zone));
   int r;
 
   if (cond == ZONE_COND_FULL && z->limits.any)
     return 0;
   if (cond == ZONE_COND_EMPTY || cond == ZONE_COND_CLOSED) {
-    r = limits_make_room (z, cond);
+    r = limits_make_room (z, h, cond);
     if (r < 0)
       return r;
   }
@@ -88,36 +90,38 @@ finish (struct zones *z, uint64_t zone)
  * may close another zone.
  */
 static int
-disable (struct zones *z, uint64_t zone, enum zone_cond cond)
+disable (struct zones *z, struct zone_hold *h, enum zone_cond cond)
 {
+  const uint64_t zone = h->zone;
   const enum zone_cond now = state_cond (zone_state (z, zone));
 
   if (now == cond)
     return reset (z, zone);
   if (now != ZONE_COND_READONLY && now != ZONE_COND_OFFLINE)
-    finish (z, zone);
+    finish (z, h);
   zone_set_state (z, zone, cond, zone_len (z, zone));
   return 0;
 }
 
 static int
-apply (struct zones *z, uint64_t zone, enum zone_cond cond)
+apply (struct zones *z, struct zone_hold *h, enum zone_cond cond)
 {
+  const uint64_t zone = h->zone;
   const enum zone_cond now = state_cond (zone_state (z, zone));
 
   if (cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE)
-    return disable (z, zone, cond);
+    return disable (z, h, cond);
   if (now == ZONE_COND_READONLY || now == ZONE_COND_OFFLINE)
     return -EIO;
   switch (cond) {
   case ZONE_COND_EMPTY:
     return reset (z, zone);
   case ZONE_COND_EXP_OPEN:
-    return open_explicitly (z, zone);
+    return open_explicitly (z, h);
   case ZONE_COND_CLOSED:
     return close_zone (z, zone);
   default:
-    return finish (z, zone);
+    return finish (z, h);
   }
 }
 
@@ -129,37 +133,16 @@ is_command (enum zone_cond cond)
          cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE;
 }
 
-void
-zone_finish_discard (struct zones *z, struct zone_stripe *stripe, uint64_t zone)
-{
-  struct zone_discard **link = &stripe->discards, *d;
-
-  while ((d = *link) != NULL) {
-    if (d->zone != zone) {
-      link = &d->next;
-      continue;
-    }
-    d->offset = z->data.discard (z->data.opaque, d->offset, d->end);
-    if (d->offset == d->end) {
-      *link = d->next;
-      return;
-    }
-    stripe_unlock (stripe);
-    stripe_lock (stripe);
-    link = &stripe->discards;
-  }
-}
-
-/* Nothing is above the write pointer. */
+/* Discard the first WP bytes of a zone.  Nothing is above the write pointer. */
 static void
-discard (struct zones *z, struct zone_stripe *stripe, uint64_t zone,
-         uint64_t wp)
+discard (struct zones *z, struct zone_hold *h, uint64_t wp)
 {
-  const uint64_t start = zone_start (z, zone);
-  struct zone_discard d = {stripe->discards, zone, start, start + wp};
+  const uint64_t start = zone_start (z, h->zone), end = start + wp;
+  uint64_t offset = start;
 
-  stripe->discards = &d;
-  zone_finish_discard (z, stripe, zone);
+  zone_let_go (h);
+  while (offset < end)
+    offset = z->data.discard (z->data.opaque, offset, end);
 }
 
 /* Does a command reset a zone in this condition? */
@@ -172,13 +155,52 @@ is_reset (enum zone_cond cond, enum zone_cond now)
          now != ZONE_COND_OFFLINE;
 }
 
-/* *told is what came of telling of a reset. */
+/* Tell the data that the zone is to be reset, of which WP bytes are written. */
+static int
+tell_of_reset (struct zones *z, struct zone_hold *h, uint64_t wp)
+{
+  int r;
+
+  zone_let_go (h);
+  r = z->data.reset (z->data.opaque, wp, zone_start (z, h->zone));
+  zone_lock_again (h);
+  return r;
+}
+
+/* Do COND to the zone that H has.  *told is what came of telling of a reset. */
+static int
+command_held (struct zones *z, struct zone_hold *h, enum zone_cond cond,
+              int *told)
+{
+  const uint64_t state = zone_state (z, h->zone), wp = state_wp (state);
+  const bool resets = is_reset (cond, state_cond (state));
+  const bool may_open =
+      !resets && cond != ZONE_COND_EMPTY && cond != ZONE_COND_CLOSED;
+  uint64_t now;
+  int r;
+
+  if (!zones_have_power (z))
+    return -ESHUTDOWN;
+  if (wp > 0 && resets)
+    *told = tell_of_reset (z, h, wp);
+  if (*told == -ESHUTDOWN)
+    return -ESHUTDOWN;
+  limits_enter (z, may_open ? h : NULL);
+  r = apply (z, h, cond);
+  now = state_wp (zone_state (z, h->zone));
+  limits_leave (z, may_open ? h : NULL);
+  zone_lock_again (h);
+  if (now != wp)
+    zone_wake_early (z, h->stripe, h->zone, now);
+  if (now < wp)
+    discard (z, h, wp);
+  return r;
+}
+
 static int
 command (struct zones *z, uint64_t zone, enum zone_cond cond, int *told)
 {
-  const bool may_open = cond != ZONE_COND_EMPTY && cond != ZONE_COND_CLOSED;
-  struct zone_stripe *stripe;
-  uint64_t state, wp, now;
+  struct zone_hold h;
   int r;
 
   *told = 0;
@@ -187,28 +209,9 @@ command (struct zones *z, uint64_t zone, enum zone_cond cond, int *told)
   if (zone < z->nr_conv)
     return cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE ? -EINVAL
                                                                    : -EIO;
-  stripe = zone_lock (z, zone);
-  if (!zones_have_power (z)) {
-    stripe_unlock (stripe);
-    return -ESHUTDOWN;
-  }
-  state = zone_state (z, zone);
-  wp = state_wp (state);
-  if (wp > 0 && is_reset (cond, state_cond (state)))
-    *told = z->data.reset (z->data.opaque, wp, zone_start (z, zone));
-  if (*told == -ESHUTDOWN) {
-    stripe_unlock (stripe);
-    return -ESHUTDOWN;
-  }
-  limits_enter (z, may_open);
-  r = apply (z, zone, cond);
-  now = state_wp (zone_state (z, zone));
-  limits_leave (z, may_open);
-  if (now != wp)
-    zone_wake_early (z, stripe, zone, now);
-  if (now < wp)
-    discard (z, stripe, zone, wp);
-  stripe_unlock (stripe);
+  zone_take (z, &h, zone);
+  r = command_held (z, &h, cond, told);
+  zone_give_back (&h);
   return r;
 }
 
@@ -253,22 +256,22 @@ zones_restart (struct zones *z, uint64_t zone, uint64_t lost, bool full)
   const bool has_lost = lost < start + state_wp (state);
   const uint64_t wp = has_lost ? lost - start : state_wp (state);
   enum zone_cond cond = state_cond (state);
-  struct zone_stripe *stripe;
+  struct zone_hold h;
 
   if (cond == ZONE_COND_EMPTY || cond == ZONE_COND_READONLY ||
       cond == ZONE_COND_OFFLINE || (cond == ZONE_COND_FULL) != full ||
       (full && !has_lost))
     return;
-  stripe = zone_lock (z, zone);
-  limits_enter (z, false);
+  zone_take (z, &h, zone);
+  limits_enter (z, NULL);
   if (wp == 0)
     zone_set_state (z, zone, ZONE_COND_EMPTY, 0);
   else if (!full || limits_have_room (z))
     zone_set_state (z, zone, ZONE_COND_CLOSED, wp);
   else
     zone_set_state (z, zone, ZONE_COND_FULL, zone_len (z, zone));
-  limits_leave (z, false);
-  stripe_unlock (stripe);
+  limits_leave (z, NULL);
+  zone_give_back (&h);
 }
 
 /*---------------------------------------------------------------------*/

@@ -162,23 +162,25 @@ await_turn (struct waiting_write *e, uint64_t moment)
 }
 
 int
-zone_wait_early (struct zones *z, uint64_t zone, uint64_t wp,
+zone_wait_early (struct zones *z, struct zone_hold *h, uint64_t wp,
                  struct zone_wait *wait)
 {
-  struct zone_stripe *stripe = zone_stripe (z, zone);
+  struct zone_stripe *stripe = h->stripe;
   struct waiting_write e = {.early = {.reached = wake_thread,
-                                      .zone = zone,
+                                      .zone = h->zone,
                                       .wp = wp,
                                       .since = wait->since}};
   const uint64_t began = clock_now ();
   uint64_t now = began, until, slice = UINT64_MAX;
   int r = 0;
 
-  if (e.early.since != 0 && now >= zones_early_until (z, &e.early))
+  if (e.early.since != 0 && now >= zones_early_until (z, &e.early)) {
+    zone_give_back (h);
     return -EIO;
+  }
   begin_wait (z, &e);
   wait->since = e.early.since;
-  stripe_unlock (stripe);
+  zone_give_back (h);
   while (now < (until = zones_early_until (z, &e.early))) {
     if (wait->nap != NULL) {
       r = wait->nap->sleep_for (wait->nap->opaque, 0);
@@ -192,5 +194,6 @@ zone_wait_early (struct zones *z, uint64_t zone, uint64_t wp,
   if (r == 0 && e.early.is_listed)
     r = -EIO;
   end_wait (stripe, &e);
+  stripe_unlock (stripe);
   return r;
 }

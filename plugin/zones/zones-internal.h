@@ -10,6 +10,7 @@
  *     zones-early.c     writes that wait for their turn
  *     zones-order.c     the same, in order
  *     zones-limits.c    states, and how many zones are open and active
+ *     zones-hold.c      who has a zone
  *     zones-settings.c  what the parameters say of them
  *
  * Nobody else includes this.
@@ -66,18 +67,6 @@ struct waiting_write {
   bool is_woken; /* to look at its zone again */
 };
 
-/* Data that was in a zone when the zone was reset, and is still to be
- * discarded.  The thread that resets the zone, on whose stack this is, discards
- * it step by step and lets go of the lock in between, so that nobody waits for
- * more than a step.  The zone is empty from the first moment on; a request that
- * is to change the zone first helps to discard what is left.
- */
-struct zone_discard {
-  struct zone_discard *next;
-  uint64_t zone;
-  uint64_t offset, end;
-};
-
 /* Early writes; see zones-order.c. */
 struct zone_order {
   struct zone_early *root; /* NULL: there are none */
@@ -89,7 +78,7 @@ struct zone_stripe {
   _Alignas(64) struct fairlock lock;
   /* Both changed with the lock held exclusively. */
   struct zone_order early;
-  struct zone_discard *discards;
+  struct zone_hold *holds; /* see zones-hold.c */
 };
 
 /* Open and active zones, counted where there is a limit. */
@@ -193,24 +182,23 @@ zones_have_power (const struct zones *z)
   return z->data.epoch == NULL || (atomic_load (z->data.epoch) & 1) == 0;
 }
 
-/* zones-command.c: discard what is left to be discarded of a zone.  The stripe
- * is locked exclusively when this is called and when it returns, but not always
- * in between.
+/* zones-hold.c.  Take a zone, to change it, or to read it together with others:
+ * H has it until zone_give_back.  Both wait for all that have it or wait for
+ * it.  The stripe is locked when these return.
  */
-void zone_finish_discard (struct zones *z, struct zone_stripe *stripe,
-                          uint64_t zone);
+void zone_take (struct zones *z, struct zone_hold *h, uint64_t zone);
+void zone_take_shared (struct zones *z, struct zone_hold *h, uint64_t zone);
 
-/* Lock a zone to change it. */
-static inline struct zone_stripe *
-zone_lock (struct zones *z, uint64_t zone)
-{
-  struct zone_stripe *stripe = zone_stripe (z, zone);
+/* Keep the zone, but let go of its stripe's lock; and lock the stripe again.
+ * Both do nothing where that is so already.  Without the lock, short reads of
+ * the zone go on, and writes may be listed as early: so a state may be changed
+ * then, but not to one that has a lower write pointer.
+ */
+void zone_let_go (struct zone_hold *h);
+void zone_lock_again (struct zone_hold *h);
 
-  stripe_lock (stripe);
-  if (__builtin_expect (stripe->discards != NULL, 0))
-    zone_finish_discard (z, stripe, zone);
-  return stripe;
-}
+/* With the stripe locked or not; afterwards it is not. */
+void zone_give_back (struct zone_hold *h);
 
 /* zones-order.c.  The stripe is locked for these. */
 void zone_order_add (struct zone_order *o, struct zone_early *e);
@@ -235,29 +223,32 @@ zone_wake_early (struct zones *z, struct zone_stripe *stripe, uint64_t zone,
 /* Add one whose zone, write pointer and moment are set. */
 void zone_list_early (struct zones *z, struct zone_early *e);
 
-/* Wait until the write pointer is at WP, or until zones_early_until.  The
- * stripe is locked, but not meanwhile.  The first nap is before the wait: with
- * it, replies that the thread has held are sent (batch_ppoll), which the write
- * that is waited for may be waiting for.  Returns 0 when it is worth another
- * look, -EIO when the time is up, or what the nap failed with.
+/* Give back the zone that H has, and wait until the zone's write pointer is at
+ * WP, or until zones_early_until.  The first nap is before the wait: with it,
+ * replies that the thread has held are sent (batch_ppoll), which the write that
+ * is waited for may be waiting for.  Returns 0 when it is worth another look,
+ * -EIO when the time is up, or what the nap failed with.
  */
-int zone_wait_early (struct zones *z, uint64_t zone, uint64_t wp,
+int zone_wait_early (struct zones *z, struct zone_hold *h, uint64_t wp,
                      struct zone_wait *wait);
 
 /* zones-limits.c */
 int limits_create (struct zones *z, const struct zone_settings *s);
 void limits_destroy (struct zones *z);
 
-/* The state of a zone is changed between these two, with the zone locked
- * exclusively.  MAY_OPEN: limits_make_room is called in between.
+/* The state of a zone is changed between these two, by who has taken the zone.
+ * OPENING, where limits_make_room is called in between, is the hold of the
+ * zone, or else NULL: the stripe is then not locked any more where others had
+ * to be waited for.
  */
-void limits_enter (struct zones *z, bool may_open);
-void limits_leave (struct zones *z, bool may_open);
+void limits_enter (struct zones *z, struct zone_hold *opening);
+void limits_leave (struct zones *z, const struct zone_hold *opening);
 
 /* Is there room for a zone that is EMPTY or CLOSED to be open?  It may take the
  * place of one that is implicitly open.  Returns 0 or -ENOSPC.
  */
-int limits_make_room (struct zones *z, enum zone_cond cond);
+int limits_make_room (struct zones *z, struct zone_hold *h,
+                      enum zone_cond cond);
 
 /* May one more be active? */
 bool limits_have_room (const struct zones *z);

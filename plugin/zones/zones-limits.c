@@ -3,22 +3,22 @@
  *
  * Limits on how many zones are open or active.  Where there are none, nothing
  * here locks or counts.  Where there are, every change of a zone's condition is
- * made with limits.lock held, in addition to the zone's own lock, which comes
- * first.
+ * made with limits.lock held, by who has the zone.
  *
  * The difficulty is the zone that is closed to make room for another: whoever
- * needs the room has locked the other zone, and must not lock this one as well,
- * as two of them could wait for each other.  It need not.  A zone is closed in
+ * needs the room has the other zone, and must not take this one as well, as two
+ * of them could wait for each other.  It need not.  A zone is closed in
  * this way only while it is `idle`: implicitly open, and nobody is between
  * zones_begin_write and zones_end_write of it.  Then its data and write pointer
  * do not change, as that would need limits.lock, too; a reader, which has only
  * its zone's lock, does not care whether it is open.
  *
  * If all such zones are being written, a request that needs room waits for one
- * of them.  It keeps its own zone locked, but those writes need no other zone
- * to come to their end.  So that others do not begin new writes meanwhile, for
- * ever, each request that opens a zone or writes to one takes limits.turn
- * first, and the request that waits holds it.
+ * of them.  It keeps its own zone, but those writes need no other zone to come
+ * to their end.  So that others do not begin new writes meanwhile, for ever,
+ * each request that opens a zone or writes to one takes limits.turn first, and
+ * the request that waits holds it.  Whoever waits for either lets go of its
+ * stripe before that: a write that is waited for needs its stripe to end.
  */
 
 #include <config.h>
@@ -62,24 +62,26 @@ limits_destroy (struct zones *z)
 }
 
 void
-limits_enter (struct zones *z, bool may_open)
+limits_enter (struct zones *z, struct zone_hold *opening)
 {
   if (!z->limits.any)
     return;
-  if (may_open)
+  if (opening != NULL && pthread_mutex_trylock (&z->limits.turn) != 0) {
+    zone_let_go (opening);
     lock (&z->limits.turn);
+  }
   lock (&z->limits.lock);
 }
 
 void
-limits_leave (struct zones *z, bool may_open)
+limits_leave (struct zones *z, const struct zone_hold *opening)
 {
   if (!z->limits.any)
     return;
   if (z->limits.awaited)
     pthread_cond_signal (&z->limits.changed);
   unlock (&z->limits.lock);
-  if (may_open)
+  if (opening != NULL)
     unlock (&z->limits.turn);
 }
 
@@ -183,7 +185,7 @@ one_more_open (const struct zone_limits *l)
  * takes another's place where one more could be active.
  */
 int
-limits_make_room (struct zones *z, enum zone_cond cond)
+limits_make_room (struct zones *z, struct zone_hold *h, enum zone_cond cond)
 {
   struct zone_limits *l = &z->limits;
 
@@ -198,6 +200,7 @@ limits_make_room (struct zones *z, enum zone_cond cond)
       return -ENOSPC;
     if (close_one (z))
       return 0;
+    zone_let_go (h);
     l->awaited = true;
     pthread_cond_wait (&l->changed, &l->lock);
     l->awaited = false;

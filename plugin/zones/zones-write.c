@@ -33,22 +33,38 @@ check_write (const struct zones *z, uint64_t zone, uint64_t count, uint64_t wp)
 
 /* A write opens its zone, if there is room for one more. */
 static int
-open_implicitly (struct zones *z, uint64_t zone)
+open_implicitly (struct zones *z, struct zone_hold *h)
 {
+  const uint64_t zone = h->zone;
   uint64_t state;
   int r = 0;
 
-  limits_enter (z, true);
+  limits_enter (z, h);
   state = zone_state (z, zone);
   if (state_cond (state) == ZONE_COND_EMPTY ||
       state_cond (state) == ZONE_COND_CLOSED) {
-    r = limits_make_room (z, state_cond (state));
+    r = limits_make_room (z, h, state_cond (state));
     if (r == 0)
       zone_set_state (z, zone, ZONE_COND_IMP_OPEN, state_wp (state));
   }
   if (r == 0)
     limits_keep_open (z, zone);
-  limits_leave (z, true);
+  limits_leave (z, h);
+  return r;
+}
+
+/* A write of COUNT bytes has its zone, and may write there.  What takes long
+ * does not keep the stripe locked.
+ */
+static int
+begin (struct zones *z, struct zone_hold *h, uint64_t count)
+{
+  const int r = open_implicitly (z, h);
+
+  if (__builtin_expect (r < 0, 0))
+    zone_give_back (h);
+  else if (count > z->data.step || z->data.is_slow)
+    zone_let_go (h);
   return r;
 }
 
@@ -76,29 +92,25 @@ zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
 {
   const uint64_t zone = offset >> z->shift;
   const uint64_t wp = offset - zone_start (z, zone);
-  struct zone_stripe *stripe;
   int r;
 
   if (zone >= z->nr_zones || count > zone_len (z, zone) - wp)
     return -EIO;
-  *w = (struct zone_write){.zones = z,
-                           .zone = zone,
-                           .count = count,
-                           .offset = offset,
-                           .is_sequential = zone >= z->nr_conv};
+  w->zones = z;
+  w->zone = zone;
+  w->count = count;
+  w->offset = offset;
+  w->is_sequential = zone >= z->nr_conv;
   if (!w->is_sequential)
     return 0;
 
-  stripe = zone_lock (z, zone);
+  zone_take (z, &w->hold, zone);
   r = check_write (z, zone, count, wp);
-  if (r == 0)
-    r = open_implicitly (z, zone);
   if (__builtin_expect (r != 0, 0)) {
-    stripe_unlock (stripe);
-    if (r == ZONE_WRITE_EARLY && z->reorder_wait == 0)
-      r = -EIO;
+    zone_give_back (&w->hold);
+    return r == ZONE_WRITE_EARLY && z->reorder_wait == 0 ? -EIO : r;
   }
-  return r;
+  return begin (z, &w->hold, count);
 }
 
 int
@@ -106,7 +118,6 @@ zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
                    uint64_t offset, struct zone_wait *wait)
 {
   struct zone_wait unknown = {0};
-  struct zone_stripe *stripe;
   uint64_t wp;
   int r;
 
@@ -114,18 +125,17 @@ zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
   if (r != ZONE_WRITE_EARLY)
     return r;
   wp = offset - zone_start (z, w->zone);
-  stripe = zone_lock (z, w->zone);
+  zone_take (z, &w->hold, w->zone);
   while ((r = check_write (z, w->zone, count, wp)) == ZONE_WRITE_EARLY) {
-    r = zone_wait_early (z, w->zone, wp, wait != NULL ? wait : &unknown);
+    r = zone_wait_early (z, &w->hold, wp, wait != NULL ? wait : &unknown);
     if (r < 0)
-      break;
-    zone_finish_discard (z, stripe, w->zone);
+      return r != -EAGAIN ? r : ZONE_WRITE_EARLY;
+    zone_take (z, &w->hold, w->zone);
   }
   if (r == 0)
-    r = open_implicitly (z, w->zone);
-  if (r < 0)
-    stripe_unlock (stripe);
-  return r != -EAGAIN ? r : ZONE_WRITE_EARLY;
+    return begin (z, &w->hold, count);
+  zone_give_back (&w->hold);
+  return r;
 }
 
 void
@@ -137,7 +147,8 @@ zones_list_early (struct zones *z, struct zone_early *e, uint64_t count,
   e->zone = offset >> z->shift;
   e->wp = offset - zone_start (z, e->zone);
   e->is_listed = false;
-  stripe = zone_lock (z, e->zone);
+  stripe = zone_stripe (z, e->zone);
+  stripe_lock (stripe);
   if (check_write (z, e->zone, count, e->wp) == ZONE_WRITE_EARLY)
     zone_list_early (z, e);
   else
@@ -149,7 +160,6 @@ void
 zones_end_write (struct zone_write *w, uint64_t written)
 {
   struct zones *z = w->zones;
-  struct zone_stripe *stripe;
   enum zone_cond cond;
   uint64_t wp;
 
@@ -157,14 +167,14 @@ zones_end_write (struct zone_write *w, uint64_t written)
   if (!w->is_sequential)
     return;
   wp = w->offset - zone_start (z, w->zone) + written;
-  limits_enter (z, false);
+  zone_lock_again (&w->hold);
+  limits_enter (z, NULL);
   cond = wp == zone_capacity (z, w->zone)
              ? ZONE_COND_FULL
              : state_cond (zone_state (z, w->zone));
   zone_set_state (z, w->zone, cond, wp);
-  limits_leave (z, false);
-  stripe = zone_stripe (z, w->zone);
+  limits_leave (z, NULL);
   if (written > 0)
-    zone_wake_early (z, stripe, w->zone, wp);
-  stripe_unlock (stripe);
+    zone_wake_early (z, w->hold.stripe, w->zone, wp);
+  zone_give_back (&w->hold);
 }

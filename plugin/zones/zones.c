@@ -8,7 +8,7 @@
  * reader-writer lock, and its states side by side, on cache lines that no other
  * stripe has:
  *
- *     stripes    | lock |  early, discards     states
+ *     stripes    | lock |  early, holds        states
  *     0          |   L  |  -                   | 0 | 1024 | 2048 | ...
  *     1          |   L  |  -> zone 1, wp       | 1 | 1025 | 2049 | ...
  *     ...        |  ... |                      | ...
@@ -16,15 +16,16 @@
  *
  * The lock is held shared to read a zone's data, and exclusively to write any
  * or to change the state: so a read finds a zone as it was before a reset or a
- * write, or after it.  It is held while data moves, not while a request waits
- * for its latency, and not while more than a step of what was in a zone is
- * discarded (struct zone_discard).  Two zones rarely have the same lock: those
- * that do are 1024 zones apart.  A request holds one at a time; a read of many
- * zones goes from one to the next.  Conventional zones have none: the store
- * sees to them.
+ * write, or after it.  It is held while at most a step of data moves.  What
+ * takes longer, or waits for something, has a place in the list of holds
+ * instead (zones-hold.c): a read or a write of more than a step, a write that a
+ * log has to be told of, and what is done of a reset beside the change of the
+ * state.  Two zones rarely have the same lock: those that do are 1024 zones
+ * apart.  A request has one zone at a time; a read of many zones goes from one
+ * to the next.  Conventional zones have none: the store sees to them.
  *
- * Lock order: a stripe, then limits.turn and limits.lock (zones-limits.c), or
- * waiting_write.lock (zones-early.c), or the store's.
+ * Lock order: a hold, a stripe, then limits.turn and limits.lock
+ * (zones-limits.c), or waiting_write.lock (zones-early.c), or the store's.
  *
  * States are atomics so that tables, extents and counts need no lock: a zone's
  * state changes at one moment.  With limits, the condition of a zone may change
@@ -83,7 +84,7 @@ create_stripes (struct zones *z)
   for (i = 0; i < z->nr_stripes; i++) {
     fairlock_init (&z->stripes[i].lock);
     z->stripes[i].early = (struct zone_order){0};
-    z->stripes[i].discards = NULL;
+    z->stripes[i].holds = NULL;
   }
 }
 
@@ -240,7 +241,8 @@ zones_hold_data (struct zones *z, uint64_t count, uint64_t offset)
   struct zone_stripe *stripe;
   uint64_t state;
 
-  if (zone < z->nr_conv || !z->data.is_kept || end > zone_len (z, zone))
+  if (zone < z->nr_conv || !z->data.is_kept || end > zone_len (z, zone) ||
+      count > z->data.step)
     return NULL;
   stripe = zone_stripe (z, zone);
   stripe_lock_shared (stripe);
@@ -273,17 +275,30 @@ zones_begin_read (struct zones *z, struct zone_read *r, uint64_t count,
   r->count = 0;
   r->offset = r->zone_end = offset;
   r->end = end;
-  r->held = NULL;
+  r->locked = NULL;
+  r->is_held = false;
   return error;
 }
 
-/* Lock the zone at r->offset and see how far it is data.  Where no data has to
- * be kept from changing, all that follows is one.
+static void
+leave_zone (struct zone_read *r)
+{
+  if (r->locked != NULL)
+    stripe_unlock (r->locked);
+  if (r->is_held)
+    zone_give_back (&r->hold);
+  r->locked = NULL;
+  r->is_held = false;
+}
+
+/* Lock the zone at r->offset, or take it to read more than a step, and see how
+ * far it is data.  Where no data has to be kept from changing, all that follows
+ * is one.
  */
 static int
 enter_zone (struct zone_read *r)
 {
-  const struct zones *z = r->zones;
+  struct zones *z = r->zones;
   const uint64_t zone = zone_at (z, r->offset);
   const uint64_t start = zone_start (z, zone);
   uint64_t state;
@@ -298,14 +313,21 @@ enter_zone (struct zone_read *r)
     r->zone_end = r->data_end = min (r->end, conventional_end (z));
     return 0;
   }
-  r->held = zone_stripe (z, zone);
-  stripe_lock_shared (r->held);
   r->zone_end = min (r->end, start + zone_len (z, zone));
+  r->is_held = r->zone_end - r->offset > z->data.step;
+  if (r->is_held)
+    zone_take_shared (z, &r->hold, zone);
+  else {
+    r->locked = zone_stripe (z, zone);
+    stripe_lock_shared (r->locked);
+  }
   state = zone_state (z, zone);
   r->data_end = min (r->zone_end, start + state_wp (state));
   error = check_read (z, state, r->zone_end - start);
   if (error < 0)
-    stripe_unlock (r->held);
+    leave_zone (r);
+  else if (r->is_held)
+    zone_let_go (&r->hold);
   return error;
 }
 
@@ -317,9 +339,7 @@ zones_read_part (struct zone_read *r)
   r->offset += r->count;
   r->count = 0;
   if (r->offset == r->zone_end) {
-    if (r->held != NULL)
-      stripe_unlock (r->held);
-    r->held = NULL;
+    leave_zone (r);
     if (r->offset == r->end)
       return 0;
     error = enter_zone (r);

@@ -40,6 +40,18 @@
 
 struct zones;
 
+/* A request that has a zone, or waits for it.  Private to the zones, guarded by
+ * the lock of the zone's stripe, all but what the request itself alone uses.
+ */
+struct zone_hold {
+  struct zone_hold *next;
+  struct zone_stripe *stripe;
+  uint64_t zone;
+  void *turn; /* what wakes it, while it waits */
+  bool is_shared, is_listed;
+  bool is_locked; /* the stripe, by this request */
+};
+
 /* The functions by which zones reach their data, if it is kept: in null mode
  * zones have conditions and write pointers as ever, but no data.
  *
@@ -49,12 +61,18 @@ struct zones;
  * result of the request; with -ESHUTDOWN, and no other, the zone is not reset.
  * DISCARD then makes what is from OFFSET to END zero and frees its memory, or a
  * step of that, which takes about a millisecond, and returns where it ends.
- * RESET and DISCARD are called with the zone locked.
+ * When RESET and DISCARD are called nobody else has the zone, and its stripe is
+ * not locked.
+ *
+ * A stripe is not locked either while more than STEP bytes are read or written,
+ * nor, with IS_SLOW, while any are written: that may wait for a file.
  *
  * EPOCH is odd while power is off; NULL: it always is on.
  */
 struct zone_data {
   bool is_kept;
+  bool is_slow;
+  uint64_t step;
   int (*trim) (void *opaque, uint64_t count, uint64_t offset);
   int (*reset) (void *opaque, uint64_t count, uint64_t offset);
   uint64_t (*discard) (void *opaque, uint64_t offset, uint64_t end);
@@ -82,7 +100,8 @@ struct zone_write {
   struct zones *zones;
   uint64_t zone;
   uint64_t count, offset;
-  bool is_sequential; /* then the zone is locked */
+  bool is_sequential; /* then HOLD has the zone */
+  struct zone_hold hold;
 };
 
 /* Where do COUNT bytes at OFFSET lie?  What lies in one conventional zone is
@@ -162,7 +181,7 @@ void zones_unlist_early (struct zones *z, struct zone_early *e);
 /* End a write: its first WRITTEN bytes are there, all, a part, or none. */
 void zones_end_write (struct zone_write *w, uint64_t written);
 
-/* A read is done in parts, each with its zone locked against changes. */
+/* A read is done in parts, each with nobody changing what it reads. */
 struct zone_read {
   /* The part whose turn it is. */
   uint64_t count, offset;
@@ -173,7 +192,9 @@ struct zone_read {
   struct zones *zones;
   uint64_t end;                /* of the read */
   uint64_t zone_end, data_end; /* of what is read of the zone */
-  struct zone_stripe *held;    /* or NULL */
+  struct zone_stripe *locked;  /* to be read; or NULL */
+  struct zone_hold hold;       /* of a part that is long, */
+  bool is_held;                /* and where that is so */
 };
 
 /* Are COUNT bytes at OFFSET all conventional?  Then they are read as if there
@@ -182,9 +203,9 @@ struct zone_read {
 bool zones_read_is_conventional (const struct zones *z, uint64_t count,
                                  uint64_t offset);
 
-/* Are they all data of one sequential zone, as most reads are?  If so, lock it
- * for the time in which they are read and return what zones_release is to be
- * called with; NULL otherwise.
+/* Are they all data of one sequential zone, and at most a step, as most reads
+ * are?  If so, lock it for the time in which they are read and return what
+ * zones_release is to be called with; NULL otherwise.
  */
 struct zone_stripe *zones_hold_data (struct zones *z, uint64_t count,
                                      uint64_t offset);

@@ -265,6 +265,22 @@ test_everything_with_limits (void **state)
   check_everything (6, 10, "everything with limits");
 }
 
+/* Nothing moves with a stripe locked: whole zones are long reads, which share
+ * their zone, and each write tells a log.
+ */
+static void
+test_everything_unlocked (void **state)
+{
+  (void) state;
+  d.is_slow = true;
+  d.step = 4 * BLOCK;
+  check_everything (0, 0, "everything unlocked");
+  check_everything (6, 10, "everything unlocked, with limits");
+  check_everything (1, 0, "everything unlocked, with one open zone");
+  d.is_slow = false;
+  d.step = 0;
+}
+
 static void
 test_everything_with_one_open (void **state)
 {
@@ -547,6 +563,7 @@ main (void)
       cmocka_unit_test (test_everything_with_limits),
       cmocka_unit_test (test_everything_with_one_open),
       cmocka_unit_test (test_everything_with_active),
+      cmocka_unit_test (test_everything_unlocked),
       cmocka_unit_test (test_writers_take_places),
       cmocka_unit_test (test_early_writes_come_in_order),
       cmocka_unit_test (test_early_write_meets_finish),

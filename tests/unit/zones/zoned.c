@@ -27,7 +27,8 @@ zoned_reset (void *opaque, uint64_t count, uint64_t offset)
   struct zoned *d = opaque;
 
   (void) count;
-  (void) offset;
+  if (d->during_reset != NULL)
+    d->during_reset (offset);
   if (d->cut_after > 0 && --d->cut_after == 0)
     atomic_fetch_add (&d->epoch, 1);
   return d->reset_error;
@@ -39,6 +40,8 @@ zoned_discard (void *opaque, uint64_t offset, uint64_t end)
   struct zoned *d = opaque;
 
   d->steps++;
+  if (d->during_reset != NULL)
+    d->during_reset (offset);
   return d->store != NULL ? store_trim_step (d->store, 0, offset, end) : end;
 }
 
@@ -53,8 +56,16 @@ zoned_create (struct zoned *d, const struct zone_settings *settings,
       .kernel_page = 4096,
   };
   struct zone_settings s = *settings;
-  const struct zone_data data = {memory,        zoned_trim, zoned_reset,
-                                 zoned_discard, d,          &d->epoch};
+  const struct zone_data data = {
+      .is_kept = memory,
+      .is_slow = d->is_slow,
+      .step = d->step != 0 ? d->step : STORE_STEP,
+      .trim = zoned_trim,
+      .reset = zoned_reset,
+      .discard = zoned_discard,
+      .epoch = &d->epoch,
+      .opaque = d,
+  };
   struct message why;
 
   s.zoned = true;
@@ -65,6 +76,7 @@ zoned_create (struct zoned *d, const struct zone_settings *settings,
   d->reset_error = 0;
   d->steps = 0;
   d->cut_after = 0;
+  d->during_reset = NULL;
   atomic_init (&d->epoch, 0);
   if (memory)
     assert_int_equal (store_create (&d->store, &o), 0);

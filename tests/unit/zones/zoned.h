@@ -20,10 +20,15 @@ struct zoned {
   struct zones *zones;
   struct store *store; /* NULL in null mode */
   uint64_t size;
+  /* Set these before zoned_create, if at all; see struct zone_data. */
+  bool is_slow;
+  uint64_t step;   /* 0: STORE_STEP */
   int reset_error; /* what the data answers to a reset or trim, done or not */
   _Atomic unsigned steps; /* of discards */
   _Atomic uint32_t epoch;
   unsigned cut_after; /* so many resets power is off; 0: never */
+  /* Called while the zone of OFFSET is reset, and at each step of a discard. */
+  void (*during_reset) (uint64_t offset);
 };
 
 /* The settings need not be complete.  MEMORY: or else null mode. */
