@@ -134,8 +134,8 @@ bool fault_waits (const struct fault *fault);
 bool fault_hangs (const struct fault *fault);
 
 /* The I-th thing that rules can do, as they have it ("corrupt=flip", or
- * "error=" where a value follows), for a test that compares them with the manual.
- * NULL past the last.
+ * "error=" where a value follows), for a test that compares them with the
+ * manual.  NULL past the last.
  */
 const char *fault_action_text (size_t i);
 

@@ -240,7 +240,7 @@ __wrap_mlockall (int flags)
 static bool has_zones;
 static struct zone_descriptor table[NR_ZONES];
 
-/* That it ends is looked at when the device has been stopped, and not before. */
+/* That it ends is looked at when the device has been stopped, not before. */
 struct queue *
 queue_start (const struct device *device, unsigned index,
              struct connections *connections, struct message *why)
