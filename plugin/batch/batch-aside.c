@@ -6,11 +6,11 @@
  *
  * The bytes that a request waits for may be in the socket already: the thread
  * may have been busy, or have waited for a client that takes no replies.
- * So a request is given up (tried when its time is up) only between two
+ * So a request is given up (tried because its time is up) only between two
  * requests, and only when all bytes have been read that had come when its time
- * was found to be up.  That end comes however many bytes follow.  Where as many
- * requests wait as may, nothing can be read: then one is given up, and makes
- * room for the next.
+ * was found to be up.  Bytes that come later do not put that off.  Where as
+ * many requests wait as are allowed to, nothing can be read: then one is given
+ * up, and makes room for the next.
  */
 
 #include <config.h>
@@ -82,7 +82,7 @@ aside_take_hastened (struct batch_socket *c)
 
   if (atomic_load_explicit (&c->hastened, memory_order_relaxed) == NULL)
     return;
-  /* The last comes first. */
+  /* The list begins with the last one that was hastened: turn it round. */
   for (d = atomic_exchange (&c->hastened, NULL); d != NULL; d = next) {
     next = d->next_hastened;
     d->next_hastened = in_order;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The list of a connection's deferred replies and requests that were set aside,
- * in the order of their moments, those that can be used again, and the
- * room for all of them; see batch-defer-internal.h.
+ * A connection's deferred replies, and its requests that were set aside: two
+ * heaps of those that wait, by their moments, a list of requests that are
+ * ready, a list of structs that can be used again, and the room for all of
+ * them; see batch-defer-internal.h.
  */
 
 #include <config.h>
@@ -45,7 +46,7 @@ place (struct heap *h, unsigned i, struct deferred *d)
   d->place = i;
 }
 
-/* Put D where it belongs that may be at I, or else above. */
+/* Put D at I, or further up, where it belongs. */
 static void
 rise (struct heap *h, unsigned i, struct deferred *d)
 {
@@ -159,7 +160,7 @@ deferred_first (const struct heap *h)
 /*---------------------------------------------------------------------*/
 /* Room */
 
-/* The part of the common room that a connection with so many bytes has. */
+/* How much of the common room a connection takes that holds BYTES in all. */
 static size_t
 of_common (size_t bytes)
 {

@@ -15,7 +15,7 @@
  * A request that fails has changed nothing, with these exceptions:
  *
  *   - A write may have opened its zone, and closed another one to make room.
- *   - A write across zones has written those before the one in which it failed.
+ *   - A write across zones has written the zones before that where it failed.
  *   - What lies before bad blocks may have been written or trimmed.
  *   - Of several zone commands those before the one that failed are done, and
  *     a trim or a reset of several zones may have reset some of them.
@@ -81,8 +81,8 @@ struct settings_version {
  *
  *     connection       for a moment when it begins, when it ends, and when it
  *                      hangs or naps
- *     stats_lock       with that, if it is one in some hundreds
- *     settings_lock    with that, if the settings have changed
+ *     stats_lock       while it has that, one request in some hundreds
+ *     settings_lock    while it has that, if the settings have changed
  *     power_lock       if it has met a power cut
  *     badblocks        if there are any
  *     faults           if there are any rules
@@ -134,9 +134,9 @@ struct device {
   pthread_mutex_t power_lock;
   pthread_cond_t quiet; /* power is off, and a request is out */
 
-  /* Guarded by devices.lock.  The list of open connections; and of closed ones,
-   * since statistics began, the largest counts, and the sum of
-   * began_saturated.
+  /* Guarded by devices.lock.  The list has the open connections; the last three
+   * members are about closed ones, since statistics began: the largest counts,
+   * and the sum of began_saturated.
    */
   struct connection *connections;
   uint64_t counting_since; /* when statistics began, clock_now */
@@ -281,11 +281,12 @@ struct connection {
   uint32_t out;            /* those of them that are out, see device-power.c */
   uint32_t in_flight_most; /* since statistics began */
 
-  /* Counted while requests wait, or else of writes that are early.
-   * threads_seen is how many threads have served the connection with one of
-   * these, or ops.max_deferred.  A request that took the last free one of these
-   * threads counts as began_saturated: after it, others may have had to queue
-   * for a thread.  The last two are since statistics began.
+  /* These count all requests where the settings make requests wait, and early
+   * writes elsewhere.  threads_seen is how many threads have served such a
+   * request, or ops.max_deferred where that is not 0.  A request that took the
+   * last free one of these threads counts as began_saturated: after it, others
+   * may have had to queue for a thread.  threads_seen_most and began_saturated
+   * are since statistics began.
    */
   uint32_t threads_seen;
   uint32_t threads_seen_most;
@@ -342,7 +343,7 @@ struct device *devices_find (struct devices *devices, const char *name);
 /* The settings in force, which the caller has to let go of: settings_unref. */
 void device_settings (struct device *d, struct settings *s);
 
-/* Two of the settings in force. */
+/* What two of the settings in force say: read-only and discard. */
 bool device_is_read_only (struct device *d);
 bool device_can_discard (struct device *d);
 

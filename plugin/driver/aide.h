@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A process beside the one that serves a device, which does what may wait for
- * the device: looking who uses it, flushing it, starting and stopping it.
+ * The aide: a process beside the one that serves a device.  It does what may
+ * wait for the device: looking who uses it, flushing it, starting and stopping
+ * it.
  *
- * Whoever waits so cannot be killed before the device's requests have ended,
- * and the kernel ends those of a killed server only when its rings and its
- * /dev/ublkcN are closed.  So nobody who has any of them open may do it, and
- * the aide is made before there are any: a fork keeps their mappings, too.
+ * A process that waits for a device cannot be killed before the device's
+ * requests have ended, and the kernel ends the requests of a killed server only
+ * when the server's rings and its /dev/ublkcN are closed.  So a process that
+ * has any of these open must not wait for the device.  The aide is made before
+ * there are any, as a fork would keep their mappings.
  *
- * It ends when the process that made it ends, however that comes about.
+ * The aide ends when the process that made it ends, in whatever way.
  */
 
 #ifndef NULLBLK_DRIVER_AIDE_H
@@ -26,31 +28,33 @@ enum task {
   TASK_START,    /* make it a block device, that our process serves */
   TASK_FLUSH,    /* -EBUSY: it is in use; else nobody else can hold it now */
   TASK_TRY_STOP, /* -EBUSY: it is in use */
-  TASK_STOP,     /* whoever uses it; both let go what TASK_FLUSH has held */
+  TASK_STOP,     /* also while it is in use */
   TASK_DELETE
 };
+
+/* After TASK_FLUSH the aide holds the device until it is to stop it. */
 
 /* Called by a process of one thread.  Returns NULL and the reason in *why. */
 struct aide *aide_create (struct message *why);
 
-/* Wait for it to end; it does when it has ended what it does. */
+/* Have the aide end, which first finishes its task, and wait until it has. */
 void aide_destroy (struct aide *a);
 
-/* Begin a task of DEVICE, and be told of its end by aide_fd, which can be read
- * then.  One at a time.
+/* Begin a task for DEVICE, one at a time.  When it has ended, the descriptor
+ * aide_fd is readable.
  */
 void aide_begin (struct aide *a, enum task task, unsigned device);
 int aide_fd (const struct aide *a);
 
-/* Returns 0 or a negative errno: -ESRCH where the aide has been killed.  *LOST
- * says whether TASK_FLUSH could not write all that there was, which is no
- * failure of the task.
+/* Wait for the task and return its result: 0 or a negative errno, -ESRCH where
+ * the aide has been killed.  *LOST says whether TASK_FLUSH could not write all
+ * that there was, which is no failure of the task.
  */
 int aide_result (struct aide *a, bool *lost);
 
-/* Block the signals that end a program: the aide hears none of them, and its
- * maker reads them.  *SET is what is blocked.  Writing to who is gone is an
- * error from then on, and no signal.
+/* Block the signals that end a program (*SET is which): the aide never gets
+ * them, and its maker reads them.  SIGPIPE is ignored from then on: a write to
+ * a pipe or socket that is closed at the other end only fails.
  */
 void aide_block_signals (sigset_t *set);
 

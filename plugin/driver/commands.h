@@ -28,8 +28,8 @@ uint64_t driver_features (const struct driver *c);
 
 /* These return 0 or a negative errno. */
 
-/* Make a device that the kernel numbers; *info says what is wanted, and what it
- * has become.
+/* Make a device that the kernel numbers; *info says what is wanted, and
+ * afterwards what the device is like.
  */
 int driver_add (struct driver *c, struct ublk_info *info);
 int driver_set_params (struct driver *c, unsigned device,
@@ -41,7 +41,7 @@ int driver_start (struct driver *c, unsigned device, pid_t server);
 int driver_stop (struct driver *c, unsigned device);
 /* -EBUSY: somebody has it open. */
 int driver_try_stop (struct driver *c, unsigned device);
-/* Delete it, without waiting for those who still have it open. */
+/* Delete it, since Linux 6.9 without waiting for those who have it open. */
 int driver_delete (struct driver *c, unsigned device);
 /* -ENODEV: there is no such device. */
 int driver_info (struct driver *c, unsigned device, struct ublk_info *info);

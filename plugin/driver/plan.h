@@ -3,7 +3,7 @@
  *
  * What the block device will be like, from what the export is like.  Whatever
  * the kernel would refuse is refused here, in words, before the kernel is
- * asked: what it says is EINVAL at most.  Nothing here asks anybody.
+ * asked: the kernel would only say EINVAL.  Nothing here makes system calls.
  */
 
 #ifndef NULLBLK_DRIVER_PLAN_H
@@ -16,10 +16,10 @@
 #include "kernel.h"
 #include "zones/zones.h"
 
-/* A report that takes the kernel several requests comes out of it in disorder,
- * and so all zones have to fit into one.  The kernel has a buffer of so many
- * pages for it at most, and so there are 65536 zones at most where a page has 4
- * KiB.
+/* A report for which the kernel makes several requests comes out in disorder,
+ * so all zones have to fit into one request.  For that the kernel has a buffer
+ * of this many pages at most: so there are 65536 zones at most where a page has
+ * 4 KiB.
  */
 #define MOST_REPORT_PAGES 1024
 
@@ -62,8 +62,9 @@ struct plan {
 int plan_make (struct plan *plan, const struct export *export,
                const struct wishes *wishes, struct message *why);
 
-/* Is TABLE, of N descriptors, the zone table of a device of SIZE bytes?  Some
- * servers have an export of any name that they are asked for.
+/* Does TABLE, of N descriptors, look like the zone table of a device of SIZE
+ * bytes?  Only the first descriptor is looked at, and has to be there.  It may
+ * be something else: some servers have an export of any name.
  */
 bool plan_is_table (const struct zone_descriptor *table, uint64_t n,
                     uint64_t size);

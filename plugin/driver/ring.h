@@ -19,19 +19,20 @@ struct event {
   void (*happened) (struct event *event, int result);
 };
 
-/* For ENTRIES requests that are submitted at once; entries that are WIDE have
- * 128 bytes.  The thread that calls it is the only one that uses it.  Returns
+/* Make a ring for ENTRIES requests that are submitted at once; entries that are
+ * WIDE have 128 bytes.  Only the thread that makes a ring uses it.  Returns
  * NULL and errno on failure.
  */
 struct ring *ring_create (unsigned entries, bool wide);
 void ring_destroy (struct ring *r);
 
-/* An entry to be filled, that tells EVENT; all of it is 0 but that.  It is
- * submitted by the next call here, or by ring_wait.
+/* Returns an entry that the caller fills: all of it is 0, except that it tells
+ * EVENT.  It is submitted by ring_run, or before, by a ring_request that finds
+ * the ring full.
  */
 struct io_uring_sqe *ring_request (struct ring *r, struct event *event);
 
-/* Tell EVENT once when FD is as EVENTS (poll's) says. */
+/* Tell EVENT, once, when FD has one of EVENTS, which are those of poll. */
 void ring_poll (struct ring *r, int fd, unsigned events, struct event *event);
 
 /* Submit all, wait for one event at least if it is to WAIT, and tell all that

@@ -7,8 +7,8 @@
 #ifndef NULLBLK_DRIVER_USERS_H
 #define NULLBLK_DRIVER_USERS_H
 
-/* Is the block device NAME ("ublkbN"), or a part of it, open or mapped in
- * another process, held by a driver, or what a loop device has its data in?
+/* Is the block device NAME ("ublkbN"), or a partition of it, open or mapped in
+ * another process, held by a driver, or the file behind a loop device?
  * Returns -EBUSY if so, 0 if not, or another negative errno where that cannot
  * be told.  A driver that opens it without holding it (NVMe's target) is seen
  * by nobody but the kernel.

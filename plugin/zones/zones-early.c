@@ -12,10 +12,11 @@
  *
  * Progress in a zone (zones_early_until) wakes nobody: each of its writes looks
  * at the moment of the last progress when its own time is up.  A client that
- * keeps making progress can keep a write waiting for ever.  What that holds is
- * a thread with its buffer, of which a connection has as many as nbdkit gives
- * it, or a place among the requests that are set aside, of which it has
- * `--depth`, and room that others cannot be short of (batch-waiting.c).
+ * keeps making progress can keep a write waiting for ever.  Such a write holds
+ * a thread and its buffer, and a connection has as many threads as nbdkit gives
+ * it.  Or the write holds one of the `--depth` places that its connection has
+ * for requests that are set aside, and memory, of which other connections keep
+ * a share of their own (batch-waiting.c).
  */
 
 #include <config.h>
@@ -107,7 +108,7 @@ zones_unlist_early (struct zones *z, struct zone_early *e)
 /*---------------------------------------------------------------------*/
 /* On a thread */
 
-/* For the thread that waits; see struct zone_early. */
+/* What struct zone_early calls REACHED, where a thread waits for the write. */
 static void
 wake_thread (struct zone_early *early)
 {
@@ -144,7 +145,7 @@ end_wait (struct zone_stripe *stripe, struct waiting_write *e)
   pthread_mutex_destroy (&e->lock);
 }
 
-/* Wait for the turn until MOMENT at most, and say whether it has come. */
+/* Wait until E is woken, or until MOMENT; say whether E was woken. */
 static bool
 await_turn (struct waiting_write *e, uint64_t moment)
 {

@@ -32,7 +32,7 @@ end_of_list (struct zone_stripe *stripe)
   return link;
 }
 
-/* Is anybody in the list in the way of H, which is not there? */
+/* Is anybody in the list in the way of H, which is not in it? */
 static bool
 is_in_the_way (const struct zone_hold *h)
 {
@@ -89,7 +89,7 @@ zone_take_shared (struct zones *z, struct zone_hold *h, uint64_t zone)
   take (z, h, zone, true);
 }
 
-/* It has the zone, and so its place is before all that wait. */
+/* H has the zone, and so its place is before all that wait for it. */
 void
 zone_let_go (struct zone_hold *h)
 {

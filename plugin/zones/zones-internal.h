@@ -2,13 +2,13 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * What the files of the zones share.  Each calls only those that stand below
- * it:
+ * it, except that all use the locks of zones.c (stripe_lock):
  *
  *     zones.c           makes them, and looks at them (with the drawing)
  *     zones-write.c     writes move write pointers
  *     zones-command.c   commands and trims
  *     zones-early.c     writes that wait for their turn
- *     zones-order.c     the same, in order
+ *     zones-order.c     those writes, sorted by zone and place
  *     zones-limits.c    states, and how many zones are open and active
  *     zones-hold.c      who has a zone
  *     zones-settings.c  what the parameters say of them
@@ -28,8 +28,9 @@
 /*---------------------------------------------------------------------*/
 /* The state of a zone is one word, so that it can be looked at without a lock:
  * the sectors below the write pointer, and the condition in the low 4 bits, in
- * such a way that a zone that nothing was done to, an empty one, is 0.  A zone
- * without a write pointer has it at its end: all of it can be read.
+ * such a way that a zone that nothing was done to, an empty one, is 0.  For a
+ * zone without a write pointer the word has the zone's end: all of it can be
+ * read.
  */
 
 #define ZONE_COND_BITS 4
@@ -92,7 +93,7 @@ struct zone_limits {
   bool awaited; /* somebody waits for `changed` */
   uint64_t imp_open, exp_open, closed;
   uint64_t cursor; /* where to look for the next zone to close */
-  uint64_t *idle;  /* bits of implicitly open zones, not just being written */
+  uint64_t *idle;  /* a bit a zone: it is implicitly open, nobody writes it */
 };
 
 struct zones {
@@ -116,7 +117,7 @@ struct zones {
    * no memory.
    */
   _Atomic uint64_t *progress;
-  size_t map_size; /* of both */
+  size_t map_size; /* of `states` and `progress` together */
 
   struct zone_limits limits;
 };
@@ -151,7 +152,7 @@ zone_stripe (const struct zones *z, uint64_t zone)
   return &z->stripes[zone & (z->nr_stripes - 1)];
 }
 
-/* Where what belongs to a zone is among that of all. */
+/* The index of a zone in `states` and in `progress`. */
 static inline uint64_t
 zone_index (const struct zones *z, uint64_t zone)
 {
@@ -183,21 +184,22 @@ zones_have_power (const struct zones *z)
 }
 
 /* zones-hold.c.  Take a zone, to change it, or to read it together with others:
- * H has it until zone_give_back.  Both wait for all that have it or wait for
- * it.  The stripe is locked when these return.
+ * H has it until zone_give_back.  zone_take waits for all that have the zone or
+ * wait for it, and zone_take_shared for those of them that do not share it.
+ * The stripe is locked when these return.
  */
 void zone_take (struct zones *z, struct zone_hold *h, uint64_t zone);
 void zone_take_shared (struct zones *z, struct zone_hold *h, uint64_t zone);
 
 /* Keep the zone, but let go of its stripe's lock; and lock the stripe again.
- * Both do nothing where that is so already.  Without the lock, short reads of
- * the zone go on, and writes may be listed as early: so a state may be changed
- * then, but not to one that has a lower write pointer.
+ * Each does nothing if that has been done already.  Without the lock, short
+ * reads of the zone go on, and writes may be listed as early: so a state may be
+ * changed then, but not to one that has a lower write pointer.
  */
 void zone_let_go (struct zone_hold *h);
 void zone_lock_again (struct zone_hold *h);
 
-/* With the stripe locked or not; afterwards it is not. */
+/* Call this with the stripe locked or not; afterwards it is not locked. */
 void zone_give_back (struct zone_hold *h);
 
 /* zones-order.c.  The stripe is locked for these. */
@@ -207,8 +209,9 @@ void zone_order_remove (struct zone_order *o, struct zone_early *e);
 /* The first write of a zone, or NULL. */
 struct zone_early *zone_order_first (struct zone_order *o, uint64_t zone);
 
-/* zones-early.c.  The stripe is locked for the following.  The write pointer of
- * a zone has moved to WP; something is listed in its stripe.
+/* zones-early.c.  The stripe is locked for the following.  Wake the early
+ * writes of a zone whose write pointer has moved to WP; some are listed in its
+ * stripe.
  */
 void zone_tell_early (struct zones *z, uint64_t zone, uint64_t wp);
 
@@ -220,7 +223,9 @@ zone_wake_early (struct zones *z, struct zone_stripe *stripe, uint64_t zone,
     zone_tell_early (z, zone, wp);
 }
 
-/* Add one whose zone, write pointer and moment are set. */
+/* List a write whose zone and write pointer are set.  Its `since` is 0 the
+ * first time, and is set here then.
+ */
 void zone_list_early (struct zones *z, struct zone_early *e);
 
 /* Give back the zone that H has, and wait until the zone's write pointer is at
@@ -236,10 +241,10 @@ int zone_wait_early (struct zones *z, struct zone_hold *h, uint64_t wp,
 int limits_create (struct zones *z, const struct zone_settings *s);
 void limits_destroy (struct zones *z);
 
-/* The state of a zone is changed between these two, by who has taken the zone.
- * OPENING, where limits_make_room is called in between, is the hold of the
- * zone, or else NULL: the stripe is then not locked any more where others had
- * to be waited for.
+/* The state of a zone is changed between these two, by the request that has
+ * taken the zone.  OPENING is the hold of the zone if limits_make_room is
+ * called in between, and NULL otherwise.  With OPENING, the stripe is no longer
+ * locked where the request had to wait for others.
  */
 void limits_enter (struct zones *z, struct zone_hold *opening);
 void limits_leave (struct zones *z, const struct zone_hold *opening);
@@ -257,8 +262,8 @@ bool limits_have_room (const struct zones *z);
 void zone_set_state (struct zones *z, uint64_t zone, enum zone_cond cond,
                      uint64_t wp);
 
-/* An open zone that is being written: it keeps its place until the next
- * zone_set_state.
+/* An open zone is being written: it is not closed to make room for another one
+ * before the next zone_set_state.
  */
 void limits_keep_open (struct zones *z, uint64_t zone);
 

@@ -40,8 +40,9 @@
 
 struct zones;
 
-/* A request that has a zone, or waits for it.  Private to the zones, guarded by
- * the lock of the zone's stripe, all but what the request itself alone uses.
+/* A request that has a zone, or waits for it.  Only the zones look into it.
+ * The lock of the zone's stripe guards it, except for what nobody but the
+ * request itself uses.
  */
 struct zone_hold {
   struct zone_hold *next;
@@ -123,10 +124,10 @@ uint64_t zones_end_of_zone (const struct zones *z, uint64_t offset);
  * moves the data between the two, and does not begin anything else here.
  *
  * A write ahead of the write pointer waits for those before it if the settings
- * say so, until the moment that zones_early_until says.  Before that and every
- * 10 ms meanwhile it waits 0 ns by WAIT: if that fails, so does the write; but
- * with -EAGAIN nothing is locked, and zones_begin_write returns
- * ZONE_WRITE_EARLY.
+ * say so, until the moment that zones_early_until says.  Before it waits, and
+ * now and then meanwhile (wait_slice), it naps 0 ns by wait->nap: if that
+ * fails, so does the write; but with -EAGAIN nothing is locked, and
+ * zones_begin_write returns ZONE_WRITE_EARLY.
  */
 struct zone_wait {
   const struct wait_ops *nap; /* or NULL */
@@ -142,12 +143,12 @@ int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
 int zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
                      uint64_t offset);
 
-/* A write that was early, and that nobody waits for: in memory of the caller's,
+/* An early write that no thread waits for.  It is in memory of the caller's,
  * which stays where it is until zones_unlist_early.  When the write pointer has
  * reached the write or has passed it, or power is off, the write is taken out
- * of the list, and REACHED is called, on any thread and with the zone locked:
- * it may only have the write tried again by somebody else.  zones_list_early
- * calls REACHED itself where that is so by then.
+ * of the list, and REACHED is called, on any thread and with the stripe locked:
+ * REACHED may only have the write tried again by somebody else.  Where the
+ * write need not wait any more, zones_list_early calls REACHED itself.
  */
 struct zone_early {
   void (*reached) (struct zone_early *e);
@@ -167,21 +168,21 @@ void zones_list_early (struct zones *z, struct zone_early *e, uint64_t count,
 
 /* The moment until which a write that was listed is to wait: reorder_wait after
  * the last progress of its zone.  That is when the write pointer moved while
- * anything was listed, or when a write was listed for the first time.  So it
- * does not end while whoever writes the zone makes any progress, however slow
- * the way here is; and a write that is tried again and again makes none.
+ * anything was listed, or when a write was listed for the first time.  So the
+ * wait goes on as long as writes of the zone arrive and are done, however slow
+ * the network is.  A write that is tried again and again is no progress.
  */
 uint64_t zones_early_until (const struct zones *z, const struct zone_early *e);
 
-/* REACHED is not called any more, nor running.  A write that is not listed may
- * be given.
+/* Take a write out of the list, if it is there.  After this REACHED is not
+ * called any more, nor running.
  */
 void zones_unlist_early (struct zones *z, struct zone_early *e);
 
 /* End a write: its first WRITTEN bytes are there, all, a part, or none. */
 void zones_end_write (struct zone_write *w, uint64_t written);
 
-/* A read is done in parts, each with nobody changing what it reads. */
+/* A read is done in parts.  While a part is read, nobody changes it. */
 struct zone_read {
   /* The part whose turn it is. */
   uint64_t count, offset;
@@ -193,8 +194,8 @@ struct zone_read {
   uint64_t end;                /* of the read */
   uint64_t zone_end, data_end; /* of what is read of the zone */
   struct zone_stripe *locked;  /* to be read; or NULL */
-  struct zone_hold hold;       /* of a part that is long, */
-  bool is_held;                /* and where that is so */
+  struct zone_hold hold;       /* of a part that is long */
+  bool is_held;                /* does HOLD have a zone? */
 };
 
 /* Are COUNT bytes at OFFSET all conventional?  Then they are read as if there
@@ -203,9 +204,9 @@ struct zone_read {
 bool zones_read_is_conventional (const struct zones *z, uint64_t count,
                                  uint64_t offset);
 
-/* Are they all data of one sequential zone, and at most a step, as most reads
- * are?  If so, lock it for the time in which they are read and return what
- * zones_release is to be called with; NULL otherwise.
+/* Are COUNT bytes at OFFSET all data of one sequential zone, and at most a
+ * step, as those of most reads are?  If so, lock the zone's stripe until they
+ * are read, and return what zones_release is to be called with; NULL otherwise.
  */
 struct zone_stripe *zones_hold_data (struct zones *z, uint64_t count,
                                      uint64_t offset);
@@ -228,8 +229,9 @@ int zones_read_part (struct zone_read *r);
  */
 int zones_trim (struct zones *z, uint64_t count, uint64_t offset);
 
-/* Would zones_trim fail so?  Returns 0 if not.  Other requests, between this
- * and zones_trim, may change the answer.
+/* Would zones_trim meet a read-only or an offline zone?  Returns its error, or
+ * 0 if not.  Other requests, between this and zones_trim, may change the
+ * answer.
  */
 int zones_check_trim (const struct zones *z, uint64_t count, uint64_t offset);
 
@@ -253,8 +255,8 @@ enum zone_extent zones_extent (struct zones *z, uint64_t offset, uint64_t end,
 /* Commands */
 
 /* Bring a zone into a condition: EMPTY resets it, EXP_OPEN opens it, CLOSED
- * closes and FULL finishes it; READONLY and OFFLINE make it so, or, where it is
- * so already, empty.
+ * closes and FULL finishes it.  READONLY and OFFLINE bring it into that
+ * condition; if it is in that condition already, they make it empty.
  */
 int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
 
@@ -266,13 +268,13 @@ int zones_reset_all (struct zones *z);
 /* Power is off: have all early writes, set aside or not, tried again. */
 void zones_wake_all (struct zones *z);
 
-/* Power is about to come back to a sequential zone, of which all from LOST on
- * is gone, UINT64_MAX if nothing is: the write pointer goes back to there,
- * unless it is before that.  What was open is closed then, or empty where
- * nothing is left.  A full zone that has lost something is closed, too; but
- * where no more may be active, it stays full, as if it had been finished at
- * LOST: so those come last.  FULL: only those that are full are meant, or else
- * all others.
+/* Power is about to come back to a sequential zone that has lost all from LOST
+ * on; UINT64_MAX: it has lost nothing.  Its write pointer goes back to LOST,
+ * unless it is before that.  An open zone is closed, or empty if nothing of it
+ * is left.  A full zone that has lost something is closed, too; but where no
+ * more zones may be active, it stays full, as if it had been finished at LOST.
+ * So full zones come last: with FULL this does nothing to a zone that is not
+ * full, and without it nothing to one that is.
  */
 void zones_restart (struct zones *z, uint64_t zone, uint64_t lost, bool full);
 

@@ -56,7 +56,9 @@ attach_by_ublk (struct attachment *a, const struct ublk_options *options,
   return UBLK_ATTACHED;
 }
 
-/* A record is there as long as anything of its device may be. */
+/* Is there a record?  There is one as long as anything of its device may be
+ * left.
+ */
 static bool
 has_record (const struct attachment *a)
 {

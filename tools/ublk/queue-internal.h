@@ -21,9 +21,11 @@
  *       └─────────────────────────> request_answer <─────────────────────┘
  *
  * queue-renew.c has what is done where connections die: a request that was sent
- * by one waits before its step that begins with >, for another connection.
+ * by one waits at its >, and is sent again by another connection.
  *
- * Callers stand above callees.  All functions are called by the queue's thread.
+ * Callers stand above callees, except that queue-request.c tells queue-renew.c
+ * of a connection that has died.  All functions are called by the queue's
+ * thread.
  */
 
 #ifndef NULLBLK_UBLK_QUEUE_INTERNAL_H
@@ -45,13 +47,17 @@ struct request {
   struct queue *queue;
   unsigned tag;
   const struct ublk_request *asked;
-  unsigned command; /* what the kernel has last been told, and again if it */
-  struct ublk_answer told; /* could not take it */
+
+  /* The command that the kernel was given last, and the answer in it.  It gets
+   * both again if it could not take them.
+   */
+  unsigned command;
+  struct ublk_answer told;
 
   struct io io;       /* what the server is asked for, one at a time */
   struct link **link; /* by which link of the queue; and what is called then: */
   void (*done) (struct io *io, int err);
-  bool is_sent_again; /* it, or the same before it, as a connection has died */
+  bool is_sent_again; /* by another connection, as the first one has died */
   struct look {
     struct io io; /* as it was */
     void (*done) (struct io *io, int err);
@@ -59,8 +65,8 @@ struct request {
   } look;               /* at a zone, after what was sent again has failed */
   struct append append; /* of an append */
   uint64_t zone;
-  uint64_t end; /* bytes within the device, of what clears */
-  int error;    /* that explain looks into */
+  uint64_t end; /* of a discard or a write of zeroes: bytes within the device */
+  int error;    /* that request_explain was called with */
   struct zone_descriptor descriptor;
   struct zone_descriptor *table; /* a report, or NULL */
 
@@ -100,8 +106,8 @@ struct queue {
   /* Locked, as other threads use it. */
   pthread_mutex_t lock;
   struct connections *connections; /* the caller's of queue_start */
-  bool is_lost;                    /* they are dead; this thread only reads */
-  bool has_fresh;                  /* there are others: */
+  bool is_lost;                    /* they are dead; its thread alone sets it */
+  bool has_fresh;                  /* `fresh` has others */
   struct connections fresh;
   bool waits_no_more; /* for others */
   bool has_given_up;
@@ -161,29 +167,33 @@ void request_explain (struct request *r, int err);
 /*---------------------------------------------------------------------*/
 /* queue-renew.c */
 
-/* A connection has died by which the request was sent.  Returns true where it
- * is sent again by another one; its done is called as if nothing had been then.
+/* The connection by which the request was sent has died.  Returns true if the
+ * request waits for another one, by which it is sent again; then its `done` is
+ * called as usual, or with -ENOTCONN if nobody waits for others any longer.
  */
 bool request_waits (struct request *r);
 
-/* A write, an append or a command has failed with ERR, or with 0 not at all.
- * What was sent twice may have been done the first time, and fail for that.
- * Returns true where that is looked at; done is called again then.
+/* A write, an append or a command has ended with ERR: 0 or a negative errno.
+ * One that was sent twice may have been done the first time, and have failed
+ * the second time for that reason.  Returns true if its zone is looked at to
+ * find out; `done` is called once more after that.
  */
 bool request_looks_again (struct request *r, int err);
 
-/* Where connections have died: use others, if there are any.  Returns whether
- * there may be anything to pump for.
+/* If connections have died, use others, if there are any.  Returns whether
+ * requests may have been sent or answered by that, so that link_pump is due.
  */
 bool queue_look_for_connections (struct queue *q);
 
-/* At the end: close those that nobody has used. */
+/* At the end: close `fresh`, if the queue has not come to use it. */
 void queue_close_fresh (struct queue *q);
 
 /*---------------------------------------------------------------------*/
 /* queue-request.c */
 
-/* Tell the kernel again what it could not take. */
+/* Give the kernel the command of the last request_tell again, which it could
+ * not take.
+ */
 void request_put_command (struct request *r);
 
 /* Give the kernel a command (UBLK_FETCH, UBLK_COMMIT_AND_FETCH) for the tag of
@@ -192,8 +202,8 @@ void request_put_command (struct request *r);
 void request_tell (struct request *r, unsigned command, int result,
                    uint64_t sector);
 
-/* The request has its result: bytes, or a negative errno.  An append tells the
- * sector, too, at which its data went.
+/* Answer the request with RESULT: bytes, or a negative errno.  The answer to an
+ * append also has the sector to which its data went.
  */
 void request_answer (struct request *r, int result);
 void request_answer_at (struct request *r, int result, uint64_t sector);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A thread that makes new connections for the queues whose connections have
- * died, as long as that takes.
+ * A thread that makes new connections for queues whose connections have died,
+ * and goes on trying until the server takes them.
  */
 
 #ifndef NULLBLK_UBLK_RECONNECT_H
@@ -13,9 +13,10 @@
 
 struct reconnector;
 
-/* For COUNT queues, which add to the eventfd LOST when they are lost.  Their
- * requests wait for SECONDS at most; then they fail until the server is back.
- * Source and queues stay the caller's, and are there until reconnector_stop.
+/* Start it for COUNT queues, each of which adds to the eventfd LOST when its
+ * connections have died.  Requests wait for SECONDS at most; then they fail
+ * until the server is back.  Source and queues stay the caller's, who keeps
+ * them until reconnector_stop.
  * Returns NULL and errno on failure.
  */
 struct reconnector *reconnector_start (const struct source *source,
@@ -23,7 +24,9 @@ struct reconnector *reconnector_start (const struct source *source,
                                        unsigned count, int lost,
                                        unsigned seconds);
 
-/* Nobody connects in this process any more.  NULL is none. */
+/* End the thread.  Nothing in this process can connect from then on
+ * (link_stop_connecting).  Nothing happens if R is NULL.
+ */
 void reconnector_stop (struct reconnector *r);
 
 #endif /* NULLBLK_UBLK_RECONNECT_H */
