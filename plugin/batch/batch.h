@@ -2,9 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The plugin's side of batched socket I/O: nullblk-serve(1) preloads a library
- * (batch-socket-internal.h) into nbdkit, for which the plugin looks by name,
- * and each tells the other what only it knows.  Where the library is not there
- * this does nothing.
+ * (batch-socket-internal.h) into nbdkit.  The plugin finds the library's table
+ * of functions by its name, and each of the two tells the other what only it
+ * knows.  Where the library is not there this does nothing.
  */
 
 #ifndef NULLBLK_BATCH_H
@@ -22,10 +22,11 @@ uint32_t batch_client_depth (const struct settings *s);
 /* Look for the library, before D serves anything. */
 void batch_client_find (struct devices *d);
 
-/* Tell the library whether a reply may wait for the next request: it may as
- * long as no thread waits for anything that the library does not see.  Called
- * after batch_client_find, and whenever settings of D have changed; by any
- * thread, side by side.
+/* Tell the library whether any request has to wait, so that its arrival counts,
+ * and whether a reply may wait for the next request: it may as long as no
+ * thread waits for anything that the library does not see.  Called after
+ * batch_client_find, and whenever settings or fault rules of D have changed; by
+ * any thread, side by side.
  */
 void batch_client_tell (struct devices *d);
 

@@ -31,7 +31,8 @@
  *     change may be there, or a part of it.
  *
  * While power is off every request gets -ESHUTDOWN, and has changed nothing.
- * power-cut=disconnect drops the client of a request that met a cut.
+ * power-cut=disconnect drops the client of such a request, and of one under
+ * which power went off.
  *
  *   devices ──> device ──> settings, a version that never changes; a live
  *                 │        change puts another in its place
@@ -79,8 +80,8 @@ struct settings_version {
  *
  * A request takes
  *
- *     connection       for a moment when it begins, when it ends, and when it
- *                      hangs or naps
+ *     connection       for a moment when it begins, when it ends, and before
+ *                      and after each wait
  *     stats_lock       while it has that, one request in some hundreds
  *     settings_lock    while it has that, if the settings have changed
  *     power_lock       if it has met a power cut
@@ -99,7 +100,9 @@ struct settings_version {
  *
  * What is done with a lock held has a bound, whatever is asked:
  *
- *     control, change_lock       a change; only those who change settings wait
+ *     control                    making a text; only users of this one control
+ *                                connection wait
+ *     change_lock                a change; only those who change settings wait
  *     power_switch               a cut; only those who switch power wait
  *     power_lock, devices.lock   a look at each connection, or adding the
  *                                thousand samples that each may have
@@ -109,11 +112,13 @@ struct settings_version {
  *                                longer, or writes to the log, has a place in
  *                                the list of holds, where requests of the same
  *                                zone wait and no others
- *     limits of zones            a bit for each zone
+ *     limits of zones            a bit for each zone; limits.turn, besides, the
+ *                                end of another zone's write (zones-limits.c)
  *     write log, durability      one step, of STORE_STEP bytes
  *     the store's stripes        the same
  *     a tree's of the store      a walk from the root to a leaf
- *     badblocks                  BADBLOCKS_PIECE ranges
+ *     badblocks                  BADBLOCKS_PIECE ranges, or those that lie in
+ *                                one request (badblocks.h has an exception)
  *     faults                     a look at each rule
  */
 struct device {
@@ -154,7 +159,7 @@ struct device {
   atomic_bool enospc_seen; /* the store has refused a write */
   atomic_bool is_end_of_log_told;
 
-  /* Touched only where settings make requests wait. */
+  /* Requests touch these only where the settings make them wait. */
   _Alignas(64) struct random random;
   struct latency_state latency;
 };
@@ -275,8 +280,8 @@ struct connection {
 
   _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
   struct settings_version *version;
-  uint64_t number;         /* of all connections that there ever were */
-  uint32_t version_users;  /* requests that began with this version */
+  uint64_t number;         /* it is the Nth connection that there ever was */
+  uint32_t version_users;  /* requests in service that use this version */
   uint32_t in_flight;      /* requests in service */
   uint32_t out;            /* those of them that are out, see device-power.c */
   uint32_t in_flight_most; /* since statistics began */
@@ -388,9 +393,9 @@ void device_disconnect (struct connection *c);
  * on power that is on, do nothing.  Otherwise, when either function returns, no
  * request that began before the cut will change anything any more: both wait
  * for requests whose data move, and the cut ends those that hang or are early.
- * device_cut_power_after cuts power at the Nth write from now on, or calls that
- * off where N is 0.  Where SEED is 0, the cut has a seed that is made of the
- * settings' seed and of the number of cuts.
+ * device_cut_power_after cuts power at the Nth write or zero from now on, or
+ * calls that off where N is 0.  Where SEED is 0, the cut has a seed that is
+ * made of the settings' seed, the device's number and the number of cuts.
  */
 void device_cut_power (struct device *d, enum lose lose, uint64_t seed);
 void device_power_on (struct device *d);

@@ -45,8 +45,8 @@ struct op_stats {
   uint64_t bytes; /* of the requests that succeeded */
   uint64_t errors[NR_ERRORS];
 
-  /* How long all requests were in service; and of those that had to wait, how
-   * long the settings asked them to.
+  /* How long all requests were in service; and how long latency and fault rules
+   * asked those to wait that had to, and succeeded.
    */
   struct histogram served, asked;
 };
@@ -56,7 +56,7 @@ struct stats {
   struct histogram late; /* how much longer than asked */
 };
 
-/* The number of a histogram: of each operation served and asked, and late. */
+/* The numbers of the histograms: two for each operation, and one for `late`. */
 #define HISTOGRAM_SERVED(op) (2 * (op))
 #define HISTOGRAM_ASKED(op) (2 * (op) + 1)
 #define HISTOGRAM_LATE (2 * NR_OPERATIONS)
@@ -99,8 +99,8 @@ uint64_t stats_bucket_from (unsigned bucket);
 /* How many values a histogram has counted. */
 uint64_t histogram_total (const struct histogram *h);
 
-/* The time, in ns, that at least PER_10000 of every 10,000 took at most: the
- * middle of the bucket in which it lies, 0 if there were none.
+/* The least time, in ns, within which PER_10000 of every 10,000 values lie, as
+ * the middle of its bucket, but at most h->longest; 0 if there are no values.
  */
 uint64_t histogram_percentile (const struct histogram *h, unsigned per_10000);
 
@@ -135,7 +135,9 @@ stats_count (struct counts *c, enum operation op, uint32_t bytes, uint64_t ns,
     c->op[op].errors[nbd_error_of (r)]++;
 }
 
-/* Count beside that, for a request that had to wait, for how long it was to. */
+/* After stats_count, for a request that had to wait and succeeded: count how
+ * long it was asked to wait, and how much longer it was in service.
+ */
 static inline void
 stats_count_asked (struct counts *c, enum operation op, uint64_t asked,
                    uint64_t served)

@@ -17,9 +17,9 @@
  *  - eviction, oldest first, when the volatile bytes would pass the cache's
  *    size.  Each change of a block takes its bytes, as in a log; making
  *    zeroes of what was never written takes none, as nothing changes.  A FUA
- *    change takes a block for each 128 KiB that it touches.  A long change is
- *    one for each of its steps; one that is larger than the cache makes
- *    everything durable, and goes past it.
+ *    change takes a block for each 128 KiB that it touches.  Each step of a
+ *    long change counts as a change.  A change that is larger than the cache
+ *    makes everything durable, itself too.
  *
  * The cache never makes a request fail: undo records count against
  * memory-limit, but where memory is missing the oldest are dropped, which is
@@ -33,19 +33,21 @@
  * with it what comes after it.  All is decided by a seed and by the order of
  * changes, nothing else.
  *
- * A change is either in place when power is cut, or gets -ESHUTDOWN.  The
- * epoch tells a request whether power has been cut under it: see
- * durability_epoch.  Whoever puts power back on has waited for all that began
- * before (device-power.c), so that whoever finds it on has begun since.
+ * A change, or a step of one, that finds power off is not made, and gets
+ * -ESHUTDOWN.  The epoch tells a request whether power has been cut under it:
+ * see durability_epoch.  Power is put back on only after all requests that were
+ * in (device-power.c) are out: so a change that finds power on is of a request
+ * that has begun since.
  *
  * Any thread may call any of this at any time.  One lock a device guards all of
  * it and is held while old content is copied and new content written: with the
  * cache on, changes of a device take turns, for about a microsecond per 4 KiB,
- * and for one step of STORE_STEP at most.  What becomes durable beyond what
- * makes room for that is freed without the lock.  Without a cache (and no cut
- * ahead, and power on) it costs one branch.  The lock comes after the write
- * log's lock and those of zones, and before the store's stripes; nothing is
- * ever waited for while it is held.
+ * and for one step of STORE_STEP at most.  Records that are evicted to make
+ * room are freed under the lock; all others, as after a flush, without it.
+ * Without a cache (and no cut ahead, and power on) it costs one branch.  The
+ * lock comes after the write log's lock and those of zones, and before the
+ * store's; no thread waits for anything but the store's locks while it holds
+ * this one.
  */
 
 #ifndef NULLBLK_DURABILITY_H
@@ -75,7 +77,7 @@ struct durability_options {
 
 /* How much of what is volatile a power cut loses. */
 enum lose {
-  LOSE_RANDOM, /* each cut draws how likely loss is, then every block does */
+  LOSE_RANDOM, /* a cut draws how likely loss is; by that each block is lost */
   LOSE_ALL,    /* all of it: what is durable stays */
   LOSE_NONE,   /* nothing: the cache had enough charge left */
 };
@@ -139,8 +141,8 @@ durability_needs_lock (const struct durability *d)
       0);
 }
 
-/* The functions below, whose names lack "_locked", call these where a change
- * has to take the lock, or is long.
+/* The functions below, which have the same names without "_slow", call these
+ * where a change has to take the lock, or is long.
  */
 int durability_write_slow (struct durability *d, const void *buf,
                            uint64_t count, uint64_t offset, bool fua);
@@ -153,12 +155,13 @@ int durability_flush_slow (struct durability *d);
 /* The result of a change at which power was cut. */
 #define DURABILITY_CUT 1
 
-/* Make a change as store_write does, or store_zero or store_trim (MAY_TRIM), or
- * store_trim.  They fail as those do, having changed nothing, or with
- * -ESHUTDOWN while power is off.  They return DURABILITY_CUT for a write or
- * zero that was the last before a cut (durability_cut_after): it may be there,
- * or not, or in part, its request fails with -ESHUTDOWN, and the caller is to
- * call durability_finish_cut.
+/* durability_write makes a change as store_write does, durability_trim as
+ * store_trim does, and durability_zero as store_zero does, or as store_trim
+ * where MAY_TRIM is set.  They fail as those do, having changed nothing, or
+ * with -ESHUTDOWN while power is off.  They return DURABILITY_CUT for a write
+ * or zero that was the last before a cut (durability_cut_after): it may be
+ * there, or not, or in part, its request fails with -ESHUTDOWN, and the caller
+ * is to call durability_finish_cut.
  *
  * They go step by step (store_reach, store_reach_promised), and let others in
  * between: so a long one may be done in part when power is cut, and each step
@@ -247,12 +250,13 @@ void durability_free_deferred (struct durability *d);
  */
 int durability_reset_zone (struct durability *d, uint64_t offset);
 
-/* Cut the power, in two steps, and put it back on, which waits for the second
- * step.  Both return 0, or -EALREADY where power is off, or on, already.  The
- * first step is over at once, and nothing changes any more after it.  The
- * second loses what is volatile: it takes the longer the more there is, holds
- * no lock, and gives back the memory of each record when it has used the
- * record.
+/* Cut the power, in two steps: begin_cut and finish_cut.  The first is over at
+ * once, and nothing changes any more after it.  The second loses what is
+ * volatile: it takes the longer the more there is, holds no lock meanwhile, and
+ * gives back the memory of each record when it has used the record.
+ * durability_restore_power waits until the second step is over, and puts power
+ * back on.  begin_cut returns 0, or -EALREADY where power is off already;
+ * restore_power returns 0, or -EALREADY where it is on already.
  */
 int durability_begin_cut (struct durability *d, const struct power_cut *cut);
 void durability_finish_cut (struct durability *d);
@@ -261,7 +265,7 @@ int durability_restore_power (struct durability *d);
 /* Wait until the second step of a cut is over. */
 void durability_await_cut (struct durability *d);
 
-/* Cut it while the Nth write or zero from now on is served: that one is in
+/* Cut the power while the Nth write or zero from now on is served: that is in
  * place and volatile, FUA or not and even without a cache, so that it may be
  * torn.  N = 0 calls it off.
  */

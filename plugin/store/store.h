@@ -4,7 +4,7 @@
  * The store: sparse RAM for all devices of a server.  A device is a *volume*
  * in it, a number below arena_options.volumes (at most MAX_VOLUMES); an address
  * is a volume and an offset in bytes, up to 2^63-1.  What was never written, or
- * was trimmed, reads as zeroes and holds no memory.
+ * was trimmed, reads as zeroes and counts as holding no memory.
  *
  * How it is built is drawn at the top of store.c.  Every function may be
  * called by any thread at any time.  A block of up to 128 KiB that is
@@ -36,14 +36,16 @@ void store_read (struct store *store, uint32_t volume, void *buf,
                  uint64_t count, uint64_t offset);
 
 /* Write COUNT bytes at OFFSET.  Returns 0, or -ENOSPC when the memory for it
- * would pass the limit or the system gives none; then nothing has changed.
+ * would pass the limit or the system gives none.  Then nothing has changed,
+ * except that of more than STORE_STEP bytes the first may be written where the
+ * system gives less memory than it said.
  */
 int store_write (struct store *store, uint32_t volume, const void *buf,
                  uint64_t count, uint64_t offset);
 
-/* Write as store_write does what COUNT bytes at OFFSET held before.  *PAID
- * bytes have been charged already for the memory that this needs; what is used
- * of them is taken from *PAID.
+/* Write back, as store_write does, what the COUNT bytes at OFFSET held before.
+ * *PAID bytes have been charged already for the memory that this needs; what is
+ * used of them is taken from *PAID.
  */
 int store_restore (struct store *store, uint32_t volume, const void *buf,
                    uint64_t count, uint64_t offset, uint64_t *paid);
@@ -55,9 +57,10 @@ int store_restore (struct store *store, uint32_t volume, const void *buf,
 int store_zero (struct store *store, uint32_t volume, uint64_t count,
                 uint64_t offset);
 
-/* Make COUNT bytes at OFFSET zero and give back the memory of every 4 KiB
- * page that is all zero then.  It costs by what is there, however large COUNT
- * is.
+/* Make COUNT bytes at OFFSET zero, and pay back each 4 KiB page that is all
+ * zero then, or in a whole arena (arena.h) each chunk, unless it is promised
+ * (store_promise).  The system may get the memory later (store-trim.c).  How
+ * long this takes depends on what is written there, not on COUNT.
  */
 void store_trim (struct store *store, uint32_t volume, uint64_t count,
                  uint64_t offset);
@@ -65,8 +68,8 @@ void store_trim (struct store *store, uint32_t volume, uint64_t count,
 /* A caller that holds a lock meanwhile goes step by step and lets go of the
  * lock between two steps.  A step is a range that holds at most STORE_STEP
  * bytes of data, or a chunk, and so may be of any length.  store_trim_step
- * makes one from OFFSET up to END at most and returns where it ends;
- * store_reach says so beforehand, within END.
+ * trims one step from OFFSET on, up to END at most, and returns where the step
+ * ends; store_reach only returns where it would end.
  */
 #define STORE_STEP (UINT64_C (2) << 20)
 uint64_t store_trim_step (struct store *store, uint32_t volume, uint64_t offset,
@@ -109,7 +112,9 @@ void store_end_promise (struct store *store, struct store_promise *p);
 uint64_t store_extent (struct store *store, uint32_t volume, uint64_t offset,
                        uint64_t end, bool *written);
 
-/* Bytes held against the limit now, by all volumes. */
+/* Bytes held against the limit now: by all volumes, by promises, and by callers
+ * of store_charge.
+ */
 uint64_t store_held (struct store *store);
 
 /* How many 4 KiB pages of a volume are written. */

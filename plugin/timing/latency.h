@@ -12,11 +12,12 @@
  * that a limit holds back keeps no lane busy.
  *
  * struct latency_state is what a device remembers from one request to the next;
- * its lock guards all of it, is held for some dozens of nanoseconds and takes
- * no other.  It is left alone where nothing has to be remembered: with
- * durations and stalls only.  struct latency_settings is part of the device's
- * settings, which never change; a change brings another struct, and holds for
- * requests whose completion it gives.
+ * its lock guards all of it but `origin`, which never changes, is held for some
+ * dozens of nanoseconds and takes no other.  The lock is not taken where
+ * nothing has to be remembered: with stalls, and durations that do not seek,
+ * only.  struct latency_settings is part of one version of the device's
+ * settings, and never changes.  A live change brings another struct, which
+ * holds for requests that begin after it.
  */
 
 #ifndef NULLBLK_LATENCY_H
@@ -46,14 +47,14 @@ struct latency_settings {
 struct latency_state {
   pthread_mutex_t lock;
   uint64_t origin;   /* when the device started: stalls count from there */
-  uint64_t position; /* the end of the last read, write or zero */
+  uint64_t position; /* the end of the last request that moved the head */
   struct lanes lanes;
   struct throttle throttle;
 };
 
 struct latency_request {
   enum operation op;
-  bool fua;         /* takes a flush, too: only where there is a write cache */
+  bool fua;         /* takes as long as a flush besides; false without cache */
   uint32_t count;   /* bytes */
   uint64_t offset;  /* bytes */
   uint64_t arrival; /* a moment of the monotonic clock */
@@ -89,8 +90,8 @@ uint64_t latency_completion (struct latency_state *l,
                              const struct latency_request *r,
                              struct latency_slot *slot);
 
-/* A request is given up at NOW: others may have what is left of its time.  What
- * is in service on a lane is served.
+/* A request is given up at NOW: others may have what is left of its time.  A
+ * lane that has begun to serve it by then stays busy to the end of its slot.
  */
 void latency_leave (struct latency_state *l, const struct latency_slot *slot,
                     uint64_t now);

@@ -4,8 +4,8 @@
  * The zones of a device: conventional ones first, which take any write, then
  * sequential ones, which are written at their write pointer only.  The rules
  * are those of Linux's null_blk.  Nothing here moves data, except that a
- * reset has it discarded: a read or a write asks here first, moves its data
- * itself, and says when it has.
+ * reset or a trim has it discarded: a read or a write asks here first, moves
+ * its data itself, and says when it has.
  *
  *     zone      |0 conventional|1 sequential     |2 sequential     |3
  *                              |#########|       |###|             |
@@ -17,12 +17,14 @@
  * offsets are multiples of the block size within the device, counts not 0.
  * Functions that return int give 0 or a negative errno:
  *
- *     -EIO     a rule is broken: not at the write pointer, across a border, a
- *              command that the zone's condition does not allow; an offline
- *              zone
+ *     -EIO     a rule is broken: a write that is not at the write pointer, or
+ *              crosses a border; a read beyond the write pointer, if that is
+ *              forbidden; a command that the zone's condition does not allow,
+ *              or to a conventional zone; an offline zone
  *     -EROFS   a write to a read-only zone
  *     -ENOSPC  as many zones are open or active as the limits allow
- *     -EINVAL  a command that there is not, or a zone that cannot take it
+ *     -EINVAL  there is no such command or no such zone, or a conventional
+ *              zone is to become read-only or offline
  *     -ESHUTDOWN  power is off: for all that changes a zone
  */
 
@@ -109,8 +111,8 @@ struct zone_write {
  * written as if there were no zones.
  */
 enum zone_place {
-  ZONE_PLACE_CONVENTIONAL, /* in one zone, which is so */
-  ZONE_PLACE_SEQUENTIAL,   /* the same */
+  ZONE_PLACE_CONVENTIONAL, /* in one conventional zone */
+  ZONE_PLACE_SEQUENTIAL,   /* in one sequential zone */
   ZONE_PLACE_ACROSS        /* in several zones */
 };
 enum zone_place zones_place (const struct zones *z, uint64_t count,
@@ -126,8 +128,8 @@ uint64_t zones_end_of_zone (const struct zones *z, uint64_t offset);
  * A write ahead of the write pointer waits for those before it if the settings
  * say so, until the moment that zones_early_until says.  Before it waits, and
  * now and then meanwhile (wait_slice), it naps 0 ns by wait->nap: if that
- * fails, so does the write; but with -EAGAIN nothing is locked, and
- * zones_begin_write returns ZONE_WRITE_EARLY.
+ * fails, the write fails with the same error.  Only for -EAGAIN
+ * zones_begin_write returns ZONE_WRITE_EARLY instead.  Nothing is locked then.
  */
 struct zone_wait {
   const struct wait_ops *nap; /* or NULL */
@@ -182,7 +184,9 @@ void zones_unlist_early (struct zones *z, struct zone_early *e);
 /* End a write: its first WRITTEN bytes are there, all, a part, or none. */
 void zones_end_write (struct zone_write *w, uint64_t written);
 
-/* A read is done in parts.  While a part is read, nobody changes it. */
+/* A read is done in parts.  While a part of a sequential zone is read, nobody
+ * changes its data.
+ */
 struct zone_read {
   /* The part whose turn it is. */
   uint64_t count, offset;
@@ -193,7 +197,7 @@ struct zone_read {
   struct zones *zones;
   uint64_t end;                /* of the read */
   uint64_t zone_end, data_end; /* of what is read of the zone */
-  struct zone_stripe *locked;  /* to be read; or NULL */
+  struct zone_stripe *locked;  /* that of the zone, while it is read; or NULL */
   struct zone_hold hold;       /* of a part that is long */
   bool is_held;                /* does HOLD have a zone? */
 };
@@ -224,14 +228,16 @@ int zones_begin_read (struct zones *z, struct zone_read *r, uint64_t count,
 int zones_read_part (struct zone_read *r);
 
 /* Reset the sequential zones that lie within COUNT bytes at OFFSET, and discard
- * what is conventional there; or what the settings say instead.  Fails before
- * anything has changed where it meets a read-only (-EROFS) or an offline zone.
+ * what is conventional there; or do what the settings say instead.  Where this
+ * meets a read-only zone (-EROFS) or an offline one (-EIO) it fails before
+ * anything has changed.
  */
 int zones_trim (struct zones *z, uint64_t count, uint64_t offset);
 
-/* Would zones_trim meet a read-only or an offline zone?  Returns its error, or
- * 0 if not.  Other requests, between this and zones_trim, may change the
- * answer.
+/* Would zones_trim fail before it changes anything, for a read-only or offline
+ * zone, or as the settings let trims of sequential zones fail?  Returns its
+ * error, or 0 if not.  Other requests, between this and zones_trim, may change
+ * the answer.
  */
 int zones_check_trim (const struct zones *z, uint64_t count, uint64_t offset);
 
@@ -260,8 +266,8 @@ enum zone_extent zones_extent (struct zones *z, uint64_t offset, uint64_t end,
  */
 int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
 
-/* Reset all zones that hold something, except read-only and offline ones.
- * Returns 0, or the first error of a reset.
+/* Reset all zones that are not empty, read-only or offline.  Returns 0, or the
+ * first error of a reset.
  */
 int zones_reset_all (struct zones *z);
 
@@ -269,10 +275,10 @@ int zones_reset_all (struct zones *z);
 void zones_wake_all (struct zones *z);
 
 /* Power is about to come back to a sequential zone that has lost all from LOST
- * on; UINT64_MAX: it has lost nothing.  Its write pointer goes back to LOST,
- * unless it is before that.  An open zone is closed, or empty if nothing of it
- * is left.  A full zone that has lost something is closed, too; but where no
- * more zones may be active, it stays full, as if it had been finished at LOST.
+ * on; UINT64_MAX: it has lost nothing.  The write pointer goes back to LOST if
+ * it is beyond that.  An open zone is closed, or empty if nothing of it is
+ * left.  A full zone that has lost something is closed, too; but where no more
+ * zones may be active, it stays full, as if it had been finished at LOST.
  * So full zones come last: with FULL this does nothing to a zone that is not
  * full, and without it nothing to one that is.
  */
