@@ -15,9 +15,17 @@ if on_host; then
   exit
 fi
 
+# has_pointer CONDITION: does the write pointer mean anything?  Where it does
+# not, some versions of blkzone write N/A, and others a number.
+has_pointer ()
+{
+  case $1 in
+    nw | fu | ro | of) return 1 ;;
+  esac
+}
+
 # kernel_zones: what the kernel reports, a line a zone: start, length, capacity
-# and write pointer in sectors, and the condition.  What is conventional has no
-# write pointer.
+# and write pointer in sectors, and the condition.
 kernel_zones ()
 {
   local start len cap wp cond
@@ -26,8 +34,7 @@ kernel_zones ()
   sed -nE 's/^ *start: ([^,]*), len ([^,]*), cap ([^,]*), wptr ([^ ]*) .*zcond: *[0-9]+\((..)\).*/\1 \2 \3 \4 \5/p' \
     "$tmp/report" |
     while read -r start len cap wp cond; do
-      # Some versions write N/A for it, others a number.
-      if [ "$cond" = nw ]; then wp=-; else wp=$((start + wp)); fi
+      if has_pointer "$cond"; then wp=$((start + wp)); else wp=-; fi
       echo $((start)) $((len)) $((cap)) "$wp" "$cond"
     done
 }
@@ -43,10 +50,8 @@ server_zones ()
       len=$((10#${words[6]} / 512))
       cap=$((10#${words[8]} / 512))
       wp=- cond=nw
-      if [ "${words[2]}" != cnv ]; then
-        wp=$((10#${words[10]} / 512))
-        cond=${words[11]}
-      fi
+      [ "${words[2]}" = cnv ] || cond=${words[11]}
+      ! has_pointer "$cond" || wp=$((10#${words[10]} / 512))
       echo $start $len $cap $wp "$cond"
     done
 }
