@@ -57,7 +57,8 @@ struct request {
   struct io io;       /* what the server is asked for, one at a time */
   struct link **link; /* by which link of the queue; and what is called then: */
   void (*done) (struct io *io, int err);
-  bool is_sent_again; /* by another connection, as the first one has died */
+  bool is_sent_again;   /* by another connection, as the first one has died */
+  bool came_while_lost; /* so the server has not got it */
   struct look {
     struct io io; /* as it was */
     void (*done) (struct io *io, int err);

@@ -112,7 +112,9 @@ send_waiting (struct queue *q)
 
   for (r = take_waiting (q); r != NULL; r = next) {
     next = r->next;
-    r->is_sent_again = true;
+    if (!r->came_while_lost)
+      r->is_sent_again = true;
+    r->came_while_lost = false;
     link_submit (*r->link, &r->io);
   }
 }

@@ -96,6 +96,7 @@ request_submit (struct request *r, struct link *link, enum io_kind kind,
             : link == q->config ? &q->config
                                 : &q->data;
   r->done = done;
+  r->came_while_lost = q->is_lost;
   r->io.kind = kind;
   r->io.fua = (r->asked->operation & UBLK_IO_FUA) != 0;
   r->io.no_hole = (r->asked->operation & UBLK_IO_NO_UNMAP) != 0;

@@ -759,6 +759,14 @@ test_done_before (void **state)
   answered (0, 0, -EIO);
   close_lost ();
 
+  /* This one was never sent before: it was only ever refused. */
+  make_lasting_device (true, 0);
+  RUN (one_read, one_write, written_before);
+  assert_int_equal (kernel.nr_answers, 2);
+  answered (0, 3, 8192);
+  answered (1, 0, -EIO);
+  close_lost ();
+
   make_lasting_device (true, 0);
   RUN (one_finish, finished_before);
   assert_int_equal (kernel.nr_answers, 1);
