@@ -38,9 +38,12 @@ works ()
   dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
 }
 
-# Killed and back, under fio that verifies what it writes.
+# Killed and back, under fio that verifies what it writes.  The socket's path is
+# a relative one.
 serve
-attach_ublk --persist -q 2 "$uri"
+cd "$tmp"
+attach_ublk --persist -q 2 "nbd+unix:///?socket=sock"
+cd /
 start_load verify --rw=randwrite --bs=4k --size=2M
 for _ in 1 2 3; do
   kill_server

@@ -114,9 +114,11 @@ done
 NBDKIT=$plain
 
 # As many connections as there can be, which all die while nobody listens: the
-# kernel has no room for so many events.
+# kernel has no room for so many events.  The socket's path is a relative one.
 serve -U "$sock" -t 1
-try "$attach" --persist -C 128 "$uri"
+cd "$tmp"
+try "$attach" --persist -C 128 "nbd+unix:///?socket=sock"
+cd /
 read -r watcher _ </run/nullblk/nbd0/watcher
 kill -STOP "$watcher"
 kill_server

@@ -404,9 +404,10 @@ start_watcher (struct persist *p, const char *folder,
     set_handler (SIG_DFL);
     if (is_stopped ()) /* just before */
       _exit (EXIT_SUCCESS);
+    /* The working folder stays: paths in the URI may begin there. */
     fd = open ("/dev/null", O_RDWR);
-    if (setsid () == -1 || chdir ("/") == -1 || fd == -1 ||
-        dup2 (fd, 0) == -1 || dup2 (fd, 1) == -1 || dup2 (fd, 2) == -1)
+    if (setsid () == -1 || fd == -1 || dup2 (fd, 0) == -1 ||
+        dup2 (fd, 1) == -1 || dup2 (fd, 2) == -1)
       _exit (EXIT_FAILURE);
     close (fd);
     leave_locks ();

@@ -83,12 +83,15 @@ go_to_background (int *ready)
             : EXIT_FAILURE);
 }
 
+/* The working folder stays: where the URI has the path of a socket or of a
+ * certificate that begins there, --persist looks it up again.
+ */
 static void
 leave_terminal (void)
 {
   const int fd = open ("/dev/null", O_RDWR);
 
-  if (fd == -1 || chdir ("/") == -1)
+  if (fd == -1)
     return;
   dup2 (fd, 0);
   dup2 (fd, 1);
