@@ -37,7 +37,7 @@ secure ()
 secure 15 nullblk@ram.service
 secure 15 nullblk-socket@ram.service
 [ ! -e "$units/nullblk-attach@.service" ] ||
-  secure 48 nullblk-attach@ram.service # it may serve a ublk device
+  secure 46 nullblk-attach@ram.service # it may serve a ublk device
 
 # locks UNIT: from MemoryMax on, less the folder of the one that has it.
 locks ()
