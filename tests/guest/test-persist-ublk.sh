@@ -27,12 +27,6 @@ serve ()
   wait_until 60 server_listens_or_ended || fail "the server does not listen"
   [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
 }
-kill_server ()
-{
-  kill -KILL "$server_pid"
-  wait "$server_pid" || true
-  server_pid=
-}
 works ()
 {
   dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
