@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "kernel.h"
 #include "plan.h"
+#include "port.h"
 #include "ring.h"
 #include "users.h"
 #include "zoned.h"

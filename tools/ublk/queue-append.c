@@ -130,9 +130,9 @@ request_append (struct request *r)
 {
   struct queue *q = r->queue;
 
-  r->zone = bytes_of (r->asked->sector) / q->plan->zone_size;
+  r->zone = bytes_of (asked (r)->sector) / q->plan->zone_size;
   r->append.zone = r->zone;
-  r->append.count = bytes_of (r->asked->count);
+  r->append.count = bytes_of (asked (r)->count);
   r->append.connection = q->index;
   take_turns (appends_begin (q->device->appends, &r->append), q);
 }

@@ -37,11 +37,11 @@ data_is_done (struct io *io, int err)
 void
 request_move_data (struct request *r, enum io_kind kind)
 {
-  const uint64_t offset = bytes_of (r->asked->sector);
+  const uint64_t offset = bytes_of (asked (r)->sector);
 
   if (r->queue->plan->zone_size != 0)
     r->zone = offset / r->queue->plan->zone_size;
-  request_submit (r, r->queue->data, kind, offset, bytes_of (r->asked->count),
+  request_submit (r, r->queue->data, kind, offset, bytes_of (asked (r)->count),
                   NULL, data_is_done);
 }
 
@@ -82,8 +82,8 @@ clear_part (struct request *r, enum io_kind kind, uint64_t offset)
 void
 request_clear (struct request *r, enum io_kind kind)
 {
-  const uint64_t offset = bytes_of (r->asked->sector);
+  const uint64_t offset = bytes_of (asked (r)->sector);
 
-  r->end = offset + bytes_of (r->asked->count);
+  r->end = offset + bytes_of (asked (r)->count);
   clear_part (r, kind, offset);
 }

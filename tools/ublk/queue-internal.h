@@ -43,17 +43,8 @@
 #include "queue.h"
 
 struct request {
-  struct event event;
+  struct port_request at_port;
   struct queue *queue;
-  unsigned tag;
-  const struct ublk_request *asked;
-
-  /* The command that the kernel was given last, and the answer in it.  It gets
-   * both again if it could not take them.
-   */
-  unsigned command;
-  struct ublk_answer told;
-
   struct io io;       /* what the server is asked for, one at a time */
   struct link **link; /* by which link of the queue; and what is called then: */
   void (*done) (struct io *io, int err);
@@ -93,13 +84,10 @@ struct queue {
   bool has_failed;
 
   struct ring *ring;
-  const struct ublk_request *table; /* the kernel's */
-  size_t table_size;
+  struct port port;
   struct link *data, *zones, *config;
   struct table_read all_zones;
   uint64_t most_cleared; /* bytes of one discard, or write of zeroes */
-  unsigned fetching; /* tags whose command is the kernel's, or being served */
-  int fetch_error;
 
   /* Those that wait for connections, in a list. */
   struct request *waiting, **last_waiting;
@@ -128,6 +116,13 @@ static inline uint64_t
 bytes_of (uint64_t sectors)
 {
   return sectors << ZONE_SECTOR_SHIFT;
+}
+
+/* What the kernel asks. */
+static inline const struct ublk_request *
+asked (const struct request *r)
+{
+  return r->at_port.asked;
 }
 
 /*---------------------------------------------------------------------*/
@@ -192,27 +187,11 @@ void queue_close_fresh (struct queue *q);
 /*---------------------------------------------------------------------*/
 /* queue-request.c */
 
-/* Give the kernel the command of the last request_tell again, which it could
- * not take.
- */
-void request_put_command (struct request *r);
-
-/* Give the kernel a command (UBLK_FETCH, UBLK_COMMIT_AND_FETCH) for the tag of
- * the request.
- */
-void request_tell (struct request *r, unsigned command, int result,
-                   uint64_t sector);
-
 /* Answer the request with RESULT: bytes, or a negative errno.  The answer to an
  * append also has the sector to which its data went.
  */
 void request_answer (struct request *r, int result);
 void request_answer_at (struct request *r, int result, uint64_t sector);
-
-/* Put N bytes into the kernel's buffer of the request, AT bytes behind its
- * beginning.  Returns 0 or a negative errno.
- */
-int request_put_data (struct request *r, const void *buf, size_t n, size_t at);
 
 /* Ask the server, and have DONE called.  The data is at BUF or, where that is
  * NULL, in the kernel's buffer.

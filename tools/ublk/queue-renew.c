@@ -127,8 +127,8 @@ zone_is_looked_at (struct io *io, int err)
   const bool was_done =
       err == 0 &&
       zoned_is_same (&r->descriptor, &r->queue->plan->table[r->zone]) &&
-      zoned_was_done (UBLK_OPERATION (r->asked), look.io.offset + look.io.count,
-                      &r->descriptor);
+      zoned_was_done (UBLK_OPERATION (asked (r)),
+                      look.io.offset + look.io.count, &r->descriptor);
 
   r->is_sent_again = false;
   r->io.kind = look.io.kind;

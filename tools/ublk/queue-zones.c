@@ -34,9 +34,9 @@ request_command (struct request *r)
 {
   struct queue *q = r->queue;
 
-  r->zone = bytes_of (r->asked->sector) / q->plan->zone_size;
+  r->zone = bytes_of (asked (r)->sector) / q->plan->zone_size;
   memset (&r->descriptor, 0, sizeof r->descriptor);
-  r->descriptor.cond = zoned_condition (UBLK_OPERATION (r->asked));
+  r->descriptor.cond = zoned_condition (UBLK_OPERATION (asked (r)));
   request_submit (r, q->zones, IO_WRITE, r->zone * ZONE_DESCRIPTOR_SIZE,
                   ZONE_DESCRIPTOR_SIZE, &r->descriptor, command_is_done);
 }
@@ -85,7 +85,7 @@ report_is_done (struct io *io, int err)
     err = -EIO;
   if (err == 0) {
     zoned_report (r->table, n);
-    err = request_put_data (r, r->table, io->count, 0);
+    err = port_put (&r->at_port, r->table, io->count, 0);
   }
   /* The kernel's buffer may have room for more zones than it asks for, and less
    * than all of it would be taken for a part: so this is at least all of it.
@@ -100,8 +100,8 @@ void
 request_report (struct request *r)
 {
   const struct plan *plan = r->queue->plan;
-  const uint64_t first = bytes_of (r->asked->sector) / plan->zone_size;
-  uint64_t n = r->asked->count;
+  const uint64_t first = bytes_of (asked (r)->sector) / plan->zone_size;
+  uint64_t n = asked (r)->count;
 
   if (first >= plan->nr_zones || n == 0) {
     request_answer (r, -EIO);

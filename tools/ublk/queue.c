@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -23,10 +22,12 @@
 #endif
 
 static void
-begin (struct request *r)
+begin (struct port_request *at_port)
 {
+  struct request *r = OF (struct request, at_port, at_port);
+
   r->is_sent_again = false;
-  switch (UBLK_OPERATION (r->asked)) {
+  switch (UBLK_OPERATION (asked (r))) {
   case UBLK_READ:
     request_move_data (r, IO_READ);
     return;
@@ -44,7 +45,7 @@ begin (struct request *r)
     return;
   }
   if (r->queue->plan->zone_size != 0) {
-    switch (UBLK_OPERATION (r->asked)) {
+    switch (UBLK_OPERATION (asked (r))) {
     case UBLK_ZONE_OPEN:
     case UBLK_ZONE_CLOSE:
     case UBLK_ZONE_FINISH:
@@ -65,43 +66,6 @@ begin (struct request *r)
   request_answer (r, -EOPNOTSUPP);
 }
 
-/* The command of a tag is done: there is a request, or the device is stopped;
- * or the kernel could not take the command for the moment, and so has not heard
- * the answer in it.
- */
-static void
-fetched (struct event *event, int result)
-{
-  struct request *r = OF (struct request, event, event);
-
-  if (result == 0) {
-    begin (r);
-    return;
-  }
-  if (result == -EAGAIN || result == -ENOMEM || result == -EINTR) {
-    request_put_command (r);
-    return;
-  }
-  r->queue->fetching--;
-  if (result != -ENODEV)
-    r->queue->fetch_error = result;
-}
-
-static int
-map_table (struct queue *q)
-{
-  const size_t page = sysconf (_SC_PAGESIZE);
-  void *p;
-
-  q->table_size = (q->plan->depth * sizeof *q->table + page - 1) / page * page;
-  p = mmap (NULL, q->table_size, PROT_READ, MAP_SHARED | MAP_POPULATE,
-            q->device->fd, ublk_table_offset (q->index, page));
-  if (p == MAP_FAILED)
-    return -errno;
-  q->table = p;
-  return 0;
-}
-
 /* All that its thread needs, which makes it. */
 static int
 prepare (struct queue *q)
@@ -114,7 +78,8 @@ prepare (struct queue *q)
   q->ring = ring_create (2 * q->plan->depth + 16, false);
   if (q->ring == NULL)
     return -errno;
-  r = map_table (q);
+  r = port_open (&q->port, q->ring, q->device->fd, q->index, q->plan->depth,
+                 begin);
   if (r < 0)
     return r;
   q->data = link_create (q->connections->data, q->ring);
@@ -128,15 +93,11 @@ prepare (struct queue *q)
   }
   queue_await_wake (q);
   for (i = 0; i < q->plan->depth; i++) {
-    q->requests[i].event.happened = fetched;
     q->requests[i].queue = q;
-    q->requests[i].tag = i;
-    q->requests[i].asked = &q->table[i];
-    request_tell (&q->requests[i], UBLK_FETCH, -1, 0);
-    q->fetching++;
+    port_fetch (&q->port, &q->requests[i].at_port, i);
   }
   r = ring_run (q->ring, false);
-  return r < 0 ? r : q->fetch_error;
+  return r < 0 ? r : q->port.error;
 }
 
 /* Until the device is stopped, or the kernel has refused what it was told: the
@@ -145,7 +106,7 @@ prepare (struct queue *q)
 static void
 serve (struct queue *q)
 {
-  while (q->fetching > 0 && q->fetch_error == 0) {
+  while (port_is_open (&q->port)) {
     /* What is answered by one may ask another for something. */
     while (
         link_pump (q->data) ||
@@ -193,8 +154,7 @@ destroy (struct queue *q)
   link_destroy (q->data);
   link_destroy (q->zones);
   link_destroy (q->config);
-  if (q->table != NULL)
-    munmap ((void *) (uintptr_t) q->table, q->table_size);
+  port_close (&q->port);
   if (q->wake_fd != -1)
     close (q->wake_fd);
   pthread_mutex_destroy (&q->lock);
