@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * nbdkit's callbacks: the only file that knows nbdkit.  It takes the command
- * line into struct params, hands each request to the device that the
- * connection's export name means, and turns a negative errno into nbdkit's
- * error.  A handle is a struct connection: to a device's data or, where it has
- * a struct control, to one of the device's control exports.
+ * nbdkit's callbacks: the only file that includes nbdkit's header.  It takes
+ * the command line into struct params, hands each request to the device of the
+ * connection, and tells nbdkit the error of a request that has failed.  A
+ * handle of nbdkit's is a struct connection: to a device's data or, where it
+ * has a struct control, to one of the device's control exports.
  */
 
 #include <config.h>
@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define NBDKIT_API_VERSION 2
-/* What .thread_model may not exceed. */
+/* The most parallel thread model that .thread_model may return. */
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #include <nbdkit-plugin.h>
 
@@ -144,11 +144,11 @@ writes_may_be_early (void)
   return zones->zoned && zones->reorder_wait != 0;
 }
 
-/* Where nothing in a device waits, or what waits needs no thread, handing a
- * connection's requests to other threads only costs; clients scale by
- * connections.  A write that comes early to its zone waits for another, which
- * may be the next of its connection.  Called with --dump-plugin before the
- * parameters are complete, too.
+/* Are the requests of a connection to be served side by side?  Where no request
+ * waits, or those that wait need no thread, handing a connection's requests to
+ * other threads only costs; clients scale by connections.  A write that comes
+ * early to its zone waits for another, which may be the next of its connection.
+ * With --dump-plugin this is called before the parameters are complete.
  */
 static bool
 is_parallel (void)
@@ -191,7 +191,9 @@ report_no_devices (const struct settings *s, int r)
     nbdkit_error ("cannot make the devices: %m");
 }
 
-/* Wait on a connection's thread, as long as connection and server are there. */
+/* See wait_ops.sleep_for: nbdkit ends the sleep when the connection or the
+ * server goes away.
+ */
 static int
 nap (void *opaque, uint64_t nsec)
 {
@@ -231,7 +233,7 @@ client (void)
   return r;
 }
 
-/* The first time that the limit is met is worth a line in the log. */
+/* Say in the log, once, that memory-limit was met. */
 static void
 report_full (struct device *d)
 {
@@ -249,7 +251,7 @@ report_full (struct device *d)
                 d->name, limit);
 }
 
-/* So is the end of a write log that cannot be written. */
+/* Say in the log, once for each device, that its write log has ended. */
 static void
 report_end_of_log (struct device *d)
 {
@@ -266,7 +268,7 @@ report_end_of_log (struct device *d)
                 d->name, s.entries);
 }
 
-/* A request has failed with R. */
+/* A request to D has failed with R: is that worth a line in the log? */
 static void
 report (struct device *d, int r)
 {
@@ -278,9 +280,8 @@ report (struct device *d, int r)
     report_end_of_log (d);
 }
 
-/* A request that hangs looks once a second at last whether there still is a
- * client.  Where its thread has replies to send that were deferred, that is
- * when it does, and looks more often.
+/* See wait_ops.seldom.  The replies that a thread has deferred are sent in the
+ * naps of its own request, so these may be seldom only where there are none.
  */
 static bool
 naps_seldom (void)
@@ -322,7 +323,7 @@ nullblk_get_ready (void)
     return -1;
   }
   if (s->write_log[0] != '\0') {
-    /* What is beyond the limit of file sizes is an error like another. */
+    /* A write beyond the limit of file sizes fails, and kills nobody. */
     signal (SIGXFSZ, SIG_IGN);
     if (devices_open_logs (devices, &why) < 0) {
       nbdkit_error ("%s", why.text);
@@ -460,7 +461,7 @@ nullblk_export_description (void *handle)
 }
 
 /*---------------------------------------------------------------------*/
-/* What an export can do */
+/* Abilities of an export */
 
 static int64_t
 nullblk_get_size (void *handle)
@@ -516,8 +517,8 @@ nullblk_can_trim (void *handle)
   return control_of (c) == NULL && device_can_discard (c->device);
 }
 
-/* Abilities of a device's data that a control export has no use for.  (nbdkit
- * makes a write of zero bytes of a zero there.)
+/* For abilities that only a device's data has.  (Where an export has no zeroes,
+ * nbdkit makes a write of them.)
  */
 static int
 is_data (void *handle)
@@ -570,8 +571,9 @@ set_nbd_error (void *handle, const char *request, uint32_t count,
   return -1;
 }
 
-/* nbdkit does not say what -t and filters make of the thread model.  But where
- * it serves a connection's requests side by side, none of them is served by the
+/* Note it if requests of a connection are served one after another.  nbdkit
+ * does not say what -t and filters make of the thread model.  But where it
+ * serves a connection's requests side by side, none of them is served by the
  * thread that has opened the connection.
  */
 static void
@@ -581,8 +583,9 @@ look_at_thread (const struct connection *c)
     atomic_store (&devices->ops.is_serial, true);
 }
 
-/* Who asks is looked at with each request, and not only when the export is
- * opened: nbdkit's filter openonce opens an export once for all clients.
+/* Whether the client may read is asked with each request, and not only when the
+ * export is opened: nbdkit's filter openonce opens an export once for all
+ * clients.
  */
 static int
 read_control (struct connection *c, void *buf, uint32_t count, uint64_t offset)
@@ -608,7 +611,9 @@ nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
                             : device_read (c, buf, count, offset));
 }
 
-/* A client that may control the server may also fill its log. */
+/* The reason of each refusal goes to the server's log: a client that may
+ * control the server may also fill that.
+ */
 static int
 write_control (struct connection *c, const void *buf, uint32_t count,
                uint64_t offset)
@@ -645,7 +650,7 @@ nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
                                             (flags & NBDKIT_FLAG_FUA) != 0));
 }
 
-/* No data crosses, and what is not written already is not touched: always
+/* No data crosses, and pages without data are not touched: a zero is always
  * faster than a write, so that FAST_ZERO needs no answer of its own.
  */
 static int
