@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Layouts that cross the wire: the zone descriptor that a .zones export is
- * read and written in.  It is laid out as Linux's struct blk_zone, and numbers
- * mean what they mean there, so that a client may hand it on as it is; but it
- * is little endian on every machine.
+ * The zone descriptor, of which a .zones export consists.  It has the layout
+ * and the numbers of Linux's struct blk_zone, so that a client on a little
+ * endian machine may use it as one; it is little endian on every machine.
  */
 
 #ifndef NULLBLK_WIRE_H
@@ -33,7 +32,9 @@ enum zone_cond {
   NR_ZONE_CONDS = 16
 };
 
-/* The write pointer of a zone that has none: read-only and offline ones. */
+/* The write pointer in the descriptor of a read-only or an offline zone, which
+ * has none.
+ */
 #define ZONE_NO_WP UINT64_MAX
 
 struct zone_descriptor {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Commands to zones, and trims, which are resets.  A command has its zone from
- * its first look to its end.  The state changes at one moment; that of a reset
- * changes with the stripe locked, so that no read sees a part of what was
- * there.  What was in the zone cannot be read from then on, and is discarded
- * before anybody changes the zone again.
+ * Commands to zones, and trims, which reset sequential zones.  A command has
+ * its zone from its first look to its end.  The state changes at one moment; a
+ * reset changes it with the stripe locked, so that no read sees only a part of
+ * the zone's data.  From then on the old data cannot be read; it is discarded
+ * before another request changes the zone.
  */
 
 #include <config.h>
@@ -64,8 +64,9 @@ close_zone (struct zones *z, uint64_t zone)
   }
 }
 
-/* A zone must be open, for a moment, to be finished.  What is full already
- * stays as it is where zones are counted; where they are not, nobody looks.
+/* A zone must be open, for a moment, to be finished.  Where there are limits, a
+ * zone that is full already is left as it is; without limits null_blk does not
+ * look at that, and sets the write pointer again.
  */
 static int
 finish (struct zones *z, struct zone_hold *h)
@@ -85,8 +86,8 @@ finish (struct zones *z, struct zone_hold *h)
   return 0;
 }
 
-/* Put a zone into a condition that cannot be written, or, where it is there
- * already, take it out.  It is finished first, whether that works or not: that
+/* Make a zone read-only or offline; or empty, if it is in that condition
+ * already.  As in null_blk the zone is finished first, even if that fails: that
  * may close another zone.
  */
 static int
@@ -155,7 +156,7 @@ is_reset (enum zone_cond cond, enum zone_cond now)
          now != ZONE_COND_OFFLINE;
 }
 
-/* Tell the data that the zone is to be reset, of which WP bytes are written. */
+/* Call zone_data.reset: WP bytes of the zone are written. */
 static int
 tell_of_reset (struct zones *z, struct zone_hold *h, uint64_t wp)
 {
@@ -167,7 +168,9 @@ tell_of_reset (struct zones *z, struct zone_hold *h, uint64_t wp)
   return r;
 }
 
-/* Do COND to the zone that H has.  *told is what came of telling of a reset. */
+/* Do the command COND to the zone that H has.  *told becomes the result of
+ * zone_data.reset, if that is called.
+ */
 static int
 command_held (struct zones *z, struct zone_hold *h, enum zone_cond cond,
               int *told)
@@ -231,7 +234,9 @@ is_reset_by_all (enum zone_cond cond)
          cond != ZONE_COND_OFFLINE;
 }
 
-/* One that has become read-only meanwhile is none of those. */
+/* A zone that becomes read-only between the look and the command is left out,
+ * too: its error is not returned.
+ */
 int
 zones_reset_all (struct zones *z)
 {
@@ -248,7 +253,8 @@ zones_reset_all (struct zones *z)
   return r;
 }
 
-/* A read-only zone that has lost data has no write pointer to tell of it. */
+/* A read-only zone stays as it is: it has no write pointer that could go back.
+ */
 void
 zones_restart (struct zones *z, uint64_t zone, uint64_t lost, bool full)
 {

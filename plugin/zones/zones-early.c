@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Writes that come early: before the one that is to be written in front of
- * them.  If zone-reorder-wait is set, such a write puts itself among those of
- * the zone's stripe (zones-order.c) and lets go of the lock.  Its thread waits
- * then, or the caller has set it aside and serves other requests meanwhile.
- * The request that moves the write pointer wakes the early writes whose place
- * the pointer reaches (one, unless two want the same place), and those that it
- * passes, which fail then.  So each write of a queue wakes only the next one,
- * and a write that waits holds no lock.
+ * Early writes: those that arrive before a write that belongs in front of them.
+ * If zone-reorder-wait is set, such a write is put among the early writes of
+ * its zone's stripe (zones-order.c), and its thread unlocks the stripe.  Then
+ * the thread waits; or the caller has set the write aside, and the thread
+ * serves other requests meanwhile.  The request that moves the write pointer
+ * wakes the early writes whose place the pointer reaches (one, unless two want
+ * the same place), and those that it passes, which fail then.  So each write of
+ * a queue wakes only the next one, and a write that waits holds no lock.
  *
- * Progress in a zone (zones_early_until) wakes nobody: each of its writes looks
- * at the moment of the last progress when its own time is up.  A client that
- * keeps making progress can keep a write waiting for ever.  Such a write holds
- * a thread and its buffer, and a connection has as many threads as nbdkit gives
- * it.  Or the write holds one of the `--depth` places that its connection has
- * for requests that are set aside, and memory, of which other connections keep
- * a share of their own (batch-waiting.c).
+ * Progress in a zone (zones_early_until) wakes no write: each looks at the
+ * moment of the last progress when its own time is up.  A client that keeps
+ * making progress can keep a write waiting for ever.  A write that waits on its
+ * thread takes that and its buffer, and a connection has no more threads than
+ * nbdkit gives it.  A write that is set aside takes one of the `--depth` places
+ * that its connection has for requests that wait, and memory, of which each
+ * other connection has a share of its own (batch-waiting.c).
  */
 
 #include <config.h>
@@ -25,7 +25,7 @@
 
 #include "zones-internal.h"
 
-/* Take an early write out of its list, and have it tried again. */
+/* Take an early write out of its stripe's, and have it tried again. */
 static void
 wake (struct zone_stripe *stripe, struct zone_early *e)
 {
@@ -62,7 +62,7 @@ zones_early_until (const struct zones *z, const struct zone_early *e)
                        z->reorder_wait);
 }
 
-/* The writes that are woken check their zones again. */
+/* Writes that are woken check their zones again, and find power off. */
 void
 zones_wake_all (struct zones *z)
 {
@@ -106,9 +106,9 @@ zones_unlist_early (struct zones *z, struct zone_early *e)
 }
 
 /*---------------------------------------------------------------------*/
-/* On a thread */
+/* Early writes that wait on their threads */
 
-/* What struct zone_early calls REACHED, where a thread waits for the write. */
+/* The function `reached` of a write whose thread waits. */
 static void
 wake_thread (struct zone_early *early)
 {
@@ -134,8 +134,8 @@ begin_wait (struct zones *z, struct waiting_write *e)
   zone_list_early (z, &e->early);
 }
 
-/* The stripe is locked.  A request that woke E did so with the stripe locked,
- * and so has no use of E any more.
+/* The stripe is locked.  A thread that has woken E did so with the stripe
+ * locked, and so does not use E any more.
  */
 static void
 end_wait (struct zone_stripe *stripe, struct waiting_write *e)

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Who has a zone.  A request that changes a zone takes it, and so does a long
- * read, which shares the zone with other long reads.  The zone's stripe is
- * locked while the request looks at the zone and changes its state.  A request
- * whose data takes long lets go of the lock meanwhile: it has a place in the
- * stripe's list then, and all that take the zone after it wait behind it, each
- * on a semaphore of its own:
+ * Which request has a zone, and which requests wait for it.  A request that
+ * changes a zone takes it, and so does a long read, which shares the zone with
+ * other long reads.  The zone's stripe is locked while the request looks at the
+ * zone and changes its state.  A request whose data takes long unlocks the
+ * stripe meanwhile: it has a place in the stripe's list then, and all that take
+ * the zone after it wait behind it, each on a semaphore of its own:
  *
  *     stripe 7   holds -> zone 7, -> zone 1031, -> zone 7, -> zone 7,
  *                         write      long read     reset      long read
  *                                                  (waits)    (waits)
  *
- * Whoever gives a zone back wakes the next one, or the next few that share.  So
- * they come in order, and other zones of the stripe do not wait.
+ * A request that gives a zone back wakes the next one, or the next few that
+ * share the zone.  So requests have the zone in the order in which they asked
+ * for it, and requests to other zones of the stripe do not wait.
  */
 
 #include <config.h>
@@ -32,7 +33,7 @@ end_of_list (struct zone_stripe *stripe)
   return link;
 }
 
-/* Is anybody in the list in the way of H, which is not in it? */
+/* Has H, which is not in the list, to wait for a request that is? */
 static bool
 is_in_the_way (const struct zone_hold *h)
 {
@@ -45,7 +46,9 @@ is_in_the_way (const struct zone_hold *h)
   return false;
 }
 
-/* The stripe is locked when this is called and when it returns. */
+/* Put H at the end of the list, and wait until it has the zone.  The stripe is
+ * locked when this is called and when it returns.
+ */
 static void
 await_turn (struct zone_hold *h)
 {
@@ -89,7 +92,8 @@ zone_take_shared (struct zones *z, struct zone_hold *h, uint64_t zone)
   take (z, h, zone, true);
 }
 
-/* H has the zone, and so its place is before all that wait for it. */
+/* H has the zone: its place in the list is before all that wait for the zone.
+ */
 void
 zone_let_go (struct zone_hold *h)
 {
@@ -113,7 +117,7 @@ zone_lock_again (struct zone_hold *h)
   h->is_locked = true;
 }
 
-/* Wake those whose turn it is now. */
+/* Wake those that have the zone now that another request has left the list. */
 static void
 wake_next (struct zone_stripe *stripe, uint64_t zone)
 {

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of the zones share.  Each calls only those that stand below
- * it, except that all use the locks of zones.c (stripe_lock):
+ * Declarations that the files of this room share.  Each file calls only those
+ * that stand below it, except that all use the locks of zones.c (stripe_lock):
  *
- *     zones.c           makes them, and looks at them (with the drawing)
+ *     zones.c           makes zones; reads, extents and the table (with the
+ *                       drawing)
  *     zones-write.c     writes move write pointers
  *     zones-command.c   commands and trims
- *     zones-early.c     writes that wait for their turn
- *     zones-order.c     those writes, sorted by zone and place
+ *     zones-early.c     early writes, which wait for those before them
+ *     zones-order.c     early writes, sorted by zone and offset
  *     zones-limits.c    states, and how many zones are open and active
- *     zones-hold.c      who has a zone
- *     zones-settings.c  what the parameters say of them
+ *     zones-hold.c      which request has a zone, and which wait for it
+ *     zones-settings.c  the parameters of zones
  *
  * Nobody else includes this.
  */
@@ -27,10 +28,10 @@
 
 /*---------------------------------------------------------------------*/
 /* The state of a zone is one word, so that it can be looked at without a lock:
- * the sectors below the write pointer, and the condition in the low 4 bits, in
- * such a way that a zone that nothing was done to, an empty one, is 0.  For a
- * zone without a write pointer the word has the zone's end: all of it can be
- * read.
+ * the sectors below the write pointer, and the condition in the low 4 bits.
+ * The word of an empty zone is 0, as in fresh memory.  A read-only or offline
+ * zone, which has no write pointer, has its length in the place of that: so all
+ * of a read-only zone can be read.
  */
 
 #define ZONE_COND_BITS 4
@@ -59,20 +60,20 @@ state_wp (uint64_t state)
 #define MAX_ZONE_STRIPES 1024
 
 /* A write whose thread waits for those before it: on that thread's stack, and
- * in the list of its stripe.
+ * among the early writes of its stripe.
  */
 struct waiting_write {
   struct zone_early early;
   pthread_mutex_t lock; /* guards `is_woken` */
   pthread_cond_t woken;
-  bool is_woken; /* to look at its zone again */
+  bool is_woken; /* the thread is to look at the zone again */
 };
 
 /* Early writes; see zones-order.c. */
 struct zone_order {
   struct zone_early *root; /* NULL: there are none */
-  uint64_t added;          /* how many ever were */
-  uint64_t steps;          /* that were taken in all, for tests */
+  uint64_t added;          /* how many were ever added */
+  uint64_t steps;          /* of all searches together, for tests */
 };
 
 struct zone_stripe {
@@ -109,7 +110,7 @@ struct zones {
   uint64_t nr_stripes; /* a power of two */
   unsigned stripe_bits;
   struct zone_stripe *stripes;
-  uint64_t row; /* states of a stripe */
+  uint64_t row; /* how many words of `states` each stripe has */
   _Atomic uint64_t *states;
 
   /* For each zone, in the same order, the moment of the last progress that its
@@ -152,7 +153,7 @@ zone_stripe (const struct zones *z, uint64_t zone)
   return &z->stripes[zone & (z->nr_stripes - 1)];
 }
 
-/* The index of a zone in `states` and in `progress`. */
+/* Returns the index of a zone in `states` and in `progress`. */
 static inline uint64_t
 zone_index (const struct zones *z, uint64_t zone)
 {
@@ -191,10 +192,10 @@ zones_have_power (const struct zones *z)
 void zone_take (struct zones *z, struct zone_hold *h, uint64_t zone);
 void zone_take_shared (struct zones *z, struct zone_hold *h, uint64_t zone);
 
-/* Keep the zone, but let go of its stripe's lock; and lock the stripe again.
- * Each does nothing if that has been done already.  Without the lock, short
- * reads of the zone go on, and writes may be listed as early: so a state may be
- * changed then, but not to one that has a lower write pointer.
+/* zone_let_go unlocks the stripe, but keeps the zone; zone_lock_again locks the
+ * stripe again.  Each does nothing if that has been done already.  Between the
+ * two, short reads of the zone go on, and writes may be listed as early: so the
+ * state may be changed, but not to one that has a lower write pointer.
  */
 void zone_let_go (struct zone_hold *h);
 void zone_lock_again (struct zone_hold *h);
@@ -209,9 +210,9 @@ void zone_order_remove (struct zone_order *o, struct zone_early *e);
 /* The first write of a zone, or NULL. */
 struct zone_early *zone_order_first (struct zone_order *o, uint64_t zone);
 
-/* zones-early.c.  The stripe is locked for the following.  Wake the early
- * writes of a zone whose write pointer has moved to WP; some are listed in its
- * stripe.
+/* zones-early.c.  The stripe is locked for these three.  zone_tell_early wakes
+ * the early writes of a zone whose write pointer has moved to WP, up to those
+ * at WP; zone_wake_early does nothing where none is listed in the stripe.
  */
 void zone_tell_early (struct zones *z, uint64_t zone, uint64_t wp);
 
@@ -229,10 +230,11 @@ zone_wake_early (struct zones *z, struct zone_stripe *stripe, uint64_t zone,
 void zone_list_early (struct zones *z, struct zone_early *e);
 
 /* Give back the zone that H has, and wait until the zone's write pointer is at
- * WP, or until zones_early_until.  The first nap is before the wait: with it,
- * replies that the thread has held are sent (batch_ppoll), which the write that
- * is waited for may be waiting for.  Returns 0 when it is worth another look,
- * -EIO when the time is up, or what the nap failed with.
+ * WP, or until zones_early_until.  The thread naps once before it waits: with
+ * the batch library that sends the replies that the thread has held
+ * (batch_ppoll), without which the client may not send the missing write.
+ * Returns 0 when it is worth another look, -EIO when the time is up, or the
+ * error of the nap.
  */
 int zone_wait_early (struct zones *z, struct zone_hold *h, uint64_t wp,
                      struct zone_wait *wait);
@@ -241,21 +243,22 @@ int zone_wait_early (struct zones *z, struct zone_hold *h, uint64_t wp,
 int limits_create (struct zones *z, const struct zone_settings *s);
 void limits_destroy (struct zones *z);
 
-/* The state of a zone is changed between these two, by the request that has
- * taken the zone.  OPENING is the hold of the zone if limits_make_room is
- * called in between, and NULL otherwise.  With OPENING, the stripe is no longer
- * locked where the request had to wait for others.
+/* Call limits_enter before a zone's state is changed, and limits_leave after
+ * that; the caller has the zone.  OPENING is the hold of the zone if
+ * limits_make_room is called in between, and NULL otherwise.  With OPENING, the
+ * stripe is no longer locked if the request had to wait for others.
  */
 void limits_enter (struct zones *z, struct zone_hold *opening);
 void limits_leave (struct zones *z, const struct zone_hold *opening);
 
-/* Is there room for a zone that is EMPTY or CLOSED to be open?  It may take the
- * place of one that is implicitly open.  Returns 0 or -ENOSPC.
+/* Make room for the zone that H has, which is in condition COND (EMPTY or
+ * CLOSED), to be open: where there is none, another zone that is implicitly
+ * open is closed.  Returns 0 or -ENOSPC.
  */
 int limits_make_room (struct zones *z, struct zone_hold *h,
                       enum zone_cond cond);
 
-/* May one more be active? */
+/* May one more zone be active? */
 bool limits_have_room (const struct zones *z);
 
 /* Change a zone's state, and count it. */

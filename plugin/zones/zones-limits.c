@@ -3,22 +3,23 @@
  *
  * Limits on how many zones are open or active.  Where there are none, nothing
  * here locks or counts.  Where there are, every change of a zone's condition is
- * made with limits.lock held, by who has the zone.
+ * made with limits.lock held, by the request that has the zone.
  *
- * The difficulty is the zone that is closed to make room for another: whoever
- * needs the room has the other zone, and must not take this one as well, as two
- * of them could wait for each other.  It need not.  A zone is closed in
- * this way only while it is `idle`: implicitly open, and nobody is between
- * zones_begin_write and zones_end_write of it.  Then its data and write pointer
- * do not change, as that would need limits.lock, too; a reader, which has only
- * its zone's lock, does not care whether it is open.
+ * There is one exception: a zone may be closed to make room for another.  The
+ * request that needs the room has the other zone, and must not take this one as
+ * well, as two such requests could wait for each other.  It need not.  A zone
+ * is closed in this way only while it is `idle`: implicitly open, and no
+ * request is between zones_begin_write and zones_end_write of it.  Then its
+ * data and write pointer do not change, as that would need limits.lock, too; a
+ * reader, which has only its zone's lock, does not care whether it is open.
  *
- * If all such zones are being written, a request that needs room waits for one
- * of them.  It keeps its own zone, but those writes need no other zone to come
- * to their end.  So that others do not begin new writes meanwhile, for ever,
- * each request that opens a zone or writes to one takes limits.turn first, and
- * the request that waits holds it.  Whoever waits for either lets go of its
- * stripe before that: a write that is waited for needs its stripe to end.
+ * If all implicitly open zones are being written, a request that needs room
+ * waits for one of those writes.  It keeps its own zone, but the writes need no
+ * other zone to come to their end.  So that other requests do not begin new
+ * writes for ever, each request that opens a zone or writes to one takes
+ * limits.turn first, and the request that waits holds it.  A request unlocks
+ * its stripe before it waits for limits.turn or for a write: to end, that write
+ * has to lock its stripe, which may be the same.
  */
 
 #include <config.h>
@@ -129,7 +130,9 @@ zone_set_state (struct zones *z, uint64_t zone, enum zone_cond cond,
                          memory_order_relaxed);
 }
 
-/* The first idle zone from FROM up to END. */
+/* Find the first idle zone from FROM up to END.  Returns false if there is
+ * none.
+ */
 static bool
 find_idle (const struct zone_limits *l, uint64_t from, uint64_t end,
            uint64_t *zone)
@@ -181,8 +184,8 @@ one_more_open (const struct zone_limits *l)
   return l->max_open == 0 || l->imp_open + l->exp_open < l->max_open;
 }
 
-/* As null_blk does it: also a zone that is closed, and so active already, only
- * takes another's place where one more could be active.
+/* null_blk's rule is kept: a closed zone, which is active already, takes the
+ * place of another one only where one more zone could be active.
  */
 int
 limits_make_room (struct zones *z, struct zone_hold *h, enum zone_cond cond)

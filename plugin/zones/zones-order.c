@@ -11,7 +11,9 @@
 
 #include "zones-internal.h"
 
-/* Of two writes of the same place either may be first, but always the same. */
+/* Does A stand before B?  Writes of the same place are ordered by their own
+ * addresses, so that the order never changes.
+ */
 static bool
 is_before (struct zone_order *o, const struct zone_early *a,
            const struct zone_early *b)
@@ -27,8 +29,8 @@ zone_order_add (struct zone_order *o, struct zone_early *e)
 {
   struct zone_early **link = &o->root, **before, **behind, *t;
 
-  /* The address of the lists, which no client knows, is in it: so nobody can
-   * choose places whose priorities make a tree that is no better than a list.
+  /* O's address, which no client knows, is hashed, too: so no client can choose
+   * places whose priorities make a tree that is no better than a list.
    */
   e->priority = random_mix ((uintptr_t) o ^ random_mix (++o->added));
   while ((t = *link) != NULL && t->priority >= e->priority)

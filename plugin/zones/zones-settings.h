@@ -2,8 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The parameters of zones, and whether they fit together.  This owns nothing
- * and locks nothing: parameters are parsed before the server listens, and do
- * not change after that.
+ * and locks nothing: parameters are parsed before the server listens, and but
+ * for zone-cross none changes after that.
  */
 
 #ifndef NULLBLK_ZONES_SETTINGS_H
@@ -15,7 +15,7 @@
 
 #include "common/common.h"
 
-/* The most zones of a device: each takes 8 bytes once it is used. */
+/* The most zones of a device.  A zone takes up to 16 bytes once it is used. */
 #define MAX_ZONES (UINT64_C (1) << 24)
 
 #define MIN_ZONE_SIZE UINT64_C (4096)
@@ -64,10 +64,11 @@ int zone_list_parse (const char *text, struct zone_list *list,
 /* Write a list as zone_list_parse takes it; ZONE_LIST_TEXT bytes are enough. */
 void zone_list_format (const struct zone_list *list, char *buf, size_t len);
 
-/* Check zones against each other and against a device of SIZE bytes (not 0)
- * with blocks of BLOCK_SIZE, and put in the place of the capacity and of the
- * limits what they come to.  Returns 0, or -EINVAL with the reason in *why.
- * Nothing is done where zoned is false.
+/* Check the parameters against each other and against a device of SIZE bytes
+ * (not 0) with blocks of BLOCK_SIZE.  Replace a capacity of 0 by the zone size,
+ * a max_open above max_active by that, and limits that cannot be reached by 0.
+ * Returns 0, or -EINVAL with the reason in *why.  Nothing is done where zoned
+ * is false.
  */
 int zone_settings_complete (struct zone_settings *s, uint64_t size,
                             uint64_t block_size, struct message *why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Writes to zones, and what moves a write pointer by writing.
+ * Writes to zones, and how they move write pointers.
  */
 
 #include <config.h>
@@ -11,9 +11,9 @@
 
 #include "zones-internal.h"
 
-/* The rules, null_blk's, for a write at WP from the zone's start.  Beyond the
- * write pointer it is ZONE_WRITE_EARLY, which is right once the write pointer
- * has come there.
+/* May COUNT bytes be written WP bytes behind the zone's start, by null_blk's
+ * rules?  Returns 0, ZONE_WRITE_EARLY if they may once the write pointer is
+ * there, or an error.
  */
 static int
 check_write (const struct zones *z, uint64_t zone, uint64_t count, uint64_t wp)
@@ -31,7 +31,7 @@ check_write (const struct zones *z, uint64_t zone, uint64_t count, uint64_t wp)
   return wp == state_wp (state) ? 0 : ZONE_WRITE_EARLY;
 }
 
-/* A write opens its zone, if there is room for one more. */
+/* Open the zone of a write, if there is room for one more open zone. */
 static int
 open_implicitly (struct zones *z, struct zone_hold *h)
 {
@@ -53,8 +53,8 @@ open_implicitly (struct zones *z, struct zone_hold *h)
   return r;
 }
 
-/* A write of COUNT bytes has its zone, and may write there.  What takes long
- * does not keep the stripe locked.
+/* Begin a write of COUNT bytes that has its zone and may write there.  A write
+ * that takes long does not keep the stripe locked.
  */
 static int
 begin (struct zones *z, struct zone_hold *h, uint64_t count)

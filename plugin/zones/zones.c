@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The zones, and looking at them; zones.h says what they promise.
+ * How zones are made, and looked at: reads, extents, the zone table.  zones.h
+ * says what they promise.
  *
  * A zone is one word, its state (zones-internal.h), and belongs to the stripe
  * of its number modulo their number, which is at most 1024.  A stripe has a
@@ -16,13 +17,14 @@
  *
  * The lock is held shared to read a zone's data, and exclusively to write any
  * or to change the state: so a read finds a zone as it was before a reset or a
- * write, or after it.  It is held while at most a step of data moves.  What
- * takes longer, or waits for something, has a place in the list of holds
- * instead (zones-hold.c): a read or a write of more than a step, a write that a
- * log has to be told of, and what is done of a reset beside the change of the
- * state.  Two zones rarely have the same lock: those that do are 1024 zones
- * apart.  A request has one zone at a time; a read of many zones goes from one
- * to the next.  Conventional zones have none: the store sees to them.
+ * write, or after it.  It is held while at most a step of data moves.  A
+ * request that takes longer, or waits for something, has a place in the list of
+ * holds instead (zones-hold.c): a read or a write of more than a step, a write
+ * that goes into a write log, and a reset, except when it changes the state.
+ * Two zones rarely have the same lock: those that do are 1024 zones apart.  A
+ * request has one zone at a time; a read of many zones goes from one to the
+ * next.  Requests to conventional zones lock nothing here: the store has locks
+ * of its own.
  *
  * Lock order: a hold, a stripe, then limits.turn and limits.lock
  * (zones-limits.c), or waiting_write.lock (zones-early.c), or the store's.
@@ -90,7 +92,7 @@ create_stripes (struct zones *z)
 
 /*---------------------------------------------------------------------*/
 
-/* How the states lie: a row a stripe, of whole cache lines. */
+/* Decide how the states lie: a row for each stripe, of whole cache lines. */
 static void
 lay_out (struct zones *z)
 {
@@ -291,9 +293,9 @@ leave_zone (struct zone_read *r)
   r->is_held = false;
 }
 
-/* Lock the zone at r->offset, or take it to read more than a step, and see how
- * far it is data.  Where no data has to be kept from changing, all that follows
- * is one.
+/* Lock the zone at r->offset, or take it to read more than a step, and find out
+ * up to where it has data.  Without data the rest of the read is one part, and
+ * so is all that lies in conventional zones.
  */
 static int
 enter_zone (struct zone_read *r)
@@ -356,7 +358,8 @@ zones_read_part (struct zone_read *r)
 /*---------------------------------------------------------------------*/
 /* Extents */
 
-/* What is at OFFSET in its zone, and where that ends. */
+/* Returns the kind of extent at OFFSET, and in *end where it ends in its zone.
+ */
 static enum zone_extent
 extent_in_zone (const struct zones *z, uint64_t offset, uint64_t *end)
 {

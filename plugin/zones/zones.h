@@ -17,10 +17,11 @@
  * offsets are multiples of the block size within the device, counts not 0.
  * Functions that return int give 0 or a negative errno:
  *
- *     -EIO     a rule is broken: a write that is not at the write pointer, or
- *              crosses a border; a read beyond the write pointer, if that is
- *              forbidden; a command that the zone's condition does not allow,
- *              or to a conventional zone; an offline zone
+ *     -EIO     a rule is broken: a write that is not at the write pointer, goes
+ *              beyond the capacity, or crosses a border; a read beyond the
+ *              write pointer, or a trim, if the settings forbid it; a command
+ *              that the zone's condition does not allow, or to a conventional
+ *              zone; an offline zone
  *     -EROFS   a write to a read-only zone
  *     -ENOSPC  as many zones are open or active as the limits allow
  *     -EINVAL  there is no such command or no such zone, or a conventional
@@ -42,35 +43,35 @@
 
 struct zones;
 
-/* A request that has a zone, or waits for it.  Only the zones look into it.
- * The lock of the zone's stripe guards it, except for what nobody but the
- * request itself uses.
+/* A request that has a zone, or waits for it.  Only code in zones/ looks into
+ * it.  The lock of the zone's stripe guards `next` and `turn`; no thread but
+ * that of the request uses the other members while they change.
  */
 struct zone_hold {
   struct zone_hold *next;
   struct zone_stripe *stripe;
   uint64_t zone;
-  void *turn; /* what wakes it, while it waits */
+  void *turn; /* while it waits, the semaphore that wakes it; or NULL */
   bool is_shared, is_listed;
-  bool is_locked; /* the stripe, by this request */
+  bool is_locked; /* this request has locked the stripe */
 };
 
-/* The functions by which zones reach their data, if it is kept: in null mode
- * zones have conditions and write pointers as ever, but no data.
+/* The functions by which zones reach their data.  IS_KEPT: there is data; in
+ * null mode zones have conditions and write pointers alone.
  *
  * TRIM trims COUNT bytes at OFFSET, which are conventional.  RESET is called
  * before the sequential zone at OFFSET is reset, of which COUNT bytes are below
- * the write pointer.  Both return 0 or a negative errno, the
- * result of the request; with -ESHUTDOWN, and no other, the zone is not reset.
- * DISCARD then makes what is from OFFSET to END zero and frees its memory, or a
- * step of that, which takes about a millisecond, and returns where it ends.
- * When RESET and DISCARD are called nobody else has the zone, and its stripe is
- * not locked.
+ * the write pointer.  Both return 0, or a negative errno, with which the
+ * request fails; only with -ESHUTDOWN is the zone not reset.  After the reset,
+ * DISCARD is called until all of the zone's data is gone: it makes a step of
+ * the bytes from OFFSET to END zero, which takes about a millisecond, frees
+ * their memory, and returns where the step ends.  While RESET or DISCARD runs,
+ * no other request has the zone, and its stripe is not locked.
  *
  * A stripe is not locked either while more than STEP bytes are read or written,
  * nor, with IS_SLOW, while any are written: that may wait for a file.
  *
- * EPOCH is odd while power is off; NULL: it always is on.
+ * EPOCH is odd while power is off; NULL: power is always on.
  */
 struct zone_data {
   bool is_kept;
@@ -83,8 +84,8 @@ struct zone_data {
   const _Atomic uint32_t *epoch;
 };
 
-/* Make the zones of a device of SIZE bytes; the settings are complete.  Returns
- * 0 or -ENOMEM.
+/* Make the zones of a device of SIZE bytes, by settings that
+ * zone_settings_complete has been through.  Returns 0 or -ENOMEM.
  */
 int zones_create (struct zones **zones, const struct zone_settings *s,
                   uint64_t size, const struct zone_data *data);
@@ -98,7 +99,9 @@ uint64_t zones_number (const struct zones *z);
 /*---------------------------------------------------------------------*/
 /* Data */
 
-/* A write, or a zero, between its begin and its end. */
+/* A write, or a zero, from zones_begin_write or zones_try_write until
+ * zones_end_write.
+ */
 struct zone_write {
   struct zones *zones;
   uint64_t zone;
@@ -118,18 +121,19 @@ enum zone_place {
 enum zone_place zones_place (const struct zones *z, uint64_t count,
                              uint64_t offset);
 
-/* Where the zone of OFFSET ends. */
+/* Returns the offset at which the zone of OFFSET ends. */
 uint64_t zones_end_of_zone (const struct zones *z, uint64_t offset);
 
-/* May COUNT bytes be written at OFFSET?  If so, the zone has been opened and
- * nobody else changes it until zones_end_write, which must follow.  The caller
- * moves the data between the two, and does not begin anything else here.
+/* May COUNT bytes be written at OFFSET?  If so, returns 0: the zone has been
+ * opened, and no other request changes it until zones_end_write, which must
+ * follow.  The caller moves the data between the two, and calls nothing else
+ * here meanwhile.
  *
- * A write ahead of the write pointer waits for those before it if the settings
- * say so, until the moment that zones_early_until says.  Before it waits, and
+ * With reorder_wait, a write ahead of the write pointer waits for those before
+ * it, until the moment that zones_early_until returns.  Before it waits, and
  * now and then meanwhile (wait_slice), it naps 0 ns by wait->nap: if that
- * fails, the write fails with the same error.  Only for -EAGAIN
- * zones_begin_write returns ZONE_WRITE_EARLY instead.  Nothing is locked then.
+ * fails, the write fails with the same error, except that for -EAGAIN
+ * zones_begin_write returns ZONE_WRITE_EARLY.  Nothing is locked then.
  */
 struct zone_wait {
   const struct wait_ops *nap; /* or NULL */
@@ -138,19 +142,19 @@ struct zone_wait {
 int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
                        uint64_t offset, struct zone_wait *wait);
 
-/* Begin a write as zones_begin_write does, but do not wait: where that would
- * wait, returns ZONE_WRITE_EARLY, and nothing is locked.
+/* Begin a write as zones_begin_write does, but do not wait for an early write:
+ * where that would wait, return ZONE_WRITE_EARLY, with nothing locked.
  */
 #define ZONE_WRITE_EARLY 1
 int zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
                      uint64_t offset);
 
-/* An early write that no thread waits for.  It is in memory of the caller's,
- * which stays where it is until zones_unlist_early.  When the write pointer has
- * reached the write or has passed it, or power is off, the write is taken out
- * of the list, and REACHED is called, on any thread and with the stripe locked:
- * REACHED may only have the write tried again by somebody else.  Where the
- * write need not wait any more, zones_list_early calls REACHED itself.
+/* A write that is early, in memory of the caller's, which stays where it is
+ * until zones_unlist_early.  When the write pointer has reached the write or
+ * has passed it, or power is off, the write is taken out of the list, and
+ * REACHED is called, on any thread and with the stripe locked: REACHED may only
+ * have another thread try the write again.  Where the write need not wait,
+ * zones_list_early itself calls REACHED.
  */
 struct zone_early {
   void (*reached) (struct zone_early *e);
@@ -168,38 +172,41 @@ struct zone_early {
 void zones_list_early (struct zones *z, struct zone_early *e, uint64_t count,
                        uint64_t offset);
 
-/* The moment until which a write that was listed is to wait: reorder_wait after
- * the last progress of its zone.  That is when the write pointer moved while
- * anything was listed, or when a write was listed for the first time.  So the
- * wait goes on as long as writes of the zone arrive and are done, however slow
- * the network is.  A write that is tried again and again is no progress.
+/* Returns the moment until which a write that was listed is to wait:
+ * reorder_wait after the last progress of its zone.  Progress is a move of the
+ * write pointer while a write of the stripe is listed, or a write that is
+ * listed for the first time.  So the wait goes on as long as writes of the zone
+ * arrive and are done, however slow the network is.  A write that is tried
+ * again and again is no progress.
  */
 uint64_t zones_early_until (const struct zones *z, const struct zone_early *e);
 
-/* Take a write out of the list, if it is there.  After this REACHED is not
- * called any more, nor running.
+/* Take a write out of the list, if it is there.  When this returns, REACHED is
+ * not running, and will not be called.
  */
 void zones_unlist_early (struct zones *z, struct zone_early *e);
 
-/* End a write: its first WRITTEN bytes are there, all, a part, or none. */
+/* End a write, of which the first WRITTEN bytes were written: all, a part, or
+ * none.
+ */
 void zones_end_write (struct zone_write *w, uint64_t written);
 
-/* A read is done in parts.  While a part of a sequential zone is read, nobody
- * changes its data.
+/* A read is done in parts.  While a part of a sequential zone is read, no other
+ * request changes its data.
  */
 struct zone_read {
-  /* The part whose turn it is. */
+  /* The part that is to be read now. */
   uint64_t count, offset;
-  bool is_data;       /* to be read */
-  unsigned char fill; /* otherwise, what each of its bytes is */
+  bool is_data;       /* the part is to be read from the store */
+  unsigned char fill; /* otherwise, the value of each of its bytes */
 
   /* Private. */
   struct zones *zones;
   uint64_t end;                /* of the read */
-  uint64_t zone_end, data_end; /* of what is read of the zone */
-  struct zone_stripe *locked;  /* that of the zone, while it is read; or NULL */
-  struct zone_hold hold;       /* of a part that is long */
-  bool is_held;                /* does HOLD have a zone? */
+  uint64_t zone_end, data_end; /* of the bytes that are read of this zone */
+  struct zone_stripe *locked;  /* the zone's, while it is locked; or NULL */
+  struct zone_hold hold;       /* for a read of more than a step */
+  bool is_held;                /* does HOLD have the zone? */
 };
 
 /* Are COUNT bytes at OFFSET all conventional?  Then they are read as if there
@@ -227,10 +234,10 @@ int zones_begin_read (struct zones *z, struct zone_read *r, uint64_t count,
  */
 int zones_read_part (struct zone_read *r);
 
-/* Reset the sequential zones that lie within COUNT bytes at OFFSET, and discard
- * what is conventional there; or do what the settings say instead.  Where this
- * meets a read-only zone (-EROFS) or an offline one (-EIO) it fails before
- * anything has changed.
+/* Reset the sequential zones that lie within COUNT bytes at OFFSET, or treat
+ * them as enum zone_trim says; and trim the conventional zones there.  If one
+ * that would be reset is read-only (-EROFS) or offline (-EIO), nothing is
+ * changed.
  */
 int zones_trim (struct zones *z, uint64_t count, uint64_t offset);
 
@@ -260,7 +267,7 @@ enum zone_extent zones_extent (struct zones *z, uint64_t offset, uint64_t end,
 /*---------------------------------------------------------------------*/
 /* Commands */
 
-/* Bring a zone into a condition: EMPTY resets it, EXP_OPEN opens it, CLOSED
+/* Bring a zone into condition COND: EMPTY resets it, EXP_OPEN opens it, CLOSED
  * closes and FULL finishes it.  READONLY and OFFLINE bring it into that
  * condition; if it is in that condition already, they make it empty.
  */
@@ -271,16 +278,17 @@ int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
  */
 int zones_reset_all (struct zones *z);
 
-/* Power is off: have all early writes, set aside or not, tried again. */
+/* Have all early writes tried again, set aside or not, as power is off. */
 void zones_wake_all (struct zones *z);
 
-/* Power is about to come back to a sequential zone that has lost all from LOST
- * on; UINT64_MAX: it has lost nothing.  The write pointer goes back to LOST if
- * it is beyond that.  An open zone is closed, or empty if nothing of it is
- * left.  A full zone that has lost something is closed, too; but where no more
- * zones may be active, it stays full, as if it had been finished at LOST.
- * So full zones come last: with FULL this does nothing to a zone that is not
- * full, and without it nothing to one that is.
+/* Before power comes back: bring a sequential zone into the state that it has
+ * after the loss of all its data from the offset LOST on; UINT64_MAX: it has
+ * lost nothing.  The write pointer goes back to LOST if it is beyond that.  An
+ * open zone is closed, or empty if nothing of it is left.  A full zone that has
+ * lost something is closed, too; but where no more zones may be active, it
+ * stays full, as if it had been finished at LOST.  So full zones come last:
+ * with FULL this does nothing to a zone that is not full, and without it
+ * nothing to one that is.
  */
 void zones_restart (struct zones *z, uint64_t zone, uint64_t lost, bool full);
 
