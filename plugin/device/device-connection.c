@@ -12,8 +12,8 @@
 
 #include "device-internal.h"
 
-/* Where the device counts, if it is not there yet.  devices.lock is held.
- * Returns 0 or -ENOMEM.
+/* Allocate d->stats, if that is NULL.  devices.lock is held.  Returns 0 or
+ * -ENOMEM.
  */
 static int
 provide_stats (struct device *d)
@@ -90,7 +90,9 @@ device_connect_control (struct device *d, void *control,
   return connect (d, NULL, control, free_control);
 }
 
-/* Leave to the device what a connection has counted.  devices.lock is held. */
+/* Add the counts of a connection to its device.  The locks of devices and of
+ * the connection are held.
+ */
 static void
 bequeath (struct connection *c)
 {
@@ -104,7 +106,9 @@ bequeath (struct connection *c)
   d->began_saturated += c->began_saturated;
 }
 
-/* devices.lock is held, or nobody else is there. */
+/* Free a connection.  devices.lock is held, or no other thread uses the
+ * devices.
+ */
 static void
 destroy (struct connection *c)
 {

@@ -11,8 +11,8 @@
 
 #include "device-internal.h"
 
-/* A question is not counted.  What it needs of the settings, except for power,
- * is fixed at the start.
+/* This is no request, and is not counted.  The settings that it needs, except
+ * for power-cut, are fixed at the start.
  */
 static int
 admit_question (const struct connection *c, uint32_t count, uint64_t offset)

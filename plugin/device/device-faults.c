@@ -27,7 +27,7 @@ device_check_badblocks (struct request *r)
   return -EIO;
 }
 
-/* For faults_hang. */
+/* OVER of faults_hang. */
 static bool
 met_power_cut (const void *request)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of a device share.  Each calls only those that stand below it:
+ * Declarations that the files of this room share.  Each file calls only those
+ * that stand below it:
  *
  *     device.c             makes the devices of a server, and finds them
  *     device-command.c     zone commands
  *     device-request.c     a request from its beginning to its end
- *     device-extent.c      what is where
- *     device-zones.c       data of zones, which nobody else changes
+ *     device-extent.c      where there is data, and where a hole
+ *     device-zones.c       reads, writes and trims of zones
  *     device-faults.c      what fault rules and bad blocks do to a request
  *     device-power.c       power is cut, and comes back
  *     device-log.c         changes that go into the store and the write log
@@ -63,19 +64,19 @@ struct request {
                       * epoch before, which never comes again */
 
   /* All zero at first, side by side so that it is one store. */
-  uint32_t transfer; /* bytes that move: all, some, or none */
+  uint32_t transfer; /* bytes of data that move: all, some, or none */
   uint32_t nr_slots;
   uint32_t done; /* bytes of a long change that failed which are in place */
-  uint32_t from; /* where those begin that move, counted from io.offset */
+  uint32_t from; /* where the bytes begin that move, counted from io.offset */
   bool more;     /* a part of a write moves, and after it another one */
   bool fua;
-  bool is_judged;       /* by fault rules; then verdict is what they say */
-  bool disconnects;     /* the client, instead of an answer */
+  bool is_judged;       /* fault rules have given a verdict */
+  bool disconnects;     /* the client is dropped, instead of an answer */
   bool is_out;          /* of power: see device-power.c */
-  bool was_set_aside;   /* a write that came early to its zone, and waited */
-  bool is_listed_early; /* it waits, and may be in its zone's list for that */
-  uint64_t deadline;    /* 0: nothing of it waits */
-  int result;           /* of all but the wait */
+  bool was_set_aside;   /* connection_ops.set_aside has taken it */
+  bool is_listed_early; /* it may be in the list of zones_list_early */
+  uint64_t deadline;    /* when it completes; 0: at once */
+  int result;           /* before the wait for its deadline */
 
   /* The slots of lanes and limits that it has if it has a deadline: that of its
    * first part, and those of others, which are freed with it.
@@ -83,21 +84,23 @@ struct request {
   struct latency_slot slot;
   struct latency_slot *more_slots;
 
-  /* Of a write that is early; early.since is its wait on a thread, too. */
+  /* For a write that is early.  early.since is also used where it waits on its
+   * thread; may_trim and is_zero are for its next try.
+   */
   struct zone_early early;
   bool may_trim, is_zero;
 
-  struct fault_verdict verdict; /* last: done with before the wait */
+  struct fault_verdict verdict; /* last, as deferred copies end before it */
 };
 
-/* Where the bytes begin that move. */
+/* Returns the offset in the device of the bytes that move. */
 static inline uint64_t
 request_place (const struct request *r)
 {
   return r->io.offset + r->from;
 }
 
-/* Was power off when it began, or went off since? */
+/* Was power off when the request began, or has it gone off since? */
 static inline bool
 request_met_cut (const struct request *r)
 {
@@ -181,7 +184,7 @@ check_alignment (const struct settings *s, uint32_t count, uint64_t offset)
 }
 
 /*---------------------------------------------------------------------*/
-/* Data.  What most requests need is here, so that it costs them no call. */
+/* Data.  The functions that most requests need are inline, to save the call. */
 
 /* Every byte must be set: the buffer holds what an earlier request left. */
 static inline void
@@ -200,10 +203,10 @@ zeroes_are_holes (const struct settings *s, bool may_trim)
   return !s->zero_memory || (may_trim && s->discard);
 }
 
-/* Data, or zeroes that keep memory where BUF is NULL, longer than STORE_STEP,
- * or a part of a write: step by step, logged where there is a log.  Others come
- * in between, a power cut, too; so where it returns an error r->done bytes are
- * in place.
+/* Write step by step, and log each step where there is a log: data that is
+ * longer than STORE_STEP, or a part of a write; where BUF is NULL, zeroes that
+ * keep memory.  Other requests, and a power cut, come between two steps: so
+ * where this returns an error, r->done bytes are in place.
  */
 int change_long (struct request *r, const char *buf);
 
@@ -276,8 +279,8 @@ change_data (struct request *r, const void *buf, bool may_trim)
                                          : change_store (r, buf, may_trim);
 }
 
-/* Bad blocks come last before the data: change what lies before the first of
- * them.  *bad is what comes of them.
+/* Bad blocks are looked for last before the data is changed: change the data
+ * that lies before the first of them.  *bad is 0, or the error of bad blocks.
  */
 static inline int
 change_good_data (struct request *r, const void *buf, bool may_trim, int *bad)
@@ -302,16 +305,18 @@ flush_data (struct device *d)
 /* Data of a device with zones. */
 int device_read_zones (struct request *r, char *buf);
 
-/* The result of a write that is ahead of the write pointer, where it does not
- * wait on its thread; of its first part, if it crosses zones.
+/* device_write_zone returns this for a write that is ahead of the write
+ * pointer, if it does not wait on its thread (WAITS); if the write crosses
+ * zones, for its first part.
  */
 #define REQUEST_EARLY 2
 int device_write_zone (struct request *r, const void *buf, bool may_trim,
                        bool waits);
 
-/* A write that has returned REQUEST_EARLY, and that is not to move: have its
- * zone call hasten for it (connection_ops) when it is worth another try, which
- * may be at once; and not any more.
+/* For a write for which device_write_zone has returned REQUEST_EARLY.
+ * device_list_early has connection_ops.hasten called when the write is worth
+ * another try, which may be at once; the request must stay where it is until
+ * device_forget_early, after which hasten is not called any more.
  */
 void device_list_early (struct request *r);
 void device_forget_early (struct request *r);

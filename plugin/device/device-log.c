@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A device with a write log: what it changes goes into the store and into the
+ * Changes of a device with a write log: each goes into the store and into the
  * log, both with the log's lock held, so that both have the same order.  See
  * writelog.h.
  *
- * What is logged is what the device did: of a request that failed nothing, or
- * the part of it that was written before bad blocks; of data that was corrupted
- * on its way what came of it; of a request that was lost nothing.  What is long
- * has an entry for each of its steps, between which others come in, and what
- * crosses zones has one at least for each zone; so of one that fails in a later
- * zone, or under which power is cut, those are there that were done.  When
- * power is cut, what went back to older content is logged as writes of that,
- * and then comes a mark: a replay up to there has what has survived.  The log's
- * lock is let go now and then meanwhile; nobody changes anything.
+ * The log has what the device did: nothing of a request that failed, or the
+ * part that was written before bad blocks; corrupted data as it was written;
+ * nothing of a request that a fault rule has lost.  A long change has an entry
+ * for each of its steps, and others may come between them.  A change across
+ * zones has one entry at least for each zone; so the entries of a change that
+ * fails in a later zone, or under which power is cut, are of the parts that
+ * were done.
+ *
+ * At a power cut, older content that comes back is logged as writes, and then
+ * there is a mark: a replay up to the mark makes the device as it was after the
+ * cut.  The log's lock is released now and then meanwhile; as power is off, no
+ * request changes anything.
  */
 
 #include <config.h>
@@ -29,8 +32,8 @@
 
 #define CUT_MARK "power cut"
 
-/* RESULT is that of the change: 0; DURABILITY_CUT; or an error, and then
- * nothing was changed.
+/* End the entries of a change, and release the log's lock.  RESULT is the
+ * change's: 0; DURABILITY_CUT; or an error, and then nothing was changed.
  */
 static int
 end_change (struct device *d, int result)
@@ -42,8 +45,8 @@ end_change (struct device *d, int result)
   return result == 0 ? r : result;
 }
 
-/* A step of a change has come as far as TO; let others in before the next one.
- * Returns false if there is none.
+/* A step of a change has ended at TO: let other requests in before the next
+ * step.  Returns false if there is no next one.
  */
 static bool
 step_on (uint64_t *offset, uint64_t to, uint64_t end)
@@ -54,8 +57,9 @@ step_on (uint64_t *offset, uint64_t to, uint64_t end)
   return to < end;
 }
 
-/* Zeroes that trim, step by step; others come in between.  They are one write,
- * whose last step counts, or a part of one.
+/* Make zeroes that trim, step by step; other requests come in between.  They
+ * are one write, or a part of one, and only the last step counts as a write for
+ * durability_cut_after.
  */
 static int
 log_holes (struct request *request)
@@ -83,7 +87,7 @@ log_holes (struct request *request)
   return r;
 }
 
-/* The next step of a long one, and its entry. */
+/* Do the next step of a long change, and log it. */
 static int
 log_step (struct request *request, struct durability_long *l, const char *buf)
 {
@@ -150,8 +154,9 @@ log_change (struct request *request, const void *buf, bool may_trim)
   return end_change (d, r);
 }
 
-/* Where the next entry of a trim from OFFSET to END ends.  What is empty is
- * one, whatever its length is.  It looks at no more data than the entry has.
+/* Returns where the next entry of a trim from OFFSET to END ends.  A range
+ * without data is one entry, whatever its length is.  This looks at no more
+ * data than the entry has.
  */
 static uint64_t
 end_of_trim (struct device *d, uint64_t offset, uint64_t end)
@@ -172,7 +177,7 @@ end_of_trim (struct device *d, uint64_t offset, uint64_t end)
   return hole_end > most ? hole_end : most;
 }
 
-/* Step by step; others come in between. */
+/* The trim is done step by step; other requests come in between. */
 int
 log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua)
 {
@@ -205,13 +210,13 @@ log_flush (struct device *d)
   return end_change (d, r);
 }
 
-/* Entries that are made while the lock is held. */
+/* The most entries that are made while the lock is held. */
 #define RESET_ENTRIES 256
 
-/* A reset is durable at once.  While there is power it is made in any case: its
- * zone is empty.  It may have many entries; others come in between, but no
- * change of this zone, which the request has, and nothing of a power cut, which
- * waits for this request.
+/* A reset is durable at once.  While power is on it is done even if it cannot
+ * be logged.  It may have many entries, and other requests come between them:
+ * but none of this zone, which the request has, and no power cut is finished,
+ * as that waits for this request.
  */
 int
 log_reset (struct device *d, uint64_t count, uint64_t offset)
@@ -241,7 +246,9 @@ log_reset (struct device *d, uint64_t count, uint64_t offset)
 /*---------------------------------------------------------------------*/
 /* Power */
 
-/* The log's lock is held. */
+/* Log a range that went back to older content, with the content that it has
+ * now.  The log's lock is held.
+ */
 static void
 log_undone (void *arg, uint64_t offset, uint64_t count)
 {
@@ -278,7 +285,7 @@ end_undoing (void *arg)
   writelog_end (d->log, true);
 }
 
-/* Whatever comes after the mark is of the time after. */
+/* Log a mark: all entries behind it are of changes after the cut. */
 static void
 mark_cut (void *arg)
 {
@@ -299,7 +306,9 @@ log_prepare_cut (struct device *d, struct power_cut *cut)
   cut->arg = d;
 }
 
-/* Not between a change and its entry. */
+/* Power is cut with the log's lock held, and so not between a change and its
+ * entry.
+ */
 int
 log_begin_cut (struct device *d, const struct power_cut *cut)
 {

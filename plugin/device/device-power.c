@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The power of a device: how it is cut, what becomes of requests then, and what
- * it takes to put it back on; see device.h.
+ * The power of a device: how it is cut, how requests end then, and how it is
+ * put back on; see device.h.
  *
  *     epoch     even             | odd: off            | even
  *                                |                     |
@@ -16,14 +16,15 @@
  * A request that begins while power is on is *in* until it is over, except
  * while it hangs, while it naps or is set aside as an early write, and when
  * only its latency is left, or only the reply of a write that was set aside.
- * No request gets in while power is off.  Whatever changes something asks,
- * under the lock that it changes it with, whether power is on; and power does
- * not come back before all that were in are out.  So whoever finds it on has
- * begun since, and nothing of before a cut is done after it.
+ * No request gets in while power is off.  Code that changes something asks
+ * whether power is on, under the lock with which it makes the change; and power
+ * does not come back before all requests that were in are out.  So a request
+ * that finds power on has begun since, and no request from before a cut changes
+ * anything after it.
  *
- * device.power_switch is held by whoever cuts power or puts it back on, from
- * beginning to end, which takes its time: nothing else waits for it.  The write
- * at which a cut was due (power-cut-after) does its part without.
+ * A thread that cuts power, or puts it back on, holds device.power_switch from
+ * beginning to end, which may take seconds: only such threads wait for it.  The
+ * write at which a cut was due (power-cut-after) does its part without it.
  */
 
 #include <config.h>
@@ -33,7 +34,8 @@
 /*---------------------------------------------------------------------*/
 /* Requests that are in, and out */
 
-/* Is anything of before left?  devices.lock comes after power_lock. */
+/* Is any request still in?  Power is off.  devices.lock comes after power_lock.
+ */
 static bool
 is_busy (struct device *d)
 {
@@ -69,7 +71,7 @@ device_tell_out (struct device *d)
 }
 
 /* Whether power was cut is asked under the lock under which is_busy looks: so
- * either it sees that the request is out, or it is told.
+ * either is_busy sees that the request is out, or await_quiet is woken.
  */
 void
 request_go_out (struct request *r)
@@ -105,7 +107,9 @@ request_come_back (struct request *r)
 /*---------------------------------------------------------------------*/
 /* Cutting it */
 
-/* The same for the same settings, and another one for each cut. */
+/* Returns how to cut power.  The seed is the same for the same settings, and
+ * another one for each cut.
+ */
 static struct power_cut
 how_to_cut (struct device *d, enum lose lose, uint64_t seed)
 {
@@ -124,8 +128,8 @@ how_to_cut (struct device *d, enum lose lose, uint64_t seed)
   return cut;
 }
 
-/* Power is gone: what waits for something else goes, too, and then what is
- * volatile.
+/* Power is off: end the requests that hang or are early, wait until all
+ * requests are out, and lose what is volatile.
  */
 static void
 finish_cut (struct device *d)
@@ -174,9 +178,9 @@ request_finish_cut (struct request *r)
 /*---------------------------------------------------------------------*/
 /* Putting it back on */
 
-/* Write pointers go back to where what is lost begins, and zones are closed,
- * before anybody can see that they have not been.  What had been full comes
- * last, as it may be closed only where the limits have room for it.
+/* Write pointers go back to where lost data begins, and zones are closed.  As
+ * power is still off, no request sees them before that.  Zones that had been
+ * full come last, as they may be closed only where the limits have room.
  */
 static void
 restart_zones (struct device *d)

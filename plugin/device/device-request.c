@@ -2,9 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The path of a request through a device; see device.h.  A request begins, is
- * admitted, meets fault rules, and is given its deadline; the rules of its zone
- * and bad blocks may stop it; its data moves, and it ends: it waits for what is
- * left of its time, and is counted.
+ * admitted, meets fault rules, and is given its deadline.  The rules of its
+ * zone and bad blocks may stop it.  Then its data moves, and the request ends:
+ * it waits for its deadline, and is counted.
  */
 
 #include <config.h>
@@ -40,7 +40,9 @@ renew_version (struct connection *c)
  */
 static _Thread_local uint64_t thread_connection;
 
-/* c->lock is held. */
+/* Count a request, which makes its thread wait, for threads_seen and
+ * began_saturated (struct connection).  c->lock is held.
+ */
 static void
 count_thread (struct connection *c)
 {
@@ -89,7 +91,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->is_listed_early = false;
   r->deadline = 0;
   lock (&c->lock);
-  /* Nobody gets in while power is off. */
+  /* A request that begins while power is off is out from the beginning. */
   r->epoch = durability_epoch (c->device->durability);
   if (__builtin_expect (r->epoch & 1, 0)) {
     r->epoch--;
@@ -119,10 +121,9 @@ has_cache (const struct device *d)
   return d->store != NULL && d->devices->settings.cache_size > 0;
 }
 
-/* The slot into which latency_completion puts what it takes of lanes and
- * limits.  A request of several parts, as of zone commands, has several slots.
- * Without memory for one more, returns FORGOTTEN, whose time is not given back
- * if the request is given up.
+/* Returns the slot that latency_completion is to fill.  A request of several
+ * parts, as of zone commands, has several slots.  Without memory for one more,
+ * returns FORGOTTEN, whose time is not given back if the request is given up.
  */
 static struct latency_slot *
 next_slot (struct request *r, struct latency_slot *forgotten)
@@ -262,7 +263,9 @@ on_deadline (void *request, uint64_t now, bool over)
 _Static_assert(offsetof (struct request, verdict) <= 256,
                "what connection_ops.defer takes");
 
-/* A control export's request may be several of the device's: its thread waits.
+/* Have the front end answer the request at its deadline.  Returns false where
+ * the thread has to wait, as for a request to a control export, which may be
+ * several of the device's.
  */
 static bool
 defer (struct request *r)
@@ -308,7 +311,7 @@ admit_request (const struct request *r, bool changes)
   return check_alignment (&r->version->s, r->io.count, r->io.offset);
 }
 
-/* The same as prepare, where the device has fault rules. */
+/* Do as prepare, for a device with fault rules. */
 static int
 prepare_with_faults (struct request *r, enum operation op)
 {
@@ -372,7 +375,9 @@ set_aside (struct request *r, const void *buf, bool may_trim)
       offsetof (struct request, verdict), buf, buf != NULL ? r->io.count : 0);
 }
 
-/* The moment at which a write that was set aside fails, as it is by now. */
+/* Returns the moment at which a write that was set aside fails, unless its zone
+ * makes progress until then.
+ */
 static uint64_t
 early_until (const struct request *r)
 {
@@ -393,10 +398,10 @@ stay_early (struct request *r)
 }
 
 /* A write is ahead of the write pointer.  It is set aside, so that its thread
- * can serve the writes that it waits for.  While there is no room for that it
- * waits on its thread, where it does not keep those from going on that are set
- * aside already, whose room it needs.  If the write that it waits for is behind
- * it on its connection, it fails when its time is up, and the others go on.
+ * can serve the writes that it waits for.  While there is no room for that, it
+ * waits on its thread; the writes that are set aside already go on meanwhile,
+ * and make room.  If the write that it waits for is behind it on its
+ * connection, it fails when its time is up, and the others go on.
  */
 static int
 meet_early (struct request *r, const void *buf, bool may_trim)
@@ -475,7 +480,7 @@ take_turn (void *request, const void *payload, uint64_t *moment)
   return true;
 }
 
-/* The client's own buffer stays as it is. */
+/* Corrupt a copy: the client's own buffer stays as it is. */
 static int
 write_corrupted (struct request *r, const void *buf)
 {
@@ -491,8 +496,7 @@ write_corrupted (struct request *r, const void *buf)
   return result;
 }
 
-/* Without discard=true a trim does nothing, but fails at bad blocks all the
- * same.
+/* Without discard=true a trim does nothing, but it still fails at bad blocks.
  */
 static int
 do_trim (struct request *r)
@@ -516,8 +520,8 @@ do_trim (struct request *r)
 /*---------------------------------------------------------------------*/
 /* Requests */
 
-/* Are there zeroes in the buffer of a read already, so that nothing has to be
- * filled in?  Asking is a promise to answer with zeroes.
+/* Does the buffer of a read hold nothing but zeroes already, so that it need
+ * not be filled?  Asking is a promise to answer with zeroes.
  */
 static bool
 buffer_is_still_zero (const struct request *r, const void *buf)

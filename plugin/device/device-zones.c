@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The data of a device with zones, which moves while the request has its zone;
- * see device.h.
+ * Reads, writes and trims of a device with zones.  Data moves while the request
+ * has its zone, or has locked its stripe; see device.h.
  */
 
 #include <config.h>
@@ -51,7 +51,9 @@ device_read_zones (struct request *request, char *buf)
   return r;
 }
 
-/* Resets are durable at once.  With FUA, so is what is conventional. */
+/* Resets are durable at once.  With FUA, a flush makes the trim of conventional
+ * zones durable, too.
+ */
 int
 device_trim_zones (struct device *d, uint32_t count, uint64_t offset, bool fua)
 {
@@ -98,15 +100,16 @@ device_zone_data (struct device *d)
       .opaque = d};
 }
 
-/* A write that is early, and waits on its thread. */
+/* The wait of an early write on its thread. */
 struct waiting {
   struct request *request;
   bool has_napped;
 };
 
-/* Its nap, which may last as long as a client does not read its replies, for
- * which a power cut does not wait.  Where the write waits on its thread since
- * there was no room to set it aside, there may be room by the second nap.
+/* The nap of an early write.  It may last as long as the client does not read
+ * its replies; so the request is out meanwhile, and no power cut waits for it.
+ * If the write waits on its thread because there was no room to set it aside,
+ * its second nap ends the wait (-EAGAIN), as there may be room by then.
  */
 static int
 nap_out (void *waiting, uint64_t nsec)
@@ -168,10 +171,10 @@ await_turn (struct request *r, struct zone_write *zone)
   return result;
 }
 
-/* Write r->transfer bytes of BUF, which lie in one zone of the kind PLACE, to
- * request_place.  The zone is asked for all of them, whatever is written then.
- * Nothing is above the write pointer, also where power was cut between two
- * steps.
+/* Write r->transfer bytes of BUF to request_place, in one zone, which is of the
+ * kind PLACE.  The zone is asked for all of them, even if bad blocks let fewer
+ * be written.  No data is ever left above the write pointer, not even where
+ * power was cut between two steps.
  */
 static int
 write_in_zone (struct request *r, const void *buf, bool may_trim, bool waits,
@@ -196,9 +199,9 @@ write_in_zone (struct request *r, const void *buf, bool may_trim, bool waits,
   return result != 0 ? result : bad;
 }
 
-/* A write across zones is done zone by zone, up to the first part that fails:
- * the request fails then, and what was written before stays.  No lock is held
- * between two parts.
+/* Write across zones, zone by zone, up to the first part that fails: then the
+ * request fails, and the parts before it stay written.  No lock is held between
+ * two parts.
  */
 static int
 write_across (struct request *r, const char *buf, bool may_trim, bool waits)

@@ -2,15 +2,21 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The devices of a server, the connections to them, and the path of a request
- * through one.  plugin.c and control/ call these from any number of threads.
- * nbdkit has checked that offset and count lie within the device and that count
- * is not 0.
+ * through one.  plugin.c, control/ and batch-client.c call these, and requests
+ * come from any number of threads.  nbdkit has checked that offset and count
+ * lie within the device, and that count is not 0 where a request has one.
  *
- * All sizes are in bytes.  Functions that return int give 0 or a negative
- * errno: -EINVAL where offset or count is not a multiple of the block size,
- * -EROFS for a change to a read-only device, -ENOSPC where memory-limit is in
- * the way, what zones.h says of zones, and what bad blocks and fault rules do
- * (-EIO for the former).  Requests take as long as the settings say.
+ * All sizes are in bytes.  Requests take as long as the settings say.  The
+ * functions for them return 0 or a negative errno:
+ *
+ *     -EINVAL     offset or count is not a multiple of the block size
+ *     -EROFS      a change to a read-only device
+ *     -ENOSPC     memory-limit is in the way, or the system gives no memory
+ *     -ENOMEM     a rule corrupts a write, and there is no memory for a copy
+ *     -EIO        bad blocks, or the write log cannot be written
+ *     -ESHUTDOWN  see below
+ *
+ * and what zones.h says of zones, and the errors that fault rules ask for.
  *
  * A request that fails has changed nothing, with these exceptions:
  *
@@ -30,7 +36,8 @@
  *   - When power goes off under a request, the request gets -ESHUTDOWN; its
  *     change may be there, or a part of it.
  *
- * While power is off every request gets -ESHUTDOWN, and has changed nothing.
+ * While power is off every request that begins gets -ESHUTDOWN, and changes
+ * nothing.
  * power-cut=disconnect drops the client of such a request, and of one under
  * which power went off.
  *
@@ -156,7 +163,7 @@ struct device {
   pthread_mutex_t stats_lock;
   struct stats *stats;
 
-  atomic_bool enospc_seen; /* the store has refused a write */
+  atomic_bool enospc_seen; /* the store has refused a write or a zero */
   atomic_bool is_end_of_log_told;
 
   /* Requests touch these only where the settings make them wait. */
@@ -203,22 +210,24 @@ struct connection_ops {
                  int (*due) (void *request, uint64_t now, bool over),
                  const void *request, size_t size, size_t data);
 
-  /* Whose request does this thread serve?  Any number that no other client has
-   * at the same time.  NULL: a connection has one client.
+  /* Returns a number of the client whose request this thread serves, which no
+   * other client has at the same time.  NULL: a connection has one client.
    */
   uint64_t (*client) (void);
 
-  /* Set a write aside that this thread serves, and answer it later: TURN is
-   * called with a copy of the SIZE bytes at REQUEST, at most 256, and one of
-   * the N bytes at PAYLOAD, by a thread that serves the connection, once HASTEN
-   * is called for that copy of the request, or after the moment UNTIL.  TURN
-   * returns true, and DUE is called at *moment, or at once if that has passed,
-   * as for DEFER; or false, and TURN is called again in the same way, with
-   * *moment for UNTIL.  Where the client or the server goes away before, DUE is
-   * called, and TURN is not.  Returns its copy of the request, or NULL where
-   * the thread has to wait by itself.  The caller then reports success, which
-   * is kept until DUE, which may make an error of it.
-   * NULL: the thread always has to.
+  /* Set a write aside that this thread serves, and answer it later.  The front
+   * end copies the SIZE bytes at REQUEST, at most 256, and the N bytes at
+   * PAYLOAD.  A thread that serves the connection calls TURN with both copies
+   * once HASTEN was called for that copy of the request, or after the moment
+   * UNTIL.  If TURN returns true, DUE is called at *moment, or at once if that
+   * has passed, as for DEFER; if it returns false, TURN is called again in the
+   * same way, with *moment for UNTIL.  Where the client or the server goes away
+   * before, DUE is called, and TURN is not.
+   *
+   * Returns the copy of the request, or NULL where the thread has to wait by
+   * itself.  With a copy, the caller reports success; the front end keeps that
+   * reply until DUE, which may make an error of it.  NULL: the thread always
+   * has to wait by itself.
    *
    * HASTEN may be called on any thread, with locks of a device held, from
    * set_aside on until DUE is called or TURN returns true.
@@ -239,7 +248,7 @@ struct connection_ops {
   uint32_t max_deferred; /* replies that one connection may have deferred */
   bool parallel;         /* may its requests be served side by side? */
   atomic_bool is_serial; /* they were seen to come one after the other */
-  bool batch;            /* is socket I/O batched? */
+  bool batch;            /* is socket I/O batched?  (batch/) */
   atomic_bool coalesces_replies; /* may a reply wait for the next request? */
   atomic_bool is_timed; /* does anything wait, so that arrival counts? */
 };
@@ -328,11 +337,13 @@ int devices_open_logs (struct devices *devices, struct message *why);
  */
 int devices_close_logs (struct devices *devices, struct message *why);
 
-/* Can new rules do what they say?  Returns 0, or -EINVAL with *why. */
+/* Can this server do what new rules ask for?  Returns 0, or -EINVAL with *why.
+ */
 int devices_check_faults (const struct devices *devices,
                           const struct fault *chain, struct message *why);
 
-/* Can power-cut= of new settings be obeyed?  Returns as devices_check_faults.
+/* Can this server do what power-cut= of new settings asks for?  Returns as
+ * devices_check_faults.
  */
 int devices_check_power_cut (const struct devices *devices,
                              const struct settings *s, struct message *why);
@@ -348,7 +359,8 @@ struct device *devices_find (struct devices *devices, const char *name);
 /* The settings in force, which the caller has to let go of: settings_unref. */
 void device_settings (struct device *d, struct settings *s);
 
-/* What two of the settings in force say: read-only and discard. */
+/* Is the device read-only, and does it offer trims, by the settings in force?
+ */
 bool device_is_read_only (struct device *d);
 bool device_can_discard (struct device *d);
 
