@@ -135,13 +135,14 @@ works ()
   dd if="$nbd" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
 }
 
-# write_in_vain: $writer writes to $disk, and the server is silent.
+# write_in_vain: $writer writes to $disk, and the server is silent.  It writes
+# by one call, so all of that is in the page cache when anything is on its way.
 write_in_vain ()
 {
   (
     exec 7>"$disk"
     kill -STOP "$server_pid"
-    head -c 65536 /dev/urandom >&7
+    dd if=/dev/urandom bs=64k count=1 iflag=fullblock status=none >&7
   ) &
   # shellcheck disable=SC2034 # for the tests
   writer=$!

@@ -64,9 +64,9 @@ for trouble in badblocks=+0-0 'fault=op=read error=EIO' \
     zoned*) set -- $trouble ;;
     *) set -- "$trouble" ;;
   esac
-  try "$attach" --name trouble -C 1 16M "$@"
-  shows /sys/block/nbd0/size 32768
-  nbd-client --disconnect /dev/nbd0 >/dev/null
+  disk=$("$attach" --name trouble -C 1 16M "$@") || fail "$trouble: not attached"
+  shows "/sys/block/${disk##*/}/size" 32768
+  nbd-client --disconnect "$disk" >/dev/null
   try "$attach" --detach trouble
   leaves_nothing "$trouble"
 done
