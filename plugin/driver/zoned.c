@@ -140,27 +140,30 @@ zoned_needs_table (const struct zoned_failure *f)
   return f->error == -ENOSPC && (f->max_open != 0 || f->max_active != 0);
 }
 
-/* A zone that is not active needs both, and one that is closed needs to be
- * open.  An open zone that only a write has opened gives way to another, so
- * those that commands have opened are what the limit on open ones is about.
+/* An empty zone has to become active and open, and one that is closed has to
+ * become open.  Where as many are open as may be, one that a write has opened
+ * gives way, but only if one more could be active.
  */
 static int
 limit_error (const struct zoned_failure *f)
 {
   const unsigned cond = f->table[f->zone].cond;
-  uint64_t i, open = 0, active = 0;
+  uint64_t i, implicitly = 0, explicitly = 0, active = 0;
+  bool one_more_active;
 
   if (cond == ZONE_COND_IMP_OPEN || cond == ZONE_COND_EXP_OPEN)
     return -ENOSPC; /* nothing was missing but memory */
   for (i = 0; i < f->nr_zones; i++) {
-    open += f->table[i].cond == ZONE_COND_EXP_OPEN;
-    active += f->table[i].cond == ZONE_COND_EXP_OPEN ||
-              f->table[i].cond == ZONE_COND_IMP_OPEN ||
-              f->table[i].cond == ZONE_COND_CLOSED;
+    implicitly += f->table[i].cond == ZONE_COND_IMP_OPEN;
+    explicitly += f->table[i].cond == ZONE_COND_EXP_OPEN;
+    active += f->table[i].cond == ZONE_COND_CLOSED;
   }
-  if (f->max_active != 0 && cond != ZONE_COND_CLOSED && active >= f->max_active)
+  active += implicitly + explicitly;
+  one_more_active = f->max_active == 0 || active < f->max_active;
+  if (!one_more_active && cond != ZONE_COND_CLOSED)
     return -EOVERFLOW;
-  if (f->max_open != 0 && open >= f->max_open)
+  if (f->max_open != 0 && implicitly + explicitly >= f->max_open &&
+      (implicitly == 0 || !one_more_active))
     return -ETOOMANYREFS;
   return -ENOSPC;
 }

@@ -242,7 +242,12 @@ test_errors (void **state)
   assert_int_equal (error ("iiie", 3, -ENOSPC, 0, 3), -EOVERFLOW);
   /* Both: an empty zone lacks an active one first, as null_blk has it. */
   assert_int_equal (error ("ooe", 2, -ENOSPC, 2, 2), -EOVERFLOW);
+  /* None gives way to a closed zone where no more may be active. */
+  assert_int_equal (error ("oicf", 2, -ENOSPC, 2, 3), -ETOOMANYREFS);
+  assert_int_equal (error ("iic", 2, -ENOSPC, 2, 3), -ETOOMANYREFS);
   /* Neither: memory. */
+  assert_int_equal (error ("iic", 2, -ENOSPC, 2, 4), -ENOSPC);
+  assert_int_equal (error ("iic", 2, -ENOSPC, 2, 0), -ENOSPC);
   assert_int_equal (error ("oie", 2, -ENOSPC, 2, 4), -ENOSPC);
   assert_int_equal (error ("oi", 1, -ENOSPC, 1, 2), -ENOSPC);
   assert_int_equal (error ("oc", 1, -ENOSPC, 2, 2), -ENOSPC);
