@@ -13,6 +13,7 @@
 #include "kernel.h"
 #include "plan.h"
 #include "port.h"
+#include "record.h"
 #include "ring.h"
 #include "users.h"
 #include "zoned.h"

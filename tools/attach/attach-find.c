@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "attach-internal.h"
-#include "record.h"
+#include "driver/driver.h"
 
 /* Is it PREFIX and then a number? */
 static bool

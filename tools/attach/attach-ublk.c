@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "attach-internal.h"
-#include "record.h"
+#include "driver/driver.h"
 
 /* What nullblk-ublk exits with where this kernel can make no such device. */
 #define EXIT_IMPOSSIBLE 3

@@ -27,7 +27,6 @@
 #include "link.h"
 #include "queue.h"
 #include "reconnect.h"
-#include "record.h"
 #include "source.h"
 
 /* How long things that take no time may take before they have failed, and how

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "count.h"
+#include "driver/driver.h"
 #include "options.h"
-#include "record.h"
 #include "uri.h"
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)

@@ -19,7 +19,6 @@
 
 #include "driver/driver.h"
 #include "others.h"
-#include "record.h"
 
 /* How long a process that is asked to end may take, and how often it is looked
  * at.  It waits some seconds for a device that is open.

@@ -19,9 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "driver/driver.h"
 #include "unit.h"
 #include "attach/attach-internal.h"
-#include "record.h"
 
 /* One look: nothing here changes while it is waited for. */
 bool

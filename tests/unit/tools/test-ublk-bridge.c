@@ -27,7 +27,6 @@
 #include "ublk/reconnect.h"
 #include "ublk/link.h"
 #include "ublk/queue.h"
-#include "record.h"
 #include "ublk/source.h"
 #include "records.h"
 #include "unit.h"

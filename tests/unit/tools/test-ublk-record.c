@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "record.h"
+#include "driver/driver.h"
 #include "records.h"
 #include "unit.h"
 

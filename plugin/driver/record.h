@@ -19,8 +19,8 @@
  * there before the device is, and goes after it.
  */
 
-#ifndef NULLBLK_RECORD_H
-#define NULLBLK_RECORD_H
+#ifndef NULLBLK_DRIVER_RECORD_H
+#define NULLBLK_DRIVER_RECORD_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -80,4 +80,4 @@ bool record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg);
 /* Is TEXT a cookie, as it is the name of a file?  Returns it; 0: it is none. */
 uint64_t record_cookie (const char *text);
 
-#endif /* NULLBLK_RECORD_H */
+#endif /* NULLBLK_DRIVER_RECORD_H */
