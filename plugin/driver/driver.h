@@ -11,6 +11,7 @@
 #include "aide.h"
 #include "commands.h"
 #include "kernel.h"
+#include "making.h"
 #include "plan.h"
 #include "port.h"
 #include "record.h"

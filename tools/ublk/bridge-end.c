@@ -45,25 +45,6 @@ disconnect (struct bridge *b)
     source_disconnect (&b->connections[i]);
 }
 
-/* Is it gone, so that its number is another's at most? */
-static bool
-is_gone (struct bridge *b)
-{
-  struct ublk_info info;
-  unsigned i;
-  int r;
-
-  for (i = 0; i < PATIENCE_SECONDS * LOOKS_A_SECOND; i++) {
-    r = driver_info (b->driver, b->number, &info);
-    if (r == -ENODEV || (r == 0 && info.cookie != b->record.cookie))
-      return true;
-    if (r < 0)
-      return false;
-    bridge_pause ();
-  }
-  return false;
-}
-
 /* Stop the device, which ends its queues, and delete it.  Returns 0, or a
  * negative errno where it can only be left to the kernel, which ends it with
  * this process.
@@ -96,7 +77,10 @@ end_device (struct bridge *b)
     r = bridge_have_done (b, TASK_DELETE, 0, &lost);
   if (r < 0 && r != -ENODEV)
     return r;
-  return !b->has_device || is_gone (b) ? 0 : -EBUSY;
+  return !b->has_device ||
+                 making_is_gone (b->driver, b->number, b->record.cookie)
+             ? 0
+             : -EBUSY;
 }
 
 int

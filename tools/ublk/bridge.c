@@ -8,7 +8,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,27 +85,26 @@ make_plan (struct bridge *b, const struct options *o, struct message *why)
   return -1;
 }
 
+/* This kernel has no device with zones. */
+static int
+refuse_zones (struct bridge *b, struct message *why)
+{
+  const struct message reason = *why;
+
+  b->impossible = true;
+  message_set (why, "%s; --zones=no attaches it without zones", reason.text);
+  return -1;
+}
+
 static int
 add_device (struct bridge *b, struct message *why)
 {
-  const bool zoned = b->plan.zone_size != 0;
-  struct ublk_info info = {
-      .queues = b->plan.queues,
-      .depth = b->plan.depth,
-      .max_io = b->plan.max_io,
-      .flags = UBLK_F_USER_COPY | (zoned ? UBLK_F_ZONED : 0),
-      .cookie = b->record.cookie,
-  };
+  struct ublk_info info;
   int r;
 
-  r = driver_add (b->driver, &info);
-  if (r < 0) {
-    message_set (why, "the kernel makes no device: %s%s", strerror (-r),
-                 r == -EACCES || r == -ENOSPC
-                     ? " (there are as many as ublk_drv's ublks_max allows)"
-                     : "");
+  r = making_add (b->driver, &b->plan, b->record.cookie, &info, why);
+  if (r < 0)
     return -1;
-  }
   b->number = info.device;
   b->has_device = true;
   snprintf (b->name, sizeof b->name, "ublkb%u", b->number);
@@ -115,45 +113,21 @@ add_device (struct bridge *b, struct message *why)
     message_set (why, RECORDS ": %s", strerror (-r));
     return -1;
   }
-  if (zoned && (info.flags & UBLK_F_ZONED) == 0) {
-    message_set (why, "this kernel makes no device with zones (it needs "
-                      "BLK_DEV_ZONED, and Linux 6.6); --zones=no attaches it "
-                      "without zones");
-    b->impossible = true;
-    return -1;
-  }
-  /* The kernel has no more queues than CPUs. */
-  b->plan.queues = info.queues;
-  b->plan.depth = info.depth;
-  r = driver_set_params (b->driver, b->number, &b->plan.params);
-  if (r < 0) {
-    message_set (why,
-                 "the kernel does not take what the device is to be "
-                 "like: %s",
-                 strerror (-r));
-    return -1;
-  }
-  return 0;
+  r = making_shape (b->driver, &b->plan, &info, why);
+  if (r == -EOPNOTSUPP)
+    return refuse_zones (b, why);
+  return r;
 }
 
-/* The node is made by the kernel, and given to us by nobody else. */
 static int
 open_device (struct bridge *b, struct message *why)
 {
-  char path[64];
-  unsigned i;
+  const int fd = making_open (b->number, why);
 
-  snprintf (path, sizeof path, "/dev/ublkc%u", b->number);
-  for (i = 0; i < PATIENCE_SECONDS * LOOKS_A_SECOND; i++) {
-    b->device.fd = open (path, O_RDWR | O_CLOEXEC);
-    if (b->device.fd != -1)
-      return 0;
-    if (errno != ENOENT)
-      break;
-    bridge_pause ();
-  }
-  message_set (why, "%s: %s", path, strerror (errno));
-  return -1;
+  if (fd < 0)
+    return -1;
+  b->device.fd = fd;
+  return 0;
 }
 
 static int
@@ -196,9 +170,7 @@ start_queues (struct bridge *b, const struct options *o, struct message *why)
 static int
 start_device (struct bridge *b, struct message *why)
 {
-  char path[64];
   bool ignored;
-  unsigned i;
   int r;
 
   r = bridge_have_done (b, TASK_START, 0, &ignored);
@@ -211,15 +183,7 @@ start_device (struct bridge *b, struct message *why)
                  strerror (-r));
     return -1;
   }
-  snprintf (path, sizeof path, "/dev/%s", b->name);
-  for (i = 0; access (path, F_OK) == -1; i++) {
-    if (i == PATIENCE_SECONDS * LOOKS_A_SECOND) {
-      message_set (why, "%s does not appear", path);
-      return -1;
-    }
-    bridge_pause ();
-  }
-  return 0;
+  return making_await (b->number, why);
 }
 
 /* All that can be wrong without the kernel's help. */
@@ -242,14 +206,8 @@ look_first (struct bridge *b, const struct options *o, struct message *why)
   b->impossible = b->driver == NULL;
   if (b->impossible)
     return -1;
-  if (b->plan.zone_size != 0 &&
-      (driver_features (b->driver) & UBLK_F_ZONED) == 0) {
-    message_set (why, "this kernel's ublk driver has no zones: Linux 6.6 is "
-                      "needed; --zones=no attaches it without zones");
-    b->impossible = true;
-    return -1;
-  }
-  return 0;
+  return making_look (b->driver, &b->plan, why) == 0 ? 0
+                                                     : refuse_zones (b, why);
 }
 
 static int

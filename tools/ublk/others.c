@@ -146,55 +146,21 @@ pause_shortly (void)
   nanosleep (&pause, NULL);
 }
 
-/* The device of a dead process.  Returns 0 or a negative errno. */
-static int
-delete_device (struct work *w, uint64_t cookie, char *name, size_t size)
-{
-  struct ublk_info info, now;
-  unsigned i;
-  int r;
-
-  find_device (w, cookie, name, size, &info);
-  if (name[0] == '\0')
-    return 0;
-  driver_stop (w->driver, info.device);
-  r = driver_delete (w->driver, info.device);
-  if (r < 0 && r != -ENODEV)
-    return r;
-  for (i = 0; i < PATIENCE_SECONDS * LOOKS_A_SECOND; i++) {
-    r = driver_info (w->driver, info.device, &now);
-    if (r == -ENODEV || (r == 0 && now.cookie != cookie))
-      return 0;
-    pause_shortly ();
-  }
-  return -EBUSY;
-}
-
-/* What a process has left that was killed.  This closes the record, as do the
- * next two.
+/* What a process has left that was killed.  This closes the record, as does the
+ * next one.
  */
 static bool
 clear (struct work *w, struct record *r)
 {
-  char name[32] = "";
-  unsigned i;
+  char name[32];
+  unsigned number;
   int err;
 
-  for (i = 0; (err = record_claim (r)) == -EAGAIN &&
-              i < PATIENCE_SECONDS * LOOKS_A_SECOND;
-       i++)
-    pause_shortly ();
-  if (err == 0)
-    err = delete_device (w, r->cookie, name, sizeof name);
-  if (err == 0)
-    record_remove (r);
-  else
-    record_close (r);
-  if (err < 0 && err != -ENOENT) {
-    complain (name[0] != '\0' ? name : r->uri, "%s", strerror (-err));
-    return false;
-  }
-  return true;
+  err = making_clear (w->driver, r, &number);
+  snprintf (name, sizeof name, "ublkb%u", number);
+  if (err < 0)
+    complain (number != UBLK_NEW_DEVICE ? name : r->uri, "%s", strerror (-err));
+  return err == 0;
 }
 
 /* Its number could have become another process's before the pidfd is there; so

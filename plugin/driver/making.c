@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Making a ublk device, and taking it away; see making.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "making.h"
+
+/* How long things that take no time may take before they have failed, and how
+ * often they are looked at.  To clear what another has left takes longer.
+ */
+#define PATIENCE_SECONDS 30
+#define CLEARING_SECONDS 60
+#define LOOKS_A_SECOND 50
+
+static void
+pause_shortly (void)
+{
+  const struct timespec pause = {.tv_nsec = 1000000000 / LOOKS_A_SECOND};
+
+  nanosleep (&pause, NULL);
+}
+
+int
+making_look (const struct driver *d, const struct plan *plan,
+             struct message *why)
+{
+  if (plan->zone_size == 0 || (driver_features (d) & UBLK_F_ZONED) != 0)
+    return 0;
+  message_set (why, "this kernel's ublk driver has no zones: Linux 6.6 is "
+                    "needed");
+  return -EOPNOTSUPP;
+}
+
+int
+making_add (struct driver *d, const struct plan *plan, uint64_t cookie,
+            struct ublk_info *info, struct message *why)
+{
+  int r;
+
+  *info = (struct ublk_info){
+      .queues = plan->queues,
+      .depth = plan->depth,
+      .max_io = plan->max_io,
+      .flags = UBLK_F_USER_COPY | (plan->zone_size != 0 ? UBLK_F_ZONED : 0),
+      .cookie = cookie,
+  };
+  r = driver_add (d, info);
+  if (r < 0)
+    message_set (why, "the kernel makes no device: %s%s", strerror (-r),
+                 r == -EACCES || r == -ENOSPC
+                     ? " (there are as many as ublk_drv's ublks_max allows)"
+                     : "");
+  return r;
+}
+
+int
+making_shape (struct driver *d, struct plan *plan, const struct ublk_info *info,
+              struct message *why)
+{
+  int r;
+
+  if (plan->zone_size != 0 && (info->flags & UBLK_F_ZONED) == 0) {
+    message_set (why, "this kernel makes no device with zones (it needs "
+                      "BLK_DEV_ZONED, and Linux 6.6)");
+    return -EOPNOTSUPP;
+  }
+  plan->queues = info->queues;
+  plan->depth = info->depth;
+  r = driver_set_params (d, info->device, &plan->params);
+  if (r < 0)
+    message_set (why,
+                 "the kernel does not take what the device is to be "
+                 "like: %s",
+                 strerror (-r));
+  return r;
+}
+
+/* The node is made by the kernel, and given to us by nobody else. */
+int
+making_open (unsigned number, struct message *why)
+{
+  char path[64];
+  unsigned i;
+  int fd;
+
+  snprintf (path, sizeof path, "/dev/ublkc%u", number);
+  for (i = 0; i < PATIENCE_SECONDS * LOOKS_A_SECOND; i++) {
+    fd = open (path, O_RDWR | O_CLOEXEC);
+    if (fd != -1)
+      return fd;
+    if (errno != ENOENT)
+      break;
+    pause_shortly ();
+  }
+  fd = -errno;
+  message_set (why, "%s: %s", path, strerror (errno));
+  return fd;
+}
+
+int
+making_await (unsigned number, struct message *why)
+{
+  char path[64];
+  unsigned i;
+
+  snprintf (path, sizeof path, "/dev/ublkb%u", number);
+  for (i = 0; access (path, F_OK) == -1; i++) {
+    if (i == PATIENCE_SECONDS * LOOKS_A_SECOND) {
+      message_set (why, "%s does not appear", path);
+      return -ENOENT;
+    }
+    pause_shortly ();
+  }
+  return 0;
+}
+
+static bool
+is_gone_within (struct driver *d, unsigned number, uint64_t cookie,
+                unsigned seconds)
+{
+  struct ublk_info info;
+  unsigned i;
+  int r;
+
+  for (i = 0; i < seconds * LOOKS_A_SECOND; i++) {
+    r = driver_info (d, number, &info);
+    if (r == -ENODEV || (r == 0 && info.cookie != cookie))
+      return true;
+    if (r < 0)
+      return false;
+    pause_shortly ();
+  }
+  return false;
+}
+
+bool
+making_is_gone (struct driver *d, unsigned number, uint64_t cookie)
+{
+  return is_gone_within (d, number, cookie, PATIENCE_SECONDS);
+}
+
+static int
+delete_device (struct driver *d, uint64_t cookie, unsigned *number)
+{
+  struct ublk_info info;
+  int r;
+
+  *number = UBLK_NEW_DEVICE;
+  if (d == NULL || driver_find (d, cookie, &info) < 0)
+    return 0;
+  *number = info.device;
+  driver_stop (d, info.device);
+  r = driver_delete (d, info.device);
+  if (r < 0 && r != -ENODEV)
+    return r;
+  return is_gone_within (d, info.device, cookie, CLEARING_SECONDS) ? 0 : -EBUSY;
+}
+
+int
+making_clear (struct driver *d, struct record *r, unsigned *number)
+{
+  unsigned i;
+  int err;
+
+  *number = UBLK_NEW_DEVICE;
+  for (i = 0; (err = record_claim (r)) == -EAGAIN &&
+              i < CLEARING_SECONDS * LOOKS_A_SECOND;
+       i++)
+    pause_shortly ();
+  if (err == 0)
+    err = delete_device (d, r->cookie, number);
+  if (err == 0)
+    record_remove (r);
+  else
+    record_close (r);
+  return err == -ENOENT ? 0 : err;
+}
