@@ -150,7 +150,8 @@ plan_requests (struct plan *plan, const struct export *e,
 
 /* The first zone that differs from what the kernel wants, if any. */
 static int
-check_table (const struct export *e, uint64_t size, struct message *why)
+check_table (const struct export *e, const struct wishes *w, uint64_t size,
+             struct message *why)
 {
   const struct zone_descriptor *d;
   uint64_t i, capacity = 0;
@@ -185,9 +186,11 @@ check_table (const struct export *e, uint64_t size, struct message *why)
                      i, bytes (d->capacity), capacity);
   }
   if (capacity == 0)
-    return refuse (why, "all its zones are conventional: the kernel's ublk "
-                        "driver wants one at least that is not; --zones=no "
-                        "attaches it without zones");
+    return refuse (why,
+                   "all its zones are conventional: the kernel's ublk driver "
+                   "wants one at least that is not%s",
+                   w->keeps_zones ? ""
+                                  : "; --zones=no attaches it without zones");
   return 0;
 }
 
@@ -209,7 +212,8 @@ check_limits (const struct export *e, struct message *why)
 }
 
 static int
-plan_zones (struct plan *plan, const struct export *e, struct message *why)
+plan_zones (struct plan *plan, const struct export *e, const struct wishes *w,
+            struct message *why)
 {
   const uint64_t size = bytes (e->table[0].len);
   struct ublk_params *p = &plan->params;
@@ -232,7 +236,7 @@ plan_zones (struct plan *plan, const struct export *e, struct message *why)
                    "its last zone is shorter than others, which have %" PRIu64
                    " bytes: the kernel's ublk driver wants whole zones",
                    size);
-  r = check_table (e, size, why);
+  r = check_table (e, w, size, why);
   if (r == 0)
     r = check_limits (e, why);
   if (r < 0)
@@ -288,7 +292,7 @@ plan_make (struct plan *plan, const struct export *e, const struct wishes *w,
   if (r == 0)
     r = plan_requests (plan, e, w, why);
   if (r == 0 && e->table != NULL)
-    r = plan_zones (plan, e, why);
+    r = plan_zones (plan, e, w, why);
   if (r < 0)
     return r;
   if (e->read_only || w->read_only)

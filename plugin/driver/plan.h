@@ -44,6 +44,7 @@ struct wishes {
   unsigned queues; /* 0: as many as there are CPUs */
   unsigned depth;
   bool rotational, read_only;
+  bool keeps_zones; /* there is no option to do without them */
   unsigned cpus;
   unsigned page_size; /* bytes */
 };

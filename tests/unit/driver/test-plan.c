@@ -346,6 +346,10 @@ test_bad_zones (void **state)
   takes ();
   set_conventional (1);
   refuses ("conventional");
+  assert_non_null (strstr (why.text, "--zones=no"));
+  wishes.keeps_zones = true;
+  refuses ("conventional");
+  assert_null (strstr (why.text, "--zones=no"));
   table[1].cond = ZONE_COND_EMPTY;
   refuses ("zone 1");
   table[1].type = 3;
