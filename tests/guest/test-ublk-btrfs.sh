@@ -40,6 +40,8 @@ btrfs_lives ()
     pids+=($!)
   done
   wait "${pids[@]}"
+  # What is removed before it is written never is.
+  sync
   rm /mnt/b1
   try umount /mnt
   try btrfs check "$disk"
