@@ -64,7 +64,8 @@ for trouble in badblocks=+0-0 'fault=op=read error=EIO' \
     zoned*) set -- $trouble ;;
     *) set -- "$trouble" ;;
   esac
-  disk=$("$attach" --name trouble -C 1 16M "$@") || fail "$trouble: not attached"
+  disk=$("$attach" --as=nbd --name trouble -C 1 16M "$@") ||
+    fail "$trouble: not attached"
   shows "/sys/block/${disk##*/}/size" 32768
   nbd-client --disconnect "$disk" >/dev/null
   try "$attach" --detach trouble
