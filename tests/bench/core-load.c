@@ -6,7 +6,8 @@
  *   core-load read|write|zero|trim|flush COUNT [KEY=VALUE]...
  *
  * COUNT requests of 4 KiB, one after the other and around, on a device that
- * has been written before.
+ * has been written before.  Where it has zones, of at least 8 MiB, the first
+ * one is reset each time that writes begin anew.
  */
 
 #include <config.h>
@@ -86,6 +87,7 @@ main (int argc, char *argv[])
 {
   struct connection *c;
   uint64_t i, count;
+  bool resets;
 
   if (argc < 3)
     die ("usage: core-load read|write|zero|trim|flush COUNT [KEY=VALUE]...");
@@ -96,7 +98,10 @@ main (int argc, char *argv[])
     if (device_write (c, buf, BLOCK, i * BLOCK, false) < 0)
       die ("the device cannot be written");
   }
+  resets = c->device->zones != NULL && argv[1][0] == 'w';
   for (i = 0; i < count; i++) {
+    if (resets && i % BLOCKS == 0 && device_reset_zones (c) < 0)
+      die ("the zones cannot be reset");
     if (request (c, argv[1][0], i % BLOCKS * BLOCK) < 0)
       die ("a request has failed");
   }
