@@ -174,8 +174,9 @@ request_forget_verdict (struct request *r)
 void device_tell_out (struct device *d);
 
 /* Finish the power cut that was due at the request's change; no lock is held.
+ * Returns -ESHUTDOWN, what comes of the request.
  */
-void request_finish_cut (struct request *r);
+int request_finish_cut (struct request *r);
 
 static inline int
 check_alignment (const struct settings *s, uint32_t count, uint64_t offset)

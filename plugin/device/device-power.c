@@ -168,11 +168,12 @@ device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
   unlock (&d->power_switch);
 }
 
-void
+int
 request_finish_cut (struct request *r)
 {
   request_go_out (r);
   finish_cut (r->connection->device);
+  return -ESHUTDOWN;
 }
 
 /*---------------------------------------------------------------------*/

@@ -445,10 +445,8 @@ write_data (struct request *r, const void *buf, bool may_trim)
   }
   else
     result = change_good_data (r, buf, may_trim, &bad);
-  if (result == DURABILITY_CUT) {
-    request_finish_cut (r);
-    return -ESHUTDOWN;
-  }
+  if (result == DURABILITY_CUT)
+    return request_finish_cut (r);
   return bad < 0 ? bad : result;
 }
 
@@ -480,16 +478,23 @@ take_turn (void *request, const void *payload, uint64_t *moment)
   return true;
 }
 
-/* Corrupt a copy: the client's own buffer stays as it is. */
+/* A copy to corrupt: the client's own buffer stays as it is. */
+static void *
+copy_data (const struct request *r, const void *buf)
+{
+  void *copy = malloc (r->io.count);
+
+  return copy != NULL ? memcpy (copy, buf, r->io.count) : NULL;
+}
+
 static int
 write_corrupted (struct request *r, const void *buf)
 {
-  void *copy = malloc (r->io.count);
+  void *copy = copy_data (r, buf);
   int result;
 
   if (copy == NULL)
     return -ENOMEM;
-  memcpy (copy, buf, r->io.count);
   faults_corrupt (&r->verdict, &r->io, copy, r->version->s.block_size);
   result = write_data (r, copy, false);
   free (copy);

@@ -171,6 +171,18 @@ await_turn (struct request *r, struct zone_write *zone)
   return result;
 }
 
+/* Move the data of a write that has its zone, and end that. */
+static inline int
+write_taken (struct request *r, struct zone_write *zone, const void *buf,
+             bool may_trim)
+{
+  int bad;
+  const int result = change_good_data (r, buf, may_trim, &bad);
+
+  zones_end_write (zone, result >= 0 ? r->transfer : r->done);
+  return result != 0 ? result : bad;
+}
+
 /* Write r->transfer bytes of BUF to request_place, in one zone, which is of the
  * kind PLACE.  The zone is asked for all of them, even if bad blocks let fewer
  * be written.  No data is ever left above the write pointer, not even where
@@ -194,9 +206,7 @@ write_in_zone (struct request *r, const void *buf, bool may_trim, bool waits,
     result = zones_try_write (d->zones, &zone, r->transfer, request_place (r));
   if (result != 0)
     return result == ZONE_WRITE_EARLY ? REQUEST_EARLY : result;
-  result = change_good_data (r, buf, may_trim, &bad);
-  zones_end_write (&zone, result >= 0 ? r->transfer : r->done);
-  return result != 0 ? result : bad;
+  return write_taken (r, &zone, buf, may_trim);
 }
 
 /* Write across zones, zone by zone, up to the first part that fails: then the
