@@ -86,6 +86,43 @@ zones_end_of_zone (const struct zones *z, uint64_t offset)
   return zone_start (z, zone) + zone_len (z, zone);
 }
 
+uint64_t
+zones_append_place (const struct zones *z, uint64_t offset)
+{
+  const uint64_t zone = offset >> z->shift;
+  const uint64_t start = zone_start (z, zone);
+  uint64_t wp;
+
+  if (zone < z->nr_conv)
+    return start;
+  wp = state_wp (zone_state (z, zone));
+  return wp < zone_capacity (z, zone) ? start + wp : start;
+}
+
+int
+zones_begin_append (struct zones *z, struct zone_write *w, uint64_t count,
+                    uint64_t offset)
+{
+  const uint64_t zone = offset >> z->shift;
+  uint64_t wp;
+  int r;
+
+  if (zone < z->nr_conv)
+    return -EIO;
+  zone_take (z, &w->hold, zone);
+  wp = state_wp (zone_state (z, zone));
+  w->zones = z;
+  w->zone = zone;
+  w->count = count;
+  w->offset = zone_start (z, zone) + wp;
+  w->is_sequential = true;
+  r = check_write (z, zone, count, wp);
+  if (r == 0)
+    return begin (z, &w->hold, count);
+  zone_give_back (&w->hold);
+  return r;
+}
+
 int
 zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
                  uint64_t offset)

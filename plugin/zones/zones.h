@@ -149,6 +149,19 @@ int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
 int zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
                      uint64_t offset);
 
+/* Begin an append: a write of COUNT bytes at the write pointer of the zone that
+ * OFFSET lies in, which w->offset says.  It is never early: appends to a zone
+ * are done one after the other, in any order.  A conventional zone takes none
+ * (-EIO).  All else is as for zones_try_write.
+ */
+int zones_begin_append (struct zones *z, struct zone_write *w, uint64_t count,
+                        uint64_t offset);
+
+/* Where an append to the zone of OFFSET would go now; the zone's start, if it
+ * takes none.  Locks nothing.
+ */
+uint64_t zones_append_place (const struct zones *z, uint64_t offset);
+
 /* A write that is early, in memory of the caller's, which stays where it is
  * until zones_unlist_early.  When the write pointer has reached the write or
  * has passed it, or power is off, the write is taken out of the list, and

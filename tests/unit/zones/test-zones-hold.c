@@ -152,6 +152,42 @@ end (struct rival *w)
 
 /*---------------------------------------------------------------------*/
 
+static uint64_t went;
+
+static int
+append_block (void)
+{
+  went = OURS * ZONE;
+  return zoned_append_cut (&d, block, BLOCK, &went, BLOCK);
+}
+
+/* They go behind what had the zone when they came, also where less of that was
+ * written than was to be.
+ */
+static void
+test_appends (void **state)
+{
+  struct zone_write w;
+  struct rival rival;
+
+  (void) state;
+  create ();
+  assert_int_equal (zones_begin_append (d.zones, &w, LONG, OURS * ZONE + 1), 0);
+  assert_int_equal (w.offset, OURS * ZONE);
+  use (OTHER);
+  begin (&rival, append_block);
+  zones_end_write (&w, LONG);
+  assert_int_equal (end (&rival), 0);
+  assert_int_equal (went, OURS * ZONE + LONG);
+
+  assert_int_equal (zones_begin_append (d.zones, &w, LONG, OURS * ZONE), 0);
+  begin (&rival, append_block);
+  zones_end_write (&w, BLOCK);
+  assert_int_equal (end (&rival), 0);
+  assert_int_equal (went, OURS * ZONE + LONG + 2 * BLOCK);
+  destroy ();
+}
+
 /* Short reads of what the zone has go on as well. */
 static void
 test_long_write (void **state)
@@ -394,6 +430,7 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_appends),
       cmocka_unit_test (test_long_write),
       cmocka_unit_test (test_slow_write),
       cmocka_unit_test (test_long_read),

@@ -142,7 +142,29 @@ compare_extents (uint64_t count, uint64_t offset)
   }
 }
 
-/* Mostly at a write pointer, mostly complete; sometimes zeroes. */
+/* To the zone of the place, which has to say where it would go. */
+static void
+do_append (const void *buf, uint64_t count, uint64_t offset, uint64_t cut)
+{
+  const uint64_t place = zones_append_place (d.zones, offset);
+  uint64_t went = offset, model_went = offset;
+  int r;
+
+  snprintf (last, sizeof last, "append of %llu at %llu, cut at %llu",
+            (unsigned long long) count, (unsigned long long) offset,
+            (unsigned long long) cut);
+  r = zoned_append_cut (&d, buf, count, &went, cut);
+  compare_results (r, model_append (&m, buf, count, &model_went, cut));
+  if (r == 0 && (went != model_went || went != place))
+    fail_msg ("%s: went to %llu, not %llu, and was to go to %llu", last,
+              (unsigned long long) went, (unsigned long long) model_went,
+              (unsigned long long) place);
+  if (place / m.zone_size != offset / m.zone_size)
+    fail_msg ("%s: was to go to %llu", last, (unsigned long long) place);
+}
+
+/* Mostly at a write pointer, mostly complete; sometimes zeroes, or an append.
+ */
 static void
 do_write (uint64_t *random)
 {
@@ -157,6 +179,10 @@ do_write (uint64_t *random)
     memcpy (&data[i], random, sizeof *random);
   if (random_below (random, 6) == 0)
     buf = NULL;
+  if (random_below (random, 4) == 0) {
+    do_append (buf, count, offset, cut);
+    return;
+  }
   snprintf (last, sizeof last, "write of %llu at %llu, cut at %llu",
             (unsigned long long) count, (unsigned long long) offset,
             (unsigned long long) cut);

@@ -91,25 +91,44 @@ zoned_destroy (struct zoned *d)
     store_destroy (d->store);
 }
 
+/* A write has its zone: its first CUT bytes move. */
+static int
+move (struct zoned *d, struct zone_write *w, const void *buf, uint64_t cut)
+{
+  const uint64_t written = cut < w->count ? cut : w->count;
+  int r = 0;
+
+  if (d->store != NULL && written > 0) {
+    if (buf != NULL)
+      r = store_write (d->store, 0, buf, written, w->offset);
+    else
+      r = store_zero (d->store, 0, written, w->offset);
+  }
+  zones_end_write (w, r == 0 ? written : 0);
+  return r == 0 && written < w->count ? -EIO : r;
+}
+
 int
 zoned_write_cut (struct zoned *d, const void *buf, uint64_t count,
                  uint64_t offset, uint64_t cut)
 {
-  const uint64_t written = cut < count ? cut : count;
   struct zone_write w;
-  int r;
+  const int r = zones_begin_write (d->zones, &w, count, offset, NULL);
 
-  r = zones_begin_write (d->zones, &w, count, offset, NULL);
+  return r < 0 ? r : move (d, &w, buf, cut);
+}
+
+int
+zoned_append_cut (struct zoned *d, const void *buf, uint64_t count,
+                  uint64_t *offset, uint64_t cut)
+{
+  struct zone_write w;
+  const int r = zones_begin_append (d->zones, &w, count, *offset);
+
   if (r < 0)
     return r;
-  if (d->store != NULL && written > 0) {
-    if (buf != NULL)
-      r = store_write (d->store, 0, buf, written, offset);
-    else
-      r = store_zero (d->store, 0, written, offset);
-  }
-  zones_end_write (&w, r == 0 ? written : 0);
-  return r == 0 && written < count ? -EIO : r;
+  *offset = w.offset;
+  return move (d, &w, buf, cut);
 }
 
 int

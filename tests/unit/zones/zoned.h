@@ -46,6 +46,12 @@ int zoned_write (struct zoned *d, const void *buf, uint64_t count,
 int zoned_write_cut (struct zoned *d, const void *buf, uint64_t count,
                      uint64_t offset, uint64_t cut);
 
+/* The same as zoned_write_cut for an append to the zone that *offset lies in;
+ * *offset becomes where that goes.
+ */
+int zoned_append_cut (struct zoned *d, const void *buf, uint64_t count,
+                      uint64_t *offset, uint64_t cut);
+
 int zoned_read (struct zoned *d, void *buf, uint64_t count, uint64_t offset);
 
 #endif /* NULLBLK_ZONED_H */

@@ -179,6 +179,23 @@ model_write (struct model *m, const void *buf, uint64_t n, uint64_t offset,
 }
 
 int
+model_append (struct model *m, const void *buf, uint64_t n, uint64_t *offset,
+              uint64_t cut)
+{
+  const struct model_zone *zone = find (m, *offset);
+
+  m->came_through = false;
+  if (zone == NULL || zone->conventional || zone->cond == M_OFFLINE)
+    return -EIO;
+  if (zone->cond == M_READONLY)
+    return -EROFS;
+  *offset = zone->wp;
+  if (zone->wp + n > zone->start + zone->capacity)
+    return -EIO;
+  return write_in_zone (m, buf, n, zone->wp, cut);
+}
+
+int
 model_read (const struct model *m, void *buf, uint64_t n, uint64_t offset)
 {
   const struct model_zone *zone;

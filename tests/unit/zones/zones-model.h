@@ -49,6 +49,12 @@ void model_begin (struct model *m);
 /* BUF may be NULL for zeroes; after CUT bytes the medium fails. */
 int model_write (struct model *m, const void *buf, uint64_t count,
                  uint64_t offset, uint64_t cut);
+
+/* The same for an append to the zone that *offset lies in: *offset becomes the
+ * zone's write pointer, if the zone has one.
+ */
+int model_append (struct model *m, const void *buf, uint64_t count,
+                  uint64_t *offset, uint64_t cut);
 int model_read (const struct model *m, void *buf, uint64_t count,
                 uint64_t offset);
 int model_trim (struct model *m, uint64_t count, uint64_t offset);
