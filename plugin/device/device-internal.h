@@ -314,6 +314,12 @@ int device_read_zones (struct request *r, char *buf);
 int device_write_zone (struct request *r, const void *buf, bool may_trim,
                        bool waits);
 
+/* Write r->transfer bytes of BUF at the write pointer of the zone of
+ * r->io.offset, which says then where that was.  COPY is NULL, or a copy of BUF
+ * that is corrupted as the verdict has it for that place, and written instead.
+ */
+int device_append_zone (struct request *r, const void *buf, void *copy);
+
 /* For a write for which device_write_zone has returned REQUEST_EARLY.
  * device_list_early has connection_ops.hasten called when the write is worth
  * another try, which may be at once; the request must stay where it is until

@@ -501,6 +501,23 @@ write_corrupted (struct request *r, const void *buf)
   return result;
 }
 
+/* Only with its zone does an append know its place. */
+static int
+append_data (struct request *r, const void *buf)
+{
+  void *copy = NULL;
+  int result;
+
+  if (request_is_corrupted (r)) {
+    copy = copy_data (r, buf);
+    if (copy == NULL)
+      return -ENOMEM;
+  }
+  result = device_append_zone (r, buf, copy);
+  free (copy);
+  return result == DURABILITY_CUT ? request_finish_cut (r) : result;
+}
+
 /* Without discard=true a trim does nothing, but it still fails at bad blocks.
  */
 static int
@@ -578,6 +595,25 @@ device_write (struct connection *c, const void *buf, uint32_t count,
     r = request_is_corrupted (&request) ? write_corrupted (&request, buf)
                                         : write_data (&request, buf, false);
   return r != ASIDE ? request_end (&request, r) : 0;
+}
+
+int
+device_append (struct connection *c, const void *buf, uint32_t count,
+               uint64_t zone_start, bool fua, uint64_t *offset)
+{
+  struct request request;
+  int r;
+
+  request_begin (&request, c, OP_WRITE, count,
+                 zones_append_place (c->device->zones, zone_start));
+  request.fua = fua;
+  r = admit_request (&request, true);
+  if (r == 0)
+    r = prepare (&request, OP_WRITE);
+  if (request.transfer > 0)
+    r = append_data (&request, buf);
+  *offset = request.io.offset;
+  return request_end (&request, r);
 }
 
 int

@@ -183,6 +183,22 @@ write_taken (struct request *r, struct zone_write *zone, const void *buf,
   return result != 0 ? result : bad;
 }
 
+int
+device_append_zone (struct request *r, const void *buf, void *copy)
+{
+  struct zone_write zone;
+  const int result = zones_begin_append (r->connection->device->zones, &zone,
+                                         r->transfer, r->io.offset);
+
+  if (result != 0)
+    return result;
+  r->io.offset = zone.offset;
+  if (copy == NULL)
+    return write_taken (r, &zone, buf, false);
+  faults_corrupt (&r->verdict, &r->io, copy, r->version->s.block_size);
+  return write_taken (r, &zone, copy, false);
+}
+
 /* Write r->transfer bytes of BUF to request_place, in one zone, which is of the
  * kind PLACE.  The zone is asked for all of them, even if bad blocks let fewer
  * be written.  No data is ever left above the write pointer, not even where

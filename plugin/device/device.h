@@ -444,6 +444,23 @@ int device_read (struct connection *c, void *buf, uint32_t count,
 int device_write (struct connection *c, const void *buf, uint32_t count,
                   uint64_t offset, bool fua);
 
+/* Zone append: write COUNT bytes at the write pointer of the zone that begins
+ * at ZONE_START.  Where it returns 0, *offset is where that was; it is set
+ * before the reply is deferred.  In all else it is a write: it fails as one
+ * does, and statistics, op= of fault rules and power-cut-after count it as one.
+ * -EIO is also for a conventional zone, and for one without room for all of it:
+ * COUNT may be more than a zone has.  It waits for other requests to have their
+ * zone, and never as an early write; no append fails because of another one,
+ * unless the zone has no room then.  The device is zoned.
+ *
+ * The place is settled when the append has its zone.  Bad blocks, the damage of
+ * corrupt= and the write log go by it.  What is decided before goes by where
+ * the write pointer was when the append began: which rules of range= hit it,
+ * how far a disk's head moves, and what *offset is if corrupt=stale loses it.
+ */
+int device_append (struct connection *c, const void *buf, uint32_t count,
+                   uint64_t zone_start, bool fua, uint64_t *offset);
+
 /* Make zero.  By default that gives memory back, and cannot fail at the limit.
  * Where zero_memory is set, and not both MAY_TRIM and discard, the range holds
  * memory afterwards: then this can fail at the limit, and a later write to the

@@ -2,9 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Bad blocks of a zoned device against the naive model of zones and an array of
- * bad sectors, by random writes, zeroes, reads and commands: what each returns,
- * what it heals, and what becomes of every zone.  NULLBLK_OPERATIONS in the
- * environment is how many there are of each kind of device.
+ * bad sectors, by random writes, appends, zeroes, reads and commands: what each
+ * returns, what it heals, and what becomes of every zone.  NULLBLK_OPERATIONS
+ * in the environment is how many there are of each kind of device.
  */
 
 #include <config.h>
@@ -158,12 +158,34 @@ compare (int r, int expected)
   free (is);
 }
 
+static unsigned char data[LONGEST * SECTOR];
+
+static void
+do_append (const struct model_zone *zone, unsigned n)
+{
+  const unsigned at = zone->wp != MODEL_NO_WP ? zone->wp / SECTOR : 0;
+  const unsigned end = at + n < SECTORS ? at + n : SECTORS;
+  const unsigned i = first_bad (at, end);
+  const uint64_t cut = i == end ? n * SECTOR : partial ? (i - at) * SECTOR : 0;
+  uint64_t went, model_went = zone->start;
+  int r;
+
+  snprintf (last, sizeof last, "append of %u to zone %d", n,
+            (int) (zone - m.zones));
+  memset (data, 1 + random_below (&random_state, 255), sizeof data);
+  r = model_append (&m, data, n * SECTOR, &model_went, cut);
+  if (i < end && m.came_through)
+    heal (i);
+  compare (device_append (d, data, n * SECTOR, zone->start, false, &went), r);
+  if (r == 0)
+    assert_int_equal (went, model_went);
+}
+
 /* More often than not at the write pointer of a zone, and within it. */
 static void
 do_one (void)
 {
-  static unsigned char data[LONGEST * SECTOR], back[sizeof data],
-      model_back[sizeof data];
+  static unsigned char back[sizeof data], model_back[sizeof data];
   static const int conditions[] = {M_EMPTY,  M_EMPTY, M_EXP_OPEN,
                                    M_CLOSED, M_FULL,  M_OFFLINE};
   const struct model_zone *zone = &m.zones[random_below (&random_state, ZONES)];
@@ -186,7 +208,7 @@ do_one (void)
   /* What lies in the zones before is written in any case. */
   if (!partial && i < at + n && i / (ZONE / SECTOR) != at / (ZONE / SECTOR))
     cut = (i / (ZONE / SECTOR) * (ZONE / SECTOR) - at) * SECTOR;
-  switch (random_below (&random_state, 10)) {
+  switch (random_below (&random_state, 12)) {
   case 0:
     mark_some ();
     break;
@@ -207,6 +229,10 @@ do_one (void)
     compare (device_read (d, back, n * SECTOR, offset), r);
     if (r == 0)
       assert_memory_equal (back, model_back, n * SECTOR);
+    break;
+  case 4:
+  case 5:
+    do_append (zone, n);
     break;
   default:
     snprintf (last, sizeof last, "write of %u at %u", n, at);

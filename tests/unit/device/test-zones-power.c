@@ -73,9 +73,9 @@ any_zone (void)
   return CONVENTIONAL + random_below (&m.random, ZONES - CONVENTIONAL);
 }
 
-/* A write at the write pointer, with as many blocks as have room, up to five.
- * Returns false where power was cut under it: then it may be there, or not, or
- * in part.
+/* A write at the write pointer, or an append, with as many blocks as have room,
+ * up to five.  Returns false where power was cut under it: then it may be
+ * there, or not, or in part.
  */
 static bool
 write_some (unsigned zone)
@@ -83,7 +83,9 @@ write_some (unsigned zone)
   static uint8_t buf[5 * BLOCK];
   struct zone *z = &m.zones[zone];
   const bool fua = random_below (&m.random, 6) == 0;
+  const uint64_t start = (uint64_t) zone * ZONE;
   unsigned n = 1 + random_below (&m.random, 5), i;
+  uint64_t place = start + z->wp * BLOCK;
   int r;
 
   if (n > BLOCKS - z->wp)
@@ -92,8 +94,12 @@ write_some (unsigned zone)
     z->written[z->wp + i] = 1 + random_below (&m.random, 255);
     memset (buf + i * BLOCK, z->written[z->wp + i], BLOCK);
   }
-  r = device_write (client (), buf, n * BLOCK,
-                    (uint64_t) zone * ZONE + z->wp * BLOCK, fua);
+  if (random_below (&m.random, 2) == 0)
+    r = device_append (client (), buf, n * BLOCK, start, fua, &place);
+  else
+    r = device_write (client (), buf, n * BLOCK, place, fua);
+  if (r == 0)
+    assert_int_equal (place, start + z->wp * BLOCK);
   if (r == -ENOSPC && m.max_active > 0)
     return true;
   assert_true (r == 0 || r == -ESHUTDOWN);
