@@ -3,11 +3,11 @@
  *
  * Requests to a device without a server, for instructions to be counted:
  *
- *   core-load read|write|zero|trim|flush COUNT [KEY=VALUE]...
+ *   core-load read|write|append|zero|trim|flush COUNT [KEY=VALUE]...
  *
  * COUNT requests of 4 KiB, one after the other and around, on a device that
  * has been written before.  Where it has zones, of at least 8 MiB, the first
- * one is reset each time that writes begin anew.
+ * one is reset each time that writes, or appends to it, begin anew.
  */
 
 #include <config.h>
@@ -68,7 +68,11 @@ create (int n, char *const *given)
 static int
 request (struct connection *c, char op, uint64_t offset)
 {
+  uint64_t at;
+
   switch (op) {
+  case 'a':
+    return device_append (c, buf, BLOCK, 0, false, &at);
   case 'r':
     return device_read (c, buf, BLOCK, offset);
   case 'w':
@@ -90,7 +94,8 @@ main (int argc, char *argv[])
   bool resets;
 
   if (argc < 3)
-    die ("usage: core-load read|write|zero|trim|flush COUNT [KEY=VALUE]...");
+    die ("usage: core-load read|write|append|zero|trim|flush COUNT "
+         "[KEY=VALUE]...");
   count = strtoull (argv[2], NULL, 10);
   c = create (argc - 3, argv + 3);
   memset (buf, 0x5a, sizeof buf);
@@ -98,7 +103,7 @@ main (int argc, char *argv[])
     if (device_write (c, buf, BLOCK, i * BLOCK, false) < 0)
       die ("the device cannot be written");
   }
-  resets = c->device->zones != NULL && argv[1][0] == 'w';
+  resets = c->device->zones != NULL && strchr ("aw", argv[1][0]) != NULL;
   for (i = 0; i < count; i++) {
     if (resets && i % BLOCKS == 0 && device_reset_zones (c) < 0)
       die ("the zones cannot be reset");
