@@ -50,13 +50,15 @@ static void read_all_zones (struct queue *q);
 static void
 all_zones_are_read (struct io *io, int err)
 {
-  struct queue *q = OF (struct queue, all_zones.io, io);
+  struct request *r = OF (struct request, io, io);
+  struct queue *q = r->queue;
   struct table_read *t = &q->all_zones;
-  struct request *r;
+  const struct zone_descriptor *table = err == 0 ? t->table : NULL;
 
+  answer_failure (r, table, q->plan->nr_zones, r->zone);
   while ((r = t->of) != NULL) {
     t->of = r->next;
-    answer_failure (r, err == 0 ? t->table : NULL, q->plan->nr_zones, r->zone);
+    answer_failure (r, table, q->plan->nr_zones, r->zone);
   }
   free (t->table);
   t->table = NULL;
@@ -65,7 +67,8 @@ all_zones_are_read (struct io *io, int err)
 }
 
 /* Read the table for all that have failed by now: it is as it is after each of
- * their failures.
+ * their failures.  The first of them asks for it, and so waits for another
+ * connection where this one dies, as with all that it asks for.
  */
 static void
 read_all_zones (struct queue *q)
@@ -82,13 +85,10 @@ read_all_zones (struct queue *q)
     }
     return;
   }
-  t->of = t->later;
+  r = t->later;
+  t->of = r->next;
   t->later = NULL;
-  t->io.kind = IO_READ;
-  t->io.count = size;
-  t->io.buf = t->table;
-  t->io.done = all_zones_are_read;
-  link_submit (q->zones, &t->io);
+  request_submit (r, q->zones, IO_READ, 0, size, t->table, all_zones_are_read);
 }
 
 /* Read the zone, or where it may be limits that have refused it, all zones, to

@@ -68,9 +68,8 @@ struct request {
 
 /* A read of the table of all zones, of which a queue has one at a time. */
 struct table_read {
-  struct io io;
   struct zone_descriptor *table; /* while it is on its way */
-  struct request *of;            /* those that it is for, in a list */
+  struct request *of; /* those that it is for, but for who asks, in a list */
   struct request *later; /* those that failed after it was sent, in a list */
 };
 

@@ -148,7 +148,6 @@ destroy (struct queue *q)
 
   for (i = 0; i < q->plan->depth; i++)
     link_release_io (&q->requests[i].io);
-  link_release_io (&q->all_zones.io);
   free (q->all_zones.table);
   queue_close_fresh (q);
   link_destroy (q->data);

@@ -789,6 +789,49 @@ test_done_before (void **state)
   close_lost ();
 }
 
+static void
+write_to_zone_2 (void)
+{
+  ask (1, UBLK_WRITE, 2 * ZONE_SECTORS, 8);
+}
+
+static void
+limits_are_full (void)
+{
+  server.write_error = -ENOSPC;
+  table[6].cond = table[7].cond = ZONE_COND_CLOSED;
+}
+
+/* The second one waits for the next table. */
+static void
+two_refused_writes (void)
+{
+  limits_are_full ();
+  one_write ();
+  write_to_zone_2 ();
+}
+
+/* The table is read again where the connection dies under it: the first, or the
+ * next one.
+ */
+static void
+test_table_again (void **state)
+{
+  int dies;
+  unsigned i;
+
+  (void) state;
+  for (dies = 2; dies <= 3; dies++) {
+    make_lasting_device (true, dies);
+    plan.params.max_active_zones = 2;
+    RUN (two_refused_writes, renew);
+    assert_int_equal (kernel.nr_answers, 2);
+    for (i = 0; i < 2; i++)
+      assert_int_equal (kernel.answers[i].result, -EOVERFLOW);
+    close_lost ();
+  }
+}
+
 int
 main (void)
 {
@@ -797,6 +840,7 @@ main (void)
       cmocka_unit_test (test_not_taken), cmocka_unit_test (test_clearing),
       cmocka_unit_test (test_limits),    cmocka_unit_test (test_lies),
       cmocka_unit_test (test_renew),     cmocka_unit_test (test_done_before),
+      cmocka_unit_test (test_table_again),
   };
 
   return RUN_TESTS (tests);
