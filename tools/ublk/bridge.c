@@ -146,6 +146,7 @@ start_queues (struct bridge *b, const struct options *o, struct message *why)
     }
   }
   if (o->persist > 0) {
+    b->device.persist = o->persist;
     b->device.lost = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (b->device.lost == -1) {
       message_set (why, "%s", strerror (errno));
@@ -160,8 +161,8 @@ start_queues (struct bridge *b, const struct options *o, struct message *why)
   }
   if (o->persist == 0)
     return 0;
-  b->reconnector = reconnector_start (&b->source, b->queues, b->plan.queues,
-                                      b->device.lost, o->persist);
+  b->reconnector =
+      reconnector_start (&b->source, b->queues, b->plan.queues, b->device.lost);
   if (b->reconnector == NULL)
     message_set (why, "%s", strerror (errno));
   return b->reconnector != NULL ? 0 : -1;

@@ -21,7 +21,8 @@
  *       └─────────────────────────> request_answer <─────────────────────┘
  *
  * queue-renew.c has what is done where connections die: a request that was sent
- * by one waits at its >, and is sent again by another connection.
+ * by one waits at its >, and is sent again by another connection.  queue-time.c
+ * counts the seconds of that.
  *
  * Callers stand above callees, except that queue-request.c tells queue-renew.c
  * of a connection that has died.  All functions are called by the queue's
@@ -48,6 +49,7 @@ struct request {
   struct io io;       /* what the server is asked for, one at a time */
   struct link **link; /* by which link of the queue; and what is called then: */
   void (*done) (struct io *io, int err);
+  bool is_asked;        /* the server, which has not answered */
   bool is_sent_again;   /* by another connection, as the first one has died */
   bool came_while_lost; /* so the server has not got it */
   struct look {
@@ -69,7 +71,7 @@ struct request {
 /* A read of the table of all zones, of which a queue has one at a time. */
 struct table_read {
   struct zone_descriptor *table; /* while it is on its way */
-  struct request *of; /* those that it is for, but for who asks, in a list */
+  struct request *of;    /* those that it is for, but for who asks, in a list */
   struct request *later; /* those that failed after it was sent, in a list */
 };
 
@@ -91,13 +93,19 @@ struct queue {
   /* Those that wait for connections, in a list. */
   struct request *waiting, **last_waiting;
 
+  /* Time, which begins at 1, and goes on while there is anything to await. */
+  uint32_t now;
+  uint32_t lost_at; /* when its connections died, and no others have brought an
+                     * answer since; 0: it is not so */
+  bool is_counting; /* the ring, a second */
+  struct event second;
+
   /* Locked, as other threads use it. */
   pthread_mutex_t lock;
   struct connections *connections; /* the caller's of queue_start */
   bool is_lost;                    /* they are dead; its thread alone sets it */
   bool has_fresh;                  /* `fresh` has others */
   struct connections fresh;
-  bool waits_no_more; /* for others */
   bool has_given_up;
   /* Appends of this queue whose turn has come through another queue. */
   struct append *woken, **last_woken;
@@ -184,6 +192,13 @@ bool queue_look_for_connections (struct queue *q);
 void queue_close_fresh (struct queue *q);
 
 /*---------------------------------------------------------------------*/
+/* queue-time.c */
+
+/* Have the ring call queue_second when a second is over, if it does not yet. */
+void queue_count_second (struct queue *q);
+void queue_second (struct event *event, int result);
+
+/*---------------------------------------------------------------------*/
 /* queue-request.c */
 
 /* Answer the request with RESULT: bytes, or a negative errno.  The answer to an
@@ -198,5 +213,8 @@ void request_answer_at (struct request *r, int result, uint64_t sector);
 void request_submit (struct request *r, struct link *link, enum io_kind kind,
                      uint64_t offset, uint64_t count, void *buf,
                      void (*done) (struct io *io, int err));
+
+/* The same once more, as the connection has died. */
+void request_submit_again (struct request *r);
 
 #endif /* NULLBLK_UBLK_QUEUE_INTERNAL_H */

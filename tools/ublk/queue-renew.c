@@ -46,6 +46,9 @@ lose (struct queue *q)
 {
   ssize_t written;
 
+  if (q->lost_at == 0)
+    q->lost_at = q->now;
+  queue_count_second (q);
   pthread_mutex_lock (&q->lock);
   q->is_lost = true;
   break_connections (q->connections);
@@ -54,13 +57,18 @@ lose (struct queue *q)
   (void) written; /* it fails only when 2^64 of them are unread */
 }
 
+/* Have its requests waited for as long as they are to, or does nobody wait?
+ * What counts is when an answer could have come last: a server that takes
+ * connections and drops them is as much away as one that takes none.
+ */
 static bool
 is_without_hope (struct queue *q)
 {
+  const bool is_over = q->now - q->lost_at > q->device->persist;
   bool r;
 
   pthread_mutex_lock (&q->lock);
-  r = q->has_given_up || (q->waits_no_more && !q->has_fresh);
+  r = q->has_given_up || (is_over && !q->has_fresh);
   pthread_mutex_unlock (&q->lock);
   return r;
 }
@@ -115,7 +123,7 @@ send_waiting (struct queue *q)
     if (!r->came_while_lost)
       r->is_sent_again = true;
     r->came_while_lost = false;
-    link_submit (*r->link, &r->io);
+    request_submit_again (r);
   }
 }
 
@@ -223,7 +231,7 @@ use_fresh (struct queue *q)
   pthread_mutex_lock (&q->lock);
   old = *q->connections;
   *q->connections = fresh;
-  q->is_lost = q->has_fresh = q->waits_no_more = false;
+  q->is_lost = q->has_fresh = false;
   pthread_mutex_unlock (&q->lock);
   close_connections (&old);
   if (q->device->appends != NULL)
@@ -292,15 +300,6 @@ queue_renew (struct queue *q, const struct connections *connections)
   q->has_fresh = true;
   if (q->has_given_up)
     break_connections (&q->fresh);
-  pthread_mutex_unlock (&q->lock);
-  wake (q);
-}
-
-void
-queue_stop_waiting (struct queue *q)
-{
-  pthread_mutex_lock (&q->lock);
-  q->waits_no_more = true;
   pthread_mutex_unlock (&q->lock);
   wake (q);
 }

@@ -40,9 +40,24 @@ static void
 is_done (struct io *io, int err)
 {
   struct request *r = OF (struct request, io, io);
+  struct queue *q = r->queue;
 
-  if ((err != -ENOTCONN && err != -ESHUTDOWN) || !request_waits (r))
-    r->done (io, err);
+  r->is_asked = false;
+  if (err == -ENOTCONN || err == -ESHUTDOWN) {
+    if (request_waits (r))
+      return;
+  }
+  else if (!q->is_lost)
+    q->lost_at = 0;
+  r->done (io, err);
+}
+
+void
+request_submit_again (struct request *r)
+{
+  r->is_asked = true;
+  queue_count_second (r->queue);
+  link_submit (*r->link, &r->io);
 }
 
 void
@@ -65,5 +80,5 @@ request_submit (struct request *r, struct link *link, enum io_kind kind,
   r->io.buf = buf;
   r->io.move = kind == IO_READ ? to_kernel : from_kernel;
   r->io.done = is_done;
-  link_submit (link, &r->io);
+  request_submit_again (r);
 }

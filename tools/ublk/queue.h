@@ -40,6 +40,7 @@ struct device {
    * others.  -1: its requests fail from then on.
    */
   int lost;
+  unsigned persist; /* seconds that requests wait then for an answer */
 };
 
 struct connections {
@@ -57,7 +58,10 @@ struct queue *queue_start (const struct device *device, unsigned index,
                            struct message *why);
 
 /* Where the connections have died, requests that they had on their way, and
- * those that come, wait for others, by which they are sent (again).  All of
+ * those that come, wait for others, by which they are sent (again).  They wait
+ * until device->persist seconds, and up to one more, are over since the
+ * connections died; then they fail until there are others.  Others that die
+ * before they have brought an answer do not begin these seconds anew.  All of
  * these may be called by any thread until queue_join.
  *
  * Does it wait for connections?
@@ -68,9 +72,6 @@ bool queue_is_lost (struct queue *q);
  * them.
  */
 void queue_renew (struct queue *q, const struct connections *connections);
-
-/* Nobody waits any longer: requests fail until there are connections. */
-void queue_stop_waiting (struct queue *q);
 
 /* All requests fail from now on, those on their way included. */
 void queue_give_up (struct queue *q);

@@ -11,7 +11,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "link.h"
@@ -31,42 +30,19 @@ struct reconnector {
   unsigned count;
   int lost;
   int end; /* an eventfd, which is 1 when it is to end */
-  uint64_t seconds;
-  uint64_t since[MOST_QUEUES]; /* in seconds; 0: it is not lost */
   pthread_t thread;
 };
 
-/* Never 0. */
-static uint64_t
-seconds_now (void)
-{
-  struct timespec now;
-
-  clock_gettime (CLOCK_MONOTONIC, &now);
-  return 1 + (uint64_t) now.tv_sec;
-}
-
-/* Returns whether some are lost, and ends the waiting of those that have been
- * for too long.
- */
 static bool
-look_at_queues (struct reconnector *r)
+are_some_lost (const struct reconnector *r)
 {
-  bool some = false;
   unsigned i;
 
   for (i = 0; i < r->count; i++) {
-    if (!queue_is_lost (r->queues[i])) {
-      r->since[i] = 0;
-      continue;
-    }
-    some = true;
-    if (r->since[i] == 0)
-      r->since[i] = seconds_now ();
-    if (seconds_now () - r->since[i] >= r->seconds)
-      queue_stop_waiting (r->queues[i]);
+    if (queue_is_lost (r->queues[i]))
+      return true;
   }
-  return some;
+  return false;
 }
 
 /* One after the other, until the server does not take another one. */
@@ -102,7 +78,7 @@ run (void *arg)
       break;
     if (read (r->lost, &n, sizeof n) == -1 && errno != EAGAIN)
       break;
-    some = look_at_queues (r);
+    some = are_some_lost (r);
     if (some)
       connect_queues (r);
   }
@@ -111,7 +87,7 @@ run (void *arg)
 
 struct reconnector *
 reconnector_start (const struct source *source, struct queue *const *queues,
-                   unsigned count, int lost, unsigned seconds)
+                   unsigned count, int lost)
 {
   struct reconnector *r = calloc (1, sizeof *r);
 
@@ -122,7 +98,6 @@ reconnector_start (const struct source *source, struct queue *const *queues,
   r->queues = queues;
   r->count = count;
   r->lost = lost;
-  r->seconds = seconds;
   r->end = eventfd (0, EFD_CLOEXEC);
   if (r->end != -1) {
     errno = pthread_create (&r->thread, NULL, run, r);

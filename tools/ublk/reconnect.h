@@ -13,16 +13,15 @@
 
 struct reconnector;
 
-/* Start it for COUNT queues, each of which adds to the eventfd LOST when its
- * connections have died.  Requests wait for SECONDS at most; then they fail
- * until the server is back.  Source and queues stay the caller's, who keeps
- * them until reconnector_stop.
+/* Start it for COUNT queues, each of which adds to the eventfd LOST (which does
+ * not block) when its connections have died.  For how long requests wait is the
+ * queues' to say: a connection may take as long as a server that is silent.
+ * Source and queues stay the caller's, who keeps them until reconnector_stop.
  * Returns NULL and errno on failure.
  */
 struct reconnector *reconnector_start (const struct source *source,
                                        struct queue *const *queues,
-                                       unsigned count, int lost,
-                                       unsigned seconds);
+                                       unsigned count, int lost);
 
 /* End the thread.  Nothing in this process can connect from then on
  * (link_stop_connecting).  Nothing happens if R is NULL.

@@ -265,13 +265,12 @@ queue_give_up (struct queue *q)
 
 struct reconnector *
 reconnector_start (const struct source *source, struct queue *const *queues,
-                   unsigned count, int lost, unsigned seconds)
+                   unsigned count, int lost)
 {
   (void) source;
   (void) queues;
   (void) count;
   (void) lost;
-  (void) seconds;
   abort (); /* nothing is to last */
 }
 

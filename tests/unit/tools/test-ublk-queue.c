@@ -51,6 +51,7 @@ static struct {
   unsigned nr_answers;
   void (*const *rounds) (void); /* NULL is the last one */
   bool has_lost;                /* a tag, at the end */
+  struct event *second;         /* that is to be told in a second; NULL: none */
 } kernel;
 
 struct ring *
@@ -77,8 +78,8 @@ ring_request (struct ring *r, struct event *event)
   return &kernel.entries[kernel.nr_entries++];
 }
 
-/* Only commands are of interest: the other entry is for appends of other
- * queues, and there are none.
+/* Commands, and what counts seconds, are of interest: the other entry is for
+ * appends of other queues, and there are none.
  */
 static void
 take_commands (void)
@@ -89,6 +90,8 @@ take_commands (void)
 
   for (i = 0; i < kernel.nr_entries; i++) {
     sqe = &kernel.entries[i];
+    if (sqe->opcode == IORING_OP_TIMEOUT)
+      kernel.second = kernel.events[i];
     if (sqe->opcode != IORING_OP_URING_CMD)
       continue;
     memcpy (&answer, sqe->cmd, sizeof answer);
@@ -116,6 +119,21 @@ ask (unsigned tag, enum ublk_operation operation, uint64_t sector,
   kernel.requests[tag] = (struct ublk_request){
       .operation = operation, .count = count, .sector = sector};
   say (tag, 0);
+}
+
+/* So many seconds are over, all of which the queue counts. */
+static void
+pass_seconds (unsigned n)
+{
+  struct event *second;
+
+  while (n-- > 0) {
+    take_commands ();
+    second = kernel.second;
+    assert_non_null (second);
+    kernel.second = NULL;
+    second->happened (second, -ETIME);
+  }
 }
 
 int
@@ -603,13 +621,25 @@ renew (void)
   assert_false (queue_is_lost (queue));
 }
 
+#define PERSIST 5 /* seconds */
+
 static void
-stop_waiting (void)
+three_seconds (void)
 {
-  sem_wait (&is_known);
-  sem_post (&is_known);
+  pass_seconds (3);
+}
+
+static void
+two_seconds (void)
+{
+  pass_seconds (2);
+}
+
+static void
+one_second (void)
+{
   answers_then = kernel.nr_answers;
-  queue_stop_waiting (queue);
+  pass_seconds (1);
 }
 
 static void
@@ -625,6 +655,7 @@ make_lasting_device (bool zoned, int dies)
 {
   make_device (zoned);
   device.lost = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  device.persist = PERSIST;
   server.dies = dies;
 }
 
@@ -667,7 +698,8 @@ test_renew (void **state)
   close_lost ();
 
   make_lasting_device (false, 0);
-  RUN (one_read, stop_waiting, another_read, renew, one_read);
+  RUN (one_read, three_seconds, two_seconds, one_second, another_read, renew,
+       one_read);
   assert_int_equal (kernel.nr_answers, 3);
   answered (0, 3, -EIO);
   answered (1, 4, -EIO);
@@ -677,6 +709,67 @@ test_renew (void **state)
 
   make_lasting_device (false, 0);
   RUN (one_read, give_up, another_read);
+  answered (0, 3, -EIO);
+  answered (1, 4, -EIO);
+  close_lost ();
+}
+
+static void
+renew_in_vain (void)
+{
+  renew ();
+  server.dies = 0;
+}
+
+static void
+die (void)
+{
+  server.dies = 0;
+}
+
+static void
+nothing_is_counted (void)
+{
+  take_commands ();
+  assert_null (kernel.second);
+}
+
+/* Connections that bring no answer do not begin the seconds anew; one that
+ * brings an answer does, and so does one that nobody has waited for.
+ */
+static void
+test_seconds (void **state)
+{
+  (void) state;
+  make_lasting_device (false, 0);
+  RUN (one_read, three_seconds, renew_in_vain, two_seconds, one_second);
+  assert_int_equal (answers_then, 0);
+  assert_int_equal (kernel.nr_answers, 1);
+  answered (0, 3, -EIO);
+  close_lost ();
+
+  make_lasting_device (false, 0);
+  RUN (one_read, three_seconds, renew_in_vain, three_seconds, renew_in_vain,
+       another_read);
+  assert_int_equal (kernel.nr_answers, 2);
+  answered (1, 4, -EIO);
+  close_lost ();
+
+  make_lasting_device (false, 0);
+  RUN (one_read, three_seconds, renew, die, one_read, three_seconds,
+       two_seconds, one_second);
+  assert_int_equal (answers_then, 1);
+  assert_int_equal (kernel.nr_answers, 2);
+  answered (0, 3, 8192);
+  answered (1, 3, -EIO);
+  close_lost ();
+
+  make_lasting_device (false, 0);
+  RUN (one_read, three_seconds, three_seconds, renew, one_second,
+       nothing_is_counted, die, another_read, three_seconds, two_seconds,
+       one_second);
+  assert_int_equal (answers_then, 1);
+  assert_int_equal (kernel.nr_answers, 2);
   answered (0, 3, -EIO);
   answered (1, 4, -EIO);
   close_lost ();
@@ -836,11 +929,11 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_read),      cmocka_unit_test (test_told_again),
-      cmocka_unit_test (test_not_taken), cmocka_unit_test (test_clearing),
-      cmocka_unit_test (test_limits),    cmocka_unit_test (test_lies),
-      cmocka_unit_test (test_renew),     cmocka_unit_test (test_done_before),
-      cmocka_unit_test (test_table_again),
+      cmocka_unit_test (test_read),        cmocka_unit_test (test_told_again),
+      cmocka_unit_test (test_not_taken),   cmocka_unit_test (test_clearing),
+      cmocka_unit_test (test_limits),      cmocka_unit_test (test_lies),
+      cmocka_unit_test (test_renew),       cmocka_unit_test (test_done_before),
+      cmocka_unit_test (test_table_again), cmocka_unit_test (test_seconds),
   };
 
   return RUN_TESTS (tests);
