@@ -29,7 +29,6 @@ says 1 'nullblk-attach: --persist is for a URI: *' --persist 8G
 says 1 'nullblk-attach: nbds://*: --persist cannot reconnect with TLS' \
   --as=nbd --persist 'nbds://localhost/?tls-certificates=/x'
 says 2 'nullblk-attach: --as=x: allowed are auto, nbd and ublk' --as=x 8G
-says 1 'nullblk-attach: --timeout is for nbd devices: *' --as=ublk --timeout 5 8G
 says 1 'nullblk-attach: x: nothing may follow a URI' nbd://localhost x
 says 1 'nullblk-attach: nbd://localhost:x: a URI is *' nbd://localhost:x
 says 1 'nullblk-attach: nbds://*tls-certificates=FOLDER' --as=nbd \

@@ -280,6 +280,8 @@ bool attach_by_client (struct attachment *a,
 
 struct ublk_options {
   unsigned connections; /* to the export, of which each is a queue */
+  unsigned timeout;     /* seconds for a request; 0: nullblk-ublk's default,
+                         * which is that of nbd devices */
   unsigned persist;     /* seconds that requests wait for the server; 0: none */
 };
 

@@ -25,7 +25,7 @@ attach_by_ublk (struct attachment *a, const struct ublk_options *options,
                 const char *uri)
 {
   const char *argv[16] = {find_tool ("nullblk-ublk", SBINDIR)};
-  char queues[16], persist[32], line[64];
+  char queues[16], timeout[16], persist[32], line[64];
   size_t n = 1;
   int status;
 
@@ -34,6 +34,11 @@ attach_by_ublk (struct attachment *a, const struct ublk_options *options,
   format (queues, sizeof queues, "%u", options->connections);
   argv[n++] = "--queues";
   argv[n++] = queues;
+  if (options->timeout != 0) {
+    format (timeout, sizeof timeout, "%u", options->timeout);
+    argv[n++] = "--timeout";
+    argv[n++] = timeout;
+  }
   if (options->persist != 0) {
     format (persist, sizeof persist, "--persist=%u", options->persist);
     argv[n++] = persist;

@@ -54,10 +54,10 @@
 #include "persist.h"
 #include "uri.h"
 
-/* After so many seconds a request has failed: the kernel forgets those that
- * were on their way when a connection died, and has a timeout in any case, of
- * 30 s or whatever the last device of that number had.  With --persist it is
- * also when they are sent again.
+/* After so many seconds a request to nbd has failed: the kernel forgets those
+ * that were on their way when a connection died, and has a timeout in any case,
+ * of 30 s or whatever the last device of that number had.  With --persist it is
+ * also when they are sent again.  nullblk-ublk has the same (options.h).
  */
 #define REQUEST_TIMEOUT 600
 #define RESEND_TIMEOUT 30
@@ -209,13 +209,6 @@ choose_nbd (void)
     die ("%s", why.text);
 }
 
-static void
-check_ublk (void)
-{
-  if (options.timeout > 0)
-    die ("--timeout is for nbd devices: a ublk device waits for its server");
-}
-
 /* The first connection says how many there may be; all others must be to the
  * same export.  nbd-client makes its own, and so does nullblk-ublk.
  */
@@ -236,9 +229,7 @@ connect_all (void)
       (o.offer.flags & EXPORT_MULTI_CONN) != 0 ? options.connections : 1;
   if (options.as == AS_AUTO && begun.netlink == NULL) {
     source.by_ublk = source.has_zones;
-    if (source.by_ublk)
-      check_ublk ();
-    else
+    if (!source.by_ublk)
       choose_nbd ();
   }
   if (source.by_ublk || by_client ()) {
@@ -429,6 +420,7 @@ static bool
 attach_ublk (void)
 {
   const struct ublk_options o = {.connections = options.connections,
+                                 .timeout = options.timeout,
                                  .persist = options.persist};
   struct attachment *a = &begun.attachment;
   enum ublk_outcome outcome;
@@ -538,8 +530,6 @@ attach (char **arguments)
   source.by_ublk = options.as == AS_UBLK;
   if (options.as == AS_NBD)
     check_nbd ();
-  else if (options.as == AS_UBLK)
-    check_ublk ();
   if (geteuid () != 0)
     die ("only root can attach a device");
   if (options.as == AS_NBD)

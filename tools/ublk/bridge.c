@@ -136,6 +136,7 @@ start_queues (struct bridge *b, const struct options *o, struct message *why)
   unsigned i;
 
   b->device.plan = &b->plan;
+  b->device.timeout = o->timeout;
   if (b->plan.zone_size != 0) {
     b->device.appends = appends_create (
         b->plan.nr_zones, b->plan.zone_size,

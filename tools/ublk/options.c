@@ -84,6 +84,7 @@ options_parse (struct options *o, int argc, char *argv[], struct message *why)
   enum {
     ROTATIONAL = CHAR_MAX + 1,
     ZONES,
+    TIMEOUT,
     PERSIST,
     COOKIE,
     LIST,
@@ -98,6 +99,7 @@ options_parse (struct options *o, int argc, char *argv[], struct message *why)
       {"read-only", no_argument, NULL, 'r'},
       {"rotational", no_argument, NULL, ROTATIONAL},
       {"zones", required_argument, NULL, ZONES},
+      {"timeout", required_argument, NULL, TIMEOUT},
       {"persist", optional_argument, NULL, PERSIST},
       {"cookie", required_argument, NULL, COOKIE},
       {"list", no_argument, NULL, LIST},
@@ -134,6 +136,9 @@ options_parse (struct options *o, int argc, char *argv[], struct message *why)
     case ZONES:
       r = parse_zones (&o->zones, optarg, why);
       break;
+    case TIMEOUT:
+      r = parse_count (&o->timeout, "--timeout", optarg, MOST_TIMEOUT, why);
+      break;
     case PERSIST:
       o->persist = DEFAULT_PERSIST;
       if (optarg != NULL)
@@ -161,5 +166,7 @@ options_parse (struct options *o, int argc, char *argv[], struct message *why)
       r = -EINVAL;
     }
   }
+  if (o->timeout == 0)
+    o->timeout = o->persist == 0 ? DEFAULT_TIMEOUT : PERSIST_TIMEOUT;
   return r < 0 ? r : check_together (o, all, argc - optind, argv + optind, why);
 }

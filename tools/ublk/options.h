@@ -15,6 +15,9 @@
 #define DEFAULT_DEPTH 128
 #define MOST_DEPTH 4096
 #define MOST_QUEUES 128
+#define DEFAULT_TIMEOUT 600
+#define PERSIST_TIMEOUT 30 /* the default with --persist */
+#define MOST_TIMEOUT 86400
 #define DEFAULT_PERSIST 60
 #define MOST_PERSIST 86400
 
@@ -34,6 +37,7 @@ struct options {
   bool foreground, read_only, rotational;
   unsigned queues; /* 0: as many as there are CPUs */
   unsigned depth;
+  unsigned timeout; /* seconds that the server may take to answer a request */
   unsigned persist; /* seconds that requests wait for a server; 0: none */
   enum zones_wanted zones;
 };

@@ -49,7 +49,9 @@ struct request {
   struct io io;       /* what the server is asked for, one at a time */
   struct link **link; /* by which link of the queue; and what is called then: */
   void (*done) (struct io *io, int err);
-  bool is_asked;        /* the server, which has not answered */
+  bool is_asked;        /* the server, which has not answered; since when: */
+  uint32_t asked_at;    /* by the queue's `now` */
+  bool is_late;         /* the server, with the answer */
   bool is_sent_again;   /* by another connection, as the first one has died */
   bool came_while_lost; /* so the server has not got it */
   struct look {
@@ -187,6 +189,9 @@ bool request_looks_again (struct request *r, int err);
  * requests may have been sent or answered by that, so that link_pump is due.
  */
 bool queue_look_for_connections (struct queue *q);
+
+/* Have all that is with the server fail, as if the connections had died. */
+void queue_break_connections (struct queue *q);
 
 /* At the end: close `fresh`, if the queue has not come to use it. */
 void queue_close_fresh (struct queue *q);

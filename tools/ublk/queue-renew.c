@@ -40,6 +40,14 @@ break_connections (const struct connections *c)
   link_break (c->config);
 }
 
+void
+queue_break_connections (struct queue *q)
+{
+  pthread_mutex_lock (&q->lock);
+  break_connections (q->connections);
+  pthread_mutex_unlock (&q->lock);
+}
+
 /* The first that has seen it. */
 static void
 lose (struct queue *q)

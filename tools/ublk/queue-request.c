@@ -46,6 +46,8 @@ is_done (struct io *io, int err)
   if (err == -ENOTCONN || err == -ESHUTDOWN) {
     if (request_waits (r))
       return;
+    if (r->is_late)
+      err = -ETIMEDOUT;
   }
   else if (!q->is_lost)
     q->lost_at = 0;
@@ -56,6 +58,8 @@ void
 request_submit_again (struct request *r)
 {
   r->is_asked = true;
+  r->is_late = false;
+  r->asked_at = r->queue->now;
   queue_count_second (r->queue);
   link_submit (*r->link, &r->io);
 }

@@ -26,17 +26,27 @@ queue_count_second (struct queue *q)
   io_uring_sqe_set_data (sqe, &q->second);
 }
 
-/* Are any requests with the server? */
+/* Are any requests with the server?  Where one has been for too long, the
+ * connections are as good as dead.
+ */
 static bool
-has_asked (const struct queue *q)
+look_at_requests (struct queue *q)
 {
+  bool some = false, late = false;
+  struct request *r;
   unsigned i;
 
   for (i = 0; i < q->plan->depth; i++) {
-    if (q->requests[i].is_asked)
-      return true;
+    r = &q->requests[i];
+    if (!r->is_asked)
+      continue;
+    some = true;
+    r->is_late = q->now - r->asked_at > q->device->timeout;
+    late = late || r->is_late;
   }
-  return false;
+  if (late)
+    queue_break_connections (q);
+  return some;
 }
 
 void
@@ -47,7 +57,7 @@ queue_second (struct event *event, int result)
   (void) result;
   q->is_counting = false;
   q->now++;
-  if (has_asked (q) || q->is_lost)
+  if (look_at_requests (q) || q->is_lost)
     queue_count_second (q);
   else
     q->lost_at = 0; /* nobody has waited for an answer in vain */

@@ -40,7 +40,11 @@ struct device {
    * others.  -1: its requests fail from then on.
    */
   int lost;
-  unsigned persist; /* seconds that requests wait then for an answer */
+  /* Seconds.  Where the server has not answered a request in that time, and up
+   * to one more, all connections of its queue count as dead.
+   */
+  unsigned timeout;
+  unsigned persist; /* that requests wait then for an answer */
 };
 
 struct connections {

@@ -31,7 +31,8 @@ usage (FILE *fp)
 {
   fputs ("nullblk-ublk [-f] [-q QUEUES] [-d DEPTH] [--read-only]\n"
          "             [--rotational] [--zones=auto|yes|no]\n"
-         "             [--persist[=SECONDS]] [--cookie COOKIE] URI\n"
+         "             [--timeout SECONDS] [--persist[=SECONDS]]\n"
+         "             [--cookie COOKIE] URI\n"
          "nullblk-ublk --list\n"
          "nullblk-ublk --detach DEVICE|COOKIE|--all\n"
          "nullblk-ublk --help|--version\n"

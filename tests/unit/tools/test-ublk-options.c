@@ -83,6 +83,13 @@ test_serve (void **state)
   TAKES ("--persist=5", "nbd://server");
   assert_int_equal (options.persist, 5);
   REFUSES ("--persist 0", "--persist=0", "nbd://server");
+  assert_int_equal (options.timeout, 30);
+  TAKES ("nbd://server");
+  assert_int_equal (options.timeout, 600);
+  TAKES ("--timeout=7", "--persist", "nbd://server");
+  assert_int_equal (options.timeout, 7);
+  REFUSES ("--timeout 86401: allowed is a whole number from 1 to 86400",
+           "--timeout", "86401", "nbd://server");
   TAKES ("--cookie=00000000000000a1", "nbd://server");
   assert_int_equal (options.cookie, 0xa1);
   REFUSES ("16 hexadecimal digits", "--cookie=a1", "nbd://server");

@@ -33,6 +33,8 @@
 #define ZONE_SIZE MIB
 #define ZONE_SECTORS (ZONE_SIZE / 512)
 #define MOST 256
+#define TIMEOUT 30 /* seconds */
+#define PERSIST 5
 
 static struct plan plan;
 static struct device device;
@@ -183,6 +185,7 @@ static struct {
   int write_error;
   bool refuses_once; /* with it */
   int dies;          /* the connection dies after so many requests; -1: never */
+  bool is_silent;
   uint64_t most_cleared; /* bytes; more is an error */
 } server;
 
@@ -271,6 +274,8 @@ link_pump (struct link *l)
 {
   struct io *io = l->first, *next;
 
+  if (server.is_silent && !l->is_dead)
+    return false;
   l->first = NULL;
   l->last = &l->first;
   if (io == NULL)
@@ -326,6 +331,7 @@ make_device (bool zoned)
   device.appends = zoned ? appends_create (NR_ZONES, ZONE_SIZE, 4) : NULL;
   device.ended = -1; /* nobody waits for the end */
   device.lost = -1;
+  device.timeout = TIMEOUT;
   device.fd = memfd_create ("ublkc", MFD_CLOEXEC);
   assert_int_not_equal (device.fd, -1);
   assert_int_equal (ftruncate (device.fd, page), 0);
@@ -621,8 +627,6 @@ renew (void)
   assert_false (queue_is_lost (queue));
 }
 
-#define PERSIST 5 /* seconds */
-
 static void
 three_seconds (void)
 {
@@ -663,6 +667,12 @@ static void
 close_lost (void)
 {
   close (device.lost);
+}
+
+static void
+one_write (void)
+{
+  ask (0, UBLK_WRITE, 2 * ZONE_SECTORS + 8, 8);
 }
 
 static void
@@ -776,9 +786,86 @@ test_seconds (void **state)
 }
 
 static void
-one_write (void)
+fall_silent (void)
 {
-  ask (0, UBLK_WRITE, 2 * ZONE_SECTORS + 8, 8);
+  server.is_silent = true;
+}
+
+static void
+speak (void)
+{
+  server.is_silent = false;
+}
+
+/* After three_seconds. */
+static void
+almost_time_out (void)
+{
+  pass_seconds (TIMEOUT - 3);
+}
+
+static void
+time_out (void)
+{
+  pass_seconds (TIMEOUT);
+  one_second ();
+}
+
+/* A server that does not answer a request in time counts as dead; one that does
+ * so at the last moment does not.
+ */
+static void
+test_silence (void **state)
+{
+  (void) state;
+  make_device (false);
+  RUN (fall_silent, one_read, three_seconds, another_read, almost_time_out,
+       one_second, one_read);
+  assert_int_equal (answers_then, 0);
+  assert_int_equal (kernel.nr_answers, 3);
+  answered (0, 3, -ETIMEDOUT);
+  answered (1, 4, -EIO);
+  answered (2, 3, -EIO);
+
+  make_device (false);
+  RUN (fall_silent, one_read, three_seconds, almost_time_out, speak,
+       another_read, one_second, nothing_is_counted, one_read);
+  assert_int_equal (kernel.nr_answers, 3);
+  answered (0, 3, 8192);
+  answered (1, 4, 4096);
+  answered (2, 3, 8192);
+
+  /* Nor can anybody see then why a write to a zone has failed. */
+  make_device (true);
+  RUN (fall_silent, one_write, time_out);
+  assert_int_equal (answers_then, 0);
+  assert_int_equal (kernel.nr_answers, 1);
+  answered (0, 0, -ETIMEDOUT);
+}
+
+/* With others, what was not answered is sent again, and has time again; but not
+ * for ever, where these do not answer either.
+ */
+static void
+test_silence_lasting (void **state)
+{
+  (void) state;
+  make_lasting_device (false, -1);
+  RUN (fall_silent, one_read, time_out, speak, renew);
+  assert_int_equal (kernel.nr_answers, 1);
+  answered (0, 3, 8192);
+  assert_int_equal (server.nr_asked, 2);
+  close_lost ();
+
+  make_lasting_device (false, -1);
+  device.persist = TIMEOUT + 5;
+  RUN (fall_silent, one_read, time_out, renew, time_out, three_seconds,
+       one_second, one_second);
+  assert_int_equal (answers_then, 0);
+  assert_int_equal (kernel.nr_answers, 1);
+  answered (0, 3, -EIO);
+  assert_int_equal (server.nr_asked, 2);
+  close_lost ();
 }
 
 static void
@@ -929,11 +1016,18 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_read),        cmocka_unit_test (test_told_again),
-      cmocka_unit_test (test_not_taken),   cmocka_unit_test (test_clearing),
-      cmocka_unit_test (test_limits),      cmocka_unit_test (test_lies),
-      cmocka_unit_test (test_renew),       cmocka_unit_test (test_done_before),
-      cmocka_unit_test (test_table_again), cmocka_unit_test (test_seconds),
+      cmocka_unit_test (test_read),
+      cmocka_unit_test (test_told_again),
+      cmocka_unit_test (test_not_taken),
+      cmocka_unit_test (test_clearing),
+      cmocka_unit_test (test_limits),
+      cmocka_unit_test (test_lies),
+      cmocka_unit_test (test_renew),
+      cmocka_unit_test (test_done_before),
+      cmocka_unit_test (test_table_again),
+      cmocka_unit_test (test_seconds),
+      cmocka_unit_test (test_silence),
+      cmocka_unit_test (test_silence_lasting),
   };
 
   return RUN_TESTS (tests);
