@@ -137,6 +137,7 @@ start_queues (struct bridge *b, const struct options *o, struct message *why)
 
   b->device.plan = &b->plan;
   b->device.timeout = o->timeout;
+  b->device.multi_conn = b->source.export.multi_conn;
   if (b->plan.zone_size != 0) {
     b->device.appends = appends_create (
         b->plan.nr_zones, b->plan.zone_size,

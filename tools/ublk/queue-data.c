@@ -20,6 +20,8 @@ data_is_done (struct io *io, int err)
 
   if (is_write && request_looks_again (r, err))
     return;
+  if (io->kind == IO_FLUSH)
+    err = queue_has_flushed (r->queue, r->changes, err);
   if (err == 0) {
     if (is_write)
       appends_note_write (appends, r->zone, io->offset + io->count);
@@ -39,6 +41,7 @@ request_move_data (struct request *r, enum io_kind kind)
 {
   const uint64_t offset = bytes_of (asked (r)->sector);
 
+  r->changes = r->queue->changes;
   if (r->queue->plan->zone_size != 0)
     r->zone = offset / r->queue->plan->zone_size;
   request_submit (r, r->queue->data, kind, offset, bytes_of (asked (r)->count),

@@ -54,6 +54,7 @@ struct request {
   bool is_late;         /* the server, with the answer */
   bool is_sent_again;   /* by another connection, as the first one has died */
   bool came_while_lost; /* so the server has not got it */
+  uint64_t changes;     /* of a flush: as many as the queue had seen */
   struct look {
     struct io io; /* as it was */
     void (*done) (struct io *io, int err);
@@ -94,6 +95,12 @@ struct queue {
 
   /* Those that wait for connections, in a list. */
   struct request *waiting, **last_waiting;
+
+  /* Changes that the server has done, and how many of them are durable; and
+   * whether there was one that another connection cannot make durable.
+   */
+  uint64_t changes, flushed;
+  bool may_have_lost;
 
   /* Time, which begins at 1, and goes on while there is anything to await. */
   uint32_t now;
@@ -184,6 +191,12 @@ bool request_waits (struct request *r);
  * find out; `done` is called once more after that.
  */
 bool request_looks_again (struct request *r, int err);
+
+/* A flush, before which the queue had seen CHANGES, has ended with ERR: 0 or a
+ * negative errno.  Returns what the kernel is to be told: it fails where others
+ * before it may not be durable, once.
+ */
+int queue_has_flushed (struct queue *q, uint64_t changes, int err);
 
 /* If connections have died, use others, if there are any.  Returns whether
  * requests may have been sent or answered by that, so that link_pump is due.

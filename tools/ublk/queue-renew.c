@@ -14,6 +14,11 @@
  *     commands to a zone         are done once more; one that fails is looked
  *                                at, too: the zone may be as it was wanted
  *
+ * What the server had acknowledged, and not flushed, is another matter.  By
+ * multi-conn it says that a flush is about all of that, whoever has written it;
+ * if it does not say so, a flush by another connection may be about nothing.
+ * Then the next flush fails, as that of a disk does that has lost its cache.
+ *
  * So an append that was on its way keeps its place, and only later ones read
  * the write pointer anew.  Nothing can be done about a request that the server
  * has got by a dead connection and serves only after what was sent by another.
@@ -56,6 +61,8 @@ lose (struct queue *q)
 
   if (q->lost_at == 0)
     q->lost_at = q->now;
+  if (!q->device->multi_conn && q->changes != q->flushed)
+    q->may_have_lost = true;
   queue_count_second (q);
   pthread_mutex_lock (&q->lock);
   q->is_lost = true;
@@ -164,6 +171,19 @@ request_looks_again (struct request *r, int err)
   request_submit (r, q->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,
                   ZONE_DESCRIPTOR_SIZE, &r->descriptor, zone_is_looked_at);
   return true;
+}
+
+int
+queue_has_flushed (struct queue *q, uint64_t changes, int err)
+{
+  const bool may_have_lost = q->may_have_lost;
+
+  q->may_have_lost = false;
+  if (err < 0)
+    return err;
+  if (q->flushed < changes)
+    q->flushed = changes;
+  return may_have_lost ? -EIO : 0;
 }
 
 /*---------------------------------------------------------------------*/

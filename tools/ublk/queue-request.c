@@ -51,6 +51,8 @@ is_done (struct io *io, int err)
   }
   else if (!q->is_lost)
     q->lost_at = 0;
+  if (err == 0 && !io->fua && io->kind != IO_READ && io->kind != IO_FLUSH)
+    q->changes++;
   r->done (io, err);
 }
 

@@ -45,6 +45,7 @@ struct device {
    */
   unsigned timeout;
   unsigned persist; /* that requests wait then for an answer */
+  bool multi_conn;  /* a flush is about what other connections have written */
 };
 
 struct connections {

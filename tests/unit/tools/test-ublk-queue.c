@@ -332,6 +332,7 @@ make_device (bool zoned)
   device.ended = -1; /* nobody waits for the end */
   device.lost = -1;
   device.timeout = TIMEOUT;
+  device.multi_conn = false;
   device.fd = memfd_create ("ublkc", MFD_CLOEXEC);
   assert_int_not_equal (device.fd, -1);
   assert_int_equal (ftruncate (device.fd, page), 0);
@@ -907,6 +908,65 @@ not_written_before (void)
 }
 
 static void
+plain_write (void)
+{
+  ask (5, UBLK_WRITE, 0, 8);
+}
+
+static void
+durable_write (void)
+{
+  ask (5, UBLK_WRITE | UBLK_IO_FUA, 0, 8);
+}
+
+static void
+flush (void)
+{
+  ask (6, UBLK_FLUSH, 0, 0);
+}
+
+/* What was written before connections died may not be durable by a flush of
+ * others, unless the server says so: that flush fails, and no other.
+ */
+static void
+test_flush (void **state)
+{
+  (void) state;
+  make_lasting_device (false, -1);
+  RUN (plain_write, die, another_read, renew, flush, flush);
+  assert_int_equal (kernel.nr_answers, 4);
+  answered (0, 5, 4096);
+  answered (1, 4, 4096);
+  answered (2, 6, -EIO);
+  answered (3, 6, 0);
+  close_lost ();
+
+  /* A flush that was on its way. */
+  make_lasting_device (false, -1);
+  RUN (plain_write, die, flush, renew);
+  answered (1, 6, -EIO);
+  close_lost ();
+
+  make_lasting_device (false, -1);
+  device.multi_conn = true;
+  RUN (plain_write, die, flush, renew);
+  answered (1, 6, 0);
+  close_lost ();
+
+  make_lasting_device (false, -1);
+  RUN (durable_write, die, flush, renew);
+  answered (1, 6, 0);
+  close_lost ();
+
+  make_lasting_device (false, -1);
+  RUN (plain_write, flush, die, another_read, renew, plain_write, flush);
+  assert_int_equal (kernel.nr_answers, 5);
+  answered (1, 6, 0);
+  answered (4, 6, 0);
+  close_lost ();
+}
+
+static void
 finished_before (void)
 {
   was_done (ZONE_COND_FULL, 0);
@@ -1026,6 +1086,7 @@ main (void)
       cmocka_unit_test (test_done_before),
       cmocka_unit_test (test_table_again),
       cmocka_unit_test (test_seconds),
+      cmocka_unit_test (test_flush),
       cmocka_unit_test (test_silence),
       cmocka_unit_test (test_silence_lasting),
   };
