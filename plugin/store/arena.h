@@ -15,19 +15,19 @@
  *   word (a count against ABA, and the chunk's number) changed by
  *   compare-and-swap
  *
- * The kernel fills data page by page as it is first touched.  Chunk 0 does
- * not exist, so that 0 can mean none.  The mapping grows usable in steps, so
- * that it stays four mappings for the kernel (far below vm.max_map_count) and
+ * The kernel fills data page by page as it is first touched.  There is no chunk
+ * 0, so that 0 can mean none.  More of the mapping becomes usable in steps: so
+ * it is four mappings for the kernel at most (far below vm.max_map_count), and
  * a system that does not overcommit is asked only for chunks that are used.
  *
- * Chunks come in two kinds.  As a rule a chunk is 128 KiB, and its memory is
- * taken and given back by 4 KiB pages.  A *whole* arena (huge pages, or a
+ * There are two kinds of arenas.  As a rule a chunk is 128 KiB, and its memory
+ * is taken and given back by 4 KiB pages.  A *whole* arena (huge pages, or a
  * kernel whose own pages are larger than 4 KiB) takes and gives back a chunk
  * at a time; with huge pages a chunk is 2 MiB.
  *
- * Everything here may be called by any thread; the budget, its limit and the
- * stack are atomics, and only growing takes a lock (one step in 512 chunks).
- * The content of a chunk and of its header belongs to whoever took the chunk.
+ * Any thread may call any of this; the budget, its limit and the stack are
+ * atomics, and only making more chunks usable takes a lock (64 MiB at a time).
+ * The thread that took a chunk owns its content and its header.
  */
 
 #ifndef NULLBLK_ARENA_H
@@ -44,8 +44,8 @@
 #define CHUNK_SHIFT 17
 #define HUGE_CHUNK_SHIFT 21
 
-/* Chunks beyond those that the budget has room for: the store may keep as many
- * for a while after they have been paid back.
+/* So many chunks more than the budget has room for: the store may keep as many
+ * for a while after it has paid back their memory.
  */
 #define SPARE_CHUNKS 264
 
@@ -53,29 +53,29 @@ struct arena {
   /* Set by arena_create and only read after. */
   char *map;
   size_t map_size;
-  char *headers; /* the place where the header of chunk 0 would be */
+  char *headers; /* where the header of chunk 0 would be */
   size_t header_size;
-  char *data; /* the place where the data of chunk 0 would be */
+  char *data; /* where the data of chunk 0 would be */
   unsigned chunk_shift;
   bool whole;
   uint32_t max; /* the last chunk */
-  uint64_t all; /* how many the devices have */
+  uint64_t all; /* arena_all_chunks */
 
-  /* Written as chunks come and go: kept off the line above. */
+  /* Written as chunks come and go, and so on a cache line of their own. */
   _Alignas(64) _Atomic uint64_t held; /* bytes charged */
-  _Atomic uint64_t limit;             /* bytes that may be */
+  _Atomic uint64_t limit;             /* the most bytes that may be charged */
   _Atomic uint64_t returned;          /* count << 32 | top of the stack */
-  _Atomic uint32_t next;              /* not handed out yet */
-  _Atomic uint32_t usable;            /* PROT_WRITE below this */
-  pthread_mutex_t grow_lock;          /* guards raising usable */
+  _Atomic uint32_t next;              /* the first chunk never handed out */
+  _Atomic uint32_t usable;            /* chunks below this are PROT_WRITE */
+  pthread_mutex_t grow_lock;          /* held to raise `usable` */
 };
 
 struct arena_options {
-  uint64_t limit;   /* bytes that may be held at first */
-  uint64_t most;    /* the most that it may ever become; 0: no more than it */
-  uint64_t volumes; /* devices that share the arena */
+  uint64_t limit;       /* bytes; the first limit */
+  uint64_t most;        /* bytes; the largest limit ever; 0: as `limit` */
+  uint64_t volumes;     /* devices that share the arena */
   uint64_t volume_size; /* bytes of each device */
-  bool copies;          /* is there more than what the devices hold? */
+  bool copies;          /* are there copies (store-copies.c), too? */
   bool hugepages;
   size_t kernel_page; /* sysconf (_SC_PAGESIZE), except in tests */
 };
@@ -122,8 +122,8 @@ arena_data (const struct arena *a, uint32_t nr)
   return a->data + ((uint64_t) nr << a->chunk_shift);
 }
 
-/* The map of those pages of a chunk that the store keeps for a while although
- * they are not written.
+/* Returns the map of a chunk's stale pages (store-trim.c), which keep memory
+ * although they are not written.
  */
 static inline uint32_t *
 arena_stale (const struct arena *a, uint32_t nr)
@@ -147,9 +147,9 @@ int arena_charge (struct arena *a, uint64_t bytes);
 
 void arena_uncharge (struct arena *a, uint64_t bytes);
 
-/* Change the limit.  What is held may be above it then, and stays.  Returns 0,
- * or -ENOMEM where the address space reserved at the start is not enough: for
- * more than `most` it never is.
+/* Change the limit.  If more is held than the new limit, that stays held.
+ * Returns 0, or -ENOMEM where the address space reserved at the start is not
+ * enough: for more than `most` it never is.
  */
 int arena_set_limit (struct arena *a, uint64_t limit);
 
@@ -160,8 +160,9 @@ int arena_set_limit (struct arena *a, uint64_t limit);
  */
 void arena_blank (struct arena *a, uint32_t nr, uint64_t offset, uint64_t len);
 
-/* Take the memory of LEN bytes at OFFSET of a chunk from the system now, not
- * page by page as they are touched: only a hint, for the sake of speed.
+/* Take the memory of LEN bytes at OFFSET of a chunk from the system now, and
+ * not page by page as they are touched.  This is only for speed, and may do
+ * nothing.
  */
 void arena_populate (struct arena *a, uint32_t nr, uint64_t offset,
                      uint64_t len);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A chunk's header, and maps of its pages: a bit for each page of 4 KiB.
- * Whoever holds the chunk's stripe (store-internal.h) may call these; FIRST and
- * LAST are numbers of pages in the chunk, LAST the one after the end.
+ * A chunk's header, and maps of its pages: a bit for each page of 4 KiB.  The
+ * caller has locked the chunk's stripe (store-internal.h).  FIRST and LAST are
+ * numbers of pages in the chunk; LAST is the one behind the last page meant.
  */
 
 #ifndef NULLBLK_CHUNK_H
@@ -31,10 +31,10 @@ struct tree_link {
 struct chunk {
   uint64_t key;              /* the table's */
   _Atomic uint32_t next;     /* the table's, or the arena's while it is free */
-  struct tree_link child[2]; /* of a node, guarded by the tree's lock */
-  uint8_t bit;               /* of the same node, guarded as it is */
+  struct tree_link child[2]; /* of a tree's node, guarded by the tree's lock */
+  uint8_t bit;               /* of the same node, guarded by the same lock */
   bool listed;               /* is the chunk on the backlog?  (store-trim.c) */
-  uint32_t written[];        /* a map; another is behind it, arena_stale */
+  uint32_t written[];        /* a map; behind it is that of arena_stale */
 };
 
 /* Returns the bits of WORD that stand for pages from FIRST up to LAST. */

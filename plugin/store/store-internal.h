@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The store, for its own files: its structures, and its locks.  Each file calls
- * only those that stand below it:
+ * Declarations that the files of this room share: the store's structures, and
+ * its locks.  Each file calls only those that stand below it:
  *
  *     store.c         reads, writes and extents (with the drawing, and the
  *                     rules for the locks)
  *     store-trim.c    trims, and how memory goes back
  *     store-copies.c  memory for copies of data
- *     store-reach.c   where data is next
- *     table.c         finds a chunk
- *     tree.c          finds the next one
- *     arena.c         where memory comes from, and the budget
- *     machine.c       what the machine can give
+ *     store-reach.c   the next place with data, and where a step ends
+ *     table.c         finds a chunk by its key
+ *     tree.c          finds the chunk with the next key
+ *     arena.c         the memory of chunks, and the budget
+ *     machine.c       how much memory the machine has
  */
 
 #ifndef NULLBLK_STORE_INTERNAL_H
@@ -28,15 +28,16 @@
 
 #define NR_STRIPES 1024
 
-/* The lock is held for a change of STORE_STEP at most, in which the kernel may
- * have to find memory, and for a look at a chunk.
+/* The lock is held for a look at a chunk, and for a change of at most
+ * STORE_STEP, for which the kernel may have to find memory.
  */
 struct stripe {
   _Alignas(64) struct fairlock lock;
 };
 
-/* Chunks in the table that have stale pages, the oldest first, each once; see
- * store-trim.c.  A chunk that is listed may have none any more.
+/* The backlog lists the chunks in the table that have stale pages, the oldest
+ * first, each once; see store-trim.c.  The stale pages of a listed chunk may
+ * have been written again since.
  */
 #define MOST_STALE 256 /* pages, and chunks */
 #define BATCH 8        /* chunks that are given back at a time */
@@ -53,9 +54,7 @@ struct backlog {
   _Atomic uint32_t nr; /* changed under the lock */
 };
 
-/* Promises that are not done yet.  There are as many as long requests in
- * service.
- */
+/* The promises of all long requests that are in service. */
 struct promises {
   _Alignas(64) _Atomic uint32_t nr; /* changed under the lock */
   pthread_mutex_t lock; /* after any stripe's; guards what follows, for a look
@@ -73,7 +72,7 @@ struct store {
   struct stripe stripes[NR_STRIPES];
 };
 
-/* The store's count of a volume, touched only as pages come and go. */
+/* The count of a volume's pages, which changes only as pages come and go. */
 struct volume {
   _Alignas(64) _Atomic uint64_t written; /* pages */
 };
@@ -97,7 +96,9 @@ piece_at (const struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
   return p;
 }
 
-/* Every chunk from OFFSET up to END; OFFSET moves along. */
+/* For each chunk from OFFSET up to END, P is the piece in it; OFFSET, a
+ * variable, moves along.
+ */
 #define for_each_piece(s, volume, p, offset, end)                              \
   for (p = piece_at (s, volume, offset, end); p.len > 0;                       \
        offset += p.len, p = piece_at (s, volume, offset, end))
@@ -150,8 +151,8 @@ is_zero (const char *page)
   return page[0] == 0 && memcmp (page, page + 1, PAGE - 1) == 0;
 }
 
-/* The first place from OFFSET on at which there is a chunk, or END: OFFSET
- * itself where one is there.
+/* Returns the first place from OFFSET on that lies in a chunk, or END: OFFSET
+ * itself, if it does.
  */
 uint64_t store_skip_emptiness (struct store *s, uint32_t volume,
                                uint64_t offset, uint64_t end);
@@ -161,8 +162,8 @@ uint64_t store_skip_emptiness (struct store *s, uint32_t volume,
  */
 void store_zero_piece (struct store *s, const struct piece *p);
 
-/* Pages of a piece are about to be written.  Make those of them zero that are
- * stale, or with FULLY_WRITTEN only those that the piece has a part of.  The
+/* The pages of a piece are about to be written.  Make the stale ones among them
+ * zero; with FULLY_WRITTEN only those that the piece covers in part.  The
  * chunk's stripe is locked exclusively.
  */
 void store_refresh (struct store *s, uint32_t nr, const struct piece *p,

@@ -9,7 +9,7 @@
  * How it is built is drawn at the top of store.c.  Every function may be
  * called by any thread at any time.  A block of up to 128 KiB that is
  * aligned to its size is read and written as a whole, whatever the request
- * that it is part of: nobody sees half of a write to it.
+ * that it is part of: no read sees half of a write to it.
  */
 
 #ifndef NULLBLK_STORE_H
@@ -43,9 +43,9 @@ void store_read (struct store *store, uint32_t volume, void *buf,
 int store_write (struct store *store, uint32_t volume, const void *buf,
                  uint64_t count, uint64_t offset);
 
-/* Write back, as store_write does, what the COUNT bytes at OFFSET held before.
- * *PAID bytes have been charged already for the memory that this needs; what is
- * used of them is taken from *PAID.
+/* Write old content back, COUNT bytes (at most STORE_STEP) at OFFSET, and
+ * return as store_write does.  *PAID bytes have been charged already for the
+ * memory that this needs; those that it uses are taken from *PAID.
  */
 int store_restore (struct store *store, uint32_t volume, const void *buf,
                    uint64_t count, uint64_t offset, uint64_t *paid);
@@ -59,17 +59,17 @@ int store_zero (struct store *store, uint32_t volume, uint64_t count,
 
 /* Make COUNT bytes at OFFSET zero, and pay back each 4 KiB page that is all
  * zero then, or in a whole arena (arena.h) each chunk, unless it is promised
- * (store_promise).  The system may get the memory later (store-trim.c).  How
- * long this takes depends on what is written there, not on COUNT.
+ * (store_promise).  The system may get the memory later (store-trim.c).  The
+ * time that this takes depends on the data that is there, and not on COUNT.
  */
 void store_trim (struct store *store, uint32_t volume, uint64_t count,
                  uint64_t offset);
 
-/* A caller that holds a lock meanwhile goes step by step and lets go of the
- * lock between two steps.  A step is a range that holds at most STORE_STEP
- * bytes of data, or a chunk, and so may be of any length.  store_trim_step
- * trims one step from OFFSET on, up to END at most, and returns where the step
- * ends; store_reach only returns where it would end.
+/* A caller that holds a lock while it trims goes step by step, and releases the
+ * lock between two steps.  A step is a range with at most STORE_STEP bytes of
+ * data in it, and so may be of any length.  store_trim_step trims one step from
+ * OFFSET on, up to END at most, and returns where the step ends; store_reach
+ * only returns where it would end.
  */
 #define STORE_STEP (UINT64_C (2) << 20)
 uint64_t store_trim_step (struct store *store, uint32_t volume, uint64_t offset,
@@ -77,25 +77,26 @@ uint64_t store_trim_step (struct store *store, uint32_t volume, uint64_t offset,
 uint64_t store_reach (struct store *store, uint32_t volume, uint64_t offset,
                       uint64_t end);
 
-/* A write, or a zero that keeps memory, goes step by step, too, where it is
- * longer than STORE_STEP, and others come in between.  So that it is refused as
- * a whole, or not at all, memory for all of it is promised first: what is
- * missing is paid for, and what is there stays, as a trim only makes zero what
- * is promised.  Two at one place both pay for what is missing there, and get
- * back what they did not need.
+/* A write, or a zero that keeps memory, that is longer than STORE_STEP also
+ * goes step by step, and other requests come in between.  So that it is refused
+ * as a whole or not at all, memory for all of it is promised first: the request
+ * pays for pages that are missing, and a trim that comes in between makes
+ * promised pages zero, but does not take their memory.  If two requests have
+ * promises for one place, both pay for the pages that are missing there, and
+ * each gets back what it did not need.
  */
 struct store_promise {
   uint32_t volume;
-  uint64_t offset, end; /* of what is not done yet */
+  uint64_t offset, end; /* the range that is not done yet */
   uint64_t cost, paid;  /* bytes */
   struct store_promise *next;
 };
 
-/* For COUNT bytes at OFFSET: begin, which is always followed by end; pay, which
- * returns 0, or -ENOSPC, and then may be tried again; and do the next step,
- * from p->offset up to store_reach_promised.  BUF is its data, or NULL for
- * zeroes.  When all has been paid, a step fails, with -ENOSPC, only where the
- * system has less memory than it said.
+/* Use a promise in this order: begin it, for COUNT bytes at OFFSET; pay, which
+ * returns 0, or -ENOSPC, and may be tried again then; do the steps, each from
+ * p->offset up to store_reach_promised, with the step's data at BUF, or NULL
+ * for zeroes; and end the promise, in any case.  When all has been paid, a step
+ * fails, with -ENOSPC, only where the system has less memory than it said.
  */
 void store_begin_promise (struct store *store, struct store_promise *p,
                           uint32_t volume, uint64_t count, uint64_t offset);
@@ -106,8 +107,8 @@ int store_step_promised (struct store *store, struct store_promise *p,
                          const void *buf);
 void store_end_promise (struct store *store, struct store_promise *p);
 
-/* Is the page at OFFSET written?  Says so in *written and returns where that
- * changes, or END if not before; OFFSET < END.
+/* Is the page at OFFSET written?  *written is the answer.  Returns the offset
+ * at which that changes, or END if it does not change before; OFFSET < END.
  */
 uint64_t store_extent (struct store *store, uint32_t volume, uint64_t offset,
                        uint64_t end, bool *written);
@@ -121,18 +122,19 @@ uint64_t store_held (struct store *store);
 uint64_t store_written (struct store *store, uint32_t volume);
 
 /* How often the next chunk of a volume was looked for, for tests that count
- * work: at each step over emptiness, and for each chunk that a trim meets.
+ * work: at each step over a range without chunks, and for each chunk that a
+ * trim meets.
  */
 uint64_t store_looks (struct store *store, uint32_t volume);
 
-/* The most bytes that anybody has had locked at once, if more than a chunk, for
- * tests that count work.
+/* The most bytes that any request has had locked at once, if more than a chunk,
+ * for tests that count work.
  */
 uint64_t store_widest (struct store *store);
 
-/* Memory for copies of data that a caller keeps, and charges for itself: one
- * struct for those copies that go in about the order in which they came.  Drawn
- * at the top of store-copies.c.
+/* Memory for copies of data that a caller keeps, and for which it calls
+ * store_charge itself.  A struct is for copies that are given back in about the
+ * order in which they were taken.  It is drawn at the top of store-copies.c.
  */
 struct store_copies {
   pthread_mutex_t lock; /* guards all that follows */
@@ -142,19 +144,19 @@ struct store_copies {
 };
 void store_copies_init (struct store_copies *c);
 
-/* Call this when there is no copy any more.  STORE may be NULL, if there never
- * was one.
+/* Call this when all copies have been given back.  STORE may be NULL, if no
+ * copy was ever taken.
  */
 void store_copies_destroy (struct store *store, struct store_copies *c);
 
-/* Memory for BYTES, a chunk at most, in whole pages.  NULL if there is none, or
- * none that is given back by pages: then use other memory.
+/* Take memory for BYTES, a chunk at most, in whole pages.  Returns NULL if
+ * there is none, or if the arena is a whole one: then use other memory.
  */
 char *store_take_copy (struct store *store, struct store_copies *c,
                        uint64_t bytes);
 
-/* Give the memory of a copy back.  NOW: to the system at once; or else with the
- * last copy of the same chunk, or later.
+/* Give the memory of a copy back: with NOW to the system at once, otherwise
+ * with the last copy of the same chunk, or later.
  */
 void store_give_copy (struct store *store, struct store_copies *c,
                       const char *copy, uint64_t bytes, bool now);

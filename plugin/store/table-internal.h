@@ -56,11 +56,13 @@ uint32_t table_find (const struct table *t, uint64_t key);
  */
 uint32_t table_add (struct table *t, uint64_t key);
 
-/* Take out a chunk without any written page, which is the caller's then. */
+/* Take a chunk without written pages out of the table; the caller owns it then.
+ */
 void table_remove (struct table *t, uint64_t key, uint32_t nr);
 
-/* The least key from KEY on, of the same volume, that has a chunk in the table,
- * or UINT64_MAX.  It is right about all that was finished before it looked.
+/* Returns the least key from KEY on, of the same volume, that has a chunk in
+ * the table, or UINT64_MAX.  It sees all chunks that were added before the
+ * call; others come and go meanwhile.
  */
 uint64_t table_next (const struct table *t, uint64_t key);
 

@@ -2,12 +2,13 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The chunks of a volume in the order of their keys, so that the next one is
- * found however far away it is: work on a range of any size costs by what is
- * there.  The table has one for each volume; it is drawn at the top of tree.c.
+ * found however far away it is: work on a range of any size takes as long as
+ * the data in it needs.  The table has a tree for each volume, drawn at the top
+ * of tree.c.
  *
- * Each tree has a lock, taken after any stripe's, held for a walk from the root
- * to a leaf (17 steps in 16 GiB of data side by side, 46 at most) and taken
- * only when a chunk comes or goes and when emptiness is to be stepped over.
+ * Each tree has a lock, taken after any stripe's, and held for a walk from the
+ * root to a leaf (17 steps in 16 GiB of data side by side, 46 at most).  It is
+ * taken only when a chunk comes or goes, and to find the next chunk.
  */
 
 #ifndef NULLBLK_TREE_INTERNAL_H
