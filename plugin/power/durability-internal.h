@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Durability, for its own files.  Each calls only those that stand below
- * it:
+ * Declarations that the files of durability share.  Each file calls only those
+ * that stand below it:
  *
- *     durability.c       makes changes, and keeps what was there (with the
+ *     durability.c       makes changes, and keeps old content (with the
  *                        drawing)
  *     durability-cut.c   cuts the power
- *     durability-undo.c  one record of what was there
+ *     durability-undo.c  one record of old content
  *
  * Nobody else includes this.
  */
@@ -27,35 +27,36 @@
 enum undo_kind { DATA, HOLE, FENCE };
 
 struct undo {
-  struct undo *next;  /* newer; while power is cut: the next to look at */
+  struct undo *next; /* newer; during the second step of a cut: as that sorts */
   uint64_t change_nr; /* of the change that it undoes */
   uint64_t offset;
   uint32_t len;
   uint8_t kind;     /* enum undo_kind */
-  bool frees_pages; /* the change may have given back what was here */
-  bool is_copy;     /* data is the store's, or else stands behind this */
+  bool frees_pages; /* the change may have given the memory here back */
+  bool is_copy;     /* `data` is memory of store_take_copy, or behind this */
   char *data;
 };
 
 struct undo_list {
   struct undo *oldest, *newest;
-  uint64_t cache_bytes;  /* that its records take of the cache */
-  uint64_t memory_bytes; /* that they take of memory-limit */
+  uint64_t cache_bytes;  /* that the records take of the cache */
+  uint64_t memory_bytes; /* that the records take of memory-limit */
 };
 
 struct zone_durability {
   uint64_t since;   /* records of changes before this number are stale */
-  uint64_t durable; /* FUA has promised all below this */
-  uint64_t lost;    /* (*) by the last cut: from here on, plus 1; or 0 */
+  uint64_t durable; /* the offset below which FUA has made all durable */
+  uint64_t lost;    /* (*) 1 + the offset from which on the last cut lost all;
+                     * 0: it lost nothing */
 };
 
 struct durability {
   struct durability_fastpath fastpath; /* first: see durability_fastpath */
   struct durability_options o;
 
-  /* Guards all that follows, and what is volatile.  It is held for a step of
-   * STORE_STEP at most, and for what is evicted to make room for it; not while
-   * a list is freed or a cut is finished.
+  /* Guards all that follows, and the order of changes in the store.  It is held
+   * for a step of STORE_STEP at most, and while records are evicted to make
+   * room for it; not while a list is freed or a cut is finished.
    */
   pthread_mutex_t lock;
   struct store_copies copies;
@@ -65,7 +66,7 @@ struct durability {
   uint64_t change_nr;    /* of the next change */
   struct zone_durability *zones;
   uint64_t writes_left;
-  bool has_volatile_fua; /* a change with FUA, at which power is to be cut */
+  bool has_volatile_fua; /* of a change with FUA at which power is to be cut */
   struct power_cut next_cut; /* when writes_left are done */
   uint64_t cuts, lost, kept;
 
@@ -105,13 +106,13 @@ zone_at (const struct durability *d, uint64_t offset)
   return nr < d->o.nr_zones ? &d->zones[nr] : NULL;
 }
 
-/* The bytes that a record takes of memory-limit, and its end.  NOW: as for
- * store_give_copy.
- */
+/* Returns how many bytes a record takes of memory-limit. */
 uint64_t undo_charge (const struct undo *u);
+
+/* Free a record.  NOW: as for store_give_copy. */
 void undo_free (struct durability *d, struct undo *u, bool now);
 
-/* Power is on, the lock is held: the first step of a cut. */
+/* Do the first step of a power cut.  Power is on, and the lock is held. */
 void durability_cut_power (struct durability *d, const struct power_cut *cut);
 
 #endif /* NULLBLK_DURABILITY_INTERNAL_H */

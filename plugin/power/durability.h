@@ -4,50 +4,49 @@
  * Durability: the volatile write cache of a device, and power loss.
  *
  * Changes (writes, zeroes and trims) go straight to the store, so that reads
- * cost nothing extra; what was there before is kept as an undo record until the
+ * cost nothing extra; the old content is kept as an undo record until the
  * change is durable.  How that is built is drawn at the top of durability.c.
  *
  * With a cache, a change is volatile until one of these makes it durable:
- *  - a flush: everything that was in place when the flush began, whatever the
- *    connection; a change that is in place but still waits for its latency is
- *    made durable, too;
- *  - a change of the same blocks with FUA: that change itself, and what was
- *    volatile of these blocks no longer matters.  A FUA write to a sequential
- *    zone makes all before it in the zone durable;
+ *  - a flush: all changes that were in place when the flush began, of all
+ *    connections, those included that still wait for their latency;
+ *  - a change of the same blocks with FUA: that change is durable, and older
+ *    volatile changes of these blocks no longer matter.  A FUA write to a
+ *    sequential zone makes all before it in the zone durable;
  *  - eviction, oldest first, when the volatile bytes would pass the cache's
- *    size.  Each change of a block takes its bytes, as in a log; making
- *    zeroes of what was never written takes none, as nothing changes.  A FUA
- *    change takes a block for each 128 KiB that it touches.  Each step of a
- *    long change counts as a change.  A change that is larger than the cache
- *    makes everything durable, itself too.
+ *    size.  Each change of a block takes its bytes, as in a log.  Outside of
+ *    sequential zones, zeroes and trims of unwritten blocks take none, as they
+ *    change nothing, and a FUA change takes a block for each 128 KiB that it
+ *    touches.  Each step of a long change counts as a change.  A change that is
+ *    larger than the cache makes everything durable, itself included.
  *
  * The cache never makes a request fail: undo records count against
- * memory-limit, but where memory is missing the oldest are dropped, which is
- * an eviction, and when none is left a change is durable at once.
+ * memory-limit, but where memory is missing the oldest are evicted, and when
+ * none is left a change is durable at once.
  *
  * When power is cut, each volatile block by itself, whatever the request that
- * it came with, loses its newest change or keeps it; if it loses it, the one
- * before that may be lost as well, and so on down to what is durable.  So any
- * content may survive that the block has had since, and a request may be torn
- * between blocks, never within one.  In a sequential zone a lost block takes
- * with it what comes after it.  All is decided by a seed and by the order of
- * changes, nothing else.
+ * it came with, loses its newest change or keeps it; if it loses that, it may
+ * lose the one before it as well, and so on down to its durable content.  So
+ * any content may survive that the block has had since it was durable, and a
+ * request may be torn between blocks, never within one.  In a sequential zone
+ * all blocks behind a lost one are lost, too.  A seed and the order of changes
+ * decide, and nothing else.
  *
  * A change, or a step of one, that finds power off is not made, and gets
- * -ESHUTDOWN.  The epoch tells a request whether power has been cut under it:
+ * -ESHUTDOWN.  By the epoch a request finds out whether power was cut under it:
  * see durability_epoch.  Power is put back on only after all requests that were
  * in (device-power.c) are out: so a change that finds power on is of a request
- * that has begun since.
+ * that has begun since the cut.
  *
- * Any thread may call any of this at any time.  One lock a device guards all of
- * it and is held while old content is copied and new content written: with the
- * cache on, changes of a device take turns, for about a microsecond per 4 KiB,
- * and for one step of STORE_STEP at most.  Records that are evicted to make
- * room are freed under the lock; all others, as after a flush, without it.
- * Without a cache (and no cut ahead, and power on) it costs one branch.  The
- * lock comes after the write log's lock and those of zones, and before the
- * store's; no thread waits for anything but the store's locks while it holds
- * this one.
+ * Any thread may call any of this at any time.  Each device has one lock, which
+ * guards all of this, and is held while old content is copied and new content
+ * written: with the cache on, changes of a device are done one at a time, each
+ * for about a microsecond per 4 KiB, and for one step of STORE_STEP at most.
+ * Records that are evicted to make room are freed under the lock; all others,
+ * as after a flush, without it.  Without a cache (and no cut ahead, and power
+ * on) a change costs one branch more, and takes no lock here.  The lock comes
+ * after the write log's lock and those of zones, and before the store's; a
+ * thread that holds it waits for nothing but the store's locks.
  */
 
 #ifndef NULLBLK_DURABILITY_H
@@ -62,9 +61,9 @@
 struct durability;
 
 struct durability_options {
-  struct store *store; /* NULL in null mode: nothing to lose but power */
+  struct store *store; /* NULL in null mode: no data, but power can be cut */
   uint32_t volume;
-  uint32_t block_size; /* what survives, or not, as a whole */
+  uint32_t block_size; /* a block survives, or not, as a whole */
   uint64_t cache_size; /* bytes; 0: every change is durable at once */
 
   /* Sequential zones: where the first begins, the size of each, and how many
@@ -86,11 +85,12 @@ struct power_cut {
   enum lose lose;
   uint64_t seed;
 
-  /* Called for every piece that went back to older content, after it did; may
-   * be NULL.  Pieces overlap where several changes are undone: what the store
-   * holds after the last call counts.  They come in groups of some MiB, between
-   * calls of BEGIN and END.  After the last of them comes OVER, and power does
-   * not come back before it returns.  No lock of the device's is held.
+  /* UNDONE is called for every piece that went back to older content, after it
+   * did; it may be NULL.  Pieces overlap where several changes are undone: the
+   * content of the store after the last call counts.  The calls come in groups
+   * of some MiB, between a call of BEGIN and one of END.  After the last group
+   * OVER is called, and power does not come back before it returns.  No lock of
+   * the device's is held.
    */
   void (*undone) (void *arg, uint64_t offset, uint64_t count);
   void (*begin) (void *arg);
@@ -103,7 +103,7 @@ struct durability_status {
   bool on;
   uint64_t volatile_bytes; /* in the cache */
   uint64_t undo_bytes;     /* counted against memory-limit */
-  uint64_t writes_left;    /* to the cut ahead, 0: none is */
+  uint64_t writes_left;    /* to the cut ahead; 0: there is none */
   uint64_t cuts;
   uint64_t lost; /* blocks that the last cut took back */
   uint64_t kept; /* blocks that were volatile then, and survived */
@@ -113,7 +113,7 @@ struct durability_status {
 int durability_create (struct durability **durability,
                        const struct durability_options *o);
 
-/* Free it.  The store keeps all changes, volatile ones, too. */
+/* Free D.  The store keeps all changes, volatile ones, too. */
 void durability_destroy (struct durability *d);
 
 /* The beginning of struct durability: every request looks at this, and most
@@ -141,8 +141,8 @@ durability_needs_lock (const struct durability *d)
       0);
 }
 
-/* The functions below, which have the same names without "_slow", call these
- * where a change has to take the lock, or is long.
+/* The functions below of the same names without "_slow" call these where a
+ * change has to take the lock, or is long.
  */
 int durability_write_slow (struct durability *d, const void *buf,
                            uint64_t count, uint64_t offset, bool fua);
@@ -163,9 +163,9 @@ int durability_flush_slow (struct durability *d);
  * there, or not, or in part, its request fails with -ESHUTDOWN, and the caller
  * is to call durability_finish_cut.
  *
- * They go step by step (store_reach, store_reach_promised), and let others in
- * between: so a long one may be done in part when power is cut, and each step
- * is evicted by itself.
+ * They go step by step (store_reach, store_reach_promised), and other changes
+ * come in between: so a part of a long change may be done when power is cut,
+ * and each step is evicted by itself.
  */
 static inline int
 durability_write (struct durability *d, const void *buf, uint64_t count,
@@ -215,13 +215,13 @@ durability_flush (struct durability *d)
 }
 
 /* A write, or a zero that keeps memory, of any length, for a caller that does
- * something of its own at each step.  The caller calls begin, which fails as a
- * write does; then step, each time from l->at up to durability_reach_long,
- * until l->at is l->end or a step does not return 0; and always end.  Begin and
- * step return what durability_write does.  BUF is the data of the step, or NULL
- * for zeroes.  MORE: this is a part of a request, of which more follows.  So it
- * does not count as a write of durability_cut_after, but is lost or kept as
- * one if power is to be cut at the request's end.
+ * something of its own at each step.  The caller calls begin; then step, each
+ * time from l->at up to durability_reach_long, until l->at is l->end or a step
+ * does not return 0; and always end.  Begin and step return what
+ * durability_write does.  BUF is the data of the step, or NULL for zeroes.
+ * MORE: this is a part of a request, and another part follows.  So it does not
+ * count as a write for durability_cut_after; but if power is to be cut at the
+ * request's last part, this one can be lost, too.
  */
 struct durability_long {
   uint64_t at, end;
@@ -238,25 +238,25 @@ void durability_end_long (struct durability *d, struct durability_long *l);
 
 /* After a flush, many records are no longer needed.  As a rule the thread that
  * has made a change or a flush frees them before it returns, without the lock.
- * After durability_defer_frees it leaves them: for a caller that has a lock of
- * its own then, and calls durability_free_deferred after it has let go of that.
+ * After durability_defer_frees it does not free them: then a caller that holds
+ * a lock of its own calls durability_free_deferred after it has released that.
  */
 void durability_defer_frees (struct durability *d);
 void durability_free_deferred (struct durability *d);
 
-/* The sequential zone that begins at OFFSET is reset: whoever calls this
- * discards its data then, and nothing brings them back.  Returns 0 or
+/* Note that the sequential zone that begins at OFFSET is reset: the caller
+ * discards its data then, and no power cut brings them back.  Returns 0 or
  * -ESHUTDOWN.
  */
 int durability_reset_zone (struct durability *d, uint64_t offset);
 
 /* Cut the power, in two steps: begin_cut and finish_cut.  The first is over at
- * once, and nothing changes any more after it.  The second loses what is
- * volatile: it takes the longer the more there is, holds no lock meanwhile, and
- * gives back the memory of each record when it has used the record.
- * durability_restore_power waits until the second step is over, and puts power
- * back on.  begin_cut returns 0, or -EALREADY where power is off already;
- * restore_power returns 0, or -EALREADY where it is on already.
+ * once, and no change is made after it.  The second loses volatile changes: its
+ * time grows with their number.  It holds no lock meanwhile, and gives back the
+ * memory of each record when it has used the record.  durability_restore_power
+ * waits until the second step is over, and puts power back on.  begin_cut
+ * returns 0, or -EALREADY where power is off already; restore_power returns 0,
+ * or -EALREADY where it is on already.
  */
 int durability_begin_cut (struct durability *d, const struct power_cut *cut);
 void durability_finish_cut (struct durability *d);
@@ -265,17 +265,18 @@ int durability_restore_power (struct durability *d);
 /* Wait until the second step of a cut is over. */
 void durability_await_cut (struct durability *d);
 
-/* Cut the power while the Nth write or zero from now on is served: that is in
- * place and volatile, FUA or not and even without a cache, so that it may be
- * torn.  N = 0 calls it off.
+/* Cut the power while the Nth write or zero from now on is served, when that is
+ * in place.  It is volatile, even with FUA or without a cache, so that it may
+ * be torn.  N = 0 calls a cut off.
  */
 void durability_cut_after (struct durability *d, uint64_t n,
                            const struct power_cut *cut);
 
-/* Odd while power is off; changes whenever it goes or comes.  A request takes
- * the epoch when it begins, fails with -ESHUTDOWN if it is odd, and looks once
- * more before it is answered: where the epoch has changed, power was cut under
- * it, and what it has read may be of both sides.
+/* Returns the epoch, which is odd while power is off, and grows by one when
+ * power is cut and when it comes back.  A request looks at the epoch when it
+ * begins, fails with -ESHUTDOWN if it is odd, and looks again before it is
+ * answered: if the epoch has changed, power was cut under the request, and data
+ * that it has read may be of before and after the cut.
  */
 static inline uint32_t
 durability_epoch (const struct durability *d)
@@ -283,9 +284,9 @@ durability_epoch (const struct durability *d)
   return atomic_load (&durability_fastpath (d)->epoch);
 }
 
-/* The place from which on a sequential zone has lost its data at the last cut,
- * which is over, or UINT64_MAX if it has lost nothing: the zone's write pointer
- * must not be beyond.  OFFSET is anywhere in the zone.
+/* Returns the offset from which on a sequential zone has lost its data at the
+ * last cut, which is over, or UINT64_MAX if it has lost nothing: the zone's
+ * write pointer must not be beyond it.  OFFSET is anywhere in the zone.
  */
 uint64_t durability_zone_lost (struct durability *d, uint64_t offset);
 

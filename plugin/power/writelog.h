@@ -5,24 +5,24 @@
  * 1), from which its replay tools, or ours, rebuild the device as of any entry.
  * The layout is drawn at the top of writelog.c.
  *
- * Entries stand in the order in which changes reached the store: whoever makes
- * one holds the log's lock (writelog_begin) until it is in both.  That is
- * enough, and simpler than dm-log-writes, which keeps writes back until a flush
- * that was sent after their completion: here a change takes effect in one
- * moment, and a flush makes durable all that took effect before it, so the log
- * up to a flush is just what must survive.  (A write that was in place but not
- * answered yet when the flush came stands before it, where dm-log-writes may
- * have it after.)
+ * Entries stand in the order in which changes reached the store: a thread that
+ * makes a change holds the log's lock (writelog_begin) until the change is in
+ * both.  dm-log-writes needs more: it keeps writes back until a flush that was
+ * sent after their completion.  Here a change takes effect in one moment, and a
+ * flush makes durable all changes that took effect before it, so the log up to
+ * a flush has just the changes that must survive.  (A write that was in place
+ * and not yet answered when the flush came stands before it here; dm-log-writes
+ * may have it after the flush.)
  *
  * A long change has several entries, as it is made step by step, and only the
  * last of them has the FUA flag.  Zeroes are logged as writes of zeroes, which
- * every target of a replay can do; in the file they are holes; none is longer
- * than what replay tools take at a time.  Trims are DISCARD entries.
+ * every target of a replay can do; in the file they are holes; no entry is
+ * longer than replay tools take at a time.  Trims are DISCARD entries.
  *
- * Costs, only while logging: changes of the device take turns, and each makes a
- * system call.  The number of entries in the super block is renewed at every
+ * With a log, changes of the device are done one at a time, and each makes a
+ * system call.  The number of entries in the super block is updated at every
  * flush, FUA and mark and at the end, so that the log of a server that was
- * killed replays up to there.
+ * killed replays up to the last of these.
  *
  * When the file cannot be written the request at hand gets -EIO, once; the log
  * ends before it, and nothing is logged from then on.
@@ -62,11 +62,13 @@ int writelog_open (struct writelog **log, const char *path,
 /* Returns 0, or the error that ended the log before. */
 int writelog_close (struct writelog *log);
 
-/* Lock the log; append the entries of a change, and make it, in any order;
- * unlock.  If not KEEP, because the change failed, what was appended is taken
- * back.  All but begin return 0, or -EIO when the file cannot be written.  A
- * mark, which somebody will look for, gives -EIO, too, when the log has ended
- * before, and -EINVAL if it is longer than writelog_longest_mark.
+/* To log a change: writelog_begin locks the log; then append the entries of the
+ * change and make the change, in any order; writelog_end unlocks the log, and
+ * without KEEP, as the change has failed, removes these entries.  All but begin
+ * return 0, or -EIO when the file cannot be written; once the log has ended,
+ * they do nothing and return 0, except that writelog_mark returns -EIO, as
+ * somebody will look for the mark.  It returns -EINVAL for a mark longer than
+ * writelog_longest_mark.
  */
 void writelog_begin (struct writelog *log);
 int writelog_write (struct writelog *log, const void *buf, uint64_t count,
