@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Bad blocks: sectors of a device that fail whoever touches them, as
- * null_blk's.  A sector is 512 bytes, whatever the block size.
+ * Bad blocks: sectors of a device that make all requests to them fail, as with
+ * null_blk.  A sector is 512 bytes, whatever the block size.
  *
  *     +3-5,+9-20    ...[3 4 5]. . .[9 10 11 ... 20]...
  *                       |   |       |            |
  *     ranges        { first last } { first     last }   ascending; none touches
  *                                                       the next: such are one
  *
- * There may be any number of ranges: a request looks for its place among them
- * by halving.  What is healed by a hit (badblocks-once) only gets a mark, until
- * the next change leaves it out.  A change is made into such a list of its own
- * first, of what is to be bad and what is not; then old list and change are
- * merged, once for all of it, into memory that is there already:
+ * There may be any number of ranges: a request finds its place among them by
+ * binary search.  A range that a hit makes good (badblocks-once) only gets a
+ * mark, until the next change leaves it out.  A change first becomes such a
+ * list of its own, of ranges that are to be bad and ranges that are not; then
+ * the old list and this one are merged, once, into memory that was allocated
+ * before:
  *
  *     old           [3 4 5]. . . . . .[9 10 11 ... 20]
  *     change        . . . [5 6 7]. . . . . {11 ... 15} . .    { } not bad
@@ -22,14 +23,15 @@
  * struct badblocks belongs to a device.  Its lock guards all of it and takes no
  * other.  Where there are bad blocks every request of the device takes it for
  * the search, some dozens of nanoseconds; where there are none it looks at the
- * count and takes none.  It is not a reader-writer lock: that would be one
- * shared line of memory just the same, and readers one after the other would
- * keep out the requests that heal what they have hit.  No thread holds it for
- * more than BADBLOCKS_PIECE ranges, or a look at one for every two sectors of a
- * request: the list is copied in pieces and merged without it, and then takes
- * the place of the old one, or, if something was healed meanwhile, is made once
- * more (sixteen times at most; then with the lock).  Changes come from one
- * thread at a time (control-change.c, under devices.change_lock).
+ * count and does not take the lock.  It is not a reader-writer lock: that would
+ * be one shared cache line as well, and a stream of readers would keep out the
+ * requests that make ranges good.  No thread holds the lock for more than
+ * BADBLOCKS_PIECE ranges, or for more ranges than one request can meet, which
+ * is one for every two of its sectors.  The list is copied in pieces and merged
+ * without the lock, and then takes the place of the old one; if a range has
+ * become good meanwhile, the new list is made again (sixteen times at most;
+ * then with the lock).  Changes come from one thread at a time
+ * (control-change.c, under devices.change_lock).
  */
 
 #ifndef NULLBLK_BADBLOCKS_H
@@ -73,7 +75,7 @@ struct badblocks_change;
 int badblocks_init (struct badblocks *b);
 void badblocks_destroy (struct badblocks *b);
 
-/* Take a text of one or more of these, with commas or newlines between them:
+/* Parse a text of one or more of these, with commas or newlines between them:
  *
  *     +FIRST-LAST    mark these sectors
  *     -FIRST-LAST    clear them
@@ -92,8 +94,8 @@ void badblocks_change_free (struct badblocks_change *c); /* NULL is allowed */
 int badblocks_reserve (struct badblocks *b, const struct badblocks_change *c);
 void badblocks_apply (struct badblocks *b, const struct badblocks_change *c);
 
-/* All that are bad in a form that badblocks_parse takes: "+3-5,+9-20", "none".
- * To be freed; NULL if there is no memory.
+/* Returns all bad ranges as a text that badblocks_parse takes: "+3-5,+9-20" or
+ * "none".  The caller frees it; NULL if there is no memory.
  */
 char *badblocks_format (struct badblocks *b);
 

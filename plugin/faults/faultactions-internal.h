@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The actions of fault rules, a row each: all that is particular to one of
- * them.  A new one is an enumerator in faultrule-internal.h and a row in
- * faultactions.c with what it does; HACKING.md has the recipe.
+ * The actions of fault rules, a row each, in which all code and data of an
+ * action stand.  A new action is an enumerator in faultrule-internal.h and a
+ * row in faultactions.c; HACKING.md has the recipe.
  */
 
 #ifndef NULLBLK_FAULTACTIONS_INTERNAL_H
@@ -13,11 +13,11 @@
 
 #include "faults-internal.h"
 
-/* Does a request that is hit wait, and for what? */
+/* Does the action make a request wait? */
 enum fault_wait {
   NO_WAIT,
-  WAIT_AFTER, /* for its reply: the data has moved by then */
-  WAIT_BEFORE /* until the rule is deleted, before anything is done */
+  WAIT_AFTER, /* after its data has moved, before its reply */
+  WAIT_BEFORE /* before anything is done, until the rule is deleted */
 };
 
 struct fault_action_row {
@@ -29,7 +29,7 @@ struct fault_action_row {
   int (*parse) (const char *value, struct fault_rule *r, struct message *why);
   void (*print) (FILE *fp, const struct fault_rule *r);
 
-  unsigned operations; /* that it can be done to: 1 << enum operation, each */
+  unsigned operations; /* that it is for: 1 << enum operation, each */
   enum fault_wait wait;
   bool disconnects; /* the client is dropped */
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The language of fault rules: which requests, and what happens to them.
+ * The language of fault rules: which requests a rule hits, and how.
  *
  *     op=write range=1M+64K rate=1% count=5 error=EIO
  *
  * Words stand in any order, with blanks between them, each at most once;
- * exactly one of them is an action.  In a word a backslash makes what follows
- * it a letter like another, a blank above all, and \xHH is any byte.
+ * exactly one of them is an action.  In a word a backslash takes away the
+ * meaning of the character behind it, such as a blank, and \xHH is any byte.
  *
  *     name=NAME              for a person, and to delete the rule by
  *     device=nullbN          only for that device
@@ -16,22 +16,22 @@
  *     range=OFFSET+LENGTH    those that touch these bytes
  *     zones=N[-N][,N[-N]..]  those that touch these zones
  *   how many of them, asked in this order:
- *     from=DURATION          not before so long after the rule was added
- *     for=DURATION           and for so long
+ *     from=DURATION          none before this time after the rule was added
+ *     for=DURATION           then for this time
  *     after=N                not the first N
  *     every=N                then every N-th
  *     rate=N%|N.N|N:M        of these, that share, drawn by seed
  *     count=N                of these, N at most
  *   actions:
  *     error=ERROR            fail
- *     delay=DURATION         complete so much later; any distribution but seek
+ *     delay=DURATION         complete later; any distribution but seek
  *     corrupt=flip|zero      damage what is read or written
  *     corrupt=stale          acknowledge a change and do nothing
- *     hang                   do not go on until the rule is deleted
+ *     hang                   wait until the rule is deleted
  *     disconnect             drop the client
  *
- * A rule never changes once it is parsed.  What is counted and drawn for it is
- * in faults.c and faults-request.c, the only callers.
+ * A rule never changes once it is parsed.  Its counters and draws are in struct
+ * fault (faults-internal.h).
  */
 
 #ifndef NULLBLK_FAULTRULE_INTERNAL_H
@@ -88,7 +88,7 @@ struct fault_rule {
   struct distribution *delay[NR_OPERATIONS];
 };
 
-/* Take a rule.  Returns 0 with *r, which fault_rule_clear ends, -ENOMEM, or
+/* Parse a rule.  Returns 0 with *r, which fault_rule_clear frees, -ENOMEM, or
  * -EINVAL with *why: the word that is wrong, and what is allowed.
  */
 int fault_rule_parse (const char *text, struct fault_rule *r,

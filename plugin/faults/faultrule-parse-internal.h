@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Fault rules as text, for the two files of that language: faultrule.c takes a
- * text apart, faultrule-format.c writes one.  Nobody else includes this.
+ * For the two files of the language of fault rules: faultrule.c, which parses a
+ * text, and faultrule-format.c, which writes one.  Nobody else includes this.
  */
 
 #ifndef NULLBLK_FAULTRULE_PARSE_INTERNAL_H

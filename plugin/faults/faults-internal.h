@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Fault rules, for their own files.  Each calls only those that stand below it:
+ * Declarations that the files of fault rules share.  Each file calls only those
+ * that stand below it:
  *
  *     faults-change.c     changes the list of rules
  *     faults-request.c    asks the rules about a request, and obeys them
  *     faults.c            makes rules, and has the list of them
- *     faultrule.c         takes the text of a rule apart
- *     faultrule-format.c  writes it
+ *     faultrule.c         parses the text of a rule
+ *     faultrule-format.c  writes the text of a rule
  *     faultactions.c      the actions, a row each
  *
  * Nobody else includes this.
@@ -23,8 +24,8 @@
 #include "faultrule-internal.h"
 #include "faults.h"
 
-/* The part of a rule that never changes, and that devices share which were
- * given the same rule.
+/* The part of a rule that never changes.  Devices that were given the same rule
+ * share it.
  */
 struct shared_rule {
   atomic_uint references;
@@ -35,7 +36,7 @@ struct shared_rule {
 struct fault {
   struct shared_rule *shared;
   struct fault *next;
-  struct fault *last; /* of a chain of new ones, in its first */
+  struct fault *last; /* in the first of a chain of new rules: its last one */
   atomic_uint
       references;      /* the list's, and one of each verdict that keeps it */
   atomic_bool deleted; /* requests that hang by it look at this */
@@ -46,11 +47,9 @@ struct fault {
   uint64_t key; /* of flips */
   struct random rates, delays;
 
-  /* Only during a change, for the thread that makes it: this rule is to go;
-   * and, if this rule is new, the older one that stays in its place.
-   */
-  bool doomed;
-  struct fault *known;
+  /* For the thread that makes a change, during the change. */
+  bool doomed;         /* the rule is to be deleted */
+  struct fault *known; /* of a new rule: the old one that stays in its place */
 
   /* Guarded by faults.lock. */
   uint64_t evaluated, hits; /* since the counters' last reset */

@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The fault rules of a device (their language is in faultrule-internal.h):
- * which of them hit a request, and what that does to it.
+ * which of them hit a request, and what the verdict on the request is.
  *
  *     faults --> fault 1 --> fault 2 --> fault 5      in the order in which
  *                  ^ rule, counters, draws            they were added; 3 and 4
@@ -50,7 +50,7 @@
 #include "badblocks.h"
 #include "common/common.h"
 
-/* How many rules a device may have that a verdict keeps: those that corrupt by
+/* The most rules of a device that a verdict has to keep: those that corrupt by
  * flip or zero, or hang.
  */
 #define MAX_HELD 16
@@ -78,6 +78,7 @@ struct faults {
   pthread_cond_t release;
 };
 
+/* A request, or one of several zone commands of a request. */
 struct io_info {
   enum operation op;
   uint64_t offset;    /* bytes; for a zone command the zone's offset */
@@ -109,7 +110,7 @@ void faults_destroy (struct faults *f);
 /* Make a rule of TEXT.  Returns 0 with *r, -ENOMEM, or -EINVAL with *why. */
 int fault_new (const char *text, struct fault **r, struct message *why);
 
-/* Put a new rule at the end of a chain of new ones, NULL if empty. */
+/* Put a new rule at the end of a chain of new rules; an empty chain is NULL. */
 void fault_append (struct fault **chain, struct fault *fault);
 
 /* Free a chain, NULL if empty. */
@@ -133,9 +134,9 @@ bool fault_waits (const struct fault *fault);
 /* Does the rule make requests wait before anything is done for them? */
 bool fault_hangs (const struct fault *fault);
 
-/* The I-th thing that rules can do, as they have it ("corrupt=flip", or
- * "error=" where a value follows), for a test that compares them with the
- * manual.  NULL past the last.
+/* Returns the words of the I-th action ("corrupt=flip", or "error=" where a
+ * value follows), for a test that compares them with the manual.  NULL past the
+ * last.
  */
 const char *fault_action_text (size_t i);
 
@@ -163,9 +164,9 @@ int fault_copy (const struct fault *chain, uint32_t device,
 int faults_change (struct faults *f, const char *which, struct fault *chain,
                    uint64_t now, struct message *why);
 
-/* A new rule like the one in the list whose text is TEXT, sharing its parsed
- * form, so that the file of a delay=file: is not read again.  NULL if there is
- * no such rule, or no memory.
+/* Returns a new rule like the one in the list whose text is TEXT.  It shares
+ * that one's parsed form, so that the file of a delay=file: is not read again.
+ * NULL if there is no such rule, or no memory.
  */
 struct fault *faults_find (struct faults *f, const char *text);
 
@@ -210,7 +211,7 @@ faults_any_waits (const struct faults *f)
 void faults_judge (struct faults *f, const struct io_info *r,
                    struct fault_verdict *v);
 
-/* End a verdict, as every one has to be: let go of the rules that it keeps. */
+/* End a verdict: give up the rules that it keeps.  To be called for each. */
 void faults_done (struct fault_verdict *v);
 
 /* Wait, before anything is done, until all rules that V hangs by are deleted,
@@ -225,15 +226,15 @@ int faults_hang (struct faults *f, const struct fault_verdict *v,
 /* Have the requests that hang ask OVER again. */
 void faults_wake (struct faults *f);
 
-/* Do to BUF, which holds the data of R, a read or a write of whole blocks,
- * what V says: after the data of a read has come, or before that of a write
- * goes.  What a client sends must not change in its own buffer, so for a write
- * BUF is a copy.
+/* Corrupt BUF, which holds the data of R, a read or a write of whole blocks, by
+ * the rules that V keeps: of a read after its data has come, of a write before
+ * its data is stored.  A client's data must not change in its own buffer, so
+ * for a write BUF is a copy.
  *
  * Every block that the rule's place touches is hit.  corrupt=zero makes it
- * zero. corrupt=flip turns over one bit of it, and which one depends on nothing
- * but the seed, the numbers of the device and of the rule, the place and size
- * of the block, and whether it is read or written.  So a block read twice, or
+ * zero.  corrupt=flip flips one bit of it, which depends on nothing but the
+ * seed, the numbers of the device and of the rule, the place and size of the
+ * block, and whether it is read or written.  So a block that is read twice, or
  * as part of another request, is wrong in the same way, and a rule that flips a
  * block's bit on write does not flip the same bit on read.
  */
