@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Distributions, for their two files: distribution-parse.c takes a text apart,
- * distribution.c makes what it says.  Nobody else includes this.
+ * For the two files of distributions: distribution-parse.c, which parses a
+ * text, and distribution.c, which makes the distribution.  Nobody else includes
+ * this.
  */
 
 #ifndef NULLBLK_DISTRIBUTION_INTERNAL_H
@@ -11,8 +12,9 @@
 #include "distribution.h"
 #include "percentiles.h"
 
-/* One reference, or NULL if there is no memory.  Numbers are in nanoseconds and
- * as distribution.h wants them; TEXT, which is copied, says the same.
+/* Each returns one reference, or NULL if there is no memory.  Numbers are in
+ * nanoseconds, and in the ranges of distribution.h; TEXT, which is copied, is
+ * the text of the distribution.
  */
 struct distribution *distribution_make_fixed (uint64_t nsec, const char *text);
 struct distribution *distribution_make_uniform (uint64_t least, uint64_t most,
@@ -24,7 +26,7 @@ struct distribution *distribution_make_lognormal (uint64_t p50, uint64_t p99,
 struct distribution *distribution_make_percentiles (const struct percentile *p,
                                                     size_t n, const char *text);
 
-/* RPM is turns a minute, MBPS MiB a second; 0 is none. */
+/* RPM is turns a minute, MBPS is MiB a second; 0: that part takes no time. */
 struct distribution *distribution_make_seek (uint64_t track, uint64_t full,
                                              uint64_t rpm, uint64_t mbps,
                                              const char *text);

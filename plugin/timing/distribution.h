@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * How long an operation takes: always the same, or drawn from a distribution.
+ * How long an operation takes: a fixed time, or one drawn from a distribution.
  *
  *     100us                              always
- *     uniform:50us-150us                 any, all alike
+ *     uniform:50us-150us                 any of these, equally likely
  *     normal:100us,20us                  mean and standard deviation of a
  *                                        normal distribution, of which what
  *                                        lies below 0 is left out
@@ -15,11 +15,11 @@
  *     file:PATH                          percentiles from a file: fio's JSON
  *                                        output, or lines "percentile,ns"
  *
- * Every drawn kind becomes its quantile function, as a table of knots (the
- * points of an interpolation) with straight lines between them: which share of
- * all requests takes how long.
+ * Every drawn kind becomes a table of its quantile function, which says for
+ * each share of requests how long these take at most: knots (the points of an
+ * interpolation) with straight lines between them.
  *
- *     nsec  |                      knots lie closer where it bends; `at` is a
+ *     nsec  |                      more knots where the curve bends; `at` is a
  *           |                 /    64-bit fraction, so that a random number is
  *           |            _.-'      a place on this axis; index[] leads to the
  *           |   __..--''           knots of each 256th of it.
@@ -27,18 +27,18 @@
  *           0   at            2^64
  *
  * Between two percentiles the logarithm of the duration is linear in the
- * logarithm of the share of requests that take longer: from p90 to p99 it
- * changes by the same factor as from p99 to p99.9, as the tails of real drives
- * do.  Up to p100, which no request takes longer than, it is linear in the
- * share itself.  Nothing is made up outside of the given points: below the
- * first and above the last the duration is theirs.  fio's file gives the
- * shortest and the longest, too.  Normal distributions end 6 standard
- * deviations from their mean.
+ * logarithm of the share of requests that take longer: from p90 to p99 the
+ * duration changes by the same factor as from p99 to p99.9, as the tails of
+ * real drives do.  Up to p100, which no request takes longer than, the
+ * logarithm of the duration is linear in the share itself.  Below the first
+ * given point and above the last the duration is that of the point.  fio's file
+ * gives the shortest and the longest duration, too.  Normal distributions end 6
+ * standard deviations from their mean.
  *
  * A table is made when a setting is parsed, with nothing but additions,
  * multiplications and divisions, so that a seed gives the same durations on
- * every machine; a draw is a search in it, without memory or a lock of its
- * own.  A distribution never changes; whoever holds a reference may draw.
+ * every machine; a draw is a search in it, and needs no memory and no lock.  A
+ * distribution never changes; any thread with a reference may draw.
  */
 
 #ifndef NULLBLK_DISTRIBUTION_H
@@ -58,17 +58,18 @@
 
 struct distribution;
 
-/* Take a distribution for requests of one operation, which says where to look
- * in fio's file: reads, writes and trims have tables of their own there, a
- * flush that of fsync; zeroes and zone commands take that of writes.  Returns 0
- * with a reference in *r, -ENOMEM, or -EINVAL with *why: what is wrong and what
- * is allowed.  *why never repeats what a file holds.
+/* Parse a distribution for requests of one operation, by which the table in
+ * fio's file is chosen: reads, writes and trims have tables of their own there,
+ * flushes take that of fsync, zeroes and zone commands that of writes.  Returns
+ * 0 with a reference in *r, -ENOMEM, or -EINVAL with *why: what is wrong and
+ * what is allowed.  *why never repeats content of a file.
  */
 int distribution_parse (const char *text, enum operation op,
                         struct distribution **r, struct message *why);
 
-/* Take one for all operations.  Those that fio's file has no requests of get
- * NULL, which stands for no time at all; it is an error when all do.
+/* Parse a distribution for all operations.  Operations of which fio's file has
+ * no requests get NULL, which stands for no time at all; it is an error if all
+ * do.
  */
 int distribution_parse_all (const char *text,
                             struct distribution *r[NR_OPERATIONS],
@@ -88,7 +89,7 @@ bool distribution_is_zero (const struct distribution *d);
 /* Does distribution_draw need a place? */
 bool distribution_seeks (const struct distribution *d);
 
-/* The place of a request on a disk; only seek: asks for it. */
+/* The place of a request on a disk, for seek: alone. */
 struct place {
   uint64_t distance; /* bytes from the end of the request before */
   uint64_t size;     /* of the device, in bytes: the way of a full seek */

@@ -3,18 +3,18 @@
  *
  * Gaps: the times in a queue that were booked for requests that will not be
  * served any more.  Lanes and limits book a time for each request when it
- * arrives, one behind another; a request that is given up leaves its time.  At
- * the end of the queue the queue is shorter then; before that a gap is left,
- * which a request that comes later and fits may have, since those that are
- * behind it cannot come forward any more.
+ * arrives, one behind another.  When a request is given up, and its time is the
+ * last of the queue, the queue gets shorter; otherwise there is a gap.
+ * Requests behind the gap keep their times, but a later request that fits into
+ * the gap may have it.
  *
  *     queue  [--a--][--b--][--c--]         b is given up
  *            [--a--]       [--c--]         a gap
  *            [--a--][d]    [--c--]         d arrives, and fits
  *            [--a--][d]                    c is given up, and the gap with it
  *
- * struct gaps belongs to the structure that it is a part of, and is guarded by
- * that structure's lock.  All zeroes are an empty one.
+ * A struct gaps is part of another structure, whose lock guards it.  If all of
+ * it is zero, it is empty.
  */
 
 #ifndef NULLBLK_GAPS_H
@@ -23,8 +23,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Moments of the monotonic clock.  What takes no time begins and ends at the
- * same.
+/* Two moments of the monotonic clock.  A slot without time begins and ends at
+ * the same moment.
  */
 struct slot {
   uint64_t from, to;
@@ -41,7 +41,7 @@ void gaps_clear (struct gaps *g);
 /* Forget the gaps that are over by NOW. */
 void gaps_pass (struct gaps *g, uint64_t now);
 
-/* Take gap number I up to MOMENT, which is in it. */
+/* Use gap number I from its beginning up to MOMENT, which is in it. */
 void gaps_take (struct gaps *g, size_t i, uint64_t moment);
 
 /* Add a gap; where it touches its neighbours, they become one.  Where there is
@@ -49,8 +49,9 @@ void gaps_take (struct gaps *g, size_t i, uint64_t moment);
  */
 void gaps_add (struct gaps *g, struct slot slot);
 
-/* A queue that ended at the end of SLOT ends at its beginning now, or before
- * that where there is a gap: that is gone then.  Returns where it ends.
+/* A queue that ended with SLOT now ends where SLOT began, or where a gap before
+ * that begins; such a gap is removed.  Returns the moment at which the queue
+ * ends.
  */
 uint64_t gaps_retreat (struct gaps *g, struct slot slot);
 

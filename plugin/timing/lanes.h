@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Lanes: a device that can do only so many things at once.  Each request is
- * served by the lane that is free first, in the order of arrival, so all that
- * needs to be known of a lane is when it will be free.
+ * Lanes: a device that can serve only so many requests at once.  Each request
+ * is served by the lane that is free first, in the order of arrival, so all
+ * that needs to be known of a lane is when it will be free.
  *
  *     lane 0  [----a----][--c--]
  *     lane 1     [--b--]   [-----d-----]
  *     arrival  a  b c   d
  *
  * A request that is given up before its service begins gives its time back
- * (gaps.h).  Which lane that was does not matter: from a moment on at which
- * both end a service, two lanes may as well change places.
+ * (gaps.h).  It does not matter which lane it had: lanes that end a service at
+ * the same moment can change places.
  *
  * Stalls: from time to time the device serves nothing.  With
  * stall=every:2s,for:200ms, counted from the device's start, it does so from
@@ -45,12 +45,12 @@ struct stall {
 
 struct lanes {
   uint32_t count;
-  uint32_t generation; /* which lanes these are: slots are of one of them */
+  uint32_t generation; /* grows when the lanes begin anew; slots are of one */
   struct gaps gaps;
   uint64_t free_at[MAX_LANES]; /* moments, a heap: free_at[0] is the first */
 };
 
-/* Take "every:2s,for:200ms" or "none".  Returns 0, or -EINVAL with what is
+/* Parse "every:2s,for:200ms" or "none".  Returns 0, or -EINVAL with what is
  * allowed in *why.
  */
 int stall_parse (const char *text, struct stall *stall, struct message *why);
@@ -74,7 +74,7 @@ uint64_t lanes_serve (struct lanes *lanes, uint32_t count,
                       uint64_t arrival, uint64_t nsec, struct slot *slot);
 
 /* A request that was given SLOT by the lanes of GENERATION is given up at NOW.
- * If it has not begun, others may have its time; what has begun is served.
+ * If its service has not begun, others may have its time.
  */
 void lanes_leave (struct lanes *lanes, uint32_t generation, struct slot slot,
                   uint64_t now);

@@ -11,13 +11,13 @@
  * The two go side by side: a limit is on what enters the device, and a request
  * that a limit holds back keeps no lane busy.
  *
- * struct latency_state is what a device remembers from one request to the next;
- * its lock guards all of it but `origin`, which never changes, is held for some
- * dozens of nanoseconds and takes no other.  The lock is not taken where
- * nothing has to be remembered: with stalls, and durations that do not seek,
- * only.  struct latency_settings is part of one version of the device's
- * settings, and never changes.  A live change brings another struct, which
- * holds for requests that begin after it.
+ * struct latency_state is what a device remembers from one request to the next.
+ * Its lock guards all of it except `origin`, which never changes; it is held
+ * for some dozens of nanoseconds, and no other lock is taken meanwhile.  If
+ * only stalls and durations without seek: are set, nothing has to be
+ * remembered, and the lock is not taken.  struct latency_settings is part of
+ * one version of the device's settings, and never changes.  A live change makes
+ * another struct, for requests that begin after it.
  */
 
 #ifndef NULLBLK_LATENCY_H
@@ -60,8 +60,8 @@ struct latency_request {
   uint64_t arrival; /* a moment of the monotonic clock */
 };
 
-/* The part of the lanes and of the limits that a request has, to be given back
- * if the request is given up.  The generations say of which lanes and limits.
+/* The time of a lane and of a limit that a request has, to be given back if the
+ * request is given up.  It is of lanes and limits of these generations.
  */
 struct latency_slot {
   struct slot lane, limit;
@@ -69,7 +69,7 @@ struct latency_slot {
   enum operation op;
 };
 
-/* Set `waits` and `remembers`, once all other settings are there. */
+/* Set `waits` and `remembers`, once all other members are set. */
 void latency_settings_complete (struct latency_settings *s);
 
 /* Take, or let go of, a reference to each of the durations. */
@@ -80,9 +80,9 @@ void latency_settings_unref (struct latency_settings *s);
 int latency_init (struct latency_state *l, uint64_t now);
 void latency_destroy (struct latency_state *l);
 
-/* Returns the moment at which R completes: its arrival, or later.  Two numbers
- * of RANDOM are used at most.  Where s->remembers, *slot is the part of lanes
- * and limits that R has.
+/* Returns the moment at which R completes: its arrival, or later.  At most two
+ * numbers of RANDOM are used.  With s->remembers, *slot becomes R's time of the
+ * lanes and limits; otherwise SLOT may be NULL.
  */
 uint64_t latency_completion (struct latency_state *l,
                              const struct latency_settings *s,
@@ -96,10 +96,10 @@ uint64_t latency_completion (struct latency_state *l,
 void latency_leave (struct latency_state *l, const struct latency_slot *slot,
                     uint64_t now);
 
-/* Begin the lanes anew: nothing is in service. */
+/* Forget all requests that are in service on lanes. */
 void latency_begin_lanes (struct latency_state *l);
 
-/* Begin the lanes and the limits anew. */
+/* Forget all requests on lanes, and all that the limits have booked. */
 void latency_begin_anew (struct latency_state *l);
 
 #endif /* NULLBLK_LATENCY_H */

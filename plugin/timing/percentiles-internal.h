@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Percentiles, for their two files: percentiles.c has files and those of lines,
- * percentiles-fio.c the output of fio.  Nobody else includes this.
+ * For the two files of percentiles: percentiles.c, which reads files, and
+ * parses those of lines, and percentiles-fio.c, which parses fio's output.
+ * Nobody else includes this.
  */
 
 #ifndef NULLBLK_PERCENTILES_INTERNAL_H
@@ -12,15 +13,16 @@
 
 #define ALL 1000000000 /* parts of a billion */
 
-/* fio's output, taken apart. */
+/* fio's output, parsed. */
 struct fio_output;
 
-/* The first line of TEXT that begins with '{', or NULL: then it is not fio's.
+/* Returns the first line of TEXT that begins with '{'; NULL if there is none,
+ * as the text is not fio's then.
  */
 const char *fio_find (const char *text);
 
-/* Take TEXT apart, of which fio_find has found something.  PATH is for
- * messages.  Returns 0, -ENOMEM, or -EINVAL with *why.
+/* Parse TEXT, for which fio_find has not returned NULL.  PATH is for messages.
+ * Returns 0, -ENOMEM, or -EINVAL with *why.
  */
 int fio_open (const char *path, const char *text, struct fio_output **r,
               struct message *why);

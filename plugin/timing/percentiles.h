@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Percentiles: which share of all requests takes longer than so long; on the
- * command line, and in the files that "file:" means.  Owns nothing; called by
+ * Percentiles, on the command line and in the files of "file:": durations, each
+ * with the share of all requests that take longer.  Owns nothing; called by
  * distribution-parse.c.
  */
 
@@ -20,16 +20,16 @@ struct percentile {
   uint64_t nsec;
 };
 
-/* The percentile in the LEN bytes at TEXT, from 0 to 100, with up to 7 digits
- * after the point that count.  Returns 0 or -EINVAL.
+/* Parse the percentile in the LEN bytes at TEXT: from 0 to 100, with any number
+ * of digits after the point, of which 7 count.  Returns 0 or -EINVAL.
  */
 int percent_parse (const char *text, size_t len, uint32_t *above);
 
 /* Write a percentile as percent_parse takes it: "99.9". */
 void percent_format (uint32_t above, char *buf, size_t len);
 
-/* Are there any, in ascending order, each once, and no duration shorter than
- * the one before it?
+/* Is there at least one, and are they in ascending order, each once, with no
+ * duration shorter than the one before it?
  */
 bool percentiles_ascend (const struct percentile *p, size_t n);
 

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Limits in bytes and operations a second, for all requests and for those that
- * read or change alone.  They hold together: a request passes only as fast as
- * the narrowest of those that it counts for allows, and takes of the wider ones
- * no more meanwhile.
+ * Limits in bytes and operations a second: for all requests, for reads, and for
+ * changes.  They are in force together: a request passes only as fast as the
+ * narrowest limit that it counts for allows, and meanwhile takes no more than
+ * that of the wider ones.
  *
- * Requests of one kind are a flow, in which one follows another, first come,
- * first served; a request is through when its last byte is.  Nothing runs in
- * the background: a flow is the moment up to which it is booked, its front, and
- * the most of bytes and operations a second that it has booked up to there.
- * One flow gets the rest of a limit, up to the fronts of the others.
+ * Requests that count for the same limits are a flow, in which one follows
+ * another, first come, first served; a request is through when its last byte
+ * is.  Nothing runs in the background.  Of a flow only its front is known, the
+ * moment up to which it is booked, and the most bytes and operations a second
+ * that it has booked up to there.  Up to the fronts of the other flows, a flow
+ * gets what these leave of a limit.
  *
  *     mbps=20 read-mbps=15
  *     reads    |==== 15 ====|                  arrive first, 15 MiB
@@ -24,14 +25,15 @@
  *     bytes       [=large==][][=large==][]
  *     operations       [===][===]  [===][===]
  *
- * Whichever waits for the other gets nothing for the time that is gone.  Nor
- * does a flow that was idle, except for a grace of 5 ms: a client that needs a
- * moment to send its next request still reaches the limit.  So any second sees
- * at most 0.5 % more than each limit, and one request of each flow.
+ * If one of the two waits for the other, what it did not use in that time is
+ * lost.  So it is for a flow that was idle, except for the last 5 ms (the
+ * grace): so a client that needs a moment to send its next request still
+ * reaches the limit.  In any second at most 0.5 % more than each limit passes,
+ * and one request of each flow.
  *
- * When limits change, what is booked becomes a flow of former times, which is
- * counted as the others are until it is through: old and new requests do not
- * pass together more than the new limit, or the old one where that was wider.
+ * When limits change, the booked time of each flow becomes a former flow, which
+ * counts like the others until it is over: old and new requests together do not
+ * pass more than the new limit, or the old one where that was wider.
  *
  * struct throttle belongs to a device.  The lock of its struct latency_state
  * guards it, and latency_completion calls this.
@@ -70,13 +72,13 @@ enum flow { FLOW_READS, FLOW_WRITES, FLOW_TRIMS, FLOW_FLUSHES, NR_FLOWS };
 /* Bytes and operations. */
 enum unit { UNIT_BYTES, UNIT_OPERATIONS, NR_UNITS };
 
-/* The time that is booked of a flow. */
+/* The booked time of a flow. */
 struct booked {
   enum flow flow;
   uint32_t generation;   /* of the limits that it was booked by */
   uint64_t front;        /* the moment up to which it is booked */
-  double rate[NR_UNITS]; /* the most a second up to there */
-  struct gaps gaps;      /* the parts of it that are not booked */
+  double rate[NR_UNITS]; /* the most a second, up to the front */
+  struct gaps gaps;      /* times before the front that are not booked */
 };
 
 /* A moment, and a part of a nanosecond. */
@@ -85,7 +87,7 @@ struct position {
   double part;
 };
 
-/* The most flows of former limits that are told apart. */
+/* The most former flows that are kept apart. */
 #define MAX_FORMER 12
 
 struct throttle {
@@ -94,10 +96,10 @@ struct throttle {
 
   struct {
     struct booked booked;
-    struct position at[NR_UNITS]; /* how far each has come, of the front */
+    struct position at[NR_UNITS]; /* up to where each unit is booked */
 
-    /* Rates of what was booked before `mark` are forgotten there: `later` has
-     * those of what was booked since.
+    /* Rates that were booked before `mark` are forgotten at that moment;
+     * `later` has those that were booked since.
      */
     uint64_t mark;
     double later[NR_UNITS];
@@ -109,8 +111,8 @@ struct throttle {
 
 /* Returns the moment at which all limits have let a request through, NOW or
  * later, and in *slot the request's time in its flow.  Reads, writes and zeroes
- * count their bytes; every request counts as an operation, a flush only where
- * all are counted.
+ * count their bytes; every request counts as an operation, but a flush only for
+ * the limit of all requests.
  */
 uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
                         enum operation op, uint32_t count, uint64_t now,

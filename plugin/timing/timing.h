@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * When a request completes: latency.h has the moment, of what distributions,
- * lanes, stalls and limits say.  Nothing here waits.
+ * When a request completes: latency.h computes the moment from distributions,
+ * lanes, stalls and limits.  Nothing here waits.
  */
 
 #ifndef NULLBLK_TIMING_H
