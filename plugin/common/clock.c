@@ -15,8 +15,8 @@
 
 #include "clock.h"
 
-/* Naps end so much before the deadline, or when a spin that was asked for
- * begins.
+/* Naps end so much before the deadline, or when a longer spin that was asked
+ * for begins.
  */
 #define NAP_UNTIL (4 * NSEC_PER_MSEC)
 
@@ -26,10 +26,10 @@
 /* The longest spin of SPIN_AUTO. */
 #define MOST_SPIN (200 * NSEC_PER_USEC)
 
-/* Nobody is looked for any more so soon before a deadline. */
+/* In the last 2 us before a deadline a spin does not call wait_ops.check. */
 #define LOOK_UNTIL (2 * NSEC_PER_USEC)
 
-/* Spinning is better than a sleep for less. */
+/* With SPIN_AUTO, no sleep is shorter than this: the thread spins instead. */
 #define LEAST_SLEEP (10 * NSEC_PER_USEC)
 
 /* The lateness that is assumed before anything is known, and the most that is
@@ -40,7 +40,9 @@
 #define WORST_AT_FIRST (60 * NSEC_PER_USEC)
 #define MOST_LATE (250 * NSEC_PER_USEC)
 
-/* The first sleeps look in larger steps for how late sleeps usually are. */
+/* The estimate of the usual lateness changes in larger steps at the first
+ * sleeps.
+ */
 #define FIRST_SLEEPS 64
 #define FIRST_STEP 2000
 #define STEP 200
@@ -103,9 +105,9 @@ lateness_of (struct waiter *w, uint64_t nsec)
   return &w->lateness[i];
 }
 
-/* A step down for each that was less, and one up for each that was more, sized
- * so that they cancel out where the share of those that were less is as wanted:
- * 1 : 1 finds the median.  Two threads at once may lose a step.
+/* Move an estimate of a quantile: DOWN for a sleep that was less late than it,
+ * UP for one that was later.  It comes to rest where both cancel out, so that
+ * 1 : 1 finds the median.  Of two threads at once one may lose its step.
  */
 static void
 learn (_Atomic uint32_t *estimate, uint64_t late, uint32_t down, uint32_t up)
@@ -125,8 +127,9 @@ known (const _Atomic uint32_t *estimate)
   return atomic_load_explicit (estimate, memory_order_relaxed);
 }
 
-/* Sleep until AHEAD nanoseconds before DEADLINE, and tell the time.  Returns 0,
- * or what the sleep was ended with, which says nothing about lateness.
+/* Sleep until AHEAD nanoseconds before DEADLINE, and learn how late the sleep
+ * ended.  *now becomes the time.  Returns 0, or the error by which the caller's
+ * function has ended the sleep; then nothing is learnt.
  */
 static int
 sleep_and_learn (struct waiter *w, struct lateness *l,
@@ -211,8 +214,8 @@ waiter_init (struct waiter *w, int cpus)
   }
 }
 
-/* Is a sleep in place that leaves time for the spin?  Then it ends *ahead of
- * the deadline: by as much as it may be late itself, or as was asked for.
+/* Is there time for a sleep before the spin?  Then the sleep ends *ahead before
+ * the deadline: as much as it may be late, or as was asked for.
  */
 static bool
 sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
@@ -261,7 +264,8 @@ wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
       break;
     }
 
-    /* The last sleep: the kernel takes its time even for the least one. */
+    /* The last sleep, even if nothing is left: it takes the kernel some time.
+     */
     ahead = known (&l->usual);
     r = sleep_and_learn (w, l, wait, deadline, ahead < left ? ahead : left - 1,
                          &now);

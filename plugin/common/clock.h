@@ -7,29 +7,29 @@
  *                   4 ms before             |        deadline
  *                                           lateness before
  *
- * nap    is the caller's: it ends early when the connection or the server goes
- *        away.  It is only for waits of more than 9 ms, or 10 where those are
- *        spun: the rest of a wait cannot be ended, if the caller has no more
- *        than this.
+ * nap    is the caller's (wait_ops.sleep_for): it ends early when the
+ *        connection or the server goes away.  It is only for waits of more than
+ *        9 ms, or of more than the spin that was asked for if that is longer.
+ *        The rest of a wait cannot be ended, unless the caller has functions
+ *        for that, too (wait_ops).
  * sleep  is the kernel's, or the caller's, with 1 ns of timer slack.  A
- *        thread wakes late nevertheless, by the time that the CPU (and the
- *        hypervisor below it) needs to wake: 5 us on a bare machine, 100 us in
- *        a virtual one after 10 ms asleep, as CPUs sleep deeper when they sleep
- *        longer.  So that is measured at every sleep, by its length; a sleep
- *        that a spin follows ends as much before the deadline as one of its
- *        length may be late, or as was asked for.
+ *        thread still wakes late, by the time that the CPU (and the hypervisor
+ *        below it) needs to wake: 5 us on a bare machine, 100 us in a virtual
+ *        one after 10 ms asleep, as CPUs sleep deeper when they sleep longer.
+ *        So the lateness of every sleep is measured, for each range of lengths.
+ *        A sleep with a spin behind it ends so much before the deadline as a
+ *        sleep of its length may be late, or as was asked for.
  * spin   reads the clock until the deadline is there.  At most CPUs less one
  *        threads do so at any time.  Where many wait, none does: the CPU is
- *        needed for what comes next.
+ *        needed for the next requests.
  *
- * Without spin, or where all CPUs that may are spinning, a sleep ends as much
- * before the deadline as one of two is late at least; so a wait is over a few
- * microseconds after the deadline, or before it.
+ * Without a spin, or while as many threads spin as may, a sleep ends so much
+ * before the deadline as half of such sleeps are late: so a wait is over a few
+ * microseconds before the deadline or after it.
  *
- * struct waiter is shared by all threads of a server, and static: it has cache
- * lines of its own.  Nothing in it locks: the
- * counts are touched by those that wait and spin, what is known of lateness by
- * those that have slept.
+ * All threads of a server share a struct waiter.  Nothing in it locks.  The
+ * counts and the lateness are on cache lines of their own, as threads change
+ * them when they wait, spin or have slept.
  */
 
 #ifndef NULLBLK_CLOCK_H
@@ -58,10 +58,10 @@ struct clock_source {
 struct lateness {
   _Alignas(64) _Atomic uint32_t usual; /* 1 of 2 is less late */
   _Atomic uint32_t worst;              /* 1 of 200 is later */
-  _Atomic uint32_t seen;               /* sleeps, until there are enough */
+  _Atomic uint32_t seen;               /* how many sleeps; not above 64 */
 };
 
-/* Below 32 us, 64 us, ... 16 ms. */
+/* Lengths of sleeps: below 32 us, 64 us, ... 8 ms, and longer ones. */
 #define NR_LATENESS 10
 
 struct waiter {
@@ -79,16 +79,16 @@ struct wait_ops {
   int (*sleep_for) (void *opaque, uint64_t nsec); /* nap so long */
   int (*sleep_until) (void *opaque,
                       uint64_t moment); /* NULL: the waiter's own */
-  int (*check) (void *opaque); /* between looks at the clock, or NULL */
+  int (*check) (void *opaque); /* called now and then in a spin, or NULL */
   bool (*seldom) (void);       /* see wait_slice; or NULL */
   void *opaque;
 };
 
 /* A request that waits on a condition of its own naps 0 ns now and then, to
  * learn whether its client is still there.  wait_slice returns how long to wait
- * between two such naps, LASTED nanoseconds after the first: 10 ms; or, where
- * wait->seldom says that nothing else is done in these naps, as long as the
- * request has waited already, up to a second.
+ * before the next such nap, LASTED nanoseconds after the wait began: 10 ms; or,
+ * if wait->seldom returns true, as long as the request has waited already, from
+ * 10 ms up to a second.
  */
 #define FIRST_SLICE (10 * NSEC_PER_MSEC)
 #define LAST_SLICE NSEC_PER_SEC
@@ -111,8 +111,8 @@ clock_now (void)
   return (uint64_t) now.tv_sec * NSEC_PER_SEC + (uint64_t) now.tv_nsec;
 }
 
-/* Have this thread's sleeps end when they should, and not 50 us later, from now
- * on.
+/* Set this thread's timer slack to 1 ns: by default the kernel may let a sleep
+ * end 50 us late.
  */
 void clock_lose_slack (void);
 
@@ -126,9 +126,9 @@ int clock_cpus (void);
 uint64_t waiter_usual (const struct waiter *w);
 
 /* Wait until DEADLINE, spinning for the last SPIN nanoseconds, 10 ms at most,
- * or SPIN_AUTO.  Takes no lock; threads that need a lock of the caller's wait
- * as long.  Returns 0, or what WAIT ended the wait with; *woke is the moment at
- * which the wait was over.
+ * or SPIN_AUTO.  Call it with no lock held.  Returns 0, or the error by which a
+ * function of WAIT has ended the wait; *woke is the moment at which the wait
+ * was over.
  */
 int waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
                  const struct wait_ops *wait, uint64_t *woke);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Things that every room may use: time and waiting, sizes and durations as
- * texts, the smaller of two numbers, random ones that a seed repeats, the kinds
- * of operations, NBD's errors, locks, and a line for a person.
+ * Code that every room may use: time and waiting, sizes and durations as texts,
+ * min and max, random numbers, the kinds of operations, NBD's errors, locks,
+ * and messages.
  */
 
 #ifndef NULLBLK_COMMON_H

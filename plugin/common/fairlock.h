@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A reader-writer lock that keeps nobody out: the C library's either prefers
- * readers, of whom a stream then keeps writers out, or writers, of whom a few
- * that are never all asleep then keep readers out.
+ * A fair reader-writer lock.  The C library's locks prefer readers, and then a
+ * stream of readers can keep writers out for ever, or prefer writers, and then
+ * writers can keep readers out.
  *
  *     state     | readers, 29 bits | WRITER | FAIR | WAITERS |
  *     waiting   first -> writer -> reader -> writer       on their stacks
  *
- * One word says who holds the lock, and a thread that takes a free lock changes
- * only that word.  A thread that finds it taken queues, and sets WAITERS; then
+ * One word says how many readers, or a writer, have the lock, and a thread that
+ * takes a free lock changes only that word.  A thread that finds the lock taken
+ * queues, and sets WAITERS; then
  *
  *   - a reader that comes queues, too, even while readers hold it: the writer's
  *     turn is next;
@@ -17,12 +18,13 @@
  *   - the last reader that lets go gives it to the writer that has waited
  *     longest;
  *   - a writer that lets go where only writers wait leaves it free and wakes
- *     the one that has waited longest.  Another writer may be quicker, and is
- *     spared a sleep; but the woken one that comes too late sets FAIR, and then
- *     the lock is handed on along the queue.
+ *     the one that has waited longest.  Another writer may take the lock before
+ *     that wakes, which spares it a sleep; but if the woken writer comes too
+ *     late, it sets FAIR, and then the lock is handed on along the queue.
  *
- * So a reader waits for at most one writer that came after it, and a writer for
- * the readers that came before it and for later writers only until it woke.
+ * So a reader waits for at most one writer that came after it, and a writer
+ * waits for the readers that came before it, and for later writers only until
+ * it has been woken.
  *
  * Only the holder changes the word from "taken" to anything else.  WAITERS and
  * FAIR are set, and the queue is changed, with `lock` held, which is needed

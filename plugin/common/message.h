@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A message for a person: one line, whatever it is made from.  Core never
- * prints; whoever calls it does.
+ * A message for a person, of one line.  The rooms below plugin.c never print:
+ * they return messages, and their callers print these.
  */
 
 #ifndef NULLBLK_MESSAGE_H

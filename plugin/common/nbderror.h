@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The errors that a reply of NBD can carry, without those that belong to one
- * command alone: what they are called, which errno each is, and as which of
- * them any other errno reaches a client.  Owns nothing.
+ * The errors that a reply of NBD can carry to any command: their names, their
+ * errnos, and which of them a client gets for any other errno.  Owns nothing.
  */
 
 #ifndef NULLBLK_NBDERROR_H

@@ -3,8 +3,9 @@
  *
  * Random numbers that a seed repeats, the same on every machine: SplitMix64
  * (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
- * 2014).  The state counts, and a draw mixes what it counted to; so threads
- * may draw from one state without a lock, each number going to one of them.
+ * 2014).  The state is a counter, and each draw takes the next count and mixes
+ * it; so threads may draw from one state without a lock, and no two of them get
+ * the same count.
  */
 
 #ifndef NULLBLK_RANDOM_H
@@ -27,8 +28,8 @@ random_mix (uint64_t n)
   return n ^ n >> 31;
 }
 
-/* Begin the sequence with number STREAM of those that SEED has, such as that
- * of a device or a connection.  Others may draw meanwhile.
+/* Begin a sequence that depends on SEED and on STREAM, such as the number of a
+ * device.  Other threads may draw meanwhile.
  */
 static inline void
 random_init (struct random *r, uint64_t seed, uint64_t stream)
@@ -37,7 +38,7 @@ random_init (struct random *r, uint64_t seed, uint64_t stream)
                          memory_order_relaxed);
 }
 
-/* Draw: returns the next number, any 64-bit number being equally likely. */
+/* Returns the next number of the sequence: any 64-bit number. */
 static inline uint64_t
 random_next (struct random *r)
 {
