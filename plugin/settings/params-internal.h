@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The table of parameters, for its two files: params-table.c has the rows, and
- * params.c does what they say.  Nobody else includes this.
+ * For the two files of the table of parameters: params-table.c, which has the
+ * rows, and params.c, which parses, checks and prints by them.  Nobody else
+ * includes this.
  */
 
 #ifndef NULLBLK_PARAMS_INTERNAL_H
@@ -10,9 +11,9 @@
 
 #include "params.h"
 
-/* May a parameter change while the server runs?  All may but FIXED.  A profile
- * sets those that are MODEL, to their defaults where it does not say more.
- * STATE is for parameters of what a device has, which are no settings.
+/* May a parameter change while the server runs?  All but FIXED may.  A profile
+ * sets all that are MODEL, to their defaults where the profile has no value.
+ * STATE parameters are no settings: they change the state of a device.
  */
 enum change { FIXED, LIVE, MODEL, STATE };
 
@@ -21,8 +22,8 @@ struct param {
   struct value_rule rule;
   enum change change;
   size_t field;        /* offset in struct settings; not of STATE */
-  const char *initial; /* or NULL: params_complete works it out */
-  const char *shown;
+  const char *initial; /* the default; NULL: params_complete computes it */
+  const char *shown;   /* the default in --help */
 };
 
 extern const struct param param_table[];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The parameters: one table (params-table.c) says for each its name, type (see
- * value.h), range, default and line of help.  Parsing, range checks, --help and
- * the printing of settings all come from it; null_blk's spellings and the
- * kernel's parameters that are refused stand beside it.
+ * The parameters: one table (params-table.c) has the name, type (see value.h),
+ * range, default and line of help of each.  Parsing, range checks, --help and
+ * the printing of settings all use it; null_blk's spellings and the kernel's
+ * parameters that are refused stand beside it.
  *
  * Nothing here locks: parameters are parsed by one thread before the server
  * listens, and a live change works on a copy (control-change.c).
@@ -33,9 +33,7 @@
 /* NBD's largest preferred block. */
 #define MAX_PHYSICAL_BLOCK_SIZE (UINT64_C (32) << 20)
 
-/* Small enough that four exports a device can be listed: nbdkit stops at
- * 10,000.
- */
+/* So that four exports of each device can be listed: nbdkit lists 10,000. */
 #define MAX_DEVICES 1024
 
 /* Words that a parameter allows, stored as unsigned. */
@@ -43,9 +41,9 @@ enum parallel { PARALLEL_AUTO, PARALLEL_OFF, PARALLEL_ON };
 enum controller { CONTROL_LOCAL, CONTROL_ANY, CONTROL_OFF };
 enum power_cut_gives { POWER_CUT_ERROR, POWER_CUT_DISCONNECT };
 
-/* The values of the parameters.  All sizes are in bytes.  A copy shares the
- * durations of what it was copied from: settings_ref makes them its own, and
- * their owner lets go of them with settings_unref.
+/* The values of the parameters.  All sizes are in bytes.  A copy of the struct
+ * shares the distributions of the original: settings_ref takes references for
+ * the copy, and settings_unref gives up those of a struct.
  */
 struct settings {
   uint64_t size; /* a multiple of block_size once params_complete is done */
@@ -68,7 +66,7 @@ struct settings {
   const struct profile *profile;                   /* or NULL */
   struct distribution *latency_all[NR_OPERATIONS]; /* latency=; NULL is 0 */
   struct distribution *latency_of[NR_OPERATIONS];  /* read-latency= and so on */
-  struct latency_settings latency; /* the rest, and what follows of them */
+  struct latency_settings latency; /* lanes and so on, and what is computed */
   struct zone_settings zones;
   bool badblocks_once;
   bool badblocks_partial_io;
@@ -125,8 +123,7 @@ void params_clear (struct params *p);
 int params_set (struct params *p, const char *key, const char *value,
                 struct message *why);
 
-/* Do the parameters ask for something that is allowed, and seldom meant?  *hint
- * says what.
+/* Is there a value that is allowed, and probably a mistake?  *hint says which.
  */
 bool params_hint (const struct params *p, struct message *hint);
 
@@ -140,8 +137,8 @@ bool params_hint (const struct params *p, struct message *hint);
 int params_complete (struct params *p, uint64_t memory, uint64_t room,
                      uint64_t unit, struct message *why);
 
-/* Will any request have to wait, as far as is known by now?  Also before
- * params_complete.
+/* Will any request have to wait, by the parameters so far?  This may be called
+ * before params_complete.
  */
 bool params_wait (const struct params *p);
 
@@ -162,15 +159,15 @@ int params_complete_change (struct params *p, struct message *why);
 /* Has a parameter been given by its NAME in the table? */
 bool params_given (const struct params *p, const char *name);
 
-/* Is memory_limit, which the user has given, one that this machine can keep?
- * MEMORY and UNIT as for params_complete.
+/* Has this machine the memory for memory_limit, which the user has given?
+ * MEMORY and UNIT are as for params_complete.  Returns 0, or -EINVAL with *why.
  */
 int params_check_limit (const struct settings *s, uint64_t memory,
                         uint64_t unit, struct message *why);
 
-/* The I-th setting as "name=value" with the value in force, in a form that
- * params_set takes back.  Returns false past the last one; bad blocks and
- * faults are none.
+/* Print the I-th setting as "name=value" with the value in force, in a form
+ * that params_set takes.  Returns false past the last one; bad blocks and
+ * faults are no settings.
  */
 bool params_print (const struct settings *s, size_t i, char *buf, size_t len);
 

@@ -3,7 +3,7 @@
  *
  * Ready-made models of storage devices, for profile=.  Each is nothing but
  * ordinary settings under one name; profile.c has them all, with the source of
- * every number.  Constant; whoever parses parameters reads it.
+ * every number.  They are constant, and params.c reads them.
  */
 
 #ifndef NULLBLK_PROFILE_H

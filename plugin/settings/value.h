@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Values of parameters: from text into a field of struct settings, back, and
- * what may be said of a value in words.  A type knows how its field is stored;
- * which parameters there are is the business of params-table.c.  Called by that
- * and by params.c; nothing here locks.
+ * Values of parameters: parsed from text into a field of struct settings,
+ * printed as text, and described in words.  A type says how its field is
+ * stored; params-table.c says which parameters there are.  params.c and
+ * params-table.c call this; nothing here locks.
  */
 
 #ifndef NULLBLK_VALUE_H
@@ -59,10 +59,10 @@ struct value_rule {
 /* Longer than any value that value_print gives: a file's path. */
 #define MAX_VALUE 4200
 
-/* Take TEXT into *field, whose former value goes.  UNIT is 0, or what a bare
- * number stands for (bytes, nanoseconds), and then nothing else is allowed.
- * Returns 0; or -EINVAL with what is wrong and allowed in *why, or -ENOMEM, and
- * *field as it was.
+/* Parse TEXT into *field, whose former value is freed.  UNIT is 0; or the unit
+ * (in bytes or nanoseconds) of a bare number, and then only a bare number is
+ * allowed.  Returns 0; or -EINVAL, with what is wrong and what is allowed in
+ * *why, or -ENOMEM, and then *field is as it was.
  */
 int value_parse (const struct value_rule *rule, const char *text, uint64_t unit,
                  void *field, struct message *why);
