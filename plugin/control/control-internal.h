@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The control exports, for their own files: control.c has the exports,
- * control-text.c makes the documents that are texts, control-change.c does what
- * one that is written says, control-filters.c knows which filters of nbdkit
- * stand in the way.  Nobody else includes this.
+ * For the files of control exports: control.c has the exports, control-text.c
+ * makes the documents that are texts, control-change.c carries out a text that
+ * is written, and control-filters.c has the filters of nbdkit that would
+ * falsify these exports.  Nobody else includes this.
  */
 
 #ifndef NULLBLK_CONTROL_INTERNAL_H
@@ -17,8 +17,8 @@
 
 #include "control.h"
 
-/* A tag is what a client gives a change, to find it among those that were
- * done: up to 31 letters, digits and '-'.
+/* A client gives its change a tag, by which it finds the change among those
+ * that were done: up to 31 letters, digits and '-'.
  */
 #define TAG_SIZE 32
 #define MOST_TAGS 8
@@ -30,33 +30,33 @@ struct control {
   pthread_mutex_t lock;           /* guards what follows */
   struct message error;           /* "" or why the last change was refused */
   uint64_t error_of;              /* the client who asked for that change */
-  char done[MOST_TAGS][TAG_SIZE]; /* of the last changes; the rest are "" */
-  char *text;       /* NULL, or what is being read, without its padding */
-  uint64_t text_of; /* the client who reads it */
-  size_t used;      /* bytes of it */
-  uint64_t left;    /* bytes, with the padding, to be read before it goes */
+  char done[MOST_TAGS][TAG_SIZE]; /* tags of the last changes; the rest "" */
+  char *text;       /* NULL, or the text that is being read, without padding */
+  uint64_t text_of; /* the client who reads the text */
+  size_t used;      /* bytes of the text */
+  uint64_t left;    /* bytes to be read, with padding, before it is freed */
 };
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
-/* Bytes of text; zones have none. */
+/* Returns the size in bytes of a document that is a text. */
 size_t control_text_size (enum document document);
 
-/* Make a text of what a document has to tell CLIENT now, in the place of the
- * one that is there.  control.lock is held.  Returns 0; or -ENOMEM, and there
- * is none.
+/* Make c->text anew, as CLIENT is to read the document now.  control.lock is
+ * held.  Returns 0; or -ENOMEM, and c->text is NULL.
  */
 int control_make_text (struct control *c, uint64_t client);
 
-/* Do what the lines of TEXT say, all or nothing; the text is changed.  Returns
- * 0, or -EINVAL, or what a reset of zones or a mark fails with, and the reason
- * in *why, or -ENOMEM.
+/* Carry out the lines of TEXT, all or none; but a reset of zones, and then a
+ * mark, come last, and may fail when everything else has been done.  The bytes
+ * of TEXT are changed.  Returns 0; or -EINVAL, or the error of that reset or
+ * mark, with the reason in *why; or -ENOMEM.
  */
 int control_change (struct connection *c, char *text, size_t len,
                     struct message *why);
 
-/* control_check_filters for one file that is loaded.  IS_1_46: nbdkit is of
- * that version or a later one.
+/* Do as control_check_filters for the file PATH, which is loaded.  IS_1_46:
+ * nbdkit is 1.46 or later.
  */
 int control_check_filter (const char *path, bool is_1_46,
                           const struct settings *s, struct message *why);

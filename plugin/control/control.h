@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The control exports: what nullbN.config, nullbN.stats and nullbN.zones read
- * and accept.  A struct control is one connection to one of them; for the first
- * two it has the text that the connection is reading, and the reason why its
- * last change was refused.
+ * The control exports: reads of nullbN.config, nullbN.stats and nullbN.zones,
+ * and writes to them.  A struct control belongs to one connection to one of
+ * them; for the first two it has the text that the connection is reading, and
+ * the reason why its last change was refused.
  *
  * Functions that return int give 0 or a negative errno.  Any thread may call
  * them; control.lock guards a control's text and reason.  Statistics are
@@ -26,7 +26,9 @@ enum document {
   NR_DOCUMENTS
 };
 
-/* ".config" and so on; "settings" and so on */
+/* The endings of their names, ".config" and so on; and "settings" and so on,
+ * for descriptions.
+ */
 extern const char *const document_suffix[NR_DOCUMENTS];
 extern const char *const document_title[NR_DOCUMENTS];
 
@@ -36,7 +38,7 @@ struct device;
 struct connection;
 struct control;
 
-/* Has a device such an export? */
+/* Has a device an export with this document? */
 bool control_exists (const struct device *d, enum document document);
 
 /* Connect to an export by its name.  Control exports are there only for a
@@ -50,30 +52,30 @@ struct control *control_of (const struct connection *c);
 
 enum document control_document (const struct control *control);
 
-/* Bytes. */
+/* The size and the minimum block size of the export, in bytes. */
 uint64_t control_size (const struct control *control);
 uint32_t control_block_size (const struct control *control);
 bool control_can_write (const struct control *control);
 
-/* Read COUNT bytes at OFFSET, which nbdkit has checked, of the export that the
- * connection C is to.  A text is made afresh by a read from offset 0, and other
- * reads continue it.  Of zones, -EINVAL where OFFSET or COUNT cuts a
- * descriptor.
+/* Read COUNT bytes at OFFSET, which nbdkit has checked, of the export of
+ * connection C.  A read from offset 0 makes a text afresh, and other reads
+ * continue it.  -EINVAL if a read of zones begins or ends within a descriptor.
  */
 int control_read (struct connection *c, void *buf, uint32_t count,
                   uint64_t offset);
 
-/* Write COUNT bytes at OFFSET.  Of lines all take effect, or on error none:
- * -EINVAL with the reason in *why, which the next read from offset 0 by the
- * same client has, too, or -ENOMEM.  Of zone descriptors those before the first
- * error have taken effect, and *why tells which it was.
+/* Write COUNT bytes at OFFSET.  Of lines, all take effect, or none (but see
+ * control_change): then this returns -EINVAL with the reason in *why, which the
+ * same client also finds in its next read from offset 0, or -ENOMEM.  Of zone
+ * descriptors, those before the first error have taken effect, and *why says
+ * which one failed.
  */
 int control_write (struct connection *c, const void *buf, uint32_t count,
                    uint64_t offset, struct message *why);
 
-/* Do the filters of nbdkit that are loaded go with these settings?  Returns 0;
- * or -EINVAL and in *why what a filter would do unnoticed, and what to give to
- * have it nevertheless.
+/* May the server start with these settings and the filters of nbdkit that are
+ * loaded?  Returns 0; or -EINVAL, and *why says what a filter would falsify
+ * unnoticed, and which parameter allows it nevertheless.
  */
 int control_check_filters (const struct settings *s, struct message *why);
 
