@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What nullblk-attach has attached: listing it, and taking it away.  Nothing is
- * done to a device unless it is the attachment that is remembered.
+ * Listing attachments, and detaching them.  Nothing is done to a device unless
+ * it has the identity of the attachment.
  */
 
 #include <config.h>
@@ -80,8 +80,8 @@ end_server (const char *name, const char *folder)
              "its server does not end: other clients are connected to it");
 }
 
-/* Returns false where something is left, or not all that was written has
- * reached the server: then the user has been told.
+/* Returns false, after an error for the user, if something is left, or if not
+ * all data that was written has reached the server.
  */
 static bool
 detach_ublk (const char *name, const char *folder, const struct attachment *a)
@@ -94,8 +94,8 @@ detach_ublk (const char *name, const char *folder, const struct attachment *a)
   return r;
 }
 
-/* The device, if it is there, and what belongs to it.  Returns false, and has
- * told the user why, if something is left.
+/* Detach the device, if it is there, and remove all else of the attachment.
+ * Returns false, after an error for the user, if something is left.
  */
 static bool
 detach_device (const char *name, const char *folder)
@@ -106,7 +106,7 @@ detach_device (const char *name, const char *folder)
 
   if (has_cookie (&a))
     return detach_ublk (name, folder, &a);
-  /* Nobody else may have it open; what is written goes to the server. */
+  /* O_EXCL: no filesystem or driver holds the device. */
   read_line (watcher, sizeof watcher, folder, "watcher");
   fd = hold (&a, O_RDONLY | O_EXCL, watcher[0] == '\0');
   if (fd == -1 && errno == EBUSY)
@@ -153,8 +153,8 @@ detach_one (const char *name, const char *folder)
   return r;
 }
 
-/* A device's own name is a name, and also means the device where that has
- * another.
+/* Returns the name of the attachment that WHAT means: /dev/DEVICE, a name, or
+ * DEVICE if no attachment has that as its name.  NULL if there is none.
  */
 static const char *
 name_of (const char *what)
@@ -186,7 +186,7 @@ detach (const char *what)
   return detach_one (name, folder) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* In a process of its own, as flushing takes as long as the server does. */
+/* Begin to detach, in a child, as a flush takes as long as the server needs. */
 static void
 begin_detaching (const char *name, const char *folder)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Working with the kernel's nbd devices: how they are attached, opened and
- * disconnected; by netlink, or where that cannot be, by nbd-client.
+ * How the kernel's nbd devices are opened, attached and disconnected, by
+ * netlink or, with TLS, by nbd-client.
  */
 
 #include <config.h>
@@ -32,21 +32,20 @@
 /*---------------------------------------------------------------------*/
 /* Opening */
 
-/* The first open has the kernel look for partitions, and all others wait for
- * that.  So where reads hang, an open does, too, for as long as --timeout: a
- * shorter timeout that the kernel is told of now is not for those that are on
- * their way.  What ends them is to disconnect the device, which costs nobody
- * anything: as long as this look is not over, nobody has had the device open,
- * and nothing of it is in the page cache.
+/* At the first open of a device the kernel searches it for partitions (the
+ * "first look"), and all other opens wait for that.  So where reads hang, an
+ * open hangs, too, for as long as --timeout: a shorter timeout that is set now
+ * is not for reads that are on their way.  Disconnecting the device ends them,
+ * and costs no data: until the first look is over, no process has had the
+ * device open, and the page cache has nothing of it.
  *
- * An open can also wait for a close, which writes what is in the page cache; or
- * for a look that somebody has asked for who has the device open, as others may
- * then, whose writes are in the page cache and not on their way.  So it is
- * taken for the first look only where there is, for MOST_LOOKS times in a row,
- * what a look has on its way, one read and no write, and no process has the
- * device open.  With --persist not
- * even then: the kernel does not count a write that waits for a server that is
- * away.
+ * An open can also wait for a close, which writes the page cache back; or for a
+ * later look, which a process with the device open has asked for, and then the
+ * page cache may have writes that are not on their way.  So an open counts as
+ * waiting for the first look only if, MOST_LOOKS times in a row, one read and
+ * no write is on its way, as during a look, and no process has the device open.
+ * With --persist it does not count even then: the kernel does not count a write
+ * that waits for a server that is away.
  */
 #define LOOK_MS 200
 #define MOST_LOOKS 10
@@ -77,7 +76,7 @@ has_open (const char *pid, unsigned major, unsigned minor)
   if (dir == NULL)
     return false; /* it has just ended */
   while (!r && (entry = readdir (dir)) != NULL)
-    /* Whatever else it is, no server is asked. */
+    /* AT_STATX_DONT_SYNC: a network filesystem need not ask its server. */
     r = statx (dirfd (dir), entry->d_name, AT_STATX_DONT_SYNC, STATX_TYPE,
                &st) == 0 &&
         S_ISBLK (st.stx_mode) && st.stx_rdev_major == major &&
@@ -86,7 +85,9 @@ has_open (const char *pid, unsigned major, unsigned minor)
   return r;
 }
 
-/* An open that is not over yet is none.  True where it cannot be known. */
+/* Has any process the device open?  An open that is not over does not count.
+ * Returns true where that cannot be known.
+ */
 static bool
 is_open_in_a_process (const char *device)
 {
@@ -108,9 +109,9 @@ is_open_in_a_process (const char *device)
   return r;
 }
 
-/* A process that closes the device while others are looked at is not seen, and
- * then the kernel writes what it has left in the page cache.  But where it can
- * close it, the read that was on its way is over: so that is asked again.
+/* Does an open wait for the first look?  A process that closes the device while
+ * the others are looked at is not seen.  But if it could close the device, the
+ * read that was on its way is over: so that is checked once more.
  */
 static bool
 is_first_look (const char *device)
@@ -119,8 +120,8 @@ is_first_look (const char *device)
          has_one_read (device);
 }
 
-/* An open in a thread of its own, which is over when the other end of the pipe
- * DONE is closed.
+/* An open in a thread of its own.  DONE is the end of a pipe, which the thread
+ * closes when the open is over.
  */
 struct opening {
   char path[64];
@@ -138,10 +139,10 @@ open_device (void *arg)
   return NULL;
 }
 
-/* Wait for the end of the pipe, and disconnect the device where that does not
- * come.  While an open waits for the look, whoever looks has the device, so
- * that it is still the attachment that it was a moment ago.  Returns true if it
- * is disconnected.
+/* Wait until the other end of DONE is closed; if the open waits for the first
+ * look, and MAY_DISCONNECT, disconnect the device.  During the look the device
+ * is in use, so it still is the attachment that it was a moment ago.  Returns
+ * true if the device was disconnected.
  */
 static bool
 await_opening (int done, const struct attachment *a, bool may_disconnect)
@@ -168,8 +169,7 @@ hold (const struct attachment *a, int flags, bool may_disconnect)
   pthread_t thread;
   int done[2];
 
-  /* The device of another attachment is not even opened: its user would notice.
-   */
+  /* Another attachment's device is not even opened: its user could notice. */
   if (!is_there (a)) {
     errno = ESTALE;
     return -1;
@@ -213,8 +213,8 @@ disconnect (const char *device)
   netlink_close (n);
 }
 
-/* So many looks, fifty in a second, are enough for a node to go.  One that is
- * still there then does not go: somebody has it open, or it is not ours.
+/* A node that goes has gone after so many looks, fifty in a second.  If it is
+ * still there, a process has it open, or another program has attached it.
  */
 #define MOST_GOING 100
 
@@ -233,7 +233,9 @@ has_gone (const void *arg)
          ++(*going)->looks >= MOST_GOING;
 }
 
-/* A node has still its number for a moment after it has gone. */
+/* Make the node again, if it can be made: its number is in use for a moment
+ * after the node has gone.
+ */
 static bool
 is_made (const void *arg)
 {
@@ -245,8 +247,7 @@ is_made (const void *arg)
          ++(*going)->looks >= MOST_GOING;
 }
 
-/* How many nodes the kernel makes with the module: those of the lowest numbers.
- */
+/* Returns how many nodes the kernel makes with the module, numbered from 0. */
 static unsigned
 made_with_module (void)
 {
@@ -322,7 +323,7 @@ blocks_are_refused (const struct client_options *options, struct message *why)
   return true;
 }
 
-/* libnl's own words are of its messages, and not of devices. */
+/* libnl's own error texts are about its messages, and not about devices. */
 static void
 explain (int err, const struct client_options *options, struct message *why)
 {
@@ -380,8 +381,8 @@ attach_connections (struct netlink *n, struct attachment *a,
   format (a->device, sizeof a->device, "nbd%u", index);
   if (is_there (a))
     return true;
-  /* It does not know identifiers, before Linux 5.14; or somebody has
-   * disconnected it at once.  No other attachment has us in its file.
+  /* The kernel does not know identifiers (before Linux 5.14), or the device was
+   * disconnected at once.  Only our attachment has our pid in its file.
    */
   attachment_find (a);
   if (is_attached_by (a, getpid ()))
@@ -406,8 +407,8 @@ revive_connections (struct netlink *n, const struct attachment *a,
 /*---------------------------------------------------------------------*/
 /* Attaching by nbd-client */
 
-/* The next device from *NEXT on that is not attached.  Its node need not be
- * there: the kernel makes it.
+/* Set a->device to the next device from *NEXT on that is not attached.  Its
+ * node need not be there: the kernel makes it.
  */
 static void
 next_free_device (struct attachment *a, unsigned *next)

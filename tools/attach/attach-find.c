@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the kernel says of its nbd devices, what tells one attachment of a
- * device from all others, and which of those that are remembered is wanted.
+ * Devices as the kernel shows them, the identity of an attachment, and how an
+ * attachment is found by its device or its export.
  */
 
 #include <config.h>
@@ -26,7 +26,7 @@
 #include "attach-internal.h"
 #include "driver/driver.h"
 
-/* Is it PREFIX and then a number? */
+/* Is NAME PREFIX and then a number? */
 static bool
 is_numbered (const char *name, const char *prefix)
 {
@@ -174,9 +174,9 @@ attachment_find (struct attachment *a)
   close (fd);
 }
 
-/* Kernels that know no identifiers look the process up when somebody reads the
- * file, even after it has ended, and its number may be anything then: it tells
- * something only as long as the process is there.
+/* Returns the inode of the identity "pid PID INODE".  The PID is not compared:
+ * kernels without identifiers look the process up whenever the file is read,
+ * and show any number once the process has ended.
  */
 static const char *
 inode_of (const struct attachment *a)
@@ -280,7 +280,7 @@ remembered (const char *folder)
 }
 
 /*---------------------------------------------------------------------*/
-/* Which one is wanted */
+/* Looking for an attachment */
 
 static struct {
   const char *device;
@@ -335,8 +335,8 @@ match_export (const char *name, const char *folder)
   if (uri.host[0] != '\0' && strcmp (network, here) != 0)
     return;
   a = remembered (folder);
-  /* Others cannot be given new connections, nor is there a way to see that they
-   * have lost theirs.
+  /* A device without an identifier cannot be given new connections, and it
+   * cannot be seen whether it has lost its own.
    */
   if (has_identifier (&a) && is_there (&a))
     snprintf (wanted.name, sizeof wanted.name, "%s", name);

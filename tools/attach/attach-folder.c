@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The memory of nullblk-attach: a folder for each attached device, with a line
- * in each file; see attach.c.
+ * The folders of attachments, whose files have one line each (see attach.c),
+ * and the locks of folders and of exports.
  */
 
 #include <config.h>
@@ -155,7 +155,7 @@ lock_folder (const char *folder)
   return false;
 }
 
-/* Also where a child has it, too. */
+/* This unlocks the folder even if a child has the descriptor, too. */
 void
 unlock_folder (void)
 {
@@ -165,8 +165,8 @@ unlock_folder (void)
   lock_fd = -1;
 }
 
-/* It has its name only when it is locked; before that it has one that nobody
- * takes for a device's.
+/* The folder gets its name when it is locked; before that it has a name by
+ * which for_each_folder leaves it out.
  */
 bool
 make_folder (const char *folder)
@@ -177,7 +177,7 @@ make_folder (const char *folder)
   if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
     return false;
   format (fresh, sizeof fresh, RUN "/.%d", (int) getpid ());
-  /* One that is there is what was killed just here. */
+  /* EEXIST: a process of the same pid was killed just here. */
   if (mkdir (fresh, 0700) == -1 && errno != EEXIST)
     return false;
   if (!lock_folder (fresh))
@@ -250,8 +250,9 @@ number_of (const struct uri *uri)
   return hash & INT32_MAX;
 }
 
-/* A byte of one file is an export's, so that nothing is left of it.  The lock
- * belongs to the open file, and not to the process as one of F_SETLK does.
+/* The lock is on a byte of a file that all exports share, so that there is no
+ * file to remove.  It belongs to the open file, and not to the process as one
+ * of F_SETLK does.
  */
 static bool
 try_export (const void *arg)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the files of nullblk-attach share: attach.c (with the layout of what is
- * remembered), attach-detach.c, attach-folder.c, attach-process.c,
- * attach-find.c, attach-device.c and attach-ublk.c; connection.c asks
- * is_stopped.  Nobody else includes this.  A function that cannot go on ends
- * the program, unless its comment says that it returns on failure.
+ * Declarations that the files of nullblk-attach share: attach.c (with the
+ * layout of /run/nullblk), attach-detach.c, attach-folder.c, attach-process.c,
+ * attach-find.c, attach-device.c and attach-ublk.c; connection.c calls
+ * is_stopped and format.  Nobody else includes this.  A function that cannot go
+ * on ends the program, unless its comment says that it returns on failure.
  */
 
 #ifndef NULLBLK_ATTACH_INTERNAL_H
@@ -43,30 +43,30 @@ void format (char *buf, size_t size, const char *fs, ...)
     __attribute__ ((format (printf, 3, 4)));
 
 /*---------------------------------------------------------------------*/
-/* What is remembered: attach-folder.c */
+/* Folders of attachments: attach-folder.c */
 
-/* The first line of a file, "" where there is none. */
+/* Read the first line of a file; "" where there is none. */
 void read_line (char *buf, size_t size, const char *folder, const char *file);
 /* Returns false and errno on failure. */
 bool write_line (const char *folder, const char *file, const char *text);
 
-/* Where this process looks for hosts: another network namespace may have others
- * by the same names.
+/* The network namespace of this process, as text: in another one the names of
+ * hosts may mean other hosts.
  */
 void network_of_process (char *buf, size_t size);
 
-/* What the device's export was when it was attached. */
+/* The device's export, as it was when it was attached. */
 bool write_offer (const char *folder, const struct offer *offer);
 bool read_offer (const char *folder, struct offer *offer);
 
 bool is_good_name (const char *name);
 void folder_of (char *buf, size_t size, const char *name);
 /* Make a folder that is locked from its first moment, or lock one that is
- * there. While a folder is locked, no other nullblk-attach changes what the
- * folder is about; nobody waits for a lock.  Return false and errno on failure:
- * EEXIST, ENOENT, EWOULDBLOCK.  The lock is held until unlock_folder, or until
- * this process, and each child that it has forked without an exec, has ended or
- * called leave_locks.
+ * there.  While a folder is locked, no other nullblk-attach changes the
+ * attachment; no nullblk-attach waits for the lock.  Return false and errno on
+ * failure: EEXIST, ENOENT, EWOULDBLOCK.  The lock is held until unlock_folder,
+ * or until this process, and each child that it has forked without an exec, has
+ * ended or called leave_locks.
  */
 bool make_folder (const char *folder);
 bool lock_folder (const char *folder);
@@ -79,59 +79,59 @@ void remove_folder (const char *folder);
 void for_each_folder (void (*action) (const char *name, const char *folder));
 
 /* As long as an export is locked, no other nullblk-attach looks whether it is
- * attached, or attaches it.  It is locked only for what the kernel does at
- * once, and for nullblk-ublk's connections to a server that has just answered,
- * so one that is locked is waited for.  Returns false and errno on failure.
+ * attached, or attaches it.  A nullblk-attach waits for this lock, as it is
+ * held only while the kernel attaches, and while connections are made to a
+ * server that has just answered.  Returns false and errno on failure.
  */
 bool lock_export (const struct uri *uri);
 void unlock_export (void);
 
-/* In a child: leave all locks to the parent. */
+/* Close the descriptors of all locks; a child leaves them to its parent so. */
 void leave_locks (void);
 
 /*---------------------------------------------------------------------*/
 /* Programs and processes: attach-process.c */
 
-/* From note_signals on, a signal that would end us is only noted, for
- * is_stopped; from ignore_signals on, it does not count.
+/* From note_signals on, a signal that would end the program is only noted, for
+ * is_stopped; from ignore_signals on, it is ignored.
  */
 void note_signals (void);
 void ignore_signals (void);
 bool is_stopped (void);
 
 /* Run a program to its end.  Returns its exit status; 127 where there is no
- * such program, and 128 and more where a signal killed it, which the user has
- * been told.  QUIET: what it prints itself is not for the user.
+ * such program; and 128 and more where a signal killed it, after an error for
+ * the user.  Its standard output is dropped, and with QUIET its errors as well.
  */
 int run (const char *const *argv, bool quiet);
 
 /* As run, in steps: begin_program returns the pid, or -1; await_program waits
- * for the end of the program, and kills it after so many SECONDS, or when we
- * are to stop; end_program returns the status.  Until end_program the pid is
- * still nobody else's.
+ * for the end of the program, and kills it after so many SECONDS, or if
+ * is_stopped; end_program returns the status.  No other process can have the
+ * pid before end_program.
  */
-/* Where a program of ours is: in a build tree beside us, otherwise in FOLDER.
- * The text is there until the next call.
- */
-const char *find_tool (const char *program, const char *folder);
-
-/* As run, but the program's first line of output is put into LINE.  It is asked
- * to end (SIGTERM) where we are to stop, or end.
- */
-int run_for_line (const char *const *argv, char *line, size_t size);
-
 pid_t begin_program (const char *const *argv, bool quiet);
 void await_program (pid_t pid, unsigned seconds);
 int end_program (pid_t pid, const char *name);
 
-/* Wait for a condition, looking fifty times a second, for 30 s, or until we are
- * to stop.
+/* As run, but the program's first line of output is put into LINE.  The program
+ * gets SIGTERM if is_stopped, or if this process ends.
+ */
+int run_for_line (const char *const *argv, char *line, size_t size);
+
+/* Returns the path of a program of this project: beside this program, as in a
+ * build tree, otherwise in FOLDER.  The text is valid until the next call.
+ */
+const char *find_tool (const char *program, const char *folder);
+
+/* Wait for a condition: look fifty times a second, for 30 s, or until
+ * is_stopped.  Returns false if it has not come true.
  */
 bool wait_for (bool (*condition) (const void *), const void *arg);
 
 /* Start a server with the plugin's PARAMETERS, for QUEUE requests at a time, on
- * a socket in FOLDER.  The server itself tells the user what is wrong with its
- * parameters.
+ * a socket in FOLDER.  Returns false on failure; if it is of the parameters,
+ * the server has printed the reason.
  */
 bool start_server (const char *folder, char *const *parameters, unsigned queue);
 
@@ -150,19 +150,18 @@ bool start_watcher (struct persist *p, const char *folder,
 bool stop_watcher (const char *folder);
 
 /*---------------------------------------------------------------------*/
-/* Devices, by their names "nbdN" and "ublkbN", and what is remembered:
- * attach-find.c
+/* Devices, by their names "nbdN" and "ublkbN", and attachments: attach-find.c
  */
 
 bool is_device_name (const char *name);
 bool is_nbd_name (const char *name);
-/* Of an nbd device. */
+/* Returns the number N of an nbd device. */
 unsigned index_of (const char *device);
 
-/* What the kernel says of a device, "" if nothing. */
+/* Read a file of the device in /sys; "" if there is none. */
 void read_sys (char *buf, size_t size, const char *device, const char *file);
 
-/* Is there a node of that name?  Is it attached, by us or by anybody else? */
+/* Is there a node of that name?  Is it attached, by whatever program? */
 bool is_node (const char *device);
 bool is_attached (const char *device);
 
@@ -176,42 +175,47 @@ struct expected {
 };
 bool is_ready (const void *expected);
 
-/* A device, and what tells this attachment of it from all others: "backend ID",
- * the identifier that the kernel's nbd driver was given with it; "cookie ID",
- * of nullblk-ublk's record and the kernel's ublk driver; or "pid PID INODE", of
- * the file pid that the kernel makes anew for each, where it was given none or,
- * before Linux 5.14, does not know them.  "" is no attachment.
+/* A device, and the identity of this attachment of it, which no other has:
+ * "backend ID", the identifier that was given to the kernel's nbd driver;
+ * "cookie ID", which nullblk-ublk's record and the kernel's ublk driver have;
+ * or, for nbd-client and before Linux 5.14, "pid PID INODE" of the file pid in
+ * /sys, which the kernel makes anew for each attachment.  An identity of ""
+ * means that there is no attachment.
  */
 struct attachment {
   char device[32];
   char identity[80];
 };
 
-/* Take an identity for an attachment that is to be made, of nbd or of ublk. */
+/* Draw an identity for an attachment that is to be made, of nbd or of ublk. */
 void attachment_name (struct attachment *a, bool by_ublk);
-/* Has it an identifier, or a cookie?  A cookie? */
+/* Is its identity an identifier or a cookie?  Is it a cookie? */
 bool has_identifier (const struct attachment *a);
 bool has_cookie (const struct attachment *a);
-/* The identifier as the kernel shows it; the cookie as it is a record's. */
+/* Returns the identifier as the kernel shows it; the cookie as the name of a
+ * record.
+ */
 const char *identifier_of (const struct attachment *a);
 const char *cookie_of (const struct attachment *a);
-/* Take the identity of the one that is there: "" if there is none. */
+/* Set the identity to "pid PID INODE" of the device's present attachment; ""
+ * if there is none.
+ */
 void attachment_find (struct attachment *a);
-/* Was one without an identifier made by a process that is still there? */
+/* Is its identity of process PID, which is still there? */
 bool is_attached_by (const struct attachment *a, pid_t pid);
-/* Is a struct attachment still there?  Or is it gone? */
+/* Is the device still attached with this identity?  Or is it not? */
 bool is_there (const void *attachment);
 bool is_gone (const void *attachment);
 
-/* What FOLDER remembers; after a crash that may be nothing.  Where
- * nullblk-attach was killed as the kernel had just attached the device, the
+/* Returns the attachment of FOLDER; after a crash there may be none.  If
+ * nullblk-attach was killed when the kernel had just attached the device, the
  * device is looked for by its identifier.
  */
 struct attachment remembered (const char *folder);
 
-/* The name that a device has, rather that of what is there than of what a crash
- * has left; or that an export has which is attached with an identifier or a
- * cookie.  NULL if there is none.
+/* Returns the name of a device's attachment: of one that is there, or else of
+ * one that a crash has left.  Or the name of an export's attachment that is
+ * there and has an identifier or a cookie.  NULL if there is none.
  */
 const char *name_of_device (const char *device);
 const char *name_of_export (const struct uri *uri);
@@ -220,28 +224,29 @@ bool is_of_export (const char *name, const struct uri *uri);
 /*---------------------------------------------------------------------*/
 /* Working with devices: attach-device.c */
 
-/* Ends the program where nothing can be attached at all. */
+/* Load the nbd driver and connect to it; end the program where no nbd device
+ * can be attached at all.
+ */
 struct netlink *check_requirements (void);
 
 /* Hold an attachment's device open, as open does with FLAGS.  As long as it is
- * held, the kernel gives the device to nobody else, and what is done to it is
- * done to this attachment.  Returns -1 and errno on failure.  ESTALE: it is no
- * longer there.  ENOTCONN: it could not be opened, as reads hang, and is
- * disconnected, which is only done if it MAY_DISCONNECT; nobody had written to
- * it.
+ * held, the kernel does not give the device to another attachment.  Returns -1
+ * and errno on failure.  ESTALE: the attachment is no longer there.  ENOTCONN:
+ * the device could not be opened, as reads hang, and was disconnected, which is
+ * only done with MAY_DISCONNECT; no process had written to it.
  */
 int hold (const struct attachment *a, int flags, bool may_disconnect);
 
 /* Disconnect a device that is held. */
 void disconnect (const char *device);
 
-/* When an attachment is gone that was made by netlink, its node goes with it.
- * Make that again where the kernel had made it with the module, as others may
- * count on it.
+/* The node of an attachment that was made by netlink goes with it.  Make it
+ * again if the kernel had made it with the module, as other programs may expect
+ * it.
  */
 void restore_node (const struct attachment *a);
 
-/* How a device is to be attached. */
+/* Options of an nbd device. */
 struct client_options {
   struct offer offer;
   unsigned connections;
@@ -267,9 +272,10 @@ bool revive_connections (struct netlink *n, const struct attachment *a,
                          const struct client_options *options,
                          struct nbd_handle *const *connections);
 
-/* Attach by nbd-client, which makes its own connections, and has to be told of
- * a device; a->device is another one if that was taken meanwhile.  The identity
- * is found afterwards.  Returns false and the reason in *why on failure.
+/* Attach by nbd-client, which makes its own connections, and needs the name of
+ * a device: a free one is chosen, and another one if that is taken meanwhile.
+ * The identity is found afterwards.  Returns false and the reason in *why on
+ * failure.
  */
 bool attach_by_client (struct attachment *a,
                        const struct client_options *options,
@@ -287,25 +293,25 @@ struct ublk_options {
 
 enum ublk_outcome {
   UBLK_ATTACHED,
-  UBLK_IMPOSSIBLE, /* as this kernel can make no such device of the export */
+  UBLK_IMPOSSIBLE, /* this kernel can make no such device of the export */
   UBLK_FAILED
 };
 
 /* Attach by nullblk-ublk, with the identity that attachment_name has chosen.
- * Chooses a->device.  The user has been told what has failed.
+ * Sets a->device.  A failure has been printed for the user.
  */
 enum ublk_outcome attach_by_ublk (struct attachment *a,
                                   const struct ublk_options *options,
                                   const char *uri);
 
-/* Flush and take away the device, if it is there.  Returns false, and the user
- * has been told why, where not all of that was possible; *IS_GONE says whether
- * nothing is left of it all the same.
+/* Flush and delete the device, if it is there.  Returns false, after an error
+ * for the user, where not all of that was possible; *IS_GONE says whether the
+ * device is gone nevertheless.
  */
 bool detach_by_ublk (const struct attachment *a, bool *is_gone);
 
 /*---------------------------------------------------------------------*/
-/* What is attached: attach-detach.c */
+/* Listing and detaching: attach-detach.c */
 
 /* Return the program's exit status. */
 int list_all (void);

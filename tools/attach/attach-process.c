@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What nullblk-attach runs: other programs, a server of its own, and the
- * process that reconnects a device.
+ * The processes that nullblk-attach starts and ends: other programs, a server,
+ * and the process that reconnects a device; and signals.
  */
 
 #include <config.h>
@@ -25,7 +25,7 @@
 
 #include "attach-internal.h"
 
-/* How long things that take no time may take before they have failed. */
+/* How long to wait for events that as a rule take no time. */
 #define PATIENCE_SECONDS 30
 
 extern char **environ;
@@ -35,7 +35,7 @@ extern char **environ;
 
 static volatile sig_atomic_t was_stopped;
 
-/* A pipe that nobody reads any more only takes no message. */
+/* SIGPIPE does not stop the program: only a message is lost. */
 static void
 note (int signal)
 {
@@ -52,7 +52,7 @@ set_handler (void (*handler) (int))
   size_t i;
 
   for (i = 0; i < sizeof signals / sizeof signals[0]; i++) {
-    /* What is ignored, as by nohup, stays so. */
+    /* A signal that is ignored, as under nohup, stays ignored. */
     if (sigaction (signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
       sigaction (signals[i], &action, NULL);
   }
@@ -80,15 +80,16 @@ is_stopped (void)
 /*---------------------------------------------------------------------*/
 /* Programs */
 
-/* Not all C libraries have it. */
+/* As pidfd_open, which not all C libraries have. */
 static int
 open_process (pid_t pid)
 {
   return syscall (SYS_pidfd_open, pid, 0);
 }
 
-/* Does it end within that many seconds, and before we are to stop?  Looks for
- * the latter once a second, as the signal may come just before the poll.
+/* Does the process of the pidfd FD end within that many seconds, and before
+ * is_stopped?  This calls is_stopped once a second, as the signal may come just
+ * before the poll.
  */
 static bool
 ends_within (int fd, unsigned seconds)
@@ -113,7 +114,7 @@ begin_program (const char *const *argv, bool quiet)
   /* exec's prototype is older than const. */
   memcpy (&args, &argv, sizeof args);
   posix_spawn_file_actions_init (&actions);
-  /* Our own output is the device's name alone. */
+  /* The only output of nullblk-attach is the device's path. */
   posix_spawn_file_actions_addopen (&actions, 1, "/dev/null", O_WRONLY, 0);
   if (quiet)
     posix_spawn_file_actions_adddup2 (&actions, 1, 2);
@@ -159,9 +160,9 @@ run (const char *const *argv, bool quiet)
   return pid == -1 ? 127 : end_program (pid, argv[0]);
 }
 
-/* What is read from FD until it is closed: LINE has the beginning.  The process
- * is asked to end when we are to stop, for which is looked five times a second,
- * as the signal may come just before the poll.
+/* Read from FD until the other end is closed, and put the first line into LINE.
+ * If is_stopped, the process gets SIGTERM.  This calls is_stopped five times a
+ * second, as the signal may come just before the poll.
  */
 static void
 read_until_end (int fd, pid_t pid, char *line, size_t size)
@@ -255,9 +256,9 @@ find_tool (const char *program, const char *folder)
   return path;
 }
 
-/* The process PID as it is remembered: "PID START", with the moment that it
- * was started in, since a number may be another process's by now.  Returns
- * false if there is none.
+/* Write "PID START", the pid of a process and the moment at which it was
+ * started, which a later process of the same pid does not have.  Returns false
+ * if there is no such process.
  */
 static bool
 describe_process (char *buf, size_t size, pid_t pid)
@@ -302,7 +303,7 @@ stop_process (const char *folder, const char *file)
   fd = open_process (atoi (remembered));
   if (fd == -1)
     return errno != ENOSYS && errno != EMFILE && errno != ENOMEM;
-  /* What fd is from here on, whatever becomes of the number. */
+  /* From here on fd means this process, whatever becomes of the number. */
   if (describe_process (text, sizeof text, atoi (remembered)) &&
       strcmp (text, remembered) == 0)
     r = syscall (SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0) == 0
@@ -312,8 +313,8 @@ stop_process (const char *folder, const char *file)
   return r;
 }
 
-/* Is it nbdkit's number in FOLDER, of a process that was started to write it
- * there?
+/* Is PID, which stands in PID_FILE, that of the process that wrote it there?
+ * nbdkit has the file's name among its arguments.
  */
 static bool
 is_server (pid_t pid, const char *pid_file)
@@ -373,7 +374,7 @@ stop_server (const char *folder)
 {
   char server[64];
 
-  /* Where something has ended us just after it began. */
+  /* start_server may have been interrupted before it knew the process. */
   read_line (server, sizeof server, folder, "server");
   if (server[0] == '\0')
     find_server (folder);
@@ -399,7 +400,7 @@ start_watcher (struct persist *p, const char *folder,
 
   pid = fork ();
   if (pid == 0) {
-    /* Whoever waits for our output, or for the folder, is not to wait for it.
+    /* No process that waits for our output, or for a lock, waits for this one.
      */
     set_handler (SIG_DFL);
     if (is_stopped ()) /* just before */

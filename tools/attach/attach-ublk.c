@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Devices of the kernel's ublk driver, which nullblk-ublk makes and serves as a
- * process of its own.  The cookie that we choose for a device is both the
- * kernel's and the name of the file that nullblk-ublk keeps of it (record.h).
+ * Devices of the kernel's ublk driver, each of which a process of nullblk-ublk
+ * makes and serves.  nullblk-attach chooses the cookie of a device; the kernel
+ * keeps it, and nullblk-ublk's record has it as its name (driver/record.h).
  */
 
 #include <config.h>
@@ -17,7 +17,7 @@
 #include "attach-internal.h"
 #include "driver/driver.h"
 
-/* What nullblk-ublk exits with where this kernel can make no such device. */
+/* nullblk-ublk's exit status where this kernel can make no such device. */
 #define EXIT_IMPOSSIBLE 3
 
 enum ublk_outcome

@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * nullblk-attach: from plugin parameters or a URI to a block device in one
- * command.  It starts a server where one is wanted, connects to it, gives the
- * connections to the kernel's nbd driver, which makes a device of them, or has
- * nullblk-ublk make one of the ublk driver, and remembers what belongs together
- * so that --detach can take all of it away again:
+ * nullblk-attach: makes a block device of plugin parameters or of a URI in one
+ * command.  If it is given parameters, it starts a server.  It connects to the
+ * server, and gives the connections to the kernel's nbd driver, which makes a
+ * device of them; or it has nullblk-ublk make a device of the ublk driver.  It
+ * keeps a folder for the attachment, so that --detach can find and end all its
+ * parts:
  *
- *   /run/nullblk/NAME/       what was attached as NAME (by default nbdN; until
- *                            the kernel has chosen that, new-PID.0)
+ *   /run/nullblk/NAME/       the attachment NAME (by default the device's name;
+ *                            before that is known, new-PID.0)
  *       device               "nbdN" or "ublkbN"
- *       attachment           what tells it from others that are later called so
- *       uri                  where it is served
- *       network              the network namespace that URI is of
+ *       attachment           its identity (struct attachment)
+ *       uri                  of the export
+ *       network              the network namespace that the URI is of
  *       offer                the export's size, block size and flags
- *       pid, socket          of the server, where it is ours
- *       server               that process, and when it was started
- *       watcher              the same of the process that reconnects it
- *       persist              "yes" where nullblk-ublk reconnects it
+ *       pid, socket          of the server, if nullblk-attach has started it
+ *       server               the server's pid, and when it was started
+ *       watcher              the same of the process that reconnects the device
+ *       persist              "yes" if nullblk-ublk reconnects the device
  *
- * A folder is there before anything else is, and removed after everything
- * else: whatever a crash leaves can be found and cleared.  It is locked while
- * anything in it changes, and nobody waits for another's lock.
+ * The folder is there before a server or a device, and removed after them: so
+ * --detach can find and remove all that a crash leaves.  It is locked while
+ * anything in it changes, and no nullblk-attach waits for the lock of a folder.
  *
- * We end when the device is attached, unless it is to be reconnected.  Where a
- * kernel ended a device with the netlink socket that has connected it (see
- * netlink.h), a process that holds begun.netlink would have to stay for every
- * device, as that of start_watcher does.
+ * nullblk-attach ends when the device is attached; with --persist, a child of
+ * it stays for an nbd device (start_watcher).  A kernel that ended a device
+ * together with the netlink socket that has connected it (see netlink.h) would
+ * need such a process, with begun.netlink, for every nbd device.
  */
 
 #include <config.h>
@@ -54,10 +55,11 @@
 #include "persist.h"
 #include "uri.h"
 
-/* After so many seconds a request to nbd has failed: the kernel forgets those
- * that were on their way when a connection died, and has a timeout in any case,
- * of 30 s or whatever the last device of that number had.  With --persist it is
- * also when they are sent again.  nullblk-ublk has the same (options.h).
+/* Seconds after which a request to an nbd device has failed.  Requests that
+ * were on their way when a connection died end only by this timeout; and if the
+ * kernel is given none, it takes 30 s, or the timeout of the last device of
+ * that number.  With --persist such requests are sent again after the timeout.
+ * nullblk-ublk has the same timeouts (options.h).
  */
 #define REQUEST_TIMEOUT 600
 #define RESEND_TIMEOUT 30
@@ -74,7 +76,7 @@ static struct {
   enum { AS_AUTO, AS_NBD, AS_UBLK } as;
 } options = {.depth = 64};
 
-/* What is attached: a URI, or where our own server is. */
+/* The export to attach: a URI that was given, or that of our own server. */
 static struct {
   bool is_ours;
   const char *text;
@@ -83,8 +85,8 @@ static struct {
   bool by_ublk;   /* so is this, once the server has been asked */
 } source;
 
-/* What has been done so far: where this ends in a failure or by a signal,
- * wherever it is, all of it is taken back.
+/* All that has been made so far: when the program ends by a failure or by a
+ * signal, take_back removes it.
  */
 static struct {
   struct netlink *netlink;
@@ -97,14 +99,16 @@ static struct {
 /*---------------------------------------------------------------------*/
 /* Attaching */
 
-/* By netlink where that is possible. */
+/* Is the device attached by nbd-client, and not by netlink? */
 static bool
 by_client (void)
 {
   return !source.by_ublk && source.uri.tls;
 }
 
-/* What cannot be taken back is left for --detach. */
+/* Remove a ublk device.  If that is not possible, its folder stays, for
+ * --detach.
+ */
 static void
 take_back_ublk (const struct attachment *a)
 {
@@ -124,7 +128,9 @@ take_back (void)
   if (begun.folder[0] == '\0')
     return;
   ignore_signals ();
-  /* The folder has the identifier before there is a device, and finds it. */
+  /* The device may be there even if its name is not known: the folder has its
+   * identifier.
+   */
   a = begun.attachment.device[0] != '\0' ? begun.attachment
                                          : remembered (begun.folder);
   if (has_cookie (&a)) {
@@ -152,7 +158,7 @@ end_if_stopped (void)
     die ("interrupted");
 }
 
-/* Make connection I of the device.  What is the export? */
+/* Make connection I of the device.  Returns what the server offers on it. */
 static struct offer
 connect_to_source (unsigned i)
 {
@@ -169,7 +175,7 @@ connect_to_source (unsigned i)
   return offer;
 }
 
-/* Nobody has been given a connection, or the kernel has them all. */
+/* Close our ends of all connections. */
 static void
 close_connections (void (*close_one) (struct nbd_handle *))
 {
@@ -209,8 +215,9 @@ choose_nbd (void)
     die ("%s", why.text);
 }
 
-/* The first connection says how many there may be; all others must be to the
- * same export.  nbd-client makes its own, and so does nullblk-ublk.
+/* Connect to the export.  By the first connection the server says whether there
+ * may be several; all others must be to the same export.  nbd-client and
+ * nullblk-ublk make their own connections, and then the first one is closed.
  */
 static struct client_options
 connect_all (void)
@@ -248,10 +255,10 @@ connect_all (void)
 }
 
 /*---------------------------------------------------------------------*/
-/* What is attached already */
+/* Exports that are attached already */
 
-/* The name by which this export is attached, or NULL.  Who asks for another
- * name wants another device.
+/* Returns the name of this export's attachment, or NULL if there is none; with
+ * --name, only of an attachment of that name.
  */
 static const char *
 find_attached (void)
@@ -261,7 +268,7 @@ find_attached (void)
   return is_of_export (options.name, &source.uri) ? options.name : NULL;
 }
 
-/* An export with zones is attached by the kernel's nbd driver after all. */
+/* Have the kernel's nbd driver attach an export with zones after all. */
 static struct client_options
 fall_back (void)
 {
@@ -314,7 +321,7 @@ use_attached (const char *name, struct client_options o)
 /*---------------------------------------------------------------------*/
 /* The folder */
 
-/* What becomes of it is known only later, unless the user knows it. */
+/* Make a folder for the attachment: by --name, or for now as new-PID.0. */
 static void
 begin_folder (void)
 {
@@ -329,7 +336,7 @@ begin_folder (void)
       format (name, sizeof name, "new-%d.%u", (int) getpid (), i++);
     folder_of (folder, sizeof folder, name);
     done = make_folder (folder);
-    /* One that a crash has left. */
+    /* EEXIST: a crash of a process of the same pid has left one. */
   } while (!done && errno == EEXIST && options.name == NULL);
   if (!done)
     die ("%s: %s", folder,
@@ -339,7 +346,8 @@ begin_folder (void)
   format (begun.folder, sizeof begun.folder, "%s", folder);
 }
 
-/* A server of our own is where the folder is. */
+/* The socket of our own server is in the folder, which may have been renamed.
+ */
 static void
 find_own_server (void)
 {
@@ -384,8 +392,8 @@ name_folder (void)
 
 /*---------------------------------------------------------------------*/
 
-/* By netlink the identity is remembered before there is a device, by nbd-client
- * only afterwards.
+/* Attach by the nbd driver.  The folder gets the identity before there is a
+ * device, if that is attached by netlink, and afterwards by nbd-client.
  */
 static void
 attach_nbd (const struct client_options *o)
@@ -413,8 +421,9 @@ attach_nbd (const struct client_options *o)
   }
 }
 
-/* So it is by nullblk-ublk.  Returns false where this kernel can make no such
- * device, and one of nbd may be as good.
+/* Attach by nullblk-ublk; the folder gets the identity before there is a
+ * device.  Returns false where this kernel can make no such device, and
+ * options.as allows one of nbd.
  */
 static bool
 attach_ublk (void)
@@ -567,7 +576,7 @@ attach (char **arguments)
     watch (&o);
   end_if_stopped ();
 
-  /* Whoever waits for the export may use its device from here on. */
+  /* A nullblk-attach that waits for the export may use its device now. */
   begun.folder[0] = '\0';
   unlock_folder ();
   unlock_export ();

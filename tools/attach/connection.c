@@ -15,10 +15,10 @@
 
 #include "attach-internal.h"
 
-/* How long to wait before it is asked whether we are to stop. */
+/* How long to wait between two calls of is_stopped. */
 #define SLICE_MS 200
 
-/* The kernel goes on sending what OLD has offered. */
+/* The kernel goes on to send requests of all kinds that OLD has offered. */
 bool
 offer_serves (const struct offer *offer, const struct offer *old)
 {
@@ -78,8 +78,8 @@ ask_offer (struct nbd_handle *h, struct offer *offer)
   return size != -1;
 }
 
-/* What a server says does not lengthen the time: it may go on for ever. Returns
- * -1 where libnbd has failed.
+/* Wait for the handshake, until END at most: a server that goes on to send does
+ * not lengthen that.  Returns -1 where libnbd has failed.
  */
 static int
 await (struct nbd_handle *h, time_t end)
@@ -92,7 +92,7 @@ await (struct nbd_handle *h, time_t end)
   return r;
 }
 
-/* The export's name, or the plugin's name for the one without, and ".zones". */
+/* The export's name, or nullb0 if that is "", and ".zones". */
 struct zones_name {
   char text[4096 + 16];
   bool is_listed;
@@ -109,7 +109,7 @@ compare_name (void *opaque, const char *name, const char *description)
   return 0;
 }
 
-/* On a connection on which no export has been chosen yet.  Returns -1 where
+/* Ask a server for its list of exports, before one is chosen.  Returns -1 where
  * libnbd has failed.
  */
 static int

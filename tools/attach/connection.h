@@ -2,9 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Connections to a server that are made for the kernel, by libnbd, and what the
- * server says of the export.  The kernel knows simple replies alone, so nothing
- * else is asked for, and without TLS libnbd has read no byte that the kernel
- * should get.
+ * server offers.  The kernel knows simple replies alone, so no other replies
+ * are negotiated, and without TLS libnbd has read no byte that is the kernel's.
  */
 
 #ifndef NULLBLK_CONNECTION_H
@@ -17,7 +16,7 @@
 
 #include "common/common.h"
 
-/* NBD's transmission flags, as the kernel is told of them. */
+/* NBD's transmission flags. */
 enum {
   EXPORT_HAS_FLAGS = 1 << 0, /* always */
   EXPORT_READ_ONLY = 1 << 1,
@@ -29,26 +28,26 @@ enum {
   EXPORT_MULTI_CONN = 1 << 8
 };
 
-/* What an export is, as its server says on one connection. */
+/* An export, as its server describes it on one connection. */
 struct offer {
   uint64_t size;       /* bytes */
-  unsigned block_size; /* bytes, from 512: the least that a request may have */
+  unsigned block_size; /* the minimum, or 512 bytes if that is less */
   unsigned flags;
 };
 
-/* May a device that was made of the export OLD go on with this one? */
+/* Can a device that was made of the export OLD go on with the export OFFER? */
 bool offer_serves (const struct offer *offer, const struct offer *old);
 
-/* A connection, made in this many seconds, and what its export is; or NULL and
- * the reason in *why.  While is_stopped, of attach-internal.h, says so, it is
- * given up.  *HAS_ZONES says whether the server lists an export .zones beside
- * it; it is not asked for that where HAS_ZONES is NULL.
+/* Connect within this many seconds.  Returns the connection, with its export in
+ * *offer; or NULL, with the reason in *why, also if is_stopped
+ * (attach-internal.h).  *HAS_ZONES says whether the server lists an export of
+ * the same name and ".zones"; if HAS_ZONES is NULL, the server is not asked.
  */
 struct nbd_handle *connect_within (const char *uri, unsigned seconds,
                                    struct offer *offer, bool *has_zones,
                                    struct message *why);
 
-/* Let go of a connection that the kernel was not given. */
+/* Close a connection that was not given to the kernel. */
 void disconnect_from_server (struct nbd_handle *h);
 
 #endif /* NULLBLK_CONNECTION_H */

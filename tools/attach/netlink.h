@@ -2,10 +2,10 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The kernel's nbd driver, by generic netlink: it takes sockets that are
- * connected to a server, and makes a device of them.  The identifier that a
- * device is given tells what we have attached from what anybody else has: it is
- * known before there is a device, the kernel shows it as long as there is one,
- * and gives a device that has one no connection of a caller with another.
+ * connected to a server, and makes a device of them.  A device is given an
+ * identifier, by which we recognize it: we know the identifier before there is
+ * a device, the kernel shows it as long as there is one, and the kernel takes
+ * new connections for the device only from a caller with the same identifier.
  *
  * Messages and attributes are those of linux/nbd-netlink.h.  Errors are
  * libnl's: 0, or negative.
@@ -20,20 +20,20 @@
 
 #define IDENTIFIER_LENGTH 40
 
-/* A connection with the driver.  A kernel may one day end a device when the
- * netlink socket is closed that has connected it (a patch that does so was
- * discussed in July 2026, and is in no release).  So everything that is done to
- * a device goes by one of these from beginning to end, also in the process that
- * --persist leaves; see attach.c for devices without that process.
+/* A netlink socket to the driver.  A kernel may one day end a device when the
+ * socket that has connected it is closed (a patch that does so was discussed in
+ * July 2026, and is in no release).  So the process that --persist leaves keeps
+ * the socket that has connected its device, and sends all commands by it; see
+ * attach.c for devices without that process.
  */
 struct netlink;
 struct nl_msg;
 
-/* NULL where no nbd driver is to be reached by netlink. */
+/* Returns NULL where no nbd driver can be reached by netlink. */
 struct netlink *netlink_open (void);
 void netlink_close (struct netlink *n);
 
-/* A device as it is wanted. */
+/* A device that is to be made. */
 struct netlink_device {
   const char *identifier;
   uint64_t size;         /* bytes */
@@ -43,29 +43,29 @@ struct netlink_device {
   unsigned dead_timeout; /* seconds that requests wait for a connection */
 };
 
-/* Attach a device to COUNT sockets, which are the kernel's afterwards, too: the
- * caller closes its own.  The kernel chooses a node that is not in use, or
- * makes one; *index is that of /dev/nbdINDEX.  When the device is disconnected,
- * its node goes with it, and all that the kernel would keep of the one for the
- * next.
+/* Attach a device to COUNT sockets, of which the kernel keeps references: the
+ * caller closes its own descriptors.  The kernel chooses a node that is not in
+ * use, or makes one; *index is that of /dev/nbdINDEX.  When the device is
+ * disconnected, its node goes with it, and so the next device of the same
+ * number gets no properties of this one.
  */
 int netlink_connect (struct netlink *n, const struct netlink_device *device,
                      const int *sockets, size_t count, unsigned *index);
 
-/* Give a device other sockets for dead ones.  Those that are not needed are not
- * taken, and nothing says which.  -NLE_INVAL: the device is no longer
- * connected, or has another identifier; one that has none takes them, be it
- * whose it may.
+/* Give a device new sockets for dead ones.  The kernel does not take sockets
+ * that are not needed, and does not say which.  -NLE_INVAL: the device is no
+ * longer connected, or has another identifier; a device without an identifier
+ * takes them, whoever has attached it.
  */
 int netlink_reconnect (struct netlink *n, unsigned index,
                        const char *identifier, const int *sockets,
                        size_t count);
 
-/* Whatever its identifier is. */
+/* Disconnect a device, whatever its identifier is. */
 int netlink_disconnect (struct netlink *n, unsigned index);
 
-/* Make the node /dev/nbdINDEX, which is not attached afterwards.  Fails where
- * there is one that is attached, or that is about to go.
+/* Make the node /dev/nbdINDEX, without a device attached to it.  Fails where
+ * there is a node that is attached, or that is about to go.
  */
 int netlink_make_node (struct netlink *n, unsigned index);
 

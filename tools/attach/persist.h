@@ -2,8 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Reconnecting: the kernel's nbd driver holds the I/O of a device whose server
- * is away, and takes new connections for those that died, when it is asked to.
- * A process of ours for each device makes them.
+ * is away, and takes new connections for those that died.  A process of ours
+ * for each device makes the new connections.
  */
 
 #ifndef NULLBLK_PERSIST_H
@@ -17,7 +17,7 @@
 
 struct persist;
 
-/* What is reconnected: the device, and the export as it was. */
+/* The device to reconnect, and its export as it was. */
 struct persist_target {
   unsigned index;         /* of /dev/nbdINDEX */
   const char *identifier; /* that the kernel has for it */
@@ -26,9 +26,9 @@ struct persist_target {
   unsigned connections; /* how many it has */
 };
 
-/* Before anything is attached: can it be done at all?  Begins to listen to the
- * kernel; commands will go by the connection that has attached the device.
- * Returns NULL and the reason in *why if not.
+/* Call this before the device is attached.  It begins to listen to the kernel;
+ * commands will go by COMMANDS, by which the device is attached.  Returns NULL,
+ * with the reason in *why, if devices cannot be reconnected on this machine.
  */
 struct persist *persist_begin (struct netlink *commands, struct message *why);
 
