@@ -27,12 +27,12 @@ device_read_zones (struct request *request, char *buf)
       read_data (d, buf, count, offset);
     return r;
   }
-  held = zones_hold_data (d->zones, count, offset);
+  held = zones_lock_data (d->zones, count, offset);
   if (held != NULL) {
     r = meet_badblocks (request);
     if (r == 0)
       read_data (d, buf, count, offset);
-    zones_release (held);
+    zones_unlock_data (held);
     return r;
   }
 

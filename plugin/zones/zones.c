@@ -236,7 +236,7 @@ zones_read_is_conventional (const struct zones *z, uint64_t count,
 }
 
 struct zone_stripe *
-zones_hold_data (struct zones *z, uint64_t count, uint64_t offset)
+zones_lock_data (struct zones *z, uint64_t count, uint64_t offset)
 {
   const uint64_t zone = zone_at (z, offset);
   const uint64_t end = offset + count - zone_start (z, zone);
@@ -256,7 +256,7 @@ zones_hold_data (struct zones *z, uint64_t count, uint64_t offset)
 }
 
 void
-zones_release (struct zone_stripe *held)
+zones_unlock_data (struct zone_stripe *held)
 {
   stripe_unlock (held);
 }

@@ -230,11 +230,12 @@ bool zones_read_is_conventional (const struct zones *z, uint64_t count,
 
 /* Are COUNT bytes at OFFSET all data of one sequential zone, and at most a
  * step, as those of most reads are?  If so, lock the zone's stripe until they
- * are read, and return what zones_release is to be called with; NULL otherwise.
+ * are read, and return what zones_unlock_data is to be called with; NULL
+ * otherwise.
  */
-struct zone_stripe *zones_hold_data (struct zones *z, uint64_t count,
+struct zone_stripe *zones_lock_data (struct zones *z, uint64_t count,
                                      uint64_t offset);
-void zones_release (struct zone_stripe *held);
+void zones_unlock_data (struct zone_stripe *held);
 
 /* May COUNT bytes be read at OFFSET?  If so, call zones_read_part until it does
  * not return 1.
