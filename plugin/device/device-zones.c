@@ -160,10 +160,10 @@ static int
 await_turn (struct request *r, struct zone_write *zone)
 {
   struct waiting waiting = {.request = r};
-  const struct wait_ops nap = {.sleep_for = nap_out,
+  const struct wait_ops ops = {.sleep_for = nap_out,
                                .seldom = r->connection->ops->wait.seldom,
                                .opaque = &waiting};
-  struct zone_wait wait = {.nap = &nap, .since = r->early.since};
+  struct zone_wait wait = {.ops = &ops, .since = r->early.since};
   const int result = zones_begin_write (r->connection->device->zones, zone,
                                         r->transfer, request_place (r), &wait);
 

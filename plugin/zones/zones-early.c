@@ -183,9 +183,9 @@ zone_wait_early (struct zones *z, struct zone_hold *h, uint64_t wp,
   wait->since = e.early.since;
   zone_give_back (h);
   while (now < (until = zones_early_until (z, &e.early))) {
-    if (wait->nap != NULL) {
-      r = wait->nap->sleep_for (wait->nap->opaque, 0);
-      slice = wait_slice (wait->nap, now - began);
+    if (wait->ops != NULL) {
+      r = wait->ops->sleep_for (wait->ops->opaque, 0);
+      slice = wait_slice (wait->ops, now - began);
     }
     if (r < 0 || await_turn (&e, min (until, moment_after (now, slice))))
       break;

@@ -131,12 +131,12 @@ uint64_t zones_end_of_zone (const struct zones *z, uint64_t offset);
  *
  * With reorder_wait, a write ahead of the write pointer waits for those before
  * it, until the moment that zones_early_until returns.  Before it waits, and
- * now and then meanwhile (wait_slice), it naps 0 ns by wait->nap: if that
+ * now and then meanwhile (wait_slice), it naps 0 ns by wait->ops: if that
  * fails, the write fails with the same error, except that for -EAGAIN
  * zones_begin_write returns ZONE_WRITE_EARLY.  Nothing is locked then.
  */
 struct zone_wait {
-  const struct wait_ops *nap; /* or NULL */
+  const struct wait_ops *ops; /* or NULL */
   uint64_t since; /* 0 for a new write: since when it has been early */
 };
 int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,

@@ -266,8 +266,8 @@ make_progress (void *opaque, uint64_t nsec)
 static void
 test_progress_on_a_thread (void **state)
 {
-  const struct wait_ops nap = {.sleep_for = make_progress};
-  struct zone_wait wait = {.nap = &nap};
+  const struct wait_ops ops = {.sleep_for = make_progress};
+  struct zone_wait wait = {.ops = &ops};
   struct zone_write w;
 
   (void) state;
@@ -295,8 +295,8 @@ call_off (void *opaque, uint64_t nsec)
 static void
 test_called_off (void **state)
 {
-  const struct wait_ops nap = {.sleep_for = call_off};
-  struct zone_wait wait = {.nap = &nap};
+  const struct wait_ops ops = {.sleep_for = call_off};
+  struct zone_wait wait = {.ops = &ops};
   struct zone_write w;
   uint64_t since;
 

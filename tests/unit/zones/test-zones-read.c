@@ -423,8 +423,8 @@ count_naps (void *opaque, uint64_t nsec)
 static int
 write_early (uint64_t zone, uint64_t offset, uint64_t count, int naps)
 {
-  const struct wait_ops nap = {.sleep_for = count_naps, .opaque = &naps};
-  struct zone_wait wait = {.nap = &nap};
+  const struct wait_ops ops = {.sleep_for = count_naps, .opaque = &naps};
+  struct zone_wait wait = {.ops = &ops};
   struct zone_write w;
   int r;
 

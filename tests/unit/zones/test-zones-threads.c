@@ -410,8 +410,8 @@ write_early (void *arg)
 {
   static const char buf[BLOCK];
   struct early *e = arg;
-  const struct wait_ops nap = {.sleep_for = tell, .opaque = e};
-  struct zone_wait wait = {.nap = &nap};
+  const struct wait_ops ops = {.sleep_for = tell, .opaque = e};
+  struct zone_wait wait = {.ops = &ops};
   struct zone_write w;
 
   e->r = zones_begin_write (d.zones, &w, BLOCK, 2 * BLOCK, &wait);
