@@ -157,7 +157,7 @@ device_forget_early (struct request *r)
 
 /* Begin a write that waits for its turn on its thread. */
 static int
-await_turn (struct request *r, struct zone_write *zone)
+begin_on_thread (struct request *r, struct zone_write *zone)
 {
   struct waiting waiting = {.request = r};
   const struct wait_ops ops = {.sleep_for = nap_out,
@@ -217,7 +217,7 @@ write_in_zone (struct request *r, const void *buf, bool may_trim, bool waits,
     return result != 0 ? result : bad;
   }
   if (__builtin_expect (waits, 0))
-    result = await_turn (r, &zone);
+    result = begin_on_thread (r, &zone);
   else
     result = zones_try_write (d->zones, &zone, r->transfer, request_place (r));
   if (result != 0)

@@ -147,19 +147,19 @@ end_wait (struct zone_stripe *stripe, struct waiting_write *e)
 
 /* Wait until E is woken, or until MOMENT; say whether E was woken. */
 static bool
-await_turn (struct waiting_write *e, uint64_t moment)
+await_wake (struct waiting_write *e, uint64_t moment)
 {
   const struct timespec ts = {.tv_sec = (time_t) (moment / NSEC_PER_SEC),
                               .tv_nsec = (long) (moment % NSEC_PER_SEC)};
-  bool come;
+  bool is_woken;
 
   pthread_mutex_lock (&e->lock);
   while (!e->is_woken &&
          pthread_cond_timedwait (&e->woken, &e->lock, &ts) != ETIMEDOUT)
     ;
-  come = e->is_woken;
+  is_woken = e->is_woken;
   pthread_mutex_unlock (&e->lock);
-  return come;
+  return is_woken;
 }
 
 int
@@ -187,7 +187,7 @@ zone_wait_early (struct zones *z, struct zone_hold *h, uint64_t wp,
       r = wait->ops->sleep_for (wait->ops->opaque, 0);
       slice = wait_slice (wait->ops, now - began);
     }
-    if (r < 0 || await_turn (&e, min (until, moment_after (now, slice))))
+    if (r < 0 || await_wake (&e, min (until, moment_after (now, slice))))
       break;
     now = clock_now ();
   }

@@ -50,20 +50,20 @@ is_in_the_way (const struct zone_hold *h)
  * locked when this is called and when it returns.
  */
 static void
-await_turn (struct zone_hold *h)
+await_zone (struct zone_hold *h)
 {
-  sem_t turn;
+  sem_t wake;
 
-  sem_init (&turn, 0, 0);
-  h->turn = &turn;
+  sem_init (&wake, 0, 0);
+  h->wake = &wake;
   h->next = NULL;
   h->is_listed = true;
   *end_of_list (h->stripe) = h;
   stripe_unlock (h->stripe);
-  while (sem_wait (&turn) == -1)
+  while (sem_wait (&wake) == -1)
     ;
   stripe_lock (h->stripe);
-  sem_destroy (&turn);
+  sem_destroy (&wake);
 }
 
 static void
@@ -71,13 +71,13 @@ take (struct zones *z, struct zone_hold *h, uint64_t zone, bool is_shared)
 {
   h->stripe = zone_stripe (z, zone);
   h->zone = zone;
-  h->turn = NULL;
+  h->wake = NULL;
   h->is_shared = is_shared;
   h->is_listed = false;
   h->is_locked = true;
   stripe_lock (h->stripe);
   if (__builtin_expect (h->stripe->holds != NULL, 0) && is_in_the_way (h))
-    await_turn (h);
+    await_zone (h);
 }
 
 void
@@ -127,9 +127,9 @@ wake_next (struct zone_stripe *stripe, uint64_t zone)
   for (h = stripe->holds; h != NULL; h = h->next) {
     if (h->zone != zone)
       continue;
-    if (h->turn != NULL && (is_first || h->is_shared)) {
-      sem_post (h->turn);
-      h->turn = NULL;
+    if (h->wake != NULL && (is_first || h->is_shared)) {
+      sem_post (h->wake);
+      h->wake = NULL;
     }
     if (!h->is_shared)
       return;

@@ -44,14 +44,14 @@
 struct zones;
 
 /* A request that has a zone, or waits for it.  Only code in zones/ looks into
- * it.  The lock of the zone's stripe guards `next` and `turn`; no thread but
+ * it.  The lock of the zone's stripe guards `next` and `wake`; no thread but
  * that of the request uses the other members while they change.
  */
 struct zone_hold {
   struct zone_hold *next;
   struct zone_stripe *stripe;
   uint64_t zone;
-  void *turn; /* while it waits, the semaphore that wakes it; or NULL */
+  void *wake; /* while it waits, the semaphore that wakes it; or NULL */
   bool is_shared, is_listed;
   bool is_locked; /* this request has locked the stripe */
 };

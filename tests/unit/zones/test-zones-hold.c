@@ -126,7 +126,7 @@ waiting (void)
 
   stripe_lock (stripe);
   for (h = stripe->holds; h != NULL; h = h->next)
-    n += h->turn != NULL;
+    n += h->wake != NULL;
   stripe_unlock (stripe);
   return n;
 }
