@@ -353,7 +353,7 @@ request_prepare (struct request *r, enum operation op)
 /* The result of a write that was set aside: on_deadline ends it. */
 #define ASIDE 3
 
-static bool take_turn (void *request, const void *payload, uint64_t *moment);
+static bool try_again (void *request, const void *payload, uint64_t *moment);
 
 /* Have ops->set_aside keep a write, to be tried again later; BUF is NULL for
  * zeroes.  Returns its copy of the request, or NULL if the thread has to wait.
@@ -371,7 +371,7 @@ set_aside (struct request *r, const void *buf, bool may_trim)
   r->may_trim = may_trim;
   return ops->set_aside (
       moment_after (clock_now (), r->version->s.zones.reorder_wait),
-      r->version->s.spin, take_turn, on_deadline, r,
+      r->version->s.spin, try_again, on_deadline, r,
       offsetof (struct request, verdict), buf, buf != NULL ? r->io.count : 0);
 }
 
@@ -456,7 +456,7 @@ write_data (struct request *r, const void *buf, bool may_trim)
  * turn is over the write is out, whether it has a time to wait for or not.
  */
 static bool
-take_turn (void *request, const void *payload, uint64_t *moment)
+try_again (void *request, const void *payload, uint64_t *moment)
 {
   struct request *r = request;
   int result;
