@@ -119,7 +119,7 @@ struct settings_version {
  *                                longer, or writes to the log, has a place in
  *                                the list of holds, where requests of the same
  *                                zone wait and no others
- *     limits of zones            a bit for each zone; limits.turn, besides, the
+ *     limits of zones            a bit for each zone; limits.open_lock also the
  *                                end of another zone's write (zones-limits.c)
  *     write log, durability      one step, of STORE_STEP bytes
  *     the store's stripes        the same

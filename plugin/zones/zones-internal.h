@@ -88,8 +88,8 @@ struct zone_limits {
   bool any;
   uint64_t max_open, max_active; /* 0: no limit */
 
-  pthread_mutex_t turn;
-  pthread_mutex_t lock; /* guards all that follows */
+  pthread_mutex_t open_lock; /* see zones-limits.c */
+  pthread_mutex_t lock;      /* guards all that follows */
   pthread_cond_t changed;
   bool awaited; /* somebody waits for `changed` */
   uint64_t imp_open, exp_open, closed;

@@ -17,9 +17,9 @@
  * waits for one of those writes.  It keeps its own zone, but the writes need no
  * other zone to come to their end.  So that other requests do not begin new
  * writes for ever, each request that opens a zone or writes to one takes
- * limits.turn first, and the request that waits holds it.  A request unlocks
- * its stripe before it waits for limits.turn or for a write: to end, that write
- * has to lock its stripe, which may be the same.
+ * limits.open_lock first, and the request that waits holds it.  A request
+ * unlocks its stripe before it waits for limits.open_lock or for a write: to
+ * end, that write has to lock its stripe, which may be the same.
  */
 
 #include <config.h>
@@ -43,7 +43,7 @@ limits_create (struct zones *z, const struct zone_settings *s)
   if (l->idle == NULL)
     return -ENOMEM;
   l->cursor = z->nr_conv;
-  pthread_mutex_init (&l->turn, NULL);
+  pthread_mutex_init (&l->open_lock, NULL);
   pthread_mutex_init (&l->lock, NULL);
   pthread_cond_init (&l->changed, NULL);
   return 0;
@@ -58,7 +58,7 @@ limits_destroy (struct zones *z)
     return;
   pthread_cond_destroy (&l->changed);
   pthread_mutex_destroy (&l->lock);
-  pthread_mutex_destroy (&l->turn);
+  pthread_mutex_destroy (&l->open_lock);
   free (l->idle);
 }
 
@@ -67,9 +67,9 @@ limits_enter (struct zones *z, struct zone_hold *opening)
 {
   if (!z->limits.any)
     return;
-  if (opening != NULL && pthread_mutex_trylock (&z->limits.turn) != 0) {
+  if (opening != NULL && pthread_mutex_trylock (&z->limits.open_lock) != 0) {
     zone_let_go (opening);
-    lock (&z->limits.turn);
+    lock (&z->limits.open_lock);
   }
   lock (&z->limits.lock);
 }
@@ -83,7 +83,7 @@ limits_leave (struct zones *z, const struct zone_hold *opening)
     pthread_cond_signal (&z->limits.changed);
   unlock (&z->limits.lock);
   if (opening != NULL)
-    unlock (&z->limits.turn);
+    unlock (&z->limits.open_lock);
 }
 
 static void

@@ -26,7 +26,7 @@
  * next.  Requests to conventional zones lock nothing here: the store has locks
  * of its own.
  *
- * Lock order: a hold, a stripe, then limits.turn and limits.lock
+ * Lock order: a hold, a stripe, then limits.open_lock and limits.lock
  * (zones-limits.c), or waiting_write.lock (zones-early.c), or the store's.
  *
  * States are atomics so that tables, extents and counts need no lock: a zone's
