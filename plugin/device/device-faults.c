@@ -42,7 +42,7 @@ request_ask_faults (struct request *r)
   r->io.zone_size = d->zones != NULL ? r->version->s.zones.zone_size : 0;
   faults_judge (&d->faults, &r->io, &r->verdict);
   r->is_judged = true;
-  r->disconnects |= r->verdict.disconnect;
+  r->disconnects |= r->verdict.disconnects;
 }
 
 int

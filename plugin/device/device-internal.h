@@ -152,7 +152,7 @@ int request_obey_verdict (struct request *r);
 static inline bool
 request_is_lost (const struct request *r)
 {
-  return r->is_judged && r->verdict.lose;
+  return r->is_judged && r->verdict.is_lost;
 }
 
 static inline bool

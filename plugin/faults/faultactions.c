@@ -132,7 +132,7 @@ hit_stale (struct fault *fault, enum operation op, struct fault_verdict *v)
 {
   (void) fault;
   (void) op;
-  v->lose = true;
+  v->is_lost = true;
 }
 
 /*---------------------------------------------------------------------*/

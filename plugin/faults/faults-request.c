@@ -61,7 +61,7 @@ act (struct fault *fault, enum operation op, struct fault_verdict *v)
     hold (v, fault);
   v->corrupts |= action->corrupt != NULL;
   v->hangs |= action->wait == WAIT_BEFORE;
-  v->disconnect |= action->disconnects;
+  v->disconnects |= action->disconnects;
   if (action->hit != NULL)
     action->hit (fault, op, v);
 }
@@ -80,7 +80,7 @@ faults_judge (struct faults *f, const struct io_info *r,
       act (f->rules[i], r->op, v);
   }
   unlock (&f->lock);
-  if (v->disconnect && v->error == 0)
+  if (v->disconnects && v->error == 0)
     v->error = -ESHUTDOWN;
 }
 
