@@ -54,10 +54,10 @@ fault_action_of (const struct fault *fault)
 }
 
 /* Does a verdict keep the rule until the request is done, deleted or not?
- * There may be MAX_HELD such rules.
+ * There may be MAX_KEPT such rules.
  */
 static inline bool
-fault_is_held (const struct fault *fault)
+fault_is_kept (const struct fault *fault)
 {
   const struct fault_action_row *action = fault_action_of (fault);
 

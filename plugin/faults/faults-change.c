@@ -30,12 +30,12 @@ count (const struct fault *fault)
 }
 
 static uint32_t
-count_held (const struct fault *fault)
+count_kept (const struct fault *fault)
 {
   uint32_t r = 0;
 
   for (; fault != NULL; fault = fault->next)
-    r += !fault->doomed && fault_is_held (fault);
+    r += !fault->doomed && fault_is_kept (fault);
   return r;
 }
 
@@ -261,11 +261,11 @@ check_new (struct faults *f, struct fault *chain, struct order *a,
 {
   struct fault *fault;
 
-  if (count_held (f->first) + count_held (chain) > MAX_HELD)
+  if (count_kept (f->first) + count_kept (chain) > MAX_KEPT)
     return refuse (why,
                    "allowed are %d rules with corrupt=flip, corrupt=zero "
                    "or hang on a device",
-                   MAX_HELD);
+                   MAX_KEPT);
   for (fault = chain; fault != NULL; fault = fault->next) {
     if (!fault_is_for (fault, f->device))
       return refuse (why, "'device=nullb%" PRIu32 "': this is nullb%" PRIu32,

@@ -48,7 +48,7 @@ static void
 hold (struct fault_verdict *v, struct fault *fault)
 {
   atomic_fetch_add (&fault->references, 1);
-  v->held[v->nr_held++] = fault;
+  v->kept[v->nr_kept++] = fault;
 }
 
 /* The lock is held. */
@@ -57,7 +57,7 @@ act (struct fault *fault, enum operation op, struct fault_verdict *v)
 {
   const struct fault_action_row *action = fault_action_of (fault);
 
-  if (fault_is_held (fault))
+  if (fault_is_kept (fault))
     hold (v, fault);
   v->corrupts |= action->corrupt != NULL;
   v->hangs |= action->wait == WAIT_BEFORE;
@@ -89,8 +89,8 @@ faults_done (struct fault_verdict *v)
 {
   uint32_t i;
 
-  for (i = 0; i < v->nr_held; i++)
-    fault_unref (v->held[i]);
+  for (i = 0; i < v->nr_kept; i++)
+    fault_unref (v->kept[i]);
 }
 
 /* Are all rules deleted that it hangs by? */
@@ -99,8 +99,8 @@ is_released (const struct fault_verdict *v)
 {
   uint32_t i;
 
-  for (i = 0; i < v->nr_held; i++) {
-    if (fault_hangs (v->held[i]) && !atomic_load (&v->held[i]->deleted))
+  for (i = 0; i < v->nr_kept; i++) {
+    if (fault_hangs (v->kept[i]) && !atomic_load (&v->kept[i]->deleted))
       return false;
   }
   return true;
@@ -155,8 +155,8 @@ faults_corrupt (const struct fault_verdict *v, const struct io_info *r,
   uint64_t at;
   uint32_t i;
 
-  for (i = 0; i < v->nr_held; i++) {
-    fault = v->held[i];
+  for (i = 0; i < v->nr_kept; i++) {
+    fault = v->kept[i];
     action = fault_action_of (fault);
     if (action->corrupt == NULL)
       continue;

@@ -8,7 +8,7 @@
  *                  ^ rule, counters, draws            they were added; 3 and 4
  *                  |                                  were deleted
  *     verdict: error, delay, is_lost, disconnects,
- *              held[] the rules that corrupt or hang, kept until faults_done,
+ *              kept[] the rules that corrupt or hang, kept until faults_done,
  *                     deleted or not
  *
  * Every rule is asked about a request, in that order, and each counts by itself
@@ -53,7 +53,7 @@
 /* The most rules of a device that a verdict has to keep: those that corrupt by
  * flip or zero, or hang.
  */
-#define MAX_HELD 16
+#define MAX_KEPT 16
 
 struct fault;
 
@@ -95,8 +95,8 @@ struct fault_verdict {
   bool disconnects; /* drop the client; then error is -ESHUTDOWN, or a rule's */
   bool corrupts;    /* faults_corrupt has something to do */
   bool hangs;       /* faults_hang has something to wait for */
-  uint32_t nr_held;
-  struct fault *held[MAX_HELD];
+  uint32_t nr_kept;
+  struct fault *kept[MAX_KEPT];
 };
 
 /* Begin without rules, for device number DEVICE.  SEED and DEVICE decide what
@@ -148,7 +148,7 @@ int fault_copy (const struct fault *chain, uint32_t device,
 
 /* Delete rules and add a chain of new ones (NULL is none), all or nothing.
  * Returns 0; -ENOMEM; or -EINVAL with *why if WHICH names no rule, a name is in
- * use, a rule is for another device, or more than MAX_HELD rules corrupt or
+ * use, a rule is for another device, or more than MAX_KEPT rules corrupt or
  * hang.  WHICH is NULL, or says what to delete:
  *
  *     NUMBER|NAME[,...]    these

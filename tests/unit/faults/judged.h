@@ -35,7 +35,7 @@ void del (const char *which);
 
 struct io_info request (enum operation op, uint64_t offset, uint64_t count);
 
-/* A verdict of which nothing is held. */
+/* A verdict that keeps no rule. */
 struct fault_verdict judge (enum operation op, uint64_t offset, uint64_t count);
 
 /* Is a write of 4096 bytes at OFFSET hit by error=EIO? */

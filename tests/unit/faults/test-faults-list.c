@@ -339,15 +339,15 @@ test_others_held (void **state)
   int i;
 
   (void) state;
-  for (i = 0; i < 2 * MAX_HELD; i++) {
+  for (i = 0; i < 2 * MAX_KEPT; i++) {
     snprintf (text, sizeof text, "op=read count=%d hang", 1 + i % 24);
-    if (i < MAX_HELD)
+    if (i < MAX_KEPT)
       add (text);
     else
       fault_append (&chain, make (text));
   }
   change ("others", chain);
-  assert_int_equal (faults.count, MAX_HELD);
+  assert_int_equal (faults.count, MAX_KEPT);
 }
 
 /* Draws begin again, those of flips, too. */
@@ -418,16 +418,16 @@ test_most_held (void **state)
   int i;
 
   (void) state;
-  for (i = 0; i < MAX_HELD; i++)
+  for (i = 0; i < MAX_KEPT; i++)
     add (i % 2 ? "corrupt=flip" : "corrupt=zero");
   check_refused (make ("hang"), "allowed are 16 rules with corrupt=flip, "
                                 "corrupt=zero or hang on a device");
   add ("error=EIO");
   add ("corrupt=stale");
-  assert_int_equal (judge (OP_WRITE, 0, 512).nr_held, MAX_HELD);
+  assert_int_equal (judge (OP_WRITE, 0, 512).nr_kept, MAX_KEPT);
   del ("1");
   add ("hang");
-  assert_int_equal (judge (OP_WRITE, 0, 512).nr_held, MAX_HELD);
+  assert_int_equal (judge (OP_WRITE, 0, 512).nr_kept, MAX_KEPT);
 }
 
 static void

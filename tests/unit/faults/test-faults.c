@@ -25,7 +25,7 @@ test_no_rules (void **state)
   assert_int_equal (v.error, 0);
   assert_int_equal (v.delay, 0);
   assert_false (v.is_lost || v.disconnects || v.corrupts || v.hangs);
-  assert_int_equal (v.nr_held, 0);
+  assert_int_equal (v.nr_kept, 0);
   add ("error=EIO");
   assert_true (faults_any (&faults));
   del ("1");
@@ -393,7 +393,7 @@ test_everything_at_once (void **state)
   assert_int_equal (v.error, -EIO);
   assert_int_equal (v.delay, 1000000);
   assert_true (v.is_lost && v.disconnects && v.corrupts && v.hangs);
-  assert_int_equal (v.nr_held, 2);
+  assert_int_equal (v.nr_kept, 2);
   faults_done (&v);
   for (id = 1; id <= 6; id++)
     check_counters (id, 1, 1);
