@@ -168,12 +168,12 @@ tell_of_reset (struct zones *z, struct zone_hold *h, uint64_t wp)
   return r;
 }
 
-/* Do the command COND to the zone that H has.  *told becomes the result of
- * zone_data.reset, if that is called.
+/* Do the command COND to the zone that H has.  *reset_result becomes the result
+ * of zone_data.reset, if that is called.
  */
 static int
 command_held (struct zones *z, struct zone_hold *h, enum zone_cond cond,
-              int *told)
+              int *reset_result)
 {
   const uint64_t state = zone_state (z, h->zone), wp = state_wp (state);
   const bool resets = is_reset (cond, state_cond (state));
@@ -185,8 +185,8 @@ command_held (struct zones *z, struct zone_hold *h, enum zone_cond cond,
   if (!zones_have_power (z))
     return -ESHUTDOWN;
   if (wp > 0 && resets)
-    *told = tell_of_reset (z, h, wp);
-  if (*told == -ESHUTDOWN)
+    *reset_result = tell_of_reset (z, h, wp);
+  if (*reset_result == -ESHUTDOWN)
     return -ESHUTDOWN;
   limits_enter (z, may_open ? h : NULL);
   r = apply (z, h, cond);
@@ -201,19 +201,19 @@ command_held (struct zones *z, struct zone_hold *h, enum zone_cond cond,
 }
 
 static int
-command (struct zones *z, uint64_t zone, enum zone_cond cond, int *told)
+command (struct zones *z, uint64_t zone, enum zone_cond cond, int *reset_result)
 {
   struct zone_hold h;
   int r;
 
-  *told = 0;
+  *reset_result = 0;
   if (zone >= z->nr_zones || !is_command (cond))
     return -EINVAL;
   if (zone < z->nr_conv)
     return cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE ? -EINVAL
                                                                    : -EIO;
   zone_take (z, &h, zone);
-  r = command_held (z, &h, cond, told);
+  r = command_held (z, &h, cond, reset_result);
   zone_give_back (&h);
   return r;
 }
@@ -221,10 +221,10 @@ command (struct zones *z, uint64_t zone, enum zone_cond cond, int *told)
 int
 zones_command (struct zones *z, uint64_t zone, enum zone_cond cond)
 {
-  int told;
-  int r = command (z, zone, cond, &told);
+  int reset_result;
+  int r = command (z, zone, cond, &reset_result);
 
-  return r < 0 ? r : told;
+  return r < 0 ? r : reset_result;
 }
 
 static bool
@@ -240,15 +240,15 @@ is_reset_by_all (enum zone_cond cond)
 int
 zones_reset_all (struct zones *z)
 {
-  int told, r = 0;
+  int reset_result, r = 0;
   uint64_t zone;
 
   for (zone = z->nr_conv; zone < z->nr_zones; zone++) {
     if (!is_reset_by_all (state_cond (zone_state (z, zone))))
       continue;
-    if (command (z, zone, ZONE_COND_EMPTY, &told) == -ESHUTDOWN)
+    if (command (z, zone, ZONE_COND_EMPTY, &reset_result) == -ESHUTDOWN)
       return -ESHUTDOWN;
-    r = r < 0 ? r : told;
+    r = r < 0 ? r : reset_result;
   }
   return r;
 }
