@@ -171,22 +171,22 @@ unlock_folder (void)
 bool
 make_folder (const char *folder)
 {
-  char fresh[LONGEST_PATH];
+  char hidden[LONGEST_PATH];
   int err;
 
   if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
     return false;
-  format (fresh, sizeof fresh, RUN "/.%d", (int) getpid ());
+  format (hidden, sizeof hidden, RUN "/.%d", (int) getpid ());
   /* EEXIST: a process of the same pid was killed just here. */
-  if (mkdir (fresh, 0700) == -1 && errno != EEXIST)
+  if (mkdir (hidden, 0700) == -1 && errno != EEXIST)
     return false;
-  if (!lock_folder (fresh))
+  if (!lock_folder (hidden))
     return false;
-  if (move_folder (fresh, folder))
+  if (move_folder (hidden, folder))
     return true;
   err = errno;
   unlock_folder ();
-  rmdir (fresh);
+  rmdir (hidden);
   errno = err;
   return false;
 }
