@@ -303,4 +303,14 @@ resident ()
   awk '$1 == "VmRSS:" { print $2 }' "/proc/$server_pid/status"
 }
 
+# leaves_nothing_of_ublk WHEN: no device, no process, no record of nullblk-ublk.
+leaves_nothing_of_ublk ()
+{
+  [ -z "$(ls /run/nullblk-ublk)" ] || fail "$1: left: $(ls /run/nullblk-ublk)"
+  [ -z "$(ls /sys/class/ublk-char)" ] ||
+    fail "$1: left: $(ls /sys/class/ublk-char)"
+  ! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null ||
+    fail "$1: left: a process of nullblk-ublk"
+}
+
 seed=$(new_seed)

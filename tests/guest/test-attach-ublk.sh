@@ -17,15 +17,11 @@ fi
 
 modprobe ublk_drv || skip "this kernel has no ublk"
 
-# nothing_is_left WHEN: of ublk's, too.
+# nothing_is_left WHEN: neither of nullblk-attach nor of nullblk-ublk.
 nothing_is_left ()
 {
   leaves_nothing "$1"
-  [ -z "$(ls /run/nullblk-ublk)" ] || fail "$1: left: $(ls /run/nullblk-ublk)"
-  [ -z "$(ls /sys/class/ublk-char)" ] ||
-    fail "$1: left: $(ls /sys/class/ublk-char)"
-  ! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null ||
-    fail "$1: left: a process of nullblk-ublk"
+  leaves_nothing_of_ublk "$1"
 }
 
 # refuses TEXT ARGUMENT...: the last line that it says is so.

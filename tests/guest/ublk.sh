@@ -73,14 +73,10 @@ leave_server ()
   stop_server
 }
 
-# leaves_nothing WHEN: no device, no process, no file.
+# leaves_nothing WHEN
 leaves_nothing ()
 {
-  [ -z "$(ls /run/nullblk-ublk)" ] || fail "$1: left: $(ls /run/nullblk-ublk)"
-  [ -z "$(ls /sys/class/ublk-char)" ] ||
-    fail "$1: left: $(ls /sys/class/ublk-char)"
-  ! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null ||
-    fail "$1: left: a process"
+  leaves_nothing_of_ublk "$1"
 }
 
 # refuses TEXT ARGUMENT...: with one line that is so.
