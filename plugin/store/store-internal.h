@@ -169,4 +169,30 @@ void store_zero_piece (struct store *s, const struct piece *p);
 void store_refresh (struct store *s, uint32_t nr, const struct piece *p,
                     bool fully_written);
 
+/* The memory that a range needs and does not have yet. */
+struct store_cost {
+  uint64_t bytes; /* of the budget */
+  uint64_t pages;
+};
+
+/* Add the cost of a piece to *cost.  The chunk's stripe is locked. */
+void store_add_cost (struct store *s, const struct piece *p,
+                     struct store_cost *cost);
+
+/* Write COUNT bytes at OFFSET, or make them zero and keep or take their memory:
+ * at most STORE_STEP, or a chunk more.  *PAID bytes have been charged already
+ * for the memory that this needs, and those that it uses are taken from *PAID;
+ * PAID may be NULL.  Returns 0 or -ENOSPC, and then nothing has changed.
+ */
+int store_write_range (struct store *s, uint32_t volume, const void *buf,
+                       uint64_t count, uint64_t offset, uint64_t *paid);
+int store_zero_range (struct store *s, uint32_t volume, uint64_t count,
+                      uint64_t offset, uint64_t *paid);
+
+/* Write more than STORE_STEP bytes, or zeroes if BUF is NULL, step by step, by
+ * a promise.  Returns as store_write does.
+ */
+int store_write_long (struct store *s, uint32_t volume, const void *buf,
+                      uint64_t count, uint64_t offset);
+
 #endif /* NULLBLK_STORE_INTERNAL_H */

@@ -55,12 +55,6 @@
 /* Pages that are worth a call of the kernel's. */
 #define MANY 4
 
-/* The memory that a range needs and does not have yet. */
-struct cost {
-  uint64_t bytes; /* of the budget */
-  uint64_t pages;
-};
-
 /* The stripes that a change has locked: one, or a set of them. */
 struct locked {
   bool one;
@@ -154,8 +148,8 @@ read_piece (struct store *s, const struct piece *p, char *buf)
 /*---------------------------------------------------------------------*/
 /* Memory for a write or zero.  All stripes of the range are locked. */
 
-static inline void
-add_cost (struct store *s, const struct piece *p, struct cost *cost)
+void
+store_add_cost (struct store *s, const struct piece *p, struct store_cost *cost)
 {
   const uint32_t nr = table_find (&s->table, p->key);
   unsigned missing = last_page (p) - first_page (p);
@@ -173,14 +167,14 @@ add_cost (struct store *s, const struct piece *p, struct cost *cost)
 }
 
 /* The charge for a range. */
-static struct cost
+static struct store_cost
 count_cost (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
 {
-  struct cost cost = {0, 0};
+  struct store_cost cost = {0, 0};
   struct piece p;
 
   for_each_piece (s, volume, p, offset, end)
-    add_cost (s, &p, &cost);
+    store_add_cost (s, &p, &cost);
   return cost;
 }
 
@@ -237,7 +231,7 @@ static int
 provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
          uint64_t *paid, bool fully_written)
 {
-  const struct cost cost = count_cost (s, volume, offset, end);
+  const struct store_cost cost = count_cost (s, volume, offset, end);
   uint64_t used;
   struct piece p;
   uint32_t nr;
@@ -288,9 +282,9 @@ store_read (struct store *s, uint32_t volume, void *buf, uint64_t count,
   }
 }
 
-static int
-write_range (struct store *s, uint32_t volume, const void *buf, uint64_t count,
-             uint64_t offset, uint64_t *paid)
+int
+store_write_range (struct store *s, uint32_t volume, const void *buf,
+                   uint64_t count, uint64_t offset, uint64_t *paid)
 {
   const uint64_t end = offset + count;
   struct locked locked;
@@ -314,32 +308,29 @@ write_range (struct store *s, uint32_t volume, const void *buf, uint64_t count,
   return r;
 }
 
-static int write_long (struct store *s, uint32_t volume, const void *buf,
-                       uint64_t count, uint64_t offset);
-
 int
 store_write (struct store *s, uint32_t volume, const void *buf, uint64_t count,
              uint64_t offset)
 {
   if (count > STORE_STEP)
-    return write_long (s, volume, buf, count, offset);
-  return write_range (s, volume, buf, count, offset, NULL);
+    return store_write_long (s, volume, buf, count, offset);
+  return store_write_range (s, volume, buf, count, offset, NULL);
 }
 
 int
 store_restore (struct store *s, uint32_t volume, const void *buf,
                uint64_t count, uint64_t offset, uint64_t *paid)
 {
-  return write_range (s, volume, buf, count, offset, paid);
+  return store_write_range (s, volume, buf, count, offset, paid);
 }
 
 /* All stripes are held only while memory is taken, which changes no data: what
  * was not written is zero.  The rest is made zero chunk by chunk; where a trim
  * comes between, it is as if it had come after.
  */
-static int
-zero_range (struct store *s, uint32_t volume, uint64_t count, uint64_t offset,
-            uint64_t *paid)
+int
+store_zero_range (struct store *s, uint32_t volume, uint64_t count,
+                  uint64_t offset, uint64_t *paid)
 {
   const uint64_t start = offset, end = offset + count;
   struct locked locked;
@@ -374,8 +365,8 @@ zero_range (struct store *s, uint32_t volume, uint64_t count, uint64_t offset,
 int
 store_zero (struct store *s, uint32_t volume, uint64_t count, uint64_t offset)
 {
-  return count > STORE_STEP ? write_long (s, volume, NULL, count, offset)
-                            : zero_range (s, volume, count, offset, NULL);
+  return count > STORE_STEP ? store_write_long (s, volume, NULL, count, offset)
+                            : store_zero_range (s, volume, count, offset, NULL);
 }
 
 /*---------------------------------------------------------------------*/
@@ -389,7 +380,7 @@ store_begin_promise (struct store *s, struct store_promise *p, uint32_t volume,
                      uint64_t count, uint64_t offset)
 {
   struct promises *all = &s->promises;
-  struct cost cost = {0, 0};
+  struct store_cost cost = {0, 0};
   struct piece piece;
   unsigned stripe;
 
@@ -404,7 +395,7 @@ store_begin_promise (struct store *s, struct store_promise *p, uint32_t volume,
   for_each_piece (s, volume, piece, offset, p->end) {
     stripe = stripe_of (s, piece.key);
     lock_shared (s, stripe);
-    add_cost (s, &piece, &cost);
+    store_add_cost (s, &piece, &cost);
     unlock_stripe (s, stripe);
   }
   p->cost = cost.bytes;
@@ -434,9 +425,10 @@ store_step_promised (struct store *s, struct store_promise *p, const void *buf)
   int r;
 
   if (buf != NULL)
-    r = write_range (s, p->volume, buf, to - p->offset, p->offset, &p->paid);
+    r = store_write_range (s, p->volume, buf, to - p->offset, p->offset,
+                           &p->paid);
   else
-    r = zero_range (s, p->volume, to - p->offset, p->offset, &p->paid);
+    r = store_zero_range (s, p->volume, to - p->offset, p->offset, &p->paid);
   if (r == 0) {
     lock (&s->promises.lock);
     p->offset = to;
@@ -461,9 +453,9 @@ store_end_promise (struct store *s, struct store_promise *p)
     arena_uncharge (&s->arena, p->paid);
 }
 
-static int
-write_long (struct store *s, uint32_t volume, const void *buf, uint64_t count,
-            uint64_t offset)
+int
+store_write_long (struct store *s, uint32_t volume, const void *buf,
+                  uint64_t count, uint64_t offset)
 {
   const char *from = buf;
   struct store_promise p;
