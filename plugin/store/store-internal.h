@@ -6,6 +6,8 @@
  *
  *     store.c         reads, writes and extents (with the drawing, and the
  *                     rules for the locks)
+ *     store-promise.c long writes and zeroes, step by step
+ *     store-range.c   writes and zeroes of at most a step, and their memory
  *     store-trim.c    trims, and how memory goes back
  *     store-copies.c  memory for copies of data
  *     store-reach.c   the next place with data, and where a step ends

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Promises: long writes and zeroes, which go step by step; see store.h.
+ */
+
+#include <config.h>
+
+#include "store-internal.h"
+
+/* The chunks that are there from now on stay, so that one at a time can be
+ * looked at.
+ */
+void
+store_begin_promise (struct store *s, struct store_promise *p, uint32_t volume,
+                     uint64_t count, uint64_t offset)
+{
+  struct promises *all = &s->promises;
+  struct store_cost cost = {0, 0};
+  struct piece piece;
+  unsigned stripe;
+
+  *p = (struct store_promise){
+      .volume = volume, .offset = offset, .end = offset + count};
+  lock (&all->lock);
+  p->next = all->first;
+  all->first = p;
+  atomic_fetch_add (&all->nr, 1);
+  unlock (&all->lock);
+
+  for_each_piece (s, volume, piece, offset, p->end) {
+    stripe = stripe_of (s, piece.key);
+    lock_shared (s, stripe);
+    store_add_cost (s, &piece, &cost);
+    unlock_stripe (s, stripe);
+  }
+  p->cost = cost.bytes;
+}
+
+int
+store_pay_promise (struct store *s, struct store_promise *p)
+{
+  const int r = p->cost > 0 ? arena_charge (&s->arena, p->cost) : 0;
+
+  if (r == 0)
+    p->paid = p->cost;
+  return r;
+}
+
+/* A chunk is in one step only. */
+uint64_t
+store_reach_promised (const struct store *s, const struct store_promise *p)
+{
+  return min (p->end, (p->offset + STORE_STEP) & -arena_chunk_size (&s->arena));
+}
+
+int
+store_step_promised (struct store *s, struct store_promise *p, const void *buf)
+{
+  const uint64_t to = store_reach_promised (s, p);
+  int r;
+
+  if (buf != NULL)
+    r = store_write_range (s, p->volume, buf, to - p->offset, p->offset,
+                           &p->paid);
+  else
+    r = store_zero_range (s, p->volume, to - p->offset, p->offset, &p->paid);
+  if (r == 0) {
+    lock (&s->promises.lock);
+    p->offset = to;
+    unlock (&s->promises.lock);
+  }
+  return r;
+}
+
+void
+store_end_promise (struct store *s, struct store_promise *p)
+{
+  struct promises *all = &s->promises;
+  struct store_promise **link;
+
+  lock (&all->lock);
+  for (link = &all->first; *link != p; link = &(*link)->next)
+    ;
+  *link = p->next;
+  atomic_fetch_sub (&all->nr, 1);
+  unlock (&all->lock);
+  if (p->paid > 0)
+    arena_uncharge (&s->arena, p->paid);
+}
+
+int
+store_write_long (struct store *s, uint32_t volume, const void *buf,
+                  uint64_t count, uint64_t offset)
+{
+  const char *from = buf;
+  struct store_promise p;
+  int r;
+
+  store_begin_promise (s, &p, volume, count, offset);
+  r = store_pay_promise (s, &p);
+  while (r == 0 && p.offset < p.end)
+    r = store_step_promised (s, &p,
+                             from != NULL ? from + (p.offset - offset) : NULL);
+  store_end_promise (s, &p);
+  return r;
+}

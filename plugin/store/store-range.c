@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Changes of a range of at most a step: all its stripes are locked, its memory
+ * is taken as a whole or not at all, and its data is written; see store.c.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+
+#include "store-internal.h"
+
+/* Pages that are worth a call of the kernel's. */
+#define MANY 4
+
+/* The stripes that a change has locked: one, or a set of them. */
+struct locked {
+  bool one;
+  unsigned stripe;
+  uint64_t set[NR_STRIPES / 64];
+};
+
+/*---------------------------------------------------------------------*/
+/* Locks */
+
+static void
+for_each_stripe (struct store *s, const struct locked *locked,
+                 void (*action) (struct store *, unsigned))
+{
+  uint64_t bits;
+  unsigned w;
+
+  for (w = 0; w < NR_STRIPES / 64; w++) {
+    for (bits = locked->set[w]; bits != 0; bits &= bits - 1)
+      action (s, w * 64 + __builtin_ctzll (bits));
+  }
+}
+
+/* Lock all stripes of a range for a change, in ascending order.  Most ranges
+ * lie in one chunk.
+ */
+static void
+lock_range (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
+            struct locked *locked)
+{
+  const uint64_t count = end - offset;
+  struct piece p = piece_at (s, volume, offset, end);
+  unsigned stripe;
+
+  locked->one = p.len == count;
+  if (locked->one) {
+    locked->stripe = stripe_of (s, p.key);
+    lock_exclusive (s, locked->stripe);
+    return;
+  }
+  memset (locked->set, 0, sizeof locked->set);
+  for_each_piece (s, volume, p, offset, end) {
+    stripe = stripe_of (s, p.key);
+    locked->set[stripe / 64] |= UINT64_C (1) << stripe % 64;
+  }
+  for_each_stripe (s, locked, lock_exclusive);
+  if (count > atomic_load_explicit (&s->widest, memory_order_relaxed))
+    atomic_store_explicit (&s->widest, count, memory_order_relaxed);
+}
+
+static void
+unlock_range (struct store *s, const struct locked *locked)
+{
+  if (locked->one)
+    unlock_stripe (s, locked->stripe);
+  else
+    for_each_stripe (s, locked, unlock_stripe);
+}
+
+/*---------------------------------------------------------------------*/
+/* Memory for a write or zero.  All stripes of the range are locked. */
+
+void
+store_add_cost (struct store *s, const struct piece *p, struct store_cost *cost)
+{
+  const uint32_t nr = table_find (&s->table, p->key);
+  unsigned missing = last_page (p) - first_page (p);
+  const struct chunk *c;
+
+  if (nr != 0) {
+    c = arena_chunk (&s->arena, nr);
+    missing -= map_count (c->written, first_page (p), last_page (p));
+  }
+  cost->pages += missing;
+  if (s->arena.whole)
+    cost->bytes += nr == 0 ? arena_chunk_size (&s->arena) : 0;
+  else
+    cost->bytes += (uint64_t) missing << PAGE_SHIFT;
+}
+
+/* The charge for a range. */
+static struct store_cost
+count_cost (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
+{
+  struct store_cost cost = {0, 0};
+  struct piece p;
+
+  for_each_piece (s, volume, p, offset, end)
+    store_add_cost (s, &p, &cost);
+  return cost;
+}
+
+/* Put the chunks that the range misses into the table, or none of them. */
+static int
+add_chunks (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
+{
+  const uint64_t start = offset;
+  const struct chunk *c;
+  uint64_t reached;
+  struct piece p;
+  uint32_t nr;
+
+  for_each_piece (s, volume, p, offset, end) {
+    if (table_find (&s->table, p.key) == 0 && table_add (&s->table, p.key) == 0)
+      break;
+  }
+  if (offset == end)
+    return 0;
+
+  /* Those without a page are the ones just added. */
+  reached = offset;
+  offset = start;
+  for_each_piece (s, volume, p, offset, reached) {
+    nr = table_find (&s->table, p.key);
+    c = arena_chunk (&s->arena, nr);
+    if (map_count (c->written, 0, pages_in_chunk (s)) == 0 && !c->listed) {
+      table_remove (&s->table, p.key, nr);
+      arena_give (&s->arena, nr);
+    }
+  }
+  return -ENOSPC;
+}
+
+/* Have the kernel put in the memory of many pages by one call, where it can,
+ * instead of by a fault each.
+ */
+static void
+populate (struct store *s, uint32_t nr, const struct piece *p)
+{
+  const unsigned first = first_page (p), last = last_page (p);
+
+  if (last - first >= MANY && !s->arena.whole &&
+      map_count (arena_chunk (&s->arena, nr)->written, first, last) == 0)
+    arena_populate (&s->arena, nr, (uint64_t) first << PAGE_SHIFT,
+                    (uint64_t) (last - first) << PAGE_SHIFT);
+}
+
+/* The budget is asked first: it has room for no more chunks than the arena has,
+ * so that a chunk is refused only where the system gives less than it should.
+ * *PAID bytes have been charged already; PAID may be NULL.
+ */
+static int
+provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
+         uint64_t *paid, bool fully_written)
+{
+  const struct store_cost cost = count_cost (s, volume, offset, end);
+  uint64_t used;
+  struct piece p;
+  uint32_t nr;
+  int r;
+
+  if (cost.pages == 0)
+    return 0;
+  if (cost.bytes > 0) {
+    used = paid != NULL ? min (*paid, cost.bytes) : 0;
+    r = cost.bytes > used ? arena_charge (&s->arena, cost.bytes - used) : 0;
+    if (r < 0)
+      return r;
+    r = add_chunks (s, volume, offset, end);
+    if (r < 0) {
+      arena_uncharge (&s->arena, cost.bytes - used);
+      return r;
+    }
+    if (paid != NULL)
+      *paid -= used;
+  }
+  for_each_piece (s, volume, p, offset, end) {
+    nr = table_find (&s->table, p.key);
+    store_refresh (s, nr, &p, fully_written);
+    if (fully_written)
+      populate (s, nr, &p);
+  }
+  atomic_fetch_add (&s->volumes[volume].written, cost.pages);
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* Changes */
+
+int
+store_write_range (struct store *s, uint32_t volume, const void *buf,
+                   uint64_t count, uint64_t offset, uint64_t *paid)
+{
+  const uint64_t end = offset + count;
+  struct locked locked;
+  const char *from = buf;
+  struct piece p;
+  uint32_t nr;
+  int r;
+
+  lock_range (s, volume, offset, end, &locked);
+  r = provide (s, volume, offset, end, paid, true);
+  if (r == 0) {
+    for_each_piece (s, volume, p, offset, end) {
+      nr = table_find (&s->table, p.key);
+      memcpy (arena_data (&s->arena, nr) + p.offset, from, p.len);
+      map_set (arena_chunk (&s->arena, nr)->written, first_page (&p),
+               last_page (&p));
+      from += p.len;
+    }
+  }
+  unlock_range (s, &locked);
+  return r;
+}
+
+/* All stripes are held only while memory is taken, which changes no data: what
+ * was not written is zero.  The rest is made zero chunk by chunk; where a trim
+ * comes between, it is as if it had come after.
+ */
+int
+store_zero_range (struct store *s, uint32_t volume, uint64_t count,
+                  uint64_t offset, uint64_t *paid)
+{
+  const uint64_t start = offset, end = offset + count;
+  struct locked locked;
+  struct piece p;
+  unsigned stripe;
+  uint32_t nr;
+  int r;
+
+  lock_range (s, volume, offset, end, &locked);
+  r = provide (s, volume, offset, end, paid, false);
+  if (r == 0) {
+    for_each_piece (s, volume, p, offset, end) {
+      nr = table_find (&s->table, p.key);
+      map_set (arena_chunk (&s->arena, nr)->written, first_page (&p),
+               last_page (&p));
+    }
+  }
+  unlock_range (s, &locked);
+  if (r < 0)
+    return r;
+
+  offset = start;
+  for_each_piece (s, volume, p, offset, end) {
+    stripe = stripe_of (s, p.key);
+    lock_exclusive (s, stripe);
+    store_zero_piece (s, &p);
+    unlock_stripe (s, stripe);
+  }
+  return 0;
+}
