@@ -43,6 +43,23 @@ void format (char *buf, size_t size, const char *fs, ...)
     __attribute__ ((format (printf, 3, 4)));
 
 /*---------------------------------------------------------------------*/
+/* Attaching: attach.c */
+
+struct attach_options {
+  unsigned connections;
+  unsigned depth;
+  unsigned timeout; /* seconds; 0: the default of REQUEST_TIMEOUT and so on */
+  unsigned persist; /* seconds; 0: not at all */
+  const char *name; /* or NULL */
+  enum { AS_AUTO, AS_NBD, AS_UBLK } as;
+};
+
+/* Attach the URI or the parameters in ARGUMENTS, which end with NULL.  Returns
+ * the program's exit status.
+ */
+int attach (const struct attach_options *given, char **arguments);
+
+/*---------------------------------------------------------------------*/
 /* Folders of attachments: attach-folder.c */
 
 /* Read the first line of a file; "" where there is none. */
@@ -98,6 +115,20 @@ void leave_locks (void);
 void note_signals (void);
 void ignore_signals (void);
 bool is_stopped (void);
+
+/* In a child: signals end the program again. */
+void default_signals (void);
+
+/* How long to wait for events that as a rule take no time. */
+#define PATIENCE_SECONDS 30
+
+/* Returns a pidfd of a process, or -1 and errno. */
+int open_process (pid_t pid);
+
+/* Does the process of the pidfd FD end within that many seconds, and before
+ * is_stopped?
+ */
+bool ends_within (int fd, unsigned seconds);
 
 /* Run a program to its end.  Returns its exit status; 127 where there is no
  * such program; and 128 and more where a signal killed it, after an error for

@@ -25,9 +25,6 @@
 
 #include "attach-internal.h"
 
-/* How long to wait for events that as a rule take no time. */
-#define PATIENCE_SECONDS 30
-
 extern char **environ;
 
 /*---------------------------------------------------------------------*/
@@ -59,6 +56,12 @@ set_handler (void (*handler) (int))
 }
 
 void
+default_signals (void)
+{
+  set_handler (SIG_DFL);
+}
+
+void
 note_signals (void)
 {
   set_handler (note);
@@ -80,18 +83,17 @@ is_stopped (void)
 /*---------------------------------------------------------------------*/
 /* Programs */
 
-/* As pidfd_open, which not all C libraries have. */
-static int
+/* Not all C libraries have pidfd_open. */
+int
 open_process (pid_t pid)
 {
   return syscall (SYS_pidfd_open, pid, 0);
 }
 
-/* Does the process of the pidfd FD end within that many seconds, and before
- * is_stopped?  This calls is_stopped once a second, as the signal may come just
- * before the poll.
+/* is_stopped is called once a second, as the signal may come just before the
+ * poll.
  */
-static bool
+bool
 ends_within (int fd, unsigned seconds)
 {
   struct pollfd process = {.fd = fd, .events = POLLIN};
@@ -402,7 +404,7 @@ start_watcher (struct persist *p, const char *folder,
   if (pid == 0) {
     /* No process that waits for our output, or for a lock, waits for this one.
      */
-    set_handler (SIG_DFL);
+    default_signals ();
     if (is_stopped ()) /* just before */
       _exit (EXIT_SUCCESS);
     /* The working folder stays: paths in the URI may begin there. */

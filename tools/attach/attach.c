@@ -67,14 +67,7 @@
 /* How long a server may take to answer. */
 #define ANSWER_SECONDS 30
 
-static struct {
-  unsigned connections; /* 0: as many as there are CPUs */
-  unsigned depth;
-  unsigned timeout; /* seconds; 0: as above */
-  unsigned persist; /* seconds; 0: not at all */
-  const char *name;
-  enum { AS_AUTO, AS_NBD, AS_UBLK } as;
-} options = {.depth = 64};
+static struct attach_options options;
 
 /* The export to attach: a URI that was given, or that of our own server. */
 static struct {
@@ -529,12 +522,13 @@ check_source (char **arguments)
     die ("%s", why.text);
 }
 
-static int
-attach (char **arguments)
+int
+attach (const struct attach_options *given, char **arguments)
 {
   struct client_options o;
   const char *name;
 
+  options = *given;
   check_source (arguments);
   source.by_ublk = options.as == AS_UBLK;
   if (options.as == AS_NBD)
@@ -626,7 +620,7 @@ parse_count (const char *option, const char *text, unsigned most)
 }
 
 static void
-parse_as (const char *text)
+parse_as (struct attach_options *wanted, const char *text)
 {
   static const char *const words[] = {
       [AS_AUTO] = "auto", [AS_NBD] = "nbd", [AS_UBLK] = "ublk"};
@@ -634,7 +628,7 @@ parse_as (const char *text)
 
   for (i = 0; i < sizeof words / sizeof words[0]; i++) {
     if (strcmp (text, words[i]) == 0) {
-      options.as = i;
+      wanted->as = i;
       return;
     }
   }
@@ -671,22 +665,23 @@ main (int argc, char *argv[])
       {"version", no_argument, NULL, 'V'},
       {NULL, 0, NULL, 0},
   };
+  struct attach_options wanted = {.depth = 64};
   bool list = false, want_detach = false, all = false;
   long cpus;
   int c;
 
   cpus = sysconf (_SC_NPROCESSORS_ONLN);
-  options.connections = cpus < 1                 ? 1
-                        : cpus > MAX_CONNECTIONS ? MAX_CONNECTIONS
-                                                 : cpus;
+  wanted.connections = cpus < 1                 ? 1
+                       : cpus > MAX_CONNECTIONS ? MAX_CONNECTIONS
+                                                : cpus;
   /* + : what follows the first parameter is the plugin's. */
   while ((c = getopt_long (argc, argv, "+C:V", long_options, NULL)) != -1) {
     switch (c) {
     case AS:
-      parse_as (optarg);
+      parse_as (&wanted, optarg);
       break;
     case 'C':
-      options.connections = parse_count ("-C", optarg, MAX_CONNECTIONS);
+      wanted.connections = parse_count ("-C", optarg, MAX_CONNECTIONS);
       break;
     case NAME:
       if (!is_good_name (optarg)) {
@@ -696,16 +691,16 @@ main (int argc, char *argv[])
                  optarg, MAX_NAME);
         exit (2);
       }
-      options.name = optarg;
+      wanted.name = optarg;
       break;
     case DEPTH:
-      options.depth = parse_count ("--depth", optarg, 1024);
+      wanted.depth = parse_count ("--depth", optarg, 1024);
       break;
     case TIMEOUT:
-      options.timeout = parse_count ("--timeout", optarg, 86400);
+      wanted.timeout = parse_count ("--timeout", optarg, 86400);
       break;
     case PERSIST:
-      options.persist =
+      wanted.persist =
           optarg != NULL ? parse_count ("--persist", optarg, 86400) : 60;
       break;
     case LIST:
@@ -738,5 +733,5 @@ main (int argc, char *argv[])
     return detach (argv[0]);
   if (list || want_detach || all || argc == 0)
     bad_usage ();
-  return attach (argv);
+  return attach (&wanted, argv);
 }
