@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,53 +23,8 @@
 
 #include "attach-internal.h"
 
-void
-format (char *buf, size_t size, const char *fs, ...)
-{
-  va_list args;
-  int n;
-
-  va_start (args, fs);
-  n = vsnprintf (buf, size, fs, args);
-  va_end (args);
-  if (n < 0 || (size_t) n >= size)
-    die ("%s...: too long", buf);
-}
-
 /*---------------------------------------------------------------------*/
 /* Files */
-
-void
-read_line (char *buf, size_t size, const char *folder, const char *file)
-{
-  char path[LONGEST_PATH];
-  FILE *fp;
-
-  buf[0] = '\0';
-  format (path, sizeof path, "%s/%s", folder, file);
-  fp = fopen (path, "re");
-  if (fp == NULL)
-    return;
-  if (fgets (buf, size, fp) == NULL)
-    buf[0] = '\0';
-  buf[strcspn (buf, "\n")] = '\0';
-  fclose (fp);
-}
-
-bool
-write_line (const char *folder, const char *file, const char *text)
-{
-  char path[LONGEST_PATH];
-  FILE *fp;
-  bool ok;
-
-  format (path, sizeof path, "%s/%s", folder, file);
-  fp = fopen (path, "we");
-  if (fp == NULL)
-    return false;
-  ok = fprintf (fp, "%s\n", text) > 0;
-  return fclose (fp) == 0 && ok;
-}
 
 void
 network_of_process (char *buf, size_t size)

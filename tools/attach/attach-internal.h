@@ -1,11 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Declarations that the files of nullblk-attach share: attach.c (with the
- * layout of /run/nullblk), attach-detach.c, attach-folder.c, attach-process.c,
- * attach-find.c, attach-device.c and attach-ublk.c; connection.c calls
- * is_stopped and format.  Nobody else includes this.  A function that cannot go
- * on ends the program, unless its comment says that it returns on failure.
+ * Declarations that the files of nullblk-attach share.  Each file calls only
+ * those that stand below it:
+ *
+ *     nullblk-attach.c  the command line
+ *     attach.c          attaching (with the layout of /run/nullblk)
+ *     attach-detach.c   listing and detaching
+ *     attach-device.c   nbd devices
+ *     attach-ublk.c     ublk devices, by nullblk-ublk
+ *     attach-server.c   the server and the process that reconnects a device
+ *     attach-find.c     how an attachment is found
+ *     attach-folder.c   its folder, and locks
+ *     persist.c         reconnects an nbd device
+ *     connection.c      connections to a server
+ *     attach-process.c  signals and programs
+ *     netlink.c         the kernel's nbd driver
+ *     attach-text.c     texts, and files of one line
+ *
+ * A function that cannot go on ends the program, unless its comment says that
+ * it returns on failure.
  */
 
 #ifndef NULLBLK_ATTACH_INTERNAL_H
@@ -38,10 +52,6 @@
 /* Print one line for the user, and end the program. */
 #define die(...) die_as ("nullblk-attach", __VA_ARGS__)
 
-/* As snprintf, but ends the program where the text does not fit. */
-void format (char *buf, size_t size, const char *fs, ...)
-    __attribute__ ((format (printf, 3, 4)));
-
 /*---------------------------------------------------------------------*/
 /* Attaching: attach.c */
 
@@ -61,11 +71,6 @@ int attach (const struct attach_options *given, char **arguments);
 
 /*---------------------------------------------------------------------*/
 /* Folders of attachments: attach-folder.c */
-
-/* Read the first line of a file; "" where there is none. */
-void read_line (char *buf, size_t size, const char *folder, const char *file);
-/* Returns false and errno on failure. */
-bool write_line (const char *folder, const char *file, const char *text);
 
 /* The network namespace of this process, as text: in another one the names of
  * hosts may mean other hosts.
@@ -107,7 +112,7 @@ void unlock_export (void);
 void leave_locks (void);
 
 /*---------------------------------------------------------------------*/
-/* Programs and processes: attach-process.c */
+/* Signals and programs: attach-process.c */
 
 /* From note_signals on, a signal that would end the program is only noted, for
  * is_stopped; from ignore_signals on, it is ignored.
@@ -159,6 +164,21 @@ const char *find_tool (const char *program, const char *folder);
  * is_stopped.  Returns false if it has not come true.
  */
 bool wait_for (bool (*condition) (const void *), const void *arg);
+
+/*---------------------------------------------------------------------*/
+/* Texts: attach-text.c */
+
+/* As snprintf, but ends the program where the text does not fit. */
+void format (char *buf, size_t size, const char *fs, ...)
+    __attribute__ ((format (printf, 3, 4)));
+
+/* Read the first line of a file; "" where there is none. */
+void read_line (char *buf, size_t size, const char *folder, const char *file);
+/* Returns false and errno on failure. */
+bool write_line (const char *folder, const char *file, const char *text);
+
+/*---------------------------------------------------------------------*/
+/* The processes of an attachment: attach-server.c */
 
 /* Start a server with the plugin's PARAMETERS, for QUEUE requests at a time, on
  * a socket in FOLDER.  Returns false on failure; if it is of the parameters,

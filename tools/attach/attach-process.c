@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The processes that nullblk-attach starts and ends: other programs, a server,
- * and the process that reconnects a device; and signals.
+ * Signals, and the programs that nullblk-attach runs to their ends.
  */
 
 #include <config.h>
@@ -237,7 +236,6 @@ wait_for (bool (*condition) (const void *), const void *arg)
 }
 
 /*---------------------------------------------------------------------*/
-/* The server */
 
 const char *
 find_tool (const char *program, const char *folder)
@@ -256,172 +254,4 @@ find_tool (const char *program, const char *folder)
   }
   format (path, sizeof path, "%s/%s", folder, program);
   return path;
-}
-
-/* Write "PID START", the pid of a process and the moment at which it was
- * started, which a later process of the same pid does not have.  Returns false
- * if there is no such process.
- */
-static bool
-describe_process (char *buf, size_t size, pid_t pid)
-{
-  unsigned long long start;
-  char proc[64], stat[1024];
-  const char *p;
-
-  format (proc, sizeof proc, "/proc/%d", (int) pid);
-  read_line (stat, sizeof stat, proc, "stat");
-  /* After its name, which may have anything in it, and 19 more fields. */
-  p = strrchr (stat, ')');
-  if (p == NULL || sscanf (p + 1,
-                           " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
-                           " %*s %*s %*s %*s %*s %*s %*s %llu",
-                           &start) != 1)
-    return false;
-  format (buf, size, "%d %llu", (int) pid, start);
-  return true;
-}
-
-static bool
-remember_process (const char *folder, const char *file, pid_t pid)
-{
-  char text[64];
-
-  return describe_process (text, sizeof text, pid) &&
-         write_line (folder, file, text);
-}
-
-/* End the process that FILE in FOLDER remembers, if it is still there. */
-static bool
-stop_process (const char *folder, const char *file)
-{
-  char remembered[64], text[64];
-  bool r = true;
-  int fd;
-
-  read_line (remembered, sizeof remembered, folder, file);
-  if (atoi (remembered) <= 0)
-    return true;
-  fd = open_process (atoi (remembered));
-  if (fd == -1)
-    return errno != ENOSYS && errno != EMFILE && errno != ENOMEM;
-  /* From here on fd means this process, whatever becomes of the number. */
-  if (describe_process (text, sizeof text, atoi (remembered)) &&
-      strcmp (text, remembered) == 0)
-    r = syscall (SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0) == 0
-            ? ends_within (fd, PATIENCE_SECONDS)
-            : errno == ESRCH; /* it has just ended by itself */
-  close (fd);
-  return r;
-}
-
-/* Is PID, which stands in PID_FILE, that of the process that wrote it there?
- * nbdkit has the file's name among its arguments.
- */
-static bool
-is_server (pid_t pid, const char *pid_file)
-{
-  char path[64], arguments[4096];
-  ssize_t n;
-  int fd;
-
-  format (path, sizeof path, "/proc/%d/cmdline", (int) pid);
-  fd = open (path, O_RDONLY | O_CLOEXEC);
-  n = fd != -1 ? read (fd, arguments, sizeof arguments) : -1;
-  close (fd);
-  return n > 0 &&
-         memmem (arguments, n, pid_file, strlen (pid_file) + 1) != NULL;
-}
-
-static bool
-find_server (const void *folder)
-{
-  char text[64], path[LONGEST_PATH];
-
-  read_line (text, sizeof text, folder, "pid");
-  format (path, sizeof path, "%s/pid", (const char *) folder);
-  return atoi (text) > 0 && is_server (atoi (text), path) &&
-         remember_process (folder, "server", atoi (text));
-}
-
-bool
-start_server (const char *folder, char *const *parameters, unsigned queue)
-{
-  char socket[LONGEST_PATH], pid[LONGEST_PATH], depth[16];
-  const char *argv[256] = {find_tool ("nullblk-serve", BINDIR),
-                           "-U",
-                           socket,
-                           "-P",
-                           pid,
-                           "--depth",
-                           depth,
-                           "--"};
-  size_t n = 8;
-
-  format (socket, sizeof socket, "%s/socket", folder);
-  format (pid, sizeof pid, "%s/pid", folder);
-  format (depth, sizeof depth, "%u", queue);
-  for (; *parameters != NULL; parameters++) {
-    if (n == sizeof argv / sizeof argv[0] - 1) {
-      fputs ("nullblk-attach: too many parameters\n", stderr);
-      return false;
-    }
-    argv[n++] = *parameters;
-  }
-  return run (argv, false) == 0 && wait_for (find_server, folder);
-}
-
-bool
-stop_server (const char *folder)
-{
-  char server[64];
-
-  /* start_server may have been interrupted before it knew the process. */
-  read_line (server, sizeof server, folder, "server");
-  if (server[0] == '\0')
-    find_server (folder);
-  return stop_process (folder, "server");
-}
-
-/*---------------------------------------------------------------------*/
-/* The process that reconnects */
-
-bool
-stop_watcher (const char *folder)
-{
-  return stop_process (folder, "watcher");
-}
-
-bool
-start_watcher (struct persist *p, const char *folder,
-               const struct attachment *attachment,
-               const struct persist_target *target, struct message *why)
-{
-  pid_t pid;
-  int fd;
-
-  pid = fork ();
-  if (pid == 0) {
-    /* No process that waits for our output, or for a lock, waits for this one.
-     */
-    default_signals ();
-    if (is_stopped ()) /* just before */
-      _exit (EXIT_SUCCESS);
-    /* The working folder stays: paths in the URI may begin there. */
-    fd = open ("/dev/null", O_RDWR);
-    if (setsid () == -1 || fd == -1 || dup2 (fd, 0) == -1 ||
-        dup2 (fd, 1) == -1 || dup2 (fd, 2) == -1)
-      _exit (EXIT_FAILURE);
-    close (fd);
-    leave_locks ();
-    persist_watch (p, target, is_there, attachment);
-    _exit (EXIT_SUCCESS);
-  }
-  if (pid == -1 || !remember_process (folder, "watcher", pid)) {
-    message_set (why, "--persist: %s", strerror (errno));
-    if (pid > 0)
-      kill (pid, SIGTERM);
-    return false;
-  }
-  return true;
 }
