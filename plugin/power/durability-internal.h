@@ -81,6 +81,19 @@ struct durability {
   _Atomic uint64_t memory_bytes; /* of memory-limit, still in `undoing` */
 };
 
+enum change_kind { WRITE, ZERO, TRIM };
+struct change {
+  enum change_kind kind;
+  const void *buf; /* of a write */
+  uint64_t count, offset;
+  bool fua;
+
+  /* For durability_cut_after; of a long write the last step. */
+  bool counts_as_write;
+
+  struct store_promise *promise; /* of a step of a long write, or NULL */
+};
+
 static inline bool
 is_on (const struct durability *d)
 {
@@ -111,6 +124,46 @@ uint64_t undo_charge (const struct undo *u);
 
 /* Free a record.  NOW: as for store_give_copy. */
 void undo_free (struct durability *d, struct undo *u, bool now);
+
+/* The lock is held for all of the following but undo_free_all.
+ *
+ * Put all records of FROM behind those of TO.  FROM stays as it is.
+ */
+void undo_append_all (struct undo_list *to, const struct undo_list *from);
+
+/* The records of a list are not needed any more: pay the store back for them,
+ * and leave them in d->gone, to be freed.
+ */
+void undo_forget (struct durability *d, struct undo_list *list);
+
+/* Free U and all records behind it. */
+void undo_free_all (struct durability *d, struct undo *u);
+
+/* Release the lock, and free what is in d->gone; the second function leaves
+ * that to durability_free_deferred after durability_defer_frees.
+ */
+void undo_unlock_and_free (struct durability *d);
+void undo_unlock_or_defer (struct durability *d);
+
+/* Evict the oldest records until BYTES of memory are back, or none is left.
+ * Returns whether any memory is back.
+ */
+bool undo_evict_memory (struct durability *d, uint64_t bytes);
+
+/* Evict the oldest records until the cache has room for CACHE_BYTES. */
+void undo_evict_for_room (struct durability *d, uint64_t cache_bytes);
+
+/* Record the content that a change replaces, in LIST.  Returns 0, or -ENOSPC
+ * when LIST would have more than SIZE bytes of the cache or there is no memory.
+ */
+int undo_record (struct durability *d, const struct change *c, uint64_t size,
+                 struct undo_list *list);
+
+/* Record that older records of the blocks of a change no longer matter.
+ * Returns 0, or -ENOSPC when there is no memory for that, or the change is
+ * larger than the cache.
+ */
+int undo_fence (struct durability *d, const struct change *c);
 
 /* Do the first step of a power cut.  Power is on, and the lock is held. */
 void durability_cut_power (struct durability *d, const struct power_cut *cut);

@@ -43,19 +43,6 @@
 
 #include "durability-internal.h"
 
-enum change_kind { WRITE, ZERO, TRIM };
-struct change {
-  enum change_kind kind;
-  const void *buf; /* of a write */
-  uint64_t count, offset;
-  bool fua;
-
-  /* For durability_cut_after; of a long write the last step. */
-  bool counts_as_write;
-
-  struct store_promise *promise; /* of a step of a long write, or NULL */
-};
-
 /*---------------------------------------------------------------------*/
 /* Records */
 
@@ -79,8 +66,8 @@ append (struct durability *d, struct undo_list *list, struct undo *u)
 }
 
 /* Put all records of FROM behind those of TO.  FROM stays as it is. */
-static void
-append_all (struct undo_list *to, const struct undo_list *from)
+void
+undo_append_all (struct undo_list *to, const struct undo_list *from)
 {
   if (from->oldest == NULL)
     return;
@@ -96,17 +83,17 @@ append_all (struct undo_list *to, const struct undo_list *from)
 /* No record of a list is needed any more.  Pay the store back for all of them,
  * so that the next request finds that memory.
  */
-static void
-forget (struct durability *d, struct undo_list *list)
+void
+undo_forget (struct durability *d, struct undo_list *list)
 {
   if (list->oldest != NULL)
     store_uncharge (d->o.store, list->memory_bytes);
-  append_all (&d->gone, list);
+  undo_append_all (&d->gone, list);
   memset (list, 0, sizeof *list);
 }
 
-static void
-free_all (struct durability *d, struct undo *u)
+void
+undo_free_all (struct durability *d, struct undo *u)
 {
   struct undo *next;
 
@@ -117,26 +104,26 @@ free_all (struct durability *d, struct undo *u)
 }
 
 /* Let go of the lock, and free what is gone. */
-static void
-unlock_and_free (struct durability *d)
+void
+undo_unlock_and_free (struct durability *d)
 {
   struct undo *gone = d->gone.oldest;
 
   memset (&d->gone, 0, sizeof d->gone);
   unlock (&d->lock);
-  free_all (d, gone);
+  undo_free_all (d, gone);
 }
 
 /* Let go of the lock, and free what is gone, unless the caller frees that later
  * (durability_defer_frees).
  */
-static void
-unlock_or_defer_frees (struct durability *d)
+void
+undo_unlock_or_defer (struct durability *d)
 {
   if (d->defers_frees)
     unlock (&d->lock);
   else
-    unlock_and_free (d);
+    undo_unlock_and_free (d);
 }
 
 void
@@ -151,7 +138,7 @@ void
 durability_free_deferred (struct durability *d)
 {
   lock (&d->lock);
-  unlock_and_free (d);
+  undo_unlock_and_free (d);
 }
 
 static void
@@ -171,8 +158,8 @@ evict_oldest (struct durability *d)
 /* Evict the oldest records until this many bytes of memory are back, or none is
  * left.  Returns whether any memory is back.
  */
-static bool
-evict_memory (struct durability *d, uint64_t bytes)
+bool
+undo_evict_memory (struct durability *d, uint64_t bytes)
 {
   const uint64_t before = d->list.memory_bytes;
 
@@ -181,8 +168,8 @@ evict_memory (struct durability *d, uint64_t bytes)
   return before != d->list.memory_bytes;
 }
 
-static void
-evict_for_room (struct durability *d, uint64_t cache_bytes)
+void
+undo_evict_for_room (struct durability *d, uint64_t cache_bytes)
 {
   while (d->list.oldest != NULL &&
          d->list.cache_bytes + cache_bytes > d->o.cache_size)
@@ -228,7 +215,7 @@ new_undo (struct durability *d, enum undo_kind kind, bool frees_pages,
   struct undo *r;
 
   while (store_charge (d->o.store, undo_charge (&u)) < 0) {
-    if (!evict_memory (d, undo_charge (&u)))
+    if (!undo_evict_memory (d, undo_charge (&u)))
       return NULL;
   }
   r = allocate (d, &u);
@@ -287,9 +274,9 @@ record_run (struct durability *d, const struct change *c, uint64_t at,
 }
 
 /* Record what a change takes the place of; returns as record_run. */
-static int
-record (struct durability *d, const struct change *c, uint64_t size,
-        struct undo_list *list)
+int
+undo_record (struct durability *d, const struct change *c, uint64_t size,
+             struct undo_list *list)
 {
   const uint64_t end = c->offset + c->count;
   uint64_t at, to;
@@ -310,8 +297,8 @@ record (struct durability *d, const struct change *c, uint64_t size,
  * -ENOSPC when there is no memory for that, or the change is larger than the
  * cache.
  */
-static int
-fence (struct durability *d, const struct change *c)
+int
+undo_fence (struct durability *d, const struct change *c)
 {
   const uint64_t end = c->offset + c->count;
   uint64_t at, to;
@@ -321,7 +308,7 @@ fence (struct durability *d, const struct change *c)
     return -ENOSPC;
   for (at = c->offset; at < end && d->list.oldest != NULL; at = to) {
     to = min (end, (at | (REGION - 1)) + 1);
-    evict_for_room (d, d->o.block_size);
+    undo_evict_for_room (d, d->o.block_size);
     u = new_undo (d, FENCE, false, at, to - at);
     if (u == NULL)
       return -ENOSPC;
@@ -361,7 +348,7 @@ apply_with_room (struct durability *d, const struct change *c)
 
   do {
     r = apply (d, c);
-  } while (r == -ENOSPC && evict_memory (d, c->count));
+  } while (r == -ENOSPC && undo_evict_memory (d, c->count));
   return r;
 }
 
@@ -369,7 +356,7 @@ apply_with_room (struct durability *d, const struct change *c)
 static void
 make_durable (struct durability *d)
 {
-  forget (d, &d->list);
+  undo_forget (d, &d->list);
 }
 
 static int
@@ -384,7 +371,7 @@ change_durably (struct durability *d, const struct change *c)
     if (c->offset + c->count > zone->durable)
       zone->durable = c->offset + c->count;
   }
-  else if (fence (d, c) < 0)
+  else if (undo_fence (d, c) < 0)
     make_durable (d);
   return 0;
 }
@@ -399,20 +386,20 @@ change_volatile (struct durability *d, const struct change *c, bool is_last)
   struct undo_list list = {NULL, NULL, 0, 0};
   int r;
 
-  r = record (d, c, size, &list);
+  r = undo_record (d, c, size, &list);
   if (r == 0) {
     if (!is_last)
-      evict_for_room (d, list.cache_bytes);
+      undo_evict_for_room (d, list.cache_bytes);
     r = apply_with_room (d, c);
     if (r == 0) {
-      append_all (&d->list, &list);
+      undo_append_all (&d->list, &list);
       return 0;
     }
   }
   /* There is no room to record this change: make it and all before it durable.
    * Without its records there may be memory for it.
    */
-  forget (d, &list);
+  undo_forget (d, &list);
   make_durable (d);
   return apply (d, c);
 }
@@ -450,9 +437,9 @@ free_what_is_gone (struct durability *d, int r, bool *again)
 {
   *again = r == -ENOSPC && !*again;
   if (*again)
-    unlock_and_free (d);
+    undo_unlock_and_free (d);
   else
-    unlock_or_defer_frees (d);
+    undo_unlock_or_defer (d);
   return *again;
 }
 
@@ -483,7 +470,7 @@ make_room (struct durability *d)
   bool r;
 
   lock (&d->lock);
-  r = evict_memory (d, STORE_STEP);
+  r = undo_evict_memory (d, STORE_STEP);
   unlock (&d->lock);
   return r;
 }
@@ -635,7 +622,7 @@ durability_flush_slow (struct durability *d)
     make_durable (d);
     r = 0;
   }
-  unlock_or_defer_frees (d);
+  undo_unlock_or_defer (d);
   return r;
 }
 
@@ -655,7 +642,7 @@ durability_cut_after (struct durability *d, uint64_t n,
     make_durable (d);
   d->has_volatile_fua = false;
   choose_path (d);
-  unlock_and_free (d);
+  undo_unlock_and_free (d);
 }
 
 int
@@ -723,7 +710,7 @@ void
 durability_destroy (struct durability *d)
 {
   make_durable (d);
-  free_all (d, d->gone.oldest);
+  undo_free_all (d, d->gone.oldest);
   store_copies_destroy (d->o.store, &d->copies);
   pthread_cond_destroy (&d->cut_over);
   pthread_mutex_destroy (&d->lock);
