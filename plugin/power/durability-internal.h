@@ -4,10 +4,9 @@
  * Declarations that the files of durability share.  Each file calls only those
  * that stand below it:
  *
- *     durability.c       makes changes, and keeps old content (with the
- *                        drawing)
+ *     durability.c       makes changes (with the drawing)
  *     durability-cut.c   cuts the power
- *     durability-undo.c  one record of old content
+ *     durability-undo.c  records of old content
  *
  * Nobody else includes this.
  */
