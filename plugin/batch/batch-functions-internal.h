@@ -2,10 +2,10 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The functions of libnullblk-batch.so (batch-socket-internal.h) for the plugin
- * that is loaded into the same nbdkit, which looks for it by dlsym.  The two
- * may be of different releases: whatever changes here, in what a function
- * means, too, needs another BATCH_VERSION, and a plugin that finds another
- * version does without the library.
+ * that is loaded into the same nbdkit, which finds their table by dlsym.  The
+ * two may be of different releases: any change here, also of what a function
+ * promises, needs another BATCH_VERSION, and a plugin that finds another
+ * version does not use the library.
  */
 
 #ifndef NULLBLK_BATCH_FUNCTIONS_INTERNAL_H
@@ -20,21 +20,21 @@
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
 
-/* A request whose reply was deferred is answered now, at its time, or, if
- * OVER, since the server stops or the client has gone.  Returns 0; or a
- * negative errno, and the reply is replaced by one with that error; or 1: the
- * client was dropped, and there is no answer.  It is called once, on the thread
- * that serves the connection (or ends what that has left), with locks of the
- * library held: it may hasten requests, and make the library shut the
- * connection's socket down, and nothing else.
+/* The library calls this when it answers a request whose reply was deferred: at
+ * its deadline, or, if OVER, because the server stops or the client has gone.
+ * It returns 0; or a negative errno, and the reply is replaced by one with that
+ * error; or 1: the client was dropped, and there is no answer.  It is called
+ * once, on the thread that serves the connection (or on one that ends the
+ * connection), with locks of the library held: it may hasten requests, and make
+ * the library shut the connection's socket down, and nothing else.
  */
 typedef int batch_due (void *request, uint64_t now, bool over);
 
-/* A request that was set aside is tried again.  Returns true, and it is due at
- * *MOMENT, or at once where that has passed; or false, and it is to be tried
- * again when it is hastened, or at *MOMENT.  It is called as a batch_due is,
- * but may take its time: only its own connection waits for it.  It may hasten
- * requests, and nothing else.
+/* The library calls this to have a request tried again that was set aside.  It
+ * returns true, and the reply is due at *MOMENT, or at once if that has passed;
+ * or false, and the request is to be tried again when it is hastened, or at
+ * *MOMENT.  It is called as a batch_due is, but may take long: only its own
+ * connection waits for it.  It may hasten requests, and nothing else.
  */
 typedef bool batch_turn (void *request, const void *payload, uint64_t *moment);
 

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Batched socket I/O, for its own files.  Each calls only those that stand
- * below it:
+ * Declarations that the files of batched socket I/O share.  Each file calls
+ * only those that stand below it:
  *
  *     batch-libc.c      the C library's names
  *     batch-read.c      reading
  *     batch-socket.c    sending, the beginning and the end (with the drawing)
  *     batch-defer.c     replies that are sent later
- *     batch-stop.c      the server is told to stop
- *     batch-stream.c    connections, and what is held for them
+ *     batch-stop.c      signals that stop the server
+ *     batch-stream.c    connections, and sending of held bytes
  *     batch-aside.c     requests that are set aside
- *     batch-waiting.c   those that wait, and their room
+ *     batch-waiting.c   heaps and lists of deferred replies, and their memory
  *     batch-pace.c      when to poll, and for how long to nap
  *
  * batch-client.c is the plugin's side.  Nobody else includes this.
@@ -42,7 +42,7 @@
 
 struct deferred; /* batch-defer-internal.h */
 
-/* Some of them in the order of their moments. */
+/* Deferred replies, or requests set aside, by their moments. */
 struct heap {
   struct deferred **of; /* NULL before the first */
   unsigned n;
@@ -51,24 +51,23 @@ struct heap {
 struct batch_socket {
   int fd;
   atomic_bool open;
-  atomic_bool passthrough; /* left alone, once ahead is empty */
+  atomic_bool passthrough; /* not batched any more, once ahead is empty */
   atomic_uint in_service;  /* threads that have read and not yet replied */
   bool first_piece_wakes;  /* set by batch_begin */
 
   pthread_mutex_t in_lock; /* guards what follows */
   char *rx_buf;            /* NULL when there is no socket */
   size_t rx_start, rx_end;
-  size_t window; /* how much of ahead may be used: AHEAD or AHEAD_AFTER_LARGE */
-  size_t asked;  /* bytes that the last read wanted */
-  unsigned requests; /* since the kernel was last asked for more */
-  unsigned
-      looks; /* reads of which each LOOK_EVERY-th looks for a busy client */
+  size_t window;     /* the most bytes ahead: AHEAD or AHEAD_AFTER_LARGE */
+  size_t asked;      /* bytes that the last read wanted */
+  unsigned requests; /* read since the kernel was last asked for more bytes */
+  unsigned looks;    /* reads; each LOOK_EVERY-th looks for a busy client */
   struct pace pace;
   uint64_t read_at;  /* when the bytes of the last read came; 0: not known */
   uint64_t received; /* bytes in all */
 
-  /* At the moment overdue_at the time of requests that are set aside was up,
-   * when bytes_by_then had come, read by now or not; see batch-aside.c.
+  /* At the moment overdue_at the time of requests that are set aside was found
+   * to be up, and bytes_by_then bytes had come; see batch-aside.c.
    */
   bool is_overdue;
   uint64_t overdue_at;
@@ -80,23 +79,23 @@ struct batch_socket {
   _Alignas(64) pthread_mutex_t out_lock;
   char *tx_buf;
   size_t tx_len;
-  unsigned replies; /* whole ones in held */
+  unsigned replies; /* whole ones that are held */
   int error;        /* of a send that failed */
 
-  atomic_uint nr_waiting; /* of all these together, which are: */
-  struct heap waiting;    /* replies that wait for their time */
+  atomic_uint nr_waiting; /* members of the next three together */
+  struct heap waiting;    /* replies that wait for their deadlines */
   struct heap aside;      /* requests that are set aside */
-  struct deferred *ready; /* a list of those to be tried now, and its end */
+  struct deferred *ready; /* a list of requests to be tried now, and its end */
   struct deferred **end_of_ready; /* NULL before the first */
 
-  struct deferred *idle; /* a list of those that can be used again */
+  struct deferred *idle; /* a list of structs that can be used again */
   size_t bytes; /* of the buffers of all of these and of partial_reply */
   struct deferred *partial_reply; /* nbdkit is giving its pieces; or NULL */
   _Atomic (const struct batch_thread *) deferrer; /* of the last reply */
 
-  /* Requests that were set aside, and are to be tried again: whoever hastens
-   * one pushes it, with no lock, and writes to the eventfd unless its own
-   * thread serves the connection.
+  /* Requests that were set aside, and are to be tried again: a thread that
+   * hastens one pushes it, with no lock, and writes to the eventfd unless it
+   * serves the connection itself.
    */
   _Atomic (struct deferred *) hastened;
   int wake_fd; /* -1 before the first was set aside */
@@ -104,9 +103,9 @@ struct batch_socket {
 
 /* The library's state of one thread. */
 struct batch_thread {
-  int holding; /* a descriptor for which it may have left bytes held; or -1 */
+  int holding; /* the descriptor for which it may have left bytes held; or -1 */
   struct batch_socket *serving; /* the connection whose request it serves */
-  uint64_t arrival;             /* when that request came (batch_arrival) */
+  uint64_t arrival;             /* when that request arrived (batch_arrival) */
 
   /* For batch_still_zero: the bytes that the thread has zeroed for an answer,
    * if it has received nothing into them since.  has_header: the thread's last
@@ -119,12 +118,12 @@ struct batch_thread {
   struct batch_socket *deferring; /* where it last deferred a reply */
   struct batch_socket *answering; /* for which it calls a batch_due, with
                                    * out_lock held */
-  /* Descriptors that end its next ppoll, or -1, and whether they did: that of a
-   * client, and that by which another thread wakes it.
+  /* Descriptors that end its next ppoll, or -1, and whether they did: the
+   * client's, and the eventfd by which another thread wakes it.
    */
   int listening[2];
   bool heard[2];
-  bool is_probing; /* its next ppoll only shows that nbdkit's sleeps are seen */
+  bool is_probing; /* its next ppoll only proves that we see nbdkit's sleeps */
 };
 #define BATCH_THREAD_INIT                                                      \
   {                                                                            \
@@ -142,8 +141,8 @@ bool batch_may_wait (void);
 /* The connection of a descriptor, or NULL. */
 struct batch_socket *batch_find (int fd);
 
-/* The connection of a descriptor, open or not; where there is none, one is
- * made.  NULL: FD is too large, or there is no memory.
+/* Returns the connection of a descriptor, open or not, and makes it if there is
+ * none.  NULL: FD is too large, or there is no memory.
  */
 struct batch_socket *batch_connection_of (int fd);
 
@@ -155,14 +154,15 @@ void batch_forget_connections (void);
  */
 void batch_each (void (*action) (int fd));
 
-/* Send what is held, and N bytes at DATA after it, or, unless WHOLE, as many of
- * the N as there is room for.  Returns how many of the N were sent, or -1; then
- * the connection is of no use for sending any more.  out_lock is held.
+/* Send the held bytes, and behind them the N bytes at DATA; without WHOLE, only
+ * as many of the N as the socket has room for.  Returns how many of the N were
+ * sent, or -1; then nothing can be sent on the connection any more.  out_lock
+ * is held.
  */
 ssize_t batch_send_held (struct batch_socket *c, int fd, const void *data,
                          size_t n, int flags, bool whole);
 
-/* Send what is held.  Returns false if the connection is of no use for sending
+/* Send the held bytes.  Returns false if nothing can be sent on the connection
  * any more.  out_lock is held.
  */
 bool batch_flush (struct batch_socket *c, int fd, int flags);
@@ -180,7 +180,7 @@ bool batch_defer_piece (struct batch_socket *c, const void *buf, size_t n,
 /* Send the replies that are due. */
 void batch_defer_answer (struct batch_socket *c);
 
-/* Tell the device that all requests that wait are over, and send their replies
+/* Call batch_due, with OVER, for all requests that wait, and send their replies
  * if SEND.
  */
 void batch_defer_end (struct batch_socket *c, bool send);
@@ -190,22 +190,22 @@ void batch_defer_end (struct batch_socket *c, bool send);
  */
 void batch_defer_finish (struct batch_socket *c);
 
-/* Give the memory back, when no reply waits. */
+/* Free the memory of deferred replies, when none waits. */
 void batch_defer_free (struct batch_socket *c);
 
-/* Both send replies as they become due.  batch_defer_make_room, before a
- * request is read, does so until there is room for one more; batch_defer_wait
- * until there is something to read, BETWEEN two requests or of one, or no reply
- * waits any more.  They return false if the server stops or the client has
- * gone.  When a send has failed (c->error), make_room returns false, too, and
- * batch_defer_wait leaves that to the caller.  in_lock is held.
+/* Both of these send replies as they become due.  batch_defer_make_room does so
+ * before a request is read, until one more request may wait.  batch_defer_wait
+ * does so until there are bytes to read, BETWEEN two requests or of one, or
+ * until no reply waits any more.  They return false if the server stops or the
+ * client has gone.  When a send has failed (c->error), make_room returns false,
+ * too, and batch_defer_wait leaves that to the caller.  in_lock is held.
  */
 bool batch_defer_make_room (struct batch_socket *c);
 bool batch_defer_wait (struct batch_socket *c, bool between);
 
-/* Does a thread that is to wait for room in the socket have more to do?  Then
- * it does so in batch_aside_await_room, until there may be room.  out_lock is
- * held.
+/* Are there requests that are set aside or ready?  Then a thread that has to
+ * wait for room in its socket waits in batch_aside_await_room, which tries
+ * these requests until there may be room.  out_lock is held.
  */
 static inline bool
 batch_has_aside (const struct batch_socket *c)

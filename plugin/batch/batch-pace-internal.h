@@ -2,38 +2,41 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * How a thread waits for the next request of its client, where it may choose:
- * what pays is found out for each connection while it is served.  No system
- * call is made here, and no lock taken.
+ * each connection measures that while it is served.  No system call is made
+ * here, and no lock taken.
  *
- * Polling, for a client with one request at a time.  It saves the time in which
- * a CPU falls asleep and wakes up, and costs what the client thinks; how much
- * that is depends on the client, the machine and what else that does.  So both
- * are done in turns, and what is better goes on, until it is compared again,
- * twice as many requests later each time that it still is:
+ * Polling is for a client with one request at a time.  It saves the time in
+ * which a CPU falls asleep and wakes up, and costs CPU while the client does
+ * not send; how much either is depends on the client, the machine and its other
+ * work.  So the thread tries sleeping and polling in turns, and goes on with
+ * the better one, until both are compared again, twice as many requests later
+ * each time that the same one is better:
  *
  *   sleep x WINDOW, poll x WINDOW │ the better one x rest │ both │ ...
  *
- * Better is what has the smaller product of time and CPU a request: twice the
- * rate may cost twice the CPU, and what brings no more requests may cost none.
- * The longest request of a window is left out, as any machine has a hiccup now
- * and then.  If requests take longer than when a poll was better, it is
+ * The better one has the smaller product of time and CPU a request: twice the
+ * rate may cost twice the CPU, and the same rate may cost no more CPU.  The
+ * longest request of a window is left out, as any machine has a hiccup now and
+ * then.  If requests take longer than when polling was better, both are
  * compared at once.
  *
- * Nothing is polled for
- * - where the window of sleeps tells that it cannot pay: a thread that polls
- *   uses the CPU all of the time, which gets shorter only by what a wake-up
+ * The thread does not poll
+ * - where the window of sleeps shows that polling cannot pay: a thread that
+ *   polls uses the CPU all of the time, and saves no more time than a wake-up
  *   takes;
  * - where the client has, or has lately had, more than one request on its way;
- * - for long after two polls have lost their CPU in a short time, as a jump in
- *   time tells: others want it.  A thread that sleeps gets a busy CPU at once,
- *   and one that polls has to give it up in the end.  Once alone is a hiccup.
+ * - for long after two polls have lost their CPU in a short time, which a jump
+ *   in time shows: other threads want the CPU.  A thread that sleeps gets a
+ *   busy CPU at once, and one that polls has to give it up in the end.  One
+ *   lost CPU alone is a hiccup.
  *
- * Napping, for a client with many.  As long as it has replies of ours that it
- * has not taken, it is busy, and need not be hurried: to be woken for each part
- * of each of its requests costs more than these.  So the thread naps, by time,
- * and finds several.  A nap was too long if the client has taken all replies
- * meanwhile, and has sent requests: it may wait for us.  Then they get shorter,
- * and where short ones are too long, there are none for a while.
+ * Napping is for a client with many requests.  As long as it has not taken all
+ * of its replies, it is busy, and need not be hurried: to be woken for each
+ * part of each request costs more than the requests do.  So the thread naps for
+ * some time, and then finds several requests.  A nap was too long if the client
+ * has taken all replies meanwhile, and has sent requests: it may be waiting for
+ * us.  Then naps get shorter, and where short ones are too long, there are none
+ * for a while.
  */
 
 #ifndef NULLBLK_BATCH_PACE_INTERNAL_H

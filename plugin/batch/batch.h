@@ -12,10 +12,11 @@
 
 #include "device/device.h"
 
-/* How many requests of a connection the library would let wait at once, without
- * a thread for each.  0: the library is not there or is not to; or nbdkit has a
- * filter, which may have something to do when a request is answered; or by the
- * settings S a thread may wait without the library's knowing.
+/* Returns how many requests of a connection the library would let wait at once,
+ * without a thread for each.  0: the library is not there, or is not to do
+ * that; or nbdkit has a filter, which may do something when a request is
+ * answered; or, by the settings S, a thread may wait in a way that the library
+ * does not see.
  */
 uint32_t batch_client_depth (const struct settings *s);
 
