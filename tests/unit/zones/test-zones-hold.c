@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <string.h>
 
 #include "zoned.h"
@@ -362,6 +363,111 @@ test_reset_among_long_reads (void **state)
   destroy ();
 }
 
+/* Power is cut while a long write has the zone: those that wait find it off
+ * when their turn comes, and change nothing.
+ */
+static void
+test_power_cut (void **state)
+{
+  struct rival writer, resetter, reader;
+  struct zone_write w;
+
+  (void) state;
+  create ();
+  assert_int_equal (zones_begin_write (d.zones, &w, LONG, OURS * ZONE, NULL),
+                    0);
+  begin (&writer, write_block);
+  begin (&resetter, reset);
+  begin (&reader, read_long);
+  atomic_fetch_add (&d.epoch, 1);
+  zones_end_write (&w, STORE_STEP);
+  assert_int_equal (end (&writer), -ESHUTDOWN);
+  assert_int_equal (end (&resetter), -ESHUTDOWN);
+  assert_int_equal (end (&reader), 0);
+  assert_int_equal (write_pointer (OURS), STORE_STEP);
+  atomic_fetch_add (&d.epoch, 1);
+  use (OURS);
+  destroy ();
+}
+
+/* There is no memory for a long write that has let go of the lock already: the
+ * zone is as it was, and is the next one's.
+ */
+static void
+test_no_memory (void **state)
+{
+  struct rival writer, late_writer;
+  struct zone_write w;
+  uint64_t i;
+
+  (void) state;
+  create ();
+  memset (out, 1, LONG);
+  for (i = 0; i < (UINT64_C (64) << 20) / LONG; i++)
+    assert_int_equal (zoned_write (&d, out, LONG, OTHER * ZONE + i * LONG), 0);
+  assert_int_equal (zones_begin_write (d.zones, &w, LONG, OURS * ZONE, NULL),
+                    0);
+  begin (&writer, write_block);
+  begin (&late_writer, write_block);
+  assert_int_equal (store_write (d.store, 0, out, LONG, OURS * ZONE), -ENOSPC);
+  zones_end_write (&w, 0);
+  assert_int_equal (end (&writer), -EIO); /* not at the write pointer */
+  assert_int_equal (end (&late_writer), -EIO);
+  assert_int_equal (write_pointer (OURS), 0);
+  assert_int_equal (zones_command (d.zones, OTHER, ZONE_COND_EMPTY), 0);
+  use (OURS);
+  destroy ();
+}
+
+static sem_t may_end;
+
+static int
+read_until_told (void)
+{
+  struct zone_read r;
+
+  assert_int_equal (zones_begin_read (d.zones, &r, LONG, OURS * ZONE), 0);
+  assert_int_equal (zones_read_part (&r), 1);
+  while (sem_wait (&may_end) == -1)
+    ;
+  return zones_read_part (&r);
+}
+
+/* Long reads that wait side by side have the zone side by side, and who waits
+ * behind them goes on waiting.
+ */
+static void
+test_shared_woken_at_once (void **state)
+{
+  struct rival readers[3], resetter;
+  struct zone_write w;
+  unsigned i;
+
+  (void) state;
+  create ();
+  sem_init (&may_end, 0, 0);
+  assert_int_equal (zones_begin_write (d.zones, &w, LONG, OURS * ZONE, NULL),
+                    0);
+  for (i = 0; i < 2; i++)
+    begin (&readers[i], read_until_told);
+  begin (&resetter, reset);
+  begin (&readers[2],
+         read_long); /* not beside the first two: after the reset */
+  assert_int_equal (waiting (), 4);
+  zones_end_write (&w, LONG);
+  assert_int_equal (waiting (), 2);
+  assert_int_equal (write_pointer (OURS), LONG);
+  sem_post (&may_end);
+  sem_post (&may_end);
+  assert_int_equal (end (&readers[0]), 0);
+  assert_int_equal (end (&readers[1]), 0);
+  assert_int_equal (end (&resetter), 0);
+  assert_int_equal (end (&readers[2]), 0);
+  assert_int_equal (write_pointer (OURS), 0);
+  sem_destroy (&may_end);
+  destroy ();
+}
+
 /*---------------------------------------------------------------------*/
 /* A write that waits for room among the open zones. */
 
@@ -439,6 +545,9 @@ main (void)
       cmocka_unit_test (test_others_wait_in_order),
       cmocka_unit_test (test_write_waits_for_reset),
       cmocka_unit_test (test_reset_among_long_reads),
+      cmocka_unit_test (test_power_cut),
+      cmocka_unit_test (test_no_memory),
+      cmocka_unit_test (test_shared_woken_at_once),
       cmocka_unit_test (test_waits_for_room),
   };
 
