@@ -178,8 +178,23 @@ struct store_cost {
 };
 
 /* Add the cost of a piece to *cost.  The chunk's stripe is locked. */
-void store_add_cost (struct store *s, const struct piece *p,
-                     struct store_cost *cost);
+static inline void
+store_add_cost (struct store *s, const struct piece *p, struct store_cost *cost)
+{
+  const uint32_t nr = table_find (&s->table, p->key);
+  unsigned missing = last_page (p) - first_page (p);
+  const struct chunk *c;
+
+  if (nr != 0) {
+    c = arena_chunk (&s->arena, nr);
+    missing -= map_count (c->written, first_page (p), last_page (p));
+  }
+  cost->pages += missing;
+  if (s->arena.whole)
+    cost->bytes += nr == 0 ? arena_chunk_size (&s->arena) : 0;
+  else
+    cost->bytes += (uint64_t) missing << PAGE_SHIFT;
+}
 
 /* Write COUNT bytes at OFFSET, or make them zero and keep or take their memory:
  * at most STORE_STEP, or a chunk more.  *PAID bytes have been charged already

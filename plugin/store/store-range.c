@@ -76,24 +76,6 @@ unlock_range (struct store *s, const struct locked *locked)
 /*---------------------------------------------------------------------*/
 /* Memory for a write or zero.  All stripes of the range are locked. */
 
-void
-store_add_cost (struct store *s, const struct piece *p, struct store_cost *cost)
-{
-  const uint32_t nr = table_find (&s->table, p->key);
-  unsigned missing = last_page (p) - first_page (p);
-  const struct chunk *c;
-
-  if (nr != 0) {
-    c = arena_chunk (&s->arena, nr);
-    missing -= map_count (c->written, first_page (p), last_page (p));
-  }
-  cost->pages += missing;
-  if (s->arena.whole)
-    cost->bytes += nr == 0 ? arena_chunk_size (&s->arena) : 0;
-  else
-    cost->bytes += (uint64_t) missing << PAGE_SHIFT;
-}
-
 /* The charge for a range. */
 static struct store_cost
 count_cost (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
