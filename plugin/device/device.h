@@ -22,7 +22,7 @@
  *
  *   - A write may have opened its zone, and closed another one to make room.
  *   - A write across zones has written the zones before that where it failed.
- *   - What lies before bad blocks may have been written or trimmed.
+ *   - Blocks before the first bad one may have been written or trimmed.
  *   - Of several zone commands those before the one that failed are done, and
  *     a trim or a reset of several zones may have reset some of them.
  *   - When the write log cannot be written, the first request of its device
@@ -37,9 +37,8 @@
  *     change may be there, or a part of it.
  *
  * While power is off every request that begins gets -ESHUTDOWN, and changes
- * nothing.
- * power-cut=disconnect drops the client of such a request, and of one under
- * which power went off.
+ * nothing.  power-cut=disconnect drops the client of such a request, and the
+ * client of a request under which power went off.
  *
  *   devices ──> device ──> settings, a version that never changes; a live
  *                 │        change puts another in its place
@@ -82,8 +81,8 @@ struct settings_version {
  * write log, that of durability, and the store's: backlog.reclaiming, the
  * stripes in ascending order, and its small ones (store-internal.h).  Those of
  * badblocks, both of faults (lock and hang_lock), and stats_lock take no other.
- * Zones come before the write log because an early write, which waits in
- * between, must not hold the log's lock.
+ * Zones come before the write log because an early write, which waits for its
+ * zone, must not hold the log's lock.
  *
  * A request takes
  *
@@ -103,9 +102,9 @@ struct settings_version {
  *     the store's      while its data moves
  *
  * and none of these while it hangs, is early in a zone, or waits for its
- * moment.
+ * deadline.
  *
- * What is done with a lock held has a bound, whatever is asked:
+ * The work that is done with a lock held has a bound, whatever the request is:
  *
  *     control                    making a text; only users of this one control
  *                                connection wait
@@ -115,10 +114,10 @@ struct settings_version {
  *                                thousand samples that each may have
  *     connection, stats_lock     a thousand samples, or a copy of histograms
  *     settings_lock, latency     some words
- *     a zone's stripe            one step, of STORE_STEP bytes; what takes
- *                                longer, or writes to the log, has a place in
- *                                the list of holds, where requests of the same
- *                                zone wait and no others
+ *     a zone's stripe            one step, of STORE_STEP bytes; a request that
+ *                                takes longer, or writes to the log, has a
+ *                                place in the list of holds, where only
+ *                                requests to the same zone wait
  *     limits of zones            a bit for each zone; limits.open_lock also the
  *                                end of another zone's write (zones-limits.c)
  *     write log, durability      one step, of STORE_STEP bytes
@@ -171,12 +170,14 @@ struct device {
   struct latency_state latency;
 };
 
-/* What a connection calls in the front end that brings its requests (nbdkit,
- * with the batch library or without).  Whoever makes it fills it before there
- * are connections: plugin.c and batch_client_find do so for devices.ops.  After
- * that only the three atomic flags change.
+/* The functions that a connection calls in its front end, which brings its
+ * requests (nbdkit, with the batch library or without).  The front end fills
+ * the struct before there are connections: plugin.c and batch_client_find do so
+ * for devices.ops.  After that only the three atomic flags change.
+ *
  * All functions but `hasten` are called on a thread that serves the connection,
- * which holds no lock of a device.  Each may be NULL where its comment says so.
+ * and that holds no lock of a device.  Each may be NULL where its comment says
+ * so.
  */
 struct connection_ops {
   /* How a wait is cut short when the client or the server goes away. */
@@ -192,9 +193,9 @@ struct connection_ops {
    */
   uint64_t (*arrival) (void);
 
-  /* Are the N bytes at BUF all zero since this thread last answered a read with
-   * them?  Asking is a promise to answer this read with zeroes: where they are
-   * not, they are made so by the caller.  NULL: that is not known.
+  /* Have the N bytes at BUF been zero since this thread last answered a read
+   * with them?  A caller that asks has to answer this read with zeroes: where
+   * the answer is false, it makes the bytes zero.  NULL: that is not known.
    */
   bool (*still_zero) (const void *buf, size_t n);
 
@@ -240,8 +241,9 @@ struct connection_ops {
                       size_t n);
   void (*hasten) (void *request);
 
-  /* A request to D that was set aside has failed with R: is that worth a line
-   * in the log?  Locks of the batch library may be held.  NULL: nobody asks.
+  /* Called when a request to D that was set aside has failed with R, so that
+   * the front end can log that.  Locks of the batch library may be held.  NULL:
+   * it is not called.
    */
   void (*report) (struct device *d, int r);
 
@@ -269,7 +271,7 @@ struct devices {
   uint32_t count;
   struct device *device;
 
-  pthread_mutex_t change_lock; /* held by whoever changes settings */
+  pthread_mutex_t change_lock; /* held while settings are changed */
   pthread_mutex_t lock; /* guards lists of connections, and `connected` */
   uint64_t connected;   /* connections that there ever were */
   pthread_mutex_t settings_lock;
@@ -317,10 +319,10 @@ int devices_create (struct devices **devices, const struct settings *settings,
                     uint64_t memory, uint64_t unit,
                     const struct connection_ops *ops);
 
-/* Do to the devices what the command line said of bad blocks and faults, before
- * there are connections: each device gets a copy of the rules in CHAIN that are
- * for it.  Either may be NULL.  Returns 0, or -ENOMEM, or
- * -EINVAL with the reason in *why.
+/* Give the devices the bad blocks and the fault rules of the command line,
+ * before there are connections: each device gets a copy of the rules in CHAIN
+ * that are for it.  Either may be NULL.  Returns 0, or -ENOMEM, or -EINVAL with
+ * the reason in *why.
  */
 int devices_add_faults (struct devices *devices,
                         const struct badblocks_change *badblocks,
@@ -353,10 +355,11 @@ int devices_check_power_cut (const struct devices *devices,
  */
 void devices_destroy (struct devices *devices);
 
-/* The device that an export name means: "" is nullb0.  NULL if none. */
+/* Returns the device of an export's name: "" is nullb0.  NULL if there is none.
+ */
 struct device *devices_find (struct devices *devices, const char *name);
 
-/* The settings in force, which the caller has to let go of: settings_unref. */
+/* Copy the settings in force; the caller gives them up by settings_unref. */
 void device_settings (struct device *d, struct settings *s);
 
 /* Is the device read-only, and does it offer trims, by the settings in force?
@@ -454,9 +457,10 @@ int device_write (struct connection *c, const void *buf, uint32_t count,
  * unless the zone has no room then.  The device is zoned.
  *
  * The place is settled when the append has its zone.  Bad blocks, the damage of
- * corrupt= and the write log go by it.  What is decided before goes by where
- * the write pointer was when the append began: which rules of range= hit it,
- * how far a disk's head moves, and what *offset is if corrupt=stale loses it.
+ * corrupt= and the write log go by this place.  Three decisions come before it,
+ * and go by the write pointer as it was when the append began: which rules of
+ * range= hit it, how far a disk's head moves, and *offset if corrupt=stale
+ * loses the append.
  */
 int device_append (struct connection *c, const void *buf, uint32_t count,
                    uint64_t zone_start, bool fua, uint64_t *offset);
@@ -478,7 +482,7 @@ int device_trim (struct connection *c, uint32_t count, uint64_t offset,
 /* Make what was acknowledged durable, on all connections. */
 int device_flush (struct connection *c);
 
-/* Prepare to read: RAM is always prepared.  Not counted. */
+/* NBD's CACHE: RAM needs no preparation.  Statistics do not count this. */
 int device_cache (struct connection *c, uint32_t count, uint64_t offset);
 
 enum extent {
@@ -487,15 +491,15 @@ enum extent {
   EXTENT_HOLE  /* a hole that does not */
 };
 
-/* Look at what is at OFFSET.  On success *end_of_run is where that changes, at
- * most OFFSET + COUNT.  Not counted.
+/* Set *extent to the kind of extent at OFFSET, and *end_of_run to the offset at
+ * which it ends, at most OFFSET + COUNT.  Statistics do not count this.
  */
 int device_extent (struct connection *c, uint32_t count, uint64_t offset,
                    enum extent *extent, uint64_t *end_of_run);
 
 /* Do the commands of N zone descriptors, one after the other, for the zones
  * from FIRST on, up to the first that fails; *done is how many were done.  A
- * descriptor that is, byte for byte, what zones_read_table tells of its zone is
+ * descriptor that zones_read_table would give for its zone, byte for byte, is
  * no command; of all others only `cond` counts.  The device is zoned.  All of
  * them are one request, in which each command has its own time and meets faults
  * by itself.

@@ -3,9 +3,10 @@
  *
  * The zones of a device: conventional ones first, which take any write, then
  * sequential ones, which are written at their write pointer only.  The rules
- * are those of Linux's null_blk.  Nothing here moves data, except that a
- * reset or a trim has it discarded: a read or a write asks here first, moves
- * its data itself, and says when it has.
+ * are those of Linux's null_blk.  This room moves no data, except that a reset
+ * or a trim has it discarded: for a read or a write, the caller asks here
+ * first, moves the data itself, and calls the function that ends the read or
+ * write.
  *
  *     zone      |0 conventional|1 sequential     |2 sequential     |3
  *                              |#########|       |###|             |
@@ -90,7 +91,7 @@ struct zone_data {
 int zones_create (struct zones **zones, const struct zone_settings *s,
                   uint64_t size, const struct zone_data *data);
 
-/* Free zones that nobody uses any more. */
+/* Free zones that no thread uses any more. */
 void zones_destroy (struct zones *z);
 
 /* How many zones there are. */
@@ -110,7 +111,7 @@ struct zone_write {
   struct zone_hold hold;
 };
 
-/* Where do COUNT bytes at OFFSET lie?  What lies in one conventional zone is
+/* Where do COUNT bytes at OFFSET lie?  Bytes in one conventional zone are
  * written as if there were no zones.
  */
 enum zone_place {
@@ -157,8 +158,8 @@ int zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
 int zones_begin_append (struct zones *z, struct zone_write *w, uint64_t count,
                         uint64_t offset);
 
-/* Where an append to the zone of OFFSET would go now; the zone's start, if it
- * takes none.  Locks nothing.
+/* Returns the offset to which an append to the zone of OFFSET would go now; the
+ * zone's start, if it takes no append.  Locks nothing.
  */
 uint64_t zones_append_place (const struct zones *z, uint64_t offset);
 
@@ -229,9 +230,9 @@ bool zones_read_is_conventional (const struct zones *z, uint64_t count,
                                  uint64_t offset);
 
 /* Are COUNT bytes at OFFSET all data of one sequential zone, and at most a
- * step, as those of most reads are?  If so, lock the zone's stripe until they
- * are read, and return what zones_unlock_data is to be called with; NULL
- * otherwise.
+ * step, as those of most reads are?  If so, lock the zone's stripe, and return
+ * it for zones_unlock_data, to be called when they are read; otherwise return
+ * NULL.
  */
 struct zone_stripe *zones_lock_data (struct zones *z, uint64_t count,
                                      uint64_t offset);
@@ -272,8 +273,8 @@ enum zone_extent {
   ZONE_EXTENT_HOLE  /* a hole that does not */
 };
 
-/* Returns what is at OFFSET, and in *end_of_run where that ends: at END, or
- * before.
+/* Returns the kind of extent at OFFSET, and in *end_of_run the offset at which
+ * it ends, at most END.
  */
 enum zone_extent zones_extent (struct zones *z, uint64_t offset, uint64_t end,
                                uint64_t *end_of_run);
@@ -307,7 +308,7 @@ void zones_wake_all (struct zones *z);
 void zones_restart (struct zones *z, uint64_t zone, uint64_t lost, bool full);
 
 /*---------------------------------------------------------------------*/
-/* Looking at zones.  None of these waits for anybody. */
+/* Looking at zones.  None of these functions takes a lock. */
 
 /* Describe N zones from FIRST on, each as it was at one moment.  Returns how
  * many there were: fewer at the end of the device.
