@@ -23,7 +23,8 @@ def peers:
   elif . == "delay" then ["nbdkit-null-delay"]
   elif startswith ("rate") then ["nbdkit-null-rate"]
   elif . == "guest" then ["null_blk"]
-  elif . == "kernel" then ["kernel-nbd"]
+  elif . == "kernel" or . == "kernel-memory" then ["kernel-nbd"]
+  elif startswith ("kernel-near") then ["null_blk"]
   elif . == "guest-nbd" then ["nbdkit-null"]
   else [] end;
 def rate_target($r; $server):
@@ -33,8 +34,16 @@ def rate_target($r; $server):
     then 1.3 else 1 end
   elif . == "first" then 1.5
   elif . == "trim" then 1
-  elif . == "kernel" then
-    if $r.bs == "4k" and $r.depth == 32 then 1.3 else 1 end
+  elif . == "kernel" or . == "kernel-memory" then
+    if $server == "nullblk-ublk=true" then
+      if $r.bs == "4k" then 3 else null end
+    elif $r.bs == "4k" and $r.depth == 32 then 1.3 else 1 end
+  elif startswith ("kernel-near") then
+    if $server != "nullblk-ublk=true" then null
+    elif $r.bs == "4k" and $r.depth == 32 then
+      if $r.rw == "randread" then 0.6 else 0.5 end
+    elif $r.bs == "128k" and . == "kernel-near-memory" then 0.8
+    else null end
   elif (is_null_batch or is_memory_batch) and $server == "nullblk-serve" then
     if $r.depth == 1 then 0.97
     elif $r.connections == 1 then 1
@@ -211,6 +220,32 @@ def show_attaching:
         " | <= 0.6: \(($ratios | median) <= 0.6 | verdict) |" end))
   else empty end;
 
+# How late reads of a fixed latency are, and how long those take that have none,
+# beside null_blk's in the same round.
+def show_kernel_latency:
+  if has ("kernel-latency") then
+    map (select (.table == "kernel-latency")) as $rows |
+    "", "### In a guest: a fixed latency, beside null_blk's timer", "",
+    "Reads of 4 KiB, one job; us, achieved less asked, from the call of fio to " +
+      "its end; medians of all rounds (least-most). The last ratio is that of " +
+      "the median to null_blk's in the same round.",
+    "", "| asked | depth | device | median | p99 | to null_blk | target |",
+    "|---|---|---|---|---|---|---|",
+    (($rows | map ({us, depth}) | unique_in_order)[] as $load |
+      ($rows | map (select ({us, depth} == $load))) as $cell |
+      ($cell | map (.server) | unique_in_order)[] as $server |
+      ($cell | map (select (.server == $server))) as $own |
+      [$own[] as $row | $cell[] |
+        select (.server == "null_blk" and .round == $row.round and .p50 > 0) |
+        $row.p50 / .p50] as $ratios |
+      "| \($load.us) us | \($load.depth) | \($server)" +
+      " | \($own | map (.p50) | ratio_text) | \($own | map (.p99) | ratio_text)" +
+      (if $server == "null_blk" then " | | |" else
+        " | \($ratios | ratio_text) | \(if $load.us == 0 or
+          $server != "nullblk-ublk=true" or ($ratios | length) == 0 then "" else
+          "<= 1: \(($ratios | median) <= 1 | verdict)" end) |" end))
+  else empty end;
+
 # One line for each target: how many cells reach it, and the one that is
 # farthest from it.
 def summary:
@@ -273,9 +308,16 @@ else
   section ("guest-nbd"; "In a guest: the servers, beside nbdkit null";
     "The same figures; conn. are the connections of the kernel's driver.";
     "k/s"; 1000; "guest CPU us"),
-  section ("kernel"; "In a guest: nullblk-ublk, beside the kernel's nbd driver";
-    "Both on one nullblk-serve. The guest's processor is emulated (TCG). CPU is " +
-    "that of the whole guest. fio has one job; conn. are those of the devices.";
-    "k/s"; 1000; "guest CPU us"),
+  (["null", "memory"][] as $backing |
+    (if $backing == "null" then "" else "-memory" end) as $tail |
+    section ("kernel\($tail)";
+      "In a guest: ublk, beside the kernel's nbd driver: \($backing)";
+      "nullblk-ublk and the kernel's nbd driver are on one nullblk-serve. All " +
+      "but brd have two queues or connections; conn. are fio's jobs. The guest's " +
+      "processor is emulated (TCG). CPU is that of the whole guest.";
+      "k/s"; 1000; "guest CPU us"),
+    section ("kernel-near\($tail)"; "The same, beside null_blk: \($backing)"; "";
+      "k/s"; 1000; "guest CPU us")),
+  show_kernel_latency,
   show_attaching
 end

@@ -87,7 +87,11 @@ def ratios:
   rows_by_shape ("/dev/nbd in a guest, beside the kernel"; "guest"; ["null_blk"];
     "nullblk-unbatched-4"; "nullblk-serve-4"),
   rows_by_shape ("/dev/ublkb in a guest, beside /dev/nbd"; "kernel";
-    ["kernel-nbd"]; ""; "nullblk-ublk");
+    ["kernel-nbd"]; "nullblk-ublk=true"; "nullblk-ublk"),
+  rows_by_shape ("/dev/ublkb in a guest, beside null_blk"; "kernel-near";
+    ["null_blk"]; "nullblk-ublk=true"; "nullblk-ublk"),
+  rows_by_shape ("/dev/ublkb with memory in a guest, beside null_blk";
+    "kernel-near-memory"; ["null_blk"]; "nullblk-ublk=true"; "nullblk-ublk");
 
 # Rows of the tables in the text of latency.sh that begin with one of $labels.
 def latencies($labels):
