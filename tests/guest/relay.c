@@ -7,6 +7,7 @@
  *
  * What is connected to PORT of 127.0.0.1 is connected to SERVER-PORT, by a
  * process each.  SIGUSR1 breaks all connections, with all that is on its way.
+ * It is heard only while a connection is waited for, so that none is missed.
  */
 
 #include <config.h>
@@ -59,7 +60,8 @@ pass (int from, int to)
   return n > 0 ? 0 : -1;
 }
 
-static void __attribute__ ((noreturn)) relay (int client, const char *port)
+static void __attribute__ ((noreturn))
+relay (int client, const char *port, const sigset_t *usual)
 {
   const struct sockaddr_in server = address_of (port);
   const int fd = socket (AF_INET, SOCK_STREAM, 0);
@@ -67,6 +69,7 @@ static void __attribute__ ((noreturn)) relay (int client, const char *port)
                          {.fd = fd, .events = POLLIN}};
 
   signal (SIGUSR1, SIG_DFL);
+  sigprocmask (SIG_SETMASK, usual, NULL);
   if (connect (fd, (const struct sockaddr *) &server, sizeof server) == -1)
     _exit (1);
   while (poll (fds, 2, -1) > 0) {
@@ -97,7 +100,9 @@ main (int argc, char *argv[])
 {
   const struct sigaction action = {.sa_handler = note};
   const int fd = socket (AF_INET, SOCK_STREAM, 0), on = 1;
+  struct pollfd waiting = {.fd = fd, .events = POLLIN};
   struct sockaddr_in address;
+  sigset_t usual, blocked;
   unsigned next = 0;
   int client;
 
@@ -105,6 +110,9 @@ main (int argc, char *argv[])
     return 2;
   address = address_of (argv[1]);
   setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sigemptyset (&blocked);
+  sigaddset (&blocked, SIGUSR1);
+  sigprocmask (SIG_BLOCK, &blocked, &usual);
   sigaction (SIGUSR1, &action, NULL);
   if (bind (fd, (struct sockaddr *) &address, sizeof address) == -1 ||
       listen (fd, 64) == -1) {
@@ -112,20 +120,22 @@ main (int argc, char *argv[])
     return 1;
   }
   for (;;) {
-    client = accept (fd, NULL, NULL);
-    if (client == -1 && errno != EINTR)
+    if (ppoll (&waiting, 1, NULL, &usual) == -1 && errno != EINTR)
       return 1;
-    if (must_break)
+    if (must_break) {
       break_all ();
-    if (client == -1)
       continue;
+    }
+    client = accept (fd, NULL, NULL);
+    if (client == -1)
+      return 1;
     /* One that has ended by itself makes room. */
     while (children[next] != 0 && waitpid (children[next], NULL, WNOHANG) == 0)
       next = (next + 1) % MOST;
     children[next] = fork ();
     if (children[next] == 0) {
       close (fd);
-      relay (client, argv[2]);
+      relay (client, argv[2], &usual);
     }
     close (client);
     next = (next + 1) % MOST;

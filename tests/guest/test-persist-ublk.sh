@@ -69,6 +69,27 @@ kill_server
 serve
 wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
 
+# One that is there, and silent, is away, too, also to who connects to it.
+detach_ublk
+attach_ublk --persist=1 --timeout 1 "$uri"
+kill -STOP "$server_pid"
+fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
+kill -CONT "$server_pid"
+wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
+verify --rw=randwrite --bs=4k --size=1M
+
+# A request that was sent before it fell silent is sent again.
+detach_ublk
+attach_ublk --persist --timeout 1 "$uri"
+sockets=$(count_sockets)
+kill -STOP "$server_pid"
+works &
+reader=$!
+wait_until 60 has_more_sockets_than "$sockets" ||
+  fail "the silent server is waited for"
+kill -CONT "$server_pid"
+wait "$reader" || fail "I/O did not wait: $(cat "$tmp/dd")"
+
 # Detached while the server is away.
 kill_server
 refuses '*: not all that was written to it*' --detach "$disk"

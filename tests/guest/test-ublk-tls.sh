@@ -3,7 +3,7 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # nullblk-ublk with TLS, where libnbd speaks to the server: data of all sizes at
-# depth, and zones.
+# depth, zones, and a server that is away, or silent.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -44,3 +44,24 @@ try blkzone reset "$disk"
 detach_ublk
 leave_server
 leaves_nothing "TLS"
+
+# A file outlives its server, which is killed, and is silent, below fio: then it
+# is connected to anew.
+PLUGIN="file"
+truncate -s 16M "$tmp/disk"
+serve "$tmp/disk"
+attach_ublk --persist --timeout 1 "$uri"
+start_load verify --rw=randwrite --bs=4k --size=1M
+kill_server
+serve "$tmp/disk"
+io_goes_on
+sockets=$(count_sockets)
+kill -STOP "$server_pid"
+wait_until 60 has_more_sockets_than "$sockets" ||
+  fail "the silent server is waited for"
+kill -CONT "$server_pid"
+io_goes_on
+stop_load
+detach_ublk
+leave_server
+leaves_nothing "TLS, lasting"

@@ -184,6 +184,16 @@ wait "$writer" || true
 leaves_nothing "asked twice"
 kill -CONT "$server_pid"
 
+# What is silent for longer than that counts as dead.
+attach_ublk -q 1 --timeout 1 "$uri"
+kill -STOP "$server_pid"
+fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
+grep -q 'timed out' "$tmp/fails" || fail "it says: $(cat "$tmp/fails")"
+kill -CONT "$server_pid"
+fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
+refuses '*: not all that was written to it*' --detach "$disk"
+leaves_nothing "a silent server"
+
 # The server goes away.
 attach_ublk "$uri"
 kill -KILL "$server_pid"

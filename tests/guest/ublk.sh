@@ -61,6 +61,23 @@ process_of ()
   head -n 1 "$(echo /run/nullblk-ublk/*)"
 }
 
+# count_sockets: those that the process of $disk has.
+count_sockets ()
+{
+  local f n=0
+
+  for f in "/proc/$(process_of)/fd"/*; do
+    [[ $(readlink "$f") != socket:* ]] || n=$((n + 1))
+  done
+  echo "$n"
+}
+
+# has_more_sockets_than N
+has_more_sockets_than ()
+{
+  [ "$(count_sockets)" -gt "$1" ]
+}
+
 disk_is_gone ()
 {
   [ ! -e "$disk" ]
