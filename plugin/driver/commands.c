@@ -233,6 +233,30 @@ driver_set_params (struct driver *c, unsigned device,
 }
 
 int
+driver_get_params (struct driver *c, unsigned device,
+                   struct ublk_params *params)
+{
+  int r;
+
+  c->subject.params = (struct ublk_params){.length = sizeof *params};
+  r = ask_about (c, UBLK_GET_PARAMS, device, sizeof *params, 0);
+  *params = c->subject.params;
+  return r;
+}
+
+int
+driver_begin_recovery (struct driver *c, unsigned device)
+{
+  return ask_about (c, UBLK_START_RECOVERY, device, 0, 0);
+}
+
+int
+driver_end_recovery (struct driver *c, unsigned device, pid_t server)
+{
+  return ask_about (c, UBLK_END_RECOVERY, device, 0, server);
+}
+
+int
 driver_start (struct driver *c, unsigned device, pid_t server)
 {
   return ask_about (c, UBLK_START, device, 0, server);

@@ -34,10 +34,19 @@ uint64_t driver_features (const struct driver *c);
 int driver_add (struct driver *c, struct ublk_info *info);
 int driver_set_params (struct driver *c, unsigned device,
                        const struct ublk_params *params);
+int driver_get_params (struct driver *c, unsigned device,
+                       struct ublk_params *params);
 /* Make it a block device, that the process SERVER serves.  Returns when the
  * kernel has read what it wants to know first.
  */
 int driver_start (struct driver *c, unsigned device, pid_t server);
+/* A device with UBLK_F_RECOVERY whose server has died has the state
+ * UBLK_QUIESCED, after a moment; until then, this is -EBUSY.  Afterwards
+ * another process can open it and fetch requests.
+ */
+int driver_begin_recovery (struct driver *c, unsigned device);
+/* All has been fetched: SERVER serves it from now on. */
+int driver_end_recovery (struct driver *c, unsigned device, pid_t server);
 int driver_stop (struct driver *c, unsigned device);
 /* -EBUSY: somebody has it open. */
 int driver_try_stop (struct driver *c, unsigned device);

@@ -45,11 +45,16 @@ struct ublk_command {
 #define UBLK_START UBLK_DO (0x06) /* value: the pid that serves it */
 #define UBLK_STOP UBLK_DO (0x07)
 #define UBLK_SET_PARAMS UBLK_DO (0x08)
+#define UBLK_GET_PARAMS UBLK_ASK (0x09)
+#define UBLK_START_RECOVERY UBLK_DO (0x10)
+#define UBLK_END_RECOVERY UBLK_DO (0x11)  /* value: the pid that serves it */
 #define UBLK_GET_FEATURES UBLK_ASK (0x13) /* Linux 6.5 */
 #define UBLK_DELETE_ASYNC UBLK_ASK (0x14) /* Linux 6.9; waits for nobody */
 #define UBLK_TRY_STOP UBLK_DO (0x17)      /* with UBLK_F_SAFE_STOP */
 
 /* Features: what GET_FEATURES answers, and flags of a device. */
+#define UBLK_F_RECOVERY (UINT64_C (1) << 3)   /* it outlives its server; and */
+#define UBLK_F_REISSUE (UINT64_C (1) << 4)    /* what that had is asked again */
 #define UBLK_F_USER_COPY (UINT64_C (1) << 7)  /* Linux 6.5 */
 #define UBLK_F_ZONED (UINT64_C (1) << 8)      /* Linux 6.6 */
 #define UBLK_F_SAFE_STOP (UINT64_C (1) << 17) /* Linux 7.0 */

@@ -41,6 +41,14 @@ making_look (const struct driver *d, const struct plan *plan,
   return -EOPNOTSUPP;
 }
 
+static bool
+lasts (const struct driver *d, const struct plan *plan)
+{
+  const uint64_t needed = UBLK_F_RECOVERY | UBLK_F_REISSUE;
+
+  return plan->lasting && (driver_features (d) & needed) == needed;
+}
+
 int
 making_add (struct driver *d, const struct plan *plan, uint64_t cookie,
             struct ublk_info *info, struct message *why)
@@ -51,7 +59,8 @@ making_add (struct driver *d, const struct plan *plan, uint64_t cookie,
       .queues = plan->queues,
       .depth = plan->depth,
       .max_io = plan->max_io,
-      .flags = UBLK_F_USER_COPY | (plan->zone_size != 0 ? UBLK_F_ZONED : 0),
+      .flags = UBLK_F_USER_COPY | (plan->zone_size != 0 ? UBLK_F_ZONED : 0) |
+               (lasts (d, plan) ? UBLK_F_RECOVERY | UBLK_F_REISSUE : 0),
       .cookie = cookie,
   };
   r = driver_add (d, info);
@@ -81,6 +90,49 @@ making_shape (struct driver *d, struct plan *plan, const struct ublk_info *info,
     message_set (why,
                  "the kernel does not take what the device is to be "
                  "like: %s",
+                 strerror (-r));
+  return r;
+}
+
+/* Is the device of INFO, which is like THEN, what PLAN says? */
+static bool
+is_as_planned (const struct plan *plan, const struct ublk_info *info,
+               const struct ublk_params *then)
+{
+  const struct ublk_params *now = &plan->params;
+
+  return info->queues == plan->queues && info->depth == plan->depth &&
+         info->max_io == plan->max_io && then->sectors == now->sectors &&
+         then->attributes == now->attributes &&
+         then->logical_block_shift == now->logical_block_shift &&
+         then->physical_block_shift == now->physical_block_shift &&
+         then->max_sectors == now->max_sectors &&
+         then->max_discard_sectors == now->max_discard_sectors &&
+         then->max_write_zeroes_sectors == now->max_write_zeroes_sectors;
+}
+
+int
+making_recover (struct driver *d, const struct plan *plan,
+                const struct ublk_info *info, struct message *why)
+{
+  struct ublk_params then;
+  unsigned i;
+  int r;
+
+  r = driver_get_params (d, info->device, &then);
+  if (r == 0 && !is_as_planned (plan, info, &then)) {
+    message_set (why, "the export is not what it was when the device was made");
+    return -EINVAL;
+  }
+  for (i = 0;
+       r == 0 && (r = driver_begin_recovery (d, info->device)) == -EBUSY &&
+       i < PATIENCE_SECONDS * LOOKS_A_SECOND;
+       i++) {
+    r = 0;
+    pause_shortly ();
+  }
+  if (r < 0)
+    message_set (why, "the kernel does not let the device be taken over: %s",
                  strerror (-r));
   return r;
 }

@@ -44,6 +44,13 @@ int making_add (struct driver *d, const struct plan *plan, uint64_t cookie,
 int making_shape (struct driver *d, struct plan *plan,
                   const struct ublk_info *info, struct message *why);
 
+/* Take over the device of INFO, whose server has died, instead of the first
+ * steps: it has to be as PLAN says.  Then it is opened and fetched from, and
+ * driver_end_recovery has it go on.
+ */
+int making_recover (struct driver *d, const struct plan *plan,
+                    const struct ublk_info *info, struct message *why);
+
 int making_open (unsigned number, struct message *why);
 
 int making_await (unsigned number, struct message *why);

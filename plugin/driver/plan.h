@@ -44,6 +44,7 @@ struct wishes {
   unsigned queues; /* 0: as many as there are CPUs */
   unsigned depth;
   bool rotational, read_only;
+  bool lasting;     /* the device is to outlive the process that serves it */
   bool keeps_zones; /* there is no option to do without them */
   unsigned cpus;
   unsigned page_size; /* bytes */
@@ -56,6 +57,7 @@ struct plan {
   uint64_t zone_size;     /* bytes; 0: no zones */
   uint64_t nr_zones;
   const struct zone_descriptor *table; /* the export's; NULL: no zones */
+  bool lasting;                        /* as wished; not with zones */
   struct ublk_params params;
 };
 

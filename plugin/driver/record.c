@@ -176,7 +176,26 @@ record_claim (struct record *r)
 {
   if (!lock (r, OF_CLEARER))
     return -EAGAIN;
-  return is_there (r) ? 0 : -ENOENT;
+  if (!is_there (r))
+    return -ENOENT;
+  return record_has_died (r) ? 0 : -EBUSY;
+}
+
+int
+record_adopt (struct record *r)
+{
+  struct flock clearer = lock_of (OF_CLEARER);
+  int err = record_claim (r);
+
+  if (err == -EBUSY || (err == 0 && !lock (r, OF_MAKER)))
+    err = -EAGAIN;
+  if (err < 0)
+    return err;
+  r->pid = getpid ();
+  err = write_record (r);
+  clearer.l_type = F_UNLCK;
+  fcntl (r->fd, F_SETLK, &clearer);
+  return err;
 }
 
 void

@@ -65,9 +65,15 @@ int record_open (struct record *r, uint64_t cookie, bool *is_dead);
 bool record_has_died (struct record *r);
 
 /* Be the only one who clears what a dead process has left, until the record is
- * closed.  -EAGAIN: somebody else is at it; -ENOENT: somebody else has done it.
+ * closed.  -EAGAIN: somebody else is at it; -EBUSY: somebody else serves the
+ * device now; -ENOENT: somebody else has done it.
  */
 int record_claim (struct record *r);
+
+/* Be the process of it from now on, instead of a dead one.  Returns -EAGAIN
+ * where somebody else clears it, or is its process; or -ENOENT as above.
+ */
+int record_adopt (struct record *r);
 
 void record_close (struct record *r);
 

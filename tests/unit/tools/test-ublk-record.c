@@ -86,6 +86,16 @@ claim (uint64_t *cookie)
   return err == 0 ? record_claim (&r) : err;
 }
 
+static int
+adopt (uint64_t *cookie)
+{
+  static struct record r;
+  bool is_dead;
+  const int err = record_open (&r, *cookie, &is_dead);
+
+  return err == 0 ? record_adopt (&r) : err;
+}
+
 /*---------------------------------------------------------------------*/
 
 static void
@@ -146,6 +156,36 @@ test_claim (void **state)
   assert_int_equal (r.pid, 0);
   assert_int_equal (record_claim (&r), -EAGAIN);
   kill_child (&clearer);
+  assert_int_equal (record_claim (&r), 0);
+  record_remove (&r);
+}
+
+/* Another process can be that of a dead one, and then nobody clears it. */
+static void
+test_adopt (void **state)
+{
+  const struct child maker = begin_child (make_one, 0);
+  struct child clearer, other;
+  struct record r;
+  bool is_dead;
+
+  (void) state;
+  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
+  assert_int_equal (record_adopt (&r), -EAGAIN);
+  record_close (&r);
+  kill_child (&maker);
+  clearer = begin_child (claim, maker.cookie);
+  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
+  assert_int_equal (record_adopt (&r), -EAGAIN);
+  kill_child (&clearer);
+  other = begin_child (adopt, maker.cookie);
+  assert_false (record_has_died (&r));
+  assert_int_equal (r.pid, other.pid);
+  assert_int_equal (record_claim (&r), -EBUSY);
+  record_close (&r);
+  kill_child (&other);
+  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
+  assert_true (is_dead);
   assert_int_equal (record_claim (&r), 0);
   record_remove (&r);
 }
@@ -214,7 +254,7 @@ main (void)
   static const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_life),   cmocka_unit_test (test_onlooker),
       cmocka_unit_test (test_claim),  cmocka_unit_test (test_words),
-      cmocka_unit_test (test_cookie),
+      cmocka_unit_test (test_cookie), cmocka_unit_test (test_adopt),
   };
 
   return RUN_TESTS_IN_FOLDER (tests);
