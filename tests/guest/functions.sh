@@ -306,11 +306,17 @@ resident ()
 # leaves_nothing_of_ublk WHEN: no device, no process, no record of nullblk-ublk.
 leaves_nothing_of_ublk ()
 {
+  wait_until 20 has_no_ublk_process ||
+    fail "$1: left: a process of nullblk-ublk"
   [ -z "$(ls /run/nullblk-ublk)" ] || fail "$1: left: $(ls /run/nullblk-ublk)"
   [ -z "$(ls /sys/class/ublk-char)" ] ||
     fail "$1: left: $(ls /sys/class/ublk-char)"
-  ! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null ||
-    fail "$1: left: a process of nullblk-ublk"
+}
+
+# has_no_ublk_process: one that has looked after another ends a moment after it.
+has_no_ublk_process ()
+{
+  ! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm >/dev/null 2>&1
 }
 
 seed=$(new_seed)

@@ -13,6 +13,9 @@
  *                  are made anew when they die another thread for that
  *     block device /dev/ublkbN
  *
+ * Where another process has left the device, driver, record and device come
+ * right after the aide, and the block device is there.
+ *
  * bridge.c is the beginning, bridge-end.c the end, and bridge-wait.c has what
  * both wait for: callers stand above callees.
  */
@@ -42,7 +45,9 @@ struct bridge {
   struct driver *driver;
   struct record record;
   bool has_record;
-  unsigned number; /* of the kernel's device */
+  bool recovers;         /* a device that another process has left */
+  struct ublk_info left; /* which was this */
+  unsigned number;       /* of the kernel's device */
   bool has_device;
   char name[32];
   struct device device;
@@ -72,6 +77,9 @@ int bridge_take_away (struct bridge *b);
 
 /* Sleep until the next of LOOKS_A_SECOND. */
 void bridge_pause (void);
+
+/* Seconds of a clock that only goes on. */
+unsigned bridge_seconds_now (void);
 
 /* From now on all requests fail, those on their way included. */
 void bridge_give_up (struct bridge *b);

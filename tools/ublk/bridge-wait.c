@@ -29,8 +29,8 @@ bridge_pause (void)
   nanosleep (&pause, NULL);
 }
 
-static unsigned
-seconds_now (void)
+unsigned
+bridge_seconds_now (void)
 {
   struct timespec now;
 
@@ -104,11 +104,11 @@ bridge_await (struct bridge *b, int fd, unsigned deaf,
   struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
                          {.fd = b->signals, .events = POLLIN}};
   uint64_t ended = count_ended (b), now_ended;
-  unsigned last = seconds_now (), now;
+  unsigned last = bridge_seconds_now (), now;
 
   while (!is_done (b)) {
     poll (fds, 2, 1000);
-    now = seconds_now ();
+    now = bridge_seconds_now ();
     now_ended = count_ended (b);
     if (now_ended != ended)
       last = now;

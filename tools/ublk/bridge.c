@@ -67,8 +67,9 @@ make_plan (struct bridge *b, const struct options *o, struct message *why)
 {
   const long cpus = sysconf (_SC_NPROCESSORS_ONLN);
   const struct wishes wishes = {
-      .queues = o->queues,
-      .depth = o->depth,
+      .queues = b->recovers ? b->left.queues : o->queues,
+      .depth = b->recovers ? b->left.depth : o->depth,
+      .lasting = o->persist > 0,
       .rotational = o->rotational,
       .read_only = o->read_only,
       .cpus = cpus < 1             ? 1
@@ -117,6 +118,14 @@ add_device (struct bridge *b, struct message *why)
   if (r == -EOPNOTSUPP)
     return refuse_zones (b, why);
   return r;
+}
+
+/* The device that another process has left. */
+static int
+recover_device (struct bridge *b, struct message *why)
+{
+  b->device.was_served = true;
+  return making_recover (b->driver, &b->plan, &b->left, why);
 }
 
 static int
@@ -176,6 +185,12 @@ start_device (struct bridge *b, struct message *why)
   bool ignored;
   int r;
 
+  if (b->recovers) {
+    r = driver_end_recovery (b->driver, b->number, getpid ());
+    if (r < 0)
+      message_set (why, "/dev/%s does not go on: %s", b->name, strerror (-r));
+    return r;
+  }
   r = bridge_have_done (b, TASK_START, 0, &ignored);
   if (b->has_given_up) {
     message_set (why, "interrupted, or the server does not answer");
@@ -189,13 +204,67 @@ start_device (struct bridge *b, struct message *why)
   return making_await (b->number, why);
 }
 
+static bool
+is_left (struct bridge *b, const struct options *o)
+{
+  const uint64_t needed = UBLK_F_RECOVERY | UBLK_F_REISSUE;
+  bool is_dead;
+
+  if (record_open (&b->record, o->cookie, &is_dead) < 0)
+    return false;
+  if (is_dead && strcmp (b->record.uri, o->argument) == 0 &&
+      driver_find (b->driver, o->cookie, &b->left) == 0 &&
+      (b->left.flags & needed) == needed && record_adopt (&b->record) == 0)
+    return true;
+  record_close (&b->record);
+  return false;
+}
+
+/* Is there a device of that cookie which a process has left that was killed?
+ * Then it is ours from now on.
+ */
+static int
+find_left (struct bridge *b, const struct options *o, struct message *why)
+{
+  if (o->cookie != 0 && o->persist > 0) {
+    b->driver = driver_open (why);
+    b->impossible = b->driver == NULL;
+    if (b->impossible)
+      return -1;
+    b->recovers = is_left (b, o);
+  }
+  if (b->recovers) {
+    b->has_record = b->has_device = true;
+    b->number = b->left.device;
+    snprintf (b->name, sizeof b->name, "ublkb%u", b->number);
+  }
+  else if (o->recovers) {
+    message_set (why, "there is no device any more that could be taken over");
+    return -1;
+  }
+  return 0;
+}
+
+/* For a device that is there already the server may be away for a while. */
+static int
+open_source (struct bridge *b, const struct options *o, struct message *why)
+{
+  const unsigned begun = bridge_seconds_now ();
+  int r;
+
+  while ((r = source_open (&b->source, o->argument, o->zones, why)) < 0 &&
+         b->recovers && bridge_seconds_now () - begun <= o->persist)
+    bridge_pause ();
+  return r;
+}
+
 /* All that can be wrong without the kernel's help. */
 static int
 look_first (struct bridge *b, const struct options *o, struct message *why)
 {
   unsigned i;
 
-  if (source_open (&b->source, o->argument, o->zones, why) < 0)
+  if (open_source (b, o, why) < 0)
     return -1;
   b->has_source = true;
   b->connections[0] = b->source.first;
@@ -205,7 +274,8 @@ look_first (struct bridge *b, const struct options *o, struct message *why)
     if (source_connect (&b->source, &b->connections[i], why) < 0)
       return -1;
   }
-  b->driver = driver_open (why);
+  if (b->driver == NULL)
+    b->driver = driver_open (why);
   b->impossible = b->driver == NULL;
   if (b->impossible)
     return -1;
@@ -220,7 +290,8 @@ make (struct bridge *b, const struct options *o, struct message *why)
 
   outlive_others (); /* so does the aide */
   b->aide = aide_create (why);
-  if (b->aide == NULL || look_first (b, o, why) < 0)
+  if (b->aide == NULL || find_left (b, o, why) < 0 ||
+      look_first (b, o, why) < 0)
     return -1;
   r = catch_signals (b);
   if (r < 0) {
@@ -228,16 +299,24 @@ make (struct bridge *b, const struct options *o, struct message *why)
     return -1;
   }
   be_careful ();
-  r = record_make (&b->record, o->cookie, o->argument);
+  r = b->has_record ? 0 : record_make (&b->record, o->cookie, o->argument);
   if (r < 0) {
     message_set (why, RECORDS ": %s", strerror (-r));
     return -1;
   }
   b->has_record = true;
-  if (add_device (b, why) < 0 || open_device (b, why) < 0 ||
-      start_queues (b, o, why) < 0)
+  if ((b->recovers ? recover_device (b, why) : add_device (b, why)) < 0 ||
+      open_device (b, why) < 0 || start_queues (b, o, why) < 0)
     return -1;
   return start_device (b, why);
+}
+
+/* The device that was to be taken over stays as it was. */
+static void
+leave_it (struct bridge *b)
+{
+  record_close (&b->record);
+  b->has_record = b->has_device = false;
 }
 
 struct bridge *
@@ -254,6 +333,8 @@ bridge_open (const struct options *o, bool *impossible, struct message *why)
   if (make (b, o, why) == 0)
     return b;
   *impossible = b->impossible;
+  if (b->recovers && !o->recovers && b->queues_begun == 0)
+    leave_it (b);
   bridge_take_away (b); /* where it cannot, --list shows what is left */
   return NULL;
 }

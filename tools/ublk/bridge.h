@@ -14,11 +14,13 @@
 
 struct bridge;
 
-/* Make the device of options->argument.  Returns when it can be used; all that
- * the kernel could refuse has been looked at before.  Signals that end a
- * program are blocked from here on.  Returns NULL and the reason in *why;
- * nothing is left then, unless the kernel does not let it go:
- * the process has to end then.  *IMPOSSIBLE says then whether this kernel can
+/* Make the device of options->argument; or where there is one that is to last,
+ * of options->cookie, and its process has died, take that over.  Returns when
+ * it can be used; all that the kernel could refuse has been looked at before.
+ * Signals that end a program are blocked from here on.  Returns NULL and the
+ * reason in *why; nothing is left then, unless the kernel does not let it go:
+ * the process has to end then; or unless the device is another one's, and
+ * options->recovers is not set.  *IMPOSSIBLE says then whether this kernel can
  * make no such device at all: its driver is missing, or the export is not what
  * it takes.
  */

@@ -40,6 +40,7 @@ struct options {
   unsigned timeout; /* seconds that the server may take to answer a request */
   unsigned persist; /* seconds that requests wait for a server; 0: none */
   enum zones_wanted zones;
+  bool recovers; /* not an option: there is a device, whose process has died */
 };
 
 /* Returns 0, or -EINVAL with the reason in *why; it is "" where the way of

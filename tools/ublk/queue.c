@@ -178,6 +178,7 @@ queue_start (const struct device *device, unsigned index,
   q->index = index;
   q->connections = connections;
   q->last_waiting = &q->waiting;
+  q->may_have_lost = device->was_served && !device->multi_conn;
   q->now = 1;
   q->second.happened = queue_second;
   q->most_cleared = UINT32_MAX; /* no request of the kernel's has more */

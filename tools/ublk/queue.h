@@ -46,6 +46,7 @@ struct device {
   unsigned timeout;
   unsigned persist; /* that requests wait then for an answer */
   bool multi_conn;  /* a flush is about what other connections have written */
+  bool was_served;  /* by another process, which was killed */
 };
 
 struct connections {

@@ -23,6 +23,7 @@
 #include "die.h"
 #include "options.h"
 #include "others.h"
+#include "supervise.h"
 
 #define die(...) die_as ("nullblk-ublk", __VA_ARGS__)
 
@@ -101,42 +102,55 @@ leave_terminal (void)
     close (fd);
 }
 
-/* Say which device it is. */
-static bool
-tell (const struct bridge *b, int ready)
-{
-  char line[64];
-  int n;
+/* Where the first process says which device it is. */
+static int first_ready = STDOUT_FILENO;
 
-  n = snprintf (line, sizeof line, "/dev/%s\n", bridge_name (b));
+/* Say which device it is, which nobody may end any more by ending himself. */
+static bool
+say (const char *line, int ready, bool in_background)
+{
+  const ssize_t n = strlen (line);
+
   prctl (PR_SET_PDEATHSIG, 0, 0, 0, 0);
-  if (write (ready, line, n) != n)
+  if (ready != -1 && write (ready, line, n) != n)
     return false;
-  if (ready != STDOUT_FILENO) {
+  if (ready != -1 && ready != STDOUT_FILENO)
     close (ready);
+  if (in_background)
     leave_terminal ();
-  }
   return true;
 }
 
-static int
-serve (const struct options *o)
+static bool
+say_it_first (const char *line)
 {
-  int ready = STDOUT_FILENO;
+  return say (line, first_ready, first_ready != STDOUT_FILENO);
+}
+
+static bool
+tell (const struct bridge *b, const struct options *o, int ready)
+{
+  char line[64];
+
+  snprintf (line, sizeof line, "/dev/%s\n", bridge_name (b));
+  return say (line, ready, !o->foreground);
+}
+
+static int
+serve_device (const struct options *o, int ready)
+{
   bool has_failed = false, impossible;
   struct message why;
   struct bridge *b;
 
-  if (geteuid () != 0)
-    die ("only root can make a ublk device");
-  if (!o->foreground)
-    go_to_background (&ready);
+  if (ready != first_ready && first_ready != STDOUT_FILENO)
+    close (first_ready); /* it is the supervisor's */
   b = bridge_open (o, &impossible, &why);
   if (b == NULL) {
     fprintf (stderr, "nullblk-ublk: %s\n", why.text);
     return impossible ? EXIT_IMPOSSIBLE : EXIT_FAILURE;
   }
-  if (!tell (b, ready)) {
+  if (!tell (b, o, ready)) {
     has_failed = true;
     fprintf (stderr, "nullblk-ublk: nobody hears which device it is\n");
   }
@@ -156,6 +170,17 @@ serve (const struct options *o)
       has_failed = false; /* somebody uses it; a signal ends it later */
     }
   }
+}
+
+static int
+serve (struct options *o)
+{
+  if (geteuid () != 0)
+    die ("only root can make a ublk device");
+  if (!o->foreground)
+    go_to_background (&first_ready);
+  return o->persist == 0 ? serve_device (o, first_ready)
+                         : supervise (o, serve_device, say_it_first);
 }
 
 int

@@ -10,6 +10,7 @@
 
 #include <config.h>
 
+#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <liburing.h>
@@ -44,6 +47,9 @@ enum command {
   START = 0x06,
   STOP = 0x07,
   SET_PARAMS = 0x08,
+  GET_PARAMS = 0x09,
+  START_RECOVERY = 0x10,
+  END_RECOVERY = 0x11,
   GET_FEATURES = 0x13,
   DELETE_ASYNC = 0x14,
   TRY_STOP = 0x17,
@@ -63,9 +69,10 @@ static struct kernel {
   } refusals[NR_COMMANDS];
 
   bool has_device;
-  uint64_t cookie;
+  struct ublk_info info;
+  struct ublk_params params;
 
-  /* What it was asked, but for GET_FEATURES and GET_INFO, and by whom. */
+  /* What it was asked, but for what it only tells, and by whom. */
   enum command asked[MOST];
   pid_t asked_by[MOST];
   unsigned nr_asked;
@@ -122,11 +129,17 @@ do_command (enum command command, const struct ublk_command *c)
   case ADD:
     info->device = NUMBER;
     info->flags &= kernel->flags;
-    kernel->cookie = info->cookie;
+    kernel->info = *info;
     kernel->has_device = true;
     return 0;
   case GET_INFO:
-    info->cookie = kernel->cookie;
+    *info = kernel->info;
+    return 0;
+  case SET_PARAMS:
+    memcpy (&kernel->params, subject, sizeof kernel->params);
+    return 0;
+  case GET_PARAMS:
+    memcpy (subject, &kernel->params, sizeof kernel->params);
     return 0;
   case DELETE:
   case DELETE_ASYNC:
@@ -148,7 +161,7 @@ ring_run (struct ring *r, bool wait)
     abort ();
   memcpy (&c, r->entry.sqe.cmd, sizeof c);
   r->event = NULL;
-  if (command != GET_FEATURES && command != GET_INFO) {
+  if (command != GET_FEATURES && command != GET_INFO && command != GET_PARAMS) {
     if (kernel->nr_asked == MOST)
       abort ();
     kernel->asked[kernel->nr_asked] = command;
@@ -191,6 +204,17 @@ __wrap_open (const char *path, int flags, ...)
     va_end (args);
   }
   return __real_open (path, flags, mode);
+}
+
+/* Where the driver's devices are listed. */
+DIR *__real_opendir (const char *path);
+DIR *__wrap_opendir (const char *path);
+DIR *
+__wrap_opendir (const char *path)
+{
+  if (strcmp (path, "/sys/class/ublk-char") == 0)
+    path = kernel->has_device ? "devices" : "no-devices";
+  return __real_opendir (path);
 }
 
 int __real_access (const char *path, int mode);
@@ -237,6 +261,8 @@ __wrap_mlockall (int flags)
 #define ZONE_SIZE UINT64_C (4194304)
 
 static bool has_zones;
+static unsigned away; /* so many attempts to connect fail */
+static uint64_t size; /* of the export */
 static struct zone_descriptor table[NR_ZONES];
 
 /* That it ends is looked at when the device has been stopped, not before. */
@@ -271,13 +297,13 @@ reconnector_start (const struct source *source, struct queue *const *queues,
   (void) queues;
   (void) count;
   (void) lost;
-  abort (); /* nothing is to last */
+  return (struct reconnector *) kernel;
 }
 
 void
 reconnector_stop (struct reconnector *r)
 {
-  assert_null (r);
+  assert_true (r == NULL || (struct kernel *) r == kernel);
 }
 
 int
@@ -287,7 +313,11 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
   unsigned i;
 
   (void) zones;
-  (void) why;
+  message_set (why, "the server is away");
+  if (away > 0) {
+    away--;
+    return -EIO;
+  }
   for (i = 0; i < NR_ZONES; i++) {
     table[i] = (struct zone_descriptor){
         .start = htole64 (i * (ZONE_SIZE / 512)),
@@ -300,7 +330,7 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
   }
   s->uri = uri;
   s->export = (struct export){
-      .size = NR_ZONES * ZONE_SIZE,
+      .size = size,
       .can_flush = true,
       .can_fua = true,
       .table = has_zones ? table : NULL,
@@ -366,6 +396,8 @@ make_kernel (bool zones)
   kernel->has_driver = true;
   kernel->features = kernel->flags = UBLK_F_USER_COPY | UBLK_F_ZONED;
   has_zones = zones;
+  size = NR_ZONES * ZONE_SIZE;
+  away = 0;
 }
 
 static void
@@ -628,6 +660,158 @@ test_delete_fails (void **state)
   fails_to_end (DELETE_ASYNC);
 }
 
+/*---------------------------------------------------------------------*/
+/* Devices that outlive their processes */
+
+#define COOKIE 0xc00c1e
+
+static const struct options lasting = {.argument = "nbd://server/nullb0",
+                                       .cookie = COOKIE,
+                                       .persist = 1,
+                                       .timeout = 30,
+                                       .queues = 1,
+                                       .depth = 16};
+
+/* A kernel in which a process has made a lasting device, and was killed. */
+static void
+leave_device (bool zones)
+{
+  int status;
+  pid_t pid;
+
+  make_kernel (zones);
+  kernel->features |= UBLK_F_RECOVERY | UBLK_F_REISSUE;
+  kernel->flags |= UBLK_F_RECOVERY | UBLK_F_REISSUE;
+  pid = fork ();
+  if (pid == 0)
+    _exit (bridge_open (&lasting, &impossible, &why) == NULL);
+  assert_int_equal (waitpid (pid, &status, 0), pid);
+  assert_int_equal (status, 0);
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+  kernel->nr_asked = 0;
+}
+
+static int
+make_folder (void **state)
+{
+  FILE *fp;
+
+  (void) state;
+  assert_int_equal (mkdir ("devices", 0700), 0);
+  fp = fopen ("devices/ublkc4095", "w");
+  assert_non_null (fp);
+  fclose (fp);
+  return 0;
+}
+
+static int
+remove_folder (void **state)
+{
+  (void) state;
+  return unlink ("devices/ublkc4095") == 0 && rmdir ("devices") == 0 ? 0 : -1;
+}
+
+/* It is the same device, whose queues are there when it goes on. */
+static void
+test_recover (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (false);
+  assert_true ((kernel->info.flags & UBLK_F_RECOVERY) != 0);
+  refuse (START_RECOVERY, -EBUSY, 3); /* the kernel is not yet ready */
+  away = 2;
+  o.recovers = true;
+  o.queues = 0; /* it has as many as before, whatever the machine has */
+  bridge = bridge_open (&o, &impossible, &why);
+  if (bridge == NULL)
+    fail_msg ("%s", why.text);
+  assert_string_equal (bridge_name (bridge), "ublkb4095");
+  assert_int_equal (records (), 1);
+  WERE_ASKED (START_RECOVERY, START_RECOVERY, START_RECOVERY, START_RECOVERY,
+              END_RECOVERY);
+  close_bridge (CLOSED);
+  assert_int_equal (records (), 0);
+  assert_false (kernel->has_device);
+}
+
+/* What cannot be taken over is taken away, so that nobody waits for it; but not
+ * if somebody has asked for something else.
+ */
+static void
+test_recover_in_vain (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (false);
+  o.read_only = true;
+  assert_null (bridge_open (&o, &impossible, &why));
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+  assert_int_equal (kernel->nr_asked, 0);
+  o.read_only = false;
+  o.recovers = true;
+  size *= 2;
+  assert_null (bridge_open (&o, &impossible, &why));
+  assert_string_equal (why.text, "the export is not what it was when the "
+                                 "device was made");
+  assert_false (kernel->has_device);
+  assert_int_equal (records (), 0);
+
+  leave_device (false);
+  refuse (START_RECOVERY, -EINVAL, 1);
+  assert_null (bridge_open (&o, &impossible, &why));
+  assert_non_null (strstr (why.text, "does not let the device be taken over"));
+  assert_false (kernel->has_device);
+  assert_int_equal (records (), 0);
+
+  leave_device (false);
+  away = UINT32_MAX;
+  assert_null (bridge_open (&o, &impossible, &why));
+  assert_string_equal (why.text, "the server is away");
+  assert_false (kernel->has_device);
+  assert_int_equal (records (), 0);
+}
+
+/* It is left alone by who has not made it, or does not make it last; and nobody
+ * makes another one in its place.
+ */
+static void
+test_recover_other (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (false);
+  o.argument = "nbd://server/nullb1";
+  assert_null (bridge_open (&o, &impossible, &why));
+  o = lasting;
+  o.persist = 0;
+  assert_null (bridge_open (&o, &impossible, &why));
+  assert_true (kernel->has_device);
+  assert_int_equal (kernel->nr_asked, 0);
+  kernel->has_device = false;
+  o = lasting;
+  o.recovers = true;
+  assert_null (bridge_open (&o, &impossible, &why));
+  assert_non_null (strstr (why.text, "no device any more"));
+  assert_int_equal (kernel->nr_asked, 0);
+  record_for_each (remove_record, NULL);
+
+  /* One with zones ends with its process. */
+  leave_device (true);
+  assert_int_equal (kernel->info.flags & (UBLK_F_RECOVERY | UBLK_F_REISSUE), 0);
+  assert_null (bridge_open (&lasting, &impossible, &why));
+  assert_int_equal (kernel->nr_asked, 0);
+  record_for_each (remove_record, NULL);
+}
+
+#define RECOVER(f)                                                             \
+  cmocka_unit_test_setup_teardown (f, make_folder, remove_folder)
+
 int
 main (void)
 {
@@ -643,6 +827,9 @@ main (void)
       cmocka_unit_test (test_try_stop_unknown),
       cmocka_unit_test (test_delete_waits),
       cmocka_unit_test (test_gone),
+      RECOVER (test_recover),
+      RECOVER (test_recover_in_vain),
+      RECOVER (test_recover_other),
       cmocka_unit_test (test_delete_fails),
   };
 

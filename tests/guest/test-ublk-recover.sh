@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-ublk --persist, whose process is killed: another one takes the device
+# over, and what uses the device only waits; also where the server is away at the
+# same time.  Where nobody takes it over, --detach clears it.
+
+# shellcheck source=ublk.sh source-path=SCRIPTDIR
+source "${0%/*}/ublk.sh"
+if on_host; then
+  boot_to_ublk
+  exit
+fi
+
+truncate -s 16M "$tmp/disk"
+sock=$tmp/sock
+uri="nbd+unix:///?socket=$sock"
+serve ()
+{
+  rm -f "$tmp/pid" "$sock"
+  "$NBDKIT" -f -P "$tmp/pid" -U "$sock" file "$tmp/disk" &
+  server_pid=$!
+  wait_until 60 server_listens_or_ended || fail "the server does not listen"
+  [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
+}
+works ()
+{
+  dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
+}
+# served_by_another PID
+served_by_another ()
+{
+  local now
+
+  now=$(process_of)
+  [ "$now" != "$1" ] && kill -0 "$now" 2>/dev/null
+}
+kill_bridge ()
+{
+  local before
+
+  before=$(process_of)
+  kill -KILL "$before"
+  wait_until 60 served_by_another "$before" || fail "nobody takes it over"
+}
+# supervisor: of the process that serves it.
+supervisor ()
+{
+  awk '$1 == "PPid:" { print $2 }' "/proc/$(process_of)/status"
+}
+
+# Killed under fio that verifies what it writes.
+serve
+attach_ublk --persist -q 2 "$uri"
+start_load verify --rw=randwrite --bs=4k --size=2M
+for _ in 1 2 3; do
+  kill_bridge
+  io_goes_on
+done
+# And the server.
+before=$(process_of)
+kill_server
+kill -KILL "$before"
+serve
+wait_until 60 served_by_another "$before" || fail "nobody takes it over"
+io_goes_on
+stop_load
+detach_ublk
+leaves_nothing "taken over"
+
+# A filesystem stays mounted.
+attach_ublk --persist "$uri"
+make_filesystem ext4 "$disk"
+try mount "$disk" /mnt
+try dd if=/dev/urandom of="$tmp/content" bs=1M count=2
+try cp "$tmp/content" /mnt/a
+kill_bridge
+try cp "$tmp/content" /mnt/b
+try sync -f /mnt
+refuses '*: it is in use*' --detach "$disk"
+echo 3 >/proc/sys/vm/drop_caches
+try cmp "$tmp/content" /mnt/a
+try cmp "$tmp/content" /mnt/b
+try umount /mnt
+try e2fsck -fn "$disk"
+
+# Nobody is there to take it over, until somebody is asked to.
+cookie=$(ls /run/nullblk-ublk)
+pid=$(process_of)
+kill -KILL "$(supervisor)"
+kill -KILL "$pid"
+wait_until 20 has_no_ublk_process || fail "they cannot be killed"
+"$ublk" --list | grep '(dead)$' >/dev/null || fail "--list: $("$ublk" --list)"
+works &
+reader=$!
+refuses '*' --cookie "$cookie" "$uri"
+same=$disk
+attach_ublk --persist --cookie "$cookie" "$uri"
+[ "$disk" = "$same" ] || fail "$same is $disk now"
+wait "$reader" || fail "I/O did not wait: $(cat "$tmp/dd")"
+verify --rw=randwrite --bs=4k --size=1M
+
+# Or until it is cleared.
+pid=$(process_of)
+kill -KILL "$(supervisor)"
+kill -KILL "$pid"
+wait_until 20 has_no_ublk_process || fail "they cannot be killed"
+works &
+reader=$!
+try "$ublk" --detach "$disk"
+! wait "$reader" || fail "a device that is gone can be read"
+leaves_nothing "cleared"
+
+# A server that stays away is given up together with the device.
+attach_ublk --persist=1 "$uri"
+pid=$(process_of)
+kill_server
+kill -KILL "$pid"
+fails works
+wait_until 60 disk_is_gone || fail "the device stays"
+leaves_nothing "given up"
+
+# One with zones ends with its process.
+start_server 64M memory-backed=true zoned=true zone-size=4M
+attach_ublk --persist "$uri"
+kill -KILL "$(process_of)"
+wait_until 60 disk_is_gone || fail "the device stays"
+try "$ublk" --detach --all
+leaves_nothing "zones"

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The process that has others serve a device; see supervise.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "die.h"
+#include "supervise.h"
+
+#define die(...) die_as ("nullblk-ublk", __VA_ARGS__)
+
+/* Between two children, of which the first may have died at once. */
+#define PAUSE_MS 200
+
+struct child {
+  pid_t pid;
+  int signals; /* a signalfd: SIGCHLD, and those that are passed on */
+  int says;    /* the end of a pipe; -1: it says nothing */
+};
+
+static sigset_t
+signals (void)
+{
+  sigset_t set;
+
+  sigemptyset (&set);
+  sigaddset (&set, SIGCHLD);
+  sigaddset (&set, SIGTERM);
+  sigaddset (&set, SIGINT);
+  sigaddset (&set, SIGHUP);
+  return set;
+}
+
+/* It is to say which device it is, unless it RECOVERS one. */
+static void
+begin (struct child *c, const struct options *o,
+       int (*serve) (const struct options *options, int ready))
+{
+  const pid_t parent = getpid ();
+  const sigset_t set = signals ();
+  int fds[2] = {-1, -1};
+
+  if (!o->recovers && pipe2 (fds, O_CLOEXEC) == -1)
+    die ("%s", strerror (errno));
+  c->pid = fork ();
+  if (c->pid == -1)
+    die ("%s", strerror (errno));
+  if (c->pid == 0) {
+    close (c->signals);
+    /* A signal must not end who takes a device over, before he can tell whether
+     * it is in use.
+     */
+    if (!o->recovers) {
+      sigprocmask (SIG_UNBLOCK, &set, NULL);
+      close (fds[0]);
+      prctl (PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+      if (getppid () != parent)
+        _exit (EXIT_FAILURE);
+    }
+    exit (serve (o, fds[1]));
+  }
+  if (fds[1] != -1)
+    close (fds[1]);
+  c->says = fds[0];
+}
+
+static void
+take_signal (struct child *c)
+{
+  struct signalfd_siginfo info;
+
+  if (read (c->signals, &info, sizeof info) == sizeof info &&
+      info.ssi_signo != SIGCHLD)
+    kill (c->pid, info.ssi_signo);
+}
+
+/* Wait for its line; "": it has ended, or is about to. */
+static void
+read_line (struct child *c, char *line, size_t size)
+{
+  struct pollfd fds[] = {{.fd = c->says, .events = POLLIN},
+                         {.fd = c->signals, .events = POLLIN}};
+  ssize_t n;
+
+  while (poll (fds, 2, -1) == -1 || fds[0].revents == 0) {
+    if (fds[1].revents != 0)
+      take_signal (c);
+  }
+  n = read (c->says, line, size - 1);
+  line[n > 0 ? n : 0] = '\0';
+  close (c->says);
+}
+
+/* Returns its status, as waitpid has it. */
+static int
+await_end (struct child *c)
+{
+  int status;
+
+  while (waitpid (c->pid, &status, WNOHANG) != c->pid)
+    take_signal (c);
+  return status;
+}
+
+int
+supervise (struct options *o,
+           int (*serve) (const struct options *options, int ready),
+           bool (*is_ready) (const char *line))
+{
+  const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000};
+  const sigset_t set = signals ();
+  struct child c;
+  char line[64];
+  int status;
+
+  while (o->cookie == 0) {
+    if (getrandom (&o->cookie, sizeof o->cookie, 0) == -1)
+      die ("%s", strerror (errno));
+  }
+  sigprocmask (SIG_BLOCK, &set, NULL);
+  c.signals = signalfd (-1, &set, SFD_CLOEXEC);
+  if (c.signals == -1)
+    die ("%s", strerror (errno));
+  begin (&c, o, serve);
+  read_line (&c, line, sizeof line);
+  if (line[0] != '\0' && !is_ready (line))
+    kill (c.pid, SIGTERM);
+  status = await_end (&c);
+  while (WIFSIGNALED (status) && line[0] != '\0') {
+    nanosleep (&pause, NULL);
+    o->recovers = true;
+    begin (&c, o, serve);
+    status = await_end (&c);
+  }
+  return WIFEXITED (status) ? WEXITSTATUS (status) : EXIT_FAILURE;
+}

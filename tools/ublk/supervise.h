@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The first process of a nullblk-ublk whose device is to last.  A child of it
+ * serves the device; where the child is killed, another one takes the device
+ * over.  It does nothing else, and has nothing open that could need the device.
+ */
+
+#ifndef NULLBLK_UBLK_SUPERVISE_H
+#define NULLBLK_UBLK_SUPERVISE_H
+
+#include <stdbool.h>
+
+#include "options.h"
+
+/* Have children SERVE until one of them ends by itself, and return its exit
+ * status.  The first one writes a line to READY that says which device it is,
+ * or ends; for the others READY is -1, and options->recovers is set.  IS_READY
+ * is called with that line; where it returns false, the child is asked to end.
+ * Signals that end a program are passed on to the child.  *OPTIONS gets a
+ * cookie if it has none.
+ */
+int supervise (struct options *options,
+               int (*serve) (const struct options *options, int ready),
+               bool (*is_ready) (const char *line));
+
+#endif /* NULLBLK_UBLK_SUPERVISE_H */
