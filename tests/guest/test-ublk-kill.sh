@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-ublk, or its server, is killed while fio writes to zones, or btrfs does:
-# nothing hangs, --detach clears what is left, and the same zones can be attached
-# again, with all that was durable.
+# nullblk-ublk, or its server, is killed while fio writes to zones, or btrfs does,
+# or to a file: nothing hangs, --detach clears what is left, and the same can be
+# attached again, with all that was durable, where it outlives the server.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -58,17 +58,23 @@ kill_bridge ()
   wait_until 60 disk_is_gone || fail "the device stays"
 }
 
-kill_server ()
+# The load is in the first 128M; behind them there is what was durable before.
+zones=(132M memory-backed=true zoned=true zone-size=4M zone-max-open=12)
+kept=$((128 * 1048576))
+try dd if=/dev/urandom of="$tmp/kept" bs=1M count=2
+keep ()
 {
-  kill -KILL "$server_pid"
-  wait "$server_pid" || true
-  server_pid=
+  try dd if="$tmp/kept" of="$disk" bs=256k seek=$kept oflag=direct,seek_bytes \
+    conv=fsync
 }
-
-zones=(128M memory-backed=true zoned=true zone-size=4M zone-max-open=12)
+is_kept ()
+{
+  try cmp -n 2097152 "$disk" "$tmp/kept" $kept 0
+}
 for round in 1 2 3; do
   start_server "${zones[@]}"
   attach_ublk "$uri"
+  keep
   begin_load
   kill_bridge
   ends_badly "round $round, bridge"
@@ -76,6 +82,7 @@ for round in 1 2 3; do
   try "$ublk" --detach --all
   leaves_nothing "round $round, bridge"
   attach_ublk "$uri"
+  is_kept
   zones_work
 
   begin_load
@@ -92,6 +99,41 @@ for round in 1 2 3; do
   detach_ublk
   leave_server
 done
+
+# A file outlives its server.
+truncate -s 132M "$tmp/disk"
+serve_file ()
+{
+  rm -f "$tmp/pid" "$sock"
+  "$NBDKIT" -f -P "$tmp/pid" -U "$sock" file "$tmp/disk" &
+  server_pid=$!
+  wait_until 60 server_listens_or_ended || fail "the server does not listen"
+  [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
+}
+plain_load ()
+{
+  fio --name=job --filename="$disk" --ioengine=libaio --direct=1 --thread \
+    --iodepth=16 --size=16M --bsrange=4k-64k --rw=randwrite --time_based \
+    --runtime=3600 --randseed="$seed"
+}
+serve_file
+attach_ublk "$uri"
+keep
+enough=$(($(completed) + 50 + RANDOM % 300))
+plain_load >"$tmp/load" 2>&1 &
+load=$!
+wait_until 300 has_completed_enough || fail "it does nothing: $(cat "$tmp/load")"
+kill_server
+ends_badly "a file"
+"$ublk" --detach "$disk" 2>"$tmp/err" ||
+  grep -q 'not all that was written' "$tmp/err" || fail "$(cat "$tmp/err")"
+leaves_nothing "a file"
+serve_file
+attach_ublk "$uri"
+is_kept
+try cmp -n 2097152 "$tmp/disk" "$tmp/kept" $kept 0
+detach_ublk
+leave_server
 
 # btrfs, whose file has been synchronized before.
 load_btrfs || exit 0
