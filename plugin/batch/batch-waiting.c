@@ -40,7 +40,7 @@ static atomic_size_t bytes_of_common;
 /* Heaps by deadline */
 
 static void
-place (struct heap *h, unsigned i, struct deferred *d)
+put_at (struct heap *h, unsigned i, struct deferred *d)
 {
   h->of[i] = d;
   d->place = i;
@@ -48,19 +48,19 @@ place (struct heap *h, unsigned i, struct deferred *d)
 
 /* Put D at I, or further up, where it belongs. */
 static void
-rise (struct heap *h, unsigned i, struct deferred *d)
+sift_up (struct heap *h, unsigned i, struct deferred *d)
 {
   unsigned up;
 
   for (; i > 0 && h->of[up = (i - 1) / 2]->deadline > d->deadline; i = up)
-    place (h, i, h->of[up]);
-  place (h, i, d);
+    put_at (h, i, h->of[up]);
+  put_at (h, i, d);
 }
 
 static void
 heap_put_in (struct heap *h, struct deferred *d)
 {
-  rise (h, h->n++, d);
+  sift_up (h, h->n++, d);
 }
 
 static struct deferred *
@@ -76,9 +76,9 @@ heap_take (struct heap *h, unsigned i)
       down++;
     if (h->of[down]->deadline >= last->deadline)
       break;
-    place (h, i, h->of[down]);
+    put_at (h, i, h->of[down]);
   }
-  rise (h, i, last);
+  sift_up (h, i, last);
   return d;
 }
 
