@@ -113,8 +113,8 @@ struct queue {
   pthread_mutex_t lock;
   struct connections *connections; /* the caller's of queue_start */
   bool is_lost;                    /* they are dead; its thread alone sets it */
-  bool has_fresh;                  /* `fresh` has others */
-  struct connections fresh;
+  bool has_renewed;                /* by queue_renew: */
+  struct connections renewed;
   bool has_given_up;
   /* Appends of this queue whose turn has come through another queue. */
   struct append *woken, **last_woken;
@@ -206,8 +206,8 @@ bool queue_look_for_connections (struct queue *q);
 /* Have all that is with the server fail, as if the connections had died. */
 void queue_break_connections (struct queue *q);
 
-/* At the end: close `fresh`, if the queue has not come to use it. */
-void queue_close_fresh (struct queue *q);
+/* At the end: close `renewed`, if the queue has not come to use it. */
+void queue_close_renewed (struct queue *q);
 
 /*---------------------------------------------------------------------*/
 /* queue-time.c */

@@ -83,7 +83,7 @@ is_without_hope (struct queue *q)
   bool r;
 
   pthread_mutex_lock (&q->lock);
-  r = q->has_given_up || (is_over && !q->has_fresh);
+  r = q->has_given_up || (is_over && !q->has_renewed);
   pthread_mutex_unlock (&q->lock);
   return r;
 }
@@ -236,18 +236,18 @@ make_links (struct queue *q, const struct connections *c, struct links *l)
 
 /* Returns false where there is no memory: then others are made. */
 static bool
-use_fresh (struct queue *q)
+use_renewed (struct queue *q)
 {
   const struct links dead = {q->data, q->zones, q->config};
-  struct connections fresh, old;
+  struct connections renewed, old;
   struct links links;
   ssize_t written;
 
   pthread_mutex_lock (&q->lock);
-  fresh = q->fresh;
+  renewed = q->renewed;
   pthread_mutex_unlock (&q->lock);
-  if (!make_links (q, &fresh, &links)) {
-    queue_close_fresh (q);
+  if (!make_links (q, &renewed, &links)) {
+    queue_close_renewed (q);
     written = write (q->device->lost, &one, sizeof one);
     (void) written;
     return false;
@@ -258,8 +258,8 @@ use_fresh (struct queue *q)
   q->config = links.config;
   pthread_mutex_lock (&q->lock);
   old = *q->connections;
-  *q->connections = fresh;
-  q->is_lost = q->has_fresh = false;
+  *q->connections = renewed;
+  q->is_lost = q->has_renewed = false;
   pthread_mutex_unlock (&q->lock);
   close_connections (&old);
   if (q->device->appends != NULL)
@@ -271,7 +271,7 @@ use_fresh (struct queue *q)
 bool
 queue_look_for_connections (struct queue *q)
 {
-  bool has_fresh, r = false;
+  bool has_renewed, r = false;
 
   if (!q->is_lost)
     return false;
@@ -280,22 +280,22 @@ queue_look_for_connections (struct queue *q)
     r = true;
   }
   pthread_mutex_lock (&q->lock);
-  has_fresh = q->has_fresh;
+  has_renewed = q->has_renewed;
   pthread_mutex_unlock (&q->lock);
-  return (has_fresh && are_over (q) && use_fresh (q)) || r;
+  return (has_renewed && are_over (q) && use_renewed (q)) || r;
 }
 
 void
-queue_close_fresh (struct queue *q)
+queue_close_renewed (struct queue *q)
 {
-  struct connections fresh = {0};
+  struct connections renewed = {0};
 
   pthread_mutex_lock (&q->lock);
-  if (q->has_fresh)
-    fresh = q->fresh;
-  q->has_fresh = false;
+  if (q->has_renewed)
+    renewed = q->renewed;
+  q->has_renewed = false;
   pthread_mutex_unlock (&q->lock);
-  close_connections (&fresh);
+  close_connections (&renewed);
 }
 
 /*---------------------------------------------------------------------*/
@@ -315,7 +315,7 @@ queue_is_lost (struct queue *q)
   bool r;
 
   pthread_mutex_lock (&q->lock);
-  r = q->is_lost && !q->has_fresh && !q->has_given_up;
+  r = q->is_lost && !q->has_renewed && !q->has_given_up;
   pthread_mutex_unlock (&q->lock);
   return r;
 }
@@ -324,10 +324,10 @@ void
 queue_renew (struct queue *q, const struct connections *connections)
 {
   pthread_mutex_lock (&q->lock);
-  q->fresh = *connections;
-  q->has_fresh = true;
+  q->renewed = *connections;
+  q->has_renewed = true;
   if (q->has_given_up)
-    break_connections (&q->fresh);
+    break_connections (&q->renewed);
   pthread_mutex_unlock (&q->lock);
   wake (q);
 }
@@ -338,8 +338,8 @@ queue_give_up (struct queue *q)
   pthread_mutex_lock (&q->lock);
   q->has_given_up = true;
   break_connections (q->connections);
-  if (q->has_fresh)
-    break_connections (&q->fresh);
+  if (q->has_renewed)
+    break_connections (&q->renewed);
   pthread_mutex_unlock (&q->lock);
   wake (q);
 }

@@ -149,7 +149,7 @@ destroy (struct queue *q)
   for (i = 0; i < q->plan->depth; i++)
     link_release_io (&q->requests[i].io);
   free (q->all_zones.table);
-  queue_close_fresh (q);
+  queue_close_renewed (q);
   link_destroy (q->data);
   link_destroy (q->zones);
   link_destroy (q->config);

@@ -49,16 +49,16 @@ are_some_lost (const struct reconnector *r)
 static void
 connect_queues (struct reconnector *r)
 {
-  struct connections fresh;
+  struct connections connections;
   struct message ignored;
   unsigned i;
 
   for (i = 0; i < r->count; i++) {
     if (!queue_is_lost (r->queues[i]))
       continue;
-    if (source_connect (&r->source, &fresh, &ignored) < 0)
+    if (source_connect (&r->source, &connections, &ignored) < 0)
       return;
-    queue_renew (r->queues[i], &fresh);
+    queue_renew (r->queues[i], &connections);
   }
 }
 
