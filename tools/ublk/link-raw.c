@@ -86,7 +86,7 @@ struct raw_link {
   struct io *finished, **last_finished;
 };
 
-#define OF(member, pointer)                                                    \
+#define CONTAINER_OF(member, pointer)                                          \
   ((struct raw_link *) ((char *) (pointer) -offsetof (struct raw_link, member)))
 
 static void
@@ -306,7 +306,7 @@ send_next (struct raw_link *l)
 static void
 has_sent (struct event *event, int result)
 {
-  struct raw_link *l = OF (sent, event);
+  struct raw_link *l = CONTAINER_OF (sent, event);
 
   l->sends = false;
   if (result > 0)
@@ -461,7 +461,7 @@ receive (struct raw_link *l)
 static void
 has_received (struct event *event, int result)
 {
-  struct raw_link *l = OF (received, event);
+  struct raw_link *l = CONTAINER_OF (received, event);
 
   l->receives = false;
   if (result == -EINTR || result == -EAGAIN)

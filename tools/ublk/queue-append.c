@@ -20,7 +20,7 @@ static void take_turns (struct append *list, struct queue *here);
 static void
 append_is_done (struct io *io, int err)
 {
-  struct request *r = OF (struct request, io, io);
+  struct request *r = CONTAINER_OF (struct request, io, io);
   struct queue *q = r->queue;
   struct append *list;
   bool is_over;
@@ -40,7 +40,7 @@ append_is_done (struct io *io, int err)
 static void
 pointer_is_read (struct io *io, int err)
 {
-  struct request *r = OF (struct request, io, io);
+  struct request *r = CONTAINER_OF (struct request, io, io);
   struct queue *q = r->queue;
   uint64_t pointer = 0, end = 0;
 
@@ -85,7 +85,7 @@ take_turns (struct append *list, struct queue *here)
 
   while ((append = list) != NULL) {
     list = append->next;
-    r = OF (struct request, append, append);
+    r = CONTAINER_OF (struct request, append, append);
     if (r->queue == here) {
       take_turn (r);
       continue;
@@ -112,7 +112,7 @@ queue_await_wake (struct queue *q)
 void
 queue_wake (struct event *event, int result)
 {
-  struct queue *q = OF (struct queue, wake, event);
+  struct queue *q = CONTAINER_OF (struct queue, wake, event);
   struct append *list;
 
   (void) result;

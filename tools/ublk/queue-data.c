@@ -14,7 +14,7 @@
 static void
 data_is_done (struct io *io, int err)
 {
-  struct request *r = OF (struct request, io, io);
+  struct request *r = CONTAINER_OF (struct request, io, io);
   struct appends *appends = r->queue->device->appends;
   const bool is_write = io->kind == IO_WRITE && appends != NULL;
 
@@ -58,7 +58,7 @@ static void clear_part (struct request *r, enum io_kind kind, uint64_t offset);
 static void
 part_is_done (struct io *io, int err)
 {
-  struct request *r = OF (struct request, io, io);
+  struct request *r = CONTAINER_OF (struct request, io, io);
   struct queue *q = r->queue;
   const uint64_t at = io->offset + io->count;
 

@@ -33,7 +33,7 @@ answer_failure (struct request *r, const struct zone_descriptor *table,
 static void
 zone_is_read (struct io *io, int err)
 {
-  struct request *r = OF (struct request, io, io);
+  struct request *r = CONTAINER_OF (struct request, io, io);
 
   answer_failure (r, err == 0 ? &r->descriptor : NULL, 1, 0);
 }
@@ -50,7 +50,7 @@ static void read_all_zones (struct queue *q);
 static void
 all_zones_are_read (struct io *io, int err)
 {
-  struct request *r = OF (struct request, io, io);
+  struct request *r = CONTAINER_OF (struct request, io, io);
   struct queue *q = r->queue;
   struct table_read *t = &q->all_zones;
   const struct zone_descriptor *table = err == 0 ? t->table : NULL;

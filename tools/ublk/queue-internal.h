@@ -125,7 +125,7 @@ struct queue {
   struct request requests[];
 };
 
-#define OF(type, member, pointer)                                              \
+#define CONTAINER_OF(type, member, pointer)                                    \
   ((type *) ((char *) (pointer) -offsetof (type, member)))
 
 static inline uint64_t

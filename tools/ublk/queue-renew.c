@@ -145,7 +145,7 @@ send_waiting (struct queue *q)
 static void
 zone_is_looked_at (struct io *io, int err)
 {
-  struct request *r = OF (struct request, io, io);
+  struct request *r = CONTAINER_OF (struct request, io, io);
   const struct look look = r->look;
   const bool was_done =
       err == 0 &&

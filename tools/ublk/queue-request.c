@@ -26,20 +26,21 @@ request_answer (struct request *r, int result)
 static int
 from_kernel (struct io *io, void *buf, size_t n, size_t at)
 {
-  return port_take (&OF (struct request, io, io)->at_port, buf, n, at);
+  return port_take (&CONTAINER_OF (struct request, io, io)->at_port, buf, n,
+                    at);
 }
 
 static int
 to_kernel (struct io *io, void *buf, size_t n, size_t at)
 {
-  return port_put (&OF (struct request, io, io)->at_port, buf, n, at);
+  return port_put (&CONTAINER_OF (struct request, io, io)->at_port, buf, n, at);
 }
 
 /* A server that is about to end says ESHUTDOWN, and does nothing more. */
 static void
 is_done (struct io *io, int err)
 {
-  struct request *r = OF (struct request, io, io);
+  struct request *r = CONTAINER_OF (struct request, io, io);
   struct queue *q = r->queue;
 
   r->is_asked = false;

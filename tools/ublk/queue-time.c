@@ -52,7 +52,7 @@ look_at_requests (struct queue *q)
 void
 queue_second (struct event *event, int result)
 {
-  struct queue *q = OF (struct queue, second, event);
+  struct queue *q = CONTAINER_OF (struct queue, second, event);
 
   (void) result;
   q->is_counting = false;

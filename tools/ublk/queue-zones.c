@@ -17,7 +17,7 @@ static const char reset_all[] = "zones=reset\n";
 static void
 command_is_done (struct io *io, int err)
 {
-  struct request *r = OF (struct request, io, io);
+  struct request *r = CONTAINER_OF (struct request, io, io);
 
   if (request_looks_again (r, err))
     return;
@@ -44,7 +44,7 @@ request_command (struct request *r)
 static void
 all_are_reset (struct io *io, int err)
 {
-  struct request *r = OF (struct request, io, io);
+  struct request *r = CONTAINER_OF (struct request, io, io);
 
   appends_forget_all (r->queue->device->appends);
   request_answer (r, err == 0 ? 0 : zoned_plain_error (err));
@@ -78,7 +78,7 @@ is_true (const struct request *r, uint64_t first, uint64_t n)
 static void
 report_is_done (struct io *io, int err)
 {
-  struct request *r = OF (struct request, io, io);
+  struct request *r = CONTAINER_OF (struct request, io, io);
   const uint64_t n = io->count / ZONE_DESCRIPTOR_SIZE;
 
   if (err == 0 && !is_true (r, io->offset / ZONE_DESCRIPTOR_SIZE, n))

@@ -24,7 +24,7 @@
 static void
 begin (struct port_request *at_port)
 {
-  struct request *r = OF (struct request, at_port, at_port);
+  struct request *r = CONTAINER_OF (struct request, at_port, at_port);
 
   r->is_sent_again = false;
   switch (UBLK_OPERATION (asked (r))) {
