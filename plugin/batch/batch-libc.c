@@ -316,7 +316,7 @@ do_fcntl (int fd, int cmd, void *arg)
   return system_calls.fcntl (fd, cmd, arg);
 }
 
-/* Whatever the argument is, it is passed on in the same place. */
+/* The third argument is passed on as it is, a number or a pointer. */
 #define FCNTL(name)                                                            \
   PUBLIC int name (int fd, int cmd, ...)                                       \
   {                                                                            \

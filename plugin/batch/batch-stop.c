@@ -105,7 +105,7 @@ batch_stop_find (void)
 /*---------------------------------------------------------------------*/
 /* The signal */
 
-/* Whoever waits for the client waits no longer. */
+/* End the reads, and the waits for one, of a connection. */
 static void
 end_reading (int fd)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the block device will be like, from what the export is like.  Whatever
- * the kernel would refuse is refused here, in words, before the kernel is
- * asked: the kernel would only say EINVAL.  Nothing here makes system calls.
+ * The properties of the block device, computed from those of the export.  A
+ * device that the kernel would refuse is refused here, with a reason: the
+ * kernel would only say EINVAL.  Nothing here makes system calls.
  */
 
 #ifndef NULLBLK_DRIVER_PLAN_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What a running nullblk-ublk leaves for others of its kind to find: a file for
- * each device, whose name is the device's cookie, and which its process keeps
- * locked.  The kernel keeps the cookie with the device, so that nobody's else
- * device of the same number is taken for it:
+ * Records of ublk devices, by which processes find the devices of others: each
+ * is a file that the process that serves the device keeps locked, and whose
+ * name is the device's cookie.  The kernel keeps the cookie with the device, so
+ * that no other program's device of the same number is taken for it:
  *
  *   /run/nullblk-ublk/COOKIE     in hexadecimal
  *       PID                      of the process, for people to read
@@ -13,10 +13,10 @@
  *       DEVICE                   "ublkbN"; "-" before the kernel has made it
  *       URI
  *
- * A file that is not locked is what has been left by a process that was killed.
- * Who only looks takes no lock: he could be taken for the process.  The PID
- * that counts is that of the lock's owner, as the kernel knows it. The file is
- * there before the device is, and goes after it.
+ * A process that was killed has left a file that is not locked.  A process that
+ * only reads a record takes no lock, as it could be taken for the one that
+ * serves the device.  The kernel knows the pid of the lock's owner, and this
+ * pid counts.  The file is made before the device, and removed after it.
  */
 
 #ifndef NULLBLK_DRIVER_RECORD_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Who uses a block device, as far as /proc and /sys tell it.
+ * The users of a block device, as far as /proc and /sys show them.
  */
 
 #ifndef NULLBLK_DRIVER_USERS_H

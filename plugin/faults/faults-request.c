@@ -106,8 +106,9 @@ is_released (const struct fault_verdict *v)
   return true;
 }
 
-/* Whoever changes something for requests that hang does so before this wakes
- * them, so that each of them sees the change, or is waiting by then.
+/* A thread that deletes a rule, or cuts power, calls faults_wake after that: so
+ * a request that hangs either sees the change here, or is waiting by then and
+ * is woken.
  */
 int
 faults_hang (struct faults *f, const struct fault_verdict *v,

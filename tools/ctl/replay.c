@@ -272,7 +272,7 @@ replay (const char *log, const char *target, const char *to, uint64_t *n,
 /*---------------------------------------------------------------------*/
 /* The list of entries */
 
-/* Whatever was put into a mark, it is one line. */
+/* Print a mark as one line, whatever bytes it has. */
 static void
 print_mark (FILE *fp, const char *mark)
 {

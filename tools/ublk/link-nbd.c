@@ -154,7 +154,7 @@ finish (struct io **list)
   return first != NULL;
 }
 
-/* What libnbd waits for, in poll's words. */
+/* Returns the events of poll that libnbd waits for. */
 static short
 awaited (struct nbd_link *l)
 {

@@ -57,7 +57,7 @@ parse_cookie (uint64_t *cookie, const char *text, struct message *why)
                        text);
 }
 
-/* What is left on the command line, and whether it fits together. */
+/* Take the rest of the command line, and check that all of it fits together. */
 static int
 check_together (struct options *o, bool all, int argc, char *argv[],
                 struct message *why)

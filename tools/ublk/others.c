@@ -146,8 +146,8 @@ pause_shortly (void)
   nanosleep (&pause, NULL);
 }
 
-/* What a process has left that was killed.  This closes the record, as does the
- * next one.
+/* Remove what a killed process has left.  This closes the record, as does the
+ * next function.
  */
 static bool
 clear (struct work *w, struct record *r)

@@ -134,7 +134,7 @@ bytes_of (uint64_t sectors)
   return sectors << ZONE_SECTOR_SHIFT;
 }
 
-/* What the kernel asks. */
+/* Returns the kernel's request. */
 static inline const struct ublk_request *
 asked (const struct request *r)
 {

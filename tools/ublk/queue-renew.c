@@ -14,10 +14,10 @@
  *     commands to a zone         are done once more; one that fails is looked
  *                                at, too: the zone may be as it was wanted
  *
- * What the server had acknowledged, and not flushed, is another matter.  By
- * multi-conn it says that a flush is about all of that, whoever has written it;
- * if it does not say so, a flush by another connection may be about nothing.
- * Then the next flush fails, as that of a disk does that has lost its cache.
+ * Writes that the server had acknowledged, and not flushed, are another matter.
+ * With multi-conn a flush on one connection covers the writes of all; without
+ * it, a flush on a new connection may cover none of them.  Then the next flush
+ * fails, as that of a disk does that has lost its cache.
  *
  * So an append that was on its way keeps its place, and only later ones read
  * the write pointer anew.  Nothing can be done about a request that the server
@@ -72,9 +72,10 @@ lose (struct queue *q)
   (void) written; /* it fails only when 2^64 of them are unread */
 }
 
-/* Have its requests waited for as long as they are to, or does nobody wait?
- * What counts is when an answer could have come last: a server that takes
- * connections and drops them is as much away as one that takes none.
+/* Have requests waited for as long as --persist says, or is nobody to wait for?
+ * The time counts from the last moment at which the server could answer: a
+ * server that takes connections and drops them is as much away as one that
+ * takes none.
  */
 static bool
 is_without_hope (struct queue *q)

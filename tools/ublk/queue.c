@@ -73,7 +73,9 @@ prepare (struct queue *q)
   unsigned i;
   int r;
 
-  /* What it allocates while it serves a write must not wait for that write. */
+  /* Memory that the thread allocates while it serves a write must not wait for
+   * that write.
+   */
   prctl (PR_SET_IO_FLUSHER, 1, 0, 0, 0);
   q->ring = ring_create (2 * q->plan->depth + 16, false);
   if (q->ring == NULL)
@@ -107,7 +109,7 @@ static void
 serve (struct queue *q)
 {
   while (port_is_open (&q->port)) {
-    /* What is answered by one may ask another for something. */
+    /* An answer on one link may submit a request on another. */
     while (
         link_pump (q->data) ||
         (q->zones != NULL && (link_pump (q->zones) || link_pump (q->config))) ||
