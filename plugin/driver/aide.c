@@ -8,18 +8,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "aide.h"
+#include "apart.h"
 #include "commands.h"
 #include "users.h"
 
@@ -28,9 +26,6 @@
  */
 #define CLOSING_SECONDS 5
 #define LOOKS_A_SECOND 10
-
-/* Its socket, and the first descriptor behind it. */
-#define SOCKET 3
 
 struct aide {
   pid_t pid;
@@ -139,51 +134,18 @@ work (struct work *w, const struct order *order, bool *lost)
   return -EINVAL;
 }
 
-void
-aide_block_signals (sigset_t *set)
-{
-  sigemptyset (set);
-  sigaddset (set, SIGINT);
-  sigaddset (set, SIGTERM);
-  sigaddset (set, SIGHUP);
-  sigprocmask (SIG_BLOCK, set, NULL);
-  signal (SIGPIPE, SIG_IGN);
-}
-
-/* It keeps nothing of its server's open, hears none of its signals, and has
- * nothing to say to a user.
- */
 static void
-stand_alone (int fd)
+run (int fd, const void *server)
 {
-  const int nothing = open ("/dev/null", O_RDWR);
-  sigset_t set;
-
-  aide_block_signals (&set);
-  setsid ();
-  if (nothing == -1 || chdir ("/") == -1)
-    _exit (1);
-  dup2 (nothing, 0);
-  dup2 (nothing, 1);
-  dup2 (nothing, 2);
-  if (fd != SOCKET)
-    dup2 (fd, SOCKET);
-  syscall (SYS_close_range, SOCKET + 1, UINT32_MAX, 0);
-}
-
-static void __attribute__ ((noreturn)) run (int fd, pid_t server)
-{
-  struct work w = {.server = server, .held = -1};
+  struct work w = {.server = *(const pid_t *) server, .held = -1};
   struct report report;
   struct order order;
 
-  stand_alone (fd);
-  while (recv (SOCKET, &order, sizeof order, 0) == sizeof order) {
+  while (recv (fd, &order, sizeof order, 0) == sizeof order) {
     memset (&report, 0, sizeof report);
     report.result = work (&w, &order, &report.lost);
-    send (SOCKET, &report, sizeof report, 0);
+    send (fd, &report, sizeof report, 0);
   }
-  _exit (0);
 }
 
 /*---------------------------------------------------------------------*/
@@ -194,25 +156,13 @@ aide_create (struct message *why)
 {
   struct aide *a = calloc (1, sizeof *a);
   const pid_t server = getpid ();
-  int fds[2];
 
   if (a == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
   }
-  if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
-    message_set (why, "%s", strerror (errno));
-    free (a);
-    return NULL;
-  }
-  a->pid = fork ();
-  if (a->pid == 0)
-    run (fds[1], server);
-  close (fds[1]);
-  a->fd = fds[0];
-  if (a->pid == -1) {
-    message_set (why, "%s", strerror (errno));
-    close (a->fd);
+  a->fd = apart_make (&a->pid, run, &server, why);
+  if (a->fd == -1) {
     free (a);
     return NULL;
   }

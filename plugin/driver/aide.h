@@ -17,7 +17,6 @@
 #ifndef NULLBLK_DRIVER_AIDE_H
 #define NULLBLK_DRIVER_AIDE_H
 
-#include <signal.h>
 #include <stdbool.h>
 
 #include "common/common.h"
@@ -51,11 +50,5 @@ int aide_fd (const struct aide *a);
  * that there was, which is no failure of the task.
  */
 int aide_result (struct aide *a, bool *lost);
-
-/* Block the signals that end a program (*SET is which): the aide never gets
- * them, and its maker reads them.  SIGPIPE is ignored from then on: a write to
- * a pipe or socket that is closed at the other end only fails.
- */
-void aide_block_signals (sigset_t *set);
 
 #endif /* NULLBLK_DRIVER_AIDE_H */

@@ -9,6 +9,7 @@
 #define NULLBLK_DRIVER_H
 
 #include "aide.h"
+#include "apart.h"
 #include "commands.h"
 #include "kernel.h"
 #include "making.h"

@@ -34,7 +34,7 @@ catch_signals (struct bridge *b)
 {
   sigset_t set;
 
-  aide_block_signals (&set);
+  apart_block_signals (&set);
   b->signals = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   b->device.ended = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   return b->signals == -1 || b->device.ended == -1 ? -errno : 0;

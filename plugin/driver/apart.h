@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A process beside this one, for what this one must not do, or may not do
+ * later.
+ */
+
+#ifndef NULLBLK_DRIVER_APART_H
+#define NULLBLK_DRIVER_APART_H
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include "common/common.h"
+
+/* Make a process in which RUN is called, with its end of a SOCK_SEQPACKET
+ * socket, and which ends when RUN returns.  It keeps nothing else of its
+ * maker's open, has no terminal, is in the root folder, and hears no signals
+ * that end programs.  The maker has one thread.  Returns the other end of the
+ * socket and the process in *pid, or -1 and the reason in *why.
+ */
+int apart_make (pid_t *pid, void (*run) (int fd, const void *opaque),
+                const void *opaque, struct message *why);
+
+/* Block the signals that end a program (*SET is which).  SIGPIPE is ignored
+ * from then on: a write to a pipe or socket that is closed at the other end
+ * only fails.
+ */
+void apart_block_signals (sigset_t *set);
+
+#endif /* NULLBLK_DRIVER_APART_H */
