@@ -12,6 +12,7 @@
 
 #include <liburing.h>
 
+#include "common/common.h"
 #include "ring.h"
 
 struct ring {
@@ -89,16 +90,38 @@ ring_poll (struct ring *r, int fd, unsigned events, struct event *event)
   io_uring_sqe_set_data (sqe, event);
 }
 
+static bool
+is_no_failure (int err)
+{
+  return err == -EINTR || err == -EAGAIN || err == -EBUSY || err == -ETIME;
+}
+
 int
-ring_run (struct ring *r, bool wait)
+ring_wait (struct ring *r, uint64_t nsec)
+{
+  struct __kernel_timespec ts = {.tv_sec = nsec / NSEC_PER_SEC,
+                                 .tv_nsec = nsec % NSEC_PER_SEC};
+  struct io_uring_cqe *cqe;
+  int err;
+
+  if (nsec == UINT64_MAX)
+    err = io_uring_submit_and_wait (&r->uring, 1);
+  else if (nsec == 0)
+    err = io_uring_submit_and_get_events (&r->uring);
+  else
+    err = io_uring_submit_and_wait_timeout (&r->uring, &cqe, 1, &ts, NULL);
+  if (err < 0 && !is_no_failure (err))
+    return err;
+  return io_uring_cq_ready (&r->uring) > 0;
+}
+
+void
+ring_tell (struct ring *r)
 {
   struct io_uring_cqe *cqe;
   struct event *event;
-  int result, err;
+  int result;
 
-  err = io_uring_submit_and_wait (&r->uring, wait ? 1 : 0);
-  if (err < 0 && err != -EINTR && err != -EAGAIN && err != -EBUSY)
-    return err;
   while (io_uring_peek_cqe (&r->uring, &cqe) == 0) {
     event = io_uring_cqe_get_data (cqe);
     result = cqe->res;
@@ -106,5 +129,15 @@ ring_run (struct ring *r, bool wait)
     if (event != NULL)
       event->happened (event, result);
   }
+}
+
+int
+ring_run (struct ring *r, bool wait)
+{
+  const int err = io_uring_submit_and_wait (&r->uring, wait ? 1 : 0);
+
+  if (err < 0 && !is_no_failure (err))
+    return err;
+  ring_tell (r);
   return 0;
 }

@@ -9,6 +9,7 @@
 #define NULLBLK_DRIVER_RING_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct io_uring;
 struct io_uring_sqe;
@@ -39,5 +40,14 @@ void ring_poll (struct ring *r, int fd, unsigned events, struct event *event);
  * there are.  Returns 0 or a negative errno.
  */
 int ring_run (struct ring *r, bool wait);
+
+/* The same in two steps, so that there is a moment between them.  ring_wait
+ * submits all, and waits for one event for NSEC nanoseconds at most, or, where
+ * that is UINT64_MAX, as long as it takes.  Returns 1 if there is any, 0 if
+ * not, which a signal may cause, too, or a negative errno.  ring_tell tells all
+ * that there are.
+ */
+int ring_wait (struct ring *r, uint64_t nsec);
+void ring_tell (struct ring *r);
 
 #endif /* NULLBLK_DRIVER_RING_H */
