@@ -219,6 +219,12 @@ record_remove (struct record *r)
 }
 
 bool
+record_is_of_server (const struct record *r)
+{
+  return strncmp (r->uri, RECORD_OF_SERVER, strlen (RECORD_OF_SERVER)) == 0;
+}
+
+bool
 record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg)
 {
   struct dirent *entry;

@@ -30,6 +30,12 @@
 #define RECORDS "/run/nullblk-ublk"
 #endif
 
+/* What there is in the place of a URI begins so where the device is that of a
+ * server which serves it itself: then the process is not one to be asked to
+ * end, and the device goes with the server.
+ */
+#define RECORD_OF_SERVER "ublk=true "
+
 struct record {
   uint64_t cookie;
   pid_t pid; /* who holds the lock; 0: nobody, or nobody that we can see */
@@ -79,6 +85,9 @@ void record_close (struct record *r);
 
 /* Remove the file of one that is ours, or claimed. */
 void record_remove (struct record *r);
+
+/* Is it the device of a server (RECORD_OF_SERVER)? */
+bool record_is_of_server (const struct record *r);
 
 /* Call ACTION for each.  Stops, and returns false, where ACTION does. */
 bool record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg);

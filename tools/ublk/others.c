@@ -217,10 +217,24 @@ end_process (struct work *w, struct record *r, const char *name)
   return false;
 }
 
+/* The device of a server goes with that, so --all does not mean it. */
+static bool
+leave (struct work *w, struct record *r, const char *name)
+{
+  const bool is_meant = w->cookie != 0 || w->device != NULL;
+
+  if (is_meant)
+    complain (name, "a server has made it, by ublk=true: it goes when the "
+                    "server ends");
+  record_close (r);
+  return !is_meant;
+}
+
 static bool
 detach_one (uint64_t cookie, void *arg)
 {
   struct work *w = arg;
+  const char *name;
   struct found f;
 
   if ((w->cookie != 0 && w->cookie != cookie) || !find (w, cookie, &f))
@@ -230,9 +244,10 @@ detach_one (uint64_t cookie, void *arg)
     return true;
   }
   w->found = true;
-  if (!(f.is_dead ? clear (w, &f.record)
-                  : end_process (w, &f.record,
-                                 f.name[0] != '\0' ? f.name : f.record.uri)))
+  name = f.name[0] != '\0' ? f.name : f.record.uri;
+  if (!(f.is_dead                         ? clear (w, &f.record)
+        : record_is_of_server (&f.record) ? leave (w, &f.record, name)
+                                          : end_process (w, &f.record, name)))
     w->failed = true;
   return true;
 }
