@@ -33,6 +33,7 @@
 #include "device/device.h"
 #include "settings/settings.h"
 #include "store/store.h"
+#include "ublk/ublk.h"
 
 /* nbdkit refuses a read or write of more than this. */
 #define MAX_IO_SIZE (UINT32_C (64) << 20)
@@ -43,7 +44,8 @@
 #define MAX_EXTENTS 4096
 
 static struct params params;
-static struct devices *devices; /* from .get_ready to .unload */
+static struct devices *devices;    /* from .get_ready to .unload */
+static struct ublk *block_devices; /* from .get_ready to .cleanup, or NULL */
 
 /*---------------------------------------------------------------------*/
 /* Start and end */
@@ -59,6 +61,7 @@ nullblk_unload (void)
 {
   struct message why;
 
+  ublk_end (block_devices); /* of a server that has not come to serve */
   if (devices != NULL) {
     if (devices_close_logs (devices, &why) < 0)
       nbdkit_error ("%s", why.text);
@@ -89,6 +92,7 @@ nullblk_dump_plugin (void)
   printf ("nullblk_write_log=yes\n");
   printf ("nullblk_badblocks=yes\n");
   printf ("nullblk_fault=yes\n");
+  printf ("nullblk_ublk=%s\n", ublk_is_built () ? "yes" : "no");
 #if HAVE_DECL_NBDKIT_DISCONNECT
   printf ("nullblk_disconnect=yes\n");
 #else
@@ -332,7 +336,41 @@ nullblk_get_ready (void)
   }
   batch_client_find (devices);
   batch_client_tell (devices);
+  if (s->ublk) {
+    block_devices = ublk_prepare (devices, report, &why);
+    if (block_devices == NULL) {
+      nbdkit_error ("ublk=true: %s", why.text);
+      return -1;
+    }
+  }
   return 0;
+}
+
+/* The server is the process that it will be, and there may be threads. */
+static int
+nullblk_after_fork (void)
+{
+  struct message why;
+  uint32_t i;
+
+  if (block_devices == NULL)
+    return 0;
+  if (ublk_serve (block_devices, &why) < 0) {
+    nbdkit_error ("ublk=true: %s", why.text);
+    return -1;
+  }
+  for (i = 0; i < devices->count; i++)
+    nbdkit_debug ("%s is %s", devices->device[i].name,
+                  devices->device[i].block_device);
+  return 0;
+}
+
+/* Connections are closed. */
+static void
+nullblk_cleanup (void)
+{
+  ublk_end (block_devices);
+  block_devices = NULL;
 }
 
 /*---------------------------------------------------------------------*/
@@ -744,6 +782,8 @@ static struct nbdkit_plugin plugin = {
     .dump_plugin = nullblk_dump_plugin,
     .thread_model = nullblk_thread_model,
     .get_ready = nullblk_get_ready,
+    .after_fork = nullblk_after_fork,
+    .cleanup = nullblk_cleanup,
     .list_exports = nullblk_list_exports,
     .default_export = nullblk_default_export,
     .open = nullblk_open,

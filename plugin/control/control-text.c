@@ -255,6 +255,10 @@ add_server (struct control *c, const struct device_stats *sum, uint64_t since)
        atomic_load (&devices->ops.coalesces_replies) ? "true" : "false",
        devices->ops.defer != NULL ? "true" : "false", now - since,
        sum->connections);
+  if (c->device->block_device[0] != '\0')
+    add (c, "  \"block_device\": \"%s\",\n", c->device->block_device);
+  else
+    add (c, "  \"block_device\": null,\n");
   add (c,
        "  \"queue_depth\": {\"now\": %" PRIu32 ", \"largest\": %" PRIu32
        ", \"threads\": %" PRIu32 ", \"saturated\": %" PRIu64 "},\n  ",

@@ -277,8 +277,9 @@ device_describe (struct device *d, char *buf, size_t len)
   char size[32];
 
   size_format (d->devices->settings.size, size, sizeof size);
-  snprintf (buf, len, "%s%s block device, %s%s",
+  snprintf (buf, len, "%s%s block device, %s%s%s%s",
             d->store != NULL ? "memory-backed" : "null",
             d->zones != NULL ? " zoned" : "", size,
-            device_is_read_only (d) ? ", read-only" : "");
+            device_is_read_only (d) ? ", read-only" : "",
+            d->block_device[0] != '\0' ? ", here " : "", d->block_device);
 }

@@ -165,6 +165,11 @@ struct device {
   atomic_bool enospc_seen; /* the store has refused a write or a zero */
   atomic_bool is_end_of_log_told;
 
+  /* "/dev/ublkbN" where it is one, or ""; it does not change once there are
+   * connections.
+   */
+  char block_device[32];
+
   /* Requests touch these only where the settings make them wait. */
   _Alignas(64) struct random random;
   struct latency_state latency;

@@ -50,6 +50,8 @@
      "parallel=auto|on|off     a connection's requests side by side")          \
   X (control, "control", CONTROL, FIXED, 0, 0, "local", "local",               \
      "control=local|any|off    who may see statistics and change settings")    \
+  X (ublk, "ublk", BOOL, FIXED, 0, 1, "false", "false",                        \
+     "ublk=BOOL                block devices of this machine, too")            \
   X (profile, "profile", PROFILE, LIVE, 0, 0, "none", "none",                  \
      "profile=MODEL            latency, lanes and limits of a real device")    \
   X (latency_all, "latency", LATENCY, MODEL, 0, 0, "0", "0",                   \

@@ -62,6 +62,7 @@ struct settings {
   unsigned power_cut; /* enum power_cut_gives */
   unsigned parallel;  /* enum parallel */
   unsigned control;   /* enum controller */
+  bool ublk;
 
   const struct profile *profile;                   /* or NULL */
   struct distribution *latency_all[NR_OPERATIONS]; /* latency=; NULL is 0 */

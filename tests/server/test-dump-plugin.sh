@@ -34,7 +34,7 @@ for args in '' 'size=1G memory-backed=true' 'size=512 block-size=4K'; do
     'nullblk_hugepages=(yes|no)' nullblk_discard=yes nullblk_devices=yes \
     nullblk_parallel=yes nullblk_badblocks=yes nullblk_fault=yes \
     nullblk_cache=yes nullblk_power=yes nullblk_write_log=yes \
-    'nullblk_disconnect=(yes|no)'
+    'nullblk_disconnect=(yes|no)' 'nullblk_ublk=(yes|no)'
   # All of its own lines are of that form.
   if grep ^nullblk_ "$tmp/out" | grep -Evx 'nullblk_[a-z0-9_]+=(yes|no)'; then
     fail "that line is not nullblk_FEATURE=yes or no"

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The keeper: a process that stays root, and makes, opens, starts, stops and
+ * deletes the block devices of a server that may not be root any more.  When
+ * the server ends, in whatever way, the keeper takes away what is left of them,
+ * and ends, too.  It has a record of each (record.h), by which the next keeper
+ * clears what both have left, if both were killed.
+ *
+ * It has no ring or device open that a request could be in, so nothing waits
+ * for it.  These functions are called by one thread, which waits for the
+ * keeper.  Those that have a WHY return 0, or a negative errno and the reason
+ * in *why.
+ */
+
+#ifndef NULLBLK_UBLK_KEEPER_INTERNAL_H
+#define NULLBLK_UBLK_KEEPER_INTERNAL_H
+
+#include "driver/driver.h"
+
+struct keeper;
+
+/* One for COUNT devices.  The maker has one thread, and is root.  Returns NULL
+ * and the reason in *why.
+ */
+struct keeper *keeper_create (unsigned count, struct message *why);
+
+/* Make device INDEX of the server, which others see by the name WHAT. */
+int keeper_make (struct keeper *k, unsigned index, const char *what,
+                 struct plan *plan, unsigned *number, struct message *why);
+
+/* Open its /dev/ublkcN for this process, which is the server from now on.
+ * Returns the descriptor.
+ */
+int keeper_open (struct keeper *k, unsigned index, struct message *why);
+
+/* Make it a block device.  Queues have to be there, which answer meanwhile what
+ * the kernel asks.
+ */
+int keeper_start (struct keeper *k, unsigned index, struct message *why);
+
+/* Stop a device, so that its queues end.  Returns 0 or a negative errno. */
+int keeper_stop (struct keeper *k, unsigned index);
+
+/* Delete it, when the server has closed it. */
+void keeper_delete (struct keeper *k, unsigned index);
+
+/* Have the keeper end, and all that is left with it. */
+void keeper_destroy (struct keeper *k);
+
+#endif /* NULLBLK_UBLK_KEEPER_INTERNAL_H */

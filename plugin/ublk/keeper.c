@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The process that stays root; see keeper-internal.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "keeper-internal.h"
+
+struct keeper {
+  pid_t pid;
+  int fd;
+};
+
+enum keeping { MAKE, OPEN, START, STOP, DELETE };
+
+struct order {
+  enum keeping task;
+  unsigned index;
+  pid_t server;
+  struct plan plan; /* of what is to be made */
+  char what[32];
+};
+
+/* One to OPEN brings the descriptor with it. */
+struct report {
+  int result;
+  unsigned number, queues, depth;
+  struct message why;
+};
+
+/*---------------------------------------------------------------------*/
+/* In the keeper */
+
+struct kept {
+  bool is_made;
+  unsigned number;
+  struct record record;
+};
+
+struct work {
+  int fd;
+  int server; /* a pidfd, or -1 */
+  struct driver *driver;
+  unsigned count;
+  struct kept *kept;
+};
+
+static bool
+clear_dead (uint64_t cookie, void *driver)
+{
+  struct record r;
+  unsigned number;
+  bool is_dead;
+
+  if (record_open (&r, cookie, &is_dead) < 0)
+    return true;
+  if (is_dead && record_is_of_server (&r))
+    making_clear (driver, &r, &number);
+  else
+    record_close (&r);
+  return true;
+}
+
+static int
+open_driver (struct work *w, struct message *why)
+{
+  if (w->driver != NULL)
+    return 0;
+  w->driver = driver_open (why);
+  if (w->driver == NULL)
+    return -ENODEV;
+  record_for_each (clear_dead, w->driver);
+  return 0;
+}
+
+static int
+make_record (struct kept *k, const struct order *o, struct message *why)
+{
+  char text[64];
+  int r;
+
+  snprintf (text, sizeof text, RECORD_OF_SERVER "%.31s", o->what);
+  r = record_make (&k->record, 0, text);
+  if (r < 0)
+    message_set (why, RECORDS ": %s", strerror (-r));
+  return r;
+}
+
+/* Nothing of it is left afterwards, or its record is. */
+static void
+end_device (struct work *w, struct kept *k)
+{
+  int r;
+
+  if (!k->is_made)
+    return;
+  driver_stop (w->driver, k->number);
+  r = driver_delete (w->driver, k->number);
+  if ((r == 0 || r == -ENODEV) &&
+      making_is_gone (w->driver, k->number, k->record.cookie)) {
+    record_remove (&k->record);
+    k->is_made = false;
+  }
+}
+
+static int
+make (struct work *w, struct kept *k, struct order *o, struct report *report)
+{
+  struct ublk_info info;
+  char name[32];
+  int r;
+
+  r = open_driver (w, &report->why);
+  if (r == 0)
+    r = making_look (w->driver, &o->plan, &report->why);
+  if (r == 0)
+    r = make_record (k, o, &report->why);
+  if (r < 0)
+    return r;
+  r = making_add (w->driver, &o->plan, k->record.cookie, &info, &report->why);
+  if (r < 0) {
+    record_remove (&k->record);
+    return r;
+  }
+  k->is_made = true;
+  k->number = report->number = info.device;
+  snprintf (name, sizeof name, "ublkb%u", k->number);
+  record_name (&k->record, name);
+  r = making_shape (w->driver, &o->plan, &info, &report->why);
+  if (r < 0)
+    end_device (w, k);
+  report->queues = o->plan.queues;
+  report->depth = o->plan.depth;
+  return r;
+}
+
+static int
+start (struct work *w, const struct kept *k, const struct order *o,
+       struct message *why)
+{
+  const int r = driver_start (w->driver, k->number, o->server);
+
+  if (r == 0)
+    return making_await (k->number, why);
+  message_set (why, "the kernel does not start the device: %s; see dmesg",
+               strerror (-r));
+  return r;
+}
+
+/* Whose end is the keeper's.  Others may have its socket open, too. */
+static void
+watch (struct work *w, pid_t server)
+{
+  if (w->server == -1)
+    w->server = syscall (SYS_pidfd_open, server, 0);
+}
+
+static int
+do_task (struct work *w, struct order *o, struct report *report)
+{
+  struct kept *k = &w->kept[o->index];
+
+  if (o->task == MAKE)
+    return make (w, k, o, report);
+  if (!k->is_made)
+    return -ENODEV;
+  switch (o->task) {
+  case OPEN:
+    watch (w, o->server);
+    return making_open (k->number, &report->why);
+  case START:
+    return start (w, k, o, &report->why);
+  case STOP:
+    return driver_stop (w->driver, k->number);
+  default:
+    end_device (w, k);
+    return 0;
+  }
+}
+
+static void
+send_report (int fd, const struct report *report, int descriptor)
+{
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE (sizeof (int))];
+  } control;
+  struct report copy = *report;
+  struct iovec data = {.iov_base = &copy, .iov_len = sizeof copy};
+  struct msghdr m = {.msg_iov = &data, .msg_iovlen = 1};
+
+  if (descriptor >= 0) {
+    memset (&control, 0, sizeof control);
+    m.msg_control = &control;
+    m.msg_controllen = sizeof control;
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN (sizeof (int));
+    memcpy (CMSG_DATA (&control.header), &descriptor, sizeof descriptor);
+  }
+  sendmsg (fd, &m, MSG_NOSIGNAL);
+}
+
+/* Returns false when the server has ended. */
+static bool
+next_order (const struct work *w, struct order *o)
+{
+  struct pollfd fds[] = {{.fd = w->fd, .events = POLLIN},
+                         {.fd = w->server, .events = POLLIN}};
+
+  while (poll (fds, 2, -1) == -1 && errno == EINTR)
+    ;
+  return fds[0].revents != 0 && recv (w->fd, o, sizeof *o, 0) == sizeof *o &&
+         o->index < w->count;
+}
+
+static void
+run (int fd, const void *opaque)
+{
+  const unsigned *count = opaque;
+  struct work w = {.fd = fd, .server = -1, .count = *count};
+  struct report report;
+  struct order order;
+  unsigned i;
+
+  w.kept = calloc (w.count, sizeof *w.kept);
+  if (w.kept == NULL)
+    return;
+  while (next_order (&w, &order)) {
+    memset (&report, 0, sizeof report);
+    report.result = do_task (&w, &order, &report);
+    if (report.result < 0 && report.why.text[0] == '\0')
+      message_set (&report.why, "%s", strerror (-report.result));
+    send_report (fd, &report, order.task == OPEN ? report.result : -1);
+    if (order.task == OPEN && report.result >= 0)
+      close (report.result);
+  }
+  for (i = 0; i < w.count; i++)
+    end_device (&w, &w.kept[i]);
+}
+
+/*---------------------------------------------------------------------*/
+/* In the server */
+
+struct keeper *
+keeper_create (unsigned count, struct message *why)
+{
+  struct keeper *k = calloc (1, sizeof *k);
+
+  if (k == NULL) {
+    message_set (why, "%s", strerror (ENOMEM));
+    return NULL;
+  }
+  k->fd = apart_make (&k->pid, run, &count, why);
+  if (k->fd == -1) {
+    free (k);
+    return NULL;
+  }
+  return k;
+}
+
+void
+keeper_destroy (struct keeper *k)
+{
+  if (k == NULL)
+    return;
+  close (k->fd);
+  /* It is another's child where the server has gone to the background. */
+  while (waitpid (k->pid, NULL, 0) == -1 && errno == EINTR)
+    ;
+  free (k);
+}
+
+/* Returns the descriptor that came with it, or -1. */
+static int
+receive (int fd, struct report *report)
+{
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE (sizeof (int))];
+  } control;
+  struct iovec data = {.iov_base = report, .iov_len = sizeof *report};
+  struct msghdr m = {.msg_iov = &data,
+                     .msg_iovlen = 1,
+                     .msg_control = &control,
+                     .msg_controllen = sizeof control};
+  int descriptor = -1;
+  ssize_t n;
+
+  while ((n = recvmsg (fd, &m, MSG_CMSG_CLOEXEC)) == -1 && errno == EINTR)
+    ;
+  if (n != sizeof *report) {
+    report->result = -ESRCH;
+    message_set (&report->why, "the process that makes block devices has "
+                               "ended");
+  }
+  else if (m.msg_controllen >= CMSG_LEN (sizeof (int)) &&
+           control.header.cmsg_type == SCM_RIGHTS)
+    memcpy (&descriptor, CMSG_DATA (&control.header), sizeof descriptor);
+  return descriptor;
+}
+
+static int
+ask (struct keeper *k, const struct order *order, struct report *report)
+{
+  /* Where it is dead, that can be read. */
+  send (k->fd, order, sizeof *order, MSG_NOSIGNAL);
+  return receive (k->fd, report);
+}
+
+static int
+result_of (const struct report *report, struct message *why)
+{
+  if (report->result < 0)
+    *why = report->why;
+  return report->result;
+}
+
+int
+keeper_make (struct keeper *k, unsigned index, const char *what,
+             struct plan *plan, unsigned *number, struct message *why)
+{
+  struct order order = {.task = MAKE, .index = index, .plan = *plan};
+  struct report report;
+
+  snprintf (order.what, sizeof order.what, "%s", what);
+  ask (k, &order, &report);
+  if (report.result == 0) {
+    plan->queues = report.queues;
+    plan->depth = report.depth;
+    *number = report.number;
+  }
+  return result_of (&report, why);
+}
+
+int
+keeper_open (struct keeper *k, unsigned index, struct message *why)
+{
+  const struct order order = {
+      .task = OPEN, .index = index, .server = getpid ()};
+  struct report report;
+  const int fd = ask (k, &order, &report);
+
+  if (report.result >= 0 && fd == -1) {
+    message_set (why, "%s", strerror (EMFILE));
+    return -EMFILE;
+  }
+  return report.result >= 0 ? fd : result_of (&report, why);
+}
+
+int
+keeper_start (struct keeper *k, unsigned index, struct message *why)
+{
+  const struct order order = {
+      .task = START, .index = index, .server = getpid ()};
+  struct report report;
+
+  ask (k, &order, &report);
+  return result_of (&report, why);
+}
+
+int
+keeper_stop (struct keeper *k, unsigned index)
+{
+  const struct order order = {.task = STOP, .index = index};
+  struct report report;
+
+  ask (k, &order, &report);
+  return report.result;
+}
+
+void
+keeper_delete (struct keeper *k, unsigned index)
+{
+  const struct order order = {.task = DELETE, .index = index};
+  struct report report;
+
+  ask (k, &order, &report);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A queue of a block device: a thread with a ring and a connection to the
+ * device.  Requests that wait do so without a thread: they are in a heap, by
+ * the moment at which they are to be answered.
+ *
+ *     queue.c          the thread: queue_go_on, over and over
+ *        │               tells what has come in the ring, then sleeps until
+ *        │               the first moment, or until more comes
+ *        v
+ *     queue-request.c  what the kernel asks, done by functions of device.h
+ *        │               port ── begin ─> device_... ─────────> answer
+ *        v                                   │                    ^
+ *     queue-later.c                          │ defer, set_aside   │ due
+ *                                            v                    │
+ *                        heap [first, ..., last] ──its moment─────┤
+ *                          ^        │ set aside: hastened, or     │
+ *                          │        v its time is up              │
+ *                          └──── ready ──────────turn─────────────┘
+ *
+ *     any thread ──> hastened [tag, tag, ...] ── eventfd ─> ends the sleep
+ *
+ * A request that has to keep its thread, as one that a fault rule lets hang,
+ * has the thread go on with other requests meanwhile (queue_nap).  So requests
+ * are served within one another, to the depth of the queue at most.  Nobody
+ * naps with a lock, or with data of his in a buffer that another request uses.
+ *
+ * All is the thread's own, except where something else is said.  queue.c and
+ * the files named here include this, and ublk.c.
+ */
+
+#ifndef NULLBLK_UBLK_QUEUE_INTERNAL_H
+#define NULLBLK_UBLK_QUEUE_INTERNAL_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "device/device.h"
+#include "driver/driver.h"
+
+/* The most bytes of the device's request that are copied (connection_ops). */
+#define MAX_REQUEST_COPY 256
+
+struct queue;
+
+/* A tag, and the request that it stands for. */
+struct tag {
+  struct port_request at_port;
+  struct queue *queue;
+  int result;      /* what the kernel is told: bytes, or a negative errno */
+  uint64_t sector; /* and where an append has written */
+  bool has_zeroes; /* a read that the device answers with queue.zeroes */
+
+  /* Of one that waits. */
+  int (*due) (void *request, uint64_t now, bool over); /* NULL: it does not */
+  bool (*turn) (void *request, const void *payload,
+                uint64_t *moment); /* set aside, until its turn is over */
+  uint64_t moment, spin;
+  unsigned place; /* in the heap */
+  void *payload;  /* of one that is set aside; freed by the queue */
+  bool is_put_in; /* in the heap, or ready */
+  bool is_ready;  /* to be tried */
+  struct tag *next_ready;
+  struct tag *next_hastened;
+  atomic_bool is_hastened; /* it is among those */
+  _Alignas(max_align_t) char request[MAX_REQUEST_COPY];
+};
+
+struct queue {
+  struct device *device;
+  const struct plan *plan;
+  struct connection *connection;
+  int fd; /* of /dev/ublkcN */
+  unsigned index;
+  pthread_t thread;
+  sem_t is_ready;
+  int unready; /* 0, or why it cannot serve; known when it is ready */
+
+  struct ring *ring;
+  struct port port;
+  int error;        /* the ring's */
+  uint64_t arrived; /* when what the ring tells had come, clock_now */
+
+  /* Reads of a null device take zeroes from here; they are all 0 except while
+   * one is served whose data is damaged.
+   */
+  char *zeroes;
+
+  /* A buffer of plan->max_io for each level of requests within requests, as far
+   * as they were needed.
+   */
+  void **buffers;
+  unsigned level;
+
+  struct tag **heap;
+  unsigned nr_in_heap;
+  struct tag *ready, **last_ready;
+
+  /* Any thread. */
+  _Atomic (struct tag *) hastened;
+  atomic_bool is_over, has_left;
+  int wake_fd;
+
+  uint64_t wakes;
+  struct event wake;
+  struct tag tags[];
+};
+
+#define OF(type, member, pointer)                                              \
+  ((type *) ((char *) (pointer) -offsetof (type, member)))
+
+/*---------------------------------------------------------------------*/
+/* queue.c */
+
+/* Begin to serve queue INDEX of the device that PLAN says, at FD, by a
+ * connection to D with OPS; FD, PLAN and OPS outlive the queue.  Returns NULL
+ * and the reason in *why.
+ */
+struct queue *queue_start (struct device *d, const struct plan *plan, int fd,
+                           unsigned index, const struct connection_ops *ops,
+                           struct message *why);
+
+/* From now on all requests fail, those that wait included.  Any thread. */
+void queue_give_up (struct queue *q);
+
+/* End without the kernel, which then fails all requests.  Any thread. */
+void queue_leave (struct queue *q);
+
+/* Wait for its end, which comes when the kernel has stopped the device, or
+ * refuses what the queue tells it; and free it.  Any other thread.
+ */
+void queue_join (struct queue *q);
+
+/* Tell what has come, after what is due; sleep for it until UNTIL (clock_now)
+ * at most.
+ */
+void queue_go_on (struct queue *q, uint64_t until);
+
+/* Have Q look at what has been hastened.  Any thread. */
+void queue_wake (struct queue *q);
+
+/* The queue whose thread this is, or NULL. */
+struct queue *queue_of_thread (void);
+
+/*---------------------------------------------------------------------*/
+/* queue-request.c */
+
+/* Serve what the kernel asks. */
+void tag_begin (struct port_request *at_port);
+
+/* The functions of OPS with which a device calls back while it is served. */
+void tag_ops (struct connection_ops *ops);
+
+/* What the kernel is told of a request that has failed with ERR, a negative
+ * errno of the device's.
+ */
+int tag_error (const struct tag *t, int err);
+
+/*---------------------------------------------------------------------*/
+/* queue-later.c */
+
+/* See connection_ops: T waits, when tag_put_in is called for it, if these have
+ * said so.
+ */
+bool tag_defer (struct tag *t, uint64_t deadline, uint64_t spin,
+                int (*due) (void *request, uint64_t now, bool over),
+                const void *request, size_t size);
+void *tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
+                     bool (*turn) (void *request, const void *payload,
+                                   uint64_t *moment),
+                     int (*due) (void *request, uint64_t now, bool over),
+                     const void *request, size_t size, const void *payload,
+                     size_t n);
+void tag_put_in (struct tag *t);
+
+/* See connection_ops.  Any thread. */
+void tag_hasten (void *request);
+
+/* Answer what is due at UNTIL, at NOW, and try what is ready. */
+void queue_settle (struct queue *q, uint64_t now, uint64_t until);
+
+/* Give up all that waits. */
+void queue_give_up_all (struct queue *q);
+
+/* When is something to be done again?  UINT64_MAX: nothing waits.  *spin is as
+ * for waiter_wait.
+ */
+uint64_t queue_first_moment (struct queue *q, uint64_t *spin);
+
+#endif /* NULLBLK_UBLK_QUEUE_INTERNAL_H */

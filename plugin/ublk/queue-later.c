@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Requests that wait: for their moment, or, where they were set aside, for
+ * their turn; queue-internal.h has the drawing.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue-internal.h"
+
+/* Where more than this wait, SPIN_AUTO means not to spin: the CPU is needed for
+ * what comes next.
+ */
+#define CROWD 8
+
+/*---------------------------------------------------------------------*/
+/* A heap by moment */
+
+static void
+place (struct queue *q, unsigned i, struct tag *t)
+{
+  q->heap[i] = t;
+  t->place = i;
+}
+
+/* Put T at I, or further up, where it belongs. */
+static void
+rise (struct queue *q, unsigned i, struct tag *t)
+{
+  unsigned up;
+
+  for (; i > 0 && q->heap[up = (i - 1) / 2]->moment > t->moment; i = up)
+    place (q, i, q->heap[up]);
+  place (q, i, t);
+}
+
+static struct tag *
+take (struct queue *q, unsigned i)
+{
+  struct tag *t = q->heap[i], *last = q->heap[--q->nr_in_heap];
+  unsigned down;
+
+  if (t == last)
+    return t;
+  for (; (down = 2 * i + 1) < q->nr_in_heap; i = down) {
+    if (down + 1 < q->nr_in_heap &&
+        q->heap[down + 1]->moment < q->heap[down]->moment)
+      down++;
+    if (q->heap[down]->moment >= last->moment)
+      break;
+    place (q, i, q->heap[down]);
+  }
+  rise (q, i, last);
+  return t;
+}
+
+/*---------------------------------------------------------------------*/
+/* Those that are set aside */
+
+static void
+append_ready (struct tag *t)
+{
+  struct queue *q = t->queue;
+
+  if (q->ready == NULL)
+    q->last_ready = &q->ready;
+  t->next_ready = NULL;
+  *q->last_ready = t;
+  q->last_ready = &t->next_ready;
+}
+
+static struct tag *
+take_ready (struct queue *q)
+{
+  struct tag *t = q->ready;
+
+  q->ready = t->next_ready;
+  t->is_ready = t->is_put_in = false;
+  return t;
+}
+
+static void
+make_ready (struct tag *t)
+{
+  if (t->is_ready)
+    return;
+  t->is_ready = true;
+  if (t->is_put_in)
+    append_ready (take (t->queue, t->place));
+}
+
+/* Nothing of T is looked at after the push: its thread may have taken it.  But
+ * the queue does not end before the caller lets go of the lock of its own that
+ * keeps the request from being answered.
+ */
+void
+tag_hasten (void *request)
+{
+  struct tag *t = OF (struct tag, request, request);
+  struct queue *q = t->queue;
+  struct tag *first;
+
+  if (atomic_exchange (&t->is_hastened, true))
+    return;
+  first = atomic_load (&q->hastened);
+  do {
+    t->next_hastened = first;
+  } while (!atomic_compare_exchange_weak (&q->hastened, &first, t));
+  if (first == NULL && queue_of_thread () != q)
+    queue_wake (q);
+}
+
+/* Those that were hastened are ready, except those whose turn is over. */
+static void
+take_hastened (struct queue *q)
+{
+  struct tag *t, *next, *in_order = NULL;
+
+  if (atomic_load_explicit (&q->hastened, memory_order_relaxed) == NULL)
+    return;
+  /* The list begins with the last one that was hastened: turn it round. */
+  for (t = atomic_exchange (&q->hastened, NULL); t != NULL; t = next) {
+    next = t->next_hastened;
+    t->next_hastened = in_order;
+    in_order = t;
+  }
+  for (t = in_order; t != NULL; t = next) {
+    next = t->next_hastened;
+    atomic_store (&t->is_hastened, false);
+    if (t->turn != NULL)
+      make_ready (t);
+  }
+}
+
+/*---------------------------------------------------------------------*/
+
+static void
+begin_to_wait (struct tag *t, uint64_t moment, uint64_t spin,
+               int (*due) (void *request, uint64_t now, bool over),
+               const void *request, size_t size)
+{
+  t->moment = moment;
+  t->spin = spin;
+  t->due = due;
+  t->turn = NULL;
+  t->is_put_in = t->is_ready = false;
+  memcpy (t->request, request, size);
+}
+
+bool
+tag_defer (struct tag *t, uint64_t deadline, uint64_t spin,
+           int (*due) (void *request, uint64_t now, bool over),
+           const void *request, size_t size)
+{
+  begin_to_wait (t, deadline, spin, due, request, size);
+  return true;
+}
+
+void *
+tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
+               bool (*turn) (void *request, const void *payload,
+                             uint64_t *moment),
+               int (*due) (void *request, uint64_t now, bool over),
+               const void *request, size_t size, const void *payload, size_t n)
+{
+  t->payload = NULL;
+  if (n > 0) {
+    t->payload = malloc (n);
+    if (t->payload == NULL)
+      return NULL;
+    memcpy (t->payload, payload, n);
+  }
+  begin_to_wait (t, until, spin, due, request, size);
+  t->turn = turn;
+  return t->request;
+}
+
+void
+tag_put_in (struct tag *t)
+{
+  struct queue *q = t->queue;
+
+  t->is_put_in = true;
+  if (t->is_ready)
+    append_ready (t);
+  else
+    rise (q, q->nr_in_heap++, t);
+}
+
+/* T does not wait any more, and nobody hastens it after `due`. */
+static void
+end_wait (struct tag *t, uint64_t now, bool over)
+{
+  const int r = t->due (t->request, now, over);
+
+  t->due = NULL;
+  t->turn = NULL;
+  if (__builtin_expect (atomic_load (&t->is_hastened), 0))
+    take_hastened (t->queue);
+  free (t->payload);
+  t->payload = NULL;
+  if (r != 0)
+    t->result = r < 0 ? tag_error (t, r) : -EIO;
+  port_answer (&t->at_port, t->result, t->sector);
+}
+
+static void
+take_turn (struct tag *t)
+{
+  if (t->turn (t->request, t->payload, &t->moment))
+    t->turn = NULL;
+  tag_put_in (t);
+}
+
+void
+queue_settle (struct queue *q, uint64_t now, uint64_t until)
+{
+  struct tag *t;
+
+  take_hastened (q);
+  for (;;) {
+    if (q->nr_in_heap > 0 && q->heap[0]->moment <= until) {
+      t = q->heap[0];
+      if (t->turn != NULL) {
+        make_ready (t);
+        continue;
+      }
+      take (q, 0);
+      t->is_put_in = false;
+      end_wait (t, now, false);
+    }
+    else if (q->ready != NULL) {
+      take_turn (take_ready (q));
+      take_hastened (q); /* as this request has moved a write pointer */
+      now = clock_now ();
+      until = now > until ? now : until;
+    }
+    else
+      break;
+  }
+}
+
+void
+queue_give_up_all (struct queue *q)
+{
+  const uint64_t now = clock_now ();
+  struct tag *t;
+
+  take_hastened (q);
+  while (q->nr_in_heap > 0 || q->ready != NULL) {
+    t = q->ready != NULL ? take_ready (q) : take (q, 0);
+    t->is_put_in = false;
+    end_wait (t, now, true);
+  }
+}
+
+uint64_t
+queue_first_moment (struct queue *q, uint64_t *spin)
+{
+  *spin = 0;
+  take_hastened (q);
+  if (q->ready != NULL)
+    return 0;
+  if (q->nr_in_heap == 0)
+    return UINT64_MAX;
+  if (q->heap[0]->turn == NULL)
+    *spin = q->heap[0]->spin;
+  if (*spin == SPIN_AUTO && q->nr_in_heap > CROWD)
+    *spin = 0;
+  return q->heap[0]->moment;
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A request of the kernel's, from what it asks to what it is told; see
+ * queue-internal.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "queue-internal.h"
+
+/* What this thread serves; NULL: nothing just now. */
+static _Thread_local struct tag *served;
+
+static inline uint64_t
+bytes_of (uint64_t sectors)
+{
+  return sectors << ZONE_SECTOR_SHIFT;
+}
+
+static inline uint64_t
+offset_of (const struct tag *t)
+{
+  return bytes_of (t->at_port.asked->sector);
+}
+
+static inline uint32_t
+size_of (const struct tag *t)
+{
+  return bytes_of (t->at_port.asked->count);
+}
+
+static inline bool
+is_fua (const struct tag *t)
+{
+  return (t->at_port.asked->operation & UBLK_IO_FUA) != 0;
+}
+
+/* A buffer for what is served now, or NULL. */
+static void *
+buffer (struct queue *q)
+{
+  void **const b = &q->buffers[q->level];
+  void *p;
+
+  if (*b == NULL) {
+    p = mmap (NULL, q->plan->max_io, PROT_READ | PROT_WRITE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    *b = p != MAP_FAILED ? p : NULL;
+  }
+  return *b;
+}
+
+/*---------------------------------------------------------------------*/
+/* Errors */
+
+/* Is it about a zone, whose condition may say more than the error does? */
+static bool
+is_about_zone (const struct tag *t)
+{
+  if (t->queue->plan->zone_size == 0)
+    return false;
+  switch (UBLK_OPERATION (t->at_port.asked)) {
+  case UBLK_WRITE:
+  case UBLK_ZONE_APPEND:
+  case UBLK_ZONE_OPEN:
+  case UBLK_ZONE_CLOSE:
+  case UBLK_ZONE_FINISH:
+  case UBLK_ZONE_RESET:
+    return true;
+  default:
+    return false;
+  }
+}
+
+/* Of a full limit it is told by how many zones are open and active, so all are
+ * looked at.
+ */
+int
+tag_error (const struct tag *t, int err)
+{
+  const struct queue *q = t->queue;
+  struct zones *const zones = q->device->zones;
+  const uint64_t zone =
+      q->plan->zone_size != 0 ? offset_of (t) / q->plan->zone_size : 0;
+  struct zoned_failure f = {
+      .error = err,
+      .max_open = q->plan->params.max_open_zones,
+      .max_active = q->plan->params.max_active_zones,
+  };
+  struct zone_descriptor descriptor, *all = NULL;
+  int r;
+
+  if (!is_about_zone (t))
+    return zoned_plain_error (err);
+  if (zoned_needs_table (&f))
+    all = malloc (q->plan->nr_zones * sizeof *all);
+  if (all != NULL) {
+    f.nr_zones = zones_read_table (zones, 0, all, q->plan->nr_zones);
+    f.zone = zone;
+  }
+  else
+    f.nr_zones = zones_read_table (zones, zone, &descriptor, 1);
+  f.table = all != NULL ? all : &descriptor;
+  if (f.zone >= f.nr_zones || (all == NULL && zoned_needs_table (&f)))
+    f.table = NULL;
+  r = zoned_error (&f);
+  free (all);
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
+/* What is asked.  These return bytes, or a negative errno of the device's. */
+
+static bool
+is_null (const struct queue *q)
+{
+  return q->device->store == NULL && q->device->zones == NULL;
+}
+
+static int
+serve_read (struct tag *t)
+{
+  struct queue *q = t->queue;
+  const uint32_t n = size_of (t);
+  void *const buf = is_null (q) ? q->zeroes : buffer (q);
+  int r;
+
+  if (buf == NULL)
+    return -ENOMEM;
+  t->has_zeroes = false;
+  r = device_read (q->connection, buf, n, offset_of (t));
+  if (r == 0)
+    r = port_put (&t->at_port, buf, n, 0);
+  if (buf == q->zeroes && !t->has_zeroes)
+    memset (q->zeroes, 0, n);
+  return r == 0 ? (int) n : r;
+}
+
+/* Data that nobody looks at need not be there. */
+static int
+take_data (struct tag *t, void *buf, uint32_t n)
+{
+  const struct device *d = t->queue->device;
+
+  return d->store == NULL && d->log == NULL
+             ? 0
+             : port_take (&t->at_port, buf, n, 0);
+}
+
+static int
+serve_write (struct tag *t)
+{
+  struct queue *q = t->queue;
+  const uint32_t n = size_of (t);
+  void *const buf = buffer (q);
+  int r;
+
+  if (buf == NULL)
+    return -ENOMEM;
+  r = take_data (t, buf, n);
+  if (r == 0)
+    r = device_write (q->connection, buf, n, offset_of (t), is_fua (t));
+  return r == 0 ? (int) n : r;
+}
+
+static int
+serve_append (struct tag *t)
+{
+  struct queue *q = t->queue;
+  const uint32_t n = size_of (t);
+  void *const buf = buffer (q);
+  uint64_t offset = 0;
+  int r;
+
+  if (buf == NULL)
+    return -ENOMEM;
+  r = take_data (t, buf, n);
+  if (r == 0)
+    r = device_append (q->connection, buf, n, offset_of (t), is_fua (t),
+                       &offset);
+  t->sector = r == 0 ? offset >> ZONE_SECTOR_SHIFT : 0;
+  return r == 0 ? (int) n : r;
+}
+
+static int
+serve_command (struct tag *t)
+{
+  const struct queue *q = t->queue;
+  const struct zone_descriptor wanted = {
+      .cond = zoned_condition (UBLK_OPERATION (t->at_port.asked))};
+  uint64_t done;
+
+  return device_zone_commands (
+      q->connection, offset_of (t) / q->plan->zone_size, &wanted, 1, &done);
+}
+
+/* The kernel's buffer may have room for more zones than it asks for, and less
+ * than all of it would be taken for a part: so this is at least all of it.
+ */
+static int
+serve_report (struct tag *t)
+{
+  struct queue *q = t->queue;
+  const struct plan *plan = q->plan;
+  const uint64_t first = offset_of (t) / plan->zone_size;
+  struct zone_descriptor *const table = buffer (q);
+  uint64_t n = t->at_port.asked->count;
+  int r;
+
+  if (table == NULL)
+    return -ENOMEM;
+  if (n > plan->max_io / sizeof *table)
+    n = plan->max_io / sizeof *table;
+  n = zones_read_table (q->device->zones, first, table, n);
+  if (n == 0)
+    return -EIO;
+  zoned_report (table, n);
+  r = port_put (&t->at_port, table, n * sizeof *table, 0);
+  return r == 0 ? (int) plan->max_io : r;
+}
+
+static int
+serve (struct tag *t)
+{
+  const struct ublk_request *asked = t->at_port.asked;
+  struct connection *c = t->queue->connection;
+
+  switch (UBLK_OPERATION (asked)) {
+  case UBLK_READ:
+    return serve_read (t);
+  case UBLK_WRITE:
+    return serve_write (t);
+  case UBLK_FLUSH:
+    return device_flush (c);
+  case UBLK_DISCARD:
+    return device_trim (c, size_of (t), offset_of (t), is_fua (t));
+  case UBLK_WRITE_ZEROES:
+    return device_zero (c, size_of (t), offset_of (t),
+                        (asked->operation & UBLK_IO_NO_UNMAP) == 0, is_fua (t));
+  }
+  if (t->queue->plan->zone_size != 0) {
+    switch (UBLK_OPERATION (asked)) {
+    case UBLK_ZONE_OPEN:
+    case UBLK_ZONE_CLOSE:
+    case UBLK_ZONE_FINISH:
+    case UBLK_ZONE_RESET:
+      return serve_command (t);
+    case UBLK_ZONE_RESET_ALL:
+      return device_reset_zones (c);
+    case UBLK_ZONE_APPEND:
+      return serve_append (t);
+    case UBLK_REPORT_ZONES:
+      return serve_report (t);
+    }
+  }
+  return -EOPNOTSUPP;
+}
+
+void
+tag_begin (struct port_request *at_port)
+{
+  struct tag *const t = OF (struct tag, at_port, at_port);
+  struct tag *const outer = served;
+  struct queue *const q = t->queue;
+  int r = -ESHUTDOWN;
+
+  t->due = NULL;
+  t->sector = 0;
+  served = t;
+  q->level += outer != NULL;
+  if (!atomic_load_explicit (&q->is_over, memory_order_relaxed))
+    r = serve (t);
+  q->level -= outer != NULL;
+  served = outer;
+  t->result = r < 0 ? tag_error (t, r) : r;
+  if (t->due != NULL)
+    tag_put_in (t);
+  else
+    port_answer (at_port, t->result, t->sector);
+}
+
+/*---------------------------------------------------------------------*/
+/* connection_ops */
+
+/* Other requests go on meanwhile. */
+static int
+nap (void *opaque, uint64_t nsec)
+{
+  struct queue *const q = served->queue;
+  const uint64_t until = moment_after (clock_now (), nsec);
+
+  (void) opaque;
+  do {
+    if (atomic_load_explicit (&q->is_over, memory_order_relaxed) ||
+        q->error < 0)
+      return -ESHUTDOWN;
+    queue_go_on (q, until);
+  } while (clock_now () < until);
+  return 0;
+}
+
+static uint64_t
+arrival (void)
+{
+  return served->queue->arrived;
+}
+
+static bool
+still_zero (const void *buf, size_t n)
+{
+  (void) n;
+  served->has_zeroes = buf == served->queue->zeroes;
+  return served->has_zeroes;
+}
+
+static bool
+defer (uint64_t deadline, uint64_t spin,
+       int (*due) (void *request, uint64_t now, bool over), const void *request,
+       size_t size, size_t data)
+{
+  (void) data;
+  return tag_defer (served, deadline, spin, due, request, size);
+}
+
+static void *
+set_aside (uint64_t until, uint64_t spin,
+           bool (*turn) (void *request, const void *payload, uint64_t *moment),
+           int (*due) (void *request, uint64_t now, bool over),
+           const void *request, size_t size, const void *payload, size_t n)
+{
+  return tag_set_aside (served, until, spin, turn, due, request, size, payload,
+                        n);
+}
+
+/* Nobody can be dropped: where a cut of the power disconnects clients, requests
+ * fail.
+ */
+void
+tag_ops (struct connection_ops *ops)
+{
+  ops->wait.sleep_for = nap;
+  ops->arrival = arrival;
+  ops->still_zero = still_zero;
+  ops->defer = defer;
+  ops->set_aside = set_aside;
+  ops->hasten = tag_hasten;
+  atomic_store (&ops->is_timed, true);
+}

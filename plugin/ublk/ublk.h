@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The devices of a server as block devices of Linux's ublk driver, without a
+ * socket in between (ublk=true).  The kernel's requests are answered by threads
+ * of the server, each of which is a connection to its device like any other:
+ *
+ *     kernel: /dev/ublkbN ─ ─ ─ ─ ─ ─ ─ ┐ made, started, stopped and deleted
+ *       │ queue  │ queue                │
+ *     thread   thread                 keeper: a process that stays root
+ *       └────────┴─> struct device      │
+ *     the server <── socketpair ────────┘ ends the devices when the server ends
+ *
+ * What needs root is done by the keeper, which is made before nbdkit changes
+ * its user; all that can be refused is refused then.
+ */
+
+#ifndef NULLBLK_UBLK_H
+#define NULLBLK_UBLK_H
+
+#include <stdbool.h>
+
+#include "common/common.h"
+#include "device/device.h"
+
+struct ublk;
+
+/* Was the plugin built with what this needs? */
+bool ublk_is_built (void);
+
+/* Have the kernel make a device for each of DEVICES, which say its name from
+ * then on (struct device, block_device).  Called by a process of one thread,
+ * which is root, before there are connections.  REPORT is connection_ops'.
+ * Returns NULL and the reason in *why.
+ */
+struct ublk *ublk_prepare (struct devices *devices,
+                           void (*report) (struct device *d, int r),
+                           struct message *why);
+
+/* Serve them, so that they are block devices.  Called by the process that
+ * serves, when it has become what it will be.  Returns 0, or -1 and the reason
+ * in *why; then ublk_end is still to be called.
+ */
+int ublk_serve (struct ublk *u, struct message *why);
+
+/* Have all that waits fail, take the block devices away, also while they are in
+ * use, and free *u, which may be NULL.  Also for a process that has not served.
+ */
+void ublk_end (struct ublk *u);
+
+#endif /* NULLBLK_UBLK_H */

@@ -1,0 +1,868 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A queue of a block device between a kernel that is in this file and a device
+ * that is the plugin's: the ring is functions of this file, which the queue's
+ * thread calls.  A test is a list of rounds.  Whenever the queue sleeps the
+ * next one begins, in which the kernel asks something, or somebody else does
+ * something to the device.  After the last round all waits take their time, and
+ * then the kernel stops the device.
+ */
+
+#include <config.h>
+
+#include <endian.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <liburing.h>
+
+#include "one-device.h"
+#include "ublk/queue-internal.h"
+
+#define MIB UINT64_C (1048576)
+#define BLOCK 4096
+#define DEPTH 16
+#define MOST 256
+#define MAX_IO MIB
+#define MOST_LOOKS 3 /* more are a sleep: of a request that hangs */
+#define ZONE MIB
+
+static struct plan plan;
+static struct connection_ops ops;
+
+/*---------------------------------------------------------------------*/
+/* The kernel */
+
+static struct {
+  int fd; /* of /dev/ublkcN */
+  struct ublk_request *requests;
+  struct io_uring_sqe entries[MOST];
+  struct event *events[MOST];
+  unsigned nr_entries;
+  struct event *fetches[DEPTH]; /* NULL: the tag is being served */
+  struct event *wake;           /* NULL: nobody reads wake_fd */
+  int wake_fd;
+  struct {
+    struct event *event;
+    int result;
+  } done[MOST]; /* to be told */
+  unsigned nr_done;
+  struct ublk_answer answers[MOST];
+  unsigned nr_answers;
+  unsigned looks;               /* in vain, one after the other */
+  void (*const *rounds) (void); /* NULL is the last one */
+  bool has_stopped;
+} kernel;
+
+struct ring *
+ring_create (unsigned entries, bool wide)
+{
+  assert_true (entries > DEPTH);
+  assert_false (wide);
+  return (struct ring *) &kernel;
+}
+
+void
+ring_destroy (struct ring *r)
+{
+  assert_ptr_equal (r, &kernel);
+}
+
+struct io_uring_sqe *
+ring_request (struct ring *r, struct event *event)
+{
+  (void) r;
+  if (kernel.nr_entries == MOST)
+    abort ();
+  kernel.events[kernel.nr_entries] = event;
+  return &kernel.entries[kernel.nr_entries++];
+}
+
+static void
+take_entries (void)
+{
+  const struct io_uring_sqe *sqe;
+  struct ublk_answer answer;
+  unsigned i;
+
+  for (i = 0; i < kernel.nr_entries; i++) {
+    sqe = &kernel.entries[i];
+    if (sqe->opcode == IORING_OP_URING_CMD) {
+      memcpy (&answer, sqe->cmd, sizeof answer);
+      if (kernel.fetches[answer.tag] != NULL)
+        abort (); /* it is answered twice */
+      kernel.fetches[answer.tag] = kernel.events[i];
+      if (sqe->cmd_op == UBLK_COMMIT_AND_FETCH && kernel.nr_answers < MOST)
+        kernel.answers[kernel.nr_answers++] = answer;
+    }
+    else {
+      kernel.wake = kernel.events[i];
+      kernel.wake_fd = sqe->fd;
+    }
+  }
+  kernel.nr_entries = 0;
+}
+
+static void
+is_done (struct event *event, int result)
+{
+  kernel.done[kernel.nr_done].event = event;
+  kernel.done[kernel.nr_done++].result = result;
+}
+
+static void
+say (unsigned tag, int result)
+{
+  struct event *event = kernel.fetches[tag];
+
+  if (event == NULL)
+    abort (); /* it is being served */
+  kernel.fetches[tag] = NULL;
+  is_done (event, result);
+}
+
+static void
+ask_for (unsigned tag, unsigned operation, uint64_t offset, uint32_t count)
+{
+  kernel.requests[tag] = (struct ublk_request){
+      .operation = operation, .count = count, .sector = offset / 512};
+  say (tag, 0);
+}
+
+static void
+ask (unsigned tag, unsigned operation, uint64_t offset, uint32_t size)
+{
+  ask_for (tag, operation, offset, size / 512);
+}
+
+/* Where the data of a tag's request is. */
+static uint64_t
+place_of_data (unsigned tag)
+{
+  return ublk_data_offset (0, tag);
+}
+
+/* The request of TAG is to write SIZE bytes that are all BYTE; or its buffer
+ * has these before it is read into.
+ */
+static void
+fill (unsigned tag, char byte, uint32_t size)
+{
+  static char data[MAX_IO];
+
+  memset (data, byte, size);
+  assert_int_equal (pwrite (kernel.fd, data, size, place_of_data (tag)), size);
+}
+
+static void
+is_filled (unsigned tag, char byte, uint32_t size)
+{
+  static char data[MAX_IO];
+  uint32_t i;
+
+  assert_int_equal (pread (kernel.fd, data, size, place_of_data (tag)), size);
+  for (i = 0; i < size; i++)
+    assert_int_equal (data[i], byte);
+}
+
+/* For so long the queue may sleep; then it is looked at whether it was woken.
+ */
+static bool
+is_woken (int milliseconds)
+{
+  struct pollfd fds = {.fd = kernel.wake_fd, .events = POLLIN};
+  uint64_t n;
+
+  if (kernel.wake == NULL || poll (&fds, 1, milliseconds) <= 0)
+    return false;
+  assert_int_equal (read (kernel.wake_fd, &n, sizeof n), sizeof n);
+  is_done (kernel.wake, sizeof n);
+  kernel.wake = NULL;
+  return true;
+}
+
+static void
+stop (void)
+{
+  unsigned i;
+
+  kernel.has_stopped = true;
+  for (i = 0; i < DEPTH; i++)
+    say (i, -ENODEV);
+}
+
+int
+ring_wait (struct ring *r, uint64_t nsec)
+{
+  (void) r;
+  take_entries ();
+  if (kernel.nr_done > 0 || is_woken (0)) {
+    kernel.looks = 0;
+    return 1;
+  }
+  if (nsec == 0 && kernel.looks++ < MOST_LOOKS)
+    return 0;
+  kernel.looks = 0;
+  if (*kernel.rounds != NULL)
+    (*kernel.rounds++) ();
+  else if (nsec == UINT64_MAX)
+    stop ();
+  else
+    is_woken (nsec / NSEC_PER_MSEC + 1);
+  return kernel.nr_done > 0;
+}
+
+void
+ring_tell (struct ring *r)
+{
+  struct event *event;
+  int result;
+
+  (void) r;
+  while (kernel.nr_done > 0) {
+    event = kernel.done[0].event;
+    result = kernel.done[0].result;
+    memmove (&kernel.done[0], &kernel.done[1],
+             --kernel.nr_done * sizeof kernel.done[0]);
+    event->happened (event, result);
+  }
+}
+
+int
+ring_run (struct ring *r, bool wait)
+{
+  assert_false (wait);
+  take_entries ();
+  ring_tell (r);
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+
+static void
+note_report (struct device *device, int r)
+{
+  (void) device;
+  (void) r;
+}
+
+/* Serve what the rounds ask of a device, which has these parameters. */
+static void
+begin (const char *const *given)
+{
+  const size_t page = sysconf (_SC_PAGESIZE);
+  const struct zone_settings *zones;
+
+  memset (&kernel, 0, sizeof kernel);
+  kernel.fd = memfd_create ("ublkc", MFD_CLOEXEC);
+  assert_int_not_equal (kernel.fd, -1);
+  assert_int_equal (ftruncate (kernel.fd, place_of_data (DEPTH)), 0);
+  kernel.requests =
+      mmap (NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, kernel.fd, 0);
+  assert_true (kernel.requests != MAP_FAILED);
+  create_with (given, &gives_up);
+  zones = &devices->settings.zones;
+  memset (&plan, 0, sizeof plan);
+  plan.queues = 1;
+  plan.depth = DEPTH;
+  plan.max_io = MAX_IO;
+  if (zones->zoned) {
+    plan.zone_size = zones->zone_size;
+    plan.nr_zones = devices->settings.size / zones->zone_size;
+    plan.params.max_open_zones = zones->max_open;
+    plan.params.max_active_zones = zones->max_active;
+  }
+  memset (&ops, 0, sizeof ops);
+  ops.report = note_report;
+  ops.max_deferred = DEPTH;
+  tag_ops (&ops);
+}
+
+static void
+serve (void (*const *rounds) (void))
+{
+  struct queue *queue;
+  struct message why;
+
+  kernel.rounds = rounds;
+  queue = queue_start (&devices->device[0], &plan, kernel.fd, 0, &ops, &why);
+  if (queue == NULL)
+    fail_msg ("%s", why.text);
+  queue_join (queue);
+  assert_true (kernel.has_stopped);
+  assert_null (*kernel.rounds);
+  munmap (kernel.requests, sysconf (_SC_PAGESIZE));
+  close (kernel.fd);
+}
+
+#define BEGIN(...) begin ((const char *const[]){__VA_ARGS__, NULL})
+#define SERVE(...) serve ((void (*const[]) (void)){__VA_ARGS__, NULL})
+
+/* The Nth answer was this. */
+static void
+answered (unsigned n, unsigned tag, int result)
+{
+  assert_true (n < kernel.nr_answers);
+  assert_int_equal (kernel.answers[n].tag, tag);
+  assert_int_equal (kernel.answers[n].result, result);
+}
+
+static uint64_t
+count_of (enum operation op)
+{
+  const struct histogram *served = &counted_by (d)->op[op].served;
+  uint64_t n = 0;
+  unsigned i;
+
+  for (i = 0; i < NR_BUCKETS; i++)
+    n += served->bucket[i];
+  return n;
+}
+
+/*---------------------------------------------------------------------*/
+/* Data */
+
+static void
+write_two (void)
+{
+  fill (0, 'a', BLOCK);
+  ask (0, UBLK_WRITE, 0, BLOCK);
+  fill (1, 'b', 3 * BLOCK);
+  ask (1, UBLK_WRITE | UBLK_IO_FUA, BLOCK, 3 * BLOCK);
+}
+
+static void
+read_two (void)
+{
+  ask (2, UBLK_READ, 0, BLOCK);
+  ask (3, UBLK_READ, BLOCK, 3 * BLOCK);
+  ask (4, UBLK_FLUSH, 0, 0);
+}
+
+static void
+clear_two (void)
+{
+  is_filled (2, 'a', BLOCK);
+  is_filled (3, 'b', 3 * BLOCK);
+  ask (2, UBLK_DISCARD, 0, BLOCK);
+  ask (3, UBLK_WRITE_ZEROES | UBLK_IO_NO_UNMAP, BLOCK, BLOCK);
+}
+
+static void
+read_all (void)
+{
+  ask (5, UBLK_READ, 0, 2 * BLOCK);
+  ask (6, UBLK_READ, 2 * BLOCK, 2 * BLOCK);
+  ask (7, 99, 0, BLOCK);
+  ask (8, UBLK_ZONE_RESET, 0, 0);
+}
+
+static void
+test_data (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "memory-backed", "true");
+  SERVE (write_two, read_two, clear_two, read_all);
+  answered (0, 0, BLOCK);
+  answered (1, 1, 3 * BLOCK);
+  answered (2, 2, BLOCK);
+  answered (3, 3, 3 * BLOCK);
+  answered (4, 4, 0);
+  answered (5, 2, 0);
+  answered (6, 3, 0);
+  answered (7, 5, 2 * BLOCK);
+  answered (8, 6, 2 * BLOCK);
+  answered (9, 7, -EOPNOTSUPP);
+  answered (10, 8, -EOPNOTSUPP);
+  assert_int_equal (kernel.nr_answers, 11);
+  check_block (0, 0);
+  check_block (2 * BLOCK, 'b');
+  assert_int_equal (count_of (OP_WRITE), 2);
+  assert_int_equal (count_of (OP_FLUSH), 1);
+}
+
+/* A null device: reads have zeroes, whatever was in the buffer, also after one
+ * whose data was damaged.
+ */
+static void
+read_damaged (void)
+{
+  fill (0, 'x', BLOCK);
+  ask (0, UBLK_READ, 0, BLOCK);
+}
+
+static void
+read_after (void)
+{
+  static char data[BLOCK];
+  unsigned i, set = 0;
+
+  assert_int_equal (pread (kernel.fd, data, BLOCK, place_of_data (0)), BLOCK);
+  for (i = 0; i < BLOCK; i++)
+    set += data[i] != 0;
+  assert_int_not_equal (set, 0);
+  fill (1, 'x', 2 * BLOCK);
+  ask (1, UBLK_READ, MIB, 2 * BLOCK);
+  ask (2, UBLK_WRITE, 0, BLOCK);
+}
+
+static void
+test_null (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "fault", "op=read corrupt=flip count=1");
+  SERVE (read_damaged, read_after);
+  answered (0, 0, BLOCK);
+  answered (1, 1, 2 * BLOCK);
+  answered (2, 2, BLOCK);
+}
+
+static void
+ask_one_each (void)
+{
+  ask (0, UBLK_WRITE, 0, BLOCK);
+  ask (1, UBLK_DISCARD, 0, BLOCK);
+  ask (2, UBLK_READ, 0, BLOCK);
+}
+
+static void
+test_read_only (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "read-only", "true");
+  SERVE (ask_one_each);
+  answered (0, 0, -EREMOTEIO);
+  answered (1, 1, -EREMOTEIO);
+  answered (2, 2, BLOCK);
+}
+
+/* Bad blocks, and other errors that the kernel knows. */
+static void
+test_errors (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "badblocks", "+0-0", "fault", "op=trim error=ENOMEM");
+  SERVE (ask_one_each);
+  answered (0, 0, -EIO);
+  answered (1, 1, -ENOMEM);
+  answered (2, 2, -EIO);
+}
+
+/*---------------------------------------------------------------------*/
+/* Waiting */
+
+/* The last one asked is due first. */
+static void
+ask_slow_and_fast (void)
+{
+  ask (0, UBLK_FLUSH, 0, 0);
+  ask (1, UBLK_WRITE, 0, BLOCK);
+  ask (2, UBLK_READ, 0, BLOCK);
+}
+
+static void
+test_latency (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "read-latency", "1ms", "write-latency", "40ms",
+         "flush-latency", "80ms");
+  SERVE (ask_slow_and_fast);
+  answered (0, 2, BLOCK);
+  answered (1, 1, BLOCK);
+  answered (2, 0, 0);
+  assert_int_equal (kernel.nr_answers, 3);
+}
+
+/* As many as there may be. */
+static unsigned asked;
+
+static void
+ask_all (void)
+{
+  unsigned tag;
+
+  for (tag = 0; tag < DEPTH; tag++) {
+    if (kernel.fetches[tag] != NULL) {
+      ask (tag, UBLK_READ, tag * BLOCK, BLOCK);
+      asked++;
+    }
+  }
+}
+
+static void
+test_many (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "latency", "uniform:0-5ms");
+  asked = 0;
+  SERVE (ask_all, ask_all, ask_all, ask_all);
+  assert_in_range (asked, DEPTH, 4 * DEPTH);
+  assert_int_equal (kernel.nr_answers, asked);
+  assert_int_equal (count_of (OP_READ), asked);
+}
+
+/* One hangs, and another is served meanwhile; until nothing is any more. */
+static void
+ask_to_hang (void)
+{
+  ask (0, UBLK_READ, 0, BLOCK);
+}
+
+static void
+ask_beside (void)
+{
+  fill (1, 'b', BLOCK);
+  ask (1, UBLK_WRITE, 0, BLOCK);
+}
+
+static void
+give_up_all (void)
+{
+  assert_int_equal (kernel.nr_answers, 1);
+  queue_give_up (queue_of_thread ());
+}
+
+static void
+test_hang (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "memory-backed", "true", "fault",
+         "op=read hang count=1");
+  SERVE (ask_to_hang, ask_beside, give_up_all, ask_beside);
+  answered (0, 1, BLOCK);
+  answered (1, 0, -EIO);
+  answered (2, 1, -EIO);
+  check_block (0, 'b');
+}
+
+/* Those that wait are given up, too, and what comes after that is refused. */
+static void
+give_up_waiting (void)
+{
+  assert_int_equal (kernel.nr_answers, 0);
+  queue_give_up (queue_of_thread ());
+}
+
+static void
+test_give_up (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  BEGIN ("size", "64M", "latency", "100s");
+  SERVE (ask_slow_and_fast, give_up_waiting, ask_beside);
+  assert_int_equal (kernel.nr_answers, 4);
+  for (i = 0; i < 4; i++)
+    assert_int_equal (kernel.answers[i].result, -EIO);
+}
+
+/* Power goes off under requests that wait, and comes back. */
+static void
+cut_power (void)
+{
+  device_cut_power (&devices->device[0], LOSE_ALL, 0);
+}
+
+static void
+restore_power (void)
+{
+  device_power_on (&devices->device[0]);
+}
+
+static void
+test_power (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "memory-backed", "true", "latency", "30ms");
+  SERVE (ask_beside, cut_power, ask_to_hang, restore_power);
+  answered (0, 0, -EIO); /* it does not wait */
+  answered (1, 1, -EIO);
+  assert_int_equal (kernel.nr_answers, 2);
+}
+
+/* By this the kernel would be dropped, if it could be. */
+static void
+test_disconnect (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "power-cut", "disconnect", "latency", "30ms");
+  SERVE (ask_beside, cut_power, ask_to_hang, restore_power, ask_to_hang);
+  answered (0, 0, -EIO);
+  assert_int_equal (kernel.nr_answers, 3);
+  assert_int_equal (kernel.answers[1].result + kernel.answers[2].result,
+                    BLOCK - EIO);
+}
+
+/*---------------------------------------------------------------------*/
+/* Zones */
+
+#define ZONES                                                                  \
+  "size", "8M", "zoned", "true", "zone-size", "1M", "memory-backed", "true",   \
+      "zone-nr-conv", "1", "zone-max-open", "2", "zone-max-active", "4"
+
+/* zone_is: its condition, and where its write pointer is (bytes). */
+static void
+zone_is (uint64_t zone, enum zone_cond cond, uint64_t written)
+{
+  struct zone_descriptor z;
+
+  assert_int_equal (zones_read_table (devices->device[0].zones, zone, &z, 1),
+                    1);
+  assert_int_equal (z.cond, cond);
+  if (cond != ZONE_COND_FULL)
+    assert_int_equal (le64toh (z.wp) * 512, zone * ZONE + written);
+}
+
+static void
+ask_zones (void)
+{
+  fill (0, 'a', BLOCK);
+  ask (0, UBLK_WRITE, ZONE, BLOCK);
+  ask (1, UBLK_WRITE, 0, BLOCK);
+  ask (2, UBLK_ZONE_OPEN, 2 * ZONE, 0);
+  ask (3, UBLK_ZONE_FINISH, 3 * ZONE, 0);
+  ask (4, UBLK_WRITE, ZONE + 2 * BLOCK, BLOCK); /* it has to be in order */
+}
+
+static void
+ask_limits (void)
+{
+  zone_is (3, ZONE_COND_FULL, 0);
+  ask (5, UBLK_ZONE_OPEN, 4 * ZONE, 0);
+  ask (6, UBLK_ZONE_OPEN, 5 * ZONE, 0);
+  ask (7, UBLK_ZONE_CLOSE, 2 * ZONE, 0);
+  ask (8, UBLK_WRITE, ZONE + BLOCK, BLOCK);
+}
+
+static void
+ask_report (void)
+{
+  zone_is (4, ZONE_COND_EXP_OPEN, 0);
+  ask_for (9, UBLK_REPORT_ZONES, 2 * ZONE, 3);
+  ask_for (10, UBLK_REPORT_ZONES, 8 * ZONE, 1);
+  ask (11, UBLK_ZONE_RESET, 3 * ZONE, 0);
+}
+
+static void
+look_at_report (void)
+{
+  struct {
+    uint64_t start, len, wp;
+    uint8_t type, cond, other[6];
+    uint64_t capacity;
+    uint8_t reserved[24];
+  } zones[3];
+  unsigned i;
+
+  _Static_assert(sizeof zones == 3 * 64, "as the kernel has it");
+  assert_int_equal (pread (kernel.fd, zones, sizeof zones, place_of_data (9)),
+                    sizeof zones);
+  for (i = 0; i < 3; i++) {
+    assert_int_equal (zones[i].start, (2 + i) * (ZONE / 512));
+    assert_int_equal (zones[i].len, ZONE / 512);
+    assert_int_equal (zones[i].capacity, ZONE / 512);
+    assert_int_equal (zones[i].type, ZONE_TYPE_SEQUENTIAL);
+  }
+  assert_int_equal (zones[0].cond, ZONE_COND_EMPTY);
+  assert_int_equal (zones[1].cond, ZONE_COND_FULL);
+  assert_int_equal (zones[2].cond, ZONE_COND_EXP_OPEN);
+  zone_is (3, ZONE_COND_EMPTY, 0);
+  ask (12, UBLK_ZONE_RESET_ALL, 0, 0);
+}
+
+static void
+test_zones (void **state)
+{
+  (void) state;
+  BEGIN (ZONES, "zone-reorder-wait", "0");
+  SERVE (ask_zones, ask_limits, ask_report, look_at_report);
+  answered (0, 0, BLOCK);
+  answered (1, 1, BLOCK);
+  answered (2, 2, 0);
+  answered (3, 3, 0);
+  answered (4, 4, -EIO);
+  answered (5, 5, 0); /* the zone that a write opened gives way */
+  answered (6, 6, -ETOOMANYREFS);
+  answered (7, 7, 0);
+  answered (8, 8, BLOCK);
+  answered (9, 9, MAX_IO);
+  answered (10, 10, -EIO);
+  answered (11, 11, 0);
+  answered (12, 12, 0);
+  zone_is (1, ZONE_COND_EMPTY, 0);
+  check_block (ZONE, 0);
+}
+
+/* Appends tell where they have written, also where they wait. */
+static void
+ask_appends (void)
+{
+  fill (0, 'a', BLOCK);
+  ask (0, UBLK_ZONE_APPEND, ZONE, BLOCK);
+  fill (1, 'b', 2 * BLOCK);
+  ask (1, UBLK_ZONE_APPEND | UBLK_IO_FUA, ZONE, 2 * BLOCK);
+  ask (2, UBLK_ZONE_APPEND, 0, BLOCK);
+}
+
+static void
+look_at_appends (void **state, const char *latency)
+{
+  unsigned i;
+
+  (void) state;
+  BEGIN (ZONES, "write-latency", latency);
+  SERVE (ask_appends);
+  assert_int_equal (kernel.nr_answers, 3);
+  for (i = 0; i < 3; i++) {
+    switch (kernel.answers[i].tag) {
+    case 0:
+      assert_int_equal (kernel.answers[i].result, BLOCK);
+      assert_int_equal (kernel.answers[i].sector, ZONE / 512);
+      break;
+    case 1:
+      assert_int_equal (kernel.answers[i].result, 2 * BLOCK);
+      assert_int_equal (kernel.answers[i].sector, (ZONE + BLOCK) / 512);
+      break;
+    default:
+      assert_int_equal (kernel.answers[i].result, -EIO);
+      assert_int_equal (kernel.answers[i].sector, 0);
+    }
+  }
+  zone_is (1, ZONE_COND_IMP_OPEN, 3 * BLOCK);
+  check_block (ZONE, 'a');
+  check_block (ZONE + 2 * BLOCK, 'b');
+}
+
+static void
+test_appends (void **state)
+{
+  look_at_appends (state, "0");
+}
+
+static void
+test_appends_wait (void **state)
+{
+  look_at_appends (state, "10ms");
+}
+
+static void
+fill_active (void)
+{
+  unsigned zone;
+
+  for (zone = 1; zone < 6; zone++)
+    ask (zone, UBLK_WRITE, zone * ZONE, BLOCK);
+}
+
+static void
+test_active (void **state)
+{
+  (void) state;
+  BEGIN (ZONES);
+  SERVE (fill_active);
+  answered (3, 4, BLOCK);
+  answered (4, 5, -EOVERFLOW);
+}
+
+/* Writes that come early wait without a thread, and are written in order. */
+static void
+ask_early (void)
+{
+  fill (0, '2', BLOCK);
+  ask (0, UBLK_WRITE, ZONE + 2 * BLOCK, BLOCK);
+  fill (1, '1', BLOCK);
+  ask (1, UBLK_WRITE, ZONE + BLOCK, BLOCK);
+  ask (2, UBLK_READ, 0, BLOCK);
+}
+
+static void
+ask_first (void)
+{
+  assert_int_equal (kernel.nr_answers, 1);
+  fill (3, '0', BLOCK);
+  ask (3, UBLK_WRITE, ZONE, BLOCK);
+}
+
+static void
+test_early (void **state)
+{
+  (void) state;
+  BEGIN (ZONES, "zone-reorder-wait", "100s");
+  SERVE (ask_early, ask_first);
+  answered (0, 2, BLOCK);
+  answered (1, 3, BLOCK);
+  answered (2, 1, BLOCK);
+  answered (3, 0, BLOCK);
+  check_block (ZONE, '0');
+  check_block (ZONE + BLOCK, '1');
+  check_block (ZONE + 2 * BLOCK, '2');
+}
+
+/* Another connection writes what they wait for. */
+static void *
+write_first (void *arg)
+{
+  (void) arg;
+  put_block (ZONE, '0');
+  return NULL;
+}
+
+static pthread_t other;
+
+static void
+begin_other (void)
+{
+  assert_int_equal (pthread_create (&other, NULL, write_first, NULL), 0);
+}
+
+static void
+test_early_beside (void **state)
+{
+  (void) state;
+  BEGIN (ZONES, "zone-reorder-wait", "100s");
+  SERVE (ask_early, begin_other);
+  pthread_join (other, NULL);
+  answered (0, 2, BLOCK);
+  answered (1, 1, BLOCK);
+  answered (2, 0, BLOCK);
+  check_block (ZONE + BLOCK, '1');
+  check_block (ZONE + 2 * BLOCK, '2');
+}
+
+/* Nobody does. */
+static void
+test_early_in_vain (void **state)
+{
+  (void) state;
+  BEGIN (ZONES, "zone-reorder-wait", "20ms");
+  SERVE (ask_early);
+  assert_int_equal (kernel.nr_answers, 3);
+  answered (0, 2, BLOCK);
+  assert_int_equal (kernel.answers[1].result, -EIO);
+  assert_int_equal (kernel.answers[2].result, -EIO);
+}
+
+#define CASE(name)                                                             \
+  cmocka_unit_test_setup_teardown (name, forget_devices, destroy_devices)
+
+int
+main (void)
+{
+  static const struct CMUnitTest tests[] = {
+      CASE (test_data),          CASE (test_null),
+      CASE (test_read_only),     CASE (test_errors),
+      CASE (test_latency),       CASE (test_many),
+      CASE (test_hang),          CASE (test_give_up),
+      CASE (test_power),         CASE (test_disconnect),
+      CASE (test_zones),         CASE (test_active),
+      CASE (test_appends),       CASE (test_appends_wait),
+      CASE (test_early),         CASE (test_early_beside),
+      CASE (test_early_in_vain),
+  };
+
+  return RUN_TESTS (tests);
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The keeper before a kernel that is in this file: it makes, opens, starts,
+ * stops and deletes devices, takes away what is left when its server ends, and
+ * clears what others have left.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <liburing.h>
+
+#include "driver/driver.h"
+#include "records.h"
+#include "ublk/keeper-internal.h"
+#include "unit.h"
+
+#define MOST_DEVICES 4
+#define FIRST                                                                  \
+  4000 /* number of its first device, of which the machine has none */
+
+/*---------------------------------------------------------------------*/
+/* The kernel, which all processes see */
+
+static struct kernel {
+  bool has_driver;
+  uint64_t features;
+  struct {
+    bool is_there, is_started;
+    uint64_t cookie;
+    pid_t server;
+  } devices[MOST_DEVICES];
+  unsigned nr_devices; /* that were made */
+  int start_result, params_result, stop_result;
+} * kernel;
+
+struct ring {
+  /* An entry has 128 bytes. */
+  union {
+    struct io_uring_sqe sqe;
+    unsigned char bytes[128];
+  } entry;
+  struct event *event; /* NULL: nothing is asked */
+};
+
+struct ring *
+ring_create (unsigned entries, bool wide)
+{
+  (void) entries;
+  return wide ? calloc (1, sizeof (struct ring)) : NULL;
+}
+
+void
+ring_destroy (struct ring *r)
+{
+  free (r);
+}
+
+struct io_uring_sqe *
+ring_request (struct ring *r, struct event *event)
+{
+  memset (&r->entry, 0, sizeof r->entry);
+  r->event = event;
+  return &r->entry.sqe;
+}
+
+static int
+add (struct ublk_info *info)
+{
+  if (kernel->nr_devices == MOST_DEVICES)
+    return -EACCES;
+  info->device = FIRST + kernel->nr_devices;
+  if (info->queues > 2)
+    info->queues = 2;
+  kernel->devices[kernel->nr_devices].is_there = true;
+  kernel->devices[kernel->nr_devices++].cookie = info->cookie;
+  return 0;
+}
+
+static int
+do_command (unsigned command, const struct ublk_command *c)
+{
+  struct ublk_info *const info = (void *) (uintptr_t) c->address;
+  const unsigned n = c->device - FIRST;
+
+  if (command == (UBLK_GET_FEATURES & 0xff)) {
+    memcpy (info, &kernel->features, sizeof kernel->features);
+    return 0;
+  }
+  if (command == (UBLK_ADD & 0xff))
+    return add (info);
+  if (n >= kernel->nr_devices || !kernel->devices[n].is_there)
+    return -ENODEV;
+  switch (command) {
+  case UBLK_GET_INFO & 0xff:
+    info->device = c->device;
+    info->cookie = kernel->devices[n].cookie;
+    return 0;
+  case UBLK_SET_PARAMS & 0xff:
+    return kernel->params_result;
+  case UBLK_START & 0xff:
+    kernel->devices[n].server = c->value;
+    kernel->devices[n].is_started = kernel->start_result == 0;
+    return kernel->start_result;
+  case UBLK_STOP & 0xff:
+    kernel->devices[n].is_started = false;
+    return kernel->stop_result;
+  case UBLK_DELETE_ASYNC & 0xff:
+    kernel->devices[n].is_there = false;
+    return 0;
+  default:
+    return -EOPNOTSUPP;
+  }
+}
+
+int
+ring_run (struct ring *r, bool wait)
+{
+  struct event *const event = r->event;
+  struct ublk_command c;
+
+  if (!wait || event == NULL)
+    abort ();
+  memcpy (&c, r->entry.sqe.cmd, sizeof c);
+  r->event = NULL;
+  event->happened (event, do_command (r->entry.sqe.cmd_op & 0xff, &c));
+  return 0;
+}
+
+static bool
+begins_with (const char *path, const char *with)
+{
+  return strncmp (path, with, strlen (with)) == 0;
+}
+
+int __real_open (const char *path, int flags, ...);
+int __wrap_open (const char *path, int flags, ...);
+int
+__wrap_open (const char *path, int flags, ...)
+{
+  mode_t mode = 0;
+  va_list args;
+
+  if (strcmp (path, "/dev/ublk-control") == 0 && kernel->has_driver)
+    path = "/dev/null";
+  else if (begins_with (path, "/dev/ublkc"))
+    path = "/dev/zero"; /* by which it is known */
+  else if (begins_with (path, "/dev/ublk")) {
+    errno = ENOENT;
+    return -1;
+  }
+  if (flags & O_CREAT) {
+    va_start (args, flags);
+    mode = va_arg (args, mode_t);
+    va_end (args);
+  }
+  return __real_open (path, flags, mode);
+}
+
+/* The records are here, also for a process that is made to be in the root. */
+static pid_t maker;
+
+int __real_chdir (const char *path);
+int __wrap_chdir (const char *path);
+int
+__wrap_chdir (const char *path)
+{
+  return getpid () == maker ? __real_chdir (path) : 0;
+}
+
+int __real_access (const char *path, int mode);
+int __wrap_access (const char *path, int mode);
+int
+__wrap_access (const char *path, int mode)
+{
+  return begins_with (path, "/dev/ublkb") ? 0 : __real_access (path, mode);
+}
+
+int __wrap_posix_spawnp (pid_t *pid, const char *file,
+                         const posix_spawn_file_actions_t *actions,
+                         const posix_spawnattr_t *attr, char *const argv[],
+                         char *const envp[]);
+int
+__wrap_posix_spawnp (pid_t *pid, const char *file,
+                     const posix_spawn_file_actions_t *actions,
+                     const posix_spawnattr_t *attr, char *const argv[],
+                     char *const envp[])
+{
+  (void) pid;
+  (void) file;
+  (void) actions;
+  (void) attr;
+  (void) argv;
+  (void) envp;
+  return ENOENT;
+}
+
+/*---------------------------------------------------------------------*/
+
+static struct message why;
+
+static void
+make_kernel (void)
+{
+  memset (kernel, 0, sizeof *kernel);
+  kernel->has_driver = true;
+  kernel->features = UBLK_F_USER_COPY;
+}
+
+static struct plan
+a_plan (void)
+{
+  return (struct plan){.queues = 8, .depth = 16, .max_io = 65536};
+}
+
+static struct keeper *
+create (unsigned count)
+{
+  struct keeper *k = keeper_create (count, &why);
+
+  if (k == NULL)
+    fail_msg ("%s", why.text);
+  return k;
+}
+
+static void
+make (struct keeper *k, unsigned index)
+{
+  struct plan plan = a_plan ();
+  unsigned number = 0;
+
+  if (keeper_make (k, index, "nullb0", &plan, &number, &why) != 0)
+    fail_msg ("%s", why.text);
+  assert_int_equal (number, FIRST + kernel->nr_devices - 1);
+  assert_int_equal (plan.queues, 2);
+}
+
+/* It says WORDS. */
+static void
+makes_none (const char *words)
+{
+  struct keeper *k = create (1);
+  struct plan plan = a_plan ();
+  unsigned number;
+
+  assert_true (keeper_make (k, 0, "nullb0", &plan, &number, &why) < 0);
+  if (strstr (why.text, words) == NULL)
+    fail_msg ("\"%s\" has no \"%s\"", why.text, words);
+  keeper_destroy (k);
+  assert_int_equal (records (), 0);
+}
+
+static void
+test_life (void **state)
+{
+  struct keeper *k;
+  unsigned i;
+  char byte;
+  int fd;
+
+  (void) state;
+  make_kernel ();
+  k = create (2);
+  for (i = 0; i < 2; i++)
+    make (k, i);
+  assert_int_equal (records (), 2);
+  for (i = 0; i < 2; i++) {
+    fd = keeper_open (k, i, &why);
+    assert_true (fd >= 0);
+    assert_int_equal (read (fd, &byte, 1), 1);
+    close (fd);
+    assert_int_equal (keeper_start (k, i, &why), 0);
+    assert_true (kernel->devices[i].is_started);
+    assert_int_equal (kernel->devices[i].server, getpid ());
+  }
+  assert_int_equal (keeper_stop (k, 0), 0);
+  assert_false (kernel->devices[0].is_started);
+  keeper_delete (k, 0);
+  assert_false (kernel->devices[0].is_there);
+  assert_true (kernel->devices[1].is_started);
+  assert_int_equal (records (), 1);
+  keeper_destroy (k);
+  assert_false (kernel->devices[1].is_there);
+  assert_int_equal (records (), 0);
+}
+
+static void
+test_refused (void **state)
+{
+  (void) state;
+  make_kernel ();
+  kernel->has_driver = false;
+  makes_none ("the module ublk_drv is missing");
+  make_kernel ();
+  kernel->features = 0;
+  makes_none ("too old: Linux 6.6");
+  make_kernel ();
+  kernel->nr_devices = MOST_DEVICES;
+  makes_none ("ublks_max");
+  make_kernel ();
+  kernel->params_result = -EINVAL;
+  makes_none ("does not take");
+  assert_false (kernel->devices[0].is_there);
+}
+
+static void
+test_start_fails (void **state)
+{
+  struct keeper *k;
+
+  (void) state;
+  make_kernel ();
+  kernel->start_result = -EIO;
+  k = create (1);
+  make (k, 0);
+  assert_int_equal (keeper_start (k, 0, &why), -EIO);
+  assert_non_null (strstr (why.text, "does not start"));
+  keeper_delete (k, 0);
+  assert_int_equal (keeper_start (k, 0, &why), -ENODEV);
+  keeper_destroy (k);
+  assert_false (kernel->devices[0].is_there);
+}
+
+/* A server with one device, whose process is *server. */
+static void
+begin_server (pid_t *server)
+{
+  int fds[2];
+  char byte;
+  struct keeper *k;
+
+  assert_int_equal (pipe (fds), 0);
+  *server = fork ();
+  assert_int_not_equal (*server, -1);
+  if (*server == 0) {
+    k = keeper_create (1, &why);
+    make (k, 0);
+    if (keeper_open (k, 0, &why) < 0 || keeper_start (k, 0, &why) < 0 ||
+        write (fds[1], "", 1) != 1)
+      _exit (1);
+    for (;;)
+      pause ();
+  }
+  assert_int_equal (read (fds[0], &byte, 1), 1);
+  close (fds[0]);
+  close (fds[1]);
+}
+
+static void
+end_server (pid_t server)
+{
+  kill (server, SIGKILL);
+  assert_int_equal (waitpid (server, NULL, 0), server);
+}
+
+static void
+await_end_of (unsigned n)
+{
+  const struct timespec pause = {.tv_nsec = 1000000};
+  unsigned i;
+
+  for (i = 0; i < 60000 && (kernel->devices[n].is_there || records () > 0); i++)
+    nanosleep (&pause, NULL);
+  assert_false (kernel->devices[n].is_there);
+  assert_int_equal (records (), 0);
+}
+
+static void
+test_killed (void **state)
+{
+  pid_t server;
+
+  (void) state;
+  make_kernel ();
+  begin_server (&server);
+  assert_true (kernel->devices[0].is_started);
+  end_server (server);
+  await_end_of (0);
+}
+
+/* Both are killed: the device is left, and the next one clears it. */
+static bool
+kill_keeper (uint64_t cookie, void *arg)
+{
+  struct record r;
+  bool is_dead;
+
+  (void) arg;
+  assert_int_equal (record_open (&r, cookie, &is_dead), 0);
+  assert_false (is_dead);
+  assert_true (record_is_of_server (&r));
+  assert_string_equal (r.device, "ublkb4000");
+  assert_int_equal (kill (r.pid, SIGKILL), 0);
+  while (!record_has_died (&r))
+    ;
+  record_close (&r);
+  return true;
+}
+
+static void
+test_left (void **state)
+{
+  struct keeper *k;
+  pid_t server;
+
+  (void) state;
+  make_kernel ();
+  begin_server (&server);
+  record_for_each (kill_keeper, NULL);
+  end_server (server);
+  assert_true (kernel->devices[0].is_there);
+  assert_int_equal (records (), 1);
+  k = create (1);
+  make (k, 0);
+  assert_int_equal (records (), 1);
+  assert_true (kernel->devices[1].is_there);
+  keeper_destroy (k);
+  assert_int_equal (records (), 0);
+}
+
+/* It has been killed: the server hears of it. */
+static void
+test_keeper_killed (void **state)
+{
+  struct keeper *k;
+
+  (void) state;
+  make_kernel ();
+  k = create (1);
+  make (k, 0);
+  record_for_each (kill_keeper, NULL);
+  assert_int_equal (keeper_stop (k, 0), -ESRCH);
+  assert_int_equal (keeper_open (k, 0, &why), -ESRCH);
+  keeper_destroy (k);
+  k = create (1);
+  make (k, 0);
+  keeper_destroy (k);
+  assert_int_equal (records (), 0);
+}
+
+int
+main (void)
+{
+  static const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_life),
+      cmocka_unit_test (test_refused),
+      cmocka_unit_test (test_start_fails),
+      cmocka_unit_test (test_killed),
+      cmocka_unit_test (test_left),
+      cmocka_unit_test (test_keeper_killed),
+  };
+
+  maker = getpid ();
+  kernel = mmap (NULL, sizeof *kernel, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  return kernel == MAP_FAILED || RUN_TESTS_IN_FOLDER (tests);
+}
