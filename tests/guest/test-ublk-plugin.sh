@@ -1,0 +1,227 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# ublk=true: the devices of a server as block devices, beside NBD clients.  Data,
+# zones, statistics, live changes and power are those of the server; and when it
+# ends, in whatever way, nothing hangs and nothing is left.
+
+# shellcheck source=ublk.sh source-path=SCRIPTDIR
+source "${0%/*}/ublk.sh"
+if on_host; then
+  [ -x "$top_builddir/tools/nullblkctl" ] || skip "nullblkctl is not built"
+  boot_to_ublk
+  exit
+fi
+
+mib=1048576
+
+# serve_disk [NBDKIT-OPTION | KEY=VALUE]...: start_server, and set $disk.
+serve_disk ()
+{
+  start_server ublk=true "$@"
+  disk=$(/nullblkctl list "$sock" | sed -n 's/^nullb0 .*, here //p')
+  [[ $disk =~ ^/dev/ublkb[0-9]+$ ]] || fail "it says '$disk'"
+  [ -b "$disk" ] || fail "there is no $disk"
+  queue=/sys/block/${disk##*/}/queue
+}
+
+# nothing_is_left WHEN: no device, record or process.
+nothing_is_left ()
+{
+  wait_until 60 has_no_device || fail "$1: left: $(ls /sys/class/ublk-char)"
+  wait_until 60 has_no_record || fail "$1: left: $(ls /run/nullblk-ublk)"
+  wait_until 60 has_no_process || fail "$1: a process is left"
+}
+has_no_device ()
+{
+  [ -z "$(ls /sys/class/ublk-char)" ]
+}
+has_no_record ()
+{
+  [ -z "$(ls /run/nullblk-ublk)" ]
+}
+has_no_process ()
+{
+  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null
+}
+
+echo "--- data"
+serve_disk 256M memory-backed=true
+shows "/sys/block/${disk##*/}/size" 524288
+shows "$queue/rotational" 0
+shows "$queue/logical_block_size" 512
+shows "$queue/physical_block_size" 4096
+shows "$queue/write_cache" 'write back'
+"$ublk" --list | grep "^$disk .* ublk=true nullb0$" >/dev/null ||
+  fail "--list: $("$ublk" --list)"
+refuses '*a server has made it*' --detach "$disk"
+try "$ublk" --detach --all
+verify --rw=randwrite --bsrange=512-256k --blockalign=512
+try dd if=/dev/urandom of="$tmp/content" bs=4M count=2
+try dd if="$tmp/content" of="$disk" bs=4M seek=8 oflag=direct
+try cmp -i $((32 * mib)):0 -n $((8 * mib)) "$disk" "$tmp/content"
+filesystem ext4 "$disk"
+try blkdiscard "$disk"
+[ "$(map)" = "0 $((256 * mib)) hole" ] || fail "the map is: $(map)"
+
+echo "--- statistics, live changes, faults"
+/nullblkctl reset-stats "$sock"
+try dd if=/dev/zero of="$disk" bs=4k count=100 oflag=direct
+written=$(/nullblkctl stats "$sock" --prometheus |
+            sed -n 's/^nullblk_requests_total{.*op="write".*} //p')
+[ "$written" -ge 100 ] || fail "writes: $(/nullblkctl stats "$sock")"
+/nullblkctl set "$sock" read-latency=20ms
+verify --rw=randwrite --bs=4k --size=1M
+/nullblkctl set "$sock" read-latency=0
+/nullblkctl fault add "$sock" 'op=read range=1M+4K error=EIO'
+fails dd if="$disk" of=/dev/null bs=4k skip=256 count=1 iflag=direct
+try dd if="$disk" of=/dev/null bs=4k skip=255 count=1 iflag=direct
+
+echo "--- power"
+/nullblkctl power cut "$sock"
+fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
+/nullblkctl power on "$sock"
+try dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
+
+echo "--- one that hangs"
+/nullblkctl fault add "$sock" 'op=read range=2M+4K hang'
+dd if="$disk" of="$tmp/out" bs=4k skip=512 count=1 iflag=direct 2>/dev/null &
+reader=$!
+hangs ()
+{
+  [ "$(awk '{ print $1 }' "/sys/block/${disk##*/}/inflight")" != 0 ]
+}
+wait_until 60 hangs || fail "nothing hangs"
+verify --rw=randwrite --bs=4k --size=1M
+stop_server
+wait_until 60 process_ended "$reader" || fail "a read hangs"
+! wait "$reader" || fail "a read has no error"
+nothing_is_left "the end"
+
+echo "--- zones"
+# zone_is N CONDITION WRITTEN: as the kernel and the server report it; sectors.
+zone_is ()
+{
+  local kernel server
+
+  kernel=$(blkzone report -o $(($1 * 8192)) -c 1 "$disk")
+  [[ $kernel == *"($2)"* ]] || fail "zone $1 is not $2: $kernel"
+  [ -z "${3-}" ] || [[ $kernel =~ wptr\ 0x0*$(printf %x "$3")\  ]] ||
+    fail "zone $1 is not written up to $3: $kernel"
+  server=$(/nullblkctl zones report "$sock" --from "$1" --count 1)
+  [[ $server == *", $2,"* ]] || fail "zone $1 is not $2: $server"
+}
+
+# write_zone ZONE [BLOCK]: 64 KiB at a block of that size.
+write_zone ()
+{
+  dd if="$tmp/content" of="$disk" bs=64k count=1 oflag=direct conv=notrunc \
+    seek=$(($1 * 64 + ${2:-0}))
+}
+
+serve_disk 64M memory-backed=true zoned=true zone-size=4M zone-capacity=3M \
+  zone-nr-conv=2 zone-max-open=3 zone-max-active=5
+shows "$queue/zoned" host-managed
+shows "$queue/nr_zones" 16
+shows "$queue/chunk_sectors" 8192
+shows "$queue/max_open_zones" 3
+shows "$queue/max_active_zones" 5
+[ "$(cat "$queue/zone_append_max_bytes")" -ge 65536 ] || fail "no appends"
+try write_zone 2
+try write_zone 2 1
+zone_is 2 oi 256
+try blkzone open -o $((3 * 8192)) -c 3 "$disk"
+zone_is 5 oe
+zone_is 2 cl 256
+fails blkzone open -o $((6 * 8192)) -c 1 "$disk"
+grep -q 'Too many references' "$tmp/fails" || fail "$(cat "$tmp/fails")"
+try blkzone finish -o $((3 * 8192)) -c 1 "$disk"
+zone_is 3 fu
+try blkzone reset "$disk"
+zone_is 2 em 0
+zone_is 3 em 0
+for zone in 2 3 4 5 6; do
+  try write_zone $zone
+done
+fails write_zone 7
+grep -q 'Value too large' "$tmp/fails" || fail "$(cat "$tmp/fails")"
+try blkzone reset "$disk"
+try fio --name=job --filename="$disk" --ioengine=libaio --direct=1 \
+  --zonemode=zbd --iodepth=8 --thread --numjobs=2 --offset=8M --size=16M \
+  --offset_increment=16M --bs=64k --rw=write --verify=crc32c --do_verify=1 \
+  --verify_fatal=1 --verify_state_save=0 --max_open_zones=1
+stop_server
+nothing_is_left "zones"
+
+echo "--- the most zones"
+serve_disk $((65536 * 4096)) zoned=true zone-size=4K
+try dd if=/dev/zero of="$disk" bs=4k seek=65535 count=1 oflag=direct
+blkzone report "$disk" >"$tmp/report"
+[ "$(grep -c zcond "$tmp/report")" = 65536 ] || fail "zones are missing"
+grep -n '(fu)' "$tmp/report" | cut -d: -f1 | grep -x 65536 >/dev/null ||
+  fail "another one is full"
+stop_server
+
+if command -v mkfs.btrfs >/dev/null && load_btrfs; then
+  echo "--- appends"
+  serve_disk 512M memory-backed=true zoned=true zone-size=16M write-latency=1ms
+  count_requests
+  filesystem btrfs "$disk"
+  count_no_more
+  [ "$(appends hitcount)" -gt 0 ] || fail "btrfs has not appended"
+  stop_server
+fi
+
+echo "--- killed in use"
+serve_disk 256M memory-backed=true
+make_filesystem ext4 "$disk"
+try mount -t ext4 "$disk" /mnt
+cp /usr/bin/bash /mnt/file
+kill_server
+wait_until 60 disk_is_gone || fail "$disk is there without its server"
+try umount /mnt
+nothing_is_left "killed"
+
+echo "--- killed together with its keeper, and begun anew"
+serve_disk 256M memory-backed=true
+while IFS=/ read -r _ _ pid _; do
+  kill -KILL "$pid"
+done < <(grep -l '^nbdkit$' /proc/[0-9]*/comm)
+wait "$server_pid" || true
+server_pid=
+wait_until 60 disk_is_gone || fail "$disk stays"
+! has_no_record || fail "the record is gone: there is nothing to clear"
+serve_disk 256M memory-backed=true
+is_one ()
+{
+  [ $# = 1 ] && [ -e "$1" ]
+}
+is_one /run/nullblk-ublk/* || fail "an old record stays"
+is_one /sys/class/ublk-char/* || fail "an old device stays"
+stop_server
+nothing_is_left "begun anew"
+
+echo "--- another user, in the background, several devices"
+chmod 777 "$tmp"
+rm -f "$tmp/pid" "$tmp/sock"
+try "$NBDKIT" -u 65534 -g 65534 -U "$tmp/sock" -P "$tmp/pid" "$PLUGIN" \
+  control=any ublk=true devices=2 64M memory-backed=true
+wait_until 60 test -s "$tmp/pid" || fail "it does not begin"
+server_pid=$(cat "$tmp/pid")
+/nullblkctl list "$tmp/sock"
+verify_on ()
+{
+  disk=$1
+  verify --rw=randwrite --bs=4k --size=1M
+}
+for disk in $(/nullblkctl list "$tmp/sock" | sed -n 's/.*, here //p'); do
+  [ -b "$disk" ] || fail "there is no $disk"
+  verify_on "$disk"
+done
+[ "$(awk '/^Uid/ { print $2 }' "/proc/$server_pid/status")" = 65534 ] ||
+  fail "it is root"
+kill -TERM "$server_pid"
+wait_until 60 process_ended "$server_pid" || fail "it does not end"
+server_pid=
+nothing_is_left "another user"
