@@ -33,6 +33,12 @@ refuses ()
   [[ $(tail -n 1 "$tmp/err") == $1 ]] || fail "${*:2}: $(cat "$tmp/err")"
 }
 
+# is_dead NAME: so it is listed.
+is_dead ()
+{
+  "$attach" --list | grep "^$1 .*(dead)" >/dev/null
+}
+
 # zoned_is DEVICE WHAT
 zoned_is ()
 {
@@ -128,10 +134,32 @@ pid=$(cat /run/nullblk/ublkb0/pid)
 try dd if=/dev/urandom of=/dev/ublkb0 bs=64k count=4 oflag=direct
 try "$attach" --detach ublkb0
 ! kill -0 "$pid" 2>/dev/null || fail "its server lives on"
-made /dev/ublkb0 --as=ublk --name plain 16M
-try "$attach" --detach --all
-refuses '*whole zones*' --as=ublk 12M zoned=true zone-size=8M
 nothing_is_left "a server of its own"
+
+# One that makes the device itself.
+made /dev/ublkb0 --as=ublk --name plain 16M memory-backed=true
+! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null ||
+  fail "nullblk-ublk serves it"
+"$attach" --list | grep '^plain */dev/ublkb0 *16777216 ' >/dev/null ||
+  fail "--list: $("$attach" --list)"
+pid=$(cat /run/nullblk/plain/pid)
+try mkfs.ext4 -q -F /dev/ublkb0
+try mount /dev/ublkb0 /mnt
+refuses '*/dev/ublkb0 is in use*' --detach plain
+try umount /mnt
+try "$attach" --detach plain
+! kill -0 "$pid" 2>/dev/null || fail "its server lives on"
+nothing_is_left "--as=ublk"
+made /dev/ublkb0 --as=ublk 16M "${zones[@]}"
+zoned_is ublkb0 host-managed
+kill -KILL "$(cat /run/nullblk/ublkb0/pid)"
+wait_until 60 is_dead ublkb0 || fail "--list: $("$attach" --list)"
+try "$attach" --detach ublkb0
+refuses '*--timeout is for connections*' --as=ublk --timeout 5 16M
+refuses '*did not start the device' --as=ublk 12M zoned=true zone-size=8M
+grep 'ublk=true: .*whole zones' "$tmp/err" >/dev/null ||
+  fail "it says: $(cat "$tmp/err")"
+nothing_is_left "--as=ublk, and killed"
 
 # The process that serves it is killed: it is dead, and so cleared, with its
 # server; and not taken for the export's device.

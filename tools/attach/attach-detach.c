@@ -80,14 +80,41 @@ end_server (const char *name, const char *folder)
              "its server does not end: other clients are connected to it");
 }
 
+/* The server deletes the device, also where it was opened since. */
+static bool
+detach_of_server (const char *name, const char *folder,
+                  const struct attachment *a)
+{
+  char path[64];
+  int fd;
+
+  format (path, sizeof path, "/dev/%s", a->device);
+  fd = open (path, O_RDONLY | O_EXCL | O_CLOEXEC);
+  if (fd == -1 && errno == EBUSY)
+    return complain (
+        name, "%s is in use: it is mounted, or held by another driver", path);
+  if (fd == -1)
+    return complain (name, "%s: %s", path, strerror (errno));
+  if (fsync (fd) == -1)
+    complain (name, "%s: flush: %s", path, strerror (errno));
+  close (fd);
+  if (!end_server (name, folder))
+    return false;
+  remove_folder (folder);
+  return true;
+}
+
 /* Returns false, after an error for the user, if something is left, or if not
  * all data that was written has reached the server.
  */
 static bool
 detach_ublk (const char *name, const char *folder, const struct attachment *a)
 {
-  bool is_gone, r = detach_by_ublk (a, &is_gone);
+  bool is_gone, r;
 
+  if (is_of_server (a))
+    return detach_of_server (name, folder, a);
+  r = detach_by_ublk (a, &is_gone);
   if (!is_gone || !end_server (name, folder))
     return false;
   remove_folder (folder);

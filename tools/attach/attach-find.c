@@ -107,6 +107,12 @@ is_ready (const void *arg)
 #define COOKIE "cookie "
 
 void
+attachment_take_cookie (struct attachment *a, uint64_t cookie)
+{
+  format (a->identity, sizeof a->identity, COOKIE "%016" PRIx64, cookie);
+}
+
+void
 attachment_name (struct attachment *a, bool by_ublk)
 {
   uint64_t random[2];
@@ -114,9 +120,7 @@ attachment_name (struct attachment *a, bool by_ublk)
   if (getrandom (random, sizeof random, 0) != sizeof random)
     die ("getrandom: %s", strerror (errno));
   if (by_ublk) {
-    /* 0 is no cookie. */
-    format (a->identity, sizeof a->identity, COOKIE "%016" PRIx64,
-            random[0] | 1);
+    attachment_take_cookie (a, random[0] | 1); /* 0 is no cookie */
     return;
   }
   format (a->identity, sizeof a->identity,

@@ -180,11 +180,12 @@ bool write_line (const char *folder, const char *file, const char *text);
 /*---------------------------------------------------------------------*/
 /* The processes of an attachment: attach-server.c */
 
-/* Start a server with the plugin's PARAMETERS, for QUEUE requests at a time, on
- * a socket in FOLDER.  Returns false on failure; if it is of the parameters,
- * the server has printed the reason.
+/* Start a server with the plugin's PARAMETERS, and MORE where it is not NULL,
+ * for QUEUE requests at a time, on a socket in FOLDER.  Returns false on
+ * failure; if it is of the parameters, the server has printed the reason.
  */
-bool start_server (const char *folder, char *const *parameters, unsigned queue);
+bool start_server (const char *folder, char *const *parameters,
+                   const char *more, unsigned queue);
 
 /* Ask the server to end, and wait for that.  Its clients must have gone, or it
  * does not end.
@@ -240,6 +241,8 @@ struct attachment {
 
 /* Draw an identity for an attachment that is to be made, of nbd or of ublk. */
 void attachment_name (struct attachment *a, bool by_ublk);
+/* Take the identity of a ublk device that has been made with COOKIE. */
+void attachment_take_cookie (struct attachment *a, uint64_t cookie);
 /* Is its identity an identifier or a cookie?  Is it a cookie? */
 bool has_identifier (const struct attachment *a);
 bool has_cookie (const struct attachment *a);
@@ -354,6 +357,16 @@ enum ublk_outcome {
 enum ublk_outcome attach_by_ublk (struct attachment *a,
                                   const struct ublk_options *options,
                                   const char *uri);
+
+/* Find the ublk device that a server of ours has made of its nullb0 itself
+ * (ublk=true), and its cookie.  URI is that of the statistics; the server has
+ * so many SECONDS to answer.  Returns false and the reason in *why on failure.
+ */
+bool find_device_of_server (struct attachment *a, const char *uri,
+                            unsigned seconds, struct message *why);
+
+/* Is it the device of a server, which has made it itself and is alive? */
+bool is_of_server (const struct attachment *a);
 
 /* Flush and delete the device, if it is there.  Returns false, after an error
  * for the user, where not all of that was possible; *IS_GONE says whether the

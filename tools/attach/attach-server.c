@@ -106,7 +106,8 @@ find_server (const void *folder)
 }
 
 bool
-start_server (const char *folder, char *const *parameters, unsigned queue)
+start_server (const char *folder, char *const *parameters, const char *more,
+              unsigned queue)
 {
   char socket[LONGEST_PATH], pid[LONGEST_PATH], depth[16];
   const char *argv[256] = {find_tool ("nullblk-serve", BINDIR),
@@ -123,12 +124,13 @@ start_server (const char *folder, char *const *parameters, unsigned queue)
   format (pid, sizeof pid, "%s/pid", folder);
   format (depth, sizeof depth, "%u", queue);
   for (; *parameters != NULL; parameters++) {
-    if (n == sizeof argv / sizeof argv[0] - 1) {
+    if (n == sizeof argv / sizeof argv[0] - 2) {
       fputs ("nullblk-attach: too many parameters\n", stderr);
       return false;
     }
     argv[n++] = *parameters;
   }
+  argv[n] = more;
   return run (argv, false) == 0 && wait_for (find_server, folder);
 }
 

@@ -2,8 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Devices of the kernel's ublk driver, each of which a process of nullblk-ublk
- * makes and serves.  nullblk-attach chooses the cookie of a device; the kernel
- * keeps it, and nullblk-ublk's record has it as its name (driver/record.h).
+ * makes and serves, or the server itself (ublk=true).  nullblk-attach chooses
+ * the cookie of a device of nullblk-ublk; the kernel keeps it, and a record has
+ * it as its name (driver/record.h).
  */
 
 #include <config.h>
@@ -60,6 +61,87 @@ attach_by_ublk (struct attachment *a, const struct ublk_options *options,
   format (a->device, sizeof a->device, "%s", line + 5);
   return UBLK_ATTACHED;
 }
+
+/*---------------------------------------------------------------------*/
+/* Devices of a server */
+
+/* Take the device's name, without "/dev/", from STATS, a text of .stats.
+ * Returns false if it is not there.
+ */
+static bool
+name_in_stats (const char *stats, char *device, size_t size)
+{
+  static const char key[] = "\"block_device\": \"/dev/";
+  const char *name = strstr (stats, key);
+  size_t len;
+
+  if (name == NULL)
+    return false;
+  name += strlen (key);
+  len = strcspn (name, "\"");
+  if (len >= size)
+    return false;
+  memcpy (device, name, len);
+  device[len] = '\0';
+  return is_device_name (device);
+}
+
+static bool
+take_cookie (uint64_t cookie, void *arg)
+{
+  struct attachment *a = arg;
+  struct record r;
+  bool is_dead;
+
+  if (record_open (&r, cookie, &is_dead) < 0)
+    return true;
+  if (!is_dead && record_is_of_server (&r) && strcmp (r.device, a->device) == 0)
+    attachment_take_cookie (a, cookie);
+  record_close (&r);
+  return a->identity[0] == '\0';
+}
+
+bool
+find_device_of_server (struct attachment *a, const char *uri, unsigned seconds,
+                       struct message *why)
+{
+  static char stats[65536]; /* ends with a 0 */
+  struct offer offer;
+  struct nbd_handle *h;
+  bool r;
+
+  h = connect_within (uri, seconds, &offer, NULL, why);
+  if (h == NULL)
+    return false;
+  if (offer.size > sizeof stats - 1)
+    offer.size = sizeof stats - 1;
+  r = nbd_pread (h, stats, offer.size, 0, 0) == 0 &&
+      name_in_stats (stats, a->device, sizeof a->device);
+  disconnect_from_server (h);
+  a->identity[0] = '\0';
+  if (r)
+    record_for_each (take_cookie, a);
+  if (a->identity[0] != '\0')
+    return true;
+  message_set (why, "%s: the server names no block device", uri);
+  return false;
+}
+
+bool
+is_of_server (const struct attachment *a)
+{
+  struct record r;
+  bool is_dead, result;
+
+  if (!has_cookie (a) ||
+      record_open (&r, record_cookie (cookie_of (a)), &is_dead) < 0)
+    return false;
+  result = !is_dead && record_is_of_server (&r);
+  record_close (&r);
+  return result;
+}
+
+/*---------------------------------------------------------------------*/
 
 /* Is there a record?  There is one as long as anything of its device may be
  * left.

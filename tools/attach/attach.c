@@ -102,9 +102,10 @@ by_client (void)
 static void
 take_back_ublk (const struct attachment *a)
 {
-  bool is_gone;
+  bool is_gone = true;
 
-  detach_by_ublk (a, &is_gone);
+  if (!is_of_server (a))
+    detach_by_ublk (a, &is_gone);
   if (stop_server (begun.folder) && is_gone)
     remove_folder (begun.folder);
 }
@@ -411,6 +412,24 @@ attach_nbd (const struct client_options *o)
   }
 }
 
+/* Our own server has made the device: find it. */
+static void
+find_own_device (void)
+{
+  struct attachment *a = &begun.attachment;
+  char stats[LONGEST_PATH];
+  struct message why;
+
+  format (stats, sizeof stats, "nbd+unix:///nullb0.stats?socket=%s/socket",
+          begun.folder);
+  if (!find_device_of_server (a, stats, ANSWER_SECONDS, &why)) {
+    end_if_stopped ();
+    die ("%s", why.text);
+  }
+  write_or_die ("attachment", a->identity);
+  write_or_die ("device", a->device);
+}
+
 /* Attach by nullblk-ublk; the folder gets the identity before there is a
  * device.  Returns false where this kernel can make no such device, and
  * options.as allows one of nbd.
@@ -450,6 +469,10 @@ attach_device (struct client_options o)
   write_or_die ("network", network);
   if (!write_offer (begun.folder, &o.offer))
     die ("%s: %s", begun.folder, strerror (errno));
+  if (source.is_ours && options.as == AS_UBLK) {
+    find_own_device ();
+    return;
+  }
   if (source.by_ublk && attach_ublk ())
     return;
   if (source.by_ublk)
@@ -510,6 +533,9 @@ check_source (char **arguments)
     if (options.persist > 0)
       die ("--persist is for a URI: what a server of our own holds ends with "
            "it");
+    if (options.as == AS_UBLK && options.timeout > 0)
+      die ("--timeout is for connections, and a device of our own has none "
+           "with --as=ublk");
     return;
   }
   source.text = arguments[0];
@@ -538,7 +564,9 @@ attach (const struct attach_options *given, char **arguments)
   atexit (take_back);
   if (source.is_ours) {
     begin_folder ();
-    if (!start_server (begun.folder, arguments, options.depth)) {
+    if (!start_server (begun.folder, arguments,
+                       options.as == AS_UBLK ? "ublk=true" : NULL,
+                       options.depth)) {
       end_if_stopped ();
       die ("nbdkit did not start the device");
     }
