@@ -81,11 +81,11 @@ verify --rw=randwrite --bs=4k --size=1M
 # A request that was sent before it fell silent is sent again.
 detach_ublk
 attach_ublk --persist --timeout 1 "$uri"
-sockets=$(count_sockets)
+sockets=$(sockets_of)
 kill -STOP "$server_pid"
 works &
 reader=$!
-wait_until 60 has_more_sockets_than "$sockets" ||
+wait_until 60 connects_anew "$sockets" ||
   fail "the silent server is waited for"
 kill -CONT "$server_pid"
 wait "$reader" || fail "I/O did not wait: $(cat "$tmp/dd")"

@@ -50,14 +50,14 @@ leaves_nothing "TLS"
 PLUGIN="file"
 truncate -s 16M "$tmp/disk"
 serve "$tmp/disk"
-attach_ublk --persist --timeout 1 "$uri"
+attach_ublk -q 1 --persist --timeout 1 "$uri"
 start_load verify --rw=randwrite --bs=4k --size=1M
 kill_server
 serve "$tmp/disk"
 io_goes_on
-sockets=$(count_sockets)
+sockets=$(sockets_of)
 kill -STOP "$server_pid"
-wait_until 60 has_more_sockets_than "$sockets" ||
+wait_until 60 connects_anew "$sockets" ||
   fail "the silent server is waited for"
 kill -CONT "$server_pid"
 io_goes_on

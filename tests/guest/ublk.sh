@@ -61,21 +61,20 @@ process_of ()
   head -n 1 "$(echo /run/nullblk-ublk/*)"
 }
 
-# count_sockets: those that the process of $disk has.
-count_sockets ()
+# sockets_of: those that the process of $disk has, a line each.
+sockets_of ()
 {
-  local f n=0
+  local f
 
   for f in "/proc/$(process_of)/fd"/*; do
-    [[ $(readlink "$f") != socket:* ]] || n=$((n + 1))
+    readlink "$f" | grep '^socket:' || true
   done
-  echo "$n"
 }
 
-# has_more_sockets_than N
-has_more_sockets_than ()
+# connects_anew SOCKETS: has it one that is none of these?
+connects_anew ()
 {
-  [ "$(count_sockets)" -gt "$1" ]
+  sockets_of | grep -vxF "$1" >/dev/null
 }
 
 disk_is_gone ()
