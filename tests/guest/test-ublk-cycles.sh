@@ -22,7 +22,7 @@ inventory ()
   # By the shell alone, as a program takes long here.
   echo /sys/class/ublk-char/* /sys/class/bdi/* /sys/block/* /run/* \
     /run/nullblk-ublk/* /dev/* "/proc/$server_pid/fd"/*
-  for f in /proc/[0-9]*/comm; do
+  for f in /proc/[0-9]*/task/*/comm; do
     read -r name 2>/dev/null <"$f" || continue
     [[ $name == kworker* ]] || echo "$name"
   done
