@@ -146,6 +146,23 @@ test_flags (void **state)
   assert_true ((plan.params.attributes & UBLK_ATTR_READ_ONLY) != 0);
 }
 
+/* A device without zones lasts if it is to. */
+static void
+test_lasting (void **state)
+{
+  (void) state;
+  make_export (0, 64 * MIB, 0);
+  takes ();
+  assert_false (plan.lasting);
+  wishes.lasting = true;
+  takes ();
+  assert_true (plan.lasting);
+  make_export (16, 4 * MIB, 3 * MIB);
+  wishes.lasting = true;
+  takes ();
+  assert_false (plan.lasting);
+}
+
 /* A discard may be larger than a request with data; one of sure_to_clear bytes
  * is not.
  */
@@ -399,6 +416,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_plain),
       cmocka_unit_test (test_flags),
+      cmocka_unit_test (test_lasting),
       cmocka_unit_test (test_queues),
       cmocka_unit_test (test_clearing),
       cmocka_unit_test (test_commands_refused),
