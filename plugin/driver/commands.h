@@ -36,8 +36,9 @@ int driver_set_params (struct driver *c, unsigned device,
                        const struct ublk_params *params);
 int driver_get_params (struct driver *c, unsigned device,
                        struct ublk_params *params);
-/* Make it a block device, that the process SERVER serves.  Returns when the
- * kernel has read what it wants to know first.
+/* Make it a block device.  SERVER is the process that has opened /dev/ublkcN,
+ * whichever serves it.  Returns when the kernel has read what it wants to know
+ * first.
  */
 int driver_start (struct driver *c, unsigned device, pid_t server);
 /* A device with UBLK_F_RECOVERY whose server has died has the state

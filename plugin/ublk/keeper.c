@@ -146,11 +146,13 @@ make (struct work *w, struct kept *k, struct order *o, struct report *report)
   return r;
 }
 
+/* The kernel wants to be told the process that has opened the device: since
+ * Linux 6.17 it refuses another one.
+ */
 static int
-start (struct work *w, const struct kept *k, const struct order *o,
-       struct message *why)
+start (struct work *w, const struct kept *k, struct message *why)
 {
-  const int r = driver_start (w->driver, k->number, o->server);
+  const int r = driver_start (w->driver, k->number, getpid ());
 
   if (r == 0)
     return making_await (k->number, why);
@@ -181,7 +183,7 @@ do_task (struct work *w, struct order *o, struct report *report)
     watch (w, o->server);
     return making_open (k->number, &report->why);
   case START:
-    return start (w, k, o, &report->why);
+    return start (w, k, &report->why);
   case STOP:
     return driver_stop (w->driver, k->number);
   default:
@@ -363,8 +365,7 @@ keeper_open (struct keeper *k, unsigned index, struct message *why)
 int
 keeper_start (struct keeper *k, unsigned index, struct message *why)
 {
-  const struct order order = {
-      .task = START, .index = index, .server = getpid ()};
+  const struct order order = {.task = START, .index = index};
   struct report report;
 
   ask (k, &order, &report);

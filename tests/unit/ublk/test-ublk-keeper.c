@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -39,7 +40,7 @@ static struct kernel {
   struct {
     bool is_there, is_started;
     uint64_t cookie;
-    pid_t server;
+    pid_t opener;
   } devices[MOST_DEVICES];
   unsigned nr_devices; /* that were made */
   int start_result, params_result, stop_result;
@@ -110,7 +111,8 @@ do_command (unsigned command, const struct ublk_command *c)
   case UBLK_SET_PARAMS & 0xff:
     return kernel->params_result;
   case UBLK_START & 0xff:
-    kernel->devices[n].server = c->value;
+    if (c->value != (uint64_t) kernel->devices[n].opener)
+      return -EINVAL;
     kernel->devices[n].is_started = kernel->start_result == 0;
     return kernel->start_result;
   case UBLK_STOP & 0xff:
@@ -151,11 +153,14 @@ __wrap_open (const char *path, int flags, ...)
 {
   mode_t mode = 0;
   va_list args;
+  unsigned n;
 
   if (strcmp (path, "/dev/ublk-control") == 0 && kernel->has_driver)
     path = "/dev/null";
-  else if (begins_with (path, "/dev/ublkc"))
+  else if (sscanf (path, "/dev/ublkc%u", &n) == 1) {
+    kernel->devices[n - FIRST].opener = getpid ();
     path = "/dev/zero"; /* by which it is known */
+  }
   else if (begins_with (path, "/dev/ublk")) {
     errno = ENOENT;
     return -1;
@@ -282,7 +287,6 @@ test_life (void **state)
     close (fd);
     assert_int_equal (keeper_start (k, i, &why), 0);
     assert_true (kernel->devices[i].is_started);
-    assert_int_equal (kernel->devices[i].server, getpid ());
   }
   assert_int_equal (keeper_stop (k, 0), 0);
   assert_false (kernel->devices[0].is_started);
@@ -318,12 +322,16 @@ static void
 test_start_fails (void **state)
 {
   struct keeper *k;
+  int fd;
 
   (void) state;
   make_kernel ();
   kernel->start_result = -EIO;
   k = create (1);
   make (k, 0);
+  fd = keeper_open (k, 0, &why);
+  assert_true (fd >= 0);
+  close (fd);
   assert_int_equal (keeper_start (k, 0, &why), -EIO);
   assert_non_null (strstr (why.text, "does not start"));
   keeper_delete (k, 0);
