@@ -118,15 +118,15 @@ faults_hang (struct faults *f, const struct fault_verdict *v,
   bool released = is_released (v), is_over = over (opaque);
   const uint64_t began = clock_now ();
   struct timespec until;
-  uint64_t moment;
+  uint64_t moment, slice;
   int r;
 
   while (!released && !is_over) {
-    r = wait->sleep_for (wait->opaque, 0);
+    slice = wait_slice (wait, clock_now () - began);
+    r = wait->sleep_for (wait->opaque, wait->serves_others ? slice : 0);
     if (r < 0)
       return r;
-    moment = clock_now ();
-    moment = moment_after (moment, wait_slice (wait, moment - began));
+    moment = moment_after (clock_now (), wait->serves_others ? 0 : slice);
     until.tv_sec = (time_t) (moment / NSEC_PER_SEC);
     until.tv_nsec = (long) (moment % NSEC_PER_SEC);
     pthread_mutex_lock (&f->hang_lock);

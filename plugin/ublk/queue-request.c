@@ -345,6 +345,7 @@ void
 tag_ops (struct connection_ops *ops)
 {
   ops->wait.sleep_for = nap;
+  ops->wait.serves_others = true;
   ops->arrival = arrival;
   ops->still_zero = still_zero;
   ops->defer = defer;
