@@ -15,11 +15,10 @@
 
 #include "making.h"
 
-/* How long things that take no time may take before they have failed, and how
- * often they are looked at.  To clear what another has left takes longer.
- */
-#define PATIENCE_SECONDS 30
+/* To clear what another has left takes longer. */
 #define CLEARING_SECONDS 60
+
+/* How often it is looked whether something has come about. */
 #define LOOKS_A_SECOND 50
 
 static void
@@ -126,7 +125,7 @@ making_recover (struct driver *d, const struct plan *plan,
   }
   for (i = 0;
        r == 0 && (r = driver_begin_recovery (d, info->device)) == -EBUSY &&
-       i < PATIENCE_SECONDS * LOOKS_A_SECOND;
+       i < MAKING_PATIENCE * LOOKS_A_SECOND;
        i++) {
     r = 0;
     pause_shortly ();
@@ -146,7 +145,7 @@ making_open (unsigned number, struct message *why)
   int fd;
 
   snprintf (path, sizeof path, "/dev/ublkc%u", number);
-  for (i = 0; i < PATIENCE_SECONDS * LOOKS_A_SECOND; i++) {
+  for (i = 0; i < MAKING_PATIENCE * LOOKS_A_SECOND; i++) {
     fd = open (path, O_RDWR | O_CLOEXEC);
     if (fd != -1)
       return fd;
@@ -167,7 +166,7 @@ making_await (unsigned number, struct message *why)
 
   snprintf (path, sizeof path, "/dev/ublkb%u", number);
   for (i = 0; access (path, F_OK) == -1; i++) {
-    if (i == PATIENCE_SECONDS * LOOKS_A_SECOND) {
+    if (i == MAKING_PATIENCE * LOOKS_A_SECOND) {
       message_set (why, "%s does not appear", path);
       return -ENOENT;
     }
@@ -176,29 +175,22 @@ making_await (unsigned number, struct message *why)
   return 0;
 }
 
-static bool
-is_gone_within (struct driver *d, unsigned number, uint64_t cookie,
+bool
+making_is_gone (struct driver *d, unsigned number, uint64_t cookie,
                 unsigned seconds)
 {
   struct ublk_info info;
   unsigned i;
   int r;
 
-  for (i = 0; i < seconds * LOOKS_A_SECOND; i++) {
+  for (i = 0;; i++) {
     r = driver_info (d, number, &info);
     if (r == -ENODEV || (r == 0 && info.cookie != cookie))
       return true;
-    if (r < 0)
+    if (r < 0 || i == seconds * LOOKS_A_SECOND)
       return false;
     pause_shortly ();
   }
-  return false;
-}
-
-bool
-making_is_gone (struct driver *d, unsigned number, uint64_t cookie)
-{
-  return is_gone_within (d, number, cookie, PATIENCE_SECONDS);
 }
 
 static int
@@ -215,7 +207,7 @@ delete_device (struct driver *d, uint64_t cookie, unsigned *number)
   r = driver_delete (d, info.device);
   if (r < 0 && r != -ENODEV)
     return r;
-  return is_gone_within (d, info.device, cookie, CLEARING_SECONDS) ? 0 : -EBUSY;
+  return making_is_gone (d, info.device, cookie, CLEARING_SECONDS) ? 0 : -EBUSY;
 }
 
 int

@@ -29,6 +29,9 @@
 #include "plan.h"
 #include "record.h"
 
+/* Seconds that things which take no time may take before they have failed. */
+#define MAKING_PATIENCE 30
+
 /* -EOPNOTSUPP: not with zones. */
 int making_look (const struct driver *d, const struct plan *plan,
                  struct message *why);
@@ -55,10 +58,12 @@ int making_open (unsigned number, struct message *why);
 
 int making_await (unsigned number, struct message *why);
 
-/* Wait until a device that was deleted is gone, so that its number is another's
- * at most; COOKIE is its own.  Returns false if it stays.
+/* Wait for SECONDS at most, which may be 0, until a device that was deleted is
+ * gone, so that its number is another's at most; COOKIE is its own.  Returns
+ * false if it stays.
  */
-bool making_is_gone (struct driver *d, unsigned number, uint64_t cookie);
+bool making_is_gone (struct driver *d, unsigned number, uint64_t cookie,
+                     unsigned seconds);
 
 /* Take away what a process has left that was killed, and its record, which is
  * open, and closed then.  *NUMBER is that of its device, or UBLK_NEW_DEVICE if

@@ -42,10 +42,16 @@ int keeper_start (struct keeper *k, unsigned index, struct message *why);
 /* Stop a device, so that its queues end.  Returns 0 or a negative errno. */
 int keeper_stop (struct keeper *k, unsigned index);
 
-/* Delete it, when the server has closed it. */
+/* Delete it, when the server has closed it.  It is gone when nobody has it open
+ * any more.
+ */
 void keeper_delete (struct keeper *k, unsigned index);
 
-/* Have the keeper end, and all that is left with it. */
+/* Have the keeper end, and all that is left with it; wait until it has stopped
+ * and deleted all devices, and not for those who have one open: for these it
+ * waits by itself, half a minute at most, as the record is to go after the
+ * device.
+ */
 void keeper_destroy (struct keeper *k);
 
 #endif /* NULLBLK_UBLK_KEEPER_INTERNAL_H */

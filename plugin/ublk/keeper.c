@@ -13,13 +13,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "keeper-internal.h"
 
 struct keeper {
-  pid_t pid;
   int fd;
 };
 
@@ -98,20 +96,44 @@ make_record (struct kept *k, const struct order *o, struct message *why)
   return r;
 }
 
-/* Nothing of it is left afterwards, or its record is. */
+/* Is it gone, or will it be within SECONDS?  Then its record goes, too. */
+static bool
+is_gone (struct work *w, struct kept *k, unsigned seconds)
+{
+  if (k->is_made &&
+      making_is_gone (w->driver, k->number, k->record.cookie, seconds)) {
+    record_remove (&k->record);
+    k->is_made = false;
+  }
+  return !k->is_made;
+}
+
+/* Its number may be another's by now, if somebody else has deleted it.  And it
+ * stays for as long as somebody has it open, or for a moment: then its record
+ * does, too.
+ */
 static void
 end_device (struct work *w, struct kept *k)
 {
-  int r;
-
-  if (!k->is_made)
+  if (is_gone (w, k, 0))
     return;
   driver_stop (w->driver, k->number);
-  r = driver_delete (w->driver, k->number);
-  if ((r == 0 || r == -ENODEV) &&
-      making_is_gone (w->driver, k->number, k->record.cookie)) {
-    record_remove (&k->record);
-    k->is_made = false;
+  driver_delete (w->driver, k->number);
+  is_gone (w, k, 0);
+}
+
+/* The server does not wait for who has a device open. */
+static void
+end_all (struct work *w)
+{
+  unsigned i, patience = MAKING_PATIENCE;
+
+  for (i = 0; i < w->count; i++)
+    end_device (w, &w->kept[i]);
+  close (w->fd);
+  for (i = 0; i < w->count; i++) {
+    if (!is_gone (w, &w->kept[i], patience))
+      patience = 0;
   }
 }
 
@@ -235,7 +257,6 @@ run (int fd, const void *opaque)
   struct work w = {.fd = fd, .server = -1, .count = *count};
   struct report report;
   struct order order;
-  unsigned i;
 
   w.kept = calloc (w.count, sizeof *w.kept);
   if (w.kept == NULL)
@@ -249,8 +270,7 @@ run (int fd, const void *opaque)
     if (order.task == OPEN && report.result >= 0)
       close (report.result);
   }
-  for (i = 0; i < w.count; i++)
-    end_device (&w, &w.kept[i]);
+  end_all (&w);
 }
 
 /*---------------------------------------------------------------------*/
@@ -260,12 +280,13 @@ struct keeper *
 keeper_create (unsigned count, struct message *why)
 {
   struct keeper *k = calloc (1, sizeof *k);
+  pid_t pid;
 
   if (k == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
   }
-  k->fd = apart_make (&k->pid, run, &count, why);
+  k->fd = apart_make (&pid, run, &count, why);
   if (k->fd == -1) {
     free (k);
     return NULL;
@@ -276,12 +297,14 @@ keeper_create (unsigned count, struct message *why)
 void
 keeper_destroy (struct keeper *k)
 {
+  char byte;
+
   if (k == NULL)
     return;
-  close (k->fd);
-  /* It is another's child where the server has gone to the background. */
-  while (waitpid (k->pid, NULL, 0) == -1 && errno == EINTR)
+  shutdown (k->fd, SHUT_WR);
+  while (recv (k->fd, &byte, 1, 0) == -1 && errno == EINTR)
     ;
+  close (k->fd);
   free (k);
 }
 

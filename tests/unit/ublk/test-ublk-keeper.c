@@ -39,6 +39,7 @@ static struct kernel {
   uint64_t features;
   struct {
     bool is_there, is_started;
+    bool is_in_use; /* so it stays when it is deleted */
     uint64_t cookie;
     pid_t opener;
   } devices[MOST_DEVICES];
@@ -119,7 +120,7 @@ do_command (unsigned command, const struct ublk_command *c)
     kernel->devices[n].is_started = false;
     return kernel->stop_result;
   case UBLK_DELETE_ASYNC & 0xff:
-    kernel->devices[n].is_there = false;
+    kernel->devices[n].is_there = kernel->devices[n].is_in_use;
     return 0;
   default:
     return -EOPNOTSUPP;
@@ -340,6 +341,59 @@ test_start_fails (void **state)
   assert_false (kernel->devices[0].is_there);
 }
 
+static void
+await_end_of (unsigned n)
+{
+  const struct timespec pause = {.tv_nsec = 1000000};
+  unsigned i;
+
+  for (i = 0; i < 60000 && (kernel->devices[n].is_there || records () > 0); i++)
+    nanosleep (&pause, NULL);
+  assert_false (kernel->devices[n].is_there);
+  assert_int_equal (records (), 0);
+}
+
+/* What is in use stays, and nobody waits for that but the keeper. */
+static void
+test_in_use (void **state)
+{
+  struct keeper *k;
+
+  (void) state;
+  make_kernel ();
+  k = create (2);
+  make (k, 0);
+  make (k, 1);
+  kernel->devices[0].is_in_use = true;
+  keeper_delete (k, 0);
+  assert_int_equal (records (), 2);
+  keeper_destroy (k);
+  assert_false (kernel->devices[1].is_there);
+  assert_true (kernel->devices[0].is_there);
+  assert_int_not_equal (records (), 0);
+  kernel->devices[0].is_there = false;
+  await_end_of (0);
+}
+
+/* Somebody else has deleted it, and its number is another's. */
+static void
+test_replaced (void **state)
+{
+  struct keeper *k;
+
+  (void) state;
+  make_kernel ();
+  k = create (1);
+  make (k, 0);
+  kernel->devices[0].cookie++;
+  kernel->devices[0].is_started = true;
+  keeper_delete (k, 0);
+  keeper_destroy (k);
+  assert_true (kernel->devices[0].is_there);
+  assert_true (kernel->devices[0].is_started);
+  assert_int_equal (records (), 0);
+}
+
 /* A server with one device, whose process is *server. */
 static void
 begin_server (pid_t *server)
@@ -370,18 +424,6 @@ end_server (pid_t server)
 {
   kill (server, SIGKILL);
   assert_int_equal (waitpid (server, NULL, 0), server);
-}
-
-static void
-await_end_of (unsigned n)
-{
-  const struct timespec pause = {.tv_nsec = 1000000};
-  unsigned i;
-
-  for (i = 0; i < 60000 && (kernel->devices[n].is_there || records () > 0); i++)
-    nanosleep (&pause, NULL);
-  assert_false (kernel->devices[n].is_there);
-  assert_int_equal (records (), 0);
 }
 
 static void
@@ -464,6 +506,8 @@ main (void)
       cmocka_unit_test (test_life),
       cmocka_unit_test (test_refused),
       cmocka_unit_test (test_start_fails),
+      cmocka_unit_test (test_in_use),
+      cmocka_unit_test (test_replaced),
       cmocka_unit_test (test_killed),
       cmocka_unit_test (test_left),
       cmocka_unit_test (test_keeper_killed),
