@@ -278,6 +278,8 @@ tag_begin (struct port_request *at_port)
     r = serve (t);
   q->level -= outer != NULL;
   served = outer;
+  if (__builtin_expect (r < 0, 0) && q->connection->ops->report != NULL)
+    q->connection->ops->report (q->device, r);
   t->result = r < 0 ? tag_error (t, r) : r;
   if (t->due != NULL)
     tag_put_in (t);

@@ -246,11 +246,14 @@ ring_run (struct ring *r, bool wait)
 
 /*---------------------------------------------------------------------*/
 
+static unsigned reports;
+
 static void
 note_report (struct device *device, int r)
 {
-  (void) device;
-  (void) r;
+  assert_ptr_equal (device, &devices->device[0]);
+  assert_true (r < 0);
+  reports++;
 }
 
 /* Serve what the rounds ask of a device, which has these parameters. */
@@ -280,6 +283,7 @@ begin (const char *const *given)
     plan.params.max_active_zones = zones->max_active;
   }
   memset (&ops, 0, sizeof ops);
+  reports = 0;
   ops.report = note_report;
   ops.max_deferred = DEPTH;
   tag_ops (&ops);
@@ -450,6 +454,7 @@ test_errors (void **state)
   (void) state;
   BEGIN ("size", "64M", "badblocks", "+0-0", "fault", "op=trim error=ENOMEM");
   SERVE (ask_one_each);
+  assert_int_equal (reports, 3);
   answered (0, 0, -EIO);
   answered (1, 1, -ENOMEM);
   answered (2, 2, -EIO);
@@ -803,6 +808,7 @@ test_early (void **state)
   check_block (ZONE, '0');
   check_block (ZONE + BLOCK, '1');
   check_block (ZONE + 2 * BLOCK, '2');
+  assert_int_equal (reports, 0);
 }
 
 /* Another connection writes what they wait for. */
@@ -847,6 +853,7 @@ test_early_in_vain (void **state)
   answered (0, 2, BLOCK);
   assert_int_equal (kernel.answers[1].result, -EIO);
   assert_int_equal (kernel.answers[2].result, -EIO);
+  assert_int_equal (reports, 2);
 }
 
 #define CASE(name)                                                             \
