@@ -165,7 +165,13 @@ limit_error (const struct zoned_failure *f)
   if (f->max_open != 0 && implicitly + explicitly >= f->max_open &&
       (implicitly == 0 || !one_more_active))
     return -ETOOMANYREFS;
-  return -ENOSPC;
+  if (!f->is_command)
+    return -ENOSPC;
+  /* A limit that is not full any more: commands to other zones of the same
+   * range were done before the table was read.
+   */
+  return cond == ZONE_COND_CLOSED || f->max_active == 0 ? -ETOOMANYREFS
+                                                        : -EOVERFLOW;
 }
 
 int

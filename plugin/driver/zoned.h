@@ -54,6 +54,7 @@ struct zoned_failure {
   uint64_t nr_zones;                   /* that the table has */
   uint64_t zone;                       /* in the table, that was meant */
   uint64_t max_open, max_active;       /* zones; 0: no limit */
+  bool is_command;                     /* to the zone: it needs no memory */
 };
 
 /* The negative errno that the kernel is to see: -ETOOMANYREFS where no more

@@ -25,6 +25,8 @@ answer_failure (struct request *r, const struct zone_descriptor *table,
       .zone = zone,
       .max_open = p->max_open_zones,
       .max_active = p->max_active_zones,
+      .is_command =
+          zoned_condition (UBLK_OPERATION (asked (r))) != ZONE_COND_NOT_WP,
   };
 
   request_answer (r, zoned_error (&f));

@@ -199,8 +199,8 @@ test_plain_errors (void **state)
  * that has failed with ERR was to ZONE.
  */
 static int
-error (const char *zones, unsigned zone, int err, unsigned max_open,
-       unsigned max_active)
+error_of (bool is_command, const char *zones, unsigned zone, int err,
+          unsigned max_open, unsigned max_active)
 {
   static struct zone_descriptor table[16];
   const struct zoned_failure f = {.error = err,
@@ -208,7 +208,8 @@ error (const char *zones, unsigned zone, int err, unsigned max_open,
                                   .nr_zones = strlen (zones),
                                   .zone = zone,
                                   .max_open = max_open,
-                                  .max_active = max_active};
+                                  .max_active = max_active,
+                                  .is_command = is_command};
   unsigned i;
 
   for (i = 0; zones[i] != '\0'; i++)
@@ -221,6 +222,9 @@ error (const char *zones, unsigned zone, int err, unsigned max_open,
                                       : ZONE_COND_OFFLINE;
   return zoned_error (&f);
 }
+
+#define error(...) error_of (false, __VA_ARGS__)
+#define command_error(...) error_of (true, __VA_ARGS__)
 
 static void
 test_errors (void **state)
@@ -251,6 +255,13 @@ test_errors (void **state)
   assert_int_equal (error ("oie", 2, -ENOSPC, 2, 4), -ENOSPC);
   assert_int_equal (error ("oi", 1, -ENOSPC, 1, 2), -ENOSPC);
   assert_int_equal (error ("oc", 1, -ENOSPC, 2, 2), -ENOSPC);
+
+  /* A command, and the limit that has refused it is not full any more. */
+  assert_int_equal (command_error ("ofc", 2, -ENOSPC, 2, 3), -ETOOMANYREFS);
+  assert_int_equal (command_error ("ofe", 2, -ENOSPC, 2, 3), -EOVERFLOW);
+  assert_int_equal (command_error ("ofe", 2, -ENOSPC, 0, 3), -EOVERFLOW);
+  assert_int_equal (command_error ("ofe", 2, -ENOSPC, 2, 0), -ETOOMANYREFS);
+  assert_int_equal (command_error ("ofe", 2, -EIO, 2, 3), -EIO);
 
   assert_true (zoned_needs_table (&unread));
   assert_int_equal (zoned_error (&unread), -ENOSPC);
