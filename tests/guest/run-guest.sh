@@ -46,7 +46,7 @@ trap 'exit 1' HUP INT TERM
 
 mkdir -p "$tmp/root/tests/guest" "$tmp/root/tests/server"
 cp "$script" "$here/attach.sh" "$here/functions.sh" "$here/crash.sh" \
-  "$here/ublk.sh" "$tmp/root/tests/guest"
+  "$here/differ.sh" "$here/ublk.sh" "$tmp/root/tests/guest"
 cp "$here/../port.sh" "$tmp/root/tests"
 cp "$here/../server/functions.sh" "$tmp/root/tests/server"
 cp -L "$PLUGIN" "$tmp/root/nullblk.so"
@@ -62,7 +62,8 @@ libraries_of ()
 }
 libraries_of "$PLUGIN"
 for program in tools/nullblk-attach tools/nullblk-ublk tools/nullblkctl \
-               tests/guest/crash-files tests/guest/relay tests/guest/user; do
+               tests/guest/crash-files tests/guest/differ tests/guest/relay \
+               tests/guest/user; do
   if [ -x "$top_builddir/$program" ]; then
     cp "$top_builddir/$program" "$tmp/root"
     libraries_of "$top_builddir/$program"

@@ -1,0 +1,222 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# Linux's null_blk and ours, attached by nullblk-ublk, are asked the same by the
+# program differ, and have to answer the same, except for what the manual says.
+#
+# A geometry is a list of null_blk's own words, of configfs and so with sizes in
+# MiB; ours is given the same words.  Words with dashes are options of differ.
+
+# shellcheck source=ublk.sh source-path=SCRIPTDIR
+source "${0%/*}/ublk.sh"
+
+# shellcheck disable=SC2034 # for the tests
+limits="zone_max_open=3 zone_max_active=5"
+# shellcheck disable=SC2034
+geometries=(
+  "size=32 zoned=1 zone_size=2"
+  "size=32 zoned=1 zone_size=2 zone_nr_conv=4 zone_capacity=1 $limits"
+  "size=32 zoned=1 zone_size=2 zone_max_open=3"
+  "size=32 zoned=1 zone_size=2 zone_max_active=4"
+  "size=32 zoned=1 zone_size=2 zone_max_open=9 zone_max_active=4"
+  "size=32 zoned=1 zone_size=4 zone_nr_conv=2 zone_capacity=3 zone_max_open=9"
+  "size=64 zoned=1 zone_size=1 blocksize=4096 zone_max_open=6 zone_max_active=9"
+  "size=32 zoned=1 zone_size=2 zone_full=1 zone_max_active=6"
+  "size=32 zoned=1 zone_size=2 cache_size=1 zone_nr_conv=6"
+  "size=32 zoned=1 zone_size=2 memory_backed=0 zone_nr_conv=1 $limits --no-data"
+  "size=4 zoned=1 zone_size=2 zone_nr_conv=1"
+  "size=32 zoned=1 zone_size=2 zone_nr_conv=3 $limits --bad"
+  "size=32 zoned=1 zone_size=2 $limits badblocks_once=1 --bad"
+  "size=32 zoned=1 zone_size=2 $limits badblocks_partial_io=1 --bad"
+  "size=32 zoned=1 zone_size=2 blocksize=4096 badblocks_partial_io=1
+   badblocks_once=1 --bad"
+  "size=16 discard=1"
+  "size=16 discard=1 blocksize=4096 --bad"
+  "size=16 discard=1 cache_size=1 --bad"
+  "size=16 discard=1 badblocks_once=1 --bad"
+  "size=16 discard=1 blocksize=2048 badblocks_partial_io=1 --bad"
+  "size=16 memory_backed=0 discard=0 --no-data"
+)
+
+# The rows of the manual's table are those that differ has.
+rows_are_documented ()
+{
+  "$top_builddir/tests/guest/differ" --rows >"$tmp/rows"
+  sed -n '/^=head1 DIFFERENCES FROM NULL_BLK/,/^=head1 [^D]/s/^=item //p' \
+    "$top_srcdir/man/nbdkit-nullblk-plugin.pod" >"$tmp/documented"
+  while read -r row; do
+    grep -Fqx "$row" "$tmp/documented" ||
+      fail "the manual does not have the row '$row'"
+  done <"$tmp/rows"
+}
+
+boot_to_differ ()
+{
+  [ -x "$top_builddir/tests/guest/differ" ] || skip "differ is not built"
+  rows_are_documented
+  boot_to_ublk
+}
+
+configfs=/sys/kernel/config/nullb/theirs
+theirs=/dev/theirs
+
+load_null_blk ()
+{
+  modprobe null_blk nr_devices=0
+  mount -t configfs configfs /sys/kernel/config
+  at_exit+=(remove_theirs)
+  dmesg -n 1 # each error has a line
+}
+
+# make_theirs GEOMETRY: status 1 where this null_blk has not all the words.
+make_theirs ()
+{
+  local word
+
+  mkdir "$configfs"
+  # As many as ours takes, so that the kernel divides requests for both alike.
+  echo 8192 >"$configfs/max_sectors"
+  echo 1 >"$configfs/memory_backed"
+  for word in $1; do
+    [[ $word == --* ]] && continue
+    if [ ! -e "$configfs/${word%=*}" ]; then
+      rmdir "$configfs"
+      return 1
+    fi
+    echo "${word#*=}" >"$configfs/${word%=*}"
+  done
+  echo 1 >"$configfs/power"
+}
+
+remove_theirs ()
+{
+  [ -d "$configfs" ] || return 0
+  echo 0 >"$configfs/power"
+  rmdir "$configfs"
+}
+
+# start_ours GEOMETRY [KEY=VALUE]...: a server of it.
+start_ours ()
+{
+  local word words=("${@:2}")
+
+  [[ $1 == *memory_backed* ]] || words+=(memory-backed=true)
+  for word in $1; do
+    case $word in
+      --*) ;;
+      size=* | cache_size=*) words+=("${word}M") ;;
+      *) words+=("$word") ;;
+    esac
+  done
+  start_server "${words[@]}"
+}
+
+# are_alike ATTRIBUTE...: of the queues of both.
+are_alike ()
+{
+  local a
+
+  for a; do
+    shows "$queue/$a" "$(cat "/sys/block/${theirs##*/}/queue/$a")"
+  done
+}
+
+declare -A rows
+operations=0
+
+# Its log has a line for each command that it refuses.
+with_log ()
+{
+  exec "$@" 2>"$tmp/server"
+}
+
+# differ_in GEOMETRY OPERATIONS SEED
+differ_in ()
+{
+  local options=(--operations="$2" --seed="$3") ours=() word n row
+
+  echo "geometry: $1"
+  wrapper=(with_log)
+  # What null_blk has no words for.  A command to a range of zones is one for
+  # each, which null_blk does one after another.
+  [[ $1 != *zoned=1* ]] || ours=(zone-read-past-wp=ones zone-reorder-wait=0)
+  start_ours "$1" parallel=off "${ours[@]}"
+  options+=(--configfs="$configfs" --config="$(uri_of nullb0.config)")
+  [[ $1 != *zoned=1* ]] || options+=(--zones="$(uri_of nullb0.zones)")
+  for word in $1; do
+    [[ $word != --* ]] || options+=("$word")
+  done
+  attach_ublk -q 1 "$uri"
+  are_alike logical_block_size zoned
+  [[ $1 != *zoned=1* ]] ||
+    are_alike nr_zones chunk_sectors max_open_zones max_active_zones
+  /differ "${options[@]}" "$theirs" "$disk" >"$tmp/differ" 2>&1 ||
+    different+=("$1")
+  grep -v ^row: "$tmp/differ" || true
+  while read -r n row; do
+    rows[$row]=$((${rows[$row]-0} + n))
+  done < <(sed -n 's/^row: //p' "$tmp/differ")
+  detach_ublk
+  leave_server
+}
+
+# differ_in_all OPERATIONS GEOMETRY...
+differ_in_all ()
+{
+  local each=$(($1 / ($# - 1))) geometry i=0
+
+  different=()
+  shift
+  # Each request goes through three processes.  Emulated processors take long to
+  # wake each other.
+  echo 0 >/sys/devices/system/cpu/cpu1/online
+  for geometry; do
+    if ! make_theirs "$geometry"; then
+      echo "left out, as Linux $(uname -r) has no such thing: $geometry"
+      continue
+    fi
+    differ_in "$geometry" "$each" $((seed + i++))
+    remove_theirs
+    operations=$((operations + each))
+  done
+  echo "$operations operations in $i geometries, Linux $(uname -r)"
+  [ ${#different[@]} = 0 ] ||
+    fail "they differ in $(printf '\n%s' "${different[@]}")"
+}
+
+# closes ZONE: write to it, and close it.  Status 1 where the limits refuse it.
+closes ()
+{
+  dd if=/dev/zero of="$1" bs=4k count=1 seek=$(($2 * 512)) oflag=direct \
+    2>"$tmp/dd" && try blkzone close -o $(($2 * 4096)) -c 1 "$1"
+}
+
+# A zone that is made offline is finished first.  Where null_blk has no room for
+# that, since the zone is closed and no more may be open, it counts the zone as
+# active for ever.  So differ leaves closed zones alone.
+leaks_active_zones ()
+{
+  local device
+  local geometry="size=32 zoned=1 zone_size=2 zone_max_open=1 zone_max_active=2"
+
+  make_theirs "$geometry"
+  start_ours "$geometry"
+  attach_ublk "$uri"
+  for device in "$theirs" "$disk"; do
+    closes "$device" 1
+    try blkzone open -o $((2 * 4096)) -c 1 "$device"
+    if [ "$device" = "$theirs" ]; then
+      echo $((1 * 4096)) >"$configfs/zone_offline"
+    else
+      try /nullblkctl zones offline "$sock" 1
+    fi
+    try blkzone close -o $((2 * 4096)) -c 1 "$device"
+    closes "$device" 3
+  done
+  closes "$disk" 4 || fail "ours counts an offline zone as active"
+  ! closes "$theirs" 4 || fail "null_blk counts offline zones correctly by now"
+  detach_ublk
+  leave_server
+  remove_theirs
+}
