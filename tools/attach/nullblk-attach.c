@@ -124,7 +124,7 @@ main (int argc, char *argv[])
       if (!is_good_name (optarg)) {
         fprintf (stderr,
                  "nullblk-attach: --name %s: allowed are up to %d "
-                 "letters, digits and ._- after the first\n",
+                 "letters, digits, . _ and -, not beginning with .\n",
                  optarg, MAX_NAME);
         exit (2);
       }
