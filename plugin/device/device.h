@@ -2,9 +2,10 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The devices of a server, the connections to them, and the path of a request
- * through one.  plugin.c, control/ and batch-client.c call these, and requests
- * come from any number of threads.  nbdkit has checked that offset and count
- * lie within the device, and that count is not 0 where a request has one.
+ * through one.  plugin.c, ublk/, control/ and batch-client.c call these, and
+ * requests come from any number of threads.  nbdkit, or the kernel where a
+ * request comes from there, has checked that offset and count lie within the
+ * device, and that count is not 0 where a request has one.
  *
  * All sizes are in bytes.  Requests take as long as the settings say.  The
  * functions for them return 0 or a negative errno:
@@ -31,8 +32,8 @@
  *   - When the system gives less memory than it said, of a long write that gets
  *     -ENOSPC a part may be there.
  *   - When the connection or the server goes away, a request that waits gets
- *     -ESHUTDOWN.  It was done, unless it waited for its turn in a zone or hung
- *     by a rule.
+ *     -ESHUTDOWN.  It was done, unless it was still waiting for its zone, or
+ *     hung by a rule.
  *   - When power goes off under a request, the request gets -ESHUTDOWN; its
  *     change may be there, or a part of it.
  *
@@ -88,8 +89,9 @@ struct settings_version {
  *
  *     connection       for a moment when it begins, when it ends, and before
  *                      and after each wait
- *     stats_lock       while it has that, one request in some hundreds
- *     settings_lock    while it has that, if the settings have changed
+ *     stats_lock       with the connection locked, in about one request of
+ *                      some hundreds
+ *     settings_lock    with the connection locked, if the settings have changed
  *     power_lock       if it has met a power cut
  *     badblocks        if there are any
  *     faults           if there are any rules
@@ -176,9 +178,10 @@ struct device {
 };
 
 /* The functions that a connection calls in its front end, which brings its
- * requests (nbdkit, with the batch library or without).  The front end fills
- * the struct before there are connections: plugin.c and batch_client_find do so
- * for devices.ops.  After that only the three atomic flags change.
+ * requests: nbdkit, with the batch library or without, or ublk/.  The front end
+ * fills the struct before there are connections: plugin.c and batch_client_find
+ * do so for devices.ops, and ublk.c for one of its own.  After that only the
+ * three atomic flags change.
  *
  * All functions but `hasten` are called on a thread that serves the connection,
  * and that holds no lock of a device.  Each may be NULL where its comment says
@@ -198,9 +201,10 @@ struct connection_ops {
    */
   uint64_t (*arrival) (void);
 
-  /* Have the N bytes at BUF been zero since this thread last answered a read
-   * with them?  A caller that asks has to answer this read with zeroes: where
-   * the answer is false, it makes the bytes zero.  NULL: that is not known.
+  /* Has nobody written to the N bytes at BUF since this thread last answered a
+   * read with them, as zeroes?  Then the caller need not clear them.  A caller
+   * that asks has to answer this read with zeroes, and clears the bytes where
+   * the answer is false.  NULL: that is not known.
    */
   bool (*still_zero) (const void *buf, size_t n);
 
@@ -302,12 +306,12 @@ struct connection {
   uint32_t out;            /* those of them that are out, see device-power.c */
   uint32_t in_flight_most; /* since statistics began */
 
-  /* These count all requests where the settings make requests wait, and early
-   * writes elsewhere.  threads_seen is how many threads have served such a
-   * request, or ops.max_deferred where that is not 0.  A request that took the
-   * last free one of these threads counts as began_saturated: after it, others
-   * may have had to queue for a thread.  threads_seen_most and began_saturated
-   * are since statistics began.
+  /* Where the settings make requests wait these count every request, and where
+   * nothing waits only early writes.  threads_seen is how many threads have
+   * served such a request, or ops.max_deferred where that is not 0.  A request
+   * that took the last free one of these threads counts as began_saturated:
+   * after it, others may have had to queue for a thread.  threads_seen_most and
+   * began_saturated are since statistics began.
    */
   uint32_t threads_seen;
   uint32_t threads_seen_most;

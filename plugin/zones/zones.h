@@ -100,7 +100,8 @@ uint64_t zones_number (const struct zones *z);
 /*---------------------------------------------------------------------*/
 /* Data */
 
-/* A write, or a zero, from zones_begin_write or zones_try_write until
+/* A write, a write of zeroes or an append, from the function that begins it
+ * (zones_begin_write, zones_try_write, zones_begin_append) until
  * zones_end_write.
  */
 struct zone_write {
@@ -143,7 +144,7 @@ struct zone_wait {
 int zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
                        uint64_t offset, struct zone_wait *wait);
 
-/* Begin a write as zones_begin_write does, but do not wait for an early write:
+/* Begin a write as zones_begin_write does, but never wait as an early write:
  * where that would wait, return ZONE_WRITE_EARLY, with nothing locked.
  */
 #define ZONE_WRITE_EARLY 1
