@@ -40,6 +40,7 @@ static struct kernel {
   struct {
     bool is_there, is_started;
     bool is_in_use; /* so it stays when it is deleted */
+    unsigned looks; /* how often somebody has asked about it */
     uint64_t cookie;
     pid_t opener;
   } devices[MOST_DEVICES];
@@ -106,6 +107,7 @@ do_command (unsigned command, const struct ublk_command *c)
     return -ENODEV;
   switch (command) {
   case UBLK_GET_INFO & 0xff:
+    kernel->devices[n].looks++;
     info->device = c->device;
     info->cookie = kernel->devices[n].cookie;
     return 0;
@@ -357,7 +359,9 @@ await_end_of (unsigned n)
 static void
 test_in_use (void **state)
 {
+  const struct timespec pause = {.tv_nsec = 1000000};
   struct keeper *k;
+  unsigned i;
 
   (void) state;
   make_kernel ();
@@ -370,6 +374,10 @@ test_in_use (void **state)
   keeper_destroy (k);
   assert_false (kernel->devices[1].is_there);
   assert_true (kernel->devices[0].is_there);
+  assert_int_not_equal (records (), 0);
+  kernel->devices[0].looks = 0;
+  for (i = 0; i < 60000 && kernel->devices[0].looks < 2; i++)
+    nanosleep (&pause, NULL);
   assert_int_not_equal (records (), 0);
   kernel->devices[0].is_there = false;
   await_end_of (0);
