@@ -5,7 +5,7 @@
 # Run tests of a blktests checkout in the guest, on a device of nullblk's that
 # the kernel's nbd driver has attached:
 #
-#   cd BUILD; SOURCES/tests/guest/run-blktests.sh CHECKOUT [TEST...]
+#   cd BUILD; SOURCES/tests/guest/run-suite.sh CHECKOUT [TEST...]
 #
 # BUILD is a build tree, and TESTs are those of blktests' check: by default the
 # ones of block/ that take a device which is given to them.  What blktests says
