@@ -153,6 +153,25 @@ serve ()
   esac
 }
 
+# make_zonefs DEVICE: there is no mkzonefs in Debian.  All that the kernel wants
+# is a block at the beginning of the first zone: "SFOZ", and the checksum of the
+# block with four zeroes in its place (that of gzip, with its bits turned).
+make_zonefs ()
+{
+  local crc
+
+  {
+    printf SFOZ
+    head -c 4092 /dev/zero
+  } >"$tmp/super"
+  crc=$(gzip -c "$tmp/super" | tail -c 8 | od -An -N 4 -tu4)
+  crc=$(printf '%08x' $((crc ^ 0xffffffff)))
+  printf %b "\\x${crc:6:2}\\x${crc:4:2}\\x${crc:2:2}\\x${crc:0:2}" |
+    dd of="$tmp/super" bs=4 seek=1 conv=notrunc 2>"$tmp/dd"
+  try blkzone reset "$1"
+  try dd if="$tmp/super" of="$1" bs=4k oflag=direct
+}
+
 # filesystem_lives TYPE WHERE [KEY=VALUE]...: on zones it is made, filled and
 # checked, and all is there when it is attached anew.
 filesystem_lives ()
