@@ -2,63 +2,246 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Run tests of a blktests checkout in the guest, on a device of nullblk's that
-# the kernel's nbd driver has attached:
+# Runs a test suite of others in the guest, on Linux's null_blk and on devices
+# of ours, and prints a table of what its tests say of each:
 #
-#   cd BUILD; SOURCES/tests/guest/run-suite.sh CHECKOUT [TEST...]
+#   cd BUILD; SOURCES/tests/guest/run-suite.sh SUITE [CHECKOUT [TEST...]]
 #
-# BUILD is a build tree, and TESTs are those of blktests' check: by default the
-# ones of block/ that take a device which is given to them.  What blktests says
-# is printed; the exit status is that of check.  It is no part of make check:
-# blktests is not ours, and takes its time.
+#   blktests   those tests of its group block that take a device
+#   zbd        blktests' group zbd
+#   fio        fio's tests of zoned devices (t/zbd)
+#
+# BUILD is a build tree, CHECKOUT the suite's sources, and TESTs are numbers, or
+# names as the suite has them: by default all.  fio's sources need not be there:
+# without a CHECKOUT, or with -, they are those of the machine's package, from
+# the archive.  The exit status is 1 where a test that passes on null_blk fails
+# on ours.  This is no part of make check: it takes up to half an hour.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ -z "${NULLBLK_GUEST-}" ]; then
-  checkout=$(realpath "${1:?the folder of a blktests checkout}")
-  shift
-  [ -x "$checkout/check" ] || { echo "$checkout: no blktests" >&2; exit 1; }
+  export NULLBLK_GUEST_SUITE=${1:?blktests, zbd or fio}
+  checkout=${2:--}
+  NULLBLK_GUEST_TESTS=${*:3}
+  export NULLBLK_GUEST_TESTS
+  [ "$checkout" = - ] || checkout=$(realpath "$checkout")
   export top_srcdir=${here%/tests/guest} top_builddir=$PWD
   export NBDKIT=${NBDKIT:-nbdkit} PLUGIN=$PWD/plugin/nullblk.so
-  export NULLBLK_TIMED=yes NULLBLK_LIMIT=3600
+  export NULLBLK_TIMED=yes NULLBLK_LIMIT=${NULLBLK_LIMIT:-3600}
 fi
-# shellcheck source=functions.sh source-path=SCRIPTDIR
-source "$here/functions.sh"
+# shellcheck source=differ.sh source-path=SCRIPTDIR
+source "$here/differ.sh"
+
+#----------------------------------------------------------------------
+# On the host: what is needed goes into $add
+
+# add_tools NAME...: busybox has some of them, which is not enough.
+add_tools ()
+{
+  local tool path library
+
+  mkdir -p "$add/usr/bin" "$add/usr/lib"
+  for tool; do
+    path=$(command -v "$tool") || continue
+    cp -L "$path" "$add/usr/bin/$tool"
+    while read -r library; do
+      cp -Ln "$library" "$add/usr/lib"
+    done < <(ldd "$path" 2>/dev/null | grep -o '/[^ ]*')
+  done
+}
+
+add_blktests ()
+{
+  [ -x "$checkout/check" ] || fail "$checkout: no blktests"
+  cp -r "$checkout" "$add/suite"
+  rm -rf "$add/suite/.git" "$add/suite/results"
+  # Its programs, as far as this machine can build them.
+  make -k -C "$add/suite/src" >"$tmp/make" 2>&1 || true
+  add_tools awk cat column cut date dd dmesg find findmnt flock gawk getconf \
+    getopt grep hexdump ln ls mktemp nproc od ps readlink realpath sed seq \
+    sort stat tail timeout tput tr truncate udevadm uname wc xfs_io
+  # It asks for both, and does with any awk.
+  [ -e "$add/usr/bin/gawk" ] || ln -s awk "$add/usr/bin/gawk"
+  [ -e "$add/usr/bin/udevadm" ] || ln -s true "$add/usr/bin/udevadm"
+  # The kernel's configuration, which is not compressed.
+  printf '%s\n' '#!/bin/sh' 'exec grep "$@"' >"$add/usr/bin/zgrep"
+  chmod 755 "$add/usr/bin/zgrep"
+  mkdir "$add/boot"
+  cp "$top_builddir/tests/guest/image/package/boot"/config-* "$add/boot"
+}
+
+# fetch_fio: its sources, as the machine's package was made from.
+fetch_fio ()
+{
+  local apt=(-o "Dir::Etc::SourceList=$tmp/sources.list"
+             -o Dir::Etc::SourceParts=- -o "Dir::State::lists=$tmp/lists"
+             -o "Dir::Cache=$tmp/cache"
+             -o APT::Sandbox::User=root)
+  local release mirror
+
+  # shellcheck source=/dev/null
+  release=$(. /etc/os-release && echo "${VERSION_CODENAME:-sid}")
+  # From where the machine has Debian's packages.
+  # shellcheck disable=SC2016 # apt's own
+  mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' \
+    'Created-By: Packages' |
+    awk '$1 == "Debian" && $2 == "Debian" && !n++ { print $3 }')
+  [ -n "$mirror" ] || fail "apt-get indextargets tells of no archive of Debian's"
+  echo "deb-src $mirror $release main" >"$tmp/sources.list"
+  mkdir "$tmp/lists" "$tmp/cache" "$tmp/fio"
+  (cd "$tmp/fio" && apt-get "${apt[@]}" update &&
+    apt-get "${apt[@]}" source --download-only fio) >"$tmp/fetch" 2>&1 ||
+    fail "the sources of fio cannot be fetched: $(tail -n 1 "$tmp/fetch")"
+  tar -C "$tmp/fio" --strip-components=1 -xf "$tmp"/fio/fio_*.orig.tar.[gx]z
+  checkout=$tmp/fio
+}
+
+add_fio ()
+{
+  [ "$checkout" != - ] || fetch_fio
+  [ -e "$checkout/t/zbd/test-zbd-support" ] || fail "$checkout: no fio"
+  mkdir -p "$add/suite/t"
+  cp -r "$checkout/t/zbd" "$add/suite/t"
+  if [ -x "$checkout/fio" ]; then
+    cp "$checkout/fio" "$add/suite"
+  else
+    ln -s /usr/bin/fio "$add/suite/fio"
+  fi
+  add_tools awk bc date dd grep ps readlink realpath sed sort tail timeout tr
+}
 
 if on_host; then
-  NULLBLK_GUEST_TESTS=${*:-block/003 block/004 block/005 block/007 block/008 \
-block/012}
-  export NULLBLK_GUEST_TESTS
-  export NULLBLK_ADD=$tmp/add
-  mkdir -p "$NULLBLK_ADD/usr/bin" "$NULLBLK_ADD/usr/lib"
-  cp -r "$checkout" "$NULLBLK_ADD/blktests"
-  rm -rf "$NULLBLK_ADD/blktests/.git" "$NULLBLK_ADD/blktests/results"
-  # Its programs, as far as this machine can build them.
-  make -k -C "$NULLBLK_ADD/blktests/src" >"$tmp/make" 2>&1 || true
-  # busybox is not enough for it.
-  for tool in awk blkdiscard blockdev cat column cut date dd dmesg find gawk \
-      findmnt flock getconf getopt grep hexdump ln ls lsblk mktemp nproc od ps \
-      readlink realpath sed seq sort stat tail timeout tput tr truncate udevadm \
-      uname wc xfs_io; do
-    path=$(command -v "$tool") || continue
-    cp -L "$path" "$NULLBLK_ADD/usr/bin/$tool"
-    ldd "$path" 2>/dev/null | grep -o '/[^ ]*' | while read -r library; do
-      cp -Ln "$library" "$NULLBLK_ADD/usr/lib"
-    done
-  done
-  boot_guest
+  [ -x "$top_builddir/tools/nullblk-ublk" ] || fail "nullblk-ublk is not built"
+  bash "$here/build-guest.sh" "$top_builddir/tests/guest/image" || exit
+  add=$tmp/add
+  mkdir "$add"
+  case $NULLBLK_GUEST_SUITE in
+    blktests | zbd) add_blktests ;;
+    fio) add_fio ;;
+    *) fail "$NULLBLK_GUEST_SUITE: blktests, zbd or fio is wanted" ;;
+  esac
+  export NULLBLK_ADD=$add
+  boot_guest -m 3072
   exit
 fi
 
-cd /blktests
-export PATH=/usr/bin:/usr/sbin LD_LIBRARY_PATH=/usr/lib
-start_server 1G memory-backed=true
-attach --connections 2
-echo "TEST_DEVS=($nbd) DEVICE_ONLY=0 TIMEOUT=30" >config
-read -ra tests <<<"$NULLBLK_GUEST_TESTS"
-status=0
-./check "${tests[@]}" || status=$?
-# Why those failed that did.
-find results -name '*.bad' -exec tail -n 20 {} +
-detach
-stop_server
-exit "$status"
+#----------------------------------------------------------------------
+# In the guest
+
+# A suite has two functions: one prints all its tests, and one runs those that
+# are wanted on DEVICE, and prints a line "TEST RESULT" for each, among others.
+
+run_blktests ()
+{
+  echo "TEST_DEVS=($1) DEVICE_ONLY=1 TIMEOUT=30" >config
+  rm -rf results
+  ./check "${tests[@]}" >"$tmp/check" 2>&1 || true
+  cat "$tmp/check" >&2
+  # Why those failed that did.
+  find results -name '*.bad' -exec tail -n 20 {} + >&2
+  sed -nE 's,^([a-z]+/[0-9]+) .*\[(.*)\]$,\1 \2,p' "$tmp/check"
+}
+
+run_fio ()
+{
+  local n options=(-r)
+
+  for n in "${tests[@]}"; do
+    options+=(-t "$n")
+  done
+  t/zbd/test-zbd-support "${options[@]}" "$1" >"$tmp/check" 2>&1 || true
+  cat "$tmp/check" >&2
+  while read -r n; do
+    tail -n 20 "t/zbd/test-zbd-support.log.$((10#$n))" >&2
+  done < <(sed -nE 's/^Running test ([0-9]+) .*FAIL.*/\1/p' "$tmp/check")
+  sed -nE 's/^Running test ([0-9]+) \.\.\. (PASS|SKIP|FAIL).*/\1 \2/p' \
+    "$tmp/check" | sed 's/PASS/passed/; s/FAIL/failed/; s/SKIP/not run/'
+}
+
+# run_on NAME DEVICE: leave the results in $tmp/NAME.
+run_on ()
+{
+  echo "on $1:"
+  (cd /suite && "run_${suite/zbd/blktests}" "$2") >"$tmp/$1"
+  [ -s "$tmp/$1" ] || fail "no test has run on $1"
+}
+
+# table NAME...: of all results, and how many of each there are.  Status 1 where
+# anything fails that has passed on the first.
+table ()
+{
+  local name files=()
+
+  for name; do
+    files+=("$tmp/$name")
+  done
+  awk -v names="$*" '
+    FNR == 1 { device++ }
+    {
+      test = $1; sub (/^[^ ]* /, "")
+      if (! (test in number)) { number[test] = ++n; all[n] = test }
+      result[test, device] = $0
+      count[device, $0]++
+      if (device > 1 && result[test, 1] == "passed" && $0 == "failed") bad++
+    }
+    END {
+      split (names, name, " ")
+      printf "%-12s", ""
+      for (d = 1; d <= device; d++) printf "%-12s", name[d]
+      print ""
+      for (i = 1; i <= n; i++) {
+        printf "%-12s", all[i]
+        for (d = 1; d <= device; d++) printf "%-12s", result[all[i], d]
+        print ""
+      }
+      split ("passed,failed,not run", words, ",")
+      for (i = 1; i <= 3; i++) {
+        printf "%-12s", words[i]
+        for (d = 1; d <= device; d++) printf "%-12d", count[d, words[i]]
+        print ""
+      }
+      exit bad != 0
+    }' "${files[@]}"
+}
+
+export LD_LIBRARY_PATH=/usr/lib
+suite=$NULLBLK_GUEST_SUITE
+read -ra tests <<<"${NULLBLK_GUEST_TESTS-}"
+geometry="size=512"
+devices=(null_blk nbd ublk)
+case $suite in
+  blktests)
+    [ ${#tests[@]} -gt 0 ] || tests=(block)
+    ;;
+  zbd)
+    [ ${#tests[@]} -gt 0 ] || tests=(zbd)
+    geometry="size=1024 zoned=1 zone_size=4"
+    devices=(null_blk ublk)
+    ;;
+  fio)
+    geometry="size=1024 zoned=1 zone_size=4 zone_capacity=3 zone_nr_conv=10
+              zone_max_open=8"
+    devices=(null_blk ublk)
+    ;;
+esac
+
+load_null_blk
+modprobe mq-deadline
+make_theirs "$geometry" || fail "null_blk does not take $geometry"
+run_on null_blk "$theirs"
+remove_theirs
+for device in "${devices[@]:1}"; do
+  start_ours "$geometry"
+  if [ "$device" = nbd ]; then
+    attach --connections 2
+    run_on nbd "$nbd"
+    detach
+    stop_server
+  else
+    attach_ublk "$uri"
+    run_on ublk "$disk"
+    detach_ublk
+    leave_server
+  fi
+done
+echo "$suite, Linux $(uname -r), fio $(fio --version)"
+table "${devices[@]}"
