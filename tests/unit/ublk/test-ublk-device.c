@@ -186,7 +186,7 @@ is_woken (int milliseconds)
 }
 
 static void
-stop (void)
+end_device (void)
 {
   unsigned i;
 
@@ -213,7 +213,7 @@ ring_wait (struct ring *r, uint64_t nsec)
   if (*kernel.rounds != NULL)
     (*kernel.rounds++) ();
   else if (nsec == UINT64_MAX)
-    stop ();
+    end_device ();
   else
     is_woken (nsec / NSEC_PER_MSEC + 1);
   return kernel.nr_done > 0;
