@@ -44,9 +44,7 @@ tell (struct port_request *r, unsigned command, int result, uint64_t sector)
 static void
 fetched (struct event *event, int result)
 {
-  struct port_request *r =
-      (struct port_request *) ((char *) event -
-                               offsetof (struct port_request, event));
+  struct port_request *r = CONTAINER_OF (struct port_request, event, event);
   struct port *p = r->port;
 
   if (result == 0) {

@@ -9,11 +9,16 @@
 #define NULLBLK_DRIVER_RING_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct io_uring;
 struct io_uring_sqe;
 struct ring;
+
+/* The TYPE that the event, or another member, at POINTER is part of. */
+#define CONTAINER_OF(type, member, pointer)                                    \
+  ((type *) ((char *) (pointer) -offsetof (type, member)))
 
 struct event {
   /* RESULT is what the kernel says of the request: often a negative errno. */

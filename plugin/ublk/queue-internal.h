@@ -111,9 +111,6 @@ struct queue {
   struct tag tags[];
 };
 
-#define OF(type, member, pointer)                                              \
-  ((type *) ((char *) (pointer) -offsetof (type, member)))
-
 /*---------------------------------------------------------------------*/
 /* queue.c */
 

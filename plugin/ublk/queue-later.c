@@ -101,7 +101,7 @@ make_ready (struct tag *t)
 void
 tag_hasten (void *request)
 {
-  struct tag *t = OF (struct tag, request, request);
+  struct tag *t = CONTAINER_OF (struct tag, request, request);
   struct queue *q = t->queue;
   struct tag *first;
 

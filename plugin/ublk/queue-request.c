@@ -265,7 +265,7 @@ serve (struct tag *t)
 void
 tag_begin (struct port_request *at_port)
 {
-  struct tag *const t = OF (struct tag, at_port, at_port);
+  struct tag *const t = CONTAINER_OF (struct tag, at_port, at_port);
   struct tag *const outer = served;
   struct queue *const q = t->queue;
   int r = -ESHUTDOWN;

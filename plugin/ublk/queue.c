@@ -71,7 +71,7 @@ static void
 woken (struct event *event, int result)
 {
   (void) result;
-  await_wake (OF (struct queue, wake, event));
+  await_wake (CONTAINER_OF (struct queue, wake, event));
 }
 
 /*---------------------------------------------------------------------*/

@@ -86,9 +86,6 @@ struct raw_link {
   struct io *finished, **last_finished;
 };
 
-#define CONTAINER_OF(member, pointer)                                          \
-  ((struct raw_link *) ((char *) (pointer) -offsetof (struct raw_link, member)))
-
 static void
 finish (struct raw_link *l, struct io *io, int err)
 {
@@ -306,7 +303,7 @@ send_next (struct raw_link *l)
 static void
 has_sent (struct event *event, int result)
 {
-  struct raw_link *l = CONTAINER_OF (sent, event);
+  struct raw_link *l = CONTAINER_OF (struct raw_link, sent, event);
 
   l->sends = false;
   if (result > 0)
@@ -461,7 +458,7 @@ receive (struct raw_link *l)
 static void
 has_received (struct event *event, int result)
 {
-  struct raw_link *l = CONTAINER_OF (received, event);
+  struct raw_link *l = CONTAINER_OF (struct raw_link, received, event);
 
   l->receives = false;
   if (result == -EINTR || result == -EAGAIN)

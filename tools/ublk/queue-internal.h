@@ -125,9 +125,6 @@ struct queue {
   struct request requests[];
 };
 
-#define CONTAINER_OF(type, member, pointer)                                    \
-  ((type *) ((char *) (pointer) -offsetof (type, member)))
-
 static inline uint64_t
 bytes_of (uint64_t sectors)
 {
