@@ -57,6 +57,13 @@ requires_filter ()
     skip "nbdkit's filter $1 is missing"
 }
 
+# is_before_1_42: of nbdkit.
+is_before_1_42 ()
+{
+  "$NBDKIT" --dump-config |
+    grep -Ex 'version_minor=([12]?[0-9]|3[0-9]|4[01])' >/dev/null
+}
+
 has_tls ()
 {
   "$NBDKIT" --dump-config | grep -x tls=yes >/dev/null
