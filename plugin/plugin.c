@@ -321,7 +321,7 @@ nullblk_get_ready (void)
     return -1;
   }
   message_set (&why, "%s", strerror (ENOMEM));
-  if (devices_check_power_cut (devices, s, &why) < 0 ||
+  if (devices_check_power_off_reply (devices, s, &why) < 0 ||
       devices_add_faults (devices, params.badblocks, params.faults, &why) < 0) {
     nbdkit_error ("%s", why.text);
     return -1;

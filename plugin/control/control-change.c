@@ -310,7 +310,7 @@ begin_change (struct device *d, struct change *change, uint64_t limit_before,
   if (r == 0)
     r = devices_check_faults (devices, change->params.faults, why);
   if (r == 0)
-    r = devices_check_power_cut (devices, &change->params.settings, why);
+    r = devices_check_power_off_reply (devices, &change->params.settings, why);
   if (r == 0)
     r = set_limit (devices, limit_before, limit, why);
   if (r < 0)

@@ -12,7 +12,7 @@
 #include "device-internal.h"
 
 /* This is no request, and is not counted.  The settings that it needs, except
- * for power-cut, are fixed at the start.
+ * for power-off-reply, are fixed at the start.
  */
 static int
 admit_question (const struct connection *c, uint32_t count, uint64_t offset)

@@ -171,14 +171,15 @@ set_deadline (struct request *r, enum operation op)
   r->deadline = moment > r->deadline ? moment : r->deadline;
 }
 
-/* With power-cut=disconnect the client is dropped, unless the connection is to
- * a control export.
+/* With power-off-reply=disconnect the client is dropped, unless the connection
+ * is to a control export.
  */
 static int
 refuse_without_power (struct request *r)
 {
   if (r->connection->control == NULL)
-    r->disconnects |= r->version->s.power_cut == POWER_CUT_DISCONNECT;
+    r->disconnects |=
+        r->version->s.power_off_reply == POWER_OFF_REPLY_DISCONNECT;
   return -ESHUTDOWN;
 }
 

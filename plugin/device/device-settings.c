@@ -90,7 +90,8 @@ device_drops_clients (struct device *d)
   bool r;
 
   lock (&d->devices->settings_lock);
-  r = atomic_load (&d->version)->s.power_cut == POWER_CUT_DISCONNECT;
+  r = atomic_load (&d->version)->s.power_off_reply ==
+      POWER_OFF_REPLY_DISCONNECT;
   unlock (&d->devices->settings_lock);
   return r;
 }

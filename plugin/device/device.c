@@ -216,12 +216,13 @@ devices_check_faults (const struct devices *devices, const struct fault *chain,
 }
 
 int
-devices_check_power_cut (const struct devices *devices,
-                         const struct settings *s, struct message *why)
+devices_check_power_off_reply (const struct devices *devices,
+                               const struct settings *s, struct message *why)
 {
-  if (s->power_cut != POWER_CUT_DISCONNECT || devices->ops.disconnect != NULL)
+  if (s->power_off_reply != POWER_OFF_REPLY_DISCONNECT ||
+      devices->ops.disconnect != NULL)
     return 0;
-  message_set (why, "power-cut=disconnect: this nbdkit cannot disconnect "
+  message_set (why, "power-off-reply=disconnect: this nbdkit cannot disconnect "
                     "clients; 1.34 and later can");
   return -EINVAL;
 }

@@ -38,8 +38,8 @@
  *     change may be there, or a part of it.
  *
  * While power is off every request that begins gets -ESHUTDOWN, and changes
- * nothing.  power-cut=disconnect drops the client of such a request, and the
- * client of a request under which power went off.
+ * nothing.  power-off-reply=disconnect drops the client of such a request, and
+ * the client of a request under which power went off.
  *
  *   devices ──> device ──> settings, a version that never changes; a live
  *                 │        change puts another in its place
@@ -353,11 +353,12 @@ int devices_close_logs (struct devices *devices, struct message *why);
 int devices_check_faults (const struct devices *devices,
                           const struct fault *chain, struct message *why);
 
-/* Can this server do what power-cut= of new settings asks for?  Returns as
- * devices_check_faults.
+/* Can this server do what power-off-reply= of new settings asks for?  Returns
+ * as devices_check_faults.
  */
-int devices_check_power_cut (const struct devices *devices,
-                             const struct settings *s, struct message *why);
+int devices_check_power_off_reply (const struct devices *devices,
+                                   const struct settings *s,
+                                   struct message *why);
 
 /* Free all devices, and their connections, which nbdkit does not close when the
  * server ends.

@@ -42,8 +42,8 @@
      "cache-size=SIZE          of a volatile write cache")                     \
   X (fua, "fua", BOOL, FIXED, 0, 1, "true", "true",                            \
      "fua=BOOL                 offer writes that are durable by themselves")   \
-  X (power_cut, "power-cut", POWER_CUT, LIVE, 0, 0, "error", "error",          \
-     "power-cut=WHAT           what requests get while power is cut")          \
+  X (power_off_reply, "power-off-reply", POWER_OFF_REPLY, LIVE, 0, 0, "error", \
+     "error", "power-off-reply=WHAT     what requests get while power is cut") \
   X (write_log, "write-log", FILE, FIXED, 0, 0, "none", "none",                \
      "write-log=FILE           record all changes, for replay")                \
   X (parallel, "parallel", PARALLEL, FIXED, 0, 0, "auto", "auto",              \

@@ -39,7 +39,7 @@
 /* Words that a parameter allows, stored as unsigned. */
 enum parallel { PARALLEL_AUTO, PARALLEL_OFF, PARALLEL_ON };
 enum controller { CONTROL_LOCAL, CONTROL_ANY, CONTROL_OFF };
-enum power_cut_gives { POWER_CUT_ERROR, POWER_CUT_DISCONNECT };
+enum power_off_reply { POWER_OFF_REPLY_ERROR, POWER_OFF_REPLY_DISCONNECT };
 
 /* The values of the parameters.  All sizes are in bytes.  A copy of the struct
  * shares the distributions of the original: settings_ref takes references for
@@ -59,9 +59,9 @@ struct settings {
   bool zero_memory;    /* do zeroes with NO_HOLE hold memory? */
   uint64_t cache_size; /* of the volatile write cache; 0: none */
   bool fua;
-  unsigned power_cut; /* enum power_cut_gives */
-  unsigned parallel;  /* enum parallel */
-  unsigned control;   /* enum controller */
+  unsigned power_off_reply; /* enum power_off_reply */
+  unsigned parallel;        /* enum parallel */
+  unsigned control;         /* enum controller */
   bool ublk;
 
   const struct profile *profile;                   /* or NULL */

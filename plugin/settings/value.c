@@ -33,7 +33,7 @@
 static const char *const words[VALUE_FAULT + 1][MAX_WORDS + 1] = {
     [VALUE_PARALLEL] = {"auto", "off", "on"},
     [VALUE_CONTROL] = {"local", "any", "off"},
-    [VALUE_POWER_CUT] = {"error", "disconnect"},
+    [VALUE_POWER_OFF_REPLY] = {"error", "disconnect"},
     [VALUE_PAST_WP] = {"zero", "ones", "error"},
     [VALUE_ZONE_TRIM] = {"reset", "ignore", "error"},
     [VALUE_ZONE_CROSS] = {"split", "error"},

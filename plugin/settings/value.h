@@ -17,28 +17,28 @@
 #include "common/common.h"
 
 enum value_type {
-  VALUE_SIZE,         /* uint64_t, bytes */
-  VALUE_POWER_OF_TWO, /* the same */
-  VALUE_COUNT,        /* uint64_t */
-  VALUE_BOOL,         /* bool */
-  VALUE_PARALLEL,     /* unsigned, enum parallel */
-  VALUE_CONTROL,      /* unsigned, enum controller */
-  VALUE_POWER_CUT,    /* unsigned, enum power_cut_gives */
-  VALUE_SEED,         /* uint64_t */
-  VALUE_LIMIT,        /* uint64_t; none is 0 */
-  VALUE_MBPS,         /* the same, in bytes; written in MiB */
-  VALUE_STALL,        /* struct stall */
-  VALUE_SPIN,         /* uint64_t, nanoseconds, or SPIN_AUTO of clock.h */
-  VALUE_MIB,          /* uint64_t, bytes; a bare number is in MiB */
-  VALUE_PAST_WP,      /* unsigned, enum zone_past_wp */
-  VALUE_ZONE_TRIM,    /* unsigned, enum zone_trim */
-  VALUE_ZONE_CROSS,   /* unsigned, enum zone_cross */
-  VALUE_ZONES,        /* struct zone_list */
-  VALUE_DURATION,     /* uint64_t, nanoseconds */
-  VALUE_PROFILE,      /* const struct profile *; none is NULL */
-  VALUE_LATENCY,      /* struct distribution *[NR_OPERATIONS]; NULL is 0 */
-  VALUE_LATENCY_OF,   /* struct distribution *; NULL is as VALUE_LATENCY */
-  VALUE_FILE,         /* char[MAX_FILE_NAME + 1]; none is "" */
+  VALUE_SIZE,            /* uint64_t, bytes */
+  VALUE_POWER_OF_TWO,    /* the same */
+  VALUE_COUNT,           /* uint64_t */
+  VALUE_BOOL,            /* bool */
+  VALUE_PARALLEL,        /* unsigned, enum parallel */
+  VALUE_CONTROL,         /* unsigned, enum controller */
+  VALUE_POWER_OFF_REPLY, /* unsigned, enum power_off_reply */
+  VALUE_SEED,            /* uint64_t */
+  VALUE_LIMIT,           /* uint64_t; none is 0 */
+  VALUE_MBPS,            /* the same, in bytes; written in MiB */
+  VALUE_STALL,           /* struct stall */
+  VALUE_SPIN,            /* uint64_t, nanoseconds, or SPIN_AUTO of clock.h */
+  VALUE_MIB,             /* uint64_t, bytes; a bare number is in MiB */
+  VALUE_PAST_WP,         /* unsigned, enum zone_past_wp */
+  VALUE_ZONE_TRIM,       /* unsigned, enum zone_trim */
+  VALUE_ZONE_CROSS,      /* unsigned, enum zone_cross */
+  VALUE_ZONES,           /* struct zone_list */
+  VALUE_DURATION,        /* uint64_t, nanoseconds */
+  VALUE_PROFILE,         /* const struct profile *; none is NULL */
+  VALUE_LATENCY,         /* struct distribution *[NR_OPERATIONS]; NULL is 0 */
+  VALUE_LATENCY_OF,      /* struct distribution *; NULL is as VALUE_LATENCY */
+  VALUE_FILE,            /* char[MAX_FILE_NAME + 1]; none is "" */
 
   /* No field of settings: value_describe alone takes these. */
   VALUE_BADBLOCKS,

@@ -76,7 +76,7 @@ refused 'badblocks=none: badblocks is given twice' badblocks=+1-1 \
 # Where nbdkit cannot, the server says so before anybody relies on it.
 if "$NBDKIT" "$PLUGIN" --dump-plugin |
    grep -x nullblk_disconnect=no >/dev/null; then
-  for arg in power-cut=disconnect fault=disconnect; do
+  for arg in power-off-reply=disconnect fault=disconnect; do
     refused "$arg: this nbdkit cannot disconnect clients; 1.34 and later can" \
       "$arg"
   done

@@ -71,17 +71,17 @@ says 0 '' power on "$sock"
 # Clients can be dropped meanwhile, where nbdkit can drop them.
 if "$NBDKIT" "$PLUGIN" --dump-plugin |
    grep -x nullblk_disconnect=yes >/dev/null; then
-  says 0 '' set "$sock" power-cut=disconnect power=cut
+  says 0 '' set "$sock" power-off-reply=disconnect power=cut
   fails_to 'read 0 4K'
   ! grep -q 'endpoint shutdown' "$tmp/io" || fail "it got an answer"
-  says 0 '' set "$sock" power-cut=error
+  says 0 '' set "$sock" power-off-reply=error
   fails_to 'read 0 4K'
   grep -q 'endpoint shutdown' "$tmp/io" || fail "not ESHUTDOWN: $(cat "$tmp/io")"
   says 0 '' power on "$sock"
   io 'read 0 4K'
 else
-  says 1 '*: power-cut=disconnect: this nbdkit cannot disconnect clients; *' \
-    set "$sock" power-cut=disconnect
+  says 1 '*: power-off-reply=disconnect: this nbdkit cannot disconnect *' \
+    set "$sock" power-off-reply=disconnect
 fi
 
 # Refused, which changes nothing.

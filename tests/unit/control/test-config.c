@@ -171,7 +171,7 @@ random_change (char *text, size_t len)
       {"read-only", {"true", "false", "0", "no"}},
       {"discard", {"true", "false", "1", "off"}},
       {"memory-limit", {"16M", "20M", "33554432", "20481K"}},
-      {"power-cut", {"error", "error", "error", "error"}},
+      {"power-off-reply", {"error", "error", "error", "error"}},
       {"lanes", {"none", "1", "3", "1024"}},
       {"stall", {"none", "every:100s,for:1ns", "every:90s,for:0.5ms", "none"}},
       {"mbps", {"none", "40960", "40000", "0"}},
@@ -351,7 +351,7 @@ random_start (const char **given)
     GIVE ("zone-read-past-wp", ONE_OF ("zero", "ones", "error"));
   }
   if (below (3) == 0)
-    GIVE ("power-cut", "error");
+    GIVE ("power-off-reply", "error");
   for (i = 0; i < rules; i++) {
     strcpy (texts[i], random_rule (zoned));
     GIVE ("fault", texts[i]);

@@ -292,8 +292,8 @@ test_power_cut_disconnects (void **state)
   CREATE ("size", "1G", "zoned", "1");
   devices->ops.disconnect = disconnect;
   disconnects = 0;
-  assert_changed ("power-cut=disconnect\npower=cut\n");
-  assert_has ("power-cut=disconnect\n");
+  assert_changed ("power-off-reply=disconnect\npower=cut\n");
+  assert_has ("power-off-reply=disconnect\n");
   assert_int_equal (change ("zones=reset\n", &why), -ESHUTDOWN);
   assert_int_equal (disconnects, 0);
   assert_int_equal (device_flush (data), -ESHUTDOWN);
@@ -405,8 +405,8 @@ test_wrong_power (void **state)
                   "or 0 for none");
   assert_refused ("power=cut\npower-cut-after=1\n",
                   "power=cut and power-cut-after: allowed is one of them");
-  assert_refused ("power=cut\npower-cut=disconnect\n",
-                  "power-cut=disconnect: this nbdkit cannot disconnect "
+  assert_refused ("power=cut\npower-off-reply=disconnect\n",
+                  "power-off-reply=disconnect: this nbdkit cannot disconnect "
                   "clients; 1.34 and later can");
   /* All or nothing. */
   assert_refused ("power=cut\nread-only=perhaps\n",

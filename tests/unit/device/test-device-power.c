@@ -236,12 +236,12 @@ disconnect (void)
 }
 
 static void
-use_power_cut (unsigned what)
+use_power_off_reply (unsigned what)
 {
   struct settings s;
 
   device_settings (d->device, &s);
-  s.power_cut = what;
+  s.power_off_reply = what;
   device_install (d->device, settings_version_new (&s));
   settings_unref (&s);
 }
@@ -257,14 +257,16 @@ test_off_disconnects (void **state)
   uint64_t end;
 
   (void) state;
-  CREATE_ZONED ("power-cut", "disconnect", "latency", "100ms");
-  assert_int_equal (devices_check_power_cut (devices, &devices->settings, &why),
-                    -EINVAL);
-  assert_string_equal (why.text, "power-cut=disconnect: this nbdkit cannot "
-                                 "disconnect clients; 1.34 and later can");
+  CREATE_ZONED ("power-off-reply", "disconnect", "latency", "100ms");
+  assert_int_equal (
+      devices_check_power_off_reply (devices, &devices->settings, &why),
+      -EINVAL);
+  assert_string_equal (why.text,
+                       "power-off-reply=disconnect: this nbdkit cannot "
+                       "disconnect clients; 1.34 and later can");
   devices->ops.disconnect = disconnect;
-  assert_int_equal (devices_check_power_cut (devices, &devices->settings, &why),
-                    0);
+  assert_int_equal (
+      devices_check_power_off_reply (devices, &devices->settings, &why), 0);
 
   disconnects = 0;
   put_block (0, 'a');
@@ -281,11 +283,11 @@ test_off_disconnects (void **state)
   assert_int_equal (device_extent (d, BLOCK, 0, &extent, &end), -ESHUTDOWN);
   assert_int_equal (disconnects, 5);
 
-  use_power_cut (POWER_CUT_ERROR);
+  use_power_off_reply (POWER_OFF_REPLY_ERROR);
   assert_int_equal (device_read (d, out, BLOCK, 0), -ESHUTDOWN);
   assert_int_equal (device_cache (d, BLOCK, 0), -ESHUTDOWN);
   assert_int_equal (disconnects, 5);
-  use_power_cut (POWER_CUT_DISCONNECT);
+  use_power_off_reply (POWER_OFF_REPLY_DISCONNECT);
   assert_int_equal (device_trim (d, BLOCK, 0, false), -ESHUTDOWN);
   assert_int_equal (disconnects, 6);
   cut_in_nap = false;

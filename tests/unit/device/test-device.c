@@ -548,7 +548,7 @@ test_deferred_power_cut_drops (void **state)
 {
   (void) state;
   CREATE ("memory-backed", "1", "cache-size", "1M", "latency", "20s",
-          "power-cut", "disconnect");
+          "power-off-reply", "disconnect");
   defer_all ();
   devices->ops.disconnect = count_drops;
   drops = 0;

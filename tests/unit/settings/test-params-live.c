@@ -239,7 +239,7 @@ test_print (void **state)
                                          {"zone-reorder-wait", "1ms"},
                                          {"cache-size", "7"},
                                          {"fua", "0"},
-                                         {"power-cut", "disconnect"},
+                                         {"power-off-reply", "disconnect"},
                                          {"write-log", "/tmp/a log"},
                                          {"badblocks-once", "1"},
                                          {"badblocks-partial-io", "1"}};
@@ -281,11 +281,11 @@ test_cache (void **state)
   assert_int_equal (alone ("cache-size", "3")->cache_size, 3 << 20);
   assert_int_equal (alone ("cache_size", "64K")->cache_size, 65536);
   assert_false (alone ("fua", "false")->fua);
-  assert_int_equal (alone ("power-cut", "disconnect")->power_cut,
-                    POWER_CUT_DISCONNECT);
+  assert_int_equal (alone ("power-off-reply", "disconnect")->power_off_reply,
+                    POWER_OFF_REPLY_DISCONNECT);
   setup (NULL);
-  refuse ("power-cut", "soon",
-          "power-cut=soon: allowed is error or disconnect");
+  refuse ("power-off-reply", "soon",
+          "power-off-reply=soon: allowed is error or disconnect");
   setup (NULL);
   refuse ("cache-size", "5E",
           "cache-size=5E: allowed is a size from 0 to 4E (K, M, G, T, P and E "

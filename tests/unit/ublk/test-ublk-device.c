@@ -597,7 +597,7 @@ static void
 test_disconnect (void **state)
 {
   (void) state;
-  BEGIN ("size", "64M", "power-cut", "disconnect", "latency", "30ms");
+  BEGIN ("size", "64M", "power-off-reply", "disconnect", "latency", "30ms");
   SERVE (ask_beside, cut_power, ask_to_hang, restore_power, ask_to_hang);
   answered (0, 0, -EIO);
   assert_int_equal (kernel.nr_answers, 3);
