@@ -310,8 +310,8 @@ add_zones (struct control *c)
     add (c, "  \"zones\": null,\n");
     return;
   }
-  zones_count (d->zones, counts);
-  add (c, "  \"zones\": {\"number\": %" PRIu64, zones_number (d->zones));
+  zones_count_by_condition (d->zones, counts);
+  add (c, "  \"zones\": {\"number\": %" PRIu64, zones_total (d->zones));
   for (i = 0; i < sizeof conds / sizeof conds[0]; i++)
     add (c, ", \"%s\": %" PRIu64, conds[i].name, counts[conds[i].cond]);
   add (c, "},\n");

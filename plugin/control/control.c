@@ -43,7 +43,7 @@ uint64_t
 control_size (const struct control *c)
 {
   if (c->document == DOCUMENT_ZONES)
-    return zones_number (c->device->zones) * ZONE_DESCRIPTOR_SIZE;
+    return zones_total (c->device->zones) * ZONE_DESCRIPTOR_SIZE;
   return control_text_size (c->document);
 }
 

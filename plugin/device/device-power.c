@@ -187,17 +187,17 @@ static void
 restart_zones (struct device *d)
 {
   const struct zone_settings *zones = &d->devices->settings.zones;
-  const uint64_t n = zones_number (d->zones);
+  const uint64_t n = zones_total (d->zones);
   uint64_t zone, lost;
 
   for (zone = zones->nr_conv; zone < n; zone++) {
     lost = durability_zone_lost (d->durability, zone * zones->zone_size);
-    zones_restart (d->zones, zone, lost, false);
+    zones_recover_zone (d->zones, zone, lost, false);
   }
   for (zone = zones->nr_conv; zone < n; zone++) {
     lost = durability_zone_lost (d->durability, zone * zones->zone_size);
     if (lost != UINT64_MAX)
-      zones_restart (d->zones, zone, lost, true);
+      zones_recover_zone (d->zones, zone, lost, true);
   }
 }
 

@@ -649,7 +649,7 @@ device_trim (struct connection *c, uint32_t count, uint64_t offset, bool fua)
   r = admit_request (&request, true);
   if (r == 0) {
     resets = d->zones != NULL && s->discard &&
-             zones_resets (d->zones, count, offset);
+             zones_trim_would_reset (d->zones, count, offset);
     r = prepare (&request, resets ? OP_ZONE : OP_TRIM);
   }
   if (request.transfer > 0)

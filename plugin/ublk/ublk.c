@@ -53,7 +53,7 @@ plan_zoned (struct plan *plan, struct export *export,
             const struct wishes *wishes, struct zones *zones,
             const struct zone_settings *s, struct message *why)
 {
-  const uint64_t n = zones_number (zones);
+  const uint64_t n = zones_total (zones);
   struct zone_descriptor *table = malloc (n * sizeof *table);
   int r;
 

@@ -256,7 +256,7 @@ zones_reset_all (struct zones *z)
 /* A read-only zone stays as it is: it has no write pointer that could go back.
  */
 void
-zones_restart (struct zones *z, uint64_t zone, uint64_t lost, bool full)
+zones_recover_zone (struct zones *z, uint64_t zone, uint64_t lost, bool full)
 {
   const uint64_t state = zone_state (z, zone), start = zone_start (z, zone);
   const bool has_lost = lost < start + state_wp (state);
@@ -316,7 +316,7 @@ zones_within (const struct zones *z, uint64_t count, uint64_t offset,
 }
 
 bool
-zones_resets (const struct zones *z, uint64_t count, uint64_t offset)
+zones_trim_would_reset (const struct zones *z, uint64_t count, uint64_t offset)
 {
   uint64_t first, last;
 

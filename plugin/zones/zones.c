@@ -209,7 +209,7 @@ zones_destroy (struct zones *z)
 }
 
 uint64_t
-zones_number (const struct zones *z)
+zones_total (const struct zones *z)
 {
   return z->nr_zones;
 }
@@ -445,7 +445,7 @@ zones_read_table (struct zones *z, uint64_t first,
 
 /* Stripe by stripe, as the states lie. */
 void
-zones_count (struct zones *z, uint64_t counts[NR_ZONE_CONDS])
+zones_count_by_condition (struct zones *z, uint64_t counts[NR_ZONE_CONDS])
 {
   uint64_t stripe, zone;
 

@@ -95,7 +95,7 @@ int zones_create (struct zones **zones, const struct zone_settings *s,
 void zones_destroy (struct zones *z);
 
 /* How many zones there are. */
-uint64_t zones_number (const struct zones *z);
+uint64_t zones_total (const struct zones *z);
 
 /*---------------------------------------------------------------------*/
 /* Data */
@@ -265,7 +265,8 @@ int zones_trim (struct zones *z, uint64_t count, uint64_t offset);
 int zones_check_trim (const struct zones *z, uint64_t count, uint64_t offset);
 
 /* Would zones_trim reset any zone? */
-bool zones_resets (const struct zones *z, uint64_t count, uint64_t offset);
+bool zones_trim_would_reset (const struct zones *z, uint64_t count,
+                             uint64_t offset);
 
 enum zone_extent {
   ZONE_EXTENT_CONVENTIONAL, /* ask the store */
@@ -306,7 +307,8 @@ void zones_wake_all (struct zones *z);
  * with FULL this does nothing to a zone that is not full, and without it
  * nothing to one that is.
  */
-void zones_restart (struct zones *z, uint64_t zone, uint64_t lost, bool full);
+void zones_recover_zone (struct zones *z, uint64_t zone, uint64_t lost,
+                         bool full);
 
 /*---------------------------------------------------------------------*/
 /* Looking at zones.  None of these functions takes a lock. */
@@ -318,6 +320,6 @@ uint64_t zones_read_table (struct zones *z, uint64_t first,
                            struct zone_descriptor *descriptors, uint64_t n);
 
 /* How many zones are in each condition.  Looks at every zone. */
-void zones_count (struct zones *z, uint64_t counts[NR_ZONE_CONDS]);
+void zones_count_by_condition (struct zones *z, uint64_t counts[NR_ZONE_CONDS]);
 
 #endif /* NULLBLK_ZONES_H */

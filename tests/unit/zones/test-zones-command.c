@@ -337,8 +337,8 @@ test_reset_without_power (void **state)
 static void
 restart (uint64_t zone, uint64_t lost)
 {
-  zones_restart (d.zones, zone, lost, false);
-  zones_restart (d.zones, zone, lost, true);
+  zones_recover_zone (d.zones, zone, lost, false);
+  zones_recover_zone (d.zones, zone, lost, true);
 }
 
 /* After a power cut no zone is open. */

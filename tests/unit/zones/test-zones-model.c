@@ -80,7 +80,7 @@ compare_table (void)
   assert_int_equal (zones_read_table (d.zones, 0, r, MODEL_MAX_ZONES),
                     m.nr_zones);
   compare_descriptors (&m, r, last);
-  zones_count (d.zones, counts);
+  zones_count_by_condition (d.zones, counts);
   for (i = 0; i < m.nr_zones; i++)
     counts[m.zones[i].cond]--;
   for (i = 0; i < NR_ZONE_CONDS; i++)

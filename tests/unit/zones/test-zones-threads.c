@@ -212,7 +212,7 @@ check_limits (const struct zone_settings *s)
   uint64_t counts[NR_ZONE_CONDS], open, zone, opened = 0;
   struct zone_descriptor r;
 
-  zones_count (d.zones, counts);
+  zones_count_by_condition (d.zones, counts);
   open = counts[ZONE_COND_IMP_OPEN] + counts[ZONE_COND_EXP_OPEN];
   if (s->max_open != 0)
     assert_true (open <= s->max_open);
@@ -372,7 +372,7 @@ test_early_writes_come_in_order (void **state)
   (void) state;
   zoned_create (&d, &s, NR_ZONES * ZONE, true);
   assert_int_equal (run_threads (write_in_turn, "early writes"), 0);
-  zones_count (d.zones, counts);
+  zones_count_by_condition (d.zones, counts);
   assert_int_equal (counts[ZONE_COND_FULL], NR_ZONES);
   for (i = 0; i < NR_ZONES * (ZONE / BLOCK); i++) {
     assert_int_equal (zoned_read (&d, &block, BLOCK, i * BLOCK), 0);

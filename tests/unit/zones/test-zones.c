@@ -48,7 +48,7 @@ test_table_from_the_middle_and_past_the_end (void **state)
 
   (void) state;
   begin (&usual);
-  assert_int_equal (zones_number (d.zones), NR_ZONES);
+  assert_int_equal (zones_total (d.zones), NR_ZONES);
   assert_int_equal (zones_read_table (d.zones, 6, r, 1), 1);
   assert_int_equal (le64toh (r[0].start), 6 * ZONE / 512);
   assert_int_equal (zones_read_table (d.zones, 6, r, NR_ZONES), 2);
@@ -109,7 +109,7 @@ test_shorter_last_zone (void **state)
   s.capacity = 0;
   memset (data, 'd', sizeof data);
   zoned_create (&d, &s, SIZE + len, true);
-  assert_int_equal (zones_number (d.zones), NR_ZONES + 1);
+  assert_int_equal (zones_total (d.zones), NR_ZONES + 1);
   assert_int_equal (le64toh (descriptor (8).len), 5);
   assert_int_equal (le64toh (descriptor (8).capacity), 5);
   assert_int_equal (write_at (8, 0, len + BLOCK), -EIO);
@@ -134,7 +134,7 @@ test_largest (void **state)
 
   (void) state;
   zoned_create (&d, &s, (UINT64_C (1) << 63) - 512, true);
-  assert_int_equal (zones_number (d.zones), 2);
+  assert_int_equal (zones_total (d.zones), 2);
   assert_int_equal (command (1, FULL), 0);
   assert_int_equal (le64toh (descriptor (1).wp), (UINT64_C (1) << 54) - 1);
   assert_bytes ((UINT64_C (1) << 63) - 1024, 512, 0);
@@ -143,11 +143,11 @@ test_largest (void **state)
   s.zone_size = 4096;
   s.max_open = 1;
   zoned_create (&d, &s, MAX_ZONES * 4096, false);
-  assert_int_equal (zones_number (d.zones), MAX_ZONES);
+  assert_int_equal (zones_total (d.zones), MAX_ZONES);
   assert_int_equal (zoned_write (&d, data, 512, (MAX_ZONES - 1) * 4096), 0);
   assert_int_equal (zoned_write (&d, data, 512, 0), 0);
   assert_int_equal (descriptor (MAX_ZONES - 1).cond, CLOSED);
-  zones_count (d.zones, counts);
+  zones_count_by_condition (d.zones, counts);
   assert_int_equal (counts[EMPTY], MAX_ZONES - 2);
   assert_int_equal (counts[IMP_OPEN], 1);
   assert_int_equal (counts[CLOSED], 1);
@@ -167,7 +167,7 @@ test_counts (void **state)
   put (5, FULL);
   put (6, READONLY);
   put (7, OFFLINE);
-  zones_count (d.zones, counts);
+  zones_count_by_condition (d.zones, counts);
   for (i = 0; i < NR_ZONE_CONDS; i++)
     sum += counts[i];
   assert_int_equal (sum, NR_ZONES);
