@@ -215,7 +215,7 @@ disconnect (void)
 }
 #endif
 
-/* See connection_ops.client.  A local client is a process of a user, any other
+/* See front_end.client.  A local client is a process of a user, any other
  * an address.
  */
 static uint64_t
@@ -297,11 +297,11 @@ static int
 nullblk_get_ready (void)
 {
   const struct settings *s = &params.settings;
-  const struct connection_ops ops = {
+  const struct front_end front_end = {
     .wait = {.sleep_for = nap, .seldom = naps_seldom},
     .client = client,
     .report = report,
-    .parallel = is_parallel (),
+    .may_be_parallel = is_parallel (),
 #if HAVE_DECL_NBDKIT_DISCONNECT
     .disconnect = disconnect,
 #endif
@@ -315,7 +315,8 @@ nullblk_get_ready (void)
     nbdkit_debug ("%s", setting);
 
   r = devices_create (&devices, s, machine_memory (""),
-                      arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)), &ops);
+                      arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)),
+                      &front_end);
   if (r < 0) {
     report_no_devices (s, r);
     return -1;
@@ -618,7 +619,7 @@ static void
 look_at_thread (const struct connection *c)
 {
   if (opened == c)
-    atomic_store (&devices->ops.is_serial, true);
+    atomic_store (&devices->front_end.seen_serial, true);
 }
 
 /* Whether the client may read is asked with each request, and not only when the

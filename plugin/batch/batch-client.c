@@ -74,19 +74,19 @@ batch_client_depth (const struct settings *s)
 void
 batch_client_find (struct devices *d)
 {
-  d->ops.batch = find_library ();
-  if (!d->ops.batch)
+  d->front_end.batch = find_library ();
+  if (!d->front_end.batch)
     return;
   filters = has_filters ();
-  d->ops.arrival = library->arrival;
+  d->front_end.arrival = library->arrival;
   if (!filters)
-    d->ops.still_zero = library->still_zero;
-  if (!d->ops.parallel && d->settings.parallel == PARALLEL_AUTO)
-    d->ops.max_deferred = batch_client_depth (&d->settings);
-  if (d->ops.max_deferred != 0) {
-    d->ops.defer = library->defer;
-    d->ops.set_aside = library->set_aside;
-    d->ops.hasten = library->hasten;
+    d->front_end.still_zero = library->still_zero;
+  if (!d->front_end.may_be_parallel && d->settings.parallel == PARALLEL_AUTO)
+    d->front_end.max_deferred = batch_client_depth (&d->settings);
+  if (d->front_end.max_deferred != 0) {
+    d->front_end.defer = library->defer;
+    d->front_end.set_aside = library->set_aside;
+    d->front_end.hasten = library->hasten;
   }
 }
 
@@ -111,12 +111,13 @@ batch_client_tell (struct devices *d)
   /* The last to tell has seen all changes. */
   pthread_mutex_lock (&lock);
   waits = anything_waits (d);
-  holds = !d->ops.parallel && !filters && !writes_files (&d->settings) &&
-          (!waits || d->ops.defer != NULL);
+  holds = !d->front_end.may_be_parallel && !filters &&
+          !writes_files (&d->settings) &&
+          (!waits || d->front_end.defer != NULL);
   library->set_serial (holds);
   library->set_timed (waits);
-  atomic_store (&d->ops.coalesces_replies, holds);
-  atomic_store (&d->ops.is_timed, waits);
+  atomic_store (&d->front_end.holds_replies, holds);
+  atomic_store (&d->front_end.is_timed, waits);
   pthread_mutex_unlock (&lock);
 }
 

@@ -126,7 +126,7 @@ add_rules (struct control *c)
 static void
 add_note (struct control *c)
 {
-  const struct connection_ops *ops = &c->device->devices->ops;
+  const struct front_end *front_end = &c->device->devices->front_end;
   struct writelog_status log;
 
   if ((durability_epoch (c->device->durability) & 1) != 0)
@@ -137,12 +137,12 @@ add_note (struct control *c)
     if (log.error != 0)
       add (c, "# note: the write log has ended: %s\n", strerror (-log.error));
   }
-  if (!device_waits (c->device) || ops->max_deferred != 0)
+  if (!device_waits (c->device) || front_end->max_deferred != 0)
     return;
-  if (!ops->parallel)
+  if (!front_end->may_be_parallel)
     add (c, "# note: requests of a connection wait one after another: the "
             "server was started with nothing to wait for, or parallel=off\n");
-  else if (atomic_load (&ops->is_serial))
+  else if (atomic_load (&front_end->seen_serial))
     add (c, "# note: requests of a connection wait one after another: nbdkit "
             "was started with -t 1 or with a filter that wants that\n");
 }
@@ -248,12 +248,13 @@ add_server (struct control *c, const struct device_stats *sum, uint64_t since)
        "  \"since_reset_ns\": %" PRIu64 ",\n"
        "  \"connections\": %" PRIu32 ",\n",
        STATS_VERSION, c->device->name, PACKAGE_VERSION, now - devices->started,
-       devices->ops.parallel && !atomic_load (&devices->ops.is_serial)
+       devices->front_end.may_be_parallel &&
+               !atomic_load (&devices->front_end.seen_serial)
            ? "true"
            : "false",
-       devices->ops.batch ? "true" : "false",
-       atomic_load (&devices->ops.coalesces_replies) ? "true" : "false",
-       devices->ops.defer != NULL ? "true" : "false", now - since,
+       devices->front_end.batch ? "true" : "false",
+       atomic_load (&devices->front_end.holds_replies) ? "true" : "false",
+       devices->front_end.defer != NULL ? "true" : "false", now - since,
        sum->connections);
   if (c->device->block_device[0] != '\0')
     add (c, "  \"block_device\": \"%s\",\n", c->device->block_device);

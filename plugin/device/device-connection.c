@@ -42,7 +42,7 @@ connection_add_counts (struct connection *c)
 }
 
 static struct connection *
-connect (struct device *d, const struct connection_ops *ops, void *control,
+connect (struct device *d, const struct front_end *front_end, void *control,
          void (*free_control) (void *control))
 {
   struct devices *devices = d->devices;
@@ -53,7 +53,7 @@ connect (struct device *d, const struct connection_ops *ops, void *control,
     return NULL;
   pthread_mutex_init (&c->lock, NULL);
   c->device = d;
-  c->ops = ops != NULL ? ops : &devices->ops;
+  c->front_end = front_end != NULL ? front_end : &devices->front_end;
   c->control = control;
   c->free_control = free_control;
   lock (&devices->lock);
@@ -78,9 +78,9 @@ connect (struct device *d, const struct connection_ops *ops, void *control,
 }
 
 struct connection *
-device_connect (struct device *d, const struct connection_ops *ops)
+device_connect (struct device *d, const struct front_end *front_end)
 {
-  return connect (d, ops, NULL, NULL);
+  return connect (d, front_end, NULL, NULL);
 }
 
 struct connection *

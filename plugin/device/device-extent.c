@@ -21,7 +21,7 @@ admit_question (const struct connection *c, uint32_t count, uint64_t offset)
 
   if ((durability_epoch (d->durability) & 1) != 0) {
     if (device_drops_clients (d))
-      drop_client (c->ops);
+      drop_client (c->front_end);
     return -ESHUTDOWN;
   }
   return check_alignment (&d->devices->settings, count, offset);

@@ -56,7 +56,7 @@ request_obey_verdict (struct request *r)
     r->deadline = (r->deadline != 0 ? r->deadline : r->io.arrival) + v->delay;
   if (v->hangs) {
     request_go_out (r);
-    result = faults_hang (&d->faults, v, &r->connection->ops->wait,
+    result = faults_hang (&d->faults, v, &r->connection->front_end->wait,
                           met_power_cut, r);
     if (result == 0)
       result = request_come_back (r);

@@ -41,10 +41,10 @@ bool device_drops_clients (struct device *d);
 
 /* Drop the client whose request this thread serves, if there is a way. */
 static inline void
-drop_client (const struct connection_ops *ops)
+drop_client (const struct front_end *front_end)
 {
-  if (ops->disconnect != NULL)
-    ops->disconnect ();
+  if (front_end->disconnect != NULL)
+    front_end->disconnect ();
 }
 
 /* Free all connections of a device that nobody uses any more. */
@@ -73,7 +73,7 @@ struct request {
   bool is_judged;       /* fault rules have given a verdict */
   bool disconnects;     /* the client is dropped, instead of an answer */
   bool is_out;          /* of power: see device-power.c */
-  bool was_set_aside;   /* connection_ops.set_aside has taken it */
+  bool was_set_aside;   /* front_end.set_aside has taken it */
   bool is_listed_early; /* it may be in the list of zones_list_early */
   uint64_t deadline;    /* when it completes; 0: at once */
   int result;           /* before the wait for its deadline */
@@ -321,7 +321,7 @@ int device_write_zone (struct request *r, const void *buf, bool may_trim,
 int device_append_zone (struct request *r, const void *buf, void *copy);
 
 /* For a write for which device_write_zone has returned REQUEST_EARLY.
- * device_list_early has connection_ops.hasten called when the write is worth
+ * device_list_early has front_end.hasten called when the write is worth
  * another try, which may be at once; the request must stay where it is until
  * device_forget_early, after which hasten is not called any more.
  */

@@ -46,7 +46,7 @@ static _Thread_local uint64_t thread_connection;
 static void
 count_thread (struct connection *c)
 {
-  const uint32_t depth = c->ops->max_deferred;
+  const uint32_t depth = c->front_end->max_deferred;
 
   if (depth != 0)
     c->threads_seen = c->threads_seen_most = depth;
@@ -59,13 +59,13 @@ count_thread (struct connection *c)
 }
 
 static uint64_t
-arrival (const struct connection_ops *ops)
+arrival (const struct front_end *front_end)
 {
   uint64_t r = 0;
 
-  if (ops->arrival != NULL &&
-      atomic_load_explicit (&ops->is_timed, memory_order_relaxed))
-    r = ops->arrival ();
+  if (front_end->arrival != NULL &&
+      atomic_load_explicit (&front_end->is_timed, memory_order_relaxed))
+    r = front_end->arrival ();
   return r != 0 ? r : clock_now ();
 }
 
@@ -77,7 +77,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->io.op = op;
   r->io.count = count;
   r->io.offset = offset;
-  r->io.arrival = arrival (c->ops);
+  r->io.arrival = arrival (c->front_end);
   r->transfer = 0;
   r->nr_slots = 0;
   r->done = 0;
@@ -216,7 +216,7 @@ complete (struct request *r, uint64_t now)
     if (result == -ESHUTDOWN)
       device_tell_out (c->device);
     if (r->disconnects)
-      drop_client (c->ops);
+      drop_client (c->front_end);
   }
   return result;
 }
@@ -238,7 +238,7 @@ give_up (struct request *r, uint64_t now)
     r->result = -ESHUTDOWN;
 }
 
-/* The moment of a deferred request has come; see connection_ops.defer.  For a
+/* The moment of a deferred request has come; see front_end.defer.  For a
  * write that was set aside the caller has reported success, so that any other
  * result has to be returned here.
  */
@@ -254,15 +254,16 @@ on_deadline (void *request, uint64_t now, bool over)
   if (over)
     give_up (r, now);
   result = complete (r, now);
-  if (result < 0 && r->was_set_aside && r->connection->ops->report != NULL)
-    r->connection->ops->report (r->connection->device, result);
+  if (result < 0 && r->was_set_aside &&
+      r->connection->front_end->report != NULL)
+    r->connection->front_end->report (r->connection->device, result);
   if (r->disconnects)
     return 1;
   return result != promised ? result : 0;
 }
 
 _Static_assert(offsetof (struct request, verdict) <= 256,
-               "what connection_ops.defer takes");
+               "what front_end.defer takes");
 
 /* Have the front end answer the request at its deadline.  Returns false where
  * the thread has to wait, as for a request to a control export, which may be
@@ -271,12 +272,12 @@ _Static_assert(offsetof (struct request, verdict) <= 256,
 static bool
 defer (struct request *r)
 {
-  const struct connection_ops *ops = r->connection->ops;
+  const struct front_end *front_end = r->connection->front_end;
 
-  return ops->defer != NULL && r->connection->control == NULL &&
-         ops->defer (r->deadline, r->version->s.spin, on_deadline, r,
-                     offsetof (struct request, early),
-                     r->io.op == OP_READ ? r->io.count : 0);
+  return front_end->defer != NULL && r->connection->control == NULL &&
+         front_end->defer (r->deadline, r->version->s.spin, on_deadline, r,
+                           offsetof (struct request, early),
+                           r->io.op == OP_READ ? r->io.count : 0);
 }
 
 int
@@ -294,7 +295,7 @@ request_end (struct request *r, int result)
   if (defer (r))
     return result;
   if (waiter_wait (&devices->waiter, r->deadline, r->version->s.spin,
-                   &r->connection->ops->wait, &now) < 0)
+                   &r->connection->front_end->wait, &now) < 0)
     give_up (r, now);
   return complete (r, now);
 }
@@ -356,21 +357,22 @@ request_prepare (struct request *r, enum operation op)
 
 static bool try_again (void *request, const void *payload, uint64_t *moment);
 
-/* Have ops->set_aside keep a write, to be tried again later; BUF is NULL for
- * zeroes.  Returns its copy of the request, or NULL if the thread has to wait.
+/* Have front_end->set_aside keep a write, to be tried again later; BUF is NULL
+ * for zeroes.  Returns its copy of the request, or NULL if the thread has to
+ * wait.
  */
 static struct request *
 set_aside (struct request *r, const void *buf, bool may_trim)
 {
-  const struct connection_ops *ops = r->connection->ops;
+  const struct front_end *front_end = r->connection->front_end;
 
-  if (ops->set_aside == NULL || r->connection->control != NULL)
+  if (front_end->set_aside == NULL || r->connection->control != NULL)
     return NULL;
   request_forget_verdict (r);
   r->result = 0;
   r->is_zero = buf == NULL;
   r->may_trim = may_trim;
-  return ops->set_aside (
+  return front_end->set_aside (
       moment_after (clock_now (), r->version->s.zones.reorder_wait),
       r->version->s.spin, try_again, on_deadline, r,
       offsetof (struct request, verdict), buf, buf != NULL ? r->io.count : 0);
@@ -451,7 +453,7 @@ write_data (struct request *r, const void *buf, bool may_trim)
   return bad < 0 ? bad : result;
 }
 
-/* A write that was set aside is tried again; see connection_ops.set_aside.  Its
+/* A write that was set aside is tried again; see front_end.set_aside.  Its
  * thread may have to wait for room in the socket before on_deadline is called,
  * or may have a power cut done by another write's turn meanwhile: so when the
  * turn is over the write is out, whether it has a time to wait for or not.
@@ -550,10 +552,11 @@ static bool
 buffer_is_still_zero (const struct request *r, const void *buf)
 {
   const struct device *d = r->connection->device;
-  const struct connection_ops *ops = r->connection->ops;
+  const struct front_end *front_end = r->connection->front_end;
 
-  return ops->still_zero != NULL && d->store == NULL && d->zones == NULL &&
-         !request_is_corrupted (r) && ops->still_zero (buf, r->io.count);
+  return front_end->still_zero != NULL && d->store == NULL &&
+         d->zones == NULL && !request_is_corrupted (r) &&
+         front_end->still_zero (buf, r->io.count);
 }
 
 int

@@ -116,14 +116,14 @@ nap_out (void *waiting, uint64_t nsec)
 {
   struct waiting *w = waiting;
   struct request *r = w->request;
-  const struct connection_ops *ops = r->connection->ops;
+  const struct front_end *front_end = r->connection->front_end;
   int result;
 
   request_go_out (r);
-  result = ops->wait.sleep_for (ops->wait.opaque, nsec);
+  result = front_end->wait.sleep_for (front_end->wait.opaque, nsec);
   if (result == 0)
     result = request_come_back (r);
-  if (result == 0 && w->has_napped && ops->set_aside != NULL)
+  if (result == 0 && w->has_napped && front_end->set_aside != NULL)
     result = -EAGAIN;
   w->has_napped = true;
   return result;
@@ -136,7 +136,7 @@ reached (struct zone_early *e)
   struct request *r =
       (struct request *) ((char *) e - offsetof (struct request, early));
 
-  r->connection->ops->hasten (r);
+  r->connection->front_end->hasten (r);
 }
 
 void
@@ -161,7 +161,7 @@ begin_on_thread (struct request *r, struct zone_write *zone)
 {
   struct waiting waiting = {.request = r};
   const struct wait_ops ops = {.sleep_for = nap_out,
-                               .seldom = r->connection->ops->wait.seldom,
+                               .seldom = r->connection->front_end->wait.seldom,
                                .opaque = &waiting};
   struct zone_wait wait = {.ops = &ops, .since = r->early.since};
   const int result = zones_begin_write (r->connection->device->zones, zone,

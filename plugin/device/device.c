@@ -127,7 +127,7 @@ create_device (struct devices *devices)
 int
 devices_create (struct devices **r_devices, const struct settings *settings,
                 uint64_t memory, uint64_t unit,
-                const struct connection_ops *ops)
+                const struct front_end *front_end)
 {
   struct devices *devices;
   int r = 0;
@@ -136,7 +136,7 @@ devices_create (struct devices **r_devices, const struct settings *settings,
   if (devices == NULL)
     return -ENOMEM;
   waiter_init (&devices->waiter, clock_cpus ());
-  devices->ops = *ops;
+  devices->front_end = *front_end;
   pthread_mutex_init (&devices->change_lock, NULL);
   pthread_mutex_init (&devices->lock, NULL);
   pthread_mutex_init (&devices->settings_lock, NULL);
@@ -204,7 +204,7 @@ devices_check_faults (const struct devices *devices, const struct fault *chain,
                    fault_text (fault), devices->count - 1);
       return -EINVAL;
     }
-    if (fault_disconnects (fault) && devices->ops.disconnect == NULL) {
+    if (fault_disconnects (fault) && devices->front_end.disconnect == NULL) {
       message_set (why,
                    "fault=%.80s: this nbdkit cannot disconnect clients; 1.34 "
                    "and later can",
@@ -220,7 +220,7 @@ devices_check_power_off_reply (const struct devices *devices,
                                const struct settings *s, struct message *why)
 {
   if (s->power_off_reply != POWER_OFF_REPLY_DISCONNECT ||
-      devices->ops.disconnect != NULL)
+      devices->front_end.disconnect != NULL)
     return 0;
   message_set (why, "power-off-reply=disconnect: this nbdkit cannot disconnect "
                     "clients; 1.34 and later can");

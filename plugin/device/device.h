@@ -180,14 +180,14 @@ struct device {
 /* The functions that a connection calls in its front end, which brings its
  * requests: nbdkit, with the batch library or without, or ublk/.  The front end
  * fills the struct before there are connections: plugin.c and batch_client_find
- * do so for devices.ops, and ublk.c for one of its own.  After that only the
- * three atomic flags change.
+ * do so for devices.front_end, and ublk.c for one of its own.  After that only
+ * the three atomic flags change.
  *
  * All functions but `hasten` are called on a thread that serves the connection,
  * and that holds no lock of a device.  Each may be NULL where its comment says
  * so.
  */
-struct connection_ops {
+struct front_end {
   /* How a wait is cut short when the client or the server goes away. */
   struct wait_ops wait;
 
@@ -256,18 +256,18 @@ struct connection_ops {
    */
   void (*report) (struct device *d, int r);
 
-  uint32_t max_deferred; /* replies that one connection may have deferred */
-  bool parallel;         /* may its requests be served side by side? */
-  atomic_bool is_serial; /* they were seen to come one after the other */
-  bool batch;            /* is socket I/O batched?  (batch/) */
-  atomic_bool coalesces_replies; /* may a reply wait for the next request? */
-  atomic_bool is_timed; /* does anything wait, so that arrival counts? */
+  uint32_t max_deferred;     /* replies that one connection may have deferred */
+  bool may_be_parallel;      /* may its requests be served side by side? */
+  atomic_bool seen_serial;   /* they were seen to come one after the other */
+  bool batch;                /* is socket I/O batched?  (batch/) */
+  atomic_bool holds_replies; /* may a reply wait for the next request? */
+  atomic_bool is_timed;      /* does anything wait, so that arrival counts? */
 };
 
 /* All devices of a server, made from one command line. */
 struct devices {
   struct waiter waiter;
-  struct connection_ops ops; /* for connections that have none of their own */
+  struct front_end front_end; /* for connections that have none of their own */
 
   /* The settings at the start; only the fields that cannot change live may be
    * read here.
@@ -290,7 +290,7 @@ struct devices {
 struct connection {
   struct device *device;
   struct connection *next, **link; /* of the device; guarded by devices.lock */
-  const struct connection_ops *ops;
+  const struct front_end *front_end;
 
   /* The struct control of a connection to a control export, and how it is
    * freed; NULL where the connection is to data.
@@ -308,10 +308,10 @@ struct connection {
 
   /* Where the settings make requests wait these count every request, and where
    * nothing waits only early writes.  threads_seen is how many threads have
-   * served such a request, or ops.max_deferred where that is not 0.  A request
-   * that took the last free one of these threads counts as began_saturated:
-   * after it, others may have had to queue for a thread.  threads_seen_most and
-   * began_saturated are since statistics began.
+   * served such a request, or front_end.max_deferred where that is not 0.  A
+   * request that took the last free one of these threads counts as
+   * began_saturated: after it, others may have had to queue for a thread.
+   * threads_seen_most and began_saturated are since statistics began.
    */
   uint32_t threads_seen;
   uint32_t threads_seen_most;
@@ -326,7 +326,7 @@ _Static_assert(sizeof (struct connection) <= 4096, "a connection is small");
  */
 int devices_create (struct devices **devices, const struct settings *settings,
                     uint64_t memory, uint64_t unit,
-                    const struct connection_ops *ops);
+                    const struct front_end *front_end);
 
 /* Give the devices the bad blocks and the fault rules of the command line,
  * before there are connections: each device gets a copy of the rules in CHAIN
@@ -397,10 +397,10 @@ void device_seed (struct device *d);
 void device_describe (struct device *d, char *buf, size_t len);
 
 /* Connect to the data of a device by OPS, which outlive the connection; NULL:
- * devices.ops.  Returns NULL if there is no memory.
+ * devices.front_end.  Returns NULL if there is no memory.
  */
 struct connection *device_connect (struct device *d,
-                                   const struct connection_ops *ops);
+                                   const struct front_end *front_end);
 
 /* Connect to a control export of a device.  CONTROL, which is not NULL, belongs
  * to the connection from then on, and is freed with it by FREE_CONTROL.

@@ -43,7 +43,7 @@
 #include "device/device.h"
 #include "driver/driver.h"
 
-/* The most bytes of the device's request that are copied (connection_ops). */
+/* The most bytes of the device's request that are copied (front_end). */
 #define MAX_REQUEST_COPY 256
 
 struct queue;
@@ -119,7 +119,7 @@ struct queue {
  * and the reason in *why.
  */
 struct queue *queue_start (struct device *d, const struct plan *plan, int fd,
-                           unsigned index, const struct connection_ops *ops,
+                           unsigned index, const struct front_end *front_end,
                            struct message *why);
 
 /* From now on all requests fail, those that wait included.  Any thread. */
@@ -151,7 +151,7 @@ struct queue *queue_of_thread (void);
 void tag_begin (struct port_request *at_port);
 
 /* The functions of OPS with which a device calls back while it is served. */
-void tag_ops (struct connection_ops *ops);
+void tag_front_end (struct front_end *front_end);
 
 /* What the kernel is told of a request that has failed with ERR, a negative
  * errno of the device's.
@@ -161,7 +161,7 @@ int tag_error (const struct tag *t, int err);
 /*---------------------------------------------------------------------*/
 /* queue-later.c */
 
-/* See connection_ops: T waits, when tag_put_in is called for it, if these have
+/* See front_end: T waits, when tag_put_in is called for it, if these have
  * said so.
  */
 bool tag_defer (struct tag *t, uint64_t deadline, uint64_t spin,
@@ -175,7 +175,7 @@ void *tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
                      size_t n);
 void tag_put_in (struct tag *t);
 
-/* See connection_ops.  Any thread. */
+/* See front_end.  Any thread. */
 void tag_hasten (void *request);
 
 /* Answer what is due at UNTIL, at NOW, and try what is ready. */

@@ -278,8 +278,8 @@ tag_begin (struct port_request *at_port)
     r = serve (t);
   q->level -= outer != NULL;
   served = outer;
-  if (__builtin_expect (r < 0, 0) && q->connection->ops->report != NULL)
-    q->connection->ops->report (q->device, r);
+  if (__builtin_expect (r < 0, 0) && q->connection->front_end->report != NULL)
+    q->connection->front_end->report (q->device, r);
   t->result = r < 0 ? tag_error (t, r) : r;
   if (t->due != NULL)
     tag_put_in (t);
@@ -288,7 +288,7 @@ tag_begin (struct port_request *at_port)
 }
 
 /*---------------------------------------------------------------------*/
-/* connection_ops */
+/* front_end */
 
 /* Other requests go on meanwhile. */
 static int
@@ -344,14 +344,14 @@ set_aside (uint64_t until, uint64_t spin,
  * fail.
  */
 void
-tag_ops (struct connection_ops *ops)
+tag_front_end (struct front_end *front_end)
 {
-  ops->wait.sleep_for = nap;
-  ops->wait.serves_others = true;
-  ops->arrival = arrival;
-  ops->still_zero = still_zero;
-  ops->defer = defer;
-  ops->set_aside = set_aside;
-  ops->hasten = tag_hasten;
-  atomic_store (&ops->is_timed, true);
+  front_end->wait.sleep_for = nap;
+  front_end->wait.serves_others = true;
+  front_end->arrival = arrival;
+  front_end->still_zero = still_zero;
+  front_end->defer = defer;
+  front_end->set_aside = set_aside;
+  front_end->hasten = tag_hasten;
+  atomic_store (&front_end->is_timed, true);
 }

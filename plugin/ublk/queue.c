@@ -242,7 +242,7 @@ make_thread (struct queue *q)
 
 /* All that its thread does not have to make itself.  Returns 0 or an errno. */
 static int
-provide (struct queue *q, const struct connection_ops *ops)
+provide (struct queue *q, const struct front_end *front_end)
 {
   const unsigned depth = q->plan->depth;
   void *p;
@@ -255,7 +255,7 @@ provide (struct queue *q, const struct connection_ops *ops)
   p = mmap (NULL, q->plan->max_io, PROT_READ | PROT_WRITE,
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   q->zeroes = p != MAP_FAILED ? p : NULL;
-  q->connection = device_connect (q->device, ops);
+  q->connection = device_connect (q->device, front_end);
   return q->heap == NULL || q->buffers == NULL || q->zeroes == NULL ||
                  q->connection == NULL
              ? ENOMEM
@@ -264,7 +264,7 @@ provide (struct queue *q, const struct connection_ops *ops)
 
 struct queue *
 queue_start (struct device *d, const struct plan *plan, int fd, unsigned index,
-             const struct connection_ops *ops, struct message *why)
+             const struct front_end *front_end, struct message *why)
 {
   struct queue *q = calloc (1, sizeof *q + plan->depth * sizeof q->tags[0]);
   int err;
@@ -280,7 +280,7 @@ queue_start (struct device *d, const struct plan *plan, int fd, unsigned index,
   q->wake.happened = woken;
   q->wake_fd = -1;
   sem_init (&q->is_ready, 0, 0);
-  err = provide (q, ops);
+  err = provide (q, front_end);
   if (err == 0)
     err = make_thread (q);
   if (err != 0) {

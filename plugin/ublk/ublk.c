@@ -35,7 +35,7 @@ struct disk {
 struct ublk {
   struct devices *devices;
   struct keeper *keeper;
-  struct connection_ops ops;
+  struct front_end front_end;
   struct disk disks[]; /* by number of the device */
 };
 
@@ -142,9 +142,9 @@ ublk_prepare (struct devices *devices, void (*report) (struct device *d, int r),
     return NULL;
   }
   u->devices = devices;
-  u->ops.report = report;
-  u->ops.max_deferred = DEPTH;
-  tag_ops (&u->ops);
+  u->front_end.report = report;
+  u->front_end.max_deferred = DEPTH;
+  tag_front_end (&u->front_end);
   for (i = 0; i < devices->count; i++)
     u->disks[i].fd = -1;
   if (make_all (u, why) < 0) {
@@ -177,7 +177,7 @@ serve_disk (struct ublk *u, uint32_t i, struct message *why)
   }
   while (disk->nr_queues < disk->plan.queues) {
     q = queue_start (&u->devices->device[i], &disk->plan, disk->fd,
-                     disk->nr_queues, &u->ops, why);
+                     disk->nr_queues, &u->front_end, why);
     if (q == NULL)
       return -1;
     disk->queues[disk->nr_queues++] = q;

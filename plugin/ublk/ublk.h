@@ -30,7 +30,7 @@ bool ublk_is_built (void);
 
 /* Have the kernel make a device for each of DEVICES, which say its name from
  * then on (struct device, block_device).  Called by a process of one thread,
- * which is root, before there are connections.  REPORT is connection_ops'.
+ * which is root, before there are connections.  REPORT is front_end.report.
  * Returns NULL and the reason in *why.
  */
 struct ublk *ublk_prepare (struct devices *devices,

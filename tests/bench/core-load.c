@@ -42,7 +42,7 @@ static void __attribute__ ((noreturn)) die (const char *what)
 static struct connection *
 create (int n, char *const *given)
 {
-  const struct connection_ops ops = {.wait = {.sleep_for = nap}};
+  const struct front_end front_end = {.wait = {.sleep_for = nap}};
   struct devices *devices;
   struct message why;
   struct params p;
@@ -60,7 +60,7 @@ create (int n, char *const *given)
   }
   if (params_complete (&p, MEMORY, UINT64_MAX, 4096, &why) < 0)
     die (why.text);
-  if (devices_create (&devices, &p.settings, MEMORY, 4096, &ops) < 0)
+  if (devices_create (&devices, &p.settings, MEMORY, 4096, &front_end) < 0)
     die ("no devices");
   return device_connect (&devices->device[0], NULL);
 }

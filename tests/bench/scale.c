@@ -57,7 +57,7 @@ must (int r, const char *what)
 static void
 create (const char *const *given)
 {
-  static const struct connection_ops ops = {.wait = {.sleep_for = nap}};
+  static const struct front_end front_end = {.wait = {.sleep_for = nap}};
   struct message why;
   struct params p;
 
@@ -68,7 +68,7 @@ create (const char *const *given)
   }
   if (params_complete (&p, MEMORY, UINT64_MAX, 4096, &why) < 0)
     die (why.text);
-  must (devices_create (&devices, &p.settings, MEMORY, 4096, &ops),
+  must (devices_create (&devices, &p.settings, MEMORY, 4096, &front_end),
         "no devices");
   d = device_connect (&devices->device[0], NULL);
   must (control_connect (devices, "nullb0.config", true, &config),

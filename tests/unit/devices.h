@@ -44,7 +44,7 @@ static inline int
 make_devices (struct devices **devices, const char *const *given,
               const struct wait_ops *wait, struct message *why)
 {
-  const struct connection_ops ops = {.wait = *wait};
+  const struct front_end front_end = {.wait = *wait};
   struct params p;
   int r;
 
@@ -54,7 +54,8 @@ make_devices (struct devices **devices, const char *const *given,
   assert_int_equal (params_complete (&p, DEVICES_MEMORY, UINT64_MAX, 4096, why),
                     0);
   assert_int_equal (
-      devices_create (devices, &p.settings, DEVICES_MEMORY, 4096, &ops), 0);
+      devices_create (devices, &p.settings, DEVICES_MEMORY, 4096, &front_end),
+      0);
   r = devices_add_faults (*devices, p.badblocks, p.faults, why);
   params_clear (&p);
   return r;

@@ -134,22 +134,22 @@ test_found (void **state)
 
   (void) state;
   d = start ((const char *const[]){"size", "1M", NULL});
-  assert_true (d->ops.batch);
-  assert_ptr_equal (d->ops.arrival, arrival);
-  assert_ptr_equal (d->ops.still_zero, still_zero);
-  assert_ptr_equal (d->ops.defer, defer);
-  assert_int_equal (d->ops.max_deferred, 64);
-  assert_true (serial && d->ops.coalesces_replies);
-  assert_false (timed || d->ops.is_timed);
+  assert_true (d->front_end.batch);
+  assert_ptr_equal (d->front_end.arrival, arrival);
+  assert_ptr_equal (d->front_end.still_zero, still_zero);
+  assert_ptr_equal (d->front_end.defer, defer);
+  assert_int_equal (d->front_end.max_deferred, 64);
+  assert_true (serial && d->front_end.holds_replies);
+  assert_false (timed || d->front_end.is_timed);
   devices_destroy (d);
 
   d = start ((const char *const[]){"size", "1M", "latency", "1ms", NULL});
-  assert_true (serial && timed && d->ops.is_timed);
+  assert_true (serial && timed && d->front_end.is_timed);
   devices_destroy (d);
 
   depth = 0;
   d = start ((const char *const[]){"size", "1M", "latency", "1ms", NULL});
-  assert_null (d->ops.defer);
+  assert_null (d->front_end.defer);
   assert_true (!serial && timed);
   devices_destroy (d);
 }
@@ -169,10 +169,10 @@ test_waits_unseen (void **state)
   (void) state;
   assert_int_not_equal (fd, -1);
   d = start (given);
-  assert_true (d->ops.batch);
+  assert_true (d->front_end.batch);
   assert_int_equal (batch_client_depth (&d->settings), 0);
-  assert_null (d->ops.defer);
-  assert_false (serial || d->ops.coalesces_replies);
+  assert_null (d->front_end.defer);
+  assert_false (serial || d->front_end.holds_replies);
   devices_destroy (d);
 
   /* What a control export is asked for is told of. */
@@ -262,7 +262,7 @@ test_told_side_by_side (void **state)
       pthread_join (threads[i], NULL);
     waits = device_waits (&changed->device[0]);
     assert_int_equal (timed, waits);
-    assert_int_equal (changed->ops.is_timed, waits);
+    assert_int_equal (changed->front_end.is_timed, waits);
   }
   devices_destroy (changed);
 }
@@ -282,11 +282,11 @@ test_other_version (void **state)
     nullblk_batch_functions = (struct batch_functions){.version = versions[i]};
     assert_int_equal (batch_client_depth (&some_settings), 0);
     d = start ((const char *const[]){"size", "1M", NULL});
-    assert_false (d->ops.batch);
-    assert_null (d->ops.arrival);
-    assert_null (d->ops.still_zero);
-    assert_null (d->ops.defer);
-    assert_false (serial || d->ops.coalesces_replies);
+    assert_false (d->front_end.batch);
+    assert_null (d->front_end.arrival);
+    assert_null (d->front_end.still_zero);
+    assert_null (d->front_end.defer);
+    assert_false (serial || d->front_end.holds_replies);
     batch_client_close ();
     devices_destroy (d);
   }

@@ -290,7 +290,7 @@ test_power_cut_disconnects (void **state)
 
   (void) state;
   CREATE ("size", "1G", "zoned", "1");
-  devices->ops.disconnect = disconnect;
+  devices->front_end.disconnect = disconnect;
   disconnects = 0;
   assert_changed ("power-off-reply=disconnect\npower=cut\n");
   assert_has ("power-off-reply=disconnect\n");

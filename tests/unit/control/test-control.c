@@ -51,7 +51,7 @@ test_reads_settings (void **state)
 
   (void) state;
   create (given);
-  devices->ops.parallel = true;
+  devices->front_end.may_be_parallel = true;
   len += sprintf (expected, "# live:");
   for (i = 0; params_row (i, &row); i++) {
     if (row.is_live)
@@ -391,9 +391,9 @@ test_live_latency (void **state)
   /* On a server that serves requests in order, they wait in order. */
   read_all (config);
   assert_has ("# note: requests of a connection wait one after another: ");
-  devices->ops.parallel = true;
+  devices->front_end.may_be_parallel = true;
   assert_null (strstr (read_all (config), "# note:"));
-  devices->ops.parallel = false;
+  devices->front_end.may_be_parallel = false;
   assert_changed ("latency=0\nread-latency=default\n");
   assert_null (strstr (read_all (config), "# note:"));
 }

@@ -79,7 +79,7 @@ arrive (void)
   return 0;
 }
 
-static const struct connection_ops ops = {
+static const struct front_end front_end = {
     .wait = {.sleep_for = nap},
     .arrival = arrive,
     .is_timed = true,
@@ -107,7 +107,7 @@ begin_threads (struct thread *threads, unsigned n, void *(*body) (void *) )
 
   for (i = 0; i < n; i++) {
     threads[i] = (struct thread){.nr = i,
-                                 .c = device_connect (device, &ops),
+                                 .c = device_connect (device, &front_end),
                                  .random = seed + (i + 1) * 0x123456789};
     assert_int_equal (pthread_create (&threads[i].id, NULL, body, &threads[i]),
                       0);

@@ -296,14 +296,14 @@ end_early (void)
 static void
 test_early_write (void **state)
 {
-  static const struct connection_ops ops = {.wait = {.sleep_for = note_nap},
-                                            .set_aside = set_aside,
-                                            .hasten = hasten};
+  static const struct front_end front_end = {.wait = {.sleep_for = note_nap},
+                                             .set_aside = set_aside,
+                                             .hasten = hasten};
   struct connection *c;
 
   (void) state;
   CREATE ("zone-reorder-wait", "100s");
-  c = device_connect (d->device, &ops);
+  c = device_connect (d->device, &front_end);
   assert_int_equal (write_with (c, ZONE + 2 * BLOCK, BLOCK, 'c', false), 0);
   check_append (1, 1, 'a', 0);
   assert_int_equal (early.hastened, 0);
@@ -373,13 +373,13 @@ defer (uint64_t deadline, uint64_t spin,
 static void
 test_deferred (void **state)
 {
-  static const struct connection_ops ops = {.wait = {.sleep_for = note_nap},
-                                            .defer = defer};
+  static const struct front_end front_end = {.wait = {.sleep_for = note_nap},
+                                             .defer = defer};
   struct connection *c;
 
   (void) state;
   CREATE ("latency", "1s", "cache-size", "1M");
-  c = device_connect (d->device, &ops);
+  c = device_connect (d->device, &front_end);
   assert_int_equal (append_by (c, 1, 2, 'a', false, &deferred_went), 0);
   assert_int_equal (went_at_defer, ZONE);
   assert_int_equal (c->in_flight, 1);
@@ -518,14 +518,14 @@ append_another (void)
 static void
 test_fault_hang (void **state)
 {
-  static const struct connection_ops ops = {.wait = {.sleep_for = hang}};
+  static const struct front_end front_end = {.wait = {.sleep_for = hang}};
   struct connection *c;
   uint64_t went;
 
   (void) state;
   CREATE ("fault", "op=write count=1 hang", "fault",
           "op=write range=64K+12K corrupt=zero");
-  c = device_connect (d->device, &ops);
+  c = device_connect (d->device, &front_end);
   in_hang = append_another;
   assert_int_equal (append_by (c, 1, 2, 'a', false, &went), 0);
   assert_int_equal (went, ZONE + 2 * BLOCK);
@@ -543,14 +543,14 @@ cut (void)
 static void
 test_cut_in_hang (void **state)
 {
-  static const struct connection_ops ops = {.wait = {.sleep_for = hang}};
+  static const struct front_end front_end = {.wait = {.sleep_for = hang}};
   struct connection *c;
   uint64_t went;
 
   (void) state;
   CREATE ("seed", "1");
   add ("op=write count=1 hang");
-  c = device_connect (d->device, &ops);
+  c = device_connect (d->device, &front_end);
   in_hang = cut;
   assert_int_equal (append_by (c, 1, 2, 'a', false, &went), -ESHUTDOWN);
   device_power_on (d->device);

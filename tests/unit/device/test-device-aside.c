@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Writes that come early to their zone, on a connection that can set them aside
- * (connection_ops.set_aside): when they are tried again, and how they end.
+ * (front_end.set_aside): when they are tried again, and how they end.
  */
 
 #include <config.h>
@@ -124,7 +124,7 @@ note_failure (struct device *device, int r)
   reported = r;
 }
 
-static const struct connection_ops ops = {
+static const struct front_end front_end = {
     .report = note_failure,
     .wait = {.sleep_for = count_nap},
     .set_aside = set_aside,
@@ -216,7 +216,7 @@ begin (const char *const *given)
   memset (clients, 0, sizeof clients);
   for (i = 0; i < 2; i++) {
     pthread_mutex_init (&clients[i].lock, NULL);
-    clients[i].connection = device_connect (&devices->device[0], &ops);
+    clients[i].connection = device_connect (&devices->device[0], &front_end);
   }
   d = clients[0].connection;
   has_room = true;

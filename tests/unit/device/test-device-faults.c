@@ -537,7 +537,7 @@ test_disconnect (void **state)
   CREATE ("seed", "1");
   assert_int_equal (fault_new ("disconnect", &fault, &why), 0);
   assert_int_equal (devices_check_faults (devices, fault, &why), -EINVAL);
-  devices->ops.disconnect = disconnect;
+  devices->front_end.disconnect = disconnect;
   assert_int_equal (devices_check_faults (devices, fault, &why), 0);
   fault_free (fault);
 

@@ -264,7 +264,7 @@ test_off_disconnects (void **state)
   assert_string_equal (why.text,
                        "power-off-reply=disconnect: this nbdkit cannot "
                        "disconnect clients; 1.34 and later can");
-  devices->ops.disconnect = disconnect;
+  devices->front_end.disconnect = disconnect;
   assert_int_equal (
       devices_check_power_off_reply (devices, &devices->settings, &why), 0);
 

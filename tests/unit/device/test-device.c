@@ -363,8 +363,8 @@ test_arrived_before (void **state)
 
   (void) state;
   CREATE ("read-latency", "20s", "write-latency", "1us");
-  devices->ops.arrival = arrival;
-  atomic_store (&devices->ops.is_timed, true);
+  devices->front_end.arrival = arrival;
+  atomic_store (&devices->front_end.is_timed, true);
   nap_result = -ESHUTDOWN; /* nobody waits */
   arrived = 1;
   assert_int_equal (device_write (d, out, 512, 0, false), 0);
@@ -380,7 +380,7 @@ test_arrived_before (void **state)
 
   arrived = now + 50 * NSEC_PER_SEC;
   napped = 0;
-  atomic_store (&devices->ops.is_timed, false);
+  atomic_store (&devices->front_end.is_timed, false);
   assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
   assert_in_range (napped, 10 * NSEC_PER_SEC, 20 * NSEC_PER_SEC);
 }
@@ -422,8 +422,8 @@ defer_all (void)
 {
   memset (&deferred, 0, sizeof deferred);
   deferred.takes = true;
-  devices->ops.defer = keep_one;
-  devices->ops.max_deferred = 3;
+  devices->front_end.defer = keep_one;
+  devices->front_end.max_deferred = 3;
   nap_result = -ESHUTDOWN; /* nobody waits by himself */
 }
 
@@ -550,7 +550,7 @@ test_deferred_power_cut_drops (void **state)
   CREATE ("memory-backed", "1", "cache-size", "1M", "latency", "20s",
           "power-off-reply", "disconnect");
   defer_all ();
-  devices->ops.disconnect = count_drops;
+  devices->front_end.disconnect = count_drops;
   drops = 0;
   assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   device_cut_power (&devices->device[0], LOSE_ALL, 0);
@@ -607,7 +607,7 @@ test_still_zero (void **state)
   memset (sixes, 6, sizeof sixes);
   zero_questions = 0;
   CREATE ("size", "1M");
-  devices->ops.still_zero = still_zero;
+  devices->front_end.still_zero = still_zero;
   zero_answer = true;
   memset (out, 6, 512);
   assert_int_equal (device_read (d, out, 512, 0), 0);
@@ -619,7 +619,7 @@ test_still_zero (void **state)
   devices_destroy (devices);
 
   CREATE ("size", "1M", "memory-backed", "1");
-  devices->ops.still_zero = still_zero;
+  devices->front_end.still_zero = still_zero;
   zero_answer = true;
   memset (out, 6, 512);
   assert_int_equal (device_read (d, out, 512, 0), 0);
@@ -627,14 +627,14 @@ test_still_zero (void **state)
   devices_destroy (devices);
 
   CREATE ("size", "1M", "fault", "op=read corrupt=flip");
-  devices->ops.still_zero = still_zero;
+  devices->front_end.still_zero = still_zero;
   memset (out, 6, 512);
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_memory_not_equal (out, sixes, 512);
   devices_destroy (devices);
 
   CREATE ("size", "1M", "zoned", "1", "zone-size", "4K");
-  devices->ops.still_zero = still_zero;
+  devices->front_end.still_zero = still_zero;
   memset (out, 6, 512);
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_memory_equal (out, zeroes, 512);

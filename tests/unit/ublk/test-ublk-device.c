@@ -32,7 +32,7 @@
 #define ZONE MIB
 
 static struct plan plan;
-static struct connection_ops ops;
+static struct front_end front_end;
 
 /*---------------------------------------------------------------------*/
 /* The kernel */
@@ -282,11 +282,11 @@ begin (const char *const *given)
     plan.params.max_open_zones = zones->max_open;
     plan.params.max_active_zones = zones->max_active;
   }
-  memset (&ops, 0, sizeof ops);
+  memset (&front_end, 0, sizeof front_end);
   reports = 0;
-  ops.report = note_report;
-  ops.max_deferred = DEPTH;
-  tag_ops (&ops);
+  front_end.report = note_report;
+  front_end.max_deferred = DEPTH;
+  tag_front_end (&front_end);
 }
 
 static void
@@ -296,7 +296,8 @@ serve (void (*const *rounds) (void))
   struct message why;
 
   kernel.rounds = rounds;
-  queue = queue_start (&devices->device[0], &plan, kernel.fd, 0, &ops, &why);
+  queue =
+      queue_start (&devices->device[0], &plan, kernel.fd, 0, &front_end, &why);
   if (queue == NULL)
     fail_msg ("%s", why.text);
   queue_join (queue);
