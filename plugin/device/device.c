@@ -190,25 +190,26 @@ devices_destroy (struct devices *devices)
 }
 
 int
-devices_check_faults (const struct devices *devices, const struct fault *chain,
-                      struct message *why)
+devices_check_faults (const struct devices *devices,
+                      const struct fault_entry *entries, struct message *why)
 {
-  const struct fault *fault;
+  const struct fault_entry *entry;
   uint32_t i;
 
-  for (fault = chain; fault != NULL; fault = fault_next (fault)) {
-    for (i = 0; i < devices->count && !fault_is_for (fault, i); i++)
+  for (entry = entries; entry != NULL; entry = fault_entry_next (entry)) {
+    for (i = 0; i < devices->count && !fault_entry_is_for (entry, i); i++)
       ;
     if (i == devices->count) {
       message_set (why, "fault=%.80s: there are nullb0 to nullb%" PRIu32,
-                   fault_text (fault), devices->count - 1);
+                   fault_entry_text (entry), devices->count - 1);
       return -EINVAL;
     }
-    if (fault_disconnects (fault) && devices->front_end.disconnect == NULL) {
+    if (fault_entry_disconnects (entry) &&
+        devices->front_end.disconnect == NULL) {
       message_set (why,
                    "fault=%.80s: this nbdkit cannot disconnect clients; 1.34 "
                    "and later can",
-                   fault_text (fault));
+                   fault_entry_text (entry));
       return -EINVAL;
     }
   }
@@ -230,14 +231,14 @@ devices_check_power_off_reply (const struct devices *devices,
 int
 devices_add_faults (struct devices *devices,
                     const struct badblocks_change *badblocks,
-                    const struct fault *chain, struct message *why)
+                    const struct fault_entry *entries, struct message *why)
 {
   struct message wrong;
-  struct fault *copy;
+  struct fault_entry *copy;
   struct device *d;
   int r;
 
-  r = devices_check_faults (devices, chain, why);
+  r = devices_check_faults (devices, entries, why);
   for (d = devices->device; r == 0 && d < devices->device + devices->count;
        d++) {
     if (badblocks != NULL) {
@@ -246,12 +247,12 @@ devices_add_faults (struct devices *devices,
         break;
       badblocks_apply (&d->badblocks, badblocks);
     }
-    r = fault_copy (chain, d->number, &copy);
+    r = fault_entry_copy (entries, d->number, &copy);
     if (r < 0)
       break;
     r = faults_change (&d->faults, NULL, copy, clock_now (), &wrong);
     if (r < 0) {
-      fault_free (copy);
+      fault_entry_free (copy);
       message_set (why, "fault: %s", wrong.text);
     }
   }

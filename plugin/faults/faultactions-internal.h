@@ -36,30 +36,31 @@ struct fault_action_row {
   /* Add to the verdict on a request of kind OP.  NULL: the action adds no more
    * than follows from the rest of the row.  faults.lock is held.
    */
-  void (*hit) (struct fault *fault, enum operation op, struct fault_verdict *v);
+  void (*hit) (struct fault_entry *entry, enum operation op,
+               struct fault_verdict *v);
 
   /* Damage one BLOCK of the data that is read from or written to OFFSET.  NULL:
    * the action leaves data as it is.
    */
-  void (*corrupt) (const struct fault *fault, enum operation op,
+  void (*corrupt) (const struct fault_entry *entry, enum operation op,
                    uint64_t offset, uint8_t *block, uint32_t block_size);
 };
 
 extern const struct fault_action_row fault_actions[NR_FAULT_ACTIONS];
 
 static inline const struct fault_action_row *
-fault_action_of (const struct fault *fault)
+fault_action_of (const struct fault_entry *entry)
 {
-  return &fault_actions[fault->shared->rule.action];
+  return &fault_actions[entry->shared->rule.action];
 }
 
 /* Does a verdict keep the rule until the request is done, deleted or not?
  * There may be MAX_KEPT such rules.
  */
 static inline bool
-fault_is_kept (const struct fault *fault)
+fault_is_kept (const struct fault_entry *entry)
 {
-  const struct fault_action_row *action = fault_action_of (fault);
+  const struct fault_action_row *action = fault_action_of (entry);
 
   return action->corrupt != NULL || action->wait == WAIT_BEFORE;
 }

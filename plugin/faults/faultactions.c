@@ -48,11 +48,12 @@ print_error (FILE *fp, const struct fault_rule *r)
 
 /* The first one counts. */
 static void
-hit_error (struct fault *fault, enum operation op, struct fault_verdict *v)
+hit_error (struct fault_entry *entry, enum operation op,
+           struct fault_verdict *v)
 {
   (void) op;
   if (v->error == 0)
-    v->error = -fault->shared->rule.error;
+    v->error = -entry->shared->rule.error;
 }
 
 /*---------------------------------------------------------------------*/
@@ -92,12 +93,13 @@ print_delay (FILE *fp, const struct fault_rule *r)
 }
 
 static void
-hit_delay (struct fault *fault, enum operation op, struct fault_verdict *v)
+hit_delay (struct fault_entry *entry, enum operation op,
+           struct fault_verdict *v)
 {
-  struct distribution *delay = fault->shared->rule.delay[op];
+  struct distribution *delay = entry->shared->rule.delay[op];
 
   if (delay != NULL)
-    v->delay += distribution_draw (delay, random_next (&fault->delays), NULL);
+    v->delay += distribution_draw (delay, random_next (&entry->delays), NULL);
 }
 
 /*---------------------------------------------------------------------*/
@@ -107,10 +109,10 @@ hit_delay (struct fault *fault, enum operation op, struct fault_verdict *v)
  * the odd ones: neither undoes the other.
  */
 static void
-corrupt_flip (const struct fault *fault, enum operation op, uint64_t offset,
-              uint8_t *block, uint32_t block_size)
+corrupt_flip (const struct fault_entry *entry, enum operation op,
+              uint64_t offset, uint8_t *block, uint32_t block_size)
 {
-  const uint64_t random = random_mix (fault->key + random_mix (offset));
+  const uint64_t random = random_mix (entry->key + random_mix (offset));
   const uint64_t bit =
       random % (UINT64_C (4) * block_size) * 2 + (op == OP_WRITE);
 
@@ -118,19 +120,20 @@ corrupt_flip (const struct fault *fault, enum operation op, uint64_t offset,
 }
 
 static void
-corrupt_zero (const struct fault *fault, enum operation op, uint64_t offset,
-              uint8_t *block, uint32_t block_size)
+corrupt_zero (const struct fault_entry *entry, enum operation op,
+              uint64_t offset, uint8_t *block, uint32_t block_size)
 {
-  (void) fault;
+  (void) entry;
   (void) op;
   (void) offset;
   memset (block, 0, block_size);
 }
 
 static void
-hit_stale (struct fault *fault, enum operation op, struct fault_verdict *v)
+hit_stale (struct fault_entry *entry, enum operation op,
+           struct fault_verdict *v)
 {
-  (void) fault;
+  (void) entry;
   (void) op;
   v->is_lost = true;
 }

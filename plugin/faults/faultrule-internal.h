@@ -31,7 +31,7 @@
  *     disconnect             drop the client
  *
  * A rule never changes once it is parsed.  Its counters and draws are in struct
- * fault (faults-internal.h).
+ * fault_entry (faults-internal.h).
  */
 
 #ifndef NULLBLK_FAULTRULE_INTERNAL_H

@@ -20,22 +20,22 @@
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
 static uint32_t
-count (const struct fault *fault)
+count (const struct fault_entry *entry)
 {
   uint32_t r = 0;
 
-  for (; fault != NULL; fault = fault->next)
+  for (; entry != NULL; entry = entry->next)
     r++;
   return r;
 }
 
 static uint32_t
-count_kept (const struct fault *fault)
+count_kept (const struct fault_entry *entry)
 {
   uint32_t r = 0;
 
-  for (; fault != NULL; fault = fault->next)
-    r += !fault->doomed && fault_is_kept (fault);
+  for (; entry != NULL; entry = entry->next)
+    r += !entry->doomed && fault_is_kept (entry);
   return r;
 }
 
@@ -46,24 +46,24 @@ count_kept (const struct fault *fault)
  * of the list and for the new ones.
  */
 struct order {
-  struct fault **fault;
+  struct fault_entry **entry;
   size_t count;
 };
 
 static void
-add_all (struct order *o, struct fault *list)
+add_all (struct order *o, struct fault_entry *list)
 {
   for (; list != NULL; list = list->next)
-    o->fault[o->count++] = list;
+    o->entry[o->count++] = list;
 }
 
 /* Those that have a name, also those that are to go, or not. */
 static void
-add_named (struct order *o, struct fault *list, bool doomed)
+add_named (struct order *o, struct fault_entry *list, bool doomed)
 {
   for (; list != NULL; list = list->next) {
     if ((doomed || !list->doomed) && list->shared->rule.name[0] != '\0')
-      o->fault[o->count++] = list;
+      o->entry[o->count++] = list;
   }
 }
 
@@ -71,8 +71,8 @@ add_named (struct order *o, struct fault *list, bool doomed)
 static int
 by_text (const void *a, const void *b)
 {
-  const struct fault *x = *(struct fault *const *) a;
-  const struct fault *y = *(struct fault *const *) b;
+  const struct fault_entry *x = *(struct fault_entry *const *) a;
+  const struct fault_entry *y = *(struct fault_entry *const *) b;
   const int r = strcmp (x->shared->text, y->shared->text);
 
   return r != 0 ? r : (x->id > y->id) - (x->id < y->id);
@@ -81,8 +81,8 @@ by_text (const void *a, const void *b)
 static int
 by_name (const void *a, const void *b)
 {
-  const struct fault *x = *(struct fault *const *) a;
-  const struct fault *y = *(struct fault *const *) b;
+  const struct fault_entry *x = *(struct fault_entry *const *) a;
+  const struct fault_entry *y = *(struct fault_entry *const *) b;
   const int r = strcmp (x->shared->rule.name, y->shared->rule.name);
 
   return r != 0 ? r : (x->id > y->id) - (x->id < y->id);
@@ -91,8 +91,8 @@ by_name (const void *a, const void *b)
 static int
 by_number (const void *a, const void *b)
 {
-  const struct fault *x = *(struct fault *const *) a;
-  const struct fault *y = *(struct fault *const *) b;
+  const struct fault_entry *x = *(struct fault_entry *const *) a;
+  const struct fault_entry *y = *(struct fault_entry *const *) b;
 
   return (x->id > y->id) - (x->id < y->id);
 }
@@ -101,13 +101,13 @@ static void
 sort (struct order *o, int (*compare) (const void *, const void *))
 {
   if (o->count > 0)
-    qsort (o->fault, o->count, sizeof o->fault[0], compare);
+    qsort (o->entry, o->count, sizeof o->entry[0], compare);
 }
 
 /* Find one by its name, in rules by name, or by its number, in rules as they
  * are listed.  NULL if there is none.
  */
-static struct fault *
+static struct fault_entry *
 find_name (const struct order *o, const char *name, size_t len)
 {
   size_t low = 0, high = o->count, middle;
@@ -116,10 +116,10 @@ find_name (const struct order *o, const char *name, size_t len)
 
   while (low < high) {
     middle = low + (high - low) / 2;
-    there = o->fault[middle]->shared->rule.name;
+    there = o->entry[middle]->shared->rule.name;
     r = strncmp (name, there, len);
     if (r == 0 && there[len] == '\0')
-      return o->fault[middle];
+      return o->entry[middle];
     if (r > 0)
       low = middle + 1;
     else
@@ -128,16 +128,16 @@ find_name (const struct order *o, const char *name, size_t len)
   return NULL;
 }
 
-static struct fault *
+static struct fault_entry *
 find_number (const struct order *o, uint64_t id)
 {
   size_t low = 0, high = o->count, middle;
 
   while (low < high) {
     middle = low + (high - low) / 2;
-    if (id == o->fault[middle]->id)
-      return o->fault[middle];
-    if (id > o->fault[middle]->id)
+    if (id == o->entry[middle]->id)
+      return o->entry[middle];
+    if (id > o->entry[middle]->id)
       low = middle + 1;
     else
       high = middle;
@@ -151,7 +151,7 @@ static int
 doom_listed (struct faults *f, const char *list, struct order *all,
              struct order *named, struct message *why)
 {
-  struct fault *fault;
+  struct fault_entry *entry;
   uint64_t id;
   size_t len;
 
@@ -161,20 +161,20 @@ doom_listed (struct faults *f, const char *list, struct order *all,
   for (;; list += len + 1) {
     len = strcspn (list, ",");
     if (number_parse (list, len, &id) == 0)
-      fault = find_number (all, id);
+      entry = find_number (all, id);
     else {
       if (named->count == 0) {
         add_named (named, f->first, true);
         sort (named, by_name);
       }
-      fault = find_name (named, list, len);
+      entry = find_name (named, list, len);
     }
-    if (fault == NULL)
+    if (entry == NULL)
       return refuse (why,
                      "'%.*s': allowed is a rule's number or name, all or "
                      "others",
                      (int) (len < 80 ? len : 80), list);
-    fault->doomed = true;
+    entry->doomed = true;
     if (list[len] == '\0')
       return 0;
   }
@@ -184,7 +184,7 @@ doom_listed (struct faults *f, const char *list, struct order *all,
  * stays.
  */
 static void
-spare_known (struct faults *f, struct fault *chain, struct order *old,
+spare_known (struct faults *f, struct fault_entry *entries, struct order *old,
              struct order *new)
 {
   size_t i = 0, j = 0;
@@ -192,15 +192,15 @@ spare_known (struct faults *f, struct fault *chain, struct order *old,
 
   old->count = new->count = 0;
   add_all (old, f->first);
-  add_all (new, chain);
+  add_all (new, entries);
   sort (old, by_text);
   sort (new, by_text);
   while (i < old->count && j < new->count) {
-    r = strcmp (old->fault[i]->shared->text, new->fault[j]->shared->text);
+    r = strcmp (old->entry[i]->shared->text, new->entry[j]->shared->text);
     if (r == 0) {
-      old->fault[i]->doomed = false;
-      new->fault[j]->doomed = true;
-      new->fault[j]->known = old->fault[i];
+      old->entry[i]->doomed = false;
+      new->entry[j]->doomed = true;
+      new->entry[j]->known = old->entry[i];
     }
     i += r <= 0;
     j += r >= 0;
@@ -208,47 +208,47 @@ spare_known (struct faults *f, struct fault *chain, struct order *old,
 }
 
 static int
-doom (struct faults *f, const char *which, struct fault *chain, struct order *a,
-      struct order *b, struct message *why)
+doom (struct faults *f, const char *which, struct fault_entry *entries,
+      struct order *a, struct order *b, struct message *why)
 {
   const bool others = which != NULL && strcmp (which, "others") == 0;
   const bool all = others || (which != NULL && strcmp (which, "all") == 0);
-  struct fault *fault;
+  struct fault_entry *entry;
 
-  for (fault = f->first; fault != NULL; fault = fault->next)
-    fault->doomed = all;
+  for (entry = f->first; entry != NULL; entry = entry->next)
+    entry->doomed = all;
   if (others)
-    spare_known (f, chain, a, b);
+    spare_known (f, entries, a, b);
   return which == NULL || all ? 0 : doom_listed (f, which, a, b, why);
 }
 
 static bool
-have_same_name (const struct fault *a, const struct fault *b)
+have_same_name (const struct fault_entry *a, const struct fault_entry *b)
 {
   return strcmp (a->shared->rule.name, b->shared->rule.name) == 0;
 }
 
 /* Has a new rule the name of another one that is to stay? */
 static int
-check_names (struct faults *f, struct fault *chain, struct order *old,
+check_names (struct faults *f, struct fault_entry *entries, struct order *old,
              struct order *new, struct message *why)
 {
-  const struct fault *taken = NULL;
+  const struct fault_entry *taken = NULL;
   size_t i;
 
   old->count = new->count = 0;
-  add_named (new, chain, false);
+  add_named (new, entries, false);
   if (new->count == 0)
     return 0;
   add_named (old, f->first, false);
   sort (new, by_name);
   for (i = 1; i < new->count &&taken == NULL; i++) {
-    if (have_same_name (new->fault[i], new->fault[i - 1]))
-      taken = new->fault[i];
+    if (have_same_name (new->entry[i], new->entry[i - 1]))
+      taken = new->entry[i];
   }
   for (i = 0; i < old->count && taken == NULL; i++)
-    taken = find_name (new, old->fault[i]->shared->rule.name,
-                       strlen (old->fault[i]->shared->rule.name));
+    taken = find_name (new, old->entry[i]->shared->rule.name,
+                       strlen (old->entry[i]->shared->rule.name));
   if (taken == NULL)
     return 0;
   return refuse (why, "'name=%s': there is such a rule",
@@ -256,72 +256,72 @@ check_names (struct faults *f, struct fault *chain, struct order *old,
 }
 
 static int
-check_new (struct faults *f, struct fault *chain, struct order *a,
+check_new (struct faults *f, struct fault_entry *entries, struct order *a,
            struct order *b, struct message *why)
 {
-  struct fault *fault;
+  struct fault_entry *entry;
 
-  if (count_kept (f->first) + count_kept (chain) > MAX_KEPT)
+  if (count_kept (f->first) + count_kept (entries) > MAX_KEPT)
     return refuse (why,
                    "allowed are %d rules with corrupt=flip, corrupt=zero "
                    "or hang on a device",
                    MAX_KEPT);
-  for (fault = chain; fault != NULL; fault = fault->next) {
-    if (!fault_is_for (fault, f->device))
+  for (entry = entries; entry != NULL; entry = entry->next) {
+    if (!fault_entry_is_for (entry, f->device))
       return refuse (why, "'device=nullb%" PRIu32 "': this is nullb%" PRIu32,
-                     fault->shared->rule.device, f->device);
+                     entry->shared->rule.device, f->device);
   }
-  return check_names (f, chain, a, b, why);
+  return check_names (f, entries, a, b, why);
 }
 
 /* Take those that are to go out of a list, and return them; *END becomes where
  * the list ends.
  */
-static struct fault *
-take_doomed (struct fault **p, struct fault ***end)
+static struct fault_entry *
+take_doomed (struct fault_entry **p, struct fault_entry ***end)
 {
-  struct fault *doomed = NULL, *fault;
+  struct fault_entry *doomed = NULL, *entry;
 
-  while ((fault = *p) != NULL) {
-    if (!fault->doomed) {
-      p = &fault->next;
+  while ((entry = *p) != NULL) {
+    if (!entry->doomed) {
+      p = &entry->next;
       continue;
     }
-    *p = fault->next;
-    fault->next = doomed;
-    doomed = fault;
+    *p = entry->next;
+    entry->next = doomed;
+    doomed = entry;
   }
   *end = p;
   return doomed;
 }
 
 static uint32_t
-count_wait_rules (const struct fault *fault)
+count_wait_rules (const struct fault_entry *entry)
 {
   uint32_t r = 0;
 
-  for (; fault != NULL; fault = fault->next)
-    r += fault_waits (fault);
+  for (; entry != NULL; entry = entry->next)
+    r += fault_entry_waits (entry);
   return r;
 }
 
-/* The list as the change has it, from its chain: those that are known in the
- * place of those that only say so, which become *spare.
+/* The list as the change has it, from the new rules: those that are known in
+ * the place of those that only say so, which become *spare.
  */
-static struct fault *
-take_order (struct fault *chain, struct fault **spare)
+static struct fault_entry *
+take_order (struct fault_entry *entries, struct fault_entry **spare)
 {
-  struct fault *first = NULL, **end = &first, *fault;
+  struct fault_entry *first = NULL, **end = &first, *entry;
 
-  while ((fault = chain) != NULL) {
-    chain = fault->next;
-    if (fault->known != NULL) {
-      fault->next = *spare;
-      *spare = fault;
-      fault = fault->known;
+  while ((entry = entries) != NULL) {
+    entries = entry->next;
+    if (entry->known != NULL) {
+      entry->next = *spare;
+      *spare = entry;
+      entry = entry->known;
     }
-    *end = fault;
-    end = &fault->next;
+    *end = entry;
+    end = &entry->next;
   }
   *end = NULL;
   return first;
@@ -331,14 +331,14 @@ take_order (struct fault *chain, struct fault **spare)
  * and no others.
  */
 static void
-replace_rules (struct faults *f, struct fault **rules)
+replace_rules (struct faults *f, struct fault_entry **rules)
 {
   const uint32_t waiting = count_wait_rules (f->first);
-  struct fault *fault, **old;
+  struct fault_entry *entry, **old;
   uint32_t n = 0;
 
-  for (fault = f->first; fault != NULL; fault = fault->next)
-    rules[n++] = fault;
+  for (entry = f->first; entry != NULL; entry = entry->next)
+    rules[n++] = entry;
   lock (&f->lock);
   old = f->rules;
   f->rules = rules;
@@ -348,24 +348,24 @@ replace_rules (struct faults *f, struct fault **rules)
   free (old);
 }
 
-/* Put CHAIN behind those that stay or, if they are in it by what is known, in
+/* Put ENTRIES behind those that stay or, if they are in it by what is known, in
  * their place.  Returns those that do not stay, and adds to *spare those of
- * CHAIN that are not needed.
+ * ENTRIES that are not needed.
  */
-static struct fault *
-replace_list (struct faults *f, struct fault *chain, bool others,
-              struct fault **rules, struct fault **spare)
+static struct fault_entry *
+replace_list (struct faults *f, struct fault_entry *entries, bool others,
+              struct fault_entry **rules, struct fault_entry **spare)
 {
-  struct fault *gone, *fault, **end;
+  struct fault_entry *gone, *entry, **end;
 
   gone = take_doomed (&f->first, &end);
   if (others)
-    f->first = take_order (chain, spare);
+    f->first = take_order (entries, spare);
   else
-    *end = chain;
+    *end = entries;
   replace_rules (f, rules);
-  for (fault = gone; fault != NULL; fault = fault->next)
-    atomic_store (&fault->deleted, true);
+  for (entry = gone; entry != NULL; entry = entry->next)
+    atomic_store (&entry->deleted, true);
   return gone;
 }
 
@@ -373,53 +373,53 @@ replace_list (struct faults *f, struct fault *chain, bool others,
  * number is its place among them, for now.
  */
 static int
-prepare (struct faults *f, const char *which, struct fault *chain,
-         struct fault ***rules, struct message *why)
+prepare (struct faults *f, const char *which, struct fault_entry *entries,
+         struct fault_entry ***rules, struct message *why)
 {
-  const uint32_t news = count (chain), most = f->count + news;
+  const uint32_t news = count (entries), most = f->count + news;
   struct order a, b;
-  struct fault *fault;
+  struct fault_entry *entry;
   uint32_t id = f->last_id;
   int r = -ENOMEM;
 
-  for (fault = chain; fault != NULL; fault = fault->next)
-    fault->id = ++id;
+  for (entry = entries; entry != NULL; entry = entry->next)
+    entry->id = ++id;
   message_set (why, "%s", strerror (ENOMEM));
-  a.fault = calloc (most + 1, sizeof a.fault[0]);
-  b.fault = calloc (most + 1, sizeof b.fault[0]);
+  a.entry = calloc (most + 1, sizeof a.entry[0]);
+  b.entry = calloc (most + 1, sizeof b.entry[0]);
   *rules = calloc (most + 1, sizeof **rules);
-  if (a.fault != NULL && b.fault != NULL && *rules != NULL) {
-    r = doom (f, which, chain, &a, &b, why);
+  if (a.entry != NULL && b.entry != NULL && *rules != NULL) {
+    r = doom (f, which, entries, &a, &b, why);
     if (r == 0)
-      r = check_new (f, chain, &a, &b, why);
+      r = check_new (f, entries, &a, &b, why);
   }
-  free (b.fault);
-  free (a.fault);
+  free (b.entry);
+  free (a.entry);
   if (r < 0)
     free (*rules);
   return r;
 }
 
 int
-faults_change (struct faults *f, const char *which, struct fault *chain,
+faults_change (struct faults *f, const char *which, struct fault_entry *entries,
                uint64_t now, struct message *why)
 {
   const bool others = which != NULL && strcmp (which, "others") == 0;
-  struct fault *fault, *spare = NULL, **rules;
+  struct fault_entry *entry, *spare = NULL, **rules;
   int r;
 
-  r = prepare (f, which, chain, &rules, why);
+  r = prepare (f, which, entries, &rules, why);
   if (r < 0)
     return r;
-  for (fault = chain; fault != NULL; fault = fault->next) {
-    if (fault->known != NULL)
+  for (entry = entries; entry != NULL; entry = entry->next) {
+    if (entry->known != NULL)
       continue;
-    fault->id = ++f->last_id;
-    fault->added = now;
-    fault_begin_draws (f, fault);
+    entry->id = ++f->last_id;
+    entry->added = now;
+    fault_entry_begin_draws (f, entry);
   }
-  fault_free (replace_list (f, chain, others, rules, &spare));
-  fault_free (spare);
+  fault_entry_free (replace_list (f, entries, others, rules, &spare));
+  fault_entry_free (spare);
   if (which != NULL)
     faults_wake (f);
   return 0;

@@ -33,10 +33,10 @@ struct shared_rule {
   char *text;
 };
 
-struct fault {
+struct fault_entry {
   struct shared_rule *shared;
-  struct fault *next;
-  struct fault *last; /* in the first of a chain of new rules: its last one */
+  struct fault_entry *next;
+  struct fault_entry *last; /* in the first of new rules: the last one */
   atomic_uint
       references;      /* the list's, and one of each verdict that keeps it */
   atomic_bool deleted; /* requests that hang by it look at this */
@@ -48,8 +48,8 @@ struct fault {
   struct random rates, delays;
 
   /* For the thread that makes a change, during the change. */
-  bool doomed;         /* the rule is to be deleted */
-  struct fault *known; /* of a new rule: the old one that stays in its place */
+  bool doomed;               /* the rule is to be deleted */
+  struct fault_entry *known; /* of a new rule: the old one, which stays */
 
   /* Guarded by faults.lock. */
   uint64_t evaluated, hits; /* since the counters' last reset */
@@ -59,16 +59,17 @@ struct fault {
 };
 
 /* Begin the draws of a rule.  The lock is held, or the rule is in no list. */
-void fault_begin_draws (const struct faults *f, struct fault *fault);
+void fault_entry_begin_draws (const struct faults *f,
+                              struct fault_entry *entry);
 
 /* Free a rule to which nobody has a reference any more. */
-void fault_destroy (struct fault *fault);
+void fault_entry_destroy (struct fault_entry *entry);
 
 static inline void
-fault_unref (struct fault *fault)
+fault_entry_unref (struct fault_entry *entry)
 {
-  if (atomic_fetch_sub (&fault->references, 1) == 1)
-    fault_destroy (fault);
+  if (atomic_fetch_sub (&entry->references, 1) == 1)
+    fault_entry_destroy (entry);
 }
 
 #endif /* NULLBLK_FAULTS_INTERNAL_H */

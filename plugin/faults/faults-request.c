@@ -14,56 +14,56 @@
 
 /* In the order that faults.h promises.  The lock is held. */
 static bool
-hits (struct fault *fault, const struct io_info *r)
+hits (struct fault_entry *entry, const struct io_info *r)
 {
-  const struct fault_rule *rule = &fault->shared->rule;
+  const struct fault_rule *rule = &entry->shared->rule;
   const uint64_t age =
-      r->arrival > fault->added ? r->arrival - fault->added : 0;
+      r->arrival > entry->added ? r->arrival - entry->added : 0;
 
   if ((rule->operations & 1U << r->op) == 0 ||
       !fault_rule_touches (rule, r->offset, r->count, r->zone_size))
     return false;
-  fault->evaluated++;
+  entry->evaluated++;
   if (age < rule->from ||
       (rule->length != 0 && age - rule->from >= rule->length))
     return false;
-  if (fault->passed < rule->after) {
-    fault->passed++;
+  if (entry->passed < rule->after) {
+    entry->passed++;
     return false;
   }
-  if (++fault->turn < rule->every)
+  if (++entry->turn < rule->every)
     return false;
-  fault->turn = 0;
+  entry->turn = 0;
   if (rule->rate < ALL_REQUESTS &&
-      random_next (&fault->rates) % ALL_REQUESTS >= rule->rate)
+      random_next (&entry->rates) % ALL_REQUESTS >= rule->rate)
     return false;
-  if (rule->count != 0 && fault->done == rule->count)
+  if (rule->count != 0 && entry->done == rule->count)
     return false;
-  fault->done++;
-  fault->hits++;
+  entry->done++;
+  entry->hits++;
   return true;
 }
 
 static void
-hold (struct fault_verdict *v, struct fault *fault)
+hold (struct fault_verdict *v, struct fault_entry *entry)
 {
-  atomic_fetch_add (&fault->references, 1);
-  v->kept[v->nr_kept++] = fault;
+  atomic_fetch_add (&entry->references, 1);
+  v->kept[v->nr_kept++] = entry;
 }
 
 /* The lock is held. */
 static void
-act (struct fault *fault, enum operation op, struct fault_verdict *v)
+act (struct fault_entry *entry, enum operation op, struct fault_verdict *v)
 {
-  const struct fault_action_row *action = fault_action_of (fault);
+  const struct fault_action_row *action = fault_action_of (entry);
 
-  if (fault_is_kept (fault))
-    hold (v, fault);
+  if (fault_is_kept (entry))
+    hold (v, entry);
   v->corrupts |= action->corrupt != NULL;
   v->hangs |= action->wait == WAIT_BEFORE;
   v->disconnects |= action->disconnects;
   if (action->hit != NULL)
-    action->hit (fault, op, v);
+    action->hit (entry, op, v);
 }
 
 void
@@ -90,7 +90,7 @@ faults_done (struct fault_verdict *v)
   uint32_t i;
 
   for (i = 0; i < v->nr_kept; i++)
-    fault_unref (v->kept[i]);
+    fault_entry_unref (v->kept[i]);
 }
 
 /* Are all rules deleted that it hangs by? */
@@ -100,7 +100,7 @@ is_released (const struct fault_verdict *v)
   uint32_t i;
 
   for (i = 0; i < v->nr_kept; i++) {
-    if (fault_hangs (v->kept[i]) && !atomic_load (&v->kept[i]->deleted))
+    if (fault_entry_hangs (v->kept[i]) && !atomic_load (&v->kept[i]->deleted))
       return false;
   }
   return true;
@@ -152,19 +152,19 @@ faults_corrupt (const struct fault_verdict *v, const struct io_info *r,
                 void *buf, uint32_t block_size)
 {
   const struct fault_action_row *action;
-  const struct fault *fault;
+  const struct fault_entry *entry;
   uint64_t at;
   uint32_t i;
 
   for (i = 0; i < v->nr_kept; i++) {
-    fault = v->kept[i];
-    action = fault_action_of (fault);
+    entry = v->kept[i];
+    action = fault_action_of (entry);
     if (action->corrupt == NULL)
       continue;
     for (at = 0; at < r->count; at += block_size) {
-      if (fault_rule_touches (&fault->shared->rule, r->offset + at, block_size,
+      if (fault_rule_touches (&entry->shared->rule, r->offset + at, block_size,
                               r->zone_size))
-        action->corrupt (fault, r->op, r->offset + at, (uint8_t *) buf + at,
+        action->corrupt (entry, r->op, r->offset + at, (uint8_t *) buf + at,
                          block_size);
     }
   }

@@ -39,22 +39,22 @@ shared_ref (struct shared_rule *shared)
 
 /* A rule that takes over one reference to SHARED; NULL if there is no memory.
  */
-static struct fault *
+static struct fault_entry *
 new_fault (struct shared_rule *shared)
 {
-  struct fault *fault = calloc (1, sizeof *fault);
+  struct fault_entry *entry = calloc (1, sizeof *entry);
 
-  if (fault == NULL)
+  if (entry == NULL)
     return NULL;
-  fault->shared = shared;
-  fault->last = fault;
-  atomic_init (&fault->references, 1);
-  atomic_init (&fault->deleted, false);
-  return fault;
+  entry->shared = shared;
+  entry->last = entry;
+  atomic_init (&entry->references, 1);
+  atomic_init (&entry->deleted, false);
+  return entry;
 }
 
 int
-fault_new (const char *text, struct fault **r, struct message *why)
+fault_entry_new (const char *text, struct fault_entry **r, struct message *why)
 {
   struct shared_rule *shared = calloc (1, sizeof *shared);
   int err;
@@ -74,88 +74,89 @@ fault_new (const char *text, struct fault **r, struct message *why)
   return err;
 }
 
-/* The first of a chain knows the last. */
+/* The first of a list knows the last. */
 void
-fault_append (struct fault **chain, struct fault *fault)
+fault_entry_append (struct fault_entry **entries, struct fault_entry *entry)
 {
-  if (*chain == NULL)
-    *chain = fault;
+  if (*entries == NULL)
+    *entries = entry;
   else
-    (*chain)->last->next = fault;
-  (*chain)->last = fault;
+    (*entries)->last->next = entry;
+  (*entries)->last = entry;
 }
 
 void
-fault_destroy (struct fault *fault)
+fault_entry_destroy (struct fault_entry *entry)
 {
-  shared_unref (fault->shared);
-  free (fault);
+  shared_unref (entry->shared);
+  free (entry);
 }
 
 void
-fault_free (struct fault *chain)
+fault_entry_free (struct fault_entry *entries)
 {
-  struct fault *fault;
+  struct fault_entry *entry;
 
-  while ((fault = chain) != NULL) {
-    chain = fault->next;
-    fault_unref (fault);
+  while ((entry = entries) != NULL) {
+    entries = entry->next;
+    fault_entry_unref (entry);
   }
 }
 
-const struct fault *
-fault_next (const struct fault *fault)
+const struct fault_entry *
+fault_entry_next (const struct fault_entry *entry)
 {
-  return fault->next;
+  return entry->next;
 }
 
 const char *
-fault_text (const struct fault *fault)
+fault_entry_text (const struct fault_entry *entry)
 {
-  return fault->shared->text;
+  return entry->shared->text;
 }
 
 bool
-fault_is_for (const struct fault *fault, uint32_t device)
+fault_entry_is_for (const struct fault_entry *entry, uint32_t device)
 {
-  return fault->shared->rule.device == ANY_DEVICE ||
-         fault->shared->rule.device == device;
+  return entry->shared->rule.device == ANY_DEVICE ||
+         entry->shared->rule.device == device;
 }
 
 bool
-fault_disconnects (const struct fault *fault)
+fault_entry_disconnects (const struct fault_entry *entry)
 {
-  return fault_action_of (fault)->disconnects;
+  return fault_action_of (entry)->disconnects;
 }
 
 bool
-fault_hangs (const struct fault *fault)
+fault_entry_hangs (const struct fault_entry *entry)
 {
-  return fault_action_of (fault)->wait == WAIT_BEFORE;
+  return fault_action_of (entry)->wait == WAIT_BEFORE;
 }
 
 bool
-fault_waits (const struct fault *fault)
+fault_entry_waits (const struct fault_entry *entry)
 {
-  return fault_action_of (fault)->wait != NO_WAIT;
+  return fault_action_of (entry)->wait != NO_WAIT;
 }
 
 int
-fault_copy (const struct fault *chain, uint32_t device, struct fault **copy)
+fault_entry_copy (const struct fault_entry *entries, uint32_t device,
+                  struct fault_entry **copy)
 {
-  struct fault *fault;
+  struct fault_entry *entry;
 
   *copy = NULL;
-  for (; chain != NULL; chain = chain->next) {
-    if (!fault_is_for (chain, device))
+  for (; entries != NULL; entries = entries->next) {
+    if (!fault_entry_is_for (entries, device))
       continue;
-    fault = new_fault (shared_ref (chain->shared));
-    if (fault == NULL) {
-      shared_unref (chain->shared);
-      fault_free (*copy);
+    entry = new_fault (shared_ref (entries->shared));
+    if (entry == NULL) {
+      shared_unref (entries->shared);
+      fault_entry_free (*copy);
       return -ENOMEM;
     }
-    fault_append (copy, fault);
+    fault_entry_append (copy, entry);
   }
   return 0;
 }
@@ -164,11 +165,11 @@ fault_copy (const struct fault *chain, uint32_t device, struct fault **copy)
 /* The list */
 
 void
-fault_begin_draws (const struct faults *f, struct fault *fault)
+fault_entry_begin_draws (const struct faults *f, struct fault_entry *entry)
 {
-  random_init (&fault->rates, f->seed, UINT64_C (3) * fault->id);
-  random_init (&fault->delays, f->seed, UINT64_C (3) * fault->id + 1);
-  fault->key = random_mix (f->seed + random_mix (fault->id));
+  random_init (&entry->rates, f->seed, UINT64_C (3) * entry->id);
+  random_init (&entry->delays, f->seed, UINT64_C (3) * entry->id + 1);
+  entry->key = random_mix (f->seed + random_mix (entry->id));
 }
 
 /* The lock is held, and so is devices.change_lock, as for any change. */
@@ -202,7 +203,7 @@ faults_init (struct faults *f, uint64_t seed, uint32_t device)
 void
 faults_destroy (struct faults *f)
 {
-  fault_free (f->first);
+  fault_entry_free (f->first);
   free (f->rules);
   pthread_cond_destroy (&f->release);
   pthread_mutex_destroy (&f->hang_lock);
@@ -211,7 +212,7 @@ faults_destroy (struct faults *f)
 
 /* A rule, and the counts that it had at one moment. */
 struct sight {
-  struct fault *fault;
+  struct fault_entry *entry;
   uint64_t evaluated, hits, done;
 };
 
@@ -220,7 +221,7 @@ static int64_t
 look_at_all (struct faults *f, struct sight **r)
 {
   struct sight *sight = NULL, *more;
-  struct fault *fault;
+  struct fault_entry *entry;
   uint32_t room = 0, n;
 
   for (;;) {
@@ -237,20 +238,20 @@ look_at_all (struct faults *f, struct sight **r)
     sight = more;
   }
   for (n = 0; n < f->count; n++) {
-    fault = f->rules[n];
-    atomic_fetch_add (&fault->references, 1);
+    entry = f->rules[n];
+    atomic_fetch_add (&entry->references, 1);
     sight[n] =
-        (struct sight){fault, fault->evaluated, fault->hits, fault->done};
+        (struct sight){entry, entry->evaluated, entry->hits, entry->done};
   }
   unlock (&f->lock);
   *r = sight;
   return n;
 }
 
-struct fault *
+struct fault_entry *
 faults_find (struct faults *f, const char *text)
 {
-  struct fault *copy = NULL;
+  struct fault_entry *copy = NULL;
   uint32_t i;
 
   lock (&f->lock);
@@ -276,9 +277,9 @@ faults_each (struct faults *f,
   if (n < 0)
     return -ENOMEM;
   for (i = 0; i < n; i++) {
-    const struct shared_rule *shared = sight[i].fault->shared;
+    const struct shared_rule *shared = sight[i].entry->shared;
     const struct fault_info info = {
-        .id = sight[i].fault->id,
+        .id = sight[i].entry->id,
         .name = shared->rule.name,
         .text = shared->text,
         .evaluated = sight[i].evaluated,
@@ -287,7 +288,7 @@ faults_each (struct faults *f,
     };
 
     visit (opaque, &info);
-    fault_unref (sight[i].fault);
+    fault_entry_unref (sight[i].entry);
   }
   free (sight);
   return 0;
@@ -301,7 +302,7 @@ faults_seed (struct faults *f, uint64_t seed)
   lock (&f->lock);
   take_seed (f, seed);
   for (i = 0; i < f->count; i++)
-    fault_begin_draws (f, f->rules[i]);
+    fault_entry_begin_draws (f, f->rules[i]);
   unlock (&f->lock);
 }
 

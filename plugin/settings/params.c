@@ -72,7 +72,7 @@ params_clear (struct params *p)
 {
   settings_unref (&p->settings);
   badblocks_change_free (p->badblocks);
-  fault_free (p->faults);
+  fault_entry_free (p->faults);
   p->badblocks = NULL;
   p->faults = NULL;
 }
@@ -104,7 +104,7 @@ static int
 take_state (const struct param *param, struct params *p, const char *value,
             struct message *why)
 {
-  struct fault *fault = NULL;
+  struct fault_entry *entry = NULL;
   int r = 0;
 
   if (param->rule.type == VALUE_BADBLOCKS)
@@ -112,11 +112,11 @@ take_state (const struct param *param, struct params *p, const char *value,
   if (strcmp (value, "none") == 0)
     return 0;
   if (p->known != NULL && strstr (value, "file:") != NULL)
-    fault = faults_find (p->known, value);
-  if (fault == NULL)
-    r = fault_new (value, &fault, why);
+    entry = faults_find (p->known, value);
+  if (entry == NULL)
+    r = fault_entry_new (value, &entry, why);
   if (r == 0)
-    fault_append (&p->faults, fault);
+    fault_entry_append (&p->faults, entry);
   return r;
 }
 
@@ -355,21 +355,21 @@ complete_latency (struct settings *s)
 }
 
 static bool
-faults_wait (const struct fault *chain)
+faults_wait (const struct fault_entry *entries)
 {
-  while (chain != NULL && !fault_waits (chain))
-    chain = fault_next (chain);
-  return chain != NULL;
+  while (entries != NULL && !fault_entry_waits (entries))
+    entries = fault_entry_next (entries);
+  return entries != NULL;
 }
 
 bool
 params_hang (const struct params *p)
 {
-  const struct fault *fault = p->faults;
+  const struct fault_entry *entry = p->faults;
 
-  while (fault != NULL && !fault_hangs (fault))
-    fault = fault_next (fault);
-  return fault != NULL;
+  while (entry != NULL && !fault_entry_hangs (entry))
+    entry = fault_entry_next (entry);
+  return entry != NULL;
 }
 
 bool

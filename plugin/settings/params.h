@@ -93,11 +93,11 @@ struct params {
   uint64_t irqmode;
   uint64_t completion_nsec;
 
-  /* Bad blocks, or NULL, and a chain of new rules: they are done to a device,
+  /* Bad blocks, or NULL, and a list of new rules: they are done to a device,
    * and are no settings of it.
    */
   struct badblocks_change *badblocks;
-  struct fault *faults;
+  struct fault_entry *faults;
 
   /* Rules whose files are not read again if they are given once more; or NULL.
    */

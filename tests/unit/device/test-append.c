@@ -99,11 +99,11 @@ check_data (uint64_t zone, unsigned block, unsigned blocks, char byte)
 static void
 add (const char *text)
 {
-  struct fault *fault;
+  struct fault_entry *entry;
   struct message why;
 
-  if (fault_new (text, &fault, &why) != 0 ||
-      faults_change (&d->device->faults, NULL, fault, clock_now (), &why) != 0)
+  if (fault_entry_new (text, &entry, &why) != 0 ||
+      faults_change (&d->device->faults, NULL, entry, clock_now (), &why) != 0)
     fail_msg ("'%s': %s", text, why.text);
 }
 

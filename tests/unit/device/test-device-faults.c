@@ -72,11 +72,11 @@ setup (void **state)
 static void
 add (const char *text)
 {
-  struct fault *fault;
+  struct fault_entry *entry;
   struct message why;
 
-  if (fault_new (text, &fault, &why) != 0 ||
-      faults_change (&d->device->faults, NULL, fault, clock_now (), &why) != 0)
+  if (fault_entry_new (text, &entry, &why) != 0 ||
+      faults_change (&d->device->faults, NULL, entry, clock_now (), &why) != 0)
     fail_msg ("'%s': %s", text, why.text);
 }
 
@@ -531,15 +531,15 @@ static void
 test_disconnect (void **state)
 {
   struct message why;
-  struct fault *fault;
+  struct fault_entry *entry;
 
   (void) state;
   CREATE ("seed", "1");
-  assert_int_equal (fault_new ("disconnect", &fault, &why), 0);
-  assert_int_equal (devices_check_faults (devices, fault, &why), -EINVAL);
+  assert_int_equal (fault_entry_new ("disconnect", &entry, &why), 0);
+  assert_int_equal (devices_check_faults (devices, entry, &why), -EINVAL);
   devices->front_end.disconnect = disconnect;
-  assert_int_equal (devices_check_faults (devices, fault, &why), 0);
-  fault_free (fault);
+  assert_int_equal (devices_check_faults (devices, entry, &why), 0);
+  fault_entry_free (entry);
 
   disconnects = 0;
   add ("op=write count=1 disconnect");

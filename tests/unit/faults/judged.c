@@ -45,15 +45,15 @@ begin_again (uint64_t seed, uint32_t device)
   begin (seed, device);
 }
 
-struct fault *
+struct fault_entry *
 make (const char *text)
 {
-  struct fault *fault;
+  struct fault_entry *entry;
   struct message why;
 
-  if (fault_new (text, &fault, &why) != 0)
+  if (fault_entry_new (text, &entry, &why) != 0)
     fail_msg ("'%s': %s", text, why.text);
-  return fault;
+  return entry;
 }
 
 void

@@ -30,8 +30,8 @@ int __real_pthread_mutex_lock (pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_lock (pthread_mutex_t *mutex);
 int __real_pthread_mutex_unlock (pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_unlock (pthread_mutex_t *mutex);
-bool __real_fault_waits (const struct fault *fault);
-bool __wrap_fault_waits (const struct fault *fault);
+bool __real_fault_entry_waits (const struct fault_entry *entry);
+bool __wrap_fault_entry_waits (const struct fault_entry *entry);
 bool __real_fault_rule_touches (const struct fault_rule *rule, uint64_t offset,
                                 uint64_t count, uint64_t zone);
 bool __wrap_fault_rule_touches (const struct fault_rule *rule, uint64_t offset,
@@ -64,10 +64,10 @@ look (void)
 }
 
 bool
-__wrap_fault_waits (const struct fault *fault)
+__wrap_fault_entry_waits (const struct fault_entry *entry)
 {
   look ();
-  return __real_fault_waits (fault);
+  return __real_fault_entry_waits (entry);
 }
 
 bool
@@ -100,13 +100,13 @@ check_list (const char *expected)
 }
 
 static void
-check_refused (struct fault *chain, const char *expected)
+check_refused (struct fault_entry *entries, const char *expected)
 {
   struct message why;
 
-  assert_int_equal (faults_change (&faults, NULL, chain, now, &why), -EINVAL);
+  assert_int_equal (faults_change (&faults, NULL, entries, now, &why), -EINVAL);
   assert_string_equal (why.text, expected);
-  fault_free (chain);
+  fault_entry_free (entries);
 }
 
 /* Not one of them is. */
@@ -161,43 +161,43 @@ test_delete_what_is_not_there (void **state)
 }
 
 static void
-test_chain (void **state)
+test_several (void **state)
 {
-  struct fault *chain = NULL;
+  struct fault_entry *entries = NULL;
   struct message why;
 
   (void) state;
   add ("name=a hang");
-  fault_append (&chain, make ("name=b hang"));
-  fault_append (&chain, make ("name=c hang"));
-  assert_int_equal (faults_change (&faults, NULL, chain, now, &why), 0);
+  fault_entry_append (&entries, make ("name=b hang"));
+  fault_entry_append (&entries, make ("name=c hang"));
+  assert_int_equal (faults_change (&faults, NULL, entries, now, &why), 0);
   check_list ("1[a] name=a hang\n2[b] name=b hang\n3[c] name=c hang\n");
 
   /* All or none. */
-  chain = NULL;
-  fault_append (&chain, make ("name=d hang"));
-  fault_append (&chain, make ("name=b hang"));
-  check_refused (chain, "'name=b': there is such a rule");
-  chain = NULL;
-  fault_append (&chain, make ("name=d hang"));
-  fault_append (&chain, make ("name=d hang"));
-  check_refused (chain, "'name=d': there is such a rule");
+  entries = NULL;
+  fault_entry_append (&entries, make ("name=d hang"));
+  fault_entry_append (&entries, make ("name=b hang"));
+  check_refused (entries, "'name=b': there is such a rule");
+  entries = NULL;
+  fault_entry_append (&entries, make ("name=d hang"));
+  fault_entry_append (&entries, make ("name=d hang"));
+  check_refused (entries, "'name=d': there is such a rule");
   check_list ("1[a] name=a hang\n2[b] name=b hang\n3[c] name=c hang\n");
 }
 
 static void
-change (const char *which, struct fault *chain)
+change (const char *which, struct fault_entry *entries)
 {
   struct message why;
 
-  if (faults_change (&faults, which, chain, now, &why) != 0)
+  if (faults_change (&faults, which, entries, now, &why) != 0)
     fail_msg ("%s", why.text);
 }
 
 static void
 test_replace (void **state)
 {
-  struct fault *chain = NULL;
+  struct fault_entry *entries = NULL;
   struct message why;
 
   (void) state;
@@ -208,14 +208,14 @@ test_replace (void **state)
   /* A name is free when its rule goes, not if the change is refused. */
   change ("a,2", make ("name=a error=ENOSPC"));
   check_list ("3[b] name=b hang\n4[a] name=a error=ENOSPC\n");
-  assert_int_equal (faults_change (&faults, "a,nosuch", chain, now, &why),
+  assert_int_equal (faults_change (&faults, "a,nosuch", entries, now, &why),
                     -EINVAL);
-  chain = make ("name=b hang");
-  fault_append (&chain, make ("name=b hang"));
-  assert_int_equal (faults_change (&faults, "b", chain, now, &why), -EINVAL);
+  entries = make ("name=b hang");
+  fault_entry_append (&entries, make ("name=b hang"));
+  assert_int_equal (faults_change (&faults, "b", entries, now, &why), -EINVAL);
   assert_string_equal (why.text, "'name=b': there is such a rule");
   check_list ("3[b] name=b hang\n4[a] name=a error=ENOSPC\n");
-  fault_free (chain);
+  fault_entry_free (entries);
 }
 
 /* Rules that hang or delay, and no others, make requests wait. */
@@ -246,7 +246,7 @@ static void
 test_many_rules (void **state)
 {
   enum { RULES = 4000, A_CHANGE = 1000 };
-  struct fault *chain = NULL, *again = NULL;
+  struct fault_entry *entries = NULL, *again = NULL;
   char text[64];
   unsigned i;
 
@@ -254,11 +254,11 @@ test_many_rules (void **state)
   compared = 0;
   for (i = 0; i < RULES; i++) {
     snprintf (text, sizeof text, "name=n%u op=write error=EIO", i);
-    fault_append (&chain, make (text));
-    fault_append (&again, make (text));
+    fault_entry_append (&entries, make (text));
+    fault_entry_append (&again, make (text));
     if ((i + 1) % A_CHANGE == 0) {
-      change (NULL, chain);
-      chain = NULL;
+      change (NULL, entries);
+      entries = NULL;
     }
   }
   change ("others", again);
@@ -280,19 +280,19 @@ static void
 test_many_rules_and_requests (void **state)
 {
   enum { RULES = 10000 };
-  struct fault *chain = NULL, *again = NULL;
+  struct fault_entry *entries = NULL, *again = NULL;
   char text[64];
   unsigned i;
 
   (void) state;
   for (i = 0; i < RULES; i++) {
     snprintf (text, sizeof text, "name=n%u op=write range=0+512 error=EIO", i);
-    fault_append (&chain, make (text));
+    fault_entry_append (&entries, make (text));
     if (i % 2 == 0)
-      fault_append (&again, make (text));
+      fault_entry_append (&again, make (text));
   }
   looks = looks_locked = 0;
-  change (NULL, chain);
+  change (NULL, entries);
   change ("n1,n3", NULL);
   change ("others", again);
   assert_true (looks >= 2 * RULES);
@@ -310,17 +310,17 @@ test_many_rules_and_requests (void **state)
 static void
 test_others (void **state)
 {
-  struct fault *chain;
+  struct fault_entry *entries;
 
   (void) state;
   add ("op=write count=1 error=EIO");
   add ("name=b error=EPERM");
   add ("name=c error=EPERM after=1");
   assert_int_equal (judge (OP_WRITE, 0, 512).error, -EIO);
-  chain = make ("name=c error=ENOSPC after=1");
-  fault_append (&chain, make ("count=1 error=EIO op=write"));
-  fault_append (&chain, make ("count=1 error=EIO op=write"));
-  change ("others", chain);
+  entries = make ("name=c error=ENOSPC after=1");
+  fault_entry_append (&entries, make ("count=1 error=EIO op=write"));
+  fault_entry_append (&entries, make ("count=1 error=EIO op=write"));
+  change ("others", entries);
   check_list ("4[c] name=c after=1 error=ENOSPC\n"
               "1[] op=write count=1 error=EIO\n"
               "5[] op=write count=1 error=EIO\n");
@@ -334,7 +334,7 @@ test_others (void **state)
 static void
 test_others_held (void **state)
 {
-  struct fault *chain = NULL;
+  struct fault_entry *entries = NULL;
   char text[32];
   int i;
 
@@ -344,9 +344,9 @@ test_others_held (void **state)
     if (i < MAX_KEPT)
       add (text);
     else
-      fault_append (&chain, make (text));
+      fault_entry_append (&entries, make (text));
   }
-  change ("others", chain);
+  change ("others", entries);
   assert_int_equal (faults.count, MAX_KEPT);
 }
 
@@ -373,16 +373,16 @@ test_seed_again (void **state)
 static void
 test_copy (void **state)
 {
-  struct fault *chain = NULL, *copy;
+  struct fault_entry *entries = NULL, *copy;
 
   (void) state;
   begin_again (1, 3);
-  fault_append (&chain, make ("name=a device=nullb1 hang"));
-  fault_append (&chain, make ("name=b delay=uniform:1ms-2ms"));
-  fault_append (&chain, make ("device=nullb3 error=EIO"));
-  assert_int_equal (fault_copy (chain, 3, &copy), 0);
-  fault_free (chain);
-  assert_true (fault_waits (copy));
+  fault_entry_append (&entries, make ("name=a device=nullb1 hang"));
+  fault_entry_append (&entries, make ("name=b delay=uniform:1ms-2ms"));
+  fault_entry_append (&entries, make ("device=nullb3 error=EIO"));
+  assert_int_equal (fault_entry_copy (entries, 3, &copy), 0);
+  fault_entry_free (entries);
+  assert_true (fault_entry_waits (copy));
   change (NULL, copy);
   check_list ("1[b] name=b delay=uniform:1ms-2ms\n"
               "2[] device=nullb3 error=EIO\n");
@@ -393,23 +393,23 @@ test_copy (void **state)
 static void
 test_device (void **state)
 {
-  struct fault *fault;
+  struct fault_entry *entry;
 
   (void) state;
   begin_again (1, 3);
   add ("device=nullb3 hang");
   check_refused (make ("device=nullb1 hang"),
                  "'device=nullb1': this is nullb3");
-  fault = make ("device=nullb3 hang");
-  assert_true (fault_is_for (fault, 3));
-  assert_false (fault_is_for (fault, 1));
-  assert_false (fault_disconnects (fault));
-  fault_free (fault);
-  fault = make ("disconnect");
-  assert_true (fault_is_for (fault, 0));
-  assert_true (fault_disconnects (fault));
-  fault_free (fault);
-  fault_free (NULL);
+  entry = make ("device=nullb3 hang");
+  assert_true (fault_entry_is_for (entry, 3));
+  assert_false (fault_entry_is_for (entry, 1));
+  assert_false (fault_entry_disconnects (entry));
+  fault_entry_free (entry);
+  entry = make ("disconnect");
+  assert_true (fault_entry_is_for (entry, 0));
+  assert_true (fault_entry_disconnects (entry));
+  fault_entry_free (entry);
+  fault_entry_free (NULL);
 }
 
 static void
@@ -450,12 +450,12 @@ test_reset_counters (void **state)
 static void
 test_wrong_rule (void **state)
 {
-  struct fault *fault = NULL;
+  struct fault_entry *entry = NULL;
   struct message why;
 
   (void) state;
-  assert_int_equal (fault_new ("hang op=reed", &fault, &why), -EINVAL);
-  assert_null (fault);
+  assert_int_equal (fault_entry_new ("hang op=reed", &entry, &why), -EINVAL);
+  assert_null (entry);
   assert_non_null (strstr (why.text, "'op=reed'"));
 }
 
@@ -465,7 +465,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       CASE (test_list),
       CASE (test_delete_what_is_not_there),
-      CASE (test_chain),
+      CASE (test_several),
       CASE (test_replace),
       CASE (test_others),
       CASE (test_waits),

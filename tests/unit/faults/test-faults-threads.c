@@ -57,11 +57,11 @@ must (bool condition, const char *what)
 static void
 add (const char *text)
 {
-  struct fault *fault;
+  struct fault_entry *entry;
   struct message why;
 
-  must (fault_new (text, &fault, &why) == 0, why.text);
-  must (faults_change (&faults, NULL, fault, 0, &why) == 0, why.text);
+  must (fault_entry_new (text, &entry, &why) == 0, why.text);
+  must (faults_change (&faults, NULL, entry, 0, &why) == 0, why.text);
 }
 
 static void
