@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "aide.h"
-#include "apart.h"
 #include "commands.h"
+#include "helper-process.h"
 #include "users.h"
 
 /* How long an open device is given to be closed, and how often it is looked at:
@@ -161,7 +161,7 @@ aide_create (struct message *why)
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
   }
-  a->fd = apart_make (&a->pid, run, &server, why);
+  a->fd = helper_make (&a->pid, run, &server, why);
   if (a->fd == -1) {
     free (a);
     return NULL;

@@ -9,14 +9,14 @@
 #define NULLBLK_DRIVER_H
 
 #include "aide.h"
-#include "apart.h"
 #include "commands.h"
+#include "device-plan.h"
+#include "helper-process.h"
 #include "kernel.h"
-#include "making.h"
-#include "plan.h"
-#include "port.h"
+#include "queue-port.h"
 #include "record.h"
 #include "ring.h"
+#include "setup.h"
 #include "users.h"
 #include "zoned.h"
 

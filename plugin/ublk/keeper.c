@@ -65,7 +65,7 @@ clear_dead (uint64_t cookie, void *driver)
   if (record_open (&r, cookie, &is_dead) < 0)
     return true;
   if (is_dead && record_is_of_server (&r))
-    making_clear (driver, &r, &number);
+    setup_clear (driver, &r, &number);
   else
     record_close (&r);
   return true;
@@ -101,7 +101,7 @@ static bool
 is_gone (struct work *w, struct kept *k, unsigned seconds)
 {
   if (k->is_made &&
-      making_is_gone (w->driver, k->number, k->record.cookie, seconds)) {
+      setup_is_gone (w->driver, k->number, k->record.cookie, seconds)) {
     record_remove (&k->record);
     k->is_made = false;
   }
@@ -126,7 +126,7 @@ end_device (struct work *w, struct kept *k)
 static void
 end_all (struct work *w)
 {
-  unsigned i, patience = MAKING_PATIENCE;
+  unsigned i, patience = SETUP_PATIENCE;
 
   for (i = 0; i < w->count; i++)
     end_device (w, &w->kept[i]);
@@ -146,12 +146,12 @@ make (struct work *w, struct kept *k, struct order *o, struct report *report)
 
   r = open_driver (w, &report->why);
   if (r == 0)
-    r = making_look (w->driver, &o->plan, &report->why);
+    r = setup_look (w->driver, &o->plan, &report->why);
   if (r == 0)
     r = make_record (k, o, &report->why);
   if (r < 0)
     return r;
-  r = making_add (w->driver, &o->plan, k->record.cookie, &info, &report->why);
+  r = setup_add (w->driver, &o->plan, k->record.cookie, &info, &report->why);
   if (r < 0) {
     record_remove (&k->record);
     return r;
@@ -160,7 +160,7 @@ make (struct work *w, struct kept *k, struct order *o, struct report *report)
   k->number = report->number = info.device;
   snprintf (name, sizeof name, "ublkb%u", k->number);
   record_name (&k->record, name);
-  r = making_shape (w->driver, &o->plan, &info, &report->why);
+  r = setup_shape (w->driver, &o->plan, &info, &report->why);
   if (r < 0)
     end_device (w, k);
   report->queues = o->plan.queues;
@@ -177,7 +177,7 @@ start (struct work *w, const struct kept *k, struct message *why)
   const int r = driver_start (w->driver, k->number, getpid ());
 
   if (r == 0)
-    return making_await (k->number, why);
+    return setup_await (k->number, why);
   message_set (why, "the kernel does not start the device: %s; see dmesg",
                strerror (-r));
   return r;
@@ -203,7 +203,7 @@ do_task (struct work *w, struct order *o, struct report *report)
   switch (o->task) {
   case OPEN:
     watch (w, o->server);
-    return making_open (k->number, &report->why);
+    return setup_open (k->number, &report->why);
   case START:
     return start (w, k, &report->why);
   case STOP:
@@ -286,7 +286,7 @@ keeper_create (unsigned count, struct message *why)
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
   }
-  k->fd = apart_make (&pid, run, &count, why);
+  k->fd = helper_make (&pid, run, &count, why);
   if (k->fd == -1) {
     free (k);
     return NULL;

@@ -34,7 +34,7 @@ catch_signals (struct bridge *b)
 {
   sigset_t set;
 
-  apart_block_signals (&set);
+  helper_block_signals (&set);
   b->signals = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   b->device.ended = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   return b->signals == -1 || b->device.ended == -1 ? -errno : 0;
@@ -103,7 +103,7 @@ add_device (struct bridge *b, struct message *why)
   struct ublk_info info;
   int r;
 
-  r = making_add (b->driver, &b->plan, b->record.cookie, &info, why);
+  r = setup_add (b->driver, &b->plan, b->record.cookie, &info, why);
   if (r < 0)
     return -1;
   b->number = info.device;
@@ -114,7 +114,7 @@ add_device (struct bridge *b, struct message *why)
     message_set (why, RECORDS ": %s", strerror (-r));
     return -1;
   }
-  r = making_shape (b->driver, &b->plan, &info, why);
+  r = setup_shape (b->driver, &b->plan, &info, why);
   if (r == -EOPNOTSUPP)
     return refuse_zones (b, why);
   return r;
@@ -125,13 +125,13 @@ static int
 recover_device (struct bridge *b, struct message *why)
 {
   b->device.was_served = true;
-  return making_recover (b->driver, &b->plan, &b->left, why);
+  return setup_recover (b->driver, &b->plan, &b->left, why);
 }
 
 static int
 open_device (struct bridge *b, struct message *why)
 {
-  const int fd = making_open (b->number, why);
+  const int fd = setup_open (b->number, why);
 
   if (fd < 0)
     return -1;
@@ -201,7 +201,7 @@ start_device (struct bridge *b, struct message *why)
                  strerror (-r));
     return -1;
   }
-  return making_await (b->number, why);
+  return setup_await (b->number, why);
 }
 
 static bool
@@ -279,8 +279,7 @@ look_first (struct bridge *b, const struct options *o, struct message *why)
   b->impossible = b->driver == NULL;
   if (b->impossible)
     return -1;
-  return making_look (b->driver, &b->plan, why) == 0 ? 0
-                                                     : refuse_zones (b, why);
+  return setup_look (b->driver, &b->plan, why) == 0 ? 0 : refuse_zones (b, why);
 }
 
 static int

@@ -156,7 +156,7 @@ clear (struct work *w, struct record *r)
   unsigned number;
   int err;
 
-  err = making_clear (w->driver, r, &number);
+  err = setup_clear (w->driver, r, &number);
   snprintf (name, sizeof name, "ublkb%u", number);
   if (err < 0)
     complain (number != UBLK_NEW_DEVICE ? name : r->uri, "%s", strerror (-err));

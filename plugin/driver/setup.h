@@ -4,72 +4,72 @@
  * The steps by which a ublk device is made and taken away, which every program
  * that serves one takes in this order:
  *
- *     making_look       can the driver do what the plan wants?
- *     making_add        the kernel makes /dev/ublkcN, and chooses N
- *     making_shape      the kernel is told what the device is like
- *     making_open       of /dev/ublkcN; queues fetch from it
+ *     setup_look        can the driver do what the plan wants?
+ *     setup_add         the kernel makes /dev/ublkcN, and chooses N
+ *     setup_shape       the kernel is told what the device is like
+ *     setup_open        of /dev/ublkcN; queues fetch from it
  *     driver_start      /dev/ublkbN is there ...
- *     making_await      ... and has its node
+ *     setup_await       ... and has its node
  *     driver_stop, driver_delete
- *     making_is_gone    nothing of it is left
+ *     setup_is_gone     nothing of it is left
  *
- * None of these locks.  Those that return int return 0 (making_open a
+ * None of these locks.  Those that return int return 0 (setup_open a
  * descriptor) or a negative errno, and the reason in *why.
  */
 
-#ifndef NULLBLK_DRIVER_MAKING_H
-#define NULLBLK_DRIVER_MAKING_H
+#ifndef NULLBLK_DRIVER_SETUP_H
+#define NULLBLK_DRIVER_SETUP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "commands.h"
 #include "common/common.h"
+#include "device-plan.h"
 #include "kernel.h"
-#include "plan.h"
 #include "record.h"
 
 /* Seconds that things which take no time may take before they have failed. */
-#define MAKING_PATIENCE 30
+#define SETUP_PATIENCE 30
 
 /* -EOPNOTSUPP: not with zones. */
-int making_look (const struct driver *d, const struct plan *plan,
-                 struct message *why);
+int setup_look (const struct driver *d, const struct plan *plan,
+                struct message *why);
 
 /* *info is what the device is like then. */
-int making_add (struct driver *d, const struct plan *plan, uint64_t cookie,
-                struct ublk_info *info, struct message *why);
+int setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
+               struct ublk_info *info, struct message *why);
 
 /* PLAN has as many queues as INFO afterwards, of the same depth: the kernel has
  * no more queues than CPUs.  -EOPNOTSUPP: the kernel makes no device with
  * zones.
  */
-int making_shape (struct driver *d, struct plan *plan,
-                  const struct ublk_info *info, struct message *why);
+int setup_shape (struct driver *d, struct plan *plan,
+                 const struct ublk_info *info, struct message *why);
 
 /* Take over the device of INFO, whose server has died, instead of the first
  * steps: it has to be as PLAN says.  Then it is opened and fetched from, and
  * driver_end_recovery has it go on.
  */
-int making_recover (struct driver *d, const struct plan *plan,
-                    const struct ublk_info *info, struct message *why);
+int setup_recover (struct driver *d, const struct plan *plan,
+                   const struct ublk_info *info, struct message *why);
 
-int making_open (unsigned number, struct message *why);
+int setup_open (unsigned number, struct message *why);
 
-int making_await (unsigned number, struct message *why);
+int setup_await (unsigned number, struct message *why);
 
 /* Wait for SECONDS at most, which may be 0, until a device that was deleted is
  * gone, so that its number is another's at most; COOKIE is its own.  Returns
  * false if it stays.
  */
-bool making_is_gone (struct driver *d, unsigned number, uint64_t cookie,
-                     unsigned seconds);
+bool setup_is_gone (struct driver *d, unsigned number, uint64_t cookie,
+                    unsigned seconds);
 
 /* Take away what a process has left that was killed, and its record, which is
  * open, and closed then.  *NUMBER is that of its device, or UBLK_NEW_DEVICE if
  * the kernel has none.  D may be NULL, where there is no driver, and so no
  * device.  Returns 0, also where somebody else has done it.
  */
-int making_clear (struct driver *d, struct record *r, unsigned *number);
+int setup_clear (struct driver *d, struct record *r, unsigned *number);
 
-#endif /* NULLBLK_DRIVER_MAKING_H */
+#endif /* NULLBLK_DRIVER_SETUP_H */

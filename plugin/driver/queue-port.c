@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The port of a queue; see port.h.
+ * The port of a queue; see queue-port.h.
  */
 
 #include <config.h>
@@ -13,7 +13,7 @@
 
 #include <liburing.h>
 
-#include "port.h"
+#include "queue-port.h"
 
 static void
 put_command (struct port_request *r)

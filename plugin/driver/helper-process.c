@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A process beside this one; see apart.h.
+ * A process beside this one; see helper-process.h.
  */
 
 #include <config.h>
@@ -14,13 +14,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "apart.h"
+#include "helper-process.h"
 
 /* Its socket, and the first descriptor behind it. */
 #define SOCKET 3
 
 void
-apart_block_signals (sigset_t *set)
+helper_block_signals (sigset_t *set)
 {
   sigemptyset (set);
   sigaddset (set, SIGINT);
@@ -36,7 +36,7 @@ stand_alone (int fd)
   const int nothing = open ("/dev/null", O_RDWR);
   sigset_t set;
 
-  apart_block_signals (&set);
+  helper_block_signals (&set);
   setsid ();
   if (nothing == -1 || chdir ("/") == -1)
     _exit (1);
@@ -49,8 +49,8 @@ stand_alone (int fd)
 }
 
 int
-apart_make (pid_t *pid, void (*run) (int fd, const void *opaque),
-            const void *opaque, struct message *why)
+helper_make (pid_t *pid, void (*run) (int fd, const void *opaque),
+             const void *opaque, struct message *why)
 {
   int fds[2];
 

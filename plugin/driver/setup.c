@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Making a ublk device, and taking it away; see making.h.
+ * Making a ublk device, and taking it away; see setup.h.
  */
 
 #include <config.h>
@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "making.h"
+#include "setup.h"
 
 /* To clear what another has left takes longer. */
 #define CLEARING_SECONDS 60
@@ -30,8 +30,8 @@ pause_shortly (void)
 }
 
 int
-making_look (const struct driver *d, const struct plan *plan,
-             struct message *why)
+setup_look (const struct driver *d, const struct plan *plan,
+            struct message *why)
 {
   if (plan->zone_size == 0 || (driver_features (d) & UBLK_F_ZONED) != 0)
     return 0;
@@ -49,8 +49,8 @@ lasts (const struct driver *d, const struct plan *plan)
 }
 
 int
-making_add (struct driver *d, const struct plan *plan, uint64_t cookie,
-            struct ublk_info *info, struct message *why)
+setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
+           struct ublk_info *info, struct message *why)
 {
   int r;
 
@@ -72,8 +72,8 @@ making_add (struct driver *d, const struct plan *plan, uint64_t cookie,
 }
 
 int
-making_shape (struct driver *d, struct plan *plan, const struct ublk_info *info,
-              struct message *why)
+setup_shape (struct driver *d, struct plan *plan, const struct ublk_info *info,
+             struct message *why)
 {
   int r;
 
@@ -111,8 +111,8 @@ is_as_planned (const struct plan *plan, const struct ublk_info *info,
 }
 
 int
-making_recover (struct driver *d, const struct plan *plan,
-                const struct ublk_info *info, struct message *why)
+setup_recover (struct driver *d, const struct plan *plan,
+               const struct ublk_info *info, struct message *why)
 {
   struct ublk_params then;
   unsigned i;
@@ -125,7 +125,7 @@ making_recover (struct driver *d, const struct plan *plan,
   }
   for (i = 0;
        r == 0 && (r = driver_begin_recovery (d, info->device)) == -EBUSY &&
-       i < MAKING_PATIENCE * LOOKS_A_SECOND;
+       i < SETUP_PATIENCE * LOOKS_A_SECOND;
        i++) {
     r = 0;
     pause_shortly ();
@@ -138,14 +138,14 @@ making_recover (struct driver *d, const struct plan *plan,
 
 /* The node is made by the kernel, and given to us by nobody else. */
 int
-making_open (unsigned number, struct message *why)
+setup_open (unsigned number, struct message *why)
 {
   char path[64];
   unsigned i;
   int fd;
 
   snprintf (path, sizeof path, "/dev/ublkc%u", number);
-  for (i = 0; i < MAKING_PATIENCE * LOOKS_A_SECOND; i++) {
+  for (i = 0; i < SETUP_PATIENCE * LOOKS_A_SECOND; i++) {
     fd = open (path, O_RDWR | O_CLOEXEC);
     if (fd != -1)
       return fd;
@@ -159,14 +159,14 @@ making_open (unsigned number, struct message *why)
 }
 
 int
-making_await (unsigned number, struct message *why)
+setup_await (unsigned number, struct message *why)
 {
   char path[64];
   unsigned i;
 
   snprintf (path, sizeof path, "/dev/ublkb%u", number);
   for (i = 0; access (path, F_OK) == -1; i++) {
-    if (i == MAKING_PATIENCE * LOOKS_A_SECOND) {
+    if (i == SETUP_PATIENCE * LOOKS_A_SECOND) {
       message_set (why, "%s does not appear", path);
       return -ENOENT;
     }
@@ -176,8 +176,8 @@ making_await (unsigned number, struct message *why)
 }
 
 bool
-making_is_gone (struct driver *d, unsigned number, uint64_t cookie,
-                unsigned seconds)
+setup_is_gone (struct driver *d, unsigned number, uint64_t cookie,
+               unsigned seconds)
 {
   struct ublk_info info;
   unsigned i;
@@ -207,11 +207,11 @@ delete_device (struct driver *d, uint64_t cookie, unsigned *number)
   r = driver_delete (d, info.device);
   if (r < 0 && r != -ENODEV)
     return r;
-  return making_is_gone (d, info.device, cookie, CLEARING_SECONDS) ? 0 : -EBUSY;
+  return setup_is_gone (d, info.device, cookie, CLEARING_SECONDS) ? 0 : -EBUSY;
 }
 
 int
-making_clear (struct driver *d, struct record *r, unsigned *number)
+setup_clear (struct driver *d, struct record *r, unsigned *number)
 {
   unsigned i;
   int err;

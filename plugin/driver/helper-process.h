@@ -5,8 +5,8 @@
  * later.
  */
 
-#ifndef NULLBLK_DRIVER_APART_H
-#define NULLBLK_DRIVER_APART_H
+#ifndef NULLBLK_DRIVER_HELPER_PROCESS_H
+#define NULLBLK_DRIVER_HELPER_PROCESS_H
 
 #include <signal.h>
 #include <sys/types.h>
@@ -19,13 +19,13 @@
  * that end programs.  The maker has one thread.  Returns the other end of the
  * socket and the process in *pid, or -1 and the reason in *why.
  */
-int apart_make (pid_t *pid, void (*run) (int fd, const void *opaque),
-                const void *opaque, struct message *why);
+int helper_make (pid_t *pid, void (*run) (int fd, const void *opaque),
+                 const void *opaque, struct message *why);
 
 /* Block the signals that end a program (*SET is which).  SIGPIPE is ignored
  * from then on: a write to a pipe or socket that is closed at the other end
  * only fails.
  */
-void apart_block_signals (sigset_t *set);
+void helper_block_signals (sigset_t *set);
 
-#endif /* NULLBLK_DRIVER_APART_H */
+#endif /* NULLBLK_DRIVER_HELPER_PROCESS_H */
