@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "driver/driver.h"
-#include "keeper-internal.h"
-#include "queue-internal.h"
+#include "ublk-keeper-internal.h"
+#include "ublk-queue-internal.h"
 #include "ublk.h"
 
 #ifndef PR_SET_IO_FLUSHER

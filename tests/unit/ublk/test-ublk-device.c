@@ -21,7 +21,7 @@
 #include <liburing.h>
 
 #include "one-device.h"
-#include "ublk/queue-internal.h"
+#include "ublk/ublk-queue-internal.h"
 
 #define MIB UINT64_C (1048576)
 #define BLOCK 4096

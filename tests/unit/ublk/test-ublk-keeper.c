@@ -24,7 +24,7 @@
 
 #include "driver/driver.h"
 #include "records.h"
-#include "ublk/keeper-internal.h"
+#include "ublk/ublk-keeper-internal.h"
 #include "unit.h"
 
 #define MOST_DEVICES 4

@@ -3,7 +3,7 @@
  *
  * nullblk-ublk: a block device of Linux's ublk driver, with zones where there
  * are any, that is served from an NBD export.  bridge.h has one device, of this
- * process, and others.h has those of other processes.
+ * process, and list-detach.h has those of other processes.
  */
 
 #include <config.h>
@@ -21,8 +21,8 @@
 
 #include "bridge.h"
 #include "die.h"
+#include "list-detach.h"
 #include "options.h"
-#include "others.h"
 #include "supervise.h"
 
 #define die(...) die_as ("nullblk-ublk", __VA_ARGS__)
@@ -210,7 +210,7 @@ main (int argc, char *argv[])
   }
   if (geteuid () != 0)
     die ("only root can see what is attached");
-  return o.action == DO_LIST     ? others_list ()
-         : o.action == DO_DETACH ? others_detach (o.argument)
-                                 : others_detach_all ();
+  return o.action == DO_LIST     ? list_devices ()
+         : o.action == DO_DETACH ? detach_device (o.argument)
+                                 : detach_all_devices ();
 }

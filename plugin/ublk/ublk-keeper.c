@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The process that stays root; see keeper-internal.h.
+ * The process that stays root; see ublk-keeper-internal.h.
  */
 
 #include <config.h>
@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "keeper-internal.h"
+#include "ublk-keeper-internal.h"
 
 struct keeper {
   int fd;

@@ -5,14 +5,14 @@
  * were killed.  A device of another program's is never touched.
  */
 
-#ifndef NULLBLK_UBLK_OTHERS_H
-#define NULLBLK_UBLK_OTHERS_H
+#ifndef NULLBLK_UBLK_LIST_DETACH_H
+#define NULLBLK_UBLK_LIST_DETACH_H
 
 /* List them.  End one, by its device or its cookie, or all.  The user is told
  * what could not be done.  They return the program's exit status.
  */
-int others_list (void);
-int others_detach (const char *what);
-int others_detach_all (void);
+int list_devices (void);
+int detach_device (const char *what);
+int detach_all_devices (void);
 
-#endif /* NULLBLK_UBLK_OTHERS_H */
+#endif /* NULLBLK_UBLK_LIST_DETACH_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Listing devices, and taking them away; see others.h.
+ * Listing devices, and taking them away; see list-detach.h.
  */
 
 #include <config.h>
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "driver/driver.h"
-#include "others.h"
+#include "list-detach.h"
 
 /* How long a process that is asked to end may take, and how often it is looked
  * at.  It waits some seconds for a device that is open.
@@ -128,7 +128,7 @@ list_one (uint64_t cookie, void *arg)
 }
 
 int
-others_list (void)
+list_devices (void)
 {
   struct work w = begin (NULL);
 
@@ -253,7 +253,7 @@ detach_one (uint64_t cookie, void *arg)
 }
 
 int
-others_detach (const char *what)
+detach_device (const char *what)
 {
   const char *device = strncmp (what, "/dev/", 5) == 0 ? what + 5 : what;
   const uint64_t cookie = record_cookie (what);
@@ -273,7 +273,7 @@ others_detach (const char *what)
 }
 
 int
-others_detach_all (void)
+detach_all_devices (void)
 {
   struct work w = begin (NULL);
 

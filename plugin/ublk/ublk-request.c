@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * A request of the kernel's, from what it asks to what it is told; see
- * queue-internal.h.
+ * ublk-queue-internal.h.
  */
 
 #include <config.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "queue-internal.h"
+#include "ublk-queue-internal.h"
 
 /* What this thread serves; NULL: nothing just now. */
 static _Thread_local struct tag *served;

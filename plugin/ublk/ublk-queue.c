@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A queue's thread: what it needs, and how it sleeps; see queue-internal.h.
+ * A queue's thread: what it needs, and how it sleeps; see
+ * ublk-queue-internal.h.
  */
 
 #include <config.h>
@@ -16,7 +17,7 @@
 
 #include <liburing.h>
 
-#include "queue-internal.h"
+#include "ublk-queue-internal.h"
 
 /* The longest sleep, of which no clock is afraid. */
 #define LONGEST (3600 * NSEC_PER_SEC)

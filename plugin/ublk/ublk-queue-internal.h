@@ -5,14 +5,14 @@
  * device.  Requests that wait do so without a thread: they are in a heap, by
  * the moment at which they are to be answered.
  *
- *     queue.c          the thread: queue_go_on, over and over
+ *     ublk-queue.c     the thread: queue_go_on, over and over
  *        │               tells what has come in the ring, then sleeps until
  *        │               the first moment, or until more comes
  *        v
- *     queue-request.c  what the kernel asks, done by functions of device.h
+ *     ublk-request.c   what the kernel asks, done by functions of device.h
  *        │               port ── begin ─> device_... ─────────> answer
  *        v                                   │                    ^
- *     queue-later.c                          │ defer, set_aside   │ due
+ *     ublk-waiting.c                         │ defer, set_aside   │ due
  *                                            v                    │
  *                        heap [first, ..., last] ──its moment─────┤
  *                          ^        │ set aside: hastened, or     │
@@ -26,8 +26,8 @@
  * are served within one another, to the depth of the queue at most.  Nobody
  * naps with a lock, or with data of his in a buffer that another request uses.
  *
- * All is the thread's own, except where something else is said.  queue.c and
- * the files named here include this, and ublk.c.
+ * All is the thread's own, except where something else is said.  ublk-queue.c
+ * and the files named here include this, and ublk.c.
  */
 
 #ifndef NULLBLK_UBLK_QUEUE_INTERNAL_H
@@ -112,7 +112,7 @@ struct queue {
 };
 
 /*---------------------------------------------------------------------*/
-/* queue.c */
+/* ublk-queue.c */
 
 /* Begin to serve queue INDEX of the device that PLAN says, at FD, by a
  * connection to D with OPS; FD, PLAN and OPS outlive the queue.  Returns NULL
@@ -145,7 +145,7 @@ void queue_wake (struct queue *q);
 struct queue *queue_of_thread (void);
 
 /*---------------------------------------------------------------------*/
-/* queue-request.c */
+/* ublk-request.c */
 
 /* Serve what the kernel asks. */
 void tag_begin (struct port_request *at_port);
@@ -159,7 +159,7 @@ void tag_front_end (struct front_end *front_end);
 int tag_error (const struct tag *t, int err);
 
 /*---------------------------------------------------------------------*/
-/* queue-later.c */
+/* ublk-waiting.c */
 
 /* See front_end: T waits, when tag_put_in is called for it, if these have
  * said so.

@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Requests that wait: for their moment, or, where they were set aside, for
- * their turn; queue-internal.h has the drawing.
+ * their turn; ublk-queue-internal.h has the drawing.
  */
 
 #include <config.h>
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue-internal.h"
+#include "ublk-queue-internal.h"
 
 /* Where more than this wait, SPIN_AUTO means not to spin: the CPU is needed for
  * what comes next.
