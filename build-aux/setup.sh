@@ -7,7 +7,7 @@
 #
 # Everything is made in build/: a copy of the sources in build/src, since
 # automake builds nowhere else once the tree itself has been configured; one
-# folder a build beside it; and in build/log what the commands said.
+# directory a build beside it; and in build/log what the commands said.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$top/build
@@ -79,7 +79,7 @@ made=(config.h config.log config.status libtool stamp-h1 Makefile .dirstamp
 
 # list_files PATTERN...
 # The files below top, but not those whose name matches a PATTERN, and not the
-# programs made in the folders of tests/, where every source but one has an
+# programs made in the directories of tests/, where every source but one has an
 # extension.
 list_files ()
 {

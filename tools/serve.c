@@ -236,7 +236,7 @@ parse (int argc, char *argv[])
 /*---------------------------------------------------------------------*/
 /* The program that is started, and its arguments */
 
-/* The folder above the one that this program is in: "" if nobody says. */
+/* The directory above the one that this program is in: "" if nobody says. */
 static const char *
 find_tree (void)
 {

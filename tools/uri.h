@@ -5,7 +5,7 @@
  * them whole, nbd-client does not.  After the NBD project's uri.md:
  *
  *   nbd://HOST[:PORT]/EXPORT          nbd+unix:///EXPORT?socket=PATH
- *   nbds://...                        with TLS; ?tls-certificates=FOLDER
+ *   nbds://...                        with TLS; ?tls-certificates=DIRECTORY
  */
 
 #ifndef NULLBLK_URI_H

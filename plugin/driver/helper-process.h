@@ -15,7 +15,7 @@
 
 /* Make a process in which RUN is called, with its end of a SOCK_SEQPACKET
  * socket, and which ends when RUN returns.  It keeps nothing else of its
- * maker's open, has no terminal, is in the root folder, and hears no signals
+ * maker's open, has no terminal, is in the root directory, and hears no signals
  * that end programs.  The maker has one thread.  Returns the other end of the
  * socket and the process in *pid, or -1 and the reason in *why.
  */

@@ -63,11 +63,12 @@ is_file_of (const struct device *d, const char *link)
   return st.st_rdev == d->number || is_named_so (d, path);
 }
 
-/* Calls LOOK for what is in a folder until it returns other than 0.  A folder
- * that is not there, or of a process that has ended, has nothing in it.
+/* Calls LOOK for what is in a directory until it returns other than 0.  A
+ * directory that is not there, or of a process that has ended, has nothing in
+ * it.
  */
 static int
-for_each (const struct device *d, const char *folder,
+for_each (const struct device *d, const char *directory,
           int (*look) (const struct device *d, const char *path))
 {
   struct dirent *entry;
@@ -75,13 +76,13 @@ for_each (const struct device *d, const char *folder,
   int r = 0;
   DIR *dir;
 
-  dir = opendir (folder);
+  dir = opendir (directory);
   if (dir == NULL)
     return errno == ENOENT || errno == ESRCH || errno == ENOTDIR ? 0 : -errno;
   while (r == 0 && (errno = 0, entry = readdir (dir)) != NULL) {
     if (entry->d_name[0] == '.')
       continue;
-    if (snprintf (path, sizeof path, "%s/%s", folder, entry->d_name) <
+    if (snprintf (path, sizeof path, "%s/%s", directory, entry->d_name) <
         (int) sizeof path)
       r = look (d, path);
   }
@@ -99,11 +100,12 @@ look_at_file (const struct device *d, const char *path)
 }
 
 static int
-look_at_folder (const struct device *d, const char *path, const char *folder)
+look_at_directory (const struct device *d, const char *path,
+                   const char *directory)
 {
   char whole[MOST_PATH + 16];
 
-  snprintf (whole, sizeof whole, "%s/%s", path, folder);
+  snprintf (whole, sizeof whole, "%s/%s", path, directory);
   return for_each (d, whole, look_at_file);
 }
 
@@ -117,7 +119,7 @@ look_at_thread (const struct device *d, const char *path)
   if (thread != process &&
       syscall (SYS_kcmp, process, thread, KCMP_FILES, 0, 0) == 0)
     return 0;
-  return look_at_folder (d, path, "fd");
+  return look_at_directory (d, path, "fd");
 }
 
 static int
@@ -129,7 +131,7 @@ look_at_process (const struct device *d, const char *path)
 
   if (!isdigit ((unsigned char) pid[0]) || atoi (pid) == getpid ())
     return 0;
-  r = look_at_folder (d, path, "map_files");
+  r = look_at_directory (d, path, "map_files");
   if (r < 0)
     return r;
   snprintf (threads, sizeof threads, "%s/task", path);
@@ -160,7 +162,7 @@ look_at_holder (const struct device *d, const char *path)
   return -EBUSY;
 }
 
-/* Of a part of it, or of what else is in its folder. */
+/* Of a part of it, or of what else is in its directory. */
 static int
 look_at_part (const struct device *d, const char *path)
 {

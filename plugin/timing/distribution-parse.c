@@ -272,7 +272,8 @@ open_file (const char *text, struct percentiles_file **file,
 }
 
 /* Returns -ENODATA when the file is fio's and has no such requests.  Its text
- * has the whole path, since a server leaves the folder that it was started in.
+ * has the whole path, since a server leaves the directory that it was started
+ * in.
  */
 static int
 parse_file (const char *path, const struct percentiles_file *file,

@@ -4,15 +4,15 @@
 #
 # nullblk beside its peers: all measurements, or some of them, and the report.
 #
-#   make bench [BENCH=quick] [BENCH_SECTIONS="null memory ..."] [OUT=FOLDER]
+#   make bench [BENCH=quick] [BENCH_SECTIONS="null memory ..."] [OUT=DIRECTORY]
 #
-# A section is a script of this folder, which says at its top what it measures
-# and how.  It leaves its figures in OUT (bench-out), where a later run of the
-# same section replaces them, so that a run can be split and repeated in parts:
-# report.md, raw.json and the plots are made from whatever is there in the end.
-# How long it takes is printed before anything is measured.  BENCH=quick shows
-# in minutes that everything works, with figures to match; guest and kernel are
-# only run when they are asked for.
+# A section is a script of this directory, which says at its top what it
+# measures and how.  It leaves its figures in OUT (bench-out), where a later run
+# of the same section replaces them, so that a run can be split and repeated in
+# parts: report.md, raw.json and the plots are made from whatever is there in
+# the end.  How long it takes is printed before anything is measured.
+# BENCH=quick shows in minutes that everything works, with figures to match;
+# guest and kernel are only run when they are asked for.
 #
 # BENCHMARKING.md says how to read the figures.  report.sh puts a summary there.
 

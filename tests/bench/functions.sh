@@ -4,7 +4,7 @@
 #
 # What the measurements share: servers side by side, each with its CPU time,
 # fio's nbd engine as the load, rows of raw figures, and medians.  A script that
-# sources this has a folder $tmp of its own; servers end with it.
+# sources this has a directory $tmp of its own; servers end with it.
 #
 # It runs in a build tree, or with top_builddir set to one.  OUT (bench-out) is
 # where rows go; ROUNDS and RUNTIME (of one measurement, in ms) say how much is

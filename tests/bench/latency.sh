@@ -19,7 +19,7 @@
 # a share of what arithmetic gives, and of less by bench/client; 256 that sleep;
 # and limits.  Printed as Markdown.
 #
-# With OUT=FOLDER, a plot (SVG) of asked against achieved percentiles is left
+# With OUT=DIRECTORY, a plot (SVG) of asked against achieved percentiles is left
 # there, of a file: profile that fio has measured just before: of this machine's
 # disk below TMPDIR.
 

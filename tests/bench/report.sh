@@ -6,11 +6,11 @@
 #
 #   tests/bench/report.sh OUT [FILE]
 #
-# OUT is the folder into which the measurements have put their rows, or a run of
-# before as results/ keeps it, with raw.json.xz.  It gets report.md with every
-# figure, and plots.  With FILE, one table of ratios is put there, too, between
-# the lines "<!-- figures -->" and "<!-- end of figures -->": nobody has typed a
-# figure of BENCHMARKING.md's tables.
+# OUT is the directory into which the measurements have put their rows, or a run
+# of before as results/ keeps it, with raw.json.xz.  It gets report.md with
+# every figure, and plots.  With FILE, one table of ratios is put there, too,
+# between the lines "<!-- figures -->" and "<!-- end of figures -->": nobody has
+# typed a figure of BENCHMARKING.md's tables.
 
 set -euo pipefail
 export LC_ALL=C

@@ -6,12 +6,12 @@
 # kernel with an nbd driver, and an initramfs of busybox, of copies of this
 # machine's tools with their libraries, and of the modules they need.
 #
-#   build-guest.sh FOLDER
+#   build-guest.sh DIRECTORY
 #
 # With NULLBLK_KERNEL=full the kernel is the one for all machines, which is
 # three times as large, and has f2fs.
 #
-# FOLDER holds afterwards
+# DIRECTORY holds afterwards
 #
 #   kernel    to be booted
 #   base      the initramfs, to which run-guest.sh appends a test
@@ -19,7 +19,7 @@
 #   package   the kernel's package, unpacked
 #
 # The package is fetched as the user who runs this, and is never installed.  It
-# stays until FOLDER is removed; where it cannot be had, no other test of the
+# stays until DIRECTORY is removed; where it cannot be had, no other test of the
 # same run of make ($NULLBLK_MAKE) tries again.  Several of these may run at a
 # time.  Status 77, and one line, when something is missing.
 
@@ -27,8 +27,8 @@ set -euo pipefail
 export LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin
 
-# Its modules include nbd and ublk_drv, and it is the smallest that has them.  Debian 12's
-# own is 6.1, but it has a newer one, too.
+# Its modules include nbd and ublk_drv, and it is the smallest that has them.
+# Debian 12's own is 6.1, but it has a newer one, too.
 cloud=-cloud
 [ "${NULLBLK_KERNEL-}" != full ] || cloud=
 meta=linux-image$cloud-amd64
@@ -47,7 +47,7 @@ more_tools=(btrfs mkfs.btrfs mkfs.f2fs fsck.f2fs dmsetup ip)
 more_modules=(ublk_drv mq_deadline btrfs crc32c_intel crc32_generic f2fs zonefs
               loop veth dm_mod dm_crypt dm_mirror md_mod raid0 raid1 linear xts)
 
-folder=${1:?}
+directory=${1:?}
 here=$(cd "$(dirname "$0")" && pwd)
 for name in "${more_tools[@]}"; do
   ! command -v "$name" >/dev/null || tools+=("$name")
@@ -68,7 +68,7 @@ fail ()
 #----------------------------------------------------------------------
 # The kernel
 
-# fetch_kernel [APT-OPTION]...: into the current folder.  A meta package
+# fetch_kernel [APT-OPTION]...: into the current directory.  A meta package
 # depends on the kernel's newest version, whose name changes; and since Linux 7
 # there, on a package each for the kernel, its modules and lists of them.
 fetch_kernel ()
@@ -109,19 +109,20 @@ this_run ()
     awk -v pid="$NULLBLK_MAKE" '{ print pid, $22 }' "/proc/$NULLBLK_MAKE/stat"
 }
 
-# get_package_once: with its words in $folder/said.
+# get_package_once: with its words in $directory/said.
 get_package_once ()
 {
   local run
 
   run=$(this_run)
-  if [ -n "$run" ] && [ "$(cat "$folder/failed" 2>/dev/null)" = "$run" ]; then
+  if [ -n "$run" ] &&
+     [ "$(cat "$directory/failed" 2>/dev/null)" = "$run" ]; then
     echo "tried for an earlier test"
     return 1
   fi
-  get_package >"$folder/said" 2>&1 9>&- && return
-  cat "$folder/said"
-  echo "$run" >"$folder/failed"
+  get_package >"$directory/said" 2>&1 9>&- && return
+  cat "$directory/said"
+  echo "$run" >"$directory/failed"
   return 1
 }
 
@@ -151,7 +152,7 @@ copy_with_libraries ()
   done
 }
 
-# One folder for each kind, so that it does not matter through which of two
+# One directory for each kind, so that it does not matter through which of two
 # names a file is found.
 make_tree ()
 {
@@ -202,7 +203,7 @@ module_file ()
 # /lib.
 prepare_package ()
 {
-  local package=$folder/package
+  local package=$directory/package
 
   mkdir -p "$package/lib"
   [ -e "$package/lib/modules" ] ||
@@ -215,9 +216,9 @@ copy_modules ()
 {
   local lib version f name all=()
 
-  version=$(ls "$folder/package/lib/modules")
-  lib=$folder/package/lib/modules/$version
-  "$busybox" depmod -b "$folder/package" "$version"
+  version=$(ls "$directory/package/lib/modules")
+  lib=$directory/package/lib/modules/$version
+  "$busybox" depmod -b "$directory/package" "$version"
   for name in "${modules[@]}" "${more_modules[@]}"; do
     f=$(module_file "$name")
     [ -n "$f" ] || continue
@@ -254,22 +255,22 @@ for program in apt-get awk busybox cpio dpkg-deb flock xz zstd \
 done
 busybox=$(command -v busybox)
 
-mkdir -p "$folder"
-folder=$(cd "$folder" && pwd)
-exec 9>"$folder/lock"
+mkdir -p "$directory"
+directory=$(cd "$directory" && pwd)
+exec 9>"$directory/lock"
 flock 9
-if [ -e "$folder/base" ] && [ -e "$folder/kernel" ] &&
-   cmp -s "$folder/inputs" <(inputs); then
+if [ -e "$directory/base" ] && [ -e "$directory/kernel" ] &&
+   cmp -s "$directory/inputs" <(inputs); then
   exit 0
 fi
 
-new=$(mktemp -d "$folder/new-XXXXXX")
+new=$(mktemp -d "$directory/new-XXXXXX")
 trap 'rm -rf "$new"' EXIT
 trap 'exit 1' HUP INT TERM
 
-if [ ! -e "$folder/package" ]; then
+if [ ! -e "$directory/package" ]; then
   get_package_once || missing "the kernel ($meta) cannot be fetched"
-  mv "$new/package" "$folder/package"
+  mv "$new/package" "$directory/package"
 fi
 
 root=$new/root
@@ -280,7 +281,7 @@ copy_modules
   zstd -q -3 >"$new/base"
 # The kernel wants archives to begin at a multiple of four.
 truncate -s %4 "$new/base"
-find "$folder/package" -name 'vmlinuz*' -type f -exec cp {} "$new/kernel" \;
-rm -f "$folder/inputs"
-mv "$new/kernel" "$new/base" "$folder"
-inputs >"$folder/inputs"
+find "$directory/package" -name 'vmlinuz*' -type f -exec cp {} "$new/kernel" \;
+rm -f "$directory/inputs"
+mv "$new/kernel" "$new/base" "$directory"
+inputs >"$directory/inputs"

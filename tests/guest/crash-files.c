@@ -4,12 +4,12 @@
  * Changes files so that each change is durable before the next begins, until
  * one fails; and checks afterwards that all of them are there.
  *
- *   crash-files write FOLDER DONE     prints how many are durable
- *   crash-files check FOLDER DONE     prints what is wrong, and fails
+ *   crash-files write DIRECTORY DONE     prints how many are durable
+ *   crash-files check DIRECTORY DONE     prints what is wrong, and fails
  *
  * Changes have numbers, from 1, and DONE of them are known to be durable.  An
  * even one replaces a file of its slot by fsync, rename and fsync of the
- * folder; an odd one appends a record to the current log, of which there are
+ * directory; an odd one appends a record to the current log, of which there are
  * two, by fdatasync.  Contents follow from the number, so that a change that
  * failed, and of which anything may be there, is made once more by the next
  * write, and that no other change was ever begun.
@@ -33,7 +33,7 @@
 #define RECORDS 48    /* of a log before the other one begins */
 
 static uint8_t expected[LONGEST], buf[LONGEST + 1];
-static int folder;
+static int directory;
 
 static void
 fill (uint64_t number, size_t len)
@@ -76,14 +76,14 @@ put (int fd, size_t len, off_t offset)
   return pwrite (fd, expected, len, offset) == (ssize_t) len;
 }
 
-/* Close it, having seen once more that it is durable, as the folder is: xfs's
- * fsync of a folder succeeds when its log has failed already, a file's does
- * not.
+/* Close it, having seen once more that it is durable, as the directory is:
+ * xfs's fsync of a directory succeeds when its log has failed already, a file's
+ * does not.
  */
 static bool
 is_durable (int fd)
 {
-  const bool ok = fsync (folder) == 0 && fsync (fd) == 0;
+  const bool ok = fsync (directory) == 0 && fsync (fd) == 0;
 
   return close (fd) == 0 && ok;
 }
@@ -98,11 +98,11 @@ replace (uint64_t number)
 
   place (number, name);
   fill (number, len);
-  fd = openat (folder, "new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  fd = openat (directory, "new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (fd == -1)
     return false;
   ok = put (fd, len, 0) && fsync (fd) == 0 &&
-       renameat (folder, "new", folder, name) == 0;
+       renameat (directory, "new", directory, name) == 0;
   return is_durable (fd) && ok;
 }
 
@@ -115,8 +115,8 @@ append (uint64_t number)
   int fd;
 
   fill (number, RECORD);
-  fd = openat (folder, name, O_WRONLY | O_CREAT | (offset == 0 ? O_TRUNC : 0),
-               0600);
+  fd = openat (directory, name,
+               O_WRONLY | O_CREAT | (offset == 0 ? O_TRUNC : 0), 0600);
   if (fd == -1)
     return false;
   ok = put (fd, RECORD, offset) && fdatasync (fd) == 0;
@@ -144,7 +144,7 @@ is_there (uint64_t number)
   const size_t asked = number % 2 == 0 ? len + 1 : len;
   char name[32];
   const off_t offset = place (number, name);
-  const int fd = openat (folder, name, O_RDONLY);
+  const int fd = openat (directory, name, O_RDONLY);
   ssize_t n;
 
   if (fd < 0)
@@ -190,13 +190,13 @@ main (int argc, char *argv[])
   bool writes;
 
   if (argc != 4) {
-    fprintf (stderr, "crash-files write|check FOLDER DONE\n");
+    fprintf (stderr, "crash-files write|check DIRECTORY DONE\n");
     return EXIT_FAILURE;
   }
   writes = strcmp (argv[1], "write") == 0;
-  folder = open (argv[2], O_RDONLY | O_DIRECTORY);
+  directory = open (argv[2], O_RDONLY | O_DIRECTORY);
   /* The power may be gone by now: then no change is made. */
-  if (folder == -1 && !writes) {
+  if (directory == -1 && !writes) {
     printf ("%s: %s\n", argv[2], strerror (errno));
     return EXIT_FAILURE;
   }

@@ -8,8 +8,8 @@
  *   differ --rows
  *
  *     --seed=N --operations=N
- *     --configfs=FOLDER    A's
- *     --config=URI         B's .config, by which, and A's folder,
+ *     --configfs=DIRECTORY A's
+ *     --config=URI         B's .config, by which, and A's directory,
  *     --bad                blocks are to be marked as bad
  *     --zones=URI          B's .zones, by which zones become read-only and
  *                          offline
@@ -208,7 +208,7 @@ command (int d, const struct operation *o)
   return result_of (ioctl (fd[d], requests[o->kind], &range));
 }
 
-/* Write TEXT to a file of A's folder in configfs. */
+/* Write TEXT to a file of A's directory in configfs. */
 static long
 write_configfs (const char *name, const char *text)
 {

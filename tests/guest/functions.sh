@@ -273,20 +273,20 @@ fill_filesystem ()
   esac
   try mount -t "$type" "$device" /mnt
   try dd if=/dev/urandom of="$tmp/content" bs=1M count=4
-  mkdir /mnt/folder
-  cp "$tmp/content" /mnt/folder/a
+  mkdir /mnt/directory
+  cp "$tmp/content" /mnt/directory/a
   cp -r /usr/sbin /mnt/gone
-  cp -r /usr/sbin /mnt/folder/sbin
-  cp /mnt/folder/a /mnt/b
+  cp -r /usr/sbin /mnt/directory/sbin
+  cp /mnt/directory/a /mnt/b
   rm -r /mnt/gone
   try umount /mnt
   try "${check[@]}" "$device"
 
   echo 3 >/proc/sys/vm/drop_caches
   try mount -t "$type" "$device" /mnt
-  try cmp "$tmp/content" /mnt/folder/a
+  try cmp "$tmp/content" /mnt/directory/a
   try cmp "$tmp/content" /mnt/b
-  try diff -r /usr/sbin /mnt/folder/sbin
+  try diff -r /usr/sbin /mnt/directory/sbin
   try umount /mnt
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Boots the guest with the plugin, and runs a test of this folder in it.
+# Boots the guest with the plugin, and runs a test of this directory in it.
 #
 #   run-guest.sh TEST-SCRIPT [QEMU-ARGUMENT]...
 #
@@ -90,7 +90,7 @@ fi
   done
 } >"$tmp/root/tests/guest/environment"
 cp "$image/base" "$tmp/initramfs"
-# A folder of more that somebody wants there.
+# A directory of more that somebody wants there.
 if [ -n "${NULLBLK_ADD-}" ]; then
   cp -r "$NULLBLK_ADD/." "$tmp/root"
 fi

@@ -4,7 +4,7 @@
 #
 # nullblk-attach and what is not its own: a device that somebody else was
 # quicker to attach, or attached after ours was gone, under the same number; a
-# process that has the number of one of ours; a folder that a crash has left.
+# process that has the number of one of ours; a directory that a crash has left.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
 source "${0%/*}/attach.sh"

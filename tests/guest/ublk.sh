@@ -182,7 +182,7 @@ filesystem_lives ()
   detach_ublk
   attach_ublk "$uri"
   try mount -t "$1" "$disk" /mnt
-  try diff -r /usr/sbin /mnt/folder/sbin
+  try diff -r /usr/sbin /mnt/directory/sbin
   try umount /mnt
   detach_ublk
   leave_server

@@ -16,7 +16,7 @@ certtool ()
   command certtool "$@" 2>"$tmp/err" || fail "certtool: $(cat "$tmp/err")"
 }
 
-# authority FOLDER: a certificate authority of its own
+# authority DIRECTORY: a certificate authority of its own
 authority ()
 {
   mkdir "$1"
@@ -26,8 +26,8 @@ authority ()
     --template "$tmp/template" --outfile "$1/ca-cert.pem"
 }
 
-# certificate FOLDER NAME TEMPLATE-LINE...: NAME-key.pem and NAME-cert.pem,
-# vouched for by the folder's authority.
+# certificate DIRECTORY NAME TEMPLATE-LINE...: NAME-key.pem and NAME-cert.pem,
+# vouched for by the directory's authority.
 certificate ()
 {
   local dir=$1 name=$2
@@ -66,8 +66,8 @@ creds=tls-creds-x509,dir=$ours,endpoint=client
 encrypted_both_ways "$uri" server4.test "$creds"
 encrypted_both_ways "${uri/server4/server6}" server6.test "$creds"
 
-# handshake_fails FOLDER SERVER SIDE WHY-NBDINFO WHY-QEMU-IMG: for one who has
-# what is in FOLDER
+# handshake_fails DIRECTORY SERVER SIDE WHY-NBDINFO WHY-QEMU-IMG: for one who
+# has what is in DIRECTORY
 handshake_fails ()
 {
   refused "$3" "$4" "${on_client[@]}" \

@@ -4,7 +4,7 @@
 #
 # What every server test in shell begins with.  A test that sources this has
 #
-#   $tmp      a folder of its own, removed at the end
+#   $tmp      a directory of its own, removed at the end
 #   $NBDKIT, $PLUGIN, $top_srcdir, $top_builddir    from make check
 #
 # and at most one server at a time ($server_pid, listening on $sock), which is

@@ -31,7 +31,7 @@ says 1 'nullblk-attach: nbds://*: --persist cannot reconnect with TLS' \
 says 2 'nullblk-attach: --as=x: allowed are auto, nbd and ublk' --as=x 8G
 says 1 'nullblk-attach: x: nothing may follow a URI' nbd://localhost x
 says 1 'nullblk-attach: nbd://localhost:x: a URI is *' nbd://localhost:x
-says 1 'nullblk-attach: nbds://*tls-certificates=FOLDER' --as=nbd \
+says 1 'nullblk-attach: nbds://*tls-certificates=DIRECTORY' --as=nbd \
   nbds://localhost
 for text in nbd+ssh://host/ nbd+vsock:// nbds+ssh://host/ http://host/; do
   says 1 "nullblk-attach: $text: the kernel takes TCP and Unix sockets only: *" \

@@ -12,7 +12,7 @@ try ()
 {
   rm -f "$tmp/sock" "$tmp/pid" "$tmp/ran"
   status=0
-  # nbdkit 1.32 leaves the folder of -U - behind when it fails.
+  # nbdkit 1.32 leaves the directory of -U - behind when it fails.
   "$NBDKIT" -U "$tmp/sock" -P "$tmp/pid" "$PLUGIN" "$@" \
     --run "touch '$tmp/ran'" 2>"$tmp/err" || status=$?
   listened=no

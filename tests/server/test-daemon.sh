@@ -3,8 +3,8 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # Without -f nbdkit goes into the background, by a fork between .get_ready and
-# .after_fork and with / as its folder: the plugin is named by a relative path,
-# and serves afterwards.
+# .after_fork and with / as its directory: the plugin is named by a relative
+# path, and serves afterwards.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"

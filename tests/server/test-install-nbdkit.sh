@@ -3,7 +3,7 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # nbdkit finds the installed plugin by its name.  Where it is installed is put
-# over nbdkit's own folder for this test alone, in a mount namespace.
+# over nbdkit's own directory for this test alone, in a mount namespace.
 
 # shellcheck source=install.sh source-path=SCRIPTDIR
 source "${0%/*}/install.sh"

@@ -17,7 +17,7 @@ fio --name=job --ioengine=nbd --uri="$uri" --rw=randread --bs=4k --size=4M \
 stop_server
 sed -i -n '/^{/,$p' "$tmp/fio.json"
 
-# As a daemon it runs in another folder than it was started in.
+# As a daemon it runs in another directory than it was started in.
 cd "$tmp"
 "$NBDKIT" -U "$tmp/daemon.sock" -P "$tmp/daemon.pid" "$PLUGIN" 1G \
   read-latency=file:fio.json 2>"$tmp/err" || fail "$(cat "$tmp/err")"

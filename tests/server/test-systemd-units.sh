@@ -39,7 +39,7 @@ secure 15 nullblk-socket@ram.service
 [ ! -e "$units/nullblk-attach@.service" ] ||
   secure 46 nullblk-attach@ram.service # it may serve a ublk device
 
-# locks UNIT: from MemoryMax on, less the folder of the one that has it.
+# locks UNIT: from MemoryMax on, less the directory of the one that has it.
 locks ()
 {
   sed -n '/^MemoryMax=/,/^\[/p' "$units/$1" |

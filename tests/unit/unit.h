@@ -31,18 +31,18 @@
   (cmocka_set_message_output (CM_OUTPUT_TAP),                                  \
    cmocka_run_group_tests (tests, NULL, NULL) != 0)
 
-/* The same in a folder of its own, which has to be empty at the end, but for an
- * empty folder "run": that is RUN of the programs for root.
+/* The same in a directory of its own, which has to be empty at the end, but for
+ * an empty directory "run": that is RUN of the programs for root.
  */
-#define RUN_TESTS_IN_FOLDER(tests)                                             \
+#define RUN_TESTS_IN_DIRECTORY(tests)                                          \
   ({                                                                           \
-    char folder_[] = "/tmp/nullblk-test-XXXXXX";                               \
+    char directory_[] = "/tmp/nullblk-test-XXXXXX";                            \
     int r_ = EXIT_FAILURE;                                                     \
                                                                                \
-    if (mkdtemp (folder_) != NULL && chdir (folder_) == 0) {                   \
+    if (mkdtemp (directory_) != NULL && chdir (directory_) == 0) {             \
       r_ = RUN_TESTS (tests);                                                  \
       rmdir ("run");                                                           \
-      if (chdir ("/") == -1 || rmdir (folder_) == -1)                          \
+      if (chdir ("/") == -1 || rmdir (directory_) == -1)                       \
         r_ = EXIT_FAILURE;                                                     \
     }                                                                          \
     r_;                                                                        \

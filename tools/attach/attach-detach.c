@@ -23,12 +23,12 @@
 #include "attach-internal.h"
 
 static void
-list_one (const char *name, const char *folder)
+list_one (const char *name, const char *directory)
 {
-  const struct attachment a = remembered (folder);
+  const struct attachment a = remembered (directory);
   static char uri[LONGEST_URI];
 
-  read_line (uri, sizeof uri, folder, "uri");
+  read_line (uri, sizeof uri, directory, "uri");
   if (is_there (&a))
     printf ("%-16s /dev/%-8s %20" PRIu64 " %s\n", name, a.device,
             size_of (a.device), uri);
@@ -41,7 +41,7 @@ list_all (void)
 {
   if (geteuid () != 0)
     die ("only root can see what is attached");
-  for_each_folder (list_one);
+  for_each_directory (list_one);
   return EXIT_SUCCESS;
 }
 
@@ -61,20 +61,20 @@ complain (const char *name, const char *fs, ...)
 
 /* Has nbd-client attached it? */
 static bool
-is_of_client (const char *folder)
+is_of_client (const char *directory)
 {
   static char text[LONGEST_URI];
   static struct uri uri;
   struct message why;
 
-  read_line (text, sizeof text, folder, "uri");
+  read_line (text, sizeof text, directory, "uri");
   return uri_parse (&uri, text, &why) == 0 && uri.tls;
 }
 
 static bool
-end_server (const char *name, const char *folder)
+end_server (const char *name, const char *directory)
 {
-  return stop_server (folder) ||
+  return stop_server (directory) ||
          complain (
              name,
              "its server does not end: other clients are connected to it");
@@ -82,7 +82,7 @@ end_server (const char *name, const char *folder)
 
 /* The server deletes the device, also where it was opened since. */
 static bool
-detach_of_server (const char *name, const char *folder,
+detach_of_server (const char *name, const char *directory,
                   const struct attachment *a)
 {
   char path[64];
@@ -98,9 +98,9 @@ detach_of_server (const char *name, const char *folder,
   if (fsync (fd) == -1)
     complain (name, "%s: flush: %s", path, strerror (errno));
   close (fd);
-  if (!end_server (name, folder))
+  if (!end_server (name, directory))
     return false;
-  remove_folder (folder);
+  remove_directory (directory);
   return true;
 }
 
@@ -108,16 +108,17 @@ detach_of_server (const char *name, const char *folder,
  * all data that was written has reached the server.
  */
 static bool
-detach_ublk (const char *name, const char *folder, const struct attachment *a)
+detach_ublk (const char *name, const char *directory,
+             const struct attachment *a)
 {
   bool is_gone, r;
 
   if (is_of_server (a))
-    return detach_of_server (name, folder, a);
+    return detach_of_server (name, directory, a);
   r = detach_by_ublk (a, &is_gone);
-  if (!is_gone || !end_server (name, folder))
+  if (!is_gone || !end_server (name, directory))
     return false;
-  remove_folder (folder);
+  remove_directory (directory);
   return r;
 }
 
@@ -125,16 +126,16 @@ detach_ublk (const char *name, const char *folder, const struct attachment *a)
  * Returns false, after an error for the user, if something is left.
  */
 static bool
-detach_device (const char *name, const char *folder)
+detach_device (const char *name, const char *directory)
 {
-  const struct attachment a = remembered (folder);
+  const struct attachment a = remembered (directory);
   char watcher[64];
   int fd;
 
   if (has_cookie (&a))
-    return detach_ublk (name, folder, &a);
+    return detach_ublk (name, directory, &a);
   /* O_EXCL: no filesystem or driver holds the device. */
-  read_line (watcher, sizeof watcher, folder, "watcher");
+  read_line (watcher, sizeof watcher, directory, "watcher");
   fd = hold (&a, O_RDONLY | O_EXCL, watcher[0] == '\0');
   if (fd == -1 && errno == EBUSY)
     return complain (
@@ -148,35 +149,35 @@ detach_device (const char *name, const char *folder)
     disconnect (a.device);
     close (fd);
   }
-  if (!stop_watcher (folder))
+  if (!stop_watcher (directory))
     return complain (name, "the process that reconnects it does not end");
-  if (!end_server (name, folder))
+  if (!end_server (name, directory))
     return false;
   if (!wait_for (is_gone, &a))
     return complain (name,
                      "/dev/%s is disconnected, but still open in a process: "
                      "it goes with that, and is cleared by another --detach",
                      a.device);
-  if (!is_of_client (folder))
+  if (!is_of_client (directory))
     restore_node (&a);
-  remove_folder (folder);
+  remove_directory (directory);
   return true;
 }
 
 static bool
-detach_one (const char *name, const char *folder)
+detach_one (const char *name, const char *directory)
 {
   bool r;
 
-  if (!lock_folder (folder))
+  if (!lock_directory (directory))
     return complain (name, "%s",
                      errno == EWOULDBLOCK
                          ? "another nullblk-attach is at work on it"
                      : errno == ENOENT ? "not attached by nullblk-attach; "
                                          "--list shows what is"
                                        : strerror (errno));
-  r = detach_device (name, folder);
-  unlock_folder ();
+  r = detach_device (name, directory);
+  unlock_directory ();
   return r;
 }
 
@@ -186,14 +187,14 @@ detach_one (const char *name, const char *folder)
 static const char *
 name_of (const char *what)
 {
-  char folder[LONGEST_PATH];
+  char directory[LONGEST_PATH];
 
   if (strncmp (what, "/dev/", 5) == 0)
     return name_of_device (what + 5);
   if (!is_good_name (what))
     return NULL;
-  folder_of (folder, sizeof folder, what);
-  if (access (folder, F_OK) == -1 && is_device_name (what))
+  directory_of (directory, sizeof directory, what);
+  if (access (directory, F_OK) == -1 && is_device_name (what))
     return name_of_device (what);
   return what;
 }
@@ -201,7 +202,7 @@ name_of (const char *what)
 int
 detach (const char *what)
 {
-  char folder[LONGEST_PATH];
+  char directory[LONGEST_PATH];
   const char *name;
 
   if (geteuid () != 0)
@@ -209,18 +210,18 @@ detach (const char *what)
   name = name_of (what);
   if (name == NULL)
     die ("%s: not attached by nullblk-attach; --list shows what is", what);
-  folder_of (folder, sizeof folder, name);
-  return detach_one (name, folder) ? EXIT_SUCCESS : EXIT_FAILURE;
+  directory_of (directory, sizeof directory, name);
+  return detach_one (name, directory) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Begin to detach, in a child, as a flush takes as long as the server needs. */
 static void
-begin_detaching (const char *name, const char *folder)
+begin_detaching (const char *name, const char *directory)
 {
   const pid_t pid = fork ();
 
   if (pid == 0)
-    _exit (detach_one (name, folder) ? EXIT_SUCCESS : EXIT_FAILURE);
+    _exit (detach_one (name, directory) ? EXIT_SUCCESS : EXIT_FAILURE);
   if (pid == -1)
     die ("%s", strerror (errno));
 }
@@ -232,7 +233,7 @@ detach_all (void)
 
   if (geteuid () != 0)
     die ("only root can detach a device");
-  for_each_folder (begin_detaching);
+  for_each_directory (begin_detaching);
   while (wait (&status) != -1 || errno == EINTR) {
     if (status != 0)
       r = EXIT_FAILURE;

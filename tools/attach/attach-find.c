@@ -52,10 +52,10 @@ is_device_name (const char *name)
 void
 read_sys (char *buf, size_t size, const char *device, const char *file)
 {
-  char folder[LONGEST_PATH];
+  char directory[LONGEST_PATH];
 
-  format (folder, sizeof folder, SYS "/block/%s", device);
-  read_line (buf, size, folder, file);
+  format (directory, sizeof directory, SYS "/block/%s", device);
+  read_line (buf, size, directory, file);
 }
 
 unsigned
@@ -263,12 +263,12 @@ locate (struct attachment *a)
 }
 
 struct attachment
-remembered (const char *folder)
+remembered (const char *directory)
 {
   struct attachment a;
 
-  read_line (a.device, sizeof a.device, folder, "device");
-  read_line (a.identity, sizeof a.identity, folder, "attachment");
+  read_line (a.device, sizeof a.device, directory, "device");
+  read_line (a.identity, sizeof a.identity, directory, "attachment");
   if (is_device_name (a.device))
     return a;
   a.device[0] = '\0';
@@ -293,9 +293,9 @@ static struct {
 } wanted;
 
 static void
-match_device (const char *name, const char *folder)
+match_device (const char *name, const char *directory)
 {
-  const struct attachment a = remembered (folder);
+  const struct attachment a = remembered (directory);
 
   if (strcmp (a.device, wanted.device) == 0 &&
       (wanted.name[0] == '\0' || is_there (&a)))
@@ -307,11 +307,12 @@ name_of_device (const char *device)
 {
   wanted.device = device;
   wanted.name[0] = '\0';
-  for_each_folder (match_device);
+  for_each_directory (match_device);
   return wanted.name[0] != '\0' ? wanted.name : NULL;
 }
 
-/* A socket's path may begin in another folder than it did for somebody else. */
+/* A socket's path may begin in another directory than it did for somebody else.
+ */
 static bool
 is_same_export (const struct uri *a, const struct uri *b)
 {
@@ -322,7 +323,7 @@ is_same_export (const struct uri *a, const struct uri *b)
 }
 
 static void
-match_export (const char *name, const char *folder)
+match_export (const char *name, const char *directory)
 {
   static char text[LONGEST_URI];
   static struct uri uri;
@@ -330,15 +331,15 @@ match_export (const char *name, const char *folder)
   struct attachment a;
   struct message why;
 
-  read_line (text, sizeof text, folder, "uri");
+  read_line (text, sizeof text, directory, "uri");
   if (wanted.name[0] != '\0' || uri_parse (&uri, text, &why) < 0 ||
       !is_same_export (&uri, wanted.uri))
     return;
-  read_line (network, sizeof network, folder, "network");
+  read_line (network, sizeof network, directory, "network");
   network_of_process (here, sizeof here);
   if (uri.host[0] != '\0' && strcmp (network, here) != 0)
     return;
-  a = remembered (folder);
+  a = remembered (directory);
   /* A device without an identifier cannot be given new connections, and it
    * cannot be seen whether it has lost its own.
    */
@@ -351,18 +352,18 @@ name_of_export (const struct uri *uri)
 {
   wanted.uri = uri;
   wanted.name[0] = '\0';
-  for_each_folder (match_export);
+  for_each_directory (match_export);
   return wanted.name[0] != '\0' ? wanted.name : NULL;
 }
 
 bool
 is_of_export (const char *name, const struct uri *uri)
 {
-  char folder[LONGEST_PATH];
+  char directory[LONGEST_PATH];
 
-  folder_of (folder, sizeof folder, name);
+  directory_of (directory, sizeof directory, name);
   wanted.uri = uri;
   wanted.name[0] = '\0';
-  match_export (name, folder);
+  match_export (name, directory);
   return wanted.name[0] != '\0';
 }

@@ -5,18 +5,18 @@
  * those that stand below it:
  *
  *     nullblk-attach.c  the command line
- *     attach.c          attaching (with the layout of /run/nullblk)
- *     attach-detach.c   listing and detaching
- *     attach-device.c   nbd devices
- *     attach-ublk.c     ublk devices, by nullblk-ublk
- *     attach-server.c   the server and the process that reconnects a device
- *     attach-find.c     how an attachment is found
- *     attach-folder.c   its folder, and locks
- *     persist.c         reconnects an nbd device
- *     connection.c      connections to a server
- *     attach-process.c  signals and programs
- *     netlink.c         the kernel's nbd driver
- *     attach-text.c     texts, and files of one line
+ *     attach.c            attaching (with the layout of /run/nullblk)
+ *     attach-detach.c     listing and detaching
+ *     attach-device.c     nbd devices
+ *     attach-ublk.c       ublk devices, by nullblk-ublk
+ *     attach-server.c     the server and the process that reconnects a device
+ *     attach-find.c       how an attachment is found
+ *     attach-directory.c  its directory, and locks
+ *     persist.c           reconnects an nbd device
+ *     connection.c        connections to a server
+ *     attach-process.c    signals and programs
+ *     netlink.c           the kernel's nbd driver
+ *     attach-text.c       texts, and files of one line
  *
  * A function that cannot go on ends the program, unless its comment says that
  * it returns on failure.
@@ -70,7 +70,7 @@ struct attach_options {
 int attach (const struct attach_options *given, char **arguments);
 
 /*---------------------------------------------------------------------*/
-/* Folders of attachments: attach-folder.c */
+/* Directories of attachments: attach-directory.c */
 
 /* The network namespace of this process, as text: in another one the names of
  * hosts may mean other hosts.
@@ -78,27 +78,28 @@ int attach (const struct attach_options *given, char **arguments);
 void network_of_process (char *buf, size_t size);
 
 /* The device's export, as it was when it was attached. */
-bool write_offer (const char *folder, const struct offer *offer);
-bool read_offer (const char *folder, struct offer *offer);
+bool write_offer (const char *directory, const struct offer *offer);
+bool read_offer (const char *directory, struct offer *offer);
 
 bool is_good_name (const char *name);
-void folder_of (char *buf, size_t size, const char *name);
-/* Make a folder that is locked from its first moment, or lock one that is
- * there.  While a folder is locked, no other nullblk-attach changes the
+void directory_of (char *buf, size_t size, const char *name);
+/* Make a directory that is locked from its first moment, or lock one that is
+ * there.  While a directory is locked, no other nullblk-attach changes the
  * attachment; no nullblk-attach waits for the lock.  Return false and errno on
- * failure: EEXIST, ENOENT, EWOULDBLOCK.  The lock is held until unlock_folder,
- * or until this process, and each child that it has forked without an exec, has
- * ended or called leave_locks.
+ * failure: EEXIST, ENOENT, EWOULDBLOCK.  The lock is held until
+ * unlock_directory, or until this process, and each child that it has forked
+ * without an exec, has ended or called leave_locks.
  */
-bool make_folder (const char *folder);
-bool lock_folder (const char *folder);
-void unlock_folder (void);
+bool make_directory (const char *directory);
+bool lock_directory (const char *directory);
+void unlock_directory (void);
 /* Returns false and errno on failure; EEXIST: NEW is there already. */
-bool move_folder (const char *folder, const char *new);
-void remove_folder (const char *folder);
+bool move_directory (const char *directory, const char *new);
+void remove_directory (const char *directory);
 
-/* Call ACTION for each folder below RUN. */
-void for_each_folder (void (*action) (const char *name, const char *folder));
+/* Call ACTION for each directory below RUN. */
+void for_each_directory (void (*action) (const char *name,
+                                         const char *directory));
 
 /* As long as an export is locked, no other nullblk-attach looks whether it is
  * attached, or attaches it.  A nullblk-attach waits for this lock, as it is
@@ -156,9 +157,9 @@ int end_program (pid_t pid, const char *name);
 int run_for_line (const char *const *argv, char *line, size_t size);
 
 /* Returns the path of a program of this project: beside this program, as in a
- * build tree, otherwise in FOLDER.  The text is valid until the next call.
+ * build tree, otherwise in DIRECTORY.  The text is valid until the next call.
  */
-const char *find_tool (const char *program, const char *folder);
+const char *find_tool (const char *program, const char *directory);
 
 /* Wait for a condition: look fifty times a second, for 30 s, or until
  * is_stopped.  Returns false if it has not come true.
@@ -173,33 +174,34 @@ void format (char *buf, size_t size, const char *fs, ...)
     __attribute__ ((format (printf, 3, 4)));
 
 /* Read the first line of a file; "" where there is none. */
-void read_line (char *buf, size_t size, const char *folder, const char *file);
+void read_line (char *buf, size_t size, const char *directory,
+                const char *file);
 /* Returns false and errno on failure. */
-bool write_line (const char *folder, const char *file, const char *text);
+bool write_line (const char *directory, const char *file, const char *text);
 
 /*---------------------------------------------------------------------*/
 /* The processes of an attachment: attach-server.c */
 
 /* Start a server with the plugin's PARAMETERS, and MORE where it is not NULL,
- * for QUEUE requests at a time, on a socket in FOLDER.  Returns false on
+ * for QUEUE requests at a time, on a socket in DIRECTORY.  Returns false on
  * failure; if it is of the parameters, the server has printed the reason.
  */
-bool start_server (const char *folder, char *const *parameters,
+bool start_server (const char *directory, char *const *parameters,
                    const char *more, unsigned queue);
 
 /* Ask the server to end, and wait for that.  Its clients must have gone, or it
  * does not end.
  */
-bool stop_server (const char *folder);
+bool stop_server (const char *directory);
 
 /* Begin a process that reconnects the device.  Returns false and the reason in
  * *why on failure.
  */
 struct attachment;
-bool start_watcher (struct persist *p, const char *folder,
+bool start_watcher (struct persist *p, const char *directory,
                     const struct attachment *attachment,
                     const struct persist_target *target, struct message *why);
-bool stop_watcher (const char *folder);
+bool stop_watcher (const char *directory);
 
 /*---------------------------------------------------------------------*/
 /* Devices, by their names "nbdN" and "ublkbN", and attachments: attach-find.c
@@ -261,11 +263,11 @@ bool is_attached_by (const struct attachment *a, pid_t pid);
 bool is_there (const void *attachment);
 bool is_gone (const void *attachment);
 
-/* Returns the attachment of FOLDER; after a crash there may be none.  If
+/* Returns the attachment of DIRECTORY; after a crash there may be none.  If
  * nullblk-attach was killed when the kernel had just attached the device, the
  * device is looked for by its identifier.
  */
-struct attachment remembered (const char *folder);
+struct attachment remembered (const char *directory);
 
 /* Returns the name of a device's attachment: of one that is there, or else of
  * one that a crash has left.  Or the name of an export's attachment that is

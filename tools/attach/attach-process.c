@@ -238,7 +238,7 @@ wait_for (bool (*condition) (const void *), const void *arg)
 /*---------------------------------------------------------------------*/
 
 const char *
-find_tool (const char *program, const char *folder)
+find_tool (const char *program, const char *directory)
 {
   static char path[PATH_MAX + 16];
   ssize_t len;
@@ -252,6 +252,6 @@ find_tool (const char *program, const char *folder)
     if (access (path, X_OK) == 0)
       return path;
   }
-  format (path, sizeof path, "%s/%s", folder, program);
+  format (path, sizeof path, "%s/%s", directory, program);
   return path;
 }

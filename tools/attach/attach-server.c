@@ -44,23 +44,23 @@ describe_process (char *buf, size_t size, pid_t pid)
 }
 
 static bool
-remember_process (const char *folder, const char *file, pid_t pid)
+remember_process (const char *directory, const char *file, pid_t pid)
 {
   char text[64];
 
   return describe_process (text, sizeof text, pid) &&
-         write_line (folder, file, text);
+         write_line (directory, file, text);
 }
 
-/* End the process that FILE in FOLDER remembers, if it is still there. */
+/* End the process that FILE in DIRECTORY remembers, if it is still there. */
 static bool
-stop_process (const char *folder, const char *file)
+stop_process (const char *directory, const char *file)
 {
   char remembered[64], text[64];
   bool r = true;
   int fd;
 
-  read_line (remembered, sizeof remembered, folder, file);
+  read_line (remembered, sizeof remembered, directory, file);
   if (atoi (remembered) <= 0)
     return true;
   fd = open_process (atoi (remembered));
@@ -95,18 +95,18 @@ is_server (pid_t pid, const char *pid_file)
 }
 
 static bool
-find_server (const void *folder)
+find_server (const void *directory)
 {
   char text[64], path[LONGEST_PATH];
 
-  read_line (text, sizeof text, folder, "pid");
-  format (path, sizeof path, "%s/pid", (const char *) folder);
+  read_line (text, sizeof text, directory, "pid");
+  format (path, sizeof path, "%s/pid", (const char *) directory);
   return atoi (text) > 0 && is_server (atoi (text), path) &&
-         remember_process (folder, "server", atoi (text));
+         remember_process (directory, "server", atoi (text));
 }
 
 bool
-start_server (const char *folder, char *const *parameters, const char *more,
+start_server (const char *directory, char *const *parameters, const char *more,
               unsigned queue)
 {
   char socket[LONGEST_PATH], pid[LONGEST_PATH], depth[16];
@@ -120,8 +120,8 @@ start_server (const char *folder, char *const *parameters, const char *more,
                            "--"};
   size_t n = 8;
 
-  format (socket, sizeof socket, "%s/socket", folder);
-  format (pid, sizeof pid, "%s/pid", folder);
+  format (socket, sizeof socket, "%s/socket", directory);
+  format (pid, sizeof pid, "%s/pid", directory);
   format (depth, sizeof depth, "%u", queue);
   for (; *parameters != NULL; parameters++) {
     if (n == sizeof argv / sizeof argv[0] - 2) {
@@ -131,32 +131,32 @@ start_server (const char *folder, char *const *parameters, const char *more,
     argv[n++] = *parameters;
   }
   argv[n] = more;
-  return run (argv, false) == 0 && wait_for (find_server, folder);
+  return run (argv, false) == 0 && wait_for (find_server, directory);
 }
 
 bool
-stop_server (const char *folder)
+stop_server (const char *directory)
 {
   char server[64];
 
   /* start_server may have been interrupted before it knew the process. */
-  read_line (server, sizeof server, folder, "server");
+  read_line (server, sizeof server, directory, "server");
   if (server[0] == '\0')
-    find_server (folder);
-  return stop_process (folder, "server");
+    find_server (directory);
+  return stop_process (directory, "server");
 }
 
 /*---------------------------------------------------------------------*/
 /* The process that reconnects */
 
 bool
-stop_watcher (const char *folder)
+stop_watcher (const char *directory)
 {
-  return stop_process (folder, "watcher");
+  return stop_process (directory, "watcher");
 }
 
 bool
-start_watcher (struct persist *p, const char *folder,
+start_watcher (struct persist *p, const char *directory,
                const struct attachment *attachment,
                const struct persist_target *target, struct message *why)
 {
@@ -170,7 +170,7 @@ start_watcher (struct persist *p, const char *folder,
     default_signals ();
     if (is_stopped ()) /* just before */
       _exit (EXIT_SUCCESS);
-    /* The working folder stays: paths in the URI may begin there. */
+    /* The working directory stays: paths in the URI may begin there. */
     fd = open ("/dev/null", O_RDWR);
     if (setsid () == -1 || fd == -1 || dup2 (fd, 0) == -1 ||
         dup2 (fd, 1) == -1 || dup2 (fd, 2) == -1)
@@ -180,7 +180,7 @@ start_watcher (struct persist *p, const char *folder,
     persist_watch (p, target, is_there, attachment);
     _exit (EXIT_SUCCESS);
   }
-  if (pid == -1 || !remember_process (folder, "watcher", pid)) {
+  if (pid == -1 || !remember_process (directory, "watcher", pid)) {
     message_set (why, "--persist: %s", strerror (errno));
     if (pid > 0)
       kill (pid, SIGTERM);

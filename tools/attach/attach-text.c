@@ -27,13 +27,13 @@ format (char *buf, size_t size, const char *fs, ...)
 }
 
 void
-read_line (char *buf, size_t size, const char *folder, const char *file)
+read_line (char *buf, size_t size, const char *directory, const char *file)
 {
   char path[LONGEST_PATH];
   FILE *fp;
 
   buf[0] = '\0';
-  format (path, sizeof path, "%s/%s", folder, file);
+  format (path, sizeof path, "%s/%s", directory, file);
   fp = fopen (path, "re");
   if (fp == NULL)
     return;
@@ -44,13 +44,13 @@ read_line (char *buf, size_t size, const char *folder, const char *file)
 }
 
 bool
-write_line (const char *folder, const char *file, const char *text)
+write_line (const char *directory, const char *file, const char *text)
 {
   char path[LONGEST_PATH];
   FILE *fp;
   bool ok;
 
-  format (path, sizeof path, "%s/%s", folder, file);
+  format (path, sizeof path, "%s/%s", directory, file);
   fp = fopen (path, "we");
   if (fp == NULL)
     return false;

@@ -5,8 +5,8 @@
  * command.  If it is given parameters, it starts a server.  It connects to the
  * server, and gives the connections to the kernel's nbd driver, which makes a
  * device of them; or it has nullblk-ublk make a device of the ublk driver.  It
- * keeps a folder for the attachment, so that --detach can find and end all its
- * parts:
+ * keeps a directory for the attachment, so that --detach can find and end all
+ * its parts:
  *
  *   /run/nullblk/NAME/       the attachment NAME (by default the device's name;
  *                            before that is known, new-PID.0)
@@ -20,9 +20,10 @@
  *       watcher              the same of the process that reconnects the device
  *       persist              "yes" if nullblk-ublk reconnects the device
  *
- * The folder is there before a server or a device, and removed after them: so
- * --detach can find and remove all that a crash leaves.  It is locked while
- * anything in it changes, and no nullblk-attach waits for the lock of a folder.
+ * The directory is there before a server or a device, and removed after them:
+ * so --detach can find and remove all that a crash leaves.  It is locked while
+ * anything in it changes, and no nullblk-attach waits for the lock of a
+ * directory.
  *
  * nullblk-attach ends when the device is attached; with --persist, a child of
  * it stays for an nbd device (start_watcher).  A kernel that ended a device
@@ -80,8 +81,8 @@ static struct {
  */
 static struct {
   struct netlink *netlink;
-  struct persist *persist;   /* NULL: nbd does not reconnect */
-  char folder[LONGEST_PATH]; /* "": nothing */
+  struct persist *persist;      /* NULL: nbd does not reconnect */
+  char directory[LONGEST_PATH]; /* "": nothing */
   struct attachment attachment;
   struct nbd_handle *connections[MAX_CONNECTIONS];
 } begun;
@@ -96,7 +97,7 @@ by_client (void)
   return !source.by_ublk && source.uri.tls;
 }
 
-/* Remove a ublk device.  If that is not possible, its folder stays, for
+/* Remove a ublk device.  If that is not possible, its directory stays, for
  * --detach.
  */
 static void
@@ -106,8 +107,8 @@ take_back_ublk (const struct attachment *a)
 
   if (!is_of_server (a))
     detach_by_ublk (a, &is_gone);
-  if (stop_server (begun.folder) && is_gone)
-    remove_folder (begun.folder);
+  if (stop_server (begun.directory) && is_gone)
+    remove_directory (begun.directory);
 }
 
 static void
@@ -116,14 +117,14 @@ take_back (void)
   struct attachment a;
   int fd;
 
-  if (begun.folder[0] == '\0')
+  if (begun.directory[0] == '\0')
     return;
   ignore_signals ();
-  /* The device may be there even if its name is not known: the folder has its
-   * identifier.
+  /* The device may be there even if its name is not known: the directory has
+   * its identifier.
    */
   a = begun.attachment.device[0] != '\0' ? begun.attachment
-                                         : remembered (begun.folder);
+                                         : remembered (begun.directory);
   if (has_cookie (&a)) {
     take_back_ublk (&a);
     return;
@@ -135,11 +136,11 @@ take_back (void)
   }
   if (fd != -1 || errno == ENOTCONN)
     wait_for (is_gone, &a);
-  stop_watcher (begun.folder);
-  stop_server (begun.folder);
+  stop_watcher (begun.directory);
+  stop_server (begun.directory);
   if (!by_client ())
     restore_node (&a);
-  remove_folder (begun.folder);
+  remove_directory (begun.directory);
 }
 
 static void
@@ -184,7 +185,7 @@ check_nbd (void)
 {
   if (source.uri.tls &&
       (source.uri.tls_certificates[0] == '\0' || source.uri.host[0] == '\0'))
-    die ("%s: for TLS nbd-client wants a host and tls-certificates=FOLDER",
+    die ("%s: for TLS nbd-client wants a host and tls-certificates=DIRECTORY",
          source.text);
   if (source.uri.tls && options.persist > 0)
     die ("%s: --persist cannot reconnect with TLS", source.text);
@@ -273,16 +274,16 @@ fall_back (void)
 static void
 use_attached (const char *name, struct client_options o)
 {
-  char folder[LONGEST_PATH], persists[64];
+  char directory[LONGEST_PATH], persists[64];
   struct attachment a;
   struct offer then;
 
-  folder_of (folder, sizeof folder, name);
-  if (!lock_folder (folder))
+  directory_of (directory, sizeof directory, name);
+  if (!lock_directory (directory))
     die ("%s: it is attached as %s, and another nullblk-attach is at work on "
          "that",
          source.text, name);
-  a = remembered (folder);
+  a = remembered (directory);
   if (!is_there (&a))
     die ("%s: it was attached as %s, and has just been detached", source.text,
          name);
@@ -290,11 +291,11 @@ use_attached (const char *name, struct client_options o)
     die ("%s: it is attached as %s to /dev/%s, which is no %s device; --detach "
          "%s first, or give this one a --name",
          source.text, name, a.device, source.by_ublk ? "ublk" : "nbd", name);
-  if (!read_offer (folder, &then) || !offer_serves (&o.offer, &then))
+  if (!read_offer (directory, &then) || !offer_serves (&o.offer, &then))
     die ("%s: it is attached as %s to /dev/%s, and is not what it was then; "
          "--detach %s first",
          source.text, name, a.device, name);
-  read_line (persists, sizeof persists, folder,
+  read_line (persists, sizeof persists, directory,
              has_cookie (&a) ? "persist" : "watcher");
   if (options.persist > 0 && persists[0] == '\0')
     die ("%s: it is attached as %s to /dev/%s without --persist", source.text,
@@ -310,13 +311,13 @@ use_attached (const char *name, struct client_options o)
 }
 
 /*---------------------------------------------------------------------*/
-/* The folder */
+/* The directory */
 
-/* Make a folder for the attachment: by --name, or for now as new-PID.0. */
+/* Make a directory for the attachment: by --name, or for now as new-PID.0. */
 static void
-begin_folder (void)
+begin_directory (void)
 {
-  char name[MAX_NAME + 1], folder[LONGEST_PATH];
+  char name[MAX_NAME + 1], directory[LONGEST_PATH];
   unsigned i = 0;
   bool done;
 
@@ -325,19 +326,20 @@ begin_folder (void)
       format (name, sizeof name, "%s", options.name);
     else
       format (name, sizeof name, "new-%d.%u", (int) getpid (), i++);
-    folder_of (folder, sizeof folder, name);
-    done = make_folder (folder);
+    directory_of (directory, sizeof directory, name);
+    done = make_directory (directory);
     /* EEXIST: a crash of a process of the same pid has left one. */
   } while (!done && errno == EEXIST && options.name == NULL);
   if (!done)
-    die ("%s: %s", folder,
+    die ("%s: %s", directory,
          errno == EEXIST ? "is taken; --list shows what is attached, and "
                            "--detach clears it"
                          : strerror (errno));
-  format (begun.folder, sizeof begun.folder, "%s", folder);
+  format (begun.directory, sizeof begun.directory, "%s", directory);
 }
 
-/* The socket of our own server is in the folder, which may have been renamed.
+/* The socket of our own server is in the directory, which may have been
+ * renamed.
  */
 static void
 find_own_server (void)
@@ -345,7 +347,7 @@ find_own_server (void)
   static char text[LONGEST_PATH];
   struct message why;
 
-  format (text, sizeof text, "nbd+unix:///?socket=%s/socket", begun.folder);
+  format (text, sizeof text, "nbd+unix:///?socket=%s/socket", begun.directory);
   source.text = text;
   if (uri_parse (&source.uri, text, &why) < 0)
     die ("%s", why.text);
@@ -354,27 +356,27 @@ find_own_server (void)
 static void
 write_or_die (const char *file, const char *text)
 {
-  if (!write_line (begun.folder, file, text))
-    die ("%s: %s", begun.folder, strerror (errno));
+  if (!write_line (begun.directory, file, text))
+    die ("%s: %s", begun.directory, strerror (errno));
 }
 
-/* Give the folder the device's name; or nbdN.1 and so on where a crash has left
- * one of that name.
+/* Give the directory the device's name; or nbdN.1 and so on where a crash has
+ * left one of that name.
  */
 static void
-name_folder (void)
+name_directory (void)
 {
   const char *device = begun.attachment.device;
-  char folder[LONGEST_PATH];
+  char directory[LONGEST_PATH];
   unsigned i = 0;
 
-  folder_of (folder, sizeof folder, device);
-  while (!move_folder (begun.folder, folder)) {
+  directory_of (directory, sizeof directory, device);
+  while (!move_directory (begun.directory, directory)) {
     if (errno != EEXIST)
-      die ("%s: %s", folder, strerror (errno));
-    format (folder, sizeof folder, RUN "/%s.%u", device, ++i);
+      die ("%s: %s", directory, strerror (errno));
+    format (directory, sizeof directory, RUN "/%s.%u", device, ++i);
   }
-  format (begun.folder, sizeof begun.folder, "%s", folder);
+  format (begun.directory, sizeof begun.directory, "%s", directory);
   if (source.is_ours) {
     find_own_server ();
     write_or_die ("uri", source.text);
@@ -383,7 +385,7 @@ name_folder (void)
 
 /*---------------------------------------------------------------------*/
 
-/* Attach by the nbd driver.  The folder gets the identity before there is a
+/* Attach by the nbd driver.  The directory gets the identity before there is a
  * device, if that is attached by netlink, and afterwards by nbd-client.
  */
 static void
@@ -421,7 +423,7 @@ find_own_device (void)
   struct message why;
 
   format (stats, sizeof stats, "nbd+unix:///nullb0.stats?socket=%s/socket",
-          begun.folder);
+          begun.directory);
   if (!find_device_of_server (a, stats, ANSWER_SECONDS, &why)) {
     end_if_stopped ();
     die ("%s", why.text);
@@ -430,7 +432,7 @@ find_own_device (void)
   write_or_die ("device", a->device);
 }
 
-/* Attach by nullblk-ublk; the folder gets the identity before there is a
+/* Attach by nullblk-ublk; the directory gets the identity before there is a
  * device.  Returns false where this kernel can make no such device, and
  * options.as allows one of nbd.
  */
@@ -467,8 +469,8 @@ attach_device (struct client_options o)
   write_or_die ("uri", source.text);
   network_of_process (network, sizeof network);
   write_or_die ("network", network);
-  if (!write_offer (begun.folder, &o.offer))
-    die ("%s: %s", begun.folder, strerror (errno));
+  if (!write_offer (begun.directory, &o.offer))
+    die ("%s: %s", begun.directory, strerror (errno));
   if (source.is_ours && options.as == AS_UBLK) {
     find_own_device ();
     return;
@@ -502,8 +504,8 @@ watch (const struct client_options *o)
     die ("--persist: before Linux 5.14 the kernel would give a new connection "
          "to whoever has /dev/%s by then",
          begun.attachment.device);
-  if (!start_watcher (begun.persist, begun.folder, &begun.attachment, &target,
-                      &why))
+  if (!start_watcher (begun.persist, begun.directory, &begun.attachment,
+                      &target, &why))
     die ("%s", why.text);
 }
 
@@ -563,8 +565,8 @@ attach (const struct attach_options *given, char **arguments)
   note_signals ();
   atexit (take_back);
   if (source.is_ours) {
-    begin_folder ();
-    if (!start_server (begun.folder, arguments,
+    begin_directory ();
+    if (!start_server (begun.directory, arguments,
                        options.as == AS_UBLK ? "ublk=true" : NULL,
                        options.depth)) {
       end_if_stopped ();
@@ -587,17 +589,17 @@ attach (const struct attach_options *given, char **arguments)
     }
   }
   if (!source.is_ours)
-    begin_folder ();
+    begin_directory ();
   attach_device (o);
   if (options.name == NULL)
-    name_folder ();
+    name_directory ();
   if (begun.persist != NULL)
     watch (&o);
   end_if_stopped ();
 
   /* A nullblk-attach that waits for the export may use its device now. */
-  begun.folder[0] = '\0';
-  unlock_folder ();
+  begun.directory[0] = '\0';
+  unlock_directory ();
   unlock_export ();
   printf ("/dev/%s\n", begun.attachment.device);
   return EXIT_SUCCESS;

@@ -85,7 +85,7 @@ go_to_background (int *ready)
             : EXIT_FAILURE);
 }
 
-/* The working folder stays: where the URI has the path of a socket or of a
+/* The working directory stays: where the URI has the path of a socket or of a
  * certificate that begins there, --persist looks it up again.
  */
 static void

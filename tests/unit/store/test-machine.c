@@ -18,7 +18,7 @@
 
 static char root[] = "/tmp/test-machine-XXXXXX";
 
-/* Write a file below root, with the folders that it stands in. */
+/* Write a file below root, with the directories that it stands in. */
 static void
 put (const char *path, const char *text)
 {

@@ -3,7 +3,7 @@
  *
  * nullblk-attach finds again what it has attached, and takes nothing of anybody
  * else's for it: by the kernel's identifier, by the device, by the export. /sys
- * and /run/nullblk are folders of this test's own.
+ * and /run/nullblk are directories of this test's own.
  */
 
 #include <config.h>
@@ -36,7 +36,7 @@ is_stopped (void)
   return false;
 }
 
-/* Write a line to a file whose folders may be missing. */
+/* Write a line to a file whose directories may be missing. */
 static void __attribute__ ((format (printf, 2, 3)))
 put (const char *path, const char *fs, ...)
 {
@@ -123,11 +123,11 @@ remember (const char *name, const char *device, const char *identity,
 static void
 check_remembered (const char *name, const char *device, bool there)
 {
-  char folder[64];
+  char directory[64];
   struct attachment a;
 
-  snprintf (folder, sizeof folder, "run/%s", name);
-  a = remembered (folder);
+  snprintf (directory, sizeof directory, "run/%s", name);
+  a = remembered (directory);
   assert_string_equal (a.device, device);
   assert_int_equal (is_there (&a), there);
   assert_int_equal (is_gone (&a), !there);
@@ -298,7 +298,7 @@ test_export (void **state)
   check_export ("nbd+unix:///x?socket=%2ftmp/s", "unix");
   check_export ("nbd+unix:///X?socket=/tmp/s", NULL);
   check_export ("nbd+unix:///x?socket=/tmp/S", NULL);
-  /* In another folder it is another one. */
+  /* In another directory it is another one. */
   check_export ("nbd+unix:///x?socket=s", NULL);
   check_export ("nbd://dead", NULL);
   /* A host by the same name, of another network namespace. */
@@ -442,5 +442,5 @@ main (void)
       cmocka_unit_test_teardown (test_lock, remove_all),
   };
 
-  return RUN_TESTS_IN_FOLDER (tests);
+  return RUN_TESTS_IN_DIRECTORY (tests);
 }

@@ -693,7 +693,7 @@ leave_device (bool zones)
 }
 
 static int
-make_folder (void **state)
+make_directory (void **state)
 {
   FILE *fp;
 
@@ -706,7 +706,7 @@ make_folder (void **state)
 }
 
 static int
-remove_folder (void **state)
+remove_directory (void **state)
 {
   (void) state;
   return unlink ("devices/ublkc4095") == 0 && rmdir ("devices") == 0 ? 0 : -1;
@@ -810,7 +810,7 @@ test_recover_other (void **state)
 }
 
 #define RECOVER(f)                                                             \
-  cmocka_unit_test_setup_teardown (f, make_folder, remove_folder)
+  cmocka_unit_test_setup_teardown (f, make_directory, remove_directory)
 
 int
 main (void)
@@ -835,5 +835,5 @@ main (void)
 
   kernel = mmap (NULL, sizeof *kernel, PROT_READ | PROT_WRITE,
                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  return kernel == MAP_FAILED || RUN_TESTS_IN_FOLDER (tests);
+  return kernel == MAP_FAILED || RUN_TESTS_IN_DIRECTORY (tests);
 }

@@ -257,5 +257,5 @@ main (void)
       cmocka_unit_test (test_cookie), cmocka_unit_test (test_adopt),
   };
 
-  return RUN_TESTS_IN_FOLDER (tests);
+  return RUN_TESTS_IN_DIRECTORY (tests);
 }

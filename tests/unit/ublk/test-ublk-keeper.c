@@ -524,5 +524,5 @@ main (void)
   maker = getpid ();
   kernel = mmap (NULL, sizeof *kernel, PROT_READ | PROT_WRITE,
                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  return kernel == MAP_FAILED || RUN_TESTS_IN_FOLDER (tests);
+  return kernel == MAP_FAILED || RUN_TESTS_IN_DIRECTORY (tests);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The folders of attachments, whose files have one line each (see attach.c),
- * and the locks of folders and of exports.
+ * The directories of attachments, whose files have one line each (see
+ * attach.c), and the locks of directories and of exports.
  */
 
 #include <config.h>
@@ -35,27 +35,27 @@ network_of_process (char *buf, size_t size)
 }
 
 bool
-write_offer (const char *folder, const struct offer *offer)
+write_offer (const char *directory, const struct offer *offer)
 {
   char text[64];
 
   format (text, sizeof text, "%" PRIu64 " %u %u", offer->size,
           offer->block_size, offer->flags);
-  return write_line (folder, "offer", text);
+  return write_line (directory, "offer", text);
 }
 
 bool
-read_offer (const char *folder, struct offer *offer)
+read_offer (const char *directory, struct offer *offer)
 {
   char text[64];
 
-  read_line (text, sizeof text, folder, "offer");
+  read_line (text, sizeof text, directory, "offer");
   return sscanf (text, "%" SCNu64 " %u %u", &offer->size, &offer->block_size,
                  &offer->flags) == 3;
 }
 
 /*---------------------------------------------------------------------*/
-/* Folders */
+/* Directories */
 
 bool
 is_good_name (const char *name)
@@ -68,13 +68,13 @@ is_good_name (const char *name)
 }
 
 void
-folder_of (char *buf, size_t size, const char *name)
+directory_of (char *buf, size_t size, const char *name)
 {
   format (buf, size, RUN "/%s", name);
 }
 
 void
-remove_folder (const char *folder)
+remove_directory (const char *directory)
 {
   static const char *const files[] = {
       "device", "attachment", "uri",    "offer",   "network",
@@ -83,35 +83,35 @@ remove_folder (const char *folder)
   size_t i;
 
   for (i = 0; i < sizeof files / sizeof files[0]; i++) {
-    format (path, sizeof path, "%s/%s", folder, files[i]);
+    format (path, sizeof path, "%s/%s", directory, files[i]);
     unlink (path);
   }
-  rmdir (folder);
+  rmdir (directory);
 }
 
 static int lock_fd = -1;
 
 bool
-lock_folder (const char *folder)
+lock_directory (const char *directory)
 {
   struct stat st = {.st_nlink = 0};
   int err;
 
-  lock_fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  lock_fd = open (directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (lock_fd == -1)
     return false;
   if (flock (lock_fd, LOCK_EX | LOCK_NB) == 0 && fstat (lock_fd, &st) == 0 &&
       st.st_nlink > 0)
     return true;
   err = errno == EWOULDBLOCK ? errno : ENOENT; /* removed meanwhile */
-  unlock_folder ();
+  unlock_directory ();
   errno = err;
   return false;
 }
 
-/* This unlocks the folder even if a child has the descriptor, too. */
+/* This unlocks the directory even if a child has the descriptor, too. */
 void
-unlock_folder (void)
+unlock_directory (void)
 {
   if (lock_fd != -1)
     flock (lock_fd, LOCK_UN);
@@ -119,11 +119,11 @@ unlock_folder (void)
   lock_fd = -1;
 }
 
-/* The folder gets its name when it is locked; before that it has a name by
- * which for_each_folder leaves it out.
+/* The directory gets its name when it is locked; before that it has a name by
+ * which for_each_directory leaves it out.
  */
 bool
-make_folder (const char *folder)
+make_directory (const char *directory)
 {
   char hidden[LONGEST_PATH];
   int err;
@@ -134,27 +134,27 @@ make_folder (const char *folder)
   /* EEXIST: a process of the same pid was killed just here. */
   if (mkdir (hidden, 0700) == -1 && errno != EEXIST)
     return false;
-  if (!lock_folder (hidden))
+  if (!lock_directory (hidden))
     return false;
-  if (move_folder (hidden, folder))
+  if (move_directory (hidden, directory))
     return true;
   err = errno;
-  unlock_folder ();
+  unlock_directory ();
   rmdir (hidden);
   errno = err;
   return false;
 }
 
 bool
-move_folder (const char *folder, const char *new)
+move_directory (const char *directory, const char *new)
 {
-  return renameat2 (AT_FDCWD, folder, AT_FDCWD, new, RENAME_NOREPLACE) == 0;
+  return renameat2 (AT_FDCWD, directory, AT_FDCWD, new, RENAME_NOREPLACE) == 0;
 }
 
 void
-for_each_folder (void (*action) (const char *name, const char *folder))
+for_each_directory (void (*action) (const char *name, const char *directory))
 {
-  char folder[LONGEST_PATH];
+  char directory[LONGEST_PATH];
   struct dirent *entry;
   struct stat st;
   DIR *dir;
@@ -165,10 +165,10 @@ for_each_folder (void (*action) (const char *name, const char *folder))
   while ((entry = readdir (dir)) != NULL) {
     if (!is_good_name (entry->d_name))
       continue;
-    folder_of (folder, sizeof folder, entry->d_name);
-    if (stat (folder, &st) == -1 || !S_ISDIR (st.st_mode))
+    directory_of (directory, sizeof directory, entry->d_name);
+    if (stat (directory, &st) == -1 || !S_ISDIR (st.st_mode))
       continue;
-    action (entry->d_name, folder);
+    action (entry->d_name, directory);
   }
   closedir (dir);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * nullblk-attach's folders: one that is made is locked when others first see
- * it, so that a --detach --all at any moment neither takes it away nor keeps it
- * from being locked.
+ * nullblk-attach's directories: one that is made is locked when others first
+ * see it, so that a --detach --all at any moment neither takes it away nor
+ * keeps it from being locked.
  */
 
 #include <config.h>
@@ -28,8 +28,8 @@ wait_for (bool (*condition) (const void *), const void *arg)
   return false;
 }
 
-/* What another nullblk-attach does just after a folder was made. */
-static void (*interfere) (const char *name, const char *folder);
+/* What another nullblk-attach does just after a directory was made. */
+static void (*interfere) (const char *name, const char *directory);
 
 int __real_mkdir (const char *path, mode_t mode);
 int __wrap_mkdir (const char *path, mode_t mode);
@@ -41,47 +41,47 @@ __wrap_mkdir (const char *path, mode_t mode)
   const int err = errno;
 
   if (interfere != NULL)
-    for_each_folder (interfere);
+    for_each_directory (interfere);
   errno = err;
   return r;
 }
 
 /* Detach what has nothing in it. */
 static void
-detach_it (const char *name, const char *folder)
+detach_it (const char *name, const char *directory)
 {
   (void) name;
-  if (!lock_folder (folder))
+  if (!lock_directory (directory))
     return;
-  remove_folder (folder);
-  unlock_folder ();
+  remove_directory (directory);
+  unlock_directory ();
 }
 
 /* Be at work on it, for ever. */
 static void
-lock_it (const char *name, const char *folder)
+lock_it (const char *name, const char *directory)
 {
-  const int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = open (directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
   (void) name;
   assert_return_code (fd, errno);
   flock (fd, LOCK_EX | LOCK_NB);
 }
 
-static unsigned folders;
+static unsigned directories;
 
 static void
-count (const char *name, const char *folder)
+count (const char *name, const char *directory)
 {
   (void) name;
-  (void) folder;
-  folders++;
+  (void) directory;
+  directories++;
 }
 
 static bool
-is_locked (const char *folder)
+is_locked (const char *directory)
 {
-  const int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = open (directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   bool r;
 
   assert_return_code (fd, errno);
@@ -91,13 +91,13 @@ is_locked (const char *folder)
 }
 
 static void
-check_made (const char *folder)
+check_made (const char *directory)
 {
-  if (!make_folder (folder))
-    fail_msg ("%s: %s", folder, strerror (errno));
-  assert_true (is_locked (folder));
-  unlock_folder ();
-  assert_false (is_locked (folder));
+  if (!make_directory (directory))
+    fail_msg ("%s: %s", directory, strerror (errno));
+  assert_true (is_locked (directory));
+  unlock_directory ();
+  assert_false (is_locked (directory));
 }
 
 static void
@@ -126,17 +126,17 @@ test_taken (void **state)
   interfere = NULL;
   check_made (RUN "/c");
   assert_return_code (stat (RUN "/c", &before), errno);
-  assert_false (make_folder (RUN "/c"));
+  assert_false (make_directory (RUN "/c"));
   assert_int_equal (errno, EEXIST);
   assert_return_code (stat (RUN "/c", &after), errno);
   assert_int_equal (before.st_ino, after.st_ino);
   assert_false (is_locked (RUN "/c"));
 
-  remove_folder (RUN "/a");
-  remove_folder (RUN "/b");
-  for_each_folder (count);
-  assert_int_equal (folders, 1);
-  remove_folder (RUN "/c");
+  remove_directory (RUN "/a");
+  remove_directory (RUN "/b");
+  for_each_directory (count);
+  assert_int_equal (directories, 1);
+  remove_directory (RUN "/c");
   /* Not even a hidden one. */
   assert_return_code (rmdir (RUN), errno);
 }
@@ -150,5 +150,5 @@ main (void)
       cmocka_unit_test (test_taken),
   };
 
-  return RUN_TESTS_IN_FOLDER (tests);
+  return RUN_TESTS_IN_DIRECTORY (tests);
 }
