@@ -24,7 +24,7 @@
  * - where the window of sleeps shows that polling cannot pay: a thread that
  *   polls uses the CPU all of the time, and saves no more time than a wake-up
  *   takes;
- * - where the client has, or has lately had, more than one request on its way;
+ * - where the client has, or has lately had, more than one request in flight;
  * - for long after two polls have lost their CPU in a short time, which a jump
  *   in time shows: other threads want the CPU.  A thread that sleeps gets a
  *   busy CPU at once, and one that polls has to give it up in the end.  One
@@ -89,7 +89,7 @@ void pace_count (struct pace *p, uint64_t now, enum poll_end end,
  */
 void pace_interrupt (struct pace *p);
 
-/* The client has more than one request on its way: what was measured of this
+/* The client has more than one request in flight: what was measured of this
  * window is of no use, and no request is polled for until some have come one at
  * a time.
  */

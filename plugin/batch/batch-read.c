@@ -130,9 +130,9 @@ poll_for_request (struct batch_socket *c, int fd, const struct iovec *iov,
   return r;
 }
 
-/* The client has one request on its way at a time, if as much has come of
- * each, or this is about the rest of one, and nobody else has any.  Then the
- * CPU may as well stay awake, if that pays.
+/* The client has one request in flight at a time, if as much has come of each,
+ * or this is about the rest of one, and nobody else has any.  Then the CPU may
+ * as well stay awake, if that pays.
  */
 static ssize_t
 wait_for_request (struct batch_socket *c, int fd, const struct iovec *iov)

@@ -5,7 +5,7 @@
  *          [THINK]
  *
  * An NBD client that costs little, to measure servers: a connection keeps DEPTH
- * requests of SIZE bytes on their way, at random places of the first 64 MiB. It
+ * requests of SIZE bytes in flight, at random places of the first 64 MiB. It
  * takes as many replies as are there by one call, and sends as many requests by
  * another, after a sleep of THINK microseconds.  Prints the number of replies a
  * second.
@@ -188,7 +188,7 @@ run (void *arg)
 {
   struct connection *c = arg;
   const size_t each = HEADER + (is_write ? size : 0);
-  unsigned i, n = depth, on_their_way = 0;
+  unsigned i, n = depth, in_flight = 0;
 
   c->fd = open_socket ();
   shake_hands (c->fd);
@@ -204,15 +204,15 @@ run (void *arg)
 #ifdef __linux__
   prctl (PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
 #endif
-  while (!enough || on_their_way > 0) {
+  while (!enough || in_flight > 0) {
     if (!enough) {
       if (think.tv_nsec > 0)
         nanosleep (&think, NULL);
       send_requests (c, n);
-      on_their_way += n;
+      in_flight += n;
     }
     n = take_replies (c);
-    on_their_way -= n;
+    in_flight -= n;
     if (!enough)
       replies += n;
   }

@@ -136,7 +136,7 @@ works ()
 }
 
 # write_in_vain: $writer writes to $disk, and the server is silent.  It writes
-# by one call, so all of that is in the page cache when anything is on its way.
+# by one call, so all of that is in the page cache when anything is in flight.
 write_in_vain ()
 {
   (

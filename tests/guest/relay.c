@@ -6,7 +6,7 @@
  *   relay PORT SERVER-PORT
  *
  * What is connected to PORT of 127.0.0.1 is connected to SERVER-PORT, by a
- * process each.  SIGUSR1 breaks all connections, with all that is on its way.
+ * process each.  SIGUSR1 breaks all connections, with all that is in flight.
  * It is heard only while a connection is waited for, so that none is missed.
  */
 

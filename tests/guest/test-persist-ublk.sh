@@ -3,7 +3,7 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # nullblk-ublk --persist: I/O waits for a server or a network that is away, and
-# goes on when it is back; what was on its way is there once, also of zones; it
+# goes on when it is back; what was in flight is there once, also of zones; it
 # fails when the server stays away for longer than that, and works again once it
 # is there; detaching leaves nothing, whenever.
 

@@ -137,7 +137,7 @@ wait_until 20 none_is_left || fail "it goes on attaching for nobody"
 kill -CONT "$server_pid"
 leaves_nothing "its caller was killed"
 
-# A server is silent, and what has been written is on its way.
+# A server is silent, and what has been written is in flight.
 # holds_disk: somebody other than the writer has it open.
 holds_disk ()
 {

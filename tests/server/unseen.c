@@ -30,7 +30,7 @@
 #define SIZE 512
 
 #define TOGETHER 64 /* requests by one send */
-#define MOST 2048   /* on their way */
+#define MOST 2048   /* in flight */
 #define ROUNDS 30
 
 static void
@@ -114,7 +114,7 @@ static struct {
   size_t part;
 } device;
 
-/* As many as may be on their way. */
+/* As many as may be in flight. */
 static void
 ask (void)
 {

@@ -35,15 +35,15 @@
 /* At the first open of a device the kernel searches it for partitions (the
  * "first look"), and all other opens wait for that.  So where reads hang, an
  * open hangs, too, for as long as --timeout: a shorter timeout that is set now
- * is not for reads that are on their way.  Disconnecting the device ends them,
- * and costs no data: until the first look is over, no process has had the
- * device open, and the page cache has nothing of it.
+ * is not for reads that are in flight.  Disconnecting the device ends them, and
+ * costs no data: until the first look is over, no process has had the device
+ * open, and the page cache has nothing of it.
  *
  * An open can also wait for a close, which writes the page cache back; or for a
  * later look, which a process with the device open has asked for, and then the
- * page cache may have writes that are not on their way.  So an open counts as
+ * page cache may have writes that are not in flight.  So an open counts as
  * waiting for the first look only if, MOST_LOOKS times in a row, one read and
- * no write is on its way, as during a look, and no process has the device open.
+ * no write is in flight, as during a look, and no process has the device open.
  * With --persist it does not count even then: the kernel does not count a write
  * that waits for a server that is away.
  */
@@ -111,7 +111,7 @@ is_open_in_a_process (const char *device)
 
 /* Does an open wait for the first look?  A process that closes the device while
  * the others are looked at is not seen.  But if it could close the device, the
- * read that was on its way is over: so that is checked once more.
+ * read that was in flight is over: so that is checked once more.
  */
 static bool
 is_first_look (const char *device)

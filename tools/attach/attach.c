@@ -54,7 +54,7 @@
 #include "uri.h"
 
 /* Seconds after which a request to an nbd device has failed.  Requests that
- * were on their way when a connection died end only by this timeout; and if the
+ * were in flight when a connection died end only by this timeout; and if the
  * kernel is given none, it takes 30 s, or the timeout of the last device of
  * that number.  With --persist such requests are sent again after the timeout.
  * nullblk-ublk has the same timeouts (options.h).

@@ -21,8 +21,8 @@ struct zone {
   uint64_t pointer, end;
   struct append
       *last; /* of those that wait, in a ring: its next is the first */
-  struct append *sent; /* those on their way, in a list */
-  unsigned on_their_way;
+  struct append *sent; /* those in flight, in a list */
+  unsigned in_flight;
   bool is_known;
   bool is_read;    /* by an append that READS */
   bool has_failed; /* one of those that were sent since it was last known; */
@@ -112,7 +112,7 @@ may_send (const struct appends *a, const struct zone *z,
 {
   return z->is_known &&
          (z->sent == NULL || (z->sent->connection == append->connection &&
-                              z->on_their_way < a->depth));
+                              z->in_flight < a->depth));
 }
 
 /* Send it to where the pointer is, if there is room for it. */
@@ -125,7 +125,7 @@ send_append (struct zone *z, struct append *append)
   }
   append->offset = z->pointer;
   z->pointer += append->count;
-  z->on_their_way++;
+  z->in_flight++;
   append->sent = z->sent;
   z->sent = append;
   append->turn = APPEND_GOES;
@@ -139,7 +139,7 @@ take_sent (struct zone *z, const struct append *append)
   while (*p != append)
     p = &(*p)->sent;
   *p = append->sent;
-  z->on_their_way--;
+  z->in_flight--;
 }
 
 /* Has it failed only because another that was before it has failed, or may have

@@ -3,15 +3,15 @@
  *
  * Where appends go.  NBD has no append, so each becomes a write at a write
  * pointer that is kept here for each zone, and that moves when the append is
- * sent, not when it is done: so many appends of one zone can be on their way.
+ * sent, not when it is done: so many appends of one zone can be in flight.
  *
  *     zone    |#########|1111|22|33333|            |
  *             start     three appends  \           end of capacity
- *                       on their way    next
+ *                       in flight       next
  *
  * A zone's pointer is not known at first, and no longer known after a zone
  * command, or after anything that failed: then, as soon as no append of the
- * zone is on its way, the next one reads the descriptor before it is sent, and
+ * zone is in flight, the next one reads the descriptor before it is sent, and
  * others wait for that.
  *
  * When an append fails, those that were sent behind it fail as well, since they
@@ -22,7 +22,7 @@
  * to another place.  It leaves a hole at its own place until then, so those
  * behind it are innocent, too.  Of those that fail the first is not innocent,
  * so this ends.  Appends of two connections would overtake each other, so only
- * those of one connection are on their way to a zone at the same time.
+ * those of one connection are in flight to a zone at the same time.
  *
  * An append belongs to its caller, who keeps it from appends_begin to
  * appends_end.  All functions may be called by any thread; the lock is this

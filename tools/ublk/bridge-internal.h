@@ -81,7 +81,7 @@ void bridge_pause (void);
 /* Seconds of a clock that only goes on. */
 unsigned bridge_seconds_now (void);
 
-/* From now on all requests fail, those on their way included. */
+/* From now on all requests fail, those in flight included. */
 void bridge_give_up (struct bridge *b);
 
 /* Have all queues that have begun ended? */

@@ -24,8 +24,8 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-/* Appends of a zone that are on their way to a server that lets early writes
- * wait for their turn.
+/* Appends of a zone that are in flight to a server that lets early writes wait
+ * for their turn.
  */
 #define APPENDS_ON_THEIR_WAY 16
 

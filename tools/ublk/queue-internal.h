@@ -73,7 +73,7 @@ struct request {
 
 /* A read of the table of all zones, of which a queue has one at a time. */
 struct table_read {
-  struct zone_descriptor *table; /* while it is on its way */
+  struct zone_descriptor *table; /* while it is in flight */
   struct request *of;    /* those that it is for, but for who asks, in a list */
   struct request *later; /* those that failed after it was sent, in a list */
 };

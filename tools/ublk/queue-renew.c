@@ -2,9 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Connections that die, and others for them.  All three connections of a queue
- * are given up when one of them is dead.  What they had on their way is kept,
- * with what comes meanwhile, and sent once there are others; some of it has
- * been done the first time, and only the answer was lost:
+ * are given up when one of them is dead.  What they had in flight is kept, with
+ * what comes meanwhile, and sent once there are others; some of it has been
+ * done the first time, and only the answer was lost:
  *
  *     reads, flushes, reports    are asked once more
  *     writes, zeroes, discards   are done once more, at the same place
@@ -19,9 +19,9 @@
  * it, a flush on a new connection may cover none of them.  Then the next flush
  * fails, as that of a disk does that has lost its cache.
  *
- * So an append that was on its way keeps its place, and only later ones read
- * the write pointer anew.  Nothing can be done about a request that the server
- * has got by a dead connection and serves only after what was sent by another.
+ * So an append that was in flight keeps its place, and only later ones read the
+ * write pointer anew.  Nothing can be done about a request that the server has
+ * got by a dead connection and serves only after what was sent by another.
  */
 
 #include <config.h>

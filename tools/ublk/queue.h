@@ -63,12 +63,12 @@ struct queue *queue_start (const struct device *device, unsigned index,
                            struct connections *connections,
                            struct message *why);
 
-/* Where the connections have died, requests that they had on their way, and
- * those that come, wait for others, by which they are sent (again).  They wait
- * until device->persist seconds, and up to one more, are over since the
- * connections died; then they fail until there are others.  Others that die
- * before they have brought an answer do not begin these seconds anew.  All of
- * these may be called by any thread until queue_join.
+/* Where the connections have died, requests that they had in flight, and those
+ * that come, wait for others, by which they are sent (again).  They wait until
+ * device->persist seconds, and up to one more, are over since the connections
+ * died; then they fail until there are others.  Others that die before they
+ * have brought an answer do not begin these seconds anew.  All of these may be
+ * called by any thread until queue_join.
  *
  * Does it wait for connections?
  */
@@ -79,7 +79,7 @@ bool queue_is_lost (struct queue *q);
  */
 void queue_renew (struct queue *q, const struct connections *connections);
 
-/* All requests fail from now on, those on their way included. */
+/* All requests fail from now on, those in flight included. */
 void queue_give_up (struct queue *q);
 
 /* Wait for its end, which comes when the kernel has stopped the device, or

@@ -26,7 +26,7 @@ our_has_unread (int fd)
 #define LONG 3600000000000 /* ns */
 #define WINDOW 32          /* requests that are compared, of batch-pace.c */
 
-/* Requests of a client that has so many on its way at a time. */
+/* Requests of a client that has so many in flight at a time. */
 static void
 play_in_turns (unsigned n, unsigned at_a_time)
 {

@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Where nullblk-ublk's appends go: pointers that are read once and then kept,
- * many appends on their way, and what becomes of those behind one that fails.
+ * many appends in flight, and what becomes of those behind one that fails.
  */
 
 #include <config.h>
@@ -103,7 +103,7 @@ test_pipelined (void **state)
   assert_int_equal (a[0].offset, ZONE + 1000);
   assert_int_equal (a[1].offset, ZONE + 1100);
   assert_int_equal (a[2].offset, ZONE + 1300);
-  /* Three are on their way, and may be answered in any order. */
+  /* Three are in flight, and may be answered in any order. */
   ARE (end (1, true), 3, -1);
   assert_int_equal (a[3].turn, APPEND_GOES);
   assert_int_equal (a[3].offset, ZONE + 1600);
@@ -171,7 +171,7 @@ test_failure (void **state)
   begin_waits (4, 100);
   ARE (end (2, false), -1);
   assert_false (is_over);
-  /* It was the last on its way: the first that waits reads anew. */
+  /* It was the last in flight: the first that waits reads anew. */
   ARE (end (3, false), 4, -1);
   assert_false (is_over);
   assert_int_equal (a[4].turn, APPEND_READS);

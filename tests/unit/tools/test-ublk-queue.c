@@ -682,7 +682,7 @@ another_read (void)
   ask (4, UBLK_READ, 0, 8);
 }
 
-/* What was on its way, and what came meanwhile, is sent by the new connection;
+/* What was in flight, and what came meanwhile, is sent by the new connection;
  * without one it fails at once, or when nobody waits any longer, until there is
  * one.
  */
@@ -941,7 +941,7 @@ test_flush (void **state)
   answered (3, 6, 0);
   close_lost ();
 
-  /* A flush that was on its way. */
+  /* A flush that was in flight. */
   make_lasting_device (false, -1);
   RUN (plain_write, die, flush, renew);
   answered (1, 6, -EIO);
