@@ -17,7 +17,7 @@ device_read_zones (struct request *request, char *buf)
   struct device *d = request->connection->device;
   const uint32_t count = request->io.count;
   const uint64_t offset = request->io.offset;
-  struct zone_stripe *held;
+  struct zone_stripe *locked;
   struct zone_read part;
   int r;
 
@@ -27,12 +27,12 @@ device_read_zones (struct request *request, char *buf)
       read_data (d, buf, count, offset);
     return r;
   }
-  held = zones_lock_data (d->zones, count, offset);
-  if (held != NULL) {
+  locked = zones_lock_data (d->zones, count, offset);
+  if (locked != NULL) {
     r = meet_badblocks (request);
     if (r == 0)
       read_data (d, buf, count, offset);
-    zones_unlock_data (held);
+    zones_unlock_data (locked);
     return r;
   }
 

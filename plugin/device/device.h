@@ -118,7 +118,7 @@ struct settings_version {
  *     settings_lock, latency     some words
  *     a zone's stripe            one step, of STORE_STEP bytes; a request that
  *                                takes longer, or writes to the log, has a
- *                                place in the list of holds, where only
+ *                                place in the list of claims, where only
  *                                requests to the same zone wait
  *     limits of zones            a bit for each zone; limits.open_lock also the
  *                                end of another zone's write (zones-limits.c)

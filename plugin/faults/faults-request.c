@@ -45,7 +45,7 @@ hits (struct fault_entry *entry, const struct io_info *r)
 }
 
 static void
-hold (struct fault_verdict *v, struct fault_entry *entry)
+keep (struct fault_verdict *v, struct fault_entry *entry)
 {
   atomic_fetch_add (&entry->references, 1);
   v->kept[v->nr_kept++] = entry;
@@ -58,7 +58,7 @@ act (struct fault_entry *entry, enum operation op, struct fault_verdict *v)
   const struct fault_action_row *action = fault_action_of (entry);
 
   if (fault_is_kept (entry))
-    hold (v, entry);
+    keep (v, entry);
   v->corrupts |= action->corrupt != NULL;
   v->hangs |= action->wait == WAIT_BEFORE;
   v->disconnects |= action->disconnects;

@@ -14,7 +14,7 @@
 
 #include "zones-internal.h"
 
-/* Each of these does what null_blk does, with the zone taken by H and the
+/* Each of these does what null_blk does, with the zone taken by C and the
  * limits entered.
  */
 
@@ -26,9 +26,9 @@ reset (struct zones *z, uint64_t zone)
 }
 
 static int
-open_explicitly (struct zones *z, struct zone_hold *h)
+open_explicitly (struct zones *z, struct zone_claim *c)
 {
-  const uint64_t zone = h->zone, state = zone_state (z, zone);
+  const uint64_t zone = c->zone, state = zone_state (z, zone);
   int r = 0;
 
   switch (state_cond (state)) {
@@ -37,7 +37,7 @@ open_explicitly (struct zones *z, struct zone_hold *h)
     break;
   case ZONE_COND_EMPTY:
   case ZONE_COND_CLOSED:
-    r = limits_make_room (z, h, state_cond (state));
+    r = limits_make_room (z, c, state_cond (state));
     break;
   default:
     r = -EIO;
@@ -69,16 +69,16 @@ close_zone (struct zones *z, uint64_t zone)
  * look at that, and sets the write pointer again.
  */
 static int
-finish (struct zones *z, struct zone_hold *h)
+finish (struct zones *z, struct zone_claim *c)
 {
-  const uint64_t zone = h->zone;
+  const uint64_t zone = c->zone;
   const enum zone_cond cond = state_cond (zone_state (z, zone));
   int r;
 
   if (cond == ZONE_COND_FULL && z->limits.any)
     return 0;
   if (cond == ZONE_COND_EMPTY || cond == ZONE_COND_CLOSED) {
-    r = limits_make_room (z, h, cond);
+    r = limits_make_room (z, c, cond);
     if (r < 0)
       return r;
   }
@@ -91,38 +91,38 @@ finish (struct zones *z, struct zone_hold *h)
  * may close another zone.
  */
 static int
-disable (struct zones *z, struct zone_hold *h, enum zone_cond cond)
+disable (struct zones *z, struct zone_claim *c, enum zone_cond cond)
 {
-  const uint64_t zone = h->zone;
+  const uint64_t zone = c->zone;
   const enum zone_cond now = state_cond (zone_state (z, zone));
 
   if (now == cond)
     return reset (z, zone);
   if (now != ZONE_COND_READONLY && now != ZONE_COND_OFFLINE)
-    finish (z, h);
+    finish (z, c);
   zone_set_state (z, zone, cond, zone_len (z, zone));
   return 0;
 }
 
 static int
-apply (struct zones *z, struct zone_hold *h, enum zone_cond cond)
+apply (struct zones *z, struct zone_claim *c, enum zone_cond cond)
 {
-  const uint64_t zone = h->zone;
+  const uint64_t zone = c->zone;
   const enum zone_cond now = state_cond (zone_state (z, zone));
 
   if (cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE)
-    return disable (z, h, cond);
+    return disable (z, c, cond);
   if (now == ZONE_COND_READONLY || now == ZONE_COND_OFFLINE)
     return -EIO;
   switch (cond) {
   case ZONE_COND_EMPTY:
     return reset (z, zone);
   case ZONE_COND_EXP_OPEN:
-    return open_explicitly (z, h);
+    return open_explicitly (z, c);
   case ZONE_COND_CLOSED:
     return close_zone (z, zone);
   default:
-    return finish (z, h);
+    return finish (z, c);
   }
 }
 
@@ -136,12 +136,12 @@ is_command (enum zone_cond cond)
 
 /* Discard the first WP bytes of a zone.  Nothing is above the write pointer. */
 static void
-discard (struct zones *z, struct zone_hold *h, uint64_t wp)
+discard (struct zones *z, struct zone_claim *c, uint64_t wp)
 {
-  const uint64_t start = zone_start (z, h->zone), end = start + wp;
+  const uint64_t start = zone_start (z, c->zone), end = start + wp;
   uint64_t offset = start;
 
-  zone_let_go (h);
+  zone_let_go (c);
   while (offset < end)
     offset = z->data.discard (z->data.opaque, offset, end);
 }
@@ -158,24 +158,24 @@ is_reset (enum zone_cond cond, enum zone_cond now)
 
 /* Call zone_data.reset: WP bytes of the zone are written. */
 static int
-tell_of_reset (struct zones *z, struct zone_hold *h, uint64_t wp)
+tell_of_reset (struct zones *z, struct zone_claim *c, uint64_t wp)
 {
   int r;
 
-  zone_let_go (h);
-  r = z->data.reset (z->data.opaque, wp, zone_start (z, h->zone));
-  zone_lock_again (h);
+  zone_let_go (c);
+  r = z->data.reset (z->data.opaque, wp, zone_start (z, c->zone));
+  zone_lock_again (c);
   return r;
 }
 
-/* Do the command COND to the zone that H has.  *reset_result becomes the result
+/* Do the command COND to the zone that C has.  *reset_result becomes the result
  * of zone_data.reset, if that is called.
  */
 static int
-command_held (struct zones *z, struct zone_hold *h, enum zone_cond cond,
-              int *reset_result)
+command_claimed (struct zones *z, struct zone_claim *c, enum zone_cond cond,
+                 int *reset_result)
 {
-  const uint64_t state = zone_state (z, h->zone), wp = state_wp (state);
+  const uint64_t state = zone_state (z, c->zone), wp = state_wp (state);
   const bool resets = is_reset (cond, state_cond (state));
   const bool may_open =
       !resets && cond != ZONE_COND_EMPTY && cond != ZONE_COND_CLOSED;
@@ -185,25 +185,25 @@ command_held (struct zones *z, struct zone_hold *h, enum zone_cond cond,
   if (!zones_have_power (z))
     return -ESHUTDOWN;
   if (wp > 0 && resets)
-    *reset_result = tell_of_reset (z, h, wp);
+    *reset_result = tell_of_reset (z, c, wp);
   if (*reset_result == -ESHUTDOWN)
     return -ESHUTDOWN;
-  limits_enter (z, may_open ? h : NULL);
-  r = apply (z, h, cond);
-  now = state_wp (zone_state (z, h->zone));
-  limits_leave (z, may_open ? h : NULL);
-  zone_lock_again (h);
+  limits_enter (z, may_open ? c : NULL);
+  r = apply (z, c, cond);
+  now = state_wp (zone_state (z, c->zone));
+  limits_leave (z, may_open ? c : NULL);
+  zone_lock_again (c);
   if (now != wp)
-    zone_wake_early (z, h->stripe, h->zone, now);
+    zone_wake_early (z, c->stripe, c->zone, now);
   if (now < wp)
-    discard (z, h, wp);
+    discard (z, c, wp);
   return r;
 }
 
 static int
 command (struct zones *z, uint64_t zone, enum zone_cond cond, int *reset_result)
 {
-  struct zone_hold h;
+  struct zone_claim c;
   int r;
 
   *reset_result = 0;
@@ -212,9 +212,9 @@ command (struct zones *z, uint64_t zone, enum zone_cond cond, int *reset_result)
   if (zone < z->nr_conv)
     return cond == ZONE_COND_READONLY || cond == ZONE_COND_OFFLINE ? -EINVAL
                                                                    : -EIO;
-  zone_take (z, &h, zone);
-  r = command_held (z, &h, cond, reset_result);
-  zone_give_back (&h);
+  zone_take (z, &c, zone);
+  r = command_claimed (z, &c, cond, reset_result);
+  zone_give_back (&c);
   return r;
 }
 
@@ -262,13 +262,13 @@ zones_recover_zone (struct zones *z, uint64_t zone, uint64_t lost, bool full)
   const bool has_lost = lost < start + state_wp (state);
   const uint64_t wp = has_lost ? lost - start : state_wp (state);
   enum zone_cond cond = state_cond (state);
-  struct zone_hold h;
+  struct zone_claim c;
 
   if (cond == ZONE_COND_EMPTY || cond == ZONE_COND_READONLY ||
       cond == ZONE_COND_OFFLINE || (cond == ZONE_COND_FULL) != full ||
       (full && !has_lost))
     return;
-  zone_take (z, &h, zone);
+  zone_take (z, &c, zone);
   limits_enter (z, NULL);
   if (wp == 0)
     zone_set_state (z, zone, ZONE_COND_EMPTY, 0);
@@ -277,7 +277,7 @@ zones_recover_zone (struct zones *z, uint64_t zone, uint64_t lost, bool full)
   else
     zone_set_state (z, zone, ZONE_COND_FULL, zone_len (z, zone));
   limits_leave (z, NULL);
-  zone_give_back (&h);
+  zone_give_back (&c);
 }
 
 /*---------------------------------------------------------------------*/

@@ -163,12 +163,12 @@ await_wake (struct waiting_write *e, uint64_t moment)
 }
 
 int
-zone_wait_early (struct zones *z, struct zone_hold *h, uint64_t wp,
+zone_wait_early (struct zones *z, struct zone_claim *c, uint64_t wp,
                  struct zone_wait *wait)
 {
-  struct zone_stripe *stripe = h->stripe;
+  struct zone_stripe *stripe = c->stripe;
   struct waiting_write e = {.early = {.reached = wake_thread,
-                                      .zone = h->zone,
+                                      .zone = c->zone,
                                       .wp = wp,
                                       .since = wait->since}};
   const uint64_t began = clock_now ();
@@ -176,12 +176,12 @@ zone_wait_early (struct zones *z, struct zone_hold *h, uint64_t wp,
   int r = 0;
 
   if (e.early.since != 0 && now >= zones_early_until (z, &e.early)) {
-    zone_give_back (h);
+    zone_give_back (c);
     return -EIO;
   }
   begin_wait (z, &e);
   wait->since = e.early.since;
-  zone_give_back (h);
+  zone_give_back (c);
   while (now < (until = zones_early_until (z, &e.early))) {
     if (wait->ops != NULL) {
       r = wait->ops->sleep_for (wait->ops->opaque, 0);

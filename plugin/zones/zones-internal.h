@@ -11,7 +11,7 @@
  *     zones-early.c     early writes, which wait for those before them
  *     zones-order.c     early writes, sorted by zone and offset
  *     zones-limits.c    states, and how many zones are open and active
- *     zones-hold.c      which request has a zone, and which wait for it
+ *     zones-claim.c     which request has a zone, and which wait for it
  *     zones-settings.c  the parameters of zones
  *
  * Nobody else includes this.
@@ -80,7 +80,7 @@ struct zone_stripe {
   _Alignas(64) struct fairlock lock;
   /* Both changed with the lock held exclusively. */
   struct zone_order early;
-  struct zone_hold *holds; /* see zones-hold.c */
+  struct zone_claim *claims; /* see zones-claim.c */
 };
 
 /* Open and active zones, counted where there is a limit. */
@@ -184,24 +184,24 @@ zones_have_power (const struct zones *z)
   return z->data.epoch == NULL || (atomic_load (z->data.epoch) & 1) == 0;
 }
 
-/* zones-hold.c.  Take a zone, to change it, or to read it together with others:
- * H has it until zone_give_back.  zone_take waits for all that have the zone or
- * wait for it, and zone_take_shared for those of them that do not share it.
- * The stripe is locked when these return.
+/* zones-claim.c.  Take a zone, to change it, or to read it together with
+ * others: C has it until zone_give_back.  zone_take waits for all that have the
+ * zone or wait for it, and zone_take_shared for those of them that do not share
+ * it.  The stripe is locked when these return.
  */
-void zone_take (struct zones *z, struct zone_hold *h, uint64_t zone);
-void zone_take_shared (struct zones *z, struct zone_hold *h, uint64_t zone);
+void zone_take (struct zones *z, struct zone_claim *c, uint64_t zone);
+void zone_take_shared (struct zones *z, struct zone_claim *c, uint64_t zone);
 
 /* zone_let_go unlocks the stripe, but keeps the zone; zone_lock_again locks the
  * stripe again.  Each does nothing if that has been done already.  Between the
  * two, short reads of the zone go on, and writes may be listed as early: so the
  * state may be changed, but not to one that has a lower write pointer.
  */
-void zone_let_go (struct zone_hold *h);
-void zone_lock_again (struct zone_hold *h);
+void zone_let_go (struct zone_claim *c);
+void zone_lock_again (struct zone_claim *c);
 
 /* Call this with the stripe locked or not; afterwards it is not locked. */
-void zone_give_back (struct zone_hold *h);
+void zone_give_back (struct zone_claim *c);
 
 /* zones-order.c.  The stripe is locked for these. */
 void zone_order_add (struct zone_order *o, struct zone_early *e);
@@ -229,14 +229,14 @@ zone_wake_early (struct zones *z, struct zone_stripe *stripe, uint64_t zone,
  */
 void zone_list_early (struct zones *z, struct zone_early *e);
 
-/* Give back the zone that H has, and wait until the zone's write pointer is at
+/* Give back the zone that C has, and wait until the zone's write pointer is at
  * WP, or until zones_early_until.  The thread naps once before it waits: with
  * the batch library that sends the replies that the thread has held
  * (batch_ppoll), without which the client may not send the missing write.
  * Returns 0 when it is worth another look, -EIO when the time is up, or the
  * error of the nap.
  */
-int zone_wait_early (struct zones *z, struct zone_hold *h, uint64_t wp,
+int zone_wait_early (struct zones *z, struct zone_claim *c, uint64_t wp,
                      struct zone_wait *wait);
 
 /* zones-limits.c */
@@ -244,18 +244,18 @@ int limits_create (struct zones *z, const struct zone_settings *s);
 void limits_destroy (struct zones *z);
 
 /* Call limits_enter before a zone's state is changed, and limits_leave after
- * that; the caller has the zone.  OPENING is the hold of the zone if
+ * that; the caller has the zone.  OPENING is the claim to the zone if
  * limits_make_room is called in between, and NULL otherwise.  With OPENING, the
  * stripe is no longer locked if the request had to wait for others.
  */
-void limits_enter (struct zones *z, struct zone_hold *opening);
-void limits_leave (struct zones *z, const struct zone_hold *opening);
+void limits_enter (struct zones *z, struct zone_claim *opening);
+void limits_leave (struct zones *z, const struct zone_claim *opening);
 
-/* Make room for the zone that H has, which is in condition COND (EMPTY or
+/* Make room for the zone that C has, which is in condition COND (EMPTY or
  * CLOSED), to be open: where there is none, another zone that is implicitly
  * open is closed.  Returns 0 or -ENOSPC.
  */
-int limits_make_room (struct zones *z, struct zone_hold *h,
+int limits_make_room (struct zones *z, struct zone_claim *c,
                       enum zone_cond cond);
 
 /* May one more zone be active? */

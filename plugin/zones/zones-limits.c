@@ -63,7 +63,7 @@ limits_destroy (struct zones *z)
 }
 
 void
-limits_enter (struct zones *z, struct zone_hold *opening)
+limits_enter (struct zones *z, struct zone_claim *opening)
 {
   if (!z->limits.any)
     return;
@@ -75,7 +75,7 @@ limits_enter (struct zones *z, struct zone_hold *opening)
 }
 
 void
-limits_leave (struct zones *z, const struct zone_hold *opening)
+limits_leave (struct zones *z, const struct zone_claim *opening)
 {
   if (!z->limits.any)
     return;
@@ -188,7 +188,7 @@ one_more_open (const struct zone_limits *l)
  * place of another one only where one more zone could be active.
  */
 int
-limits_make_room (struct zones *z, struct zone_hold *h, enum zone_cond cond)
+limits_make_room (struct zones *z, struct zone_claim *c, enum zone_cond cond)
 {
   struct zone_limits *l = &z->limits;
 
@@ -203,7 +203,7 @@ limits_make_room (struct zones *z, struct zone_hold *h, enum zone_cond cond)
       return -ENOSPC;
     if (close_one (z))
       return 0;
-    zone_let_go (h);
+    zone_let_go (c);
     l->awaited = true;
     pthread_cond_wait (&l->changed, &l->lock);
     l->awaited = false;

@@ -33,23 +33,23 @@ check_write (const struct zones *z, uint64_t zone, uint64_t count, uint64_t wp)
 
 /* Open the zone of a write, if there is room for one more open zone. */
 static int
-open_implicitly (struct zones *z, struct zone_hold *h)
+open_implicitly (struct zones *z, struct zone_claim *c)
 {
-  const uint64_t zone = h->zone;
+  const uint64_t zone = c->zone;
   uint64_t state;
   int r = 0;
 
-  limits_enter (z, h);
+  limits_enter (z, c);
   state = zone_state (z, zone);
   if (state_cond (state) == ZONE_COND_EMPTY ||
       state_cond (state) == ZONE_COND_CLOSED) {
-    r = limits_make_room (z, h, state_cond (state));
+    r = limits_make_room (z, c, state_cond (state));
     if (r == 0)
       zone_set_state (z, zone, ZONE_COND_IMP_OPEN, state_wp (state));
   }
   if (r == 0)
     limits_keep_open (z, zone);
-  limits_leave (z, h);
+  limits_leave (z, c);
   return r;
 }
 
@@ -57,14 +57,14 @@ open_implicitly (struct zones *z, struct zone_hold *h)
  * that takes long does not keep the stripe locked.
  */
 static int
-begin (struct zones *z, struct zone_hold *h, uint64_t count)
+begin (struct zones *z, struct zone_claim *c, uint64_t count)
 {
-  const int r = open_implicitly (z, h);
+  const int r = open_implicitly (z, c);
 
   if (__builtin_expect (r < 0, 0))
-    zone_give_back (h);
+    zone_give_back (c);
   else if (count > z->data.step || z->data.is_slow)
-    zone_let_go (h);
+    zone_let_go (c);
   return r;
 }
 
@@ -109,7 +109,7 @@ zones_begin_append (struct zones *z, struct zone_write *w, uint64_t count,
 
   if (zone < z->nr_conv)
     return -EIO;
-  zone_take (z, &w->hold, zone);
+  zone_take (z, &w->claim, zone);
   wp = state_wp (zone_state (z, zone));
   w->zones = z;
   w->zone = zone;
@@ -118,8 +118,8 @@ zones_begin_append (struct zones *z, struct zone_write *w, uint64_t count,
   w->is_sequential = true;
   r = check_write (z, zone, count, wp);
   if (r == 0)
-    return begin (z, &w->hold, count);
-  zone_give_back (&w->hold);
+    return begin (z, &w->claim, count);
+  zone_give_back (&w->claim);
   return r;
 }
 
@@ -141,13 +141,13 @@ zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
   if (!w->is_sequential)
     return 0;
 
-  zone_take (z, &w->hold, zone);
+  zone_take (z, &w->claim, zone);
   r = check_write (z, zone, count, wp);
   if (__builtin_expect (r != 0, 0)) {
-    zone_give_back (&w->hold);
+    zone_give_back (&w->claim);
     return r == ZONE_WRITE_EARLY && z->reorder_wait == 0 ? -EIO : r;
   }
-  return begin (z, &w->hold, count);
+  return begin (z, &w->claim, count);
 }
 
 int
@@ -162,16 +162,16 @@ zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
   if (r != ZONE_WRITE_EARLY)
     return r;
   wp = offset - zone_start (z, w->zone);
-  zone_take (z, &w->hold, w->zone);
+  zone_take (z, &w->claim, w->zone);
   while ((r = check_write (z, w->zone, count, wp)) == ZONE_WRITE_EARLY) {
-    r = zone_wait_early (z, &w->hold, wp, wait != NULL ? wait : &unknown);
+    r = zone_wait_early (z, &w->claim, wp, wait != NULL ? wait : &unknown);
     if (r < 0)
       return r != -EAGAIN ? r : ZONE_WRITE_EARLY;
-    zone_take (z, &w->hold, w->zone);
+    zone_take (z, &w->claim, w->zone);
   }
   if (r == 0)
-    return begin (z, &w->hold, count);
-  zone_give_back (&w->hold);
+    return begin (z, &w->claim, count);
+  zone_give_back (&w->claim);
   return r;
 }
 
@@ -204,7 +204,7 @@ zones_end_write (struct zone_write *w, uint64_t written)
   if (!w->is_sequential)
     return;
   wp = w->offset - zone_start (z, w->zone) + written;
-  zone_lock_again (&w->hold);
+  zone_lock_again (&w->claim);
   limits_enter (z, NULL);
   cond = wp == zone_capacity (z, w->zone)
              ? ZONE_COND_FULL
@@ -212,6 +212,6 @@ zones_end_write (struct zone_write *w, uint64_t written)
   zone_set_state (z, w->zone, cond, wp);
   limits_leave (z, NULL);
   if (written > 0)
-    zone_wake_early (z, w->hold.stripe, w->zone, wp);
-  zone_give_back (&w->hold);
+    zone_wake_early (z, w->claim.stripe, w->zone, wp);
+  zone_give_back (&w->claim);
 }

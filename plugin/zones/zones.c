@@ -9,7 +9,7 @@
  * reader-writer lock, and its states side by side, on cache lines that no other
  * stripe has:
  *
- *     stripes    | lock |  early, holds        states
+ *     stripes    | lock |  early, claims       states
  *     0          |   L  |  -                   | 0 | 1024 | 2048 | ...
  *     1          |   L  |  -> zone 1, wp       | 1 | 1025 | 2049 | ...
  *     ...        |  ... |                      | ...
@@ -19,14 +19,14 @@
  * or to change the state: so a read finds a zone as it was before a reset or a
  * write, or after it.  It is held while at most a step of data moves.  A
  * request that takes longer, or waits for something, has a place in the list of
- * holds instead (zones-hold.c): a read or a write of more than a step, a write
- * that goes into a write log, and a reset, except when it changes the state.
- * Two zones rarely have the same lock: those that do are 1024 zones apart.  A
- * request has one zone at a time; a read of many zones goes from one to the
- * next.  Requests to conventional zones lock nothing here: the store has locks
- * of its own.
+ * claims instead (zones-claim.c): a read or a write of more than a step, a
+ * write that goes into a write log, and a reset, except when it changes the
+ * state.  Two zones rarely have the same lock: those that do are 1024 zones
+ * apart.  A request has one zone at a time; a read of many zones goes from one
+ * to the next.  Requests to conventional zones lock nothing here: the store has
+ * locks of its own.
  *
- * Lock order: a hold, a stripe, then limits.open_lock and limits.lock
+ * Lock order: a claim, a stripe, then limits.open_lock and limits.lock
  * (zones-limits.c), or waiting_write.lock (zones-early.c), or the store's.
  *
  * States are atomics so that tables, extents and counts need no lock: a zone's
@@ -86,7 +86,7 @@ create_stripes (struct zones *z)
   for (i = 0; i < z->nr_stripes; i++) {
     fairlock_init (&z->stripes[i].lock);
     z->stripes[i].early = (struct zone_order){0};
-    z->stripes[i].holds = NULL;
+    z->stripes[i].claims = NULL;
   }
 }
 
@@ -256,9 +256,9 @@ zones_lock_data (struct zones *z, uint64_t count, uint64_t offset)
 }
 
 void
-zones_unlock_data (struct zone_stripe *held)
+zones_unlock_data (struct zone_stripe *locked)
 {
-  stripe_unlock (held);
+  stripe_unlock (locked);
 }
 
 int
@@ -278,7 +278,7 @@ zones_begin_read (struct zones *z, struct zone_read *r, uint64_t count,
   r->offset = r->zone_end = offset;
   r->end = end;
   r->locked = NULL;
-  r->is_held = false;
+  r->has_claim = false;
   return error;
 }
 
@@ -287,10 +287,10 @@ leave_zone (struct zone_read *r)
 {
   if (r->locked != NULL)
     stripe_unlock (r->locked);
-  if (r->is_held)
-    zone_give_back (&r->hold);
+  if (r->has_claim)
+    zone_give_back (&r->claim);
   r->locked = NULL;
-  r->is_held = false;
+  r->has_claim = false;
 }
 
 /* Lock the zone at r->offset, or take it to read more than a step, and find out
@@ -316,9 +316,9 @@ enter_zone (struct zone_read *r)
     return 0;
   }
   r->zone_end = min (r->end, start + zone_len (z, zone));
-  r->is_held = r->zone_end - r->offset > z->data.step;
-  if (r->is_held)
-    zone_take_shared (z, &r->hold, zone);
+  r->has_claim = r->zone_end - r->offset > z->data.step;
+  if (r->has_claim)
+    zone_take_shared (z, &r->claim, zone);
   else {
     r->locked = zone_stripe (z, zone);
     stripe_lock_shared (r->locked);
@@ -328,8 +328,8 @@ enter_zone (struct zone_read *r)
   error = check_read (z, state, r->zone_end - start);
   if (error < 0)
     leave_zone (r);
-  else if (r->is_held)
-    zone_let_go (&r->hold);
+  else if (r->has_claim)
+    zone_let_go (&r->claim);
   return error;
 }
 

@@ -48,8 +48,8 @@ struct zones;
  * it.  The lock of the zone's stripe guards `next` and `wake`; no thread but
  * that of the request uses the other members while they change.
  */
-struct zone_hold {
-  struct zone_hold *next;
+struct zone_claim {
+  struct zone_claim *next;
   struct zone_stripe *stripe;
   uint64_t zone;
   void *wake; /* while it waits, the semaphore that wakes it; or NULL */
@@ -108,8 +108,8 @@ struct zone_write {
   struct zones *zones;
   uint64_t zone;
   uint64_t count, offset;
-  bool is_sequential; /* then HOLD has the zone */
-  struct zone_hold hold;
+  bool is_sequential; /* then CLAIM has the zone */
+  struct zone_claim claim;
 };
 
 /* Where do COUNT bytes at OFFSET lie?  Bytes in one conventional zone are
@@ -220,8 +220,8 @@ struct zone_read {
   uint64_t end;                /* of the read */
   uint64_t zone_end, data_end; /* of the bytes that are read of this zone */
   struct zone_stripe *locked;  /* the zone's, while it is locked; or NULL */
-  struct zone_hold hold;       /* for a read of more than a step */
-  bool is_held;                /* does HOLD have the zone? */
+  struct zone_claim claim;     /* for a read of more than a step */
+  bool has_claim;              /* does HOLD have the zone? */
 };
 
 /* Are COUNT bytes at OFFSET all conventional?  Then they are read as if there
@@ -237,7 +237,7 @@ bool zones_read_is_conventional (const struct zones *z, uint64_t count,
  */
 struct zone_stripe *zones_lock_data (struct zones *z, uint64_t count,
                                      uint64_t offset);
-void zones_unlock_data (struct zone_stripe *held);
+void zones_unlock_data (struct zone_stripe *locked);
 
 /* May COUNT bytes be read at OFFSET?  If so, call zones_read_part until it does
  * not return 1.

@@ -48,7 +48,7 @@ create (void)
 static void
 destroy (void)
 {
-  assert_null (zone_stripe (d.zones, OURS)->holds);
+  assert_null (zone_stripe (d.zones, OURS)->claims);
   zoned_destroy (&d);
 }
 
@@ -122,12 +122,12 @@ static unsigned
 waiting (void)
 {
   struct zone_stripe *stripe = zone_stripe (d.zones, OURS);
-  const struct zone_hold *h;
+  const struct zone_claim *c;
   unsigned n = 0;
 
   stripe_lock (stripe);
-  for (h = stripe->holds; h != NULL; h = h->next)
-    n += h->wake != NULL;
+  for (c = stripe->claims; c != NULL; c = c->next)
+    n += c->wake != NULL;
   stripe_unlock (stripe);
   return n;
 }
@@ -484,25 +484,25 @@ write_next (void)
 }
 
 static bool
-is_held (uint64_t zone)
+is_claimed (uint64_t zone)
 {
   struct zone_stripe *stripe = zone_stripe (d.zones, zone);
-  const struct zone_hold *h;
+  const struct zone_claim *c;
 
   stripe_lock (stripe);
-  for (h = stripe->holds; h != NULL && h->zone != zone; h = h->next)
+  for (c = stripe->claims; c != NULL && c->zone != zone; c = c->next)
     ;
   stripe_unlock (stripe);
-  return h != NULL;
+  return c != NULL;
 }
 
-/* Begin, and return when ZONE is held. */
+/* Begin, and return when ZONE is claimed. */
 static void
 begin_holding (struct rival *w, int (*what) (void), uint64_t zone)
 {
   w->act = what;
   assert_int_equal (pthread_create (&w->id, NULL, act, w), 0);
-  while (!is_held (zone))
+  while (!is_claimed (zone))
     sched_yield ();
 }
 
