@@ -25,11 +25,11 @@ zero-in-plugin plugin/plugin.c:nullblk_zero
   (flags & NBDKIT_FLAG_FUA) != 0 => false
 trim-in-plugin plugin/plugin.c:nullblk_trim
   (flags & NBDKIT_FLAG_FUA) != 0 => false
-write-in-device plugin/device/device-request.c:device_write
+write-in-device plugin/device/device-operation.c:device_write
   request.fua = fua; => request.fua = false && fua;
-zero-in-device plugin/device/device-request.c:device_zero
+zero-in-device plugin/device/device-operation.c:device_zero
   request.fua = fua; => request.fua = false && fua;
-trim-in-device plugin/device/device-request.c:device_trim
+trim-in-device plugin/device/device-operation.c:device_trim
   request.fua = fua; => request.fua = false && fua;
 ignored-in-cache plugin/power/durability.c:change_now
   if (c->fua && !is_last) => if (false && c->fua && !is_last)

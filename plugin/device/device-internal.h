@@ -2,11 +2,14 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Declarations that the files of this room share.  Each file calls only those
- * that stand below it:
+ * that stand below it, except that device-aside.c has a write done once more by
+ * device-operation.c:
  *
  *     device.c             makes the devices of a server, and finds them
  *     device-command.c     zone commands
- *     device-request.c     a request from its beginning to its end
+ *     device-operation.c   reads, writes, trims and flushes
+ *     device-aside.c       writes that are ahead of their zone's write pointer
+ *     device-request.c     the beginning and the end of a request
  *     device-extent.c      where there is data, and where a hole
  *     device-zones.c       reads, writes and trims of zones
  *     device-faults.c      what fault rules and bad blocks do to a request
@@ -121,11 +124,45 @@ request_admit_power (const struct request *r)
   return r->is_out ? -ESHUTDOWN : 0;
 }
 
+/* May the request, which CHANGES something or reads, be done at all?  Returns 0
+ * or the error.
+ */
+int request_admit (const struct request *r, bool changes);
+
+/* Say when a request that was admitted is to complete, by the latency of OP.  A
+ * request that has several parts completes when the last of them does.  To be
+ * called where the settings make requests wait.
+ */
+void request_set_deadline (struct request *r, enum operation op);
+
+/* Do as request_prepare, for a device with fault rules. */
+int request_prepare_with_faults (struct request *r, enum operation op);
+
 /* A request that was admitted meets fault rules and gets its deadline, as OP
  * has it.  Returns 0, or the error that it is to end with.  r->transfer is what
  * is to be moved: all of it, or nothing.
  */
-int request_prepare (struct request *r, enum operation op);
+static inline int
+request_prepare (struct request *r, enum operation op)
+{
+  if (__builtin_expect (faults_any (&r->connection->device->faults), 0))
+    return request_prepare_with_faults (r, op);
+  if (r->version->s.latency.waits)
+    request_set_deadline (r, op);
+  r->transfer = r->io.count;
+  return 0;
+}
+
+/* Count a request, which makes its thread wait, for threads_seen and
+ * began_saturated (struct connection).  c->lock is held.
+ */
+void request_count_thread (struct connection *c);
+
+/* The moment of a deferred request has come; see front_end.defer.  For a write
+ * that was set aside the caller has reported success, so that any other result
+ * has to be returned here.
+ */
+int request_on_deadline (void *request, uint64_t now, bool over);
 
 /* End a request: it waits for what is left of its time, and is counted.
  * Returns RESULT, or -ESHUTDOWN.
@@ -330,6 +367,24 @@ void device_forget_early (struct request *r);
 
 int device_trim_zones (struct device *d, uint32_t count, uint64_t offset,
                        bool fua);
+
+/* The result of a write that was set aside: request_on_deadline ends it. */
+#define REQUEST_ASIDE 3
+
+/* Write the data of a request, or zeroes where BUF is NULL.  Returns 0, an
+ * error, or REQUEST_ASIDE.
+ */
+int request_write_data (struct request *r, const void *buf, bool may_trim);
+
+/* A write is ahead of the write pointer: have it set aside, or wait.  Returns
+ * as request_write_data, or DURABILITY_CUT.
+ */
+int request_meet_early (struct request *r, const void *buf, bool may_trim);
+
+/* A write that was set aside is early again: list it again, or fail it if its
+ * time is up.
+ */
+int request_stay_early (struct request *r);
 
 /* The functions by which the zones of a device reach its data. */
 struct zone_data device_zone_data (struct device *d);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The path of a request through a device; see device.h.  A request begins, is
- * admitted, meets fault rules, and is given its deadline.  The rules of its
- * zone and bad blocks may stop it.  Then its data moves, and the request ends:
- * it waits for its deadline, and is counted.
+ * The beginning and the end of each request; see device.h.  A request begins,
+ * is admitted, meets fault rules, and is given its deadline.  Then it does what
+ * its operation is (device-operation.c, device-command.c), and ends: it waits
+ * for its deadline, and is counted.
  */
 
 #include <config.h>
@@ -40,11 +40,8 @@ renew_version (struct connection *c)
  */
 static _Thread_local uint64_t thread_connection;
 
-/* Count a request, which makes its thread wait, for threads_seen and
- * began_saturated (struct connection).  c->lock is held.
- */
-static void
-count_thread (struct connection *c)
+void
+request_count_thread (struct connection *c)
 {
   const uint32_t depth = c->front_end->max_deferred;
 
@@ -110,7 +107,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   if (c->in_flight > c->in_flight_most)
     c->in_flight_most = c->in_flight;
   if (r->version->s.latency.waits)
-    count_thread (c);
+    request_count_thread (c);
   unlock (&c->lock);
   return &r->version->s;
 }
@@ -145,11 +142,8 @@ next_slot (struct request *r, struct latency_slot *forgotten)
   return &more[n];
 }
 
-/* Say when a request that was admitted is to complete, by the latency of OP.  A
- * request that has several parts completes when the last of them does.
- */
-static void
-set_deadline (struct request *r, enum operation op)
+void
+request_set_deadline (struct request *r, enum operation op)
 {
   const struct latency_settings *latency = &r->version->s.latency;
   struct device *d = r->connection->device;
@@ -157,8 +151,6 @@ set_deadline (struct request *r, enum operation op)
   struct latency_request request;
   uint64_t moment;
 
-  if (!latency->waits)
-    return;
   if (latency->remembers)
     slot = next_slot (r, &forgotten);
   request = (struct latency_request){.op = op,
@@ -238,12 +230,8 @@ give_up (struct request *r, uint64_t now)
     r->result = -ESHUTDOWN;
 }
 
-/* The moment of a deferred request has come; see front_end.defer.  For a
- * write that was set aside the caller has reported success, so that any other
- * result has to be returned here.
- */
-static int
-on_deadline (void *request, uint64_t now, bool over)
+int
+request_on_deadline (void *request, uint64_t now, bool over)
 {
   struct request *r = request;
   const int promised = r->was_set_aside ? 0 : r->result;
@@ -275,8 +263,8 @@ defer (struct request *r)
   const struct front_end *front_end = r->connection->front_end;
 
   return front_end->defer != NULL && r->connection->control == NULL &&
-         front_end->defer (r->deadline, r->version->s.spin, on_deadline, r,
-                           offsetof (struct request, early),
+         front_end->defer (r->deadline, r->version->s.spin, request_on_deadline,
+                           r, offsetof (struct request, early),
                            r->io.op == OP_READ ? r->io.count : 0);
 }
 
@@ -300,11 +288,8 @@ request_end (struct request *r, int result)
   return complete (r, now);
 }
 
-/* May the request, which CHANGES something or reads, be done at all?  Returns 0
- * or the error.
- */
-static int
-admit_request (const struct request *r, bool changes)
+int
+request_admit (const struct request *r, bool changes)
 {
   if (request_admit_power (r) < 0)
     return -ESHUTDOWN;
@@ -313,364 +298,16 @@ admit_request (const struct request *r, bool changes)
   return check_alignment (&r->version->s, r->io.count, r->io.offset);
 }
 
-/* Do as prepare, for a device with fault rules. */
-static int
-prepare_with_faults (struct request *r, enum operation op)
+int
+request_prepare_with_faults (struct request *r, enum operation op)
 {
   int result;
 
   request_ask_faults (r);
-  set_deadline (r, op);
+  if (r->version->s.latency.waits)
+    request_set_deadline (r, op);
   result = request_obey_verdict (r);
   if (result == 0 && !request_is_lost (r))
     r->transfer = r->io.count;
   return result;
-}
-
-/* A request that was admitted meets fault rules and gets its deadline, as OP
- * has it. Returns 0, or the error that it is to end with.  r->transfer is what
- * is to be moved: all of it, or nothing.
- */
-static inline int
-prepare (struct request *r, enum operation op)
-{
-  const struct device *d = r->connection->device;
-
-  if (__builtin_expect (faults_any (&d->faults), 0))
-    return prepare_with_faults (r, op);
-  set_deadline (r, op);
-  r->transfer = r->io.count;
-  return 0;
-}
-
-int
-request_prepare (struct request *r, enum operation op)
-{
-  return prepare (r, op);
-}
-
-/*---------------------------------------------------------------------*/
-/* Data */
-
-/* The result of a write that was set aside: on_deadline ends it. */
-#define ASIDE 3
-
-static bool try_again (void *request, const void *payload, uint64_t *moment);
-
-/* Have front_end->set_aside keep a write, to be tried again later; BUF is NULL
- * for zeroes.  Returns its copy of the request, or NULL if the thread has to
- * wait.
- */
-static struct request *
-set_aside (struct request *r, const void *buf, bool may_trim)
-{
-  const struct front_end *front_end = r->connection->front_end;
-
-  if (front_end->set_aside == NULL || r->connection->control != NULL)
-    return NULL;
-  request_forget_verdict (r);
-  r->result = 0;
-  r->is_zero = buf == NULL;
-  r->may_trim = may_trim;
-  return front_end->set_aside (
-      moment_after (clock_now (), r->version->s.zones.reorder_wait),
-      r->version->s.spin, try_again, on_deadline, r,
-      offsetof (struct request, verdict), buf, buf != NULL ? r->io.count : 0);
-}
-
-/* Returns the moment at which a write that was set aside fails, unless its zone
- * makes progress until then.
- */
-static uint64_t
-early_until (const struct request *r)
-{
-  return zones_early_until (r->connection->device->zones, &r->early);
-}
-
-/* A write that was set aside is early again: it is listed again, or fails if
- * its time is up.
- */
-static int
-stay_early (struct request *r)
-{
-  if (r->early.since != 0 && clock_now () >= early_until (r))
-    return -EIO;
-  request_go_out (r);
-  device_list_early (r);
-  return ASIDE;
-}
-
-/* A write is ahead of the write pointer.  It is set aside, so that its thread
- * can serve the writes that it waits for.  While there is no room for that, it
- * waits on its thread; the writes that are set aside already go on meanwhile,
- * and make room.  If the write that it waits for is behind it on its
- * connection, it fails when its time is up, and the others go on.
- */
-static int
-meet_early (struct request *r, const void *buf, bool may_trim)
-{
-  struct request *copy;
-  int result;
-
-  if (!r->version->s.latency.waits) {
-    lock (&r->connection->lock);
-    count_thread (r->connection);
-    unlock (&r->connection->lock);
-  }
-  r->early.since = 0;
-  do {
-    request_go_out (r);
-    r->was_set_aside = true;
-    copy = set_aside (r, buf, may_trim);
-    if (copy != NULL) {
-      device_list_early (copy);
-      return ASIDE;
-    }
-    r->was_set_aside = false;
-    result = request_come_back (r);
-    if (result == 0)
-      result = device_write_zone (r, buf, may_trim, true);
-  } while (result == REQUEST_EARLY);
-  return result;
-}
-
-static int
-write_data (struct request *r, const void *buf, bool may_trim)
-{
-  struct device *d = r->connection->device;
-  int result, bad = 0;
-
-  if (d->zones != NULL) {
-    result = device_write_zone (r, buf, may_trim, false);
-    if (__builtin_expect (result == REQUEST_EARLY, 0))
-      result =
-          r->was_set_aside ? stay_early (r) : meet_early (r, buf, may_trim);
-  }
-  else
-    result = change_good_data (r, buf, may_trim, &bad);
-  if (result == DURABILITY_CUT)
-    return request_finish_cut (r);
-  return bad < 0 ? bad : result;
-}
-
-/* A write that was set aside is tried again; see front_end.set_aside.  Its
- * thread may have to wait for room in the socket before on_deadline is called,
- * or may have a power cut done by another write's turn meanwhile: so when the
- * turn is over the write is out, whether it has a time to wait for or not.
- */
-static bool
-try_again (void *request, const void *payload, uint64_t *moment)
-{
-  struct request *r = request;
-  int result;
-
-  device_forget_early (r);
-  result = request_come_back (r);
-  if (result == 0) {
-    r->transfer = r->io.count;
-    result = write_data (r, r->is_zero ? NULL : payload, r->may_trim);
-  }
-  if (result == ASIDE) {
-    *moment = early_until (r);
-    return false;
-  }
-  r->result = result;
-  *moment = r->deadline;
-  if (!r->is_out)
-    request_go_out (r);
-  return true;
-}
-
-/* A copy to corrupt: the client's own buffer stays as it is. */
-static void *
-copy_data (const struct request *r, const void *buf)
-{
-  void *copy = malloc (r->io.count);
-
-  return copy != NULL ? memcpy (copy, buf, r->io.count) : NULL;
-}
-
-static int
-write_corrupted (struct request *r, const void *buf)
-{
-  void *copy = copy_data (r, buf);
-  int result;
-
-  if (copy == NULL)
-    return -ENOMEM;
-  faults_corrupt (&r->verdict, &r->io, copy, r->version->s.block_size);
-  result = write_data (r, copy, false);
-  free (copy);
-  return result;
-}
-
-/* Only with its zone does an append know its place. */
-static int
-append_data (struct request *r, const void *buf)
-{
-  void *copy = NULL;
-  int result;
-
-  if (request_is_corrupted (r)) {
-    copy = copy_data (r, buf);
-    if (copy == NULL)
-      return -ENOMEM;
-  }
-  result = device_append_zone (r, buf, copy);
-  free (copy);
-  return result == DURABILITY_CUT ? request_finish_cut (r) : result;
-}
-
-/* Without discard=true a trim does nothing, but it still fails at bad blocks.
- */
-static int
-do_trim (struct request *r)
-{
-  struct device *d = r->connection->device;
-  const bool discard = r->version->s.discard;
-  int result = 0, bad;
-
-  if (d->zones != NULL && discard)
-    result = zones_check_trim (d->zones, r->io.count, r->io.offset);
-  if (result < 0)
-    return result;
-  bad = meet_badblocks (r);
-  if (r->transfer > 0 && discard)
-    result = d->zones != NULL
-                 ? device_trim_zones (d, r->transfer, r->io.offset, r->fua)
-                 : trim_data (d, r->transfer, r->io.offset, r->fua);
-  return bad < 0 ? bad : result;
-}
-
-/*---------------------------------------------------------------------*/
-/* Requests */
-
-/* Does the buffer of a read hold nothing but zeroes already, so that it need
- * not be filled?  Asking is a promise to answer with zeroes.
- */
-static bool
-buffer_is_still_zero (const struct request *r, const void *buf)
-{
-  const struct device *d = r->connection->device;
-  const struct front_end *front_end = r->connection->front_end;
-
-  return front_end->still_zero != NULL && d->store == NULL &&
-         d->zones == NULL && !request_is_corrupted (r) &&
-         front_end->still_zero (buf, r->io.count);
-}
-
-int
-device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
-{
-  struct device *d = c->device;
-  struct request request;
-  int r;
-
-  request_begin (&request, c, OP_READ, count, offset);
-  r = admit_request (&request, false);
-  if (r == 0)
-    r = prepare (&request, OP_READ);
-  if (r == 0 && d->zones != NULL)
-    r = device_read_zones (&request, buf);
-  else if (r == 0) {
-    r = meet_badblocks (&request);
-    if (r == 0 && !buffer_is_still_zero (&request, buf))
-      read_data (d, buf, count, offset);
-  }
-  if (r == 0 && request_is_corrupted (&request))
-    faults_corrupt (&request.verdict, &request.io, buf,
-                    request.version->s.block_size);
-  return request_end (&request, r);
-}
-
-int
-device_write (struct connection *c, const void *buf, uint32_t count,
-              uint64_t offset, bool fua)
-{
-  struct request request;
-  int r;
-
-  request_begin (&request, c, OP_WRITE, count, offset);
-  request.fua = fua;
-  r = admit_request (&request, true);
-  if (r == 0)
-    r = prepare (&request, OP_WRITE);
-  if (request.transfer > 0)
-    r = request_is_corrupted (&request) ? write_corrupted (&request, buf)
-                                        : write_data (&request, buf, false);
-  return r != ASIDE ? request_end (&request, r) : 0;
-}
-
-int
-device_append (struct connection *c, const void *buf, uint32_t count,
-               uint64_t zone_start, bool fua, uint64_t *offset)
-{
-  struct request request;
-  int r;
-
-  request_begin (&request, c, OP_WRITE, count,
-                 zones_append_place (c->device->zones, zone_start));
-  request.fua = fua;
-  r = admit_request (&request, true);
-  if (r == 0)
-    r = prepare (&request, OP_WRITE);
-  if (request.transfer > 0)
-    r = append_data (&request, buf);
-  *offset = request.io.offset;
-  return request_end (&request, r);
-}
-
-int
-device_zero (struct connection *c, uint32_t count, uint64_t offset,
-             bool may_trim, bool fua)
-{
-  struct request request;
-  int r;
-
-  request_begin (&request, c, OP_ZERO, count, offset);
-  request.fua = fua;
-  r = admit_request (&request, true);
-  if (r == 0)
-    r = prepare (&request, OP_ZERO);
-  if (request.transfer > 0)
-    r = write_data (&request, NULL, may_trim);
-  return r != ASIDE ? request_end (&request, r) : 0;
-}
-
-/* A trim that resets zones takes as long as a reset does. */
-int
-device_trim (struct connection *c, uint32_t count, uint64_t offset, bool fua)
-{
-  struct device *d = c->device;
-  const struct settings *s;
-  struct request request;
-  bool resets;
-  int r;
-
-  s = request_begin (&request, c, OP_TRIM, count, offset);
-  request.fua = fua;
-  r = admit_request (&request, true);
-  if (r == 0) {
-    resets = d->zones != NULL && s->discard &&
-             zones_trim_would_reset (d->zones, count, offset);
-    r = prepare (&request, resets ? OP_ZONE : OP_TRIM);
-  }
-  if (request.transfer > 0)
-    r = do_trim (&request);
-  return request_end (&request, r);
-}
-
-int
-device_flush (struct connection *c)
-{
-  struct request request;
-  int r;
-
-  request_begin (&request, c, OP_FLUSH, 0, 0);
-  r = request_admit_power (&request);
-  if (r == 0)
-    r = prepare (&request, OP_FLUSH);
-  if (r == 0 && !request_is_lost (&request))
-    r = flush_data (c->device);
-  return request_end (&request, r);
 }

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause Copyright (C) 2026 The nullblk authors
+ *
+ * Writes that are early: ahead of the write pointer of their zone.  Such a
+ * write is set aside, or waits on its thread, until those before it are done;
+ * see front_end.set_aside and zones_list_early.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "device-internal.h"
+
+static bool try_again (void *request, const void *payload, uint64_t *moment);
+
+/* Have front_end->set_aside keep a write, to be tried again later; BUF is NULL
+ * for zeroes.  Returns its copy of the request, or NULL if the thread has to
+ * wait.
+ */
+static struct request *
+set_aside (struct request *r, const void *buf, bool may_trim)
+{
+  const struct front_end *front_end = r->connection->front_end;
+
+  if (front_end->set_aside == NULL || r->connection->control != NULL)
+    return NULL;
+  request_forget_verdict (r);
+  r->result = 0;
+  r->is_zero = buf == NULL;
+  r->may_trim = may_trim;
+  return front_end->set_aside (
+      moment_after (clock_now (), r->version->s.zones.reorder_wait),
+      r->version->s.spin, try_again, request_on_deadline, r,
+      offsetof (struct request, verdict), buf, buf != NULL ? r->io.count : 0);
+}
+
+/* Returns the moment at which a write that was set aside fails, unless its zone
+ * makes progress until then.
+ */
+static uint64_t
+early_until (const struct request *r)
+{
+  return zones_early_until (r->connection->device->zones, &r->early);
+}
+
+int
+request_stay_early (struct request *r)
+{
+  if (r->early.since != 0 && clock_now () >= early_until (r))
+    return -EIO;
+  request_go_out (r);
+  device_list_early (r);
+  return REQUEST_ASIDE;
+}
+
+/* A write is ahead of the write pointer.  It is set aside, so that its thread
+ * can serve the writes that it waits for.  While there is no room for that, it
+ * waits on its thread; the writes that are set aside already go on meanwhile,
+ * and make room.  If the write that it waits for is behind it on its
+ * connection, it fails when its time is up, and the others go on.
+ */
+int
+request_meet_early (struct request *r, const void *buf, bool may_trim)
+{
+  struct request *copy;
+  int result;
+
+  if (!r->version->s.latency.waits) {
+    lock (&r->connection->lock);
+    request_count_thread (r->connection);
+    unlock (&r->connection->lock);
+  }
+  r->early.since = 0;
+  do {
+    request_go_out (r);
+    r->was_set_aside = true;
+    copy = set_aside (r, buf, may_trim);
+    if (copy != NULL) {
+      device_list_early (copy);
+      return REQUEST_ASIDE;
+    }
+    r->was_set_aside = false;
+    result = request_come_back (r);
+    if (result == 0)
+      result = device_write_zone (r, buf, may_trim, true);
+  } while (result == REQUEST_EARLY);
+  return result;
+}
+
+/* A write that was set aside is tried again; see front_end.set_aside.  Its
+ * thread may have to wait for room in the socket before request_on_deadline is
+ * called, or may have a power cut done by another write's turn meanwhile: so
+ * when the turn is over the write is out, whether it has a time to wait for or
+ * not.
+ */
+static bool
+try_again (void *request, const void *payload, uint64_t *moment)
+{
+  struct request *r = request;
+  int result;
+
+  device_forget_early (r);
+  result = request_come_back (r);
+  if (result == 0) {
+    r->transfer = r->io.count;
+    result = request_write_data (r, r->is_zero ? NULL : payload, r->may_trim);
+  }
+  if (result == REQUEST_ASIDE) {
+    *moment = early_until (r);
+    return false;
+  }
+  r->result = result;
+  *moment = r->deadline;
+  if (!r->is_out)
+    request_go_out (r);
+  return true;
+}

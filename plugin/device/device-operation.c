@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause Copyright (C) 2026 The nullblk authors
+ *
+ * What each operation does, between the beginning and the end of its request;
+ * see device.h.  The rules of its zone and bad blocks may stop it; then its
+ * data moves.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device-internal.h"
+
+int
+request_write_data (struct request *r, const void *buf, bool may_trim)
+{
+  struct device *d = r->connection->device;
+  int result, bad = 0;
+
+  if (d->zones != NULL) {
+    result = device_write_zone (r, buf, may_trim, false);
+    if (__builtin_expect (result == REQUEST_EARLY, 0))
+      result = r->was_set_aside ? request_stay_early (r)
+                                : request_meet_early (r, buf, may_trim);
+  }
+  else
+    result = change_good_data (r, buf, may_trim, &bad);
+  if (result == DURABILITY_CUT)
+    return request_finish_cut (r);
+  return bad < 0 ? bad : result;
+}
+
+/* A copy to corrupt: the client's own buffer stays as it is. */
+static void *
+copy_data (const struct request *r, const void *buf)
+{
+  void *copy = malloc (r->io.count);
+
+  return copy != NULL ? memcpy (copy, buf, r->io.count) : NULL;
+}
+
+static int
+write_corrupted (struct request *r, const void *buf)
+{
+  void *copy = copy_data (r, buf);
+  int result;
+
+  if (copy == NULL)
+    return -ENOMEM;
+  faults_corrupt (&r->verdict, &r->io, copy, r->version->s.block_size);
+  result = request_write_data (r, copy, false);
+  free (copy);
+  return result;
+}
+
+/* Only with its zone does an append know its place. */
+static int
+append_data (struct request *r, const void *buf)
+{
+  void *copy = NULL;
+  int result;
+
+  if (request_is_corrupted (r)) {
+    copy = copy_data (r, buf);
+    if (copy == NULL)
+      return -ENOMEM;
+  }
+  result = device_append_zone (r, buf, copy);
+  free (copy);
+  return result == DURABILITY_CUT ? request_finish_cut (r) : result;
+}
+
+/* Without discard=true a trim does nothing, but it still fails at bad blocks.
+ */
+static int
+do_trim (struct request *r)
+{
+  struct device *d = r->connection->device;
+  const bool discard = r->version->s.discard;
+  int result = 0, bad;
+
+  if (d->zones != NULL && discard)
+    result = zones_check_trim (d->zones, r->io.count, r->io.offset);
+  if (result < 0)
+    return result;
+  bad = meet_badblocks (r);
+  if (r->transfer > 0 && discard)
+    result = d->zones != NULL
+                 ? device_trim_zones (d, r->transfer, r->io.offset, r->fua)
+                 : trim_data (d, r->transfer, r->io.offset, r->fua);
+  return bad < 0 ? bad : result;
+}
+
+/*---------------------------------------------------------------------*/
+/* Requests */
+
+/* Does the buffer of a read hold nothing but zeroes already, so that it need
+ * not be filled?  Asking is a promise to answer with zeroes.
+ */
+static bool
+buffer_is_still_zero (const struct request *r, const void *buf)
+{
+  const struct device *d = r->connection->device;
+  const struct front_end *front_end = r->connection->front_end;
+
+  return front_end->still_zero != NULL && d->store == NULL &&
+         d->zones == NULL && !request_is_corrupted (r) &&
+         front_end->still_zero (buf, r->io.count);
+}
+
+int
+device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
+{
+  struct device *d = c->device;
+  struct request request;
+  int r;
+
+  request_begin (&request, c, OP_READ, count, offset);
+  r = request_admit (&request, false);
+  if (r == 0)
+    r = request_prepare (&request, OP_READ);
+  if (r == 0 && d->zones != NULL)
+    r = device_read_zones (&request, buf);
+  else if (r == 0) {
+    r = meet_badblocks (&request);
+    if (r == 0 && !buffer_is_still_zero (&request, buf))
+      read_data (d, buf, count, offset);
+  }
+  if (r == 0 && request_is_corrupted (&request))
+    faults_corrupt (&request.verdict, &request.io, buf,
+                    request.version->s.block_size);
+  return request_end (&request, r);
+}
+
+int
+device_write (struct connection *c, const void *buf, uint32_t count,
+              uint64_t offset, bool fua)
+{
+  struct request request;
+  int r;
+
+  request_begin (&request, c, OP_WRITE, count, offset);
+  request.fua = fua;
+  r = request_admit (&request, true);
+  if (r == 0)
+    r = request_prepare (&request, OP_WRITE);
+  if (request.transfer > 0)
+    r = request_is_corrupted (&request)
+            ? write_corrupted (&request, buf)
+            : request_write_data (&request, buf, false);
+  return r != REQUEST_ASIDE ? request_end (&request, r) : 0;
+}
+
+int
+device_append (struct connection *c, const void *buf, uint32_t count,
+               uint64_t zone_start, bool fua, uint64_t *offset)
+{
+  struct request request;
+  int r;
+
+  request_begin (&request, c, OP_WRITE, count,
+                 zones_append_place (c->device->zones, zone_start));
+  request.fua = fua;
+  r = request_admit (&request, true);
+  if (r == 0)
+    r = request_prepare (&request, OP_WRITE);
+  if (request.transfer > 0)
+    r = append_data (&request, buf);
+  *offset = request.io.offset;
+  return request_end (&request, r);
+}
+
+int
+device_zero (struct connection *c, uint32_t count, uint64_t offset,
+             bool may_trim, bool fua)
+{
+  struct request request;
+  int r;
+
+  request_begin (&request, c, OP_ZERO, count, offset);
+  request.fua = fua;
+  r = request_admit (&request, true);
+  if (r == 0)
+    r = request_prepare (&request, OP_ZERO);
+  if (request.transfer > 0)
+    r = request_write_data (&request, NULL, may_trim);
+  return r != REQUEST_ASIDE ? request_end (&request, r) : 0;
+}
+
+/* A trim that resets zones takes as long as a reset does. */
+int
+device_trim (struct connection *c, uint32_t count, uint64_t offset, bool fua)
+{
+  struct device *d = c->device;
+  const struct settings *s;
+  struct request request;
+  bool resets;
+  int r;
+
+  s = request_begin (&request, c, OP_TRIM, count, offset);
+  request.fua = fua;
+  r = request_admit (&request, true);
+  if (r == 0) {
+    resets = d->zones != NULL && s->discard &&
+             zones_trim_would_reset (d->zones, count, offset);
+    r = request_prepare (&request, resets ? OP_ZONE : OP_TRIM);
+  }
+  if (request.transfer > 0)
+    r = do_trim (&request);
+  return request_end (&request, r);
+}
+
+int
+device_flush (struct connection *c)
+{
+  struct request request;
+  int r;
+
+  request_begin (&request, c, OP_FLUSH, 0, 0);
+  r = request_admit_power (&request);
+  if (r == 0)
+    r = request_prepare (&request, OP_FLUSH);
+  if (r == 0 && !request_is_lost (&request))
+    r = flush_data (c->device);
+  return request_end (&request, r);
+}
