@@ -14,7 +14,6 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -23,14 +22,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <liburing.h>
-
 #include "driver/driver.h"
 #include "ublk/bridge.h"
 #include "ublk/reconnect.h"
 #include "ublk/link.h"
 #include "ublk/queue.h"
 #include "ublk/source.h"
+#include "command-ring.h"
 #include "records.h"
 #include "unit.h"
 
@@ -58,7 +56,6 @@ enum command {
 
 static struct kernel {
   bool has_driver;
-  int ring_errno; /* 0: there are rings */
   uint64_t features;
   uint64_t flags; /* that a device can have */
 
@@ -76,45 +73,10 @@ static struct kernel {
   enum command asked[MOST];
   pid_t asked_by[MOST];
   unsigned nr_asked;
-  unsigned modules_asked; /* modprobe */
 } * kernel;
 
-struct ring {
-  /* An entry has 128 bytes. */
-  union {
-    struct io_uring_sqe sqe;
-    unsigned char bytes[128];
-  } entry;
-  struct event *event; /* NULL: nothing is asked */
-};
-
-struct ring *
-ring_create (unsigned entries, bool wide)
-{
-  assert_true (entries >= 1);
-  assert_true (wide);
-  errno = kernel->ring_errno;
-  return errno == 0 ? calloc (1, sizeof (struct ring)) : NULL;
-}
-
-void
-ring_destroy (struct ring *r)
-{
-  free (r);
-}
-
-struct io_uring_sqe *
-ring_request (struct ring *r, struct event *event)
-{
-  if (r->event != NULL)
-    abort ();
-  memset (&r->entry, 0, sizeof r->entry);
-  r->event = event;
-  return &r->entry.sqe;
-}
-
 static int
-do_command (enum command command, const struct ublk_command *c)
+obey (enum command command, const struct ublk_command *c)
 {
   void *const subject = (void *) (uintptr_t) c->address;
   struct ublk_info *const info = subject;
@@ -151,16 +113,10 @@ do_command (enum command command, const struct ublk_command *c)
 }
 
 int
-ring_run (struct ring *r, bool wait)
+do_command (unsigned command, const struct ublk_command *c)
 {
-  const enum command command = r->entry.sqe.cmd_op & 0xff;
-  struct event *const event = r->event;
-  struct ublk_command c;
-
-  if (!wait || event == NULL || command >= NR_COMMANDS)
+  if (command >= NR_COMMANDS)
     abort ();
-  memcpy (&c, r->entry.sqe.cmd, sizeof c);
-  r->event = NULL;
   if (command != GET_FEATURES && command != GET_INFO && command != GET_PARAMS) {
     if (kernel->nr_asked == MOST)
       abort ();
@@ -169,41 +125,19 @@ ring_run (struct ring *r, bool wait)
   }
   if (kernel->refusals[command].times > 0) {
     kernel->refusals[command].times--;
-    event->happened (event, kernel->refusals[command].result);
+    return kernel->refusals[command].result;
   }
-  else
-    event->happened (event, do_command (command, &c));
-  return 0;
+  return obey (command, c);
 }
 
-static bool
-begins_with (const char *path, const char *with)
+const char *
+path_in_place_of (const char *path)
 {
-  return strncmp (path, with, strlen (with)) == 0;
-}
-
-int __real_open (const char *path, int flags, ...);
-int __wrap_open (const char *path, int flags, ...);
-int
-__wrap_open (const char *path, int flags, ...)
-{
-  mode_t mode = 0;
-  va_list args;
-
   if (strcmp (path, "/dev/ublk-control") == 0 && kernel->has_driver)
-    path = "/dev/null";
-  else if (begins_with (path, "/dev/ublkc") && kernel->has_device)
-    path = "/dev/null";
-  else if (begins_with (path, "/dev/ublk")) {
-    errno = ENOENT;
-    return -1;
-  }
-  if (flags & O_CREAT) {
-    va_start (args, flags);
-    mode = va_arg (args, mode_t);
-    va_end (args);
-  }
-  return __real_open (path, flags, mode);
+    return "/dev/null";
+  if (begins_with (path, "/dev/ublkc") && kernel->has_device)
+    return "/dev/null";
+  return begins_with (path, "/dev/ublk") ? NULL : path;
 }
 
 /* Where the driver's devices are listed. */
@@ -215,34 +149,6 @@ __wrap_opendir (const char *path)
   if (strcmp (path, "/sys/class/ublk-char") == 0)
     path = kernel->has_device ? "devices" : "no-devices";
   return __real_opendir (path);
-}
-
-int __real_access (const char *path, int mode);
-int __wrap_access (const char *path, int mode);
-int
-__wrap_access (const char *path, int mode)
-{
-  return begins_with (path, "/dev/ublkb") ? 0 : __real_access (path, mode);
-}
-
-int __wrap_posix_spawnp (pid_t *pid, const char *file,
-                         const posix_spawn_file_actions_t *actions,
-                         const posix_spawnattr_t *attr, char *const argv[],
-                         char *const envp[]);
-int
-__wrap_posix_spawnp (pid_t *pid, const char *file,
-                     const posix_spawn_file_actions_t *actions,
-                     const posix_spawnattr_t *attr, char *const argv[],
-                     char *const envp[])
-{
-  (void) pid;
-  (void) actions;
-  (void) attr;
-  (void) envp;
-  assert_string_equal (file, "modprobe");
-  assert_string_equal (argv[1], "ublk_drv");
-  kernel->modules_asked++;
-  return ENOENT;
 }
 
 /* A test need not hold its memory. */
@@ -393,6 +299,8 @@ static void
 make_kernel (bool zones)
 {
   memset (kernel, 0, sizeof *kernel);
+  command_ring_errno = 0;
+  modules_asked = 0;
   kernel->has_driver = true;
   kernel->features = kernel->flags = UBLK_F_USER_COPY | UBLK_F_ZONED;
   has_zones = zones;
@@ -486,7 +394,7 @@ test_no_driver (void **state)
   kernel->has_driver = false;
   opens_none ("the module ublk_drv is missing");
   assert_true (impossible);
-  assert_int_equal (kernel->modules_asked, 1);
+  assert_int_equal (modules_asked, 1);
 }
 
 static void
@@ -494,9 +402,9 @@ test_no_rings (void **state)
 {
   (void) state;
   make_kernel (false);
-  kernel->ring_errno = EPERM;
+  command_ring_errno = EPERM;
   opens_none ("io_uring_disabled");
-  kernel->ring_errno = EINVAL;
+  command_ring_errno = EINVAL;
   opens_none ("too old: Linux 6.6");
 }
 

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,8 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <liburing.h>
-
+#include "command-ring.h"
 #include "driver/driver.h"
 #include "records.h"
 #include "ublk/ublk-keeper-internal.h"
@@ -48,36 +46,6 @@ static struct kernel {
   int start_result, params_result, stop_result;
 } * kernel;
 
-struct ring {
-  /* An entry has 128 bytes. */
-  union {
-    struct io_uring_sqe sqe;
-    unsigned char bytes[128];
-  } entry;
-  struct event *event; /* NULL: nothing is asked */
-};
-
-struct ring *
-ring_create (unsigned entries, bool wide)
-{
-  (void) entries;
-  return wide ? calloc (1, sizeof (struct ring)) : NULL;
-}
-
-void
-ring_destroy (struct ring *r)
-{
-  free (r);
-}
-
-struct io_uring_sqe *
-ring_request (struct ring *r, struct event *event)
-{
-  memset (&r->entry, 0, sizeof r->entry);
-  r->event = event;
-  return &r->entry.sqe;
-}
-
 static int
 add (struct ublk_info *info)
 {
@@ -91,7 +59,7 @@ add (struct ublk_info *info)
   return 0;
 }
 
-static int
+int
 do_command (unsigned command, const struct ublk_command *c)
 {
   struct ublk_info *const info = (void *) (uintptr_t) c->address;
@@ -129,51 +97,18 @@ do_command (unsigned command, const struct ublk_command *c)
   }
 }
 
-int
-ring_run (struct ring *r, bool wait)
+const char *
+path_in_place_of (const char *path)
 {
-  struct event *const event = r->event;
-  struct ublk_command c;
-
-  if (!wait || event == NULL)
-    abort ();
-  memcpy (&c, r->entry.sqe.cmd, sizeof c);
-  r->event = NULL;
-  event->happened (event, do_command (r->entry.sqe.cmd_op & 0xff, &c));
-  return 0;
-}
-
-static bool
-begins_with (const char *path, const char *with)
-{
-  return strncmp (path, with, strlen (with)) == 0;
-}
-
-int __real_open (const char *path, int flags, ...);
-int __wrap_open (const char *path, int flags, ...);
-int
-__wrap_open (const char *path, int flags, ...)
-{
-  mode_t mode = 0;
-  va_list args;
   unsigned n;
 
   if (strcmp (path, "/dev/ublk-control") == 0 && kernel->has_driver)
-    path = "/dev/null";
-  else if (sscanf (path, "/dev/ublkc%u", &n) == 1) {
+    return "/dev/null";
+  if (sscanf (path, "/dev/ublkc%u", &n) == 1) {
     kernel->devices[n - FIRST].opener = getpid ();
-    path = "/dev/zero"; /* by which it is known */
+    return "/dev/zero"; /* by which it is known */
   }
-  else if (begins_with (path, "/dev/ublk")) {
-    errno = ENOENT;
-    return -1;
-  }
-  if (flags & O_CREAT) {
-    va_start (args, flags);
-    mode = va_arg (args, mode_t);
-    va_end (args);
-  }
-  return __real_open (path, flags, mode);
+  return begins_with (path, "/dev/ublk") ? NULL : path;
 }
 
 /* The records are here, also for a process that is made to be in the root. */
@@ -185,33 +120,6 @@ int
 __wrap_chdir (const char *path)
 {
   return getpid () == maker ? __real_chdir (path) : 0;
-}
-
-int __real_access (const char *path, int mode);
-int __wrap_access (const char *path, int mode);
-int
-__wrap_access (const char *path, int mode)
-{
-  return begins_with (path, "/dev/ublkb") ? 0 : __real_access (path, mode);
-}
-
-int __wrap_posix_spawnp (pid_t *pid, const char *file,
-                         const posix_spawn_file_actions_t *actions,
-                         const posix_spawnattr_t *attr, char *const argv[],
-                         char *const envp[]);
-int
-__wrap_posix_spawnp (pid_t *pid, const char *file,
-                     const posix_spawn_file_actions_t *actions,
-                     const posix_spawnattr_t *attr, char *const argv[],
-                     char *const envp[])
-{
-  (void) pid;
-  (void) file;
-  (void) actions;
-  (void) attr;
-  (void) argv;
-  (void) envp;
-  return ENOENT;
 }
 
 /*---------------------------------------------------------------------*/

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The ring by which a program gives commands to the ublk driver, one at a time,
+ * for tests that have a driver of their own; and the paths of a driver, to be
+ * linked with --wrap=open, --wrap=access and --wrap=posix_spawnp.
+ */
+
+#ifndef NULLBLK_TESTS_COMMAND_RING_H
+#define NULLBLK_TESTS_COMMAND_RING_H
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "driver/driver.h"
+
+extern int command_ring_errno; /* of ring_create; 0: there are rings */
+extern unsigned modules_asked; /* so often modprobe was to load the driver */
+
+/* The test's: do the command of this number, and return its result. */
+int do_command (unsigned command, const struct ublk_command *c);
+
+/* The test's: returns the path that is opened in the place of PATH, or NULL if
+ * nothing is there.
+ */
+const char *path_in_place_of (const char *path);
+
+static inline bool
+begins_with (const char *path, const char *with)
+{
+  return strncmp (path, with, strlen (with)) == 0;
+}
+
+#endif /* NULLBLK_TESTS_COMMAND_RING_H */
