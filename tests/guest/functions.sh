@@ -40,6 +40,17 @@ boot_guest ()
   esac
 }
 
+# serve_file WHERE...: start a server of $tmp/disk, which outlives it, where
+# nbdkit's options say.
+serve_file ()
+{
+  rm -f "$tmp/pid" "$tmp/sock"
+  "$NBDKIT" -f -P "$tmp/pid" "$@" file "$tmp/disk" &
+  server_pid=$!
+  wait_until 60 server_listens_or_ended || fail "the server does not listen"
+  [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
+}
+
 # start_tcp_server [NBDKIT-OPTION | KEY=VALUE]...: like start_server, but on
 # $port of 127.0.0.1.  A port that somebody else was quicker to take costs
 # another try.

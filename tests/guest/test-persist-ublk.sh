@@ -19,31 +19,19 @@ fi
 truncate -s 16M "$tmp/disk"
 sock=$tmp/sock
 uri="nbd+unix:///?socket=$sock"
-serve ()
-{
-  rm -f "$tmp/pid" "$sock"
-  "$NBDKIT" -f -P "$tmp/pid" -U "$sock" file "$tmp/disk" &
-  server_pid=$!
-  wait_until 60 server_listens_or_ended || fail "the server does not listen"
-  [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
-}
-works ()
-{
-  dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
-}
 
 # Killed and back, under fio that verifies what it writes.  The socket's path is
 # a relative one.
-serve
+serve_file -U "$sock"
 cd "$tmp"
 attach_ublk --persist -q 2 "nbd+unix:///?socket=sock"
 cd /
 start_load verify --rw=randwrite --bs=4k --size=2M
 for _ in 1 2 3; do
   kill_server
-  works &
+  reads_disk &
   reader=$!
-  serve
+  serve_file -U "$sock"
   wait "$reader" || fail "I/O did not wait: $(cat "$tmp/dd")"
   io_goes_on
 done
@@ -55,19 +43,19 @@ leaves_nothing "killed and back"
 attach_ublk --persist=1 "$uri"
 kill_server
 fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
-serve
-wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
+serve_file -U "$sock"
+wait_until 60 reads_disk || fail "it does not come back: $(cat "$tmp/dd")"
 verify --rw=randwrite --bs=4k --size=1M
 # Another export in its place is not taken for it.
 kill_server
 mv "$tmp/disk" "$tmp/right"
 truncate -s 8M "$tmp/disk"
-serve
+serve_file -U "$sock"
 fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
 mv "$tmp/right" "$tmp/disk"
 kill_server
-serve
-wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
+serve_file -U "$sock"
+wait_until 60 reads_disk || fail "it does not come back: $(cat "$tmp/dd")"
 
 # One that is there, and silent, is away, too, also to who connects to it.
 detach_ublk
@@ -75,7 +63,7 @@ attach_ublk --persist=1 --timeout 1 "$uri"
 kill -STOP "$server_pid"
 fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
 kill -CONT "$server_pid"
-wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
+wait_until 60 reads_disk || fail "it does not come back: $(cat "$tmp/dd")"
 verify --rw=randwrite --bs=4k --size=1M
 
 # A request that was sent before it fell silent is sent again.
@@ -83,7 +71,7 @@ detach_ublk
 attach_ublk --persist --timeout 1 "$uri"
 sockets=$(sockets_of)
 kill -STOP "$server_pid"
-works &
+reads_disk &
 reader=$!
 wait_until 60 connects_anew "$sockets" ||
   fail "the silent server is waited for"

@@ -17,15 +17,6 @@ fi
 # What the server serves must outlive it: a file.
 truncate -s 16M "$tmp/disk"
 
-# serve WHERE...: once more, at the same place.
-serve ()
-{
-  rm -f "$tmp/pid" "$tmp/sock"
-  "$NBDKIT" -f -P "$tmp/pid" "$@" file "$tmp/disk" &
-  server_pid=$!
-  wait_until 60 server_listens_or_ended || fail "the server does not listen"
-  [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
-}
 
 with_library ()
 {
@@ -66,7 +57,7 @@ for where in unix tcp; do
   else
     at=("${tcp[@]}") to=nbd://127.0.0.1
   fi
-  serve "${at[@]}"
+  serve_file "${at[@]}"
   [ "$("$attach" --persist --timeout 5 -C 2 "$to")" = $nbd ] || fail "not $nbd"
   [ -n "$(watchers)" ] || fail "nobody watches"
   start_load verify --rw=randwrite --bs=4k --size=2M
@@ -74,7 +65,7 @@ for where in unix tcp; do
     kill_server
     works &
     reader=$!
-    serve "${at[@]}"
+    serve_file "${at[@]}"
     wait "$reader" || fail "I/O did not wait: $(cat "$tmp/dd")"
     io_goes_on
     wait_until 60 has_connections 2 || fail "not all connections are back"
@@ -93,7 +84,7 @@ for at in "-U $sock -t 1" "${tcp[*]} -t 1" "-U $sock -t 8"; do
   to=$uri
   [[ $at == -U* ]] || to=nbd://127.0.0.1
   # shellcheck disable=SC2086 # words
-  serve $at
+  serve_file $at
   try "$attach" --persist --timeout 3 -C 2 "$to"
   start_load verify --rw=randwrite --bs=4k --size=2M
   for _ in 1 2; do
@@ -101,7 +92,7 @@ for at in "-U $sock -t 1" "${tcp[*]} -t 1" "-U $sock -t 8"; do
     wait_until 30 process_ended "$server_pid" || fail "it does not end"
     wait "$server_pid" || fail "the server's status is $?"
     # shellcheck disable=SC2086 # words
-    serve $at
+    serve_file $at
     io_goes_on
     wait_until 60 has_connections 2 || fail "not all connections are back"
   done
@@ -115,14 +106,14 @@ NBDKIT=$plain
 
 # As many connections as there can be, which all die while nobody listens: the
 # kernel has no room for so many events.  The socket's path is a relative one.
-serve -U "$sock" -t 1
+serve_file -U "$sock" -t 1
 cd "$tmp"
 try "$attach" --persist -C 128 "nbd+unix:///?socket=sock"
 cd /
 read -r watcher _ </run/nullblk/nbd0/watcher
 kill -STOP "$watcher"
 kill_server
-serve -U "$sock" -t 1
+serve_file -U "$sock" -t 1
 wait_until 60 events_are_lost || fail "there is room for all"
 kill -CONT "$watcher"
 wait_until 60 has_connections 128 || fail "only $(connections) are back"
@@ -131,12 +122,12 @@ nothing_left
 stop_server
 
 # Away for longer than that: an error, and no hang; then back.
-serve -U "$sock"
+serve_file -U "$sock"
 try "$attach" --persist=1 --name away -C 1 "$uri"
 kill_server
 fails dd if=$nbd of=/dev/null bs=4k count=1 iflag=direct
 grep -q 'Input/output error' "$tmp/fails" || fail "$(cat "$tmp/fails")"
-serve -U "$sock"
+serve_file -U "$sock"
 wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
 verify --rw=randwrite --bs=4k --size=1M
 
@@ -144,11 +135,11 @@ verify --rw=randwrite --bs=4k --size=1M
 kill_server
 mv "$tmp/disk" "$tmp/right"
 truncate -s 8M "$tmp/disk"
-serve -U "$sock"
+serve_file -U "$sock"
 fails dd if=$nbd of=/dev/null bs=4k count=1 iflag=direct
 mv "$tmp/right" "$tmp/disk"
 stop_server
-serve -U "$sock"
+serve_file -U "$sock"
 wait_until 60 works || fail "it does not come back: $(cat "$tmp/dd")"
 
 # Disconnected behind its back while a process has it open, and the server is
@@ -159,7 +150,7 @@ kill_server
 sleep 1000 <$nbd &
 holder=$!
 nbd-client --disconnect $nbd >/dev/null
-serve -U "$sock"
+serve_file -U "$sock"
 wait_until 30 nobody_watches || fail "it tries for ever"
 [ "$(dmesg | grep -c 'cannot reconfigure')" -le 1 ] || fail "it has tried often"
 kill "$holder"
@@ -167,7 +158,7 @@ wait "$holder" || true
 try "$attach" --detach away
 nothing_left
 stop_server
-serve -U "$sock"
+serve_file -U "$sock"
 try "$attach" --persist=30 --name away -C 1 "$uri"
 
 # Detached while the server is away.

@@ -102,21 +102,13 @@ done
 
 # A file outlives its server.
 truncate -s 132M "$tmp/disk"
-serve_file ()
-{
-  rm -f "$tmp/pid" "$sock"
-  "$NBDKIT" -f -P "$tmp/pid" -U "$sock" file "$tmp/disk" &
-  server_pid=$!
-  wait_until 60 server_listens_or_ended || fail "the server does not listen"
-  [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
-}
 plain_load ()
 {
   fio --name=job --filename="$disk" --ioengine=libaio --direct=1 --thread \
     --iodepth=16 --size=16M --bsrange=4k-64k --rw=randwrite --time_based \
     --runtime=3600 --randseed="$seed"
 }
-serve_file
+serve_file -U "$sock"
 attach_ublk "$uri"
 keep
 enough=$(($(completed) + 50 + RANDOM % 300))
@@ -128,7 +120,7 @@ ends_badly "a file"
 "$ublk" --detach "$disk" 2>"$tmp/err" ||
   grep -q 'not all that was written' "$tmp/err" || fail "$(cat "$tmp/err")"
 leaves_nothing "a file"
-serve_file
+serve_file -U "$sock"
 attach_ublk "$uri"
 is_kept
 try cmp -n 2097152 "$tmp/disk" "$tmp/kept" $kept 0

@@ -16,18 +16,6 @@ fi
 truncate -s 16M "$tmp/disk"
 sock=$tmp/sock
 uri="nbd+unix:///?socket=$sock"
-serve ()
-{
-  rm -f "$tmp/pid" "$sock"
-  "$NBDKIT" -f -P "$tmp/pid" -U "$sock" file "$tmp/disk" &
-  server_pid=$!
-  wait_until 60 server_listens_or_ended || fail "the server does not listen"
-  [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
-}
-works ()
-{
-  dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
-}
 # served_by_another PID
 served_by_another ()
 {
@@ -51,7 +39,7 @@ supervisor ()
 }
 
 # Killed under fio that verifies what it writes.
-serve
+serve_file -U "$sock"
 attach_ublk --persist -q 2 "$uri"
 start_load verify --rw=randwrite --bs=4k --size=2M
 for _ in 1 2 3; do
@@ -62,7 +50,7 @@ done
 before=$(process_of)
 kill_server
 kill -KILL "$before"
-serve
+serve_file -U "$sock"
 wait_until 60 served_by_another "$before" || fail "nobody takes it over"
 io_goes_on
 stop_load
@@ -92,7 +80,7 @@ kill -KILL "$(supervisor)"
 kill -KILL "$pid"
 wait_until 20 has_no_ublk_process || fail "they cannot be killed"
 "$ublk" --list | grep '(dead)$' >/dev/null || fail "--list: $("$ublk" --list)"
-works &
+reads_disk &
 reader=$!
 refuses '*' --cookie "$cookie" "$uri"
 same=$disk
@@ -106,7 +94,7 @@ pid=$(process_of)
 kill -KILL "$(supervisor)"
 kill -KILL "$pid"
 wait_until 20 has_no_ublk_process || fail "they cannot be killed"
-works &
+reads_disk &
 reader=$!
 try "$ublk" --detach "$disk"
 ! wait "$reader" || fail "a device that is gone can be read"
@@ -117,7 +105,7 @@ attach_ublk --persist=1 "$uri"
 pid=$(process_of)
 kill_server
 kill -KILL "$pid"
-fails works
+fails reads_disk
 wait_until 60 disk_is_gone || fail "the device stays"
 leaves_nothing "given up"
 

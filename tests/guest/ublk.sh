@@ -49,6 +49,12 @@ attach_ublk ()
   queue=/sys/block/${disk##*/}/queue
 }
 
+# reads_disk: can $disk be read?
+reads_disk ()
+{
+  dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
+}
+
 detach_ublk ()
 {
   try "$ublk" --detach "$disk"
