@@ -90,6 +90,27 @@ check_block (uint64_t offset, char byte)
   assert_int_equal (block[sizeof block - 1], byte);
 }
 
+/* Give the connection's device one more fault rule. */
+static inline void
+add_rule (const char *text)
+{
+  struct fault_entry *entry;
+  struct message why;
+
+  if (fault_entry_new (text, &entry, &why) != 0 ||
+      faults_change (&d->device->faults, NULL, entry, clock_now (), &why) != 0)
+    fail_msg ("'%s': %s", text, why.text);
+}
+
+static inline void
+delete_rules (void)
+{
+  struct message why;
+
+  assert_int_equal (faults_change (&d->device->faults, "all", NULL, 0, &why),
+                    0);
+}
+
 static inline int
 command_zone (uint64_t zone, enum zone_cond cond)
 {

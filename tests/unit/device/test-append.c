@@ -96,26 +96,6 @@ check_data (uint64_t zone, unsigned block, unsigned blocks, char byte)
     check_block (zone * ZONE + i * BLOCK, byte);
 }
 
-static void
-add (const char *text)
-{
-  struct fault_entry *entry;
-  struct message why;
-
-  if (fault_entry_new (text, &entry, &why) != 0 ||
-      faults_change (&d->device->faults, NULL, entry, clock_now (), &why) != 0)
-    fail_msg ("'%s': %s", text, why.text);
-}
-
-static void
-delete_rules (void)
-{
-  struct message why;
-
-  assert_int_equal (faults_change (&d->device->faults, "all", NULL, 0, &why),
-                    0);
-}
-
 /*---------------------------------------------------------------------*/
 /* Zones */
 
@@ -549,7 +529,7 @@ test_cut_in_hang (void **state)
 
   (void) state;
   CREATE ("seed", "1");
-  add ("op=write count=1 hang");
+  add_rule ("op=write count=1 hang");
   c = device_connect (d->device, &front_end);
   in_hang = cut;
   assert_int_equal (append_by (c, 1, 2, 'a', false, &went), -ESHUTDOWN);

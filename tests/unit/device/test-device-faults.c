@@ -69,26 +69,6 @@ setup (void **state)
   return 0;
 }
 
-static void
-add (const char *text)
-{
-  struct fault_entry *entry;
-  struct message why;
-
-  if (fault_entry_new (text, &entry, &why) != 0 ||
-      faults_change (&d->device->faults, NULL, entry, clock_now (), &why) != 0)
-    fail_msg ("'%s': %s", text, why.text);
-}
-
-static void
-delete_all (void)
-{
-  struct message why;
-
-  assert_int_equal (faults_change (&d->device->faults, "all", NULL, 0, &why),
-                    0);
-}
-
 /* Do COUNT bytes at OFFSET hold what EXPECTED says?  NULL is zeroes. */
 static void
 check (const uint8_t *expected, uint32_t count, uint64_t offset)
@@ -282,10 +262,10 @@ test_error_of_each_operation (void **state)
   (void) state;
   CREATE_ZONED ("seed", "1");
   for (i = 0; i < 6; i++) {
-    add (operations[i].rule);
+    add_rule (operations[i].rule);
     for (op = 0; op < NR_OPERATIONS; op++)
       assert_int_equal (request (op), op == operations[i].op ? -ENOSPC : 0);
-    delete_all ();
+    delete_rules ();
   }
 }
 
@@ -297,7 +277,7 @@ test_error_changes_nothing (void **state)
   CREATE_ZONED ("seed", "1");
   assert_int_equal (device_write (d, buf, 8192, 0, false), 0);
   assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
-  add ("op=write,trim,zero,zone error=EIO");
+  add_rule ("op=write,trim,zero,zone error=EIO");
   assert_int_equal (device_write (d, buf + 512, 4096, 0, false), -EIO);
   assert_int_equal (device_write (d, buf, 4096, ZONE + 4096, false), -EIO);
   assert_int_equal (device_zero (d, 4096, 0, false, false), -EIO);
@@ -364,13 +344,13 @@ test_delay (void **state)
 {
   (void) state;
   CREATE ("latency", "1us");
-  add ("op=read delay=50us");
-  add ("op=read,flush delay=100us");
+  add_rule ("op=read delay=50us");
+  add_rule ("op=read,flush delay=100us");
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_int_equal (counted (OP_READ)->asked.longest, 151000);
   assert_int_equal (device_write (d, buf, 512, 0, false), 0);
   assert_int_equal (counted (OP_WRITE)->asked.longest, 1000);
-  add ("op=flush error=EIO");
+  add_rule ("op=flush error=EIO");
   assert_int_equal (device_flush (d), -EIO);
   /* It waits, too; only how exact that was is not asked of what fails. */
   assert_true (counted (OP_FLUSH)->served.longest >= 90000);
@@ -398,14 +378,14 @@ test_flip_reads (void **state)
   (void) state;
   CREATE ("seed", "1");
   assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
-  add ("op=read range=1K+1K corrupt=flip");
+  add_rule ("op=read range=1K+1K corrupt=flip");
   assert_int_equal (device_read (d, out, 4096, 0), 0);
   assert_int_equal (count_flipped (out, buf, 4096), 2);
   assert_memory_equal (out, buf, 1024);
   assert_memory_equal (out + 2048, buf + 2048, 2048);
   assert_int_equal (device_read (d, again, 512, 1024), 0);
   assert_memory_equal (again, out + 1024, 512);
-  delete_all ();
+  delete_rules ();
   check (buf, 4096, 0);
 }
 
@@ -418,7 +398,7 @@ test_flip_writes (void **state)
   (void) state;
   CREATE ("seed", "1");
   memcpy (sent, buf, sizeof sent);
-  add ("op=write corrupt=flip");
+  add_rule ("op=write corrupt=flip");
   assert_int_equal (device_write (d, sent, 4096, 0, false), 0);
   assert_memory_equal (sent, buf, 4096);
   assert_int_equal (device_read (d, out, 4096, 0), 0);
@@ -430,12 +410,12 @@ test_zeroes (void **state)
 {
   (void) state;
   CREATE ("block-size", "1K");
-  add ("op=write range=0+1 corrupt=zero");
+  add_rule ("op=write range=0+1 corrupt=zero");
   assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   check (NULL, 1024, 0);
   check (buf + 1024, 3072, 1024);
-  delete_all ();
-  add ("op=read range=1K+1K corrupt=zero");
+  delete_rules ();
+  add_rule ("op=read range=1K+1K corrupt=zero");
   check (NULL, 2048, 0);
   check (buf + 2048, 2048, 2048);
 }
@@ -468,7 +448,7 @@ test_stale (void **state)
   CREATE_ZONED ("seed", "1");
   assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
-  add ("corrupt=stale");
+  add_rule ("corrupt=stale");
   assert_int_equal (device_write (d, buf + 512, 4096, 0, false), 0);
   assert_int_equal (device_zero (d, 4096, 0, true, false), 0);
   assert_int_equal (device_trim (d, 4096, 0, false), 0);
@@ -489,7 +469,7 @@ test_hang (void **state)
 {
   (void) state;
   CREATE ("latency", "1us");
-  add ("op=write hang");
+  add_rule ("op=write hang");
   naps_until_deleted = 3;
   assert_int_equal (device_write (d, buf, 4096, 0, false), 0);
   assert_int_equal (naps, 3);
@@ -542,7 +522,7 @@ test_disconnect (void **state)
   fault_entry_free (entry);
 
   disconnects = 0;
-  add ("op=write count=1 disconnect");
+  add_rule ("op=write count=1 disconnect");
   assert_int_equal (device_write (d, buf, 4096, 0, false), -ESHUTDOWN);
   assert_int_equal (disconnects, 1);
   check (NULL, 4096, 0);
@@ -568,8 +548,8 @@ test_zone_commands (void **state)
   assert_int_equal (wp (3), 0);
   assert_int_equal (wp (4), 0);
   assert_int_equal (counted (OP_ZONE)->bytes, 0);
-  delete_all ();
-  add ("op=zone zones=3 corrupt=stale");
+  delete_rules ();
+  add_rule ("op=zone zones=3 corrupt=stale");
   assert_int_equal (device_zone_commands (d, 2, full, 3, &done), 0);
   assert_int_equal (done, 3);
   assert_int_equal (wp (3), 0);
