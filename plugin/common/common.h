@@ -19,5 +19,6 @@
 #include "operation.h"
 #include "random.h"
 #include "size.h"
+#include "textfile.h"
 
 #endif /* NULLBLK_COMMON_H */

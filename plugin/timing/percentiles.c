@@ -8,12 +8,9 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/common.h"
 #include "distribution.h"
@@ -116,57 +113,21 @@ wrong:
 
 /*---------------------------------------------------------------------*/
 
-/* Read a file whole, with a 0 behind it.  Nothing but a file: a pipe could keep
- * us waiting.
- */
-static int
-read_file (const char *path, char **text, struct message *why)
-{
-  struct stat st;
-  FILE *fp = NULL;
-  size_t len;
-  int fd, r = 0;
-
-  *text = NULL;
-  fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd >= 0)
-    fp = fdopen (fd, "r");
-  if (fp == NULL)
-    return refuse (why, "%.200s: %s", path, strerror (errno));
-  if (fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) ||
-      st.st_size > MAX_DISTRIBUTION_FILE) {
-    r = refuse (why, "%.200s: it is not a file of at most %d MiB", path,
-                MAX_DISTRIBUTION_FILE >> 20);
-    goto out;
-  }
-  *text = malloc ((size_t) st.st_size + 1);
-  if (*text == NULL) {
-    r = -ENOMEM;
-    goto out;
-  }
-  len = fread (*text, 1, st.st_size, fp);
-  if (ferror (fp)) {
-    r = refuse (why, "%.200s: it cannot be read", path);
-    free (*text);
-    goto out;
-  }
-  (*text)[len] = '\0';
-out:
-  fclose (fp);
-  return r;
-}
-
 int
 percentiles_open (const char *path, struct percentiles_file **r,
                   struct message *why)
 {
   struct percentiles_file *f = calloc (1, sizeof *f);
+  struct message wrong;
+  size_t len;
   int err;
 
   if (f == NULL)
     return -ENOMEM;
   f->path = path;
-  err = read_file (path, &f->text, why);
+  err = textfile_read (path, MAX_DISTRIBUTION_FILE, &f->text, &len, &wrong);
+  if (err == -EINVAL)
+    message_set (why, "%.200s: %s", path, wrong.text);
   if (err < 0) {
     free (f);
     return err;
