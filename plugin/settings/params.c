@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/common.h"
+#include "modelfile.h"
 #include "params-internal.h"
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
@@ -276,6 +277,65 @@ compare_fixed (const struct params *p, struct settings *s, struct message *why)
   return r;
 }
 
+/* A model of a drive that is being taken. */
+struct taking {
+  struct params *params;
+  struct settings *fixed; /* where values go that are FIXED */
+  bool has[MAX_PARAMS];   /* what the model has, by place in the table */
+};
+
+/* A model has settings of a drive, and not of the server that plays it. */
+static bool
+is_of_drive (const struct param *param)
+{
+  static const char *const servers[] = {
+      "devices",  "memory-backed", "hugepages", "write-log",
+      "parallel", "control",       "ublk"};
+  size_t i;
+
+  for (i = 0; i < sizeof servers / sizeof servers[0]; i++) {
+    if (strcmp (param->name, servers[i]) == 0)
+      return false;
+  }
+  return param->change == MODEL || param->change == FIXED;
+}
+
+/* A line of a model: taken, unless it is given beside the model. */
+static int
+take_of_model (void *opaque, const char *name, const char *value,
+               struct message *why)
+{
+  struct taking *taking = opaque;
+  struct params *p = taking->params;
+  const size_t i = param_find (name);
+  const struct param *param = &param_table[i];
+  struct settings *to;
+  struct message wrong;
+  int r;
+
+  if (i == nr_params)
+    return refuse (why,
+                   "%.80s=%.80s: unknown parameter; 'nbdkit nullblk --help' "
+                   "lists them",
+                   name, value);
+  if (!is_of_drive (param))
+    return refuse (why,
+                   "%s=%.80s: it is no property of a drive: allowed is to give "
+                   "it beside the model",
+                   name, value);
+  if (taking->has[i])
+    return refuse (why, "%s=%.80s: %s is given twice", name, value,
+                   param->name);
+  taking->has[i] = true;
+  if (p->given[i])
+    return 0;
+  to = param->change == FIXED ? taking->fixed : &p->settings;
+  r = value_parse (&param->rule, value, 0, field_of (param, to), &wrong);
+  if (r == -EINVAL)
+    message_set (why, "%s=%.80s: %s", name, value, wrong.text);
+  return r;
+}
+
 /* Take a profile, where there is a new one, for all that is not given.  What is
  * FIXED owns nothing, so that a copy of it can be looked at when it is LIVE.
  */
@@ -283,11 +343,11 @@ static int
 take_profile (struct params *p, bool live, struct message *why)
 {
   const struct profile *profile = p->settings.profile;
-  const struct profile_setting *setting;
-  struct settings fixed = p->settings, *to;
+  struct settings fixed = p->settings;
+  struct taking taking = {.params = p, .fixed = live ? &fixed : &p->settings};
   struct message wrong;
   size_t i;
-  int r = 0;
+  int r;
 
   if (!params_given (p, "profile"))
     return 0;
@@ -297,14 +357,7 @@ take_profile (struct params *p, bool live, struct message *why)
   }
   if (profile == NULL)
     return 0;
-  for (setting = profile->settings; r == 0 && setting->key != NULL; setting++) {
-    i = param_find (setting->key);
-    if (i == nr_params || p->given[i])
-      continue;
-    to = live && param_table[i].change == FIXED ? &fixed : &p->settings;
-    r = value_parse (&param_table[i].rule, setting->value, 0,
-                     field_of (&param_table[i], to), &wrong);
-  }
+  r = modelfile_parse (profile->text, take_of_model, &taking, &wrong);
   if (r == 0 && live)
     r = compare_fixed (p, &fixed, &wrong);
   if (r == -EINVAL)

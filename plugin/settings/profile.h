@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Ready-made models of storage devices, for profile=.  Each is nothing but
- * ordinary settings under one name; profile.c has them all, with the source of
- * every number.  They are constant, and params.c reads them.
+ * Ready-made models of storage devices, for profile=: the model files of
+ * models/, which become part of the plugin when it is built.  Each has the
+ * source of its numbers in its comments.  They are constant; modelfile.h says
+ * what such a text is.
  */
 
 #ifndef NULLBLK_PROFILE_H
@@ -11,16 +12,14 @@
 
 #include <stddef.h>
 
-#define MAX_PROFILE_SETTINGS 16
-
 struct profile {
   const char *name;
-  const char *description; /* a line for people */
-  struct profile_setting {
-    const char *key;
-    const char *value;
-  } settings[MAX_PROFILE_SETTINGS]; /* up to the first with key NULL */
+  const char *text; /* of the model file */
 };
+
+/* The table, which models.awk makes. */
+extern const struct profile profile_table[];
+extern const size_t nr_profiles;
 
 /* The profile with this name, or NULL. */
 const struct profile *profile_find (const char *name);

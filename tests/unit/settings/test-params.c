@@ -516,29 +516,6 @@ test_profile (void **state)
   assert_int_equal (s->zones.max_open, 14);
 }
 
-/* Whatever a profile says can be taken back by the next one, or cannot change.
- */
-static void
-test_rows_of_profiles (void **state)
-{
-  const struct profile_setting *setting;
-  const struct profile *profile;
-  enum change change;
-  size_t i, row;
-
-  (void) state;
-  for (i = 0; (profile = profile_at (i)) != NULL; i++) {
-    for (setting = profile->settings; setting->key != NULL; setting++) {
-      row = param_find (setting->key);
-      assert_true (row < nr_params);
-      change = param_table[row].change;
-      if (change != FIXED && change != MODEL)
-        fail_msg ("%s sets %s, which is not MODEL", profile->name,
-                  setting->key);
-    }
-  }
-}
-
 /* A bare number is in MiB, as null_blk has it. */
 static void
 test_zone_sizes (void **state)
@@ -695,7 +672,6 @@ main (void)
       TEST (test_spin_and_seed),
       TEST (test_completion_nsec),
       TEST (test_profile),
-      TEST (test_rows_of_profiles),
       TEST (test_zone_sizes),
       TEST (test_wait),
       TEST (test_defaults),
