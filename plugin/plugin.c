@@ -86,6 +86,7 @@ nullblk_dump_plugin (void)
   printf ("nullblk_stall=yes\n");
   printf ("nullblk_throttle=yes\n");
   printf ("nullblk_profile=yes\n");
+  printf ("nullblk_model=yes\n");
   printf ("nullblk_zoned=yes\n");
   printf ("nullblk_cache=yes\n");
   printf ("nullblk_power=yes\n");

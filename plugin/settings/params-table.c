@@ -53,7 +53,9 @@
   X (ublk, "ublk", BOOL, FIXED, 0, 1, "false", "false",                        \
      "ublk=BOOL                block devices of this machine, too")            \
   X (profile, "profile", PROFILE, LIVE, 0, 0, "none", "none",                  \
-     "profile=MODEL            latency, lanes and limits of a real device")    \
+     "profile=NAME             the model of a drive: latency, lanes, limits")  \
+  X (model, "model", MODEL, LIVE, 0, 0, "none", "none",                        \
+     "model=FILE               ... of your own drive, see nullblk-measure")    \
   X (latency_all, "latency", LATENCY, MODEL, 0, 0, "0", "0",                   \
      "latency=DURATION         how long requests take; or a distribution")     \
   X (latency_of[OP_READ], "read-latency", LATENCY_OF, MODEL, OP_READ, 0,       \

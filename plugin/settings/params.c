@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/common.h"
@@ -336,32 +337,91 @@ take_of_model (void *opaque, const char *name, const char *value,
   return r;
 }
 
-/* Take a profile, where there is a new one, for all that is not given.  What is
- * FIXED owns nothing, so that a copy of it can be looked at when it is LIVE.
+/* Is there a setting that a model may have, and that is not given? */
+static bool
+has_room_for_model (const struct params *p)
+{
+  size_t i;
+
+  for (i = 0; i < nr_params; i++) {
+    if (is_of_drive (&param_table[i]) && !p->given[i])
+      return true;
+  }
+  return false;
+}
+
+/* Give the lines of the profile or model in force to take_of_model.  A file is
+ * not read in vain: a whole .config that is written back has all that was in
+ * it, and the file may be gone.
  */
 static int
-take_profile (struct params *p, bool live, struct message *why)
+parse_model (struct taking *taking, struct message *why)
 {
-  const struct profile *profile = p->settings.profile;
-  struct settings fixed = p->settings;
+  const struct settings *s = &taking->params->settings;
+  char *text = NULL;
+  int r;
+
+  if (s->profile != NULL)
+    return modelfile_parse (s->profile->text, take_of_model, taking, why);
+  if (s->model[0] == '\0' || !has_room_for_model (taking->params))
+    return 0;
+  r = modelfile_read (s->model, &text, why);
+  if (r == 0)
+    r = modelfile_parse (text, take_of_model, taking, why);
+  free (text);
+  return r;
+}
+
+/* Of profile and model, one that is given takes the place of the other. */
+static int
+choose_model (struct params *p, struct message *why)
+{
+  const bool profile = params_given (p, "profile");
+  const bool model = params_given (p, "model");
+
+  if (!profile)
+    p->settings.profile = NULL;
+  if (!model)
+    p->settings.model[0] = '\0';
+  if (p->settings.profile != NULL && p->settings.model[0] != '\0')
+    return refuse (why,
+                   "model=%.80s: profile is given, too; allowed is one of "
+                   "the two",
+                   p->settings.model);
+  return 0;
+}
+
+/* Take the model of a drive, where there is a new one, for all that is not
+ * given.  What is FIXED owns nothing, so that a copy of it can be looked at
+ * when it is LIVE.
+ */
+static int
+take_model (struct params *p, bool live, struct message *why)
+{
+  struct settings fixed;
   struct taking taking = {.params = p, .fixed = live ? &fixed : &p->settings};
   struct message wrong;
   size_t i;
   int r;
 
-  if (!params_given (p, "profile"))
+  if (!params_given (p, "profile") && !params_given (p, "model"))
     return 0;
+  r = choose_model (p, why);
+  if (r < 0)
+    return r;
   for (i = 0; i < nr_params; i++) {
     if (param_table[i].change == MODEL && !p->given[i])
       set_to_default (&param_table[i], &p->settings);
   }
-  if (profile == NULL)
-    return 0;
-  r = modelfile_parse (profile->text, take_of_model, &taking, &wrong);
+  fixed = p->settings;
+  r = parse_model (&taking, &wrong);
   if (r == 0 && live)
     r = compare_fixed (p, &fixed, &wrong);
+  if (r == -EINVAL && p->settings.profile != NULL)
+    return refuse (why, "profile=%s: %s", p->settings.profile->name,
+                   wrong.text);
   if (r == -EINVAL)
-    return refuse (why, "profile=%s: %s", profile->name, wrong.text);
+    return refuse (why, "model=%.200s: %s", p->settings.model, wrong.text);
   return r;
 }
 
@@ -437,8 +497,7 @@ params_wait (const struct params *given)
   p.badblocks = NULL; /* not this copy's */
   p.faults = NULL;
   settings_ref (&p.settings);
-  r = take_completion_nsec (&p, &why) == 0 &&
-      take_profile (&p, false, &why) == 0;
+  r = take_completion_nsec (&p, &why) == 0 && take_model (&p, false, &why) == 0;
   complete_latency (&p.settings);
   r = r && p.settings.latency.waits;
   params_clear (&p);
@@ -448,7 +507,7 @@ params_wait (const struct params *given)
 int
 params_complete_change (struct params *p, struct message *why)
 {
-  int r = take_profile (p, true, why);
+  int r = take_model (p, true, why);
 
   if (r == 0)
     complete_latency (&p->settings);
@@ -502,7 +561,7 @@ params_complete (struct params *p, uint64_t memory, uint64_t room,
 
   r = take_completion_nsec (p, why);
   if (r == 0)
-    r = take_profile (p, false, why);
+    r = take_model (p, false, why);
   if (r < 0)
     return r;
 

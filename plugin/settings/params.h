@@ -64,7 +64,8 @@ struct settings {
   unsigned control;         /* enum controller */
   bool ublk;
 
-  const struct profile *profile;                   /* or NULL */
+  const struct profile *profile; /* or NULL */
+  char model[MAX_FILE_NAME + 1]; /* path of a model file, or "" */
   struct distribution *latency_all[NR_OPERATIONS]; /* latency=; NULL is 0 */
   struct distribution *latency_of[NR_OPERATIONS];  /* read-latency= and so on */
   struct latency_settings latency; /* lanes and so on, and what is computed */

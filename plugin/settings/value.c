@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
@@ -157,6 +159,35 @@ parse_file (const char *s, char *field)
   }
   strcpy (field, strcmp (s, "none") == 0 ? "" : s);
   return true;
+}
+
+/* The server may go on in another folder, so the path becomes an absolute one.
+ * What is in force already is not looked at again: the file may be gone by now.
+ */
+static int
+parse_model (const char *s, char *field, struct message *why)
+{
+  char path[PATH_MAX];
+
+  if (strcmp (s, field) == 0)
+    return 0;
+  if (strcmp (s, "none") == 0) {
+    field[0] = '\0';
+    return 0;
+  }
+  if (realpath (s, path) == NULL) {
+    message_set (why, "%s; allowed is none, or a model file", strerror (errno));
+    return -EINVAL;
+  }
+  if (!parse_file (path, field)) {
+    message_set (
+        why,
+        "allowed is a path of at most %d bytes in all, without control "
+        "characters and no blank at its end",
+        MAX_FILE_NAME);
+    return -EINVAL;
+  }
+  return 0;
 }
 
 /* The text of a bare number of nanoseconds, for null_blk's completion_nsec. */
@@ -313,6 +344,8 @@ value_parse (const struct value_rule *rule, const char *text, uint64_t unit,
     return stall_parse (text, field, why);
   case VALUE_ZONES:
     return zone_list_parse (text, field, why);
+  case VALUE_MODEL:
+    return parse_model (text, field, why);
   case VALUE_LATENCY:
     return parse_latency (text, unit, field, why);
   case VALUE_LATENCY_OF:
@@ -374,6 +407,7 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
     snprintf (buf, len, "%s", *profile != NULL ? (*profile)->name : "none");
     break;
   case VALUE_FILE:
+  case VALUE_MODEL:
     snprintf (buf, len, "%s", path[0] != '\0' ? path : "none");
     break;
   case VALUE_LATENCY:
@@ -485,6 +519,9 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
               "none, or a path of at most %d bytes, without control characters "
               "and no blank at its end",
               MAX_FILE_NAME);
+    break;
+  case VALUE_MODEL:
+    snprintf (buf, len, "none, or the path of a model file");
     break;
   case VALUE_BADBLOCKS:
     snprintf (buf, len,

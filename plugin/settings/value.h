@@ -39,6 +39,7 @@ enum value_type {
   VALUE_LATENCY,         /* struct distribution *[NR_OPERATIONS]; NULL is 0 */
   VALUE_LATENCY_OF,      /* struct distribution *; NULL is as VALUE_LATENCY */
   VALUE_FILE,            /* char[MAX_FILE_NAME + 1]; none is "" */
+  VALUE_MODEL,           /* the same, of a file that is there */
 
   /* No field of settings: value_describe alone takes these. */
   VALUE_BADBLOCKS,

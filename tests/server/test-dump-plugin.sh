@@ -32,7 +32,8 @@ for args in '' 'size=1G memory-backed=true' 'size=512 block-size=4K'; do
     thread_model=serialize_requests nullblk_null=yes \
     nullblk_memory_backed=yes nullblk_memory_limit=yes \
     'nullblk_hugepages=(yes|no)' nullblk_discard=yes nullblk_devices=yes \
-    nullblk_parallel=yes nullblk_badblocks=yes nullblk_fault=yes \
+    nullblk_parallel=yes nullblk_model=yes nullblk_badblocks=yes \
+    nullblk_fault=yes \
     nullblk_cache=yes nullblk_power=yes nullblk_write_log=yes \
     'nullblk_disconnect=(yes|no)' 'nullblk_ublk=(yes|no)'
   # All of its own lines are of that form.
