@@ -2,13 +2,12 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Declarations that the files of this room share.  Each file calls only those
- * that stand below it, except that device-aside.c has a write done once more by
- * device-operation.c:
+ * that stand below it:
  *
  *     device.c             makes the devices of a server, and finds them
  *     device-command.c     zone commands
  *     device-operation.c   reads, writes, trims and flushes
- *     device-aside.c       writes that are ahead of their zone's write pointer
+ *     device-write.c       the data of a write, now or when its zone is ready
  *     device-request.c     the beginning and the end of a request
  *     device-extent.c      where there is data, and where a hole
  *     device-zones.c       reads, writes and trims of zones
@@ -375,16 +374,6 @@ int device_trim_zones (struct device *d, uint32_t count, uint64_t offset,
  * error, or REQUEST_ASIDE.
  */
 int request_write_data (struct request *r, const void *buf, bool may_trim);
-
-/* A write is ahead of the write pointer: have it set aside, or wait.  Returns
- * as request_write_data, or DURABILITY_CUT.
- */
-int request_meet_early (struct request *r, const void *buf, bool may_trim);
-
-/* A write that was set aside is early again: list it again, or fail it if its
- * time is up.
- */
-int request_stay_early (struct request *r);
 
 /* The functions by which the zones of a device reach its data. */
 struct zone_data device_zone_data (struct device *d);

@@ -1,8 +1,8 @@
-/* SPDX-License-Identifier: BSD-3-Clause Copyright (C) 2026 The nullblk authors
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
  *
  * What each operation does, between the beginning and the end of its request;
- * see device.h.  The rules of its zone and bad blocks may stop it; then its
- * data moves.
+ * see device.h.
  */
 
 #include <config.h>
@@ -12,25 +12,6 @@
 #include <string.h>
 
 #include "device-internal.h"
-
-int
-request_write_data (struct request *r, const void *buf, bool may_trim)
-{
-  struct device *d = r->connection->device;
-  int result, bad = 0;
-
-  if (d->zones != NULL) {
-    result = device_write_zone (r, buf, may_trim, false);
-    if (__builtin_expect (result == REQUEST_EARLY, 0))
-      result = r->was_set_aside ? request_stay_early (r)
-                                : request_meet_early (r, buf, may_trim);
-  }
-  else
-    result = change_good_data (r, buf, may_trim, &bad);
-  if (result == DURABILITY_CUT)
-    return request_finish_cut (r);
-  return bad < 0 ? bad : result;
-}
 
 /* A copy to corrupt: the client's own buffer stays as it is. */
 static void *

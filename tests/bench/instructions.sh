@@ -11,8 +11,8 @@
 # so that the start goes out.  What a feature costs while it is on is the ratio
 # to the same device without it.  What one costs while it is off is the
 # instructions of those lines of the sources that are there for it: all of its
-# own files, and in device-request.c, device-operation.c and device-zones.c, where
-# all of them meet, the lines that name it.
+# own files, and in device-{request,operation,write,zones}.c, where all of them
+# meet, the lines that name it.
 # The compiler moves instructions between lines, so that a few may be counted at
 # a neighbour.
 
@@ -100,7 +100,7 @@ lines ()
 
 # What the lines of the files are for in which features meet, by what they name.
 (cd "$top/plugin/device" &&
-   grep -Hn '' device-{request,operation,zones}.c) | awk '
+   grep -Hn '' device-{request,operation,write,zones}.c) | awk '
   { split ($0, at, ":"); line = at[1] ":" at[2]; sub (/^[^:]*:[^:]*:/, "") }
   /stats_count|depth_most|c->depth/ { print line, "statistics"; next }
   /fault|badblocks|is_judged|verdict|disconnects|is_lost|is_corrupted/ {

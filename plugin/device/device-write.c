@@ -1,8 +1,10 @@
-/* SPDX-License-Identifier: BSD-3-Clause Copyright (C) 2026 The nullblk authors
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
  *
- * Writes that are early: ahead of the write pointer of their zone.  Such a
- * write is set aside, or waits on its thread, until those before it are done;
- * see front_end.set_aside and zones_list_early.
+ * The data of a write: the rules of its zone and bad blocks may stop it; then
+ * it moves.  A write that is early, ahead of the write pointer of its zone, is
+ * set aside, or waits on its thread, until those before it are done; see
+ * front_end.set_aside and zones_list_early.
  */
 
 #include <config.h>
@@ -44,8 +46,11 @@ early_until (const struct request *r)
   return zones_early_until (r->connection->device->zones, &r->early);
 }
 
-int
-request_stay_early (struct request *r)
+/* A write that was set aside is early again: it is listed again, or fails if
+ * its time is up.
+ */
+static int
+stay_early (struct request *r)
 {
   if (r->early.since != 0 && clock_now () >= early_until (r))
     return -EIO;
@@ -60,8 +65,8 @@ request_stay_early (struct request *r)
  * and make room.  If the write that it waits for is behind it on its
  * connection, it fails when its time is up, and the others go on.
  */
-int
-request_meet_early (struct request *r, const void *buf, bool may_trim)
+static int
+meet_early (struct request *r, const void *buf, bool may_trim)
 {
   struct request *copy;
   int result;
@@ -86,6 +91,25 @@ request_meet_early (struct request *r, const void *buf, bool may_trim)
       result = device_write_zone (r, buf, may_trim, true);
   } while (result == REQUEST_EARLY);
   return result;
+}
+
+int
+request_write_data (struct request *r, const void *buf, bool may_trim)
+{
+  struct device *d = r->connection->device;
+  int result, bad = 0;
+
+  if (d->zones != NULL) {
+    result = device_write_zone (r, buf, may_trim, false);
+    if (__builtin_expect (result == REQUEST_EARLY, 0))
+      result =
+          r->was_set_aside ? stay_early (r) : meet_early (r, buf, may_trim);
+  }
+  else
+    result = change_good_data (r, buf, may_trim, &bad);
+  if (result == DURABILITY_CUT)
+    return request_finish_cut (r);
+  return bad < 0 ? bad : result;
 }
 
 /* A write that was set aside is tried again; see front_end.set_aside.  Its
