@@ -79,7 +79,7 @@ uint64_t lanes_serve (struct lanes *lanes, uint32_t count,
 void lanes_leave (struct lanes *lanes, uint32_t generation, struct slot slot,
                   uint64_t now);
 
-/* Forget all services: no lane is busy any more.  All zeroes are lanes, too. */
+/* Forget all services: no lane is busy any more, as in a struct of zeroes. */
 void lanes_begin_anew (struct lanes *lanes);
 
 /* Free the memory of the gaps. */

@@ -26,10 +26,10 @@
  *     operations       [===][===]  [===][===]
  *
  * If one of the two waits for the other, what it did not use in that time is
- * lost.  So it is for a flow that was idle, except for the last 5 ms (the
- * grace): so a client that needs a moment to send its next request still
- * reaches the limit.  In any second at most 0.5 % more than each limit passes,
- * and one request of each flow.
+ * lost.  What a flow did not use while it was idle is lost, too, except for the
+ * last 5 ms (the grace): so a client that needs a moment to send its next
+ * request still reaches the limit.  In any second at most 0.5 % more than each
+ * limit passes, and one request of each flow.
  *
  * When limits change, the booked time of each flow becomes a former flow, which
  * counts like the others until it is over: old and new requests together do not
@@ -124,7 +124,7 @@ uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
 void throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
                      struct slot slot, uint64_t now);
 
-/* Forget all that is booked.  All zeroes are a throttle, too. */
+/* Forget all that is booked.  A struct of zeroes has booked nothing. */
 void throttle_begin_anew (struct throttle *t);
 
 /* Free the memory of the gaps. */

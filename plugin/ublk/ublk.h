@@ -28,10 +28,10 @@ struct ublk;
 /* Was the plugin built with what this needs? */
 bool ublk_is_built (void);
 
-/* Have the kernel make a device for each of DEVICES, which say its name from
- * then on (struct device, block_device).  Called by a process of one thread,
- * which is root, before there are connections.  REPORT is front_end.report.
- * Returns NULL and the reason in *why.
+/* Have the kernel make a device for each of DEVICES, whose block_device is its
+ * name from then on.  Called by a process of one thread, which is root, before
+ * there are connections.  REPORT is front_end.report.  Returns NULL and the
+ * reason in *why.
  */
 struct ublk *ublk_prepare (struct devices *devices,
                            void (*report) (struct device *d, int r),
