@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * For tests of a queue of a block device between a kernel that is in this file
+ * and a device that is the plugin's: the ring is functions of this file, which
+ * the queue's thread calls.  A test is a list of rounds.  Whenever the queue
+ * sleeps the next one begins, in which the kernel asks something, or somebody
+ * else does something to the device.  After the last round all waits take their
+ * time, and then the kernel stops the device.
+ */
+
+#ifndef NULLBLK_TESTS_ROUNDS_H
+#define NULLBLK_TESTS_ROUNDS_H
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <liburing.h>
+
+#include "one-device.h"
+#include "ublk/ublk-queue-internal.h"
+
+#define MIB UINT64_C (1048576)
+#define BLOCK 4096
+#define DEPTH 16
+#define MOST 256
+#define MAX_IO MIB
+#define MOST_LOOKS 500 /* one after the other: it waits, and not in the ring */
+#define ZONE MIB
+
+static struct plan plan;
+static struct front_end front_end;
+
+/*---------------------------------------------------------------------*/
+/* The kernel */
+
+static struct {
+  int fd; /* of /dev/ublkcN */
+  struct ublk_request *requests;
+  struct io_uring_sqe entries[MOST];
+  struct event *events[MOST];
+  unsigned nr_entries;
+  struct event *fetches[DEPTH]; /* NULL: the tag is being served */
+  struct event *wake;           /* NULL: nobody reads wake_fd */
+  int wake_fd;
+  struct {
+    struct event *event;
+    int result;
+  } done[MOST]; /* to be told */
+  unsigned nr_done;
+  struct ublk_answer answers[MOST];
+  unsigned nr_answers;
+  unsigned looks;               /* in vain, one after the other */
+  void (*const *rounds) (void); /* NULL is the last one */
+  bool has_stopped;
+} kernel;
+
+struct ring *
+ring_create (unsigned entries, bool wide)
+{
+  assert_true (entries > DEPTH);
+  assert_false (wide);
+  return (struct ring *) &kernel;
+}
+
+void
+ring_destroy (struct ring *r)
+{
+  assert_ptr_equal (r, &kernel);
+}
+
+struct io_uring_sqe *
+ring_request (struct ring *r, struct event *event)
+{
+  (void) r;
+  if (kernel.nr_entries == MOST)
+    abort ();
+  kernel.events[kernel.nr_entries] = event;
+  return &kernel.entries[kernel.nr_entries++];
+}
+
+static inline void
+take_entries (void)
+{
+  const struct io_uring_sqe *sqe;
+  struct ublk_answer answer;
+  unsigned i;
+
+  for (i = 0; i < kernel.nr_entries; i++) {
+    sqe = &kernel.entries[i];
+    if (sqe->opcode == IORING_OP_URING_CMD) {
+      memcpy (&answer, sqe->cmd, sizeof answer);
+      if (kernel.fetches[answer.tag] != NULL)
+        abort (); /* it is answered twice */
+      kernel.fetches[answer.tag] = kernel.events[i];
+      if (sqe->cmd_op == UBLK_COMMIT_AND_FETCH && kernel.nr_answers < MOST)
+        kernel.answers[kernel.nr_answers++] = answer;
+    }
+    else {
+      kernel.wake = kernel.events[i];
+      kernel.wake_fd = sqe->fd;
+    }
+  }
+  kernel.nr_entries = 0;
+}
+
+static inline void
+is_done (struct event *event, int result)
+{
+  kernel.done[kernel.nr_done].event = event;
+  kernel.done[kernel.nr_done++].result = result;
+}
+
+static inline void
+say (unsigned tag, int result)
+{
+  struct event *event = kernel.fetches[tag];
+
+  if (event == NULL)
+    abort (); /* it is being served */
+  kernel.fetches[tag] = NULL;
+  is_done (event, result);
+}
+
+static inline void
+ask_for (unsigned tag, unsigned operation, uint64_t offset, uint32_t count)
+{
+  kernel.requests[tag] = (struct ublk_request){
+      .operation = operation, .count = count, .sector = offset / 512};
+  say (tag, 0);
+}
+
+static inline void
+ask (unsigned tag, unsigned operation, uint64_t offset, uint32_t size)
+{
+  ask_for (tag, operation, offset, size / 512);
+}
+
+/* Where the data of a tag's request is. */
+static inline uint64_t
+place_of_data (unsigned tag)
+{
+  return ublk_data_offset (0, tag);
+}
+
+/* The request of TAG is to write SIZE bytes that are all BYTE; or its buffer
+ * has these before it is read into.
+ */
+static inline void
+fill (unsigned tag, char byte, uint32_t size)
+{
+  static char data[MAX_IO];
+
+  memset (data, byte, size);
+  assert_int_equal (pwrite (kernel.fd, data, size, place_of_data (tag)), size);
+}
+
+static inline void
+is_filled (unsigned tag, char byte, uint32_t size)
+{
+  static char data[MAX_IO];
+  uint32_t i;
+
+  assert_int_equal (pread (kernel.fd, data, size, place_of_data (tag)), size);
+  for (i = 0; i < size; i++)
+    assert_int_equal (data[i], byte);
+}
+
+/* For so long the queue may sleep; then it is looked at whether it was woken.
+ */
+static inline bool
+is_woken (int milliseconds)
+{
+  struct pollfd fds = {.fd = kernel.wake_fd, .events = POLLIN};
+  uint64_t n;
+
+  if (kernel.wake == NULL || poll (&fds, 1, milliseconds) <= 0)
+    return false;
+  assert_int_equal (read (kernel.wake_fd, &n, sizeof n), sizeof n);
+  is_done (kernel.wake, sizeof n);
+  kernel.wake = NULL;
+  return true;
+}
+
+static inline void
+end_device (void)
+{
+  unsigned i;
+
+  kernel.has_stopped = true;
+  for (i = 0; i < DEPTH; i++)
+    say (i, -ENODEV);
+}
+
+int
+ring_wait (struct ring *r, uint64_t nsec)
+{
+  (void) r;
+  take_entries ();
+  if (kernel.nr_done > 0 || is_woken (0)) {
+    kernel.looks = 0;
+    return 1;
+  }
+  if (nsec == 0) {
+    if (++kernel.looks == MOST_LOOKS)
+      abort ();
+    return 0;
+  }
+  kernel.looks = 0;
+  if (*kernel.rounds != NULL)
+    (*kernel.rounds++) ();
+  else if (nsec == UINT64_MAX)
+    end_device ();
+  else
+    is_woken (nsec / NSEC_PER_MSEC + 1);
+  return kernel.nr_done > 0;
+}
+
+void
+ring_tell (struct ring *r)
+{
+  struct event *event;
+  int result;
+
+  (void) r;
+  while (kernel.nr_done > 0) {
+    event = kernel.done[0].event;
+    result = kernel.done[0].result;
+    memmove (&kernel.done[0], &kernel.done[1],
+             --kernel.nr_done * sizeof kernel.done[0]);
+    event->happened (event, result);
+  }
+}
+
+int
+ring_run (struct ring *r, bool wait)
+{
+  assert_false (wait);
+  take_entries ();
+  ring_tell (r);
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+
+static unsigned reports;
+
+static inline void
+note_report (struct device *device, int r)
+{
+  assert_ptr_equal (device, &devices->device[0]);
+  assert_true (r < 0);
+  reports++;
+}
+
+/* Serve what the rounds ask of a device, which has these parameters. */
+static inline void
+begin (const char *const *given)
+{
+  const size_t page = sysconf (_SC_PAGESIZE);
+  const struct zone_settings *zones;
+
+  memset (&kernel, 0, sizeof kernel);
+  kernel.fd = memfd_create ("ublkc", MFD_CLOEXEC);
+  assert_int_not_equal (kernel.fd, -1);
+  assert_int_equal (ftruncate (kernel.fd, place_of_data (DEPTH)), 0);
+  kernel.requests =
+      mmap (NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, kernel.fd, 0);
+  assert_true (kernel.requests != MAP_FAILED);
+  create_with (given, &gives_up);
+  zones = &devices->settings.zones;
+  memset (&plan, 0, sizeof plan);
+  plan.queues = 1;
+  plan.depth = DEPTH;
+  plan.max_io = MAX_IO;
+  if (zones->zoned) {
+    plan.zone_size = zones->zone_size;
+    plan.nr_zones = devices->settings.size / zones->zone_size;
+    plan.params.max_open_zones = zones->max_open;
+    plan.params.max_active_zones = zones->max_active;
+  }
+  memset (&front_end, 0, sizeof front_end);
+  reports = 0;
+  front_end.report = note_report;
+  front_end.max_deferred = DEPTH;
+  tag_front_end (&front_end);
+}
+
+static inline void
+serve (void (*const *rounds) (void))
+{
+  struct queue *queue;
+  struct message why;
+
+  kernel.rounds = rounds;
+  queue =
+      queue_start (&devices->device[0], &plan, kernel.fd, 0, &front_end, &why);
+  if (queue == NULL)
+    fail_msg ("%s", why.text);
+  queue_join (queue);
+  assert_true (kernel.has_stopped);
+  assert_null (*kernel.rounds);
+  munmap (kernel.requests, sysconf (_SC_PAGESIZE));
+  close (kernel.fd);
+}
+
+#define BEGIN(...) begin ((const char *const[]){__VA_ARGS__, NULL})
+#define SERVE(...) serve ((void (*const[]) (void)){__VA_ARGS__, NULL})
+
+/* The Nth answer was this. */
+static inline void
+answered (unsigned n, unsigned tag, int result)
+{
+  assert_true (n < kernel.nr_answers);
+  assert_int_equal (kernel.answers[n].tag, tag);
+  assert_int_equal (kernel.answers[n].result, result);
+}
+
+static inline uint64_t
+count_of (enum operation op)
+{
+  const struct histogram *served = &counted_by (d)->op[op].served;
+  uint64_t n = 0;
+  unsigned i;
+
+  for (i = 0; i < NR_BUCKETS; i++)
+    n += served->bucket[i];
+  return n;
+}
+
+#endif /* NULLBLK_TESTS_ROUNDS_H */
