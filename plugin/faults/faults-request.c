@@ -139,11 +139,60 @@ faults_hang (struct faults *f, const struct fault_verdict *v,
   return released ? 0 : -ESHUTDOWN;
 }
 
+static void
+unlist (struct faults *f, struct fault_hold *h)
+{
+  if (h->link == NULL)
+    return;
+  *h->link = h->next;
+  if (h->next != NULL)
+    h->next->link = h->link;
+  else
+    f->last_held = h->link;
+  h->link = NULL;
+}
+
+/* It is in the list.  hang_lock is held. */
+static void
+wake_if_over (struct faults *f, struct fault_hold *h)
+{
+  if (!is_released (h->verdict) && !h->over (h->opaque))
+    return;
+  unlist (f, h);
+  h->woken (h);
+}
+
+void
+faults_hold (struct faults *f, struct fault_hold *h)
+{
+  pthread_mutex_lock (&f->hang_lock);
+  h->next = NULL;
+  h->link = f->last_held;
+  *f->last_held = h;
+  f->last_held = &h->next;
+  wake_if_over (f, h);
+  pthread_mutex_unlock (&f->hang_lock);
+}
+
+void
+faults_forget (struct faults *f, struct fault_hold *h)
+{
+  pthread_mutex_lock (&f->hang_lock);
+  unlist (f, h);
+  pthread_mutex_unlock (&f->hang_lock);
+}
+
 void
 faults_wake (struct faults *f)
 {
+  struct fault_hold *h, *next;
+
   pthread_mutex_lock (&f->hang_lock);
   pthread_cond_broadcast (&f->release);
+  for (h = f->held; h != NULL; h = next) {
+    next = h->next;
+    wake_if_over (f, h);
+  }
   pthread_mutex_unlock (&f->hang_lock);
 }
 

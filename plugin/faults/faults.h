@@ -71,11 +71,13 @@ struct faults {
   uint32_t last_id;           /* numbers begin at 1 and are not used again */
   uint64_t seed;
 
-  /* Requests that hang wait for `release`, with hang_lock, which guards nothing
-   * else.
+  /* Requests that hang wait for `release`, with hang_lock; those that hang
+   * without a thread are in a list, which it guards, in the order in which they
+   * came.
    */
   pthread_mutex_t hang_lock;
   pthread_cond_t release;
+  struct fault_hold *held, **last_held;
 };
 
 /* A request, or one of several zone commands of a request. */
@@ -225,6 +227,24 @@ void faults_done (struct fault_verdict *v);
 int faults_hang (struct faults *f, const struct fault_verdict *v,
                  const struct wait_ops *wait, bool (*over) (const void *opaque),
                  const void *opaque);
+
+/* A request that hangs without a thread. */
+struct fault_hold {
+  const struct fault_verdict *verdict;
+  bool (*over) (const void *opaque);
+  const void *opaque;
+  void (*woken) (struct fault_hold *h);
+
+  struct fault_hold *next, **link; /* link is NULL where it is not in the list;
+                                    * guarded by hang_lock */
+};
+
+/* Have h->woken called, once, when the wait of faults_hang would end, which may
+ * be at once: by any thread, with hang_lock held.  *H stays where it is until
+ * faults_forget, after which h->woken is not called any more.
+ */
+void faults_hold (struct faults *f, struct fault_hold *h);
+void faults_forget (struct faults *f, struct fault_hold *h);
 
 /* Have the requests that hang ask OVER again. */
 void faults_wake (struct faults *f);
