@@ -12,11 +12,22 @@
 
 #include "device-internal.h"
 
+/* Do a command that was prepared with RESULT. */
+static int
+do_command (struct request *request, int result, uint64_t zone,
+            enum zone_cond cond)
+{
+  if (result == 0 && !request_is_lost (request))
+    result = zones_command (request->connection->device->zones, zone, cond);
+  request_forget_verdict (request);
+  request->io.count = 0;
+  return result;
+}
+
 /* One of the commands of a request.  For faults its place is its zone. */
 static int
 command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
 {
-  struct device *d = request->connection->device;
   const struct settings *s = &request->version->s;
   int r;
 
@@ -25,11 +36,11 @@ command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
   if (request->io.count > s->zones.zone_size)
     request->io.count = s->zones.zone_size;
   r = request_prepare (request, OP_ZONE);
-  if (r == 0 && !request_is_lost (request))
-    r = zones_command (d->zones, zone, cond);
-  request_forget_verdict (request);
-  request->io.count = 0;
-  return r;
+  if (r == DEVICE_HELD) {
+    request->cond = cond;
+    return r;
+  }
+  return do_command (request, r, zone, cond);
 }
 
 /* Does a descriptor say what the zone is like now?  Then it is no command.  No
@@ -71,10 +82,21 @@ device_zone_commands (struct connection *c, uint64_t first,
       r = command_zone (&request, first + *done, descriptors[*done].cond);
     *done += r == 0;
   }
+  if (r == DEVICE_HELD)
+    return request_hold (&request, REST_COMMAND);
   r = request_end (&request, r);
   if (request.nr_slots > 1)
     free (request.more_slots);
   return r;
+}
+
+static int
+reset_all_and_end (struct request *request, int result)
+{
+  if (result == 0 && !request_is_lost (request))
+    result = zones_reset_all (request->connection->device->zones);
+  request->io.count = 0;
+  return request_end (request, result);
 }
 
 /* For faults it touches all of the device. */
@@ -88,9 +110,18 @@ device_reset_zones (struct connection *c)
   if (r == 0) {
     request.io.count = request.version->s.size;
     r = request_prepare (&request, OP_ZONE);
-    if (r == 0 && !request_is_lost (&request))
-      r = zones_reset_all (c->device->zones);
-    request.io.count = 0;
+    if (r == DEVICE_HELD)
+      return request_hold (&request, REST_RESET_ALL);
   }
-  return request_end (&request, r);
+  return reset_all_and_end (&request, r);
+}
+
+int
+command_rest (struct request *r, int result)
+{
+  const uint64_t zone = r->io.offset / r->version->s.zones.zone_size;
+
+  if (r->rest == REST_RESET_ALL)
+    return reset_all_and_end (r, result);
+  return request_end (r, do_command (r, result, zone, r->cond));
 }

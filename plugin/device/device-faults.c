@@ -7,6 +7,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stddef.h>
 
 #include "device-internal.h"
 
@@ -27,7 +28,7 @@ device_check_badblocks (struct request *r)
   return -EIO;
 }
 
-/* OVER of faults_hang. */
+/* OVER of faults_hang and faults_hold. */
 static bool
 met_power_cut (const void *request)
 {
@@ -54,6 +55,9 @@ request_obey_verdict (struct request *r)
 
   if (v->delay > 0)
     r->deadline = (r->deadline != 0 ? r->deadline : r->io.arrival) + v->delay;
+  if (v->hangs && r->connection->front_end->hold != NULL &&
+      r->connection->control == NULL)
+    return DEVICE_HELD;
   if (v->hangs) {
     request_go_out (r);
     result = faults_hang (&d->faults, v, &r->connection->front_end->wait,
@@ -62,4 +66,31 @@ request_obey_verdict (struct request *r)
       result = request_come_back (r);
   }
   return result < 0 ? result : v->error;
+}
+
+static void
+woken (struct fault_hold *h)
+{
+  struct request *r =
+      (struct request *) ((char *) h - offsetof (struct request, hold));
+
+  r->connection->front_end->hasten (r);
+}
+
+_Static_assert(sizeof (struct request) <= 512, "what front_end.hold takes");
+
+int
+request_hold (struct request *r, enum rest rest)
+{
+  struct request *copy;
+
+  r->rest = rest;
+  request_go_out (r);
+  copy = r->connection->front_end->hold (r, sizeof *r);
+  copy->hold = (struct fault_hold){.verdict = &copy->verdict,
+                                   .over = met_power_cut,
+                                   .opaque = copy,
+                                   .woken = woken};
+  faults_hold (&r->connection->device->faults, &copy->hold);
+  return DEVICE_HELD;
 }

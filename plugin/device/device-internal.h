@@ -5,6 +5,7 @@
  * that stand below it:
  *
  *     device.c             makes the devices of a server, and finds them
+ *     device-held.c        a request goes on that hung without a thread
  *     device-command.c     zone commands
  *     device-operation.c   reads, writes, trims and flushes
  *     device-write.c       the data of a write, now or when its zone is ready
@@ -58,6 +59,18 @@ void connection_add_counts (struct connection *c);
 /*---------------------------------------------------------------------*/
 /* Requests */
 
+/* What is left to do of a request that hung. */
+enum rest {
+  REST_READ,
+  REST_WRITE,
+  REST_APPEND,
+  REST_ZERO,
+  REST_TRIM,
+  REST_FLUSH,
+  REST_COMMAND,
+  REST_RESET_ALL
+};
+
 struct request {
   struct connection *connection;
   struct settings_version *version;
@@ -92,7 +105,13 @@ struct request {
   struct zone_early early;
   bool may_trim, is_zero;
 
-  struct fault_verdict verdict; /* last, as deferred copies end before it */
+  /* Last, as deferred copies end before it; then what only a copy has that
+   * hangs without a thread.
+   */
+  struct fault_verdict verdict;
+  enum rest rest;
+  enum zone_cond cond; /* of a zone command */
+  struct fault_hold hold;
 };
 
 /* Returns the offset in the device of the bytes that move. */
@@ -180,9 +199,21 @@ int request_come_back (struct request *r);
 void request_ask_faults (struct request *r);
 
 /* Delay the request, or let it hang, as the verdict says.  Returns 0, or the
- * error that the request is to end with.
+ * error that the request is to end with; or DEVICE_HELD if it hangs, and the
+ * caller is to have request_hold keep it.
  */
 int request_obey_verdict (struct request *r);
+
+/* Have the front end keep a request that hangs, until device_go_on does REST.
+ * Returns DEVICE_HELD.
+ */
+int request_hold (struct request *r, enum rest rest);
+
+/* Do what is left of a request that was held, and end it.  RESULT is 0, or the
+ * error that it is to end with; BUF is the data of a read, write or append.
+ */
+int request_rest (struct request *r, int result, void *buf);
+int command_rest (struct request *r, int result);
 
 /* Is the request to be acknowledged, and not done? */
 static inline bool

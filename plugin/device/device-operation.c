@@ -91,10 +91,106 @@ buffer_is_still_zero (const struct request *r, const void *buf)
          front_end->still_zero (buf, r->io.count);
 }
 
+/* These do a request that was prepared with RESULT, and end it, unless it is
+ * held, or set aside.  The first is large, and called in two places, and most
+ * requests are reads.
+ */
+static inline __attribute__ ((always_inline)) int
+read_and_end (struct request *r, int result, void *buf)
+{
+  struct device *d = r->connection->device;
+
+  if (result == 0 && d->zones != NULL)
+    result = device_read_zones (r, buf);
+  else if (result == 0) {
+    result = meet_badblocks (r);
+    if (result == 0 && !buffer_is_still_zero (r, buf))
+      read_data (d, buf, r->io.count, r->io.offset);
+  }
+  if (result == 0 && request_is_corrupted (r))
+    faults_corrupt (&r->verdict, &r->io, buf, r->version->s.block_size);
+  if (__builtin_expect (result == DEVICE_HELD, 0))
+    return request_hold (r, REST_READ);
+  return request_end (r, result);
+}
+
+static inline int
+write_and_end (struct request *r, int result, const void *buf)
+{
+  if (r->transfer > 0)
+    result = request_is_corrupted (r) ? write_corrupted (r, buf)
+                                      : request_write_data (r, buf, false);
+  if (__builtin_expect (result == DEVICE_HELD, 0))
+    return request_hold (r, REST_WRITE);
+  return result != REQUEST_ASIDE ? request_end (r, result) : 0;
+}
+
+static inline int
+append_and_end (struct request *r, int result, const void *buf)
+{
+  if (r->transfer > 0)
+    result = append_data (r, buf);
+  if (__builtin_expect (result == DEVICE_HELD, 0))
+    return request_hold (r, REST_APPEND);
+  return request_end (r, result);
+}
+
+static inline int
+zero_and_end (struct request *r, int result, bool may_trim)
+{
+  if (r->transfer > 0)
+    result = request_write_data (r, NULL, may_trim);
+  if (__builtin_expect (result == DEVICE_HELD, 0)) {
+    r->may_trim = may_trim;
+    return request_hold (r, REST_ZERO);
+  }
+  return result != REQUEST_ASIDE ? request_end (r, result) : 0;
+}
+
+static inline int
+trim_and_end (struct request *r, int result)
+{
+  if (r->transfer > 0)
+    result = do_trim (r);
+  if (__builtin_expect (result == DEVICE_HELD, 0))
+    return request_hold (r, REST_TRIM);
+  return request_end (r, result);
+}
+
+static inline int
+flush_and_end (struct request *r, int result)
+{
+  if (result == 0 && !request_is_lost (r))
+    result = flush_data (r->connection->device);
+  if (__builtin_expect (result == DEVICE_HELD, 0))
+    return request_hold (r, REST_FLUSH);
+  return request_end (r, result);
+}
+
+int
+request_rest (struct request *r, int result, void *buf)
+{
+  if (result == 0 && !request_is_lost (r))
+    r->transfer = r->io.count;
+  switch (r->rest) {
+  case REST_READ:
+    return read_and_end (r, result, buf);
+  case REST_WRITE:
+    return write_and_end (r, result, buf);
+  case REST_APPEND:
+    return append_and_end (r, result, buf);
+  case REST_ZERO:
+    return zero_and_end (r, result, r->may_trim);
+  case REST_TRIM:
+    return trim_and_end (r, result);
+  default:
+    return flush_and_end (r, result);
+  }
+}
+
 int
 device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 {
-  struct device *d = c->device;
   struct request request;
   int r;
 
@@ -102,17 +198,7 @@ device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
   r = request_admit (&request, false);
   if (r == 0)
     r = request_prepare (&request, OP_READ);
-  if (r == 0 && d->zones != NULL)
-    r = device_read_zones (&request, buf);
-  else if (r == 0) {
-    r = meet_badblocks (&request);
-    if (r == 0 && !buffer_is_still_zero (&request, buf))
-      read_data (d, buf, count, offset);
-  }
-  if (r == 0 && request_is_corrupted (&request))
-    faults_corrupt (&request.verdict, &request.io, buf,
-                    request.version->s.block_size);
-  return request_end (&request, r);
+  return read_and_end (&request, r, buf);
 }
 
 int
@@ -127,11 +213,7 @@ device_write (struct connection *c, const void *buf, uint32_t count,
   r = request_admit (&request, true);
   if (r == 0)
     r = request_prepare (&request, OP_WRITE);
-  if (request.transfer > 0)
-    r = request_is_corrupted (&request)
-            ? write_corrupted (&request, buf)
-            : request_write_data (&request, buf, false);
-  return r != REQUEST_ASIDE ? request_end (&request, r) : 0;
+  return write_and_end (&request, r, buf);
 }
 
 int
@@ -147,10 +229,9 @@ device_append (struct connection *c, const void *buf, uint32_t count,
   r = request_admit (&request, true);
   if (r == 0)
     r = request_prepare (&request, OP_WRITE);
-  if (request.transfer > 0)
-    r = append_data (&request, buf);
+  r = append_and_end (&request, r, buf);
   *offset = request.io.offset;
-  return request_end (&request, r);
+  return r;
 }
 
 int
@@ -165,9 +246,7 @@ device_zero (struct connection *c, uint32_t count, uint64_t offset,
   r = request_admit (&request, true);
   if (r == 0)
     r = request_prepare (&request, OP_ZERO);
-  if (request.transfer > 0)
-    r = request_write_data (&request, NULL, may_trim);
-  return r != REQUEST_ASIDE ? request_end (&request, r) : 0;
+  return zero_and_end (&request, r, may_trim);
 }
 
 /* A trim that resets zones takes as long as a reset does. */
@@ -188,9 +267,7 @@ device_trim (struct connection *c, uint32_t count, uint64_t offset, bool fua)
              zones_trim_would_reset (d->zones, count, offset);
     r = request_prepare (&request, resets ? OP_ZONE : OP_TRIM);
   }
-  if (request.transfer > 0)
-    r = do_trim (&request);
-  return request_end (&request, r);
+  return trim_and_end (&request, r);
 }
 
 int
@@ -203,7 +280,5 @@ device_flush (struct connection *c)
   r = request_admit_power (&request);
   if (r == 0)
     r = request_prepare (&request, OP_FLUSH);
-  if (r == 0 && !request_is_lost (&request))
-    r = flush_data (c->device);
-  return request_end (&request, r);
+  return flush_and_end (&request, r);
 }

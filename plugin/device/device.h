@@ -250,6 +250,15 @@ struct front_end {
                       size_t n);
   void (*hasten) (void *request);
 
+  /* Keep a request that this thread serves, and that hangs, until HASTEN is
+   * called for it, or the client or the server goes away; then a thread that
+   * serves the connection calls device_go_on.  Returns a copy of the SIZE bytes
+   * at REQUEST, at most 512, which stays where it is until then.  HASTEN is as
+   * for set_aside.  Where there is this function, a zone command comes by
+   * itself (device_zone_commands).  NULL: the thread has to wait.
+   */
+  void *(*hold) (const void *request, size_t size);
+
   /* Called when a request to D that was set aside has failed with R, so that
    * the front end can log that.  Locks of the batch library may be held.  NULL:
    * it is not called.
@@ -449,6 +458,11 @@ struct device_stats {
 void device_stats (struct device *d, struct device_stats *sum);
 void device_reset_stats (struct device *d);
 
+/* What these return for a request that front_end.hold has taken: nothing has
+ * been done yet.
+ */
+#define DEVICE_HELD 4
+
 int device_read (struct connection *c, void *buf, uint32_t count,
                  uint64_t offset);
 
@@ -521,5 +535,13 @@ int device_zone_commands (struct connection *c, uint64_t first,
 
 /* Reset all zones; see zones_reset_all.  It is one command. */
 int device_reset_zones (struct connection *c);
+
+/* Go on with HELD, which front_end.hold has returned, and which was hastened
+ * or, as OVER says, is to be given up.  BUF is for the data of a read, or has
+ * that of a write or an append.  Returns what the request's own function does,
+ * and may defer the reply, or set the write aside, as that does; *offset is as
+ * for device_append.
+ */
+int device_go_on (void *held, void *buf, bool over, uint64_t *offset);
 
 #endif /* NULLBLK_DEVICE_H */

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A request goes on that hung without a thread; see device.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+
+#include "device-internal.h"
+
+/* It works on a copy: a reply that is deferred may be kept where HELD is. */
+int
+device_go_on (void *held, void *buf, bool over, uint64_t *offset)
+{
+  struct request *const there = held;
+  struct request r;
+  int result;
+
+  faults_forget (&there->connection->device->faults, &there->hold);
+  r = *there;
+  result = over ? -ESHUTDOWN : request_come_back (&r);
+  if (result == 0)
+    result = r.verdict.error;
+  result = r.rest == REST_COMMAND || r.rest == REST_RESET_ALL
+               ? command_rest (&r, result)
+               : request_rest (&r, result, buf);
+  *offset = r.io.offset;
+  return result;
+}
