@@ -81,7 +81,6 @@ struct wait_ops {
                       uint64_t moment); /* NULL: the waiter's own */
   int (*check) (void *opaque); /* called now and then in a spin, or NULL */
   bool (*seldom) (void);       /* see wait_slice; or NULL */
-  bool serves_others; /* the thread serves other requests while it naps */
   void *opaque;
 };
 
@@ -89,9 +88,7 @@ struct wait_ops {
  * learn whether its client is still there.  wait_slice returns how long to wait
  * before the next such nap, LASTED nanoseconds after the wait began: 10 ms; or,
  * if wait->seldom returns true, as long as the request has waited already, from
- * 10 ms up to a second.  Where wait->serves_others, a wait for the condition
- * would keep all other requests of the thread waiting, so the request naps so
- * long instead, and looks at its condition after each nap.
+ * 10 ms up to a second.
  */
 #define FIRST_SLICE (10 * NSEC_PER_MSEC)
 #define LAST_SLICE NSEC_PER_SEC

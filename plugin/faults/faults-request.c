@@ -123,10 +123,10 @@ faults_hang (struct faults *f, const struct fault_verdict *v,
 
   while (!released && !is_over) {
     slice = wait_slice (wait, clock_now () - began);
-    r = wait->sleep_for (wait->opaque, wait->serves_others ? slice : 0);
+    r = wait->sleep_for (wait->opaque, 0);
     if (r < 0)
       return r;
-    moment = moment_after (clock_now (), wait->serves_others ? 0 : slice);
+    moment = moment_after (clock_now (), slice);
     until.tv_sec = (time_t) (moment / NSEC_PER_SEC);
     until.tv_nsec = (long) (moment % NSEC_PER_SEC);
     pthread_mutex_lock (&f->hang_lock);

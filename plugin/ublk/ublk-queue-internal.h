@@ -5,15 +5,15 @@
  * device.  Requests that wait do so without a thread: they are in a heap, by
  * the moment at which they are to be answered.
  *
- *     ublk-queue.c     the thread: queue_go_on, over and over
+ *     ublk-queue.c     the thread: go_on, over and over
  *        │               tells what has come in the ring, then sleeps until
  *        │               the first moment, or until more comes
  *        v
  *     ublk-request.c   what the kernel asks, done by functions of device.h
  *        │               port ── begin ─> device_... ─────────> answer
  *        v                                   │                    ^
- *     ublk-waiting.c                         │ defer, set_aside   │ due
- *                                            v                    │
+ *     ublk-waiting.c                         │ defer, set_aside,  │ due
+ *                                            v hold               │
  *                        heap [first, ..., last] ──its moment─────┤
  *                          ^        │ set aside: hastened, or     │
  *                          │        v its time is up              │
@@ -21,10 +21,9 @@
  *
  *     any thread ──> hastened [tag, tag, ...] ── eventfd ─> ends the sleep
  *
- * A request that has to keep its thread, as one that a fault rule lets hang,
- * has the thread go on with other requests meanwhile (queue_nap).  So requests
- * are served within one another, to the depth of the queue at most.  Nobody
- * naps with a lock, or with data of his in a buffer that another request uses.
+ * A request that hangs, by a fault rule, is in the heap, too, and its moment
+ * never comes: its turn comes when it is hastened.  A request keeps the thread
+ * only where there is no memory to set an early write aside.
  *
  * All is the thread's own, except where something else is said.  ublk-queue.c
  * and the files named here include this, and ublk.c.
@@ -44,7 +43,7 @@
 #include "driver/driver.h"
 
 /* The most bytes of the device's request that are copied (front_end). */
-#define MAX_REQUEST_COPY 256
+#define MAX_REQUEST_COPY 512
 
 struct queue;
 
@@ -63,6 +62,7 @@ struct tag {
   uint64_t moment, spin;
   unsigned place; /* in the heap */
   void *payload;  /* of one that is set aside; freed by the queue */
+  bool is_held;   /* it hangs: device_go_on is its turn */
   bool is_put_in; /* in the heap, or ready */
   bool is_ready;  /* to be tried */
   struct tag *next_ready;
@@ -91,11 +91,7 @@ struct queue {
    */
   char *zeroes;
 
-  /* A buffer of plan->max_io for each level of requests within requests, as far
-   * as they were needed.
-   */
-  void **buffers;
-  unsigned level;
+  void *buffer; /* of plan->max_io, for the data of what is served now */
 
   struct tag **heap;
   unsigned nr_in_heap;
@@ -133,11 +129,6 @@ void queue_leave (struct queue *q);
  */
 void queue_join (struct queue *q);
 
-/* Tell what has come, after what is due; sleep for it until UNTIL (clock_now)
- * at most.
- */
-void queue_go_on (struct queue *q, uint64_t until);
-
 /* Have Q look at what has been hastened.  Any thread. */
 void queue_wake (struct queue *q);
 
@@ -149,6 +140,9 @@ struct queue *queue_of_thread (void);
 
 /* Serve what the kernel asks. */
 void tag_begin (struct port_request *at_port);
+
+/* Serve one that has hung; OVER: it is given up. */
+void tag_go_on (struct tag *t, bool over);
 
 /* The functions of OPS with which a device calls back while it is served. */
 void tag_front_end (struct front_end *front_end);
@@ -173,7 +167,11 @@ void *tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
                      int (*due) (void *request, uint64_t now, bool over),
                      const void *request, size_t size, const void *payload,
                      size_t n);
+void *tag_hold (struct tag *t, const void *request, size_t size);
 void tag_put_in (struct tag *t);
+
+/* T does not wait for what it was held for any more. */
+void tag_let_go (struct tag *t);
 
 /* See front_end.  Any thread. */
 void tag_hasten (void *request);

@@ -137,8 +137,9 @@ sleep_until (struct queue *q, uint64_t moment, uint64_t spin)
   return now > moment ? now : moment;
 }
 
-void
-queue_go_on (struct queue *q, uint64_t until)
+/* Tell what has come, after what is due; sleep for it. */
+static void
+go_on (struct queue *q)
 {
   uint64_t moment, spin, due;
   int r;
@@ -146,10 +147,6 @@ queue_go_on (struct queue *q, uint64_t until)
   if (atomic_load (&q->is_over))
     queue_give_up_all (q);
   moment = queue_first_moment (q, &spin);
-  if (until < moment) {
-    moment = until;
-    spin = 0;
-  }
   if (moment == UINT64_MAX) {
     r = ring_wait (q->ring, UINT64_MAX);
     due = 0;
@@ -199,30 +196,30 @@ run (void *arg)
   sem_post (&q->is_ready);
   while (r == 0 && q->error == 0 && port_is_open (&q->port) &&
          !atomic_load (&q->has_left))
-    queue_go_on (q, UINT64_MAX);
+    go_on (q);
   queue_give_up_all (q); /* the device counts them */
   ring_destroy (q->ring);
   return NULL;
 }
 
 static void
+unmap (struct queue *q, void *p)
+{
+  if (p != NULL)
+    munmap (p, q->plan->max_io);
+}
+
+static void
 destroy (struct queue *q)
 {
-  unsigned i;
-
   if (q->connection != NULL)
     device_disconnect (q->connection);
   port_close (&q->port);
-  for (i = 0; q->buffers != NULL && i < q->plan->depth; i++) {
-    if (q->buffers[i] != NULL)
-      munmap (q->buffers[i], q->plan->max_io);
-  }
-  if (q->zeroes != NULL)
-    munmap (q->zeroes, q->plan->max_io);
+  unmap (q, q->buffer);
+  unmap (q, q->zeroes);
   if (q->wake_fd != -1)
     close (q->wake_fd);
   sem_destroy (&q->is_ready);
-  free (q->buffers);
   free (q->heap);
   free (q);
 }
@@ -241,23 +238,28 @@ make_thread (struct queue *q)
   return err;
 }
 
+/* Room for the data of a request; NULL: there is none. */
+static void *
+map (struct queue *q)
+{
+  void *const p = mmap (NULL, q->plan->max_io, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+  return p != MAP_FAILED ? p : NULL;
+}
+
 /* All that its thread does not have to make itself.  Returns 0 or an errno. */
 static int
 provide (struct queue *q, const struct front_end *front_end)
 {
-  const unsigned depth = q->plan->depth;
-  void *p;
-
   q->wake_fd = eventfd (0, EFD_CLOEXEC);
   if (q->wake_fd == -1)
     return errno;
-  q->heap = calloc (depth, sizeof (struct tag *));
-  q->buffers = calloc (depth, sizeof (void *));
-  p = mmap (NULL, q->plan->max_io, PROT_READ | PROT_WRITE,
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  q->zeroes = p != MAP_FAILED ? p : NULL;
+  q->heap = calloc (q->plan->depth, sizeof (struct tag *));
+  q->buffer = map (q);
+  q->zeroes = map (q);
   q->connection = device_connect (q->device, front_end);
-  return q->heap == NULL || q->buffers == NULL || q->zeroes == NULL ||
+  return q->heap == NULL || q->buffer == NULL || q->zeroes == NULL ||
                  q->connection == NULL
              ? ENOMEM
              : 0;

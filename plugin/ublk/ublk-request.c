@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "ublk-queue-internal.h"
 
@@ -39,21 +38,6 @@ static inline bool
 is_fua (const struct tag *t)
 {
   return (t->at_port.asked->operation & UBLK_IO_FUA) != 0;
-}
-
-/* A buffer for what is served now, or NULL. */
-static void *
-buffer (struct queue *q)
-{
-  void **const b = &q->buffers[q->level];
-  void *p;
-
-  if (*b == NULL) {
-    p = mmap (NULL, q->plan->max_io, PROT_READ | PROT_WRITE,
-              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    *b = p != MAP_FAILED ? p : NULL;
-  }
-  return *b;
 }
 
 /*---------------------------------------------------------------------*/
@@ -128,11 +112,9 @@ serve_read (struct tag *t)
 {
   struct queue *q = t->queue;
   const uint32_t n = size_of (t);
-  void *const buf = is_null (q) ? q->zeroes : buffer (q);
+  void *const buf = is_null (q) ? q->zeroes : q->buffer;
   int r;
 
-  if (buf == NULL)
-    return -ENOMEM;
   t->has_zeroes = false;
   r = device_read (q->connection, buf, n, offset_of (t));
   if (r == 0)
@@ -158,14 +140,11 @@ serve_write (struct tag *t)
 {
   struct queue *q = t->queue;
   const uint32_t n = size_of (t);
-  void *const buf = buffer (q);
   int r;
 
-  if (buf == NULL)
-    return -ENOMEM;
-  r = take_data (t, buf, n);
+  r = take_data (t, q->buffer, n);
   if (r == 0)
-    r = device_write (q->connection, buf, n, offset_of (t), is_fua (t));
+    r = device_write (q->connection, q->buffer, n, offset_of (t), is_fua (t));
   return r == 0 ? (int) n : r;
 }
 
@@ -174,15 +153,12 @@ serve_append (struct tag *t)
 {
   struct queue *q = t->queue;
   const uint32_t n = size_of (t);
-  void *const buf = buffer (q);
   uint64_t offset = 0;
   int r;
 
-  if (buf == NULL)
-    return -ENOMEM;
-  r = take_data (t, buf, n);
+  r = take_data (t, q->buffer, n);
   if (r == 0)
-    r = device_append (q->connection, buf, n, offset_of (t), is_fua (t),
+    r = device_append (q->connection, q->buffer, n, offset_of (t), is_fua (t),
                        &offset);
   t->sector = r == 0 ? offset >> ZONE_SECTOR_SHIFT : 0;
   return r == 0 ? (int) n : r;
@@ -209,12 +185,10 @@ serve_report (struct tag *t)
   struct queue *q = t->queue;
   const struct plan *plan = q->plan;
   const uint64_t first = offset_of (t) / plan->zone_size;
-  struct zone_descriptor *const table = buffer (q);
+  struct zone_descriptor *const table = q->buffer;
   uint64_t n = t->at_port.asked->count;
   int r;
 
-  if (table == NULL)
-    return -ENOMEM;
   if (n > plan->max_io / sizeof *table)
     n = plan->max_io / sizeof *table;
   n = zones_read_table (q->device->zones, first, table, n);
@@ -262,49 +236,75 @@ serve (struct tag *t)
   return -EOPNOTSUPP;
 }
 
-void
-tag_begin (struct port_request *at_port)
+/* It was served, which came to R; or it waits. */
+static inline void
+answer (struct tag *t, int r)
 {
-  struct tag *const t = CONTAINER_OF (struct tag, at_port, at_port);
-  struct tag *const outer = served;
-  struct queue *const q = t->queue;
-  int r = -ESHUTDOWN;
+  const struct queue *q = t->queue;
 
-  t->due = NULL;
-  t->sector = 0;
-  served = t;
-  q->level += outer != NULL;
-  if (!atomic_load_explicit (&q->is_over, memory_order_relaxed))
-    r = serve (t);
-  q->level -= outer != NULL;
-  served = outer;
+  served = NULL;
   if (__builtin_expect (r < 0, 0) && q->connection->front_end->report != NULL)
     q->connection->front_end->report (q->device, r);
   t->result = r < 0 ? tag_error (t, r) : r;
   if (t->due != NULL)
     tag_put_in (t);
   else
-    port_answer (at_port, t->result, t->sector);
+    port_answer (&t->at_port, t->result, t->sector);
+}
+
+void
+tag_begin (struct port_request *at_port)
+{
+  struct tag *const t = CONTAINER_OF (struct tag, at_port, at_port);
+  int r = -ESHUTDOWN;
+
+  t->due = NULL;
+  t->sector = 0;
+  served = t;
+  if (!atomic_load_explicit (&t->queue->is_over, memory_order_relaxed))
+    r = serve (t);
+  answer (t, r);
+}
+
+/* Its data was not taken, or not kept, while it hung. */
+void
+tag_go_on (struct tag *t, bool over)
+{
+  const unsigned operation = UBLK_OPERATION (t->at_port.asked);
+  const bool appends = operation == UBLK_ZONE_APPEND;
+  void *const buf = t->queue->buffer;
+  uint32_t n = 0;
+  uint64_t offset;
+  int r, taken = 0;
+
+  if (operation == UBLK_READ || operation == UBLK_WRITE || appends)
+    n = size_of (t);
+  if (!over && (operation == UBLK_WRITE || appends))
+    taken = take_data (t, buf, n);
+  tag_let_go (t);
+  served = t;
+  r = device_go_on (t->request, buf, over || taken < 0, &offset);
+  if (r == 0 && operation == UBLK_READ)
+    r = port_put (&t->at_port, buf, n, 0);
+  if (r == 0 && appends)
+    t->sector = offset >> ZONE_SECTOR_SHIFT;
+  if (taken < 0)
+    r = taken;
+  answer (t, r == 0 ? (int) n : r);
 }
 
 /*---------------------------------------------------------------------*/
 /* front_end */
 
-/* Other requests go on meanwhile. */
+/* Of an early write that could not be set aside, which naps for 0 ns. */
 static int
 nap (void *opaque, uint64_t nsec)
 {
-  struct queue *const q = served->queue;
-  const uint64_t until = moment_after (clock_now (), nsec);
-
   (void) opaque;
-  do {
-    if (atomic_load_explicit (&q->is_over, memory_order_relaxed) ||
-        q->error < 0)
-      return -ESHUTDOWN;
-    queue_go_on (q, until);
-  } while (clock_now () < until);
-  return 0;
+  (void) nsec;
+  return atomic_load_explicit (&served->queue->is_over, memory_order_relaxed)
+             ? -ESHUTDOWN
+             : 0;
 }
 
 static uint64_t
@@ -340,6 +340,12 @@ set_aside (uint64_t until, uint64_t spin,
                         n);
 }
 
+static void *
+hold (const void *request, size_t size)
+{
+  return tag_hold (served, request, size);
+}
+
 /* Nobody can be dropped: where a cut of the power disconnects clients, requests
  * fail.
  */
@@ -347,11 +353,11 @@ void
 tag_front_end (struct front_end *front_end)
 {
   front_end->wait.sleep_for = nap;
-  front_end->wait.serves_others = true;
   front_end->arrival = arrival;
   front_end->still_zero = still_zero;
   front_end->defer = defer;
   front_end->set_aside = set_aside;
   front_end->hasten = tag_hasten;
+  front_end->hold = hold;
   atomic_store (&front_end->is_timed, true);
 }

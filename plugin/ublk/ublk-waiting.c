@@ -60,7 +60,7 @@ take (struct queue *q, unsigned i)
 }
 
 /*---------------------------------------------------------------------*/
-/* Those that are set aside */
+/* Those that are set aside, or held */
 
 static void
 append_ready (struct tag *t)
@@ -132,7 +132,7 @@ take_hastened (struct queue *q)
   for (t = in_order; t != NULL; t = next) {
     next = t->next_hastened;
     atomic_store (&t->is_hastened, false);
-    if (t->turn != NULL)
+    if (t->turn != NULL || t->is_held)
       make_ready (t);
   }
 }
@@ -148,7 +148,7 @@ begin_to_wait (struct tag *t, uint64_t moment, uint64_t spin,
   t->spin = spin;
   t->due = due;
   t->turn = NULL;
-  t->is_put_in = t->is_ready = false;
+  t->is_put_in = t->is_ready = t->is_held = false;
   memcpy (t->request, request, size);
 }
 
@@ -178,6 +178,31 @@ tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
   begin_to_wait (t, until, spin, due, request, size);
   t->turn = turn;
   return t->request;
+}
+
+/* Of one that is held: nobody calls it. */
+static int
+never_due (void *request, uint64_t now, bool over)
+{
+  (void) request;
+  (void) now;
+  (void) over;
+  return -ESHUTDOWN;
+}
+
+void *
+tag_hold (struct tag *t, const void *request, size_t size)
+{
+  begin_to_wait (t, UINT64_MAX, 0, never_due, request, size);
+  t->is_held = true;
+  return t->request;
+}
+
+void
+tag_let_go (struct tag *t)
+{
+  t->due = NULL;
+  t->is_held = false;
 }
 
 void
@@ -212,6 +237,10 @@ end_wait (struct tag *t, uint64_t now, bool over)
 static void
 take_turn (struct tag *t)
 {
+  if (t->is_held) {
+    tag_go_on (t, false);
+    return;
+  }
   if (t->turn (t->request, t->payload, &t->moment))
     t->turn = NULL;
   tag_put_in (t);
@@ -255,7 +284,12 @@ queue_give_up_all (struct queue *q)
   while (q->nr_in_heap > 0 || q->ready != NULL) {
     t = q->ready != NULL ? take_ready (q) : take (q, 0);
     t->is_put_in = false;
-    end_wait (t, now, true);
+    if (!t->is_held)
+      end_wait (t, now, true);
+    else {
+      tag_go_on (t, true);
+      take_hastened (q); /* as it may have been by then, for nothing */
+    }
   }
 }
 
