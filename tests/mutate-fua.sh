@@ -31,6 +31,16 @@ zero-in-device plugin/device/device-operation.c:device_zero
   request.fua = fua; => request.fua = false && fua;
 trim-in-device plugin/device/device-operation.c:device_trim
   request.fua = fua; => request.fua = false && fua;
+append-in-device plugin/device/device-operation.c:device_append
+  request.fua = fua; => request.fua = false && fua;
+write-by-ublk plugin/ublk/ublk-request.c:serve_write
+  is_fua (t) => false && is_fua (t)
+append-by-ublk plugin/ublk/ublk-request.c:serve_append
+  is_fua (t) => false && is_fua (t)
+trim-by-ublk plugin/ublk/ublk-request.c:serve
+  offset_of (t), is_fua (t)); => offset_of (t), false);
+zero-by-ublk plugin/ublk/ublk-request.c:serve
+  == 0, is_fua (t)); => == 0, false);
 ignored-in-cache plugin/power/durability.c:change_now
   if (c->fua && !is_last) => if (false && c->fua && !is_last)
 zone-not-moved plugin/power/durability.c:change_durably
@@ -39,7 +49,9 @@ trim-of-zones plugin/device/device-zones.c:device_trim_zones
   r == 0 && fua => false && fua
 write-in-log plugin/device/device-log.c:log_change
   count, offset, request->fua); => count, offset, false);
-long-in-log plugin/device/device-log.c:log_long
+long-in-log plugin/device/device-log.c:log_step
+  fua = request->fua && => fua = false &&
+holes-in-log plugin/device/device-log.c:log_holes
   fua = request->fua && => fua = false &&
 long-in-cache plugin/power/durability.c:durability_step_long
   .fua = fua, => .fua = false && fua,
@@ -47,7 +59,8 @@ trim-in-log plugin/device/device-log.c:log_trim
   fua && to == end => false && to == end
 '
 programs='unit/power/test-durability unit/device/test-device-power
-  unit/device/test-device-log unit/device/test-zones-power server/test-power'
+  unit/device/test-device-log unit/device/test-zones-power
+  unit/device/test-append unit/ublk/test-ublk-device server/test-power'
 scripts='server/test-write-log.sh'
 
 copy=$(mktemp -d)

@@ -73,6 +73,43 @@ test_data (void **state)
   assert_int_equal (count_of (OP_FLUSH), 1);
 }
 
+/* What has FUA survives a power cut that loses all else. */
+static void
+write_durably (void)
+{
+  fill (0, 'a', 3 * BLOCK);
+  ask (0, UBLK_WRITE | UBLK_IO_FUA, 0, 3 * BLOCK);
+  fill (1, 'b', BLOCK);
+  ask (1, UBLK_WRITE, 3 * BLOCK, BLOCK);
+}
+
+static void
+clear_durably (void)
+{
+  ask (2, UBLK_DISCARD | UBLK_IO_FUA, BLOCK, BLOCK);
+  ask (3, UBLK_WRITE_ZEROES | UBLK_IO_FUA, 2 * BLOCK, BLOCK);
+}
+
+static void
+lose_what_is_volatile (void)
+{
+  device_cut_power (&devices->device[0], LOSE_ALL, 0);
+  device_power_on (&devices->device[0]);
+}
+
+static void
+test_fua (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "memory-backed", "true", "cache-size", "1M");
+  SERVE (write_durably, clear_durably);
+  lose_what_is_volatile ();
+  check_block (0, 'a');
+  check_block (BLOCK, 0);
+  check_block (2 * BLOCK, 0);
+  check_block (3 * BLOCK, 0);
+}
+
 /* A null device: reads have zeroes, whatever was in the buffer, also after one
  * whose data was damaged.
  */
@@ -398,6 +435,24 @@ ask_appends (void)
 }
 
 static void
+append_durably (void)
+{
+  ask (0, UBLK_ZONE_APPEND | UBLK_IO_FUA, ZONE, 2 * BLOCK);
+  ask (1, UBLK_ZONE_APPEND, ZONE, BLOCK);
+}
+
+static void
+test_appends_fua (void **state)
+{
+  (void) state;
+  BEGIN (ZONES, "cache-size", "1M");
+  SERVE (append_durably);
+  zone_is (1, ZONE_COND_IMP_OPEN, 3 * BLOCK);
+  lose_what_is_volatile ();
+  zone_is (1, ZONE_COND_CLOSED, 2 * BLOCK);
+}
+
+static void
 look_at_appends (void **state, const char *latency)
 {
   unsigned i;
@@ -544,7 +599,8 @@ int
 main (void)
 {
   static const struct CMUnitTest tests[] = {
-      CASE (test_data),          CASE (test_null),
+      CASE (test_data),          CASE (test_fua),
+      CASE (test_appends_fua),   CASE (test_null),
       CASE (test_read_only),     CASE (test_errors),
       CASE (test_latency),       CASE (test_many),
       CASE (test_hang),          CASE (test_give_up),
