@@ -329,9 +329,9 @@ struct connection {
 };
 _Static_assert(sizeof (struct connection) <= 4096, "a connection is small");
 
-/* MEMORY is what the machine can give, UNIT the least that memory mode takes
- * at a time, as for params_complete; OPS is copied.
- * Returns 0, or -ENOMEM, or what store_create fails with.
+/* MEMORY is what the machine can give, UNIT the least that memory mode takes at
+ * a time, as for params_complete; FRONT_END is copied.  Returns 0, or -ENOMEM,
+ * or what store_create fails with.
  */
 int devices_create (struct devices **devices, const struct settings *settings,
                     uint64_t memory, uint64_t unit,
@@ -406,8 +406,8 @@ void device_seed (struct device *d);
 /* Describe the device in a line, for a list of exports. */
 void device_describe (struct device *d, char *buf, size_t len);
 
-/* Connect to the data of a device by OPS, which outlive the connection; NULL:
- * devices.front_end.  Returns NULL if there is no memory.
+/* Connect FRONT_END, which outlives the connection, to the data of a device;
+ * NULL: devices.front_end.  Returns NULL if there is no memory.
  */
 struct connection *device_connect (struct device *d,
                                    const struct front_end *front_end);

@@ -111,8 +111,8 @@ struct queue {
 /* ublk-queue.c */
 
 /* Begin to serve queue INDEX of the device that PLAN says, at FD, by a
- * connection to D with OPS; FD, PLAN and OPS outlive the queue.  Returns NULL
- * and the reason in *why.
+ * connection of FRONT_END to D; FD, PLAN and FRONT_END outlive the queue.
+ * Returns NULL and the reason in *why.
  */
 struct queue *queue_start (struct device *d, const struct plan *plan, int fd,
                            unsigned index, const struct front_end *front_end,
@@ -144,7 +144,7 @@ void tag_begin (struct port_request *at_port);
 /* Serve one that has hung; OVER: it is given up. */
 void tag_go_on (struct tag *t, bool over);
 
-/* The functions of OPS with which a device calls back while it is served. */
+/* Fill in the functions by which a device calls back while it is served. */
 void tag_front_end (struct front_end *front_end);
 
 /* What the kernel is told of a request that has failed with ERR, a negative
