@@ -31,6 +31,7 @@ copy=$tmp/copy
 mkdir -p "$copy/tests" "$tmp/objects" "$tmp/build/tests/unit"
 cp -r "$top_srcdir"/{plugin,man} "$copy"
 cp -r "$top_srcdir"/tests/{unit,server} "$copy/tests"
+cp "$top_builddir/plugin/settings/models.c" "$copy/plugin/settings"
 chmod -R u+w "$copy"
 
 # places TITLE: the files that a recipe names, one for each of its steps.
