@@ -142,6 +142,21 @@ next_slot (struct request *r, struct latency_slot *forgotten)
   return &more[n];
 }
 
+/* A client sees what the way to it takes on top of a latency.  So for the drive
+ * the request has come so much earlier; and its time is over so much earlier,
+ * at once where it is shorter than the way.  Requests keep their distances.
+ */
+static uint64_t
+drive_arrival (const struct request *r)
+{
+  const uint64_t origin = r->connection->device->latency.origin;
+  const uint64_t arrival = r->io.arrival, way = r->version->s.way;
+
+  if (way == 0)
+    return arrival;
+  return arrival > origin && arrival - origin > way ? arrival - way : origin;
+}
+
 void
 request_set_deadline (struct request *r, enum operation op)
 {
@@ -157,7 +172,7 @@ request_set_deadline (struct request *r, enum operation op)
                                      .fua = r->fua && has_cache (d),
                                      .count = r->io.count,
                                      .offset = r->io.offset,
-                                     .arrival = r->io.arrival};
+                                     .arrival = drive_arrival (r)};
   moment =
       latency_completion (&d->latency, latency, &d->random, &request, slot);
   r->deadline = moment > r->deadline ? moment : r->deadline;

@@ -92,6 +92,8 @@
   X (latency.limits.operations_per_sec[THROTTLE_WRITES], "write-iops", LIMIT,  \
      MODEL, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                         \
      "write-iops=N             ... changes")                                   \
+  X (way, "way", DURATION, MODEL, 0, MAX_DURATION, "0", "0",                   \
+     "way=DURATION             what the way to the client takes of latencies") \
   X (spin, "latency-spin", SPIN, LIVE, 0, 0, "auto", "auto",                   \
      "latency-spin=DURATION    the end of a wait that a CPU spins for")        \
   X (seed, "seed", SEED, LIVE, 0, 0, "random", "random",                       \

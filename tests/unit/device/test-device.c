@@ -265,6 +265,28 @@ test_latency_of_operations (void **state)
   }
 }
 
+/* What the way to the client takes is taken off, and no more than there is. */
+static void
+test_way (void **state)
+{
+  (void) state;
+  CREATE ("latency", "7us", "flush-latency", "1us", "trim-latency", "3us",
+          "way", "3us");
+  d->device->latency.origin = 1;
+  request_each ();
+  assert_int_equal (asked (OP_READ)->longest, 4 * NSEC_PER_USEC);
+  assert_int_equal (asked (OP_ZERO)->longest, 4 * NSEC_PER_USEC);
+  assert_int_equal (histogram_total (asked (OP_FLUSH)), 0);
+  assert_int_equal (histogram_total (asked (OP_TRIM)), 0);
+  devices_destroy (devices);
+
+  /* Nothing has come before the device was there. */
+  CREATE ("latency", "7us", "way", "100s");
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_true (histogram_total (asked (OP_READ)) == 0 ||
+               asked (OP_READ)->longest < 7 * NSEC_PER_USEC);
+}
+
 static void
 test_no_latency (void **state)
 {
@@ -785,6 +807,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
       TEST (test_latency_of_operations),
+      TEST (test_way),
       TEST (test_no_latency),
       TEST (test_refused_at_once),
       TEST (test_wait_is_cut_short),
