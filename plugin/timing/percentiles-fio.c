@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -440,6 +441,90 @@ fio_take (const char *path, const struct fio_output *fio, enum operation op,
   return -ENODATA;
 }
 
+/* An option of a job, or of all jobs, by either of its names; or NULL. */
+static const char *
+option_of (const struct fio_output *fio, const json_t *job, const char *name,
+           const char *other)
+{
+  const json_t *const options[] = {
+      json_object_get (job, "job options"),
+      json_object_get (fio->root, "global options")};
+  const char *text;
+  size_t i;
+
+  for (i = 0; i < sizeof options / sizeof options[0]; i++) {
+    text = json_string_value (json_object_get (options[i], name));
+    if (text == NULL)
+      text = json_string_value (json_object_get (options[i], other));
+    if (text != NULL)
+      return text;
+  }
+  return NULL;
+}
+
+static unsigned
+count_of (const char *text, unsigned usually)
+{
+  unsigned long n = text != NULL ? strtoul (text, NULL, 10) : usually;
+
+  return n <= 60000 ? (unsigned) n : 0;
+}
+
+/* A size as fio has it: "4k", "4kb", "4KiB" and "4096" are one; 0 for others.
+ */
+static uint64_t
+size_of (const char *text)
+{
+  static const char units[] = "kmg";
+  const char *unit;
+  char *end;
+  uint64_t n;
+
+  if (text == NULL)
+    return 4096; /* fio's default */
+  n = strtoul (text, &end, 10);
+  unit = *end != '\0' ? strchr (units, *end | 0x20) : NULL;
+  if (unit != NULL) {
+    end++;
+    if (n > UINT64_C (1) << 30)
+      return 0;
+    n <<= 10 * (unit - units + 1);
+  }
+  end += *end == 'i';
+  end += *end == 'b' || *end == 'B';
+  return *end == '\0' && n <= UINT32_MAX ? n : 0;
+}
+
+void
+fio_load (const struct fio_output *fio, enum operation op,
+          struct percentiles_load *load)
+{
+  const char *version =
+      json_string_value (json_object_get (fio->root, "fio version"));
+  const char *rw;
+  struct times times;
+  json_t *job;
+  size_t i;
+
+  snprintf (load->version, sizeof load->version, "%s",
+            version != NULL ? version : "fio");
+  json_array_foreach (fio->jobs, i, job)
+  {
+    if ((fio->all != NULL && job != fio->all) ||
+        !find_times (section_of (job, op), &times))
+      continue;
+    rw = option_of (fio, job, "rw", "readwrite");
+    snprintf (load->rw, sizeof load->rw, "%s", rw != NULL ? rw : "");
+    load->size = size_of (option_of (fio, job, "bs", "blocksize"));
+    load->depth = count_of (option_of (fio, job, "iodepth", ""), 1) *
+                  count_of (option_of (fio, job, "numjobs", ""), 1);
+    load->sync = count_of (option_of (fio, job, "fsync", "fdatasync"), 0);
+    load->iops = number (times.section, "iops");
+    load->mean = number (times.object, "mean") * (double) times.kind->nsec;
+    return;
+  }
+}
+
 void
 fio_none (const char *path, const struct fio_output *fio, struct message *why)
 {
@@ -488,6 +573,13 @@ fio_take (const char *path, const struct fio_output *fio, enum operation op,
 {
   (void) path, (void) fio, (void) op, (void) p, (void) n, (void) why;
   return -ENODATA;
+}
+
+void
+fio_load (const struct fio_output *fio, enum operation op,
+          struct percentiles_load *load)
+{
+  (void) fio, (void) op, (void) load;
 }
 
 void

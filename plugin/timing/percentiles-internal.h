@@ -28,11 +28,13 @@ int fio_open (const char *path, const char *text, struct fio_output **r,
               struct message *why);
 void fio_close (struct fio_output *fio); /* NULL is allowed */
 
-/* Do as percentiles_of and percentiles_none; P has room for
- * MAX_FILE_PERCENTILES.
+/* Do as percentiles_of, percentiles_load and percentiles_none; P has room for
+ * MAX_FILE_PERCENTILES, and *load is empty.
  */
 int fio_take (const char *path, const struct fio_output *fio, enum operation op,
               struct percentile *p, size_t *n, struct message *why);
+void fio_load (const struct fio_output *fio, enum operation op,
+               struct percentiles_load *load);
 void fio_none (const char *path, const struct fio_output *fio,
                struct message *why);
 

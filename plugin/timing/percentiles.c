@@ -174,6 +174,21 @@ percentiles_of (const struct percentiles_file *f, enum operation op,
   return 0;
 }
 
+bool
+percentiles_are_fios (const struct percentiles_file *f)
+{
+  return f->fio != NULL;
+}
+
+void
+percentiles_load (const struct percentiles_file *f, enum operation op,
+                  struct percentiles_load *load)
+{
+  memset (load, 0, sizeof *load);
+  if (f->fio != NULL)
+    fio_load (f->fio, op, load);
+}
+
 void
 percentiles_none (const struct percentiles_file *f, struct message *why)
 {

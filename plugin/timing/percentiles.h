@@ -48,6 +48,26 @@ void percentiles_close (struct percentiles_file *file); /* NULL is allowed */
 int percentiles_of (const struct percentiles_file *file, enum operation op,
                     struct percentile **p, size_t *n, struct message *why);
 
+/* Is it what fio has written? */
+bool percentiles_are_fios (const struct percentiles_file *file);
+
+/* The load by which fio has measured requests. */
+struct percentiles_load {
+  char version[32]; /* of fio: "fio-3.33" */
+  char rw[32];      /* "randread", or "" */
+  uint64_t size;    /* of each request, in bytes; 0: they differ, or unknown */
+  unsigned depth;   /* requests at a time, of all jobs; 0: unknown */
+  unsigned sync;    /* writes from one fsync to the next, or 0 */
+  double iops;      /* or 0 */
+  double mean;      /* time of a request, in nanoseconds, or 0 */
+};
+
+/* Get the load by which percentiles_of has found percentiles; the operation is
+ * one of those of which it has.
+ */
+void percentiles_load (const struct percentiles_file *file, enum operation op,
+                       struct percentiles_load *load);
+
 /* Say why a file of fio's has no percentiles of any operation. */
 void percentiles_none (const struct percentiles_file *file,
                        struct message *why);

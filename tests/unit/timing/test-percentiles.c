@@ -514,6 +514,75 @@ test_wrong_fio (void **state)
           "--group_reporting");
 }
 
+/* The load that PATH has of OP; VERSION and RW are all its texts. */
+static void
+check_load (const char *text, enum operation op,
+            const struct percentiles_load *is_to_be)
+{
+  struct percentiles_file *file;
+  struct percentiles_load load;
+
+  put (text);
+  assert_int_equal (percentiles_open (path, &file, &why), 0);
+  assert_true (percentiles_are_fios (file));
+  percentiles_load (file, op, &load);
+  percentiles_close (file);
+  assert_string_equal (load.version, is_to_be->version);
+  assert_string_equal (load.rw, is_to_be->rw);
+  assert_int_equal (load.size, is_to_be->size);
+  assert_int_equal (load.depth, is_to_be->depth);
+  assert_int_equal (load.sync, is_to_be->sync);
+  assert_true (load.iops == is_to_be->iops);
+  assert_true (load.mean == is_to_be->mean);
+}
+
+#define READS                                                                  \
+  "\"read\":{\"total_ios\":9,\"iops\":12.5,\"lat_ns\":{\"mean\":70.5,"         \
+  "\"percentile\":{\"50.000000\":70}}}"
+
+static void
+test_fio_load (void **state)
+{
+  (void) state;
+  check_load (
+      "{\"fio version\":\"fio-3.33\",\"global options\":{\"bs\":\"4Ki\","
+      "\"rw\":\"read\",\"numjobs\":\"2\"},\"jobs\":[{\"job options\":{"
+      "\"rw\":\"randread\",\"iodepth\":\"08\"}," READS "}]}",
+      OP_READ,
+      &(struct percentiles_load){.version = "fio-3.33",
+                                 .rw = "randread",
+                                 .size = 4096,
+                                 .depth = 16,
+                                 .iops = 12.5,
+                                 .mean = 70.5});
+  /* What is not said is fio's default, or not known. */
+  check_load ("{\"jobs\":[{" READS "}]}", OP_READ,
+              &(struct percentiles_load){.version = "fio",
+                                         .rw = "",
+                                         .size = 4096,
+                                         .depth = 1,
+                                         .iops = 12.5,
+                                         .mean = 70.5});
+  check_load ("{\"fio version\":3,\"jobs\":[{\"job options\":{\"bs\":\"4k-8k\","
+              "\"rw\":[],\"iodepth\":\"99999999999\",\"fsync\":\"-1\"}," READS
+              "}]}",
+              OP_READ,
+              &(struct percentiles_load){
+                  .version = "fio", .rw = "", .iops = 12.5, .mean = 70.5});
+  check_load (
+      "{\"fio version\":\"fio-2.18\",\"jobs\":[{\"job options\":{"
+      "\"blocksize\":\"1M\",\"readwrite\":\"randwrite\",\"fsync\":\"8\"},"
+      "\"sync\":{\"total_ios\":3,\"lat\":{\"mean\":7,\"percentile\":{"
+      "\"50.000000\":7}}}}]}",
+      OP_FLUSH,
+      &(struct percentiles_load){.version = "fio-2.18",
+                                 .rw = "randwrite",
+                                 .size = 1 << 20,
+                                 .depth = 1,
+                                 .sync = 8,
+                                 .mean = 7000});
+}
+
 #else
 
 static void
@@ -542,6 +611,7 @@ main (void)
       TEST (test_fio_2),       TEST (test_fio_documents),
       TEST (test_fio_clients), TEST (test_fio_mixed),
       TEST (test_fio_groups),  TEST (test_fio_untrue),
+      TEST (test_fio_load),
 #else
       TEST (test_no_json),
 #endif
