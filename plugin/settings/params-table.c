@@ -52,6 +52,11 @@
      "control=local|any|off    who may see statistics and change settings")    \
   X (ublk, "ublk", BOOL, FIXED, 0, 1, "false", "false",                        \
      "ublk=BOOL                block devices of this machine, too")            \
+  X (submit_queues, "submit-queues", COUNT, FIXED, 1, MAX_SUBMIT_QUEUES, NULL, \
+     "one for each CPU",                                                       \
+     "submit-queues=N          hardware queues of a block device")             \
+  X (hw_queue_depth, "hw-queue-depth", COUNT, FIXED, 1, MAX_HW_QUEUE_DEPTH,    \
+     "128", "128", "hw-queue-depth=N         requests of such a queue")        \
   X (profile, "profile", PROFILE, LIVE, 0, 0, "none", "none",                  \
      "profile=NAME             the model of a drive: latency, lanes, limits")  \
   X (model, "model", MODEL, LIVE, 0, 0, "none", "none",                        \
@@ -165,7 +170,6 @@ static const struct kernel_only {
                  "lists what this one has"},
     {"home-node", "it places the kernel's memory; start the server under "
                   "numactl instead"},
-    {"hw-queue-depth", "the depth is nbdkit's -t (threads a connection)"},
     {"index", "it is a number that the kernel gives; exports are named "
               "nullb0 and up"},
     {"init-hctx", "it makes the kernel's queue set-up fail; there is none "
@@ -188,16 +192,14 @@ static const struct kernel_only {
      "such reply"},
     {"shared-tag-bitmap", "tags are the client kernel's"},
     {"shared-tags", "tags are the client kernel's"},
-    {"submit-queues", "queues are connections; attach with as many as wanted "
-                      "(nbd-client --connections)"},
     {"timeout", "the timeout is the client's (nbd-client --timeout)"},
     {"timeout-inject", "the timeout is the client's (nbd-client --timeout); "
                        "fault=hang makes requests meet it"},
     {"use-lightnvm",
      "kernels have no LightNVM any more; zoned=true is a device "
      "of zones"},
-    {"use-per-node-hctx", "queues are connections; attach with as many as "
-                          "wanted (nbd-client --connections)"},
+    {"use-per-node-hctx", "it counts the kernel's nodes; submit-queues=N says "
+                          "how many queues a block device has (ublk=true)"},
     {"virt-boundary", "it shapes the kernel's own scatter lists"},
     {"zone-append-max-sectors", "NBD has no zone append"},
 };

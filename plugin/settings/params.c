@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/common.h"
 #include "modelfile.h"
@@ -79,13 +80,51 @@ params_clear (struct params *p)
   p->faults = NULL;
 }
 
+/* The default of submit-queues. */
+static uint64_t
+usual_queues (void)
+{
+  const long cpus = sysconf (_SC_NPROCESSORS_ONLN);
+
+  return cpus < 1                   ? 1
+         : cpus > MAX_SUBMIT_QUEUES ? MAX_SUBMIT_QUEUES
+                                    : (uint64_t) cpus;
+}
+
+/* Are queues wanted where there are none? */
+static bool
+hint_of_queues (const struct params *p, struct message *hint)
+{
+  const struct settings *s = &p->settings;
+
+  if (s->ublk)
+    return false;
+  if (params_given (p, "submit-queues") && s->submit_queues != usual_queues ())
+    message_set (hint,
+                 "submit-queues=%" PRIu64
+                 " is for ublk=true; over NBD each connection is a queue "
+                 "(nbd-client --connections)",
+                 s->submit_queues);
+  else if (params_given (p, "hw-queue-depth") &&
+           s->hw_queue_depth != USUAL_HW_QUEUE_DEPTH)
+    message_set (
+        hint,
+        "hw-queue-depth=%" PRIu64
+        " is for ublk=true; over NBD the depth is nbdkit's -t (threads "
+        "a connection)",
+        s->hw_queue_depth);
+  else
+    return false;
+  return true;
+}
+
 bool
 params_hint (const struct params *p, struct message *hint)
 {
   char bytes[32];
 
   if (p->bare_size == 0 || p->bare_size >= UINT64_C (1) << 20)
-    return false;
+    return hint_of_queues (p, hint);
   size_format (p->bare_size, bytes, sizeof bytes);
   message_set (hint,
                "size=%" PRIu64
@@ -588,6 +627,8 @@ params_complete (struct params *p, uint64_t memory, uint64_t room,
   if (r < 0)
     return r;
   complete_latency (s);
+  if (s->submit_queues == 0)
+    s->submit_queues = usual_queues ();
   return params_given (p, "memory-limit")
              ? params_check_limit (s, memory, unit, why)
              : complete_limit (s, memory, room, unit, why);

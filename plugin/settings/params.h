@@ -36,6 +36,11 @@
 /* So that four exports of each device can be listed: nbdkit lists 10,000. */
 #define MAX_DEVICES 1024
 
+/* The limits of the kernel's ublk driver. */
+#define MAX_SUBMIT_QUEUES 4096
+#define MAX_HW_QUEUE_DEPTH 4096
+#define USUAL_HW_QUEUE_DEPTH 128
+
 /* Words that a parameter allows, stored as unsigned. */
 enum parallel { PARALLEL_AUTO, PARALLEL_OFF, PARALLEL_ON };
 enum controller { CONTROL_LOCAL, CONTROL_ANY, CONTROL_OFF };
@@ -63,6 +68,8 @@ struct settings {
   unsigned parallel;        /* enum parallel */
   unsigned control;         /* enum controller */
   bool ublk;
+  uint64_t submit_queues; /* of each block device; and how deep each is */
+  uint64_t hw_queue_depth;
 
   const struct profile *profile; /* or NULL */
   char model[MAX_FILE_NAME + 1]; /* path of a model file, or "" */

@@ -22,9 +22,6 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-/* Requests of one queue. */
-#define DEPTH 128
-
 struct disk {
   struct plan plan;
   int fd; /* of /dev/ublkcN */
@@ -77,7 +74,8 @@ plan_device (struct plan *plan, struct device *d, struct message *why)
   const struct settings *s = &d->devices->settings;
   const long cpus = sysconf (_SC_NPROCESSORS_ONLN);
   const struct wishes wishes = {
-      .depth = DEPTH,
+      .queues = s->submit_queues,
+      .depth = s->hw_queue_depth,
       .rotational = s->rotational,
       .keeps_zones = true,
       .cpus = cpus < 1 ? 1 : cpus,
@@ -143,7 +141,7 @@ ublk_prepare (struct devices *devices, void (*report) (struct device *d, int r),
   }
   u->devices = devices;
   u->front_end.report = report;
-  u->front_end.max_deferred = DEPTH;
+  u->front_end.max_deferred = devices->settings.hw_queue_depth;
   tag_front_end (&u->front_end);
   for (i = 0; i < devices->count; i++)
     u->disks[i].fd = -1;

@@ -49,8 +49,8 @@ refused 'size=2M: size is given twice' 1M 2M
 refused 'size=1M: size is given twice' gb=1 1M
 refused 'bs=512: block-size is given twice' block-size=512 bs=512
 refused 'block_size=512: block-size is given twice' bs=512 block_size=512
-refused "submit_queues=4: this null_blk parameter is the kernel's: " \
-  submit_queues=4
+refused "poll_queues=4: this null_blk parameter is the kernel's: " \
+  poll_queues=4
 refused "home-node=0: this null_blk parameter is the kernel's: " home-node=0
 
 # What goes wrong has to be said right.

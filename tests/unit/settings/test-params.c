@@ -9,6 +9,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 
 #include "params-of.h"
@@ -598,10 +599,9 @@ test_kernel_only (void **state)
   size_t i;
 
   (void) state;
-  refuse ("submit_queues", "4",
-          "submit_queues=4: this null_blk parameter is the kernel's: queues "
-          "are connections; attach with as many as wanted (nbd-client "
-          "--connections)");
+  refuse ("poll_queues", "4",
+          "poll_queues=4: this null_blk parameter is the kernel's: polled "
+          "queues are the client kernel's");
   for (i = 0; params_kernel_only (i, &name, &reason); i++) {
     snprintf (text, sizeof text,
               "%s=1: this null_blk parameter is the kernel's: %s", name,
@@ -639,6 +639,40 @@ test_configfs (void **state)
   take ("cache_size_mib", "5");
   assert_int_equal (p.settings.cache_size, 5 << 20);
   assert_false (params_hint (&p, &hint));
+}
+
+/* Those of a block device, where there is none. */
+static void
+test_queues (void **state)
+{
+  struct message hint;
+  uint64_t usual;
+  char text[32];
+
+  (void) state;
+  assert_int_equal (complete (), 0);
+  usual = p.settings.submit_queues;
+  assert_in_range (usual, 1, MAX_SUBMIT_QUEUES);
+  assert_int_equal (p.settings.hw_queue_depth, 128);
+  snprintf (text, sizeof text, "%" PRIu64, usual);
+  setup (NULL);
+  take ("submit_queues", text);
+  take ("hw_queue_depth", "128");
+  assert_false (params_hint (&p, &hint));
+  setup (NULL);
+  take ("hw_queue_depth", "64");
+  assert_true (params_hint (&p, &hint));
+  assert_string_equal (hint.text, "hw-queue-depth=64 is for ublk=true; over "
+                                  "NBD the depth is nbdkit's -t (threads a "
+                                  "connection)");
+  take ("ublk", "true");
+  assert_false (params_hint (&p, &hint));
+  setup (NULL);
+  snprintf (text, sizeof text, "%" PRIu64, usual + 1);
+  take ("submit_queues", text);
+  assert_true (params_hint (&p, &hint));
+  refuse ("hw_queue_depth", "4097",
+          "hw_queue_depth=4097: allowed is a whole number from 1 to 4096");
 }
 
 /* A pair of many benchmarks, in any mode that null_blk waits in or not. */
@@ -689,6 +723,7 @@ main (void)
       TEST (test_unknown),
       TEST (test_kernel_only),
       TEST (test_configfs),
+      TEST (test_queues),
       TEST (test_no_completion_nsec),
   };
 
