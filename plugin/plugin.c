@@ -344,8 +344,16 @@ nullblk_get_ready (void)
       nbdkit_error ("ublk=true: %s", why.text);
       return -1;
     }
+    if (why.text[0] != '\0')
+      nbdkit_error ("ublk=true: %s", why.text);
   }
   return 0;
+}
+
+static bool
+is_ending (void)
+{
+  return nap (NULL, 0) < 0;
 }
 
 /* The server is the process that it will be, and there may be threads. */
@@ -357,7 +365,7 @@ nullblk_after_fork (void)
 
   if (block_devices == NULL)
     return 0;
-  if (ublk_serve (block_devices, &why) < 0) {
+  if (ublk_serve (block_devices, is_ending, &why) < 0) {
     nbdkit_error ("ublk=true: %s", why.text);
     return -1;
   }

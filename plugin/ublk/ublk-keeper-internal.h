@@ -35,9 +35,11 @@ int keeper_make (struct keeper *k, unsigned index, const char *what,
 int keeper_open (struct keeper *k, unsigned index, struct message *why);
 
 /* Make it a block device.  Queues have to be there, which answer meanwhile what
- * the kernel asks.
+ * the kernel asks; LOOK is called with OPAQUE every now and then until it is
+ * made, so that somebody can have them give up.
  */
-int keeper_start (struct keeper *k, unsigned index, struct message *why);
+int keeper_start (struct keeper *k, unsigned index, void (*look) (void *opaque),
+                  void *opaque, struct message *why);
 
 /* Stop a device, so that its queues end.  Returns 0 or a negative errno. */
 int keeper_stop (struct keeper *k, unsigned index);

@@ -17,6 +17,9 @@
 
 #include "ublk-keeper-internal.h"
 
+/* Milliseconds between two looks while a device is made a block device. */
+#define LOOK_MSEC 20
+
 struct keeper {
   int fd;
 };
@@ -386,12 +389,18 @@ keeper_open (struct keeper *k, unsigned index, struct message *why)
 }
 
 int
-keeper_start (struct keeper *k, unsigned index, struct message *why)
+keeper_start (struct keeper *k, unsigned index, void (*look) (void *opaque),
+              void *opaque, struct message *why)
 {
   const struct order order = {.task = START, .index = index};
+  struct pollfd fds = {.fd = k->fd, .events = POLLIN};
   struct report report;
+  int n;
 
-  ask (k, &order, &report);
+  send (k->fd, &order, sizeof order, MSG_NOSIGNAL);
+  while ((n = poll (&fds, 1, LOOK_MSEC)) == 0 || (n == -1 && errno == EINTR))
+    look (opaque);
+  receive (k->fd, &report);
   return result_of (&report, why);
 }
 

@@ -27,9 +27,10 @@ ublk_prepare (struct devices *devices, void (*report) (struct device *d, int r),
 }
 
 int
-ublk_serve (struct ublk *u, struct message *why)
+ublk_serve (struct ublk *u, bool (*is_ending) (void), struct message *why)
 {
   (void) u;
+  (void) is_ending;
   (void) why;
   return 0;
 }

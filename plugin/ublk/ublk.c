@@ -153,17 +153,53 @@ ublk_prepare (struct devices *devices, void (*report) (struct device *d, int r),
    * device, must not wait for that write.  All threads inherit this, and all
    * children.
    */
-  prctl (PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+  why->text[0] = '\0';
+  if (prctl (PR_SET_IO_FLUSHER, 1, 0, 0, 0) == -1)
+    message_set (why,
+                 "PR_SET_IO_FLUSHER: %s: where memory is short, the server "
+                 "may wait for what only its block devices could write",
+                 strerror (errno));
   return u;
 }
 
 /*---------------------------------------------------------------------*/
 
+static void
+give_up (struct disk *disk)
+{
+  unsigned i;
+
+  for (i = 0; i < disk->nr_queues; i++)
+    queue_give_up (disk->queues[i]);
+}
+
+/* While a device is made a block device. */
+struct start {
+  struct disk *disk;
+  bool (*is_ending) (void);
+  bool has_given_up;
+};
+
+static void
+look_for_end (void *opaque)
+{
+  struct start *s = opaque;
+
+  if (s->has_given_up || !s->is_ending ())
+    return;
+  s->has_given_up = true;
+  give_up (s->disk);
+}
+
+/* Returns 1 if it has given up, as the server is to end. */
 static int
-serve_disk (struct ublk *u, uint32_t i, struct message *why)
+serve_disk (struct ublk *u, uint32_t i, bool (*is_ending) (void),
+            struct message *why)
 {
   struct disk *disk = &u->disks[i];
+  struct start start = {.disk = disk, .is_ending = is_ending};
   struct queue *q;
+  int r;
 
   disk->fd = keeper_open (u->keeper, i, why);
   if (disk->fd < 0)
@@ -180,17 +216,20 @@ serve_disk (struct ublk *u, uint32_t i, struct message *why)
       return -1;
     disk->queues[disk->nr_queues++] = q;
   }
-  return keeper_start (u->keeper, i, why);
+  r = keeper_start (u->keeper, i, look_for_end, &start, why);
+  return start.has_given_up ? 1 : r;
 }
 
 int
-ublk_serve (struct ublk *u, struct message *why)
+ublk_serve (struct ublk *u, bool (*is_ending) (void), struct message *why)
 {
   struct message reason;
   uint32_t i;
+  int r = 0;
 
-  for (i = 0; i < u->devices->count; i++) {
-    if (serve_disk (u, i, &reason) < 0) {
+  for (i = 0; i < u->devices->count && r == 0; i++) {
+    r = serve_disk (u, i, is_ending, &reason);
+    if (r < 0) {
       message_set (why, "%s: %s", u->devices->device[i].name, reason.text);
       return -1;
     }
@@ -204,8 +243,7 @@ end_disk (struct ublk *u, uint32_t i)
   struct disk *disk = &u->disks[i];
   unsigned j;
 
-  for (j = 0; j < disk->nr_queues; j++)
-    queue_give_up (disk->queues[j]);
+  give_up (disk);
   if (keeper_stop (u->keeper, i) < 0) {
     for (j = 0; j < disk->nr_queues; j++)
       queue_leave (disk->queues[j]);

@@ -31,17 +31,20 @@ bool ublk_is_built (void);
 /* Have the kernel make a device for each of DEVICES, whose block_device is its
  * name from then on.  Called by a process of one thread, which is root, before
  * there are connections.  REPORT is front_end.report.  Returns NULL and the
- * reason in *why.
+ * reason in *why.  Where it returns something else, *why is "", or what the
+ * user is to be warned of.
  */
 struct ublk *ublk_prepare (struct devices *devices,
                            void (*report) (struct device *d, int r),
                            struct message *why);
 
 /* Serve them, so that they are block devices.  Called by the process that
- * serves, when it has become what it will be.  Returns 0, or -1 and the reason
- * in *why; then ublk_end is still to be called.
+ * serves, when it has become what it will be.  IS_ENDING is asked every now and
+ * then: if it is true, the kernel's first requests fail, which may hang, and it
+ * is all the same how far this has come.  Returns 0, or -1 and the reason in
+ * *why; then ublk_end is still to be called.
  */
-int ublk_serve (struct ublk *u, struct message *why);
+int ublk_serve (struct ublk *u, bool (*is_ending) (void), struct message *why);
 
 /* Have all that waits fail, take the block devices away, also while they are in
  * use, and free *u, which may be NULL.  Also for a process that has not served.

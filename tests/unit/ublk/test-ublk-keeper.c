@@ -44,6 +44,7 @@ static struct kernel {
   } devices[MOST_DEVICES];
   unsigned nr_devices; /* that were made */
   int start_result, params_result, stop_result;
+  bool start_hangs;
 } * kernel;
 
 static int
@@ -84,6 +85,8 @@ do_command (unsigned command, const struct ublk_command *c)
   case UBLK_START & 0xff:
     if (c->value != (uint64_t) kernel->devices[n].opener)
       return -EINVAL;
+    while (*(volatile bool *) &kernel->start_hangs)
+      usleep (1000);
     kernel->devices[n].is_started = kernel->start_result == 0;
     return kernel->start_result;
   case UBLK_STOP & 0xff:
@@ -178,6 +181,12 @@ makes_none (const char *words)
 }
 
 static void
+no_look (void *opaque)
+{
+  (void) opaque;
+}
+
+static void
 test_life (void **state)
 {
   struct keeper *k;
@@ -196,7 +205,7 @@ test_life (void **state)
     assert_true (fd >= 0);
     assert_int_equal (read (fd, &byte, 1), 1);
     close (fd);
-    assert_int_equal (keeper_start (k, i, &why), 0);
+    assert_int_equal (keeper_start (k, i, no_look, NULL, &why), 0);
     assert_true (kernel->devices[i].is_started);
   }
   assert_int_equal (keeper_stop (k, 0), 0);
@@ -243,12 +252,41 @@ test_start_fails (void **state)
   fd = keeper_open (k, 0, &why);
   assert_true (fd >= 0);
   close (fd);
-  assert_int_equal (keeper_start (k, 0, &why), -EIO);
+  assert_int_equal (keeper_start (k, 0, no_look, NULL, &why), -EIO);
   assert_non_null (strstr (why.text, "does not start"));
   keeper_delete (k, 0);
-  assert_int_equal (keeper_start (k, 0, &why), -ENODEV);
+  assert_int_equal (keeper_start (k, 0, no_look, NULL, &why), -ENODEV);
   keeper_destroy (k);
   assert_false (kernel->devices[0].is_there);
+}
+
+/* It hangs, until somebody looks who has it go on. */
+static void
+count_looks (void *looks)
+{
+  ++*(unsigned *) looks;
+  kernel->start_hangs = false;
+}
+
+static void
+test_start_hangs (void **state)
+{
+  unsigned looks = 0;
+  struct keeper *k;
+  int fd;
+
+  (void) state;
+  make_kernel ();
+  kernel->start_hangs = true;
+  k = create (1);
+  make (k, 0);
+  fd = keeper_open (k, 0, &why);
+  assert_true (fd >= 0);
+  close (fd);
+  assert_int_equal (keeper_start (k, 0, count_looks, &looks, &why), 0);
+  assert_int_not_equal (looks, 0);
+  assert_true (kernel->devices[0].is_started);
+  keeper_destroy (k);
 }
 
 static void
@@ -324,7 +362,8 @@ begin_server (pid_t *server)
   if (*server == 0) {
     k = keeper_create (1, &why);
     make (k, 0);
-    if (keeper_open (k, 0, &why) < 0 || keeper_start (k, 0, &why) < 0 ||
+    if (keeper_open (k, 0, &why) < 0 ||
+        keeper_start (k, 0, no_look, NULL, &why) < 0 ||
         write (fds[1], "", 1) != 1)
       _exit (1);
     for (;;)
@@ -422,6 +461,7 @@ main (void)
       cmocka_unit_test (test_life),
       cmocka_unit_test (test_refused),
       cmocka_unit_test (test_start_fails),
+      cmocka_unit_test (test_start_hangs),
       cmocka_unit_test (test_in_use),
       cmocka_unit_test (test_replaced),
       cmocka_unit_test (test_killed),
