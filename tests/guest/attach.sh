@@ -9,8 +9,16 @@
 source "${0%/*}/functions.sh"
 
 export NULLBLK_PLUGIN=$PLUGIN
-# shellcheck disable=SC2034 # for what comes next
-attach=/nullblk-attach
+# A device of one's own is nbd's, except where a test says --as after that.
+attach=$tmp/nullblk-attach-nbd
+cat >"$attach" <<'END'
+#!/bin/sh
+case " $* " in
+  *://* | *' --list '* | *' --detach '*) exec /nullblk-attach "$@" ;;
+esac
+exec /nullblk-attach --as=nbd "$@"
+END
+chmod +x "$attach"
 
 # boot_to_attach: boot_guest, where there is a program to test in it.
 boot_to_attach ()

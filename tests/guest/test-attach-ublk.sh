@@ -17,6 +17,8 @@ fi
 
 modprobe ublk_drv || skip "this kernel has no ublk"
 
+attach=/nullblk-attach
+
 # nothing_is_left WHEN: neither of nullblk-attach nor of nullblk-ublk.
 nothing_is_left ()
 {
@@ -98,6 +100,12 @@ grep '^nullblk-attach: .*/dev/nbd0.* has none' "$tmp/err" >/dev/null ||
 try "$attach" --detach nbd0
 PATH=$tmp/bin:$PATH refuses 'nullblk-ublk: this kernel has no ublk driver*' \
   --as=ublk "$uri"
+PATH=$tmp/bin:$PATH made /dev/nbd0 16M memory-backed=true
+[ ! -s "$tmp/err" ] || fail "it says: $(cat "$tmp/err")"
+try "$attach" --detach nbd0
+PATH=$tmp/bin:$PATH refuses '*did not start the device' --as=ublk 16M
+grep 'ublk=true: this kernel has no ublk driver' "$tmp/err" >/dev/null ||
+  fail "it does not say why: $(cat "$tmp/err")"
 try modprobe ublk_drv
 nothing_is_left "without ublk"
 wait_until 60 has_connections 0 || fail "connections stay"
@@ -127,13 +135,27 @@ nothing_is_left "no zones"
 wait_until 60 has_connections 0 || fail "connections stay"
 stop_server
 
-# A server of its own, which ends with the device.
+# A server of its own, which makes the device, with as many queues as are
+# wanted, and ends with it.
 made /dev/ublkb0 16M "${zones[@]}"
+! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null ||
+  fail "nullblk-ublk serves it"
 zoned_is ublkb0 host-managed
 pid=$(cat /run/nullblk/ublkb0/pid)
 try dd if=/dev/urandom of=/dev/ublkb0 bs=64k count=4 oflag=direct
 try "$attach" --detach ublkb0
 ! kill -0 "$pid" 2>/dev/null || fail "its server lives on"
+made /dev/ublkb0 -C 1 65536 memory-backed=true
+[ "$(find /sys/block/ublkb0/mq -mindepth 1 -maxdepth 1 | wc -l)" = 1 ] ||
+  fail "more than one queue"
+grep 'size=65536 is 64K' "$tmp/err" >/dev/null ||
+  fail "no warning: $(cat "$tmp/err")"
+try "$attach" --detach ublkb0
+made /dev/nbd0 --timeout 60 16M
+try "$attach" --detach nbd0
+refuses '*did not start the device' 16M nonsense=1
+[ "$(grep -c 'nonsense=1: unknown' "$tmp/err")" = 1 ] ||
+  fail "it says: $(cat "$tmp/err")"
 nothing_is_left "a server of its own"
 
 # One that makes the device itself.
@@ -161,18 +183,12 @@ grep 'ublk=true: .*whole zones' "$tmp/err" >/dev/null ||
   fail "it says: $(cat "$tmp/err")"
 nothing_is_left "--as=ublk, and killed"
 
-# The process that serves it is killed: it is dead, and so cleared, with its
-# server; and not taken for the export's device.
+# The process that serves it is killed: it is dead, and not taken for the
+# export's device.
 gone ()
 {
   [ ! -e /dev/ublkb0 ]
 }
-made /dev/ublkb0 --name zoned 16M "${zones[@]}"
-kill -KILL "$(head -n 1 "$(echo /run/nullblk-ublk/*)")"
-wait_until 60 gone || fail "it is there without its process"
-"$attach" --list | grep '^zoned .*(dead)' >/dev/null || fail "it is not dead"
-try "$attach" --detach zoned
-nothing_is_left "nullblk-ublk killed"
 start_server 16M "${zones[@]}"
 made /dev/ublkb0 "$uri"
 kill -KILL "$(head -n 1 "$(echo /run/nullblk-ublk/*)")"

@@ -66,14 +66,14 @@ empty_holds_little xfs 2T
 # A partition of nearly all of it, and one behind, with a filesystem.
 export NULLBLK_PLUGIN=$PLUGIN
 read -ra huge <<<"$NULLBLK_GUEST_HUGE"
-[ "$(/nullblk-attach "${huge[@]}")" = $nbd ] || fail "it is not $nbd"
+disk=$(/nullblk-attach "${huge[@]}") || fail "it does not attach"
 at_exit+=(leave_huge)
-sfdisk -q -X gpt $nbd <<'END' || fail "sfdisk"
+sfdisk -q -X gpt "$disk" <<'END' || fail "sfdisk"
 size=7340030TiB
 size=1TiB
 END
-wait_until 30 test -b ${nbd}p2 || fail "no second partition"
-shows /sys/block/nbd0/nbd0p1/size $((7340030 << 31))
-make_filesystem xfs ${nbd}p2
-fill_filesystem xfs ${nbd}p2
-try /nullblk-attach --detach $nbd
+wait_until 30 test -b "${disk}p2" || fail "no second partition"
+shows "/sys/block/${disk##*/}/${disk##*/}p1/size" $((7340030 << 31))
+make_filesystem xfs "${disk}p2"
+fill_filesystem xfs "${disk}p2"
+try /nullblk-attach --detach "$disk"

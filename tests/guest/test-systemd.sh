@@ -198,7 +198,8 @@ is_serving || fail "it does not serve: $(cat "$tmp/size")"
 stop nullblk@ram.service
 
 # A server of its own, and one somewhere else that is away for a while.
-echo 'URI="32M memory-backed=true"' >/etc/nullblk/attach/own.conf
+printf '%s\n' 'URI="32M memory-backed=true"' 'OPTIONS="--as=nbd"' \
+  >/etc/nullblk/attach/own.conf
 start nullblk-attach@own.service
 shows /sys/block/nbd0/size 65536
 verify --rw=randwrite --bs=4k

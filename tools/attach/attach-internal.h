@@ -57,6 +57,7 @@
 
 struct attach_options {
   unsigned connections;
+  bool connections_given;
   unsigned depth;
   unsigned timeout; /* seconds; 0: the default of REQUEST_TIMEOUT and so on */
   unsigned persist; /* seconds; 0: not at all */
@@ -151,6 +152,9 @@ pid_t begin_program (const char *const *argv, bool quiet);
 void await_program (pid_t pid, unsigned seconds);
 int end_program (pid_t pid, const char *name);
 
+/* As run, but the program's errors go to the file ERRORS. */
+int run_with_errors (const char *const *argv, int errors);
+
 /* As run, but the program's first line of output is put into LINE.  The program
  * gets SIGTERM if is_stopped, or if this process ends.
  */
@@ -182,12 +186,14 @@ bool write_line (const char *directory, const char *file, const char *text);
 /*---------------------------------------------------------------------*/
 /* The processes of an attachment: attach-server.c */
 
-/* Start a server with the plugin's PARAMETERS, and MORE where it is not NULL,
- * for QUEUE requests at a time, on a socket in DIRECTORY.  Returns false on
- * failure; if it is of the parameters, the server has printed the reason.
+/* Start a server with the plugin's PARAMETERS, and MORE, which has MOST_MORE at
+ * most and ends with NULL, for QUEUE requests at a time, on a socket in
+ * DIRECTORY.  Returns false on failure; if it is of the parameters, the server
+ * has printed the reason, unless this only TRIES.
  */
+#define MOST_MORE 2
 bool start_server (const char *directory, char *const *parameters,
-                   const char *more, unsigned queue);
+                   const char *const *more, bool tries, unsigned queue);
 
 /* Ask the server to end, and wait for that.  Its clients must have gone, or it
  * does not end.

@@ -104,8 +104,9 @@ ends_within (int fd, unsigned seconds)
   return false;
 }
 
-pid_t
-begin_program (const char *const *argv, bool quiet)
+/* ERRORS is where its errors go; -1: to ours. */
+static pid_t
+begin (const char *const *argv, int errors)
 {
   posix_spawn_file_actions_t actions;
   char *const *args;
@@ -117,11 +118,17 @@ begin_program (const char *const *argv, bool quiet)
   posix_spawn_file_actions_init (&actions);
   /* The only output of nullblk-attach is the device's path. */
   posix_spawn_file_actions_addopen (&actions, 1, "/dev/null", O_WRONLY, 0);
-  if (quiet)
-    posix_spawn_file_actions_adddup2 (&actions, 1, 2);
+  if (errors != -1)
+    posix_spawn_file_actions_adddup2 (&actions, errors, 2);
   err = posix_spawnp (&pid, argv[0], &actions, NULL, args, environ);
   posix_spawn_file_actions_destroy (&actions);
   return err == 0 ? pid : -1;
+}
+
+pid_t
+begin_program (const char *const *argv, bool quiet)
+{
+  return begin (argv, quiet ? 1 : -1);
 }
 
 void
@@ -157,6 +164,14 @@ int
 run (const char *const *argv, bool quiet)
 {
   const pid_t pid = begin_program (argv, quiet);
+
+  return pid == -1 ? 127 : end_program (pid, argv[0]);
+}
+
+int
+run_with_errors (const char *const *argv, int errors)
+{
+  const pid_t pid = begin (argv, errors);
 
   return pid == -1 ? 127 : end_program (pid, argv[0]);
 }

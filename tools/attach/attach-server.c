@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -105,9 +106,30 @@ find_server (const void *directory)
          remember_process (directory, "server", atoi (text));
 }
 
+/* Run it, and let the user see its errors only where it ends well: then they
+ * are warnings.
+ */
+static int
+run_and_show_warnings (const char *const *argv)
+{
+  const int errors = memfd_create ("errors", MFD_CLOEXEC);
+  char buf[1024];
+  ssize_t n;
+  int status;
+
+  if (errors == -1)
+    return run (argv, true);
+  status = run_with_errors (argv, errors);
+  lseek (errors, 0, SEEK_SET);
+  while (status == 0 && (n = read (errors, buf, sizeof buf)) > 0)
+    fwrite (buf, 1, n, stderr);
+  close (errors);
+  return status;
+}
+
 bool
-start_server (const char *directory, char *const *parameters, const char *more,
-              unsigned queue)
+start_server (const char *directory, char *const *parameters,
+              const char *const *more, bool tries, unsigned queue)
 {
   char socket[LONGEST_PATH], pid[LONGEST_PATH], depth[16];
   const char *argv[256] = {find_tool ("nullblk-serve", BINDIR),
@@ -124,14 +146,16 @@ start_server (const char *directory, char *const *parameters, const char *more,
   format (pid, sizeof pid, "%s/pid", directory);
   format (depth, sizeof depth, "%u", queue);
   for (; *parameters != NULL; parameters++) {
-    if (n == sizeof argv / sizeof argv[0] - 2) {
+    if (n == sizeof argv / sizeof argv[0] - 1 - MOST_MORE) {
       fputs ("nullblk-attach: too many parameters\n", stderr);
       return false;
     }
     argv[n++] = *parameters;
   }
-  argv[n] = more;
-  return run (argv, false) == 0 && wait_for (find_server, directory);
+  while (*more != NULL)
+    argv[n++] = *more++;
+  return (tries ? run_and_show_warnings (argv) : run (argv, false)) == 0 &&
+         wait_for (find_server, directory);
 }
 
 bool

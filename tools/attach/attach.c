@@ -547,6 +547,47 @@ check_source (char **arguments)
     die ("%s", why.text);
 }
 
+/* Start a server that makes the device itself, where it can and is to.  Then
+ * the rest is as with --as=ublk.
+ */
+static bool
+start_server_of_device (char **arguments)
+{
+  char queues[64];
+  const char *more[MOST_MORE + 1] = {"ublk=true"};
+  const bool tries = options.as == AS_AUTO;
+
+  if (options.as == AS_NBD || (tries && options.timeout > 0))
+    return false;
+  if (options.connections_given) {
+    format (queues, sizeof queues, "submit-queues=%u", options.connections);
+    more[1] = queues;
+  }
+  if (!start_server (begun.directory, arguments, more, tries, options.depth))
+    return false;
+  options.as = AS_UBLK;
+  source.by_ublk = true;
+  return true;
+}
+
+static void
+start_own_server (char **arguments)
+{
+  static const char *const no_more[] = {NULL};
+
+  begin_directory ();
+  if (!start_server_of_device (arguments)) {
+    end_if_stopped ();
+    if (options.as == AS_UBLK ||
+        !start_server (begun.directory, arguments, no_more, false,
+                       options.depth)) {
+      end_if_stopped ();
+      die ("nbdkit did not start the device");
+    }
+  }
+  find_own_server ();
+}
+
 int
 attach (const struct attach_options *given, char **arguments)
 {
@@ -564,16 +605,8 @@ attach (const struct attach_options *given, char **arguments)
     choose_nbd ();
   note_signals ();
   atexit (take_back);
-  if (source.is_ours) {
-    begin_directory ();
-    if (!start_server (begun.directory, arguments,
-                       options.as == AS_UBLK ? "ublk=true" : NULL,
-                       options.depth)) {
-      end_if_stopped ();
-      die ("nbdkit did not start the device");
-    }
-    find_own_server ();
-  }
+  if (source.is_ours)
+    start_own_server (arguments);
   o = connect_all ();
   if (!source.is_ours && !by_client ()) {
     if (!lock_export (&source.uri)) {

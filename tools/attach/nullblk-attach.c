@@ -119,6 +119,7 @@ main (int argc, char *argv[])
       break;
     case 'C':
       wanted.connections = parse_count ("-C", optarg, MAX_CONNECTIONS);
+      wanted.connections_given = true;
       break;
     case NAME:
       if (!is_good_name (optarg)) {
