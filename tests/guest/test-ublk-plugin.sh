@@ -16,36 +16,6 @@ fi
 
 mib=1048576
 
-# serve_disk [NBDKIT-OPTION | KEY=VALUE]...: start_server, and set $disk.
-serve_disk ()
-{
-  start_server ublk=true "$@"
-  disk=$(/nullblkctl list "$sock" | sed -n 's/^nullb0 .*, here //p')
-  [[ $disk =~ ^/dev/ublkb[0-9]+$ ]] || fail "it says '$disk'"
-  [ -b "$disk" ] || fail "there is no $disk"
-  queue=/sys/block/${disk##*/}/queue
-}
-
-# nothing_is_left WHEN: no device, record or process.
-nothing_is_left ()
-{
-  wait_until 60 has_no_device || fail "$1: left: $(ls /sys/class/ublk-char)"
-  wait_until 60 has_no_record || fail "$1: left: $(ls /run/nullblk-ublk)"
-  wait_until 60 has_no_process || fail "$1: a process is left"
-}
-has_no_device ()
-{
-  [ -z "$(ls /sys/class/ublk-char)" ]
-}
-has_no_record ()
-{
-  [ -z "$(ls /run/nullblk-ublk)" ]
-}
-has_no_process ()
-{
-  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null
-}
-
 echo "--- data"
 serve_disk 256M memory-backed=true
 shows "/sys/block/${disk##*/}/size" 524288
@@ -172,6 +142,22 @@ if command -v mkfs.btrfs >/dev/null && load_btrfs; then
   [ "$(appends hitcount)" -gt 0 ] || fail "btrfs has not appended"
   stop_server
 fi
+
+echo "--- to end while the kernel's first reads hang"
+rm -f "$tmp/pid" "$tmp/sock"
+"$NBDKIT" -f -U "$tmp/sock" -P "$tmp/pid" "$PLUGIN" ublk=true 64M \
+  'fault=op=read hang' &
+server_pid=$!
+scan_hangs ()
+{
+  grep -qE '[1-9]' /sys/block/ublkb0/inflight 2>/dev/null
+}
+wait_until 60 scan_hangs || fail "the kernel reads nothing"
+kill -TERM "$server_pid"
+wait_until 60 process_ended "$server_pid" || fail "the server does not end"
+wait "$server_pid" || fail "the server has failed"
+server_pid=
+nothing_is_left "the end of a beginning"
 
 echo "--- killed in use"
 serve_disk 256M memory-backed=true

@@ -55,6 +55,23 @@ reads_disk ()
   dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
 }
 
+# find_disk: set $disk, and $queue of it, which the running server has made.
+find_disk ()
+{
+  disk=$(/nullblkctl list "$sock" | sed -n 's/^nullb0 .*, here //p')
+  [[ $disk =~ ^/dev/ublkb[0-9]+$ ]] || fail "it says '$disk'"
+  [ -b "$disk" ] || fail "there is no $disk"
+  # shellcheck disable=SC2034 # for the tests
+  queue=/sys/block/${disk##*/}/queue
+}
+
+# serve_disk [NBDKIT-OPTION | KEY=VALUE]...: start_server, and find_disk.
+serve_disk ()
+{
+  start_server ublk=true "$@"
+  find_disk
+}
+
 detach_ublk ()
 {
   try "$ublk" --detach "$disk"
@@ -81,6 +98,26 @@ sockets_of ()
 connects_anew ()
 {
   sockets_of | grep -vxF "$1" >/dev/null
+}
+
+# nothing_is_left WHEN: no device, record or process of a server with devices.
+nothing_is_left ()
+{
+  wait_until 60 has_no_device || fail "$1: left: $(ls /sys/class/ublk-char)"
+  wait_until 60 has_no_record || fail "$1: left: $(ls /run/nullblk-ublk)"
+  wait_until 60 has_no_process || fail "$1: a process is left"
+}
+has_no_device ()
+{
+  [ -z "$(ls /sys/class/ublk-char)" ]
+}
+has_no_record ()
+{
+  [ -z "$(ls /run/nullblk-ublk)" ]
+}
+has_no_process ()
+{
+  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null
 }
 
 disk_is_gone ()
