@@ -69,6 +69,33 @@ wait_until 60 process_ended "$reader" || fail "a read hangs"
 ! wait "$reader" || fail "a read has no error"
 nothing_is_left "the end"
 
+echo "--- one request at a time, and a thousand that hang"
+for depth in 1 4096; do
+  serve_disk 64M memory-backed=true submit_queues=1 hw_queue_depth=$depth
+  [ "$(find "/sys/block/${disk##*/}/mq" -mindepth 1 -maxdepth 1 | wc -l)" = 1 ] ||
+    fail "more than one queue"
+  verify --rw=randwrite --bs=4k --size=1M
+  [ $depth = 1 ] || break
+  stop_server
+done
+echo none >"$queue/scheduler"
+/nullblkctl fault add "$sock" 'op=read hang'
+fio --name=job --filename="$disk" --ioengine=libaio --direct=1 --thread \
+  --rw=randread --bs=4k --size=8M --iodepth=1000 --randseed="$seed" \
+  >"$tmp/fio" 2>&1 &
+reader=$!
+a_thousand_hang ()
+{
+  [ "$(awk '{ print $1 }' "/sys/block/${disk##*/}/inflight")" = 1000 ]
+}
+wait_until 60 a_thousand_hang ||
+  fail "there hang $(cat "/sys/block/${disk##*/}/inflight")"
+/nullblkctl fault del "$sock" --all
+wait_until 60 process_ended "$reader" || fail "they go on hanging"
+wait "$reader" || fail "fio: $(cat "$tmp/fio")"
+stop_server
+nothing_is_left "depths"
+
 echo "--- zones"
 # zone_is N CONDITION WRITTEN: as the kernel and the server report it; sectors.
 zone_is ()
