@@ -2,8 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * A connection to an NBD export, whose requests are sent and answered by the
- * ring of the thread that owns it.  Nothing here waits, except for the
- * functions that connect and disconnect.
+ * ring of the thread that owns it.  Nothing here waits.
  *
  *     link_submit ──> socket ──> server
  *          io->done <── link's events in the ring <──┘
@@ -17,11 +16,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
-#include <libnbd.h>
-
-#include "common/common.h"
+#include "connect.h"
 #include "driver/driver.h"
 
 enum io_kind { IO_READ, IO_WRITE, IO_FLUSH, IO_TRIM, IO_ZERO };
@@ -59,47 +55,6 @@ struct io {
 };
 
 void link_release_io (struct io *io);
-
-/* Connect to the export of URI; to that of which the name is the URI's (or
- * "nullb0" if that is empty) and then ENDING, if ENDING is not NULL.  Gives up
- * after SECONDS without an answer.  Once it is made, a connection by TCP breaks
- * when the server's machine has been silent for two minutes.  Returns NULL and
- * the reason in *why;
- * *missing says then whether the server is there and has no such export for us.
- */
-struct nbd_handle *link_connect (const char *uri, const char *ending,
-                                 unsigned seconds, bool *missing,
-                                 struct message *why);
-
-/* Read N bytes at AT (of the export) into BUF, before there is a link.
- * Gives up after SECONDS without an answer; what comes later may be written to
- * BUF until the connection is closed.  Returns 0, or -EIO and the reason in
- * *why.
- */
-int link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
-               unsigned seconds, struct message *why);
-
-/* Where the server is: an address, or the path of a local one; all 0 where that
- * cannot be known.  Two of them are the same if their bytes are.
- */
-struct address {
-  struct sockaddr_storage address;
-};
-void link_address (struct nbd_handle *h, struct address *address);
-
-/* From now on nobody connects: link_connect fails, in all threads. */
-void link_stop_connecting (void);
-
-/* Take leave of the server, as far as that takes no time; NULL is none. */
-void link_disconnect (struct nbd_handle *h);
-
-/* Begin to take leave, so that many can be waited for at once; whether the
- * server has hung up since; and break the connection, so that all that is asked
- * by it fails: this may be called by any thread.  NULL is none.
- */
-void link_leave (struct nbd_handle *h);
-bool link_has_left (struct nbd_handle *h);
-void link_break (struct nbd_handle *h);
 
 /* A link on a connection that is made, whose events come by RING; NULL if there
  * is no memory.  link_destroy leaves the connection alone.
