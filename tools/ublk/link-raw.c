@@ -13,21 +13,11 @@
  *
  * One buffer of out[] is filled while the other one is sent.  A request, and
  * its answer, is longer than a buffer where there is much data; it then passes
- * through in pieces.
- *
- * Integers are big endian on the wire.  A request has 28 bytes before its data,
- * an answer 16:
- *
- *     magic 4, flags 2, kind 2, cookie 8, offset 8, count 4
- *     magic 4, error 4, cookie 8
- *
- * The cookie is our index of the table of what has been sent, and a number that
- * grows, so that an answer that comes twice is seen.
+ * through in pieces.  What stands on the wire is in nbdwire.h.
  */
 
 #include <config.h>
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -37,25 +27,9 @@
 #include <liburing.h>
 
 #include "link-internal.h"
+#include "nbdwire.h"
 
 #define BUFFER ((size_t) 256 * 1024)
-
-#define REQUEST_MAGIC 0x25609513
-#define ANSWER_MAGIC 0x67446698
-#define REQUEST_SIZE 28
-#define ANSWER_SIZE 16
-
-#define FLAG_FUA 1
-#define FLAG_NO_HOLE 2
-
-/* A request that has been sent and is not answered, or a place for one. */
-struct sent {
-  struct io *io; /* NULL: free */
-  uint32_t number;
-  uint32_t next_free; /* of those that are free */
-};
-
-#define NO_SENT UINT32_MAX
 
 struct raw_link {
   struct link link;
@@ -81,8 +55,7 @@ struct raw_link {
   struct io *reading; /* whose data comes; NULL: an answer is next */
   size_t read;        /* of that data */
 
-  struct sent *table;
-  uint32_t table_size, free;
+  struct sent_table table;
   struct io *finished, **last_finished;
 };
 
@@ -95,66 +68,11 @@ finish (struct raw_link *l, struct io *io, int err)
   l->last_finished = &io->next;
 }
 
-/*---------------------------------------------------------------------*/
-/* The table */
-
-/* Returns its index, or NO_SENT if there is no memory. */
-static uint32_t
-add_sent (struct raw_link *l, struct io *io)
-{
-  struct sent *table;
-  uint32_t i, size;
-
-  if (l->free == NO_SENT) {
-    size = l->table_size != 0 ? 2 * l->table_size : 32;
-    table = realloc (l->table, size * sizeof *table);
-    if (table == NULL)
-      return NO_SENT;
-    for (i = l->table_size; i < size; i++)
-      table[i] = (struct sent){.next_free = i + 1 < size ? i + 1 : NO_SENT};
-    l->free = l->table_size;
-    l->table = table;
-    l->table_size = size;
-  }
-  i = l->free;
-  l->free = l->table[i].next_free;
-  l->table[i].io = io;
-  return i;
-}
-
-static void
-free_sent (struct raw_link *l, uint32_t i)
-{
-  l->table[i].io = NULL;
-  l->table[i].number++;
-  l->table[i].next_free = l->free;
-  l->free = i;
-}
-
-static uint64_t
-cookie_of (const struct raw_link *l, uint32_t i)
-{
-  return (uint64_t) l->table[i].number << 32 | i;
-}
-
-/* The index, or NO_SENT if nothing has that cookie. */
-static uint32_t
-find_sent (const struct raw_link *l, uint64_t cookie)
-{
-  const uint32_t i = cookie & UINT32_MAX;
-
-  return i < l->table_size && l->table[i].io != NULL &&
-                 l->table[i].number == cookie >> 32
-             ? i
-             : NO_SENT;
-}
-
 /* The connection is of no use any more. */
 static void
 die (struct raw_link *l)
 {
   struct io *io;
-  uint32_t i;
 
   if (l->is_dead)
     return;
@@ -164,12 +82,8 @@ die (struct raw_link *l)
     l->waiting = l->waiting->next;
     l->has_begun = false;
   }
-  for (i = 0; i < l->table_size; i++) {
-    if (l->table[i].io != NULL) {
-      finish (l, l->table[i].io, -ENOTCONN);
-      free_sent (l, i);
-    }
-  }
+  while ((io = sent_take_any (&l->table)) != NULL)
+    finish (l, io, -ENOTCONN);
   while ((io = l->waiting) != NULL) {
     l->waiting = io->next;
     finish (l, io, -ENOTCONN);
@@ -186,28 +100,20 @@ die (struct raw_link *l)
 static void
 put_header (uint8_t *p, const struct io *io, uint64_t cookie)
 {
-  static const uint16_t kinds[] = {[IO_READ] = 0,
-                                   [IO_WRITE] = 1,
-                                   [IO_FLUSH] = 3,
-                                   [IO_TRIM] = 4,
-                                   [IO_ZERO] = 6};
+  static const enum nbd_kind kinds[] = {[IO_READ] = NBD_READ,
+                                        [IO_WRITE] = NBD_WRITE,
+                                        [IO_FLUSH] = NBD_FLUSH,
+                                        [IO_TRIM] = NBD_TRIM,
+                                        [IO_ZERO] = NBD_ZERO};
   const bool changes =
       io->kind == IO_WRITE || io->kind == IO_TRIM || io->kind == IO_ZERO;
-  const uint32_t magic = htobe32 (REQUEST_MAGIC);
-  const uint16_t flags =
-      htobe16 ((io->fua && changes ? FLAG_FUA : 0) |
-               (io->no_hole && io->kind == IO_ZERO ? FLAG_NO_HOLE : 0));
-  const uint16_t kind = htobe16 (kinds[io->kind]);
-  const uint64_t offset = htobe64 (io->kind == IO_FLUSH ? 0 : io->offset);
-  const uint32_t count = htobe32 (io->kind == IO_FLUSH ? 0 : io->count);
 
-  memcpy (p, &magic, 4);
-  memcpy (p + 4, &flags, 2);
-  memcpy (p + 6, &kind, 2);
-  cookie = htobe64 (cookie);
-  memcpy (p + 8, &cookie, 8);
-  memcpy (p + 16, &offset, 8);
-  memcpy (p + 24, &count, 4);
+  nbd_put_request (
+      p, kinds[io->kind],
+      (io->fua && changes ? NBD_FLAG_FUA : 0) |
+          (io->no_hole && io->kind == IO_ZERO ? NBD_FLAG_NO_HOLE : 0),
+      cookie, io->kind == IO_FLUSH ? 0 : io->offset,
+      io->kind == IO_FLUSH ? 0 : io->count);
 }
 
 static int
@@ -227,17 +133,16 @@ begin_first (struct raw_link *l)
 {
   uint8_t *p = l->out[l->filled] + l->length[l->filled];
   struct io *io = l->waiting;
-  uint32_t i;
+  uint64_t cookie;
 
-  if (BUFFER - l->length[l->filled] < REQUEST_SIZE + 1)
+  if (BUFFER - l->length[l->filled] < NBD_REQUEST_SIZE + 1)
     return false;
-  i = add_sent (l, io);
-  if (i == NO_SENT) {
+  if (!sent_add (&l->table, io, &cookie)) {
     die (l);
     return false;
   }
-  put_header (p, io, cookie_of (l, i));
-  l->length[l->filled] += REQUEST_SIZE;
+  put_header (p, io, cookie);
+  l->length[l->filled] += NBD_REQUEST_SIZE;
   l->has_begun = true;
   l->moved = 0;
   return true;
@@ -335,31 +240,6 @@ submit (struct link *link, struct io *io)
 /* Answers */
 
 static int
-error_of (uint32_t error)
-{
-  switch (error) {
-  case 0:
-    return 0;
-  case 1:
-    return -EPERM;
-  case 12:
-    return -ENOMEM;
-  case 22:
-    return -EINVAL;
-  case 28:
-    return -ENOSPC;
-  case 75:
-    return -EOVERFLOW;
-  case 95:
-    return -EOPNOTSUPP;
-  case 108:
-    return -ESHUTDOWN;
-  default:
-    return -EIO;
-  }
-}
-
-static int
 put_data (struct io *io, void *buf, size_t n, size_t at)
 {
   if (io->buf == NULL)
@@ -372,30 +252,24 @@ put_data (struct io *io, void *buf, size_t n, size_t at)
 static bool
 take_answer (struct raw_link *l)
 {
-  const uint8_t *p = l->in + l->begin;
-  uint32_t magic, error, i;
-  struct io *io;
+  struct io *io = NULL;
   uint64_t cookie;
+  int err;
 
-  memcpy (&magic, p, 4);
-  memcpy (&error, p + 4, 4);
-  memcpy (&cookie, p + 8, 8);
-  i = find_sent (l, be64toh (cookie));
-  if (be32toh (magic) != ANSWER_MAGIC || i == NO_SENT)
-    return false;
-  l->begin += ANSWER_SIZE;
-  io = l->table[i].io;
+  if (nbd_take_reply (l->in + l->begin, &cookie, &err))
+    io = sent_find (&l->table, cookie);
   /* The server may refuse what it has not received all of. */
-  if (l->has_begun && io == l->waiting)
+  if (io == NULL || (l->has_begun && io == l->waiting))
     return false;
-  free_sent (l, i);
-  io->err = error_of (be32toh (error));
-  if (io->kind == IO_READ && io->err == 0) {
+  l->begin += NBD_REPLY_SIZE;
+  sent_remove (&l->table, cookie);
+  io->err = err;
+  if (io->kind == IO_READ && err == 0) {
     l->reading = io;
     l->read = 0;
   }
   else
-    finish (l, io, io->err);
+    finish (l, io, err);
   return true;
 }
 
@@ -431,7 +305,7 @@ take_all (struct raw_link *l)
       take_data (l);
     }
     else {
-      if (l->end - l->begin < ANSWER_SIZE)
+      if (l->end - l->begin < NBD_REPLY_SIZE)
         break;
       if (!take_answer (l))
         die (l);
@@ -516,7 +390,7 @@ destroy (struct link *link)
   struct raw_link *l = (struct raw_link *) link;
 
   set_blocking (l->fd, false);
-  free (l->table);
+  sent_destroy (&l->table);
   free (l->in);
   free (l->out[0]);
   free (l->out[1]);
@@ -537,7 +411,6 @@ link_raw_create (struct nbd_handle *h, struct ring *ring)
   l->ring = ring;
   l->last_waiting = &l->waiting;
   l->last_finished = &l->finished;
-  l->free = NO_SENT;
   l->sent.happened = has_sent;
   l->received.happened = has_received;
   set_blocking (l->fd, true);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * NBD's requests and simple replies as bytes, for programs that speak to a
+ * server themselves once libnbd has shaken hands, and the table of the requests
+ * that a server has not answered yet.
+ *
+ * Integers are big endian on the wire.  A request has 28 bytes before its data,
+ * a reply 16:
+ *
+ *     magic 4, flags 2, kind 2, cookie 8, offset 8, count 4
+ *     magic 4, error 4, cookie 8
+ */
+
+#ifndef NULLBLK_NBDWIRE_H
+#define NULLBLK_NBDWIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NBD_REQUEST_SIZE 28
+#define NBD_REPLY_SIZE 16
+
+enum nbd_kind {
+  NBD_READ = 0,
+  NBD_WRITE = 1,
+  NBD_FLUSH = 3,
+  NBD_TRIM = 4,
+  NBD_ZERO = 6
+};
+
+enum nbd_flag { NBD_FLAG_FUA = 1, NBD_FLAG_NO_HOLE = 2 };
+
+/* Make the NBD_REQUEST_SIZE bytes at P a request. */
+void nbd_put_request (uint8_t *p, enum nbd_kind kind, unsigned flags,
+                      uint64_t cookie, uint64_t offset, uint32_t count);
+
+/* Take the NBD_REPLY_SIZE bytes at P apart: *ERR is 0 or a negative errno,
+ * -EIO for an error that NBD has not.  Returns false if they are no simple
+ * reply.
+ */
+bool nbd_take_reply (const uint8_t *p, uint64_t *cookie, int *err);
+
+/* What a server has been sent, by cookie.  A cookie is an index of the table,
+ * and a number that grows, so that a reply that comes twice is seen.  All 0 at
+ * first; whoever has it locks it.
+ */
+struct sent_table {
+  struct sent {
+    void *what; /* NULL: free */
+    uint32_t number;
+    uint32_t next_free; /* of those that are free, the index and 1 */
+  } * entry;
+  uint32_t size;
+  uint32_t first_free; /* its index and 1; 0: there is none */
+};
+
+/* Returns false if there is no memory. */
+bool sent_add (struct sent_table *t, void *what, uint64_t *cookie);
+
+/* Returns NULL if nothing has that cookie. */
+void *sent_find (const struct sent_table *t, uint64_t cookie);
+
+/* Of what sent_find has found. */
+void sent_remove (struct sent_table *t, uint64_t cookie);
+
+/* Remove one, whichever.  Returns NULL if there is none. */
+void *sent_take_any (struct sent_table *t);
+
+void sent_destroy (struct sent_table *t);
+
+#endif /* NULLBLK_NBDWIRE_H */
