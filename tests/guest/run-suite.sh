@@ -72,26 +72,8 @@ add_blktests ()
 # fetch_fio: its sources, as the machine's package was made from.
 fetch_fio ()
 {
-  local apt=(-o "Dir::Etc::SourceList=$tmp/sources.list"
-             -o Dir::Etc::SourceParts=- -o "Dir::State::lists=$tmp/lists"
-             -o "Dir::Cache=$tmp/cache"
-             -o APT::Sandbox::User=root)
-  local release mirror
-
-  # shellcheck source=/dev/null
-  release=$(. /etc/os-release && echo "${VERSION_CODENAME:-sid}")
-  # From where the machine has Debian's packages.
-  # shellcheck disable=SC2016 # apt's own
-  mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' \
-    'Created-By: Packages' |
-    awk '$1 == "Debian" && $2 == "Debian" && !n++ { print $3 }')
-  [ -n "$mirror" ] || fail "apt-get indextargets tells of no archive of Debian's"
-  echo "deb-src $mirror $release main" >"$tmp/sources.list"
-  mkdir "$tmp/lists" "$tmp/cache" "$tmp/fio"
-  (cd "$tmp/fio" && apt-get "${apt[@]}" update &&
-    apt-get "${apt[@]}" source --download-only fio) >"$tmp/fetch" 2>&1 ||
-    fail "the sources of fio cannot be fetched: $(tail -n 1 "$tmp/fetch")"
-  tar -C "$tmp/fio" --strip-components=1 -xf "$tmp"/fio/fio_*.orig.tar.[gx]z
+  "$top_srcdir/build-aux/fetch-fio.sh" "$tmp/fio" >"$tmp/fetch" 2>&1 ||
+    fail "fio's sources cannot be fetched: $(tail -n 1 "$tmp/fetch")"
   checkout=$tmp/fio
 }
 
