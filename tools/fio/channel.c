@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Requests that are answered; see channel.h.
+ */
+
+#include <config.h>
+
+#include "channel.h"
+
+void
+answers_init (struct answers *a)
+{
+  *a = (struct answers){.last = &a->first};
+}
+
+void
+answers_add (struct answers *a, struct request *q, int err)
+{
+  q->err = err;
+  q->next = NULL;
+  *a->last = q;
+  a->last = &q->next;
+  a->count++;
+}
+
+struct request *
+answers_take (struct answers *a)
+{
+  struct request *q = a->first;
+
+  if (q == NULL)
+    return NULL;
+  a->first = q->next;
+  if (a->first == NULL)
+    a->last = &a->first;
+  a->count--;
+  return q;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A connection of a job to its export, on which many requests are on their way
+ * at once.  Nothing but receive waits, and that only if it is told to.  Each
+ * channel belongs to one thread, which makes all calls.
+ */
+
+#ifndef NULLBLK_FIO_CHANNEL_H
+#define NULLBLK_FIO_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+#include "nbdwire.h"
+
+struct nbd_handle;
+
+/* A request.  It is its owner's until it is added to a channel, and again once
+ * it is among the answers.
+ */
+struct request {
+  enum nbd_kind kind;
+  bool fua;
+  uint64_t offset;
+  uint32_t count; /* bytes */
+  void *buf;      /* COUNT bytes, for a read or a write */
+  void *owner;    /* the owner's */
+
+  /* When it is answered: 0 or a negative errno, which is NBD's, or -ENOTCONN
+   * where the connection is dead.
+   */
+  int err;
+
+  /* Private. */
+  struct request *older, *newer; /* on the same channel, not answered */
+  struct request *next;          /* of the answers */
+  struct channel *channel;
+  uint64_t cookie;
+  uint8_t *header; /* as it is sent */
+  bool is_sent;
+};
+
+/* Requests that are answered, the first one first. */
+struct answers {
+  struct request *first, **last;
+  unsigned count;
+};
+
+void answers_init (struct answers *a);
+void answers_add (struct answers *a, struct request *q, int err);
+
+/* Returns NULL if there are none. */
+struct request *answers_take (struct answers *a);
+
+struct channel_ops {
+  void (*destroy) (struct channel *c);
+  void (*add) (struct channel *c, struct request *q);
+  void (*send) (struct channel *c);
+  void (*receive) (struct channel *c, bool waits);
+  short (*awaited) (struct channel *c);
+};
+
+/* Each kind of channel begins with this. */
+struct channel {
+  const struct channel_ops *ops;
+  struct answers *answers; /* the session's */
+  int fd;
+  bool is_dead;       /* all its requests are answered, and all to come are */
+  struct message why; /* it is dead */
+};
+
+/* On the socket FD, by which simple replies come, and on which at most DEPTH
+ * requests are at once; the caller closes it afterwards.  NULL if there is no
+ * memory.
+ */
+struct channel *channel_raw_create (int fd, unsigned depth,
+                                    struct answers *answers);
+
+/* On a connection of libnbd's, which the caller closes afterwards. */
+struct channel *channel_nbd_create (struct nbd_handle *h,
+                                    struct answers *answers);
+
+/* Requests that are not answered are forgotten. */
+static inline void
+channel_destroy (struct channel *c)
+{
+  if (c != NULL)
+    c->ops->destroy (c);
+}
+
+/* Have Q sent by the next channel_send. */
+static inline void
+channel_add (struct channel *c, struct request *q)
+{
+  c->ops->add (c, q);
+}
+
+/* Send what was added, as far as the socket takes it. */
+static inline void
+channel_send (struct channel *c)
+{
+  c->ops->send (c);
+}
+
+/* Take what has come from the server.  If WAITS, wait until something has. */
+static inline void
+channel_receive (struct channel *c, bool waits)
+{
+  c->ops->receive (c, waits);
+}
+
+/* The events of poll for which it is to be called again, while requests are on
+ * their way; with POLLOUT there is something left to send.
+ */
+static inline short
+channel_awaited (struct channel *c)
+{
+  return c->ops->awaited (c);
+}
+
+#endif /* NULLBLK_FIO_CHANNEL_H */

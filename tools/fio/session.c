@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The requests of a job; see session.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "session.h"
+
+struct session {
+  struct channel *channels[MOST_CONNECTIONS];
+  unsigned nr_channels, turn;
+  uint64_t zone_size;
+  unsigned depth, busy; /* of depth: added, and not taken */
+  bool eager;
+  unsigned held, most_held; /* added since the last send */
+  struct answers answers;
+  bool is_told; /* session_obituary has told why */
+};
+
+struct session *
+session_create (unsigned depth, uint64_t zone_size, bool eager)
+{
+  struct session *s = calloc (1, sizeof *s);
+
+  if (s == NULL)
+    return NULL;
+  s->depth = depth;
+  s->zone_size = zone_size;
+  s->eager = eager;
+  /* The server is to have something to do while more is added. */
+  s->most_held = max (1, depth / 4);
+  answers_init (&s->answers);
+  return s;
+}
+
+void
+session_destroy (struct session *s)
+{
+  unsigned i;
+
+  if (s == NULL)
+    return;
+  for (i = 0; i < s->nr_channels; i++)
+    channel_destroy (s->channels[i]);
+  free (s);
+}
+
+struct answers *
+session_answers (struct session *s)
+{
+  return &s->answers;
+}
+
+void
+session_use (struct session *s, struct channel *c)
+{
+  s->channels[s->nr_channels++] = c;
+}
+
+static struct channel *
+channel_for (struct session *s, const struct request *q)
+{
+  if (s->nr_channels == 1)
+    return s->channels[0];
+  if (s->zone_size != 0 && q->kind != NBD_FLUSH)
+    return s->channels[q->offset / s->zone_size % s->nr_channels];
+  return s->channels[s->turn++ % s->nr_channels];
+}
+
+bool
+session_add (struct session *s, struct request *q)
+{
+  const unsigned answered = s->answers.count;
+
+  if (s->busy == s->depth)
+    return false;
+  s->busy++;
+  channel_add (channel_for (s, q), q);
+  if (s->answers.count == answered) /* it may fail at once */
+    s->held++;
+  return true;
+}
+
+static void
+send_all (struct session *s)
+{
+  unsigned i;
+
+  s->held = 0;
+  for (i = 0; i < s->nr_channels; i++)
+    channel_send (s->channels[i]);
+}
+
+void
+session_commit (struct session *s)
+{
+  const unsigned on_their_way = s->busy - s->answers.count - s->held;
+
+  if (s->eager || on_their_way == 0 || s->held >= s->most_held)
+    send_all (s);
+}
+
+static void
+poll_channels (struct session *s, bool waits)
+{
+  struct pollfd p[MOST_CONNECTIONS];
+  unsigned i;
+
+  for (i = 0; i < s->nr_channels; i++) {
+    p[i] = (struct pollfd){.fd = s->channels[i]->fd,
+                           .events = channel_awaited (s->channels[i])};
+    if (s->channels[i]->is_dead)
+      p[i].fd = -1;
+  }
+  if (poll (p, s->nr_channels, waits ? -1 : 0) <= 0)
+    return;
+  for (i = 0; i < s->nr_channels; i++) {
+    if (p[i].revents == 0)
+      continue;
+    channel_receive (s->channels[i], false);
+    channel_send (s->channels[i]);
+  }
+}
+
+/* One round: take what has come, and wait for something to come if WAITS. */
+static void
+receive_some (struct session *s, bool waits)
+{
+  struct channel *c = s->channels[0];
+
+  /* With one channel, and nothing left to send, the receive itself waits. */
+  if (s->nr_channels == 1 && (!waits || (channel_awaited (c) & POLLOUT) == 0)) {
+    channel_receive (c, waits);
+    channel_send (c);
+  }
+  else
+    poll_channels (s, waits);
+}
+
+unsigned
+session_wait (struct session *s, unsigned n)
+{
+  const unsigned wanted = min (n, s->busy);
+
+  send_all (s);
+  if (n == 0 && s->answers.count < s->busy)
+    receive_some (s, false);
+  while (s->answers.count < wanted)
+    receive_some (s, true);
+  return s->answers.count;
+}
+
+struct request *
+session_take (struct session *s)
+{
+  struct request *q = answers_take (&s->answers);
+
+  if (q != NULL)
+    s->busy--;
+  return q;
+}
+
+const char *
+session_obituary (struct session *s)
+{
+  unsigned i;
+
+  for (i = 0; i < s->nr_channels && !s->is_told; i++) {
+    if (s->channels[i]->is_dead) {
+      s->is_told = true;
+      return s->channels[i]->why.text;
+    }
+  }
+  return NULL;
+}

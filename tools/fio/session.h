@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The requests of one job of fio, on the channels to its export:
+ *
+ *     queue        commit              getevents            event
+ *       v            v                     v                  ^
+ *     session_add  session_send        session_wait      session_take
+ *       |            |                     |                  |
+ *       +-> channel -+-> socket ─> server ─> socket -> answers +
+ *
+ * Requests to the same zone go by the same channel, as a server serves the
+ * writes of one connection in the order in which they come; without zones the
+ * channels take turns.  A session belongs to one thread, which makes all calls.
+ */
+
+#ifndef NULLBLK_FIO_SESSION_H
+#define NULLBLK_FIO_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "channel.h"
+
+#define MOST_CONNECTIONS 64
+
+struct session;
+
+/* For DEPTH requests at a time, at least 1.  Zones are of ZONE_SIZE bytes; 0:
+ * there are none.  EAGER: session_commit sends each request at once.  NULL if
+ * there is no memory.
+ */
+struct session *session_create (unsigned depth, uint64_t zone_size, bool eager);
+
+/* Frees its channels, and forgets all requests.  NULL is none. */
+void session_destroy (struct session *s);
+
+/* Where the channels add what is answered. */
+struct answers *session_answers (struct session *s);
+
+/* One more of at most MOST_CONNECTIONS channels, which is the session's now. */
+void session_use (struct session *s, struct channel *c);
+
+/* Returns false if there are DEPTH requests already. */
+bool session_add (struct session *s, struct request *q);
+
+/* Send what was added; or, if the session is not eager and other requests are
+ * on their way, leave it for more to come with it.  To be followed by
+ * session_wait soon.
+ */
+void session_commit (struct session *s);
+
+/* Send what was added, and wait until N requests are answered, or all that were
+ * added if these are fewer; if N is 0, only look.  Returns how many are
+ * answered.
+ */
+unsigned session_wait (struct session *s, unsigned n);
+
+/* Returns the next answered request; NULL if there is none. */
+struct request *session_take (struct session *s);
+
+/* Returns why a connection has died, the first time that it is called after
+ * that; or NULL.
+ */
+const char *session_obituary (struct session *s);
+
+#endif /* NULLBLK_FIO_SESSION_H */

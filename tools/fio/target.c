@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The export of a job; see target.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include <libnbd.h>
+
+#include "connect.h"
+#include "target.h"
+
+/* How long a server may take to answer. */
+#define ANSWER_SECONDS 30
+
+#define fail(why, ...) (message_set (why, __VA_ARGS__), -EIO)
+
+static int
+ask (struct nbd_handle *h, struct target *t, const char *uri,
+     struct message *why)
+{
+  const int64_t size = nbd_get_size (h);
+  const int64_t most = nbd_get_block_size (h, LIBNBD_SIZE_MAXIMUM);
+
+  memset (t, 0, sizeof *t);
+  if (size == -1)
+    return fail (why, "%s: %s", uri, nbd_get_error ());
+  t->size = size;
+  t->most = most > 0 ? most : 0;
+  t->read_only = nbd_is_read_only (h) == 1;
+  t->can_flush = nbd_can_flush (h) == 1;
+  t->can_fua = nbd_can_fua (h) == 1;
+  t->can_trim = nbd_can_trim (h) == 1;
+  t->can_zero = nbd_can_zero (h) == 1;
+  t->multi_conn = nbd_can_multi_conn (h) == 1;
+  return 0;
+}
+
+static bool
+is_same (const struct target *a, const struct target *b)
+{
+  return a->size == b->size && a->most == b->most &&
+         a->read_only == b->read_only && a->can_flush == b->can_flush &&
+         a->can_fua == b->can_fua && a->can_trim == b->can_trim &&
+         a->can_zero == b->can_zero && a->multi_conn == b->multi_conn;
+}
+
+int
+target_ask (struct target *t, const char *uri, struct message *why)
+{
+  struct nbd_handle *h;
+  bool missing;
+  int r;
+
+  h = link_connect (uri, NULL, ANSWER_SECONDS, &missing, why);
+  if (h == NULL)
+    return -EIO;
+  r = ask (h, t, uri, why);
+  link_disconnect (h);
+  return r;
+}
+
+/* One more connection. */
+static int
+open_link (struct links *l, const struct target *t, const char *uri,
+           struct session *s, unsigned depth, struct message *why)
+{
+  struct target target;
+  struct nbd_handle *h;
+  struct channel *c;
+  bool missing;
+
+  h = link_connect (uri, NULL, ANSWER_SECONDS, &missing, why);
+  if (h == NULL)
+    return -EIO;
+  l->h[l->n++] = h;
+  if (ask (h, &target, uri, why) < 0)
+    return -EIO;
+  if (!is_same (&target, t))
+    return fail (why, "%s: its connections are to different exports", uri);
+  if (nbd_get_tls_negotiated (h) == 0 &&
+      nbd_get_structured_replies_negotiated (h) == 0)
+    c = channel_raw_create (nbd_aio_get_fd (h), depth, session_answers (s));
+  else
+    c = channel_nbd_create (h, session_answers (s));
+  if (c == NULL)
+    return fail (why, "%s: %s", uri, strerror (ENOMEM));
+  session_use (s, c);
+  return 0;
+}
+
+int
+links_open (struct links *l, const struct target *t, const char *uri,
+            unsigned n, struct session *s, unsigned depth, struct message *why)
+{
+  unsigned i;
+
+  l->n = 0;
+  for (i = 0; i < n; i++) {
+    if (open_link (l, t, uri, s, depth, why) < 0)
+      return -EIO;
+  }
+  return 0;
+}
+
+void
+links_close (struct links *l)
+{
+  unsigned i;
+
+  for (i = 0; i < l->n; i++)
+    link_disconnect (l->h[i]);
+  l->n = 0;
+}

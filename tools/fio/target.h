@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The export of a job: what it is like, and the connections to it.
+ */
+
+#ifndef NULLBLK_FIO_TARGET_H
+#define NULLBLK_FIO_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/common.h"
+#include "session.h"
+
+/* What a server says of the export; sizes are bytes. */
+struct target {
+  uint64_t size;
+  uint64_t most; /* that a read or a write may have; 0: it does not say */
+  bool read_only, can_flush, can_fua, can_trim, can_zero;
+  bool multi_conn; /* several connections see each other's writes */
+};
+
+/* The connections of one job. */
+struct links {
+  struct nbd_handle *h[MOST_CONNECTIONS];
+  unsigned n;
+};
+
+/* These return 0, or -EIO with the reason in *why. */
+
+/* Connect to the export of URI, ask, and take leave. */
+int target_ask (struct target *t, const char *uri, struct message *why);
+
+/* Connect N times, to what has to be like T, and let S use the connections, on
+ * each of which there are at most DEPTH requests.  Afterwards, and also after a
+ * failure, first S is to be destroyed and then links_close called.
+ */
+int links_open (struct links *l, const struct target *t, const char *uri,
+                unsigned n, struct session *s, unsigned depth,
+                struct message *why);
+void links_close (struct links *l);
+
+#endif /* NULLBLK_FIO_TARGET_H */
