@@ -421,11 +421,22 @@ raw_awaited (struct channel *channel)
 
 /*---------------------------------------------------------------------*/
 
+/* libnbd wants it not to block, and here a receive may wait. */
+static bool
+set_blocking (int fd, bool blocks)
+{
+  const int flags = fcntl (fd, F_GETFL);
+
+  return fcntl (fd, F_SETFL,
+                blocks ? flags & ~O_NONBLOCK : flags | O_NONBLOCK) != -1;
+}
+
 static void
 raw_destroy (struct channel *channel)
 {
   struct raw_channel *c = (struct raw_channel *) channel;
 
+  set_blocking (channel->fd, false);
   sent_destroy (&c->table);
   free (c->headers);
   free (c->spare);
@@ -439,7 +450,6 @@ struct channel *
 channel_raw_create (int fd, unsigned depth, struct answers *answers)
 {
   struct raw_channel *c = calloc (1, sizeof *c);
-  const int flags = fcntl (fd, F_GETFL);
 
   if (c == NULL)
     return NULL;
@@ -450,9 +460,7 @@ channel_raw_create (int fd, unsigned depth, struct answers *answers)
   c->guesses = true;
   c->headers = malloc ((size_t) depth * NBD_REQUEST_SIZE);
   c->spare = malloc (SPARE);
-  /* libnbd wants it not to block; here a receive may wait. */
-  if (c->headers == NULL || c->spare == NULL ||
-      fcntl (fd, F_SETFL, flags & ~O_NONBLOCK) == -1) {
+  if (c->headers == NULL || c->spare == NULL || !set_blocking (fd, true)) {
     raw_destroy (&c->channel);
     return NULL;
   }
