@@ -208,7 +208,8 @@ undo (struct cutting *k, const struct undo *u)
 }
 
 void
-durability_cut_power (struct durability *d, const struct power_cut *cut)
+durability_cut_power (struct durability *d, const struct power_cut *cut,
+                      uint64_t nr)
 {
   atomic_fetch_add (&d->fastpath.epoch, 1);
   d->writes_left = 0;
@@ -218,6 +219,8 @@ durability_cut_power (struct durability *d, const struct power_cut *cut)
   d->lost = d->kept = 0;
   d->cutting = true;
   d->cut = *cut;
+  d->dirty = cut->dirty != NULL ? cut->dirty (cut->arg) : UINT64_MAX;
+  d->last_change = nr;
   d->undoing = d->list;
   atomic_store (&d->memory_bytes, d->list.memory_bytes);
   memset (&d->list, 0, sizeof d->list);
@@ -230,7 +233,7 @@ durability_begin_cut (struct durability *d, const struct power_cut *cut)
 
   lock (&d->lock);
   if (is_on (d)) {
-    durability_cut_power (d, cut);
+    durability_cut_power (d, cut, UINT64_MAX);
     r = 0;
   }
   unlock (&d->lock);
@@ -288,6 +291,7 @@ durability_finish_cut (struct durability *d)
       d->zones[i].lost = 0;
   }
   k.likely = random_mix (random_mix (d->cut.seed));
+  undo_drain (d, d->dirty, d->last_change);
   u = sort (d->undoing.oldest);
   lose_in_zones (&k, u);
   while (u != NULL)

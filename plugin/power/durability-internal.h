@@ -76,6 +76,8 @@ struct durability {
   bool cutting;
   pthread_cond_t cut_over;
   struct power_cut cut;          /* (*) */
+  uint64_t dirty;                /* (*) bytes that the cut may lose */
+  uint64_t last_change;          /* (*) may be lost whatever `dirty` is */
   struct undo_list undoing;      /* (*) */
   _Atomic uint64_t memory_bytes; /* of memory-limit, still in `undoing` */
 };
@@ -164,7 +166,16 @@ int undo_record (struct durability *d, const struct change *c, uint64_t size,
  */
 int undo_fence (struct durability *d, const struct change *c);
 
-/* Do the first step of a power cut.  Power is on, and the lock is held. */
-void durability_cut_power (struct durability *d, const struct power_cut *cut);
+/* While power is off, forget the oldest records until the others take BYTES of
+ * the cache, but none of the change NR or a later one.  The lock is not held,
+ * by the thread that finishes the cut.
+ */
+void undo_drain (struct durability *d, uint64_t bytes, uint64_t nr);
+
+/* Do the first step of a power cut, which may lose the change NR whatever is
+ * dirty, and those after it.  Power is on, and the lock is held.
+ */
+void durability_cut_power (struct durability *d, const struct power_cut *cut,
+                           uint64_t nr);
 
 #endif /* NULLBLK_DURABILITY_INTERNAL_H */

@@ -138,18 +138,37 @@ durability_free_deferred (struct durability *d)
   undo_unlock_and_free (d);
 }
 
+/* Forget the oldest record of a list, and free it; NOW is as for undo_free. */
+static void
+forget_oldest (struct durability *d, struct undo_list *list, bool now)
+{
+  struct undo *u = list->oldest;
+
+  list->oldest = u->next;
+  if (u->next == NULL)
+    list->newest = NULL;
+  list->cache_bytes -= occupied_by (d, u);
+  list->memory_bytes -= undo_charge (u);
+  store_uncharge (d->o.store, undo_charge (u));
+  undo_free (d, u, now);
+}
+
 static void
 evict_oldest (struct durability *d)
 {
-  struct undo *u = d->list.oldest;
+  forget_oldest (d, &d->list, false);
+}
 
-  d->list.oldest = u->next;
-  if (u->next == NULL)
-    d->list.newest = NULL;
-  d->list.cache_bytes -= occupied_by (d, u);
-  d->list.memory_bytes -= undo_charge (u);
-  store_uncharge (d->o.store, undo_charge (u));
-  undo_free (d, u, false);
+void
+undo_drain (struct durability *d, uint64_t bytes, uint64_t nr)
+{
+  struct undo_list *list = &d->undoing;
+
+  while (list->oldest != NULL && list->cache_bytes > bytes &&
+         list->oldest->change_nr < nr) {
+    atomic_fetch_sub (&d->memory_bytes, undo_charge (list->oldest));
+    forget_oldest (d, list, true);
+  }
 }
 
 /* Evict the oldest records until this many bytes of memory are back, or none is

@@ -85,6 +85,13 @@ struct power_cut {
   enum lose lose;
   uint64_t seed;
 
+  /* Called at the moment of the cut, with the lock held, or NULL.  Returns how
+   * many bytes of changes are volatile at most, the newest; all that is older
+   * has become durable meanwhile.  The write at which a cut is due is volatile
+   * all the same.
+   */
+  uint64_t (*dirty) (void *arg);
+
   /* UNDONE is called for every piece that went back to older content, after it
    * did; it may be NULL.  Pieces overlap where several changes are undone: the
    * content of the store after the last call counts.  The calls come in groups

@@ -518,6 +518,55 @@ test_cut_at_fua_write (void **state)
   destroy_device (&dev);
 }
 
+static uint64_t
+two_are_dirty (void *arg)
+{
+  (void) arg;
+  return 2 * BLOCK;
+}
+
+static uint64_t
+none_is_dirty (void *arg)
+{
+  (void) arg;
+  return 0;
+}
+
+/* Of what is volatile by itself a cut may lose what is dirty by then: the
+ * newest.
+ */
+static void
+test_dirty (void **state)
+{
+  struct power_cut c = {.lose = LOSE_ALL, .dirty = two_are_dirty};
+  struct device dev = new_device (MIB, 64 * MIB, BLOCK);
+
+  (void) state;
+  write_blocks (&dev, 0, 1, 'a');
+  write_blocks (&dev, 1, 1, 'b');
+  write_blocks (&dev, 2, 1, 'c');
+  write_blocks (&dev, 0, 1, 'd');
+  cut (&dev, &c);
+  assert_int_equal (byte_of (&dev, 0), 'a');
+  assert_int_equal (byte_of (&dev, 1), 'b');
+  assert_int_equal (byte_of (&dev, 2), 0);
+  assert_int_equal (status (&dev).lost, 2);
+  assert_int_equal (status (&dev).undo_bytes, 0);
+  c.dirty = none_is_dirty;
+  write_blocks (&dev, 0, 1, 'e');
+  cut (&dev, &c);
+  assert_int_equal (byte_of (&dev, 0), 'e');
+  assert_int_equal (status (&dev).lost, 0);
+
+  /* The write at which it is cut can be lost. */
+  write_blocks (&dev, 1, 1, 'f');
+  durability_cut_after (dev.d, 1, &c);
+  assert_int_equal (try_to_write (&dev, 2, 4, 'g', false), DURABILITY_CUT);
+  assert_int_equal (byte_of (&dev, 1), 'f');
+  assert_blocks (&dev, 2, 4, 0);
+  destroy_device (&dev);
+}
+
 static void
 test_cut_at_write_without_cache (void **state)
 {
@@ -611,6 +660,7 @@ main (void)
       cmocka_unit_test (test_off_without_cache),
       cmocka_unit_test (test_null_mode),
       cmocka_unit_test (test_cut_at_nth_write),
+      cmocka_unit_test (test_dirty),
       cmocka_unit_test (test_cut_at_fua_write),
       cmocka_unit_test (test_cut_at_write_without_cache),
       cmocka_unit_test (test_failed_write_does_not_cut),
