@@ -323,7 +323,7 @@ add_power (struct control *c)
 {
   struct durability_status s;
 
-  durability_status (c->device->durability, &s);
+  device_power_status (c->device, &s);
   add (c,
        "  \"power\": {\"on\": %s, \"volatile\": %" PRIu64 ", \"undo\": %" PRIu64
        ", \"writes_left\": %" PRIu64 ", \"cuts\": %" PRIu64

@@ -107,13 +107,28 @@ request_come_back (struct request *r)
 /*---------------------------------------------------------------------*/
 /* Cutting it */
 
+static uint64_t
+dirty (void *device)
+{
+  struct device *d = device;
+
+  return latency_dirty (&d->latency, clock_now ());
+}
+
+void
+device_power_status (struct device *d, struct durability_status *s)
+{
+  durability_status (d->durability, s);
+  s->volatile_bytes = min (s->volatile_bytes, dirty (d));
+}
+
 /* Returns how to cut power.  The seed is the same for the same settings, and
  * another one for each cut.
  */
 static struct power_cut
 how_to_cut (struct device *d, enum lose lose, uint64_t seed)
 {
-  struct power_cut cut = {.lose = lose, .seed = seed};
+  struct power_cut cut = {.lose = lose, .seed = seed, .dirty = dirty, .arg = d};
   struct durability_status status;
   struct settings s;
 

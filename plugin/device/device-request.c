@@ -112,10 +112,13 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   return &r->version->s;
 }
 
+/* Is there a cache, so that a write with FUA takes as long as a flush besides?
+ */
 static bool
-has_cache (const struct device *d)
+flushes_cost (const struct device *d, const struct latency_settings *latency)
 {
-  return d->store != NULL && d->devices->settings.cache_size > 0;
+  return latency->drive.buffer_size > 0 ||
+         (d->store != NULL && d->devices->settings.cache_size > 0);
 }
 
 /* Returns the slot that latency_completion is to fill.  A request of several
@@ -169,7 +172,7 @@ request_set_deadline (struct request *r, enum operation op)
   if (latency->remembers)
     slot = next_slot (r, &forgotten);
   request = (struct latency_request){.op = op,
-                                     .fua = r->fua && has_cache (d),
+                                     .fua = r->fua && flushes_cost (d, latency),
                                      .count = r->io.count,
                                      .offset = r->io.offset,
                                      .arrival = drive_arrival (r)};

@@ -60,6 +60,7 @@ device_install (struct device *d, struct settings_version *set)
   has_other_lanes = old->s.latency.lanes != set->s.latency.lanes;
   settings_version_drop (old);
   unlock (&d->devices->settings_lock);
+  latency_install (&d->latency, &set->s.latency);
   if (has_other_lanes)
     latency_begin_lanes (&d->latency);
 }

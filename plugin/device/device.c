@@ -92,6 +92,7 @@ create_parts (struct device *d, struct devices *devices)
     goto no_set;
   set->users = 1;
   atomic_init (&d->version, set);
+  latency_install (&d->latency, &set->s.latency);
   pthread_mutex_init (&d->stats_lock, NULL);
   return 0;
 

@@ -78,10 +78,10 @@ struct settings_version {
  *
  * The order of all locks outside of batch/: control.lock, devices.change_lock,
  * device.power_switch, device.power_lock, devices.lock, connection.lock,
- * devices.settings_lock, latency.lock, those of zones (zones.c), that of the
- * write log, that of durability, and the store's: backlog.reclaiming, the
- * stripes in ascending order, and its small ones (store-internal.h).  Those of
- * badblocks, both of faults (lock and hang_lock), and stats_lock take no other.
+ * devices.settings_lock, those of zones (zones.c), that of the write log, that
+ * of durability, and the store's: backlog.reclaiming, the stripes in ascending
+ * order, and its small ones (store-internal.h).  Those of badblocks, both of
+ * faults (lock and hang_lock), stats_lock and latency.lock take no other.
  * Zones come before the write log because an early write, which waits for its
  * zone, must not hold the log's lock.
  *
@@ -434,6 +434,11 @@ void device_disconnect (struct connection *c);
  */
 void device_cut_power (struct device *d, enum lose lose, uint64_t seed);
 void device_power_on (struct device *d);
+
+/* As durability_status; of what is volatile only what is dirty in the
+ * write-back buffer counts, where there is one.
+ */
+void device_power_status (struct device *d, struct durability_status *s);
 void device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
                              uint64_t seed);
 

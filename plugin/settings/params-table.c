@@ -97,6 +97,19 @@
   X (latency.limits.operations_per_sec[THROTTLE_WRITES], "write-iops", LIMIT,  \
      MODEL, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                         \
      "write-iops=N             ... changes")                                   \
+  X (latency.drive.buffer.size, "buffer-size", MIB, MODEL, 0,                  \
+     UINT64_C (4) << 60, "0", "0",                                             \
+     "buffer-size=SIZE         of a write-back buffer")                        \
+  X (drain_latency, "drain-latency", DISTRIBUTION, MODEL, OP_WRITE, 0, "0",    \
+     "0", "drain-latency=DURATION   how long a write takes from there on")     \
+  X (latency.drive.buffer.bytes_per_sec, "drain-mbps", MBPS, MODEL,            \
+     UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
+     "drain-mbps=N             ... and its bytes, in MiB a second")            \
+  X (latency.drive.buffer.batch, "drain-batch", MIB, MODEL, 0,                 \
+     UINT64_C (4) << 60, "0", "0",                                             \
+     "drain-batch=SIZE         that leaves a full buffer before more comes")   \
+  X (latency.drive.buffer.plp, "plp", BOOL, MODEL, 0, 1, "false", "false",     \
+     "plp=BOOL                 power-loss protection: flushes need not wait")  \
   X (way, "way", DURATION, MODEL, 0, MAX_DURATION, "0", "0",                   \
      "way=DURATION             what the way to the client takes of latencies") \
   X (spin, "latency-spin", SPIN, LIVE, 0, 0, "auto", "auto",                   \

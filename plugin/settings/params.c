@@ -32,6 +32,7 @@ settings_ref (const struct settings *s)
     distribution_ref (s->latency_all[op]);
     distribution_ref (s->latency_of[op]);
   }
+  distribution_ref (s->drain_latency);
   latency_settings_ref (&s->latency);
 }
 
@@ -45,6 +46,8 @@ settings_unref (struct settings *s)
     distribution_unref (s->latency_of[op]);
     s->latency_all[op] = s->latency_of[op] = NULL;
   }
+  distribution_unref (s->drain_latency);
+  s->drain_latency = NULL;
   latency_settings_unref (&s->latency);
 }
 
@@ -502,7 +505,9 @@ complete_latency (struct settings *s)
     d = s->latency_of[op] != NULL ? s->latency_of[op] : s->latency_all[op];
     s->latency.durations[op] = distribution_ref (d);
   }
-  s->latency.size = s->size;
+  s->latency.size = s->latency.drive.size = s->size;
+  s->latency.drive.drain = distribution_ref (s->drain_latency);
+  s->latency.drive.cache_size = s->memory_backed ? s->cache_size : 0;
   latency_settings_complete (&s->latency);
 }
 

@@ -76,6 +76,7 @@ struct settings {
   struct distribution *latency_all[NR_OPERATIONS]; /* latency=; NULL is 0 */
   struct distribution *latency_of[NR_OPERATIONS];  /* read-latency= and so on */
   struct latency_settings latency; /* lanes and so on, and what is computed */
+  struct distribution *drain_latency; /* NULL is 0 */
   struct zone_settings zones;
   bool badblocks_once;
   bool badblocks_partial_io;
@@ -89,7 +90,7 @@ void settings_ref (const struct settings *s);
 void settings_unref (struct settings *s);
 
 /* The most parameters that the table may have. */
-#define MAX_PARAMS 64
+#define MAX_PARAMS 80
 
 struct params {
   struct settings settings;

@@ -251,16 +251,17 @@ parse_latency (const char *text, uint64_t unit, struct distribution **field,
   return 0;
 }
 
+/* NONE is the text of NULL. */
 static int
-parse_latency_of (const char *text, enum operation op,
-                  struct distribution **field, struct message *why)
+parse_distribution (const char *text, const char *none, enum operation op,
+                    struct distribution **field, struct message *why)
 {
   struct distribution *d = NULL;
   int r;
 
   if (*field != NULL && strcmp (text, distribution_text (*field)) == 0)
     return 0;
-  if (strcmp (text, "default") != 0) {
+  if (strcmp (text, none) != 0) {
     r = distribution_parse (text, op, &d, why);
     if (r < 0)
       return r;
@@ -349,7 +350,11 @@ value_parse (const struct value_rule *rule, const char *text, uint64_t unit,
   case VALUE_LATENCY:
     return parse_latency (text, unit, field, why);
   case VALUE_LATENCY_OF:
-    return parse_latency_of (text, (enum operation) rule->least, field, why);
+    return parse_distribution (text, "default", (enum operation) rule->least,
+                               field, why);
+  case VALUE_DISTRIBUTION:
+    return parse_distribution (text, "0", (enum operation) rule->least, field,
+                               why);
   default:
     if (parse_plain (rule, text, unit, field))
       return 0;
@@ -416,6 +421,10 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
   case VALUE_LATENCY_OF:
     snprintf (buf, len, "%s",
               *durations != NULL ? distribution_text (*durations) : "default");
+    break;
+  case VALUE_DISTRIBUTION:
+    snprintf (buf, len, "%s",
+              *durations != NULL ? distribution_text (*durations) : "0");
     break;
   default:
     print_uint64 (rule, *(const uint64_t *) field, buf, len);
@@ -509,6 +518,7 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
     describe_profiles (buf, len);
     break;
   case VALUE_LATENCY:
+  case VALUE_DISTRIBUTION:
     snprintf (buf, len, "%s", DURATIONS);
     break;
   case VALUE_LATENCY_OF:

@@ -38,6 +38,7 @@ enum value_type {
   VALUE_PROFILE,         /* const struct profile *; none is NULL */
   VALUE_LATENCY,         /* struct distribution *[NR_OPERATIONS]; NULL is 0 */
   VALUE_LATENCY_OF,      /* struct distribution *; NULL is as VALUE_LATENCY */
+  VALUE_DISTRIBUTION,    /* the same; NULL is 0 */
   VALUE_FILE,            /* char[MAX_FILE_NAME + 1]; none is "" */
   VALUE_MODEL,           /* the same, of a file that is there */
 
@@ -46,8 +47,8 @@ enum value_type {
   VALUE_FAULT,
 };
 
-/* The type and the range of a value.  For VALUE_LATENCY_OF `least` is the
- * operation.
+/* The type and the range of a value.  For VALUE_LATENCY_OF and
+ * VALUE_DISTRIBUTION `least` is the operation.
  */
 struct value_rule {
   enum value_type type;

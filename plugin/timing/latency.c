@@ -28,8 +28,9 @@ latency_settings_complete (struct latency_settings *s)
     limits |= s->limits.bytes_per_sec[i] != 0;
     limits |= s->limits.operations_per_sec[i] != 0;
   }
-  s->waits |= limits || s->stall.length != 0;
-  s->remembers = limits || seeks || (s->lanes != 0 && s->waits);
+  drive_settings_complete (&s->drive);
+  s->waits |= limits || s->stall.length != 0 || s->drive.any;
+  s->remembers = limits || seeks || s->drive.any || (s->lanes != 0 && s->waits);
 }
 
 void
@@ -39,6 +40,7 @@ latency_settings_ref (const struct latency_settings *s)
 
   for (i = 0; i < NR_OPERATIONS; i++)
     distribution_ref (s->durations[i]);
+  distribution_ref (s->drive.drain);
 }
 
 void
@@ -50,6 +52,8 @@ latency_settings_unref (struct latency_settings *s)
     distribution_unref (s->durations[i]);
     s->durations[i] = NULL;
   }
+  distribution_unref (s->drive.drain);
+  s->drive.drain = NULL;
 }
 
 int
@@ -77,15 +81,19 @@ draw (const struct latency_settings *s, enum operation op,
   return d != NULL ? distribution_draw (d, random_next (random), place) : 0;
 }
 
+/* What a request takes, as its kind is asked to, and what a flush takes of it.
+ */
 static uint64_t
 service_time (const struct latency_settings *s, struct random *random,
-              const struct latency_request *r, const struct place *place)
+              const struct latency_request *r, const struct place *place,
+              uint64_t *base)
 {
-  uint64_t nsec = draw (s, r->op, random, place);
+  const uint64_t nsec = draw (s, r->op, random, place);
 
+  *base = r->op == OP_FLUSH ? nsec : 0;
   if (r->fua)
-    nsec += draw (s, OP_FLUSH, random, NULL);
-  return nsec;
+    *base = draw (s, OP_FLUSH, random, NULL);
+  return r->op == OP_FLUSH ? nsec : nsec + *base;
 }
 
 /* Move the head to a request, and from there to its end.  What neither moves
@@ -112,25 +120,29 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
                     struct random *random, const struct latency_request *r,
                     struct latency_slot *slot)
 {
-  uint64_t through, done, nsec;
+  uint64_t through, done, nsec, base;
   struct place place;
 
   if (!s->waits)
     return r->arrival;
   if (!s->remembers)
     return stall_serve (&s->stall, l->origin, r->arrival,
-                        service_time (s, random, r, NULL));
+                        service_time (s, random, r, NULL, &base));
 
   memset (slot, 0, sizeof *slot);
   slot->op = r->op;
   pthread_mutex_lock (&l->lock);
   place = move (l, s, r);
-  nsec = service_time (s, random, r, &place);
+  nsec = service_time (s, random, r, &place, &base);
   if (s->lanes != 0)
     done = lanes_serve (&l->lanes, s->lanes, &s->stall, l->origin, r->arrival,
                         nsec, &slot->lane);
   else
     done = stall_serve (&s->stall, l->origin, r->arrival, nsec);
+  if (__builtin_expect (s->drive.any, 0))
+    done =
+        drive_serve (&l->drive, &s->drive, random, r,
+                     (struct served){.done = done, .base = base}, &slot->drive);
   through = throttle_pass (&l->throttle, &s->limits, r->op, r->count,
                            r->arrival, &slot->limit);
   slot->lanes = l->lanes.generation;
@@ -146,7 +158,31 @@ latency_leave (struct latency_state *l, const struct latency_slot *slot,
   pthread_mutex_lock (&l->lock);
   lanes_leave (&l->lanes, slot->lanes, slot->lane, now);
   throttle_leave (&l->throttle, slot->limits, slot->op, slot->limit, now);
+  drive_leave (&l->drive, &slot->drive, now);
   pthread_mutex_unlock (&l->lock);
+}
+
+void
+latency_install (struct latency_state *l, const struct latency_settings *s)
+{
+  pthread_mutex_lock (&l->lock);
+  l->is_buffered = s->drive.buffer.size != 0;
+  l->is_protected = s->drive.buffer.plp;
+  pthread_mutex_unlock (&l->lock);
+}
+
+uint64_t
+latency_dirty (struct latency_state *l, uint64_t now)
+{
+  uint64_t r = UINT64_MAX;
+
+  pthread_mutex_lock (&l->lock);
+  if (l->is_protected)
+    r = 0;
+  else if (l->is_buffered)
+    r = buffer_dirty (&l->drive.buffer, now);
+  pthread_mutex_unlock (&l->lock);
+  return r;
 }
 
 void
@@ -163,5 +199,6 @@ latency_begin_anew (struct latency_state *l)
   pthread_mutex_lock (&l->lock);
   lanes_begin_anew (&l->lanes);
   throttle_begin_anew (&l->throttle);
+  drive_begin_anew (&l->drive);
   pthread_mutex_unlock (&l->lock);
 }

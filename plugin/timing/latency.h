@@ -9,7 +9,8 @@
  *                                                                        one
  *
  * The two go side by side: a limit is on what enters the device, and a request
- * that a limit holds back keeps no lane busy.
+ * that a limit holds back keeps no lane busy.  The mechanisms of drives
+ * (drive.h) may add to the time of service.
  *
  * struct latency_state is what a device remembers from one request to the next.
  * Its lock guards all of it except `origin`, which never changes; it is held
@@ -30,6 +31,8 @@
 #include "common/common.h"
 #include "distribution.h"
 #include "lanes.h"
+#include "drive.h"
+#include "request.h"
 #include "throttle.h"
 
 struct latency_settings {
@@ -37,6 +40,7 @@ struct latency_settings {
   uint64_t lanes;                                /* 0: as many as needed */
   struct stall stall;
   struct throttle_limits limits;
+  struct drive_settings drive;
   uint64_t size; /* the device's, in bytes: the way of a full seek */
 
   /* Set by latency_settings_complete. */
@@ -50,21 +54,19 @@ struct latency_state {
   uint64_t position; /* the end of the last request that moved the head */
   struct lanes lanes;
   struct throttle throttle;
+  struct drive drive;
+
+  /* By the settings in force, see latency_dirty. */
+  bool is_buffered, is_protected;
 };
 
-struct latency_request {
-  enum operation op;
-  bool fua;         /* takes as long as a flush besides; false without cache */
-  uint32_t count;   /* bytes */
-  uint64_t offset;  /* bytes */
-  uint64_t arrival; /* a moment of the monotonic clock */
-};
-
-/* The time of a lane and of a limit that a request has, to be given back if the
- * request is given up.  It is of lanes and limits of these generations.
+/* The time of a lane and of a limit that a request has, and of mechanisms of
+ * drives, to be given back if the request is given up.  It is of lanes and
+ * limits of these generations.
  */
 struct latency_slot {
   struct slot lane, limit;
+  struct drive_slot drive;
   uint32_t lanes, limits; /* generations */
   enum operation op;
 };
@@ -72,7 +74,7 @@ struct latency_slot {
 /* Set `waits` and `remembers`, once all other members are set. */
 void latency_settings_complete (struct latency_settings *s);
 
-/* Take, or let go of, a reference to each of the durations. */
+/* Take, or let go of, a reference to each of the distributions. */
 void latency_settings_ref (const struct latency_settings *s);
 void latency_settings_unref (struct latency_settings *s);
 
@@ -80,8 +82,8 @@ void latency_settings_unref (struct latency_settings *s);
 int latency_init (struct latency_state *l, uint64_t now);
 void latency_destroy (struct latency_state *l);
 
-/* Returns the moment at which R completes: its arrival, or later.  At most two
- * numbers of RANDOM are used.  With s->remembers, *slot becomes R's time of the
+/* Returns the moment at which R completes: its arrival, or later.  At most
+ * three numbers of RANDOM are used.  With s->remembers, *slot becomes R's time of the
  * lanes and limits; otherwise SLOT may be NULL.
  */
 uint64_t latency_completion (struct latency_state *l,
@@ -96,10 +98,22 @@ uint64_t latency_completion (struct latency_state *l,
 void latency_leave (struct latency_state *l, const struct latency_slot *slot,
                     uint64_t now);
 
+/* S is in force from now on.  The state stays. */
+void latency_install (struct latency_state *l,
+                      const struct latency_settings *s);
+
+/* Returns how many of the bytes that were written last a power cut can lose at
+ * NOW: those that are dirty in the buffer, or UINT64_MAX where there is none.
+ * No lock is taken but that of L.
+ */
+uint64_t latency_dirty (struct latency_state *l, uint64_t now);
+
 /* Forget all requests that are in service on lanes. */
 void latency_begin_lanes (struct latency_state *l);
 
-/* Forget all requests on lanes, and all that the limits have booked. */
+/* The power was off: forget all requests on lanes, all that the limits have
+ * booked, and what was in the buffer.
+ */
 void latency_begin_anew (struct latency_state *l);
 
 #endif /* NULLBLK_LATENCY_H */

@@ -313,6 +313,52 @@ test_cut_under_a_request (void **state)
   check_block (0, 0);
 }
 
+/* As long as blocks have not drained they are volatile. */
+static void
+test_buffer (void **state)
+{
+  struct durability_status status;
+  unsigned i;
+
+  (void) state;
+  CREATE ("cache-size", "1M", "buffer-size", "16K", "drain-latency", "100s");
+  for (i = 0; i < 4; i++)
+    put_block (i * BLOCK, 'a');
+  device_power_status (d->device, &status);
+  assert_int_equal (status.volatile_bytes, 4 * BLOCK);
+  lose_power (LOSE_ALL);
+  for (i = 0; i < 4; i++)
+    check_block (i * BLOCK, 0);
+  put_block (0, 'b'); /* the buffer is empty again */
+  check_block (0, 'b');
+}
+
+/* What has drained is not lost. */
+static void
+test_drained (void **state)
+{
+  struct durability_status status;
+
+  (void) state;
+  CREATE ("cache-size", "1M", "buffer-size", "16K", "drain-latency", "1us");
+  put_block (0, 'a');
+  do
+    device_power_status (d->device, &status);
+  while (status.volatile_bytes != 0);
+  lose_power (LOSE_ALL);
+  check_block (0, 'a');
+}
+
+static void
+test_plp (void **state)
+{
+  (void) state;
+  CREATE ("cache-size", "1M", "plp", "true");
+  put_block (0, 'a');
+  lose_power (LOSE_ALL);
+  check_block (0, 'a');
+}
+
 static void
 test_cut_after (void **state)
 {
@@ -513,6 +559,9 @@ main (void)
       TEST (test_off_in_null_mode),
       TEST (test_off_disconnects),
       TEST (test_cut_under_a_request),
+      TEST (test_buffer),
+      TEST (test_drained),
+      TEST (test_plp),
       TEST (test_cut_after),
       TEST (test_flush_that_lies),
       TEST (test_latency_of_fua),

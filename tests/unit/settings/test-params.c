@@ -570,13 +570,15 @@ test_wait (void **state)
   static const struct {
     const char *key, *value;
     bool waits;
-  } cases[] = {{"size", "1G", false},       {"latency", "0", false},
-               {"latency", "1ns", true},    {"zone-latency", "1ns", true},
-               {"profile", "nvme", true},   {"profile", "none", false},
-               {"irqmode", "2", true},      {"irqmode", "1", false},
-               {"lanes", "1", false},       {"stall", "every:1s,for:1ms", true},
-               {"read-iops", "10", true},   {"mbps", "10", true},
-               {"latency-spin", "0", false}};
+  } cases[] = {
+      {"size", "1G", false},          {"latency", "0", false},
+      {"latency", "1ns", true},       {"zone-latency", "1ns", true},
+      {"profile", "nvme", true},      {"profile", "none", false},
+      {"irqmode", "2", true},         {"irqmode", "1", false},
+      {"lanes", "1", false},          {"stall", "every:1s,for:1ms", true},
+      {"read-iops", "10", true},      {"mbps", "10", true},
+      {"latency-spin", "0", false},   {"buffer-size", "1M", false},
+      {"drain-latency", "1ms", false}};
   size_t i;
 
   (void) state;
@@ -589,6 +591,39 @@ test_wait (void **state)
     assert_int_equal (complete (), 0);
     assert_int_equal (params_wait (&p), cases[i].waits);
   }
+}
+
+/* The mechanisms of drives. */
+static void
+test_drive (void **state)
+{
+  const struct drive_settings *d = &p.settings.latency.drive;
+
+  (void) state;
+  take ("buffer-size", "64");
+  take ("drain-latency", "seek:track=1ms,full=16ms,rpm=7200");
+  take ("drain-mbps", "200");
+  take ("drain-batch", "1M");
+  take ("plp", "true");
+  take ("memory-backed", "true");
+  take ("cache-size", "1M");
+  assert_int_equal (complete (), 0);
+  assert_int_equal (d->buffer.size, 64 << 20);
+  assert_int_equal (d->buffer_size, 1 << 20);
+  assert_int_equal (d->buffer.bytes_per_sec, 200 << 20);
+  assert_int_equal (d->buffer.batch, 1 << 20);
+  assert_true (d->buffer.plp);
+  assert_true (distribution_seeks (d->drain));
+  assert_true (p.settings.latency.waits);
+  refuse ("drain-latency", "1",
+          "drain-latency=1: drain-latency is given twice");
+  params_clear (&p);
+  setup (NULL);
+  refuse ("drain-latency", "1",
+          "drain-latency=1: allowed is a duration from 0 to 100s (units: ns, "
+          "us, ms, s), uniform:A-B, normal:MEAN,DEVIATION, "
+          "lognormal:p50=A,p99=B, percentiles:pN=A,..., "
+          "seek:track=A,full=B,rpm=N,mbps=N or file:PATH");
 }
 
 static void
@@ -721,6 +756,7 @@ main (void)
       TEST (test_null_blk_spellings),
       TEST (test_twice),
       TEST (test_unknown),
+      TEST (test_drive),
       TEST (test_kernel_only),
       TEST (test_configfs),
       TEST (test_queues),

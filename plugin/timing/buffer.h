@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A write-back buffer: writes are done as soon as they are in it, and it drains
+ * to the medium behind their backs.
+ *
+ *     dirty   room |         ______ a write waits here until the buffer has
+ *                  |       _/      |  room for it
+ *                  |     _/        \_
+ *                  |   _/            \_   the medium takes each write's cost,
+ *                  |__/                \_ one write after the other
+ *                  +--------------------------------------------- time
+ *                            since            empty_at
+ *
+ * Of what is dirty only this is known: how many bytes were dirty at the moment
+ * `since`, and that all of them have drained at the moment `empty_at`.  Between
+ * the two it drains evenly, so nothing runs in the background.  `since` is the
+ * moment at which the last write came in; it is in the future where writes wait
+ * for room, and those behind them come in later still.
+ *
+ * A flush is over when all that came before it has drained; with power-loss
+ * protection at once.
+ *
+ * struct buffer belongs to a device.  The lock of its struct latency_state
+ * guards it, and drive.c calls this.
+ */
+
+#ifndef NULLBLK_BUFFER_H
+#define NULLBLK_BUFFER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gaps.h"
+
+struct buffer_settings {
+  uint64_t size;          /* bytes; 0: there is none */
+  uint64_t bytes_per_sec; /* of the medium; 0: bytes take it no time */
+  uint64_t batch;         /* bytes that leave a full buffer before more come */
+  bool plp;               /* power-loss protection */
+};
+
+/* All zeroes are an empty one. */
+struct buffer {
+  uint64_t since, empty_at; /* moments */
+  uint64_t bytes;           /* dirty at `since` */
+};
+
+/* Put a write of COUNT bytes, which will cost the medium COST nanoseconds, into
+ * a buffer of SIZE bytes at ARRIVAL, or as soon as there is room.  What is
+ * larger than the buffer goes through it, and is in when its last byte is.
+ * Returns the moment at which it is in; *slot is from the moment at which it
+ * begins to be in, for COST.
+ */
+uint64_t buffer_put (struct buffer *b, const struct buffer_settings *s,
+                     uint64_t size, uint32_t count, uint64_t cost,
+                     uint64_t arrival, struct slot *slot);
+
+/* Returns the moment, ARRIVAL or later, at which all that was put in has
+ * drained.
+ */
+uint64_t buffer_drained (const struct buffer *b, uint64_t arrival);
+
+/* Returns how many bytes are dirty at NOW, those that wait for room included.
+ */
+uint64_t buffer_dirty (const struct buffer *b, uint64_t now);
+
+/* A write that was given SLOT is given up at NOW: if it still waits for room,
+ * those behind it come in earlier.
+ */
+void buffer_leave (struct buffer *b, struct slot slot, uint64_t now);
+
+#endif /* NULLBLK_BUFFER_H */

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What real drives do; see drive.h.
+ */
+
+#include <config.h>
+
+#include <string.h>
+
+#include "drive.h"
+
+void
+drive_settings_complete (struct drive_settings *s)
+{
+  const bool drains_in_no_time =
+      s->buffer.bytes_per_sec == 0 &&
+      (s->drain == NULL || distribution_is_zero (s->drain));
+
+  s->buffer_size = drains_in_no_time ? 0 : s->buffer.size;
+  if (s->cache_size != 0)
+    s->buffer_size = min (s->buffer_size, s->cache_size);
+  s->any = s->buffer_size != 0;
+}
+
+/* What it costs the medium to take a write from the buffer. */
+static uint64_t
+drain_cost (struct drive *m, const struct drive_settings *s,
+            struct random *random, const struct latency_request *r)
+{
+  const uint64_t from = m->drained_to;
+  const struct place place = {.distance = r->offset > from ? r->offset - from
+                                                           : from - r->offset,
+                              .size = s->size,
+                              .count = r->count};
+  uint64_t nsec = 0;
+
+  if (s->drain != NULL)
+    nsec = distribution_draw (s->drain, random_next (random), &place);
+  if (s->buffer.bytes_per_sec != 0)
+    nsec += (uint64_t) ((double) r->count * NSEC_PER_SEC /
+                        (double) s->buffer.bytes_per_sec);
+  m->drained_to = r->offset + r->count;
+  return nsec;
+}
+
+/* A flush takes its base from when all that is dirty has drained. */
+static uint64_t
+serve_buffered (struct drive *m, const struct drive_settings *s,
+                struct random *random, const struct latency_request *r,
+                struct served served, struct slot *slot)
+{
+  uint64_t in = r->arrival, done = served.done;
+
+  if (r->op == OP_WRITE || r->op == OP_ZERO) {
+    in = buffer_put (&m->buffer, &s->buffer, s->buffer_size, r->count,
+                     drain_cost (m, s, random, r), r->arrival, slot);
+    done = max (done, in);
+  }
+  if (r->op != OP_FLUSH && !r->fua)
+    return done;
+  if (!s->buffer.plp)
+    in = max (in, buffer_drained (&m->buffer, r->arrival));
+  return max (done, moment_after (in, served.base));
+}
+
+uint64_t
+drive_serve (struct drive *m, const struct drive_settings *s,
+             struct random *random, const struct latency_request *r,
+             struct served served, struct drive_slot *slot)
+{
+  if (s->buffer_size != 0)
+    served.done = serve_buffered (m, s, random, r, served, &slot->buffer);
+  return served.done;
+}
+
+void
+drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now)
+{
+  buffer_leave (&m->buffer, slot->buffer, now);
+}
+
+void
+drive_begin_anew (struct drive *m)
+{
+  memset (&m->buffer, 0, sizeof m->buffer);
+}

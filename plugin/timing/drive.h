@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What real drives do beyond latencies, lanes and limits.  Each mechanism has a
+ * file of its own and can be used alone:
+ *
+ *     buffer.c       a write-back buffer, and flushes that wait for it
+ *
+ * struct drive_settings is part of the settings, and struct drive of a device's
+ * struct latency_state, whose lock guards it.  latency.c calls this where
+ * `any` is set.
+ */
+
+#ifndef NULLBLK_DRIVE_H
+#define NULLBLK_DRIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buffer.h"
+#include "common/common.h"
+#include "distribution.h"
+#include "gaps.h"
+#include "request.h"
+
+struct drive_settings {
+  struct buffer_settings buffer;
+  struct distribution *drain; /* of a write from the buffer; NULL: no time */
+
+  uint64_t cache_size; /* of the volatile write cache; 0: none */
+  uint64_t size;       /* the device's, in bytes */
+
+  /* Set by drive_settings_complete. */
+  bool any;             /* is there any mechanism? */
+  uint64_t buffer_size; /* no more than the volatile write cache has; 0: none,
+                         * or it drains in no time */
+};
+
+struct drive {
+  struct buffer buffer;
+  uint64_t drained_to; /* the end of the last write that was buffered */
+};
+
+/* What a request has of the mechanisms, to be given back if it is given up. */
+struct drive_slot {
+  struct slot buffer; /* from when it is in, and what it costs the medium */
+};
+
+/* The service of a request, by all else that counts. */
+struct served {
+  uint64_t done; /* the moment at which it is over */
+  uint64_t base; /* nanoseconds that a flush alone takes, of a flush or FUA */
+};
+
+/* Set the last members, once all others are set. */
+void drive_settings_complete (struct drive_settings *s);
+
+/* Returns the moment, served.done or later, at which R completes.  At most one
+ * number of RANDOM is used.
+ */
+uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
+                      struct random *random, const struct latency_request *r,
+                      struct served served, struct drive_slot *slot);
+
+/* A request is given up at NOW. */
+void drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now);
+
+/* The power was off: forget what does not outlast that. */
+void drive_begin_anew (struct drive *m);
+
+#endif /* NULLBLK_DRIVE_H */
