@@ -64,7 +64,7 @@ lock_range (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
     atomic_store_explicit (&s->widest, count, memory_order_relaxed);
 }
 
-static void
+static inline void
 unlock_range (struct store *s, const struct locked *locked)
 {
   if (locked->one)
@@ -199,6 +199,35 @@ store_write_range (struct store *s, uint32_t volume, const void *buf,
   }
   unlock_range (s, &locked);
   return r;
+}
+
+int
+store_write_from (struct store *s, uint32_t volume, struct store_mover *m,
+                  uint64_t count, uint64_t offset)
+{
+  const uint64_t start = offset, end = offset + count;
+  struct locked locked;
+  struct piece p;
+  uint32_t nr;
+  int r, err = 0;
+  char *data;
+
+  lock_range (s, volume, offset, end, &locked);
+  r = provide (s, volume, offset, end, NULL, true);
+  if (r == 0) {
+    for_each_piece (s, volume, p, offset, end) {
+      nr = table_find (&s->table, p.key);
+      data = arena_data (&s->arena, nr) + p.offset;
+      if (err == 0)
+        err = m->move (m, data, p.len, offset - start);
+      if (err < 0)
+        memset (data, 0, p.len); /* it may be what was trimmed before */
+      map_set (arena_chunk (&s->arena, nr)->written, first_page (&p),
+               last_page (&p));
+    }
+  }
+  unlock_range (s, &locked);
+  return r < 0 ? r : err;
 }
 
 /* All stripes are held only while memory is taken, which changes no data: what

@@ -83,6 +83,53 @@ read_piece (struct store *s, const struct piece *p, char *buf)
   }
 }
 
+/* Runs of pages that are worth a move each. */
+#define MOST_RUNS 4
+
+static unsigned
+count_runs (const struct chunk *c, const struct piece *p)
+{
+  const unsigned last = last_page (p);
+  unsigned page = first_page (p), n = 0;
+
+  for (; page < last; page = map_end_of_run (c->written, page, last))
+    n++;
+  return n;
+}
+
+/* Have M move a piece, which begins AT bytes behind the beginning of what it
+ * moves.  Returns 0 or the error of M; or 1, and nothing is moved, where the
+ * piece is in too many parts.
+ */
+static int
+move_piece (struct store *s, const struct piece *p, struct store_mover *m,
+            uint64_t at)
+{
+  const uint32_t nr = table_find (&s->table, p->key);
+  const unsigned last = last_page (p);
+  uint64_t from = p->offset, run_end;
+  const struct chunk *c;
+  unsigned page, next;
+  char *data;
+  int r = 0;
+
+  if (nr == 0)
+    return m->move (m, NULL, p->len, at);
+  c = arena_chunk (&s->arena, nr);
+  data = arena_data (&s->arena, nr);
+  if (count_runs (c, p) > MOST_RUNS)
+    return 1;
+  for (page = first_page (p); page < last && r == 0; page = next) {
+    next = map_end_of_run (c->written, page, last);
+    run_end = min ((uint64_t) next << PAGE_SHIFT, p->offset + p->len);
+    r = m->move (m, map_has (c->written, page) ? data + from : NULL,
+                 run_end - from, at);
+    at += run_end - from;
+    from = run_end;
+  }
+  return r;
+}
+
 /*---------------------------------------------------------------------*/
 
 void
@@ -101,6 +148,30 @@ store_read (struct store *s, uint32_t volume, void *buf, uint64_t count,
     unlock_stripe (s, stripe);
     to += p.len;
   }
+}
+
+int
+store_read_to (struct store *s, uint32_t volume, struct store_mover *m,
+               void *buf, uint64_t count, uint64_t offset)
+{
+  const uint64_t start = offset, end = offset + count;
+  struct piece p;
+  unsigned stripe;
+  int r = 0;
+
+  for_each_piece (s, volume, p, offset, end) {
+    stripe = stripe_of (s, p.key);
+    lock_shared (s, stripe);
+    r = move_piece (s, &p, m, offset - start);
+    unlock_stripe (s, stripe);
+    if (r == 1) {
+      store_read (s, volume, buf, p.len, offset);
+      r = m->move (m, buf, p.len, offset - start);
+    }
+    if (r < 0)
+      break;
+  }
+  return r;
 }
 
 int

@@ -43,6 +43,30 @@ void store_read (struct store *store, uint32_t volume, void *buf,
 int store_write (struct store *store, uint32_t volume, const void *buf,
                  uint64_t count, uint64_t offset);
 
+/* The other side of a read or a write whose data is moved without a buffer in
+ * between: N bytes between DATA, which is memory of the store's, and what is AT
+ * bytes behind the beginning there.  Of a read, DATA is NULL for N zeroes.
+ * Returns 0 or a negative errno.  A stripe of the store's may be locked, so it
+ * waits for nobody, and it is a step that it moves at most.
+ */
+struct store_mover {
+  int (*move) (struct store_mover *m, void *data, uint64_t n, uint64_t at);
+};
+
+/* Read COUNT bytes at OFFSET to where M moves them; BUF is COUNT bytes, for
+ * data that lies in many pieces.  Returns 0, or the error of M, which is not
+ * called any more after that.
+ */
+int store_read_to (struct store *store, uint32_t volume, struct store_mover *m,
+                   void *buf, uint64_t count, uint64_t offset);
+
+/* Do as store_write, for STORE_STEP bytes at most, which M moves.  Where M
+ * fails, returns its error: the range counts as written then, with zeroes where
+ * M has not moved anything, or not all of a piece.
+ */
+int store_write_from (struct store *store, uint32_t volume,
+                      struct store_mover *m, uint64_t count, uint64_t offset);
+
 /* Write old content back, COUNT bytes (at most STORE_STEP) at OFFSET, and
  * return as store_write does.  *PAID bytes have been charged already for the
  * memory that this needs; those that it uses are taken from *PAID.

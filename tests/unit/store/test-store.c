@@ -66,6 +66,45 @@ all_bytes_are (const void *buf, uint8_t byte, size_t len)
 }
 
 /*---------------------------------------------------------------------*/
+/* The other side of data that is moved without a buffer in between */
+
+struct other_side {
+  struct store_mover mover;
+  uint8_t *bytes;
+  const uint8_t *buf; /* what may be used, of SIZE bytes */
+  uint64_t size;
+  unsigned moves, zeroes, of_buf; /* calls: all, without data, with buf */
+  unsigned fails;                 /* the call that does so; 0: none */
+};
+
+static int
+move_out (struct store_mover *m, void *data, uint64_t n, uint64_t at)
+{
+  struct other_side *o = (struct other_side *) m;
+  const uint8_t *from = data;
+
+  if (++o->moves == o->fails)
+    return -EFAULT;
+  o->zeroes += from == NULL;
+  if (from == NULL) {
+    memset (o->bytes + at, 0, n);
+    return 0;
+  }
+  o->of_buf += from >= o->buf && from < o->buf + o->size;
+  memcpy (o->bytes + at, from, n);
+  return 0;
+}
+
+static int
+move_in (struct store_mover *m, void *data, uint64_t n, uint64_t at)
+{
+  struct other_side *o = (struct other_side *) m;
+
+  memcpy (data, o->bytes + at, ++o->moves == o->fails ? n / 2 : n);
+  return o->moves == o->fails ? -EFAULT : 0;
+}
+
+/*---------------------------------------------------------------------*/
 /* The model */
 
 #define MODEL_PAGES                                                            \
@@ -81,6 +120,7 @@ struct model {
   uint64_t limit, most;
   uint8_t *bytes[VOLUMES];
   bool written[VOLUMES][MODEL_PAGES];
+  uint8_t *buf;
   uint64_t random;
 };
 
@@ -160,13 +200,32 @@ random_range (struct model *m, uint64_t *offset, uint64_t *count)
     *offset = *offset / unit * unit;
 }
 
+/* BUF and m->buf have room for all of the model. */
 static void
 check_read (struct model *m, unsigned v, uint64_t offset, uint64_t count,
             uint8_t *buf)
 {
+  struct other_side to = {.mover.move = move_out, .bytes = buf};
+
   memset (buf, 0xee, count);
-  store_read (m->store, v, buf, count, m->base + offset);
+  if (random_below (&m->random, 2) == 0)
+    store_read (m->store, v, buf, count, m->base + offset);
+  else
+    assert_int_equal (
+        store_read_to (m->store, v, &to.mover, m->buf, count, m->base + offset),
+        0);
   assert_memory_equal (buf, m->bytes[v] + offset, count);
+}
+
+static int
+write_model (struct model *m, unsigned v, uint64_t offset, uint64_t count,
+             uint8_t *buf)
+{
+  struct other_side from = {.mover.move = move_in, .bytes = buf};
+
+  if (count > STORE_STEP || random_below (&m->random, 2) == 0)
+    return store_write (m->store, v, buf, count, m->base + offset);
+  return store_write_from (m->store, v, &from.mover, count, m->base + offset);
 }
 
 static void
@@ -214,7 +273,7 @@ step (struct model *m, uint8_t *buf)
     /* Some writes of zeroes: they are data like any other. */
     if (action < 3)
       memset (buf, 0, count);
-    r = store_write (m->store, v, buf, count, m->base + offset);
+    r = write_model (m, v, offset, count, buf);
     assert_int_equal (r, held <= allowed ? 0 : -ENOSPC);
     if (r == 0) {
       memcpy (m->bytes[v] + offset, buf, count);
@@ -261,7 +320,9 @@ run_model (const struct kind *kind, uint64_t base, uint64_t limit,
   m.random = new_seed (kind->name);
   m.store = new_store (kind, limit, VOLUMES, LAST_BYTE);
   buf = malloc (MODEL_SIZE);
+  m.buf = malloc (MODEL_SIZE);
   assert_non_null (buf);
+  assert_non_null (m.buf);
   for (i = 0; i < VOLUMES; i++) {
     m.bytes[i] = calloc (1, MODEL_SIZE);
     assert_non_null (m.bytes[i]);
@@ -282,6 +343,7 @@ run_model (const struct kind *kind, uint64_t base, uint64_t limit,
   store_destroy (m.store);
   for (i = 0; i < VOLUMES; i++)
     free (m.bytes[i]);
+  free (m.buf);
   free (buf);
 }
 
@@ -391,6 +453,67 @@ test_limit (void **state)
   store_destroy (store);
   free (buf);
   free (out);
+}
+
+/* Data goes right from the store, but by way of a buffer where it lies in many
+ * pieces; and what fails leaves no trace of what was there before.
+ */
+static void
+test_movers (void **state)
+{
+  struct store *store = new_store (&by_page, MIB, 1, MIB);
+  uint8_t *bytes = malloc (MIB), *buf = malloc (MIB);
+  struct other_side o = {
+      .mover.move = move_out, .bytes = bytes, .buf = buf, .size = MIB};
+  unsigned i;
+
+  (void) state;
+  memset (bytes, 1, MIB);
+  assert_int_equal (store_write (store, 0, bytes, 128 * KIB, 0), 0);
+  assert_int_equal (store_read_to (store, 0, &o.mover, buf, 256 * KIB, 0), 0);
+  assert_int_equal (o.moves, 2);
+  assert_int_equal (o.zeroes, 1);
+  assert_int_equal (o.of_buf, 0);
+  assert_true (all_bytes_are (bytes, 1, 128 * KIB));
+  assert_true (all_bytes_are (bytes + 128 * KIB, 0, 128 * KIB));
+
+  for (i = 1; i < 32; i += 2)
+    store_trim (store, 0, PAGE, i * PAGE);
+  o.moves = o.zeroes = 0;
+  assert_int_equal (store_read_to (store, 0, &o.mover, buf, 4 * PAGE, 0), 0);
+  assert_int_equal (o.moves, 4);
+  assert_int_equal (o.zeroes, 2);
+  assert_int_equal (o.of_buf, 0);
+  assert_int_equal (store_read_to (store, 0, &o.mover, buf, 5 * PAGE, 0), 0);
+  assert_int_equal (o.moves, 5);
+  assert_int_equal (o.of_buf, 1);
+  for (i = 0; i < 5; i++)
+    assert_true (all_bytes_are (bytes + i * PAGE, (i + 1) % 2, PAGE));
+
+  o.fails = 7;
+  assert_int_equal (store_read_to (store, 0, &o.mover, buf, 4 * PAGE, 0),
+                    -EFAULT);
+  assert_int_equal (o.moves, 7);
+
+  store_trim (store, 0, MIB, 0);
+  memset (bytes, 2, MIB);
+  o = (struct other_side){.mover.move = move_in, .bytes = bytes, .fails = 2};
+  assert_int_equal (store_write_from (store, 0, &o.mover, 256 * KIB, 64 * KIB),
+                    -EFAULT);
+  assert_int_equal (o.moves, 2);
+  assert_int_equal (store_held (store), 256 * KIB);
+  store_read (store, 0, buf, 256 * KIB, 64 * KIB);
+  assert_true (all_bytes_are (buf, 2, 64 * KIB));
+  assert_true (all_bytes_are (buf + 64 * KIB, 0, 192 * KIB));
+
+  o.moves = 0;
+  assert_int_equal (store_set_limit (store, 256 * KIB), 0);
+  assert_int_equal (store_write_from (store, 0, &o.mover, 256 * KIB, 128 * KIB),
+                    -ENOSPC);
+  assert_int_equal (o.moves, 0);
+  store_destroy (store);
+  free (bytes);
+  free (buf);
 }
 
 /* What a caller holds elsewhere counts, and what it puts back is not refused.
@@ -754,6 +877,7 @@ main (void)
     cmocka_unit_test (test_model_hugepages),
     cmocka_unit_test (test_model_hugepages_at_limit),
     cmocka_unit_test (test_limit),
+    cmocka_unit_test (test_movers),
     cmocka_unit_test (test_charge_and_restore),
     cmocka_unit_test (test_ends_of_range),
     cmocka_unit_test (test_trim_of_sectors),
