@@ -91,12 +91,9 @@ buffer_is_still_zero (const struct request *r, const void *buf)
          front_end->still_zero (buf, r->io.count);
 }
 
-/* These do a request that was prepared with RESULT, and end it, unless it is
- * held, or set aside.  The first is large, and called in two places, and most
- * requests are reads.
- */
+/* A read that was prepared with RESULT puts its data into BUF. */
 static inline __attribute__ ((always_inline)) int
-read_and_end (struct request *r, int result, void *buf)
+read_to_buffer (struct request *r, int result, void *buf)
 {
   struct device *d = r->connection->device;
 
@@ -109,6 +106,17 @@ read_and_end (struct request *r, int result, void *buf)
   }
   if (result == 0 && request_is_corrupted (r))
     faults_corrupt (&r->verdict, &r->io, buf, r->version->s.block_size);
+  return result;
+}
+
+/* These do a request that was prepared with RESULT, and end it, unless it is
+ * held, or set aside.  The first is large, and called in two places, and most
+ * requests are reads.
+ */
+static inline __attribute__ ((always_inline)) int
+read_and_end (struct request *r, int result, void *buf)
+{
+  result = read_to_buffer (r, result, buf);
   if (__builtin_expect (result == DEVICE_HELD, 0))
     return request_hold (r, REST_READ);
   return request_end (r, result);
@@ -201,6 +209,42 @@ device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
   return read_and_end (&request, r, buf);
 }
 
+/* Can data go right to the store, or come right from it, for a request that is
+ * prepared?  All other parts of a device want to look at it in a buffer.
+ */
+static bool
+moves_in_place (const struct request *r)
+{
+  const struct device *d = r->connection->device;
+
+  return d->store != NULL && d->zones == NULL &&
+         !badblocks_any (&d->badblocks) && !request_is_corrupted (r);
+}
+
+int
+device_read_to (struct connection *c, struct store_mover *to, void *buf,
+                uint32_t count, uint64_t offset)
+{
+  struct device *d = c->device;
+  struct request request;
+  int r;
+
+  request_begin (&request, c, OP_READ, count, offset);
+  r = request_admit (&request, false);
+  if (r == 0)
+    r = request_prepare (&request, OP_READ);
+  if (r == DEVICE_HELD)
+    return request_hold (&request, REST_READ);
+  if (r == 0 && moves_in_place (&request))
+    r = store_read_to (d->store, d->number, to, buf, count, offset);
+  else if (r == 0) {
+    r = read_to_buffer (&request, r, buf);
+    if (r == 0)
+      r = to->move (to, buf, count, 0);
+  }
+  return request_end (&request, r);
+}
+
 int
 device_write (struct connection *c, const void *buf, uint32_t count,
               uint64_t offset, bool fua)
@@ -213,6 +257,49 @@ device_write (struct connection *c, const void *buf, uint32_t count,
   r = request_admit (&request, true);
   if (r == 0)
     r = request_prepare (&request, OP_WRITE);
+  return write_and_end (&request, r, buf);
+}
+
+static bool
+writes_in_place (const struct request *r)
+{
+  const struct device *d = r->connection->device;
+
+  return moves_in_place (r) && d->log == NULL &&
+         !durability_needs_lock (d->durability) && r->io.count <= STORE_STEP;
+}
+
+static int
+write_in_place (struct request *r, struct store_mover *from)
+{
+  struct device *d = r->connection->device;
+  const int result =
+      store_write_from (d->store, d->number, from, r->io.count, r->io.offset);
+
+  if (result == -ENOSPC)
+    atomic_store_explicit (&d->enospc_seen, true, memory_order_relaxed);
+  return result;
+}
+
+int
+device_write_from (struct connection *c, struct store_mover *from, void *buf,
+                   uint32_t count, uint64_t offset, bool fua)
+{
+  struct request request;
+  int r;
+
+  request_begin (&request, c, OP_WRITE, count, offset);
+  request.fua = fua;
+  r = request_admit (&request, true);
+  if (r == 0)
+    r = request_prepare (&request, OP_WRITE);
+  if (request.transfer > 0 && writes_in_place (&request))
+    return request_end (&request, write_in_place (&request, from));
+  if (request.transfer > 0) {
+    r = from->move (from, buf, count, 0);
+    if (r < 0)
+      request.transfer = 0;
+  }
   return write_and_end (&request, r, buf);
 }
 

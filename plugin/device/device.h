@@ -471,11 +471,25 @@ void device_reset_stats (struct device *d);
 int device_read (struct connection *c, void *buf, uint32_t count,
                  uint64_t offset);
 
+/* Do as device_read, to where TO moves the data; BUF is room for COUNT bytes,
+ * for data that is not moved right from the store.  Where TO fails, so does the
+ * read.  One that is held is as those of device_read, and needs no TO.
+ */
+int device_read_to (struct connection *c, struct store_mover *to, void *buf,
+                    uint32_t count, uint64_t offset);
+
 /* FUA: the write is durable when it is done, as after a flush.  The same goes
  * for device_zero and device_trim.
  */
 int device_write (struct connection *c, const void *buf, uint32_t count,
                   uint64_t offset, bool fua);
+
+/* Do as device_write, with data that FROM moves; BUF is room for COUNT bytes,
+ * as for device_read_to.  Where FROM fails, so does the write, and what it was
+ * to change may be zero.
+ */
+int device_write_from (struct connection *c, struct store_mover *from,
+                       void *buf, uint32_t count, uint64_t offset, bool fua);
 
 /* Zone append: write COUNT bytes at the write pointer of the zone that begins
  * at ZONE_START.  Where it returns 0, *offset is where that was; it is set

@@ -53,6 +53,7 @@ struct tag {
   struct queue *queue;
   int result;      /* what the kernel is told: bytes, or a negative errno */
   uint64_t sector; /* and where an append has written */
+  struct store_mover mover; /* of its data */
   bool has_zeroes; /* a read that the device answers with queue.zeroes */
 
   /* Of one that waits. */

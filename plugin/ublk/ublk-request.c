@@ -108,31 +108,63 @@ is_null (const struct queue *q)
 }
 
 static int
-serve_read (struct tag *t)
+read_null (struct tag *t)
 {
   struct queue *q = t->queue;
   const uint32_t n = size_of (t);
-  void *const buf = is_null (q) ? q->zeroes : q->buffer;
   int r;
 
   t->has_zeroes = false;
-  r = device_read (q->connection, buf, n, offset_of (t));
+  r = device_read (q->connection, q->zeroes, n, offset_of (t));
   if (r == 0)
-    r = port_put (&t->at_port, buf, n, 0);
-  if (buf == q->zeroes && !t->has_zeroes)
+    r = port_put (&t->at_port, q->zeroes, n, 0);
+  if (!t->has_zeroes)
     memset (q->zeroes, 0, n);
   return r == 0 ? (int) n : r;
 }
 
+/* Data goes right from the store to the kernel, and from the kernel to the
+ * store.
+ */
+static int
+to_kernel (struct store_mover *m, void *data, uint64_t n, uint64_t at)
+{
+  const struct tag *t = CONTAINER_OF (struct tag, mover, m);
+
+  return port_put (&t->at_port, data != NULL ? data : t->queue->zeroes, n, at);
+}
+
+static int
+from_kernel (struct store_mover *m, void *data, uint64_t n, uint64_t at)
+{
+  return port_take (&CONTAINER_OF (struct tag, mover, m)->at_port, data, n, at);
+}
+
+static int
+serve_read (struct tag *t)
+{
+  struct queue *q = t->queue;
+  const uint32_t n = size_of (t);
+  int r;
+
+  if (is_null (q))
+    return read_null (t);
+  t->mover.move = to_kernel;
+  r = device_read_to (q->connection, &t->mover, q->buffer, n, offset_of (t));
+  return r == 0 ? (int) n : r;
+}
+
 /* Data that nobody looks at need not be there. */
+static bool
+is_looked_at (const struct queue *q)
+{
+  return q->device->store != NULL || q->device->log != NULL;
+}
+
 static int
 take_data (struct tag *t, void *buf, uint32_t n)
 {
-  const struct device *d = t->queue->device;
-
-  return d->store == NULL && d->log == NULL
-             ? 0
-             : port_take (&t->at_port, buf, n, 0);
+  return is_looked_at (t->queue) ? port_take (&t->at_port, buf, n, 0) : 0;
 }
 
 static int
@@ -142,9 +174,11 @@ serve_write (struct tag *t)
   const uint32_t n = size_of (t);
   int r;
 
-  r = take_data (t, q->buffer, n);
-  if (r == 0)
-    r = device_write (q->connection, q->buffer, n, offset_of (t), is_fua (t));
+  t->mover.move = from_kernel;
+  r = is_looked_at (q) ? device_write_from (q->connection, &t->mover, q->buffer,
+                                            n, offset_of (t), is_fua (t))
+                       : device_write (q->connection, q->buffer, n,
+                                       offset_of (t), is_fua (t));
   return r == 0 ? (int) n : r;
 }
 

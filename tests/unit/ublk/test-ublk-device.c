@@ -50,10 +50,8 @@ read_all (void)
 }
 
 static void
-test_data (void **state)
+has_served_data (void)
 {
-  (void) state;
-  BEGIN ("size", "64M", "memory-backed", "true");
   SERVE (write_two, read_two, clear_two, read_all);
   answered (0, 0, BLOCK);
   answered (1, 1, 3 * BLOCK);
@@ -71,6 +69,62 @@ test_data (void **state)
   check_block (2 * BLOCK, 'b');
   assert_int_equal (count_of (OP_WRITE), 2);
   assert_int_equal (count_of (OP_FLUSH), 1);
+}
+
+static void
+test_data (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "memory-backed", "true");
+  has_served_data ();
+}
+
+/* Parts of a device that look at its data: it goes by a buffer. */
+static void
+test_data_by_bad_blocks (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "memory-backed", "true", "badblocks", "+32768-32768");
+  has_served_data ();
+}
+
+static void
+test_data_by_cache (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "memory-backed", "true", "cache-size", "1M");
+  has_served_data ();
+}
+
+/* What is damaged is what passes, and not what the device has. */
+static void
+read_one (void)
+{
+  ask (1, UBLK_READ, 0, BLOCK);
+}
+
+static void
+read_one_again (void)
+{
+  is_filled (1, 0, BLOCK);
+  ask (2, UBLK_READ, 0, BLOCK);
+}
+
+static void
+look_at_one (void)
+{
+  is_filled (2, 'a', BLOCK);
+}
+
+static void
+test_damage (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "memory-backed", "true", "fault",
+         "op=read corrupt=zero count=1");
+  SERVE (write_two, read_one, read_one_again, look_at_one);
+  answered (2, 1, BLOCK);
+  answered (3, 2, BLOCK);
 }
 
 /* What has FUA survives a power cut that loses all else. */
@@ -599,16 +653,17 @@ int
 main (void)
 {
   static const struct CMUnitTest tests[] = {
-      CASE (test_data),          CASE (test_fua),
-      CASE (test_appends_fua),   CASE (test_null),
-      CASE (test_read_only),     CASE (test_errors),
-      CASE (test_latency),       CASE (test_many),
-      CASE (test_hang),          CASE (test_give_up),
-      CASE (test_power),         CASE (test_disconnect),
-      CASE (test_zones),         CASE (test_active),
-      CASE (test_appends),       CASE (test_appends_wait),
-      CASE (test_early),         CASE (test_early_beside),
-      CASE (test_early_in_vain),
+      CASE (test_data),          CASE (test_data_by_bad_blocks),
+      CASE (test_data_by_cache), CASE (test_damage),
+      CASE (test_fua),           CASE (test_appends_fua),
+      CASE (test_null),          CASE (test_read_only),
+      CASE (test_errors),        CASE (test_latency),
+      CASE (test_many),          CASE (test_hang),
+      CASE (test_give_up),       CASE (test_power),
+      CASE (test_disconnect),    CASE (test_zones),
+      CASE (test_active),        CASE (test_appends),
+      CASE (test_appends_wait),  CASE (test_early),
+      CASE (test_early_beside),  CASE (test_early_in_vain),
   };
 
   return RUN_TESTS (tests);
