@@ -15,8 +15,15 @@
 #include "common/common.h"
 #include "ring.h"
 
+/* Buffers that the kernel knows: those of the links of a queue, and of others
+ * that take their place.
+ */
+#define MOST_KNOWN 32
+
 struct ring {
   struct io_uring uring;
+  bool can_know;  /* it has room for buffers */
+  uint32_t known; /* a bit for each index that is taken */
 };
 
 /* From what costs least to what every kernel has that has ublk. */
@@ -55,6 +62,39 @@ ring_create (unsigned entries, bool wide)
     return NULL;
   }
   return r;
+}
+
+static int
+tell_buffer (struct ring *r, unsigned index, void *buf, size_t size)
+{
+  const struct iovec iov = {.iov_base = buf, .iov_len = size};
+
+  return io_uring_register_buffers_update_tag (&r->uring, index, &iov, NULL, 1);
+}
+
+int
+ring_know (struct ring *r, void *buf, size_t size)
+{
+  int index;
+
+  if (!r->can_know)
+    r->can_know = io_uring_register_buffers_sparse (&r->uring, MOST_KNOWN) == 0;
+  if (!r->can_know || r->known == UINT32_MAX)
+    return -1;
+  index = __builtin_ctz (~r->known);
+  if (tell_buffer (r, index, buf, size) != 1)
+    return -1;
+  r->known |= UINT32_C (1) << index;
+  return index;
+}
+
+void
+ring_forget (struct ring *r, int index)
+{
+  if (index < 0)
+    return;
+  tell_buffer (r, index, NULL, 0);
+  r->known &= ~(UINT32_C (1) << index);
 }
 
 void

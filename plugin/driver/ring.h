@@ -41,6 +41,15 @@ struct io_uring_sqe *ring_request (struct ring *r, struct event *event);
 /* Tell EVENT, once, when FD has one of EVENTS, which are those of poll. */
 void ring_poll (struct ring *r, int fd, unsigned events, struct event *event);
 
+/* Have the kernel know SIZE bytes at BUF: then reads into them and writes from
+ * them (IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED) copy from page to page,
+ * and need not look at the program's memory each time.  Returns the index for
+ * these, or -1 where that is not possible.  ring_forget ends it, and so does
+ * ring_destroy; -1 is none.
+ */
+int ring_know (struct ring *r, void *buf, size_t size);
+void ring_forget (struct ring *r, int index);
+
 /* Submit all, wait for one event at least if it is to WAIT, and tell all that
  * there are.  Returns 0 or a negative errno.
  */

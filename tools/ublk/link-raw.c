@@ -43,12 +43,14 @@ struct raw_link {
   bool has_begun;  /* its header is in a buffer */
   unsigned filled; /* the buffer that is being filled; the other one is sent */
   uint8_t *out[2];
+  int out_known[2];       /* what ring_know has returned for it */
   size_t length[2], gone; /* gone: of what is sent */
   bool sends;
   struct event sent;
 
   /* From the server. */
   uint8_t *in;
+  int in_known;
   size_t begin, end; /* what has not been looked at */
   bool receives;
   struct event received;
@@ -78,6 +80,9 @@ die (struct raw_link *l)
     return;
   l->is_dead = true;
   shutdown (l->fd, SHUT_RDWR);
+  ring_forget (l->ring, l->in_known);
+  ring_forget (l->ring, l->out_known[0]);
+  ring_forget (l->ring, l->out_known[1]);
   if (l->has_begun) { /* it is in the table, too */
     l->waiting = l->waiting->next;
     l->has_begun = false;
@@ -184,8 +189,13 @@ send_rest (struct raw_link *l)
   const unsigned other = !l->filled;
   struct io_uring_sqe *sqe = ring_request (l->ring, &l->sent);
 
-  io_uring_prep_send (sqe, l->fd, l->out[other] + l->gone,
-                      l->length[other] - l->gone, MSG_NOSIGNAL);
+  if (l->out_known[other] >= 0)
+    io_uring_prep_write_fixed (sqe, l->fd, l->out[other] + l->gone,
+                               l->length[other] - l->gone, 0,
+                               l->out_known[other]);
+  else
+    io_uring_prep_send (sqe, l->fd, l->out[other] + l->gone,
+                        l->length[other] - l->gone, MSG_NOSIGNAL);
   io_uring_sqe_set_data (sqe, &l->sent);
   l->sends = true;
 }
@@ -324,7 +334,11 @@ receive (struct raw_link *l)
   if (l->receives || l->is_dead)
     return;
   sqe = ring_request (l->ring, &l->received);
-  io_uring_prep_recv (sqe, l->fd, l->in + l->end, BUFFER - l->end, 0);
+  if (l->in_known >= 0)
+    io_uring_prep_read_fixed (sqe, l->fd, l->in + l->end, BUFFER - l->end, 0,
+                              l->in_known);
+  else
+    io_uring_prep_recv (sqe, l->fd, l->in + l->end, BUFFER - l->end, 0);
   io_uring_sqe_set_data (sqe, &l->received);
   l->receives = true;
 }
@@ -414,6 +428,7 @@ link_raw_create (struct nbd_handle *h, struct ring *ring)
   l->sent.happened = has_sent;
   l->received.happened = has_received;
   set_blocking (l->fd, true);
+  l->in_known = l->out_known[0] = l->out_known[1] = -1;
   l->in = malloc (BUFFER);
   l->out[0] = malloc (BUFFER);
   l->out[1] = malloc (BUFFER);
@@ -421,5 +436,8 @@ link_raw_create (struct nbd_handle *h, struct ring *ring)
     destroy (&l->link);
     return NULL;
   }
+  l->in_known = ring_know (ring, l->in, BUFFER);
+  l->out_known[0] = ring_know (ring, l->out[0], BUFFER);
+  l->out_known[1] = ring_know (ring, l->out[1], BUFFER);
   return &l->link;
 }
