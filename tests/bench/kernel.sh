@@ -19,6 +19,9 @@
 #   attaching  the server by nbd-client, by nullblk-attach and by nullblk-ublk:
 #              from the call to the end of the first read
 #
+# LOADS says which loads of null and memory, as "randread 4k 32, randwrite 128k
+# 1"; it is all of them by default.
+#
 # The guest's processor is emulated, so figures are for their ratios alone; CPU
 # is that of the whole guest.
 #
@@ -29,7 +32,9 @@ if [ -z "${NULLBLK_GUEST-}" ]; then
   source "$(dirname "$0")/functions.sh"
   rounds=${ROUNDS:-${quick:+2}} rounds=${rounds:-5}
   read -ra parts <<<"${PARTS:-null memory latency attaching}"
-  cells=8
+  IFS=, read -ra loads <<<"${LOADS-}"
+  cells=${#loads[@]}
+  [ "$cells" != 0 ] || cells=8
   [ -z "$quick" ] || cells=2
   seconds=40
   for part in "${parts[@]}"; do
@@ -50,6 +55,7 @@ if [ -z "${NULLBLK_GUEST-}" ]; then
   export PLUGIN top_builddir=$build NULLBLK_LIMIT=7200
   export NULLBLK_GUEST_ROUNDS=$rounds NULLBLK_GUEST_QUICK=$quick
   export NULLBLK_GUEST_PARTS="${parts[*]}" NULLBLK_GUEST_JOBS=${JOBS:-1}
+  export NULLBLK_GUEST_LOADS=${LOADS-}
   open_raw kernel
 
   bash "$top/tests/guest/run-guest.sh" "$here/kernel.sh" >"$tmp/console" 2>&1 &
@@ -99,6 +105,7 @@ rounds=$NULLBLK_GUEST_ROUNDS jobs=$NULLBLK_GUEST_JOBS
 loads=("randread 4k 32" "randwrite 4k 32" "randread 4k 1" "randwrite 4k 1"
        "randread 128k 32" "randwrite 128k 32" "randread 128k 1"
        "randwrite 128k 1")
+[ -z "$NULLBLK_GUEST_LOADS" ] || IFS=, read -ra loads <<<"$NULLBLK_GUEST_LOADS"
 asked=(0 20 100 1000) # us
 depths=(1 32)
 if [ -n "$NULLBLK_GUEST_QUICK" ]; then
