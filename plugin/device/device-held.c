@@ -20,12 +20,12 @@ device_go_on (void *held, void *buf, bool over, uint64_t *offset)
 
   faults_forget (&there->connection->device->faults, &there->hold);
   r = *there;
+  *offset = r.io.offset;
   result = over ? -ESHUTDOWN : request_come_back (&r);
   if (result == 0)
     result = r.verdict.error;
   result = r.rest == REST_COMMAND || r.rest == REST_RESET_ALL
                ? command_rest (&r, result)
-               : request_rest (&r, result, buf);
-  *offset = r.io.offset;
+               : request_rest (&r, result, buf, offset);
   return result;
 }

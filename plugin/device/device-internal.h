@@ -210,9 +210,10 @@ int request_obey_verdict (struct request *r);
 int request_hold (struct request *r, enum rest rest);
 
 /* Do what is left of a request that was held, and end it.  RESULT is 0, or the
- * error that it is to end with; BUF is the data of a read, write or append.
+ * error that it is to end with; BUF is the data of a read, write or append;
+ * *OFFSET, of an append, is where that goes.
  */
-int request_rest (struct request *r, int result, void *buf);
+int request_rest (struct request *r, int result, void *buf, uint64_t *offset);
 int command_rest (struct request *r, int result);
 
 /* Is the request to be acknowledged, and not done? */

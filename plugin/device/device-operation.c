@@ -134,10 +134,12 @@ write_and_end (struct request *r, int result, const void *buf)
 }
 
 static inline int
-append_and_end (struct request *r, int result, const void *buf)
+append_and_end (struct request *r, int result, const void *buf,
+                uint64_t *offset)
 {
   if (r->transfer > 0)
     result = append_data (r, buf);
+  *offset = r->io.offset;
   if (__builtin_expect (result == DEVICE_HELD, 0))
     return request_hold (r, REST_APPEND);
   return request_end (r, result);
@@ -176,7 +178,7 @@ flush_and_end (struct request *r, int result)
 }
 
 int
-request_rest (struct request *r, int result, void *buf)
+request_rest (struct request *r, int result, void *buf, uint64_t *offset)
 {
   if (result == 0 && !request_is_lost (r))
     r->transfer = r->io.count;
@@ -186,7 +188,7 @@ request_rest (struct request *r, int result, void *buf)
   case REST_WRITE:
     return write_and_end (r, result, buf);
   case REST_APPEND:
-    return append_and_end (r, result, buf);
+    return append_and_end (r, result, buf, offset);
   case REST_ZERO:
     return zero_and_end (r, result, r->may_trim);
   case REST_TRIM:
@@ -316,9 +318,7 @@ device_append (struct connection *c, const void *buf, uint32_t count,
   r = request_admit (&request, true);
   if (r == 0)
     r = request_prepare (&request, OP_WRITE);
-  r = append_and_end (&request, r, buf);
-  *offset = request.io.offset;
-  return r;
+  return append_and_end (&request, r, buf, offset);
 }
 
 int
