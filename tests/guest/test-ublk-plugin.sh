@@ -14,8 +14,6 @@ if on_host; then
   exit
 fi
 
-mib=1048576
-
 echo "--- data"
 serve_disk 256M memory-backed=true
 shows "/sys/block/${disk##*/}/size" 524288
@@ -27,13 +25,7 @@ shows "$queue/write_cache" 'write back'
   fail "--list: $("$ublk" --list)"
 refuses '*a server has made it*' --detach "$disk"
 try "$ublk" --detach --all
-verify --rw=randwrite --bsrange=512-256k --blockalign=512
-try dd if=/dev/urandom of="$tmp/content" bs=4M count=2
-try dd if="$tmp/content" of="$disk" bs=4M seek=8 oflag=direct
-try cmp -i $((32 * mib)):0 -n $((8 * mib)) "$disk" "$tmp/content"
-filesystem ext4 "$disk"
-try blkdiscard "$disk"
-[ "$(map)" = "0 $((256 * mib)) hole" ] || fail "the map is: $(map)"
+takes_data
 
 echo "--- statistics, live changes, faults"
 /nullblkctl reset-stats "$sock"

@@ -31,15 +31,9 @@ read -r device size list_uri < <("$ublk" --list)
 
 # Data at depth, requests of all sizes, and the largest.
 verify --rw=randwrite --bs=4k
-verify --rw=randwrite --bsrange=512-256k --blockalign=512
-try dd if=/dev/urandom of="$tmp/content" bs=4M count=2
-try dd if="$tmp/content" of="$disk" bs=4M seek=8 oflag=direct
-try cmp -i $((32 * mib)):0 -n $((8 * mib)) "$disk" "$tmp/content"
-filesystem ext4 "$disk"
+takes_data
 
 # Discard, and zeroes.
-try blkdiscard "$disk"
-[ "$(map)" = "0 $((256 * mib)) hole" ] || fail "the map is: $(map)"
 try dd if=/dev/urandom of="$disk" bs=1M count=8 oflag=direct
 try blkdiscard -o $((2 * mib)) -l $((2 * mib)) "$disk"
 try blkdiscard -z -o $((6 * mib)) -l $((2 * mib)) "$disk"

@@ -49,6 +49,21 @@ attach_ublk ()
   queue=/sys/block/${disk##*/}/queue
 }
 
+# takes_data: what is written to $disk, of 256 MiB, can be read, and a discard
+# of all of it leaves a hole.
+takes_data ()
+{
+  local mib=1048576
+
+  verify --rw=randwrite --bsrange=512-256k --blockalign=512
+  try dd if=/dev/urandom of="$tmp/content" bs=4M count=2
+  try dd if="$tmp/content" of="$disk" bs=4M seek=8 oflag=direct
+  try cmp -i $((32 * mib)):0 -n $((8 * mib)) "$disk" "$tmp/content"
+  filesystem ext4 "$disk"
+  try blkdiscard "$disk"
+  [ "$(map)" = "0 $((256 * mib)) hole" ] || fail "the map is: $(map)"
+}
+
 # reads_disk: can $disk be read?
 reads_disk ()
 {

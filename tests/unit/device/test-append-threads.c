@@ -59,16 +59,6 @@ struct thread {
   const char *wrong; /* what was; or NULL */
 };
 
-static int
-nap (void *opaque, uint64_t nsec)
-{
-  (void) opaque;
-  (void) nsec;
-  return 0;
-}
-
-static const struct wait_ops how = {.sleep_for = nap};
-
 /* Let others go between the moments at which an append begins and at which it
  * has its zone.
  */
@@ -80,7 +70,7 @@ arrive (void)
 }
 
 static const struct front_end front_end = {
-    .wait = {.sleep_for = nap},
+    .wait = {.sleep_for = pass_by},
     .arrival = arrive,
     .is_timed = true,
 };
@@ -90,7 +80,7 @@ create (const char *const *given)
 {
   struct message why;
 
-  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
+  assert_int_equal (make_devices (&devices, given, &skips, &why), 0);
   assert_int_equal (devices_open_logs (devices, &why), 0);
   device = &devices->device[0];
 }

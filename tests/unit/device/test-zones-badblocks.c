@@ -35,14 +35,6 @@ static bool once, partial;
 static uint64_t random_state;
 static char last[64]; /* for whoever reads a failure */
 
-static int
-nap (void *opaque, uint64_t nsec)
-{
-  (void) opaque;
-  (void) nsec;
-  return 0;
-}
-
 static void
 create (void)
 {
@@ -69,10 +61,9 @@ create (void)
                                "badblocks-partial-io",
                                partial ? "1" : "0",
                                NULL};
-  static const struct wait_ops how = {.sleep_for = nap};
   struct message why;
 
-  assert_int_equal (make_devices (&devices, given, &how, &why), 0);
+  assert_int_equal (make_devices (&devices, given, &skips, &why), 0);
   d = device_connect (&devices->device[0], NULL);
   m = (struct model){.size = SIZE,
                      .zone_size = ZONE,

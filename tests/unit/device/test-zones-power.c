@@ -45,16 +45,6 @@ static struct {
   unsigned active; /* after this cut */
 } m;
 
-static int
-nap (void *opaque, uint64_t nsec)
-{
-  (void) opaque;
-  (void) nsec;
-  return 0;
-}
-
-static const struct wait_ops how = {.sleep_for = nap};
-
 static struct connection *
 client (void)
 {
@@ -262,7 +252,7 @@ run (const char *what, const char *cache_size, bool may_evict,
   m.random = new_seed (what);
   m.may_evict = may_evict;
   m.max_active = strtoul (max_active, NULL, 10);
-  assert_int_equal (make_devices (&m.devices, given, &how, &why), 0);
+  assert_int_equal (make_devices (&m.devices, given, &skips, &why), 0);
   for (i = 0; i < CLIENTS; i++) {
     m.clients[i] = device_connect (device (), NULL);
     assert_non_null (m.clients[i]);
