@@ -48,6 +48,7 @@ fetched (struct event *event, int result)
   struct port *p = r->port;
 
   if (result == 0) {
+    r->asked = &p->table[r->tag];
     p->begin (r);
     return;
   }
@@ -60,17 +61,22 @@ fetched (struct event *event, int result)
     p->error = result;
 }
 
-int
+void
 port_open (struct port *p, struct ring *ring, int fd, unsigned queue,
-           unsigned depth, void (*begin) (struct port_request *r))
+           void (*begin) (struct port_request *r))
+{
+  *p = (struct port){.ring = ring, .fd = fd, .queue = queue, .begin = begin};
+}
+
+int
+port_map (struct port *p, unsigned depth)
 {
   const size_t page = sysconf (_SC_PAGESIZE);
   void *table;
 
-  *p = (struct port){.ring = ring, .fd = fd, .queue = queue, .begin = begin};
   p->table_size = (depth * sizeof *p->table + page - 1) / page * page;
-  table = mmap (NULL, p->table_size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd,
-                ublk_table_offset (queue, page));
+  table = mmap (NULL, p->table_size, PROT_READ, MAP_SHARED | MAP_POPULATE,
+                p->fd, ublk_table_offset (p->queue, page));
   if (table == MAP_FAILED)
     return -errno;
   p->table = table;
@@ -91,7 +97,6 @@ port_fetch (struct port *p, struct port_request *r, unsigned tag)
   r->event.happened = fetched;
   r->port = p;
   r->tag = tag;
-  r->asked = &p->table[tag];
   p->fetching++;
   tell (r, UBLK_FETCH, -1, 0);
 }

@@ -52,11 +52,16 @@ struct port {
   int error;         /* 0, or what the kernel refused a command with */
 };
 
-/* Map the table of QUEUE of the device FD, which has DEPTH tags.  RING and FD
- * outlive the port.  Returns 0 or a negative errno.
+/* The port of QUEUE of the device FD.  RING and FD outlive it. */
+void port_open (struct port *p, struct ring *ring, int fd, unsigned queue,
+                void (*begin) (struct port_request *r));
+
+/* Map the table, which has DEPTH tags: when all have been fetched, and before
+ * the device is started, or goes on.  Where a process was killed that had mapped
+ * and not fetched, Linux before 6.16 gives the device to nobody any more.
+ * Returns 0 or a negative errno.
  */
-int port_open (struct port *p, struct ring *ring, int fd, unsigned queue,
-               unsigned depth, void (*begin) (struct port_request *r));
+int port_map (struct port *p, unsigned depth);
 
 /* Unmap the table, when the ring is gone; called by any thread. */
 void port_close (struct port *p);

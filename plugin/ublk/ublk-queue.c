@@ -173,16 +173,16 @@ prepare (struct queue *q)
   q->ring = ring_create (2 * depth + 16, false);
   if (q->ring == NULL)
     return -errno;
-  r = port_open (&q->port, q->ring, q->fd, q->index, depth, tag_begin);
-  if (r < 0)
-    return r;
+  port_open (&q->port, q->ring, q->fd, q->index, tag_begin);
   await_wake (q);
   for (i = 0; i < depth; i++) {
     q->tags[i].queue = q;
     port_fetch (&q->port, &q->tags[i].at_port, i);
   }
   r = ring_run (q->ring, false);
-  return r < 0 ? r : q->port.error;
+  if (r == 0)
+    r = q->port.error;
+  return r < 0 ? r : port_map (&q->port, depth);
 }
 
 static void *

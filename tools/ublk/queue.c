@@ -80,10 +80,7 @@ prepare (struct queue *q)
   q->ring = ring_create (2 * q->plan->depth + 16, false);
   if (q->ring == NULL)
     return -errno;
-  r = port_open (&q->port, q->ring, q->device->fd, q->index, q->plan->depth,
-                 begin);
-  if (r < 0)
-    return r;
+  port_open (&q->port, q->ring, q->device->fd, q->index, begin);
   q->data = link_create (q->connections->data, q->ring);
   if (q->data == NULL)
     return -ENOMEM;
@@ -99,7 +96,9 @@ prepare (struct queue *q)
     port_fetch (&q->port, &q->requests[i].at_port, i);
   }
   r = ring_run (q->ring, false);
-  return r < 0 ? r : q->port.error;
+  if (r == 0)
+    r = q->port.error;
+  return r < 0 ? r : port_map (&q->port, q->plan->depth);
 }
 
 /* Until the device is stopped, or the kernel has refused what it was told: the
