@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The journal; see journal.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "journal.h"
+
+/* Where it begins in the file: at a page, however large pages are. */
+#define AT 65536
+
+/* It is of this version; another one has another number. */
+#define MAGIC UINT64_C (0x6e756c6c626c6b31)
+
+enum state { FREE, SENT, ANSWERED };
+
+struct entry {
+  _Atomic uint32_t state;
+  uint32_t operation;
+  uint64_t place, count; /* bytes */
+};
+
+struct file {
+  uint64_t magic;
+  uint32_t queues, slots;
+  _Atomic uint32_t begun; /* queues that have begun to fetch, since the last */
+  _Atomic uint32_t fetched; /* taking over; and that have done so */
+  uint64_t reserved[5];
+  struct entry entries[]; /* slots, and then orphans */
+};
+
+struct journal {
+  struct file *file;
+  size_t size;
+  unsigned slots;
+  struct entry *orphans;
+  unsigned most_orphans;         /* all that there are are among the first so
+                                  * many */
+  _Atomic unsigned orphans_left; /* that are not FREE */
+};
+
+static enum state
+state_of (const struct entry *e)
+{
+  return atomic_load_explicit (&e->state, memory_order_acquire);
+}
+
+static void
+set_state (struct entry *e, enum state state)
+{
+  atomic_store_explicit (&e->state, state, memory_order_release);
+}
+
+/*---------------------------------------------------------------------*/
+/* The file */
+
+static size_t
+size_of (unsigned slots)
+{
+  return sizeof (struct file) + 2 * (size_t) slots * sizeof (struct entry);
+}
+
+static int
+map (struct journal **journal, int fd, unsigned slots)
+{
+  struct journal *j = calloc (1, sizeof *j);
+  void *p;
+  int err;
+
+  if (j == NULL)
+    return -ENOMEM;
+  j->size = size_of (slots);
+  j->slots = slots;
+  p = mmap (NULL, j->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, AT);
+  if (p == MAP_FAILED) {
+    err = -errno;
+    free (j);
+    return err;
+  }
+  j->file = p;
+  j->orphans = j->file->entries + slots;
+  *journal = j;
+  return 0;
+}
+
+int
+journal_make (struct journal **j, int fd, unsigned queues, unsigned slots)
+{
+  /* A page that cannot be had later would be a signal. */
+  int err = -posix_fallocate (fd, AT, size_of (slots));
+
+  if (err == 0)
+    err = map (j, fd, slots);
+  if (err < 0)
+    return err;
+  (*j)->file->queues = queues;
+  (*j)->file->slots = slots;
+  atomic_init (&(*j)->file->begun, queues);
+  atomic_init (&(*j)->file->fetched, queues);
+  (*j)->file->magic = MAGIC;
+  return 0;
+}
+
+/* One that a process was killed with while it took the place of an orphan has a
+ * slot, too.
+ */
+static bool
+is_orphan (const struct journal *j, const struct entry *slot, unsigned n)
+{
+  const struct entry *o;
+
+  for (o = j->orphans; o < j->orphans + n; o++) {
+    if (state_of (o) != FREE && o->operation == slot->operation &&
+        o->place == slot->place)
+      return true;
+  }
+  return false;
+}
+
+/* Where one more orphan can be: from *free on, or from *old on in the place of
+ * one of the first BEFORE ones, which a process has not met that was asked again
+ * for all that the kernel had not heard of.  NULL: nowhere.
+ */
+static struct entry *
+find_room (struct journal *j, unsigned *free, unsigned *old, unsigned before)
+{
+  for (; *free < j->slots; ++*free) {
+    if (state_of (&j->orphans[*free]) == FREE)
+      return &j->orphans[*free];
+  }
+  for (; *old < before; ++*old) {
+    if (state_of (&j->orphans[*old]) == ANSWERED)
+      return &j->orphans[(*old)++];
+  }
+  return NULL;
+}
+
+/* All that is in slots becomes orphans.  Returns 0, or -EOVERFLOW. */
+static int
+gather (struct journal *j)
+{
+  unsigned i, before = 0, free = 0, old = 0, left = 0;
+  struct entry *e, *o;
+  enum state state;
+
+  for (i = 0; i < j->slots; i++) {
+    if (state_of (&j->orphans[i]) != FREE)
+      before = i + 1;
+  }
+  for (e = j->file->entries; e < j->file->entries + j->slots; e++) {
+    state = state_of (e);
+    if (state != FREE && !is_orphan (j, e, before)) {
+      o = find_room (j, &free, &old, before);
+      if (o == NULL)
+        return -EOVERFLOW;
+      set_state (o, FREE);
+      o->operation = e->operation;
+      o->place = e->place;
+      o->count = e->count;
+      set_state (o, state);
+    }
+    set_state (e, FREE);
+  }
+  for (i = 0; i < j->slots; i++) {
+    if (state_of (&j->orphans[i]) == FREE)
+      continue;
+    j->most_orphans = i + 1;
+    left++;
+  }
+  atomic_init (&j->orphans_left, left);
+  return 0;
+}
+
+int
+journal_read (struct journal **j, int fd, unsigned queues, unsigned slots)
+{
+  struct stat st;
+  int err;
+
+  if (fstat (fd, &st) == -1)
+    return -errno;
+  if ((uint64_t) st.st_size < AT + size_of (slots))
+    return -ENODATA;
+  err = map (j, fd, slots);
+  if (err < 0)
+    return err;
+  if ((*j)->file->magic != MAGIC || (*j)->file->queues != queues ||
+      (*j)->file->slots != slots)
+    err = -ENODATA;
+  else
+    err = gather (*j);
+  if (err < 0)
+    journal_close (*j);
+  return err;
+}
+
+void
+journal_close (struct journal *j)
+{
+  if (j == NULL)
+    return;
+  munmap (j->file, j->size);
+  free (j);
+}
+
+/*---------------------------------------------------------------------*/
+/* Slots */
+
+void
+journal_send (struct journal *j, unsigned slot, enum ublk_operation operation,
+              uint64_t place, uint64_t count)
+{
+  struct entry *e = &j->file->entries[slot];
+
+  set_state (e, FREE);
+  e->operation = operation;
+  e->place = place;
+  e->count = count;
+  set_state (e, SENT);
+}
+
+void
+journal_answer (struct journal *j, unsigned slot)
+{
+  set_state (&j->file->entries[slot], ANSWERED);
+}
+
+void
+journal_forget (struct journal *j, unsigned slot)
+{
+  set_state (&j->file->entries[slot], FREE);
+}
+
+/*---------------------------------------------------------------------*/
+/* Orphans */
+
+bool
+journal_has_orphans (const struct journal *j)
+{
+  return atomic_load_explicit (&j->orphans_left, memory_order_relaxed) > 0;
+}
+
+static bool
+take (struct journal *j, struct entry *e)
+{
+  if (atomic_exchange (&e->state, FREE) == FREE)
+    return false;
+  atomic_fetch_sub (&j->orphans_left, 1);
+  return true;
+}
+
+bool
+journal_take (struct journal *j, enum ublk_operation operation, uint64_t place)
+{
+  struct entry *e;
+
+  if (!journal_has_orphans (j))
+    return false;
+  for (e = j->orphans; e < j->orphans + j->most_orphans; e++) {
+    if (state_of (e) != FREE && e->operation == operation && e->place == place)
+      return take (j, e);
+  }
+  return false;
+}
+
+static bool
+is_within (const struct entry *e, uint64_t start, uint64_t end)
+{
+  return start <= e->place && e->place < end;
+}
+
+bool
+journal_find_append (const struct journal *j, unsigned *i, uint64_t start,
+                     uint64_t end, uint64_t count, uint64_t *place)
+{
+  const struct entry *e;
+
+  if (!journal_has_orphans (j))
+    return false;
+  for (; *i < j->most_orphans; ++*i) {
+    e = &j->orphans[*i];
+    *place = e->place;
+    if (state_of (e) != FREE && e->operation == UBLK_ZONE_APPEND &&
+        is_within (e, start, end) && (count == 0 || e->count == count))
+      return true;
+  }
+  return false;
+}
+
+bool
+journal_take_append (struct journal *j, unsigned i)
+{
+  return take (j, &j->orphans[i]);
+}
+
+void
+journal_drop (struct journal *j, uint64_t start, uint64_t end)
+{
+  struct entry *e;
+
+  if (!journal_has_orphans (j))
+    return;
+  for (e = j->orphans; e < j->orphans + j->most_orphans; e++) {
+    if (state_of (e) != FREE && is_within (e, start, end))
+      take (j, e);
+  }
+}
+
+/*---------------------------------------------------------------------*/
+/* Taking over */
+
+void
+journal_begin_fetching (struct journal *j)
+{
+  atomic_store (&j->file->begun, 0); /* it is FETCHED_ALL until the next */
+  atomic_store (&j->file->fetched, 0);
+}
+
+void
+journal_queue_fetches (struct journal *j)
+{
+  atomic_fetch_add (&j->file->begun, 1);
+}
+
+void
+journal_queue_has_fetched (struct journal *j)
+{
+  atomic_fetch_add (&j->file->fetched, 1);
+}
+
+enum fetched
+journal_fetched (const struct journal *j)
+{
+  return atomic_load (&j->file->fetched) >= j->file->queues ? FETCHED_ALL
+         : atomic_load (&j->file->begun) == 0               ? FETCHED_NOTHING
+                                                            : FETCHED_SOME;
+}
