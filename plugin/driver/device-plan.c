@@ -311,10 +311,7 @@ plan_make (struct plan *plan, const struct export *e, const struct wishes *w,
   if (e->table == NULL && (p->attributes & UBLK_ATTR_READ_ONLY) == 0)
     plan_clearing (plan, e);
 
-  /* What the process had asked of zones, and not heard of, would have to be
-   * remembered by another one.
-   */
-  plan->lasting = w->lasting && e->table == NULL;
+  plan->lasting = w->lasting;
   plan->depth = w->depth;
   plan->queues = w->queues != 0 && w->queues < w->cpus ? w->queues : w->cpus;
   if (!e->multi_conn || plan->queues == 0)

@@ -57,7 +57,7 @@ struct plan {
   uint64_t zone_size;     /* bytes; 0: no zones */
   uint64_t nr_zones;
   const struct zone_descriptor *table; /* the export's; NULL: no zones */
-  bool lasting;                        /* as wished; not with zones */
+  bool lasting;                        /* as wished */
   struct ublk_params params;
 };
 

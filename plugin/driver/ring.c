@@ -155,6 +155,12 @@ ring_wait (struct ring *r, uint64_t nsec)
   return io_uring_cq_ready (&r->uring) > 0;
 }
 
+bool
+ring_is_taken (const struct ring *r)
+{
+  return io_uring_sq_ready (&r->uring) == 0;
+}
+
 void
 ring_tell (struct ring *r)
 {

@@ -64,4 +64,7 @@ int ring_run (struct ring *r, bool wait);
 int ring_wait (struct ring *r, uint64_t nsec);
 void ring_tell (struct ring *r);
 
+/* Has the kernel taken all that was submitted?  As a rule, after ring_wait. */
+bool ring_is_taken (const struct ring *r);
+
 #endif /* NULLBLK_DRIVER_RING_H */

@@ -106,6 +106,9 @@ is_as_planned (const struct plan *plan, const struct ublk_info *info,
          then->logical_block_shift == now->logical_block_shift &&
          then->physical_block_shift == now->physical_block_shift &&
          then->max_sectors == now->max_sectors &&
+         then->chunk_sectors == now->chunk_sectors &&
+         then->max_open_zones == now->max_open_zones &&
+         then->max_active_zones == now->max_active_zones &&
          then->max_discard_sectors == now->max_discard_sectors &&
          then->max_write_zeroes_sectors == now->max_write_zeroes_sectors;
 }

@@ -16,34 +16,13 @@ fi
 truncate -s 16M "$tmp/disk"
 sock=$tmp/sock
 uri="nbd+unix:///?socket=$sock"
-# served_by_another PID
-served_by_another ()
-{
-  local now
-
-  now=$(process_of)
-  [ "$now" != "$1" ] && kill -0 "$now" 2>/dev/null
-}
-kill_bridge ()
-{
-  local before
-
-  before=$(process_of)
-  kill -KILL "$before"
-  wait_until 60 served_by_another "$before" || fail "nobody takes it over"
-}
-# supervisor: of the process that serves it.
-supervisor ()
-{
-  awk '$1 == "PPid:" { print $2 }' "/proc/$(process_of)/status"
-}
 
 # Killed under fio that verifies what it writes.
 serve_file -U "$sock"
 attach_ublk --persist -q 2 "$uri"
 start_load verify --rw=randwrite --bs=4k --size=2M
 for _ in 1 2 3; do
-  kill_bridge
+  replace_bridge
   io_goes_on
 done
 # And the server.
@@ -63,7 +42,7 @@ make_filesystem ext4 "$disk"
 try mount "$disk" /mnt
 try dd if=/dev/urandom of="$tmp/content" bs=1M count=2
 try cp "$tmp/content" /mnt/a
-kill_bridge
+replace_bridge
 try cp "$tmp/content" /mnt/b
 try sync -f /mnt
 refuses '*: it is in use*' --detach "$disk"
@@ -75,10 +54,7 @@ try e2fsck -fn "$disk"
 
 # Nobody is there to take it over, until somebody is asked to.
 cookie=$(ls /run/nullblk-ublk)
-pid=$(process_of)
-kill -KILL "$(supervisor)"
-kill -KILL "$pid"
-wait_until 20 has_no_ublk_process || fail "they cannot be killed"
+kill_for_good
 "$ublk" --list | grep '(dead)$' >/dev/null || fail "--list: $("$ublk" --list)"
 reads_disk &
 reader=$!
@@ -90,10 +66,7 @@ wait "$reader" || fail "I/O did not wait: $(cat "$tmp/dd")"
 verify --rw=randwrite --bs=4k --size=1M
 
 # Or until it is cleared.
-pid=$(process_of)
-kill -KILL "$(supervisor)"
-kill -KILL "$pid"
-wait_until 20 has_no_ublk_process || fail "they cannot be killed"
+kill_for_good
 reads_disk &
 reader=$!
 try "$ublk" --detach "$disk"
@@ -108,11 +81,3 @@ kill -KILL "$pid"
 fails reads_disk
 wait_until 60 disk_is_gone || fail "the device stays"
 leaves_nothing "given up"
-
-# One with zones ends with its process.
-start_server 64M memory-backed=true zoned=true zone-size=4M
-attach_ublk --persist "$uri"
-kill -KILL "$(process_of)"
-wait_until 60 disk_is_gone || fail "the device stays"
-try "$ublk" --detach --all
-leaves_nothing "zones"

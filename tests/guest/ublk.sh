@@ -99,6 +99,37 @@ process_of ()
   head -n 1 "$(echo /run/nullblk-ublk/*)"
 }
 
+# replace_bridge: kill that process, and wait until another one serves $disk.
+replace_bridge ()
+{
+  local before
+
+  before=$(process_of)
+  kill -KILL "$before"
+  wait_until 60 served_by_another "$before" || fail "nobody takes it over"
+}
+
+# served_by_another PID
+served_by_another ()
+{
+  local now
+
+  now=$(process_of)
+  [ "$now" != "$1" ] && kill -0 "$now" 2>/dev/null
+}
+
+# kill_for_good: that process, and the one that would replace it.
+kill_for_good ()
+{
+  local pid supervisor
+
+  pid=$(process_of)
+  supervisor=$(awk '$1 == "PPid:" { print $2 }' "/proc/$pid/status")
+  kill -KILL "$supervisor"
+  kill -KILL "$pid"
+  wait_until 20 has_no_ublk_process || fail "they cannot be killed"
+}
+
 # sockets_of: those that the process of $disk has, a line each.
 sockets_of ()
 {

@@ -91,6 +91,7 @@ bridge_take_away (struct bridge *b)
   if (r < 0)
     return r;
   disconnect (b);
+  journal_close (b->device.journal);
   if (b->has_record)
     record_remove (&b->record);
   driver_close (b->driver);

@@ -7,7 +7,8 @@
  *     aide         a process that may wait for the device
  *     source       connections to the server, and what the export is like
  *     driver       the ublk driver
- *     record       that others find the device by
+ *     record       that others find the device by, and, where the device is to
+ *                  outlive this process, its journal
  *     device       in the kernel: /dev/ublkcN
  *     queues       threads, each with connections of its own, and where these
  *                  are made anew when they die another thread for that
@@ -27,6 +28,7 @@
 
 #include "bridge.h"
 #include "driver/driver.h"
+#include "journal.h"
 #include "link.h"
 #include "queue.h"
 #include "reconnect.h"

@@ -97,6 +97,26 @@ refuse_zones (struct bridge *b, struct message *why)
   return -1;
 }
 
+/* Requests that only change what a device without zones has are done twice
+ * without harm.
+ */
+static unsigned
+slots (const struct bridge *b)
+{
+  return b->plan.zone_size != 0 ? b->plan.queues * b->plan.depth : 0;
+}
+
+static int
+make_journal (struct bridge *b, struct message *why)
+{
+  const int r = journal_make (&b->device.journal, b->record.fd, b->plan.queues,
+                              slots (b));
+
+  if (r < 0)
+    message_set (why, RECORDS ": %s", strerror (-r));
+  return r;
+}
+
 static int
 add_device (struct bridge *b, struct message *why)
 {
@@ -117,14 +137,24 @@ add_device (struct bridge *b, struct message *why)
   r = setup_shape (b->driver, &b->plan, &info, why);
   if (r == -EOPNOTSUPP)
     return refuse_zones (b, why);
-  return r;
+  return r < 0 || !b->plan.lasting ? r : make_journal (b, why);
 }
 
 /* The device that another process has left. */
 static int
 recover_device (struct bridge *b, struct message *why)
 {
+  struct journal *j;
+  int r;
+
   b->device.was_served = true;
+  r = journal_read (&j, b->record.fd, b->plan.queues, slots (b));
+  if (r < 0) {
+    message_set (why, "/dev/%s: its journal cannot be used: %s", b->name,
+                 strerror (-r));
+    return r;
+  }
+  b->device.journal = j;
   return setup_recover (b->driver, &b->plan, &b->left, why);
 }
 

@@ -27,10 +27,14 @@ append_is_done (struct io *io, int err)
 
   if (request_looks_again (r, err))
     return;
+  if (err != 0) /* before another one is sent to its place */
+    request_note_failure (r);
   list = appends_end (q->device->appends, &r->append, err, &is_over);
   if (is_over) {
     if (err == 0)
       request_answer_at (r, io->count, io->offset >> ZONE_SECTOR_SHIFT);
+    else if (request_may_search_again (r, err))
+      request_append (r);
     else
       request_explain (r, err);
   }
@@ -65,6 +69,7 @@ take_turn (struct request *r)
     break;
   case APPEND_GOES:
     r->is_sent_again = false; /* not yet, to this place */
+    request_note_append (r, r->append.offset);
     request_submit (r, q->data, IO_WRITE, r->append.offset, r->append.count,
                     NULL, append_is_done);
     break;
@@ -128,9 +133,16 @@ queue_wake (struct event *event, int result)
 void
 request_append (struct request *r)
 {
+  r->zone = bytes_of (asked (r)->sector) / r->queue->plan->zone_size;
+  if (!request_searches (r))
+    request_begin_append (r);
+}
+
+void
+request_begin_append (struct request *r)
+{
   struct queue *q = r->queue;
 
-  r->zone = bytes_of (asked (r)->sector) / q->plan->zone_size;
   r->append.zone = r->zone;
   r->append.count = bytes_of (asked (r)->count);
   r->append.connection = q->index;

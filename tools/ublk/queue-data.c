@@ -25,8 +25,9 @@ data_is_done (struct io *io, int err)
   if (err == 0) {
     if (is_write)
       appends_note_write (appends, r->zone, io->offset + io->count);
-    request_answer (r, io->kind == IO_READ || io->kind == IO_WRITE ? io->count
-                                                                   : 0);
+    request_answer (r, io->kind == IO_READ || io->kind == IO_WRITE
+                           ? r->skipped + io->count
+                           : 0);
   }
   else if (is_write) {
     appends_forget (appends, r->zone);

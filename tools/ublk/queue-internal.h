@@ -22,10 +22,12 @@
  *
  * queue-renew.c has what is done where connections die: a request that was sent
  * by one waits at its >, and is sent again by another connection.  queue-time.c
- * counts the seconds of that.
+ * counts the seconds of that.  queue-journal.c has what the next process has to
+ * know where this one is killed, and what this one finds of a dead one.
  *
  * Callers stand above callees, except that queue-request.c tells queue-renew.c
- * of a connection that has died.  All functions are called by the queue's
+ * of a connection that has died, and that queue-journal.c and queue-append.c call
+ * each other.  All functions are called by the queue's
  * thread.
  */
 
@@ -40,6 +42,7 @@
 
 #include "append.h"
 #include "driver/driver.h"
+#include "journal.h"
 #include "link.h"
 #include "queue.h"
 
@@ -52,7 +55,8 @@ struct request {
   bool is_asked;        /* the server, which has not answered; since when: */
   uint32_t asked_at;    /* by the queue's `now` */
   bool is_late;         /* the server, with the answer */
-  bool is_sent_again;   /* by another connection, as the first one has died */
+  bool is_sent_again;   /* by another connection, as the first one has died, or
+                         * as its process has */
   bool came_while_lost; /* so the server has not got it */
   uint64_t changes;     /* of a flush: as many as the queue had seen */
   struct look {
@@ -63,12 +67,22 @@ struct request {
   struct append append; /* of an append */
   uint64_t zone;
   uint64_t end; /* of a discard or a write of zeroes: bytes within the device */
-  int error;    /* that request_explain was called with */
+  uint64_t skipped; /* bytes of a write that a dead process has written */
+  int error;        /* that request_explain was called with */
   struct zone_descriptor descriptor;
   struct zone_descriptor *table; /* a report, or NULL */
 
   /* Of those that wait for the whole table, or for a connection. */
   struct request *next;
+
+  /* Only queue-journal.c uses these. */
+  unsigned orphan;   /* that an append may be */
+  unsigned searches; /* for it, after it has failed */
+  uint64_t pointer;  /* of its zone, in bytes within the device */
+  bool compares;     /* what is read with the kernel's data */
+  bool is_answered;  /* the kernel may not have taken that yet */
+  bool is_listed;    /* by the queue, and the next one is: */
+  struct request *next_answered;
 };
 
 /* A read of the table of all zones, of which a queue has one at a time. */
@@ -92,6 +106,10 @@ struct queue {
   struct link *data, *zones, *config;
   struct table_read all_zones;
   uint64_t most_cleared; /* bytes of one discard, or write of zeroes */
+
+  struct journal *journal;  /* or NULL: nothing is to be remembered */
+  struct request *answered; /* since the kernel has taken all, in a list */
+  bool has_answered_append; /* is one of them */
 
   /* Those that wait for connections, in a list. */
   struct request *waiting, **last_waiting;
@@ -150,8 +168,9 @@ void request_clear (struct request *r, enum io_kind kind);
 /*---------------------------------------------------------------------*/
 /* queue-append.c */
 
-/* Begin an append. */
+/* Begin an append; and where no dead process has written its data. */
 void request_append (struct request *r);
+void request_begin_append (struct request *r);
 
 /* Have queue_wake called when another queue has given this one turns. */
 void queue_await_wake (struct queue *q);
@@ -205,6 +224,41 @@ void queue_break_connections (struct queue *q);
 
 /* At the end: close `renewed`, if the queue has not come to use it. */
 void queue_close_renewed (struct queue *q);
+
+/*---------------------------------------------------------------------*/
+/* queue-journal.c.  Without a journal these do nothing, and find nothing. */
+
+/* A request has come; an append is about to be sent to PLACE (bytes within the
+ * device); one has failed, and may be sent to another place; the kernel is about
+ * to be told RESULT.
+ */
+void request_note (struct request *r);
+void request_note_append (struct request *r, uint64_t place);
+void request_note_failure (struct request *r);
+void request_note_answer (struct request *r, int result);
+
+/* N zones have been reset. */
+void queue_forget_zones (struct queue *q, uint64_t first, uint64_t n);
+
+/* Have the kernel take all answers, wait for an event at least, and tell all
+ * that there are.  Returns 0 or a negative errno.
+ */
+int queue_wait (struct queue *q);
+
+/* An append has come, or come again.  Returns true if it is looked for, after
+ * which it is answered, or goes on by request_begin_append.
+ */
+bool request_searches (struct request *r);
+
+/* An append has failed with ERR.  May it be because of one that a dead process
+ * has sent, so that it is to be tried again?
+ */
+bool request_may_search_again (struct request *r, int err);
+
+/* Is what was read, of which there are N bytes in BUF, AT bytes behind the
+ * beginning, what the kernel's append has there?  Returns 0 or a negative errno.
+ */
+int request_compare (struct request *r, const void *buf, size_t n, size_t at);
 
 /*---------------------------------------------------------------------*/
 /* queue-time.c */

@@ -143,18 +143,42 @@ send_waiting (struct queue *q)
   }
 }
 
+/* A write of which a dead process has written the beginning: it has grown since
+ * then by what follows it.  The rest is sent.
+ */
+static bool
+goes_on (struct request *r, const struct look *look)
+{
+  const uint64_t end = look->io.offset + look->io.count;
+  uint64_t pointer, most;
+
+  zoned_room (&r->descriptor, &pointer, &most);
+  if (UBLK_OPERATION (asked (r)) != UBLK_WRITE ||
+      r->descriptor.type != ZONE_TYPE_SEQUENTIAL ||
+      pointer <= look->io.offset || pointer >= end)
+    return false;
+  r->skipped += pointer - look->io.offset;
+  request_submit (r, r->queue->data, IO_WRITE, pointer, end - pointer, NULL,
+                  look->done);
+  return true;
+}
+
 static void
 zone_is_looked_at (struct io *io, int err)
 {
   struct request *r = CONTAINER_OF (struct request, io, io);
   const struct look look = r->look;
-  const bool was_done =
+  const bool is_true =
       err == 0 &&
-      zoned_is_same (&r->descriptor, &r->queue->plan->table[r->zone]) &&
+      zoned_is_same (&r->descriptor, &r->queue->plan->table[r->zone]);
+  const bool was_done =
+      is_true &&
       zoned_was_done (UBLK_OPERATION (asked (r)),
                       look.io.offset + look.io.count, &r->descriptor);
 
   r->is_sent_again = false;
+  if (is_true && !was_done && goes_on (r, &look))
+    return;
   r->io.kind = look.io.kind;
   r->io.offset = look.io.offset;
   r->io.count = look.io.count;

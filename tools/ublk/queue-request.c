@@ -14,6 +14,7 @@
 void
 request_answer_at (struct request *r, int result, uint64_t sector)
 {
+  request_note_answer (r, result);
   port_answer (&r->at_port, result, sector);
 }
 
@@ -26,14 +27,18 @@ request_answer (struct request *r, int result)
 static int
 from_kernel (struct io *io, void *buf, size_t n, size_t at)
 {
-  return port_take (&CONTAINER_OF (struct request, io, io)->at_port, buf, n,
-                    at);
+  struct request *r = CONTAINER_OF (struct request, io, io);
+
+  return port_take (&r->at_port, buf, n, r->skipped + at);
 }
 
 static int
 to_kernel (struct io *io, void *buf, size_t n, size_t at)
 {
-  return port_put (&CONTAINER_OF (struct request, io, io)->at_port, buf, n, at);
+  struct request *r = CONTAINER_OF (struct request, io, io);
+
+  return r->compares ? request_compare (r, buf, n, at)
+                     : port_put (&r->at_port, buf, n, at);
 }
 
 /* A server that is about to end says ESHUTDOWN, and does nothing more. */

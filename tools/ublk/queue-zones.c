@@ -22,6 +22,8 @@ command_is_done (struct io *io, int err)
   if (request_looks_again (r, err))
     return;
   appends_forget (r->queue->device->appends, r->zone);
+  if (err == 0 && UBLK_OPERATION (asked (r)) == UBLK_ZONE_RESET)
+    queue_forget_zones (r->queue, r->zone, 1);
   if (err == 0)
     request_answer (r, 0);
   else
@@ -47,6 +49,8 @@ all_are_reset (struct io *io, int err)
   struct request *r = CONTAINER_OF (struct request, io, io);
 
   appends_forget_all (r->queue->device->appends);
+  if (err == 0)
+    queue_forget_zones (r->queue, 0, r->queue->plan->nr_zones);
   request_answer (r, err == 0 ? 0 : zoned_plain_error (err));
 }
 

@@ -26,7 +26,8 @@ begin (struct port_request *at_port)
 {
   struct request *r = CONTAINER_OF (struct request, at_port, at_port);
 
-  r->is_sent_again = false;
+  r->skipped = 0;
+  request_note (r);
   switch (UBLK_OPERATION (asked (r))) {
   case UBLK_READ:
     request_move_data (r, IO_READ);
@@ -114,7 +115,7 @@ serve (struct queue *q)
         (q->zones != NULL && (link_pump (q->zones) || link_pump (q->config))) ||
         queue_look_for_connections (q))
       ;
-    if (ring_run (q->ring, true) < 0)
+    if (queue_wait (q) < 0)
       break;
   }
 }
@@ -178,6 +179,8 @@ queue_start (const struct device *device, unsigned index,
   q->plan = device->plan;
   q->index = index;
   q->connections = connections;
+  if (q->plan->zone_size != 0)
+    q->journal = device->journal;
   q->last_waiting = &q->waiting;
   q->may_have_lost = device->was_served && !device->multi_conn;
   q->now = 1;

@@ -29,12 +29,14 @@
 #include "append.h"
 #include "common/common.h"
 #include "driver/driver.h"
+#include "journal.h"
 
 /* The device of a queue. */
 struct device {
   int fd; /* of /dev/ublkcN */
   const struct plan *plan;
   struct appends *appends; /* NULL: no zones */
+  struct journal *journal; /* NULL: it does not outlive its process */
   int ended; /* an eventfd: each queue that has served and ends adds 1 */
   /* An eventfd: each queue whose connections have died adds 1, and waits for
    * others.  -1: its requests fail from then on.

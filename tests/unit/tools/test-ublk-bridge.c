@@ -622,12 +622,11 @@ remove_directory (void **state)
 
 /* It is the same device, whose queues are there when it goes on. */
 static void
-test_recover (void **state)
+recovers (bool zones)
 {
   struct options o = lasting;
 
-  (void) state;
-  leave_device (false);
+  leave_device (zones);
   assert_true ((kernel->info.flags & UBLK_F_RECOVERY) != 0);
   refuse (START_RECOVERY, -EBUSY, 3); /* the kernel is not yet ready */
   away = 2;
@@ -643,6 +642,14 @@ test_recover (void **state)
   close_bridge (CLOSED);
   assert_int_equal (records (), 0);
   assert_false (kernel->has_device);
+}
+
+static void
+test_recover (void **state)
+{
+  (void) state;
+  recovers (false);
+  recovers (true);
 }
 
 /* What cannot be taken over is taken away, so that nobody waits for it; but not
@@ -706,13 +713,6 @@ test_recover_other (void **state)
   o.recovers = true;
   assert_null (bridge_open (&o, &impossible, &why));
   assert_non_null (strstr (why.text, "no device any more"));
-  assert_int_equal (kernel->nr_asked, 0);
-  record_for_each (remove_record, NULL);
-
-  /* One with zones ends with its process. */
-  leave_device (true);
-  assert_int_equal (kernel->info.flags & (UBLK_F_RECOVERY | UBLK_F_REISSUE), 0);
-  assert_null (bridge_open (&lasting, &impossible, &why));
   assert_int_equal (kernel->nr_asked, 0);
   record_for_each (remove_record, NULL);
 }

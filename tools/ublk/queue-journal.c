@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What a queue leaves in the journal (journal.h), and what it finds there of a
+ * process that was killed.
+ *
+ *     writes, commands   count as sent again where such a process had sent the
+ *                        same: if they fail, their zone is looked at
+ *                        (queue-renew.c)
+ *     appends            are looked for, where such a process had sent one of
+ *                        that size to that zone: one that is there, with the
+ *                        same data, is answered and not sent.  Of two that have
+ *                        the same data it does not matter which is which.
+ *
+ * An append that fails is looked for again, as long as there are some that the
+ * server may have got so late that they have taken its place.
+ *
+ * What is answered is forgotten when the kernel has taken the answer.  An append
+ * is forgotten before anything is waited for: if it was found again after hours,
+ * another one with the same data would be taken for it.  This is one system call
+ * for all appends that are answered at once, and only where the device outlives
+ * its process.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "queue-internal.h"
+
+static unsigned
+slot_of (const struct request *r)
+{
+  return r->queue->index * r->queue->plan->depth + r->at_port.tag;
+}
+
+/*---------------------------------------------------------------------*/
+/* What is left there */
+
+void
+request_note (struct request *r)
+{
+  struct journal *j = r->queue->journal;
+  const uint64_t place = bytes_of (asked (r)->sector);
+  const enum ublk_operation operation = UBLK_OPERATION (asked (r));
+
+  r->is_sent_again = r->is_answered = false;
+  r->searches = 0;
+  if (j == NULL)
+    return;
+  switch (operation) {
+  case UBLK_WRITE:
+  case UBLK_ZONE_OPEN:
+  case UBLK_ZONE_CLOSE:
+  case UBLK_ZONE_FINISH:
+  case UBLK_ZONE_RESET:
+    journal_send (j, slot_of (r), operation, place,
+                  bytes_of (asked (r)->count));
+    r->is_sent_again = journal_take (j, operation, place);
+    return;
+  default:
+    journal_forget (j, slot_of (r));
+  }
+}
+
+void
+request_note_append (struct request *r, uint64_t place)
+{
+  if (r->queue->journal != NULL)
+    journal_send (r->queue->journal, slot_of (r), UBLK_ZONE_APPEND, place,
+                  bytes_of (asked (r)->count));
+}
+
+void
+request_note_failure (struct request *r)
+{
+  if (r->queue->journal != NULL)
+    journal_forget (r->queue->journal, slot_of (r));
+}
+
+void
+request_note_answer (struct request *r, int result)
+{
+  struct queue *q = r->queue;
+
+  if (q->journal == NULL)
+    return;
+  switch (UBLK_OPERATION (asked (r))) {
+  case UBLK_ZONE_APPEND:
+    q->has_answered_append = true;
+    break;
+  case UBLK_WRITE:
+  case UBLK_ZONE_OPEN:
+  case UBLK_ZONE_CLOSE:
+  case UBLK_ZONE_FINISH:
+  case UBLK_ZONE_RESET:
+    break;
+  default:
+    return;
+  }
+  if (result < 0) {
+    journal_forget (q->journal, slot_of (r));
+    return;
+  }
+  journal_answer (q->journal, slot_of (r));
+  r->is_answered = true;
+  if (r->is_listed)
+    return;
+  r->is_listed = true;
+  r->next_answered = q->answered;
+  q->answered = r;
+}
+
+/* The kernel has taken all answers. */
+static void
+forget_answered (struct queue *q)
+{
+  struct request *r;
+
+  if (!ring_is_taken (q->ring))
+    return;
+  while ((r = q->answered) != NULL) {
+    q->answered = r->next_answered;
+    r->is_listed = false;
+    if (r->is_answered) /* nothing has come by its tag since */
+      journal_forget (q->journal, slot_of (r));
+    r->is_answered = false;
+  }
+  q->has_answered_append = false;
+}
+
+int
+queue_wait (struct queue *q)
+{
+  int r = 0;
+
+  if (q->journal == NULL)
+    return ring_run (q->ring, true);
+  if (q->has_answered_append) {
+    r = ring_wait (q->ring, 0);
+    forget_answered (q);
+  }
+  if (r == 0)
+    r = ring_wait (q->ring, UINT64_MAX);
+  if (r < 0)
+    return r;
+  forget_answered (q);
+  ring_tell (q->ring);
+  return 0;
+}
+
+void
+queue_forget_zones (struct queue *q, uint64_t first, uint64_t n)
+{
+  if (q->journal != NULL)
+    journal_drop (q->journal, first * q->plan->zone_size,
+                  (first + n) * q->plan->zone_size);
+}
+
+/*---------------------------------------------------------------------*/
+/* What is found there */
+
+/* Is there an append of the request's zone, from r->orphan on, of so many bytes
+ * (0: of any number)?
+ */
+static bool
+find (struct request *r, uint64_t count, uint64_t *place)
+{
+  const struct queue *q = r->queue;
+  const uint64_t size = q->plan->zone_size;
+
+  return q->journal != NULL &&
+         journal_find_append (q->journal, &r->orphan, r->zone * size,
+                              (r->zone + 1) * size, count, place);
+}
+
+int
+request_compare (struct request *r, const void *buf, size_t n, size_t at)
+{
+  const char *p = buf;
+  char piece[4096];
+  size_t here;
+  int err;
+
+  for (; n > 0; n -= here, p += here, at += here) {
+    here = n < sizeof piece ? n : sizeof piece;
+    err = port_take (&r->at_port, piece, here, at);
+    if (err < 0)
+      return err;
+    if (memcmp (piece, p, here) != 0)
+      return -EIO;
+  }
+  return 0;
+}
+
+static void look_at_next (struct request *r);
+
+static void
+is_compared (struct io *io, int err)
+{
+  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue *q = r->queue;
+
+  r->compares = false;
+  if (err == 0) {
+    request_note_append (r, io->offset);
+    if (journal_take_append (q->journal, r->orphan)) {
+      request_answer_at (r, io->count, io->offset >> ZONE_SECTOR_SHIFT);
+      return;
+    }
+    request_note_failure (r);
+  }
+  r->orphan++;
+  look_at_next (r);
+}
+
+/* Those that the zone has been written up to. */
+static void
+look_at_next (struct request *r)
+{
+  const uint64_t count = bytes_of (asked (r)->count);
+  uint64_t place;
+
+  for (; find (r, count, &place); r->orphan++) {
+    if (place + count > r->pointer)
+      continue;
+    r->compares = true;
+    request_submit (r, r->queue->data, IO_READ, place, count, NULL,
+                    is_compared);
+    return;
+  }
+  request_begin_append (r);
+}
+
+static void
+end_is_read (struct io *io, int err)
+{
+  struct request *r = CONTAINER_OF (struct request, io, io);
+  uint64_t end;
+
+  if (err == 0 &&
+      !zoned_is_same (&r->descriptor, &r->queue->plan->table[r->zone]))
+    err = -EIO;
+  if (err < 0) {
+    request_answer (r, zoned_plain_error (err));
+    return;
+  }
+  zoned_room (&r->descriptor, &r->pointer, &end);
+  look_at_next (r);
+}
+
+bool
+request_searches (struct request *r)
+{
+  uint64_t place;
+
+  r->orphan = 0;
+  if (!find (r, bytes_of (asked (r)->count), &place))
+    return false;
+  request_submit (r, r->queue->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,
+                  ZONE_DESCRIPTOR_SIZE, &r->descriptor, end_is_read);
+  return true;
+}
+
+bool
+request_may_search_again (struct request *r, int err)
+{
+  unsigned n = 0;
+  uint64_t place;
+
+  if (err != -EIO && err != -EINVAL)
+    return false;
+  for (r->orphan = 0; find (r, 0, &place); r->orphan++)
+    n++;
+  return r->searches++ < n;
+}
