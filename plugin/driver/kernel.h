@@ -57,6 +57,7 @@ struct ublk_command {
 #define UBLK_F_REISSUE (UINT64_C (1) << 4)    /* what that had is asked again */
 #define UBLK_F_USER_COPY (UINT64_C (1) << 7)  /* Linux 6.5 */
 #define UBLK_F_ZONED (UINT64_C (1) << 8)      /* Linux 6.6 */
+#define UBLK_F_QUIESCE (UINT64_C (1) << 12)   /* Linux 6.16 */
 #define UBLK_F_SAFE_STOP (UINT64_C (1) << 17) /* Linux 7.0 */
 
 enum ublk_state { UBLK_DEAD, UBLK_LIVE, UBLK_QUIESCED };

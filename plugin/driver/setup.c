@@ -115,7 +115,8 @@ is_as_planned (const struct plan *plan, const struct ublk_info *info,
 
 int
 setup_recover (struct driver *d, const struct plan *plan,
-               const struct ublk_info *info, struct message *why)
+               const struct ublk_info *info, bool has_begun,
+               struct message *why)
 {
   struct ublk_params then;
   unsigned i;
@@ -133,6 +134,8 @@ setup_recover (struct driver *d, const struct plan *plan,
     r = 0;
     pause_shortly ();
   }
+  if (r == -EINVAL && has_begun)
+    r = 0;
   if (r < 0)
     message_set (why, "the kernel does not let the device be taken over: %s",
                  strerror (-r));

@@ -101,16 +101,17 @@ refuse_zones (struct bridge *b, struct message *why)
  * without harm.
  */
 static unsigned
-slots (const struct bridge *b)
+slots (const struct ublk_info *info)
 {
-  return b->plan.zone_size != 0 ? b->plan.queues * b->plan.depth : 0;
+  return (info->flags & UBLK_F_ZONED) != 0 ? info->queues * info->depth : 0;
 }
 
 static int
-make_journal (struct bridge *b, struct message *why)
+make_journal (struct bridge *b, const struct ublk_info *info,
+              struct message *why)
 {
-  const int r = journal_make (&b->device.journal, b->record.fd, b->plan.queues,
-                              slots (b));
+  const int r = journal_make (&b->device.journal, b->record.fd, info->queues,
+                              slots (info));
 
   if (r < 0)
     message_set (why, RECORDS ": %s", strerror (-r));
@@ -137,25 +138,18 @@ add_device (struct bridge *b, struct message *why)
   r = setup_shape (b->driver, &b->plan, &info, why);
   if (r == -EOPNOTSUPP)
     return refuse_zones (b, why);
-  return r < 0 || !b->plan.lasting ? r : make_journal (b, why);
+  return r < 0 || !b->plan.lasting ? r : make_journal (b, &info, why);
 }
 
 /* The device that another process has left. */
 static int
 recover_device (struct bridge *b, struct message *why)
 {
-  struct journal *j;
-  int r;
+  const bool has_begun = journal_fetched (b->device.journal) != FETCHED_ALL;
 
   b->device.was_served = true;
-  r = journal_read (&j, b->record.fd, b->plan.queues, slots (b));
-  if (r < 0) {
-    message_set (why, "/dev/%s: its journal cannot be used: %s", b->name,
-                 strerror (-r));
-    return r;
-  }
-  b->device.journal = j;
-  return setup_recover (b->driver, &b->plan, &b->left, why);
+  journal_begin_fetching (b->device.journal);
+  return setup_recover (b->driver, &b->plan, &b->left, has_begun, why);
 }
 
 static int
@@ -234,45 +228,104 @@ start_device (struct bridge *b, struct message *why)
   return setup_await (b->number, why);
 }
 
-static bool
-is_left (struct bridge *b, const struct options *o)
+/* What has a dead process left of a device of that cookie and that URI?  All but
+ * NOTHING is ours from now on.
+ */
+enum left { NOTHING, A_RECORD, A_DEVICE };
+
+static enum left
+look_for_left (struct bridge *b, const struct options *o)
 {
   const uint64_t needed = UBLK_F_RECOVERY | UBLK_F_REISSUE;
   bool is_dead;
 
   if (record_open (&b->record, o->cookie, &is_dead) < 0)
-    return false;
-  if (is_dead && strcmp (b->record.uri, o->argument) == 0 &&
-      driver_find (b->driver, o->cookie, &b->left) == 0 &&
-      (b->left.flags & needed) == needed && record_adopt (&b->record) == 0)
-    return true;
-  record_close (&b->record);
-  return false;
+    return NOTHING;
+  if (!is_dead || strcmp (b->record.uri, o->argument) != 0 ||
+      record_adopt (&b->record) < 0) {
+    record_close (&b->record);
+    return NOTHING;
+  }
+  return driver_find (b->driver, o->cookie, &b->left) == 0 &&
+                 (b->left.flags & needed) == needed
+             ? A_DEVICE
+             : A_RECORD;
 }
 
-/* Is there a device of that cookie which a process has left that was killed?
- * Then it is ours from now on.
- */
+/* Can the device go on, by the journal? */
+static int
+read_journal (struct bridge *b, struct message *why)
+{
+  int r;
+
+  r = journal_read (&b->device.journal, b->record.fd, b->left.queues,
+                    slots (&b->left));
+  if (r < 0) {
+    message_set (why, "/dev/%s cannot be taken over: its journal: %s", b->name,
+                 strerror (-r));
+    return r;
+  }
+  if (journal_fetched (b->device.journal) != FETCHED_SOME ||
+      (driver_features (b->driver) & UBLK_F_QUIESCE) != 0)
+    return 0;
+  message_set (why,
+               "/dev/%s cannot be taken over: the process that was about to do "
+               "so was killed at a moment that Linux before 6.16 does not get "
+               "over",
+               b->name);
+  return -EINVAL;
+}
+
+/* There will be another one in its place. */
+static int
+clear_left (struct bridge *b, struct message *why)
+{
+  unsigned ignored;
+  int r;
+
+  journal_close (b->device.journal);
+  b->device.journal = NULL;
+  b->has_record = b->has_device = b->recovers = false;
+  r = setup_clear (b->driver, &b->record, &ignored);
+  if (r < 0)
+    message_set (why, "what is left of %s cannot be cleared: %s", b->name,
+                 strerror (-r));
+  b->name[0] = '\0';
+  return r;
+}
+
+/* Is there a device of that cookie which a process has left that was killed? */
 static int
 find_left (struct bridge *b, const struct options *o, struct message *why)
 {
+  enum left left = NOTHING;
+
   if (o->cookie != 0 && o->persist > 0) {
     b->driver = driver_open (why);
     b->impossible = b->driver == NULL;
     if (b->impossible)
       return -1;
-    b->recovers = is_left (b, o);
+    left = look_for_left (b, o);
+    b->has_record = left != NOTHING;
   }
+  b->recovers = b->has_device = left == A_DEVICE;
   if (b->recovers) {
-    b->has_record = b->has_device = true;
     b->number = b->left.device;
     snprintf (b->name, sizeof b->name, "ublkb%u", b->number);
+    if (read_journal (b, why) == 0)
+      return 0;
+    if (o->recovers)
+      return -1;
+    fprintf (stderr, "nullblk-ublk: %s; it is deleted\n", why->text);
   }
   else if (o->recovers) {
+    if (b->has_record) /* --detach looks for what there is of it */
+      record_close (&b->record);
+    b->has_record = false;
     message_set (why, "there is no device any more that could be taken over");
     return -1;
   }
-  return 0;
+  return left == NOTHING ? 0 : clear_left (b, why);
 }
 
 /* For a device that is there already the server may be away for a while. */

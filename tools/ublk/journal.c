@@ -341,7 +341,9 @@ journal_queue_has_fetched (struct journal *j)
 enum fetched
 journal_fetched (const struct journal *j)
 {
-  return atomic_load (&j->file->fetched) >= j->file->queues ? FETCHED_ALL
-         : atomic_load (&j->file->begun) == 0               ? FETCHED_NOTHING
-                                                            : FETCHED_SOME;
+  const unsigned queues = j->file->queues;
+
+  return atomic_load (&j->file->fetched) >= queues           ? FETCHED_ALL
+         : atomic_load (&j->file->begun) == 0 || queues == 1 ? FETCHED_NOTHING
+                                                             : FETCHED_SOME;
 }

@@ -98,8 +98,8 @@ void journal_begin_fetching (struct journal *j);
 void journal_queue_fetches (struct journal *j);
 void journal_queue_has_fetched (struct journal *j);
 
-/* What the dead process has come to: all queues had fetched; none had begun to;
- * or anything between, which Linux before 6.16 cannot do with: it lets nobody
+/* What the dead process has come to: all queues had fetched; none had, or all
+ * had; or perhaps some, which Linux before 6.16 cannot do with: it lets nobody
  * take over the device, or stumbles over its own foot when it does.
  */
 enum fetched { FETCHED_ALL, FETCHED_NOTHING, FETCHED_SOME };

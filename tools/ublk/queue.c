@@ -92,6 +92,8 @@ prepare (struct queue *q)
       return -ENOMEM;
   }
   queue_await_wake (q);
+  if (q->device->journal != NULL)
+    journal_queue_fetches (q->device->journal);
   for (i = 0; i < q->plan->depth; i++) {
     q->requests[i].queue = q;
     port_fetch (&q->port, &q->requests[i].at_port, i);
@@ -99,7 +101,11 @@ prepare (struct queue *q)
   r = ring_run (q->ring, false);
   if (r == 0)
     r = q->port.error;
-  return r < 0 ? r : port_map (&q->port, q->plan->depth);
+  if (r < 0)
+    return r;
+  if (q->device->journal != NULL)
+    journal_queue_has_fetched (q->device->journal);
+  return port_map (&q->port, q->plan->depth);
 }
 
 /* Until the device is stopped, or the kernel has refused what it was told: the

@@ -166,9 +166,14 @@ __wrap_mlockall (int flags)
 #define NR_ZONES 16
 #define ZONE_SIZE UINT64_C (4194304)
 
-static bool has_zones;
-static unsigned away; /* so many attempts to connect fail */
-static uint64_t size; /* of the export */
+/* The process that begins the queue is killed before that has fetched, or while
+ * it does.
+ */
+static enum { FETCHES, DIES_BEFORE, DIES_MEANWHILE } fetching;
+
+static bool has_zones, has_queues; /* the latter: two */
+static unsigned away;              /* so many attempts to connect fail */
+static uint64_t size;              /* of the export */
 static struct zone_descriptor table[NR_ZONES];
 
 /* That it ends is looked at when the device has been stopped, not before. */
@@ -179,6 +184,14 @@ queue_start (const struct device *device, unsigned index,
   (void) index;
   (void) connections;
   (void) why;
+  if (fetching == DIES_BEFORE)
+    _exit (0);
+  if (device->journal != NULL)
+    journal_queue_fetches (device->journal);
+  if (fetching == DIES_MEANWHILE)
+    _exit (0);
+  if (device->journal != NULL)
+    journal_queue_has_fetched (device->journal);
   assert_int_equal (eventfd_write (device->ended, 1), 0);
   return (struct queue *) kernel;
 }
@@ -239,6 +252,7 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
       .size = size,
       .can_flush = true,
       .can_fua = true,
+      .multi_conn = has_queues,
       .table = has_zones ? table : NULL,
       .nr_zones = has_zones ? NR_ZONES : 0,
   };
@@ -250,9 +264,10 @@ source_connect (const struct source *s, struct connections *c,
                 struct message *why)
 {
   (void) s;
-  (void) c;
   (void) why;
-  abort (); /* there is one queue */
+  assert_true (has_queues);
+  memset (c, 0, sizeof *c);
+  return 0;
 }
 
 void
@@ -304,6 +319,7 @@ make_kernel (bool zones)
   kernel->has_driver = true;
   kernel->features = kernel->flags = UBLK_F_USER_COPY | UBLK_F_ZONED;
   has_zones = zones;
+  has_queues = false;
   size = NR_ZONES * ZONE_SIZE;
   away = 0;
 }
@@ -582,22 +598,29 @@ static const struct options lasting = {.argument = "nbd://server/nullb0",
 
 /* A kernel in which a process has made a lasting device, and was killed. */
 static void
-leave_device (bool zones)
+leave_device_of (const struct options *o, bool zones)
 {
   int status;
   pid_t pid;
 
   make_kernel (zones);
+  has_queues = o->queues == 2;
   kernel->features |= UBLK_F_RECOVERY | UBLK_F_REISSUE;
   kernel->flags |= UBLK_F_RECOVERY | UBLK_F_REISSUE;
   pid = fork ();
   if (pid == 0)
-    _exit (bridge_open (&lasting, &impossible, &why) == NULL);
+    _exit (bridge_open (o, &impossible, &why) == NULL);
   assert_int_equal (waitpid (pid, &status, 0), pid);
   assert_int_equal (status, 0);
   assert_true (kernel->has_device);
   assert_int_equal (records (), 1);
   kernel->nr_asked = 0;
+}
+
+static void
+leave_device (bool zones)
+{
+  leave_device_of (&lasting, zones);
 }
 
 static int
@@ -717,6 +740,100 @@ test_recover_other (void **state)
   record_for_each (remove_record, NULL);
 }
 
+/* A process that has taken the device over is killed when it begins a queue. */
+static void
+die_recovering (const struct options *options_then, int when)
+{
+  struct options o = *options_then;
+  int status;
+  pid_t pid;
+
+  o.recovers = true;
+  fetching = when;
+  pid = fork ();
+  if (pid == 0) {
+    bridge_open (&o, &impossible, &why);
+    _exit (1);
+  }
+  fetching = FETCHES;
+  assert_int_equal (waitpid (pid, &status, 0), pid);
+  assert_int_equal (status, 0);
+  kernel->nr_asked = 0;
+}
+
+/* Linux 6.12 says EINVAL to whoever comes after one that has not fetched. */
+static void
+test_died_before (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (true);
+  die_recovering (&lasting, DIES_BEFORE);
+  o.recovers = true;
+  refuse (START_RECOVERY, -EINVAL, 1);
+  bridge = bridge_open (&o, &impossible, &why);
+  if (bridge == NULL)
+    fail_msg ("%s", why.text);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+  assert_int_equal (records (), 0);
+}
+
+/* It cannot do with one that was killed meanwhile: nobody asks it to.  The
+ * device is deleted, and there is another one if somebody wants one.
+ */
+static void
+test_died_meanwhile (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  if (sysconf (_SC_NPROCESSORS_ONLN) < 2)
+    skip (); /* a device has no more queues */
+  o.queues = 2;
+  leave_device_of (&o, true);
+  die_recovering (&o, DIES_MEANWHILE);
+  o.recovers = true;
+  assert_null (bridge_open (&o, &impossible, &why));
+  assert_non_null (strstr (why.text, "/dev/ublkb4095 cannot be taken over"));
+  WERE_ASKED (STOP, DELETE_ASYNC);
+  assert_int_equal (records (), 0);
+
+  o.recovers = false;
+  leave_device_of (&o, true);
+  die_recovering (&o, DIES_MEANWHILE);
+  bridge = bridge_open (&o, &impossible, &why);
+  if (bridge == NULL)
+    fail_msg ("%s", why.text);
+  WERE_ASKED (STOP, DELETE_ASYNC, ADD, SET_PARAMS, START);
+  assert_int_equal (records (), 1);
+  close_bridge (CLOSED);
+  assert_int_equal (records (), 0);
+
+  /* Linux 6.16 can. */
+  o.recovers = false;
+  leave_device_of (&o, true);
+  die_recovering (&o, DIES_MEANWHILE);
+  kernel->features |= UBLK_F_QUIESCE;
+  o.recovers = true;
+  bridge = bridge_open (&o, &impossible, &why);
+  if (bridge == NULL)
+    fail_msg ("%s", why.text);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+  assert_int_equal (records (), 0);
+
+  /* So can all with one queue. */
+  leave_device (true);
+  die_recovering (&lasting, DIES_MEANWHILE);
+  bridge = bridge_open (&lasting, &impossible, &why);
+  if (bridge == NULL)
+    fail_msg ("%s", why.text);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+}
+
 #define RECOVER(f)                                                             \
   cmocka_unit_test_setup_teardown (f, make_directory, remove_directory)
 
@@ -736,6 +853,8 @@ main (void)
       cmocka_unit_test (test_delete_waits),
       cmocka_unit_test (test_gone),
       RECOVER (test_recover),
+      RECOVER (test_died_before),
+      RECOVER (test_died_meanwhile),
       RECOVER (test_recover_in_vain),
       RECOVER (test_recover_other),
       cmocka_unit_test (test_delete_fails),

@@ -388,6 +388,15 @@ test_fetched (void **state)
   journal_queue_has_fetched (journal);
   assert_int_equal (journal_fetched (journal), FETCHED_ALL);
   end ();
+
+  /* One queue has fetched all or nothing. */
+  make ();
+  journal_begin_fetching (journal);
+  journal_queue_fetches (journal);
+  assert_int_equal (journal_fetched (journal), FETCHED_NOTHING);
+  journal_queue_has_fetched (journal);
+  assert_int_equal (journal_fetched (journal), FETCHED_ALL);
+  end ();
 }
 
 int
