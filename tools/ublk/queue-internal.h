@@ -54,6 +54,7 @@ struct request {
   void (*done) (struct io *io, int err);
   bool is_asked;        /* the server, which has not answered; since when: */
   uint32_t asked_at;    /* by the queue's `now` */
+  uint32_t begun_at;    /* when it was asked for the first time */
   bool is_late;         /* the server, with the answer */
   bool is_sent_again;   /* by another connection, as the first one has died, or
                          * as its process has */
@@ -197,7 +198,8 @@ void request_explain (struct request *r, int err);
 
 /* The connection by which the request was sent has died.  Returns true if the
  * request waits for another one, by which it is sent again; then its `done` is
- * called as usual, or with -ENOTCONN if nobody waits for others any longer.
+ * called as usual, or with -ENOTCONN if nobody waits for others any longer, or
+ * with -ETIMEDOUT if the server leaves this one unanswered whatever happens.
  */
 bool request_waits (struct request *r);
 

@@ -89,6 +89,17 @@ is_without_hope (struct queue *q)
   return r;
 }
 
+/* One that the server leaves unanswered, while it answers others, is not sent
+ * again for ever.
+ */
+static bool
+has_waited_enough (const struct request *r)
+{
+  const struct device *d = r->queue->device;
+
+  return r->is_late && r->queue->now - r->begun_at > d->timeout + d->persist;
+}
+
 bool
 request_waits (struct request *r)
 {
@@ -98,7 +109,7 @@ request_waits (struct request *r)
     return false;
   if (!q->is_lost)
     lose (q);
-  if (is_without_hope (q))
+  if (is_without_hope (q) || has_waited_enough (r))
     return false;
   r->next = NULL;
   *q->last_waiting = r;

@@ -84,6 +84,7 @@ request_submit (struct request *r, struct link *link, enum io_kind kind,
                                 : &q->data;
   r->done = done;
   r->came_while_lost = q->is_lost;
+  r->begun_at = q->now;
   r->io.kind = kind;
   r->io.fua = (asked (r)->operation & UBLK_IO_FUA) != 0;
   r->io.no_hole = (asked (r)->operation & UBLK_IO_NO_UNMAP) != 0;

@@ -221,6 +221,7 @@ static struct {
   bool refuses_once; /* with it */
   int dies;          /* the connection dies after so many requests; -1: never */
   bool is_silent;
+  uint64_t ignored;      /* there it answers nothing; 0: nowhere */
   uint64_t most_cleared; /* bytes; more is an error */
   /* A write that another process has sent to zone 2 is done just before the
    * next one.
@@ -335,18 +336,24 @@ bool
 link_pump (struct link *l)
 {
   struct io *io = l->first, *next;
+  bool r = false;
 
   if (server.is_silent && !l->is_dead)
     return false;
   l->first = NULL;
   l->last = &l->first;
-  if (io == NULL)
-    return false;
   for (; io != NULL; io = next) {
     next = io->next;
+    if (!l->is_dead && server.ignored != 0 && io->offset == server.ignored) {
+      io->next = NULL;
+      *l->last = io;
+      l->last = &io->next;
+      continue;
+    }
     io->done (io, serve (l, io));
+    r = true;
   }
-  return true;
+  return r;
 }
 
 /*---------------------------------------------------------------------*/
@@ -935,6 +942,53 @@ test_silence_lasting (void **state)
 }
 
 static void
+ignore_reads (void)
+{
+  server.ignored = 4096;
+}
+
+static void
+stop_ignoring (void)
+{
+  server.ignored = 0;
+  renew ();
+}
+
+/* Nor is one sent again for ever that is ignored while others are answered. */
+static void
+test_ignored (void **state)
+{
+  (void) state;
+  make_lasting_device (false, -1);
+  RUN (ignore_reads, one_read, another_read, time_out, renew, another_read,
+       time_out, renew, another_read);
+  assert_int_equal (kernel.nr_answers, 4);
+  answered (0, 4, 4096);
+  answered (1, 4, 4096);
+  answered (2, 3, -ETIMEDOUT);
+  answered (3, 4, 4096);
+  close_lost ();
+
+  /* It was ignored for a while. */
+  make_lasting_device (false, -1);
+  RUN (ignore_reads, one_read, time_out, stop_ignoring, another_read);
+  answered (0, 3, 8192);
+  answered (1, 4, 4096);
+  close_lost ();
+
+  /* It has its time with each connection. */
+  make_lasting_device (false, -1);
+  device.persist = 2 * TIMEOUT;
+  RUN (ignore_reads, one_read, time_out, renew, another_read, time_out, renew,
+       another_read, time_out, renew, another_read);
+  answered (0, 4, 4096);
+  answered (1, 4, 4096);
+  answered (2, 3, -ETIMEDOUT);
+  answered (3, 4, 4096);
+  close_lost ();
+}
+
+static void
 one_finish (void)
 {
   ask (0, UBLK_ZONE_FINISH, 2 * ZONE_SECTORS, 0);
@@ -1511,6 +1565,7 @@ main (void)
       cmocka_unit_test (test_flush),
       cmocka_unit_test (test_silence),
       cmocka_unit_test (test_silence_lasting),
+      cmocka_unit_test (test_ignored),
       cmocka_unit_test (test_left_writes),
       cmocka_unit_test (test_left_grown),
       cmocka_unit_test (test_left_appends),
