@@ -82,6 +82,20 @@ for early in zone-reorder-wait=0 zone-reorder-wait=10s; do
   done
 done
 
+# Or it is attached once more.
+start_server 128M memory-backed=true zoned=true zone-size=4M zone-max-open=12
+disk=$(/nullblk-attach --persist "$uri") || fail "it is not attached"
+start_load use_zones
+kill_for_good
+/nullblk-attach --list | grep '(dead)' >/dev/null || fail "it is not dead"
+same=$disk
+disk=$(/nullblk-attach "$uri") || fail "it is not attached again"
+[ "$disk" = "$same" ] || fail "$same is $disk now"
+stop_load
+try /nullblk-attach --detach "$disk"
+leave_server
+leaves_nothing "attached again"
+
 # Appends: files are written, and are there.
 load_btrfs || exit 0
 try dd if=/dev/urandom of="$tmp/content" bs=1M count=4

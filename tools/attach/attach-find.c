@@ -235,6 +235,21 @@ is_there (const void *arg)
 }
 
 bool
+is_left (const struct attachment *a, const char *directory)
+{
+  char persist[32];
+  bool is_dead;
+  struct record r;
+
+  read_line (persist, sizeof persist, directory, "persist");
+  if (!has_cookie (a) || persist[0] == '\0' ||
+      record_open (&r, record_cookie (cookie_of (a)), &is_dead) < 0)
+    return false;
+  record_close (&r);
+  return is_dead;
+}
+
+bool
 is_gone (const void *attachment)
 {
   return !is_there (attachment);
@@ -343,7 +358,7 @@ match_export (const char *name, const char *directory)
   /* A device without an identifier cannot be given new connections, and it
    * cannot be seen whether it has lost its own.
    */
-  if (has_identifier (&a) && is_there (&a))
+  if (has_identifier (&a) && (is_there (&a) || is_left (&a, directory)))
     snprintf (wanted.name, sizeof wanted.name, "%s", name);
 }
 

@@ -269,6 +269,11 @@ bool is_attached_by (const struct attachment *a, pid_t pid);
 bool is_there (const void *attachment);
 bool is_gone (const void *attachment);
 
+/* Is it a ublk device that has been made with --persist, and was left by
+ * processes that were killed?
+ */
+bool is_left (const struct attachment *a, const char *directory);
+
 /* Returns the attachment of DIRECTORY; after a crash there may be none.  If
  * nullblk-attach was killed when the kernel had just attached the device, the
  * device is looked for by its identifier.
@@ -276,8 +281,8 @@ bool is_gone (const void *attachment);
 struct attachment remembered (const char *directory);
 
 /* Returns the name of a device's attachment: of one that is there, or else of
- * one that a crash has left.  Or the name of an export's attachment that is
- * there and has an identifier or a cookie.  NULL if there is none.
+ * one that a crash has left.  Or the name of an export's attachment that has an
+ * identifier or a cookie, and is there, or is_left.  NULL if there is none.
  */
 const char *name_of_device (const char *device);
 const char *name_of_export (const struct uri *uri);

@@ -18,7 +18,7 @@
  *       pid, socket          of the server, if nullblk-attach has started it
  *       server               the server's pid, and when it was started
  *       watcher              the same of the process that reconnects the device
- *       persist              "yes" if nullblk-ublk reconnects the device
+ *       persist              seconds, if nullblk-ublk reconnects the device
  *
  * The directory is there before a server or a device, and removed after them:
  * so --detach can find and remove all that a crash leaves.  It is locked while
@@ -268,6 +268,29 @@ fall_back (void)
   return connect_all ();
 }
 
+/* Have nullblk-ublk take over a device that processes have left which were
+ * killed.  Another process may do so meanwhile.
+ */
+static void
+revive_ublk (struct attachment *a, const char *name, const char *directory)
+{
+  static char uri[LONGEST_URI];
+  char persist[32];
+  struct ublk_options o = {.connections = options.connections,
+                           .timeout = options.timeout};
+
+  read_line (uri, sizeof uri, directory, "uri");
+  read_line (persist, sizeof persist, directory, "persist");
+  o.persist =
+      options.persist > 0 ? options.persist : strtoul (persist, NULL, 10);
+  if (attach_by_ublk (a, &o, uri) != UBLK_ATTACHED && !is_there (a))
+    die ("%s: it is attached as %s to /dev/%s, whose process was killed; "
+         "--detach %s clears that",
+         source.text, name, a->device, name);
+  if (!write_line (directory, "device", a->device))
+    die ("%s: %s", directory, strerror (errno));
+}
+
 /* Print the device that the export has as NAME, with dead connections brought
  * back to life.
  */
@@ -277,6 +300,7 @@ use_attached (const char *name, struct client_options o)
   char directory[LONGEST_PATH], persists[64];
   struct attachment a;
   struct offer then;
+  bool left;
 
   directory_of (directory, sizeof directory, name);
   if (!lock_directory (directory))
@@ -284,7 +308,8 @@ use_attached (const char *name, struct client_options o)
          "that",
          source.text, name);
   a = remembered (directory);
-  if (!is_there (&a))
+  left = is_left (&a, directory);
+  if (!left && !is_there (&a))
     die ("%s: it was attached as %s, and has just been detached", source.text,
          name);
   if (options.as != AS_AUTO && has_cookie (&a) != source.by_ublk)
@@ -300,6 +325,8 @@ use_attached (const char *name, struct client_options o)
   if (options.persist > 0 && persists[0] == '\0')
     die ("%s: it is attached as %s to /dev/%s without --persist", source.text,
          name, a.device);
+  if (left)
+    revive_ublk (&a, name, directory);
   if (!has_cookie (&a)) {
     if (source.by_ublk)
       o = fall_back ();
@@ -443,6 +470,7 @@ attach_ublk (void)
                                  .timeout = options.timeout,
                                  .persist = options.persist};
   struct attachment *a = &begun.attachment;
+  char persist[32];
   enum ublk_outcome outcome;
 
   attachment_name (a, true);
@@ -456,8 +484,10 @@ attach_ublk (void)
   if (outcome != UBLK_ATTACHED)
     exit (EXIT_FAILURE); /* nullblk-ublk has said why */
   write_or_die ("device", a->device);
-  if (options.persist > 0)
-    write_or_die ("persist", "yes");
+  if (options.persist > 0) {
+    format (persist, sizeof persist, "%u", options.persist);
+    write_or_die ("persist", persist);
+  }
   return true;
 }
 

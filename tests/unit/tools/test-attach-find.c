@@ -376,6 +376,9 @@ test_ublk (void **state)
   check_remembered ("a", "ublkb1", false);
   check_remembered ("b", "", false);
   check_export ("nbd://h", NULL);
+  /* One that is to last can be brought back to life. */
+  assert_true (write_line (RUN "/a", "persist", "60"));
+  check_export ("nbd://h", "a");
 }
 
 /* Can somebody else lock it, for a moment? */
