@@ -74,7 +74,10 @@ take_turn (struct request *r)
                     NULL, append_is_done);
     break;
   case APPEND_REFUSED:
-    request_explain (r, -EIO);
+    if (request_may_search_again (r, -EIO))
+      request_append (r);
+    else
+      request_explain (r, -EIO);
     break;
   }
 }

@@ -12,8 +12,8 @@
  *                        same data, is answered and not sent.  Of two that have
  *                        the same data it does not matter which is which.
  *
- * An append that fails is looked for again, as long as there are some that the
- * server may have got so late that they have taken its place.
+ * An append that fails, or finds no room, is looked for again, as long as there
+ * are some that the server may have got so late that they have taken its place.
  *
  * What is answered is forgotten when the kernel has taken the answer.  An append
  * is forgotten before anything is waited for: if it was found again after hours,

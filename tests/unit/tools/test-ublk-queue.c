@@ -228,6 +228,7 @@ static struct {
    */
   bool has_late_write;
   unsigned char late_byte; /* which it consists of */
+  unsigned late_read;      /* or before so many reads of the table; 0: never */
 } server;
 
 static unsigned char content[NR_ZONES * ZONE_SIZE];
@@ -311,6 +312,9 @@ serve (struct link *l, struct io *io)
     server.dies--;
   if (l->is_dead)
     return -ENOTCONN;
+  if (l == &zones && io->kind == IO_READ && server.late_read > 0 &&
+      --server.late_read == 0)
+    write_late ();
   if ((l == &zones || l == &new_zones) && io->kind == IO_READ)
     memcpy (io->buf, (const char *) table + io->offset, io->count);
   if (io->kind == IO_READ && io->buf == NULL)
@@ -1506,6 +1510,17 @@ test_left_late (void **state)
   appended_at (0, 0, 16);
   assert_int_equal (kernel.nr_answers, 3);
   appended_at (1, 1, 8);
+  assert_false (end_journal ());
+
+  /* There is no room for it any more. */
+  LEAVE (UBLK_ZONE_APPEND, ZONE_SECTORS - 8, -1);
+  put_data_of (0, 0, 'a');
+  written_up_to (ZONE_SECTORS - 8);
+  server.late_read = 2;
+  server.late_byte = 'a';
+  RUN (one_append);
+  appended_at (0, 0, ZONE_SECTORS - 8);
+  assert_int_equal (writes (), 0);
   assert_false (end_journal ());
 
   /* It fails for another reason. */
