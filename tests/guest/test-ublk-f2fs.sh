@@ -10,7 +10,7 @@
 source "${0%/*}/ublk.sh"
 if on_host; then
   requires mkfs.f2fs fsck.f2fs ip
-  NULLBLK_KERNEL=full boot_to_ublk
+  NULLBLK_KERNEL=${NULLBLK_KERNEL-full} boot_to_ublk
   exit
 fi
 

@@ -11,8 +11,9 @@
 source "${0%/*}/ublk.sh"
 if on_host; then
   requires mkfs.btrfs btrfs mkfs.f2fs fsck.f2fs
+  mkdir "$tmp/add"
+  [ -z "${NULLBLK_ADD-}" ] || cp -r "$NULLBLK_ADD/." "$tmp/add"
   export NULLBLK_ADD=$tmp/add
-  mkdir "$NULLBLK_ADD"
   cp "$top_srcdir/man/nullblk-ublk.pod" "$NULLBLK_ADD"
   NULLBLK_KERNEL=${NULLBLK_KERNEL-full} boot_to_ublk
   exit
