@@ -24,6 +24,13 @@
  */
 #define NBD_MAX_REQUEST (UINT64_C (32) << 20)
 
+/* The largest append.  btrfs makes an extent as large as an append may be, and
+ * takes the order in which the checksums of its bios are ready for the order of
+ * the data (Linux 6.12).  A bio has 256 pages at least, so up to this size an
+ * extent is one bio.
+ */
+#define MAX_APPEND (UINT64_C (1) << 20)
+
 /* One discard or write of zeroes has no more bytes: NBD counts them in 32 bits.
  */
 #define MOST_CLEARED (UINT64_C (1) << 30)
@@ -249,7 +256,7 @@ plan_zones (struct plan *plan, const struct export *e, const struct wishes *w,
   p->max_open_zones = e->max_open;
   p->max_active_zones = e->max_active;
   p->max_append_sectors =
-      p->max_sectors < p->chunk_sectors ? p->max_sectors : p->chunk_sectors;
+      min (min (p->max_sectors, p->chunk_sectors), MAX_APPEND / SECTOR);
   return 0;
 }
 

@@ -44,7 +44,7 @@ modules=(nbd null_blk brd ext4 crc32c_generic xfs virtio_pci virtio_net
          virtio_blk)
 # What only some tests need, which skip themselves.
 more_tools=(btrfs mkfs.btrfs mkfs.f2fs fsck.f2fs dmsetup ip)
-more_modules=(ublk_drv mq_deadline btrfs crc32c_intel crc32_generic f2fs zonefs
+more_modules=(ublk_drv mq_deadline btrfs crc32_generic f2fs zonefs
               loop veth dm_mod dm_crypt dm_mirror md_mod raid0 raid1 linear xts)
 
 directory=${1:?}

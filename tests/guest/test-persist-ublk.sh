@@ -141,7 +141,6 @@ write_files ()
 }
 breaks_often write_zones
 breaks_often write_zones
-modprobe crc32c-intel || true # with a slow one btrfs 6.12 has a fault
 if modprobe btrfs; then
   try mkfs.btrfs -q -f -d single -m single "$disk"
   try mount -t btrfs "$disk" /mnt

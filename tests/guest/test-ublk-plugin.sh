@@ -116,7 +116,9 @@ shows "$queue/nr_zones" 16
 shows "$queue/chunk_sectors" 8192
 shows "$queue/max_open_zones" 3
 shows "$queue/max_active_zones" 5
-[ "$(cat "$queue/zone_append_max_bytes")" -ge 65536 ] || fail "no appends"
+appends=$(cat "$queue/zone_append_max_bytes")
+[ "$appends" -ge 65536 ] || fail "no appends"
+[ "$appends" -le 1048576 ] || fail "btrfs mixes up the bios of an extent"
 try write_zone 2
 try write_zone 2 1
 zone_is 2 oi 256

@@ -106,7 +106,9 @@ shows "$queue/max_active_zones" 5
 shows "$queue/rotational" 0
 shows "$queue/discard_max_bytes" 0
 shows "$queue/write_zeroes_max_bytes" 0
-[ "$(cat "$queue/zone_append_max_bytes")" -ge 65536 ] || fail "no appends"
+appends=$(cat "$queue/zone_append_max_bytes")
+[ "$appends" -ge 65536 ] || fail "no appends"
+[ "$appends" -le 1048576 ] || fail "btrfs mixes up the bios of an extent"
 are_equal "attaching"
 
 # Commands.

@@ -18,12 +18,10 @@ boot_to_ublk ()
   boot_guest
 }
 
-# load_btrfs: with a checksum that is fast.  With a slow one btrfs computes those
-# of the bios of an extent in parallel, and on zones then takes their order for
-# that of the data (Linux 6.12).  Status 1 where there is no btrfs.
+# load_btrfs: with a checksum that is slow: btrfs then computes those of several
+# bios in parallel.  Status 1 where there is no btrfs.
 load_btrfs ()
 {
-  modprobe crc32c_intel 2>/dev/null || true
   modprobe btrfs
 }
 
