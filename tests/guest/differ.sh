@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Linux's null_blk and ours, attached by nullblk-ublk, are asked the same by the
-# program differ, and have to answer the same, except for what the manual says.
+# Linux's null_blk and ours are asked the same by the program differ, and have
+# to answer the same, except for what the manual says.  Ours is a block device
+# in two ways: attached by nullblk-ublk, and made by the server (ublk=true),
+# which is several times as fast.
 #
 # A geometry is a list of null_blk's own words, of configfs and so with sizes in
 # MiB; ours is given the same words.  Words with dashes are options of differ.
@@ -53,9 +55,15 @@ rows_are_documented ()
 
 boot_to_differ ()
 {
-  [ -x "$top_builddir/tests/guest/differ" ] || skip "differ is not built"
+  local program
+
+  for program in tests/guest/differ tools/nullblk-ublk tools/nullblkctl; do
+    [ -x "$top_builddir/$program" ] || skip "$program is not built"
+  done
   rows_are_documented
-  boot_to_ublk
+  # Each request goes through several processes.  Emulated processors take long
+  # to wake each other.
+  boot_guest -smp 1
 }
 
 configfs=/sys/kernel/config/nullb/theirs
@@ -123,7 +131,8 @@ are_alike ()
 }
 
 declare -A rows
-operations=0
+operations=0 unknown=0
+read -ra ways <<<"${NULLBLK_GUEST_WAYS-nullblk-ublk ublk=true}"
 
 # Its log has a line for each command that it refuses.
 with_log ()
@@ -131,56 +140,87 @@ with_log ()
   exec "$@" 2>"$tmp/server"
 }
 
-# differ_in GEOMETRY OPERATIONS SEED
+# start_disk WAY GEOMETRY [KEY=VALUE]...: start_ours, and set $disk.
+start_disk ()
+{
+  if [ "$1" = ublk=true ]; then
+    start_ours "${@:2}" "$1"
+    find_disk
+  else
+    start_ours "${@:2}"
+    attach_ublk -q 1 "$uri"
+  fi
+}
+
+end_disk ()
+{
+  if [ "$1" = ublk=true ]; then
+    stop_server
+  else
+    detach_ublk
+    leave_server
+  fi
+}
+
+# differ_in GEOMETRY WAY OPERATIONS SEED
 differ_in ()
 {
-  local options=(--operations="$2" --seed="$3") ours=() word n row
+  local options=(--operations="$3" --seed="$4") ours=() word n row
 
-  echo "geometry: $1"
+  echo "geometry: $1, by $2"
   wrapper=(with_log)
   # What null_blk has no words for.  A command to a range of zones is one for
   # each, which null_blk does one after another.
   [[ $1 != *zoned=1* ]] || ours=(zone-read-past-wp=ones zone-reorder-wait=0)
-  start_ours "$1" parallel=off "${ours[@]}"
+  start_disk "$2" "$1" parallel=off "${ours[@]}"
   options+=(--configfs="$configfs" --config="$(uri_of nullb0.config)")
   [[ $1 != *zoned=1* ]] || options+=(--zones="$(uri_of nullb0.zones)")
   for word in $1; do
     [[ $word != --* ]] || options+=("$word")
   done
-  attach_ublk -q 1 "$uri"
+  # A scheduler would have the requests of one call done in an order of its own.
+  echo none >"/sys/block/${theirs##*/}/queue/scheduler"
+  echo none >"$queue/scheduler"
   are_alike logical_block_size zoned
   [[ $1 != *zoned=1* ]] ||
     are_alike nr_zones chunk_sectors max_open_zones max_active_zones
   /differ "${options[@]}" "$theirs" "$disk" >"$tmp/differ" 2>&1 ||
-    different+=("$1")
+    different+=("$1, by $2")
   grep -v ^row: "$tmp/differ" || true
   while read -r n row; do
     rows[$row]=$((${rows[$row]-0} + n))
   done < <(sed -n 's/^row: //p' "$tmp/differ")
-  detach_ublk
-  leave_server
+  n=$(sed -n 's/^seed .* operations, \([0-9]*\) differences .*/\1/p' \
+    "$tmp/differ")
+  operations=$((operations + $3)) unknown=$((unknown + ${n:-1}))
+  end_disk "$2"
 }
 
-# differ_in_all OPERATIONS GEOMETRY...
+# differ_in_all OPERATIONS GEOMETRY...: at least as many, by all $ways.
 differ_in_all ()
 {
-  local each=$(($1 / ($# - 1))) geometry i=0
+  local each geometry those=() way i=0
 
-  different=()
-  shift
-  # Each request goes through three processes.  Emulated processors take long to
-  # wake each other.
-  echo 0 >/sys/devices/system/cpu/cpu1/online
-  for geometry; do
-    if ! make_theirs "$geometry"; then
+  for geometry in "${@:2}"; do
+    if make_theirs "$geometry"; then
+      remove_theirs
+      those+=("$geometry")
+    else
       echo "left out, as Linux $(uname -r) has no such thing: $geometry"
-      continue
     fi
-    differ_in "$geometry" "$each" $((seed + i++))
-    remove_theirs
-    operations=$((operations + each))
   done
-  echo "$operations operations in $i geometries, Linux $(uname -r)"
+  each=$(($1 / (${#those[@]} * ${#ways[@]}) + 1))
+  different=()
+  for geometry in "${those[@]}"; do
+    for way in "${ways[@]}"; do
+      make_theirs "$geometry"
+      differ_in "$geometry" "$way" "$each" $((seed + i++))
+      remove_theirs
+    done
+  done
+  echo "operations: $operations, not known: $unknown," \
+    "geometries: ${#those[@]} of $(($# - 1)), by: ${ways[*]}," \
+    "Linux: $(uname -r)"
   [ ${#different[@]} = 0 ] ||
     fail "they differ in $(printf '\n%s' "${different[@]}")"
 }
