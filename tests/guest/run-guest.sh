@@ -108,11 +108,17 @@ boot ()
   local end=$((SECONDS + limit))
 
   # Not in a pipe, so that it can be ended by its number.
-  qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 \
-    -m 1024 -display none -nodefaults -no-reboot -serial stdio \
-    -kernel "$image/kernel" -initrd "$tmp/initramfs" \
-    -append "console=ttyS0 quiet panic=-1 oops=panic $patience" "$@" \
-    >"$tmp/console" 2>&1 </dev/null &
+  if [ "${NULLBLK_KERNEL-}" = uml ]; then
+    "$image/kernel" mem=3072M initrd="$tmp/initramfs" con=null con0=null,fd:1 \
+      quiet panic=-1 oops=panic null_blk.nr_devices=0 \
+      uml_dir="$tmp" >"$tmp/console" 2>&1 </dev/null &
+  else
+    qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 \
+      -m 1024 -display none -nodefaults -no-reboot -serial stdio \
+      -kernel "$image/kernel" -initrd "$tmp/initramfs" \
+      -append "console=ttyS0 quiet panic=-1 oops=panic $patience" "$@" \
+      >"$tmp/console" 2>&1 </dev/null &
+  fi
   qemu=$!
 
   hung=
