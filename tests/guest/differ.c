@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Asks two block devices the same, over and over, and says where they answer
- * differently.  A is one of Linux's null_blk, and B is one of ours.
+ * differently.  A is one of Linux's null_blk or zloop, and B is one of ours.
  *
  *   differ [OPTION]... A B
  *   differ --rows
@@ -15,6 +15,7 @@
  *                          offline
  *     --no-data            reads are not compared, but for their results
  *     --stop               at the first difference that is not known
+ *     --zloop              A is of zloop
  *
  * The operations are direct I/O and ioctls, drawn by the seed: most are such
  * that they do something, many are at the edges of what is allowed, and some
@@ -68,7 +69,7 @@ static uint64_t zone_size; /* 0: there are no zones */
 static unsigned nr_zones;
 static struct blk_zone zones[2][MOST_ZONES]; /* as they were reported last */
 static struct blk_zone before[MOST_ZONES];   /* A's, before the operation */
-static bool has_data = true;
+static bool has_data = true, is_zloop;
 
 static const char *configfs;
 static bool marks_bad;
@@ -658,6 +659,17 @@ is_other_limit (const struct difference *d)
          is_one_of_the_limits (answer[B]);
 }
 
+static bool
+is_emptied (const struct difference *d)
+{
+  const struct blk_zone *z = &before[d->zone];
+
+  return is_zloop && d->what == REPORT && answer[A] < 0 && answer[B] < 0 &&
+         z->cond == BLK_ZONE_COND_EXP_OPEN && z->wp == z->start &&
+         zones[A][d->zone].cond == BLK_ZONE_COND_EMPTY &&
+         zones[B][d->zone].cond == BLK_ZONE_COND_EXP_OPEN;
+}
+
 /* Differences that stay, in the words of the manual. */
 static struct row {
   const char *text;
@@ -667,6 +679,7 @@ static struct row {
     {"The error of a read-only zone", is_readonly_error, 0},
     {"Which limit has refused a command to a range of zones", is_other_limit,
      0},
+    {"zloop: an open zone, after its first write has failed", is_emptied, 0},
 };
 #define NR_ROWS (sizeof rows / sizeof rows[0])
 
@@ -794,6 +807,8 @@ show (const struct difference *d)
   fflush (stdout);
 }
 
+static bool is_report_known; /* a report differs as a row says */
+
 /* Note a difference.  Returns whether it is known. */
 static bool
 note (const struct difference *d)
@@ -803,6 +818,7 @@ note (const struct difference *d)
   for (row = rows; row < rows + NR_ROWS; row++) {
     if (row->is_it (d)) {
       row->count++;
+      is_report_known |= d->what == REPORT;
       return true;
     }
   }
@@ -815,8 +831,11 @@ note (const struct difference *d)
 static bool
 is_same (const struct blk_zone *a, const struct blk_zone *b)
 {
-  return a->start == b->start && a->len == b->len && a->wp == b->wp &&
-         a->type == b->type && a->cond == b->cond && a->non_seq == b->non_seq &&
+  /* Of others, zloop reports none. */
+  const bool ok = a->wp == b->wp || (is_zloop && !has_pointer (a));
+
+  return ok && a->start == b->start && a->len == b->len && a->type == b->type &&
+         a->cond == b->cond && a->non_seq == b->non_seq &&
          a->reset == b->reset && a->capacity == b->capacity;
 }
 
@@ -929,6 +948,7 @@ try_operation (const struct operation *o)
 {
   bool ok;
 
+  is_report_known = false;
   memcpy (before, zones[A], sizeof before);
   ask_both (o);
   ok = compare_results (o);
@@ -937,6 +957,8 @@ try_operation (const struct operation *o)
     ok = compare_reports (o) && ok;
   if (!ok)
     meet_difference (o);
+  else if (is_report_known)
+    make_alike (o);
 }
 
 static void
@@ -1049,6 +1071,7 @@ parse (int argc, char *argv[])
       {"rows", no_argument, NULL, 'r'},
       {"seed", required_argument, NULL, 's'},
       {"stop", no_argument, NULL, 'x'},
+      {"zloop", no_argument, NULL, 'l'},
       {"zones", required_argument, NULL, 'z'},
       {NULL, 0, NULL, 0}};
   int c;
@@ -1066,6 +1089,9 @@ parse (int argc, char *argv[])
       break;
     case 'e':
       config_export = open_export (optarg);
+      break;
+    case 'l':
+      is_zloop = true;
       break;
     case 'o':
       operations = number (optarg);

@@ -77,11 +77,50 @@ load_null_blk ()
   dmesg -n 1 # each error has a line
 }
 
+# load_zloop: what is asked from now on is not null_blk.
+load_zloop ()
+{
+  modprobe zloop || skip "Linux $(uname -r) has no zloop"
+  theirs=/dev/zloop0
+  mkdir -p "$tmp/zloop"
+  mount -t tmpfs zloop "$tmp/zloop"
+  at_exit+=(remove_theirs unmount_zloop)
+  dmesg -n 1
+}
+
+unmount_zloop ()
+{
+  umount "$tmp/zloop"
+}
+
+# make_zloop GEOMETRY: a block is one of the filesystem below it.
+make_zloop ()
+{
+  local word words="id=0,base_dir=$tmp/zloop,buffered_io"
+
+  mkdir "$tmp/zloop/0"
+  for word in $1; do
+    case $word in
+      size=*) words+=",capacity_mb=${word#*=}" ;;
+      zone_size=* | zone_capacity=*) words+=",${word/=/_mb=}" ;;
+      zone_nr_conv=*) words+=",conv_zones=${word#*=}" ;;
+      zoned=1 | blocksize=4096 | --*) ;;
+      *) fail "zloop has no word for $word" ;;
+    esac
+  done
+  [[ $words == *conv_zones* ]] || words+=",conv_zones=0"
+  echo "add $words" >/dev/zloop-control
+}
+
 # make_theirs GEOMETRY: status 1 where this null_blk has not all the words.
 make_theirs ()
 {
   local word
 
+  if [ "$theirs" = /dev/zloop0 ]; then
+    make_zloop "$1"
+    return
+  fi
   mkdir "$configfs"
   # As many as ours takes, so that the kernel divides requests for both alike.
   echo 8192 >"$configfs/max_sectors"
@@ -99,6 +138,10 @@ make_theirs ()
 
 remove_theirs ()
 {
+  if [ -e /dev/zloop0 ]; then
+    echo "remove id=0" >/dev/zloop-control
+    rm -rf "$tmp/zloop/0"
+  fi
   [ -d "$configfs" ] || return 0
   echo 0 >"$configfs/power"
   rmdir "$configfs"
@@ -171,10 +214,15 @@ differ_in ()
   wrapper=(with_log)
   # What null_blk has no words for.  A command to a range of zones is one for
   # each, which null_blk does one after another.
-  [[ $1 != *zoned=1* ]] || ours=(zone-read-past-wp=ones zone-reorder-wait=0)
+  [[ $1 != *zoned=1* ]] || ours=(zone-reorder-wait=0)
+  [[ $1 != *zoned=1* || $theirs == *zloop* ]] || ours+=(zone-read-past-wp=ones)
   start_disk "$2" "$1" parallel=off "${ours[@]}"
-  options+=(--configfs="$configfs" --config="$(uri_of nullb0.config)")
-  [[ $1 != *zoned=1* ]] || options+=(--zones="$(uri_of nullb0.zones)")
+  if [[ $theirs == *zloop* ]]; then
+    options+=(--zloop)
+  else
+    options+=(--configfs="$configfs" --config="$(uri_of nullb0.config)")
+    [[ $1 != *zoned=1* ]] || options+=(--zones="$(uri_of nullb0.zones)")
+  fi
   for word in $1; do
     [[ $word != --* ]] || options+=("$word")
   done
