@@ -86,6 +86,7 @@ CONFIG_TIMERFD=y
 CONFIG_FUTEX=y
 CONFIG_AIO=y
 CONFIG_IO_URING=y
+CONFIG_SYSVIPC=y
 CONFIG_POSIX_TIMERS=y
 CONFIG_HIGH_RES_TIMERS=y
 CONFIG_NO_HZ_IDLE=y
@@ -99,9 +100,11 @@ CONFIG_INET=y
 CONFIG_PROC_FS=y
 CONFIG_PROC_SYSCTL=y
 CONFIG_SYSFS=y
+CONFIG_DEBUG_FS=y
 CONFIG_CONFIGFS_FS=y
 CONFIG_SHMEM=y
 CONFIG_TMPFS=y
+CONFIG_SWAP=y
 CONFIG_DEVTMPFS=y
 CONFIG_BLK_DEV_INITRD=y
 CONFIG_RD_ZSTD=y
@@ -136,6 +139,7 @@ version=$(make -s -C "$tmp/tree" ARCH=um kernelrelease)
 rm -rf "$tmp/package"
 mkdir -p "$tmp/package/boot" "$tmp/package/usr/lib/modules/$version"
 cp "$tmp/tree/linux" "$tmp/package/boot/vmlinuz-$version"
+cp "$tmp/tree/.config" "$tmp/package/boot/config-$version"
 cp "$tmp/tree/modules.builtin" "$tmp/package/usr/lib/modules/$version"
 : >"$tmp/package/usr/lib/modules/$version/modules.order"
 rm -rf "$directory/package" "$directory/inputs"
