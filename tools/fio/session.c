@@ -34,7 +34,7 @@ session_create (unsigned depth, uint64_t zone_size, bool eager)
   s->zone_size = zone_size;
   s->eager = eager;
   /* The server is to have something to do while more is added. */
-  s->most_held = max (1, depth / 4);
+  s->most_held = max (1, depth / 2);
   answers_init (&s->answers);
   return s;
 }
@@ -97,12 +97,19 @@ send_all (struct session *s)
     channel_send (s->channels[i]);
 }
 
-void
-session_commit (struct session *s)
+/* Is there something to send that may wait for more? */
+static bool
+may_hold (const struct session *s)
 {
   const unsigned on_their_way = s->busy - s->answers.count - s->held;
 
-  if (s->eager || on_their_way == 0 || s->held >= s->most_held)
+  return !s->eager && s->held > 0 && s->held < s->most_held && on_their_way > 0;
+}
+
+void
+session_commit (struct session *s)
+{
+  if (!may_hold (s))
     send_all (s);
 }
 
@@ -148,6 +155,11 @@ session_wait (struct session *s, unsigned n)
 {
   const unsigned wanted = min (n, s->busy);
 
+  /* What has come is taken first: by then it is more, and while fio is busy with
+   * it the server is with what is sent now.
+   */
+  if (wanted > 0 && may_hold (s))
+    receive_some (s, false);
   send_all (s);
   if (n == 0 && s->answers.count < s->busy)
     receive_some (s, false);

@@ -45,8 +45,8 @@ void session_use (struct session *s, struct channel *c);
 bool session_add (struct session *s, struct request *q);
 
 /* Send what was added; or, if the session is not eager and other requests are
- * on their way, leave it for more to come with it.  To be followed by
- * session_wait soon.
+ * on their way, keep up to half of DEPTH back for more to come with it.  To be
+ * followed by session_wait soon.
  */
 void session_commit (struct session *s);
 

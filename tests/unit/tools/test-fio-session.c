@@ -22,7 +22,7 @@
 #define BLOCK 4096
 #define SIZE (8u << 20)
 
-static unsigned sends, receives;
+static unsigned sends, receives, receives_before_send;
 
 ssize_t __real_sendmsg (int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_sendmsg (int fd, const struct msghdr *message, int flags);
@@ -30,6 +30,7 @@ ssize_t
 __wrap_sendmsg (int fd, const struct msghdr *message, int flags)
 {
   sends++;
+  receives_before_send = receives;
   return __real_sendmsg (fd, message, flags);
 }
 
@@ -373,19 +374,20 @@ test_batches (void **state)
   for (i = 0; i < DEPTH; i++)
     prepare (&q[i], NBD_READ, i * BLOCK, BLOCK, bufs[i]);
 
-  /* The first leaves at once, as nothing is on its way; the others by eights,
-   * and the rest when it is waited for.
+  /* The first leaves at once, as nothing is on its way; then half of all, and
+   * the rest when it is looked for.
    */
   for (i = 0; i < DEPTH; i++) {
     assert_true (session_add (e.s, &q[i]));
     session_commit (e.s);
-    assert_int_equal (arrived (e.there[0]), (1 + i / 8 * 8) * NBD_REQUEST_SIZE);
+    assert_int_equal (arrived (e.there[0]),
+                      (i < DEPTH / 2 ? 1 : 1 + DEPTH / 2) * NBD_REQUEST_SIZE);
   }
   prepare (&more, NBD_FLUSH, 0, 0, NULL);
   assert_false (session_add (e.s, &more));
-  assert_int_equal (sends, 4);
+  assert_int_equal (sends, 2);
   assert_int_equal (session_wait (e.s, 0), 0);
-  assert_int_equal (sends, 5);
+  assert_int_equal (sends, 3);
   assert_int_equal (arrived (e.there[0]), DEPTH * NBD_REQUEST_SIZE);
 
   receives = 0;
@@ -400,6 +402,40 @@ test_batches (void **state)
     assert_memory_equal (bufs[i], expected, BLOCK);
   }
   assert_null (session_take (e.s));
+  end (&e);
+}
+
+/* What is kept back is sent when answers are waited for, but behind those that
+ * have come.
+ */
+static void
+test_kept_back (void **state)
+{
+  static uint8_t bufs[DEPTH][BLOCK];
+  struct request q[5];
+  struct ends e;
+  unsigned i;
+
+  (void) state;
+  begin (&e, 1, 0, false);
+  for (i = 0; i < 5; i++)
+    prepare (&q[i], NBD_READ, i * BLOCK, BLOCK, bufs[i]);
+  for (i = 0; i < 4; i++)
+    assert_true (session_add (e.s, &q[i]));
+  assert_int_equal (session_wait (e.s, 0), 0);
+  answer_all (e.there[0], 2);
+  assert_true (session_add (e.s, &q[4]));
+  session_commit (e.s);
+  assert_int_equal (sends, 1);
+  receives = 0;
+  assert_int_equal (session_wait (e.s, 1), 2);
+  assert_int_equal (sends, 2);
+  assert_int_equal (receives_before_send, 1);
+  assert_int_equal (receives, 1);
+  for (i = 0; i < 2; i++)
+    assert_ptr_equal (session_take (e.s), &q[i]);
+  answer_all (e.there[0], 3);
+  assert_int_equal (session_wait (e.s, 3), 3);
   end (&e);
 }
 
@@ -588,7 +624,7 @@ main (void)
       cmocka_unit_test (test_errors),    cmocka_unit_test (test_large),
       cmocka_unit_test (test_batches),   cmocka_unit_test (test_eager),
       cmocka_unit_test (test_channels),  cmocka_unit_test (test_lies),
-      cmocka_unit_test (test_too_early),
+      cmocka_unit_test (test_kept_back), cmocka_unit_test (test_too_early),
   };
 
   return RUN_TESTS (tests);
