@@ -5,14 +5,15 @@
 # What batched socket I/O is worth: nullblk-serve beside the servers that are
 # thought fastest.
 #
-#   tests/bench/batch.sh unix|tcp fio|client [LOAD...]
+#   tests/bench/batch.sh unix|tcp fio|engine|client [LOAD...]
 #
 # Of a null device: nbdkit's null plugin.  Of one of RAM: nbdkit's memory
 # plugin, and qemu-nbd's null-co, which holds nothing, but is fast; the better
 # one counts.  All are served at once, as they are usually run, and are measured
 # in turn, ROUNDS times, for each LOAD "randread|randwrite SIZE DEPTH
 # CONNECTIONS".  With fio, its nbd engine is the load, which costs more than any
-# of the servers; client is bench/client.c, which costs little.
+# of the servers; with engine, it is fio with nullblk-fio(1); client is
+# bench/client.c, which costs little.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -28,8 +29,9 @@ fi
 null=(floor nbdkit-null nullblk-serve-unbatched nullblk-serve)
 memory=(floor nbdkit-memory-sparse qemu-null-co nullblk-serve)
 n=$((${#loads[@]} * rounds * (${#null[@]} + ${#memory[@]})))
-[ "$with" = fio ] || plan $((n * (runtime + 150) / 1000 + 5))
+[ "$with" != client ] || plan $((n * (runtime + 150) / 1000 + 5))
 plan "$(seconds $n)"
+[ "$with" != engine ] || load_with_engine
 requires nbdkit fio jq qemu-nbd nbdinfo nbdcopy perl
 client=$build/tests/bench/client
 [ -x "$client" ] || die "there is no bench/client; run make bench"
@@ -68,7 +70,7 @@ device ()
       for server in "${@:2}"; do
         # shellcheck disable=SC2086 # words
         case $with in
-          fio) size=64M measure "$1" "$round" "$server" $load ;;
+          fio | engine) size=64M measure "$1" "$round" "$server" $load ;;
           client) measure_client "$1" "$round" "$server" $load ;;
         esac
       done

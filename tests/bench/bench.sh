@@ -42,13 +42,18 @@ run ()
       name=${1#batch-}
       bash "$here/batch.sh" "${name%-fio}" fio
       ;;
+    batch-unix-engine | batch-tcp-engine)
+      name=${1#batch-}
+      bash "$here/batch.sh" "${name%-engine}" engine
+      ;;
     first | filters | trim | copy | footprint | instructions | contention | \
     scale | guest | kernel) bash "$here/$1.sh" ;;
     latency | zones) bash "$here/$1.sh" >"$OUT/$1.new" ;;
-    clients) bash "$here/$1.sh" | tee "$OUT/$1.new" ;;
+    clients | engines) bash "$here/$1.sh" | tee "$OUT/$1.new" ;;
     *)
       echo "${0##*/}: there is no section $1; there are: $all" \
-        "latency zones clients guest kernel batch-unix-fio batch-tcp-fio" >&2
+        "latency zones clients engines guest kernel batch-unix-fio" \
+        "batch-tcp-fio batch-unix-engine batch-tcp-engine" >&2
       return 1
       ;;
   esac

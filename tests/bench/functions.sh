@@ -259,10 +259,22 @@ resident ()
 #----------------------------------------------------------------------
 # The load
 
+# By which engine of fio; load_with_engine says otherwise.
+ioengine=nbd
+
+# load_with_engine: by nullblk-fio.
+load_with_engine ()
+{
+  local so=$build/tools/.libs/nullblk-fio.so
+
+  [ -e "$so" ] || die "there is no nullblk-fio.so; see configure --with-fio"
+  ioengine=external:$so
+}
+
 # load NAME FIO-OPTION...: run fio; $tmp/fio.json is what it says.
 load ()
 {
-  fio --name=load --ioengine=nbd --uri="${server_uri[$1]}" --thread \
+  fio --name=load --ioengine="$ioengine" --uri="${server_uri[$1]}" --thread \
     --clocksource=clock_gettime --group_reporting --output-format=json \
     --output="$tmp/fio" "${@:2}" >"$tmp/out" 2>&1 ||
     die "fio at $1: $(cat "$tmp/out"; sed '/^{/,$d' "$tmp/fio")"

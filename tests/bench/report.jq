@@ -281,7 +281,7 @@ else
   section ("memory"; "Memory mode, written before"; ""),
   section ("first"; "First writes to fresh memory"; ""),
   show_scaling,
-  (["unix", "tcp"][] as $transport | ["fio", "client"][] as $with |
+  (["unix", "tcp"][] as $transport | ["fio", "engine", "client"][] as $with |
     section ("batch-null-\($transport)-\($with)";
       "Batched socket I/O: null, \($transport), load by \($with)"; ""),
     section ("batch-memory-\($transport)-\($with)";
@@ -299,6 +299,7 @@ else
   show_footprint, show_instructions, show_contention, show_scale,
   show_text ("latency"; "Latency: how exact"),
   show_text ("zones"; "Zones: what they cost"),
+  show_text ("engines"; "Two engines of fio, nbd and nullblk-fio"),
   show_text ("clients"; "Clients that think, and real ones"),
   section ("guest"; "In a guest: block devices of the kernel";
     "The guest's processor is emulated (TCG), so only ratios mean anything, " +

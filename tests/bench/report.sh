@@ -27,7 +27,7 @@ else
     xargs -0 -r cat | jq -s . >"$tmp/raw.json"
   cp "$tmp/raw.json" "$out/raw.json"
 fi
-for name in machine latency zones clients; do
+for name in machine latency zones engines clients; do
   [ ! -s "$out/$name.md" ] ||
     jq -Rs --arg name "$name" '{($name): rtrimstr ("\n")}' "$out/$name.md"
 done | jq -s 'add // {}' >"$tmp/text"
