@@ -10,16 +10,20 @@
 #   blktests   those tests of its group block that take a device
 #   zbd        blktests' group zbd
 #   fio        fio's tests of zoned devices (t/zbd)
+#   zonefs     those of zonefs-tools
+#   nbd        nbd's own, of servers; without a guest, on nbdkit's memory plugin
+#              and on ours
 #
 # BUILD is a build tree, CHECKOUT the suite's sources, and TESTs are numbers, or
 # names as the suite has them: by default all.  fio's sources need not be there:
 # without a CHECKOUT, or with -, they are those of the machine's package, from
-# the archive.  The exit status is 1 where a test that passes on null_blk fails
-# on ours.  This is no part of make check: it takes up to half an hour.
+# the archive.  The exit status is 1 where a test that passes on the first device
+# fails on another.  This is no part of make check: it takes up to half an hour.
+# RESULTS.md has what the suites have said.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ -z "${NULLBLK_GUEST-}" ]; then
-  export NULLBLK_GUEST_SUITE=${1:?blktests, zbd or fio}
+  export NULLBLK_GUEST_SUITE=${1:?a suite}
   checkout=${2:--}
   NULLBLK_GUEST_TESTS=${*:3}
   export NULLBLK_GUEST_TESTS
@@ -31,10 +35,48 @@ fi
 # shellcheck source=differ.sh source-path=SCRIPTDIR
 source "$here/differ.sh"
 
+# table NAME...: of all results, and how many of each there are.  Status 1 where
+# anything fails that has passed on the first.
+table ()
+{
+  local name files=()
+
+  for name; do
+    files+=("$tmp/$name")
+  done
+  awk -v names="$*" '
+    FNR == 1 { device++ }
+    {
+      test = $1; sub (/^[^ ]* /, "")
+      if (! (test in number)) { number[test] = ++n; all[n] = test }
+      result[test, device] = $0
+      count[device, $0]++
+      if (device > 1 && result[test, 1] == "passed" && $0 == "failed") bad++
+    }
+    END {
+      split (names, name, " ")
+      printf "%-14s", ""
+      for (d = 1; d <= device; d++) printf "%-12s", name[d]
+      print ""
+      for (i = 1; i <= n; i++) {
+        printf "%-14s", all[i]
+        for (d = 1; d <= device; d++) printf "%-12s", result[all[i], d]
+        print ""
+      }
+      split ("passed,failed,not run", words, ",")
+      for (i = 1; i <= 3; i++) {
+        printf "%-14s", words[i]
+        for (d = 1; d <= device; d++) printf "%-12d", count[d, words[i]]
+        print ""
+      }
+      exit bad != 0
+    }' "${files[@]}"
+}
+
 #----------------------------------------------------------------------
 # On the host: what is needed goes into $add
 
-# add_tools NAME...: busybox has some of them, which is not enough.
+# add_tools NAME|FILE...: busybox has some of them, which is not enough.
 add_tools ()
 {
   local tool path library
@@ -42,7 +84,7 @@ add_tools ()
   mkdir -p "$add/usr/bin" "$add/usr/lib"
   for tool; do
     path=$(command -v "$tool") || continue
-    cp -L "$path" "$add/usr/bin/$tool"
+    cp -L "$path" "$add/usr/bin/${tool##*/}"
     while read -r library; do
       cp -Ln "$library" "$add/usr/lib"
     done < <(ldd "$path" 2>/dev/null | grep -o '/[^ ]*')
@@ -66,7 +108,7 @@ add_blktests ()
   printf '%s\n' '#!/bin/sh' 'exec grep "$@"' >"$add/usr/bin/zgrep"
   chmod 755 "$add/usr/bin/zgrep"
   mkdir "$add/boot"
-  cp "$top_builddir/tests/guest/image/package/boot"/config-* "$add/boot"
+  cp "$image"/package/boot/config-* "$add/boot"
 }
 
 # fetch_fio: its sources, as the machine's package was made from.
@@ -91,15 +133,105 @@ add_fio ()
   add_tools awk bc date dd grep ps readlink realpath sed sort tail timeout tr
 }
 
+add_zonefs ()
+{
+  local tool
+
+  [ -e "$checkout/tests/zonefs-tests.sh" ] || fail "$checkout: no zonefs-tools"
+  cp -r "$checkout/tests" "$add/suite"
+  echo '#define PACKAGE_VERSION "0"' >"$tmp/config.h"
+  cc -w -D_GNU_SOURCE -I"$tmp" -o "$tmp/mkzonefs" "$checkout"/src/*.c -lblkid \
+    -luuid || fail "mkzonefs cannot be built; it needs libblkid-dev, uuid-dev"
+  for tool in zio zopen; do
+    cc -w -D_GNU_SOURCE -o "$add/suite/tools/$tool" \
+      "$checkout/tests/tools/$tool.c" || fail "$tool cannot be built"
+  done
+  add_tools "$tmp/mkzonefs" awk basename cat chmod chown cut date dd fallocate \
+    grep head id ln ls mkdir mkswap readlink realpath sed seq sort stat sync \
+    swapon tail tee tr truncate wc
+  # It makes swap files by sudo, waits for udev, and asks whether there is a
+  # module of null_blk.
+  ln -s true "$add/usr/bin/udevadm"
+  # shellcheck disable=SC2016 # for that shell
+  printf '%s\n' '#!/bin/sh' 'exec "$@"' >"$add/usr/bin/sudo"
+  # shellcheck disable=SC2016
+  printf '%s\n' '#!/bin/sh' 'echo "$@"' >"$add/usr/bin/modinfo"
+  chmod 755 "$add/usr/bin/sudo" "$add/usr/bin/modinfo"
+}
+
+#----------------------------------------------------------------------
+# nbd's own tests, on the host
+
+# run_nbd NAME PLUGIN [KEY=VALUE]...: a server for each test.
+run_nbd ()
+{
+  local logs=$checkout/tests/run test words
+
+  echo "on $1:"
+  PLUGIN=$2
+  for test in "${tests[@]}"; do
+    case $test in
+      read) words=() ;;
+      write) words=(-w) ;;
+      flush) words=(-w -f) ;;
+      handshake) words=(-h) ;;
+      oversize) words=(-o) ;;
+      integrity | integrityhuge) words=(-i -t "$logs/$test-test.tr") ;;
+      *) fail "nbd has no test '$test'" ;;
+    esac
+    start_server 50M "${@:3}"
+    if timeout 120 "$tmp/tester" -N nullb0 -u "$sock" "${words[@]}" \
+         >"$tmp/said" 2>&1; then
+      echo "$test passed"
+    else
+      tail -n 5 "$tmp/said" >&2
+      echo "$test failed"
+    fi >>"$tmp/$1"
+    stop_server
+  done
+}
+
+run_nbd_suite ()
+{
+  local parts
+
+  [ -e "$checkout/tests/run/nbd-tester-client.c" ] || fail "$checkout: no nbd"
+  printf '#define %s\n' 'HAVE_GNUTLS 0' 'VERSION "0"' 'PACKAGE_VERSION "0"' \
+    >"$tmp/config.h"
+  read -ra parts < <(pkg-config --cflags --libs glib-2.0 | xargs)
+  cc -w -D_GNU_SOURCE -DPROG_NAME='"nbd-tester-client"' -I"$tmp" -I"$checkout" \
+    -o "$tmp/tester" "$checkout"/{tests/run/nbd-tester-client,cliserv}.c \
+    "${parts[@]}" || fail "the tester cannot be built; it needs libglib2.0-dev"
+  # oversize reads a block and a half at byte 1, which only a server of bytes
+  # can do.
+  [ ${#tests[@]} -gt 0 ] ||
+    tests=(read write flush handshake integrity integrityhuge)
+  run_nbd memory memory
+  run_nbd nullblk "$top_builddir/plugin/nullblk.so" memory-backed=true
+  export NULLBLK_NBDKIT=$NBDKIT
+  export NULLBLK_BATCH=$top_builddir/plugin/.libs/libnullblk-batch.so
+  NBDKIT=$top_srcdir/tests/server/nbdkit-batched.sh
+  run_nbd batched "$PLUGIN" memory-backed=true
+  echo "nbd, $("$NULLBLK_NBDKIT" --version)"
+  table memory nullblk batched
+}
+
 if on_host; then
+  read -ra tests <<<"$NULLBLK_GUEST_TESTS"
+  if [ "$NULLBLK_GUEST_SUITE" = nbd ]; then
+    run_nbd_suite
+    exit
+  fi
   [ -x "$top_builddir/tools/nullblk-ublk" ] || fail "nullblk-ublk is not built"
-  bash "$here/build-guest.sh" "$top_builddir/tests/guest/image" || exit
+  image=$top_builddir/tests/guest/image${NULLBLK_KERNEL:+-$NULLBLK_KERNEL}
+  bash "$here/build-guest.sh" "$image" || exit
   add=$tmp/add
   mkdir "$add"
   case $NULLBLK_GUEST_SUITE in
     blktests | zbd) add_blktests ;;
     fio) add_fio ;;
-    *) fail "$NULLBLK_GUEST_SUITE: blktests, zbd or fio is wanted" ;;
+    zonefs) add_zonefs ;;
+    *) fail "there is no suite '$NULLBLK_GUEST_SUITE'" ;;
   esac
   export NULLBLK_ADD=$add
   boot_guest -m 3072
@@ -139,50 +271,31 @@ run_fio ()
     "$tmp/check" | sed 's/PASS/passed/; s/FAIL/failed/; s/SKIP/not run/'
 }
 
+run_zonefs ()
+{
+  local n options=(-s)
+
+  for n in "${tests[@]}"; do
+    options+=(-t "$n")
+  done
+  modprobe zonefs
+  ./zonefs-tests.sh -g logs "${options[@]}" "$1" >"$tmp/check" 2>&1 || true
+  # Without colours.
+  sed -i 's/\x1b\[[0-9]*m//g' "$tmp/check"
+  cat "$tmp/check" >&2
+  while read -r n; do
+    tail -n 20 "logs/$n.log" >&2
+  done < <(sed -nE 's/^ *Test ([0-9]+):.*FAIL$/\1/p' "$tmp/check")
+  sed -nE 's/^ *Test ([0-9]+):.* (PASS|skip|FAIL)$/\1 \2/p' "$tmp/check" |
+    sed 's/PASS/passed/; s/FAIL/failed/; s/skip/not run/'
+}
+
 # run_on NAME DEVICE: leave the results in $tmp/NAME.
 run_on ()
 {
   echo "on $1:"
   (cd /suite && "run_${suite/zbd/blktests}" "$2") >"$tmp/$1"
   [ -s "$tmp/$1" ] || fail "no test has run on $1"
-}
-
-# table NAME...: of all results, and how many of each there are.  Status 1 where
-# anything fails that has passed on the first.
-table ()
-{
-  local name files=()
-
-  for name; do
-    files+=("$tmp/$name")
-  done
-  awk -v names="$*" '
-    FNR == 1 { device++ }
-    {
-      test = $1; sub (/^[^ ]* /, "")
-      if (! (test in number)) { number[test] = ++n; all[n] = test }
-      result[test, device] = $0
-      count[device, $0]++
-      if (device > 1 && result[test, 1] == "passed" && $0 == "failed") bad++
-    }
-    END {
-      split (names, name, " ")
-      printf "%-12s", ""
-      for (d = 1; d <= device; d++) printf "%-12s", name[d]
-      print ""
-      for (i = 1; i <= n; i++) {
-        printf "%-12s", all[i]
-        for (d = 1; d <= device; d++) printf "%-12s", result[all[i], d]
-        print ""
-      }
-      split ("passed,failed,not run", words, ",")
-      for (i = 1; i <= 3; i++) {
-        printf "%-12s", words[i]
-        for (d = 1; d <= device; d++) printf "%-12d", count[d, words[i]]
-        print ""
-      }
-      exit bad != 0
-    }' "${files[@]}"
 }
 
 export LD_LIBRARY_PATH=/usr/lib
@@ -202,6 +315,11 @@ case $suite in
   fio)
     geometry="size=1024 zoned=1 zone_size=4 zone_capacity=3 zone_nr_conv=10
               zone_max_open=8"
+    devices=(null_blk ublk)
+    ;;
+  zonefs)
+    geometry="size=1024 zoned=1 zone_size=16 zone_nr_conv=10 zone_max_open=8
+              zone_max_active=9"
     devices=(null_blk ublk)
     ;;
 esac
@@ -225,5 +343,7 @@ for device in "${devices[@]:1}"; do
     leave_server
   fi
 done
+# zonefs warns of errors that its tests provoke.
+[ "$suite" != zonefs ] || dmesg -c >/dev/null
 echo "$suite, Linux $(uname -r), fio $(fio --version)"
 table "${devices[@]}"
