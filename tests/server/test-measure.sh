@@ -1,0 +1,188 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# nullblk-measure with an fio that answers what it is told to: which loads are
+# run, and how; a measurement that is interrupted and goes on; the model, which
+# the plugin takes; comparisons; and answers that are none.
+
+name=nullblk-measure
+# shellcheck source=usage.sh source-path=SCRIPTDIR
+source "${0%/*}/usage.sh"
+requires awk
+
+# Twice the depth is twice the time from depth 2 on, and 64 KiB more are 1 us
+# more.  What it was given is in fio.log; of $tmp/fails it is the load to fail at.
+mkdir "$tmp/bin"
+cat >"$tmp/bin/fio" <<'FIO'
+#!/bin/bash
+for a; do
+  case $a in
+    --output=*) output=${a#*=} ;;
+    --rw=*) rw=${a#*=} ;;
+    --bs=*) bs=${a#*=} ;;
+    --iodepth=*) depth=${a#*=} ;;
+    --fsync=*) fsync=${a#*=} ;;
+  esac
+done
+echo "$*" >>"${0%/*}/../fio.log"
+if grep -qxF -- "$rw $bs $depth" "${0%/*}/../fails"; then
+  echo "fio: it has failed"
+  exit 3
+fi
+if [ -s "${0%/*}/../answer" ]; then
+  cat "${0%/*}/../answer" >"$output"
+  exit
+fi
+time=$(((depth > 1 ? depth * 50000 : 100000) + bs / 65536 * 1000))
+iops=$((1000000000 * depth / time))
+case $rw in *read) kind=read ;; *) kind=write ;; esac
+sync=
+[ -z "$fsync" ] || sync=', "sync": {"total_ios": 7, "lat_ns": {"percentile": {
+  "50.000000": '$((1000000 + fsync * 2000000))'}}}'
+cat >"$output" <<JSON
+fio says something first
+{"fio version": "fio-9.9", "global options": {"bs": "$bs", "iodepth": "$depth"},
+ "jobs": [{"job options": {"rw": "$rw", "fsync": "${fsync:-0}"},
+   "$kind": {"total_ios": 1000, "iops": $iops, "lat_ns": {"mean": $time,
+     "min": $time, "max": $time, "percentile": {"1.000000": $time,
+     "50.000000": $time, "99.000000": $time}}}$sync}]}
+JSON
+FIO
+chmod +x "$tmp/bin/fio"
+PATH=$tmp/bin:$PATH
+: >"$tmp/fails"
+: >"$tmp/answer"
+truncate -s 1M "$tmp/disk"
+
+# measure ARGUMENT...: anew, and without an error.
+measure ()
+{
+  : >"$tmp/fio.log"
+  "$program" "$@" >"$tmp/out" 2>"$tmp/err" || fail "$*: $(cat "$tmp/err")"
+}
+
+# has PATTERN...: the model has these lines.
+has ()
+{
+  local line
+
+  for line; do
+    grep -Eqx -- "$line" "$tmp/drive.model" ||
+      fail "no $line: $(cat "$tmp/drive.model")"
+  done
+}
+
+says 2 'nullblk-measure \[OPTION\]*'
+says 2 '*unrecognized option*' --nonsense x
+says 2 'nullblk-measure: y: one argument too many*' x y
+says 2 'nullblk-measure: --compare: allowed are two*' --compare x
+says 2 'nullblk-measure: --compare: not together *' --compare --from x y
+says 2 'nullblk-measure: --plot: it is for --compare*' --plot x.svg y
+says 2 'nullblk-measure: --plot: allowed is *' --compare --plot x y z
+says 2 'nullblk-measure: --output: it is not *' --compare --output x y z
+says 2 'nullblk-measure: --seconds: allowed is *' --seconds 0 x
+says 2 'nullblk-measure: --sizes: allowed are *' --sizes 4K,4K x
+says 2 'nullblk-measure: --sizes: allowed are *' --sizes 100 x
+says 2 'nullblk-measure: --depths: allowed are *' --depths 2,1 x
+says 2 'nullblk-measure: --depths: allowed are *' --depths 1,,2 x
+says 2 'nullblk-measure: --way: allowed is *' --way 3 x
+says 1 'nullblk-measure: /nowhere: No such file or directory' /nowhere
+says 1 'nullblk-measure: /dev/null: allowed is a block device, *' /dev/null
+says 1 "nullblk-measure: $tmp/fails: allowed is what has at least 1 MiB" \
+  "$tmp/fails"
+same_options ''
+
+# Reads alone, each load once.
+measure --sizes 4K,64K --depths 1,2,4 --seconds 1 --way 3us \
+  --output "$tmp/drive.model" "$tmp/disk"
+[ "$(wc -l <"$tmp/fio.log")" = 10 ] || fail "$(cat "$tmp/fio.log")"
+! grep -v -- '--readonly' "$tmp/fio.log" || fail "it would write"
+! grep -v -- "--filename=$tmp/disk" "$tmp/fio.log" || fail "it reads elsewhere"
+! grep -v -- '--direct=1' "$tmp/fio.log" || fail "it reads the page cache"
+[ ! -e "$tmp/drive.model.part" ] || fail "what was kept stays"
+has '# Source: measured by fio-9\.9\.' 'size=1M' 'read-iops=(19999|20000)' \
+  '# figure: randread 64K q2 iops=19801 mean=101\.0us .*' 'way=3us' \
+  'read-latency=percentiles:p1=100000ns,.*'
+! grep -q '^write\|^flush' "$tmp/drive.model" || fail "$(cat "$tmp/drive.model")"
+"$NBDKIT" "$PLUGIN" model="$tmp/drive.model" --dump-plugin >/dev/null ||
+  fail "the plugin does not take it: $(cat "$tmp/drive.model")"
+
+# Writes and flushes, of an NBD export.
+measure --write --sizes 4K --depths 1 --seconds 1 --sustain 9 --way 0 \
+  --output "$tmp/drive.model" nbd://localhost
+grep -q -- '--ioengine=nbd --uri=nbd://localhost' "$tmp/fio.log" ||
+  fail "$(cat "$tmp/fio.log")"
+[ "$(grep -c -- '--fsync=' "$tmp/fio.log")" = 3 ] || fail "$(cat "$tmp/fio.log")"
+has '# figure: flush 4K n64 p50=129\.0ms' '# figure: sustain 4K q32 n4 .*' \
+  'write-latency=percentiles:.*' 'flush-latency=percentiles:p50=1000000ns' \
+  'buffer-size=2400000K' 'drain-latency=2100000ns'
+! grep -q 'q32 n5' "$tmp/drive.model" || fail "it was steady before that"
+
+# It fails half way, and goes on there; but not with something else.
+echo 'randread 4096 4' >"$tmp/fails"
+half=(--sizes 4K --depths "1,2,4" --way 0 --output "$tmp/half.model")
+: >"$tmp/fio.log"
+! "$program" --seconds 1 "${half[@]}" "$tmp/disk" >"$tmp/out" 2>"$tmp/err" ||
+  fail "fio has not failed"
+[ "$(tail -n 1 "$tmp/err")" = \
+  "nullblk-measure: $tmp/disk: fio ends with status 3: fio: it has failed" ] ||
+  fail "$(cat "$tmp/err")"
+[ ! -e "$tmp/half.model" ] || fail "half a model"
+[ "$(grep -c figure "$tmp/half.model.part")" = 2 ] ||
+  fail "$(cat "$tmp/half.model.part")"
+: >"$tmp/fails"
+says 1 "nullblk-measure: $tmp/half.model.part: it is of another measurement*" \
+  --seconds 2 "${half[@]}" "$tmp/disk"
+measure --seconds 1 "${half[@]}" "$tmp/disk"
+[ "$(wc -l <"$tmp/fio.log")" = 3 ] || fail "$(cat "$tmp/fio.log")"
+[ "$(grep -c '# figure' "$tmp/half.model")" = 5 ] || fail "$(cat "$tmp/half.model")"
+grep -q 'fio-9' "$tmp/half.model" || fail "$(cat "$tmp/half.model")"
+
+# Files, and both sides of a comparison.  Half as fast is 100 % more.
+sed 's/^# figure: randread 4K q1 .*/# figure: randread 4K q1 p50=200us/' \
+  "$tmp/half.model" >"$tmp/slow.model"
+measure --compare --plot "$tmp/plot.svg" "$tmp/half.model" "$tmp/slow.model"
+grep -Eq '^randread 4K q1 +100\.0us +200\.0us +\+100\.0% .*' "$tmp/out" ||
+  fail "$(cat "$tmp/out")"
+grep -q '^median: p50 0\.0% (5 cells), p99 0\.0% (4 cells), rate 0\.0% (4 cells)$' \
+  "$tmp/out" || fail "$(cat "$tmp/out")"
+[ "$(grep -c '#d40' "$tmp/plot.svg")" = 14 ] || fail "$(cat "$tmp/plot.svg")"
+measure --compare --seconds 1 --rounds 2 "$tmp/slow.model" "$tmp/disk"
+[ "$(wc -l <"$tmp/fio.log")" = 10 ] || fail "$(cat "$tmp/fio.log")"
+grep -Eq '^randread 4K q1 +200\.0us +100\.0us +-50\.0% .*' "$tmp/out" ||
+  fail "$(cat "$tmp/out")"
+
+# What fio has written before.
+fio --rw=randread --bs=4096 --iodepth=1 --output="$tmp/a.json"
+fio --rw=randread --bs=4096 --iodepth=8 --output="$tmp/b.json"
+measure --from "$tmp/a.json" "$tmp/b.json"
+grep -q '^# figure: randread 4K q8 ' "$tmp/out" || fail "$(cat "$tmp/out")"
+says 1 "nullblk-measure: $tmp/a.json: it has randread 4K q1, as *" \
+  --from "$tmp/b.json" "$tmp/a.json" "$tmp/a.json"
+
+# No text becomes a line of the model.
+sed 's/fio-9\.9/x\\nlanes=1/' "$tmp/a.json" >"$tmp/d.json"
+measure --from "$tmp/d.json"
+! grep '^lanes' "$tmp/out" || fail "a version has become a setting"
+cp "$tmp/a.json" "$tmp/"$'e\nlanes=1.json'
+measure --from "$tmp/"$'e\nlanes=1.json'
+! grep '^lanes' "$tmp/out" || fail "a name has become a setting"
+
+# Answers that are none.
+for text in '' '{' '{}' '[]' '{"jobs":[{}]}' '{"jobs":3}' \
+  '{"jobs":[{"read":{"total_ios":1,"lat_ns":{"percentile":{"50":-1}}}}]}' \
+  '{"jobs":[{"read":{"total_ios":1,"lat_ns":{"percentile":{"x":1}}}}]}' \
+  '{"jobs":[{"job options":{"rw":"randread","bs":"9999999999999g"},
+   "read":{"total_ios":1,"lat_ns":{"percentile":{"50":1}}}}]}' \
+  '{"jobs":[{"job options":{"rw":"sustain","bs":"4k"},
+   "read":{"total_ios":1,"lat_ns":{"percentile":{"50":1}}}}]}'; do
+  printf '%s' "$text" >"$tmp/c.json"
+  says 1 "nullblk-measure: $tmp/c.json: *" --from "$tmp/c.json"
+done
+echo '# figure: randread 4K q0 p50=1us' >"$tmp/wrong.model"
+says 1 "nullblk-measure: $tmp/wrong.model: line 1: *allowed is a load*" \
+  --compare "$tmp/wrong.model" "$tmp/disk"
+echo '# figure: randread 4K q1 p99=2us p50=1us' >"$tmp/wrong.model"
+says 1 "nullblk-measure: $tmp/wrong.model: line 1: p50=1us: * ascend" \
+  --compare "$tmp/wrong.model" "$tmp/disk"

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Figures as text, and settings that are made of them: of settings that are
+ * known, and played by arithmetic, come settings that do the same.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "measure/fit.h"
+#include "measure/simulate.h"
+#include "unit.h"
+
+static struct message why;
+static struct figures_list list;
+static char settings[20000];
+
+static int
+setup (void **state)
+{
+  (void) state;
+  list = (struct figures_list){0};
+  return 0;
+}
+
+static int
+teardown (void **state)
+{
+  (void) state;
+  free (list.f);
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+
+static void
+take (const char *line)
+{
+  struct figures f;
+
+  if (figures_parse (line, &f, &why) != 1)
+    fail_msg ("%s: %s", line, why.text);
+  figures_add (&list, &f);
+}
+
+static void
+refuse (const char *line, const char *text)
+{
+  struct figures f;
+
+  assert_int_equal (figures_parse (line, &f, &why), -EINVAL);
+  assert_string_equal (why.text, text);
+}
+
+static void
+test_text (void **state)
+{
+  static const char *const lines[] = {
+      "# figure: randread 4K q8 iops=113000 mean=70.40us p0=50.00us "
+      "p50=70.00us "
+      "p99.9=1.900ms\n",
+      "# check: write 1M q1 iops=99.50\n",
+      "# figure: flush 4K n8 p50=127.0ms p100=1.500s\n",
+      "# figure: sustain 512 q32 n3 p99=999ns\n",
+  };
+  char text[256];
+  struct figures f;
+  FILE *fp;
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+    if (figures_parse (lines[i], &f, &why) != 1)
+      fail_msg ("%s", why.text);
+    fp = fmemopen (text, sizeof text, "w");
+    figures_print (fp, &f);
+    fclose (fp);
+    assert_string_equal (text, lines[i]);
+  }
+  assert_int_equal (figures_parse ("# figures", &f, &why), 0);
+  assert_int_equal (figures_parse ("lanes=1", &f, &why), 0);
+  refuse ("# figure: randread 4K q8 iops=-3", "iops=-3: allowed is a number");
+  refuse ("# figure: randread 4K q8 p50=3",
+          "p50=3: allowed is a duration from 0 to 100s (units: ns, us, ms, s)");
+  refuse ("# figure: randread 4K q8 q50=3us",
+          "q50=3us: allowed are iops, mean and percentiles such as p99.9");
+  refuse ("# figure: randread 4K q8 p50=3us p50=3us",
+          "p50=3us: percentiles and their durations must ascend");
+  refuse ("# figure: randread q8",
+          "# figure: randread q8: allowed is a load such as randread 4K q8, "
+          "flush 4K n8 or sustain 4K q32 n1");
+  refuse ("# figure: flush 4K",
+          "# figure: flush 4K: allowed is a load such as randread 4K q8, "
+          "flush 4K n8 or sustain 4K q32 n1");
+}
+
+static void
+test_many_points (void **state)
+{
+  char line[1024] = "# figure: read 4K q1";
+  unsigned i;
+
+  (void) state;
+  for (i = 1; i <= MAX_POINTS; i++)
+    sprintf (line + strlen (line), " p%u=1us", i);
+  take (line);
+  strcat (line, " p99=1us");
+  refuse (line, "p99=1us: there are too many percentiles");
+}
+
+static void
+test_percentile (void **state)
+{
+  (void) state;
+  take ("# figure: read 4K q1 p50=100us p90=200us p100=1s");
+  assert_true (figures_percentile (list.f, 50) == 100000);
+  assert_true (fabs (figures_percentile (list.f, 70) - 150000) < 1);
+  assert_true (figures_percentile (list.f, 1) == 100000);
+  assert_true (figures_percentile (list.f, 99) == 0); /* nobody knows */
+  assert_true (figures_percentile (list.f, 100) == 1e9);
+}
+
+/*---------------------------------------------------------------------*/
+
+static const char *
+fit_all (void)
+{
+  const struct drive_facts drive = {.part = 1};
+  FILE *fp = fmemopen (settings, sizeof settings, "w");
+
+  settings[0] = '\0';
+  fit (fp, &list, &drive);
+  assert_int_equal (fclose (fp), 0);
+  return settings;
+}
+
+/* The value of a setting that is a whole number. */
+static double
+number (const char *name)
+{
+  const char *line = settings;
+  const size_t len = strlen (name);
+
+  while (strncmp (line, name, len) != 0 || line[len] != '=') {
+    line = strchr (line, '\n');
+    if (line == NULL)
+      fail_msg ("no %s: %s", name, settings);
+    line++;
+  }
+  return strtod (line + len + 1, NULL);
+}
+
+static void
+add_simulated (const char *text, enum kind kind, uint64_t size, unsigned depth)
+{
+  const struct cell cell = {kind, size, depth, 0};
+  struct figures f;
+
+  if (simulate (text, &cell, 4000, 7, &f, &why) != 0)
+    fail_msg ("%s", why.text);
+  figures_add (&list, &f);
+}
+
+/* All cells are as they were, within 5 %, and p99 within 15 %. */
+static void
+check_same (void)
+{
+  struct distance d;
+  struct figures f;
+  char cell[64];
+  size_t i;
+
+  for (i = 0; i < list.n; i++) {
+    if (simulate (settings, &list.f[i].cell, 4000, 8, &f, &why) != 0)
+      fail_msg ("%s: %s", why.text, settings);
+    d = distance_of (&f, &list.f[i]);
+    cell_format (&f.cell, cell, sizeof cell);
+    if (fabs (d.p50) > 0.05 || fabs (d.rate) > 0.05 || fabs (d.p99) > 0.15)
+      fail_msg ("%s: p50 %+.3f, p99 %+.3f, rate %+.3f: %s", cell, d.p50, d.p99,
+                d.rate, settings);
+  }
+}
+
+static void
+test_limit (void **state)
+{
+  static const char known[] =
+      "read-latency=percentiles:p0=60us,p50=100us,p99=300us,p100=1ms\n"
+      "read-iops=50000\nwrite-latency=20us\nwrite-iops=70000\n";
+  unsigned depth;
+
+  (void) state;
+  for (depth = 1; depth <= 64; depth *= 2) {
+    add_simulated (known, RANDREAD, 4096, depth);
+    add_simulated (known, RANDWRITE, 4096, depth);
+  }
+  fit_all ();
+  assert_true (fabs (number ("read-iops") / 50000 - 1) < 0.02);
+  assert_true (fabs (number ("write-iops") / 70000 - 1) < 0.02);
+  check_same ();
+}
+
+/* A flush costs 1 ms, and 2 ms for each write before it. */
+static void
+test_flushes (void **state)
+{
+  (void) state;
+  take ("# figure: randwrite 4K q1 iops=10000 p50=100us");
+  take ("# figure: flush 4K n1 p50=3ms");
+  take ("# figure: flush 4K n8 p50=17ms");
+  take ("# figure: flush 4K n64 p50=129ms");
+  fit_all ();
+  assert_non_null (
+      strstr (settings, "flush-latency=percentiles:p50=1000000ns"));
+  assert_true (number ("drain-latency") == 2100000); /* 0.1 ms went by */
+  assert_non_null (strstr (settings, "\nbuffer-size="));
+  check_same ();
+}
+
+/* With power-loss protection it does not matter what is dirty. */
+static void
+test_flat_flushes (void **state)
+{
+  (void) state;
+  take ("# figure: randwrite 4K q1 iops=40000 p50=25us");
+  take ("# figure: flush 4K n1 p50=30us");
+  take ("# figure: flush 4K n64 p50=31us");
+  fit_all ();
+  assert_non_null (strstr (settings, "flush-latency=percentiles:p50=30000ns"));
+  assert_null (strstr (settings, "buffer-size"));
+  check_same ();
+}
+
+/* Figures that are not for fitting change nothing. */
+static void
+test_checks (void **state)
+{
+  (void) state;
+  take ("# figure: randread 4K q1 iops=10000 p50=100us");
+  take ("# check: randread 4K q16 iops=1000 p50=16ms");
+  take ("# check: randread 4K q64 iops=1000 p50=64ms");
+  take ("# check: flush 4K n64 p50=64ms");
+  fit_all ();
+  assert_string_equal (settings, "read-latency=percentiles:p50=100000ns\n");
+}
+
+static void
+test_nothing (void **state)
+{
+  (void) state;
+  assert_string_equal (fit_all (), "");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_text),   TEST (test_many_points), TEST (test_percentile),
+      TEST (test_limit),  TEST (test_flushes),     TEST (test_flat_flushes),
+      TEST (test_checks), TEST (test_nothing),
+  };
+
+  return RUN_TESTS (tests);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Cells of a measurement, and what was measured in each.  A cell is one kind of
+ * load; in a text it is
+ *
+ *     randread 4K q8      random reads of 4 KiB, 8 at a time
+ *     randwrite, read, write   the same of the others; these two in sequence
+ *     flush 4K n8         a flush after 8 random writes, one at a time
+ *     sustain 4K q32 n3   random writes that went on, part 3 of them
+ *
+ * Figures are a line of a model file, which is a comment there:
+ *
+ *     # figure: randread 4K q8 iops=113000 mean=70.4us p0=50us ... p100=1.9ms
+ *
+ * "check:" in its place is of figures that the settings were not made of.
+ * Nothing here locks.
+ */
+
+#ifndef NULLBLK_CELL_H
+#define NULLBLK_CELL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/common.h"
+#include "timing/timing.h"
+
+enum kind { RANDREAD, RANDWRITE, READ, WRITE, FLUSH, SUSTAIN, NR_KINDS };
+
+#define MAX_DEPTH 1024
+
+struct cell {
+  enum kind kind;
+  uint64_t size;  /* of a request, in bytes */
+  unsigned depth; /* requests at a time */
+  unsigned n;     /* writes before a flush, or the part of a sustained load */
+};
+
+/* As many as are of use: fio gives 17 unless told, and the ends. */
+#define MAX_POINTS 24
+
+struct figures {
+  struct cell cell;
+  bool is_check;
+  double iops; /* flushes a second, for a flush; 0: not known */
+  double mean; /* nanoseconds; 0: not known */
+  struct percentile points[MAX_POINTS];
+  size_t nr_points; /* 0: not known */
+};
+
+/* A list that grows. */
+struct figures_list {
+  struct figures *f;
+  size_t n;
+};
+
+bool kind_reads (enum kind kind);
+const char *kind_name (enum kind kind);
+bool kind_find (const char *name, enum kind *kind);
+
+/* In the order in which cells are measured and shown. */
+int cell_compare (const struct cell *a, const struct cell *b);
+
+/* Write a cell as above: "randread 4K q8". */
+void cell_format (const struct cell *cell, char *buf, size_t len);
+
+/* The percentile, as a duration in nanoseconds, that PERCENT stands for;
+ * between two points on a line.  0 where it is not known.
+ */
+double figures_percentile (const struct figures *f, double percent);
+
+/* Bytes a second. */
+double figures_rate (const struct figures *f);
+
+/* Add a copy.  Dies without memory. */
+void figures_add (struct figures_list *list, const struct figures *f);
+const struct figures *figures_find (const struct figures_list *list,
+                                    const struct cell *cell);
+void figures_sort (struct figures_list *list);
+
+/* Write the line, and a newline. */
+void figures_print (FILE *fp, const struct figures *f);
+
+/* Take a line of text.  Returns 1 if it has figures, 0 if it is something else,
+ * or -EINVAL with *why.
+ */
+int figures_parse (const char *line, struct figures *f, struct message *why);
+
+/* Take all figures of a text.  Returns 0, or -EINVAL with *why, which begins
+ * with the number of the line.
+ */
+int figures_parse_text (const char *text, struct figures_list *list,
+                        struct message *why);
+
+#endif /* NULLBLK_CELL_H */

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Settings are loaded on a clock of their own; see simulate.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "settings/settings.h"
+#include "simulate.h"
+
+/* What the plugin is said to have; devices without memory need none. */
+#define MEMORY (UINT64_C (1) << 34)
+
+struct simulation {
+  struct latency_state state;
+  const struct latency_settings *settings;
+  struct random random;
+  uint64_t size; /* of the device */
+  uint64_t next; /* offset of a request in sequence */
+};
+
+static int
+take_line (void *opaque, const char *name, const char *value,
+           struct message *why)
+{
+  return params_set (opaque, name, value, why);
+}
+
+static int
+take_settings (const char *text, struct params *p, struct message *why)
+{
+  int r;
+
+  params_init (p);
+  r = modelfile_parse (text, take_line, p, why);
+  if (r == 0)
+    r = params_complete (p, MEMORY, MEMORY, 4096, why);
+  if (r < 0)
+    params_clear (p);
+  return r;
+}
+
+/* Returns the moment at which a request completes that arrives at NOW. */
+static uint64_t
+serve (struct simulation *sim, enum operation op, bool is_random,
+       uint64_t count, uint64_t now)
+{
+  const uint64_t places = sim->size / count;
+  struct latency_request r = {
+      .op = op, .count = (uint32_t) count, .arrival = now};
+  struct latency_slot slot;
+
+  if (op == OP_FLUSH)
+    r.count = 0;
+  else if (is_random && places > 0)
+    r.offset = random_next (&sim->random) % places * count;
+  else {
+    r.offset = sim->next + count <= sim->size ? sim->next : 0;
+    sim->next = r.offset + count;
+  }
+  return latency_completion (&sim->state, sim->settings, &sim->random, &r,
+                             &slot);
+}
+
+/* Always as many requests on their way as the cell has.  TIMES become how long
+ * each took, but for the first, which find the device idle; returns how long
+ * all of it took.
+ */
+static uint64_t
+load (struct simulation *sim, const struct cell *cell, uint64_t *times,
+      unsigned n, uint64_t start)
+{
+  const enum operation op = kind_reads (cell->kind) ? OP_READ : OP_WRITE;
+  const bool is_random = cell->kind != READ && cell->kind != WRITE;
+  const unsigned skipped = 2 * cell->depth;
+  static uint64_t began[MAX_DEPTH], ends[MAX_DEPTH];
+  uint64_t now = start;
+  unsigned i, j, first;
+
+  for (j = 0; j < cell->depth; j++) {
+    began[j] = start;
+    ends[j] = serve (sim, op, is_random, cell->size, start);
+  }
+  for (i = 0; i < skipped + n; i++) {
+    first = 0;
+    for (j = 1; j < cell->depth; j++) {
+      if (ends[j] < ends[first])
+        first = j;
+    }
+    now = ends[first];
+    if (i < skipped)
+      start = now;
+    else
+      times[i - skipped] = now - began[first];
+    began[first] = now;
+    ends[first] = serve (sim, op, is_random, cell->size, now);
+  }
+  return now - start;
+}
+
+static uint64_t
+load_flushes (struct simulation *sim, const struct cell *cell, uint64_t *times,
+              unsigned n, uint64_t start)
+{
+  uint64_t now = start, done;
+  unsigned i, j;
+
+  for (i = 0; i < n; i++) {
+    for (j = 0; j < cell->n; j++)
+      now = serve (sim, OP_WRITE, true, cell->size, now);
+    done = serve (sim, OP_FLUSH, true, cell->size, now);
+    times[i] = done - now;
+    now = done;
+  }
+  return now - start;
+}
+
+static int
+compare (const void *a, const void *b)
+{
+  const uint64_t *x = a, *y = b;
+
+  return *x < *y ? -1 : *x > *y;
+}
+
+static void
+summarize (uint64_t *times, unsigned n, uint64_t nsec, struct figures *f)
+{
+  static const uint32_t above[] = {1000000000, 990000000, 900000000, 750000000,
+                                   500000000,  250000000, 100000000, 10000000,
+                                   1000000,    0};
+  uint64_t sum = 0, place;
+  unsigned i;
+
+  for (i = 0; i < n; i++)
+    sum += times[i];
+  qsort (times, n, sizeof *times, compare);
+  f->mean = (double) sum / n;
+  f->iops = nsec > 0 ? 1e9 * n / (double) nsec : 0;
+  for (i = 0; i < sizeof above / sizeof above[0]; i++) {
+    place = (uint64_t) n * (1000000000 - above[i]) / 1000000000;
+    f->points[i].above = above[i];
+    f->points[i].nsec = times[place < n ? place : n - 1];
+  }
+  f->nr_points = i;
+}
+
+int
+simulate (const char *settings, const struct cell *cell, unsigned requests,
+          uint64_t seed, struct figures *f, struct message *why)
+{
+  const uint64_t start = NSEC_PER_SEC;
+  uint64_t *times = calloc (requests, sizeof *times), nsec;
+  static struct params p;
+  static struct simulation sim;
+  int r;
+
+  memset (f, 0, sizeof *f);
+  memset (&sim, 0, sizeof sim);
+  f->cell = *cell;
+  r = times == NULL ? -ENOMEM : take_settings (settings, &p, why);
+  if (r < 0) {
+    free (times);
+    return r;
+  }
+  sim.settings = &p.settings.latency;
+  sim.size = p.settings.size;
+  random_init (&sim.random, seed, 0);
+  r = latency_init (&sim.state, start);
+  if (r == 0) {
+    if (cell->kind == FLUSH)
+      nsec = load_flushes (&sim, cell, times, requests, start);
+    else
+      nsec = load (&sim, cell, times, requests, start);
+    summarize (times, requests, nsec, f);
+    latency_destroy (&sim.state);
+  }
+  params_clear (&p);
+  free (times);
+  return r;
+}
+
+/*---------------------------------------------------------------------*/
+
+static double
+share (double is, double is_to_be)
+{
+  return is > 0 && is_to_be > 0 ? is / is_to_be - 1 : 0;
+}
+
+struct distance
+distance_of (const struct figures *is, const struct figures *is_to_be)
+{
+  struct distance r = {
+      .p50 = share (figures_percentile (is, 50),
+                    figures_percentile (is_to_be, 50)),
+      .p99 = share (figures_percentile (is, 99),
+                    figures_percentile (is_to_be, 99)),
+      .rate = is->cell.kind == FLUSH ? 0 : share (is->iops, is_to_be->iops),
+  };
+
+  return r;
+}
+
+/* Twice as much and half as much are as bad. */
+static double
+size_of (double distance)
+{
+  return distance < 0 ? -distance / (1 + distance) : distance;
+}
+
+double
+simulate_list (const char *settings, const struct figures_list *list,
+               unsigned kinds, unsigned requests)
+{
+  struct distance d;
+  struct message why;
+  struct figures f;
+  double sum = 0;
+  size_t i, n = 0;
+
+  for (i = 0; i < list->n; i++) {
+    if ((kinds >> list->f[i].cell.kind & 1) == 0 || list->f[i].is_check)
+      continue;
+    if (simulate (settings, &list->f[i].cell, requests, 1, &f, &why) < 0)
+      return -1;
+    d = distance_of (&f, &list->f[i]);
+    sum += size_of (d.p50) + size_of (d.rate) + size_of (d.p99) / 3;
+    n++;
+  }
+  return n > 0 ? sum / (double) n : 0;
+}

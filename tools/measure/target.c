@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What is measured; see target.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/fs.h>
+
+#include "die.h"
+#include "target.h"
+#include "uri.h"
+
+#define die(...) die_as ("nullblk-measure", __VA_ARGS__)
+
+/* Whether the disk that a node is of, or is a partition of, turns. */
+static bool
+is_rotational (dev_t dev)
+{
+  static const char *const names[] = {"queue", "../queue"};
+  char path[128], line[16] = "0";
+  FILE *fp = NULL;
+  unsigned i;
+
+  for (i = 0; i < 2 && fp == NULL; i++) {
+    snprintf (path, sizeof path, "/sys/dev/block/%u:%u/%s/rotational",
+              major (dev), minor (dev), names[i]);
+    fp = fopen (path, "re");
+  }
+  if (fp == NULL)
+    return false;
+  if (fgets (line, sizeof line, fp) == NULL)
+    line[0] = '0';
+  fclose (fp);
+  return line[0] == '1';
+}
+
+/* The kernel lets nobody else have to itself what is mounted, is swap, or is
+ * held by another device, the whole of which it is a partition included.
+ */
+static int
+open_device (const char *name, int flags)
+{
+  const int fd = open (name, flags | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+
+  if (fd == -1 && errno == EBUSY)
+    die ("%s: it is in use (mounted, swap, or a part of another device); "
+         "allowed is a device that nobody uses",
+         name);
+  return fd;
+}
+
+static void
+look_at_device (struct target *t, int fd, dev_t dev)
+{
+  unsigned physical = 0;
+  int logical = 0;
+  uint64_t size = 0;
+
+  if (ioctl (fd, BLKGETSIZE64, &size) == -1 ||
+      ioctl (fd, BLKSSZGET, &logical) == -1 ||
+      ioctl (fd, BLKPBSZGET, &physical) == -1)
+    die ("%s: %s", t->name, strerror (errno));
+  t->drive.size = size;
+  t->drive.block_size = (uint64_t) logical;
+  t->drive.physical_block_size = physical;
+  t->drive.rotational = is_rotational (dev);
+}
+
+void
+target_open (struct target *t, const char *name, bool to_be_written)
+{
+  const int flags = to_be_written ? O_RDWR : O_RDONLY;
+  struct stat st;
+  int fd;
+
+  memset (t, 0, sizeof *t);
+  t->name = name;
+  t->is_uri = uri_is_one (name);
+  if (t->is_uri)
+    return;
+  if (stat (name, &st) == -1)
+    die ("%s: %s", name, strerror (errno));
+  if (!S_ISBLK (st.st_mode) && !S_ISREG (st.st_mode))
+    die ("%s: allowed is a block device, a file or an NBD URI", name);
+  fd = S_ISBLK (st.st_mode) ? open_device (name, flags)
+                            : open (name, flags | O_CLOEXEC);
+  if (fd == -1)
+    die ("%s: %s", name, strerror (errno));
+  if (S_ISBLK (st.st_mode))
+    look_at_device (t, fd, st.st_rdev);
+  else {
+    t->drive.size = (uint64_t) st.st_size;
+    t->drive.rotational = is_rotational (st.st_dev);
+  }
+  close (fd);
+  if (t->drive.size < 1 << 20)
+    die ("%s: allowed is what has at least 1 MiB", name);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What is measured: a block device, a file or an NBD URI.
+ */
+
+#ifndef NULLBLK_TARGET_H
+#define NULLBLK_TARGET_H
+
+#include <stdbool.h>
+
+#include "fit.h"
+
+struct target {
+  const char *name; /* as the user has given it */
+  bool is_uri;
+  struct drive_facts drive; /* of a URI nothing is known */
+};
+
+/* See what it is.  Dies where it is neither of the three, is in use (mounted, as
+ * swap, or as a part of another device), or cannot be written if it is TO_BE.
+ */
+void target_open (struct target *t, const char *name, bool to_be_written);
+
+#endif /* NULLBLK_TARGET_H */
