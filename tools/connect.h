@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Connections to NBD exports, by libnbd, which are made for requests with simple
- * replies.  Without TLS libnbd has read just the bytes of the handshake from the
- * socket, so whoever has it may speak NBD on it.
+ * Connections to NBD exports, by libnbd, which are made for requests with
+ * simple replies.  Without TLS libnbd has read just the bytes of the handshake
+ * from the socket, so whoever has it may speak NBD on it.
  */
 
 #ifndef NULLBLK_CONNECT_H

@@ -13,8 +13,8 @@
  *       DEVICE                   "ublkbN"; "-" before the kernel has made it
  *       URI
  *
- * Behind that nullblk-ublk has the journal of a device that outlives its process
- * (journal.h).
+ * Behind that nullblk-ublk has the journal of a device that outlives its
+ * process (journal.h).
  *
  * A process that was killed has left a file that is not locked.  A process that
  * only reads a record takes no lock, as it could be taken for the one that

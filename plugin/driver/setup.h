@@ -49,8 +49,8 @@ int setup_shape (struct driver *d, struct plan *plan,
 
 /* Take over the device of INFO, whose server has died, instead of the first
  * steps: it has to be as PLAN says.  Then it is opened and fetched from, and
- * driver_end_recovery has it go on.  HAS_BEGUN: another process may have come as
- * far as this, and died before it has fetched.
+ * driver_end_recovery has it go on.  HAS_BEGUN: another process may have come
+ * as far as this, and died before it has fetched.
  */
 int setup_recover (struct driver *d, const struct plan *plan,
                    const struct ublk_info *info, bool has_begun,

@@ -83,8 +83,8 @@ int latency_init (struct latency_state *l, uint64_t now);
 void latency_destroy (struct latency_state *l);
 
 /* Returns the moment at which R completes: its arrival, or later.  At most
- * three numbers of RANDOM are used.  With s->remembers, *slot becomes R's time of the
- * lanes and limits; otherwise SLOT may be NULL.
+ * three numbers of RANDOM are used.  With s->remembers, *slot becomes R's time
+ * of the lanes and limits; otherwise SLOT may be NULL.
  */
 uint64_t latency_completion (struct latency_state *l,
                              const struct latency_settings *s,

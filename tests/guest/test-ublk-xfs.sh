@@ -17,7 +17,7 @@ fi
 # is_new VERSION: 6.15 at least.
 is_new ()
 {
-  [ "$(printf '%s\n' 6.15 "$1" | sort -V | head -n 1)" = 6.15 ]
+  [ "$(printf '%s\n' 6.15 "$1" | sort -V | sed -n 1p)" = 6.15 ]
 }
 is_new "$(uname -r)" || skip "Linux $(uname -r) has no zoned xfs"
 mkfs.xfs -V >"$tmp/version" || skip "there is no mkfs.xfs"

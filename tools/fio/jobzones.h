@@ -41,8 +41,8 @@ int job_zones_report (struct job_zones *z, uint64_t offset,
                       struct message *why);
 
 /* Have the server bring the zones of LENGTH bytes at OFFSET into a condition:
- * ZONE_COND_EMPTY, ZONE_COND_FULL.  Returns 0 or a negative errno, the server's,
- * with the reason in *why.
+ * ZONE_COND_EMPTY, ZONE_COND_FULL.  Returns 0 or a negative errno, the
+ * server's, with the reason in *why.
  */
 int job_zones_command (struct job_zones *z, uint64_t offset, uint64_t length,
                        enum zone_cond to, struct message *why);

@@ -155,8 +155,8 @@ session_wait (struct session *s, unsigned n)
 {
   const unsigned wanted = min (n, s->busy);
 
-  /* What has come is taken first: by then it is more, and while fio is busy with
-   * it the server is with what is sent now.
+  /* What has come is taken first: by then it is more, and while fio is busy
+   * with it the server is with what is sent now.
    */
   if (wanted > 0 && may_hold (s))
     receive_some (s, false);

@@ -440,8 +440,9 @@ fit_writes (struct text *t, const struct figures_list *list, double seconds)
 /*---------------------------------------------------------------------*/
 /* Disks */
 
-/* Reads that take as long as an arm and a platter do.  No drive without these is
- * so slow and so even; that a drive says so is not enough, as virtual ones do.
+/* Reads that take as long as an arm and a platter do.  No drive without these
+ * is so slow and so even; that a drive says so is not enough, as virtual ones
+ * do.
  */
 static bool
 turns (const struct drive_facts *drive, const struct figures *base)

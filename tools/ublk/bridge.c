@@ -228,8 +228,8 @@ start_device (struct bridge *b, struct message *why)
   return setup_await (b->number, why);
 }
 
-/* What has a dead process left of a device of that cookie and that URI?  All but
- * NOTHING is ours from now on.
+/* What has a dead process left of a device of that cookie and that URI?  All
+ * but NOTHING is ours from now on.
  */
 enum left { NOTHING, A_RECORD, A_DEVICE };
 

@@ -128,8 +128,8 @@ is_orphan (const struct journal *j, const struct entry *slot, unsigned n)
 }
 
 /* Where one more orphan can be: from *free on, or from *old on in the place of
- * one of the first BEFORE ones, which a process has not met that was asked again
- * for all that the kernel had not heard of.  NULL: nowhere.
+ * one of the first BEFORE ones, which a process has not met that was asked
+ * again for all that the kernel had not heard of.  NULL: nowhere.
  */
 static struct entry *
 find_room (struct journal *j, unsigned *free, unsigned *old, unsigned before)

@@ -4,8 +4,9 @@
  * The journal of a device that outlives its process: which writes, appends and
  * commands to zones the process has with the server.  Linux has another process
  * do anew all that a dead one had begun, and does not say what that is; with a
- * scheduler not even the tags are the same, and a write may have grown meanwhile
- * by what follows it.  So the next process reads here what it may find done.
+ * scheduler not even the tags are the same, and a write may have grown
+ * meanwhile by what follows it.  So the next process reads here what it may
+ * find done.
  *
  * The journal is in the file of the device's record (driver/record.h), behind
  * the record, and mapped by the process that serves the device:
@@ -16,11 +17,11 @@
  *     FREE ──send──> SENT ──answer──> ANSWERED ──forget──> FREE
  *
  * ANSWERED is what the kernel may have heard of or not: a process is killed
- * before or after its ring's entries are taken.  What is in slots when a process
- * takes over become orphans, until the same is asked again.  The state of an
- * entry is written last where it becomes an orphan, or is sent, and the slot of
- * what takes the place of an orphan is written before that is FREE: so nothing
- * is missed, whenever a process is killed.
+ * before or after its ring's entries are taken.  What is in slots when a
+ * process takes over become orphans, until the same is asked again.  The state
+ * of an entry is written last where it becomes an orphan, or is sent, and the
+ * slot of what takes the place of an orphan is written before that is FREE: so
+ * nothing is missed, whenever a process is killed.
  *
  * A slot is written by the thread of its queue alone; orphans are taken by any
  * thread.  There is no lock.
@@ -36,10 +37,11 @@
 
 struct journal;
 
-/* Make an empty one in the file FD, for QUEUES queues and SLOTS slots, which may
- * be 0; or read the one that a dead process has left, whose slots become
- * orphans.  These return 0 and the journal in *j, or a negative errno: -ENODATA:
- * there is none, or one of another kind; -EOVERFLOW: there are too many orphans.
+/* Make an empty one in the file FD, for QUEUES queues and SLOTS slots, which
+ * may be 0; or read the one that a dead process has left, whose slots become
+ * orphans.  These return 0 and the journal in *j, or a negative errno:
+ * -ENODATA: there is none, or one of another kind; -EOVERFLOW: there are too
+ * many orphans.
  */
 int journal_make (struct journal **j, int fd, unsigned queues, unsigned slots);
 int journal_read (struct journal **j, int fd, unsigned queues, unsigned slots);
@@ -85,7 +87,8 @@ bool journal_find_append (const struct journal *j, unsigned *i, uint64_t start,
  */
 bool journal_take_append (struct journal *j, unsigned i);
 
-/* From START to END nothing is any more what a dead process may have written. */
+/* From START to END nothing is any more what a dead process may have written.
+ */
 void journal_drop (struct journal *j, uint64_t start, uint64_t end);
 
 /*---------------------------------------------------------------------*/

@@ -26,9 +26,8 @@
  * know where this one is killed, and what this one finds of a dead one.
  *
  * Callers stand above callees, except that queue-request.c tells queue-renew.c
- * of a connection that has died, and that queue-journal.c and queue-append.c call
- * each other.  All functions are called by the queue's
- * thread.
+ * of a connection that has died, and that queue-journal.c and queue-append.c
+ * call each other.  All functions are called by the queue's thread.
  */
 
 #ifndef NULLBLK_UBLK_QUEUE_INTERNAL_H
@@ -231,8 +230,8 @@ void queue_close_renewed (struct queue *q);
 /* queue-journal.c.  Without a journal these do nothing, and find nothing. */
 
 /* A request has come; an append is about to be sent to PLACE (bytes within the
- * device); one has failed, and may be sent to another place; the kernel is about
- * to be told RESULT.
+ * device); one has failed, and may be sent to another place; the kernel is
+ * about to be told RESULT.
  */
 void request_note (struct request *r);
 void request_note_append (struct request *r, uint64_t place);
@@ -258,7 +257,8 @@ bool request_searches (struct request *r);
 bool request_may_search_again (struct request *r, int err);
 
 /* Is what was read, of which there are N bytes in BUF, AT bytes behind the
- * beginning, what the kernel's append has there?  Returns 0 or a negative errno.
+ * beginning, what the kernel's append has there?  Returns 0 or a negative
+ * errno.
  */
 int request_compare (struct request *r, const void *buf, size_t n, size_t at);
 

@@ -15,11 +15,11 @@
  * An append that fails, or finds no room, is looked for again, as long as there
  * are some that the server may have got so late that they have taken its place.
  *
- * What is answered is forgotten when the kernel has taken the answer.  An append
- * is forgotten before anything is waited for: if it was found again after hours,
- * another one with the same data would be taken for it.  This is one system call
- * for all appends that are answered at once, and only where the device outlives
- * its process.
+ * What is answered is forgotten when the kernel has taken the answer.  An
+ * append is forgotten before anything is waited for: if it was found again
+ * after hours, another one with the same data would be taken for it.  This is
+ * one system call for all appends that are answered at once, and only where the
+ * device outlives its process.
  */
 
 #include <config.h>

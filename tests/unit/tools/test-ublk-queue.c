@@ -1364,8 +1364,8 @@ appended_at (unsigned i, unsigned tag, uint64_t sector)
   assert_int_equal (kernel.answers[i].sector, 2 * ZONE_SECTORS + sector);
 }
 
-/* An append is where the dead process has sent it, if its data is there; or goes
- * to the write pointer.
+/* An append is where the dead process has sent it, if its data is there; or
+ * goes to the write pointer.
  */
 static void
 test_left_appends (void **state)
