@@ -194,7 +194,7 @@ hits (enum operation operation, unsigned first, unsigned count)
   return true;
 }
 
-static void
+static void __attribute__ ((format (printf, 1, 2)))
 configure (const char *format, ...)
 {
   char text[512];
