@@ -111,20 +111,21 @@ journal_make (struct journal **j, int fd, unsigned queues, unsigned slots)
   return 0;
 }
 
-/* One that a process was killed with while it took the place of an orphan has a
- * slot, too.
+/* The orphan, among the first N, that a slot takes the place of: a process was
+ * killed while it took it, or has sent another request to its place.  NULL:
+ * there is none.
  */
-static bool
-is_orphan (const struct journal *j, const struct entry *slot, unsigned n)
+static struct entry *
+find_same (struct journal *j, const struct entry *slot, unsigned n)
 {
-  const struct entry *o;
+  struct entry *o;
 
   for (o = j->orphans; o < j->orphans + n; o++) {
     if (state_of (o) != FREE && o->operation == slot->operation &&
         o->place == slot->place)
-      return true;
+      return o;
   }
-  return false;
+  return NULL;
 }
 
 /* Where one more orphan can be: from *free on, or from *old on in the place of
@@ -159,11 +160,14 @@ gather (struct journal *j)
   }
   for (e = j->file->entries; e < j->file->entries + j->slots; e++) {
     state = state_of (e);
-    if (state != FREE && !is_orphan (j, e, before)) {
-      o = find_room (j, &free, &old, before);
+    if (state != FREE) {
+      o = find_same (j, e, before);
+      if (o == NULL)
+        o = find_room (j, &free, &old, before);
       if (o == NULL)
         return -EOVERFLOW;
       set_state (o, FREE);
+      atomic_signal_fence (memory_order_seq_cst);
       o->operation = e->operation;
       o->place = e->place;
       o->count = e->count;
@@ -223,6 +227,7 @@ journal_send (struct journal *j, unsigned slot, enum ublk_operation operation,
   struct entry *e = &j->file->entries[slot];
 
   set_state (e, FREE);
+  atomic_signal_fence (memory_order_seq_cst);
   e->operation = operation;
   e->place = place;
   e->count = count;
@@ -314,6 +319,16 @@ journal_drop (struct journal *j, uint64_t start, uint64_t end)
     if (state_of (e) != FREE && is_within (e, start, end))
       take (j, e);
   }
+}
+
+void
+journal_drop_appends (struct journal *j, uint64_t start, uint64_t end)
+{
+  uint64_t place;
+  unsigned i;
+
+  for (i = 0; journal_find_append (j, &i, start, end, 0, &place); i++)
+    take (j, &j->orphans[i]);
 }
 
 /*---------------------------------------------------------------------*/

@@ -91,6 +91,11 @@ bool journal_take_append (struct journal *j, unsigned i);
  */
 void journal_drop (struct journal *j, uint64_t start, uint64_t end);
 
+/* From START to END this process has written: so no append of a dead one is
+ * there, or comes to be there.
+ */
+void journal_drop_appends (struct journal *j, uint64_t start, uint64_t end);
+
 /*---------------------------------------------------------------------*/
 /* Taking over.  Each queue says before and after it fetches its requests, for
  * which it makes one system call.

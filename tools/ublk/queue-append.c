@@ -27,7 +27,9 @@ append_is_done (struct io *io, int err)
 
   if (request_looks_again (r, err))
     return;
-  if (err != 0) /* before another one is sent to its place */
+  if (err == 0)
+    request_note_written (r);
+  else /* before another one is sent to its place */
     request_note_failure (r);
   list = appends_end (q->device->appends, &r->append, err, &is_over);
   if (is_over) {

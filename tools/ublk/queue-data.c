@@ -23,8 +23,10 @@ data_is_done (struct io *io, int err)
   if (io->kind == IO_FLUSH)
     err = queue_has_flushed (r->queue, r->changes, err);
   if (err == 0) {
-    if (is_write)
+    if (is_write) {
+      request_note_written (r);
       appends_note_write (appends, r->zone, io->offset + io->count);
+    }
     request_answer (r, io->kind == IO_READ || io->kind == IO_WRITE
                            ? r->skipped + io->count
                            : 0);

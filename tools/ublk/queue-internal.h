@@ -80,6 +80,7 @@ struct request {
   unsigned searches; /* for it, after it has failed */
   uint64_t pointer;  /* of its zone, in bytes within the device */
   bool compares;     /* what is read with the kernel's data */
+  bool differs;      /* and it is not the same */
   bool is_answered;  /* the kernel may not have taken that yet */
   bool is_listed;    /* by the queue, and the next one is: */
   struct request *next_answered;
@@ -230,12 +231,13 @@ void queue_close_renewed (struct queue *q);
 /* queue-journal.c.  Without a journal these do nothing, and find nothing. */
 
 /* A request has come; an append is about to be sent to PLACE (bytes within the
- * device); one has failed, and may be sent to another place; the kernel is
- * about to be told RESULT.
+ * device); one has failed, and may be sent to another place; the server has
+ * done a write or an append; the kernel is about to be told RESULT.
  */
 void request_note (struct request *r);
 void request_note_append (struct request *r, uint64_t place);
 void request_note_failure (struct request *r);
+void request_note_written (struct request *r);
 void request_note_answer (struct request *r, int result);
 
 /* N zones have been reset. */

@@ -79,6 +79,16 @@ request_note_failure (struct request *r)
     journal_forget (r->queue->journal, slot_of (r));
 }
 
+/* If a dead process's append had come to be there, this one would have failed.
+ */
+void
+request_note_written (struct request *r)
+{
+  if (r->queue->journal != NULL)
+    journal_drop_appends (r->queue->journal, r->io.offset,
+                          r->io.offset + r->io.count);
+}
+
 void
 request_note_answer (struct request *r, int result)
 {
@@ -188,8 +198,10 @@ request_compare (struct request *r, const void *buf, size_t n, size_t at)
     err = port_take (&r->at_port, piece, here, at);
     if (err < 0)
       return err;
-    if (memcmp (piece, p, here) != 0)
+    if (memcmp (piece, p, here) != 0) {
+      r->differs = true;
       return -EIO;
+    }
   }
   return 0;
 }
@@ -203,6 +215,10 @@ is_compared (struct io *io, int err)
   struct queue *q = r->queue;
 
   r->compares = false;
+  if (err < 0 && !r->differs) { /* nobody knows whether it is there */
+    request_answer (r, zoned_plain_error (err));
+    return;
+  }
   if (err == 0) {
     request_note_append (r, io->offset);
     if (journal_take_append (q->journal, r->orphan)) {
@@ -226,6 +242,7 @@ look_at_next (struct request *r)
     if (place + count > r->pointer)
       continue;
     r->compares = true;
+    r->differs = false;
     request_submit (r, r->queue->data, IO_READ, place, count, NULL,
                     is_compared);
     return;

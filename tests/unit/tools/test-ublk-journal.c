@@ -321,6 +321,33 @@ test_take (void **state)
   end ();
 }
 
+/* What was sent last to a place counts, if two processes were killed. */
+static void
+test_same_place (void **state)
+{
+  unsigned i = 0;
+  uint64_t place;
+  struct journal *j;
+
+  (void) state;
+  make ();
+  journal_send (journal, 0, UBLK_ZONE_APPEND, 6 * MIB, 4096);
+  journal_answer (journal, 0);
+  assert_int_equal (journal_read (&j, file, QUEUES, SLOTS), 0);
+  journal_close (journal);
+  journal_send (j, 1, UBLK_ZONE_APPEND, 6 * MIB, 8192);
+  assert_int_equal (journal_read (&journal, file, QUEUES, SLOTS), 0);
+  journal_close (j);
+  assert_false (journal_find_append (journal, &i, 0, 8 * MIB, 4096, &place));
+  i = 0;
+  assert_true (journal_find_append (journal, &i, 0, 8 * MIB, 8192, &place));
+  journal_drop_appends (journal, 6 * MIB + 1, 8 * MIB);
+  assert_true (journal_has_orphans (journal));
+  journal_drop_appends (journal, 6 * MIB, 6 * MIB + 1);
+  assert_false (journal_has_orphans (journal));
+  end ();
+}
+
 /* Orphans that nobody asks for again take no room from those that may be asked
  * for; and there is never room for more of these than the kernel can have.
  */
@@ -405,8 +432,9 @@ main (void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_life),      cmocka_unit_test (test_used_again),
       cmocka_unit_test (test_take_over), cmocka_unit_test (test_come_again),
-      cmocka_unit_test (test_take),      cmocka_unit_test (test_room),
-      cmocka_unit_test (test_other),     cmocka_unit_test (test_fetched),
+      cmocka_unit_test (test_take),      cmocka_unit_test (test_same_place),
+      cmocka_unit_test (test_room),      cmocka_unit_test (test_other),
+      cmocka_unit_test (test_fetched),
   };
 
   return RUN_TESTS (tests);

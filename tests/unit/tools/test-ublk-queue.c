@@ -217,6 +217,7 @@ static struct link new_data, new_zones, new_config;
 static struct {
   struct asked asked[MOST];
   unsigned nr_asked;
+  int read_error; /* of data */
   int write_error;
   bool refuses_once; /* with it */
   int dies;          /* the connection dies after so many requests; -1: never */
@@ -317,6 +318,8 @@ serve (struct link *l, struct io *io)
     write_late ();
   if ((l == &zones || l == &new_zones) && io->kind == IO_READ)
     memcpy (io->buf, (const char *) table + io->offset, io->count);
+  if (io->kind == IO_READ && io->buf == NULL && server.read_error != 0)
+    return server.read_error;
   if (io->kind == IO_READ && io->buf == NULL)
     return io->move (io, content + io->offset, io->count, 0);
   if (io->kind == IO_WRITE) {
@@ -1396,6 +1399,18 @@ test_left_appends (void **state)
   RUN (one_append);
   appended_at (0, 0, 8);
   assert_int_equal (writes (), 1);
+  assert_false (end_journal ()); /* nor can it come to be there */
+
+  /* It cannot be read what is there. */
+  LEAVE (UBLK_ZONE_APPEND, 8, -1);
+  put_data_of (0, 0, 'a');
+  store (8, 'a');
+  written_up_to (24);
+  server.read_error = -EIO;
+  RUN (one_append);
+  answered (0, 0, -EIO);
+  assert_int_equal (writes (), 0);
+  assert_true (end_journal ());
 
   /* The zone was reset since. */
   LEAVE (UBLK_ZONE_APPEND, 8, -1);
