@@ -8,6 +8,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,9 @@ check_table (const struct zonetable *t, uint64_t size, struct message *why)
 
   if (!zonetable_read (t, &d, 0, 1, why))
     return -EIO;
+  if (t->nr_zones > INT_MAX) /* fio counts them in an int */
+    return fail (why, "it has %llu zones: allowed are up to %d",
+                 (unsigned long long) t->nr_zones, INT_MAX);
   if (!plan_is_table (&d, t->nr_zones, size))
     return fail (why, "it is not the table of an export of %llu bytes",
                  (unsigned long long) size);
