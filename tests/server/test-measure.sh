@@ -25,7 +25,13 @@ for a; do
     --fsync=*) fsync=${a#*=} ;;
   esac
 done
-echo "$*" >>"${0%/*}/../fio.log"
+line=$*
+for a; do
+  case $a in
+    --filename=*) line+=" measures $(readlink "${a#*=}")" ;;
+  esac
+done
+echo "$line" >>"${0%/*}/../fio.log"
 if grep -qxF -- "$rw $bs $depth" "${0%/*}/../fails"; then
   echo "fio: it has failed"
   exit 3
@@ -93,12 +99,18 @@ says 1 "nullblk-measure: $tmp/fails: allowed is what has at least 1 MiB" \
   "$tmp/fails"
 same_options ''
 
+# The model takes the place of nothing but a file.
+says 1 'nullblk-measure: --output=/dev/null: allowed is a file' \
+  --sizes 4K --depths 1 --seconds 1 --output /dev/null "$tmp/disk"
+says 1 'nullblk-measure: --output=*/disk: allowed is another file*' \
+  --sizes 4K --depths 1 --seconds 1 --output "$tmp/disk" "$tmp/disk"
+
 # Reads alone, each load once.
 measure --sizes 4K,64K --depths 1,2,4 --seconds 1 --way 3us \
   --output "$tmp/drive.model" "$tmp/disk"
 [ "$(wc -l <"$tmp/fio.log")" = 10 ] || fail "$(cat "$tmp/fio.log")"
 ! grep -v -- '--readonly' "$tmp/fio.log" || fail "it would write"
-! grep -v -- "--filename=$tmp/disk" "$tmp/fio.log" || fail "it reads elsewhere"
+! grep -v "measures $tmp/disk\$" "$tmp/fio.log" || fail "it reads elsewhere"
 ! grep -v -- '--direct=1' "$tmp/fio.log" || fail "it reads the page cache"
 [ ! -e "$tmp/drive.model.part" ] || fail "what was kept stays"
 has '# Source: measured by fio-9\.9\.' 'size=1M' 'read-iops=(19999|20000)' \

@@ -400,6 +400,23 @@ print_model (FILE *fp, const char *of, const char *version,
   free (settings);
 }
 
+/* The model takes the place of a file: not of what was measured, and of nothing
+ * else that is no file.
+ */
+static void
+refuse_output (const char *of)
+{
+  struct stat output, target;
+
+  if (options.output == NULL || stat (options.output, &output) == -1)
+    return;
+  if (!S_ISREG (output.st_mode))
+    die ("--output=%s: allowed is a file", options.output);
+  if (stat (of, &target) == 0 && target.st_dev == output.st_dev &&
+      target.st_ino == output.st_ino)
+    die ("--output=%s: allowed is another file than is read", options.output);
+}
+
 /* To standard output, or a file that is not there before it is whole. */
 static void
 write_model (const char *of, const char *version,
@@ -454,6 +471,7 @@ measure (const char *name)
   static struct part part;
   struct target t;
 
+  refuse_output (name);
   target_open (&t, name, options.write);
   open_part (&part, name);
   measure_cells (&t, &part);
@@ -480,6 +498,7 @@ take_files (int n, char *const *paths)
   int i;
 
   for (i = 0; i < n; i++) {
+    refuse_output (paths[i]);
     list = (struct figures_list){0};
     if (fiofile_read (paths[i], &list, version, &why) < 0)
       die ("%s", why.text);

@@ -59,22 +59,6 @@ clear (struct arguments *a)
     free (a->argv[--a->n]);
 }
 
-/* fio takes ':' for the end of a name. */
-static void
-add_filename (struct arguments *a, const char *name)
-{
-  static char quoted[2 * PATH_MAX];
-  char *to = quoted;
-
-  for (; *name != '\0' && to + 2 < quoted + sizeof quoted; name++) {
-    if (*name == ':' || *name == '\\')
-      *to++ = '\\';
-    *to++ = *name;
-  }
-  *to = '\0';
-  add (a, "--filename=%s", quoted);
-}
-
 static void
 add_load (struct arguments *a, const struct cell *cell, unsigned seconds)
 {
@@ -206,7 +190,7 @@ run_cell (const struct target *t, const struct cell *cell, unsigned seconds,
     add (&a, "--ioengine=libaio");
     add (&a, "--direct=1");
     add (&a, "--size=%" PRIu64, t->drive.size);
-    add_filename (&a, t->name);
+    add (&a, "--filename=%s", t->path);
   }
   a.argv[a.n] = NULL;
   status = run (a.argv, said);

@@ -104,7 +104,7 @@ target_open (struct target *t, const char *name, bool to_be_written)
     t->drive.size = (uint64_t) st.st_size;
     t->drive.rotational = is_rotational (st.st_dev);
   }
-  close (fd);
+  snprintf (t->path, sizeof t->path, "/proc/%d/fd/%d", (int) getpid (), fd);
   if (t->drive.size < 1 << 20)
     die ("%s: allowed is what has at least 1 MiB", name);
 }

@@ -14,6 +14,8 @@
 struct target {
   const char *name; /* as the user has given it */
   bool is_uri;
+  char path[32]; /* for fio, if it is no URI: the open file, which stays what
+                  * it is, and in use, until this program ends */
   struct drive_facts drive; /* of a URI nothing is known */
 };
 
