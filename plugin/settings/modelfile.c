@@ -33,7 +33,7 @@ take_line (char *line, modelfile_line *take, void *opaque, struct message *why)
     return 0;
   value = strchr (line, '=');
   if (value == NULL)
-    return refuse (why, "%.80s: allowed are lines of NAME=VALUE", line);
+    return refuse (why, "allowed are lines of NAME=VALUE");
   *value++ = '\0';
   return take (opaque, line, value, why);
 }

@@ -332,8 +332,8 @@ static bool
 is_of_drive (const struct param *param)
 {
   static const char *const servers[] = {
-      "devices",  "memory-backed", "hugepages", "write-log",
-      "parallel", "control",       "ublk"};
+      "devices", "memory-backed", "hugepages",     "write-log",     "parallel",
+      "control", "ublk",          "submit-queues", "hw-queue-depth"};
   size_t i;
 
   for (i = 0; i < sizeof servers / sizeof servers[0]; i++) {
@@ -343,7 +343,10 @@ is_of_drive (const struct param *param)
   return param->change == MODEL || param->change == FIXED;
 }
 
-/* A line of a model: taken, unless it is given beside the model. */
+/* A line of a model: taken, unless it is given beside the model.  A client may
+ * have named a file that is no model and not for it to read, so *why has
+ * nothing of a line that is no parameter's but the name.
+ */
 static int
 take_of_model (void *opaque, const char *name, const char *value,
                struct message *why)
@@ -358,9 +361,9 @@ take_of_model (void *opaque, const char *name, const char *value,
 
   if (i == nr_params)
     return refuse (why,
-                   "%.80s=%.80s: unknown parameter; 'nbdkit nullblk --help' "
-                   "lists them",
-                   name, value);
+                   "%.80s: unknown parameter; 'nbdkit nullblk --help' lists "
+                   "them",
+                   name);
   if (!is_of_drive (param))
     return refuse (why,
                    "%s=%.80s: it is no property of a drive: allowed is to give "

@@ -56,8 +56,7 @@ test_wrong_lines (void **state)
 {
   (void) state;
   assert_int_equal (parse ("a=1\n\nlanes\nb=2\n"), -EINVAL);
-  assert_string_equal (why.text,
-                       "line 3: lanes: allowed are lines of NAME=VALUE");
+  assert_string_equal (why.text, "line 3: allowed are lines of NAME=VALUE");
   assert_string_equal (seen, "[a|1]");
   assert_int_equal (parse ("#\nbad=7\nb=2\n"), -EINVAL);
   assert_string_equal (why.text, "line 2: bad=7: allowed is none");

@@ -73,7 +73,7 @@ test_wrong_models (void **state)
                 "line 3: lanes=2000: lanes is given twice");
   refuse_model ("\nlanes=2000\n", "line 2: lanes=2000: allowed is none, or a "
                                   "whole number from 1 to 1024");
-  refuse_model ("speed=2\n", "line 1: speed=2: unknown parameter; 'nbdkit "
+  refuse_model ("speed=2\n", "line 1: speed: unknown parameter; 'nbdkit "
                              "nullblk --help' lists them");
   refuse_model ("devices=2\n",
                 "line 1: devices=2: it is no property of a drive: allowed is "
@@ -84,7 +84,14 @@ test_wrong_models (void **state)
   refuse_model ("fault=error\n",
                 "line 1: fault=error: it is no property of a drive: allowed is "
                 "to give it beside the model");
-  refuse_model ("lanes\n", "line 1: lanes: allowed are lines of NAME=VALUE");
+  refuse_model (
+      "submit-queues=2\n",
+      "line 1: submit-queues=2: it is no property of a drive: allowed "
+      "is to give it beside the model");
+  refuse_model ("hw-queue-depth=2\n",
+                "line 1: hw-queue-depth=2: it is no property of a drive: "
+                "allowed is to give it beside the model");
+  refuse_model ("lanes\n", "line 1: allowed are lines of NAME=VALUE");
 
   /* What is given beside it is no excuse for what it has. */
   setup (NULL);
