@@ -5,13 +5,14 @@
 # Fetch the sources of the fio that is installed, of just the version of
 # Debian's package, from where the machine has its packages:
 #
-#   build-aux/fetch-fio.sh FOLDER
+#   build-aux/fetch-fio.sh DIRECTORY
 #
-# FOLDER is made anew.  Where that cannot be done, the last line says why.  An
-# archive may have only newer sources than the package that is installed.
+# DIRECTORY is made anew.  Where that cannot be done, the last line says why.
+# An archive may have only newer sources than the package that is installed; and
+# the fio that runs here may be another one.
 
 set -euo pipefail
-folder=${1:?a folder is wanted}
+directory=${1:?a directory is wanted}
 
 die ()
 {
@@ -23,6 +24,8 @@ die ()
 version=$(dpkg-query --show --showformat '${source:Version}' fio 2>/dev/null) ||
   die "no package of fio is installed"
 command -v apt-get >/dev/null || die "there is no apt-get"
+[[ $version == "$(fio --version | sed 's/^fio-//')"[-+~]* ]] ||
+  die "$(fio --version) is not the one of the package, which is $version"
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -41,12 +44,14 @@ apt-get indextargets --format '$(ORIGIN) $(SOURCESENTRY)' \
 
 apt=(apt-get -q -o Dir::Etc::SourceList=/dev/null
      -o "Dir::Etc::SourceParts=$tmp/parts" -o "Dir::State::Lists=$tmp/lists"
-     -o "Dir::Cache=$tmp/cache" -o APT::Sandbox::User=root)
+     -o "Dir::Cache=$tmp/cache" -o APT::Sandbox::User=root
+     -o Acquire::Retries=0 -o Acquire::http::Timeout=20)
 cd "$tmp/fio"
-{ "${apt[@]}" update && "${apt[@]}" source --download-only "fio=$version"; } \
+{ timeout 120 "${apt[@]}" update &&
+  timeout 120 "${apt[@]}" source --download-only "fio=$version"; } \
   >"$tmp/log" 2>&1 ||
   die "the archive has no sources of fio $version: $(grep '^[EW]:' "$tmp/log" |
     tail -n 1)"
-rm -rf "$folder"
-mkdir -p "$folder"
-tar -C "$folder" --strip-components=1 -xf fio_*.orig.tar.[gx]z
+rm -rf "$directory"
+mkdir -p "$directory"
+tar -C "$directory" --strip-components=1 -xf fio_*.orig.tar.[gx]z
