@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "textfile.h"
 
@@ -46,8 +47,12 @@ textfile_read (const char *path, size_t most, char **text, size_t *len,
   fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd >= 0)
     fp = fdopen (fd, "r");
-  if (fp == NULL)
-    return refuse (why, "%s", strerror (errno));
+  if (fp == NULL) {
+    r = refuse (why, "%s", strerror (errno));
+    if (fd >= 0)
+      close (fd);
+    return r;
+  }
   if (fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) ||
       (size_t) st.st_size > most)
     r = refuse (why, "it is not a file of at most %zu MiB", most >> 20);
