@@ -159,10 +159,10 @@ struct part {
 
 /* The first line: of another measurement nothing can be taken. */
 static void
-format_head (struct message *head, const char *target)
+format_head (struct message *head, const struct target *t)
 {
-  message_set (head, "# nullblk-measure: %u s of %.200s", options.seconds,
-               target);
+  message_set (head, "# nullblk-measure: %u s of %.200s with %" PRIu64 " bytes",
+               options.seconds, t->name, t->drive.size);
 }
 
 static void
@@ -189,7 +189,7 @@ take_part (struct part *part, const char *text, const char *head)
 
 /* Begin, or go on with what is there. */
 static void
-open_part (struct part *part, const char *target)
+open_part (struct part *part, const struct target *t)
 {
   char *text = NULL;
   struct message head, why;
@@ -199,7 +199,7 @@ open_part (struct part *part, const char *target)
   if (options.output == NULL)
     return;
   snprintf (part->path, sizeof part->path, "%.4000s.part", options.output);
-  format_head (&head, target);
+  format_head (&head, t);
   if (options.restart)
     unlink (part->path);
   if (access (part->path, F_OK) == 0) {
@@ -211,8 +211,10 @@ open_part (struct part *part, const char *target)
   part->fp = fopen (part->path, "ae");
   if (part->fp == NULL)
     die ("%s: %s", part->path, strerror (errno));
-  if (part->list.n == 0 && text == NULL)
+  if (part->list.n == 0 && text == NULL) {
     fprintf (part->fp, "%s\n", head.text);
+    fflush (part->fp);
+  }
 }
 
 static void
@@ -473,7 +475,7 @@ measure (const char *name)
 
   refuse_output (name);
   target_open (&t, name, options.write);
-  open_part (&part, name);
+  open_part (&part, &t);
   measure_cells (&t, &part);
   if (options.way < 0)
     measure_way (&part.list);
