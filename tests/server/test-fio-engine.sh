@@ -58,7 +58,7 @@ fi
 # The server's errors.
 for error in EIO:5 ENOSPC:28 EPERM:1; do
   start_server 64M memory-backed=true fault="op=write error=${error%:*} after=3"
-  fails_with "err=${error#*:}" --rw=write --bs=4k --iodepth=8 --size=1M
+  fails_with "err=${error#*:}/" --rw=write --bs=4k --iodepth=8 --size=1M
   stop_server
 done
 
