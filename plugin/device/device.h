@@ -463,8 +463,9 @@ struct device_stats {
 void device_stats (struct device *d, struct device_stats *sum);
 void device_reset_stats (struct device *d);
 
-/* What these return for a request that front_end.hold has taken: nothing has
- * been done yet.
+/* What the functions below return for a request that hangs, and that
+ * front_end.hold has taken: nothing has been done for it yet, and device_go_on
+ * does it later.
  */
 #define DEVICE_HELD 4
 
@@ -473,7 +474,8 @@ int device_read (struct connection *c, void *buf, uint32_t count,
 
 /* Do as device_read, to where TO moves the data; BUF is room for COUNT bytes,
  * for data that is not moved right from the store.  Where TO fails, so does the
- * read.  One that is held is as those of device_read, and needs no TO.
+ * read.  If the read is held, device_go_on puts its data into a buffer, as for
+ * device_read, and does not use TO.
  */
 int device_read_to (struct connection *c, struct store_mover *to, void *buf,
                     uint32_t count, uint64_t offset);

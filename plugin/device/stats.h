@@ -45,8 +45,8 @@ struct op_stats {
   uint64_t bytes; /* of the requests that succeeded */
   uint64_t errors[NR_ERRORS];
 
-  /* How long all requests were in service; and how long latency and fault rules
-   * asked those to wait that had to, and succeeded.
+  /* served: how long each request was in service.  asked: how long latency and
+   * fault rules asked a request to wait, of requests that had to and succeeded.
    */
   struct histogram served, asked;
 };

@@ -31,7 +31,9 @@ enum task {
   TASK_DELETE
 };
 
-/* After TASK_FLUSH the aide holds the device until it is to stop it. */
+/* After TASK_FLUSH the aide has the device open with O_EXCL, until it is told
+ * to stop the device.
+ */
 
 /* Called by a process of one thread.  Returns NULL and the reason in *why. */
 struct aide *aide_create (struct message *why);

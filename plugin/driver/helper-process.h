@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A process beside this one, for what this one must not do, or may not do
- * later.
+ * Helper processes: a program forks one of itself, for work that it must not do
+ * itself (what may wait for its own device), or will not be allowed to do later
+ * (what needs root).
  */
 
 #ifndef NULLBLK_DRIVER_HELPER_PROCESS_H
@@ -15,9 +16,9 @@
 
 /* Make a process in which RUN is called, with its end of a SOCK_SEQPACKET
  * socket, and which ends when RUN returns.  It keeps nothing else of its
- * maker's open, has no terminal, is in the root directory, and hears no signals
- * that end programs.  The maker has one thread.  Returns the other end of the
- * socket and the process in *pid, or -1 and the reason in *why.
+ * maker's open, has no terminal, is in the root directory, and blocks the
+ * signals that end programs.  The maker has one thread.  Returns the other end
+ * of the socket and the process in *pid, or -1 and the reason in *why.
  */
 int helper_make (pid_t *pid, void (*run) (int fd, const void *opaque),
                  const void *opaque, struct message *why);

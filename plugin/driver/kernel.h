@@ -53,8 +53,8 @@ struct ublk_command {
 #define UBLK_TRY_STOP UBLK_DO (0x17)      /* with UBLK_F_SAFE_STOP */
 
 /* Features: what GET_FEATURES answers, and flags of a device. */
-#define UBLK_F_RECOVERY (UINT64_C (1) << 3)   /* it outlives its server; and */
-#define UBLK_F_REISSUE (UINT64_C (1) << 4)    /* what that had is asked again */
+#define UBLK_F_RECOVERY (UINT64_C (1) << 3)   /* it outlives its server */
+#define UBLK_F_REISSUE (UINT64_C (1) << 4)    /* with its requests unanswered */
 #define UBLK_F_USER_COPY (UINT64_C (1) << 7)  /* Linux 6.5 */
 #define UBLK_F_ZONED (UINT64_C (1) << 8)      /* Linux 6.6 */
 #define UBLK_F_QUIESCE (UINT64_C (1) << 12)   /* Linux 6.16 */

@@ -66,13 +66,14 @@ int port_map (struct port *p, unsigned depth);
 /* Unmap the table, when the ring is gone; called by any thread. */
 void port_close (struct port *p);
 
-/* Fetch the first request of TAG into *r, which has BEGIN called, by ring_run.
+/* Fetch the first request of TAG into *r.  When it comes, ring_run calls BEGIN
+ * with it.
  */
 void port_fetch (struct port *p, struct port_request *r, unsigned tag);
 
-/* Is anything still to come?  Not when the kernel has stopped the device, nor
- * when it has refused a command: that tag's request would have no end then,
- * unless the ring is destroyed.
+/* May requests still come?  None do once the kernel has stopped the device, or
+ * has refused a command.  In the second case the request of that command's tag
+ * ends only when the ring is destroyed.
  */
 static inline bool
 port_is_open (const struct port *p)

@@ -33,9 +33,9 @@
 #define RECORDS "/run/nullblk-ublk"
 #endif
 
-/* What there is in the place of a URI begins so where the device is that of a
- * server which serves it itself: then the process is not one to be asked to
- * end, and the device goes with the server.
+/* Where a server serves its own device (ublk=true), the record has a text that
+ * begins with this instead of a URI.  That process is not asked to end: the
+ * device goes when the server ends.
  */
 #define RECORD_OF_SERVER "ublk=true "
 

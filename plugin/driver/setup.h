@@ -29,7 +29,7 @@
 #include "kernel.h"
 #include "record.h"
 
-/* Seconds that things which take no time may take before they have failed. */
+/* Seconds after which a step that as a rule takes no time counts as failed. */
 #define SETUP_PATIENCE 30
 
 /* -EOPNOTSUPP: not with zones. */
@@ -49,8 +49,9 @@ int setup_shape (struct driver *d, struct plan *plan,
 
 /* Take over the device of INFO, whose server has died, instead of the first
  * steps: it has to be as PLAN says.  Then it is opened and fetched from, and
- * driver_end_recovery has it go on.  HAS_BEGUN: another process may have come
- * as far as this, and died before it has fetched.
+ * driver_end_recovery has it go on.  HAS_BEGUN: another process may have begun
+ * to take the device over, and been killed before it fetched requests.  Then it
+ * is no error if the kernel does not let us begin.
  */
 int setup_recover (struct driver *d, const struct plan *plan,
                    const struct ublk_info *info, bool has_begun,
@@ -60,9 +61,9 @@ int setup_open (unsigned number, struct message *why);
 
 int setup_await (unsigned number, struct message *why);
 
-/* Wait for SECONDS at most, which may be 0, until a device that was deleted is
- * gone, so that its number is another's at most; COOKIE is its own.  Returns
- * false if it stays.
+/* Wait for SECONDS at most, which may be 0, until device NUMBER, which was
+ * deleted, is gone.  By then another device may have the number: the deleted
+ * one is told by its COOKIE.  Returns false if it stays.
  */
 bool setup_is_gone (struct driver *d, unsigned number, uint64_t cookie,
                     unsigned seconds);

@@ -62,7 +62,9 @@ struct badblocks {
   uint64_t changes, hits; /* changes made, and hits that healed */
   size_t most;            /* ranges gone through at once, for tests */
 
-  /* The changer's: room for what they become, and for a copy of them. */
+  /* Only the thread that changes the list uses these: room for the new list,
+   * and for a copy of the old one.
+   */
   struct sector_range *next, *copy;
 };
 

@@ -68,8 +68,8 @@ struct settings {
   unsigned parallel;        /* enum parallel */
   unsigned control;         /* enum controller */
   bool ublk;
-  uint64_t submit_queues; /* of each block device; and how deep each is */
-  uint64_t hw_queue_depth;
+  uint64_t submit_queues;  /* queues of each block device */
+  uint64_t hw_queue_depth; /* requests of each queue */
 
   const struct profile *profile; /* or NULL */
   char model[MAX_FILE_NAME + 1]; /* path of a model file, or "" */

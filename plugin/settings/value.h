@@ -58,7 +58,9 @@ struct value_rule {
 /* The longest path of a file that is a setting: settings are copied. */
 #define MAX_FILE_NAME 255
 
-/* Longer than any value that value_print gives: a file's path. */
+/* More bytes than any value that value_print gives has.  The longest is a
+ * distribution, file:PATH.
+ */
 #define MAX_VALUE 4200
 
 /* Parse TEXT into *field, whose former value is freed.  UNIT is 0; or the unit

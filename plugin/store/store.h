@@ -44,10 +44,11 @@ int store_write (struct store *store, uint32_t volume, const void *buf,
                  uint64_t count, uint64_t offset);
 
 /* The other side of a read or a write whose data is moved without a buffer in
- * between: N bytes between DATA, which is memory of the store's, and what is AT
- * bytes behind the beginning there.  Of a read, DATA is NULL for N zeroes.
- * Returns 0 or a negative errno.  A stripe of the store's may be locked, so it
- * waits for nobody, and it is a step that it moves at most.
+ * between.  MOVE moves N bytes: from DATA, which is memory of the store's, to
+ * that side for a read, and from there to DATA for a write.  AT is where they
+ * are in the request, in bytes from its beginning.  Of a read, DATA is NULL for
+ * N zeroes.  Returns 0 or a negative errno.  A stripe of the store's may be
+ * locked meanwhile: so MOVE waits for nobody, and then N is a step at most.
  */
 struct store_mover {
   int (*move) (struct store_mover *m, void *data, uint64_t n, uint64_t at);

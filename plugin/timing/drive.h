@@ -46,10 +46,11 @@ struct drive_slot {
   struct slot buffer; /* from when it is in, and what it costs the medium */
 };
 
-/* The service of a request, by all else that counts. */
+/* A request without the mechanisms of drives. */
 struct served {
-  uint64_t done; /* the moment at which it is over */
-  uint64_t base; /* nanoseconds that a flush alone takes, of a flush or FUA */
+  uint64_t done; /* the moment at which it would be over */
+  uint64_t base; /* flush-latency in nanoseconds, of a flush or a request with
+                  * FUA; 0 for all others */
 };
 
 /* Set the last members, once all others are set. */

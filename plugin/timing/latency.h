@@ -103,8 +103,8 @@ void latency_install (struct latency_state *l,
                       const struct latency_settings *s);
 
 /* Returns how many of the bytes that were written last a power cut can lose at
- * NOW: those that are dirty in the buffer, or UINT64_MAX where there is none.
- * No lock is taken but that of L.
+ * NOW: with power-loss protection 0; otherwise those that are dirty in the
+ * buffer, or UINT64_MAX where there is none.  No lock is taken but that of L.
  */
 uint64_t latency_dirty (struct latency_state *l, uint64_t now);
 

@@ -14,7 +14,8 @@
 
 struct latency_request {
   enum operation op;
-  bool fua;         /* takes as long as a flush besides; false without cache */
+  bool fua;         /* takes as long as a flush besides; false where there is
+                     * neither a write cache nor a write-back buffer */
   uint32_t count;   /* bytes */
   uint64_t offset;  /* bytes */
   uint64_t arrival; /* a moment of the monotonic clock */

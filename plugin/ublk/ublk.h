@@ -38,11 +38,12 @@ struct ublk *ublk_prepare (struct devices *devices,
                            void (*report) (struct device *d, int r),
                            struct message *why);
 
-/* Serve them, so that they are block devices.  Called by the process that
- * serves, when it has become what it will be.  IS_ENDING is asked every now and
- * then: if it is true, the kernel's first requests fail, which may hang, and it
- * is all the same how far this has come.  Returns 0, or -1 and the reason in
- * *why; then ublk_end is still to be called.
+/* Serve them, so that they are block devices.  Called by the process that goes
+ * on to serve, after nbdkit has forked and has changed its user.  IS_ENDING is
+ * asked every now and then, whether the server is to end: once it is true, the
+ * kernel's first requests, which may hang, fail, and this returns 0, although
+ * some devices may not be block devices yet.  Returns -1 and the reason in *why
+ * on failure; then ublk_end is still to be called.
  */
 int ublk_serve (struct ublk *u, bool (*is_ending) (void), struct message *why);
 

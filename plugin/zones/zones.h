@@ -221,7 +221,7 @@ struct zone_read {
   uint64_t zone_end, data_end; /* of the bytes that are read of this zone */
   struct zone_stripe *locked;  /* the zone's, while it is locked; or NULL */
   struct zone_claim claim;     /* for a read of more than a step */
-  bool has_claim;              /* does HOLD have the zone? */
+  bool has_claim;              /* does CLAIM have the zone? */
 };
 
 /* Are COUNT bytes at OFFSET all conventional?  Then they are read as if there
