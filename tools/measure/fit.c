@@ -4,12 +4,9 @@
  * How settings are found; see fit.h.
  *
  * The distribution of a request that is alone (the smallest size at depth 1)
- * becomes a latency as it is.  What larger requests take longer at the median
- * becomes a latency by size, and a rate that does not grow with the depth any
+ * becomes a latency as it is, and a rate that does not grow with the depth any
  * more a limit.  Flushes after several numbers of writes lie on a line: what a
- * write adds is what it takes to drain, and the rest the flush itself.  Where
- * the plugin has parts that cannot be read off (dies, a disk's queue), some
- * values are tried, and simulate.h tells which comes closest.
+ * write adds is what it takes to drain, and the rest the flush itself.
  */
 
 #include <config.h>
@@ -22,8 +19,6 @@
 
 #include "fit.h"
 #include "simulate.h"
-
-#define BIT(kind) (1u << (kind))
 
 /* Requests of a cell in a simulation: p99 of so many is good to some percent.
  */
@@ -53,23 +48,6 @@ add (struct text *t, const char *fs, ...)
   if (n >= 0 && (size_t) n < room)
     t->len += (size_t) n;
   t->s[t->len] = '\0';
-}
-
-/* No line may make the plugin refuse the whole: what has been added since the
- * text had BEFORE bytes stays if the plugin takes it.
- */
-static bool
-is_taken (struct text *t, size_t before)
-{
-  static const struct cell alone = {RANDREAD, 4096, 1, 0};
-  struct message why;
-  struct figures f;
-
-  if (simulate (t->s, &alone, 1, 1, &f, &why) == 0)
-    return true;
-  t->len = before;
-  t->s[before] = '\0';
-  return false;
 }
 
 static uint64_t
@@ -195,39 +173,6 @@ add_latency (struct text *t, const char *name, const struct figures *f,
   add_percentiles (t, name, p, n, less);
 }
 
-/* What larger requests take longer: at most 16 points. */
-static void
-add_sizes (struct text *t, const char *name, const struct figures_list *list,
-           const struct figures *base)
-{
-  const double median = figures_percentile (base, 50);
-  const struct figures *f;
-  char size[32], line[800];
-  double more, before = 0;
-  unsigned n = 1;
-  size_t i, used;
-
-  size_format (base->cell.size, size, sizeof size);
-  used = (size_t) snprintf (line, sizeof line, "%s:0", size);
-  for (i = 0; i < list->n && n < 16; i++) {
-    f = &list->f[i];
-    if (f->cell.kind != base->cell.kind || f->cell.depth != 1 || f->is_check ||
-        f->nr_points == 0 || f->cell.size <= base->cell.size)
-      continue;
-    more = fmax (figures_percentile (f, 50) - median, before);
-    size_format (f->cell.size, size, sizeof size);
-    used += (size_t) snprintf (line + used, sizeof line - used,
-                               ",%s:%" PRIu64 "ns", size, whole (more));
-    before = more;
-    n++;
-  }
-  if (before > 0) {
-    used = t->len;
-    add (t, "%s=%s\n", name, line);
-    is_taken (t, used);
-  }
-}
-
 /* NAME-iops and NAME-mbps.  A limit on bytes is one that large requests meet at
  * fewer requests a second than small ones.
  */
@@ -253,61 +198,17 @@ add_limits (struct text *t, const char *name, const struct figures_list *list,
 /*---------------------------------------------------------------------*/
 /* Reads */
 
-/* Reads that meet at dies: some numbers of dies, and shares of a read that a
- * die takes.  TEXT is what stands there otherwise; *best becomes what is best.
- */
-static void
-try_dies (const struct text *text, const struct figures_list *list,
-          const struct figures *base, struct text *best, double *least)
-{
-  static const double shares[] = {0.3, 0.6, 0.9};
-  static const unsigned dies[] = {4, 8, 16, 32, 64, 128};
-  const double median = figures_percentile (base, 50);
-  static struct text t;
-  double distance, read;
-  char size[32];
-  unsigned i, j;
-
-  for (i = 0; i < sizeof dies / sizeof dies[0]; i++) {
-    for (j = 0; j < sizeof shares / sizeof shares[0]; j++) {
-      read = floor (median * shares[j]);
-      t.len = 0;
-      add (&t, "%s", text->s);
-      size_format (max (base->cell.size, UINT64_C (4096)), size, sizeof size);
-      add_latency (&t, "read-latency", base, read);
-      add (&t, "flash=dies:%u,page:%s,read:%" PRIu64 "ns\n", dies[i], size,
-           whole (read));
-      distance = simulate_list (t.s, list, BIT (RANDREAD), REQUESTS);
-      /* Dies have to be worth their line. */
-      if (distance >= 0 && distance < *least - 0.03) {
-        *least = distance;
-        *best = t;
-      }
-    }
-  }
-}
-
 static void
 fit_reads (struct text *t, const struct figures_list *list)
 {
-  static struct text plain, best;
   const struct figures *base = find_base (list, RANDREAD);
-  double least;
 
   if (base == NULL)
     base = find_base (list, READ);
   if (base == NULL)
     return;
-  plain.len = 0;
-  add (&plain, "%s", t->s);
-  add_sizes (&plain, "read-size-latency", list, base);
-  add_limits (&plain, "read", list, base);
-  best = plain;
-  add_latency (&best, "read-latency", base, 0);
-  least = simulate_list (best.s, list, BIT (RANDREAD), REQUESTS);
-  if (least > 0.03)
-    try_dies (&plain, list, base, &best, &least);
-  *t = best;
+  add_limits (t, "read", list, base);
+  add_latency (t, "read-latency", base, 0);
 }
 
 /*---------------------------------------------------------------------*/
@@ -390,7 +291,6 @@ add_buffer (struct text *t, const struct figures_list *list,
 {
   const double alone = figures_percentile (base, 50);
   const double deep = find_limit (list, base->cell.kind, base->cell.size);
-  const size_t before = t->len;
   double drain = 0, bytes = 0;
   char size[32];
 
@@ -410,7 +310,7 @@ add_buffer (struct text *t, const struct figures_list *list,
     bytes = 2.0 * flushes->many->cell.n * (double) flushes->many->cell.size;
   size_format (whole (bytes / 4096) * 4096, size, sizeof size);
   add (t, "buffer-size=%s\ndrain-latency=%" PRIu64 "ns\n", size, whole (drain));
-  return is_taken (t, before);
+  return true;
 }
 
 static void
@@ -427,7 +327,6 @@ fit_writes (struct text *t, const struct figures_list *list, double seconds)
   if (base != NULL) {
     add_latency (t, "write-latency", base, 0);
     add_latency (t, "zero-latency", base, 0);
-    add_sizes (t, "write-size-latency", list, base);
     if (!add_buffer (t, list, base, &flushes, &sustained))
       flushes.each = 0;
     add_limits (t, "write", list, base);
@@ -438,85 +337,10 @@ fit_writes (struct text *t, const struct figures_list *list, double seconds)
 }
 
 /*---------------------------------------------------------------------*/
-/* Disks */
-
-/* Reads that take as long as an arm and a platter do.  No drive without these
- * is so slow and so even; that a drive says so is not enough, as virtual ones
- * do.
- */
-static bool
-turns (const struct drive_facts *drive, const struct figures *base)
-{
-  const double median = figures_percentile (base, 50);
-
-  if (drive->rotational && median > 2e6)
-    return true;
-  return median > 3e6 && figures_percentile (base, 99) < 3 * median &&
-         figures_percentile (base, 1) < 0.7 * median;
-}
-
-/* The disk whose reads take as long, with a queue that brings as much. */
-static void
-fit_disk (struct text *t, const struct figures_list *list,
-          const struct drive_facts *drive, const struct figures *base)
-{
-  static const unsigned rpms[] = {5400, 5900, 7200, 10000, 15000};
-  static const unsigned queues[] = {1, 2, 4, 8, 16, 32, 64};
-  static struct text one, best;
-  const struct figures *in_sequence = NULL;
-  const double mean =
-      base->mean > 0 ? base->mean : figures_percentile (base, 50);
-  double mbps = 150, least = -1, distance, turn, seek, track;
-  unsigned i, j, k;
-  size_t n;
-
-  for (n = 0; n < list->n; n++) {
-    if (list->f[n].cell.kind == READ && list->f[n].iops > 0 &&
-        list->f[n].cell.size >= 65536)
-      in_sequence = &list->f[n];
-  }
-  if (in_sequence != NULL)
-    mbps = fmax (1, figures_rate (in_sequence) / MIB);
-  for (i = 0; i < sizeof rpms / sizeof rpms[0]; i++) {
-    if (drive->rpm != 0 && drive->rpm != rpms[i])
-      continue;
-    turn = 60e9 / rpms[i];
-    seek = mean - turn / 2 - (double) base->cell.size / mbps / MIB * 1e9;
-    if (seek < 0.2e6)
-      continue;
-    for (j = 0; j < 4; j++) {
-      /* A root alone has its mean 8/15 of the way from track to full. */
-      track = fmin (seek, 0.3e6 + j * seek / 5);
-      for (k = 0; k < sizeof queues / sizeof queues[0]; k++) {
-        one.len = 0;
-        add (&one, "%s", t->s);
-        add (&one, "rotational=true\n");
-        add (&one,
-             "disk=track:%" PRIu64 "us,full:%" PRIu64 "us,rpm:%u,mbps:%" PRIu64
-             ",queue:%u%s\n",
-             whole (track / 1000),
-             whole ((track + (seek - track) * 15 / 8) / 1000), rpms[i],
-             whole (mbps), queues[k], queues[k] > 1 ? ",from:2" : "");
-        distance = simulate_list (one.s, list, BIT (RANDREAD), REQUESTS);
-        if (distance >= 0 && (least < 0 || distance < least - 0.005)) {
-          least = distance;
-          best = one;
-        }
-      }
-    }
-  }
-  if (least >= 0)
-    *t = best;
-  else
-    fit_reads (t, list);
-}
-
-/*---------------------------------------------------------------------*/
 
 void
 fit (FILE *fp, const struct figures_list *list, const struct drive_facts *drive)
 {
-  const struct figures *base = find_base (list, RANDREAD);
   static struct text t;
   char size[32];
 
@@ -530,10 +354,9 @@ fit (FILE *fp, const struct figures_list *list, const struct drive_facts *drive)
     add (&t, "block-size=%" PRIu64 "\n", drive->block_size);
   if (drive->physical_block_size > 0)
     add (&t, "physical-block-size=%" PRIu64 "\n", drive->physical_block_size);
-  if (base != NULL && turns (drive, base))
-    fit_disk (&t, list, drive, base);
-  else
-    fit_reads (&t, list);
+  if (drive->rotational)
+    add (&t, "rotational=true\n");
+  fit_reads (&t, list);
   fit_writes (&t, list, drive->part);
   fputs (t.s, fp);
 }

@@ -13,7 +13,6 @@
 struct drive_facts {
   uint64_t size, block_size, physical_block_size; /* bytes; 0: not known */
   bool rotational;
-  unsigned rpm;  /* 0: not known */
   unsigned part; /* seconds of each part of a sustained load */
 };
 

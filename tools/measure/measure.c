@@ -54,7 +54,7 @@ static struct {
   uint64_t sizes[MAX_LIST];
   unsigned depths[MAX_LIST];
   size_t nr_sizes, nr_depths;
-  unsigned seconds, sustain, rounds, rpm;
+  unsigned seconds, sustain, rounds;
   double way; /* nanoseconds; negative: to be measured */
 } options = {
     .sizes = {4096, 16384, 65536, 262144, 1048576},
@@ -479,7 +479,6 @@ measure (const char *name)
   measure_cells (&t, &part);
   if (options.way < 0)
     measure_way (&part.list);
-  t.drive.rpm = options.rpm;
   t.drive.part = options.seconds;
   figures_sort (&part.list);
   write_model (name, part.version, &part.list, &t.drive);
@@ -492,7 +491,7 @@ measure (const char *name)
 static void
 take_files (int n, char *const *paths)
 {
-  struct drive_facts drive = {.rpm = options.rpm, .part = options.seconds};
+  struct drive_facts drive = {.part = options.seconds};
   struct figures_list all = {0}, list;
   char version[32] = "", versions[256] = "", cell[64];
   struct message why;
@@ -703,7 +702,6 @@ usage (FILE *fp)
       "  --depths N,...      requests at a time, 1,2,4,8,16,32,64 by default\n"
       "  --quick             fewer sizes and depths: 4K,64K,1M and 1,8,32\n"
       "  --sustain SECONDS   of writes until they are steady, 60 by default\n"
-      "  --rpm N             of a disk, where its figures do not show it\n"
       "  --way DURATION      to the client; measured by default\n"
       "  --restart           forget what an interrupted measurement has done\n"
       "  --from              make the model of what fio has written before\n"
@@ -824,7 +822,6 @@ enum {
   DEPTHS,
   QUICK,
   SUSTAINS,
-  RPM,
   WAY,
   RESTART,
   FROM,
@@ -845,7 +842,6 @@ parse (int argc, char *argv[])
       {"depths", required_argument, NULL, DEPTHS},
       {"quick", no_argument, NULL, QUICK},
       {"sustain", required_argument, NULL, SUSTAINS},
-      {"rpm", required_argument, NULL, RPM},
       {"way", required_argument, NULL, WAY},
       {"restart", no_argument, NULL, RESTART},
       {"from", no_argument, NULL, FROM},
@@ -880,9 +876,6 @@ parse (int argc, char *argv[])
       break;
     case SUSTAINS:
       options.sustain = take_count ("--sustain", optarg, 0, 86400);
-      break;
-    case RPM:
-      options.rpm = take_count ("--rpm", optarg, 60, 100000);
       break;
     case WAY:
       take_way (optarg);

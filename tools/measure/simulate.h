@@ -11,27 +11,18 @@
 #include "cell.h"
 
 /* Load settings, which are lines NAME=VALUE, as a client does that always has
- * cell->depth requests on their way; the same seed gives the same.  *f becomes
+ * cell->depth requests in flight; the same seed gives the same.  *f becomes
  * what it sees.  Returns 0; -ENOMEM; or -EINVAL where the plugin does not take
  * the settings, with *why.
  */
 int simulate (const char *settings, const struct cell *cell, unsigned requests,
               uint64_t seed, struct figures *f, struct message *why);
 
-/* How far `is` is from `is_to_be`: the share of each, as 0.05 for 5 %; and all
- * of it in one number.
- */
+/* How far `is` is from `is_to_be`: the share of each, as 0.05 for 5 %. */
 struct distance {
   double p50, p99, rate; /* signed; 0 where a figure is not known */
 };
 struct distance distance_of (const struct figures *is,
                              const struct figures *is_to_be);
-
-/* Settings, and the distances of all cells of a list in one number: 0 is no
- * distance at all.  Cells of a kind that KINDS (bits) has not are left out.
- * Returns a negative number where the plugin does not take the settings.
- */
-double simulate_list (const char *settings, const struct figures_list *list,
-                      unsigned kinds, unsigned requests);
 
 #endif /* NULLBLK_SIMULATE_H */
