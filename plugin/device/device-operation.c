@@ -198,16 +198,37 @@ request_rest (struct request *r, int result, void *buf, uint64_t *offset)
   }
 }
 
+static inline int
+begin_read (struct request *r, struct connection *c, uint32_t count,
+            uint64_t offset)
+{
+  int result;
+
+  request_begin (r, c, OP_READ, count, offset);
+  result = request_admit (r, false);
+  return result == 0 ? request_prepare (r, OP_READ) : result;
+}
+
+/* A write or a write of zeroes. */
+static inline int
+begin_write (struct request *r, struct connection *c, enum operation op,
+             uint32_t count, uint64_t offset, bool fua)
+{
+  int result;
+
+  request_begin (r, c, op, count, offset);
+  r->fua = fua;
+  result = request_admit (r, true);
+  return result == 0 ? request_prepare (r, op) : result;
+}
+
 int
 device_read (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 {
   struct request request;
   int r;
 
-  request_begin (&request, c, OP_READ, count, offset);
-  r = request_admit (&request, false);
-  if (r == 0)
-    r = request_prepare (&request, OP_READ);
+  r = begin_read (&request, c, count, offset);
   return read_and_end (&request, r, buf);
 }
 
@@ -231,10 +252,7 @@ device_read_to (struct connection *c, struct store_mover *to, void *buf,
   struct request request;
   int r;
 
-  request_begin (&request, c, OP_READ, count, offset);
-  r = request_admit (&request, false);
-  if (r == 0)
-    r = request_prepare (&request, OP_READ);
+  r = begin_read (&request, c, count, offset);
   if (r == DEVICE_HELD)
     return request_hold (&request, REST_READ);
   if (r == 0 && moves_in_place (&request))
@@ -254,11 +272,7 @@ device_write (struct connection *c, const void *buf, uint32_t count,
   struct request request;
   int r;
 
-  request_begin (&request, c, OP_WRITE, count, offset);
-  request.fua = fua;
-  r = request_admit (&request, true);
-  if (r == 0)
-    r = request_prepare (&request, OP_WRITE);
+  r = begin_write (&request, c, OP_WRITE, count, offset, fua);
   return write_and_end (&request, r, buf);
 }
 
@@ -290,11 +304,7 @@ device_write_from (struct connection *c, struct store_mover *from, void *buf,
   struct request request;
   int r;
 
-  request_begin (&request, c, OP_WRITE, count, offset);
-  request.fua = fua;
-  r = request_admit (&request, true);
-  if (r == 0)
-    r = request_prepare (&request, OP_WRITE);
+  r = begin_write (&request, c, OP_WRITE, count, offset, fua);
   if (request.transfer > 0 && writes_in_place (&request))
     return request_end (&request, write_in_place (&request, from));
   if (request.transfer > 0) {
@@ -312,12 +322,8 @@ device_append (struct connection *c, const void *buf, uint32_t count,
   struct request request;
   int r;
 
-  request_begin (&request, c, OP_WRITE, count,
-                 zones_append_place (c->device->zones, zone_start));
-  request.fua = fua;
-  r = request_admit (&request, true);
-  if (r == 0)
-    r = request_prepare (&request, OP_WRITE);
+  r = begin_write (&request, c, OP_WRITE, count,
+                   zones_append_place (c->device->zones, zone_start), fua);
   return append_and_end (&request, r, buf, offset);
 }
 
@@ -328,11 +334,7 @@ device_zero (struct connection *c, uint32_t count, uint64_t offset,
   struct request request;
   int r;
 
-  request_begin (&request, c, OP_ZERO, count, offset);
-  request.fua = fua;
-  r = request_admit (&request, true);
-  if (r == 0)
-    r = request_prepare (&request, OP_ZERO);
+  r = begin_write (&request, c, OP_ZERO, count, offset, fua);
   return zero_and_end (&request, r, may_trim);
 }
 
