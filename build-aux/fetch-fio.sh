@@ -12,7 +12,7 @@
 # the fio that runs here may be another one.
 
 set -euo pipefail
-directory=${1:?a directory is wanted}
+directory=$(realpath --canonicalize-missing "${1:?a directory is wanted}")
 
 die ()
 {
