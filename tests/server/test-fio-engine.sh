@@ -120,3 +120,22 @@ works --rw=randwrite --bsrange=4k-64k --iodepth=16 --numjobs=2 --size=4M \
 works --rw=trim --bs=64k --iodepth=4 --size=1M
 works --rw=write --bs=64k --fsync=4 --sync=1 --size=1M
 stop_server
+
+# fio ends a job of read_iolog while requests are on their way, and frees their
+# buffers, which nothing may be read into then.
+{
+  printf 'fio version 2 iolog\nnbd add\nnbd open\n'
+  for ((i = 0; i < 64; i++)); do
+    echo "nbd read $((i * 65536)) 65536"
+  done
+  echo 'nbd close'
+} >"$tmp/iolog"
+start_server --tls=on --tls-psk="$tmp/keys" -t 32 64M parallel=on \
+  read-latency=20ms
+for uri in "$(uri_of '')" \
+           "nbds+unix://alice@/?socket=$sock&tls-psk-file=$tmp/keys"; do
+  before=$(operation read requests)
+  works --read_iolog="$tmp/iolog" --iodepth=32 --mem=mmap
+  [ $(($(operation read requests) - before)) = 64 ] || fail "not 64 reads"
+done
+stop_server

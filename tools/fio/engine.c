@@ -453,10 +453,15 @@ engine_io_u_init (struct thread_data *td, struct io_u *io_u)
   return 0;
 }
 
+/* With read_iolog= and latency_target= fio ends a job without waiting for what
+ * is on its way.  The buffers of that are freed after this was called for those
+ * io_u that are not on their way, of which there is at least one.
+ */
 static void
 engine_io_u_free (struct thread_data *td, struct io_u *io_u)
 {
-  (void) td;
+  if (job_of (td)->session != NULL)
+    session_wait (job_of (td)->session, UINT_MAX);
   free (io_u->engine_data);
   io_u->engine_data = NULL;
 }
