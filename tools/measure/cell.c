@@ -335,3 +335,18 @@ figures_parse_text (const char *text, struct figures_list *list,
   }
   return 0;
 }
+
+static int
+compare_numbers (const void *a, const void *b)
+{
+  const double *x = a, *y = b;
+
+  return *x < *y ? -1 : *x > *y;
+}
+
+double
+median (double *v, size_t n)
+{
+  qsort (v, n, sizeof *v, compare_numbers);
+  return n % 2 == 1 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}

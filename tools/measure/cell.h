@@ -95,4 +95,7 @@ int figures_parse (const char *line, struct figures *f, struct message *why);
 int figures_parse_text (const char *text, struct figures_list *list,
                         struct message *why);
 
+/* The median of N numbers, one at least, which are sorted. */
+double median (double *v, size_t n);
+
 #endif /* NULLBLK_CELL_H */

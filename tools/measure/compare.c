@@ -58,21 +58,6 @@ print_share (FILE *fp, double a, double b)
     fprintf (fp, " %+6.1f%%", 100 * (b / a - 1));
 }
 
-static int
-compare (const void *a, const void *b)
-{
-  const double *x = a, *y = b;
-
-  return *x < *y ? -1 : *x > *y;
-}
-
-static double
-median (double *v, size_t n)
-{
-  qsort (v, n, sizeof *v, compare);
-  return n % 2 == 1 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
 /* How far apart, as a share and without a sign, over cells that flush or do
  * not.
  */

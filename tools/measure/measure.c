@@ -328,14 +328,6 @@ make_settings (const struct figures_list *list, const struct drive_facts *drive)
   return text;
 }
 
-static int
-compare_numbers (const void *a, const void *b)
-{
-  const double *x = a, *y = b;
-
-  return *x < *y ? -1 : *x > *y;
-}
-
 /* How near the settings come to the figures, by arithmetic. */
 static void
 print_distance (FILE *fp, const char *settings, const struct figures_list *list)
@@ -365,11 +357,9 @@ print_distance (FILE *fp, const char *settings, const struct figures_list *list)
              "# By arithmetic, the settings are off by (median of %zu "
              "cells):",
              n);
-    for (c = 0; c < 3; c++) {
-      qsort (v + c * list->n, n, sizeof *v, compare_numbers);
-      fprintf (fp, " %s %.1f %%%s", names[c], 100 * v[c * list->n + n / 2],
+    for (c = 0; c < 3; c++)
+      fprintf (fp, " %s %.1f %%%s", names[c], 100 * median (v + c * list->n, n),
                c < 2 ? "," : "\n");
-    }
   }
   free (v);
 }
@@ -585,13 +575,6 @@ is_chosen (const struct cell *cell)
 }
 
 /* The median of each figure, over rounds. */
-static double
-median_of (double *v, unsigned n)
-{
-  qsort (v, n, sizeof *v, compare_numbers);
-  return v[n / 2];
-}
-
 static void
 take_median (const struct figures *rounds, unsigned n, struct figures *f)
 {
@@ -602,15 +585,15 @@ take_median (const struct figures *rounds, unsigned n, struct figures *f)
   *f = rounds[0];
   for (i = 0; i < n; i++)
     v[i] = rounds[i].iops;
-  f->iops = median_of (v, n);
+  f->iops = median (v, n);
   for (i = 0; i < n; i++)
     v[i] = rounds[i].mean;
-  f->mean = median_of (v, n);
+  f->mean = median (v, n);
   for (k = 0; k < f->nr_points; k++) {
     for (i = 0; i < n; i++)
       v[i] = figures_percentile (&rounds[i],
                                  100 - (double) f->points[k].above / 1e7);
-    f->points[k].nsec = (uint64_t) median_of (v, n);
+    f->points[k].nsec = (uint64_t) median (v, n);
   }
 }
 
