@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * See model.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "die.h"
+#include "model.h"
+#include "options.h"
+#include "settings/settings.h"
+#include "simulate.h"
+
+#define die(...) die_as ("nullblk-measure", __VA_ARGS__)
+
+/* The settings, checked by what will play them. */
+static char *
+make_settings (const struct figures_list *list, const struct drive_facts *drive)
+{
+  const struct cell cell = {RANDREAD, 4096, 1, 0};
+  struct message why;
+  struct figures f;
+  char *text = NULL;
+  size_t len;
+  FILE *fp = open_memstream (&text, &len);
+
+  if (fp == NULL)
+    die ("%s", strerror (errno));
+  fit (fp, list, drive);
+  if (fclose (fp) == EOF)
+    die ("%s", strerror (errno));
+  if (simulate (text, &cell, 1, 1, &f, &why) < 0)
+    die ("the settings are not what the plugin takes: %s", why.text);
+  return text;
+}
+
+/* How near the settings come to the figures, by arithmetic. */
+static void
+print_distance (FILE *fp, const char *settings, const struct figures_list *list)
+{
+  static const char *const names[] = {"p50", "p99", "rate"};
+  double *v = calloc (3 * list->n + 1, sizeof *v);
+  struct distance d;
+  struct message why;
+  struct figures f;
+  size_t i, n = 0;
+  unsigned c;
+
+  if (v == NULL)
+    die ("%s", strerror (errno));
+  for (i = 0; i < list->n; i++) {
+    if (list->f[i].cell.kind == SUSTAIN || list->f[i].nr_points == 0 ||
+        simulate (settings, &list->f[i].cell, 4000, 2, &f, &why) < 0)
+      continue;
+    d = distance_of (&f, &list->f[i]);
+    v[n] = fabs (d.p50);
+    v[list->n + n] = fabs (d.p99);
+    v[2 * list->n + n] = fabs (d.rate);
+    n++;
+  }
+  if (n > 0) {
+    fprintf (fp,
+             "# By arithmetic, the settings are off by (median of %zu "
+             "cells):",
+             n);
+    for (c = 0; c < 3; c++)
+      fprintf (fp, " %s %.1f %%%s", names[c], 100 * median (v + c * list->n, n),
+               c < 2 ? "," : "\n");
+  }
+  free (v);
+}
+
+static void
+print_model (FILE *fp, const char *of, const char *version,
+             const struct figures_list *list, const struct drive_facts *drive)
+{
+  char *settings = make_settings (list, drive), way[32];
+  struct message line; /* of which a name makes no two */
+  size_t i;
+
+  message_set (&line, "# Model of %.200s, made by nullblk-measure %s.", of,
+               PACKAGE_VERSION);
+  fprintf (fp, "%s\n", line.text);
+  message_set (&line, "# Source: measured by %s.", version);
+  fprintf (fp, "%s\n#\n", line.text);
+  for (i = 0; i < list->n; i++)
+    figures_print (fp, &list->f[i]);
+  fputs ("#\n", fp);
+  print_distance (fp, settings, list);
+  fputs (settings, fp);
+  if (options.way > 0) {
+    duration_format ((uint64_t) (options.way + 0.5), way, sizeof way);
+    fprintf (fp,
+             "# What a client sees on top of that, on the machine that "
+             "measured.\nway=%s\n",
+             way);
+  }
+  free (settings);
+}
+
+void
+model_refuse_output (const char *of)
+{
+  struct stat output, target;
+
+  if (options.output == NULL || stat (options.output, &output) == -1)
+    return;
+  if (!S_ISREG (output.st_mode))
+    die ("--output=%s: allowed is a file", options.output);
+  if (stat (of, &target) == 0 && target.st_dev == output.st_dev &&
+      target.st_ino == output.st_ino)
+    die ("--output=%s: allowed is another file than is read", options.output);
+}
+
+void
+model_write (const char *of, const char *version,
+             const struct figures_list *list, const struct drive_facts *drive)
+{
+  static char path[PATH_MAX];
+  FILE *fp = stdout;
+
+  if (options.output != NULL) {
+    snprintf (path, sizeof path, "%.4000s.new", options.output);
+    fp = fopen (path, "we");
+    if (fp == NULL)
+      die ("%s: %s", path, strerror (errno));
+  }
+  print_model (fp, of, version, list, drive);
+  if (fflush (fp) == EOF || ferror (fp))
+    die ("%s: %s", options.output != NULL ? path : "output", strerror (errno));
+  if (fp != stdout) {
+    fclose (fp);
+    if (rename (path, options.output) == -1)
+      die ("%s: %s", options.output, strerror (errno));
+  }
+}

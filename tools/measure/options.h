@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The command line.
+ */
+
+#ifndef NULLBLK_OPTIONS_H
+#define NULLBLK_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define MAX_LIST 16
+
+struct options {
+  bool from, compare, write, restart;
+  bool is_chosen; /* cells: by --sizes, --depths or --quick */
+  const char *output, *plot;
+  uint64_t sizes[MAX_LIST];
+  unsigned depths[MAX_LIST];
+  size_t nr_sizes, nr_depths;
+  unsigned seconds, sustain, rounds;
+  double way; /* nanoseconds; negative: to be measured */
+};
+
+/* What options_parse has found.  Only "way" changes later, if it is measured.
+ */
+extern struct options options;
+
+/* Does a name end so? */
+bool ends_in (const char *name, const char *end);
+
+/* Take the options.  Ends the program after --help and --version, and where one
+ * is wrong.  Returns how many arguments follow, which are *argv then.
+ */
+int options_parse (int argc, char **argv[]);
+
+#endif /* NULLBLK_OPTIONS_H */
