@@ -25,6 +25,14 @@ build ()
           sources+=" ../plugin/batch/batch-$part.c"
         done
         ;;
+      queue)
+        sources+=" unit/tools/queue-world.c ../tools/ublk/queue.c"
+        for part in append data explain journal renew request time zones; do
+          sources+=" ../tools/ublk/queue-$part.c"
+        done
+        sources+=" ../tools/ublk/append.c ../tools/ublk/journal.c"
+        sources+=" ../plugin/driver/queue-port.c"
+        ;;
       *.c) sources+=" $word" ;;
       -D*) macros+=" $word" ;;
       -l*) libraries+=" $word" ;;

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What the tests of a queue of nullblk-ublk have in common: a kernel and a
+ * server that are both here.  The ring and the links are functions of
+ * queue-world.c, which the queue's thread calls.  A test is a list of rounds.
+ * In each of them the kernel has some requests, or says what comes of a
+ * command; then the queue goes on until it waits again.  What it has told the
+ * kernel, and asked the server, is looked at when its thread has ended.
+ */
+
+#ifndef NULLBLK_QUEUE_WORLD_H
+#define NULLBLK_QUEUE_WORLD_H
+
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <liburing.h>
+
+#include "ublk/link.h"
+#include "ublk/queue.h"
+#include "driver/driver.h"
+#include "unit.h"
+
+#define MIB UINT64_C (1048576)
+#define DEPTH 16
+#define NR_ZONES 8
+#define ZONE_SIZE MIB
+#define ZONE_SECTORS (ZONE_SIZE / 512)
+#define MOST 256
+#define TIMEOUT 30 /* seconds */
+#define PERSIST 5
+
+extern struct plan plan;
+extern struct device device;
+extern struct zone_descriptor table[NR_ZONES];
+
+extern struct fake_kernel {
+  struct ublk_request *requests;
+  struct io_uring_sqe entries[MOST];
+  struct event *events[MOST];
+  unsigned nr_entries;
+  struct event *fetches[DEPTH]; /* NULL: the tag is being served */
+  struct ublk_answer answers[MOST];
+  unsigned nr_answers;
+  void (*const *rounds) (void); /* NULL is the last one */
+  bool has_lost;                /* a tag, at the end */
+  struct event *second;         /* that is to be told in a second; NULL: none */
+  bool takes_nothing;           /* says ring_is_taken, whatever it has taken */
+} kernel;
+
+/* What was asked for, in its order. */
+struct asked {
+  struct link *link;
+  enum io_kind kind;
+  uint64_t offset, count;
+};
+
+struct link {
+  struct io *first, **last;
+  bool is_dead;
+};
+
+extern struct link data, zones, config;
+/* Those that others make for dead ones. */
+extern struct link new_data, new_zones, new_config;
+
+extern struct fake_server {
+  struct asked asked[MOST];
+  unsigned nr_asked;
+  int read_error; /* of data */
+  int write_error;
+  bool refuses_once; /* with it */
+  int dies;          /* the connection dies after so many requests; -1: never */
+  bool is_silent;
+  uint64_t ignored;      /* there it answers nothing; 0: nowhere */
+  uint64_t most_cleared; /* bytes; more is an error */
+  /* A write that another process has sent to zone 2 is done just before the
+   * next one.
+   */
+  bool has_late_write;
+  unsigned char late_byte; /* which it consists of */
+  unsigned late_read;      /* or before so many reads of the table; 0: never */
+} server;
+
+extern unsigned char content[NR_ZONES * ZONE_SIZE];
+
+/* While rounds go on; a round that uses "queue" waits for "is_known" first. */
+extern struct queue *queue;
+extern sem_t is_known;
+
+/* Make all zones of the table empty. */
+void set_zones (void);
+
+/* A device, with zones or without, that has not been asked for anything. */
+void make_device (bool zoned);
+
+/* Start a queue, and go through the rounds; NULL is the last one. */
+void run (void (*const *rounds) (void));
+#define RUN(...) run ((void (*const[]) (void)){__VA_ARGS__, NULL})
+
+/* Take what the queue has put into the ring.  Commands, and what counts
+ * seconds, are of interest: the other entry is for appends of other queues, and
+ * there are none.
+ */
+void take_commands (void);
+
+/* The command of a tag is done. */
+void say (unsigned tag, int result);
+
+/* A request comes by the command of a tag: COUNT sectors from SECTOR on. */
+void ask (unsigned tag, enum ublk_operation operation, uint64_t sector,
+          uint32_t count);
+
+/* So many seconds are over, all of which the queue counts. */
+void pass_seconds (unsigned n);
+
+/* Assert that the answer I, from 0, is RESULT, for a tag. */
+void answered (unsigned i, unsigned tag, int result);
+
+/* Rounds: requests of zone 2, and reads outside of it. */
+void one_read (void);
+void another_read (void);
+void one_write (void);
+void one_append (void);
+void two_appends (void);
+void one_finish (void);
+
+/* The server refuses what was sent again, and its zone 2 is in that condition,
+ * written up to there (in sectors).
+ */
+void was_done (enum zone_cond cond, uint64_t sectors);
+
+#endif /* NULLBLK_QUEUE_WORLD_H */
