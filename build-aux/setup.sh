@@ -122,6 +122,15 @@ is_release ()
   [ -e "$top/configure" ] && [ ! -e "$top/.git" ]
 }
 
+# What a lint of shell files begins with: they are "files", and are shown.
+begin_with_shell_files ()
+{
+  cd "$top" || exit
+  # shellcheck disable=SC2034 # the lint uses them
+  mapfile -t files < <(list_shell_files)
+  echo "${files[@]}"
+}
+
 # Make build/src what the sources are now, with a configure.
 copy_sources ()
 {

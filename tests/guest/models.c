@@ -373,17 +373,11 @@ do_something (void)
   case 3:
     zero (first, count);
     break;
-  case 4:
-  case 5:
-  case 6:
-  case 7:
-  case 8:
-  case 9:
-  case 10:
-    read_some (first, count);
-    break;
   default:
-    write_some (first, count, false);
+    if (below (16) < 7)
+      read_some (first, count);
+    else
+      write_some (first, count, false);
   }
 }
 

@@ -11,9 +11,7 @@ set -euo pipefail
 . "$(dirname "$0")/../../build-aux/setup.sh"
 command -v perl >/dev/null || { echo "no perl"; exit 77; }
 
-cd "$top"
-mapfile -t files < <(list_shell_files)
-echo "${files[@]}"
+begin_with_shell_files
 # Comments become empty, so that lines keep their numbers.
 perl -0777 -ne '
   my $word = qr/(?:[^\s|;&()\x27"]|"[^"]*"|\x27[^\x27]*\x27)+/;

@@ -8,7 +8,5 @@ set -euo pipefail
 . "$(dirname "$0")/../../build-aux/setup.sh"
 command -v shellcheck >/dev/null || { echo "no shellcheck"; exit 77; }
 
-cd "$top"
-mapfile -t files < <(list_shell_files)
-echo "${files[@]}"
+begin_with_shell_files
 shellcheck "${files[@]}"

@@ -283,6 +283,14 @@ test_empty_steps (void **state)
   destroy ();
 }
 
+/* A long write has our zone. */
+static void
+create_with_long_write (struct zone_write *w)
+{
+  create ();
+  assert_int_equal (zones_begin_write (d.zones, w, LONG, OURS * ZONE, NULL), 0);
+}
+
 /* A write and a reset wait for a long write, and come in their order. */
 static void
 test_others_wait_in_order (void **state)
@@ -291,9 +299,7 @@ test_others_wait_in_order (void **state)
   struct zone_write w;
 
   (void) state;
-  create ();
-  assert_int_equal (zones_begin_write (d.zones, &w, LONG, OURS * ZONE, NULL),
-                    0);
+  create_with_long_write (&w);
   begin (&writer, write_block);
   begin (&resetter, reset);
   begin (&last, write_block);
@@ -373,9 +379,7 @@ test_power_cut (void **state)
   struct zone_write w;
 
   (void) state;
-  create ();
-  assert_int_equal (zones_begin_write (d.zones, &w, LONG, OURS * ZONE, NULL),
-                    0);
+  create_with_long_write (&w);
   begin (&writer, write_block);
   begin (&resetter, reset);
   begin (&reader, read_long);

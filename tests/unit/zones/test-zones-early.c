@@ -52,6 +52,13 @@ reached (struct zone_early *e)
 }
 
 static void
+begin_with_none (void)
+{
+  begin (MAX_DURATION);
+  memset (early, 0, sizeof early);
+}
+
+static void
 list (struct zone_early *e, uint64_t zone, uint64_t block)
 {
   e->reached = reached;
@@ -95,8 +102,7 @@ test_wakes (void **state)
 
   (void) state;
   for (order = 0; order < NR_ORDERS; order++) {
-    begin (MAX_DURATION);
-    memset (early, 0, sizeof early);
+    begin_with_none ();
     make_order (of, order, &random);
     for (i = 0; i < MANY; i++)
       list (&early[of[i]], of[i] < MANY / 2 ? 1 : 1 + MAX_ZONE_STRIPES,
@@ -124,8 +130,7 @@ test_passes (void **state)
   unsigned i;
 
   (void) state;
-  begin (MAX_DURATION);
-  memset (early, 0, sizeof early);
+  begin_with_none ();
   for (i = 0; i < 4; i++)
     list (&early[i], 1, 3);
   list (&early[4], 1, 4);
@@ -152,8 +157,7 @@ test_removals (void **state)
 
   (void) state;
   for (order = 0; order < NR_ORDERS; order++) {
-    begin (MAX_DURATION);
-    memset (early, 0, sizeof early);
+    begin_with_none ();
     for (i = 0; i < MANY; i++)
       list (&early[i], 1, 1 + i);
     make_order (of, order, &random);
@@ -201,8 +205,7 @@ test_progress (void **state)
   struct zone_early *e = &early[0];
 
   (void) state;
-  begin (MAX_DURATION);
-  memset (early, 0, sizeof early);
+  begin_with_none ();
   list (e, 1, 8);
   assert_true (has_more_time (e));
   assert_false (has_more_time (e));
