@@ -89,12 +89,12 @@ list_files ()
     but+=(! -name "$pattern")
   done
   (cd "$top" &&
-    find . \( -name .git -o -path ./build -o -path './tests/guest/image*' \
-      -o -name autom4te.cache \
+    find . \( -name .git -o -path ./build -o -path ./packages \
+      -o -path './tests/guest/image*' -o -name autom4te.cache \
       -o -name .deps -o -name .libs -o -name _build -o -name _inst \
       -o -name 'nullblk-[0-9]*' \) -prune \
       -o -type f "${but[@]}" \
-      ! \( -path './tests/*/*' ! -name '*.*' ! -path ./tests/systems/run \) \
+      ! \( -path './tests/*/*' ! -name '*.*' ! -path './tests/systems/*' \) \
       -print |
     LC_ALL=C sort)
 }

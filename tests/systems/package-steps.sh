@@ -1,0 +1,168 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# What tests/systems/packages runs in its roots:
+#
+#   package-steps.sh STEP
+#
+# /packages has the release, fio's sources in fio where there are some, and from
+# the step build on the packages in deb.
+
+set -euo pipefail
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+cd /packages
+
+fail ()
+{
+  echo "$*"
+  exit 1
+}
+
+install ()
+{
+  apt-get -q -y --no-install-recommends install "$@"
+}
+
+# ours: which of our packages are installed, or leave their configuration.
+ours ()
+{
+  # shellcheck disable=SC2016 # dpkg's own
+  dpkg-query --show --showformat '${Package}\n' '*nullblk*'
+}
+
+# list_all: all files, but for logs, caches, lists of packages and what the
+# steps themselves make.
+list_all ()
+{
+  find / -xdev \( -path /packages -o -path /proc -o -path /tmp -o -path /root \
+    -o -path /var/cache -o -path /var/log -o -path /var/lib/apt \
+    -o -path /var/lib/dpkg \) -prune -o -print | sort
+}
+
+step_build ()
+{
+  local fio=()
+
+  apt-get -q update
+  install dpkg-dev fakeroot lintian xz-utils
+  mkdir /tmp/tree
+  tar -C /tmp/tree --strip-components=1 -xf nullblk-*.tar.xz
+  if [ -e fio ]; then
+    fio=(/packages/fio)
+    install fio
+  fi
+  (cd /tmp/tree && apt-get -q -y --no-install-recommends build-dep ./)
+  /tmp/tree/packaging/make-deb /packages/nullblk-*.tar.xz /packages/deb \
+    "${fio[@]}"
+}
+
+# As another user, in another place, with another umask, locale and time zone.
+step_again ()
+{
+  local dir=/var/tmp/another/and/longer/directory fio=() f
+
+  mkdir -p "$dir"
+  chown nobody: "$dir"
+  [ ! -e fio ] || fio=(/packages/fio)
+  setpriv --reuid=nobody --regid=nogroup --clear-groups \
+    env HOME=/nonexistent TZ=Asia/Kathmandu LC_ALL=C.UTF-8 bash -c \
+    'umask 027 && exec "$@"' bash \
+    /tmp/tree/packaging/make-deb /packages/nullblk-*.tar.xz "$dir/deb" \
+    "${fio[@]}"
+  for f in deb/*.{deb,dsc,debian.tar.xz}; do
+    cmp "$f" "$dir/$f"
+    echo "the same: $f"
+  done
+}
+
+step_lintian ()
+{
+  lintian --version
+  # Where overrides are shown, they count as what they override.
+  lintian --allow-root --display-info --show-overrides deb/*.changes
+  lintian --allow-root --fail-on error,warning deb/*.changes
+}
+
+step_install ()
+{
+  local engine
+
+  apt-get -q update
+  apt-get -s --no-install-recommends install ./deb/*.deb |
+    awk '$1 == "Inst" && $2 !~ /nullblk/ { print $2 }' |
+    xargs apt-get -q -y --no-install-recommends install
+  list_all >before
+  install ./deb/*.deb
+  # shellcheck disable=SC2016 # dpkg's own
+  dpkg-query --show --showformat \
+    '${Package} ${Version}, ${Installed-Size} KiB: ${Depends}\n' '*nullblk*'
+  ls -l deb/*.deb
+  ours | xargs dpkg --listfiles | sort -u
+  nbdkit nullblk --version
+  engine=$(dpkg --listfiles nullblk-fio 2>/dev/null | grep '\.so$' || true)
+  if [ -n "$engine" ]; then
+    nullblk-serve -U /tmp/zoned --pidfile /tmp/pid 16M zoned=true zone-size=1M
+    (cd /tmp && fio --name=w --ioengine="external:$engine" \
+      --uri='nbd+unix:///?socket=/tmp/zoned' --zonemode=zbd --rw=write \
+      --bs=64k --size=4M)
+    kill "$(cat /tmp/pid)"
+  fi
+}
+
+# A version that differs in nothing but its number.  A server that runs goes on.
+step_upgrade ()
+{
+  local f version
+
+  mkdir /tmp/next
+  for f in deb/*.deb; do
+    [[ $f != *dbgsym* ]] || continue
+    rm -rf /tmp/unpacked
+    dpkg-deb --raw-extract "$f" /tmp/unpacked
+    version=$(sed -n 's/^Version: //p' /tmp/unpacked/DEBIAN/control)
+    sed -i "/^Version:\|^Depends:/s/$version/$version.1/g" \
+      /tmp/unpacked/DEBIAN/control
+    dpkg-deb --build /tmp/unpacked "/tmp/next/${f##*/}"
+  done
+  nullblk-serve -U /tmp/socket --pidfile /tmp/pid 1M memory-backed=true
+  install /tmp/next/*.deb
+  # shellcheck disable=SC2016 # dpkg's own
+  ! dpkg-query --show --showformat '${Package} ${Version}\n' '*nullblk*' |
+    grep -v '\.1$' || fail "that is not upgraded"
+  nullblkctl set /tmp/socket read-only=true
+  nullblkctl get /tmp/socket read-only
+  kill "$(cat /tmp/pid)"
+}
+
+# What an administrator has enabled goes with the packages, too.
+step_remove ()
+{
+  local wants=/etc/systemd/system/multi-user.target.wants packages
+
+  if [ ! -e "$wants" ]; then
+    mkdir -p "$wants"
+  fi
+  ln -s /usr/lib/systemd/system/nullblk@.service "$wants/nullblk@ram.service"
+  mapfile -t packages < <(ours)
+  apt-get -q -y remove "${packages[@]}"
+  [ -h "$wants/nullblk@ram.service" ] || fail "to remove is not to purge"
+  apt-get -q -y purge "${packages[@]}"
+  list_all >after
+  diff before after
+  [ -z "$(ours 2>/dev/null)" ] || fail "left: $(ours)"
+}
+
+step_tests ()
+{
+  local status=0
+
+  install autopkgtest
+  autopkgtest --summary-file=/packages/summary deb/*.deb deb/*.dsc -- null ||
+    status=$?
+  cat summary
+  # 2: a test was skipped.
+  [ "$status" = 0 ] || [ "$status" = 2 ] || fail "autopkgtest: $status"
+}
+
+"step_${1:?}"
