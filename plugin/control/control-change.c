@@ -102,10 +102,13 @@ parse_lose (struct change *change, const char *value)
   return -EINVAL;
 }
 
+/* 0 is that no seed is given, for device_cut_power. */
 static int
 parse_power_seed (struct change *change, const char *value)
 {
-  return number_parse (value, strlen (value), &change->power_seed);
+  const int r = number_parse (value, strlen (value), &change->power_seed);
+
+  return r == 0 && change->power_seed == 0 ? -EINVAL : r;
 }
 
 static int
@@ -125,7 +128,7 @@ static const struct power_line {
     {"lose", offsetof (struct change, has_lose), parse_lose,
      "random, all or none"},
     {"power-seed", offsetof (struct change, has_power_seed), parse_power_seed,
-     "a whole number"},
+     "a whole number from 1 to 18446744073709551615"},
     {"power-cut-after", offsetof (struct change, has_cut_after),
      parse_cut_after, "a whole number of writes, or 0 for none"},
 };

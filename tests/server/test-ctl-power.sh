@@ -87,8 +87,10 @@ fi
 # Refused, which changes nothing.
 says 1 'nullblkctl: power cut: lose=some: allowed is random, all or none' \
   power cut --lose some "$sock"
-says 1 'nullblkctl: power cut: power-seed=x: allowed is a whole number' \
-  power cut --seed x "$sock"
+for seed in x 0; do
+  says 1 "nullblkctl: power cut: power-seed=$seed: allowed is a whole number *" \
+    power cut --seed $seed "$sock"
+done
 says 1 'nullblkctl: power cut: power-cut-after=-1: allowed is a whole *' \
   power cut --after -1 "$sock"
 says 1 'nullblkctl: power cut: lose: allowed is with *' \

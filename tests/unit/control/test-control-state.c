@@ -399,7 +399,11 @@ test_wrong_power (void **state)
   assert_refused ("power=on\npower-seed=1\n",
                   "power-seed: allowed is with power=cut or power-cut-after");
   assert_refused ("power=cut\npower-seed=-1\n",
-                  "power-seed=-1: allowed is a whole number");
+                  "power-seed=-1: allowed is a whole number from 1 to "
+                  "18446744073709551615");
+  assert_refused ("power=cut\npower-seed=0\n",
+                  "power-seed=0: allowed is a whole number from 1 to "
+                  "18446744073709551615");
   assert_refused ("power-cut-after=soon\n",
                   "power-cut-after=soon: allowed is a whole number of writes, "
                   "or 0 for none");
