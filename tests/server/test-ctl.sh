@@ -128,6 +128,8 @@ says 2 'nullblkctl: --prometheus: it is for stats; *' --prometheus get "$sock"
 says 2 'nullblkctl: --prometheus: not together with --json; *' \
   --prometheus stats --json "$sock"
 says 2 'nullblkctl: --interval: it is for top; *' --interval 1 get "$sock"
+says 2 'nullblkctl: --device: not with list and replay; *' \
+  --device nullb0 list "$sock"
 says 2 '*unrecognized option*' --nonsense
 prints 'nullblkctl [0-9.]+, libnbd 1\..*' --version
 

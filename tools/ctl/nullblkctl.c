@@ -176,7 +176,8 @@ has_second_word (const char *word)
 }
 
 static bool
-options_fit (const struct context *c, const struct command *command)
+options_fit (const struct context *c, const struct command *command,
+             const char *device)
 {
   const char *between;
   char why[200];
@@ -196,6 +197,11 @@ options_fit (const struct context *c, const struct command *command)
       between = ",";
     }
     bad_usage (option_names[i], why);
+    return false;
+  }
+  if (device != NULL &&
+      (command->run == command_list || command->run == command_replay_log)) {
+    bad_usage ("--device", "not with list and replay");
     return false;
   }
   if (has (c, JSON) && has (c, PROMETHEUS)) {
@@ -225,7 +231,7 @@ run (struct context *c, const char *device, int argc, char **argv)
     return bad_usage (command->name, "an argument is missing");
   if (command->most >= 0 && argc - 1 > command->most)
     return bad_usage (argv[1 + command->most], "one argument too many");
-  if (!options_fit (c, command))
+  if (!options_fit (c, command, device))
     return USAGE;
   c->where = argv[0];
   if (command->run == command_replay_log ||
