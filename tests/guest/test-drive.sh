@@ -23,12 +23,18 @@ if on_host; then
   at_exit+=(end_unix_server)
   start_tcp_server 256M memory-backed=true block-size=4096
 
-  # What follows a comma and a backslash goes on in the same word.
-  page=$top_srcdir/man/nbdkit-nullblk-plugin.pod
-  read -r -d '' -a words < <(sed -n '/^ \$ qemu-system/,/[^\]$/p' "$page" |
-    sed -z 's/,\\\n */,/g; s/\\\n/ /g; s/ \$ qemu-system-x86_64//g' |
-    sed "s,/tmp/nullblk.sock,$tmp/sock,; s,localhost:10809,127.0.0.1:$port,") ||
-    true
+  # Each command line as bash takes it from the page.
+  page=$top_srcdir/man/nbdkit-nullblk-plugin.pod words=()
+  # shellcheck disable=SC2317,SC2329 # the page's
+  qemu-system-x86_64 ()
+  {
+    words+=("$@")
+  }
+  sed -n '/^To use it as a drive/,/^To put load/s/^ \(\$ \)\?//p' "$page" |
+    sed "s,/tmp/nullblk.sock,$tmp/sock,; s,localhost:10809,127.0.0.1:$port," \
+      >"$tmp/commands"
+  # shellcheck disable=SC1091 # see above
+  source "$tmp/commands"
   [ ${#words[@]} = 6 ] || fail "the man page has: ${words[*]}"
   boot_guest "${words[@]}"
 
