@@ -243,14 +243,14 @@ static void
 report_full (struct device *d)
 {
   static atomic_flag reported = ATOMIC_FLAG_INIT;
-  struct settings s;
+  struct settings_version *set;
   char limit[32];
 
   if (atomic_flag_test_and_set (&reported))
     return;
-  device_settings (d, &s);
-  size_format (s.memory_limit, limit, sizeof limit);
-  settings_unref (&s);
+  set = device_hold_settings (d);
+  size_format (set->s.memory_limit, limit, sizeof limit);
+  device_drop_settings (d, set);
   nbdkit_error ("%s: memory-limit=%s is reached, or the system gives no more "
                 "memory; writes that need more fail with ENOSPC (said once)",
                 d->name, limit);

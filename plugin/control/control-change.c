@@ -259,24 +259,23 @@ make_sets (struct device *d, uint32_t first, uint32_t last,
            const struct settings *to)
 {
   struct devices *devices = d->devices;
-  struct settings_version **sets;
-  struct settings s;
+  struct settings_version **sets, *now;
   uint32_t i;
 
   sets = calloc (last - first, sizeof *sets);
   if (sets == NULL)
     return NULL;
   for (i = first; i < last; i++) {
-    device_settings (&devices->device[i], &s);
-    s.memory_limit = to->memory_limit;
-    sets[i - first] = settings_version_new (i == d->number ? to : &s);
-    settings_unref (&s);
+    now = device_hold_settings (&devices->device[i]);
+    sets[i - first] = settings_version_new (i == d->number ? to : &now->s);
+    device_drop_settings (&devices->device[i], now);
     if (sets[i - first] == NULL) {
       while (i-- > first)
         settings_version_free (sets[i - first]);
       free (sets);
       return NULL;
     }
+    sets[i - first]->s.memory_limit = to->memory_limit;
   }
   return sets;
 }
@@ -387,12 +386,12 @@ change_settings (struct device *d, struct change *change, char *text,
                  size_t len, struct message *why)
 {
   struct devices *devices = d->devices;
-  struct settings now;
+  struct settings_version *now;
   int r;
 
   pthread_mutex_lock (&devices->change_lock);
-  device_settings (d, &now);
-  params_begin_change (&change->params, &now);
+  now = device_hold_settings (d);
+  params_begin_change (&change->params, &now->s);
   change->params.known = &d->faults;
   r = take_lines (change, text, len, why);
   if (r == 0)
@@ -407,10 +406,10 @@ change_settings (struct device *d, struct change *change, char *text,
   if (r == 0 && change->mark != NULL)
     r = device_check_mark (d, change->mark, why);
   if (r == 0)
-    r = apply (d, &now, change, why);
+    r = apply (d, &now->s, change, why);
   pthread_mutex_unlock (&devices->change_lock);
   params_clear (&change->params);
-  settings_unref (&now);
+  device_drop_settings (d, now);
   return r;
 }
 

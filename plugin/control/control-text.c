@@ -150,8 +150,8 @@ add_note (struct control *c)
 static int
 make_config (struct control *c)
 {
+  struct settings_version *set;
   struct param_row row;
-  struct settings s;
   size_t i;
   int r;
 
@@ -166,15 +166,15 @@ make_config (struct control *c)
   for (i = 0; i < MOST_TAGS && c->done[i][0] != '\0'; i++)
     add (c, " %s", c->done[i]);
   add (c, "\n");
-  device_settings (c->device, &s);
+  set = device_hold_settings (c->device);
   add_note (c);
-  for (i = 0; params_print (&s, i, c->text + c->used,
+  for (i = 0; params_print (&set->s, i, c->text + c->used,
                             control_text_size (c->document) - c->used + 1);
        i++) {
     c->used += strlen (c->text + c->used);
     add (c, "\n");
   }
-  settings_unref (&s);
+  device_drop_settings (c->device, set);
   r = add_badblocks (c);
   return r < 0 ? r : add_rules (c);
 }
@@ -273,19 +273,19 @@ static void
 add_memory (struct control *c)
 {
   struct device *d = c->device;
-  struct settings s;
+  struct settings_version *set;
 
   if (d->store == NULL) {
     add (c, "  \"memory\": null,\n  \"written_blocks\": 0,\n");
     return;
   }
-  device_settings (d, &s);
+  set = device_hold_settings (d);
   add (c,
        "  \"memory\": {\"held\": %" PRIu64 ", \"limit\": %" PRIu64 "},\n"
        "  \"written_blocks\": %" PRIu64 ",\n",
-       store_held (d->store), s.memory_limit,
+       store_held (d->store), set->s.memory_limit,
        store_written (d->store, d->number));
-  settings_unref (&s);
+  device_drop_settings (d, set);
 }
 
 /* null, or how many there are in each condition. */

@@ -130,13 +130,13 @@ how_to_cut (struct device *d, enum lose lose, uint64_t seed)
 {
   struct power_cut cut = {.lose = lose, .seed = seed, .dirty = dirty, .arg = d};
   struct durability_status status;
-  struct settings s;
+  struct settings_version *set;
 
   if (seed == 0) {
     durability_status (d->durability, &status);
-    device_settings (d, &s);
-    cut.seed = random_mix (s.seed + random_mix (d->number)) + status.cuts;
-    settings_unref (&s);
+    set = device_hold_settings (d);
+    cut.seed = random_mix (set->s.seed + random_mix (d->number)) + status.cuts;
+    device_drop_settings (d, set);
   }
   if (has_log (d))
     log_prepare_cut (d, &cut);

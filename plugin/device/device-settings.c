@@ -65,12 +65,23 @@ device_install (struct device *d, struct settings_version *set)
     latency_begin_lanes (&d->latency);
 }
 
+struct settings_version *
+device_hold_settings (struct device *d)
+{
+  struct settings_version *set;
+
+  lock (&d->devices->settings_lock);
+  set = atomic_load (&d->version);
+  set->users++;
+  unlock (&d->devices->settings_lock);
+  return set;
+}
+
 void
-device_settings (struct device *d, struct settings *s)
+device_drop_settings (struct device *d, struct settings_version *set)
 {
   lock (&d->devices->settings_lock);
-  *s = atomic_load (&d->version)->s;
-  settings_ref (s);
+  settings_version_drop (set);
   unlock (&d->devices->settings_lock);
 }
 

@@ -379,8 +379,11 @@ void devices_destroy (struct devices *devices);
  */
 struct device *devices_find (struct devices *devices, const char *name);
 
-/* Copy the settings in force; the caller gives them up by settings_unref. */
-void device_settings (struct device *d, struct settings *s);
+/* Returns the settings in force, which stay as they are until the caller drops
+ * them.
+ */
+struct settings_version *device_hold_settings (struct device *d);
+void device_drop_settings (struct device *d, struct settings_version *set);
 
 /* Is the device read-only, and does it offer trims, by the settings in force?
  */

@@ -566,21 +566,21 @@ test_rules (void **state)
 static void
 test_live_change (void **state)
 {
-  struct settings s;
+  struct settings_version *now, *set;
   struct aside *a;
 
   (void) state;
   BEGIN ("zone-reorder-wait", "100s");
   a = write_early (BLOCK, 'b');
-  device_settings (d->device, &s);
-  s.read_only = true;
+  now = device_hold_settings (d->device);
+  set = settings_version_new (&now->s);
+  set->s.read_only = true;
   pthread_mutex_lock (&devices->change_lock);
-  device_install (d->device, settings_version_new (&s));
+  device_install (d->device, set);
   assert_int_equal (write_with (d, 0, BLOCK, 'a', false), -EROFS);
-  s.read_only = false;
-  device_install (d->device, settings_version_new (&s));
+  device_install (d->device, settings_version_new (&now->s));
   pthread_mutex_unlock (&devices->change_lock);
-  settings_unref (&s);
+  device_drop_settings (d->device, now);
   put_block (0, 'a');
   run (&clients[0]);
   assert_int_equal (a->result, 0);

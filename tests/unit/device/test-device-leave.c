@@ -95,8 +95,8 @@ test_lanes_forget_commands (void **state)
 static void
 test_lanes_begin_anew (void **state)
 {
+  struct settings_version *now, *set;
   struct device *device;
-  struct settings s;
 
   (void) state;
   CREATE ("latency", "10s", "lanes", "1", "iops", "1");
@@ -110,16 +110,16 @@ test_lanes_begin_anew (void **state)
       device->latency.throttle.limits.operations_per_sec[THROTTLE_ALL], 0);
 
   assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
-  device_settings (device, &s);
+  now = device_hold_settings (device);
   pthread_mutex_lock (&devices->change_lock);
-  device_install (device, settings_version_new (&s)); /* the same */
+  device_install (device, settings_version_new (&now->s)); /* the same */
   assert_in_range (lane_is_busy_for (), 1, 10);
-  s.latency.lanes = 0;
-  device_install (device, settings_version_new (&s));
-  s.latency.lanes = 1;
-  device_install (device, settings_version_new (&s));
+  set = settings_version_new (&now->s);
+  set->s.latency.lanes = 0;
+  device_install (device, set);
+  device_install (device, settings_version_new (&now->s));
   pthread_mutex_unlock (&devices->change_lock);
-  settings_unref (&s);
+  device_drop_settings (device, now);
   assert_int_equal (device->latency.lanes.count, 0);
 }
 

@@ -238,12 +238,12 @@ disconnect (void)
 static void
 use_power_off_reply (unsigned what)
 {
-  struct settings s;
+  struct settings_version *now = device_hold_settings (d->device);
+  struct settings_version *set = settings_version_new (&now->s);
 
-  device_settings (d->device, &s);
-  s.power_off_reply = what;
-  device_install (d->device, settings_version_new (&s));
-  settings_unref (&s);
+  set->s.power_off_reply = what;
+  device_install (d->device, set);
+  device_drop_settings (d->device, now);
 }
 
 /* Who has a request meanwhile is dropped, whatever it is, but for those that

@@ -526,17 +526,17 @@ test_deferred_over (void **state)
 static void
 test_deferred_keeps_settings (void **state)
 {
-  struct settings s;
+  struct settings_version *now;
 
   (void) state;
   CREATE ("latency", "20s");
   defer_all ();
   assert_int_equal (device_read (d, out, 512, 0), 0);
-  device_settings (&devices->device[0], &s);
+  now = device_hold_settings (&devices->device[0]);
   pthread_mutex_lock (&devices->change_lock);
-  device_install (&devices->device[0], settings_version_new (&s));
+  device_install (&devices->device[0], settings_version_new (&now->s));
   pthread_mutex_unlock (&devices->change_lock);
-  settings_unref (&s);
+  device_drop_settings (&devices->device[0], now);
   deferred.takes = false;
   assert_int_equal (device_flush (d), -ESHUTDOWN); /* with the new ones */
   assert_int_equal (fall_due (false), 0);

@@ -97,8 +97,7 @@ test_split (void **state)
 static void
 test_error (void **state)
 {
-  struct settings_version *set;
-  struct settings s;
+  struct settings_version *now, *set;
 
   (void) state;
   CREATE ("zone-cross", "error");
@@ -109,11 +108,11 @@ test_error (void **state)
   check_data (0, 0);
 
   /* It is live. */
-  device_settings (d->device, &s);
-  s.zones.cross = ZONE_CROSS_SPLIT;
-  set = settings_version_new (&s);
+  now = device_hold_settings (d->device);
+  set = settings_version_new (&now->s);
   assert_non_null (set);
-  settings_unref (&s);
+  set->s.zones.cross = ZONE_CROSS_SPLIT;
+  device_drop_settings (d->device, now);
   pthread_mutex_lock (&devices->change_lock);
   device_install (d->device, set);
   pthread_mutex_unlock (&devices->change_lock);
