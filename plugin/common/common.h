@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Code that every room may use: time and waiting, sizes and durations as texts,
- * min and max, random numbers, the kinds of operations, NBD's errors, locks,
- * and messages.
+ * Code that every room may use: time and waiting, sizes, durations and values
+ * of several parts as texts, min and max, random numbers, the kinds of
+ * operations, NBD's errors, locks, and messages.
  */
 
 #ifndef NULLBLK_COMMON_H
@@ -17,6 +17,7 @@
 #include "nbderror.h"
 #include "number.h"
 #include "operation.h"
+#include "parts.h"
 #include "random.h"
 #include "size.h"
 #include "textfile.h"

@@ -110,6 +110,16 @@
      "drain-batch=SIZE         that leaves a full buffer before more comes")   \
   X (latency.drive.buffer.plp, "plp", BOOL, MODEL, 0, 1, "false", "false",     \
      "plp=BOOL                 power-loss protection: flushes need not wait")  \
+  X (latency.drive.charge.unit, "io-size", SIZE, MODEL, 0, UINT64_C (1) << 40, \
+     "0", "0",                                                                 \
+     "io-size=SIZE             of what counts as one request for iops")        \
+  X (latency.drive.charge.merge, "io-merge", BOOL, MODEL, 0, 1, "false",       \
+     "false", "io-merge=BOOL            requests in sequence count together")  \
+  X (latency.drive.io_credits, "iops-credits", IO_CREDITS, MODEL, 0, 0,        \
+     "none", "none",                                                           \
+     "iops-credits=base:N,...  requests a second, with bursts")                \
+  X (latency.drive.byte_credits, "mbps-credits", BYTE_CREDITS, MODEL, 0, 0,    \
+     "none", "none", "mbps-credits=base:N,...  MiB a second, with bursts")     \
   X (way, "way", DURATION, MODEL, 0, MAX_DURATION, "0", "0",                   \
      "way=DURATION             what the way to the client takes of latencies") \
   X (spin, "latency-spin", SPIN, LIVE, 0, 0, "auto", "auto",                   \

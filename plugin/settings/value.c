@@ -41,6 +41,12 @@ static const char *const words[VALUE_FAULT + 1][MAX_WORDS + 1] = {
     [VALUE_ZONE_CROSS] = {"split", "error"},
 };
 
+/* The parts that a type has, if that is what it has. */
+static const struct parts *const parts[VALUE_FAULT + 1] = {
+    [VALUE_IO_CREDITS] = &io_credits_parts,
+    [VALUE_BYTE_CREDITS] = &byte_credits_parts,
+};
+
 static bool
 has_words (enum value_type type)
 {
@@ -340,6 +346,8 @@ value_parse (const struct value_rule *rule, const char *text, uint64_t unit,
 {
   char range[256];
 
+  if (parts[rule->type] != NULL)
+    return parts_parse (parts[rule->type], text, field, why);
   switch (rule->type) {
   case VALUE_STALL:
     return stall_parse (text, field, why);
@@ -396,6 +404,10 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
 
   if (has_words (rule->type)) {
     snprintf (buf, len, "%s", words[rule->type][*(const unsigned *) field]);
+    return;
+  }
+  if (parts[rule->type] != NULL) {
+    parts_format (parts[rule->type], field, buf, len);
     return;
   }
   switch (rule->type) {
@@ -463,6 +475,10 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
 {
   char least[32], most[32];
 
+  if (parts[rule->type] != NULL) {
+    parts_describe (parts[rule->type], buf, len);
+    return;
+  }
   size_format (rule->least, least, sizeof least);
   size_format (rule->most, most, sizeof most);
   switch (rule->type) {

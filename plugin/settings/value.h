@@ -28,6 +28,8 @@ enum value_type {
   VALUE_LIMIT,           /* uint64_t; none is 0 */
   VALUE_MBPS,            /* the same, in bytes; written in MiB */
   VALUE_STALL,           /* struct stall */
+  VALUE_IO_CREDITS,      /* struct credit_settings */
+  VALUE_BYTE_CREDITS,    /* the same, in bytes; written in MiB */
   VALUE_SPIN,            /* uint64_t, nanoseconds, or SPIN_AUTO of clock.h */
   VALUE_MIB,             /* uint64_t, bytes; a bare number is in MiB */
   VALUE_PAST_WP,         /* unsigned, enum zone_past_wp */

@@ -20,7 +20,8 @@ drive_settings_complete (struct drive_settings *s)
   s->buffer_size = drains_in_no_time ? 0 : s->buffer.size;
   if (s->cache_size != 0)
     s->buffer_size = min (s->buffer_size, s->cache_size);
-  s->any = s->buffer_size != 0;
+  s->any = s->buffer_size != 0 || s->io_credits.base != 0 ||
+           s->byte_credits.base != 0;
 }
 
 /* What it costs the medium to take a write from the buffer. */
@@ -64,6 +65,39 @@ serve_buffered (struct drive *m, const struct drive_settings *s,
   return max (done, moment_after (in, served.base));
 }
 
+uint32_t
+drive_operations (struct drive *m, const struct drive_settings *s,
+                  const struct latency_request *r)
+{
+  return s->charge.unit == 0 ? 1
+                             : charge_operations (&m->charge, &s->charge, r->op,
+                                                  r->count, r->offset);
+}
+
+/* Returns when the credits of a request are there. */
+static uint64_t
+take_credits (struct drive *m, const struct drive_settings *s,
+              const struct latency_request *r, uint32_t operations,
+              struct drive_slot *slot)
+{
+  const bool has_bytes =
+      r->op == OP_READ || r->op == OP_WRITE || r->op == OP_ZERO;
+  uint64_t paid = r->arrival;
+
+  if (s->io_credits.base != 0) {
+    slot->operations = operations;
+    paid =
+        credits_take (&m->io_credits, &s->io_credits, operations, r->arrival);
+  }
+  if (s->byte_credits.base != 0 && has_bytes) {
+    slot->bytes = r->count;
+    paid = max (paid, credits_take (&m->byte_credits, &s->byte_credits,
+                                    r->count, r->arrival));
+  }
+  slot->paid = paid;
+  return paid;
+}
+
 uint64_t
 drive_serve (struct drive *m, const struct drive_settings *s,
              struct random *random, const struct latency_request *r,
@@ -71,6 +105,9 @@ drive_serve (struct drive *m, const struct drive_settings *s,
 {
   if (s->buffer_size != 0)
     served.done = serve_buffered (m, s, random, r, served, &slot->buffer);
+  if (s->io_credits.base != 0 || s->byte_credits.base != 0)
+    served.done =
+        max (served.done, take_credits (m, s, r, served.operations, slot));
   return served.done;
 }
 
@@ -78,10 +115,16 @@ void
 drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now)
 {
   buffer_leave (&m->buffer, slot->buffer, now);
+  if (slot->paid > now) {
+    credits_return (&m->io_credits, slot->operations);
+    credits_return (&m->byte_credits, slot->bytes);
+  }
 }
 
 void
 drive_begin_anew (struct drive *m)
 {
   memset (&m->buffer, 0, sizeof m->buffer);
+  credits_begin_anew (&m->io_credits);
+  credits_begin_anew (&m->byte_credits);
 }

@@ -5,6 +5,7 @@
  * file of its own and can be used alone:
  *
  *     buffer.c       a write-back buffer, and flushes that wait for it
+ *     credits.c      burst credits, and requests that count by size
  *
  * struct drive_settings is part of the settings, and struct drive of a device's
  * struct latency_state, whose lock guards it.  latency.c calls this where
@@ -19,6 +20,7 @@
 
 #include "buffer.h"
 #include "common/common.h"
+#include "credits.h"
 #include "distribution.h"
 #include "gaps.h"
 #include "request.h"
@@ -26,6 +28,8 @@
 struct drive_settings {
   struct buffer_settings buffer;
   struct distribution *drain; /* of a write from the buffer; NULL: no time */
+  struct charge_settings charge;
+  struct credit_settings io_credits, byte_credits;
 
   uint64_t cache_size; /* of the volatile write cache; 0: none */
   uint64_t size;       /* the device's, in bytes */
@@ -39,11 +43,15 @@ struct drive_settings {
 struct drive {
   struct buffer buffer;
   uint64_t drained_to; /* the end of the last write that was buffered */
+  struct charge charge;
+  struct credits io_credits, byte_credits;
 };
 
 /* What a request has of the mechanisms, to be given back if it is given up. */
 struct drive_slot {
   struct slot buffer; /* from when it is in, and what it costs the medium */
+  uint64_t paid;      /* when its credits are there, which are so many: */
+  uint32_t operations, bytes;
 };
 
 /* A request without the mechanisms of drives. */
@@ -51,10 +59,15 @@ struct served {
   uint64_t done; /* the moment at which it would be over */
   uint64_t base; /* flush-latency in nanoseconds, of a flush or a request with
                   * FUA; 0 for all others */
+  uint32_t operations; /* what it counts, see drive_operations */
 };
 
 /* Set the last members, once all others are set. */
 void drive_settings_complete (struct drive_settings *s);
+
+/* Returns how many operations a request counts as, for limits and credits. */
+uint32_t drive_operations (struct drive *m, const struct drive_settings *s,
+                           const struct latency_request *r);
 
 /* Returns the moment, served.done or later, at which R completes.  At most one
  * number of RANDOM is used.

@@ -122,6 +122,7 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
 {
   uint64_t through, done, nsec, base;
   struct place place;
+  uint32_t operations;
 
   if (!s->waits)
     return r->arrival;
@@ -139,12 +140,14 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
                         nsec, &slot->lane);
   else
     done = stall_serve (&s->stall, l->origin, r->arrival, nsec);
+  operations = drive_operations (&l->drive, &s->drive, r);
   if (__builtin_expect (s->drive.any, 0))
-    done =
-        drive_serve (&l->drive, &s->drive, random, r,
-                     (struct served){.done = done, .base = base}, &slot->drive);
+    done = drive_serve (
+        &l->drive, &s->drive, random, r,
+        (struct served){.done = done, .base = base, .operations = operations},
+        &slot->drive);
   through = throttle_pass (&l->throttle, &s->limits, r->op, r->count,
-                           r->arrival, &slot->limit);
+                           operations, r->arrival, &slot->limit);
   slot->lanes = l->lanes.generation;
   slot->limits = l->throttle.generation;
   pthread_mutex_unlock (&l->lock);

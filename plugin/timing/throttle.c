@@ -354,13 +354,13 @@ pass_at_front (struct throttle *t, enum flow flow, const double *amount,
 
 uint64_t
 throttle_pass (struct throttle *t, const struct throttle_limits *l,
-               enum operation op, uint32_t count, uint64_t now,
-               struct slot *slot)
+               enum operation op, uint32_t count, uint32_t operations,
+               uint64_t now, struct slot *slot)
 {
   const enum flow flow = flow_of (op);
   const double amount[NR_UNITS] = {
       [UNIT_BYTES] = counts (flow, UNIT_BYTES, THROTTLE_ALL) ? count : 0,
-      [UNIT_OPERATIONS] = 1};
+      [UNIT_OPERATIONS] = operations};
 
   if (memcmp (&t->limits, l, sizeof *l) != 0)
     change_limits (t, l, now);

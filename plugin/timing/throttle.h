@@ -111,12 +111,12 @@ struct throttle {
 
 /* Returns the moment at which all limits have let a request through, NOW or
  * later, and in *slot the request's time in its flow.  Reads, writes and zeroes
- * count their bytes; every request counts as an operation, but a flush only for
- * the limit of all requests.
+ * count their bytes; every request counts as so many OPERATIONS, but a flush
+ * only for the limit of all requests.
  */
 uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
-                        enum operation op, uint32_t count, uint64_t now,
-                        struct slot *slot);
+                        enum operation op, uint32_t count, uint32_t operations,
+                        uint64_t now, struct slot *slot);
 
 /* A request that was given SLOT when limits were of GENERATION is given up at
  * NOW: others may have what is left of its time.

@@ -10,6 +10,7 @@
 #define NULLBLK_TIMING_H
 
 #include "buffer.h"
+#include "credits.h"
 #include "distribution.h"
 #include "gaps.h"
 #include "lanes.h"

@@ -570,15 +570,24 @@ test_wait (void **state)
   static const struct {
     const char *key, *value;
     bool waits;
-  } cases[] = {
-      {"size", "1G", false},          {"latency", "0", false},
-      {"latency", "1ns", true},       {"zone-latency", "1ns", true},
-      {"profile", "nvme", true},      {"profile", "none", false},
-      {"irqmode", "2", true},         {"irqmode", "1", false},
-      {"lanes", "1", false},          {"stall", "every:1s,for:1ms", true},
-      {"read-iops", "10", true},      {"mbps", "10", true},
-      {"latency-spin", "0", false},   {"buffer-size", "1M", false},
-      {"drain-latency", "1ms", false}};
+  } cases[] = {{"size", "1G", false},
+               {"latency", "0", false},
+               {"latency", "1ns", true},
+               {"zone-latency", "1ns", true},
+               {"profile", "nvme", true},
+               {"profile", "none", false},
+               {"irqmode", "2", true},
+               {"irqmode", "1", false},
+               {"lanes", "1", false},
+               {"stall", "every:1s,for:1ms", true},
+               {"read-iops", "10", true},
+               {"mbps", "10", true},
+               {"latency-spin", "0", false},
+               {"buffer-size", "1M", false},
+               {"drain-latency", "1ms", false},
+               {"io-size", "4K", false},
+               {"iops-credits", "base:1,burst:1,bucket:1", true},
+               {"mbps-credits", "base:1,burst:1,bucket:1", true}};
   size_t i;
 
   (void) state;
@@ -624,6 +633,37 @@ test_drive (void **state)
           "us, ms, s), uniform:A-B, normal:MEAN,DEVIATION, "
           "lognormal:p50=A,p99=B, percentiles:pN=A,..., "
           "seek:track=A,full=B,rpm=N,mbps=N or file:PATH");
+}
+
+static void
+test_credits (void **state)
+{
+  const struct drive_settings *d = &p.settings.latency.drive;
+
+  (void) state;
+  take ("io-size", "256K");
+  take ("io-merge", "true");
+  take ("iops-credits", "base:100,burst:3000,bucket:5400000");
+  take ("mbps-credits", "burst:170,base:150,bucket:36000");
+  assert_int_equal (complete (), 0);
+  assert_int_equal (d->charge.unit, 256 << 10);
+  assert_true (d->charge.merge);
+  assert_int_equal (d->io_credits.base, 100);
+  assert_int_equal (d->io_credits.burst, 3000);
+  assert_int_equal (d->io_credits.bucket, 5400000);
+  assert_int_equal (d->byte_credits.base, 150 << 20);
+  assert_int_equal (d->byte_credits.burst, 170 << 20);
+  assert_int_equal (d->byte_credits.bucket, UINT64_C (36000) << 20);
+  params_clear (&p);
+  setup (NULL);
+  refuse ("iops-credits", "base:3,burst:2,bucket:1",
+          "iops-credits=base:3,burst:2,bucket:1: allowed after burst: is no "
+          "less than after base:");
+  refuse ("mbps-credits", "base:3",
+          "mbps-credits=base:3: allowed is none, or base:N,burst:N,bucket:N");
+  refuse ("mbps-credits", "base:0,burst:2,bucket:1",
+          "mbps-credits=base:0,burst:2,bucket:1: '0': allowed after base: is a "
+          "whole number from 1 to 40960");
 }
 
 static void
@@ -757,6 +797,7 @@ main (void)
       TEST (test_twice),
       TEST (test_unknown),
       TEST (test_drive),
+      TEST (test_credits),
       TEST (test_kernel_only),
       TEST (test_configfs),
       TEST (test_queues),

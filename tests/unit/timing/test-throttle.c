@@ -43,7 +43,7 @@ static struct slot slot; /* of the last */
 static uint64_t
 pass (enum operation op, uint32_t count, uint64_t now)
 {
-  return throttle_pass (&t, &limits, op, count, now, &slot) - START;
+  return throttle_pass (&t, &limits, op, count, 1, now, &slot) - START;
 }
 
 static void
@@ -132,7 +132,7 @@ test_large (void **state)
   setup (NULL);
   limits.bytes_per_sec[THROTTLE_WRITES] = 1;
   for (i = 0; i < 10; i++) {
-    through = throttle_pass (&t, &limits, OP_ZERO, UINT32_MAX, START, &slot);
+    through = throttle_pass (&t, &limits, OP_ZERO, UINT32_MAX, 1, START, &slot);
     assert_true (through >= last);
     last = through;
   }
@@ -164,8 +164,10 @@ test_early (void **state)
 {
   (void) state;
   limits.operations_per_sec[THROTTLE_ALL] = 1000;
-  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 0, &slot), 1000000);
-  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 3, &slot), 2000000);
+  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 1, 0, &slot),
+                    1000000);
+  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 1, 3, &slot),
+                    2000000);
 }
 
 /* A new limit holds from then on, for what is booked already, too: what comes
@@ -421,7 +423,7 @@ run (unsigned nr_clients, uint64_t gap, uint64_t nsec, uint64_t *random)
     if (*first >= START + nsec)
       return;
     c = first_client;
-    through = throttle_pass (&t, &limits, c->op, c->count, *first, &slot);
+    through = throttle_pass (&t, &limits, c->op, c->count, 1, *first, &slot);
     assert_true (c->nr_done < MAX_DONE);
     c->done[c->nr_done++] = through;
     *first = through + random_below (random, gap + 1);

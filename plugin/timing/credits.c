@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Burst credits, and what a request counts; see credits.h.
+ */
+
+#include <config.h>
+
+#include <stddef.h>
+
+#include "credits.h"
+#include "throttle.h"
+
+/* What was not used is lost, except for that of the last 5 ms, as of limits. */
+#define GRACE THROTTLE_GRACE
+
+/*---------------------------------------------------------------------*/
+/* What a request counts */
+
+static uint64_t
+units (uint64_t bytes, uint64_t unit)
+{
+  return bytes / unit + (bytes % unit != 0);
+}
+
+uint32_t
+charge_operations (struct charge *c, const struct charge_settings *s,
+                   enum operation op, uint32_t count, uint64_t offset)
+{
+  const bool is_read = op == OP_READ;
+  uint64_t before = 0, r;
+
+  if ((!is_read && op != OP_WRITE && op != OP_ZERO) || count == 0)
+    return 1;
+  if (s->merge && c->last[is_read].end == offset)
+    before = c->last[is_read].filled;
+  r = units (before + count, s->unit) - units (before, s->unit);
+  c->last[is_read].end = offset + count;
+  c->last[is_read].filled = (before + count) % s->unit;
+  return (uint32_t) r;
+}
+
+/*---------------------------------------------------------------------*/
+/* Credits */
+
+/* Add N, of which CAPACITY (times 10^9) may be there at once.  Returns the
+ * moment from which on it is no more than that.
+ */
+static uint64_t
+leak_add (struct leak *l, uint64_t rate, credits_wide capacity, uint64_t n,
+          uint64_t now)
+{
+  credits_wide gone, over;
+
+  if (now > l->since) {
+    gone = (credits_wide) rate * (now - l->since);
+    l->level -= min (l->level, gone);
+    l->since = now;
+  }
+  l->level += (credits_wide) n * NSEC_PER_SEC;
+  if (l->level <= capacity)
+    return now;
+  over = l->level - capacity;
+  if (over <= UINT64_MAX - rate)
+    over = ((uint64_t) over + rate - 1) / rate; /* much faster */
+  else
+    over = (over + rate - 1) / rate;
+  return moment_after (l->since,
+                       over < UINT64_MAX ? (uint64_t) over : UINT64_MAX);
+}
+
+uint64_t
+credits_take (struct credits *c, const struct credit_settings *s, uint64_t n,
+              uint64_t now)
+{
+  const uint64_t paid = leak_add (
+      &c->spent, s->base, (credits_wide) s->bucket * NSEC_PER_SEC, n, now);
+  const uint64_t passed =
+      leak_add (&c->pace, s->burst, (credits_wide) s->burst * GRACE, n, now);
+
+  c->bucket = s->bucket;
+  return max (paid, passed);
+}
+
+void
+credits_return (struct credits *c, uint64_t n)
+{
+  const credits_wide taken = (credits_wide) n * NSEC_PER_SEC;
+
+  c->spent.level -= min (c->spent.level, taken);
+  c->pace.level -= min (c->pace.level, taken);
+}
+
+void
+credits_begin_anew (struct credits *c)
+{
+  const credits_wide bucket = (credits_wide) c->bucket * NSEC_PER_SEC;
+
+  c->spent.level = min (c->spent.level, bucket);
+  c->pace.level = 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* As text */
+
+/* A decade at the highest rate, and more than any cloud has. */
+#define MOST_CREDITS (UINT64_C (1) << 50)
+
+static const char *
+check (const void *value)
+{
+  const struct credit_settings *s = value;
+
+  return s->burst < s->base ? "allowed after burst: is no less than after base:"
+                            : NULL;
+}
+
+#define PART(name, type, least, most)                                          \
+  {                                                                            \
+#name, type, offsetof(struct credit_settings, name), least, most, true, 0  \
+  }
+
+static const struct value_part io_part[] = {
+    PART (base, PART_COUNT, 1, MAX_OPERATIONS_PER_SEC),
+    PART (burst, PART_COUNT, 1, MAX_OPERATIONS_PER_SEC),
+    PART (bucket, PART_COUNT, 1, MOST_CREDITS),
+};
+
+static const struct value_part byte_part[] = {
+    PART (base, PART_MIB, UINT64_C (1) << 20, MAX_BYTES_PER_SEC),
+    PART (burst, PART_MIB, UINT64_C (1) << 20, MAX_BYTES_PER_SEC),
+    PART (bucket, PART_MIB, UINT64_C (1) << 20, MOST_CREDITS << 10),
+};
+
+const struct parts io_credits_parts = {io_part,
+                                       sizeof io_part / sizeof io_part[0],
+                                       sizeof (struct credit_settings), check};
+const struct parts byte_credits_parts = {
+    byte_part, sizeof byte_part / sizeof byte_part[0],
+    sizeof (struct credit_settings), check};

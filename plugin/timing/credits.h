@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Burst credits, as cloud volumes have them, and what a request counts.
+ *
+ *     credits  |\                      a request of n costs n; `base` come in a
+ *     bucket   | \      ____           second, `bucket` at the most; and no
+ *              |  \    /    \          more than `burst` pass a second
+ *           0  |___\__/______\____ time
+ *               burst  idle   base: what comes in is used at once
+ *
+ * Of each of the two rates a bucket is known that leaks: how much is in it, and
+ * at which moment.  What does not fit has to wait until it does.  All numbers
+ * are whole: in a bucket is 10^9 times what was counted, of which a nanosecond
+ * takes `rate`.  A bucket of credits starts full, which is one that leaks and
+ * is empty.
+ *
+ * A request counts as one operation; or, with a unit, as one for each UNIT
+ * bytes that it begins, and with `merge` as no more than what it adds to the
+ * requests of its kind that came just before it and end where it begins.
+ *
+ * The lock of a device's struct latency_state guards these; drive.c calls them.
+ */
+
+#ifndef NULLBLK_CREDITS_H
+#define NULLBLK_CREDITS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/common.h"
+
+__extension__ typedef unsigned __int128 credits_wide;
+
+/* Operations, or bytes.  A bucket that takes longer than some decades to fill
+ * is as good as none.
+ */
+struct credit_settings {
+  uint64_t base;   /* a second, with no credits left; 0: there are no credits */
+  uint64_t burst;  /* a second, with credits: at least `base` */
+  uint64_t bucket; /* the most credits */
+};
+
+struct leak {
+  credits_wide level; /* times 10^9 */
+  uint64_t since;     /* a moment */
+};
+
+/* All zeroes are a full bucket of credits. */
+struct credits {
+  struct leak spent; /* credits, at `base` */
+  struct leak pace;  /* at `burst` */
+  uint64_t bucket;   /* as in the settings that were last in use */
+};
+
+struct charge_settings {
+  uint64_t unit; /* bytes; 0: a request counts as one */
+  bool merge;
+};
+
+struct charge {
+  struct {
+    uint64_t end;    /* where the last request ended */
+    uint64_t filled; /* bytes that were merged up to there */
+  } last[2];         /* of reads, and of all others that have bytes */
+};
+
+/* Returns how many operations a request counts as. */
+uint32_t charge_operations (struct charge *c, const struct charge_settings *s,
+                            enum operation op, uint32_t count, uint64_t offset);
+
+/* Take N operations or bytes.  Returns the moment, NOW or later, from which on
+ * credits and burst allow them.
+ */
+uint64_t credits_take (struct credits *c, const struct credit_settings *s,
+                       uint64_t n, uint64_t now);
+
+/* N that were taken are given back. */
+void credits_return (struct credits *c, uint64_t n);
+
+/* Those that wait are gone: forget what was taken beyond the bucket. */
+void credits_begin_anew (struct credits *c);
+
+extern const struct parts io_credits_parts, byte_credits_parts;
+
+#endif /* NULLBLK_CREDITS_H */
