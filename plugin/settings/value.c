@@ -351,6 +351,8 @@ value_parse (const struct value_rule *rule, const char *text, uint64_t unit,
   switch (rule->type) {
   case VALUE_STALL:
     return stall_parse (text, field, why);
+  case VALUE_SIZES:
+    return sizes_parse (text, field, why);
   case VALUE_ZONES:
     return zone_list_parse (text, field, why);
   case VALUE_MODEL:
@@ -416,6 +418,9 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
     break;
   case VALUE_STALL:
     stall_format (field, buf, len);
+    break;
+  case VALUE_SIZES:
+    sizes_format (field, buf, len);
     break;
   case VALUE_ZONES:
     zone_list_format (field, buf, len);
@@ -514,6 +519,10 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
     break;
   case VALUE_STALL:
     snprintf (buf, len, "none or every:DURATION,for:DURATION");
+    break;
+  case VALUE_SIZES:
+    snprintf (buf, len, "none, or from 2 to %d points SIZE:DURATION,...",
+              MAX_SIZE_POINTS);
     break;
   case VALUE_SPIN:
     snprintf (buf, len, "auto, or a duration from 0 to 10ms");

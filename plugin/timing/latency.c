@@ -29,7 +29,8 @@ latency_settings_complete (struct latency_settings *s)
     limits |= s->limits.operations_per_sec[i] != 0;
   }
   drive_settings_complete (&s->drive);
-  s->waits |= limits || s->stall.length != 0 || s->drive.any;
+  s->waits |= limits || s->stall.length != 0 || s->drive.any ||
+              s->read_sizes.n != 0 || s->write_sizes.n != 0;
   s->remembers = limits || seeks || s->drive.any || (s->lanes != 0 && s->waits);
 }
 
@@ -88,8 +89,12 @@ service_time (const struct latency_settings *s, struct random *random,
               const struct latency_request *r, const struct place *place,
               uint64_t *base)
 {
-  const uint64_t nsec = draw (s, r->op, random, place);
+  uint64_t nsec = draw (s, r->op, random, place);
 
+  if (r->op == OP_READ)
+    nsec += sizes_nsec (&s->read_sizes, r->count);
+  else if (r->op == OP_WRITE || r->op == OP_ZERO)
+    nsec += sizes_nsec (&s->write_sizes, r->count);
   *base = r->op == OP_FLUSH ? nsec : 0;
   if (r->fua)
     *base = draw (s, OP_FLUSH, random, NULL);

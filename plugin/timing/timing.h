@@ -18,6 +18,7 @@
 #include "drive.h"
 #include "percentiles.h"
 #include "request.h"
+#include "sizes.h"
 #include "throttle.h"
 
 #endif /* NULLBLK_TIMING_H */

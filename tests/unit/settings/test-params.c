@@ -586,6 +586,8 @@ test_wait (void **state)
                {"buffer-size", "1M", false},
                {"drain-latency", "1ms", false},
                {"io-size", "4K", false},
+               {"read-size-latency", "4K:0,8K:1ns", true},
+               {"write-size-latency", "none", false},
                {"iops-credits", "base:1,burst:1,bucket:1", true},
                {"mbps-credits", "base:1,burst:1,bucket:1", true}};
   size_t i;

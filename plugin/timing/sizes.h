@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What requests take longer that are larger: points "4K:0,64K:90us,1M:900us".
+ *
+ *     nsec |              ,-'     between two points on a line, and beyond the
+ *          |          _,-'        last on the line of the last two; what is
+ *          |  ____,--'            smaller than the first takes what that takes
+ *          +------------------
+ *                        size
+ *
+ * Pure functions, without locks.
+ */
+
+#ifndef NULLBLK_SIZES_H
+#define NULLBLK_SIZES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+
+#define MAX_SIZE_POINTS 8
+
+struct sizes {
+  uint32_t n; /* 0: requests take no longer */
+  struct {
+    uint64_t size, nsec; /* both ascend, sizes strictly */
+  } points[MAX_SIZE_POINTS];
+};
+
+/* Parse two points or more, or "none".  Returns 0; or -EINVAL with what is
+ * allowed in *why, and *s is as it was.
+ */
+int sizes_parse (const char *text, struct sizes *s, struct message *why);
+
+/* Write them as sizes_parse takes them; 400 bytes are enough. */
+void sizes_format (const struct sizes *s, char *buf, size_t len);
+
+/* Returns nanoseconds, at most MAX_DURATION, for a request of COUNT bytes. */
+uint64_t sizes_nsec (const struct sizes *s, uint32_t count);
+
+#endif /* NULLBLK_SIZES_H */
