@@ -114,6 +114,10 @@
      "drain-batch=SIZE         that leaves a full buffer before more comes")   \
   X (latency.drive.buffer.plp, "plp", BOOL, MODEL, 0, 1, "false", "false",     \
      "plp=BOOL                 power-loss protection: flushes need not wait")  \
+  X (latency.drive.flash, "flash", FLASH, MODEL, 0, 0, "none", "none",         \
+     "flash=dies:N,page:SIZE,. dies, and reads that meet programs")            \
+  X (latency.drive.collection, "collection", COLLECTION, MODEL, 0, 0, "none",  \
+     "none", "collection=after:X,...   writes that cost more by then")         \
   X (latency.drive.charge.unit, "io-size", SIZE, MODEL, 0, UINT64_C (1) << 40, \
      "0", "0",                                                                 \
      "io-size=SIZE             of what counts as one request for iops")        \

@@ -15,19 +15,22 @@ drive_settings_complete (struct drive_settings *s)
 {
   const bool drains_in_no_time =
       s->buffer.bytes_per_sec == 0 &&
-      (s->drain == NULL || distribution_is_zero (s->drain));
+      (s->drain == NULL || distribution_is_zero (s->drain)) &&
+      s->flash.program == 0 && s->flash.erase == 0;
 
   s->buffer_size = drains_in_no_time ? 0 : s->buffer.size;
   if (s->cache_size != 0)
     s->buffer_size = min (s->buffer_size, s->cache_size);
   s->any = s->buffer_size != 0 || s->io_credits.base != 0 ||
-           s->byte_credits.base != 0;
+           s->byte_credits.base != 0 || s->flash.dies != 0 ||
+           s->collection.factor != 0;
 }
 
 /* What it costs the medium to take a write from the buffer. */
 static uint64_t
 drain_cost (struct drive *m, const struct drive_settings *s,
-            struct random *random, const struct latency_request *r)
+            struct random *random, const struct latency_request *r,
+            uint64_t factor)
 {
   const uint64_t from = m->drained_to;
   const struct place place = {.distance = r->offset > from ? r->offset - from
@@ -42,7 +45,26 @@ drain_cost (struct drive *m, const struct drive_settings *s,
     nsec += (uint64_t) ((double) r->count * NSEC_PER_SEC /
                         (double) s->buffer.bytes_per_sec);
   m->drained_to = r->offset + r->count;
+  if (factor != 1000)
+    nsec = nsec * factor / 1000;
+  if (s->flash.dies != 0)
+    nsec += flash_cost (&s->flash, r->count, factor);
   return nsec;
+}
+
+/* Returns how long the dies are at a request, those before it included. */
+static uint64_t
+serve_by_dies (struct drive *m, const struct drive_settings *s,
+               const struct latency_request *r, uint64_t factor)
+{
+  uint64_t done = r->arrival;
+
+  if (r->op == OP_READ)
+    done = flash_read (&m->flash, &s->flash, r->offset, r->count, r->arrival);
+  else if ((r->op == OP_WRITE || r->op == OP_ZERO) && s->buffer_size == 0)
+    done = flash_program (&m->flash, &s->flash, r->count, factor, false,
+                          r->arrival);
+  return done - r->arrival;
 }
 
 /* A flush takes its base from when all that is dirty has drained. */
@@ -55,14 +77,33 @@ serve_buffered (struct drive *m, const struct drive_settings *s,
 
   if (r->op == OP_WRITE || r->op == OP_ZERO) {
     in = buffer_put (&m->buffer, &s->buffer, s->buffer_size, r->count,
-                     drain_cost (m, s, random, r), r->arrival, slot);
+                     drain_cost (m, s, random, r, served.factor), r->arrival,
+                     slot);
     done = max (done, in);
+    if (s->flash.program != 0)
+      flash_program (&m->flash, &s->flash, r->count, served.factor, true,
+                     slot->from);
   }
   if (r->op != OP_FLUSH && !r->fua)
     return done;
   if (!s->buffer.plp)
     in = max (in, buffer_drained (&m->buffer, r->arrival));
   return max (done, moment_after (in, served.base));
+}
+
+uint64_t
+drive_factor (struct drive *m, const struct drive_settings *s,
+              const struct latency_request *r)
+{
+  return s->collection.factor == 0
+             ? 1000
+             : collection_factor (&m->collection, &s->collection, s->size, r);
+}
+
+bool
+drive_has_medium (const struct drive_settings *s)
+{
+  return s->buffer_size != 0 || s->flash.dies != 0;
 }
 
 uint32_t
@@ -103,6 +144,9 @@ drive_serve (struct drive *m, const struct drive_settings *s,
              struct random *random, const struct latency_request *r,
              struct served served, struct drive_slot *slot)
 {
+  if (s->flash.dies != 0)
+    served.done =
+        moment_after (served.done, serve_by_dies (m, s, r, served.factor));
   if (s->buffer_size != 0)
     served.done = serve_buffered (m, s, random, r, served, &slot->buffer);
   if (s->io_credits.base != 0 || s->byte_credits.base != 0)
@@ -127,4 +171,11 @@ drive_begin_anew (struct drive *m)
   memset (&m->buffer, 0, sizeof m->buffer);
   credits_begin_anew (&m->io_credits);
   credits_begin_anew (&m->byte_credits);
+  flash_begin_anew (&m->flash);
+}
+
+void
+drive_destroy (struct drive *m)
+{
+  flash_destroy (&m->flash);
 }

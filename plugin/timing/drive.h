@@ -6,6 +6,7 @@
  *
  *     buffer.c       a write-back buffer, and flushes that wait for it
  *     credits.c      burst credits, and requests that count by size
+ *     flash.c        dies, reads that meet programs, and collection
  *
  * struct drive_settings is part of the settings, and struct drive of a device's
  * struct latency_state, whose lock guards it.  latency.c calls this where
@@ -22,6 +23,7 @@
 #include "common/common.h"
 #include "credits.h"
 #include "distribution.h"
+#include "flash.h"
 #include "gaps.h"
 #include "request.h"
 
@@ -30,6 +32,8 @@ struct drive_settings {
   struct distribution *drain; /* of a write from the buffer; NULL: no time */
   struct charge_settings charge;
   struct credit_settings io_credits, byte_credits;
+  struct flash_settings flash;
+  struct collection_settings collection;
 
   uint64_t cache_size; /* of the volatile write cache; 0: none */
   uint64_t size;       /* the device's, in bytes */
@@ -45,6 +49,8 @@ struct drive {
   uint64_t drained_to; /* the end of the last write that was buffered */
   struct charge charge;
   struct credits io_credits, byte_credits;
+  struct flash flash;
+  struct collection collection;
 };
 
 /* What a request has of the mechanisms, to be given back if it is given up. */
@@ -60,6 +66,7 @@ struct served {
   uint64_t base; /* flush-latency in nanoseconds, of a flush or a request with
                   * FUA; 0 for all others */
   uint32_t operations; /* what it counts, see drive_operations */
+  uint64_t factor;     /* thousandths, see drive_factor */
 };
 
 /* Set the last members, once all others are set. */
@@ -68,6 +75,14 @@ void drive_settings_complete (struct drive_settings *s);
 /* Returns how many operations a request counts as, for limits and credits. */
 uint32_t drive_operations (struct drive *m, const struct drive_settings *s,
                            const struct latency_request *r);
+
+/* Returns how many thousandths times a request costs the medium what it costs
+ * otherwise.  The medium is that behind the buffer, or the dies, or, where
+ * there is neither, what serves the request.
+ */
+uint64_t drive_factor (struct drive *m, const struct drive_settings *s,
+                       const struct latency_request *r);
+bool drive_has_medium (const struct drive_settings *s);
 
 /* Returns the moment, served.done or later, at which R completes.  At most one
  * number of RANDOM is used.
@@ -81,5 +96,8 @@ void drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now);
 
 /* The power was off: forget what does not outlast that. */
 void drive_begin_anew (struct drive *m);
+
+/* Free the memory. */
+void drive_destroy (struct drive *m);
 
 #endif /* NULLBLK_DRIVE_H */

@@ -68,6 +68,7 @@ latency_init (struct latency_state *l, uint64_t now)
 void
 latency_destroy (struct latency_state *l)
 {
+  drive_destroy (&l->drive);
   lanes_destroy (&l->lanes);
   throttle_destroy (&l->throttle);
   pthread_mutex_destroy (&l->lock);
@@ -125,7 +126,7 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
                     struct random *random, const struct latency_request *r,
                     struct latency_slot *slot)
 {
-  uint64_t through, done, nsec, base;
+  uint64_t through, done, nsec, base, factor;
   struct place place;
   uint32_t operations;
 
@@ -140,6 +141,9 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
   pthread_mutex_lock (&l->lock);
   place = move (l, s, r);
   nsec = service_time (s, random, r, &place, &base);
+  factor = drive_factor (&l->drive, &s->drive, r);
+  if (factor != 1000 && !drive_has_medium (&s->drive))
+    nsec = nsec * factor / 1000;
   if (s->lanes != 0)
     done = lanes_serve (&l->lanes, s->lanes, &s->stall, l->origin, r->arrival,
                         nsec, &slot->lane);
@@ -147,10 +151,12 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
     done = stall_serve (&s->stall, l->origin, r->arrival, nsec);
   operations = drive_operations (&l->drive, &s->drive, r);
   if (__builtin_expect (s->drive.any, 0))
-    done = drive_serve (
-        &l->drive, &s->drive, random, r,
-        (struct served){.done = done, .base = base, .operations = operations},
-        &slot->drive);
+    done = drive_serve (&l->drive, &s->drive, random, r,
+                        (struct served){.done = done,
+                                        .base = base,
+                                        .operations = operations,
+                                        .factor = factor},
+                        &slot->drive);
   through = throttle_pass (&l->throttle, &s->limits, r->op, r->count,
                            operations, r->arrival, &slot->limit);
   slot->lanes = l->lanes.generation;

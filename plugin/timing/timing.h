@@ -12,6 +12,7 @@
 #include "buffer.h"
 #include "credits.h"
 #include "distribution.h"
+#include "flash.h"
 #include "gaps.h"
 #include "lanes.h"
 #include "latency.h"

@@ -186,6 +186,13 @@ random_change (char *text, size_t len)
       {"drain-mbps", {"none", "1", "40960", "0"}},
       {"drain-batch", {"0", "4K", "1M", "7"}},
       {"plp", {"true", "false", "1", "no"}},
+      {"flash",
+       {"none", "dies:8,page:4K,read:0", "read:1us,page:16K,dies:1",
+        "dies:9,page:4K,read:0,program:1ns,erase:1ns,block:1M,channels:9,"
+        "mbps:40960"}},
+      {"collection",
+       {"none", "after:0,factor:1", "after:0.123,factor:2.5,sequential:1.5",
+        "after:1,factor:1000,recovery:40960"}},
       {"io-size", {"0", "1", "256K", "1T"}},
       {"io-merge", {"true", "false", "1", "no"}},
       {"iops-credits",

@@ -586,6 +586,8 @@ test_wait (void **state)
                {"buffer-size", "1M", false},
                {"drain-latency", "1ms", false},
                {"io-size", "4K", false},
+               {"flash", "dies:1,page:4K,read:0", true},
+               {"collection", "after:0,factor:1", true},
                {"read-size-latency", "4K:0,8K:1ns", true},
                {"write-size-latency", "none", false},
                {"iops-credits", "base:1,burst:1,bucket:1", true},

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Flash, and its collection; see flash.h.
+ */
+
+#include <config.h>
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flash.h"
+#include "throttle.h"
+
+#define MIB (UINT64_C (1) << 20)
+
+/* There is no flash where there is no memory for it. */
+static bool
+has_dies (struct flash *f, const struct flash_settings *s)
+{
+  if (__builtin_expect (f->nr != s->dies, 0)) {
+    free (f->dies);
+    f->next = 0;
+    f->dies = calloc (s->dies, sizeof *f->dies);
+    f->nr = f->dies != NULL ? (uint32_t) s->dies : 0;
+  }
+  return f->nr != 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* Reads */
+
+/* Returns when the program or erase is over that is under way at MOMENT. */
+static uint64_t
+end_of_step (const struct die *d, const struct flash_settings *s,
+             uint64_t moment)
+{
+  uint64_t from = d->from, done;
+
+  if (moment >= d->erase_from && moment < d->erase_to)
+    return d->erase_to;
+  if (d->erase_to > from && d->erase_to <= moment)
+    from = d->erase_to;
+  done = s->program != 0 ? (moment - from) % s->program : 0;
+  return done != 0 ? moment + s->program - done : moment;
+}
+
+/* Have a die read from ARRIVAL on, for NSEC.  What it is to program waits. */
+static uint64_t
+read_die (struct die *d, const struct flash_settings *s, uint64_t arrival,
+          uint64_t nsec)
+{
+  uint64_t start = max (arrival, d->free), later;
+
+  if (start < d->to) {
+    if (start >= d->from) {
+      start = end_of_step (d, s, start);
+      later = nsec;
+      d->from = start;
+    }
+    else
+      later = start + nsec > d->from ? start + nsec - d->from : 0;
+    if (d->erase_from >= start) {
+      d->erase_from += later;
+      d->erase_to += later;
+    }
+    d->from += later;
+    d->to += later;
+  }
+  d->free = start + nsec;
+  return d->free;
+}
+
+/* COUNT bytes go over the channel of a die, from MOMENT on. */
+static uint64_t
+send (struct flash *f, const struct flash_settings *s, uint32_t die,
+      uint64_t count, uint64_t moment)
+{
+  uint64_t *free_at;
+
+  if (s->channels == 0)
+    return moment;
+  free_at = &f->channels[die % (uint32_t) s->channels];
+  *free_at = max (*free_at, moment) + count * NSEC_PER_SEC / s->bytes_per_sec;
+  return *free_at;
+}
+
+uint64_t
+flash_read (struct flash *f, const struct flash_settings *s, uint64_t offset,
+            uint32_t count, uint64_t arrival)
+{
+  const uint64_t first = offset / s->page;
+  const uint64_t n = count > 0 ? (offset + count - 1) / s->page - first + 1 : 0;
+  uint64_t done = arrival, moment, pages, bytes;
+  uint32_t i, die;
+
+  if (!has_dies (f, s))
+    return arrival;
+  die = (uint32_t) (first % f->nr);
+  for (i = 0; i < n && i < f->nr; i++) {
+    pages = n / f->nr + (i < n % f->nr);
+    bytes = n == 1 ? count : pages * s->page;
+    moment =
+        read_die (&f->dies[die], s, arrival,
+                  f->dies[die].page == first + i + 1 ? (pages - 1) * s->read
+                                                     : pages * s->read);
+    f->dies[die].page = first + i + (pages - 1) * f->nr + 1;
+    done = max (done, send (f, s, die, bytes, moment));
+    die = die + 1 < f->nr ? die + 1 : 0;
+  }
+  return done;
+}
+
+/*---------------------------------------------------------------------*/
+/* Programs */
+
+/* Have a die program N pages from ARRIVAL on, behind what it is to program
+ * already.
+ */
+static uint64_t
+program_die (struct die *d, const struct flash_settings *s, uint64_t n,
+             uint64_t arrival)
+{
+  const uint64_t idle = max (arrival, d->free);
+
+  if (d->to <= idle) {
+    d->from = d->to = idle;
+    d->erase_from = d->erase_to = 0;
+  }
+  d->to += n * s->program;
+  if (s->block != 0) {
+    d->filled += n * s->page;
+    if (d->filled >= s->block) {
+      d->erase_from = d->to;
+      d->to += d->filled / s->block * s->erase;
+      d->erase_to = d->to;
+      d->filled %= s->block;
+    }
+  }
+  return d->to;
+}
+
+uint64_t
+flash_program (struct flash *f, const struct flash_settings *s, uint32_t count,
+               uint64_t factor, bool is_buffered, uint64_t arrival)
+{
+  uint64_t done = arrival, n = ((uint64_t) count + s->page - 1) / s->page;
+  uint64_t moment;
+  uint32_t i;
+
+  if (is_buffered) {
+    f->buffered += count;
+    n = f->buffered / s->page;
+    f->buffered %= s->page;
+  }
+  if (factor != 1000) {
+    f->owed += n * factor;
+    n = f->owed / 1000;
+    f->owed %= 1000;
+  }
+  if (!has_dies (f, s))
+    return arrival;
+  for (i = 0; i < n && i < f->nr; i++) {
+    moment = program_die (&f->dies[f->next], s, n / f->nr + (i < n % f->nr),
+                          arrival);
+    done = max (done, moment);
+    f->next = f->next + 1 < f->nr ? f->next + 1 : 0;
+  }
+  return done;
+}
+
+uint64_t
+flash_cost (const struct flash_settings *s, uint32_t count, uint64_t factor)
+{
+  double nsec = (double) s->program / (double) s->page;
+
+  if (s->block != 0)
+    nsec += (double) s->erase / (double) s->block;
+  return (uint64_t) (nsec * (double) count * (double) factor /
+                     (1000.0 * (double) s->dies));
+}
+
+void
+flash_begin_anew (struct flash *f)
+{
+  if (f->nr != 0)
+    memset (f->dies, 0, f->nr * sizeof *f->dies);
+  memset (f->channels, 0, sizeof f->channels);
+  f->buffered = 0;
+}
+
+void
+flash_destroy (struct flash *f)
+{
+  free (f->dies);
+  memset (f, 0, sizeof *f);
+}
+
+/*---------------------------------------------------------------------*/
+/* Collection */
+
+/* What has been freed since, in whole bytes: the rest of the time counts for
+ * the next.
+ */
+static void
+recover (struct collection *c, const struct collection_settings *s,
+         uint64_t now)
+{
+  const double per_nsec = (double) s->recovery / NSEC_PER_SEC;
+  uint64_t freed;
+
+  if (s->recovery != 0 && now > c->since) {
+    freed = (uint64_t) ((double) (now - c->since) * per_nsec);
+    c->since = freed < c->used ? c->since + (uint64_t) (freed / per_nsec) : now;
+    c->used -= min (freed, c->used);
+  }
+}
+
+uint64_t
+collection_factor (struct collection *c, const struct collection_settings *s,
+                   uint64_t size, const struct latency_request *r)
+{
+  const uint64_t most = (uint64_t) ((double) size * (double) s->after / 1000);
+  uint64_t factor = 1000;
+  bool is_sequential;
+
+  recover (c, s, r->arrival);
+  if (r->op == OP_TRIM)
+    c->used -= min (c->used, (uint64_t) r->count);
+  if (r->op != OP_WRITE && r->op != OP_ZERO)
+    return factor;
+  is_sequential = r->offset == c->end;
+  c->end = r->offset + r->count;
+  if (c->used + r->count > most)
+    factor = is_sequential && s->sequential != 0 ? s->sequential : s->factor;
+  c->used = min (c->used + r->count, most);
+  return factor;
+}
+
+/*---------------------------------------------------------------------*/
+/* As text */
+
+static const char *
+check_flash (const void *value)
+{
+  const struct flash_settings *s = value;
+
+  if (s->block != 0 && s->block < s->page)
+    return "allowed after block: is no less than after page:";
+  if ((s->channels != 0) != (s->bytes_per_sec != 0))
+    return "allowed is channels: together with mbps:";
+  return s->channels > s->dies
+             ? "allowed after channels: is no more than after dies:"
+             : NULL;
+}
+
+#define PART(member, name, type, least, most, is_needed)                       \
+  {                                                                            \
+    name, type, offsetof (struct flash_settings, member), least, most,         \
+        is_needed, 0                                                           \
+  }
+
+static const struct value_part flash_part[] = {
+    PART (dies, "dies", PART_COUNT, 1, MAX_DIES, true),
+    PART (page, "page", PART_SIZE, 512, 16 * MIB, true),
+    PART (read, "read", PART_DURATION, 0, NSEC_PER_SEC, true),
+    PART (program, "program", PART_DURATION, 0, NSEC_PER_SEC, false),
+    PART (erase, "erase", PART_DURATION, 0, NSEC_PER_SEC, false),
+    PART (block, "block", PART_SIZE, 512, 1024 * MIB, false),
+    PART (channels, "channels", PART_COUNT, 1, MAX_CHANNELS, false),
+    PART (bytes_per_sec, "mbps", PART_MIB, MIB, MAX_BYTES_PER_SEC, false),
+};
+#undef PART
+
+const struct parts flash_parts = {flash_part,
+                                  sizeof flash_part / sizeof flash_part[0],
+                                  sizeof (struct flash_settings), check_flash};
+
+#define PART(member, name, type, least, most, is_needed)                       \
+  {                                                                            \
+    name, type, offsetof (struct collection_settings, member), least, most,    \
+        is_needed, 0                                                           \
+  }
+
+static const struct value_part collection_part[] = {
+    PART (after, "after", PART_FACTOR, 0, 1000, true),
+    PART (factor, "factor", PART_FACTOR, 1000, 1000000, true),
+    PART (sequential, "sequential", PART_FACTOR, 1000, 1000000, false),
+    PART (recovery, "recovery", PART_MIB, MIB, MAX_BYTES_PER_SEC, false),
+};
+
+const struct parts collection_parts = {
+    collection_part, sizeof collection_part / sizeof collection_part[0],
+    sizeof (struct collection_settings), NULL};

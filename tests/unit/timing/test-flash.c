@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Dies, and collection, on moments made up here: by hand, and beside dies that
+ * go on in steps of a microsecond.
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/common.h"
+#include "timing/timing.h"
+#include "unit.h"
+
+#define START (5 * NSEC_PER_SEC)
+#define USEC NSEC_PER_USEC
+#define MSEC NSEC_PER_MSEC
+#define PAGE 4096
+#define SIZE (UINT64_C (1) << 30)
+
+static struct latency_state l;
+static struct latency_settings s;
+static struct random random_numbers;
+static struct latency_slot slot; /* of the last request */
+
+static int
+setup (void **state)
+{
+  (void) state;
+  memset (&s, 0, sizeof s);
+  s.size = s.drive.size = SIZE;
+  random_init (&random_numbers, 1, 0);
+  return latency_init (&l, START);
+}
+
+static int
+teardown (void **state)
+{
+  (void) state;
+  latency_settings_unref (&s);
+  latency_destroy (&l);
+  return 0;
+}
+
+static void
+set_flash (const char *text)
+{
+  struct message why;
+
+  if (parts_parse (&flash_parts, text, &s.drive.flash, &why) != 0)
+    fail_msg ("%s", why.text);
+  latency_settings_complete (&s);
+}
+
+static void
+set_collection (const char *text)
+{
+  struct message why;
+
+  if (parts_parse (&collection_parts, text, &s.drive.collection, &why) != 0)
+    fail_msg ("%s", why.text);
+  latency_settings_complete (&s);
+}
+
+static void
+set_distribution (struct distribution **d, const char *text)
+{
+  struct message why;
+
+  distribution_unref (*d);
+  if (distribution_parse (text, OP_WRITE, d, &why) != 0)
+    fail_msg ("%s", why.text);
+  latency_settings_complete (&s);
+}
+
+/* After START and from then on. */
+static uint64_t
+ask (enum operation op, uint64_t count, uint64_t offset, uint64_t when)
+{
+  const struct latency_request r = {.op = op,
+                                    .count = (uint32_t) count,
+                                    .offset = offset,
+                                    .arrival = START + when};
+
+  return latency_completion (&l, &s, &random_numbers, &r, &slot) - START;
+}
+
+static uint64_t
+read_page (uint64_t page, uint64_t when)
+{
+  return ask (OP_READ, PAGE, page * PAGE, when);
+}
+
+static uint64_t
+write_page (uint64_t page, uint64_t when)
+{
+  return ask (OP_WRITE, PAGE, page * PAGE, when);
+}
+
+/*---------------------------------------------------------------------*/
+
+static void
+test_reads (void **state)
+{
+  (void) state;
+  set_flash ("dies:4,page:4K,read:50us");
+  assert_true (s.waits);
+  set_distribution (&s.durations[OP_READ], "10us");
+  assert_int_equal (read_page (0, 0), 60 * USEC);
+  assert_int_equal (read_page (1, 0), 60 * USEC);
+  assert_int_equal (read_page (4, 0), 110 * USEC); /* the die of page 0 */
+  assert_int_equal (read_page (8, 30 * USEC), 160 * USEC);
+  assert_int_equal (read_page (12, 200 * USEC), 260 * USEC);
+  /* It is at hand. */
+  assert_int_equal (read_page (12, MSEC), MSEC + 10 * USEC);
+  assert_int_equal (ask (OP_READ, 512, 12 * PAGE + 512, MSEC),
+                    MSEC + 10 * USEC);
+  assert_int_equal (read_page (16, MSEC), MSEC + 60 * USEC);
+  assert_int_equal (read_page (12, MSEC), MSEC + 110 * USEC);
+  /* Two pages, half of each; six pages, two on two of the dies. */
+  assert_int_equal (ask (OP_READ, PAGE, 21 * PAGE / 2, 2 * MSEC),
+                    2 * MSEC + 60 * USEC);
+  assert_int_equal (ask (OP_READ, 6 * PAGE, 20 * PAGE, 3 * MSEC),
+                    3 * MSEC + 110 * USEC);
+  assert_int_equal (read_page (25, 3 * MSEC), 3 * MSEC + 110 * USEC);
+  assert_int_equal (read_page (27, 3 * MSEC), 3 * MSEC + 110 * USEC);
+  assert_int_equal (ask (OP_FLUSH, 0, 0, 3 * MSEC), 3 * MSEC);
+  assert_int_equal (ask (OP_TRIM, PAGE, 0, 3 * MSEC), 3 * MSEC);
+}
+
+static void
+test_channels (void **state)
+{
+  (void) state;
+  /* 4 KiB take 1/128 s. */
+  set_flash ("dies:4,page:8K,read:50us,channels:2,mbps:1");
+  assert_int_equal (ask (OP_READ, PAGE, 0, 0), 50 * USEC + 3906250);
+  /* Die 2 is on the same one, and die 1 is not. */
+  assert_int_equal (ask (OP_READ, PAGE, 16384, 0), 50 * USEC + 7812500);
+  assert_int_equal (ask (OP_READ, PAGE, 8192, 0), 50 * USEC + 3906250);
+  /* Two whole pages, side by side. */
+  assert_int_equal (ask (OP_READ, 16384, 8192, NSEC_PER_SEC),
+                    NSEC_PER_SEC + 7812500);
+}
+
+static void
+test_programs (void **state)
+{
+  (void) state;
+  set_flash ("dies:2,page:4K,read:50us,program:500us");
+  set_distribution (&s.durations[OP_WRITE], "10us");
+  /* In turns, wherever they go. */
+  assert_int_equal (write_page (7, 0), 510 * USEC);
+  assert_int_equal (write_page (7, 0), 510 * USEC);
+  assert_int_equal (write_page (7, 0), 1010 * USEC); /* die 0 */
+  assert_int_equal (ask (OP_ZERO, 512, 0, 0), 1000 * USEC);
+  /* A read waits for the one under way; the next waits for the read. */
+  assert_int_equal (read_page (0, 100 * USEC), 550 * USEC);
+  assert_int_equal (write_page (7, 100 * USEC), 1560 * USEC);
+  assert_int_equal (read_page (2, 600 * USEC), 1100 * USEC);
+  assert_int_equal (read_page (4, 1090 * USEC), 1150 * USEC);
+  assert_int_equal (read_page (6, 1160 * USEC), 1700 * USEC);
+  /* Between two programs it has to wait for none. */
+  assert_int_equal (ask (OP_WRITE, 4 * PAGE, 0, 10 * MSEC),
+                    10 * MSEC + 1010 * USEC);
+  assert_int_equal (read_page (0, 10 * MSEC + 500 * USEC),
+                    10 * MSEC + 550 * USEC);
+  assert_int_equal (read_page (2, 10 * MSEC + 560 * USEC),
+                    10 * MSEC + 1100 * USEC);
+}
+
+static void
+test_erases (void **state)
+{
+  (void) state;
+  set_flash ("dies:1,page:4K,read:50us,program:500us,erase:3ms,block:8K");
+  assert_int_equal (write_page (0, 0), 500 * USEC);
+  assert_int_equal (write_page (0, 0), 4 * MSEC);
+  assert_int_equal (write_page (0, 0), 4500 * USEC);
+  assert_int_equal (read_page (0, 100 * USEC), 550 * USEC);
+  assert_int_equal (read_page (1, 1060 * USEC), 4100 * USEC); /* the erase */
+  /* The third has begun by then, and is 100 us later than it was to be. */
+  assert_int_equal (read_page (2, 4200 * USEC), 4650 * USEC);
+  assert_int_equal (write_page (0, 10 * MSEC), 13500 * USEC);
+}
+
+/* With a buffer writes are done when they are in it, fill pages together, and
+ * drain as fast as all dies program.
+ */
+static void
+test_buffer (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  s.drive.buffer.size = 16 * PAGE;
+  set_flash ("dies:2,page:8K,read:50us,program:400us");
+  assert_true (s.drive.buffer_size > 0);
+  assert_int_equal (ask (OP_WRITE, PAGE, 0, 0), 0);
+  assert_int_equal (ask (OP_READ, 8192, 0, 0), 50 * USEC); /* no whole page */
+  assert_int_equal (ask (OP_WRITE, PAGE, 0, 50 * USEC), 50 * USEC);
+  assert_int_equal (ask (OP_READ, 8192, 16384, 100 * USEC), 500 * USEC);
+  for (i = 0; i < 16; i++)
+    assert_int_equal (write_page (i, 10 * MSEC), 10 * MSEC);
+  /* Full: a page of 4K in 100 us. */
+  for (i = 1; i < 10; i++)
+    assert_int_equal (write_page (i, 10 * MSEC), 10 * MSEC + i * 100 * USEC);
+  assert_int_equal (ask (OP_FLUSH, 0, 0, 10 * MSEC), 10 * MSEC + 2500 * USEC);
+}
+
+static void
+test_live (void **state)
+{
+  (void) state;
+  set_flash ("dies:1,page:4K,read:50us");
+  assert_int_equal (read_page (0, 0), 50 * USEC);
+  assert_int_equal (read_page (1, 0), 100 * USEC);
+  set_flash ("dies:2,page:4K,read:60us");
+  assert_int_equal (read_page (1, 0), 60 * USEC);
+  latency_begin_anew (&l);
+  assert_int_equal (read_page (1, 0), 60 * USEC);
+  assert_int_equal (read_page (3, 0), 120 * USEC);
+}
+
+/*---------------------------------------------------------------------*/
+
+#define STEPS 400000 /* of a microsecond */
+
+/* Dies as they go on, one step after the other: a read or a program runs to its
+ * end; then the next read that has come is first, and else the next program.
+ */
+struct job {
+  unsigned arrival, length, done;
+};
+
+struct naive {
+  struct job reads[STEPS / 20], programs[STEPS / 20];
+  unsigned nr_reads, nr_programs, next_read, next_program, busy;
+};
+
+static void
+step (struct naive *d, unsigned now)
+{
+  struct job *job = NULL;
+
+  if (d->busy > 0)
+    d->busy--;
+  if (d->busy > 0)
+    return;
+  if (d->next_read < d->nr_reads && d->reads[d->next_read].arrival <= now)
+    job = &d->reads[d->next_read++];
+  else if (d->next_program < d->nr_programs &&
+           d->programs[d->next_program].arrival <= now)
+    job = &d->programs[d->next_program++];
+  if (job == NULL)
+    return;
+  d->busy = job->length;
+  job->done = now + job->length;
+}
+
+/* One page a request, a read and a program now and then. */
+static void
+test_beside_steps (void **state)
+{
+  enum { DIES = 3 };
+  static struct naive dies[DIES];
+  static struct {
+    uint64_t done;
+    struct job *job;
+  } reads[STEPS];
+  uint64_t seed = new_seed ("dies beside steps");
+  const unsigned read = 20 + (unsigned) random_below (&seed, 80);
+  const unsigned program = 100 + (unsigned) random_below (&seed, 900);
+  const unsigned pause = 100 + (unsigned) random_below (&seed, 300);
+  unsigned now, i, n = 0, next = 0, page = 0;
+  uint64_t at;
+  struct naive *d;
+
+  (void) state;
+  memset (dies, 0, sizeof dies);
+  s.drive.flash = (struct flash_settings){.dies = DIES,
+                                          .page = PAGE,
+                                          .read = read * USEC,
+                                          .program = program * USEC};
+  latency_settings_complete (&s);
+  for (now = 0; now < STEPS; now++) {
+    if (random_below (&seed, pause) == 0 &&
+        dies[next].nr_programs < STEPS / 20) {
+      d = &dies[next];
+      d->programs[d->nr_programs++] = (struct job){now, program, 0};
+      next = (next + 1) % DIES;
+      write_page (0, now * USEC);
+    }
+    if (random_below (&seed, pause / 2) == 0) {
+      /* Never the page that is at hand. */
+      page += 1 + (unsigned) random_below (&seed, 1000);
+      d = &dies[page % DIES];
+      if (d->nr_reads == STEPS / 20)
+        continue;
+      reads[n].job = &d->reads[d->nr_reads++];
+      *reads[n].job = (struct job){now, read, 0};
+      at = read_page (page, now * USEC);
+      reads[n++].done = at / USEC;
+    }
+    for (i = 0; i < DIES; i++)
+      step (&dies[i], now);
+  }
+  /* The last are not done by then. */
+  for (i = 0; i < n; i++) {
+    if (reads[i].job->done != 0 && reads[i].done != reads[i].job->done)
+      fail_msg ("read %u, at %u: done at %" PRIu64 ", and not %u", i,
+                reads[i].job->arrival, reads[i].done, reads[i].job->done);
+  }
+  assert_true (n > 100);
+}
+
+/* Reads that meet a program wait for what is left of it, which is any part of
+ * it alike: Kolmogorov and Smirnov's distance of 2000 such waits.
+ */
+static int
+compare (const void *a, const void *b)
+{
+  const uint64_t *x = a, *y = b;
+
+  return *x < *y ? -1 : *x > *y;
+}
+
+static void
+test_waits_are_uniform (void **state)
+{
+  enum { N = 2000 };
+  static uint64_t waits[N];
+  uint64_t seed = new_seed ("waits for programs");
+  const uint64_t program = 700 * USEC;
+  double most = 0, share;
+  uint64_t now = 0;
+  unsigned i;
+
+  (void) state;
+  s.drive.flash = (struct flash_settings){
+      .dies = 1, .page = PAGE, .read = USEC, .program = program};
+  latency_settings_complete (&s);
+  for (i = 0; i < N; i++) {
+    now += 10 * MSEC;
+    ask (OP_WRITE, 8 * PAGE, 0, now);
+    waits[i] = now + random_below (&seed, 4 * program);
+    waits[i] = read_page (i, waits[i]) - waits[i] - USEC;
+  }
+  qsort (waits, N, sizeof waits[0], compare);
+  for (i = 0; i < N; i++) {
+    share = (double) waits[i] / (double) program;
+    most = fmax (most, fabs (share - (double) i / N));
+    most = fmax (most, fabs (share - (double) (i + 1) / N));
+  }
+  /* One of 100,000 seeds has more. */
+  if (most > 2.47 / sqrt (N))
+    fail_msg ("%g from a uniform distribution", most);
+}
+
+/*---------------------------------------------------------------------*/
+
+/* Alone it makes writes longer. */
+static void
+test_collection (void **state)
+{
+  (void) state;
+  set_distribution (&s.durations[OP_WRITE], "10us");
+  set_distribution (&s.durations[OP_ZERO], "10us");
+  set_distribution (&s.durations[OP_READ], "20us");
+  set_collection ("after:0.5,factor:2.5,sequential:1.5");
+  assert_true (s.remembers);
+  assert_int_equal (write_page (9, 0), 10 * USEC);
+  assert_int_equal (ask (OP_WRITE, SIZE / 2 - 2 * PAGE, 0, 0), 10 * USEC);
+  assert_int_equal (write_page (9, 0), 10 * USEC); /* half of it now */
+  assert_int_equal (write_page (9, 0), 25 * USEC);
+  assert_int_equal (write_page (10, 0), 15 * USEC);
+  assert_int_equal (ask (OP_ZERO, PAGE, 0, 0), 25 * USEC);
+  assert_int_equal (read_page (9, 0), 20 * USEC);
+  /* Two pages more are left, whatever was written since. */
+  assert_int_equal (ask (OP_TRIM, 2 * PAGE, 0, 0), 0);
+  assert_int_equal (write_page (9, 0), 10 * USEC);
+  assert_int_equal (write_page (9, 0), 10 * USEC);
+  assert_int_equal (write_page (9, 0), 25 * USEC);
+  ask (OP_TRIM, SIZE, 0, 0);
+  assert_int_equal (ask (OP_WRITE, SIZE / 2, 0, 0), 10 * USEC);
+  assert_int_equal (write_page (9, 0), 25 * USEC);
+  latency_begin_anew (&l); /* the power does not change it */
+  assert_int_equal (write_page (9, 0), 25 * USEC);
+}
+
+/* A MiB a second comes back. */
+static void
+test_recovery (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  set_distribution (&s.durations[OP_WRITE], "10us");
+  set_collection ("after:0.5,factor:2,recovery:1");
+  ask (OP_WRITE, SIZE / 2, 0, 0);
+  assert_int_equal (write_page (9, 0), 20 * USEC);
+  assert_int_equal (write_page (9, 3906 * USEC), 3926 * USEC);
+  assert_int_equal (write_page (9, 7813 * USEC), 7823 * USEC);
+  /* Requests that come often do not lose it. */
+  for (i = 0; i < 8000; i++)
+    read_page (0, 7813 * USEC + i * 500);
+  assert_int_equal (write_page (9, 11720 * USEC), 11730 * USEC);
+}
+
+/* With a buffer the medium has more to do, and with dies these have. */
+static void
+test_what_costs_more (void **state)
+{
+  (void) state;
+  s.drive.buffer.size = 2 * PAGE;
+  set_distribution (&s.drive.drain, "1ms");
+  set_collection ("after:0,factor:3");
+  assert_int_equal (write_page (0, 0), 0);
+  assert_int_equal (ask (OP_FLUSH, 0, 0, 0), 3 * MSEC);
+  set_flash ("dies:2,page:4K,read:0,program:500us");
+  assert_int_equal (write_page (0, NSEC_PER_SEC), NSEC_PER_SEC);
+  assert_int_equal (ask (OP_FLUSH, 0, 0, NSEC_PER_SEC),
+                    NSEC_PER_SEC + 3750 * USEC);
+  s.drive.buffer.size = 0;
+  latency_settings_complete (&s);
+  latency_begin_anew (&l);
+  assert_int_equal (write_page (0, 2 * NSEC_PER_SEC),
+                    2 * NSEC_PER_SEC + 1000 * USEC); /* 3 of 2 dies */
+  set_collection ("after:0,factor:1.5");
+  latency_begin_anew (&l);
+  /* One and a half: now and then two. */
+  assert_int_equal (write_page (0, 3 * NSEC_PER_SEC),
+                    3 * NSEC_PER_SEC + 500 * USEC);
+  assert_int_equal (write_page (0, 4 * NSEC_PER_SEC),
+                    4 * NSEC_PER_SEC + 500 * USEC);
+  assert_int_equal (l.drive.flash.owed, 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_reads),           TEST (test_channels),
+      TEST (test_programs),        TEST (test_erases),
+      TEST (test_buffer),          TEST (test_live),
+      TEST (test_beside_steps),    TEST (test_waits_are_uniform),
+      TEST (test_collection),      TEST (test_recovery),
+      TEST (test_what_costs_more),
+  };
+
+  return RUN_TESTS (tests);
+}
