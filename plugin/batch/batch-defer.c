@@ -132,7 +132,7 @@ make_error (struct deferred *d, int r)
   return false;
 }
 
-/* D does not wait any more.  out_lock is held. */
+/* D does not wait any more, unless the device says so.  out_lock is held. */
 static bool
 answer (struct batch_socket *c, struct deferred *d, uint64_t now, bool over)
 {
@@ -140,8 +140,13 @@ answer (struct batch_socket *c, struct deferred *d, uint64_t now, bool over)
   int r;
 
   batch_thread.answering = c;
-  r = d->due (d->request, now, over);
+  r = d->due (d->request, &now, over);
   batch_thread.answering = NULL;
+  if (r == 2 && !over) {
+    d->deadline = now;
+    deferred_put_in (c, d);
+    return true;
+  }
   /* A failure must not look like success. */
   if (r < 0 && !make_error (d, r))
     c->error = EPROTO;
@@ -196,12 +201,12 @@ batch_defer_answer (struct batch_socket *c)
 void
 batch_defer_end (struct batch_socket *c, bool send)
 {
-  const uint64_t now = clock_now ();
+  uint64_t now = clock_now ();
   struct deferred *d = c->partial_reply;
 
   if (d != NULL) {
     c->partial_reply = NULL;
-    d->due (d->request, now, true);
+    d->due (d->request, &now, true);
     make_idle (c, d);
   }
   while (c->nr_waiting > 0) {
@@ -209,7 +214,7 @@ batch_defer_end (struct batch_socket *c, bool send)
     if (send)
       send = answer (c, d, now, true);
     else {
-      d->due (d->request, now, true);
+      d->due (d->request, &now, true);
       make_idle (c, d);
     }
   }

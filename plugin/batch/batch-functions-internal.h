@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_VERSION 4
+#define BATCH_VERSION 5
 
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
@@ -23,12 +23,13 @@
 /* The library calls this when it answers a request whose reply was deferred: at
  * its deadline, or, if OVER, because the server stops or the client has gone.
  * It returns 0; or a negative errno, and the reply is replaced by one with that
- * error; or 1: the client was dropped, and there is no answer.  It is called
- * once, on the thread that serves the connection (or on one that ends the
+ * error; or 1: the client was dropped, and there is no answer; or, unless OVER,
+ * 2: it is to be called again at *MOMENT, which is the present one before.  It
+ * is called on the thread that serves the connection (or on one that ends the
  * connection), with locks of the library held: it may hasten requests, and make
  * the library shut the connection's socket down, and nothing else.
  */
-typedef int batch_due (void *request, uint64_t now, bool over);
+typedef int batch_due (void *request, uint64_t *moment, bool over);
 
 /* The library calls this to have a request tried again that was set aside.  It
  * returns true, and the reply is due at *MOMENT, or at once if that has passed;

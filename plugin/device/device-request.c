@@ -248,18 +248,43 @@ give_up (struct request *r, uint64_t now)
     r->result = -ESHUTDOWN;
 }
 
+/* At its deadline a request may have to ask for another one, to which what a
+ * rule delays it is added.  Returns whether it has to wait on.  Requests of
+ * several parts never ask.
+ */
+static bool
+ask_again (struct request *r, uint64_t now)
+{
+  struct latency_state *latency = &r->connection->device->latency;
+  bool asks = false;
+  uint64_t more;
+
+  while (r->nr_slots == 1 && latency_asks (&r->slot) && r->deadline <= now) {
+    more = r->deadline - r->slot.told;
+    r->deadline = moment_after (
+        latency_ask (latency, &r->version->s.latency, &r->slot, now), more);
+    asks = true;
+  }
+  return asks && r->deadline > now;
+}
+
 int
-request_on_deadline (void *request, uint64_t now, bool over)
+request_on_deadline (void *request, uint64_t *moment, bool over)
 {
   struct request *r = request;
   const int promised = r->was_set_aside ? 0 : r->result;
   int result;
 
+  /* A wait may end some microseconds early. */
+  if (!over && ask_again (r, max (*moment, r->deadline))) {
+    *moment = r->deadline;
+    return 2;
+  }
   if (__builtin_expect (r->is_listed_early, 0))
     device_forget_early (r);
   if (over)
-    give_up (r, now);
-  result = complete (r, now);
+    give_up (r, *moment);
+  result = complete (r, *moment);
   if (result < 0 && r->was_set_aside &&
       r->connection->front_end->report != NULL)
     r->connection->front_end->report (r->connection->device, result);
@@ -268,7 +293,7 @@ request_on_deadline (void *request, uint64_t now, bool over)
   return result != promised ? result : 0;
 }
 
-_Static_assert(offsetof (struct request, verdict) <= 256,
+_Static_assert(offsetof (struct request, verdict) <= 320,
                "what front_end.defer takes");
 
 /* Have the front end answer the request at its deadline.  Returns false where
@@ -291,6 +316,7 @@ request_end (struct request *r, int result)
 {
   struct devices *devices = r->connection->device->devices;
   uint64_t now;
+  int e;
 
   request_forget_verdict (r);
   r->result = result;
@@ -300,8 +326,11 @@ request_end (struct request *r, int result)
     request_go_out (r);
   if (defer (r))
     return result;
-  if (waiter_wait (&devices->waiter, r->deadline, r->version->s.spin,
-                   &r->connection->front_end->wait, &now) < 0)
+  do
+    e = waiter_wait (&devices->waiter, r->deadline, r->version->s.spin,
+                     &r->connection->front_end->wait, &now);
+  while (e == 0 && ask_again (r, max (now, r->deadline)));
+  if (e < 0)
     give_up (r, now);
   return complete (r, now);
 }

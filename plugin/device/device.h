@@ -211,13 +211,15 @@ struct front_end {
   /* Answer the request that this thread serves, with DATA bytes of data, at the
    * moment DEADLINE (clock_now), spinning for the last SPIN nanoseconds.  Just
    * before that, DUE is called with a copy of the SIZE bytes at REQUEST, at
-   * most 256, as a rule by the same thread: DUE returns 0, or the negative
-   * errno that the request fails with after all, or 1 for no answer.  OVER
-   * tells DUE that the client or the server has gone.  Returns false where the
-   * thread has to wait by itself.  NULL: the thread always has to.
+   * most 320, as a rule by the same thread: DUE returns 0, or the negative
+   * errno that the request fails with after all, or 1 for no answer, or 2 for
+   * DUE to be called again at *MOMENT, which is the present one before.  OVER
+   * tells DUE that the client or the server has gone; then it does not return
+   * 2, and *MOMENT is the present one.  Returns false where the thread has to
+   * wait by itself.  NULL: the thread always has to.
    */
   bool (*defer) (uint64_t deadline, uint64_t spin,
-                 int (*due) (void *request, uint64_t now, bool over),
+                 int (*due) (void *request, uint64_t *moment, bool over),
                  const void *request, size_t size, size_t data);
 
   /* Returns a number of the client whose request this thread serves, which no
@@ -226,7 +228,7 @@ struct front_end {
   uint64_t (*client) (void);
 
   /* Set a write aside that this thread serves, and answer it later.  The front
-   * end copies the SIZE bytes at REQUEST, at most 256, and the N bytes at
+   * end copies the SIZE bytes at REQUEST, at most 320, and the N bytes at
    * PAYLOAD.  A thread that serves the connection calls TURN with both copies
    * once HASTEN was called for that copy of the request, or after the moment
    * UNTIL.  If TURN returns true, DUE is called at *moment, or at once if that
@@ -245,7 +247,7 @@ struct front_end {
   void *(*set_aside) (uint64_t until, uint64_t spin,
                       bool (*turn) (void *request, const void *payload,
                                     uint64_t *moment),
-                      int (*due) (void *request, uint64_t now, bool over),
+                      int (*due) (void *request, uint64_t *moment, bool over),
                       const void *request, size_t size, const void *payload,
                       size_t n);
   void (*hasten) (void *request);

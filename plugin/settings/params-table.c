@@ -114,6 +114,8 @@
      "drain-batch=SIZE         that leaves a full buffer before more comes")   \
   X (latency.drive.buffer.plp, "plp", BOOL, MODEL, 0, 1, "false", "false",     \
      "plp=BOOL                 power-loss protection: flushes need not wait")  \
+  X (latency.drive.disk, "disk", DISK, MODEL, 0, 0, "none", "none",            \
+     "disk=track:D,full:D,...  a head, which serves what is nearest first")    \
   X (latency.drive.flash, "flash", FLASH, MODEL, 0, 0, "none", "none",         \
      "flash=dies:N,page:SIZE,. dies, and reads that meet programs")            \
   X (latency.drive.collection, "collection", COLLECTION, MODEL, 0, 0, "none",  \

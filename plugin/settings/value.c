@@ -45,6 +45,7 @@ static const char *const words[VALUE_FAULT + 1][MAX_WORDS + 1] = {
 static const struct parts *const parts[VALUE_FAULT + 1] = {
     [VALUE_IO_CREDITS] = &io_credits_parts,
     [VALUE_BYTE_CREDITS] = &byte_credits_parts,
+    [VALUE_DISK] = &disk_parts,
     [VALUE_FLASH] = &flash_parts,
     [VALUE_COLLECTION] = &collection_parts,
 };

@@ -31,6 +31,7 @@ enum value_type {
   VALUE_SIZES,           /* struct sizes */
   VALUE_IO_CREDITS,      /* struct credit_settings */
   VALUE_BYTE_CREDITS,    /* the same, in bytes; written in MiB */
+  VALUE_DISK,            /* struct disk_settings */
   VALUE_FLASH,           /* struct flash_settings */
   VALUE_COLLECTION,      /* struct collection_settings */
   VALUE_SPIN,            /* uint64_t, nanoseconds, or SPIN_AUTO of clock.h */

@@ -23,7 +23,7 @@ drive_settings_complete (struct drive_settings *s)
     s->buffer_size = min (s->buffer_size, s->cache_size);
   s->any = s->buffer_size != 0 || s->io_credits.base != 0 ||
            s->byte_credits.base != 0 || s->flash.dies != 0 ||
-           s->collection.factor != 0;
+           s->collection.factor != 0 || s->disk.rpm != 0;
 }
 
 /* What it costs the medium to take a write from the buffer. */
@@ -65,6 +65,26 @@ serve_by_dies (struct drive *m, const struct drive_settings *s,
     done = flash_program (&m->flash, &s->flash, r->count, factor, false,
                           r->arrival);
   return done - r->arrival;
+}
+
+/* Returns when a request that the head serves is done, or has to ask. */
+static uint64_t
+serve_by_head (struct drive *m, const struct drive_settings *s,
+               const struct latency_request *r, uint64_t done,
+               struct drive_slot *slot)
+{
+  slot->rest = done - r->arrival;
+  return moment_after (
+      disk_enter (&m->disk, &s->disk, s->size, r, &slot->ticket), slot->rest);
+}
+
+/* Does the head serve it?  A buffer takes writes. */
+static bool
+is_for_head (const struct drive_settings *s, enum operation op)
+{
+  return s->disk.rpm != 0 &&
+         (op == OP_READ ||
+          ((op == OP_WRITE || op == OP_ZERO) && s->buffer_size == 0));
 }
 
 /* A flush takes its base from when all that is dirty has drained. */
@@ -147,6 +167,8 @@ drive_serve (struct drive *m, const struct drive_settings *s,
   if (s->flash.dies != 0)
     served.done =
         moment_after (served.done, serve_by_dies (m, s, r, served.factor));
+  if (is_for_head (s, r->op))
+    served.done = serve_by_head (m, s, r, served.done, slot);
   if (s->buffer_size != 0)
     served.done = serve_buffered (m, s, random, r, served, &slot->buffer);
   if (s->io_credits.base != 0 || s->byte_credits.base != 0)
@@ -155,10 +177,20 @@ drive_serve (struct drive *m, const struct drive_settings *s,
   return served.done;
 }
 
+uint64_t
+drive_ask (struct drive *m, const struct drive_settings *s, uint64_t now,
+           struct drive_slot *slot)
+{
+  return max (slot->paid, moment_after (disk_ask (&m->disk, &s->disk, s->size,
+                                                  now, &slot->ticket),
+                                        slot->rest));
+}
+
 void
 drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now)
 {
   buffer_leave (&m->buffer, slot->buffer, now);
+  disk_leave (&m->disk, slot->ticket);
   if (slot->paid > now) {
     credits_return (&m->io_credits, slot->operations);
     credits_return (&m->byte_credits, slot->bytes);
@@ -172,10 +204,12 @@ drive_begin_anew (struct drive *m)
   credits_begin_anew (&m->io_credits);
   credits_begin_anew (&m->byte_credits);
   flash_begin_anew (&m->flash);
+  disk_begin_anew (&m->disk);
 }
 
 void
 drive_destroy (struct drive *m)
 {
   flash_destroy (&m->flash);
+  disk_destroy (&m->disk);
 }

@@ -7,6 +7,7 @@
  *     buffer.c       a write-back buffer, and flushes that wait for it
  *     credits.c      burst credits, and requests that count by size
  *     flash.c        dies, reads that meet programs, and collection
+ *     disk.c         a head, and a queue that is served out of order
  *
  * struct drive_settings is part of the settings, and struct drive of a device's
  * struct latency_state, whose lock guards it.  latency.c calls this where
@@ -22,6 +23,7 @@
 #include "buffer.h"
 #include "common/common.h"
 #include "credits.h"
+#include "disk.h"
 #include "distribution.h"
 #include "flash.h"
 #include "gaps.h"
@@ -34,6 +36,7 @@ struct drive_settings {
   struct credit_settings io_credits, byte_credits;
   struct flash_settings flash;
   struct collection_settings collection;
+  struct disk_settings disk;
 
   uint64_t cache_size; /* of the volatile write cache; 0: none */
   uint64_t size;       /* the device's, in bytes */
@@ -51,6 +54,7 @@ struct drive {
   struct credits io_credits, byte_credits;
   struct flash flash;
   struct collection collection;
+  struct disk_head disk;
 };
 
 /* What a request has of the mechanisms, to be given back if it is given up. */
@@ -58,6 +62,8 @@ struct drive_slot {
   struct slot buffer; /* from when it is in, and what it costs the medium */
   uint64_t paid;      /* when its credits are there, which are so many: */
   uint32_t operations, bytes;
+  uint64_t ticket; /* of the disk; 0: it is known when the request is done */
+  uint64_t rest;   /* what comes after the disk, in nanoseconds */
 };
 
 /* A request without the mechanisms of drives. */
@@ -84,12 +90,18 @@ uint64_t drive_factor (struct drive *m, const struct drive_settings *s,
                        const struct latency_request *r);
 bool drive_has_medium (const struct drive_settings *s);
 
-/* Returns the moment, served.done or later, at which R completes.  At most one
- * number of RANDOM is used.
+/* Returns the moment, served.done or later, at which R completes; or, with
+ * slot->ticket, at which it has to ask.  At most one number of RANDOM is used.
  */
 uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
                       struct random *random, const struct latency_request *r,
                       struct served served, struct drive_slot *slot);
+
+/* A request with a ticket asks at NOW, not before the moment that it was told.
+ * The same is returned as by drive_serve.
+ */
+uint64_t drive_ask (struct drive *m, const struct drive_settings *s,
+                    uint64_t now, struct drive_slot *slot);
 
 /* A request is given up at NOW. */
 void drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now);

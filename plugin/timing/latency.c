@@ -162,7 +162,22 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
   slot->lanes = l->lanes.generation;
   slot->limits = l->throttle.generation;
   pthread_mutex_unlock (&l->lock);
-  return max (done, through);
+  slot->through = through;
+  slot->told = max (done, through);
+  return slot->told;
+}
+
+uint64_t
+latency_ask (struct latency_state *l, const struct latency_settings *s,
+             struct latency_slot *slot, uint64_t now)
+{
+  uint64_t done;
+
+  pthread_mutex_lock (&l->lock);
+  done = drive_ask (&l->drive, &s->drive, max (now, slot->told), &slot->drive);
+  pthread_mutex_unlock (&l->lock);
+  slot->told = max (done, slot->through);
+  return slot->told;
 }
 
 void

@@ -62,13 +62,15 @@ struct latency_state {
   bool is_buffered, is_protected;
 };
 
-/* The time of a lane and of a limit that a request has, and of mechanisms of
- * drives, to be given back if the request is given up.  It is of lanes and
- * limits of these generations.
+/* What a request was told, and what it gives back if it is given up: the time
+ * of a lane and of a limit, of these generations, and what it has of mechanisms
+ * of drives.
  */
 struct latency_slot {
   struct slot lane, limit;
   struct drive_slot drive;
+  uint64_t through;       /* when the limits have let it through */
+  uint64_t told;          /* the moment that was told last */
   uint32_t lanes, limits; /* generations */
   enum operation op;
 };
@@ -84,15 +86,29 @@ void latency_settings_unref (struct latency_settings *s);
 int latency_init (struct latency_state *l, uint64_t now);
 void latency_destroy (struct latency_state *l);
 
-/* Returns the moment at which R completes: its arrival, or later.  At most
- * three numbers of RANDOM are used.  With s->remembers, *slot becomes R's time
- * of the lanes and limits; otherwise SLOT may be NULL.
+/* Returns the moment at which R completes: its arrival, or later; or, where
+ * latency_asks says so, that at which it has to ask.  At most three numbers of
+ * RANDOM are used.  With s->remembers, *slot becomes R's time of the lanes and
+ * limits; otherwise SLOT may be NULL.
  */
 uint64_t latency_completion (struct latency_state *l,
                              const struct latency_settings *s,
                              struct random *random,
                              const struct latency_request *r,
                              struct latency_slot *slot);
+
+/* Does a request have to ask, as it is not known yet when it completes? */
+static inline bool
+latency_asks (const struct latency_slot *slot)
+{
+  return slot->drive.ticket != 0;
+}
+
+/* A request asks at NOW, by the settings that it came with.  The same is
+ * returned as by latency_completion.
+ */
+uint64_t latency_ask (struct latency_state *l, const struct latency_settings *s,
+                      struct latency_slot *slot, uint64_t now);
 
 /* A request is given up at NOW: others may have what is left of its time.  A
  * lane that has begun to serve it by then stays busy to the end of its slot.

@@ -11,6 +11,7 @@
 
 #include "buffer.h"
 #include "credits.h"
+#include "disk.h"
 #include "distribution.h"
 #include "flash.h"
 #include "gaps.h"

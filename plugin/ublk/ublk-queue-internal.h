@@ -57,7 +57,8 @@ struct tag {
   bool has_zeroes; /* a read that the device answers with queue.zeroes */
 
   /* Of one that waits. */
-  int (*due) (void *request, uint64_t now, bool over); /* NULL: it does not */
+  int (*due) (void *request, uint64_t *moment,
+              bool over); /* NULL: it does not */
   bool (*turn) (void *request, const void *payload,
                 uint64_t *moment); /* set aside, until its turn is over */
   uint64_t moment, spin;
@@ -160,12 +161,12 @@ int tag_error (const struct tag *t, int err);
  * said so.
  */
 bool tag_defer (struct tag *t, uint64_t deadline, uint64_t spin,
-                int (*due) (void *request, uint64_t now, bool over),
+                int (*due) (void *request, uint64_t *moment, bool over),
                 const void *request, size_t size);
 void *tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
                      bool (*turn) (void *request, const void *payload,
                                    uint64_t *moment),
-                     int (*due) (void *request, uint64_t now, bool over),
+                     int (*due) (void *request, uint64_t *moment, bool over),
                      const void *request, size_t size, const void *payload,
                      size_t n);
 void *tag_hold (struct tag *t, const void *request, size_t size);

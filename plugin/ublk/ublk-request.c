@@ -357,8 +357,8 @@ still_zero (const void *buf, size_t n)
 
 static bool
 defer (uint64_t deadline, uint64_t spin,
-       int (*due) (void *request, uint64_t now, bool over), const void *request,
-       size_t size, size_t data)
+       int (*due) (void *request, uint64_t *moment, bool over),
+       const void *request, size_t size, size_t data)
 {
   (void) data;
   return tag_defer (served, deadline, spin, due, request, size);
@@ -367,7 +367,7 @@ defer (uint64_t deadline, uint64_t spin,
 static void *
 set_aside (uint64_t until, uint64_t spin,
            bool (*turn) (void *request, const void *payload, uint64_t *moment),
-           int (*due) (void *request, uint64_t now, bool over),
+           int (*due) (void *request, uint64_t *moment, bool over),
            const void *request, size_t size, const void *payload, size_t n)
 {
   return tag_set_aside (served, until, spin, turn, due, request, size, payload,

@@ -141,7 +141,7 @@ take_hastened (struct queue *q)
 
 static void
 begin_to_wait (struct tag *t, uint64_t moment, uint64_t spin,
-               int (*due) (void *request, uint64_t now, bool over),
+               int (*due) (void *request, uint64_t *moment, bool over),
                const void *request, size_t size)
 {
   t->moment = moment;
@@ -154,7 +154,7 @@ begin_to_wait (struct tag *t, uint64_t moment, uint64_t spin,
 
 bool
 tag_defer (struct tag *t, uint64_t deadline, uint64_t spin,
-           int (*due) (void *request, uint64_t now, bool over),
+           int (*due) (void *request, uint64_t *moment, bool over),
            const void *request, size_t size)
 {
   begin_to_wait (t, deadline, spin, due, request, size);
@@ -165,7 +165,7 @@ void *
 tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
                bool (*turn) (void *request, const void *payload,
                              uint64_t *moment),
-               int (*due) (void *request, uint64_t now, bool over),
+               int (*due) (void *request, uint64_t *moment, bool over),
                const void *request, size_t size, const void *payload, size_t n)
 {
   t->payload = NULL;
@@ -182,10 +182,10 @@ tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
 
 /* Of one that is held: nobody calls it. */
 static int
-never_due (void *request, uint64_t now, bool over)
+never_due (void *request, uint64_t *moment, bool over)
 {
   (void) request;
-  (void) now;
+  (void) moment;
   (void) over;
   return -ESHUTDOWN;
 }
@@ -217,12 +217,19 @@ tag_put_in (struct tag *t)
     rise (q, q->nr_in_heap++, t);
 }
 
-/* T does not wait any more, and nobody hastens it after `due`. */
+/* T does not wait any more, unless the device says so, and nobody hastens it
+ * after `due`.
+ */
 static void
 end_wait (struct tag *t, uint64_t now, bool over)
 {
-  const int r = t->due (t->request, now, over);
+  const int r = t->due (t->request, &now, over);
 
+  if (r == 2 && !over) {
+    t->moment = now;
+    tag_put_in (t);
+    return;
+  }
   t->due = NULL;
   t->turn = NULL;
   if (__builtin_expect (atomic_load (&t->is_hastened), 0))

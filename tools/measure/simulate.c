@@ -45,15 +45,16 @@ take_settings (const char *text, struct params *p, struct message *why)
   return r;
 }
 
-/* Returns the moment at which a request completes that arrives at NOW. */
+/* Returns the moment at which a request completes that arrives at NOW, or at
+ * which it asks.
+ */
 static uint64_t
 serve (struct simulation *sim, enum operation op, bool is_random,
-       uint64_t count, uint64_t now)
+       uint64_t count, uint64_t now, struct latency_slot *slot)
 {
   const uint64_t places = sim->size / count;
   struct latency_request r = {
       .op = op, .count = (uint32_t) count, .arrival = now};
-  struct latency_slot slot;
 
   if (op == OP_FLUSH)
     r.count = 0;
@@ -64,7 +65,20 @@ serve (struct simulation *sim, enum operation op, bool is_random,
     sim->next = r.offset + count;
   }
   return latency_completion (&sim->state, sim->settings, &sim->random, &r,
-                             &slot);
+                             slot);
+}
+
+/* A request of which nobody else is in the way: it completes when it asks. */
+static uint64_t
+serve_alone (struct simulation *sim, enum operation op, uint64_t count,
+             uint64_t now)
+{
+  struct latency_slot slot = {0};
+
+  now = serve (sim, op, true, count, now, &slot);
+  while (latency_asks (&slot))
+    now = latency_ask (&sim->state, sim->settings, &slot, now);
+  return now;
 }
 
 /* Always as many requests on their way as the cell has.  TIMES become how long
@@ -79,26 +93,38 @@ load (struct simulation *sim, const struct cell *cell, uint64_t *times,
   const bool is_random = cell->kind != READ && cell->kind != WRITE;
   const unsigned skipped = 2 * cell->depth;
   static uint64_t began[MAX_DEPTH], ends[MAX_DEPTH];
+  static struct latency_slot slots[MAX_DEPTH];
   uint64_t now = start;
   unsigned i, j, first;
 
+  memset (slots, 0, sizeof slots);
   for (j = 0; j < cell->depth; j++) {
     began[j] = start;
-    ends[j] = serve (sim, op, is_random, cell->size, start);
+    ends[j] = serve (sim, op, is_random, cell->size, start, &slots[j]);
   }
-  for (i = 0; i < skipped + n; i++) {
+  for (i = 0; i < skipped + n;) {
+    /* A client needs a moment for its next request: those that wait ask before
+     * that comes.
+     */
     first = 0;
     for (j = 1; j < cell->depth; j++) {
-      if (ends[j] < ends[first])
+      if (ends[j] < ends[first] ||
+          (ends[j] == ends[first] && latency_asks (&slots[j])))
         first = j;
     }
     now = ends[first];
+    if (latency_asks (&slots[first])) {
+      ends[first] =
+          latency_ask (&sim->state, sim->settings, &slots[first], now);
+      continue;
+    }
     if (i < skipped)
       start = now;
     else
       times[i - skipped] = now - began[first];
     began[first] = now;
-    ends[first] = serve (sim, op, is_random, cell->size, now);
+    ends[first] = serve (sim, op, is_random, cell->size, now, &slots[first]);
+    i++;
   }
   return now - start;
 }
@@ -112,8 +138,8 @@ load_flushes (struct simulation *sim, const struct cell *cell, uint64_t *times,
 
   for (i = 0; i < n; i++) {
     for (j = 0; j < cell->n; j++)
-      now = serve (sim, OP_WRITE, true, cell->size, now);
-    done = serve (sim, OP_FLUSH, true, cell->size, now);
+      now = serve_alone (sim, OP_WRITE, cell->size, now);
+    done = serve_alone (sim, OP_FLUSH, cell->size, now);
     times[i] = done - now;
     now = done;
   }

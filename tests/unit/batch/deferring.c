@@ -229,12 +229,12 @@ note (uint32_t cookie, bool is_due, bool over)
 }
 
 int
-due (void *arg, uint64_t now, bool over)
+due (void *arg, uint64_t *moment, bool over)
 {
   const struct request *r = arg;
 
   note (r->cookie, true, over);
-  seen.early += !over && now < r->earliest;
+  seen.early += !over && *moment < r->earliest;
   return over ? r->verdict_over : r->verdict;
 }
 

@@ -80,7 +80,7 @@ struct request {
   uint64_t earliest;
 };
 
-int due (void *arg, uint64_t now, bool over);
+int due (void *arg, uint64_t *moment, bool over);
 
 /* How often was it called for COOKIE? */
 unsigned dues_of (uint32_t cookie);

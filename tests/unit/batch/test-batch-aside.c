@@ -66,11 +66,11 @@ turn (void *arg, const void *bytes, uint64_t *moment)
 static unsigned ended;
 
 static int
-end (void *arg, uint64_t now, bool over)
+end (void *arg, uint64_t *moment, bool over)
 {
   const struct aside *a = arg;
 
-  (void) now;
+  (void) moment;
   ended++;
   note (a->cookie, true, over);
   return over ? -ESHUTDOWN : a->verdict;

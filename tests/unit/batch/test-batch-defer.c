@@ -499,7 +499,7 @@ defer_in_thread (void *arg)
 static void
 test_not_deferred (void **state)
 {
-  const char request[257] = {0};
+  const char request[321] = {0};
   bool deferred = true;
   char half[14];
   pthread_t thread;
@@ -533,7 +533,7 @@ test_not_deferred (void **state)
 
   connect_again (8);
   reads_first ();
-  assert_false (batch_defer (clock_now () + HOUR, 0, due, request, 257, 0));
+  assert_false (batch_defer (clock_now () + HOUR, 0, due, request, 321, 0));
   answer (1);
   expect_reply (1);
 
@@ -562,14 +562,14 @@ test_not_deferred (void **state)
 }
 
 static int
-due_for_bytes (void *request, uint64_t now, bool over)
+due_for_bytes (void *request, uint64_t *moment, bool over)
 {
   const unsigned char *p = request;
   unsigned i;
 
-  (void) now;
-  for (i = 0; i < 256; i++) {
-    if (p[i] != i)
+  (void) moment;
+  for (i = 0; i < 320; i++) {
+    if (p[i] != i % 256)
       return 99;
   }
   note (1, true, over);
@@ -580,20 +580,50 @@ due_for_bytes (void *request, uint64_t now, bool over)
 static void
 test_request_is_copied (void **state)
 {
-  unsigned char request[256];
+  unsigned char request[320];
   unsigned i;
 
   (void) state;
-  for (i = 0; i < 256; i++)
-    request[i] = i;
+  for (i = 0; i < 320; i++)
+    request[i] = (unsigned char) i;
   reads_first ();
-  assert_true (batch_defer (0, 0, due_for_bytes, request, 256, 100));
-  memset (request, 0, 256);
+  assert_true (batch_defer (0, 0, due_for_bytes, request, 320, 100));
+  memset (request, 0, 320);
   answer (1);
   calls.turn[AT_READ] = ends;
   assert_int_equal (next_request (), 0);
   expect_reply (1);
   assert_int_equal (dues_of (1), 1);
+}
+
+/* Said how often before it is answered. */
+static unsigned asks;
+
+static int
+due_again (void *request, uint64_t *moment, bool over)
+{
+  (void) request;
+  note (1, true, over);
+  if (over || asks-- == 0)
+    return 0;
+  *moment = clock_now () + NSEC_PER_MSEC;
+  return 2;
+}
+
+/* The device may say at the moment that it is another one. */
+static void
+test_due_again (void **state)
+{
+  (void) state;
+  reads_first ();
+  asks = 2;
+  assert_true (batch_defer (0, 0, due_again, "", 1, 100));
+  answer (1);
+  calls.turn[AT_READ] = ends;
+  assert_int_equal (next_request (), 0);
+  expect_reply (1);
+  assert_int_equal (dues_of (1), 3);
+  assert_int_equal (seen.overs, 0);
 }
 
 static bool
@@ -650,6 +680,7 @@ main (void)
       CASE (test_chunks_by_themselves),
       CASE (test_not_deferred),
       CASE (test_request_is_copied),
+      CASE (test_due_again),
   };
 
   alarm (240);

@@ -186,6 +186,9 @@ random_change (char *text, size_t len)
       {"drain-mbps", {"none", "1", "40960", "0"}},
       {"drain-batch", {"0", "4K", "1M", "7"}},
       {"plp", {"true", "false", "1", "no"}},
+      {"disk",
+       {"none", "track:0,full:0,rpm:100000", "rpm:99999,full:1ns,track:1ns",
+        "track:0,full:0,rpm:100000,mbps:40960,queue:256,from:2"}},
       {"flash",
        {"none", "dies:8,page:4K,read:0", "read:1us,page:16K,dies:1",
         "dies:9,page:4K,read:0,program:1ns,erase:1ns,block:1M,channels:9,"

@@ -26,11 +26,11 @@ struct aside {
   struct client *client;
   uint64_t until;
   bool (*turn) (void *request, const void *payload, uint64_t *moment);
-  int (*due) (void *request, uint64_t now, bool over);
+  int (*due) (void *request, uint64_t *moment, bool over);
   void *payload;
   bool is_hastened, is_over;
   int result;
-  _Alignas(max_align_t) char copy[256];
+  _Alignas(max_align_t) char copy[320];
 };
 
 struct client {
@@ -48,7 +48,7 @@ static bool has_room;
 static void *
 set_aside (uint64_t until, uint64_t spin,
            bool (*turn) (void *request, const void *payload, uint64_t *moment),
-           int (*due) (void *request, uint64_t now, bool over),
+           int (*due) (void *request, uint64_t *moment, bool over),
            const void *request, size_t size, const void *payload, size_t n)
 {
   struct aside *a;
@@ -160,7 +160,9 @@ next_hastened (struct client *c)
 static void
 end_aside (struct aside *a, bool over)
 {
-  a->result = a->due (a->copy, clock_now (), over);
+  uint64_t moment = clock_now ();
+
+  a->result = a->due (a->copy, &moment, over);
   a->is_over = true;
   a->client->ended++;
   a->client->failed += a->result != 0;

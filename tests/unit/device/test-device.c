@@ -412,13 +412,13 @@ static struct {
   bool takes;
   uint64_t deadline, spin;
   size_t data;
-  int (*due) (void *request, uint64_t now, bool over);
-  _Alignas(max_align_t) uint8_t request[256];
+  int (*due) (void *request, uint64_t *moment, bool over);
+  _Alignas(max_align_t) uint8_t request[320];
 } deferred;
 
 static bool
 keep_one (uint64_t deadline, uint64_t spin,
-          int (*due) (void *request, uint64_t now, bool over),
+          int (*due) (void *request, uint64_t *moment, bool over),
           const void *request, size_t size, size_t data)
 {
   if (!deferred.takes)
@@ -435,8 +435,12 @@ keep_one (uint64_t deadline, uint64_t spin,
 static int
 fall_due (bool over)
 {
-  return deferred.due (deferred.request,
-                       over ? clock_now () : deferred.deadline, over);
+  uint64_t moment = over ? clock_now () : deferred.deadline;
+  const int r = deferred.due (deferred.request, &moment, over);
+
+  if (r == 2)
+    deferred.deadline = moment;
+  return r;
 }
 
 static void
@@ -520,6 +524,51 @@ test_deferred_over (void **state)
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_true (deferred.deadline < clock_now () + 3 * NSEC_PER_SEC / 2);
   fall_due (true);
+}
+
+/* It is not known when the head of a disk is free for it.  A rule's delay comes
+ * on top.
+ */
+static void
+test_deferred_asks (void **state)
+{
+  uint64_t first;
+
+  (void) state;
+  CREATE ("disk", "track:1s,full:1s,rpm:60000", "fault", "after=1 delay=30s");
+  defer_all ();
+  assert_int_equal (device_read (d, out, 512, 1 << 20), 0);
+  first = deferred.deadline;
+  assert_int_equal (device_read (d, out, 512, 1 << 24), 0);
+  assert_int_equal (deferred.deadline, first + 30 * NSEC_PER_SEC);
+  assert_int_equal (fall_due (false), 2);
+  assert_in_range (deferred.deadline, first + 31 * NSEC_PER_SEC,
+                   first + 31 * NSEC_PER_SEC + NSEC_PER_MSEC);
+  assert_int_equal (d->in_flight, 2);
+  assert_int_equal (fall_due (false), 0);
+  assert_int_equal (d->in_flight, 1);
+  /* Who is given up is not served. */
+  assert_int_equal (device_read (d, out, 512, 1 << 26), 0);
+  assert_int_equal (fall_due (true), -ESHUTDOWN);
+  assert_int_equal (devices->device[0].latency.drive.disk.n, 0);
+}
+
+/* The same on a thread that waits. */
+static void
+test_asks (void **state)
+{
+  uint64_t first;
+
+  (void) state;
+  CREATE ("disk", "track:1ms,full:1ms,rpm:60000");
+  defer_all ();
+  nap_result = 0;
+  assert_int_equal (device_read (d, out, 512, 1 << 20), 0);
+  first = deferred.deadline;
+  deferred.takes = false;
+  assert_int_equal (device_read (d, out, 512, 1 << 24), 0);
+  assert_true (clock_now () >= first + NSEC_PER_MSEC / 2);
+  assert_int_equal (devices->device[0].latency.drive.disk.n, 0);
 }
 
 /* The settings that it began with are there until the end. */
@@ -817,6 +866,8 @@ main (void)
       TEST (test_deferred_depth),
       TEST (test_deferred_error),
       TEST (test_deferred_over),
+      TEST (test_deferred_asks),
+      TEST (test_asks),
       TEST (test_deferred_keeps_settings),
       TEST (test_deferred_power_cut),
       TEST (test_deferred_power_cut_drops),

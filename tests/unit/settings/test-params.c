@@ -586,6 +586,7 @@ test_wait (void **state)
                {"buffer-size", "1M", false},
                {"drain-latency", "1ms", false},
                {"io-size", "4K", false},
+               {"disk", "track:0,full:0,rpm:7200", true},
                {"flash", "dies:1,page:4K,read:0", true},
                {"collection", "after:0,factor:1", true},
                {"read-size-latency", "4K:0,8K:1ns", true},

@@ -285,6 +285,20 @@ test_many (void **state)
   assert_int_equal (count_of (OP_READ), asked);
 }
 
+/* Those that wait for the head of a disk ask for it again and again. */
+static void
+test_disk (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M", "disk",
+         "track:100us,full:300us,rpm:100000,mbps:40,queue:8");
+  asked = 0;
+  SERVE (ask_all, ask_all);
+  assert_in_range (asked, DEPTH, 2 * DEPTH);
+  assert_int_equal (kernel.nr_answers, asked);
+  assert_int_equal (count_of (OP_READ), asked);
+}
+
 /* One hangs, and another is served meanwhile; until nothing is any more. */
 static void
 ask_to_hang (void)
@@ -658,12 +672,13 @@ main (void)
       CASE (test_fua),           CASE (test_appends_fua),
       CASE (test_null),          CASE (test_read_only),
       CASE (test_errors),        CASE (test_latency),
-      CASE (test_many),          CASE (test_hang),
-      CASE (test_give_up),       CASE (test_power),
-      CASE (test_disconnect),    CASE (test_zones),
-      CASE (test_active),        CASE (test_appends),
-      CASE (test_appends_wait),  CASE (test_early),
-      CASE (test_early_beside),  CASE (test_early_in_vain),
+      CASE (test_disk),          CASE (test_many),
+      CASE (test_hang),          CASE (test_give_up),
+      CASE (test_power),         CASE (test_disconnect),
+      CASE (test_zones),         CASE (test_active),
+      CASE (test_appends),       CASE (test_appends_wait),
+      CASE (test_early),         CASE (test_early_beside),
+      CASE (test_early_in_vain),
   };
 
   return RUN_TESTS (tests);

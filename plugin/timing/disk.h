@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A disk whose head serves one request at a time, and of those that wait the
+ * one that it can begin to read or write first: the one with the least seek
+ * plus rotation.
+ *
+ *     waiting  a  b  c                     the order of arrival; the first
+ *              |     `---- least -.        `queue` of them are looked at
+ *     head  [--x--][seek|turn|data]
+ *                  ^ free: now it is decided who is next
+ *
+ * A seek takes from `track` to `full`, by the root of the distance.  The
+ * platter turns evenly from the beginning of time; a block lies where its
+ * offset is in a turn at `bytes_per_sec`.  What goes on where the last request
+ * ended needs neither.
+ *
+ * Who is next is decided when the head is free, among those that have come by
+ * then.  Nothing runs in the background: a request that has to wait for the
+ * decision is told when that is, and asks again at that moment.  Whoever comes
+ * or asks first has all decisions made that are due.
+ *
+ * The lock of a device's struct latency_state guards this; drive.c calls it.
+ */
+
+#ifndef NULLBLK_DISK_H
+#define NULLBLK_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/common.h"
+#include "request.h"
+
+#define MAX_DISK_QUEUE 256
+
+struct disk_settings {
+  uint64_t track, full;   /* nanoseconds */
+  uint64_t rpm;           /* turns a minute; 0: there is no disk */
+  uint64_t bytes_per_sec; /* 0: bytes take no time */
+  uint64_t queue;         /* requests that are looked at; 0: one */
+  uint64_t from;          /* so many have to wait; 0: any number */
+};
+
+struct disk_request {
+  uint64_t ticket;
+  uint64_t offset, arrival;
+  uint64_t done;  /* once it is decided; 0 before */
+  uint32_t count; /* bytes */
+  uint32_t angle; /* nanoseconds of a turn */
+};
+
+/* All zeroes are an idle disk. */
+struct disk_head {
+  uint64_t free;                 /* when the head is */
+  uint64_t position;             /* of the head */
+  uint64_t tickets;              /* that were given */
+  struct disk_request *requests; /* by arrival */
+  size_t n, room;
+};
+
+/* A request comes, to a disk of SIZE bytes.  Returns the moment at which it is
+ * done, with *ticket 0; or the moment at which it is to ask, with the number by
+ * which it asks.
+ */
+uint64_t disk_enter (struct disk_head *d, const struct disk_settings *s,
+                     uint64_t size, const struct latency_request *r,
+                     uint64_t *ticket);
+
+/* Ask at NOW, not before the moment that was told.  The same is returned as by
+ * disk_enter.
+ */
+uint64_t disk_ask (struct disk_head *d, const struct disk_settings *s,
+                   uint64_t size, uint64_t now, uint64_t *ticket);
+
+/* The request is given up, if it has a ticket. */
+void disk_leave (struct disk_head *d, uint64_t ticket);
+
+/* All requests are gone.  disk_destroy frees the memory, too. */
+void disk_begin_anew (struct disk_head *d);
+void disk_destroy (struct disk_head *d);
+
+extern const struct parts disk_parts;
+
+#endif /* NULLBLK_DISK_H */

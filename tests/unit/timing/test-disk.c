@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A disk, on moments made up here: by hand, and beside a head that is moved
+ * from one request to the next when all that comes is known.
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/common.h"
+#include "timing/timing.h"
+#include "unit.h"
+
+#define START (5 * NSEC_PER_SEC)
+#define USEC NSEC_PER_USEC
+#define MSEC NSEC_PER_MSEC
+#define BLOCK 4096
+#define SIZE (UINT64_C (1) << 40)
+
+static struct latency_state l;
+static struct latency_settings s;
+static struct random random_numbers;
+
+static int
+setup (void **state)
+{
+  (void) state;
+  memset (&s, 0, sizeof s);
+  s.size = s.drive.size = SIZE;
+  random_init (&random_numbers, 1, 0);
+  return latency_init (&l, START);
+}
+
+static int
+teardown (void **state)
+{
+  (void) state;
+  latency_settings_unref (&s);
+  latency_destroy (&l);
+  return 0;
+}
+
+static void
+set_disk (const char *text)
+{
+  struct message why;
+
+  if (parts_parse (&disk_parts, text, &s.drive.disk, &why) != 0)
+    fail_msg ("%s", why.text);
+  latency_settings_complete (&s);
+}
+
+/* Moments are of the monotonic clock, as a turn begins at its multiples. */
+static uint64_t
+enter_as (enum operation op, uint64_t offset, uint64_t when,
+          struct latency_slot *slot)
+{
+  const struct latency_request r = {
+      .op = op, .count = BLOCK, .offset = offset, .arrival = when};
+
+  return latency_completion (&l, &s, &random_numbers, &r, slot);
+}
+
+static uint64_t
+enter (uint64_t offset, uint64_t when, struct latency_slot *slot)
+{
+  return enter_as (OP_READ, offset, when, slot);
+}
+
+/* Ask whenever that is due. */
+static uint64_t
+ask_to_the_end (struct latency_slot *slot)
+{
+  uint64_t moment = slot->told;
+
+  while (latency_asks (slot))
+    moment = latency_ask (&l, &s, slot, moment);
+  return moment;
+}
+
+/* 6000 turns a minute are 10 ms each, in which 10 MiB pass. */
+#define DISK "track:1ms,full:9ms,rpm:6000,mbps:1000"
+
+static void
+test_alone (void **state)
+{
+  struct latency_slot slot;
+  const uint64_t t = START, byte_time = BLOCK * NSEC_PER_SEC / (1000 << 20);
+  const uint64_t turn = 10 << 20; /* bytes */
+
+  (void) state;
+  set_disk (DISK);
+  assert_true (s.waits);
+  /* The head is there. */
+  assert_int_equal (enter (0, t, &slot), t + byte_time);
+  assert_false (latency_asks (&slot));
+  assert_int_equal (enter (BLOCK, t + MSEC, &slot), t + MSEC + byte_time);
+  /* To a quarter of the disk: 1 + 8/2 ms, and there after half a turn. */
+  latency_begin_anew (&l);
+  assert_int_equal (
+      enter (2 * BLOCK + SIZE / 4 / turn * turn, t + 10 * MSEC, &slot) / USEC,
+      (t + 20 * MSEC + 3 * byte_time) / USEC);
+  /* And to a place that comes by after half a turn more. */
+  latency_begin_anew (&l);
+  assert_in_range (enter (turn / 2, t + 100 * MSEC, &slot),
+                   t + 105 * MSEC + byte_time - 2,
+                   t + 105 * MSEC + byte_time + 2);
+}
+
+static void
+test_latency_on_top (void **state)
+{
+  struct message why;
+  struct latency_slot slot;
+
+  (void) state;
+  set_disk ("track:0,full:0,rpm:100000");
+  assert_int_equal (
+      distribution_parse ("2ms", OP_READ, &s.durations[OP_READ], &why), 0);
+  latency_settings_complete (&s);
+  assert_int_equal (enter (0, START, &slot), START + 2 * MSEC);
+  /* A flush and a trim do not need the head. */
+  assert_int_equal (enter_as (OP_FLUSH, 0, START, &slot), START);
+  assert_int_equal (enter_as (OP_TRIM, 0, START, &slot), START);
+  /* With a buffer, writes do not. */
+  assert_int_equal (distribution_parse ("5ms", OP_WRITE, &s.drive.drain, &why),
+                    0);
+  s.drive.buffer.size = 1 << 20;
+  latency_settings_complete (&s);
+  assert_int_equal (enter_as (OP_WRITE, SIZE / 2, START, &slot), START);
+  assert_int_equal (l.drive.disk.n, 0);
+}
+
+/* Three wait.  The nearest is first, though it came last. */
+static void
+test_order (void **state)
+{
+  struct latency_slot a, b, c, d;
+  uint64_t free, moment;
+
+  (void) state;
+  set_disk ("track:1ms,full:9ms,rpm:100000,queue:8");
+  free = enter (SIZE / 2, START, &a);
+  assert_false (latency_asks (&a));
+  assert_int_equal (enter (SIZE - BLOCK, START, &b), free);
+  assert_int_equal (enter (0, START + USEC, &c), free);
+  assert_int_equal (enter (SIZE / 2 + 2 * BLOCK, START + 2 * USEC, &d), free);
+  assert_true (latency_asks (&b) && latency_asks (&c) && latency_asks (&d));
+  moment = latency_ask (&l, &s, &b, free);
+  assert_true (latency_asks (&b));
+  assert_int_equal (latency_ask (&l, &s, &d, free), moment);
+  assert_false (latency_asks (&d));
+  /* About 1 ms, and a turn of 0.6 ms at the most. */
+  assert_in_range (moment, free + MSEC, free + 1600 * USEC + USEC);
+  ask_to_the_end (&b);
+  ask_to_the_end (&c);
+  assert_int_equal (l.drive.disk.n, 0);
+}
+
+/* First come, first served, where fewer than `from` wait, and without queue. */
+static void
+test_in_order (void **state)
+{
+  static const char *const texts[] = {
+      "track:1ms,full:9ms,rpm:100000",
+      "track:1ms,full:9ms,rpm:100000,queue:8,from:3",
+      "track:1ms,full:9ms,rpm:100000,queue:1,from:1"};
+  struct latency_slot a, b, c;
+  uint64_t free;
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 3; i++) {
+    set_disk (texts[i]);
+    latency_begin_anew (&l);
+    free = enter (SIZE / 2, START, &a);
+    enter (SIZE - BLOCK, START, &b);
+    enter (SIZE / 2 + 2 * BLOCK, START, &c);
+    assert_true (latency_ask (&l, &s, &b, free) <
+                     latency_ask (&l, &s, &c, free) ||
+                 latency_asks (&c));
+    assert_false (latency_asks (&b));
+    ask_to_the_end (&c);
+  }
+}
+
+/* One who is given up is not served, and a cut ends all. */
+static void
+test_leave (void **state)
+{
+  struct latency_slot a, b, c;
+  uint64_t free, moment;
+
+  (void) state;
+  set_disk ("track:1ms,full:9ms,rpm:100000");
+  free = enter (SIZE / 2, START, &a);
+  enter (0, START, &b);
+  enter (SIZE / 2 + BLOCK, START, &c);
+  latency_leave (&l, &b, START);
+  assert_int_equal (latency_ask (&l, &s, &c, free), free);
+  free = enter (0, START + NSEC_PER_SEC, &a);
+  moment = enter (SIZE / 2, START + NSEC_PER_SEC, &b);
+  assert_int_equal (moment, free);
+  latency_begin_anew (&l);
+  assert_int_equal (latency_ask (&l, &s, &b, free), free);
+  assert_false (latency_asks (&b));
+  latency_leave (&l, &b, free);
+}
+
+/* A limit that lets it through later. */
+static void
+test_limit (void **state)
+{
+  struct latency_slot a, b;
+
+  (void) state;
+  s.limits.operations_per_sec[THROTTLE_ALL] = 1;
+  set_disk ("track:0,full:0,rpm:100000");
+  enter (0, START, &a);
+  assert_int_equal (enter (SIZE / 2, START, &b), START + 2 * NSEC_PER_SEC);
+  assert_int_equal (ask_to_the_end (&b), START + 2 * NSEC_PER_SEC);
+}
+
+/*---------------------------------------------------------------------*/
+
+#define REQUESTS 3000
+
+struct naive {
+  double arrival, offset, done;
+};
+
+static struct naive requests[REQUESTS];
+
+/* From the middle of nowhere: seconds. */
+static double
+positioning (const struct disk_settings *d, double from, double to, double now)
+{
+  const double turn = floor (60e9 / (double) d->rpm) / 1e9;
+  const double bytes = floor (turn * (double) d->bytes_per_sec);
+  double seek, wait;
+
+  if (from == to)
+    return 0;
+  seek = ((double) d->track +
+          (double) (d->full - d->track) * sqrt (fabs (to - from) / SIZE)) /
+         1e9;
+  wait = fmod (to, bytes) / bytes * turn - fmod (now + seek, turn);
+  return seek + (wait < 0 ? wait + turn : wait);
+}
+
+/* All that comes is known.  The head goes from one request to the next, in the
+ * order in which they were done: each took as long as it has to, and none of
+ * those that were looked at was nearer by 2 us, which is what rounding may do.
+ */
+static void
+check_all (const struct disk_settings *d, unsigned n)
+{
+  const double data = (double) BLOCK / (double) d->bytes_per_sec;
+  const double turn = floor (60e9 / (double) d->rpm) / 1e9;
+  double now = 0, at = 0, took, off;
+  unsigned served, i, first, next, looked_at;
+
+  for (served = 0; served < n; served++) {
+    first = next = n;
+    for (i = 0; i < n; i++) {
+      if (requests[i].done <= now)
+        continue;
+      first = first == n ? i : first;
+      if (next == n || requests[i].done < requests[next].done)
+        next = i;
+    }
+    now = fmax (now, requests[first].arrival);
+    took = positioning (d, at, requests[next].offset, now);
+    off = fabs (requests[next].done - now - took - data);
+    /* What just comes by may be seen as just gone. */
+    if (fmin (off, fabs (off - turn)) > 2e-6)
+      fail_msg ("request %u took %g s, and not %g", next,
+                requests[next].done - now, took + data);
+    looked_at = 0;
+    for (i = first; i < n && looked_at < d->queue; i++) {
+      if (requests[i].done <= now || requests[i].arrival > now)
+        continue;
+      looked_at++;
+      if (fmax (positioning (d, at, requests[i].offset, now - 1e-6),
+                positioning (d, at, requests[i].offset, now + 1e-6)) <
+          requests[next < n ? next : next - n].done - now - data - 3e-6)
+        fail_msg ("request %u was nearer than %u", i, next);
+      next = next == i ? n + i : next; /* was looked at */
+    }
+    if (next < n)
+      fail_msg ("request %u was taken, beyond the queue", next);
+    now = requests[next - n].done;
+    at = requests[next - n].offset + BLOCK;
+  }
+}
+
+/* Requests come at random, and ask when it is due, in the order of time. */
+static void
+test_beside_all_known (void **state)
+{
+  static struct latency_slot slots[REQUESTS];
+  uint64_t seed = new_seed ("a disk beside one that knows all");
+  const uint64_t mean = (3 + random_below (&seed, 9)) * MSEC;
+  const struct disk_settings settings = {
+      .track = (1 + random_below (&seed, 2)) * MSEC,
+      .full = (10 + random_below (&seed, 10)) * MSEC,
+      .rpm = 5400 + random_below (&seed, 10000),
+      .bytes_per_sec = UINT64_C (200) << 20,
+      .queue = 1 + random_below (&seed, 32)};
+  uint64_t now = START, next;
+  unsigned i, came = 0, best;
+
+  (void) state;
+  s.drive.disk = settings;
+  latency_settings_complete (&s);
+  for (i = 0; i < REQUESTS; i++) {
+    now += random_below (&seed, 2 * mean);
+    requests[i].arrival = (double) now / 1e9;
+    requests[i].offset = (double) (random_below (&seed, SIZE / BLOCK) * BLOCK);
+  }
+  for (;;) {
+    /* Whose turn is it: one that asks, or one that comes? */
+    next = UINT64_MAX;
+    best = came;
+    for (i = 0; i < came; i++) {
+      if (latency_asks (&slots[i]) && slots[i].told < next) {
+        next = slots[i].told;
+        best = i;
+      }
+    }
+    if (came < REQUESTS && requests[came].arrival <= (double) next / 1e9) {
+      now = (uint64_t) (requests[came].arrival * 1e9 + 0.5);
+      enter ((uint64_t) requests[came].offset, now, &slots[came]);
+      came++;
+    }
+    else if (next == UINT64_MAX)
+      break;
+    else
+      latency_ask (&l, &s, &slots[best], next);
+  }
+  for (i = 0; i < REQUESTS; i++)
+    requests[i].done = (double) slots[i].told / 1e9;
+  check_all (&settings, REQUESTS);
+  assert_int_equal (l.drive.disk.n, 0);
+}
+
+/* Reads of random blocks wait for any part of a turn: Kolmogorov and Smirnov's
+ * distance.
+ */
+static int
+compare (const void *a, const void *b)
+{
+  const uint64_t *x = a, *y = b;
+
+  return *x < *y ? -1 : *x > *y;
+}
+
+static void
+test_turns_are_uniform (void **state)
+{
+  enum { N = 2000 };
+  static uint64_t waits[N];
+  uint64_t seed = new_seed ("parts of a turn");
+  struct latency_slot slot;
+  double most = 0, share;
+  uint64_t now = START;
+  unsigned i;
+
+  (void) state;
+  set_disk ("track:0,full:0,rpm:6000,mbps:40960");
+  for (i = 0; i < N; i++) {
+    waits[i] = enter (random_below (&seed, SIZE / BLOCK) * BLOCK, now, &slot);
+    waits[i] -= now;
+    now += waits[i];
+  }
+  qsort (waits, N, sizeof waits[0], compare);
+  for (i = 0; i < N; i++) {
+    share = (double) waits[i] / (10 * MSEC);
+    most = fmax (most, fabs (share - (double) i / N));
+    most = fmax (most, fabs (share - (double) (i + 1) / N));
+  }
+  /* One of 100,000 seeds has more. */
+  if (most > 2.47 / sqrt (N))
+    fail_msg ("%g from a uniform distribution", most);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_alone),
+      TEST (test_latency_on_top),
+      TEST (test_order),
+      TEST (test_in_order),
+      TEST (test_leave),
+      TEST (test_limit),
+      TEST (test_beside_all_known),
+      TEST (test_turns_are_uniform),
+  };
+
+  return RUN_TESTS (tests);
+}
