@@ -198,6 +198,8 @@ simulate (const char *settings, const struct cell *cell, unsigned requests,
   sim.size = p.settings.size;
   random_init (&sim.random, seed, 0);
   r = latency_init (&sim.state, start);
+  if (cell->kind == SUSTAIN && cell->n > 1)
+    sim.state.drive.collection.used = p.settings.size;
   if (r == 0) {
     if (cell->kind == FLUSH)
       nsec = load_flushes (&sim, cell, times, requests, start);

@@ -12,8 +12,9 @@
 
 /* Load settings, which are lines NAME=VALUE, as a client does that always has
  * cell->depth requests in flight; the same seed gives the same.  *f becomes
- * what it sees.  Returns 0; -ENOMEM; or -EINVAL where the plugin does not take
- * the settings, with *why.
+ * what it sees.  From its second part on, a sustained load is one of a drive
+ * that was written in full.  Returns 0; -ENOMEM; or -EINVAL where the plugin
+ * does not take the settings, with *why.
  */
 int simulate (const char *settings, const struct cell *cell, unsigned requests,
               uint64_t seed, struct figures *f, struct message *why);

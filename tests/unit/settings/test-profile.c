@@ -13,8 +13,10 @@
 static void
 test_find (void **state)
 {
-  static const char *const names[] = {"hdd",     "sata-ssd", "nvme",
-                                      "smr-hdd", "zns-ssd",  "cloud-disk"};
+  static const char *const names[] = {
+      "hdd",           "sata-ssd",    "nvme",     "smr-hdd",
+      "zns-ssd",       "cloud-disk",  "hdd-7200", "sata-plp",
+      "sata-consumer", "nvme-server", "gp2",      "azure-p15"};
   size_t i;
 
   (void) state;
