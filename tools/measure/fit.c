@@ -4,9 +4,12 @@
  * How settings are found; see fit.h.
  *
  * The distribution of a request that is alone (the smallest size at depth 1)
- * becomes a latency as it is, and a rate that does not grow with the depth any
+ * becomes a latency as it is.  What larger requests take longer at the median
+ * becomes a latency by size, and a rate that does not grow with the depth any
  * more a limit.  Flushes after several numbers of writes lie on a line: what a
- * write adds is what it takes to drain, and the rest the flush itself.
+ * write adds is what it takes to drain, and the rest the flush itself.  Where
+ * the plugin has parts that cannot be read off (dies, a disk's queue), some
+ * values are tried, and simulate.h tells which comes closest.
  */
 
 #include <config.h>
@@ -19,6 +22,8 @@
 
 #include "fit.h"
 #include "simulate.h"
+
+#define BIT(kind) (1u << (kind))
 
 /* Requests of a cell in a simulation: p99 of so many is good to some percent.
  */
@@ -173,6 +178,36 @@ add_latency (struct text *t, const char *name, const struct figures *f,
   add_percentiles (t, name, p, n, less);
 }
 
+/* What larger requests take longer. */
+static void
+add_sizes (struct text *t, const char *name, const struct figures_list *list,
+           const struct figures *base)
+{
+  const double median = figures_percentile (base, 50);
+  const struct figures *f;
+  char size[32], line[800];
+  double more, before = 0;
+  unsigned n = 1;
+  size_t i, used;
+
+  size_format (base->cell.size, size, sizeof size);
+  used = (size_t) snprintf (line, sizeof line, "%s:0", size);
+  for (i = 0; i < list->n && n < MAX_SIZE_POINTS; i++) {
+    f = &list->f[i];
+    if (f->cell.kind != base->cell.kind || f->cell.depth != 1 || f->is_check ||
+        f->nr_points == 0 || f->cell.size <= base->cell.size)
+      continue;
+    more = fmax (figures_percentile (f, 50) - median, before);
+    size_format (f->cell.size, size, sizeof size);
+    used += (size_t) snprintf (line + used, sizeof line - used,
+                               ",%s:%" PRIu64 "ns", size, whole (more));
+    before = more;
+    n++;
+  }
+  if (before > 0)
+    add (t, "%s=%s\n", name, line);
+}
+
 /* NAME-iops and NAME-mbps.  A limit on bytes is one that large requests meet at
  * fewer requests a second than small ones.
  */
@@ -198,17 +233,66 @@ add_limits (struct text *t, const char *name, const struct figures_list *list,
 /*---------------------------------------------------------------------*/
 /* Reads */
 
+/* Reads that meet at dies: some numbers of dies, and shares of a read that a
+ * die takes.  TEXT is what stands there otherwise; *best becomes what is best,
+ * if it is nearer than *least by what dies have to be WORTH.
+ */
+static void
+try_dies (const struct text *text, const struct figures_list *list,
+          const struct figures *base, double worth, struct text *best,
+          double *least)
+{
+  static const double shares[] = {0.3, 0.45, 0.6, 0.75, 0.9};
+  static const unsigned dies[] = {4, 8, 16, 32, 64, 128};
+  const double median = figures_percentile (base, 50);
+  static struct text t;
+  double distance, read;
+  char size[32];
+  unsigned i, j;
+
+  for (i = 0; i < sizeof dies / sizeof dies[0]; i++) {
+    for (j = 0; j < sizeof shares / sizeof shares[0]; j++) {
+      read = floor (median * shares[j]);
+      t.len = 0;
+      add (&t, "%s", text->s);
+      size_format (max (base->cell.size, UINT64_C (4096)), size, sizeof size);
+      add_latency (&t, "read-latency", base, read);
+      add (&t, "flash=dies:%u,page:%s,read:%" PRIu64 "ns\n", dies[i], size,
+           whole (read));
+      distance = simulate_list (t.s, list, BIT (RANDREAD), REQUESTS);
+      if (distance >= 0 && distance < *least - worth) {
+        *least = distance;
+        *best = t;
+      }
+    }
+  }
+}
+
 static void
 fit_reads (struct text *t, const struct figures_list *list)
 {
+  static struct text plain, unlimited, best;
   const struct figures *base = find_base (list, RANDREAD);
+  double least;
 
   if (base == NULL)
     base = find_base (list, READ);
   if (base == NULL)
     return;
-  add_limits (t, "read", list, base);
-  add_latency (t, "read-latency", base, 0);
+  plain.len = 0;
+  add (&plain, "%s", t->s);
+  add_sizes (&plain, "read-size-latency", list, base);
+  unlimited = plain;
+  add_limits (&plain, "read", list, base);
+  best = plain;
+  add_latency (&best, "read-latency", base, 0);
+  least = simulate_list (best.s, list, BIT (RANDREAD), REQUESTS);
+  if (least > 0.03)
+    try_dies (&plain, list, base, 0.03, &best, &least);
+  /* What looks like a limit may be what the dies can do. */
+  if (least > 0.03 && unlimited.len < plain.len)
+    try_dies (&unlimited, list, base, 0, &best, &least);
+  *t = best;
 }
 
 /*---------------------------------------------------------------------*/
@@ -254,6 +338,7 @@ find_flushes (const struct figures_list *list, struct flushes *r)
 struct sustained {
   double first, last; /* writes a second; 0: not known */
   double bytes;       /* beyond what drains meanwhile */
+  double written;     /* bytes, until it was slower */
 };
 
 static void
@@ -276,9 +361,33 @@ find_sustained (const struct figures_list *list, double seconds,
     return;
   for (i = 0; i < list->n; i++) {
     f = &list->f[i];
-    if (f->cell.kind == SUSTAIN && !f->is_check && f->iops > r->last * 1.1)
+    if (f->cell.kind == SUSTAIN && !f->is_check && f->iops > r->last * 1.1) {
       r->bytes += (f->iops - r->last) * seconds * (double) f->cell.size;
+      r->written += f->iops * seconds * (double) f->cell.size;
+    }
   }
+}
+
+/* Where flushes do not wait for what is dirty, writes that become slower have
+ * met a collection: a small buffer, of which a write costs more by then.
+ * Returns false where there is none, or it was met beyond the SIZE of the
+ * drive.
+ */
+static bool
+add_collection (struct text *t, const struct flushes *flushes,
+                const struct sustained *sustained, uint64_t size)
+{
+  const double share =
+      size > 0 ? floor (1000 * sustained->written / (double) size) / 1000 : 1;
+
+  if (flushes->few == NULL || flushes->each > 0 || sustained->bytes == 0 ||
+      share >= 1)
+    return false;
+  add (t, "buffer-size=1M\ndrain-latency=%" PRIu64 "ns\nplp=true\n",
+       whole (1e9 / sustained->first));
+  add (t, "collection=after:%.3f,factor:%.3f\n", share,
+       sustained->first / sustained->last);
+  return true;
 }
 
 /* A write-back buffer, if writes drain into something slower.  Returns whether
@@ -287,13 +396,15 @@ find_sustained (const struct figures_list *list, double seconds,
 static bool
 add_buffer (struct text *t, const struct figures_list *list,
             const struct figures *base, const struct flushes *flushes,
-            const struct sustained *sustained)
+            const struct sustained *sustained, uint64_t size_of_drive)
 {
   const double alone = figures_percentile (base, 50);
   const double deep = find_limit (list, base->cell.kind, base->cell.size);
   double drain = 0, bytes = 0;
   char size[32];
 
+  if (add_collection (t, flushes, sustained, size_of_drive))
+    return true;
   if (flushes->each > 0)
     drain = flushes->each + (deep > 0 && 1e9 / deep > alone ? 0 : alone);
   if (sustained->bytes > 0) {
@@ -313,23 +424,49 @@ add_buffer (struct text *t, const struct figures_list *list,
   return true;
 }
 
+/* A write of a disk that is not seen to drain goes to a buffer that is always
+ * full: so writes do not wait for the head, and take as long as they did.
+ */
 static void
-fit_writes (struct text *t, const struct figures_list *list, double seconds)
+add_full_buffer (struct text *t, const struct figures *base)
+{
+  char size[32];
+
+  size_format (base->cell.size, size, sizeof size);
+  add (t, "buffer-size=%s\n", size);
+  add_latency (t, "drain-latency", base, 0);
+}
+
+static void
+fit_writes (struct text *t, const struct figures_list *list,
+            const struct drive_facts *drive, bool is_disk)
 {
   const struct figures *base = find_base (list, RANDWRITE);
   struct sustained sustained;
   struct flushes flushes;
+  static struct text buffer;
+  bool has_buffer;
 
   if (base == NULL)
     base = find_base (list, WRITE);
   find_flushes (list, &flushes);
-  find_sustained (list, seconds, &sustained);
+  find_sustained (list, drive->part, &sustained);
   if (base != NULL) {
-    add_latency (t, "write-latency", base, 0);
-    add_latency (t, "zero-latency", base, 0);
-    if (!add_buffer (t, list, base, &flushes, &sustained))
+    buffer.len = 0;
+    buffer.s[0] = '\0';
+    has_buffer =
+        add_buffer (&buffer, list, base, &flushes, &sustained, drive->size);
+    if (!has_buffer)
       flushes.each = 0;
-    add_limits (t, "write", list, base);
+    if (!has_buffer && is_disk)
+      add_full_buffer (t, base);
+    else {
+      add_latency (t, "write-latency", base, 0);
+      add_latency (t, "zero-latency", base, 0);
+      add_sizes (t, "write-size-latency", list, base);
+      add (t, "%s", buffer.s);
+      add_limits (t, "write", list, base);
+    }
   }
   if (flushes.few != NULL)
     add_latency (t, "flush-latency", flushes.few,
@@ -337,11 +474,137 @@ fit_writes (struct text *t, const struct figures_list *list, double seconds)
 }
 
 /*---------------------------------------------------------------------*/
+/* Disks */
+
+/* Reads that take as long as an arm and a platter do.  No drive without these
+ * is so slow and so even; that a drive says so is not enough, as virtual ones
+ * do.
+ */
+static bool
+turns (const struct drive_facts *drive, const struct figures *base)
+{
+  const double median = figures_percentile (base, 50);
+
+  if (drive->rotational && median > 2e6)
+    return true;
+  return median > 3e6 && figures_percentile (base, 99) < 3 * median &&
+         figures_percentile (base, 1) < 0.7 * median;
+}
+
+/* A disk as text. */
+struct shape {
+  double track, full; /* nanoseconds */
+  double mbps;
+  unsigned rpm, queue, from;
+};
+
+/* Its settings, behind those of BEFORE. */
+static void
+add_disk (struct text *t, const struct text *before, const struct shape *d)
+{
+  t->len = 0;
+  add (t, "%s", before->s);
+  add (t, "disk=track:%" PRIu64 "us,full:%" PRIu64 "us,rpm:%u,mbps:%" PRIu64,
+       whole (d->track / 1000), whole (d->full / 1000), d->rpm,
+       whole (d->mbps));
+  if (d->queue > 1)
+    add (t, ",queue:%u", d->queue);
+  if (d->from > 1)
+    add (t, ",from:%u", d->from);
+  add (t, "\n");
+}
+
+/* The seek and the speed by which reads that are alone take as long. */
+static double
+try_seeks (const struct text *before, const struct figures *base,
+           struct shape *best)
+{
+  static const unsigned rpms[] = {5400, 5900, 7200, 10000, 15000};
+  struct figures copy = *base;
+  const struct figures_list alone = {.f = &copy, .n = 1};
+  const double mean =
+      base->mean > 0 ? base->mean : figures_percentile (base, 50);
+  struct shape d = *best;
+  static struct text one;
+  double least = -1, distance, seek;
+  unsigned i, j;
+
+  for (i = 0; i < sizeof rpms / sizeof rpms[0]; i++) {
+    seek =
+        mean - 30e9 / rpms[i] - (double) base->cell.size / d.mbps / MIB * 1e9;
+    for (j = 0; j < 10 && seek >= 0.2e6; j++) {
+      d.rpm = rpms[i];
+      d.track = j * seek / 12 + seek / 24;
+      /* A root alone has its mean 8/15 of the way from track to full. */
+      d.full = d.track + (seek - d.track) * 15 / 8;
+      add_disk (&one, before, &d);
+      distance = simulate_list (one.s, &alone, BIT (RANDREAD), 2 * REQUESTS);
+      if (distance >= 0 && (least < 0 || distance < least)) {
+        least = distance;
+        *best = d;
+      }
+    }
+  }
+  return least;
+}
+
+/* The queue that brings as much. */
+static void
+try_queues (const struct text *before, const struct figures_list *list,
+            struct shape *best)
+{
+  static const unsigned queues[] = {1, 2, 4, 8, 16, 32, 64};
+  static const unsigned froms[] = {1, 4, 8};
+  struct shape d = *best;
+  static struct text one;
+  double least = -1, distance;
+  unsigned i, j;
+
+  for (i = 0; i < sizeof queues / sizeof queues[0]; i++) {
+    for (j = 0; j < sizeof froms / sizeof froms[0] && froms[j] <= queues[i];
+         j++) {
+      d.queue = queues[i];
+      d.from = froms[j];
+      add_disk (&one, before, &d);
+      distance = simulate_list (one.s, list, BIT (RANDREAD), REQUESTS);
+      if (distance >= 0 && (least < 0 || distance < least - 0.005)) {
+        least = distance;
+        *best = d;
+      }
+    }
+  }
+}
+
+/* Returns false if there is no such disk. */
+static bool
+fit_disk (struct text *t, const struct figures_list *list,
+          const struct figures *base)
+{
+  struct shape d = {.mbps = 150};
+  static struct text before;
+  size_t i;
+
+  for (i = 0; i < list->n; i++) {
+    if (list->f[i].cell.kind == READ && list->f[i].iops > 0 &&
+        list->f[i].cell.size >= 65536)
+      d.mbps = fmax (1, figures_rate (&list->f[i]) / MIB);
+  }
+  before = *t;
+  if (try_seeks (&before, base, &d) < 0)
+    return false;
+  try_queues (&before, list, &d);
+  add_disk (t, &before, &d);
+  return true;
+}
+
+/*---------------------------------------------------------------------*/
 
 void
 fit (FILE *fp, const struct figures_list *list, const struct drive_facts *drive)
 {
+  const struct figures *base = find_base (list, RANDREAD);
   static struct text t;
+  bool is_disk = base != NULL && turns (drive, base);
   char size[32];
 
   t.len = 0;
@@ -354,9 +617,11 @@ fit (FILE *fp, const struct figures_list *list, const struct drive_facts *drive)
     add (&t, "block-size=%" PRIu64 "\n", drive->block_size);
   if (drive->physical_block_size > 0)
     add (&t, "physical-block-size=%" PRIu64 "\n", drive->physical_block_size);
-  if (drive->rotational)
+  if (drive->rotational || is_disk)
     add (&t, "rotational=true\n");
-  fit_reads (&t, list);
-  fit_writes (&t, list, drive->part);
+  is_disk = is_disk && fit_disk (&t, list, base);
+  if (!is_disk)
+    fit_reads (&t, list);
+  fit_writes (&t, list, drive, is_disk);
   fputs (t.s, fp);
 }

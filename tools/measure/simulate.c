@@ -234,3 +234,36 @@ distance_of (const struct figures *is, const struct figures *is_to_be)
 
   return r;
 }
+
+/* Twice as much and half as much are as bad. */
+static double
+size_of (double distance)
+{
+  return distance < 0 ? -distance / (1 + distance) : distance;
+}
+
+double
+simulate_list (const char *settings, const struct figures_list *list,
+               unsigned kinds, unsigned requests)
+{
+  struct distance d;
+  struct message why;
+  struct figures f;
+  double sum = 0;
+  size_t i, n = 0;
+
+  for (i = 0; i < list->n; i++) {
+    if ((kinds >> list->f[i].cell.kind & 1) == 0 || list->f[i].is_check)
+      continue;
+    if (simulate (settings, &list->f[i].cell, requests, 1, &f, &why) < 0)
+      return -1;
+    d = distance_of (&f, &list->f[i]);
+    sum += size_of (d.p50) + size_of (d.rate) + size_of (d.p99) / 3;
+    if (list->f[i].nr_points > 0 && list->f[i].points[0].above >= 900000000)
+      sum += size_of (share (figures_percentile (&f, 10),
+                             figures_percentile (&list->f[i], 10))) /
+             3;
+    n++;
+  }
+  return n > 0 ? sum / (double) n : 0;
+}

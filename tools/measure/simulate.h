@@ -26,4 +26,11 @@ struct distance {
 struct distance distance_of (const struct figures *is,
                              const struct figures *is_to_be);
 
+/* Settings, and the distances of all cells of a list in one number: 0 is no
+ * distance at all.  Cells of a kind that KINDS (bits) has not are left out.
+ * Returns a negative number where the plugin does not take the settings.
+ */
+double simulate_list (const char *settings, const struct figures_list *list,
+                      unsigned kinds, unsigned requests);
+
 #endif /* NULLBLK_SIMULATE_H */
