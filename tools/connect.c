@@ -211,6 +211,10 @@ link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
 
   while (done == 0 && (done = nbd_aio_command_completed (h, cookie)) == 0) {
     if (seconds_now () > deadline) {
+      link_break (h);
+      while (nbd_aio_command_completed (h, cookie) == 0 &&
+             nbd_poll (h, SLICE_MS) != -1)
+        ;
       message_set (why, "the server does not answer");
       return -EIO;
     }

@@ -30,8 +30,8 @@ struct nbd_handle *link_connect (const char *uri, const char *ending,
                                  struct message *why);
 
 /* Read N bytes at AT (of the export) into BUF, before there is a link.
- * Gives up after SECONDS without an answer; what comes later may be written to
- * BUF until the connection is closed.  Returns 0, or -EIO and the reason in
+ * Gives up after SECONDS without an answer, and breaks the connection then, so
+ * that nothing is written to BUF later.  Returns 0, or -EIO and the reason in
  * *why.
  */
 int link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,

@@ -12,7 +12,11 @@
 
 #include <libnbd.h>
 
+#include "connect.h"
 #include "zonetable.h"
+
+/* How long a server may take to answer. */
+#define ANSWER_SECONDS 30
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)
 
@@ -116,9 +120,9 @@ zonetable_try (const struct zonetable *t, struct zone_descriptor *zones,
   uint64_t i;
 
   *right = true;
-  if (nbd_pread (t->h, zones, n * sizeof *zones, first * sizeof *zones, 0) ==
-      -1)
-    return fail (why, "%s", nbd_get_error ());
+  if (link_read (t->h, zones, n * sizeof *zones, first * sizeof *zones,
+                 ANSWER_SECONDS, why) < 0)
+    return false;
   for (i = 0; i < n && *right; i++) {
     wrong = flaw (t, first + i, &zones[i]);
     if (wrong != NULL) {
@@ -153,8 +157,8 @@ zonetable_open (struct zonetable *t, struct nbd_handle *h, struct message *why)
     return fail (why, "this is no zone table: it has %lld bytes",
                  (long long) size);
   t->nr_zones = size / ZONE_DESCRIPTOR_SIZE;
-  if (nbd_pread (h, &d, sizeof d, 0, 0) == -1)
-    return fail (why, "%s", nbd_get_error ());
+  if (link_read (h, &d, sizeof d, 0, ANSWER_SECONDS, why) < 0)
+    return false;
   t->zone_len = le64toh (d.len);
   return zonetable_read (t, &d, 0, 1, why) &&
          zonetable_read (t, &d, t->nr_zones - 1, 1, why);

@@ -6,7 +6,8 @@
  * cut, shift and fill exports up, and a command to zone N of a table that is
  * shifted would be done to another zone.
  *
- * Functions that return bool give false and the reason in *why.
+ * Functions that return bool give false and the reason in *why.  A server that
+ * has not answered after 30 seconds is given up, and the connection broken.
  */
 
 #ifndef NULLBLK_ZONETABLE_H
