@@ -210,14 +210,15 @@ fails (int err)
   return -1;
 }
 
+/* Of ZONE_SIZE bytes each, once fio has seen how many; 0 before. */
 static struct job_zones *
-open_zones (const struct thread_data *td, bool *missing)
+open_zones (const struct thread_data *td, uint64_t zone_size, bool *missing)
 {
   const char *uri = options_of (td)->uri;
   struct job_zones *z;
   struct message why;
 
-  z = job_zones_open (uri, job_of (td)->target.size, missing, &why);
+  z = job_zones_open (uri, job_of (td)->target.size, zone_size, missing, &why);
   if (z == NULL)
     say ("%s%s\n", why.text,
          *missing ? ": it has no zones but those that fio imagines" : "");
@@ -235,7 +236,7 @@ engine_get_zoned_model (struct thread_data *td, struct fio_file *f,
   *model = ZBD_NONE;
   if (options_of (td)->zones == ZONES_OFF)
     return 0;
-  z = open_zones (td, &missing);
+  z = open_zones (td, 0, &missing);
   if (z == NULL)
     return missing ? 0 : fails (-EIO);
   job_zones_close (z);
@@ -271,7 +272,7 @@ engine_report_zones (struct thread_data *td, struct fio_file *f,
   int r = -EIO, i;
 
   (void) f;
-  z = open_zones (td, &missing);
+  z = open_zones (td, offset > 0 ? td->o.zone_size : 0, &missing);
   if (z != NULL && descriptors != NULL) {
     r = job_zones_report (z, offset, descriptors, n, &why);
     if (r < 0)
@@ -330,7 +331,7 @@ own_zones (const struct thread_data *td)
     job->zones = NULL;
   }
   if (job->zones == NULL) {
-    job->zones = open_zones (td, &missing);
+    job->zones = open_zones (td, td->o.zone_size, &missing);
     job->zones_owner = getpid ();
   }
   return job->zones;

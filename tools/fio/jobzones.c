@@ -22,6 +22,9 @@
 /* How long a server may take to answer. */
 #define ANSWER_SECONDS 30
 
+/* fio has them, and one more, in an int. */
+#define MOST_ZONES (INT_MAX - 1)
+
 /* The settings in .config; what follows is less important. */
 #define MOST_CONFIG 65536
 
@@ -35,26 +38,38 @@ struct job_zones {
   struct zonetable table;
 };
 
+/* Bytes of each zone; the last one may be shorter. */
+static uint64_t
+size_of_zones (const struct zonetable *t)
+{
+  return t->zone_len << ZONE_SECTOR_SHIFT;
+}
+
 /* Is the table that of an export of SIZE bytes? */
 static int
-check_table (const struct zonetable *t, uint64_t size, struct message *why)
+check_table (const struct zonetable *t, uint64_t size, uint64_t zone_size,
+             struct message *why)
 {
   struct zone_descriptor d;
 
   if (!zonetable_read (t, &d, 0, 1, why))
     return -EIO;
-  if (t->nr_zones > INT_MAX) /* fio counts them in an int */
+  if (t->nr_zones > MOST_ZONES)
     return fail (why, "it has %llu zones: allowed are up to %d",
-                 (unsigned long long) t->nr_zones, INT_MAX);
+                 (unsigned long long) t->nr_zones, MOST_ZONES);
   if (!plan_is_table (&d, t->nr_zones, size))
     return fail (why, "it is not the table of an export of %llu bytes",
                  (unsigned long long) size);
+  if (zone_size != 0 && size_of_zones (t) != zone_size)
+    return fail (why, "its zones have %llu bytes, and fio's %llu",
+                 (unsigned long long) size_of_zones (t),
+                 (unsigned long long) zone_size);
   return 0;
 }
 
 struct job_zones *
-job_zones_open (const char *uri, uint64_t size, bool *missing,
-                struct message *why)
+job_zones_open (const char *uri, uint64_t size, uint64_t zone_size,
+                bool *missing, struct message *why)
 {
   struct job_zones *z = calloc (1, sizeof *z);
   struct message reason;
@@ -70,7 +85,7 @@ job_zones_open (const char *uri, uint64_t size, bool *missing,
     return NULL;
   }
   if (!zonetable_open (&z->table, z->h, &reason) ||
-      check_table (&z->table, size, &reason) < 0) {
+      check_table (&z->table, size, zone_size, &reason) < 0) {
     message_set (why, "%s: its export .zones: %s", uri, reason.text);
     job_zones_close (z);
     return NULL;
@@ -94,22 +109,16 @@ job_zones_abandon (struct job_zones *z)
   free (z);
 }
 
-uint64_t
-job_zones_size (const struct job_zones *z)
-{
-  return z->table.zone_len << ZONE_SECTOR_SHIFT;
-}
-
 int
 job_zones_report (struct job_zones *z, uint64_t offset,
                   struct zone_descriptor *descriptors, unsigned n,
                   struct message *why)
 {
-  const uint64_t first = offset / job_zones_size (z);
+  const uint64_t first = offset / size_of_zones (&z->table);
   uint64_t here;
 
   if (first >= z->table.nr_zones)
-    return 0;
+    return fail (why, "there is no zone at %llu", (unsigned long long) offset);
   here = min (min (n, ZONETABLE_PIECE), z->table.nr_zones - first);
   return zonetable_read (&z->table, descriptors, first, here, why) ? (int) here
                                                                    : -EIO;
@@ -120,7 +129,7 @@ job_zones_command (struct job_zones *z, uint64_t offset, uint64_t length,
                    enum zone_cond to, struct message *why)
 {
   struct zone_descriptor d[MOST_COMMANDS];
-  const uint64_t size = job_zones_size (z);
+  const uint64_t size = size_of_zones (&z->table);
   uint64_t zone = offset / size, here;
   uint64_t end = min (z->table.nr_zones, (offset + length + size - 1) / size);
   int err;
@@ -162,6 +171,6 @@ job_zones_limits (const char *uri, uint64_t *most_open, uint64_t *most_active)
     *most_open = zoned_limit (text, "zone-max-open");
     *most_active = zoned_limit (text, "zone-max-active");
   }
-  link_disconnect (h); /* before the text is freed, see link_read */
+  link_disconnect (h);
   free (text);
 }

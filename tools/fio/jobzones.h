@@ -17,10 +17,12 @@
 struct job_zones;
 
 /* Connect to the table of zones of the export of URI, which has SIZE bytes.
- * NULL if it cannot be had, with the reason in *why; *missing says then whether
- * the server is there and has no such table for us.
+ * Zones have to be of ZONE_SIZE bytes, where that is known already, and is not
+ * 0.  NULL if it cannot be had, with the reason in *why; *missing says then
+ * whether the server is there and has no such table for us.
  */
-struct job_zones *job_zones_open (const char *uri, uint64_t size, bool *missing,
+struct job_zones *job_zones_open (const char *uri, uint64_t size,
+                                  uint64_t zone_size, bool *missing,
                                   struct message *why);
 void job_zones_close (struct job_zones *z);
 
@@ -29,12 +31,9 @@ void job_zones_close (struct job_zones *z);
  */
 void job_zones_abandon (struct job_zones *z);
 
-/* Bytes of each zone; the last one may be shorter. */
-uint64_t job_zones_size (const struct job_zones *z);
-
 /* Read the descriptors from the zone of OFFSET on, at most N and one piece
- * (ZONETABLE_PIECE).  Returns how many there are, or -EIO with the reason in
- * *why.
+ * (ZONETABLE_PIECE).  Returns how many there are, at least 1, or -EIO with the
+ * reason in *why.
  */
 int job_zones_report (struct job_zones *z, uint64_t offset,
                       struct zone_descriptor *descriptors, unsigned n,
