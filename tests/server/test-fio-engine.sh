@@ -87,6 +87,11 @@ grep -qF "it has no zones but those that fio imagines" "$tmp/fio" ||
   fail "$(cat "$tmp/fio")"
 works --rw=read --bs=4k --size=4M --zonemode=zbd --zonesize=1M
 fails_with 'allowed is one file' --rw=read --bs=4k --size=8k --nrfiles=2
+fails_with 'offset=67108864: the export has 67108864' --rw=read --offset=64M
+fails_with 'offset=83886080: the export has 67108864' --rw=read --size=4k \
+  --offset=48M --offset_increment=16M --numjobs=3
+fails_with 'bs=134217728: the server takes at most 67108864' --rw=read --bs=128M
+fails_with 'bs=1000: the server takes multiples of 512' --rw=write --bs=1000
 fails_with 'range' --rw=read --bs=4k --size=4k --connections=65
 ! fio --name=job --ioengine=external:"$engine" --rw=read --size=4k \
   >"$tmp/fio" 2>&1 || fail "fio: without a URI it was to fail"

@@ -61,6 +61,7 @@ struct options {
 /* Of a job. */
 struct job {
   struct target target;
+  struct request *requests; /* of the io_u with the same index */
   struct session *session;
   struct links links;
   struct job_zones *zones; /* once any is reset or finished, and then ... */
@@ -91,7 +92,8 @@ missing_offer (const struct thread_data *td, const struct target *t)
   const struct thread_options *o = &td->o;
   const bool zeroes = options_of (td)->trims == TRIMS_ZERO;
   const bool flushes = o->fsync_blocks != 0 || o->fdatasync_blocks != 0 ||
-                       o->end_fsync != 0 || o->fsync_on_close != 0;
+                       o->sync_file_range != 0 || o->end_fsync != 0 ||
+                       o->fsync_on_close != 0;
 
   if ((td_write (td) || td_trim (td)) && t->read_only)
     return "the export is read-only";
@@ -102,7 +104,8 @@ missing_offer (const struct thread_data *td, const struct target *t)
   if (td_write (td) && o->sync_io != 0 && !t->can_fua)
     return "sync=: the server takes no FUA";
   if (td_write (td) && flushes && !t->can_flush)
-    return "fsync=, fdatasync=, end_fsync=: the server takes no flush";
+    return "fsync=, fdatasync=, sync_file_range=, end_fsync=: the server takes "
+           "no flush";
   if (options_of (td)->connections > 1 && !t->multi_conn)
     return "connections=: the server allows 1 (it is not multi-conn)";
   return NULL;
@@ -113,17 +116,37 @@ check_job (const struct thread_data *td, const struct target *t)
 {
   const char *uri = options_of (td)->uri;
   const char *missing = missing_offer (td, t);
-  const unsigned long long most =
-      max (td->o.max_bs[DDIR_READ], td->o.max_bs[DDIR_WRITE]);
+  const unsigned long long *smallest = td->o.min_bs, *greatest = td->o.max_bs;
+  const bool used[] = {[DDIR_READ] = td_read (td),
+                       [DDIR_WRITE] = td_write (td),
+                       [DDIR_TRIM] = td_trim (td)};
+  const unsigned long long first =
+      td->o.start_offset + td->o.offset_increment * td->subjob_number;
+  enum fio_ddir d;
 
   if (missing != NULL) {
     say ("%s: %s\n", uri, missing);
     return 1;
   }
-  if (most > UINT32_MAX || (t->most != 0 && most > t->most)) {
-    say ("%s: bs=%llu: the server takes at most %llu\n", uri, most,
-         (unsigned long long) (t->most != 0 ? t->most : UINT32_MAX));
+  /* fio would do nothing, and call that a success. */
+  if (first >= t->size) {
+    say ("%s: offset=%llu: the export has %llu bytes\n", uri, first,
+         (unsigned long long) t->size);
     return 1;
+  }
+  for (d = DDIR_READ; d <= DDIR_TRIM; d++) {
+    if (!used[d])
+      continue;
+    if (smallest[d] % t->block != 0) {
+      say ("%s: bs=%llu: the server takes multiples of %llu\n", uri,
+           smallest[d], (unsigned long long) t->block);
+      return 1;
+    }
+    if (d != DDIR_TRIM && greatest[d] > t->most) {
+      say ("%s: bs=%llu: the server takes at most %llu\n", uri, greatest[d],
+           (unsigned long long) t->most);
+      return 1;
+    }
   }
   return 0;
 }
@@ -412,9 +435,10 @@ engine_init (struct thread_data *td)
   struct job *job = job_of (td);
   struct message why;
 
+  job->requests = calloc (td->o.iodepth, sizeof *job->requests);
   job->session =
       session_create (td->o.iodepth, zone_size_of (td), !comes_back (td));
-  if (job->session == NULL) {
+  if (job->session == NULL || job->requests == NULL) {
     say ("%s\n", strerror (ENOMEM));
     return 1;
   }
@@ -435,6 +459,7 @@ engine_cleanup (struct thread_data *td)
     return;
   session_destroy (job->session);
   links_close (&job->links);
+  free (job->requests);
   if (job->zones_owner == getpid ())
     job_zones_close (job->zones);
   free (job);
@@ -444,11 +469,8 @@ engine_cleanup (struct thread_data *td)
 static int
 engine_io_u_init (struct thread_data *td, struct io_u *io_u)
 {
-  struct request *q = calloc (1, sizeof *q);
+  struct request *q = &job_of (td)->requests[io_u->index];
 
-  (void) td;
-  if (q == NULL)
-    return 1;
   q->owner = io_u;
   io_u->engine_data = q;
   return 0;
@@ -463,7 +485,6 @@ engine_io_u_free (struct thread_data *td, struct io_u *io_u)
 {
   if (job_of (td)->session != NULL)
     session_wait (job_of (td)->session, UINT_MAX);
-  free (io_u->engine_data);
   io_u->engine_data = NULL;
 }
 

@@ -17,20 +17,34 @@
 /* How long a server may take to answer. */
 #define ANSWER_SECONDS 30
 
+/* What libnbd allows a read or a write. */
+#define MOST_BY_LIBNBD (UINT64_C (64) << 20)
+
 #define fail(why, ...) (message_set (why, __VA_ARGS__), -EIO)
+
+/* Do we speak NBD on its socket ourselves? */
+static bool
+is_raw (struct nbd_handle *h)
+{
+  return nbd_get_tls_negotiated (h) == 0 &&
+         nbd_get_structured_replies_negotiated (h) == 0;
+}
 
 static int
 ask (struct nbd_handle *h, struct target *t, const char *uri,
      struct message *why)
 {
   const int64_t size = nbd_get_size (h);
+  const int64_t block = nbd_get_block_size (h, LIBNBD_SIZE_MINIMUM);
   const int64_t most = nbd_get_block_size (h, LIBNBD_SIZE_MAXIMUM);
 
   memset (t, 0, sizeof *t);
   if (size == -1)
     return fail (why, "%s: %s", uri, nbd_get_error ());
   t->size = size;
-  t->most = most > 0 ? most : 0;
+  t->block = block > 0 ? block : 1;
+  t->most = min (most > 0 ? (uint64_t) most : UINT64_MAX,
+                 is_raw (h) ? UINT32_MAX : MOST_BY_LIBNBD);
   t->read_only = nbd_is_read_only (h) == 1;
   t->can_flush = nbd_can_flush (h) == 1;
   t->can_fua = nbd_can_fua (h) == 1;
@@ -43,7 +57,7 @@ ask (struct nbd_handle *h, struct target *t, const char *uri,
 static bool
 is_same (const struct target *a, const struct target *b)
 {
-  return a->size == b->size && a->most == b->most &&
+  return a->size == b->size && a->block == b->block && a->most == b->most &&
          a->read_only == b->read_only && a->can_flush == b->can_flush &&
          a->can_fua == b->can_fua && a->can_trim == b->can_trim &&
          a->can_zero == b->can_zero && a->multi_conn == b->multi_conn;
@@ -82,8 +96,7 @@ open_link (struct links *l, const struct target *t, const char *uri,
     return -EIO;
   if (!is_same (&target, t))
     return fail (why, "%s: its connections are to different exports", uri);
-  if (nbd_get_tls_negotiated (h) == 0 &&
-      nbd_get_structured_replies_negotiated (h) == 0)
+  if (is_raw (h))
     c = channel_raw_create (nbd_aio_get_fd (h), depth, session_answers (s));
   else
     c = channel_nbd_create (h, session_answers (s));

@@ -16,7 +16,8 @@
 /* What a server says of the export; sizes are bytes. */
 struct target {
   uint64_t size;
-  uint64_t most; /* that a read or a write may have; 0: it does not say */
+  uint64_t block; /* of which all is a multiple; at least 1 */
+  uint64_t most;  /* that a read or a write may have */
   bool read_only, can_flush, can_fua, can_trim, can_zero;
   bool multi_conn; /* several connections see each other's writes */
 };
