@@ -43,6 +43,8 @@ works --rw=trim --bs=64k --iodepth=4 --size=1M
 [ "$(operation trim requests)" = 16 ] || fail "not 16 trims"
 works --rw=trim --trims=zero --bs=64k --iodepth=4 --size=1M
 [ "$(operation zero requests)" = 16 ] || fail "not 16 zeroes"
+works --rw=trim --bs=1M --size=4M --zonemode=zbd --zonesize=1M
+[ "$(operation trim requests)" = 20 ] || fail "not 4 trims more"
 works --rw=write --bs=64k --fsync=4 --size=1M
 [ "$(operation flush requests)" -ge 3 ] || fail "not a flush for 4 writes"
 stop_server

@@ -155,6 +155,14 @@ works "${zoned[@]}" --rw=read --bs=64k --size=4M
 fails_with 'err=' "${zoned[@]}" --rw=write --bs=64k --size=1M
 stop_server
 
+# Zones larger than what one trim of NBD's has.
+start_server 64G memory-backed=true zoned=true zone-size=8G
+works "${zoned[@]}" --rw=write --bs=64k --offset=16G --size=8G --number_ios=4
+[ "$(are em)" = 7 ] || fail "not one zone is written"
+works "${zoned[@]}" --rw=trim --bs=8G
+[ "$(are em)" = 8 ] || fail "a zone is not reset"
+stop_server
+
 # zones=off: fio imagines zones, and the server refuses what it then does.
 start_server 16M memory-backed=true zoned=true zone-size=1M zone-full=true
 fails_with 'zone size' "${zoned[@]}" --zones=off --rw=read --bs=4k

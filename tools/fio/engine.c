@@ -419,13 +419,13 @@ comes_back (const struct thread_data *td)
          o->read_iolog_file == NULL;
 }
 
+/* 0 if it has no zones, or none but those that fio imagines. */
 static uint64_t
 zone_size_of (const struct thread_data *td)
 {
-  return td->o.zone_mode == ZONE_MODE_ZBD &&
-                 options_of (td)->zones == ZONES_AUTO
-             ? td->o.zone_size
-             : 0;
+  const struct zoned_block_device_info *zones = td->files[0]->zbd_info;
+
+  return zones != NULL && zones->model != ZBD_NONE ? zones->zone_size : 0;
 }
 
 static int
@@ -529,10 +529,10 @@ engine_queue (struct thread_data *td, struct io_u *io_u)
     q->fua = td->o.sync_io != 0;
     break;
   case DDIR_TRIM:
-    if (io_u->xfer_buflen > UINT32_MAX)
-      return fail_at_once (io_u, EINVAL);
     if (reset_instead (td, io_u))
       return FIO_Q_COMPLETED;
+    if (io_u->xfer_buflen > UINT32_MAX)
+      return fail_at_once (io_u, EINVAL);
     q->kind = options_of (td)->trims == TRIMS_ZERO ? NBD_ZERO : NBD_TRIM;
     break;
   case DDIR_SYNC:
