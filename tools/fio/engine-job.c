@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A job of fio, from what is checked before the run to its end; see engine.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+/* What the job asks for, and the export does not offer; NULL if it is all
+ * there.
+ */
+static const char *
+missing_offer (const struct thread_data *td, const struct target *t)
+{
+  const struct thread_options *o = &td->o;
+  const bool zeroes = options_of (td)->trims == TRIMS_ZERO;
+  const bool flushes = o->fsync_blocks != 0 || o->fdatasync_blocks != 0 ||
+                       o->sync_file_range != 0 || o->end_fsync != 0 ||
+                       o->fsync_on_close != 0;
+
+  if ((td_write (td) || td_trim (td)) && t->read_only)
+    return "the export is read-only";
+  if (td_trim (td) && !zeroes && !t->can_trim)
+    return "rw=: the server takes no trims; trims=zero sends write zeroes";
+  if (td_trim (td) && zeroes && !t->can_zero)
+    return "trims=zero: the server takes no write zeroes";
+  if (td_write (td) && o->sync_io != 0 && !t->can_fua)
+    return "sync=: the server takes no FUA";
+  if (td_write (td) && flushes && !t->can_flush)
+    return "fsync=, fdatasync=, sync_file_range=, end_fsync=: the server takes "
+           "no flush";
+  if (options_of (td)->connections > 1 && !t->multi_conn)
+    return "connections=: the server allows 1 (it is not multi-conn)";
+  return NULL;
+}
+
+static int
+check_job (const struct thread_data *td, const struct target *t)
+{
+  const char *uri = options_of (td)->uri;
+  const char *missing = missing_offer (td, t);
+  const unsigned long long *smallest = td->o.min_bs, *greatest = td->o.max_bs;
+  const bool used[] = {[DDIR_READ] = td_read (td),
+                       [DDIR_WRITE] = td_write (td),
+                       [DDIR_TRIM] = td_trim (td)};
+  const unsigned long long first =
+      td->o.start_offset + td->o.offset_increment * td->subjob_number;
+  enum fio_ddir d;
+
+  if (missing != NULL) {
+    say ("%s: %s\n", uri, missing);
+    return 1;
+  }
+  /* fio would do nothing, and call that a success. */
+  if (first >= t->size) {
+    say ("%s: offset=%llu: the export has %llu bytes\n", uri, first,
+         (unsigned long long) t->size);
+    return 1;
+  }
+  for (d = DDIR_READ; d <= DDIR_TRIM; d++) {
+    if (!used[d])
+      continue;
+    if (smallest[d] % t->block != 0) {
+      say ("%s: bs=%llu: the server takes multiples of %llu\n", uri,
+           smallest[d], (unsigned long long) t->block);
+      return 1;
+    }
+    if (d != DDIR_TRIM && greatest[d] > t->most) {
+      say ("%s: bs=%llu: the server takes at most %llu\n", uri, greatest[d],
+           (unsigned long long) t->most);
+      return 1;
+    }
+  }
+  return 0;
+}
+
+/* The export is the job's one file.  fio shares what it knows of zones between
+ * jobs whose files have the same name, and asks about zones only of block
+ * devices, which are to be used with direct=1.
+ */
+static int
+set_file (struct thread_data *td, const struct target *t)
+{
+  struct fio_file *f;
+
+  if (td->files_index == 0) {
+    add_file (td, "nbd", 0, 0);
+    td->o.nr_files = 1;
+    td->o.open_files++;
+  }
+  if (td->files_index != 1) {
+    say ("filename=, nrfiles=: allowed is one file, which is the export\n");
+    return 1;
+  }
+  f = td->files[0];
+  f->file_name = smalloc_strdup (options_of (td)->uri);
+  if (f->file_name == NULL) {
+    say ("%s\n", strerror (ENOMEM));
+    return 1;
+  }
+  f->filetype = FIO_TYPE_BLOCK;
+  f->real_file_size = t->size;
+  fio_file_set_size_known (f);
+  td->o.odirect = 1;
+  return 0;
+}
+
+int
+engine_setup (struct thread_data *td)
+{
+  const struct options *o;
+  struct message why;
+  struct job *job;
+
+  /* Nothing of TD may be touched before: it is laid out otherwise in another
+   * release that has the same number of the interface.
+   */
+  if (strcmp (fio_version_string, FIO_RELEASE) != 0) {
+    say ("this is built for " FIO_RELEASE ", and not for %s\n",
+         fio_version_string);
+    return 1;
+  }
+  o = options_of (td);
+  if (o->uri == NULL || o->uri[0] == '\0') {
+    say ("uri= is missing: an NBD URI such as nbd://HOST/EXPORT or "
+         "nbd+unix:///EXPORT?socket=PATH\n");
+    return 1;
+  }
+  job = calloc (1, sizeof *job);
+  if (job == NULL) {
+    say ("%s\n", strerror (ENOMEM));
+    return 1;
+  }
+  td->io_ops_data = job;
+  if (target_ask (&job->target, o->uri, &why) < 0) {
+    say ("%s\n", why.text);
+    return 1;
+  }
+  if (check_job (td, &job->target) != 0)
+    return 1;
+  /* fio resets a zone where others discard, and waits for that. */
+  if (td->o.zone_mode == ZONE_MODE_ZBD)
+    td->flags |= (unsigned long long) FIO_ASYNCIO_SYNC_TRIM
+                 << TD_ENG_FLAG_SHIFT;
+  return set_file (td, &job->target);
+}
+
+/* Does fio come back for completions as soon as it can?  If not, a request that
+ * waits for others would wait for as long as fio sleeps.
+ */
+static bool
+comes_back (const struct thread_data *td)
+{
+  const struct thread_options *o = &td->o;
+  unsigned i;
+
+  for (i = 0; i < DDIR_RWDIR_CNT; i++) {
+    if (o->rate[i] != 0 || o->rate_iops[i] != 0)
+      return false;
+  }
+  return o->thinktime == 0 && o->latency_target == 0 && o->flow == 0 &&
+         o->read_iolog_file == NULL;
+}
+
+int
+engine_init (struct thread_data *td)
+{
+  const struct options *o = options_of (td);
+  struct job *job = job_of (td);
+  struct message why;
+
+  job->requests = calloc (td->o.iodepth, sizeof *job->requests);
+  job->session =
+      session_create (td->o.iodepth, zone_size_of (td), !comes_back (td));
+  if (job->session == NULL || job->requests == NULL) {
+    say ("%s\n", strerror (ENOMEM));
+    return 1;
+  }
+  if (links_open (&job->links, &job->target, o->uri, o->connections,
+                  job->session, td->o.iodepth, &why) < 0) {
+    say ("%s\n", why.text);
+    return 1;
+  }
+  return 0;
+}
+
+void
+engine_cleanup (struct thread_data *td)
+{
+  struct job *job = job_of (td);
+
+  if (job == NULL)
+    return;
+  session_destroy (job->session);
+  links_close (&job->links);
+  free (job->requests);
+  if (job->zones_owner == getpid ())
+    job_zones_close (job->zones);
+  free (job);
+  td->io_ops_data = NULL;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * The requests of a job of fio; see engine.h.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <limits.h>
+
+#include "engine.h"
+
+int
+engine_io_u_init (struct thread_data *td, struct io_u *io_u)
+{
+  struct request *q = &job_of (td)->requests[io_u->index];
+
+  q->owner = io_u;
+  io_u->engine_data = q;
+  return 0;
+}
+
+/* With read_iolog= and latency_target= fio ends a job without waiting for what
+ * is on its way.  The buffers of that are freed after this was called for those
+ * io_u that are not on their way, of which there is at least one.
+ */
+void
+engine_io_u_free (struct thread_data *td, struct io_u *io_u)
+{
+  if (job_of (td)->session != NULL)
+    session_wait (job_of (td)->session, UINT_MAX);
+  io_u->engine_data = NULL;
+}
+
+static enum fio_q_status
+fail_at_once (struct io_u *io_u, int err)
+{
+  io_u->error = err;
+  return FIO_Q_COMPLETED;
+}
+
+enum fio_q_status
+engine_queue (struct thread_data *td, struct io_u *io_u)
+{
+  struct request *q = io_u->engine_data;
+
+  q->fua = false;
+  q->offset = io_u->offset;
+  q->count = io_u->xfer_buflen;
+  q->buf = io_u->xfer_buf;
+  switch (io_u->ddir) {
+  case DDIR_READ:
+    q->kind = NBD_READ;
+    break;
+  case DDIR_WRITE:
+    q->kind = NBD_WRITE;
+    q->fua = td->o.sync_io != 0;
+    break;
+  case DDIR_TRIM:
+    if (reset_instead (td, io_u))
+      return FIO_Q_COMPLETED;
+    if (io_u->xfer_buflen > UINT32_MAX)
+      return fail_at_once (io_u, EINVAL);
+    q->kind = options_of (td)->trims == TRIMS_ZERO ? NBD_ZERO : NBD_TRIM;
+    break;
+  case DDIR_SYNC:
+  case DDIR_DATASYNC:
+  case DDIR_SYNC_FILE_RANGE:
+    q->kind = NBD_FLUSH;
+    break;
+  default:
+    return fail_at_once (io_u, EINVAL);
+  }
+  return session_add (job_of (td)->session, q) ? FIO_Q_QUEUED : FIO_Q_BUSY;
+}
+
+int
+engine_commit (struct thread_data *td)
+{
+  session_commit (job_of (td)->session);
+  return 0;
+}
+
+int
+engine_getevents (struct thread_data *td, unsigned int least, unsigned int most,
+                  const struct timespec *t)
+{
+  struct session *s = job_of (td)->session;
+  const char *obituary;
+  unsigned n;
+
+  (void) t; /* with a time, fio only looks */
+  n = session_wait (s, least);
+  obituary = session_obituary (s);
+  if (obituary != NULL)
+    say ("%s: %s\n", options_of (td)->uri, obituary);
+  return n < most ? n : most;
+}
+
+struct io_u *
+engine_event (struct thread_data *td, int event)
+{
+  struct request *q = session_take (job_of (td)->session);
+  struct io_u *io_u = q->owner;
+
+  (void) event; /* fio asks for all that it was told of, in turn */
+  io_u->error = -q->err;
+  return io_u;
+}
+
+/* There is no file, and no cache of it. */
+int
+engine_on_file (struct thread_data *td, struct fio_file *f)
+{
+  (void) td;
+  (void) f;
+  return 0;
+}
