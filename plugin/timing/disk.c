@@ -43,40 +43,41 @@ distance_to (const struct disk_head *d, const struct disk_request *r)
                                  : d->position - r->offset;
 }
 
-/* The largest whole number whose square is at most N. */
-static uint32_t
-square_root (uint32_t n)
+/* The square root of a share, to a millionth of it.  Halving the exponent is
+ * right to 4 %, and each step squares the error.
+ */
+static float
+square_root (float share)
 {
-  uint32_t r = 0, bit = UINT32_C (1) << 15;
+  union {
+    float f;
+    uint32_t bits;
+  } r = {.f = share};
 
-  for (; bit != 0; bit >>= 1) {
-    if ((r + bit) * (r + bit) <= n)
-      r += bit;
-  }
-  return r;
+  r.bits = (r.bits >> 1) + (UINT32_C (127) << 22);
+  r.f = 0.5f * (r.f + share / r.f);
+  return 0.5f * (r.f + share / r.f);
 }
 
-/* A seek over the whole disk is 2^16 by 2^16 of a share. */
 static uint64_t
 seek_over (const struct disk_settings *s, uint64_t size, uint64_t distance)
 {
-  const double share = (double) distance / (double) size;
+  const float share = (float) distance / (float) size;
 
   if (share >= 1)
     return s->full;
-  return s->track + ((s->full - s->track) *
-                         square_root ((uint32_t) (share * 4294967296.0)) >>
-                     16);
+  return s->track + (uint64_t) ((double) (s->full - s->track) *
+                                (double) square_root (share));
 }
 
-/* From the beginning of a seek to the first byte.  PHASE is where the turn is
- * at the beginning.
+/* From the beginning of a seek to the first byte.  PHASE is where a turn of
+ * TURN nanoseconds is at the beginning.
  */
 static uint64_t
 time_to (const struct disk_head *d, const struct disk_settings *s,
-         uint64_t size, const struct disk_request *r, uint32_t phase)
+         uint64_t size, const struct disk_request *r, uint32_t phase,
+         uint32_t turn)
 {
-  const uint32_t turn = turn_of (s);
   const uint64_t distance = distance_to (d, r);
   uint64_t seek;
 
@@ -98,7 +99,7 @@ distance_in (const struct disk_settings *s, uint64_t size, uint64_t nsec)
     return 1;
   if (nsec > s->full)
     return UINT64_MAX;
-  root = (double) (nsec - s->track) / (double) (s->full - s->track) + 1e-4;
+  root = (double) (nsec - s->track) / (double) (s->full - s->track) + 1e-5;
   return (uint64_t) (root * root * (double) size) + 1;
 }
 
@@ -113,7 +114,9 @@ static void
 serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
        struct disk_request *r, uint64_t start)
 {
-  r->done = start + time_to (d, s, size, r, (uint32_t) (start % turn_of (s))) +
+  const uint32_t turn = turn_of (s);
+
+  r->done = start + time_to (d, s, size, r, (uint32_t) (start % turn), turn) +
             transfer (s, r);
   d->free = r->done;
   d->position = r->offset + r->count;
@@ -124,7 +127,7 @@ static struct disk_request *
 choose (struct disk_head *d, const struct disk_settings *s, uint64_t size,
         struct disk_request *first, uint64_t start)
 {
-  const uint32_t phase = (uint32_t) (start % turn_of (s));
+  const uint32_t turn = turn_of (s), phase = (uint32_t) (start % turn);
   struct disk_request *r, *best = first;
   const struct disk_request *end = d->requests + d->n;
   uint64_t least = UINT64_MAX, most = UINT64_MAX, nsec, n = 0;
@@ -135,7 +138,7 @@ choose (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     n++;
     if (distance_to (d, r) >= most)
       continue;
-    nsec = time_to (d, s, size, r, phase);
+    nsec = time_to (d, s, size, r, phase, turn);
     if (nsec < least) {
       least = nsec;
       most = distance_in (s, size, least);

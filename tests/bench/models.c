@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * How long the arithmetic of each model of a drive takes:
+ *
+ *   models [COUNT]       1,000,000 requests by default
+ *
+ * Random reads and writes of 4 KiB, 32 at a time, on a clock that goes from one
+ * completion to the next.  Printed are nanoseconds of a CPU for each request,
+ * the least of five runs, with what it takes to draw its place, and to find
+ * whose turn it is.
+ */
+
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/common.h"
+#include "settings/settings.h"
+
+#define DEPTH 32
+#define RUNS 5
+#define BLOCK 4096
+#define MEMORY (UINT64_C (1) << 34)
+
+static struct params p;
+static struct latency_state state;
+static struct latency_slot slots[DEPTH];
+static struct random drawn;
+
+static void __attribute__ ((noreturn)) die (const char *what)
+{
+  fprintf (stderr, "models: %s\n", what);
+  exit (EXIT_FAILURE);
+}
+
+static void
+take_profile (const char *name)
+{
+  struct message why;
+
+  params_init (&p);
+  if (params_set (&p, "profile", name, &why) < 0 ||
+      params_complete (&p, MEMORY, MEMORY, 4096, &why) < 0)
+    die (why.text);
+}
+
+static uint64_t
+request (enum operation op, uint64_t now, struct latency_slot *slot)
+{
+  const struct latency_request r = {.op = op,
+                                    .count = BLOCK,
+                                    .offset = random_next (&drawn) %
+                                              (p.settings.size / BLOCK) * BLOCK,
+                                    .arrival = now};
+
+  return latency_completion (&state, &p.settings.latency, &drawn, &r, slot);
+}
+
+/* Each slot in turn, which is done with its request by then, or asks until it
+ * is.
+ */
+static double
+run (enum operation op, unsigned count)
+{
+  static uint64_t done[DEPTH];
+  uint64_t began, now = NSEC_PER_SEC;
+  unsigned i, j;
+
+  if (latency_init (&state, now) < 0)
+    die ("no memory");
+  random_init (&drawn, 1, 0);
+  memset (slots, 0, sizeof slots);
+  for (j = 0; j < DEPTH; j++)
+    done[j] = request (op, now, &slots[j]);
+  began = clock_now ();
+  for (i = 0; i < count; i++) {
+    j = i % DEPTH;
+    while (latency_asks (&slots[j]))
+      done[j] = latency_ask (&state, &p.settings.latency, &slots[j], done[j]);
+    now = max (now, done[j]);
+    done[j] = request (op, now, &slots[j]);
+  }
+  began = clock_now () - began;
+  latency_destroy (&state);
+  return (double) began / count;
+}
+
+static double
+best_of (enum operation op, unsigned count)
+{
+  double r, least = 0;
+  unsigned i;
+
+  for (i = 0; i < RUNS; i++) {
+    r = run (op, count);
+    least = i == 0 || r < least ? r : least;
+  }
+  return least;
+}
+
+int
+main (int argc, char *argv[])
+{
+  const unsigned count = argc > 1 ? (unsigned) atoi (argv[1]) : 1000000;
+  const struct profile *profile;
+  size_t i;
+
+  printf ("%-14s %8s %8s\n", "model", "read ns", "write ns");
+  for (i = 0; (profile = profile_at (i)) != NULL; i++) {
+    take_profile (profile->name);
+    printf ("%-14s %8.0f %8.0f\n", profile->name, best_of (OP_READ, count),
+            best_of (OP_WRITE, count));
+    params_clear (&p);
+  }
+  return EXIT_SUCCESS;
+}
