@@ -372,6 +372,9 @@ take_of_model (void *opaque, const char *name, const char *value,
   if (taking->has[i])
     return refuse (why, "%s=%.80s: %s is given twice", name, value,
                    param->name);
+  if (strncmp (value, "file:", 5) == 0 && value[5] != '/')
+    return refuse (why, "%s=%.80s: allowed in a model is an absolute path",
+                   name, value);
   taking->has[i] = true;
   if (p->given[i])
     return 0;

@@ -91,6 +91,9 @@ test_wrong_models (void **state)
   refuse_model ("hw-queue-depth=2\n",
                 "line 1: hw-queue-depth=2: it is no property of a drive: "
                 "allowed is to give it beside the model");
+  refuse_model ("read-latency=file:fio.json\n",
+                "line 1: read-latency=file:fio.json: allowed in a model is an "
+                "absolute path");
   refuse_model ("lanes\n", "line 1: allowed are lines of NAME=VALUE");
 
   /* What is given beside it is no excuse for what it has. */
