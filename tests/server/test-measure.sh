@@ -183,6 +183,12 @@ measure --from "$tmp/"$'e\nlanes=1.json'
 
 # Answers that are none.
 for text in '' '{' '{}' '[]' '{"jobs":[{}]}' '{"jobs":3}' \
+  '{"jobs":[{"read":{"total_ios":1,"lat_ns":{"percentile":{"50":1e400}}}}]}' \
+  '{"jobs":[{"job options":{"rw":"randread","bs":"4k"},
+   "read":{"total_ios":1,"iops":1e300,"lat_ns":{"mean":1e9,
+   "percentile":{"50":1000}}}}]}' \
+  '{"jobs":[{"job options":{"rw":"randread","bs":"4k"},
+   "read":{"total_ios":1,"lat_ns":{"percentile":{"50":1e300}}}}]}' \
   '{"jobs":[{"read":{"total_ios":1,"lat_ns":{"percentile":{"50":-1}}}}]}' \
   '{"jobs":[{"read":{"total_ios":1,"lat_ns":{"percentile":{"x":1}}}}]}' \
   '{"jobs":[{"job options":{"rw":"randread","bs":"9999999999999g"},

@@ -14,6 +14,9 @@
 
 #include "fiofile.h"
 
+/* No drive has as many: one request each nanosecond. */
+#define MOST_IOPS 1e9
+
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
 /* The ends, and what is between them as far as there is room. */
@@ -75,6 +78,11 @@ take_operation (const char *path, const struct percentiles_file *file,
   /* Writes with syncs between them are no load of their own. */
   if (op == OP_WRITE && load.sync > 0)
     return 0;
+  if (!(load.iops >= 0 && load.iops <= MOST_IOPS) ||
+      !(load.mean >= 0 && load.mean <= (double) MAX_DURATION))
+    return refuse (why,
+                   "%.200s: its requests a second or their mean cannot be true",
+                   path);
   wrong = take_cell (&load, op, &f->cell);
   if (wrong != NULL)
     return refuse (why, "%.200s: it is of a load %s", path, wrong);
