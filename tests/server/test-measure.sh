@@ -36,6 +36,10 @@ if grep -qxF -- "$rw $bs $depth" "${0%/*}/../fails"; then
   echo "fio: it has failed"
   exit 3
 fi
+if [ -e "${0%/*}/../sleeps" ]; then
+  echo $$ >"${0%/*}/../sleeps"
+  exec sleep 1000
+fi
 if [ -s "${0%/*}/../answer" ]; then
   cat "${0%/*}/../answer" >"$output"
   exit
@@ -164,6 +168,19 @@ measure --compare --seconds 1 --rounds 2 "$tmp/slow.model" "$tmp/disk"
 [ "$(wc -l <"$tmp/fio.log")" = 10 ] || fail "$(cat "$tmp/fio.log")"
 grep -Eq '^randread 4K q1 +200\.0us +100\.0us +-50\.0% .*' "$tmp/out" ||
   fail "$(cat "$tmp/out")"
+
+# Killed, it leaves neither fio nor files.
+mkdir "$tmp/files"
+: >"$tmp/sleeps"
+TMPDIR=$tmp/files "$program" --sizes 4K --depths 1 "$tmp/disk" >"$tmp/out" 2>&1 &
+measure_pid=$!
+wait_until 60 test -s "$tmp/sleeps" || fail "fio was not run"
+fio_pid=$(cat "$tmp/sleeps")
+kill -9 "$measure_pid"
+wait "$measure_pid" || true
+wait_until 60 process_ended "$fio_pid" || fail "fio goes on"
+rm "$tmp/sleeps"
+[ -z "$(ls "$tmp/files")" ] || fail "it leaves $(ls "$tmp/files")"
 
 # What fio has written before.
 fio --rw=randread --bs=4096 --iodepth=1 --output="$tmp/a.json"

@@ -10,18 +10,18 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <spawn.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "die.h"
 #include "fiofile.h"
 #include "run.h"
-
-extern char **environ;
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
@@ -87,58 +87,78 @@ add_load (struct arguments *a, const struct cell *cell, unsigned seconds)
     add (a, "--fsync=%u", cell->n);
 }
 
-/* A file of our own; dies where there can be none. */
-static void
-make_file (char path[PATH_MAX])
+/* A file of our own, which is in memory and in no directory: so nothing is left
+ * of it, however this ends.  Returns its descriptor, and in PATH the one by
+ * which other programs find it; dies where there can be none.
+ */
+static int
+make_file (const char *name, char path[PATH_MAX])
 {
-  const char *dir = getenv ("TMPDIR");
-  int fd;
+  const int fd = memfd_create (name, MFD_CLOEXEC);
 
-  snprintf (path, PATH_MAX, "%s/nullblk-measure-XXXXXX",
-            dir != NULL && dir[0] == '/' ? dir : "/tmp");
-  fd = mkostemp (path, O_CLOEXEC);
   if (fd == -1)
-    die ("%s: %s", path, strerror (errno));
-  close (fd);
+    die ("%s: %s", name, strerror (errno));
+  snprintf (path, PATH_MAX, "/proc/%ld/fd/%d", (long) getpid (), fd);
+  return fd;
+}
+
+/* Become a program whose output goes to SAID, and which ends when PARENT does,
+ * however that ends.  What is wrong goes to the pipe, as an errno.
+ */
+static void __attribute__ ((noreturn))
+become (char *const *argv, int said, pid_t parent, int pipe)
+{
+  const int in = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  int e;
+
+  if (prctl (PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid () == parent &&
+      in != -1 && dup2 (in, 0) != -1 && dup2 (said, 1) != -1 &&
+      dup2 (said, 2) != -1)
+    execvp (argv[0], argv);
+  e = errno;
+  if (write (pipe, &e, sizeof e) == -1)
+    _exit (126);
+  _exit (127);
 }
 
 /* Run a program, and have what it says in the file SAID.  Returns its status,
  * or -errno where it cannot be run.
  */
 static int
-run (char *const *argv, const char *said)
+run (char *const *argv, int said)
 {
-  posix_spawn_file_actions_t actions;
-  int r, status;
+  const pid_t parent = getpid ();
+  int pipes[2], status, e = 0;
   pid_t pid;
 
-  posix_spawn_file_actions_init (&actions);
-  posix_spawn_file_actions_addopen (&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen (&actions, 1, said, O_WRONLY | O_TRUNC, 0);
-  posix_spawn_file_actions_adddup2 (&actions, 1, 2);
-  r = posix_spawnp (&pid, argv[0], &actions, NULL, argv, environ);
-  posix_spawn_file_actions_destroy (&actions);
-  if (r != 0)
-    return -r;
+  if (pipe2 (pipes, O_CLOEXEC) == -1)
+    return -errno;
+  pid = fork ();
+  if (pid == 0)
+    become (argv, said, parent, pipes[1]);
+  e = pid == -1 ? errno : 0;
+  close (pipes[1]);
+  if (pid != -1 && read (pipes[0], &e, sizeof e) != sizeof e)
+    e = 0;
+  close (pipes[0]);
+  if (pid == -1)
+    return -e;
   while (waitpid (pid, &status, 0) == -1) {
     if (errno != EINTR)
       return -errno;
   }
+  if (e != 0)
+    return -e;
   return WIFEXITED (status) ? WEXITSTATUS (status) : 128 + WTERMSIG (status);
 }
 
 /* The first line that a program has said, for a message. */
 static void
-first_line (const char *said, char line[256])
+first_line (int said, char line[256])
 {
-  FILE *fp = fopen (said, "re");
+  const ssize_t len = pread (said, line, 255, 0);
 
-  line[0] = '\0';
-  if (fp == NULL)
-    return;
-  if (fgets (line, 256, fp) == NULL)
-    line[0] = '\0';
-  fclose (fp);
+  line[len > 0 ? len : 0] = '\0';
   line[strcspn (line, "\r\n")] = '\0';
 }
 
@@ -171,14 +191,14 @@ run_cell (const struct target *t, const struct cell *cell, unsigned seconds,
           struct figures *f, char version[32])
 {
   struct arguments a = {.n = 0};
-  static char output[PATH_MAX], said[PATH_MAX];
+  static char output[PATH_MAX], unused[PATH_MAX];
+  const int output_fd = make_file ("output", output);
+  const int said = make_file ("said", unused);
   char line[256];
   struct message why;
   int status;
   bool ok = false;
 
-  make_file (output);
-  make_file (said);
   add (&a, "fio");
   add_load (&a, cell, seconds);
   add (&a, "--output=%s", output);
@@ -198,8 +218,8 @@ run_cell (const struct target *t, const struct cell *cell, unsigned seconds,
   clear (&a);
   if (status == 0)
     ok = take_output (output, cell, f, version, &why);
-  unlink (output);
-  unlink (said);
+  close (output_fd);
+  close (said);
   if (status < 0)
     die ("fio: %s", strerror (-status));
   if (status != 0)
@@ -250,7 +270,9 @@ run_way (uint64_t nsec, unsigned seconds)
 {
   const struct cell cell = {RANDREAD, 4096, 1, 0};
   struct arguments serve = {.n = 0}, fio = {.n = 0};
-  static char path[PATH_MAX], output[PATH_MAX], said[PATH_MAX];
+  static char path[PATH_MAX], output[PATH_MAX], unused[PATH_MAX];
+  const int output_fd = make_file ("output", output);
+  const int said = make_file ("said", unused);
   static char command[8192], word[2048];
   char version[32];
   struct figures f;
@@ -259,8 +281,6 @@ run_way (uint64_t nsec, unsigned seconds)
   size_t used;
   bool ok;
 
-  make_file (output);
-  make_file (said);
   add_load (&fio, &cell, seconds);
   add (&fio, "--output=%s", output);
   add (&fio, "--ioengine=nbd");
@@ -285,7 +305,7 @@ run_way (uint64_t nsec, unsigned seconds)
        take_output (output, &cell, &f, version, &why);
   clear (&serve);
   clear (&fio);
-  unlink (output);
-  unlink (said);
+  close (output_fd);
+  close (said);
   return ok ? figures_percentile (&f, 50) - (double) nsec : -1;
 }
