@@ -506,11 +506,10 @@ test_profile (void **state)
   assert_true (distribution_seeks (s->latency.durations[OP_READ]));
 
   setup (NULL);
-  refuse (
-      "profile", "floppy",
-      "profile=floppy: allowed is none, hdd, sata-ssd, nvme, smr-hdd, "
-      "zns-ssd, cloud-disk, hdd-7200, sata-plp, sata-consumer, nvme-server, "
-      "gp2 or azure-p15");
+  refuse ("profile", "floppy",
+          "profile=floppy: allowed is none, hdd, sata-ssd, nvme, smr-hdd, "
+          "zns-ssd, cloud-disk, hdd-7200, hdd-desktop, sata-plp, "
+          "sata-consumer, nvme-server, gp2 or azure-p15");
   take ("profile", "zns-ssd");
   assert_int_equal (complete (), 0);
   assert_true (s->zones.zoned);

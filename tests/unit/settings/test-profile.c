@@ -14,9 +14,9 @@ static void
 test_find (void **state)
 {
   static const char *const names[] = {
-      "hdd",           "sata-ssd",    "nvme",     "smr-hdd",
-      "zns-ssd",       "cloud-disk",  "hdd-7200", "sata-plp",
-      "sata-consumer", "nvme-server", "gp2",      "azure-p15"};
+      "hdd",         "sata-ssd", "nvme",        "smr-hdd",  "zns-ssd",
+      "cloud-disk",  "hdd-7200", "hdd-desktop", "sata-plp", "sata-consumer",
+      "nvme-server", "gp2",      "azure-p15"};
   size_t i;
 
   (void) state;
