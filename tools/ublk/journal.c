@@ -47,6 +47,7 @@ struct journal {
   unsigned most_orphans;         /* all that there are are among the first so
                                   * many */
   _Atomic unsigned orphans_left; /* that are not FREE */
+  _Atomic unsigned have_all;     /* queues */
 };
 
 static enum state
@@ -128,32 +129,39 @@ find_same (struct journal *j, const struct entry *slot, unsigned n)
   return NULL;
 }
 
-/* Where one more orphan can be: from *free on, or from *old on in the place of
- * one of the first BEFORE ones, which a process has not met that was asked
- * again for all that the kernel had not heard of.  NULL: nowhere.
+/* Where one more orphan can be: where none is, or else in the place of one that
+ * is not new.  A request that the kernel was told of is the least likely to be
+ * asked again; others may be there that it has merged with what came before
+ * them.  The kernel cannot have more requests than there are slots, so there is
+ * room for those that it will ask again.
  */
 static struct entry *
-find_room (struct journal *j, unsigned *free, unsigned *old, unsigned before)
+find_room (struct journal *j, const bool *is_new)
 {
-  for (; *free < j->slots; ++*free) {
-    if (state_of (&j->orphans[*free]) == FREE)
-      return &j->orphans[*free];
+  unsigned i, room = 0;
+
+  for (i = 0; i < j->slots; i++) {
+    if (state_of (&j->orphans[i]) == FREE)
+      return &j->orphans[i];
+    if (!is_new[i] &&
+        (is_new[room] || (state_of (&j->orphans[room]) != ANSWERED &&
+                          state_of (&j->orphans[i]) == ANSWERED)))
+      room = i;
   }
-  for (; *old < before; ++*old) {
-    if (state_of (&j->orphans[*old]) == ANSWERED)
-      return &j->orphans[(*old)++];
-  }
-  return NULL;
+  return &j->orphans[room];
 }
 
-/* All that is in slots becomes orphans.  Returns 0, or -EOVERFLOW. */
+/* All that is in slots becomes orphans.  Returns 0, or -ENOMEM. */
 static int
 gather (struct journal *j)
 {
-  unsigned i, before = 0, free = 0, old = 0, left = 0;
+  bool *is_new = calloc (j->slots + 1, sizeof *is_new);
+  unsigned i, before = 0, left = 0;
   struct entry *e, *o;
   enum state state;
 
+  if (is_new == NULL)
+    return -ENOMEM;
   for (i = 0; i < j->slots; i++) {
     if (state_of (&j->orphans[i]) != FREE)
       before = i + 1;
@@ -163,9 +171,8 @@ gather (struct journal *j)
     if (state != FREE) {
       o = find_same (j, e, before);
       if (o == NULL)
-        o = find_room (j, &free, &old, before);
-      if (o == NULL)
-        return -EOVERFLOW;
+        o = find_room (j, is_new);
+      is_new[o - j->orphans] = true;
       set_state (o, FREE);
       atomic_signal_fence (memory_order_seq_cst);
       o->operation = e->operation;
@@ -182,6 +189,7 @@ gather (struct journal *j)
     left++;
   }
   atomic_init (&j->orphans_left, left);
+  free (is_new);
   return 0;
 }
 
@@ -329,6 +337,13 @@ journal_drop_appends (struct journal *j, uint64_t start, uint64_t end)
 
   for (i = 0; journal_find_append (j, &i, start, end, 0, &place); i++)
     take (j, &j->orphans[i]);
+}
+
+void
+journal_queue_has_all (struct journal *j)
+{
+  if (atomic_fetch_add (&j->have_all, 1) + 1 == j->file->queues)
+    journal_drop (j, 0, UINT64_MAX);
 }
 
 /*---------------------------------------------------------------------*/

@@ -18,10 +18,11 @@
  *
  * ANSWERED is what the kernel may have heard of or not: a process is killed
  * before or after its ring's entries are taken.  What is in slots when a
- * process takes over become orphans, until the same is asked again.  The state
- * of an entry is written last where it becomes an orphan, or is sent, and the
- * slot of what takes the place of an orphan is written before that is FREE: so
- * nothing is missed, whenever a process is killed.
+ * process takes over become orphans, until the same is asked again, or until
+ * the kernel must have asked again for all that it wants.  The state of an
+ * entry is written last where it becomes an orphan, or is sent, and the slot of
+ * what takes the place of an orphan is written before that is FREE: so nothing
+ * is missed, whenever a process is killed.
  *
  * A slot is written by the thread of its queue alone; orphans are taken by any
  * thread.  There is no lock.
@@ -40,8 +41,7 @@ struct journal;
 /* Make an empty one in the file FD, for QUEUES queues and SLOTS slots, which
  * may be 0; or read the one that a dead process has left, whose slots become
  * orphans.  These return 0 and the journal in *j, or a negative errno:
- * -ENODATA: there is none, or one of another kind; -EOVERFLOW: there are too
- * many orphans.
+ * -ENODATA: there is none, or one of another kind.
  */
 int journal_make (struct journal **j, int fd, unsigned queues, unsigned slots);
 int journal_read (struct journal **j, int fd, unsigned queues, unsigned slots);
@@ -95,6 +95,12 @@ void journal_drop (struct journal *j, uint64_t start, uint64_t end);
  * there, or comes to be there.
  */
 void journal_drop_appends (struct journal *j, uint64_t start, uint64_t end);
+
+/* A queue, which may say so once, has been asked again for all that the kernel
+ * had not heard of.  Where all queues have been, nothing is an orphan any more:
+ * what is left the kernel has heard of.
+ */
+void journal_queue_has_all (struct journal *j);
 
 /*---------------------------------------------------------------------*/
 /* Taking over.  Each queue says before and after it fetches its requests, for

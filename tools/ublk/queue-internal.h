@@ -76,7 +76,8 @@ struct request {
   struct request *next;
 
   /* Only queue-journal.c uses these. */
-  unsigned orphan;   /* that an append may be */
+  bool is_searching; /* for what an append may be, among orphans: */
+  unsigned orphan;
   unsigned searches; /* for it, after it has failed */
   uint64_t pointer;  /* of its zone, in bytes within the device */
   bool compares;     /* what is read with the kernel's data */
@@ -111,6 +112,8 @@ struct queue {
   struct journal *journal;  /* or NULL: nothing is to be remembered */
   struct request *answered; /* since the kernel has taken all, in a list */
   bool has_answered_append; /* is one of them */
+  unsigned nr_requests;     /* that have come, and are not answered */
+  unsigned calm;            /* seconds, see queue_awaits_orphans */
 
   /* Those that wait for connections, in a list. */
   struct request *waiting, **last_waiting;
@@ -239,6 +242,11 @@ void request_note_append (struct request *r, uint64_t place);
 void request_note_failure (struct request *r);
 void request_note_written (struct request *r);
 void request_note_answer (struct request *r, int result);
+
+/* A second is over.  Does the queue still await requests that a dead process
+ * had begun?
+ */
+bool queue_awaits_orphans (struct queue *q);
 
 /* N zones have been reset. */
 void queue_forget_zones (struct queue *q, uint64_t first, uint64_t n);

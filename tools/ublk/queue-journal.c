@@ -15,6 +15,11 @@
  * An append that fails, or finds no room, is looked for again, as long as there
  * are some that the server may have got so late that they have taken its place.
  *
+ * Some that the kernel has heard of may be left: the process was killed before
+ * it had forgotten them.  They are dropped once the kernel must have asked
+ * again for all others (queue_awaits_orphans): otherwise they would be taken
+ * for later appends that have the same data.
+ *
  * What is answered is forgotten when the kernel has taken the answer.  An
  * append is forgotten before anything is waited for: if it was found again
  * after hours, another one with the same data would be taken for it.  This is
@@ -28,6 +33,12 @@
 #include <string.h>
 
 #include "queue-internal.h"
+
+/* The kernel keeps requests that it is to ask again back only while a queue has
+ * as many as it may have, or while its scheduler prefers others, which
+ * mq-deadline does for 10 s at most.
+ */
+#define SECONDS_TO_ASK_AGAIN 60
 
 static unsigned
 slot_of (const struct request *r)
@@ -45,6 +56,7 @@ request_note (struct request *r)
   const uint64_t place = bytes_of (asked (r)->sector);
   const enum ublk_operation operation = UBLK_OPERATION (asked (r));
 
+  r->queue->nr_requests++;
   r->is_sent_again = r->is_answered = false;
   r->searches = 0;
   if (j == NULL)
@@ -94,6 +106,8 @@ request_note_answer (struct request *r, int result)
 {
   struct queue *q = r->queue;
 
+  q->nr_requests--;
+  r->is_searching = false;
   if (q->journal == NULL)
     return;
   switch (UBLK_OPERATION (asked (r))) {
@@ -171,6 +185,32 @@ queue_forget_zones (struct queue *q, uint64_t first, uint64_t n)
 /*---------------------------------------------------------------------*/
 /* What is found there */
 
+/* Can the kernel ask for more, and are all appends that have come found or not?
+ */
+static bool
+is_calm (const struct queue *q)
+{
+  unsigned i;
+
+  for (i = 0; i < q->plan->depth; i++) {
+    if (q->requests[i].is_searching)
+      return false;
+  }
+  return q->nr_requests < q->plan->depth && !q->is_lost;
+}
+
+bool
+queue_awaits_orphans (struct queue *q)
+{
+  if (q->journal == NULL || q->calm == SECONDS_TO_ASK_AGAIN ||
+      !journal_has_orphans (q->journal))
+    return false;
+  q->calm = is_calm (q) ? q->calm + 1 : 0;
+  if (q->calm == SECONDS_TO_ASK_AGAIN)
+    journal_queue_has_all (q->journal);
+  return q->calm < SECONDS_TO_ASK_AGAIN;
+}
+
 /* Is there an append of the request's zone, from r->orphan on, of so many bytes
  * (0: of any number)?
  */
@@ -247,6 +287,7 @@ look_at_next (struct request *r)
                     is_compared);
     return;
   }
+  r->is_searching = false;
   request_begin_append (r);
 }
 
@@ -275,6 +316,7 @@ request_searches (struct request *r)
   r->orphan = 0;
   if (!find (r, bytes_of (asked (r)->count), &place))
     return false;
+  r->is_searching = true;
   request_submit (r, r->queue->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,
                   ZONE_DESCRIPTOR_SIZE, &r->descriptor, end_is_read);
   return true;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A queue's time, in seconds that its ring counts while it waits for a server:
- * so a request only has to note a number.  A process that is stopped for a
- * while, or a machine that sleeps, has missed a second at most.
+ * A queue's time, in seconds that its ring counts while it waits for a server,
+ * or for what the kernel asks again after a process was killed: so a request
+ * only has to note a number.  A process that is stopped for a while, or a
+ * machine that sleeps, has missed a second at most.
  */
 
 #include <config.h>
@@ -53,12 +54,14 @@ void
 queue_second (struct event *event, int result)
 {
   struct queue *q = CONTAINER_OF (struct queue, second, event);
+  bool waits;
 
   (void) result;
   q->is_counting = false;
   q->now++;
-  if (look_at_requests (q) || q->is_lost)
-    queue_count_second (q);
-  else
+  waits = look_at_requests (q) || q->is_lost;
+  if (!waits)
     q->lost_at = 0; /* nobody has waited for an answer in vain */
+  if (queue_awaits_orphans (q) || waits)
+    queue_count_second (q);
 }

@@ -105,6 +105,8 @@ prepare (struct queue *q)
     return r;
   if (q->device->journal != NULL)
     journal_queue_has_fetched (q->device->journal);
+  if (q->journal != NULL && journal_has_orphans (q->journal))
+    queue_count_second (q);
   return port_map (&q->port, q->plan->depth);
 }
 

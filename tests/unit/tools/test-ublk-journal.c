@@ -349,7 +349,7 @@ test_same_place (void **state)
 }
 
 /* Orphans that nobody asks for again take no room from those that may be asked
- * for; and there is never room for more of these than the kernel can have.
+ * for: first those that were answered go, and what was sent last has room.
  */
 static void
 test_room (void **state)
@@ -373,8 +373,63 @@ test_room (void **state)
   assert_int_equal (appends_in (j, has), 4);
   assert_true (has[4] && has[5] && has[6] && has[7]);
   journal_close (j);
+  memset (has, 0, sizeof has);
   send_append (0, 8);
-  assert_int_equal (journal_read (&j, file, QUEUES, SLOTS), -EOVERFLOW);
+  assert_int_equal (journal_read (&j, file, QUEUES, SLOTS), 0);
+  assert_int_equal (appends_in (j, has), 4);
+  assert_true (has[8]);
+  journal_close (j);
+  end ();
+}
+
+/* What is new takes no room from what is new, answered or not. */
+static void
+test_new_room (void **state)
+{
+  bool has[9] = {false};
+  struct journal *j;
+  unsigned i = 0;
+  uint64_t place;
+
+  (void) state;
+  make ();
+  send_append (0, 1);
+  send_append (1, 2);
+  assert_int_equal (journal_read (&j, file, QUEUES, SLOTS), 0);
+  assert_true (journal_find_append (j, &i, MIB, 2 * MIB, 0, &place));
+  assert_true (journal_take_append (j, i)); /* in front of the other */
+  journal_close (j);
+  for (i = 0; i < SLOTS; i++) {
+    send_append (i, 5 + i);
+    journal_answer (journal, i);
+  }
+  assert_int_equal (journal_read (&j, file, QUEUES, SLOTS), 0);
+  assert_int_equal (appends_in (j, has), 4);
+  assert_true (has[5] && has[6] && has[7] && has[8]);
+  journal_close (j);
+  end ();
+}
+
+/* When all queues have been asked again for all, nothing is left. */
+static void
+test_all_asked (void **state)
+{
+  struct journal *j;
+
+  (void) state;
+  file = new_file ();
+  assert_int_equal (journal_make (&journal, file, 2, SLOTS), 0);
+  send_append (0, 1);
+  journal_send (journal, 1, UBLK_WRITE, 4 * MIB, 4096);
+  assert_int_equal (journal_read (&j, file, 2, SLOTS), 0);
+  journal_queue_has_all (j);
+  assert_true (journal_has_orphans (j));
+  journal_queue_has_all (j);
+  assert_false (journal_has_orphans (j));
+  journal_close (j);
+  assert_int_equal (journal_read (&j, file, 2, SLOTS), 0);
+  assert_false (journal_has_orphans (j));
+  journal_close (j);
   end ();
 }
 
@@ -433,7 +488,8 @@ main (void)
       cmocka_unit_test (test_life),      cmocka_unit_test (test_used_again),
       cmocka_unit_test (test_take_over), cmocka_unit_test (test_come_again),
       cmocka_unit_test (test_take),      cmocka_unit_test (test_same_place),
-      cmocka_unit_test (test_room),      cmocka_unit_test (test_other),
+      cmocka_unit_test (test_room),      cmocka_unit_test (test_new_room),
+      cmocka_unit_test (test_all_asked), cmocka_unit_test (test_other),
       cmocka_unit_test (test_fetched),
   };
 

@@ -235,6 +235,82 @@ test_left_appends (void **state)
 }
 
 static void
+fifty_nine_seconds (void)
+{
+  pass_seconds (59);
+}
+
+static void
+one_second (void)
+{
+  pass_seconds (1);
+}
+
+static void
+nothing_is_counted (void)
+{
+  take_commands ();
+  assert_null (kernel.second);
+}
+
+/* The server does not answer what has all tags, until a second is over. */
+static void
+ask_all_tags (void)
+{
+  unsigned tag;
+
+  server.is_silent = true;
+  for (tag = 0; tag < DEPTH; tag++)
+    ask (tag, UBLK_READ, 8, 16);
+}
+
+static void
+speak (void)
+{
+  pass_seconds (1);
+  server.is_silent = false;
+}
+
+/* An append that a dead process has sent is at sector 8 of zone 2. */
+static void
+leave_append (void)
+{
+  LEAVE (UBLK_ZONE_APPEND, 8, -1);
+  put_data_of (0, 0, 'a');
+  store (8, 'a');
+  written_up_to (24);
+}
+
+/* The kernel has heard of an append that nobody had forgotten.  When it must
+ * have asked again for all others, one with the same data is another one.
+ */
+static void
+test_left_for_ever (void **state)
+{
+  (void) state;
+  leave_append ();
+  RUN (fifty_nine_seconds, one_append);
+  appended_at (0, 0, 8);
+  assert_false (end_journal ());
+
+  leave_append ();
+  RUN (fifty_nine_seconds, one_second, nothing_is_counted, one_append);
+  appended_at (0, 0, 24);
+  assert_false (end_journal ());
+
+  /* Meanwhile it could not ask. */
+  leave_append ();
+  RUN (fifty_nine_seconds, ask_all_tags, speak, one_second, fifty_nine_seconds,
+       nothing_is_counted);
+  assert_int_equal (kernel.nr_answers, DEPTH);
+  assert_false (end_journal ());
+
+  leave_append ();
+  RUN (fifty_nine_seconds, ask_all_tags, speak, fifty_nine_seconds);
+  assert_true (end_journal ());
+}
+
+static void
 reset_then_append (void)
 {
   ask (1, UBLK_ZONE_RESET, 2 * ZONE_SECTORS, 0);
@@ -398,6 +474,7 @@ main (void)
       cmocka_unit_test (test_left_writes),
       cmocka_unit_test (test_left_grown),
       cmocka_unit_test (test_left_appends),
+      cmocka_unit_test (test_left_for_ever),
       cmocka_unit_test (test_left_and_reset),
       cmocka_unit_test (test_left_many),
       cmocka_unit_test (test_left_late),
