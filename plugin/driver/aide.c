@@ -75,7 +75,7 @@ await_closing (const char *name)
 
 /* Hold it so that nobody else can mount it or give it to a driver. */
 static int
-flush (struct work *w, unsigned device, bool *lost)
+hold (struct work *w, unsigned device)
 {
   char name[32], path[64];
   int r;
@@ -87,19 +87,33 @@ flush (struct work *w, unsigned device, bool *lost)
     return r;
   snprintf (path, sizeof path, "/dev/%s", name);
   w->held = open (path, O_RDONLY | O_EXCL | O_CLOEXEC);
-  if (w->held != -1)
-    *lost = fsync (w->held) == -1;
-  else if (errno != ENOENT && errno != ENXIO && errno != ENODEV)
+  if (w->held == -1 && errno != ENOENT && errno != ENXIO && errno != ENODEV)
     return -errno;
   return 0; /* also where it is gone already */
+}
+
+static int
+flush (struct work *w, unsigned device, bool *lost)
+{
+  const int r = hold (w, device);
+
+  if (r == 0 && w->held != -1)
+    *lost = fsync (w->held) == -1;
+  return r;
 }
 
 /* The kernel knows best who uses it, where it says so. */
 static int
 stop (struct work *w, unsigned device, bool must)
 {
-  int r = -EOPNOTSUPP;
+  int r;
 
+  if (!must && w->held == -1) { /* it has not been flushed */
+    r = hold (w, device);
+    if (r < 0)
+      return r;
+  }
+  r = -EOPNOTSUPP;
   if (!must && (driver_features (w->driver) & UBLK_F_SAFE_STOP) != 0) {
     let_go (w);
     r = driver_try_stop (w->driver, device);

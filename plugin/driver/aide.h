@@ -26,7 +26,7 @@ struct aide;
 enum task {
   TASK_START,    /* make it a block device, that our process serves */
   TASK_FLUSH,    /* -EBUSY: it is in use; else nobody else can hold it now */
-  TASK_TRY_STOP, /* -EBUSY: it is in use */
+  TASK_TRY_STOP, /* -EBUSY: it is in use; it need not have been flushed */
   TASK_STOP,     /* also while it is in use */
   TASK_DELETE
 };

@@ -73,6 +73,20 @@ try "$ublk" --detach "$disk"
 ! wait "$reader" || fail "a device that is gone can be read"
 leaves_nothing "cleared"
 
+# It can be detached while its server is away, unless it is in use.
+attach_ublk --persist "$uri"
+pid=$(process_of)
+exec 7<"$disk"
+kill_server
+kill -KILL "$pid"
+wait_until 60 served_by_another "$pid" || fail "nobody takes it over"
+refuses '*: it is in use*' --detach "$disk"
+exec 7<&-
+refuses '*: not all that was written *' --detach "$disk"
+wait_until 60 disk_is_gone || fail "the device stays"
+leaves_nothing "detached without its server"
+serve_file -U "$sock"
+
 # A server that stays away is given up together with the device.
 attach_ublk --persist=1 "$uri"
 pid=$(process_of)

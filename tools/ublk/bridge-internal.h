@@ -83,6 +83,9 @@ void bridge_pause (void);
 /* Seconds of a clock that only goes on. */
 unsigned bridge_seconds_now (void);
 
+/* Has a signal come that wants the device to end, since the last call? */
+bool bridge_is_to_end (struct bridge *b);
+
 /* From now on all requests fail, those in flight included. */
 void bridge_give_up (struct bridge *b);
 

@@ -38,9 +38,8 @@ bridge_seconds_now (void)
   return now.tv_sec;
 }
 
-/* Have there been signals? */
-static bool
-take_signals (struct bridge *b)
+bool
+bridge_is_to_end (struct bridge *b)
 {
   struct signalfd_siginfo info;
   bool r = false;
@@ -113,7 +112,7 @@ bridge_await (struct bridge *b, int fd, unsigned deaf,
     if (now_ended != ended)
       last = now;
     ended = now_ended;
-    if ((take_signals (b) && now - last >= deaf) ||
+    if ((bridge_is_to_end (b) && now - last >= deaf) ||
         now - last > SILENCE_SECONDS) {
       if (!b->has_given_up)
         last = now;
@@ -161,7 +160,7 @@ bridge_wait (struct bridge *b)
     count_queues (b);
     if (b->queues_ended > 0)
       return false;
-    if (take_signals (b))
+    if (bridge_is_to_end (b))
       return true;
   }
 }

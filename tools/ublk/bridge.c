@@ -30,14 +30,17 @@
 #define APPENDS_ON_THEIR_WAY 16
 
 static int
-catch_signals (struct bridge *b)
+catch_signals (struct bridge *b, struct message *why)
 {
   sigset_t set;
 
   helper_block_signals (&set);
   b->signals = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   b->device.ended = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-  return b->signals == -1 || b->device.ended == -1 ? -errno : 0;
+  if (b->signals != -1 && b->device.ended != -1)
+    return 0;
+  message_set (why, "%s", strerror (errno));
+  return -1;
 }
 
 /* The device must not need memory that only writing to the device could free,
@@ -328,17 +331,41 @@ find_left (struct bridge *b, const struct options *o, struct message *why)
   return left == NOTHING ? 0 : clear_left (b, why);
 }
 
+/* A signal wants the device to end, whose server is away.  Returns false where
+ * the device is in use, as its record tells.
+ */
+static bool
+is_detached (struct bridge *b)
+{
+  bool ignored;
+
+  if (bridge_have_done (b, TASK_TRY_STOP, 0, &ignored) < 0) {
+    record_refuse (&b->record);
+    return false;
+  }
+  record_lose (&b->record);
+  return true;
+}
+
 /* For a device that is there already the server may be away for a while. */
 static int
 open_source (struct bridge *b, const struct options *o, struct message *why)
 {
   const unsigned begun = bridge_seconds_now ();
-  int r;
 
-  while ((r = source_open (&b->source, o->argument, o->zones, why)) < 0 &&
-         b->recovers && bridge_seconds_now () - begun <= o->persist)
+  while (source_open (&b->source, o->argument, o->zones, why) < 0) {
+    if (!b->recovers || bridge_seconds_now () - begun > o->persist)
+      return -1;
+    if (bridge_is_to_end (b) && is_detached (b)) {
+      message_set (why,
+                   "/dev/%s: not all that was written to it has reached the "
+                   "server",
+                   b->name);
+      return -1;
+    }
     bridge_pause ();
-  return r;
+  }
+  return 0;
 }
 
 /* All that can be wrong without the kernel's help. */
@@ -372,14 +399,11 @@ make (struct bridge *b, const struct options *o, struct message *why)
 
   outlive_others (); /* so does the aide */
   b->aide = aide_create (why);
-  if (b->aide == NULL || find_left (b, o, why) < 0 ||
-      look_first (b, o, why) < 0)
+  /* Until there is a device, a signal ends the process. */
+  if (b->aide == NULL || (o->recovers && catch_signals (b, why) < 0) ||
+      find_left (b, o, why) < 0 || look_first (b, o, why) < 0 ||
+      (!o->recovers && catch_signals (b, why) < 0))
     return -1;
-  r = catch_signals (b);
-  if (r < 0) {
-    message_set (why, "%s", strerror (-r));
-    return -1;
-  }
   be_careful ();
   r = b->has_record ? 0 : record_make (&b->record, o->cookie, o->argument);
   if (r < 0) {
