@@ -8,8 +8,9 @@
 #   cd BUILD; SOURCES/tests/guest/run-differ.sh [RUNS [OPERATIONS]]
 #
 # A run is test-differ-all.sh with so many operations (500000), the seed after
-# the last one of the table, and ublk=true, unless NULLBLK_GUEST_WAYS says
-# otherwise; NULLBLK_KERNEL is as in build-guest.sh.  Each run adds its row, also
+# the last one of the table, or from NULLBLK_SEED on, and ublk=true, unless
+# NULLBLK_GUEST_WAYS says otherwise; NULLBLK_KERNEL is as in build-guest.sh.  Two
+# of these can run side by side if their seeds differ.  Each run adds its row, also
 # one that finds something.  The exit status is then 1, and what was found is in
 # BUILD/tests/guest/differ-SEED.log.
 
@@ -19,6 +20,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 table=$here/DIFFER.md
 runs=${1:-1}
 operations=${2:-500000}
+first=${NULLBLK_SEED-}
 export top_srcdir=${here%/tests/guest} top_builddir=$PWD
 export NBDKIT=${NBDKIT:-nbdkit} PLUGIN=$PWD/plugin/nullblk.so
 export NULLBLK_TIMED=yes NULLBLK_LIMIT=${NULLBLK_LIMIT:-7200}
@@ -50,7 +52,8 @@ row ()
 }
 
 for ((run = 0; run < runs; run++)); do
-  seed=$(next_seed)
+  seed=${first:+$((first + run * seeds))}
+  seed=${seed:-$(next_seed)}
   log=$top_builddir/tests/guest/differ-$seed.log
   status=0
   NULLBLK_SEED=$seed bash "$here/test-differ-all.sh" >"$log" 2>&1 || status=$?
