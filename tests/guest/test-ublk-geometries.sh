@@ -24,6 +24,7 @@ has ()
 {
   case $1 in
     btrfs) load_btrfs ;;
+    xfs) has_zoned_xfs ;;
     f2fs)
       modprobe crc32_generic 2>/dev/null || true
       modprobe f2fs
@@ -80,7 +81,7 @@ table ()
     /nullblk-ublk.pod
 }
 
-types=(zonefs btrfs f2fs)
+types=(zonefs btrfs f2fs xfs)
 declare -A here
 for type in "${types[@]}"; do
   if has "$type" >/dev/null 2>&1; then
@@ -93,11 +94,11 @@ done
 bad=
 while read -r line; do
   read -ra words <<<"$line"
-  parameters=("${words[@]::${#words[@]}-3}")
-  promised=("${words[@]: -3}")
+  parameters=("${words[@]::${#words[@]}-4}")
+  promised=("${words[@]: -4}")
   start_server memory-backed=true zoned=true "${parameters[@]}"
   seen=()
-  for ((i = 0; i < 3; i++)); do
+  for ((i = 0; i < ${#types[@]}; i++)); do
     type=${types[i]}
     if [ -z "${here[$type]-}" ]; then
       seen+=("(${promised[i]})")

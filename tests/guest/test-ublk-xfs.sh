@@ -14,15 +14,8 @@ if on_host; then
   exit
 fi
 
-# is_new VERSION: 6.15 at least.
-is_new ()
-{
-  [ "$(printf '%s\n' 6.15 "$1" | sort -V | sed -n 1p)" = 6.15 ]
-}
-is_new "$(uname -r)" || skip "Linux $(uname -r) has no zoned xfs"
-mkfs.xfs -V >"$tmp/version" || skip "there is no mkfs.xfs"
-is_new "$(awk '{ print $NF }' "$tmp/version")" ||
-  skip "$(cat "$tmp/version") makes no zoned xfs"
+has_zoned_xfs ||
+  skip "Linux $(uname -r) or $(mkfs.xfs -V) has no zoned xfs"
 
 zones=(2G zone-size=16M zone-nr-conv=32)
 filesystem_lives xfs local "${zones[@]}"

@@ -25,6 +25,16 @@ load_btrfs ()
   modprobe btrfs
 }
 
+# has_zoned_xfs: do kernel and tools have it, which is new in 6.15 of both?
+has_zoned_xfs ()
+{
+  local oldest
+
+  oldest=$(printf '%s\n' 6.15 "$(uname -r)" "$(mkfs.xfs -V | sed 's/.* //')" |
+    sort -V | sed -n 1p)
+  [ "$oldest" = 6.15 ]
+}
+
 detach_all ()
 {
   "$ublk" --detach --all
