@@ -17,9 +17,13 @@
 # BUILD is a build tree, CHECKOUT the suite's sources, and TESTs are numbers, or
 # names as the suite has them: by default all.  fio's sources need not be there:
 # without a CHECKOUT, or with -, they are those of the machine's package, from
-# the archive.  The exit status is 1 where a test that passes on the first device
-# fails on another.  This is no part of make check: it takes up to half an hour.
-# RESULTS.md has what the suites have said.
+# the archive.  Ours is a block device in up to three ways: by the kernel's nbd
+# driver (nbd), by nullblk-ublk (ublk), and made by the server (own); a list in
+# NULLBLK_GUEST_DEVICES takes the place of null_blk and all of them, and with
+# NULLBLK_TEST_BATCH=yes the server is nullblk-serve.  The exit status is 1 where
+# a test that passes on the first device fails on another.  This is no part of
+# make check: it takes up to half an hour.  RESULTS.md has what the suites have
+# said.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ -z "${NULLBLK_GUEST-}" ]; then
@@ -302,46 +306,58 @@ export LD_LIBRARY_PATH=/usr/lib
 suite=$NULLBLK_GUEST_SUITE
 read -ra tests <<<"${NULLBLK_GUEST_TESTS-}"
 geometry="size=512"
-devices=(null_blk nbd ublk)
+devices="null_blk ublk own"
 case $suite in
   blktests)
     [ ${#tests[@]} -gt 0 ] || tests=(block)
+    devices="null_blk nbd ublk own"
     ;;
   zbd)
     [ ${#tests[@]} -gt 0 ] || tests=(zbd)
     geometry="size=1024 zoned=1 zone_size=4"
-    devices=(null_blk ublk)
     ;;
   fio)
     geometry="size=1024 zoned=1 zone_size=4 zone_capacity=3 zone_nr_conv=10
               zone_max_open=8"
-    devices=(null_blk ublk)
     ;;
   zonefs)
     geometry="size=1024 zoned=1 zone_size=16 zone_nr_conv=10 zone_max_open=8
               zone_max_active=9"
-    devices=(null_blk ublk)
     ;;
 esac
+read -ra devices <<<"${NULLBLK_GUEST_DEVICES-$devices}"
 
 load_null_blk
 modprobe mq-deadline
-make_theirs "$geometry" || fail "null_blk does not take $geometry"
-run_on null_blk "$theirs"
-remove_theirs
-for device in "${devices[@]:1}"; do
-  start_ours "$geometry"
-  if [ "$device" = nbd ]; then
-    attach --connections 2
-    run_on nbd "$nbd"
-    detach
-    stop_server
-  else
-    attach_ublk "$uri"
-    run_on ublk "$disk"
-    detach_ublk
-    leave_server
-  fi
+for device in "${devices[@]}"; do
+  case $device in
+    null_blk)
+      make_theirs "$geometry" || fail "null_blk does not take $geometry"
+      run_on null_blk "$theirs"
+      remove_theirs
+      ;;
+    nbd)
+      start_ours "$geometry"
+      attach --connections 2
+      run_on nbd "$nbd"
+      detach
+      stop_server
+      ;;
+    ublk)
+      start_ours "$geometry"
+      attach_ublk "$uri"
+      run_on ublk "$disk"
+      detach_ublk
+      leave_server
+      ;;
+    own)
+      start_ours "$geometry" ublk=true
+      find_disk
+      run_on own "$disk"
+      stop_server
+      ;;
+    *) fail "there is no device '$device'" ;;
+  esac
 done
 # zonefs warns of errors that its tests provoke.
 [ "$suite" != zonefs ] || dmesg -c >/dev/null
