@@ -97,6 +97,14 @@ fi
 (cd "$tmp/root" && find . | cpio -o -H newc --quiet -R 0:0) \
   >>"$tmp/initramfs"
 
+# User mode Linux maps each page of a guest's process by itself.  Where it may
+# have no more maps, the process is killed by SIGSEGV, or hangs.
+most_maps=$(cat /proc/sys/vm/max_map_count)
+if [ "${NULLBLK_KERNEL-}" = uml ] && [ "$most_maps" -lt 1000000 ]; then
+  echo "note: processes of the guest may have no more than $most_maps pages," \
+    "until the host has sysctl vm.max_map_count=1000000"
+fi
+
 # The host may be too busy to let the guest's processors run for half a minute,
 # which their kernel would report as its own fault.
 patience='nosoftlockup rcupdate.rcu_cpu_stall_suppress=1'
