@@ -149,7 +149,7 @@ writes_may_be_early (void)
   return zones->zoned && zones->reorder_wait != 0;
 }
 
-/* Are the requests of a connection to be served side by side?  Where no request
+/* Are the requests of a connection to be served in parallel?  Where no request
  * waits, or those that wait need no thread, handing a connection's requests to
  * other threads only costs; clients scale by connections.  A write that comes
  * early to its zone waits for another, which may be the next of its connection.
@@ -619,10 +619,10 @@ set_nbd_error (void *handle, const char *request, uint32_t count,
   return -1;
 }
 
-/* Note it if requests of a connection are served one after another.  nbdkit
- * does not say what -t and filters make of the thread model.  But where it
- * serves a connection's requests side by side, none of them is served by the
- * thread that has opened the connection.
+/* Note it if requests of a connection are serialized.  nbdkit does not say what
+ * -t and filters make of the thread model.  But where it serves a connection's
+ * requests in parallel, none of them is served by the thread that has opened
+ * the connection.
  */
 static void
 look_at_thread (const struct connection *c)

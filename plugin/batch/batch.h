@@ -27,7 +27,7 @@ void batch_client_find (struct devices *d);
  * and whether a reply may wait for the next request: it may as long as no
  * thread waits for anything that the library does not see.  Called after
  * batch_client_find, and whenever settings or fault rules of D have changed; by
- * any thread, side by side.
+ * any thread, at any time.
  */
 void batch_client_tell (struct devices *d);
 

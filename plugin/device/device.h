@@ -268,7 +268,7 @@ struct front_end {
   void (*report) (struct device *d, int r);
 
   uint32_t max_deferred;     /* replies that one connection may have deferred */
-  bool may_be_parallel;      /* may its requests be served side by side? */
+  bool may_be_parallel;      /* may its requests be served in parallel? */
   atomic_bool seen_serial;   /* they were seen to come one after the other */
   bool batch;                /* is socket I/O batched?  (batch/) */
   atomic_bool holds_replies; /* may a reply wait for the next request? */
@@ -507,8 +507,8 @@ int device_write_from (struct connection *c, struct store_mover *from,
  * zone, and never as an early write; no append fails because of another one,
  * unless the zone has no room then.  The device is zoned.
  *
- * The place is settled when the append has its zone.  Bad blocks, the damage of
- * corrupt= and the write log go by this place.  Three decisions come before it,
+ * The offset is settled when the append has its zone.  Bad blocks, corrupt= and
+ * the write log go by this offset.  Three decisions come before it,
  * and go by the write pointer as it was when the append began: which rules of
  * range= hit it, how far a disk's head moves, and *offset if corrupt=stale
  * loses the append.

@@ -25,7 +25,7 @@
  *   actions:
  *     error=ERROR            fail
  *     delay=DURATION         complete later; any distribution but seek
- *     corrupt=flip|zero      damage what is read or written
+ *     corrupt=flip|zero      corrupt what is read or written
  *     corrupt=stale          acknowledge a change and do nothing
  *     hang                   wait until the rule is deleted
  *     disconnect             drop the client

@@ -47,7 +47,7 @@
   X (write_log, "write-log", FILE, FIXED, 0, 0, "none", "none",                \
      "write-log=FILE           record all changes, for replay")                \
   X (parallel, "parallel", PARALLEL, FIXED, 0, 0, "auto", "auto",              \
-     "parallel=auto|on|off     a connection's requests side by side")          \
+     "parallel=auto|on|off     a connection's requests in parallel")           \
   X (control, "control", CONTROL, FIXED, 0, 0, "local", "local",               \
      "control=local|any|off    who may see statistics and change settings")    \
   X (ublk, "ublk", BOOL, FIXED, 0, 1, "false", "false",                        \

@@ -192,7 +192,7 @@ parse_model (const char *s, char *field, struct message *why)
     message_set (
         why,
         "allowed is a path of at most %d bytes in all, without control "
-        "characters and no blank at its end",
+        "characters and without a blank at its end",
         MAX_FILE_NAME);
     return -EINVAL;
   }
@@ -555,7 +555,7 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
   case VALUE_FILE:
     snprintf (buf, len,
               "none, or a path of at most %d bytes, without control characters "
-              "and no blank at its end",
+              "and without a blank at its end",
               MAX_FILE_NAME);
     break;
   case VALUE_MODEL:

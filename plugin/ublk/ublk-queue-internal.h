@@ -89,7 +89,7 @@ struct queue {
   uint64_t arrived; /* when what the ring tells had come, clock_now */
 
   /* Reads of a null device take zeroes from here; they are all 0 except while
-   * one is served whose data is damaged.
+   * one is served whose data is corrupted.
    */
   char *zeroes;
 

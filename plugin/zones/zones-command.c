@@ -341,7 +341,7 @@ int
 zones_trim (struct zones *z, uint64_t count, uint64_t offset)
 {
   const uint64_t end = offset + count;
-  const uint64_t border = zone_start (z, z->nr_conv);
+  const uint64_t boundary = zone_start (z, z->nr_conv);
   uint64_t first, last;
   int r;
 
@@ -350,8 +350,8 @@ zones_trim (struct zones *z, uint64_t count, uint64_t offset)
     return r;
   zones_within (z, count, offset, &first, &last);
 
-  if (offset < border)
-    r = z->data.trim (z->data.opaque, min (end, border) - offset, offset);
+  if (offset < boundary)
+    r = z->data.trim (z->data.opaque, min (end, boundary) - offset, offset);
   for (; r == 0 && z->trim == ZONE_TRIM_RESET && first < last; first++)
     r = zones_command (z, first, ZONE_COND_EMPTY);
   return r;

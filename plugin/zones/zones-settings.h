@@ -37,7 +37,7 @@ enum zone_past_wp { PAST_WP_ZERO, PAST_WP_ONES, PAST_WP_ERROR };
 /* The effect of a trim of sequential zones. */
 enum zone_trim { ZONE_TRIM_RESET, ZONE_TRIM_IGNORE, ZONE_TRIM_ERROR };
 
-/* The ways to treat a write that crosses borders of zones. */
+/* The ways to treat a write that crosses zone boundaries. */
 enum zone_cross { ZONE_CROSS_SPLIT, ZONE_CROSS_ERROR };
 
 /* All sizes are in bytes. */

@@ -19,7 +19,7 @@
  * Functions that return int give 0 or a negative errno:
  *
  *     -EIO     a rule is broken: a write that is not at the write pointer, goes
- *              beyond the capacity, or crosses a border; a read beyond the
+ *              beyond the capacity, or crosses a boundary; a read beyond the
  *              write pointer, or a trim, if the settings forbid it; a command
  *              that the zone's condition does not allow, or to a conventional
  *              zone; an offline zone

@@ -25,7 +25,7 @@ verify --rw=write --bs=16k --offset=4M
 fails dd if=/dev/zero of=$nbd bs=16k count=1 seek=4M oflag=direct,seek_bytes
 grep -q 'Input/output error' "$tmp/fails" || fail "$(cat "$tmp/fails")"
 
-# Not from the start, and no zone's border is crossed.
+# Not from the start, and no zone boundary is crossed.
 try dd if=/dev/urandom of="$tmp/content" bs=64k count=1
 try dd if="$tmp/content" of=$nbd bs=64k seek=8M oflag=direct,seek_bytes
 fails dd if=/dev/zero of=$nbd bs=4k count=1 seek=8M oflag=direct,seek_bytes

@@ -41,7 +41,8 @@ for conventional in 0 2; do
   stop_server
 done
 
-# As dd bs=3M oflag=direct does: the sixth write crosses the first border.
+# As dd bs=3M oflag=direct does: the sixth write crosses the first zone
+# boundary.
 start_server "${zoned[@]}"
 commands=()
 for ((at = 0; at < 192; at += 3)); do

@@ -16,10 +16,10 @@
  *
  * When an append fails, those that were sent behind it fail as well, since they
  * are no longer at the zone's write pointer; and a server that serves requests
- * side by side may fail one that came before its turn.  Such a server says EIO
+ * in parallel may fail one that came before its turn.  Such a server says EIO
  * or EINVAL.  An append that fails so, while one before it has failed with
  * whatever error, or is not answered, is innocent: it waits, and is sent again
- * to another place.  It leaves a hole at its own place until then, so those
+ * to another offset.  It leaves a hole at its own offset until then, so those
  * behind it are innocent, too.  Of those that fail the first is not innocent,
  * so this ends.  Appends of two connections would overtake each other, so only
  * those of one connection are in flight to a zone at the same time.

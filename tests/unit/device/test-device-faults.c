@@ -312,7 +312,7 @@ test_bad_blocks_and_zones (void **state)
   CREATE_ZONED ("badblocks", "+128-128,+256-256,+384-384,+512-512",
                 "badblocks-once", "1", "zone-max-active", "1", "zone-cross",
                 "error");
-  /* Not at the write pointer, or across a border: nothing is met. */
+  /* Not at the write pointer, or across a boundary: nothing is met. */
   assert_int_equal (device_write (d, buf, 1024, ZONE + 512, false), -EIO);
   assert_int_equal (device_write (d, buf, ZONE, ZONE - 512, false), -EIO);
   /* A limit, as the zone that failed is open. */

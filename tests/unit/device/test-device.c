@@ -794,7 +794,7 @@ test_zoned (void **state)
   assert_int_equal (device_write (d, buf, 8192, ZONE - 4096, false), -EIO);
   check_extents_of_zone (EXTENT_DATA, ZONE + 8192, EXTENT_ZERO);
 
-  /* A read crosses borders. */
+  /* A read crosses zone boundaries. */
   assert_int_equal (device_read (d, out, 16384, ZONE - 4096), 0);
   assert_memory_equal (out, buf, 8192);
   assert_true (all_zero (out + 8192, 8192));

@@ -185,11 +185,11 @@ test_write_log (void **state)
   setup (NULL);
   refuse ("write-log", "",
           "write-log=: allowed is none, or a path of at most 255 bytes, "
-          "without control characters and no blank at its end");
+          "without control characters and without a blank at its end");
   setup (NULL);
   refuse ("write-log", "a\nb",
           "write-log=a?b: allowed is none, or a path of at most 255 bytes, "
-          "without control characters and no blank at its end");
+          "without control characters and without a blank at its end");
   setup (NULL);
   assert_int_equal (params_set (&p, "write-log", path, &why), -EINVAL);
 }
