@@ -625,7 +625,7 @@ set_nbd_error (void *handle, const char *request, uint32_t count,
  * the connection.
  */
 static void
-look_at_thread (const struct connection *c)
+note_serial_service (const struct connection *c)
 {
   if (opened == c)
     atomic_store (&devices->front_end.seen_serial, true);
@@ -640,7 +640,7 @@ read_control (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 {
   if (!may_control ())
     return -EPERM;
-  look_at_thread (c);
+  note_serial_service (c);
   batch_client_before_wait ();
   return control_read (c, buf, count, offset);
 }
