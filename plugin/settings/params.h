@@ -43,7 +43,7 @@
 
 /* Words that a parameter allows, stored as unsigned. */
 enum parallel { PARALLEL_AUTO, PARALLEL_OFF, PARALLEL_ON };
-enum controller { CONTROL_LOCAL, CONTROL_ANY, CONTROL_OFF };
+enum control_access { CONTROL_LOCAL, CONTROL_ANY, CONTROL_OFF };
 enum power_off_reply { POWER_OFF_REPLY_ERROR, POWER_OFF_REPLY_DISCONNECT };
 
 /* The values of the parameters.  All sizes are in bytes.  A copy of the struct
@@ -66,7 +66,7 @@ struct settings {
   bool fua;
   unsigned power_off_reply; /* enum power_off_reply */
   unsigned parallel;        /* enum parallel */
-  unsigned control;         /* enum controller */
+  unsigned control;         /* enum control_access */
   bool ublk;
   uint64_t submit_queues;  /* queues of each block device */
   uint64_t hw_queue_depth; /* requests of each queue */

@@ -22,7 +22,7 @@ enum value_type {
   VALUE_COUNT,           /* uint64_t */
   VALUE_BOOL,            /* bool */
   VALUE_PARALLEL,        /* unsigned, enum parallel */
-  VALUE_CONTROL,         /* unsigned, enum controller */
+  VALUE_CONTROL,         /* unsigned, enum control_access */
   VALUE_POWER_OFF_REPLY, /* unsigned, enum power_off_reply */
   VALUE_SEED,            /* uint64_t */
   VALUE_LIMIT,           /* uint64_t; none is 0 */
