@@ -162,8 +162,8 @@ is_parallel (void)
   case PARALLEL_ON:
     return true;
   case PARALLEL_AUTO:
-    return params_hang (&params) ||
-           ((params_wait (&params) || writes_may_be_early ()) &&
+    return params_have_hang_rule (&params) ||
+           ((params_delay_requests (&params) || writes_may_be_early ()) &&
             batch_client_depth (&params.settings) == 0);
   default:
     return false;

@@ -526,7 +526,7 @@ faults_wait (const struct fault_entry *entries)
 }
 
 bool
-params_hang (const struct params *p)
+params_have_hang_rule (const struct params *p)
 {
   const struct fault_entry *entry = p->faults;
 
@@ -536,7 +536,7 @@ params_hang (const struct params *p)
 }
 
 bool
-params_wait (const struct params *given)
+params_delay_requests (const struct params *given)
 {
   struct params p = *given;
   struct message why;

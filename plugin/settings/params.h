@@ -151,10 +151,10 @@ int params_complete (struct params *p, uint64_t memory, uint64_t room,
 /* Will any request have to wait, by the parameters so far?  This may be called
  * before params_complete.
  */
-bool params_wait (const struct params *p);
+bool params_delay_requests (const struct params *p);
 
 /* Does a fault rule keep requests from being begun? */
-bool params_hang (const struct params *p);
+bool params_have_hang_rule (const struct params *p);
 
 /* Begin a live change with the settings as they are NOW, take KEY=VALUE
  * of each line, and complete the whole; then it can take the place of NOW.  A

@@ -331,13 +331,13 @@ test_faults_that_wait (void **state)
   (void) state;
   take ("fault", "error=EIO");
   take ("fault", "corrupt=stale");
-  assert_false (params_wait (&p));
+  assert_false (params_delay_requests (&p));
   take ("fault", "delay=1ms");
-  assert_true (params_wait (&p));
+  assert_true (params_delay_requests (&p));
   setup (NULL);
   take ("fault", "hang");
   take ("badblocks", "+1-1");
-  assert_true (params_wait (&p));
+  assert_true (params_delay_requests (&p));
   assert_int_equal (complete (), 0);
   assert_false (p.settings.latency.waits);
 }

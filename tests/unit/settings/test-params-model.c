@@ -53,7 +53,7 @@ test_model (void **state)
   take ("lanes", "7");
   take ("model", path);
   take ("write-latency", "1us");
-  assert_true (params_wait (&p));
+  assert_true (params_delay_requests (&p));
   assert_int_equal (complete (), 0);
   assert_string_equal (s->model, path);
   assert_int_equal (s->size, 4 << 20);

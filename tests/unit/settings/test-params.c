@@ -600,11 +600,11 @@ test_wait (void **state)
   for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     setup (NULL);
     take (cases[i].key, cases[i].value);
-    assert_int_equal (params_wait (&p), cases[i].waits);
-    assert_int_equal (params_wait (&p), cases[i].waits);
+    assert_int_equal (params_delay_requests (&p), cases[i].waits);
+    assert_int_equal (params_delay_requests (&p), cases[i].waits);
     /* nbdkit asks after it is complete. */
     assert_int_equal (complete (), 0);
-    assert_int_equal (params_wait (&p), cases[i].waits);
+    assert_int_equal (params_delay_requests (&p), cases[i].waits);
   }
 }
 
