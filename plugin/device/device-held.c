@@ -12,7 +12,7 @@
 
 /* It works on a copy: a reply that is deferred may be kept where HELD is. */
 int
-device_go_on (void *held, void *buf, bool over, uint64_t *offset)
+device_resume_held (void *held, void *buf, bool over, uint64_t *offset)
 {
   struct request *const there = held;
   struct request r;

@@ -204,8 +204,8 @@ void request_ask_faults (struct request *r);
  */
 int request_obey_verdict (struct request *r);
 
-/* Have the front end keep a request that hangs, until device_go_on does REST.
- * Returns DEVICE_HELD.
+/* Have the front end keep a request that hangs, until device_resume_held does
+ * REST.  Returns DEVICE_HELD.
  */
 int request_hold (struct request *r, enum rest rest);
 

@@ -254,9 +254,9 @@ struct front_end {
 
   /* Keep a request that this thread serves, and that hangs, until HASTEN is
    * called for it, or the client or the server goes away; then a thread that
-   * serves the connection calls device_go_on.  Returns a copy of the SIZE bytes
-   * at REQUEST, at most 512, which stays where it is until then.  HASTEN is as
-   * for set_aside.  Where there is this function, a zone command comes by
+   * serves the connection calls device_resume_held.  Returns a copy of the SIZE
+   * bytes at REQUEST, at most 512, which stays where it is until then.  HASTEN
+   * is as for set_aside.  Where there is this function, a zone command comes by
    * itself (device_zone_commands).  NULL: the thread has to wait.
    */
   void *(*hold) (const void *request, size_t size);
@@ -469,8 +469,8 @@ void device_stats (struct device *d, struct device_stats *sum);
 void device_reset_stats (struct device *d);
 
 /* What the functions below return for a request that hangs, and that
- * front_end.hold has taken: nothing has been done for it yet, and device_go_on
- * does it later.
+ * front_end.hold has taken: nothing has been done for it yet, and
+ * device_resume_held does it later.
  */
 #define DEVICE_HELD 4
 
@@ -479,8 +479,8 @@ int device_read (struct connection *c, void *buf, uint32_t count,
 
 /* Do as device_read, to where TO moves the data; BUF is room for COUNT bytes,
  * for data that is not moved right from the store.  Where TO fails, so does the
- * read.  If the read is held, device_go_on puts its data into a buffer, as for
- * device_read, and does not use TO.
+ * read.  If the read is held, device_resume_held puts its data into a buffer,
+ * as for device_read, and does not use TO.
  */
 int device_read_to (struct connection *c, struct store_mover *to, void *buf,
                     uint32_t count, uint64_t offset);
@@ -568,6 +568,6 @@ int device_reset_zones (struct connection *c);
  * and may defer the reply, or set the write aside, as that does; *offset is as
  * for device_append.
  */
-int device_go_on (void *held, void *buf, bool over, uint64_t *offset);
+int device_resume_held (void *held, void *buf, bool over, uint64_t *offset);
 
 #endif /* NULLBLK_DEVICE_H */

@@ -64,7 +64,7 @@ struct tag {
   uint64_t moment, spin;
   unsigned place; /* in the heap */
   void *payload;  /* of one that is set aside; freed by the queue */
-  bool is_held;   /* it hangs: device_go_on is its turn */
+  bool is_held;   /* it hangs: device_resume_held is its turn */
   bool is_put_in; /* in the heap, or ready */
   bool is_ready;  /* to be tried */
   struct tag *next_ready;

@@ -317,7 +317,7 @@ tag_go_on (struct tag *t, bool over)
     taken = take_data (t, buf, n);
   tag_let_go (t);
   served = t;
-  r = device_go_on (t->request, buf, over || taken < 0, &offset);
+  r = device_resume_held (t->request, buf, over || taken < 0, &offset);
   if (r == 0 && operation == UBLK_READ)
     r = port_put (&t->at_port, buf, n, 0);
   if (r == 0 && appends)
