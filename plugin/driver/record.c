@@ -95,21 +95,21 @@ record_make (struct record *r, uint64_t cookie, const char *uri)
 }
 
 int
-record_name (struct record *r, const char *device)
+record_set_device (struct record *r, const char *device)
 {
   snprintf (r->device, sizeof r->device, "%s", device);
   return write_record (r);
 }
 
 int
-record_refuse (struct record *r)
+record_count_refusal (struct record *r)
 {
   r->refused++;
   return write_record (r);
 }
 
 int
-record_lose (struct record *r)
+record_set_lost (struct record *r)
 {
   r->lost = true;
   return write_record (r);

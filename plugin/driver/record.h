@@ -57,13 +57,13 @@ struct record {
 int record_make (struct record *r, uint64_t cookie, const char *uri);
 
 /* The kernel has made the device. */
-int record_name (struct record *r, const char *device);
+int record_set_device (struct record *r, const char *device);
 
 /* We refuse to end once more; we end, and not all that was written has reached
  * the server.
  */
-int record_refuse (struct record *r);
-int record_lose (struct record *r);
+int record_count_refusal (struct record *r);
+int record_set_lost (struct record *r);
 
 /* Read the one of COOKIE, and say in *is_dead whether the process that made it
  * has ended.  -ENOENT: there is none any more.

@@ -162,7 +162,7 @@ make (struct work *w, struct kept *k, struct order *o, struct report *report)
   k->is_made = true;
   k->number = report->number = info.device;
   snprintf (name, sizeof name, "ublkb%u", k->number);
-  record_name (&k->record, name);
+  record_set_device (&k->record, name);
   r = setup_shape (w->driver, &o->plan, &info, &report->why);
   if (r < 0)
     end_device (w, k);

@@ -117,7 +117,7 @@ refuse_to_end (struct bridge *b, int err, struct message *why)
   else
     message_set (why, "/dev/%s: it cannot be told whether it is in use: %s",
                  b->name, strerror (-err));
-  record_refuse (&b->record);
+  record_count_refusal (&b->record);
   return NOT_CLOSED;
 }
 
@@ -141,7 +141,7 @@ bridge_close (struct bridge *b, struct message *why)
   else
     bridge_give_up (b);
   if (lost)
-    record_lose (&b->record);
+    record_set_lost (&b->record);
   r = bridge_take_away (b);
   if (r < 0)
     message_set (why, "/dev/%s does not end: %s", name, strerror (-r));

@@ -133,7 +133,7 @@ add_device (struct bridge *b, struct message *why)
   b->number = info.device;
   b->has_device = true;
   snprintf (b->name, sizeof b->name, "ublkb%u", b->number);
-  r = record_name (&b->record, b->name);
+  r = record_set_device (&b->record, b->name);
   if (r < 0) {
     message_set (why, RECORDS ": %s", strerror (-r));
     return -1;
@@ -340,10 +340,10 @@ is_detached (struct bridge *b)
   bool ignored;
 
   if (bridge_have_done (b, TASK_TRY_STOP, 0, &ignored) < 0) {
-    record_refuse (&b->record);
+    record_count_refusal (&b->record);
     return false;
   }
-  record_lose (&b->record);
+  record_set_lost (&b->record);
   return true;
 }
 

@@ -330,7 +330,7 @@ served (const char *device, uint64_t cookie)
   assert_int_not_equal (pid, -1);
   if (pid == 0) {
     if (record_make (&r, cookie, "nbd://h") != 0 ||
-        record_name (&r, device) != 0 || write (fds[1], "x", 1) != 1)
+        record_set_device (&r, device) != 0 || write (fds[1], "x", 1) != 1)
       _exit (1);
     for (;;)
       pause ();

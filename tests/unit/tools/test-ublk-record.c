@@ -203,11 +203,11 @@ test_words (void **state)
    * descriptor of the file ends it: so only the words are looked at.
    */
   assert_int_equal (record_open (&other, mine.cookie, &is_dead), 0);
-  assert_int_equal (record_refuse (&mine), 0);
+  assert_int_equal (record_count_refusal (&mine), 0);
   record_has_died (&other);
   assert_int_equal (other.refused, 1);
   assert_false (other.lost);
-  assert_int_equal (record_lose (&mine), 0);
+  assert_int_equal (record_set_lost (&mine), 0);
   record_remove (&mine);
   record_has_died (&other);
   assert_int_equal (other.refused, 1);
@@ -231,8 +231,8 @@ test_cookie (void **state)
   assert_int_equal (record_make (&same, cookie, "nbd://other"), -EEXIST);
   assert_int_equal (record_open (&other, cookie, &is_dead), 0);
   assert_string_equal (other.device, "-");
-  assert_int_equal (record_name (&mine, "ublkb123"), 0);
-  assert_int_equal (record_refuse (&mine), 0);
+  assert_int_equal (record_set_device (&mine, "ublkb123"), 0);
+  assert_int_equal (record_count_refusal (&mine), 0);
   record_has_died (&other);
   assert_string_equal (other.device, "ublkb123");
   assert_string_equal (other.uri, uri);
