@@ -30,8 +30,8 @@ pause_shortly (void)
 }
 
 int
-setup_look (const struct driver *d, const struct plan *plan,
-            struct message *why)
+setup_check_driver (const struct driver *d, const struct plan *plan,
+                    struct message *why)
 {
   if (plan->zone_size == 0 || (driver_features (d) & UBLK_F_ZONED) != 0)
     return 0;
@@ -72,8 +72,8 @@ setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
 }
 
 int
-setup_shape (struct driver *d, struct plan *plan, const struct ublk_info *info,
-             struct message *why)
+setup_set_params (struct driver *d, struct plan *plan,
+                  const struct ublk_info *info, struct message *why)
 {
   int r;
 

@@ -4,14 +4,14 @@
  * The steps by which a ublk device is made and taken away, which every program
  * that serves one takes in this order:
  *
- *     setup_look        can the driver do what the plan wants?
- *     setup_add         the kernel makes /dev/ublkcN, and chooses N
- *     setup_shape       the kernel is told what the device is like
- *     setup_open        of /dev/ublkcN; queues fetch from it
- *     driver_start      /dev/ublkbN is there ...
- *     setup_await       ... and has its node
+ *     setup_check_driver  can the driver do what the plan wants?
+ *     setup_add           the kernel makes /dev/ublkcN, and chooses N
+ *     setup_set_params    the kernel is told what the device is like
+ *     setup_open          of /dev/ublkcN; queues fetch from it
+ *     driver_start        /dev/ublkbN is there ...
+ *     setup_await         ... and has its node
  *     driver_stop, driver_delete
- *     setup_is_gone     nothing of it is left
+ *     setup_is_gone       nothing of it is left
  *
  * None of these locks.  Those that return int return 0 (setup_open a
  * descriptor) or a negative errno, and the reason in *why.
@@ -33,8 +33,8 @@
 #define SETUP_PATIENCE 30
 
 /* -EOPNOTSUPP: not with zones. */
-int setup_look (const struct driver *d, const struct plan *plan,
-                struct message *why);
+int setup_check_driver (const struct driver *d, const struct plan *plan,
+                        struct message *why);
 
 /* *info is what the device is like then. */
 int setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
@@ -44,8 +44,8 @@ int setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
  * no more queues than CPUs.  -EOPNOTSUPP: the kernel makes no device with
  * zones.
  */
-int setup_shape (struct driver *d, struct plan *plan,
-                 const struct ublk_info *info, struct message *why);
+int setup_set_params (struct driver *d, struct plan *plan,
+                      const struct ublk_info *info, struct message *why);
 
 /* Take over the device of INFO, whose server has died, instead of the first
  * steps: it has to be as PLAN says.  Then it is opened and fetched from, and

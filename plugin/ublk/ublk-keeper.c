@@ -149,7 +149,7 @@ make (struct work *w, struct kept *k, struct order *o, struct report *report)
 
   r = open_driver (w, &report->why);
   if (r == 0)
-    r = setup_look (w->driver, &o->plan, &report->why);
+    r = setup_check_driver (w->driver, &o->plan, &report->why);
   if (r == 0)
     r = make_record (k, o, &report->why);
   if (r < 0)
@@ -163,7 +163,7 @@ make (struct work *w, struct kept *k, struct order *o, struct report *report)
   k->number = report->number = info.device;
   snprintf (name, sizeof name, "ublkb%u", k->number);
   record_set_device (&k->record, name);
-  r = setup_shape (w->driver, &o->plan, &info, &report->why);
+  r = setup_set_params (w->driver, &o->plan, &info, &report->why);
   if (r < 0)
     end_device (w, k);
   report->queues = o->plan.queues;

@@ -138,7 +138,7 @@ add_device (struct bridge *b, struct message *why)
     message_set (why, RECORDS ": %s", strerror (-r));
     return -1;
   }
-  r = setup_shape (b->driver, &b->plan, &info, why);
+  r = setup_set_params (b->driver, &b->plan, &info, why);
   if (r == -EOPNOTSUPP)
     return refuse_zones (b, why);
   return r < 0 || !b->plan.lasting ? r : make_journal (b, &info, why);
@@ -389,7 +389,9 @@ look_first (struct bridge *b, const struct options *o, struct message *why)
   b->impossible = b->driver == NULL;
   if (b->impossible)
     return -1;
-  return setup_look (b->driver, &b->plan, why) == 0 ? 0 : refuse_zones (b, why);
+  return setup_check_driver (b->driver, &b->plan, why) == 0
+             ? 0
+             : refuse_zones (b, why);
 }
 
 static int
