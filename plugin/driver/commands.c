@@ -64,7 +64,7 @@ ask (struct driver *c, unsigned request, const struct ublk_command *command)
 
   if (c->broken < 0)
     return c->broken;
-  sqe = ring_request (c->ring, &c->event);
+  sqe = ring_get_sqe (c->ring, &c->event);
   sqe->opcode = IORING_OP_URING_CMD;
   sqe->fd = c->fd;
   sqe->cmd_op = request;

@@ -18,7 +18,7 @@
 static void
 put_command (struct port_request *r)
 {
-  struct io_uring_sqe *sqe = ring_request (r->port->ring, &r->event);
+  struct io_uring_sqe *sqe = ring_get_sqe (r->port->ring, &r->event);
 
   sqe->opcode = IORING_OP_URING_CMD;
   sqe->fd = r->port->fd;

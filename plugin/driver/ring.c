@@ -73,7 +73,7 @@ tell_buffer (struct ring *r, unsigned index, void *buf, size_t size)
 }
 
 int
-ring_know (struct ring *r, void *buf, size_t size)
+ring_register_buffer (struct ring *r, void *buf, size_t size)
 {
   int index;
 
@@ -89,7 +89,7 @@ ring_know (struct ring *r, void *buf, size_t size)
 }
 
 void
-ring_forget (struct ring *r, int index)
+ring_unregister_buffer (struct ring *r, int index)
 {
   if (index < 0)
     return;
@@ -107,7 +107,7 @@ ring_destroy (struct ring *r)
 }
 
 struct io_uring_sqe *
-ring_request (struct ring *r, struct event *event)
+ring_get_sqe (struct ring *r, struct event *event)
 {
   struct io_uring_sqe *sqe = io_uring_get_sqe (&r->uring);
   const bool wide = (r->uring.flags & IORING_SETUP_SQE128) != 0;
@@ -124,7 +124,7 @@ ring_request (struct ring *r, struct event *event)
 void
 ring_poll (struct ring *r, int fd, unsigned events, struct event *event)
 {
-  struct io_uring_sqe *sqe = ring_request (r, event);
+  struct io_uring_sqe *sqe = ring_get_sqe (r, event);
 
   io_uring_prep_poll_add (sqe, fd, events);
   io_uring_sqe_set_data (sqe, event);
@@ -162,7 +162,7 @@ ring_is_taken (const struct ring *r)
 }
 
 void
-ring_tell (struct ring *r)
+ring_dispatch (struct ring *r)
 {
   struct io_uring_cqe *cqe;
   struct event *event;
@@ -184,6 +184,6 @@ ring_run (struct ring *r, bool wait)
 
   if (err < 0 && !is_no_failure (err))
     return err;
-  ring_tell (r);
+  ring_dispatch (r);
   return 0;
 }

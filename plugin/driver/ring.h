@@ -33,10 +33,10 @@ struct ring *ring_create (unsigned entries, bool wide);
 void ring_destroy (struct ring *r);
 
 /* Returns an entry that the caller fills: all of it is 0, except that it tells
- * EVENT.  It is submitted by ring_run, or before, by a ring_request that finds
+ * EVENT.  It is submitted by ring_run, or before, by a ring_get_sqe that finds
  * the ring full.
  */
-struct io_uring_sqe *ring_request (struct ring *r, struct event *event);
+struct io_uring_sqe *ring_get_sqe (struct ring *r, struct event *event);
 
 /* Tell EVENT, once, when FD has one of EVENTS, which are those of poll. */
 void ring_poll (struct ring *r, int fd, unsigned events, struct event *event);
@@ -44,11 +44,11 @@ void ring_poll (struct ring *r, int fd, unsigned events, struct event *event);
 /* Have the kernel know SIZE bytes at BUF: then reads into them and writes from
  * them (IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED) copy from page to page,
  * and need not look at the program's memory each time.  Returns the index for
- * these, or -1 where that is not possible.  ring_forget ends it, and so does
- * ring_destroy; -1 is none.
+ * these, or -1 where that is not possible.  ring_unregister_buffer ends it, and
+ * so does ring_destroy; -1 is none.
  */
-int ring_know (struct ring *r, void *buf, size_t size);
-void ring_forget (struct ring *r, int index);
+int ring_register_buffer (struct ring *r, void *buf, size_t size);
+void ring_unregister_buffer (struct ring *r, int index);
 
 /* Submit all, wait for one event at least if it is to WAIT, and tell all that
  * there are.  Returns 0 or a negative errno.
@@ -58,11 +58,11 @@ int ring_run (struct ring *r, bool wait);
 /* The same in two steps, so that there is a moment between them.  ring_wait
  * submits all, and waits for one event for NSEC nanoseconds at most, or, where
  * that is UINT64_MAX, as long as it takes.  Returns 1 if there is any, 0 if
- * not, which a signal may cause, too, or a negative errno.  ring_tell tells all
- * that there are.
+ * not, which a signal may cause, too, or a negative errno.  ring_dispatch tells
+ * all that there are.
  */
 int ring_wait (struct ring *r, uint64_t nsec);
-void ring_tell (struct ring *r);
+void ring_dispatch (struct ring *r);
 
 /* Has the kernel taken all that was submitted?  As a rule, after ring_wait. */
 bool ring_is_taken (const struct ring *r);

@@ -61,7 +61,7 @@ queue_leave (struct queue *q)
 static void
 await_wake (struct queue *q)
 {
-  struct io_uring_sqe *sqe = ring_request (q->ring, &q->wake);
+  struct io_uring_sqe *sqe = ring_get_sqe (q->ring, &q->wake);
 
   io_uring_prep_read (sqe, q->wake_fd, &q->wakes, sizeof q->wakes, 0);
   io_uring_sqe_set_data (sqe, &q->wake);
@@ -157,7 +157,7 @@ go_on (struct queue *q)
     due = sleep_until (q, moment, spin);
   q->arrived = clock_now ();
   queue_settle (q, q->arrived, due);
-  ring_tell (q->ring);
+  ring_dispatch (q->ring);
 }
 
 /*---------------------------------------------------------------------*/

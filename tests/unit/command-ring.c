@@ -46,7 +46,7 @@ ring_destroy (struct ring *r)
 }
 
 struct io_uring_sqe *
-ring_request (struct ring *r, struct event *event)
+ring_get_sqe (struct ring *r, struct event *event)
 {
   if (r->event != NULL)
     abort ();

@@ -43,7 +43,7 @@ struct raw_link {
   bool has_begun;  /* its header is in a buffer */
   unsigned filled; /* the buffer that is being filled; the other one is sent */
   uint8_t *out[2];
-  int out_known[2];       /* what ring_know has returned for it */
+  int out_known[2];       /* what ring_register_buffer has returned for it */
   size_t length[2], gone; /* gone: of what is sent */
   bool sends;
   struct event sent;
@@ -80,9 +80,9 @@ die (struct raw_link *l)
     return;
   l->is_dead = true;
   shutdown (l->fd, SHUT_RDWR);
-  ring_forget (l->ring, l->in_known);
-  ring_forget (l->ring, l->out_known[0]);
-  ring_forget (l->ring, l->out_known[1]);
+  ring_unregister_buffer (l->ring, l->in_known);
+  ring_unregister_buffer (l->ring, l->out_known[0]);
+  ring_unregister_buffer (l->ring, l->out_known[1]);
   if (l->has_begun) { /* it is in the table, too */
     l->waiting = l->waiting->next;
     l->has_begun = false;
@@ -187,7 +187,7 @@ static void
 send_rest (struct raw_link *l)
 {
   const unsigned other = !l->filled;
-  struct io_uring_sqe *sqe = ring_request (l->ring, &l->sent);
+  struct io_uring_sqe *sqe = ring_get_sqe (l->ring, &l->sent);
 
   if (l->out_known[other] >= 0)
     io_uring_prep_write_fixed (sqe, l->fd, l->out[other] + l->gone,
@@ -333,7 +333,7 @@ receive (struct raw_link *l)
 
   if (l->receives || l->is_dead)
     return;
-  sqe = ring_request (l->ring, &l->received);
+  sqe = ring_get_sqe (l->ring, &l->received);
   if (l->in_known >= 0)
     io_uring_prep_read_fixed (sqe, l->fd, l->in + l->end, BUFFER - l->end, 0,
                               l->in_known);
@@ -436,8 +436,8 @@ link_raw_create (struct nbd_handle *h, struct ring *ring)
     destroy (&l->link);
     return NULL;
   }
-  l->in_known = ring_know (ring, l->in, BUFFER);
-  l->out_known[0] = ring_know (ring, l->out[0], BUFFER);
-  l->out_known[1] = ring_know (ring, l->out[1], BUFFER);
+  l->in_known = ring_register_buffer (ring, l->in, BUFFER);
+  l->out_known[0] = ring_register_buffer (ring, l->out[0], BUFFER);
+  l->out_known[1] = ring_register_buffer (ring, l->out[1], BUFFER);
   return &l->link;
 }

@@ -113,7 +113,7 @@ take_turns (struct append *list, struct queue *here)
 void
 queue_await_wake (struct queue *q)
 {
-  struct io_uring_sqe *sqe = ring_request (q->ring, &q->wake);
+  struct io_uring_sqe *sqe = ring_get_sqe (q->ring, &q->wake);
 
   io_uring_prep_read (sqe, q->wake_fd, &q->wakes, sizeof q->wakes, 0);
   io_uring_sqe_set_data (sqe, &q->wake);

@@ -170,7 +170,7 @@ queue_wait (struct queue *q)
   if (r < 0)
     return r;
   forget_answered (q);
-  ring_tell (q->ring);
+  ring_dispatch (q->ring);
   return 0;
 }
 

@@ -22,7 +22,7 @@ queue_count_second (struct queue *q)
   if (q->is_counting)
     return;
   q->is_counting = true;
-  sqe = ring_request (q->ring, &q->second);
+  sqe = ring_get_sqe (q->ring, &q->second);
   io_uring_prep_timeout (sqe, &second, 0, 0);
   io_uring_sqe_set_data (sqe, &q->second);
 }

@@ -38,7 +38,7 @@ ring_destroy (struct ring *r)
 }
 
 struct io_uring_sqe *
-ring_request (struct ring *r, struct event *event)
+ring_get_sqe (struct ring *r, struct event *event)
 {
   (void) r;
   if (kernel.nr_entries == MOST)
@@ -122,7 +122,7 @@ ring_wait (struct ring *r, uint64_t nsec)
 }
 
 void
-ring_tell (struct ring *r)
+ring_dispatch (struct ring *r)
 {
   unsigned i;
 
@@ -152,7 +152,7 @@ ring_run (struct ring *r, bool wait)
   else
     err = ring_wait (r, UINT64_MAX);
   if (wait && err >= 0)
-    ring_tell (r);
+    ring_dispatch (r);
   return err < 0 ? err : 0;
 }
 

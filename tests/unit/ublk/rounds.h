@@ -73,7 +73,7 @@ ring_destroy (struct ring *r)
 }
 
 struct io_uring_sqe *
-ring_request (struct ring *r, struct event *event)
+ring_get_sqe (struct ring *r, struct event *event)
 {
   (void) r;
   if (kernel.nr_entries == MOST)
@@ -220,7 +220,7 @@ ring_wait (struct ring *r, uint64_t nsec)
 }
 
 void
-ring_tell (struct ring *r)
+ring_dispatch (struct ring *r)
 {
   struct event *event;
   int result;
@@ -240,7 +240,7 @@ ring_run (struct ring *r, bool wait)
 {
   assert_false (wait);
   take_entries ();
-  ring_tell (r);
+  ring_dispatch (r);
   return 0;
 }
 
