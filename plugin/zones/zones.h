@@ -39,7 +39,7 @@
 #include <stdint.h>
 
 #include "common/common.h"
-#include "wire.h"
+#include "zone-descriptor.h"
 #include "zones-settings.h"
 
 struct zones;

@@ -145,7 +145,7 @@ bad_requests_to_the_table (void **state)
   assert_int_equal (nbd_trim (zones, 64, 128, 0), -1);
 }
 
-/* As bytes: what wire.h promises to clients that have not seen it. */
+/* As bytes: what zone-descriptor.h promises to clients that do not know it. */
 static void
 descriptors_byte_for_byte (void **state)
 {

@@ -6,8 +6,8 @@
  * endian machine may use it as one; it is little endian on every machine.
  */
 
-#ifndef NULLBLK_WIRE_H
-#define NULLBLK_WIRE_H
+#ifndef NULLBLK_ZONE_DESCRIPTOR_H
+#define NULLBLK_ZONE_DESCRIPTOR_H
 
 #include <stdint.h>
 
@@ -55,4 +55,4 @@ struct zone_descriptor {
 _Static_assert(sizeof (struct zone_descriptor) == ZONE_DESCRIPTOR_SIZE,
                "a zone descriptor has 64 bytes");
 
-#endif /* NULLBLK_WIRE_H */
+#endif /* NULLBLK_ZONE_DESCRIPTOR_H */
