@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #include "command.h"
-#include "faults.h"
+#include "ctl-faults.h"
 
 int
 command_add_badblocks (struct context *c, char **ranges, struct message *why)

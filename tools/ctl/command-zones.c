@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "command.h"
-#include "zones.h"
+#include "ctl-zones.h"
 
 int
 command_report_zones (struct context *c, char **arguments, struct message *why)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Bad blocks, fault rules and power; see faults.h.  What a line may say is for
- * the server to know, which names the word that is wrong; here only that
+ * Bad blocks, fault rules and power; see ctl-faults.h.  What a line may say is
+ * for the server to know, which names the word that is wrong; here only that
  * arguments stay one line each.
  */
 
@@ -16,7 +16,7 @@
 #include <jansson.h>
 
 #include "dotconfig.h"
-#include "faults.h"
+#include "ctl-faults.h"
 #include "snapshot.h"
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)

@@ -20,7 +20,7 @@
 
 #include "command.h"
 #include "count.h"
-#include "zones.h"
+#include "ctl-zones.h"
 
 static const char *const option_names[NR_OPTIONS] = {
     [JSON] = "--json",

@@ -20,7 +20,7 @@
 #include "show.h"
 #include "snapshot.h"
 #include "top.h"
-#include "zones.h"
+#include "ctl-zones.h"
 
 /* Connections to .stats and .zones, the last snapshot of .stats, and the
  * difference from the one before.

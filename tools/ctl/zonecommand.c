@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Commands to zones; see zones.h.  Whether they were done, and which was not
- * and why, is seen from the table before and after.  What is said of the server
- * has to be true whoever stands between it and us.
+ * Commands to zones; see ctl-zones.h.  Whether they were done, and which was
+ * not and why, is seen from the table before and after.  What is said of the
+ * server has to be true whoever stands between it and us.
  */
 
 #include <config.h>
@@ -17,7 +17,7 @@
 #include <libnbd.h>
 
 #include "dotconfig.h"
-#include "zones.h"
+#include "ctl-zones.h"
 #include "zonetable.h"
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)

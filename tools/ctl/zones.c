@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The zone table, shown; see zones.h.
+ * The zone table, shown; see ctl-zones.h.
  */
 
 #include <config.h>
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "zones.h"
+#include "ctl-zones.h"
 #include "zonetable.h"
 
 /* Zones that a map is made of: a table of 4 MiB. */

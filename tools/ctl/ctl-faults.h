@@ -9,8 +9,8 @@
  * *bad_usage where an argument is none.
  */
 
-#ifndef NULLBLK_TOOLS_FAULTS_H
-#define NULLBLK_TOOLS_FAULTS_H
+#ifndef NULLBLK_CTL_FAULTS_H
+#define NULLBLK_CTL_FAULTS_H
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -50,4 +50,4 @@ bool power_cut (const struct server *s, const char *after, const char *lose,
 bool power_print (FILE *fp, const struct server *s, bool json,
                   struct message *why);
 
-#endif /* NULLBLK_TOOLS_FAULTS_H */
+#endif /* NULLBLK_CTL_FAULTS_H */

@@ -7,8 +7,8 @@
  * Functions that return bool give false and the reason in *why.
  */
 
-#ifndef NULLBLK_TOOLS_ZONES_H
-#define NULLBLK_TOOLS_ZONES_H
+#ifndef NULLBLK_CTL_ZONES_H
+#define NULLBLK_CTL_ZONES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,4 +50,4 @@ bool zones_change (const struct server *s, enum zone_cond to, char **ranges,
 char *zones_map (struct nbd_handle *h, size_t cells, uint64_t *group,
                  struct message *why);
 
-#endif /* NULLBLK_TOOLS_ZONES_H */
+#endif /* NULLBLK_CTL_ZONES_H */
