@@ -25,11 +25,11 @@
 static void
 list_one (const char *name, const char *directory)
 {
-  const struct attachment a = remembered (directory);
+  const struct attachment a = attachment_read (directory);
   static char uri[LONGEST_URI];
 
   read_line (uri, sizeof uri, directory, "uri");
-  if (is_there (&a))
+  if (attachment_exists (&a))
     printf ("%-16s /dev/%-8s %20" PRIu64 " %s\n", name, a.device,
             size_of (a.device), uri);
   else
@@ -88,7 +88,7 @@ detach_of_server (const char *name, const char *directory,
   char path[64];
   int fd;
 
-  format (path, sizeof path, "/dev/%s", a->device);
+  format_text (path, sizeof path, "/dev/%s", a->device);
   fd = open (path, O_RDONLY | O_EXCL | O_CLOEXEC);
   if (fd == -1 && errno == EBUSY)
     return complain (
@@ -128,7 +128,7 @@ detach_ublk (const char *name, const char *directory,
 static bool
 detach_device (const char *name, const char *directory)
 {
-  const struct attachment a = remembered (directory);
+  const struct attachment a = attachment_read (directory);
   char watcher[64];
   int fd;
 
@@ -136,7 +136,7 @@ detach_device (const char *name, const char *directory)
     return detach_ublk (name, directory, &a);
   /* O_EXCL: no filesystem or driver holds the device. */
   read_line (watcher, sizeof watcher, directory, "watcher");
-  fd = hold (&a, O_RDONLY | O_EXCL, watcher[0] == '\0');
+  fd = device_open (&a, O_RDONLY | O_EXCL, watcher[0] == '\0');
   if (fd == -1 && errno == EBUSY)
     return complain (
         name, "/dev/%s is in use: it is mounted, or held by another driver",
@@ -146,14 +146,14 @@ detach_device (const char *name, const char *directory)
   if (fd != -1) {
     if (fsync (fd) == -1)
       complain (name, "/dev/%s: flush: %s", a.device, strerror (errno));
-    disconnect (a.device);
+    disconnect_device (a.device);
     close (fd);
   }
   if (!stop_watcher (directory))
     return complain (name, "the process that reconnects it does not end");
   if (!end_server (name, directory))
     return false;
-  if (!wait_for (is_gone, &a))
+  if (!await_condition (attachment_is_gone, &a))
     return complain (name,
                      "/dev/%s is disconnected, but still open in a process: "
                      "it goes with that, and is cleared by another --detach",

@@ -71,7 +71,7 @@ has_open (const char *pid, unsigned major, unsigned minor)
   bool r = false;
   DIR *dir;
 
-  format (path, sizeof path, "/proc/%.20s/fd", pid);
+  format_text (path, sizeof path, "/proc/%.20s/fd", pid);
   dir = opendir (path);
   if (dir == NULL)
     return false; /* it has just ended */
@@ -153,8 +153,8 @@ await_opening (int done, const struct attachment *a, bool may_disconnect)
 
   while (poll (&end, 1, may_disconnect && !r ? LOOK_MS : -1) != 1) {
     looks = may_disconnect && !r && is_first_look (a->device) ? looks + 1 : 0;
-    if (looks >= MOST_LOOKS && is_there (a)) {
-      disconnect (a->device);
+    if (looks >= MOST_LOOKS && attachment_exists (a)) {
+      disconnect_device (a->device);
       r = true;
     }
   }
@@ -162,7 +162,7 @@ await_opening (int done, const struct attachment *a, bool may_disconnect)
 }
 
 int
-hold (const struct attachment *a, int flags, bool may_disconnect)
+device_open (const struct attachment *a, int flags, bool may_disconnect)
 {
   struct opening o = {.flags = flags};
   bool is_disconnected;
@@ -170,11 +170,11 @@ hold (const struct attachment *a, int flags, bool may_disconnect)
   int done[2];
 
   /* Another attachment's device is not even opened: its user could notice. */
-  if (!is_there (a)) {
+  if (!attachment_exists (a)) {
     errno = ESTALE;
     return -1;
   }
-  format (o.path, sizeof o.path, "/dev/%s", a->device);
+  format_text (o.path, sizeof o.path, "/dev/%s", a->device);
   if (pipe2 (done, O_CLOEXEC) == -1)
     return -1;
   o.done = done[1];
@@ -191,7 +191,7 @@ hold (const struct attachment *a, int flags, bool may_disconnect)
     errno = o.err;
     return -1;
   }
-  if (is_disconnected || !is_there (a)) {
+  if (is_disconnected || !attachment_exists (a)) {
     if (o.fd != -1)
       close (o.fd);
     errno = is_disconnected ? ENOTCONN : ESTALE;
@@ -204,7 +204,7 @@ hold (const struct attachment *a, int flags, bool may_disconnect)
 /* Nodes */
 
 void
-disconnect (const char *device)
+disconnect_device (const char *device)
 {
   struct netlink *n = netlink_open ();
 
@@ -266,13 +266,13 @@ restore_node (const struct attachment *a)
   if (!is_device_name (a->device) ||
       index_of (a->device) >= made_with_module ())
     return;
-  wait_for (has_gone, &arg);
+  await_condition (has_gone, &arg);
   if (is_node (a->device))
     return;
   going.netlink = netlink_open ();
   going.looks = 0;
   if (going.netlink != NULL)
-    wait_for (is_made, &arg);
+    await_condition (is_made, &arg);
   netlink_close (going.netlink);
 }
 
@@ -378,8 +378,8 @@ attach_connections (struct netlink *n, struct attachment *a,
     explain (r, options, why);
     return false;
   }
-  format (a->device, sizeof a->device, "nbd%u", index);
-  if (is_there (a))
+  format_text (a->device, sizeof a->device, "nbd%u", index);
+  if (attachment_exists (a))
     return true;
   /* The kernel does not know identifiers (before Linux 5.14), or the device was
    * disconnected at once.  Only our attachment has our pid in its file.
@@ -414,7 +414,7 @@ static void
 next_free_device (struct attachment *a, unsigned *next)
 {
   do
-    format (a->device, sizeof a->device, "nbd%u", (*next)++);
+    format_text (a->device, sizeof a->device, "nbd%u", (*next)++);
   while (is_attached (a->device));
 }
 
@@ -442,26 +442,26 @@ try_client (struct attachment *a, const struct client_options *options,
     argv[n++] = uri->host;
     argv[n++] = uri->port;
   }
-  format (path, sizeof path, "/dev/%s", a->device);
+  format_text (path, sizeof path, "/dev/%s", a->device);
   argv[n++] = path;
   argv[n++] = "--name";
   argv[n++] = uri->export_name;
-  format (connections, sizeof connections, "%u", options->connections);
+  format_text (connections, sizeof connections, "%u", options->connections);
   argv[n++] = "--connections";
   argv[n++] = connections;
-  format (block_size, sizeof block_size, "%u", options->offer.block_size);
+  format_text (block_size, sizeof block_size, "%u", options->offer.block_size);
   argv[n++] = "--block-size";
   argv[n++] = block_size;
   if ((options->offer.flags & EXPORT_READ_ONLY) != 0)
     argv[n++] = "--readonly";
-  format (timeout, sizeof timeout, "%u", options->timeout);
+  format_text (timeout, sizeof timeout, "%u", options->timeout);
   argv[n++] = "--timeout";
   argv[n++] = timeout;
   if (uri->tls) {
-    format (ca, sizeof ca, "%s/ca-cert.pem", uri->tls_certificates);
-    format (certificate, sizeof certificate, "%s/client-cert.pem",
-            uri->tls_certificates);
-    format (key, sizeof key, "%s/client-key.pem", uri->tls_certificates);
+    format_text (ca, sizeof ca, "%s/ca-cert.pem", uri->tls_certificates);
+    format_text (certificate, sizeof certificate, "%s/client-cert.pem",
+                 uri->tls_certificates);
+    format_text (key, sizeof key, "%s/client-key.pem", uri->tls_certificates);
     argv[n++] = "--cacertfile";
     argv[n++] = ca;
     if (access (certificate, R_OK) == 0) {

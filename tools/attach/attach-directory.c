@@ -39,8 +39,8 @@ write_offer (const char *directory, const struct offer *offer)
 {
   char text[64];
 
-  format (text, sizeof text, "%" PRIu64 " %u %u", offer->size,
-          offer->block_size, offer->flags);
+  format_text (text, sizeof text, "%" PRIu64 " %u %u", offer->size,
+               offer->block_size, offer->flags);
   return write_line (directory, "offer", text);
 }
 
@@ -70,7 +70,7 @@ is_good_name (const char *name)
 void
 directory_of (char *buf, size_t size, const char *name)
 {
-  format (buf, size, RUN "/%s", name);
+  format_text (buf, size, RUN "/%s", name);
 }
 
 void
@@ -83,7 +83,7 @@ remove_directory (const char *directory)
   size_t i;
 
   for (i = 0; i < sizeof files / sizeof files[0]; i++) {
-    format (path, sizeof path, "%s/%s", directory, files[i]);
+    format_text (path, sizeof path, "%s/%s", directory, files[i]);
     unlink (path);
   }
   rmdir (directory);
@@ -130,7 +130,7 @@ make_directory (const char *directory)
 
   if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
     return false;
-  format (hidden, sizeof hidden, RUN "/.%d", (int) getpid ());
+  format_text (hidden, sizeof hidden, RUN "/.%d", (int) getpid ());
   /* EEXIST: a process of the same pid was killed just here. */
   if (mkdir (hidden, 0700) == -1 && errno != EEXIST)
     return false;
@@ -227,7 +227,7 @@ lock_export (const struct uri *uri)
                                .l_whence = SEEK_SET,
                                .l_start = number_of (uri),
                                .l_len = 1};
-  if (wait_for (try_export, NULL))
+  if (await_condition (try_export, NULL))
     return true;
   leave_locks ();
   errno = ETIMEDOUT;

@@ -54,7 +54,7 @@ read_sys (char *buf, size_t size, const char *device, const char *file)
 {
   char directory[LONGEST_PATH];
 
-  format (directory, sizeof directory, SYS "/block/%s", device);
+  format_text (directory, sizeof directory, SYS "/block/%s", device);
   read_line (buf, size, directory, file);
 }
 
@@ -69,7 +69,7 @@ is_node (const char *device)
 {
   char path[64];
 
-  format (path, sizeof path, SYS "/block/%s/size", device);
+  format_text (path, sizeof path, SYS "/block/%s/size", device);
   return access (path, F_OK) == 0;
 }
 
@@ -109,7 +109,7 @@ is_ready (const void *arg)
 void
 attachment_take_cookie (struct attachment *a, uint64_t cookie)
 {
-  format (a->identity, sizeof a->identity, COOKIE "%016" PRIx64, cookie);
+  format_text (a->identity, sizeof a->identity, COOKIE "%016" PRIx64, cookie);
 }
 
 void
@@ -123,9 +123,9 @@ attachment_name (struct attachment *a, bool by_ublk)
     attachment_take_cookie (a, random[0] | 1); /* 0 is no cookie */
     return;
   }
-  format (a->identity, sizeof a->identity,
-          BACKEND "nullblk-attach-%016" PRIx64 "%016" PRIx64, random[0],
-          random[1]);
+  format_text (a->identity, sizeof a->identity,
+               BACKEND "nullblk-attach-%016" PRIx64 "%016" PRIx64, random[0],
+               random[1]);
 }
 
 const char *
@@ -165,15 +165,15 @@ attachment_find (struct attachment *a)
   int fd;
 
   a->identity[0] = '\0';
-  format (path, sizeof path, SYS "/block/%s/pid", a->device);
+  format_text (path, sizeof path, SYS "/block/%s/pid", a->device);
   fd = open (path, O_RDONLY | O_CLOEXEC);
   if (fd == -1)
     return;
   n = read (fd, pid, sizeof pid - 1);
   if (n > 0 && fstat (fd, &st) == 0) {
     pid[n] = '\0';
-    format (a->identity, sizeof a->identity, "pid %d %ju", atoi (pid),
-            (uintmax_t) st.st_ino);
+    format_text (a->identity, sizeof a->identity, "pid %d %ju", atoi (pid),
+                 (uintmax_t) st.st_ino);
   }
   close (fd);
 }
@@ -210,12 +210,12 @@ find_served (const struct attachment *a, char *device, size_t size)
   if (record_open (&r, record_cookie (cookie_of (a)), &is_dead) < 0)
     return;
   if (!is_dead && is_device_name (r.device))
-    format (device, size, "%s", r.device);
+    format_text (device, size, "%s", r.device);
   record_close (&r);
 }
 
 bool
-is_there (const void *arg)
+attachment_exists (const void *arg)
 {
   const struct attachment *a = arg;
   struct attachment now;
@@ -229,13 +229,13 @@ is_there (const void *arg)
     return now.identity[0] != '\0' &&
            strcmp (now.identity, identifier_of (a)) == 0;
   }
-  format (now.device, sizeof now.device, "%s", a->device);
+  format_text (now.device, sizeof now.device, "%s", a->device);
   attachment_find (&now);
   return now.identity[0] != '\0' && strcmp (inode_of (&now), inode_of (a)) == 0;
 }
 
 bool
-is_left (const struct attachment *a, const char *directory)
+attachment_is_orphaned (const struct attachment *a, const char *directory)
 {
   char persist[32];
   bool is_dead;
@@ -250,9 +250,9 @@ is_left (const struct attachment *a, const char *directory)
 }
 
 bool
-is_gone (const void *attachment)
+attachment_is_gone (const void *attachment)
 {
-  return !is_there (attachment);
+  return !attachment_exists (attachment);
 }
 
 /* No two nodes have the same identifier, unless somebody has copied ours. */
@@ -269,7 +269,7 @@ locate (struct attachment *a)
         strlen (entry->d_name) >= sizeof a->device)
       continue;
     strcpy (a->device, entry->d_name);
-    found = is_there (a);
+    found = attachment_exists (a);
   }
   if (dir != NULL)
     closedir (dir);
@@ -278,7 +278,7 @@ locate (struct attachment *a)
 }
 
 struct attachment
-remembered (const char *directory)
+attachment_read (const char *directory)
 {
   struct attachment a;
 
@@ -310,10 +310,10 @@ static struct {
 static void
 match_device (const char *name, const char *directory)
 {
-  const struct attachment a = remembered (directory);
+  const struct attachment a = attachment_read (directory);
 
   if (strcmp (a.device, wanted.device) == 0 &&
-      (wanted.name[0] == '\0' || is_there (&a)))
+      (wanted.name[0] == '\0' || attachment_exists (&a)))
     snprintf (wanted.name, sizeof wanted.name, "%s", name);
 }
 
@@ -354,11 +354,12 @@ match_export (const char *name, const char *directory)
   network_of_process (here, sizeof here);
   if (uri.host[0] != '\0' && strcmp (network, here) != 0)
     return;
-  a = remembered (directory);
+  a = attachment_read (directory);
   /* A device without an identifier cannot be given new connections, and it
    * cannot be seen whether it has lost its own.
    */
-  if (has_identifier (&a) && (is_there (&a) || is_left (&a, directory)))
+  if (has_identifier (&a) &&
+      (attachment_exists (&a) || attachment_is_orphaned (&a, directory)))
     snprintf (wanted.name, sizeof wanted.name, "%s", name);
 }
 

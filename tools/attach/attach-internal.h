@@ -168,13 +168,13 @@ const char *find_tool (const char *program, const char *directory);
 /* Wait for a condition: look fifty times a second, for 30 s, or until
  * is_stopped.  Returns false if it has not come true.
  */
-bool wait_for (bool (*condition) (const void *), const void *arg);
+bool await_condition (bool (*condition) (const void *), const void *arg);
 
 /*---------------------------------------------------------------------*/
 /* Texts: attach-text.c */
 
 /* As snprintf, but ends the program where the text does not fit. */
-void format (char *buf, size_t size, const char *fs, ...)
+void format_text (char *buf, size_t size, const char *fs, ...)
     __attribute__ ((format (printf, 3, 4)));
 
 /* Read the first line of a file; "" where there is none. */
@@ -266,23 +266,24 @@ void attachment_find (struct attachment *a);
 /* Is its identity of process PID, which is still there? */
 bool is_attached_by (const struct attachment *a, pid_t pid);
 /* Is the device still attached with this identity?  Or is it not? */
-bool is_there (const void *attachment);
-bool is_gone (const void *attachment);
+bool attachment_exists (const void *attachment);
+bool attachment_is_gone (const void *attachment);
 
 /* Is it a ublk device that has been made with --persist, and was left by
  * processes that were killed?
  */
-bool is_left (const struct attachment *a, const char *directory);
+bool attachment_is_orphaned (const struct attachment *a, const char *directory);
 
 /* Returns the attachment of DIRECTORY; after a crash there may be none.  If
  * nullblk-attach was killed when the kernel had just attached the device, the
  * device is looked for by its identifier.
  */
-struct attachment remembered (const char *directory);
+struct attachment attachment_read (const char *directory);
 
 /* Returns the name of a device's attachment: of one that is there, or else of
  * one that a crash has left.  Or the name of an export's attachment that has an
- * identifier or a cookie, and is there, or is_left.  NULL if there is none.
+ * identifier or a cookie, and is there, or attachment_is_orphaned.  NULL if
+ * there is none.
  */
 const char *name_of_device (const char *device);
 const char *name_of_export (const struct uri *uri);
@@ -302,10 +303,10 @@ struct netlink *check_requirements (void);
  * the device could not be opened, as reads hang, and was disconnected, which is
  * only done with MAY_DISCONNECT; no process had written to it.
  */
-int hold (const struct attachment *a, int flags, bool may_disconnect);
+int device_open (const struct attachment *a, int flags, bool may_disconnect);
 
 /* Disconnect a device that is held. */
-void disconnect (const char *device);
+void disconnect_device (const char *device);
 
 /* The node of an attachment that was made by netlink goes with it.  Make it
  * again if the kernel had made it with the module, as other programs may expect

@@ -237,7 +237,7 @@ run_for_line (const char *const *argv, char *line, size_t size)
 }
 
 bool
-wait_for (bool (*condition) (const void *), const void *arg)
+await_condition (bool (*condition) (const void *), const void *arg)
 {
   const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
   unsigned i;
@@ -263,10 +263,10 @@ find_tool (const char *program, const char *directory)
   path[len > 0 ? len : 0] = '\0';
   name = strrchr (path, '/');
   if (name != NULL) {
-    format (name + 1, path + sizeof path - name - 1, "%s", program);
+    format_text (name + 1, path + sizeof path - name - 1, "%s", program);
     if (access (path, X_OK) == 0)
       return path;
   }
-  format (path, sizeof path, "%s/%s", directory, program);
+  format_text (path, sizeof path, "%s/%s", directory, program);
   return path;
 }

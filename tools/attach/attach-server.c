@@ -31,7 +31,7 @@ describe_process (char *buf, size_t size, pid_t pid)
   char proc[64], stat[1024];
   const char *p;
 
-  format (proc, sizeof proc, "/proc/%d", (int) pid);
+  format_text (proc, sizeof proc, "/proc/%d", (int) pid);
   read_line (stat, sizeof stat, proc, "stat");
   /* After its name, which may have anything in it, and 19 more fields. */
   p = strrchr (stat, ')');
@@ -40,7 +40,7 @@ describe_process (char *buf, size_t size, pid_t pid)
                            " %*s %*s %*s %*s %*s %*s %*s %llu",
                            &start) != 1)
     return false;
-  format (buf, size, "%d %llu", (int) pid, start);
+  format_text (buf, size, "%d %llu", (int) pid, start);
   return true;
 }
 
@@ -87,7 +87,7 @@ is_server (pid_t pid, const char *pid_file)
   ssize_t n;
   int fd;
 
-  format (path, sizeof path, "/proc/%d/cmdline", (int) pid);
+  format_text (path, sizeof path, "/proc/%d/cmdline", (int) pid);
   fd = open (path, O_RDONLY | O_CLOEXEC);
   n = fd != -1 ? read (fd, arguments, sizeof arguments) : -1;
   close (fd);
@@ -101,7 +101,7 @@ find_server (const void *directory)
   char text[64], path[LONGEST_PATH];
 
   read_line (text, sizeof text, directory, "pid");
-  format (path, sizeof path, "%s/pid", (const char *) directory);
+  format_text (path, sizeof path, "%s/pid", (const char *) directory);
   return atoi (text) > 0 && is_server (atoi (text), path) &&
          remember_process (directory, "server", atoi (text));
 }
@@ -142,9 +142,9 @@ start_server (const char *directory, char *const *parameters,
                            "--"};
   size_t n = 8;
 
-  format (socket, sizeof socket, "%s/socket", directory);
-  format (pid, sizeof pid, "%s/pid", directory);
-  format (depth, sizeof depth, "%u", queue);
+  format_text (socket, sizeof socket, "%s/socket", directory);
+  format_text (pid, sizeof pid, "%s/pid", directory);
+  format_text (depth, sizeof depth, "%u", queue);
   for (; *parameters != NULL; parameters++) {
     if (n == sizeof argv / sizeof argv[0] - 1 - MOST_MORE) {
       fputs ("nullblk-attach: too many parameters\n", stderr);
@@ -155,7 +155,7 @@ start_server (const char *directory, char *const *parameters,
   while (*more != NULL)
     argv[n++] = *more++;
   return (tries ? run_and_show_warnings (argv) : run (argv, false)) == 0 &&
-         wait_for (find_server, directory);
+         await_condition (find_server, directory);
 }
 
 bool
@@ -201,7 +201,7 @@ start_watcher (struct persist *p, const char *directory,
       _exit (EXIT_FAILURE);
     close (fd);
     leave_locks ();
-    persist_watch (p, target, is_there, attachment);
+    persist_watch (p, target, attachment_exists, attachment);
     _exit (EXIT_SUCCESS);
   }
   if (pid == -1 || !remember_process (directory, "watcher", pid)) {

@@ -14,7 +14,7 @@
 #include "attach-internal.h"
 
 void
-format (char *buf, size_t size, const char *fs, ...)
+format_text (char *buf, size_t size, const char *fs, ...)
 {
   va_list args;
   int n;
@@ -33,7 +33,7 @@ read_line (char *buf, size_t size, const char *directory, const char *file)
   FILE *fp;
 
   buf[0] = '\0';
-  format (path, sizeof path, "%s/%s", directory, file);
+  format_text (path, sizeof path, "%s/%s", directory, file);
   fp = fopen (path, "re");
   if (fp == NULL)
     return;
@@ -50,7 +50,7 @@ write_line (const char *directory, const char *file, const char *text)
   FILE *fp;
   bool ok;
 
-  format (path, sizeof path, "%s/%s", directory, file);
+  format_text (path, sizeof path, "%s/%s", directory, file);
   fp = fopen (path, "we");
   if (fp == NULL)
     return false;

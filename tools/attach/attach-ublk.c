@@ -32,16 +32,16 @@ attach_by_ublk (struct attachment *a, const struct ublk_options *options,
 
   argv[n++] = "--cookie";
   argv[n++] = cookie_of (a);
-  format (queues, sizeof queues, "%u", options->connections);
+  format_text (queues, sizeof queues, "%u", options->connections);
   argv[n++] = "--queues";
   argv[n++] = queues;
   if (options->timeout != 0) {
-    format (timeout, sizeof timeout, "%u", options->timeout);
+    format_text (timeout, sizeof timeout, "%u", options->timeout);
     argv[n++] = "--timeout";
     argv[n++] = timeout;
   }
   if (options->persist != 0) {
-    format (persist, sizeof persist, "--persist=%u", options->persist);
+    format_text (persist, sizeof persist, "--persist=%u", options->persist);
     argv[n++] = persist;
   }
   argv[n++] = uri;
@@ -58,7 +58,7 @@ attach_by_ublk (struct attachment *a, const struct ublk_options *options,
   if (status != 0 || strncmp (line, "/dev/", 5) != 0 ||
       !is_device_name (line + 5))
     return UBLK_FAILED;
-  format (a->device, sizeof a->device, "%s", line + 5);
+  format_text (a->device, sizeof a->device, "%s", line + 5);
   return UBLK_ATTACHED;
 }
 

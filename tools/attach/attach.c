@@ -124,18 +124,18 @@ take_back (void)
    * its identifier.
    */
   a = begun.attachment.device[0] != '\0' ? begun.attachment
-                                         : remembered (begun.directory);
+                                         : attachment_read (begun.directory);
   if (has_cookie (&a)) {
     take_back_ublk (&a);
     return;
   }
-  fd = hold (&a, O_RDONLY, true);
+  fd = device_open (&a, O_RDONLY, true);
   if (fd != -1) {
-    disconnect (a.device);
+    disconnect_device (a.device);
     close (fd);
   }
   if (fd != -1 || errno == ENOTCONN)
-    wait_for (is_gone, &a);
+    await_condition (attachment_is_gone, &a);
   stop_watcher (begun.directory);
   stop_server (begun.directory);
   if (!by_client ())
@@ -283,7 +283,7 @@ revive_ublk (struct attachment *a, const char *name, const char *directory)
   read_line (persist, sizeof persist, directory, "persist");
   o.persist =
       options.persist > 0 ? options.persist : strtoul (persist, NULL, 10);
-  if (attach_by_ublk (a, &o, uri) != UBLK_ATTACHED && !is_there (a))
+  if (attach_by_ublk (a, &o, uri) != UBLK_ATTACHED && !attachment_exists (a))
     die ("%s: it is attached as %s to /dev/%s, whose process was killed; "
          "--detach %s clears that",
          source.text, name, a->device, name);
@@ -307,9 +307,9 @@ use_attached (const char *name, struct client_options o)
     die ("%s: it is attached as %s, and another nullblk-attach is at work on "
          "that",
          source.text, name);
-  a = remembered (directory);
-  left = is_left (&a, directory);
-  if (!left && !is_there (&a))
+  a = attachment_read (directory);
+  left = attachment_is_orphaned (&a, directory);
+  if (!left && !attachment_exists (&a))
     die ("%s: it was attached as %s, and has just been detached", source.text,
          name);
   if (options.as != AS_AUTO && has_cookie (&a) != source.by_ublk)
@@ -350,9 +350,9 @@ begin_directory (void)
 
   do {
     if (options.name != NULL)
-      format (name, sizeof name, "%s", options.name);
+      format_text (name, sizeof name, "%s", options.name);
     else
-      format (name, sizeof name, "new-%d.%u", (int) getpid (), i++);
+      format_text (name, sizeof name, "new-%d.%u", (int) getpid (), i++);
     directory_of (directory, sizeof directory, name);
     done = make_directory (directory);
     /* EEXIST: a crash of a process of the same pid has left one. */
@@ -362,7 +362,7 @@ begin_directory (void)
          errno == EEXIST ? "is taken; --list shows what is attached, and "
                            "--detach clears it"
                          : strerror (errno));
-  format (begun.directory, sizeof begun.directory, "%s", directory);
+  format_text (begun.directory, sizeof begun.directory, "%s", directory);
 }
 
 /* The socket of our own server is in the directory, which may have been
@@ -374,7 +374,8 @@ find_own_server (void)
   static char text[LONGEST_PATH];
   struct message why;
 
-  format (text, sizeof text, "nbd+unix:///?socket=%s/socket", begun.directory);
+  format_text (text, sizeof text, "nbd+unix:///?socket=%s/socket",
+               begun.directory);
   source.text = text;
   if (uri_parse (&source.uri, text, &why) < 0)
     die ("%s", why.text);
@@ -401,9 +402,9 @@ name_directory (void)
   while (!move_directory (begun.directory, directory)) {
     if (errno != EEXIST)
       die ("%s: %s", directory, strerror (errno));
-    format (directory, sizeof directory, RUN "/%s.%u", device, ++i);
+    format_text (directory, sizeof directory, RUN "/%s.%u", device, ++i);
   }
-  format (begun.directory, sizeof begun.directory, "%s", directory);
+  format_text (begun.directory, sizeof begun.directory, "%s", directory);
   if (source.is_ours) {
     find_own_server ();
     write_or_die ("uri", source.text);
@@ -435,7 +436,7 @@ attach_nbd (const struct client_options *o)
     die ("%s: %s", source.text, why.text);
   write_or_die ("device", a->device);
   write_or_die ("attachment", a->identity);
-  if (by_client () && !wait_for (is_ready, &expected)) {
+  if (by_client () && !await_condition (is_ready, &expected)) {
     end_if_stopped ();
     die ("/dev/%s does not get ready", a->device);
   }
@@ -449,8 +450,8 @@ find_own_device (void)
   char stats[LONGEST_PATH];
   struct message why;
 
-  format (stats, sizeof stats, "nbd+unix:///nullb0.stats?socket=%s/socket",
-          begun.directory);
+  format_text (stats, sizeof stats, "nbd+unix:///nullb0.stats?socket=%s/socket",
+               begun.directory);
   if (!find_device_of_server (a, stats, ANSWER_SECONDS, &why)) {
     end_if_stopped ();
     die ("%s", why.text);
@@ -485,7 +486,7 @@ attach_ublk (void)
     exit (EXIT_FAILURE); /* nullblk-ublk has said why */
   write_or_die ("device", a->device);
   if (options.persist > 0) {
-    format (persist, sizeof persist, "%u", options.persist);
+    format_text (persist, sizeof persist, "%u", options.persist);
     write_or_die ("persist", persist);
   }
   return true;
@@ -590,7 +591,8 @@ start_server_of_device (char **arguments)
   if (options.as == AS_NBD || (tries && options.timeout > 0))
     return false;
   if (options.connections_given) {
-    format (queues, sizeof queues, "submit-queues=%u", options.connections);
+    format_text (queues, sizeof queues, "submit-queues=%u",
+                 options.connections);
     more[1] = queues;
   }
   if (!start_server (begun.directory, arguments, more, tries, options.depth))

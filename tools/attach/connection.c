@@ -122,8 +122,8 @@ list_zones (struct nbd_handle *h, time_t end, bool *has_zones)
   int r = -1;
 
   if (name != NULL) {
-    format (zones.text, sizeof zones.text, "%s.zones",
-            name[0] != '\0' ? name : "nullb0");
+    format_text (zones.text, sizeof zones.text, "%s.zones",
+                 name[0] != '\0' ? name : "nullb0");
     r = nbd_aio_opt_list (h, callback, NBD_NULL_COMPLETION);
   }
   free (name);

@@ -21,7 +21,7 @@
 
 /* Nothing here waits. */
 bool
-wait_for (bool (*condition) (const void *), const void *arg)
+await_condition (bool (*condition) (const void *), const void *arg)
 {
   (void) condition;
   (void) arg;

@@ -25,7 +25,7 @@
 
 /* One look: nothing here changes while it is waited for. */
 bool
-wait_for (bool (*condition) (const void *), const void *arg)
+await_condition (bool (*condition) (const void *), const void *arg)
 {
   return condition (arg);
 }
@@ -127,10 +127,10 @@ check_remembered (const char *name, const char *device, bool there)
   struct attachment a;
 
   snprintf (directory, sizeof directory, "run/%s", name);
-  a = remembered (directory);
+  a = attachment_read (directory);
   assert_string_equal (a.device, device);
-  assert_int_equal (is_there (&a), there);
-  assert_int_equal (is_gone (&a), !there);
+  assert_int_equal (attachment_exists (&a), there);
+  assert_int_equal (attachment_is_gone (&a), !there);
 }
 
 static void
