@@ -45,12 +45,12 @@
 /* The most bytes of the device's request that are copied (front_end). */
 #define MAX_REQUEST_COPY 512
 
-struct queue;
+struct ublk_queue;
 
 /* A tag, and the request that it stands for. */
 struct tag {
   struct port_request at_port;
-  struct queue *queue;
+  struct ublk_queue *queue;
   int result;      /* what the kernel is told: bytes, or a negative errno */
   uint64_t sector; /* and where an append has written */
   struct store_mover mover; /* of its data */
@@ -73,7 +73,7 @@ struct tag {
   _Alignas(max_align_t) char request[MAX_REQUEST_COPY];
 };
 
-struct queue {
+struct ublk_queue {
   struct device *device;
   const struct plan *plan;
   struct connection *connection;
@@ -116,26 +116,27 @@ struct queue {
  * connection of FRONT_END to D; FD, PLAN and FRONT_END outlive the queue.
  * Returns NULL and the reason in *why.
  */
-struct queue *queue_start (struct device *d, const struct plan *plan, int fd,
-                           unsigned index, const struct front_end *front_end,
-                           struct message *why);
+struct ublk_queue *ublk_queue_start (struct device *d, const struct plan *plan,
+                                     int fd, unsigned index,
+                                     const struct front_end *front_end,
+                                     struct message *why);
 
 /* From now on all requests fail, those that wait included.  Any thread. */
-void queue_give_up (struct queue *q);
+void ublk_queue_give_up (struct ublk_queue *q);
 
 /* End without the kernel, which then fails all requests.  Any thread. */
-void queue_leave (struct queue *q);
+void ublk_queue_leave (struct ublk_queue *q);
 
 /* Wait for its end, which comes when the kernel has stopped the device, or
  * refuses what the queue tells it; and free it.  Any other thread.
  */
-void queue_join (struct queue *q);
+void ublk_queue_join (struct ublk_queue *q);
 
 /* Have Q look at what has been hastened.  Any thread. */
-void queue_wake (struct queue *q);
+void ublk_queue_wake (struct ublk_queue *q);
 
 /* The queue whose thread this is, or NULL. */
-struct queue *queue_of_thread (void);
+struct ublk_queue *ublk_queue_of_thread (void);
 
 /*---------------------------------------------------------------------*/
 /* ublk-request.c */
@@ -179,14 +180,14 @@ void tag_let_go (struct tag *t);
 void tag_hasten (void *request);
 
 /* Answer what is due at UNTIL, at NOW, and try what is ready. */
-void queue_settle (struct queue *q, uint64_t now, uint64_t until);
+void ublk_queue_settle (struct ublk_queue *q, uint64_t now, uint64_t until);
 
 /* Give up all that waits. */
-void queue_give_up_all (struct queue *q);
+void ublk_queue_give_up_all (struct ublk_queue *q);
 
 /* When is something to be done again?  UINT64_MAX: nothing waits.  *spin is as
  * for waiter_wait.
  */
-uint64_t queue_first_moment (struct queue *q, uint64_t *spin);
+uint64_t ublk_queue_first_moment (struct ublk_queue *q, uint64_t *spin);
 
 #endif /* NULLBLK_UBLK_QUEUE_INTERNAL_H */

@@ -22,10 +22,10 @@
 /* The longest sleep, of which no clock is afraid. */
 #define LONGEST (3600 * NSEC_PER_SEC)
 
-static _Thread_local struct queue *of_thread;
+static _Thread_local struct ublk_queue *of_thread;
 
-struct queue *
-queue_of_thread (void)
+struct ublk_queue *
+ublk_queue_of_thread (void)
 {
   return of_thread;
 }
@@ -34,7 +34,7 @@ queue_of_thread (void)
 /* Waking it */
 
 void
-queue_wake (struct queue *q)
+ublk_queue_wake (struct ublk_queue *q)
 {
   const uint64_t one = 1;
   const int saved = errno;
@@ -45,21 +45,21 @@ queue_wake (struct queue *q)
 }
 
 void
-queue_give_up (struct queue *q)
+ublk_queue_give_up (struct ublk_queue *q)
 {
   atomic_store (&q->is_over, true);
-  queue_wake (q);
+  ublk_queue_wake (q);
 }
 
 void
-queue_leave (struct queue *q)
+ublk_queue_leave (struct ublk_queue *q)
 {
   atomic_store (&q->has_left, true);
-  queue_wake (q);
+  ublk_queue_wake (q);
 }
 
 static void
-await_wake (struct queue *q)
+await_wake (struct ublk_queue *q)
 {
   struct io_uring_sqe *sqe = ring_get_sqe (q->ring, &q->wake);
 
@@ -72,14 +72,14 @@ static void
 woken (struct event *event, int result)
 {
   (void) result;
-  await_wake (CONTAINER_OF (struct queue, wake, event));
+  await_wake (CONTAINER_OF (struct ublk_queue, wake, event));
 }
 
 /*---------------------------------------------------------------------*/
 /* Sleeping.  -EAGAIN ends a sleep where something has come. */
 
 struct listener {
-  struct queue *queue;
+  struct ublk_queue *queue;
   bool has_looked; /* in the ring, at the end of the sleep */
 };
 
@@ -113,7 +113,7 @@ look (void *opaque)
  * MOMENT.
  */
 static uint64_t
-sleep_until (struct queue *q, uint64_t moment, uint64_t spin)
+sleep_until (struct ublk_queue *q, uint64_t moment, uint64_t spin)
 {
   struct waiter *waiter = &q->device->devices->waiter;
   struct listener l = {.queue = q};
@@ -139,14 +139,14 @@ sleep_until (struct queue *q, uint64_t moment, uint64_t spin)
 
 /* Tell what has come, after what is due; sleep for it. */
 static void
-go_on (struct queue *q)
+go_on (struct ublk_queue *q)
 {
   uint64_t moment, spin, due;
   int r;
 
   if (atomic_load (&q->is_over))
-    queue_give_up_all (q);
-  moment = queue_first_moment (q, &spin);
+    ublk_queue_give_up_all (q);
+  moment = ublk_queue_first_moment (q, &spin);
   if (moment == UINT64_MAX) {
     r = ring_wait (q->ring, UINT64_MAX);
     due = 0;
@@ -156,7 +156,7 @@ go_on (struct queue *q)
   else
     due = sleep_until (q, moment, spin);
   q->arrived = clock_now ();
-  queue_settle (q, q->arrived, due);
+  ublk_queue_settle (q, q->arrived, due);
   ring_dispatch (q->ring);
 }
 
@@ -164,7 +164,7 @@ go_on (struct queue *q)
 /* The thread */
 
 static int
-prepare (struct queue *q)
+prepare (struct ublk_queue *q)
 {
   const unsigned depth = q->plan->depth;
   unsigned i;
@@ -188,7 +188,7 @@ prepare (struct queue *q)
 static void *
 run (void *arg)
 {
-  struct queue *q = arg;
+  struct ublk_queue *q = arg;
   const int r = prepare (q);
 
   of_thread = q;
@@ -197,20 +197,20 @@ run (void *arg)
   while (r == 0 && q->error == 0 && port_is_open (&q->port) &&
          !atomic_load (&q->has_left))
     go_on (q);
-  queue_give_up_all (q); /* the device counts them */
+  ublk_queue_give_up_all (q); /* the device counts them */
   ring_destroy (q->ring);
   return NULL;
 }
 
 static void
-unmap (struct queue *q, void *p)
+unmap (struct ublk_queue *q, void *p)
 {
   if (p != NULL)
     munmap (p, q->plan->max_io);
 }
 
 static void
-destroy (struct queue *q)
+destroy (struct ublk_queue *q)
 {
   if (q->connection != NULL)
     device_disconnect (q->connection);
@@ -226,7 +226,7 @@ destroy (struct queue *q)
 
 /* Signals are for the server's other threads. */
 static int
-make_thread (struct queue *q)
+make_thread (struct ublk_queue *q)
 {
   sigset_t all, old;
   int err;
@@ -240,7 +240,7 @@ make_thread (struct queue *q)
 
 /* Room for the data of a request; NULL: there is none. */
 static void *
-map (struct queue *q)
+map (struct ublk_queue *q)
 {
   void *const p = mmap (NULL, q->plan->max_io, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -250,7 +250,7 @@ map (struct queue *q)
 
 /* All that its thread does not have to make itself.  Returns 0 or an errno. */
 static int
-provide (struct queue *q, const struct front_end *front_end)
+provide (struct ublk_queue *q, const struct front_end *front_end)
 {
   q->wake_fd = eventfd (0, EFD_CLOEXEC);
   if (q->wake_fd == -1)
@@ -265,11 +265,13 @@ provide (struct queue *q, const struct front_end *front_end)
              : 0;
 }
 
-struct queue *
-queue_start (struct device *d, const struct plan *plan, int fd, unsigned index,
-             const struct front_end *front_end, struct message *why)
+struct ublk_queue *
+ublk_queue_start (struct device *d, const struct plan *plan, int fd,
+                  unsigned index, const struct front_end *front_end,
+                  struct message *why)
 {
-  struct queue *q = calloc (1, sizeof *q + plan->depth * sizeof q->tags[0]);
+  struct ublk_queue *q =
+      calloc (1, sizeof *q + plan->depth * sizeof q->tags[0]);
   int err;
 
   if (q == NULL) {
@@ -296,12 +298,12 @@ queue_start (struct device *d, const struct plan *plan, int fd, unsigned index,
   if (q->unready == 0)
     return q;
   message_set (why, "queue %u: %s", index, strerror (-q->unready));
-  queue_join (q);
+  ublk_queue_join (q);
   return NULL;
 }
 
 void
-queue_join (struct queue *q)
+ublk_queue_join (struct ublk_queue *q)
 {
   pthread_join (q->thread, NULL);
   destroy (q);

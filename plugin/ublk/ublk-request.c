@@ -68,7 +68,7 @@ is_about_zone (const struct tag *t)
 int
 tag_error (const struct tag *t, int err)
 {
-  const struct queue *q = t->queue;
+  const struct ublk_queue *q = t->queue;
   struct zones *const zones = q->device->zones;
   const uint64_t zone =
       q->plan->zone_size != 0 ? offset_of (t) / q->plan->zone_size : 0;
@@ -102,7 +102,7 @@ tag_error (const struct tag *t, int err)
 /* What is asked.  These return bytes, or a negative errno of the device's. */
 
 static bool
-is_null (const struct queue *q)
+is_null (const struct ublk_queue *q)
 {
   return q->device->store == NULL && q->device->zones == NULL;
 }
@@ -110,7 +110,7 @@ is_null (const struct queue *q)
 static int
 read_null (struct tag *t)
 {
-  struct queue *q = t->queue;
+  struct ublk_queue *q = t->queue;
   const uint32_t n = size_of (t);
   int r;
 
@@ -143,7 +143,7 @@ from_kernel (struct store_mover *m, void *data, uint64_t n, uint64_t at)
 static int
 serve_read (struct tag *t)
 {
-  struct queue *q = t->queue;
+  struct ublk_queue *q = t->queue;
   const uint32_t n = size_of (t);
   int r;
 
@@ -156,7 +156,7 @@ serve_read (struct tag *t)
 
 /* Data that nobody looks at need not be there. */
 static bool
-is_looked_at (const struct queue *q)
+is_looked_at (const struct ublk_queue *q)
 {
   return q->device->store != NULL || q->device->log != NULL;
 }
@@ -170,7 +170,7 @@ take_data (struct tag *t, void *buf, uint32_t n)
 static int
 serve_write (struct tag *t)
 {
-  struct queue *q = t->queue;
+  struct ublk_queue *q = t->queue;
   const uint32_t n = size_of (t);
   int r;
 
@@ -185,7 +185,7 @@ serve_write (struct tag *t)
 static int
 serve_append (struct tag *t)
 {
-  struct queue *q = t->queue;
+  struct ublk_queue *q = t->queue;
   const uint32_t n = size_of (t);
   uint64_t offset = 0;
   int r;
@@ -201,7 +201,7 @@ serve_append (struct tag *t)
 static int
 serve_command (struct tag *t)
 {
-  const struct queue *q = t->queue;
+  const struct ublk_queue *q = t->queue;
   const struct zone_descriptor wanted = {
       .cond = zoned_condition (UBLK_OPERATION (t->at_port.asked))};
   uint64_t done;
@@ -216,7 +216,7 @@ serve_command (struct tag *t)
 static int
 serve_report (struct tag *t)
 {
-  struct queue *q = t->queue;
+  struct ublk_queue *q = t->queue;
   const struct plan *plan = q->plan;
   const uint64_t first = offset_of (t) / plan->zone_size;
   struct zone_descriptor *const table = q->buffer;
@@ -274,7 +274,7 @@ serve (struct tag *t)
 static inline void
 answer (struct tag *t, int r)
 {
-  const struct queue *q = t->queue;
+  const struct ublk_queue *q = t->queue;
 
   served = NULL;
   if (__builtin_expect (r < 0, 0) && q->connection->front_end->report != NULL)

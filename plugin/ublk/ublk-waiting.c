@@ -22,7 +22,7 @@
 /* A heap by moment */
 
 static void
-place (struct queue *q, unsigned i, struct tag *t)
+place (struct ublk_queue *q, unsigned i, struct tag *t)
 {
   q->heap[i] = t;
   t->place = i;
@@ -30,7 +30,7 @@ place (struct queue *q, unsigned i, struct tag *t)
 
 /* Put T at I, or further up, where it belongs. */
 static void
-rise (struct queue *q, unsigned i, struct tag *t)
+rise (struct ublk_queue *q, unsigned i, struct tag *t)
 {
   unsigned up;
 
@@ -40,7 +40,7 @@ rise (struct queue *q, unsigned i, struct tag *t)
 }
 
 static struct tag *
-take (struct queue *q, unsigned i)
+take (struct ublk_queue *q, unsigned i)
 {
   struct tag *t = q->heap[i], *last = q->heap[--q->nr_in_heap];
   unsigned down;
@@ -65,7 +65,7 @@ take (struct queue *q, unsigned i)
 static void
 append_ready (struct tag *t)
 {
-  struct queue *q = t->queue;
+  struct ublk_queue *q = t->queue;
 
   if (q->ready == NULL)
     q->last_ready = &q->ready;
@@ -75,7 +75,7 @@ append_ready (struct tag *t)
 }
 
 static struct tag *
-take_ready (struct queue *q)
+take_ready (struct ublk_queue *q)
 {
   struct tag *t = q->ready;
 
@@ -102,7 +102,7 @@ void
 tag_hasten (void *request)
 {
   struct tag *t = CONTAINER_OF (struct tag, request, request);
-  struct queue *q = t->queue;
+  struct ublk_queue *q = t->queue;
   struct tag *first;
 
   if (atomic_exchange (&t->is_hastened, true))
@@ -111,13 +111,13 @@ tag_hasten (void *request)
   do {
     t->next_hastened = first;
   } while (!atomic_compare_exchange_weak (&q->hastened, &first, t));
-  if (first == NULL && queue_of_thread () != q)
-    queue_wake (q);
+  if (first == NULL && ublk_queue_of_thread () != q)
+    ublk_queue_wake (q);
 }
 
 /* Those that were hastened are ready, except those whose turn is over. */
 static void
-take_hastened (struct queue *q)
+take_hastened (struct ublk_queue *q)
 {
   struct tag *t, *next, *in_order = NULL;
 
@@ -208,7 +208,7 @@ tag_let_go (struct tag *t)
 void
 tag_put_in (struct tag *t)
 {
-  struct queue *q = t->queue;
+  struct ublk_queue *q = t->queue;
 
   t->is_put_in = true;
   if (t->is_ready)
@@ -254,7 +254,7 @@ take_turn (struct tag *t)
 }
 
 void
-queue_settle (struct queue *q, uint64_t now, uint64_t until)
+ublk_queue_settle (struct ublk_queue *q, uint64_t now, uint64_t until)
 {
   struct tag *t;
 
@@ -282,7 +282,7 @@ queue_settle (struct queue *q, uint64_t now, uint64_t until)
 }
 
 void
-queue_give_up_all (struct queue *q)
+ublk_queue_give_up_all (struct ublk_queue *q)
 {
   const uint64_t now = clock_now ();
   struct tag *t;
@@ -301,7 +301,7 @@ queue_give_up_all (struct queue *q)
 }
 
 uint64_t
-queue_first_moment (struct queue *q, uint64_t *spin)
+ublk_queue_first_moment (struct ublk_queue *q, uint64_t *spin)
 {
   *spin = 0;
   take_hastened (q);

@@ -25,7 +25,7 @@
 struct disk {
   struct plan plan;
   int fd; /* of /dev/ublkcN */
-  struct queue **queues;
+  struct ublk_queue **queues;
   unsigned nr_queues; /* that have begun */
 };
 
@@ -170,7 +170,7 @@ give_up (struct disk *disk)
   unsigned i;
 
   for (i = 0; i < disk->nr_queues; i++)
-    queue_give_up (disk->queues[i]);
+    ublk_queue_give_up (disk->queues[i]);
 }
 
 /* While a device is made a block device. */
@@ -198,20 +198,20 @@ serve_disk (struct ublk *u, uint32_t i, bool (*is_ending) (void),
 {
   struct disk *disk = &u->disks[i];
   struct start start = {.disk = disk, .is_ending = is_ending};
-  struct queue *q;
+  struct ublk_queue *q;
   int r;
 
   disk->fd = keeper_open (u->keeper, i, why);
   if (disk->fd < 0)
     return -1;
-  disk->queues = calloc (disk->plan.queues, sizeof (struct queue *));
+  disk->queues = calloc (disk->plan.queues, sizeof (struct ublk_queue *));
   if (disk->queues == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
     return -1;
   }
   while (disk->nr_queues < disk->plan.queues) {
-    q = queue_start (&u->devices->device[i], &disk->plan, disk->fd,
-                     disk->nr_queues, &u->front_end, why);
+    q = ublk_queue_start (&u->devices->device[i], &disk->plan, disk->fd,
+                          disk->nr_queues, &u->front_end, why);
     if (q == NULL)
       return -1;
     disk->queues[disk->nr_queues++] = q;
@@ -246,10 +246,10 @@ end_disk (struct ublk *u, uint32_t i)
   give_up (disk);
   if (keeper_stop (u->keeper, i) < 0) {
     for (j = 0; j < disk->nr_queues; j++)
-      queue_leave (disk->queues[j]);
+      ublk_queue_leave (disk->queues[j]);
   }
   for (j = 0; j < disk->nr_queues; j++)
-    queue_join (disk->queues[j]);
+    ublk_queue_join (disk->queues[j]);
   free (disk->queues);
   if (disk->fd >= 0)
     close (disk->fd);

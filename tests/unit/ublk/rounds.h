@@ -292,15 +292,15 @@ begin (const char *const *given)
 static inline void
 serve (void (*const *rounds) (void))
 {
-  struct queue *queue;
+  struct ublk_queue *queue;
   struct message why;
 
   kernel.rounds = rounds;
-  queue =
-      queue_start (&devices->device[0], &plan, kernel.fd, 0, &front_end, &why);
+  queue = ublk_queue_start (&devices->device[0], &plan, kernel.fd, 0,
+                            &front_end, &why);
   if (queue == NULL)
     fail_msg ("%s", why.text);
-  queue_join (queue);
+  ublk_queue_join (queue);
   assert_true (kernel.has_stopped);
   assert_null (*kernel.rounds);
   munmap (kernel.requests, sysconf (_SC_PAGESIZE));

@@ -317,7 +317,7 @@ static void
 give_up_all (void)
 {
   assert_int_equal (kernel.nr_answers, 1);
-  queue_give_up (queue_of_thread ());
+  ublk_queue_give_up (ublk_queue_of_thread ());
 }
 
 static void
@@ -338,7 +338,7 @@ static void
 give_up_waiting (void)
 {
   assert_int_equal (kernel.nr_answers, 0);
-  queue_give_up (queue_of_thread ());
+  ublk_queue_give_up (ublk_queue_of_thread ());
 }
 
 static void

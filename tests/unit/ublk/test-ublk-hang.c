@@ -384,7 +384,7 @@ give_up_all (void)
 {
   assert_int_equal (kernel.nr_answers, 0);
   delete_rule ("first"); /* it is about to go on */
-  queue_give_up (queue_of_thread ());
+  ublk_queue_give_up (ublk_queue_of_thread ());
 }
 
 static void
