@@ -52,7 +52,7 @@ struct bridge {
   unsigned number;       /* of the kernel's device */
   bool has_device;
   char name[32];
-  struct device device;
+  struct ublk_device device;
   struct queue *queues[MOST_QUEUES];
   struct reconnector *reconnector; /* or NULL: connections are not made anew */
   struct connections connections[MOST_QUEUES];

@@ -95,7 +95,7 @@ struct table_read {
 };
 
 struct queue {
-  const struct device *device;
+  const struct ublk_device *device;
   const struct plan *plan;
   unsigned index;
   pthread_t thread;

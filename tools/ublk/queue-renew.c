@@ -95,7 +95,7 @@ is_without_hope (struct queue *q)
 static bool
 has_waited_enough (const struct request *r)
 {
-  const struct device *d = r->queue->device;
+  const struct ublk_device *d = r->queue->device;
 
   return r->is_late && r->queue->now - r->begun_at > d->timeout + d->persist;
 }

@@ -172,7 +172,7 @@ destroy (struct queue *q)
 }
 
 struct queue *
-queue_start (const struct device *device, unsigned index,
+queue_start (const struct ublk_device *device, unsigned index,
              struct connections *connections, struct message *why)
 {
   const unsigned depth = device->plan->depth;

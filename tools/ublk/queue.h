@@ -32,7 +32,7 @@
 #include "journal.h"
 
 /* The device of a queue. */
-struct device {
+struct ublk_device {
   int fd; /* of /dev/ublkcN */
   const struct plan *plan;
   struct appends *appends; /* NULL: no zones */
@@ -61,7 +61,7 @@ struct queue;
  * that are in *CONNECTIONS after queue_join, and does nothing with them before.
  * Returns NULL and the reason in *why on failure.
  */
-struct queue *queue_start (const struct device *device, unsigned index,
+struct queue *queue_start (const struct ublk_device *device, unsigned index,
                            struct connections *connections,
                            struct message *why);
 

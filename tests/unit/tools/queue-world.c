@@ -15,7 +15,7 @@
 #include "queue-world.h"
 
 struct plan plan;
-struct device device;
+struct ublk_device device;
 struct zone_descriptor table[NR_ZONES];
 
 /*---------------------------------------------------------------------*/

@@ -33,7 +33,7 @@
 #define PERSIST 5
 
 extern struct plan plan;
-extern struct device device;
+extern struct ublk_device device;
 extern struct zone_descriptor table[NR_ZONES];
 
 extern struct fake_kernel {

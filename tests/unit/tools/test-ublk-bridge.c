@@ -178,7 +178,7 @@ static struct zone_descriptor table[NR_ZONES];
 
 /* That it ends is looked at when the device has been stopped, not before. */
 struct queue *
-queue_start (const struct device *device, unsigned index,
+queue_start (const struct ublk_device *device, unsigned index,
              struct connections *connections, struct message *why)
 {
   (void) index;
