@@ -114,7 +114,7 @@ stop (struct work *w, unsigned device, bool must)
       return r;
   }
   r = -EOPNOTSUPP;
-  if (!must && (driver_features (w->driver) & UBLK_F_SAFE_STOP) != 0) {
+  if (!must && (driver_features (w->driver) & UBLK_F_SAFE_STOP_DEV) != 0) {
     let_go (w);
     r = driver_try_stop (w->driver, device);
   }

@@ -29,7 +29,7 @@ extern char **environ;
 /* The largest of what commands are about. */
 union subject {
   uint64_t features;
-  struct ublk_info info;
+  struct ublksrv_ctrl_dev_info info;
   struct ublk_params params;
 };
 
@@ -58,7 +58,7 @@ is_done (struct event *event, int result)
  * can be told from it.
  */
 static int
-ask (struct driver *c, unsigned request, const struct ublk_command *command)
+ask (struct driver *c, unsigned request, const struct ublksrv_ctrl_cmd *command)
 {
   struct io_uring_sqe *sqe;
 
@@ -85,7 +85,7 @@ static int
 ask_about (struct driver *c, unsigned request, unsigned device, size_t length,
            uint64_t value)
 {
-  const struct ublk_command command = {
+  const struct ublksrv_ctrl_cmd command = {
       .device = device,
       .queue = UBLK_NO_QUEUE,
       .length = length,
@@ -158,7 +158,7 @@ set_up (struct driver *c, struct message *why)
                  strerror (errno));
     return -1;
   }
-  r = ask_about (c, UBLK_GET_FEATURES, UBLK_NEW_DEVICE,
+  r = ask_about (c, UBLK_U_CMD_GET_FEATURES, UBLK_NEW_DEVICE,
                  sizeof c->subject.features, 0);
   c->features = c->subject.features;
   if (r == -EPERM || r == -EACCES) {
@@ -213,13 +213,13 @@ driver_features (const struct driver *c)
 /* Devices */
 
 int
-driver_add (struct driver *c, struct ublk_info *info)
+driver_add (struct driver *c, struct ublksrv_ctrl_dev_info *info)
 {
   int r;
 
   c->subject.info = *info;
   c->subject.info.device = UBLK_NEW_DEVICE;
-  r = ask_about (c, UBLK_ADD, UBLK_NEW_DEVICE, sizeof *info, 0);
+  r = ask_about (c, UBLK_U_CMD_ADD_DEV, UBLK_NEW_DEVICE, sizeof *info, 0);
   *info = c->subject.info;
   return r;
 }
@@ -229,7 +229,7 @@ driver_set_params (struct driver *c, unsigned device,
                    const struct ublk_params *params)
 {
   c->subject.params = *params;
-  return ask_about (c, UBLK_SET_PARAMS, device, sizeof *params, 0);
+  return ask_about (c, UBLK_U_CMD_SET_PARAMS, device, sizeof *params, 0);
 }
 
 int
@@ -239,7 +239,7 @@ driver_get_params (struct driver *c, unsigned device,
   int r;
 
   c->subject.params = (struct ublk_params){.length = sizeof *params};
-  r = ask_about (c, UBLK_GET_PARAMS, device, sizeof *params, 0);
+  r = ask_about (c, UBLK_U_CMD_GET_PARAMS, device, sizeof *params, 0);
   *params = c->subject.params;
   return r;
 }
@@ -247,56 +247,58 @@ driver_get_params (struct driver *c, unsigned device,
 int
 driver_begin_recovery (struct driver *c, unsigned device)
 {
-  return ask_about (c, UBLK_START_RECOVERY, device, 0, 0);
+  return ask_about (c, UBLK_U_CMD_START_USER_RECOVERY, device, 0, 0);
 }
 
 int
 driver_end_recovery (struct driver *c, unsigned device, pid_t server)
 {
-  return ask_about (c, UBLK_END_RECOVERY, device, 0, server);
+  return ask_about (c, UBLK_U_CMD_END_USER_RECOVERY, device, 0, server);
 }
 
 int
 driver_start (struct driver *c, unsigned device, pid_t server)
 {
-  return ask_about (c, UBLK_START, device, 0, server);
+  return ask_about (c, UBLK_U_CMD_START_DEV, device, 0, server);
 }
 
 int
 driver_stop (struct driver *c, unsigned device)
 {
-  return ask_about (c, UBLK_STOP, device, 0, 0);
+  return ask_about (c, UBLK_U_CMD_STOP_DEV, device, 0, 0);
 }
 
 int
 driver_try_stop (struct driver *c, unsigned device)
 {
-  return ask_about (c, UBLK_TRY_STOP, device, 0, 0);
+  return ask_about (c, UBLK_U_CMD_TRY_STOP_DEV, device, 0, 0);
 }
 
 int
 driver_delete (struct driver *c, unsigned device)
 {
-  int r = ask_about (c, UBLK_DELETE_ASYNC, device, 0, 0);
+  int r = ask_about (c, UBLK_U_CMD_DEL_DEV_ASYNC, device, 0, 0);
 
   if (r == -EOPNOTSUPP || r == -EINVAL)
-    r = ask_about (c, UBLK_DELETE, device, 0, 0);
+    r = ask_about (c, UBLK_U_CMD_DEL_DEV, device, 0, 0);
   return r;
 }
 
 int
-driver_info (struct driver *c, unsigned device, struct ublk_info *info)
+driver_info (struct driver *c, unsigned device,
+             struct ublksrv_ctrl_dev_info *info)
 {
   int r;
 
   memset (&c->subject, 0, sizeof c->subject);
-  r = ask_about (c, UBLK_GET_INFO, device, sizeof *info, 0);
+  r = ask_about (c, UBLK_U_CMD_GET_DEV_INFO, device, sizeof *info, 0);
   *info = c->subject.info;
   return r;
 }
 
 int
-driver_find (struct driver *c, uint64_t cookie, struct ublk_info *info)
+driver_find (struct driver *c, uint64_t cookie,
+             struct ublksrv_ctrl_dev_info *info)
 {
   struct dirent *entry;
   unsigned device;

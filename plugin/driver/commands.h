@@ -31,7 +31,7 @@ uint64_t driver_features (const struct driver *c);
 /* Make a device that the kernel numbers; *info says what is wanted, and
  * afterwards what the device is like.
  */
-int driver_add (struct driver *c, struct ublk_info *info);
+int driver_add (struct driver *c, struct ublksrv_ctrl_dev_info *info);
 int driver_set_params (struct driver *c, unsigned device,
                        const struct ublk_params *params);
 int driver_get_params (struct driver *c, unsigned device,
@@ -41,8 +41,8 @@ int driver_get_params (struct driver *c, unsigned device,
  * first.
  */
 int driver_start (struct driver *c, unsigned device, pid_t server);
-/* A device with UBLK_F_RECOVERY whose server has died has the state
- * UBLK_QUIESCED, after a moment; until then, this is -EBUSY.  Afterwards
+/* A device with UBLK_F_USER_RECOVERY whose server has died has the state
+ * UBLK_S_DEV_QUIESCED, after a moment; until then, this is -EBUSY.  Afterwards
  * another process can open it and fetch requests.
  */
 int driver_begin_recovery (struct driver *c, unsigned device);
@@ -54,9 +54,11 @@ int driver_try_stop (struct driver *c, unsigned device);
 /* Delete it, since Linux 6.9 without waiting for those who have it open. */
 int driver_delete (struct driver *c, unsigned device);
 /* -ENODEV: there is no such device. */
-int driver_info (struct driver *c, unsigned device, struct ublk_info *info);
+int driver_info (struct driver *c, unsigned device,
+                 struct ublksrv_ctrl_dev_info *info);
 
 /* The device with this cookie, of all that there are.  -ENODEV: none has it. */
-int driver_find (struct driver *c, uint64_t cookie, struct ublk_info *info);
+int driver_find (struct driver *c, uint64_t cookie,
+                 struct ublksrv_ctrl_dev_info *info);
 
 #endif /* NULLBLK_DRIVER_COMMANDS_H */

@@ -251,7 +251,7 @@ plan_zones (struct plan *plan, const struct export *e, const struct wishes *w,
   plan->zone_size = size;
   plan->nr_zones = e->nr_zones;
   plan->table = e->table;
-  p->types |= UBLK_PARAM_ZONED;
+  p->types |= UBLK_PARAM_TYPE_ZONED;
   p->chunk_sectors = size / SECTOR;
   p->max_open_zones = e->max_open;
   p->max_active_zones = e->max_active;
@@ -273,7 +273,7 @@ plan_clearing (struct plan *plan, const struct export *e)
 
   if (!e->can_trim && !e->can_zero)
     return;
-  p->types |= UBLK_PARAM_DISCARD;
+  p->types |= UBLK_PARAM_TYPE_DISCARD;
   p->discard_granularity = 1u << p->physical_block_shift;
   p->max_discard_segments = 1;
   plan->sure_to_clear = MOST_CLEARED;
@@ -294,7 +294,7 @@ plan_make (struct plan *plan, const struct export *e, const struct wishes *w,
 
   memset (plan, 0, sizeof *plan);
   p->length = sizeof *p;
-  p->types = UBLK_PARAM_BASIC;
+  p->types = UBLK_PARAM_TYPE_BASIC;
   r = plan_blocks (plan, e, w, why);
   if (r == 0)
     r = plan_requests (plan, e, w, why);

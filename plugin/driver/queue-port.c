@@ -30,10 +30,10 @@ static void
 tell (struct port_request *r, unsigned command, int result, uint64_t sector)
 {
   r->command = command;
-  r->told = (struct ublk_answer){.queue = r->port->queue,
-                                 .tag = r->tag,
-                                 .result = result,
-                                 .sector = sector};
+  r->told = (struct ublksrv_io_cmd){.queue = r->port->queue,
+                                    .tag = r->tag,
+                                    .result = result,
+                                    .sector = sector};
   put_command (r);
 }
 
@@ -98,13 +98,13 @@ port_fetch (struct port *p, struct port_request *r, unsigned tag)
   r->port = p;
   r->tag = tag;
   p->fetching++;
-  tell (r, UBLK_FETCH, -1, 0);
+  tell (r, UBLK_U_IO_FETCH_REQ, -1, 0);
 }
 
 void
 port_answer (struct port_request *r, int result, uint64_t sector)
 {
-  tell (r, UBLK_COMMIT_AND_FETCH, result, sector);
+  tell (r, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result, sector);
 }
 
 /* The kernel's buffer is read where it writes, and written where it reads. */

@@ -31,13 +31,13 @@ struct port_request {
   struct event event;
   struct port *port;
   unsigned tag;
-  const struct ublk_request *asked; /* from `begin` until it is answered */
+  const struct ublksrv_io_desc *asked; /* from `begin` until it is answered */
 
   /* The command that the kernel was given last, and the answer in it.  It gets
    * both again if it could not take them.
    */
   unsigned command;
-  struct ublk_answer told;
+  struct ublksrv_io_cmd told;
 };
 
 /* One that is all 0 but for fd, which is -1, is closed. */
@@ -46,7 +46,7 @@ struct port {
   int fd; /* of /dev/ublkcN, the caller's */
   unsigned queue;
   void (*begin) (struct port_request *r); /* the kernel asks something */
-  const struct ublk_request *table;
+  const struct ublksrv_io_desc *table;
   size_t table_size;
   unsigned fetching; /* tags whose command is the kernel's, or being served */
   int error;         /* 0, or what the kernel refused a command with */

@@ -43,23 +43,25 @@ setup_check_driver (const struct driver *d, const struct plan *plan,
 static bool
 lasts (const struct driver *d, const struct plan *plan)
 {
-  const uint64_t needed = UBLK_F_RECOVERY | UBLK_F_REISSUE;
+  const uint64_t needed = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
 
   return plan->lasting && (driver_features (d) & needed) == needed;
 }
 
 int
 setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
-           struct ublk_info *info, struct message *why)
+           struct ublksrv_ctrl_dev_info *info, struct message *why)
 {
   int r;
 
-  *info = (struct ublk_info){
+  *info = (struct ublksrv_ctrl_dev_info){
       .queues = plan->queues,
       .depth = plan->depth,
       .max_io = plan->max_io,
-      .flags = UBLK_F_USER_COPY | (plan->zone_size != 0 ? UBLK_F_ZONED : 0) |
-               (lasts (d, plan) ? UBLK_F_RECOVERY | UBLK_F_REISSUE : 0),
+      .flags =
+          UBLK_F_USER_COPY | (plan->zone_size != 0 ? UBLK_F_ZONED : 0) |
+          (lasts (d, plan) ? UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE
+                           : 0),
       .cookie = cookie,
   };
   r = driver_add (d, info);
@@ -73,7 +75,7 @@ setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
 
 int
 setup_set_params (struct driver *d, struct plan *plan,
-                  const struct ublk_info *info, struct message *why)
+                  const struct ublksrv_ctrl_dev_info *info, struct message *why)
 {
   int r;
 
@@ -95,7 +97,8 @@ setup_set_params (struct driver *d, struct plan *plan,
 
 /* Is the device of INFO, which is like THEN, what PLAN says? */
 static bool
-is_as_planned (const struct plan *plan, const struct ublk_info *info,
+is_as_planned (const struct plan *plan,
+               const struct ublksrv_ctrl_dev_info *info,
                const struct ublk_params *then)
 {
   const struct ublk_params *now = &plan->params;
@@ -115,7 +118,7 @@ is_as_planned (const struct plan *plan, const struct ublk_info *info,
 
 int
 setup_recover (struct driver *d, const struct plan *plan,
-               const struct ublk_info *info, bool has_begun,
+               const struct ublksrv_ctrl_dev_info *info, bool has_begun,
                struct message *why)
 {
   struct ublk_params then;
@@ -185,7 +188,7 @@ bool
 setup_is_gone (struct driver *d, unsigned number, uint64_t cookie,
                unsigned seconds)
 {
-  struct ublk_info info;
+  struct ublksrv_ctrl_dev_info info;
   unsigned i;
   int r;
 
@@ -202,7 +205,7 @@ setup_is_gone (struct driver *d, unsigned number, uint64_t cookie,
 static int
 delete_device (struct driver *d, uint64_t cookie, unsigned *number)
 {
-  struct ublk_info info;
+  struct ublksrv_ctrl_dev_info info;
   int r;
 
   *number = UBLK_NEW_DEVICE;

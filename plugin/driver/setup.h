@@ -38,14 +38,15 @@ int setup_check_driver (const struct driver *d, const struct plan *plan,
 
 /* *info is what the device is like then. */
 int setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
-               struct ublk_info *info, struct message *why);
+               struct ublksrv_ctrl_dev_info *info, struct message *why);
 
 /* PLAN has as many queues as INFO afterwards, of the same depth: the kernel has
  * no more queues than CPUs.  -EOPNOTSUPP: the kernel makes no device with
  * zones.
  */
 int setup_set_params (struct driver *d, struct plan *plan,
-                      const struct ublk_info *info, struct message *why);
+                      const struct ublksrv_ctrl_dev_info *info,
+                      struct message *why);
 
 /* Take over the device of INFO, whose server has died, instead of the first
  * steps: it has to be as PLAN says.  Then it is opened and fetched from, and
@@ -54,7 +55,7 @@ int setup_set_params (struct driver *d, struct plan *plan,
  * is no error if the kernel does not let us begin.
  */
 int setup_recover (struct driver *d, const struct plan *plan,
-                   const struct ublk_info *info, bool has_begun,
+                   const struct ublksrv_ctrl_dev_info *info, bool has_begun,
                    struct message *why);
 
 int setup_open (unsigned number, struct message *why);

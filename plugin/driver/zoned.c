@@ -58,13 +58,13 @@ enum zone_cond
 zoned_condition (enum ublk_operation operation)
 {
   switch (operation) {
-  case UBLK_ZONE_OPEN:
+  case UBLK_IO_OP_ZONE_OPEN:
     return ZONE_COND_EXP_OPEN;
-  case UBLK_ZONE_CLOSE:
+  case UBLK_IO_OP_ZONE_CLOSE:
     return ZONE_COND_CLOSED;
-  case UBLK_ZONE_FINISH:
+  case UBLK_IO_OP_ZONE_FINISH:
     return ZONE_COND_FULL;
-  case UBLK_ZONE_RESET:
+  case UBLK_IO_OP_ZONE_RESET:
     return ZONE_COND_EMPTY;
   default:
     return ZONE_COND_NOT_WP;
@@ -100,14 +100,15 @@ zoned_was_done (enum ublk_operation operation, uint64_t end,
                 const struct zone_descriptor *d)
 {
   switch (operation) {
-  case UBLK_WRITE:
-  case UBLK_ZONE_APPEND:
+  case UBLK_IO_OP_WRITE:
+  case UBLK_IO_OP_ZONE_APPEND:
     return is_written (d, end);
-  case UBLK_ZONE_CLOSE: /* one in which nothing was written is empty then */
+  /* One in which nothing was written is empty then. */
+  case UBLK_IO_OP_ZONE_CLOSE:
     return d->cond == ZONE_COND_CLOSED || d->cond == ZONE_COND_EMPTY;
-  case UBLK_ZONE_OPEN:
-  case UBLK_ZONE_FINISH:
-  case UBLK_ZONE_RESET:
+  case UBLK_IO_OP_ZONE_OPEN:
+  case UBLK_IO_OP_ZONE_FINISH:
+  case UBLK_IO_OP_ZONE_RESET:
     return d->cond == zoned_condition (operation);
   default:
     return false;

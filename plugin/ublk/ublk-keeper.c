@@ -143,7 +143,7 @@ end_all (struct work *w)
 static int
 make (struct work *w, struct kept *k, struct order *o, struct report *report)
 {
-  struct ublk_info info;
+  struct ublksrv_ctrl_dev_info info;
   char name[32];
   int r;
 

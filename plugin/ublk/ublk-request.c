@@ -37,7 +37,7 @@ size_of (const struct tag *t)
 static inline bool
 is_fua (const struct tag *t)
 {
-  return (t->at_port.asked->operation & UBLK_IO_FUA) != 0;
+  return (t->at_port.asked->operation & UBLK_IO_F_FUA) != 0;
 }
 
 /*---------------------------------------------------------------------*/
@@ -50,12 +50,12 @@ is_about_zone (const struct tag *t)
   if (t->queue->plan->zone_size == 0)
     return false;
   switch (UBLK_OPERATION (t->at_port.asked)) {
-  case UBLK_WRITE:
-  case UBLK_ZONE_APPEND:
-  case UBLK_ZONE_OPEN:
-  case UBLK_ZONE_CLOSE:
-  case UBLK_ZONE_FINISH:
-  case UBLK_ZONE_RESET:
+  case UBLK_IO_OP_WRITE:
+  case UBLK_IO_OP_ZONE_APPEND:
+  case UBLK_IO_OP_ZONE_OPEN:
+  case UBLK_IO_OP_ZONE_CLOSE:
+  case UBLK_IO_OP_ZONE_FINISH:
+  case UBLK_IO_OP_ZONE_RESET:
     return true;
   default:
     return false;
@@ -236,34 +236,35 @@ serve_report (struct tag *t)
 static int
 serve (struct tag *t)
 {
-  const struct ublk_request *asked = t->at_port.asked;
+  const struct ublksrv_io_desc *asked = t->at_port.asked;
   struct connection *c = t->queue->connection;
 
   switch (UBLK_OPERATION (asked)) {
-  case UBLK_READ:
+  case UBLK_IO_OP_READ:
     return serve_read (t);
-  case UBLK_WRITE:
+  case UBLK_IO_OP_WRITE:
     return serve_write (t);
-  case UBLK_FLUSH:
+  case UBLK_IO_OP_FLUSH:
     return device_flush (c);
-  case UBLK_DISCARD:
+  case UBLK_IO_OP_DISCARD:
     return device_trim (c, size_of (t), offset_of (t), is_fua (t));
-  case UBLK_WRITE_ZEROES:
+  case UBLK_IO_OP_WRITE_ZEROES:
     return device_zero (c, size_of (t), offset_of (t),
-                        (asked->operation & UBLK_IO_NO_UNMAP) == 0, is_fua (t));
+                        (asked->operation & UBLK_IO_F_NOUNMAP) == 0,
+                        is_fua (t));
   }
   if (t->queue->plan->zone_size != 0) {
     switch (UBLK_OPERATION (asked)) {
-    case UBLK_ZONE_OPEN:
-    case UBLK_ZONE_CLOSE:
-    case UBLK_ZONE_FINISH:
-    case UBLK_ZONE_RESET:
+    case UBLK_IO_OP_ZONE_OPEN:
+    case UBLK_IO_OP_ZONE_CLOSE:
+    case UBLK_IO_OP_ZONE_FINISH:
+    case UBLK_IO_OP_ZONE_RESET:
       return serve_command (t);
-    case UBLK_ZONE_RESET_ALL:
+    case UBLK_IO_OP_ZONE_RESET_ALL:
       return device_reset_zones (c);
-    case UBLK_ZONE_APPEND:
+    case UBLK_IO_OP_ZONE_APPEND:
       return serve_append (t);
-    case UBLK_REPORT_ZONES:
+    case UBLK_IO_OP_REPORT_ZONES:
       return serve_report (t);
     }
   }
@@ -305,20 +306,20 @@ void
 tag_go_on (struct tag *t, bool over)
 {
   const unsigned operation = UBLK_OPERATION (t->at_port.asked);
-  const bool appends = operation == UBLK_ZONE_APPEND;
+  const bool appends = operation == UBLK_IO_OP_ZONE_APPEND;
   void *const buf = t->queue->buffer;
   uint32_t n = 0;
   uint64_t offset;
   int r, taken = 0;
 
-  if (operation == UBLK_READ || operation == UBLK_WRITE || appends)
+  if (operation == UBLK_IO_OP_READ || operation == UBLK_IO_OP_WRITE || appends)
     n = size_of (t);
-  if (!over && (operation == UBLK_WRITE || appends))
+  if (!over && (operation == UBLK_IO_OP_WRITE || appends))
     taken = take_data (t, buf, n);
   tag_let_go (t);
   served = t;
   r = device_resume_held (t->request, buf, over || taken < 0, &offset);
-  if (r == 0 && operation == UBLK_READ)
+  if (r == 0 && operation == UBLK_IO_OP_READ)
     r = port_put (&t->at_port, buf, n, 0);
   if (r == 0 && appends)
     t->sector = offset >> ZONE_SECTOR_SHIFT;

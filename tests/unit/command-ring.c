@@ -59,7 +59,7 @@ int
 ring_run (struct ring *r, bool wait)
 {
   struct event *const event = r->event;
-  struct ublk_command c;
+  struct ublksrv_ctrl_cmd c;
 
   if (!wait || event == NULL)
     abort ();

@@ -18,7 +18,7 @@ extern int command_ring_errno; /* of ring_create; 0: there are rings */
 extern unsigned modules_asked; /* so often modprobe was to load the driver */
 
 /* The test's: do the command of this number, and return its result. */
-int do_command (unsigned command, const struct ublk_command *c);
+int do_command (unsigned command, const struct ublksrv_ctrl_cmd *c);
 
 /* The test's: returns the path that is opened in the place of PATH, or NULL if
  * nothing is there.

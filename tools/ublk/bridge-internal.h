@@ -47,9 +47,9 @@ struct bridge {
   struct driver *driver;
   struct record record;
   bool has_record;
-  bool recovers;         /* a device that another process has left */
-  struct ublk_info left; /* which was this */
-  unsigned number;       /* of the kernel's device */
+  bool recovers; /* a device that another process has left */
+  struct ublksrv_ctrl_dev_info left; /* which was this */
+  unsigned number;                   /* of the kernel's device */
   bool has_device;
   char name[32];
   struct ublk_device device;

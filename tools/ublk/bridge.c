@@ -104,13 +104,13 @@ refuse_zones (struct bridge *b, struct message *why)
  * without harm.
  */
 static unsigned
-slots (const struct ublk_info *info)
+slots (const struct ublksrv_ctrl_dev_info *info)
 {
   return (info->flags & UBLK_F_ZONED) != 0 ? info->queues * info->depth : 0;
 }
 
 static int
-make_journal (struct bridge *b, const struct ublk_info *info,
+make_journal (struct bridge *b, const struct ublksrv_ctrl_dev_info *info,
               struct message *why)
 {
   const int r = journal_make (&b->device.journal, b->record.fd, info->queues,
@@ -124,7 +124,7 @@ make_journal (struct bridge *b, const struct ublk_info *info,
 static int
 add_device (struct bridge *b, struct message *why)
 {
-  struct ublk_info info;
+  struct ublksrv_ctrl_dev_info info;
   int r;
 
   r = setup_add (b->driver, &b->plan, b->record.cookie, &info, why);
@@ -239,7 +239,7 @@ enum left { NOTHING, A_RECORD, A_DEVICE };
 static enum left
 look_for_left (struct bridge *b, const struct options *o)
 {
-  const uint64_t needed = UBLK_F_RECOVERY | UBLK_F_REISSUE;
+  const uint64_t needed = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
   bool is_dead;
 
   if (record_open (&b->record, o->cookie, &is_dead) < 0)

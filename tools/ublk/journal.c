@@ -303,7 +303,7 @@ journal_find_append (const struct journal *j, unsigned *i, uint64_t start,
   for (; *i < j->most_orphans; ++*i) {
     e = &j->orphans[*i];
     *place = e->place;
-    if (state_of (e) != FREE && e->operation == UBLK_ZONE_APPEND &&
+    if (state_of (e) != FREE && e->operation == UBLK_IO_OP_ZONE_APPEND &&
         is_within (e, start, end) && (count == 0 || e->count == count))
       return true;
   }

@@ -48,7 +48,7 @@ complain (const char *name, const char *fs, ...)
 /* The device of a record: "ublkbN", or "" if the kernel has none. */
 static void
 find_device (const struct work *w, uint64_t cookie, char *name, size_t size,
-             struct ublk_info *info)
+             struct ublksrv_ctrl_dev_info *info)
 {
   name[0] = '\0';
   if (w->driver != NULL && driver_find (w->driver, cookie, info) == 0)
@@ -66,7 +66,7 @@ struct found {
 static bool
 find (const struct work *w, uint64_t cookie, struct found *f)
 {
-  struct ublk_info info;
+  struct ublksrv_ctrl_dev_info info;
 
   if (record_open (&f->record, cookie, &f->is_dead) < 0)
     return false;

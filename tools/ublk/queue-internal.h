@@ -154,7 +154,7 @@ bytes_of (uint64_t sectors)
 }
 
 /* Returns the kernel's request. */
-static inline const struct ublk_request *
+static inline const struct ublksrv_io_desc *
 asked (const struct request *r)
 {
   return r->at_port.asked;

@@ -62,11 +62,11 @@ request_note (struct request *r)
   if (j == NULL)
     return;
   switch (operation) {
-  case UBLK_WRITE:
-  case UBLK_ZONE_OPEN:
-  case UBLK_ZONE_CLOSE:
-  case UBLK_ZONE_FINISH:
-  case UBLK_ZONE_RESET:
+  case UBLK_IO_OP_WRITE:
+  case UBLK_IO_OP_ZONE_OPEN:
+  case UBLK_IO_OP_ZONE_CLOSE:
+  case UBLK_IO_OP_ZONE_FINISH:
+  case UBLK_IO_OP_ZONE_RESET:
     journal_send (j, slot_of (r), operation, place,
                   bytes_of (asked (r)->count));
     r->is_sent_again = journal_take (j, operation, place);
@@ -80,7 +80,7 @@ void
 request_note_append (struct request *r, uint64_t place)
 {
   if (r->queue->journal != NULL)
-    journal_send (r->queue->journal, slot_of (r), UBLK_ZONE_APPEND, place,
+    journal_send (r->queue->journal, slot_of (r), UBLK_IO_OP_ZONE_APPEND, place,
                   bytes_of (asked (r)->count));
 }
 
@@ -111,14 +111,14 @@ request_note_answer (struct request *r, int result)
   if (q->journal == NULL)
     return;
   switch (UBLK_OPERATION (asked (r))) {
-  case UBLK_ZONE_APPEND:
+  case UBLK_IO_OP_ZONE_APPEND:
     q->has_answered_append = true;
     break;
-  case UBLK_WRITE:
-  case UBLK_ZONE_OPEN:
-  case UBLK_ZONE_CLOSE:
-  case UBLK_ZONE_FINISH:
-  case UBLK_ZONE_RESET:
+  case UBLK_IO_OP_WRITE:
+  case UBLK_IO_OP_ZONE_OPEN:
+  case UBLK_IO_OP_ZONE_CLOSE:
+  case UBLK_IO_OP_ZONE_FINISH:
+  case UBLK_IO_OP_ZONE_RESET:
     break;
   default:
     return;

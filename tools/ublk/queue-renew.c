@@ -164,7 +164,7 @@ goes_on (struct request *r, const struct look *look)
   uint64_t pointer, most;
 
   zoned_room (&r->descriptor, &pointer, &most);
-  if (UBLK_OPERATION (asked (r)) != UBLK_WRITE ||
+  if (UBLK_OPERATION (asked (r)) != UBLK_IO_OP_WRITE ||
       r->descriptor.type != ZONE_TYPE_SEQUENTIAL ||
       pointer <= look->io.offset || pointer >= end)
     return false;

@@ -86,8 +86,8 @@ request_submit (struct request *r, struct link *link, enum io_kind kind,
   r->came_while_lost = q->is_lost;
   r->begun_at = q->now;
   r->io.kind = kind;
-  r->io.fua = (asked (r)->operation & UBLK_IO_FUA) != 0;
-  r->io.no_hole = (asked (r)->operation & UBLK_IO_NO_UNMAP) != 0;
+  r->io.fua = (asked (r)->operation & UBLK_IO_F_FUA) != 0;
+  r->io.no_hole = (asked (r)->operation & UBLK_IO_F_NOUNMAP) != 0;
   r->io.offset = offset;
   r->io.count = count;
   r->io.buf = buf;

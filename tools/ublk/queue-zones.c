@@ -22,7 +22,7 @@ command_is_done (struct io *io, int err)
   if (request_looks_again (r, err))
     return;
   appends_forget (r->queue->device->appends, r->zone);
-  if (err == 0 && UBLK_OPERATION (asked (r)) == UBLK_ZONE_RESET)
+  if (err == 0 && UBLK_OPERATION (asked (r)) == UBLK_IO_OP_ZONE_RESET)
     queue_forget_zones (r->queue, r->zone, 1);
   if (err == 0)
     request_answer (r, 0);

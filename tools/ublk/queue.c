@@ -29,37 +29,37 @@ begin (struct port_request *at_port)
   r->skipped = 0;
   request_note (r);
   switch (UBLK_OPERATION (asked (r))) {
-  case UBLK_READ:
+  case UBLK_IO_OP_READ:
     request_move_data (r, IO_READ);
     return;
-  case UBLK_WRITE:
+  case UBLK_IO_OP_WRITE:
     request_move_data (r, IO_WRITE);
     return;
-  case UBLK_FLUSH:
+  case UBLK_IO_OP_FLUSH:
     request_move_data (r, IO_FLUSH);
     return;
-  case UBLK_DISCARD:
+  case UBLK_IO_OP_DISCARD:
     request_clear (r, IO_TRIM);
     return;
-  case UBLK_WRITE_ZEROES:
+  case UBLK_IO_OP_WRITE_ZEROES:
     request_clear (r, IO_ZERO);
     return;
   }
   if (r->queue->plan->zone_size != 0) {
     switch (UBLK_OPERATION (asked (r))) {
-    case UBLK_ZONE_OPEN:
-    case UBLK_ZONE_CLOSE:
-    case UBLK_ZONE_FINISH:
-    case UBLK_ZONE_RESET:
+    case UBLK_IO_OP_ZONE_OPEN:
+    case UBLK_IO_OP_ZONE_CLOSE:
+    case UBLK_IO_OP_ZONE_FINISH:
+    case UBLK_IO_OP_ZONE_RESET:
       request_command (r);
       return;
-    case UBLK_ZONE_RESET_ALL:
+    case UBLK_IO_OP_ZONE_RESET_ALL:
       request_reset_all (r);
       return;
-    case UBLK_ZONE_APPEND:
+    case UBLK_IO_OP_ZONE_APPEND:
       request_append (r);
       return;
-    case UBLK_REPORT_ZONES:
+    case UBLK_IO_OP_REPORT_ZONES:
       request_report (r);
       return;
     }

@@ -94,7 +94,8 @@ test_plain (void **state)
   (void) state;
   make_export (0, 64 * MIB, 0);
   takes ();
-  assert_int_equal (plan.params.types, UBLK_PARAM_BASIC | UBLK_PARAM_DISCARD);
+  assert_int_equal (plan.params.types,
+                    UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_DISCARD);
   assert_int_equal (plan.params.sectors, 131072);
   assert_int_equal (plan.params.logical_block_shift, 9);
   assert_int_equal (plan.params.physical_block_shift, 12);
@@ -133,13 +134,13 @@ test_flags (void **state)
   assert_true (plan.params.max_write_zeroes_sectors > 0);
   export.can_zero = false;
   takes ();
-  assert_int_equal (plan.params.types, UBLK_PARAM_BASIC);
+  assert_int_equal (plan.params.types, UBLK_PARAM_TYPE_BASIC);
 
   make_export (0, 64 * MIB, 0);
   export.read_only = true;
   takes ();
   assert_true ((plan.params.attributes & UBLK_ATTR_READ_ONLY) != 0);
-  assert_int_equal (plan.params.types, UBLK_PARAM_BASIC);
+  assert_int_equal (plan.params.types, UBLK_PARAM_TYPE_BASIC);
   export.read_only = false;
   wishes.read_only = true;
   takes ();
@@ -279,7 +280,8 @@ test_zoned (void **state)
   export.max_open = 3;
   export.max_active = 5;
   takes ();
-  assert_int_equal (plan.params.types, UBLK_PARAM_BASIC | UBLK_PARAM_ZONED);
+  assert_int_equal (plan.params.types,
+                    UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_ZONED);
   assert_int_equal (plan.zone_size, 4 * MIB);
   assert_int_equal (plan.nr_zones, 16);
   assert_int_equal (plan.params.chunk_sectors, 8192);

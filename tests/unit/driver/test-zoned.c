@@ -112,10 +112,14 @@ static void
 test_conditions (void **state)
 {
   (void) state;
-  assert_int_equal (zoned_condition (UBLK_ZONE_OPEN), BLK_ZONE_COND_EXP_OPEN);
-  assert_int_equal (zoned_condition (UBLK_ZONE_CLOSE), BLK_ZONE_COND_CLOSED);
-  assert_int_equal (zoned_condition (UBLK_ZONE_FINISH), BLK_ZONE_COND_FULL);
-  assert_int_equal (zoned_condition (UBLK_ZONE_RESET), BLK_ZONE_COND_EMPTY);
+  assert_int_equal (zoned_condition (UBLK_IO_OP_ZONE_OPEN),
+                    BLK_ZONE_COND_EXP_OPEN);
+  assert_int_equal (zoned_condition (UBLK_IO_OP_ZONE_CLOSE),
+                    BLK_ZONE_COND_CLOSED);
+  assert_int_equal (zoned_condition (UBLK_IO_OP_ZONE_FINISH),
+                    BLK_ZONE_COND_FULL);
+  assert_int_equal (zoned_condition (UBLK_IO_OP_ZONE_RESET),
+                    BLK_ZONE_COND_EMPTY);
 }
 
 static void
@@ -159,25 +163,25 @@ test_was_done (void **state)
   const enum zone_type seq = ZONE_TYPE_SEQUENTIAL;
 
   (void) state;
-  assert_true (done (UBLK_WRITE, seq, ZONE_COND_IMP_OPEN, 1100));
-  assert_true (done (UBLK_ZONE_APPEND, seq, ZONE_COND_CLOSED, 1200));
-  assert_true (done (UBLK_WRITE, seq, ZONE_COND_FULL, 1400));
-  assert_false (done (UBLK_WRITE, seq, ZONE_COND_IMP_OPEN, 1099));
-  assert_false (done (UBLK_WRITE, seq, ZONE_COND_EMPTY, 1000));
-  assert_false (done (UBLK_WRITE, seq, ZONE_COND_READONLY, ZONE_NO_WP));
-  assert_false (done (UBLK_WRITE, seq, ZONE_COND_OFFLINE, ZONE_NO_WP));
+  assert_true (done (UBLK_IO_OP_WRITE, seq, ZONE_COND_IMP_OPEN, 1100));
+  assert_true (done (UBLK_IO_OP_ZONE_APPEND, seq, ZONE_COND_CLOSED, 1200));
+  assert_true (done (UBLK_IO_OP_WRITE, seq, ZONE_COND_FULL, 1400));
+  assert_false (done (UBLK_IO_OP_WRITE, seq, ZONE_COND_IMP_OPEN, 1099));
+  assert_false (done (UBLK_IO_OP_WRITE, seq, ZONE_COND_EMPTY, 1000));
+  assert_false (done (UBLK_IO_OP_WRITE, seq, ZONE_COND_READONLY, ZONE_NO_WP));
+  assert_false (done (UBLK_IO_OP_WRITE, seq, ZONE_COND_OFFLINE, ZONE_NO_WP));
   assert_false (
-      done (UBLK_WRITE, ZONE_TYPE_CONVENTIONAL, ZONE_COND_NOT_WP, 1000));
-  assert_false (done (UBLK_READ, seq, ZONE_COND_FULL, 1400));
+      done (UBLK_IO_OP_WRITE, ZONE_TYPE_CONVENTIONAL, ZONE_COND_NOT_WP, 1000));
+  assert_false (done (UBLK_IO_OP_READ, seq, ZONE_COND_FULL, 1400));
 
-  assert_true (done (UBLK_ZONE_RESET, seq, ZONE_COND_EMPTY, 1000));
-  assert_false (done (UBLK_ZONE_RESET, seq, ZONE_COND_CLOSED, 1001));
-  assert_true (done (UBLK_ZONE_FINISH, seq, ZONE_COND_FULL, 1400));
-  assert_true (done (UBLK_ZONE_OPEN, seq, ZONE_COND_EXP_OPEN, 1000));
-  assert_false (done (UBLK_ZONE_OPEN, seq, ZONE_COND_IMP_OPEN, 1001));
-  assert_true (done (UBLK_ZONE_CLOSE, seq, ZONE_COND_CLOSED, 1001));
-  assert_true (done (UBLK_ZONE_CLOSE, seq, ZONE_COND_EMPTY, 1000));
-  assert_false (done (UBLK_ZONE_CLOSE, seq, ZONE_COND_EXP_OPEN, 1000));
+  assert_true (done (UBLK_IO_OP_ZONE_RESET, seq, ZONE_COND_EMPTY, 1000));
+  assert_false (done (UBLK_IO_OP_ZONE_RESET, seq, ZONE_COND_CLOSED, 1001));
+  assert_true (done (UBLK_IO_OP_ZONE_FINISH, seq, ZONE_COND_FULL, 1400));
+  assert_true (done (UBLK_IO_OP_ZONE_OPEN, seq, ZONE_COND_EXP_OPEN, 1000));
+  assert_false (done (UBLK_IO_OP_ZONE_OPEN, seq, ZONE_COND_IMP_OPEN, 1001));
+  assert_true (done (UBLK_IO_OP_ZONE_CLOSE, seq, ZONE_COND_CLOSED, 1001));
+  assert_true (done (UBLK_IO_OP_ZONE_CLOSE, seq, ZONE_COND_EMPTY, 1000));
+  assert_false (done (UBLK_IO_OP_ZONE_CLOSE, seq, ZONE_COND_EXP_OPEN, 1000));
 }
 
 static void

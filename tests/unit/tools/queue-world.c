@@ -51,7 +51,7 @@ void
 take_commands (void)
 {
   const struct io_uring_sqe *sqe;
-  struct ublk_answer answer;
+  struct ublksrv_io_cmd answer;
   unsigned i;
 
   for (i = 0; i < kernel.nr_entries; i++) {
@@ -62,7 +62,8 @@ take_commands (void)
       continue;
     memcpy (&answer, sqe->cmd, sizeof answer);
     kernel.fetches[answer.tag] = kernel.events[i];
-    if (sqe->cmd_op == UBLK_COMMIT_AND_FETCH && kernel.nr_answers < MOST)
+    if (sqe->cmd_op == UBLK_U_IO_COMMIT_AND_FETCH_REQ &&
+        kernel.nr_answers < MOST)
       kernel.answers[kernel.nr_answers++] = answer;
   }
   kernel.nr_entries = 0;
@@ -81,7 +82,7 @@ void
 ask (unsigned tag, enum ublk_operation operation, uint64_t sector,
      uint32_t count)
 {
-  kernel.requests[tag] = (struct ublk_request){
+  kernel.requests[tag] = (struct ublksrv_io_desc){
       .operation = operation, .count = count, .sector = sector};
   say (tag, 0);
 }
@@ -388,38 +389,38 @@ answered (unsigned i, unsigned tag, int result)
 void
 one_read (void)
 {
-  ask (3, UBLK_READ, 8, 16);
+  ask (3, UBLK_IO_OP_READ, 8, 16);
 }
 
 void
 another_read (void)
 {
-  ask (4, UBLK_READ, 0, 8);
+  ask (4, UBLK_IO_OP_READ, 0, 8);
 }
 
 void
 one_write (void)
 {
-  ask (0, UBLK_WRITE, 2 * ZONE_SECTORS + 8, 8);
+  ask (0, UBLK_IO_OP_WRITE, 2 * ZONE_SECTORS + 8, 8);
 }
 
 void
 one_append (void)
 {
-  ask (0, UBLK_ZONE_APPEND, 2 * ZONE_SECTORS, 8);
+  ask (0, UBLK_IO_OP_ZONE_APPEND, 2 * ZONE_SECTORS, 8);
 }
 
 void
 two_appends (void)
 {
   one_append ();
-  ask (1, UBLK_ZONE_APPEND, 2 * ZONE_SECTORS, 8);
+  ask (1, UBLK_IO_OP_ZONE_APPEND, 2 * ZONE_SECTORS, 8);
 }
 
 void
 one_finish (void)
 {
-  ask (0, UBLK_ZONE_FINISH, 2 * ZONE_SECTORS, 0);
+  ask (0, UBLK_IO_OP_ZONE_FINISH, 2 * ZONE_SECTORS, 0);
 }
 
 void

@@ -37,12 +37,12 @@ extern struct ublk_device device;
 extern struct zone_descriptor table[NR_ZONES];
 
 extern struct fake_kernel {
-  struct ublk_request *requests;
+  struct ublksrv_io_desc *requests;
   struct io_uring_sqe entries[MOST];
   struct event *events[MOST];
   unsigned nr_entries;
   struct event *fetches[DEPTH]; /* NULL: the tag is being served */
-  struct ublk_answer answers[MOST];
+  struct ublksrv_io_cmd answers[MOST];
   unsigned nr_answers;
   void (*const *rounds) (void); /* NULL is the last one */
   bool has_lost;                /* a tag, at the end */

@@ -66,7 +66,7 @@ static struct kernel {
   } refusals[NR_COMMANDS];
 
   bool has_device;
-  struct ublk_info info;
+  struct ublksrv_ctrl_dev_info info;
   struct ublk_params params;
 
   /* What it was asked, but for what it only tells, and by whom. */
@@ -76,10 +76,10 @@ static struct kernel {
 } * kernel;
 
 static int
-obey (enum command command, const struct ublk_command *c)
+obey (enum command command, const struct ublksrv_ctrl_cmd *c)
 {
   void *const subject = (void *) (uintptr_t) c->address;
-  struct ublk_info *const info = subject;
+  struct ublksrv_ctrl_dev_info *const info = subject;
 
   if (command != ADD && command != GET_FEATURES &&
       (!kernel->has_device || c->device != NUMBER))
@@ -113,7 +113,7 @@ obey (enum command command, const struct ublk_command *c)
 }
 
 int
-do_command (unsigned command, const struct ublk_command *c)
+do_command (unsigned command, const struct ublksrv_ctrl_cmd *c)
 {
   if (command >= NR_COMMANDS)
     abort ();
@@ -486,7 +486,7 @@ test_in_use (void **state)
 {
   (void) state;
   make_kernel (false);
-  kernel->features |= UBLK_F_SAFE_STOP;
+  kernel->features |= UBLK_F_SAFE_STOP_DEV;
   refuse (TRY_STOP, -EBUSY, 2);
   open_bridge ();
   close_bridge (NOT_CLOSED);
@@ -505,7 +505,7 @@ test_cannot_be_told (void **state)
 {
   (void) state;
   make_kernel (false);
-  kernel->features |= UBLK_F_SAFE_STOP;
+  kernel->features |= UBLK_F_SAFE_STOP_DEV;
   refuse (TRY_STOP, -EIO, 1);
   open_bridge ();
   close_bridge (NOT_CLOSED);
@@ -519,7 +519,7 @@ test_try_stop_unknown (void **state)
 {
   (void) state;
   make_kernel (false);
-  kernel->features |= UBLK_F_SAFE_STOP;
+  kernel->features |= UBLK_F_SAFE_STOP_DEV;
   refuse (TRY_STOP, -EOPNOTSUPP, 1);
   open_bridge ();
   close_bridge (CLOSED);
@@ -605,8 +605,8 @@ leave_device_of (const struct options *o, bool zones)
 
   make_kernel (zones);
   has_queues = o->queues == 2;
-  kernel->features |= UBLK_F_RECOVERY | UBLK_F_REISSUE;
-  kernel->flags |= UBLK_F_RECOVERY | UBLK_F_REISSUE;
+  kernel->features |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
+  kernel->flags |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
   pid = fork ();
   if (pid == 0)
     _exit (bridge_open (o, &impossible, &why) == NULL);
@@ -650,7 +650,7 @@ recovers (bool zones)
   struct options o = lasting;
 
   leave_device (zones);
-  assert_true ((kernel->info.flags & UBLK_F_RECOVERY) != 0);
+  assert_true ((kernel->info.flags & UBLK_F_USER_RECOVERY) != 0);
   refuse (START_RECOVERY, -EBUSY, 3); /* the kernel is not yet ready */
   away = 2;
   o.recovers = true;

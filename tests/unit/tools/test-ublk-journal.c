@@ -99,7 +99,8 @@ appends_in (struct journal *j, bool *has)
 static void
 send_append (unsigned slot, unsigned number)
 {
-  journal_send (journal, slot, UBLK_ZONE_APPEND, number * MIB, number * 4096);
+  journal_send (journal, slot, UBLK_IO_OP_ZONE_APPEND, number * MIB,
+                number * 4096);
 }
 
 /*---------------------------------------------------------------------*/
@@ -292,20 +293,20 @@ test_take (void **state)
   (void) state;
   make ();
   assert_false (journal_has_orphans (journal));
-  journal_send (journal, 0, UBLK_WRITE, 4 * MIB, 4096);
-  journal_send (journal, 1, UBLK_ZONE_FINISH, 8 * MIB, 0);
-  journal_send (journal, 2, UBLK_WRITE, 5 * MIB, 4096);
+  journal_send (journal, 0, UBLK_IO_OP_WRITE, 4 * MIB, 4096);
+  journal_send (journal, 1, UBLK_IO_OP_ZONE_FINISH, 8 * MIB, 0);
+  journal_send (journal, 2, UBLK_IO_OP_WRITE, 5 * MIB, 4096);
   journal_forget (journal, 2);
-  journal_send (journal, 3, UBLK_ZONE_APPEND, 6 * MIB, 8192);
-  assert_false (journal_take (journal, UBLK_WRITE, 4 * MIB));
+  journal_send (journal, 3, UBLK_IO_OP_ZONE_APPEND, 6 * MIB, 8192);
+  assert_false (journal_take (journal, UBLK_IO_OP_WRITE, 4 * MIB));
   assert_int_equal (journal_read (&j, file, QUEUES, SLOTS), 0);
   assert_true (journal_has_orphans (j));
-  assert_false (journal_take (j, UBLK_WRITE, 5 * MIB));
-  assert_false (journal_take (j, UBLK_ZONE_RESET, 8 * MIB));
-  assert_false (journal_take (j, UBLK_WRITE, 4 * MIB + 4096));
-  assert_true (journal_take (j, UBLK_WRITE, 4 * MIB));
-  assert_false (journal_take (j, UBLK_WRITE, 4 * MIB));
-  assert_true (journal_take (j, UBLK_ZONE_FINISH, 8 * MIB));
+  assert_false (journal_take (j, UBLK_IO_OP_WRITE, 5 * MIB));
+  assert_false (journal_take (j, UBLK_IO_OP_ZONE_RESET, 8 * MIB));
+  assert_false (journal_take (j, UBLK_IO_OP_WRITE, 4 * MIB + 4096));
+  assert_true (journal_take (j, UBLK_IO_OP_WRITE, 4 * MIB));
+  assert_false (journal_take (j, UBLK_IO_OP_WRITE, 4 * MIB));
+  assert_true (journal_take (j, UBLK_IO_OP_ZONE_FINISH, 8 * MIB));
   assert_false (journal_find_append (j, &i, 0, 6 * MIB, 8192, &place));
   i = 0;
   assert_false (journal_find_append (j, &i, 0, 8 * MIB, 4096, &place));
@@ -331,11 +332,11 @@ test_same_place (void **state)
 
   (void) state;
   make ();
-  journal_send (journal, 0, UBLK_ZONE_APPEND, 6 * MIB, 4096);
+  journal_send (journal, 0, UBLK_IO_OP_ZONE_APPEND, 6 * MIB, 4096);
   journal_answer (journal, 0);
   assert_int_equal (journal_read (&j, file, QUEUES, SLOTS), 0);
   journal_close (journal);
-  journal_send (j, 1, UBLK_ZONE_APPEND, 6 * MIB, 8192);
+  journal_send (j, 1, UBLK_IO_OP_ZONE_APPEND, 6 * MIB, 8192);
   assert_int_equal (journal_read (&journal, file, QUEUES, SLOTS), 0);
   journal_close (j);
   assert_false (journal_find_append (journal, &i, 0, 8 * MIB, 4096, &place));
@@ -420,7 +421,7 @@ test_all_asked (void **state)
   file = new_file ();
   assert_int_equal (journal_make (&journal, file, 2, SLOTS), 0);
   send_append (0, 1);
-  journal_send (journal, 1, UBLK_WRITE, 4 * MIB, 4096);
+  journal_send (journal, 1, UBLK_IO_OP_WRITE, 4 * MIB, 4096);
   assert_int_equal (journal_read (&j, file, 2, SLOTS), 0);
   journal_queue_has_all (j);
   assert_true (journal_has_orphans (j));

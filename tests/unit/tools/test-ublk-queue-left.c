@@ -102,7 +102,7 @@ writes (void)
 static void
 long_write (void)
 {
-  ask (0, UBLK_WRITE, 2 * ZONE_SECTORS + 8, 16);
+  ask (0, UBLK_IO_OP_WRITE, 2 * ZONE_SECTORS + 8, 16);
 }
 
 /* A write, or a command, that a dead process has sent has been done if its zone
@@ -112,7 +112,7 @@ static void
 test_left_writes (void **state)
 {
   (void) state;
-  LEAVE (UBLK_WRITE, 8, -1);
+  LEAVE (UBLK_IO_OP_WRITE, 8, -1);
   written_up_to (16);
   server.write_error = -EIO;
   RUN (one_write, one_write);
@@ -121,21 +121,21 @@ test_left_writes (void **state)
   answered (1, 0, -EIO);
   assert_false (end_journal ());
 
-  LEAVE (UBLK_WRITE, 16, -1);
+  LEAVE (UBLK_IO_OP_WRITE, 16, -1);
   written_up_to (16);
   server.write_error = -EIO;
   RUN (one_write);
   answered (0, 0, -EIO);
   assert_true (end_journal ());
 
-  LEAVE (UBLK_WRITE, 8, -1);
+  LEAVE (UBLK_IO_OP_WRITE, 8, -1);
   written_up_to (8);
   server.write_error = -EIO;
   RUN (one_write);
   answered (0, 0, -EIO);
   assert_false (end_journal ());
 
-  LEAVE (UBLK_ZONE_FINISH, 0, -1);
+  LEAVE (UBLK_IO_OP_ZONE_FINISH, 0, -1);
   was_done (ZONE_COND_FULL, 0);
   RUN (one_finish);
   answered (0, 0, 0);
@@ -147,7 +147,7 @@ static void
 test_left_grown (void **state)
 {
   (void) state;
-  LEAVE (UBLK_WRITE, 8, -1);
+  LEAVE (UBLK_IO_OP_WRITE, 8, -1);
   put_data_of (0, 0, 'a');
   put_data_of (0, 4096, 'b');
   written_up_to (16);
@@ -162,7 +162,7 @@ test_left_grown (void **state)
   assert_false (end_journal ());
 
   /* Nothing of it was done. */
-  LEAVE (UBLK_WRITE, 8, -1);
+  LEAVE (UBLK_IO_OP_WRITE, 8, -1);
   put_data_of (0, 0, 'a');
   put_data_of (0, 4096, 'b');
   written_up_to (8);
@@ -187,7 +187,7 @@ static void
 test_left_appends (void **state)
 {
   (void) state;
-  LEAVE (UBLK_ZONE_APPEND, 8, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, -1);
   put_data_of (0, 0, 'a');
   store (8, 'a');
   written_up_to (24);
@@ -197,7 +197,7 @@ test_left_appends (void **state)
   assert_false (end_journal ());
 
   /* It is something else that is there. */
-  LEAVE (UBLK_ZONE_APPEND, 8, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, -1);
   put_data_of (0, 0, 'a');
   store (8, 'b');
   written_up_to (24);
@@ -207,7 +207,7 @@ test_left_appends (void **state)
   assert_true (end_journal ());
 
   /* Nothing is there, whatever can be read. */
-  LEAVE (UBLK_ZONE_APPEND, 8, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, -1);
   written_up_to (8);
   RUN (one_append);
   appended_at (0, 0, 8);
@@ -215,7 +215,7 @@ test_left_appends (void **state)
   assert_false (end_journal ()); /* nor can it come to be there */
 
   /* It cannot be read what is there. */
-  LEAVE (UBLK_ZONE_APPEND, 8, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, -1);
   put_data_of (0, 0, 'a');
   store (8, 'a');
   written_up_to (24);
@@ -226,7 +226,7 @@ test_left_appends (void **state)
   assert_true (end_journal ());
 
   /* The zone was reset since. */
-  LEAVE (UBLK_ZONE_APPEND, 8, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, -1);
   written_up_to (24);
   journal_drop (device.journal, 2 * ZONE_SIZE, 3 * ZONE_SIZE);
   RUN (one_append);
@@ -261,7 +261,7 @@ ask_all_tags (void)
 
   server.is_silent = true;
   for (tag = 0; tag < DEPTH; tag++)
-    ask (tag, UBLK_READ, 8, 16);
+    ask (tag, UBLK_IO_OP_READ, 8, 16);
 }
 
 static void
@@ -275,7 +275,7 @@ speak (void)
 static void
 leave_append (void)
 {
-  LEAVE (UBLK_ZONE_APPEND, 8, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, -1);
   put_data_of (0, 0, 'a');
   store (8, 'a');
   written_up_to (24);
@@ -313,13 +313,13 @@ test_left_for_ever (void **state)
 static void
 reset_then_append (void)
 {
-  ask (1, UBLK_ZONE_RESET, 2 * ZONE_SECTORS, 0);
+  ask (1, UBLK_IO_OP_ZONE_RESET, 2 * ZONE_SECTORS, 0);
 }
 
 static void
 reset_all (void)
 {
-  ask (1, UBLK_ZONE_RESET_ALL, 0, 0);
+  ask (1, UBLK_IO_OP_ZONE_RESET_ALL, 0, 0);
 }
 
 /* After a reset there is nothing of a dead process. */
@@ -330,7 +330,7 @@ test_left_and_reset (void **state)
 
   (void) state;
   for (i = 0; i < 2; i++) {
-    LEAVE (UBLK_ZONE_APPEND, 8, 16, -1);
+    LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, 16, -1);
     written_up_to (24); /* this server does not say that it has done it */
     if (i == 0)
       RUN (reset_then_append, one_append);
@@ -346,7 +346,7 @@ static void
 three_appends (void)
 {
   two_appends ();
-  ask (2, UBLK_ZONE_APPEND, 2 * ZONE_SECTORS, 8);
+  ask (2, UBLK_IO_OP_ZONE_APPEND, 2 * ZONE_SECTORS, 8);
 }
 
 /* Each has its own data; those that have the same are as good as each other. */
@@ -354,7 +354,7 @@ static void
 test_left_many (void **state)
 {
   (void) state;
-  LEAVE (UBLK_ZONE_APPEND, 8, 16, 24, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, 16, 24, -1);
   put_data_of (0, 0, 'c');
   put_data_of (1, 0, 'b');
   put_data_of (2, 0, 'a');
@@ -370,7 +370,7 @@ test_left_many (void **state)
   appended_at (2, 0, 24);
   assert_false (end_journal ());
 
-  LEAVE (UBLK_ZONE_APPEND, 8, 16, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, 16, -1);
   put_data_of (0, 0, 'a');
   put_data_of (1, 0, 'a');
   put_data_of (2, 0, 'a');
@@ -393,7 +393,7 @@ static void
 test_left_late (void **state)
 {
   (void) state;
-  LEAVE (UBLK_ZONE_APPEND, 8, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, -1);
   put_data_of (0, 0, 'a');
   written_up_to (8);
   server.has_late_write = true;
@@ -404,7 +404,7 @@ test_left_late (void **state)
   assert_false (end_journal ());
 
   /* It was another one, which comes later. */
-  LEAVE (UBLK_ZONE_APPEND, 8, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, -1);
   put_data_of (0, 0, 'a');
   put_data_of (1, 0, 'b');
   written_up_to (8);
@@ -417,7 +417,7 @@ test_left_late (void **state)
   assert_false (end_journal ());
 
   /* There is no room for it any more. */
-  LEAVE (UBLK_ZONE_APPEND, ZONE_SECTORS - 8, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, ZONE_SECTORS - 8, -1);
   put_data_of (0, 0, 'a');
   written_up_to (ZONE_SECTORS - 8);
   server.late_read = 2;
@@ -428,7 +428,7 @@ test_left_late (void **state)
   assert_false (end_journal ());
 
   /* It fails for another reason. */
-  LEAVE (UBLK_ZONE_APPEND, 8, -1);
+  LEAVE (UBLK_IO_OP_ZONE_APPEND, 8, -1);
   put_data_of (0, 0, 'a');
   written_up_to (8);
   server.write_error = -EIO;
@@ -450,18 +450,18 @@ static void
 test_remembered (void **state)
 {
   (void) state;
-  LEAVE (UBLK_READ, -1);
+  LEAVE (UBLK_IO_OP_READ, -1);
   RUN (one_append, one_write);
   assert_int_equal (kernel.nr_answers, 2);
   assert_false (end_journal ());
 
-  LEAVE (UBLK_READ, -1);
+  LEAVE (UBLK_IO_OP_READ, -1);
   RUN (take_nothing);
   assert_int_equal (kernel.nr_answers, 1);
   assert_true (end_journal ());
 
   /* One of the same tag takes its place. */
-  LEAVE (UBLK_READ, -1);
+  LEAVE (UBLK_IO_OP_READ, -1);
   RUN (take_nothing, one_read, one_write, another_read);
   assert_int_equal (kernel.nr_answers, 4);
   assert_true (end_journal ());

@@ -327,19 +327,19 @@ not_written_before (void)
 static void
 plain_write (void)
 {
-  ask (5, UBLK_WRITE, 0, 8);
+  ask (5, UBLK_IO_OP_WRITE, 0, 8);
 }
 
 static void
 durable_write (void)
 {
-  ask (5, UBLK_WRITE | UBLK_IO_FUA, 0, 8);
+  ask (5, UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, 0, 8);
 }
 
 static void
 flush (void)
 {
-  ask (6, UBLK_FLUSH, 0, 0);
+  ask (6, UBLK_IO_OP_FLUSH, 0, 0);
 }
 
 /* What was written before connections died may not be durable by a flush of
@@ -449,7 +449,7 @@ test_done_before (void **state)
 static void
 write_to_zone_2 (void)
 {
-  ask (1, UBLK_WRITE, 2 * ZONE_SECTORS, 8);
+  ask (1, UBLK_IO_OP_WRITE, 2 * ZONE_SECTORS, 8);
 }
 
 static void

@@ -82,13 +82,13 @@ test_not_taken (void **state)
 static void
 one_discard (void)
 {
-  ask (0, UBLK_DISCARD, 2048, GIB_SECTORS);
+  ask (0, UBLK_IO_OP_DISCARD, 2048, GIB_SECTORS);
 }
 
 static void
 one_zeroing (void)
 {
-  ask (0, UBLK_WRITE_ZEROES, 0, 40 * MIB / 512);
+  ask (0, UBLK_IO_OP_WRITE_ZEROES, 0, 40 * MIB / 512);
 }
 
 /* What is too large for the server is sent in parts. */
@@ -137,7 +137,7 @@ many_writes (void)
   unsigned i;
 
   for (i = 0; i < DEPTH; i++)
-    ask (i, UBLK_WRITE, i % NR_ZONES * ZONE_SECTORS, 8);
+    ask (i, UBLK_IO_OP_WRITE, i % NR_ZONES * ZONE_SECTORS, 8);
 }
 
 static void
@@ -190,7 +190,7 @@ test_limits (void **state)
 static void
 one_report (void)
 {
-  ask (0, UBLK_REPORT_ZONES, 2 * ZONE_SECTORS, 100);
+  ask (0, UBLK_IO_OP_REPORT_ZONES, 2 * ZONE_SECTORS, 100);
 }
 
 /* A report, and an append, where zone 2 is not what it was. */

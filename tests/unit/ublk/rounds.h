@@ -39,7 +39,7 @@ static struct front_end front_end;
 
 static struct {
   int fd; /* of /dev/ublkcN */
-  struct ublk_request *requests;
+  struct ublksrv_io_desc *requests;
   struct io_uring_sqe entries[MOST];
   struct event *events[MOST];
   unsigned nr_entries;
@@ -51,7 +51,7 @@ static struct {
     int result;
   } done[MOST]; /* to be told */
   unsigned nr_done;
-  struct ublk_answer answers[MOST];
+  struct ublksrv_io_cmd answers[MOST];
   unsigned nr_answers;
   unsigned looks;               /* in vain, one after the other */
   void (*const *rounds) (void); /* NULL is the last one */
@@ -86,7 +86,7 @@ static inline void
 take_entries (void)
 {
   const struct io_uring_sqe *sqe;
-  struct ublk_answer answer;
+  struct ublksrv_io_cmd answer;
   unsigned i;
 
   for (i = 0; i < kernel.nr_entries; i++) {
@@ -96,7 +96,8 @@ take_entries (void)
       if (kernel.fetches[answer.tag] != NULL)
         abort (); /* it is answered twice */
       kernel.fetches[answer.tag] = kernel.events[i];
-      if (sqe->cmd_op == UBLK_COMMIT_AND_FETCH && kernel.nr_answers < MOST)
+      if (sqe->cmd_op == UBLK_U_IO_COMMIT_AND_FETCH_REQ &&
+          kernel.nr_answers < MOST)
         kernel.answers[kernel.nr_answers++] = answer;
     }
     else {
@@ -128,7 +129,7 @@ say (unsigned tag, int result)
 static inline void
 ask_for (unsigned tag, unsigned operation, uint64_t offset, uint32_t count)
 {
-  kernel.requests[tag] = (struct ublk_request){
+  kernel.requests[tag] = (struct ublksrv_io_desc){
       .operation = operation, .count = count, .sector = offset / 512};
   say (tag, 0);
 }

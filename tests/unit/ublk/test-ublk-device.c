@@ -18,17 +18,17 @@ static void
 write_two (void)
 {
   fill (0, 'a', BLOCK);
-  ask (0, UBLK_WRITE, 0, BLOCK);
+  ask (0, UBLK_IO_OP_WRITE, 0, BLOCK);
   fill (1, 'b', 3 * BLOCK);
-  ask (1, UBLK_WRITE | UBLK_IO_FUA, BLOCK, 3 * BLOCK);
+  ask (1, UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, BLOCK, 3 * BLOCK);
 }
 
 static void
 read_two (void)
 {
-  ask (2, UBLK_READ, 0, BLOCK);
-  ask (3, UBLK_READ, BLOCK, 3 * BLOCK);
-  ask (4, UBLK_FLUSH, 0, 0);
+  ask (2, UBLK_IO_OP_READ, 0, BLOCK);
+  ask (3, UBLK_IO_OP_READ, BLOCK, 3 * BLOCK);
+  ask (4, UBLK_IO_OP_FLUSH, 0, 0);
 }
 
 static void
@@ -36,17 +36,17 @@ clear_two (void)
 {
   is_filled (2, 'a', BLOCK);
   is_filled (3, 'b', 3 * BLOCK);
-  ask (2, UBLK_DISCARD, 0, BLOCK);
-  ask (3, UBLK_WRITE_ZEROES | UBLK_IO_NO_UNMAP, BLOCK, BLOCK);
+  ask (2, UBLK_IO_OP_DISCARD, 0, BLOCK);
+  ask (3, UBLK_IO_OP_WRITE_ZEROES | UBLK_IO_F_NOUNMAP, BLOCK, BLOCK);
 }
 
 static void
 read_all (void)
 {
-  ask (5, UBLK_READ, 0, 2 * BLOCK);
-  ask (6, UBLK_READ, 2 * BLOCK, 2 * BLOCK);
+  ask (5, UBLK_IO_OP_READ, 0, 2 * BLOCK);
+  ask (6, UBLK_IO_OP_READ, 2 * BLOCK, 2 * BLOCK);
   ask (7, 99, 0, BLOCK);
-  ask (8, UBLK_ZONE_RESET, 0, 0);
+  ask (8, UBLK_IO_OP_ZONE_RESET, 0, 0);
 }
 
 static void
@@ -100,14 +100,14 @@ test_data_by_cache (void **state)
 static void
 read_one (void)
 {
-  ask (1, UBLK_READ, 0, BLOCK);
+  ask (1, UBLK_IO_OP_READ, 0, BLOCK);
 }
 
 static void
 read_one_again (void)
 {
   is_filled (1, 0, BLOCK);
-  ask (2, UBLK_READ, 0, BLOCK);
+  ask (2, UBLK_IO_OP_READ, 0, BLOCK);
 }
 
 static void
@@ -132,16 +132,16 @@ static void
 write_durably (void)
 {
   fill (0, 'a', 3 * BLOCK);
-  ask (0, UBLK_WRITE | UBLK_IO_FUA, 0, 3 * BLOCK);
+  ask (0, UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, 0, 3 * BLOCK);
   fill (1, 'b', BLOCK);
-  ask (1, UBLK_WRITE, 3 * BLOCK, BLOCK);
+  ask (1, UBLK_IO_OP_WRITE, 3 * BLOCK, BLOCK);
 }
 
 static void
 clear_durably (void)
 {
-  ask (2, UBLK_DISCARD | UBLK_IO_FUA, BLOCK, BLOCK);
-  ask (3, UBLK_WRITE_ZEROES | UBLK_IO_FUA, 2 * BLOCK, BLOCK);
+  ask (2, UBLK_IO_OP_DISCARD | UBLK_IO_F_FUA, BLOCK, BLOCK);
+  ask (3, UBLK_IO_OP_WRITE_ZEROES | UBLK_IO_F_FUA, 2 * BLOCK, BLOCK);
 }
 
 static void
@@ -171,7 +171,7 @@ static void
 read_damaged (void)
 {
   fill (0, 'x', BLOCK);
-  ask (0, UBLK_READ, 0, BLOCK);
+  ask (0, UBLK_IO_OP_READ, 0, BLOCK);
 }
 
 static void
@@ -185,8 +185,8 @@ read_after (void)
     set += data[i] != 0;
   assert_int_not_equal (set, 0);
   fill (1, 'x', 2 * BLOCK);
-  ask (1, UBLK_READ, MIB, 2 * BLOCK);
-  ask (2, UBLK_WRITE, 0, BLOCK);
+  ask (1, UBLK_IO_OP_READ, MIB, 2 * BLOCK);
+  ask (2, UBLK_IO_OP_WRITE, 0, BLOCK);
 }
 
 static void
@@ -203,9 +203,9 @@ test_null (void **state)
 static void
 ask_one_each (void)
 {
-  ask (0, UBLK_WRITE, 0, BLOCK);
-  ask (1, UBLK_DISCARD, 0, BLOCK);
-  ask (2, UBLK_READ, 0, BLOCK);
+  ask (0, UBLK_IO_OP_WRITE, 0, BLOCK);
+  ask (1, UBLK_IO_OP_DISCARD, 0, BLOCK);
+  ask (2, UBLK_IO_OP_READ, 0, BLOCK);
 }
 
 static void
@@ -239,9 +239,9 @@ test_errors (void **state)
 static void
 ask_slow_and_fast (void)
 {
-  ask (0, UBLK_FLUSH, 0, 0);
-  ask (1, UBLK_WRITE, 0, BLOCK);
-  ask (2, UBLK_READ, 0, BLOCK);
+  ask (0, UBLK_IO_OP_FLUSH, 0, 0);
+  ask (1, UBLK_IO_OP_WRITE, 0, BLOCK);
+  ask (2, UBLK_IO_OP_READ, 0, BLOCK);
 }
 
 static void
@@ -267,7 +267,7 @@ ask_all (void)
 
   for (tag = 0; tag < DEPTH; tag++) {
     if (kernel.fetches[tag] != NULL) {
-      ask (tag, UBLK_READ, tag * BLOCK, BLOCK);
+      ask (tag, UBLK_IO_OP_READ, tag * BLOCK, BLOCK);
       asked++;
     }
   }
@@ -303,14 +303,14 @@ test_disk (void **state)
 static void
 ask_to_hang (void)
 {
-  ask (0, UBLK_READ, 0, BLOCK);
+  ask (0, UBLK_IO_OP_READ, 0, BLOCK);
 }
 
 static void
 ask_beside (void)
 {
   fill (1, 'b', BLOCK);
-  ask (1, UBLK_WRITE, 0, BLOCK);
+  ask (1, UBLK_IO_OP_WRITE, 0, BLOCK);
 }
 
 static void
@@ -415,30 +415,31 @@ static void
 ask_zones (void)
 {
   fill (0, 'a', BLOCK);
-  ask (0, UBLK_WRITE, ZONE, BLOCK);
-  ask (1, UBLK_WRITE, 0, BLOCK);
-  ask (2, UBLK_ZONE_OPEN, 2 * ZONE, 0);
-  ask (3, UBLK_ZONE_FINISH, 3 * ZONE, 0);
-  ask (4, UBLK_WRITE, ZONE + 2 * BLOCK, BLOCK); /* it has to be in order */
+  ask (0, UBLK_IO_OP_WRITE, ZONE, BLOCK);
+  ask (1, UBLK_IO_OP_WRITE, 0, BLOCK);
+  ask (2, UBLK_IO_OP_ZONE_OPEN, 2 * ZONE, 0);
+  ask (3, UBLK_IO_OP_ZONE_FINISH, 3 * ZONE, 0);
+  ask (4, UBLK_IO_OP_WRITE, ZONE + 2 * BLOCK,
+       BLOCK); /* it has to be in order */
 }
 
 static void
 ask_limits (void)
 {
   zone_is (3, ZONE_COND_FULL, 0);
-  ask (5, UBLK_ZONE_OPEN, 4 * ZONE, 0);
-  ask (6, UBLK_ZONE_OPEN, 5 * ZONE, 0);
-  ask (7, UBLK_ZONE_CLOSE, 2 * ZONE, 0);
-  ask (8, UBLK_WRITE, ZONE + BLOCK, BLOCK);
+  ask (5, UBLK_IO_OP_ZONE_OPEN, 4 * ZONE, 0);
+  ask (6, UBLK_IO_OP_ZONE_OPEN, 5 * ZONE, 0);
+  ask (7, UBLK_IO_OP_ZONE_CLOSE, 2 * ZONE, 0);
+  ask (8, UBLK_IO_OP_WRITE, ZONE + BLOCK, BLOCK);
 }
 
 static void
 ask_report (void)
 {
   zone_is (4, ZONE_COND_EXP_OPEN, 0);
-  ask_for (9, UBLK_REPORT_ZONES, 2 * ZONE, 3);
-  ask_for (10, UBLK_REPORT_ZONES, 8 * ZONE, 1);
-  ask (11, UBLK_ZONE_RESET, 3 * ZONE, 0);
+  ask_for (9, UBLK_IO_OP_REPORT_ZONES, 2 * ZONE, 3);
+  ask_for (10, UBLK_IO_OP_REPORT_ZONES, 8 * ZONE, 1);
+  ask (11, UBLK_IO_OP_ZONE_RESET, 3 * ZONE, 0);
 }
 
 static void
@@ -465,7 +466,7 @@ look_at_report (void)
   assert_int_equal (zones[1].cond, ZONE_COND_FULL);
   assert_int_equal (zones[2].cond, ZONE_COND_EXP_OPEN);
   zone_is (3, ZONE_COND_EMPTY, 0);
-  ask (12, UBLK_ZONE_RESET_ALL, 0, 0);
+  ask (12, UBLK_IO_OP_ZONE_RESET_ALL, 0, 0);
 }
 
 static void
@@ -496,17 +497,17 @@ static void
 ask_appends (void)
 {
   fill (0, 'a', BLOCK);
-  ask (0, UBLK_ZONE_APPEND, ZONE, BLOCK);
+  ask (0, UBLK_IO_OP_ZONE_APPEND, ZONE, BLOCK);
   fill (1, 'b', 2 * BLOCK);
-  ask (1, UBLK_ZONE_APPEND | UBLK_IO_FUA, ZONE, 2 * BLOCK);
-  ask (2, UBLK_ZONE_APPEND, 0, BLOCK);
+  ask (1, UBLK_IO_OP_ZONE_APPEND | UBLK_IO_F_FUA, ZONE, 2 * BLOCK);
+  ask (2, UBLK_IO_OP_ZONE_APPEND, 0, BLOCK);
 }
 
 static void
 append_durably (void)
 {
-  ask (0, UBLK_ZONE_APPEND | UBLK_IO_FUA, ZONE, 2 * BLOCK);
-  ask (1, UBLK_ZONE_APPEND, ZONE, BLOCK);
+  ask (0, UBLK_IO_OP_ZONE_APPEND | UBLK_IO_F_FUA, ZONE, 2 * BLOCK);
+  ask (1, UBLK_IO_OP_ZONE_APPEND, ZONE, BLOCK);
 }
 
 static void
@@ -567,7 +568,7 @@ fill_active (void)
   unsigned zone;
 
   for (zone = 1; zone < 6; zone++)
-    ask (zone, UBLK_WRITE, zone * ZONE, BLOCK);
+    ask (zone, UBLK_IO_OP_WRITE, zone * ZONE, BLOCK);
 }
 
 static void
@@ -585,10 +586,10 @@ static void
 ask_early (void)
 {
   fill (0, '2', BLOCK);
-  ask (0, UBLK_WRITE, ZONE + 2 * BLOCK, BLOCK);
+  ask (0, UBLK_IO_OP_WRITE, ZONE + 2 * BLOCK, BLOCK);
   fill (1, '1', BLOCK);
-  ask (1, UBLK_WRITE, ZONE + BLOCK, BLOCK);
-  ask (2, UBLK_READ, 0, BLOCK);
+  ask (1, UBLK_IO_OP_WRITE, ZONE + BLOCK, BLOCK);
+  ask (2, UBLK_IO_OP_READ, 0, BLOCK);
 }
 
 static void
@@ -596,7 +597,7 @@ ask_first (void)
 {
   assert_int_equal (kernel.nr_answers, 1);
   fill (3, '0', BLOCK);
-  ask (3, UBLK_WRITE, ZONE, BLOCK);
+  ask (3, UBLK_IO_OP_WRITE, ZONE, BLOCK);
 }
 
 static void

@@ -36,11 +36,11 @@ delete_rule (const char *which)
 static void
 ask_three (void)
 {
-  ask (0, UBLK_READ, 0, BLOCK);
+  ask (0, UBLK_IO_OP_READ, 0, BLOCK);
   fill (1, 'b', BLOCK);
-  ask (1, UBLK_WRITE, BLOCK, BLOCK);
-  ask (2, UBLK_READ, 2 * BLOCK, BLOCK);
-  ask (3, UBLK_READ, 3 * BLOCK, BLOCK);
+  ask (1, UBLK_IO_OP_WRITE, BLOCK, BLOCK);
+  ask (2, UBLK_IO_OP_READ, 2 * BLOCK, BLOCK);
+  ask (3, UBLK_IO_OP_READ, 3 * BLOCK, BLOCK);
 }
 
 static void
@@ -86,8 +86,8 @@ test_in_order (void **state)
 static void
 ask_twice (void)
 {
-  ask (0, UBLK_READ, 0, BLOCK);
-  ask (1, UBLK_READ, BLOCK, BLOCK);
+  ask (0, UBLK_IO_OP_READ, 0, BLOCK);
+  ask (1, UBLK_IO_OP_READ, BLOCK, BLOCK);
 }
 
 static void
@@ -140,7 +140,7 @@ ask_all (void)
   unsigned tag;
 
   for (tag = 0; tag < DEPTH; tag++)
-    ask (tag, UBLK_FLUSH, 0, 0);
+    ask (tag, UBLK_IO_OP_FLUSH, 0, 0);
 }
 
 static void
@@ -179,12 +179,12 @@ ask_each (void)
 {
   add_rule ("hang");
   fill (0, 'a', BLOCK);
-  ask (0, UBLK_WRITE | UBLK_IO_FUA, 0, BLOCK);
-  ask (1, UBLK_DISCARD, 2 * MIB, BLOCK);
-  ask (2, UBLK_WRITE_ZEROES, 3 * MIB, BLOCK);
-  ask (3, UBLK_FLUSH, 0, 0);
+  ask (0, UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, 0, BLOCK);
+  ask (1, UBLK_IO_OP_DISCARD, 2 * MIB, BLOCK);
+  ask (2, UBLK_IO_OP_WRITE_ZEROES, 3 * MIB, BLOCK);
+  ask (3, UBLK_IO_OP_FLUSH, 0, 0);
   fill (4, 'x', BLOCK);
-  ask (4, UBLK_READ, 4 * MIB, BLOCK);
+  ask (4, UBLK_IO_OP_READ, 4 * MIB, BLOCK);
 }
 
 static void
@@ -217,9 +217,9 @@ static void
 ask_null (void)
 {
   fill (0, 'x', BLOCK);
-  ask (0, UBLK_READ, 0, BLOCK);
+  ask (0, UBLK_IO_OP_READ, 0, BLOCK);
   fill (1, 'x', BLOCK);
-  ask (1, UBLK_READ, BLOCK, BLOCK);
+  ask (1, UBLK_IO_OP_READ, BLOCK, BLOCK);
 }
 
 static void
@@ -246,10 +246,10 @@ test_null (void **state)
 static void
 ask_others (void)
 {
-  ask (0, UBLK_READ, 0, BLOCK);
+  ask (0, UBLK_IO_OP_READ, 0, BLOCK);
   fill (1, 'a', BLOCK);
-  ask (1, UBLK_WRITE, 0, BLOCK);
-  ask (2, UBLK_FLUSH, 0, 0);
+  ask (1, UBLK_IO_OP_WRITE, 0, BLOCK);
+  ask (2, UBLK_IO_OP_FLUSH, 0, 0);
 }
 
 static void
@@ -287,15 +287,15 @@ static void
 ask_zones (void)
 {
   fill (0, '1', BLOCK);
-  ask (0, UBLK_WRITE, ZONE + BLOCK, BLOCK);
+  ask (0, UBLK_IO_OP_WRITE, ZONE + BLOCK, BLOCK);
   fill (1, '0', BLOCK);
-  ask (1, UBLK_WRITE, ZONE, BLOCK);
+  ask (1, UBLK_IO_OP_WRITE, ZONE, BLOCK);
   fill (2, 'a', BLOCK);
-  ask (2, UBLK_ZONE_APPEND, 2 * ZONE, BLOCK);
+  ask (2, UBLK_IO_OP_ZONE_APPEND, 2 * ZONE, BLOCK);
   fill (3, 'b', BLOCK);
-  ask (3, UBLK_ZONE_APPEND, 2 * ZONE, BLOCK);
-  ask (4, UBLK_ZONE_FINISH, 3 * ZONE, 0);
-  ask (5, UBLK_ZONE_OPEN, 4 * ZONE, 0);
+  ask (3, UBLK_IO_OP_ZONE_APPEND, 2 * ZONE, BLOCK);
+  ask (4, UBLK_IO_OP_ZONE_FINISH, 3 * ZONE, 0);
+  ask (5, UBLK_IO_OP_ZONE_OPEN, 4 * ZONE, 0);
 }
 
 static void
@@ -315,8 +315,8 @@ look_at_zones (void)
   assert_int_equal (condition_of (3), ZONE_COND_FULL);
   assert_int_equal (condition_of (4), ZONE_COND_EXP_OPEN);
   add_rule ("op=zone hang");
-  ask (0, UBLK_ZONE_RESET, 3 * ZONE, 0);
-  ask (1, UBLK_ZONE_RESET_ALL, 0, 0);
+  ask (0, UBLK_IO_OP_ZONE_RESET, 3 * ZONE, 0);
+  ask (1, UBLK_IO_OP_ZONE_RESET_ALL, 0, 0);
 }
 
 static void
@@ -465,8 +465,9 @@ end_trouble (void)
 static void
 ask_something (void)
 {
-  static const unsigned operations[] = {UBLK_READ, UBLK_WRITE, UBLK_FLUSH,
-                                        UBLK_DISCARD, UBLK_WRITE_ZEROES};
+  static const unsigned operations[] = {UBLK_IO_OP_READ, UBLK_IO_OP_WRITE,
+                                        UBLK_IO_OP_FLUSH, UBLK_IO_OP_DISCARD,
+                                        UBLK_IO_OP_WRITE_ZEROES};
   unsigned tag, operation;
 
   ended += kernel.nr_answers;
@@ -476,7 +477,7 @@ ask_something (void)
       continue;
     operation = operations[random_below (&seed, 5)];
     ask (tag, operation, random_below (&seed, 64) * BLOCK,
-         operation == UBLK_FLUSH ? 0 : BLOCK);
+         operation == UBLK_IO_OP_FLUSH ? 0 : BLOCK);
     asked++;
   }
 }

@@ -48,7 +48,7 @@ static struct kernel {
 } * kernel;
 
 static int
-add (struct ublk_info *info)
+add (struct ublksrv_ctrl_dev_info *info)
 {
   if (kernel->nr_devices == MOST_DEVICES)
     return -EACCES;
@@ -61,38 +61,38 @@ add (struct ublk_info *info)
 }
 
 int
-do_command (unsigned command, const struct ublk_command *c)
+do_command (unsigned command, const struct ublksrv_ctrl_cmd *c)
 {
-  struct ublk_info *const info = (void *) (uintptr_t) c->address;
+  struct ublksrv_ctrl_dev_info *const info = (void *) (uintptr_t) c->address;
   const unsigned n = c->device - FIRST;
 
-  if (command == (UBLK_GET_FEATURES & 0xff)) {
+  if (command == (UBLK_U_CMD_GET_FEATURES & 0xff)) {
     memcpy (info, &kernel->features, sizeof kernel->features);
     return 0;
   }
-  if (command == (UBLK_ADD & 0xff))
+  if (command == (UBLK_U_CMD_ADD_DEV & 0xff))
     return add (info);
   if (n >= kernel->nr_devices || !kernel->devices[n].is_there)
     return -ENODEV;
   switch (command) {
-  case UBLK_GET_INFO & 0xff:
+  case UBLK_U_CMD_GET_DEV_INFO & 0xff:
     kernel->devices[n].looks++;
     info->device = c->device;
     info->cookie = kernel->devices[n].cookie;
     return 0;
-  case UBLK_SET_PARAMS & 0xff:
+  case UBLK_U_CMD_SET_PARAMS & 0xff:
     return kernel->params_result;
-  case UBLK_START & 0xff:
+  case UBLK_U_CMD_START_DEV & 0xff:
     if (c->value != (uint64_t) kernel->devices[n].opener)
       return -EINVAL;
     while (*(volatile bool *) &kernel->start_hangs)
       usleep (1000);
     kernel->devices[n].is_started = kernel->start_result == 0;
     return kernel->start_result;
-  case UBLK_STOP & 0xff:
+  case UBLK_U_CMD_STOP_DEV & 0xff:
     kernel->devices[n].is_started = false;
     return kernel->stop_result;
-  case UBLK_DELETE_ASYNC & 0xff:
+  case UBLK_U_CMD_DEL_DEV_ASYNC & 0xff:
     kernel->devices[n].is_there = kernel->devices[n].is_in_use;
     return 0;
   default:
