@@ -659,7 +659,7 @@ nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
                             : device_read (c, buf, count, offset));
 }
 
-/* The reason of each refusal goes to the server's log: a client that may
+/* The reason of each refusal goes to nbdkit's error log: a client that may
  * control the server may also fill that.
  */
 static int

@@ -384,7 +384,7 @@ int device_write_zone (struct request *r, const void *buf, bool may_trim,
 
 /* Write r->transfer bytes of BUF at the write pointer of the zone of
  * r->io.offset, which says then where that was.  COPY is NULL, or a copy of BUF
- * that is corrupted as the verdict has it for that place, and written instead.
+ * that is corrupted as the verdict has it for that offset, and written instead.
  */
 int device_append_zone (struct request *r, const void *buf, void *copy);
 

@@ -36,7 +36,7 @@ write_corrupted (struct request *r, const void *buf)
   return result;
 }
 
-/* Only with its zone does an append know its place. */
+/* Only with its zone does an append know its offset. */
 static int
 append_data (struct request *r, const void *buf)
 {

@@ -101,8 +101,8 @@ void fault_rule_clear (struct fault_rule *r);
 char *fault_rule_format (const struct fault_rule *r);
 
 /* Does a request touch the rule's bytes or zones?  All do where the rule has
- * none; none does without a place (COUNT 0, as a flush), or, where the rule has
- * zones, on a device that has none (ZONE_SIZE 0).
+ * none; none does without an offset (COUNT 0, as a flush), or, where the rule
+ * has zones, on a device that has none (ZONE_SIZE 0).
  */
 bool fault_rule_touches (const struct fault_rule *r, uint64_t offset,
                          uint64_t count, uint64_t zone_size);

@@ -444,10 +444,11 @@ complete (struct parser *p)
                    allowed);
   }
   if (r->end != 0 && r->nr_zones != 0)
-    return refuse (p->why, "range= and zones= are given: a rule has one place");
+    return refuse (p->why,
+                   "range= and zones= are given: a rule has one of them");
   if (r->operations == 1U << OP_FLUSH && (r->end != 0 || r->nr_zones != 0))
     return refuse (p->why,
-                   "'op=flush': a flush has no place; %s never meets "
+                   "'op=flush': a flush has no offset; %s never meets "
                    "one",
                    r->end != 0 ? "range=" : "zones=");
   return 0;

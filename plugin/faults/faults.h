@@ -14,7 +14,7 @@
  * Every rule is asked about a request, in that order, and each counts by itself
  * whatever the others do:
  *
- *     operation, place     no: nothing.       yes: it is evaluated
+ *     operation, range     no: nothing.       yes: it is evaluated
  *     from, for            arrived before `from` or after `for`: nothing
  *     after                the first N: counted, nothing else
  *     every                N-1 of N: counted, nothing else
@@ -185,7 +185,7 @@ struct fault_info {
   uint32_t id;
   const char *name;   /* or "" */
   const char *text;   /* in a form that fault_entry_new takes, name and all */
-  uint64_t evaluated; /* requests of its operations and place */
+  uint64_t evaluated; /* requests of its operations and range */
   uint64_t hits;
   bool spent; /* it will hit no more: count= is used up */
 };
@@ -254,9 +254,9 @@ void faults_wake (struct faults *f);
  * its data is stored.  A client's data must not change in its own buffer, so
  * for a write BUF is a copy.
  *
- * Every block that the rule's place touches is hit.  corrupt=zero makes it
+ * Every block that the rule's range touches is hit.  corrupt=zero makes it
  * zero.  corrupt=flip flips one bit of it, which depends on nothing but the
- * seed, the numbers of the device and of the rule, the place and size of the
+ * seed, the numbers of the device and of the rule, the offset and size of the
  * block, and whether it is read or written.  So a block that is read twice, or
  * as part of another request, is wrong in the same way, and a rule that flips a
  * block's bit on write does not flip the same bit on read.

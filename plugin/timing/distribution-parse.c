@@ -204,7 +204,7 @@ parse_seek (const char *s, enum operation op, struct distribution **r,
   int err, len;
 
   if (op == OP_FLUSH || op == OP_ZONE)
-    return refuse (why, "seek: is for operations with a place: read, write, "
+    return refuse (why, "seek: is for operations with an offset: read, write, "
                         "zero and trim, each by its own parameter");
   err = take_duration (&s, "track=", ',', &track, why);
   if (err == 0)

@@ -6,9 +6,9 @@
  * its zone's stripe (zones-order.c), and its thread unlocks the stripe.  Then
  * the thread waits; or the caller has set the write aside, and the thread
  * serves other requests meanwhile.  The request that moves the write pointer
- * wakes the early writes whose place the pointer reaches (one, unless two want
- * the same place), and those that it passes, which fail then.  So each write of
- * a queue wakes only the next one, and a write that waits holds no lock.
+ * wakes the early writes whose offset the pointer reaches (one, unless two want
+ * the same offset), and those that it passes, which fail then.  So each write
+ * of a queue wakes only the next one, and a write that waits holds no lock.
  *
  * Progress in a zone (zones_early_until) wakes no write: each looks at the
  * moment of the last progress when its own time is up.  A client that keeps

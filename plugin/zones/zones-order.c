@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The early writes of a stripe, in the order of their zones and places: a treap
- * (a search tree whose nodes have random priorities, and parents higher ones
- * than their children), so that each of the functions here takes about as many
- * steps as the logarithm of their number.  The stripe is locked.
+ * The early writes of a stripe, in the order of their zones and offsets: a
+ * treap (a search tree whose nodes have random priorities, and parents higher
+ * ones than their children), so that each of the functions here takes about as
+ * many steps as the logarithm of their number.  The stripe is locked.
  */
 
 #include <config.h>
 
 #include "zones-internal.h"
 
-/* Does A stand before B?  Writes of the same place are ordered by their own
+/* Does A stand before B?  Writes of the same offset are ordered by their own
  * addresses, so that the order never changes.
  */
 static bool

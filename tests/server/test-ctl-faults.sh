@@ -90,8 +90,8 @@ refused 'from=2 error=EIO' "*'from=2'*"
 refused 'for=0 error=EIO' "*'for=0'*"
 refused 'for=86401s error=EIO' "*'for=86401s'*"
 refused 'zones=3-1 error=EIO' "*'zones=3-1'*"
-refused 'zones=1 range=0+1 error=EIO' '*a rule has one place'
-refused 'op=flush range=0+1 error=EIO' '*a flush has no place*'
+refused 'zones=1 range=0+1 error=EIO' '*a rule has one of them'
+refused 'op=flush range=0+1 error=EIO' '*a flush has no offset*'
 refused 'device=nullb2 error=EIO' '*device=nullb2*'
 refused 'name=3 error=EIO' "*'name=3'*"
 refused 'name=all error=EIO' "*'name=all'*"

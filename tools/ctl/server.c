@@ -323,7 +323,7 @@ explain_refusal (const struct server *s, const char *name, const char *text,
     message_set (why,
                  "%s: the server lists this export and does not let it be "
                  "opened: a filter (multi-conn, openonce) may refuse it, as "
-                 "the server's log says%.200s",
+                 "nbdkit's error log says%.200s",
                  name, reason.text);
   }
   else

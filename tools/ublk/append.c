@@ -143,8 +143,8 @@ take_sent (struct zone *z, const struct append *append)
 }
 
 /* Has it failed only because another that was before it has failed, or may have
- * been served after it?  A server that finds a write at the wrong place has two
- * errors for that; any other error is about the append itself.
+ * been served after it?  A server that finds a write at the wrong offset has
+ * two errors for that; any other error is about the append itself.
  */
 static bool
 is_innocent (const struct zone *z, const struct append *append, int err)

@@ -29,7 +29,7 @@ append_is_done (struct io *io, int err)
     return;
   if (err == 0)
     request_note_written (r);
-  else /* before another one is sent to its place */
+  else /* before another one is sent to its offset */
     request_note_failure (r);
   list = appends_end (q->device->appends, &r->append, err, &is_over);
   if (is_over) {
@@ -70,7 +70,7 @@ take_turn (struct request *r)
                     ZONE_DESCRIPTOR_SIZE, &r->descriptor, pointer_is_read);
     break;
   case APPEND_GOES:
-    r->is_sent_again = false; /* not yet, to this place */
+    r->is_sent_again = false; /* not yet, to this offset */
     request_note_append (r, r->append.offset);
     request_submit (r, q->data, IO_WRITE, r->append.offset, r->append.count,
                     NULL, append_is_done);

@@ -7,8 +7,8 @@
  * done the first time, and only the answer was lost:
  *
  *     reads, flushes, reports    are asked once more
- *     writes, zeroes, discards   are done once more, at the same place
- *     writes to a zone, appends  are sent to the same place: if they have been
+ *     writes, zeroes, discards   are done once more, at the same offset
+ *     writes to a zone, appends  are sent to the same offset: if they have been
  *                                done, they fail there, and the zone's write
  *                                pointer, which is behind them, says why
  *     commands to a zone         are done once more; one that fails is looked
@@ -19,9 +19,9 @@
  * it, a flush on a new connection may cover none of them.  Then the next flush
  * fails, as that of a disk does that has lost its cache.
  *
- * So an append that was in flight keeps its place, and only later ones read the
- * write pointer anew.  Nothing can be done about a request that the server has
- * got by a dead connection and serves only after what was sent by another.
+ * So an append that was in flight keeps its offset, and only later ones read
+ * the write pointer anew.  Nothing can be done about a request that the server
+ * has got by a dead connection and serves only after what was sent by another.
  */
 
 #include <config.h>

@@ -305,7 +305,7 @@ test_wrong (void **state)
        "9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,"
        "4",
        "'zones=0,1", "up to 64 zones"},
-      {"hang zones=1 range=0+1", "range= and zones=", "one place"},
+      {"hang zones=1 range=0+1", "range= and zones=", "one of them"},
 
       {"hang from=1", "'from=1'", "a duration from 0 to 86400s"},
       {"hang from=", "'from='", "a duration"},

@@ -614,7 +614,7 @@ test_seek_operations (void **state)
   distribution_unref (parse_for (OP_TRIM, text));
   assert_int_equal (distribution_parse (text, OP_FLUSH, &d, &why), -EINVAL);
   assert_string_equal (why.text,
-                       "seek: is for operations with a place: read, write, "
+                       "seek: is for operations with an offset: read, write, "
                        "zero and trim, each by its own parameter");
   assert_int_equal (distribution_parse (text, OP_ZONE, &d, &why), -EINVAL);
 }
