@@ -145,19 +145,21 @@ next_slot (struct request *r, struct latency_slot *forgotten)
   return &more[n];
 }
 
-/* A client sees what the way to it takes on top of a latency.  So for the drive
- * the request has come so much earlier; and its time is over so much earlier,
- * at once where it is shorter than the way.  Requests keep their distances.
+/* A client sees its overhead on top of a latency.  So for the drive the request
+ * has come so much earlier; and its time is over so much earlier, at once where
+ * it is shorter than the overhead.  Requests keep their distances.
  */
 static uint64_t
 drive_arrival (const struct request *r)
 {
   const uint64_t origin = r->connection->device->latency.origin;
-  const uint64_t arrival = r->io.arrival, way = r->version->s.way;
+  const uint64_t arrival = r->io.arrival;
+  const uint64_t overhead = r->version->s.client_overhead;
 
-  if (way == 0)
+  if (overhead == 0)
     return arrival;
-  return arrival > origin && arrival - origin > way ? arrival - way : origin;
+  return arrival > origin && arrival - origin > overhead ? arrival - overhead
+                                                         : origin;
 }
 
 void

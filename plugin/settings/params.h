@@ -80,8 +80,8 @@ struct settings {
   struct zone_settings zones;
   bool badblocks_once;
   bool badblocks_partial_io;
-  uint64_t way;  /* what a client sees on top of each latency, in nanoseconds */
-  uint64_t spin; /* as for waiter_wait */
+  uint64_t client_overhead; /* what a client sees on top of each latency, ns */
+  uint64_t spin;            /* as for waiter_wait */
   uint64_t seed;
   char write_log[MAX_FILE_NAME + 1]; /* its path, or "" */
 };

@@ -96,7 +96,7 @@ says 2 'nullblk-measure: --sizes: allowed are *' --sizes 4K,4K x
 says 2 'nullblk-measure: --sizes: allowed are *' --sizes 100 x
 says 2 'nullblk-measure: --depths: allowed are *' --depths 2,1 x
 says 2 'nullblk-measure: --depths: allowed are *' --depths 1,,2 x
-says 2 'nullblk-measure: --way: allowed is *' --way 3 x
+says 2 'nullblk-measure: --client-overhead: allowed is *' --client-overhead 3 x
 says 1 'nullblk-measure: /nowhere: No such file or directory' /nowhere
 says 1 'nullblk-measure: /dev/null: allowed is a block device, *' /dev/null
 says 1 "nullblk-measure: $tmp/fails: allowed is what has at least 1 MiB" \
@@ -110,7 +110,7 @@ says 1 'nullblk-measure: --output=*/disk: allowed is another file*' \
   --sizes 4K --depths 1 --seconds 1 --output "$tmp/disk" "$tmp/disk"
 
 # Reads alone, each load once.
-measure --sizes 4K,64K --depths 1,2,4 --seconds 1 --way 3us \
+measure --sizes 4K,64K --depths 1,2,4 --seconds 1 --client-overhead 3us \
   --output "$tmp/drive.model" "$tmp/disk"
 [ "$(wc -l <"$tmp/fio.log")" = 10 ] || fail "$(cat "$tmp/fio.log")"
 ! grep -v -- '--readonly' "$tmp/fio.log" || fail "it would write"
@@ -118,15 +118,15 @@ measure --sizes 4K,64K --depths 1,2,4 --seconds 1 --way 3us \
 ! grep -v -- '--direct=1' "$tmp/fio.log" || fail "it reads the page cache"
 [ ! -e "$tmp/drive.model.part" ] || fail "what was kept stays"
 has '# Source: measured by fio-9\.9\.' 'size=1M' 'read-iops=(19999|20000)' \
-  '# figure: randread 64K q2 iops=19801 mean=101\.0us .*' 'way=3us' \
+  '# figure: randread 64K q2 iops=19801 mean=101\.0us .*' 'client-overhead=3us' \
   'read-latency=percentiles:p1=100000ns,.*'
 ! grep -q '^write\|^flush' "$tmp/drive.model" || fail "$(cat "$tmp/drive.model")"
 "$NBDKIT" "$PLUGIN" model="$tmp/drive.model" --dump-plugin >/dev/null ||
   fail "the plugin does not take it: $(cat "$tmp/drive.model")"
 
 # Writes and flushes, of an NBD export.
-measure --write --sizes 4K --depths 1 --seconds 1 --sustain 9 --way 0 \
-  --output "$tmp/drive.model" nbd://localhost
+measure --write --sizes 4K --depths 1 --seconds 1 --sustain 9 \
+  --client-overhead 0 --output "$tmp/drive.model" nbd://localhost
 grep -q -- '--ioengine=nbd --uri=nbd://localhost' "$tmp/fio.log" ||
   fail "$(cat "$tmp/fio.log")"
 [ "$(grep -c -- '--fsync=' "$tmp/fio.log")" = 3 ] || fail "$(cat "$tmp/fio.log")"
@@ -137,7 +137,8 @@ has '# figure: flush 4K n64 p50=129\.0ms' '# figure: sustain 4K q32 n4 .*' \
 
 # It fails half way, and goes on there; but not with something else.
 echo 'randread 4096 4' >"$tmp/fails"
-half=(--sizes 4K --depths "1,2,4" --way 0 --output "$tmp/half.model")
+half=(--sizes 4K --depths "1,2,4" --client-overhead 0 --output
+  "$tmp/half.model")
 : >"$tmp/fio.log"
 ! "$program" --seconds 1 "${half[@]}" "$tmp/disk" >"$tmp/out" 2>"$tmp/err" ||
   fail "fio has not failed"

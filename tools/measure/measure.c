@@ -104,7 +104,7 @@ measure_cells (const struct target *t, struct part *part)
 
 /* What our own server and fio add, near the times of the drive. */
 static void
-measure_way (const struct figures_list *list)
+measure_client_overhead (const struct figures_list *list)
 {
   const struct figures *f = NULL;
   size_t i;
@@ -115,15 +115,16 @@ measure_way (const struct figures_list *list)
   }
   if (f == NULL)
     return;
-  options.way =
-      run_way ((uint64_t) fmax (20000, fmin (figures_percentile (f, 50), 2e7)),
-               options.seconds < 3 ? options.seconds : 3);
-  if (options.way < 0)
-    fprintf (stderr, "nullblk-measure: what the way to a client takes is not "
-                     "known: nullblk-serve or fio's engine nbd is missing\n");
+  options.client_overhead = run_client_overhead (
+      (uint64_t) fmax (20000, fmin (figures_percentile (f, 50), 2e7)),
+      options.seconds < 3 ? options.seconds : 3);
+  if (options.client_overhead < 0)
+    fprintf (stderr,
+             "nullblk-measure: what a client adds to each latency is not "
+             "known: nullblk-serve or fio's engine nbd is missing\n");
   else
-    fprintf (stderr, "nullblk-measure: the way to a client takes %.1f us\n",
-             options.way / 1e3);
+    fprintf (stderr, "nullblk-measure: a client adds %.1f us to each latency\n",
+             options.client_overhead / 1e3);
 }
 
 static void
@@ -136,8 +137,8 @@ measure (const char *name)
   target_open (&t, name, options.write);
   part_open (&part, &t);
   measure_cells (&t, &part);
-  if (options.way < 0)
-    measure_way (&part.list);
+  if (options.client_overhead < 0)
+    measure_client_overhead (&part.list);
   t.drive.part = options.seconds;
   figures_sort (&part.list);
   model_write (name, part.version, &part.list, &t.drive);

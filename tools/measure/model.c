@@ -83,7 +83,7 @@ static void
 print_model (FILE *fp, const char *of, const char *version,
              const struct figures_list *list, const struct drive_facts *drive)
 {
-  char *settings = make_settings (list, drive), way[32];
+  char *settings = make_settings (list, drive), overhead[32];
   struct message line; /* of which a name makes no two */
   size_t i;
 
@@ -97,12 +97,13 @@ print_model (FILE *fp, const char *of, const char *version,
   fputs ("#\n", fp);
   print_distance (fp, settings, list);
   fputs (settings, fp);
-  if (options.way > 0) {
-    duration_format ((uint64_t) (options.way + 0.5), way, sizeof way);
+  if (options.client_overhead > 0) {
+    duration_format ((uint64_t) (options.client_overhead + 0.5), overhead,
+                     sizeof overhead);
     fprintf (fp,
              "# What a client sees on top of that, on the machine that "
-             "measured.\nway=%s\n",
-             way);
+             "measured.\nclient-overhead=%s\n",
+             overhead);
   }
   free (settings);
 }

@@ -25,7 +25,7 @@ struct options options = {
     .seconds = 5,
     .sustain = 60,
     .rounds = 3,
-    .way = -1,
+    .client_overhead = -1,
 };
 
 bool
@@ -55,7 +55,8 @@ usage (FILE *fp)
       "  --depths N,...      requests at a time, 1,2,4,8,16,32,64 by default\n"
       "  --quick             fewer sizes and depths: 4K,64K,1M and 1,8,32\n"
       "  --sustain SECONDS   of writes until they are steady, 60 by default\n"
-      "  --way DURATION      to the client; measured by default\n"
+      "  --client-overhead DURATION\n"
+      "                      added to each latency; measured by default\n"
       "  --restart           forget what an interrupted measurement has done\n"
       "  --from              make the model of what fio has written before\n"
       "  --compare           A and B: devices, files or URIs, measured in\n"
@@ -150,13 +151,13 @@ take_quick (void)
 }
 
 static void
-take_way (const char *text)
+take_client_overhead (const char *text)
 {
   uint64_t nsec;
 
   if (duration_parse (text, strlen (text), &nsec) < 0)
-    refuse ("--way", "allowed is " DURATION_FORM);
-  options.way = (double) nsec;
+    refuse ("--client-overhead", "allowed is " DURATION_FORM);
+  options.client_overhead = (double) nsec;
 }
 
 static void
@@ -175,7 +176,7 @@ enum {
   DEPTHS,
   QUICK,
   SUSTAINS,
-  WAY,
+  CLIENT_OVERHEAD,
   RESTART,
   FROM,
   COMPARE,
@@ -196,7 +197,7 @@ parse (int argc, char *argv[])
       {"depths", required_argument, NULL, DEPTHS},
       {"quick", no_argument, NULL, QUICK},
       {"sustain", required_argument, NULL, SUSTAINS},
-      {"way", required_argument, NULL, WAY},
+      {"client-overhead", required_argument, NULL, CLIENT_OVERHEAD},
       {"restart", no_argument, NULL, RESTART},
       {"from", no_argument, NULL, FROM},
       {"compare", no_argument, NULL, COMPARE},
@@ -231,8 +232,8 @@ parse (int argc, char *argv[])
     case SUSTAINS:
       options.sustain = take_count ("--sustain", optarg, 0, 86400);
       break;
-    case WAY:
-      take_way (optarg);
+    case CLIENT_OVERHEAD:
+      take_client_overhead (optarg);
       break;
     case RESTART:
       options.restart = true;

@@ -22,10 +22,11 @@ struct options {
   unsigned depths[MAX_LIST];
   size_t nr_sizes, nr_depths;
   unsigned seconds, sustain, rounds;
-  double way; /* nanoseconds; negative: to be measured */
+  double client_overhead; /* nanoseconds; negative: to be measured */
 };
 
-/* What options_parse has found.  Only "way" changes later, if it is measured.
+/* What options_parse has found.  Only client_overhead changes later, if it is
+ * measured.
  */
 extern struct options options;
 

@@ -266,7 +266,7 @@ quote (const char *from, char *to, size_t size)
 }
 
 double
-run_way (uint64_t nsec, unsigned seconds)
+run_client_overhead (uint64_t nsec, unsigned seconds)
 {
   const struct cell cell = {RANDREAD, 4096, 1, 0};
   struct arguments serve = {.n = 0}, fio = {.n = 0};

@@ -20,6 +20,6 @@ void run_cell (const struct target *t, const struct cell *cell,
  * nullblk-serve serves a device whose reads take NSEC over a socket, and fio
  * reads from it.  Returns a negative number where that cannot be.
  */
-double run_way (uint64_t nsec, unsigned seconds);
+double run_client_overhead (uint64_t nsec, unsigned seconds);
 
 #endif /* NULLBLK_RUN_H */

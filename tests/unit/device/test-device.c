@@ -265,13 +265,13 @@ test_latency_of_operations (void **state)
   }
 }
 
-/* What the way to the client takes is taken off, and no more than there is. */
+/* The overhead of the client is subtracted, and no more than there is. */
 static void
 test_way (void **state)
 {
   (void) state;
   CREATE ("latency", "7us", "flush-latency", "1us", "trim-latency", "3us",
-          "way", "3us");
+          "client-overhead", "3us");
   d->device->latency.origin = 1;
   request_each ();
   assert_int_equal (asked (OP_READ)->longest, 4 * NSEC_PER_USEC);
@@ -281,7 +281,7 @@ test_way (void **state)
   devices_destroy (devices);
 
   /* Nothing has come before the device was there. */
-  CREATE ("latency", "7us", "way", "100s");
+  CREATE ("latency", "7us", "client-overhead", "100s");
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_true (histogram_total (asked (OP_READ)) == 0 ||
                asked (OP_READ)->longest < 7 * NSEC_PER_USEC);
