@@ -31,7 +31,7 @@
 #define PROBE_SECONDS 15
 
 /* NBD's longest name. */
-#define MOST_NAME 4096
+#define MAX_NAME 4096
 
 /*---------------------------------------------------------------------*/
 /* Connecting */
@@ -71,7 +71,7 @@ static int
 name_export (struct nbd_handle *h, const char *ending)
 {
   char *name = nbd_get_export_name (h);
-  char other[MOST_NAME + 1];
+  char other[MAX_NAME + 1];
   int n;
 
   if (name == NULL)
@@ -79,7 +79,7 @@ name_export (struct nbd_handle *h, const char *ending)
   n = snprintf (other, sizeof other, "%s%s", name[0] != '\0' ? name : "nullb0",
                 ending);
   free (name);
-  return n <= MOST_NAME ? nbd_set_export_name (h, other) : -1;
+  return n <= MAX_NAME ? nbd_set_export_name (h, other) : -1;
 }
 
 struct search {

@@ -16,15 +16,15 @@
 /* Polling is worse if so many of the first requests polled for show it. */
 #define SHOWN 8
 #define FIRST_REST 256
-#define MOST_REST 8192
+#define MAX_REST 8192
 
 /* So many polls in vain, and there are none for a while. */
-#define MOST_IN_VAIN 4
+#define MAX_IN_VAIN 4
 
 /* The most that a poll can save of a request's time, in ns, which is a lot: a
  * CPU that wakes up takes a third of it in a virtual machine.
  */
-#define MOST_SAVED 100000
+#define MAX_SAVED 100000
 
 /* So many requests have to come one at a time after some that came together. */
 #define APART 64
@@ -36,17 +36,17 @@
 
 /* The first nap, and the longest, in ns. */
 #define FIRST_NAP 10000
-#define MOST_NAP 20000
+#define MAX_NAP 20000
 
 /* Chances that are left out after naps that were too long. */
-#define MOST_TOO_LONG 8
+#define MAX_TOO_LONG 8
 #define FIRST_SKIP 2
-#define MOST_SKIP 1024
+#define MAX_SKIP 1024
 
 /* Where a poll has lost its CPU again after no more than that many, others want
  * it, and so many requests at least follow.
  */
-#define MOST_KEPT 512
+#define MAX_PACE_KEPT 512
 #define REST_OF_LOSER 4096
 
 /* Polling that has gone on for so many is trusted again. */
@@ -80,7 +80,7 @@ pace_init (struct pace *p)
   memset (p, 0, sizeof *p);
   p->rest[false] = p->rest[true] = FIRST_REST;
   p->skips = FIRST_SKIP;
-  p->kept = MOST_KEPT;
+  p->kept = MAX_PACE_KEPT;
   begin_phase (p, FIRST, WINDOW);
 }
 
@@ -109,7 +109,7 @@ pace_together (struct pace *p)
 static void
 lengthen (uint32_t *rest)
 {
-  if (*rest < MOST_REST)
+  if (*rest < MAX_REST)
     *rest *= 2;
 }
 
@@ -160,7 +160,7 @@ static bool
 may_pay (const struct pace *p, uint64_t cost)
 {
   const uint64_t time = time_of (p, WINDOW);
-  const uint64_t least = time > MOST_SAVED ? time - MOST_SAVED : 0;
+  const uint64_t least = time > MAX_SAVED ? time - MAX_SAVED : 0;
 
   return least * least < cost - cost / 5;
 }
@@ -195,7 +195,7 @@ end_phase (struct pace *p, uint64_t cpu)
 static void
 lose_cpu (struct pace *p, uint64_t now)
 {
-  const bool again = p->kept < MOST_KEPT;
+  const bool again = p->kept < MAX_PACE_KEPT;
 
   p->kept = 0;
   p->last = p->last != 0 ? now : 0;
@@ -220,9 +220,9 @@ pace_count (struct pace *p, uint64_t now, enum poll_end end,
     lose_cpu (p, now);
     return;
   }
-  p->kept += pace_polls (p) && p->kept < MOST_KEPT;
+  p->kept += pace_polls (p) && p->kept < MAX_PACE_KEPT;
   p->in_vain = end == POLL_IN_VAIN ? p->in_vain + 1 : 0;
-  if (p->in_vain >= MOST_IN_VAIN) {
+  if (p->in_vain >= MAX_IN_VAIN) {
     decide (p, false);
     return;
   }
@@ -280,17 +280,17 @@ pace_look (struct pace *p, bool napped, bool busy)
   if (!napped || p->nap == 0)
     return;
   if (busy) {
-    p->nap = p->nap < MOST_NAP ? p->nap + p->nap / 4 : MOST_NAP;
+    p->nap = p->nap < MAX_NAP ? p->nap + p->nap / 4 : MAX_NAP;
     p->too_long = 0;
     if (p->nap > FIRST_NAP + FIRST_NAP / 2)
       p->skips = FIRST_SKIP;
   }
   else if (p->nap > FIRST_NAP)
     p->nap = p->nap - p->nap / 8 > FIRST_NAP ? p->nap - p->nap / 8 : FIRST_NAP;
-  else if (++p->too_long >= MOST_TOO_LONG) {
+  else if (++p->too_long >= MAX_TOO_LONG) {
     p->too_long = 0;
     p->nap = 0;
     p->skip = p->skips;
-    p->skips = p->skips < MOST_SKIP ? 2 * p->skips : MOST_SKIP;
+    p->skips = p->skips < MAX_SKIP ? 2 * p->skips : MAX_SKIP;
   }
 }

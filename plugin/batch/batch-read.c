@@ -19,7 +19,7 @@
 /* A look at the socket takes no longer, in ns, but where the CPU is somebody
  * else's meanwhile.
  */
-#define MOST_JUMP 200000
+#define MAX_JUMP 200000
 
 /* The descriptors that nbdkit_nanosleep has, and some. */
 #define MAX_LISTENING 8
@@ -119,7 +119,7 @@ poll_for_request (struct batch_socket *c, int fd, const struct iovec *iov,
     last = now;
     r = read_at_once (fd, iov);
     now = batch_libc.now ();
-    if (now - last > MOST_JUMP) {
+    if (now - last > MAX_JUMP) {
       *end = POLL_LOST_CPU;
       return r;
     }

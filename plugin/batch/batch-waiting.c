@@ -27,11 +27,11 @@
 #define COMMON ((size_t) 256 << 20)
 
 /* A buffer larger than KEPT is given back when its reply has been sent, and so
- * is any buffer while more than MOST_TO_KEEP bytes are in use: so connections
+ * is any buffer while more than MAX_TO_KEEP bytes are in use: so connections
  * that ask for nothing more never keep all of the room.
  */
 #define KEPT (16 * 1024)
-#define MOST_TO_KEEP ((size_t) 128 << 20)
+#define MAX_TO_KEEP ((size_t) 128 << 20)
 
 static atomic_size_t bytes_of_all;
 static atomic_size_t bytes_of_common;
@@ -244,7 +244,7 @@ void
 deferred_make_idle (struct batch_socket *c, struct deferred *d)
 {
   if (d->room > KEPT ||
-      atomic_load_explicit (&bytes_of_all, memory_order_relaxed) > MOST_TO_KEEP)
+      atomic_load_explicit (&bytes_of_all, memory_order_relaxed) > MAX_TO_KEEP)
     free_reply (c, d);
   d->len = 0;
   d->next = c->idle;

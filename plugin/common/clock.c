@@ -24,7 +24,7 @@
 #define CROWD 8
 
 /* The longest spin of SPIN_AUTO. */
-#define MOST_SPIN (200 * NSEC_PER_USEC)
+#define MAX_SPIN (200 * NSEC_PER_USEC)
 
 /* In the last 2 us before a deadline a spin does not call wait_ops.check. */
 #define LOOK_UNTIL (2 * NSEC_PER_USEC)
@@ -36,9 +36,9 @@
  * taken for lateness: a thread that woke later than that was kept waiting for a
  * CPU, which tells nothing about the next sleep.
  */
-#define USUAL_AT_FIRST (5 * NSEC_PER_USEC)
+#define LATE_AT_FIRST (5 * NSEC_PER_USEC)
 #define WORST_AT_FIRST (60 * NSEC_PER_USEC)
-#define MOST_LATE (250 * NSEC_PER_USEC)
+#define MAX_LATE (250 * NSEC_PER_USEC)
 
 /* The estimate of the usual lateness changes in larger steps at the first
  * sleeps.
@@ -115,7 +115,7 @@ learn (_Atomic uint32_t *estimate, uint64_t late, uint32_t down, uint32_t up)
   uint32_t r = atomic_load_explicit (estimate, memory_order_relaxed);
 
   if (late > r)
-    r = r + up < MOST_LATE ? r + up : MOST_LATE;
+    r = r + up < MAX_LATE ? r + up : MAX_LATE;
   else
     r = r > down ? r - down : 0;
   atomic_store_explicit (estimate, r, memory_order_relaxed);
@@ -208,7 +208,7 @@ waiter_init (struct waiter *w, int cpus)
   atomic_init (&w->spinners, 0);
   atomic_init (&w->waiting, 0);
   for (i = 0; i < NR_LATENESS; i++) {
-    atomic_init (&w->lateness[i].usual, USUAL_AT_FIRST);
+    atomic_init (&w->lateness[i].usual, LATE_AT_FIRST);
     atomic_init (&w->lateness[i].worst, WORST_AT_FIRST);
     atomic_init (&w->lateness[i].seen, 0);
   }
@@ -227,8 +227,8 @@ sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
     *ahead = spin;
     return spin != 0 && left > spin;
   }
-  *ahead = worst < MOST_SPIN ? worst : MOST_SPIN;
-  return left > *ahead + LEAST_SLEEP || left > MOST_SPIN;
+  *ahead = worst < MAX_SPIN ? worst : MAX_SPIN;
+  return left > *ahead + LEAST_SLEEP || left > MAX_SPIN;
 }
 
 static int

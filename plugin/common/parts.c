@@ -19,7 +19,7 @@
 #define MIB (UINT64_C (1) << 20)
 
 /* The most parts that a kind of values may have, and the most bytes. */
-#define MOST_PARTS 16
+#define MAX_PARTS 16
 
 static uint64_t *
 number_of (const struct value_part *part, void *value)
@@ -154,8 +154,8 @@ int
 parts_parse (const struct parts *parts, const char *text, void *value,
              struct message *why)
 {
-  uint64_t r[MOST_PARTS] = {0};
-  bool given[MOST_PARTS] = {false};
+  uint64_t r[MAX_PARTS] = {0};
+  bool given[MAX_PARTS] = {false};
   const char *wrong;
   size_t i, len;
 
@@ -195,7 +195,7 @@ void
 parts_format (const struct parts *parts, const void *value, char *buf,
               size_t len)
 {
-  static const uint64_t none[MOST_PARTS];
+  static const uint64_t none[MAX_PARTS];
   const struct value_part *part = parts->part;
   char number[32];
   size_t i, used = 0;

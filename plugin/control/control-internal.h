@@ -21,16 +21,16 @@
  * that were done: up to 31 letters, digits and '-'.
  */
 #define TAG_SIZE 32
-#define MOST_TAGS 8
+#define MAX_TAGS 8
 
 struct control {
   enum document document;
   struct device *device;
 
-  pthread_mutex_t lock;           /* guards what follows */
-  struct message error;           /* "" or why the last change was refused */
-  uint64_t error_of;              /* the client who asked for that change */
-  char done[MOST_TAGS][TAG_SIZE]; /* tags of the last changes; the rest "" */
+  pthread_mutex_t lock;          /* guards what follows */
+  struct message error;          /* "" or why the last change was refused */
+  uint64_t error_of;             /* the client who asked for that change */
+  char done[MAX_TAGS][TAG_SIZE]; /* tags of the last changes; the rest "" */
   char *text;       /* NULL, or the text that is being read, without padding */
   uint64_t text_of; /* the client who reads the text */
   size_t used;      /* bytes of the text */

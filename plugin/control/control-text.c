@@ -163,7 +163,7 @@ make_config (struct control *c)
       add (c, " %s", row.name);
   }
   add (c, "\n# done:");
-  for (i = 0; i < MOST_TAGS && c->done[i][0] != '\0'; i++)
+  for (i = 0; i < MAX_TAGS && c->done[i][0] != '\0'; i++)
     add (c, " %s", c->done[i]);
   add (c, "\n");
   set = device_hold_settings (c->device);

@@ -18,7 +18,7 @@
 /* The largest request, unless a report of all zones is larger.  The kernel
  * makes requests of 1280 KiB at most by itself (4 MiB since Linux 6.19).
  */
-#define USUAL_MAX_IO (UINT64_C (4) << 20)
+#define DEFAULT_MAX_IO (UINT64_C (4) << 20)
 
 /* By NBD's rules a server that names no limit takes requests up to this size.
  */
@@ -33,7 +33,7 @@
 
 /* One discard or write of zeroes has no more bytes: NBD counts them in 32 bits.
  */
-#define MOST_CLEARED (UINT64_C (1) << 30)
+#define MAX_CLEARED (UINT64_C (1) << 30)
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
@@ -122,8 +122,8 @@ plan_requests (struct plan *plan, const struct export *e,
 {
   const uint64_t most = largest_request (e);
   const uint64_t report = e->nr_zones * ZONE_DESCRIPTOR_SIZE;
-  uint64_t most_report = (uint64_t) MOST_REPORT_PAGES * w->page_size;
-  uint64_t max_io = USUAL_MAX_IO;
+  uint64_t most_report = (uint64_t) MAX_REPORT_PAGES * w->page_size;
+  uint64_t max_io = DEFAULT_MAX_IO;
 
   if (most_report > UBLK_MAX_IO)
     most_report = UBLK_MAX_IO;
@@ -276,13 +276,13 @@ plan_clearing (struct plan *plan, const struct export *e)
   p->types |= UBLK_PARAM_TYPE_DISCARD;
   p->discard_granularity = 1u << p->physical_block_shift;
   p->max_discard_segments = 1;
-  plan->sure_to_clear = MOST_CLEARED;
+  plan->sure_to_clear = MAX_CLEARED;
   while (plan->sure_to_clear > largest_request (e))
     plan->sure_to_clear /= 2;
   if (e->can_trim)
-    p->max_discard_sectors = MOST_CLEARED / SECTOR;
+    p->max_discard_sectors = MAX_CLEARED / SECTOR;
   if (e->can_zero)
-    p->max_write_zeroes_sectors = MOST_CLEARED / SECTOR;
+    p->max_write_zeroes_sectors = MAX_CLEARED / SECTOR;
 }
 
 int

@@ -21,7 +21,7 @@
  * of this many pages at most: so there are 65536 zones at most where a page has
  * 4 KiB.
  */
-#define MOST_REPORT_PAGES 1024
+#define MAX_REPORT_PAGES 1024
 
 /* The export; sizes are bytes. */
 struct export

@@ -18,7 +18,7 @@
 /* Buffers that the kernel knows: those of the links of a queue, and of others
  * that take their place.
  */
-#define MOST_KNOWN 32
+#define MAX_KNOWN 32
 
 struct ring {
   struct io_uring uring;
@@ -78,7 +78,7 @@ ring_register_buffer (struct ring *r, void *buf, size_t size)
   int index;
 
   if (!r->can_know)
-    r->can_know = io_uring_register_buffers_sparse (&r->uring, MOST_KNOWN) == 0;
+    r->can_know = io_uring_register_buffers_sparse (&r->uring, MAX_KNOWN) == 0;
   if (!r->can_know || r->known == UINT32_MAX)
     return -1;
   index = __builtin_ctz (~r->known);

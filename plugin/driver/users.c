@@ -22,7 +22,7 @@
 
 #include "users.h"
 
-#define MOST_PATH 600
+#define MAX_PATH 600
 
 struct device {
   const char *name;
@@ -50,7 +50,7 @@ is_named_so (const struct device *d, const char *path)
 static bool
 is_file_of (const struct device *d, const char *link)
 {
-  char path[MOST_PATH];
+  char path[MAX_PATH];
   struct stat st;
   ssize_t n;
 
@@ -72,7 +72,7 @@ for_each (const struct device *d, const char *directory,
           int (*look) (const struct device *d, const char *path))
 {
   struct dirent *entry;
-  char path[MOST_PATH];
+  char path[MAX_PATH];
   int r = 0;
   DIR *dir;
 
@@ -103,7 +103,7 @@ static int
 look_at_directory (const struct device *d, const char *path,
                    const char *directory)
 {
-  char whole[MOST_PATH + 16];
+  char whole[MAX_PATH + 16];
 
   snprintf (whole, sizeof whole, "%s/%s", path, directory);
   return for_each (d, whole, look_at_file);
@@ -126,7 +126,7 @@ static int
 look_at_process (const struct device *d, const char *path)
 {
   const char *pid = strrchr (path, '/') + 1;
-  char threads[MOST_PATH + 16];
+  char threads[MAX_PATH + 16];
   int r;
 
   if (!isdigit ((unsigned char) pid[0]) || atoi (pid) == getpid ())
@@ -141,7 +141,7 @@ look_at_process (const struct device *d, const char *path)
 static int
 look_at_loop (const struct device *d, const char *path)
 {
-  char file[MOST_PATH + 32], text[MOST_PATH] = "";
+  char file[MAX_PATH + 32], text[MAX_PATH] = "";
   FILE *fp;
 
   snprintf (file, sizeof file, "%s/loop/backing_file", path);
@@ -166,7 +166,7 @@ look_at_holder (const struct device *d, const char *path)
 static int
 look_at_part (const struct device *d, const char *path)
 {
-  char holders[MOST_PATH + 16];
+  char holders[MAX_PATH + 16];
 
   if (!is_named_so (d, path))
     return 0;
@@ -178,7 +178,7 @@ int
 users_find (const char *name)
 {
   struct device d = {.name = name};
-  char path[MOST_PATH];
+  char path[MAX_PATH];
   unsigned major, minor;
   FILE *fp;
   int r;

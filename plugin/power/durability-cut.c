@@ -85,7 +85,7 @@ struct cutting {
 
   /* The fates of the blocks of one region. */
   uint64_t region;
-  enum fate { UNKNOWN, UNDONE, SETTLED } fate[MOST_BLOCKS];
+  enum fate { UNKNOWN, UNDONE, SETTLED } fate[MAX_BLOCKS];
 };
 
 /* Does the version of a block that U undoes get lost? */

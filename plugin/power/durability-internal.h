@@ -21,7 +21,7 @@
 
 #define REGION_SHIFT 17
 #define REGION (UINT64_C (1) << REGION_SHIFT)
-#define MOST_BLOCKS (REGION / 512) /* in a region */
+#define MAX_BLOCKS (REGION / 512) /* in a region */
 
 enum undo_kind { DATA, HOLE, FENCE };
 

@@ -33,10 +33,10 @@
 #define LOG_VERSION 1
 #define SUPER_SIZE 28
 #define ENTRY_SIZE 32
-#define LARGEST_SECTOR 65536
+#define MAX_SECTOR 65536
 
 /* Replay tools read the data of an entry at once. */
-#define LONGEST_ZERO (UINT64_C (64) << 20)
+#define MAX_ZERO (UINT64_C (64) << 20)
 
 struct position {
   uint64_t entries;
@@ -218,7 +218,7 @@ writelog_zero (struct writelog *log, uint64_t count, uint64_t offset, bool fua)
   int r = 0;
 
   for (; count > 0 && r == 0; offset += len, count -= len) {
-    len = min (count, LONGEST_ZERO);
+    len = min (count, MAX_ZERO);
     r = append (log, fua && len == count ? WRITELOG_FUA : 0, offset, len, NULL,
                 "");
   }
@@ -448,12 +448,12 @@ read_super (struct writelog_reader *r, struct message *why)
                    get (super + 8, 8), LOG_VERSION);
   r->entries = get (super + 16, 8);
   r->sector_size = (uint32_t) get (super + 24, 4);
-  if (r->sector_size < 512 || r->sector_size > LARGEST_SECTOR ||
+  if (r->sector_size < 512 || r->sector_size > MAX_SECTOR ||
       (r->sector_size & (r->sector_size - 1)) != 0)
     return refuse (why,
                    "it is a write log with sectors of %" PRIu32
                    " bytes: allowed are powers of two from 512 to %d",
-                   r->sector_size, LARGEST_SECTOR);
+                   r->sector_size, MAX_SECTOR);
   r->next = r->sector_size;
   r->sector = malloc (r->sector_size);
   return r->sector == NULL ? fail (-ENOMEM, why) : 0;

@@ -109,7 +109,7 @@ hint_of_queues (const struct params *p, struct message *hint)
                  "(nbd-client --connections)",
                  s->submit_queues);
   else if (params_given (p, "hw-queue-depth") &&
-           s->hw_queue_depth != USUAL_HW_QUEUE_DEPTH)
+           s->hw_queue_depth != DEFAULT_HW_QUEUE_DEPTH)
     message_set (
         hint,
         "hw-queue-depth=%" PRIu64

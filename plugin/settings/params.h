@@ -39,7 +39,7 @@
 /* The limits of the kernel's ublk driver. */
 #define MAX_SUBMIT_QUEUES 4096
 #define MAX_HW_QUEUE_DEPTH 4096
-#define USUAL_HW_QUEUE_DEPTH 128
+#define DEFAULT_HW_QUEUE_DEPTH 128
 
 /* Words that a parameter allows, stored as unsigned. */
 enum parallel { PARALLEL_AUTO, PARALLEL_OFF, PARALLEL_ON };

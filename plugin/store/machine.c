@@ -16,12 +16,12 @@
 #include "machine.h"
 
 /* Plenty for a cgroup, and little on a thread's stack. */
-#define LONGEST_PATH 1024
+#define MAX_PATH 1024
 
 static FILE *
 open_under (const char *root, const char *path)
 {
-  char name[LONGEST_PATH];
+  char name[MAX_PATH];
   int n;
 
   n = snprintf (name, sizeof name, "%s%s", root, path);
@@ -61,7 +61,7 @@ cgroup_limit (const char *root, const char *mount, char *path, const char *file,
               const char *field)
 {
   uint64_t r = UINT64_MAX;
-  char name[LONGEST_PATH];
+  char name[MAX_PATH];
   char *slash;
 
   for (;;) {
@@ -82,7 +82,7 @@ static uint64_t
 cgroups_limit (const char *root)
 {
   uint64_t r = UINT64_MAX;
-  char line[LONGEST_PATH];
+  char line[MAX_PATH];
   char *controllers, *path;
   FILE *fp;
 

@@ -41,9 +41,9 @@ struct stripe {
  * first, each once; see store-trim.c.  The stale pages of a listed chunk may
  * have been written again since.
  */
-#define MOST_STALE 256 /* pages, and chunks */
-#define BATCH 8        /* chunks that are given back at a time */
-_Static_assert(MOST_STALE + BATCH <= SPARE_CHUNKS, "too few chunks");
+#define MAX_STALE 256 /* pages, and chunks */
+#define BATCH 8       /* chunks that are given back at a time */
+_Static_assert(MAX_STALE + BATCH <= SPARE_CHUNKS, "too few chunks");
 
 struct backlog {
   _Alignas(64) _Atomic uint32_t pages;
@@ -51,7 +51,7 @@ struct backlog {
                                * BATCH chunks at a time */
   pthread_mutex_t lock;       /* after any stripe's; guards what follows, for
                                * BATCH keys at most */
-  uint64_t keys[MOST_STALE];
+  uint64_t keys[MAX_STALE];
   uint32_t first;
   _Atomic uint32_t nr; /* changed under the lock */
 };

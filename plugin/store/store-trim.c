@@ -15,7 +15,7 @@
  *        |    made zero before)   |          by one call         |
  *        +------------------------+------------------------------+
  *
- * The backlog lists the chunks with stale pages.  Beyond MOST_STALE pages
+ * The backlog lists the chunks with stale pages.  Beyond MAX_STALE pages
  * (1 MiB), and when the list is full, whoever has trimmed gives the oldest
  * back, with no stripe of its own locked.  A chunk is listed once at most: its
  * header says whether it is, and it stays so when its stale pages are written
@@ -50,8 +50,8 @@ enlist (struct store *s, uint64_t key, uint32_t nr)
   if (c->listed)
     return true;
   pthread_mutex_lock (&b->lock);
-  if (b->nr < MOST_STALE) {
-    b->keys[(b->first + b->nr) % MOST_STALE] = key;
+  if (b->nr < MAX_STALE) {
+    b->keys[(b->first + b->nr) % MAX_STALE] = key;
     b->nr++;
     c->listed = true;
   }
@@ -139,7 +139,7 @@ oldest (struct backlog *b, uint64_t *keys)
   pthread_mutex_lock (&b->lock);
   for (n = 0; n < BATCH && b->nr > 0; n++) {
     keys[n] = b->keys[b->first];
-    b->first = (b->first + 1) % MOST_STALE;
+    b->first = (b->first + 1) % MAX_STALE;
     b->nr--;
   }
   pthread_mutex_unlock (&b->lock);
@@ -229,8 +229,8 @@ reclaim (struct store *s)
 static bool
 is_backlog_full (const struct store *s)
 {
-  return atomic_load (&s->backlog.pages) > MOST_STALE ||
-         atomic_load (&s->backlog.nr) == MOST_STALE;
+  return atomic_load (&s->backlog.pages) > MAX_STALE ||
+         atomic_load (&s->backlog.nr) == MAX_STALE;
 }
 
 /* Pages are of no use any more: those that are written are retired, and what

@@ -84,7 +84,7 @@ read_piece (struct store *s, const struct piece *p, char *buf)
 }
 
 /* Runs of pages that are worth a move each. */
-#define MOST_RUNS 4
+#define MAX_RUNS 4
 
 static unsigned
 count_runs (const struct chunk *c, const struct piece *p)
@@ -117,7 +117,7 @@ move_piece (struct store *s, const struct piece *p, struct store_mover *m,
     return m->move (m, NULL, p->len, at);
   c = arena_chunk (&s->arena, nr);
   data = arena_data (&s->arena, nr);
-  if (count_runs (c, p) > MOST_RUNS)
+  if (count_runs (c, p) > MAX_RUNS)
     return 1;
   for (page = first_page (p); page < last && r == 0; page = next) {
     next = map_end_of_run (c->written, page, last);

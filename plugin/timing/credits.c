@@ -104,7 +104,7 @@ credits_begin_anew (struct credits *c)
 /* As text */
 
 /* A decade at the highest rate, and more than any cloud has. */
-#define MOST_CREDITS (UINT64_C (1) << 50)
+#define MAX_CREDITS (UINT64_C (1) << 50)
 
 static const char *
 check (const void *value)
@@ -123,13 +123,13 @@ check (const void *value)
 static const struct value_part io_part[] = {
     PART (base, PART_COUNT, 1, MAX_OPERATIONS_PER_SEC),
     PART (burst, PART_COUNT, 1, MAX_OPERATIONS_PER_SEC),
-    PART (bucket, PART_COUNT, 1, MOST_CREDITS),
+    PART (bucket, PART_COUNT, 1, MAX_CREDITS),
 };
 
 static const struct value_part byte_part[] = {
     PART (base, PART_MIB, UINT64_C (1) << 20, MAX_BYTES_PER_SEC),
     PART (burst, PART_MIB, UINT64_C (1) << 20, MAX_BYTES_PER_SEC),
-    PART (bucket, PART_MIB, UINT64_C (1) << 20, MOST_CREDITS << 10),
+    PART (bucket, PART_MIB, UINT64_C (1) << 20, MAX_CREDITS << 10),
 };
 
 const struct parts io_credits_parts = {io_part,

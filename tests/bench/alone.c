@@ -27,7 +27,7 @@
 
 #include "common/common.h"
 
-#define MOST_APART NSEC_PER_MSEC
+#define MAX_APART NSEC_PER_MSEC
 
 static int
 compare (const void *a, const void *b)
@@ -78,7 +78,7 @@ main (int argc, char *argv[])
 
   random_init (&random, 1, 0);
   for (end += clock_now (); n < max && clock_now () < end; n++) {
-    wait_until (clock_now () + random_next (&random) % MOST_APART, 1);
+    wait_until (clock_now () + random_next (&random) % MAX_APART, 1);
     late[n] = wait_until (clock_now () + nsec, spin);
   }
   qsort (late, n, sizeof *late, compare);

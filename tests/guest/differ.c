@@ -51,10 +51,10 @@
 #include <libnbd.h>
 
 #define SECTOR 512
-#define MOST_SECTORS 1024 /* of a write or a read */
-#define MOST_ZONES 256
+#define MAX_SECTORS 1024 /* of a write or a read */
+#define MAX_ZONES 256
 #define ZONE_BYTES 64 /* of a descriptor, which is a struct blk_zone */
-#define MOST_BAD 16   /* ranges that are marked at a time */
+#define MAX_BAD 16    /* ranges that are marked at a time */
 #define ALL_DATA 2000 /* operations between two looks at all data */
 
 /*---------------------------------------------------------------------*/
@@ -67,8 +67,8 @@ static int fd[2];
 static uint64_t size, block = 1;
 static uint64_t zone_size; /* 0: there are no zones */
 static unsigned nr_zones;
-static struct blk_zone zones[2][MOST_ZONES]; /* as they were reported last */
-static struct blk_zone before[MOST_ZONES];   /* A's, before the operation */
+static struct blk_zone zones[2][MAX_ZONES]; /* as they were reported last */
+static struct blk_zone before[MAX_ZONES];   /* A's, before the operation */
 static bool has_data = true, is_zloop;
 
 static const char *configfs;
@@ -337,7 +337,7 @@ report (int d)
   static struct blk_zone_report *r;
 
   if (r == NULL)
-    r = calloc (1, sizeof *r + MOST_ZONES * ZONE_BYTES);
+    r = calloc (1, sizeof *r + MAX_ZONES * ZONE_BYTES);
   if (r == NULL)
     give_up ("no memory");
   r->sector = 0;
@@ -352,7 +352,7 @@ report (int d)
 /*---------------------------------------------------------------------*/
 /* What is asked next */
 
-static struct operation bad[MOST_BAD]; /* what has been marked */
+static struct operation bad[MAX_BAD]; /* what has been marked */
 static unsigned nr_bad;
 
 static bool
@@ -379,7 +379,7 @@ has_pointer (const struct blk_zone *z)
 static uint64_t
 some_sectors (void)
 {
-  const uint64_t most = one_in (4) ? MOST_SECTORS : 8 * block;
+  const uint64_t most = one_in (4) ? MAX_SECTORS : 8 * block;
 
   return block * (1 + below (most / block));
 }
@@ -456,8 +456,8 @@ next_write (void)
     o.count += block;
   else if (o.first < end && o.count > end - o.first && !one_in (4))
     o.count = end - o.first;
-  if (o.count > MOST_SECTORS)
-    o.count = MOST_SECTORS;
+  if (o.count > MAX_SECTORS)
+    o.count = MAX_SECTORS;
   return o;
 }
 
@@ -541,7 +541,7 @@ next_badblocks (void)
   const struct blk_zone *z;
   unsigned i;
 
-  if (nr_bad == MOST_BAD || (nr_bad > 0 && one_in (2))) {
+  if (nr_bad == MAX_BAD || (nr_bad > 0 && one_in (2))) {
     i = below (nr_bad);
     o = bad[i];
     o.kind = MARK_GOOD;
@@ -967,7 +967,7 @@ compare_all_data (void)
   struct operation o = {READ, 0, 0};
 
   for (; o.first < size; o.first += o.count) {
-    o.count = size - o.first < MOST_SECTORS ? size - o.first : MOST_SECTORS;
+    o.count = size - o.first < MAX_SECTORS ? size - o.first : MAX_SECTORS;
     try_operation (&o);
   }
   if (!compare_reports (&o))
@@ -1020,7 +1020,7 @@ open_devices (char *paths[])
   int i;
 
   for (i = 0; i < 3; i++) {
-    if (posix_memalign (&buf[i], 4096, MOST_SECTORS * SECTOR) != 0)
+    if (posix_memalign (&buf[i], 4096, MAX_SECTORS * SECTOR) != 0)
       give_up ("no memory");
   }
   written = buf[0];
@@ -1032,8 +1032,8 @@ open_devices (char *paths[])
   }
   if (zone_size == 0)
     return;
-  if (size / zone_size > MOST_ZONES - 1)
-    give_up ("more than %d zones", MOST_ZONES - 1);
+  if (size / zone_size > MAX_ZONES - 1)
+    give_up ("more than %d zones", MAX_ZONES - 1);
   nr_zones = (size + zone_size - 1) / zone_size;
 }
 

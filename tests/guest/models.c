@@ -38,7 +38,7 @@
 #define SECTOR 512
 #define SECTORS 2048 /* of the device */
 #define MOST 64      /* sectors of a request */
-#define MOST_NEWER 30
+#define MAX_NEWER 30
 
 static uint64_t seed, operations = 3000, step;
 static bool evicts;
@@ -77,7 +77,7 @@ below (uint64_t n)
 
 static struct sector {
   uint32_t durable;
-  uint32_t newer[MOST_NEWER]; /* what was acknowledged since, in order */
+  uint32_t newer[MAX_NEWER]; /* what was acknowledged since, in order */
   unsigned nr_newer;
 } sectors[SECTORS];
 
@@ -355,7 +355,7 @@ do_something (void)
   if (count > SECTORS - first)
     count = SECTORS - first;
   for (i = first; i < first + count; i++) {
-    if (sectors[i].nr_newer == MOST_NEWER) { /* no room to remember more */
+    if (sectors[i].nr_newer == MAX_NEWER) { /* no room to remember more */
       expect ("flush", 0, 0, fsync (fd), flush_model ());
       return;
     }

@@ -24,7 +24,7 @@
 /* The longest extent that every nbdkit tells of; those before 1.48 tell of
  * 4 GiB less 1.
  */
-#define LONGEST_EXTENT UINT64_C (0xffff0000)
+#define MAX_EXTENT UINT64_C (0xffff0000)
 
 static unsigned char data[MIB], other[MIB];
 
@@ -212,7 +212,7 @@ null_mode_keeps_nothing (void **state)
   assert_done (nbd_zero (h, LONGEST, 512, NO_HOLE));
   assert_done (nbd_cache (h, LONGEST, 512, 0));
   assert_done (nbd_flush (h, 0));
-  assert_extents (h, LONGEST_EXTENT, 0, "4294901760 hole");
+  assert_extents (h, MAX_EXTENT, 0, "4294901760 hole");
   assert_extents (h, 512, 8 * GIB - 512, "512 hole");
 }
 
@@ -503,7 +503,7 @@ longest_trim_and_zero (void **state)
     assert_reads_zero (h, 4096, 3 * GIB);
     assert_reads_zero (h, 4096, end - 4096);
     assert_reads (h, data + 4096, 4096, end);
-    assert_extents (h, LONGEST_EXTENT, 0, "4096 data, 4294897664 hole");
+    assert_extents (h, MAX_EXTENT, 0, "4096 data, 4294897664 hole");
     /* END is in the page at 4 GiB: the page stays. */
     assert_extents (h, 64 * KIB, 4 * GIB - 32 * KIB,
                     "32768 hole, 8192 data, 24576 hole");
@@ -520,9 +520,9 @@ longest_zero_that_keeps_memory (void **state)
   serve ("1T", "memory-backed=true", "memory-limit=64M", "zero-memory=true");
   h = connect_to ("");
   assert_refused (ENOSPC, nbd_zero (h, LONGEST, 0, NO_HOLE));
-  assert_extents (h, LONGEST_EXTENT, 0, "4294901760 hole");
+  assert_extents (h, MAX_EXTENT, 0, "4294901760 hole");
   assert_done (nbd_zero (h, 64 * MIB, 0, NO_HOLE));
-  assert_extents (h, LONGEST_EXTENT, 0, "67108864 data, 4227792896 hole");
+  assert_extents (h, MAX_EXTENT, 0, "67108864 data, 4227792896 hole");
 }
 
 /* Not so where it keeps none. */
@@ -536,7 +536,7 @@ longest_zero_without_memory (void **state)
   h = connect_to ("");
   assert_done (nbd_pwrite (h, data, 64 * KIB, GIB, 0));
   assert_done (nbd_zero (h, LONGEST, 0, NO_HOLE));
-  assert_extents (h, LONGEST_EXTENT, 0, "4294901760 hole");
+  assert_extents (h, MAX_EXTENT, 0, "4294901760 hole");
   assert_done (nbd_pwrite (h, data, 64 * KIB, 0, 0));
 }
 
@@ -549,7 +549,7 @@ cache_reads_nothing_in (void **state)
   serve ("8G", "memory-backed=true");
   h = connect_to ("");
   assert_done (nbd_cache (h, LONGEST, 0, 0));
-  assert_extents (h, LONGEST_EXTENT, 0, "4294901760 hole");
+  assert_extents (h, MAX_EXTENT, 0, "4294901760 hole");
 }
 
 /*---------------------------------------------------------------------*/
@@ -620,10 +620,10 @@ extents_of_a_sparse_device (void **state)
   memset (data, 1, 4096);
   assert_done (nbd_pwrite (h, data, 4096, GIB, 0));
   assert_done (nbd_pwrite (h, data, 4096, 3 * GIB, 0));
-  assert_extents (h, LONGEST_EXTENT, 0,
+  assert_extents (h, MAX_EXTENT, 0,
                   "1073741824 hole, 4096 data, 2147479552 hole, "
                   "4096 data, 1073672192 hole");
-  assert_extents (h, LONGEST_EXTENT, UINT64_C (512) << 40, "4294901760 hole");
+  assert_extents (h, MAX_EXTENT, UINT64_C (512) << 40, "4294901760 hole");
 }
 
 /*---------------------------------------------------------------------*/

@@ -26,7 +26,7 @@ static void
 list_one (const char *name, const char *directory)
 {
   const struct attachment a = attachment_read (directory);
-  static char uri[LONGEST_URI];
+  static char uri[MAX_URI];
 
   read_line (uri, sizeof uri, directory, "uri");
   if (attachment_exists (&a))
@@ -48,7 +48,7 @@ list_all (void)
 static bool __attribute__ ((format (printf, 2, 3)))
 complain (const char *name, const char *fs, ...)
 {
-  char text[LONGEST_PATH];
+  char text[MAX_PATH];
   va_list args;
 
   va_start (args, fs);
@@ -63,7 +63,7 @@ complain (const char *name, const char *fs, ...)
 static bool
 is_of_client (const char *directory)
 {
-  static char text[LONGEST_URI];
+  static char text[MAX_URI];
   static struct uri uri;
   struct message why;
 
@@ -187,7 +187,7 @@ detach_one (const char *name, const char *directory)
 static const char *
 name_of (const char *what)
 {
-  char directory[LONGEST_PATH];
+  char directory[MAX_PATH];
 
   if (strncmp (what, "/dev/", 5) == 0)
     return name_of_device (what + 5);
@@ -202,7 +202,7 @@ name_of (const char *what)
 int
 detach (const char *what)
 {
-  char directory[LONGEST_PATH];
+  char directory[MAX_PATH];
   const char *name;
 
   if (geteuid () != 0)

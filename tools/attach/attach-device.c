@@ -42,13 +42,13 @@
  * An open can also wait for a close, which writes the page cache back; or for a
  * later look, which a process with the device open has asked for, and then the
  * page cache may have writes that are not in flight.  So an open counts as
- * waiting for the first look only if, MOST_LOOKS times in a row, one read and
+ * waiting for the first look only if, MAX_LOOKS times in a row, one read and
  * no write is in flight, as during a look, and no process has the device open.
  * With --persist it does not count even then: the kernel does not count a write
  * that waits for a server that is away.
  */
 #define LOOK_MS 200
-#define MOST_LOOKS 10
+#define MAX_LOOKS 10
 
 static bool
 has_one_read (const char *device)
@@ -153,7 +153,7 @@ await_opening (int done, const struct attachment *a, bool may_disconnect)
 
   while (poll (&end, 1, may_disconnect && !r ? LOOK_MS : -1) != 1) {
     looks = may_disconnect && !r && is_first_look (a->device) ? looks + 1 : 0;
-    if (looks >= MOST_LOOKS && attachment_exists (a)) {
+    if (looks >= MAX_LOOKS && attachment_exists (a)) {
       disconnect_device (a->device);
       r = true;
     }
@@ -216,7 +216,7 @@ disconnect_device (const char *device)
 /* A node that goes has gone after so many looks, fifty in a second.  If it is
  * still there, a process has it open, or another program has attached it.
  */
-#define MOST_GOING 100
+#define MAX_GOING 100
 
 struct going {
   const char *device;
@@ -230,7 +230,7 @@ has_gone (const void *arg)
   struct going *const *going = arg;
 
   return !is_node ((*going)->device) || is_attached ((*going)->device) ||
-         ++(*going)->looks >= MOST_GOING;
+         ++(*going)->looks >= MAX_GOING;
 }
 
 /* Make the node again, if it can be made: its number is in use for a moment
@@ -244,7 +244,7 @@ is_made (const void *arg)
   return is_node ((*going)->device) ||
          netlink_make_node ((*going)->netlink, index_of ((*going)->device)) ==
              0 ||
-         ++(*going)->looks >= MOST_GOING;
+         ++(*going)->looks >= MAX_GOING;
 }
 
 /* Returns how many nodes the kernel makes with the module, numbered from 0. */

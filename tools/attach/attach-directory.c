@@ -79,7 +79,7 @@ remove_directory (const char *directory)
   static const char *const files[] = {
       "device", "attachment", "uri",    "offer",   "network",
       "pid",    "socket",     "server", "watcher", "persist"};
-  char path[LONGEST_PATH];
+  char path[MAX_PATH];
   size_t i;
 
   for (i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -125,7 +125,7 @@ unlock_directory (void)
 bool
 make_directory (const char *directory)
 {
-  char hidden[LONGEST_PATH];
+  char hidden[MAX_PATH];
   int err;
 
   if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
@@ -154,7 +154,7 @@ move_directory (const char *directory, const char *new)
 void
 for_each_directory (void (*action) (const char *name, const char *directory))
 {
-  char directory[LONGEST_PATH];
+  char directory[MAX_PATH];
   struct dirent *entry;
   struct stat st;
   DIR *dir;

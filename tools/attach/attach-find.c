@@ -52,7 +52,7 @@ is_device_name (const char *name)
 void
 read_sys (char *buf, size_t size, const char *device, const char *file)
 {
-  char directory[LONGEST_PATH];
+  char directory[MAX_PATH];
 
   format_text (directory, sizeof directory, SYS "/block/%s", device);
   read_line (buf, size, directory, file);
@@ -340,7 +340,7 @@ is_same_export (const struct uri *a, const struct uri *b)
 static void
 match_export (const char *name, const char *directory)
 {
-  static char text[LONGEST_URI];
+  static char text[MAX_URI];
   static struct uri uri;
   char network[64], here[64];
   struct attachment a;
@@ -375,7 +375,7 @@ name_of_export (const struct uri *uri)
 bool
 is_of_export (const char *name, const struct uri *uri)
 {
-  char directory[LONGEST_PATH];
+  char directory[MAX_PATH];
 
   directory_of (directory, sizeof directory, name);
   wanted.uri = uri;

@@ -46,8 +46,8 @@
 #endif
 #define MAX_NAME 64
 #define MAX_CONNECTIONS 128
-#define LONGEST_PATH 300
-#define LONGEST_URI 16384
+#define MAX_PATH 300
+#define MAX_URI 16384
 
 /* Print one line for the user, and end the program. */
 #define die(...) die_as ("nullblk-attach", __VA_ARGS__)
@@ -186,12 +186,12 @@ bool write_line (const char *directory, const char *file, const char *text);
 /*---------------------------------------------------------------------*/
 /* The processes of an attachment: attach-server.c */
 
-/* Start a server with the plugin's PARAMETERS, and MORE, which has MOST_MORE at
+/* Start a server with the plugin's PARAMETERS, and MORE, which has MAX_MORE at
  * most and ends with NULL, for QUEUE requests at a time, on a socket in
  * DIRECTORY.  Returns false on failure; if it is of the parameters, the server
  * has printed the reason, unless this only TRIES.
  */
-#define MOST_MORE 2
+#define MAX_MORE 2
 bool start_server (const char *directory, char *const *parameters,
                    const char *const *more, bool tries, unsigned queue);
 

@@ -98,7 +98,7 @@ is_server (pid_t pid, const char *pid_file)
 static bool
 find_server (const void *directory)
 {
-  char text[64], path[LONGEST_PATH];
+  char text[64], path[MAX_PATH];
 
   read_line (text, sizeof text, directory, "pid");
   format_text (path, sizeof path, "%s/pid", (const char *) directory);
@@ -131,7 +131,7 @@ bool
 start_server (const char *directory, char *const *parameters,
               const char *const *more, bool tries, unsigned queue)
 {
-  char socket[LONGEST_PATH], pid[LONGEST_PATH], depth[16];
+  char socket[MAX_PATH], pid[MAX_PATH], depth[16];
   const char *argv[256] = {find_tool ("nullblk-serve", BINDIR),
                            "-U",
                            socket,
@@ -146,7 +146,7 @@ start_server (const char *directory, char *const *parameters,
   format_text (pid, sizeof pid, "%s/pid", directory);
   format_text (depth, sizeof depth, "%u", queue);
   for (; *parameters != NULL; parameters++) {
-    if (n == sizeof argv / sizeof argv[0] - 1 - MOST_MORE) {
+    if (n == sizeof argv / sizeof argv[0] - 1 - MAX_MORE) {
       fputs ("nullblk-attach: too many parameters\n", stderr);
       return false;
     }

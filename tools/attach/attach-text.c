@@ -29,7 +29,7 @@ format_text (char *buf, size_t size, const char *fs, ...)
 void
 read_line (char *buf, size_t size, const char *directory, const char *file)
 {
-  char path[LONGEST_PATH];
+  char path[MAX_PATH];
   FILE *fp;
 
   buf[0] = '\0';
@@ -46,7 +46,7 @@ read_line (char *buf, size_t size, const char *directory, const char *file)
 bool
 write_line (const char *directory, const char *file, const char *text)
 {
-  char path[LONGEST_PATH];
+  char path[MAX_PATH];
   FILE *fp;
   bool ok;
 

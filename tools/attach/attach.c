@@ -81,8 +81,8 @@ static struct {
  */
 static struct {
   struct netlink *netlink;
-  struct persist *persist;      /* NULL: nbd does not reconnect */
-  char directory[LONGEST_PATH]; /* "": nothing */
+  struct persist *persist;  /* NULL: nbd does not reconnect */
+  char directory[MAX_PATH]; /* "": nothing */
   struct attachment attachment;
   struct nbd_handle *connections[MAX_CONNECTIONS];
 } begun;
@@ -274,7 +274,7 @@ fall_back (void)
 static void
 revive_ublk (struct attachment *a, const char *name, const char *directory)
 {
-  static char uri[LONGEST_URI];
+  static char uri[MAX_URI];
   char persist[32];
   struct ublk_options o = {.connections = options.connections,
                            .timeout = options.timeout};
@@ -297,7 +297,7 @@ revive_ublk (struct attachment *a, const char *name, const char *directory)
 static void
 use_attached (const char *name, struct client_options o)
 {
-  char directory[LONGEST_PATH], persists[64];
+  char directory[MAX_PATH], persists[64];
   struct attachment a;
   struct offer then;
   bool left;
@@ -344,7 +344,7 @@ use_attached (const char *name, struct client_options o)
 static void
 begin_directory (void)
 {
-  char name[MAX_NAME + 1], directory[LONGEST_PATH];
+  char name[MAX_NAME + 1], directory[MAX_PATH];
   unsigned i = 0;
   bool done;
 
@@ -371,7 +371,7 @@ begin_directory (void)
 static void
 find_own_server (void)
 {
-  static char text[LONGEST_PATH];
+  static char text[MAX_PATH];
   struct message why;
 
   format_text (text, sizeof text, "nbd+unix:///?socket=%s/socket",
@@ -395,7 +395,7 @@ static void
 name_directory (void)
 {
   const char *device = begun.attachment.device;
-  char directory[LONGEST_PATH];
+  char directory[MAX_PATH];
   unsigned i = 0;
 
   directory_of (directory, sizeof directory, device);
@@ -447,7 +447,7 @@ static void
 find_own_device (void)
 {
   struct attachment *a = &begun.attachment;
-  char stats[LONGEST_PATH];
+  char stats[MAX_PATH];
   struct message why;
 
   format_text (stats, sizeof stats, "nbd+unix:///nullb0.stats?socket=%s/socket",
@@ -585,7 +585,7 @@ static bool
 start_server_of_device (char **arguments)
 {
   char queues[64];
-  const char *more[MOST_MORE + 1] = {"ublk=true"};
+  const char *more[MAX_MORE + 1] = {"ublk=true"};
   const bool tries = options.as == AS_AUTO;
 
   if (options.as == AS_NBD || (tries && options.timeout > 0))

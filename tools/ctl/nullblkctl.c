@@ -37,7 +37,7 @@ static const char *const option_names[NR_OPTIONS] = {
     [LIST] = "--list",
 };
 
-#define MOST_COUNT (1 << 24) /* of zones, which there may be so many of */
+#define MAX_COUNT (1 << 24) /* of zones, which there may be so many of */
 
 #define RANGES " RANGE...|--all"
 
@@ -289,11 +289,11 @@ main (int argc, char *argv[])
         return USAGE;
       break;
     case OPTION + COUNT:
-      if (!parse_count (optarg, 1, MOST_COUNT, &c.count))
+      if (!parse_count (optarg, 1, MAX_COUNT, &c.count))
         return USAGE;
       break;
     case OPTION + FROM:
-      if (!parse_count (optarg, 0, MOST_COUNT, &c.from))
+      if (!parse_count (optarg, 0, MAX_COUNT, &c.from))
         return USAGE;
       break;
     case OPTION + COND:

@@ -24,7 +24,7 @@
 
 /* The most bytes at a time, of data and of zeroes. */
 #define PIECE (UINT64_C (1) << 20)
-#define MOST_ZEROES (UINT64_C (1) << 30)
+#define MAX_ZEROES (UINT64_C (1) << 30)
 
 /* The target of a replay: a server, or else a file. */
 struct target {
@@ -125,7 +125,7 @@ zero_range (struct target *t, char *buf, uint64_t count, uint64_t offset,
 
   if (t->nbd != NULL && nbd_can_zero (t->nbd) > 0) {
     for (; count > 0; offset += n, count -= n) {
-      n = count < MOST_ZEROES ? count : MOST_ZEROES;
+      n = count < MAX_ZEROES ? count : MAX_ZEROES;
       if (nbd_zero (t->nbd, n, offset, 0) == -1)
         return fail_nbd (t, why);
     }

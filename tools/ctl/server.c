@@ -17,8 +17,8 @@
 #include "uri.h"
 
 /* The most that is believed of any server: bytes of a document, and devices. */
-#define MOST_DOCUMENT (64 << 20)
-#define MOST_DEVICES 16384
+#define MAX_DOCUMENT (64 << 20)
+#define MAX_LISTED 16384
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)
 
@@ -163,7 +163,7 @@ add_export (void *arg, const char *name, const char *description)
   }
   if (strlen (name) >= sizeof e->name)
     return 0;
-  if (list->n == MOST_DEVICES) {
+  if (list->n == MAX_LISTED) {
     list->failed = E2BIG;
     return 0;
   }
@@ -384,7 +384,7 @@ server_read (struct nbd_handle *h, struct message *why)
   size_t piece;
   char *text;
 
-  if (size <= 0 || size > MOST_DOCUMENT) {
+  if (size <= 0 || size > MAX_DOCUMENT) {
     message_set (why, "this is no control export: it has %lld bytes",
                  (long long) size);
     return NULL;

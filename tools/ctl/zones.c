@@ -15,7 +15,7 @@
 #include "zonetable.h"
 
 /* Zones that a map is made of: a table of 4 MiB. */
-#define MOST_MAPPED 65536
+#define MAX_MAPPED 65536
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)
 
@@ -206,8 +206,8 @@ zones_map (struct nbd_handle *h, size_t cells, uint64_t *group,
 
   if (cells == 0 || !zonetable_open (&t, h, why))
     return NULL;
-  if (t.nr_zones > MOST_MAPPED) {
-    message_set (why, "more than %d zones", MOST_MAPPED);
+  if (t.nr_zones > MAX_MAPPED) {
+    message_set (why, "more than %d zones", MAX_MAPPED);
     return NULL;
   }
   zones = read_all (&t, why);

@@ -35,7 +35,7 @@
 /* What moves by one system call: parts, of requests or replies, and bytes of
  * replies that are guessed.
  */
-#define MOST_PARTS 128
+#define MAX_PARTS 128
 #define SPARE ((size_t) 256 * 1024)
 
 /* A part of what is expected: a head, or the data of a read. */
@@ -62,8 +62,8 @@ struct raw_channel {
   size_t read;             /* of that data */
   uint8_t head[NBD_REPLY_SIZE];
   size_t head_length; /* what is there of the next head */
-  uint8_t heads[MOST_PARTS][NBD_REPLY_SIZE];
-  struct part parts[MOST_PARTS];
+  uint8_t heads[MAX_PARTS][NBD_REPLY_SIZE];
+  struct part parts[MAX_PARTS];
   unsigned nr_parts;
   uint8_t *spare;
 };
@@ -153,7 +153,7 @@ gather_requests (const struct raw_channel *c, struct iovec *v, size_t *size)
   unsigned n = 0;
 
   *size = 0;
-  for (q = c->to_send; q != NULL && n + 2 <= MOST_PARTS; q = q->newer) {
+  for (q = c->to_send; q != NULL && n + 2 <= MAX_PARTS; q = q->newer) {
     if (gone < NBD_REQUEST_SIZE) {
       n = add_vector (v, n, q->header + gone, NBD_REQUEST_SIZE - gone);
       *size += NBD_REQUEST_SIZE - gone;
@@ -192,7 +192,7 @@ static void
 raw_send (struct channel *channel)
 {
   struct raw_channel *c = (struct raw_channel *) channel;
-  struct iovec v[MOST_PARTS];
+  struct iovec v[MAX_PARTS];
   struct msghdr message = {.msg_iov = v};
   size_t size;
   ssize_t r;
@@ -236,7 +236,7 @@ guess (struct raw_channel *c)
   struct request *q;
 
   for (q = c->oldest; q != NULL && q->is_sent; q = q->newer) {
-    if (c->nr_parts + 2 > MOST_PARTS || room < NBD_REPLY_SIZE)
+    if (c->nr_parts + 2 > MAX_PARTS || room < NBD_REPLY_SIZE)
       return;
     add_part (c, c->heads[c->nr_parts], NBD_REPLY_SIZE, q, false);
     room -= NBD_REPLY_SIZE;
@@ -388,7 +388,7 @@ static void
 raw_receive (struct channel *channel, bool waits)
 {
   struct raw_channel *c = (struct raw_channel *) channel;
-  struct iovec v[MOST_PARTS + 1];
+  struct iovec v[MAX_PARTS + 1];
   struct msghdr message = {.msg_iov = v};
   size_t rest;
   ssize_t r;

@@ -28,7 +28,7 @@ static struct fio_option engine_options[] = {
         .help = "How many connections each job makes to the server",
         .def = "1",
         .minval = 1,
-        .maxval = MOST_CONNECTIONS,
+        .maxval = MAX_CONNECTIONS,
         .category = FIO_OPT_C_ENGINE,
         .group = FIO_OPT_G_NBD,
     },

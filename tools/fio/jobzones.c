@@ -23,13 +23,13 @@
 #define ANSWER_SECONDS 30
 
 /* fio has them, and one more, in an int. */
-#define MOST_ZONES (INT_MAX - 1)
+#define MAX_FIO_ZONES (INT_MAX - 1)
 
 /* The settings in .config; what follows is less important. */
-#define MOST_CONFIG 65536
+#define MAX_CONFIG 65536
 
 /* Commands that are written at once. */
-#define MOST_COMMANDS 64
+#define MAX_COMMANDS 64
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), -EIO)
 
@@ -54,9 +54,9 @@ check_table (const struct zonetable *t, uint64_t size, uint64_t zone_size,
 
   if (!zonetable_read (t, &d, 0, 1, why))
     return -EIO;
-  if (t->nr_zones > MOST_ZONES)
+  if (t->nr_zones > MAX_FIO_ZONES)
     return fail (why, "it has %llu zones: allowed are up to %d",
-                 (unsigned long long) t->nr_zones, MOST_ZONES);
+                 (unsigned long long) t->nr_zones, MAX_FIO_ZONES);
   if (!plan_is_table (&d, t->nr_zones, size))
     return fail (why, "it is not the table of an export of %llu bytes",
                  (unsigned long long) size);
@@ -128,7 +128,7 @@ int
 job_zones_command (struct job_zones *z, uint64_t offset, uint64_t length,
                    enum zone_cond to, struct message *why)
 {
-  struct zone_descriptor d[MOST_COMMANDS];
+  struct zone_descriptor d[MAX_COMMANDS];
   const uint64_t size = size_of_zones (&z->table);
   uint64_t zone = offset / size, here;
   uint64_t end = min (z->table.nr_zones, (offset + length + size - 1) / size);
@@ -136,10 +136,10 @@ job_zones_command (struct job_zones *z, uint64_t offset, uint64_t length,
   unsigned i;
 
   memset (d, 0, sizeof d);
-  for (i = 0; i < MOST_COMMANDS; i++)
+  for (i = 0; i < MAX_COMMANDS; i++)
     d[i].cond = to;
   for (; zone < end; zone += here) {
-    here = min (end - zone, MOST_COMMANDS);
+    here = min (end - zone, MAX_COMMANDS);
     if (nbd_pwrite (z->h, d, here * sizeof d[0], zone * sizeof d[0], 0) == -1) {
       err = nbd_get_errno ();
       message_set (why, "zones %llu to %llu: %s", (unsigned long long) zone,
@@ -162,9 +162,9 @@ job_zones_limits (const char *uri, uint64_t *most_open, uint64_t *most_active)
 
   *most_open = *most_active = 0;
   h = link_connect (uri, ".config", ANSWER_SECONDS, &missing, &ignored);
-  text = malloc (MOST_CONFIG + 1);
+  text = malloc (MAX_CONFIG + 1);
   if (h != NULL && nbd_get_size (h) > 0)
-    size = min (nbd_get_size (h), MOST_CONFIG);
+    size = min (nbd_get_size (h), MAX_CONFIG);
   if (text != NULL && size > 0 &&
       link_read (h, text, size, 0, ANSWER_SECONDS, &ignored) == 0) {
     text[size] = '\0';

@@ -13,7 +13,7 @@
 #include "session.h"
 
 struct session {
-  struct channel *channels[MOST_CONNECTIONS];
+  struct channel *channels[MAX_CONNECTIONS];
   unsigned nr_channels, turn;
   uint64_t zone_size;
   unsigned depth, busy; /* of depth: added, and not taken */
@@ -116,7 +116,7 @@ session_commit (struct session *s)
 static void
 poll_channels (struct session *s, bool waits)
 {
-  struct pollfd p[MOST_CONNECTIONS];
+  struct pollfd p[MAX_CONNECTIONS];
   unsigned i;
 
   for (i = 0; i < s->nr_channels; i++) {

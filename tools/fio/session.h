@@ -22,7 +22,7 @@
 
 #include "channel.h"
 
-#define MOST_CONNECTIONS 64
+#define MAX_CONNECTIONS 64
 
 struct session;
 
@@ -38,7 +38,7 @@ void session_destroy (struct session *s);
 /* Where the channels add what is answered. */
 struct answers *session_answers (struct session *s);
 
-/* One more of at most MOST_CONNECTIONS channels, which is the session's now. */
+/* One more of at most MAX_CONNECTIONS channels, which is the session's now. */
 void session_use (struct session *s, struct channel *c);
 
 /* Returns false if there are DEPTH requests already. */

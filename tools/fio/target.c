@@ -18,7 +18,7 @@
 #define ANSWER_SECONDS 30
 
 /* What libnbd allows a read or a write. */
-#define MOST_BY_LIBNBD (UINT64_C (64) << 20)
+#define MAX_BY_LIBNBD (UINT64_C (64) << 20)
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), -EIO)
 
@@ -44,7 +44,7 @@ ask (struct nbd_handle *h, struct target *t, const char *uri,
   t->size = size;
   t->block = block > 0 ? block : 1;
   t->most = min (most > 0 ? (uint64_t) most : UINT64_MAX,
-                 is_raw (h) ? UINT32_MAX : MOST_BY_LIBNBD);
+                 is_raw (h) ? UINT32_MAX : MAX_BY_LIBNBD);
   t->read_only = nbd_is_read_only (h) == 1;
   t->can_flush = nbd_can_flush (h) == 1;
   t->can_fua = nbd_can_fua (h) == 1;

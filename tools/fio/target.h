@@ -24,7 +24,7 @@ struct target {
 
 /* The connections of one job. */
 struct links {
-  struct nbd_handle *h[MOST_CONNECTIONS];
+  struct nbd_handle *h[MAX_CONNECTIONS];
   unsigned n;
 };
 

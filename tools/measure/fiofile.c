@@ -15,7 +15,7 @@
 #include "fiofile.h"
 
 /* No drive has as many: one request each nanosecond. */
-#define MOST_IOPS 1e9
+#define MAX_IOPS 1e9
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
@@ -78,7 +78,7 @@ take_operation (const char *path, const struct percentiles_file *file,
   /* Writes with syncs between them are no load of their own. */
   if (op == OP_WRITE && load.sync > 0)
     return 0;
-  if (!(load.iops >= 0 && load.iops <= MOST_IOPS) ||
+  if (!(load.iops >= 0 && load.iops <= MAX_IOPS) ||
       !(load.mean >= 0 && load.mean <= (double) MAX_DURATION))
     return refuse (why,
                    "%.200s: its requests a second or their mean cannot be true",

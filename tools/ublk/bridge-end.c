@@ -25,14 +25,14 @@ disconnect (struct bridge *b)
   bool has_left;
   unsigned i, looks;
 
-  for (i = 0; i < MOST_QUEUES; i++) {
+  for (i = 0; i < MAX_QUEUES; i++) {
     link_leave (b->connections[i].data);
     link_leave (b->connections[i].zones);
     link_leave (b->connections[i].config);
   }
   for (looks = 0; looks < LOOKS_A_SECOND; looks++) {
     has_left = true;
-    for (i = 0; i < MOST_QUEUES; i++) {
+    for (i = 0; i < MAX_QUEUES; i++) {
       has_left = link_has_left (b->connections[i].data) &&
                  link_has_left (b->connections[i].zones) &&
                  link_has_left (b->connections[i].config) && has_left;
@@ -41,7 +41,7 @@ disconnect (struct bridge *b)
       break;
     bridge_pause ();
   }
-  for (i = 0; i < MOST_QUEUES; i++)
+  for (i = 0; i < MAX_QUEUES; i++)
     source_disconnect (&b->connections[i]);
 }
 
@@ -65,7 +65,7 @@ end_device (struct bridge *b)
     return -ETIMEDOUT;
   reconnector_stop (b->reconnector);
   b->reconnector = NULL;
-  for (i = 0; i < MOST_QUEUES; i++) {
+  for (i = 0; i < MAX_QUEUES; i++) {
     if (b->queues[i] != NULL)
       queue_join (b->queues[i]);
     b->queues[i] = NULL;

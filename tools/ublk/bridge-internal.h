@@ -53,9 +53,9 @@ struct bridge {
   bool has_device;
   char name[32];
   struct ublk_device device;
-  struct queue *queues[MOST_QUEUES];
+  struct queue *queues[MAX_QUEUES];
   struct reconnector *reconnector; /* or NULL: connections are not made anew */
-  struct connections connections[MOST_QUEUES];
+  struct connections connections[MAX_QUEUES];
   unsigned queues_begun, queues_ended;
   int signals; /* a signalfd; -1: they end the process */
   struct aide *aide;

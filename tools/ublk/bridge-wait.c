@@ -76,7 +76,7 @@ bridge_give_up (struct bridge *b)
   unsigned i;
 
   b->has_given_up = true;
-  for (i = 0; i < MOST_QUEUES; i++) {
+  for (i = 0; i < MAX_QUEUES; i++) {
     if (b->queues[i] != NULL) {
       queue_give_up (b->queues[i]);
       continue;

@@ -75,9 +75,9 @@ make_plan (struct bridge *b, const struct options *o, struct message *why)
       .lasting = o->persist > 0,
       .rotational = o->rotational,
       .read_only = o->read_only,
-      .cpus = cpus < 1             ? 1
-              : cpus > MOST_QUEUES ? MOST_QUEUES
-                                   : cpus,
+      .cpus = cpus < 1            ? 1
+              : cpus > MAX_QUEUES ? MAX_QUEUES
+                                  : cpus,
       .page_size = sysconf (_SC_PAGESIZE),
   };
   struct message reason;

@@ -18,7 +18,7 @@
 #include "link-internal.h"
 
 /* Memory that an io keeps for the next one. */
-#define MOST_KEPT (256 * 1024)
+#define MAX_KEPT (256 * 1024)
 
 struct nbd_link {
   struct link link;
@@ -60,7 +60,7 @@ memory_of (struct io *io)
 {
   if (io->buf != NULL)
     return io->buf;
-  if (io->own_size < io->count || io->own_size > MOST_KEPT) {
+  if (io->own_size < io->count || io->own_size > MAX_KEPT) {
     link_release_io (io);
     io->own = malloc (io->count);
     io->own_size = io->own != NULL ? io->count : 0;

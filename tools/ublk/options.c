@@ -122,10 +122,10 @@ options_parse (struct options *o, int argc, char *argv[], struct message *why)
       o->foreground = true;
       break;
     case 'q':
-      r = parse_count (&o->queues, "--queues", optarg, MOST_QUEUES, why);
+      r = parse_count (&o->queues, "--queues", optarg, MAX_QUEUES, why);
       break;
     case 'd':
-      r = parse_count (&o->depth, "--depth", optarg, MOST_DEPTH, why);
+      r = parse_count (&o->depth, "--depth", optarg, MAX_DEPTH, why);
       break;
     case 'r':
       o->read_only = true;
@@ -137,12 +137,12 @@ options_parse (struct options *o, int argc, char *argv[], struct message *why)
       r = parse_zones (&o->zones, optarg, why);
       break;
     case TIMEOUT:
-      r = parse_count (&o->timeout, "--timeout", optarg, MOST_TIMEOUT, why);
+      r = parse_count (&o->timeout, "--timeout", optarg, MAX_TIMEOUT, why);
       break;
     case PERSIST:
       o->persist = DEFAULT_PERSIST;
       if (optarg != NULL)
-        r = parse_count (&o->persist, "--persist", optarg, MOST_PERSIST, why);
+        r = parse_count (&o->persist, "--persist", optarg, MAX_PERSIST, why);
       break;
     case COOKIE:
       r = parse_cookie (&o->cookie, optarg, why);

@@ -13,13 +13,13 @@
 #include "common/common.h"
 
 #define DEFAULT_DEPTH 128
-#define MOST_DEPTH 4096
-#define MOST_QUEUES 128
+#define MAX_DEPTH 4096
+#define MAX_QUEUES 128
 #define DEFAULT_TIMEOUT 600
 #define PERSIST_TIMEOUT 30 /* the default with --persist */
-#define MOST_TIMEOUT 86400
+#define MAX_TIMEOUT 86400
 #define DEFAULT_PERSIST 60
-#define MOST_PERSIST 86400
+#define MAX_PERSIST 86400
 
 enum zones_wanted { ZONES_AUTO, ZONES_YES, ZONES_NO };
 

@@ -20,10 +20,10 @@
 #define PIECE (UINT64_C (1) << 20)
 
 /* The settings in .config; what follows is less important. */
-#define MOST_CONFIG 65536
+#define MAX_CONFIG 65536
 
 /* More than plan_make takes. */
-#define MOST_ZONES (UINT32_C (1) << 24)
+#define MAX_TABLE_ZONES (UINT32_C (1) << 24)
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), -EIO)
 
@@ -137,8 +137,8 @@ read_table (struct source *s, bool *missing, struct message *why)
   }
   if (*missing)
     return fail (why, "it is no zone table");
-  if (n > MOST_ZONES)
-    return fail (why, "it has more than %u zones", MOST_ZONES);
+  if (n > MAX_TABLE_ZONES)
+    return fail (why, "it has more than %u zones", MAX_TABLE_ZONES);
   s->table = malloc (size);
   if (s->table == NULL)
     return fail (why, "%s", strerror (ENOMEM));
@@ -152,9 +152,9 @@ read_table (struct source *s, bool *missing, struct message *why)
 static int
 read_config (struct source *s, struct message *why)
 {
-  static char text[MOST_CONFIG + 1];
+  static char text[MAX_CONFIG + 1];
   const int64_t size = nbd_get_size (s->first.config);
-  const uint64_t n = size < 0 ? 0 : size < MOST_CONFIG ? size : MOST_CONFIG;
+  const uint64_t n = size < 0 ? 0 : size < MAX_CONFIG ? size : MAX_CONFIG;
 
   if (read_all (s->first.config, text, n, why) < 0)
     return -EIO;

@@ -23,7 +23,7 @@
 
 #define NR(array) (sizeof (array) / sizeof ((array)[0]))
 
-#define MOST_GIVEN 64
+#define MAX_GIVEN 64
 
 /* As in .config. */
 #define SIZE 65536
@@ -383,7 +383,7 @@ random_start (const char **given)
     GIVE ("fault", texts[i]);
   }
   given[n] = NULL;
-  assert_true (n < MOST_GIVEN);
+  assert_true (n < MAX_GIVEN);
   return zoned;
 }
 
@@ -435,7 +435,7 @@ write_back (const char *what)
 static void
 test_any (void **state)
 {
-  const char *given[MOST_GIVEN];
+  const char *given[MAX_GIVEN];
   uint64_t block;
   bool zoned;
   int round, i;

@@ -16,7 +16,7 @@
 #include "devices.h"
 
 #define CONNECTIONS 200
-#define MOST_HELD UINT64_C (8192) /* by one */
+#define MAX_HELD UINT64_C (8192) /* by one */
 
 static struct devices *devices;
 static struct connection *connections[CONNECTIONS];
@@ -43,7 +43,7 @@ tear_down (void **state)
 /* Bytes that are allocated; nothing under sanitizers.  Some of what was freed
  * counts, too: the C library keeps up to 7 pieces of a size.
  */
-#define MOST_KEPT (7 * MOST_HELD)
+#define MAX_VERSIONS_KEPT (7 * MAX_HELD)
 
 static uint64_t
 held (void)
@@ -112,8 +112,8 @@ check_held (const char *export, void (*use) (struct connection *))
   open = held ();
   close_all ();
   after = held ();
-  assert_true (open <= before + CONNECTIONS * MOST_HELD);
-  assert_true (after <= before + MOST_KEPT);
+  assert_true (open <= before + CONNECTIONS * MAX_HELD);
+  assert_true (after <= before + MAX_VERSIONS_KEPT);
   assert_null (devices->device[0].connections);
 }
 

@@ -26,7 +26,7 @@
 #define BLOCKS 600 /* of 512 bytes: in three regions */
 #define LONGEST 100
 #define CLIENTS 4
-#define MOST_VERSIONS 4096
+#define MAX_VERSIONS 4096
 
 /* A content of a block: a number, many times over; 0 is zeroes. */
 struct version {
@@ -88,7 +88,7 @@ add_version (struct model *m, unsigned block, uint64_t value, bool fua)
 
   if (value == 0 && newest (b)->value == 0 && !fua)
     return;
-  assert_true (b->nr < MOST_VERSIONS);
+  assert_true (b->nr < MAX_VERSIONS);
   b->versions[b->nr++] = (struct version){value, m->moment};
   if (fua)
     forget_old (b);
@@ -375,7 +375,7 @@ run_model (const char *name, uint32_t block_size, uint64_t cache_size,
   assert_int_equal (durability_create (&m.d, &o), 0);
   m.written_at = calloc (n + 1, sizeof *m.written_at);
   for (i = 0; i < BLOCKS; i++) {
-    m.blocks[i].versions = calloc (MOST_VERSIONS, sizeof (struct version));
+    m.blocks[i].versions = calloc (MAX_VERSIONS, sizeof (struct version));
     m.blocks[i].nr = 1;
   }
   for (i = 0; i < CLIENTS; i++)

@@ -27,17 +27,17 @@
 #define LONGEST 8
 #define ROUNDS 60
 #define WRITES_A_ROUND 400 /* before the cut */
-#define MOST_A_ROUND (8 * WRITES_A_ROUND)
+#define MAX_A_ROUND (8 * WRITES_A_ROUND)
 
 /* Each write takes two moments, and one more of each writer fails. */
-#define MOST_NUMBERS (1 + ROUNDS * 2 * (MOST_A_ROUND + 2 * NR_WRITERS))
+#define MAX_NUMBERS (1 + ROUNDS * 2 * (MAX_A_ROUND + 2 * NR_WRITERS))
 
 static struct store *store;
 static struct durability *durability;
 
 /* Moments, counted: a write's number is the one at which it began. */
 static _Atomic uint64_t moment;
-static _Atomic uint64_t ended[MOST_NUMBERS]; /* 0: not yet */
+static _Atomic uint64_t ended[MAX_NUMBERS]; /* 0: not yet */
 
 /* By block: the youngest write that is over, and that a flush or FUA has
  * promised.
@@ -62,7 +62,7 @@ raise_to (_Atomic uint64_t *a, uint64_t n)
 static void
 wait_for_cut (void)
 {
-  while (atomic_load (&writes) >= MOST_A_ROUND &&
+  while (atomic_load (&writes) >= MAX_A_ROUND &&
          durability_epoch (durability) % 2 == 0)
     sched_yield ();
 }
@@ -81,7 +81,7 @@ write_body (void *arg)
     first = random_below (&random, BLOCKS - nr + 1);
     fua = random_below (&random, 16) == 0;
     number = atomic_fetch_add (&moment, 1);
-    assert_true (number < MOST_NUMBERS);
+    assert_true (number < MAX_NUMBERS);
     for (i = 0; i < nr * BLOCK / 8; i++)
       buf[i] = number;
     r = durability_write (durability, buf, (uint64_t) nr * BLOCK,

@@ -28,7 +28,7 @@
 #define DEPTH 16
 #define MOST 256
 #define MAX_IO MIB
-#define MOST_LOOKS 500 /* one after the other: it waits, and not in the ring */
+#define MAX_LOOKS 500 /* one after the other: it waits, and not in the ring */
 #define ZONE MIB
 
 static struct plan plan;
@@ -206,7 +206,7 @@ ring_wait (struct ring *r, uint64_t nsec)
     return 1;
   }
   if (nsec == 0) {
-    if (++kernel.looks == MOST_LOOKS)
+    if (++kernel.looks == MAX_LOOKS)
       abort ();
     return 0;
   }

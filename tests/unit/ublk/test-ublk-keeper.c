@@ -25,7 +25,7 @@
 #include "ublk/ublk-keeper-internal.h"
 #include "unit.h"
 
-#define MOST_DEVICES 4
+#define MAX_KERNEL_DEVICES 4
 #define FIRST                                                                  \
   4000 /* number of its first device, of which the machine has none */
 
@@ -41,7 +41,7 @@ static struct kernel {
     unsigned looks; /* how often somebody has asked about it */
     uint64_t cookie;
     pid_t opener;
-  } devices[MOST_DEVICES];
+  } devices[MAX_KERNEL_DEVICES];
   unsigned nr_devices; /* that were made */
   int start_result, params_result, stop_result;
   bool start_hangs;
@@ -50,7 +50,7 @@ static struct kernel {
 static int
 add (struct ublksrv_ctrl_dev_info *info)
 {
-  if (kernel->nr_devices == MOST_DEVICES)
+  if (kernel->nr_devices == MAX_KERNEL_DEVICES)
     return -EACCES;
   info->device = FIRST + kernel->nr_devices;
   if (info->queues > 2)
@@ -230,7 +230,7 @@ test_refused (void **state)
   kernel->features = 0;
   makes_none ("too old: Linux 6.6");
   make_kernel ();
-  kernel->nr_devices = MOST_DEVICES;
+  kernel->nr_devices = MAX_KERNEL_DEVICES;
   makes_none ("ublks_max");
   make_kernel ();
   kernel->params_result = -EINVAL;
