@@ -16,7 +16,7 @@
 #ifndef NULLBLK_UBLK_KEEPER_INTERNAL_H
 #define NULLBLK_UBLK_KEEPER_INTERNAL_H
 
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 
 struct keeper;
 

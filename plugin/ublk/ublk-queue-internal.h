@@ -40,7 +40,7 @@
 #include <stdint.h>
 
 #include "device/device.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 
 /* The most bytes of the device's request that are copied (front_end). */
 #define MAX_REQUEST_COPY 512

@@ -13,7 +13,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "ublk-keeper-internal.h"
 #include "ublk-queue-internal.h"
 #include "ublk.h"

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 
 extern int command_ring_errno; /* of ring_create; 0: there are rings */
 extern unsigned modules_asked; /* so often modprobe was to load the driver */

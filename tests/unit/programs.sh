@@ -31,7 +31,7 @@ build ()
           sources+=" ../tools/ublk/queue-$part.c"
         done
         sources+=" ../tools/ublk/append.c ../tools/ublk/journal.c"
-        sources+=" ../plugin/driver/queue-port.c"
+        sources+=" ../plugin/ublkdrv/queue-port.c"
         ;;
       *.c) sources+=" $word" ;;
       -D*) macros+=" $word" ;;

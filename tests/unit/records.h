@@ -7,7 +7,7 @@
 #ifndef NULLBLK_TESTS_RECORDS_H
 #define NULLBLK_TESTS_RECORDS_H
 
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 
 static inline bool
 count_record (uint64_t cookie, void *arg)

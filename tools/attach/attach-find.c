@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "attach-internal.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 
 /* Is NAME PREFIX and then a number? */
 static bool

@@ -4,7 +4,7 @@
  * Devices of the kernel's ublk driver, each of which a process of nullblk-ublk
  * makes and serves, or the server itself (ublk=true).  nullblk-attach chooses
  * the cookie of a device of nullblk-ublk; the kernel keeps it, and a record has
- * it as its name (driver/record.h).
+ * it as its name (ublkdrv/record.h).
  */
 
 #include <config.h>
@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "attach-internal.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 
 /* nullblk-ublk's exit status where this kernel can make no such device. */
 #define EXIT_IMPOSSIBLE 3

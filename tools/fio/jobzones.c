@@ -15,7 +15,7 @@
 #include <libnbd.h>
 
 #include "connect.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "jobzones.h"
 #include "zonetable.h"
 

@@ -27,7 +27,7 @@
 #include <stdbool.h>
 
 #include "bridge.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "journal.h"
 #include "link.h"
 #include "queue.h"

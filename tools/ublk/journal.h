@@ -8,7 +8,7 @@
  * meanwhile by what follows it.  So the next process reads here what it may
  * find done.
  *
- * The journal is in the file of the device's record (driver/record.h), behind
+ * The journal is in the file of the device's record (ublkdrv/record.h), behind
  * the record, and mapped by the process that serves the device:
  *
  *     header | slots                        | orphans
@@ -34,7 +34,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 
 struct journal;
 

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "connect.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 
 enum io_kind { IO_READ, IO_WRITE, IO_FLUSH, IO_TRIM, IO_ZERO };
 

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "list-detach.h"
 
 /* How long a process that is asked to end may take, and how often it is looked

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "count.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "options.h"
 #include "uri.h"
 

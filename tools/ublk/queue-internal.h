@@ -40,7 +40,7 @@
 #include <stdint.h>
 
 #include "append.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "journal.h"
 #include "link.h"
 #include "queue.h"

@@ -28,7 +28,7 @@
 
 #include "append.h"
 #include "common/common.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "journal.h"
 
 /* The device of a queue. */

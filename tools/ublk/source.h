@@ -12,7 +12,7 @@
 #include "common/common.h"
 #include "link.h"
 #include "options.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "queue.h"
 
 struct source {

@@ -20,7 +20,7 @@
 
 #include "ublk/link.h"
 #include "ublk/queue.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "unit.h"
 
 #define MIB UINT64_C (1048576)

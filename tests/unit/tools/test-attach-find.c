@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "unit.h"
 #include "attach/attach-internal.h"
 

@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "ublk/bridge.h"
 #include "ublk/reconnect.h"
 #include "ublk/link.h"

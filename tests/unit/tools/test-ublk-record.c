@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "records.h"
 #include "unit.h"
 

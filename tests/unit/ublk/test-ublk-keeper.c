@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "command-ring.h"
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "records.h"
 #include "ublk/ublk-keeper-internal.h"
 #include "unit.h"

@@ -5,8 +5,8 @@
  * it.
  */
 
-#ifndef NULLBLK_DRIVER_H
-#define NULLBLK_DRIVER_H
+#ifndef NULLBLK_UBLKDRV_H
+#define NULLBLK_UBLKDRV_H
 
 #include "aide.h"
 #include "commands.h"
@@ -20,4 +20,4 @@
 #include "users.h"
 #include "zoned.h"
 
-#endif /* NULLBLK_DRIVER_H */
+#endif /* NULLBLK_UBLKDRV_H */

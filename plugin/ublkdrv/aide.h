@@ -14,8 +14,8 @@
  * The aide ends when the process that made it ends, in whatever way.
  */
 
-#ifndef NULLBLK_DRIVER_AIDE_H
-#define NULLBLK_DRIVER_AIDE_H
+#ifndef NULLBLK_UBLKDRV_AIDE_H
+#define NULLBLK_UBLKDRV_AIDE_H
 
 #include <stdbool.h>
 
@@ -53,4 +53,4 @@ int aide_fd (const struct aide *a);
  */
 int aide_result (struct aide *a, bool *lost);
 
-#endif /* NULLBLK_DRIVER_AIDE_H */
+#endif /* NULLBLK_UBLKDRV_AIDE_H */

@@ -4,8 +4,8 @@
  * The ublk driver's commands about devices.
  */
 
-#ifndef NULLBLK_DRIVER_COMMANDS_H
-#define NULLBLK_DRIVER_COMMANDS_H
+#ifndef NULLBLK_UBLKDRV_COMMANDS_H
+#define NULLBLK_UBLKDRV_COMMANDS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -61,4 +61,4 @@ int driver_info (struct driver *c, unsigned device,
 int driver_find (struct driver *c, uint64_t cookie,
                  struct ublksrv_ctrl_dev_info *info);
 
-#endif /* NULLBLK_DRIVER_COMMANDS_H */
+#endif /* NULLBLK_UBLKDRV_COMMANDS_H */

@@ -17,8 +17,8 @@
  * descriptor) or a negative errno, and the reason in *why.
  */
 
-#ifndef NULLBLK_DRIVER_SETUP_H
-#define NULLBLK_DRIVER_SETUP_H
+#ifndef NULLBLK_UBLKDRV_SETUP_H
+#define NULLBLK_UBLKDRV_SETUP_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -76,4 +76,4 @@ bool setup_is_gone (struct driver *d, unsigned number, uint64_t cookie,
  */
 int setup_clear (struct driver *d, struct record *r, unsigned *number);
 
-#endif /* NULLBLK_DRIVER_SETUP_H */
+#endif /* NULLBLK_UBLKDRV_SETUP_H */

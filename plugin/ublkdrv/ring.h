@@ -5,8 +5,8 @@
  * the request is done.
  */
 
-#ifndef NULLBLK_DRIVER_RING_H
-#define NULLBLK_DRIVER_RING_H
+#ifndef NULLBLK_UBLKDRV_RING_H
+#define NULLBLK_UBLKDRV_RING_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,4 +67,4 @@ void ring_dispatch (struct ring *r);
 /* Has the kernel taken all that was submitted?  As a rule, after ring_wait. */
 bool ring_is_taken (const struct ring *r);
 
-#endif /* NULLBLK_DRIVER_RING_H */
+#endif /* NULLBLK_UBLKDRV_RING_H */

@@ -14,7 +14,7 @@
 
 #include <linux/blkzoned.h>
 
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "unit.h"
 
 static struct zone_descriptor

@@ -6,8 +6,8 @@
  * them than NBD has.  Nothing here asks anybody.
  */
 
-#ifndef NULLBLK_DRIVER_ZONED_H
-#define NULLBLK_DRIVER_ZONED_H
+#ifndef NULLBLK_UBLKDRV_ZONED_H
+#define NULLBLK_UBLKDRV_ZONED_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -80,4 +80,4 @@ uint64_t zoned_limit (const char *config, const char *key);
 /* Is the value of KEY in .config a duration other than 0? */
 bool zoned_waits (const char *config, const char *key);
 
-#endif /* NULLBLK_DRIVER_ZONED_H */
+#endif /* NULLBLK_UBLKDRV_ZONED_H */

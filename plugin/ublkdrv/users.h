@@ -4,8 +4,8 @@
  * The users of a block device, as far as /proc and /sys show them.
  */
 
-#ifndef NULLBLK_DRIVER_USERS_H
-#define NULLBLK_DRIVER_USERS_H
+#ifndef NULLBLK_UBLKDRV_USERS_H
+#define NULLBLK_UBLKDRV_USERS_H
 
 /* Is the block device NAME ("ublkbN"), or a partition of it, open or mapped in
  * another process, held by a driver, or the file behind a loop device?
@@ -15,4 +15,4 @@
  */
 int users_find (const char *name);
 
-#endif /* NULLBLK_DRIVER_USERS_H */
+#endif /* NULLBLK_UBLKDRV_USERS_H */

@@ -12,8 +12,8 @@
  * one of 64 bytes suffices.
  */
 
-#ifndef NULLBLK_DRIVER_KERNEL_H
-#define NULLBLK_DRIVER_KERNEL_H
+#ifndef NULLBLK_UBLKDRV_KERNEL_H
+#define NULLBLK_UBLKDRV_KERNEL_H
 
 #include <stdint.h>
 
@@ -188,4 +188,4 @@ ublk_data_offset (unsigned queue, unsigned tag)
          ((uint64_t) tag << 25);
 }
 
-#endif /* NULLBLK_DRIVER_KERNEL_H */
+#endif /* NULLBLK_UBLKDRV_KERNEL_H */

@@ -14,8 +14,8 @@
  * Only the thread that has made the ring uses a port, except for port_close.
  */
 
-#ifndef NULLBLK_DRIVER_QUEUE_PORT_H
-#define NULLBLK_DRIVER_QUEUE_PORT_H
+#ifndef NULLBLK_UBLKDRV_QUEUE_PORT_H
+#define NULLBLK_UBLKDRV_QUEUE_PORT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -94,4 +94,4 @@ int port_take (const struct port_request *r, void *buf, size_t n, size_t at);
 int port_put (const struct port_request *r, const void *buf, size_t n,
               size_t at);
 
-#endif /* NULLBLK_DRIVER_QUEUE_PORT_H */
+#endif /* NULLBLK_UBLKDRV_QUEUE_PORT_H */

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "driver/driver.h"
+#include "ublkdrv/ublkdrv.h"
 #include "unit.h"
 
 #define KIB UINT64_C (1024)

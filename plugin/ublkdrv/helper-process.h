@@ -6,8 +6,8 @@
  * (what needs root).
  */
 
-#ifndef NULLBLK_DRIVER_HELPER_PROCESS_H
-#define NULLBLK_DRIVER_HELPER_PROCESS_H
+#ifndef NULLBLK_UBLKDRV_HELPER_PROCESS_H
+#define NULLBLK_UBLKDRV_HELPER_PROCESS_H
 
 #include <signal.h>
 #include <sys/types.h>
@@ -29,4 +29,4 @@ int helper_make (pid_t *pid, void (*run) (int fd, const void *opaque),
  */
 void helper_block_signals (sigset_t *set);
 
-#endif /* NULLBLK_DRIVER_HELPER_PROCESS_H */
+#endif /* NULLBLK_UBLKDRV_HELPER_PROCESS_H */

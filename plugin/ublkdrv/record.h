@@ -22,8 +22,8 @@
  * pid counts.  The file is made before the device, and removed after it.
  */
 
-#ifndef NULLBLK_DRIVER_RECORD_H
-#define NULLBLK_DRIVER_RECORD_H
+#ifndef NULLBLK_UBLKDRV_RECORD_H
+#define NULLBLK_UBLKDRV_RECORD_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -98,4 +98,4 @@ bool record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg);
 /* Is TEXT a cookie, as it is the name of a file?  Returns it; 0: it is none. */
 uint64_t record_cookie (const char *text);
 
-#endif /* NULLBLK_DRIVER_RECORD_H */
+#endif /* NULLBLK_UBLKDRV_RECORD_H */
