@@ -53,7 +53,7 @@ struct kept {
 struct work {
   int fd;
   int server; /* a pidfd, or -1 */
-  struct driver *driver;
+  struct ublk_control *driver;
   unsigned count;
   struct kept *kept;
 };
@@ -79,7 +79,7 @@ open_driver (struct work *w, struct message *why)
 {
   if (w->driver != NULL)
     return 0;
-  w->driver = driver_open (why);
+  w->driver = ublk_control_open (why);
   if (w->driver == NULL)
     return -ENODEV;
   record_for_each (clear_dead, w->driver);
@@ -120,8 +120,8 @@ end_device (struct work *w, struct kept *k)
 {
   if (is_gone (w, k, 0))
     return;
-  driver_stop (w->driver, k->number);
-  driver_delete (w->driver, k->number);
+  ublk_control_stop (w->driver, k->number);
+  ublk_control_delete (w->driver, k->number);
   is_gone (w, k, 0);
 }
 
@@ -177,7 +177,7 @@ make (struct work *w, struct kept *k, struct order *o, struct report *report)
 static int
 start (struct work *w, const struct kept *k, struct message *why)
 {
-  const int r = driver_start (w->driver, k->number, getpid ());
+  const int r = ublk_control_start (w->driver, k->number, getpid ());
 
   if (r == 0)
     return setup_await (k->number, why);
@@ -210,7 +210,7 @@ do_task (struct work *w, struct order *o, struct report *report)
   case START:
     return start (w, k, &report->why);
   case STOP:
-    return driver_stop (w->driver, k->number);
+    return ublk_control_stop (w->driver, k->number);
   default:
     end_device (w, k);
     return 0;

@@ -47,7 +47,7 @@ struct report {
 
 struct work {
   pid_t server;
-  struct driver *driver;
+  struct ublk_control *driver;
   int held; /* the device; -1: it is not */
 };
 
@@ -114,12 +114,13 @@ stop (struct work *w, unsigned device, bool must)
       return r;
   }
   r = -EOPNOTSUPP;
-  if (!must && (driver_features (w->driver) & UBLK_F_SAFE_STOP_DEV) != 0) {
+  if (!must &&
+      (ublk_control_features (w->driver) & UBLK_F_SAFE_STOP_DEV) != 0) {
     let_go (w);
-    r = driver_try_stop (w->driver, device);
+    r = ublk_control_try_stop (w->driver, device);
   }
   if (r == -EOPNOTSUPP)
-    r = driver_stop (w->driver, device);
+    r = ublk_control_stop (w->driver, device);
   let_go (w);
   return r == -ENODEV ? 0 : r;
 }
@@ -130,12 +131,12 @@ work (struct work *w, const struct order *order, bool *lost)
   struct message why;
 
   if (w->driver == NULL)
-    w->driver = driver_open (&why);
+    w->driver = ublk_control_open (&why);
   if (w->driver == NULL)
     return -EIO;
   switch (order->task) {
   case TASK_START:
-    return driver_start (w->driver, order->device, w->server);
+    return ublk_control_start (w->driver, order->device, w->server);
   case TASK_FLUSH:
     return flush (w, order->device, lost);
   case TASK_TRY_STOP:
@@ -143,7 +144,7 @@ work (struct work *w, const struct order *order, bool *lost)
   case TASK_STOP:
     return stop (w, order->device, true);
   case TASK_DELETE:
-    return driver_delete (w->driver, order->device);
+    return ublk_control_delete (w->driver, order->device);
   }
   return -EINVAL;
 }

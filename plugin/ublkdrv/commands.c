@@ -33,7 +33,7 @@ union subject {
   struct ublk_params params;
 };
 
-struct driver {
+struct ublk_control {
   int fd;
   struct ring *ring;
   uint64_t features;
@@ -47,8 +47,9 @@ struct driver {
 static void
 is_done (struct event *event, int result)
 {
-  struct driver *c =
-      (struct driver *) ((char *) event - offsetof (struct driver, event));
+  struct ublk_control *c =
+      (struct ublk_control *) ((char *) event -
+                               offsetof (struct ublk_control, event));
 
   c->is_done = true;
   c->result = result;
@@ -58,7 +59,8 @@ is_done (struct event *event, int result)
  * can be told from it.
  */
 static int
-ask (struct driver *c, unsigned request, const struct ublksrv_ctrl_cmd *command)
+ask (struct ublk_control *c, unsigned request,
+     const struct ublksrv_ctrl_cmd *command)
 {
   struct io_uring_sqe *sqe;
 
@@ -82,8 +84,8 @@ ask (struct driver *c, unsigned request, const struct ublksrv_ctrl_cmd *command)
  * to write until it has answered.
  */
 static int
-ask_about (struct driver *c, unsigned request, unsigned device, size_t length,
-           uint64_t value)
+ask_about (struct ublk_control *c, unsigned request, unsigned device,
+           size_t length, uint64_t value)
 {
   const struct ublksrv_ctrl_cmd command = {
       .device = device,
@@ -131,7 +133,7 @@ open_control (void)
 }
 
 static int
-set_up (struct driver *c, struct message *why)
+set_up (struct ublk_control *c, struct message *why)
 {
   int r;
 
@@ -173,10 +175,10 @@ set_up (struct driver *c, struct message *why)
   return 0;
 }
 
-struct driver *
-driver_open (struct message *why)
+struct ublk_control *
+ublk_control_open (struct message *why)
 {
-  struct driver *c = calloc (1, sizeof *c);
+  struct ublk_control *c = calloc (1, sizeof *c);
 
   if (c == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
@@ -185,14 +187,14 @@ driver_open (struct message *why)
   c->fd = -1;
   c->event.happened = is_done;
   if (set_up (c, why) < 0) {
-    driver_close (c);
+    ublk_control_close (c);
     return NULL;
   }
   return c;
 }
 
 void
-driver_close (struct driver *c)
+ublk_control_close (struct ublk_control *c)
 {
   if (c == NULL)
     return;
@@ -204,7 +206,7 @@ driver_close (struct driver *c)
 }
 
 uint64_t
-driver_features (const struct driver *c)
+ublk_control_features (const struct ublk_control *c)
 {
   return c->features;
 }
@@ -213,7 +215,7 @@ driver_features (const struct driver *c)
 /* Devices */
 
 int
-driver_add (struct driver *c, struct ublksrv_ctrl_dev_info *info)
+ublk_control_add (struct ublk_control *c, struct ublksrv_ctrl_dev_info *info)
 {
   int r;
 
@@ -225,16 +227,16 @@ driver_add (struct driver *c, struct ublksrv_ctrl_dev_info *info)
 }
 
 int
-driver_set_params (struct driver *c, unsigned device,
-                   const struct ublk_params *params)
+ublk_control_set_params (struct ublk_control *c, unsigned device,
+                         const struct ublk_params *params)
 {
   c->subject.params = *params;
   return ask_about (c, UBLK_U_CMD_SET_PARAMS, device, sizeof *params, 0);
 }
 
 int
-driver_get_params (struct driver *c, unsigned device,
-                   struct ublk_params *params)
+ublk_control_get_params (struct ublk_control *c, unsigned device,
+                         struct ublk_params *params)
 {
   int r;
 
@@ -245,37 +247,38 @@ driver_get_params (struct driver *c, unsigned device,
 }
 
 int
-driver_begin_recovery (struct driver *c, unsigned device)
+ublk_control_begin_recovery (struct ublk_control *c, unsigned device)
 {
   return ask_about (c, UBLK_U_CMD_START_USER_RECOVERY, device, 0, 0);
 }
 
 int
-driver_end_recovery (struct driver *c, unsigned device, pid_t server)
+ublk_control_end_recovery (struct ublk_control *c, unsigned device,
+                           pid_t server)
 {
   return ask_about (c, UBLK_U_CMD_END_USER_RECOVERY, device, 0, server);
 }
 
 int
-driver_start (struct driver *c, unsigned device, pid_t server)
+ublk_control_start (struct ublk_control *c, unsigned device, pid_t server)
 {
   return ask_about (c, UBLK_U_CMD_START_DEV, device, 0, server);
 }
 
 int
-driver_stop (struct driver *c, unsigned device)
+ublk_control_stop (struct ublk_control *c, unsigned device)
 {
   return ask_about (c, UBLK_U_CMD_STOP_DEV, device, 0, 0);
 }
 
 int
-driver_try_stop (struct driver *c, unsigned device)
+ublk_control_try_stop (struct ublk_control *c, unsigned device)
 {
   return ask_about (c, UBLK_U_CMD_TRY_STOP_DEV, device, 0, 0);
 }
 
 int
-driver_delete (struct driver *c, unsigned device)
+ublk_control_delete (struct ublk_control *c, unsigned device)
 {
   int r = ask_about (c, UBLK_U_CMD_DEL_DEV_ASYNC, device, 0, 0);
 
@@ -285,8 +288,8 @@ driver_delete (struct driver *c, unsigned device)
 }
 
 int
-driver_info (struct driver *c, unsigned device,
-             struct ublksrv_ctrl_dev_info *info)
+ublk_control_info (struct ublk_control *c, unsigned device,
+                   struct ublksrv_ctrl_dev_info *info)
 {
   int r;
 
@@ -297,8 +300,8 @@ driver_info (struct driver *c, unsigned device,
 }
 
 int
-driver_find (struct driver *c, uint64_t cookie,
-             struct ublksrv_ctrl_dev_info *info)
+ublk_control_find (struct ublk_control *c, uint64_t cookie,
+                   struct ublksrv_ctrl_dev_info *info)
 {
   struct dirent *entry;
   unsigned device;
@@ -311,7 +314,7 @@ driver_find (struct driver *c, uint64_t cookie,
     return -ENODEV;
   while (r == -ENODEV && (entry = readdir (dir)) != NULL) {
     if (sscanf (entry->d_name, "ublkc%u%c", &device, &after) == 1 &&
-        driver_info (c, device, info) == 0 && info->cookie == cookie)
+        ublk_control_info (c, device, info) == 0 && info->cookie == cookie)
       r = 0;
   }
   closedir (dir);

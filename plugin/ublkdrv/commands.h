@@ -14,51 +14,53 @@
 #include "common/common.h"
 #include "kernel.h"
 
-struct driver;
+struct ublk_control;
 
 /* Load the driver where it is missing, and ask it what it can do.  Returns NULL
  * and the reason in *why where it is missing, or too old.  The thread that
  * calls it makes all other calls, too.
  */
-struct driver *driver_open (struct message *why);
-void driver_close (struct driver *c);
+struct ublk_control *ublk_control_open (struct message *why);
+void ublk_control_close (struct ublk_control *c);
 
 /* UBLK_F_... */
-uint64_t driver_features (const struct driver *c);
+uint64_t ublk_control_features (const struct ublk_control *c);
 
 /* These return 0 or a negative errno. */
 
 /* Make a device that the kernel numbers; *info says what is wanted, and
  * afterwards what the device is like.
  */
-int driver_add (struct driver *c, struct ublksrv_ctrl_dev_info *info);
-int driver_set_params (struct driver *c, unsigned device,
-                       const struct ublk_params *params);
-int driver_get_params (struct driver *c, unsigned device,
-                       struct ublk_params *params);
+int ublk_control_add (struct ublk_control *c,
+                      struct ublksrv_ctrl_dev_info *info);
+int ublk_control_set_params (struct ublk_control *c, unsigned device,
+                             const struct ublk_params *params);
+int ublk_control_get_params (struct ublk_control *c, unsigned device,
+                             struct ublk_params *params);
 /* Make it a block device.  SERVER is the process that has opened /dev/ublkcN,
  * whichever serves it.  Returns when the kernel has read what it wants to know
  * first.
  */
-int driver_start (struct driver *c, unsigned device, pid_t server);
+int ublk_control_start (struct ublk_control *c, unsigned device, pid_t server);
 /* A device with UBLK_F_USER_RECOVERY whose server has died has the state
  * UBLK_S_DEV_QUIESCED, after a moment; until then, this is -EBUSY.  Afterwards
  * another process can open it and fetch requests.
  */
-int driver_begin_recovery (struct driver *c, unsigned device);
+int ublk_control_begin_recovery (struct ublk_control *c, unsigned device);
 /* All has been fetched: SERVER serves it from now on. */
-int driver_end_recovery (struct driver *c, unsigned device, pid_t server);
-int driver_stop (struct driver *c, unsigned device);
+int ublk_control_end_recovery (struct ublk_control *c, unsigned device,
+                               pid_t server);
+int ublk_control_stop (struct ublk_control *c, unsigned device);
 /* -EBUSY: somebody has it open. */
-int driver_try_stop (struct driver *c, unsigned device);
+int ublk_control_try_stop (struct ublk_control *c, unsigned device);
 /* Delete it, since Linux 6.9 without waiting for those who have it open. */
-int driver_delete (struct driver *c, unsigned device);
+int ublk_control_delete (struct ublk_control *c, unsigned device);
 /* -ENODEV: there is no such device. */
-int driver_info (struct driver *c, unsigned device,
-                 struct ublksrv_ctrl_dev_info *info);
+int ublk_control_info (struct ublk_control *c, unsigned device,
+                       struct ublksrv_ctrl_dev_info *info);
 
 /* The device with this cookie, of all that there are.  -ENODEV: none has it. */
-int driver_find (struct driver *c, uint64_t cookie,
-                 struct ublksrv_ctrl_dev_info *info);
+int ublk_control_find (struct ublk_control *c, uint64_t cookie,
+                       struct ublksrv_ctrl_dev_info *info);
 
 #endif /* NULLBLK_UBLKDRV_COMMANDS_H */

@@ -30,10 +30,10 @@ pause_shortly (void)
 }
 
 int
-setup_check_driver (const struct driver *d, const struct plan *plan,
+setup_check_driver (const struct ublk_control *d, const struct plan *plan,
                     struct message *why)
 {
-  if (plan->zone_size == 0 || (driver_features (d) & UBLK_F_ZONED) != 0)
+  if (plan->zone_size == 0 || (ublk_control_features (d) & UBLK_F_ZONED) != 0)
     return 0;
   message_set (why, "this kernel's ublk driver has no zones: Linux 6.6 is "
                     "needed");
@@ -41,15 +41,15 @@ setup_check_driver (const struct driver *d, const struct plan *plan,
 }
 
 static bool
-lasts (const struct driver *d, const struct plan *plan)
+lasts (const struct ublk_control *d, const struct plan *plan)
 {
   const uint64_t needed = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
 
-  return plan->lasting && (driver_features (d) & needed) == needed;
+  return plan->lasting && (ublk_control_features (d) & needed) == needed;
 }
 
 int
-setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
+setup_add (struct ublk_control *d, const struct plan *plan, uint64_t cookie,
            struct ublksrv_ctrl_dev_info *info, struct message *why)
 {
   int r;
@@ -64,7 +64,7 @@ setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
                            : 0),
       .cookie = cookie,
   };
-  r = driver_add (d, info);
+  r = ublk_control_add (d, info);
   if (r < 0)
     message_set (why, "the kernel makes no device: %s%s", strerror (-r),
                  r == -EACCES || r == -ENOSPC
@@ -74,7 +74,7 @@ setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
 }
 
 int
-setup_set_params (struct driver *d, struct plan *plan,
+setup_set_params (struct ublk_control *d, struct plan *plan,
                   const struct ublksrv_ctrl_dev_info *info, struct message *why)
 {
   int r;
@@ -86,7 +86,7 @@ setup_set_params (struct driver *d, struct plan *plan,
   }
   plan->queues = info->queues;
   plan->depth = info->depth;
-  r = driver_set_params (d, info->device, &plan->params);
+  r = ublk_control_set_params (d, info->device, &plan->params);
   if (r < 0)
     message_set (why,
                  "the kernel does not take what the device is to be "
@@ -117,7 +117,7 @@ is_as_planned (const struct plan *plan,
 }
 
 int
-setup_recover (struct driver *d, const struct plan *plan,
+setup_recover (struct ublk_control *d, const struct plan *plan,
                const struct ublksrv_ctrl_dev_info *info, bool has_begun,
                struct message *why)
 {
@@ -125,14 +125,14 @@ setup_recover (struct driver *d, const struct plan *plan,
   unsigned i;
   int r;
 
-  r = driver_get_params (d, info->device, &then);
+  r = ublk_control_get_params (d, info->device, &then);
   if (r == 0 && !is_as_planned (plan, info, &then)) {
     message_set (why, "the export is not what it was when the device was made");
     return -EINVAL;
   }
-  for (i = 0;
-       r == 0 && (r = driver_begin_recovery (d, info->device)) == -EBUSY &&
-       i < SETUP_PATIENCE * LOOKS_A_SECOND;
+  for (i = 0; r == 0 &&
+              (r = ublk_control_begin_recovery (d, info->device)) == -EBUSY &&
+              i < SETUP_PATIENCE * LOOKS_A_SECOND;
        i++) {
     r = 0;
     pause_shortly ();
@@ -185,7 +185,7 @@ setup_await (unsigned number, struct message *why)
 }
 
 bool
-setup_is_gone (struct driver *d, unsigned number, uint64_t cookie,
+setup_is_gone (struct ublk_control *d, unsigned number, uint64_t cookie,
                unsigned seconds)
 {
   struct ublksrv_ctrl_dev_info info;
@@ -193,7 +193,7 @@ setup_is_gone (struct driver *d, unsigned number, uint64_t cookie,
   int r;
 
   for (i = 0;; i++) {
-    r = driver_info (d, number, &info);
+    r = ublk_control_info (d, number, &info);
     if (r == -ENODEV || (r == 0 && info.cookie != cookie))
       return true;
     if (r < 0 || i == seconds * LOOKS_A_SECOND)
@@ -203,24 +203,24 @@ setup_is_gone (struct driver *d, unsigned number, uint64_t cookie,
 }
 
 static int
-delete_device (struct driver *d, uint64_t cookie, unsigned *number)
+delete_device (struct ublk_control *d, uint64_t cookie, unsigned *number)
 {
   struct ublksrv_ctrl_dev_info info;
   int r;
 
   *number = UBLK_NEW_DEVICE;
-  if (d == NULL || driver_find (d, cookie, &info) < 0)
+  if (d == NULL || ublk_control_find (d, cookie, &info) < 0)
     return 0;
   *number = info.device;
-  driver_stop (d, info.device);
-  r = driver_delete (d, info.device);
+  ublk_control_stop (d, info.device);
+  r = ublk_control_delete (d, info.device);
   if (r < 0 && r != -ENODEV)
     return r;
   return setup_is_gone (d, info.device, cookie, CLEARING_SECONDS) ? 0 : -EBUSY;
 }
 
 int
-setup_clear (struct driver *d, struct record *r, unsigned *number)
+setup_clear (struct ublk_control *d, struct record *r, unsigned *number)
 {
   unsigned i;
   int err;

@@ -8,9 +8,9 @@
  *     setup_add           the kernel makes /dev/ublkcN, and chooses N
  *     setup_set_params    the kernel is told what the device is like
  *     setup_open          of /dev/ublkcN; queues fetch from it
- *     driver_start        /dev/ublkbN is there ...
+ *     ublk_control_start  /dev/ublkbN is there ...
  *     setup_await         ... and has its node
- *     driver_stop, driver_delete
+ *     ublk_control_stop, ublk_control_delete
  *     setup_is_gone       nothing of it is left
  *
  * None of these locks.  Those that return int return 0 (setup_open a
@@ -33,28 +33,28 @@
 #define SETUP_PATIENCE 30
 
 /* -EOPNOTSUPP: not with zones. */
-int setup_check_driver (const struct driver *d, const struct plan *plan,
+int setup_check_driver (const struct ublk_control *d, const struct plan *plan,
                         struct message *why);
 
 /* *info is what the device is like then. */
-int setup_add (struct driver *d, const struct plan *plan, uint64_t cookie,
+int setup_add (struct ublk_control *d, const struct plan *plan, uint64_t cookie,
                struct ublksrv_ctrl_dev_info *info, struct message *why);
 
 /* PLAN has as many queues as INFO afterwards, of the same depth: the kernel has
  * no more queues than CPUs.  -EOPNOTSUPP: the kernel makes no device with
  * zones.
  */
-int setup_set_params (struct driver *d, struct plan *plan,
+int setup_set_params (struct ublk_control *d, struct plan *plan,
                       const struct ublksrv_ctrl_dev_info *info,
                       struct message *why);
 
 /* Take over the device of INFO, whose server has died, instead of the first
  * steps: it has to be as PLAN says.  Then it is opened and fetched from, and
- * driver_end_recovery has it go on.  HAS_BEGUN: another process may have begun
- * to take the device over, and been killed before it fetched requests.  Then it
- * is no error if the kernel does not let us begin.
+ * ublk_control_end_recovery has it go on.  HAS_BEGUN: another process may have
+ * begun to take the device over, and been killed before it fetched requests.
+ * Then it is no error if the kernel does not let us begin.
  */
-int setup_recover (struct driver *d, const struct plan *plan,
+int setup_recover (struct ublk_control *d, const struct plan *plan,
                    const struct ublksrv_ctrl_dev_info *info, bool has_begun,
                    struct message *why);
 
@@ -66,7 +66,7 @@ int setup_await (unsigned number, struct message *why);
  * deleted, is gone.  By then another device may have the number: the deleted
  * one is told by its COOKIE.  Returns false if it stays.
  */
-bool setup_is_gone (struct driver *d, unsigned number, uint64_t cookie,
+bool setup_is_gone (struct ublk_control *d, unsigned number, uint64_t cookie,
                     unsigned seconds);
 
 /* Take away what a process has left that was killed, and its record, which is
@@ -74,6 +74,6 @@ bool setup_is_gone (struct driver *d, unsigned number, uint64_t cookie,
  * the kernel has none.  D may be NULL, where there is no driver, and so no
  * device.  Returns 0, also where somebody else has done it.
  */
-int setup_clear (struct driver *d, struct record *r, unsigned *number);
+int setup_clear (struct ublk_control *d, struct record *r, unsigned *number);
 
 #endif /* NULLBLK_UBLKDRV_SETUP_H */

@@ -94,7 +94,7 @@ bridge_take_away (struct bridge *b)
   journal_close (b->device.journal);
   if (b->has_record)
     record_remove (&b->record);
-  driver_close (b->driver);
+  ublk_control_close (b->driver);
   appends_destroy (b->device.appends);
   if (b->has_source)
     source_close (&b->source);

@@ -44,7 +44,7 @@ struct bridge {
   struct source source;
   bool has_source;
   struct plan plan;
-  struct driver *driver;
+  struct ublk_control *driver;
   struct record record;
   bool has_record;
   bool recovers; /* a device that another process has left */

@@ -213,7 +213,7 @@ start_device (struct bridge *b, struct message *why)
   int r;
 
   if (b->recovers) {
-    r = driver_end_recovery (b->driver, b->number, getpid ());
+    r = ublk_control_end_recovery (b->driver, b->number, getpid ());
     if (r < 0)
       message_set (why, "/dev/%s does not go on: %s", b->name, strerror (-r));
     return r;
@@ -249,7 +249,7 @@ look_for_left (struct bridge *b, const struct options *o)
     record_close (&b->record);
     return NOTHING;
   }
-  return driver_find (b->driver, o->cookie, &b->left) == 0 &&
+  return ublk_control_find (b->driver, o->cookie, &b->left) == 0 &&
                  (b->left.flags & needed) == needed
              ? A_DEVICE
              : A_RECORD;
@@ -269,7 +269,7 @@ read_journal (struct bridge *b, struct message *why)
     return r;
   }
   if (journal_fetched (b->device.journal) != FETCHED_SOME ||
-      (driver_features (b->driver) & UBLK_F_QUIESCE) != 0)
+      (ublk_control_features (b->driver) & UBLK_F_QUIESCE) != 0)
     return 0;
   message_set (why,
                "/dev/%s cannot be taken over: the process that was about to do "
@@ -304,7 +304,7 @@ find_left (struct bridge *b, const struct options *o, struct message *why)
   enum left left = NOTHING;
 
   if (o->cookie != 0 && o->persist > 0) {
-    b->driver = driver_open (why);
+    b->driver = ublk_control_open (why);
     b->impossible = b->driver == NULL;
     if (b->impossible)
       return -1;
@@ -385,7 +385,7 @@ look_first (struct bridge *b, const struct options *o, struct message *why)
       return -1;
   }
   if (b->driver == NULL)
-    b->driver = driver_open (why);
+    b->driver = ublk_control_open (why);
   b->impossible = b->driver == NULL;
   if (b->impossible)
     return -1;

@@ -27,9 +27,9 @@
 #define LOOKS_A_SECOND 50
 
 struct work {
-  struct driver *driver; /* NULL: there is no driver, and so no device */
-  const char *device;    /* "ublkbN" that is wanted; or NULL */
-  uint64_t cookie;       /* that is wanted; or 0: then it is all of them */
+  struct ublk_control *driver; /* NULL: there is no driver, and so no device */
+  const char *device;          /* "ublkbN" that is wanted; or NULL */
+  uint64_t cookie; /* that is wanted; or 0: then it is all of them */
   bool found, failed;
 };
 
@@ -51,7 +51,7 @@ find_device (const struct work *w, uint64_t cookie, char *name, size_t size,
              struct ublksrv_ctrl_dev_info *info)
 {
   name[0] = '\0';
-  if (w->driver != NULL && driver_find (w->driver, cookie, info) == 0)
+  if (w->driver != NULL && ublk_control_find (w->driver, cookie, info) == 0)
     snprintf (name, size, "ublkb%u", info->device);
 }
 
@@ -80,14 +80,14 @@ begin (const char *device)
   struct message why;
   struct work w = {.device = device};
 
-  w.driver = driver_open (&why);
+  w.driver = ublk_control_open (&why);
   return w;
 }
 
 static int
 end (struct work *w)
 {
-  driver_close (w->driver);
+  ublk_control_close (w->driver);
   return w->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
