@@ -63,7 +63,9 @@ nothing_is_left "the end"
 
 echo "--- one request at a time, and a thousand that hang"
 for depth in 1 4096; do
-  serve_disk 64M memory-backed=true submit_queues=1 hw_queue_depth=$depth
+  serve_disk 64M memory-backed=true rotational=true submit_queues=1 \
+    hw_queue_depth=$depth
+  shows "$queue/rotational" 1
   [ "$(find "/sys/block/${disk##*/}/mq" -mindepth 1 -maxdepth 1 | wc -l)" = 1 ] ||
     fail "more than one queue"
   verify --rw=randwrite --bs=4k --size=1M
