@@ -40,6 +40,15 @@ boot_guest ()
   esac
 }
 
+# make_file SIZE: make $tmp/disk, and say where serve_file is to serve it.
+make_file ()
+{
+  truncate -s "$1" "$tmp/disk"
+  sock=$tmp/sock
+  # shellcheck disable=SC2034 # the test attaches it
+  uri="nbd+unix:///?socket=$sock"
+}
+
 # serve_file WHERE...: start a server of $tmp/disk, which outlives it, where
 # nbdkit's options say.
 serve_file ()

@@ -16,9 +16,7 @@ if on_host; then
 fi
 
 # What the server serves must outlive it: a file.
-truncate -s 16M "$tmp/disk"
-sock=$tmp/sock
-uri="nbd+unix:///?socket=$sock"
+make_file 16M
 
 # Killed and back, under fio that verifies what it writes.  The socket's path is
 # a relative one.

@@ -13,9 +13,7 @@ if on_host; then
   exit
 fi
 
-truncate -s 16M "$tmp/disk"
-sock=$tmp/sock
-uri="nbd+unix:///?socket=$sock"
+make_file 16M
 
 # Killed under fio that verifies what it writes.
 serve_file -U "$sock"
