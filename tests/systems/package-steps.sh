@@ -24,11 +24,12 @@ install ()
   apt-get -q -y --no-install-recommends install "$@"
 }
 
-# ours: which of our packages are installed, or leave their configuration.
+# ours: which of our packages are installed, or have left something.
 ours ()
 {
   # shellcheck disable=SC2016 # dpkg's own
-  dpkg-query --show --showformat '${Package}\n' '*nullblk*'
+  dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' \
+    '*nullblk*' 2>/dev/null | sed '/^not-installed/d; s/^[^ ]* //' || true
 }
 
 # list_all: all files, but for logs, caches, lists of packages and what the
@@ -147,10 +148,11 @@ step_remove ()
   mapfile -t packages < <(ours)
   apt-get -q -y remove "${packages[@]}"
   [ -h "$wants/nullblk@ram.service" ] || fail "to remove is not to purge"
-  apt-get -q -y purge "${packages[@]}"
+  # What has left nothing, dpkg does not know any more, and only warns of.
+  dpkg --purge "${packages[@]}"
   list_all >after
   diff before after
-  [ -z "$(ours 2>/dev/null)" ] || fail "left: $(ours)"
+  [ -z "$(ours)" ] || fail "left: $(ours)"
 }
 
 step_tests ()
