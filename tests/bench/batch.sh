@@ -9,7 +9,7 @@
 #
 # Of a null device: nbdkit's null plugin.  Of one of RAM: nbdkit's memory
 # plugin, and qemu-nbd's null-co, which holds nothing, but is fast; the better
-# one counts.  All are served at once, as they are usually run, and are measured
+# one counts.  The limit of all is bench/least.c.  All are served at once, as they are usually run, and are measured
 # in turn, ROUNDS times, for each LOAD "randread|randwrite SIZE DEPTH
 # CONNECTIONS".  With fio, its nbd engine is the load, which costs more than any
 # of the servers; with engine, it is fio with nullblk-fio(1); client is
@@ -26,8 +26,8 @@ if [ $# = 0 ]; then
          "randwrite 4k 1 1")
   [ -z "$quick" ] || loads=("${loads[0]}")
 fi
-null=(floor nbdkit-null nullblk-serve-unbatched nullblk-serve)
-memory=(floor nbdkit-memory-sparse qemu-null-co nullblk-serve)
+null=(floor nbdkit-null nullblk-serve-unbatched nullblk-serve least)
+memory=(floor nbdkit-memory-sparse qemu-null-co nullblk-serve least)
 n=$((${#loads[@]} * rounds * (${#null[@]} + ${#memory[@]})))
 [ "$with" != client ] || plan $((n * (runtime + 150) / 1000 + 5))
 plan "$(seconds $n)"
@@ -82,15 +82,17 @@ serve_floor
 serve nbdkit-null null 64M
 NULLBLK_BATCH=0 serve_ours nullblk-serve-unbatched 64M
 serve_ours nullblk-serve 64M
+serve_least $((64 << 20))
 device "batch-null-$transport-$with" "${null[@]}"
-stop nbdkit-null nullblk-serve-unbatched nullblk-serve
+stop nbdkit-null nullblk-serve-unbatched nullblk-serve least
 
 serve nbdkit-memory-sparse memory 64M
 # read-zeroes=on would send no data.
 serve_qemu qemu-null-co driver=null-co,size=64M,read-zeroes=off
 serve_ours nullblk-serve 64M memory-backed=true
+serve_least $((64 << 20)) memory
 head -c 64M /dev/urandom >"$shm/data"
-for server in nbdkit-memory-sparse nullblk-serve; do
+for server in nbdkit-memory-sparse nullblk-serve least; do
   nbdcopy "$shm/data" "${server_uri[$server]}"
 done
 device "batch-memory-$transport-$with" "${memory[@]}"

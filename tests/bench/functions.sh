@@ -183,6 +183,13 @@ serve_floor ()
   serve floor "$build/tests/bench/.libs/floor.so"
 }
 
+# serve_least SIZE [memory]: the limit of all servers; SIZE is bytes.
+serve_least ()
+{
+  [ -x "$build/tests/bench/least" ] || die "there is no least; run make bench"
+  listen least "$build/tests/bench/least" "$@"
+}
+
 # serve_qemu NAME IMAGE-OPTIONS: qemu-nbd.
 serve_qemu ()
 {

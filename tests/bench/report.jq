@@ -117,6 +117,26 @@ def section($table; $title; $text; $unit; $by; $cpu):
 def section($table; $title; $text):
   section ($table; $title; $text; "k/s"; 1000; "CPU us");
 
+# What nullblk-serve is to bench/least.c, the limit, round by round.
+def show_limit($tables):
+  . as $all |
+  [$tables[] as $table | map (select (.table == $table)) as $rows |
+    ($rows | map (load_key) | unique_in_order)[] as $load |
+    ($rows | map (select (load_key == $load))) as $cell |
+    ($cell | map (select (.server == "nullblk-serve"))) as $own |
+    ($cell | map (select (.server == "least"))) as $least |
+    select (($own | length) > 0 and ($least | length) > 0) |
+    def ratios(f): [range ([$own, $least | length] | min) as $i |
+      ($least[$i] | f) as $to | select ($to > 0) | ($own[$i] | f) / $to];
+    {table: $table, name: ($load | load_name), rates: ratios (.rate),
+     cpus: ratios (.cpu)}] |
+  if length == 0 then empty else
+    "", "### nullblk-serve to the limit (bench/least.c)", "",
+    "| table | load | requests/s | server CPU |", "|---|---|---|---|",
+    (.[] | "| \(.table) | \(.name) | \(.rates | ratio_text) | " +
+      "\(.cpus | ratio_text) |")
+  end;
+
 # Four connections beside one.
 def scaling:
   map (select ((.table == "null" or .table == "memory") and
@@ -286,6 +306,8 @@ else
       "Batched socket I/O: null, \($transport), load by \($with)"; ""),
     section ("batch-memory-\($transport)-\($with)";
       "Batched socket I/O: memory, \($transport), load by \($with)"; "")),
+  show_limit ([("null", "memory") as $device | ("unix", "tcp") as $transport |
+    ("fio", "engine", "client") as $with | "batch-\($device)-\($transport)-\($with)"]),
   section ("delay"; "Latency of 1 ms, and nbdkit's delay filter"; ""),
   section ("rate-unreached"; "A limit that is not reached, and nbdkit's rate filter";
     ""),
