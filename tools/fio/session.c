@@ -114,7 +114,7 @@ session_commit (struct session *s)
 }
 
 static void
-poll_channels (struct session *s, bool waits)
+poll_channels (struct session *s, bool waits, bool sends)
 {
   struct pollfd p[MAX_CONNECTIONS];
   unsigned i;
@@ -131,23 +131,27 @@ poll_channels (struct session *s, bool waits)
     if (p[i].revents == 0)
       continue;
     channel_receive (s->channels[i], false);
-    channel_send (s->channels[i]);
+    if (sends)
+      channel_send (s->channels[i]);
   }
 }
 
-/* One round: take what has come, and wait for something to come if WAITS. */
+/* One round: take what has come, and wait for something to come if WAITS.  What
+ * is left to send is sent if SENDS, as it has to be before a wait.
+ */
 static void
-receive_some (struct session *s, bool waits)
+receive_some (struct session *s, bool waits, bool sends)
 {
   struct channel *c = s->channels[0];
 
   /* With one channel, and nothing left to send, the receive itself waits. */
   if (s->nr_channels == 1 && (!waits || (channel_awaited (c) & POLLOUT) == 0)) {
     channel_receive (c, waits);
-    channel_send (c);
+    if (sends)
+      channel_send (c);
   }
   else
-    poll_channels (s, waits);
+    poll_channels (s, waits, sends);
 }
 
 unsigned
@@ -155,16 +159,20 @@ session_wait (struct session *s, unsigned n)
 {
   const unsigned wanted = min (n, s->busy);
 
-  /* What has come is taken first: by then it is more, and while fio is busy
-   * with it the server is with what is sent now.
+  /* What has come is taken first: if it is enough, fio comes back with more to
+   * send, and the server still has something to do.
    */
-  if (wanted > 0 && may_hold (s))
-    receive_some (s, false);
+  if (wanted > 0 && may_hold (s)) {
+    if (s->answers.count < wanted)
+      receive_some (s, false, false);
+    if (s->answers.count >= wanted && may_hold (s))
+      return s->answers.count;
+  }
   send_all (s);
   if (n == 0 && s->answers.count < s->busy)
-    receive_some (s, false);
+    receive_some (s, false, true);
   while (s->answers.count < wanted)
-    receive_some (s, true);
+    receive_some (s, true, true);
   return s->answers.count;
 }
 

@@ -45,14 +45,14 @@ void session_use (struct session *s, struct channel *c);
 bool session_add (struct session *s, struct request *q);
 
 /* Send what was added; or, if the session is not eager and other requests are
- * on their way, keep up to half of DEPTH back for more to come with it.  To be
- * followed by session_wait soon.
+ * on their way, keep less than half of DEPTH back for more to come with it.  To
+ * be followed by session_wait soon.
  */
 void session_commit (struct session *s);
 
-/* Send what was added, and wait until N requests are answered, or all that were
- * added if these are fewer; if N is 0, only look.  Returns how many are
- * answered.
+/* Wait until N requests are answered, or all that were added if these are
+ * fewer; if N is 0, only look.  What was kept back is sent first, unless so
+ * many are answered without a wait.  Returns how many are answered.
  */
 unsigned session_wait (struct session *s, unsigned n);
 
