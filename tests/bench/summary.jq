@@ -56,13 +56,16 @@ def rows_by_shape($name; $table; $peers; $plain; $served):
 def null_peers: ["nbdkit-null", "qemu-null-co"];
 def memory_peers: ["nbdkit-memory-sparse", "nbdkit-memory-malloc",
   "qemu-ram-file", "nbd-server-tmpfs"];
-def rows_of_client($transport; $name):
-  rows_by_shape ("null, \($name)"; "batch-null-\($transport)-client";
+def rows_of_batch($transport; $with; $name):
+  rows_by_shape ("null, \($name)"; "batch-null-\($transport)-\($with)";
     null_peers; ""; "nullblk-serve"),
-  rows_by_shape ("memory, \($name)"; "batch-memory-\($transport)-client";
+  rows_by_shape ("memory, \($name)"; "batch-memory-\($transport)-\($with)";
     memory_peers + ["qemu-null-co"]; ""; "nullblk-serve");
 def ratios:
-  rows_of_client ("unix"; "local"), rows_of_client ("tcp"; "TCP"),
+  rows_of_batch ("unix"; "client"; "local"),
+  rows_of_batch ("tcp"; "client"; "TCP"),
+  rows_of_batch ("unix"; "engine"; "local, nullblk-fio"),
+  rows_of_batch ("tcp"; "engine"; "TCP, nullblk-fio"),
   rows_by_shape ("null, fio"; "null"; null_peers; "nullblk"; "nullblk-serve"),
   rows_by_shape ("memory, fio"; "memory"; memory_peers; "nullblk";
     "nullblk-serve"),
