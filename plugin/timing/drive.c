@@ -26,6 +26,38 @@ drive_settings_complete (struct drive_settings *s)
            s->collection.factor != 0 || s->disk.rpm != 0;
 }
 
+/*---------------------------------------------------------------------*/
+/* The clock of work */
+
+static uint64_t
+worked_at (const struct work_clock *c, uint64_t moment)
+{
+  return stall_worked (&c->stall, c->origin, moment) + c->shift;
+}
+
+static uint64_t
+moment_of (const struct work_clock *c, uint64_t worked)
+{
+  return worked < UINT64_MAX
+             ? stall_moment (&c->stall, c->origin, worked - c->shift)
+             : UINT64_MAX;
+}
+
+/* STALL is in force at NOW. */
+static void
+set_stall (struct work_clock *c, const struct stall *stall, uint64_t now)
+{
+  uint64_t worked;
+
+  if (c->stall.every == stall->every && c->stall.length == stall->length)
+    return;
+  worked = worked_at (c, now);
+  c->stall = *stall;
+  c->shift = worked - stall_worked (stall, c->origin, now);
+}
+
+/*---------------------------------------------------------------------*/
+
 /* What it costs the medium to take a write from the buffer. */
 static uint64_t
 drain_cost (struct drive *m, const struct drive_settings *s,
@@ -87,13 +119,15 @@ is_for_head (const struct drive_settings *s, enum operation op)
           ((op == OP_WRITE || op == OP_ZERO) && s->buffer_size == 0));
 }
 
-/* A flush takes its base from when all that is dirty has drained. */
+/* Returns when a request is over that would be at DONE.  A flush takes its base
+ * from when all that is dirty has drained.
+ */
 static uint64_t
 serve_buffered (struct drive *m, const struct drive_settings *s,
                 struct random *random, const struct latency_request *r,
-                struct served served, struct slot *slot)
+                uint64_t done, struct served served, struct slot *slot)
 {
-  uint64_t in = r->arrival, done = served.done;
+  uint64_t in = r->arrival;
 
   if (r->op == OP_WRITE || r->op == OP_ZERO) {
     in = buffer_put (&m->buffer, &s->buffer, s->buffer_size, r->count,
@@ -161,19 +195,28 @@ take_credits (struct drive *m, const struct drive_settings *s,
 
 uint64_t
 drive_serve (struct drive *m, const struct drive_settings *s,
-             struct random *random, const struct latency_request *r,
-             struct served served, struct drive_slot *slot)
+             const struct stall *stall, struct random *random,
+             const struct latency_request *request, struct served served,
+             struct drive_slot *slot)
 {
+  struct latency_request r = *request; /* by the clock of work */
+  uint64_t done, without;
+
+  set_stall (&m->clock, stall, r.arrival);
+  r.arrival = worked_at (&m->clock, r.arrival);
+  without = done = worked_at (&m->clock, served.done);
   if (s->flash.dies != 0)
-    served.done =
-        moment_after (served.done, serve_by_dies (m, s, r, served.factor));
-  if (is_for_head (s, r->op))
-    served.done = serve_by_head (m, s, r, served.done, slot);
+    done = moment_after (done, serve_by_dies (m, s, &r, served.factor));
+  if (is_for_head (s, r.op))
+    done = serve_by_head (m, s, &r, done, slot);
   if (s->buffer_size != 0)
-    served.done = serve_buffered (m, s, random, r, served, &slot->buffer);
+    done = serve_buffered (m, s, random, &r, done, served, &slot->buffer);
+  /* The clock does not know the end of a stall from its beginning. */
+  if (done != without)
+    served.done = max (served.done, moment_of (&m->clock, done));
   if (s->io_credits.base != 0 || s->byte_credits.base != 0)
-    served.done =
-        max (served.done, take_credits (m, s, r, served.operations, slot));
+    served.done = max (served.done,
+                       take_credits (m, s, request, served.operations, slot));
   return served.done;
 }
 
@@ -181,15 +224,23 @@ uint64_t
 drive_ask (struct drive *m, const struct drive_settings *s, uint64_t now,
            struct drive_slot *slot)
 {
-  return max (slot->paid, moment_after (disk_ask (&m->disk, &s->disk, s->size,
-                                                  now, &slot->ticket),
-                                        slot->rest));
+  const uint64_t done = disk_ask (&m->disk, &s->disk, s->size,
+                                  worked_at (&m->clock, now), &slot->ticket);
+
+  return max (slot->paid,
+              moment_of (&m->clock, moment_after (done, slot->rest)));
+}
+
+uint64_t
+drive_dirty (const struct drive *m, uint64_t now)
+{
+  return buffer_dirty (&m->buffer, worked_at (&m->clock, now));
 }
 
 void
 drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now)
 {
-  buffer_leave (&m->buffer, slot->buffer, now);
+  buffer_leave (&m->buffer, slot->buffer, worked_at (&m->clock, now));
   disk_leave (&m->disk, slot->ticket);
   if (slot->paid > now) {
     credits_return (&m->io_credits, slot->operations);

@@ -9,6 +9,11 @@
  *     flash.c        dies, reads that meet programs, and collection
  *     disk.c         a head, and a queue that is served out of order
  *
+ * In a stall (lanes.h) none of them goes on, except for the credits, which are
+ * limits: they wait as a request does that a stall interrupts.  So all of their
+ * moments are of a clock that stands still in stalls.  Whoever calls the
+ * functions below has moments of the monotonic clock only.
+ *
  * struct drive_settings is part of the settings, and struct drive of a device's
  * struct latency_state, whose lock guards it.  latency.c calls this where
  * `any` is set.
@@ -27,6 +32,7 @@
 #include "distribution.h"
 #include "flash.h"
 #include "gaps.h"
+#include "lanes.h"
 #include "request.h"
 
 struct drive_settings {
@@ -47,7 +53,17 @@ struct drive_settings {
                          * or it drains in no time */
 };
 
+/* The clock that stands still in stalls.  When the stalls change it goes on
+ * from where it is, and is then `shift` ahead of what stall_worked says.
+ */
+struct work_clock {
+  struct stall stall;
+  uint64_t origin; /* of the stalls */
+  uint64_t shift;  /* nanoseconds, modulo 2^64 */
+};
+
 struct drive {
+  struct work_clock clock;
   struct buffer buffer;
   uint64_t drained_to; /* the end of the last write that was buffered */
   struct charge charge;
@@ -60,7 +76,8 @@ struct drive {
 /* What a request has of the mechanisms, to be given back if it is given up. */
 struct drive_slot {
   struct slot buffer; /* from when it is in, and what it costs the medium */
-  uint64_t paid;      /* when its credits are there, which are so many: */
+  uint64_t paid;      /* when its credits are there, of the monotonic clock; it
+                       * has so many: */
   uint32_t operations, bytes;
   uint64_t ticket; /* of the disk; 0: it is known when the request is done */
   uint64_t rest;   /* what comes after the disk, in nanoseconds */
@@ -68,7 +85,7 @@ struct drive_slot {
 
 /* A request without the mechanisms of drives. */
 struct served {
-  uint64_t done; /* the moment at which it would be over */
+  uint64_t done; /* the moment at which it would be over, stalls included */
   uint64_t base; /* flush-latency in nanoseconds, of a flush or a request with
                   * FUA; 0 for all others */
   uint32_t operations; /* what it counts, see drive_operations */
@@ -90,18 +107,23 @@ uint64_t drive_factor (struct drive *m, const struct drive_settings *s,
                        const struct latency_request *r);
 bool drive_has_medium (const struct drive_settings *s);
 
-/* Returns the moment, served.done or later, at which R completes; or, with
- * slot->ticket, at which it has to ask.  At most one number of RANDOM is used.
+/* Returns the moment, served.done or later, at which R completes, with STALL in
+ * force; or, with slot->ticket, at which it has to ask.  At most one number of
+ * RANDOM is used.
  */
 uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
-                      struct random *random, const struct latency_request *r,
-                      struct served served, struct drive_slot *slot);
+                      const struct stall *stall, struct random *random,
+                      const struct latency_request *r, struct served served,
+                      struct drive_slot *slot);
 
 /* A request with a ticket asks at NOW, not before the moment that it was told.
  * The same is returned as by drive_serve.
  */
 uint64_t drive_ask (struct drive *m, const struct drive_settings *s,
                     uint64_t now, struct drive_slot *slot);
+
+/* Returns how many bytes are dirty in the buffer at NOW. */
+uint64_t drive_dirty (const struct drive *m, uint64_t now);
 
 /* A request is given up at NOW. */
 void drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now);

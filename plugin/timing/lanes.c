@@ -102,6 +102,27 @@ stall_serve (const struct stall *stall, uint64_t origin, uint64_t start,
   return moment_after (origin, done);
 }
 
+uint64_t
+stall_worked (const struct stall *stall, uint64_t origin, uint64_t moment)
+{
+  const uint64_t time = moment > origin ? moment - origin : 0;
+  uint64_t stalls;
+
+  if (stall->every == 0 || time < stall->every)
+    return moment;
+  stalls = time / stall->every; /* that have begun */
+  return moment - (stalls - 1) * stall->length -
+         min (time % stall->every, stall->length);
+}
+
+uint64_t
+stall_moment (const struct stall *stall, uint64_t origin, uint64_t worked)
+{
+  return stall->every == 0 || worked <= origin
+             ? worked
+             : stall_serve (stall, origin, origin, worked - origin);
+}
+
 /*---------------------------------------------------------------------*/
 /* Lanes */
 

@@ -64,6 +64,15 @@ void stall_format (const struct stall *stall, char *buf, size_t len);
 uint64_t stall_serve (const struct stall *stall, uint64_t origin,
                       uint64_t start, uint64_t nsec);
 
+/* The clock of work stands still in stalls.  stall_worked returns where it is
+ * at MOMENT, and stall_moment the first moment at which it is at WORKED.  At
+ * ORIGIN, and before the first stall, the two clocks are the same.
+ */
+uint64_t stall_worked (const struct stall *stall, uint64_t origin,
+                       uint64_t moment);
+uint64_t stall_moment (const struct stall *stall, uint64_t origin,
+                       uint64_t worked);
+
 /* Serve for NSEC nanoseconds a request that arrives at ARRIVAL, on COUNT lanes
  * (from 1 to MAX_LANES).  Returns when it is done, and the time of a lane that
  * it has in *slot.  When COUNT is not what it was the time before, the lanes

@@ -61,7 +61,7 @@ int
 latency_init (struct latency_state *l, uint64_t now)
 {
   memset (l, 0, sizeof *l);
-  l->origin = now;
+  l->origin = l->drive.clock.origin = now;
   return -pthread_mutex_init (&l->lock, NULL);
 }
 
@@ -151,7 +151,7 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
     done = stall_serve (&s->stall, l->origin, r->arrival, nsec);
   operations = drive_operations (&l->drive, &s->drive, r);
   if (__builtin_expect (s->drive.any, 0))
-    done = drive_serve (&l->drive, &s->drive, random, r,
+    done = drive_serve (&l->drive, &s->drive, &s->stall, random, r,
                         (struct served){.done = done,
                                         .base = base,
                                         .operations = operations,
@@ -209,7 +209,7 @@ latency_dirty (struct latency_state *l, uint64_t now)
   if (l->is_protected)
     r = 0;
   else if (l->is_buffered)
-    r = buffer_dirty (&l->drive.buffer, now);
+    r = drive_dirty (&l->drive, now);
   pthread_mutex_unlock (&l->lock);
   return r;
 }

@@ -226,6 +226,32 @@ test_limit (void **state)
   assert_int_equal (ask_to_the_end (&b), START + 2 * NSEC_PER_SEC);
 }
 
+/* From 1.0 to 1.9 s and so on the head stands still. */
+static void
+test_stall (void **state)
+{
+  const uint64_t t = START + 995 * MSEC;
+  struct latency_slot a, b;
+
+  (void) state;
+  s.stall = (struct stall){NSEC_PER_SEC, 900 * MSEC};
+  set_disk ("track:20ms,full:20ms,rpm:100000");
+  enter (SIZE / 2, t, &a);
+  assert_in_range (ask_to_the_end (&a), t + 920 * MSEC, t + 920600 * USEC);
+  enter (0, t + 300 * MSEC, &b);
+  assert_true (latency_asks (&b));
+  assert_in_range (ask_to_the_end (&b), t + 940 * MSEC, t + 941200 * USEC);
+  assert_int_equal (l.drive.disk.n, 0);
+  /* Without stalls from the next moment on: what was done stays done. */
+  s.stall = (struct stall){0, 0};
+  enter (SIZE / 2, t + NSEC_PER_SEC, &a);
+  assert_in_range (ask_to_the_end (&a), t + 1020 * MSEC, t + 1020600 * USEC);
+  enter (0, t + 30 * NSEC_PER_SEC, &a);
+  s.stall = (struct stall){NSEC_PER_SEC, 900 * MSEC};
+  enter (SIZE / 2, t + 31 * NSEC_PER_SEC, &a);
+  assert_in_range (ask_to_the_end (&a), t + 31920 * MSEC, t + 31920600 * USEC);
+}
+
 /*---------------------------------------------------------------------*/
 
 #define REQUESTS 3000
@@ -401,6 +427,7 @@ main (void)
       TEST (test_in_order),
       TEST (test_leave),
       TEST (test_limit),
+      TEST (test_stall),
       TEST (test_beside_all_known),
       TEST (test_turns_are_uniform),
   };

@@ -392,6 +392,26 @@ test_collection (void **state)
   assert_int_equal (write_page (9, 0), 25 * USEC);
 }
 
+/* From 1.0 to 1.9 s and so on the dies stand still, and the buffer. */
+static void
+test_stall (void **state)
+{
+  (void) state;
+  s.stall = (struct stall){NSEC_PER_SEC, 900 * MSEC};
+  set_flash ("dies:1,page:4K,read:20ms,program:30ms");
+  assert_int_equal (read_page (0, 995 * MSEC), 1915 * MSEC);
+  assert_int_equal (read_page (1, 1200 * MSEC), 1935 * MSEC);
+  assert_int_equal (read_page (2, 1800 * MSEC), 1955 * MSEC);
+  assert_int_equal (read_page (2, 2800 * MSEC), 2900 * MSEC); /* at hand */
+  s.drive.buffer.size = 16 * PAGE;
+  latency_settings_complete (&s);
+  assert_int_equal (write_page (0, 2980 * MSEC), 2980 * MSEC);
+  assert_int_equal (latency_dirty (&l, START + 2980 * MSEC), UINT64_MAX);
+  latency_install (&l, &s);
+  assert_int_equal (latency_dirty (&l, START + 3800 * MSEC), (PAGE + 2) / 3);
+  assert_int_equal (ask (OP_FLUSH, 0, 0, 3500 * MSEC), 3910 * MSEC);
+}
+
 /* A MiB a second comes back. */
 static void
 test_recovery (void **state)
@@ -446,12 +466,12 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_reads),           TEST (test_channels),
-      TEST (test_programs),        TEST (test_erases),
-      TEST (test_buffer),          TEST (test_live),
-      TEST (test_beside_steps),    TEST (test_waits_are_uniform),
-      TEST (test_collection),      TEST (test_recovery),
-      TEST (test_what_costs_more),
+      TEST (test_reads),        TEST (test_channels),
+      TEST (test_programs),     TEST (test_erases),
+      TEST (test_buffer),       TEST (test_live),
+      TEST (test_beside_steps), TEST (test_waits_are_uniform),
+      TEST (test_collection),   TEST (test_recovery),
+      TEST (test_stall),        TEST (test_what_costs_more),
   };
 
   return RUN_TESTS (tests);

@@ -50,6 +50,26 @@ test_stall_by_hand (void **state)
   assert_int_equal (stall_serve (&no_stall, 1000, 5, 1), 6);
 }
 
+/* The clock of work, there and back. */
+static void
+test_work_clock (void **state)
+{
+  const struct stall s = {10, 3};
+  uint64_t t, worked = 1000;
+
+  (void) state;
+  for (t = 1000; t < 1200; t++) {
+    assert_int_equal (stall_worked (&s, 1000, t), worked);
+    assert_in_range (stall_moment (&s, 1000, worked), t > 1003 ? t - 3 : 0, t);
+    assert_int_equal (stall_worked (&s, 1000, stall_moment (&s, 1000, worked)),
+                      worked);
+    worked += stall_serve (&s, 1000, t, 0) == t;
+    assert_int_equal (stall_worked (&no_stall, 1000, t), t);
+    assert_int_equal (stall_moment (&no_stall, 1000, t), t);
+  }
+  assert_int_equal (stall_worked (&s, 1000, 7), 7);
+}
+
 /* The same, a nanosecond after the other. */
 static uint64_t
 naive_stall (const struct stall *s, uint64_t start, uint64_t nsec)
@@ -410,19 +430,13 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_stall_by_hand),
-      TEST (test_stall_model),
-      TEST (test_stall_limits),
-      TEST (test_stall_parse),
-      TEST (test_one_lane),
-      TEST (test_two_lanes),
-      TEST (test_lane_and_stall),
-      TEST (test_fewer_and_more),
-      TEST (test_anew),
-      TEST (test_leave),
-      TEST (test_gap),
-      TEST (test_gap_and_stall),
-      TEST (test_model),
+      TEST (test_stall_by_hand),  TEST (test_stall_model),
+      TEST (test_work_clock),     TEST (test_stall_limits),
+      TEST (test_stall_parse),    TEST (test_one_lane),
+      TEST (test_two_lanes),      TEST (test_lane_and_stall),
+      TEST (test_fewer_and_more), TEST (test_anew),
+      TEST (test_leave),          TEST (test_gap),
+      TEST (test_gap_and_stall),  TEST (test_model),
       TEST (test_leave_model),
   };
 
