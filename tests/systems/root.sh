@@ -8,7 +8,7 @@
 #   $suite   bookworm, trixie or sid
 #   $here    a directory of its own for that suite
 #
-# and calls begin_root, which makes $root, a directory with a fresh Debian.  It
+# and calls lock_suite once, and begin_root, which makes $root, a directory with a fresh Debian.  It
 # is removed at the end, however the script ends, and in_root runs a command in
 # it as a container would.
 
@@ -67,6 +67,8 @@ lay_root ()
 {
   local f
 
+  # With a name that is empty, these would be the files of the host.
+  [[ $root = "$here"/root-?* && -d $root ]] || die "'$root' is no root"
   chmod 755 "$root"
   tar -C "$root" --exclude='./dev/*' -xf "$here/root.tar"
   cp "$here/apt.conf" "$root/etc/apt/apt.conf.d/99host"
@@ -162,15 +164,21 @@ clean_up ()
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 
+# lock_suite: dies if another run has this $here; else it is ours until the end.
+lock_suite ()
+{
+  mkdir -p "$here"
+  exec 9>"$here/lock"
+  flock -n 9 || die "a run of $suite is under way"
+}
+
 # begin_root: make $root, from a root.tar that is in $here or is made first.
 begin_root ()
 {
   mkdir -p "$here/archives"
   settings_of_apt >"$here/apt.conf"
   [ -e "$here/root.tar" ] || make_root
-  exec 9>"$here/lock"
-  flock -n 9 || die "a run of $suite is under way"
   rm -rf --one-file-system "$here"/root-* # of one that was killed
-  root=$(mktemp -d "$here/root-XXXXXX")
+  root=$(mktemp -d "$here/root-XXXXXX") || die "no root can be made in $here"
   lay_root
 }
