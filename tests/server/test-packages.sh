@@ -50,8 +50,6 @@ spec | LC_ALL=C sort >"$tmp/spec"
 [ "$(wc -l <"$tmp/debian")" -gt 20 ] || fail "debian/*.install have few files"
 diff "$tmp/debian" "$tmp/spec" ||
   fail "debian/*.install (<) and nullblk.spec.in (>) differ"
-twice=$(cut -d' ' -f2 "$tmp/debian" | uniq -d)
-[ -z "$twice" ] || fail "in two packages: $twice"
 
 # Installed by a tree that was configured for other directories.
 root=$tmp/root
@@ -65,26 +63,38 @@ run_make install DESTDIR="$root"
        s,^$(make_variable prefix | cut -c2-)/,usr/," |
   LC_ALL=C sort >"$tmp/installed"
 
-# below FILE: is it, or a directory above it, in the standard input?
-below ()
+# above FILE: how many lines of the standard input are FILE, or a directory above
+# it.
+above ()
 {
-  awk -v file="$1" '
-    index(file "/", $0 "/") == 1 { found = 1 } END { exit !found }'
+  awk -v file="$1" 'index(file "/", $0 "/") == 1 { n++ } END { print n + 0 }'
 }
 
+# is_installed PATH: a file, or a directory with files.
+is_installed ()
+{
+  awk -v path="$1" '
+    index($0 "/", path "/") == 1 { found = 1 } END { exit !found }' \
+    "$tmp/installed"
+}
+
+sed '/^#/d' "$top_srcdir/debian/not-installed" >"$tmp/not-installed"
 while read -r file; do
-  cut -d' ' -f2 "$tmp/debian" | below "$file" ||
-    sed '/^#/d' "$top_srcdir/debian/not-installed" | below "$file" ||
+  n=$(cut -d' ' -f2 "$tmp/debian" | above "$file")
+  [ "$n" -le 1 ] || fail "more than one package has $file"
+  [ "$n" = 1 ] || [ "$(above "$file" <"$tmp/not-installed")" -gt 0 ] ||
     fail "no package has $file"
 done <"$tmp/installed"
 
 while read -r package file; do
   [ "$package" != nullblk-fio ] || continue # which need not be built
-  while read -r installed; do
-    below "$installed" <<<"$file" && continue 2
-  done <"$tmp/installed"
-  fail "$package has $file, which make install does not install"
+  is_installed "$file" ||
+    fail "$package has $file, which make install does not install"
 done <"$tmp/debian"
+while read -r file; do
+  is_installed "$file" ||
+    fail "debian/not-installed has $file, which make install does not install"
+done <"$tmp/not-installed"
 
 version=$(make_variable PACKAGE_VERSION)
 packaged=$(sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' "$top_srcdir/debian/changelog")
