@@ -145,11 +145,13 @@ step_remove ()
     mkdir -p "$wants"
   fi
   ln -s /usr/lib/systemd/system/nullblk@.service "$wants/nullblk@ram.service"
+  mkdir /etc/systemd/system/another.target.wants
   mapfile -t packages < <(ours)
   apt-get -q -y remove "${packages[@]}"
   [ -h "$wants/nullblk@ram.service" ] || fail "to remove is not to purge"
   # What has left nothing, dpkg does not know any more, and only warns of.
   dpkg --purge "${packages[@]}"
+  rmdir /etc/systemd/system/another.target.wants # which is not ours
   list_all >after
   diff before after
   [ -z "$(ours)" ] || fail "left: $(ours)"
