@@ -130,6 +130,8 @@ says 2 'nullblkctl: --prometheus: not together with --json; *' \
 says 2 'nullblkctl: --interval: it is for top; *' --interval 1 get "$sock"
 says 2 'nullblkctl: --device: not with list and replay; *' \
   --device nullb0 list "$sock"
+says 2 'nullblkctl: --device: not with list and replay; *' \
+  --device nullb0 replay "$sock" /dev/null
 says 2 '*unrecognized option*' --nonsense
 prints 'nullblkctl [0-9.]+, libnbd 1\..*' --version
 
