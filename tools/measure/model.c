@@ -81,9 +81,9 @@ print_distance (FILE *fp, const char *settings, const struct figures_list *list)
 
 static void
 print_model (FILE *fp, const char *of, const char *version,
-             const struct figures_list *list, const struct drive_facts *drive)
+             const struct figures_list *list, const char *settings)
 {
-  char *settings = make_settings (list, drive), overhead[32];
+  char overhead[32];
   struct message line; /* of which a name makes no two */
   size_t i;
 
@@ -105,7 +105,6 @@ print_model (FILE *fp, const char *of, const char *version,
              "measured.\nclient-overhead=%s\n",
              overhead);
   }
-  free (settings);
 }
 
 void
@@ -126,6 +125,8 @@ void
 model_write (const char *of, const char *version,
              const struct figures_list *list, const struct drive_facts *drive)
 {
+  /* First, as it dies where it fails, and would leave a file behind. */
+  char *settings = make_settings (list, drive);
   static char path[PATH_MAX];
   FILE *fp = stdout;
 
@@ -135,7 +136,8 @@ model_write (const char *of, const char *version,
     if (fp == NULL)
       die ("%s: %s", path, strerror (errno));
   }
-  print_model (fp, of, version, list, drive);
+  print_model (fp, of, version, list, settings);
+  free (settings);
   if (fflush (fp) == EOF || ferror (fp))
     die ("%s: %s", options.output != NULL ? path : "output", strerror (errno));
   if (fp != stdout) {

@@ -189,7 +189,11 @@ simulate (const char *settings, const struct cell *cell, unsigned requests,
   memset (f, 0, sizeof *f);
   memset (&sim, 0, sizeof sim);
   f->cell = *cell;
-  r = times == NULL ? -ENOMEM : take_settings (settings, &p, why);
+  if (times == NULL) {
+    message_set (why, "%s", strerror (ENOMEM));
+    return -ENOMEM;
+  }
+  r = take_settings (settings, &p, why);
   if (r < 0) {
     free (times);
     return r;
@@ -198,6 +202,8 @@ simulate (const char *settings, const struct cell *cell, unsigned requests,
   sim.size = p.settings.size;
   random_init (&sim.random, seed, 0);
   r = latency_init (&sim.state, start);
+  if (r < 0)
+    message_set (why, "%s", strerror (-r));
   if (cell->kind == SUSTAIN && cell->n > 1)
     sim.state.drive.collection.used = p.settings.size;
   if (r == 0) {
