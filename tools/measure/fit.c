@@ -371,7 +371,8 @@ find_sustained (const struct figures_list *list, double seconds,
 /* Where flushes do not wait for what is dirty, writes that become slower have
  * met a collection: a small buffer, of which a write costs more by then.
  * Returns false where there is none, or it was met beyond the SIZE of the
- * drive.
+ * drive, or before a thousandth of it: collection=after:0 would mean that it is
+ * met from the first write on.
  */
 static bool
 add_collection (struct text *t, const struct flushes *flushes,
@@ -381,7 +382,7 @@ add_collection (struct text *t, const struct flushes *flushes,
       size > 0 ? floor (1000 * sustained->written / (double) size) / 1000 : 1;
 
   if (flushes->few == NULL || flushes->each > 0 || sustained->bytes == 0 ||
-      share >= 1)
+      share >= 1 || share < 0.001)
     return false;
   add (t, "buffer-size=1M\ndrain-latency=%" PRIu64 "ns\nplp=true\n",
        whole (1e9 / sustained->first));

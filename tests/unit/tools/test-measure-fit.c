@@ -272,14 +272,13 @@ test_disk (void **state)
   check_within (0.1);
 }
 
-/* A drive of 1 GB that is slower once a third of it was written. */
+/* A drive that is slower once 320 MB of it were written. */
 static void
-test_collection (void **state)
+fit_collection (uint64_t size)
 {
-  const struct drive_facts drive = {.size = 1000000000, .part = 1};
+  const struct drive_facts drive = {.size = size, .part = 1};
   FILE *fp = fmemopen (settings, sizeof settings, "w");
 
-  (void) state;
   take ("# figure: randwrite 4K q1 iops=40000 p50=20us");
   take ("# figure: flush 4K n1 p50=30us");
   take ("# figure: flush 4K n64 p50=31us");
@@ -288,9 +287,27 @@ test_collection (void **state)
   take ("# figure: sustain 4K q32 n3 iops=32000");
   fit (fp, &list, &drive);
   assert_int_equal (fclose (fp), 0);
+}
+
+static void
+test_collection (void **state)
+{
+  (void) state;
+  fit_collection (1000000000);
   assert_non_null (strstr (settings, "\nbuffer-size=1M\ndrain-latency=12500ns\n"
                                      "plp=true\n"
                                      "collection=after:0.327,factor:2.500\n"));
+}
+
+/* Of a drive of 4 TB that is less than a thousandth: a buffer instead. */
+static void
+test_early_collection (void **state)
+{
+  (void) state;
+  fit_collection (UINT64_C (4000000000000));
+  assert_null (strstr (settings, "collection="));
+  assert_true (number ("drain-latency") == 31250);
+  assert_true (number ("buffer-size") > 0);
 }
 
 /* A flush costs 1 ms, and 2 ms for each write before it. */
@@ -350,10 +367,13 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_text),         TEST (test_many_points), TEST (test_percentile),
-      TEST (test_sizes),        TEST (test_dies),        TEST (test_disk),
-      TEST (test_collection),   TEST (test_limit),       TEST (test_flushes),
-      TEST (test_flat_flushes), TEST (test_checks),      TEST (test_nothing),
+      TEST (test_text),         TEST (test_many_points),
+      TEST (test_percentile),   TEST (test_sizes),
+      TEST (test_dies),         TEST (test_disk),
+      TEST (test_collection),   TEST (test_early_collection),
+      TEST (test_limit),        TEST (test_flushes),
+      TEST (test_flat_flushes), TEST (test_checks),
+      TEST (test_nothing),
   };
 
   return RUN_TESTS (tests);
