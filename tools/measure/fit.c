@@ -178,31 +178,45 @@ add_latency (struct text *t, const char *name, const struct figures *f,
   add_percentiles (t, name, p, n, less);
 }
 
-/* What larger requests take longer. */
+/* Is it of such requests as BASE, that are alone and larger? */
+static bool
+is_larger (const struct figures *f, const struct figures *base)
+{
+  return f->cell.kind == base->cell.kind && f->cell.depth == 1 &&
+         !f->is_check && f->nr_points > 0 && f->cell.size > base->cell.size;
+}
+
+/* What larger requests take longer.  Of more sizes than the plugin takes points
+ * some are left out, and not the largest, from which it goes on.
+ */
 static void
 add_sizes (struct text *t, const char *name, const struct figures_list *list,
            const struct figures *base)
 {
   const double median = figures_percentile (base, 50);
+  const size_t most = MAX_SIZE_POINTS - 1; /* beside that of BASE */
   const struct figures *f;
   char size[32], line[800];
   double more, before = 0;
-  unsigned n = 1;
-  size_t i, used;
+  size_t i, used, all = 0, n = 0;
 
+  for (i = 0; i < list->n; i++)
+    all += is_larger (&list->f[i], base);
   size_format (base->cell.size, size, sizeof size);
   used = (size_t) snprintf (line, sizeof line, "%s:0", size);
-  for (i = 0; i < list->n && n < MAX_SIZE_POINTS; i++) {
+  for (i = 0; i < list->n; i++) {
     f = &list->f[i];
-    if (f->cell.kind != base->cell.kind || f->cell.depth != 1 || f->is_check ||
-        f->nr_points == 0 || f->cell.size <= base->cell.size)
+    if (!is_larger (f, base))
+      continue;
+    n++;
+    /* This share goes up with so many of them, and with the last. */
+    if (all > most && n * most / all == (n - 1) * most / all)
       continue;
     more = fmax (figures_percentile (f, 50) - median, before);
     size_format (f->cell.size, size, sizeof size);
     used += (size_t) snprintf (line + used, sizeof line - used,
                                ",%s:%" PRIu64 "ns", size, whole (more));
     before = more;
-    n++;
   }
   if (before > 0)
     add (t, "%s=%s\n", name, line);

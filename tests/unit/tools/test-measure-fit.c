@@ -233,6 +233,23 @@ test_sizes (void **state)
   check_same ();
 }
 
+/* Of more sizes than there are points, the largest is kept. */
+static void
+test_many_sizes (void **state)
+{
+  static const char known[] = "read-latency=100us\n"
+                              "read-size-latency=4K:0,16M:4096us\n";
+  unsigned shift;
+
+  (void) state;
+  for (shift = 12; shift <= 24; shift++)
+    add_simulated (known, RANDREAD, UINT64_C (1) << shift, 1);
+  fit_all ();
+  assert_non_null (strstr (settings, "read-size-latency=4K:0,"));
+  assert_non_null (strstr (settings, ",16M:4096000ns\n"));
+  check_same ();
+}
+
 /* Reads that meet at dies. */
 static void
 test_dies (void **state)
@@ -367,13 +384,11 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_text),         TEST (test_many_points),
-      TEST (test_percentile),   TEST (test_sizes),
-      TEST (test_dies),         TEST (test_disk),
-      TEST (test_collection),   TEST (test_early_collection),
-      TEST (test_limit),        TEST (test_flushes),
-      TEST (test_flat_flushes), TEST (test_checks),
-      TEST (test_nothing),
+      TEST (test_text),   TEST (test_many_points), TEST (test_percentile),
+      TEST (test_sizes),  TEST (test_many_sizes),  TEST (test_dies),
+      TEST (test_disk),   TEST (test_collection),  TEST (test_early_collection),
+      TEST (test_limit),  TEST (test_flushes),     TEST (test_flat_flushes),
+      TEST (test_checks), TEST (test_nothing),
   };
 
   return RUN_TESTS (tests);
