@@ -632,9 +632,9 @@ fit (FILE *fp, const struct figures_list *list, const struct drive_facts *drive)
     add (&t, "block-size=%" PRIu64 "\n", drive->block_size);
   if (drive->physical_block_size > 0)
     add (&t, "physical-block-size=%" PRIu64 "\n", drive->physical_block_size);
+  is_disk = is_disk && fit_disk (&t, list, base);
   if (drive->rotational || is_disk)
     add (&t, "rotational=true\n");
-  is_disk = is_disk && fit_disk (&t, list, base);
   if (!is_disk)
     fit_reads (&t, list);
   fit_writes (&t, list, drive, is_disk);

@@ -289,6 +289,19 @@ test_disk (void **state)
   check_within (0.1);
 }
 
+/* As slow as a disk, but at 1 MB a second no disk: a slow volume. */
+static void
+test_no_disk (void **state)
+{
+  (void) state;
+  take ("# figure: randread 4K q1 iops=285 mean=3.50ms p1=1ms p50=3.50ms "
+        "p99=5ms");
+  take ("# figure: read 64K q1 iops=16 p50=62ms");
+  fit_all ();
+  assert_null (strstr (settings, "disk="));
+  assert_null (strstr (settings, "rotational"));
+}
+
 /* A drive that is slower once 320 MB of it were written. */
 static void
 fit_collection (uint64_t size)
@@ -384,11 +397,14 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_text),   TEST (test_many_points), TEST (test_percentile),
-      TEST (test_sizes),  TEST (test_many_sizes),  TEST (test_dies),
-      TEST (test_disk),   TEST (test_collection),  TEST (test_early_collection),
-      TEST (test_limit),  TEST (test_flushes),     TEST (test_flat_flushes),
-      TEST (test_checks), TEST (test_nothing),
+      TEST (test_text),         TEST (test_many_points),
+      TEST (test_percentile),   TEST (test_sizes),
+      TEST (test_many_sizes),   TEST (test_dies),
+      TEST (test_disk),         TEST (test_no_disk),
+      TEST (test_collection),   TEST (test_early_collection),
+      TEST (test_limit),        TEST (test_flushes),
+      TEST (test_flat_flushes), TEST (test_checks),
+      TEST (test_nothing),
   };
 
   return RUN_TESTS (tests);
