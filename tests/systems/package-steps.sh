@@ -32,6 +32,26 @@ ours ()
     '*nullblk*' 2>/dev/null | sed '/^not-installed/d; s/^[^ ]* //' || true
 }
 
+# begin_systemd: the scripts of packages ask systemctl where systemd runs, which
+# it does not here.  This one tells what it was asked, in /tmp/asked.
+begin_systemd ()
+{
+  mkdir -p /run/systemd/system /tmp/bin
+  cat >/tmp/bin/systemctl <<'END'
+#!/bin/sh
+echo "$@" >>/tmp/asked
+END
+  chmod +x /tmp/bin/systemctl
+  rm -f /tmp/asked
+  export PATH=/tmp/bin:$PATH
+}
+
+# was_asked: for what is in the standard input, and nothing else.
+was_asked ()
+{
+  diff - /tmp/asked || fail "< was to be asked of systemctl, and > was"
+}
+
 # list_all: all files, but for logs, caches, lists of packages and what the
 # steps themselves make.
 list_all ()
@@ -127,7 +147,9 @@ step_upgrade ()
     dpkg-deb --build /tmp/unpacked "/tmp/next/${f##*/}"
   done
   nullblk-serve -U /tmp/socket --pidfile /tmp/pid 1M memory-backed=true
-  install /tmp/next/*.deb
+  begin_systemd
+  install -o DPkg::Path="$PATH" /tmp/next/*.deb
+  was_asked <<<'--system daemon-reload'
   # shellcheck disable=SC2016 # dpkg's own
   ! dpkg-query --show --showformat '${Package} ${Version}\n' '*nullblk*' |
     grep -v '\.1$' || fail "that is not upgraded"
@@ -147,7 +169,13 @@ step_remove ()
   ln -s /usr/lib/systemd/system/nullblk@.service "$wants/nullblk@ram.service"
   mkdir /etc/systemd/system/another.target.wants
   mapfile -t packages < <(ours)
-  apt-get -q -y remove "${packages[@]}"
+  begin_systemd
+  apt-get -q -y -o DPkg::Path="$PATH" remove "${packages[@]}"
+  was_asked <<'END'
+stop nullblk-attach@*.service
+stop nullblk@*.socket nullblk@*.service nullblk-socket@*.service
+--system daemon-reload
+END
   [ -h "$wants/nullblk@ram.service" ] || fail "to remove is not to purge"
   # What has left nothing, dpkg does not know any more, and only warns of.
   dpkg --purge "${packages[@]}"
