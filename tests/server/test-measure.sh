@@ -89,14 +89,14 @@ says 2 'nullblk-measure: y: one argument too many*' x y
 says 2 'nullblk-measure: --compare: allowed are two*' --compare x
 says 2 'nullblk-measure: --compare: not together *' --compare --from x y
 says 2 'nullblk-measure: --plot: it is for --compare*' --plot x.svg y
-says 2 'nullblk-measure: --plot: allowed is *' --compare --plot x y z
+says 2 'nullblk-measure: --plot=x: allowed is *' --compare --plot x y z
 says 2 'nullblk-measure: --output: it is not *' --compare --output x y z
-says 2 'nullblk-measure: --seconds: allowed is *' --seconds 0 x
-says 2 'nullblk-measure: --sizes: allowed are *' --sizes 4K,4K x
-says 2 'nullblk-measure: --sizes: allowed are *' --sizes 100 x
-says 2 'nullblk-measure: --depths: allowed are *' --depths 2,1 x
-says 2 'nullblk-measure: --depths: allowed are *' --depths 1,,2 x
-says 2 'nullblk-measure: --client-overhead: allowed is *' --client-overhead 3 x
+says 2 'nullblk-measure: --seconds=0: allowed is *' --seconds 0 x
+says 2 'nullblk-measure: --sizes=4K: allowed are *' --sizes 4K,4K x
+says 2 'nullblk-measure: --sizes=100: allowed are *' --sizes 100 x
+says 2 'nullblk-measure: --depths=1: allowed are *' --depths 2,1 x
+says 2 'nullblk-measure: --depths=: allowed are *' --depths 1,,2 x
+says 2 'nullblk-measure: --client-overhead=3: allowed is *' --client-overhead 3 x
 says 1 'nullblk-measure: /nowhere: No such file or directory' /nowhere
 says 1 'nullblk-measure: /dev/null: allowed is a block device, *' /dev/null
 says 1 "nullblk-measure: $tmp/fails: allowed is what has at least 1 MiB" \

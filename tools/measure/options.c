@@ -77,6 +77,14 @@ refuse (const char *what, const char *why)
   exit (USAGE);
 }
 
+static void __attribute__ ((noreturn))
+refuse_value (const char *option, const char *value, const char *why)
+{
+  fprintf (stderr, "nullblk-measure: %s=%s: %s; see nullblk-measure --help\n",
+           option, value, why);
+  exit (USAGE);
+}
+
 static unsigned
 take_count (const char *option, const char *text, unsigned least, unsigned most)
 {
@@ -86,7 +94,7 @@ take_count (const char *option, const char *text, unsigned least, unsigned most)
   if (!count_parse (text, least, most, &n)) {
     snprintf (why, sizeof why, "allowed is a whole number from %u to %u", least,
               most);
-    refuse (option, why);
+    refuse_value (option, text, why);
   }
   return n;
 }
@@ -119,7 +127,7 @@ take_sizes (char *list)
     if (options.nr_sizes == MAX_LIST ||
         size_parse (text, strlen (text), &size) < 0 || size % 512 != 0 ||
         size <= before || size > UINT64_C (32) << 20)
-      refuse ("--sizes", allowed);
+      refuse_value ("--sizes", text, allowed);
     options.sizes[options.nr_sizes++] = before = size;
   }
 }
@@ -136,7 +144,7 @@ take_depths (char *list)
   for (options.nr_depths = 0; (text = next_of (&list)) != NULL;) {
     if (options.nr_depths == MAX_LIST ||
         !count_parse (text, 1, MAX_DEPTH, &depth) || depth <= before)
-      refuse ("--depths", allowed);
+      refuse_value ("--depths", text, allowed);
     options.depths[options.nr_depths++] = before = depth;
   }
 }
@@ -156,7 +164,7 @@ take_client_overhead (const char *text)
   uint64_t nsec;
 
   if (duration_parse (text, strlen (text), &nsec) < 0)
-    refuse ("--client-overhead", "allowed is " DURATION_FORM);
+    refuse_value ("--client-overhead", text, "allowed is " DURATION_FORM);
   options.client_overhead = (double) nsec;
 }
 
@@ -164,7 +172,8 @@ static void
 take_plot (const char *path)
 {
   if (!ends_in (path, ".svg") && !ends_in (path, ".png"))
-    refuse ("--plot", "allowed is a name that ends in .svg or .png");
+    refuse_value ("--plot", path,
+                  "allowed is a name that ends in .svg or .png");
   options.plot = path;
 }
 
