@@ -8,6 +8,7 @@
  *
  * Functions that return bool give false and the reason in *why.  A server that
  * has not answered after 30 seconds is given up, and the connection broken.
+ * Writes of commands to the table are the caller's, and have no such limit.
  */
 
 #ifndef NULLBLK_ZONETABLE_H
