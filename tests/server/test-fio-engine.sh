@@ -92,12 +92,20 @@ fails_with 'allowed is one file' --rw=read --bs=4k --size=8k --nrfiles=2
 fails_with 'offset=67108864: the export has 67108864' --rw=read --offset=64M
 fails_with 'offset=83886080: the export has 67108864' --rw=read --size=4k \
   --offset=48M --offset_increment=16M --numjobs=3
+fails_with 'offset=67108864: the export has 67108864' --rw=read --offset=100%
+fails_with 'offset=67108864: the export has 67108864' --rw=read --size=4k \
+  --offset_increment=50% --numjobs=3
+works --rw=read --bs=4k --size=4k --offset=50% --offset_increment=25% --numjobs=2
 fails_with 'bs=134217728: the server takes at most 67108864' --rw=read --bs=128M
 fails_with 'bs=1000: the server takes multiples of 512' --rw=write --bs=1000
 fails_with 'range' --rw=read --bs=4k --size=4k --connections=65
 ! fio --name=job --ioengine=external:"$engine" --rw=read --size=4k \
   >"$tmp/fio" 2>&1 || fail "fio: without a URI it was to fail"
 grep -q 'uri= is missing' "$tmp/fio" || fail "$(cat "$tmp/fio")"
+stop_server
+start_server --filter=multi-conn 64M multi-conn-mode=disable
+fails_with 'connections=2: the server allows 1' --rw=read --bs=4k --size=4k \
+  --connections=2
 stop_server
 start_server 64M fua=false
 fails_with 'the server takes no FUA' --rw=write --bs=4k --size=4k --sync=1

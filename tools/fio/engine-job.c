@@ -36,9 +36,30 @@ missing_offer (const struct thread_data *td, const struct target *t)
   if (td_write (td) && flushes && !t->can_flush)
     return "fsync=, fdatasync=, sync_file_range=, end_fsync=: the server takes "
            "no flush";
-  if (options_of (td)->connections > 1 && !t->multi_conn)
-    return "connections=: the server allows 1 (it is not multi-conn)";
   return NULL;
+}
+
+/* So many percent of SIZE. */
+static uint64_t
+share (uint64_t size, unsigned percent)
+{
+  return size / 100 * percent + size % 100 * percent / 100;
+}
+
+/* Where the job begins, if its offset is not one in zones: fio makes bytes of
+ * these only when it has read the zones.
+ */
+static uint64_t
+first_offset (const struct thread_data *td, const struct target *t)
+{
+  const struct thread_options *o = &td->o;
+  const uint64_t step = o->offset_increment_percent > 0
+                            ? share (t->size, o->offset_increment_percent)
+                            : o->offset_increment;
+
+  return (o->start_offset_percent > 0 ? share (t->size, o->start_offset_percent)
+                                      : o->start_offset) +
+         step * td->subjob_number;
 }
 
 static int
@@ -50,12 +71,16 @@ check_job (const struct thread_data *td, const struct target *t)
   const bool used[] = {[DDIR_READ] = td_read (td),
                        [DDIR_WRITE] = td_write (td),
                        [DDIR_TRIM] = td_trim (td)};
-  const unsigned long long first =
-      td->o.start_offset + td->o.offset_increment * td->subjob_number;
+  const unsigned long long first = first_offset (td, t);
   enum fio_ddir d;
 
   if (missing != NULL) {
     say ("%s: %s\n", uri, missing);
+    return 1;
+  }
+  if (options_of (td)->connections > 1 && !t->multi_conn) {
+    say ("%s: connections=%u: the server allows 1 (it is not multi-conn)\n",
+         uri, options_of (td)->connections);
     return 1;
   }
   /* fio would do nothing, and call that a success. */
