@@ -79,7 +79,8 @@ for zones in 4294967296 2147483647; do
   refuses 'allowed are up to 2147483646' 9223372036854774784 $((zones * 64)) \
     '$length = 1'
 done
-refuses 'fio: ' $((2147483646 * 512)) $((2147483646 * 64)) '$length = 1'
+refuses 'Cannot allocate memory' $((2147483646 * 512)) \
+  $((2147483646 * 64)) '$length = 1'
 
 # Zones that are none.
 why='this is no zone table: zone'
