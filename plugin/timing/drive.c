@@ -202,6 +202,7 @@ drive_serve (struct drive *m, const struct drive_settings *s,
   struct latency_request r = *request; /* by the clock of work */
   uint64_t done, without;
 
+  slot->generation = m->generation;
   set_stall (&m->clock, stall, r.arrival);
   r.arrival = worked_at (&m->clock, r.arrival);
   without = done = worked_at (&m->clock, served.done);
@@ -240,6 +241,8 @@ drive_dirty (const struct drive *m, uint64_t now)
 void
 drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now)
 {
+  if (slot->generation != m->generation)
+    return;
   buffer_leave (&m->buffer, slot->buffer, worked_at (&m->clock, now));
   disk_leave (&m->disk, slot->ticket);
   if (slot->paid > now) {
@@ -251,6 +254,7 @@ drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now)
 void
 drive_begin_anew (struct drive *m)
 {
+  m->generation++;
   memset (&m->buffer, 0, sizeof m->buffer);
   credits_begin_anew (&m->io_credits);
   credits_begin_anew (&m->byte_credits);

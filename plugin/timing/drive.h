@@ -64,6 +64,7 @@ struct work_clock {
 
 struct drive {
   struct work_clock clock;
+  uint32_t generation; /* grows when drive_begin_anew forgets all requests */
   struct buffer buffer;
   uint64_t drained_to; /* the end of the last write that was buffered */
   struct charge charge;
@@ -75,6 +76,7 @@ struct drive {
 
 /* What a request has of the mechanisms, to be given back if it is given up. */
 struct drive_slot {
+  uint32_t generation;
   struct slot buffer; /* from when it is in, and what it costs the medium */
   uint64_t paid;      /* when its credits are there, of the monotonic clock; it
                        * has so many: */

@@ -136,6 +136,25 @@ test_begin_anew (void **state)
   assert_int_equal (ask (0), 100 * MSEC);
 }
 
+/* Those that a power cut has ended have nothing to give back. */
+static void
+test_leave_after_cut (void **state)
+{
+  static struct latency_slot slots[100];
+  unsigned i;
+
+  (void) state;
+  set_credits (10, 1000, 20);
+  for (i = 0; i < 100; i++) {
+    ask (0);
+    slots[i] = slot;
+  }
+  latency_begin_anew (&l);
+  for (i = 20; i < 100; i++)
+    latency_leave (&l, &slots[i], START);
+  assert_int_equal (ask (0), 100 * MSEC);
+}
+
 static void
 test_bytes (void **state)
 {
@@ -315,9 +334,11 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_off),           TEST (test_by_hand),   TEST (test_leave),
-      TEST (test_begin_anew),    TEST (test_bytes),     TEST (test_charge),
-      TEST (test_limits),        TEST (test_published), TEST (test_queue),
+      TEST (test_off),           TEST (test_by_hand),
+      TEST (test_leave),         TEST (test_leave_after_cut),
+      TEST (test_begin_anew),    TEST (test_bytes),
+      TEST (test_charge),        TEST (test_limits),
+      TEST (test_published),     TEST (test_queue),
       TEST (test_beside_counts),
   };
 
