@@ -155,6 +155,7 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
 {
   struct disk_request *first = d->requests;
   const struct disk_request *end = d->requests + d->n;
+  struct disk_request *next;
   uint64_t start;
 
   for (;;) {
@@ -165,7 +166,14 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     start = max (d->free, first->arrival);
     if (start > now)
       return;
-    serve (d, s, size, choose (d, s, size, first, start), start);
+    if (d->oldest != first->ticket) {
+      d->oldest = first->ticket;
+      d->passed = 0;
+    }
+    next = d->passed++ < DISK_PASSES * s->queue
+               ? choose (d, s, size, first, start)
+               : first;
+    serve (d, s, size, next, start);
   }
 }
 

@@ -35,6 +35,12 @@
 
 #define MAX_DISK_QUEUE 256
 
+/* So often other requests may go before one that has waited longest, for each
+ * that is looked at.  Without an end to that, one stream in sequence would stop
+ * all others for ever: what goes on at the head costs nothing.
+ */
+#define DISK_PASSES 8
+
 struct disk_settings {
   uint64_t track, full;   /* nanoseconds */
   uint64_t rpm;           /* turns a minute; 0: there is no disk */
@@ -56,6 +62,8 @@ struct disk_head {
   uint64_t free;                 /* when the head is */
   uint64_t position;             /* of the head */
   uint64_t tickets;              /* that were given */
+  uint64_t oldest;               /* of those that wait */
+  uint64_t passed;               /* so often others went before it */
   struct disk_request *requests; /* by arrival */
   size_t n, room;
 };

@@ -226,6 +226,30 @@ test_limit (void **state)
   assert_int_equal (ask_to_the_end (&b), START + 2 * NSEC_PER_SEC);
 }
 
+/* A stream in sequence, of which one always waits, does not stop another
+ * request for ever.
+ */
+static void
+test_stream (void **state)
+{
+  struct latency_slot other, reads[2];
+  unsigned i, n = 0;
+
+  (void) state;
+  set_disk ("track:1ms,full:9ms,rpm:6000,mbps:200,queue:4");
+  enter (0, START, &reads[0]);
+  enter (BLOCK, START, &reads[1]);
+  enter (SIZE / 2, START, &other);
+  for (i = 2; i < 1000 && latency_asks (&other); i++) {
+    ask_to_the_end (&reads[i % 2]);
+    enter (i * BLOCK, reads[i % 2].told, &reads[i % 2]);
+    if (other.told <= reads[i % 2].told)
+      latency_ask (&l, &s, &other, reads[i % 2].told);
+    n++;
+  }
+  assert_in_range (n, DISK_PASSES * 4 - 2, DISK_PASSES * 4 + 2);
+}
+
 /* From 1.0 to 1.9 s and so on the head stands still. */
 static void
 test_stall (void **state)
@@ -281,7 +305,8 @@ positioning (const struct disk_settings *d, double from, double to, double now)
 
 /* All that comes is known.  The head goes from one request to the next, in the
  * order in which they were done: each took as long as it has to, and none of
- * those that were looked at was nearer by 2 us, which is what rounding may do.
+ * those that were looked at was nearer by 2 us, which is what rounding may do,
+ * unless the oldest was next.
  */
 static void
 check_all (const struct disk_settings *d, unsigned n)
@@ -289,7 +314,8 @@ check_all (const struct disk_settings *d, unsigned n)
   const double data = (double) BLOCK / (double) d->bytes_per_sec;
   const double turn = floor (60e9 / (double) d->rpm) / 1e9;
   double now = 0, at = 0, took, off;
-  unsigned served, i, first, next, looked_at;
+  unsigned served, i, first, next, looked_at, oldest = n;
+  uint64_t passed = 0;
 
   for (served = 0; served < n; served++) {
     first = next = n;
@@ -307,7 +333,16 @@ check_all (const struct disk_settings *d, unsigned n)
     if (fmin (off, fabs (off - turn)) > 2e-6)
       fail_msg ("request %u took %g s, and not %g", next,
                 requests[next].done - now, took + data);
+    if (first != oldest) {
+      oldest = first;
+      passed = 0;
+    }
     looked_at = 0;
+    if (passed++ >= DISK_PASSES * d->queue) {
+      assert_int_equal (next, first);
+      next += n;
+      looked_at = (unsigned) d->queue;
+    }
     for (i = first; i < n && looked_at < d->queue; i++) {
       if (requests[i].done <= now || requests[i].arrival > now)
         continue;
@@ -428,6 +463,7 @@ main (void)
       TEST (test_leave),
       TEST (test_limit),
       TEST (test_stall),
+      TEST (test_stream),
       TEST (test_beside_all_known),
       TEST (test_turns_are_uniform),
   };
