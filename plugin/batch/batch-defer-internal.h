@@ -21,7 +21,7 @@
 #define HEADERS 64
 
 /* The most bytes of the device's request that are copied (batch_defer). */
-#define MAX_REQUEST_COPY 320
+#define MAX_REQUEST_COPY 384
 
 struct deferred {
   struct deferred *next; /* in the list `idle` or `ready` */

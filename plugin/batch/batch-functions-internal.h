@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_VERSION 5
+#define BATCH_VERSION 6
 
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"

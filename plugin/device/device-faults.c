@@ -77,7 +77,7 @@ woken (struct fault_hold *h)
   r->connection->front_end->hasten (r);
 }
 
-_Static_assert(sizeof (struct request) <= 512, "what front_end.hold takes");
+_Static_assert(sizeof (struct request) <= 576, "what front_end.hold takes");
 
 int
 request_hold (struct request *r, enum rest rest)

@@ -211,7 +211,7 @@ struct front_end {
   /* Answer the request that this thread serves, with DATA bytes of data, at the
    * moment DEADLINE (clock_now), spinning for the last SPIN nanoseconds.  Just
    * before that, DUE is called with a copy of the SIZE bytes at REQUEST, at
-   * most 320, as a rule by the same thread: DUE returns 0, or the negative
+   * most 384, as a rule by the same thread: DUE returns 0, or the negative
    * errno that the request fails with after all, or 1 for no answer, or 2 for
    * DUE to be called again at *MOMENT, which is the present one before.  OVER
    * tells DUE that the client or the server has gone; then it does not return
@@ -228,7 +228,7 @@ struct front_end {
   uint64_t (*client) (void);
 
   /* Set a write aside that this thread serves, and answer it later.  The front
-   * end copies the SIZE bytes at REQUEST, at most 320, and the N bytes at
+   * end copies the SIZE bytes at REQUEST, at most 384, and the N bytes at
    * PAYLOAD.  A thread that serves the connection calls TURN with both copies
    * once HASTEN was called for that copy of the request, or after the moment
    * UNTIL.  If TURN returns true, DUE is called at *moment, or at once if that
@@ -255,7 +255,7 @@ struct front_end {
   /* Keep a request that this thread serves, and that hangs, until HASTEN is
    * called for it, or the client or the server goes away; then a thread that
    * serves the connection calls device_resume_held.  Returns a copy of the SIZE
-   * bytes at REQUEST, at most 512, which stays where it is until then.  HASTEN
+   * bytes at REQUEST, at most 576, which stays where it is until then.  HASTEN
    * is as for set_aside.  Where there is this function, a zone command comes by
    * itself (device_zone_commands).  NULL: the thread has to wait.
    */

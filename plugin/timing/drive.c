@@ -87,15 +87,17 @@ drain_cost (struct drive *m, const struct drive_settings *s,
 /* Returns how long the dies are at a request, those before it included. */
 static uint64_t
 serve_by_dies (struct drive *m, const struct drive_settings *s,
-               const struct latency_request *r, uint64_t factor)
+               const struct latency_request *r, uint64_t factor,
+               struct flash_slot *slot)
 {
   uint64_t done = r->arrival;
 
   if (r->op == OP_READ)
-    done = flash_read (&m->flash, &s->flash, r->offset, r->count, r->arrival);
+    done = flash_read (&m->flash, &s->flash, r->offset, r->count, r->arrival,
+                       slot);
   else if ((r->op == OP_WRITE || r->op == OP_ZERO) && s->buffer_size == 0)
     done = flash_program (&m->flash, &s->flash, r->count, factor, false,
-                          r->arrival);
+                          r->arrival, slot);
   return done - r->arrival;
 }
 
@@ -125,18 +127,18 @@ is_for_head (const struct drive_settings *s, enum operation op)
 static uint64_t
 serve_buffered (struct drive *m, const struct drive_settings *s,
                 struct random *random, const struct latency_request *r,
-                uint64_t done, struct served served, struct slot *slot)
+                uint64_t done, struct served served, struct drive_slot *slot)
 {
   uint64_t in = r->arrival;
 
   if (r->op == OP_WRITE || r->op == OP_ZERO) {
     in = buffer_put (&m->buffer, &s->buffer, s->buffer_size, r->count,
                      drain_cost (m, s, random, r, served.factor), r->arrival,
-                     slot);
+                     &slot->buffer);
     done = max (done, in);
     if (s->flash.program != 0)
       flash_program (&m->flash, &s->flash, r->count, served.factor, true,
-                     slot->from);
+                     slot->buffer.from, &slot->flash);
   }
   if (r->op != OP_FLUSH && !r->fua)
     return done;
@@ -207,11 +209,12 @@ drive_serve (struct drive *m, const struct drive_settings *s,
   r.arrival = worked_at (&m->clock, r.arrival);
   without = done = worked_at (&m->clock, served.done);
   if (s->flash.dies != 0)
-    done = moment_after (done, serve_by_dies (m, s, &r, served.factor));
+    done = moment_after (done,
+                         serve_by_dies (m, s, &r, served.factor, &slot->flash));
   if (is_for_head (s, r.op))
     done = serve_by_head (m, s, &r, done, slot);
   if (s->buffer_size != 0)
-    done = serve_buffered (m, s, random, &r, done, served, &slot->buffer);
+    done = serve_buffered (m, s, random, &r, done, served, slot);
   /* The clock does not know the end of a stall from its beginning. */
   if (done != without)
     served.done = max (served.done, moment_of (&m->clock, done));
@@ -244,6 +247,7 @@ drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now)
   if (slot->generation != m->generation)
     return;
   buffer_leave (&m->buffer, slot->buffer, worked_at (&m->clock, now));
+  flash_leave (&m->flash, &slot->flash, worked_at (&m->clock, now));
   disk_leave (&m->disk, slot->ticket);
   if (slot->paid > now) {
     credits_return (&m->io_credits, slot->operations);

@@ -78,7 +78,8 @@ struct drive {
 struct drive_slot {
   uint32_t generation;
   struct slot buffer; /* from when it is in, and what it costs the medium */
-  uint64_t paid;      /* when its credits are there, of the monotonic clock; it
+  struct flash_slot flash;
+  uint64_t paid; /* when its credits are there, of the monotonic clock; it
                        * has so many: */
   uint32_t operations, bytes;
   uint64_t ticket; /* of the disk; 0: it is known when the request is done */

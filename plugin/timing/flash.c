@@ -88,27 +88,41 @@ send (struct flash *f, const struct flash_settings *s, uint32_t die,
 
 uint64_t
 flash_read (struct flash *f, const struct flash_settings *s, uint64_t offset,
-            uint32_t count, uint64_t arrival)
+            uint32_t count, uint64_t arrival, struct flash_slot *slot)
 {
   const uint64_t first = offset / s->page;
   const uint64_t n = count > 0 ? (offset + count - 1) / s->page - first + 1 : 0;
-  uint64_t done = arrival, moment, pages, bytes;
+  uint64_t done = arrival, from = UINT64_MAX, moment, pages, bytes, nsec;
+  bool is_at_hand = false;
   uint32_t i, die;
 
   if (!has_dies (f, s))
     return arrival;
   die = (uint32_t) (first % f->nr);
+  *slot = (struct flash_slot){.die = die,
+                              .each = (uint32_t) s->read,
+                              .dies = (uint16_t) f->nr,
+                              .channels = (uint8_t) s->channels,
+                              .is_read = true};
   for (i = 0; i < n && i < f->nr; i++) {
     pages = n / f->nr + (i < n % f->nr);
     bytes = n == 1 ? count : pages * s->page;
-    moment =
-        read_die (&f->dies[die], s, arrival,
-                  f->dies[die].page == first + i + 1 ? (pages - 1) * s->read
-                                                     : pages * s->read);
+    nsec = pages * s->read;
+    if (f->dies[die].page == first + i + 1) {
+      nsec -= s->read;
+      is_at_hand = true;
+    }
+    moment = read_die (&f->dies[die], s, arrival, nsec);
+    from = min (from, moment - nsec);
     f->dies[die].page = first + i + (pages - 1) * f->nr + 1;
     done = max (done, send (f, s, die, bytes, moment));
     die = die + 1 < f->nr ? die + 1 : 0;
   }
+  slot->from = from;
+  slot->pages = is_at_hand ? 0 : (uint32_t) n; /* or too much would be given */
+  if (s->channels != 0)
+    slot->sending =
+        min ((uint64_t) count, s->page) * NSEC_PER_SEC / s->bytes_per_sec;
   return done;
 }
 
@@ -143,10 +157,11 @@ program_die (struct die *d, const struct flash_settings *s, uint64_t n,
 
 uint64_t
 flash_program (struct flash *f, const struct flash_settings *s, uint32_t count,
-               uint64_t factor, bool is_buffered, uint64_t arrival)
+               uint64_t factor, bool is_buffered, uint64_t arrival,
+               struct flash_slot *slot)
 {
   uint64_t done = arrival, n = ((uint64_t) count + s->page - 1) / s->page;
-  uint64_t moment;
+  uint64_t from = UINT64_MAX, moment;
   uint32_t i;
 
   if (is_buffered) {
@@ -161,13 +176,89 @@ flash_program (struct flash *f, const struct flash_settings *s, uint32_t count,
   }
   if (!has_dies (f, s))
     return arrival;
+  *slot = (struct flash_slot){.die = f->next,
+                              .pages = (uint32_t) min (n, UINT32_MAX),
+                              .each = (uint32_t) s->program,
+                              .dies = (uint16_t) f->nr};
   for (i = 0; i < n && i < f->nr; i++) {
+    from = min (
+        from, max (max (arrival, f->dies[f->next].free), f->dies[f->next].to));
     moment = program_die (&f->dies[f->next], s, n / f->nr + (i < n % f->nr),
                           arrival);
     done = max (done, moment);
     f->next = f->next + 1 < f->nr ? f->next + 1 : 0;
   }
+  slot->from = from;
   return done;
+}
+
+/*---------------------------------------------------------------------*/
+/* Those that are given up */
+
+/* A die reads NSEC less.  What it programs right after that begins earlier. */
+static void
+unread (struct die *d, uint64_t nsec, uint64_t now)
+{
+  const uint64_t end = d->free;
+
+  nsec = min (nsec, end > now ? end - now : 0);
+  d->free -= nsec;
+  d->page = 0;
+  if (d->from == end && d->to > end) {
+    d->from -= nsec;
+    d->to -= nsec;
+    if (d->erase_from >= end) {
+      d->erase_from -= nsec;
+      d->erase_to -= nsec;
+    }
+  }
+}
+
+/* A die programs NSEC less.  What there is to erase it erases. */
+static void
+unprogram (struct die *d, uint64_t nsec, uint64_t now)
+{
+  const uint64_t base = max (now, d->from);
+  const uint64_t erase =
+      d->erase_to > base ? d->erase_to - max (d->erase_from, base) : 0;
+  uint64_t later;
+
+  if (d->to <= base + erase)
+    return;
+  d->to -= min (nsec, d->to - base - erase);
+  if (d->erase_to > d->to) {
+    later = d->erase_to - d->to;
+    d->erase_from -= later;
+    d->erase_to -= later;
+  }
+}
+
+void
+flash_leave (struct flash *f, const struct flash_slot *slot, uint64_t now)
+{
+  uint64_t pages, nsec, *free_at;
+  uint32_t i, die;
+
+  if (slot->pages == 0 || slot->from < now || slot->dies != f->nr)
+    return;
+  for (i = 0; i < slot->pages && i < f->nr; i++) {
+    die = (slot->die + i) % f->nr;
+    pages = slot->pages / f->nr + (i < slot->pages % f->nr);
+    if (!slot->is_read) {
+      unprogram (&f->dies[die], pages * slot->each, now);
+      continue;
+    }
+    unread (&f->dies[die], pages * slot->each, now);
+    /* One of a channel's dies is enough.  The channel waits for the dies, or
+     * they for it.
+     */
+    if (i < slot->channels) {
+      free_at = &f->channels[die % slot->channels];
+      nsec = max (pages * slot->each,
+                  slot->sending * slot->pages / slot->channels);
+      *free_at -= min (nsec, *free_at > now ? *free_at - now : 0);
+    }
+  }
 }
 
 uint64_t

@@ -65,6 +65,18 @@ struct die {
   uint64_t page;   /* that it has at hand, and 1; 0: none */
 };
 
+/* The time of dies and channels that a request has. */
+struct flash_slot {
+  uint64_t from;    /* when the first of the dies begins with it */
+  uint64_t sending; /* nanoseconds, of a page on a channel */
+  uint32_t die;     /* the first */
+  uint32_t pages;   /* on this and the next dies; 0: there is no time */
+  uint32_t each;    /* nanoseconds of a page */
+  uint16_t dies;    /* that there are */
+  uint8_t channels;
+  bool is_read;
+};
+
 /* All zeroes are idle dies. */
 struct flash {
   struct die *dies; /* nr of them; NULL if there is no memory */
@@ -83,10 +95,11 @@ struct collection {
 };
 
 /* Read COUNT bytes at OFFSET, from ARRIVAL on.  Returns the moment at which all
- * of it has come.
+ * of it has come, and in *SLOT the time that it has.
  */
 uint64_t flash_read (struct flash *f, const struct flash_settings *s,
-                     uint64_t offset, uint32_t count, uint64_t arrival);
+                     uint64_t offset, uint32_t count, uint64_t arrival,
+                     struct flash_slot *slot);
 
 /* Program COUNT bytes, each FACTOR thousandths times, from ARRIVAL on.  Where
  * they are buffered, only whole pages of all bytes so far are programmed; if
@@ -95,7 +108,13 @@ uint64_t flash_read (struct flash *f, const struct flash_settings *s,
  */
 uint64_t flash_program (struct flash *f, const struct flash_settings *s,
                         uint32_t count, uint64_t factor, bool is_buffered,
-                        uint64_t arrival);
+                        uint64_t arrival, struct flash_slot *slot);
+
+/* A request that was given SLOT is given up at NOW.  If no die has begun with
+ * it, later requests need not wait for it; those that wait already keep their
+ * times.  A block that it has filled is erased all the same.
+ */
+void flash_leave (struct flash *f, const struct flash_slot *slot, uint64_t now);
 
 /* Returns how long all dies together need for COUNT bytes of a buffer, in
  * nanoseconds.

@@ -43,7 +43,7 @@
 #include "ublkdrv/ublkdrv.h"
 
 /* The most bytes of the device's request that are copied (front_end). */
-#define MAX_REQUEST_COPY 512
+#define MAX_REQUEST_COPY 576
 
 struct ublk_queue;
 

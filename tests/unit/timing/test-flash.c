@@ -392,6 +392,46 @@ test_collection (void **state)
   assert_int_equal (write_page (9, 0), 25 * USEC);
 }
 
+/* A client goes away with all that it has sent, and the next one does not wait
+ * for more than what the dies have begun.
+ */
+static void
+test_leave (void **state)
+{
+  static struct latency_slot slots[64];
+  unsigned i;
+
+  (void) state;
+  set_flash ("dies:4,page:4K,read:50us,program:1ms,channels:2,mbps:1000");
+  for (i = 0; i < 64; i++) {
+    ask (OP_READ, 16 * PAGE, 0, 0);
+    slots[i] = slot;
+    ask (OP_READ, PAGE, 8 * PAGE, 0); /* so that no page is at hand */
+    latency_leave (&l, &slot, START);
+  }
+  assert_in_range (read_page (9, 0), 64 * 200 * USEC, 65 * 200 * USEC);
+  latency_leave (&l, &slot, START);
+  for (i = 0; i < 64; i++)
+    latency_leave (&l, &slots[i], START + USEC);
+  assert_in_range (read_page (9, USEC), 250 * USEC, 262 * USEC);
+
+  latency_begin_anew (&l);
+  for (i = 0; i < 64; i++) {
+    ask (OP_WRITE, 4 * PAGE, 0, 0);
+    slots[i] = slot;
+  }
+  assert_int_equal (slot.told, START + 64 * MSEC);
+  for (i = 0; i < 64; i++)
+    latency_leave (&l, &slots[i], START + USEC);
+  assert_int_equal (write_page (0, USEC), 2 * MSEC);
+  /* After a power cut there is nothing to give back. */
+  latency_begin_anew (&l);
+  ask (OP_WRITE, 64 * PAGE, 0, 0);
+  slots[1].drive.flash.from = START + 2 * USEC;
+  latency_leave (&l, &slots[1], START);
+  assert_int_equal (write_page (0, 0), 17 * MSEC);
+}
+
 /* From 1.0 to 1.9 s and so on the dies stand still, and the buffer. */
 static void
 test_stall (void **state)
@@ -466,12 +506,13 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_reads),        TEST (test_channels),
-      TEST (test_programs),     TEST (test_erases),
-      TEST (test_buffer),       TEST (test_live),
-      TEST (test_beside_steps), TEST (test_waits_are_uniform),
-      TEST (test_collection),   TEST (test_recovery),
-      TEST (test_stall),        TEST (test_what_costs_more),
+      TEST (test_reads),           TEST (test_channels),
+      TEST (test_programs),        TEST (test_erases),
+      TEST (test_buffer),          TEST (test_live),
+      TEST (test_beside_steps),    TEST (test_waits_are_uniform),
+      TEST (test_collection),      TEST (test_recovery),
+      TEST (test_leave),           TEST (test_stall),
+      TEST (test_what_costs_more),
   };
 
   return RUN_TESTS (tests);
