@@ -35,6 +35,7 @@ command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
   request->io.count = s->size - request->io.offset;
   if (request->io.count > s->zones.zone_size)
     request->io.count = s->zones.zone_size;
+  request->frees = cond == ZONE_COND_EMPTY;
   r = request_prepare (request, OP_ZONE);
   if (r == DEVICE_HELD) {
     request->cond = cond;
@@ -109,6 +110,7 @@ device_reset_zones (struct connection *c)
   r = begin_commands (&request, c);
   if (r == 0) {
     request.io.count = request.version->s.size;
+    request.frees = true;
     r = request_prepare (&request, OP_ZONE);
     if (r == DEVICE_HELD)
       return request_hold (&request, REST_RESET_ALL);

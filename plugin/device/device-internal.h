@@ -85,6 +85,7 @@ struct request {
   uint32_t from; /* where the bytes begin that move, counted from io.offset */
   bool more;     /* a part of a write moves, and after it another one */
   bool fua;
+  bool frees;           /* a trim that frees, or a reset of zones */
   bool is_judged;       /* fault rules have given a verdict */
   bool disconnects;     /* the client is dropped, instead of an answer */
   bool is_out;          /* of power: see device-power.c */

@@ -352,6 +352,7 @@ device_trim (struct connection *c, uint32_t count, uint64_t offset, bool fua)
   request.fua = fua;
   r = request_admit (&request, true);
   if (r == 0) {
+    request.frees = s->discard;
     resets = d->zones != NULL && s->discard &&
              zones_trim_would_reset (d->zones, count, offset);
     r = request_prepare (&request, resets ? OP_ZONE : OP_TRIM);

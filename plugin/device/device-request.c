@@ -81,6 +81,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->from = 0;
   r->more = false;
   r->fua = false;
+  r->frees = false;
   r->is_judged = false;
   r->disconnects = false;
   r->is_out = false;
@@ -177,6 +178,7 @@ request_set_deadline (struct request *r, enum operation op)
                                      .fua = r->fua && flushes_cost (d, latency),
                                      .count = r->io.count,
                                      .offset = r->io.offset,
+                                     .freed = r->frees ? r->io.count : 0,
                                      .arrival = drive_arrival (r)};
   moment =
       latency_completion (&d->latency, latency, &d->random, &request, slot);

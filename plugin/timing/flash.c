@@ -317,8 +317,7 @@ collection_factor (struct collection *c, const struct collection_settings *s,
   bool is_sequential;
 
   recover (c, s, r->arrival);
-  if (r->op == OP_TRIM)
-    c->used -= min (c->used, (uint64_t) r->count);
+  c->used -= min (c->used, r->freed);
   if (r->op != OP_WRITE && r->op != OP_ZERO)
     return factor;
   is_sequential = r->offset == c->end;

@@ -22,7 +22,8 @@
  *
  * Collection: once a share of the device has been written without trims, the
  * drive has to move what is valid before it can erase, and each write costs the
- * medium some times as much.  Trims, and time, give back what they free.
+ * medium some times as much.  Trims, resets of zones, and time give back what
+ * they free.
  *
  * The lock of a device's struct latency_state guards these; drive.c calls them.
  */

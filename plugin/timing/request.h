@@ -18,6 +18,7 @@ struct latency_request {
                      * neither a write cache nor a write-back buffer */
   uint32_t count;   /* bytes */
   uint64_t offset;  /* bytes */
+  uint64_t freed;   /* bytes that a trim, or the reset of zones, frees */
   uint64_t arrival; /* a moment of the monotonic clock */
 };
 

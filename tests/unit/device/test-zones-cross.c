@@ -341,10 +341,34 @@ test_log (void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown (f, begin_log, end_log)
 
+/* What resets and trims free is not counted any more; what is finished, and
+ * trimmed without discard, is.
+ */
+static void
+test_collection (void **state)
+{
+  const struct collection *c;
+
+  (void) state;
+  CREATE ("collection", "after:1,factor:2");
+  c = &d->device->latency.drive.collection;
+  assert_int_equal (write_all (0, SIZE, false), 0);
+  assert_int_equal (c->used, SIZE);
+  assert_int_equal (command (2, ZONE_COND_FULL), 0);
+  assert_int_equal (c->used, SIZE);
+  assert_int_equal (command (2, ZONE_COND_EMPTY), 0);
+  assert_int_equal (c->used, SIZE - ZONE);
+  assert_int_equal (device_trim (d, 2 * ZONE, 3 * ZONE, false), 0);
+  assert_int_equal (c->used, SIZE - 3 * ZONE);
+  assert_int_equal (device_reset_zones (d), 0);
+  assert_int_equal (c->used, 0);
+}
+
 int
 main (void)
 {
   const struct CMUnitTest tests[] = {
+      TEST (test_collection),
       TEST (test_split),
       TEST (test_error),
       TEST (test_first_that_fails),

@@ -84,6 +84,7 @@ ask (enum operation op, uint64_t count, uint64_t offset, uint64_t when)
   const struct latency_request r = {.op = op,
                                     .count = (uint32_t) count,
                                     .offset = offset,
+                                    .freed = op == OP_TRIM ? count : 0,
                                     .arrival = START + when};
 
   return latency_completion (&l, &s, &random_numbers, &r, &slot) - START;
