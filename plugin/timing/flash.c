@@ -93,6 +93,8 @@ flash_read (struct flash *f, const struct flash_settings *s, uint64_t offset,
   const uint64_t first = offset / s->page;
   const uint64_t n = count > 0 ? (offset + count - 1) / s->page - first + 1 : 0;
   uint64_t done = arrival, from = UINT64_MAX, moment, pages, bytes, nsec;
+  const uint64_t before = offset % s->page;             /* of the first page */
+  const uint64_t behind = n * s->page - before - count; /* of the last one */
   bool is_at_hand = false;
   uint32_t i, die;
 
@@ -106,7 +108,11 @@ flash_read (struct flash *f, const struct flash_settings *s, uint64_t offset,
                               .is_read = true};
   for (i = 0; i < n && i < f->nr; i++) {
     pages = n / f->nr + (i < n % f->nr);
-    bytes = n == 1 ? count : pages * s->page;
+    bytes = pages * s->page;
+    if (i == 0)
+      bytes -= before;
+    if (i == (n - 1) % f->nr)
+      bytes -= behind;
     nsec = pages * s->read;
     if (f->dies[die].page == first + i + 1) {
       nsec -= s->read;

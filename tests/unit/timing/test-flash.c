@@ -393,6 +393,39 @@ test_collection (void **state)
   assert_int_equal (write_page (9, 0), 25 * USEC);
 }
 
+/* Of the first and the last page only that goes over a channel which is read.
+ */
+static void
+test_parts_of_pages (void **state)
+{
+  const uint64_t page_time = PAGE * NSEC_PER_SEC >> 20;
+
+  (void) state;
+  set_flash ("dies:2,page:4K,read:0,channels:1,mbps:1");
+  assert_int_equal (ask (OP_READ, 1024, PAGE - 512, 0), page_time / 4);
+  set_flash ("dies:1,page:4K,read:0,channels:1,mbps:1");
+  latency_begin_anew (&l);
+  assert_int_equal (ask (OP_READ, PAGE + 512, 512, 0), page_time / 8 * 9);
+}
+
+/* Times that are out of reach are not over all at once. */
+static void
+test_far_away (void **state)
+{
+  uint64_t done = 0, next;
+  unsigned i;
+
+  (void) state;
+  set_flash ("dies:1,page:512,read:1s,program:1s");
+  set_collection ("after:0,factor:1000");
+  for (i = 0; i < 4; i++) {
+    next = ask (OP_ZERO, UINT32_MAX, 0, 0);
+    assert_true (next >= done);
+    done = next;
+  }
+  assert_true (ask (OP_READ, UINT32_MAX, 0, 0) > NSEC_PER_SEC);
+}
+
 /* A client goes away with all that it has sent, and the next one does not wait
  * for more than what the dies have begun.
  */
@@ -512,7 +545,8 @@ main (void)
       TEST (test_buffer),          TEST (test_live),
       TEST (test_beside_steps),    TEST (test_waits_are_uniform),
       TEST (test_collection),      TEST (test_recovery),
-      TEST (test_leave),           TEST (test_stall),
+      TEST (test_leave),           TEST (test_parts_of_pages),
+      TEST (test_far_away),        TEST (test_stall),
       TEST (test_what_costs_more),
   };
 
