@@ -80,7 +80,7 @@ drain_cost (struct drive *m, const struct drive_settings *s,
   if (factor != 1000)
     nsec = nsec * factor / 1000;
   if (s->flash.dies != 0)
-    nsec += flash_cost (&s->flash, r->count, factor);
+    nsec = moment_after (nsec, flash_cost (&s->flash, r->count, factor));
   return nsec;
 }
 

@@ -43,7 +43,7 @@ end_of_step (const struct die *d, const struct flash_settings *s,
   if (d->erase_to > from && d->erase_to <= moment)
     from = d->erase_to;
   done = s->program != 0 ? (moment - from) % s->program : 0;
-  return done != 0 ? moment + s->program - done : moment;
+  return done != 0 ? moment_after (moment, s->program - done) : moment;
 }
 
 /* Have a die read from ARRIVAL on, for NSEC.  What it is to program waits. */
@@ -60,15 +60,17 @@ read_die (struct die *d, const struct flash_settings *s, uint64_t arrival,
       d->from = start;
     }
     else
-      later = start + nsec > d->from ? start + nsec - d->from : 0;
+      later = moment_after (start, nsec) > d->from
+                  ? moment_after (start, nsec) - d->from
+                  : 0;
     if (d->erase_from >= start) {
-      d->erase_from += later;
-      d->erase_to += later;
+      d->erase_from = moment_after (d->erase_from, later);
+      d->erase_to = moment_after (d->erase_to, later);
     }
-    d->from += later;
-    d->to += later;
+    d->from = moment_after (d->from, later);
+    d->to = moment_after (d->to, later);
   }
-  d->free = start + nsec;
+  d->free = moment_after (start, nsec);
   return d->free;
 }
 
@@ -82,7 +84,8 @@ send (struct flash *f, const struct flash_settings *s, uint32_t die,
   if (s->channels == 0)
     return moment;
   free_at = &f->channels[die % (uint32_t) s->channels];
-  *free_at = max (*free_at, moment) + count * NSEC_PER_SEC / s->bytes_per_sec;
+  *free_at = moment_after (max (*free_at, moment),
+                           count * NSEC_PER_SEC / s->bytes_per_sec);
   return *free_at;
 }
 
@@ -148,12 +151,12 @@ program_die (struct die *d, const struct flash_settings *s, uint64_t n,
     d->from = d->to = idle;
     d->erase_from = d->erase_to = 0;
   }
-  d->to += n * s->program;
+  d->to = moment_after (d->to, n * s->program);
   if (s->block != 0) {
     d->filled += n * s->page;
     if (d->filled >= s->block) {
       d->erase_from = d->to;
-      d->to += d->filled / s->block * s->erase;
+      d->to = moment_after (d->to, d->filled / s->block * s->erase);
       d->erase_to = d->to;
       d->filled %= s->block;
     }
