@@ -278,7 +278,9 @@ check (const void *value)
 {
   const struct disk_settings *s = value;
 
-  return s->full < s->track ? "allowed after full: is no less than after track:"
+  if (s->full < s->track)
+    return "allowed after full: is no less than after track:";
+  return s->from > s->queue ? "allowed after from: is no more than after queue:"
                             : NULL;
 }
 

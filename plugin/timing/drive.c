@@ -136,7 +136,7 @@ serve_buffered (struct drive *m, const struct drive_settings *s,
                      drain_cost (m, s, random, r, served.factor), r->arrival,
                      &slot->buffer);
     done = max (done, in);
-    if (s->flash.program != 0)
+    if (s->flash.program != 0 || s->flash.erase != 0)
       flash_program (&m->flash, &s->flash, r->count, served.factor, true,
                      slot->buffer.from, &slot->flash);
   }

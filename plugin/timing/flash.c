@@ -345,6 +345,8 @@ check_flash (const void *value)
 {
   const struct flash_settings *s = value;
 
+  if (s->erase != 0 && s->block == 0)
+    return "allowed is erase: together with block:";
   if (s->block != 0 && s->block < s->page)
     return "allowed after block: is no less than after page:";
   if ((s->channels != 0) != (s->bytes_per_sec != 0))

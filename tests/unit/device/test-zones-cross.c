@@ -354,9 +354,9 @@ test_collection (void **state)
   c = &d->device->latency.drive.collection;
   assert_int_equal (write_all (0, SIZE, false), 0);
   assert_int_equal (c->used, SIZE);
-  assert_int_equal (command (2, ZONE_COND_FULL), 0);
+  assert_int_equal (command_zone (2, ZONE_COND_FULL), 0);
   assert_int_equal (c->used, SIZE);
-  assert_int_equal (command (2, ZONE_COND_EMPTY), 0);
+  assert_int_equal (command_zone (2, ZONE_COND_EMPTY), 0);
   assert_int_equal (c->used, SIZE - ZONE);
   assert_int_equal (device_trim (d, 2 * ZONE, 3 * ZONE, false), 0);
   assert_int_equal (c->used, SIZE - 3 * ZONE);

@@ -7,6 +7,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -224,6 +225,19 @@ test_limit (void **state)
   enter (0, START, &a);
   assert_int_equal (enter (SIZE / 2, START, &b), START + 2 * NSEC_PER_SEC);
   assert_int_equal (ask_to_the_end (&b), START + 2 * NSEC_PER_SEC);
+}
+
+static void
+test_from (void **state)
+{
+  struct message why;
+
+  (void) state;
+  assert_int_equal (parts_parse (&disk_parts,
+                                 "track:1ms,full:9ms,rpm:6000,from:2",
+                                 &s.drive.disk, &why),
+                    -EINVAL);
+  assert_non_null (strstr (why.text, "no more than after queue:"));
 }
 
 /* A stream in sequence, of which one always waits, does not stop another
@@ -463,6 +477,7 @@ main (void)
       TEST (test_leave),
       TEST (test_limit),
       TEST (test_stall),
+      TEST (test_from),
       TEST (test_stream),
       TEST (test_beside_all_known),
       TEST (test_turns_are_uniform),

@@ -7,6 +7,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -398,14 +399,30 @@ test_collection (void **state)
 static void
 test_parts_of_pages (void **state)
 {
-  const uint64_t page_time = PAGE * NSEC_PER_SEC >> 20;
-
   (void) state;
   set_flash ("dies:2,page:4K,read:0,channels:1,mbps:1");
-  assert_int_equal (ask (OP_READ, 1024, PAGE - 512, 0), page_time / 4);
+  assert_int_equal (ask (OP_READ, 1024, PAGE - 512, 0) / USEC, 976);
   set_flash ("dies:1,page:4K,read:0,channels:1,mbps:1");
   latency_begin_anew (&l);
-  assert_int_equal (ask (OP_READ, PAGE + 512, 512, 0), page_time / 8 * 9);
+  assert_int_equal (ask (OP_READ, PAGE + 512, 512, 0) / USEC, 4394);
+}
+
+/* What programs in no time erases, behind a buffer as well. */
+static void
+test_erases_alone (void **state)
+{
+  struct message why;
+
+  (void) state;
+  assert_int_equal (parts_parse (&flash_parts,
+                                 "dies:1,page:4K,read:50us,erase:1ms",
+                                 &s.drive.flash, &why),
+                    -EINVAL);
+  assert_non_null (strstr (why.text, "together with block:"));
+  s.drive.buffer.size = 16 * PAGE;
+  set_flash ("dies:1,page:4K,read:50us,erase:1ms,block:4K");
+  assert_int_equal (write_page (0, 0), 0);
+  assert_int_equal (read_page (0, 100 * USEC), 1050 * USEC);
 }
 
 /* Times that are out of reach are not over all at once. */
@@ -540,14 +557,14 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_reads),           TEST (test_channels),
-      TEST (test_programs),        TEST (test_erases),
-      TEST (test_buffer),          TEST (test_live),
-      TEST (test_beside_steps),    TEST (test_waits_are_uniform),
-      TEST (test_collection),      TEST (test_recovery),
-      TEST (test_leave),           TEST (test_parts_of_pages),
-      TEST (test_far_away),        TEST (test_stall),
-      TEST (test_what_costs_more),
+      TEST (test_reads),          TEST (test_channels),
+      TEST (test_programs),       TEST (test_erases),
+      TEST (test_buffer),         TEST (test_live),
+      TEST (test_beside_steps),   TEST (test_waits_are_uniform),
+      TEST (test_collection),     TEST (test_recovery),
+      TEST (test_leave),          TEST (test_erases_alone),
+      TEST (test_parts_of_pages), TEST (test_far_away),
+      TEST (test_stall),          TEST (test_what_costs_more),
   };
 
   return RUN_TESTS (tests);
