@@ -109,31 +109,32 @@ transfer (const struct disk_settings *s, const struct disk_request *r)
   return s->bytes_per_sec == 0 ? 0 : r->count * NSEC_PER_SEC / s->bytes_per_sec;
 }
 
-/* The head begins with a request at START. */
-static void
+/* The head begins with a request at START.  Returns when it is done. */
+static uint64_t
 serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
-       struct disk_request *r, uint64_t start)
+       const struct disk_request *r, uint64_t start)
 {
   const uint32_t turn = turn_of (s);
 
-  r->done = start + time_to (d, s, size, r, (uint32_t) (start % turn), turn) +
+  d->free = start + time_to (d, s, size, r, (uint32_t) (start % turn), turn) +
             transfer (s, r);
-  d->free = r->done;
   d->position = r->offset + r->count;
+  return d->free;
 }
 
-/* Of those that wait and have come by START, the one that is next. */
-static struct disk_request *
-choose (struct disk_head *d, const struct disk_settings *s, uint64_t size,
-        struct disk_request *first, uint64_t start)
+/* Of those that wait and have come by START, the number of the next one. */
+static uint32_t
+choose (const struct disk_head *d, const struct disk_settings *s, uint64_t size,
+        uint64_t start)
 {
   const uint32_t turn = turn_of (s), phase = (uint32_t) (start % turn);
-  struct disk_request *r, *best = first;
-  const struct disk_request *end = d->requests + d->n;
   uint64_t least = UINT64_MAX, most = UINT64_MAX, nsec, n = 0;
+  const struct disk_request *r;
+  uint32_t i, best = 0;
 
-  for (r = first; r < end && n < max (s->queue, UINT64_C (1)); r++) {
-    if (r->done != 0 || r->arrival > start)
+  for (i = 0; i < d->nr_waiting && n < max (s->queue, UINT64_C (1)); i++) {
+    r = &d->waiting[i];
+    if (r->arrival > start)
       continue;
     n++;
     if (distance_to (d, r) >= most)
@@ -142,132 +143,161 @@ choose (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     if (nsec < least) {
       least = nsec;
       most = distance_in (s, size, least);
-      best = r;
+      best = i;
     }
   }
-  return n >= s->from ? best : first;
+  return n >= s->from ? best : 0;
 }
 
-/* Make the decisions that are due at NOW. */
+static struct disk_answer *
+find (struct disk_head *d, uint64_t ticket)
+{
+  const size_t i = (uint32_t) ticket;
+
+  return i > 0 && i <= d->used && d->answers[i - 1].ticket == ticket
+             ? &d->answers[i - 1]
+             : NULL;
+}
+
+static void
+take_away (struct disk_head *d, uint32_t i)
+{
+  d->nr_waiting--;
+  memmove (&d->waiting[i], &d->waiting[i + 1],
+           (d->nr_waiting - i) * sizeof d->waiting[0]);
+}
+
+/* Make the decisions that are due at NOW, and those ahead of time. */
 static void
 decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
         uint64_t now)
 {
-  struct disk_request *first = d->requests;
-  const struct disk_request *end = d->requests + d->n;
-  struct disk_request *next;
-  uint64_t start;
+  struct disk_answer *answer;
+  uint64_t start, done;
+  uint32_t next;
 
-  for (;;) {
-    while (first < end && first->done != 0)
-      first++;
-    if (first == end)
+  while (d->nr_waiting > 0) {
+    start = max (d->free, d->waiting[0].arrival);
+    if (start > now && d->nr_waiting < MAX_DISK_QUEUE)
       return;
-    start = max (d->free, first->arrival);
-    if (start > now)
-      return;
-    if (d->oldest != first->ticket) {
-      d->oldest = first->ticket;
+    if (d->oldest != d->waiting[0].ticket) {
+      d->oldest = d->waiting[0].ticket;
       d->passed = 0;
     }
-    next = d->passed++ < DISK_PASSES * s->queue
-               ? choose (d, s, size, first, start)
-               : first;
-    serve (d, s, size, next, start);
+    next =
+        d->passed++ < DISK_PASSES * s->queue ? choose (d, s, size, start) : 0;
+    done = serve (d, s, size, &d->waiting[next], start);
+    answer = find (d, d->waiting[next].ticket);
+    if (answer != NULL)
+      answer->done = done;
+    take_away (d, next);
   }
 }
 
 static void
-take_away (struct disk_head *d, size_t i)
+let_go (struct disk_head *d, struct disk_answer *answer)
 {
+  const size_t i = (uint32_t) answer->ticket;
+
+  answer->ticket = 0;
+  answer->next = d->next;
+  d->next = i;
   d->n--;
-  memmove (&d->requests[i], &d->requests[i + 1],
-           (d->n - i) * sizeof *d->requests);
 }
 
 uint64_t
 disk_ask (struct disk_head *d, const struct disk_settings *s, uint64_t size,
           uint64_t now, uint64_t *ticket)
 {
-  uint64_t done;
-  size_t i;
+  struct disk_answer *answer;
+  uint64_t done = now;
 
   decide (d, s, size, now);
-  for (i = 0; i < d->n && d->requests[i].ticket != *ticket; i++)
-    ;
-  if (i < d->n && d->requests[i].done == 0)
-    return d->free;
-  done = i < d->n ? d->requests[i].done : now;
-  if (i < d->n)
-    take_away (d, i);
+  answer = find (d, *ticket);
+  if (answer != NULL) {
+    if (answer->done == 0)
+      return d->free;
+    done = answer->done;
+    let_go (d, answer);
+  }
   *ticket = 0;
   return done;
 }
 
-static bool
-has_room (struct disk_head *d)
+/* Returns a new ticket, or 0 without memory. */
+static uint64_t
+new_ticket (struct disk_head *d)
 {
   const size_t room = d->room > 0 ? 2 * d->room : 32;
-  struct disk_request *more;
+  struct disk_answer *more;
+  size_t i = d->next;
 
-  if (d->n < d->room)
-    return true;
-  more = realloc (d->requests, room * sizeof *more);
-  if (more == NULL)
-    return false;
-  d->requests = more;
-  d->room = room;
-  return true;
+  if (i != 0)
+    d->next = d->answers[i - 1].next;
+  else {
+    if (d->used == d->room) {
+      more = realloc (d->answers, room * sizeof *more);
+      if (more == NULL)
+        return 0;
+      d->answers = more;
+      d->room = room;
+    }
+    i = ++d->used;
+  }
+  d->n++;
+  d->answers[i - 1] =
+      (struct disk_answer){.ticket = ++d->tickets << 32 | (uint32_t) i};
+  return d->answers[i - 1].ticket;
 }
 
 uint64_t
 disk_enter (struct disk_head *d, const struct disk_settings *s, uint64_t size,
             const struct latency_request *r, uint64_t *ticket)
 {
-  const struct disk_request request = {.ticket = ++d->tickets,
-                                       .offset = r->offset,
-                                       .arrival = r->arrival,
-                                       .count = r->count,
-                                       .angle = angle_of (s, r->offset)};
-  struct disk_request beside = request;
+  struct disk_request request = {.offset = r->offset,
+                                 .arrival = r->arrival,
+                                 .count = r->count,
+                                 .angle = angle_of (s, r->offset)};
 
   /* Those that were to be decided before this one came. */
   if (r->arrival > 0)
     decide (d, s, size, r->arrival - 1);
-  if (!has_room (d)) {
-    *ticket = 0;
-    serve (d, s, size, &beside, max (d->free, r->arrival));
-    return beside.done;
-  }
-  d->requests[d->n++] = request;
-  *ticket = request.ticket;
+  *ticket = request.ticket = new_ticket (d);
+  if (*ticket == 0)
+    return serve (d, s, size, &request, max (d->free, r->arrival));
+  d->waiting[d->nr_waiting++] = request;
   return disk_ask (d, s, size, r->arrival, ticket);
 }
 
 void
 disk_leave (struct disk_head *d, uint64_t ticket)
 {
-  size_t i;
+  struct disk_answer *answer = find (d, ticket);
+  uint32_t i;
 
-  for (i = 0; ticket != 0 && i < d->n; i++) {
-    if (d->requests[i].ticket == ticket) {
+  if (answer == NULL)
+    return;
+  for (i = 0; answer->done == 0 && i < d->nr_waiting; i++) {
+    if (d->waiting[i].ticket == ticket) {
       take_away (d, i);
-      return;
+      break;
     }
   }
+  let_go (d, answer);
 }
 
 void
 disk_begin_anew (struct disk_head *d)
 {
-  d->n = 0;
+  d->n = d->nr_waiting = 0;
+  d->used = d->next = 0;
   d->free = 0;
 }
 
 void
 disk_destroy (struct disk_head *d)
 {
-  free (d->requests);
+  free (d->answers);
   memset (d, 0, sizeof *d);
 }
 

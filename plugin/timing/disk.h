@@ -18,7 +18,9 @@
  * Who is next is decided when the head is free, among those that have come by
  * then.  Nothing runs in the background: a request that has to wait for the
  * decision is told when that is, and asks again at that moment.  Whoever comes
- * or asks first has all decisions made that are due.
+ * or asks first has all decisions made that are due.  Where so many wait that no
+ * one who comes later can be looked at, it is decided ahead of time: so no more
+ * than MAX_DISK_QUEUE ever ask, and each of the others asks once.
  *
  * The lock of a device's struct latency_state guards this; drive.c calls it.
  */
@@ -49,23 +51,36 @@ struct disk_settings {
   uint64_t from;          /* so many have to wait; 0: any number */
 };
 
+/* One that waits for the decision. */
 struct disk_request {
   uint64_t ticket;
   uint64_t offset, arrival;
-  uint64_t done;  /* once it is decided; 0 before */
   uint32_t count; /* bytes */
   uint32_t angle; /* nanoseconds of a turn */
 };
 
+/* What a request finds that has a ticket, the lower half of which is the number
+ * of this among all, and 1.
+ */
+struct disk_answer {
+  uint64_t ticket;
+  uint64_t done; /* once it is decided; 0 before */
+  size_t next;   /* while it is free: another one, and 1; 0: none */
+};
+
 /* All zeroes are an idle disk. */
 struct disk_head {
-  uint64_t free;                 /* when the head is */
-  uint64_t position;             /* of the head */
-  uint64_t tickets;              /* that were given */
-  uint64_t oldest;               /* of those that wait */
-  uint64_t passed;               /* so often others went before it */
-  struct disk_request *requests; /* by arrival */
-  size_t n, room;
+  uint64_t free;     /* when the head is */
+  uint64_t position; /* of the head */
+  uint64_t tickets;  /* that were given */
+  uint64_t oldest;   /* of those that wait */
+  uint64_t passed;   /* so often others went before it */
+  uint32_t n;        /* requests with a ticket */
+  uint32_t nr_waiting;
+  struct disk_request waiting[MAX_DISK_QUEUE]; /* by arrival */
+  struct disk_answer *answers;
+  size_t used, room; /* answers that were in use, and for which there is room */
+  size_t next;       /* the first that is free, and 1; 0: none */
 };
 
 /* A request comes, to a disk of SIZE bytes.  Returns the moment at which it is

@@ -227,6 +227,42 @@ test_limit (void **state)
   assert_int_equal (ask_to_the_end (&b), START + 2 * NSEC_PER_SEC);
 }
 
+/* Of thousands that wait few ask more than once, and all are served. */
+static void
+test_many (void **state)
+{
+  enum { N = 4000 };
+  static struct latency_slot slots[N];
+  uint64_t seed = new_seed ("many that wait"), next = 0, last = 0;
+  unsigned i, asked = 0, best, left = N;
+
+  (void) state;
+  set_disk ("track:1ms,full:9ms,rpm:6000,mbps:200,queue:32");
+  for (i = 0; i < N; i++) {
+    enter (random_below (&seed, SIZE / BLOCK) * BLOCK, START, &slots[i]);
+    left -= !latency_asks (&slots[i]);
+  }
+  assert_true (l.drive.disk.nr_waiting < MAX_DISK_QUEUE);
+  while (left > 0) {
+    best = N;
+    for (i = 0; i < N; i++) {
+      if (latency_asks (&slots[i]) &&
+          (best == N || slots[i].told < slots[best].told))
+        best = i;
+    }
+    assert_true (best < N && slots[best].told >= next);
+    next = slots[best].told;
+    latency_ask (&l, &s, &slots[best], next);
+    assert_true (slots[best].told >= next);
+    last = max (last, slots[best].told);
+    left -= !latency_asks (&slots[best]);
+    asked++;
+  }
+  assert_int_equal (last, l.drive.disk.free);
+  assert_int_equal (l.drive.disk.n, 0);
+  assert_true (asked < N + MAX_DISK_QUEUE * MAX_DISK_QUEUE);
+}
+
 static void
 test_from (void **state)
 {
@@ -478,6 +514,7 @@ main (void)
       TEST (test_limit),
       TEST (test_stall),
       TEST (test_from),
+      TEST (test_many),
       TEST (test_stream),
       TEST (test_beside_all_known),
       TEST (test_turns_are_uniform),
