@@ -159,7 +159,8 @@ drive_factor (struct drive *m, const struct drive_settings *s,
 bool
 drive_has_medium (const struct drive_settings *s)
 {
-  return s->buffer_size != 0 || s->flash.dies != 0;
+  return s->buffer_size != 0 ||
+         (s->flash.dies != 0 && (s->flash.program != 0 || s->flash.erase != 0));
 }
 
 uint32_t

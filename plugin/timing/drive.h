@@ -103,8 +103,8 @@ uint32_t drive_operations (struct drive *m, const struct drive_settings *s,
                            const struct latency_request *r);
 
 /* Returns how many thousandths times a request costs the medium what it costs
- * otherwise.  The medium is that behind the buffer, or the dies, or, where
- * there is neither, what serves the request.
+ * otherwise.  The medium is that behind the buffer, or the dies if writes take
+ * them any time, or, where there is neither, what serves the request.
  */
 uint64_t drive_factor (struct drive *m, const struct drive_settings *s,
                        const struct latency_request *r);

@@ -551,20 +551,32 @@ test_what_costs_more (void **state)
   assert_int_equal (l.drive.flash.owed, 0);
 }
 
+/* Where dies have nothing to program, a write itself costs more. */
+static void
+test_dies_that_only_read (void **state)
+{
+  (void) state;
+  set_flash ("dies:4,page:4K,read:55us");
+  set_distribution (&s.durations[OP_WRITE], "60us");
+  set_collection ("after:0,factor:10");
+  assert_int_equal (write_page (0, 0), 600 * USEC);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_reads),          TEST (test_channels),
-      TEST (test_programs),       TEST (test_erases),
-      TEST (test_buffer),         TEST (test_live),
-      TEST (test_beside_steps),   TEST (test_waits_are_uniform),
-      TEST (test_collection),     TEST (test_recovery),
-      TEST (test_leave),          TEST (test_erases_alone),
-      TEST (test_parts_of_pages), TEST (test_far_away),
-      TEST (test_stall),          TEST (test_what_costs_more),
+      TEST (test_reads),           TEST (test_channels),
+      TEST (test_programs),        TEST (test_erases),
+      TEST (test_buffer),          TEST (test_live),
+      TEST (test_beside_steps),    TEST (test_waits_are_uniform),
+      TEST (test_collection),      TEST (test_recovery),
+      TEST (test_leave),           TEST (test_dies_that_only_read),
+      TEST (test_erases_alone),    TEST (test_parts_of_pages),
+      TEST (test_far_away),        TEST (test_stall),
+      TEST (test_what_costs_more),
   };
 
   return RUN_TESTS (tests);
