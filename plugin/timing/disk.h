@@ -18,8 +18,8 @@
  * Who is next is decided when the head is free, among those that have come by
  * then.  Nothing runs in the background: a request that has to wait for the
  * decision is told when that is, and asks again at that moment.  Whoever comes
- * or asks first has all decisions made that are due.  Where so many wait that no
- * one who comes later can be looked at, it is decided ahead of time: so no more
+ * or asks first has all decisions made that are due.  Where so many wait that
+ * none that comes later can be looked at, it is decided ahead of time: so fewer
  * than MAX_DISK_QUEUE ever ask, and each of the others asks once.
  *
  * The lock of a device's struct latency_state guards this; drive.c calls it.
