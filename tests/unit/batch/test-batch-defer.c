@@ -499,7 +499,7 @@ defer_in_thread (void *arg)
 static void
 test_not_deferred (void **state)
 {
-  const char request[321] = {0};
+  const char request[385] = {0};
   bool deferred = true;
   char half[14];
   pthread_t thread;
@@ -533,7 +533,7 @@ test_not_deferred (void **state)
 
   connect_again (8);
   reads_first ();
-  assert_false (batch_defer (clock_now () + HOUR, 0, due, request, 321, 0));
+  assert_false (batch_defer (clock_now () + HOUR, 0, due, request, 385, 0));
   answer (1);
   expect_reply (1);
 
@@ -568,7 +568,7 @@ due_for_bytes (void *request, uint64_t *moment, bool over)
   unsigned i;
 
   (void) moment;
-  for (i = 0; i < 320; i++) {
+  for (i = 0; i < 384; i++) {
     if (p[i] != i % 256)
       return 99;
   }
@@ -580,15 +580,15 @@ due_for_bytes (void *request, uint64_t *moment, bool over)
 static void
 test_request_is_copied (void **state)
 {
-  unsigned char request[320];
+  unsigned char request[384];
   unsigned i;
 
   (void) state;
-  for (i = 0; i < 320; i++)
+  for (i = 0; i < 384; i++)
     request[i] = (unsigned char) i;
   reads_first ();
-  assert_true (batch_defer (0, 0, due_for_bytes, request, 320, 100));
-  memset (request, 0, 320);
+  assert_true (batch_defer (0, 0, due_for_bytes, request, 384, 100));
+  memset (request, 0, 384);
   answer (1);
   calls.turn[AT_READ] = ends;
   assert_int_equal (next_request (), 0);
