@@ -406,7 +406,7 @@ static int
 parse_model (struct taking *taking, struct message *why)
 {
   const struct settings *s = &taking->params->settings;
-  char *text = NULL;
+  char *text;
   int r;
 
   if (s->profile != NULL)
@@ -414,8 +414,9 @@ parse_model (struct taking *taking, struct message *why)
   if (s->model[0] == '\0' || !has_room_for_model (taking->params))
     return 0;
   r = modelfile_read (s->model, &text, why);
-  if (r == 0)
-    r = modelfile_parse (text, take_of_model, taking, why);
+  if (r < 0)
+    return r;
+  r = modelfile_parse (text, take_of_model, taking, why);
   free (text);
   return r;
 }

@@ -26,20 +26,27 @@ write_model (const char *text)
   assert_int_equal (fclose (fp), 0);
 }
 
-/* The model has TEXT; completing with it is refused for WRONG, which follows
- * the name of the file.
+/* Completing with the model is refused for WRONG, which follows the name of the
+ * file.
  */
 static void
-refuse_model (const char *text, const char *wrong)
+refuse_file (const char *wrong)
 {
   char whole[600];
 
-  write_model (text);
   setup (NULL);
   take ("model", path);
   assert_int_equal (complete (), -EINVAL);
   snprintf (whole, sizeof whole, "model=%s: %s", path, wrong);
   assert_string_equal (why.text, whole);
+}
+
+/* The same for a model of this text. */
+static void
+refuse_model (const char *text, const char *wrong)
+{
+  write_model (text);
+  refuse_file (wrong);
 }
 
 static void
@@ -135,6 +142,18 @@ change_to (const char *key, const char *value)
 }
 
 static void
+test_zero_byte (void **state)
+{
+  FILE *fp = fopen (path, "w");
+
+  (void) state;
+  assert_non_null (fp);
+  assert_int_equal (fwrite ("lanes=1\n\0lanes=2\n", 1, 17, fp), 17);
+  assert_int_equal (fclose (fp), 0);
+  refuse_file ("it is no text: allowed are lines of NAME=VALUE");
+}
+
+static void
 test_live (void **state)
 {
   const struct latency_settings *l = &p.settings.latency;
@@ -202,10 +221,8 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_model),
-      TEST (test_wrong_models),
-      TEST (test_live),
-      TEST (test_written_back),
+      TEST (test_model), TEST (test_wrong_models), TEST (test_zero_byte),
+      TEST (test_live),  TEST (test_written_back),
   };
 
   int r;
