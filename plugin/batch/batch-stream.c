@@ -139,9 +139,12 @@ batch_may_wait (void)
 /*---------------------------------------------------------------------*/
 /* Sending what is held */
 
+/* An empty one may be of no bytes at all (NULL). */
 static void
 advance (struct iovec *iov, size_t n)
 {
+  if (n == 0)
+    return;
   iov->iov_base = (char *) iov->iov_base + n;
   iov->iov_len -= n;
 }
