@@ -79,14 +79,18 @@ made=(config.h config.log config.status libtool stamp-h1 Makefile .dirstamp
 
 # list_files PATTERN...
 # The files below top, but not those whose name matches a PATTERN, and not the
-# programs made in the directories of tests/, where every source but one has an
-# extension.
+# programs made in the directories of tests/, where sources have an extension but
+# in a few places.
 list_files ()
 {
-  local pattern but=()
+  local pattern but=() but_here=()
 
   for pattern; do
     but+=(! -name "$pattern")
+  done
+  for pattern in './tests/systems/*' './tests/mutate/*' ./tests/fuzz/run \
+                 './tests/fuzz/corpus/*'; do
+    but_here+=(! -path "$pattern")
   done
   (cd "$top" &&
     find . \( -name .git -o -path ./build -o -path ./packages \
@@ -94,7 +98,7 @@ list_files ()
       -o -name .deps -o -name .libs -o -name _build -o -name _inst \
       -o -name 'nullblk-[0-9]*' \) -prune \
       -o -type f "${but[@]}" \
-      ! \( -path './tests/*/*' ! -name '*.*' ! -path './tests/systems/*' \) \
+      ! \( -path './tests/*/*' ! -name '*.*' "${but_here[@]}" \) \
       -print |
     LC_ALL=C sort)
 }
