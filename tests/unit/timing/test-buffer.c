@@ -10,38 +10,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "common/common.h"
-#include "timing/timing.h"
-#include "unit.h"
+#define SIZE (UINT64_C (1) << 30)
+#include "one-latency.h"
 
-#define START (5 * NSEC_PER_SEC)
-#define USEC NSEC_PER_USEC
-#define MSEC NSEC_PER_MSEC
 #define BLOCK 4096
 
-static struct latency_state l;
-static struct latency_settings s;
-static struct random random_numbers;
 static struct latency_slot slot; /* of the last request */
-
-static int
-setup (void **state)
-{
-  (void) state;
-  memset (&s, 0, sizeof s);
-  s.size = s.drive.size = UINT64_C (1) << 30;
-  random_init (&random_numbers, 1, 0);
-  return latency_init (&l, START);
-}
-
-static int
-teardown (void **state)
-{
-  (void) state;
-  latency_settings_unref (&s);
-  latency_destroy (&l);
-  return 0;
-}
 
 static void
 set_distribution (struct distribution **d, enum operation op, const char *text)

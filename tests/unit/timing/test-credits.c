@@ -11,38 +11,14 @@
 #include <math.h>
 #include <string.h>
 
-#include "common/common.h"
-#include "timing/timing.h"
-#include "unit.h"
+#define SIZE (UINT64_C (1) << 40)
+#include "one-latency.h"
 
-#define START (5 * NSEC_PER_SEC)
-#define MSEC NSEC_PER_MSEC
 #define SEC NSEC_PER_SEC
 #define KIB 1024
 #define MIB (UINT64_C (1) << 20)
 
-static struct latency_state l;
-static struct latency_settings s;
-static struct random random_numbers;
 static struct latency_slot slot; /* of the last request */
-
-static int
-setup (void **state)
-{
-  (void) state;
-  memset (&s, 0, sizeof s);
-  s.size = s.drive.size = UINT64_C (1) << 40;
-  random_init (&random_numbers, 1, 0);
-  return latency_init (&l, START);
-}
-
-static int
-teardown (void **state)
-{
-  (void) state;
-  latency_destroy (&l);
-  return 0;
-}
 
 static void
 set_credits (uint64_t base, uint64_t burst, uint64_t bucket)

@@ -13,38 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/common.h"
-#include "timing/timing.h"
-#include "unit.h"
-
-#define START (5 * NSEC_PER_SEC)
-#define USEC NSEC_PER_USEC
-#define MSEC NSEC_PER_MSEC
-#define BLOCK 4096
 #define SIZE (UINT64_C (1) << 40)
+#include "one-latency.h"
 
-static struct latency_state l;
-static struct latency_settings s;
-static struct random random_numbers;
-
-static int
-setup (void **state)
-{
-  (void) state;
-  memset (&s, 0, sizeof s);
-  s.size = s.drive.size = SIZE;
-  random_init (&random_numbers, 1, 0);
-  return latency_init (&l, START);
-}
-
-static int
-teardown (void **state)
-{
-  (void) state;
-  latency_settings_unref (&s);
-  latency_destroy (&l);
-  return 0;
-}
+#define BLOCK 4096
 
 static void
 set_disk (const char *text)
