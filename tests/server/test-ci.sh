@@ -39,6 +39,25 @@ end_servers ()
 }
 at_exit+=(end_servers)
 
+# check_install NAME LINE: packages of ours that a command installs are in the
+# folder that make deb makes, and are packages.
+folder=$(sed -n "s/.*make-deb'.* \(packages[^ ]*\) .*/\1/p" \
+  "$top_srcdir/Makefile.am")
+check_install ()
+{
+  local word words name
+
+  read -ra words <<<"$2"
+  for word in "${words[@]}"; do
+    [[ $word == ./* ]] || continue
+    name=${word##*/}
+    [ "${word%/*}" = "./$folder" ] ||
+      fail "$1: $word: make deb makes packages in $folder"
+    grep -x "Package: ${name%%_*}" "$top_srcdir/debian/control" >/dev/null ||
+      fail "$1: $word: there is no such package"
+  done
+}
+
 # run_lines NAME: the lines of the standard input are commands, each by itself,
 # as such a service runs them.
 run_lines ()
@@ -48,6 +67,7 @@ run_lines ()
   while IFS= read -r line; do
     # A whole line in quotes is YAML's.
     [[ $line != \'*\' ]] || line=${line:1:-1}
+    check_install "$1" "$line"
     [[ $line != apt-get* ]] || continue
     sh -e -c "$line" >"$tmp/out" 2>&1 </dev/null ||
       fail "$1: $line: $(cat "$tmp/out")"
