@@ -17,19 +17,19 @@
 #define REPLY_MAGIC 0x67446698
 
 void
-nbd_put_request (uint8_t *p, enum nbd_kind kind, unsigned flags,
+nbd_put_request (uint8_t *p, enum nbd_command type, unsigned flags,
                  uint64_t cookie, uint64_t offset, uint32_t count)
 {
   const uint32_t magic = htobe32 (REQUEST_MAGIC);
   const uint16_t flags_on_wire = htobe16 (flags);
-  const uint16_t kind_on_wire = htobe16 (kind);
+  const uint16_t type_on_wire = htobe16 (type);
 
   cookie = htobe64 (cookie);
   offset = htobe64 (offset);
   count = htobe32 (count);
   memcpy (p, &magic, 4);
   memcpy (p + 4, &flags_on_wire, 2);
-  memcpy (p + 6, &kind_on_wire, 2);
+  memcpy (p + 6, &type_on_wire, 2);
   memcpy (p + 8, &cookie, 8);
   memcpy (p + 16, &offset, 8);
   memcpy (p + 24, &count, 4);

@@ -8,7 +8,7 @@
  * Integers are big endian on the wire.  A request has 28 bytes before its data,
  * a reply 16:
  *
- *     magic 4, flags 2, kind 2, cookie 8, offset 8, count 4
+ *     magic 4, flags 2, type 2, cookie 8, offset 8, count 4
  *     magic 4, error 4, cookie 8
  */
 
@@ -21,18 +21,18 @@
 #define NBD_REQUEST_SIZE 28
 #define NBD_REPLY_SIZE 16
 
-enum nbd_kind {
-  NBD_READ = 0,
-  NBD_WRITE = 1,
-  NBD_FLUSH = 3,
-  NBD_TRIM = 4,
-  NBD_ZERO = 6
+enum nbd_command {
+  NBD_CMD_READ = 0,
+  NBD_CMD_WRITE = 1,
+  NBD_CMD_FLUSH = 3,
+  NBD_CMD_TRIM = 4,
+  NBD_CMD_WRITE_ZEROES = 6
 };
 
-enum nbd_flag { NBD_FLAG_FUA = 1, NBD_FLAG_NO_HOLE = 2 };
+enum nbd_command_flag { NBD_CMD_FLAG_FUA = 1, NBD_CMD_FLAG_NO_HOLE = 2 };
 
 /* Make the NBD_REQUEST_SIZE bytes at P a request. */
-void nbd_put_request (uint8_t *p, enum nbd_kind kind, unsigned flags,
+void nbd_put_request (uint8_t *p, enum nbd_command type, unsigned flags,
                       uint64_t cookie, uint64_t offset, uint32_t count);
 
 /* Take the NBD_REPLY_SIZE bytes at P apart: *ERR is 0 or a negative errno,

@@ -300,7 +300,7 @@ ask_by_channel (struct input *in)
   CHECK (c != NULL);
   memset (asked, 0, sizeof asked);
   for (i = 0; i < n; i++) {
-    asked[i].kind = take (in, 1) % 2 ? NBD_READ : NBD_WRITE;
+    asked[i].type = take (in, 1) % 2 ? NBD_CMD_READ : NBD_CMD_WRITE;
     asked[i].count = 1 + take (in, 2) % MOST_COUNT;
     asked[i].buf = data[i];
     asked[i].owner = asked;
@@ -320,7 +320,7 @@ ask_by_channel (struct input *in)
     len = what & 32 ? take (in, 1) % 17 : 16;
     if (send (ends[1], reply, len, MSG_NOSIGNAL) == -1)
       break;
-    len = q->kind == NBD_READ ? q->count : 0;
+    len = q->type == NBD_CMD_READ ? q->count : 0;
     if (what & 64)
       len = take (in, 2) % MOST_COUNT;
     if (len > 0 && send (ends[1], bytes, len, MSG_NOSIGNAL) == -1)

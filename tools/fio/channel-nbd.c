@@ -46,16 +46,16 @@ start (struct nbd_channel *c, struct request *q)
                                             .user_data = q};
   const uint32_t fua = q->fua ? LIBNBD_CMD_FLAG_FUA : 0;
 
-  switch (q->kind) {
-  case NBD_READ:
+  switch (q->type) {
+  case NBD_CMD_READ:
     return nbd_aio_pread (c->h, q->buf, q->count, q->offset, callback, 0);
-  case NBD_WRITE:
+  case NBD_CMD_WRITE:
     return nbd_aio_pwrite (c->h, q->buf, q->count, q->offset, callback, fua);
-  case NBD_FLUSH:
+  case NBD_CMD_FLUSH:
     return nbd_aio_flush (c->h, callback, 0);
-  case NBD_TRIM:
+  case NBD_CMD_TRIM:
     return nbd_aio_trim (c->h, q->count, q->offset, callback, fua);
-  case NBD_ZERO:
+  case NBD_CMD_WRITE_ZEROES:
     return nbd_aio_zero (c->h, q->count, q->offset, callback, fua);
   }
   return -1;

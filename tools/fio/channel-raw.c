@@ -133,15 +133,15 @@ raw_add (struct channel *channel, struct request *q)
   }
   q->header = c->headers + (size_t) c->next_header * NBD_REQUEST_SIZE;
   c->next_header = (c->next_header + 1) % c->depth;
-  nbd_put_request (q->header, q->kind, q->fua ? NBD_FLAG_FUA : 0, q->cookie,
-                   q->kind == NBD_FLUSH ? 0 : q->offset,
-                   q->kind == NBD_FLUSH ? 0 : q->count);
+  nbd_put_request (q->header, q->type, q->fua ? NBD_CMD_FLAG_FUA : 0, q->cookie,
+                   q->type == NBD_CMD_FLUSH ? 0 : q->offset,
+                   q->type == NBD_CMD_FLUSH ? 0 : q->count);
 }
 
 static size_t
 data_to_send (const struct request *q)
 {
-  return q->kind == NBD_WRITE ? q->count : 0;
+  return q->type == NBD_CMD_WRITE ? q->count : 0;
 }
 
 /* Returns how many vectors there are, of *SIZE bytes. */
@@ -215,7 +215,7 @@ raw_send (struct channel *channel)
 static size_t
 data_to_read (const struct request *q)
 {
-  return q->kind == NBD_READ ? q->count : 0;
+  return q->type == NBD_CMD_READ ? q->count : 0;
 }
 
 static void

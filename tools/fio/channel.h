@@ -22,7 +22,7 @@ struct nbd_handle;
  * it is among the answers.
  */
 struct request {
-  enum nbd_kind kind;
+  enum nbd_command type;
   bool fua;
   uint64_t offset;
   uint32_t count; /* bytes */

@@ -51,10 +51,10 @@ engine_queue (struct thread_data *td, struct io_u *io_u)
   q->buf = io_u->xfer_buf;
   switch (io_u->ddir) {
   case DDIR_READ:
-    q->kind = NBD_READ;
+    q->type = NBD_CMD_READ;
     break;
   case DDIR_WRITE:
-    q->kind = NBD_WRITE;
+    q->type = NBD_CMD_WRITE;
     q->fua = td->o.sync_io != 0;
     break;
   case DDIR_TRIM:
@@ -62,12 +62,13 @@ engine_queue (struct thread_data *td, struct io_u *io_u)
       return FIO_Q_COMPLETED;
     if (io_u->xfer_buflen > UINT32_MAX)
       return fail_at_once (io_u, EINVAL);
-    q->kind = options_of (td)->trims == TRIMS_ZERO ? NBD_ZERO : NBD_TRIM;
+    q->type = options_of (td)->trims == TRIMS_ZERO ? NBD_CMD_WRITE_ZEROES
+                                                   : NBD_CMD_TRIM;
     break;
   case DDIR_SYNC:
   case DDIR_DATASYNC:
   case DDIR_SYNC_FILE_RANGE:
-    q->kind = NBD_FLUSH;
+    q->type = NBD_CMD_FLUSH;
     break;
   default:
     return fail_at_once (io_u, EINVAL);

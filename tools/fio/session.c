@@ -68,7 +68,7 @@ channel_for (struct session *s, const struct request *q)
 {
   if (s->nr_channels == 1)
     return s->channels[0];
-  if (s->zone_size != 0 && q->kind != NBD_FLUSH)
+  if (s->zone_size != 0 && q->type != NBD_CMD_FLUSH)
     return s->channels[q->offset / s->zone_size % s->nr_channels];
   return s->channels[s->turn++ % s->nr_channels];
 }

@@ -105,18 +105,18 @@ die (struct raw_link *l)
 static void
 put_header (uint8_t *p, const struct io *io, uint64_t cookie)
 {
-  static const enum nbd_kind kinds[] = {[IO_READ] = NBD_READ,
-                                        [IO_WRITE] = NBD_WRITE,
-                                        [IO_FLUSH] = NBD_FLUSH,
-                                        [IO_TRIM] = NBD_TRIM,
-                                        [IO_ZERO] = NBD_ZERO};
+  static const enum nbd_command types[] = {[IO_READ] = NBD_CMD_READ,
+                                           [IO_WRITE] = NBD_CMD_WRITE,
+                                           [IO_FLUSH] = NBD_CMD_FLUSH,
+                                           [IO_TRIM] = NBD_CMD_TRIM,
+                                           [IO_ZERO] = NBD_CMD_WRITE_ZEROES};
   const bool changes =
       io->kind == IO_WRITE || io->kind == IO_TRIM || io->kind == IO_ZERO;
 
   nbd_put_request (
-      p, kinds[io->kind],
-      (io->fua && changes ? NBD_FLAG_FUA : 0) |
-          (io->no_hole && io->kind == IO_ZERO ? NBD_FLAG_NO_HOLE : 0),
+      p, types[io->kind],
+      (io->fua && changes ? NBD_CMD_FLAG_FUA : 0) |
+          (io->no_hole && io->kind == IO_ZERO ? NBD_CMD_FLAG_NO_HOLE : 0),
       cookie, io->kind == IO_FLUSH ? 0 : io->offset,
       io->kind == IO_FLUSH ? 0 : io->count);
 }

@@ -81,11 +81,11 @@ end (struct ends *e)
 }
 
 static void
-prepare (struct request *q, enum nbd_kind kind, uint64_t offset, uint32_t count,
-         void *buf)
+prepare (struct request *q, enum nbd_command type, uint64_t offset,
+         uint32_t count, void *buf)
 {
   memset (q, 0, sizeof *q);
-  q->kind = kind;
+  q->type = type;
   q->offset = offset;
   q->count = count;
   q->buf = buf;
@@ -96,7 +96,7 @@ prepare (struct request *q, enum nbd_kind kind, uint64_t offset, uint32_t count,
 /* The server */
 
 struct asked {
-  uint16_t flags, kind;
+  uint16_t flags, type;
   uint64_t cookie, offset;
   uint32_t count;
 };
@@ -125,12 +125,12 @@ read_request (int fd, struct asked *a)
     return false;
   memcpy (&magic, p, 4);
   memcpy (&a->flags, p + 4, 2);
-  memcpy (&a->kind, p + 6, 2);
+  memcpy (&a->type, p + 6, 2);
   memcpy (&a->cookie, p + 8, 8);
   memcpy (&a->offset, p + 16, 8);
   memcpy (&a->count, p + 24, 4);
   a->flags = be16toh (a->flags);
-  a->kind = be16toh (a->kind);
+  a->type = be16toh (a->type);
   a->offset = be64toh (a->offset);
   a->count = be32toh (a->count);
   return be32toh (magic) == 0x25609513;
@@ -194,7 +194,7 @@ serve (void *opaque)
       if (n > 0 && (ioctl (server->fd, FIONREAD, &there) != 0 || there == 0))
         break;
       goes_on = read_request (server->fd, &a[n]);
-      if (goes_on && a[n].kind == NBD_WRITE)
+      if (goes_on && a[n].type == NBD_CMD_WRITE)
         goes_on = read_all (server->fd, server->disk + a[n].offset, a[n].count);
       if (!goes_on)
         break;
@@ -211,7 +211,7 @@ serve (void *opaque)
 
       put_reply (out + length, a[i].cookie, fails ? 28 : 0);
       length += NBD_REPLY_SIZE;
-      if (a[i].kind == NBD_READ && !fails) {
+      if (a[i].type == NBD_CMD_READ && !fails) {
         memcpy (out + length, server->disk + a[i].offset, a[i].count);
         length += a[i].count;
       }
@@ -261,12 +261,12 @@ exercise (bool reorders, bool breaks, unsigned fails_every, uint32_t count,
       const unsigned kind = next_random (&random) % 9;
 
       prepare (&q[i],
-               kind < 4   ? NBD_READ
-               : kind < 8 ? NBD_WRITE
-                          : NBD_FLUSH,
+               kind < 4   ? NBD_CMD_READ
+               : kind < 8 ? NBD_CMD_WRITE
+                          : NBD_CMD_FLUSH,
                offset, count, buf);
       q[i].owner = buf;
-      for (j = 0; q[i].kind == NBD_WRITE && j < count; j += 8)
+      for (j = 0; q[i].type == NBD_CMD_WRITE && j < count; j += 8)
         *(uint64_t *) (void *) (buf + j) = next_random (&random);
       assert_true (session_add (e.s, &q[i]));
       session_commit (e.s);
@@ -278,9 +278,9 @@ exercise (bool reorders, bool breaks, unsigned fails_every, uint32_t count,
         failed += answered->err != 0;
         assert_true (answered->err == 0 ||
                      (answered->err == -ENOSPC && fails_every != 0));
-        if (answered->kind == NBD_WRITE)
+        if (answered->type == NBD_CMD_WRITE)
           memcpy (model + answered->offset, answered->owner, count);
-        if (answered->kind == NBD_READ && answered->err == 0)
+        if (answered->type == NBD_CMD_READ && answered->err == 0)
           assert_memory_equal (answered->owner, model + answered->offset,
                                count);
       }
@@ -343,7 +343,7 @@ answer_all (int fd, unsigned n)
     assert_true (read_request (fd, &a));
     put_reply (out + length, a.cookie, 0);
     length += NBD_REPLY_SIZE;
-    if (a.kind == NBD_READ) {
+    if (a.type == NBD_CMD_READ) {
       memset (out + length, 1 + a.offset / BLOCK, a.count);
       length += a.count;
     }
@@ -371,7 +371,7 @@ test_batches (void **state)
   (void) state;
   begin (&e, 1, 0, false);
   for (i = 0; i < DEPTH; i++)
-    prepare (&q[i], NBD_READ, i * BLOCK, BLOCK, bufs[i]);
+    prepare (&q[i], NBD_CMD_READ, i * BLOCK, BLOCK, bufs[i]);
 
   /* The first leaves at once, as nothing is on its way; then half of all, and
    * the rest when it is looked for.
@@ -382,7 +382,7 @@ test_batches (void **state)
     assert_int_equal (arrived (e.there[0]),
                       (i < DEPTH / 2 ? 1 : 1 + DEPTH / 2) * NBD_REQUEST_SIZE);
   }
-  prepare (&more, NBD_FLUSH, 0, 0, NULL);
+  prepare (&more, NBD_CMD_FLUSH, 0, 0, NULL);
   assert_false (session_add (e.s, &more));
   assert_int_equal (sends, 2);
   assert_int_equal (session_wait (e.s, 0), 0);
@@ -418,7 +418,7 @@ test_kept_back (void **state)
   (void) state;
   begin (&e, 1, 0, false);
   for (i = 0; i < 5; i++)
-    prepare (&q[i], NBD_READ, i * BLOCK, BLOCK, bufs[i]);
+    prepare (&q[i], NBD_CMD_READ, i * BLOCK, BLOCK, bufs[i]);
   for (i = 0; i < 4; i++)
     assert_true (session_add (e.s, &q[i]));
   assert_int_equal (session_wait (e.s, 0), 0);
@@ -455,7 +455,7 @@ test_eager (void **state)
   (void) state;
   begin (&e, 1, 0, true);
   for (i = 0; i < DEPTH; i++) {
-    prepare (&q[i], NBD_TRIM, i * BLOCK, BLOCK, NULL);
+    prepare (&q[i], NBD_CMD_TRIM, i * BLOCK, BLOCK, NULL);
     assert_true (session_add (e.s, &q[i]));
     session_commit (e.s);
     assert_int_equal (arrived (e.there[0]), (i + 1) * NBD_REQUEST_SIZE);
@@ -475,7 +475,7 @@ test_channels (void **state)
   (void) state;
   begin (&e, 2, 8 * BLOCK, false);
   for (i = 0; i < DEPTH; i++) {
-    prepare (&q[i], NBD_ZERO, i * BLOCK, BLOCK, NULL);
+    prepare (&q[i], NBD_CMD_WRITE_ZEROES, i * BLOCK, BLOCK, NULL);
     q[i].fua = true;
     assert_true (session_add (e.s, &q[i]));
   }
@@ -483,14 +483,14 @@ test_channels (void **state)
   for (i = 0; i < DEPTH; i++) {
     assert_true (read_request (e.there[i / 8 % 2], &a));
     assert_int_equal (a.offset, i * BLOCK);
-    assert_int_equal (a.kind, NBD_ZERO);
-    assert_int_equal (a.flags, NBD_FLAG_FUA);
+    assert_int_equal (a.type, NBD_CMD_WRITE_ZEROES);
+    assert_int_equal (a.flags, NBD_CMD_FLAG_FUA);
   }
   end (&e);
 
   begin (&e, 2, 0, false);
   for (i = 0; i < DEPTH; i++) {
-    prepare (&q[i], NBD_TRIM, i * BLOCK, BLOCK, NULL);
+    prepare (&q[i], NBD_CMD_TRIM, i * BLOCK, BLOCK, NULL);
     assert_true (session_add (e.s, &q[i]));
   }
   assert_int_equal (session_wait (e.s, 0), 0);
@@ -520,7 +520,8 @@ lie (const uint8_t *p, size_t n, bool hangs)
 
   begin (&e, 1, 0, true);
   for (i = 0; i < 3; i++) {
-    prepare (&q[i], i < 2 ? NBD_READ : NBD_WRITE, i * BLOCK, BLOCK, bufs[i]);
+    prepare (&q[i], i < 2 ? NBD_CMD_READ : NBD_CMD_WRITE, i * BLOCK, BLOCK,
+             bufs[i]);
     assert_true (session_add (e.s, &q[i]));
   }
   session_commit (e.s);
@@ -546,7 +547,7 @@ lie (const uint8_t *p, size_t n, bool hangs)
   assert_null (session_obituary (e.s)); /* once is enough */
 
   /* And all that comes later. */
-  prepare (&more, NBD_READ, 0, BLOCK, bufs[0]);
+  prepare (&more, NBD_CMD_READ, 0, BLOCK, bufs[0]);
   assert_true (session_add (e.s, &more));
   session_commit (e.s);
   assert_int_equal (session_wait (e.s, 1), 1);
@@ -609,7 +610,7 @@ test_too_early (void **state)
 
   (void) state;
   begin (&e, 1, 0, true);
-  prepare (&q, NBD_WRITE, 0, sizeof buf, buf);
+  prepare (&q, NBD_CMD_WRITE, 0, sizeof buf, buf);
   assert_true (session_add (e.s, &q));
   session_commit (e.s);
   assert_true (read_request (e.there[0], &a));

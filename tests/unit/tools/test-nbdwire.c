@@ -21,9 +21,9 @@ test_request (void **state)
   uint8_t p[NBD_REQUEST_SIZE];
 
   (void) state;
-  nbd_put_request (p, NBD_ZERO, NBD_FLAG_FUA | NBD_FLAG_NO_HOLE,
-                   UINT64_C (0x0102030405060708), UINT64_C (1) << 32,
-                   0x12345678);
+  nbd_put_request (
+      p, NBD_CMD_WRITE_ZEROES, NBD_CMD_FLAG_FUA | NBD_CMD_FLAG_NO_HOLE,
+      UINT64_C (0x0102030405060708), UINT64_C (1) << 32, 0x12345678);
   assert_memory_equal (p, bytes, sizeof bytes);
 }
 
