@@ -48,7 +48,7 @@ seconds_now (void)
 static atomic_bool connects_no_more;
 
 void
-link_stop_connecting (void)
+connection_open_no_more (void)
 {
   atomic_store (&connects_no_more, true);
 }
@@ -155,8 +155,8 @@ watch_machine (int fd)
 }
 
 struct nbd_handle *
-link_connect (const char *uri, const char *ending, unsigned seconds,
-              bool *missing, struct message *why)
+connection_open (const char *uri, const char *ending, unsigned seconds,
+                 bool *missing, struct message *why)
 {
   struct nbd_handle *h = nbd_create ();
   const uint64_t deadline = seconds_now () + seconds;
@@ -202,8 +202,8 @@ link_connect (const char *uri, const char *ending, unsigned seconds,
 }
 
 int
-link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
-           unsigned seconds, struct message *why)
+connection_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
+                 unsigned seconds, struct message *why)
 {
   const uint64_t deadline = seconds_now () + seconds;
   const int64_t cookie = nbd_aio_pread (h, buf, n, at, NBD_NULL_COMPLETION, 0);
@@ -211,7 +211,7 @@ link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
 
   while (done == 0 && (done = nbd_aio_command_completed (h, cookie)) == 0) {
     if (seconds_now () > deadline) {
-      link_break (h);
+      connection_break (h);
       while (nbd_aio_command_completed (h, cookie) == 0 &&
              nbd_poll (h, SLICE_MS) != -1)
         ;
@@ -228,7 +228,7 @@ link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
 }
 
 void
-link_address (struct nbd_handle *h, struct address *address)
+connection_address (struct nbd_handle *h, struct address *address)
 {
   socklen_t length = sizeof address->address;
 
@@ -239,21 +239,21 @@ link_address (struct nbd_handle *h, struct address *address)
 }
 
 void
-link_leave (struct nbd_handle *h)
+connection_begin_close (struct nbd_handle *h)
 {
   if (h != NULL && nbd_aio_is_ready (h) == 1)
     nbd_aio_disconnect (h, 0);
 }
 
 bool
-link_has_left (struct nbd_handle *h)
+connection_has_closed (struct nbd_handle *h)
 {
   return h == NULL || nbd_poll (h, 0) == -1 || nbd_aio_is_closed (h) == 1 ||
          nbd_aio_is_dead (h) == 1;
 }
 
 void
-link_break (struct nbd_handle *h)
+connection_break (struct nbd_handle *h)
 {
   const int fd = h != NULL ? nbd_aio_get_fd (h) : -1;
 
@@ -262,7 +262,7 @@ link_break (struct nbd_handle *h)
 }
 
 void
-link_disconnect (struct nbd_handle *h)
+connection_close (struct nbd_handle *h)
 {
   unsigned i;
 

@@ -22,20 +22,20 @@
  * "nullb0" if that is empty) and then ENDING, if ENDING is not NULL.  Gives up
  * after SECONDS without an answer.  Once it is made, a connection by TCP breaks
  * when the server's machine has been silent for two minutes.  Returns NULL and
- * the reason in *why;
- * *missing says then whether the server is there and has no such export for us.
+ * the reason in *why; *missing says then whether the server is there and has no
+ * such export for us.
  */
-struct nbd_handle *link_connect (const char *uri, const char *ending,
-                                 unsigned seconds, bool *missing,
-                                 struct message *why);
+struct nbd_handle *connection_open (const char *uri, const char *ending,
+                                    unsigned seconds, bool *missing,
+                                    struct message *why);
 
-/* Read N bytes at AT (of the export) into BUF, before there is a link.
- * Gives up after SECONDS without an answer, and breaks the connection then, so
- * that nothing is written to BUF later.  Returns 0, or -EIO and the reason in
- * *why.
+/* Read N bytes at AT (of the export) into BUF, while nobody but libnbd speaks
+ * NBD on the socket.  Gives up after SECONDS without an answer, and breaks the
+ * connection then, so that nothing is written to BUF later.  Returns 0, or -EIO
+ * and the reason in *why.
  */
-int link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
-               unsigned seconds, struct message *why);
+int connection_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
+                     unsigned seconds, struct message *why);
 
 /* Where the server is: an address, or the path of a local one; all 0 where that
  * cannot be known.  Two of them are the same if their bytes are.
@@ -43,20 +43,20 @@ int link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
 struct address {
   struct sockaddr_storage address;
 };
-void link_address (struct nbd_handle *h, struct address *address);
+void connection_address (struct nbd_handle *h, struct address *address);
 
-/* From now on nobody connects: link_connect fails, in all threads. */
-void link_stop_connecting (void);
+/* From now on nobody connects: connection_open fails, in all threads. */
+void connection_open_no_more (void);
 
 /* Take leave of the server, as far as that takes no time; NULL is none. */
-void link_disconnect (struct nbd_handle *h);
+void connection_close (struct nbd_handle *h);
 
 /* Begin to take leave, so that many can be waited for at once; whether the
  * server has hung up since; and break the connection, so that all that is asked
  * by it fails: this may be called by any thread.  NULL is none.
  */
-void link_leave (struct nbd_handle *h);
-bool link_has_left (struct nbd_handle *h);
-void link_break (struct nbd_handle *h);
+void connection_begin_close (struct nbd_handle *h);
+bool connection_has_closed (struct nbd_handle *h);
+void connection_break (struct nbd_handle *h);
 
 #endif /* NULLBLK_CONNECT_H */

@@ -120,8 +120,8 @@ zonetable_try (const struct zonetable *t, struct zone_descriptor *zones,
   uint64_t i;
 
   *right = true;
-  if (link_read (t->h, zones, n * sizeof *zones, first * sizeof *zones,
-                 ANSWER_SECONDS, why) < 0)
+  if (connection_read (t->h, zones, n * sizeof *zones, first * sizeof *zones,
+                       ANSWER_SECONDS, why) < 0)
     return false;
   for (i = 0; i < n && *right; i++) {
     wrong = flaw (t, first + i, &zones[i]);
@@ -157,7 +157,7 @@ zonetable_open (struct zonetable *t, struct nbd_handle *h, struct message *why)
     return fail (why, "this is no zone table: it has %lld bytes",
                  (long long) size);
   t->nr_zones = size / ZONE_DESCRIPTOR_SIZE;
-  if (link_read (h, &d, sizeof d, 0, ANSWER_SECONDS, why) < 0)
+  if (connection_read (h, &d, sizeof d, 0, ANSWER_SECONDS, why) < 0)
     return false;
   t->zone_len = le64toh (d.len);
   return zonetable_read (t, &d, 0, 1, why) &&

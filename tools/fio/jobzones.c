@@ -79,7 +79,7 @@ job_zones_open (const char *uri, uint64_t size, uint64_t zone_size,
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
   }
-  z->h = link_connect (uri, ".zones", ANSWER_SECONDS, missing, why);
+  z->h = connection_open (uri, ".zones", ANSWER_SECONDS, missing, why);
   if (z->h == NULL) {
     free (z);
     return NULL;
@@ -98,7 +98,7 @@ job_zones_close (struct job_zones *z)
 {
   if (z == NULL)
     return;
-  link_disconnect (z->h);
+  connection_close (z->h);
   free (z);
 }
 
@@ -161,16 +161,16 @@ job_zones_limits (const char *uri, uint64_t *most_open, uint64_t *most_active)
   bool missing;
 
   *most_open = *most_active = 0;
-  h = link_connect (uri, ".config", ANSWER_SECONDS, &missing, &ignored);
+  h = connection_open (uri, ".config", ANSWER_SECONDS, &missing, &ignored);
   text = malloc (MAX_CONFIG + 1);
   if (h != NULL && nbd_get_size (h) > 0)
     size = min (nbd_get_size (h), MAX_CONFIG);
   if (text != NULL && size > 0 &&
-      link_read (h, text, size, 0, ANSWER_SECONDS, &ignored) == 0) {
+      connection_read (h, text, size, 0, ANSWER_SECONDS, &ignored) == 0) {
     text[size] = '\0';
     *most_open = zoned_limit (text, "zone-max-open");
     *most_active = zoned_limit (text, "zone-max-active");
   }
-  link_disconnect (h);
+  connection_close (h);
   free (text);
 }

@@ -70,11 +70,11 @@ target_ask (struct target *t, const char *uri, struct message *why)
   bool missing;
   int r;
 
-  h = link_connect (uri, NULL, ANSWER_SECONDS, &missing, why);
+  h = connection_open (uri, NULL, ANSWER_SECONDS, &missing, why);
   if (h == NULL)
     return -EIO;
   r = ask (h, t, uri, why);
-  link_disconnect (h);
+  connection_close (h);
   return r;
 }
 
@@ -88,7 +88,7 @@ open_link (struct links *l, const struct target *t, const char *uri,
   struct channel *c;
   bool missing;
 
-  h = link_connect (uri, NULL, ANSWER_SECONDS, &missing, why);
+  h = connection_open (uri, NULL, ANSWER_SECONDS, &missing, why);
   if (h == NULL)
     return -EIO;
   l->h[l->n++] = h;
@@ -126,6 +126,6 @@ links_close (struct links *l)
   unsigned i;
 
   for (i = 0; i < l->n; i++)
-    link_disconnect (l->h[i]);
+    connection_close (l->h[i]);
   l->n = 0;
 }

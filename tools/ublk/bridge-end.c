@@ -26,16 +26,16 @@ disconnect (struct bridge *b)
   unsigned i, looks;
 
   for (i = 0; i < MAX_QUEUES; i++) {
-    link_leave (b->connections[i].data);
-    link_leave (b->connections[i].zones);
-    link_leave (b->connections[i].config);
+    connection_begin_close (b->connections[i].data);
+    connection_begin_close (b->connections[i].zones);
+    connection_begin_close (b->connections[i].config);
   }
   for (looks = 0; looks < LOOKS_A_SECOND; looks++) {
     has_left = true;
     for (i = 0; i < MAX_QUEUES; i++) {
-      has_left = link_has_left (b->connections[i].data) &&
-                 link_has_left (b->connections[i].zones) &&
-                 link_has_left (b->connections[i].config) && has_left;
+      has_left = connection_has_closed (b->connections[i].data) &&
+                 connection_has_closed (b->connections[i].zones) &&
+                 connection_has_closed (b->connections[i].config) && has_left;
     }
     if (has_left)
       break;

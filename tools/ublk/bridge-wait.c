@@ -81,9 +81,9 @@ bridge_give_up (struct bridge *b)
       queue_give_up (b->queues[i]);
       continue;
     }
-    link_break (b->connections[i].data);
-    link_break (b->connections[i].zones);
-    link_break (b->connections[i].config);
+    connection_break (b->connections[i].data);
+    connection_break (b->connections[i].zones);
+    connection_break (b->connections[i].config);
   }
 }
 

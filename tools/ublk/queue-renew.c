@@ -40,9 +40,9 @@ static const uint64_t one = 1;
 static void
 break_connections (const struct connections *c)
 {
-  link_break (c->data);
-  link_break (c->zones);
-  link_break (c->config);
+  connection_break (c->data);
+  connection_break (c->zones);
+  connection_break (c->config);
 }
 
 void
@@ -228,9 +228,9 @@ queue_has_flushed (struct queue *q, uint64_t changes, int err)
 static void
 close_connections (const struct connections *c)
 {
-  link_disconnect (c->data);
-  link_disconnect (c->zones);
-  link_disconnect (c->config);
+  connection_close (c->data);
+  connection_close (c->zones);
+  connection_close (c->config);
 }
 
 static bool

@@ -114,7 +114,7 @@ reconnector_stop (struct reconnector *r)
 {
   if (r == NULL)
     return;
-  link_stop_connecting ();
+  connection_open_no_more ();
   eventfd_write (r->end, 1);
   pthread_join (r->thread, NULL);
   close (r->end);

@@ -24,7 +24,7 @@ struct reconnector *reconnector_start (const struct source *source,
                                        unsigned count, int lost);
 
 /* End the thread.  Nothing in this process can connect from then on
- * (link_stop_connecting).  Nothing happens if R is NULL.
+ * (connection_open_no_more).  Nothing happens if R is NULL.
  */
 void reconnector_stop (struct reconnector *r);
 

@@ -34,7 +34,7 @@ read_all (struct nbd_handle *h, void *buf, uint64_t size, struct message *why)
 
   for (at = 0; at < size; at += n) {
     n = size - at < PIECE ? size - at : PIECE;
-    if (link_read (h, (char *) buf + at, n, at, ANSWER_SECONDS, why) < 0)
+    if (connection_read (h, (char *) buf + at, n, at, ANSWER_SECONDS, why) < 0)
       return -EIO;
   }
   return 0;
@@ -95,16 +95,16 @@ connect_to (const struct source *s, const char *ending, bool *missing,
 {
   static const struct address none;
   struct nbd_handle *h =
-      link_connect (s->uri, ending, s->patience, missing, why);
+      connection_open (s->uri, ending, s->patience, missing, why);
   struct address address;
 
   if (h == NULL)
     return NULL;
-  link_address (h, &address);
+  connection_address (h, &address);
   if (memcmp (&s->address, &none, sizeof none) == 0 ||
       memcmp (&s->address, &address, sizeof address) == 0)
     return h;
-  link_disconnect (h);
+  connection_close (h);
   message_set (why,
                "%s: its connections are to different servers, as their name "
                "has several addresses; a URI with one of these attaches it",
@@ -180,7 +180,7 @@ ask_zones (struct source *s, enum zones_wanted zones, struct message *why)
     return missing && zones == ZONES_AUTO ? 0 : -EIO;
   if (read_table (s, &missing, &reason) < 0) {
     if (missing && zones == ZONES_AUTO) {
-      link_disconnect (s->first.zones);
+      connection_close (s->first.zones);
       s->first.zones = NULL;
       return 0;
     }
@@ -210,7 +210,7 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
   s->first.data = connect_to (s, NULL, &missing, why);
   if (s->first.data == NULL)
     return -EIO;
-  link_address (s->first.data, &s->address);
+  connection_address (s->first.data, &s->address);
   r = ask_export (s->first.data, &s->export, &reason);
   if (r < 0)
     message_set (why, "%s: %s", uri, reason.text);
@@ -264,9 +264,9 @@ source_connect (const struct source *s, struct connections *c,
 void
 source_disconnect (struct connections *c)
 {
-  link_disconnect (c->data);
-  link_disconnect (c->zones);
-  link_disconnect (c->config);
+  connection_close (c->data);
+  connection_close (c->zones);
+  connection_close (c->config);
   memset (c, 0, sizeof *c);
 }
 

@@ -185,7 +185,7 @@ link_is_over (struct link *l)
 }
 
 void
-link_break (struct nbd_handle *h)
+connection_break (struct nbd_handle *h)
 {
   struct link *l = (struct link *) h;
 
@@ -194,7 +194,7 @@ link_break (struct nbd_handle *h)
 }
 
 void
-link_disconnect (struct nbd_handle *h)
+connection_close (struct nbd_handle *h)
 {
   (void) h;
 }
@@ -240,7 +240,7 @@ serve (struct link *l, struct io *io)
   int err;
 
   if (server.dies == 0)
-    link_break ((struct nbd_handle *) l);
+    connection_break ((struct nbd_handle *) l);
   if (server.dies >= 0)
     server.dies--;
   if (l->is_dead)

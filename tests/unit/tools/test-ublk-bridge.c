@@ -283,20 +283,20 @@ source_close (struct source *s)
 }
 
 void
-link_leave (struct nbd_handle *h)
+connection_begin_close (struct nbd_handle *h)
 {
   assert_null (h);
 }
 
 bool
-link_has_left (struct nbd_handle *h)
+connection_has_closed (struct nbd_handle *h)
 {
   assert_null (h);
   return true;
 }
 
 void
-link_break (struct nbd_handle *h)
+connection_break (struct nbd_handle *h)
 {
   assert_null (h);
 }

@@ -77,7 +77,7 @@ queue_renew (struct queue *q, const struct connections *connections)
 }
 
 void
-link_stop_connecting (void)
+connection_open_no_more (void)
 {
   pthread_mutex_lock (&mutex);
   world.is_stopped = true;

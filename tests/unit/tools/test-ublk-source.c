@@ -43,8 +43,8 @@ static struct {
 static unsigned connected;
 
 struct nbd_handle *
-link_connect (const char *uri, const char *ending, unsigned seconds,
-              bool *missing, struct message *why)
+connection_open (const char *uri, const char *ending, unsigned seconds,
+                 bool *missing, struct message *why)
 {
   const unsigned e = ending == NULL                   ? DATA
                      : strcmp (ending, ".zones") == 0 ? TABLE
@@ -66,14 +66,14 @@ link_connect (const char *uri, const char *ending, unsigned seconds,
 }
 
 void
-link_disconnect (struct nbd_handle *h)
+connection_close (struct nbd_handle *h)
 {
   connected -= h != NULL;
   free (h);
 }
 
 void
-link_address (struct nbd_handle *h, struct address *address)
+connection_address (struct nbd_handle *h, struct address *address)
 {
   memset (address, 0, sizeof *address);
   address->address.ss_family = 1 + h->server;
@@ -86,8 +86,8 @@ nbd_get_error (void)
 }
 
 int
-link_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
-           unsigned seconds, struct message *error)
+connection_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
+                 unsigned seconds, struct message *error)
 {
   (void) seconds;
   if (server.cannot_be_read[h->export]) {
