@@ -28,7 +28,7 @@ message_set (struct message *m, const char *fs, ...)
 }
 
 void
-list_add (char *buf, size_t len, const char *word, const char *last)
+words_append (char *buf, size_t len, const char *word, const char *last)
 {
   const size_t used = strlen (buf);
 

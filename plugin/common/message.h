@@ -23,6 +23,6 @@ void message_set (struct message *m, const char *fs, ...)
 /* Append WORD to a list, which begins as "": "auto, off or on".  LAST is NULL,
  * or what stands before the last one: "or".  What does not fit is cut.
  */
-void list_add (char *buf, size_t len, const char *word, const char *last);
+void words_append (char *buf, size_t len, const char *word, const char *last);
 
 #endif /* NULLBLK_MESSAGE_H */

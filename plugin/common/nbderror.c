@@ -39,5 +39,6 @@ nbd_errors_list (char *buf, size_t len)
 
   buf[0] = '\0';
   for (i = 0; i < NR_ERRORS; i++)
-    list_add (buf, len, nbd_errors[i].name, i + 1 < NR_ERRORS ? NULL : "or");
+    words_append (buf, len, nbd_errors[i].name,
+                  i + 1 < NR_ERRORS ? NULL : "or");
 }

@@ -340,7 +340,7 @@ list_actions (char *buf, size_t len)
       next++;
     snprintf (word, sizeof word, "%.*s",
               (int) key_length (fault_actions[i].text), fault_actions[i].text);
-    list_add (buf, len, word, next < NR_FAULT_ACTIONS ? NULL : "or");
+    words_append (buf, len, word, next < NR_FAULT_ACTIONS ? NULL : "or");
   }
 }
 
@@ -368,8 +368,8 @@ parse_value (struct parser *p, const char *text, unsigned first)
       return 0;
   }
   for (; first < i; first++)
-    list_add (allowed, sizeof allowed, fault_actions[first].text + key,
-              first + 1 < i ? NULL : "or");
+    words_append (allowed, sizeof allowed, fault_actions[first].text + key,
+                  first + 1 < i ? NULL : "or");
   return refuse (p->why, "'%.80s': allowed after %.*s is %s", text, (int) key,
                  text, allowed);
 }

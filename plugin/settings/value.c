@@ -460,7 +460,7 @@ describe_words (const char *const *word, char *buf, size_t len)
 {
   buf[0] = '\0';
   for (; *word != NULL; word++)
-    list_add (buf, len, *word, word[1] == NULL ? "or" : NULL);
+    words_append (buf, len, *word, word[1] == NULL ? "or" : NULL);
 }
 
 static void
@@ -471,8 +471,8 @@ describe_profiles (char *buf, size_t len)
 
   snprintf (buf, len, "none");
   for (i = 0; (profile = profile_at (i)) != NULL; i++)
-    list_add (buf, len, profile->name,
-              profile_at (i + 1) == NULL ? "or" : NULL);
+    words_append (buf, len, profile->name,
+                  profile_at (i + 1) == NULL ? "or" : NULL);
 }
 
 #define DURATIONS DURATION_FORM ", or what DISTRIBUTIONS in the manual lists"
