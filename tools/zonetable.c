@@ -64,9 +64,9 @@ zone_has_wp (const struct zone_descriptor *d)
 }
 
 uint64_t
-zone_bytes (uint64_t sectors)
+zone_field_bytes (uint64_t le_sectors)
 {
-  return le64toh (sectors) << ZONE_SECTOR_SHIFT;
+  return le64toh (le_sectors) << ZONE_SECTOR_SHIFT;
 }
 
 /*---------------------------------------------------------------------*/

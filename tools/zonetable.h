@@ -56,7 +56,9 @@ const char *zone_cond_name (unsigned cond);
 /* Has it a write pointer? */
 bool zone_has_wp (const struct zone_descriptor *d);
 
-/* Sectors of a descriptor, in bytes. */
-uint64_t zone_bytes (uint64_t sectors);
+/* The bytes of a descriptor's start, length, capacity or write pointer, which
+ * is a number of sectors in little endian.
+ */
+uint64_t zone_field_bytes (uint64_t le_sectors);
 
 #endif /* NULLBLK_ZONETABLE_H */

@@ -58,14 +58,14 @@ print_line (FILE *fp, uint64_t zone, const struct zone_descriptor *d)
   fprintf (fp,
            "Zone %05" PRIu64 ": %s, ofst %014" PRIu64 ", len %014" PRIu64
            ", cap %014" PRIu64,
-           zone, type_letters (d), zone_bytes (d->start), zone_bytes (d->len),
-           zone_bytes (d->capacity));
+           zone, type_letters (d), zone_field_bytes (d->start),
+           zone_field_bytes (d->len), zone_field_bytes (d->capacity));
   if (d->type == ZONE_TYPE_CONVENTIONAL) {
     fputc ('\n', fp);
     return;
   }
   if (zone_has_wp (d))
-    fprintf (fp, ", wp %014" PRIu64, zone_bytes (d->wp));
+    fprintf (fp, ", wp %014" PRIu64, zone_field_bytes (d->wp));
   else
     fputs (", wp --------------", fp);
   fprintf (fp, ", %s, non_seq %u, reset %u\n", zone_cond_letters (d->cond),
@@ -78,10 +78,10 @@ print_json (FILE *fp, uint64_t zone, const struct zone_descriptor *d)
   fprintf (fp,
            "  {\"zone\": %" PRIu64 ", \"type\": \"%s\", \"ofst\": %" PRIu64
            ", \"len\": %" PRIu64 ", \"cap\": %" PRIu64 ", \"wp\": ",
-           zone, type_letters (d), zone_bytes (d->start), zone_bytes (d->len),
-           zone_bytes (d->capacity));
+           zone, type_letters (d), zone_field_bytes (d->start),
+           zone_field_bytes (d->len), zone_field_bytes (d->capacity));
   if (zone_has_wp (d))
-    fprintf (fp, "%" PRIu64, zone_bytes (d->wp));
+    fprintf (fp, "%" PRIu64, zone_field_bytes (d->wp));
   else
     fputs ("null", fp);
   fprintf (fp, ", \"cond\": \"%s\"}", zone_cond_letters (d->cond));
@@ -160,10 +160,11 @@ map_letter (const struct zone_descriptor *d, uint64_t n)
   for (i = 0; i < n; i++) {
     if (!zone_has_wp (&d[i]))
       continue;
-    used = zone_bytes (d[i].wp) - zone_bytes (d[i].start);
-    written +=
-        used < zone_bytes (d[i].capacity) ? used : zone_bytes (d[i].capacity);
-    capacity += zone_bytes (d[i].capacity);
+    used = zone_field_bytes (d[i].wp) - zone_field_bytes (d[i].start);
+    written += used < zone_field_bytes (d[i].capacity)
+                   ? used
+                   : zone_field_bytes (d[i].capacity);
+    capacity += zone_field_bytes (d[i].capacity);
   }
   if (capacity == 0)
     return d->cond == ZONE_COND_OFFLINE    ? 'x'

@@ -63,11 +63,11 @@ engine_get_zoned_model (struct thread_data *td, struct fio_file *f,
 static void
 translate (struct zbd_zone *to, const struct zone_descriptor *d)
 {
-  to->start = zone_bytes (d->start);
-  to->len = zone_bytes (d->len);
-  to->capacity = zone_bytes (d->capacity);
+  to->start = zone_field_bytes (d->start);
+  to->len = zone_field_bytes (d->len);
+  to->capacity = zone_field_bytes (d->capacity);
   to->wp = zone_has_wp (d) && d->cond != ZONE_COND_FULL
-               ? zone_bytes (d->wp)
+               ? zone_field_bytes (d->wp)
                : to->start + to->capacity;
   to->type =
       d->type == ZONE_TYPE_CONVENTIONAL ? ZBD_ZONE_TYPE_CNV : ZBD_ZONE_TYPE_SWR;
