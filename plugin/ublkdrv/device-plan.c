@@ -276,9 +276,9 @@ plan_clearing (struct plan *plan, const struct export *e)
   p->types |= UBLK_PARAM_TYPE_DISCARD;
   p->discard_granularity = 1u << p->physical_block_shift;
   p->max_discard_segments = 1;
-  plan->sure_to_clear = MAX_CLEARED;
-  while (plan->sure_to_clear > largest_request (e))
-    plan->sure_to_clear /= 2;
+  plan->fallback_discard = MAX_CLEARED;
+  while (plan->fallback_discard > largest_request (e))
+    plan->fallback_discard /= 2;
   if (e->can_trim)
     p->max_discard_sectors = MAX_CLEARED / SECTOR;
   if (e->can_zero)

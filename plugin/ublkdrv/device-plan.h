@@ -52,9 +52,10 @@ struct wishes {
 
 struct plan {
   unsigned queues, depth;
-  uint32_t max_io;        /* bytes of one request */
-  uint64_t sure_to_clear; /* bytes of one discard that every server takes */
-  uint64_t zone_size;     /* bytes; 0: no zones */
+  uint32_t max_io;           /* bytes of one request */
+  uint64_t fallback_discard; /* bytes: larger ones are cut to this size once
+                              * the server has refused one */
+  uint64_t zone_size;        /* bytes; 0: no zones */
   uint64_t nr_zones;
   const struct zone_descriptor *table; /* the export's; NULL: no zones */
   bool lasting;                        /* as wished */

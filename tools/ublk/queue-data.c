@@ -68,8 +68,8 @@ part_is_done (struct io *io, int err)
   if (err == 0 && at < r->end)
     clear_part (r, io->kind, at);
   else if ((err == -EINVAL || err == -EOVERFLOW) &&
-           io->count > q->plan->sure_to_clear) {
-    q->most_cleared = q->plan->sure_to_clear;
+           io->count > q->plan->fallback_discard) {
+    q->max_discard = q->plan->fallback_discard;
     clear_part (r, io->kind, io->offset);
   }
   else
@@ -79,7 +79,7 @@ part_is_done (struct io *io, int err)
 static void
 clear_part (struct request *r, enum io_kind kind, uint64_t offset)
 {
-  const uint64_t left = r->end - offset, most = r->queue->most_cleared;
+  const uint64_t left = r->end - offset, most = r->queue->max_discard;
 
   request_submit (r, r->queue->data, kind, offset, left < most ? left : most,
                   NULL, part_is_done);

@@ -107,7 +107,7 @@ struct queue {
   struct port port;
   struct link *data, *zones, *config;
   struct table_read all_zones;
-  uint64_t most_cleared; /* bytes of one discard, or write of zeroes */
+  uint64_t max_discard; /* bytes of one discard, or write of zeroes */
 
   struct journal *journal;  /* or NULL: nothing is to be remembered */
   struct request *answered; /* since the kernel has taken all, in a list */

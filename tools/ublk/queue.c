@@ -193,7 +193,7 @@ queue_start (const struct ublk_device *device, unsigned index,
   q->may_have_lost = device->was_served && !device->multi_conn;
   q->now = 1;
   q->second.happened = queue_second;
-  q->most_cleared = UINT32_MAX; /* no request of the kernel's has more */
+  q->max_discard = UINT32_MAX; /* no request of the kernel's has more */
   q->why = why;
   q->last_woken = &q->woken;
   q->wake.happened = queue_wake;

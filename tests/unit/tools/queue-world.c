@@ -267,7 +267,7 @@ serve (struct link *l, struct io *io)
     return err;
   }
   if (io->kind == IO_TRIM || io->kind == IO_ZERO)
-    return io->count > server.most_cleared ? -EINVAL : 0;
+    return io->count > server.max_discard ? -EINVAL : 0;
   return 0;
 }
 
@@ -328,7 +328,7 @@ make_device (bool zoned)
   plan.queues = 1;
   plan.depth = DEPTH;
   plan.max_io = 4 * MIB;
-  plan.sure_to_clear = 32 * MIB;
+  plan.fallback_discard = 32 * MIB;
   if (zoned) {
     plan.zone_size = ZONE_SIZE;
     plan.nr_zones = NR_ZONES;

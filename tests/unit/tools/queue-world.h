@@ -74,8 +74,8 @@ extern struct fake_server {
   bool refuses_once; /* with it */
   int dies;          /* the connection dies after so many requests; -1: never */
   bool is_silent;
-  uint64_t ignored;      /* there it answers nothing; 0: nowhere */
-  uint64_t most_cleared; /* bytes; more is an error */
+  uint64_t ignored;     /* there it answers nothing; 0: nowhere */
+  uint64_t max_discard; /* bytes; more is an error */
   /* A write that another process has sent to zone 2 is done just before the
    * next one.
    */

@@ -100,13 +100,13 @@ test_clearing (void **state)
 
   (void) state;
   make_device (false);
-  server.most_cleared = 1024 * MIB;
+  server.max_discard = 1024 * MIB;
   RUN (one_discard);
   assert_int_equal (server.nr_asked, 1);
   answered (0, 0, 0);
 
   make_device (false);
-  server.most_cleared = 32 * MIB;
+  server.max_discard = 32 * MIB;
   RUN (one_discard, one_zeroing);
   assert_int_equal (kernel.nr_answers, 2);
   answered (0, 0, 0);

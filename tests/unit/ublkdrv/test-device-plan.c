@@ -164,8 +164,8 @@ test_lasting (void **state)
   assert_true (plan.lasting);
 }
 
-/* A discard may be larger than a request with data; one of sure_to_clear bytes
- * is not.
+/* A discard may be larger than a request with data; one of fallback_discard
+ * bytes is not.
  */
 static void
 test_clearing (void **state)
@@ -174,13 +174,13 @@ test_clearing (void **state)
   make_export (0, 64 * MIB, 0);
   takes ();
   assert_true (plan.params.max_discard_sectors > 64 * MIB / 512);
-  assert_int_equal (plan.sure_to_clear, 64 * MIB);
+  assert_int_equal (plan.fallback_discard, 64 * MIB);
   export.max_request = 0;
   takes ();
-  assert_int_equal (plan.sure_to_clear, 32 * MIB);
+  assert_int_equal (plan.fallback_discard, 32 * MIB);
   export.max_request = 100 * KIB;
   takes ();
-  assert_int_equal (plan.sure_to_clear, 64 * KIB);
+  assert_int_equal (plan.fallback_discard, 64 * KIB);
 }
 
 /* Zones cannot be reset where the control exports are read-only. */
