@@ -27,7 +27,8 @@ struct keeper *keeper_create (unsigned count, struct message *why);
 
 /* Make device INDEX of the server, which others see by the name WHAT. */
 int keeper_make (struct keeper *k, unsigned index, const char *what,
-                 struct plan *plan, unsigned *number, struct message *why);
+                 struct device_plan *plan, unsigned *number,
+                 struct message *why);
 
 /* Open its /dev/ublkcN for this process, which is the server from now on.
  * Returns the descriptor.

@@ -30,7 +30,7 @@ struct order {
   enum keeping task;
   unsigned index;
   pid_t server;
-  struct plan plan; /* of what is to be made */
+  struct device_plan plan; /* of what is to be made */
   char what[32];
 };
 
@@ -358,7 +358,7 @@ result_of (const struct report *report, struct message *why)
 
 int
 keeper_make (struct keeper *k, unsigned index, const char *what,
-             struct plan *plan, unsigned *number, struct message *why)
+             struct device_plan *plan, unsigned *number, struct message *why)
 {
   struct order order = {.task = MAKE, .index = index, .plan = *plan};
   struct report report;

@@ -75,7 +75,7 @@ struct tag {
 
 struct ublk_queue {
   struct device *device;
-  const struct plan *plan;
+  const struct device_plan *plan;
   struct connection *connection;
   int fd; /* of /dev/ublkcN */
   unsigned index;
@@ -116,8 +116,9 @@ struct ublk_queue {
  * connection of FRONT_END to D; FD, PLAN and FRONT_END outlive the queue.
  * Returns NULL and the reason in *why.
  */
-struct ublk_queue *ublk_queue_start (struct device *d, const struct plan *plan,
-                                     int fd, unsigned index,
+struct ublk_queue *ublk_queue_start (struct device *d,
+                                     const struct device_plan *plan, int fd,
+                                     unsigned index,
                                      const struct front_end *front_end,
                                      struct message *why);
 

@@ -266,7 +266,7 @@ provide (struct ublk_queue *q, const struct front_end *front_end)
 }
 
 struct ublk_queue *
-ublk_queue_start (struct device *d, const struct plan *plan, int fd,
+ublk_queue_start (struct device *d, const struct device_plan *plan, int fd,
                   unsigned index, const struct front_end *front_end,
                   struct message *why)
 {

@@ -217,7 +217,7 @@ static int
 serve_report (struct tag *t)
 {
   struct ublk_queue *q = t->queue;
-  const struct plan *plan = q->plan;
+  const struct device_plan *plan = q->plan;
   const uint64_t first = offset_of (t) / plan->zone_size;
   struct zone_descriptor *const table = q->buffer;
   uint64_t n = t->at_port.asked->count;

@@ -23,7 +23,7 @@
 #endif
 
 struct disk {
-  struct plan plan;
+  struct device_plan plan;
   int fd; /* of /dev/ublkcN */
   struct ublk_queue **queues;
   unsigned nr_queues; /* that have begun */
@@ -46,8 +46,8 @@ ublk_is_built (void)
 /* Beginning */
 
 static int
-plan_zoned (struct plan *plan, struct export *export,
-            const struct wishes *wishes, struct zones *zones,
+plan_zoned (struct device_plan *plan, struct plan_export *export,
+            const struct plan_options *options, struct zones *zones,
             const struct zone_settings *s, struct message *why)
 {
   const uint64_t n = zones_total (zones);
@@ -62,18 +62,18 @@ plan_zoned (struct plan *plan, struct export *export,
   export->nr_zones = zones_read_table (zones, 0, table, n);
   export->max_open = s->max_open;
   export->max_active = s->max_active;
-  r = plan_make (plan, export, wishes, why);
+  r = plan_make (plan, export, options, why);
   plan->table = NULL;
   free (table);
   return r;
 }
 
 static int
-plan_device (struct plan *plan, struct device *d, struct message *why)
+plan_device (struct device_plan *plan, struct device *d, struct message *why)
 {
   const struct settings *s = &d->devices->settings;
   const long cpus = sysconf (_SC_NPROCESSORS_ONLN);
-  const struct wishes wishes = {
+  const struct plan_options options = {
       .queues = s->submit_queues,
       .depth = s->hw_queue_depth,
       .rotational = s->rotational,
@@ -81,7 +81,7 @@ plan_device (struct plan *plan, struct device *d, struct message *why)
       .cpus = cpus < 1 ? 1 : cpus,
       .page_size = sysconf (_SC_PAGESIZE),
   };
-  struct export export = {
+  struct plan_export export = {
       .size = s->size,
       .block_size = s->block_size,
       .preferred_block = s->physical_block_size,
@@ -94,8 +94,8 @@ plan_device (struct plan *plan, struct device *d, struct message *why)
   };
 
   return d->zones != NULL
-             ? plan_zoned (plan, &export, &wishes, d->zones, &s->zones, why)
-             : plan_make (plan, &export, &wishes, why);
+             ? plan_zoned (plan, &export, &options, d->zones, &s->zones, why)
+             : plan_make (plan, &export, &options, why);
 }
 
 /* All that can be wrong without the kernel's help is looked at first. */

@@ -71,8 +71,8 @@ plan_is_table (const struct zone_descriptor *table, uint64_t n, uint64_t size)
 /* Blocks */
 
 static int
-plan_blocks (struct plan *plan, const struct export *e, const struct wishes *w,
-             struct message *why)
+plan_blocks (struct device_plan *plan, const struct plan_export *e,
+             const struct plan_options *o, struct message *why)
 {
   const uint64_t block = e->block_size > SECTOR ? e->block_size : SECTOR;
   uint64_t physical = e->preferred_block;
@@ -83,11 +83,11 @@ plan_blocks (struct plan *plan, const struct export *e, const struct wishes *w,
                    "its blocks have %" PRIu64 " bytes: the kernel wants "
                    "a power of two",
                    block);
-  if (block > w->page_size)
+  if (block > o->page_size)
     return refuse (why,
                    "its blocks have %" PRIu64 " bytes: the kernel's ublk "
                    "driver takes up to %u, a page of memory",
-                   block, w->page_size);
+                   block, o->page_size);
   if (e->size == 0)
     return refuse (why, "the export is empty");
   if (e->size > INT64_MAX)
@@ -97,8 +97,8 @@ plan_blocks (struct plan *plan, const struct export *e, const struct wishes *w,
                    "its size is %" PRIu64 " bytes, which is not a multiple of "
                    "its blocks of %" PRIu64,
                    e->size, block);
-  if (!is_power_of_two (physical) || physical > w->page_size)
-    physical = w->page_size;
+  if (!is_power_of_two (physical) || physical > o->page_size)
+    physical = o->page_size;
   if (physical < block)
     physical = block;
   p->logical_block_shift = shift_of (block);
@@ -110,30 +110,30 @@ plan_blocks (struct plan *plan, const struct export *e, const struct wishes *w,
 
 /* The largest request that the server is sure to take. */
 static uint64_t
-largest_request (const struct export *e)
+largest_request (const struct plan_export *e)
 {
   return e->max_request != 0 ? e->max_request : NBD_MAX_REQUEST;
 }
 
 /* Sizes of requests.  Each report of zones has to be one. */
 static int
-plan_requests (struct plan *plan, const struct export *e,
-               const struct wishes *w, struct message *why)
+plan_requests (struct device_plan *plan, const struct plan_export *e,
+               const struct plan_options *o, struct message *why)
 {
   const uint64_t most = largest_request (e);
   const uint64_t report = e->nr_zones * ZONE_DESCRIPTOR_SIZE;
-  uint64_t most_report = (uint64_t) MAX_REPORT_PAGES * w->page_size;
+  uint64_t most_report = (uint64_t) MAX_REPORT_PAGES * o->page_size;
   uint64_t max_io = DEFAULT_MAX_IO;
 
   if (most_report > UBLK_MAX_IO)
     most_report = UBLK_MAX_IO;
   while (max_io > most)
     max_io /= 2;
-  if (max_io < w->page_size)
+  if (max_io < o->page_size)
     return refuse (why,
                    "it takes requests of up to %" PRIu64 " bytes: the kernel "
                    "makes some of %u, a page of memory",
-                   most, w->page_size);
+                   most, o->page_size);
   if (report > most_report)
     return refuse (why,
                    "it has %" PRIu64 " zones: the kernel's ublk driver can "
@@ -157,8 +157,8 @@ plan_requests (struct plan *plan, const struct export *e,
 
 /* The first zone that differs from what the kernel wants, if any. */
 static int
-check_table (const struct export *e, const struct wishes *w, uint64_t size,
-             struct message *why)
+check_table (const struct plan_export *e, const struct plan_options *o,
+             uint64_t size, struct message *why)
 {
   const struct zone_descriptor *d;
   uint64_t i, capacity = 0;
@@ -196,13 +196,13 @@ check_table (const struct export *e, const struct wishes *w, uint64_t size,
     return refuse (why,
                    "all its zones are conventional: the kernel's ublk driver "
                    "wants one at least that is not%s",
-                   w->keeps_zones ? ""
+                   o->keeps_zones ? ""
                                   : "; --zones=no attaches it without zones");
   return 0;
 }
 
 static int
-check_limits (const struct export *e, struct message *why)
+check_limits (const struct plan_export *e, struct message *why)
 {
   if (e->max_open > e->nr_zones || e->max_active > e->nr_zones)
     return refuse (why,
@@ -219,8 +219,8 @@ check_limits (const struct export *e, struct message *why)
 }
 
 static int
-plan_zones (struct plan *plan, const struct export *e, const struct wishes *w,
-            struct message *why)
+plan_zones (struct device_plan *plan, const struct plan_export *e,
+            const struct plan_options *o, struct message *why)
 {
   const uint64_t size = bytes (e->table[0].len);
   struct ublk_params *p = &plan->params;
@@ -243,7 +243,7 @@ plan_zones (struct plan *plan, const struct export *e, const struct wishes *w,
                    "its last zone is shorter than others, which have %" PRIu64
                    " bytes: the kernel's ublk driver wants whole zones",
                    size);
-  r = check_table (e, w, size, why);
+  r = check_table (e, o, size, why);
   if (r == 0)
     r = check_limits (e, why);
   if (r < 0)
@@ -267,7 +267,7 @@ plan_zones (struct plan *plan, const struct export *e, const struct wishes *w,
  * request that they tell of; those that do not take them get parts.
  */
 static void
-plan_clearing (struct plan *plan, const struct export *e)
+plan_clearing (struct device_plan *plan, const struct plan_export *e)
 {
   struct ublk_params *p = &plan->params;
 
@@ -286,8 +286,8 @@ plan_clearing (struct plan *plan, const struct export *e)
 }
 
 int
-plan_make (struct plan *plan, const struct export *e, const struct wishes *w,
-           struct message *why)
+plan_make (struct device_plan *plan, const struct plan_export *e,
+           const struct plan_options *o, struct message *why)
 {
   struct ublk_params *p = &plan->params;
   int r;
@@ -295,16 +295,16 @@ plan_make (struct plan *plan, const struct export *e, const struct wishes *w,
   memset (plan, 0, sizeof *plan);
   p->length = sizeof *p;
   p->types = UBLK_PARAM_TYPE_BASIC;
-  r = plan_blocks (plan, e, w, why);
+  r = plan_blocks (plan, e, o, why);
   if (r == 0)
-    r = plan_requests (plan, e, w, why);
+    r = plan_requests (plan, e, o, why);
   if (r == 0 && e->table != NULL)
-    r = plan_zones (plan, e, w, why);
+    r = plan_zones (plan, e, o, why);
   if (r < 0)
     return r;
-  if (e->read_only || w->read_only)
+  if (e->read_only || o->read_only)
     p->attributes |= UBLK_ATTR_READ_ONLY;
-  if (w->rotational)
+  if (o->rotational)
     p->attributes |= UBLK_ATTR_ROTATIONAL;
   if (e->can_flush)
     p->attributes |= UBLK_ATTR_VOLATILE_CACHE;
@@ -318,9 +318,9 @@ plan_make (struct plan *plan, const struct export *e, const struct wishes *w,
   if (e->table == NULL && (p->attributes & UBLK_ATTR_READ_ONLY) == 0)
     plan_clearing (plan, e);
 
-  plan->lasting = w->lasting;
-  plan->depth = w->depth;
-  plan->queues = w->queues != 0 && w->queues < w->cpus ? w->queues : w->cpus;
+  plan->lasting = o->lasting;
+  plan->depth = o->depth;
+  plan->queues = o->queues != 0 && o->queues < o->cpus ? o->queues : o->cpus;
   if (!e->multi_conn || plan->queues == 0)
     plan->queues = 1;
   return 0;

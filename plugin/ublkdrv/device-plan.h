@@ -24,8 +24,7 @@
 #define MAX_REPORT_PAGES 1024
 
 /* The export; sizes are bytes. */
-struct export
-{
+struct plan_export {
   uint64_t size;
   uint64_t block_size;      /* the smallest request; 0: does not say */
   uint64_t preferred_block; /* 0: does not say */
@@ -39,8 +38,8 @@ struct export
   bool commands_refused;         /* .zones or .config is read-only */
 };
 
-/* The wishes of the user, and the limits of the machine. */
-struct wishes {
+/* The options of the user, and the limits of the machine. */
+struct plan_options {
   unsigned queues; /* 0: as many as there are CPUs */
   unsigned depth;
   bool rotational, read_only;
@@ -50,7 +49,7 @@ struct wishes {
   unsigned page_size; /* bytes */
 };
 
-struct plan {
+struct device_plan {
   unsigned queues, depth;
   uint32_t max_io;           /* bytes of one request */
   uint64_t fallback_discard; /* bytes: larger ones are cut to this size once
@@ -58,13 +57,13 @@ struct plan {
   uint64_t zone_size;        /* bytes; 0: no zones */
   uint64_t nr_zones;
   const struct zone_descriptor *table; /* the export's; NULL: no zones */
-  bool lasting;                        /* as wished */
+  bool lasting;                        /* as in the options */
   struct ublk_params params;
 };
 
 /* Returns 0, or -EINVAL with the reason in *why. */
-int plan_make (struct plan *plan, const struct export *export,
-               const struct wishes *wishes, struct message *why);
+int plan_make (struct device_plan *plan, const struct plan_export *export,
+               const struct plan_options *options, struct message *why);
 
 /* Does TABLE, of N descriptors, look like the zone table of a device of SIZE
  * bytes?  Only the first descriptor is looked at, and has to be there.  It may

@@ -30,8 +30,8 @@ pause_shortly (void)
 }
 
 int
-setup_check_driver (const struct ublk_control *d, const struct plan *plan,
-                    struct message *why)
+setup_check_driver (const struct ublk_control *d,
+                    const struct device_plan *plan, struct message *why)
 {
   if (plan->zone_size == 0 || (ublk_control_features (d) & UBLK_F_ZONED) != 0)
     return 0;
@@ -41,7 +41,7 @@ setup_check_driver (const struct ublk_control *d, const struct plan *plan,
 }
 
 static bool
-lasts (const struct ublk_control *d, const struct plan *plan)
+lasts (const struct ublk_control *d, const struct device_plan *plan)
 {
   const uint64_t needed = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
 
@@ -49,8 +49,9 @@ lasts (const struct ublk_control *d, const struct plan *plan)
 }
 
 int
-setup_add (struct ublk_control *d, const struct plan *plan, uint64_t cookie,
-           struct ublksrv_ctrl_dev_info *info, struct message *why)
+setup_add (struct ublk_control *d, const struct device_plan *plan,
+           uint64_t cookie, struct ublksrv_ctrl_dev_info *info,
+           struct message *why)
 {
   int r;
 
@@ -74,7 +75,7 @@ setup_add (struct ublk_control *d, const struct plan *plan, uint64_t cookie,
 }
 
 int
-setup_set_params (struct ublk_control *d, struct plan *plan,
+setup_set_params (struct ublk_control *d, struct device_plan *plan,
                   const struct ublksrv_ctrl_dev_info *info, struct message *why)
 {
   int r;
@@ -97,7 +98,7 @@ setup_set_params (struct ublk_control *d, struct plan *plan,
 
 /* Is the device of INFO, which is like THEN, what PLAN says? */
 static bool
-is_as_planned (const struct plan *plan,
+is_as_planned (const struct device_plan *plan,
                const struct ublksrv_ctrl_dev_info *info,
                const struct ublk_params *then)
 {
@@ -117,7 +118,7 @@ is_as_planned (const struct plan *plan,
 }
 
 int
-setup_recover (struct ublk_control *d, const struct plan *plan,
+setup_recover (struct ublk_control *d, const struct device_plan *plan,
                const struct ublksrv_ctrl_dev_info *info, bool has_begun,
                struct message *why)
 {

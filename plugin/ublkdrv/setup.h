@@ -33,18 +33,19 @@
 #define SETUP_PATIENCE 30
 
 /* -EOPNOTSUPP: not with zones. */
-int setup_check_driver (const struct ublk_control *d, const struct plan *plan,
-                        struct message *why);
+int setup_check_driver (const struct ublk_control *d,
+                        const struct device_plan *plan, struct message *why);
 
 /* *info is what the device is like then. */
-int setup_add (struct ublk_control *d, const struct plan *plan, uint64_t cookie,
-               struct ublksrv_ctrl_dev_info *info, struct message *why);
+int setup_add (struct ublk_control *d, const struct device_plan *plan,
+               uint64_t cookie, struct ublksrv_ctrl_dev_info *info,
+               struct message *why);
 
 /* PLAN has as many queues as INFO afterwards, of the same depth: the kernel has
  * no more queues than CPUs.  -EOPNOTSUPP: the kernel makes no device with
  * zones.
  */
-int setup_set_params (struct ublk_control *d, struct plan *plan,
+int setup_set_params (struct ublk_control *d, struct device_plan *plan,
                       const struct ublksrv_ctrl_dev_info *info,
                       struct message *why);
 
@@ -54,7 +55,7 @@ int setup_set_params (struct ublk_control *d, struct plan *plan,
  * begun to take the device over, and been killed before it fetched requests.
  * Then it is no error if the kernel does not let us begin.
  */
-int setup_recover (struct ublk_control *d, const struct plan *plan,
+int setup_recover (struct ublk_control *d, const struct device_plan *plan,
                    const struct ublksrv_ctrl_dev_info *info, bool has_begun,
                    struct message *why);
 

@@ -184,16 +184,16 @@ ask_list (void)
 static void
 ask_as_ublk (unsigned how)
 {
-  const struct wishes wishes = {
+  const struct plan_options options = {
       .queues = how % 4, .depth = 128, .cpus = 2, .page_size = 4096};
   struct source source;
-  struct plan plan;
+  struct device_plan plan;
 
   if (source_open (&source, URI, how % 3, &why) < 0) {
     check (false);
     return;
   }
-  check (plan_make (&plan, &source.export, &wishes, &why) == 0);
+  check (plan_make (&plan, &source.export, &options, &why) == 0);
   source_disconnect (&source.first);
   source_close (&source);
 }

@@ -43,7 +43,7 @@
 struct bridge {
   struct source source;
   bool has_source;
-  struct plan plan;
+  struct device_plan plan;
   struct ublk_control *driver;
   struct record record;
   bool has_record;

@@ -69,7 +69,7 @@ static int
 make_plan (struct bridge *b, const struct options *o, struct message *why)
 {
   const long cpus = sysconf (_SC_NPROCESSORS_ONLN);
-  const struct wishes wishes = {
+  const struct plan_options options = {
       .queues = b->recovers ? b->left.queues : o->queues,
       .depth = b->recovers ? b->left.depth : o->depth,
       .lasting = o->persist > 0,
@@ -82,7 +82,7 @@ make_plan (struct bridge *b, const struct options *o, struct message *why)
   };
   struct message reason;
 
-  if (plan_make (&b->plan, &b->source.export, &wishes, &reason) == 0)
+  if (plan_make (&b->plan, &b->source.export, &options, &reason) == 0)
     return 0;
   message_set (why, "%s: %s", b->source.uri, reason.text);
   b->impossible = true;

@@ -96,7 +96,7 @@ struct table_read {
 
 struct queue {
   const struct ublk_device *device;
-  const struct plan *plan;
+  const struct device_plan *plan;
   unsigned index;
   pthread_t thread;
   sem_t is_ready;

@@ -103,7 +103,7 @@ report_is_done (struct io *io, int err)
 void
 request_report (struct request *r)
 {
-  const struct plan *plan = r->queue->plan;
+  const struct device_plan *plan = r->queue->plan;
   const uint64_t first = bytes_of (asked (r)->sector) / plan->zone_size;
   uint64_t n = asked (r)->count;
 

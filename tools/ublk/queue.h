@@ -34,7 +34,7 @@
 /* The device of a queue. */
 struct ublk_device {
   int fd; /* of /dev/ublkcN */
-  const struct plan *plan;
+  const struct device_plan *plan;
   struct appends *appends; /* NULL: no zones */
   struct journal *journal; /* NULL: it does not outlive its process */
   int ended; /* an eventfd: each queue that has served and ends adds 1 */

@@ -49,7 +49,7 @@ block_size (struct nbd_handle *h, int which)
 }
 
 static int
-ask_export (struct nbd_handle *h, struct export *e, struct message *why)
+ask_export (struct nbd_handle *h, struct plan_export *e, struct message *why)
 {
   const int64_t size = nbd_get_size (h);
 
@@ -73,7 +73,7 @@ ask_export (struct nbd_handle *h, struct export *e, struct message *why)
  * another?
  */
 static bool
-is_same_export (const struct export *a, const struct export *b)
+is_same_export (const struct plan_export *a, const struct plan_export *b)
 {
   return a->size == b->size && a->block_size == b->block_size &&
          a->preferred_block == b->preferred_block &&
@@ -121,7 +121,7 @@ connect_to (const struct source *s, const char *ending, bool *missing,
 static int
 read_table (struct source *s, bool *missing, struct message *why)
 {
-  struct export *e = &s->export;
+  struct plan_export *e = &s->export;
   const int64_t size = nbd_get_size (s->first.zones);
   const uint64_t n = size > 0 ? size / ZONE_DESCRIPTOR_SIZE : 0;
   int r;
@@ -228,7 +228,7 @@ static int
 check_same (const struct source *s, const struct connections *c,
             struct message *why)
 {
-  struct export export;
+  struct plan_export export;
 
   if (ask_export (c->data, &export, why) < 0)
     return -EIO;

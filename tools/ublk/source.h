@@ -19,7 +19,7 @@ struct source {
   const char *uri;
   unsigned patience;      /* seconds that a server may take to answer */
   struct address address; /* of the server, from the first connection on */
-  struct export export;
+  struct plan_export export;
   struct zone_descriptor first_zone; /* as it is read before the others */
   struct zone_descriptor *table;     /* or NULL */
   bool holds_early_writes;  /* a write that comes before its turn waits */

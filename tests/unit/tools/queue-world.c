@@ -14,7 +14,7 @@
 
 #include "queue-world.h"
 
-struct plan plan;
+struct device_plan plan;
 struct ublk_device device;
 struct zone_descriptor table[NR_ZONES];
 

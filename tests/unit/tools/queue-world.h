@@ -32,7 +32,7 @@
 #define TIMEOUT 30 /* seconds */
 #define PERSIST 5
 
-extern struct plan plan;
+extern struct device_plan plan;
 extern struct ublk_device device;
 extern struct zone_descriptor table[NR_ZONES];
 

@@ -248,7 +248,7 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
     };
   }
   s->uri = uri;
-  s->export = (struct export){
+  s->export = (struct plan_export){
       .size = size,
       .can_flush = true,
       .can_fua = true,

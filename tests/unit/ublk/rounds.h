@@ -31,7 +31,7 @@
 #define MAX_LOOKS 500 /* one after the other: it waits, and not in the ring */
 #define ZONE MIB
 
-static struct plan plan;
+static struct device_plan plan;
 static struct front_end front_end;
 
 /*---------------------------------------------------------------------*/

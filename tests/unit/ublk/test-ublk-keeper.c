@@ -137,10 +137,10 @@ make_kernel (void)
   kernel->features = UBLK_F_USER_COPY;
 }
 
-static struct plan
+static struct device_plan
 a_plan (void)
 {
-  return (struct plan){.queues = 8, .depth = 16, .max_io = 65536};
+  return (struct device_plan){.queues = 8, .depth = 16, .max_io = 65536};
 }
 
 static struct keeper *
@@ -156,7 +156,7 @@ create (unsigned count)
 static void
 make (struct keeper *k, unsigned index)
 {
-  struct plan plan = a_plan ();
+  struct device_plan plan = a_plan ();
   unsigned number = 0;
 
   if (keeper_make (k, index, "nullb0", &plan, &number, &why) != 0)
@@ -170,7 +170,7 @@ static void
 makes_none (const char *words)
 {
   struct keeper *k = create (1);
-  struct plan plan = a_plan ();
+  struct device_plan plan = a_plan ();
   unsigned number;
 
   assert_true (keeper_make (k, 0, "nullb0", &plan, &number, &why) < 0);

@@ -18,9 +18,9 @@
 #define KIB UINT64_C (1024)
 #define MIB (1024 * KIB)
 
-static struct export export;
-static struct wishes wishes;
-static struct plan plan;
+static struct plan_export export;
+static struct plan_options options;
+static struct device_plan plan;
 static struct message why;
 static struct zone_descriptor *table;
 
@@ -56,7 +56,7 @@ make_export (uint64_t n, uint64_t size, uint64_t capacity)
   assert_non_null (table);
   for (i = 0; i < n; i++)
     set_zone (i, size, capacity);
-  export = (struct export){
+  export = (struct plan_export){
       .size = n != 0 ? n * size : size,
       .preferred_block = 4096,
       .max_request = 64 * MIB,
@@ -68,13 +68,13 @@ make_export (uint64_t n, uint64_t size, uint64_t capacity)
       .table = n != 0 ? table : NULL,
       .nr_zones = n,
   };
-  wishes = (struct wishes){.depth = 64, .cpus = 4, .page_size = 4096};
+  options = (struct plan_options){.depth = 64, .cpus = 4, .page_size = 4096};
 }
 
 static void
 takes (void)
 {
-  if (plan_make (&plan, &export, &wishes, &why) != 0)
+  if (plan_make (&plan, &export, &options, &why) != 0)
     fail_msg ("%s", why.text);
 }
 
@@ -83,7 +83,7 @@ static void
 refuses (const char *words)
 {
   why.text[0] = '\0';
-  assert_int_equal (plan_make (&plan, &export, &wishes, &why), -EINVAL);
+  assert_int_equal (plan_make (&plan, &export, &options, &why), -EINVAL);
   if (strstr (why.text, words) == NULL)
     fail_msg ("\"%s\" has no \"%s\"", why.text, words);
 }
@@ -123,7 +123,7 @@ test_flags (void **state)
 
   export.can_flush = true;
   export.can_fua = false;
-  wishes.rotational = true;
+  options.rotational = true;
   takes ();
   assert_int_equal (plan.params.attributes,
                     UBLK_ATTR_VOLATILE_CACHE | UBLK_ATTR_ROTATIONAL);
@@ -142,7 +142,7 @@ test_flags (void **state)
   assert_true ((plan.params.attributes & UBLK_ATTR_READ_ONLY) != 0);
   assert_int_equal (plan.params.types, UBLK_PARAM_TYPE_BASIC);
   export.read_only = false;
-  wishes.read_only = true;
+  options.read_only = true;
   takes ();
   assert_true ((plan.params.attributes & UBLK_ATTR_READ_ONLY) != 0);
 }
@@ -155,11 +155,11 @@ test_lasting (void **state)
   make_export (0, 64 * MIB, 0);
   takes ();
   assert_false (plan.lasting);
-  wishes.lasting = true;
+  options.lasting = true;
   takes ();
   assert_true (plan.lasting);
   make_export (16, 4 * MIB, 3 * MIB);
-  wishes.lasting = true;
+  options.lasting = true;
   takes ();
   assert_true (plan.lasting);
 }
@@ -191,9 +191,9 @@ test_commands_refused (void **state)
   make_export (4, 16 * MIB, 16 * MIB);
   export.commands_refused = true;
   refuses ("read-only, so no zone can be reset");
-  wishes.read_only = true;
+  options.read_only = true;
   takes ();
-  wishes.read_only = false;
+  options.read_only = false;
   export.read_only = true;
   takes ();
   export.read_only = false;
@@ -206,10 +206,10 @@ test_queues (void **state)
 {
   (void) state;
   make_export (0, 64 * MIB, 0);
-  wishes.queues = 2;
+  options.queues = 2;
   takes ();
   assert_int_equal (plan.queues, 2);
-  wishes.queues = 9; /* more than CPUs */
+  options.queues = 9; /* more than CPUs */
   takes ();
   assert_int_equal (plan.queues, 4);
   export.multi_conn = false;
@@ -234,7 +234,7 @@ test_blocks (void **state)
   assert_int_equal (plan.params.physical_block_shift, 12);
   export.block_size = 8192;
   refuses ("8192");
-  wishes.page_size = 65536;
+  options.page_size = 65536;
   takes ();
   assert_int_equal (plan.params.logical_block_shift, 13);
   export.block_size = 1536;
@@ -306,17 +306,17 @@ test_reports (void **state)
   assert_int_equal (plan.max_io, 65536 * ZONE_DESCRIPTOR_SIZE);
   make_export (65537, 4096, 4096);
   refuses ("65537 zones");
-  wishes.page_size = 65536;
+  options.page_size = 65536;
   takes ();
   assert_int_equal (plan.max_io, 8 * MIB);
   export.max_request = 4 * MIB;
   refuses ("65537 zones");
   make_export (524288, 4096, 4096);
-  wishes.page_size = 65536;
+  options.page_size = 65536;
   takes ();
   assert_int_equal (plan.max_io, UBLK_MAX_IO);
   make_export (524289, 4096, 4096);
-  wishes.page_size = 65536;
+  options.page_size = 65536;
   refuses ("524289 zones");
 
   make_export (16384, 4096, 4096);
@@ -366,7 +366,7 @@ test_bad_zones (void **state)
   set_conventional (1);
   refuses ("conventional");
   assert_non_null (strstr (why.text, "--zones=no"));
-  wishes.keeps_zones = true;
+  options.keeps_zones = true;
   refuses ("conventional");
   assert_null (strstr (why.text, "--zones=no"));
   table[1].cond = ZONE_COND_EMPTY;
