@@ -33,7 +33,7 @@ struct aide {
 };
 
 struct order {
-  enum task task;
+  enum aide_task task;
   unsigned device;
 };
 
@@ -135,15 +135,15 @@ work (struct work *w, const struct order *order, bool *lost)
   if (w->driver == NULL)
     return -EIO;
   switch (order->task) {
-  case TASK_START:
+  case AIDE_START:
     return ublk_control_start (w->driver, order->device, w->server);
-  case TASK_FLUSH:
+  case AIDE_FLUSH:
     return flush (w, order->device, lost);
-  case TASK_TRY_STOP:
+  case AIDE_TRY_STOP:
     return stop (w, order->device, false);
-  case TASK_STOP:
+  case AIDE_STOP:
     return stop (w, order->device, true);
-  case TASK_DELETE:
+  case AIDE_DELETE:
     return ublk_control_delete (w->driver, order->device);
   }
   return -EINVAL;
@@ -196,7 +196,7 @@ aide_destroy (struct aide *a)
 }
 
 void
-aide_begin (struct aide *a, enum task task, unsigned device)
+aide_begin (struct aide *a, enum aide_task task, unsigned device)
 {
   const struct order order = {.task = task, .device = device};
 

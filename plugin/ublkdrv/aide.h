@@ -23,15 +23,15 @@
 
 struct aide;
 
-enum task {
-  TASK_START,    /* make it a block device, that our process serves */
-  TASK_FLUSH,    /* -EBUSY: it is in use; else nobody else can hold it now */
-  TASK_TRY_STOP, /* -EBUSY: it is in use; it need not have been flushed */
-  TASK_STOP,     /* also while it is in use */
-  TASK_DELETE
+enum aide_task {
+  AIDE_START,    /* make it a block device, that our process serves */
+  AIDE_FLUSH,    /* -EBUSY: it is in use; else nobody else can hold it now */
+  AIDE_TRY_STOP, /* -EBUSY: it is in use; it need not have been flushed */
+  AIDE_STOP,     /* also while it is in use */
+  AIDE_DELETE
 };
 
-/* After TASK_FLUSH the aide has the device open with O_EXCL, until it is told
+/* After AIDE_FLUSH the aide has the device open with O_EXCL, until it is told
  * to stop the device.
  */
 
@@ -44,11 +44,11 @@ void aide_destroy (struct aide *a);
 /* Begin a task for DEVICE, one at a time.  When it has ended, the descriptor
  * aide_fd is readable.
  */
-void aide_begin (struct aide *a, enum task task, unsigned device);
+void aide_begin (struct aide *a, enum aide_task task, unsigned device);
 int aide_fd (const struct aide *a);
 
 /* Wait for the task and return its result: 0 or a negative errno, -ESRCH where
- * the aide has been killed.  *LOST says whether TASK_FLUSH could not write all
+ * the aide has been killed.  *LOST says whether AIDE_FLUSH could not write all
  * that there was, which is no failure of the task.
  */
 int aide_result (struct aide *a, bool *lost);

@@ -57,7 +57,7 @@ end_device (struct bridge *b)
   int r = 0;
 
   if (b->has_device)
-    r = bridge_have_done (b, TASK_STOP, 0, &lost);
+    r = bridge_have_done (b, AIDE_STOP, 0, &lost);
   if (r < 0)
     return r;
   if (b->queues_begun > 0 &&
@@ -74,7 +74,7 @@ end_device (struct bridge *b)
     close (b->device.fd);
   b->device.fd = -1;
   if (b->has_device)
-    r = bridge_have_done (b, TASK_DELETE, 0, &lost);
+    r = bridge_have_done (b, AIDE_DELETE, 0, &lost);
   if (r < 0 && r != -ENODEV)
     return r;
   return !b->has_device || setup_is_gone (b->driver, b->number,
@@ -130,9 +130,9 @@ bridge_close (struct bridge *b, struct message *why)
 
   snprintf (name, sizeof name, "%s", b->name);
   if (b->queues_ended == 0) {
-    r = bridge_have_done (b, TASK_FLUSH, DEAF_SECONDS, &lost);
+    r = bridge_have_done (b, AIDE_FLUSH, DEAF_SECONDS, &lost);
     if (r == 0)
-      r = bridge_have_done (b, TASK_TRY_STOP, DEAF_SECONDS, &ignored);
+      r = bridge_have_done (b, AIDE_TRY_STOP, DEAF_SECONDS, &ignored);
     if (r < 0 && r != -ETIMEDOUT)
       return refuse_to_end (b, r, why);
     lost = (lost || b->has_given_up) &&

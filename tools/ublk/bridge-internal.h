@@ -103,7 +103,7 @@ bool bridge_await (struct bridge *b, int fd, unsigned deaf,
  * or a negative errno; -ETIMEDOUT: the aide is still at it, and will do nothing
  * else.
  */
-int bridge_have_done (struct bridge *b, enum task task, unsigned deaf,
+int bridge_have_done (struct bridge *b, enum aide_task task, unsigned deaf,
                       bool *lost);
 
 #endif /* NULLBLK_UBLK_BRIDGE_INTERNAL_H */

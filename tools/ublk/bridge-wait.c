@@ -133,7 +133,8 @@ aide_is_done (struct bridge *b)
 }
 
 int
-bridge_have_done (struct bridge *b, enum task task, unsigned deaf, bool *lost)
+bridge_have_done (struct bridge *b, enum aide_task task, unsigned deaf,
+                  bool *lost)
 {
   if (b->is_stuck)
     return -ETIMEDOUT;

@@ -218,7 +218,7 @@ start_device (struct bridge *b, struct message *why)
       message_set (why, "/dev/%s does not go on: %s", b->name, strerror (-r));
     return r;
   }
-  r = bridge_have_done (b, TASK_START, 0, &ignored);
+  r = bridge_have_done (b, AIDE_START, 0, &ignored);
   if (b->has_given_up) {
     message_set (why, "interrupted, or the server does not answer");
     return -1;
@@ -339,7 +339,7 @@ is_detached (struct bridge *b)
 {
   bool ignored;
 
-  if (bridge_have_done (b, TASK_TRY_STOP, 0, &ignored) < 0) {
+  if (bridge_have_done (b, AIDE_TRY_STOP, 0, &ignored) < 0) {
     record_count_refusal (&b->record);
     return false;
   }
