@@ -72,7 +72,8 @@ zoned_condition (enum ublk_operation operation)
 }
 
 void
-zoned_room (const struct zone_descriptor *d, uint64_t *pointer, uint64_t *end)
+zoned_append_range (const struct zone_descriptor *d, uint64_t *pointer,
+                    uint64_t *end)
 {
   const uint64_t last = le64toh (d->start) + le64toh (d->capacity);
   uint64_t wp = le64toh (d->wp);
@@ -90,7 +91,7 @@ is_written (const struct zone_descriptor *d, uint64_t end)
 {
   uint64_t pointer, most;
 
-  zoned_room (d, &pointer, &most);
+  zoned_append_range (d, &pointer, &most);
   return d->type == ZONE_TYPE_SEQUENTIAL && d->cond != ZONE_COND_READONLY &&
          d->cond != ZONE_COND_OFFLINE && end <= pointer;
 }
@@ -208,7 +209,7 @@ find_value (const char *config, const char *key)
 }
 
 uint64_t
-zoned_limit (const char *config, const char *key)
+zoned_config_limit (const char *config, const char *key)
 {
   const char *value = find_value (config, key);
 
@@ -216,7 +217,7 @@ zoned_limit (const char *config, const char *key)
 }
 
 bool
-zoned_waits (const char *config, const char *key)
+zoned_config_has_duration (const char *config, const char *key)
 {
-  return zoned_limit (config, key) != 0;
+  return zoned_config_limit (config, key) != 0;
 }

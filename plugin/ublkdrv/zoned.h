@@ -36,8 +36,8 @@ enum zone_cond zoned_condition (enum ublk_operation operation);
  * (bytes within the device); both the same if it can take nothing.  The
  * descriptor is as it was read, and zoned_is_same has said yes.
  */
-void zoned_room (const struct zone_descriptor *d, uint64_t *pointer,
-                 uint64_t *end);
+void zoned_append_range (const struct zone_descriptor *d, uint64_t *pointer,
+                         uint64_t *end);
 
 /* OPERATION has failed, and D is the zone's descriptor as it was read after
  * that.  Is D as if the operation had been done before it was tried?  OPERATION
@@ -75,9 +75,9 @@ bool zoned_needs_table (const struct zoned_failure *f);
 /* The number that a line of .config has for KEY; 0 if it says "none", or has no
  * such line.
  */
-uint64_t zoned_limit (const char *config, const char *key);
+uint64_t zoned_config_limit (const char *config, const char *key);
 
 /* Is the value of KEY in .config a duration other than 0? */
-bool zoned_waits (const char *config, const char *key);
+bool zoned_config_has_duration (const char *config, const char *key);
 
 #endif /* NULLBLK_UBLKDRV_ZONED_H */

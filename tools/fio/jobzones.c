@@ -168,8 +168,8 @@ job_zones_limits (const char *uri, uint64_t *most_open, uint64_t *most_active)
   if (text != NULL && size > 0 &&
       connection_read (h, text, size, 0, ANSWER_SECONDS, &ignored) == 0) {
     text[size] = '\0';
-    *most_open = zoned_limit (text, "zone-max-open");
-    *most_active = zoned_limit (text, "zone-max-active");
+    *most_open = zoned_config_limit (text, "zone-max-open");
+    *most_active = zoned_config_limit (text, "zone-max-active");
   }
   connection_close (h);
   free (text);

@@ -53,7 +53,7 @@ pointer_is_read (struct io *io, int err)
   if (err == 0 && !zoned_is_same (&r->descriptor, &q->plan->table[r->zone]))
     err = -EIO;
   if (err == 0)
-    zoned_room (&r->descriptor, &pointer, &end);
+    zoned_append_range (&r->descriptor, &pointer, &end);
   take_turns (
       appends_learn (q->device->appends, &r->append, err == 0, pointer, end),
       q);

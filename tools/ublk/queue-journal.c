@@ -304,7 +304,7 @@ end_is_read (struct io *io, int err)
     request_answer (r, zoned_plain_error (err));
     return;
   }
-  zoned_room (&r->descriptor, &r->pointer, &end);
+  zoned_append_range (&r->descriptor, &r->pointer, &end);
   look_at_next (r);
 }
 

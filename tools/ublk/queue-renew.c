@@ -163,7 +163,7 @@ goes_on (struct request *r, const struct look *look)
   const uint64_t end = look->io.offset + look->io.count;
   uint64_t pointer, most;
 
-  zoned_room (&r->descriptor, &pointer, &most);
+  zoned_append_range (&r->descriptor, &pointer, &most);
   if (UBLK_OPERATION (asked (r)) != UBLK_IO_OP_WRITE ||
       r->descriptor.type != ZONE_TYPE_SEQUENTIAL ||
       pointer <= look->io.offset || pointer >= end)

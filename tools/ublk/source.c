@@ -159,11 +159,11 @@ read_config (struct source *s, struct message *why)
   if (read_all (s->first.config, text, n, why) < 0)
     return -EIO;
   text[n] = '\0';
-  s->export.max_open = zoned_limit (text, "zone-max-open");
-  s->export.max_active = zoned_limit (text, "zone-max-active");
+  s->export.max_open = zoned_config_limit (text, "zone-max-open");
+  s->export.max_active = zoned_config_limit (text, "zone-max-active");
   s->export.commands_refused = nbd_is_read_only (s->first.zones) == 1 ||
                                nbd_is_read_only (s->first.config) == 1;
-  s->holds_early_writes = zoned_waits (text, "zone-reorder-wait");
+  s->holds_early_writes = zoned_config_has_duration (text, "zone-reorder-wait");
   return 0;
 }
 

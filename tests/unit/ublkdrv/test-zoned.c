@@ -128,7 +128,7 @@ room (enum zone_type type, enum zone_cond cond, uint64_t wp, uint64_t pointer)
   const struct zone_descriptor d = descriptor (type, cond, wp);
   uint64_t p, end;
 
-  zoned_room (&d, &p, &end);
+  zoned_append_range (&d, &p, &end);
   assert_int_equal (p, pointer * 512);
   assert_int_equal (end, UINT64_C (1400) * 512);
 }
@@ -281,13 +281,14 @@ test_settings (void **state)
                                "zone-reorder-wait=20ms\n";
 
   (void) state;
-  assert_int_equal (zoned_limit (config, "zone-max-open"), 12);
-  assert_int_equal (zoned_limit (config, "zone-max-active"), 0);
-  assert_int_equal (zoned_limit (config, "max-open"), 0);
-  assert_int_equal (zoned_limit ("", "size"), 0);
-  assert_int_equal (zoned_limit ("size=7", "size"), 7);
-  assert_true (zoned_waits (config, "zone-reorder-wait"));
-  assert_false (zoned_waits ("zone-reorder-wait=0\n", "zone-reorder-wait"));
+  assert_int_equal (zoned_config_limit (config, "zone-max-open"), 12);
+  assert_int_equal (zoned_config_limit (config, "zone-max-active"), 0);
+  assert_int_equal (zoned_config_limit (config, "max-open"), 0);
+  assert_int_equal (zoned_config_limit ("", "size"), 0);
+  assert_int_equal (zoned_config_limit ("size=7", "size"), 7);
+  assert_true (zoned_config_has_duration (config, "zone-reorder-wait"));
+  assert_false (
+      zoned_config_has_duration ("zone-reorder-wait=0\n", "zone-reorder-wait"));
 }
 
 int
