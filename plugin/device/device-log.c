@@ -72,8 +72,8 @@ log_holes (struct request *request)
 
   do {
     writelog_begin (d->log);
-    to =
-        d->store != NULL ? store_reach (d->store, d->number, offset, end) : end;
+    to = d->store != NULL ? store_step_end (d->store, d->number, offset, end)
+                          : end;
     fua = request->fua && to == end;
     r = writelog_zero (d->log, to - offset, offset, fua);
     if (r == 0)
@@ -189,7 +189,7 @@ log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua)
     writelog_begin (d->log);
     to = end_of_trim (d, offset, end);
     if (d->store != NULL)
-      to = min (to, store_reach (d->store, d->number, offset, to));
+      to = min (to, store_step_end (d->store, d->number, offset, to));
     r = writelog_trim (d->log, to - offset, offset, fua && to == end);
     if (r == 0)
       r = durability_trim (d->durability, to - offset, offset, fua);

@@ -225,7 +225,7 @@ uint64_t
 durability_reach_long (const struct durability *d,
                        const struct durability_long *l)
 {
-  return d->o.store != NULL ? store_reach_promised (d->o.store, &l->promise)
+  return d->o.store != NULL ? store_promised_step_end (d->o.store, &l->promise)
                             : min (l->end, l->at + STORE_STEP);
 }
 
@@ -328,7 +328,7 @@ durability_trim_slow (struct durability *d, uint64_t count, uint64_t offset,
       continue;
     }
     if (d->o.store != NULL)
-      to = store_reach (d->o.store, d->o.volume, c.offset, end);
+      to = store_step_end (d->o.store, d->o.volume, c.offset, end);
     c.count = to - c.offset;
     c.counts_as_write = is_zero && to == end;
     r = change (d, &c);

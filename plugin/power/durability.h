@@ -170,9 +170,9 @@ int durability_flush_slow (struct durability *d);
  * there, or not, or in part, its request fails with -ESHUTDOWN, and the caller
  * is to call durability_finish_cut.
  *
- * They go step by step (store_reach, store_reach_promised), and other changes
- * come in between: so a part of a long change may be done when power is cut,
- * and each step is evicted by itself.
+ * They go step by step (store_step_end, store_promised_step_end), and other
+ * changes come in between: so a part of a long change may be done when power is
+ * cut, and each step is evicted by itself.
  */
 static inline int
 durability_write (struct durability *d, const void *buf, uint64_t count,

@@ -70,7 +70,7 @@ struct store {
   struct volume *volumes;
   struct backlog backlog;
   struct promises promises;
-  _Atomic uint64_t widest; /* see store_widest */
+  _Atomic uint64_t most_locked; /* see store_most_locked */
   struct stripe stripes[NR_STRIPES];
 };
 

@@ -49,7 +49,7 @@ store_pay_promise (struct store *s, struct store_promise *p)
 
 /* A chunk is in one step only. */
 uint64_t
-store_reach_promised (const struct store *s, const struct store_promise *p)
+store_promised_step_end (const struct store *s, const struct store_promise *p)
 {
   return min (p->end, (p->offset + STORE_STEP) & -arena_chunk_size (&s->arena));
 }
@@ -57,7 +57,7 @@ store_reach_promised (const struct store *s, const struct store_promise *p)
 int
 store_step_promised (struct store *s, struct store_promise *p, const void *buf)
 {
-  const uint64_t to = store_reach_promised (s, p);
+  const uint64_t to = store_promised_step_end (s, p);
   int r;
 
   if (buf != NULL)

@@ -60,8 +60,8 @@ lock_range (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
     locked->set[stripe / 64] |= UINT64_C (1) << stripe % 64;
   }
   for_each_stripe (s, locked, lock_exclusive);
-  if (count > atomic_load_explicit (&s->widest, memory_order_relaxed))
-    atomic_store_explicit (&s->widest, count, memory_order_relaxed);
+  if (count > atomic_load_explicit (&s->most_locked, memory_order_relaxed))
+    atomic_store_explicit (&s->most_locked, count, memory_order_relaxed);
 }
 
 static inline void

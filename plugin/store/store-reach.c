@@ -24,7 +24,7 @@ store_skip_emptiness (struct store *s, uint32_t volume, uint64_t offset,
 }
 
 uint64_t
-store_reach (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
+store_step_end (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
 {
   const uint64_t size = arena_chunk_size (&s->arena);
   uint64_t left;

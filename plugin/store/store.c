@@ -262,15 +262,15 @@ store_written (struct store *s, uint32_t volume)
 }
 
 uint64_t
-store_looks (struct store *s, uint32_t volume)
+store_count_lookups (struct store *s, uint32_t volume)
 {
-  return tree_looks (&s->table.trees[volume]);
+  return tree_count_lookups (&s->table.trees[volume]);
 }
 
 uint64_t
-store_widest (struct store *s)
+store_most_locked (struct store *s)
 {
-  return atomic_load (&s->widest);
+  return atomic_load (&s->most_locked);
 }
 
 int
@@ -324,7 +324,7 @@ store_create (struct store **store, const struct arena_options *o)
   atomic_init (&s->promises.nr, 0);
   s->promises.first = NULL;
   pthread_mutex_init (&s->promises.lock, NULL);
-  atomic_init (&s->widest, 0);
+  atomic_init (&s->most_locked, 0);
   pthread_mutex_init (&s->backlog.reclaiming, NULL);
   pthread_mutex_init (&s->backlog.lock, NULL);
   *store = s;

@@ -93,14 +93,14 @@ void store_trim (struct store *store, uint32_t volume, uint64_t count,
 /* A caller that holds a lock while it trims goes step by step, and releases the
  * lock between two steps.  A step is a range with at most STORE_STEP bytes of
  * data in it, and so may be of any length.  store_trim_step trims one step from
- * OFFSET on, up to END at most, and returns where the step ends; store_reach
+ * OFFSET on, up to END at most, and returns where the step ends; store_step_end
  * only returns where it would end.
  */
 #define STORE_STEP (UINT64_C (2) << 20)
 uint64_t store_trim_step (struct store *store, uint32_t volume, uint64_t offset,
                           uint64_t end);
-uint64_t store_reach (struct store *store, uint32_t volume, uint64_t offset,
-                      uint64_t end);
+uint64_t store_step_end (struct store *store, uint32_t volume, uint64_t offset,
+                         uint64_t end);
 
 /* A write, or a zero that keeps memory, that is longer than STORE_STEP also
  * goes step by step, and other requests come in between.  So that it is refused
@@ -119,15 +119,15 @@ struct store_promise {
 
 /* Use a promise in this order: begin it, for COUNT bytes at OFFSET; pay, which
  * returns 0, or -ENOSPC, and may be tried again then; do the steps, each from
- * p->offset up to store_reach_promised, with the step's data at BUF, or NULL
+ * p->offset up to store_promised_step_end, with the step's data at BUF, or NULL
  * for zeroes; and end the promise, in any case.  When all has been paid, a step
  * fails, with -ENOSPC, only where the system has less memory than it said.
  */
 void store_begin_promise (struct store *store, struct store_promise *p,
                           uint32_t volume, uint64_t count, uint64_t offset);
 int store_pay_promise (struct store *store, struct store_promise *p);
-uint64_t store_reach_promised (const struct store *store,
-                               const struct store_promise *p);
+uint64_t store_promised_step_end (const struct store *store,
+                                  const struct store_promise *p);
 int store_step_promised (struct store *store, struct store_promise *p,
                          const void *buf);
 void store_end_promise (struct store *store, struct store_promise *p);
@@ -150,12 +150,12 @@ uint64_t store_written (struct store *store, uint32_t volume);
  * work: at each step over a range without chunks, and for each chunk that a
  * trim meets.
  */
-uint64_t store_looks (struct store *store, uint32_t volume);
+uint64_t store_count_lookups (struct store *store, uint32_t volume);
 
 /* The most bytes that any request has had locked at once, if more than a chunk,
  * for tests that count work.
  */
-uint64_t store_widest (struct store *store);
+uint64_t store_most_locked (struct store *store);
 
 /* Memory for copies of data that a caller keeps, and for which it calls
  * store_charge itself.  A struct is for copies that are given back in about the

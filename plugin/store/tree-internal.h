@@ -24,7 +24,7 @@ struct tree {
   _Alignas(64) pthread_mutex_t lock; /* guards all that follows, and the nodes
                                         in the headers of its chunks */
   struct tree_link root;
-  uint64_t looks; /* how often a next chunk was looked for */
+  uint64_t lookups; /* how often a next chunk was looked for */
 };
 
 void tree_init (struct tree *t);
@@ -42,6 +42,6 @@ void tree_remove (struct tree *t, const struct arena *arena, uint32_t nr);
 bool tree_next (struct tree *t, const struct arena *arena, uint64_t *key);
 
 /* How often tree_next was called, for tests that count work. */
-uint64_t tree_looks (struct tree *t);
+uint64_t tree_count_lookups (struct tree *t);
 
 #endif /* NULLBLK_TREE_INTERNAL_H */

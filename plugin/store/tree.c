@@ -39,7 +39,7 @@ tree_init (struct tree *t)
 {
   pthread_mutex_init (&t->lock, NULL);
   t->root = (struct tree_link){0, false};
-  t->looks = 0;
+  t->lookups = 0;
 }
 
 void
@@ -155,7 +155,7 @@ tree_next (struct tree *t, const struct arena *arena, uint64_t *key)
   int bit;
 
   lock (&t->lock);
-  t->looks++;
+  t->lookups++;
   if (link->nr == 0)
     link = NULL;
   else {
@@ -175,12 +175,12 @@ tree_next (struct tree *t, const struct arena *arena, uint64_t *key)
 }
 
 uint64_t
-tree_looks (struct tree *t)
+tree_count_lookups (struct tree *t)
 {
   uint64_t r;
 
   lock (&t->lock);
-  r = t->looks;
+  r = t->lookups;
   unlock (&t->lock);
   return r;
 }

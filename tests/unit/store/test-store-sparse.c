@@ -164,10 +164,10 @@ test_model (void **state)
 static uint64_t
 looks_of_trim (uint64_t count, uint64_t offset)
 {
-  const uint64_t before = store_looks (store, 0);
+  const uint64_t before = store_count_lookups (store, 0);
 
   store_trim (store, 0, count, offset);
-  return store_looks (store, 0) - before;
+  return store_count_lookups (store, 0) - before;
 }
 
 /* A page costs the same whatever the range is and whatever else there is. */
@@ -176,7 +176,7 @@ test_work_is_by_content (void **state)
 {
   const uint64_t before = 8; /* so much more that is known to be there */
   unsigned shift, i;
-  uint64_t looks;
+  uint64_t lookups;
   bool written;
 
   (void) state;
@@ -189,9 +189,9 @@ test_work_is_by_content (void **state)
     assert_int_equal (store_write (store, 0, "x", 1, UINT64_C (1) << shift), 0);
     assert_true (looks_of_trim (UINT64_C (1) << shift, UINT64_C (1) << shift) <=
                  3);
-    looks = store_looks (store, 0);
+    lookups = store_count_lookups (store, 0);
     store_extent (store, 0, UINT64_C (1) << shift, END, &written);
-    assert_true (store_looks (store, 0) - looks <= before);
+    assert_true (store_count_lookups (store, 0) - lookups <= before);
   }
   assert_true (looks_of_trim (END, 0) <= 2 * 2000 + before);
   assert_int_equal (store_held (store), 0);
@@ -209,17 +209,17 @@ test_steps (void **state)
 
   (void) state;
   create ();
-  assert_int_equal (store_reach (store, 0, 0, END), END);
+  assert_int_equal (store_step_end (store, 0, 0, END), END);
   assert_int_equal (store_trim_step (store, 0, 0, END), END);
   for (i = 0; i < 2 * chunks; i++)
     assert_int_equal (store_write (store, 0, "x", 1, far + i * CHUNK), 0);
 
   at = far + chunks * CHUNK;
-  assert_int_equal (store_reach (store, 0, 0, END), at);
-  assert_int_equal (store_reach (store, 0, 0, at - 1), at - 1);
-  assert_int_equal (store_reach (store, 0, at, END), END);
-  assert_int_equal (store_reach (store, 0, at + 1, END), END);
-  assert_int_equal (store_reach (store, 1, 0, END), END);
+  assert_int_equal (store_step_end (store, 0, 0, END), at);
+  assert_int_equal (store_step_end (store, 0, 0, at - 1), at - 1);
+  assert_int_equal (store_step_end (store, 0, at, END), END);
+  assert_int_equal (store_step_end (store, 0, at + 1, END), END);
+  assert_int_equal (store_step_end (store, 1, 0, END), END);
   assert_int_equal (store_trim_step (store, 0, 0, END), at);
   assert_int_equal (store_held (store), chunks * PAGE);
   assert_int_equal (store_trim_step (store, 0, at, END), END);

@@ -67,8 +67,8 @@ test_steps (void **state)
   assert_memory_equal (out, out + 1, LONG - 1);
   assert_int_equal (store_zero (store, 1, 2 * LONG, MIB), 0);
   assert_int_equal (store_held (store), 3 * LONG + PAGE);
-  assert_true (store_widest (store) > STORE_STEP / 2);
-  assert_true (store_widest (store) <= STORE_STEP);
+  assert_true (store_most_locked (store) > STORE_STEP / 2);
+  assert_true (store_most_locked (store) <= STORE_STEP);
   store_destroy (store);
 }
 
