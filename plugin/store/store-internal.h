@@ -10,7 +10,7 @@
  *     store-range.c   writes and zeroes of at most a step, and their memory
  *     store-trim.c    trims, and how memory goes back
  *     store-copies.c  memory for copies of data
- *     store-reach.c   the next place with data, and where a step ends
+ *     store-step.c    the next place with data, and where a step ends
  *     table.c         finds a chunk by its key
  *     tree.c          finds the chunk with the next key
  *     arena.c         the memory of chunks, and the budget
