@@ -47,8 +47,8 @@ charge_operations (struct charge *c, const struct charge_settings *s,
  * moment from which on it is no more than that.
  */
 static uint64_t
-leak_add (struct leak *l, uint64_t rate, credits_wide capacity, uint64_t n,
-          uint64_t now)
+leaky_bucket_add (struct leaky_bucket *l, uint64_t rate, credits_wide capacity,
+                  uint64_t n, uint64_t now)
 {
   credits_wide gone, over;
 
@@ -73,10 +73,10 @@ uint64_t
 credits_take (struct credits *c, const struct credit_settings *s, uint64_t n,
               uint64_t now)
 {
-  const uint64_t paid = leak_add (
+  const uint64_t paid = leaky_bucket_add (
       &c->spent, s->base, (credits_wide) s->bucket * NSEC_PER_SEC, n, now);
-  const uint64_t passed =
-      leak_add (&c->pace, s->burst, (credits_wide) s->burst * GRACE, n, now);
+  const uint64_t passed = leaky_bucket_add (
+      &c->pace, s->burst, (credits_wide) s->burst * GRACE, n, now);
 
   c->bucket = s->bucket;
   return max (paid, passed);

@@ -41,16 +41,16 @@ struct credit_settings {
   uint64_t bucket; /* the most credits */
 };
 
-struct leak {
+struct leaky_bucket {
   credits_wide level; /* times 10^9 */
   uint64_t since;     /* a moment */
 };
 
 /* All zeroes are a full bucket of credits. */
 struct credits {
-  struct leak spent; /* credits, at `base` */
-  struct leak pace;  /* at `burst` */
-  uint64_t bucket;   /* as in the settings that were last in use */
+  struct leaky_bucket spent; /* credits, at `base` */
+  struct leaky_bucket pace;  /* at `burst` */
+  uint64_t bucket;           /* as in the settings that were last in use */
 };
 
 struct charge_settings {

@@ -127,7 +127,8 @@ is_for_head (const struct drive_settings *s, enum operation op)
 static uint64_t
 serve_buffered (struct drive *m, const struct drive_settings *s,
                 struct random *random, const struct latency_request *r,
-                uint64_t done, struct served served, struct drive_slot *slot)
+                uint64_t done, struct drive_request served,
+                struct drive_slot *slot)
 {
   uint64_t in = r->arrival;
 
@@ -199,7 +200,7 @@ take_credits (struct drive *m, const struct drive_settings *s,
 uint64_t
 drive_serve (struct drive *m, const struct drive_settings *s,
              const struct stall *stall, struct random *random,
-             const struct latency_request *request, struct served served,
+             const struct latency_request *request, struct drive_request served,
              struct drive_slot *slot)
 {
   struct latency_request r = *request; /* by the clock of work */

@@ -86,8 +86,8 @@ struct drive_slot {
   uint64_t rest;   /* what comes after the disk, in nanoseconds */
 };
 
-/* A request without the mechanisms of drives. */
-struct served {
+/* What a request is without the mechanisms of drives. */
+struct drive_request {
   uint64_t done; /* the moment at which it would be over, stalls included */
   uint64_t base; /* flush-latency in nanoseconds, of a flush or a request with
                   * FUA; 0 for all others */
@@ -116,8 +116,8 @@ bool drive_has_medium (const struct drive_settings *s);
  */
 uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
                       const struct stall *stall, struct random *random,
-                      const struct latency_request *r, struct served served,
-                      struct drive_slot *slot);
+                      const struct latency_request *r,
+                      struct drive_request served, struct drive_slot *slot);
 
 /* A request with a ticket asks at NOW, not before the moment that it was told.
  * The same is returned as by drive_serve.
