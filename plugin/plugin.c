@@ -122,7 +122,7 @@ nullblk_config_complete (void)
 
   message_set (&why, "%s", strerror (ENOMEM));
   if (params_complete (
-          &params, machine_memory (""), arena_largest_limit (s->hugepages),
+          &params, machine_memory (""), arena_max_limit_here (s->hugepages),
           arena_unit (s->hugepages, sysconf (_SC_PAGESIZE)), &why) < 0) {
     nbdkit_error ("%s", why.text);
     return -1;
@@ -181,7 +181,7 @@ nullblk_thread_model (void)
 static void
 report_no_devices (const struct settings *s, int r)
 {
-  const uint64_t largest = arena_largest_limit (s->hugepages);
+  const uint64_t largest = arena_max_limit_here (s->hugepages);
   char limit[32], most[32];
 
   size_format (s->memory_limit, limit, sizeof limit);

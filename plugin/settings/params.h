@@ -141,7 +141,7 @@ bool params_hint (const struct params *p, struct message *hint);
 /* When all parameters have been set: check them against each other and against
  * the machine, and fill in the defaults that depend on something.  MEMORY is
  * the memory in bytes that the machine can give (machine_memory), ROOM the
- * largest limit that this process has address space for (arena_largest_limit),
+ * largest limit that this process has address space for (arena_max_limit_here),
  * UNIT the least that memory mode takes at a time (arena_unit).  Returns 0 or
  * -EINVAL.
  */

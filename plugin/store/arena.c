@@ -123,7 +123,7 @@ enough_chunks (const struct arena *a, uint64_t limit)
 }
 
 uint64_t
-arena_largest_limit (bool hugepages)
+arena_max_limit_here (bool hugepages)
 {
   const unsigned shift = chunk_shift (hugepages);
   const uint64_t room = room_for_chunks (shift);
@@ -132,7 +132,7 @@ arena_largest_limit (bool hugepages)
 }
 
 uint64_t
-arena_most (const struct arena_options *o)
+arena_max_limit_of (const struct arena_options *o)
 {
   return max (o->most, o->limit);
 }
@@ -153,7 +153,7 @@ arena_create (struct arena *a, const struct arena_options *o)
    * space for that costs nothing as a rule; where it is rationed, be content
    * with less, down to the limit in chunks that are full.
    */
-  max = arena_most (o) / arena_unit (o->hugepages, o->kernel_page);
+  max = arena_max_limit_of (o) / arena_unit (o->hugepages, o->kernel_page);
   a->all = arena_all_chunks (o);
   if (!o->copies)
     max = min (max, a->all);

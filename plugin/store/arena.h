@@ -84,7 +84,7 @@ struct arena_options {
 uint64_t arena_all_chunks (const struct arena_options *o);
 
 /* The most that the limit may become. */
-uint64_t arena_most (const struct arena_options *o);
+uint64_t arena_max_limit_of (const struct arena_options *o);
 
 /* The least that an arena takes at a time, in bytes; a smaller limit would
  * hold nothing.
@@ -95,7 +95,7 @@ uint64_t arena_unit (bool hugepages, size_t kernel_page);
  * have (RLIMIT_AS, 32 bits) has room for, however large the devices are; 0
  * where there is none for any arena.
  */
-uint64_t arena_largest_limit (bool hugepages);
+uint64_t arena_max_limit_here (bool hugepages);
 
 /* Reserve address space.  Returns 0, or -ENOMEM when the system does not give
  * enough of it (RLIMIT_AS) for the limit, or -EINVAL when it has no huge pages

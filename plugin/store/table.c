@@ -62,7 +62,7 @@ table_create (struct table *t, struct arena *arena,
               const struct arena_options *o, uint32_t least)
 {
   const uint64_t chunks =
-      min (BUCKETS_A_CHUNK * (arena_most (o) >> arena->chunk_shift),
+      min (BUCKETS_A_CHUNK * (arena_max_limit_of (o) >> arena->chunk_shift),
            arena_all_chunks (o));
   uint64_t nr_buckets;
 

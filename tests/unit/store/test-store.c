@@ -833,7 +833,7 @@ use_little_address_space (void)
       store_set_limit (store, 128 * MIB) != 0)
     return 3;
   store_destroy (store);
-  o.limit = arena_largest_limit (false);
+  o.limit = arena_max_limit_here (false);
   if (o.limit < 400 * MIB || o.limit > 512 * MIB)
     return 4;
   if (store_create (&store, &o) != 0)
@@ -842,7 +842,7 @@ use_little_address_space (void)
   o.limit += 128 * KIB;
   if (store_create (&store, &o) != -ENOMEM)
     return 6;
-  o.limit = arena_largest_limit (true);
+  o.limit = arena_max_limit_here (true);
   o.hugepages = true;
   if (o.limit > 512 * MIB)
     return 7;
