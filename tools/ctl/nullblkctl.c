@@ -21,6 +21,7 @@
 #include "command.h"
 #include "count.h"
 #include "ctl-zones.h"
+#include "jsonmemory.h"
 
 static const char *const option_names[NR_OPTIONS] = {
     [JSON] = "--json",
@@ -272,6 +273,7 @@ main (int argc, char *argv[])
   struct message why;
   int o;
 
+  json_memory_or_die ("nullblkctl");
   while ((o = getopt_long (argc, argv, "V", options, NULL)) != -1) {
     if (o >= OPTION && o < OPTION + NR_OPTIONS)
       c.given |= BIT (o - OPTION);

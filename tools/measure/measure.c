@@ -30,6 +30,7 @@
 
 #include "cell.h"
 #include "die.h"
+#include "jsonmemory.h"
 #include "fiofile.h"
 #include "model.h"
 #include "options.h"
@@ -184,6 +185,7 @@ take_files (int n, char *const *paths)
 int
 main (int argc, char *argv[])
 {
+  json_memory_or_die ("nullblk-measure");
   argc = options_parse (argc, &argv);
   if (options.compare)
     turns_compare (argv[0], argv[1]);
