@@ -23,8 +23,10 @@ read_all (FILE *fp, size_t size, char **text, size_t *len, struct message *why)
 {
   char *r = malloc (size + 1);
 
-  if (r == NULL)
+  if (r == NULL) {
+    message_set (why, "%s", strerror (ENOMEM));
     return -ENOMEM;
+  }
   *len = fread (r, 1, size, fp);
   if (ferror (fp)) {
     free (r);
@@ -53,8 +55,9 @@ textfile_read (const char *path, size_t most, char **text, size_t *len,
       close (fd);
     return r;
   }
-  if (fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) ||
-      (size_t) st.st_size > most)
+  if (fstat (fd, &st) < 0)
+    r = refuse (why, "%s", strerror (errno));
+  else if (!S_ISREG (st.st_mode) || (size_t) st.st_size > most)
     r = refuse (why, "it is not a file of at most %zu MiB", most >> 20);
   else
     r = read_all (fp, st.st_size, text, len, why);

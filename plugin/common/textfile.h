@@ -12,8 +12,8 @@
 #include "message.h"
 
 /* Read a file of at most MOST bytes, a multiple of 1 MiB.  *text, to be freed,
- * has its *len bytes and a 0 behind them.  Returns 0; -ENOMEM; or -EINVAL with
- * the reason in *why.
+ * has its *len bytes and a 0 behind them.  Returns 0; or -ENOMEM or -EINVAL,
+ * with the reason in *why.
  */
 int textfile_read (const char *path, size_t most, char **text, size_t *len,
                    struct message *why);

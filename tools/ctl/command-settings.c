@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "die.h"
 #include "dotconfig.h"
 #include "replay.h"
 #include "show.h"
@@ -34,12 +35,13 @@ string_of (const char *value)
     return string;
   fp = open_memstream (&text, &len);
   if (fp == NULL)
-    return NULL;
+    die_as ("nullblkctl", "%s", strerror (errno));
   for (; *value != '\0'; value++)
     fprintf (fp, (unsigned char) *value < 0x80 ? "%c" : "\\x%02x",
              (unsigned char) *value);
-  if (fclose (fp) == 0)
-    string = json_string (text);
+  if (fclose (fp) != 0)
+    die_as ("nullblkctl", "%s", strerror (errno));
+  string = json_string (text);
   free (text);
   return string;
 }
@@ -258,6 +260,7 @@ command_set (struct context *c, char **settings, struct message *why)
   }
   if (fclose (fp) != 0) {
     message_set (why, "%s", strerror (errno));
+    free (lines);
     return FAILED;
   }
   return change_and_free (c, lines, why);

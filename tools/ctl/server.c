@@ -207,20 +207,20 @@ list_exports (const struct server *s,
 }
 
 /* Ask for the size of E's device and, if its .config is listed, whether that
- * can be opened.
+ * can be opened.  What the server refuses is not known, which is no failure.
  */
-static void
-look_at_entry (const struct server *s, struct device_entry *e)
+static bool
+look_at_entry (const struct server *s, struct device_entry *e,
+               struct message *why)
 {
   const bool is_listed = e->can_control;
   char uri[2200], config[sizeof e->name + 8];
-  struct message ignored;
-  struct nbd_handle *h = new_handle (&ignored);
+  struct nbd_handle *h = new_handle (why);
 
   e->size = -1;
   e->can_control = false;
   if (h == NULL)
-    return;
+    return false;
   snprintf (config, sizeof config, "%s.config", e->name);
   nbd_set_opt_mode (h, true);
   if (export_uri_of (s, e->name, uri, sizeof uri) &&
@@ -237,6 +237,7 @@ look_at_entry (const struct server *s, struct device_entry *e)
   if (nbd_aio_is_negotiating (h) == 1)
     nbd_opt_abort (h);
   nbd_close (h);
+  return true;
 }
 
 bool
@@ -253,12 +254,12 @@ server_list (const struct server *s, struct device_entry **devices, unsigned *n,
                list.failed == E2BIG ? "this is no nullblk: it lists too many "
                                       "exports"
                                     : strerror (list.failed));
+  for (i = 0; ok && i < list.n; i++)
+    ok = look_at_entry (s, &list.entry[i], why);
   if (!ok) {
     free (list.entry);
     return false;
   }
-  for (i = 0; i < list.n; i++)
-    look_at_entry (s, &list.entry[i]);
   *devices = list.entry;
   *n = list.n;
   return true;

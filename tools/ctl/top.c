@@ -6,6 +6,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,11 +52,13 @@ forget_server (struct view *v)
   v->last = v->interval = NULL;
 }
 
-/* Look again.  Returns false where the server is away. */
+/* Look again.  Returns false, and the reason in v->why, where the server is
+ * away or there is no memory.
+ */
 static bool
 take_snapshot (struct view *v)
 {
-  struct snapshot *now;
+  struct snapshot *now, *interval = NULL;
   char *text;
 
   if (v->stats_nbd == NULL)
@@ -65,12 +68,20 @@ take_snapshot (struct view *v)
   text = server_read (v->stats_nbd, &v->why);
   now = text != NULL ? snapshot_parse (text, &v->why) : NULL;
   free (text);
+  if (now != NULL && v->last != NULL) {
+    interval = snapshot_since (v->last, now);
+    if (interval == NULL) {
+      message_set (&v->why, "%s", strerror (ENOMEM));
+      snapshot_free (now);
+      now = NULL;
+    }
+  }
   if (now == NULL) {
     forget_server (v);
     return false;
   }
   snapshot_free (v->interval);
-  v->interval = v->last != NULL ? snapshot_since (v->last, now) : NULL;
+  v->interval = interval;
   snapshot_free (v->last);
   v->last = now;
   return true;

@@ -101,6 +101,8 @@ fiofile_read (const char *path, struct figures_list *list, char version[32],
   unsigned i, found = 0;
   int r = percentiles_open (path, &file, why);
 
+  if (r == -ENOMEM)
+    message_set (why, "%s", strerror (ENOMEM));
   if (r < 0)
     return r;
   if (!percentiles_are_fios (file)) {
@@ -121,6 +123,8 @@ fiofile_read (const char *path, struct figures_list *list, char version[32],
     percentiles_none (file, why);
     r = -EINVAL;
   }
+  if (r == -ENOMEM)
+    message_set (why, "%s", strerror (ENOMEM));
   percentiles_close (file);
   return r < 0 ? r : 0;
 }

@@ -112,8 +112,13 @@ model_refuse_output (const char *of)
 {
   struct stat output, target;
 
-  if (options.output == NULL || stat (options.output, &output) == -1)
+  if (options.output == NULL)
     return;
+  if (stat (options.output, &output) == -1) {
+    if (errno != ENOENT)
+      die ("--output=%s: %s", options.output, strerror (errno));
+    return;
+  }
   if (!S_ISREG (output.st_mode))
     die ("--output=%s: allowed is a file", options.output);
   if (stat (of, &target) == 0 && target.st_dev == output.st_dev &&
@@ -141,7 +146,8 @@ model_write (const char *of, const char *version,
   if (fflush (fp) == EOF || ferror (fp))
     die ("%s: %s", options.output != NULL ? path : "output", strerror (errno));
   if (fp != stdout) {
-    fclose (fp);
+    if (fclose (fp) == EOF)
+      die ("%s: %s", path, strerror (errno));
     if (rename (path, options.output) == -1)
       die ("%s: %s", options.output, strerror (errno));
   }

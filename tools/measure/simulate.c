@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "die.h"
 #include "settings/settings.h"
 #include "simulate.h"
+
+#define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
 /* What the plugin is said to have; devices without memory need none. */
 #define MEMORY (UINT64_C (1) << 34)
@@ -189,11 +192,11 @@ simulate (const char *settings, const struct cell *cell, unsigned requests,
   memset (f, 0, sizeof *f);
   memset (&sim, 0, sizeof sim);
   f->cell = *cell;
-  if (times == NULL) {
-    message_set (why, "%s", strerror (ENOMEM));
-    return -ENOMEM;
-  }
+  if (times == NULL)
+    die ("%s", strerror (errno));
   r = take_settings (settings, &p, why);
+  if (r == -ENOMEM)
+    die ("%s", strerror (ENOMEM));
   if (r < 0) {
     free (times);
     return r;
@@ -203,20 +206,18 @@ simulate (const char *settings, const struct cell *cell, unsigned requests,
   random_init (&sim.random, seed, 0);
   r = latency_init (&sim.state, start);
   if (r < 0)
-    message_set (why, "%s", strerror (-r));
+    die ("%s", strerror (-r));
   if (cell->kind == SUSTAIN && cell->n > 1)
     sim.state.drive.collection.used = p.settings.size;
-  if (r == 0) {
-    if (cell->kind == FLUSH)
-      nsec = load_flushes (&sim, cell, times, requests, start);
-    else
-      nsec = load (&sim, cell, times, requests, start);
-    summarize (times, requests, nsec, f);
-    latency_destroy (&sim.state);
-  }
+  if (cell->kind == FLUSH)
+    nsec = load_flushes (&sim, cell, times, requests, start);
+  else
+    nsec = load (&sim, cell, times, requests, start);
+  summarize (times, requests, nsec, f);
+  latency_destroy (&sim.state);
   params_clear (&p);
   free (times);
-  return r;
+  return 0;
 }
 
 /*---------------------------------------------------------------------*/

@@ -13,8 +13,8 @@
 /* Load settings, which are lines NAME=VALUE, as a client does that always has
  * cell->depth requests in flight; the same seed gives the same.  *f becomes
  * what it sees.  From its second part on, a sustained load is one of a drive
- * that was written in full.  Returns 0; -ENOMEM; or -EINVAL where the plugin
- * does not take the settings, with *why.
+ * that was written in full.  Returns 0; or -EINVAL where the plugin does not
+ * take the settings, with *why.  Dies where there is no memory.
  */
 int simulate (const char *settings, const struct cell *cell, unsigned requests,
               uint64_t seed, struct figures *f, struct message *why);

@@ -24,12 +24,14 @@
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
-/* Whether the disk that a node is of, or is a partition of, turns. */
+/* Whether the disk that a node is of, or is a partition of, turns; not where
+ * the kernel does not say.
+ */
 static bool
 is_rotational (dev_t dev)
 {
   static const char *const names[] = {"queue", "../queue"};
-  char path[128], line[16] = "0";
+  char path[128], line[16];
   FILE *fp = NULL;
   unsigned i;
 
@@ -37,11 +39,13 @@ is_rotational (dev_t dev)
     snprintf (path, sizeof path, "/sys/dev/block/%u:%u/%s/rotational",
               major (dev), minor (dev), names[i]);
     fp = fopen (path, "re");
+    if (fp == NULL && errno != ENOENT)
+      die ("%s: %s", path, strerror (errno));
   }
   if (fp == NULL)
     return false;
   if (fgets (line, sizeof line, fp) == NULL)
-    line[0] = '0';
+    die ("%s: %s", path, strerror (errno));
   fclose (fp);
   return line[0] == '1';
 }
