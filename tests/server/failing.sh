@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The nullblk authors
+#
+# What the tests share in which each call fails once: failing.c counts the calls
+# of the C library that may fail, and lets one of them fail.  Where the compiler
+# has LeakSanitizer, memory that is lost fails these tests, too.
+
+# shellcheck source=functions.sh source-path=SCRIPTDIR
+source "${0%/*}/functions.sh"
+
+preloaded=$top_builddir/tests/server/.libs/failing.so
+[ -e "$preloaded" ] || fail "$preloaded is not built"
+leaks=$(gcc -print-file-name=liblsan.so 2>/dev/null) || leaks=
+case $leaks in
+  /*) preloaded+=:$leaks ;;
+esac
+
+# Each place in a program has its first two calls fail, or as many as this says.
+same=${NULLBLK_FAIL_SAME:-2}
+
+# Of the run that was the last one: how many calls there were, and which failed.
+calls=0
+failed=
+
+# with_failing N COMMAND...: run it, and its Nth call fails; 0: none.  Returns
+# what the command does.
+with_failing ()
+{
+  local status=0
+
+  : >"$tmp/failing"
+  timeout --kill-after=5 60 env LD_PRELOAD="$preloaded" \
+    NULLBLK_FAIL_AT="$1" NULLBLK_FAIL_FILE="$tmp/failing" \
+    NULLBLK_FAIL_SAME="$same" LSAN_OPTIONS=exitcode=99 "${@:2}" || status=$?
+  calls=$(od -An -tu8 -N8 "$tmp/failing" | tr -d ' ')
+  failed=$(dd if="$tmp/failing" bs=8 skip=1 count=31 status=none | tr -d "\0")
+  return "$status"
+}
+
+# What comes before each run, and what is to be true after one that succeeds.
+prepare ()
+{
+  :
+}
+
+check ()
+{
+  cmp -s "$tmp/out" "$tmp/expected"
+}
+
+# What is to be true after one that fails.
+check_failed ()
+{
+  :
+}
+
+# each_call_fails COMMAND...: with one call after the other that fails, it
+# either does what it does without (check), or says why it does not.
+each_call_fails ()
+{
+  local n=0 status
+
+  while :; do
+    prepare
+    status=0
+    with_failing "$n" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null || status=$?
+    if [ "$n" = 0 ]; then
+      [ "$status" = 0 ] || fail "$*: status $status: $(cat "$tmp/err")"
+      cp "$tmp/out" "$tmp/expected"
+    elif [ -z "$failed" ]; then
+      [ "$calls" -lt "$n" ] || fail "$*: call $n did not fail"
+      break
+    fi
+    case $status in
+      0) check || fail "$*: $failed, and it says nothing of it" ;;
+      1) [[ $(tail -n 1 "$tmp/err") == "${1##*/}: "?* ]] ||
+           fail "$*: $failed, and it says no more than: $(cat "$tmp/err")"
+         check_failed || fail "$*: $failed, and that is left behind" ;;
+      *) fail "$*: $failed: status $status: $(cat "$tmp/err")" ;;
+    esac
+    [ -z "${NULLBLK_VERBOSE-}" ] ||
+      echo "$n: $failed: $status $(tail -n 1 "$tmp/err")"
+    n=$((n + 1))
+  done
+  [ "$n" -gt 3 ] || fail "$*: $((n - 1)) calls"
+  echo "$((n - 1)) calls: ${*##*/}"
+}
