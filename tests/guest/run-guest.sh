@@ -149,13 +149,16 @@ boot ()
 # While it boots, the kernel changes its own code, and qemu's emulation of two
 # processors sometimes runs into that (int3 in sched_clock_cpu) on a busy
 # machine.  Before the first process there is nothing of ours to be at fault;
-# from there on a panic counts.
+# from there on a panic counts, except of an int3, which the kernel itself alone
+# puts into its code, as when it first has a socket of TCP (in inet_ehashfn).
 for try in 1 2 3 4 5; do
   boot "$@"
-  if [ -n "$hung" ] || grep -q guest-boots "$tmp/lines"; then
+  if [ -n "$hung" ] || { grep -q guest-boots "$tmp/lines" &&
+                         ! grep -q 'int3: 0000 \[#' "$tmp/lines"; }; then
     break
   fi
-  echo "try $try: the guest's kernel did not get as far as its first process"
+  echo "try $try: the guest's kernel did not get as far as its first process," \
+    "or ran into an int3 of its own"
 done
 
 verdict=$(sed -n 's/^.*guest-verdict \([0-9]*\)$/\1/p' "$tmp/lines" | tail -n 1)
