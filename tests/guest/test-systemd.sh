@@ -5,7 +5,8 @@
 # The service units under a real systemd, this machine's, which is the first
 # process of a namespace in the guest: what they lock up keeps nothing from
 # working, a device is served and attached, at once or by its socket, and what
-# is stopped leaves nothing.
+# is stopped leaves nothing.  What the scripts of the packages do to units and
+# devices, when these are upgraded or removed.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -46,6 +47,14 @@ if on_host; then
     "$tmp/add$units"
   cp "$built"/*.service "$top_srcdir/tools/systemd/nullblk@.socket" \
     "$tmp/add$units"
+  mkdir "$tmp/add/scripts"
+  cp "$top_srcdir"/debian/nullblk-tools.{prerm,postinst,postrm} \
+    "$tmp/add/scripts"
+  for name in post preun postun; do
+    sed -n "/^%$name tools/,/^%/{/^%/d; p}" \
+      "$top_srcdir/packaging/nullblk.spec.in" >"$tmp/add/scripts/rpm.$name"
+    [ -s "$tmp/add/scripts/rpm.$name" ] || fail "the spec has no %$name"
+  done
   NULLBLK_ADD=$tmp/add boot_guest
   exit
 fi
@@ -177,6 +186,59 @@ shows /sys/block/nbd0/size 131072
 stop nullblk-attach@ram.service nullblk@ram.service
 nothing_left "both at once"
 
+# script NAME ARGUMENT...: as dpkg and rpm run it.
+script ()
+{
+  nsenter --target "$first" --pid --mount env PATH="/:$PATH" \
+    sh "/scripts/$1" "${@:2}" >"$tmp/script" 2>&1
+}
+
+# package UPGRADE REFUSED AGAIN REMOVE: each is NAME and ARGUMENT of the script
+# for an upgrade, for a removal with a device that is mounted, for what comes
+# after that was refused, and after a removal.
+package ()
+{
+  local -a upgrade remove again after
+
+  read -ra upgrade <<<"$1"
+  read -ra remove <<<"$2"
+  read -ra again <<<"$3"
+  read -ra after <<<"$4"
+  start nullblk@ram.service nullblk-attach@ram.service
+  start nullblk-attach@own.service
+  try mkfs.ext4 -q -F /dev/nbd0
+  try mount /dev/nbd0 "$tmp/mnt"
+  try script "${upgrade[@]}"
+  try script "${again[@]}"
+  is active nullblk@ram.service
+  is active nullblk-attach@ram.service
+  is active nullblk-attach@own.service
+
+  # What is not in use goes.
+  fails script "${remove[@]}"
+  try script "${again[@]}"
+  is active nullblk@ram.service
+  shows /sys/block/nbd0/size 131072
+  shows /sys/block/nbd1/size 0
+  echo kept >"$tmp/mnt/file"
+  try sync "$tmp/mnt/file"
+  try umount "$tmp/mnt"
+  try script "${remove[@]}"
+  try script "${after[@]}"
+  is inactive nullblk@ram.service
+  nothing_left "${remove[*]}"
+  systemctl reset-failed
+}
+printf '%s\n' 'URI="32M memory-backed=true"' 'OPTIONS="--as=nbd"' \
+  >/etc/nullblk/attach/own.conf
+package 'nullblk-tools.prerm upgrade 2' 'nullblk-tools.prerm remove' \
+  'nullblk-tools.postinst abort-remove' 'nullblk-tools.postrm remove'
+package 'rpm.preun 1' 'rpm.preun 0' 'rpm.post 2' 'rpm.postun 0'
+start nullblk@ram.socket
+try script nullblk-tools.prerm remove
+is inactive nullblk@ram.socket
+nothing_left "a socket"
+
 # By its socket: the server comes with its first client, and goes with it.
 start nullblk@ram.socket
 is inactive nullblk-socket@ram.service
@@ -198,8 +260,6 @@ is_serving || fail "it does not serve: $(cat "$tmp/size")"
 stop nullblk@ram.service
 
 # A server of its own, and one somewhere else that is away for a while.
-printf '%s\n' 'URI="32M memory-backed=true"' 'OPTIONS="--as=nbd"' \
-  >/etc/nullblk/attach/own.conf
 start nullblk-attach@own.service
 shows /sys/block/nbd0/size 65536
 verify --rw=randwrite --bs=4k
