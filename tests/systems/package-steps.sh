@@ -6,8 +6,9 @@
 #
 #   package-steps.sh STEP
 #
-# /packages has the release, fio's sources in fio where there are some, and from
-# the step build on the packages in deb.
+# /packages has the release, fio's sources in fio and packages of a release
+# before this one in old, where there are some, and from the step build on the
+# packages in deb, and from rpm on those in rpm.
 
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -105,6 +106,17 @@ step_lintian ()
   lintian --allow-root --fail-on error,warning deb/*.changes
 }
 
+# What Debian's rpmbuild makes of the spec.
+step_rpm ()
+{
+  local fio=()
+
+  [ ! -e fio ] || fio=(/packages/fio)
+  install rpm
+  /tmp/tree/packaging/make-rpm /packages/nullblk-*.tar.xz /packages/rpm \
+    "${fio[@]}"
+}
+
 step_install ()
 {
   local engine
@@ -114,7 +126,16 @@ step_install ()
     awk '$1 == "Inst" && $2 !~ /nullblk/ { print $2 }' |
     xargs apt-get -q -y --no-install-recommends install
   list_all >before
+  if [ -e old ]; then
+    install ./old/*.deb
+    nullblk-serve -U /tmp/old --pidfile /tmp/pid 1M memory-backed=true
+  fi
   install ./deb/*.deb
+  if [ -e old ]; then
+    # This nullblkctl, that server.
+    nullblkctl set /tmp/old read-only=true
+    kill "$(cat /tmp/pid)"
+  fi
   # shellcheck disable=SC2016 # dpkg's own
   dpkg-query --show --showformat \
     '${Package} ${Version}, ${Installed-Size} KiB: ${Depends}\n' '*nullblk*'
@@ -183,6 +204,75 @@ END
   list_all >after
   diff before after
   [ -z "$(ours)" ] || fail "left: $(ours)"
+}
+
+# files_of_debs, files_of_rpms: a line for each file, PACKAGE FILE, of those that
+# both kinds of packages have, by Debian's names.
+files_of_debs ()
+{
+  local f
+
+  for f in deb/*.deb; do
+    [[ $f != *dbgsym* ]] || continue
+    dpkg-deb --fsys-tarfile "$f" | tar -t | grep -v '/$' |
+      sed "s,^\.,$(dpkg-deb --field "$f" Package) ,"
+  done | grep -v '/lintian/\|/doc/.*/\(copyright\|changelog[^/]*\)$' | same_names
+}
+
+files_of_rpms ()
+{
+  rpm --query --package rpm/RPMS/*/*.rpm \
+    --queryformat '[%{=NAME} %{FILEMODES:perms} %{FILENAMES}\n]' |
+    awk '$2 !~ /^d/ { print $1, $3 }' |
+    sed 's/^nbdkit-nullblk-plugin /nbdkit-plugin-nullblk /' |
+    grep -v '/share/licenses/\|/\.build-id/' | same_names
+}
+
+# Where libraries are and what is compressed is up to the kind of package.
+same_names ()
+{
+  sed 's,/usr/lib\(64\|/[^/]*-linux-gnu\)/,/usr/lib/,; s/\.gz$//' | sort
+}
+
+# By rpm itself.  Its database is empty here, so it cannot know what is installed
+# of what they depend on.
+step_rpm-install ()
+{
+  local rpm=(rpm --force-debian --dbpath /tmp/rpmdb --nodeps)
+
+  install rpm
+  files_of_debs >/tmp/debs
+  files_of_rpms >/tmp/rpms
+  diff /tmp/debs /tmp/rpms || fail "< is in .deb alone, > in .rpm alone"
+  echo "the same $(wc -l </tmp/rpms) files"
+  for f in rpm/RPMS/*/*.rpm; do
+    rpm --query --package --requires "$f" | sed "s,^,${f##*/} wants ,"
+  done
+  list_all >before
+  begin_systemd
+  "${rpm[@]}" --install rpm/RPMS/*/*.rpm
+  was_asked <<<daemon-reload
+  rm /tmp/asked
+  nbdkit nullblk --version
+  nullblk-serve -U /tmp/socket --pidfile /tmp/pid 1M memory-backed=true
+  # The same version once more is an upgrade as any other.
+  "${rpm[@]}" --upgrade --replacepkgs rpm/RPMS/*/*.rpm
+  was_asked <<'END'
+daemon-reload
+daemon-reload
+END
+  rm /tmp/asked
+  nullblkctl set /tmp/socket read-only=true
+  kill "$(cat /tmp/pid)"
+  rpm --dbpath /tmp/rpmdb --query --all --queryformat '%{NAME}\n' |
+    xargs "${rpm[@]}" --erase
+  was_asked <<'END'
+stop nullblk-attach@*.service
+stop nullblk@*.socket nullblk@*.service nullblk-socket@*.service
+daemon-reload
+END
+  list_all >after
+  diff before after
 }
 
 step_tests ()
