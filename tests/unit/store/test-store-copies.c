@@ -201,14 +201,31 @@ test_little (void **state)
   store_destroy (store);
 }
 
+/* Copies that are still there are the caller's loss; all other memory goes. */
+static void
+test_end (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  create ();
+  for (i = 0; i < 2 * PAGES_IN_CHUNK + 1; i++)
+    take (PAGE, i);
+  for (i = 0; i < PAGES_IN_CHUNK; i++)
+    give (0, false);
+  assert_int_equal (resident (), 2 * PAGES_IN_CHUNK + 1);
+  store_copies_destroy (store, &copies);
+  assert_int_equal (resident (), PAGES_IN_CHUNK);
+  store_destroy (store);
+}
+
 int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_now),
-      cmocka_unit_test (test_in_order),
-      cmocka_unit_test (test_mixed),
-      cmocka_unit_test (test_little),
+      cmocka_unit_test (test_now),   cmocka_unit_test (test_in_order),
+      cmocka_unit_test (test_mixed), cmocka_unit_test (test_little),
+      cmocka_unit_test (test_end),
   };
 
   return RUN_TESTS (tests);

@@ -707,6 +707,22 @@ test_memory_goes_back (void **state)
   free (buf);
 }
 
+/* Zeroes that keep memory count, but the system has it until it is written. */
+static void
+test_zeroes_touch_nothing (void **state)
+{
+  const uint64_t size = 64 * MIB;
+  struct store *store = new_store (&by_page, size, 1, size);
+  const uint64_t start = resident ();
+
+  (void) state;
+  assert_int_equal (store_zero (store, 0, size, 0), 0);
+  assert_int_equal (store_zero (store, 0, size, 0), 0);
+  assert_int_equal (store_held (store), size);
+  assert_in_range (resident () - start, 0, 8 * MIB);
+  store_destroy (store);
+}
+
 /* Memory that is used again shows nothing of what was in it. */
 static void
 test_nothing_comes_back (void **state)
@@ -884,6 +900,7 @@ main (void)
     cmocka_unit_test (test_small_volumes),
     cmocka_unit_test (test_zero_keeps_memory),
     cmocka_unit_test (test_memory_goes_back),
+    cmocka_unit_test (test_zeroes_touch_nothing),
     cmocka_unit_test (test_nothing_comes_back),
     cmocka_unit_test (test_chunks_come_back),
     cmocka_unit_test (test_long_lists),
