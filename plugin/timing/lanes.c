@@ -83,10 +83,8 @@ stall_serve (const struct stall *stall, uint64_t origin, uint64_t start,
   time = start > origin ? start - origin : 0;
   since = time % every;
   stalls = time / every; /* that have begun */
-  if (stalls > 0 && since < length) {
+  if (stalls > 0 && since < length)
     time += length - since;
-    since = length;
-  }
   if (nsec == 0)
     return moment_after (origin, time);
 
