@@ -416,8 +416,6 @@ distribution_make_percentiles (const struct percentile *p, size_t n,
   if (d == NULL)
     return NULL;
   add_knot (d, 1, p[0].nsec);
-  if (n == 1)
-    add_knot (d, p[0].above / 1e9, p[0].nsec);
   for (i = 0; i + 1 < n; i++)
     add_knots_between (d, &p[i], &p[i + 1]);
   add_knot (d, 0, p[n - 1].nsec);
