@@ -402,17 +402,29 @@ test_all_lengths (void **state)
   }
 }
 
+/* What costs the medium no time has drained at once. */
+static void
+test_no_cost (void **state)
+{
+  (void) state;
+  set_buffer (4, "0");
+  assert_int_equal (put (0), 0);
+  assert_int_equal (latency_dirty (&l, START), 0);
+  assert_int_equal (put (10), 10);
+  assert_int_equal (latency_dirty (&l, START + 10), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_off),         TEST (test_flush), TEST (test_fua),
-      TEST (test_bytes),       TEST (test_full),  TEST (test_batch),
-      TEST (test_cache),       TEST (test_dirty), TEST (test_leave),
-      TEST (test_drawn),       TEST (test_seek),  TEST (test_beside_list),
-      TEST (test_all_lengths),
+      TEST (test_off),         TEST (test_flush),   TEST (test_fua),
+      TEST (test_bytes),       TEST (test_full),    TEST (test_batch),
+      TEST (test_cache),       TEST (test_dirty),   TEST (test_leave),
+      TEST (test_drawn),       TEST (test_seek),    TEST (test_beside_list),
+      TEST (test_all_lengths), TEST (test_no_cost),
   };
 
   return RUN_TESTS (tests);

@@ -80,6 +80,16 @@ test_by_hand (void **state)
   assert_int_equal (ask (60 * SEC), 60 * SEC + MSEC);
 }
 
+/* One a second is the least. */
+static void
+test_least (void **state)
+{
+  (void) state;
+  set_credits (1, 1, 1);
+  assert_int_equal (ask (0), 995 * MSEC);
+  assert_int_equal (ask (0), 1995 * MSEC);
+}
+
 /* A request that is given up gives its credit back. */
 static void
 test_leave (void **state)
@@ -96,6 +106,22 @@ test_leave (void **state)
   assert_int_equal (ask (50 * MSEC), 200 * MSEC);
   latency_leave (&l, &first, START + 100 * MSEC); /* has been served */
   assert_int_equal (ask (100 * MSEC), 300 * MSEC);
+}
+
+/* And its time at the full rate, where there are credits for all. */
+static void
+test_leave_in_burst (void **state)
+{
+  struct latency_slot second;
+
+  (void) state;
+  set_credits (10, 10, 1000);
+  assert_int_equal (ask (0), 95 * MSEC);
+  assert_int_equal (ask (0), 195 * MSEC);
+  second = slot;
+  assert_int_equal (ask (0), 295 * MSEC);
+  latency_leave (&l, &second, START + 100 * MSEC);
+  assert_int_equal (ask (100 * MSEC), 295 * MSEC);
 }
 
 /* A power cut ends those that wait, and no credit comes back. */
@@ -142,6 +168,21 @@ test_bytes (void **state)
   assert_int_equal (ask_at (OP_TRIM, 1 << 30, 0, 0), 0);
   assert_int_equal (ask_at (OP_WRITE, 100 * MIB, 0, 0), SEC);
   assert_int_equal (ask_at (OP_ZERO, 10 * MIB, 0, 0), 2 * SEC);
+}
+
+/* A queue may wait for hours: nothing is cut off on the way. */
+static void
+test_long_queue (void **state)
+{
+  const uint64_t all = 100 * MIB;
+  uint64_t n;
+
+  (void) state;
+  s.drive.byte_credits =
+      (struct credit_settings){.base = MIB, .burst = all, .bucket = MIB};
+  latency_settings_complete (&s);
+  for (n = 1; n <= 1000; n++)
+    assert_int_equal (ask_at (OP_WRITE, all, 0, 0), (100 * n - 1) * SEC);
 }
 
 /* A provider's: 8 x 32K in sequence count as one, and 8 at random as 8; larger
@@ -310,11 +351,19 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_off),           TEST (test_by_hand),
-      TEST (test_leave),         TEST (test_leave_after_cut),
-      TEST (test_begin_anew),    TEST (test_bytes),
-      TEST (test_charge),        TEST (test_limits),
-      TEST (test_published),     TEST (test_queue),
+      TEST (test_off),
+      TEST (test_by_hand),
+      TEST (test_leave),
+      TEST (test_leave_after_cut),
+      TEST (test_leave_in_burst),
+      TEST (test_least),
+      TEST (test_long_queue),
+      TEST (test_begin_anew),
+      TEST (test_bytes),
+      TEST (test_charge),
+      TEST (test_limits),
+      TEST (test_published),
+      TEST (test_queue),
       TEST (test_beside_counts),
   };
 

@@ -469,6 +469,8 @@ test_text (void **state)
       {"seek:track=0,full=100s,rpm=0,mbps=0", "seek:track=0,full=100s,rpm=0"},
       {"seek:track=1.5ms,full=16ms,rpm=60,mbps=250",
        "seek:track=1500us,full=16ms,rpm=60,mbps=250"},
+      {"seek:track=1ms,full=1ms,rpm=100000,mbps=40960",
+       "seek:track=1ms,full=1ms,rpm=100000,mbps=40960"},
   };
   struct distribution *d, *again;
   size_t i;

@@ -458,6 +458,56 @@ test_leave (void **state)
 
 /* From 1.0 to 1.9 s and so on the dies stand still, and the buffer. */
 static void
+test_leave_before_erase (void **state)
+{
+  (void) state;
+  set_flash ("dies:1,page:4K,read:50us,program:200us,erase:1ms,block:8K");
+  assert_int_equal (write_page (0, 0), 200 * USEC);
+  assert_int_equal (write_page (1, 0), 1400 * USEC);
+  latency_leave (&l, &slot, START + 10 * USEC);
+  assert_int_equal (read_page (5, 250 * USEC), 1250 * USEC);
+}
+
+/* A single die is idle after a power cut, too. */
+static void
+test_anew (void **state)
+{
+  (void) state;
+  set_flash ("dies:1,page:4K,read:50us,program:200us");
+  assert_int_equal (write_page (0, 0), 200 * USEC);
+  assert_int_equal (read_page (1, 0), 50 * USEC);
+  latency_begin_anew (&l);
+  assert_int_equal (write_page (0, 0), 200 * USEC);
+  assert_int_equal (read_page (1, 0), 50 * USEC);
+}
+
+/* A die that is to program later reads until then, and programs later where it
+ * has not come to the end of that.
+ */
+static void
+test_program_to_come (void **state)
+{
+  struct flash_slot unused;
+  struct flash f = {0};
+
+  (void) state;
+  set_flash ("dies:1,page:4K,read:50us,program:200us");
+  flash_program (&f, &s.drive.flash, PAGE, 1000, false, 100 * USEC, &unused);
+  assert_int_equal (
+      flash_read (&f, &s.drive.flash, 0, PAGE, 20 * USEC, &unused), 70 * USEC);
+  assert_int_equal (
+      flash_program (&f, &s.drive.flash, PAGE, 1000, false, 20 * USEC, &unused),
+      500 * USEC);
+  assert_int_equal (
+      flash_read (&f, &s.drive.flash, PAGE, PAGE, 70 * USEC, &unused),
+      120 * USEC);
+  assert_int_equal (
+      flash_program (&f, &s.drive.flash, PAGE, 1000, false, 70 * USEC, &unused),
+      720 * USEC);
+  flash_destroy (&f);
+}
+
+static void
 test_stall (void **state)
 {
   (void) state;
@@ -541,14 +591,25 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_reads),           TEST (test_channels),
-      TEST (test_programs),        TEST (test_erases),
-      TEST (test_buffer),          TEST (test_live),
-      TEST (test_beside_steps),    TEST (test_waits_are_uniform),
-      TEST (test_collection),      TEST (test_recovery),
-      TEST (test_leave),           TEST (test_dies_that_only_read),
-      TEST (test_erases_alone),    TEST (test_parts_of_pages),
-      TEST (test_far_away),        TEST (test_stall),
+      TEST (test_reads),
+      TEST (test_channels),
+      TEST (test_programs),
+      TEST (test_erases),
+      TEST (test_buffer),
+      TEST (test_live),
+      TEST (test_beside_steps),
+      TEST (test_waits_are_uniform),
+      TEST (test_collection),
+      TEST (test_recovery),
+      TEST (test_leave),
+      TEST (test_leave_before_erase),
+      TEST (test_program_to_come),
+      TEST (test_anew),
+      TEST (test_dies_that_only_read),
+      TEST (test_erases_alone),
+      TEST (test_parts_of_pages),
+      TEST (test_far_away),
+      TEST (test_stall),
       TEST (test_what_costs_more),
   };
 

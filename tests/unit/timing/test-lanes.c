@@ -266,6 +266,26 @@ test_anew (void **state)
   assert_int_equal (serve (1, 0, 1000), 3000);
 }
 
+/* Nor does one of before a power cut leave a gap. */
+static void
+test_leave_after_cut (void **state)
+{
+  uint32_t before;
+  struct slot b;
+
+  (void) state;
+  serve (1, 0, 100);
+  before = lanes.generation;
+  serve (1, 0, 100);
+  b = slot;
+  serve (1, 0, 100);
+  lanes_begin_anew (&lanes);
+  assert_int_equal (serve (1, 50, 10), 60);
+  lanes_leave (&lanes, before, b, 60);
+  assert_int_equal (serve (1, 120, 50), 170);
+  assert_int_equal (serve (1, 120, 50), 220);
+}
+
 /* a is in service when all of its client go: b, c and d were not. */
 static void
 test_leave (void **state)
@@ -310,6 +330,28 @@ test_gap (void **state)
   assert_int_equal (serve (1, 20, 0), 160); /* its turn comes early */
   assert_int_equal (serve (1, 170, 30), 200);
   assert_int_equal (serve (1, 170, 10), 461);
+}
+
+/* Of two gaps that begin together, one is taken that was there first. */
+static void
+test_two_gaps (void **state)
+{
+  struct slot a, b;
+
+  (void) state;
+  serve (2, 0, 100);
+  serve (2, 0, 100);
+  serve (2, 0, 50);
+  a = slot;
+  serve (2, 0, 90);
+  b = slot;
+  serve (2, 0, 50);
+  serve (2, 0, 10);
+  leave (a, 10);
+  leave (b, 10);
+  assert_int_equal (lanes.gaps.count, 2);
+  assert_int_equal (serve (2, 20, 30), 130);
+  assert_int_equal (serve (2, 20, 90), 190);
 }
 
 /* A stall in a gap takes its time. */
@@ -435,7 +477,8 @@ main (void)
       TEST (test_stall_parse),    TEST (test_one_lane),
       TEST (test_two_lanes),      TEST (test_lane_and_stall),
       TEST (test_fewer_and_more), TEST (test_anew),
-      TEST (test_leave),          TEST (test_gap),
+      TEST (test_leave),          TEST (test_leave_after_cut),
+      TEST (test_two_gaps),       TEST (test_gap),
       TEST (test_gap_and_stall),  TEST (test_model),
       TEST (test_leave_model),
   };

@@ -189,6 +189,21 @@ test_not_a_file (void **state)
 }
 
 static void
+test_blanks_in_path (void **state)
+{
+  char name[64], text[80];
+
+  (void) state;
+  put ("50,1000");
+  snprintf (name, sizeof name, "%s a b", path);
+  snprintf (text, sizeof text, "file:%s", name);
+  assert_int_equal (link (path, name), 0);
+  assert_int_equal (distribution_parse (text, OP_READ, &d, &why), 0);
+  assert_string_equal (distribution_text (d), text);
+  assert_int_equal (unlink (name), 0);
+}
+
+static void
 test_too_large (void **state)
 {
   (void) state;
@@ -275,6 +290,27 @@ test_fio (void **state)
   assert_in_range (at (50), 199, 200);
   assert_int_equal (parse (OP_ZONE), 0);
   assert_in_range (at (50), 199, 200);
+}
+
+/* The shortest and the longest are where nothing is shorter or longer. */
+static void
+test_fio_ends (void **state)
+{
+  struct percentiles_file *file;
+  struct percentile *p;
+  size_t n;
+
+  (void) state;
+  put (fio);
+  assert_int_equal (percentiles_open (path, &file, &why), 0);
+  assert_int_equal (percentiles_of (file, OP_READ, &p, &n, &why), 0);
+  assert_int_equal (n, 7);
+  assert_int_equal (p[0].above, 1000000000);
+  assert_int_equal (p[0].nsec, 981);
+  assert_int_equal (p[6].above, 0);
+  assert_int_equal (p[6].nsec, 8470627);
+  free (p);
+  percentiles_close (file);
 }
 
 /* What was not measured cannot be played back. */
@@ -478,6 +514,10 @@ test_fio_untrue (void **state)
              "\"50.000000\": 100000000, \"99.500000\": " TOP
              ", \"99.900000\": " TOP)) "}]}");
   assert_true (at (100) == UINT64_C (31000000000));
+  /* Two of five hung. */
+  take ("{\"jobs\": [{" JOB (
+      TIMES ("7000000", "31000000000", "370000000.0",
+             "\"50.000000\": 100000000, \"60.000000\": " TOP)) "}]}");
 }
 
 static void
@@ -534,6 +574,28 @@ check_load (const char *text, enum operation op,
   assert_int_equal (load.sync, is_to_be->sync);
   assert_true (load.iops == is_to_be->iops);
   assert_true (load.mean == is_to_be->mean);
+}
+
+/* A file of lines says nothing of a load. */
+static void
+test_load_of_lines (void **state)
+{
+  struct percentiles_load load;
+  struct percentiles_file *file;
+
+  (void) state;
+  put ("50,1000");
+  assert_int_equal (percentiles_open (path, &file, &why), 0);
+  assert_false (percentiles_are_fios (file));
+  memset (&load, 1, sizeof load);
+  percentiles_load (file, OP_READ, &load);
+  assert_string_equal (load.version, "");
+  assert_string_equal (load.rw, "");
+  assert_int_equal (load.size, 0);
+  assert_int_equal (load.depth, 0);
+  assert_false (load.sync);
+  assert_true (load.iops == 0 && load.mean == 0);
+  percentiles_close (file);
 }
 
 #define READS                                                                  \
@@ -602,16 +664,17 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_lines),       TEST (test_wrong_lines),
-      TEST (test_many_lines),  TEST (test_not_a_file),
+      TEST (test_lines),         TEST (test_wrong_lines),
+      TEST (test_many_lines),    TEST (test_not_a_file),
       TEST (test_too_large),
 #ifdef HAVE_JANSSON
-      TEST (test_fio),         TEST (test_fio_without),
-      TEST (test_wrong_fio),   TEST (test_fio_without_n),
-      TEST (test_fio_2),       TEST (test_fio_documents),
-      TEST (test_fio_clients), TEST (test_fio_mixed),
-      TEST (test_fio_groups),  TEST (test_fio_untrue),
-      TEST (test_fio_load),
+      TEST (test_fio),           TEST (test_fio_ends),
+      TEST (test_load_of_lines), TEST (test_blanks_in_path),
+      TEST (test_fio_without),   TEST (test_wrong_fio),
+      TEST (test_fio_without_n), TEST (test_fio_2),
+      TEST (test_fio_documents), TEST (test_fio_clients),
+      TEST (test_fio_mixed),     TEST (test_fio_groups),
+      TEST (test_fio_untrue),    TEST (test_fio_load),
 #else
       TEST (test_no_json),
 #endif

@@ -303,6 +303,33 @@ test_rest (void **state)
   assert_int_equal ((pass (OP_READ, 3 * MIB, START) + 5) / 1000, 1700000);
 }
 
+/* Slow ones count by what they are, be it less than one a second. */
+static void
+test_rest_of_slow_ones (void **state)
+{
+  (void) state;
+  limits.bytes_per_sec[THROTTLE_ALL] = 4 * MIB;
+  limits.bytes_per_sec[THROTTLE_READS] = MIB;
+  assert_int_equal (pass (OP_READ, 4 * MIB, START), 4 * NSEC_PER_SEC);
+  assert_int_equal (pass (OP_WRITE, 3 * MIB, START), NSEC_PER_SEC);
+}
+
+/* What was booked for fast requests is free again once slow ones come. */
+static void
+test_rest_after_fast_ones (void **state)
+{
+  uint64_t now = START;
+
+  (void) state;
+  limits.bytes_per_sec[THROTTLE_ALL] = MIB;
+  limits.operations_per_sec[THROTTLE_ALL] = 100;
+  assert_int_equal (pass (OP_READ, 1, now), 10 * NSEC_PER_MSEC);
+  for (; now < START + 30 * NSEC_PER_SEC; now += 10 * NSEC_PER_SEC)
+    pass (OP_READ, MIB, now);
+  assert_int_equal (pass (OP_FLUSH, 0, now - 10 * NSEC_PER_SEC) / 1000,
+                    20000000 + (1000000 / 99 - 5000));
+}
+
 /* b and c of a, b, c and d are given up, in any order: what comes then has
  * their time, as far as it fits; and where d is given up, too, there is nothing
  * to wait for.
@@ -786,6 +813,8 @@ main (void)
       TEST (test_many_changes),
       TEST (test_leave_former),
       TEST (test_rest),
+      TEST (test_rest_of_slow_ones),
+      TEST (test_rest_after_fast_ones),
       TEST (test_leave),
       TEST (test_narrow),
       TEST (test_together),
