@@ -208,6 +208,15 @@ test_wrong (void **state)
   }
   assert_int_equal (badblocks_parse ("+1-2,+9-3", &c, &why), -EINVAL);
   assert_non_null (strstr (why.text, "'+9-3': "));
+  assert_int_equal (badblocks_parse ("+9-3,+1-2", &c, &why), -EINVAL);
+  assert_non_null (strstr (why.text, "'+9-3': "));
+  /* 80 bytes of it at most. */
+  assert_int_equal (
+      badblocks_parse ("abcdefghijabcdefghijabcdefghijabcdefghij"
+                       "abcdefghijabcdefghijabcdefghijabcdefghiJK",
+                       &c, &why),
+      -EINVAL);
+  assert_non_null (strstr (why.text, "abcdefghiJ': "));
 }
 
 /* What badblocks_format says is taken back. */

@@ -391,6 +391,18 @@ test_wrong (void **state)
   }
 }
 
+/* Each word that is allowed, and no other. */
+static void
+test_wrong_whole (void **state)
+{
+  struct message why;
+
+  (void) state;
+  assert_int_equal (fault_rule_parse ("corrupt=random", &rule, &why), -EINVAL);
+  assert_string_equal (why.text, "'corrupt=random': allowed after corrupt= is "
+                                 "flip, zero or stale");
+}
+
 /* Any bytes at all: nothing breaks, and what is refused has a reason. */
 static void
 test_garbage (void **state)
@@ -681,6 +693,7 @@ main (void)
       cmocka_unit_test_teardown (test_zones, tear_down),
       cmocka_unit_test_teardown (test_delays, tear_down),
       cmocka_unit_test_teardown (test_wrong, tear_down),
+      cmocka_unit_test_teardown (test_wrong_whole, tear_down),
       cmocka_unit_test_teardown (test_garbage, tear_down),
       cmocka_unit_test_teardown (test_format, tear_down),
       cmocka_unit_test_teardown (test_round_trip, tear_down),

@@ -330,6 +330,23 @@ test_others (void **state)
   assert_false (faults_any (&faults));
 }
 
+/* A rule is known again beside one that differs as little as can be. */
+static void
+test_others_alike (void **state)
+{
+  struct fault_entry *entries;
+
+  (void) state;
+  add ("delay=2ms");
+  entries = make ("delay=1ms");
+  fault_entry_append (&entries, make ("delay=2ms"));
+  fault_entry_append (&entries, make ("delay=3ms"));
+  change ("others", entries);
+  check_list ("2[] delay=1ms\n"
+              "1[] delay=2ms\n"
+              "3[] delay=3ms\n");
+}
+
 /* Those that are kept and those that go do not count twice. */
 static void
 test_others_held (void **state)
@@ -463,21 +480,14 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      CASE (test_list),
-      CASE (test_delete_what_is_not_there),
-      CASE (test_several),
-      CASE (test_replace),
-      CASE (test_others),
-      CASE (test_waits),
-      CASE (test_many_rules),
-      CASE (test_others_held),
-      CASE (test_many_rules_and_requests),
-      CASE (test_seed_again),
-      CASE (test_copy),
-      CASE (test_device),
-      CASE (test_most_held),
-      CASE (test_reset_counters),
-      CASE (test_wrong_rule),
+      CASE (test_list),           CASE (test_delete_what_is_not_there),
+      CASE (test_several),        CASE (test_replace),
+      CASE (test_others),         CASE (test_others_alike),
+      CASE (test_waits),          CASE (test_many_rules),
+      CASE (test_others_held),    CASE (test_many_rules_and_requests),
+      CASE (test_seed_again),     CASE (test_copy),
+      CASE (test_device),         CASE (test_most_held),
+      CASE (test_reset_counters), CASE (test_wrong_rule),
   };
 
   return RUN_TESTS (tests);

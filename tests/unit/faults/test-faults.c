@@ -129,6 +129,22 @@ test_from (void **state)
   check_counters (1, 4, 2);
 }
 
+/* A request that was there before the rule is as old as the rule. */
+static void
+test_from_1ns (void **state)
+{
+  const uint64_t added = now;
+
+  (void) state;
+  add ("error=EIO from=1ns");
+  now = added - 1;
+  assert_false (is_hit ());
+  now = added;
+  assert_false (is_hit ());
+  now++;
+  assert_true (is_hit ());
+}
+
 /* for= counts from from= on. */
 static void
 test_from_for (void **state)
@@ -494,6 +510,7 @@ main (void)
       CASE (test_zones),
       CASE (test_for),
       CASE (test_from),
+      CASE (test_from_1ns),
       CASE (test_from_for),
       CASE (test_after),
       CASE (test_every),
