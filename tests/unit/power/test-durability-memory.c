@@ -7,6 +7,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdbool.h>
 
 #include "blocks.h"
@@ -233,6 +234,30 @@ test_trim_is_undone_within_limit (void **state)
   destroy_device (&dev);
 }
 
+/* Old content of whole pages is in memory of the store, which goes back to the
+ * system when it is not needed any more, and not in the C library's.
+ */
+static void
+test_whose_memory (void **state)
+{
+  struct device dev = new_device (8 * MIB, 64 * MIB, BLOCK);
+  const uint64_t nr = 4 * MIB / BLOCK;
+  size_t before;
+  uint64_t i;
+
+  (void) state;
+  write_blocks (&dev, 0, nr, 'a');
+  flush (&dev);
+  before = mallinfo2 ().uordblks;
+  for (i = 0; i < nr; i++)
+    write_blocks (&dev, i, 1, 'b');
+  assert_int_equal (status (&dev).volatile_bytes, 4 * MIB);
+  assert_in_range (mallinfo2 ().uordblks, 0, before + MIB);
+  cut (&dev, &lose_all);
+  assert_blocks (&dev, 0, nr, 'a');
+  destroy_device (&dev);
+}
+
 /*---------------------------------------------------------------------*/
 /* Zones: blocks 1024 to 1279 are the first sequential one */
 
@@ -305,6 +330,49 @@ test_zone_never_beyond_flush (void **state)
   cut (&dev, &lose_all);
   assert_int_equal (lost_from (&dev, 0), UINT64_MAX);
   destroy_device (&dev);
+}
+
+/* A zone can be lost from the first byte of the device on. */
+static void
+test_zone_lost_from_byte_0 (void **state)
+{
+  struct device dev = new_zoned_device (4 * MIB);
+  const struct durability_options o = {.store = dev.store,
+                                       .volume = VOLUME,
+                                       .block_size = BLOCK,
+                                       .cache_size = 4 * MIB,
+                                       .zone_size = MIB,
+                                       .nr_zones = 4};
+
+  (void) state;
+  durability_destroy (dev.d);
+  assert_int_equal (durability_create (&dev.d, &o), 0);
+  write_blocks (&dev, 0, 10, 'a');
+  cut (&dev, &lose_all);
+  assert_int_equal (durability_zone_lost (dev.d, 0), 0);
+  destroy_device (&dev);
+}
+
+/* A zone of one block is lost from there on, or not at all. */
+static void
+test_zone_not_lost_behind (void **state)
+{
+  struct power_cut c = {.lose = LOSE_RANDOM, .seed = new_seed ("behind")};
+  unsigned i, lost = 0;
+  struct device dev;
+
+  (void) state;
+  for (i = 0; i < 100; i++, c.seed++) {
+    dev = new_zoned_device (4 * MIB);
+    write_blocks (&dev, ZONE, 1, 'a');
+    cut (&dev, &c);
+    if (lost_from (&dev, 0) != UINT64_MAX) {
+      assert_int_equal (lost_from (&dev, 0), ZONE);
+      lost++;
+    }
+    destroy_device (&dev);
+  }
+  assert_in_range (lost, 20, 80);
 }
 
 static void
@@ -410,8 +478,11 @@ main (void)
       cmocka_unit_test (test_no_memory_means_durable),
       cmocka_unit_test (test_enospc_changes_nothing),
       cmocka_unit_test (test_trim_is_undone_within_limit),
+      cmocka_unit_test (test_whose_memory),
       cmocka_unit_test (test_zone_keeps_a_prefix),
       cmocka_unit_test (test_zone_never_beyond_flush),
+      cmocka_unit_test (test_zone_lost_from_byte_0),
+      cmocka_unit_test (test_zone_not_lost_behind),
       cmocka_unit_test (test_zone_fua_keeps_all_before),
       cmocka_unit_test (test_zone_reset_is_durable),
       cmocka_unit_test (test_zone_zeroes_may_be_lost),
