@@ -54,15 +54,22 @@ class Source:
         self.edits = []
         self.mutants = []
 
-    def add(self, span, kind, before, template):
+    def add(self, span, kind, template):
         """A mutant: {} of the template stands for the text of the span, and
         MUT for whether it is on."""
         number = self.base + len(self.mutants)
         line = self.text.count(b'\n', 0, span[0]) + 1
         self.mutants.append({'number': number, 'line': line, 'kind': kind,
-                             'text': before})
+                             'text': self.marked(span)})
         self.edits.append((span, template.replace(
             'MUT', 'NULLBLK_MUTANT (%dU)' % number)))
+
+    def marked(self, span):
+        """The lines of a span, with the span between two @."""
+        first = self.text.rfind(b'\n', 0, span[0]) + 1
+        last = self.text.find(b'\n', span[1])
+        return ' '.join((self.piece(first, span[0]) + '@' + self.piece(*span) +
+                         '@' + self.piece(span[1], last)).split())
 
     def piece(self, first, last):
         return self.text[first:last].decode(errors='replace')
@@ -101,15 +108,14 @@ def mutate_operator(source, node, span):
     other = OPERATORS[op]
     a, b = source.piece(*left), source.piece(*right)
     changed = a + between.replace(op, other) + b
-    source.add(span, op + ' to ' + other, source.piece(*span),
-               '(MUT ? (%s) : ({}))' % changed)
+    source.add(span, op + ' to ' + other, '(MUT ? (%s) : ({}))' % changed)
 
 
 def mutate_condition(source, node):
     span = extent(node)
     if span is not None:
         raw = source.piece(*span)
-        source.add(span, 'negated', raw, '(MUT ? !(%s) : !!({}))' % raw.replace(
+        source.add(span, 'negated', '(MUT ? !(%s) : !!({}))' % raw.replace(
             '{}', '{ }'))
 
 
@@ -122,8 +128,7 @@ def mutate_statement(source, node):
     if kind not in STATEMENTS and not (
             kind == 'BinaryOperator' and node.get('opcode') == '='):
         return
-    source.add(span, 'left out', source.piece(*span),
-               '(MUT ? (void) 0 : (void) ({}))')
+    source.add(span, 'left out', '(MUT ? (void) 0 : (void) ({}))')
 
 
 def walk(source, node, in_body):
@@ -141,8 +146,7 @@ def walk(source, node, in_body):
             if kind in ('BinaryOperator', 'CompoundAssignOperator'):
                 mutate_operator(source, node, span)
             elif kind == 'IntegerLiteral':
-                source.add(span, 'plus 1', source.piece(*span),
-                           '(MUT ? {} + 1 : {})')
+                source.add(span, 'plus 1', '(MUT ? {} + 1 : {})')
         if kind in ('IfStmt', 'WhileStmt', 'ConditionalOperator') and children:
             mutate_condition(source, children[0])
         if kind == 'CompoundStmt':
@@ -186,13 +190,16 @@ def main():
     with open(listed + '.%d' % os.getpid(), 'w') as f:
         json.dump({'file': name, 'mutants': source.mutants}, f)
     os.rename(f.name, listed)
-    # Its name goes into make's dependencies, so it stays.
+    # Its name goes into make's dependencies, so it stays; and it is older than
+    # the objects that have been made of it already.
     folder = os.path.join(os.environ['NULLBLK_MUTANTS'], name)
     os.makedirs(folder, exist_ok=True)
     mutated = os.path.join(folder, os.path.basename(path))
-    with open(mutated + '.%d' % os.getpid(), 'w') as f:
-        f.write(source.mutated())
-    os.rename(f.name, mutated)
+    text = source.mutated()
+    if not os.path.exists(mutated) or open(mutated).read() != text:
+        with open(mutated + '.%d' % os.getpid(), 'w') as f:
+            f.write(text)
+        os.rename(f.name, mutated)
     here = os.path.dirname(os.path.abspath(__file__))
     changed = [mutated if a == path else a for a in arguments]
     sys.exit(subprocess.call(

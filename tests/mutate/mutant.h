@@ -10,6 +10,9 @@
 #ifndef NULLBLK_MUTANT_H
 #define NULLBLK_MUTANT_H
 
+/* First, as in the sources: it says which extensions headers declare. */
+#include <config.h>
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,11 +6,12 @@
     tests/mutate/run.py [OPTION]... ROOM...
 
 Builds the rooms with all their mutants (see cc.py), sees which of them each
-test comes by, draws some, and runs the tests of the room that come by one, the
-quickest first, until one of them fails.  Prints a row for each room, and the
-mutants that no test has noticed.  Those that none can notice are in the file
-"equivalent" beside this one, with the reason, and are not drawn.  Only the tests of the room itself count, plain, without the
-sanitizers.
+test comes by, draws some, and runs the tests of the room that come by one until
+one of them fails: first the plain ones, the quickest of them first, then those
+with a sanitizer.  Prints the mutants that no test has noticed, and a row for
+each room.  Those that none can notice are in the file "equivalent" beside this
+one, with the reason, and do not count.  Only the tests of the room itself
+count.
 
 Not run by make check.  Needs clang, and what make check needs.
 """
@@ -20,6 +21,8 @@ import concurrent.futures
 import json
 import os
 import random
+import re
+import select
 import struct
 import subprocess
 import sys
@@ -43,25 +46,37 @@ def parse():
                    help='of each room, 100 by default; 0 for all')
     p.add_argument('--seed', type=int, default=1,
                    help='of the sample and of random tests, 1 by default')
+    p.add_argument('--at', action='append', metavar='FILE:LINE',
+                   help='all mutants of this line instead of a sample, such as '
+                   'store/arena.c:30; may be given several times')
+    p.add_argument('--plain', action='store_true',
+                   help='no tests with a sanitizer, which take much longer')
     p.add_argument('--jobs', type=int, default=os.cpu_count(), metavar='N',
                    help='tests at a time, as many as CPUs by default')
     p.add_argument('--cc', default='gcc', help='gcc by default')
     return p.parse_args()
 
 
-def tests_of(room):
-    """The names of a room's programs in programs.list."""
+def tests_of(room, is_plain):
+    """The names of a room's programs in programs.list, and of those with a
+    sanitizer."""
     names = []
     with open(os.path.join(TOP, 'tests/unit/programs.list')) as f:
         for line in f:
-            name = line.split()[0] if line.strip() else ''
-            if name.startswith(room + '/') and not line[0].isspace():
-                names.append(name)
-    return names
+            words = line.split()
+            if words and words[0].startswith(room + '/'):
+                names += [words[0], words[0] + '-asan']
+                if 'threads' in words:
+                    names.append(words[0] + '-tsan')
+    return [n for n in names if not is_plain or not is_sanitized(n)]
+
+
+def is_sanitized(test):
+    return test.endswith('-asan') or test.endswith('-tsan')
 
 
 def build(options, directory):
-    """Build the libraries with all mutants, and the plain tests."""
+    """Build the libraries with all mutants, and the tests."""
     mutants = os.path.join(directory, 'mutants')
     os.makedirs(mutants, exist_ok=True)
     environment = dict(os.environ, NULLBLK_ROOMS=' '.join(options.rooms),
@@ -81,117 +96,199 @@ def build(options, directory):
         do(os.path.join(TOP, 'configure'), 'CFLAGS=-O1 -w',
            'CC=%s %s %s' % (sys.executable, os.path.join(HERE, 'cc.py'),
                             options.cc))
-    programs = ['unit/' + t for room in options.rooms for t in tests_of(room)]
+    programs = ['unit/' + t for room in options.rooms
+                for t in tests_of(room, options.plain)]
     jobs = '-j%d' % options.jobs
     do('make', jobs, '-C', 'plugin')
     do('make', jobs, '-C', 'tests', *programs)
     return mutants
 
 
-def run_test(directory, test, limit, **environment):
-    """Returns whether the test passed, and how long it took, in seconds."""
-    tests = os.path.join(directory, 'tests')
-    environment = dict(os.environ, MALLOC_PERTURB_='165', srcdir=os.path.join(
-        TOP, 'tests'), top_srcdir=TOP, top_builddir=directory, **environment)
-    began = time.monotonic()
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen([os.path.join(tests, 'unit', test)],
-                                   cwd=tests, env=environment, stdout=out,
-                                   stderr=out, stdin=subprocess.DEVNULL,
-                                   start_new_session=True)
+def usage(group):
+    """How much CPU time the processes of a group have had, in seconds, and
+    whether one of their threads runs, or would if the machine had time for it."""
+    ticks, runs = 0, False
+    for process in filter(str.isdigit, os.listdir('/proc')):
         try:
-            passed = process.wait(limit) == 0
-        except subprocess.TimeoutExpired:
-            passed = False
-        try:
-            os.killpg(process.pid, 9)
-        except ProcessLookupError:
+            with open('/proc/%s/stat' % process) as f:
+                fields = f.read().rpartition(')')[2].split()
+            if int(fields[2]) != group:
+                continue
+            ticks += sum(map(int, fields[11:15]))
+            for task in os.listdir('/proc/%s/task' % process):
+                with open('/proc/%s/task/%s/stat' % (process, task)) as f:
+                    runs |= f.read().rpartition(')')[2].split()[0] in 'RDT'
+        except (FileNotFoundError, ProcessLookupError):
             pass
-        process.wait()
-    return passed, time.monotonic() - began
+    return ticks / os.sysconf('SC_CLK_TCK'), runs
+
+
+# So long no thread of a test has anything to do, if it waits for ever; so much
+# more CPU time than without a mutant it takes, if it has a loop for ever; and so
+# long one runs in any case.  All in seconds.
+IDLE, MORE_CPU, TOO_LONG = 15, 1, 900
+
+
+def await_end(process, cpu):
+    """Read what a test writes, which takes CPU seconds without a mutant, up to
+    the first case that fails.  Returns 'failed', 'ended', 'hangs' or 'slow'."""
+    text = b''
+    began = looked = last = time.monotonic()
+    had = 0
+    while True:
+        if select.select([process.stdout], [], [], 1)[0]:
+            more = os.read(process.stdout.fileno(), 65536)
+            if not more:
+                return 'ended'
+            text += more
+            for line in text.split(b'\n')[:-1]:
+                if line.startswith(b'not ok') and b'# SKIP' not in line:
+                    return 'failed'
+            text = text.rpartition(b'\n')[2]
+        now = time.monotonic()
+        if now - looked < 1:
+            continue
+        looked = now
+        has, runs = usage(process.pid)
+        if runs or has != had:
+            had, last = has, now
+        if now - last > IDLE or has > MORE_CPU + 5 * cpu:
+            return 'hangs'
+        if now - began > TOO_LONG:
+            return 'slow'
+
+
+def run_test(directory, test, cpu, **environment):
+    """Run a test, which takes CPU seconds without a mutant.  Returns 'passed',
+    'failed', 'hangs', or 'slow' if it is none of these, and its CPU time."""
+    tests = os.path.join(directory, 'tests')
+    environment = dict(
+        os.environ, MALLOC_PERTURB_='165', srcdir=os.path.join(TOP, 'tests'),
+        TSAN_OPTIONS='halt_on_error=1', UBSAN_OPTIONS='halt_on_error=1',
+        top_srcdir=TOP, top_builddir=directory, **environment)
+    process = subprocess.Popen([os.path.join(tests, 'unit', test)], cwd=tests,
+                               env=environment, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL,
+                               stdin=subprocess.DEVNULL,
+                               start_new_session=True)
+    result = await_end(process, cpu)
+    if result != 'ended':
+        end(process)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = status
+    # What it has started may still be there.
+    end(process)
+    process.stdout.close()
+    if result == 'ended':
+        result = 'passed' if status == 0 else 'failed'
+    return result, used.ru_utime + used.ru_stime
+
+
+def end(process):
+    try:
+        os.killpg(process.pid, 9)
+    except ProcessLookupError:
+        pass
 
 
 def find_reached(directory, test, seed):
-    """Which mutants a test comes by, and how long it takes."""
+    """Which mutants a test comes by, and its CPU time."""
     with tempfile.TemporaryDirectory() as tmp:
         name = os.path.join(tmp, 'reached')
-        passed, seconds = run_test(directory, test, 600,
-                                   NULLBLK_MUTANT='reached',
-                                   NULLBLK_REACHED=name, NULLBLK_SEED=seed)
-        if not passed:
-            sys.exit('%s fails without a mutant' % test)
+        result, cpu = run_test(directory, test, 600, NULLBLK_MUTANT='reached',
+                               NULLBLK_REACHED=name, NULLBLK_SEED=seed)
+        if result != 'passed':
+            sys.exit('%s without a mutant: %s' % (test, result))
         data = b''
         if os.path.exists(name):
             with open(name, 'rb') as f:
                 data = f.read()
-    return {n for (n,) in struct.iter_unpack('=I', data)}, seconds
+    return {n for (n,) in struct.iter_unpack('=I', data)}, cpu
+
+
+def pattern(text):
+    """An expression of a text in which * is anything."""
+    return re.compile('.*'.join(map(re.escape, text.split('*'))), re.DOTALL)
 
 
 def read_equivalent():
-    """Those that no test can notice."""
-    known = set()
-    path = os.path.join(HERE, 'equivalent')
-    with open(path) as f:
+    """Those that no test can notice: an expression for each column."""
+    known = []
+    with open(os.path.join(HERE, 'equivalent')) as f:
         for line in f:
             if line.strip() and line[0] != '#':
-                known.add(tuple(w.strip() for w in line.split(' | ', 2)))
+                known.append([pattern(w.strip())
+                              for w in line.split(' | ', 2)])
     return known
 
 
-def key_of(file, mutant):
-    return file, mutant['kind'], ' '.join(mutant['text'].split())
+def is_known(known, file, mutant):
+    columns = file, mutant['kind'], mutant['text']
+    return any(all(map(re.Pattern.fullmatch, line, columns)) for line in known)
 
 
 def look_at(directory, mutant, tests, seed):
-    """The test that notices a mutant, or None."""
-    for seconds, test in tests:
-        passed, _ = run_test(directory, test, 5 + 20 * seconds,
-                             NULLBLK_MUTANT=str(mutant['number']),
-                             NULLBLK_SEED=seed)
-        if not passed:
-            return test
-    return None
+    """The test that notices a mutant, or None, and how its last one ended."""
+    result = 'not reached'
+    for cpu, test in tests:
+        result, _ = run_test(directory, test, cpu, NULLBLK_SEED=seed,
+                             NULLBLK_MUTANT=str(mutant['number']))
+        if result in ('failed', 'hangs'):
+            return test, result
+        if result == 'slow':
+            break
+    return None, result
 
 
 def look_at_room(options, directory, mutants, room, known):
     seed = str(options.seed)
-    tests = [(t, *find_reached(directory, t, seed)) for t in tests_of(room)]
+    tests = [(t, *find_reached(directory, t, seed))
+             for t in tests_of(room, options.plain)]
     every = []
     for name in sorted(os.listdir(mutants)):
         if name.startswith(room + ':') and name.endswith('.json'):
             with open(os.path.join(mutants, name)) as f:
                 listed = json.load(f)
             every += [(listed['file'], m) for m in listed['mutants']]
-    drawn = every
-    if 0 < options.sample < len(every):
+    if options.at:
+        drawn = [(file, m) for file, m in every
+                 if '%s:%d' % (file, m['line']) in options.at]
+    elif 0 < options.sample < len(every):
         drawn = random.Random(options.seed).sample(every, options.sample)
-    drawn = [(file, m) for file, m in drawn if key_of(file, m) not in known]
+    else:
+        drawn = every
+    unknown = [(file, m) for file, m in drawn if not is_known(known, file, m)]
 
     def look(entry):
-        number = entry[1]['number']
-        reaching = sorted((seconds, t) for t, reached, seconds in tests
-                          if number in reached)
-        return look_at(directory, entry[1], reaching, seed), bool(reaching)
+        file, mutant = entry
+        number = mutant['number']
+        reaching = sorted((is_sanitized(t), cpu, t)
+                          for t, reached, cpu in tests if number in reached)
+        test, result = look_at(directory, mutant, [r[1:] for r in reaching],
+                               seed)
+        if test is None or options.at:
+            print('%s:%d | %s | %s (%s%s)' % (
+                file, mutant['line'], mutant['kind'], mutant['text'], result,
+                ' ' + test if test else ''), flush=True)
+        return test, result
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        results = list(pool.map(look, drawn))
-    noticed = sum(r[0] is not None for r in results)
-    print('%-8s %6d mutants, %4d drawn, %4d noticed: %5.1f %%' %
-          (room, len(every), len(drawn), noticed,
-           100 * noticed / max(1, len(drawn))))
-    for (file, m), (test, is_reached) in zip(drawn, results):
-        if test is None:
-            print('  plugin/%s:%d: %s%s: %s' % (
-                file, m['line'], m['kind'], '' if is_reached else
-                ' (no test comes by)', ' '.join(m['text'].split())[:100]))
+        results = list(pool.map(look, unknown))
+    noticed = [r for r in results if r[0] is not None]
+    print('%-8s %5d mutants, %4d drawn, %3d equivalent, %4d noticed: %5.1f %%, '
+          '%d of them by a sanitizer, %d as a test hangs' %
+          (room, len(every), len(drawn), len(drawn) - len(unknown),
+           len(noticed), 100 * len(noticed) / max(1, len(unknown)),
+           sum(is_sanitized(r[0]) for r in noticed),
+           sum(r[1] == 'hangs' for r in noticed)))
     sys.stdout.flush()
-    return 10 * noticed >= 9 * len(drawn)
+    return 10 * len(noticed) >= 9 * len(unknown)
 
 
 def main():
     options = parse()
     for room in options.rooms:
-        if not tests_of(room):
+        if not tests_of(room, True):
             sys.exit('%s: no room of plugin/ with tests' % room)
     known = read_equivalent()
     with tempfile.TemporaryDirectory() as temporary:
