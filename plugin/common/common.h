@@ -21,5 +21,6 @@
 #include "random.h"
 #include "size.h"
 #include "textfile.h"
+#include "wide.h"
 
 #endif /* NULLBLK_COMMON_H */

@@ -9,15 +9,11 @@
 #include "buffer.h"
 #include "common/common.h"
 
-__extension__ typedef unsigned __int128 wide;
-
 /* A * B / C, rounded up; C is not 0. */
 static uint64_t
 scale_up (uint64_t a, uint64_t b, uint64_t c)
 {
-  const wide r = ((wide) a * b + c - 1) / c;
-
-  return r < UINT64_MAX ? (uint64_t) r : UINT64_MAX;
+  return wide_quotient_up (wide_product (a, b), c);
 }
 
 uint64_t
@@ -39,7 +35,7 @@ drained_to (const struct buffer *b, uint64_t moment, uint64_t dirty,
 {
   const uint64_t left = b->empty_at - moment;
 
-  return b->empty_at - (uint64_t) ((wide) left * bytes / dirty);
+  return b->empty_at - wide_quotient (wide_product (left, bytes), dirty);
 }
 
 uint64_t

@@ -43,30 +43,31 @@ charge_operations (struct charge *c, const struct charge_settings *s,
 /*---------------------------------------------------------------------*/
 /* Credits */
 
+/* Up to N. */
+static void
+take_out (struct wide *level, struct wide n)
+{
+  *level = wide_difference (*level, wide_min (*level, n));
+}
+
 /* Add N, of which CAPACITY (times 10^9) may be there at once.  Returns the
  * moment from which on it is no more than that.
  */
 static uint64_t
-leaky_bucket_add (struct leaky_bucket *l, uint64_t rate, credits_wide capacity,
+leaky_bucket_add (struct leaky_bucket *l, uint64_t rate, struct wide capacity,
                   uint64_t n, uint64_t now)
 {
-  credits_wide gone, over;
+  struct wide over;
 
   if (now > l->since) {
-    gone = (credits_wide) rate * (now - l->since);
-    l->level -= min (l->level, gone);
+    take_out (&l->level, wide_product (rate, now - l->since));
     l->since = now;
   }
-  l->level += (credits_wide) n * NSEC_PER_SEC;
-  if (l->level <= capacity)
+  l->level = wide_sum (l->level, wide_product (n, NSEC_PER_SEC));
+  if (!wide_is_less (capacity, l->level))
     return now;
-  over = l->level - capacity;
-  if (over <= UINT64_MAX - rate)
-    over = ((uint64_t) over + rate - 1) / rate; /* much faster */
-  else
-    over = (over + rate - 1) / rate;
-  return moment_after (l->since,
-                       over < UINT64_MAX ? (uint64_t) over : UINT64_MAX);
+  over = wide_difference (l->level, capacity);
+  return moment_after (l->since, wide_quotient_up (over, rate));
 }
 
 uint64_t
@@ -74,9 +75,9 @@ credits_take (struct credits *c, const struct credit_settings *s, uint64_t n,
               uint64_t now)
 {
   const uint64_t paid = leaky_bucket_add (
-      &c->spent, s->base, (credits_wide) s->bucket * NSEC_PER_SEC, n, now);
+      &c->spent, s->base, wide_product (s->bucket, NSEC_PER_SEC), n, now);
   const uint64_t passed = leaky_bucket_add (
-      &c->pace, s->burst, (credits_wide) s->burst * GRACE, n, now);
+      &c->pace, s->burst, wide_product (s->burst, GRACE), n, now);
 
   c->bucket = s->bucket;
   return max (paid, passed);
@@ -85,19 +86,19 @@ credits_take (struct credits *c, const struct credit_settings *s, uint64_t n,
 void
 credits_return (struct credits *c, uint64_t n)
 {
-  const credits_wide taken = (credits_wide) n * NSEC_PER_SEC;
+  const struct wide taken = wide_product (n, NSEC_PER_SEC);
 
-  c->spent.level -= min (c->spent.level, taken);
-  c->pace.level -= min (c->pace.level, taken);
+  take_out (&c->spent.level, taken);
+  take_out (&c->pace.level, taken);
 }
 
 void
 credits_begin_anew (struct credits *c)
 {
-  const credits_wide bucket = (credits_wide) c->bucket * NSEC_PER_SEC;
+  const struct wide bucket = wide_product (c->bucket, NSEC_PER_SEC);
 
-  c->spent.level = min (c->spent.level, bucket);
-  c->pace.level = 0;
+  c->spent.level = wide_min (c->spent.level, bucket);
+  c->pace.level = (struct wide){0, 0};
 }
 
 /*---------------------------------------------------------------------*/

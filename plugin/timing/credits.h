@@ -30,8 +30,6 @@
 
 #include "common/common.h"
 
-__extension__ typedef unsigned __int128 credits_wide;
-
 /* Operations, or bytes.  A bucket that takes longer than some decades to fill
  * is as good as none.
  */
@@ -42,8 +40,8 @@ struct credit_settings {
 };
 
 struct leaky_bucket {
-  credits_wide level; /* times 10^9 */
-  uint64_t since;     /* a moment */
+  struct wide level; /* times 10^9 */
+  uint64_t since;    /* a moment */
 };
 
 /* All zeroes are a full bucket of credits. */
