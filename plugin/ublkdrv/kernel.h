@@ -122,7 +122,7 @@ struct ublk_params {
   uint32_t max_open_zones;
   uint32_t max_active_zones;
   uint32_t max_append_sectors;
-  uint8_t reserved_too[20];
+  uint8_t reserved_too[24]; /* and up to a multiple of 8 bytes */
 };
 
 _Static_assert(sizeof (struct ublk_params) == 112, "as the kernel has it");
