@@ -142,8 +142,8 @@ bool params_hint (const struct params *p, struct message *hint);
  * the machine, and fill in the defaults that depend on something.  MEMORY is
  * the memory in bytes that the machine can give (machine_memory), ROOM the
  * largest limit that this process has address space for (arena_max_limit_here),
- * UNIT the least that memory mode takes at a time (arena_unit).  Returns 0 or
- * -EINVAL.
+ * UNIT the least that memory mode takes at a time (arena_unit).  Returns 0,
+ * -ENOMEM, or -EINVAL with the reason in *why.
  */
 int params_complete (struct params *p, uint64_t memory, uint64_t room,
                      uint64_t unit, struct message *why);

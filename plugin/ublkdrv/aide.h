@@ -2,8 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The aide: a process beside the one that serves a device.  It does what may
- * wait for the device: looking who uses it, flushing it, starting and stopping
- * it.
+ * wait for the device: finding out who uses it, flushing, starting, stopping
+ * and deleting it.
  *
  * A process that waits for a device cannot be killed before the device's
  * requests have ended, and the kernel ends the requests of a killed server only

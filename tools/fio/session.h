@@ -5,7 +5,7 @@
  *
  *     queue        commit              getevents            event
  *       v            v                     v                  ^
- *     session_add  session_send        session_wait      session_take
+ *     session_add  session_commit      session_wait      session_take
  *       |            |                     |                  |
  *       +-> channel -+-> socket ─> server ─> socket -> answers +
  *
