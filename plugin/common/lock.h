@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A mutex taken and released.  Neither can fail unless the program is wrong:
- * every mutex is initialised, and only its holder releases it.
+ * A mutex locked and unlocked.  Neither can fail unless the program is wrong:
+ * every mutex is initialised, and only its holder unlocks it.
  */
 
 #ifndef NULLBLK_LOCK_H

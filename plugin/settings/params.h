@@ -134,7 +134,8 @@ void params_clear (struct params *p);
 int params_set (struct params *p, const char *key, const char *value,
                 struct message *why);
 
-/* Is there a value that is allowed, and probably a mistake?  *hint says which.
+/* Has the user given a value that is allowed, but is probably a mistake?  If
+ * so, *hint says which parameter, and why.
  */
 bool params_hint (const struct params *p, struct message *hint);
 

@@ -26,8 +26,8 @@
  * data: shared to look or to copy out, exclusive to change anything.  Beside
  * these, trees, the backlog, promises and copies have small locks of their own,
  * and the arena has one to grow.  The arena's budget and free chunks and a
- * volume's count of written pages are atomics, touched only when a page or chunk
- * is written for the first time or given back.
+ * volume's count of written pages are atomics, touched only when a page or
+ * chunk is written for the first time or given back.
  *
  * A read, a trim and an extent query take one stripe at a time.  A write takes
  * those of all its chunks, in ascending order, before it changes anything: so

@@ -47,7 +47,9 @@ int ublk_control_start (struct ublk_control *c, unsigned device, pid_t server);
  * another process can open it and fetch requests.
  */
 int ublk_control_begin_recovery (struct ublk_control *c, unsigned device);
-/* All has been fetched: SERVER serves it from now on. */
+/* End the recovery once SERVER has fetched a request for each tag: SERVER
+ * serves the device from now on.
+ */
 int ublk_control_end_recovery (struct ublk_control *c, unsigned device,
                                pid_t server);
 int ublk_control_stop (struct ublk_control *c, unsigned device);

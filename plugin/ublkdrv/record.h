@@ -79,8 +79,9 @@ bool record_has_died (struct record *r);
  */
 int record_claim (struct record *r);
 
-/* Be the process of it from now on, instead of a dead one.  Returns -EAGAIN
- * where somebody else clears it, or is its process; or -ENOENT as above.
+/* Make this process the one that serves the record's device, in place of one
+ * that has died.  Returns -EAGAIN where somebody else clears the record, or is
+ * its process; or -ENOENT as above.
  */
 int record_adopt (struct record *r);
 
