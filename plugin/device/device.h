@@ -211,12 +211,12 @@ struct front_end {
   /* Answer the request that this thread serves, with DATA bytes of data, at the
    * moment DEADLINE (clock_now), spinning for the last SPIN nanoseconds.  Just
    * before that, DUE is called with a copy of the SIZE bytes at REQUEST, at
-   * most 384, as a rule by the same thread: DUE returns 0, or the negative
-   * errno that the request fails with after all, or 1 for no answer, or 2 for
-   * DUE to be called again at *MOMENT, which is the present one before.  OVER
-   * tells DUE that the client or the server has gone; then it does not return
-   * 2, and *MOMENT is the present one.  Returns false where the thread has to
-   * wait by itself.  NULL: the thread always has to.
+   * most 384, as a rule by the same thread.  On entry *MOMENT is the present
+   * moment.  DUE returns one of: 0; a negative errno, with which the request
+   * fails after all; 1: there is no answer; 2: DUE is to be called again at
+   * *MOMENT.  OVER tells DUE that the client or the server has gone; then it
+   * does not return 2.  Returns false where the thread has to wait by itself.
+   * NULL: the thread always has to.
    */
   bool (*defer) (uint64_t deadline, uint64_t spin,
                  int (*due) (void *request, uint64_t *moment, bool over),
@@ -231,10 +231,11 @@ struct front_end {
    * end copies the SIZE bytes at REQUEST, at most 384, and the N bytes at
    * PAYLOAD.  A thread that serves the connection calls TURN with both copies
    * once HASTEN was called for that copy of the request, or after the moment
-   * UNTIL.  If TURN returns true, DUE is called at *moment, or at once if that
-   * has passed, as for DEFER; if it returns false, TURN is called again in the
-   * same way, with *moment for UNTIL.  Where the client or the server goes away
-   * before, DUE is called, and TURN is not.
+   * UNTIL.  TURN returns true when the write is over: then DUE is called as for
+   * DEFER, at *moment, or at once if that has passed.  TURN returns false when
+   * the write still has to wait: then it is called again, once HASTEN was
+   * called or after *moment.  Where the client or the server goes away before,
+   * DUE is called, and TURN is not.
    *
    * Returns the copy of the request, or NULL where the thread has to wait by
    * itself.  With a copy, the caller reports success; the front end keeps that

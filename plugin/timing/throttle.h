@@ -8,10 +8,10 @@
  *
  * Requests that count for the same limits are a flow, in which one follows
  * another, first come, first served; a request is through when its last byte
- * is.  Nothing runs in the background.  Of a flow only its front is known, the
- * moment up to which it is booked, and the most bytes and operations a second
- * that it has booked up to there.  Up to the fronts of the other flows, a flow
- * gets what these leave of a limit.
+ * is.  Nothing runs in the background.  Two things are known of a flow: its
+ * front, which is the moment up to which it is booked, and the highest rates,
+ * in bytes and operations a second, that it has booked up to there.  Before the
+ * front of another flow, a flow gets what the other leaves of a limit.
  *
  *     mbps=20 read-mbps=15
  *     reads    |==== 15 ====|                  arrive first, 15 MiB
