@@ -238,7 +238,9 @@ same_names ()
 # of what they depend on.
 step_rpm-install ()
 {
-  local rpm=(rpm --force-debian --dbpath /tmp/rpmdb --nodeps)
+  # Scripts have no PATH but this.
+  local rpm=(rpm --force-debian --dbpath /tmp/rpmdb --nodeps
+    --define '_install_script_path /tmp/bin:/sbin:/bin:/usr/sbin:/usr/bin')
 
   install rpm
   files_of_debs >/tmp/debs
