@@ -35,18 +35,10 @@ static const char *const presets[][12] = {
 static struct devices *devices;
 static char text[128 * 1024 + 1];
 
-static int
-give_up (void *opaque, uint64_t nsec)
-{
-  (void) opaque;
-  (void) nsec;
-  return -ESHUTDOWN;
-}
-
 static void
 make_devices (unsigned which)
 {
-  const struct front_end front_end = {.wait = {.sleep_for = give_up}};
+  const struct front_end front_end = {.wait = {.sleep_for = fuzz_give_up}};
   const char *const *given;
   struct message why;
   struct params p;

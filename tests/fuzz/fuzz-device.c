@@ -149,14 +149,6 @@ find_free (void)
   return NULL;
 }
 
-static int
-give_up (void *opaque, uint64_t nsec)
-{
-  (void) opaque;
-  (void) nsec;
-  return -ESHUTDOWN;
-}
-
 static void
 disconnect (void)
 {
@@ -412,8 +404,13 @@ run_one (bool over)
 /*---------------------------------------------------------------------*/
 /* Operations */
 
-static void
-take_place (struct input *in, uint64_t *offset, uint32_t *count)
+struct where {
+  uint64_t offset;
+  uint32_t count;
+};
+
+static struct where
+take_where (struct input *in)
 {
   const uint64_t block = devices->settings.block_size;
   uint64_t first = take (in, 2) % NR_SECTORS;
@@ -428,10 +425,9 @@ take_place (struct input *in, uint64_t *offset, uint32_t *count)
     n = LONGEST;
   if (n > NR_SECTORS - first)
     n = NR_SECTORS - first;
-  *offset = first * SECTOR;
-  *count = n * SECTOR;
   asked_first = first;
   asked_n = n;
+  return (struct where){.offset = first * SECTOR, .count = n * SECTOR};
 }
 
 /* Of zones, all that a command or a trim may touch. */
@@ -445,103 +441,94 @@ forget_zones (uint64_t offset, uint64_t count)
   set_content (start / SECTOR, (end - start) / SECTOR, ANYTHING, true);
 }
 
-/* At the write pointer of the zone of *offset, where the most is allowed. */
+/* At the write pointer of the zone of *AT, where the most is allowed. */
 static void
-move_to_wp (uint64_t *offset, uint32_t *count)
+move_to_wp (struct where *at)
 {
   struct zone_descriptor z;
-  const uint64_t zone = *offset / devices->settings.zones.zone_size;
+  const uint64_t zone = at->offset / devices->settings.zones.zone_size;
 
   zones_read_table (d->zones, zone, &z, 1);
   if (z.wp == ZONE_NO_WP || z.wp >= z.start + z.capacity)
     return;
-  *offset = z.wp * SECTOR;
-  if (*count > SIZE - *offset)
-    *count = SIZE - *offset;
-  asked_first = *offset / SECTOR;
-  asked_n = *count / SECTOR;
+  at->offset = z.wp * SECTOR;
+  if (at->count > SIZE - at->offset)
+    at->count = SIZE - at->offset;
+  asked_first = at->offset / SECTOR;
+  asked_n = at->count / SECTOR;
 }
 
 static void
 do_read (struct connection *c, struct input *in)
 {
-  uint64_t offset;
-  uint32_t count;
+  const struct where at = take_where (in);
   int r;
 
-  take_place (in, &offset, &count);
   asked_n = 0;
   memset (buf, 0xee, sizeof buf);
-  r = device_read (c, buf, count, offset);
+  r = device_read (c, buf, at.count, at.offset);
   CHECK (r <= 0 || r == DEVICE_HELD);
   if (r == 0 && devices->store != NULL)
-    check_data (buf, offset / SECTOR, count / SECTOR);
+    check_data (buf, at.offset / SECTOR, at.count / SECTOR);
+}
+
+/* A request at AT, with FUA or without, has made the data WHAT if R says so,
+ * and if it waits for nothing but its deadline: as many wait now as before.
+ */
+static void
+has_changed (const struct where *at, uint16_t what, bool fua, int r,
+             unsigned waiting_before)
+{
+  CHECK (r <= 0 || r == DEVICE_HELD);
+  if (r == 0 && count_pending () == waiting_before)
+    set_content (at->offset / SECTOR, at->count / SECTOR, what, !fua);
+  else
+    set_content (at->offset / SECTOR, at->count / SECTOR, ANYTHING, true);
 }
 
 static void
 do_write (struct connection *c, struct input *in, bool at_wp)
 {
-  unsigned waiting = count_pending ();
-  uint64_t offset;
-  uint32_t count;
-  bool fua;
-  int r;
+  const unsigned waiting = count_pending ();
+  struct where at = take_where (in);
+  const bool fua = take (in, 1) % 2;
 
-  take_place (in, &offset, &count);
-  fua = take (in, 1) % 2;
   if (at_wp && d->zones != NULL)
-    move_to_wp (&offset, &count);
+    move_to_wp (&at);
   last_byte += 1 + (last_byte == 255);
-  memset (buf, last_byte, count);
-  r = device_write (c, buf, count, offset, fua);
-  CHECK (r <= 0 || r == DEVICE_HELD);
-  /* A write that waits for nothing but its deadline is done. */
-  if (r == 0 && count_pending () == waiting)
-    set_content (offset / SECTOR, count / SECTOR, last_byte, !fua);
-  else
-    set_content (offset / SECTOR, count / SECTOR, ANYTHING, true);
+  memset (buf, last_byte, at.count);
+  has_changed (&at, last_byte, fua,
+               device_write (c, buf, at.count, at.offset, fua), waiting);
 }
 
 static void
 do_zero (struct connection *c, struct input *in)
 {
-  unsigned waiting = count_pending ();
-  uint64_t offset;
-  uint32_t count;
-  unsigned how;
-  int r;
+  const unsigned waiting = count_pending ();
+  struct where at = take_where (in);
+  const unsigned how = take (in, 1);
 
-  take_place (in, &offset, &count);
-  how = take (in, 1);
   if (how & 4 && d->zones != NULL)
-    move_to_wp (&offset, &count);
-  r = device_zero (c, count, offset, how & 1, how & 2);
-  CHECK (r <= 0 || r == DEVICE_HELD);
-  set_content (offset / SECTOR, count / SECTOR,
-               r == 0 && count_pending () == waiting ? 0 : ANYTHING,
-               !(how & 2));
+    move_to_wp (&at);
+  has_changed (&at, 0, how & 2,
+               device_zero (c, at.count, at.offset, how & 1, how & 2), waiting);
 }
 
 static void
 do_trim (struct connection *c, struct input *in)
 {
   const bool can = device_can_discard (d);
-  unsigned waiting = count_pending ();
-  uint64_t offset;
-  uint32_t count;
-  bool fua;
-  int r;
+  const unsigned waiting = count_pending ();
+  const struct where at = take_where (in);
+  const bool fua = take (in, 1) % 2;
+  const int r = device_trim (c, at.count, at.offset, fua);
 
-  take_place (in, &offset, &count);
-  fua = take (in, 1) % 2;
-  r = device_trim (c, count, offset, fua);
-  CHECK (r <= 0 || r == DEVICE_HELD);
-  if (d->zones != NULL)
-    forget_zones (offset, count);
-  else if (r != 0 || count_pending () != waiting)
-    set_content (offset / SECTOR, count / SECTOR, ANYTHING, true);
-  else if (can)
-    set_content (offset / SECTOR, count / SECTOR, 0, !fua);
+  if (d->zones != NULL) {
+    CHECK (r <= 0 || r == DEVICE_HELD);
+    forget_zones (at.offset, at.count);
+  }
+  else if (can || r != 0 || count_pending () != waiting)
+    has_changed (&at, 0, fua, r, waiting);
 }
 
 static void
@@ -561,37 +548,35 @@ do_flush (struct connection *c)
 static void
 do_append (struct connection *c, struct input *in)
 {
-  uint64_t offset, start;
-  uint32_t count;
+  const struct where at = take_where (in);
+  uint64_t start, place = 0;
   int r;
 
-  take_place (in, &offset, &count);
   if (d->zones == NULL)
     return;
-  start = offset - offset % devices->settings.zones.zone_size;
-  offset = 0;
+  start = at.offset - at.offset % devices->settings.zones.zone_size;
   asked_first = start / SECTOR;
   asked_n = devices->settings.zones.zone_size / SECTOR;
-  r = device_append (c, buf, count, start, false, &offset);
+  r = device_append (c, buf, at.count, start, false, &place);
   CHECK (r <= 0 || r == DEVICE_HELD);
   /* One that corrupt=stale has lost may have had no room. */
   if (r == 0 && is_trusted)
-    CHECK (offset >= start && offset + count <= start + asked_n * SECTOR);
+    CHECK (place >= start && place + at.count <= start + asked_n * SECTOR);
   forget_zones (start, 1);
 }
 
 static void
 do_extent (struct connection *c, struct input *in)
 {
-  uint64_t offset, end, at;
+  const struct where asked = take_where (in);
+  const uint64_t end = asked.offset + asked.count;
+  uint64_t at, next;
   enum extent extent;
-  uint32_t count;
 
-  take_place (in, &offset, &count);
-  for (at = offset; at < offset + count; at = end) {
-    if (device_extent (c, offset + count - at, at, &extent, &end) != 0)
+  for (at = asked.offset; at < end; at = next) {
+    if (device_extent (c, end - at, at, &extent, &next) != 0)
       break;
-    CHECK (end > at && end <= offset + count);
+    CHECK (next > at && next <= end);
     CHECK (extent <= EXTENT_HOLE);
   }
 }
@@ -709,7 +694,7 @@ make_devices (struct input *in)
 {
   const char *const *preset = presets[take (in, 1) % NR_PRESETS];
   const unsigned can = take (in, 1);
-  struct front_end front_end = {.wait = {.sleep_for = give_up},
+  struct front_end front_end = {.wait = {.sleep_for = fuzz_give_up},
                                 .disconnect = disconnect,
                                 .report = report,
                                 .hasten = hasten,

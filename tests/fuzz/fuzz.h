@@ -10,6 +10,7 @@
 #ifndef NULLBLK_FUZZ_H
 #define NULLBLK_FUZZ_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -86,6 +87,15 @@ void fuzz_begin (void);
  * could end that wait, and the fuzzer ends.
  */
 extern bool (*fuzz_others) (void);
+
+/* A wait_ops.sleep_for by which no request waits: the server ends. */
+static inline int
+fuzz_give_up (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  (void) nsec;
+  return -ESHUTDOWN;
+}
 
 /* What each file holds that is read whole (textfile.h), if its name ends in
  * "F"; others are not there.  NULL: none is there.
