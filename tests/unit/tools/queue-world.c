@@ -41,32 +41,28 @@ struct io_uring_sqe *
 ring_get_sqe (struct ring *r, struct event *event)
 {
   (void) r;
-  if (kernel.nr_entries == MOST)
-    abort ();
-  kernel.events[kernel.nr_entries] = event;
-  return &kernel.entries[kernel.nr_entries++];
+  return fake_ring_get_sqe (&kernel.ring, event);
+}
+
+static void
+take_entry (const struct io_uring_sqe *sqe, struct event *event)
+{
+  struct ublksrv_io_cmd answer;
+
+  if (sqe->opcode == IORING_OP_TIMEOUT)
+    kernel.second = event;
+  if (sqe->opcode != IORING_OP_URING_CMD)
+    return;
+  memcpy (&answer, sqe->cmd, sizeof answer);
+  kernel.fetches[answer.tag] = event;
+  if (sqe->cmd_op == UBLK_U_IO_COMMIT_AND_FETCH_REQ && kernel.nr_answers < MOST)
+    kernel.answers[kernel.nr_answers++] = answer;
 }
 
 void
 take_commands (void)
 {
-  const struct io_uring_sqe *sqe;
-  struct ublksrv_io_cmd answer;
-  unsigned i;
-
-  for (i = 0; i < kernel.nr_entries; i++) {
-    sqe = &kernel.entries[i];
-    if (sqe->opcode == IORING_OP_TIMEOUT)
-      kernel.second = kernel.events[i];
-    if (sqe->opcode != IORING_OP_URING_CMD)
-      continue;
-    memcpy (&answer, sqe->cmd, sizeof answer);
-    kernel.fetches[answer.tag] = kernel.events[i];
-    if (sqe->cmd_op == UBLK_U_IO_COMMIT_AND_FETCH_REQ &&
-        kernel.nr_answers < MOST)
-      kernel.answers[kernel.nr_answers++] = answer;
-  }
-  kernel.nr_entries = 0;
+  fake_ring_take (&kernel.ring, take_entry);
 }
 
 void

@@ -18,6 +18,7 @@
 
 #include <liburing.h>
 
+#include "fake-ring.h"
 #include "ublk/link.h"
 #include "ublk/queue.h"
 #include "ublkdrv/ublkdrv.h"
@@ -38,9 +39,7 @@ extern struct zone_descriptor table[NR_ZONES];
 
 extern struct fake_kernel {
   struct ublksrv_io_desc *requests;
-  struct io_uring_sqe entries[MOST];
-  struct event *events[MOST];
-  unsigned nr_entries;
+  struct fake_ring ring;
   struct event *fetches[DEPTH]; /* NULL: the tag is being served */
   struct ublksrv_io_cmd answers[MOST];
   unsigned nr_answers;

@@ -20,6 +20,7 @@
 
 #include <liburing.h>
 
+#include "fake-ring.h"
 #include "one-device.h"
 #include "ublk/ublk-queue-internal.h"
 
@@ -40,9 +41,7 @@ static struct front_end front_end;
 static struct {
   int fd; /* of /dev/ublkcN */
   struct ublksrv_io_desc *requests;
-  struct io_uring_sqe entries[MOST];
-  struct event *events[MOST];
-  unsigned nr_entries;
+  struct fake_ring ring;
   struct event *fetches[DEPTH]; /* NULL: the tag is being served */
   struct event *wake;           /* NULL: nobody reads wake_fd */
   int wake_fd;
@@ -76,36 +75,25 @@ struct io_uring_sqe *
 ring_get_sqe (struct ring *r, struct event *event)
 {
   (void) r;
-  if (kernel.nr_entries == MOST)
-    abort ();
-  kernel.events[kernel.nr_entries] = event;
-  return &kernel.entries[kernel.nr_entries++];
+  return fake_ring_get_sqe (&kernel.ring, event);
 }
 
 static inline void
-take_entries (void)
+take_entry (const struct io_uring_sqe *sqe, struct event *event)
 {
-  const struct io_uring_sqe *sqe;
   struct ublksrv_io_cmd answer;
-  unsigned i;
 
-  for (i = 0; i < kernel.nr_entries; i++) {
-    sqe = &kernel.entries[i];
-    if (sqe->opcode == IORING_OP_URING_CMD) {
-      memcpy (&answer, sqe->cmd, sizeof answer);
-      if (kernel.fetches[answer.tag] != NULL)
-        abort (); /* it is answered twice */
-      kernel.fetches[answer.tag] = kernel.events[i];
-      if (sqe->cmd_op == UBLK_U_IO_COMMIT_AND_FETCH_REQ &&
-          kernel.nr_answers < MOST)
-        kernel.answers[kernel.nr_answers++] = answer;
-    }
-    else {
-      kernel.wake = kernel.events[i];
-      kernel.wake_fd = sqe->fd;
-    }
+  if (sqe->opcode != IORING_OP_URING_CMD) {
+    kernel.wake = event;
+    kernel.wake_fd = sqe->fd;
+    return;
   }
-  kernel.nr_entries = 0;
+  memcpy (&answer, sqe->cmd, sizeof answer);
+  if (kernel.fetches[answer.tag] != NULL)
+    abort (); /* it is answered twice */
+  kernel.fetches[answer.tag] = event;
+  if (sqe->cmd_op == UBLK_U_IO_COMMIT_AND_FETCH_REQ && kernel.nr_answers < MOST)
+    kernel.answers[kernel.nr_answers++] = answer;
 }
 
 static inline void
@@ -200,7 +188,7 @@ int
 ring_wait (struct ring *r, uint64_t nsec)
 {
   (void) r;
-  take_entries ();
+  fake_ring_take (&kernel.ring, take_entry);
   if (kernel.nr_done > 0 || is_woken (0)) {
     kernel.looks = 0;
     return 1;
@@ -240,7 +228,7 @@ int
 ring_run (struct ring *r, bool wait)
 {
   assert_false (wait);
-  take_entries ();
+  fake_ring_take (&kernel.ring, take_entry);
   ring_dispatch (r);
   return 0;
 }
