@@ -147,6 +147,15 @@ fill (unsigned tag, char byte, uint32_t size)
   assert_int_equal (pwrite (kernel.fd, data, size, place_of_data (tag)), size);
 }
 
+/* A write of bytes that are all BYTE; or a read into a buffer that has them. */
+static inline void
+ask_filled (unsigned tag, char byte, unsigned operation, uint64_t offset,
+            uint32_t size)
+{
+  fill (tag, byte, size);
+  ask (tag, operation, offset, size);
+}
+
 static inline void
 is_filled (unsigned tag, char byte, uint32_t size)
 {

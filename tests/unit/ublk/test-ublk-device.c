@@ -17,10 +17,8 @@
 static void
 write_two (void)
 {
-  fill (0, 'a', BLOCK);
-  ask (0, UBLK_IO_OP_WRITE, 0, BLOCK);
-  fill (1, 'b', 3 * BLOCK);
-  ask (1, UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, BLOCK, 3 * BLOCK);
+  ask_filled (0, 'a', UBLK_IO_OP_WRITE, 0, BLOCK);
+  ask_filled (1, 'b', UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, BLOCK, 3 * BLOCK);
 }
 
 static void
@@ -131,10 +129,8 @@ test_damage (void **state)
 static void
 write_durably (void)
 {
-  fill (0, 'a', 3 * BLOCK);
-  ask (0, UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, 0, 3 * BLOCK);
-  fill (1, 'b', BLOCK);
-  ask (1, UBLK_IO_OP_WRITE, 3 * BLOCK, BLOCK);
+  ask_filled (0, 'a', UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, 0, 3 * BLOCK);
+  ask_filled (1, 'b', UBLK_IO_OP_WRITE, 3 * BLOCK, BLOCK);
 }
 
 static void
@@ -170,8 +166,7 @@ test_fua (void **state)
 static void
 read_damaged (void)
 {
-  fill (0, 'x', BLOCK);
-  ask (0, UBLK_IO_OP_READ, 0, BLOCK);
+  ask_filled (0, 'x', UBLK_IO_OP_READ, 0, BLOCK);
 }
 
 static void
@@ -184,8 +179,7 @@ read_after (void)
   for (i = 0; i < BLOCK; i++)
     set += data[i] != 0;
   assert_int_not_equal (set, 0);
-  fill (1, 'x', 2 * BLOCK);
-  ask (1, UBLK_IO_OP_READ, MIB, 2 * BLOCK);
+  ask_filled (1, 'x', UBLK_IO_OP_READ, MIB, 2 * BLOCK);
   ask (2, UBLK_IO_OP_WRITE, 0, BLOCK);
 }
 
@@ -309,8 +303,7 @@ ask_to_hang (void)
 static void
 ask_beside (void)
 {
-  fill (1, 'b', BLOCK);
-  ask (1, UBLK_IO_OP_WRITE, 0, BLOCK);
+  ask_filled (1, 'b', UBLK_IO_OP_WRITE, 0, BLOCK);
 }
 
 static void
@@ -414,8 +407,7 @@ zone_is (uint64_t zone, enum zone_cond cond, uint64_t written)
 static void
 ask_zones (void)
 {
-  fill (0, 'a', BLOCK);
-  ask (0, UBLK_IO_OP_WRITE, ZONE, BLOCK);
+  ask_filled (0, 'a', UBLK_IO_OP_WRITE, ZONE, BLOCK);
   ask (1, UBLK_IO_OP_WRITE, 0, BLOCK);
   ask (2, UBLK_IO_OP_ZONE_OPEN, 2 * ZONE, 0);
   ask (3, UBLK_IO_OP_ZONE_FINISH, 3 * ZONE, 0);
@@ -496,10 +488,8 @@ test_zones (void **state)
 static void
 ask_appends (void)
 {
-  fill (0, 'a', BLOCK);
-  ask (0, UBLK_IO_OP_ZONE_APPEND, ZONE, BLOCK);
-  fill (1, 'b', 2 * BLOCK);
-  ask (1, UBLK_IO_OP_ZONE_APPEND | UBLK_IO_F_FUA, ZONE, 2 * BLOCK);
+  ask_filled (0, 'a', UBLK_IO_OP_ZONE_APPEND, ZONE, BLOCK);
+  ask_filled (1, 'b', UBLK_IO_OP_ZONE_APPEND | UBLK_IO_F_FUA, ZONE, 2 * BLOCK);
   ask (2, UBLK_IO_OP_ZONE_APPEND, 0, BLOCK);
 }
 
@@ -585,10 +575,8 @@ test_active (void **state)
 static void
 ask_early (void)
 {
-  fill (0, '2', BLOCK);
-  ask (0, UBLK_IO_OP_WRITE, ZONE + 2 * BLOCK, BLOCK);
-  fill (1, '1', BLOCK);
-  ask (1, UBLK_IO_OP_WRITE, ZONE + BLOCK, BLOCK);
+  ask_filled (0, '2', UBLK_IO_OP_WRITE, ZONE + 2 * BLOCK, BLOCK);
+  ask_filled (1, '1', UBLK_IO_OP_WRITE, ZONE + BLOCK, BLOCK);
   ask (2, UBLK_IO_OP_READ, 0, BLOCK);
 }
 
@@ -596,8 +584,7 @@ static void
 ask_first (void)
 {
   assert_int_equal (kernel.nr_answers, 1);
-  fill (3, '0', BLOCK);
-  ask (3, UBLK_IO_OP_WRITE, ZONE, BLOCK);
+  ask_filled (3, '0', UBLK_IO_OP_WRITE, ZONE, BLOCK);
 }
 
 static void

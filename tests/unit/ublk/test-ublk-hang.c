@@ -37,8 +37,7 @@ static void
 ask_three (void)
 {
   ask (0, UBLK_IO_OP_READ, 0, BLOCK);
-  fill (1, 'b', BLOCK);
-  ask (1, UBLK_IO_OP_WRITE, BLOCK, BLOCK);
+  ask_filled (1, 'b', UBLK_IO_OP_WRITE, BLOCK, BLOCK);
   ask (2, UBLK_IO_OP_READ, 2 * BLOCK, BLOCK);
   ask (3, UBLK_IO_OP_READ, 3 * BLOCK, BLOCK);
 }
@@ -178,13 +177,11 @@ static void
 ask_each (void)
 {
   add_rule ("hang");
-  fill (0, 'a', BLOCK);
-  ask (0, UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, 0, BLOCK);
+  ask_filled (0, 'a', UBLK_IO_OP_WRITE | UBLK_IO_F_FUA, 0, BLOCK);
   ask (1, UBLK_IO_OP_DISCARD, 2 * MIB, BLOCK);
   ask (2, UBLK_IO_OP_WRITE_ZEROES, 3 * MIB, BLOCK);
   ask (3, UBLK_IO_OP_FLUSH, 0, 0);
-  fill (4, 'x', BLOCK);
-  ask (4, UBLK_IO_OP_READ, 4 * MIB, BLOCK);
+  ask_filled (4, 'x', UBLK_IO_OP_READ, 4 * MIB, BLOCK);
 }
 
 static void
@@ -216,10 +213,8 @@ test_each (void **state)
 static void
 ask_null (void)
 {
-  fill (0, 'x', BLOCK);
-  ask (0, UBLK_IO_OP_READ, 0, BLOCK);
-  fill (1, 'x', BLOCK);
-  ask (1, UBLK_IO_OP_READ, BLOCK, BLOCK);
+  ask_filled (0, 'x', UBLK_IO_OP_READ, 0, BLOCK);
+  ask_filled (1, 'x', UBLK_IO_OP_READ, BLOCK, BLOCK);
 }
 
 static void
@@ -247,8 +242,7 @@ static void
 ask_others (void)
 {
   ask (0, UBLK_IO_OP_READ, 0, BLOCK);
-  fill (1, 'a', BLOCK);
-  ask (1, UBLK_IO_OP_WRITE, 0, BLOCK);
+  ask_filled (1, 'a', UBLK_IO_OP_WRITE, 0, BLOCK);
   ask (2, UBLK_IO_OP_FLUSH, 0, 0);
 }
 
@@ -286,14 +280,10 @@ condition_of (uint64_t zone)
 static void
 ask_zones (void)
 {
-  fill (0, '1', BLOCK);
-  ask (0, UBLK_IO_OP_WRITE, ZONE + BLOCK, BLOCK);
-  fill (1, '0', BLOCK);
-  ask (1, UBLK_IO_OP_WRITE, ZONE, BLOCK);
-  fill (2, 'a', BLOCK);
-  ask (2, UBLK_IO_OP_ZONE_APPEND, 2 * ZONE, BLOCK);
-  fill (3, 'b', BLOCK);
-  ask (3, UBLK_IO_OP_ZONE_APPEND, 2 * ZONE, BLOCK);
+  ask_filled (0, '1', UBLK_IO_OP_WRITE, ZONE + BLOCK, BLOCK);
+  ask_filled (1, '0', UBLK_IO_OP_WRITE, ZONE, BLOCK);
+  ask_filled (2, 'a', UBLK_IO_OP_ZONE_APPEND, 2 * ZONE, BLOCK);
+  ask_filled (3, 'b', UBLK_IO_OP_ZONE_APPEND, 2 * ZONE, BLOCK);
   ask (4, UBLK_IO_OP_ZONE_FINISH, 3 * ZONE, 0);
   ask (5, UBLK_IO_OP_ZONE_OPEN, 4 * ZONE, 0);
 }
