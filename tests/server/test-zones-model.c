@@ -17,7 +17,6 @@
 #include "zones/random-model.h"
 
 #define DEFAULT_OPERATIONS 8000
-#define EACH 500 /* operations on one device */
 
 static struct model m;
 static struct nbd_handle *data, *zones, *config;
@@ -124,15 +123,6 @@ compare_read (uint64_t count, uint64_t offset)
     fail_msg ("%s: other data", last);
 }
 
-static void
-compare_data (void)
-{
-  int i;
-
-  for (i = 0; i < m.nr_zones; i++)
-    compare_read (m.zones[i].len, m.zones[i].start);
-}
-
 /* The extents of one answer, a letter a block, as the model has them. */
 struct letters {
   char letter[MODEL_MAX_SIZE / BLOCK];
@@ -217,18 +207,6 @@ do_trim (uint64_t *random)
                    model_trim (&m, count, offset));
 }
 
-static int
-random_command (uint64_t *random, int zone)
-{
-  static const int usual[] = {M_EMPTY,    M_EMPTY,  M_EMPTY,
-                              M_EXP_OPEN, M_CLOSED, M_FULL};
-
-  if (m.zones[zone].wp == MODEL_NO_WP && random_below (random, 2) == 0)
-    return m.zones[zone].cond;
-  return random_below (random, 12) == 0 ? (int) random_below (random, 16)
-                                        : usual[random_below (random, 6)];
-}
-
 /* To one zone, or to up to four: the first that fails ends it. */
 static void
 do_commands (uint64_t *random)
@@ -243,7 +221,7 @@ do_commands (uint64_t *random)
     n = m.nr_zones - first;
   memset (d, 0, sizeof d);
   for (i = 0; i < n; i++)
-    d[i].cond = random_command (random, first + i);
+    d[i].cond = random_command (&m, random, first + i);
   snprintf (last, sizeof last, "%d commands from zone %d: %d ...", n, first,
             d[0].cond);
   for (i = 0; i < n && model_r == 0; i++)
@@ -286,38 +264,33 @@ do_something (uint64_t *random)
 }
 
 static void
-run (const char *what, bool limits)
+destroy (void)
 {
-  const uint64_t operations = nr_operations (DEFAULT_OPERATIONS);
-  uint64_t random = new_seed (what), n = 0, i;
-
-  while (n < operations / 2) {
-    serve_zones (&random, limits);
-    compare_table ();
-    for (i = 0; i < EACH && n < operations / 2; i++, n++) {
-      do_something (&random);
-      compare_table ();
-      if (i % 50 == 0)
-        compare_data ();
-    }
-    compare_data ();
-    assert_int_equal (stop_server (NULL), 0);
-  }
-  printf ("# %s: %" PRIu64 " operations\n", what, n);
+  assert_int_equal (stop_server (NULL), 0);
 }
+
+static const struct model_test test = {
+    .create = serve_zones,
+    .destroy = destroy,
+    .operate = do_something,
+    .compare_table = compare_table,
+    .compare_read = compare_read,
+    .each = 500,
+    .data_every = 50,
+};
 
 static void
 without_limits (void **state)
 {
   (void) state;
-  run ("without limits", false);
+  run_model_test (&m, &test, nr_operations (DEFAULT_OPERATIONS) / 2, false);
 }
 
 static void
 with_limits (void **state)
 {
   (void) state;
-  run ("with limits", true);
+  run_model_test (&m, &test, nr_operations (DEFAULT_OPERATIONS) / 2, true);
 }
 
 static const struct CMUnitTest tests[] = {

@@ -64,6 +64,23 @@ random_trim (const struct model *m, uint64_t *random, uint64_t *count)
   return offset;
 }
 
+/* For a command to ZONE, which may be one that is not there: a condition.
+ * Those that end in read-only and offline zones are rarer, and zones that are
+ * so are brought back.
+ */
+static inline int
+random_command (const struct model *m, uint64_t *random, uint64_t zone)
+{
+  static const int usual[] = {M_EMPTY,    M_EMPTY,  M_EMPTY,
+                              M_EXP_OPEN, M_CLOSED, M_FULL};
+
+  if (zone < (uint64_t) m->nr_zones && m->zones[zone].wp == MODEL_NO_WP &&
+      random_below (random, 2) == 0)
+    return m->zones[zone].cond;
+  return random_below (random, 12) == 0 ? (int) random_below (random, 16)
+                                        : usual[random_below (random, 6)];
+}
+
 /* Of all zones, after what is called LAST. */
 static inline void
 compare_descriptors (const struct model *m, const struct zone_descriptor *r,
@@ -85,6 +102,49 @@ compare_descriptors (const struct model *m, const struct zone_descriptor *r,
                 last, i, r[i].cond, (unsigned long long) le64toh (r[i].wp),
                 zone->cond, (unsigned long long) zone->wp / 512);
   }
+}
+
+/* A test of a device that is made anew now and then. */
+struct model_test {
+  void (*create) (uint64_t *random, bool limits); /* both */
+  void (*destroy) (void);
+  void (*operate) (uint64_t *random); /* once, and compare the results */
+  void (*compare_table) (void);
+  void (*compare_read) (uint64_t count, uint64_t offset);
+  uint64_t each;       /* operations on one device */
+  uint64_t data_every; /* so many operations all data is compared */
+};
+
+/* Zone by zone, as most reads of everything fail somewhere. */
+static inline void
+compare_data (const struct model *m, const struct model_test *t)
+{
+  int i;
+
+  for (i = 0; i < m->nr_zones; i++)
+    t->compare_read (m->zones[i].len, m->zones[i].start);
+}
+
+static inline void
+run_model_test (const struct model *m, const struct model_test *t,
+                uint64_t operations, bool limits)
+{
+  const char *what = limits ? "with limits" : "without limits";
+  uint64_t random = new_seed (what), n = 0, i;
+
+  while (n < operations) {
+    t->create (&random, limits);
+    t->compare_table ();
+    for (i = 0; i < t->each && n < operations; i++, n++) {
+      t->operate (&random);
+      t->compare_table ();
+      if (i % t->data_every == 0)
+        compare_data (m, t);
+    }
+    compare_data (m, t);
+    t->destroy ();
+  }
+  printf ("# %s: %llu operations\n", what, (unsigned long long) n);
 }
 
 #endif /* NULLBLK_RANDOM_MODEL_H */

@@ -19,7 +19,6 @@
 #else
 #define DEFAULT_OPERATIONS 2000000
 #endif
-#define EACH 10000 /* operations on one device */
 
 static struct zoned d;
 static struct model m;
@@ -108,16 +107,6 @@ compare_read (uint64_t count, uint64_t offset)
     fail_msg ("%s: other data", last);
 }
 
-/* Zone by zone, as most reads of everything fail somewhere. */
-static void
-compare_data (void)
-{
-  int i;
-
-  for (i = 0; i < m.nr_zones; i++)
-    compare_read (m.zones[i].len, m.zones[i].start);
-}
-
 static void
 compare_extents (uint64_t count, uint64_t offset)
 {
@@ -202,23 +191,12 @@ do_trim (uint64_t *random)
                    model_trim (&m, count, offset));
 }
 
-/* Those that end in read-only and offline zones are rarer, and zones that are
- * so are brought back.
- */
 static void
 do_command (uint64_t *random)
 {
-  static const int usual[] = {M_EMPTY,    M_EMPTY,  M_EMPTY,
-                              M_EXP_OPEN, M_CLOSED, M_FULL};
   const uint64_t zone = random_below (random, m.nr_zones + 1);
-  int cond;
+  const int cond = random_command (&m, random, zone);
 
-  cond = usual[random_below (random, 6)];
-  if (random_below (random, 12) == 0)
-    cond = (int) random_below (random, 16);
-  if (zone < (uint64_t) m.nr_zones && m.zones[zone].wp == MODEL_NO_WP &&
-      random_below (random, 2) == 0)
-    cond = m.zones[zone].cond;
   snprintf (last, sizeof last, "command %d to zone %llu", cond,
             (unsigned long long) zone);
   compare_results (zones_command (d.zones, zone, (enum zone_cond) cond),
@@ -265,51 +243,48 @@ do_something (uint64_t *random)
   }
 }
 
+/* Whatever is reset holds nothing. */
 static void
-run (const char *what, bool limits)
+destroy (void)
 {
-  const uint64_t operations = nr_operations (DEFAULT_OPERATIONS);
-  uint64_t random = new_seed (what), i, n = 0;
+  uint64_t i;
   int held;
 
-  while (n < operations / 2) {
-    create (&random, limits);
-    compare_table ();
-    for (i = 0; i < EACH && n < operations / 2; i++, n++) {
-      do_something (&random);
-      compare_table ();
-      if (i % 500 == 0)
-        compare_data ();
-    }
-    compare_data ();
-    /* Whatever is reset holds nothing. */
-    for (i = 0; i < (uint64_t) m.nr_zones; i++) {
-      if (m.zones[i].wp == MODEL_NO_WP)
-        zones_command (d.zones, i, (enum zone_cond) m.zones[i].cond);
-    }
-    zones_reset_all (d.zones);
-    if (m.memory) {
-      store_trim (d.store, 0, m.nr_conv * m.zone_size, 0);
-      held = (int) store_held (d.store);
-      assert_int_equal (held, 0);
-    }
-    zoned_destroy (&d);
+  for (i = 0; i < (uint64_t) m.nr_zones; i++) {
+    if (m.zones[i].wp == MODEL_NO_WP)
+      zones_command (d.zones, i, (enum zone_cond) m.zones[i].cond);
   }
-  printf ("# %s: %llu operations\n", what, (unsigned long long) n);
+  zones_reset_all (d.zones);
+  if (m.memory) {
+    store_trim (d.store, 0, m.nr_conv * m.zone_size, 0);
+    held = (int) store_held (d.store);
+    assert_int_equal (held, 0);
+  }
+  zoned_destroy (&d);
 }
+
+static const struct model_test test = {
+    .create = create,
+    .destroy = destroy,
+    .operate = do_something,
+    .compare_table = compare_table,
+    .compare_read = compare_read,
+    .each = 10000,
+    .data_every = 500,
+};
 
 static void
 test_without_limits (void **state)
 {
   (void) state;
-  run ("without limits", false);
+  run_model_test (&m, &test, nr_operations (DEFAULT_OPERATIONS) / 2, false);
 }
 
 static void
 test_with_limits (void **state)
 {
   (void) state;
-  run ("with limits", true);
+  run_model_test (&m, &test, nr_operations (DEFAULT_OPERATIONS) / 2, true);
 }
 
 int
