@@ -291,18 +291,26 @@ create_with_long_write (struct zone_write *w)
   assert_int_equal (zones_begin_write (d.zones, w, LONG, OURS * ZONE, NULL), 0);
 }
 
+static struct rival writer, resetter, last;
+
+/* The same; a write waits for it, a reset, and then WHAT. */
+static void
+create_with_rivals (struct zone_write *w, int (*what) (void))
+{
+  create_with_long_write (w);
+  begin (&writer, write_block);
+  begin (&resetter, reset);
+  begin (&last, what);
+}
+
 /* A write and a reset wait for a long write, and come in their order. */
 static void
 test_others_wait_in_order (void **state)
 {
-  struct rival writer, resetter, last;
   struct zone_write w;
 
   (void) state;
-  create_with_long_write (&w);
-  begin (&writer, write_block);
-  begin (&resetter, reset);
-  begin (&last, write_block);
+  create_with_rivals (&w, write_block);
   assert_int_equal (write_pointer (OURS), 0);
   zones_end_write (&w, LONG);
   assert_int_equal (end (&writer), 0);
@@ -351,7 +359,7 @@ test_write_waits_for_reset (void **state)
 static void
 test_reset_among_long_reads (void **state)
 {
-  struct rival resetter, reader;
+  struct rival reader;
   struct zone_read r;
 
   (void) state;
@@ -375,19 +383,15 @@ test_reset_among_long_reads (void **state)
 static void
 test_power_cut (void **state)
 {
-  struct rival writer, resetter, reader;
   struct zone_write w;
 
   (void) state;
-  create_with_long_write (&w);
-  begin (&writer, write_block);
-  begin (&resetter, reset);
-  begin (&reader, read_long);
+  create_with_rivals (&w, read_long);
   atomic_fetch_add (&d.epoch, 1);
   zones_end_write (&w, STORE_STEP);
   assert_int_equal (end (&writer), -ESHUTDOWN);
   assert_int_equal (end (&resetter), -ESHUTDOWN);
-  assert_int_equal (end (&reader), 0);
+  assert_int_equal (end (&last), 0);
   assert_int_equal (write_pointer (OURS), STORE_STEP);
   atomic_fetch_add (&d.epoch, 1);
   use (OURS);
@@ -400,7 +404,7 @@ test_power_cut (void **state)
 static void
 test_no_memory (void **state)
 {
-  struct rival writer, late_writer;
+  struct rival late_writer;
   struct zone_write w;
   uint64_t i;
 
@@ -443,7 +447,7 @@ read_until_told (void)
 static void
 test_shared_woken_at_once (void **state)
 {
-  struct rival readers[3], resetter;
+  struct rival readers[3];
   struct zone_write w;
   unsigned i;
 
