@@ -50,6 +50,8 @@
 
 #include <libnbd.h>
 
+#include "random-run.h"
+
 #define SECTOR 512
 #define MAX_SECTORS 1024 /* of a write or a read */
 #define MAX_ZONES 256
@@ -86,25 +88,6 @@ give_up (const char *format, ...)
   va_end (arguments);
   fputc ('\n', stderr);
   exit (2);
-}
-
-static uint64_t random_state;
-
-static uint64_t
-draw (void)
-{
-  uint64_t x = random_state += UINT64_C (0x9e3779b97f4a7c15);
-
-  x = (x ^ x >> 30) * UINT64_C (0xbf58476d1ce4e5b9);
-  x = (x ^ x >> 27) * UINT64_C (0x94d049bb133111eb);
-  return x ^ x >> 31;
-}
-
-/* A number below N, which is not 0. */
-static uint64_t
-below (uint64_t n)
-{
-  return draw () % n;
 }
 
 static bool
@@ -1035,19 +1018,6 @@ open_devices (char *paths[])
   if (size / zone_size > MAX_ZONES - 1)
     give_up ("more than %d zones", MAX_ZONES - 1);
   nr_zones = (size + zone_size - 1) / zone_size;
-}
-
-static uint64_t
-number (const char *text)
-{
-  char *end;
-  uint64_t n;
-
-  errno = 0;
-  n = strtoull (text, &end, 0);
-  if (errno != 0 || *text == '\0' || *end != '\0')
-    give_up ("a number is wanted: '%s'", text);
-  return n;
 }
 
 static void

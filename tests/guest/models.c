@@ -35,6 +35,8 @@
 
 #include <libnbd.h>
 
+#include "random-run.h"
+
 #define SECTOR 512
 #define SECTORS 2048 /* of the device */
 #define MOST 64      /* sectors of a request */
@@ -58,18 +60,6 @@ stop (int status, const char *format, ...)
   va_end (arguments);
   putchar ('\n');
   exit (status);
-}
-
-static uint64_t random_state;
-
-static uint64_t
-below (uint64_t n)
-{
-  uint64_t x = random_state += UINT64_C (0x9e3779b97f4a7c15);
-
-  x = (x ^ x >> 30) * UINT64_C (0xbf58476d1ce4e5b9);
-  x = (x ^ x >> 27) * UINT64_C (0x94d049bb133111eb);
-  return (x ^ x >> 31) % n;
 }
 
 /*---------------------------------------------------------------------*/
@@ -444,19 +434,6 @@ cut_power (void)
 }
 
 /*---------------------------------------------------------------------*/
-
-static uint64_t
-number (const char *text)
-{
-  char *end;
-  uint64_t n;
-
-  errno = 0;
-  n = strtoull (text, &end, 0);
-  if (errno != 0 || *text == '\0' || *end != '\0')
-    stop (2, "a number is wanted: '%s'", text);
-  return n;
-}
 
 static void
 parse (int argc, char *argv[])
