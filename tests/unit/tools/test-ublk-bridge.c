@@ -480,15 +480,21 @@ test_refused (void **state)
   WERE_ASKED (ADD, SET_PARAMS, START, STOP, DELETE_ASYNC);
 }
 
-/* Linux 7.0 says itself whether a device is open. */
+/* Linux 7.0 says itself whether a device is open; here that fails at first. */
+static void
+open_with_try_stop (int result, unsigned times)
+{
+  make_kernel (false);
+  kernel->features |= UBLK_F_SAFE_STOP_DEV;
+  refuse (TRY_STOP, result, times);
+  open_bridge ();
+}
+
 static void
 test_in_use (void **state)
 {
   (void) state;
-  make_kernel (false);
-  kernel->features |= UBLK_F_SAFE_STOP_DEV;
-  refuse (TRY_STOP, -EBUSY, 2);
-  open_bridge ();
+  open_with_try_stop (-EBUSY, 2);
   close_bridge (NOT_CLOSED);
   assert_string_equal (why.text, "/dev/ublkb4095 is in use");
   close_bridge (NOT_CLOSED);
@@ -504,10 +510,7 @@ static void
 test_cannot_be_told (void **state)
 {
   (void) state;
-  make_kernel (false);
-  kernel->features |= UBLK_F_SAFE_STOP_DEV;
-  refuse (TRY_STOP, -EIO, 1);
-  open_bridge ();
+  open_with_try_stop (-EIO, 1);
   close_bridge (NOT_CLOSED);
   assert_non_null (strstr (why.text, "cannot be told"));
   close_bridge (CLOSED);
@@ -518,10 +521,7 @@ static void
 test_try_stop_unknown (void **state)
 {
   (void) state;
-  make_kernel (false);
-  kernel->features |= UBLK_F_SAFE_STOP_DEV;
-  refuse (TRY_STOP, -EOPNOTSUPP, 1);
-  open_bridge ();
+  open_with_try_stop (-EOPNOTSUPP, 1);
   close_bridge (CLOSED);
   WERE_ASKED (ADD, SET_PARAMS, START, TRY_STOP, STOP, STOP, DELETE_ASYNC);
 }
