@@ -69,6 +69,9 @@ struct nbd_handle *new_handle (void);
 /* Connected to an export of the server. */
 struct nbd_handle *connect_to (const char *export_name);
 
+/* The same as serve, with a connection to the first device. */
+#define serve_with_connection(...) (serve (__VA_ARGS__), connect_to (""))
+
 /* End a connection before the case does. */
 void disconnect (struct nbd_handle *h);
 

@@ -142,12 +142,11 @@ room_that_is_given_back (void **state)
 static void
 memory_is_counted_in_pages (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h =
+      serve_with_connection ("1T", "memory-backed=true", "memory-limit=64K");
   uint64_t i;
 
   (void) state;
-  serve ("1T", "memory-backed=true", "memory-limit=64K");
-  h = connect_to ("");
   memset (data, 1, sizeof data);
   for (i = 0; i < 16; i++)
     assert_done (nbd_pwrite (h, data, 512, i * GIB + 1024, 0));
@@ -186,12 +185,10 @@ devices_share_it (void **state)
 static void
 null_mode_has_none (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1G", "memory-limit=4K");
   uint64_t i;
 
   (void) state;
-  serve ("1G", "memory-limit=4K");
-  h = connect_to ("");
   for (i = 0; i < 16; i++)
     assert_done (nbd_pwrite (h, data, LIMIT, i * LIMIT, 0));
   assert_done (nbd_zero (h, GIB, 0, NO_HOLE));

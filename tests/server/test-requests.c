@@ -57,12 +57,11 @@ misaligned_is_einval (void **state)
       {4096, 512}, {512, 4096}, {1, 1}, {2, 4095}, {4097, 0}, {8192, 8191},
   };
   uint64_t seed = new_seed ("misaligned_is_einval");
-  struct nbd_handle *h;
+  struct nbd_handle *h =
+      serve_with_connection ("1M", "memory-backed=true", "block-size=4096");
   size_t i;
 
   (void) state;
-  serve ("1M", "memory-backed=true", "block-size=4096");
-  h = connect_to ("");
   fill_random (data, 64 * KIB, &seed);
   fill_random (other, 64 * KIB, &seed);
   assert_done (nbd_pwrite (h, data, 64 * KIB, 0, 0));
@@ -80,11 +79,9 @@ misaligned_is_einval (void **state)
 static void
 misaligned_is_einval_in_null_mode (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1M", "block-size=4096");
 
   (void) state;
-  serve ("1M", "block-size=4096");
-  h = connect_to ("");
   assert_all_refused (h, 4096, 512, EINVAL, EINVAL);
   assert_all_refused (h, 512, 4096, EINVAL, EINVAL);
   assert_done (nbd_pread (h, other, 4096, 4096, 0));
@@ -105,12 +102,10 @@ past_the_end (void **state)
       {512, UINT64_MAX - 511}, /* ends at 0 */
   };
   uint64_t seed = new_seed ("past_the_end");
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1M", "memory-backed=true");
   size_t i;
 
   (void) state;
-  serve ("1M", "memory-backed=true");
-  h = connect_to ("");
   fill_random (data, MIB, &seed);
   fill_random (other, 4096, &seed);
   assert_done (nbd_pwrite (h, data, MIB, 0, 0));
@@ -127,22 +122,19 @@ past_the_end (void **state)
 static void
 nothing_at_all (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1M", "memory-backed=true");
 
   (void) state;
-  serve ("1M", "memory-backed=true");
-  h = connect_to ("");
   assert_all_refused (h, 0, 0, EINVAL, ENOSPC);
 }
 
 static void
 read_only_is_eperm (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h =
+      serve_with_connection ("1M", "memory-backed=true", "read-only=true");
 
   (void) state;
-  serve ("1M", "memory-backed=true", "read-only=true");
-  h = connect_to ("");
   assert_int_equal (nbd_is_read_only (h), 1);
   assert_refused (EPERM, nbd_pwrite (h, data, 4096, 0, 0));
   assert_refused (EPERM, nbd_pwrite (h, data, 4096, 0, FUA));
@@ -160,11 +152,10 @@ static void
 trim_that_is_not_offered (void **state)
 {
   uint64_t seed = new_seed ("trim_that_is_not_offered");
-  struct nbd_handle *h;
+  struct nbd_handle *h =
+      serve_with_connection ("1M", "memory-backed=true", "discard=false");
 
   (void) state;
-  serve ("1M", "memory-backed=true", "discard=false");
-  h = connect_to ("");
   fill_random (data, 64 * KIB, &seed);
   assert_done (nbd_pwrite (h, data, 64 * KIB, 0, 0));
   assert_refused (EINVAL, nbd_trim (h, 64 * KIB, 0, 0));
@@ -180,11 +171,10 @@ trim_that_is_not_offered (void **state)
 static void
 no_trim_and_memory_for_zeroes (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection (
+      "1M", "memory-backed=true", "discard=false", "zero-memory=true");
 
   (void) state;
-  serve ("1M", "memory-backed=true", "discard=false", "zero-memory=true");
-  h = connect_to ("");
   assert_done (nbd_pwrite (h, data, 64 * KIB, 0, 0));
   assert_done (nbd_zero (h, 128 * KIB, 0, 0));
   assert_reads_zero (h, MIB, 0);
@@ -197,11 +187,9 @@ no_trim_and_memory_for_zeroes (void **state)
 static void
 null_mode_keeps_nothing (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("8G");
 
   (void) state;
-  serve ("8G");
-  h = connect_to ("");
   memset (data, 0xaa, sizeof data);
   assert_done (nbd_pwrite (h, data, MIB, 0, 0));
   assert_done (nbd_pwrite (h, data, MIB, GIB, FUA));
@@ -220,12 +208,10 @@ null_mode_keeps_nothing (void **state)
 static void
 null_mode_clears_the_whole_buffer (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1M");
   size_t n;
 
   (void) state;
-  serve ("1M");
-  h = connect_to ("");
   memset (data, 0xaa, sizeof data);
   for (n = 512; n <= MIB; n *= 2) {
     assert_done (nbd_pwrite (h, data, MIB, 0, 0));
@@ -284,11 +270,9 @@ static void
 write_fua_and_flush (void **state)
 {
   uint64_t seed = new_seed ("write_fua_and_flush");
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1M", "memory-backed=true");
 
   (void) state;
-  serve ("1M", "memory-backed=true");
-  h = connect_to ("");
   fill_random (data, MIB, &seed);
   assert_done (nbd_pwrite (h, data, 512, 0, FUA));
   assert_done (nbd_pwrite (h, data + 512, MIB - 512, 512, 0));
@@ -334,11 +318,9 @@ static void
 trim_makes_a_hole (void **state)
 {
   uint64_t seed = new_seed ("trim_makes_a_hole");
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1M", "memory-backed=true");
 
   (void) state;
-  serve ("1M", "memory-backed=true");
-  h = connect_to ("");
   fill_random (data, MIB, &seed);
   assert_done (nbd_pwrite (h, data, MIB, 0, 0));
 
@@ -457,13 +439,11 @@ long_zero_clears_all (void **state)
 {
   const uint64_t size = 80 * MIB;
   uint64_t seed = new_seed ("long_zero_clears_all");
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("128M", "memory-backed=true");
   size_t i;
   uint64_t offset;
 
   (void) state;
-  serve ("128M", "memory-backed=true");
-  h = connect_to ("");
   fill_random (data, MIB, &seed);
   for (i = 0; i < NR_ZERO_CASES; i++) {
     for (offset = 0; offset < size; offset += MIB)
@@ -483,12 +463,10 @@ longest_trim_and_zero (void **state)
 {
   const uint64_t end = 4096 + LONGEST;
   uint64_t seed = new_seed ("longest_trim_and_zero");
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1T", "memory-backed=true");
   int i;
 
   (void) state;
-  serve ("1T", "memory-backed=true");
-  h = connect_to ("");
   fill_random (data, 8192, &seed);
   for (i = 0; i < 2; i++) {
     assert_done (nbd_pwrite (h, data, 8192, 0, 0));
@@ -514,11 +492,10 @@ longest_trim_and_zero (void **state)
 static void
 longest_zero_that_keeps_memory (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection (
+      "1T", "memory-backed=true", "memory-limit=64M", "zero-memory=true");
 
   (void) state;
-  serve ("1T", "memory-backed=true", "memory-limit=64M", "zero-memory=true");
-  h = connect_to ("");
   assert_refused (ENOSPC, nbd_zero (h, LONGEST, 0, NO_HOLE));
   assert_extents (h, MAX_EXTENT, 0, "4294901760 hole");
   assert_done (nbd_zero (h, 64 * MIB, 0, NO_HOLE));
@@ -529,11 +506,10 @@ longest_zero_that_keeps_memory (void **state)
 static void
 longest_zero_without_memory (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h =
+      serve_with_connection ("1T", "memory-backed=true", "memory-limit=64K");
 
   (void) state;
-  serve ("1T", "memory-backed=true", "memory-limit=64K");
-  h = connect_to ("");
   assert_done (nbd_pwrite (h, data, 64 * KIB, GIB, 0));
   assert_done (nbd_zero (h, LONGEST, 0, NO_HOLE));
   assert_extents (h, MAX_EXTENT, 0, "4294901760 hole");
@@ -543,11 +519,9 @@ longest_zero_without_memory (void **state)
 static void
 cache_reads_nothing_in (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("8G", "memory-backed=true");
 
   (void) state;
-  serve ("8G", "memory-backed=true");
-  h = connect_to ("");
   assert_done (nbd_cache (h, LONGEST, 0, 0));
   assert_extents (h, MAX_EXTENT, 0, "4294901760 hole");
 }
@@ -558,11 +532,9 @@ cache_reads_nothing_in (void **state)
 static void
 extents_are_pages (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1M", "memory-backed=true");
 
   (void) state;
-  serve ("1M", "memory-backed=true");
-  h = connect_to ("");
   assert_extents (h, MIB, 0, "1048576 hole");
   memset (data, 1, 4096);
   assert_done (nbd_pwrite (h, data, 512, 8192 + 1024, 0));
@@ -574,11 +546,9 @@ extents_are_pages (void **state)
 static void
 extents_are_clipped (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1M", "memory-backed=true");
 
   (void) state;
-  serve ("1M", "memory-backed=true");
-  h = connect_to ("");
   memset (data, 1, sizeof data);
   assert_done (nbd_pwrite (h, data, 256 * KIB, 256 * KIB, 0));
   assert_extents (h, 512, 0, "512 hole");
@@ -593,11 +563,9 @@ extents_are_clipped (void **state)
 static void
 one_extent_when_one_is_asked (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1M", "memory-backed=true");
 
   (void) state;
-  serve ("1M", "memory-backed=true");
-  h = connect_to ("");
   memset (data, 1, 4096);
   assert_done (nbd_pwrite (h, data, 4096, 8192, 0));
   assert_string_equal (extents_of (h, MIB, 0, LIBNBD_CMD_FLAG_REQ_ONE),
@@ -612,11 +580,9 @@ one_extent_when_one_is_asked (void **state)
 static void
 extents_of_a_sparse_device (void **state)
 {
-  struct nbd_handle *h;
+  struct nbd_handle *h = serve_with_connection ("1P", "memory-backed=true");
 
   (void) state;
-  serve ("1P", "memory-backed=true");
-  h = connect_to ("");
   memset (data, 1, 4096);
   assert_done (nbd_pwrite (h, data, 4096, GIB, 0));
   assert_done (nbd_pwrite (h, data, 4096, 3 * GIB, 0));
