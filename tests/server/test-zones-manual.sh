@@ -18,18 +18,23 @@ program ()
     "$top_srcdir/man/nbdkit-nullblk-plugin.pod"
 }
 
+# prints COMMAND...: what stands in standard input.
+prints ()
+{
+  "$@" "$(uri_of nullb0.zones)" >"$tmp/out"
+  diff - "$tmp/out" || fail "$*"
+}
+
 # prints_and_resets COMMAND...
 prints_and_resets ()
 {
   start_server 3M zoned=true zone-size=1M zone-nr-conv=1 zone-full=true
-  "$@" "$(uri_of nullb0.zones)" >"$tmp/out"
-  diff - "$tmp/out" <<'END' || fail "$*"
+  prints "$@" <<'END'
 zone 0: condition 0, write pointer 1048576
 zone 1: condition 14, write pointer 2097152
 zone 2: condition 14, write pointer 3145728
 END
-  "$@" "$(uri_of nullb0.zones)" >"$tmp/out"
-  diff - "$tmp/out" <<'END' || fail "$*"
+  prints "$@" <<'END'
 zone 0: condition 0, write pointer 1048576
 zone 1: condition 1, write pointer 1048576
 zone 2: condition 1, write pointer 2097152
