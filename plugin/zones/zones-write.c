@@ -53,15 +53,16 @@ open_implicitly (struct zones *z, struct zone_claim *c)
   return r;
 }
 
-/* Begin a write of COUNT bytes that has its zone and may write there.  A write
- * that takes long does not keep the stripe locked.
+/* Begin a write of COUNT bytes that has its zone; R says whether it may write
+ * there, and is what is returned if it may not.  A write that takes long does
+ * not keep the stripe locked.
  */
 static int
-begin (struct zones *z, struct zone_claim *c, uint64_t count)
+begin (struct zones *z, struct zone_claim *c, uint64_t count, int r)
 {
-  const int r = open_implicitly (z, c);
-
-  if (__builtin_expect (r < 0, 0))
+  if (r == 0)
+    r = open_implicitly (z, c);
+  if (__builtin_expect (r != 0, 0))
     zone_give_back (c);
   else if (count > z->data.step || z->data.is_slow)
     zone_let_go (c);
@@ -117,10 +118,7 @@ zones_begin_append (struct zones *z, struct zone_write *w, uint64_t count,
   w->offset = zone_start (z, zone) + wp;
   w->is_sequential = true;
   r = check_write (z, zone, count, wp);
-  if (r == 0)
-    return begin (z, &w->claim, count);
-  zone_give_back (&w->claim);
-  return r;
+  return begin (z, &w->claim, count, r);
 }
 
 int
@@ -147,7 +145,7 @@ zones_try_write (struct zones *z, struct zone_write *w, uint64_t count,
     zone_give_back (&w->claim);
     return r == ZONE_WRITE_EARLY && z->reorder_wait == 0 ? -EIO : r;
   }
-  return begin (z, &w->claim, count);
+  return begin (z, &w->claim, count, 0);
 }
 
 int
@@ -169,10 +167,7 @@ zones_begin_write (struct zones *z, struct zone_write *w, uint64_t count,
       return r != -EAGAIN ? r : ZONE_WRITE_EARLY;
     zone_take (z, &w->claim, w->zone);
   }
-  if (r == 0)
-    return begin (z, &w->claim, count);
-  zone_give_back (&w->claim);
-  return r;
+  return begin (z, &w->claim, count, r);
 }
 
 void
