@@ -190,6 +190,13 @@ test_flip (void **state)
   }
 }
 
+static void
+read_all (uint64_t offset)
+{
+  fill ();
+  corrupt (OP_READ, offset, DATA, DATA, 4096);
+}
+
 /* Only what touches the range: bytes from 4096 - 1 up to 12288 + 1. */
 static void
 test_flip_range (void **state)
@@ -198,8 +205,7 @@ test_flip_range (void **state)
 
   (void) state;
   add ("corrupt=flip range=1052671+8194"); /* 1M + 4K - 1 */
-  fill ();
-  corrupt (OP_READ, 1 << 20, DATA, DATA, 4096);
+  read_all (1 << 20);
   for (i = 0; i < DATA / 4096; i++)
     assert_int_equal (bits (i, 4096), i <= 3 ? 1 : 0);
   fill ();
@@ -231,8 +237,7 @@ test_flip_by_place (void **state)
 
   (void) state;
   add ("corrupt=flip");
-  fill ();
-  corrupt (OP_READ, 1 << 20, DATA, DATA, 4096);
+  read_all (1 << 20);
   memcpy (once, data, DATA);
   fill ();
   corrupt (OP_READ, 1 << 20, DATA, 4096, 4096);
@@ -244,26 +249,21 @@ test_flip_by_place (void **state)
   /* The same seed; another place, rule, seed or device. */
   begin_again (1, 0);
   add ("corrupt=flip");
-  fill ();
-  corrupt (OP_READ, 1 << 20, DATA, DATA, 4096);
+  read_all (1 << 20);
   assert_memory_equal (data, once, DATA);
-  fill ();
-  corrupt (OP_READ, 2 << 20, DATA, DATA, 4096);
+  read_all (2 << 20);
   assert_memory_not_equal (data, once, DATA);
   del ("all");
   add ("corrupt=flip");
-  fill ();
-  corrupt (OP_READ, 1 << 20, DATA, DATA, 4096);
+  read_all (1 << 20);
   assert_memory_not_equal (data, once, DATA);
   begin_again (2, 0);
   add ("corrupt=flip");
-  fill ();
-  corrupt (OP_READ, 1 << 20, DATA, DATA, 4096);
+  read_all (1 << 20);
   assert_memory_not_equal (data, once, DATA);
   begin_again (1, 1);
   add ("corrupt=flip");
-  fill ();
-  corrupt (OP_READ, 1 << 20, DATA, DATA, 4096);
+  read_all (1 << 20);
   assert_memory_not_equal (data, once, DATA);
 }
 
