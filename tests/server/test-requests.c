@@ -266,14 +266,22 @@ largest_memory_device_with_large_blocks (void **state)
   assert_last_block (true, "block-size=64K", 64 * KIB);
 }
 
+/* A device of 1 MiB of RAM; `data` is as much, and yet to be written. */
+static struct nbd_handle *
+serve_with_random_data (const char *what)
+{
+  uint64_t seed = new_seed (what);
+
+  fill_random (data, MIB, &seed);
+  return serve_with_connection ("1M", "memory-backed=true");
+}
+
 static void
 write_fua_and_flush (void **state)
 {
-  uint64_t seed = new_seed ("write_fua_and_flush");
-  struct nbd_handle *h = serve_with_connection ("1M", "memory-backed=true");
+  struct nbd_handle *h = serve_with_random_data ("write_fua_and_flush");
 
   (void) state;
-  fill_random (data, MIB, &seed);
   assert_done (nbd_pwrite (h, data, 512, 0, FUA));
   assert_done (nbd_pwrite (h, data + 512, MIB - 512, 512, 0));
   assert_done (nbd_flush (h, 0));
@@ -317,11 +325,9 @@ longest_write_and_read (void **state)
 static void
 trim_makes_a_hole (void **state)
 {
-  uint64_t seed = new_seed ("trim_makes_a_hole");
-  struct nbd_handle *h = serve_with_connection ("1M", "memory-backed=true");
+  struct nbd_handle *h = serve_with_random_data ("trim_makes_a_hole");
 
   (void) state;
-  fill_random (data, MIB, &seed);
   assert_done (nbd_pwrite (h, data, MIB, 0, 0));
 
   assert_done (nbd_trim (h, 8192, 4096, 0));

@@ -286,20 +286,33 @@ test_before_the_reply (void **state)
   assert_int_equal (asides[2].turns, 1);
 }
 
-/* It is tried at the end of its time, too. */
+/* The first request is a write that is set aside, as set_aside has it. */
 static void
-test_its_time (void **state)
+set_first_aside (uint64_t until, int r, uint64_t nsec)
 {
-  (void) state;
   ask (1, 1);
   assert_int_equal (next_request (), 1);
-  assert_non_null (set_aside (1, clock_now () + NSEC_PER_MSEC, DONE, -EIO, 0));
+  assert_non_null (set_aside (1, until, DONE, r, nsec));
   answer_write (1);
+}
+
+static void
+ends_after_one_turn (void)
+{
   calls.turn[AT_READ] = ends;
   assert_int_equal (next_request (), 0);
   assert_int_equal (asides[1].turns, 1);
   assert_int_equal (dues_of (1), 1);
   assert_int_equal (seen.overs, 0);
+}
+
+/* It is tried at the end of its time, too. */
+static void
+test_its_time (void **state)
+{
+  (void) state;
+  set_first_aside (clock_now () + NSEC_PER_MSEC, -EIO, 0);
+  ends_after_one_turn ();
 }
 
 /* Its time is up, but what it waits for has come: that is read first. */
@@ -309,10 +322,7 @@ test_what_has_come (void **state)
   const uint64_t until = clock_now () + NSEC_PER_MSEC;
 
   (void) state;
-  ask (1, 1);
-  assert_int_equal (next_request (), 1);
-  assert_non_null (set_aside (1, until, DONE, 0, 100));
-  answer_write (1);
+  set_first_aside (until, 0, 100);
   ask (2, 4);
   while (clock_now () <= until)
     ;
@@ -342,10 +352,7 @@ test_what_has_come_in_part (void **state)
   char buf[300];
 
   (void) state;
-  ask (1, 1);
-  assert_int_equal (next_request (), 1);
-  assert_non_null (set_aside (1, until, DONE, 0, 100));
-  answer_write (1);
+  set_first_aside (until, 0, 100);
   while (clock_now () <= until)
     ;
   add_request (&s, 2, 300);
@@ -370,19 +377,12 @@ test_what_cannot_come (void **state)
   const uint64_t until = clock_now () + NSEC_PER_MSEC;
 
   (void) state;
-  ask (1, 1);
-  assert_int_equal (next_request (), 1);
-  assert_non_null (set_aside (1, until, DONE, 0, 100));
-  answer_write (1);
+  set_first_aside (until, 0, 100);
   /* A kernel without MSG_OOB for Unix sockets refuses it. */
   send (peer, "", 1, MSG_OOB);
   while (clock_now () <= until)
     ;
-  calls.turn[AT_READ] = ends;
-  assert_int_equal (next_request (), 0);
-  assert_int_equal (asides[1].turns, 1);
-  assert_int_equal (dues_of (1), 1);
-  assert_int_equal (seen.overs, 0);
+  ends_after_one_turn ();
 }
 
 /* Where as many wait as may, the first of them makes room, and only that. */

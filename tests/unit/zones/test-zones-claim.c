@@ -227,16 +227,23 @@ test_slow_write (void **state)
   destroy ();
 }
 
+/* A long read has our zone, and its first part. */
+static void
+create_with_long_read (struct zone_read *r)
+{
+  create ();
+  assert_int_equal (zoned_write (&d, NULL, LONG, OURS * ZONE), 0);
+  assert_int_equal (zones_begin_read (d.zones, r, LONG, OURS * ZONE), 0);
+  assert_int_equal (zones_read_part (r), 1);
+}
+
 static void
 test_long_read (void **state)
 {
   struct zone_read r;
 
   (void) state;
-  create ();
-  assert_int_equal (zoned_write (&d, NULL, LONG, OURS * ZONE), 0);
-  assert_int_equal (zones_begin_read (d.zones, &r, LONG, OURS * ZONE), 0);
-  assert_int_equal (zones_read_part (&r), 1);
+  create_with_long_read (&r);
   assert_int_equal (r.count, LONG);
   assert_true (r.is_data);
   use (OTHER);
@@ -363,10 +370,7 @@ test_reset_among_long_reads (void **state)
   struct zone_read r;
 
   (void) state;
-  create ();
-  assert_int_equal (zoned_write (&d, NULL, LONG, OURS * ZONE), 0);
-  assert_int_equal (zones_begin_read (d.zones, &r, LONG, OURS * ZONE), 0);
-  assert_int_equal (zones_read_part (&r), 1);
+  create_with_long_read (&r);
   begin (&resetter, reset);
   begin (&reader, read_long);
   assert_int_equal (write_pointer (OURS), LONG);
