@@ -55,7 +55,7 @@ settings_unref (struct settings *s)
 /* From the command line */
 
 static void
-set_to_default (const struct param *param, struct settings *s)
+param_set_to_default (const struct param *param, struct settings *s)
 {
   struct message why;
 
@@ -70,7 +70,7 @@ params_init (struct params *p)
 
   memset (p, 0, sizeof *p);
   for (i = 0; i < nr_params; i++)
-    set_to_default (&param_table[i], &p->settings);
+    param_set_to_default (&param_table[i], &p->settings);
 }
 
 void
@@ -445,7 +445,7 @@ choose_model (struct params *p, struct message *why)
  * when it is LIVE.
  */
 static int
-take_model (struct params *p, bool live, struct message *why)
+params_take_model (struct params *p, bool live, struct message *why)
 {
   struct settings fixed;
   struct taking taking = {.params = p, .fixed = live ? &fixed : &p->settings};
@@ -460,7 +460,7 @@ take_model (struct params *p, bool live, struct message *why)
     return r;
   for (i = 0; i < nr_params; i++) {
     if (param_table[i].change == MODEL && !p->given[i])
-      set_to_default (&param_table[i], &p->settings);
+      param_set_to_default (&param_table[i], &p->settings);
   }
   fixed = p->settings;
   r = parse_model (&taking, &wrong);
@@ -548,7 +548,8 @@ params_delay_requests (const struct params *given)
   p.badblocks = NULL; /* not this copy's */
   p.faults = NULL;
   settings_ref (&p.settings);
-  r = take_completion_nsec (&p, &why) == 0 && take_model (&p, false, &why) == 0;
+  r = take_completion_nsec (&p, &why) == 0 &&
+      params_take_model (&p, false, &why) == 0;
   complete_latency (&p.settings);
   r = r && p.settings.latency.waits;
   params_clear (&p);
@@ -558,7 +559,7 @@ params_delay_requests (const struct params *given)
 int
 params_complete_change (struct params *p, struct message *why)
 {
-  int r = take_model (p, true, why);
+  int r = params_take_model (p, true, why);
 
   if (r == 0)
     complete_latency (&p->settings);
@@ -612,7 +613,7 @@ params_complete (struct params *p, uint64_t memory, uint64_t room,
 
   r = take_completion_nsec (p, why);
   if (r == 0)
-    r = take_model (p, false, why);
+    r = params_take_model (p, false, why);
   if (r < 0)
     return r;
 
