@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * For the two files of the table of parameters: params-table.c, which has the
- * rows, and params.c, which parses, checks and prints by them.  Nobody else
- * includes this.
+ * For the files of the table of parameters: params-table.c, which has the rows,
+ * params.c, which parses, checks and prints by them, and params-model.c, which
+ * takes those of a model.  Nobody else includes this.
  */
 
 #ifndef NULLBLK_PARAMS_INTERNAL_H
@@ -52,5 +52,13 @@ size_t param_find (const char *name);
  */
 const struct param *param_look_up (const char *key, const char *value,
                                    uint64_t *unit, struct message *why);
+
+void param_set_to_default (const struct param *param, struct settings *s);
+
+/* Take the model of a drive, where there is a new one, for all that is not
+ * given.  What is FIXED owns nothing, so that a copy of it can be looked at
+ * when it is LIVE.
+ */
+int params_take_model (struct params *p, bool live, struct message *why);
 
 #endif /* NULLBLK_PARAMS_INTERNAL_H */
