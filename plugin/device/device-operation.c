@@ -55,7 +55,7 @@ append_data (struct request *r, const void *buf)
 
 /* Without discard=true a trim does nothing, but it still fails at bad blocks.
  */
-static int
+static inline __attribute__ ((always_inline)) int
 do_trim (struct request *r)
 {
   struct device *d = r->connection->device;
@@ -110,8 +110,8 @@ read_to_buffer (struct request *r, int result, void *buf)
 }
 
 /* These do a request that was prepared with RESULT, and end it, unless it is
- * held, or set aside.  The first is large, and called in two places, and most
- * requests are reads.
+ * held, or set aside.  Those that are always inlined are called in two places,
+ * and the compiler would call them.
  */
 static inline __attribute__ ((always_inline)) int
 read_and_end (struct request *r, int result, void *buf)
@@ -157,7 +157,7 @@ zero_and_end (struct request *r, int result, bool may_trim)
   return result != REQUEST_ASIDE ? request_end (r, result) : 0;
 }
 
-static inline int
+static inline __attribute__ ((always_inline)) int
 trim_and_end (struct request *r, int result)
 {
   if (r->transfer > 0)
