@@ -174,7 +174,7 @@ answer_due (struct batch_socket *c, uint64_t now, uint64_t until)
       any = true;
     }
     else if (c->ready != NULL) {
-      if (moved >= HELD) {
+      if (moved >= HELD_COPIES) {
         ok = batch_flush (c, c->fd, 0);
         moved = 0;
       }
@@ -437,8 +437,8 @@ begin_deferring (struct batch_socket *c, uint64_t deadline, uint64_t spin,
       passes_through (c) || !batch_may_wait ())
     return NULL;
   pthread_mutex_lock (&c->out_lock);
-  if (c->partial_reply == NULL && c->nr_waiting < depth && c->tx_buf != NULL &&
-      c->error == 0)
+  if (c->partial_reply == NULL && c->nr_waiting < depth &&
+      c->held.piece != NULL && c->error == 0)
     d = take_with_room (c, deadline, n);
   if (d == NULL) {
     pthread_mutex_unlock (&c->out_lock);

@@ -12,6 +12,7 @@
  *     batch-stream.c    connections, and sending of held bytes
  *     batch-aside.c     requests that are set aside
  *     batch-waiting.c   heaps and lists of deferred replies, and their memory
+ *     batch-held.c      the bytes that are held
  *     batch-pace.c      when to poll, and for how long to nap
  *
  * batch-client.c is the plugin's side.  Nobody else includes this.
@@ -23,21 +24,21 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "batch-held-internal.h"
 #include "batch-pace-internal.h"
 #include "batch-socket-internal.h"
 
 /* The most bytes read ahead: AHEAD, or AHEAD_AFTER_LARGE after a payload of
  * LARGE bytes or more, where a copy costs more than it saves.
  */
-#define AHEAD (64 * 1024)
+#define AHEAD (256 * 1024)
 #define AHEAD_AFTER_LARGE 4096
 #define LARGE (32 * 1024)
 
 /* The bytes of a request without its payload, in the NBD protocol. */
 #define HEADER 28
 
-/* The most bytes that are held, and the longest piece that is held. */
-#define HELD (64 * 1024)
+/* The longest piece that is copied to be held. */
 #define PIECE (16 * 1024)
 
 struct deferred; /* batch-defer-internal.h */
@@ -77,8 +78,7 @@ struct batch_socket {
    * serves the connection reads `error` without it, too.
    */
   _Alignas(64) pthread_mutex_t out_lock;
-  char *tx_buf;
-  size_t tx_len;
+  struct held held;
   unsigned replies; /* whole ones that are held */
   int error;        /* of a send that failed */
 
@@ -114,6 +114,10 @@ struct batch_thread {
   const void *zeroes;
   size_t zeroes_len;
   bool has_header;
+
+  /* The zeroes with which it answers its present request; or NULL. */
+  const void *answer;
+  size_t answer_len;
 
   struct batch_socket *deferring; /* where it last deferred a reply */
   struct batch_socket *answering; /* for which it calls a batch_due, with

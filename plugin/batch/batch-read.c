@@ -253,6 +253,7 @@ note_read (size_t n)
   if (n != HEADER || batch_thread.has_header)
     batch_thread.zeroes_len = 0;
   batch_thread.has_header = n == HEADER;
+  batch_thread.answer = NULL;
 }
 
 bool
@@ -261,6 +262,8 @@ batch_still_zero (const void *buf, size_t n)
   struct batch_thread *t = &batch_thread;
   const bool r = t->has_header && buf == t->zeroes && n <= t->zeroes_len;
 
+  t->answer = t->has_header ? buf : NULL;
+  t->answer_len = n;
   if (!r) {
     t->zeroes = buf;
     t->zeroes_len = t->has_header ? n : 0;

@@ -17,7 +17,7 @@
  *             └───────┴──────┴──────┘       └────────────────────┘
  *                 rx_start rx_end               replies = 2
  *
- * The bytes ahead are in rx_buf, and those held in tx_buf.
+ * The bytes ahead are in rx_buf, and those held in `held`.
  *
  * This is why it is right:
  *
@@ -88,9 +88,7 @@ make_buffers (struct batch_socket *c)
 {
   if (c->rx_buf == NULL)
     c->rx_buf = malloc (AHEAD);
-  if (c->tx_buf == NULL)
-    c->tx_buf = malloc (HELD);
-  return c->rx_buf != NULL && c->tx_buf != NULL;
+  return held_begin (&c->held) && c->rx_buf != NULL;
 }
 
 static void
@@ -98,10 +96,10 @@ free_buffers (struct batch_socket *c)
 {
   batch_defer_end (c, false);
   batch_defer_free (c);
+  held_end (&c->held);
   free (c->rx_buf);
-  free (c->tx_buf);
-  c->rx_buf = c->tx_buf = NULL;
-  c->rx_start = c->rx_end = c->tx_len = 0;
+  c->rx_buf = NULL;
+  c->rx_start = c->rx_end = 0;
 }
 
 void
@@ -120,7 +118,7 @@ batch_begin (int fd)
         if (make_buffers (c)) {
           c->fd = fd;
           c->deferrer = NULL;
-          c->rx_start = c->rx_end = c->tx_len = 0;
+          c->rx_start = c->rx_end = 0;
           c->window = AHEAD;
           c->asked = 0;
           c->requests = 0;
@@ -175,30 +173,28 @@ next_is_here (const struct batch_socket *c)
   return p[7] == CMD_READ || (p[7] == CMD_WRITE && here - HEADER >= count);
 }
 
-/* May the N bytes wait?  out_lock is held, and in_lock where READER_IS_AWAY. */
+/* May bytes wait?  out_lock is held, and in_lock where READER_IS_AWAY. */
 static bool
-may_hold (struct batch_socket *c, size_t n, bool more, bool reader_is_away)
+may_hold (struct batch_socket *c, bool more, bool reader_is_away)
 {
-  if (n > PIECE || n > HELD - c->tx_len)
-    return false;
   if (more)
-    return c->tx_len > 0 || !c->first_piece_wakes ||
+    return c->held.len > 0 || !c->first_piece_wakes ||
            (reader_is_away && c->rx_start < c->rx_end) ||
            atomic_load_explicit (&c->in_service, memory_order_relaxed) > 1;
   return batch_may_wait () && reader_is_away && next_is_here (c);
 }
 
+/* BUF is NULL for zeroes. */
 static bool
 hold (struct batch_socket *c, const void *buf, size_t n, bool more)
 {
   const bool reader_is_away = try_lock (&c->in_lock);
-  const bool r = may_hold (c, n, more, reader_is_away);
+  const bool r = (n <= PIECE || buf == NULL) &&
+                 may_hold (c, more, reader_is_away) &&
+                 held_add (&c->held, buf, n);
 
-  if (r) {
-    memcpy (c->tx_buf + c->tx_len, buf, n);
-    c->tx_len += n;
+  if (r)
     c->replies += !more;
-  }
   if (reader_is_away)
     pthread_mutex_unlock (&c->in_lock);
   return r;
@@ -213,11 +209,19 @@ end_service (struct batch_socket *c)
   }
 }
 
+/* Are the N bytes at BUF the zeroes with which this thread answers? */
+static bool
+are_zeroes (const void *buf, size_t n)
+{
+  return buf == batch_thread.answer && n <= batch_thread.answer_len;
+}
+
 /* out_lock is held. */
 static ssize_t
 send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
               int flags)
 {
+  const bool zeroes = are_zeroes (buf, n);
   ssize_t r;
 
   if (c->error != 0) {
@@ -230,11 +234,14 @@ send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
     errno = ENOMEM;
     return -1;
   }
-  if (hold (c, buf, n, flags & MSG_MORE)) {
+  if (hold (c, zeroes ? NULL : buf, n, flags & MSG_MORE)) {
     batch_thread.holding = fd;
     return n;
   }
-  if (c->tx_len > 0) {
+  if (zeroes && held_add (&c->held, NULL, n))
+    return batch_send_held (c, fd, NULL, 0, flags, false) != -1 ? (ssize_t) n
+                                                                : -1;
+  if (c->held.len > 0) {
     r = batch_send_held (c, fd, buf, n, flags, false);
     if (r != 0)
       return r;
@@ -256,8 +263,8 @@ batch_send (int fd, const void *buf, size_t n, int flags)
     return batch_libc.send (fd, buf, n, flags);
 
   pthread_mutex_lock (&c->out_lock);
-  r = c->tx_buf != NULL ? send_or_hold (c, fd, buf, n, flags)
-                        : batch_libc.send (fd, buf, n, flags);
+  r = c->held.piece != NULL ? send_or_hold (c, fd, buf, n, flags)
+                            : batch_libc.send (fd, buf, n, flags);
   pthread_mutex_unlock (&c->out_lock);
   if (!(flags & MSG_MORE))
     end_service (c);

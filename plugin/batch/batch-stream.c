@@ -139,31 +139,41 @@ batch_may_wait (void)
 /*---------------------------------------------------------------------*/
 /* Sending what is held */
 
-/* An empty one may be of no bytes at all (NULL). */
+/* N bytes of a message have been sent. */
 static void
-advance (struct iovec *iov, size_t n)
+advance (struct msghdr *msg, size_t n)
 {
-  if (n == 0)
-    return;
-  iov->iov_base = (char *) iov->iov_base + n;
-  iov->iov_len -= n;
+  while (msg->msg_iovlen > 0 && n >= msg->msg_iov->iov_len) {
+    n -= msg->msg_iov->iov_len;
+    msg->msg_iov->iov_len = 0;
+    msg->msg_iov++;
+    msg->msg_iovlen--;
+  }
+  if (n > 0) {
+    msg->msg_iov->iov_base = (char *) msg->msg_iov->iov_base + n;
+    msg->msg_iov->iov_len -= n;
+  }
+}
+
+static void
+forget_held (struct batch_socket *c)
+{
+  held_clear (&c->held);
+  c->replies = 0;
 }
 
 ssize_t
 batch_send_held (struct batch_socket *c, int fd, const void *data, size_t n,
                  int flags, bool whole)
 {
-  const union {
-    const void *in;
-    void *out;
-  } unconst = {data}; /* an iovec is older than const */
-  struct iovec iov[2] = {{c->tx_buf, c->tx_len}, {unconst.out, n}};
   struct pollfd writable = {.fd = fd, .events = POLLOUT};
-  struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-  size_t of_held;
+  size_t pieces;
+  struct iovec *const iov = held_with (&c->held, data, n, &pieces);
+  struct iovec *const last = &iov[pieces - 1];
+  struct msghdr msg = {.msg_iov = iov, .msg_iovlen = pieces};
   ssize_t r;
 
-  while (iov[0].iov_len > 0 || (whole && iov[1].iov_len > 0)) {
+  while (msg.msg_iov < last || (whole && last->iov_len > 0)) {
     r = batch_libc.sendmsg (fd, &msg,
                             batch_has_aside (c) ? flags | MSG_DONTWAIT : flags);
     if (r == -1 && errno == EINTR)
@@ -177,17 +187,13 @@ batch_send_held (struct batch_socket *c, int fd, const void *data, size_t n,
     }
     if (r == -1) {
       c->error = errno;
-      c->tx_len = 0;
-      c->replies = 0;
+      forget_held (c);
       return -1;
     }
-    of_held = (size_t) r < iov[0].iov_len ? (size_t) r : iov[0].iov_len;
-    advance (&iov[0], of_held);
-    advance (&iov[1], r - of_held);
+    advance (&msg, r);
   }
-  c->tx_len = 0;
-  c->replies = 0;
-  return n - iov[1].iov_len;
+  forget_held (c);
+  return n - last->iov_len;
 }
 
 /* MSG_NOSIGNAL: the caller itself does not send anything, and expects no
@@ -196,7 +202,7 @@ batch_send_held (struct batch_socket *c, int fd, const void *data, size_t n,
 bool
 batch_flush (struct batch_socket *c, int fd, int flags)
 {
-  return c->tx_len == 0 ||
+  return c->held.len == 0 ||
          batch_send_held (c, fd, NULL, 0, flags | MSG_NOSIGNAL, false) != -1;
 }
 
@@ -205,9 +211,6 @@ batch_send_whole (struct batch_socket *c, const char *buf, size_t n)
 {
   if (c->error != 0)
     return false;
-  if (n > PIECE || n > HELD - c->tx_len)
-    return batch_send_held (c, c->fd, buf, n, MSG_NOSIGNAL, true) != -1;
-  memcpy (c->tx_buf + c->tx_len, buf, n);
-  c->tx_len += n;
-  return true;
+  return (n <= PIECE && held_add (&c->held, buf, n)) ||
+         batch_send_held (c, c->fd, buf, n, MSG_NOSIGNAL, true) != -1;
 }

@@ -194,16 +194,13 @@ our_send (int fd, const void *buf, size_t n, int flags)
 static ssize_t
 our_sendmsg (int fd, const struct msghdr *msg, int flags)
 {
-  struct iovec iov[2] = {msg->msg_iov[0], msg->msg_iov[1]};
-  struct msghdr less = {.msg_iov = iov, .msg_iovlen = msg->msg_iovlen};
+  size_t n = bytes_of (msg);
 
   if (is_trouble ())
     return -1;
-  if (calls.trouble > 0 && random_below (&calls.seed, 2)) {
-    iov[0].iov_len = shorter (iov[0].iov_len);
-    less.msg_iovlen = 1;
-  }
-  return sendmsg (fd, &less, flags);
+  if (calls.trouble > 0 && random_below (&calls.seed, 2))
+    n = shorter (n);
+  return send_first (fd, msg, n, flags);
 }
 
 /*---------------------------------------------------------------------*/

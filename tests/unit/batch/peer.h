@@ -10,6 +10,7 @@
 
 #include <poll.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +30,38 @@ static const struct batch_calls systems_own = {.read = read,
                                                .ppoll = ppoll,
                                                .now = clock_now,
                                                .cpu = clock_now};
+
+/* Send the first N bytes of a message. */
+static inline ssize_t
+send_first (int fd, const struct msghdr *msg, size_t n, int flags)
+{
+  struct msghdr less = {.msg_iov =
+                            malloc (msg->msg_iovlen * sizeof *msg->msg_iov)};
+  struct iovec *last;
+  ssize_t r;
+
+  assert_non_null (less.msg_iov);
+  while (n > 0 && less.msg_iovlen < msg->msg_iovlen) {
+    last = &less.msg_iov[less.msg_iovlen];
+    *last = msg->msg_iov[less.msg_iovlen++];
+    if (last->iov_len > n)
+      last->iov_len = n;
+    n -= last->iov_len;
+  }
+  r = sendmsg (fd, &less, flags);
+  free (less.msg_iov);
+  return r;
+}
+
+static inline size_t
+bytes_of (const struct msghdr *msg)
+{
+  size_t i, n = 0;
+
+  for (i = 0; i < msg->msg_iovlen; i++)
+    n += msg->msg_iov[i].iov_len;
+  return n;
+}
 
 static inline bool
 has_input (int fd)

@@ -257,6 +257,32 @@ sends_of (const struct stream *requests, void (*connect) (int ends[2]))
   return calls.sends;
 }
 
+/* The same where the replies are more than a socket's buffer takes.  Nobody
+ * reads them before all requests are there.
+ */
+static unsigned
+sends_while_received (const struct stream *requests,
+                      void (*connect) (int ends[2]))
+{
+  struct stream due = replies_to (requests, requests->len);
+  pthread_t thread;
+  int ends[2];
+  void *lost;
+
+  connect (ends);
+  calls.sends = 0;
+  write_all (ends[1], requests->bytes, requests->len);
+  shutdown (ends[1], SHUT_WR);
+  assert_int_equal (pthread_create (&thread, NULL, serve_thread, &ends[0]), 0);
+  expect (ends[1], due.bytes, due.len);
+  expect_end (ends[1]);
+  pthread_join (thread, &lost);
+  assert_null (lost);
+  close (ends[1]);
+  free (due.bytes);
+  return calls.sends;
+}
+
 static void
 test_all_in_one (void **state)
 {
@@ -348,8 +374,9 @@ test_large_payloads (void **state)
   add_request (&s, 2, CMD_WRITE, 40000);
   add_request (&s, 3, CMD_WRITE, 40000);
   connect_unix (ends);
-  write_all (ends[1], s.bytes, s.len);
+  write_all (ends[1], s.bytes, s.len / 3);
   assert_int_equal (serve_one (ends[0], NULL, NULL), 1);
+  write_all (ends[1], s.bytes + s.len / 3, s.len / 3 * 2);
   assert_int_equal (serve_one (ends[0], NULL, NULL), 1);
   assert_true (has_input (ends[0]));
   assert_int_equal (serve_one (ends[0], NULL, NULL), 1);
@@ -367,8 +394,42 @@ test_held_is_full (void **state)
 
   (void) state;
   for (i = 0; i < 32; i++)
-    add_request (&s, i, CMD_READ, 4096);
-  assert_int_equal (sends_of (&s, connect_unix), 2);
+    add_request (&s, 4 * i, CMD_READ, 4096);
+  assert_int_equal (sends_while_received (&s, connect_unix), 2);
+  free (s.bytes);
+}
+
+/* Zeroes are not copied, so that there is room for four times as many. */
+static void
+test_held_zeroes (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 63; i++)
+    add_request (&s, 4 * i + 3, CMD_READ, 4096);
+  assert_int_equal (sends_while_received (&s, connect_unix), 1);
+  add_request (&s, 4 * i + 3, CMD_READ, 4096);
+  add_request (&s, 4 * i + 7, CMD_READ, 4096);
+  assert_int_equal (sends_while_received (&s, connect_tcp), 2);
+  free (s.bytes);
+}
+
+/* Many small ones are pieces of a message, of which there is a most. */
+static void
+test_held_pieces (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 249; i++)
+    add_request (&s, 4 * i + 3, CMD_READ, 1024);
+  assert_int_equal (sends_while_received (&s, connect_unix), 1);
+  add_request (&s, 4 * i + 3, CMD_READ, 1024);
+  add_request (&s, 4 * i + 7, CMD_READ, 1024);
+  assert_int_equal (sends_while_received (&s, connect_tcp), 2);
   free (s.bytes);
 }
 
@@ -521,6 +582,8 @@ main (void)
       CASE (test_next_is_not_whole),
       CASE (test_large_payloads),
       CASE (test_held_is_full),
+      CASE (test_held_zeroes),
+      CASE (test_held_pieces),
       CASE (test_sent_before),
       CASE (test_order),
       CASE (test_ahead_goes_to_any_call),

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What is held of a connection's replies, as sendmsg takes it: pieces that
+ * follow each other.  Most are copies, and are one piece as long as they follow
+ * each other; zeroes are the same ones in all pieces, and are never copied:
+ *
+ *     piece [0] ─────────┐      [1]       [2] ─┐       [3]
+ *                        v       │             v        │
+ *     copies ┌──────────────────┬┼────────────────────┐ │
+ *            │ reply, its head  │v   head     │       │ v
+ *            └──────────────────┴─zeroes──────┴───────┘ zeroes
+ *
+ * The caller holds the lock of whatever has a struct held.
+ */
+
+#ifndef NULLBLK_BATCH_HELD_INTERNAL_H
+#define NULLBLK_BATCH_HELD_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+/* The most bytes that are held, and how many of them can be copies. */
+#define HELD (256 * 1024)
+#define HELD_COPIES (64 * 1024)
+
+struct held {
+  struct iovec *piece; /* NULL when there is no socket */
+  size_t n;            /* pieces */
+  size_t len;          /* bytes */
+  char *copies;
+  size_t copied;
+};
+
+/* Returns false if there is no memory.  Nothing is held then, or at first. */
+bool held_begin (struct held *h);
+
+void held_end (struct held *h);
+
+/* Forget all that is held. */
+void held_clear (struct held *h);
+
+/* Hold the N bytes at BUF, or N zeroes where that is NULL.  Returns false, and
+ * nothing has happened, if there is no room for them.
+ */
+bool held_add (struct held *h, const void *buf, size_t n);
+
+/* Returns an array of *N pieces, which are those that are held, and behind them
+ * the N_DATA bytes at DATA.  The caller may change the array; then it calls
+ * held_clear.
+ */
+struct iovec *held_with (struct held *h, const void *data, size_t n_data,
+                         size_t *n);
+
+#endif /* NULLBLK_BATCH_HELD_INTERNAL_H */

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What is held of a connection's replies; see batch-held-internal.h.
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "batch-held-internal.h"
+
+#define CACHE_LINE 64
+
+/* The zeroes of all connections.  As nobody writes to them, all of their pages
+ * are the one page of zeroes that the kernel has, which stays in the cache.
+ */
+#define ZEROES ((size_t) 64 * 1024)
+static _Alignas(4096) char zeroes[ZEROES + CACHE_LINE];
+
+/* Fewer zeroes are copied: that costs less than a piece. */
+#define FEW 1024
+
+/* As many as HELD bytes may need, with copies before all zeroes, and one for
+ * data that is not held.
+ */
+#define MOST_PIECES (2 * HELD / FEW + 1)
+
+bool
+held_begin (struct held *h)
+{
+  if (h->piece == NULL)
+    h->piece = malloc ((MOST_PIECES + 1) * sizeof *h->piece);
+  if (h->copies == NULL)
+    h->copies = malloc (HELD_COPIES);
+  held_clear (h);
+  return h->piece != NULL && h->copies != NULL;
+}
+
+void
+held_end (struct held *h)
+{
+  free (h->piece);
+  free (h->copies);
+  h->piece = NULL;
+  h->copies = NULL;
+  held_clear (h);
+}
+
+void
+held_clear (struct held *h)
+{
+  h->n = h->len = h->copied = 0;
+}
+
+static bool
+add_copy (struct held *h, const void *buf, size_t n)
+{
+  char *const to = h->copies + h->copied;
+  struct iovec *last = h->n > 0 ? &h->piece[h->n - 1] : NULL;
+
+  if (n > HELD_COPIES - h->copied)
+    return false;
+  if (buf != NULL)
+    memcpy (to, buf, n);
+  else
+    memset (to, 0, n);
+  if (last != NULL && (char *) last->iov_base + last->iov_len == to)
+    last->iov_len += n;
+  else
+    h->piece[h->n++] = (struct iovec){to, n};
+  h->copied += n;
+  return true;
+}
+
+/* A processor copies faster if both places are the same ones of a cache line.
+ */
+static bool
+add_zeroes (struct held *h, size_t n)
+{
+  char *const from = zeroes + h->len % CACHE_LINE;
+  size_t piece;
+
+  for (; n > 0; n -= piece) {
+    piece = n < ZEROES ? n : ZEROES;
+    h->piece[h->n++] = (struct iovec){from, piece};
+  }
+  return true;
+}
+
+bool
+held_add (struct held *h, const void *buf, size_t n)
+{
+  if (n > HELD - h->len ||
+      !(buf != NULL || n < FEW ? add_copy (h, buf, n) : add_zeroes (h, n)))
+    return false;
+  h->len += n;
+  return true;
+}
+
+struct iovec *
+held_with (struct held *h, const void *data, size_t n_data, size_t *n)
+{
+  const union {
+    const void *in;
+    void *out;
+  } unconst = {data}; /* an iovec is older than const */
+
+  h->piece[h->n] = (struct iovec){unconst.out, n_data};
+  *n = h->n + 1;
+  return h->piece;
+}
