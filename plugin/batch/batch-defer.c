@@ -233,6 +233,7 @@ batch_defer_cancel (void)
 {
   struct batch_socket *c = batch_thread.deferring;
 
+  batch_release ();
   /* Otherwise the descriptor's number belongs to another socket by now, or does
    * so when the lock is taken: its old requests are over then.
    */
@@ -436,6 +437,7 @@ begin_deferring (struct batch_socket *c, uint64_t deadline, uint64_t spin,
   if (c == NULL || depth == 0 || size > MAX_REQUEST_COPY ||
       passes_through (c) || !batch_may_wait ())
     return NULL;
+  batch_release ();
   pthread_mutex_lock (&c->out_lock);
   if (c->partial_reply == NULL && c->nr_waiting < depth &&
       c->held.piece != NULL && c->error == 0)

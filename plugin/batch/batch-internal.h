@@ -35,8 +35,13 @@
 #define AHEAD_AFTER_LARGE 4096
 #define LARGE (32 * 1024)
 
-/* The bytes of a request without its payload, in the NBD protocol. */
+/* Requests, as the NBD protocol has them; HEADER is the bytes of one without
+ * its payload.
+ */
 #define HEADER 28
+#define REQUEST_MAGIC 0x25609513
+#define CMD_READ 0
+#define CMD_WRITE 1
 
 /* The longest piece that is copied to be held. */
 #define PIECE (16 * 1024)
@@ -55,6 +60,11 @@ struct batch_socket {
   atomic_bool passthrough; /* not batched any more, once ahead is empty */
   atomic_uint in_service;  /* threads that have read and not yet replied */
   bool first_piece_wakes;  /* set by batch_begin */
+
+  /* The only thread that has read since batch_begin; NULL: none has, and
+   * batch_several: there were several.
+   */
+  _Atomic (const struct batch_thread *) reader;
 
   pthread_mutex_t in_lock; /* guards what follows */
   char *rx_buf;            /* NULL when there is no socket */
@@ -105,7 +115,8 @@ struct batch_socket {
 struct batch_thread {
   int holding; /* the descriptor for which it may have left bytes held; or -1 */
   struct batch_socket *serving; /* the connection whose request it serves */
-  uint64_t arrival;             /* when that request arrived (batch_arrival) */
+  struct batch_socket *keeps; /* the connection both of whose locks it keeps */
+  uint64_t arrival;           /* when that request arrived (batch_arrival) */
 
   /* For batch_still_zero: the bytes that the thread has zeroed for an answer,
    * if it has received nothing into them since.  has_header: the thread's last
@@ -134,6 +145,7 @@ struct batch_thread {
     .holding = -1, .listening = { -1, -1 }                                     \
   }
 extern _Thread_local struct batch_thread batch_thread;
+extern const struct batch_thread batch_several;
 
 extern atomic_bool batch_is_timed;
 
@@ -141,6 +153,25 @@ extern atomic_bool batch_is_timed;
  * sleeps are known to come to batch_ppoll.
  */
 bool batch_may_wait (void);
+
+/* While a connection's only thread serves what it has read ahead, it may keep
+ * the connection's locks, instead of taking them for each call.  batch_keep
+ * does that, with in_lock held, where the thread is to come back soon; if it
+ * returns false, in_lock is the caller's as before.  batch_release unlocks what
+ * the thread keeps, if anything: before it waits, or needs another lock.
+ */
+bool batch_keep (struct batch_socket *c);
+void batch_release (void);
+
+/* Does this thread keep the locks of C? */
+static inline bool
+batch_keeps (const struct batch_socket *c)
+{
+  return batch_thread.keeps == c;
+}
+
+/* This thread serves no request of C any more, if it did. */
+void batch_end_service (struct batch_socket *c);
 
 /* The connection of a descriptor, or NULL. */
 struct batch_socket *batch_find (int fd);

@@ -238,6 +238,19 @@ set_window (struct batch_socket *c, size_t n)
 }
 
 static void
+note_reader (struct batch_socket *c)
+{
+  const struct batch_thread *reader =
+      atomic_load_explicit (&c->reader, memory_order_relaxed);
+
+  if (reader == &batch_thread || reader == &batch_several)
+    return;
+  if (reader != NULL ||
+      !atomic_compare_exchange_strong (&c->reader, &reader, &batch_thread))
+    atomic_store (&c->reader, &batch_several);
+}
+
+static void
 begin_service (struct batch_socket *c)
 {
   if (batch_thread.serving != c) {
@@ -290,6 +303,26 @@ read_more (struct batch_socket *c, int fd, void *buf, size_t n)
   return r;
 }
 
+/* Take what is ahead, as batch_read does, where this thread keeps the locks;
+ * otherwise, or if nothing is ahead, it keeps none, and this returns -1.
+ */
+static ssize_t
+take_kept (struct batch_socket *c, void *buf, size_t n)
+{
+  const bool keeps = batch_keeps (c);
+
+  if (!keeps || c->rx_start == c->rx_end) {
+    batch_release ();
+    if (keeps && n == HEADER)
+      batch_end_service (c);
+    return -1;
+  }
+  set_window (c, n);
+  c->requests += n == HEADER;
+  note_read (n);
+  return take (c, buf, n, false);
+}
+
 ssize_t
 batch_read (int fd, void *buf, size_t n)
 {
@@ -297,7 +330,10 @@ batch_read (int fd, void *buf, size_t n)
   bool is_ours = c != NULL;
   ssize_t r = -1;
 
+  if (is_ours && (r = take_kept (c, buf, n)) >= 0)
+    return r;
   if (is_ours) {
+    note_reader (c);
     pthread_mutex_lock (&c->in_lock);
     set_window (c, n);
     c->requests += n == HEADER;
@@ -310,7 +346,9 @@ batch_read (int fd, void *buf, size_t n)
     else
       r = read_more (c, fd, buf, n);
     batch_thread.arrival = c->read_at;
-    pthread_mutex_unlock (&c->in_lock);
+    if (r != HEADER || get32 (buf) != REQUEST_MAGIC ||
+        c->rx_start == c->rx_end || !batch_keep (c))
+      pthread_mutex_unlock (&c->in_lock);
   }
   note_read (is_ours ? n : 0);
   if (!is_ours) {

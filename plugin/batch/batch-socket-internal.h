@@ -57,8 +57,9 @@ struct batch_calls {
 extern struct batch_calls batch_libc;
 
 /* Say whether the requests of a connection are served one at a time, by one
- * thread that waits for nothing but the client.  At first they are not, and
- * then no reply waits for another.
+ * thread that waits for nothing but the client, and that has read all of the
+ * connection's handshake.  At first they are not, and then no reply waits for
+ * another.
  */
 void batch_set_serial (bool serial);
 

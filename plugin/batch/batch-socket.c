@@ -48,6 +48,13 @@
  * - out_lock taken: somebody sends.  As that thread cannot have in_lock while
  *   the reader does, it holds no whole reply, and sends all that is held.
  *
+ * To lock and unlock for each piece costs more than all else here.  So a thread
+ * that alone serves its connection keeps both locks from one read to the next
+ * (batch_keep): others take them only to find that the connection is busy.  The
+ * thread that serves alone is the one that has read the handshake.  Where
+ * nbdkit has threads for a connection's requests, these read after another one
+ * has, so that none of them keeps locks.
+ *
  * A struct batch_socket belongs to a descriptor's number and is never freed, so
  * that whoever has found it may look at it; its buffers go with the socket.
  */
@@ -62,11 +69,6 @@
 #include <string.h>
 
 #include "batch-internal.h"
-
-/* Requests, as the NBD protocol has them. */
-#define REQUEST_MAGIC 0x25609513
-#define CMD_READ 0
-#define CMD_WRITE 1
 
 /*---------------------------------------------------------------------*/
 /* Beginning and end */
@@ -111,6 +113,8 @@ batch_begin (int fd)
   if (socket_option (fd, SO_TYPE) == SOCK_STREAM &&
       (c = batch_connection_of (fd)) != NULL) {
     atomic_store (&c->open, false);
+    if (batch_thread.keeps == c)
+      batch_release ();
     /* A thread that has a lock still uses the last socket of this number. */
     if (try_lock (&c->in_lock)) {
       if (try_lock (&c->out_lock)) {
@@ -118,6 +122,7 @@ batch_begin (int fd)
         if (make_buffers (c)) {
           c->fd = fd;
           c->deferrer = NULL;
+          c->reader = NULL;
           c->rx_start = c->rx_end = 0;
           c->window = AHEAD;
           c->asked = 0;
@@ -188,20 +193,21 @@ may_hold (struct batch_socket *c, bool more, bool reader_is_away)
 static bool
 hold (struct batch_socket *c, const void *buf, size_t n, bool more)
 {
-  const bool reader_is_away = try_lock (&c->in_lock);
+  const bool keeps = batch_keeps (c);
+  const bool reader_is_away = keeps || try_lock (&c->in_lock);
   const bool r = (n <= PIECE || buf == NULL) &&
                  may_hold (c, more, reader_is_away) &&
                  held_add (&c->held, buf, n);
 
   if (r)
     c->replies += !more;
-  if (reader_is_away)
+  if (reader_is_away && !keeps)
     pthread_mutex_unlock (&c->in_lock);
   return r;
 }
 
-static void
-end_service (struct batch_socket *c)
+void
+batch_end_service (struct batch_socket *c)
 {
   if (batch_thread.serving == c) {
     atomic_fetch_sub_explicit (&c->in_service, 1, memory_order_relaxed);
@@ -255,6 +261,7 @@ ssize_t
 batch_send (int fd, const void *buf, size_t n, int flags)
 {
   struct batch_socket *c = batch_find (fd);
+  bool keeps;
   ssize_t r;
 
   if (c != NULL && (n == 0 || (flags & ~(MSG_MORE | MSG_NOSIGNAL)) != 0))
@@ -262,12 +269,16 @@ batch_send (int fd, const void *buf, size_t n, int flags)
   if (c == NULL || passes_through (c))
     return batch_libc.send (fd, buf, n, flags);
 
-  pthread_mutex_lock (&c->out_lock);
+  keeps = batch_keeps (c);
+  if (!keeps)
+    pthread_mutex_lock (&c->out_lock);
   r = c->held.piece != NULL ? send_or_hold (c, fd, buf, n, flags)
                             : batch_libc.send (fd, buf, n, flags);
-  pthread_mutex_unlock (&c->out_lock);
-  if (!(flags & MSG_MORE))
-    end_service (c);
+  if (!keeps) {
+    pthread_mutex_unlock (&c->out_lock);
+    if (!(flags & MSG_MORE))
+      batch_end_service (c);
+  }
   return r;
 }
 
@@ -284,6 +295,7 @@ batch_pass_through (int fd)
   struct batch_socket *c = batch_find (fd);
   const int saved = errno;
 
+  batch_release ();
   if (c != NULL && !passes_through (c)) {
     pthread_mutex_lock (&c->out_lock);
     batch_defer_end (c, true);
@@ -301,6 +313,7 @@ batch_before_wait (void)
   struct batch_socket *serving = batch_thread.serving;
   const int saved = errno;
 
+  batch_release ();
   if (c != NULL && try_lock (&c->out_lock)) {
     batch_flush (c, batch_thread.holding, 0);
     pthread_mutex_unlock (&c->out_lock);
@@ -327,6 +340,7 @@ batch_shutdown (int fd, int how)
 {
   struct batch_socket *c = batch_find (fd);
 
+  batch_release ();
   if (c != NULL && batch_thread.answering == c)
     batch_flush (c, fd, 0);
   else if (c != NULL && try_lock (&c->out_lock)) {
@@ -348,6 +362,7 @@ batch_end (int fd)
 
   if (c == NULL)
     return;
+  batch_release ();
   if (try_lock (&c->out_lock)) {
     batch_defer_finish (c);
     batch_flush (c, fd, 0);

@@ -24,6 +24,7 @@ struct batch_calls batch_libc;
 atomic_bool batch_is_timed;
 static atomic_bool is_serial;
 _Thread_local struct batch_thread batch_thread = BATCH_THREAD_INIT;
+const struct batch_thread batch_several = BATCH_THREAD_INIT;
 
 static _Atomic (struct batch_socket *) connections[MAX_FD];
 static atomic_int end_of_connections; /* all are below */
@@ -134,6 +135,34 @@ batch_may_wait (void)
 {
   return atomic_load_explicit (&is_serial, memory_order_relaxed) &&
          sleeps_are_seen ();
+}
+
+/*---------------------------------------------------------------------*/
+/* Locks that are kept */
+
+bool
+batch_keep (struct batch_socket *c)
+{
+  if (atomic_load_explicit (&c->reader, memory_order_relaxed) !=
+          &batch_thread ||
+      c->nr_waiting > 0 || passes_through (c) ||
+      atomic_load_explicit (&batch_is_timed, memory_order_relaxed) ||
+      !batch_may_wait () || !try_lock (&c->out_lock))
+    return false;
+  batch_thread.keeps = c;
+  return true;
+}
+
+void
+batch_release (void)
+{
+  struct batch_socket *c = batch_thread.keeps;
+
+  if (c == NULL)
+    return;
+  batch_thread.keeps = NULL;
+  pthread_mutex_unlock (&c->out_lock);
+  pthread_mutex_unlock (&c->in_lock);
 }
 
 /*---------------------------------------------------------------------*/

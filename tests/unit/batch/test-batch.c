@@ -191,8 +191,12 @@ parallel_conversation (uint64_t *seed)
   int ends[2];
   unsigned i;
   size_t at;
+  char c;
 
   connect_unix (ends);
+  /* As nbdkit reads the handshake before it has these threads. */
+  write_all (ends[1], "0", 1);
+  assert_int_equal (batch_read (ends[0], &c, 1), 1);
   if (random_below (seed, 2))
     shrink_buffers (ends);
   shared.fd = ends[0];
@@ -433,6 +437,51 @@ test_held_pieces (void **state)
   free (s.bytes);
 }
 
+/* What its thread has read is served before, and with its locks kept: they are
+ * free again when nothing is left, or for another thread.
+ */
+static void
+test_locks_are_free (void **state)
+{
+  struct stream s = two_reads (), due = replies_to (&s, s.len);
+  int ends[2], other[2], i;
+  pthread_t thread;
+  void *lost;
+
+  (void) state;
+  for (i = 0; i < 3; i++) {
+    hold_one (ends, &s);
+    if (i == 0) {
+      /* The same thread, for another connection. */
+      hold_one (other, &s);
+      assert_int_equal (serve_one (ends[0], NULL, NULL), 1);
+      assert_int_equal (serve_one (other[0], NULL, NULL), 1);
+      expect_now (ends[1], due.bytes, due.len);
+      expect_now (other[1], due.bytes, due.len);
+      end_both (other);
+    }
+    else if (i == 1)
+      batch_before_wait ();
+    else
+      assert_int_equal (serve_one (ends[0], NULL, NULL), 1);
+    if (i > 0) {
+      /* Another thread has the rest. */
+      batch_before_wait ();
+      shutdown (ends[1], SHUT_WR);
+      assert_int_equal (pthread_create (&thread, NULL, serve_thread, &ends[0]),
+                        0);
+      pthread_join (thread, &lost);
+      assert_null (lost);
+      expect (ends[1], due.bytes, due.len);
+      close (ends[1]);
+    }
+    else
+      end_both (ends);
+  }
+  free (s.bytes);
+  free (due.bytes);
+}
+
 /* It waits no longer when this thread does. */
 static void
 test_sent_before (void **state)
@@ -584,6 +633,7 @@ main (void)
       CASE (test_held_is_full),
       CASE (test_held_zeroes),
       CASE (test_held_pieces),
+      CASE (test_locks_are_free),
       CASE (test_sent_before),
       CASE (test_order),
       CASE (test_ahead_goes_to_any_call),
