@@ -691,6 +691,7 @@ nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
   struct connection *c = handle;
 
   assert ((flags & ~NBDKIT_FLAG_FUA) == 0);
+  buf = batch_client_payload (buf, count);
   return set_nbd_error (c, "write", count, offset,
                         control_of (c) != NULL
                             ? write_control (c, buf, count, offset)

@@ -121,6 +121,13 @@ batch_client_tell (struct devices *d)
   pthread_mutex_unlock (&lock);
 }
 
+/* A filter may want to see payloads, too. */
+const void *
+batch_client_payload (const void *buf, uint32_t n)
+{
+  return library != NULL && !filters ? library->payload (buf, n) : buf;
+}
+
 void
 batch_client_before_wait (void)
 {

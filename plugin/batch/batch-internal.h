@@ -29,11 +29,14 @@
 #include "batch-socket-internal.h"
 
 /* The most bytes read ahead: AHEAD, or AHEAD_AFTER_LARGE after a payload of
- * LARGE bytes or more, where a copy costs more than it saves.
+ * LARGE bytes or more, where a copy costs more than it saves.  Where payloads
+ * are left where they were read, that is so from LARGE_LEFT bytes on, as most
+ * of these are not ahead to the last byte.
  */
 #define AHEAD (256 * 1024)
 #define AHEAD_AFTER_LARGE 4096
 #define LARGE (32 * 1024)
+#define LARGE_LEFT (96 * 1024)
 
 /* Requests, as the NBD protocol has them; HEADER is the bytes of one without
  * its payload.
@@ -70,6 +73,7 @@ struct batch_socket {
   char *rx_buf;            /* NULL when there is no socket */
   size_t rx_start, rx_end;
   size_t window;     /* the most bytes ahead: AHEAD or AHEAD_AFTER_LARGE */
+  bool is_large;     /* the last payload had LARGE bytes or more */
   size_t asked;      /* bytes that the last read wanted */
   unsigned requests; /* read since the kernel was last asked for more bytes */
   unsigned looks;    /* reads; each LOOK_EVERY-th looks for a busy client */
@@ -125,6 +129,16 @@ struct batch_thread {
   const void *zeroes;
   size_t zeroes_len;
   bool has_header;
+
+  /* For batch_payload: how long the payload is of the request whose header it
+   * has read last; where it was received, or NULL; and where it was left,
+   * which is in rx_buf, or NULL if it was not.
+   */
+  size_t expects;
+  const void *payload_to;
+  const char *payload;
+  size_t payload_len;
+  bool leaves_payloads; /* batch_payload has asked for one */
 
   /* The zeroes with which it answers its present request; or NULL. */
   const void *answer;

@@ -64,6 +64,7 @@ const struct batch_functions nullblk_batch_functions = {
     .depth = batch_depth,
     .arrival = batch_arrival,
     .still_zero = batch_still_zero,
+    .payload = batch_payload,
     .defer = batch_defer,
     .set_aside = batch_set_aside,
     .hasten = batch_hasten,

@@ -172,13 +172,14 @@ wait_for_request (struct batch_socket *c, int fd, const struct iovec *iov)
 }
 
 /* Of a client that has replies of ours still to take, what it has sent is read
- * after a nap.
+ * after a nap.  But if its payloads are large, it may take none until it has
+ * sent the next, for which there is no room before we read.
  */
 static ssize_t
 read_unhurried (struct batch_socket *c, int fd, const struct iovec *iov)
 {
   const bool may_nap =
-      c->first_piece_wakes && batch_libc.has_unread != NULL &&
+      c->first_piece_wakes && !c->is_large && batch_libc.has_unread != NULL &&
       c->nr_waiting == 0 && batch_may_wait () &&
       !atomic_load_explicit (&batch_is_timed, memory_order_relaxed);
   struct timespec ts = {0};
@@ -232,8 +233,12 @@ read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
 static void
 set_window (struct batch_socket *c, size_t n)
 {
-  if (n > HEADER && c->asked <= HEADER)
-    c->window = n < LARGE ? AHEAD : AHEAD_AFTER_LARGE;
+  if (n > HEADER && c->asked <= HEADER) {
+    c->is_large = n >= LARGE;
+    c->window = n < (batch_thread.leaves_payloads ? LARGE_LEFT : LARGE)
+                    ? AHEAD
+                    : AHEAD_AFTER_LARGE;
+  }
   c->asked = n;
 }
 
@@ -267,6 +272,57 @@ note_read (size_t n)
     batch_thread.zeroes_len = 0;
   batch_thread.has_header = n == HEADER;
   batch_thread.answer = NULL;
+  batch_thread.payload = batch_thread.payload_to = NULL;
+}
+
+/* The N bytes at BUF were asked for, and R of them have come. */
+static void
+note_bytes (const void *buf, size_t n, ssize_t r)
+{
+  struct batch_thread *t = &batch_thread;
+  const char *p = buf;
+
+  if (t->expects > 0 && n == t->expects && r == (ssize_t) n) {
+    t->payload_to = buf;
+    t->payload_len = n;
+  }
+  t->expects = 0;
+  if (n == HEADER && r == HEADER && get32 (p) == REQUEST_MAGIC && p[6] == 0 &&
+      p[7] == CMD_WRITE)
+    t->expects = get32 (p + 24);
+}
+
+/* Leave a payload of N bytes, which nbdkit wants at BUF, where it is ahead.
+ * As the thread keeps in_lock, it stays there until it reads again.
+ */
+static bool
+leave_payload (struct batch_socket *c, const void *buf, size_t n)
+{
+  struct batch_thread *t = &batch_thread;
+
+  if (!t->leaves_payloads || t->expects == 0 || n != t->expects ||
+      n > c->rx_end - c->rx_start)
+    return false;
+  t->has_header = false;
+  t->answer = NULL;
+  t->expects = 0;
+  t->payload_to = buf;
+  t->payload_len = n;
+  t->payload = c->rx_buf + c->rx_start;
+  c->rx_start += n;
+  return true;
+}
+
+const void *
+batch_payload (const void *buf, size_t n)
+{
+  struct batch_thread *t = &batch_thread;
+
+  if (t->payload != NULL && n == t->payload_len)
+    return t->payload;
+  if (t->payload_to == buf && n == t->payload_len)
+    t->leaves_payloads = true;
+  return buf;
 }
 
 bool
@@ -310,6 +366,7 @@ static ssize_t
 take_kept (struct batch_socket *c, void *buf, size_t n)
 {
   const bool keeps = batch_keeps (c);
+  ssize_t r;
 
   if (!keeps || c->rx_start == c->rx_end) {
     batch_release ();
@@ -319,8 +376,12 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
   }
   set_window (c, n);
   c->requests += n == HEADER;
+  if (leave_payload (c, buf, n))
+    return n;
   note_read (n);
-  return take (c, buf, n, false);
+  r = take (c, buf, n, false);
+  note_bytes (buf, n, r);
+  return r;
 }
 
 ssize_t
@@ -352,9 +413,11 @@ batch_read (int fd, void *buf, size_t n)
   }
   note_read (is_ours ? n : 0);
   if (!is_ours) {
+    batch_thread.expects = 0;
     batch_thread.arrival = 0;
     return batch_libc.read (fd, buf, n);
   }
+  note_bytes (buf, n, r);
   if (r > 0)
     begin_service (c);
   return r;
@@ -380,6 +443,7 @@ settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
   bool is_here = false;
 
   note_read (0);
+  batch_thread.expects = 0;
   if (c == NULL)
     return false;
   batch_thread.arrival = 0;

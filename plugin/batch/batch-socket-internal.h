@@ -149,6 +149,14 @@ void batch_defer_cancel (void);
  */
 bool batch_still_zero (const void *buf, size_t n);
 
+/* Returns where the payload of N bytes is of the write that this thread serves,
+ * until the thread reads again: as a rule where it was received, which is BUF.
+ * But once this has been called on a thread, a payload may be left where it was
+ * read ahead, and BUF has other bytes.  So who calls this has to do so for each
+ * write, and nobody else may want a payload.
+ */
+const void *batch_payload (const void *buf, size_t n);
+
 /* Call this before FD is used in a way that is not known here: it sends the
  * bytes that are held, and FD is not batched any more.
  */

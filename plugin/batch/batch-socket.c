@@ -125,6 +125,7 @@ batch_begin (int fd)
           c->reader = NULL;
           c->rx_start = c->rx_end = 0;
           c->window = AHEAD;
+          c->is_large = false;
           c->asked = 0;
           c->requests = 0;
           c->looks = 0;

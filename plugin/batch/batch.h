@@ -31,6 +31,11 @@ void batch_client_find (struct devices *d);
  */
 void batch_client_tell (struct devices *d);
 
+/* Returns where the N bytes are that nbdkit gives as BUF to .pwrite, until the
+ * thread is done with this request.  To be called for each.
+ */
+const void *batch_client_payload (const void *buf, uint32_t n);
+
 /* This thread's request, to a control export, may wait for something that
  * the library does not see: the library sends now what it holds for this
  * thread.

@@ -498,6 +498,7 @@ serve_one (void)
   const uint32_t number = server.number;
   struct copy copy = {.number = number};
   uint8_t header[HEADER];
+  const uint8_t *payload;
   bool is_read, is_write, fails, later = false;
   uint32_t count;
   unsigned flags;
@@ -519,7 +520,9 @@ serve_one (void)
     batch_arrival ();
   if (is_write && receive (server.buf, count) < 0)
     return 0;
-  copy.sum = is_write ? sum (server.buf, count) : count;
+  payload = is_write && server.batches ? batch_payload (server.buf, count)
+                                       : server.buf;
+  copy.sum = is_write ? sum (payload, count) : count;
   copy.fails = flags & FAILS;
   copy.is_late = header[18] & 1;
   fails = copy.fails;
@@ -534,12 +537,11 @@ serve_one (void)
     const uint32_t s = copy.sum;
     void *request;
 
-    copy.sum = sum (server.buf, number % 512 < count ? number % 512 : 0);
+    copy.sum = sum (payload, number % 512 < count ? number % 512 : 0);
     copy.tries = header[16] % 3;
     if (number % 512 < count) {
-      request =
-          batch_set_aside (fuzz_now + header[17] * 1000, 0, turn, due_aside,
-                           &copy, sizeof copy, server.buf, count);
+      request = batch_set_aside (fuzz_now + header[17] * 1000, 0, turn,
+                                 due_aside, &copy, sizeof copy, payload, count);
       if (request != NULL) {
         later = true;
         server.aside[server.nr_aside++] = request;

@@ -159,7 +159,9 @@ static _Thread_local unsigned char buffer[200000];
 static void
 act (struct reply *r, const unsigned char *header, unsigned char *buf)
 {
-  make_reply (r, header, buf);
+  make_reply (r, header,
+              header[7] == CMD_WRITE ? batch_payload (buf, get32 (header + 24))
+                                     : NULL);
   if (!reads_zeroes (header)) {
     if (r->data_len > 0)
       memcpy (buf, r->data, r->data_len);

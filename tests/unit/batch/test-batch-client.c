@@ -55,6 +55,12 @@ still_zero (const void *buf, size_t n)
   return false;
 }
 
+static const void *
+payload (const void *buf, size_t n)
+{
+  return (const char *) buf + n;
+}
+
 static bool
 defer (uint64_t deadline, uint64_t spin, batch_due *due, const void *request,
        size_t size, size_t data)
@@ -103,6 +109,7 @@ set_up (void **state)
                                .depth = tell_depth,
                                .arrival = arrival,
                                .still_zero = still_zero,
+                               .payload = payload,
                                .defer = defer,
                                .has_deferred = has_deferred,
                                .defer_cancel = defer_cancel,
@@ -130,6 +137,7 @@ start (const char *const *given)
 static void
 test_found (void **state)
 {
+  char some = 0;
   struct devices *d;
 
   (void) state;
@@ -137,6 +145,7 @@ test_found (void **state)
   assert_true (d->front_end.batch);
   assert_ptr_equal (d->front_end.arrival, arrival);
   assert_ptr_equal (d->front_end.still_zero, still_zero);
+  assert_ptr_equal (batch_client_payload (&some, 1), &some + 1);
   assert_ptr_equal (d->front_end.defer, defer);
   assert_int_equal (d->front_end.max_deferred, 64);
   assert_true (serial && d->front_end.holds_replies);
@@ -285,6 +294,7 @@ test_other_version (void **state)
     assert_false (d->front_end.batch);
     assert_null (d->front_end.arrival);
     assert_null (d->front_end.still_zero);
+    assert_ptr_equal (batch_client_payload (&i, 1), &i);
     assert_null (d->front_end.defer);
     assert_false (serial || d->front_end.holds_replies);
     batch_client_close ();

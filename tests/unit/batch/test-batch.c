@@ -366,6 +366,71 @@ test_next_is_not_whole (void **state)
   free (due.bytes);
 }
 
+/* Receive a write's payload of N bytes; returns where it is. */
+static const unsigned char *
+receive_payload (int fd, unsigned char *buf, size_t n)
+{
+  unsigned char header[HEADER];
+
+  assert_int_equal (batch_read (fd, header, HEADER), HEADER);
+  assert_int_equal (header[7], CMD_WRITE);
+  memset (buf, 0xee, n);
+  assert_int_equal (batch_read (fd, buf, n), n);
+  return batch_payload (buf, n);
+}
+
+/* Payloads that are ahead stay there, once somebody has asked for one. */
+static void *
+test_payloads_are_left_thread (void *arg)
+{
+  struct stream s = {0};
+  unsigned char buf[100], other[100];
+  const unsigned char *p;
+  const int *ends = arg;
+  uint32_t i;
+  size_t each;
+
+  for (i = 0; i < 6; i++)
+    add_request (&s, i, CMD_WRITE, 100);
+  each = s.len / 6;
+  write_all (ends[1], s.bytes, s.len - 1);
+  assert_int_equal (batch_read (ends[0], other, HEADER), HEADER);
+  assert_int_equal (batch_read (ends[0], buf, 100), 100);
+  assert_memory_equal (buf, s.bytes + HEADER, 100);
+  for (i = 1; i < 5; i++) {
+    p = receive_payload (ends[0], buf, 100);
+    assert_memory_equal (p, s.bytes + i * each + HEADER, 100);
+    assert_true (i == 1 ? p == buf : p != buf && buf[0] == 0xee);
+    /* What nbdkit made itself is not the payload, nor is an older one. */
+    assert_ptr_equal (batch_payload (other, 99), other);
+  }
+  /* One that is not all here is received. */
+  assert_int_equal (batch_read (ends[0], other, HEADER), HEADER);
+  assert_ptr_equal (batch_payload (buf, 100), buf);
+  assert_int_equal (batch_read (ends[0], buf, 100), 99);
+  write_all (ends[1], s.bytes + s.len - 1, 1);
+  assert_int_equal (batch_read (ends[0], buf + 99, 1), 1);
+  assert_memory_equal (buf, s.bytes + 5 * each + HEADER, 100);
+  assert_ptr_equal (batch_payload (buf, 100), buf);
+  free (s.bytes);
+  return NULL;
+}
+
+static void
+test_payloads_are_left (void **state)
+{
+  pthread_t thread;
+  int ends[2];
+
+  (void) state;
+  connect_unix (ends);
+  /* Nobody has asked on a new thread. */
+  assert_int_equal (
+      pthread_create (&thread, NULL, test_payloads_are_left_thread, ends), 0);
+  pthread_join (thread, NULL);
+  end_both (ends);
+}
+
 /* Large payloads go to where they are wanted, without another copy. */
 static void
 test_large_payloads (void **state)
@@ -374,15 +439,16 @@ test_large_payloads (void **state)
   int ends[2];
 
   (void) state;
-  add_request (&s, 1, CMD_WRITE, 40000);
-  add_request (&s, 2, CMD_WRITE, 40000);
-  add_request (&s, 3, CMD_WRITE, 40000);
+  add_request (&s, 1, CMD_WRITE, 100000);
+  add_request (&s, 2, CMD_WRITE, 100000);
+  add_request (&s, 3, CMD_WRITE, 100000);
   connect_unix (ends);
   write_all (ends[1], s.bytes, s.len / 3);
   assert_int_equal (serve_one (ends[0], NULL, NULL), 1);
-  write_all (ends[1], s.bytes + s.len / 3, s.len / 3 * 2);
+  write_all (ends[1], s.bytes + s.len / 3, s.len / 3 + 6000);
   assert_int_equal (serve_one (ends[0], NULL, NULL), 1);
   assert_true (has_input (ends[0]));
+  write_all (ends[1], s.bytes + s.len / 3 * 2 + 6000, s.len / 3 - 6000);
   assert_int_equal (serve_one (ends[0], NULL, NULL), 1);
   assert_false (has_input (ends[0]));
   end_both (ends);
@@ -629,6 +695,7 @@ main (void)
       CASE (test_depth_1),
       CASE (test_next_is_large),
       CASE (test_next_is_not_whole),
+      CASE (test_payloads_are_left),
       CASE (test_large_payloads),
       CASE (test_held_is_full),
       CASE (test_held_zeroes),
