@@ -54,6 +54,9 @@
  */
 #define CROWD 8
 
+/* Replies wait while at most about so many bytes are moved. */
+#define MOVED (64 * 1024)
+
 /* The NBD protocol's. */
 #define SIMPLE_REPLY_MAGIC 0x67446698
 #define STRUCTURED_REPLY_MAGIC 0x668e33ef
@@ -174,7 +177,7 @@ answer_due (struct batch_socket *c, uint64_t now, uint64_t until)
       any = true;
     }
     else if (c->ready != NULL) {
-      if (moved >= HELD_COPIES) {
+      if (moved >= MOVED) {
         ok = batch_flush (c, c->fd, 0);
         moved = 0;
       }

@@ -21,9 +21,8 @@
 #include <stddef.h>
 #include <sys/uio.h>
 
-/* The most bytes that are held, and how many of them can be copies. */
+/* The most bytes that are held. */
 #define HELD (256 * 1024)
-#define HELD_COPIES (64 * 1024)
 
 struct held {
   struct iovec *piece; /* NULL when there is no socket */

@@ -33,7 +33,7 @@ held_begin (struct held *h)
   if (h->piece == NULL)
     h->piece = malloc ((MOST_PIECES + 1) * sizeof *h->piece);
   if (h->copies == NULL)
-    h->copies = malloc (HELD_COPIES);
+    h->copies = malloc (HELD);
   held_clear (h);
   return h->piece != NULL && h->copies != NULL;
 }
@@ -54,14 +54,12 @@ held_clear (struct held *h)
   h->n = h->len = h->copied = 0;
 }
 
-static bool
+static void
 add_copy (struct held *h, const void *buf, size_t n)
 {
   char *const to = h->copies + h->copied;
   struct iovec *last = h->n > 0 ? &h->piece[h->n - 1] : NULL;
 
-  if (n > HELD_COPIES - h->copied)
-    return false;
   if (buf != NULL)
     memcpy (to, buf, n);
   else
@@ -71,12 +69,11 @@ add_copy (struct held *h, const void *buf, size_t n)
   else
     h->piece[h->n++] = (struct iovec){to, n};
   h->copied += n;
-  return true;
 }
 
 /* A processor copies faster if both places are the same ones of a cache line.
  */
-static bool
+static void
 add_zeroes (struct held *h, size_t n)
 {
   char *const from = zeroes + h->len % CACHE_LINE;
@@ -86,15 +83,17 @@ add_zeroes (struct held *h, size_t n)
     piece = n < ZEROES ? n : ZEROES;
     h->piece[h->n++] = (struct iovec){from, piece};
   }
-  return true;
 }
 
 bool
 held_add (struct held *h, const void *buf, size_t n)
 {
-  if (n > HELD - h->len ||
-      !(buf != NULL || n < FEW ? add_copy (h, buf, n) : add_zeroes (h, n)))
+  if (n > HELD - h->len)
     return false;
+  if (buf != NULL || n < FEW)
+    add_copy (h, buf, n);
+  else
+    add_zeroes (h, n);
   h->len += n;
   return true;
 }
