@@ -12,9 +12,11 @@ source "${0%/*}/functions.sh"
 preloaded=$top_builddir/tests/server/.libs/failing.so
 [ -e "$preloaded" ] || fail "$preloaded is not built"
 leaks=$(gcc -print-file-name=liblsan.so 2>/dev/null) || leaks=
-case $leaks in
-  /*) preloaded+=:$leaks ;;
-esac
+# Some containers do not let it look at a process.
+if [[ $leaks = /* ]] && env LD_PRELOAD="$leaks" od -N 0 /dev/null >/dev/null 2>&1
+then
+  preloaded+=:$leaks
+fi
 
 # Each place in a program has its first two calls fail, or as many as this says.
 same=${NULLBLK_FAIL_SAME:-2}
