@@ -149,10 +149,38 @@ kill_server ()
   server_pid=
 }
 
-# works: can $nbd be read?
-works ()
+# reads_disk: can $disk be read?
+reads_disk ()
 {
-  dd if="$nbd" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
+  dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
+}
+
+comes_back ()
+{
+  wait_until 60 reads_disk || fail "it does not come back: $(cat "$tmp/dd")"
+}
+
+# away_for_long: the server of $tmp/disk is away for longer than the I/O of $disk
+# waits: that fails, and does not hang, and then $disk is back.  Another export
+# in its place is not taken for it.
+away_for_long ()
+{
+  kill_server
+  fails reads_disk
+  grep -q 'Input/output error' "$tmp/dd" || fail "$(cat "$tmp/dd")"
+  serve_file -U "$sock"
+  comes_back
+  verify --rw=randwrite --bs=4k --size=1M
+
+  kill_server
+  mv "$tmp/disk" "$tmp/right"
+  truncate -s 8M "$tmp/disk"
+  serve_file -U "$sock"
+  fails reads_disk
+  mv "$tmp/right" "$tmp/disk"
+  kill_server
+  serve_file -U "$sock"
+  comes_back
 }
 
 # write_in_vain: $writer writes to $disk, and the server is silent.  It writes

@@ -37,31 +37,17 @@ stop_load
 detach_ublk
 leaves_nothing "killed and back"
 
-# Without it I/O fails, and away for longer, too; then it is back.
+# Away for longer than that.
 attach_ublk --persist=1 "$uri"
-kill_server
-fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
-serve_file -U "$sock"
-wait_until 60 reads_disk || fail "it does not come back: $(cat "$tmp/dd")"
-verify --rw=randwrite --bs=4k --size=1M
-# Another export in its place is not taken for it.
-kill_server
-mv "$tmp/disk" "$tmp/right"
-truncate -s 8M "$tmp/disk"
-serve_file -U "$sock"
-fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
-mv "$tmp/right" "$tmp/disk"
-kill_server
-serve_file -U "$sock"
-wait_until 60 reads_disk || fail "it does not come back: $(cat "$tmp/dd")"
+away_for_long
 
 # One that is there, and silent, is away, too, also to who connects to it.
 detach_ublk
 attach_ublk --persist=1 --timeout 1 "$uri"
 kill -STOP "$server_pid"
-fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
+fails reads_disk
 kill -CONT "$server_pid"
-wait_until 60 reads_disk || fail "it does not come back: $(cat "$tmp/dd")"
+comes_back
 verify --rw=randwrite --bs=4k --size=1M
 
 # A request that was sent before it fell silent is sent again.

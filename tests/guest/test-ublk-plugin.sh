@@ -113,14 +113,7 @@ write_zone ()
 
 serve_disk 64M memory-backed=true zoned=true zone-size=4M zone-capacity=3M \
   zone-nr-conv=2 zone-max-open=3 zone-max-active=5
-shows "$queue/zoned" host-managed
-shows "$queue/nr_zones" 16
-shows "$queue/chunk_sectors" 8192
-shows "$queue/max_open_zones" 3
-shows "$queue/max_active_zones" 5
-appends=$(cat "$queue/zone_append_max_bytes")
-[ "$appends" -ge 65536 ] || fail "no appends"
-[ "$appends" -le 1048576 ] || fail "btrfs mixes up the bios of an extent"
+shows_zones
 try write_zone 2
 try write_zone 2 1
 zone_is 2 oi 256

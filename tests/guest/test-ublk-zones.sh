@@ -98,17 +98,10 @@ dd if=/dev/urandom of="$tmp/content" bs=64k count=1 2>/dev/null
 start_server 64M memory-backed=true zoned=true zone-size=4M zone-capacity=3M \
   zone-nr-conv=2 zone-max-open=3 zone-max-active=5
 attach_ublk "$uri"
-shows "$queue/zoned" host-managed
-shows "$queue/nr_zones" 16
-shows "$queue/chunk_sectors" 8192
-shows "$queue/max_open_zones" 3
-shows "$queue/max_active_zones" 5
+shows_zones
 shows "$queue/rotational" 0
 shows "$queue/discard_max_bytes" 0
 shows "$queue/write_zeroes_max_bytes" 0
-appends=$(cat "$queue/zone_append_max_bytes")
-[ "$appends" -ge 65536 ] || fail "no appends"
-[ "$appends" -le 1048576 ] || fail "btrfs mixes up the bios of an extent"
 are_equal "attaching"
 
 # Commands.

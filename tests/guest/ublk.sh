@@ -72,12 +72,6 @@ takes_data ()
   [ "$(map)" = "0 $((256 * mib)) hole" ] || fail "the map is: $(map)"
 }
 
-# reads_disk: can $disk be read?
-reads_disk ()
-{
-  dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct 2>"$tmp/dd"
-}
-
 # find_disk: set $disk, and $queue of it, which the running server has made.
 find_disk ()
 {
@@ -93,6 +87,22 @@ serve_disk ()
 {
   start_server ublk=true "$@"
   find_disk
+}
+
+# shows_zones: what /sys says of $disk, which has 16 zones of 4 MiB, of which 3
+# may be open and 5 active.
+shows_zones ()
+{
+  local appends
+
+  shows "$queue/zoned" host-managed
+  shows "$queue/nr_zones" 16
+  shows "$queue/chunk_sectors" 8192
+  shows "$queue/max_open_zones" 3
+  shows "$queue/max_active_zones" 5
+  appends=$(cat "$queue/zone_append_max_bytes")
+  [ "$appends" -ge 65536 ] || fail "no appends"
+  [ "$appends" -le 1048576 ] || fail "btrfs mixes up the bios of an extent"
 }
 
 detach_ublk ()
