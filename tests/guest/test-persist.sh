@@ -45,6 +45,14 @@ nothing_left ()
   [ -z "$(watchers)" ] || fail "left: $(watchers)"
 }
 
+# detach_and_stop NAME: the device, which leaves nothing; then the server.
+detach_and_stop ()
+{
+  try "$attach" --detach "$1"
+  nothing_left
+  stop_server
+}
+
 sock=$tmp/sock
 uri="nbd+unix:///?socket=$sock"
 tcp=(-i 127.0.0.1 -p 10809)
@@ -71,9 +79,7 @@ for where in unix tcp; do
     wait_until 60 has_connections 2 || fail "not all connections are back"
   done
   stop_load
-  try "$attach" --detach nbd0
-  nothing_left
-  stop_server
+  detach_and_stop nbd0
 done
 
 # A planned restart, of a server that nullblk-serve's library is in: it leaves
@@ -98,9 +104,7 @@ for at in "-U $sock -t 1" "${tcp[*]} -t 1" "-U $sock -t 8"; do
   done
   stop_load
   ! dmesg | grep 'Other side returned error' || fail "it was told of an error"
-  try "$attach" --detach nbd0
-  nothing_left
-  stop_server
+  detach_and_stop nbd0
 done
 NBDKIT=$plain
 
@@ -117,9 +121,7 @@ serve_file -U "$sock" -t 1
 wait_until 60 events_are_lost || fail "there is room for all"
 kill -CONT "$watcher"
 wait_until 60 has_connections 128 || fail "only $(connections) are back"
-try "$attach" --detach nbd0
-nothing_left
-stop_server
+detach_and_stop nbd0
 
 # Away for longer than that.
 serve_file -U "$sock"
@@ -139,9 +141,7 @@ wait_until 30 nobody_watches || fail "it tries for ever"
 [ "$(dmesg | grep -c 'cannot reconfigure')" -le 1 ] || fail "it has tried often"
 kill "$holder"
 wait "$holder" || true
-try "$attach" --detach away
-nothing_left
-stop_server
+detach_and_stop away
 serve_file -U "$sock"
 try "$attach" --persist=30 --name away -C 1 "$uri"
 
