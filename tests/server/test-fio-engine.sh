@@ -96,6 +96,13 @@ fails_with 'offset=67108864: the export has 67108864' --rw=read --offset=100%
 fails_with 'offset=67108864: the export has 67108864' --rw=read --size=4k \
   --offset_increment=50% --numjobs=3
 works --rw=read --bs=4k --size=4k --offset=50% --offset_increment=25% --numjobs=2
+# fio sets these jobs up in their own processes.
+for how in --thread --thread=0; do
+  works --rw=randrw --bs=4k --iodepth=8 --size=1M --create_serialize=0 \
+    --numjobs=2 "$how"
+  fails_with 'allowed is one file' --rw=read --bs=4k --size=8k --nrfiles=2 \
+    --create_serialize=0 "$how"
+done
 fails_with 'bs=134217728: the server takes at most 67108864' --rw=read --bs=128M
 fails_with 'bs=1000: the server takes multiples of 512' --rw=write --bs=1000
 fails_with 'range' --rw=read --bs=4k --size=4k --connections=65

@@ -122,6 +122,7 @@ set_file (struct thread_data *td, const struct target *t)
   }
   if (td->files_index != 1) {
     say ("filename=, nrfiles=: allowed is one file, which is the export\n");
+    td_verror (td, EINVAL, "setup"); /* create_serialize=0: all that fio sees */
     return 1;
   }
   f = td->files[0];
@@ -137,8 +138,9 @@ set_file (struct thread_data *td, const struct target *t)
   return 0;
 }
 
-int
-engine_setup (struct thread_data *td)
+/* Make TD's job, and ask the server what it has for it. */
+static int
+begin_job (struct thread_data *td)
 {
   const struct options *o;
   struct message why;
@@ -168,13 +170,22 @@ engine_setup (struct thread_data *td)
     say ("%s\n", why.text);
     return 1;
   }
-  if (check_job (td, &job->target) != 0)
+  return check_job (td, &job->target);
+}
+
+/* With create_serialize=0, fio calls engine_init first, and this in the process
+ * of the job.
+ */
+int
+engine_setup (struct thread_data *td)
+{
+  if (job_of (td) == NULL && begin_job (td) != 0)
     return 1;
   /* fio resets a zone where others discard, and waits for that. */
   if (td->o.zone_mode == ZONE_MODE_ZBD)
     td->flags |= (unsigned long long) FIO_ASYNCIO_SYNC_TRIM
                  << TD_ENG_FLAG_SHIFT;
-  return set_file (td, &job->target);
+  return set_file (td, &job_of (td)->target);
 }
 
 /* Does fio come back for completions as soon as it can?  If not, a request that
@@ -198,9 +209,12 @@ int
 engine_init (struct thread_data *td)
 {
   const struct options *o = options_of (td);
-  struct job *job = job_of (td);
   struct message why;
+  struct job *job;
 
+  if (job_of (td) == NULL && begin_job (td) != 0)
+    return 1;
+  job = job_of (td);
   job->requests = calloc (td->o.iodepth, sizeof *job->requests);
   job->session =
       session_create (td->o.iodepth, zone_size_of (td), !comes_back (td));

@@ -192,8 +192,12 @@ engine_finish_zone (struct thread_data *td, struct fio_file *f, uint64_t offset,
 uint64_t
 zone_size_of (const struct thread_data *td)
 {
-  const struct zoned_block_device_info *zones = td->files[0]->zbd_info;
+  const struct zoned_block_device_info *zones;
 
+  /* With create_serialize=0, which fio refuses for zones. */
+  if (td->files_index == 0)
+    return 0;
+  zones = td->files[0]->zbd_info;
   return zones != NULL && zones->model != ZBD_NONE ? zones->zone_size : 0;
 }
 
