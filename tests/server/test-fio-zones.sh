@@ -4,7 +4,8 @@
 #
 # The engine of fio has the zones of the export (--zonemode=zbd): a matrix of
 # jobs by devices, of which a table with marks is printed.  After each job the
-# server's own report is looked at.
+# server's own report is looked at.  Offsets in zones are those of the export,
+# too.
 
 # shellcheck source=fio-engine.sh source-path=SCRIPTDIR
 source "${0%/*}/fio-engine.sh"
@@ -141,6 +142,20 @@ matrix ()
   done
   stop_server
 }
+
+# Offsets in zones, of one job and of the last of some.
+start_server 16M memory-backed=true zoned=true zone-size=1M
+for options in --offset=16z --offset=300z '--offset=8z --offset_increment=4z'; do
+  # shellcheck disable=SC2086 # options
+  fails_with ': the export has 16777216 bytes' "${zoned[@]}" --rw=write \
+    --bs=16k --size=1z --numjobs=3 $options
+done
+works "${zoned[@]}" --rw=write --bs=16k --size=1z --numjobs=3 --offset=13z \
+  --offset_increment=1z
+"$ctl" zones report --json "$sock" >"$tmp/zones"
+[ "$(jq -c '[.[13:][].cond]' "$tmp/zones")" = '["fu","fu","fu"]' ] ||
+  fail "not the last three zones are full: $(cat "$tmp/zones")"
+stop_server
 
 fio --version
 matrix 'capacity is the size' 0

@@ -46,20 +46,26 @@ share (uint64_t size, unsigned percent)
   return size / 100 * percent + size % 100 * percent / 100;
 }
 
-/* Where the job begins, if its offset is not one in zones: fio makes bytes of
- * these only when it has read the zones.
+/* Where the job begins.  Of offsets in zones fio makes bytes only when it has
+ * read the zones, and then it ignores a file that ends before.
  */
 static uint64_t
 first_offset (const struct thread_data *td, const struct target *t)
 {
   const struct thread_options *o = &td->o;
-  const uint64_t step = o->offset_increment_percent > 0
-                            ? share (t->size, o->offset_increment_percent)
-                            : o->offset_increment;
+  const bool in_zones = o->start_offset_nz > 0 || o->offset_increment_nz > 0;
+  const uint64_t zone = in_zones ? offset_unit_of (td) : 0;
+  uint64_t first = o->start_offset, step = o->offset_increment;
 
-  return (o->start_offset_percent > 0 ? share (t->size, o->start_offset_percent)
-                                      : o->start_offset) +
-         step * td->subjob_number;
+  if (o->start_offset_percent > 0)
+    first = share (t->size, o->start_offset_percent);
+  else if (o->start_offset_nz > 0)
+    first = o->start_offset_nz * zone;
+  if (o->offset_increment_percent > 0)
+    step = share (t->size, o->offset_increment_percent);
+  else if (o->offset_increment_nz > 0)
+    step = o->offset_increment_nz * zone;
+  return first + step * td->subjob_number;
 }
 
 static int

@@ -57,6 +57,27 @@ engine_get_zoned_model (struct thread_data *td, struct fio_file *f,
   return 0;
 }
 
+uint64_t
+offset_unit_of (const struct thread_data *td)
+{
+  const struct thread_options *o = &td->o;
+  struct zone_descriptor first;
+  struct job_zones *z;
+  struct message why;
+  uint64_t bytes = 0;
+  bool missing;
+
+  if (o->zone_size > 0 || o->zone_mode != ZONE_MODE_ZBD ||
+      options_of (td)->zones == ZONES_OFF)
+    return o->zone_size;
+  z = job_zones_open (options_of (td)->uri, job_of (td)->target.size, 0,
+                      &missing, &why);
+  if (z != NULL && job_zones_report (z, 0, &first, 1, &why) == 1)
+    bytes = zone_field_bytes (first.len);
+  job_zones_close (z);
+  return bytes;
+}
+
 /* As fio has it, with bytes for sectors.  It believes no write pointer outside
  * of its zone, which the zones that have none are reported with.
  */

@@ -116,6 +116,11 @@ int engine_finish_zone (struct thread_data *td, struct fio_file *f,
  */
 uint64_t zone_size_of (const struct thread_data *td);
 
+/* Bytes of a zone for offset= in zones, before fio has read them; 0 if the job
+ * has none, or they cannot be read, of which fio says why.
+ */
+uint64_t offset_unit_of (const struct thread_data *td);
+
 /* A trim of a whole zone is a reset of it to fio, which does that itself.
  * Returns whether it was one.
  */
