@@ -96,6 +96,12 @@ fails_with 'offset=67108864: the export has 67108864' --rw=read --offset=100%
 fails_with 'offset=67108864: the export has 67108864' --rw=read --size=4k \
   --offset_increment=50% --numjobs=3
 works --rw=read --bs=4k --size=4k --offset=50% --offset_increment=25% --numjobs=2
+for options in '--offset=1000' '--rw=randread --blockalign=1000' \
+               '--bsrange=1000-4k' '--bsrange=1k-8k --bs_unaligned'; do
+  # shellcheck disable=SC2086 # options
+  fails_with 'the server takes multiples of 512' --rw=read --bs=4k --size=1M \
+    $options
+done
 # fio sets these jobs up in their own processes.
 for how in --thread --thread=0; do
   works --rw=randrw --bs=4k --iodepth=8 --size=1M --create_serialize=0 \

@@ -40,6 +40,28 @@ fail_at_once (struct io_u *io_u, int err)
   return FIO_Q_COMPLETED;
 }
 
+/* Offsets and lengths are multiples of the server's smallest block.  The blocks
+ * of the job have been checked, but not where they begin.  The first misfit is
+ * told.
+ */
+static bool
+fits_blocks (const struct thread_data *td, const struct request *q)
+{
+  struct job *job = job_of (td);
+  const uint64_t block = job->target.block;
+
+  if (q->offset % block == 0 && q->count % block == 0)
+    return true;
+  if (!job->misfit_told) {
+    job->misfit_told = true;
+    say ("%s: offset %llu, length %u (of offset=, blockalign=, bs_unaligned, "
+         "zonesize=): the server takes multiples of %llu\n",
+         options_of (td)->uri, (unsigned long long) q->offset, q->count,
+         (unsigned long long) block);
+  }
+  return false;
+}
+
 enum fio_q_status
 engine_queue (struct thread_data *td, struct io_u *io_u)
 {
@@ -73,6 +95,8 @@ engine_queue (struct thread_data *td, struct io_u *io_u)
   default:
     return fail_at_once (io_u, EINVAL);
   }
+  if (q->type != NBD_CMD_FLUSH && !fits_blocks (td, q))
+    return fail_at_once (io_u, EINVAL);
   return session_add (job_of (td)->session, q) ? FIO_Q_QUEUED : FIO_Q_BUSY;
 }
 

@@ -62,6 +62,7 @@ struct job {
   struct request *requests; /* of the io_u with the same index */
   struct session *session;
   struct links links;
+  bool misfit_told;        /* that a request is not of whole blocks */
   struct job_zones *zones; /* once any is reset or finished, and then ... */
   pid_t zones_owner;       /* ... the process that has the connection */
 };
