@@ -352,6 +352,20 @@ pass_at_front (struct throttle *t, enum flow flow, const double *amount,
   note_rates (t, flow, rate, earliest);
 }
 
+static bool
+has_limits (const struct throttle_limits *l)
+{
+  uint64_t all = 0;
+  unsigned i;
+
+  for (i = 0; i < NR_THROTTLED; i++)
+    all |= l->bytes_per_sec[i] | l->operations_per_sec[i];
+  return all != 0;
+}
+
+/* Without limits nothing is booked: another change of them begins with empty
+ * flows.
+ */
 uint64_t
 throttle_pass (struct throttle *t, const struct throttle_limits *l,
                enum operation op, uint32_t count, uint32_t operations,
@@ -364,6 +378,10 @@ throttle_pass (struct throttle *t, const struct throttle_limits *l,
 
   if (memcmp (&t->limits, l, sizeof *l) != 0)
     change_limits (t, l, now);
+  if (!has_limits (l)) {
+    *slot = (struct slot){now, now};
+    return now;
+  }
   if (t->flows[flow].booked.gaps.count == 0 ||
       !pass_in_gap (t, flow, amount, before (now), slot))
     pass_at_front (t, flow, amount, now, slot);
