@@ -36,13 +36,6 @@ angle_of (const struct disk_settings *s, uint64_t offset)
          turn;
 }
 
-static uint64_t
-distance_to (const struct disk_head *d, const struct disk_request *r)
-{
-  return r->offset > d->position ? r->offset - d->position
-                                 : d->position - r->offset;
-}
-
 /* The square root of a share, to a millionth of it.  Halving the exponent is
  * right to 4 %, and each step squares the error.
  */
@@ -70,37 +63,13 @@ seek_over (const struct disk_settings *s, uint64_t size, uint64_t distance)
                                 (double) square_root (share));
 }
 
-/* From the beginning of a seek to the first byte.  PHASE is where a turn of
- * TURN nanoseconds is at the beginning.
+/* From the end of a seek, where a turn of TURN nanoseconds is at PHASE, to the
+ * first byte of a request.
  */
-static uint64_t
-time_to (const struct disk_head *d, const struct disk_settings *s,
-         uint64_t size, const struct disk_request *r, uint32_t phase,
-         uint32_t turn)
+static uint32_t
+turn_to (const struct disk_request *r, uint32_t phase, uint32_t turn)
 {
-  const uint64_t distance = distance_to (d, r);
-  uint64_t seek;
-
-  if (distance == 0)
-    return 0;
-  seek = seek_over (s, size, distance);
-  phase = (uint32_t) (phase + seek) % turn;
-  return seek +
-         (r->angle >= phase ? r->angle - phase : r->angle + (turn - phase));
-}
-
-/* The distance from which on a seek alone takes NSEC or more. */
-static uint64_t
-distance_in (const struct disk_settings *s, uint64_t size, uint64_t nsec)
-{
-  double root;
-
-  if (nsec <= s->track)
-    return 1;
-  if (nsec > s->full)
-    return UINT64_MAX;
-  root = (double) (nsec - s->track) / (double) (s->full - s->track) + 1e-5;
-  return (uint64_t) (root * root * (double) size) + 1;
+  return r->angle >= phase ? r->angle - phase : r->angle + (turn - phase);
 }
 
 static uint64_t
@@ -115,38 +84,125 @@ serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
        const struct disk_request *r, uint64_t start)
 {
   const uint32_t turn = turn_of (s);
+  const uint64_t distance = r->offset > d->position ? r->offset - d->position
+                                                    : d->position - r->offset;
 
-  d->free = start + time_to (d, s, size, r, (uint32_t) (start % turn), turn) +
-            transfer (s, r);
+  if (distance != 0) {
+    start += seek_over (s, size, distance);
+    start += turn_to (r, (uint32_t) (start % turn), turn);
+  }
+  d->free = start + transfer (s, r);
   d->position = r->offset + r->count;
   return d->free;
 }
 
-/* Of those that wait and have come by START, the number of the next one. */
+/*---------------------------------------------------------------------*/
+/* Those that wait */
+
+/* How many of those that are looked at are at a lower offset than this, or at
+ * the same and have come before TICKET.
+ */
 static uint32_t
+place_of (const struct disk_head *d, uint64_t offset, uint64_t ticket)
+{
+  uint32_t from = 0, to = d->nr_near, middle;
+  const struct disk_request *r;
+
+  while (from < to) {
+    middle = (from + to) / 2;
+    r = &d->requests[d->near[middle]];
+    if (r->offset < offset || (r->offset == offset && r->ticket < ticket))
+      from = middle + 1;
+    else
+      to = middle;
+  }
+  return from;
+}
+
+/* Look at as many as the queue has, of those that wait longest. */
+static void
+look_at (struct disk_head *d, const struct disk_settings *s)
+{
+  const uint32_t n =
+      (uint32_t) min (max (s->queue, UINT64_C (1)), (uint64_t) d->nr_waiting);
+  const struct disk_request *r;
+  uint32_t i;
+
+  if (d->nr_near > n) /* the queue has become shorter */
+    d->nr_near = 0;
+  for (; d->nr_near < n; d->nr_near++) {
+    r = &d->requests[d->waiting[d->nr_near]];
+    i = place_of (d, r->offset, r->ticket);
+    memmove (&d->near[i + 1], &d->near[i], d->nr_near - i);
+    d->near[i] = d->waiting[d->nr_near];
+  }
+}
+
+static void
+add (struct disk_head *d, const struct disk_request *r)
+{
+  uint32_t i;
+
+  if (d->waiting[0] == d->waiting[1]) { /* all are zeroes */
+    for (i = 0; i < MAX_DISK_QUEUE; i++)
+      d->waiting[i] = (uint8_t) i;
+  }
+  d->requests[d->waiting[d->nr_waiting++]] = *r;
+}
+
+/* The i-th of those that wait is gone. */
+static void
+take_away (struct disk_head *d, uint32_t i)
+{
+  const uint8_t number = d->waiting[i];
+  uint8_t *near;
+
+  if (i < d->nr_near) {
+    near = memchr (d->near, number, d->nr_near);
+    d->nr_near--;
+    memmove (near, near + 1, (size_t) (&d->near[d->nr_near] - near));
+  }
+  d->nr_waiting--;
+  memmove (&d->waiting[i], &d->waiting[i + 1], d->nr_waiting - i);
+  d->waiting[d->nr_waiting] = number;
+}
+
+/* The number of the request that is reached first from START on, of those that
+ * are looked at; of several the oldest.
+ */
+static uint8_t
 choose (const struct disk_head *d, const struct disk_settings *s, uint64_t size,
         uint64_t start)
 {
   const uint32_t turn = turn_of (s), phase = (uint32_t) (start % turn);
-  uint64_t least = UINT64_MAX, most = UINT64_MAX, nsec, n = 0;
+  uint32_t right = place_of (d, d->position, 0), left = right;
+  uint64_t least = UINT64_MAX, oldest = UINT64_MAX, below, above, seek, nsec;
   const struct disk_request *r;
-  uint32_t i, best = 0;
+  uint8_t number, best = 0;
 
-  for (i = 0; i < d->nr_waiting && n < max (s->queue, UINT64_C (1)); i++) {
-    r = &d->waiting[i];
-    if (r->arrival > start)
-      continue;
-    n++;
-    if (distance_to (d, r) >= most)
-      continue;
-    nsec = time_to (d, s, size, r, phase, turn);
-    if (nsec < least) {
+  while (left > 0 || right < d->nr_near) {
+    below = above = UINT64_MAX;
+    if (left > 0)
+      below = d->position - d->requests[d->near[left - 1]].offset;
+    if (right < d->nr_near)
+      above = d->requests[d->near[right]].offset - d->position;
+    seek = min (below, above);
+    number = left > 0 && below == seek ? d->near[--left] : d->near[right++];
+    r = &d->requests[number];
+    nsec = 0;
+    if (seek != 0) {
+      seek = seek_over (s, size, seek);
+      if (seek > least)
+        break;
+      nsec = seek + turn_to (r, (uint32_t) (phase + seek) % turn, turn);
+    }
+    if (nsec < least || (nsec == least && r->ticket < oldest)) {
       least = nsec;
-      most = distance_in (s, size, least);
-      best = i;
+      oldest = r->ticket;
+      best = number;
     }
   }
-  return n >= s->from ? best : 0;
+  return best;
 }
 
 static struct disk_answer *
@@ -159,38 +215,39 @@ find (struct disk_head *d, uint64_t ticket)
              : NULL;
 }
 
-static void
-take_away (struct disk_head *d, uint32_t i)
-{
-  d->nr_waiting--;
-  memmove (&d->waiting[i], &d->waiting[i + 1],
-           (d->nr_waiting - i) * sizeof d->waiting[0]);
-}
-
-/* Make the decisions that are due at NOW, and those ahead of time. */
+/* Make the decisions that are due at NOW, and those ahead of time.  All that
+ * wait have come by the moment of the first decision: disk_enter has made those
+ * before.
+ */
 static void
 decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
         uint64_t now)
 {
+  const struct disk_request *oldest, *next;
   struct disk_answer *answer;
   uint64_t start, done;
-  uint32_t next;
+  uint8_t number, *at;
 
   while (d->nr_waiting > 0) {
-    start = max (d->free, d->waiting[0].arrival);
+    number = d->waiting[0];
+    oldest = &d->requests[number];
+    start = max (d->free, oldest->arrival);
     if (start > now && d->nr_waiting < MAX_DISK_QUEUE)
       return;
-    if (d->oldest != d->waiting[0].ticket) {
-      d->oldest = d->waiting[0].ticket;
+    if (d->oldest != oldest->ticket) {
+      d->oldest = oldest->ticket;
       d->passed = 0;
     }
-    next =
-        d->passed++ < DISK_PASSES * s->queue ? choose (d, s, size, start) : 0;
-    done = serve (d, s, size, &d->waiting[next], start);
-    answer = find (d, d->waiting[next].ticket);
+    look_at (d, s);
+    if (d->passed++ < DISK_PASSES * s->queue && d->nr_near >= s->from)
+      number = choose (d, s, size, start);
+    next = &d->requests[number];
+    done = serve (d, s, size, next, start);
+    answer = find (d, next->ticket);
     if (answer != NULL)
       answer->done = done;
-    take_away (d, next);
+    at = memchr (d->waiting, number, d->nr_waiting);
+    take_away (d, (uint32_t) (at - d->waiting));
   }
 }
 
@@ -265,7 +322,7 @@ disk_enter (struct disk_head *d, const struct disk_settings *s, uint64_t size,
   *ticket = request.ticket = new_ticket (d);
   if (*ticket == 0)
     return serve (d, s, size, &request, max (d->free, r->arrival));
-  d->waiting[d->nr_waiting++] = request;
+  add (d, &request);
   return disk_ask (d, s, size, r->arrival, ticket);
 }
 
@@ -278,7 +335,7 @@ disk_leave (struct disk_head *d, uint64_t ticket)
   if (answer == NULL)
     return;
   for (i = 0; answer->done == 0 && i < d->nr_waiting; i++) {
-    if (d->waiting[i].ticket == ticket) {
+    if (d->requests[d->waiting[i]].ticket == ticket) {
       take_away (d, i);
       break;
     }
@@ -289,7 +346,7 @@ disk_leave (struct disk_head *d, uint64_t ticket)
 void
 disk_begin_anew (struct disk_head *d)
 {
-  d->n = d->nr_waiting = 0;
+  d->n = d->nr_waiting = d->nr_near = 0;
   d->used = d->next = 0;
   d->free = 0;
 }

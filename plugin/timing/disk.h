@@ -10,6 +10,11 @@
  *     head  [--x--][seek|turn|data]
  *                  ^ free: now it is decided who is next
  *
+ *     near       b   c head a              the same in the order of offsets
+ *
+ * Those that are looked at are gone through from the head outward, until the
+ * seek alone takes longer than all of the best so far.
+ *
  * A seek takes from `track` to `full`, by the root of the distance.  The
  * platter turns evenly from the beginning of time; a block lies where its
  * offset is in a turn at `bytes_per_sec`.  What goes on where the last request
@@ -35,6 +40,7 @@
 #include "common/common.h"
 #include "request.h"
 
+/* Numbers below it are in an unsigned char. */
 #define MAX_DISK_QUEUE 256
 
 /* So often other requests may go before one that has waited longest, for each
@@ -76,8 +82,16 @@ struct disk_head {
   uint64_t oldest;   /* of those that wait */
   uint64_t passed;   /* so often others went before it */
   uint32_t n;        /* requests with a ticket */
-  uint32_t nr_waiting;
-  struct disk_request waiting[MAX_DISK_QUEUE]; /* by arrival */
+
+  /* Those that wait are in places of `requests`: their numbers are in `waiting`
+   * by arrival, and behind nr_waiting are the numbers of free places.  The
+   * first nr_near of them are looked at: their numbers are in `near` by offset,
+   * and at the same offset by arrival.
+   */
+  uint32_t nr_waiting, nr_near;
+  struct disk_request requests[MAX_DISK_QUEUE];
+  uint8_t waiting[MAX_DISK_QUEUE], near[MAX_DISK_QUEUE];
+
   struct disk_answer *answers;
   size_t used, room; /* answers that were in use, and for which there is room */
   size_t next;       /* the first that is free, and 1; 0: none */

@@ -235,6 +235,66 @@ test_many (void **state)
   assert_true (asked < N + MAX_DISK_QUEUE * MAX_DISK_QUEUE);
 }
 
+/* Of two that the head reaches at the same moment the older is first, though it
+ * is farther away; and what goes on where the head is comes before both.
+ */
+static void
+test_same_moment (void **state)
+{
+  const uint64_t turn = 10 << 20; /* bytes */
+  const uint64_t at = SIZE / 2 / turn * turn;
+  struct latency_slot a, b, c, d;
+  uint64_t free;
+
+  (void) state;
+  set_disk (DISK ",queue:8");
+  free = enter (at, START, &a);
+  enter (at + 2000 * turn, START, &b);
+  enter (at + 1000 * turn, START, &c);
+  enter (at + BLOCK, START, &d);
+  latency_ask (&l, &s, &d, free);
+  assert_false (latency_asks (&d));
+  assert_true (d.told < free + MSEC);
+  latency_ask (&l, &s, &c, d.told);
+  assert_true (latency_asks (&c));
+  latency_ask (&l, &s, &b, d.told);
+  assert_false (latency_asks (&b));
+  ask_to_the_end (&c);
+}
+
+/* A live change makes the queue shorter, and then longer again. */
+static void
+test_queue_live (void **state)
+{
+  static struct latency_slot slots[100];
+  uint64_t seed = new_seed ("a queue that changes"), last = 0, now = START;
+  unsigned i, j, waiting;
+
+  (void) state;
+  set_disk (DISK ",queue:64");
+  for (i = 0; i < 100; i++)
+    enter (random_below (&seed, SIZE / BLOCK) * BLOCK, START, &slots[i]);
+  for (i = 0; i < 400; i++) {
+    s.drive.disk.queue = 1 + random_below (&seed, 100);
+    now = max (now, l.drive.disk.free);
+    j = i % 100;
+    if (!latency_asks (&slots[j]))
+      continue;
+    waiting = l.drive.disk.nr_waiting;
+    latency_ask (&l, &s, &slots[j], now);
+    if (l.drive.disk.nr_waiting < waiting)
+      assert_true (l.drive.disk.nr_near <= s.drive.disk.queue);
+    assert_true (l.drive.disk.nr_near <= l.drive.disk.nr_waiting);
+    if (i == 50)
+      latency_leave (&l, &slots[(j + 50) % 100], now);
+  }
+  for (i = 0; i < 100; i++)
+    last = max (last, ask_to_the_end (&slots[i]));
+  assert_int_equal (l.drive.disk.n, 0);
+  assert_int_equal (l.drive.disk.nr_waiting, 0);
+  assert_true (last <= l.drive.disk.free);
+}
+
 static void
 test_from (void **state)
 {
@@ -405,6 +465,12 @@ test_beside_all_known (void **state)
     now += random_below (&seed, 2 * mean);
     requests[i].arrival = (double) now / 1e9;
     requests[i].offset = (double) (random_below (&seed, SIZE / BLOCK) * BLOCK);
+    /* Some go on where another one ended, and some are where it is. */
+    if (i > 0 && random_below (&seed, 4) == 0)
+      requests[i].offset =
+          requests[i - 1].offset + (double) (random_below (&seed, 2) * BLOCK);
+    if (requests[i].offset >= SIZE)
+      requests[i].offset = 0;
   }
   for (;;) {
     /* Whose turn is it: one that asks, or one that comes? */
@@ -481,6 +547,8 @@ main (void)
       TEST (test_alone),
       TEST (test_latency_on_top),
       TEST (test_order),
+      TEST (test_same_moment),
+      TEST (test_queue_live),
       TEST (test_in_order),
       TEST (test_leave),
       TEST (test_limit),
