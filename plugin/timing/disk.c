@@ -215,6 +215,38 @@ find (struct disk_head *d, uint64_t ticket)
              : NULL;
 }
 
+/* The head begins with one of those that are looked at. */
+static void
+serve_next (struct disk_head *d, const struct disk_settings *s, uint64_t size,
+            uint64_t start)
+{
+  uint8_t number = d->waiting[0], *at;
+
+  if (d->oldest != d->requests[number].ticket) {
+    d->oldest = d->requests[number].ticket;
+    d->passed = 0;
+  }
+  if (d->passed++ < DISK_PASSES * s->queue && d->nr_near >= s->from)
+    number = choose (d, s, size, start);
+  serve (d, s, size, &d->requests[number], start);
+  d->served[d->nr_served++] = d->requests[number].ticket;
+  at = memchr (d->waiting, number, d->nr_waiting);
+  take_away (d, (uint32_t) (at - d->waiting));
+}
+
+/* All that were served are done when the last of them is. */
+static void
+report (struct disk_head *d)
+{
+  struct disk_answer *answer;
+
+  while (d->nr_served > 0) {
+    answer = find (d, d->served[--d->nr_served]);
+    if (answer != NULL)
+      answer->done = d->free;
+  }
+}
+
 /* Make the decisions that are due at NOW, and those ahead of time.  All that
  * wait have come by the moment of the first decision: disk_enter has made those
  * before.
@@ -223,32 +255,19 @@ static void
 decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
         uint64_t now)
 {
-  const struct disk_request *oldest, *next;
-  struct disk_answer *answer;
-  uint64_t start, done;
-  uint8_t number, *at;
+  uint64_t start;
 
   while (d->nr_waiting > 0) {
-    number = d->waiting[0];
-    oldest = &d->requests[number];
-    start = max (d->free, oldest->arrival);
+    start = max (d->free, d->requests[d->waiting[0]].arrival);
     if (start > now && d->nr_waiting < MAX_DISK_QUEUE)
       return;
-    if (d->oldest != oldest->ticket) {
-      d->oldest = oldest->ticket;
-      d->passed = 0;
-    }
     look_at (d, s);
-    if (d->passed++ < DISK_PASSES * s->queue && d->nr_near >= s->from)
-      number = choose (d, s, size, start);
-    next = &d->requests[number];
-    done = serve (d, s, size, next, start);
-    answer = find (d, next->ticket);
-    if (answer != NULL)
-      answer->done = done;
-    at = memchr (d->waiting, number, d->nr_waiting);
-    take_away (d, (uint32_t) (at - d->waiting));
+    serve_next (d, s, size, start);
+    if (d->nr_served >= s->batch)
+      report (d);
   }
+  if (d->free <= now)
+    report (d);
 }
 
 static void
@@ -346,7 +365,7 @@ disk_leave (struct disk_head *d, uint64_t ticket)
 void
 disk_begin_anew (struct disk_head *d)
 {
-  d->n = d->nr_waiting = d->nr_near = 0;
+  d->n = d->nr_waiting = d->nr_near = d->nr_served = 0;
   d->used = d->next = 0;
   d->free = 0;
 }
@@ -384,6 +403,7 @@ static const struct value_part disk_part[] = {
     PART (bytes_per_sec, "mbps", PART_MIB, MIB, MAX_BYTES_PER_SEC, false, 0),
     PART (queue, "queue", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
     PART (from, "from", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
+    PART (batch, "batch", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
 };
 
 const struct parts disk_parts = {disk_part,

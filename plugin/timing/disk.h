@@ -27,6 +27,9 @@
  * none that comes later can be looked at, it is decided ahead of time: so fewer
  * than MAX_DISK_QUEUE ever ask, and each of the others asks once.
  *
+ * A disk may report only after some requests that they are done, all at once, or
+ * when no other waits.
+ *
  * The lock of a device's struct latency_state guards this; drive.c calls it.
  */
 
@@ -55,6 +58,7 @@ struct disk_settings {
   uint64_t bytes_per_sec; /* 0: bytes take no time */
   uint64_t queue;         /* requests that are looked at; 0: one */
   uint64_t from;          /* so many have to wait; 0: any number */
+  uint64_t batch;         /* so many are reported together; 0: one */
 };
 
 /* One that waits for the decision. */
@@ -91,6 +95,10 @@ struct disk_head {
   uint32_t nr_waiting, nr_near;
   struct disk_request requests[MAX_DISK_QUEUE];
   uint8_t waiting[MAX_DISK_QUEUE], near[MAX_DISK_QUEUE];
+
+  /* Tickets of those that were served, and are not reported yet. */
+  uint32_t nr_served;
+  uint64_t served[MAX_DISK_QUEUE];
 
   struct disk_answer *answers;
   size_t used, room; /* answers that were in use, and for which there is room */

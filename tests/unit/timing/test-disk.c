@@ -295,6 +295,95 @@ test_queue_live (void **state)
   assert_true (last <= l.drive.disk.free);
 }
 
+static int
+compare (const void *a, const void *b)
+{
+  const uint64_t *x = a, *y = b;
+
+  return *x < *y ? -1 : *x > *y;
+}
+
+/* All of N come at once.  DONE becomes when they are done, in that order. */
+static void
+serve_at_once (uint64_t seed, struct latency_slot *slots, uint64_t *done,
+               unsigned n)
+{
+  unsigned i, next;
+
+  latency_begin_anew (&l);
+  l.drive.disk.position = 0;
+  for (i = 0; i < n; i++)
+    enter (random_below (&seed, SIZE / BLOCK) * BLOCK, START, &slots[i]);
+  for (;;) {
+    next = n;
+    for (i = 0; i < n; i++) {
+      if (latency_asks (&slots[i]) &&
+          (next == n || slots[i].told < slots[next].told))
+        next = i;
+    }
+    if (next == n)
+      break;
+    latency_ask (&l, &s, &slots[next], slots[next].told);
+  }
+  for (i = 0; i < n; i++)
+    done[i] = slots[i].told;
+  qsort (done, n, sizeof *done, compare);
+}
+
+/* The same requests are served in the same order, and eight at a time are
+ * reported; the last ones as no other waits.
+ */
+static void
+test_batch (void **state)
+{
+  enum { N = 60, BATCH = 8 };
+  static struct latency_slot slots[N];
+  static uint64_t each[N], batches[N];
+  const uint64_t seed = new_seed ("batches");
+  unsigned i, last;
+
+  (void) state;
+  set_disk (DISK ",queue:256");
+  serve_at_once (seed, slots, each, N);
+  set_disk (DISK ",queue:256,batch:8");
+  serve_at_once (seed, slots, batches, N);
+  for (i = 0; i < N; i++) {
+    last = (i / BATCH + 1) * BATCH - 1;
+    assert_int_equal (batches[i], each[last < N ? last : N - 1]);
+  }
+  assert_int_equal (l.drive.disk.n, 0);
+  assert_int_equal (l.drive.disk.nr_served, 0);
+}
+
+/* One that is served, but not reported, may be given up, and a request alone is
+ * reported by itself.
+ */
+static void
+test_leave_batch (void **state)
+{
+  struct latency_slot a, b, c;
+  uint64_t free;
+
+  (void) state;
+  set_disk (DISK ",queue:4,batch:3");
+  free = enter (SIZE / 2, START, &a);
+  assert_true (latency_asks (&a));
+  enter (SIZE / 4, START, &b);
+  enter (SIZE / 8, START, &c);
+  latency_leave (&l, &a, free);
+  free = latency_ask (&l, &s, &b, free);
+  assert_true (latency_asks (&b));
+  latency_ask (&l, &s, &b, free);
+  assert_false (latency_asks (&b));
+  assert_int_equal (b.told, l.drive.disk.free);
+  assert_int_equal (latency_ask (&l, &s, &c, free), b.told);
+  assert_false (latency_asks (&c));
+  free = enter (0, START + NSEC_PER_SEC, &a);
+  assert_int_equal (latency_ask (&l, &s, &a, free), free);
+  assert_false (latency_asks (&a));
+  assert_int_equal (l.drive.disk.n, 0);
+}
+
 static void
 test_from (void **state)
 {
@@ -501,14 +590,6 @@ test_beside_all_known (void **state)
 /* Reads of random blocks wait for any part of a turn: Kolmogorov and Smirnov's
  * distance.
  */
-static int
-compare (const void *a, const void *b)
-{
-  const uint64_t *x = a, *y = b;
-
-  return *x < *y ? -1 : *x > *y;
-}
-
 static void
 test_turns_are_uniform (void **state)
 {
@@ -549,6 +630,8 @@ main (void)
       TEST (test_order),
       TEST (test_same_moment),
       TEST (test_queue_live),
+      TEST (test_batch),
+      TEST (test_leave_batch),
       TEST (test_in_order),
       TEST (test_leave),
       TEST (test_limit),
