@@ -153,7 +153,8 @@ mean_of (const struct percentile *p, size_t n)
 
   t.len = 0;
   add_percentiles (&t, "latency", p, n, 0);
-  return simulate (t.s, &alone, 10 * REQUESTS, 1, &f, &why) == 0 ? f.mean : 0;
+  return simulate (t.s, &alone, 0, 10 * REQUESTS, 1, &f, &why) == 0 ? f.mean
+                                                                    : 0;
 }
 
 /* The times of a cell, each LESS nanoseconds shorter.  Where few percentiles

@@ -38,7 +38,7 @@ make_settings (const struct figures_list *list, const struct drive_facts *drive)
   fit (fp, list, drive);
   if (fclose (fp) == EOF)
     die ("%s", strerror (errno));
-  if (simulate (text, &cell, 1, 1, &f, &why) < 0)
+  if (simulate (text, &cell, 0, 1, 1, &f, &why) < 0)
     die ("the settings are not what the plugin takes: %s", why.text);
   return text;
 }
@@ -59,7 +59,8 @@ print_distance (FILE *fp, const char *settings, const struct figures_list *list)
     die ("%s", strerror (errno));
   for (i = 0; i < list->n; i++) {
     if (list->f[i].cell.kind == SUSTAIN || list->f[i].nr_points == 0 ||
-        simulate (settings, &list->f[i].cell, 4000, 2, &f, &why) < 0)
+        simulate (settings, &list->f[i].cell,
+                  client_pause (list, &list->f[i].cell), 4000, 2, &f, &why) < 0)
       continue;
     d = distance_of (&f, &list->f[i]);
     v[n] = fabs (d.p50);

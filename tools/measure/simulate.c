@@ -23,8 +23,9 @@ struct simulation {
   struct latency_state state;
   const struct latency_settings *settings;
   struct random random;
-  uint64_t size; /* of the device */
-  uint64_t next; /* offset of a request in sequence */
+  uint64_t size;  /* of the device */
+  uint64_t next;  /* offset of a request in sequence */
+  uint64_t pause; /* of the client, between two requests */
 };
 
 static int
@@ -125,8 +126,9 @@ load (struct simulation *sim, const struct cell *cell, uint64_t *times,
       start = now;
     else
       times[i - skipped] = now - began[first];
-    began[first] = now;
-    ends[first] = serve (sim, op, is_random, cell->size, now, &slots[first]);
+    began[first] = now + sim->pause;
+    ends[first] =
+        serve (sim, op, is_random, cell->size, began[first], &slots[first]);
     i++;
   }
   return now - start;
@@ -180,8 +182,9 @@ summarize (uint64_t *times, unsigned n, uint64_t nsec, struct figures *f)
 }
 
 int
-simulate (const char *settings, const struct cell *cell, unsigned requests,
-          uint64_t seed, struct figures *f, struct message *why)
+simulate (const char *settings, const struct cell *cell, uint64_t pause,
+          unsigned requests, uint64_t seed, struct figures *f,
+          struct message *why)
 {
   const uint64_t start = NSEC_PER_SEC;
   uint64_t *times = calloc (requests, sizeof *times), nsec;
@@ -202,6 +205,7 @@ simulate (const char *settings, const struct cell *cell, unsigned requests,
     return r;
   }
   sim.settings = &p.settings.latency;
+  sim.pause = pause;
   sim.size = p.settings.size;
   random_init (&sim.random, seed, 0);
   r = latency_init (&sim.state, start);
@@ -218,6 +222,22 @@ simulate (const char *settings, const struct cell *cell, unsigned requests,
   params_clear (&p);
   free (times);
   return 0;
+}
+
+uint64_t
+client_pause (const struct figures_list *list, const struct cell *cell)
+{
+  const struct figures *f = figures_find (list, cell);
+  struct cell alone = *cell;
+  double nsec;
+
+  alone.depth = 1;
+  if (f == NULL || f->iops <= 0 || f->mean <= 0)
+    f = figures_find (list, &alone);
+  if (f == NULL || f->iops <= 0 || f->mean <= 0)
+    return 0;
+  nsec = f->cell.depth * 1e9 / f->iops - f->mean;
+  return nsec > 0 ? (uint64_t) nsec : 0;
 }
 
 /*---------------------------------------------------------------------*/
@@ -262,7 +282,9 @@ simulate_list (const char *settings, const struct figures_list *list,
   for (i = 0; i < list->n; i++) {
     if ((kinds >> list->f[i].cell.kind & 1) == 0 || list->f[i].is_check)
       continue;
-    if (simulate (settings, &list->f[i].cell, requests, 1, &f, &why) < 0)
+    if (simulate (settings, &list->f[i].cell,
+                  client_pause (list, &list->f[i].cell), requests, 1, &f,
+                  &why) < 0)
       return -1;
     d = distance_of (&f, &list->f[i]);
     sum += size_of (d.p50) + size_of (d.rate) + size_of (d.p99) / 3;

@@ -11,13 +11,23 @@
 #include "cell.h"
 
 /* Load settings, which are lines NAME=VALUE, as a client does that always has
- * cell->depth requests in flight; the same seed gives the same.  *f becomes
- * what it sees.  From its second part on, a sustained load is one of a drive
- * that was written in full.  Returns 0; or -EINVAL where the plugin does not
- * take the settings, with *why.  Dies where there is no memory.
+ * cell->depth requests in flight, but for PAUSE nanoseconds from the end of
+ * each to the next; the same seed gives the same.  *f becomes what it sees.
+ * From its second part on, a sustained load is one of a drive that was written
+ * in full.  Returns 0; or -EINVAL where the plugin does not take the settings,
+ * with *why.  Dies where there is no memory.
  */
-int simulate (const char *settings, const struct cell *cell, unsigned requests,
-              uint64_t seed, struct figures *f, struct message *why);
+int simulate (const char *settings, const struct cell *cell, uint64_t pause,
+              unsigned requests, uint64_t seed, struct figures *f,
+              struct message *why);
+
+/* Returns how many nanoseconds the client paused in a cell: the requests that
+ * it did in a second and how long they took on average do not make as many in
+ * flight as there were.  It is what is known of this cell, or of depth 1; 0
+ * where that is nothing.
+ */
+uint64_t client_pause (const struct figures_list *list,
+                       const struct cell *cell);
 
 /* How far `is` is from `is_to_be`: the share of each, as 0.05 for 5 %. */
 struct distance {

@@ -161,7 +161,7 @@ add_simulated (const char *text, enum kind kind, uint64_t size, unsigned depth)
   const struct cell cell = {kind, size, depth, 0};
   struct figures f;
 
-  if (simulate (text, &cell, 4000, 7, &f, &why) != 0)
+  if (simulate (text, &cell, 0, 4000, 7, &f, &why) != 0)
     fail_msg ("%s", why.text);
   figures_add (&list, &f);
 }
@@ -176,7 +176,7 @@ check_within (double most)
   size_t i;
 
   for (i = 0; i < list.n; i++) {
-    if (simulate (settings, &list.f[i].cell, 4000, 8, &f, &why) != 0)
+    if (simulate (settings, &list.f[i].cell, 0, 4000, 8, &f, &why) != 0)
       fail_msg ("%s: %s", why.text, settings);
     d = distance_of (&f, &list.f[i]);
     cell_format (&f.cell, cell, sizeof cell);

@@ -45,7 +45,8 @@ note_error (struct errors *e, enum what what, const char *cell,
 
 /* Of percentiles, those above the median up to p99 count as p99. */
 static void
-compare_cell (const char *text, const struct figures *f, struct errors *e)
+compare_cell (const char *text, const struct figures_list *list,
+              const struct figures *f, struct errors *e)
 {
   const unsigned n = f->cell.kind == SUSTAIN ? SUSTAINED : REQUESTS;
   struct figures is;
@@ -53,7 +54,8 @@ compare_cell (const char *text, const struct figures *f, struct errors *e)
   char cell[64], name[32] = "p";
   size_t i;
 
-  if (simulate (text, &f->cell, n, 1, &is, &why) != 0)
+  if (simulate (text, &f->cell, client_pause (list, &f->cell), n, 1, &is,
+                &why) != 0)
     fail_msg ("%s", why.text);
   cell_format (&f->cell, cell, sizeof cell);
   e->cells++;
@@ -132,7 +134,7 @@ test_models (void **state)
     memset (&errors, 0, sizeof errors);
     for (j = 0; j < list.n; j++) {
       if (list.f[j].is_check)
-        compare_cell (profile->text, &list.f[j], &errors);
+        compare_cell (profile->text, &list, &list.f[j], &errors);
     }
     free (list.f);
     if (errors.cells == 0)
