@@ -142,8 +142,9 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
   place = move (l, s, r);
   nsec = service_time (s, random, r, &place, &base);
   factor = drive_factor (&l->drive, &s->drive, r);
+  /* Only writes cost more, and not the flush that one with FUA has. */
   if (factor != 1000 && !drive_has_medium (&s->drive))
-    nsec = nsec * factor / 1000;
+    nsec = (nsec - base) * factor / 1000 + base;
   if (s->lanes != 0)
     done = lanes_serve (&l->lanes, s->lanes, &s->stall, l->origin, r->arrival,
                         nsec, &slot->lane);

@@ -585,6 +585,21 @@ test_dies_that_only_read (void **state)
   assert_int_equal (write_page (0, 0), 600 * USEC);
 }
 
+/* A write with FUA takes a flush besides, which costs no more than otherwise. */
+static void
+test_fua_costs_once (void **state)
+{
+  const struct latency_request r = {
+      .op = OP_WRITE, .fua = true, .count = PAGE, .arrival = START};
+
+  (void) state;
+  set_distribution (&s.durations[OP_WRITE], "60us");
+  set_distribution (&s.durations[OP_FLUSH], "1ms");
+  set_collection ("after:0,factor:10");
+  assert_int_equal (latency_completion (&l, &s, &random_numbers, &r, &slot),
+                    START + 1600 * USEC);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
@@ -611,6 +626,7 @@ main (void)
       TEST (test_far_away),
       TEST (test_stall),
       TEST (test_what_costs_more),
+      TEST (test_fua_costs_once),
   };
 
   return RUN_TESTS (tests);
