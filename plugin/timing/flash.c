@@ -322,7 +322,7 @@ collection_factor (struct collection *c, const struct collection_settings *s,
                    uint64_t size, const struct latency_request *r)
 {
   const uint64_t most = (uint64_t) ((double) size * (double) s->after / 1000);
-  uint64_t factor = 1000;
+  uint64_t factor = 1000, room;
   bool is_sequential;
 
   recover (c, s, r->arrival);
@@ -331,8 +331,11 @@ collection_factor (struct collection *c, const struct collection_settings *s,
     return factor;
   is_sequential = r->offset == c->end;
   c->end = r->offset + r->count;
-  if (c->used + r->count > most)
+  room = most > c->used ? most - c->used : 0;
+  if (r->count > room) { /* the rest of it costs more */
     factor = is_sequential && s->sequential != 0 ? s->sequential : s->factor;
+    factor = (1000 * room + factor * (r->count - room)) / r->count;
+  }
   c->used = min (c->used + r->count, most);
   return factor;
 }

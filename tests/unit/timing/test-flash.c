@@ -537,12 +537,13 @@ test_recovery (void **state)
   set_collection ("after:0.5,factor:2,recovery:1");
   ask (OP_WRITE, SIZE / 2, 0, 0);
   assert_int_equal (write_page (9, 0), 20 * USEC);
-  assert_int_equal (write_page (9, 3906 * USEC), 3926 * USEC);
-  assert_int_equal (write_page (9, 7813 * USEC), 7823 * USEC);
+  /* Half of a page, and a whole one. */
+  assert_int_equal (write_page (9, 1953 * USEC), 1968 * USEC);
+  assert_int_equal (write_page (9, 5860 * USEC), 5870 * USEC);
   /* Requests that come often do not lose it. */
   for (i = 0; i < 8000; i++)
-    read_page (0, 7813 * USEC + i * 500);
-  assert_int_equal (write_page (9, 11720 * USEC), 11730 * USEC);
+    read_page (0, 5860 * USEC + i * 500);
+  assert_int_equal (write_page (9, 9767 * USEC), 9777 * USEC);
 }
 
 /* With a buffer the medium has more to do, and with dies these have. */
