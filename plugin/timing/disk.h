@@ -122,6 +122,11 @@ uint64_t disk_ask (struct disk_head *d, const struct disk_settings *s,
 /* The request is given up, if it has a ticket. */
 void disk_leave (struct disk_head *d, uint64_t ticket);
 
+/* Returns how many nanoseconds the head takes, without the bytes, for so many
+ * requests at random places, one after the other in the order of their places.
+ */
+uint64_t disk_sweep (const struct disk_settings *s, double requests);
+
 /* All requests are gone.  disk_destroy frees the memory, too. */
 void disk_begin_anew (struct disk_head *d);
 void disk_destroy (struct disk_head *d);

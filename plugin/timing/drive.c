@@ -18,7 +18,8 @@ drive_settings_complete (struct drive_settings *s)
       (s->drain == NULL || distribution_is_zero (s->drain)) &&
       s->flash.program == 0 && s->flash.erase == 0;
 
-  s->buffer_size = drains_in_no_time ? 0 : s->buffer.size;
+  s->sweeps = drains_in_no_time && s->disk.rpm != 0;
+  s->buffer_size = drains_in_no_time && !s->sweeps ? 0 : s->buffer.size;
   if (s->cache_size != 0)
     s->buffer_size = min (s->buffer_size, s->cache_size);
   s->any = s->buffer_size != 0 || s->io_credits.base != 0 ||
@@ -65,6 +66,8 @@ drain_cost (struct drive *m, const struct drive_settings *s,
             uint64_t factor)
 {
   const uint64_t from = m->drained_to;
+  const uint64_t bytes_per_sec =
+      s->sweeps ? s->disk.bytes_per_sec : s->buffer.bytes_per_sec;
   const struct place place = {.distance = r->offset > from ? r->offset - from
                                                            : from - r->offset,
                               .size = s->size,
@@ -73,9 +76,9 @@ drain_cost (struct drive *m, const struct drive_settings *s,
 
   if (s->drain != NULL)
     nsec = distribution_draw (s->drain, random_next (random), &place);
-  if (s->buffer.bytes_per_sec != 0)
-    nsec += (uint64_t) ((double) r->count * NSEC_PER_SEC /
-                        (double) s->buffer.bytes_per_sec);
+  if (bytes_per_sec != 0)
+    nsec +=
+        (uint64_t) ((double) r->count * NSEC_PER_SEC / (double) bytes_per_sec);
   m->drained_to = r->offset + r->count;
   if (factor != 1000)
     nsec = nsec * factor / 1000;
@@ -121,6 +124,28 @@ is_for_head (const struct drive_settings *s, enum operation op)
           ((op == OP_WRITE || op == OP_ZERO) && s->buffer_size == 0));
 }
 
+/* A write has come into a buffer of BYTES, which it continues or not.  What is
+ * dirty takes at least as long as the disk needs for it in the order of places.
+ */
+static void
+sweep (struct drive *m, const struct drive_settings *s, uint64_t bytes,
+       uint32_t count, bool continues)
+{
+  struct buffer *b = &m->buffer;
+  uint64_t nsec = 0;
+
+  if (bytes > 0)
+    m->scattered *= (double) (b->bytes - count) / (double) bytes;
+  else
+    m->scattered = 0;
+  m->scattered += !continues;
+  if (s->disk.bytes_per_sec != 0)
+    nsec = (uint64_t) ((double) b->bytes * NSEC_PER_SEC /
+                       (double) s->disk.bytes_per_sec);
+  nsec = moment_after (nsec, disk_sweep (&s->disk, m->scattered));
+  b->empty_at = max (b->empty_at, moment_after (b->since, nsec));
+}
+
 /* Returns when a request is over that would be at DONE.  A flush takes its base
  * from when all that is dirty has drained.
  */
@@ -130,6 +155,8 @@ serve_buffered (struct drive *m, const struct drive_settings *s,
                 uint64_t done, struct drive_request served,
                 struct drive_slot *slot)
 {
+  const bool continues = r->offset == m->drained_to;
+  const uint64_t bytes = m->buffer.bytes;
   uint64_t in = r->arrival;
 
   if (r->op == OP_WRITE || r->op == OP_ZERO) {
@@ -137,6 +164,8 @@ serve_buffered (struct drive *m, const struct drive_settings *s,
                      drain_cost (m, s, random, r, served.factor), r->arrival,
                      &slot->buffer);
     done = max (done, in);
+    if (s->sweeps)
+      sweep (m, s, bytes, r->count, continues);
     if (s->flash.program != 0 || s->flash.erase != 0)
       flash_program (&m->flash, &s->flash, r->count, served.factor, true,
                      slot->buffer.from, &slot->flash);

@@ -51,6 +51,7 @@ struct drive_settings {
   bool any;             /* is there any mechanism? */
   uint64_t buffer_size; /* no more than the volatile write cache has; 0: none,
                          * or it drains in no time */
+  bool sweeps;          /* does it drain to the disk, in the order of places? */
 };
 
 /* The clock that stands still in stalls.  When the stalls change it goes on
@@ -67,6 +68,8 @@ struct drive {
   uint32_t generation; /* grows when drive_begin_anew forgets all requests */
   struct buffer buffer;
   uint64_t drained_to; /* the end of the last write that was buffered */
+  double scattered;    /* writes that were dirty when the last one came in, and
+                        * did not go on where the one before them ended */
   struct charge charge;
   struct credits io_credits, byte_credits;
   struct flash flash;
