@@ -553,6 +553,75 @@ test_deferred_asks (void **state)
   assert_int_equal (devices->device[0].latency.drive.disk.n, 0);
 }
 
+/* One that is to ask is lost in a power cut, whether it asks before power is back
+ * or after that, and the head is free for others.
+ */
+static void
+test_deferred_asks_after_cut (void **state)
+{
+  struct device *device;
+  unsigned i;
+
+  (void) state;
+  CREATE ("memory-backed", "1", "cache-size", "1M", "disk",
+          "track:1s,full:1s,rpm:60000");
+  device = &devices->device[0];
+  for (i = 0; i < 2; i++) {
+    defer_all ();
+    assert_int_equal (device_read (d, out, 512, 1 << 20), 0);
+    assert_int_equal (device_read (d, out, 512, 1 << 24), 0);
+    assert_true (device->latency.drive.disk.n > 0);
+    device_cut_power (device, LOSE_ALL, 0);
+    if (i == 0)
+      assert_int_equal (fall_due (false), 2); /* not yet */
+    else
+      device_power_on (device);
+    assert_int_equal (fall_due (false), -ESHUTDOWN);
+    if (i == 0)
+      device_power_on (device);
+    assert_int_equal (device->latency.drive.disk.n, 0);
+    assert_int_equal (device_read (d, out, 512, 1 << 20), 0);
+    assert_in_range (deferred.deadline, clock_now () + NSEC_PER_SEC / 2,
+                     clock_now () + 3 * NSEC_PER_SEC / 2);
+    assert_int_equal (fall_due (false), 0);
+  }
+}
+
+/* Who is to ask asks by the settings that it began with, though the device has
+ * no disk any more.
+ */
+static void
+test_deferred_asks_after_change (void **state)
+{
+  struct device *device;
+  struct settings_version *now;
+  struct settings changed;
+  uint64_t first;
+
+  (void) state;
+  CREATE ("disk", "track:1s,full:1s,rpm:60000");
+  device = &devices->device[0];
+  defer_all ();
+  assert_int_equal (device_read (d, out, 512, 1 << 20), 0);
+  first = deferred.deadline;
+  assert_int_equal (device_read (d, out, 512, 1 << 24), 0);
+  now = device_hold_settings (device);
+  changed = now->s;
+  changed.latency.drive.disk.rpm = 0;
+  latency_settings_complete (&changed.latency);
+  pthread_mutex_lock (&devices->change_lock);
+  device_install (device, settings_version_new (&changed));
+  pthread_mutex_unlock (&devices->change_lock);
+  device_drop_settings (device, now);
+  assert_int_equal (fall_due (false), 2);
+  assert_in_range (deferred.deadline, first + NSEC_PER_SEC,
+                   first + NSEC_PER_SEC + NSEC_PER_MSEC);
+  assert_int_equal (fall_due (false), 0);
+  assert_int_equal (device->latency.drive.disk.n, 0);
+  deferred.takes = false;
+  assert_int_equal (device_read (d, out, 512, 1 << 25), 0); /* at once */
+}
+
 /* The same on a thread that waits. */
 static void
 test_asks (void **state)
@@ -867,6 +936,8 @@ main (void)
       TEST (test_deferred_error),
       TEST (test_deferred_over),
       TEST (test_deferred_asks),
+      TEST (test_deferred_asks_after_cut),
+      TEST (test_deferred_asks_after_change),
       TEST (test_asks),
       TEST (test_deferred_keeps_settings),
       TEST (test_deferred_power_cut),
