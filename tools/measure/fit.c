@@ -406,10 +406,13 @@ add_collection (struct text *t, const struct flushes *flushes,
   return true;
 }
 
+enum has_buffer { NO_BUFFER, BUFFER, FULL_BUFFER };
+
 /* A write-back buffer, if writes drain into something slower.  Returns whether
- * there is one.
+ * there is one, and whether it was full at larger depths: then their rate is
+ * that of its drain.
  */
-static bool
+static enum has_buffer
 add_buffer (struct text *t, const struct figures_list *list,
             const struct figures *base, const struct flushes *flushes,
             const struct sustained *sustained, uint64_t size_of_drive)
@@ -418,26 +421,29 @@ add_buffer (struct text *t, const struct figures_list *list,
   const double deep = find_limit (list, base->cell.kind, base->cell.size);
   double drain = 0, bytes = 0;
   char size[32];
+  bool is_full;
 
   if (add_collection (t, flushes, sustained, size_of_drive))
-    return true;
+    return BUFFER;
+  /* Writes before a flush drain while those behind them are written. */
   if (flushes->each > 0)
-    drain = flushes->each + (deep > 0 && 1e9 / deep > alone ? 0 : alone);
+    drain = flushes->each + alone;
   if (sustained->bytes > 0) {
     bytes = sustained->bytes;
     if (drain == 0)
       drain = 1e9 / sustained->last;
   }
   if (drain == 0)
-    return false;
+    return NO_BUFFER;
+  is_full = deep > 0 && deep < 1.3 * 1e9 / drain;
   /* Where writes were faster than that, it was not full in a minute. */
-  if (bytes == 0 && base->iops > 1.1 * 1e9 / drain)
+  if (bytes == 0 && !is_full && base->iops > 1.1 * 1e9 / drain)
     bytes = base->iops * 60 * (double) base->cell.size;
   if (bytes == 0)
     bytes = 2.0 * flushes->many->cell.n * (double) flushes->many->cell.size;
   size_format (whole (bytes / 4096) * 4096, size, sizeof size);
   add (t, "buffer-size=%s\ndrain-latency=%" PRIu64 "ns\n", size, whole (drain));
-  return true;
+  return is_full ? FULL_BUFFER : BUFFER;
 }
 
 /* A write of a disk that is not seen to drain goes to a buffer that is always
@@ -461,7 +467,7 @@ fit_writes (struct text *t, const struct figures_list *list,
   struct sustained sustained;
   struct flushes flushes;
   static struct text buffer;
-  bool has_buffer;
+  enum has_buffer has_buffer;
 
   if (base == NULL)
     base = find_base (list, WRITE);
@@ -472,16 +478,17 @@ fit_writes (struct text *t, const struct figures_list *list,
     buffer.s[0] = '\0';
     has_buffer =
         add_buffer (&buffer, list, base, &flushes, &sustained, drive->size);
-    if (!has_buffer)
+    if (has_buffer == NO_BUFFER)
       flushes.each = 0;
-    if (!has_buffer && is_disk)
+    if (has_buffer == NO_BUFFER && is_disk)
       add_full_buffer (t, base);
     else {
       add_latency (t, "write-latency", base, 0);
       add_latency (t, "zero-latency", base, 0);
       add_sizes (t, "write-size-latency", list, base);
       add (t, "%s", buffer.s);
-      add_limits (t, "write", list, base);
+      if (has_buffer != FULL_BUFFER)
+        add_limits (t, "write", list, base);
     }
   }
   if (flushes.few != NULL)

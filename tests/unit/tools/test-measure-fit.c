@@ -357,6 +357,27 @@ test_flushes (void **state)
   check_same ();
 }
 
+/* A write takes 2 ms, and 4 ms to drain: so before a flush each adds 2 ms, and
+ * at larger depths the rate is that of the drain, which is no limit on writes
+ * that find room.
+ */
+static void
+test_full_buffer (void **state)
+{
+  (void) state;
+  take ("# figure: randwrite 4K q1 iops=330 p50=2ms");
+  take ("# figure: randwrite 4K q8 iops=297 p50=32ms");
+  take ("# figure: randwrite 4K q32 iops=300 p50=128ms");
+  take ("# figure: flush 4K n1 p50=8ms");
+  take ("# figure: flush 4K n64 p50=134ms");
+  fit_all ();
+  assert_true (number ("drain-latency") == 4e6);
+  assert_non_null (strstr (settings, "\nbuffer-size=512K\n"));
+  assert_non_null (
+      strstr (settings, "flush-latency=percentiles:p50=6000000ns"));
+  assert_null (strstr (settings, "write-iops"));
+}
+
 /* With power-loss protection it does not matter what is dirty. */
 static void
 test_flat_flushes (void **state)
@@ -397,14 +418,14 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_text),         TEST (test_many_points),
-      TEST (test_percentile),   TEST (test_sizes),
-      TEST (test_many_sizes),   TEST (test_dies),
-      TEST (test_disk),         TEST (test_no_disk),
-      TEST (test_collection),   TEST (test_early_collection),
-      TEST (test_limit),        TEST (test_flushes),
-      TEST (test_flat_flushes), TEST (test_checks),
-      TEST (test_nothing),
+      TEST (test_text),        TEST (test_many_points),
+      TEST (test_percentile),  TEST (test_sizes),
+      TEST (test_many_sizes),  TEST (test_dies),
+      TEST (test_disk),        TEST (test_no_disk),
+      TEST (test_collection),  TEST (test_early_collection),
+      TEST (test_limit),       TEST (test_flushes),
+      TEST (test_full_buffer), TEST (test_flat_flushes),
+      TEST (test_checks),      TEST (test_nothing),
   };
 
   return RUN_TESTS (tests);
