@@ -27,8 +27,8 @@
  * none that comes later can be looked at, it is decided ahead of time: so fewer
  * than MAX_DISK_QUEUE ever ask, and each of the others asks once.
  *
- * A disk may report only after some requests that they are done, all at once, or
- * when no other waits.
+ * A disk may report only after some requests that they are done, all at once,
+ * or when no other waits.
  *
  * The lock of a device's struct latency_state guards this; drive.c calls it.
  */

@@ -553,8 +553,8 @@ test_deferred_asks (void **state)
   assert_int_equal (devices->device[0].latency.drive.disk.n, 0);
 }
 
-/* One that is to ask is lost in a power cut, whether it asks before power is back
- * or after that, and the head is free for others.
+/* One that is to ask is lost in a power cut, whether it asks before power is
+ * back or after that, and the head is free for others.
  */
 static void
 test_deferred_asks_after_cut (void **state)

@@ -586,7 +586,9 @@ test_dies_that_only_read (void **state)
   assert_int_equal (write_page (0, 0), 600 * USEC);
 }
 
-/* A write with FUA takes a flush besides, which costs no more than otherwise. */
+/* A write with FUA takes a flush besides, which costs no more than
+ * otherwise.
+ */
 static void
 test_fua_costs_once (void **state)
 {
