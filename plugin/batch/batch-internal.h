@@ -131,10 +131,12 @@ struct batch_thread {
   bool has_header;
 
   /* For batch_payload: how long the payload is of the request whose header it
-   * has read last; where it was received, or NULL; and where it was left,
-   * which is in rx_buf, or NULL if it was not.
+   * has read last, until it reads again, and how much of that it has not read
+   * yet; where it was received, or NULL; and where it was left, which is in
+   * rx_buf, or NULL if it was not.
    */
   size_t expects;
+  size_t to_come;
   const void *payload_to;
   const char *payload;
   size_t payload_len;

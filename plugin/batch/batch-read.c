@@ -264,20 +264,31 @@ begin_service (struct batch_socket *c)
   }
 }
 
-/* This thread is about to receive N bytes, into a buffer or a header. */
-static void
-note_read (size_t n)
+/* Are the N bytes that this thread asks for a header?  The rest of a payload
+ * may be as long as one, and look like one.
+ */
+static bool
+is_header (size_t n)
 {
-  if (n != HEADER || batch_thread.has_header)
+  return n == HEADER && batch_thread.to_come == 0;
+}
+
+/* This thread is about to receive a header, or into a buffer. */
+static void
+note_read (bool begins)
+{
+  if (!begins || batch_thread.has_header)
     batch_thread.zeroes_len = 0;
-  batch_thread.has_header = n == HEADER;
+  batch_thread.has_header = begins;
   batch_thread.answer = NULL;
   batch_thread.payload = batch_thread.payload_to = NULL;
 }
 
-/* The N bytes at BUF were asked for, and R of them have come. */
+/* The N bytes at BUF were asked for, a header if BEGINS, and R of them have
+ * come.
+ */
 static void
-note_bytes (const void *buf, size_t n, ssize_t r)
+note_bytes (const void *buf, size_t n, bool begins, ssize_t r)
 {
   struct batch_thread *t = &batch_thread;
   const char *p = buf;
@@ -287,9 +298,11 @@ note_bytes (const void *buf, size_t n, ssize_t r)
     t->payload_len = n;
   }
   t->expects = 0;
-  if (n == HEADER && r == HEADER && get32 (p) == REQUEST_MAGIC && p[6] == 0 &&
+  if (begins && r == HEADER && get32 (p) == REQUEST_MAGIC && p[6] == 0 &&
       p[7] == CMD_WRITE)
-    t->expects = get32 (p + 24);
+    t->expects = t->to_come = get32 (p + 24);
+  else if (r > 0)
+    t->to_come -= min (t->to_come, (size_t) r);
 }
 
 /* Leave a payload of N bytes, which nbdkit wants at BUF, where it is ahead.
@@ -305,7 +318,7 @@ leave_payload (struct batch_socket *c, const void *buf, size_t n)
     return false;
   t->has_header = false;
   t->answer = NULL;
-  t->expects = 0;
+  t->expects = t->to_come = 0;
   t->payload_to = buf;
   t->payload_len = n;
   t->payload = c->rx_buf + c->rx_start;
@@ -350,7 +363,7 @@ read_more (struct batch_socket *c, int fd, void *buf, size_t n)
   ssize_t r;
 
   do {
-    if (c->nr_waiting > 0 && !batch_defer_wait (c, n == HEADER))
+    if (c->nr_waiting > 0 && !batch_defer_wait (c, is_header (n)))
       return 0;
     if (!before_read (c, fd))
       return -1;
@@ -366,21 +379,22 @@ static ssize_t
 take_kept (struct batch_socket *c, void *buf, size_t n)
 {
   const bool keeps = batch_keeps (c);
+  const bool begins = is_header (n);
   ssize_t r;
 
   if (!keeps || c->rx_start == c->rx_end) {
     batch_release ();
-    if (keeps && n == HEADER)
+    if (keeps && begins)
       batch_end_service (c);
     return -1;
   }
   set_window (c, n);
-  c->requests += n == HEADER;
+  c->requests += begins;
   if (leave_payload (c, buf, n))
     return n;
-  note_read (n);
+  note_read (begins);
   r = take (c, buf, n, false);
-  note_bytes (buf, n, r);
+  note_bytes (buf, n, begins, r);
   return r;
 }
 
@@ -388,6 +402,7 @@ ssize_t
 batch_read (int fd, void *buf, size_t n)
 {
   struct batch_socket *c = batch_find (fd);
+  const bool begins = is_header (n);
   bool is_ours = c != NULL;
   ssize_t r = -1;
 
@@ -397,8 +412,8 @@ batch_read (int fd, void *buf, size_t n)
     note_reader (c);
     pthread_mutex_lock (&c->in_lock);
     set_window (c, n);
-    c->requests += n == HEADER;
-    if (n == HEADER && c->nr_waiting > 0 && !batch_defer_make_room (c))
+    c->requests += begins;
+    if (begins && c->nr_waiting > 0 && !batch_defer_make_room (c))
       r = 0;
     else if (c->rx_start < c->rx_end)
       r = take (c, buf, n, false);
@@ -407,17 +422,17 @@ batch_read (int fd, void *buf, size_t n)
     else
       r = read_more (c, fd, buf, n);
     batch_thread.arrival = c->read_at;
-    if (r != HEADER || get32 (buf) != REQUEST_MAGIC ||
+    if (!begins || r != HEADER || get32 (buf) != REQUEST_MAGIC ||
         c->rx_start == c->rx_end || !batch_keep (c))
       pthread_mutex_unlock (&c->in_lock);
   }
-  note_read (is_ours ? n : 0);
+  note_read (is_ours && begins);
   if (!is_ours) {
-    batch_thread.expects = 0;
+    batch_thread.expects = batch_thread.to_come = 0;
     batch_thread.arrival = 0;
     return batch_libc.read (fd, buf, n);
   }
-  note_bytes (buf, n, r);
+  note_bytes (buf, n, begins, r);
   if (r > 0)
     begin_service (c);
   return r;
@@ -442,8 +457,8 @@ settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
   struct batch_socket *c = batch_find (fd);
   bool is_here = false;
 
-  note_read (0);
-  batch_thread.expects = 0;
+  note_read (false);
+  batch_thread.expects = batch_thread.to_come = 0;
   if (c == NULL)
     return false;
   batch_thread.arrival = 0;

@@ -231,6 +231,7 @@ send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
   const bool zeroes = are_zeroes (buf, n);
   ssize_t r;
 
+  batch_thread.to_come = 0; /* it has read the request that it answers */
   if (c->error != 0) {
     errno = c->error;
     return -1;

@@ -431,6 +431,56 @@ test_payloads_are_left (void **state)
   end_both (ends);
 }
 
+/* The rest of a payload may look like a header of a write whose payload is as
+ * long as a header; what comes after it is a header.
+ */
+static void *
+test_no_header_thread (void *arg)
+{
+  struct stream s = {0};
+  unsigned char buf[100];
+  const int *ends = arg;
+  size_t each, at;
+
+  add_request (&s, 1, CMD_WRITE, 100);
+  add_request (&s, 2, CMD_WRITE, 100);
+  add_request (&s, 3, CMD_WRITE, 100);
+  add_request (&s, 4, CMD_READ, 512);
+  each = HEADER + 100;
+  /* The last bytes of the third one's payload. */
+  at = 3 * each - HEADER;
+  memcpy (s.bytes + at, s.bytes, HEADER);
+  put32 (s.bytes + at + 24, HEADER);
+  write_all (ends[1], s.bytes, s.len);
+  receive_payload (ends[0], buf, 100);
+  receive_payload (ends[0], buf, 100);
+  assert_int_equal (batch_read (ends[0], buf, HEADER), HEADER);
+  assert_int_equal (batch_read (ends[0], buf, 100 - HEADER), 100 - HEADER);
+  assert_int_equal (batch_read (ends[0], buf, HEADER), HEADER);
+  assert_memory_equal (buf, s.bytes + at, HEADER);
+  memset (buf, 0xee, HEADER);
+  assert_int_equal (batch_read (ends[0], buf, HEADER), HEADER);
+  assert_memory_equal (buf, s.bytes + 3 * each, HEADER);
+  shutdown (ends[1], SHUT_WR); /* so that it keeps no locks */
+  assert_int_equal (batch_read (ends[0], buf, HEADER), 0);
+  free (s.bytes);
+  return NULL;
+}
+
+static void
+test_no_header (void **state)
+{
+  pthread_t thread;
+  int ends[2];
+
+  (void) state;
+  connect_unix (ends);
+  assert_int_equal (pthread_create (&thread, NULL, test_no_header_thread, ends),
+                    0);
+  pthread_join (thread, NULL);
+  end_both (ends);
+}
+
 /* Large payloads go to where they are wanted, without another copy. */
 static void
 test_large_payloads (void **state)
@@ -687,6 +737,7 @@ main (void)
       CASE (test_next_is_large),
       CASE (test_next_is_not_whole),
       CASE (test_payloads_are_left),
+      CASE (test_no_header),
       CASE (test_large_payloads),
       CASE (test_held_is_full),
       CASE (test_held_pieces),
