@@ -691,12 +691,13 @@ nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
   struct connection *c = handle;
 
   assert ((flags & ~NBDKIT_FLAG_FUA) == 0);
-  buf = batch_client_payload (buf, count);
-  return set_nbd_error (c, "write", count, offset,
-                        control_of (c) != NULL
-                            ? write_control (c, buf, count, offset)
-                            : device_write (c, buf, count, offset,
-                                            (flags & NBDKIT_FLAG_FUA) != 0));
+  /* A control export reads structs of it, so there it stays aligned. */
+  return set_nbd_error (
+      c, "write", count, offset,
+      control_of (c) != NULL
+          ? write_control (c, buf, count, offset)
+          : device_write (c, batch_client_payload (buf, count), count, offset,
+                          (flags & NBDKIT_FLAG_FUA) != 0));
 }
 
 /* No data crosses, and pages without data are not touched: a zero is always
