@@ -215,7 +215,8 @@ batch_send_held (struct batch_socket *c, int fd, const void *data, size_t n,
       continue;
     }
     if (r == -1) {
-      c->error = errno;
+      /* nbdkit would try the next send for ever at EAGAIN. */
+      c->error = errno == EAGAIN ? EPIPE : errno;
       forget_held (c);
       return -1;
     }
