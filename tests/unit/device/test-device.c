@@ -604,6 +604,7 @@ test_deferred_asks_after_change (void **state)
   defer_all ();
   assert_int_equal (device_read (d, out, 512, 1 << 20), 0);
   first = deferred.deadline;
+  assert_int_equal (fall_due (false), 0);
   assert_int_equal (device_read (d, out, 512, 1 << 24), 0);
   now = device_hold_settings (device);
   changed = now->s;
