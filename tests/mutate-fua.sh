@@ -25,14 +25,22 @@ zero-in-plugin plugin/plugin.c:nullblk_zero
   (flags & NBDKIT_FLAG_FUA) != 0 => false
 trim-in-plugin plugin/plugin.c:nullblk_trim
   (flags & NBDKIT_FLAG_FUA) != 0 => false
+any-in-device plugin/device/device-operation.c:begin_write
+  r->fua = fua; => r->fua = false && fua;
 write-in-device plugin/device/device-operation.c:device_write
-  request.fua = fua; => request.fua = false && fua;
+  OP_WRITE, count, offset, fua) => OP_WRITE, count, offset, false && fua)
+write-in-place plugin/device/device-operation.c:device_write_from
+  OP_WRITE, count, offset, fua) => OP_WRITE, count, offset, false && fua)
+append-in-device plugin/device/device-operation.c:device_append
+  zone_start), fua) => zone_start), false && fua)
 zero-in-device plugin/device/device-operation.c:device_zero
-  request.fua = fua; => request.fua = false && fua;
+  OP_ZERO, count, offset, fua) => OP_ZERO, count, offset, false && fua)
 trim-in-device plugin/device/device-operation.c:device_trim
   request.fua = fua; => request.fua = false && fua;
-append-in-device plugin/device/device-operation.c:device_append
-  request.fua = fua; => request.fua = false && fua;
+change-in-device plugin/device/device-internal.h:change_store
+  r->fua => (false && r->fua)
+long-in-device plugin/device/device-log.c:change_long
+  from, request->fua) => from, false)
 write-by-ublk plugin/ublk/ublk-request.c:serve_write
   is_fua (t) => false && is_fua (t)
 append-by-ublk plugin/ublk/ublk-request.c:serve_append
@@ -41,6 +49,14 @@ trim-by-ublk plugin/ublk/ublk-request.c:serve
   offset_of (t), is_fua (t)); => offset_of (t), false);
 zero-by-ublk plugin/ublk/ublk-request.c:serve
   == 0, is_fua (t)); => == 0, false);
+write-in-cache plugin/power/durability.c:durability_write_slow
+  .fua = fua, => .fua = false && fua,
+zero-in-cache plugin/power/durability.c:durability_zero_slow
+  .fua = fua, => .fua = false && fua,
+trim-in-cache plugin/power/durability.c:durability_trim_slow
+  .fua = fua} => .fua = false && fua}
+steps-in-cache plugin/power/durability.c:change_long
+  fua); => false && fua);
 ignored-in-cache plugin/power/durability.c:change_now
   if (c->fua && !is_last) => if (false && c->fua && !is_last)
 zone-not-moved plugin/power/durability.c:change_durably
@@ -57,6 +73,12 @@ long-in-cache plugin/power/durability.c:durability_step_long
   .fua = fua, => .fua = false && fua,
 trim-in-log plugin/device/device-log.c:log_trim
   fua && to == end => false && to == end
+steps-beside-log plugin/device/device-log.c:log_step
+  buf, request->fua) => buf, false)
+holes-beside-log plugin/device/device-log.c:log_holes
+  request->fua, true) => false, true)
+trim-beside-log plugin/device/device-log.c:log_trim
+  offset, fua); => offset, false);
 '
 programs='unit/power/test-durability unit/device/test-device-power
   unit/device/test-device-log unit/device/test-zones-power
