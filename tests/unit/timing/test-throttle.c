@@ -366,6 +366,25 @@ test_leave (void **state)
   }
 }
 
+/* What comes then may fit exactly. */
+static void
+test_leave_what_fits (void **state)
+{
+  struct slot third;
+  int i;
+
+  (void) state;
+  limits.operations_per_sec[THROTTLE_ALL] = 1000;
+  for (i = 1; i <= 5; i++) {
+    pass (OP_READ, 4096, START);
+    if (i == 3)
+      third = slot;
+  }
+  leave (OP_READ, third, START);
+  assert_int_equal (pass (OP_READ, 4096, START), 3 * NSEC_PER_MSEC);
+  assert_int_equal (pass (OP_READ, 4096, START), 6 * NSEC_PER_MSEC);
+}
+
 /* Also those that were booked by limits that have changed since. */
 static void
 test_leave_former (void **state)
@@ -816,6 +835,7 @@ main (void)
       TEST (test_rest_of_slow_ones),
       TEST (test_rest_after_fast_ones),
       TEST (test_leave),
+      TEST (test_leave_what_fits),
       TEST (test_narrow),
       TEST (test_together),
       TEST (test_small_and_large),
