@@ -672,6 +672,37 @@ test_order (void **state)
   }
 }
 
+static void *
+shut_down (void *arg)
+{
+  batch_shutdown (*(const int *) arg, SHUT_WR);
+  return NULL;
+}
+
+/* Another thread has shut the connection down between two pieces of a reply,
+ * and there was no room for the first: the second fails for good, and not with
+ * what has nbdkit try again.
+ */
+static void
+test_shut_down_between_pieces (void **state)
+{
+  char zeroes[4096] = {0};
+  pthread_t thread;
+  int ends[2];
+
+  (void) state;
+  connect_tcp (ends);
+  assert_int_equal (batch_send (ends[0], "ab", 2, MSG_MORE), 2);
+  while (send (ends[0], zeroes, sizeof zeroes, MSG_DONTWAIT) > 0)
+    ;
+  assert_int_equal (errno, EAGAIN);
+  assert_int_equal (pthread_create (&thread, NULL, shut_down, &ends[0]), 0);
+  pthread_join (thread, NULL);
+  assert_int_equal (batch_send (ends[0], "cd", 2, 0), -1);
+  assert_int_equal (errno, EPIPE);
+  end_both (ends);
+}
+
 /*---------------------------------------------------------------------*/
 /* What was read ahead */
 
@@ -744,6 +775,7 @@ main (void)
       CASE (test_locks_are_free),
       CASE (test_sent_before),
       CASE (test_order),
+      CASE (test_shut_down_between_pieces),
       CASE (test_ahead_goes_to_any_call),
   };
 
