@@ -27,6 +27,12 @@ static _Alignas(4096) char zeroes[ZEROES + CACHE_LINE];
  */
 #define MOST_PIECES (2 * HELD / FEW + 1)
 
+/* SECURITY.md and nullblk-serve(1) say what a connection takes: these, and what
+ * is read ahead.
+ */
+_Static_assert((MOST_PIECES + 1) * sizeof (struct iovec) + HELD <= 265 * 1024,
+               "521 KiB for a connection");
+
 bool
 held_begin (struct held *h)
 {

@@ -82,6 +82,9 @@ socket_option (int fd, int name)
   return getsockopt (fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
 }
 
+/* See batch-held.c. */
+_Static_assert(AHEAD <= 256 * 1024, "521 KiB for a connection");
+
 /* Both locks are held.  Where the last socket of this number was closed in a
  * way that nobody saw, its buffers are still there.
  */
