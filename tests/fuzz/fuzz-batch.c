@@ -596,7 +596,7 @@ find_replies (const uint8_t *p, size_t n, const uint32_t *counts,
   memset (spans, 0, MOST_REQUESTS * sizeof *spans);
   while (at < n) {
     len = 16;
-    if (n - at < 20 && n - at < len)
+    if (n - at < len)
       break;
     number = get32 (p + at + 8);
     CHECK (number < MOST_REQUESTS);
@@ -606,8 +606,8 @@ find_replies (const uint8_t *p, size_t n, const uint32_t *counts,
     }
     else {
       for (len = 0;; len += more) {
-        if (n - at - len < 20)
-          break;
+        if (len > n - at || n - at - len < 20)
+          break; /* the connection broke within this chunk */
         CHECK (get32 (p + at + len) == 0x668e33ef);
         CHECK (get32 (p + at + len + 8) == number);
         more = 20 + get32 (p + at + len + 16);
