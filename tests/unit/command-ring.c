@@ -48,8 +48,7 @@ ring_destroy (struct ring *r)
 struct io_uring_sqe *
 ring_get_sqe (struct ring *r, struct event *event)
 {
-  if (r->event != NULL)
-    abort ();
+  must (r->event == NULL, "one command at a time");
   memset (&r->entry, 0, sizeof r->entry);
   r->event = event;
   return &r->entry.sqe;
@@ -61,8 +60,7 @@ ring_run (struct ring *r, bool wait)
   struct event *const event = r->event;
   struct ublksrv_ctrl_cmd c;
 
-  if (!wait || event == NULL)
-    abort ();
+  must (wait && event != NULL, "a command is waited for");
   memcpy (&c, r->entry.sqe.cmd, sizeof c);
   r->event = NULL;
   event->happened (event, do_command (r->entry.sqe.cmd_op & 0xff, &c));

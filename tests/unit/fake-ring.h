@@ -8,9 +8,9 @@
 #ifndef NULLBLK_TESTS_FAKE_RING_H
 #define NULLBLK_TESTS_FAKE_RING_H
 
-#include <stdlib.h>
-
 #include <liburing.h>
+
+#include "unit.h"
 
 #define FAKE_RING_ENTRIES 256
 
@@ -27,8 +27,7 @@ struct fake_ring {
 static inline struct io_uring_sqe *
 fake_ring_get_sqe (struct fake_ring *r, struct event *event)
 {
-  if (r->nr_entries == FAKE_RING_ENTRIES)
-    abort ();
+  must (r->nr_entries < FAKE_RING_ENTRIES, "the ring has room");
   r->events[r->nr_entries] = event;
   return &r->entries[r->nr_entries++];
 }

@@ -12,6 +12,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,6 +48,18 @@
     }                                                                          \
     r_;                                                                        \
   })
+
+/* For what is called by another thread than the test's, where a failed
+ * assertion of cmocka would not end the test: end the program, and say why.
+ */
+static inline void
+must (bool condition, const char *what)
+{
+  if (!condition) {
+    fprintf (stderr, "not so: %s\n", what);
+    abort ();
+  }
+}
 
 /* A seed for a random test, printed as a TAP comment. */
 static inline uint64_t

@@ -215,8 +215,8 @@ note (uint32_t cookie, bool is_due, bool over)
 {
   const unsigned i = seen.nr++;
 
-  if (i >= sizeof seen.events / sizeof seen.events[0])
-    abort ();
+  must (i < sizeof seen.events / sizeof seen.events[0],
+        "not more events than are noted");
   seen.events[i].cookie = cookie;
   seen.events[i].is_due = is_due;
   seen.events[i].over = over;

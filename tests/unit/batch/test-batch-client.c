@@ -211,8 +211,7 @@ set_timed_in_time (bool value)
 {
   int i;
 
-  if (in_library++ > 0)
-    abort ();
+  must (in_library++ == 0, "one change at a time");
   for (i = 0; i < 10; i++)
     sched_yield ();
   timed = value;

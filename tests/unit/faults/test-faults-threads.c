@@ -44,16 +44,6 @@ join (pthread_t *ids)
     assert_int_equal (pthread_join (ids[i], NULL), 0);
 }
 
-/* Threads cannot fail a test of cmocka; this ends it. */
-static void
-must (bool condition, const char *what)
-{
-  if (!condition) {
-    fprintf (stderr, "not so: %s\n", what);
-    abort ();
-  }
-}
-
 static void
 add (const char *text)
 {

@@ -132,7 +132,8 @@ no_nap (void *opaque, uint64_t nsec)
 {
   (void) opaque;
   (void) nsec;
-  abort ();
+  must (false, "nobody naps");
+  return 0;
 }
 
 static void *
@@ -145,10 +146,10 @@ wait_body (void *result)
   (void) result;
   for (i = 0; i < 200; i++) {
     deadline = clock_now () + (i % 4) * 20 * NSEC_PER_USEC;
-    if (waiter_wait (&waiter, deadline, i % 3 ? SPIN_AUTO : 0, &nap, &woke) !=
-            0 ||
-        woke + 250 * NSEC_PER_USEC < deadline)
-      abort ();
+    must (waiter_wait (&waiter, deadline, i % 3 ? SPIN_AUTO : 0, &nap, &woke) ==
+              0,
+          "a wait succeeds");
+    must (woke + 250 * NSEC_PER_USEC >= deadline, "a wait is not too short");
   }
   return NULL;
 }

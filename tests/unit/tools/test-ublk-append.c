@@ -361,8 +361,7 @@ serve_all (struct append *list)
       ok = server_writes (append);
       others = appends_end (appends, append, ok ? 0 : -EIO, &over);
       if (over) {
-        if (!ok)
-          abort ();
+        must (ok, "nobody's wait ends with an error");
         pthread_mutex_lock (&server.lock);
         server.done++;
         pthread_mutex_unlock (&server.lock);
@@ -370,7 +369,7 @@ serve_all (struct append *list)
       serve_all (others);
       break;
     default:
-      abort ();
+      must (false, "no append is refused");
     }
   }
 }

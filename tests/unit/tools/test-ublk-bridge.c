@@ -115,11 +115,9 @@ obey (enum command command, const struct ublksrv_ctrl_cmd *c)
 int
 do_command (unsigned command, const struct ublksrv_ctrl_cmd *c)
 {
-  if (command >= NR_COMMANDS)
-    abort ();
+  must (command < NR_COMMANDS, "the driver knows the command");
   if (command != GET_FEATURES && command != GET_INFO && command != GET_PARAMS) {
-    if (kernel->nr_asked == MOST)
-      abort ();
+    must (kernel->nr_asked < MOST, "not more commands than are noted");
     kernel->asked[kernel->nr_asked] = command;
     kernel->asked_by[kernel->nr_asked++] = getpid ();
   }

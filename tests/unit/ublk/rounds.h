@@ -29,8 +29,13 @@
 #define DEPTH 16
 #define MOST 256
 #define MAX_IO MIB
-#define MAX_LOOKS 500 /* one after the other: it waits, and not in the ring */
 #define ZONE MIB
+
+/* So many looks in vain, without a sleep between them: the queue waits, and not
+ * in the ring.  A spin of the queue looks as often as the machine is fast, and
+ * is as long as the machine's timers are late, 10 ms at most.
+ */
+#define MAX_LOOKS 1000000
 
 static struct device_plan plan;
 static struct front_end front_end;
@@ -89,8 +94,7 @@ take_entry (const struct io_uring_sqe *sqe, struct event *event)
     return;
   }
   memcpy (&answer, sqe->cmd, sizeof answer);
-  if (kernel.fetches[answer.tag] != NULL)
-    abort (); /* it is answered twice */
+  must (kernel.fetches[answer.tag] == NULL, "a request is answered once");
   kernel.fetches[answer.tag] = event;
   if (sqe->cmd_op == UBLK_U_IO_COMMIT_AND_FETCH_REQ && kernel.nr_answers < MOST)
     kernel.answers[kernel.nr_answers++] = answer;
@@ -108,8 +112,7 @@ say (unsigned tag, int result)
 {
   struct event *event = kernel.fetches[tag];
 
-  if (event == NULL)
-    abort (); /* it is being served */
+  must (event != NULL, "a tag has no request that is being served");
   kernel.fetches[tag] = NULL;
   is_done (event, result);
 }
@@ -203,8 +206,7 @@ ring_wait (struct ring *r, uint64_t nsec)
     return 1;
   }
   if (nsec == 0) {
-    if (++kernel.looks == MAX_LOOKS)
-      abort ();
+    must (++kernel.looks < MAX_LOOKS, "the queue waits in the ring");
     return 0;
   }
   kernel.looks = 0;
