@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Requests that are set aside (batch_set_aside), and tried again when they are
- * hastened or their time is up; batch-defer.c has the drawing.
+ * hastened or their time is up; batch-defer.c has the diagram.
  *
  * The bytes that a request waits for may be in the socket already: the thread
  * may have been busy, or have waited for a client that takes no replies.

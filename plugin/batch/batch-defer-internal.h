@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * A deferred reply, or a request that was set aside, and functions for these;
- * batch-defer.c has the drawing.  out_lock is held for a function unless its
+ * batch-defer.c has the diagram.  out_lock is held for a function unless its
  * comment says otherwise.  Only batch-defer.c, batch-aside.c and
  * batch-waiting.c include this.
  */

@@ -6,7 +6,7 @@
  *
  *     batch-libc.c      the C library's names
  *     batch-read.c      reading
- *     batch-socket.c    sending, the beginning and the end (with the drawing)
+ *     batch-socket.c    sending, the beginning and the end (with the diagram)
  *     batch-defer.c     replies that are sent later
  *     batch-stop.c      signals that stop the server
  *     batch-stream.c    connections, and sending of held bytes

@@ -3,7 +3,7 @@
  *
  * Fewer system calls for a server that reads and sends in small pieces: the
  * functions by which batch-libc.c replaces the C library's socket calls.  The
- * drawing is in batch-socket.c.
+ * diagram is in batch-socket.c.
  *
  * A function with the name of a call (batch_read) takes any descriptor, and has
  * the call's arguments and errno.  Only descriptors that were given to

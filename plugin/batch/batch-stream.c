@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The connections of batched socket I/O by their descriptors, and how what is
- * held for one is sent; batch-socket.c has the drawing, and the argument for
+ * held for one is sent; batch-socket.c has the diagram, and the argument for
  * its locks.
  */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A power cut loses what is volatile; durability.c has the drawing of the
+ * A power cut loses what is volatile; durability.c has the diagram of the
  * records that it works with.
  *
  * It sorts them by region, the newest first, and so sees all the versions of a

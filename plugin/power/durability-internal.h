@@ -4,7 +4,7 @@
  * Declarations that the files of durability share.  Each file calls only those
  * that stand below it:
  *
- *     durability.c       makes changes (with the drawing)
+ *     durability.c       makes changes (with the diagram)
  *     durability-cut.c   cuts the power
  *     durability-undo.c  records of old content
  *

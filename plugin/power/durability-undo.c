@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Undo records: how old content is recorded, evicted and freed; durability.c
- * has the drawing.
+ * has the diagram.
  */
 
 #include <config.h>

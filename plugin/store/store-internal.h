@@ -4,7 +4,7 @@
  * Declarations that the files of this room share: the store's structures, and
  * its locks.  Each file calls only those that stand below it:
  *
- *     store.c         reads, writes and extents (with the drawing, and the
+ *     store.c         reads, writes and extents (with the diagram, and the
  *                     rules for the locks)
  *     store-promise.c long writes and zeroes, step by step
  *     store-range.c   writes and zeroes of at most a step, and their memory

@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Requests that wait: for their moment, or, where they were set aside, for
- * their turn; ublk-queue-internal.h has the drawing.
+ * their turn; ublk-queue-internal.h has the diagram.
  */
 
 #include <config.h>

@@ -5,7 +5,7 @@
  * that stand below it, except that all use the locks of zones.c (stripe_lock):
  *
  *     zones.c           makes zones; reads, extents and the table (with the
- *                       drawing)
+ *                       diagram)
  *     zones-write.c     writes move write pointers
  *     zones-command.c   commands and trims
  *     zones-early.c     early writes, which wait for those before them

@@ -3,7 +3,7 @@
 #
 # Every C file is formatted as .clang-format says.  Versions of clang-format
 # differ; Debian 12's is the one that counts.  It leaves comments as they are,
-# so that drawings and tables stay what they are: nobody but this test sees that
+# so that diagrams and tables stay what they are: nobody but this test sees that
 # a comment is too wide.
 
 set -euo pipefail
