@@ -164,7 +164,7 @@ is_parallel (void)
   case PARALLEL_AUTO:
     return params_have_hang_rule (&params) ||
            ((params_delay_requests (&params) || writes_may_be_early ()) &&
-            batch_client_depth (&params.settings) == 0);
+            batch_plugin_depth (&params.settings) == 0);
   default:
     return false;
   }
@@ -291,7 +291,7 @@ report (struct device *d, int r)
 static bool
 naps_seldom (void)
 {
-  return !batch_client_has_deferred ();
+  return !batch_plugin_has_deferred ();
 }
 
 static int
@@ -336,8 +336,8 @@ nullblk_get_ready (void)
       return -1;
     }
   }
-  batch_client_find (devices);
-  batch_client_tell (devices);
+  batch_plugin_find (devices);
+  batch_plugin_tell (devices);
   if (s->ublk) {
     block_devices = ublk_prepare (devices, report, &why);
     if (block_devices == NULL) {
@@ -489,7 +489,7 @@ nullblk_open (int readonly)
 static void
 nullblk_close (void *handle)
 {
-  batch_client_close ();
+  batch_plugin_close ();
   device_disconnect (handle);
 }
 
@@ -641,7 +641,7 @@ read_control (struct connection *c, void *buf, uint32_t count, uint64_t offset)
   if (!may_control ())
     return -EPERM;
   note_serial_service (c);
-  batch_client_before_wait ();
+  batch_plugin_before_wait ();
   return control_read (c, buf, count, offset);
 }
 
@@ -671,14 +671,14 @@ write_control (struct connection *c, const void *buf, uint32_t count,
 
   if (!may_control ())
     return -EPERM;
-  batch_client_before_wait ();
+  batch_plugin_before_wait ();
   r = control_write (c, buf, count, offset, &why);
   if (r < 0)
     nbdkit_error ("%s%s: refused: %s", c->device->name,
                   document_suffix[control_document (control_of (c))], why.text);
   else if (control_document (control_of (c)) == DOCUMENT_CONFIG) {
     /* Nothing else changes what waits. */
-    batch_client_tell (devices);
+    batch_plugin_tell (devices);
     report_end_of_log (c->device); /* at a power cut */
   }
   return r;
@@ -696,7 +696,7 @@ nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
       c, "write", count, offset,
       control_of (c) != NULL
           ? write_control (c, buf, count, offset)
-          : device_write (c, batch_client_payload (buf, count), count, offset,
+          : device_write (c, batch_plugin_payload (buf, count), count, offset,
                           (flags & NBDKIT_FLAG_FUA) != 0));
 }
 

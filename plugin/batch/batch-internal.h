@@ -15,7 +15,7 @@
  *     batch-held.c      the bytes that are held
  *     batch-pace.c      when to poll, and for how long to nap
  *
- * batch-client.c is the plugin's side.  Nobody else includes this.
+ * batch-plugin.c is the plugin's side.  Nobody else includes this.
  */
 
 #ifndef NULLBLK_BATCH_INTERNAL_H

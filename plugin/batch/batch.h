@@ -18,34 +18,34 @@
  * answered; or, by the settings S, a thread may wait in a way that the library
  * does not see.
  */
-uint32_t batch_client_depth (const struct settings *s);
+uint32_t batch_plugin_depth (const struct settings *s);
 
 /* Look for the library, before D serves anything. */
-void batch_client_find (struct devices *d);
+void batch_plugin_find (struct devices *d);
 
 /* Tell the library whether any request has to wait, so that its arrival counts,
  * and whether a reply may wait for the next request: it may as long as no
  * thread waits for anything that the library does not see.  Called after
- * batch_client_find, and whenever settings or fault rules of D have changed; by
+ * batch_plugin_find, and whenever settings or fault rules of D have changed; by
  * any thread, at any time.
  */
-void batch_client_tell (struct devices *d);
+void batch_plugin_tell (struct devices *d);
 
 /* Returns where the N bytes are that nbdkit gives as BUF to .pwrite, until the
  * thread is done with this request.  To be called for each.
  */
-const void *batch_client_payload (const void *buf, uint32_t n);
+const void *batch_plugin_payload (const void *buf, uint32_t n);
 
 /* This thread's request, to a control export, may wait for something that
  * the library does not see: the library sends now what it holds for this
  * thread.
  */
-void batch_client_before_wait (void);
+void batch_plugin_before_wait (void);
 
 /* Has this thread deferred replies of its connection to send? */
-bool batch_client_has_deferred (void);
+bool batch_plugin_has_deferred (void);
 
 /* This thread's connection is about to be closed. */
-void batch_client_close (void);
+void batch_plugin_close (void);
 
 #endif /* NULLBLK_BATCH_H */

@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The devices of a server, the connections to them, and the path of a request
- * through one.  plugin.c, ublk/, control/ and batch-client.c call these, and
+ * through one.  plugin.c, ublk/, control/ and batch-plugin.c call these, and
  * requests come from any number of threads.  nbdkit, or the kernel where a
  * request comes from there, has checked that offset and count lie within the
  * device, and that count is not 0 where a request has one.
@@ -179,7 +179,7 @@ struct device {
 
 /* The functions that a connection calls in its front end, which brings its
  * requests: nbdkit, with the batch library or without, or ublk/.  The front end
- * fills the struct before there are connections: plugin.c and batch_client_find
+ * fills the struct before there are connections: plugin.c and batch_plugin_find
  * do so for devices.front_end, and ublk.c for one of its own.  After that only
  * the three atomic flags change.
  *

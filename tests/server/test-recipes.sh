@@ -128,7 +128,8 @@ compile_one='
 # compile: all of the plugin, and the library of its preloaded part left out.
 compile ()
 {
-  find plugin -name '*.c' ! -name 'batch-[!c]*' ! -name batch.c -print0 |
+  find plugin -name '*.c' \( ! -name 'batch*' -o -name batch-plugin.c \) \
+    -print0 |
     OBJECTS=$tmp/objects xargs -0 -n 1 -P "$(nproc)" bash -c "$compile_one" \
     compile "${cc[@]}" "${flags[@]}" -Iplugin || return
   rm -f "$tmp/core.a"

@@ -129,8 +129,8 @@ start (const char *const *given)
   struct message why;
 
   assert_int_equal (make_devices (&d, given, &no_nap, &why), 0);
-  batch_client_find (d);
-  batch_client_tell (d);
+  batch_plugin_find (d);
+  batch_plugin_tell (d);
   return d;
 }
 
@@ -145,7 +145,7 @@ test_found (void **state)
   assert_true (d->front_end.batch);
   assert_ptr_equal (d->front_end.arrival, arrival);
   assert_ptr_equal (d->front_end.still_zero, still_zero);
-  assert_ptr_equal (batch_client_payload (&some, 1), &some + 1);
+  assert_ptr_equal (batch_plugin_payload (&some, 1), &some + 1);
   assert_ptr_equal (d->front_end.defer, defer);
   assert_int_equal (d->front_end.max_deferred, 64);
   assert_true (serial && d->front_end.holds_replies);
@@ -179,20 +179,20 @@ test_waits_unseen (void **state)
   assert_int_not_equal (fd, -1);
   d = start (given);
   assert_true (d->front_end.batch);
-  assert_int_equal (batch_client_depth (&d->settings), 0);
+  assert_int_equal (batch_plugin_depth (&d->settings), 0);
   assert_null (d->front_end.defer);
   assert_false (serial || d->front_end.holds_replies);
   devices_destroy (d);
 
   /* What a control export is asked for is told of. */
   told_to_wait = 0;
-  batch_client_before_wait ();
+  batch_plugin_before_wait ();
   assert_int_equal (told_to_wait, 1);
 
   deferred = true;
-  assert_true (batch_client_has_deferred ());
+  assert_true (batch_plugin_has_deferred ());
   deferred = false;
-  assert_false (batch_client_has_deferred ());
+  assert_false (batch_plugin_has_deferred ());
   close (fd);
   unlink (path);
 }
@@ -244,7 +244,7 @@ change_often (void *arg)
 
   for (i = 0; i < CHANGES; i++) {
     change_latency (texts[i % 2]);
-    batch_client_tell (changed);
+    batch_plugin_tell (changed);
   }
   return NULL;
 }
@@ -288,15 +288,15 @@ test_other_version (void **state)
   (void) state;
   for (i = 0; i < sizeof versions / sizeof versions[0]; i++) {
     nullblk_batch_functions = (struct batch_functions){.version = versions[i]};
-    assert_int_equal (batch_client_depth (&some_settings), 0);
+    assert_int_equal (batch_plugin_depth (&some_settings), 0);
     d = start ((const char *const[]){"size", "1M", NULL});
     assert_false (d->front_end.batch);
     assert_null (d->front_end.arrival);
     assert_null (d->front_end.still_zero);
-    assert_ptr_equal (batch_client_payload (&i, 1), &i);
+    assert_ptr_equal (batch_plugin_payload (&i, 1), &i);
     assert_null (d->front_end.defer);
     assert_false (serial || d->front_end.holds_replies);
-    batch_client_close ();
+    batch_plugin_close ();
     devices_destroy (d);
   }
 }

@@ -64,7 +64,7 @@ writes_files (const struct settings *s)
 }
 
 uint32_t
-batch_client_depth (const struct settings *s)
+batch_plugin_depth (const struct settings *s)
 {
   return find_library () && !has_filters () && !writes_files (s)
              ? library->depth ()
@@ -72,7 +72,7 @@ batch_client_depth (const struct settings *s)
 }
 
 void
-batch_client_find (struct devices *d)
+batch_plugin_find (struct devices *d)
 {
   d->front_end.batch = find_library ();
   if (!d->front_end.batch)
@@ -82,7 +82,7 @@ batch_client_find (struct devices *d)
   if (!filters)
     d->front_end.still_zero = library->still_zero;
   if (!d->front_end.may_be_parallel && d->settings.parallel == PARALLEL_AUTO)
-    d->front_end.max_deferred = batch_client_depth (&d->settings);
+    d->front_end.max_deferred = batch_plugin_depth (&d->settings);
   if (d->front_end.max_deferred != 0) {
     d->front_end.defer = library->defer;
     d->front_end.set_aside = library->set_aside;
@@ -101,7 +101,7 @@ anything_waits (struct devices *d)
 }
 
 void
-batch_client_tell (struct devices *d)
+batch_plugin_tell (struct devices *d)
 {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   bool waits, holds;
@@ -123,26 +123,26 @@ batch_client_tell (struct devices *d)
 
 /* A filter may want to see payloads, too. */
 const void *
-batch_client_payload (const void *buf, uint32_t n)
+batch_plugin_payload (const void *buf, uint32_t n)
 {
   return library != NULL && !filters ? library->payload (buf, n) : buf;
 }
 
 void
-batch_client_before_wait (void)
+batch_plugin_before_wait (void)
 {
   if (library != NULL)
     library->before_wait ();
 }
 
 bool
-batch_client_has_deferred (void)
+batch_plugin_has_deferred (void)
 {
   return library != NULL && library->has_deferred ();
 }
 
 void
-batch_client_close (void)
+batch_plugin_close (void)
 {
   if (library != NULL)
     library->defer_cancel ();
