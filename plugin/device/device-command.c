@@ -86,8 +86,8 @@ device_zone_commands (struct connection *c, uint64_t first,
   if (r == DEVICE_HELD)
     return request_hold (&request, REST_COMMAND);
   r = request_end (&request, r);
-  if (request.nr_slots > 1)
-    free (request.more_slots);
+  if (request.nr_bookings > 1)
+    free (request.more_bookings);
   return r;
 }
 

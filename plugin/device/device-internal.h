@@ -80,7 +80,7 @@ struct request {
 
   /* All zero at first, side by side so that it is one store. */
   uint32_t transfer; /* bytes of data that move: all, some, or none */
-  uint32_t nr_slots;
+  uint32_t nr_bookings;
   uint32_t done; /* bytes of a long change that failed which are in place */
   uint32_t from; /* where the bytes begin that move, counted from io.offset */
   bool more;     /* a part of a write moves, and after it another one */
@@ -94,11 +94,11 @@ struct request {
   uint64_t deadline;    /* when it completes; 0: at once */
   int result;           /* before the wait for its deadline */
 
-  /* The slots of lanes and limits that it has if it has a deadline: that of its
+  /* Its bookings of lanes and limits if it has a deadline: that of its
    * first part, and those of others, which are freed with it.
    */
-  struct latency_slot slot;
-  struct latency_slot *more_slots;
+  struct latency_booking booking;
+  struct latency_booking *more_bookings;
 
   /* For a write that is early.  early.since is also used where it waits on its
    * thread; may_trim and is_zero are for its next try.

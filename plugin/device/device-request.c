@@ -76,7 +76,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->io.offset = offset;
   r->io.arrival = arrival (c->front_end);
   r->transfer = 0;
-  r->nr_slots = 0;
+  r->nr_bookings = 0;
   r->done = 0;
   r->from = 0;
   r->more = false;
@@ -122,27 +122,27 @@ flushes_cost (const struct device *d, const struct latency_settings *latency)
          (d->store != NULL && d->devices->settings.cache_size > 0);
 }
 
-/* Returns the slot that latency_completion is to fill.  A request of several
- * parts, as of zone commands, has several slots.  Without memory for one more,
+/* Returns the booking that latency_completion is to fill.  A request of several
+ * parts, as of zone commands, has several bookings.  Without memory for more,
  * returns FORGOTTEN, whose time is not given back if the request is given up.
  */
-static struct latency_slot *
-next_slot (struct request *r, struct latency_slot *forgotten)
+static struct latency_booking *
+next_booking (struct request *r, struct latency_booking *forgotten)
 {
-  struct latency_slot *more = r->nr_slots > 1 ? r->more_slots : NULL;
-  const uint32_t n = r->nr_slots > 0 ? r->nr_slots - 1 : 0;
+  struct latency_booking *more = r->nr_bookings > 1 ? r->more_bookings : NULL;
+  const uint32_t n = r->nr_bookings > 0 ? r->nr_bookings - 1 : 0;
 
-  if (r->nr_slots == 0) {
-    r->nr_slots = 1;
-    return &r->slot;
+  if (r->nr_bookings == 0) {
+    r->nr_bookings = 1;
+    return &r->booking;
   }
   if ((n & (n - 1)) == 0) {
     more = realloc (more, (n == 0 ? 1 : 2 * (size_t) n) * sizeof *more);
     if (more == NULL)
       return forgotten;
-    r->more_slots = more;
+    r->more_bookings = more;
   }
-  r->nr_slots++;
+  r->nr_bookings++;
   return &more[n];
 }
 
@@ -168,12 +168,12 @@ request_set_deadline (struct request *r, enum operation op)
 {
   const struct latency_settings *latency = &r->version->s.latency;
   struct device *d = r->connection->device;
-  struct latency_slot forgotten, *slot = NULL;
+  struct latency_booking forgotten, *booking = NULL;
   struct latency_request request;
   uint64_t moment;
 
   if (latency->remembers)
-    slot = next_slot (r, &forgotten);
+    booking = next_booking (r, &forgotten);
   request = (struct latency_request){.op = op,
                                      .fua = r->fua && flushes_cost (d, latency),
                                      .count = r->io.count,
@@ -181,7 +181,7 @@ request_set_deadline (struct request *r, enum operation op)
                                      .freed = r->frees ? r->io.count : 0,
                                      .arrival = drive_arrival (r)};
   moment =
-      latency_completion (&d->latency, latency, &d->random, &request, slot);
+      latency_completion (&d->latency, latency, &d->random, &request, booking);
   r->deadline = moment > r->deadline ? moment : r->deadline;
 }
 
@@ -235,7 +235,7 @@ complete (struct request *r, uint64_t now)
   return result;
 }
 
-/* The client or the server has gone at NOW.  Give back the slots of lanes and
+/* The client or the server has gone at NOW.  Give back the times of lanes and
  * limits that the request would have used later: others need not wait for them.
  */
 static void
@@ -244,10 +244,10 @@ give_up (struct request *r, uint64_t now)
   struct latency_state *latency = &r->connection->device->latency;
   uint32_t i;
 
-  if (r->nr_slots > 0)
-    latency_leave (latency, &r->slot, now);
-  for (i = 1; i < r->nr_slots; i++)
-    latency_leave (latency, &r->more_slots[i - 1], now);
+  if (r->nr_bookings > 0)
+    latency_leave (latency, &r->booking, now);
+  for (i = 1; i < r->nr_bookings; i++)
+    latency_leave (latency, &r->more_bookings[i - 1], now);
   if (r->result == 0)
     r->result = -ESHUTDOWN;
 }
@@ -263,10 +263,11 @@ ask_again (struct request *r, uint64_t now)
   bool asks = false;
   uint64_t more;
 
-  while (r->nr_slots == 1 && latency_asks (&r->slot) && r->deadline <= now) {
-    more = r->deadline - r->slot.told;
+  while (r->nr_bookings == 1 && latency_asks (&r->booking) &&
+         r->deadline <= now) {
+    more = r->deadline - r->booking.told;
     r->deadline = moment_after (
-        latency_ask (latency, &r->version->s.latency, &r->slot, now), more);
+        latency_ask (latency, &r->version->s.latency, &r->booking, now), more);
     asks = true;
   }
   return asks && r->deadline > now;

@@ -40,7 +40,8 @@ drained_to (const struct buffer *b, uint64_t moment, uint64_t dirty,
 
 uint64_t
 buffer_put (struct buffer *b, const struct buffer_settings *s, uint64_t size,
-            uint32_t count, uint64_t cost, uint64_t arrival, struct slot *slot)
+            uint32_t count, uint64_t cost, uint64_t arrival,
+            struct booking *booking)
 {
   const uint64_t most = count < size ? size - count : 0;
   const uint64_t batch = min (s->batch, size);
@@ -55,8 +56,8 @@ buffer_put (struct buffer *b, const struct buffer_settings *s, uint64_t size,
   b->since = moment;
   b->bytes = dirty + count;
   b->empty_at = moment_after (max (b->empty_at, moment), cost);
-  slot->from = moment;
-  slot->to = moment_after (moment, cost);
+  booking->from = moment;
+  booking->to = moment_after (moment, cost);
   if (count > size)
     through = scale_up (cost, count - size, count);
   return moment_after (moment, through);
@@ -72,13 +73,13 @@ buffer_drained (const struct buffer *b, uint64_t arrival)
  * where writes wait for room, each of them moves `since` on by about its cost.
  */
 void
-buffer_leave (struct buffer *b, struct slot slot, uint64_t now)
+buffer_leave (struct buffer *b, struct booking booking, uint64_t now)
 {
   uint64_t earlier;
 
-  if (slot.from <= now || b->since < slot.from)
+  if (booking.from <= now || b->since < booking.from)
     return;
-  earlier = min (slot.to - slot.from, b->since - now);
+  earlier = min (booking.to - booking.from, b->since - now);
   b->since -= earlier;
   b->empty_at -= earlier;
 }

@@ -49,12 +49,12 @@ struct buffer {
 /* Put a write of COUNT bytes, which will cost the medium COST nanoseconds, into
  * a buffer of SIZE bytes at ARRIVAL, or as soon as there is room.  What is
  * larger than the buffer goes through it, and is in when its last byte is.
- * Returns the moment at which it is in; *slot is from the moment at which it
+ * Returns the moment at which it is in; *booking is from the moment at which it
  * begins to be in, for COST.
  */
 uint64_t buffer_put (struct buffer *b, const struct buffer_settings *s,
                      uint64_t size, uint32_t count, uint64_t cost,
-                     uint64_t arrival, struct slot *slot);
+                     uint64_t arrival, struct booking *booking);
 
 /* Returns the moment, ARRIVAL or later, at which all that was put in has
  * drained.
@@ -65,9 +65,9 @@ uint64_t buffer_drained (const struct buffer *b, uint64_t arrival);
  */
 uint64_t buffer_dirty (const struct buffer *b, uint64_t now);
 
-/* A write that was given SLOT is given up at NOW: if it still waits for room,
- * those behind it come in earlier.
+/* A write that was given BOOKING is given up at NOW: if it still waits for
+ * room, those behind it come in earlier.
  */
-void buffer_leave (struct buffer *b, struct slot slot, uint64_t now);
+void buffer_leave (struct buffer *b, struct booking booking, uint64_t now);
 
 #endif /* NULLBLK_BUFFER_H */

@@ -91,9 +91,9 @@ serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     start += seek_over (s, size, distance);
     start += turn_to (r, (uint32_t) (start % turn), turn);
   }
-  d->free = start + transfer (s, r);
+  d->free_at = start + transfer (s, r);
   d->position = r->offset + r->count;
-  return d->free;
+  return d->free_at;
 }
 
 /*---------------------------------------------------------------------*/
@@ -226,7 +226,7 @@ serve_next (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     d->oldest = d->requests[number].ticket;
     d->passed = 0;
   }
-  if (d->passed++ < DISK_PASSES * s->queue && d->nr_near >= s->from)
+  if (d->passed++ < DISK_PASSES * s->queue && d->nr_near >= s->reorder_from)
     number = choose (d, s, size, start);
   serve (d, s, size, &d->requests[number], start);
   d->served[d->nr_served++] = d->requests[number].ticket;
@@ -243,7 +243,7 @@ report (struct disk_head *d)
   while (d->nr_served > 0) {
     answer = find (d, d->served[--d->nr_served]);
     if (answer != NULL)
-      answer->done = d->free;
+      answer->done = d->free_at;
   }
 }
 
@@ -258,7 +258,7 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
   uint64_t start;
 
   while (d->nr_waiting > 0) {
-    start = max (d->free, d->requests[d->waiting[0]].arrival);
+    start = max (d->free_at, d->requests[d->waiting[0]].arrival);
     if (start > now && d->nr_waiting < MAX_DISK_QUEUE)
       return;
     look_at (d, s);
@@ -266,7 +266,7 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     if (d->nr_served >= s->batch)
       report (d);
   }
-  if (d->free <= now)
+  if (d->free_at <= now)
     report (d);
 }
 
@@ -292,7 +292,7 @@ disk_ask (struct disk_head *d, const struct disk_settings *s, uint64_t size,
   answer = find (d, *ticket);
   if (answer != NULL) {
     if (answer->done == 0)
-      return d->free;
+      return d->free_at;
     done = answer->done;
     let_go (d, answer);
   }
@@ -340,7 +340,7 @@ disk_enter (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     decide (d, s, size, r->arrival - 1);
   *ticket = request.ticket = new_ticket (d);
   if (*ticket == 0)
-    return serve (d, s, size, &request, max (d->free, r->arrival));
+    return serve (d, s, size, &request, max (d->free_at, r->arrival));
   add (d, &request);
   return disk_ask (d, s, size, r->arrival, ticket);
 }
@@ -381,7 +381,7 @@ disk_begin_anew (struct disk_head *d)
 {
   d->n = d->nr_waiting = d->nr_near = d->nr_served = 0;
   d->used = d->next = 0;
-  d->free = 0;
+  d->free_at = 0;
 }
 
 void
@@ -400,8 +400,9 @@ check (const void *value)
 
   if (s->full < s->track)
     return "allowed after full: is no less than after track:";
-  return s->from > s->queue ? "allowed after from: is no more than after queue:"
-                            : NULL;
+  return s->reorder_from > s->queue
+             ? "allowed after from: is no more than after queue:"
+             : NULL;
 }
 
 #define PART(member, name, type, least, most, is_needed, initial)              \
@@ -416,7 +417,7 @@ static const struct value_part disk_part[] = {
     PART (rpm, "rpm", PART_COUNT, 60, 100000, true, 0),
     PART (bytes_per_sec, "mbps", PART_MIB, MIB, MAX_BYTES_PER_SEC, false, 0),
     PART (queue, "queue", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
-    PART (from, "from", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
+    PART (reorder_from, "from", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
     PART (batch, "batch", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
 };
 

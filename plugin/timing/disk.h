@@ -57,7 +57,7 @@ struct disk_settings {
   uint64_t rpm;           /* turns a minute; 0: there is no disk */
   uint64_t bytes_per_sec; /* 0: bytes take no time */
   uint64_t queue;         /* requests that are looked at; 0: one */
-  uint64_t from;          /* so many have to wait; 0: any number */
+  uint64_t reorder_from;  /* so many have to wait; 0: any number */
   uint64_t batch;         /* so many are reported together; 0: one */
 };
 
@@ -80,7 +80,7 @@ struct disk_answer {
 
 /* All zeroes are an idle disk. */
 struct disk_head {
-  uint64_t free;     /* when the head is */
+  uint64_t free_at;  /* when the head is */
   uint64_t position; /* of the head */
   uint64_t tickets;  /* that were given */
   uint64_t oldest;   /* of those that wait */

@@ -143,7 +143,7 @@ seek_time (const struct distribution *d, uint64_t distance, uint64_t size)
 
 uint64_t
 distribution_draw (const struct distribution *d, uint64_t random,
-                   const struct place *place)
+                   const struct seek_place *place)
 {
   uint64_t part, nsec = 0;
   uint32_t first, last, middle;

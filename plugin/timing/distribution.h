@@ -90,7 +90,7 @@ bool distribution_is_zero (const struct distribution *d);
 bool distribution_seeks (const struct distribution *d);
 
 /* The place of a request on a disk, for seek: alone. */
-struct place {
+struct seek_place {
   uint64_t distance; /* bytes from the end of the request before */
   uint64_t size;     /* of the device, in bytes: the way of a full seek */
   uint32_t count;    /* bytes */
@@ -105,6 +105,6 @@ struct place {
  * time) comes on top.
  */
 uint64_t distribution_draw (const struct distribution *d, uint64_t random,
-                            const struct place *place);
+                            const struct seek_place *place);
 
 #endif /* NULLBLK_DISTRIBUTION_H */

@@ -68,10 +68,10 @@ drain_cost (struct drive *m, const struct drive_settings *s,
   const uint64_t from = m->drained_to;
   const uint64_t bytes_per_sec =
       s->sweeps ? s->disk.bytes_per_sec : s->buffer.bytes_per_sec;
-  const struct place place = {.distance = r->offset > from ? r->offset - from
-                                                           : from - r->offset,
-                              .size = s->size,
-                              .count = r->count};
+  const struct seek_place place = {
+      .distance = r->offset > from ? r->offset - from : from - r->offset,
+      .size = s->size,
+      .count = r->count};
   uint64_t nsec = 0;
 
   if (s->drain != NULL)
@@ -91,16 +91,16 @@ drain_cost (struct drive *m, const struct drive_settings *s,
 static uint64_t
 serve_by_dies (struct drive *m, const struct drive_settings *s,
                const struct latency_request *r, uint64_t factor,
-               struct flash_slot *slot)
+               struct flash_booking *booking)
 {
   uint64_t done = r->arrival;
 
   if (r->op == OP_READ)
     done = flash_read (&m->flash, &s->flash, r->offset, r->count, r->arrival,
-                       slot);
+                       booking);
   else if ((r->op == OP_WRITE || r->op == OP_ZERO) && s->buffer_size == 0)
     done = flash_program (&m->flash, &s->flash, r->count, factor, false,
-                          r->arrival, slot);
+                          r->arrival, booking);
   return done - r->arrival;
 }
 
@@ -108,11 +108,12 @@ serve_by_dies (struct drive *m, const struct drive_settings *s,
 static uint64_t
 serve_by_head (struct drive *m, const struct drive_settings *s,
                const struct latency_request *r, uint64_t done,
-               struct drive_slot *slot)
+               struct drive_booking *booking)
 {
-  slot->rest = done - r->arrival;
+  booking->rest = done - r->arrival;
   return moment_after (
-      disk_enter (&m->disk, &s->disk, s->size, r, &slot->ticket), slot->rest);
+      disk_enter (&m->disk, &s->disk, s->size, r, &booking->ticket),
+      booking->rest);
 }
 
 /* Does the head serve it?  A buffer takes writes. */
@@ -153,7 +154,7 @@ static uint64_t
 serve_buffered (struct drive *m, const struct drive_settings *s,
                 struct random *random, const struct latency_request *r,
                 uint64_t done, struct drive_request served,
-                struct drive_slot *slot)
+                struct drive_booking *booking)
 {
   const bool continues = r->offset == m->drained_to;
   const uint64_t bytes = m->buffer.bytes;
@@ -162,13 +163,13 @@ serve_buffered (struct drive *m, const struct drive_settings *s,
   if (r->op == OP_WRITE || r->op == OP_ZERO) {
     in = buffer_put (&m->buffer, &s->buffer, s->buffer_size, r->count,
                      drain_cost (m, s, random, r, served.factor), r->arrival,
-                     &slot->buffer);
+                     &booking->buffer);
     done = max (done, in);
     if (s->sweeps)
       sweep (m, s, bytes, r->count, continues);
     if (s->flash.program != 0 || s->flash.erase != 0)
       flash_program (&m->flash, &s->flash, r->count, served.factor, true,
-                     slot->buffer.from, &slot->flash);
+                     booking->buffer.from, &booking->flash);
   }
   if (r->op != OP_FLUSH && !r->fua)
     return done;
@@ -206,23 +207,23 @@ drive_operations (struct drive *m, const struct drive_settings *s,
 static uint64_t
 take_credits (struct drive *m, const struct drive_settings *s,
               const struct latency_request *r, uint32_t operations,
-              struct drive_slot *slot)
+              struct drive_booking *booking)
 {
   const bool has_bytes =
       r->op == OP_READ || r->op == OP_WRITE || r->op == OP_ZERO;
   uint64_t paid = r->arrival;
 
   if (s->io_credits.base != 0) {
-    slot->operations = operations;
+    booking->operations = operations;
     paid =
         credits_take (&m->io_credits, &s->io_credits, operations, r->arrival);
   }
   if (s->byte_credits.base != 0 && has_bytes) {
-    slot->bytes = r->count;
+    booking->bytes = r->count;
     paid = max (paid, credits_take (&m->byte_credits, &s->byte_credits,
                                     r->count, r->arrival));
   }
-  slot->paid = paid;
+  booking->paid = paid;
   return paid;
 }
 
@@ -230,40 +231,40 @@ uint64_t
 drive_serve (struct drive *m, const struct drive_settings *s,
              const struct stall *stall, struct random *random,
              const struct latency_request *request, struct drive_request served,
-             struct drive_slot *slot)
+             struct drive_booking *booking)
 {
   struct latency_request r = *request; /* by the clock of work */
   uint64_t done, without;
 
-  slot->generation = m->generation;
+  booking->generation = m->generation;
   set_stall (&m->clock, stall, r.arrival);
   r.arrival = worked_at (&m->clock, r.arrival);
   without = done = worked_at (&m->clock, served.done);
   if (s->flash.dies != 0)
-    done = moment_after (done,
-                         serve_by_dies (m, s, &r, served.factor, &slot->flash));
+    done = moment_after (
+        done, serve_by_dies (m, s, &r, served.factor, &booking->flash));
   if (is_for_head (s, r.op))
-    done = serve_by_head (m, s, &r, done, slot);
+    done = serve_by_head (m, s, &r, done, booking);
   if (s->buffer_size != 0)
-    done = serve_buffered (m, s, random, &r, done, served, slot);
+    done = serve_buffered (m, s, random, &r, done, served, booking);
   /* The clock does not know the end of a stall from its beginning. */
   if (done != without)
     served.done = max (served.done, moment_of (&m->clock, done));
   if (s->io_credits.base != 0 || s->byte_credits.base != 0)
-    served.done = max (served.done,
-                       take_credits (m, s, request, served.operations, slot));
+    served.done = max (
+        served.done, take_credits (m, s, request, served.operations, booking));
   return served.done;
 }
 
 uint64_t
 drive_ask (struct drive *m, const struct drive_settings *s, uint64_t now,
-           struct drive_slot *slot)
+           struct drive_booking *booking)
 {
   const uint64_t done = disk_ask (&m->disk, &s->disk, s->size,
-                                  worked_at (&m->clock, now), &slot->ticket);
+                                  worked_at (&m->clock, now), &booking->ticket);
 
-  return max (slot->paid,
-              moment_of (&m->clock, moment_after (done, slot->rest)));
+  return max (booking->paid,
+              moment_of (&m->clock, moment_after (done, booking->rest)));
 }
 
 uint64_t
@@ -273,16 +274,16 @@ drive_dirty (const struct drive *m, uint64_t now)
 }
 
 void
-drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now)
+drive_leave (struct drive *m, const struct drive_booking *booking, uint64_t now)
 {
-  if (slot->generation != m->generation)
+  if (booking->generation != m->generation)
     return;
-  buffer_leave (&m->buffer, slot->buffer, worked_at (&m->clock, now));
-  flash_leave (&m->flash, &slot->flash, worked_at (&m->clock, now));
-  disk_leave (&m->disk, slot->ticket);
-  if (slot->paid > now) {
-    credits_return (&m->io_credits, slot->operations);
-    credits_return (&m->byte_credits, slot->bytes);
+  buffer_leave (&m->buffer, booking->buffer, worked_at (&m->clock, now));
+  flash_leave (&m->flash, &booking->flash, worked_at (&m->clock, now));
+  disk_leave (&m->disk, booking->ticket);
+  if (booking->paid > now) {
+    credits_return (&m->io_credits, booking->operations);
+    credits_return (&m->byte_credits, booking->bytes);
   }
 }
 

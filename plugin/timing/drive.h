@@ -78,10 +78,10 @@ struct drive {
 };
 
 /* What a request has of the mechanisms, to be given back if it is given up. */
-struct drive_slot {
+struct drive_booking {
   uint32_t generation;
-  struct slot buffer; /* from when it is in, and what it costs the medium */
-  struct flash_slot flash;
+  struct booking buffer; /* from when it is in, and what it costs the medium */
+  struct flash_booking flash;
   uint64_t paid; /* when its credits are there, of the monotonic clock; it
                        * has so many: */
   uint32_t operations, bytes;
@@ -114,25 +114,27 @@ uint64_t drive_factor (struct drive *m, const struct drive_settings *s,
 bool drive_has_medium (const struct drive_settings *s);
 
 /* Returns the moment, served.done or later, at which R completes, with STALL in
- * force; or, with slot->ticket, at which it has to ask.  At most one number of
- * RANDOM is used.
+ * force; or, with booking->ticket, at which it has to ask.  At most one number
+ * of RANDOM is used.
  */
 uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
                       const struct stall *stall, struct random *random,
                       const struct latency_request *r,
-                      struct drive_request served, struct drive_slot *slot);
+                      struct drive_request served,
+                      struct drive_booking *booking);
 
 /* A request with a ticket asks at NOW, not before the moment that it was told.
  * The same is returned as by drive_serve.
  */
 uint64_t drive_ask (struct drive *m, const struct drive_settings *s,
-                    uint64_t now, struct drive_slot *slot);
+                    uint64_t now, struct drive_booking *booking);
 
 /* Returns how many bytes are dirty in the buffer at NOW. */
 uint64_t drive_dirty (const struct drive *m, uint64_t now);
 
 /* A request is given up at NOW. */
-void drive_leave (struct drive *m, const struct drive_slot *slot, uint64_t now);
+void drive_leave (struct drive *m, const struct drive_booking *booking,
+                  uint64_t now);
 
 /* The power was off: forget what does not outlast that. */
 void drive_begin_anew (struct drive *m);

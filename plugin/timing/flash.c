@@ -51,7 +51,7 @@ static uint64_t
 read_die (struct die *d, const struct flash_settings *s, uint64_t arrival,
           uint64_t nsec)
 {
-  uint64_t start = max (arrival, d->free), later;
+  uint64_t start = max (arrival, d->free_at), later;
 
   if (start < d->to) {
     if (start >= d->from) {
@@ -70,8 +70,8 @@ read_die (struct die *d, const struct flash_settings *s, uint64_t arrival,
     d->from = moment_after (d->from, later);
     d->to = moment_after (d->to, later);
   }
-  d->free = moment_after (start, nsec);
-  return d->free;
+  d->free_at = moment_after (start, nsec);
+  return d->free_at;
 }
 
 /* COUNT bytes go over the channel of a die, from MOMENT on. */
@@ -91,7 +91,7 @@ send (struct flash *f, const struct flash_settings *s, uint32_t die,
 
 uint64_t
 flash_read (struct flash *f, const struct flash_settings *s, uint64_t offset,
-            uint32_t count, uint64_t arrival, struct flash_slot *slot)
+            uint32_t count, uint64_t arrival, struct flash_booking *booking)
 {
   const uint64_t first = offset / s->page;
   const uint64_t n = count > 0 ? (offset + count - 1) / s->page - first + 1 : 0;
@@ -104,11 +104,11 @@ flash_read (struct flash *f, const struct flash_settings *s, uint64_t offset,
   if (!has_dies (f, s))
     return arrival;
   die = (uint32_t) (first % f->nr);
-  *slot = (struct flash_slot){.die = die,
-                              .each = (uint32_t) s->read,
-                              .dies = (uint16_t) f->nr,
-                              .channels = (uint8_t) s->channels,
-                              .is_read = true};
+  *booking = (struct flash_booking){.die = die,
+                                    .page_nsec = (uint32_t) s->read,
+                                    .dies = (uint16_t) f->nr,
+                                    .channels = (uint8_t) s->channels,
+                                    .is_read = true};
   for (i = 0; i < n && i < f->nr; i++) {
     pages = n / f->nr + (i < n % f->nr);
     bytes = pages * s->page;
@@ -127,10 +127,11 @@ flash_read (struct flash *f, const struct flash_settings *s, uint64_t offset,
     done = max (done, send (f, s, die, bytes, moment));
     die = die + 1 < f->nr ? die + 1 : 0;
   }
-  slot->from = from;
-  slot->pages = is_at_hand ? 0 : (uint32_t) n; /* or too much would be given */
+  booking->from = from;
+  booking->pages =
+      is_at_hand ? 0 : (uint32_t) n; /* or too much would be given */
   if (s->channels != 0)
-    slot->sending =
+    booking->sending =
         min ((uint64_t) count, s->page) * NSEC_PER_SEC / s->bytes_per_sec;
   return done;
 }
@@ -145,7 +146,7 @@ static uint64_t
 program_die (struct die *d, const struct flash_settings *s, uint64_t n,
              uint64_t arrival)
 {
-  const uint64_t idle = max (arrival, d->free);
+  const uint64_t idle = max (arrival, d->free_at);
 
   if (d->to <= idle) {
     d->from = d->to = idle;
@@ -167,7 +168,7 @@ program_die (struct die *d, const struct flash_settings *s, uint64_t n,
 uint64_t
 flash_program (struct flash *f, const struct flash_settings *s, uint32_t count,
                uint64_t factor, bool is_buffered, uint64_t arrival,
-               struct flash_slot *slot)
+               struct flash_booking *booking)
 {
   uint64_t done = arrival, n = ((uint64_t) count + s->page - 1) / s->page;
   uint64_t from = UINT64_MAX, moment;
@@ -185,19 +186,19 @@ flash_program (struct flash *f, const struct flash_settings *s, uint32_t count,
   }
   if (!has_dies (f, s))
     return arrival;
-  *slot = (struct flash_slot){.die = f->next,
-                              .pages = (uint32_t) min (n, UINT32_MAX),
-                              .each = (uint32_t) s->program,
-                              .dies = (uint16_t) f->nr};
+  *booking = (struct flash_booking){.die = f->next,
+                                    .pages = (uint32_t) min (n, UINT32_MAX),
+                                    .page_nsec = (uint32_t) s->program,
+                                    .dies = (uint16_t) f->nr};
   for (i = 0; i < n && i < f->nr; i++) {
-    from = min (
-        from, max (max (arrival, f->dies[f->next].free), f->dies[f->next].to));
+    from = min (from, max (max (arrival, f->dies[f->next].free_at),
+                           f->dies[f->next].to));
     moment = program_die (&f->dies[f->next], s, n / f->nr + (i < n % f->nr),
                           arrival);
     done = max (done, moment);
     f->next = f->next + 1 < f->nr ? f->next + 1 : 0;
   }
-  slot->from = from;
+  booking->from = from;
   return done;
 }
 
@@ -208,10 +209,10 @@ flash_program (struct flash *f, const struct flash_settings *s, uint32_t count,
 static void
 unread (struct die *d, uint64_t nsec, uint64_t now)
 {
-  const uint64_t end = d->free;
+  const uint64_t end = d->free_at;
 
   nsec = min (nsec, end > now ? end - now : 0);
-  d->free -= nsec;
+  d->free_at -= nsec;
   d->page = 0;
   if (d->from == end && d->to > end) {
     d->from -= nsec;
@@ -243,28 +244,28 @@ unprogram (struct die *d, uint64_t nsec, uint64_t now)
 }
 
 void
-flash_leave (struct flash *f, const struct flash_slot *slot, uint64_t now)
+flash_leave (struct flash *f, const struct flash_booking *booking, uint64_t now)
 {
   uint64_t pages, nsec, *free_at;
   uint32_t i, die;
 
-  if (slot->pages == 0 || slot->from < now || slot->dies != f->nr)
+  if (booking->pages == 0 || booking->from < now || booking->dies != f->nr)
     return;
-  for (i = 0; i < slot->pages && i < f->nr; i++) {
-    die = (slot->die + i) % f->nr;
-    pages = slot->pages / f->nr + (i < slot->pages % f->nr);
-    if (!slot->is_read) {
-      unprogram (&f->dies[die], pages * slot->each, now);
+  for (i = 0; i < booking->pages && i < f->nr; i++) {
+    die = (booking->die + i) % f->nr;
+    pages = booking->pages / f->nr + (i < booking->pages % f->nr);
+    if (!booking->is_read) {
+      unprogram (&f->dies[die], pages * booking->page_nsec, now);
       continue;
     }
-    unread (&f->dies[die], pages * slot->each, now);
+    unread (&f->dies[die], pages * booking->page_nsec, now);
     /* One of a channel's dies is enough.  The channel waits for the dies, or
      * they for it.
      */
-    if (i < slot->channels) {
-      free_at = &f->channels[die % slot->channels];
-      nsec = max (pages * slot->each,
-                  slot->sending * slot->pages / slot->channels);
+    if (i < booking->channels) {
+      free_at = &f->channels[die % booking->channels];
+      nsec = max (pages * booking->page_nsec,
+                  booking->sending * booking->pages / booking->channels);
       *free_at -= min (nsec, *free_at > now ? *free_at - now : 0);
     }
   }

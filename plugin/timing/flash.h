@@ -59,7 +59,7 @@ struct collection_settings {
 };
 
 struct die {
-  uint64_t free;     /* when its reads are over */
+  uint64_t free_at;  /* when its reads are over */
   uint64_t from, to; /* when it programs */
   uint64_t erase_from, erase_to;
   uint64_t filled; /* bytes since the last erase */
@@ -67,13 +67,13 @@ struct die {
 };
 
 /* The time of dies and channels that a request has. */
-struct flash_slot {
+struct flash_booking {
   uint64_t from;    /* when the first of the dies begins with it */
   uint64_t sending; /* nanoseconds, of a page on a channel */
   uint32_t die;     /* the first */
   uint32_t pages;   /* on this and the next dies; 0: there is no time */
-  uint32_t each;    /* nanoseconds of a page */
-  uint16_t dies;    /* that there are */
+  uint32_t page_nsec;
+  uint16_t dies; /* that there are */
   uint8_t channels;
   bool is_read;
 };
@@ -96,11 +96,11 @@ struct collection {
 };
 
 /* Read COUNT bytes at OFFSET, from ARRIVAL on.  Returns the moment at which all
- * of it has come, and in *SLOT the time that it has.
+ * of it has come, and in *BOOKING the time that it has.
  */
 uint64_t flash_read (struct flash *f, const struct flash_settings *s,
                      uint64_t offset, uint32_t count, uint64_t arrival,
-                     struct flash_slot *slot);
+                     struct flash_booking *booking);
 
 /* Program COUNT bytes, each FACTOR thousandths times, from ARRIVAL on.  Where
  * they are buffered, only whole pages of all bytes so far are programmed; if
@@ -109,13 +109,14 @@ uint64_t flash_read (struct flash *f, const struct flash_settings *s,
  */
 uint64_t flash_program (struct flash *f, const struct flash_settings *s,
                         uint32_t count, uint64_t factor, bool is_buffered,
-                        uint64_t arrival, struct flash_slot *slot);
+                        uint64_t arrival, struct flash_booking *booking);
 
-/* A request that was given SLOT is given up at NOW.  If no die has begun with
- * it, later requests need not wait for it; those that wait already keep their
- * times.  A block that it has filled is erased all the same.
+/* A request that was given BOOKING is given up at NOW.  If no die has begun
+ * with it, later requests need not wait for it; those that wait already keep
+ * their times.  A block that it has filled is erased all the same.
  */
-void flash_leave (struct flash *f, const struct flash_slot *slot, uint64_t now);
+void flash_leave (struct flash *f, const struct flash_booking *booking,
+                  uint64_t now);
 
 /* Returns how long all dies together need for COUNT bytes of a buffer, in
  * nanoseconds.

@@ -14,7 +14,7 @@
 void
 gaps_clear (struct gaps *g)
 {
-  free (g->slot);
+  free (g->gap);
   memset (g, 0, sizeof *g);
 }
 
@@ -22,7 +22,7 @@ static void
 take_out (struct gaps *g, size_t i)
 {
   g->count--;
-  memmove (&g->slot[i], &g->slot[i + 1], (g->count - i) * sizeof *g->slot);
+  memmove (&g->gap[i], &g->gap[i + 1], (g->count - i) * sizeof *g->gap);
 }
 
 void
@@ -31,26 +31,26 @@ gaps_pass (struct gaps *g, uint64_t now)
   size_t i;
 
   for (i = g->count; i-- > 0;) {
-    if (g->slot[i].to <= now)
+    if (g->gap[i].to <= now)
       take_out (g, i);
   }
 }
 
-/* Put SLOT where it belongs; there is room. */
+/* Put BOOKING where it belongs; there is room. */
 static void
-put_in (struct gaps *g, struct slot slot)
+put_in (struct gaps *g, struct booking booking)
 {
   size_t i;
 
-  for (i = g->count++; i > 0 && g->slot[i - 1].from > slot.from; i--)
-    g->slot[i] = g->slot[i - 1];
-  g->slot[i] = slot;
+  for (i = g->count++; i > 0 && g->gap[i - 1].from > booking.from; i--)
+    g->gap[i] = g->gap[i - 1];
+  g->gap[i] = booking;
 }
 
 void
 gaps_take (struct gaps *g, size_t i, uint64_t moment)
 {
-  const struct slot rest = {moment, g->slot[i].to};
+  const struct booking rest = {moment, g->gap[i].to};
 
   take_out (g, i);
   if (rest.from < rest.to)
@@ -63,48 +63,48 @@ find_before (const struct gaps *g, uint64_t moment)
 {
   size_t i;
 
-  for (i = 0; i < g->count && g->slot[i].to != moment; i++)
+  for (i = 0; i < g->count && g->gap[i].to != moment; i++)
     ;
   return i;
 }
 
 void
-gaps_add (struct gaps *g, struct slot slot)
+gaps_add (struct gaps *g, struct booking booking)
 {
-  struct slot *more;
+  struct booking *more;
   size_t i;
 
-  if (slot.from >= slot.to)
+  if (booking.from >= booking.to)
     return;
-  i = find_before (g, slot.from);
+  i = find_before (g, booking.from);
   if (i < g->count) {
-    slot.from = g->slot[i].from;
+    booking.from = g->gap[i].from;
     take_out (g, i);
   }
-  for (i = 0; i < g->count && g->slot[i].from != slot.to; i++)
+  for (i = 0; i < g->count && g->gap[i].from != booking.to; i++)
     ;
   if (i < g->count) {
-    slot.to = g->slot[i].to;
+    booking.to = g->gap[i].to;
     take_out (g, i);
   }
   if (g->count == g->room) {
-    more = realloc (g->slot, (2 * g->room + 16) * sizeof *more);
+    more = realloc (g->gap, (2 * g->room + 16) * sizeof *more);
     if (more == NULL)
       return;
-    g->slot = more;
+    g->gap = more;
     g->room = 2 * g->room + 16;
   }
-  put_in (g, slot);
+  put_in (g, booking);
 }
 
 uint64_t
-gaps_retreat (struct gaps *g, struct slot slot)
+gaps_retreat (struct gaps *g, struct booking booking)
 {
-  uint64_t end = slot.from;
+  uint64_t end = booking.from;
   size_t i;
 
   while ((i = find_before (g, end)) < g->count) {
-    end = g->slot[i].from;
+    end = g->gap[i].from;
     take_out (g, i);
   }
   return end;

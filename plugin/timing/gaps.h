@@ -23,15 +23,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Two moments of the monotonic clock.  A slot without time begins and ends at
- * the same moment.
+/* Two moments of the monotonic clock.  A booking without time begins and ends
+ * at the same moment.
  */
-struct slot {
+struct booking {
   uint64_t from, to;
 };
 
 struct gaps {
-  struct slot *slot; /* ascending by `from` */
+  struct booking *gap; /* ascending by `from` */
   size_t count, room;
 };
 
@@ -47,12 +47,12 @@ void gaps_take (struct gaps *g, size_t i, uint64_t moment);
 /* Add a gap; where it touches its neighbours, they become one.  Where there is
  * no memory the gap is forgotten: its time passes unused.
  */
-void gaps_add (struct gaps *g, struct slot slot);
+void gaps_add (struct gaps *g, struct booking booking);
 
-/* A queue that ended with SLOT now ends where SLOT began, or where a gap before
- * that begins; such a gap is removed.  Returns the moment at which the queue
- * ends.
+/* A queue that ended with BOOKING now ends where BOOKING began, or where a gap
+ * before that begins; such a gap is removed.  Returns the moment at which the
+ * queue ends.
  */
-uint64_t gaps_retreat (struct gaps *g, struct slot slot);
+uint64_t gaps_retreat (struct gaps *g, struct booking booking);
 
 #endif /* NULLBLK_GAPS_H */

@@ -156,16 +156,16 @@ bring_forward (struct lanes *l, uint32_t at, uint64_t moment)
 static bool
 serve_in_gap (struct lanes *l, const struct stall *stall, uint64_t origin,
               uint64_t arrival, uint64_t before, uint64_t nsec,
-              struct slot *slot)
+              struct booking *booking)
 {
   size_t i;
 
   gaps_pass (&l->gaps, arrival);
-  for (i = 0; i < l->gaps.count && l->gaps.slot[i].from < before; i++) {
-    slot->from = max (l->gaps.slot[i].from, arrival);
-    slot->to = stall_serve (stall, origin, slot->from, nsec);
-    if (slot->to <= l->gaps.slot[i].to) {
-      gaps_take (&l->gaps, i, slot->to);
+  for (i = 0; i < l->gaps.count && l->gaps.gap[i].from < before; i++) {
+    booking->from = max (l->gaps.gap[i].from, arrival);
+    booking->to = stall_serve (stall, origin, booking->from, nsec);
+    if (booking->to <= l->gaps.gap[i].to) {
+      gaps_take (&l->gaps, i, booking->to);
       return true;
     }
   }
@@ -175,7 +175,7 @@ serve_in_gap (struct lanes *l, const struct stall *stall, uint64_t origin,
 uint64_t
 lanes_serve (struct lanes *lanes, uint32_t count, const struct stall *stall,
              uint64_t origin, uint64_t arrival, uint64_t nsec,
-             struct slot *slot)
+             struct booking *booking)
 {
   uint64_t start;
 
@@ -185,29 +185,29 @@ lanes_serve (struct lanes *lanes, uint32_t count, const struct stall *stall,
   }
   start = max (lanes->free_at[0], arrival);
   if (lanes->gaps.count > 0 &&
-      serve_in_gap (lanes, stall, origin, arrival, start, nsec, slot))
-    return slot->to;
-  slot->from = start;
-  slot->to = stall_serve (stall, origin, start, nsec);
-  replace_first (lanes, slot->to);
-  return slot->to;
+      serve_in_gap (lanes, stall, origin, arrival, start, nsec, booking))
+    return booking->to;
+  booking->from = start;
+  booking->to = stall_serve (stall, origin, start, nsec);
+  replace_first (lanes, booking->to);
+  return booking->to;
 }
 
 void
-lanes_leave (struct lanes *lanes, uint32_t generation, struct slot slot,
+lanes_leave (struct lanes *lanes, uint32_t generation, struct booking booking,
              uint64_t now)
 {
   uint32_t i;
 
-  if (generation != lanes->generation || slot.from < now ||
-      slot.from == slot.to)
+  if (generation != lanes->generation || booking.from < now ||
+      booking.from == booking.to)
     return;
-  for (i = 0; i < lanes->count && lanes->free_at[i] != slot.to; i++)
+  for (i = 0; i < lanes->count && lanes->free_at[i] != booking.to; i++)
     ;
   if (i < lanes->count)
-    bring_forward (lanes, i, gaps_retreat (&lanes->gaps, slot));
+    bring_forward (lanes, i, gaps_retreat (&lanes->gaps, booking));
   else
-    gaps_add (&lanes->gaps, slot);
+    gaps_add (&lanes->gaps, booking);
 }
 
 void

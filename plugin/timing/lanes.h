@@ -45,7 +45,8 @@ struct stall {
 
 struct lanes {
   uint32_t count;
-  uint32_t generation; /* grows when the lanes begin anew; slots are of one */
+  uint32_t
+      generation; /* grows when the lanes begin anew; bookings are of one */
   struct gaps gaps;
   uint64_t free_at[MAX_LANES]; /* moments, a heap: free_at[0] is the first */
 };
@@ -75,18 +76,18 @@ uint64_t stall_moment (const struct stall *stall, uint64_t origin,
 
 /* Serve for NSEC nanoseconds a request that arrives at ARRIVAL, on COUNT lanes
  * (from 1 to MAX_LANES).  Returns when it is done, and the time of a lane that
- * it has in *slot.  When COUNT is not what it was the time before, the lanes
+ * it has in *booking.  When COUNT is not what it was the time before, the lanes
  * begin anew.
  */
 uint64_t lanes_serve (struct lanes *lanes, uint32_t count,
                       const struct stall *stall, uint64_t origin,
-                      uint64_t arrival, uint64_t nsec, struct slot *slot);
+                      uint64_t arrival, uint64_t nsec, struct booking *booking);
 
-/* A request that was given SLOT by the lanes of GENERATION is given up at NOW.
- * If its service has not begun, others may have its time.
+/* A request that was given BOOKING by the lanes of GENERATION is given up at
+ * NOW.  If its service has not begun, others may have its time.
  */
-void lanes_leave (struct lanes *lanes, uint32_t generation, struct slot slot,
-                  uint64_t now);
+void lanes_leave (struct lanes *lanes, uint32_t generation,
+                  struct booking booking, uint64_t now);
 
 /* Forget all services: no lane is busy any more, as in a struct of zeroes. */
 void lanes_begin_anew (struct lanes *lanes);

@@ -24,7 +24,7 @@ latency_settings_complete (struct latency_settings *s)
       seeks |= distribution_seeks (s->durations[i]);
     }
   }
-  for (i = 0; i < NR_THROTTLED; i++) {
+  for (i = 0; i < NR_THROTTLE_CLASSES; i++) {
     limits |= s->limits.bytes_per_sec[i] != 0;
     limits |= s->limits.operations_per_sec[i] != 0;
   }
@@ -76,7 +76,7 @@ latency_destroy (struct latency_state *l)
 
 static uint64_t
 draw (const struct latency_settings *s, enum operation op,
-      struct random *random, const struct place *place)
+      struct random *random, const struct seek_place *place)
 {
   const struct distribution *d = s->durations[op];
 
@@ -87,7 +87,7 @@ draw (const struct latency_settings *s, enum operation op,
  */
 static uint64_t
 service_time (const struct latency_settings *s, struct random *random,
-              const struct latency_request *r, const struct place *place,
+              const struct latency_request *r, const struct seek_place *place,
               uint64_t *base)
 {
   uint64_t nsec = draw (s, r->op, random, place);
@@ -105,13 +105,13 @@ service_time (const struct latency_settings *s, struct random *random,
 /* Move the head to a request, and from there to its end.  What neither moves
  * data nor seeks leaves it where it is.
  */
-static struct place
+static struct seek_place
 move (struct latency_state *l, const struct latency_settings *s,
       const struct latency_request *r)
 {
   const struct distribution *d = s->durations[r->op];
   const uint64_t from = l->position;
-  struct place place = {.size = s->size, .count = r->count};
+  struct seek_place place = {.size = s->size, .count = r->count};
 
   if (r->op == OP_READ || r->op == OP_WRITE || r->op == OP_ZERO ||
       (d != NULL && distribution_seeks (d))) {
@@ -124,10 +124,10 @@ move (struct latency_state *l, const struct latency_settings *s,
 uint64_t
 latency_completion (struct latency_state *l, const struct latency_settings *s,
                     struct random *random, const struct latency_request *r,
-                    struct latency_slot *slot)
+                    struct latency_booking *booking)
 {
   uint64_t through, done, nsec, base, factor;
-  struct place place;
+  struct seek_place place;
   uint32_t operations;
 
   if (!s->waits)
@@ -136,8 +136,8 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
     return stall_serve (&s->stall, l->origin, r->arrival,
                         service_time (s, random, r, NULL, &base));
 
-  memset (slot, 0, sizeof *slot);
-  slot->op = r->op;
+  memset (booking, 0, sizeof *booking);
+  booking->op = r->op;
   pthread_mutex_lock (&l->lock);
   place = move (l, s, r);
   nsec = service_time (s, random, r, &place, &base);
@@ -147,7 +147,7 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
     nsec = (nsec - base) * factor / 1000 + base;
   if (s->lanes != 0)
     done = lanes_serve (&l->lanes, s->lanes, &s->stall, l->origin, r->arrival,
-                        nsec, &slot->lane);
+                        nsec, &booking->lane);
   else
     done = stall_serve (&s->stall, l->origin, r->arrival, nsec);
   operations = drive_operations (&l->drive, &s->drive, r);
@@ -157,38 +157,40 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
                                                .base = base,
                                                .operations = operations,
                                                .factor = factor},
-                        &slot->drive);
+                        &booking->drive);
   through = throttle_pass (&l->throttle, &s->limits, r->op, r->count,
-                           operations, r->arrival, &slot->limit);
-  slot->lanes = l->lanes.generation;
-  slot->limits = l->throttle.generation;
+                           operations, r->arrival, &booking->limit);
+  booking->lanes_generation = l->lanes.generation;
+  booking->limits_generation = l->throttle.generation;
   pthread_mutex_unlock (&l->lock);
-  slot->through = through;
-  slot->told = max (done, through);
-  return slot->told;
+  booking->through = through;
+  booking->told = max (done, through);
+  return booking->told;
 }
 
 uint64_t
 latency_ask (struct latency_state *l, const struct latency_settings *s,
-             struct latency_slot *slot, uint64_t now)
+             struct latency_booking *booking, uint64_t now)
 {
   uint64_t done;
 
   pthread_mutex_lock (&l->lock);
-  done = drive_ask (&l->drive, &s->drive, max (now, slot->told), &slot->drive);
+  done = drive_ask (&l->drive, &s->drive, max (now, booking->told),
+                    &booking->drive);
   pthread_mutex_unlock (&l->lock);
-  slot->told = max (done, slot->through);
-  return slot->told;
+  booking->told = max (done, booking->through);
+  return booking->told;
 }
 
 void
-latency_leave (struct latency_state *l, const struct latency_slot *slot,
+latency_leave (struct latency_state *l, const struct latency_booking *booking,
                uint64_t now)
 {
   pthread_mutex_lock (&l->lock);
-  lanes_leave (&l->lanes, slot->lanes, slot->lane, now);
-  throttle_leave (&l->throttle, slot->limits, slot->op, slot->limit, now);
-  drive_leave (&l->drive, &slot->drive, now);
+  lanes_leave (&l->lanes, booking->lanes_generation, booking->lane, now);
+  throttle_leave (&l->throttle, booking->limits_generation, booking->op,
+                  booking->limit, now);
+  drive_leave (&l->drive, &booking->drive, now);
   pthread_mutex_unlock (&l->lock);
 }
 

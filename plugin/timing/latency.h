@@ -66,12 +66,12 @@ struct latency_state {
  * of a lane and of a limit, of these generations, and what it has of mechanisms
  * of drives.
  */
-struct latency_slot {
-  struct slot lane, limit;
-  struct drive_slot drive;
-  uint64_t through;       /* when the limits have let it through */
-  uint64_t told;          /* the moment that was told last */
-  uint32_t lanes, limits; /* generations */
+struct latency_booking {
+  struct booking lane, limit;
+  struct drive_booking drive;
+  uint64_t through; /* when the limits have let it through */
+  uint64_t told;    /* the moment that was told last */
+  uint32_t lanes_generation, limits_generation;
   enum operation op;
 };
 
@@ -88,33 +88,33 @@ void latency_destroy (struct latency_state *l);
 
 /* Returns the moment at which R completes: its arrival, or later; or, where
  * latency_asks says so, that at which it has to ask.  At most three numbers of
- * RANDOM are used.  With s->remembers, *slot becomes R's time of the lanes and
- * limits; otherwise SLOT may be NULL.
+ * RANDOM are used.  With s->remembers, *booking becomes R's time of the lanes
+ * and limits; otherwise BOOKING may be NULL.
  */
 uint64_t latency_completion (struct latency_state *l,
                              const struct latency_settings *s,
                              struct random *random,
                              const struct latency_request *r,
-                             struct latency_slot *slot);
+                             struct latency_booking *booking);
 
 /* Does a request have to ask, as it is not known yet when it completes? */
 static inline bool
-latency_asks (const struct latency_slot *slot)
+latency_asks (const struct latency_booking *booking)
 {
-  return slot->drive.ticket != 0;
+  return booking->drive.ticket != 0;
 }
 
 /* A request asks at NOW, by the settings that it came with.  The same is
  * returned as by latency_completion.
  */
 uint64_t latency_ask (struct latency_state *l, const struct latency_settings *s,
-                      struct latency_slot *slot, uint64_t now);
+                      struct latency_booking *booking, uint64_t now);
 
 /* A request is given up at NOW: others may have what is left of its time.  A
- * lane that has begun to serve it by then stays busy to the end of its slot.
+ * lane that has begun to serve it by then stays busy to the end of its booking.
  */
-void latency_leave (struct latency_state *l, const struct latency_slot *slot,
-                    uint64_t now);
+void latency_leave (struct latency_state *l,
+                    const struct latency_booking *booking, uint64_t now);
 
 /* S is in force from now on.  The state stays. */
 void latency_install (struct latency_state *l,

@@ -46,7 +46,7 @@ flow_of (enum operation op)
 
 /* Does a flow count for a limit? */
 static bool
-counts (enum flow flow, enum unit unit, enum throttled which)
+counts (enum flow flow, enum unit unit, enum throttle_class which)
 {
   if (unit == UNIT_BYTES && flow != FLOW_READS && flow != FLOW_WRITES)
     return false;
@@ -61,7 +61,8 @@ counts (enum flow flow, enum unit unit, enum throttled which)
 }
 
 static uint64_t
-limit_of (const struct throttle_limits *l, enum unit unit, enum throttled which)
+limit_of (const struct throttle_limits *l, enum unit unit,
+          enum throttle_class which)
 {
   return unit == UNIT_BYTES ? l->bytes_per_sec[which]
                             : l->operations_per_sec[which];
@@ -95,7 +96,7 @@ find_others (const struct throttle *t, enum flow flow, uint64_t from,
 /* The part of a limit that others leave at MOMENT, and until when at most. */
 static double
 what_is_left (const struct throttle *t, const struct others *others,
-              enum unit unit, enum throttled which, uint64_t moment,
+              enum unit unit, enum throttle_class which, uint64_t moment,
               uint64_t *until)
 {
   const double limit = (double) limit_of (&t->limits, unit, which);
@@ -125,7 +126,7 @@ speed_at (const struct throttle *t, const struct others *others, enum flow flow,
   unsigned which;
 
   *until = UINT64_MAX;
-  for (which = 0; which < NR_THROTTLED; which++) {
+  for (which = 0; which < NR_THROTTLE_CLASSES; which++) {
     if (limit_of (&t->limits, unit, which) == 0 || !counts (flow, unit, which))
       continue;
     r = what_is_left (t, others, unit, which, moment, until) / amount;
@@ -136,12 +137,12 @@ speed_at (const struct throttle *t, const struct others *others, enum flow flow,
 
 /* Move a position on by NSEC. */
 static void
-advance (struct position *at, double nsec)
+advance (struct throttle_moment *at, double nsec)
 {
   const double sum = at->part + nsec;
 
   if (sum >= END_OF_TIME || (uint64_t) sum >= UINT64_MAX - at->moment) {
-    *at = (struct position){.moment = UINT64_MAX};
+    *at = (struct throttle_moment){.moment = UINT64_MAX};
     return;
   }
   at->moment += (uint64_t) sum;
@@ -154,7 +155,7 @@ advance (struct position *at, double nsec)
  */
 static double
 pass_unit (const struct throttle *t, enum flow flow, enum unit unit,
-           double amount, struct position *at)
+           double amount, struct throttle_moment *at)
 {
   double left = 1, fastest = 0, speed, nsec, there;
   struct others others;
@@ -172,7 +173,7 @@ pass_unit (const struct throttle *t, enum flow flow, enum unit unit,
     if (until == UINT64_MAX || left * NSEC_PER_SEC <= speed * there)
       break;
     left -= speed * there / NSEC_PER_SEC;
-    *at = (struct position){.moment = until};
+    *at = (struct throttle_moment){.moment = until};
   }
   nsec = speed > 0 ? left * NSEC_PER_SEC / speed : END_OF_TIME;
   advance (at, nsec);
@@ -185,7 +186,7 @@ pass_unit (const struct throttle *t, enum flow flow, enum unit unit,
  */
 static void
 pass_from (const struct throttle *t, enum flow flow, const double *amount,
-           struct position *at, double *rate)
+           struct throttle_moment *at, double *rate)
 {
   double fastest[NR_UNITS], last;
   unsigned unit;
@@ -295,25 +296,25 @@ note_rates (struct throttle *t, enum flow flow, const double *rate,
 /* Is there a gap that it fits into?  It has it then. */
 static bool
 pass_in_gap (struct throttle *t, enum flow flow, const double *amount,
-             uint64_t earliest, struct slot *slot)
+             uint64_t earliest, struct booking *booking)
 {
   struct gaps *gaps = &t->flows[flow].booked.gaps;
-  struct position at[NR_UNITS];
+  struct throttle_moment at[NR_UNITS];
   double rate[NR_UNITS];
   unsigned unit;
   size_t i;
 
   gaps_pass (gaps, earliest);
   for (i = 0; i < gaps->count; i++) {
-    slot->from = max (gaps->slot[i].from, earliest);
+    booking->from = max (gaps->gap[i].from, earliest);
     for (unit = 0; unit < NR_UNITS; unit++)
-      at[unit] = (struct position){.moment = slot->from};
+      at[unit] = (struct throttle_moment){.moment = booking->from};
     pass_from (t, flow, amount, at, rate);
-    slot->to = slot->from;
+    booking->to = booking->from;
     for (unit = 0; unit < NR_UNITS; unit++)
-      slot->to = max (slot->to, at[unit].moment + (at[unit].part > 0));
-    if (slot->to <= gaps->slot[i].to) {
-      gaps_take (gaps, i, slot->to);
+      booking->to = max (booking->to, at[unit].moment + (at[unit].part > 0));
+    if (booking->to <= gaps->gap[i].to) {
+      gaps_take (gaps, i, booking->to);
       note_rates (t, flow, rate, earliest);
       return true;
     }
@@ -327,10 +328,10 @@ pass_in_gap (struct throttle *t, enum flow flow, const double *amount,
  */
 static void
 pass_at_front (struct throttle *t, enum flow flow, const double *amount,
-               uint64_t now, struct slot *slot)
+               uint64_t now, struct booking *booking)
 {
   struct booked *b = &t->flows[flow].booked;
-  struct position *at = t->flows[flow].at;
+  struct throttle_moment *at = t->flows[flow].at;
   const uint64_t earliest = before (now);
   uint64_t least;
   double rate[NR_UNITS];
@@ -340,15 +341,15 @@ pass_at_front (struct throttle *t, enum flow flow, const double *amount,
   least = before (max (b->front, now));
   for (unit = 0; unit < NR_UNITS; unit++) {
     if (at[unit].moment > b->front)
-      at[unit] = (struct position){.moment = b->front};
+      at[unit] = (struct throttle_moment){.moment = b->front};
     if (at[unit].moment < least)
-      at[unit] = (struct position){.moment = least};
+      at[unit] = (struct throttle_moment){.moment = least};
   }
-  slot->from = b->front;
+  booking->from = b->front;
   pass_from (t, flow, amount, at, rate);
   for (unit = 0; unit < NR_UNITS; unit++)
     b->front = max (b->front, at[unit].moment);
-  slot->to = b->front;
+  booking->to = b->front;
   note_rates (t, flow, rate, earliest);
 }
 
@@ -358,7 +359,7 @@ has_limits (const struct throttle_limits *l)
   uint64_t all = 0;
   unsigned i;
 
-  for (i = 0; i < NR_THROTTLED; i++)
+  for (i = 0; i < NR_THROTTLE_CLASSES; i++)
     all |= l->bytes_per_sec[i] | l->operations_per_sec[i];
   return all != 0;
 }
@@ -369,7 +370,7 @@ has_limits (const struct throttle_limits *l)
 uint64_t
 throttle_pass (struct throttle *t, const struct throttle_limits *l,
                enum operation op, uint32_t count, uint32_t operations,
-               uint64_t now, struct slot *slot)
+               uint64_t now, struct booking *booking)
 {
   const enum flow flow = flow_of (op);
   const double amount[NR_UNITS] = {
@@ -379,13 +380,13 @@ throttle_pass (struct throttle *t, const struct throttle_limits *l,
   if (memcmp (&t->limits, l, sizeof *l) != 0)
     change_limits (t, l, now);
   if (!has_limits (l)) {
-    *slot = (struct slot){now, now};
+    *booking = (struct booking){now, now};
     return now;
   }
   if (t->flows[flow].booked.gaps.count == 0 ||
-      !pass_in_gap (t, flow, amount, before (now), slot))
-    pass_at_front (t, flow, amount, now, slot);
-  return max (slot->to, now);
+      !pass_in_gap (t, flow, amount, before (now), booking))
+    pass_at_front (t, flow, amount, now, booking);
+  return max (booking->to, now);
 }
 
 /* Where a request was booked; NULL if that is gone. */
@@ -405,18 +406,18 @@ find_booked (struct throttle *t, uint32_t generation, enum flow flow)
 
 void
 throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
-                struct slot slot, uint64_t now)
+                struct booking booking, uint64_t now)
 {
   struct booked *b = find_booked (t, generation, flow_of (op));
 
-  if (slot.from < now)
-    slot.from = now;
-  if (b == NULL || slot.from >= slot.to)
+  if (booking.from < now)
+    booking.from = now;
+  if (b == NULL || booking.from >= booking.to)
     return;
-  if (slot.to == b->front)
-    b->front = gaps_retreat (&b->gaps, slot);
+  if (booking.to == b->front)
+    b->front = gaps_retreat (&b->gaps, booking);
   else
-    gaps_add (&b->gaps, slot);
+    gaps_add (&b->gaps, booking);
 }
 
 void

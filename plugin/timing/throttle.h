@@ -58,12 +58,17 @@
 /* A limit counts all requests, or reads, or changes (writes, zeroes, trims and
  * zone commands).
  */
-enum throttled { THROTTLE_ALL, THROTTLE_READS, THROTTLE_WRITES, NR_THROTTLED };
+enum throttle_class {
+  THROTTLE_ALL,
+  THROTTLE_READS,
+  THROTTLE_WRITES,
+  NR_THROTTLE_CLASSES
+};
 
 /* 0 is no limit. */
 struct throttle_limits {
-  uint64_t bytes_per_sec[NR_THROTTLED];
-  uint64_t operations_per_sec[NR_THROTTLED];
+  uint64_t bytes_per_sec[NR_THROTTLE_CLASSES];
+  uint64_t operations_per_sec[NR_THROTTLE_CLASSES];
 };
 
 /* Requests that count for the same limits. */
@@ -82,7 +87,7 @@ struct booked {
 };
 
 /* A moment, and a part of a nanosecond. */
-struct position {
+struct throttle_moment {
   uint64_t moment;
   double part;
 };
@@ -96,7 +101,7 @@ struct throttle {
 
   struct {
     struct booked booked;
-    struct position at[NR_UNITS]; /* up to where each unit is booked */
+    struct throttle_moment at[NR_UNITS]; /* up to where each unit is booked */
 
     /* Rates that were booked before `mark` are forgotten at that moment;
      * `later` has those that were booked since.
@@ -110,19 +115,19 @@ struct throttle {
 };
 
 /* Returns the moment at which all limits have let a request through, NOW or
- * later, and in *slot the request's time in its flow.  Reads, writes and zeroes
- * count their bytes; every request counts as so many OPERATIONS, but a flush
- * only for the limit of all requests.
+ * later, and in *booking the request's time in its flow.  Reads, writes and
+ * zeroes count their bytes; every request counts as so many OPERATIONS, but a
+ * flush only for the limit of all requests.
  */
 uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
                         enum operation op, uint32_t count, uint32_t operations,
-                        uint64_t now, struct slot *slot);
+                        uint64_t now, struct booking *booking);
 
-/* A request that was given SLOT when limits were of GENERATION is given up at
- * NOW: others may have what is left of its time.
+/* A request that was given BOOKING when limits were of GENERATION is given up
+ * at NOW: others may have what is left of its time.
  */
 void throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
-                     struct slot slot, uint64_t now);
+                     struct booking booking, uint64_t now);
 
 /* Forget all that is booked.  A struct of zeroes has booked nothing. */
 void throttle_begin_anew (struct throttle *t);

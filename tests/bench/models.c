@@ -27,7 +27,7 @@
 
 static struct params p;
 static struct latency_state state;
-static struct latency_slot slots[DEPTH];
+static struct latency_booking bookings[DEPTH];
 static struct random drawn;
 
 static void __attribute__ ((noreturn)) die (const char *what)
@@ -58,7 +58,7 @@ take (const char *key, const char *value)
 }
 
 static uint64_t
-request (enum operation op, uint64_t now, struct latency_slot *slot)
+request (enum operation op, uint64_t now, struct latency_booking *booking)
 {
   const struct latency_request r = {.op = op,
                                     .count = BLOCK,
@@ -66,11 +66,11 @@ request (enum operation op, uint64_t now, struct latency_slot *slot)
                                               (p.settings.size / BLOCK) * BLOCK,
                                     .arrival = now};
 
-  return latency_completion (&state, &p.settings.latency, &drawn, &r, slot);
+  return latency_completion (&state, &p.settings.latency, &drawn, &r, booking);
 }
 
-/* Each slot in turn, which is done with its request by then, or asks until it
- * is.
+/* Each booking in turn, which is done with its request by then, or asks until
+ * it is.
  */
 static double
 run (enum operation op, unsigned count)
@@ -82,16 +82,17 @@ run (enum operation op, unsigned count)
   if (latency_init (&state, now) < 0)
     die ("no memory");
   random_init (&drawn, 1, 0);
-  memset (slots, 0, sizeof slots);
+  memset (bookings, 0, sizeof bookings);
   for (j = 0; j < DEPTH; j++)
-    done[j] = request (op, now, &slots[j]);
+    done[j] = request (op, now, &bookings[j]);
   began = clock_now ();
   for (i = 0; i < count; i++) {
     j = i % DEPTH;
-    while (latency_asks (&slots[j]))
-      done[j] = latency_ask (&state, &p.settings.latency, &slots[j], done[j]);
+    while (latency_asks (&bookings[j]))
+      done[j] =
+          latency_ask (&state, &p.settings.latency, &bookings[j], done[j]);
     now = max (now, done[j]);
-    done[j] = request (op, now, &slots[j]);
+    done[j] = request (op, now, &bookings[j]);
   }
   began = clock_now () - began;
   latency_destroy (&state);

@@ -42,7 +42,7 @@ check_numbers (const char *text)
 static void
 check_draws (const struct distribution *d, const struct distribution *same)
 {
-  const struct place place = {
+  const struct seek_place place = {
       .distance = 1 << 30, .size = UINT64_C (1) << 40, .count = 1 << 20};
   uint64_t last = 0, n;
   unsigned i;

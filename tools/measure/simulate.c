@@ -54,7 +54,7 @@ take_settings (const char *text, struct params *p, struct message *why)
  */
 static uint64_t
 serve (struct simulation *sim, enum operation op, bool is_random,
-       uint64_t count, uint64_t now, struct latency_slot *slot)
+       uint64_t count, uint64_t now, struct latency_booking *booking)
 {
   const uint64_t places = sim->size / count;
   struct latency_request r = {
@@ -69,7 +69,7 @@ serve (struct simulation *sim, enum operation op, bool is_random,
     sim->next = r.offset + count;
   }
   return latency_completion (&sim->state, sim->settings, &sim->random, &r,
-                             slot);
+                             booking);
 }
 
 /* A request of which nobody else is in the way: it completes when it asks. */
@@ -77,11 +77,11 @@ static uint64_t
 serve_alone (struct simulation *sim, enum operation op, uint64_t count,
              uint64_t now)
 {
-  struct latency_slot slot = {0};
+  struct latency_booking booking = {0};
 
-  now = serve (sim, op, true, count, now, &slot);
-  while (latency_asks (&slot))
-    now = latency_ask (&sim->state, sim->settings, &slot, now);
+  now = serve (sim, op, true, count, now, &booking);
+  while (latency_asks (&booking))
+    now = latency_ask (&sim->state, sim->settings, &booking, now);
   return now;
 }
 
@@ -97,14 +97,14 @@ load (struct simulation *sim, const struct cell *cell, uint64_t *times,
   const bool is_random = cell->kind != READ && cell->kind != WRITE;
   const unsigned skipped = 2 * cell->depth;
   static uint64_t began[MAX_DEPTH], ends[MAX_DEPTH];
-  static struct latency_slot slots[MAX_DEPTH];
+  static struct latency_booking bookings[MAX_DEPTH];
   uint64_t now = start;
   unsigned i, j, first;
 
-  memset (slots, 0, sizeof slots);
+  memset (bookings, 0, sizeof bookings);
   for (j = 0; j < cell->depth; j++) {
     began[j] = start;
-    ends[j] = serve (sim, op, is_random, cell->size, start, &slots[j]);
+    ends[j] = serve (sim, op, is_random, cell->size, start, &bookings[j]);
   }
   for (i = 0; i < skipped + n;) {
     /* A client needs a moment for its next request: those that wait ask before
@@ -113,13 +113,13 @@ load (struct simulation *sim, const struct cell *cell, uint64_t *times,
     first = 0;
     for (j = 1; j < cell->depth; j++) {
       if (ends[j] < ends[first] ||
-          (ends[j] == ends[first] && latency_asks (&slots[j])))
+          (ends[j] == ends[first] && latency_asks (&bookings[j])))
         first = j;
     }
     now = ends[first];
-    if (latency_asks (&slots[first])) {
+    if (latency_asks (&bookings[first])) {
       ends[first] =
-          latency_ask (&sim->state, sim->settings, &slots[first], now);
+          latency_ask (&sim->state, sim->settings, &bookings[first], now);
       continue;
     }
     if (i < skipped)
@@ -128,7 +128,7 @@ load (struct simulation *sim, const struct cell *cell, uint64_t *times,
       times[i - skipped] = now - began[first];
     began[first] = now + sim->pause;
     ends[first] =
-        serve (sim, op, is_random, cell->size, began[first], &slots[first]);
+        serve (sim, op, is_random, cell->size, began[first], &bookings[first]);
     i++;
   }
   return now - start;

@@ -15,7 +15,7 @@
 
 #define BLOCK 4096
 
-static struct latency_slot slot; /* of the last request */
+static struct latency_booking booking; /* of the last request */
 
 static void
 set_distribution (struct distribution **d, enum operation op, const char *text)
@@ -45,7 +45,7 @@ ask (enum operation op, uint32_t count, bool fua, uint64_t when)
   const struct latency_request r = {
       .op = op, .count = count, .fua = fua, .arrival = START + when};
 
-  return latency_completion (&l, &s, &random_numbers, &r, &slot) - START;
+  return latency_completion (&l, &s, &random_numbers, &r, &booking) - START;
 }
 
 static uint64_t
@@ -222,16 +222,16 @@ test_dirty (void **state)
 static void
 test_leave (void **state)
 {
-  struct latency_slot first, second;
+  struct latency_booking first, second;
 
   (void) state;
   set_buffer (2, "10ms");
   put (0);
   put (0);
   assert_int_equal (put (0), 10 * MSEC);
-  first = slot;
+  first = booking;
   assert_int_equal (put (0), 20 * MSEC);
-  second = slot;
+  second = booking;
   latency_leave (&l, &first, START + 10 * MSEC); /* is in */
   assert_int_equal (put (0), 30 * MSEC);
   latency_leave (&l, &second, START + 5 * MSEC);
@@ -271,13 +271,13 @@ test_seek (void **state)
 
   (void) state;
   set_buffer (1000, "seek:track=2ms,full=2ms,rpm=0");
-  latency_completion (&l, &s, &random_numbers, &r, &slot);
+  latency_completion (&l, &s, &random_numbers, &r, &booking);
   assert_int_equal (flush (0), 0);
   r.offset = BLOCK;
-  latency_completion (&l, &s, &random_numbers, &r, &slot);
+  latency_completion (&l, &s, &random_numbers, &r, &booking);
   assert_int_equal (flush (0), 0);
   r.offset = 3 * BLOCK;
-  latency_completion (&l, &s, &random_numbers, &r, &slot);
+  latency_completion (&l, &s, &random_numbers, &r, &booking);
   assert_int_equal (flush (0), 2 * MSEC);
 }
 
@@ -340,7 +340,7 @@ test_beside_list (void **state)
   double now = 0, in, left, last_in = 0, end = 0;
   struct buffer b = {0};
   uint64_t moment = 0, r;
-  struct slot in_slot;
+  struct booking in_booking;
   unsigned i;
 
   (void) state;
@@ -352,7 +352,8 @@ test_beside_list (void **state)
       moment += random_below (&seed, cost / 2);
     now = (double) moment;
     in = now > last_in ? now : last_in;
-    r = buffer_put (&b, &settings, room * count, count, cost, moment, &in_slot);
+    r = buffer_put (&b, &settings, room * count, count, cost, moment,
+                    &in_booking);
     /* Where it is full but for rounding, of a byte a write, either is right. */
     left = left_at (in, count) - (double) (room - 1) * count;
     if (fabs (left) < (double) room + 3
@@ -384,7 +385,7 @@ test_all_lengths (void **state)
   const uint64_t size = 64 * BLOCK;
   uint64_t moment = 0, last = 0, empty = 0, cost, in;
   struct buffer b = {0};
-  struct slot in_slot;
+  struct booking in_booking;
   uint32_t count;
   unsigned i;
 
@@ -393,7 +394,7 @@ test_all_lengths (void **state)
     moment += random_below (&seed, 400 * USEC);
     count = BLOCK * (1 + (uint32_t) random_below (&seed, 40));
     cost = random_below (&seed, 300 * USEC);
-    in = buffer_put (&b, &settings, size, count, cost, moment, &in_slot);
+    in = buffer_put (&b, &settings, size, count, cost, moment, &in_booking);
     assert_true (in >= moment && in >= last);
     last = in;
     empty = (empty > in ? empty : in) + cost;

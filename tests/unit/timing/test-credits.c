@@ -18,7 +18,7 @@
 #define KIB 1024
 #define MIB (UINT64_C (1) << 20)
 
-static struct latency_slot slot; /* of the last request */
+static struct latency_booking booking; /* of the last request */
 
 static void
 set_credits (uint64_t base, uint64_t burst, uint64_t bucket)
@@ -35,7 +35,7 @@ ask_at (enum operation op, uint32_t count, uint64_t offset, uint64_t when)
   const struct latency_request r = {
       .op = op, .count = count, .offset = offset, .arrival = START + when};
 
-  return latency_completion (&l, &s, &random_numbers, &r, &slot) - START;
+  return latency_completion (&l, &s, &random_numbers, &r, &booking) - START;
 }
 
 static uint64_t
@@ -94,13 +94,13 @@ test_least (void **state)
 static void
 test_leave (void **state)
 {
-  struct latency_slot first;
+  struct latency_booking first;
 
   (void) state;
   set_credits (10, 1000, 1);
   assert_int_equal (ask (0), 0);
   assert_int_equal (ask (0), 100 * MSEC);
-  first = slot;
+  first = booking;
   assert_int_equal (ask (0), 200 * MSEC);
   latency_leave (&l, &first, START + 50 * MSEC);
   assert_int_equal (ask (50 * MSEC), 200 * MSEC);
@@ -112,13 +112,13 @@ test_leave (void **state)
 static void
 test_leave_in_burst (void **state)
 {
-  struct latency_slot second;
+  struct latency_booking second;
 
   (void) state;
   set_credits (10, 10, 1000);
   assert_int_equal (ask (0), 95 * MSEC);
   assert_int_equal (ask (0), 195 * MSEC);
-  second = slot;
+  second = booking;
   assert_int_equal (ask (0), 295 * MSEC);
   latency_leave (&l, &second, START + 100 * MSEC);
   assert_int_equal (ask (100 * MSEC), 295 * MSEC);
@@ -142,18 +142,18 @@ test_begin_anew (void **state)
 static void
 test_leave_after_cut (void **state)
 {
-  static struct latency_slot slots[100];
+  static struct latency_booking bookings[100];
   unsigned i;
 
   (void) state;
   set_credits (10, 1000, 20);
   for (i = 0; i < 100; i++) {
     ask (0);
-    slots[i] = slot;
+    bookings[i] = booking;
   }
   latency_begin_anew (&l);
   for (i = 20; i < 100; i++)
-    latency_leave (&l, &slots[i], START);
+    latency_leave (&l, &bookings[i], START);
   assert_int_equal (ask (0), 100 * MSEC);
 }
 

@@ -31,28 +31,28 @@ set_disk (const char *text)
 /* Moments are of the monotonic clock, as a turn begins at its multiples. */
 static uint64_t
 enter_as (enum operation op, uint64_t offset, uint64_t when,
-          struct latency_slot *slot)
+          struct latency_booking *booking)
 {
   const struct latency_request r = {
       .op = op, .count = BLOCK, .offset = offset, .arrival = when};
 
-  return latency_completion (&l, &s, &random_numbers, &r, slot);
+  return latency_completion (&l, &s, &random_numbers, &r, booking);
 }
 
 static uint64_t
-enter (uint64_t offset, uint64_t when, struct latency_slot *slot)
+enter (uint64_t offset, uint64_t when, struct latency_booking *booking)
 {
-  return enter_as (OP_READ, offset, when, slot);
+  return enter_as (OP_READ, offset, when, booking);
 }
 
 /* Ask whenever that is due. */
 static uint64_t
-ask_to_the_end (struct latency_slot *slot)
+ask_to_the_end (struct latency_booking *booking)
 {
-  uint64_t moment = slot->told;
+  uint64_t moment = booking->told;
 
-  while (latency_asks (slot))
-    moment = latency_ask (&l, &s, slot, moment);
+  while (latency_asks (booking))
+    moment = latency_ask (&l, &s, booking, moment);
   return moment;
 }
 
@@ -62,7 +62,7 @@ ask_to_the_end (struct latency_slot *slot)
 static void
 test_alone (void **state)
 {
-  struct latency_slot slot;
+  struct latency_booking booking;
   const uint64_t t = START, byte_time = BLOCK * NSEC_PER_SEC / (1000 << 20);
   const uint64_t turn = 10 << 20; /* bytes */
 
@@ -70,17 +70,18 @@ test_alone (void **state)
   set_disk (DISK);
   assert_true (s.waits);
   /* The head is there. */
-  assert_int_equal (enter (0, t, &slot), t + byte_time);
-  assert_false (latency_asks (&slot));
-  assert_int_equal (enter (BLOCK, t + MSEC, &slot), t + MSEC + byte_time);
+  assert_int_equal (enter (0, t, &booking), t + byte_time);
+  assert_false (latency_asks (&booking));
+  assert_int_equal (enter (BLOCK, t + MSEC, &booking), t + MSEC + byte_time);
   /* To a quarter of the disk: 1 + 8/2 ms, and there after half a turn. */
   latency_begin_anew (&l);
   assert_int_equal (
-      enter (2 * BLOCK + SIZE / 4 / turn * turn, t + 10 * MSEC, &slot) / USEC,
+      enter (2 * BLOCK + SIZE / 4 / turn * turn, t + 10 * MSEC, &booking) /
+          USEC,
       (t + 20 * MSEC + 3 * byte_time) / USEC);
   /* And to a place that comes by after half a turn more. */
   latency_begin_anew (&l);
-  assert_in_range (enter (turn / 2, t + 100 * MSEC, &slot),
+  assert_in_range (enter (turn / 2, t + 100 * MSEC, &booking),
                    t + 105 * MSEC + byte_time - 2,
                    t + 105 * MSEC + byte_time + 2);
 }
@@ -89,23 +90,23 @@ static void
 test_latency_on_top (void **state)
 {
   struct message why;
-  struct latency_slot slot;
+  struct latency_booking booking;
 
   (void) state;
   set_disk ("track:0,full:0,rpm:100000");
   assert_int_equal (
       distribution_parse ("2ms", OP_READ, &s.durations[OP_READ], &why), 0);
   latency_settings_complete (&s);
-  assert_int_equal (enter (0, START, &slot), START + 2 * MSEC);
+  assert_int_equal (enter (0, START, &booking), START + 2 * MSEC);
   /* A flush and a trim do not need the head. */
-  assert_int_equal (enter_as (OP_FLUSH, 0, START, &slot), START);
-  assert_int_equal (enter_as (OP_TRIM, 0, START, &slot), START);
+  assert_int_equal (enter_as (OP_FLUSH, 0, START, &booking), START);
+  assert_int_equal (enter_as (OP_TRIM, 0, START, &booking), START);
   /* With a buffer, writes do not. */
   assert_int_equal (distribution_parse ("5ms", OP_WRITE, &s.drive.drain, &why),
                     0);
   s.drive.buffer.size = 1 << 20;
   latency_settings_complete (&s);
-  assert_int_equal (enter_as (OP_WRITE, SIZE / 2, START, &slot), START);
+  assert_int_equal (enter_as (OP_WRITE, SIZE / 2, START, &booking), START);
   assert_int_equal (l.drive.disk.n, 0);
 }
 
@@ -113,7 +114,7 @@ test_latency_on_top (void **state)
 static void
 test_order (void **state)
 {
-  struct latency_slot a, b, c, d;
+  struct latency_booking a, b, c, d;
   uint64_t free, moment;
 
   (void) state;
@@ -143,7 +144,7 @@ test_in_order (void **state)
       "track:1ms,full:9ms,rpm:100000",
       "track:1ms,full:9ms,rpm:100000,queue:8,from:3",
       "track:1ms,full:9ms,rpm:100000,queue:1,from:1"};
-  struct latency_slot a, b, c;
+  struct latency_booking a, b, c;
   uint64_t free;
   unsigned i;
 
@@ -166,7 +167,7 @@ test_in_order (void **state)
 static void
 test_leave (void **state)
 {
-  struct latency_slot a, b, c;
+  struct latency_booking a, b, c;
   uint64_t free, moment;
 
   (void) state;
@@ -189,7 +190,7 @@ test_leave (void **state)
 static void
 test_limit (void **state)
 {
-  struct latency_slot a, b;
+  struct latency_booking a, b;
 
   (void) state;
   s.limits.operations_per_sec[THROTTLE_ALL] = 1;
@@ -204,33 +205,33 @@ static void
 test_many (void **state)
 {
   enum { N = 4000 };
-  static struct latency_slot slots[N];
+  static struct latency_booking bookings[N];
   uint64_t seed = new_seed ("many that wait"), next = 0, last = 0;
   unsigned i, asked = 0, best, left = N;
 
   (void) state;
   set_disk ("track:1ms,full:9ms,rpm:6000,mbps:200,queue:32");
   for (i = 0; i < N; i++) {
-    enter (random_below (&seed, SIZE / BLOCK) * BLOCK, START, &slots[i]);
-    left -= !latency_asks (&slots[i]);
+    enter (random_below (&seed, SIZE / BLOCK) * BLOCK, START, &bookings[i]);
+    left -= !latency_asks (&bookings[i]);
   }
   assert_true (l.drive.disk.nr_waiting < MAX_DISK_QUEUE);
   while (left > 0) {
     best = N;
     for (i = 0; i < N; i++) {
-      if (latency_asks (&slots[i]) &&
-          (best == N || slots[i].told < slots[best].told))
+      if (latency_asks (&bookings[i]) &&
+          (best == N || bookings[i].told < bookings[best].told))
         best = i;
     }
-    assert_true (best < N && slots[best].told >= next);
-    next = slots[best].told;
-    latency_ask (&l, &s, &slots[best], next);
-    assert_true (slots[best].told >= next);
-    last = max (last, slots[best].told);
-    left -= !latency_asks (&slots[best]);
+    assert_true (best < N && bookings[best].told >= next);
+    next = bookings[best].told;
+    latency_ask (&l, &s, &bookings[best], next);
+    assert_true (bookings[best].told >= next);
+    last = max (last, bookings[best].told);
+    left -= !latency_asks (&bookings[best]);
     asked++;
   }
-  assert_int_equal (last, l.drive.disk.free);
+  assert_int_equal (last, l.drive.disk.free_at);
   assert_int_equal (l.drive.disk.n, 0);
   assert_true (asked < N + MAX_DISK_QUEUE * MAX_DISK_QUEUE);
 }
@@ -243,7 +244,7 @@ test_same_moment (void **state)
 {
   const uint64_t turn = 10 << 20; /* bytes */
   const uint64_t at = SIZE / 2 / turn * turn;
-  struct latency_slot a, b, c, d;
+  struct latency_booking a, b, c, d;
   uint64_t free;
 
   (void) state;
@@ -266,33 +267,33 @@ test_same_moment (void **state)
 static void
 test_queue_live (void **state)
 {
-  static struct latency_slot slots[100];
+  static struct latency_booking bookings[100];
   uint64_t seed = new_seed ("a queue that changes"), last = 0, now = START;
   unsigned i, j, waiting;
 
   (void) state;
   set_disk (DISK ",queue:64");
   for (i = 0; i < 100; i++)
-    enter (random_below (&seed, SIZE / BLOCK) * BLOCK, START, &slots[i]);
+    enter (random_below (&seed, SIZE / BLOCK) * BLOCK, START, &bookings[i]);
   for (i = 0; i < 400; i++) {
     s.drive.disk.queue = 1 + random_below (&seed, 100);
-    now = max (now, l.drive.disk.free);
+    now = max (now, l.drive.disk.free_at);
     j = i % 100;
-    if (!latency_asks (&slots[j]))
+    if (!latency_asks (&bookings[j]))
       continue;
     waiting = l.drive.disk.nr_waiting;
-    latency_ask (&l, &s, &slots[j], now);
+    latency_ask (&l, &s, &bookings[j], now);
     if (l.drive.disk.nr_waiting < waiting)
       assert_true (l.drive.disk.nr_near <= s.drive.disk.queue);
     assert_true (l.drive.disk.nr_near <= l.drive.disk.nr_waiting);
     if (i == 50)
-      latency_leave (&l, &slots[(j + 50) % 100], now);
+      latency_leave (&l, &bookings[(j + 50) % 100], now);
   }
   for (i = 0; i < 100; i++)
-    last = max (last, ask_to_the_end (&slots[i]));
+    last = max (last, ask_to_the_end (&bookings[i]));
   assert_int_equal (l.drive.disk.n, 0);
   assert_int_equal (l.drive.disk.nr_waiting, 0);
-  assert_true (last <= l.drive.disk.free);
+  assert_true (last <= l.drive.disk.free_at);
 }
 
 static int
@@ -305,7 +306,7 @@ compare (const void *a, const void *b)
 
 /* All of N come at once.  DONE becomes when they are done, in that order. */
 static void
-serve_at_once (uint64_t seed, struct latency_slot *slots, uint64_t *done,
+serve_at_once (uint64_t seed, struct latency_booking *bookings, uint64_t *done,
                unsigned n)
 {
   unsigned i, next;
@@ -313,20 +314,20 @@ serve_at_once (uint64_t seed, struct latency_slot *slots, uint64_t *done,
   latency_begin_anew (&l);
   l.drive.disk.position = 0;
   for (i = 0; i < n; i++)
-    enter (random_below (&seed, SIZE / BLOCK) * BLOCK, START, &slots[i]);
+    enter (random_below (&seed, SIZE / BLOCK) * BLOCK, START, &bookings[i]);
   for (;;) {
     next = n;
     for (i = 0; i < n; i++) {
-      if (latency_asks (&slots[i]) &&
-          (next == n || slots[i].told < slots[next].told))
+      if (latency_asks (&bookings[i]) &&
+          (next == n || bookings[i].told < bookings[next].told))
         next = i;
     }
     if (next == n)
       break;
-    latency_ask (&l, &s, &slots[next], slots[next].told);
+    latency_ask (&l, &s, &bookings[next], bookings[next].told);
   }
   for (i = 0; i < n; i++)
-    done[i] = slots[i].told;
+    done[i] = bookings[i].told;
   qsort (done, n, sizeof *done, compare);
 }
 
@@ -337,16 +338,16 @@ static void
 test_batch (void **state)
 {
   enum { N = 60, BATCH = 8 };
-  static struct latency_slot slots[N];
+  static struct latency_booking bookings[N];
   static uint64_t each[N], batches[N];
   const uint64_t seed = new_seed ("batches");
   unsigned i, last;
 
   (void) state;
   set_disk (DISK ",queue:256");
-  serve_at_once (seed, slots, each, N);
+  serve_at_once (seed, bookings, each, N);
   set_disk (DISK ",queue:256,batch:8");
-  serve_at_once (seed, slots, batches, N);
+  serve_at_once (seed, bookings, batches, N);
   for (i = 0; i < N; i++) {
     last = (i / BATCH + 1) * BATCH - 1;
     assert_int_equal (batches[i], each[last < N ? last : N - 1]);
@@ -361,7 +362,7 @@ test_batch (void **state)
 static void
 test_leave_batch (void **state)
 {
-  struct latency_slot a, b, c;
+  struct latency_booking a, b, c;
   uint64_t free;
 
   (void) state;
@@ -375,7 +376,7 @@ test_leave_batch (void **state)
   assert_true (latency_asks (&b));
   latency_ask (&l, &s, &b, free);
   assert_false (latency_asks (&b));
-  assert_int_equal (b.told, l.drive.disk.free);
+  assert_int_equal (b.told, l.drive.disk.free_at);
   assert_int_equal (latency_ask (&l, &s, &c, free), b.told);
   assert_false (latency_asks (&c));
   free = enter (0, START + NSEC_PER_SEC, &a);
@@ -403,7 +404,7 @@ test_from (void **state)
 static void
 test_stream (void **state)
 {
-  struct latency_slot other, reads[2];
+  struct latency_booking other, reads[2];
   unsigned i, n = 0;
 
   (void) state;
@@ -441,7 +442,7 @@ static void
 test_sweep (void **state)
 {
   const double byte_time = BLOCK * 1e3 / (1000 << 20);
-  struct latency_slot slot;
+  struct latency_booking booking;
   uint64_t now = START, next;
   unsigned n, i;
 
@@ -451,34 +452,34 @@ test_sweep (void **state)
   for (n = 1; n <= 16; n *= 2) {
     now += NSEC_PER_SEC;
     for (i = 0; i < n; i++)
-      assert_int_equal (enter_as (OP_WRITE, (i + n) * SIZE / 64, now, &slot),
+      assert_int_equal (enter_as (OP_WRITE, (i + n) * SIZE / 64, now, &booking),
                         now);
-    assert_near (enter_as (OP_FLUSH, 0, now, &slot) - now,
+    assert_near (enter_as (OP_FLUSH, 0, now, &booking) - now,
                  sweep_msec (n) + n * byte_time);
   }
   /* Half of them are left at half the time. */
   next = now + (uint64_t) (sweep_msec (16) / 2 * MSEC);
-  enter_as (OP_WRITE, 0, next, &slot);
-  assert_near (enter_as (OP_FLUSH, 0, next, &slot) - next,
+  enter_as (OP_WRITE, 0, next, &booking);
+  assert_near (enter_as (OP_FLUSH, 0, next, &booking) - next,
                sweep_msec (9) + 9 * byte_time);
   /* What goes on where the last one ended needs only its bytes. */
   now += NSEC_PER_SEC;
   for (i = 0; i < 16; i++)
-    enter_as (OP_WRITE, SIZE / 2 + i * BLOCK, now, &slot);
-  assert_near (enter_as (OP_FLUSH, 0, now, &slot) - now,
+    enter_as (OP_WRITE, SIZE / 2 + i * BLOCK, now, &booking);
+  assert_near (enter_as (OP_FLUSH, 0, now, &booking) - now,
                sweep_msec (1) + 16 * byte_time);
   /* While it is full, one goes for each that comes. */
   now += NSEC_PER_SEC;
   for (i = 0; i < 40; i++)
-    now = enter_as (OP_WRITE, i * SIZE / 40, now, &slot);
-  next = enter_as (OP_WRITE, SIZE / 2, now, &slot);
+    now = enter_as (OP_WRITE, i * SIZE / 40, now, &booking);
+  next = enter_as (OP_WRITE, SIZE / 2, now, &booking);
   assert_near (next - now, sweep_msec (16) / 16 + byte_time);
   /* With a drain of its own it has nothing to do with the disk. */
   s.drive.buffer.bytes_per_sec = 1 << 30;
   latency_settings_complete (&s);
   now += NSEC_PER_SEC;
-  enter_as (OP_WRITE, 0, now, &slot);
-  assert_true (enter_as (OP_FLUSH, 0, now, &slot) - now < MSEC);
+  enter_as (OP_WRITE, 0, now, &booking);
+  assert_true (enter_as (OP_FLUSH, 0, now, &booking) - now < MSEC);
 }
 
 /* From 1.0 to 1.9 s and so on the head stands still. */
@@ -486,7 +487,7 @@ static void
 test_stall (void **state)
 {
   const uint64_t t = START + 995 * MSEC;
-  struct latency_slot a, b;
+  struct latency_booking a, b;
 
   (void) state;
   s.stall = (struct stall){NSEC_PER_SEC, 900 * MSEC};
@@ -595,7 +596,7 @@ check_all (const struct disk_settings *d, unsigned n)
 static void
 test_beside_all_known (void **state)
 {
-  static struct latency_slot slots[REQUESTS];
+  static struct latency_booking bookings[REQUESTS];
   uint64_t seed = new_seed ("a disk beside one that knows all");
   const uint64_t mean = (3 + random_below (&seed, 9)) * MSEC;
   const struct disk_settings settings = {
@@ -626,23 +627,23 @@ test_beside_all_known (void **state)
     next = UINT64_MAX;
     best = came;
     for (i = 0; i < came; i++) {
-      if (latency_asks (&slots[i]) && slots[i].told < next) {
-        next = slots[i].told;
+      if (latency_asks (&bookings[i]) && bookings[i].told < next) {
+        next = bookings[i].told;
         best = i;
       }
     }
     if (came < REQUESTS && requests[came].arrival <= (double) next / 1e9) {
       now = (uint64_t) (requests[came].arrival * 1e9 + 0.5);
-      enter ((uint64_t) requests[came].offset, now, &slots[came]);
+      enter ((uint64_t) requests[came].offset, now, &bookings[came]);
       came++;
     }
     else if (next == UINT64_MAX)
       break;
     else
-      latency_ask (&l, &s, &slots[best], next);
+      latency_ask (&l, &s, &bookings[best], next);
   }
   for (i = 0; i < REQUESTS; i++)
-    requests[i].done = (double) slots[i].told / 1e9;
+    requests[i].done = (double) bookings[i].told / 1e9;
   check_all (&settings, REQUESTS);
   assert_int_equal (l.drive.disk.n, 0);
 }
@@ -656,7 +657,7 @@ test_turns_are_uniform (void **state)
   enum { N = 2000 };
   static uint64_t waits[N];
   uint64_t seed = new_seed ("parts of a turn");
-  struct latency_slot slot;
+  struct latency_booking booking;
   double most = 0, share;
   uint64_t now = START;
   unsigned i;
@@ -664,7 +665,8 @@ test_turns_are_uniform (void **state)
   (void) state;
   set_disk ("track:0,full:0,rpm:6000,mbps:40960");
   for (i = 0; i < N; i++) {
-    waits[i] = enter (random_below (&seed, SIZE / BLOCK) * BLOCK, now, &slot);
+    waits[i] =
+        enter (random_below (&seed, SIZE / BLOCK) * BLOCK, now, &booking);
     waits[i] -= now;
     now += waits[i];
   }

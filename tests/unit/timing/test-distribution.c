@@ -379,7 +379,7 @@ static uint64_t
 seek (const struct distribution *d, uint64_t random, uint64_t distance,
       uint64_t size, uint32_t count)
 {
-  const struct place place = {distance, size, count};
+  const struct seek_place place = {distance, size, count};
 
   return distribution_draw (d, random, &place);
 }

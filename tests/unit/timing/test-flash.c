@@ -18,7 +18,7 @@
 
 #define PAGE 4096
 
-static struct latency_slot slot; /* of the last request */
+static struct latency_booking booking; /* of the last request */
 
 static void
 set_flash (const char *text)
@@ -61,7 +61,7 @@ ask (enum operation op, uint64_t count, uint64_t offset, uint64_t when)
                                     .freed = op == OP_TRIM ? count : 0,
                                     .arrival = START + when};
 
-  return latency_completion (&l, &s, &random_numbers, &r, &slot) - START;
+  return latency_completion (&l, &s, &random_numbers, &r, &booking) - START;
 }
 
 static uint64_t
@@ -422,37 +422,37 @@ test_far_away (void **state)
 static void
 test_leave (void **state)
 {
-  static struct latency_slot slots[64];
+  static struct latency_booking bookings[64];
   unsigned i;
 
   (void) state;
   set_flash ("dies:4,page:4K,read:50us,program:1ms,channels:2,mbps:1000");
   for (i = 0; i < 64; i++) {
     ask (OP_READ, 16 * PAGE, 0, 0);
-    slots[i] = slot;
+    bookings[i] = booking;
     ask (OP_READ, PAGE, 8 * PAGE, 0); /* so that no page is at hand */
-    latency_leave (&l, &slot, START);
+    latency_leave (&l, &booking, START);
   }
   assert_in_range (read_page (9, 0), 64 * 200 * USEC, 65 * 200 * USEC);
-  latency_leave (&l, &slot, START);
+  latency_leave (&l, &booking, START);
   for (i = 0; i < 64; i++)
-    latency_leave (&l, &slots[i], START + USEC);
+    latency_leave (&l, &bookings[i], START + USEC);
   assert_in_range (read_page (9, USEC), 250 * USEC, 262 * USEC);
 
   latency_begin_anew (&l);
   for (i = 0; i < 64; i++) {
     ask (OP_WRITE, 4 * PAGE, 0, 0);
-    slots[i] = slot;
+    bookings[i] = booking;
   }
-  assert_int_equal (slot.told, START + 64 * MSEC);
+  assert_int_equal (booking.told, START + 64 * MSEC);
   for (i = 0; i < 64; i++)
-    latency_leave (&l, &slots[i], START + USEC);
+    latency_leave (&l, &bookings[i], START + USEC);
   assert_int_equal (write_page (0, USEC), 2 * MSEC);
   /* After a power cut there is nothing to give back. */
   latency_begin_anew (&l);
   ask (OP_WRITE, 64 * PAGE, 0, 0);
-  slots[1].drive.flash.from = START + 2 * USEC;
-  latency_leave (&l, &slots[1], START);
+  bookings[1].drive.flash.from = START + 2 * USEC;
+  latency_leave (&l, &bookings[1], START);
   assert_int_equal (write_page (0, 0), 17 * MSEC);
 }
 
@@ -464,7 +464,7 @@ test_leave_before_erase (void **state)
   set_flash ("dies:1,page:4K,read:50us,program:200us,erase:1ms,block:8K");
   assert_int_equal (write_page (0, 0), 200 * USEC);
   assert_int_equal (write_page (1, 0), 1400 * USEC);
-  latency_leave (&l, &slot, START + 10 * USEC);
+  latency_leave (&l, &booking, START + 10 * USEC);
   assert_int_equal (read_page (5, 250 * USEC), 1250 * USEC);
 }
 
@@ -487,7 +487,7 @@ test_anew (void **state)
 static void
 test_program_to_come (void **state)
 {
-  struct flash_slot unused;
+  struct flash_booking unused;
   struct flash f = {0};
 
   (void) state;
@@ -599,7 +599,7 @@ test_fua_costs_once (void **state)
   set_distribution (&s.durations[OP_WRITE], "60us");
   set_distribution (&s.durations[OP_FLUSH], "1ms");
   set_collection ("after:0,factor:10");
-  assert_int_equal (latency_completion (&l, &s, &random_numbers, &r, &slot),
+  assert_int_equal (latency_completion (&l, &s, &random_numbers, &r, &booking),
                     START + 1600 * USEC);
 }
 

@@ -183,16 +183,16 @@ teardown (void **state)
   return 0;
 }
 
-static struct slot slot; /* of the last */
+static struct booking booking; /* of the last */
 
 static uint64_t
 serve (uint32_t count, uint64_t arrival, uint64_t nsec)
 {
-  return lanes_serve (&lanes, count, &no_stall, 0, arrival, nsec, &slot);
+  return lanes_serve (&lanes, count, &no_stall, 0, arrival, nsec, &booking);
 }
 
 static void
-leave (struct slot which, uint64_t now)
+leave (struct booking which, uint64_t now)
 {
   lanes_leave (&lanes, lanes.generation, which, now);
 }
@@ -226,10 +226,10 @@ test_lane_and_stall (void **state)
   const struct stall s = {1000, 100};
 
   (void) state;
-  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 950, 100, &slot), 1150);
-  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 960, 10, &slot), 1160);
-  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 1980, 20, &slot), 2000);
-  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 1980, 10, &slot), 2110);
+  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 950, 100, &booking), 1150);
+  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 960, 10, &booking), 1160);
+  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 1980, 20, &booking), 2000);
+  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 1980, 10, &booking), 2110);
 }
 
 /* Another number of lanes, and all are free. */
@@ -248,17 +248,17 @@ test_fewer_and_more (void **state)
   assert_int_equal (serve (MAX_LANES, 1, 7), 8);
 }
 
-/* A slot of lanes that are gone says nothing of those that there are. */
+/* A booking of lanes that are gone says nothing of those that there are. */
 static void
 test_anew (void **state)
 {
   const uint32_t before = lanes.generation;
-  struct slot first;
+  struct booking first;
 
   (void) state;
   assert_int_equal (serve (1, 0, 1000), 1000);
   assert_int_equal (serve (1, 0, 1000), 2000);
-  first = slot;
+  first = booking;
   lanes_begin_anew (&lanes);
   assert_int_equal (serve (1, 0, 1000), 1000);
   assert_int_equal (serve (1, 0, 1000), 2000);
@@ -271,13 +271,13 @@ static void
 test_leave_after_cut (void **state)
 {
   uint32_t before;
-  struct slot b;
+  struct booking b;
 
   (void) state;
   serve (1, 0, 100);
   before = lanes.generation;
   serve (1, 0, 100);
-  b = slot;
+  b = booking;
   serve (1, 0, 100);
   lanes_begin_anew (&lanes);
   assert_int_equal (serve (1, 50, 10), 60);
@@ -291,7 +291,7 @@ static void
 test_leave (void **state)
 {
   static const int orders[][3] = {{1, 2, 3}, {3, 2, 1}, {2, 1, 3}, {2, 3, 1}};
-  struct slot slots[4];
+  struct booking bookings[4];
   size_t i;
   int j;
 
@@ -300,11 +300,11 @@ test_leave (void **state)
     lanes_begin_anew (&lanes);
     for (j = 0; j < 4; j++) {
       serve (1, 0, 100);
-      slots[j] = slot;
+      bookings[j] = booking;
     }
-    leave (slots[0], 50);
+    leave (bookings[0], 50);
     for (j = 0; j < 3; j++)
-      leave (slots[orders[i][j]], 50);
+      leave (bookings[orders[i][j]], 50);
     assert_int_equal (serve (1, 60, 100), 200);
     assert_int_equal (lanes.gaps.count, 0);
   }
@@ -316,12 +316,12 @@ test_leave (void **state)
 static void
 test_gap (void **state)
 {
-  struct slot b;
+  struct booking b;
 
   (void) state;
   serve (1, 0, 100); /* a */
   serve (1, 0, 100);
-  b = slot;
+  b = booking;
   serve (1, 0, 100); /* c */
   leave (b, 10);
   assert_int_equal (serve (1, 20, 101), 401);
@@ -336,15 +336,15 @@ test_gap (void **state)
 static void
 test_two_gaps (void **state)
 {
-  struct slot a, b;
+  struct booking a, b;
 
   (void) state;
   serve (2, 0, 100);
   serve (2, 0, 100);
   serve (2, 0, 50);
-  a = slot;
+  a = booking;
   serve (2, 0, 90);
-  b = slot;
+  b = booking;
   serve (2, 0, 50);
   serve (2, 0, 10);
   leave (a, 10);
@@ -359,15 +359,15 @@ static void
 test_gap_and_stall (void **state)
 {
   const struct stall s = {1000, 100};
-  struct slot b;
+  struct booking b;
 
   (void) state;
-  lanes_serve (&lanes, 1, &s, 0, 900, 50, &slot);
+  lanes_serve (&lanes, 1, &s, 0, 900, 50, &booking);
   assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 900, 100, &b), 1150);
-  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 900, 10, &slot), 1160);
+  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 900, 10, &booking), 1160);
   leave (b, 910);
-  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 920, 80, &slot), 1130);
-  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 920, 30, &slot), 1190);
+  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 920, 80, &booking), 1130);
+  assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 920, 30, &booking), 1190);
 }
 
 /* Against lanes that are searched one by one, while their number changes. */
@@ -404,13 +404,13 @@ test_model (void **state)
 
 /* So many are in service at MOMENT. */
 static uint32_t
-in_service (const struct slot *slots, size_t n, uint64_t moment)
+in_service (const struct booking *bookings, size_t n, uint64_t moment)
 {
   uint32_t r = 0;
   size_t i;
 
   for (i = 0; i < n; i++)
-    r += slots[i].from <= moment && slots[i].to > moment;
+    r += bookings[i].from <= moment && bookings[i].to > moment;
   return r;
 }
 
@@ -422,7 +422,7 @@ static void
 test_leave_model (void **state)
 {
   uint64_t random = new_seed ("leaving"), now, nsec;
-  static struct slot slots[MOST];
+  static struct booking bookings[MOST];
   uint32_t count;
   size_t n, i, busy;
   int round, step;
@@ -436,30 +436,30 @@ test_leave_model (void **state)
     for (step = 0; step < 400; step++) {
       now += random_below (&random, 20);
       for (i = n; i-- > 0;) {
-        if (slots[i].to <= now)
-          slots[i] = slots[--n];
+        if (bookings[i].to <= now)
+          bookings[i] = bookings[--n];
       }
       if (n == MOST || (n > 0 && random_below (&random, 3) == 0)) {
         i = random_below (&random, n);
-        leave (slots[i], now);
-        if (slots[i].from >= now)
-          slots[i] = slots[--n];
+        leave (bookings[i], now);
+        if (bookings[i].from >= now)
+          bookings[i] = bookings[--n];
         continue;
       }
       nsec = 1 + random_below (&random, round % 2 ? 20 : 200);
       serve (count, now, nsec);
-      assert_true (slot.from >= now);
-      assert_int_equal (slot.to - slot.from, nsec);
-      slots[n++] = slot;
+      assert_true (booking.from >= now);
+      assert_int_equal (booking.to - booking.from, nsec);
+      bookings[n++] = booking;
       for (i = 0; i < n; i++)
-        assert_true (in_service (slots, n, slots[i].from) <= count);
-      if (slot.from > now && lanes.gaps.count == 0)
-        assert_int_equal (in_service (slots, n, slot.from - 1), count);
+        assert_true (in_service (bookings, n, bookings[i].from) <= count);
+      if (booking.from > now && lanes.gaps.count == 0)
+        assert_int_equal (in_service (bookings, n, booking.from - 1), count);
     }
-    for (busy = n; n > 0; slots[i] = slots[--n]) {
+    for (busy = n; n > 0; bookings[i] = bookings[--n]) {
       i = random_below (&random, n);
-      leave (slots[i], now);
-      busy -= slots[i].from >= now || slots[i].to <= now;
+      leave (bookings[i], now);
+      busy -= bookings[i].from >= now || bookings[i].to <= now;
     }
     if (busy < count)
       assert_int_equal (serve (count, now, 5), now + 5);

@@ -50,13 +50,13 @@ static void *
 completion_body (void *result)
 {
   const struct latency_request r = {.op = OP_WRITE, .count = 1 << 20};
-  struct latency_slot slot;
+  struct latency_booking booking;
   uint64_t *moments = result;
   int i;
 
   for (i = 0; i < EACH; i++)
     moments[i] =
-        latency_completion (&latency, &settings, &random_numbers, &r, &slot);
+        latency_completion (&latency, &settings, &random_numbers, &r, &booking);
   return NULL;
 }
 

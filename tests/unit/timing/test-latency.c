@@ -14,7 +14,7 @@
 
 #define GIB (UINT64_C (1) << 30)
 
-static struct latency_slot slot; /* of the last */
+static struct latency_booking booking; /* of the last */
 
 static void
 set (enum operation op, const char *text)
@@ -35,7 +35,7 @@ completion_at (enum operation op, uint64_t offset, uint32_t count,
   const struct latency_request r = {
       .op = op, .offset = offset, .count = count, .arrival = START + when};
 
-  return latency_completion (&l, &s, &random_numbers, &r, &slot) - START;
+  return latency_completion (&l, &s, &random_numbers, &r, &booking) - START;
 }
 
 static uint64_t
@@ -86,13 +86,13 @@ test_fua (void **state)
 
   (void) state;
   set (OP_FLUSH, "1ms");
-  assert_int_equal (latency_completion (&l, &s, &random_numbers, &r, &slot),
+  assert_int_equal (latency_completion (&l, &s, &random_numbers, &r, &booking),
                     START + MSEC);
   set (OP_WRITE, "100us");
-  assert_int_equal (latency_completion (&l, &s, &random_numbers, &r, &slot),
+  assert_int_equal (latency_completion (&l, &s, &random_numbers, &r, &booking),
                     START + MSEC + 100 * USEC);
   set (OP_FLUSH, "0");
-  assert_int_equal (latency_completion (&l, &s, &random_numbers, &r, &slot),
+  assert_int_equal (latency_completion (&l, &s, &random_numbers, &r, &booking),
                     START + 100 * USEC);
 }
 
@@ -226,12 +226,12 @@ test_change (void **state)
   before = s;
   latency_settings_ref (&before);
   set (OP_READ, "1ms");
-  assert_int_equal (
-      latency_completion (
-          &l, &before, &random_numbers,
-          &(struct latency_request){.op = OP_READ, .arrival = START}, &slot) -
-          START,
-      10 * MSEC);
+  assert_int_equal (latency_completion (&l, &before, &random_numbers,
+                                        &(struct latency_request){
+                                            .op = OP_READ, .arrival = START},
+                                        &booking) -
+                        START,
+                    10 * MSEC);
   assert_int_equal (completion (OP_READ, 0), 11 * MSEC);
   assert_int_equal (completion (OP_READ, 0), 12 * MSEC);
   latency_settings_unref (&before);

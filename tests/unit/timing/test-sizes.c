@@ -84,7 +84,7 @@ test_service (void **state)
   static struct latency_state l;
   static struct latency_settings settings;
   struct random random;
-  struct latency_slot slot;
+  struct latency_booking booking;
   struct latency_request r = {.count = 64 * KIB, .arrival = NSEC_PER_SEC};
   const uint64_t start = NSEC_PER_SEC;
 
@@ -99,17 +99,17 @@ test_service (void **state)
   assert_true (settings.waits);
   assert_false (settings.remembers);
   for (r.op = 0; r.op < NR_OPERATIONS; r.op++)
-    assert_int_equal (latency_completion (&l, &settings, &random, &r, &slot),
+    assert_int_equal (latency_completion (&l, &settings, &random, &r, &booking),
                       start + (r.op == OP_READ                       ? 91 * USEC
                                : r.op == OP_WRITE || r.op == OP_ZERO ? 92 * USEC
                                                                      : 0));
   settings.lanes = 1;
   latency_settings_complete (&settings);
   r.op = OP_READ;
-  assert_int_equal (latency_completion (&l, &settings, &random, &r, &slot),
+  assert_int_equal (latency_completion (&l, &settings, &random, &r, &booking),
                     start + 91 * USEC);
   r.op = OP_WRITE;
-  assert_int_equal (latency_completion (&l, &settings, &random, &r, &slot),
+  assert_int_equal (latency_completion (&l, &settings, &random, &r, &booking),
                     start + 183 * USEC);
   latency_destroy (&l);
 }

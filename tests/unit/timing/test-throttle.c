@@ -38,16 +38,16 @@ teardown (void **state)
   return 0;
 }
 
-static struct slot slot; /* of the last */
+static struct booking booking; /* of the last */
 
 static uint64_t
 pass (enum operation op, uint32_t count, uint64_t now)
 {
-  return throttle_pass (&t, &limits, op, count, 1, now, &slot) - START;
+  return throttle_pass (&t, &limits, op, count, 1, now, &booking) - START;
 }
 
 static void
-leave (enum operation op, struct slot which, uint64_t now)
+leave (enum operation op, struct booking which, uint64_t now)
 {
   throttle_leave (&t, t.generation, op, which, now);
 }
@@ -132,7 +132,8 @@ test_large (void **state)
   setup (NULL);
   limits.bytes_per_sec[THROTTLE_WRITES] = 1;
   for (i = 0; i < 10; i++) {
-    through = throttle_pass (&t, &limits, OP_ZERO, UINT32_MAX, 1, START, &slot);
+    through =
+        throttle_pass (&t, &limits, OP_ZERO, UINT32_MAX, 1, START, &booking);
     assert_true (through >= last);
     last = through;
   }
@@ -164,9 +165,9 @@ test_early (void **state)
 {
   (void) state;
   limits.operations_per_sec[THROTTLE_ALL] = 1000;
-  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 1, 0, &slot),
+  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 1, 0, &booking),
                     1000000);
-  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 1, 3, &slot),
+  assert_int_equal (throttle_pass (&t, &limits, OP_READ, 1, 1, 3, &booking),
                     2000000);
 }
 
@@ -241,7 +242,7 @@ test_what_counts (void **state)
 {
   static const struct {
     enum operation op;
-    int bytes[NR_THROTTLED], operations[NR_THROTTLED];
+    int bytes[NR_THROTTLE_CLASSES], operations[NR_THROTTLE_CLASSES];
   } cases[] = {
       {OP_READ, {1, 1, 0}, {1, 1, 0}}, {OP_WRITE, {1, 0, 1}, {1, 0, 1}},
       {OP_ZERO, {1, 0, 1}, {1, 0, 1}}, {OP_TRIM, {0, 0, 0}, {1, 0, 1}},
@@ -251,7 +252,7 @@ test_what_counts (void **state)
 
   (void) state;
   for (i = 0; i < NR_OPERATIONS; i++) {
-    for (which = 0; which < NR_THROTTLED; which++) {
+    for (which = 0; which < NR_THROTTLE_CLASSES; which++) {
       setup (NULL);
       limits.bytes_per_sec[which] = MIB;
       assert_int_equal (pass (cases[i].op, MIB, START),
@@ -337,7 +338,7 @@ test_rest_after_fast_ones (void **state)
 static void
 test_leave (void **state)
 {
-  struct slot slots[4];
+  struct booking bookings[4];
   int i, order;
 
   (void) state;
@@ -346,20 +347,20 @@ test_leave (void **state)
     limits.bytes_per_sec[THROTTLE_ALL] = MIB;
     for (i = 0; i < 4; i++) {
       pass (OP_READ, MIB, START);
-      slots[i] = slot;
+      bookings[i] = booking;
     }
-    leave (OP_READ, slots[1 + order], START);
-    leave (OP_READ, slots[2 - order], START);
+    leave (OP_READ, bookings[1 + order], START);
+    leave (OP_READ, bookings[2 - order], START);
     assert_int_equal (pass (OP_READ, 3 * MIB, START), 7 * NSEC_PER_SEC);
-    leave (OP_READ, slot, START);
+    leave (OP_READ, booking, START);
     assert_int_equal (pass (OP_READ, MIB, START), 2 * NSEC_PER_SEC);
-    leave (OP_READ, slot, START);
-    leave (OP_READ, slots[3], START);
+    leave (OP_READ, booking, START);
+    leave (OP_READ, bookings[3], START);
     assert_int_equal (pass (OP_READ, 3 * MIB, START), 4 * NSEC_PER_SEC);
-    leave (OP_READ, slot, START);
+    leave (OP_READ, booking, START);
 
     /* a has half of its time behind it: others may have the rest. */
-    leave (OP_READ, slots[0], START + NSEC_PER_SEC / 2);
+    leave (OP_READ, bookings[0], START + NSEC_PER_SEC / 2);
     assert_int_equal (t.flows[FLOW_READS].booked.gaps.count, 0);
     assert_int_equal (pass (OP_READ, MIB, START + NSEC_PER_SEC / 2),
                       NSEC_PER_SEC * 3 / 2);
@@ -370,7 +371,7 @@ test_leave (void **state)
 static void
 test_leave_what_fits (void **state)
 {
-  struct slot third;
+  struct booking third;
   int i;
 
   (void) state;
@@ -378,7 +379,7 @@ test_leave_what_fits (void **state)
   for (i = 1; i <= 5; i++) {
     pass (OP_READ, 4096, START);
     if (i == 3)
-      third = slot;
+      third = booking;
   }
   leave (OP_READ, third, START);
   assert_int_equal (pass (OP_READ, 4096, START), 3 * NSEC_PER_MSEC);
@@ -389,7 +390,7 @@ test_leave_what_fits (void **state)
 static void
 test_leave_former (void **state)
 {
-  struct slot slots[8];
+  struct booking bookings[8];
   uint32_t generation;
   int i, order;
 
@@ -399,24 +400,24 @@ test_leave_former (void **state)
     limits.bytes_per_sec[THROTTLE_ALL] = MIB;
     for (i = 0; i < 8; i++) {
       pass (OP_READ, MIB, START);
-      slots[i] = slot;
+      bookings[i] = booking;
     }
     generation = t.generation;
     limits.operations_per_sec[THROTTLE_ALL] = 1000000;
     assert_int_equal (pass (OP_WRITE, MIB, START), 9 * NSEC_PER_SEC);
-    leave (OP_WRITE, slot, START);
+    leave (OP_WRITE, booking, START);
     for (i = 0; i < 8; i++)
       throttle_leave (&t, generation, OP_READ,
-                      slots[order == 0   ? i
-                            : order == 1 ? 7 - i
-                                         : (i * 3) % 8],
+                      bookings[order == 0   ? i
+                               : order == 1 ? 7 - i
+                                            : (i * 3) % 8],
                       START);
     assert_int_equal (t.former[0].gaps.count, 0);
     assert_int_equal (pass (OP_WRITE, MIB, START), NSEC_PER_SEC);
 
     /* Limits that nobody knows any more. */
-    throttle_leave (&t, generation - 1, OP_WRITE, slot, START);
-    assert_true (slot.to == t.flows[FLOW_WRITES].booked.front);
+    throttle_leave (&t, generation - 1, OP_WRITE, booking, START);
+    assert_true (booking.to == t.flows[FLOW_WRITES].booked.front);
   }
 }
 
@@ -469,7 +470,7 @@ run (unsigned nr_clients, uint64_t gap, uint64_t nsec, uint64_t *random)
     if (*first >= START + nsec)
       return;
     c = first_client;
-    through = throttle_pass (&t, &limits, c->op, c->count, 1, *first, &slot);
+    through = throttle_pass (&t, &limits, c->op, c->count, 1, *first, &booking);
     assert_true (c->nr_done < MAX_DONE);
     c->done[c->nr_done++] = through;
     *first = through + random_below (random, gap + 1);
@@ -678,7 +679,7 @@ check_limits (uint32_t largest, const char *what)
 
   qsort (events, nr_events, sizeof events[0], compare_events);
   for (bytes = 0; bytes < 2; bytes++) {
-    for (which = 0; which < NR_THROTTLED; which++) {
+    for (which = 0; which < NR_THROTTLE_CLASSES; which++) {
       limit = bytes ? limits.bytes_per_sec[which]
                     : limits.operations_per_sec[which];
       if (limit == 0)
@@ -756,7 +757,7 @@ test_together (void **state)
   static const enum operation ops[] = {OP_READ, OP_WRITE, OP_READ,
                                        OP_ZERO, OP_TRIM,  OP_FLUSH};
   struct {
-    struct slot slot;
+    struct booking booking;
     struct event event;
   } waiting[MAX_WAITING];
   uint64_t random = new_seed ("together"), now;
@@ -769,7 +770,7 @@ test_together (void **state)
   (void) state;
   for (round = 0; round < 300; round++) {
     setup (NULL);
-    for (which = 0; which < NR_THROTTLED; which++) {
+    for (which = 0; which < NR_THROTTLE_CLASSES; which++) {
       if (random_below (&random, 2))
         limits.bytes_per_sec[which] = MIB * (1 + random_below (&random, 40));
       if (random_below (&random, 2))
@@ -782,12 +783,12 @@ test_together (void **state)
     while (now < START + 10 * NSEC_PER_SEC && nr_events + n < MAX_EVENTS) {
       now += random_below (&random, NSEC_PER_SEC / (1 + nr_events % 200));
       for (i = n; i-- > 0;) {
-        if (waiting[i].slot.to <= now) {
+        if (waiting[i].booking.to <= now) {
           events[nr_events++] = waiting[i].event;
           waiting[i] = waiting[--n];
         }
         else if (random_below (&random, 40) == 0) {
-          leave (waiting[i].event.op, waiting[i].slot, now);
+          leave (waiting[i].event.op, waiting[i].booking, now);
           waiting[i] = waiting[--n];
         }
       }
@@ -797,8 +798,8 @@ test_together (void **state)
             random_below (&random, 2) ? largest : 512 + largest / 8;
         waiting[n].event.through =
             START + pass (waiting[n].event.op, waiting[n].event.count, now);
-        waiting[n].slot = slot;
-        assert_true (slot.to <= waiting[n].event.through);
+        waiting[n].booking = booking;
+        assert_true (booking.to <= waiting[n].event.through);
         if (waiting[n].event.through == now)
           events[nr_events++] = waiting[n].event;
         else

@@ -165,7 +165,7 @@ test_whole_disk (void **state)
   static struct latency_state l;
   static struct params p;
   struct latency_request r = {.op = OP_WRITE, .count = 1 << 20};
-  struct latency_slot slot;
+  struct latency_booking booking;
   struct random random;
   struct message why;
   const uint64_t start = NSEC_PER_SEC;
@@ -183,7 +183,7 @@ test_whole_disk (void **state)
   assert_int_equal (latency_init (&l, start), 0);
   r.arrival = start;
   for (r.offset = 0; r.offset < p.settings.size; r.offset += r.count)
-    r.arrival = latency_completion (&l, s, &random, &r, &slot);
+    r.arrival = latency_completion (&l, s, &random, &r, &booking);
   rate = (double) p.settings.size / (double) (r.arrival - start);
   printf ("# nvme: the whole disk in sequence at %.2f GB/s; 1.9 was measured\n",
           rate);
