@@ -38,10 +38,10 @@ aside_can_be_woken (struct batch_socket *c)
 
 void
 aside_begin (struct batch_socket *c, struct deferred *d, uint64_t until,
-             batch_turn *turn, const void *payload, size_t n)
+             batch_retry *retry, const void *payload, size_t n)
 {
   d->deadline = until;
-  d->turn = turn;
+  d->retry = retry;
   d->is_ready = false;
   d->connection = c;
   if (n > 0)
@@ -91,19 +91,19 @@ aside_take_hastened (struct batch_socket *c)
   for (d = in_order; d != NULL; d = next) {
     next = d->next_hastened;
     atomic_store (&d->is_hastened, false);
-    if (d->turn != NULL)
+    if (d->retry != NULL)
       deferred_make_ready (c, d);
   }
 }
 
 size_t
-aside_take_turn (struct batch_socket *c)
+aside_retry (struct batch_socket *c)
 {
   struct deferred *d = deferred_take_ready (c);
   const size_t n = d->room;
 
-  if (d->turn (d->request, d->reply + HEADERS, &d->deadline)) {
-    d->turn = NULL;
+  if (d->retry (d->request, d->reply + HEADERS, &d->deadline)) {
+    d->retry = NULL;
     deferred_shrink (c, d);
   }
   deferred_put_in (c, d);
@@ -153,7 +153,7 @@ batch_aside_await_room (struct batch_socket *c, int fd)
 
   aside_take_hastened (c);
   while (c->ready != NULL) {
-    aside_take_turn (c);
+    aside_retry (c);
     aside_take_hastened (c);
   }
   if (batch_libc.ppoll (fds, 2, NULL, NULL) > 0 && fds[1].revents != 0)

@@ -30,8 +30,8 @@ struct deferred {
   unsigned place; /* in the heap that it is in */
 
   /* For a request that was set aside. */
-  batch_turn *turn; /* NULL once its last try is over */
-  bool is_ready;    /* it is to be tried now */
+  batch_retry *retry; /* NULL once its last try is over */
+  bool is_ready;      /* it is to be tried now */
   struct batch_socket *connection;
   struct deferred *next_hastened;
   atomic_bool is_hastened; /* it is in the list `hastened` */
@@ -89,7 +89,7 @@ void aside_take_hastened (struct batch_socket *c);
 /* Try the first request that is ready.  After that it waits for its deadline,
  * or to be hastened again.  Returns about how many bytes its payload has.
  */
-size_t aside_take_turn (struct batch_socket *c);
+size_t aside_retry (struct batch_socket *c);
 
 /* Make the requests ready whose time is up, if all bytes that had come by then
  * have been read.  in_lock is held, too.  Returns whether such bytes are still
@@ -110,6 +110,6 @@ void aside_clear_wake (const struct batch_socket *c);
  * at PAYLOAD, for which its buffer has room.
  */
 void aside_begin (struct batch_socket *c, struct deferred *d, uint64_t until,
-                  batch_turn *turn, const void *payload, size_t n);
+                  batch_retry *retry, const void *payload, size_t n);
 
 #endif /* NULLBLK_BATCH_DEFER_INTERNAL_H */

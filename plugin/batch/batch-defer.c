@@ -21,10 +21,10 @@
  * A request that was set aside (batch_set_aside) has its payload behind the
  * room for its reply's headers.  It is in another heap, by the moment at which
  * it is given up, until it is hastened (batch_hasten), which any thread may
- * do.  Then it is ready, and the device tries it again (batch_turn) as soon as
+ * do.  Then it is ready, and the device tries it again (batch_retry) as soon as
  * its thread comes here, or has to wait for room in the socket:
  *
- *   partial ──whole──> aside ──hastened, or given up──> ready ──turn──> waiting
+ *   partial ──whole──> aside ──hastened, or given up──> ready ─retry──> waiting
  *                        ^  ^                                  │
  *                        │  └───────────── in vain ────────────┘
  *   any thread ──> hastened [d, d, ...] ── eventfd ─> ends the wait
@@ -92,7 +92,7 @@ batch_depth (void)
 static void
 make_idle (struct batch_socket *c, struct deferred *d)
 {
-  d->turn = NULL;
+  d->retry = NULL;
   if (__builtin_expect (atomic_load (&d->is_hastened), 0))
     aside_take_hastened (c);
   deferred_make_idle (c, d);
@@ -181,7 +181,7 @@ answer_due (struct batch_socket *c, uint64_t now, uint64_t until)
         ok = batch_flush (c, c->fd, 0);
         moved = 0;
       }
-      moved += aside_take_turn (c);
+      moved += aside_retry (c);
       aside_take_hastened (c); /* as this request has moved a write pointer */
       now = clock_now ();
       until = now > until ? now : until;
@@ -473,7 +473,7 @@ batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
 }
 
 void *
-batch_set_aside (uint64_t until, uint64_t spin, batch_turn *turn,
+batch_set_aside (uint64_t until, uint64_t spin, batch_retry *retry,
                  batch_due *due, const void *request, size_t size,
                  const void *payload, size_t n)
 {
@@ -485,7 +485,7 @@ batch_set_aside (uint64_t until, uint64_t spin, batch_turn *turn,
   d = begin_deferring (c, clock_now (), spin, due, request, size, HEADERS + n);
   if (d == NULL)
     return NULL;
-  aside_begin (c, d, until, turn, payload, n);
+  aside_begin (c, d, until, retry, payload, n);
   pthread_mutex_unlock (&c->out_lock);
   return d->request;
 }
@@ -516,7 +516,7 @@ batch_defer_piece (struct batch_socket *c, const void *buf, size_t n, bool more)
   struct deferred *d = c->partial_reply;
 
   /* A payload is behind it. */
-  if (d->turn != NULL && d->len + n > HEADERS)
+  if (d->retry != NULL && d->len + n > HEADERS)
     return false;
   /* Make room for half as much again, so that a reply of many pieces is not
    * copied for each of them.

@@ -37,7 +37,7 @@ typedef int batch_due (void *request, uint64_t *moment, bool over);
  * *MOMENT.  It is called as a batch_due is, but may take long: only its own
  * connection waits for it.  It may hasten requests, and nothing else.
  */
-typedef bool batch_turn (void *request, const void *payload, uint64_t *moment);
+typedef bool batch_retry (void *request, const void *payload, uint64_t *moment);
 
 /* Each is the function of batch-socket-internal.h with batch_ before its name
  * (set_serial is batch_set_serial).
@@ -52,7 +52,7 @@ struct batch_functions {
   const void *(*payload) (const void *buf, size_t n);
   bool (*defer) (uint64_t deadline, uint64_t spin, batch_due *due,
                  const void *request, size_t size, size_t data);
-  void *(*set_aside) (uint64_t until, uint64_t spin, batch_turn *turn,
+  void *(*set_aside) (uint64_t until, uint64_t spin, batch_retry *retry,
                       batch_due *due, const void *request, size_t size,
                       const void *payload, size_t n);
   void (*hasten) (void *request);

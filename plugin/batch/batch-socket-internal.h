@@ -114,20 +114,20 @@ uint64_t batch_arrival (void);
 bool batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
                   const void *request, size_t size, size_t data);
 
-/* This thread's request cannot be done yet: have TURN try it, with a copy of
+/* This thread's request cannot be done yet: have RETRY try it, with a copy of
  * the SIZE bytes at REQUEST, 384 at most, and one of the N bytes at PAYLOAD,
  * when it is hastened, or after the moment UNTIL, when all requests that its
  * client had sent by then have been served.  The bytes that the thread sends
  * next are the reply, as for batch_defer, which must have no data.  Returns the
  * copy of the request; or NULL where the caller has to wait by itself.
  */
-void *batch_set_aside (uint64_t until, uint64_t spin, batch_turn *turn,
+void *batch_set_aside (uint64_t until, uint64_t spin, batch_retry *retry,
                        batch_due *due, const void *request, size_t size,
                        const void *payload, size_t n);
 
 /* Have the request tried again of which REQUEST is the copy.  Any thread may
  * call this, with locks of a device held: it takes none.  It must not be called
- * any more once TURN has returned true or DUE has been called; the device sees
+ * any more once RETRY has returned true or DUE has been called; the device sees
  * to that.
  */
 void batch_hasten (void *request);

@@ -105,7 +105,7 @@ append_ready (struct batch_socket *c, struct deferred *d)
 void
 deferred_put_in (struct batch_socket *c, struct deferred *d)
 {
-  if (d->turn == NULL)
+  if (d->retry == NULL)
     heap_put_in (&c->waiting, d);
   else if (d->is_ready)
     append_ready (c, d);

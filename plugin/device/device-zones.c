@@ -155,7 +155,7 @@ device_forget_early (struct request *r)
   r->is_listed_early = false;
 }
 
-/* Begin a write that waits for its turn on its thread. */
+/* Begin a write that waits on its thread. */
 static int
 begin_on_thread (struct request *r, struct zone_write *zone)
 {

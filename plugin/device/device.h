@@ -229,13 +229,13 @@ struct front_end {
 
   /* Set a write aside that this thread serves, and answer it later.  The front
    * end copies the SIZE bytes at REQUEST, at most 384, and the N bytes at
-   * PAYLOAD.  A thread that serves the connection calls TURN with both copies
+   * PAYLOAD.  A thread that serves the connection calls RETRY with both copies
    * once HASTEN was called for that copy of the request, or after the moment
-   * UNTIL.  TURN returns true when the write is over: then DUE is called as for
-   * DEFER, at *moment, or at once if that has passed.  TURN returns false when
-   * the write still has to wait: then it is called again, once HASTEN was
+   * UNTIL.  RETRY returns true when the write is over: then DUE is called as
+   * for DEFER, at *moment, or at once if that has passed.  RETRY returns false
+   * when the write still has to wait: then it is called again, once HASTEN was
    * called or after *moment.  Where the client or the server goes away before,
-   * DUE is called, and TURN is not.
+   * DUE is called, and RETRY is not.
    *
    * Returns the copy of the request, or NULL where the thread has to wait by
    * itself.  With a copy, the caller reports success; the front end keeps that
@@ -243,11 +243,11 @@ struct front_end {
    * has to wait by itself.
    *
    * HASTEN may be called on any thread, with locks of a device held, from
-   * set_aside on until DUE is called or TURN returns true.
+   * set_aside on until DUE is called or RETRY returns true.
    */
   void *(*set_aside) (uint64_t until, uint64_t spin,
-                      bool (*turn) (void *request, const void *payload,
-                                    uint64_t *moment),
+                      bool (*retry) (void *request, const void *payload,
+                                     uint64_t *moment),
                       int (*due) (void *request, uint64_t *moment, bool over),
                       const void *request, size_t size, const void *payload,
                       size_t n);

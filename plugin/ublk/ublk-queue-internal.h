@@ -17,12 +17,12 @@
  *                        heap [first, ..., last] ──its moment─────┤
  *                          ^        │ set aside: hastened, or     │
  *                          │        v its time is up              │
- *                          └──── ready ──────────turn─────────────┘
+ *                          └──── ready ─────────retry─────────────┘
  *
  *     any thread ──> hastened [tag, tag, ...] ── eventfd ─> ends the sleep
  *
  * A request that hangs, by a fault rule, is in the heap, too, and its moment
- * never comes: its turn comes when it is hastened.  A request keeps the thread
+ * never comes: it is served when it is hastened.  A request keeps the thread
  * only where there is no memory to set an early write aside.
  *
  * All is the thread's own, except where something else is said.  ublk-queue.c
@@ -59,12 +59,13 @@ struct tag {
   /* Of one that waits. */
   int (*due) (void *request, uint64_t *moment,
               bool over); /* NULL: it does not */
-  bool (*turn) (void *request, const void *payload,
-                uint64_t *moment); /* set aside, until its turn is over */
+  bool (*retry) (
+      void *request, const void *payload,
+      uint64_t *moment); /* set aside, until its last retry is over */
   uint64_t moment, spin;
   unsigned place; /* in the heap */
   void *payload;  /* of one that is set aside; freed by the queue */
-  bool is_held;   /* it hangs: device_resume_held is its turn */
+  bool is_held;   /* it hangs: device_resume_held does the rest of it */
   bool is_put_in; /* in the heap, or ready */
   bool is_ready;  /* to be tried */
   struct tag *next_ready;
@@ -166,8 +167,8 @@ bool tag_defer (struct tag *t, uint64_t deadline, uint64_t spin,
                 int (*due) (void *request, uint64_t *moment, bool over),
                 const void *request, size_t size);
 void *tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
-                     bool (*turn) (void *request, const void *payload,
-                                   uint64_t *moment),
+                     bool (*retry) (void *request, const void *payload,
+                                    uint64_t *moment),
                      int (*due) (void *request, uint64_t *moment, bool over),
                      const void *request, size_t size, const void *payload,
                      size_t n);

@@ -367,11 +367,11 @@ defer (uint64_t deadline, uint64_t spin,
 
 static void *
 set_aside (uint64_t until, uint64_t spin,
-           bool (*turn) (void *request, const void *payload, uint64_t *moment),
+           bool (*retry) (void *request, const void *payload, uint64_t *moment),
            int (*due) (void *request, uint64_t *moment, bool over),
            const void *request, size_t size, const void *payload, size_t n)
 {
-  return tag_set_aside (served, until, spin, turn, due, request, size, payload,
+  return tag_set_aside (served, until, spin, retry, due, request, size, payload,
                         n);
 }
 

@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Requests that wait: for their moment, or, where they were set aside, for
- * their turn; ublk-queue-internal.h has the diagram.
+ * their retry; ublk-queue-internal.h has the diagram.
  */
 
 #include <config.h>
@@ -115,7 +115,7 @@ tag_hasten (void *request)
     ublk_queue_wake (q);
 }
 
-/* Those that were hastened are ready, except those whose turn is over. */
+/* Those that were hastened are ready, except those whose last retry is over. */
 static void
 take_hastened (struct ublk_queue *q)
 {
@@ -132,7 +132,7 @@ take_hastened (struct ublk_queue *q)
   for (t = in_order; t != NULL; t = next) {
     next = t->next_hastened;
     atomic_store (&t->is_hastened, false);
-    if (t->turn != NULL || t->is_held)
+    if (t->retry != NULL || t->is_held)
       make_ready (t);
   }
 }
@@ -147,7 +147,7 @@ begin_to_wait (struct tag *t, uint64_t moment, uint64_t spin,
   t->moment = moment;
   t->spin = spin;
   t->due = due;
-  t->turn = NULL;
+  t->retry = NULL;
   t->is_put_in = t->is_ready = t->is_held = false;
   memcpy (t->request, request, size);
 }
@@ -163,8 +163,8 @@ tag_defer (struct tag *t, uint64_t deadline, uint64_t spin,
 
 void *
 tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
-               bool (*turn) (void *request, const void *payload,
-                             uint64_t *moment),
+               bool (*retry) (void *request, const void *payload,
+                              uint64_t *moment),
                int (*due) (void *request, uint64_t *moment, bool over),
                const void *request, size_t size, const void *payload, size_t n)
 {
@@ -176,7 +176,7 @@ tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
     memcpy (t->payload, payload, n);
   }
   begin_to_wait (t, until, spin, due, request, size);
-  t->turn = turn;
+  t->retry = retry;
   return t->request;
 }
 
@@ -231,7 +231,7 @@ end_wait (struct tag *t, uint64_t now, bool over)
     return;
   }
   t->due = NULL;
-  t->turn = NULL;
+  t->retry = NULL;
   if (__builtin_expect (atomic_load (&t->is_hastened), 0))
     take_hastened (t->queue);
   free (t->payload);
@@ -242,14 +242,14 @@ end_wait (struct tag *t, uint64_t now, bool over)
 }
 
 static void
-take_turn (struct tag *t)
+serve_ready (struct tag *t)
 {
   if (t->is_held) {
     tag_go_on (t, false);
     return;
   }
-  if (t->turn (t->request, t->payload, &t->moment))
-    t->turn = NULL;
+  if (t->retry (t->request, t->payload, &t->moment))
+    t->retry = NULL;
   tag_put_in (t);
 }
 
@@ -262,7 +262,7 @@ ublk_queue_settle (struct ublk_queue *q, uint64_t now, uint64_t until)
   for (;;) {
     if (q->nr_in_heap > 0 && q->heap[0]->moment <= until) {
       t = q->heap[0];
-      if (t->turn != NULL) {
+      if (t->retry != NULL) {
         make_ready (t);
         continue;
       }
@@ -271,7 +271,7 @@ ublk_queue_settle (struct ublk_queue *q, uint64_t now, uint64_t until)
       end_wait (t, now, false);
     }
     else if (q->ready != NULL) {
-      take_turn (take_ready (q));
+      serve_ready (take_ready (q));
       take_hastened (q); /* as this request has moved a write pointer */
       now = clock_now ();
       until = now > until ? now : until;
@@ -309,7 +309,7 @@ ublk_queue_first_moment (struct ublk_queue *q, uint64_t *spin)
     return 0;
   if (q->nr_in_heap == 0)
     return UINT64_MAX;
-  if (q->heap[0]->turn == NULL)
+  if (q->heap[0]->retry == NULL)
     *spin = q->heap[0]->spin;
   if (*spin == SPIN_AUTO && q->nr_in_heap > CROWD)
     *spin = 0;

@@ -345,7 +345,7 @@ due_aside (void *request, uint64_t *moment, bool over)
 }
 
 static bool
-turn (void *request, const void *payload, uint64_t *moment)
+retry (void *request, const void *payload, uint64_t *moment)
 {
   struct copy *copy = request;
 
@@ -540,7 +540,7 @@ serve_one (void)
     copy.sum = sum (payload, number % 512 < count ? number % 512 : 0);
     copy.tries = header[16] % 3;
     if (number % 512 < count) {
-      request = batch_set_aside (fuzz_now + header[17] * 1000, 0, turn,
+      request = batch_set_aside (fuzz_now + header[17] * 1000, 0, retry,
                                  due_aside, &copy, sizeof copy, payload, count);
       if (request != NULL) {
         later = true;

@@ -124,7 +124,7 @@ static struct pending {
   bool hastened;
   uint64_t moment;
   int (*due) (void *request, uint64_t *moment, bool over);
-  bool (*turn) (void *request, const void *payload, uint64_t *moment);
+  bool (*retry) (void *request, const void *payload, uint64_t *moment);
   uint64_t first, n; /* sectors that it may change */
   _Alignas(max_align_t) uint8_t request[576];
   uint8_t payload[LONGEST * SECTOR];
@@ -175,7 +175,7 @@ defer (uint64_t deadline, uint64_t spin,
 
 static void *
 set_aside (uint64_t until, uint64_t spin,
-           bool (*turn) (void *request, const void *payload, uint64_t *moment),
+           bool (*retry) (void *request, const void *payload, uint64_t *moment),
            int (*due) (void *request, uint64_t *moment, bool over),
            const void *request, size_t size, const void *payload, size_t n)
 {
@@ -188,7 +188,7 @@ set_aside (uint64_t until, uint64_t spin,
   p->state = ASIDE;
   p->moment = until;
   p->due = due;
-  p->turn = turn;
+  p->retry = retry;
   memcpy (p->request, request, size);
   if (n > 0)
     memcpy (p->payload, payload, n);
@@ -354,7 +354,7 @@ go_on (struct pending *p, bool over)
       p->due (p->request, &moment, true);
       p->state = FREE;
     }
-    else if (p->turn (p->request, p->payload, &moment))
+    else if (p->retry (p->request, p->payload, &moment))
       p->state = DEFERRED;
     p->moment = moment;
     p->hastened = false;

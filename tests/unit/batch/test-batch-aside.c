@@ -15,47 +15,47 @@
 
 #include "deferring.h"
 
-/* The device's request.  Its turns are these, in order. */
+/* The device's request.  Its retries are these, in order. */
 enum { DONE, AGAIN, LATER };
 
 struct aside {
   uint32_t cookie;
-  unsigned turns; /* two bits for each, the first in the lowest */
+  unsigned retries; /* two bits for each, the first in the lowest */
   int verdict;
   uint32_t n; /* bytes of payload */
 };
 
-/* What the device has: where the copy of each request is, and how often its
- * turn has come.
+/* What the device has: where the copy of each request is, and how often
+ * it was retried.
  */
 static struct {
   struct aside *copy;
-  unsigned turns;
+  unsigned retries;
 } asides[64];
 
 static uint8_t payload[1 << 20];
-static atomic_uint turns_of_1; /* for another thread */
-static bool has_reply_at_3;    /* the peer, when the turn of request 3 came */
+static atomic_uint retries_of_1; /* for another thread */
+static bool has_reply_at_3;      /* the peer, when request 3 was retried */
 static atomic_bool is_sent;
 
-/* Where a turn is to hasten somebody else. */
+/* Where a retry is to hasten somebody else. */
 static uint32_t hastens_next;
 
 static bool
-turn (void *arg, const void *bytes, uint64_t *moment)
+retry (void *arg, const void *bytes, uint64_t *moment)
 {
   struct aside *a = arg;
-  const unsigned what = a->turns & 3;
+  const unsigned what = a->retries & 3;
   uint32_t next = hastens_next;
 
   assert_ptr_equal (a, asides[a->cookie].copy);
   assert_memory_equal (bytes, payload + a->cookie, a->n);
-  asides[a->cookie].turns++;
+  asides[a->cookie].retries++;
   if (a->cookie == 1)
-    atomic_fetch_add (&turns_of_1, 1);
+    atomic_fetch_add (&retries_of_1, 1);
   if (a->cookie == 3)
     has_reply_at_3 = has_input (peer);
-  a->turns >>= 2;
+  a->retries >>= 2;
   hastens_next = 0;
   if (next != 0)
     batch_hasten (asides[next].copy);
@@ -77,15 +77,15 @@ end (void *arg, uint64_t *moment, bool over)
 }
 
 static void *
-set_aside (uint32_t cookie, uint64_t until, unsigned turns, int verdict,
+set_aside (uint32_t cookie, uint64_t until, unsigned retries, int verdict,
            uint32_t n)
 {
   const struct aside a = {
-      .cookie = cookie, .turns = turns, .verdict = verdict, .n = n};
+      .cookie = cookie, .retries = retries, .verdict = verdict, .n = n};
 
-  asides[cookie].turns = 0;
+  asides[cookie].retries = 0;
   asides[cookie].copy =
-      batch_set_aside (until, 0, turn, end, &a, sizeof a, payload + cookie, n);
+      batch_set_aside (until, 0, retry, end, &a, sizeof a, payload + cookie, n);
   return asides[cookie].copy;
 }
 
@@ -145,10 +145,10 @@ test_by_its_own_connection (void **state)
   ask (2, 3);
   assert_int_equal (next_request (), 2);
   batch_hasten (asides[1].copy);
-  assert_int_equal (asides[1].turns, 0);
+  assert_int_equal (asides[1].retries, 0);
   answer_write (2);
   assert_int_equal (next_request (), 3);
-  assert_int_equal (asides[1].turns, 1);
+  assert_int_equal (asides[1].retries, 1);
   assert_int_equal (dues_of (1), 1);
   answer_write (3);
   calls.turn[AT_READ] = ends;
@@ -167,9 +167,9 @@ test_chain (void **state)
   hastens_next = 3;
   answer_write (4);
   assert_int_equal (next_request (), 5);
-  assert_int_equal (asides[1].turns, 0);
-  assert_int_equal (asides[2].turns, 1);
-  assert_int_equal (asides[3].turns, 1);
+  assert_int_equal (asides[1].retries, 0);
+  assert_int_equal (asides[2].retries, 1);
+  assert_int_equal (asides[3].retries, 1);
   assert_int_equal (seen.events[seen.nr - 3].cookie, 2);
   assert_int_equal (seen.events[seen.nr - 2].cookie, 3);
 }
@@ -191,7 +191,7 @@ test_chain_of_long_ones (void **state)
     batch_hasten (asides[i].copy);
   has_reply_at_3 = false;
   assert_int_equal (next_request (), 4);
-  assert_int_equal (asides[3].turns, 1);
+  assert_int_equal (asides[3].retries, 1);
   assert_true (has_reply_at_3);
 }
 
@@ -218,7 +218,7 @@ test_by_another_while_it_waits (void **state)
     calls.turn[AT_NAP] = calls.turn[AT_SLEEP] = others_turn;
     calls.turn[AT_READ] = ends;
     assert_int_equal (next_request (), 0);
-    assert_int_equal (asides[1].turns, 1);
+    assert_int_equal (asides[1].retries, 1);
     assert_int_equal (dues_of (1), 1);
     assert_int_equal (seen.overs, 0);
     expect_write (1);
@@ -246,8 +246,8 @@ test_while_its_thread_waits (void **state)
     ;
   hasten_elsewhere (1);
   batch_before_wait ();
-  assert_int_equal (asides[1].turns, 1);
-  assert_int_equal (asides[2].turns, 0);
+  assert_int_equal (asides[1].retries, 1);
+  assert_int_equal (asides[2].retries, 0);
   expect_write (1);
 }
 
@@ -261,8 +261,8 @@ test_by_another_when_none_is_read (void **state)
   ask (3, 3);
   calls.turn[AT_NAP] = others_turn;
   assert_int_equal (next_request (), 3);
-  assert_int_equal (asides[1].turns, 1);
-  assert_int_equal (asides[2].turns, 0);
+  assert_int_equal (asides[1].retries, 1);
+  assert_int_equal (asides[2].retries, 0);
   expect_write (1);
 }
 
@@ -277,13 +277,13 @@ test_before_the_reply (void **state)
   batch_hasten (asides[1].copy);
   answer_write (1);
   assert_int_equal (next_request (), 2);
-  assert_int_equal (asides[1].turns, 1);
+  assert_int_equal (asides[1].retries, 1);
   assert_non_null (set_aside (2, clock_now () + HOUR, DONE, 0, 100));
   hasten_elsewhere (2);
   hasten_elsewhere (2);
   answer_write (2);
   assert_int_equal (next_request (), 3);
-  assert_int_equal (asides[2].turns, 1);
+  assert_int_equal (asides[2].retries, 1);
 }
 
 /* The first request is a write that is set aside, as set_aside has it. */
@@ -297,11 +297,11 @@ set_first_aside (uint64_t until, int r, uint64_t nsec)
 }
 
 static void
-ends_after_one_turn (void)
+ends_after_one_retry (void)
 {
   calls.turn[AT_READ] = ends;
   assert_int_equal (next_request (), 0);
-  assert_int_equal (asides[1].turns, 1);
+  assert_int_equal (asides[1].retries, 1);
   assert_int_equal (dues_of (1), 1);
   assert_int_equal (seen.overs, 0);
 }
@@ -312,7 +312,7 @@ test_its_time (void **state)
 {
   (void) state;
   set_first_aside (clock_now () + NSEC_PER_MSEC, -EIO, 0);
-  ends_after_one_turn ();
+  ends_after_one_retry ();
 }
 
 /* Its time is up, but what it waits for has come: that is read first. */
@@ -331,15 +331,15 @@ test_what_has_come (void **state)
   assert_int_equal (next_request (), 2);
   answer_write (2);
   assert_int_equal (next_request (), 3);
-  assert_int_equal (asides[1].turns, 0);
+  assert_int_equal (asides[1].retries, 0);
   answer_write (3);
   /* Now that the last is read, more may come. */
   assert_int_equal (next_request (), 4);
-  assert_int_equal (asides[1].turns, 0);
+  assert_int_equal (asides[1].retries, 0);
   answer_write (4);
   ask (5, 9);
   assert_int_equal (next_request (), 5);
-  assert_int_equal (asides[1].turns, 1);
+  assert_int_equal (asides[1].retries, 1);
   assert_int_equal (dues_of (1), 1);
 }
 
@@ -359,15 +359,15 @@ test_what_has_come_in_part (void **state)
   write_all (peer, s.bytes, HEADER + 100);
   assert_int_equal (next_request (), 2);
   assert_int_equal (batch_read (server, buf, 300), 100);
-  assert_int_equal (asides[1].turns, 0);
+  assert_int_equal (asides[1].retries, 0);
   write_all (peer, s.bytes + HEADER + 100, 200);
   assert_int_equal (batch_read (server, buf, 200), 200);
   free (s.bytes);
-  assert_int_equal (asides[1].turns, 0);
+  assert_int_equal (asides[1].retries, 0);
   answer_write (2);
   calls.turn[AT_READ] = ends;
   assert_int_equal (next_request (), 0);
-  assert_int_equal (asides[1].turns, 1);
+  assert_int_equal (asides[1].retries, 1);
 }
 
 /* The kernel may count bytes that no read gets: nothing more has come then. */
@@ -382,7 +382,7 @@ test_what_cannot_come (void **state)
   send (peer, "", 1, MSG_OOB);
   while (clock_now () <= until)
     ;
-  ends_after_one_turn ();
+  ends_after_one_retry ();
 }
 
 /* Where as many wait as may, the first of them makes room, and only that. */
@@ -403,8 +403,8 @@ test_what_cannot_be_read (void **state)
   while (clock_now () <= until + 1)
     ;
   assert_int_equal (next_request (), 3);
-  assert_int_equal (asides[1].turns, 1);
-  assert_int_equal (asides[2].turns, 0);
+  assert_int_equal (asides[1].retries, 1);
+  assert_int_equal (asides[2].retries, 0);
 }
 
 /* The client takes no replies: what is hastened is done all the same, and what
@@ -417,7 +417,7 @@ hasten_then_read (void *arg)
 
   (void) arg;
   batch_hasten (asides[1].copy);
-  while (atomic_load (&turns_of_1) == 0)
+  while (atomic_load (&retries_of_1) == 0)
     sched_yield ();
   while (!atomic_load (&is_sent))
     if (recv (peer, replies, sizeof replies, MSG_DONTWAIT) <= 0)
@@ -433,7 +433,7 @@ test_blocked_in_a_send (void **state)
   pthread_t thread;
 
   (void) state;
-  atomic_store (&turns_of_1, 0);
+  atomic_store (&retries_of_1, 0);
   atomic_store (&is_sent, false);
   ask (1, 2);
   assert_int_equal (next_request (), 1);
@@ -446,7 +446,7 @@ test_blocked_in_a_send (void **state)
   add_reply (&s, 2, 1, 1 << 18);
   assert_true (send_pieces (&s, s.len));
   free (s.bytes);
-  assert_int_equal (asides[1].turns, 1);
+  assert_int_equal (asides[1].retries, 1);
   assert_int_equal (seen.dues, 0);
   atomic_store (&is_sent, true);
   pthread_join (thread, NULL);
@@ -456,7 +456,7 @@ test_blocked_in_a_send (void **state)
 }
 
 /* One that is tried in vain waits again; one whose time is not over after its
- * turn is answered in its time.
+ * last retry is answered in its time.
  */
 static void
 test_again (void **state)
@@ -471,16 +471,16 @@ test_again (void **state)
   answer_write (1);
   for (i = 1; i <= 3; i++) {
     assert_int_equal (next_request (), 1 + i);
-    assert_int_equal (asides[1].turns, i - 1);
+    assert_int_equal (asides[1].retries, i - 1);
     batch_hasten (asides[1].copy);
     batch_hasten (asides[1].copy);
     answer_write (1 + i);
   }
   assert_int_equal (next_request (), 5);
-  assert_int_equal (asides[1].turns, 3);
+  assert_int_equal (asides[1].retries, 3);
   assert_int_equal (seen.dues, 0);
   batch_pass_through (server);
-  assert_int_equal (asides[1].turns, 3);
+  assert_int_equal (asides[1].retries, 3);
   assert_int_equal (seen.overs, 1);
 }
 
@@ -520,7 +520,7 @@ test_errors (void **state)
   }
 }
 
-/* The server stops, or the client goes: the turn never comes. */
+/* The server stops, or the client goes: it is never retried. */
 static void
 test_over (void **state)
 {
@@ -531,8 +531,8 @@ test_over (void **state)
   calls.turn[AT_NAP] = NULL;
   assert_int_equal (next_request (), 0);
   /* One was hastened in time. */
-  assert_int_equal (asides[2].turns, 1);
-  assert_int_equal (asides[1].turns + asides[3].turns, 0);
+  assert_int_equal (asides[2].retries, 1);
+  assert_int_equal (asides[1].retries + asides[3].retries, 0);
   assert_int_equal (seen.overs, 2);
   assert_int_equal (seen.dues, 3);
 
@@ -540,7 +540,7 @@ test_over (void **state)
   aside_for_long (1, 2);
   hasten_elsewhere (1);
   batch_defer_cancel ();
-  assert_int_equal (asides[1].turns + asides[2].turns, 0);
+  assert_int_equal (asides[1].retries + asides[2].retries, 0);
   assert_int_equal (seen.overs, 2);
 
   /* Before the reply. */
@@ -550,7 +550,7 @@ test_over (void **state)
   assert_non_null (set_aside (1, clock_now () + HOUR, DONE, 0, 100));
   batch_hasten (asides[1].copy);
   batch_end (server);
-  assert_int_equal (asides[1].turns, 0);
+  assert_int_equal (asides[1].retries, 0);
   assert_int_equal (seen.overs, 1);
 }
 
@@ -565,18 +565,18 @@ test_no_room (void **state)
   connect_again (1);
   ask (1, 2);
   assert_int_equal (next_request (), 1);
-  assert_null (batch_set_aside (clock_now () + HOUR, 0, turn, end, &a, sizeof a,
-                                payload, too_large));
+  assert_null (batch_set_aside (clock_now () + HOUR, 0, retry, end, &a,
+                                sizeof a, payload, too_large));
   assert_non_null (set_aside (1, clock_now () + HOUR, DONE, 0, 100));
   assert_null (set_aside (2, clock_now () + HOUR, DONE, 0, 100));
 }
 
-/* The room of a payload is free when its turn is over. */
+/* The room of a payload is free when its last retry is over. */
 static void
 test_room_comes_back (void **state)
 {
   static uint8_t large[20 << 20];
-  struct aside a = {.cookie = 1, .turns = LATER};
+  struct aside a = {.cookie = 1, .retries = LATER};
 
   (void) state;
   ask (3, 3);
@@ -585,14 +585,14 @@ test_room_comes_back (void **state)
   answer (3);
   ask (1, 2);
   assert_int_equal (next_request (), 1);
-  asides[1].copy = batch_set_aside (clock_now () + HOUR, 0, turn, end, &a,
+  asides[1].copy = batch_set_aside (clock_now () + HOUR, 0, retry, end, &a,
                                     sizeof a, large, sizeof large);
   assert_non_null (asides[1].copy);
   batch_hasten (asides[1].copy);
   answer_write (1);
   assert_int_equal (next_request (), 2);
   a.cookie = 2;
-  asides[2].copy = batch_set_aside (clock_now () + HOUR, 0, turn, end, &a,
+  asides[2].copy = batch_set_aside (clock_now () + HOUR, 0, retry, end, &a,
                                     sizeof a, large, sizeof large);
   assert_non_null (asides[2].copy);
   answer_write (2);

@@ -234,7 +234,7 @@ test_read_only (void **state)
 
 /* A write that is early, on another connection that sets it aside. */
 static struct {
-  bool (*turn) (void *request, const void *payload, uint64_t *moment);
+  bool (*retry) (void *request, const void *payload, uint64_t *moment);
   int (*due) (void *request, uint64_t *moment, bool over);
   unsigned hastened;
   _Alignas(max_align_t) char copy[384];
@@ -242,7 +242,7 @@ static struct {
 
 static void *
 set_aside (uint64_t until, uint64_t spin,
-           bool (*turn) (void *request, const void *payload, uint64_t *moment),
+           bool (*retry) (void *request, const void *payload, uint64_t *moment),
            int (*due) (void *request, uint64_t *moment, bool over),
            const void *request, size_t size, const void *payload, size_t n)
 {
@@ -251,7 +251,7 @@ set_aside (uint64_t until, uint64_t spin,
   (void) payload;
   (void) n;
   assert_true (size <= sizeof early.copy);
-  early.turn = turn;
+  early.retry = retry;
   early.due = due;
   early.hastened = 0;
   return memcpy (early.copy, request, size);
@@ -269,7 +269,7 @@ end_early (void)
 {
   uint64_t moment;
 
-  assert_true (early.turn (early.copy, data, &moment));
+  assert_true (early.retry (early.copy, data, &moment));
   moment = clock_now ();
   return early.due (early.copy, &moment, false);
 }

@@ -25,7 +25,7 @@ struct aside {
   struct aside *next;   /* of those that are hastened; guarded by its lock */
   struct client *client;
   uint64_t until;
-  bool (*turn) (void *request, const void *payload, uint64_t *moment);
+  bool (*retry) (void *request, const void *payload, uint64_t *moment);
   int (*due) (void *request, uint64_t *moment, bool over);
   void *payload;
   bool is_hastened, is_over;
@@ -47,7 +47,7 @@ static bool has_room;
 
 static void *
 set_aside (uint64_t until, uint64_t spin,
-           bool (*turn) (void *request, const void *payload, uint64_t *moment),
+           bool (*retry) (void *request, const void *payload, uint64_t *moment),
            int (*due) (void *request, uint64_t *moment, bool over),
            const void *request, size_t size, const void *payload, size_t n)
 {
@@ -61,7 +61,7 @@ set_aside (uint64_t until, uint64_t spin,
   assert_true (size <= sizeof a->copy);
   a->client = serving;
   a->until = until;
-  a->turn = turn;
+  a->retry = retry;
   a->due = due;
   memcpy (a->copy, request, size);
   if (n > 0) {
@@ -168,11 +168,11 @@ end_aside (struct aside *a, bool over)
   a->client->failed += a->result != 0;
 }
 
-/* Its turn comes; returns false where it has to wait again, or for its time. */
+/* It is retried; returns false where it has to wait again, or for its time. */
 static bool
-take_turn (struct aside *a, uint64_t *moment)
+retry (struct aside *a, uint64_t *moment)
 {
-  if (!a->turn (a->copy, a->payload, moment))
+  if (!a->retry (a->copy, a->payload, moment))
     return false;
   free (a->payload);
   a->payload = NULL;
@@ -190,7 +190,7 @@ run (struct client *c)
   uint64_t moment;
 
   while ((a = next_hastened (c)) != NULL)
-    take_turn (a, &moment);
+    retry (a, &moment);
 }
 
 static int
@@ -251,7 +251,7 @@ write_early (uint64_t offset, char byte)
 }
 
 static void
-test_turn (void **state)
+test_retry (void **state)
 {
   const struct stats *stats;
   struct aside *a;
@@ -341,7 +341,7 @@ test_its_time (void **state)
   (void) state;
   BEGIN ("zone-reorder-wait", "3ms");
   a = write_early (BLOCK, 'b');
-  while (!take_turn (a, &moment))
+  while (!retry (a, &moment))
     assert_in_range (moment, a->until, a->until + 3600 * NSEC_PER_SEC);
   assert_true (clock_now () >= a->until);
   assert_int_equal (a->result, -EIO);
@@ -361,11 +361,11 @@ test_in_vain (void **state)
   (void) state;
   BEGIN ("zone-reorder-wait", "100s");
   a = write_early (2 * BLOCK, 'c');
-  assert_false (take_turn (a, &moment));
+  assert_false (retry (a, &moment));
   assert_in_range (moment, a->until, a->until + 100 * NSEC_PER_SEC);
   put_block (0, 'a');
   assert_false (is_hastened (a));
-  assert_false (take_turn (a, &moment));
+  assert_false (retry (a, &moment));
   put_block (BLOCK, 'b');
   assert_true (is_hastened (a));
   run (&clients[0]);
@@ -385,15 +385,15 @@ test_progress (void **state)
   (void) state;
   BEGIN ("zone-reorder-wait", "100s");
   a = write_early (3 * BLOCK, 'd');
-  assert_false (take_turn (a, &moment[0]));
+  assert_false (retry (a, &moment[0]));
   put_block (0, 'a');
-  assert_false (take_turn (a, &moment[1]));
+  assert_false (retry (a, &moment[1]));
   write_early (6 * BLOCK, 'g');
-  assert_false (take_turn (a, &moment[2]));
-  assert_false (take_turn (a, &moment[3]));
+  assert_false (retry (a, &moment[2]));
+  assert_false (retry (a, &moment[3]));
   write_early (ZONE + BLOCK, 'b');
   put_block (ZONE, 'a');
-  assert_false (take_turn (a, &moment[4]));
+  assert_false (retry (a, &moment[4]));
   assert_true (moment[0] < moment[1] && moment[1] < moment[2]);
   assert_int_equal (moment[3], moment[2]);
   assert_int_equal (moment[4], moment[2]);
@@ -432,7 +432,7 @@ test_commands (void **state)
   assert_false (is_hastened (a));
   assert_int_equal (command_zone (0, ZONE_COND_FULL), 0);
   assert_true (is_hastened (a));
-  assert_true (take_turn (next_hastened (&clients[0]), &moment));
+  assert_true (retry (next_hastened (&clients[0]), &moment));
   assert_int_equal (a->result, -EIO);
 
   a = write_early (ZONE + BLOCK, 'b');
@@ -465,7 +465,7 @@ test_power (void **state)
   device_power_on (d->device);
   put_block (0, 'a');
   assert_ptr_equal (next_hastened (&clients[0])->client, &clients[0]);
-  assert_true (take_turn (a, &moment));
+  assert_true (retry (a, &moment));
   assert_int_equal (a->result, -ESHUTDOWN);
   end_aside (b, true);
   assert_int_equal (b->result, -ESHUTDOWN);
@@ -494,8 +494,8 @@ test_cut_at_it (void **state)
   assert_int_equal (d->in_flight, 0);
 }
 
-/* The turn of a write is over, but its thread has not come to answer it, as
- * where the client takes no replies: a power cut does not wait for that.
+/* The last retry of a write is over, but its thread has not come to answer it,
+ * as where the client takes no replies: a power cut does not wait for that.
  */
 static void
 test_cut_before_its_reply (void **state)
@@ -508,7 +508,7 @@ test_cut_before_its_reply (void **state)
   a = write_early (BLOCK, 'b');
   put_block (0, 'a');
   assert_ptr_equal (next_hastened (&clients[0]), a);
-  assert_true (a->turn (a->copy, a->payload, &moment));
+  assert_true (a->retry (a->copy, a->payload, &moment));
   assert_int_equal (moment, 0);
   check_wp (0, 2 * BLOCK);
   assert_int_equal (d->in_flight, 1);
@@ -521,7 +521,7 @@ test_cut_before_its_reply (void **state)
   assert_int_equal (d->out, 0);
 }
 
-/* Its own time passes after its turn. */
+/* Its own time passes after its last retry. */
 static void
 test_latency (void **state)
 {
@@ -534,7 +534,7 @@ test_latency (void **state)
   nap_result = -ESHUTDOWN; /* in place of the wait */
   assert_int_equal (write_with (d, 0, BLOCK, 'a', false), -ESHUTDOWN);
   assert_ptr_equal (next_hastened (&clients[0]), a);
-  assert_false (take_turn (a, &moment));
+  assert_false (retry (a, &moment));
   assert_true (moment > clock_now () + 50 * NSEC_PER_SEC);
   check_wp (0, 2 * BLOCK);
   assert_int_equal (d->out, 1);
@@ -623,9 +623,9 @@ test_room_comes (void **state)
   assert_int_equal (d->out, 0);
 }
 
-/* Its turn comes first. */
+/* Its retry comes first. */
 static void
-test_turn_without_room (void **state)
+test_retry_without_room (void **state)
 {
   (void) state;
   BEGIN ("zone-reorder-wait", "100s");
@@ -708,7 +708,7 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_turn),
+      TEST (test_retry),
       TEST (test_zeroes),
       TEST (test_across),
       TEST (test_its_time),
@@ -724,7 +724,7 @@ main (void)
       TEST (test_random),
       TEST (test_progress),
       TEST (test_room_comes),
-      TEST (test_turn_without_room),
+      TEST (test_retry_without_room),
       TEST (test_cut_before_its_reply),
   };
 
