@@ -37,7 +37,7 @@ command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
     request->io.count = s->zones.zone_size;
   request->frees = cond == ZONE_COND_EMPTY;
   r = request_prepare (request, OP_ZONE);
-  if (r == DEVICE_HELD) {
+  if (r == DEVICE_PARKED) {
     request->cond = cond;
     return r;
   }
@@ -83,8 +83,8 @@ device_zone_commands (struct connection *c, uint64_t first,
       r = command_zone (&request, first + *done, descriptors[*done].cond);
     *done += r == 0;
   }
-  if (r == DEVICE_HELD)
-    return request_hold (&request, REST_COMMAND);
+  if (r == DEVICE_PARKED)
+    return request_park (&request, REST_COMMAND);
   r = request_end (&request, r);
   if (request.nr_bookings > 1)
     free (request.more_bookings);
@@ -112,8 +112,8 @@ device_reset_zones (struct connection *c)
     request.io.count = request.version->s.size;
     request.frees = true;
     r = request_prepare (&request, OP_ZONE);
-    if (r == DEVICE_HELD)
-      return request_hold (&request, REST_RESET_ALL);
+    if (r == DEVICE_PARKED)
+      return request_park (&request, REST_RESET_ALL);
   }
   return reset_all_and_end (&request, r);
 }

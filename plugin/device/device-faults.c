@@ -28,7 +28,7 @@ device_check_badblocks (struct request *r)
   return -EIO;
 }
 
-/* OVER of faults_hang and faults_hold. */
+/* OVER of faults_hang and faults_park. */
 static bool
 met_power_cut (const void *request)
 {
@@ -55,9 +55,9 @@ request_obey_verdict (struct request *r)
 
   if (v->delay > 0)
     r->deadline = (r->deadline != 0 ? r->deadline : r->io.arrival) + v->delay;
-  if (v->hangs && r->connection->front_end->hold != NULL &&
+  if (v->hangs && r->connection->front_end->park != NULL &&
       r->connection->control == NULL)
-    return DEVICE_HELD;
+    return DEVICE_PARKED;
   if (v->hangs) {
     request_go_out (r);
     result = faults_hang (&d->faults, v, &r->connection->front_end->wait,
@@ -69,28 +69,28 @@ request_obey_verdict (struct request *r)
 }
 
 static void
-woken (struct fault_hold *h)
+woken (struct fault_parked *h)
 {
   struct request *r =
-      (struct request *) ((char *) h - offsetof (struct request, hold));
+      (struct request *) ((char *) h - offsetof (struct request, parked));
 
   r->connection->front_end->hasten (r);
 }
 
-_Static_assert(sizeof (struct request) <= 576, "what front_end.hold takes");
+_Static_assert(sizeof (struct request) <= 576, "what front_end.park takes");
 
 int
-request_hold (struct request *r, enum rest rest)
+request_park (struct request *r, enum rest rest)
 {
   struct request *copy;
 
   r->rest = rest;
   request_go_out (r);
-  copy = r->connection->front_end->hold (r, sizeof *r);
-  copy->hold = (struct fault_hold){.verdict = &copy->verdict,
-                                   .over = met_power_cut,
-                                   .opaque = copy,
-                                   .woken = woken};
-  faults_hold (&r->connection->device->faults, &copy->hold);
-  return DEVICE_HELD;
+  copy = r->connection->front_end->park (r, sizeof *r);
+  copy->parked = (struct fault_parked){.verdict = &copy->verdict,
+                                       .over = met_power_cut,
+                                       .opaque = copy,
+                                       .woken = woken};
+  faults_park (&r->connection->device->faults, &copy->parked);
+  return DEVICE_PARKED;
 }

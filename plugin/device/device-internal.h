@@ -5,7 +5,7 @@
  * that stand below it:
  *
  *     device.c             makes the devices of a server, and finds them
- *     device-held.c        a request goes on that hung without a thread
+ *     device-parked.c      a request goes on that hung without a thread
  *     device-command.c     zone commands
  *     device-operation.c   reads, writes, trims and flushes
  *     device-write.c       the data of a write, now or when its zone is ready
@@ -112,7 +112,7 @@ struct request {
   struct fault_verdict verdict;
   enum rest rest;
   enum zone_cond cond; /* of a zone command */
-  struct fault_hold hold;
+  struct fault_parked parked;
 };
 
 /* Returns the offset in the device of the bytes that move. */
@@ -200,18 +200,18 @@ int request_come_back (struct request *r);
 void request_ask_faults (struct request *r);
 
 /* Delay the request, or let it hang, as the verdict says.  Returns 0, or the
- * error that the request is to end with; or DEVICE_HELD if it hangs, and the
- * caller is to have request_hold keep it.
+ * error that the request is to end with; or DEVICE_PARKED if it hangs, and the
+ * caller is to have request_park keep it.
  */
 int request_obey_verdict (struct request *r);
 
-/* Have the front end keep a request that hangs, until device_resume_held does
- * REST.  Returns DEVICE_HELD.
+/* Have the front end keep a request that hangs, until device_resume_parked does
+ * REST.  Returns DEVICE_PARKED.
  */
-int request_hold (struct request *r, enum rest rest);
+int request_park (struct request *r, enum rest rest);
 
-/* Do what is left of a request that was held, and end it.  RESULT is 0, or the
- * error that it is to end with; BUF is the data of a read, write or append;
+/* Do what is left of a request that was parked, and end it.  RESULT is 0, or
+ * the error that it is to end with; BUF is the data of a read, write or append;
  * *OFFSET, of an append, is where that goes.
  */
 int request_rest (struct request *r, int result, void *buf, uint64_t *offset);

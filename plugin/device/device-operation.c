@@ -110,15 +110,15 @@ read_to_buffer (struct request *r, int result, void *buf)
 }
 
 /* These do a request that was prepared with RESULT, and end it, unless it is
- * held, or set aside.  Those that are always inlined are called in two places,
- * and the compiler would call them.
+ * parked, or set aside.  Those that are always inlined are called in two
+ * places, and the compiler would call them.
  */
 static inline __attribute__ ((always_inline)) int
 read_and_end (struct request *r, int result, void *buf)
 {
   result = read_to_buffer (r, result, buf);
-  if (__builtin_expect (result == DEVICE_HELD, 0))
-    return request_hold (r, REST_READ);
+  if (__builtin_expect (result == DEVICE_PARKED, 0))
+    return request_park (r, REST_READ);
   return request_end (r, result);
 }
 
@@ -128,8 +128,8 @@ write_and_end (struct request *r, int result, const void *buf)
   if (r->transfer > 0)
     result = request_is_corrupted (r) ? write_corrupted (r, buf)
                                       : request_write_data (r, buf, false);
-  if (__builtin_expect (result == DEVICE_HELD, 0))
-    return request_hold (r, REST_WRITE);
+  if (__builtin_expect (result == DEVICE_PARKED, 0))
+    return request_park (r, REST_WRITE);
   return result != REQUEST_ASIDE ? request_end (r, result) : 0;
 }
 
@@ -140,8 +140,8 @@ append_and_end (struct request *r, int result, const void *buf,
   if (r->transfer > 0)
     result = append_data (r, buf);
   *offset = r->io.offset;
-  if (__builtin_expect (result == DEVICE_HELD, 0))
-    return request_hold (r, REST_APPEND);
+  if (__builtin_expect (result == DEVICE_PARKED, 0))
+    return request_park (r, REST_APPEND);
   return request_end (r, result);
 }
 
@@ -150,9 +150,9 @@ zero_and_end (struct request *r, int result, bool may_trim)
 {
   if (r->transfer > 0)
     result = request_write_data (r, NULL, may_trim);
-  if (__builtin_expect (result == DEVICE_HELD, 0)) {
+  if (__builtin_expect (result == DEVICE_PARKED, 0)) {
     r->may_trim = may_trim;
-    return request_hold (r, REST_ZERO);
+    return request_park (r, REST_ZERO);
   }
   return result != REQUEST_ASIDE ? request_end (r, result) : 0;
 }
@@ -162,8 +162,8 @@ trim_and_end (struct request *r, int result)
 {
   if (r->transfer > 0)
     result = do_trim (r);
-  if (__builtin_expect (result == DEVICE_HELD, 0))
-    return request_hold (r, REST_TRIM);
+  if (__builtin_expect (result == DEVICE_PARKED, 0))
+    return request_park (r, REST_TRIM);
   return request_end (r, result);
 }
 
@@ -172,8 +172,8 @@ flush_and_end (struct request *r, int result)
 {
   if (result == 0 && !request_is_lost (r))
     result = flush_data (r->connection->device);
-  if (__builtin_expect (result == DEVICE_HELD, 0))
-    return request_hold (r, REST_FLUSH);
+  if (__builtin_expect (result == DEVICE_PARKED, 0))
+    return request_park (r, REST_FLUSH);
   return request_end (r, result);
 }
 
@@ -253,8 +253,8 @@ device_read_to (struct connection *c, struct store_mover *to, void *buf,
   int r;
 
   r = begin_read (&request, c, count, offset);
-  if (r == DEVICE_HELD)
-    return request_hold (&request, REST_READ);
+  if (r == DEVICE_PARKED)
+    return request_park (&request, REST_READ);
   if (r == 0 && moves_in_place (&request))
     r = store_read_to (d->store, d->number, to, buf, count, offset);
   else if (r == 0) {

@@ -255,12 +255,12 @@ struct front_end {
 
   /* Keep a request that this thread serves, and that hangs, until HASTEN is
    * called for it, or the client or the server goes away; then a thread that
-   * serves the connection calls device_resume_held.  Returns a copy of the SIZE
-   * bytes at REQUEST, at most 576, which stays where it is until then.  HASTEN
-   * is as for set_aside.  Where there is this function, a zone command comes by
-   * itself (device_zone_commands).  NULL: the thread has to wait.
+   * serves the connection calls device_resume_parked.  Returns a copy of the
+   * SIZE bytes at REQUEST, at most 576, which stays where it is until then.
+   * HASTEN is as for set_aside.  Where there is this function, a zone command
+   * comes by itself (device_zone_commands).  NULL: the thread has to wait.
    */
-  void *(*hold) (const void *request, size_t size);
+  void *(*park) (const void *request, size_t size);
 
   /* Called when a request to D that was set aside has failed with R, so that
    * the front end can log that.  Locks of the batch library may be held.  NULL:
@@ -470,18 +470,18 @@ void device_stats (struct device *d, struct device_stats *sum);
 void device_reset_stats (struct device *d);
 
 /* What the functions below return for a request that hangs, and that
- * front_end.hold has taken: nothing has been done for it yet, and
- * device_resume_held does it later.
+ * front_end.park has taken: nothing has been done for it yet, and
+ * device_resume_parked does it later.
  */
-#define DEVICE_HELD 4
+#define DEVICE_PARKED 4
 
 int device_read (struct connection *c, void *buf, uint32_t count,
                  uint64_t offset);
 
 /* Do as device_read, to where TO moves the data; BUF is room for COUNT bytes,
  * for data that is not moved right from the store.  Where TO fails, so does the
- * read.  If the read is held, device_resume_held puts its data into a buffer,
- * as for device_read, and does not use TO.
+ * read.  If the read is parked, device_resume_parked puts its data into a
+ * buffer, as for device_read, and does not use TO.
  */
 int device_read_to (struct connection *c, struct store_mover *to, void *buf,
                     uint32_t count, uint64_t offset);
@@ -563,12 +563,12 @@ int device_zone_commands (struct connection *c, uint64_t first,
 /* Reset all zones; see zones_reset_all.  It is one command. */
 int device_reset_zones (struct connection *c);
 
-/* Go on with HELD, which front_end.hold has returned, and which was hastened
+/* Go on with PARKED, which front_end.park has returned, and which was hastened
  * or, as OVER says, is to be given up.  BUF is for the data of a read, or has
  * that of a write or an append.  Returns what the request's own function does,
  * and may defer the reply, or set the write aside, as that does; *offset is as
  * for device_append.
  */
-int device_resume_held (void *held, void *buf, bool over, uint64_t *offset);
+int device_resume_parked (void *parked, void *buf, bool over, uint64_t *offset);
 
 #endif /* NULLBLK_DEVICE_H */

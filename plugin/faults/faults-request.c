@@ -140,7 +140,7 @@ faults_hang (struct faults *f, const struct fault_verdict *v,
 }
 
 static void
-unlist (struct faults *f, struct fault_hold *h)
+unlist (struct faults *f, struct fault_parked *h)
 {
   if (h->link == NULL)
     return;
@@ -148,13 +148,13 @@ unlist (struct faults *f, struct fault_hold *h)
   if (h->next != NULL)
     h->next->link = h->link;
   else
-    f->last_held = h->link;
+    f->last_parked = h->link;
   h->link = NULL;
 }
 
 /* It is in the list.  hang_lock is held. */
 static void
-wake_if_over (struct faults *f, struct fault_hold *h)
+wake_if_over (struct faults *f, struct fault_parked *h)
 {
   if (!is_released (h->verdict) && !h->over (h->opaque))
     return;
@@ -163,19 +163,19 @@ wake_if_over (struct faults *f, struct fault_hold *h)
 }
 
 void
-faults_hold (struct faults *f, struct fault_hold *h)
+faults_park (struct faults *f, struct fault_parked *h)
 {
   pthread_mutex_lock (&f->hang_lock);
   h->next = NULL;
-  h->link = f->last_held;
-  *f->last_held = h;
-  f->last_held = &h->next;
+  h->link = f->last_parked;
+  *f->last_parked = h;
+  f->last_parked = &h->next;
   wake_if_over (f, h);
   pthread_mutex_unlock (&f->hang_lock);
 }
 
 void
-faults_forget (struct faults *f, struct fault_hold *h)
+faults_forget (struct faults *f, struct fault_parked *h)
 {
   pthread_mutex_lock (&f->hang_lock);
   unlist (f, h);
@@ -185,11 +185,11 @@ faults_forget (struct faults *f, struct fault_hold *h)
 void
 faults_wake (struct faults *f)
 {
-  struct fault_hold *h, *next;
+  struct fault_parked *h, *next;
 
   pthread_mutex_lock (&f->hang_lock);
   pthread_cond_broadcast (&f->release);
-  for (h = f->held; h != NULL; h = next) {
+  for (h = f->parked; h != NULL; h = next) {
     next = h->next;
     wake_if_over (f, h);
   }

@@ -193,7 +193,7 @@ faults_init (struct faults *f, uint64_t seed, uint32_t device)
   if (pthread_mutex_init (&f->lock, NULL) != 0)
     return -ENOMEM;
   pthread_mutex_init (&f->hang_lock, NULL);
-  f->last_held = &f->held;
+  f->last_parked = &f->parked;
   pthread_condattr_init (&attr);
   pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
   pthread_cond_init (&f->release, &attr);

@@ -77,7 +77,7 @@ struct faults {
    */
   pthread_mutex_t hang_lock;
   pthread_cond_t release;
-  struct fault_hold *held, **last_held;
+  struct fault_parked *parked, **last_parked;
 };
 
 /* A request, or one of several zone commands of a request. */
@@ -229,22 +229,22 @@ int faults_hang (struct faults *f, const struct fault_verdict *v,
                  const void *opaque);
 
 /* A request that hangs without a thread. */
-struct fault_hold {
+struct fault_parked {
   const struct fault_verdict *verdict;
   bool (*over) (const void *opaque);
   const void *opaque;
-  void (*woken) (struct fault_hold *h);
+  void (*woken) (struct fault_parked *h);
 
-  struct fault_hold *next, **link; /* link is NULL where it is not in the list;
-                                    * guarded by hang_lock */
+  /* Guarded by hang_lock.  link is NULL where it is not in the list. */
+  struct fault_parked *next, **link;
 };
 
 /* Have h->woken called, once, when the wait of faults_hang would end, which may
  * be at once: by any thread, with hang_lock held.  *H stays where it is until
  * faults_forget, after which h->woken is not called any more.
  */
-void faults_hold (struct faults *f, struct fault_hold *h);
-void faults_forget (struct faults *f, struct fault_hold *h);
+void faults_park (struct faults *f, struct fault_parked *h);
+void faults_forget (struct faults *f, struct fault_parked *h);
 
 /* Have the requests that hang ask OVER again. */
 void faults_wake (struct faults *f);

@@ -13,7 +13,7 @@
  *        │               port ── begin ─> device_... ─────────> answer
  *        v                                   │                    ^
  *     ublk-waiting.c                         │ defer, set_aside,  │ due
- *                                            v hold               │
+ *                                            v park               │
  *                        heap [first, ..., last] ──its moment─────┤
  *                          ^        │ set aside: hastened, or     │
  *                          │        v its time is up              │
@@ -65,7 +65,7 @@ struct tag {
   uint64_t moment, spin;
   unsigned place; /* in the heap */
   void *payload;  /* of one that is set aside; freed by the queue */
-  bool is_held;   /* it hangs: device_resume_held does the rest of it */
+  bool is_parked; /* it hangs: device_resume_parked does the rest of it */
   bool is_put_in; /* in the heap, or ready */
   bool is_ready;  /* to be tried */
   struct tag *next_ready;
@@ -172,10 +172,10 @@ void *tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
                      int (*due) (void *request, uint64_t *moment, bool over),
                      const void *request, size_t size, const void *payload,
                      size_t n);
-void *tag_hold (struct tag *t, const void *request, size_t size);
+void *tag_park (struct tag *t, const void *request, size_t size);
 void tag_put_in (struct tag *t);
 
-/* T does not wait for what it was held for any more. */
+/* T does not wait for what it was parked for any more. */
 void tag_let_go (struct tag *t);
 
 /* See front_end.  Any thread. */

@@ -318,7 +318,7 @@ tag_go_on (struct tag *t, bool over)
     taken = take_data (t, buf, n);
   tag_let_go (t);
   served = t;
-  r = device_resume_held (t->request, buf, over || taken < 0, &offset);
+  r = device_resume_parked (t->request, buf, over || taken < 0, &offset);
   if (r == 0 && operation == UBLK_IO_OP_READ)
     r = port_put (&t->at_port, buf, n, 0);
   if (r == 0 && appends)
@@ -376,9 +376,9 @@ set_aside (uint64_t until, uint64_t spin,
 }
 
 static void *
-hold (const void *request, size_t size)
+park (const void *request, size_t size)
 {
-  return tag_hold (served, request, size);
+  return tag_park (served, request, size);
 }
 
 /* Nobody can be dropped: where a cut of the power disconnects clients, requests
@@ -393,6 +393,6 @@ tag_front_end (struct front_end *front_end)
   front_end->defer = defer;
   front_end->set_aside = set_aside;
   front_end->hasten = tag_hasten;
-  front_end->hold = hold;
+  front_end->park = park;
   atomic_store (&front_end->is_timed, true);
 }

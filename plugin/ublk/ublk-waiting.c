@@ -60,7 +60,7 @@ take (struct ublk_queue *q, unsigned i)
 }
 
 /*---------------------------------------------------------------------*/
-/* Those that are set aside, or held */
+/* Those that are set aside, or parked */
 
 static void
 append_ready (struct tag *t)
@@ -132,7 +132,7 @@ take_hastened (struct ublk_queue *q)
   for (t = in_order; t != NULL; t = next) {
     next = t->next_hastened;
     atomic_store (&t->is_hastened, false);
-    if (t->retry != NULL || t->is_held)
+    if (t->retry != NULL || t->is_parked)
       make_ready (t);
   }
 }
@@ -148,7 +148,7 @@ begin_to_wait (struct tag *t, uint64_t moment, uint64_t spin,
   t->spin = spin;
   t->due = due;
   t->retry = NULL;
-  t->is_put_in = t->is_ready = t->is_held = false;
+  t->is_put_in = t->is_ready = t->is_parked = false;
   memcpy (t->request, request, size);
 }
 
@@ -180,7 +180,7 @@ tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
   return t->request;
 }
 
-/* Of one that is held: nobody calls it. */
+/* Of one that is parked: nobody calls it. */
 static int
 never_due (void *request, uint64_t *moment, bool over)
 {
@@ -191,10 +191,10 @@ never_due (void *request, uint64_t *moment, bool over)
 }
 
 void *
-tag_hold (struct tag *t, const void *request, size_t size)
+tag_park (struct tag *t, const void *request, size_t size)
 {
   begin_to_wait (t, UINT64_MAX, 0, never_due, request, size);
-  t->is_held = true;
+  t->is_parked = true;
   return t->request;
 }
 
@@ -202,7 +202,7 @@ void
 tag_let_go (struct tag *t)
 {
   t->due = NULL;
-  t->is_held = false;
+  t->is_parked = false;
 }
 
 void
@@ -244,7 +244,7 @@ end_wait (struct tag *t, uint64_t now, bool over)
 static void
 serve_ready (struct tag *t)
 {
-  if (t->is_held) {
+  if (t->is_parked) {
     tag_go_on (t, false);
     return;
   }
@@ -291,7 +291,7 @@ ublk_queue_give_up_all (struct ublk_queue *q)
   while (q->nr_in_heap > 0 || q->ready != NULL) {
     t = q->ready != NULL ? take_ready (q) : take (q, 0);
     t->is_put_in = false;
-    if (!t->is_held)
+    if (!t->is_parked)
       end_wait (t, now, true);
     else {
       tag_go_on (t, true);

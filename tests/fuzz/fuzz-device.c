@@ -3,7 +3,7 @@
  *
  * Requests, zone commands, live changes and power cuts, to a device with any of
  * the features.  The first bytes choose its settings and what its front end can
- * do (defer replies, set writes aside, hold requests that hang); each further
+ * do (defer replies, set writes aside, park requests that hang); each further
  * few are an operation.
  *
  * A model knows, of each sector, the byte that fills it, or that it may have
@@ -120,7 +120,7 @@ static bool client_dropped;
 /* The front end */
 
 static struct pending {
-  enum { FREE, DEFERRED, ASIDE, HELD } state;
+  enum { FREE, DEFERRED, ASIDE, PARKED } state;
   bool hastened;
   uint64_t moment;
   int (*due) (void *request, uint64_t *moment, bool over);
@@ -206,14 +206,14 @@ hasten (void *request)
 }
 
 static void *
-hold (const void *request, size_t size)
+park (const void *request, size_t size)
 {
   struct pending *p = find_free ();
 
   CHECK (size <= sizeof p->request);
   if (p == NULL)
     return NULL;
-  p->state = HELD;
+  p->state = PARKED;
   p->moment = UINT64_MAX;
   memcpy (p->request, request, size);
   return p->request;
@@ -359,14 +359,14 @@ go_on (struct pending *p, bool over)
     p->moment = moment;
     p->hastened = false;
     break;
-  case HELD:
+  case PARKED:
     /* The request may be kept once more, in another place. */
     was = *p;
     asked_first = p->first;
     asked_n = p->n;
     p->state = FREE;
     memset (buf, ++last_byte, sizeof buf);
-    r = device_resume_held (was.request, buf, over, &offset);
+    r = device_resume_parked (was.request, buf, over, &offset);
     CHECK (r <= 0);
     break;
   case FREE:
@@ -394,7 +394,7 @@ run_one (bool over)
   }
   if (first == NULL)
     return;
-  if (first->state == HELD && !first->hastened)
+  if (first->state == PARKED && !first->hastened)
     over = true;
   else if (first->moment > fuzz_now && !first->hastened)
     fuzz_now = first->moment;
@@ -467,7 +467,7 @@ do_read (struct connection *c, struct input *in)
   asked_n = 0;
   memset (buf, 0xee, sizeof buf);
   r = device_read (c, buf, at.count, at.offset);
-  CHECK (r <= 0 || r == DEVICE_HELD);
+  CHECK (r <= 0 || r == DEVICE_PARKED);
   if (r == 0 && devices->store != NULL)
     check_data (buf, at.offset / SECTOR, at.count / SECTOR);
 }
@@ -479,7 +479,7 @@ static void
 has_changed (const struct where *at, uint16_t what, bool fua, int r,
              unsigned waiting_before)
 {
-  CHECK (r <= 0 || r == DEVICE_HELD);
+  CHECK (r <= 0 || r == DEVICE_PARKED);
   if (r == 0 && count_pending () == waiting_before)
     set_content (at->offset / SECTOR, at->count / SECTOR, what, !fua);
   else
@@ -524,7 +524,7 @@ do_trim (struct connection *c, struct input *in)
   const int r = device_trim (c, at.count, at.offset, fua);
 
   if (d->zones != NULL) {
-    CHECK (r <= 0 || r == DEVICE_HELD);
+    CHECK (r <= 0 || r == DEVICE_PARKED);
     forget_zones (at.offset, at.count);
   }
   else if (can || r != 0 || count_pending () != waiting)
@@ -539,7 +539,7 @@ do_flush (struct connection *c)
 
   asked_n = 0;
   r = device_flush (c);
-  CHECK (r <= 0 || r == DEVICE_HELD);
+  CHECK (r <= 0 || r == DEVICE_PARKED);
   look_at_power ();
   if (r == 0 && waiting == 0 && count_pending () == 0)
     memset (is_dirty, 0, sizeof is_dirty);
@@ -558,7 +558,7 @@ do_append (struct connection *c, struct input *in)
   asked_first = start / SECTOR;
   asked_n = devices->settings.zones.zone_size / SECTOR;
   r = device_append (c, buf, at.count, start, false, &place);
-  CHECK (r <= 0 || r == DEVICE_HELD);
+  CHECK (r <= 0 || r == DEVICE_PARKED);
   /* One that corrupt=stale has lost may have had no room. */
   if (r == 0 && is_trusted)
     CHECK (place >= start && place + at.count <= start + asked_n * SECTOR);
@@ -612,7 +612,7 @@ do_commands (struct input *in)
   asked_n = n * zone_size / SECTOR;
   r = control_write (table, z, n * sizeof z[0] - (how & 64 ? 8 : 0),
                      first * sizeof z[0], &why);
-  CHECK (r <= 0 || r == DEVICE_HELD);
+  CHECK (r <= 0 || r == DEVICE_PARKED);
   forget_zones (first * zone_size, n * zone_size);
 }
 
@@ -712,7 +712,7 @@ make_devices (struct input *in)
   if (can & 2)
     front_end.set_aside = set_aside;
   if (can & 4)
-    front_end.hold = hold;
+    front_end.park = park;
   params_init (&p);
   r = params_set (&p, "size", "512K", &why);
   if (r == 0)

@@ -10,15 +10,15 @@
 
 #include "device-internal.h"
 
-/* It works on a copy: a reply that is deferred may be kept where HELD is. */
+/* It works on a copy: a reply that is deferred may be kept where PARKED is. */
 int
-device_resume_held (void *held, void *buf, bool over, uint64_t *offset)
+device_resume_parked (void *parked, void *buf, bool over, uint64_t *offset)
 {
-  struct request *const there = held;
+  struct request *const there = parked;
   struct request r;
   int result;
 
-  faults_forget (&there->connection->device->faults, &there->hold);
+  faults_forget (&there->connection->device->faults, &there->parked);
   r = *there;
   *offset = r.io.offset;
   result = over ? -ESHUTDOWN : request_come_back (&r);

@@ -14,7 +14,7 @@
 #define MOST 5
 
 static struct waiting {
-  struct fault_hold hold;
+  struct fault_parked parked;
   struct fault_verdict verdict;
   bool is_over;
   unsigned woken;
@@ -29,7 +29,7 @@ is_over (const void *opaque)
 }
 
 static void
-wake (struct fault_hold *h)
+wake (struct fault_parked *h)
 {
   struct waiting *w = (struct waiting *) h;
 
@@ -37,17 +37,17 @@ wake (struct fault_hold *h)
 }
 
 static void
-hold (unsigned i)
+park (unsigned i)
 {
   const struct io_info r = request (OP_WRITE, 0, 512);
   struct waiting *w = &waiting[i];
 
   faults_judge (&faults, &r, &w->verdict);
   assert_true (w->verdict.hangs);
-  w->hold = (struct fault_hold){
+  w->parked = (struct fault_parked){
       .verdict = &w->verdict, .over = is_over, .opaque = w, .woken = wake};
   w->woken = 0;
-  faults_hold (&faults, &w->hold);
+  faults_park (&faults, &w->parked);
 }
 
 /* A bit for each that was woken, which each is once. */
@@ -68,8 +68,8 @@ done (void)
 {
   unsigned i;
 
-  assert_null (faults.held);
-  assert_ptr_equal (faults.last_held, &faults.held);
+  assert_null (faults.parked);
+  assert_ptr_equal (faults.last_parked, &faults.parked);
   for (i = 0; i < MOST; i++)
     faults_done (&waiting[i].verdict);
   memset (waiting, 0, sizeof waiting);
@@ -80,9 +80,9 @@ test_order (void **state)
 {
   (void) state;
   add ("hang");
-  hold (0);
-  hold (1);
-  hold (2);
+  park (0);
+  park (1);
+  park (2);
   faults_wake (&faults);
   assert_int_equal (woken (), 0);
 
@@ -90,16 +90,16 @@ test_order (void **state)
   waiting[1].is_over = true;
   faults_wake (&faults);
   assert_int_equal (woken (), 1 << 1);
-  hold (3);
+  park (3);
   waiting[3].is_over = true;
   faults_wake (&faults);
   assert_int_equal (woken (), 1 << 1 | 1 << 3);
-  hold (4);
+  park (4);
 
   /* Who is forgotten, woken before or not, is not woken any more. */
-  faults_forget (&faults, &waiting[0].hold);
-  faults_forget (&faults, &waiting[0].hold);
-  faults_forget (&faults, &waiting[1].hold);
+  faults_forget (&faults, &waiting[0].parked);
+  faults_forget (&faults, &waiting[0].parked);
+  faults_forget (&faults, &waiting[1].parked);
   del ("all");
   assert_int_equal (woken (), 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4);
   faults_wake (&faults);
@@ -114,7 +114,7 @@ test_at_once (void **state)
   (void) state;
   add ("hang");
   waiting[0].is_over = true;
-  hold (0);
+  park (0);
   assert_int_equal (woken (), 1);
   done ();
 }
@@ -126,7 +126,7 @@ test_two_rules (void **state)
   (void) state;
   add ("hang name=a");
   add ("hang name=b");
-  hold (0);
+  park (0);
   del ("a");
   assert_int_equal (woken (), 0);
   del ("b");
