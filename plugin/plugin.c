@@ -216,11 +216,11 @@ disconnect (void)
 }
 #endif
 
-/* See front_end.client.  A local client is a process of a user, any other
+/* See front_end.client_id.  A local client is a process of a user, any other
  * an address.
  */
 static uint64_t
-client (void)
+client_id (void)
 {
   union {
     struct sockaddr_storage address;
@@ -285,8 +285,9 @@ report (struct device *d, int r)
     report_end_of_log (d);
 }
 
-/* See wait_ops.seldom.  The replies that a thread has deferred are sent in the
- * naps of its own request, so these may be seldom only where there are none.
+/* See wait_ops.may_nap_seldom.  The replies that a thread has deferred are sent
+ * in the naps of its own request, so these may be seldom only where there are
+ * none.
  */
 static bool
 naps_seldom (void)
@@ -299,8 +300,8 @@ nullblk_get_ready (void)
 {
   const struct settings *s = &params.settings;
   const struct front_end front_end = {
-    .wait = {.sleep_for = nap, .seldom = naps_seldom},
-    .client = client,
+    .wait = {.sleep_for = nap, .may_nap_seldom = naps_seldom},
+    .client_id = client_id,
     .report = report,
     .may_be_parallel = is_parallel (),
 #if HAVE_DECL_NBDKIT_DISCONNECT

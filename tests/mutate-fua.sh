@@ -69,7 +69,7 @@ long-in-log plugin/device/device-log.c:log_step
   fua = request->fua && => fua = false &&
 holes-in-log plugin/device/device-log.c:log_holes
   fua = request->fua && => fua = false &&
-long-in-cache plugin/power/durability.c:durability_step_long
+long-in-cache plugin/power/durability.c:durability_step_long_change
   .fua = fua, => .fua = false && fua,
 trim-in-log plugin/device/device-log.c:log_trim
   fua && to == end => false && to == end

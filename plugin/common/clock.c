@@ -37,7 +37,7 @@
  * CPU, which tells nothing about the next sleep.
  */
 #define LATE_AT_FIRST (5 * NSEC_PER_USEC)
-#define WORST_AT_FIRST (60 * NSEC_PER_USEC)
+#define P995_AT_FIRST (60 * NSEC_PER_USEC)
 #define MAX_LATE (250 * NSEC_PER_USEC)
 
 /* The estimate of the usual lateness changes in larger steps at the first
@@ -155,7 +155,7 @@ sleep_and_learn (struct waiter *w, struct lateness *l,
     step = FIRST_STEP;
   }
   learn (&l->usual, late, step, step);
-  learn (&l->worst, late, 125, 199 * 125);
+  learn (&l->p995, late, 125, 199 * 125);
   return 0;
 }
 
@@ -209,7 +209,7 @@ waiter_init (struct waiter *w, int cpus)
   atomic_init (&w->waiting, 0);
   for (i = 0; i < NR_LATENESS; i++) {
     atomic_init (&w->lateness[i].usual, LATE_AT_FIRST);
-    atomic_init (&w->lateness[i].worst, WORST_AT_FIRST);
+    atomic_init (&w->lateness[i].p995, P995_AT_FIRST);
     atomic_init (&w->lateness[i].seen, 0);
   }
 }
@@ -221,13 +221,13 @@ static bool
 sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
               uint64_t *ahead)
 {
-  const uint64_t worst = known (&l->worst);
+  const uint64_t p995 = known (&l->p995);
 
   if (spin != SPIN_AUTO) {
     *ahead = spin;
     return spin != 0 && left > spin;
   }
-  *ahead = worst < MAX_SPIN ? worst : MAX_SPIN;
+  *ahead = p995 < MAX_SPIN ? p995 : MAX_SPIN;
   return left > *ahead + LEAST_SLEEP || left > MAX_SPIN;
 }
 

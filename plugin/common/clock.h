@@ -57,7 +57,7 @@ struct clock_source {
 /* How late sleeps of about the same length end, in nanoseconds. */
 struct lateness {
   _Alignas(64) _Atomic uint32_t usual; /* 1 of 2 is less late */
-  _Atomic uint32_t worst;              /* 1 of 200 is later */
+  _Atomic uint32_t p995;               /* 1 of 200 is later */
   _Atomic uint32_t seen;               /* how many sleeps; not above 64 */
 };
 
@@ -79,16 +79,16 @@ struct wait_ops {
   int (*sleep_for) (void *opaque, uint64_t nsec); /* nap so long */
   int (*sleep_until) (void *opaque,
                       uint64_t moment); /* NULL: the waiter's own */
-  int (*check) (void *opaque); /* called now and then in a spin, or NULL */
-  bool (*seldom) (void);       /* see wait_slice; or NULL */
+  int (*check) (void *opaque);   /* called now and then in a spin, or NULL */
+  bool (*may_nap_seldom) (void); /* see wait_slice; or NULL */
   void *opaque;
 };
 
 /* A request that waits on a condition of its own naps 0 ns now and then, to
  * learn whether its client is still there.  wait_slice returns how long to wait
  * before the next such nap, LASTED nanoseconds after the wait began: 10 ms; or,
- * if wait->seldom returns true, as long as the request has waited already, from
- * 10 ms up to a second.
+ * if wait->may_nap_seldom returns true, as long as the request has waited
+ * already, from 10 ms up to a second.
  */
 #define FIRST_SLICE (10 * NSEC_PER_MSEC)
 #define LAST_SLICE NSEC_PER_SEC
@@ -96,7 +96,8 @@ struct wait_ops {
 static inline uint64_t
 wait_slice (const struct wait_ops *wait, uint64_t lasted)
 {
-  if (lasted <= FIRST_SLICE || wait->seldom == NULL || !wait->seldom ())
+  if (lasted <= FIRST_SLICE || wait->may_nap_seldom == NULL ||
+      !wait->may_nap_seldom ())
     return FIRST_SLICE;
   return lasted < LAST_SLICE ? lasted : LAST_SLICE;
 }

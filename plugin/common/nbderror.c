@@ -26,7 +26,7 @@ nbd_error_of (int r)
   unsigned i;
 
   for (i = 0; i < NR_ERRORS; i++) {
-    if (-r == nbd_errors[i].number || -r == nbd_errors[i].other)
+    if (-r == nbd_errors[i].number || -r == nbd_errors[i].synonym)
       return i;
   }
   return ERROR_EINVAL;

@@ -23,7 +23,7 @@ enum nbd_error {
 struct nbd_error_row {
   const char *name; /* "EPERM" */
   int number;       /* EPERM */
-  int other;        /* another errno that nbdkit sends as this one, or 0 */
+  int synonym;      /* another errno that nbdkit sends as this one, or 0 */
 };
 
 extern const struct nbd_error_row nbd_errors[NR_ERRORS];

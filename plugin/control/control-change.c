@@ -392,7 +392,7 @@ change_settings (struct device *d, struct change *change, char *text,
   pthread_mutex_lock (&devices->change_lock);
   now = device_hold_settings (d);
   params_begin_change (&change->params, &now->s);
-  change->params.known = &d->faults;
+  change->params.known_rules = &d->faults;
   r = take_lines (change, text, len, why);
   if (r == 0)
     r = check_power (change, why);

@@ -66,7 +66,7 @@ control_can_write (const struct control *c)
 static uint64_t
 client_of (const struct connection *c)
 {
-  return c->front_end->client != NULL ? c->front_end->client () : 0;
+  return c->front_end->client_id != NULL ? c->front_end->client_id () : 0;
 }
 
 /* A text is followed by new lines up to the end of the export.  When as many

@@ -409,6 +409,6 @@ int device_trim_zones (struct device *d, uint32_t count, uint64_t offset,
 int request_write_data (struct request *r, const void *buf, bool may_trim);
 
 /* The functions by which the zones of a device reach its data. */
-struct zone_data device_zone_data (struct device *d);
+struct zone_data_ops device_zone_data (struct device *d);
 
 #endif /* NULLBLK_DEVICE_INTERNAL_H */

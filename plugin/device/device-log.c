@@ -89,7 +89,8 @@ log_holes (struct request *request)
 
 /* Do the next step of a long change, and log it. */
 static int
-log_step (struct request *request, struct durability_long *l, const char *buf)
+log_step (struct request *request, struct durability_long_change *l,
+          const char *buf)
 {
   struct device *d = request->connection->device;
   uint64_t len;
@@ -97,12 +98,12 @@ log_step (struct request *request, struct durability_long *l, const char *buf)
   int r;
 
   writelog_begin (d->log);
-  len = durability_reach_long (d->durability, l) - l->at;
+  len = durability_long_step_end (d->durability, l) - l->at;
   fua = request->fua && l->at + len == l->end;
   r = buf != NULL ? writelog_write (d->log, buf, len, l->at, fua)
                   : writelog_zero (d->log, len, l->at, fua);
   if (r == 0)
-    r = durability_step_long (d->durability, l, buf, request->fua);
+    r = durability_step_long_change (d->durability, l, buf, request->fua);
   return end_change (d, r);
 }
 
@@ -111,24 +112,24 @@ change_long (struct request *request, const char *buf)
 {
   struct device *d = request->connection->device;
   const uint64_t offset = request_place (request);
-  struct durability_long l;
+  struct durability_long_change l;
   const char *from;
   int r;
 
-  r = durability_begin_long (d->durability, &l, request->transfer, offset,
-                             request->more);
+  r = durability_begin_long_change (d->durability, &l, request->transfer,
+                                    offset, request->more);
   if (r == -ENOSPC)
     atomic_store_explicit (&d->enospc_seen, true, memory_order_relaxed);
   while (r == 0 && l.at < l.end) {
     from = buf != NULL ? buf + (l.at - offset) : NULL;
-    r = has_log (d)
-            ? log_step (request, &l, from)
-            : durability_step_long (d->durability, &l, from, request->fua);
+    r = has_log (d) ? log_step (request, &l, from)
+                    : durability_step_long_change (d->durability, &l, from,
+                                                   request->fua);
     if (r == 0 && l.at < l.end)
       sched_yield (); /* as in durability_trim_slow */
   }
   request->done = (uint32_t) (l.at - offset);
-  durability_end_long (d->durability, &l);
+  durability_end_long_change (d->durability, &l);
   return r;
 }
 

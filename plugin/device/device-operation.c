@@ -323,7 +323,7 @@ device_append (struct connection *c, const void *buf, uint32_t count,
   int r;
 
   r = begin_write (&request, c, OP_WRITE, count,
-                   zones_append_place (c->device->zones, zone_start), fua);
+                   zones_append_offset (c->device->zones, zone_start), fua);
   return append_and_end (&request, r, buf, offset);
 }
 

@@ -86,10 +86,10 @@ discard (void *device, uint64_t offset, uint64_t end)
                           : end;
 }
 
-struct zone_data
+struct zone_data_ops
 device_zone_data (struct device *d)
 {
-  return (struct zone_data){
+  return (struct zone_data_ops){
       .is_kept = d->store != NULL,
       .is_slow = d->devices->settings.write_log[0] != '\0',
       .step = STORE_STEP,
@@ -160,9 +160,10 @@ static int
 begin_on_thread (struct request *r, struct zone_write *zone)
 {
   struct waiting waiting = {.request = r};
-  const struct wait_ops ops = {.sleep_for = nap_out,
-                               .seldom = r->connection->front_end->wait.seldom,
-                               .opaque = &waiting};
+  const struct wait_ops ops = {
+      .sleep_for = nap_out,
+      .may_nap_seldom = r->connection->front_end->wait.may_nap_seldom,
+      .opaque = &waiting};
   struct zone_wait wait = {.ops = &ops, .since = r->early.since};
   const int result = zones_begin_write (r->connection->device->zones, zone,
                                         r->transfer, request_place (r), &wait);

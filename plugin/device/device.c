@@ -57,7 +57,7 @@ static int
 create_zones (struct device *d)
 {
   const struct settings *s = &d->devices->settings;
-  const struct zone_data data = device_zone_data (d);
+  const struct zone_data_ops data = device_zone_data (d);
 
   if (!s->zones.zoned)
     return 0;

@@ -225,7 +225,7 @@ struct front_end {
   /* Returns a number of the client whose request this thread serves, which no
    * other client has at the same time.  NULL: a connection has one client.
    */
-  uint64_t (*client) (void);
+  uint64_t (*client_id) (void);
 
   /* Set a write aside that this thread serves, and answer it later.  The front
    * end copies the SIZE bytes at REQUEST, at most 384, and the N bytes at

@@ -202,8 +202,9 @@ make_room (struct durability *d)
 }
 
 int
-durability_begin_long (struct durability *d, struct durability_long *l,
-                       uint64_t count, uint64_t offset, bool more)
+durability_begin_long_change (struct durability *d,
+                              struct durability_long_change *l, uint64_t count,
+                              uint64_t offset, bool more)
 {
   int r;
 
@@ -222,8 +223,8 @@ durability_begin_long (struct durability *d, struct durability_long *l,
 }
 
 uint64_t
-durability_reach_long (const struct durability *d,
-                       const struct durability_long *l)
+durability_long_step_end (const struct durability *d,
+                          const struct durability_long_change *l)
 {
   return d->o.store != NULL ? store_promised_step_end (d->o.store, &l->promise)
                             : min (l->end, l->at + STORE_STEP);
@@ -234,10 +235,11 @@ durability_reach_long (const struct durability *d,
  * the write can be.
  */
 int
-durability_step_long (struct durability *d, struct durability_long *l,
-                      const void *buf, bool fua)
+durability_step_long_change (struct durability *d,
+                             struct durability_long_change *l, const void *buf,
+                             bool fua)
 {
-  const uint64_t to = durability_reach_long (d, l);
+  const uint64_t to = durability_long_step_end (d, l);
   const struct change c = {
       .kind = buf != NULL ? WRITE : ZERO,
       .buf = buf,
@@ -255,7 +257,8 @@ durability_step_long (struct durability *d, struct durability_long *l,
 }
 
 void
-durability_end_long (struct durability *d, struct durability_long *l)
+durability_end_long_change (struct durability *d,
+                            struct durability_long_change *l)
 {
   if (d->o.store != NULL)
     store_end_promise (d->o.store, &l->promise);
@@ -265,17 +268,17 @@ static int
 change_long (struct durability *d, const char *buf, uint64_t count,
              uint64_t offset, bool fua)
 {
-  struct durability_long l;
+  struct durability_long_change l;
   int r;
 
-  r = durability_begin_long (d, &l, count, offset, false);
+  r = durability_begin_long_change (d, &l, count, offset, false);
   while (r == 0 && l.at < l.end) {
-    r = durability_step_long (d, &l, buf != NULL ? buf + (l.at - offset) : NULL,
-                              fua);
+    r = durability_step_long_change (
+        d, &l, buf != NULL ? buf + (l.at - offset) : NULL, fua);
     if (r == 0 && l.at < l.end)
       sched_yield (); /* or else this thread has the lock again at once */
   }
-  durability_end_long (d, &l);
+  durability_end_long_change (d, &l);
   return r;
 }
 

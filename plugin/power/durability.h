@@ -223,25 +223,28 @@ durability_flush (struct durability *d)
 
 /* A write, or a zero that keeps memory, of any length, for a caller that does
  * something of its own at each step.  The caller calls begin; then step, each
- * time from l->at up to durability_reach_long, until l->at is l->end or a step
- * does not return 0; and always end.  Begin and step return what
+ * time from l->at up to durability_long_step_end, until l->at is l->end or a
+ * step does not return 0; and always end.  Begin and step return what
  * durability_write does.  BUF is the data of the step, or NULL for zeroes.
  * MORE: this is a part of a request, and another part follows.  So it does not
  * count as a write for durability_cut_after; but if power is to be cut at the
  * request's last part, this one can be lost, too.
  */
-struct durability_long {
+struct durability_long_change {
   uint64_t at, end;
   bool more;
   struct store_promise promise; /* if there is a store */
 };
-int durability_begin_long (struct durability *d, struct durability_long *l,
-                           uint64_t count, uint64_t offset, bool more);
-uint64_t durability_reach_long (const struct durability *d,
-                                const struct durability_long *l);
-int durability_step_long (struct durability *d, struct durability_long *l,
-                          const void *buf, bool fua);
-void durability_end_long (struct durability *d, struct durability_long *l);
+int durability_begin_long_change (struct durability *d,
+                                  struct durability_long_change *l,
+                                  uint64_t count, uint64_t offset, bool more);
+uint64_t durability_long_step_end (const struct durability *d,
+                                   const struct durability_long_change *l);
+int durability_step_long_change (struct durability *d,
+                                 struct durability_long_change *l,
+                                 const void *buf, bool fua);
+void durability_end_long_change (struct durability *d,
+                                 struct durability_long_change *l);
 
 /* After a flush, many records are no longer needed.  As a rule the thread that
  * has made a change or a flush frees them before it returns, without the lock.

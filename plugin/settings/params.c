@@ -154,8 +154,8 @@ take_state (const struct param *param, struct params *p, const char *value,
     return badblocks_parse (value, &p->badblocks, why);
   if (strcmp (value, "none") == 0)
     return 0;
-  if (p->known != NULL && strstr (value, "file:") != NULL)
-    entry = faults_find (p->known, value);
+  if (p->known_rules != NULL && strstr (value, "file:") != NULL)
+    entry = faults_find (p->known_rules, value);
   if (entry == NULL)
     r = fault_entry_new (value, &entry, why);
   if (r == 0)

@@ -111,7 +111,7 @@ struct params {
 
   /* Rules whose files are not read again if they are given once more; or NULL.
    */
-  struct faults *known;
+  struct faults *known_rules;
 };
 
 /* "NAME=" and the longest value. */

@@ -106,7 +106,7 @@ struct ublk_queue {
   int wake_fd;
 
   uint64_t wakes;
-  struct event wake;
+  struct ring_event wake;
   struct tag tags[];
 };
 

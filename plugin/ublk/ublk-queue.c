@@ -69,7 +69,7 @@ await_wake (struct ublk_queue *q)
 
 /* What it is about is looked at before the next sleep. */
 static void
-woken (struct event *event, int result)
+woken (struct ring_event *event, int result)
 {
   (void) result;
   await_wake (CONTAINER_OF (struct ublk_queue, wake, event));

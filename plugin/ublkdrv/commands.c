@@ -37,7 +37,7 @@ struct ublk_control {
   int fd;
   struct ring *ring;
   uint64_t features;
-  struct event event;
+  struct ring_event event;
   bool is_done;
   int result;
   union subject subject; /* of a command that is the kernel's */
@@ -45,7 +45,7 @@ struct ublk_control {
 };
 
 static void
-is_done (struct event *event, int result)
+is_done (struct ring_event *event, int result)
 {
   struct ublk_control *c =
       (struct ublk_control *) ((char *) event -

@@ -193,11 +193,11 @@ check_table (const struct plan_export *e, const struct plan_options *o,
                      i, bytes (d->capacity), capacity);
   }
   if (capacity == 0)
-    return refuse (why,
-                   "all its zones are conventional: the kernel's ublk driver "
-                   "wants one at least that is not%s",
-                   o->keeps_zones ? ""
-                                  : "; --zones=no attaches it without zones");
+    return refuse (
+        why,
+        "all its zones are conventional: the kernel's ublk driver "
+        "wants one at least that is not%s",
+        o->has_no_zones_option ? "" : "; --zones=no attaches it without zones");
   return 0;
 }
 

@@ -43,8 +43,8 @@ struct plan_options {
   unsigned queues; /* 0: as many as there are CPUs */
   unsigned depth;
   bool rotational, read_only;
-  bool lasting;     /* the device is to outlive the process that serves it */
-  bool keeps_zones; /* there is no option to do without them */
+  bool lasting; /* the device is to outlive the process that serves it */
+  bool has_no_zones_option; /* there is no option to do without them */
   unsigned cpus;
   unsigned page_size; /* bytes */
 };

@@ -42,7 +42,7 @@ tell (struct port_request *r, unsigned command, int result, uint64_t sector)
  * the answer in it.
  */
 static void
-fetched (struct event *event, int result)
+fetched (struct ring_event *event, int result)
 {
   struct port_request *r = CONTAINER_OF (struct port_request, event, event);
   struct port *p = r->port;

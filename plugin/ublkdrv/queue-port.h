@@ -28,7 +28,7 @@ struct port;
 
 /* One tag, of which the kernel has one request at a time. */
 struct port_request {
-  struct event event;
+  struct ring_event event;
   struct port *port;
   unsigned tag;
   const struct ublksrv_io_desc *asked; /* from `begin` until it is answered */

@@ -107,7 +107,7 @@ ring_destroy (struct ring *r)
 }
 
 struct io_uring_sqe *
-ring_get_sqe (struct ring *r, struct event *event)
+ring_get_sqe (struct ring *r, struct ring_event *event)
 {
   struct io_uring_sqe *sqe = io_uring_get_sqe (&r->uring);
   const bool wide = (r->uring.flags & IORING_SETUP_SQE128) != 0;
@@ -122,7 +122,7 @@ ring_get_sqe (struct ring *r, struct event *event)
 }
 
 void
-ring_poll (struct ring *r, int fd, unsigned events, struct event *event)
+ring_poll (struct ring *r, int fd, unsigned events, struct ring_event *event)
 {
   struct io_uring_sqe *sqe = ring_get_sqe (r, event);
 
@@ -165,7 +165,7 @@ void
 ring_dispatch (struct ring *r)
 {
   struct io_uring_cqe *cqe;
-  struct event *event;
+  struct ring_event *event;
   int result;
 
   while (io_uring_peek_cqe (&r->uring, &cqe) == 0) {

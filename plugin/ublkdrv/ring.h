@@ -20,9 +20,9 @@ struct ring;
 #define CONTAINER_OF(type, member, pointer)                                    \
   ((type *) ((char *) (pointer) -offsetof (type, member)))
 
-struct event {
+struct ring_event {
   /* RESULT is what the kernel says of the request: often a negative errno. */
-  void (*happened) (struct event *event, int result);
+  void (*happened) (struct ring_event *event, int result);
 };
 
 /* Make a ring for ENTRIES requests that are submitted at once; entries that are
@@ -36,10 +36,11 @@ void ring_destroy (struct ring *r);
  * EVENT.  It is submitted by ring_run, or before, by a ring_get_sqe that finds
  * the ring full.
  */
-struct io_uring_sqe *ring_get_sqe (struct ring *r, struct event *event);
+struct io_uring_sqe *ring_get_sqe (struct ring *r, struct ring_event *event);
 
 /* Tell EVENT, once, when FD has one of EVENTS, which are those of poll. */
-void ring_poll (struct ring *r, int fd, unsigned events, struct event *event);
+void ring_poll (struct ring *r, int fd, unsigned events,
+                struct ring_event *event);
 
 /* Have the kernel know SIZE bytes at BUF: then reads into them and writes from
  * them (IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED) copy from page to page,

@@ -156,7 +156,7 @@ is_reset (enum zone_cond cond, enum zone_cond now)
          now != ZONE_COND_OFFLINE;
 }
 
-/* Call zone_data.reset: WP bytes of the zone are written. */
+/* Call zone_data_ops.reset: WP bytes of the zone are written. */
 static int
 tell_of_reset (struct zones *z, struct zone_claim *c, uint64_t wp)
 {
@@ -169,7 +169,7 @@ tell_of_reset (struct zones *z, struct zone_claim *c, uint64_t wp)
 }
 
 /* Do the command COND to the zone that C has.  *reset_result becomes the result
- * of zone_data.reset, if that is called.
+ * of zone_data_ops.reset, if that is called.
  */
 static int
 command_claimed (struct zones *z, struct zone_claim *c, enum zone_cond cond,

@@ -105,7 +105,7 @@ struct zones {
   enum zone_past_wp past_wp;
   enum zone_trim trim;
   uint64_t reorder_wait;
-  struct zone_data data;
+  struct zone_data_ops data;
 
   uint64_t nr_stripes; /* a power of two */
   unsigned stripe_bits;

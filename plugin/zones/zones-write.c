@@ -88,7 +88,7 @@ zones_end_of_zone (const struct zones *z, uint64_t offset)
 }
 
 uint64_t
-zones_append_place (const struct zones *z, uint64_t offset)
+zones_append_offset (const struct zones *z, uint64_t offset)
 {
   const uint64_t zone = offset >> z->shift;
   const uint64_t start = zone_start (z, zone);

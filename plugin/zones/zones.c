@@ -151,7 +151,7 @@ create_states (struct zones *z)
 
 int
 zones_create (struct zones **zones, const struct zone_settings *s,
-              uint64_t size, const struct zone_data *data)
+              uint64_t size, const struct zone_data_ops *data)
 {
   struct zones *z;
   int r;

@@ -74,7 +74,7 @@ struct zone_claim {
  *
  * EPOCH is odd while power is off; NULL: power is always on.
  */
-struct zone_data {
+struct zone_data_ops {
   bool is_kept;
   bool is_slow;
   uint64_t step;
@@ -89,7 +89,7 @@ struct zone_data {
  * zone_settings_complete has been through.  Returns 0 or -ENOMEM.
  */
 int zones_create (struct zones **zones, const struct zone_settings *s,
-                  uint64_t size, const struct zone_data *data);
+                  uint64_t size, const struct zone_data_ops *data);
 
 /* Free zones that no thread uses any more. */
 void zones_destroy (struct zones *z);
@@ -162,7 +162,7 @@ int zones_begin_append (struct zones *z, struct zone_write *w, uint64_t count,
 /* Returns the offset to which an append to the zone of OFFSET would go now; the
  * zone's start, if it takes no append.  Locks nothing.
  */
-uint64_t zones_append_place (const struct zones *z, uint64_t offset);
+uint64_t zones_append_offset (const struct zones *z, uint64_t offset);
 
 /* A write that is early, in memory of the caller's, which stays where it is
  * until zones_unlist_early.  When the write pointer has reached the write or

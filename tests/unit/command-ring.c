@@ -27,7 +27,7 @@ struct ring {
     struct io_uring_sqe sqe;
     unsigned char bytes[128];
   } entry;
-  struct event *event; /* NULL: nothing is asked */
+  struct ring_event *event; /* NULL: nothing is asked */
 };
 
 struct ring *
@@ -46,7 +46,7 @@ ring_destroy (struct ring *r)
 }
 
 struct io_uring_sqe *
-ring_get_sqe (struct ring *r, struct event *event)
+ring_get_sqe (struct ring *r, struct ring_event *event)
 {
   must (r->event == NULL, "one command at a time");
   memset (&r->entry, 0, sizeof r->entry);
@@ -57,7 +57,7 @@ ring_get_sqe (struct ring *r, struct event *event)
 int
 ring_run (struct ring *r, bool wait)
 {
-  struct event *const event = r->event;
+  struct ring_event *const event = r->event;
   struct ublksrv_ctrl_cmd c;
 
   must (wait && event != NULL, "a command is waited for");

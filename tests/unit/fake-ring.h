@@ -14,18 +14,18 @@
 
 #define FAKE_RING_ENTRIES 256
 
-struct event;
+struct ring_event;
 
 /* All 0 at first. */
 struct fake_ring {
   struct io_uring_sqe entries[FAKE_RING_ENTRIES];
-  struct event *events[FAKE_RING_ENTRIES];
+  struct ring_event *events[FAKE_RING_ENTRIES];
   unsigned nr_entries;
 };
 
 /* As ring_get_sqe. */
 static inline struct io_uring_sqe *
-fake_ring_get_sqe (struct fake_ring *r, struct event *event)
+fake_ring_get_sqe (struct fake_ring *r, struct ring_event *event)
 {
   must (r->nr_entries < FAKE_RING_ENTRIES, "the ring has room");
   r->events[r->nr_entries] = event;
@@ -35,7 +35,7 @@ fake_ring_get_sqe (struct fake_ring *r, struct event *event)
 /* Call TAKE with each entry and its event, and empty the ring. */
 static inline void
 fake_ring_take (struct fake_ring *r,
-                void (*take) (const struct io_uring_sqe *, struct event *))
+                void (*take) (const struct io_uring_sqe *, struct ring_event *))
 {
   unsigned i;
 

@@ -112,14 +112,14 @@ engine_getevents (struct thread_data *td, unsigned int least, unsigned int most,
                   const struct timespec *t)
 {
   struct session *s = job_of (td)->session;
-  const char *obituary;
+  const char *why;
   unsigned n;
 
   (void) t; /* with a time, fio only looks */
   n = session_wait (s, least);
-  obituary = session_obituary (s);
-  if (obituary != NULL)
-    say ("%s: %s\n", options_of (td)->uri, obituary);
+  why = session_why_dead (s);
+  if (why != NULL)
+    say ("%s: %s\n", options_of (td)->uri, why);
   return n < most ? n : most;
 }
 

@@ -14,13 +14,13 @@
 
 struct session {
   struct channel *channels[MAX_CONNECTIONS];
-  unsigned nr_channels, turn;
+  unsigned nr_channels, next_channel;
   uint64_t zone_size;
   unsigned depth, busy; /* of depth: added, and not taken */
   bool eager;
   unsigned held, most_held; /* added since the last send */
   struct answers answers;
-  bool is_told; /* session_obituary has told why */
+  bool is_told; /* session_why_dead has told why */
 };
 
 struct session *
@@ -70,7 +70,7 @@ channel_for (struct session *s, const struct request *q)
     return s->channels[0];
   if (s->zone_size != 0 && q->type != NBD_CMD_FLUSH)
     return s->channels[q->offset / s->zone_size % s->nr_channels];
-  return s->channels[s->turn++ % s->nr_channels];
+  return s->channels[s->next_channel++ % s->nr_channels];
 }
 
 bool
@@ -187,7 +187,7 @@ session_take (struct session *s)
 }
 
 const char *
-session_obituary (struct session *s)
+session_why_dead (struct session *s)
 {
   unsigned i;
 

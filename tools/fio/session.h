@@ -62,6 +62,6 @@ struct request *session_take (struct session *s);
 /* Returns why a connection has died, the first time that it is called after
  * that; or NULL.
  */
-const char *session_obituary (struct session *s);
+const char *session_why_dead (struct session *s);
 
 #endif /* NULLBLK_FIO_SESSION_H */

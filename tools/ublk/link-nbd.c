@@ -26,14 +26,14 @@ struct nbd_link {
   struct ring *ring;
   int fd; /* of our own: libnbd closes a dead one, which the ring may poll */
   bool is_shut; /* so that the ring's polls end */
-  struct event readable, writable;
+  struct ring_event readable, writable;
   bool awaits_readable, awaits_writable;
   struct io *answered; /* which nbd calls back for; the last one first */
   struct io *failed;   /* which nbd did not take */
 };
 
 static void
-is_readable (struct event *event, int result)
+is_readable (struct ring_event *event, int result)
 {
   struct nbd_link *l =
       (struct nbd_link *) ((char *) event -
@@ -44,7 +44,7 @@ is_readable (struct event *event, int result)
 }
 
 static void
-is_writable (struct event *event, int result)
+is_writable (struct ring_event *event, int result)
 {
   struct nbd_link *l =
       (struct nbd_link *) ((char *) event -

@@ -46,14 +46,14 @@ struct raw_link {
   int out_known[2];       /* what ring_register_buffer has returned for it */
   size_t length[2], gone; /* gone: of what is sent */
   bool sends;
-  struct event sent;
+  struct ring_event sent;
 
   /* From the server. */
   uint8_t *in;
   int in_known;
   size_t begin, end; /* what has not been looked at */
   bool receives;
-  struct event received;
+  struct ring_event received;
   struct io *reading; /* whose data comes; NULL: an answer is next */
   size_t read;        /* of that data */
 
@@ -216,7 +216,7 @@ send_next (struct raw_link *l)
 }
 
 static void
-has_sent (struct event *event, int result)
+has_sent (struct ring_event *event, int result)
 {
   struct raw_link *l = CONTAINER_OF (struct raw_link, sent, event);
 
@@ -344,7 +344,7 @@ receive (struct raw_link *l)
 }
 
 static void
-has_received (struct event *event, int result)
+has_received (struct ring_event *event, int result)
 {
   struct raw_link *l = CONTAINER_OF (struct raw_link, received, event);
 

@@ -120,7 +120,7 @@ queue_await_wake (struct queue *q)
 }
 
 void
-queue_wake (struct event *event, int result)
+queue_wake (struct ring_event *event, int result)
 {
   struct queue *q = CONTAINER_OF (struct queue, wake, event);
   struct append *list;

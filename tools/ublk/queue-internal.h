@@ -129,7 +129,7 @@ struct queue {
   uint32_t lost_at; /* when its connections died, and no others have brought an
                      * answer since; 0: it is not so */
   bool is_counting; /* the ring, a second */
-  struct event second;
+  struct ring_event second;
 
   /* Locked, as other threads use it. */
   pthread_mutex_t lock;
@@ -142,7 +142,7 @@ struct queue {
   struct append *woken, **last_woken;
   int wake_fd;
   uint64_t wakes;
-  struct event wake;
+  struct ring_event wake;
 
   struct request requests[];
 };
@@ -178,7 +178,7 @@ void request_begin_append (struct request *r);
 
 /* Have queue_wake called when another queue has given this one turns. */
 void queue_await_wake (struct queue *q);
-void queue_wake (struct event *event, int result);
+void queue_wake (struct ring_event *event, int result);
 
 /*---------------------------------------------------------------------*/
 /* queue-zones.c */
@@ -277,7 +277,7 @@ int request_compare (struct request *r, const void *buf, size_t n, size_t at);
 
 /* Have the ring call queue_second when a second is over, if it does not yet. */
 void queue_count_second (struct queue *q);
-void queue_second (struct event *event, int result);
+void queue_second (struct ring_event *event, int result);
 
 /*---------------------------------------------------------------------*/
 /* queue-request.c */

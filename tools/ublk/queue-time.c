@@ -51,7 +51,7 @@ look_at_requests (struct queue *q)
 }
 
 void
-queue_second (struct event *event, int result)
+queue_second (struct ring_event *event, int result)
 {
   struct queue *q = CONTAINER_OF (struct queue, second, event);
   bool waits;

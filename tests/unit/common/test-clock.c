@@ -493,7 +493,8 @@ seldom (void)
 static void
 test_slices (void **state)
 {
-  const struct wait_ops often = {.seldom = NULL}, how = {.seldom = seldom};
+  const struct wait_ops often = {.may_nap_seldom = NULL},
+                        how = {.may_nap_seldom = seldom};
   const uint64_t hour = 3600 * NSEC_PER_SEC;
 
   (void) state;

@@ -38,14 +38,14 @@ ring_destroy (struct ring *r)
 }
 
 struct io_uring_sqe *
-ring_get_sqe (struct ring *r, struct event *event)
+ring_get_sqe (struct ring *r, struct ring_event *event)
 {
   (void) r;
   return fake_ring_get_sqe (&kernel.ring, event);
 }
 
 static void
-take_entry (const struct io_uring_sqe *sqe, struct event *event)
+take_entry (const struct io_uring_sqe *sqe, struct ring_event *event)
 {
   struct ublksrv_io_cmd answer;
 
@@ -68,7 +68,7 @@ take_commands (void)
 void
 say (unsigned tag, int result)
 {
-  struct event *event = kernel.fetches[tag];
+  struct ring_event *event = kernel.fetches[tag];
 
   kernel.fetches[tag] = NULL;
   event->happened (event, result);
@@ -86,7 +86,7 @@ ask (unsigned tag, enum ublk_operation operation, uint64_t sector,
 void
 pass_seconds (unsigned n)
 {
-  struct event *second;
+  struct ring_event *second;
 
   while (n-- > 0) {
     take_commands ();

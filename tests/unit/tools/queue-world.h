@@ -40,12 +40,12 @@ extern struct zone_descriptor table[NR_ZONES];
 extern struct fake_kernel {
   struct ublksrv_io_desc *requests;
   struct fake_ring ring;
-  struct event *fetches[DEPTH]; /* NULL: the tag is being served */
+  struct ring_event *fetches[DEPTH]; /* NULL: the tag is being served */
   struct ublksrv_io_cmd answers[MOST];
   unsigned nr_answers;
   void (*const *rounds) (void); /* NULL is the last one */
   bool has_lost;                /* a tag, at the end */
-  struct event *second;         /* that is to be told in a second; NULL: none */
+  struct ring_event *second;    /* that is to be told in a second; NULL: none */
   bool takes_nothing;           /* says ring_is_taken, whatever it has taken */
 } kernel;
 

@@ -285,7 +285,7 @@ exercise (bool reorders, bool breaks, unsigned fails_every, uint32_t count,
                                count);
       }
     }
-    assert_null (session_obituary (e.s));
+    assert_null (session_why_dead (e.s));
   }
   assert_true ((failed > 0) == (fails_every != 0));
   shutdown (e.here[0], SHUT_RDWR);
@@ -543,8 +543,8 @@ lie (const uint8_t *p, size_t n, bool hangs)
   while ((answered = session_take (e.s)) != NULL)
     dead += answered->err == -ENOTCONN;
   assert_true (dead >= 1);
-  assert_non_null (session_obituary (e.s));
-  assert_null (session_obituary (e.s)); /* once is enough */
+  assert_non_null (session_why_dead (e.s));
+  assert_null (session_why_dead (e.s)); /* once is enough */
 
   /* And all that comes later. */
   prepare (&more, NBD_CMD_READ, 0, BLOCK, bufs[0]);

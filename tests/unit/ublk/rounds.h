@@ -47,11 +47,11 @@ static struct {
   int fd; /* of /dev/ublkcN */
   struct ublksrv_io_desc *requests;
   struct fake_ring ring;
-  struct event *fetches[DEPTH]; /* NULL: the tag is being served */
-  struct event *wake;           /* NULL: nobody reads wake_fd */
+  struct ring_event *fetches[DEPTH]; /* NULL: the tag is being served */
+  struct ring_event *wake;           /* NULL: nobody reads wake_fd */
   int wake_fd;
   struct {
-    struct event *event;
+    struct ring_event *event;
     int result;
   } done[MOST]; /* to be told */
   unsigned nr_done;
@@ -77,14 +77,14 @@ ring_destroy (struct ring *r)
 }
 
 struct io_uring_sqe *
-ring_get_sqe (struct ring *r, struct event *event)
+ring_get_sqe (struct ring *r, struct ring_event *event)
 {
   (void) r;
   return fake_ring_get_sqe (&kernel.ring, event);
 }
 
 static inline void
-take_entry (const struct io_uring_sqe *sqe, struct event *event)
+take_entry (const struct io_uring_sqe *sqe, struct ring_event *event)
 {
   struct ublksrv_io_cmd answer;
 
@@ -101,7 +101,7 @@ take_entry (const struct io_uring_sqe *sqe, struct event *event)
 }
 
 static inline void
-is_done (struct event *event, int result)
+is_done (struct ring_event *event, int result)
 {
   kernel.done[kernel.nr_done].event = event;
   kernel.done[kernel.nr_done++].result = result;
@@ -110,7 +110,7 @@ is_done (struct event *event, int result)
 static inline void
 say (unsigned tag, int result)
 {
-  struct event *event = kernel.fetches[tag];
+  struct ring_event *event = kernel.fetches[tag];
 
   must (event != NULL, "a tag has no request that is being served");
   kernel.fetches[tag] = NULL;
@@ -222,7 +222,7 @@ ring_wait (struct ring *r, uint64_t nsec)
 void
 ring_dispatch (struct ring *r)
 {
-  struct event *event;
+  struct ring_event *event;
   int result;
 
   (void) r;

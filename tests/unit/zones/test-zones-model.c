@@ -135,7 +135,7 @@ compare_extents (uint64_t count, uint64_t offset)
 static void
 do_append (const void *buf, uint64_t count, uint64_t offset, uint64_t cut)
 {
-  const uint64_t place = zones_append_place (d.zones, offset);
+  const uint64_t place = zones_append_offset (d.zones, offset);
   uint64_t went = offset, model_went = offset;
   int r;
 

@@ -56,7 +56,7 @@ zoned_create (struct zoned *d, const struct zone_settings *settings,
       .kernel_page = 4096,
   };
   struct zone_settings s = *settings;
-  const struct zone_data data = {
+  const struct zone_data_ops data = {
       .is_kept = memory,
       .is_slow = d->is_slow,
       .step = d->step != 0 ? d->step : STORE_STEP,

@@ -20,7 +20,7 @@ struct zoned {
   struct zones *zones;
   struct store *store; /* NULL in null mode */
   uint64_t size;
-  /* Set these before zoned_create, if at all; see struct zone_data. */
+  /* Set these before zoned_create, if at all; see struct zone_data_ops. */
   bool is_slow;
   uint64_t step;   /* 0: STORE_STEP */
   int reset_error; /* what the data answers to a reset or trim, done or not */
