@@ -4,8 +4,8 @@
  * The keeper: a process that stays root, and makes, opens, starts, stops and
  * deletes the block devices of a server that may not be root any more.  When
  * the server ends, in whatever way, the keeper takes away what is left of them,
- * and ends, too.  It has a record of each (record.h), by which the next keeper
- * clears what both have left, if both were killed.
+ * and ends, too.  It has a record of each (device-record.h), by which the next
+ * keeper clears what both have left, if both were killed.
  *
  * It has no ring or device open that a request could be in, so nothing waits
  * for it.  These functions are called by one thread, which waits for the

@@ -47,7 +47,7 @@ struct report {
 struct kept {
   bool is_made;
   unsigned number;
-  struct record record;
+  struct device_record record;
 };
 
 struct work {
@@ -61,16 +61,16 @@ struct work {
 static bool
 clear_dead (uint64_t cookie, void *driver)
 {
-  struct record r;
+  struct device_record r;
   unsigned number;
   bool is_dead;
 
-  if (record_open (&r, cookie, &is_dead) < 0)
+  if (device_record_open (&r, cookie, &is_dead) < 0)
     return true;
-  if (is_dead && record_is_of_server (&r))
+  if (is_dead && device_record_is_of_server (&r))
     setup_clear (driver, &r, &number);
   else
-    record_close (&r);
+    device_record_close (&r);
   return true;
 }
 
@@ -82,7 +82,7 @@ open_driver (struct work *w, struct message *why)
   w->driver = ublk_control_open (why);
   if (w->driver == NULL)
     return -ENODEV;
-  record_for_each (clear_dead, w->driver);
+  device_record_for_each (clear_dead, w->driver);
   return 0;
 }
 
@@ -92,8 +92,8 @@ make_record (struct kept *k, const struct order *o, struct message *why)
   char text[64];
   int r;
 
-  snprintf (text, sizeof text, RECORD_OF_SERVER "%.31s", o->what);
-  r = record_make (&k->record, 0, text);
+  snprintf (text, sizeof text, DEVICE_RECORD_OF_SERVER "%.31s", o->what);
+  r = device_record_make (&k->record, 0, text);
   if (r < 0)
     message_set (why, RECORDS ": %s", strerror (-r));
   return r;
@@ -105,7 +105,7 @@ is_gone (struct work *w, struct kept *k, unsigned seconds)
 {
   if (k->is_made &&
       setup_is_gone (w->driver, k->number, k->record.cookie, seconds)) {
-    record_remove (&k->record);
+    device_record_remove (&k->record);
     k->is_made = false;
   }
   return !k->is_made;
@@ -156,13 +156,13 @@ make (struct work *w, struct kept *k, struct order *o, struct report *report)
     return r;
   r = setup_add (w->driver, &o->plan, k->record.cookie, &info, &report->why);
   if (r < 0) {
-    record_remove (&k->record);
+    device_record_remove (&k->record);
     return r;
   }
   k->is_made = true;
   k->number = report->number = info.device;
   snprintf (name, sizeof name, "ublkb%u", k->number);
-  record_set_device (&k->record, name);
+  device_record_set_device (&k->record, name);
   r = setup_set_params (w->driver, &o->plan, &info, &report->why);
   if (r < 0)
     end_device (w, k);

@@ -221,21 +221,21 @@ delete_device (struct ublk_control *d, uint64_t cookie, unsigned *number)
 }
 
 int
-setup_clear (struct ublk_control *d, struct record *r, unsigned *number)
+setup_clear (struct ublk_control *d, struct device_record *r, unsigned *number)
 {
   unsigned i;
   int err;
 
   *number = UBLK_NEW_DEVICE;
-  for (i = 0; (err = record_claim (r)) == -EAGAIN &&
+  for (i = 0; (err = device_record_claim (r)) == -EAGAIN &&
               i < CLEARING_SECONDS * LOOKS_A_SECOND;
        i++)
     pause_shortly ();
   if (err == 0)
     err = delete_device (d, r->cookie, number);
   if (err == 0)
-    record_remove (r);
+    device_record_remove (r);
   else
-    record_close (r);
+    device_record_close (r);
   return err == -ENOENT ? 0 : err;
 }

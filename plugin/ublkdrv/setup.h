@@ -27,7 +27,7 @@
 #include "common/common.h"
 #include "device-plan.h"
 #include "kernel.h"
-#include "record.h"
+#include "device-record.h"
 
 /* Seconds after which a step that as a rule takes no time counts as failed. */
 #define SETUP_PATIENCE 30
@@ -75,6 +75,7 @@ bool setup_is_gone (struct ublk_control *d, unsigned number, uint64_t cookie,
  * the kernel has none.  D may be NULL, where there is no driver, and so no
  * device.  Returns 0, also where somebody else has done it.
  */
-int setup_clear (struct ublk_control *d, struct record *r, unsigned *number);
+int setup_clear (struct ublk_control *d, struct device_record *r,
+                 unsigned *number);
 
 #endif /* NULLBLK_UBLKDRV_SETUP_H */

@@ -24,7 +24,7 @@ records (void)
 {
   unsigned n = 0;
 
-  record_for_each (count_record, &n);
+  device_record_for_each (count_record, &n);
   return n;
 }
 

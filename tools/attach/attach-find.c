@@ -204,14 +204,15 @@ static void
 find_served (const struct attachment *a, char *device, size_t size)
 {
   bool is_dead;
-  struct record r;
+  struct device_record r;
 
   device[0] = '\0';
-  if (record_open (&r, record_cookie (cookie_of (a)), &is_dead) < 0)
+  if (device_record_open (&r, device_record_cookie (cookie_of (a)), &is_dead) <
+      0)
     return;
   if (!is_dead && is_device_name (r.device))
     format_text (device, size, "%s", r.device);
-  record_close (&r);
+  device_record_close (&r);
 }
 
 bool
@@ -239,13 +240,14 @@ attachment_is_orphaned (const struct attachment *a, const char *directory)
 {
   char persist[32];
   bool is_dead;
-  struct record r;
+  struct device_record r;
 
   read_line (persist, sizeof persist, directory, "persist");
   if (!has_cookie (a) || persist[0] == '\0' ||
-      record_open (&r, record_cookie (cookie_of (a)), &is_dead) < 0)
+      device_record_open (&r, device_record_cookie (cookie_of (a)), &is_dead) <
+          0)
     return false;
-  record_close (&r);
+  device_record_close (&r);
   return is_dead;
 }
 

@@ -4,7 +4,7 @@
  * Devices of the kernel's ublk driver, each of which a process of nullblk-ublk
  * makes and serves, or the server itself (ublk=true).  nullblk-attach chooses
  * the cookie of a device of nullblk-ublk; the kernel keeps it, and a record has
- * it as its name (ublkdrv/record.h).
+ * it as its name (ublkdrv/device-record.h).
  */
 
 #include <config.h>
@@ -90,14 +90,15 @@ static bool
 take_cookie (uint64_t cookie, void *arg)
 {
   struct attachment *a = arg;
-  struct record r;
+  struct device_record r;
   bool is_dead;
 
-  if (record_open (&r, cookie, &is_dead) < 0)
+  if (device_record_open (&r, cookie, &is_dead) < 0)
     return true;
-  if (!is_dead && record_is_of_server (&r) && strcmp (r.device, a->device) == 0)
+  if (!is_dead && device_record_is_of_server (&r) &&
+      strcmp (r.device, a->device) == 0)
     attachment_take_cookie (a, cookie);
-  record_close (&r);
+  device_record_close (&r);
   return a->identity[0] == '\0';
 }
 
@@ -120,7 +121,7 @@ find_device_of_server (struct attachment *a, const char *uri, unsigned seconds,
   disconnect_from_server (h);
   a->identity[0] = '\0';
   if (r)
-    record_for_each (take_cookie, a);
+    device_record_for_each (take_cookie, a);
   if (a->identity[0] != '\0')
     return true;
   message_set (why, "%s: the server names no block device", uri);
@@ -130,14 +131,15 @@ find_device_of_server (struct attachment *a, const char *uri, unsigned seconds,
 bool
 is_of_server (const struct attachment *a)
 {
-  struct record r;
+  struct device_record r;
   bool is_dead, result;
 
   if (!has_cookie (a) ||
-      record_open (&r, record_cookie (cookie_of (a)), &is_dead) < 0)
+      device_record_open (&r, device_record_cookie (cookie_of (a)), &is_dead) <
+          0)
     return false;
-  result = !is_dead && record_is_of_server (&r);
-  record_close (&r);
+  result = !is_dead && device_record_is_of_server (&r);
+  device_record_close (&r);
   return result;
 }
 
@@ -149,13 +151,13 @@ is_of_server (const struct attachment *a)
 static bool
 has_record (const struct attachment *a)
 {
-  struct record r;
+  struct device_record r;
   bool is_dead;
   int err;
 
-  err = record_open (&r, record_cookie (cookie_of (a)), &is_dead);
+  err = device_record_open (&r, device_record_cookie (cookie_of (a)), &is_dead);
   if (err == 0)
-    record_close (&r);
+    device_record_close (&r);
   return err != -ENOENT;
 }
 

@@ -93,7 +93,7 @@ bridge_take_away (struct bridge *b)
   disconnect (b);
   journal_close (b->device.journal);
   if (b->has_record)
-    record_remove (&b->record);
+    device_record_remove (&b->record);
   ublk_control_close (b->driver);
   appends_destroy (b->device.appends);
   if (b->has_source)
@@ -117,7 +117,7 @@ refuse_to_end (struct bridge *b, int err, struct message *why)
   else
     message_set (why, "/dev/%s: it cannot be told whether it is in use: %s",
                  b->name, strerror (-err));
-  record_count_refusal (&b->record);
+  device_record_count_refusal (&b->record);
   return NOT_CLOSED;
 }
 
@@ -141,7 +141,7 @@ bridge_close (struct bridge *b, struct message *why)
   else
     bridge_give_up (b);
   if (lost)
-    record_set_lost (&b->record);
+    device_record_set_lost (&b->record);
   r = bridge_take_away (b);
   if (r < 0)
     message_set (why, "/dev/%s does not end: %s", name, strerror (-r));

@@ -45,7 +45,7 @@ struct bridge {
   bool has_source;
   struct device_plan plan;
   struct ublk_control *driver;
-  struct record record;
+  struct device_record record;
   bool has_record;
   bool recovers; /* a device that another process has left */
   struct ublksrv_ctrl_dev_info left; /* which was this */

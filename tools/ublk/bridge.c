@@ -133,7 +133,7 @@ add_device (struct bridge *b, struct message *why)
   b->number = info.device;
   b->has_device = true;
   snprintf (b->name, sizeof b->name, "ublkb%u", b->number);
-  r = record_set_device (&b->record, b->name);
+  r = device_record_set_device (&b->record, b->name);
   if (r < 0) {
     message_set (why, RECORDS ": %s", strerror (-r));
     return -1;
@@ -242,11 +242,11 @@ look_for_left (struct bridge *b, const struct options *o)
   const uint64_t needed = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
   bool is_dead;
 
-  if (record_open (&b->record, o->cookie, &is_dead) < 0)
+  if (device_record_open (&b->record, o->cookie, &is_dead) < 0)
     return NOTHING;
   if (!is_dead || strcmp (b->record.uri, o->argument) != 0 ||
-      record_adopt (&b->record) < 0) {
-    record_close (&b->record);
+      device_record_adopt (&b->record) < 0) {
+    device_record_close (&b->record);
     return NOTHING;
   }
   return ublk_control_find (b->driver, o->cookie, &b->left) == 0 &&
@@ -323,7 +323,7 @@ find_left (struct bridge *b, const struct options *o, struct message *why)
   }
   else if (o->recovers) {
     if (b->has_record) /* --detach looks for what there is of it */
-      record_close (&b->record);
+      device_record_close (&b->record);
     b->has_record = false;
     message_set (why, "there is no device any more that could be taken over");
     return -1;
@@ -340,10 +340,10 @@ is_detached (struct bridge *b)
   bool ignored;
 
   if (bridge_have_done (b, AIDE_TRY_STOP, 0, &ignored) < 0) {
-    record_count_refusal (&b->record);
+    device_record_count_refusal (&b->record);
     return false;
   }
-  record_set_lost (&b->record);
+  device_record_set_lost (&b->record);
   return true;
 }
 
@@ -407,7 +407,8 @@ make (struct bridge *b, const struct options *o, struct message *why)
       (!o->recovers && catch_signals (b, why) < 0))
     return -1;
   be_careful ();
-  r = b->has_record ? 0 : record_make (&b->record, o->cookie, o->argument);
+  r = b->has_record ? 0
+                    : device_record_make (&b->record, o->cookie, o->argument);
   if (r < 0) {
     message_set (why, RECORDS ": %s", strerror (-r));
     return -1;
@@ -423,7 +424,7 @@ make (struct bridge *b, const struct options *o, struct message *why)
 static void
 leave_it (struct bridge *b)
 {
-  record_close (&b->record);
+  device_record_close (&b->record);
   b->has_record = b->has_device = false;
 }
 

@@ -8,8 +8,8 @@
  * meanwhile by what follows it.  So the next process reads here what it may
  * find done.
  *
- * The journal is in the file of the device's record (ublkdrv/record.h), behind
- * the record, and mapped by the process that serves the device:
+ * The journal is in the file of the device's record (ublkdrv/device-record.h),
+ * behind the record, and mapped by the process that serves the device:
  *
  *     header | slots                        | orphans
  *            | one for each queue and tag   | as many: what dead processes had

@@ -57,7 +57,7 @@ find_device (const struct work *w, uint64_t cookie, char *name, size_t size,
 
 /* A record that is open, and its device. */
 struct found {
-  struct record record;
+  struct device_record record;
   bool is_dead;  /* the process that has made it */
   char name[32]; /* of the device, as find_device says it */
 };
@@ -68,7 +68,7 @@ find (const struct work *w, uint64_t cookie, struct found *f)
 {
   struct ublksrv_ctrl_dev_info info;
 
-  if (record_open (&f->record, cookie, &f->is_dead) < 0)
+  if (device_record_open (&f->record, cookie, &f->is_dead) < 0)
     return false;
   find_device (w, cookie, f->name, sizeof f->name, &info);
   return true;
@@ -123,7 +123,7 @@ list_one (uint64_t cookie, void *arg)
   else if (f.name[0] != '\0')
     printf ("/dev/%-8s %20" PRIu64 " %s\n", f.name, size_of (f.name),
             f.record.uri);
-  record_close (&f.record);
+  device_record_close (&f.record);
   return true;
 }
 
@@ -132,7 +132,7 @@ list_devices (void)
 {
   struct work w = begin (NULL);
 
-  record_for_each (list_one, &w);
+  device_record_for_each (list_one, &w);
   return end (&w);
 }
 
@@ -150,7 +150,7 @@ pause_shortly (void)
  * next function.
  */
 static bool
-clear (struct work *w, struct record *r)
+clear (struct work *w, struct device_record *r)
 {
   char name[32];
   unsigned number;
@@ -168,24 +168,24 @@ clear (struct work *w, struct record *r)
  * process cannot be asked, though it is alive.
  */
 static bool
-ask_to_end (struct record *r, bool *has_died)
+ask_to_end (struct device_record *r, bool *has_died)
 {
   const pid_t pid = r->pid;
   const int fd = pid > 0 ? syscall (SYS_pidfd_open, pid, 0) : -1;
   int sent = -1;
 
-  *has_died = record_has_died (r);
+  *has_died = device_record_has_died (r);
   if (fd != -1 && !*has_died && r->pid == pid)
     sent = syscall (SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
   if (fd != -1)
     close (fd);
   if (sent != 0 && !*has_died)
-    *has_died = record_has_died (r);
+    *has_died = device_record_has_died (r);
   return sent == 0 || *has_died;
 }
 
 static bool
-end_process (struct work *w, struct record *r, const char *name)
+end_process (struct work *w, struct device_record *r, const char *name)
 {
   const unsigned refused = r->refused;
   bool has_died, is_asked, lost;
@@ -196,7 +196,7 @@ end_process (struct work *w, struct record *r, const char *name)
               i < PATIENCE_SECONDS * LOOKS_A_SECOND;
        i++) {
     pause_shortly ();
-    has_died = record_has_died (r);
+    has_died = device_record_has_died (r);
   }
   if (has_died) {
     lost = r->lost;
@@ -213,20 +213,20 @@ end_process (struct work *w, struct record *r, const char *name)
                   "process; or that cannot be told"
                 : "its process does not end; does the server answer?  If "
                   "not, another --detach gives up what is not written");
-  record_close (r);
+  device_record_close (r);
   return false;
 }
 
 /* The device of a server goes with that, so --all does not mean it. */
 static bool
-leave (struct work *w, struct record *r, const char *name)
+leave (struct work *w, struct device_record *r, const char *name)
 {
   const bool is_meant = w->cookie != 0 || w->device != NULL;
 
   if (is_meant)
     complain (name, "a server has made it, by ublk=true: it goes when the "
                     "server ends");
-  record_close (r);
+  device_record_close (r);
   return !is_meant;
 }
 
@@ -240,14 +240,15 @@ detach_one (uint64_t cookie, void *arg)
   if ((w->cookie != 0 && w->cookie != cookie) || !find (w, cookie, &f))
     return true;
   if (w->device != NULL && strcmp (f.name, w->device) != 0) {
-    record_close (&f.record);
+    device_record_close (&f.record);
     return true;
   }
   w->found = true;
   name = f.name[0] != '\0' ? f.name : f.record.uri;
-  if (!(f.is_dead                         ? clear (w, &f.record)
-        : record_is_of_server (&f.record) ? leave (w, &f.record, name)
-                                          : end_process (w, &f.record, name)))
+  if (!(f.is_dead ? clear (w, &f.record)
+        : device_record_is_of_server (&f.record)
+            ? leave (w, &f.record, name)
+            : end_process (w, &f.record, name)))
     w->failed = true;
   return true;
 }
@@ -256,7 +257,7 @@ int
 detach_device (const char *what)
 {
   const char *device = strncmp (what, "/dev/", 5) == 0 ? what + 5 : what;
-  const uint64_t cookie = record_cookie (what);
+  const uint64_t cookie = device_record_cookie (what);
   struct work w = begin (cookie == 0 ? device : NULL);
   unsigned number;
   char after;
@@ -264,7 +265,7 @@ detach_device (const char *what)
   w.cookie = cookie;
   /* A record without a device has the name "". */
   if (cookie != 0 || sscanf (device, "ublkb%u%c", &number, &after) == 1)
-    record_for_each (detach_one, &w);
+    device_record_for_each (detach_one, &w);
   if (!w.found) {
     complain (what, "not attached by nullblk-ublk; --list shows what is");
     w.failed = true;
@@ -277,6 +278,6 @@ detach_all_devices (void)
 {
   struct work w = begin (NULL);
 
-  record_for_each (detach_one, &w);
+  device_record_for_each (detach_one, &w);
   return end (&w);
 }

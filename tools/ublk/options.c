@@ -48,7 +48,7 @@ parse_zones (enum zones_wanted *zones, const char *text, struct message *why)
 static int
 parse_cookie (uint64_t *cookie, const char *text, struct message *why)
 {
-  *cookie = record_cookie (text);
+  *cookie = device_record_cookie (text);
   return *cookie != 0
              ? 0
              : refuse (why,

@@ -320,7 +320,7 @@ test_export (void **state)
 static pid_t
 served (const char *device, uint64_t cookie)
 {
-  struct record r;
+  struct device_record r;
   int fds[2];
   pid_t pid;
   char c;
@@ -329,8 +329,9 @@ served (const char *device, uint64_t cookie)
   pid = fork ();
   assert_int_not_equal (pid, -1);
   if (pid == 0) {
-    if (record_make (&r, cookie, "nbd://h") != 0 ||
-        record_set_device (&r, device) != 0 || write (fds[1], "x", 1) != 1)
+    if (device_record_make (&r, cookie, "nbd://h") != 0 ||
+        device_record_set_device (&r, device) != 0 ||
+        write (fds[1], "x", 1) != 1)
       _exit (1);
     for (;;)
       pause ();

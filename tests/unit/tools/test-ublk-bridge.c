@@ -578,7 +578,7 @@ fails_to_end (enum command command)
                        "/dev/ublkb4095 does not end: Input/output error");
   assert_true (kernel->has_device);
   assert_int_equal (records (), 1);
-  record_for_each (remove_record, NULL);
+  device_record_for_each (remove_record, NULL);
 }
 
 static void
@@ -737,7 +737,7 @@ test_recover_other (void **state)
   assert_null (bridge_open (&o, &impossible, &why));
   assert_non_null (strstr (why.text, "no device any more"));
   assert_int_equal (kernel->nr_asked, 0);
-  record_for_each (remove_record, NULL);
+  device_record_for_each (remove_record, NULL);
 }
 
 /* A process that has taken the device over is killed when it begins a queue. */

@@ -60,8 +60,8 @@ kill_child (const struct child *c)
 static int
 make_one (uint64_t *cookie)
 {
-  static struct record r;
-  const int err = record_make (&r, 0, uri);
+  static struct device_record r;
+  const int err = device_record_make (&r, 0, uri);
 
   *cookie = r.cookie;
   return err;
@@ -70,30 +70,30 @@ make_one (uint64_t *cookie)
 static int
 look (uint64_t *cookie)
 {
-  static struct record r;
+  static struct device_record r;
   bool is_dead;
 
-  return record_open (&r, *cookie, &is_dead);
+  return device_record_open (&r, *cookie, &is_dead);
 }
 
 static int
 claim (uint64_t *cookie)
 {
-  static struct record r;
+  static struct device_record r;
   bool is_dead;
-  const int err = record_open (&r, *cookie, &is_dead);
+  const int err = device_record_open (&r, *cookie, &is_dead);
 
-  return err == 0 ? record_claim (&r) : err;
+  return err == 0 ? device_record_claim (&r) : err;
 }
 
 static int
 adopt (uint64_t *cookie)
 {
-  static struct record r;
+  static struct device_record r;
   bool is_dead;
-  const int err = record_open (&r, *cookie, &is_dead);
+  const int err = device_record_open (&r, *cookie, &is_dead);
 
-  return err == 0 ? record_adopt (&r) : err;
+  return err == 0 ? device_record_adopt (&r) : err;
 }
 
 /*---------------------------------------------------------------------*/
@@ -102,22 +102,22 @@ static void
 test_life (void **state)
 {
   const struct child maker = begin_child (make_one, 0);
-  struct record r;
+  struct device_record r;
   bool is_dead;
 
   (void) state;
-  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
+  assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), 0);
   assert_false (is_dead);
   assert_int_equal (r.pid, maker.pid);
   assert_int_equal (r.refused, 0);
   assert_string_equal (r.uri, uri);
   kill_child (&maker);
-  assert_true (record_has_died (&r));
+  assert_true (device_record_has_died (&r));
   assert_int_equal (r.pid, 0);
-  assert_int_equal (record_claim (&r), 0);
-  record_remove (&r);
+  assert_int_equal (device_record_claim (&r), 0);
+  device_record_remove (&r);
   assert_int_equal (records (), 0);
-  assert_int_equal (record_open (&r, maker.cookie, &is_dead), -ENOENT);
+  assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), -ENOENT);
 }
 
 /* Who looks at the record of a dead process is not taken for it. */
@@ -126,16 +126,16 @@ test_onlooker (void **state)
 {
   const struct child maker = begin_child (make_one, 0);
   struct child onlooker;
-  struct record r;
+  struct device_record r;
   bool is_dead;
 
   (void) state;
   kill_child (&maker);
   onlooker = begin_child (look, maker.cookie);
-  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
+  assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), 0);
   assert_true (is_dead);
-  assert_int_equal (record_claim (&r), 0);
-  record_remove (&r);
+  assert_int_equal (device_record_claim (&r), 0);
+  device_record_remove (&r);
   kill_child (&onlooker);
 }
 
@@ -145,19 +145,19 @@ test_claim (void **state)
 {
   const struct child maker = begin_child (make_one, 0);
   struct child clearer;
-  struct record r;
+  struct device_record r;
   bool is_dead;
 
   (void) state;
   kill_child (&maker);
   clearer = begin_child (claim, maker.cookie);
-  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
+  assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), 0);
   assert_true (is_dead);
   assert_int_equal (r.pid, 0);
-  assert_int_equal (record_claim (&r), -EAGAIN);
+  assert_int_equal (device_record_claim (&r), -EAGAIN);
   kill_child (&clearer);
-  assert_int_equal (record_claim (&r), 0);
-  record_remove (&r);
+  assert_int_equal (device_record_claim (&r), 0);
+  device_record_remove (&r);
 }
 
 /* Another process can be that of a dead one, and then nobody clears it. */
@@ -166,55 +166,55 @@ test_adopt (void **state)
 {
   const struct child maker = begin_child (make_one, 0);
   struct child clearer, other;
-  struct record r;
+  struct device_record r;
   bool is_dead;
 
   (void) state;
-  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
-  assert_int_equal (record_adopt (&r), -EAGAIN);
-  record_close (&r);
+  assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), 0);
+  assert_int_equal (device_record_adopt (&r), -EAGAIN);
+  device_record_close (&r);
   kill_child (&maker);
   clearer = begin_child (claim, maker.cookie);
-  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
-  assert_int_equal (record_adopt (&r), -EAGAIN);
+  assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), 0);
+  assert_int_equal (device_record_adopt (&r), -EAGAIN);
   kill_child (&clearer);
   other = begin_child (adopt, maker.cookie);
-  assert_false (record_has_died (&r));
+  assert_false (device_record_has_died (&r));
   assert_int_equal (r.pid, other.pid);
-  assert_int_equal (record_claim (&r), -EBUSY);
-  record_close (&r);
+  assert_int_equal (device_record_claim (&r), -EBUSY);
+  device_record_close (&r);
   kill_child (&other);
-  assert_int_equal (record_open (&r, maker.cookie, &is_dead), 0);
+  assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), 0);
   assert_true (is_dead);
-  assert_int_equal (record_claim (&r), 0);
-  record_remove (&r);
+  assert_int_equal (device_record_claim (&r), 0);
+  device_record_remove (&r);
 }
 
 /* What the process says is read, also when it has gone with its record. */
 static void
 test_words (void **state)
 {
-  struct record mine, other;
+  struct device_record mine, other;
   bool is_dead;
 
   (void) state;
-  assert_int_equal (record_make (&mine, 0, uri), 0);
+  assert_int_equal (device_record_make (&mine, 0, uri), 0);
   /* Of one's own lock the kernel says that it is none, and closing any other
    * descriptor of the file ends it: so only the words are looked at.
    */
-  assert_int_equal (record_open (&other, mine.cookie, &is_dead), 0);
-  assert_int_equal (record_count_refusal (&mine), 0);
-  record_has_died (&other);
+  assert_int_equal (device_record_open (&other, mine.cookie, &is_dead), 0);
+  assert_int_equal (device_record_count_refusal (&mine), 0);
+  device_record_has_died (&other);
   assert_int_equal (other.refused, 1);
   assert_false (other.lost);
-  assert_int_equal (record_set_lost (&mine), 0);
-  record_remove (&mine);
-  record_has_died (&other);
+  assert_int_equal (device_record_set_lost (&mine), 0);
+  device_record_remove (&mine);
+  device_record_has_died (&other);
   assert_int_equal (other.refused, 1);
   assert_true (other.lost);
   assert_string_equal (other.uri, uri);
-  assert_int_equal (record_claim (&other), -ENOENT);
-  record_close (&other);
+  assert_int_equal (device_record_claim (&other), -ENOENT);
+  device_record_close (&other);
 }
 
 /* A cookie that somebody else has chosen, and the device that it is of. */
@@ -222,30 +222,30 @@ static void
 test_cookie (void **state)
 {
   const uint64_t cookie = 0xfedcba9876543210;
-  struct record mine, other, same;
+  struct device_record mine, other, same;
   bool is_dead;
 
   (void) state;
-  assert_int_equal (record_make (&mine, cookie, uri), 0);
+  assert_int_equal (device_record_make (&mine, cookie, uri), 0);
   assert_int_equal (access ("run/fedcba9876543210", F_OK), 0);
-  assert_int_equal (record_make (&same, cookie, "nbd://other"), -EEXIST);
-  assert_int_equal (record_open (&other, cookie, &is_dead), 0);
+  assert_int_equal (device_record_make (&same, cookie, "nbd://other"), -EEXIST);
+  assert_int_equal (device_record_open (&other, cookie, &is_dead), 0);
   assert_string_equal (other.device, "-");
-  assert_int_equal (record_set_device (&mine, "ublkb123"), 0);
-  assert_int_equal (record_count_refusal (&mine), 0);
-  record_has_died (&other);
+  assert_int_equal (device_record_set_device (&mine, "ublkb123"), 0);
+  assert_int_equal (device_record_count_refusal (&mine), 0);
+  device_record_has_died (&other);
   assert_string_equal (other.device, "ublkb123");
   assert_string_equal (other.uri, uri);
-  record_close (&other);
-  record_remove (&mine);
+  device_record_close (&other);
+  device_record_remove (&mine);
   assert_int_equal (records (), 0);
 
-  assert_true (record_cookie ("fedcba9876543210") == cookie);
-  assert_int_equal (record_cookie ("0000000000000001"), 1);
-  assert_int_equal (record_cookie ("0000000000000000"), 0);
-  assert_int_equal (record_cookie ("fedcba987654321"), 0);
-  assert_int_equal (record_cookie ("0xdcba9876543210"), 0);
-  assert_int_equal (record_cookie (".fedcba987654321"), 0);
+  assert_true (device_record_cookie ("fedcba9876543210") == cookie);
+  assert_int_equal (device_record_cookie ("0000000000000001"), 1);
+  assert_int_equal (device_record_cookie ("0000000000000000"), 0);
+  assert_int_equal (device_record_cookie ("fedcba987654321"), 0);
+  assert_int_equal (device_record_cookie ("0xdcba9876543210"), 0);
+  assert_int_equal (device_record_cookie (".fedcba987654321"), 0);
 }
 
 int

@@ -398,18 +398,18 @@ test_killed (void **state)
 static bool
 kill_keeper (uint64_t cookie, void *arg)
 {
-  struct record r;
+  struct device_record r;
   bool is_dead;
 
   (void) arg;
-  assert_int_equal (record_open (&r, cookie, &is_dead), 0);
+  assert_int_equal (device_record_open (&r, cookie, &is_dead), 0);
   assert_false (is_dead);
-  assert_true (record_is_of_server (&r));
+  assert_true (device_record_is_of_server (&r));
   assert_string_equal (r.device, "ublkb4000");
   assert_int_equal (kill (r.pid, SIGKILL), 0);
-  while (!record_has_died (&r))
+  while (!device_record_has_died (&r))
     ;
-  record_close (&r);
+  device_record_close (&r);
   return true;
 }
 
@@ -422,7 +422,7 @@ test_left (void **state)
   (void) state;
   make_kernel ();
   begin_server (&server);
-  record_for_each (kill_keeper, NULL);
+  device_record_for_each (kill_keeper, NULL);
   end_server (server);
   assert_true (kernel->devices[0].is_there);
   assert_int_equal (records (), 1);
@@ -444,7 +444,7 @@ test_keeper_killed (void **state)
   make_kernel ();
   k = create (1);
   make (k, 0);
-  record_for_each (kill_keeper, NULL);
+  device_record_for_each (kill_keeper, NULL);
   assert_int_equal (keeper_stop (k, 0), -ESRCH);
   assert_int_equal (keeper_open (k, 0, &why), -ESRCH);
   keeper_destroy (k);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Files in /run/nullblk-ublk; see record.h.
+ * Files in /run/nullblk-ublk; see device-record.h.
  */
 
 #include <config.h>
@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "record.h"
+#include "device-record.h"
 
 /* Bytes of the file that are locked, both with classic locks of fcntl: those
  * end with their process, no child inherits them, and the kernel tells whose
@@ -33,7 +33,7 @@ lock_of (enum lock_byte byte)
 }
 
 static bool
-lock (const struct record *r, enum lock_byte byte)
+lock (const struct device_record *r, enum lock_byte byte)
 {
   const struct flock wanted = lock_of (byte);
 
@@ -47,7 +47,7 @@ path_of (char *buf, size_t size, uint64_t cookie)
 }
 
 static int
-write_record (const struct record *r)
+write_record (const struct device_record *r)
 {
   char text[sizeof r->uri + sizeof r->device + 64];
   int n;
@@ -59,7 +59,7 @@ write_record (const struct record *r)
 }
 
 int
-record_make (struct record *r, uint64_t cookie, const char *uri)
+device_record_make (struct device_record *r, uint64_t cookie, const char *uri)
 {
   char fresh[64], path[64];
   int err = -EIO;
@@ -90,33 +90,33 @@ record_make (struct record *r, uint64_t cookie, const char *uri)
     err = -errno;
   }
   unlink (fresh);
-  record_close (r);
+  device_record_close (r);
   return err;
 }
 
 int
-record_set_device (struct record *r, const char *device)
+device_record_set_device (struct device_record *r, const char *device)
 {
   snprintf (r->device, sizeof r->device, "%s", device);
   return write_record (r);
 }
 
 int
-record_count_refusal (struct record *r)
+device_record_count_refusal (struct device_record *r)
 {
   r->refused++;
   return write_record (r);
 }
 
 int
-record_set_lost (struct record *r)
+device_record_set_lost (struct device_record *r)
 {
   r->lost = true;
   return write_record (r);
 }
 
 static void
-read_record (struct record *r)
+read_record (struct device_record *r)
 {
   char text[sizeof r->uri + sizeof r->device + 64];
   ssize_t n = pread (r->fd, text, sizeof text - 1, 0);
@@ -134,7 +134,7 @@ read_record (struct record *r)
 }
 
 bool
-record_has_died (struct record *r)
+device_record_has_died (struct device_record *r)
 {
   struct flock found = lock_of (OF_MAKER);
 
@@ -146,7 +146,7 @@ record_has_died (struct record *r)
 }
 
 static bool
-is_there (const struct record *r)
+is_there (const struct device_record *r)
 {
   struct stat st;
 
@@ -154,7 +154,7 @@ is_there (const struct record *r)
 }
 
 int
-record_open (struct record *r, uint64_t cookie, bool *is_dead)
+device_record_open (struct device_record *r, uint64_t cookie, bool *is_dead)
 {
   char path[64];
 
@@ -164,28 +164,28 @@ record_open (struct record *r, uint64_t cookie, bool *is_dead)
   r->fd = open (path, O_RDWR | O_CLOEXEC);
   if (r->fd == -1)
     return -errno;
-  *is_dead = record_has_died (r);
+  *is_dead = device_record_has_died (r);
   if (is_there (r))
     return 0;
-  record_close (r);
+  device_record_close (r);
   return -ENOENT;
 }
 
 int
-record_claim (struct record *r)
+device_record_claim (struct device_record *r)
 {
   if (!lock (r, OF_CLEARER))
     return -EAGAIN;
   if (!is_there (r))
     return -ENOENT;
-  return record_has_died (r) ? 0 : -EBUSY;
+  return device_record_has_died (r) ? 0 : -EBUSY;
 }
 
 int
-record_adopt (struct record *r)
+device_record_adopt (struct device_record *r)
 {
   struct flock clearer = lock_of (OF_CLEARER);
-  int err = record_claim (r);
+  int err = device_record_claim (r);
 
   if (err == -EBUSY || (err == 0 && !lock (r, OF_MAKER)))
     err = -EAGAIN;
@@ -199,7 +199,7 @@ record_adopt (struct record *r)
 }
 
 void
-record_close (struct record *r)
+device_record_close (struct device_record *r)
 {
   if (r->fd != -1)
     close (r->fd);
@@ -207,7 +207,7 @@ record_close (struct record *r)
 }
 
 void
-record_remove (struct record *r)
+device_record_remove (struct device_record *r)
 {
   char path[64];
 
@@ -215,17 +215,18 @@ record_remove (struct record *r)
     return;
   path_of (path, sizeof path, r->cookie);
   unlink (path);
-  record_close (r);
+  device_record_close (r);
 }
 
 bool
-record_is_of_server (const struct record *r)
+device_record_is_of_server (const struct device_record *r)
 {
-  return strncmp (r->uri, RECORD_OF_SERVER, strlen (RECORD_OF_SERVER)) == 0;
+  return strncmp (r->uri, DEVICE_RECORD_OF_SERVER,
+                  strlen (DEVICE_RECORD_OF_SERVER)) == 0;
 }
 
 bool
-record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg)
+device_record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg)
 {
   struct dirent *entry;
   uint64_t cookie;
@@ -236,7 +237,7 @@ record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg)
   if (dir == NULL)
     return true;
   while (r && (entry = readdir (dir)) != NULL) {
-    cookie = record_cookie (entry->d_name);
+    cookie = device_record_cookie (entry->d_name);
     if (cookie != 0)
       r = action (cookie, arg);
   }
@@ -245,7 +246,7 @@ record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg)
 }
 
 uint64_t
-record_cookie (const char *text)
+device_record_cookie (const char *text)
 {
   return strlen (text) == 16 && text[strspn (text, "0123456789abcdef")] == '\0'
              ? strtoull (text, NULL, 16)

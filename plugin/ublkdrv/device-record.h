@@ -22,8 +22,8 @@
  * pid counts.  The file is made before the device, and removed after it.
  */
 
-#ifndef NULLBLK_UBLKDRV_RECORD_H
-#define NULLBLK_UBLKDRV_RECORD_H
+#ifndef NULLBLK_UBLKDRV_DEVICE_RECORD_H
+#define NULLBLK_UBLKDRV_DEVICE_RECORD_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,9 +37,9 @@
  * begins with this instead of a URI.  That process is not asked to end: the
  * device goes when the server ends.
  */
-#define RECORD_OF_SERVER "ublk=true "
+#define DEVICE_RECORD_OF_SERVER "ublk=true "
 
-struct record {
+struct device_record {
   uint64_t cookie;
   pid_t pid; /* who holds the lock; 0: nobody, or nobody that we can see */
   unsigned refused;
@@ -54,49 +54,52 @@ struct record {
  * its own.  These functions return 0 or a negative errno; -EEXIST: the cookie
  * is another record's.
  */
-int record_make (struct record *r, uint64_t cookie, const char *uri);
+int device_record_make (struct device_record *r, uint64_t cookie,
+                        const char *uri);
 
 /* The kernel has made the device. */
-int record_set_device (struct record *r, const char *device);
+int device_record_set_device (struct device_record *r, const char *device);
 
 /* We refuse to end once more; we end, and not all that was written has reached
  * the server.
  */
-int record_count_refusal (struct record *r);
-int record_set_lost (struct record *r);
+int device_record_count_refusal (struct device_record *r);
+int device_record_set_lost (struct device_record *r);
 
 /* Read the one of COOKIE, and say in *is_dead whether the process that made it
  * has ended.  -ENOENT: there is none any more.
  */
-int record_open (struct record *r, uint64_t cookie, bool *is_dead);
+int device_record_open (struct device_record *r, uint64_t cookie,
+                        bool *is_dead);
 
 /* Read it again; has its process ended meanwhile? */
-bool record_has_died (struct record *r);
+bool device_record_has_died (struct device_record *r);
 
 /* Be the only one who clears what a dead process has left, until the record is
  * closed.  -EAGAIN: somebody else is at it; -EBUSY: somebody else serves the
  * device now; -ENOENT: somebody else has done it.
  */
-int record_claim (struct record *r);
+int device_record_claim (struct device_record *r);
 
 /* Make this process the one that serves the record's device, in place of one
  * that has died.  Returns -EAGAIN where somebody else clears the record, or is
  * its process; or -ENOENT as above.
  */
-int record_adopt (struct record *r);
+int device_record_adopt (struct device_record *r);
 
-void record_close (struct record *r);
+void device_record_close (struct device_record *r);
 
 /* Remove the file of one that is ours, or claimed. */
-void record_remove (struct record *r);
+void device_record_remove (struct device_record *r);
 
-/* Is it the device of a server (RECORD_OF_SERVER)? */
-bool record_is_of_server (const struct record *r);
+/* Is it the device of a server (DEVICE_RECORD_OF_SERVER)? */
+bool device_record_is_of_server (const struct device_record *r);
 
 /* Call ACTION for each.  Stops, and returns false, where ACTION does. */
-bool record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg);
+bool device_record_for_each (bool (*action) (uint64_t cookie, void *arg),
+                             void *arg);
 
 /* Is TEXT a cookie, as it is the name of a file?  Returns it; 0: it is none. */
-uint64_t record_cookie (const char *text);
+uint64_t device_record_cookie (const char *text);
 
-#endif /* NULLBLK_UBLKDRV_RECORD_H */
+#endif /* NULLBLK_UBLKDRV_DEVICE_RECORD_H */
