@@ -92,7 +92,8 @@ struct change {
   /* For durability_cut_after; of a long write the last step. */
   bool counts_as_write;
 
-  struct store_promise *promise; /* of a step of a long write, or NULL */
+  struct store_reservation
+      *reservation; /* of a step of a long write, or NULL */
 };
 
 static inline bool

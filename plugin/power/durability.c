@@ -53,8 +53,8 @@ apply (struct durability *d, const struct change *c)
 
   if (store == NULL)
     return 0;
-  if (c->promise != NULL)
-    return store_step_promised (store, c->promise, c->buf);
+  if (c->reservation != NULL)
+    return store_step_reserved (store, c->reservation, c->buf);
   switch (c->kind) {
   case WRITE:
     return store_write (store, d->o.volume, c->buf, c->count, c->offset);
@@ -135,7 +135,7 @@ static int
 change_now (struct durability *d, const struct change *c)
 {
   const bool is_last =
-      d->writes_left == 1 && (c->counts_as_write || c->promise != NULL);
+      d->writes_left == 1 && (c->counts_as_write || c->reservation != NULL);
   int r;
 
   if (c->fua && !is_last)
@@ -213,11 +213,12 @@ durability_begin_long_change (struct durability *d,
   l->more = more;
   if (d->o.store == NULL)
     return 0;
-  store_begin_promise (d->o.store, &l->promise, d->o.volume, count, offset);
+  store_begin_reservation (d->o.store, &l->reservation, d->o.volume, count,
+                           offset);
   if (!is_on (d))
     return -ESHUTDOWN;
   do {
-    r = store_pay_promise (d->o.store, &l->promise);
+    r = store_pay_reservation (d->o.store, &l->reservation);
   } while (r == -ENOSPC && make_room (d));
   return r;
 }
@@ -226,13 +227,14 @@ uint64_t
 durability_long_step_end (const struct durability *d,
                           const struct durability_long_change *l)
 {
-  return d->o.store != NULL ? store_promised_step_end (d->o.store, &l->promise)
-                            : min (l->end, l->at + STORE_STEP);
+  return d->o.store != NULL
+             ? store_reserved_step_end (d->o.store, &l->reservation)
+             : min (l->end, l->at + STORE_STEP);
 }
 
 /* When power is to be cut at this write, each step is kept as one that can be
- * lost (change_now takes a step with a promise for the last change), so all of
- * the write can be.
+ * lost (change_now takes a step with a reservation for the last change), so all
+ * of the write can be.
  */
 int
 durability_step_long_change (struct durability *d,
@@ -247,7 +249,7 @@ durability_step_long_change (struct durability *d,
       .offset = l->at,
       .fua = fua,
       .counts_as_write = to == l->end && !l->more,
-      .promise = d->o.store != NULL ? &l->promise : NULL,
+      .reservation = d->o.store != NULL ? &l->reservation : NULL,
   };
   const int r = durability_needs_lock (d) ? change (d, &c) : apply (d, &c);
 
@@ -261,7 +263,7 @@ durability_end_long_change (struct durability *d,
                             struct durability_long_change *l)
 {
   if (d->o.store != NULL)
-    store_end_promise (d->o.store, &l->promise);
+    store_end_reservation (d->o.store, &l->reservation);
 }
 
 static int

@@ -170,7 +170,7 @@ int durability_flush_slow (struct durability *d);
  * there, or not, or in part, its request fails with -ESHUTDOWN, and the caller
  * is to call durability_finish_cut.
  *
- * They go step by step (store_step_end, store_promised_step_end), and other
+ * They go step by step (store_step_end, store_reserved_step_end), and other
  * changes come in between: so a part of a long change may be done when power is
  * cut, and each step is evicted by itself.
  */
@@ -233,7 +233,7 @@ durability_flush (struct durability *d)
 struct durability_long_change {
   uint64_t at, end;
   bool more;
-  struct store_promise promise; /* if there is a store */
+  struct store_reservation reservation; /* if there is a store */
 };
 int durability_begin_long_change (struct durability *d,
                                   struct durability_long_change *l,

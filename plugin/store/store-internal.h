@@ -4,17 +4,17 @@
  * Declarations that the files of this room share: the store's structures, and
  * its locks.  Each file calls only those that stand below it:
  *
- *     store.c         reads, writes and extents (with the diagram, and the
- *                     rules for the locks)
- *     store-promise.c long writes and zeroes, step by step
- *     store-range.c   writes and zeroes of at most a step, and their memory
- *     store-trim.c    trims, and how memory goes back
- *     store-copies.c  memory for copies of data
- *     store-step.c    the next place with data, and where a step ends
- *     table.c         finds a chunk by its key
- *     tree.c          finds the chunk with the next key
- *     arena.c         the memory of chunks, and the budget
- *     machine.c       how much memory the machine has
+ *     store.c              reads, writes and extents (with the diagram, and the
+ *                          rules for the locks)
+ *     store-reservation.c  long writes and zeroes, step by step
+ *     store-range.c        writes and zeroes of a step, and their memory
+ *     store-trim.c         trims, and how memory goes back
+ *     store-copies.c       memory for copies of data
+ *     store-step.c         the next place with data, and where a step ends
+ *     table.c              finds a chunk by its key
+ *     tree.c               finds the chunk with the next key
+ *     arena.c              the memory of chunks, and the budget
+ *     machine.c            how much memory the machine has
  */
 
 #ifndef NULLBLK_STORE_INTERNAL_H
@@ -56,12 +56,12 @@ struct backlog {
   _Atomic uint32_t nr; /* changed under the lock */
 };
 
-/* The promises of all long requests that are in service. */
-struct promises {
+/* The reservations of all long requests that are in service. */
+struct reservations {
   _Alignas(64) _Atomic uint32_t nr; /* changed under the lock */
   pthread_mutex_t lock; /* after any stripe's; guards what follows, for a look
                          * at all of them */
-  struct store_promise *first;
+  struct store_reservation *first;
 };
 
 struct store {
@@ -69,7 +69,7 @@ struct store {
   struct table table; /* each bucket guarded by its stripe */
   struct volume *volumes;
   struct backlog backlog;
-  struct promises promises;
+  struct reservations reservations;
   _Atomic uint64_t most_locked; /* see store_most_locked */
   struct stripe stripes[NR_STRIPES];
 };
@@ -207,7 +207,7 @@ int store_zero_range (struct store *s, uint32_t volume, uint64_t count,
                       uint64_t offset, uint64_t *paid);
 
 /* Write more than STORE_STEP bytes, or zeroes if BUF is NULL, step by step, by
- * a promise.  Returns as store_write does.
+ * a reservation.  Returns as store_write does.
  */
 int store_write_long (struct store *s, uint32_t volume, const void *buf,
                       uint64_t count, uint64_t offset);

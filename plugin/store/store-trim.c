@@ -285,30 +285,30 @@ trim_part (struct store *s, uint32_t nr, uint64_t from, uint64_t to)
   return is_zero (data + (from & -PAGE));
 }
 
-/* Has somebody been promised that what he finds written here stays so?  If he
- * has looked, he had the stripe before, and so his promise is seen.  In a whole
- * arena it is the chunk that has to stay.
+/* Does a reservation count on it that what is written here keeps its memory?
+ * If its request has looked here, it has had the stripe's lock, and so its
+ * reservation is seen.  In a whole arena it is the chunk that has to stay.
  */
 static bool
-is_promised (struct store *s, uint64_t key, unsigned first, unsigned last)
+is_reserved (struct store *s, uint64_t key, unsigned first, unsigned last)
 {
   const uint64_t volume = key >> VOLUME_SHIFT;
   const uint64_t chunk = (key - (volume << VOLUME_SHIFT))
                          << s->arena.chunk_shift;
-  const struct store_promise *p;
+  const struct store_reservation *p;
   uint64_t from = chunk, to = chunk + arena_chunk_size (&s->arena);
   bool r = false;
 
-  if (atomic_load_explicit (&s->promises.nr, memory_order_relaxed) == 0)
+  if (atomic_load_explicit (&s->reservations.nr, memory_order_relaxed) == 0)
     return false;
   if (!s->arena.whole) {
     from = chunk + ((uint64_t) first << PAGE_SHIFT);
     to = chunk + ((uint64_t) last << PAGE_SHIFT);
   }
-  lock (&s->promises.lock);
-  for (p = s->promises.first; p != NULL && !r; p = p->next)
+  lock (&s->reservations.lock);
+  for (p = s->reservations.first; p != NULL && !r; p = p->next)
     r = p->volume == volume && (p->offset & -PAGE) < to && from < p->end;
-  unlock (&s->promises.lock);
+  unlock (&s->reservations.lock);
   return r;
 }
 
@@ -337,7 +337,7 @@ trim_piece (struct store *s, const struct piece *p)
   }
   if (first == last)
     return;
-  if (is_promised (s, p->key, first, last))
+  if (is_reserved (s, p->key, first, last))
     store_zero_piece (s, p);
   else
     drop_pages (s, p->key, nr, first, last);

@@ -24,8 +24,8 @@
  * A bucket belongs to the stripe of its number modulo NR_STRIPES, and that
  * stripe's lock guards the bucket's list, the headers of its chunks and their
  * data: shared to look or to copy out, exclusive to change anything.  Beside
- * these, trees, the backlog, promises and copies have small locks of their own,
- * and the arena has one to grow.  The arena's budget and free chunks and a
+ * these, trees, the backlog, reservations and copies have small locks of their
+ * own, and the arena has one to grow.  The arena's budget and free chunks and a
  * volume's count of written pages are atomics, touched only when a page or
  * chunk is written for the first time or given back.
  *
@@ -35,8 +35,8 @@
  * writes lie in one chunk and take one lock.  A zero that keeps memory does
  * the same, but lets go before it zeroes.  What is longer than STORE_STEP goes
  * step by step, so that nobody waits for more than that, and sees to its memory
- * beforehand: it is listed as a promise, which a trim sees under the lock of a
- * stripe, then looks at one chunk after the other for what is missing, and
+ * beforehand: it is listed as a reservation, which a trim sees under the lock
+ * of a stripe, then looks at one chunk after the other for what is missing, and
  * pays.
  *
  * `written` has a bit for each 4 KiB page.  A page without its bit reads as
@@ -322,9 +322,9 @@ store_create (struct store **store, const struct arena_options *o)
   atomic_init (&s->backlog.pages, 0);
   atomic_init (&s->backlog.nr, 0);
   s->backlog.first = 0;
-  atomic_init (&s->promises.nr, 0);
-  s->promises.first = NULL;
-  pthread_mutex_init (&s->promises.lock, NULL);
+  atomic_init (&s->reservations.nr, 0);
+  s->reservations.first = NULL;
+  pthread_mutex_init (&s->reservations.lock, NULL);
   atomic_init (&s->most_locked, 0);
   pthread_mutex_init (&s->backlog.reclaiming, NULL);
   pthread_mutex_init (&s->backlog.lock, NULL);
@@ -347,7 +347,7 @@ store_destroy (struct store *s)
 
   for (i = 0; i < NR_STRIPES; i++)
     fairlock_destroy (&s->stripes[i].lock);
-  pthread_mutex_destroy (&s->promises.lock);
+  pthread_mutex_destroy (&s->reservations.lock);
   pthread_mutex_destroy (&s->backlog.lock);
   pthread_mutex_destroy (&s->backlog.reclaiming);
   table_destroy (&s->table);

@@ -83,9 +83,9 @@ int store_zero (struct store *store, uint32_t volume, uint64_t count,
                 uint64_t offset);
 
 /* Make COUNT bytes at OFFSET zero, and pay back each 4 KiB page that is all
- * zero then, or in a whole arena (arena.h) each chunk, unless it is promised
- * (store_promise).  The system may get the memory later (store-trim.c).  The
- * time that this takes depends on the data that is there, and not on COUNT.
+ * zero then, or in a whole arena (arena.h) each chunk, unless it is reserved
+ * (store_reservation).  The system may get the memory later (store-trim.c).
+ * The time that this takes depends on the data that is there, and not on COUNT.
  */
 void store_trim (struct store *store, uint32_t volume, uint64_t count,
                  uint64_t offset);
@@ -104,33 +104,34 @@ uint64_t store_step_end (struct store *store, uint32_t volume, uint64_t offset,
 
 /* A write, or a zero that keeps memory, that is longer than STORE_STEP also
  * goes step by step, and other requests come in between.  So that it is refused
- * as a whole or not at all, memory for all of it is promised first: the request
+ * as a whole or not at all, memory for all of it is reserved first: the request
  * pays for pages that are missing, and a trim that comes in between makes
- * promised pages zero, but does not take their memory.  If two requests have
- * promises for one place, both pay for the pages that are missing there, and
- * each gets back what it did not need.
+ * reserved pages zero, but does not take their memory.  If two requests have
+ * reservations for one place, both pay for the pages that are missing there,
+ * and each gets back what it did not need.
  */
-struct store_promise {
+struct store_reservation {
   uint32_t volume;
   uint64_t offset, end; /* the range that is not done yet */
   uint64_t cost, paid;  /* bytes */
-  struct store_promise *next;
+  struct store_reservation *next;
 };
 
-/* Use a promise in this order: begin it, for COUNT bytes at OFFSET; pay, which
- * returns 0, or -ENOSPC, and may be tried again then; do the steps, each from
- * p->offset up to store_promised_step_end, with the step's data at BUF, or NULL
- * for zeroes; and end the promise, in any case.  When all has been paid, a step
- * fails, with -ENOSPC, only where the system has less memory than it said.
+/* Use a reservation in this order: begin it, for COUNT bytes at OFFSET; pay,
+ * which returns 0, or -ENOSPC, and may be tried again then; do the steps, each
+ * from p->offset up to store_reserved_step_end, with the step's data at BUF, or
+ * NULL for zeroes; and end the reservation, in any case.  When all has been
+ * paid, a step fails, with -ENOSPC, only where the system has less memory than
+ * it said.
  */
-void store_begin_promise (struct store *store, struct store_promise *p,
-                          uint32_t volume, uint64_t count, uint64_t offset);
-int store_pay_promise (struct store *store, struct store_promise *p);
-uint64_t store_promised_step_end (const struct store *store,
-                                  const struct store_promise *p);
-int store_step_promised (struct store *store, struct store_promise *p,
+void store_begin_reservation (struct store *store, struct store_reservation *p,
+                              uint32_t volume, uint64_t count, uint64_t offset);
+int store_pay_reservation (struct store *store, struct store_reservation *p);
+uint64_t store_reserved_step_end (const struct store *store,
+                                  const struct store_reservation *p);
+int store_step_reserved (struct store *store, struct store_reservation *p,
                          const void *buf);
-void store_end_promise (struct store *store, struct store_promise *p);
+void store_end_reservation (struct store *store, struct store_reservation *p);
 
 /* Is the page at OFFSET written?  *written is the answer.  Returns the offset
  * at which that changes, or END if it does not change before; OFFSET < END.
@@ -138,8 +139,8 @@ void store_end_promise (struct store *store, struct store_promise *p);
 uint64_t store_extent (struct store *store, uint32_t volume, uint64_t offset,
                        uint64_t end, bool *written);
 
-/* Bytes held against the limit now: by all volumes, by promises, and by callers
- * of store_charge.
+/* Bytes held against the limit now: by all volumes, by reservations, and by
+ * callers of store_charge.
  */
 uint64_t store_held (struct store *store);
 

@@ -95,15 +95,15 @@ test_refused (void **state)
  * they would have given back is not there for others until it is done.
  */
 static void
-promise_meets_trims (bool whole, const void *buf)
+reservation_meets_trims (bool whole, const void *buf)
 {
   struct store *store = new_store (LONG, whole);
-  struct store_promise p;
+  struct store_reservation p;
   uint64_t steps = 0;
 
   assert_int_equal (store_write (store, 0, data, LONG, 0), 0);
-  store_begin_promise (store, &p, 0, LONG, 0);
-  assert_int_equal (store_pay_promise (store, &p), 0);
+  store_begin_reservation (store, &p, 0, LONG, 0);
+  assert_int_equal (store_pay_reservation (store, &p), 0);
   while (p.offset < p.end) {
     store_trim (store, 0, LONG - p.offset, p.offset);
     store_trim (store, 0, PAGE, p.offset + MIB);
@@ -113,12 +113,12 @@ promise_meets_trims (bool whole, const void *buf)
     assert_memory_equal (out, out + 1, LONG - p.offset - 1);
     assert_int_equal (store_write (store, 1, "x", 1, p.offset), -ENOSPC);
     assert_int_equal (
-        store_step_promised (store, &p, buf != NULL ? data + p.offset : NULL),
+        store_step_reserved (store, &p, buf != NULL ? data + p.offset : NULL),
         0);
     steps++;
   }
   assert_int_equal (steps, LONG / STORE_STEP);
-  store_end_promise (store, &p);
+  store_end_reservation (store, &p);
   if (buf != NULL)
     assert_holds (store, data, 0);
   assert_int_equal (store_held (store), LONG);
@@ -132,66 +132,66 @@ static void
 test_trims (void **state)
 {
   (void) state;
-  promise_meets_trims (false, data);
-  promise_meets_trims (false, NULL);
+  reservation_meets_trims (false, data);
+  reservation_meets_trims (false, NULL);
 }
 
 static void
 test_trims_of_chunks (void **state)
 {
   (void) state;
-  promise_meets_trims (true, data);
-  promise_meets_trims (true, NULL);
+  reservation_meets_trims (true, data);
+  reservation_meets_trims (true, NULL);
 }
 
-/* Beside what is promised a trim gives back what it meets, in another volume,
+/* Beside what is reserved a trim gives back what it meets, in another volume,
  * before, behind, and where the write has been.
  */
 static void
 test_trims_beside (void **state)
 {
   struct store *store = new_store (64 * MIB, false);
-  struct store_promise p;
+  struct store_reservation p;
 
   (void) state;
   assert_int_equal (store_write (store, 0, data, LONG, MIB - PAGE), 0);
   assert_int_equal (store_write (store, 1, data, LONG, MIB), 0);
-  store_begin_promise (store, &p, 0, 4 * MIB, MIB);
-  assert_int_equal (store_pay_promise (store, &p), 0);
+  store_begin_reservation (store, &p, 0, 4 * MIB, MIB);
+  assert_int_equal (store_pay_reservation (store, &p), 0);
   store_trim (store, 1, LONG, MIB);
   assert_int_equal (store_held (store), LONG);
   store_trim (store, 0, MIB, 0);
   assert_int_equal (store_held (store), LONG - PAGE);
   store_trim (store, 0, LONG, 5 * MIB);
   assert_int_equal (store_held (store), 4 * MIB);
-  assert_int_equal (store_step_promised (store, &p, data), 0);
+  assert_int_equal (store_step_reserved (store, &p, data), 0);
   store_trim (store, 0, 3 * MIB, 0);
   assert_int_equal (store_held (store), 2 * MIB);
-  store_end_promise (store, &p);
+  store_end_reservation (store, &p);
   store_destroy (store);
 }
 
 /* What others write meanwhile need not be paid, and is given back; so is what a
- * promise that is not kept had.
+ * reservation that is given up had.
  */
 static void
 test_paid_twice (void **state)
 {
   struct store *store = new_store (64 * MIB, false);
-  struct store_promise p, q;
+  struct store_reservation p, q;
 
   (void) state;
-  store_begin_promise (store, &p, 0, LONG, 0);
-  store_begin_promise (store, &q, 0, LONG, MIB);
-  assert_int_equal (store_pay_promise (store, &p), 0);
-  assert_int_equal (store_pay_promise (store, &q), 0);
+  store_begin_reservation (store, &p, 0, LONG, 0);
+  store_begin_reservation (store, &q, 0, LONG, MIB);
+  assert_int_equal (store_pay_reservation (store, &p), 0);
+  assert_int_equal (store_pay_reservation (store, &q), 0);
   assert_int_equal (store_held (store), 2 * LONG);
   while (p.offset < p.end)
-    assert_int_equal (store_step_promised (store, &p, data + p.offset), 0);
+    assert_int_equal (store_step_reserved (store, &p, data + p.offset), 0);
   assert_int_equal (store_held (store), 2 * LONG);
-  store_end_promise (store, &p);
-  assert_int_equal (store_step_promised (store, &q, NULL), 0);
-  store_end_promise (store, &q);
+  store_end_reservation (store, &p);
+  assert_int_equal (store_step_reserved (store, &q, NULL), 0);
+  store_end_reservation (store, &q);
   assert_int_equal (store_held (store), LONG);
   store_destroy (store);
 }
@@ -203,17 +203,17 @@ static void
 test_paid_later (void **state)
 {
   struct store *store = new_store (LONG, false);
-  struct store_promise p;
+  struct store_reservation p;
 
   (void) state;
   assert_int_equal (store_write (store, 1, data, PAGE, 0), 0);
-  store_begin_promise (store, &p, 0, LONG, 0);
-  assert_int_equal (store_pay_promise (store, &p), -ENOSPC);
+  store_begin_reservation (store, &p, 0, LONG, 0);
+  assert_int_equal (store_pay_reservation (store, &p), -ENOSPC);
   store_trim (store, 1, PAGE, 0);
-  assert_int_equal (store_pay_promise (store, &p), 0);
+  assert_int_equal (store_pay_reservation (store, &p), 0);
   while (p.offset < p.end)
-    assert_int_equal (store_step_promised (store, &p, data + p.offset), 0);
-  store_end_promise (store, &p);
+    assert_int_equal (store_step_reserved (store, &p, data + p.offset), 0);
+  store_end_reservation (store, &p);
   assert_int_equal (store_set_limit (store, MIB), 0);
   assert_int_equal (store_write (store, 0, data, LONG, 0), 0);
   assert_int_equal (store_write (store, 0, data, LONG, PAGE), -ENOSPC);

@@ -12,15 +12,15 @@
  * looked at.
  */
 void
-store_begin_promise (struct store *s, struct store_promise *p, uint32_t volume,
-                     uint64_t count, uint64_t offset)
+store_begin_reservation (struct store *s, struct store_reservation *p,
+                         uint32_t volume, uint64_t count, uint64_t offset)
 {
-  struct promises *all = &s->promises;
+  struct reservations *all = &s->reservations;
   struct store_cost cost = {0, 0};
   struct piece piece;
   unsigned stripe;
 
-  *p = (struct store_promise){
+  *p = (struct store_reservation){
       .volume = volume, .offset = offset, .end = offset + count};
   lock (&all->lock);
   p->next = all->first;
@@ -38,7 +38,7 @@ store_begin_promise (struct store *s, struct store_promise *p, uint32_t volume,
 }
 
 int
-store_pay_promise (struct store *s, struct store_promise *p)
+store_pay_reservation (struct store *s, struct store_reservation *p)
 {
   const int r = p->cost > 0 ? arena_charge (&s->arena, p->cost) : 0;
 
@@ -49,15 +49,17 @@ store_pay_promise (struct store *s, struct store_promise *p)
 
 /* A chunk is in one step only. */
 uint64_t
-store_promised_step_end (const struct store *s, const struct store_promise *p)
+store_reserved_step_end (const struct store *s,
+                         const struct store_reservation *p)
 {
   return min (p->end, (p->offset + STORE_STEP) & -arena_chunk_size (&s->arena));
 }
 
 int
-store_step_promised (struct store *s, struct store_promise *p, const void *buf)
+store_step_reserved (struct store *s, struct store_reservation *p,
+                     const void *buf)
 {
-  const uint64_t to = store_promised_step_end (s, p);
+  const uint64_t to = store_reserved_step_end (s, p);
   int r;
 
   if (buf != NULL)
@@ -66,18 +68,18 @@ store_step_promised (struct store *s, struct store_promise *p, const void *buf)
   else
     r = store_zero_range (s, p->volume, to - p->offset, p->offset, &p->paid);
   if (r == 0) {
-    lock (&s->promises.lock);
+    lock (&s->reservations.lock);
     p->offset = to;
-    unlock (&s->promises.lock);
+    unlock (&s->reservations.lock);
   }
   return r;
 }
 
 void
-store_end_promise (struct store *s, struct store_promise *p)
+store_end_reservation (struct store *s, struct store_reservation *p)
 {
-  struct promises *all = &s->promises;
-  struct store_promise **link;
+  struct reservations *all = &s->reservations;
+  struct store_reservation **link;
 
   lock (&all->lock);
   for (link = &all->first; *link != p; link = &(*link)->next)
@@ -94,14 +96,14 @@ store_write_long (struct store *s, uint32_t volume, const void *buf,
                   uint64_t count, uint64_t offset)
 {
   const char *from = buf;
-  struct store_promise p;
+  struct store_reservation p;
   int r;
 
-  store_begin_promise (s, &p, volume, count, offset);
-  r = store_pay_promise (s, &p);
+  store_begin_reservation (s, &p, volume, count, offset);
+  r = store_pay_reservation (s, &p);
   while (r == 0 && p.offset < p.end)
-    r = store_step_promised (s, &p,
+    r = store_step_reserved (s, &p,
                              from != NULL ? from + (p.offset - offset) : NULL);
-  store_end_promise (s, &p);
+  store_end_reservation (s, &p);
   return r;
 }
