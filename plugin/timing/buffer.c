@@ -38,29 +38,39 @@ drained_to (const struct buffer *b, uint64_t moment, uint64_t dirty,
   return b->empty_at - wide_quotient (wide_product (left, bytes), dirty);
 }
 
-uint64_t
+void
 buffer_put (struct buffer *b, const struct buffer_settings *s, uint64_t size,
-            uint32_t count, uint64_t cost, uint64_t arrival,
-            struct booking *booking)
+            uint32_t count, uint64_t arrival, struct buffer_booking *booking)
 {
   const uint64_t most = count < size ? size - count : 0;
   const uint64_t batch = min (s->batch, size);
-  uint64_t moment = max (arrival, b->since), dirty, left, through = 0;
+  uint64_t moment = max (arrival, b->since), dirty, left;
 
+  booking->from = moment;
   dirty = buffer_dirty (b, moment);
   if (dirty > most) {
     left = min (most, size - batch);
     moment = drained_to (b, moment, dirty, left);
     dirty = left; /* exactly: rounding must not make it full too early */
   }
-  b->since = moment;
+  booking->waits = moment - booking->from;
+  booking->from = b->since = moment;
   b->bytes = dirty + count;
-  b->empty_at = moment_after (max (b->empty_at, moment), cost);
-  booking->from = moment;
-  booking->to = moment_after (moment, cost);
+}
+
+uint64_t
+buffer_load (struct buffer *b, uint64_t size, uint32_t count, uint64_t cost,
+             uint64_t all, struct buffer_booking *booking)
+{
+  const uint64_t before = max (b->empty_at, booking->from);
+  uint64_t through = 0;
+
+  b->empty_at =
+      max (moment_after (before, cost), moment_after (booking->from, all));
+  booking->costs = b->empty_at - before;
   if (count > size)
-    through = scale_up (cost, count - size, count);
-  return moment_after (moment, through);
+    through = scale_up (b->empty_at - booking->from, count - size, count);
+  return moment_after (booking->from, through);
 }
 
 uint64_t
@@ -69,17 +79,18 @@ buffer_drained (const struct buffer *b, uint64_t arrival)
   return max (b->empty_at, arrival);
 }
 
-/* The buffer stays as full as it is, and all that is to come does so earlier:
- * where writes wait for room, each of them moves `since` on by about its cost.
+/* Each write that waits has moved the two moments, and moves them back by as
+ * much.  So they are right in whatever order the writes leave: once all that
+ * wait have left, the moments are what they were before the first of them came.
+ * `bytes` stays: the buffer was full before them, too.
  */
-void
-buffer_leave (struct buffer *b, struct booking booking, uint64_t now)
+bool
+buffer_leave (struct buffer *b, const struct buffer_booking *booking,
+              uint64_t now)
 {
-  uint64_t earlier;
-
-  if (booking.from <= now || b->since < booking.from)
-    return;
-  earlier = min (booking.to - booking.from, b->since - now);
-  b->since -= earlier;
-  b->empty_at -= earlier;
+  if (booking->from <= now)
+    return false;
+  b->empty_at -= booking->costs;
+  b->since = min (b->since - min (booking->waits, b->since), b->empty_at);
+  return true;
 }

@@ -31,8 +31,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "gaps.h"
-
 struct buffer_settings {
   uint64_t size;          /* bytes; 0: there is none */
   uint64_t bytes_per_sec; /* of the medium; 0: bytes take it no time */
@@ -46,15 +44,29 @@ struct buffer {
   uint64_t bytes;           /* dirty at `since` */
 };
 
-/* Put a write of COUNT bytes, which will cost the medium COST nanoseconds, into
- * a buffer of SIZE bytes at ARRIVAL, or as soon as there is room.  What is
- * larger than the buffer goes through it, and is in when its last byte is.
- * Returns the moment at which it is in; *booking is from the moment at which it
- * begins to be in, for COST.
+/* What a write has of a buffer: it has moved the two moments on. */
+struct buffer_booking {
+  uint64_t from;  /* the moment at which it begins to be in */
+  uint64_t waits; /* nanoseconds by which it has moved `since` as it waits */
+  uint64_t costs; /* nanoseconds by which it has moved `empty_at` */
+};
+
+/* A write of COUNT bytes comes into a buffer of SIZE bytes at ARRIVAL, or as
+ * soon as there is room: at booking->from.  What it costs the medium is not
+ * known yet: buffer_load has to be next.
  */
-uint64_t buffer_put (struct buffer *b, const struct buffer_settings *s,
-                     uint64_t size, uint32_t count, uint64_t cost,
-                     uint64_t arrival, struct booking *booking);
+void buffer_put (struct buffer *b, const struct buffer_settings *s,
+                 uint64_t size, uint32_t count, uint64_t arrival,
+                 struct buffer_booking *booking);
+
+/* The write that has just come in costs the medium COST nanoseconds; and from
+ * booking->from on all that is dirty takes ALL nanoseconds at least.  Returns
+ * the moment at which the write is in.  What is larger than the buffer goes
+ * through it, and is in when its last byte is.
+ */
+uint64_t buffer_load (struct buffer *b, uint64_t size, uint32_t count,
+                      uint64_t cost, uint64_t all,
+                      struct buffer_booking *booking);
 
 /* Returns the moment, ARRIVAL or later, at which all that was put in has
  * drained.
@@ -65,9 +77,11 @@ uint64_t buffer_drained (const struct buffer *b, uint64_t arrival);
  */
 uint64_t buffer_dirty (const struct buffer *b, uint64_t now);
 
-/* A write that was given BOOKING is given up at NOW: if it still waits for
- * room, those behind it come in earlier.
+/* A write that was given BOOKING is given up at NOW.  Returns whether it still
+ * waits for room.  Then what comes later finds the buffer as if this write had
+ * never come; those that wait already keep the moments that they were told.
  */
-void buffer_leave (struct buffer *b, struct booking booking, uint64_t now);
+bool buffer_leave (struct buffer *b, const struct buffer_booking *booking,
+                   uint64_t now);
 
 #endif /* NULLBLK_BUFFER_H */

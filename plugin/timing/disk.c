@@ -63,13 +63,19 @@ seek_over (const struct disk_settings *s, uint64_t size, uint64_t distance)
                                 (double) square_root (share));
 }
 
-/* From the end of a seek, where a turn of TURN nanoseconds is at PHASE, to the
- * first byte of a request.
- */
+/* From PHASE, a moment of a turn of TURN nanoseconds, to ANGLE. */
 static uint32_t
-turn_to (const struct disk_request *r, uint32_t phase, uint32_t turn)
+turn_to (uint32_t angle, uint32_t phase, uint32_t turn)
 {
-  return r->angle >= phase ? r->angle - phase : r->angle + (turn - phase);
+  return angle >= phase ? angle - phase : angle + (turn - phase);
+}
+
+uint64_t
+disk_turn (const struct disk_settings *s, uint64_t offset, uint64_t moment)
+{
+  const uint32_t turn = turn_of (s);
+
+  return turn_to (angle_of (s, offset), (uint32_t) (moment % turn), turn);
 }
 
 static uint64_t
@@ -89,7 +95,7 @@ serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
 
   if (distance != 0) {
     start += seek_over (s, size, distance);
-    start += turn_to (r, (uint32_t) (start % turn), turn);
+    start += turn_to (r->angle, (uint32_t) (start % turn), turn);
   }
   d->free_at = start + transfer (s, r);
   d->position = r->offset + r->count;
@@ -194,7 +200,7 @@ choose (const struct disk_head *d, const struct disk_settings *s, uint64_t size,
       seek = seek_over (s, size, seek);
       if (seek > least)
         break;
-      nsec = seek + turn_to (r, (uint32_t) (phase + seek) % turn, turn);
+      nsec = seek + turn_to (r->angle, (uint32_t) (phase + seek) % turn, turn);
     }
     if (nsec < least || (nsec == least && r->ticket < oldest)) {
       least = nsec;

@@ -25,10 +25,11 @@
  * decision is told when that is, and asks again at that moment.  Whoever comes
  * or asks first has all decisions made that are due.  Where so many wait that
  * none that comes later can be looked at, it is decided ahead of time: so fewer
- * than MAX_DISK_QUEUE ever ask, and each of the others asks once.
+ * than MAX_DISK_QUEUE wait for a decision at a time.
  *
  * A disk may report only after some requests that they are done, all at once,
- * or when no other waits.
+ * or when no other waits.  Those that are served and not reported, fewer than
+ * `batch`, ask at each decision, too.
  *
  * The lock of a device's struct latency_state guards this; drive.c calls it.
  */
@@ -121,6 +122,12 @@ uint64_t disk_ask (struct disk_head *d, const struct disk_settings *s,
 
 /* The request is given up, if it has a ticket. */
 void disk_leave (struct disk_head *d, uint64_t ticket);
+
+/* Returns how many nanoseconds it takes from MOMENT until the platter brings
+ * the block at OFFSET to the head.
+ */
+uint64_t disk_turn (const struct disk_settings *s, uint64_t offset,
+                    uint64_t moment);
 
 /* Returns how many nanoseconds the head takes, without the bytes, for so many
  * requests at random places, one after the other in the order of their places.

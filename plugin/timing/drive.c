@@ -125,26 +125,92 @@ is_for_head (const struct drive_settings *s, enum operation op)
           ((op == OP_WRITE || op == OP_ZERO) && s->buffer_size == 0));
 }
 
-/* A write has come into a buffer of BYTES, which it continues or not.  What is
- * dirty takes at least as long as the disk needs for it in the order of places.
+/* Does a write go on where a run is, or write it again? */
+static bool
+continues_run (struct dirty *d, uint64_t from, uint64_t to)
+{
+  size_t i;
+  bool r;
+
+  for (i = 0; i < d->nr_runs; i++) {
+    if (from <= d->runs[i].to && to >= d->runs[i].from)
+      break;
+  }
+  r = i < d->nr_runs;
+  if (i == DRIVE_RUNS)
+    i--;
+  else if (!r)
+    d->nr_runs++;
+  memmove (&d->runs[1], &d->runs[0], i * sizeof d->runs[0]);
+  d->runs[0].from = from;
+  d->runs[0].to = to;
+  return r;
+}
+
+/* A write has come into a buffer in which BEFORE bytes were dirty when the one
+ * before it had come; CONTINUES says whether it needs no seek of its own.  All
+ * that it adds is kept, in order to be taken back.
  */
 static void
-sweep (struct drive *m, const struct drive_settings *s, uint64_t bytes,
-       uint32_t count, bool continues)
+note_dirty (struct drive *m, const struct latency_request *r, uint64_t before,
+            bool continues, uint64_t factor, struct drive_booking *booking)
 {
-  struct buffer *b = &m->buffer;
-  uint64_t nsec = 0;
+  const double left = (double) (m->buffer.bytes - r->count);
+  struct dirty *d = &m->dirty;
+  double seeks = 0, extra = 0;
 
-  if (bytes > 0)
-    m->scattered *= (double) (b->bytes - count) / (double) bytes;
-  else
-    m->scattered = 0;
-  m->scattered += !continues;
+  if (before > 0) {
+    seeks = d->seeks * left / (double) before;
+    extra = d->extra * left / (double) before;
+  }
+  seeks += !continues;
+  extra += (double) r->count * (double) (factor - 1000) / 1000;
+  booking->seeks = seeks - d->seeks;
+  booking->extra = extra - d->extra;
+  d->seeks = seeks;
+  d->extra = extra;
+}
+
+/* Returns how many nanoseconds the disk needs for all that is dirty, in the
+ * order of offsets.
+ */
+static uint64_t
+sweep (const struct drive *m, const struct drive_settings *s)
+{
+  const double bytes = (double) m->buffer.bytes;
+  double nsec = (double) disk_sweep (&s->disk, m->dirty.seeks);
+
   if (s->disk.bytes_per_sec != 0)
-    nsec = (uint64_t) ((double) b->bytes * NSEC_PER_SEC /
-                       (double) s->disk.bytes_per_sec);
-  nsec = moment_after (nsec, disk_sweep (&s->disk, m->scattered));
-  b->empty_at = max (b->empty_at, moment_after (b->since, nsec));
+    nsec += bytes * NSEC_PER_SEC / (double) s->disk.bytes_per_sec;
+  if (m->dirty.extra > 0)
+    nsec *= 1 + m->dirty.extra / bytes;
+  return nsec < (double) UINT64_MAX ? (uint64_t) nsec : UINT64_MAX;
+}
+
+/* A write comes into the buffer.  Returns the moment at which it is in. */
+static uint64_t
+buffer_write (struct drive *m, const struct drive_settings *s,
+              struct random *random, const struct latency_request *r,
+              uint64_t factor, struct drive_booking *booking)
+{
+  const uint64_t before = m->buffer.bytes;
+  uint64_t cost = drain_cost (m, s, random, r, factor);
+  bool is_first, continues;
+
+  buffer_put (&m->buffer, &s->buffer, s->buffer_size, r->count, r->arrival,
+              &booking->buffer);
+  is_first = m->buffer.bytes == r->count;
+  if (is_first) /* the head is where the last run ended */
+    m->dirty.nr_runs = (uint32_t) min (m->dirty.nr_runs, 1);
+  continues = continues_run (&m->dirty, r->offset, r->offset + r->count);
+  if (is_first)
+    m->dirty.nr_runs = 1;
+  note_dirty (m, r, before, continues, factor, booking);
+  if (s->sweeps && continues && is_first)
+    cost = moment_after (cost,
+                         disk_turn (&s->disk, r->offset, booking->buffer.from));
+  return buffer_load (&m->buffer, s->buffer_size, r->count, cost,
+                      s->sweeps ? sweep (m, s) : 0, &booking->buffer);
 }
 
 /* Returns when a request is over that would be at DONE.  A flush takes its base
@@ -156,17 +222,11 @@ serve_buffered (struct drive *m, const struct drive_settings *s,
                 uint64_t done, struct drive_request served,
                 struct drive_booking *booking)
 {
-  const bool continues = r->offset == m->drained_to;
-  const uint64_t bytes = m->buffer.bytes;
   uint64_t in = r->arrival;
 
   if (r->op == OP_WRITE || r->op == OP_ZERO) {
-    in = buffer_put (&m->buffer, &s->buffer, s->buffer_size, r->count,
-                     drain_cost (m, s, random, r, served.factor), r->arrival,
-                     &booking->buffer);
+    in = buffer_write (m, s, random, r, served.factor, booking);
     done = max (done, in);
-    if (s->sweeps)
-      sweep (m, s, bytes, r->count, continues);
     if (s->flash.program != 0 || s->flash.erase != 0)
       flash_program (&m->flash, &s->flash, r->count, served.factor, true,
                      booking->buffer.from, &booking->flash);
@@ -273,12 +333,22 @@ drive_dirty (const struct drive *m, uint64_t now)
   return buffer_dirty (&m->buffer, worked_at (&m->clock, now));
 }
 
+/* Not below 0, as sums of such numbers are not exact. */
+static double
+less (double from, double n)
+{
+  return from > n ? from - n : 0;
+}
+
 void
 drive_leave (struct drive *m, const struct drive_booking *booking, uint64_t now)
 {
   if (booking->generation != m->generation)
     return;
-  buffer_leave (&m->buffer, booking->buffer, worked_at (&m->clock, now));
+  if (buffer_leave (&m->buffer, &booking->buffer, worked_at (&m->clock, now))) {
+    m->dirty.seeks = less (m->dirty.seeks, booking->seeks);
+    m->dirty.extra = less (m->dirty.extra, booking->extra);
+  }
   flash_leave (&m->flash, &booking->flash, worked_at (&m->clock, now));
   disk_leave (&m->disk, booking->ticket);
   if (booking->paid > now) {

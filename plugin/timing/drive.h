@@ -35,6 +35,9 @@
 #include "lanes.h"
 #include "request.h"
 
+/* Runs of writes that are told apart. */
+#define DRIVE_RUNS 8
+
 struct drive_settings {
   struct buffer_settings buffer;
   struct distribution *drain; /* of a write from the buffer; NULL: no time */
@@ -51,7 +54,7 @@ struct drive_settings {
   bool any;             /* is there any mechanism? */
   uint64_t buffer_size; /* no more than the volatile write cache has; 0: none,
                          * or it drains in no time */
-  bool sweeps;          /* does it drain to the disk, in the order of places? */
+  bool sweeps;          /* does it drain to the disk, in the order of offsets? */
 };
 
 /* The clock that stands still in stalls.  When the stalls change it goes on
@@ -63,13 +66,28 @@ struct work_clock {
   uint64_t shift;  /* nanoseconds, modulo 2^64 */
 };
 
+/* What was dirty in the buffer when the last write came in, as far as it
+ * matters to a disk that it drains to.
+ */
+struct dirty {
+  double seeks; /* writes to which the head has to seek */
+  double extra; /* bytes that collection adds */
+
+  /* The last write of each of some runs that are dirty; the first is the run
+   * that was written last.  What touches one of them needs no seek.
+   */
+  uint32_t nr_runs;
+  struct {
+    uint64_t from, to; /* bytes */
+  } runs[DRIVE_RUNS];
+};
+
 struct drive {
   struct work_clock clock;
   uint32_t generation; /* grows when drive_begin_anew forgets all requests */
   struct buffer buffer;
   uint64_t drained_to; /* the end of the last write that was buffered */
-  double scattered;    /* writes that were dirty when the last one came in, and
-                        * did not go on where the one before them ended */
+  struct dirty dirty;
   struct charge charge;
   struct credits io_credits, byte_credits;
   struct flash flash;
@@ -80,7 +98,8 @@ struct drive {
 /* What a request has of the mechanisms, to be given back if it is given up. */
 struct drive_booking {
   uint32_t generation;
-  struct booking buffer; /* from when it is in, and what it costs the medium */
+  struct buffer_booking buffer;
+  double seeks, extra; /* what it has added to what is dirty */
   struct flash_booking flash;
   uint64_t paid; /* when its credits are there, of the monotonic clock; it
                        * has so many: */

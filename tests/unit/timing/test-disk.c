@@ -422,66 +422,6 @@ test_stream (void **state)
   assert_in_range (n, DISK_PASSES * 4 - 2, DISK_PASSES * 4 + 2);
 }
 
-/* A buffer that has no drain of its own drains to the disk, in the order of
- * places: n of them are 0.886 of the disk's root, over n + 3/4, apart.
- */
-static double
-sweep_msec (unsigned n)
-{
-  return n * (1 + 5 + 8 * 0.886227 / sqrt (n + 0.75));
-}
-
-static void
-assert_near (uint64_t nsec, double msec)
-{
-  if (fabs ((double) nsec / MSEC - msec) > msec / 1000)
-    fail_msg ("%g ms, and not %g", (double) nsec / MSEC, msec);
-}
-
-static void
-test_sweep (void **state)
-{
-  const double byte_time = BLOCK * 1e3 / (1000 << 20);
-  struct latency_booking booking;
-  uint64_t now = START, next;
-  unsigned n, i;
-
-  (void) state;
-  s.drive.buffer.size = 16 * BLOCK;
-  set_disk (DISK);
-  for (n = 1; n <= 16; n *= 2) {
-    now += NSEC_PER_SEC;
-    for (i = 0; i < n; i++)
-      assert_int_equal (enter_as (OP_WRITE, (i + n) * SIZE / 64, now, &booking),
-                        now);
-    assert_near (enter_as (OP_FLUSH, 0, now, &booking) - now,
-                 sweep_msec (n) + n * byte_time);
-  }
-  /* Half of them are left at half the time. */
-  next = now + (uint64_t) (sweep_msec (16) / 2 * MSEC);
-  enter_as (OP_WRITE, 0, next, &booking);
-  assert_near (enter_as (OP_FLUSH, 0, next, &booking) - next,
-               sweep_msec (9) + 9 * byte_time);
-  /* What goes on where the last one ended needs only its bytes. */
-  now += NSEC_PER_SEC;
-  for (i = 0; i < 16; i++)
-    enter_as (OP_WRITE, SIZE / 2 + i * BLOCK, now, &booking);
-  assert_near (enter_as (OP_FLUSH, 0, now, &booking) - now,
-               sweep_msec (1) + 16 * byte_time);
-  /* While it is full, one goes for each that comes. */
-  now += NSEC_PER_SEC;
-  for (i = 0; i < 40; i++)
-    now = enter_as (OP_WRITE, i * SIZE / 40, now, &booking);
-  next = enter_as (OP_WRITE, SIZE / 2, now, &booking);
-  assert_near (next - now, sweep_msec (16) / 16 + byte_time);
-  /* With a drain of its own it has nothing to do with the disk. */
-  s.drive.buffer.bytes_per_sec = 1 << 30;
-  latency_settings_complete (&s);
-  now += NSEC_PER_SEC;
-  enter_as (OP_WRITE, 0, now, &booking);
-  assert_true (enter_as (OP_FLUSH, 0, now, &booking) - now < MSEC);
-}
-
 /* From 1.0 to 1.9 s and so on the head stands still. */
 static void
 test_stall (void **state)
@@ -698,7 +638,6 @@ main (void)
       TEST (test_leave),
       TEST (test_limit),
       TEST (test_stall),
-      TEST (test_sweep),
       TEST (test_from),
       TEST (test_many),
       TEST (test_stream),

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A write-back buffer that drains to a disk in the order of offsets, and what
+ * writes that are given up leave behind, on moments made up here.
+ */
+
+#include <config.h>
+
+#include <math.h>
+#include <string.h>
+
+#define SIZE (UINT64_C (1) << 40)
+#include "one-latency.h"
+
+#define BLOCK 4096
+
+/* 6000 turns a minute are 10 ms each, in which 10 MiB pass. */
+#define DISK "track:1ms,full:9ms,rpm:6000,mbps:1000"
+#define TURN (UINT64_C (10) << 20)
+
+static const double byte_time = BLOCK * 1e3 / (1000 << 20); /* ms of a block */
+
+/* A disk, and a buffer of N blocks that drains to it. */
+static void
+set_disk (const char *text, uint64_t n)
+{
+  struct message why;
+
+  if (parts_parse (&disk_parts, text, &s.drive.disk, &why) != 0)
+    fail_msg ("%s", why.text);
+  s.drive.buffer.size = n * BLOCK;
+  latency_settings_complete (&s);
+}
+
+static void
+set_drain (const char *text)
+{
+  struct message why;
+
+  distribution_unref (s.drive.drain);
+  if (distribution_parse (text, OP_WRITE, &s.drive.drain, &why) != 0)
+    fail_msg ("%s", why.text);
+  latency_settings_complete (&s);
+}
+
+static void
+set_collection (const char *text)
+{
+  struct message why;
+
+  if (parts_parse (&collection_parts, text, &s.drive.collection, &why) != 0)
+    fail_msg ("%s", why.text);
+  latency_settings_complete (&s);
+}
+
+static uint64_t
+put_bytes (uint64_t offset, uint32_t count, uint64_t when,
+           struct latency_booking *booking)
+{
+  const struct latency_request r = {
+      .op = OP_WRITE, .count = count, .offset = offset, .arrival = when};
+
+  return latency_completion (&l, &s, &random_numbers, &r, booking);
+}
+
+static uint64_t
+put (uint64_t offset, uint64_t when)
+{
+  struct latency_booking booking;
+
+  return put_bytes (offset, BLOCK, when, &booking);
+}
+
+/* How long a flush takes at WHEN. */
+static uint64_t
+flush (uint64_t when)
+{
+  const struct latency_request r = {.op = OP_FLUSH, .arrival = when};
+  struct latency_booking booking;
+
+  return latency_completion (&l, &s, &random_numbers, &r, &booking) - when;
+}
+
+/* Places that no two of some thousand numbers share. */
+static uint64_t
+place (unsigned i)
+{
+  return (uint64_t) (i + 1) * 7919 % 65536 * (SIZE / 65536);
+}
+
+/* A buffer that has no drain of its own drains to the disk, in the order of
+ * offsets: n of them are 0.886 of the disk's root, over n + 3/4, apart.
+ */
+static double
+sweep_msec (unsigned n)
+{
+  return n * (1 + 5 + 8 * 0.886227 / sqrt (n + 0.75));
+}
+
+static void
+assert_near (uint64_t nsec, double msec)
+{
+  if (fabs ((double) nsec / MSEC - msec) > msec / 1000)
+    fail_msg ("%g ms, and not %g", (double) nsec / MSEC, msec);
+}
+
+static void
+test_sweep (void **state)
+{
+  uint64_t now = START, next;
+  unsigned n, i;
+
+  (void) state;
+  set_disk (DISK, 16);
+  for (n = 1; n <= 16; n *= 2) {
+    now += NSEC_PER_SEC;
+    for (i = 0; i < n; i++)
+      assert_int_equal (put ((i + n) * SIZE / 64, now), now);
+    assert_near (flush (now), sweep_msec (n) + n * byte_time);
+  }
+  /* Half of them are left at half the time. */
+  next = now + (uint64_t) (sweep_msec (16) / 2 * MSEC);
+  put (0, next);
+  assert_near (flush (next), sweep_msec (9) + 9 * byte_time);
+  /* What goes on where the last one ended needs only its bytes. */
+  now += NSEC_PER_SEC;
+  for (i = 0; i < 16; i++)
+    put (SIZE / 2 + i * BLOCK, now);
+  assert_near (flush (now), sweep_msec (1) + 16 * byte_time);
+  /* While it is full, one goes for each that comes. */
+  now += NSEC_PER_SEC;
+  for (i = 0; i < 40; i++)
+    now = put (SIZE / 80 + i * SIZE / 40, now);
+  next = put (SIZE / 2, now);
+  assert_near (next - now, sweep_msec (16) / 16 + byte_time);
+  /* With a drain of its own it has nothing to do with the disk. */
+  s.drive.buffer.bytes_per_sec = 1 << 30;
+  latency_settings_complete (&s);
+  now += NSEC_PER_SEC;
+  put (0, now);
+  assert_true (flush (now) < MSEC);
+}
+
+/* Writes in sequence that take turns are two runs, and one that is written
+ * again is one.
+ */
+static void
+test_runs (void **state)
+{
+  uint64_t now = START;
+  unsigned i;
+
+  (void) state;
+  set_disk (DISK, 64);
+  for (i = 0; i < 32; i++) {
+    put (SIZE / 4 + i * BLOCK, now);
+    put (SIZE / 2 + i * BLOCK, now);
+  }
+  assert_near (flush (now), sweep_msec (2) + 64 * byte_time);
+  now += NSEC_PER_SEC;
+  for (i = 0; i < 64; i++)
+    put (SIZE / 8, now);
+  assert_near (flush (now), sweep_msec (1) + 64 * byte_time);
+  /* Eight runs are known, and a ninth is another. */
+  now += NSEC_PER_SEC;
+  for (i = 0; i < 16; i++)
+    put ((i % 8 + 1) * SIZE / 16 + i / 8 * BLOCK, now);
+  assert_near (flush (now), sweep_msec (8) + 16 * byte_time);
+  now += NSEC_PER_SEC;
+  for (i = 0; i < 18; i++)
+    put ((i % 9 + 1) * SIZE / 16 + i / 9 * BLOCK, now);
+  assert_near (flush (now), sweep_msec (18) + 18 * byte_time);
+}
+
+/* What finds nothing dirty that it could go on with waits for its block, if
+ * the head is there; it is not where an earlier run was.
+ */
+static void
+test_turn (void **state)
+{
+  const uint64_t now = START + NSEC_PER_SEC, at = SIZE / TURN / 2 * TURN;
+
+  (void) state;
+  set_disk (DISK, 64);
+  put (at, START);
+  put (at, now + 2 * MSEC); /* its block has gone by 2 ms ago */
+  assert_near (flush (now + 2 * MSEC), 8 + byte_time);
+  put (SIZE / 4, now + NSEC_PER_SEC);
+  put (at, now + 2 * NSEC_PER_SEC);
+  assert_near (flush (now + 2 * NSEC_PER_SEC), sweep_msec (1) + byte_time);
+}
+
+/* A write that is larger than the buffer is in when its last byte is. */
+static void
+test_larger (void **state)
+{
+  struct latency_booking booking;
+
+  (void) state;
+  set_disk ("track:1ms,full:9ms,rpm:6000", 1);
+  assert_near (put_bytes (SIZE / 2, 16 * BLOCK, START, &booking) - START,
+               sweep_msec (1) * 15 / 16);
+  assert_near (put_bytes (SIZE / 4, 16 * BLOCK, START, &booking) - START,
+               sweep_msec (1) * 31 / 16);
+}
+
+/* Collection costs the disk so many times as much. */
+static void
+test_collection (void **state)
+{
+  uint64_t now = START;
+  unsigned i;
+
+  (void) state;
+  set_collection ("after:0,factor:10");
+  set_disk (DISK, 64);
+  for (i = 0; i < 64; i++)
+    put (place (i), now);
+  assert_near (flush (now), 10 * (sweep_msec (64) + 64 * byte_time));
+  /* Half of what is dirty costs that. */
+  now += 100 * NSEC_PER_SEC;
+  for (i = 0; i < 32; i++)
+    put (place (i), now);
+  set_collection ("after:0,factor:1");
+  for (; i < 64; i++)
+    put (place (i), now);
+  assert_near (flush (now), 5.5 * (sweep_msec (64) + 64 * byte_time));
+  now += 100 * NSEC_PER_SEC;
+  put (place (0), now);
+  assert_near (flush (now), sweep_msec (1) + byte_time);
+}
+
+/* What is dirty is known when the buffer begins to drain to the disk. */
+static void
+test_live (void **state)
+{
+  uint64_t now = START;
+  unsigned i;
+
+  (void) state;
+  set_disk (DISK, 1024);
+  s.drive.buffer.bytes_per_sec = 1 << 20;
+  latency_settings_complete (&s);
+  for (i = 0; i < 512; i++)
+    put (place (i), now);
+  s.drive.buffer.bytes_per_sec = 0;
+  latency_settings_complete (&s);
+  put (place (i), now);
+  assert_near (flush (now), sweep_msec (513) + 513 * byte_time);
+  /* And forgotten, as it drains in another way. */
+  s.drive.buffer.bytes_per_sec = UINT64_C (1) << 30;
+  latency_settings_complete (&s);
+  now += 100 * NSEC_PER_SEC;
+  for (i = 0; i < 1024; i++)
+    put (SIZE / 2 + i * BLOCK, now);
+  s.drive.buffer.bytes_per_sec = 0;
+  latency_settings_complete (&s);
+  put (SIZE / 2 + 1024 * BLOCK, now);
+  assert_near (flush (now), sweep_msec (1) + 1024 * byte_time);
+}
+
+/*---------------------------------------------------------------------*/
+/* Writes that are given up */
+
+#define WAITERS 1000
+
+/* A full buffer of 64 blocks, and writes that wait for room.  Some leave while
+ * others come, and then all the others, in a random order.  What comes next
+ * finds the buffer as if none of them had ever come.
+ */
+static void
+leave_all (uint64_t *seed)
+{
+  static struct latency_booking waiting[WAITERS];
+  struct drive before;
+  unsigned i, n = 0;
+
+  for (i = 0; i < 64; i++)
+    assert_int_equal (put (place (i), START), START);
+  before = l.drive;
+  for (i = 0; i < WAITERS; i++) {
+    assert_true (put_bytes (i % 3 == 0 ? i / 3 * BLOCK : place (64 + i), BLOCK,
+                            START, &waiting[n++]) > START);
+    if (random_below (seed, 3) == 0)
+      latency_leave (&l, &waiting[--n], START);
+  }
+  while (n > 0) {
+    i = (unsigned) random_below (seed, n);
+    latency_leave (&l, &waiting[i], START);
+    waiting[i] = waiting[--n];
+  }
+  assert_int_equal (l.drive.buffer.since, before.buffer.since);
+  assert_int_equal (l.drive.buffer.empty_at, before.buffer.empty_at);
+  assert_int_equal (l.drive.buffer.bytes, before.buffer.bytes);
+  assert_true (fabs (l.drive.dirty.seeks - before.dirty.seeks) < 1e-6);
+  assert_true (fabs (l.drive.dirty.extra - before.dirty.extra) < 1e-3);
+}
+
+static void
+test_leave_drain (void **state)
+{
+  uint64_t seed = new_seed ("leaving a drain");
+
+  (void) state;
+  s.drive.buffer.size = 64 * BLOCK;
+  set_drain ("9400us");
+  leave_all (&seed);
+}
+
+static void
+test_leave_drawn (void **state)
+{
+  uint64_t seed = new_seed ("leaving a drain that is drawn");
+
+  (void) state;
+  s.drive.buffer.size = 64 * BLOCK;
+  set_drain ("lognormal:p50=5ms,p99=20ms");
+  leave_all (&seed);
+}
+
+static void
+test_leave_sweep (void **state)
+{
+  uint64_t seed = new_seed ("leaving a disk");
+
+  (void) state;
+  set_disk (DISK, 64);
+  leave_all (&seed);
+}
+
+static void
+test_leave_collection (void **state)
+{
+  uint64_t seed = new_seed ("leaving a disk that costs more");
+
+  (void) state;
+  set_disk (DISK, 64);
+  s.drive.size = 500 * BLOCK;
+  set_collection ("after:1,factor:10");
+  leave_all (&seed);
+}
+
+/* A write that is in has drained, or will; one that was given up takes with it
+ * what it cost, also where its cost was more than that of all others.
+ */
+static void
+test_leave_one (void **state)
+{
+  struct latency_booking slow, quick, other;
+
+  (void) state;
+  s.drive.buffer.size = BLOCK;
+  set_drain ("1ms");
+  put (0, START);
+  set_drain ("1s");
+  assert_int_equal (put_bytes (0, BLOCK, START, &slow), START + MSEC);
+  set_drain ("1ms");
+  assert_int_equal (put_bytes (0, BLOCK, START, &quick), START + 1001 * MSEC);
+  latency_leave (&l, &slow, START);
+  assert_int_equal (flush (START), 2 * MSEC);
+  assert_int_equal (put_bytes (0, BLOCK, START, &other), START + 2 * MSEC);
+  latency_leave (&l, &other, START + 2 * MSEC); /* is in */
+  assert_int_equal (flush (START), 3 * MSEC);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST (test_sweep),       TEST (test_runs),
+      TEST (test_turn),        TEST (test_larger),
+      TEST (test_collection),  TEST (test_live),
+      TEST (test_leave_drain), TEST (test_leave_drawn),
+      TEST (test_leave_sweep), TEST (test_leave_collection),
+      TEST (test_leave_one),
+  };
+
+  return RUN_TESTS (tests);
+}
