@@ -54,7 +54,7 @@ struct drive_settings {
   bool any;             /* is there any mechanism? */
   uint64_t buffer_size; /* no more than the volatile write cache has; 0: none,
                          * or it drains in no time */
-  bool sweeps;          /* does it drain to the disk, in the order of offsets? */
+  bool sweeps; /* does it drain to the disk, in the order of offsets? */
 };
 
 /* The clock that stands still in stalls.  When the stalls change it goes on

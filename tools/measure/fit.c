@@ -80,8 +80,8 @@ find_base (const struct figures_list *list, enum kind kind)
   return r;
 }
 
-/* The most that passes of requests of a size, where twice the depth hardly
- * brings more; 0 where that is not seen.
+/* The most that passes of requests of a size, where twice the depth brings less
+ * than a quarter more; 0 where that is not seen.
  */
 static double
 find_limit (const struct figures_list *list, enum kind kind, uint64_t size)
@@ -102,7 +102,9 @@ find_limit (const struct figures_list *list, enum kind kind, uint64_t size)
         (before == NULL || f->cell.depth > before->cell.depth))
       before = f;
   }
-  if (before == NULL || deep->iops > before->iops * 1.25)
+  if (before == NULL ||
+      deep->iops > before->iops * pow (1.25, log2 ((double) deep->cell.depth /
+                                                   before->cell.depth)))
     return 0;
   return fmax (deep->iops, before->iops);
 }
@@ -248,9 +250,43 @@ add_limits (struct text *t, const char *name, const struct figures_list *list,
 /*---------------------------------------------------------------------*/
 /* Reads */
 
+/* What dies are tried with. */
+struct tried {
+  const struct text *text; /* what stands there otherwise */
+  const struct figures_list *list;
+  const struct figures *base;
+};
+
+/* NR dies, which take this SHARE of a read.  If that is nearer than *least by
+ * what it has to be WORTH, *best becomes that, and true is returned.
+ */
+static bool
+try_these_dies (const struct tried *from, unsigned nr, double share,
+                double worth, struct text *best, double *least)
+{
+  const double read = floor (figures_percentile (from->base, 50) * share);
+  static struct text t;
+  double distance;
+  char size[32];
+
+  t.len = 0;
+  add (&t, "%s", from->text->s);
+  size_format (max (from->base->cell.size, UINT64_C (4096)), size, sizeof size);
+  add_latency (&t, "read-latency", from->base, read);
+  add (&t, "flash=dies:%u,page:%s,read:%" PRIu64 "ns\n", nr, size,
+       whole (read));
+  distance = simulate_list (t.s, from->list, BIT (RANDREAD), REQUESTS);
+  if (distance < 0 || distance >= *least - worth)
+    return false;
+  *least = distance;
+  *best = t;
+  return true;
+}
+
 /* Reads that meet at dies: some numbers of dies, and shares of a read that a
- * die takes.  TEXT is what stands there otherwise; *best becomes what is best,
- * if it is nearer than *least by what dies have to be WORTH.
+ * die takes, coarse ones and then some near the best.  TEXT is what stands
+ * there otherwise; *best becomes what is best, if it is nearer than *least by
+ * what dies have to be WORTH.
  */
 static void
 try_dies (const struct text *text, const struct figures_list *list,
@@ -258,29 +294,23 @@ try_dies (const struct text *text, const struct figures_list *list,
           double *least)
 {
   static const double shares[] = {0.3, 0.45, 0.6, 0.75, 0.9};
+  static const double near[] = {-0.1, -0.05, 0.05, 0.1};
   static const unsigned dies[] = {4, 8, 16, 32, 64, 128};
-  const double median = figures_percentile (base, 50);
-  static struct text t;
-  double distance, read;
-  char size[32];
-  unsigned i, j;
+  const struct tried from = {text, list, base};
+  unsigned i, j, nr = 0;
+  double found = 0;
 
   for (i = 0; i < sizeof dies / sizeof dies[0]; i++) {
     for (j = 0; j < sizeof shares / sizeof shares[0]; j++) {
-      read = floor (median * shares[j]);
-      t.len = 0;
-      add (&t, "%s", text->s);
-      size_format (max (base->cell.size, UINT64_C (4096)), size, sizeof size);
-      add_latency (&t, "read-latency", base, read);
-      add (&t, "flash=dies:%u,page:%s,read:%" PRIu64 "ns\n", dies[i], size,
-           whole (read));
-      distance = simulate_list (t.s, list, BIT (RANDREAD), REQUESTS);
-      if (distance >= 0 && distance < *least - worth) {
-        *least = distance;
-        *best = t;
+      if (try_these_dies (&from, dies[i], shares[j], worth, best, least)) {
+        nr = dies[i];
+        found = shares[j];
+        worth = 0;
       }
     }
   }
+  for (j = 0; nr != 0 && j < sizeof near / sizeof near[0]; j++)
+    try_these_dies (&from, nr, found + near[j], 0, best, least);
 }
 
 static void
@@ -406,44 +436,76 @@ add_collection (struct text *t, const struct flushes *flushes,
   return true;
 }
 
-enum has_buffer { NO_BUFFER, BUFFER, FULL_BUFFER };
+/* A write-back buffer, as far as it is known. */
+struct buffering {
+  double drain;    /* nanoseconds of a write; 0: there is none */
+  double bytes;    /* that it has */
+  bool is_full;    /* at larger depths: then their rate is that of the drain */
+  double has_room; /* a write takes no longer if it finds room; 0: all do */
+};
 
-/* A write-back buffer, if writes drain into something slower.  Returns whether
- * there is one, and whether it was full at larger depths: then their rate is
- * that of its drain.
+/* Did some of the writes that were alone find the buffer full?  Then there are
+ * two kinds of them, and together they are hardly faster than the drain.
  */
-static enum has_buffer
-add_buffer (struct text *t, const struct figures_list *list,
-            const struct figures *base, const struct flushes *flushes,
-            const struct sustained *sustained, uint64_t size_of_drive)
+static bool
+is_filled_alone (const struct figures *base, double quick, double drain)
 {
-  const double alone = figures_percentile (base, 50);
-  const double deep = find_limit (list, base->cell.kind, base->cell.size);
-  double drain = 0, bytes = 0;
-  char size[32];
-  bool is_full;
+  return figures_percentile (base, 50) > 1.3 * quick &&
+         base->iops < 1.3 * 1e9 / drain;
+}
 
-  if (add_collection (t, flushes, sustained, size_of_drive))
-    return BUFFER;
+/* A write-back buffer, if writes drain into something slower. */
+static void
+find_buffer (const struct figures_list *list, const struct figures *base,
+             const struct flushes *flushes, const struct sustained *sustained,
+             double seconds, struct buffering *r)
+{
+  const double quick = figures_percentile (base, 10);
+  const double deep = find_limit (list, base->cell.kind, base->cell.size);
+  double more;
+
+  memset (r, 0, sizeof *r);
   /* Writes before a flush drain while those behind them are written. */
   if (flushes->each > 0)
-    drain = flushes->each + alone;
-  if (sustained->bytes > 0) {
-    bytes = sustained->bytes;
-    if (drain == 0)
-      drain = 1e9 / sustained->last;
+    r->drain = flushes->each + figures_percentile (base, 50);
+  if (flushes->each > 0 &&
+      is_filled_alone (base, quick, flushes->each + quick)) {
+    r->drain = flushes->each + quick;
+    r->has_room = (quick + r->drain) / 2;
+    more = base->iops - 1e9 / r->drain;
+    r->bytes = fmax (0, more * seconds * (double) base->cell.size);
   }
-  if (drain == 0)
-    return NO_BUFFER;
-  is_full = deep > 0 && deep < 1.3 * 1e9 / drain;
+  if (sustained->bytes > 0) {
+    r->bytes = sustained->bytes;
+    if (r->drain == 0)
+      r->drain = 1e9 / sustained->last;
+  }
+  if (r->drain == 0)
+    return;
+  r->is_full = deep > 0 && deep < 1.3 * 1e9 / r->drain;
   /* Where writes were faster than that, it was not full in a minute. */
-  if (bytes == 0 && !is_full && base->iops > 1.1 * 1e9 / drain)
-    bytes = base->iops * 60 * (double) base->cell.size;
-  if (bytes == 0)
-    bytes = 2.0 * flushes->many->cell.n * (double) flushes->many->cell.size;
-  size_format (whole (bytes / 4096) * 4096, size, sizeof size);
-  add (t, "buffer-size=%s\ndrain-latency=%" PRIu64 "ns\n", size, whole (drain));
-  return is_full ? FULL_BUFFER : BUFFER;
+  if (r->bytes == 0 && !r->is_full && base->iops > 1.1 * 1e9 / r->drain)
+    r->bytes = base->iops * 60 * (double) base->cell.size;
+  if (r->bytes == 0)
+    r->bytes = 2.0 * flushes->many->cell.n * (double) flushes->many->cell.size;
+}
+
+/* The times up to NSEC, as if there were no others. */
+static struct figures
+times_up_to (const struct figures *f, double nsec)
+{
+  struct figures r = *f;
+  struct percentile *p = r.points;
+  double below;
+
+  while (r.nr_points > 1 && (double) p[r.nr_points - 1].nsec > nsec)
+    r.nr_points--;
+  below = ALL - (double) p[r.nr_points - 1].above;
+  for (; below > 0 && p < r.points + r.nr_points; p++)
+    p->above =
+        ALL - 10000 * (uint32_t) ((ALL - p->above) / below * ALL / 10000);
+  r.mean = 0;
+  return r;
 }
 
 /* A write of a disk that is not seen to drain goes to a buffer that is always
@@ -459,41 +521,56 @@ add_full_buffer (struct text *t, const struct figures *base)
   add_latency (t, "drain-latency", base, 0);
 }
 
+/* Writes that find room, and where they find it. */
+static void
+add_writes (struct text *t, const struct figures_list *list,
+            const struct figures *base, const struct buffering *buffer)
+{
+  const struct figures quick =
+      buffer->has_room > 0 ? times_up_to (base, buffer->has_room) : *base;
+  char size[32];
+
+  add_latency (t, "write-latency", &quick, 0);
+  add_latency (t, "zero-latency", &quick, 0);
+  if (buffer->has_room == 0)
+    add_sizes (t, "write-size-latency", list, base);
+  if (buffer->drain > 0) {
+    size_format (whole (buffer->bytes / 4096) * 4096, size, sizeof size);
+    add (t, "buffer-size=%s\ndrain-latency=%" PRIu64 "ns\n", size,
+         whole (buffer->drain));
+  }
+  if (!buffer->is_full)
+    add_limits (t, "write", list, base);
+}
+
 static void
 fit_writes (struct text *t, const struct figures_list *list,
             const struct drive_facts *drive, bool is_disk)
 {
   const struct figures *base = find_base (list, RANDWRITE);
+  struct buffering buffer = {0};
   struct sustained sustained;
   struct flushes flushes;
-  static struct text buffer;
-  enum has_buffer has_buffer;
+  static struct text collection;
 
   if (base == NULL)
     base = find_base (list, WRITE);
   find_flushes (list, &flushes);
   find_sustained (list, drive->part, &sustained);
-  if (base != NULL) {
-    buffer.len = 0;
-    buffer.s[0] = '\0';
-    has_buffer =
-        add_buffer (&buffer, list, base, &flushes, &sustained, drive->size);
-    if (has_buffer == NO_BUFFER)
-      flushes.each = 0;
-    if (has_buffer == NO_BUFFER && is_disk)
-      add_full_buffer (t, base);
-    else {
-      add_latency (t, "write-latency", base, 0);
-      add_latency (t, "zero-latency", base, 0);
-      add_sizes (t, "write-size-latency", list, base);
-      add (t, "%s", buffer.s);
-      if (has_buffer != FULL_BUFFER)
-        add_limits (t, "write", list, base);
-    }
+  collection.len = 0;
+  collection.s[0] = '\0';
+  if (base != NULL &&
+      !add_collection (&collection, &flushes, &sustained, drive->size))
+    find_buffer (list, base, &flushes, &sustained, drive->part, &buffer);
+  if (base != NULL && buffer.drain == 0 && collection.len == 0 && is_disk)
+    add_full_buffer (t, base);
+  else if (base != NULL) {
+    add_writes (t, list, base, &buffer);
+    add (t, "%s", collection.s);
   }
   if (flushes.few != NULL)
     add_latency (t, "flush-latency", flushes.few,
-                 base != NULL ? flushes.each * flushes.few->cell.n : 0);
+                 buffer.drain > 0 ? flushes.each * flushes.few->cell.n : 0);
 }
 
 /*---------------------------------------------------------------------*/

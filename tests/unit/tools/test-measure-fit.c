@@ -128,15 +128,21 @@ test_percentile (void **state)
 /*---------------------------------------------------------------------*/
 
 static const char *
-fit_all (void)
+fit_parts (unsigned seconds)
 {
-  const struct drive_facts drive = {.part = 1};
+  const struct drive_facts drive = {.part = seconds};
   FILE *fp = fmemopen (settings, sizeof settings, "w");
 
   settings[0] = '\0';
   fit (fp, &list, &drive);
   assert_int_equal (fclose (fp), 0);
   return settings;
+}
+
+static const char *
+fit_all (void)
+{
+  return fit_parts (1);
 }
 
 /* The value of a setting that is a whole number. */
@@ -378,6 +384,42 @@ test_full_buffer (void **state)
   assert_null (strstr (settings, "write-iops"));
 }
 
+/* The same drive, whose buffer of 1 MiB became full after 1 s of 4: as many
+ * writes as it has blocks found room beyond those that drained meanwhile.
+ */
+static void
+test_filled_alone (void **state)
+{
+  (void) state;
+  take ("# figure: randwrite 4K q1 iops=314 mean=3.18ms p0=1.99ms p1=2ms "
+        "p10=2ms p40=2.05ms p50=3.98ms p99=4.11ms p100=4.8ms");
+  take ("# figure: randwrite 64K q1 iops=20 p50=62ms");
+  take ("# figure: randwrite 4K q8 iops=267 p50=32ms");
+  take ("# figure: randwrite 4K q32 iops=267 p50=128ms");
+  take ("# figure: flush 4K n1 p50=8ms");
+  take ("# figure: flush 4K n64 p50=134ms");
+  fit_parts (4);
+  assert_true (number ("drain-latency") == 4e6);
+  assert_non_null (strstr (settings, "\nbuffer-size=1M\n"));
+  assert_non_null (strstr (settings,
+                           "write-latency=percentiles:p0=1990000ns,"
+                           "p2.5=2000000ns,p25=2000000ns,p100=2050000ns\n"));
+  assert_null (strstr (settings, "write-size-latency"));
+  assert_null (strstr (settings, "write-iops"));
+}
+
+/* Four times as many at a time bring half as many more: a limit. */
+static void
+test_limit_few_depths (void **state)
+{
+  (void) state;
+  take ("# figure: randread 4K q1 iops=13000 p50=70us");
+  take ("# figure: randread 4K q8 iops=73000 p50=91us");
+  take ("# figure: randread 4K q32 iops=110000 p50=270us");
+  fit_all ();
+  assert_non_null (strstr (settings, "read-iops=110000\n"));
+}
+
 /* With power-loss protection it does not matter what is dirty. */
 static void
 test_flat_flushes (void **state)
@@ -418,14 +460,24 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_text),        TEST (test_many_points),
-      TEST (test_percentile),  TEST (test_sizes),
-      TEST (test_many_sizes),  TEST (test_dies),
-      TEST (test_disk),        TEST (test_no_disk),
-      TEST (test_collection),  TEST (test_early_collection),
-      TEST (test_limit),       TEST (test_flushes),
-      TEST (test_full_buffer), TEST (test_flat_flushes),
-      TEST (test_checks),      TEST (test_nothing),
+      TEST (test_text),
+      TEST (test_many_points),
+      TEST (test_percentile),
+      TEST (test_sizes),
+      TEST (test_many_sizes),
+      TEST (test_dies),
+      TEST (test_disk),
+      TEST (test_no_disk),
+      TEST (test_collection),
+      TEST (test_early_collection),
+      TEST (test_limit),
+      TEST (test_flushes),
+      TEST (test_full_buffer),
+      TEST (test_filled_alone),
+      TEST (test_limit_few_depths),
+      TEST (test_flat_flushes),
+      TEST (test_checks),
+      TEST (test_nothing),
   };
 
   return RUN_TESTS (tests);
