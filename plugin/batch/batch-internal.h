@@ -130,13 +130,18 @@ struct batch_thread {
   size_t zeroes_len;
   bool has_header;
 
+  /* How far it has come in reading a request: the first bytes of a header that
+   * has not come as a whole yet; and of a payload the bytes that are to come.
+   */
+  char header[HEADER];
+  size_t header_len;
+  size_t to_come;
+
   /* For batch_payload: how long the payload is of the request whose header it
-   * has read last, until it reads again, and how much of that it has not read
-   * yet; where it was received, or NULL; and where it was left, which is in
-   * rx_buf, or NULL if it was not.
+   * has read last, until it reads again; where it was received, or NULL; and
+   * where it was left, which is in rx_buf, or NULL if it was not.
    */
   size_t expects;
-  size_t to_come;
   const void *payload_to;
   const char *payload;
   size_t payload_len;
@@ -161,6 +166,16 @@ struct batch_thread {
     .holding = -1, .listening = { -1, -1 }                                     \
   }
 extern _Thread_local struct batch_thread batch_thread;
+
+/* What this thread reads next is not the rest of a request. */
+static inline void
+batch_end_request (void)
+{
+  batch_thread.header_len = 0;
+  batch_thread.to_come = 0;
+  batch_thread.expects = 0;
+}
+
 extern const struct batch_thread batch_several;
 
 extern atomic_bool batch_is_timed;

@@ -21,6 +21,9 @@
  */
 #define MAX_JUMP 200000
 
+/* Shorter payloads are copied: no device has smaller blocks. */
+#define LEAST_LEFT 512
+
 /* The descriptors that nbdkit_nanosleep has, and some. */
 #define MAX_LISTENING 8
 
@@ -264,13 +267,31 @@ begin_service (struct batch_socket *c)
   }
 }
 
-/* Are the N bytes that this thread asks for a header?  The rest of a payload
- * may be as long as one, and look like one.
+/* Are the N bytes that this thread asks for a header, from its first byte on?
+ * The rest of a payload may be as long as one, and look like one.
  */
 static bool
 is_header (size_t n)
 {
-  return n == HEADER && batch_thread.to_come == 0;
+  const struct batch_thread *t = &batch_thread;
+
+  return n == HEADER && t->header_len == 0 && t->to_come == 0;
+}
+
+/* R bytes at P are a header, or what was missing of one. */
+static void
+note_header (const char *p, size_t r)
+{
+  struct batch_thread *t = &batch_thread;
+
+  memcpy (t->header + t->header_len, p, r);
+  t->header_len += r;
+  if (t->header_len < HEADER)
+    return;
+  t->header_len = 0;
+  p = t->header;
+  if (get32 (p) == REQUEST_MAGIC && p[6] == 0 && p[7] == CMD_WRITE)
+    t->expects = t->to_come = get32 (p + 24);
 }
 
 /* This thread is about to receive a header, or into a buffer. */
@@ -291,18 +312,20 @@ static void
 note_bytes (const void *buf, size_t n, bool begins, ssize_t r)
 {
   struct batch_thread *t = &batch_thread;
-  const char *p = buf;
 
   if (t->expects > 0 && n == t->expects && r == (ssize_t) n) {
     t->payload_to = buf;
     t->payload_len = n;
   }
   t->expects = 0;
-  if (begins && r == HEADER && get32 (p) == REQUEST_MAGIC && p[6] == 0 &&
-      p[7] == CMD_WRITE)
-    t->expects = t->to_come = get32 (p + 24);
-  else if (r > 0)
+  if (r <= 0)
+    return;
+  if (begins || (t->header_len > 0 && n == HEADER - t->header_len))
+    note_header (buf, r);
+  else {
+    t->header_len = 0;
     t->to_come -= min (t->to_come, (size_t) r);
+  }
 }
 
 /* Leave a payload of N bytes, which nbdkit wants at BUF, where it is ahead.
@@ -313,12 +336,12 @@ leave_payload (struct batch_socket *c, const void *buf, size_t n)
 {
   struct batch_thread *t = &batch_thread;
 
-  if (!t->leaves_payloads || t->expects == 0 || n != t->expects ||
+  if (!t->leaves_payloads || n < LEAST_LEFT || n != t->expects ||
       n > c->rx_end - c->rx_start)
     return false;
   t->has_header = false;
   t->answer = NULL;
-  t->expects = t->to_come = 0;
+  batch_end_request ();
   t->payload_to = buf;
   t->payload_len = n;
   t->payload = c->rx_buf + c->rx_start;
@@ -428,7 +451,7 @@ batch_read (int fd, void *buf, size_t n)
   }
   note_read (is_ours && begins);
   if (!is_ours) {
-    batch_thread.expects = batch_thread.to_come = 0;
+    batch_end_request ();
     batch_thread.arrival = 0;
     return batch_libc.read (fd, buf, n);
   }
@@ -458,7 +481,7 @@ settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
   bool is_here = false;
 
   note_read (false);
-  batch_thread.expects = batch_thread.to_come = 0;
+  batch_end_request ();
   if (c == NULL)
     return false;
   batch_thread.arrival = 0;

@@ -234,7 +234,6 @@ send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
   const bool zeroes = are_zeroes (buf, n);
   ssize_t r;
 
-  batch_thread.to_come = 0; /* it has read the request that it answers */
   if (c->error != 0) {
     errno = c->error;
     return -1;
@@ -274,6 +273,7 @@ batch_send (int fd, const void *buf, size_t n, int flags)
   if (c == NULL || passes_through (c))
     return batch_libc.send (fd, buf, n, flags);
 
+  batch_end_request (); /* it has read all of what it answers */
   keeps = batch_keeps (c);
   if (!keeps)
     pthread_mutex_lock (&c->out_lock);

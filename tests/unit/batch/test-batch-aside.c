@@ -370,6 +370,38 @@ test_what_has_come_in_part (void **state)
   assert_int_equal (asides[1].retries, 1);
 }
 
+/* The same where the header came in two pieces, and the rest of the payload is
+ * as long as a header.
+ */
+static void
+sends_rest (void)
+{
+  write_all (peer, payload, HEADER);
+}
+
+static void
+test_rest_like_a_header (void **state)
+{
+  const uint64_t until = clock_now () + NSEC_PER_MSEC;
+  struct stream s = {0};
+  char buf[300];
+
+  (void) state;
+  set_first_aside (until, 0, 100);
+  while (clock_now () <= until)
+    ;
+  add_request (&s, 2, 300);
+  write_all (peer, s.bytes, 10);
+  assert_int_equal (batch_read (server, buf, HEADER), 10);
+  write_all (peer, s.bytes + 10, HEADER - 10 + 300 - HEADER);
+  assert_int_equal (batch_read (server, buf, HEADER - 10), HEADER - 10);
+  assert_int_equal (batch_read (server, buf, 300), 300 - HEADER);
+  calls.turn[AT_NAP] = sends_rest;
+  assert_int_equal (batch_read (server, buf, HEADER), HEADER);
+  assert_int_equal (asides[1].retries, 0);
+  free (s.bytes);
+}
+
 /* The kernel may count bytes that no read gets: nothing more has come then. */
 static void
 test_what_cannot_come (void **state)
@@ -691,6 +723,7 @@ main (void)
       CASE (test_its_time),
       CASE (test_what_has_come),
       CASE (test_what_has_come_in_part),
+      CASE (test_rest_like_a_header),
       CASE (test_what_cannot_be_read),
       CASE (test_what_cannot_come),
       CASE (test_blocked_in_a_send),
