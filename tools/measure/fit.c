@@ -80,20 +80,27 @@ find_base (const struct figures_list *list, enum kind kind)
   return r;
 }
 
-/* The most that passes of requests of a size, where twice the depth brings less
- * than a quarter more; 0 where that is not seen.
+/* The most that passes of requests of a size; 0 where it is not seen.  It is
+ * where twice the depth brings less than a quarter more; and where the largest
+ * depth does not bring even half of what it would if no request were in the way
+ * of another.
  */
 static double
 find_limit (const struct figures_list *list, enum kind kind, uint64_t size)
 {
-  const struct figures *deep = NULL, *before = NULL, *f;
+  const struct figures *deep = NULL, *before = NULL, *alone = NULL, *f;
+  bool is_flat, is_far;
   size_t i;
 
   for (i = 0; i < list->n; i++) {
     f = &list->f[i];
-    if (f->cell.kind == kind && f->cell.size == size && f->iops > 0 &&
-        !f->is_check && (deep == NULL || f->cell.depth > deep->cell.depth))
+    if (f->cell.kind != kind || f->cell.size != size || f->iops <= 0 ||
+        f->is_check)
+      continue;
+    if (deep == NULL || f->cell.depth > deep->cell.depth)
       deep = f;
+    if (f->cell.depth == 1)
+      alone = f;
   }
   for (i = 0; deep != NULL && i < list->n; i++) {
     f = &list->f[i];
@@ -102,11 +109,13 @@ find_limit (const struct figures_list *list, enum kind kind, uint64_t size)
         (before == NULL || f->cell.depth > before->cell.depth))
       before = f;
   }
-  if (before == NULL ||
-      deep->iops > before->iops * pow (1.25, log2 ((double) deep->cell.depth /
-                                                   before->cell.depth)))
+  if (before == NULL)
     return 0;
-  return fmax (deep->iops, before->iops);
+  is_flat =
+      deep->iops <= before->iops * pow (1.25, log2 ((double) deep->cell.depth /
+                                                    before->cell.depth));
+  is_far = alone != NULL && deep->iops < 0.5 * deep->cell.depth * alone->iops;
+  return is_flat || is_far ? fmax (deep->iops, before->iops) : 0;
 }
 
 static uint64_t

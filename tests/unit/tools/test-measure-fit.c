@@ -408,7 +408,9 @@ test_filled_alone (void **state)
   assert_null (strstr (settings, "write-iops"));
 }
 
-/* Four times as many at a time bring half as many more: a limit. */
+/* Four times as many at a time bring half as many more: a limit.  So it is if
+ * 32 at a time bring much less than 32 times as many as one.
+ */
 static void
 test_limit_few_depths (void **state)
 {
@@ -416,8 +418,12 @@ test_limit_few_depths (void **state)
   take ("# figure: randread 4K q1 iops=13000 p50=70us");
   take ("# figure: randread 4K q8 iops=73000 p50=91us");
   take ("# figure: randread 4K q32 iops=110000 p50=270us");
+  take ("# figure: randwrite 4K q1 iops=13000 p50=59us");
+  take ("# figure: randwrite 4K q8 iops=49000 p50=127us");
+  take ("# figure: randwrite 4K q32 iops=92600 p50=317us");
   fit_all ();
   assert_non_null (strstr (settings, "read-iops=110000\n"));
+  assert_non_null (strstr (settings, "write-iops=92600\n"));
 }
 
 /* With power-loss protection it does not matter what is dirty. */
