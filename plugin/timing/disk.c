@@ -136,6 +136,8 @@ look_at (struct disk_head *d, const struct disk_settings *s)
 
   if (d->nr_near > n) /* the queue has become shorter */
     d->nr_near = 0;
+  if (s->sweep != 0 && d->nr_near > 0)
+    return;
   for (; d->nr_near < n; d->nr_near++) {
     r = &d->requests[d->waiting[d->nr_near]];
     i = place_of (d, r->offset, r->ticket);
@@ -211,6 +213,21 @@ choose (const struct disk_head *d, const struct disk_settings *s, uint64_t size,
   return best;
 }
 
+/* The number of the request at the nearer end of a sweep.  The head has passed
+ * none of those that are left.
+ */
+static uint8_t
+next_of_sweep (const struct disk_head *d)
+{
+  const uint8_t low = d->near[0], high = d->near[d->nr_near - 1];
+  const uint64_t from = d->requests[low].offset, to = d->requests[high].offset;
+
+  return d->position <= from ||
+                 (d->position < to && d->position - from <= to - d->position)
+             ? low
+             : high;
+}
+
 static struct disk_answer *
 find (struct disk_head *d, uint64_t ticket)
 {
@@ -233,7 +250,7 @@ serve_next (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     d->passed = 0;
   }
   if (d->passed++ < DISK_PASSES * s->queue && d->nr_near >= s->reorder_from)
-    number = choose (d, s, size, start);
+    number = s->sweep != 0 ? next_of_sweep (d) : choose (d, s, size, start);
   serve (d, s, size, &d->requests[number], start);
   d->served[d->nr_served++] = d->requests[number].ticket;
   at = memchr (d->waiting, number, d->nr_waiting);
@@ -425,6 +442,7 @@ static const struct value_part disk_part[] = {
     PART (queue, "queue", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
     PART (reorder_from, "from", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
     PART (batch, "batch", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
+    PART (sweep, "sweep", PART_COUNT, 0, 1, false, 0),
 };
 
 const struct parts disk_parts = {disk_part,

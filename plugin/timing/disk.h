@@ -15,6 +15,9 @@
  * Those that are looked at are gone through from the head outward, until the
  * seek alone takes longer than all of the best so far.
  *
+ * A disk that sweeps takes those that it looks at in the order of offsets, from
+ * the end that is nearer to the head, and looks at no other until all are done.
+ *
  * A seek takes from `track` to `full`, by the root of the distance.  The
  * platter turns evenly from the beginning of time; a block lies where its
  * offset is in a turn at `bytes_per_sec`.  What goes on where the last request
@@ -60,6 +63,8 @@ struct disk_settings {
   uint64_t queue;         /* requests that are looked at; 0: one */
   uint64_t reorder_from;  /* so many have to wait; 0: any number */
   uint64_t batch;         /* so many are reported together; 0: one */
+  uint64_t sweep;         /* 1: all that are looked at are served in the order
+                           * of offsets, before others are looked at */
 };
 
 /* One that waits for the decision. */

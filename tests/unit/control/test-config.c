@@ -188,7 +188,8 @@ random_change (char *text, size_t len)
       {"plp", {"true", "false", "1", "no"}},
       {"disk",
        {"none", "track:0,full:0,rpm:100000", "rpm:99999,full:1ns,track:1ns",
-        "track:0,full:0,rpm:100000,mbps:40960,queue:256,from:2,batch:256"}},
+        "track:0,full:0,rpm:100000,mbps:40960,queue:256,from:2,batch:256,sweep:"
+        "1"}},
       {"flash",
        {"none", "dies:8,page:4K,read:0", "read:1us,page:16K,dies:1",
         "dies:9,page:4K,read:0,program:1ns,erase:1ns,block:1M,channels:9,"

@@ -422,6 +422,31 @@ test_stream (void **state)
   assert_in_range (n, DISK_PASSES * 4 - 2, DISK_PASSES * 4 + 2);
 }
 
+/* Those that wait go in the order of offsets, and one that comes meanwhile is
+ * not among them, though the head passes it.
+ */
+static void
+test_sweep (void **state)
+{
+  struct latency_booking at, a, b, c, d;
+  uint64_t moment;
+
+  (void) state;
+  set_disk ("track:1ms,full:9ms,rpm:100000,queue:3,sweep:1");
+  moment = enter (SIZE / 2, START, &at);
+  enter (SIZE / 8, START, &a);
+  enter (SIZE / 4 * 3, START, &b);
+  enter (SIZE / 16 * 9, START, &c);
+  assert_true (latency_asks (&c));
+  latency_ask (&l, &s, &c, moment);
+  /* The upper end is nearer.  One more comes when the head is on its way. */
+  enter (SIZE / 16 * 11, moment + 1, &d);
+  moment = ask_to_the_end (&b);
+  assert_true (moment < ask_to_the_end (&c));
+  assert_true (ask_to_the_end (&c) < ask_to_the_end (&a));
+  assert_true (ask_to_the_end (&a) < ask_to_the_end (&d));
+}
+
 /* From 1.0 to 1.9 s and so on the head stands still. */
 static void
 test_stall (void **state)
@@ -475,6 +500,35 @@ positioning (const struct disk_settings *d, double from, double to, double now)
   return seek + (wait < 0 ? wait + turn : wait);
 }
 
+/* The disk sweeps, and NEXT is next: is it at the nearer end of what was looked
+ * at when the last sweep was over?  FIRST is the oldest of those that wait.
+ */
+static void
+check_sweep (const struct disk_settings *d, unsigned n, unsigned first,
+             unsigned next, double now, double at)
+{
+  static bool is_in[REQUESTS];
+  double low = SIZE, high = 0, wanted;
+  unsigned i, left = 0, nr = 0;
+
+  for (i = 0; i < n; i++)
+    left += is_in[i];
+  for (i = first; left == 0 && i < n && nr < d->queue; i++) {
+    is_in[i] = requests[i].done > now && requests[i].arrival <= now;
+    nr += is_in[i];
+  }
+  for (i = first; i < n; i++) {
+    if (!is_in[i])
+      continue;
+    low = fmin (low, requests[i].offset);
+    high = fmax (high, requests[i].offset);
+  }
+  wanted = fabs (at - low) <= fabs (high - at) ? low : high;
+  if (!is_in[next] || requests[next].offset != wanted)
+    fail_msg ("request %u was out of the sweep", next);
+  is_in[next] = false;
+}
+
 /* All that comes is known.  The head goes from one request to the next, in the
  * order in which they were done: each took as long as it has to, and none of
  * those that were looked at was nearer by 2 us, which is what rounding may do,
@@ -505,6 +559,12 @@ check_all (const struct disk_settings *d, unsigned n)
     if (fmin (off, fabs (off - turn)) > 2e-6)
       fail_msg ("request %u took %g s, and not %g", next,
                 requests[next].done - now, took + data);
+    if (d->sweep != 0) {
+      check_sweep (d, n, first, next, now, at);
+      now = requests[next].done;
+      at = requests[next].offset + BLOCK;
+      continue;
+    }
     if (first != oldest) {
       oldest = first;
       passed = 0;
@@ -534,21 +594,21 @@ check_all (const struct disk_settings *d, unsigned n)
 
 /* Requests come at random, and ask when it is due, in the order of time. */
 static void
-test_beside_all_known (void **state)
+run_beside_all_known (const char *name, uint64_t sweep)
 {
   static struct latency_booking bookings[REQUESTS];
-  uint64_t seed = new_seed ("a disk beside one that knows all");
+  uint64_t seed = new_seed (name);
   const uint64_t mean = (3 + random_below (&seed, 9)) * MSEC;
   const struct disk_settings settings = {
       .track = (1 + random_below (&seed, 2)) * MSEC,
       .full = (10 + random_below (&seed, 10)) * MSEC,
       .rpm = 5400 + random_below (&seed, 10000),
       .bytes_per_sec = UINT64_C (200) << 20,
-      .queue = 1 + random_below (&seed, 32)};
+      .queue = 1 + random_below (&seed, 32),
+      .sweep = sweep};
   uint64_t now = START, next;
   unsigned i, came = 0, best;
 
-  (void) state;
   s.drive.disk = settings;
   latency_settings_complete (&s);
   for (i = 0; i < REQUESTS; i++) {
@@ -586,6 +646,20 @@ test_beside_all_known (void **state)
     requests[i].done = (double) bookings[i].told / 1e9;
   check_all (&settings, REQUESTS);
   assert_int_equal (l.drive.disk.n, 0);
+}
+
+static void
+test_beside_all_known (void **state)
+{
+  (void) state;
+  run_beside_all_known ("a disk beside one that knows all", 0);
+}
+
+static void
+test_sweep_beside_all_known (void **state)
+{
+  (void) state;
+  run_beside_all_known ("a disk that sweeps", 1);
 }
 
 /* Reads of random blocks wait for any part of a turn: Kolmogorov and Smirnov's
@@ -642,6 +716,8 @@ main (void)
       TEST (test_many),
       TEST (test_stream),
       TEST (test_beside_all_known),
+      TEST (test_sweep),
+      TEST (test_sweep_beside_all_known),
       TEST (test_turns_are_uniform),
   };
 
