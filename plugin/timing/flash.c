@@ -31,19 +31,26 @@ has_dies (struct flash *f, const struct flash_settings *s)
 /*---------------------------------------------------------------------*/
 /* Reads */
 
-/* Returns when the program or erase is over that is under way at MOMENT. */
+/* Returns when the program or erase is over that is under way at MOMENT, which
+ * is within the row of programs and erases.  That is known from the end of the
+ * row: behind the last erase are the pages of the block that is not full yet,
+ * and behind each one before it a full block.
+ */
 static uint64_t
 end_of_step (const struct die *d, const struct flash_settings *s,
              uint64_t moment)
 {
-  uint64_t from = d->from, done;
+  const uint64_t behind = d->filled / s->page * s->program;
+  uint64_t left = d->to - moment;
 
-  if (moment >= d->erase_from && moment < d->erase_to)
-    return d->erase_to;
-  if (d->erase_to > from && d->erase_to <= moment)
-    from = d->erase_to;
-  done = s->program != 0 ? (moment - from) % s->program : 0;
-  return done != 0 ? moment_after (moment, s->program - done) : moment;
+  if (s->erase != 0 && left > behind) {
+    left -= behind;
+    left %= s->block / s->page * s->program + s->erase;
+    if (left > 0 && left <= s->erase)
+      return moment + left;
+    left -= min (left, s->erase);
+  }
+  return s->program != 0 ? moment + left % s->program : moment;
 }
 
 /* Have a die read from ARRIVAL on, for NSEC.  What it is to program waits. */
@@ -63,10 +70,6 @@ read_die (struct die *d, const struct flash_settings *s, uint64_t arrival,
       later = moment_after (start, nsec) > d->from
                   ? moment_after (start, nsec) - d->from
                   : 0;
-    if (d->erase_from >= start) {
-      d->erase_from = moment_after (d->erase_from, later);
-      d->erase_to = moment_after (d->erase_to, later);
-    }
     d->from = moment_after (d->from, later);
     d->to = moment_after (d->to, later);
   }
@@ -148,17 +151,13 @@ program_die (struct die *d, const struct flash_settings *s, uint64_t n,
 {
   const uint64_t idle = max (arrival, d->free_at);
 
-  if (d->to <= idle) {
+  if (d->to <= idle)
     d->from = d->to = idle;
-    d->erase_from = d->erase_to = 0;
-  }
   d->to = moment_after (d->to, n * s->program);
   if (s->block != 0) {
     d->filled += n * s->page;
     if (d->filled >= s->block) {
-      d->erase_from = d->to;
       d->to = moment_after (d->to, d->filled / s->block * s->erase);
-      d->erase_to = d->to;
       d->filled %= s->block;
     }
   }
@@ -217,10 +216,6 @@ unread (struct die *d, uint64_t nsec, uint64_t now)
   if (d->from == end && d->to > end) {
     d->from -= nsec;
     d->to -= nsec;
-    if (d->erase_from >= end) {
-      d->erase_from -= nsec;
-      d->erase_to -= nsec;
-    }
   }
 }
 
@@ -229,18 +224,8 @@ static void
 unprogram (struct die *d, uint64_t nsec, uint64_t now)
 {
   const uint64_t base = max (now, d->from);
-  const uint64_t erase =
-      d->erase_to > base ? d->erase_to - max (d->erase_from, base) : 0;
-  uint64_t later;
 
-  if (d->to <= base + erase)
-    return;
-  d->to -= min (nsec, d->to - base - erase);
-  if (d->erase_to > d->to) {
-    later = d->erase_to - d->to;
-    d->erase_from -= later;
-    d->erase_to -= later;
-  }
+  d->to -= min (nsec, d->to > base ? d->to - base : 0);
 }
 
 void

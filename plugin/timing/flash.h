@@ -17,8 +17,8 @@
  * many pages of a die were programmed as a block has, it erases one.
  *
  * Of a die this is known: when its reads are over, from when to when it
- * programs (a row of programs, with at most one erase in it), and how much it
- * has programmed since the last erase.  Nothing runs in the background.
+ * programs (a row of programs and erases), and how much it has programmed since
+ * the last erase.  Nothing runs in the background.
  *
  * Collection: once a share of the device has been written without trims, the
  * drive has to move what is valid before it can erase, and each write costs the
@@ -61,9 +61,8 @@ struct collection_settings {
 struct die {
   uint64_t free_at;  /* when its reads are over */
   uint64_t from, to; /* when it programs */
-  uint64_t erase_from, erase_to;
-  uint64_t filled; /* bytes since the last erase */
-  uint64_t page;   /* that it has at hand, and 1; 0: none */
+  uint64_t filled;   /* bytes since the last erase */
+  uint64_t page;     /* that it has at hand, and 1; 0: none */
 };
 
 /* The time of dies and channels that a request has. */

@@ -163,6 +163,29 @@ test_erases (void **state)
   assert_int_equal (write_page (0, 10 * MSEC), 13500 * USEC);
 }
 
+/* A die that has several blocks to erase, at 1 and at 5.1 ms.  Each read delays
+ * what is behind it.
+ */
+static void
+test_two_erases (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  set_flash ("dies:1,page:4K,read:50us,program:500us,erase:3100us,block:8K");
+  for (i = 0; i < 4; i++)
+    write_page (0, 0);
+  assert_int_equal (read_page (0, 700 * USEC), 1050 * USEC);
+  assert_int_equal (read_page (1, 2 * MSEC), 4200 * USEC);
+  assert_int_equal (read_page (2, 4400 * USEC), 4750 * USEC);
+  assert_int_equal (read_page (3, 6 * MSEC), 8400 * USEC);
+  /* A live change, with which there is nothing to erase. */
+  for (i = 0; i < 4; i++)
+    write_page (0, 10 * MSEC);
+  set_flash ("dies:1,page:4K,read:50us,block:8K");
+  assert_int_equal (read_page (4, 12 * MSEC), 12050 * USEC);
+}
+
 /* With a buffer writes are done when they are in it, fill pages together, and
  * drain as fast as all dies program.
  */
@@ -613,6 +636,7 @@ main (void)
       TEST (test_channels),
       TEST (test_programs),
       TEST (test_erases),
+      TEST (test_two_erases),
       TEST (test_buffer),
       TEST (test_live),
       TEST (test_beside_steps),
