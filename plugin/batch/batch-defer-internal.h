@@ -16,12 +16,10 @@
 #include <stdint.h>
 
 #include "batch-internal.h"
+#include "device/device.h"
 
 /* The most bytes of a reply without its data, or of an error in its place. */
 #define HEADERS 64
-
-/* The most bytes of the device's request that are copied (batch_defer). */
-#define MAX_REQUEST_COPY 384
 
 struct deferred {
   struct deferred *next; /* in the list `idle` or `ready` */

@@ -105,21 +105,22 @@ uint64_t batch_arrival (void);
 /* Have this thread's request answered at DEADLINE (of the monotonic clock, ns),
  * with SPIN as for waiter_wait.  The bytes that the thread sends next, up to
  * the end of a reply, with DATA bytes besides its headers, wait until then, and
- * DUE is called with a copy of the SIZE bytes at REQUEST, 384 at most.  Where
- * there is no room for the reply, this first sends, at their deadlines, the
- * replies that are due before it.  Returns false if the caller has to wait by
- * itself: the connection is not batched, there is no memory or room, or depth
- * is 0.
+ * DUE is called with a copy of the SIZE bytes at REQUEST, MAX_REQUEST_COPY at
+ * most.  Where there is no room for the reply, this first sends, at their
+ * deadlines, the replies that are due before it.  Returns false if the caller
+ * has to wait by itself: the connection is not batched, there is no memory or
+ * room, or depth is 0.
  */
 bool batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
                   const void *request, size_t size, size_t data);
 
 /* This thread's request cannot be done yet: have RETRY try it, with a copy of
- * the SIZE bytes at REQUEST, 384 at most, and one of the N bytes at PAYLOAD,
- * when it is hastened, or after the moment UNTIL, when all requests that its
- * client had sent by then have been served.  The bytes that the thread sends
- * next are the reply, as for batch_defer, which must have no data.  Returns the
- * copy of the request; or NULL where the caller has to wait by itself.
+ * the SIZE bytes at REQUEST, MAX_REQUEST_COPY at most, and one of the N bytes
+ * at PAYLOAD, when it is hastened, or after the moment UNTIL, when all requests
+ * that its client had sent by then have been served.  The bytes that the thread
+ * sends next are the reply, as for batch_defer, which must have no data.
+ * Returns the copy of the request; or NULL where the caller has to wait by
+ * itself.
  */
 void *batch_set_aside (uint64_t until, uint64_t spin, batch_retry *retry,
                        batch_due *due, const void *request, size_t size,

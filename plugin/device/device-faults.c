@@ -77,7 +77,8 @@ woken (struct fault_parked *h)
   r->connection->front_end->hasten (r);
 }
 
-_Static_assert(sizeof (struct request) <= 576, "what front_end.park takes");
+_Static_assert(sizeof (struct request) <= MAX_PARKED_COPY,
+               "what front_end.park takes");
 
 int
 request_park (struct request *r, enum rest rest)

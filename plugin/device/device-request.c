@@ -298,7 +298,7 @@ request_on_deadline (void *request, uint64_t *moment, bool over)
   return result != promised ? result : 0;
 }
 
-_Static_assert(offsetof (struct request, verdict) <= 384,
+_Static_assert(offsetof (struct request, verdict) <= MAX_REQUEST_COPY,
                "what front_end.defer takes");
 
 /* Have the front end answer the request at its deadline.  Returns false where

@@ -177,6 +177,12 @@ struct device {
   struct latency_state latency;
 };
 
+/* The most bytes of a request that a front end copies, for its functions
+ * `defer` and `set_aside`, and for `park`.
+ */
+#define MAX_REQUEST_COPY 384
+#define MAX_PARKED_COPY 576
+
 /* The functions that a connection calls in its front end, which brings its
  * requests: nbdkit, with the batch library or without, or ublk/.  The front end
  * fills the struct before there are connections: plugin.c and batch_plugin_find
@@ -211,12 +217,12 @@ struct front_end {
   /* Answer the request that this thread serves, with DATA bytes of data, at the
    * moment DEADLINE (clock_now), spinning for the last SPIN nanoseconds.  Just
    * before that, DUE is called with a copy of the SIZE bytes at REQUEST, at
-   * most 384, as a rule by the same thread.  On entry *MOMENT is the present
-   * moment.  DUE returns one of: 0; a negative errno, with which the request
-   * fails after all; 1: there is no answer; 2: DUE is to be called again at
-   * *MOMENT.  OVER tells DUE that the client or the server has gone; then it
-   * does not return 2.  Returns false where the thread has to wait by itself.
-   * NULL: the thread always has to.
+   * most MAX_REQUEST_COPY, as a rule by the same thread.  On entry *MOMENT is
+   * the present moment.  DUE returns one of: 0; a negative errno, with which
+   * the request fails after all; 1: there is no answer; 2: DUE is to be called
+   * again at *MOMENT.  OVER tells DUE that the client or the server has gone;
+   * then it does not return 2.  Returns false where the thread has to wait by
+   * itself.  NULL: the thread always has to.
    */
   bool (*defer) (uint64_t deadline, uint64_t spin,
                  int (*due) (void *request, uint64_t *moment, bool over),
@@ -228,14 +234,14 @@ struct front_end {
   uint64_t (*client_id) (void);
 
   /* Set a write aside that this thread serves, and answer it later.  The front
-   * end copies the SIZE bytes at REQUEST, at most 384, and the N bytes at
-   * PAYLOAD.  A thread that serves the connection calls RETRY with both copies
-   * once HASTEN was called for that copy of the request, or after the moment
-   * UNTIL.  RETRY returns true when the write is over: then DUE is called as
-   * for DEFER, at *moment, or at once if that has passed.  RETRY returns false
-   * when the write still has to wait: then it is called again, once HASTEN was
-   * called or after *moment.  Where the client or the server goes away before,
-   * DUE is called, and RETRY is not.
+   * end copies the SIZE bytes at REQUEST, at most MAX_REQUEST_COPY, and the N
+   * bytes at PAYLOAD.  A thread that serves the connection calls RETRY with
+   * both copies once HASTEN was called for that copy of the request, or after
+   * the moment UNTIL.  RETRY returns true when the write is over: then DUE is
+   * called as for DEFER, at *moment, or at once if that has passed.  RETRY
+   * returns false when the write still has to wait: then it is called again,
+   * once HASTEN was called or after *moment.  Where the client or the server
+   * goes away before, DUE is called, and RETRY is not.
    *
    * Returns the copy of the request, or NULL where the thread has to wait by
    * itself.  With a copy, the caller reports success; the front end keeps that
@@ -256,9 +262,10 @@ struct front_end {
   /* Keep a request that this thread serves, and that hangs, until HASTEN is
    * called for it, or the client or the server goes away; then a thread that
    * serves the connection calls device_resume_parked.  Returns a copy of the
-   * SIZE bytes at REQUEST, at most 576, which stays where it is until then.
-   * HASTEN is as for set_aside.  Where there is this function, a zone command
-   * comes by itself (device_zone_commands).  NULL: the thread has to wait.
+   * SIZE bytes at REQUEST, at most MAX_PARKED_COPY, which stays where it is
+   * until then.  HASTEN is as for set_aside.  Where there is this function, a
+   * zone command comes by itself (device_zone_commands).  NULL: the thread has
+   * to wait.
    */
   void *(*park) (const void *request, size_t size);
 

@@ -42,9 +42,6 @@
 #include "device/device.h"
 #include "ublkdrv/ublkdrv.h"
 
-/* The most bytes of the device's request that are copied (front_end). */
-#define MAX_REQUEST_COPY 576
-
 struct ublk_queue;
 
 /* A tag, and the request that it stands for. */
@@ -71,7 +68,7 @@ struct tag {
   struct tag *next_ready;
   struct tag *next_hastened;
   atomic_bool is_hastened; /* it is among those */
-  _Alignas(max_align_t) char request[MAX_REQUEST_COPY];
+  _Alignas(max_align_t) char request[MAX_PARKED_COPY];
 };
 
 struct ublk_queue {

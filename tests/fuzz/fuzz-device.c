@@ -126,7 +126,7 @@ static struct pending {
   int (*due) (void *request, uint64_t *moment, bool over);
   bool (*retry) (void *request, const void *payload, uint64_t *moment);
   uint64_t first, n; /* sectors that it may change */
-  _Alignas(max_align_t) uint8_t request[576];
+  _Alignas(max_align_t) uint8_t request[MAX_PARKED_COPY];
   uint8_t payload[LONGEST * SECTOR];
 } pending[MOST_PENDING];
 
@@ -163,7 +163,7 @@ defer (uint64_t deadline, uint64_t spin,
   struct pending *p = find_free ();
 
   (void) spin;
-  CHECK (size <= 384 && count <= sizeof buf);
+  CHECK (size <= MAX_REQUEST_COPY && count <= sizeof buf);
   if (p == NULL)
     return false;
   p->state = DEFERRED;
@@ -182,7 +182,7 @@ set_aside (uint64_t until, uint64_t spin,
   struct pending *p = find_free ();
 
   (void) spin;
-  CHECK (size <= 384 && n <= sizeof p->payload);
+  CHECK (size <= MAX_REQUEST_COPY && n <= sizeof p->payload);
   if (p == NULL)
     return NULL;
   p->state = ASIDE;

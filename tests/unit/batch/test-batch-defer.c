@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "deferring.h"
+#include "device/device.h"
 
 /* Past, however young the machine is: the clock counts from its start. */
 #define LONG_AGO 1
@@ -568,7 +569,7 @@ due_for_bytes (void *request, uint64_t *moment, bool over)
   unsigned i;
 
   (void) moment;
-  for (i = 0; i < 384; i++) {
+  for (i = 0; i < MAX_REQUEST_COPY; i++) {
     if (p[i] != i % 256)
       return 99;
   }
@@ -580,15 +581,16 @@ due_for_bytes (void *request, uint64_t *moment, bool over)
 static void
 test_request_is_copied (void **state)
 {
-  unsigned char request[384];
+  unsigned char request[MAX_REQUEST_COPY];
   unsigned i;
 
   (void) state;
-  for (i = 0; i < 384; i++)
+  for (i = 0; i < MAX_REQUEST_COPY; i++)
     request[i] = (unsigned char) i;
   reads_first ();
-  assert_true (batch_defer (0, 0, due_for_bytes, request, 384, 100));
-  memset (request, 0, 384);
+  assert_true (
+      batch_defer (0, 0, due_for_bytes, request, MAX_REQUEST_COPY, 100));
+  memset (request, 0, MAX_REQUEST_COPY);
   answer (1);
   calls.turn[AT_READ] = ends;
   assert_int_equal (next_request (), 0);

@@ -237,7 +237,7 @@ static struct {
   bool (*retry) (void *request, const void *payload, uint64_t *moment);
   int (*due) (void *request, uint64_t *moment, bool over);
   unsigned hastened;
-  _Alignas(max_align_t) char copy[384];
+  _Alignas(max_align_t) char copy[MAX_REQUEST_COPY];
 } early;
 
 static void *
@@ -334,7 +334,7 @@ test_latency (void **state)
 /* Where it went is known before the reply is deferred. */
 static uint64_t deferred_went, went_at_defer;
 static int (*deferred_due) (void *request, uint64_t *moment, bool over);
-static _Alignas(max_align_t) char deferred[384];
+static _Alignas(max_align_t) char deferred[MAX_REQUEST_COPY];
 
 static bool
 defer (uint64_t deadline, uint64_t spin,

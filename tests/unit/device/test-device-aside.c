@@ -30,7 +30,7 @@ struct aside {
   void *payload;
   bool is_hastened, is_over;
   int result;
-  _Alignas(max_align_t) char copy[384];
+  _Alignas(max_align_t) char copy[MAX_REQUEST_COPY];
 };
 
 struct client {

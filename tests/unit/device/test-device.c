@@ -413,7 +413,7 @@ static struct {
   uint64_t deadline, spin;
   size_t data;
   int (*due) (void *request, uint64_t *moment, bool over);
-  _Alignas(max_align_t) uint8_t request[384];
+  _Alignas(max_align_t) uint8_t request[MAX_REQUEST_COPY];
 } deferred;
 
 static bool
