@@ -139,10 +139,11 @@ fails (const char *name, void *caller)
     memcpy (&real, &address, sizeof address);                                  \
   } while (0)
 
-/* A function that fails by setting errno to ERROR and returning RESULT; PARAMS
- * are its parameters and ARGS their names, both in parentheses.
+/* A function that does FIRST and then fails, by setting errno to ERROR and
+ * returning RESULT; PARAMS are its parameters and ARGS their names, both in
+ * parentheses.
  */
-#define CALL(type, name, result, error, params, args)                          \
+#define CALL_AFTER(first, type, name, result, error, params, args)             \
   type name params;                                                            \
   type name params                                                             \
   {                                                                            \
@@ -151,28 +152,18 @@ fails (const char *name, void *caller)
     if (real == NULL)                                                          \
       FIND (name);                                                             \
     if (fails (#name, __builtin_return_address (0))) {                         \
+      first;                                                                   \
       errno = error;                                                           \
       return result;                                                           \
     }                                                                          \
     return real args;                                                          \
   }
 
-/* One that is done all the same, before it fails. */
+/* One that does nothing when it fails, and one that is done all the same. */
+#define CALL(type, name, result, error, params, args)                          \
+  CALL_AFTER ((void) 0, type, name, result, error, params, args)
 #define CALL_DONE(type, name, result, error, params, args)                     \
-  type name params;                                                            \
-  type name params                                                             \
-  {                                                                            \
-    static type (*real) params;                                                \
-                                                                               \
-    if (real == NULL)                                                          \
-      FIND (name);                                                             \
-    if (fails (#name, __builtin_return_address (0))) {                         \
-      real args;                                                               \
-      errno = error;                                                           \
-      return result;                                                           \
-    }                                                                          \
-    return real args;                                                          \
-  }
+  CALL_AFTER (real args, type, name, result, error, params, args)
 
 /* One whose optional argument is a number or a pointer. */
 #define CALL_OPTIONAL(name, error, params, last, args)                         \

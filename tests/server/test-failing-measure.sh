@@ -12,28 +12,9 @@ measure=$top_builddir/tools/nullblk-measure
 # What it does is done for each load and each line.
 same=${NULLBLK_FAIL_SAME:-1}
 
-# An fio that has measured already.
-mkdir "$tmp/bin"
-cat >"$tmp/bin/fio" <<'FIO'
-#!/bin/bash
-for a; do
-  case $a in
-    --output=*) output=${a#*=} ;;
-    --rw=*) rw=${a#*=} ;;
-  esac
-done
-sed "s/randread/$rw/" "${0%/*}/answer" >"$output"
-FIO
-cat >"$tmp/bin/answer" <<'JSON'
-{"fio version": "fio-9.9", "global options": {"bs": "4096", "iodepth": "1"},
- "jobs": [{"job options": {"rw": "randread"},
-   "read": {"total_ios": 1000, "iops": 10000, "lat_ns": {"mean": 100000,
-     "min": 90000, "max": 200000, "percentile": {"1.000000": 95000,
-     "50.000000": 100000, "99.000000": 190000}}}}]}
-JSON
-chmod +x "$tmp/bin/fio"
-PATH=$tmp/bin:$PATH
-truncate -s 1M "$tmp/disk"
+# shellcheck source=fake-fio.sh source-path=SCRIPTDIR
+source "${0%/*}/fake-fio.sh"
+fio --output="$tmp/from.json" --rw=randread --bs=4096 --iodepth=1
 
 # A model takes another's place as a whole, and the measurement is kept until
 # then.
@@ -68,6 +49,6 @@ check ()
 {
   cmp "$tmp/out" "$tmp/expected"
 }
-each_call_fails "$measure" --from "$tmp/bin/answer"
+each_call_fails "$measure" --from "$tmp/from.json"
 each_call_fails "$measure" --compare --plot "$tmp/plot.svg" "$tmp/whole.model" \
   "$tmp/whole.model"

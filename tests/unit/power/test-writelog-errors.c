@@ -12,10 +12,10 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "file-size.h"
 #include "power/power.h"
 #include "unit.h"
 
@@ -149,15 +149,6 @@ write_sectors (struct writelog *log, uint64_t n, bool fua)
   return r < 0 ? r : end;
 }
 
-static uint64_t
-file_size (void)
-{
-  struct stat st;
-
-  assert_int_equal (stat (path, &st), 0);
-  return st.st_size;
-}
-
 /* The log has so many writes of a sector. */
 static void
 check_entries (uint64_t n)
@@ -212,7 +203,7 @@ test_pieces (void **state)
     assert_int_equal (write_sectors (log, n, false), 0);
     assert_int_equal (write_sectors (log, 2, true), 0);
     assert_int_equal (writelog_close (log), 0);
-    assert_int_equal (file_size (), (3 + n + 2) * 512);
+    assert_int_equal (file_size (path), (3 + n + 2) * 512);
 
     assert_int_equal (writelog_read_open (&r, path, &why), 0);
     assert_int_equal (writelog_read_next (r, &e, &why), 1);
@@ -239,7 +230,7 @@ test_nothing_written (void **state)
   assert_int_equal (write_sectors (log, 1, false), -EIO);
   check_error (log, -ENOSPC);
   assert_int_equal (writelog_close (log), -ENOSPC);
-  assert_int_equal (file_size (), 3 * 512);
+  assert_int_equal (file_size (path), 3 * 512);
   check_entries (1);
 }
 

@@ -13,9 +13,9 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "file-size.h"
 #include "power/power.h"
 #include "unit.h"
 
@@ -83,15 +83,6 @@ assert_bytes (const char *bytes, size_t len, size_t at)
   assert_memory_equal (buf, bytes, len);
   free (buf);
   close (fd);
-}
-
-static uint64_t
-file_size (void)
-{
-  struct stat st;
-
-  assert_int_equal (stat (path, &st), 0);
-  return st.st_size;
 }
 
 static void
@@ -178,7 +169,7 @@ check_bytes (uint32_t size)
   assert_entry (size, 8 * size, 0, 0, 8, "here");
   assert_entry (size, 9 * size, 2, 3, 0, "");
   assert_bytes (zeroes, 3 * size, 10 * size);
-  assert_int_equal (file_size (), 13 * size);
+  assert_int_equal (file_size (path), 13 * size);
   free (data);
   free (zeroes);
 }
@@ -226,7 +217,7 @@ test_long_requests (void **state)
   assert_int_equal (writelog_zero (log, 100 * MIB, 512, true), 0);
   assert_int_equal (writelog_end (log, true), 0);
   assert_int_equal (writelog_close (log), 0);
-  assert_int_equal (file_size (), 100 * MIB + 4 * 512);
+  assert_int_equal (file_size (path), 100 * MIB + 4 * 512);
 
   r = open_reader ();
   assert_int_equal (writelog_read_entries (r), 3);
@@ -294,7 +285,7 @@ test_take_back (void **state)
   assert_int_equal (writelog_write (log, data, 1024, 0, true), 0);
   assert_int_equal (writelog_end (log, false), 0);
   assert_super (0, 512);
-  assert_int_equal (file_size (), 512);
+  assert_int_equal (file_size (path), 512);
   writelog_begin (log);
   assert_int_equal (writelog_zero (log, 512, 512, false), 0);
   assert_int_equal (writelog_end (log, true), 0);
@@ -463,7 +454,7 @@ test_no_space (void **state)
   assert_int_equal (writelog_end (log, false), 0);
   assert_int_equal (setrlimit (RLIMIT_FSIZE, &old), 0);
   assert_int_equal (writelog_close (log), -EFBIG);
-  assert_int_equal (file_size (), 512);
+  assert_int_equal (file_size (path), 512);
 }
 
 static void
