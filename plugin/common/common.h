@@ -14,12 +14,12 @@
 #include "fairlock.h"
 #include "lock.h"
 #include "message.h"
+#include "minmax.h"
 #include "nbderror.h"
 #include "number.h"
 #include "operation.h"
 #include "parts.h"
 #include "random.h"
-#include "size.h"
 #include "textfile.h"
 #include "wide.h"
 

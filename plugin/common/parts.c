@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "duration.h"
+#include "minmax.h"
 #include "number.h"
 #include "parts.h"
-#include "size.h"
 
 #define MIB (UINT64_C (1) << 20)
 

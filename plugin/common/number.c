@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Numbers and sizes; see size.h.
+ * Numbers and sizes; see number.h.
  */
 
 #include <config.h>
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "size.h"
+#include "number.h"
 
 unsigned
 number_digit (char c)
