@@ -113,7 +113,8 @@ stats_sample (struct counts *c, unsigned histogram, uint64_t ns)
     c->longest[histogram] = ns;
 }
 
-/* Is there room for no further request?  Then stats_take is to be called first.
+/* Have the counts no room for one more request?  Then stats_take is to be
+ * called before one is counted.
  */
 static inline bool
 stats_are_full (const struct counts *c)

@@ -255,7 +255,7 @@ void durability_defer_frees (struct durability *d);
 void durability_free_deferred (struct durability *d);
 
 /* Note that the sequential zone that begins at OFFSET is reset: the caller
- * discards its data then, and no power cut brings them back.  Returns 0 or
+ * discards its data then, and no power cut brings it back.  Returns 0 or
  * -ESHUTDOWN.
  */
 int durability_reset_zone (struct durability *d, uint64_t offset);

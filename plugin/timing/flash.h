@@ -13,8 +13,8 @@
  * number of dies.  It begins when the reads before it are over, and the program
  * or erase that is under way; programs that have not begun have to wait for it.
  * A die that has just read a page has its data at hand, for as long as it reads
- * no other.  Programs go to the dies in turns, as a log is written.  When so
- * many pages of a die were programmed as a block has, it erases one.
+ * no other.  Programs go to one die after the other, as a log is written.  When
+ * so many pages of a die were programmed as a block has, it erases one.
  *
  * Of a die this is known: when its reads are over, from when to when it
  * programs (a row of programs and erases), and how much it has programmed since

@@ -41,7 +41,7 @@ struct latency_settings {
   uint64_t lanes;                                /* 0: as many as needed */
   struct stall stall;
   struct throttle_limits limits;
-  struct sizes read_sizes, write_sizes; /* what larger ones take longer */
+  struct sizes read_sizes, write_sizes; /* how much longer large ones take */
   struct drive_settings drive;
   uint64_t size; /* the device's, in bytes: the way of a full seek */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What requests take longer that are larger: points "4K:0,64K:90us,1M:900us".
+ * How much longer larger requests take: points "4K:0,64K:90us,1M:900us".
  *
  *     nsec |              ,-'     between two points on a line, and beyond the
  *          |          _,-'        last on the line of the last two; what is

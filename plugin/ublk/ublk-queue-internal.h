@@ -56,9 +56,8 @@ struct tag {
   /* Of one that waits. */
   int (*due) (void *request, uint64_t *moment,
               bool over); /* NULL: it does not */
-  bool (*retry) (
-      void *request, const void *payload,
-      uint64_t *moment); /* set aside, until its last retry is over */
+  /* Of one that is set aside, until its last retry is over. */
+  bool (*retry) (void *request, const void *payload, uint64_t *moment);
   uint64_t moment, spin;
   unsigned place; /* in the heap */
   void *payload;  /* of one that is set aside; freed by the queue */

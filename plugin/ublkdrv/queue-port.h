@@ -57,9 +57,9 @@ void port_open (struct port *p, struct ring *ring, int fd, unsigned queue,
                 void (*begin) (struct port_request *r));
 
 /* Map the table, which has DEPTH tags: when all have been fetched, and before
- * the device is started, or goes on.  Where a process was killed that had
- * mapped and not fetched, Linux before 6.16 gives the device to nobody any
- * more. Returns 0 or a negative errno.
+ * the device is started, or goes on.  If a process that had mapped the table
+ * was killed before it fetched, Linux before 6.16 lets no other process have
+ * the device.  Returns 0 or a negative errno.
  */
 int port_map (struct port *p, unsigned depth);
 

@@ -70,10 +70,10 @@ int setup_await (unsigned number, struct message *why);
 bool setup_is_gone (struct ublk_control *d, unsigned number, uint64_t cookie,
                     unsigned seconds);
 
-/* Take away what a process has left that was killed, and its record, which is
- * open, and closed then.  *NUMBER is that of its device, or UBLK_NEW_DEVICE if
- * the kernel has none.  D may be NULL, where there is no driver, and so no
- * device.  Returns 0, also where somebody else has done it.
+/* Take away what a killed process has left, and its device record, which is
+ * open, and which this closes.  *NUMBER is that of its device, or
+ * UBLK_NEW_DEVICE if the kernel has none.  D may be NULL, where there is no
+ * driver, and so no device.  Returns 0, also where somebody else has done it.
  */
 int setup_clear (struct ublk_control *d, struct device_record *r,
                  unsigned *number);
