@@ -34,23 +34,32 @@ ours ()
 }
 
 # begin_systemd: the scripts of packages ask systemctl where systemd runs, which
-# it does not here.  This one tells what it was asked, in /tmp/asked.
+# it does not here.  This one tells what it was asked, in /packages/asked.  (Of
+# /tmp, rpm 4.20 shows nothing to scripts.)
 begin_systemd ()
 {
-  mkdir -p /run/systemd/system /tmp/bin
-  cat >/tmp/bin/systemctl <<'END'
+  mkdir -p /run/systemd/system /packages/bin
+  cat >/packages/bin/systemctl <<'END'
 #!/bin/sh
-echo "$@" >>/tmp/asked
+echo "$@" >>/packages/asked
 END
-  chmod +x /tmp/bin/systemctl
-  rm -f /tmp/asked
-  export PATH=/tmp/bin:$PATH
+  chmod +x /packages/bin/systemctl
+  rm -f /packages/asked
+  export PATH=/packages/bin:$PATH
 }
 
 # was_asked: for what is in the standard input, and nothing else.
 was_asked ()
 {
-  diff - /tmp/asked || fail "< was to be asked of systemctl, and > was"
+  diff - /packages/asked || fail "< was to be asked of systemctl, and > was"
+}
+
+# end_server SOCKET: one that was begun with --pidfile /tmp/pid.  nbdkit leaves
+# its socket behind.
+end_server ()
+{
+  kill "$(cat /tmp/pid)"
+  rm -f /tmp/pid "$1"
 }
 
 # list_all: all files, but for logs, caches, lists of packages and what the
@@ -134,7 +143,7 @@ step_install ()
   if [ -e old ]; then
     # This nullblkctl, that server.
     nullblkctl set /tmp/old read-only=true
-    kill "$(cat /tmp/pid)"
+    end_server /tmp/old
   fi
   # shellcheck disable=SC2016 # dpkg's own
   dpkg-query --show --showformat \
@@ -148,7 +157,7 @@ step_install ()
     (cd /tmp && fio --name=w --ioengine="external:$engine" \
       --uri='nbd+unix:///?socket=/tmp/zoned' --zonemode=zbd --rw=write \
       --bs=64k --size=4M)
-    kill "$(cat /tmp/pid)"
+    end_server /tmp/zoned
   fi
 }
 
@@ -176,7 +185,7 @@ step_upgrade ()
     grep -v '\.1$' || fail "that is not upgraded"
   nullblkctl set /tmp/socket read-only=true
   nullblkctl get /tmp/socket read-only
-  kill "$(cat /tmp/pid)"
+  end_server /tmp/socket
 }
 
 # What an administrator has enabled goes with the packages, too.
@@ -239,10 +248,12 @@ same_names ()
 step_rpm-install ()
 {
   # Scripts have no PATH but this.
-  local rpm=(rpm --force-debian --dbpath /tmp/rpmdb --nodeps
-    --define '_install_script_path /tmp/bin:/sbin:/bin:/usr/sbin:/usr/bin')
+  local rpm=(rpm --dbpath /tmp/rpmdb --nodeps
+    --define '_install_script_path /packages/bin:/sbin:/bin:/usr/sbin:/usr/bin')
 
   install rpm
+  # Debian's rpm installs nothing without that, up to 4.
+  ! rpm --force-debian --version >/dev/null || rpm+=(--force-debian)
   files_of_debs >/tmp/debs
   files_of_rpms >/tmp/rpms
   diff /tmp/debs /tmp/rpms || fail "< is in .deb alone, > in .rpm alone"
@@ -256,7 +267,7 @@ step_rpm-install ()
   begin_systemd
   "${rpm[@]}" --install rpm/RPMS/*/*.rpm
   was_asked <<<daemon-reload
-  rm /tmp/asked
+  rm /packages/asked
   nbdkit nullblk --version
   nullblk-serve -U /tmp/socket --pidfile /tmp/pid 1M memory-backed=true
   # The same version once more is an upgrade as any other.
@@ -265,9 +276,9 @@ step_rpm-install ()
 daemon-reload
 daemon-reload
 END
-  rm /tmp/asked
+  rm /packages/asked
   nullblkctl set /tmp/socket read-only=true
-  kill "$(cat /tmp/pid)"
+  end_server /tmp/socket
   rpm --dbpath /tmp/rpmdb --query --all --queryformat '%{NAME}\n' |
     xargs "${rpm[@]}" --erase
   was_asked <<'END'
