@@ -28,8 +28,10 @@ mkdir -p "$source/debian"
 cp "$top_srcdir"/debian/{control,changelog} "$source/debian"
 cp "$top_srcdir"/{NEWS,SECURITY.md} "$source"
 chmod -R u+w "$source"
-tarball=$tmp/nullblk-$version.tar.xz
-sbom=$tmp/nullblk-$version.spdx.json
+# By their names alone, as make release gives them.
+cd "$tmp"
+tarball=nullblk-$version.tar.xz
+sbom=nullblk-$version.spdx.json
 echo release >"$tarball"
 
 make_release ()
