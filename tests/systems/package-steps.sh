@@ -261,8 +261,8 @@ step_rpm-install ()
   for f in rpm/RPMS/*/*.rpm; do
     rpm --query --package --requires "$f" | sed "s,^,${f##*/} wants ,"
   done
-  # A package of all systems of RPM's has that.
-  mkdir -p /usr/share/licenses
+  # A package of all systems of RPM's has these.
+  mkdir -p /usr/share/licenses /usr/src/debug
   list_all >before
   begin_systemd
   "${rpm[@]}" --install rpm/RPMS/*/*.rpm
