@@ -28,8 +28,10 @@ static struct {
   unsigned depth;
   bool has_threads; /* the user says how many: */
   unsigned threads; /* 0: not a number of use */
-  bool is_batched;  /* all that the library needs to see is for it to see */
-} options = {.depth = 64, .is_batched = true};
+  bool is_single;
+  const char *tls;      /* the value of the last --tls; NULL: none is given */
+  bool has_credentials; /* --tls-certificates or --tls-psk */
+} options = {.depth = 64};
 
 /* The files that nbdkit is started with. */
 static const char *nbdkit = NBDKIT_PROG;
@@ -86,7 +88,7 @@ usage (FILE *fp)
          fp);
 }
 
-enum { DEPTH = CHAR_MAX + 1, HELP, TLS, FLAG, VALUE };
+enum { DEPTH = CHAR_MAX + 1, HELP, TLS, CREDENTIALS, FLAG, VALUE };
 
 /* nbdkit's options, from 1.32 to 1.48: whether a value follows.  One that is
  * not known is taken for a flag, and passed on like all others.
@@ -117,9 +119,9 @@ static const struct option long_options[] = {
     {"time-out", required_argument, NULL, VALUE},
     {"timeout", required_argument, NULL, VALUE},
     {"tls", required_argument, NULL, TLS},
-    {"tls-certificates", required_argument, NULL, VALUE},
+    {"tls-certificates", required_argument, NULL, CREDENTIALS},
     {"tls-priority", required_argument, NULL, VALUE},
-    {"tls-psk", required_argument, NULL, VALUE},
+    {"tls-psk", required_argument, NULL, CREDENTIALS},
     {"unix", required_argument, NULL, VALUE},
     {"user", required_argument, NULL, VALUE},
 
@@ -209,13 +211,16 @@ parse (int argc, char *argv[])
       printf ("nullblk-serve %s\n", PACKAGE_VERSION);
       exit (EXIT_SUCCESS);
     case 's':
-      options.is_batched = false;
+      options.is_single = true;
       break;
     case 't':
       take_threads (optarg);
       break;
     case TLS:
-      options.is_batched &= strcmp (optarg, "off") == 0;
+      options.tls = optarg;
+      break;
+    case CREDENTIALS:
+      options.has_credentials = true;
       break;
     case 1:
       note_parameter ();
@@ -231,6 +236,44 @@ parse (int argc, char *argv[])
     add (&to_nbdkit, argv[from]);
   }
   note_parameter ();
+}
+
+/* Are there certificates where nbdkit looks for them if it is given none?  See
+ * nbdkit-tls(1).
+ */
+static bool
+has_certificates (void)
+{
+  static const char *const below_home[] = {".pki", ".config/pki"};
+  const char *home = getenv ("HOME");
+  char path[PATH_MAX];
+  size_t i;
+
+  for (i = 0; home != NULL && i < 2; i++) {
+    if (snprintf (path, sizeof path, "%s/%s/nbdkit/ca-cert.pem", home,
+                  below_home[i]) < (int) sizeof path &&
+        access (path, F_OK) == 0)
+      return true;
+  }
+  return access ("/etc/pki/nbdkit/ca-cert.pem", F_OK) == 0;
+}
+
+/* May a client use TLS?  Without --tls it may if there is anything to do that
+ * with.
+ */
+static bool
+may_use_tls (void)
+{
+  if (options.tls != NULL)
+    return strcmp (options.tls, "off") != 0;
+  return options.has_credentials || has_certificates ();
+}
+
+/* Does the library see all that it needs to see, on each connection? */
+static bool
+sees_all (void)
+{
+  return !options.is_single && !may_use_tls ();
 }
 
 /*---------------------------------------------------------------------*/
@@ -311,7 +354,7 @@ preload (void)
     die ("%s", strerror (errno));
   sprintf (list, "%s%s%s", library, others[0] != '\0' ? ":" : "", others);
   snprintf (depth, sizeof depth, "%u",
-            !options.is_batched    ? 0
+            !sees_all ()           ? 0
             : options.threads != 0 ? options.threads
                                    : options.depth);
   if (setenv ("LD_PRELOAD", list, 1) == -1 ||

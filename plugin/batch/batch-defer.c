@@ -558,7 +558,7 @@ batch_defer_finish (struct batch_socket *c)
   uint64_t now;
 
   if (c->error == 0)
-    answer_due (c, 0, 0);
+    answer_due (c, clock_now (), 0);
   while (deferred_first (&c->waiting) <= last && c->error == 0 &&
          batch_flush (c, c->fd, 0)) {
     waiter_wait (&waiter, c->waiting.of[0]->deadline, c->waiting.of[0]->spin,

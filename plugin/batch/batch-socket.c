@@ -368,6 +368,7 @@ batch_end (int fd)
   if (c == NULL)
     return;
   batch_release ();
+  batch_end_service (c);
   if (try_lock (&c->out_lock)) {
     batch_defer_finish (c);
     batch_flush (c, fd, 0);

@@ -64,29 +64,35 @@ stop_recvmsg (int fd, struct msghdr *msg, int flags)
   return is_over (fd) ? 0 : calls.recvmsg (fd, msg, flags);
 }
 
+/* A send may have begun before the end, and end with an error. */
+static ssize_t
+as_sent (int fd, ssize_t r, size_t n)
+{
+  return r == -1 && is_over (fd) ? (ssize_t) n : r;
+}
+
 static ssize_t
 stop_send (int fd, const void *buf, size_t n, int flags)
 {
-  return is_over (fd) ? (ssize_t) n : calls.send (fd, buf, n, flags);
+  return is_over (fd) ? (ssize_t) n
+                      : as_sent (fd, calls.send (fd, buf, n, flags), n);
 }
 
 static ssize_t
 stop_sendmsg (int fd, const struct msghdr *msg, int flags)
 {
-  ssize_t n = 0;
-  size_t i;
+  size_t n = 0, i;
 
-  if (!is_over (fd))
-    return calls.sendmsg (fd, msg, flags);
   for (i = 0; i < msg->msg_iovlen; i++)
     n += msg->msg_iov[i].iov_len;
-  return n;
+  return is_over (fd) ? (ssize_t) n
+                      : as_sent (fd, calls.sendmsg (fd, msg, flags), n);
 }
 
 static ssize_t
 stop_write (int fd, const void *buf, size_t n)
 {
-  return is_over (fd) ? (ssize_t) n : calls.write (fd, buf, n);
+  return is_over (fd) ? (ssize_t) n : as_sent (fd, calls.write (fd, buf, n), n);
 }
 
 void
@@ -105,11 +111,13 @@ batch_stop_find (void)
 /*---------------------------------------------------------------------*/
 /* The signal */
 
-/* End the reads, and the waits for one, of a connection. */
+/* End the calls for a connection that wait for its client, be it for requests
+ * or for room for replies.
+ */
 static void
-end_reading (int fd)
+end_connection (int fd)
 {
-  calls.shutdown (fd, SHUT_RD);
+  calls.shutdown (fd, SHUT_RDWR);
 }
 
 static void
@@ -119,7 +127,7 @@ stop (int signal, siginfo_t *info, void *context)
   size_t i;
 
   atomic_store_explicit (&is_stopping, true, memory_order_release);
-  batch_each (end_reading);
+  batch_each (end_connection);
   errno = saved;
 
   for (i = 0; i < NR_SIGNALS; i++) {

@@ -10,7 +10,9 @@ depth=64 last=
 for argument; do
   [ "$last" != -t ] || depth=$argument
   case $argument in
-    --dump-plugin | --tls=require | --tls=on | -s) depth=0 && break ;;
+    --dump-plugin | --tls=require | --tls=on | --tls-psk=* | --tls-cert* | -s)
+      depth=0 && break
+      ;;
   esac
   last=$argument
 done

@@ -93,6 +93,18 @@ defers 1024 -t 5000
 defers 64 --tls=off
 defers 0 --tls=on
 defers 0 --tls require --depth 7
+# Without --tls a client may use it where nbdkit has certificates or keys.
+defers 0 --tls-psk keys
+defers 0 --tls-certificates=.
+defers 64 --tls=off --tls-psk keys
+for directory in .pki .config/pki; do
+  mkdir -p "$tmp/$directory/nbdkit"
+  HOME=$tmp defers 64
+  touch "$tmp/$directory/nbdkit/ca-cert.pem"
+  HOME=$tmp defers 0
+  HOME=$tmp defers 64 --tls=off
+  rm "$tmp/$directory/nbdkit/ca-cert.pem"
+done
 for single in -s --single --stdin; do
   defers 0 "$single"
 done

@@ -4,8 +4,8 @@
 #
 # A server of nullblk-serve that is told to stop leaves its clients: none gets
 # an error, those that wait for an answer see the end of the connection, and
-# none that asks nothing keeps the server.  So it is with threads, with deferred
-# replies, and with another plugin.
+# none that asks nothing, or takes no answer, keeps the server.  So it is with
+# threads, with deferred replies, and with another plugin.
 
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"
@@ -92,3 +92,34 @@ wait_until 60 process_ended "$server_pid" || fail "a silent client keeps it"
 wait "$server_pid" || fail "status $?"
 server_pid=
 exec 5<&-
+
+# A client that asks for 64 MiB, 1 MiB at a time, and does not read them.
+ask_for_much ()
+{
+  exec perl -MIO::Socket::UNIX -e '
+    my $s = IO::Socket::UNIX->new (Peer => $ARGV[0]) or die;
+    $s->syswrite (pack ("Na8NN", 3, "IHAVEOPT", 1, 0)); # any export
+    $s->syswrite (pack ("NnnQ>Q>N", 0x25609513, 0, 0, $_, 0, 1 << 20))
+      for 1 .. 64;
+    sleep' "$tmp/sock"
+}
+
+served=-1
+serves_no_more ()
+{
+  local before=$served
+
+  served=$("$ctl" stats --json "$tmp/sock" |
+    jq .operations.read.requests) || fail "nullblkctl"
+  [ "$served" -ge 1 ] && [ "$served" = "$before" ]
+}
+
+start_serve 64M
+ask_for_much &
+client_pid=$!
+wait_until 60 serves_no_more || fail "the client is served all the same"
+kill -TERM "$server_pid"
+wait_until 60 process_ended "$server_pid" ||
+  fail "a client that does not read keeps it"
+wait "$server_pid" || fail "status $?"
+server_pid=
