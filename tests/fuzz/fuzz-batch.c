@@ -4,7 +4,8 @@
  * A client's bytes through the batch library, to a server that does as nbdkit
  * does, and once more to the same server without the library.  The client must
  * get the same replies.  The first bytes choose how the library is set up, and
- * how the system's calls behave: the input comes in pieces, and sends may be
+ * how the system's calls behave: the input comes in pieces, of any length or
+ * where parts of requests might be taken for others, and sends may be
  * interrupted, take a part, or fail.
  *
  *     requests --> batch_read --> server --> batch_send --> replies
@@ -63,8 +64,11 @@ put32 (uint8_t *p, uint32_t n)
 static struct {
   const uint8_t *bytes; /* what it sends */
   size_t len, at;
-  size_t come;         /* up to there it is here */
-  struct input pieces; /* how it comes */
+  size_t come;                        /* up to there it is here */
+  struct input pieces;                /* how it comes */
+  size_t cuts[2 + 4 * MOST_REQUESTS]; /* where pieces may end; in order */
+  unsigned nr_cuts;
+  bool comes_by_cuts;
   uint8_t replies[MOST_REPLIES];
   size_t got;
 } client;
@@ -72,12 +76,21 @@ static struct {
 static struct input trouble;
 static bool has_trouble, is_broken;
 
-/* One more piece comes. */
+/* One more piece comes: up to one of the next cuts, or of any length. */
 static void
 come_more (void)
 {
-  size_t n = take (&client.pieces, 1) * take (&client.pieces, 1) + 1;
+  size_t n;
+  unsigned i;
 
+  if (client.comes_by_cuts) {
+    for (i = 0; i < client.nr_cuts && client.cuts[i] <= client.come; i++)
+      ;
+    i += take (&client.pieces, 1) % 4;
+    n = i < client.nr_cuts ? client.cuts[i] - client.come : SIZE_MAX;
+  }
+  else
+    n = take (&client.pieces, 1) * take (&client.pieces, 1) + 1;
   if (client.pieces.left == 0 || n > client.len - client.come)
     n = client.len - client.come;
   client.come += n;
@@ -648,6 +661,43 @@ count_reads (const uint8_t *bytes, size_t n, uint32_t *counts)
 }
 
 static void
+add_cut (size_t at)
+{
+  if (client.nr_cuts < sizeof client.cuts / sizeof client.cuts[0])
+    client.cuts[client.nr_cuts++] = at;
+}
+
+/* Where the library might take one part of a request for another: within each
+ * header, after it, and where a payload has as many bytes left as a header.  If
+ * the header says so, these bytes are one of a write of as many bytes.
+ */
+static void
+cut_requests (uint8_t *bytes, size_t n)
+{
+  size_t at = 0, count;
+  uint8_t *rest;
+
+  client.nr_cuts = 0;
+  while (n - at >= HEADER) {
+    count = bytes[at + 7] == CMD_WRITE ? get32 (bytes + at + 24) : 0;
+    add_cut (at + 1 + bytes[at + 19] / 2 % (HEADER - 1));
+    add_cut (at + HEADER);
+    if (count > n - at - HEADER)
+      break;
+    if (count > HEADER) {
+      add_cut (at + count);
+      rest = bytes + at + count;
+      if (bytes[at + 19] & 1) {
+        memcpy (rest, bytes + at, HEADER);
+        put32 (rest + 24, HEADER);
+      }
+    }
+    at += HEADER + count;
+    add_cut (at);
+  }
+}
+
+static void
 compare (const uint8_t *plain, size_t n, const uint32_t *counts, bool whole)
 {
   static struct span ours[MOST_REQUESTS], theirs[MOST_REQUESTS];
@@ -701,7 +751,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   static uint32_t counts[MOST_REQUESTS];
   static int ends[2][2];
   struct input in = {data, size}, pieces;
-  const uint8_t *bytes;
+  uint8_t *bytes;
   unsigned how, poll;
   size_t n, len;
   int r;
@@ -718,14 +768,22 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   pieces.p = in.p;
   in.p += pieces.left;
   in.left -= pieces.left;
-  bytes = in.p;
   n = in.left;
+  bytes = malloc (n + 1);
+  CHECK (bytes != NULL);
+  if (n > 0)
+    memcpy (bytes, in.p, n);
+  client.comes_by_cuts = how & 64;
+  if (client.comes_by_cuts)
+    cut_requests (bytes, n);
   /* Replies have to have room, so that there may not be too many. */
   count_reads (bytes, n, counts);
   for (r = 0, len = 0; r < MOST_REQUESTS; r++)
     len += counts[r] < MOST_COUNT ? counts[r] : 0;
-  if (len > MOST_REPLIES / 2)
+  if (len > MOST_REPLIES / 2) {
+    free (bytes);
     return 0;
+  }
 
   set_up (0, 0);
   has_trouble = is_broken = false;
@@ -744,5 +802,6 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   compare (plain, len, counts, !is_broken);
   if (!(how & 8) && !is_broken)
     CHECK (len == client.got && memcmp (plain, client.replies, len) == 0);
+  free (bytes);
   return 0;
 }
