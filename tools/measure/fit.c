@@ -453,14 +453,15 @@ struct buffering {
   double has_room; /* a write takes no longer if it finds room; 0: all do */
 };
 
-/* Did some of the writes that were alone find the buffer full?  Then there are
- * two kinds of them, and together they are hardly faster than the drain.
+/* Did at least a fifth of the writes that were alone find the buffer full?
+ * Such a write takes as long as one takes to drain.
  */
 static bool
 is_filled_alone (const struct figures *base, double quick, double drain)
 {
-  return figures_percentile (base, 50) > 1.3 * quick &&
-         base->iops < 1.3 * 1e9 / drain;
+  const double slow = figures_percentile (base, 80);
+
+  return drain > 1.3 * quick && slow > 0.75 * drain && slow < 1.25 * drain;
 }
 
 /* A write-back buffer, if writes drain into something slower. */
