@@ -300,11 +300,14 @@ our_has_unread (int fd)
 static struct {
   bool batches;
   int fd;
-  uint32_t number;         /* of the next request */
-  uint8_t buf[MOST_COUNT]; /* nbdkit's, of this thread */
+  uint32_t number; /* of the next request */
+  uint8_t *buf;    /* nbdkit's, of this thread */
   void *aside[MOST_REQUESTS];
   unsigned nr_aside;
 } server;
+
+/* The library is to see all that becomes of the buffer that it knows. */
+static uint8_t buffers[2][MOST_COUNT];
 
 /* What the library copies of a request. */
 struct copy {
@@ -580,6 +583,7 @@ serve (const uint8_t *bytes, size_t n)
   client.len = n;
   client.at = client.come = client.got = 0;
   server.number = server.nr_aside = 0;
+  server.buf = buffers[server.batches];
   if (server.batches)
     batch_begin (server.fd);
   while ((r = serve_one ()) == 1)
