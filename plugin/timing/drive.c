@@ -286,7 +286,7 @@ take_credits (struct drive *m, const struct drive_settings *s,
     paid = max (paid, credits_take (&m->byte_credits, &s->byte_credits,
                                     r->count, r->arrival));
   }
-  booking->paid = paid;
+  booking->credits_at = paid;
   return paid;
 }
 
@@ -326,7 +326,7 @@ drive_ask (struct drive *m, const struct drive_settings *s, uint64_t now,
   const uint64_t done = disk_ask (&m->disk, &s->disk, s->size,
                                   worked_at (&m->clock, now), &booking->ticket);
 
-  return max (booking->paid,
+  return max (booking->credits_at,
               moment_of (&m->clock, moment_after (done, booking->rest)));
 }
 
@@ -354,7 +354,7 @@ drive_leave (struct drive *m, const struct drive_booking *booking, uint64_t now)
   }
   flash_leave (&m->flash, &booking->flash, worked_at (&m->clock, now));
   disk_leave (&m->disk, booking->ticket);
-  if (booking->paid > now) {
+  if (booking->credits_at > now) {
     credits_return (&m->io_credits, booking->operations);
     credits_return (&m->byte_credits, booking->bytes);
   }

@@ -101,9 +101,9 @@ struct drive_booking {
   struct buffer_booking buffer;
   double seeks, extra; /* what it has added to what is dirty */
   struct flash_booking flash;
-  uint64_t paid; /* when its credits are there, of the monotonic clock; it
-                       * has so many: */
-  uint32_t operations, bytes;
+  uint64_t credits_at; /* the moment of the monotonic clock at which it has its
+                        * credits */
+  uint32_t operations, bytes; /* the credits */
   uint64_t ticket; /* of the disk; 0: it is known when the request is done */
   uint64_t rest;   /* what comes after the disk, in nanoseconds */
 };
