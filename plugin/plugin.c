@@ -286,8 +286,8 @@ report (struct device *d, int r)
 }
 
 /* See wait_ops.may_nap_seldom.  The replies that a thread has deferred are sent
- * in the naps of its own request, so these may be seldom only where there are
- * none.
+ * in the naps of its own request: so a thread that has deferred replies naps
+ * often.
  */
 static bool
 naps_seldom (void)
@@ -678,7 +678,7 @@ write_control (struct connection *c, const void *buf, uint32_t count,
     nbdkit_error ("%s%s: refused: %s", c->device->name,
                   document_suffix[control_document (control_of (c))], why.text);
   else if (control_document (control_of (c)) == DOCUMENT_CONFIG) {
-    /* Nothing else changes what waits. */
+    /* Only a change of .config changes whether requests wait. */
     batch_plugin_tell (devices);
     report_end_of_log (c->device); /* at a power cut */
   }
@@ -692,7 +692,9 @@ nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
   struct connection *c = handle;
 
   assert ((flags & ~NBDKIT_FLAG_FUA) == 0);
-  /* A control export reads structs of it, so there it stays aligned. */
+  /* control_write reads structs from the buffer, so it gets nbdkit's, which is
+   * aligned.
+   */
   return set_nbd_error (
       c, "write", count, offset,
       control_of (c) != NULL
@@ -701,8 +703,8 @@ nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
                           (flags & NBDKIT_FLAG_FUA) != 0));
 }
 
-/* No data crosses, and pages without data are not touched: a zero is always
- * faster than a write, so that FAST_ZERO needs no answer of its own.
+/* No data crosses, and pages without data are not touched: as a rule a zero is
+ * faster than a write, so FAST_ZERO is never refused.
  */
 static int
 nullblk_zero (void *handle, uint32_t count, uint64_t offset, uint32_t flags)

@@ -19,13 +19,13 @@
  *        So the lateness of every sleep is measured, for each range of lengths.
  *        A sleep with a spin behind it ends so much before the deadline as a
  *        sleep of its length may be late, or as was asked for.
- * spin   reads the clock until the deadline is there.  At most CPUs less one
- *        threads do so at any time.  Where many wait, none does: the CPU is
- *        needed for the next requests.
+ * spin   reads the clock until the deadline is there.  At most one thread less
+ *        than there are CPUs does so at any time.  Where many wait, none does:
+ *        the CPU is needed for the next requests.
  *
- * Without a spin, or while as many threads spin as may, a sleep ends so much
- * before the deadline as half of such sleeps are late: so a wait is over a few
- * microseconds before the deadline or after it.
+ * Without a spin, or when no more threads may spin, a sleep is set to end
+ * before the deadline by the median lateness of such sleeps: so a wait is over
+ * a few microseconds before the deadline or after it.
  *
  * All threads of a server share a struct waiter.  Nothing in it locks.  The
  * counts and the lateness are on cache lines of their own, as threads change

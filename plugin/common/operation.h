@@ -14,7 +14,7 @@ enum operation {
   OP_FLUSH,
   OP_TRIM,
   OP_ZERO,
-  OP_ZONE, /* a zone command: reset, open, close, finish */
+  OP_ZONE, /* a zone command (zones_command), or a reset of all */
   NR_OPERATIONS
 };
 

@@ -38,7 +38,9 @@ struct parts {
   size_t n;
   size_t size; /* of the structure, which has nothing but such numbers */
 
-  /* Returns what is wrong with the parts together, or NULL; or NULL. */
+  /* Returns what is wrong with the parts together, or NULL if nothing is.  The
+   * pointer may be NULL: then nothing is checked.
+   */
   const char *(*check) (const void *value);
 };
 

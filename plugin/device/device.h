@@ -328,8 +328,9 @@ struct connection {
   /* Where the settings make requests wait these count every request, and where
    * nothing waits only early writes.  threads_seen is how many threads have
    * served such a request, or front_end.max_deferred where that is not 0.  A
-   * request that took the last free one of these threads counts as
-   * began_saturated: after it, others may have had to queue for a thread.
+   * request that took the last free one of these threads, or of these replies
+   * that may be deferred, counts as began_saturated: requests after it may have
+   * had to queue.
    * threads_seen_most and began_saturated are since statistics began.
    */
   uint32_t threads_seen;

@@ -103,8 +103,8 @@ struct params {
   uint64_t irqmode;
   uint64_t completion_nsec;
 
-  /* Bad blocks, or NULL, and a list of new rules: they are done to a device,
-   * and are no settings of it.
+  /* Bad blocks, or NULL, and a list of new rules: they change lists of a
+   * device, and are no settings.
    */
   struct badblocks_change *badblocks;
   struct fault_entry *faults;

@@ -50,9 +50,10 @@
 /* Numbers below it are in an unsigned char. */
 #define MAX_DISK_QUEUE 256
 
-/* So often other requests may go before one that has waited longest, for each
- * that is looked at.  Without an end to that, one stream in sequence would stop
- * all others for ever: what goes on at the head costs nothing.
+/* DISK_PASSES times `queue` other requests may go before the one that has
+ * waited longest; then that is next.  Without an end to that, one stream in
+ * sequence would stop all others for ever: what goes on at the head costs
+ * nothing.
  */
 #define DISK_PASSES 8
 
@@ -75,13 +76,13 @@ struct disk_request {
   uint32_t angle; /* nanoseconds of a turn */
 };
 
-/* What a request finds that has a ticket, the lower half of which is the number
- * of this among all, and 1.
+/* The answer for a ticket.  The lower half of the ticket is the answer's index
+ * in `answers`, plus 1.
  */
 struct disk_answer {
   uint64_t ticket;
   uint64_t done; /* once it is decided; 0 before */
-  size_t next;   /* while it is free: another one, and 1; 0: none */
+  size_t next;   /* while it is free: index of another, plus 1; 0: none */
 };
 
 /* All zeroes are an idle disk. */
@@ -108,7 +109,7 @@ struct disk_head {
 
   struct disk_answer *answers;
   size_t used, room; /* answers that were in use, and for which there is room */
-  size_t next;       /* the first that is free, and 1; 0: none */
+  size_t next;       /* index of the first free one, plus 1; 0: none */
 };
 
 /* A request comes, to a disk of SIZE bytes.  Returns the moment at which it is

@@ -53,7 +53,7 @@ struct flash_settings {
 /* So many reads in a row may go before a program or erase that waits. */
 #define FLASH_PASSES 8
 
-/* Times 1000 are `after`, a share of the device, and the factors. */
+/* `after` (a share of the device) and the factors are in thousandths. */
 struct collection_settings {
   uint64_t after;
   uint64_t factor;     /* what a write costs by then; 0: there is none */
@@ -66,7 +66,7 @@ struct die {
   uint64_t free_at;  /* when its reads are over */
   uint64_t from, to; /* when it programs */
   uint64_t filled;   /* bytes since the last erase */
-  uint64_t page;     /* that it has at hand, and 1; 0: none */
+  uint64_t page;     /* that it has at hand, plus 1; 0: none */
   uint32_t passed;   /* reads that went before what it is to program */
 };
 

@@ -45,7 +45,7 @@ struct stall {
 
 struct lanes {
   uint32_t count;
-  uint32_t generation; /* grows when the lanes begin anew; of bookings, too */
+  uint32_t generation; /* grows when the lanes begin anew */
   struct gaps gaps;
   uint64_t free_at[MAX_LANES]; /* moments, a heap: free_at[0] is the first */
 };

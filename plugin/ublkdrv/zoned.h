@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Between zones as the .zones export has them and zones as the kernel wants
- * them; and which error the kernel is to see, as its block layer has more of
- * them than NBD has.  Nothing here asks anybody.
+ * Translates zones as the .zones export has them into zones as the kernel wants
+ * them; and chooses the error that the kernel is to see, as its block layer has
+ * more errors than NBD has.  Nothing here makes requests.
  */
 
 #ifndef NULLBLK_UBLKDRV_ZONED_H
