@@ -208,8 +208,8 @@ undo (struct cutting *k, const struct undo *u)
 }
 
 void
-durability_cut_power (struct durability *d, const struct power_cut *cut,
-                      uint64_t nr)
+durability_take_power (struct durability *d, const struct power_cut *cut,
+                       uint64_t nr)
 {
   atomic_fetch_add (&d->fastpath.epoch, 1);
   d->writes_left = 0;
@@ -233,7 +233,7 @@ durability_begin_cut (struct durability *d, const struct power_cut *cut)
 
   lock (&d->lock);
   if (is_on (d)) {
-    durability_cut_power (d, cut, UINT64_MAX);
+    durability_take_power (d, cut, UINT64_MAX);
     r = 0;
   }
   unlock (&d->lock);

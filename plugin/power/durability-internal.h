@@ -176,7 +176,7 @@ void undo_drain (struct durability *d, uint64_t bytes, uint64_t nr);
 /* Do the first step of a power cut, which may lose the change NR whatever is
  * dirty, and those after it.  Power is on, and the lock is held.
  */
-void durability_cut_power (struct durability *d, const struct power_cut *cut,
-                           uint64_t nr);
+void durability_take_power (struct durability *d, const struct power_cut *cut,
+                            uint64_t nr);
 
 #endif /* NULLBLK_DURABILITY_INTERNAL_H */

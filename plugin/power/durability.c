@@ -147,7 +147,7 @@ change_now (struct durability *d, const struct change *c)
   if (d->writes_left > 0 && r == 0 && c->counts_as_write) {
     d->writes_left--;
     if (is_last) {
-      durability_cut_power (d, &d->next_cut, d->change_nr - 1);
+      durability_take_power (d, &d->next_cut, d->change_nr - 1);
       r = DURABILITY_CUT;
     }
   }

@@ -85,8 +85,8 @@
   X (latency.limits.bytes_per_sec[THROTTLE_READS], "read-mbps", MBPS, MODEL,   \
      UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
      "read-mbps=N              ... read")                                      \
-  X (latency.limits.bytes_per_sec[THROTTLE_WRITES], "write-mbps", MBPS, MODEL, \
-     UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
+  X (latency.limits.bytes_per_sec[THROTTLE_CHANGES], "write-mbps", MBPS,       \
+     MODEL, UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",             \
      "write-mbps=N             ... written")                                   \
   X (latency.limits.operations_per_sec[THROTTLE_ALL], "iops", LIMIT, MODEL, 1, \
      MAX_OPERATIONS_PER_SEC, "none", "none",                                   \
@@ -94,7 +94,7 @@
   X (latency.limits.operations_per_sec[THROTTLE_READS], "read-iops", LIMIT,    \
      MODEL, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                         \
      "read-iops=N              ... reads")                                     \
-  X (latency.limits.operations_per_sec[THROTTLE_WRITES], "write-iops", LIMIT,  \
+  X (latency.limits.operations_per_sec[THROTTLE_CHANGES], "write-iops", LIMIT, \
      MODEL, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                         \
      "write-iops=N             ... changes")                                   \
   X (latency.read_sizes, "read-size-latency", SIZES, MODEL, 0, 0, "none",      \
@@ -109,7 +109,7 @@
   X (latency.drive.buffer.bytes_per_sec, "drain-mbps", MBPS, MODEL,            \
      UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
      "drain-mbps=N             ... and its bytes, in MiB a second")            \
-  X (latency.drive.buffer.batch, "drain-batch", MIB, MODEL, 0,                 \
+  X (latency.drive.buffer.drain_batch, "drain-batch", MIB, MODEL, 0,           \
      UINT64_C (4) << 60, "0", "0",                                             \
      "drain-batch=SIZE         that leaves a full buffer before more comes")   \
   X (latency.drive.buffer.plp, "plp", BOOL, MODEL, 0, 1, "false", "false",     \
@@ -120,10 +120,10 @@
      "flash=dies:N,page:SIZE,. dies, and reads that meet programs")            \
   X (latency.drive.collection, "collection", COLLECTION, MODEL, 0, 0, "none",  \
      "none", "collection=after:X,...   writes that cost more by then")         \
-  X (latency.drive.charge.unit, "io-size", SIZE, MODEL, 0, UINT64_C (1) << 40, \
-     "0", "0",                                                                 \
+  X (latency.drive.io_count.unit, "io-size", SIZE, MODEL, 0,                   \
+     UINT64_C (1) << 40, "0", "0",                                             \
      "io-size=SIZE             of what counts as one request for iops")        \
-  X (latency.drive.charge.merge, "io-merge", BOOL, MODEL, 0, 1, "false",       \
+  X (latency.drive.io_count.merge, "io-merge", BOOL, MODEL, 0, 1, "false",     \
      "false", "io-merge=BOOL            requests in sequence count together")  \
   X (latency.drive.io_credits, "iops-credits", IO_CREDITS, MODEL, 0, 0,        \
      "none", "none",                                                           \

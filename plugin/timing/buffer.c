@@ -43,7 +43,7 @@ buffer_put (struct buffer *b, const struct buffer_settings *s, uint64_t size,
             uint32_t count, uint64_t arrival, struct buffer_booking *booking)
 {
   const uint64_t most = count < size ? size - count : 0;
-  const uint64_t batch = min (s->batch, size);
+  const uint64_t batch = min (s->drain_batch, size);
   uint64_t moment = max (arrival, b->since), dirty, left;
 
   booking->from = moment;

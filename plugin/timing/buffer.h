@@ -34,7 +34,7 @@
 struct buffer_settings {
   uint64_t size;          /* bytes; 0: there is none */
   uint64_t bytes_per_sec; /* of the medium; 0: bytes take it no time */
-  uint64_t batch;         /* bytes that leave a full buffer before more come */
+  uint64_t drain_batch;   /* bytes that leave a full buffer before more come */
   bool plp;               /* power-loss protection */
 };
 

@@ -24,8 +24,8 @@ units (uint64_t bytes, uint64_t unit)
 }
 
 uint32_t
-charge_operations (struct charge *c, const struct charge_settings *s,
-                   enum operation op, uint32_t count, uint64_t offset)
+io_count_operations (struct io_count *c, const struct io_count_settings *s,
+                     enum operation op, uint32_t count, uint64_t offset)
 {
   const bool is_read = op == OP_READ;
   uint64_t before = 0, r;

@@ -51,12 +51,12 @@ struct credits {
   uint64_t bucket;           /* as in the settings that were last in use */
 };
 
-struct charge_settings {
+struct io_count_settings {
   uint64_t unit; /* bytes; 0: a request counts as one */
   bool merge;
 };
 
-struct charge {
+struct io_count {
   struct {
     uint64_t end;    /* where the last request ended */
     uint64_t filled; /* bytes that were merged up to there */
@@ -64,8 +64,10 @@ struct charge {
 };
 
 /* Returns how many operations a request counts as. */
-uint32_t charge_operations (struct charge *c, const struct charge_settings *s,
-                            enum operation op, uint32_t count, uint64_t offset);
+uint32_t io_count_operations (struct io_count *c,
+                              const struct io_count_settings *s,
+                              enum operation op, uint32_t count,
+                              uint64_t offset);
 
 /* Take N operations or bytes.  Returns the moment, NOW or later, from which on
  * credits and burst allow them.

@@ -249,7 +249,7 @@ serve_next (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     d->oldest = d->requests[number].ticket;
     d->passed = 0;
   }
-  if (d->passed++ < DISK_PASSES * s->queue && d->nr_near >= s->reorder_from)
+  if (d->passed++ < DISK_PASSES * s->queue && d->nr_near >= s->queue_from)
     number = s->sweep != 0 ? next_of_sweep (d) : choose (d, s, size, start);
   serve (d, s, size, &d->requests[number], start);
   d->served[d->nr_served++] = d->requests[number].ticket;
@@ -286,7 +286,7 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
       return;
     look_at (d, s);
     serve_next (d, s, size, start);
-    if (d->nr_served >= s->batch)
+    if (d->nr_served >= s->report_batch)
       report (d);
   }
   if (d->free_at <= now)
@@ -390,7 +390,7 @@ disk_leave (struct disk_head *d, uint64_t ticket)
  * gives, for one place and for many.  And half a turn each.
  */
 uint64_t
-disk_sweep (const struct disk_settings *s, double requests)
+disk_drain_nsec (const struct disk_settings *s, double requests)
 {
   const double root =
       0.886227 * (double) square_root ((float) (1 / (requests + 0.75)));
@@ -423,7 +423,7 @@ check (const void *value)
 
   if (s->full < s->track)
     return "allowed after full: is no less than after track:";
-  return s->reorder_from > s->queue
+  return s->queue_from > s->queue
              ? "allowed after from: is no more than after queue:"
              : NULL;
 }
@@ -440,8 +440,8 @@ static const struct value_part disk_part[] = {
     PART (rpm, "rpm", PART_COUNT, 60, 100000, true, 0),
     PART (bytes_per_sec, "mbps", PART_MIB, MIB, MAX_BYTES_PER_SEC, false, 0),
     PART (queue, "queue", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
-    PART (reorder_from, "from", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
-    PART (batch, "batch", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
+    PART (queue_from, "from", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
+    PART (report_batch, "batch", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
     PART (sweep, "sweep", PART_COUNT, 0, 1, false, 0),
 };
 

@@ -62,8 +62,8 @@ struct disk_settings {
   uint64_t rpm;           /* turns a minute; 0: there is no disk */
   uint64_t bytes_per_sec; /* 0: bytes take no time */
   uint64_t queue;         /* requests that are looked at; 0: one */
-  uint64_t reorder_from;  /* so many have to wait; 0: any number */
-  uint64_t batch;         /* so many are reported together; 0: one */
+  uint64_t queue_from;    /* so many have to wait; 0: any number */
+  uint64_t report_batch;  /* so many are reported together; 0: one */
   uint64_t sweep;         /* 1: all that are looked at are served in the order
                            * of offsets, before others are looked at */
 };
@@ -138,7 +138,7 @@ uint64_t disk_turn (const struct disk_settings *s, uint64_t offset,
 /* Returns how many nanoseconds the head takes, without the bytes, for so many
  * requests at random places, one after the other in the order of their places.
  */
-uint64_t disk_sweep (const struct disk_settings *s, double requests);
+uint64_t disk_drain_nsec (const struct disk_settings *s, double requests);
 
 /* All requests are gone.  disk_destroy frees the memory, too. */
 void disk_begin_anew (struct disk_head *d);

@@ -18,8 +18,8 @@ drive_settings_complete (struct drive_settings *s)
       (s->drain == NULL || distribution_is_zero (s->drain)) &&
       s->flash.program == 0 && s->flash.erase == 0;
 
-  s->sweeps = drains_in_no_time && s->disk.rpm != 0;
-  s->buffer_size = drains_in_no_time && !s->sweeps ? 0 : s->buffer.size;
+  s->drains_to_disk = drains_in_no_time && s->disk.rpm != 0;
+  s->buffer_size = drains_in_no_time && !s->drains_to_disk ? 0 : s->buffer.size;
   if (s->cache_size != 0)
     s->buffer_size = min (s->buffer_size, s->cache_size);
   s->any = s->buffer_size != 0 || s->io_credits.base != 0 ||
@@ -67,7 +67,7 @@ drain_cost (struct drive *m, const struct drive_settings *s,
 {
   const uint64_t from = m->drained_to;
   const uint64_t bytes_per_sec =
-      s->sweeps ? s->disk.bytes_per_sec : s->buffer.bytes_per_sec;
+      s->drains_to_disk ? s->disk.bytes_per_sec : s->buffer.bytes_per_sec;
   const struct seek_place place = {
       .distance = r->offset > from ? r->offset - from : from - r->offset,
       .size = s->size,
@@ -178,10 +178,10 @@ note_dirty (struct drive *m, const struct latency_request *r, uint64_t before,
  * order of offsets.
  */
 static uint64_t
-sweep (const struct drive *m, const struct drive_settings *s)
+drain_nsec (const struct drive *m, const struct drive_settings *s)
 {
   const double bytes = (double) m->buffer.bytes;
-  double nsec = (double) disk_sweep (&s->disk, m->dirty.seeks);
+  double nsec = (double) disk_drain_nsec (&s->disk, m->dirty.seeks);
 
   if (s->disk.bytes_per_sec != 0)
     nsec += bytes * NSEC_PER_SEC / (double) s->disk.bytes_per_sec;
@@ -209,11 +209,12 @@ buffer_write (struct drive *m, const struct drive_settings *s,
   if (is_first)
     m->dirty.nr_runs = 1;
   note_dirty (m, r, before, continues, factor, booking);
-  if (s->sweeps && continues && is_first)
+  if (s->drains_to_disk && continues && is_first)
     cost = moment_after (cost,
                          disk_turn (&s->disk, r->offset, booking->buffer.from));
   return buffer_load (&m->buffer, s->buffer_size, r->count, cost,
-                      s->sweeps ? sweep (m, s) : 0, &booking->buffer);
+                      s->drains_to_disk ? drain_nsec (m, s) : 0,
+                      &booking->buffer);
 }
 
 /* Returns when a request is over that would be at DONE.  A flush takes its base
@@ -222,7 +223,7 @@ buffer_write (struct drive *m, const struct drive_settings *s,
 static uint64_t
 serve_buffered (struct drive *m, const struct drive_settings *s,
                 struct random *random, const struct latency_request *r,
-                uint64_t done, struct drive_request served,
+                uint64_t done, struct drive_served served,
                 struct drive_booking *booking)
 {
   uint64_t in = r->arrival;
@@ -261,9 +262,10 @@ uint32_t
 drive_operations (struct drive *m, const struct drive_settings *s,
                   const struct latency_request *r)
 {
-  return s->charge.unit == 0 ? 1
-                             : charge_operations (&m->charge, &s->charge, r->op,
-                                                  r->count, r->offset);
+  return s->io_count.unit == 0
+             ? 1
+             : io_count_operations (&m->io_count, &s->io_count, r->op, r->count,
+                                    r->offset);
 }
 
 /* Returns when the credits of a request are there. */
@@ -293,7 +295,7 @@ take_credits (struct drive *m, const struct drive_settings *s,
 uint64_t
 drive_serve (struct drive *m, const struct drive_settings *s,
              const struct stall *stall, struct random *random,
-             const struct latency_request *request, struct drive_request served,
+             const struct latency_request *request, struct drive_served served,
              struct drive_booking *booking)
 {
   struct latency_request r = *request; /* by the clock of work */

@@ -41,7 +41,7 @@
 struct drive_settings {
   struct buffer_settings buffer;
   struct distribution *drain; /* of a write from the buffer; NULL: no time */
-  struct charge_settings charge;
+  struct io_count_settings io_count;
   struct credit_settings io_credits, byte_credits;
   struct flash_settings flash;
   struct collection_settings collection;
@@ -54,7 +54,7 @@ struct drive_settings {
   bool any;             /* is there any mechanism? */
   uint64_t buffer_size; /* no more than the volatile write cache has; 0: none,
                          * or it drains in no time */
-  bool sweeps; /* does it drain to the disk, in the order of offsets? */
+  bool drains_to_disk;  /* does the buffer, in the order of offsets? */
 };
 
 /* The clock that stands still in stalls.  When the stalls change it goes on
@@ -88,7 +88,7 @@ struct drive {
   struct buffer buffer;
   uint64_t drained_to; /* the end of the last write that was buffered */
   struct dirty dirty;
-  struct charge charge;
+  struct io_count io_count;
   struct credits io_credits, byte_credits;
   struct flash flash;
   struct collection collection;
@@ -109,7 +109,7 @@ struct drive_booking {
 };
 
 /* What a request is without the mechanisms of drives. */
-struct drive_request {
+struct drive_served {
   uint64_t done; /* the moment at which it would be over, stalls included */
   uint64_t base; /* flush-latency in nanoseconds, of a flush or a request with
                   * FUA; 0 for all others */
@@ -139,7 +139,7 @@ bool drive_has_medium (const struct drive_settings *s);
 uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
                       const struct stall *stall, struct random *random,
                       const struct latency_request *r,
-                      struct drive_request served,
+                      struct drive_served served,
                       struct drive_booking *booking);
 
 /* A request with a ticket asks at NOW, not before the moment that it was told.

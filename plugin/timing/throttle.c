@@ -53,7 +53,7 @@ counts (enum flow flow, enum unit unit, enum throttle_class which)
   switch (which) {
   case THROTTLE_READS:
     return flow == FLOW_READS;
-  case THROTTLE_WRITES:
+  case THROTTLE_CHANGES:
     return flow == FLOW_WRITES || flow == FLOW_TRIMS;
   default:
     return true;

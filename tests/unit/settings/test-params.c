@@ -392,10 +392,10 @@ test_limits (void **state)
   assert_int_equal (complete (), 0);
   assert_int_equal (limits->bytes_per_sec[THROTTLE_ALL], 0);
   assert_int_equal (limits->bytes_per_sec[THROTTLE_READS], 40 * GIB);
-  assert_int_equal (limits->bytes_per_sec[THROTTLE_WRITES], 1 << 20);
+  assert_int_equal (limits->bytes_per_sec[THROTTLE_CHANGES], 1 << 20);
   assert_int_equal (limits->operations_per_sec[THROTTLE_ALL], 0);
   assert_int_equal (limits->operations_per_sec[THROTTLE_READS], 1);
-  assert_int_equal (limits->operations_per_sec[THROTTLE_WRITES], 1000000000);
+  assert_int_equal (limits->operations_per_sec[THROTTLE_CHANGES], 1000000000);
   assert_int_equal (p.settings.latency.lanes, 1);
 
   setup (NULL);
@@ -626,7 +626,7 @@ test_drive (void **state)
   assert_int_equal (d->buffer.size, 64 << 20);
   assert_int_equal (d->buffer_size, 1 << 20);
   assert_int_equal (d->buffer.bytes_per_sec, 200 << 20);
-  assert_int_equal (d->buffer.batch, 1 << 20);
+  assert_int_equal (d->buffer.drain_batch, 1 << 20);
   assert_true (d->buffer.plp);
   assert_true (distribution_seeks (d->drain));
   assert_true (p.settings.latency.waits);
@@ -652,8 +652,8 @@ test_credits (void **state)
   take ("iops-credits", "base:100,burst:3000,bucket:5400000");
   take ("mbps-credits", "burst:170,base:150,bucket:36000");
   assert_int_equal (complete (), 0);
-  assert_int_equal (d->charge.unit, 256 << 10);
-  assert_true (d->charge.merge);
+  assert_int_equal (d->io_count.unit, 256 << 10);
+  assert_true (d->io_count.merge);
   assert_int_equal (d->io_credits.base, 100);
   assert_int_equal (d->io_credits.burst, 3000);
   assert_int_equal (d->io_credits.bucket, 5400000);

@@ -161,7 +161,7 @@ static void
 test_batch (void **state)
 {
   (void) state;
-  s.drive.buffer.batch = 2 * BLOCK;
+  s.drive.buffer.drain_batch = 2 * BLOCK;
   set_buffer (4, "10ms");
   put (0);
   put (0);
@@ -170,7 +170,7 @@ test_batch (void **state)
   assert_int_equal (put (0), 20 * MSEC);
   assert_int_equal (put (20 * MSEC), 20 * MSEC);
   assert_int_equal (put (20 * MSEC), 40 * MSEC);
-  s.drive.buffer.batch = 100 * BLOCK; /* all of it */
+  s.drive.buffer.drain_batch = 100 * BLOCK; /* all of it */
   assert_int_equal (put (40 * MSEC), 40 * MSEC);
   assert_int_equal (put (40 * MSEC), 80 * MSEC);
 }
@@ -336,7 +336,7 @@ test_beside_list (void **state)
   const uint64_t cost = 1000 + random_below (&seed, 1000000);
   const uint64_t room = 3 + random_below (&seed, 20);
   const uint64_t batch = random_below (&seed, 2) * random_below (&seed, room);
-  const struct buffer_settings settings = {.batch = batch * count};
+  const struct buffer_settings settings = {.drain_batch = batch * count};
   double now = 0, in, left, last_in = 0, end = 0;
   struct buffer b = {0};
   uint64_t moment = 0, r;

@@ -48,7 +48,7 @@ static void
 test_off (void **state)
 {
   (void) state;
-  s.drive.charge.unit = 4096;
+  s.drive.io_count.unit = 4096;
   latency_settings_complete (&s);
   assert_false (s.waits);
   set_credits (1, 1, 1);
@@ -191,37 +191,37 @@ test_long_queue (void **state)
 static void
 test_charge (void **state)
 {
-  const struct charge_settings settings = {.unit = 256 * KIB, .merge = true};
-  const struct charge_settings alone = {.unit = 256 * KIB};
-  struct charge c = {0};
+  const struct io_count_settings settings = {.unit = 256 * KIB, .merge = true};
+  const struct io_count_settings alone = {.unit = 256 * KIB};
+  struct io_count c = {0};
   uint32_t sum = 0;
   unsigned i;
 
   (void) state;
   for (i = 0; i < 8; i++)
-    sum += charge_operations (&c, &settings, OP_READ, 32 * KIB,
-                              MIB + i * 32 * KIB);
+    sum += io_count_operations (&c, &settings, OP_READ, 32 * KIB,
+                                MIB + i * 32 * KIB);
   assert_int_equal (sum, 1);
   for (sum = 0, i = 0; i < 8; i++) {
-    sum += charge_operations (&c, &settings, OP_READ, 32 * KIB, i * 2 * MIB);
-    charge_operations (&c, &settings, OP_WRITE, 32 * KIB, i * 32 * KIB);
+    sum += io_count_operations (&c, &settings, OP_READ, 32 * KIB, i * 2 * MIB);
+    io_count_operations (&c, &settings, OP_WRITE, 32 * KIB, i * 32 * KIB);
   }
   assert_int_equal (sum, 8);
   for (sum = 0, i = 0; i < 8; i++)
     sum +=
-        charge_operations (&c, &alone, OP_READ, 32 * KIB, MIB + i * 32 * KIB);
+        io_count_operations (&c, &alone, OP_READ, 32 * KIB, MIB + i * 32 * KIB);
   assert_int_equal (sum, 8);
-  assert_int_equal (charge_operations (&c, &alone, OP_READ, MIB, 0), 4);
-  assert_int_equal (charge_operations (&c, &alone, OP_READ, MIB + 1, 0), 5);
-  assert_int_equal (charge_operations (&c, &alone, OP_READ, 0, 0), 1);
-  assert_int_equal (charge_operations (&c, &alone, OP_TRIM, MIB, 0), 1);
+  assert_int_equal (io_count_operations (&c, &alone, OP_READ, MIB, 0), 4);
+  assert_int_equal (io_count_operations (&c, &alone, OP_READ, MIB + 1, 0), 5);
+  assert_int_equal (io_count_operations (&c, &alone, OP_READ, 0, 0), 1);
+  assert_int_equal (io_count_operations (&c, &alone, OP_TRIM, MIB, 0), 1);
   /* 384K, of which 128K are of a second one, which 160K more begin a third. */
-  assert_int_equal (charge_operations (&c, &settings, OP_READ, 384 * KIB, 0),
+  assert_int_equal (io_count_operations (&c, &settings, OP_READ, 384 * KIB, 0),
                     2);
   assert_int_equal (
-      charge_operations (&c, &settings, OP_READ, 128 * KIB, 384 * KIB), 0);
+      io_count_operations (&c, &settings, OP_READ, 128 * KIB, 384 * KIB), 0);
   assert_int_equal (
-      charge_operations (&c, &settings, OP_READ, 32 * KIB, 512 * KIB), 1);
+      io_count_operations (&c, &settings, OP_READ, 32 * KIB, 512 * KIB), 1);
 }
 
 /* Limits count the same. */
@@ -229,11 +229,11 @@ static void
 test_limits (void **state)
 {
   (void) state;
-  s.drive.charge.unit = 256 * KIB;
+  s.drive.io_count.unit = 256 * KIB;
   s.limits.operations_per_sec[THROTTLE_ALL] = 100;
   latency_settings_complete (&s);
   assert_int_equal (ask_at (OP_READ, MIB, 0, 0), 40 * MSEC);
-  s.drive.charge.merge = true;
+  s.drive.io_count.merge = true;
   assert_int_equal (ask_at (OP_READ, 4096, 0, SEC), SEC + 5 * MSEC);
   assert_int_equal (ask_at (OP_READ, 4096, 4096, 2 * SEC), 2 * SEC);
 }
