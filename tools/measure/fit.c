@@ -40,7 +40,7 @@ struct text {
 };
 
 static void __attribute__ ((format (printf, 2, 3)))
-add (struct text *t, const char *fs, ...)
+text_add (struct text *t, const char *fs, ...)
 {
   const size_t room = sizeof t->s - t->len;
   va_list args;
@@ -56,7 +56,7 @@ add (struct text *t, const char *fs, ...)
 }
 
 static uint64_t
-whole (double n)
+rounded (double n)
 {
   return n > 0 ? (uint64_t) (n + 0.5) : 0;
 }
@@ -66,7 +66,7 @@ whole (double n)
 
 /* The figures of this kind with the smallest size at depth 1. */
 static const struct figures *
-find_base (const struct figures_list *list, enum kind kind)
+fit_find_base (const struct figures_list *list, enum kind kind)
 {
   const struct figures *r = NULL, *f;
   size_t i;
@@ -86,7 +86,7 @@ find_base (const struct figures_list *list, enum kind kind)
  * of another.
  */
 static double
-find_limit (const struct figures_list *list, enum kind kind, uint64_t size)
+fit_find_limit (const struct figures_list *list, enum kind kind, uint64_t size)
 {
   const struct figures *deep = NULL, *before = NULL, *alone = NULL, *f;
   bool is_flat, is_far;
@@ -144,13 +144,13 @@ add_percentiles (struct text *t, const char *name, const struct percentile *p,
   char percent[32];
   size_t i;
 
-  add (t, "%s=percentiles:", name);
+  text_add (t, "%s=percentiles:", name);
   for (i = 0; i < n; i++) {
     percent_format (p[i].above, percent, sizeof percent);
-    add (t, "%sp%s=%" PRIu64 "ns", i > 0 ? "," : "", percent,
-         whole ((double) p[i].nsec - less));
+    text_add (t, "%sp%s=%" PRIu64 "ns", i > 0 ? "," : "", percent,
+              rounded ((double) p[i].nsec - less));
   }
-  add (t, "\n");
+  text_add (t, "\n");
 }
 
 /* The mean that the plugin makes of N points; 0 if it makes nothing of them. */
@@ -173,8 +173,8 @@ mean_of (const struct percentile *p, size_t n)
  * not; then they are left out.
  */
 static void
-add_latency (struct text *t, const char *name, const struct figures *f,
-             double less)
+fit_add_latency (struct text *t, const char *name, const struct figures *f,
+                 double less)
 {
   const struct percentile *p = f->points;
   size_t n = f->nr_points;
@@ -202,8 +202,8 @@ is_larger (const struct figures *f, const struct figures *base)
  * some are left out, and not the largest, from which it goes on.
  */
 static void
-add_sizes (struct text *t, const char *name, const struct figures_list *list,
-           const struct figures *base)
+fit_add_sizes (struct text *t, const char *name,
+               const struct figures_list *list, const struct figures *base)
 {
   const double median = figures_percentile (base, 50);
   const size_t most = MAX_SIZE_POINTS - 1; /* beside that of BASE */
@@ -227,33 +227,33 @@ add_sizes (struct text *t, const char *name, const struct figures_list *list,
     more = fmax (figures_percentile (f, 50) - median, before);
     size_format (f->cell.size, size, sizeof size);
     used += (size_t) snprintf (line + used, sizeof line - used,
-                               ",%s:%" PRIu64 "ns", size, whole (more));
+                               ",%s:%" PRIu64 "ns", size, rounded (more));
     before = more;
   }
   if (before > 0)
-    add (t, "%s=%s\n", name, line);
+    text_add (t, "%s=%s\n", name, line);
 }
 
 /* NAME-iops and NAME-mbps.  A limit on bytes is one that large requests meet at
  * fewer requests a second than small ones.
  */
 static void
-add_limits (struct text *t, const char *name, const struct figures_list *list,
-            const struct figures *base)
+fit_add_limits (struct text *t, const char *name,
+                const struct figures_list *list, const struct figures *base)
 {
   const enum kind kind = base->cell.kind;
   const uint64_t size = largest_size (list, kind);
-  double iops = find_limit (list, kind, base->cell.size), rate = 0;
+  double iops = fit_find_limit (list, kind, base->cell.size), rate = 0;
 
   if (size > base->cell.size) {
-    rate = find_limit (list, kind, size) * (double) size;
+    rate = fit_find_limit (list, kind, size) * (double) size;
     if (iops > 0 && rate > 0.8 * iops * (double) size)
       rate = 0;
   }
   if (iops >= 1)
-    add (t, "%s-iops=%" PRIu64 "\n", name, whole (iops));
+    text_add (t, "%s-iops=%" PRIu64 "\n", name, rounded (iops));
   if (rate >= MIB)
-    add (t, "%s-mbps=%" PRIu64 "\n", name, whole (rate / MIB));
+    text_add (t, "%s-mbps=%" PRIu64 "\n", name, rounded (rate / MIB));
 }
 
 /*---------------------------------------------------------------------*/
@@ -279,11 +279,11 @@ try_these_dies (const struct tried *from, unsigned nr, double share,
   char size[32];
 
   t.len = 0;
-  add (&t, "%s", from->text->s);
+  text_add (&t, "%s", from->text->s);
   size_format (max (from->base->cell.size, UINT64_C (4096)), size, sizeof size);
-  add_latency (&t, "read-latency", from->base, read);
-  add (&t, "flash=dies:%u,page:%s,read:%" PRIu64 "ns\n", nr, size,
-       whole (read));
+  fit_add_latency (&t, "read-latency", from->base, read);
+  text_add (&t, "flash=dies:%u,page:%s,read:%" PRIu64 "ns\n", nr, size,
+            rounded (read));
   distance = simulate_list (t.s, from->list, BIT (RANDREAD), REQUESTS);
   if (distance < 0 || distance >= *least - worth)
     return false;
@@ -326,20 +326,20 @@ static void
 fit_reads (struct text *t, const struct figures_list *list)
 {
   static struct text plain, unlimited, best;
-  const struct figures *base = find_base (list, RANDREAD);
+  const struct figures *base = fit_find_base (list, RANDREAD);
   double least;
 
   if (base == NULL)
-    base = find_base (list, READ);
+    base = fit_find_base (list, READ);
   if (base == NULL)
     return;
   plain.len = 0;
-  add (&plain, "%s", t->s);
-  add_sizes (&plain, "read-size-latency", list, base);
+  text_add (&plain, "%s", t->s);
+  fit_add_sizes (&plain, "read-size-latency", list, base);
   unlimited = plain;
-  add_limits (&plain, "read", list, base);
+  fit_add_limits (&plain, "read", list, base);
   best = plain;
-  add_latency (&best, "read-latency", base, 0);
+  fit_add_latency (&best, "read-latency", base, 0);
   least = simulate_list (best.s, list, BIT (RANDREAD), REQUESTS);
   if (least > 0.03)
     try_dies (&plain, list, base, 0.03, &best, &least);
@@ -438,10 +438,10 @@ add_collection (struct text *t, const struct flushes *flushes,
   if (flushes->few == NULL || flushes->each > 0 || sustained->bytes == 0 ||
       share >= 1 || share < 0.001)
     return false;
-  add (t, "buffer-size=1M\ndrain-latency=%" PRIu64 "ns\nplp=true\n",
-       whole (1e9 / sustained->first));
-  add (t, "collection=after:%.3f,factor:%.3f\n", share,
-       sustained->first / sustained->last);
+  text_add (t, "buffer-size=1M\ndrain-latency=%" PRIu64 "ns\nplp=true\n",
+            rounded (1e9 / sustained->first));
+  text_add (t, "collection=after:%.3f,factor:%.3f\n", share,
+            sustained->first / sustained->last);
   return true;
 }
 
@@ -471,7 +471,7 @@ find_buffer (const struct figures_list *list, const struct figures *base,
              double seconds, struct buffering *r)
 {
   const double quick = figures_percentile (base, 10);
-  const double deep = find_limit (list, base->cell.kind, base->cell.size);
+  const double deep = fit_find_limit (list, base->cell.kind, base->cell.size);
   double more;
 
   memset (r, 0, sizeof *r);
@@ -527,8 +527,8 @@ add_full_buffer (struct text *t, const struct figures *base)
   char size[32];
 
   size_format (base->cell.size, size, sizeof size);
-  add (t, "buffer-size=%s\n", size);
-  add_latency (t, "drain-latency", base, 0);
+  text_add (t, "buffer-size=%s\n", size);
+  fit_add_latency (t, "drain-latency", base, 0);
 }
 
 /* Writes that find room, and where they find it. */
@@ -540,31 +540,31 @@ add_writes (struct text *t, const struct figures_list *list,
       buffer->has_room > 0 ? times_up_to (base, buffer->has_room) : *base;
   char size[32];
 
-  add_latency (t, "write-latency", &quick, 0);
-  add_latency (t, "zero-latency", &quick, 0);
+  fit_add_latency (t, "write-latency", &quick, 0);
+  fit_add_latency (t, "zero-latency", &quick, 0);
   if (buffer->has_room == 0)
-    add_sizes (t, "write-size-latency", list, base);
+    fit_add_sizes (t, "write-size-latency", list, base);
   if (buffer->drain > 0) {
-    size_format (whole (buffer->bytes / 4096) * 4096, size, sizeof size);
-    add (t, "buffer-size=%s\ndrain-latency=%" PRIu64 "ns\n", size,
-         whole (buffer->drain));
+    size_format (rounded (buffer->bytes / 4096) * 4096, size, sizeof size);
+    text_add (t, "buffer-size=%s\ndrain-latency=%" PRIu64 "ns\n", size,
+              rounded (buffer->drain));
   }
   if (!buffer->is_full)
-    add_limits (t, "write", list, base);
+    fit_add_limits (t, "write", list, base);
 }
 
 static void
 fit_writes (struct text *t, const struct figures_list *list,
             const struct drive_facts *drive, bool is_disk)
 {
-  const struct figures *base = find_base (list, RANDWRITE);
+  const struct figures *base = fit_find_base (list, RANDWRITE);
   struct buffering buffer = {0};
   struct sustained sustained;
   struct flushes flushes;
   static struct text collection;
 
   if (base == NULL)
-    base = find_base (list, WRITE);
+    base = fit_find_base (list, WRITE);
   find_flushes (list, &flushes);
   find_sustained (list, drive->part, &sustained);
   collection.len = 0;
@@ -576,11 +576,11 @@ fit_writes (struct text *t, const struct figures_list *list,
     add_full_buffer (t, base);
   else if (base != NULL) {
     add_writes (t, list, base, &buffer);
-    add (t, "%s", collection.s);
+    text_add (t, "%s", collection.s);
   }
   if (flushes.few != NULL)
-    add_latency (t, "flush-latency", flushes.few,
-                 buffer.drain > 0 ? flushes.each * flushes.few->cell.n : 0);
+    fit_add_latency (t, "flush-latency", flushes.few,
+                     buffer.drain > 0 ? flushes.each * flushes.few->cell.n : 0);
 }
 
 /*---------------------------------------------------------------------*/
@@ -591,7 +591,7 @@ fit_writes (struct text *t, const struct figures_list *list,
  * do.
  */
 static bool
-turns (const struct drive_facts *drive, const struct figures *base)
+fit_is_disk (const struct drive_facts *drive, const struct figures *base)
 {
   const double median = figures_percentile (base, 50);
 
@@ -613,15 +613,16 @@ static void
 add_disk (struct text *t, const struct text *before, const struct shape *d)
 {
   t->len = 0;
-  add (t, "%s", before->s);
-  add (t, "disk=track:%" PRIu64 "us,full:%" PRIu64 "us,rpm:%u,mbps:%" PRIu64,
-       whole (d->track / 1000), whole (d->full / 1000), d->rpm,
-       whole (d->mbps));
+  text_add (t, "%s", before->s);
+  text_add (t,
+            "disk=track:%" PRIu64 "us,full:%" PRIu64 "us,rpm:%u,mbps:%" PRIu64,
+            rounded (d->track / 1000), rounded (d->full / 1000), d->rpm,
+            rounded (d->mbps));
   if (d->queue > 1)
-    add (t, ",queue:%u", d->queue);
+    text_add (t, ",queue:%u", d->queue);
   if (d->from > 1)
-    add (t, ",from:%u", d->from);
-  add (t, "\n");
+    text_add (t, ",from:%u", d->from);
+  text_add (t, "\n");
 }
 
 /* The seek and the speed by which reads that are alone take as long. */
@@ -712,24 +713,25 @@ fit_disk (struct text *t, const struct figures_list *list,
 void
 fit (FILE *fp, const struct figures_list *list, const struct drive_facts *drive)
 {
-  const struct figures *base = find_base (list, RANDREAD);
+  const struct figures *base = fit_find_base (list, RANDREAD);
   static struct text t;
-  bool is_disk = base != NULL && turns (drive, base);
+  bool is_disk = base != NULL && fit_is_disk (drive, base);
   char size[32];
 
   t.len = 0;
   t.s[0] = '\0';
   if (drive->size > 0) {
     size_format (drive->size, size, sizeof size);
-    add (&t, "size=%s\n", size);
+    text_add (&t, "size=%s\n", size);
   }
   if (drive->block_size > 0)
-    add (&t, "block-size=%" PRIu64 "\n", drive->block_size);
+    text_add (&t, "block-size=%" PRIu64 "\n", drive->block_size);
   if (drive->physical_block_size > 0)
-    add (&t, "physical-block-size=%" PRIu64 "\n", drive->physical_block_size);
+    text_add (&t, "physical-block-size=%" PRIu64 "\n",
+              drive->physical_block_size);
   is_disk = is_disk && fit_disk (&t, list, base);
   if (drive->rotational || is_disk)
-    add (&t, "rotational=true\n");
+    text_add (&t, "rotational=true\n");
   if (!is_disk)
     fit_reads (&t, list);
   fit_writes (&t, list, drive, is_disk);
