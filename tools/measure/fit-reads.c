@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Reads: a latency, sizes and limits; or the dies of an SSD, if these come
+ * closer; see fit.h.
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <math.h>
+
+#include "fit-internal.h"
+#include "simulate.h"
+
+/* What dies are tried with. */
+struct tried {
+  const struct text *text; /* what stands there otherwise */
+  const struct figures_list *list;
+  const struct figures *base;
+};
+
+/* NR dies, which take this SHARE of a read.  If that is nearer than *least by
+ * what it has to be WORTH, *best becomes that, and true is returned.
+ */
+static bool
+try_these_dies (const struct tried *from, unsigned nr, double share,
+                double worth, struct text *best, double *least)
+{
+  const double read = floor (figures_percentile (from->base, 50) * share);
+  static struct text t;
+  double distance;
+  char size[32];
+
+  t.len = 0;
+  text_add (&t, "%s", from->text->s);
+  size_format (max (from->base->cell.size, UINT64_C (4096)), size, sizeof size);
+  fit_add_latency (&t, "read-latency", from->base, read);
+  text_add (&t, "flash=dies:%u,page:%s,read:%" PRIu64 "ns\n", nr, size,
+            rounded (read));
+  distance = simulate_list (t.s, from->list, BIT (RANDREAD), REQUESTS);
+  if (distance < 0 || distance >= *least - worth)
+    return false;
+  *least = distance;
+  *best = t;
+  return true;
+}
+
+/* Reads that meet at dies: some numbers of dies, and shares of a read that a
+ * die takes, coarse ones and then some near the best.  TEXT is what stands
+ * there otherwise; *best becomes what is best, if it is nearer than *least by
+ * what dies have to be WORTH.
+ */
+static void
+try_dies (const struct text *text, const struct figures_list *list,
+          const struct figures *base, double worth, struct text *best,
+          double *least)
+{
+  static const double shares[] = {0.3, 0.45, 0.6, 0.75, 0.9};
+  static const double near[] = {-0.1, -0.05, 0.05, 0.1};
+  static const unsigned dies[] = {4, 8, 16, 32, 64, 128};
+  const struct tried from = {text, list, base};
+  unsigned i, j, nr = 0;
+  double found = 0;
+
+  for (i = 0; i < sizeof dies / sizeof dies[0]; i++) {
+    for (j = 0; j < sizeof shares / sizeof shares[0]; j++) {
+      if (try_these_dies (&from, dies[i], shares[j], worth, best, least)) {
+        nr = dies[i];
+        found = shares[j];
+        worth = 0;
+      }
+    }
+  }
+  for (j = 0; nr != 0 && j < sizeof near / sizeof near[0]; j++)
+    try_these_dies (&from, nr, found + near[j], 0, best, least);
+}
+
+void
+fit_reads (struct text *t, const struct figures_list *list)
+{
+  static struct text plain, unlimited, best;
+  const struct figures *base = fit_find_base (list, RANDREAD);
+  double least;
+
+  if (base == NULL)
+    base = fit_find_base (list, READ);
+  if (base == NULL)
+    return;
+  plain.len = 0;
+  text_add (&plain, "%s", t->s);
+  fit_add_sizes (&plain, "read-size-latency", list, base);
+  unlimited = plain;
+  fit_add_limits (&plain, "read", list, base);
+  best = plain;
+  fit_add_latency (&best, "read-latency", base, 0);
+  least = simulate_list (best.s, list, BIT (RANDREAD), REQUESTS);
+  if (least > 0.03)
+    try_dies (&plain, list, base, 0.03, &best, &least);
+  /* What looks like a limit may be what the dies can do. */
+  if (least > 0.03 && unlimited.len < plain.len)
+    try_dies (&unlimited, list, base, 0, &best, &least);
+  *t = best;
+}

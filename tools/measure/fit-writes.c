@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Writes and flushes, and the write-back buffer or the garbage collection that
+ * they show; see fit.h.
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "fit-internal.h"
+
+/* Flushes after n writes at n1 and n2, the fewest and the most there are. */
+struct flushes {
+  const struct figures *few, *many;
+  double base, each; /* nanoseconds */
+};
+
+static void
+find_flushes (const struct figures_list *list, struct flushes *r)
+{
+  const struct figures *f;
+  double few, many;
+  size_t i;
+
+  memset (r, 0, sizeof *r);
+  for (i = 0; i < list->n; i++) {
+    f = &list->f[i];
+    if (f->cell.kind != FLUSH || f->nr_points == 0 || f->is_check)
+      continue;
+    if (r->few == NULL || f->cell.n < r->few->cell.n)
+      r->few = f;
+    if (r->many == NULL || f->cell.n > r->many->cell.n)
+      r->many = f;
+  }
+  if (r->few == NULL)
+    return;
+  few = figures_percentile (r->few, 50);
+  many = figures_percentile (r->many, 50);
+  if (r->many != r->few)
+    r->each = fmax (0, (many - few) / (r->many->cell.n - r->few->cell.n));
+  if (r->each * 20 < few / r->few->cell.n && r->each < 20000)
+    r->each = 0;
+  r->base = fmax (0, few - r->each * r->few->cell.n);
+}
+
+/* What a sustained load says: so many bytes at one rate, and from then on at
+ * another.
+ */
+struct sustained {
+  double first, last; /* writes a second; 0: not known */
+  double bytes;       /* beyond what drains meanwhile */
+  double written;     /* bytes, until it was slower */
+};
+
+static void
+find_sustained (const struct figures_list *list, double seconds,
+                struct sustained *r)
+{
+  const struct figures *f;
+  size_t i;
+
+  memset (r, 0, sizeof *r);
+  for (i = 0; i < list->n; i++) {
+    f = &list->f[i];
+    if (f->cell.kind != SUSTAIN || f->iops <= 0 || f->is_check)
+      continue;
+    if (r->first == 0)
+      r->first = f->iops;
+    r->last = f->iops;
+  }
+  if (r->first < r->last * 1.3)
+    return;
+  for (i = 0; i < list->n; i++) {
+    f = &list->f[i];
+    if (f->cell.kind == SUSTAIN && !f->is_check && f->iops > r->last * 1.1) {
+      r->bytes += (f->iops - r->last) * seconds * (double) f->cell.size;
+      r->written += f->iops * seconds * (double) f->cell.size;
+    }
+  }
+}
+
+/* Where flushes do not wait for what is dirty, writes that become slower have
+ * met a collection: a small buffer, of which a write costs more by then.
+ * Returns false where there is none, or it was met beyond the SIZE of the
+ * drive, or before a thousandth of it: collection=after:0 would mean that it is
+ * met from the first write on.
+ */
+static bool
+add_collection (struct text *t, const struct flushes *flushes,
+                const struct sustained *sustained, uint64_t size)
+{
+  const double share =
+      size > 0 ? floor (1000 * sustained->written / (double) size) / 1000 : 1;
+
+  if (flushes->few == NULL || flushes->each > 0 || sustained->bytes == 0 ||
+      share >= 1 || share < 0.001)
+    return false;
+  text_add (t, "buffer-size=1M\ndrain-latency=%" PRIu64 "ns\nplp=true\n",
+            rounded (1e9 / sustained->first));
+  text_add (t, "collection=after:%.3f,factor:%.3f\n", share,
+            sustained->first / sustained->last);
+  return true;
+}
+
+/* A write-back buffer, as far as it is known. */
+struct buffering {
+  double drain;    /* nanoseconds of a write; 0: there is none */
+  double bytes;    /* that it has */
+  bool is_full;    /* at larger depths: then their rate is that of the drain */
+  double has_room; /* a write takes no longer if it finds room; 0: all do */
+};
+
+/* Did at least a fifth of the writes that were alone find the buffer full?
+ * Such a write takes as long as one takes to drain.
+ */
+static bool
+is_filled_alone (const struct figures *base, double quick, double drain)
+{
+  const double slow = figures_percentile (base, 80);
+
+  return drain > 1.3 * quick && slow > 0.75 * drain && slow < 1.25 * drain;
+}
+
+/* A write-back buffer, if writes drain into something slower. */
+static void
+find_buffer (const struct figures_list *list, const struct figures *base,
+             const struct flushes *flushes, const struct sustained *sustained,
+             double seconds, struct buffering *r)
+{
+  const double quick = figures_percentile (base, 10);
+  const double deep = fit_find_limit (list, base->cell.kind, base->cell.size);
+  double more;
+
+  memset (r, 0, sizeof *r);
+  /* Writes before a flush drain while those behind them are written. */
+  if (flushes->each > 0)
+    r->drain = flushes->each + figures_percentile (base, 50);
+  if (flushes->each > 0 &&
+      is_filled_alone (base, quick, flushes->each + quick)) {
+    r->drain = flushes->each + quick;
+    r->has_room = (quick + r->drain) / 2;
+    more = base->iops - 1e9 / r->drain;
+    r->bytes = fmax (1, more * seconds) * (double) base->cell.size;
+  }
+  if (sustained->bytes > 0) {
+    r->bytes = sustained->bytes;
+    if (r->drain == 0)
+      r->drain = 1e9 / sustained->last;
+  }
+  if (r->drain == 0)
+    return;
+  r->is_full = deep > 0 && deep < 1.3 * 1e9 / r->drain;
+  /* Where writes were faster than that, it was not full in a minute. */
+  if (r->bytes == 0 && !r->is_full && base->iops > 1.1 * 1e9 / r->drain)
+    r->bytes = base->iops * 60 * (double) base->cell.size;
+  if (r->bytes == 0)
+    r->bytes = 2.0 * flushes->many->cell.n * (double) flushes->many->cell.size;
+}
+
+/* The times up to NSEC, as if there were no others. */
+static struct figures
+times_up_to (const struct figures *f, double nsec)
+{
+  struct figures r = *f;
+  struct percentile *p = r.points;
+  double below;
+
+  while (r.nr_points > 1 && (double) p[r.nr_points - 1].nsec > nsec)
+    r.nr_points--;
+  below = ALL - (double) p[r.nr_points - 1].above;
+  for (; below > 0 && p < r.points + r.nr_points; p++)
+    p->above =
+        ALL - 10000 * (uint32_t) ((ALL - p->above) / below * ALL / 10000);
+  r.mean = 0;
+  return r;
+}
+
+/* A write of a disk that is not seen to drain goes to a buffer that is always
+ * full: so writes do not wait for the head, and take as long as they did.
+ */
+static void
+add_full_buffer (struct text *t, const struct figures *base)
+{
+  char size[32];
+
+  size_format (base->cell.size, size, sizeof size);
+  text_add (t, "buffer-size=%s\n", size);
+  fit_add_latency (t, "drain-latency", base, 0);
+}
+
+/* Writes that find room, and where they find it. */
+static void
+add_writes (struct text *t, const struct figures_list *list,
+            const struct figures *base, const struct buffering *buffer)
+{
+  const struct figures quick =
+      buffer->has_room > 0 ? times_up_to (base, buffer->has_room) : *base;
+  char size[32];
+
+  fit_add_latency (t, "write-latency", &quick, 0);
+  fit_add_latency (t, "zero-latency", &quick, 0);
+  if (buffer->has_room == 0)
+    fit_add_sizes (t, "write-size-latency", list, base);
+  if (buffer->drain > 0) {
+    size_format (rounded (buffer->bytes / 4096) * 4096, size, sizeof size);
+    text_add (t, "buffer-size=%s\ndrain-latency=%" PRIu64 "ns\n", size,
+              rounded (buffer->drain));
+  }
+  if (!buffer->is_full)
+    fit_add_limits (t, "write", list, base);
+}
+
+void
+fit_writes (struct text *t, const struct figures_list *list,
+            const struct drive_facts *drive, bool is_disk)
+{
+  const struct figures *base = fit_find_base (list, RANDWRITE);
+  struct buffering buffer = {0};
+  struct sustained sustained;
+  struct flushes flushes;
+  static struct text collection;
+
+  if (base == NULL)
+    base = fit_find_base (list, WRITE);
+  find_flushes (list, &flushes);
+  find_sustained (list, drive->part, &sustained);
+  collection.len = 0;
+  collection.s[0] = '\0';
+  if (base != NULL &&
+      !add_collection (&collection, &flushes, &sustained, drive->size))
+    find_buffer (list, base, &flushes, &sustained, drive->part, &buffer);
+  if (base != NULL && buffer.drain == 0 && collection.len == 0 && is_disk)
+    add_full_buffer (t, base);
+  else if (base != NULL) {
+    add_writes (t, list, base, &buffer);
+    text_add (t, "%s", collection.s);
+  }
+  if (flushes.few != NULL)
+    fit_add_latency (t, "flush-latency", flushes.few,
+                     buffer.drain > 0 ? flushes.each * flushes.few->cell.n : 0);
+}
