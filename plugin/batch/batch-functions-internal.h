@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_VERSION 7
+#define BATCH_VERSION 8
 
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
@@ -50,6 +50,7 @@ struct batch_functions {
   uint64_t (*arrival) (void);
   bool (*still_zero) (const void *buf, size_t n);
   const void *(*payload) (const void *buf, size_t n);
+  void *(*answer_buffer) (void *buf, size_t n);
   bool (*defer) (uint64_t deadline, uint64_t spin, batch_due *due,
                  const void *request, size_t size, size_t data);
   void *(*set_aside) (uint64_t until, uint64_t spin, batch_retry *retry,

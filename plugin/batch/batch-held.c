@@ -6,6 +6,7 @@
 
 #include <config.h>
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,9 @@ static _Alignas(4096) char zeroes[ZEROES + CACHE_LINE];
 
 /* Fewer zeroes are copied: that costs less than a piece. */
 #define FEW 1024
+
+/* Of a reply with data. */
+#define MOST_OF_HEAD 64
 
 /* As many as HELD bytes may need, with copies before all zeroes, and one for
  * data that is not held.
@@ -40,6 +44,7 @@ held_begin (struct held *h)
     h->piece = malloc ((MOST_PIECES + 1) * sizeof *h->piece);
   if (h->copies == NULL)
     h->copies = malloc (HELD);
+  h->kept = 0;
   held_clear (h);
   return h->piece != NULL && h->copies != NULL;
 }
@@ -51,13 +56,27 @@ held_end (struct held *h)
   free (h->copies);
   h->piece = NULL;
   h->copies = NULL;
+  h->kept = 0;
   held_clear (h);
 }
 
 void
 held_clear (struct held *h)
 {
-  h->n = h->len = h->copied = 0;
+  h->n = h->len = 0;
+  h->copied = h->kept;
+}
+
+/* An iovec is older than const. */
+static void *
+unconst (const void *p)
+{
+  const union {
+    const void *in;
+    void *out;
+  } u = {p};
+
+  return u.out;
 }
 
 static void
@@ -91,28 +110,52 @@ add_zeroes (struct held *h, size_t n)
   }
 }
 
+static bool
+is_placed (const struct held *h, const char *buf)
+{
+  return (uintptr_t) buf - (uintptr_t) h->copies < h->kept;
+}
+
 bool
 held_add (struct held *h, const void *buf, size_t n)
 {
   if (n > HELD - h->len)
     return false;
-  if (buf != NULL || n < FEW)
+  if (buf == NULL && n >= FEW)
+    add_zeroes (h, n);
+  else if (n >= FEW && is_placed (h, buf))
+    h->piece[h->n++] = (struct iovec){unconst (buf), n};
+  else if (n <= HELD - h->copied)
     add_copy (h, buf, n);
   else
-    add_zeroes (h, n);
+    return false;
   h->len += n;
   return true;
+}
+
+char *
+held_place (struct held *h, size_t n)
+{
+  const size_t at = (h->copied + CACHE_LINE - 1) & ~(size_t) (CACHE_LINE - 1);
+
+  if (n < FEW || n > HELD || at + n + MOST_OF_HEAD > HELD)
+    return NULL;
+  h->copied = h->kept = at + n;
+  return h->copies + at;
+}
+
+void
+held_place_end (struct held *h)
+{
+  h->kept = 0;
+  if (h->n == 0)
+    h->copied = 0;
 }
 
 struct iovec *
 held_with (struct held *h, const void *data, size_t n_data, size_t *n)
 {
-  const union {
-    const void *in;
-    void *out;
-  } unconst = {data}; /* an iovec is older than const */
-
-  h->piece[h->n] = (struct iovec){unconst.out, n_data};
+  h->piece[h->n] = (struct iovec){unconst (data), n_data};
   *n = h->n + 1;
   return h->piece;
 }

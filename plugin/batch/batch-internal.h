@@ -151,6 +151,14 @@ struct batch_thread {
   const void *answer;
   size_t answer_len;
 
+  /* Of data that is in what is held for `keeps`, until the last byte of it is
+   * sent or the thread reads again: where it is, how long, and where nbdkit
+   * wants it.  placed is NULL where there is none.
+   */
+  const char *placed;
+  size_t placed_len;
+  char *placed_for;
+
   struct batch_socket *deferring; /* where it last deferred a reply */
   struct batch_socket *answering; /* for which it calls a batch_due, with
                                    * out_lock held */
@@ -193,6 +201,11 @@ bool batch_may_wait (void);
  */
 bool batch_keep (struct batch_socket *c);
 void batch_release (void);
+
+/* What this thread has put into what is held (batch_answer_buffer), and not yet
+ * sent, is where nbdkit wants it after this.
+ */
+void batch_settle_answer (void);
 
 /* Does this thread keep the locks of C? */
 static inline bool

@@ -65,6 +65,7 @@ const struct batch_functions nullblk_batch_functions = {
     .arrival = batch_arrival,
     .still_zero = batch_still_zero,
     .payload = batch_payload,
+    .answer_buffer = batch_answer_buffer,
     .defer = batch_defer,
     .set_aside = batch_set_aside,
     .hasten = batch_hasten,

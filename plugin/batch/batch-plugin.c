@@ -79,8 +79,10 @@ batch_plugin_find (struct devices *d)
     return;
   filters = has_filters ();
   d->front_end.arrival = library->arrival;
-  if (!filters)
+  if (!filters) {
     d->front_end.still_zero = library->still_zero;
+    d->front_end.answer_buffer = library->answer_buffer;
+  }
   if (!d->front_end.may_be_parallel && d->settings.parallel == PARALLEL_AUTO)
     d->front_end.max_deferred = batch_plugin_depth (&d->settings);
   if (d->front_end.max_deferred != 0) {

@@ -298,6 +298,7 @@ note_header (const char *p, size_t r)
 static void
 note_read (bool begins)
 {
+  batch_settle_answer ();
   if (!begins || batch_thread.has_header)
     batch_thread.zeroes_len = 0;
   batch_thread.has_header = begins;
@@ -375,6 +376,25 @@ batch_still_zero (const void *buf, size_t n)
   }
   t->has_header = false;
   return r;
+}
+
+/* Only where the locks are kept is what is held this thread's alone. */
+void *
+batch_answer_buffer (void *buf, size_t n)
+{
+  struct batch_thread *t = &batch_thread;
+  char *p = NULL;
+
+  if (t->keeps != NULL && t->has_header && n <= PIECE)
+    p = held_place (&t->keeps->held, n);
+  t->has_header = false;
+  t->zeroes_len = 0;
+  if (p == NULL)
+    return buf;
+  t->placed = p;
+  t->placed_len = n;
+  t->placed_for = buf;
+  return p;
 }
 
 /* The same when all that was ahead is used.  Returns 0 where the server stops,

@@ -150,6 +150,14 @@ void batch_defer_cancel (void);
  */
 bool batch_still_zero (const void *buf, size_t n);
 
+/* Returns where this thread is to put the N bytes with which it answers a read,
+ * and which nbdkit wants at BUF: a place from which they are sent, or BUF.  The
+ * caller puts all of them there before it waits for anything, and leaves BUF
+ * alone then.  If they are not sent from there after all, they are copied to
+ * BUF.  Nobody else, such as a filter, may want them.
+ */
+void *batch_answer_buffer (void *buf, size_t n);
+
 /* Returns where the payload of N bytes is of the write that this thread serves,
  * until the thread reads again: as a rule where it was received, which is BUF.
  * But once this has been called on a thread, a payload may be left where it was

@@ -226,6 +226,30 @@ are_zeroes (const void *buf, size_t n)
   return buf == batch_thread.answer && n <= batch_thread.answer_len;
 }
 
+/* Where are the N bytes that nbdkit has at BUF? */
+static const void *
+answer_place (const char *buf, size_t n)
+{
+  const struct batch_thread *t = &batch_thread;
+  const size_t at = (uintptr_t) buf - (uintptr_t) t->placed_for;
+
+  return t->placed != NULL && at < t->placed_len && n <= t->placed_len - at
+             ? t->placed + at
+             : buf;
+}
+
+/* N of the bytes at FROM have been sent, or are held. */
+static void
+note_sent (const char *from, size_t n)
+{
+  struct batch_thread *t = &batch_thread;
+
+  if (t->placed != NULL && from + n == t->placed + t->placed_len) {
+    t->placed = NULL;
+    held_place_end (&t->keeps->held);
+  }
+}
+
 /* out_lock is held. */
 static ssize_t
 send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
@@ -265,20 +289,26 @@ ssize_t
 batch_send (int fd, const void *buf, size_t n, int flags)
 {
   struct batch_socket *c = batch_find (fd);
+  const void *from;
   bool keeps;
   ssize_t r;
 
   if (c != NULL && (n == 0 || (flags & ~(MSG_MORE | MSG_NOSIGNAL)) != 0))
     batch_pass_through (fd);
-  if (c == NULL || passes_through (c))
+  if (c == NULL || passes_through (c)) {
+    batch_release ();
     return batch_libc.send (fd, buf, n, flags);
+  }
 
   batch_end_request (); /* it has read all of what it answers */
   keeps = batch_keeps (c);
   if (!keeps)
     pthread_mutex_lock (&c->out_lock);
-  r = c->held.piece != NULL ? send_or_hold (c, fd, buf, n, flags)
-                            : batch_libc.send (fd, buf, n, flags);
+  from = answer_place (buf, n);
+  r = c->held.piece != NULL ? send_or_hold (c, fd, from, n, flags)
+                            : batch_libc.send (fd, from, n, flags);
+  if (r > 0)
+    note_sent (from, r);
   if (!keeps) {
     pthread_mutex_unlock (&c->out_lock);
     if (!(flags & MSG_MORE))

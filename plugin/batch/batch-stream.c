@@ -154,12 +154,25 @@ batch_keep (struct batch_socket *c)
 }
 
 void
+batch_settle_answer (void)
+{
+  struct batch_thread *t = &batch_thread;
+
+  if (t->placed == NULL)
+    return;
+  memcpy (t->placed_for, t->placed, t->placed_len);
+  t->placed = NULL;
+  held_place_end (&t->keeps->held);
+}
+
+void
 batch_release (void)
 {
   struct batch_socket *c = batch_thread.keeps;
 
   if (c == NULL)
     return;
+  batch_settle_answer ();
   batch_thread.keeps = NULL;
   pthread_mutex_unlock (&c->out_lock);
   pthread_mutex_unlock (&c->in_lock);

@@ -266,6 +266,21 @@ read_data (struct device *d, void *buf, uint64_t count, uint64_t offset)
     memset (buf, 0, count);
 }
 
+/* Answer a read with what is there.  Where it is corrupted, BUF is looked at
+ * again.
+ */
+static inline void
+answer_with_data (const struct request *r, void *buf)
+{
+  struct device *d = r->connection->device;
+  const struct front_end *front_end = r->connection->front_end;
+
+  if (d->store != NULL && front_end->answer_buffer != NULL &&
+      !request_is_corrupted (r))
+    buf = front_end->answer_buffer (buf, r->io.count);
+  read_data (d, buf, r->io.count, r->io.offset);
+}
+
 /* Do zeroes give memory back, rather than hold it? */
 static inline bool
 zeroes_are_holes (const struct settings *s, bool may_trim)

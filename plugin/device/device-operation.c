@@ -102,7 +102,7 @@ read_to_buffer (struct request *r, int result, void *buf)
   else if (result == 0) {
     result = meet_badblocks (r);
     if (result == 0 && !buffer_is_still_zero (r, buf))
-      read_data (d, buf, r->io.count, r->io.offset);
+      answer_with_data (r, buf);
   }
   if (result == 0 && request_is_corrupted (r))
     faults_corrupt (&r->verdict, &r->io, buf, r->version->s.block_size);

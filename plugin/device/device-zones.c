@@ -24,14 +24,14 @@ device_read_zones (struct request *request, char *buf)
   if (zones_read_is_conventional (d->zones, count, offset)) {
     r = meet_badblocks (request);
     if (r == 0)
-      read_data (d, buf, count, offset);
+      answer_with_data (request, buf);
     return r;
   }
   locked = zones_lock_data (d->zones, count, offset);
   if (locked != NULL) {
     r = meet_badblocks (request);
     if (r == 0)
-      read_data (d, buf, count, offset);
+      answer_with_data (request, buf);
     zones_unlock_data (locked);
     return r;
   }

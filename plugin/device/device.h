@@ -214,6 +214,13 @@ struct front_end {
    */
   bool (*still_zero) (const void *buf, size_t n);
 
+  /* Returns where the caller is to put the N bytes of data that a read asks for
+   * which are wanted at BUF: there, or at another place, from which they are
+   * sent.  The caller puts all of them there before it waits for anything, and
+   * answers the read with them or with an error.  NULL: at BUF.
+   */
+  void *(*answer_buffer) (void *buf, size_t n);
+
   /* Answer the request that this thread serves, with DATA bytes of data, at the
    * moment DEADLINE (clock_now), spinning for the last SPIN nanoseconds.  Just
    * before that, DUE is called with a copy of the SIZE bytes at REQUEST, at

@@ -494,6 +494,7 @@ hasten_all (void)
 static void
 make_data (uint32_t number, uint32_t count, bool zeroes)
 {
+  uint8_t *p = server.buf;
   uint32_t i;
 
   if (zeroes) {
@@ -503,8 +504,12 @@ make_data (uint32_t number, uint32_t count, bool zeroes)
       CHECK (server.buf[i] == 0);
     return;
   }
+  if (server.batches)
+    p = batch_answer_buffer (server.buf, count);
+  if (p != server.buf)
+    memset (server.buf, 0xee, count);
   for (i = 0; i < count; i++)
-    server.buf[i] = number * 5 + i;
+    p[i] = number * 5 + i;
 }
 
 /* Returns 1; or 0 at the end; or -1 where the client is lost. */

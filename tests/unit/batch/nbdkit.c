@@ -155,6 +155,16 @@ send_reply (int fd, const struct reply *r, const unsigned char *data)
 /* nbdkit's, for payloads and what is read. */
 static _Thread_local unsigned char buffer[200000];
 
+void
+answer (unsigned char *buf, const unsigned char *data, size_t n)
+{
+  unsigned char *p = batch_answer_buffer (buf, n);
+
+  if (p != buf)
+    memset (buf, 0xee, n);
+  memcpy (p, data, n);
+}
+
 /* What the plugin does with a request. */
 static void
 act (struct reply *r, const unsigned char *header, unsigned char *buf)
@@ -164,7 +174,7 @@ act (struct reply *r, const unsigned char *header, unsigned char *buf)
                                      : NULL);
   if (!reads_zeroes (header)) {
     if (r->data_len > 0)
-      memcpy (buf, r->data, r->data_len);
+      answer (buf, r->data, r->data_len);
   }
   else if (!batch_still_zero (buf, r->data_len))
     memset (buf, 0, r->data_len);

@@ -38,6 +38,11 @@ struct reply {
 void make_reply (struct reply *r, const unsigned char *request,
                  const unsigned char *payload);
 
+/* Answer a read with the N bytes at DATA, for which nbdkit has BUF.  They may
+ * be elsewhere, and then BUF has others.
+ */
+void answer (unsigned char *buf, const unsigned char *data, size_t n);
+
 /* The replies to the first N bytes of a stream of requests, in order. */
 struct stream replies_to (const struct stream *requests, size_t n);
 

@@ -55,6 +55,13 @@ still_zero (const void *buf, size_t n)
   return false;
 }
 
+static void *
+answer_buffer (void *buf, size_t n)
+{
+  (void) n;
+  return buf;
+}
+
 static const void *
 payload (const void *buf, size_t n)
 {
@@ -110,6 +117,7 @@ set_up (void **state)
                                .arrival = arrival,
                                .still_zero = still_zero,
                                .payload = payload,
+                               .answer_buffer = answer_buffer,
                                .defer = defer,
                                .has_deferred = has_deferred,
                                .defer_cancel = defer_cancel,
@@ -145,6 +153,7 @@ test_found (void **state)
   assert_true (d->front_end.batch);
   assert_ptr_equal (d->front_end.arrival, arrival);
   assert_ptr_equal (d->front_end.still_zero, still_zero);
+  assert_ptr_equal (d->front_end.answer_buffer, answer_buffer);
   assert_ptr_equal (batch_plugin_payload (&some, 1), &some + 1);
   assert_ptr_equal (d->front_end.defer, defer);
   assert_int_equal (d->front_end.max_deferred, 64);
@@ -293,6 +302,7 @@ test_other_version (void **state)
     assert_false (d->front_end.batch);
     assert_null (d->front_end.arrival);
     assert_null (d->front_end.still_zero);
+    assert_null (d->front_end.answer_buffer);
     assert_ptr_equal (batch_plugin_payload (&i, 1), &i);
     assert_null (d->front_end.defer);
     assert_false (serial || d->front_end.holds_replies);

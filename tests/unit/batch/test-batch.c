@@ -541,6 +541,202 @@ test_held_is_full (void **state)
   }
 }
 
+/* Read a header of a client that has sent more, and say where the N bytes of
+ * the answer go.
+ */
+static unsigned char *
+begin_answer (int fd, unsigned char *buf, size_t n)
+{
+  unsigned char header[HEADER];
+
+  assert_int_equal (batch_read (fd, header, HEADER), HEADER);
+  memset (buf, 0xee, n);
+  return batch_answer_buffer (buf, n);
+}
+
+/* Send N bytes of an answer that nbdkit believes at BUF. */
+static void
+send_answer (int fd, const unsigned char *buf, size_t n)
+{
+  assert_int_equal (batch_send (fd, buf, n, MSG_MORE), n);
+}
+
+static void *
+test_answers_are_placed_thread (void *arg)
+{
+  enum { N = 4096 };
+  static unsigned char buf[20000], data[N];
+  const int *ends = arg;
+  struct stream s = {0};
+  struct pollfd none = {.fd = -1};
+  const struct timespec at_once = {0};
+  unsigned char *p;
+  int plain[2], i;
+
+  for (i = 0; i < 12; i++)
+    add_request (&s, i, CMD_READ, N);
+  write_all (ends[1], s.bytes, s.len);
+  for (i = 0; i < N; i++)
+    data[i] = i * 7 + i / 256;
+
+  /* In two parts, beside what nbdkit itself has elsewhere. */
+  p = begin_answer (ends[0], buf, N);
+  assert_true (p != buf);
+  memcpy (p, data, N);
+  send_answer (ends[0], (const unsigned char *) "head", 4);
+  send_answer (ends[0], buf, 1500);
+  send_answer (ends[0], (const unsigned char *) "more", 4);
+  send_answer (ends[0], buf + 1500, N - 1500);
+  assert_int_equal (buf[0], 0xee);
+  batch_before_wait ();
+  expect (ends[1], "head", 4);
+  expect (ends[1], data, 1500);
+  expect (ends[1], "more", 4);
+  expect (ends[1], data + 1500, N - 1500);
+  assert_int_equal (buf[0], 0xee);                      /* all of it was sent */
+  assert_ptr_equal (batch_answer_buffer (buf, N), buf); /* of no request */
+
+  /* A wait; another read; the rest sent by a call that is not known. */
+  p = begin_answer (ends[0], buf, N);
+  memcpy (p, data, N);
+  send_answer (ends[0], buf, 1500);
+  batch_ppoll (&none, 1, &at_once, NULL);
+  assert_true (p != buf && memcmp (buf, data, N) == 0);
+  expect (ends[1], data, 1500);
+  memset (p, 0xdd, N);
+  send_answer (ends[0], buf + 1500, N - 1500);
+  batch_before_wait ();
+  expect (ends[1], data + 1500, N - 1500);
+
+  assert_int_equal (socketpair (AF_UNIX, SOCK_STREAM, 0, plain), 0);
+  write_all (plain[1], "x", 1);
+  p = begin_answer (ends[0], buf, N);
+  memcpy (p, data, N);
+  assert_int_equal (batch_read (plain[0], buf + N, 1), 1);
+  assert_true (p != buf && memcmp (buf, data, N) == 0);
+  p = begin_answer (ends[0], buf, N);
+  memcpy (p, data, N);
+  batch_pass_through (plain[0]);
+  assert_true (p != buf && memcmp (buf, data, N) == 0);
+  end_both (plain);
+
+  /* A reply without them, and the next ones. */
+  p = begin_answer (ends[0], buf, N);
+  assert_true (p != buf);
+  send_answer (ends[0], (const unsigned char *) "error", 5);
+  for (i = 0; i < 2; i++) {
+    p = begin_answer (ends[0], buf, N);
+    memcpy (p, data, N);
+    send_answer (ends[0], (const unsigned char *) "head", 4);
+    send_answer (ends[0], buf, N);
+  }
+  batch_before_wait ();
+  expect (ends[1], "errorhead", 9);
+  expect (ends[1], data, N);
+  expect (ends[1], "head", 4);
+  expect (ends[1], data, N);
+
+  /* Few bytes, and many. */
+  assert_ptr_equal (begin_answer (ends[0], buf, 1023), buf);
+  assert_ptr_equal (begin_answer (ends[0], buf, 16385), buf);
+  shutdown (ends[1], SHUT_WR); /* so that it keeps no locks */
+  while (batch_read (ends[0], buf, HEADER) > 0)
+    ;
+  free (s.bytes);
+  return NULL;
+}
+
+enum { ANSWER = 4096, SENT_AT_ONCE = 80, HELD_TOGETHER = 64 };
+static unsigned char answer_data[ANSWER], answer_more[2000];
+
+/* At first the next request is a flush, so that each reply is sent at its end,
+ * or in the middle where the end of a chunk looks like one.  After that there
+ * is as much room as ever.
+ */
+static void *
+test_answers_are_sent_thread (void *arg)
+{
+  static unsigned char buf[ANSWER];
+  const int *ends = arg;
+  struct stream s = {0};
+  unsigned char *p;
+  int i;
+
+  add_request (&s, 1, CMD_READ, ANSWER);
+  add_request (&s, 2, CMD_FLUSH, 0);
+  for (i = 0; i < SENT_AT_ONCE; i++) {
+    write_all (ends[1], s.bytes, s.len);
+    p = begin_answer (ends[0], buf, ANSWER);
+    assert_true (p != buf);
+    memcpy (p, answer_data, ANSWER);
+    send_answer (ends[0], answer_more, 4);
+    assert_int_equal (batch_send (ends[0], buf, 1500, 0), 1500);
+    send_answer (ends[0], answer_more, sizeof answer_more);
+    assert_int_equal (batch_send (ends[0], buf + 1500, ANSWER - 1500, 0),
+                      ANSWER - 1500);
+    assert_int_equal (batch_read (ends[0], buf, HEADER), HEADER);
+  }
+  s.len = 0;
+  for (i = 0; i < HELD_TOGETHER; i++)
+    add_request (&s, i, CMD_READ, ANSWER);
+  write_all (ends[1], s.bytes, s.len);
+  shutdown (ends[1], SHUT_WR);
+  calls.sends = 0;
+  for (i = 0; i < HELD_TOGETHER; i++) {
+    p = begin_answer (ends[0], buf, ANSWER);
+    memcpy (p, answer_data, ANSWER);
+    send_answer (ends[0], answer_more, HEADER);
+    assert_int_equal (batch_send (ends[0], buf, ANSWER, 0), ANSWER);
+  }
+  assert_int_equal (calls.sends, 1);
+  assert_int_equal (batch_read (ends[0], buf, HEADER), 0);
+  free (s.bytes);
+  return NULL;
+}
+
+static void
+test_answers_are_sent (void **state)
+{
+  pthread_t thread;
+  int ends[2], i;
+
+  (void) state;
+  memset (answer_data, 5, sizeof answer_data);
+  memset (answer_more, 7, sizeof answer_more);
+  connect_unix (ends);
+  assert_int_equal (
+      pthread_create (&thread, NULL, test_answers_are_sent_thread, ends), 0);
+  for (i = 0; i < SENT_AT_ONCE; i++) {
+    expect (ends[1], answer_more, 4);
+    expect (ends[1], answer_data, 1500);
+    expect (ends[1], answer_more, sizeof answer_more);
+    expect (ends[1], answer_data, ANSWER - 1500);
+  }
+  for (i = 0; i < HELD_TOGETHER; i++) {
+    expect (ends[1], answer_more, HEADER);
+    expect (ends[1], answer_data, ANSWER);
+  }
+  pthread_join (thread, NULL);
+  end_both (ends);
+}
+
+/* Data is put where it is sent from, for a thread that serves alone; whatever
+ * comes between, nbdkit has it or sends it.
+ */
+static void
+test_answers_are_placed (void **state)
+{
+  pthread_t thread;
+  int ends[2];
+
+  (void) state;
+  connect_unix (ends);
+  assert_int_equal (
+      pthread_create (&thread, NULL, test_answers_are_placed_thread, ends), 0);
+  pthread_join (thread, NULL);
+  end_both (ends);
+}
+
 /* Many small ones are pieces of a message, of which there is a most. */
 static void
 test_held_pieces (void **state)
@@ -785,6 +981,8 @@ main (void)
       CASE (test_no_header),
       CASE (test_large_payloads),
       CASE (test_held_is_full),
+      CASE (test_answers_are_sent),
+      CASE (test_answers_are_placed),
       CASE (test_held_pieces),
       CASE (test_locks_are_free),
       CASE (test_sent_before),

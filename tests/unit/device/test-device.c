@@ -782,6 +782,61 @@ test_still_zero (void **state)
   assert_int_equal (zero_questions, 2);
 }
 
+static unsigned char elsewhere[4096], ours[4096], other[4096];
+static unsigned elsewhere_questions;
+
+static void *
+answer_elsewhere (void *place, size_t n)
+{
+  assert_true (place == out && n <= sizeof elsewhere);
+  elsewhere_questions++;
+  return elsewhere;
+}
+
+/* A read of a device with data puts it where the front end wants it, but not
+ * where it is to be corrupted: then it is looked at in its buffer.
+ */
+static void
+test_answer_elsewhere (void **state)
+{
+  (void) state;
+  memset (ours, 6, sizeof ours);
+  memset (other, 9, sizeof other);
+  elsewhere_questions = 0;
+  CREATE ("size", "1M", "memory-backed", "1");
+  devices->front_end.answer_buffer = answer_elsewhere;
+  assert_int_equal (device_write (d, ours, 4096, 0, false), 0);
+  memset (out, 9, 4096);
+  assert_int_equal (device_read (d, out, 4096, 0), 0);
+  assert_memory_equal (elsewhere, ours, 4096);
+  assert_memory_equal (out, other, 4096);
+  devices_destroy (devices);
+
+  CREATE ("size", "1M", "memory-backed", "1", "fault", "op=read corrupt=flip");
+  devices->front_end.answer_buffer = answer_elsewhere;
+  assert_int_equal (device_write (d, ours, 4096, 0, false), 0);
+  assert_int_equal (device_read (d, out, 4096, 0), 0);
+  assert_memory_not_equal (out, other, 4096);
+  devices_destroy (devices);
+
+  CREATE ("size", "1M", "memory-backed", "1", "zoned", "1", "zone-size", "64K",
+          "zone-nr-conv", "1");
+  devices->front_end.answer_buffer = answer_elsewhere;
+  assert_int_equal (device_write (d, ours, 4096, 0, false), 0);
+  assert_int_equal (device_write (d, other, 4096, 64 << 10, false), 0);
+  assert_int_equal (device_read (d, out, 4096, 0), 0);
+  assert_memory_equal (elsewhere, ours, 4096);
+  assert_int_equal (device_read (d, out, 4096, 64 << 10), 0);
+  assert_memory_equal (elsewhere, other, 4096);
+  assert_int_equal (elsewhere_questions, 3);
+  devices_destroy (devices);
+
+  CREATE ("size", "1M");
+  devices->front_end.answer_buffer = answer_elsewhere;
+  assert_int_equal (device_read (d, out, 4096, 0), 0);
+  assert_int_equal (elsewhere_questions, 3);
+}
+
 /* Lanes and limits are the device's: its connections share them.  The first
  * byte of the limit is free, as the meter was idle before.
  */
@@ -945,6 +1000,7 @@ main (void)
       TEST (test_deferred_power_cut_drops),
       TEST (test_not_deferred),
       TEST (test_still_zero),
+      TEST (test_answer_elsewhere),
       TEST (test_shared_by_connections),
       TEST (test_threads_are_counted),
       TEST (test_zoned),
