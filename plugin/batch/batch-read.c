@@ -284,12 +284,14 @@ note_header (const char *p, size_t r)
 {
   struct batch_thread *t = &batch_thread;
 
-  memcpy (t->header + t->header_len, p, r);
-  t->header_len += r;
-  if (t->header_len < HEADER)
-    return;
-  t->header_len = 0;
-  p = t->header;
+  if (r < HEADER) {
+    memcpy (t->header + t->header_len, p, r);
+    t->header_len += r;
+    if (t->header_len < HEADER)
+      return;
+    t->header_len = 0;
+    p = t->header;
+  }
   if (get32 (p) == REQUEST_MAGIC && p[6] == 0 && p[7] == CMD_WRITE)
     t->expects = t->to_come = get32 (p + 24);
 }
@@ -444,11 +446,14 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
 ssize_t
 batch_read (int fd, void *buf, size_t n)
 {
-  struct batch_socket *c = batch_find (fd);
+  struct batch_socket *c = batch_thread.keeps;
   const bool begins = is_header (n);
-  bool is_ours = c != NULL;
+  bool is_ours;
   ssize_t r = -1;
 
+  if (c == NULL || c->fd != fd)
+    c = batch_find (fd);
+  is_ours = c != NULL;
   if (is_ours && (r = take_kept (c, buf, n)) >= 0)
     return r;
   if (is_ours) {

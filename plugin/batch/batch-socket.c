@@ -183,7 +183,7 @@ next_is_here (const struct batch_socket *c)
 }
 
 /* May bytes wait?  out_lock is held, and in_lock where READER_IS_AWAY. */
-static bool
+static inline bool
 may_hold (struct batch_socket *c, bool more, bool reader_is_away)
 {
   if (more)
@@ -193,11 +193,10 @@ may_hold (struct batch_socket *c, bool more, bool reader_is_away)
   return batch_may_wait () && reader_is_away && next_is_here (c);
 }
 
-/* BUF is NULL for zeroes. */
-static bool
-hold (struct batch_socket *c, const void *buf, size_t n, bool more)
+/* BUF is NULL for zeroes.  KEEPS: this thread keeps the locks. */
+static inline __attribute__ ((always_inline)) bool
+hold (struct batch_socket *c, const void *buf, size_t n, bool more, bool keeps)
 {
-  const bool keeps = batch_keeps (c);
   const bool reader_is_away = keeps || try_lock (&c->in_lock);
   const bool r = (n <= PIECE || buf == NULL) &&
                  may_hold (c, more, reader_is_away) &&
@@ -250,70 +249,76 @@ note_sent (const char *from, size_t n)
   }
 }
 
-/* out_lock is held. */
+/* Send the N bytes at FROM, which cannot be held. */
 static ssize_t
-send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
-              int flags)
+send_now (struct batch_socket *c, int fd, const void *from, size_t n, int flags)
 {
-  const bool zeroes = are_zeroes (buf, n);
   ssize_t r;
 
+  if (are_zeroes (from, n) && held_add (&c->held, NULL, n))
+    return batch_send_held (c, fd, NULL, 0, flags, false) != -1 ? (ssize_t) n
+                                                                : -1;
+  if (c->held.len > 0) {
+    r = batch_send_held (c, fd, from, n, flags, false);
+    if (r != 0)
+      return r;
+  }
+  if (batch_has_aside (c))
+    return batch_send_held (c, fd, from, n, flags, true);
+  return batch_libc.send (fd, from, n, flags);
+}
+
+/* out_lock is held.  KEEPS: as for hold; it is a constant for the compiler. */
+static inline __attribute__ ((always_inline)) ssize_t
+send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
+              int flags, bool keeps)
+{
+  const void *const from = answer_place (buf, n);
+  ssize_t r = n;
+
+  batch_end_request (); /* it has read all of what it answers */
   if (c->error != 0) {
     errno = c->error;
     return -1;
   }
   if (c->partial_reply != NULL) {
-    if (batch_defer_piece (c, buf, n, flags & MSG_MORE))
+    if (batch_defer_piece (c, from, n, flags & MSG_MORE))
       return n;
     errno = ENOMEM;
     return -1;
   }
-  if (hold (c, zeroes ? NULL : buf, n, flags & MSG_MORE)) {
+  if (hold (c, are_zeroes (from, n) ? NULL : from, n, flags & MSG_MORE, keeps))
     batch_thread.holding = fd;
-    return n;
-  }
-  if (zeroes && held_add (&c->held, NULL, n))
-    return batch_send_held (c, fd, NULL, 0, flags, false) != -1 ? (ssize_t) n
-                                                                : -1;
-  if (c->held.len > 0) {
-    r = batch_send_held (c, fd, buf, n, flags, false);
-    if (r != 0)
-      return r;
-  }
-  if (__builtin_expect (batch_has_aside (c), 0))
-    return batch_send_held (c, fd, buf, n, flags, true);
-  return batch_libc.send (fd, buf, n, flags);
+  else
+    r = send_now (c, fd, from, n, flags);
+  if (r > 0)
+    note_sent (from, r);
+  return r;
 }
 
 ssize_t
 batch_send (int fd, const void *buf, size_t n, int flags)
 {
-  struct batch_socket *c = batch_find (fd);
-  const void *from;
-  bool keeps;
+  struct batch_socket *c = batch_thread.keeps;
+  const bool is_plain = n > 0 && (flags & ~(MSG_MORE | MSG_NOSIGNAL)) == 0;
   ssize_t r;
 
-  if (c != NULL && (n == 0 || (flags & ~(MSG_MORE | MSG_NOSIGNAL)) != 0))
+  if (c != NULL && c->fd == fd && is_plain)
+    return send_or_hold (c, fd, buf, n, flags, true);
+
+  c = batch_find (fd);
+  if (c != NULL && !is_plain)
     batch_pass_through (fd);
   if (c == NULL || passes_through (c)) {
     batch_release ();
     return batch_libc.send (fd, buf, n, flags);
   }
-
-  batch_end_request (); /* it has read all of what it answers */
-  keeps = batch_keeps (c);
-  if (!keeps)
-    pthread_mutex_lock (&c->out_lock);
-  from = answer_place (buf, n);
-  r = c->held.piece != NULL ? send_or_hold (c, fd, from, n, flags)
-                            : batch_libc.send (fd, from, n, flags);
-  if (r > 0)
-    note_sent (from, r);
-  if (!keeps) {
-    pthread_mutex_unlock (&c->out_lock);
-    if (!(flags & MSG_MORE))
-      batch_end_service (c);
-  }
+  pthread_mutex_lock (&c->out_lock);
+  r = c->held.piece != NULL ? send_or_hold (c, fd, buf, n, flags, false)
+                            : batch_libc.send (fd, buf, n, flags);
+  pthread_mutex_unlock (&c->out_lock);
+  if (!(flags & MSG_MORE))
+    batch_end_service (c);
   return r;
 }
 
