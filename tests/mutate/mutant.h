@@ -47,10 +47,10 @@ nullblk_choose_mutant (void)
     static unsigned char has_noted;                                            \
     const unsigned number_ = (number);                                         \
                                                                                \
-    if (__builtin_expect (nullblk_mutant == NULLBLK_NOTE, 0) && !has_noted) {  \
-      has_noted = 1;                                                           \
+    /* An atomic, or it would be the first race that TSan finds. */            \
+    if (__builtin_expect (nullblk_mutant == NULLBLK_NOTE, 0) &&                \
+        !__atomic_exchange_n (&has_noted, 1, __ATOMIC_RELAXED))                \
       (void) !write (nullblk_reached_fd, &number_, sizeof number_);            \
-    }                                                                          \
     __builtin_expect (nullblk_mutant == number_, 0);                           \
   })
 

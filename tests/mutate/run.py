@@ -51,6 +51,8 @@ def parse():
                    'store/arena.c:30; may be given several times')
     p.add_argument('--plain', action='store_true',
                    help='no tests with a sanitizer, which take much longer')
+    p.add_argument('--verbose', action='store_true',
+                   help='print the mutants that are noticed, too')
     p.add_argument('--jobs', type=int, default=os.cpu_count(), metavar='N',
                    help='tests at a time, as many as CPUs by default')
     p.add_argument('--cc', default='gcc', help='gcc by default')
@@ -123,18 +125,21 @@ def usage(group):
     return ticks / os.sysconf('SC_CLK_TCK'), runs
 
 
-# So long no thread of a test has anything to do, if it waits for ever; so much
-# more CPU time than without a mutant it takes, if it has a loop for ever; and so
-# long one runs in any case.  All in seconds.
-IDLE, MORE_CPU, TOO_LONG = 15, 1, 900
+# So long no thread of a test has anything to do, if it waits for ever; and so
+# much more CPU time than without a mutant it takes, if it has a loop for ever.
+# Threads that wait for each other by sched_yield get hardly any CPU time on a
+# machine that has other work, so a test has a limit of time, too: so long, or
+# so many times what it took without a mutant.  All but MORE_TIMES in seconds.
+IDLE, MORE_CPU, LIMIT, MORE_TIMES = 15, 1, 60, 20
 
 
-def await_end(process, cpu):
+def await_end(process, cpu, limit):
     """Read what a test writes, which takes CPU seconds without a mutant, up to
-    the first case that fails.  Returns 'failed', 'ended', 'hangs' or 'slow'."""
+    the first case that fails.  Returns 'failed', 'ended', 'hangs', or 'slow' if
+    LIMIT seconds have passed."""
     text = b''
-    began = looked = last = time.monotonic()
-    had = 0
+    looked = time.monotonic()
+    lasted = last = had = 0
     while True:
         if select.select([process.stdout], [], [], 1)[0]:
             more = os.read(process.stdout.fileno(), 65536)
@@ -148,19 +153,22 @@ def await_end(process, cpu):
         now = time.monotonic()
         if now - looked < 1:
             continue
+        # This program may have been stopped for a while.
+        lasted += min(now - looked, 5)
         looked = now
         has, runs = usage(process.pid)
         if runs or has != had:
-            had, last = has, now
-        if now - last > IDLE or has > MORE_CPU + 5 * cpu:
+            had, last = has, lasted
+        if lasted - last > IDLE or has > MORE_CPU + 5 * cpu:
             return 'hangs'
-        if now - began > TOO_LONG:
+        if lasted > limit:
             return 'slow'
 
 
-def run_test(directory, test, cpu, **environment):
+def run_test(directory, test, cpu, limit, **environment):
     """Run a test, which takes CPU seconds without a mutant.  Returns 'passed',
-    'failed', 'hangs', or 'slow' if it is none of these, and its CPU time."""
+    'failed', 'hangs', or 'slow' if it is none of these within LIMIT seconds,
+    and its CPU time."""
     tests = os.path.join(directory, 'tests')
     environment = dict(
         os.environ, MALLOC_PERTURB_='165', srcdir=os.path.join(TOP, 'tests'),
@@ -171,7 +179,7 @@ def run_test(directory, test, cpu, **environment):
                                stderr=subprocess.DEVNULL,
                                stdin=subprocess.DEVNULL,
                                start_new_session=True)
-    result = await_end(process, cpu)
+    result = await_end(process, cpu, limit)
     if result != 'ended':
         end(process)
     _, status, used = os.wait4(process.pid, 0)
@@ -192,18 +200,21 @@ def end(process):
 
 
 def find_reached(directory, test, seed):
-    """Which mutants a test comes by, and its CPU time."""
+    """Which mutants a test comes by, its CPU time, and its limit of time."""
     with tempfile.TemporaryDirectory() as tmp:
         name = os.path.join(tmp, 'reached')
-        result, cpu = run_test(directory, test, 600, NULLBLK_MUTANT='reached',
-                               NULLBLK_REACHED=name, NULLBLK_SEED=seed)
+        began = time.monotonic()
+        result, cpu = run_test(directory, test, 600, 3600,
+                               NULLBLK_MUTANT='reached', NULLBLK_REACHED=name,
+                               NULLBLK_SEED=seed)
+        limit = max(LIMIT, MORE_TIMES * (time.monotonic() - began))
         if result != 'passed':
             sys.exit('%s without a mutant: %s' % (test, result))
         data = b''
         if os.path.exists(name):
             with open(name, 'rb') as f:
                 data = f.read()
-    return {n for (n,) in struct.iter_unpack('=I', data)}, cpu
+    return {n for (n,) in struct.iter_unpack('=I', data)}, cpu, limit
 
 
 def pattern(text):
@@ -230,13 +241,11 @@ def is_known(known, file, mutant):
 def look_at(directory, mutant, tests, seed):
     """The test that notices a mutant, or None, and how its last one ended."""
     result = 'not reached'
-    for cpu, test in tests:
-        result, _ = run_test(directory, test, cpu, NULLBLK_SEED=seed,
+    for cpu, limit, test in tests:
+        result, _ = run_test(directory, test, cpu, limit, NULLBLK_SEED=seed,
                              NULLBLK_MUTANT=str(mutant['number']))
-        if result in ('failed', 'hangs'):
+        if result != 'passed':
             return test, result
-        if result == 'slow':
-            break
     return None, result
 
 
@@ -262,11 +271,12 @@ def look_at_room(options, directory, mutants, room, known):
     def look(entry):
         file, mutant = entry
         number = mutant['number']
-        reaching = sorted((is_sanitized(t), cpu, t)
-                          for t, reached, cpu in tests if number in reached)
+        reaching = sorted((is_sanitized(t), cpu, limit, t)
+                          for t, reached, cpu, limit in tests
+                          if number in reached)
         test, result = look_at(directory, mutant, [r[1:] for r in reaching],
                                seed)
-        if test is None or options.at:
+        if test is None or options.verbose or options.at:
             print('%s:%d | %s | %s (%s%s)' % (
                 file, mutant['line'], mutant['kind'], mutant['text'], result,
                 ' ' + test if test else ''), flush=True)
@@ -276,11 +286,12 @@ def look_at_room(options, directory, mutants, room, known):
         results = list(pool.map(look, unknown))
     noticed = [r for r in results if r[0] is not None]
     print('%-8s %5d mutants, %4d drawn, %3d equivalent, %4d noticed: %5.1f %%, '
-          '%d of them by a sanitizer, %d as a test hangs' %
+          '%d of them by a sanitizer, %d as a test hangs, %d as one is slow' %
           (room, len(every), len(drawn), len(drawn) - len(unknown),
            len(noticed), 100 * len(noticed) / max(1, len(unknown)),
            sum(is_sanitized(r[0]) for r in noticed),
-           sum(r[1] == 'hangs' for r in noticed)))
+           sum(r[1] == 'hangs' for r in noticed),
+           sum(r[1] == 'slow' for r in noticed)))
     sys.stdout.flush()
     return 10 * len(noticed) >= 9 * len(unknown)
 
