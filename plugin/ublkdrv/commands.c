@@ -110,10 +110,12 @@ load_module (void)
   posix_spawn_file_actions_t actions;
   pid_t pid;
 
-  posix_spawn_file_actions_init (&actions);
-  posix_spawn_file_actions_addopen (&actions, 1, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_adddup2 (&actions, 1, 2);
-  if (posix_spawnp (&pid, argv[0], &actions, NULL, argv, environ) == 0) {
+  if (posix_spawn_file_actions_init (&actions) != 0)
+    return;
+  if (posix_spawn_file_actions_addopen (&actions, 1, "/dev/null", O_WRONLY,
+                                        0) == 0 &&
+      posix_spawn_file_actions_adddup2 (&actions, 1, 2) == 0 &&
+      posix_spawnp (&pid, argv[0], &actions, NULL, argv, environ) == 0) {
     while (waitpid (pid, NULL, 0) == -1 && errno == EINTR)
       ;
   }

@@ -126,21 +126,24 @@ bool
 make_directory (const char *directory)
 {
   char hidden[MAX_PATH];
+  bool is_new, has_lock;
   int err;
 
   if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
     return false;
   format_text (hidden, sizeof hidden, RUN "/.%d", (int) getpid ());
   /* EEXIST: a process of the same pid was killed just here. */
-  if (mkdir (hidden, 0700) == -1 && errno != EEXIST)
+  is_new = mkdir (hidden, 0700) == 0;
+  if (!is_new && errno != EEXIST)
     return false;
-  if (!lock_directory (hidden))
-    return false;
-  if (move_directory (hidden, directory))
+  has_lock = lock_directory (hidden);
+  if (has_lock && move_directory (hidden, directory))
     return true;
   err = errno;
-  unlock_directory ();
-  rmdir (hidden);
+  if (has_lock)
+    unlock_directory ();
+  if (has_lock || is_new)
+    rmdir (hidden);
   errno = err;
   return false;
 }

@@ -115,12 +115,15 @@ begin (const char *const *argv, int errors)
 
   /* exec's prototype is older than const. */
   memcpy (&args, &argv, sizeof args);
-  posix_spawn_file_actions_init (&actions);
+  if (posix_spawn_file_actions_init (&actions) != 0)
+    return -1;
   /* The only output of nullblk-attach is the device's path. */
-  posix_spawn_file_actions_addopen (&actions, 1, "/dev/null", O_WRONLY, 0);
-  if (errors != -1)
-    posix_spawn_file_actions_adddup2 (&actions, errors, 2);
-  err = posix_spawnp (&pid, argv[0], &actions, NULL, args, environ);
+  err =
+      posix_spawn_file_actions_addopen (&actions, 1, "/dev/null", O_WRONLY, 0);
+  if (err == 0 && errors != -1)
+    err = posix_spawn_file_actions_adddup2 (&actions, errors, 2);
+  if (err == 0)
+    err = posix_spawnp (&pid, argv[0], &actions, NULL, args, environ);
   posix_spawn_file_actions_destroy (&actions);
   return err == 0 ? pid : -1;
 }
