@@ -13,10 +13,10 @@
 
 #include "fit-internal.h"
 
-/* Flushes after n writes at n1 and n2, the fewest and the most there are. */
+/* Flushes after the fewest and the most writes that there are. */
 struct flushes {
   const struct figures *few, *many;
-  double base, each; /* nanoseconds */
+  double each; /* nanoseconds that a write adds */
 };
 
 static void
@@ -44,7 +44,6 @@ find_flushes (const struct figures_list *list, struct flushes *r)
     r->each = fmax (0, (many - few) / (r->many->cell.n - r->few->cell.n));
   if (r->each * 20 < few / r->few->cell.n && r->each < 20000)
     r->each = 0;
-  r->base = fmax (0, few - r->each * r->few->cell.n);
 }
 
 /* What a sustained load says: so many bytes at one rate, and from then on at
@@ -115,22 +114,24 @@ struct buffering {
 };
 
 /* Did at least a fifth of the writes that were alone find the buffer full?
- * Such a write takes as long as one takes to drain.
+ * Each of these takes as long as one takes to drain, and more at a time bring
+ * no more than that.
  */
 static bool
-is_filled_alone (const struct figures *base, double quick, double drain)
+is_filled_alone (const struct figures *base, double quick, double deep)
 {
   const double slow = figures_percentile (base, 80);
 
-  return drain > 1.3 * quick && slow > 0.75 * drain && slow < 1.25 * drain;
+  return slow > 1.3 * quick && fabs (slow * deep / 1e9 - 1) < 0.25;
 }
 
 /* A write-back buffer, if writes drain into something slower. */
 static void
 find_buffer (const struct figures_list *list, const struct figures *base,
-             const struct flushes *flushes, const struct sustained *sustained,
+             struct flushes *flushes, const struct sustained *sustained,
              double seconds, struct buffering *r)
 {
+  const double slow = figures_percentile (base, 80);
   const double quick = figures_percentile (base, 10);
   const double deep = fit_find_limit (list, base->cell.kind, base->cell.size);
   double more;
@@ -139,8 +140,10 @@ find_buffer (const struct figures_list *list, const struct figures *base,
   /* Writes before a flush drain while those behind them are written. */
   if (flushes->each > 0)
     r->drain = flushes->each + figures_percentile (base, 50);
-  if (flushes->each > 0 &&
-      is_filled_alone (base, quick, flushes->each + quick)) {
+  if (flushes->each > 0 && is_filled_alone (base, quick, deep)) {
+    /* If the flushes say something else, some of them were disturbed. */
+    if (fabs (flushes->each + quick - slow) > 0.25 * slow)
+      flushes->each = slow - quick;
     r->drain = flushes->each + quick;
     r->has_room = (quick + r->drain) / 2;
     more = base->iops - 1e9 / r->drain;
