@@ -73,19 +73,6 @@ buffer_load (struct buffer *b, uint64_t size, uint32_t count, uint64_t cost,
   return moment_after (booking->from, through);
 }
 
-void
-buffer_delay (struct buffer *b, uint64_t delay, uint64_t from,
-              struct buffer_booking *booking)
-{
-  const uint64_t before = b->empty_at;
-
-  if (before <= from)
-    return;
-  b->empty_at = moment_after (before, delay);
-  booking->from = from;
-  booking->costs = b->empty_at - before;
-}
-
 uint64_t
 buffer_drained (const struct buffer *b, uint64_t arrival)
 {

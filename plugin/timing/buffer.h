@@ -44,7 +44,7 @@ struct buffer {
   uint64_t bytes;           /* dirty at `since` */
 };
 
-/* What a request has of a buffer: it has moved the two moments on. */
+/* What a write has of a buffer: it has moved the two moments on. */
 struct buffer_booking {
   uint64_t from;  /* the moment at which it begins to be in */
   uint64_t waits; /* nanoseconds by which it has moved `since` as it waits */
@@ -68,12 +68,6 @@ uint64_t buffer_load (struct buffer *b, uint64_t size, uint32_t count,
                       uint64_t cost, uint64_t all,
                       struct buffer_booking *booking);
 
-/* A request keeps the medium from draining for DELAY nanoseconds, from the
- * moment FROM on.  If the buffer is empty by then, *booking stays as it is.
- */
-void buffer_delay (struct buffer *b, uint64_t delay, uint64_t from,
-                   struct buffer_booking *booking);
-
 /* Returns the moment, ARRIVAL or later, at which all that was put in has
  * drained.
  */
@@ -83,10 +77,9 @@ uint64_t buffer_drained (const struct buffer *b, uint64_t arrival);
  */
 uint64_t buffer_dirty (const struct buffer *b, uint64_t now);
 
-/* A request that was given BOOKING is given up at NOW.  Returns whether it has
- * not begun: whether a write still waits for room.  Then what comes later finds
- * the buffer as if it had never come; those that wait already keep the moments
- * that they were told.
+/* A write that was given BOOKING is given up at NOW.  Returns whether it still
+ * waits for room.  Then what comes later finds the buffer as if this write had
+ * never come; those that wait already keep the moments that they were told.
  */
 bool buffer_leave (struct buffer *b, const struct buffer_booking *booking,
                    uint64_t now);

@@ -91,19 +91,16 @@ drain_cost (struct drive *m, const struct drive_settings *s,
 static uint64_t
 serve_by_dies (struct drive *m, const struct drive_settings *s,
                const struct latency_request *r, uint64_t factor,
-               struct drive_booking *booking)
+               struct flash_booking *booking)
 {
   uint64_t done = r->arrival;
 
-  if (r->op == OP_READ) {
+  if (r->op == OP_READ)
     done = flash_read (&m->flash, &s->flash, r->offset, r->count, r->arrival,
-                       &booking->flash);
-    buffer_delay (&m->buffer, booking->flash.delay, booking->flash.from,
-                  &booking->buffer);
-  }
+                       booking);
   else if ((r->op == OP_WRITE || r->op == OP_ZERO) && s->buffer_size == 0)
     done = flash_program (&m->flash, &s->flash, r->count, factor, false,
-                          r->arrival, &booking->flash);
+                          r->arrival, booking);
   return done - r->arrival;
 }
 
@@ -306,8 +303,8 @@ drive_serve (struct drive *m, const struct drive_settings *s,
   r.arrival = worked_at (&m->clock, r.arrival);
   without = done = worked_at (&m->clock, served.done);
   if (s->flash.dies != 0)
-    done =
-        moment_after (done, serve_by_dies (m, s, &r, served.factor, booking));
+    done = moment_after (
+        done, serve_by_dies (m, s, &r, served.factor, &booking->flash));
   if (is_for_head (s, r.op))
     done = serve_by_head (m, s, &r, done, booking);
   if (s->buffer_size != 0)

@@ -53,35 +53,28 @@ end_of_step (const struct die *d, const struct flash_settings *s,
   return s->program != 0 ? moment + left % s->program : moment;
 }
 
-/* Have a die read from ARRIVAL on, for NSEC.  What it is to program waits, but
- * every so often one step of that goes first.  *DELAY grows by how long it
- * waits.
- */
+/* Have a die read from ARRIVAL on, for NSEC.  What it is to program waits. */
 static uint64_t
 read_die (struct die *d, const struct flash_settings *s, uint64_t arrival,
-          uint64_t nsec, uint64_t *delay)
+          uint64_t nsec)
 {
-  uint64_t start = max (arrival, d->free_at), end, later;
+  uint64_t start = max (arrival, d->free_at), later;
 
-  if (start < d->to && start >= d->from) {
-    if (start > d->from) /* a step has begun since the last read */
-      d->passed = 0;
-    start = end_of_step (d, s, start);
-    if (start < d->to && d->passed++ == FLASH_PASSES) {
-      start = end_of_step (d, s, start + 1);
-      d->passed = 1;
+  if (start < d->to) {
+    if (start >= d->from) {
+      start = end_of_step (d, s, start);
+      later = nsec;
+      d->from = start;
     }
-    d->from = start;
-  }
-  end = moment_after (start, nsec);
-  if (start < d->to && end > d->from) {
-    later = end - d->from;
+    else
+      later = moment_after (start, nsec) > d->from
+                  ? moment_after (start, nsec) - d->from
+                  : 0;
     d->from = moment_after (d->from, later);
     d->to = moment_after (d->to, later);
-    *delay += later;
   }
-  d->free_at = end;
-  return end;
+  d->free_at = moment_after (start, nsec);
+  return d->free_at;
 }
 
 /* COUNT bytes go over the channel of a die, from MOMENT on. */
@@ -108,7 +101,6 @@ flash_read (struct flash *f, const struct flash_settings *s, uint64_t offset,
   uint64_t done = arrival, from = UINT64_MAX, moment, pages, bytes, nsec;
   const uint64_t before = offset % s->page;             /* of the first page */
   const uint64_t behind = n * s->page - before - count; /* of the last one */
-  uint64_t delay = 0;
   bool is_at_hand = false;
   uint32_t i, die;
 
@@ -132,14 +124,13 @@ flash_read (struct flash *f, const struct flash_settings *s, uint64_t offset,
       nsec -= s->read;
       is_at_hand = true;
     }
-    moment = read_die (&f->dies[die], s, arrival, nsec, &delay);
+    moment = read_die (&f->dies[die], s, arrival, nsec);
     from = min (from, moment - nsec);
     f->dies[die].page = first + i + (pages - 1) * f->nr + 1;
     done = max (done, send (f, s, die, bytes, moment));
     die = die + 1 < f->nr ? die + 1 : 0;
   }
   booking->from = from;
-  booking->delay = delay / f->nr;
   booking->pages =
       is_at_hand ? 0 : (uint32_t) n; /* or too much would be given */
   if (s->channels != 0)

@@ -11,8 +11,7 @@
  *
  * A read goes to the dies that have its pages: page p is on die p modulo the
  * number of dies.  It begins when the reads before it are over, and the program
- * or erase that is under way; programs that have not begun have to wait for it,
- * but one of them goes first after each FLASH_PASSES reads.
+ * or erase that is under way; programs that have not begun have to wait for it.
  * A die that has just read a page has its data at hand, for as long as it reads
  * no other.  Programs go to one die after the other, as a log is written.  When
  * so many pages of a die were programmed as a block has, it erases one.
@@ -50,9 +49,6 @@ struct flash_settings {
   uint64_t bytes_per_sec;        /* of a channel */
 };
 
-/* So many reads in a row may go before a program or erase that waits. */
-#define FLASH_PASSES 8
-
 /* `after` (a share of the device) and the factors are in thousandths. */
 struct collection_settings {
   uint64_t after;
@@ -67,14 +63,12 @@ struct die {
   uint64_t from, to; /* when it programs */
   uint64_t filled;   /* bytes since the last erase */
   uint64_t page;     /* that it has at hand, plus 1; 0: none */
-  uint32_t passed;   /* reads that went before what it is to program */
 };
 
 /* The time of dies and channels that a request has. */
 struct flash_booking {
   uint64_t from;    /* when the first of the dies begins with it */
   uint64_t sending; /* nanoseconds, of a page on a channel */
-  uint64_t delay;   /* nanoseconds by which it delays what all dies program */
   uint32_t die;     /* the first */
   uint32_t pages;   /* on this and the next dies; 0: there is no time */
   uint32_t page_nsec;

@@ -210,48 +210,6 @@ test_buffer (void **state)
   assert_int_equal (ask (OP_FLUSH, 0, 0, 10 * MSEC), 10 * MSEC + 2500 * USEC);
 }
 
-/* Reads delay the draining, and a client that always reads does not stop it:
- * after eight of its reads a program is next.
- */
-static void
-test_drain_beside_reads (void **state)
-{
-  uint64_t now = 0;
-  unsigned i;
-
-  (void) state;
-  s.drive.buffer.size = 16 * PAGE;
-  set_flash ("dies:1,page:4K,read:50us,program:400us");
-  for (i = 0; i < 4; i++)
-    write_page (i, 0);
-  assert_int_equal (ask (OP_FLUSH, 0, 0, 0), 1600 * USEC);
-  for (i = 0; i < 8; i++) {
-    assert_int_equal (read_page (i, now), now + 50 * USEC);
-    now += 50 * USEC;
-  }
-  assert_int_equal (ask (OP_FLUSH, 0, 0, now), 2000 * USEC);
-  assert_int_equal (read_page (i, now), now + 450 * USEC);
-  assert_int_equal (ask (OP_FLUSH, 0, 0, now), 2050 * USEC);
-  /* One that is given up delays nothing. */
-  read_page (100, now);
-  latency_leave (&l, &booking, START + now);
-  assert_int_equal (ask (OP_FLUSH, 0, 0, now), 2050 * USEC);
-  for (i = 0; i < 100; i++)
-    now = read_page (i, now);
-  assert_true (now > 6 * MSEC && ask (OP_FLUSH, 0, 0, now) == now);
-  /* Of four dies one has two pages to program, and four reads: 50 us of it are
-   * a quarter of that for all, as long as there is something to drain.
-   */
-  latency_begin_anew (&l);
-  set_flash ("dies:4,page:4K,read:50us,program:400us");
-  for (i = 0; i < 5; i++)
-    write_page (i, 0);
-  assert_int_equal (ask (OP_FLUSH, 0, 0, 0), 500 * USEC);
-  for (i = 1; i < 5; i++)
-    assert_int_equal (read_page (4 * i, 350 * USEC), (400 + 50 * i) * USEC);
-  assert_int_equal (ask (OP_FLUSH, 0, 0, 350 * USEC), 537500);
-}
-
 static void
 test_live (void **state)
 {
@@ -272,7 +230,6 @@ test_live (void **state)
 
 /* Dies as they go on, one step after the other: a read or a program runs to its
  * end; then the next read that has come is first, and else the next program.
- * But a program goes before the ninth of such reads in a row.
  */
 struct job {
   unsigned arrival, length, done;
@@ -280,32 +237,23 @@ struct job {
 
 struct naive {
   struct job reads[STEPS / 20], programs[STEPS / 20];
-  unsigned nr_reads, nr_programs, next_read, next_program, busy, passed;
+  unsigned nr_reads, nr_programs, next_read, next_program, busy;
 };
 
 static void
 step (struct naive *d, unsigned now)
 {
-  const struct job *read = &d->reads[d->next_read];
-  const struct job *program = &d->programs[d->next_program];
-  const bool reads = d->next_read < d->nr_reads && read->arrival <= now;
-  const bool programs =
-      d->next_program < d->nr_programs && program->arrival <= now;
-  const bool passes = reads && programs && program->arrival <= read->arrival;
   struct job *job = NULL;
 
   if (d->busy > 0)
     d->busy--;
   if (d->busy > 0)
     return;
-  if (reads && !(passes && d->passed == FLASH_PASSES)) {
+  if (d->next_read < d->nr_reads && d->reads[d->next_read].arrival <= now)
     job = &d->reads[d->next_read++];
-    d->passed += passes;
-  }
-  else if (programs) {
+  else if (d->next_program < d->nr_programs &&
+           d->programs[d->next_program].arrival <= now)
     job = &d->programs[d->next_program++];
-    d->passed = 0;
-  }
   if (job == NULL)
     return;
   d->busy = job->length;
@@ -326,7 +274,6 @@ test_beside_steps (void **state)
   const unsigned read = 20 + (unsigned) random_below (&seed, 80);
   const unsigned program = 100 + (unsigned) random_below (&seed, 900);
   const unsigned pause = 100 + (unsigned) random_below (&seed, 300);
-  const unsigned gap = 10 + (unsigned) random_below (&seed, 150);
   unsigned now, i, n = 0, next = 0, page = 0;
   uint64_t at;
   struct naive *d;
@@ -346,7 +293,7 @@ test_beside_steps (void **state)
       next = (next + 1) % DIES;
       write_page (0, now * USEC);
     }
-    if (random_below (&seed, gap) == 0) {
+    if (random_below (&seed, pause / 2) == 0) {
       /* Never the page that is at hand. */
       page += 1 + (unsigned) random_below (&seed, 1000);
       d = &dies[page % DIES];
@@ -690,7 +637,6 @@ main (void)
       TEST (test_programs),
       TEST (test_erases),
       TEST (test_two_erases),
-      TEST (test_drain_beside_reads),
       TEST (test_buffer),
       TEST (test_live),
       TEST (test_beside_steps),
