@@ -147,7 +147,7 @@ find_buffer (const struct figures_list *list, const struct figures *base,
     r->drain = flushes->each + quick;
     r->has_room = (quick + r->drain) / 2;
     more = base->iops - 1e9 / r->drain;
-    r->bytes = fmax (1, more * seconds) * (double) base->cell.size;
+    r->bytes = fmax (4096, more * seconds * (double) base->cell.size);
   }
   if (sustained->bytes > 0) {
     r->bytes = sustained->bytes;
