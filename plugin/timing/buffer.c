@@ -44,10 +44,12 @@ buffer_put (struct buffer *b, const struct buffer_settings *s, uint64_t size,
 {
   const uint64_t most = count < size ? size - count : 0;
   const uint64_t batch = min (s->drain_batch, size);
-  uint64_t moment = max (arrival, b->since), dirty, left;
+  uint64_t moment = max (arrival, b->since), dirty, before, left;
 
   booking->from = moment;
-  dirty = buffer_dirty (b, moment);
+  dirty = before = buffer_dirty (b, moment);
+  if (dirty == 0)
+    b->epoch++;
   if (dirty > most) {
     left = min (most, size - batch);
     moment = drained_to (b, moment, dirty, left);
@@ -56,6 +58,8 @@ buffer_put (struct buffer *b, const struct buffer_settings *s, uint64_t size,
   booking->waits = moment - booking->from;
   booking->from = b->since = moment;
   b->bytes = dirty + count;
+  booking->grows = (int64_t) (b->bytes - before);
+  booking->epoch = b->epoch;
 }
 
 uint64_t
@@ -82,14 +86,19 @@ buffer_drained (const struct buffer *b, uint64_t arrival)
 /* Each write that waits has moved the two moments, and moves them back by as
  * much.  So they are right in whatever order the writes leave: once all that
  * wait have left, the moments are what they were before the first of them came.
- * `bytes` stays: the buffer was full before them, too.
+ * But the medium has done with a write if it has been without any since: those
+ * before this one had left.
  */
 bool
 buffer_leave (struct buffer *b, const struct buffer_booking *booking,
               uint64_t now)
 {
-  if (booking->from <= now)
+  if (booking->from <= now || booking->epoch != b->epoch)
     return false;
+  if (booking->grows < 0)
+    b->bytes += (uint64_t) -booking->grows;
+  else
+    b->bytes -= min ((uint64_t) booking->grows, b->bytes);
   b->empty_at -= booking->costs;
   b->since = min (b->since - min (booking->waits, b->since), b->empty_at);
   return true;

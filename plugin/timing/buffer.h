@@ -42,6 +42,7 @@ struct buffer_settings {
 struct buffer {
   uint64_t since, empty_at; /* moments */
   uint64_t bytes;           /* dirty at `since` */
+  uint32_t epoch;           /* grows when a write finds it empty */
 };
 
 /* What a write has of a buffer: it has moved the two moments on. */
@@ -49,6 +50,8 @@ struct buffer_booking {
   uint64_t from;  /* the moment at which it begins to be in */
   uint64_t waits; /* nanoseconds by which it has moved `since` as it waits */
   uint64_t costs; /* nanoseconds by which it has moved `empty_at` */
+  int64_t grows;  /* bytes by which it has moved `bytes` */
+  uint32_t epoch; /* of the buffer */
 };
 
 /* A write of COUNT bytes comes into a buffer of SIZE bytes at ARRIVAL, or as

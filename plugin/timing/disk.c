@@ -125,12 +125,17 @@ place_of (const struct disk_head *d, uint64_t offset, uint64_t ticket)
   return from;
 }
 
+static uint32_t
+nr_looked_at (const struct disk_head *d, const struct disk_settings *s)
+{
+  return (uint32_t) min (max (s->queue, 1), d->nr_waiting);
+}
+
 /* Look at as many as the queue has, of those that wait longest. */
 static void
 look_at (struct disk_head *d, const struct disk_settings *s)
 {
-  const uint32_t n =
-      (uint32_t) min (max (s->queue, UINT64_C (1)), (uint64_t) d->nr_waiting);
+  const uint32_t n = nr_looked_at (d, s);
   const struct disk_request *r;
   uint32_t i;
 
@@ -249,7 +254,8 @@ serve_next (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     d->oldest = d->requests[number].ticket;
     d->passed = 0;
   }
-  if (d->passed++ < DISK_PASSES * s->queue && d->nr_near >= s->queue_from)
+  if (d->passed++ < DISK_PASSES * s->queue &&
+      nr_looked_at (d, s) >= s->queue_from)
     number = s->sweep != 0 ? next_of_sweep (d) : choose (d, s, size, start);
   serve (d, s, size, &d->requests[number], start);
   d->served[d->nr_served++] = d->requests[number].ticket;

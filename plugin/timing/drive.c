@@ -125,35 +125,45 @@ is_for_head (const struct drive_settings *s, enum operation op)
           ((op == OP_WRITE || op == OP_ZERO) && s->buffer_size == 0));
 }
 
-/* Does a write go on where a run is, or write it again? */
-static bool
-continues_run (struct dirty *d, uint64_t from, uint64_t to)
+/* Not below 0, as sums of such numbers are not exact. */
+static double
+less (double from, double n)
 {
-  size_t i;
-  bool r;
+  return from > n ? from - n : 0;
+}
 
-  for (i = 0; i < d->nr_runs; i++) {
-    if (from <= d->runs[i].to && to >= d->runs[i].from)
-      break;
+/* A write joins all runs that it touches, and makes them one run, of which only
+ * the last LONGEST bytes are known.  Returns how many they were.
+ */
+static unsigned
+join_runs (struct dirty *d, uint64_t from, uint64_t to, uint64_t longest)
+{
+  const struct dirty before = *d;
+  unsigned touched = 0;
+  uint32_t i, n = 1;
+
+  for (i = 0; i < before.nr_runs; i++) {
+    if (from <= before.runs[i].to && to >= before.runs[i].from) {
+      from = min (from, before.runs[i].from);
+      to = max (to, before.runs[i].to);
+      touched++;
+    }
+    else if (n < DRIVE_RUNS)
+      d->runs[n++] = before.runs[i];
   }
-  r = i < d->nr_runs;
-  if (i == DRIVE_RUNS)
-    i--;
-  else if (!r)
-    d->nr_runs++;
-  memmove (&d->runs[1], &d->runs[0], i * sizeof d->runs[0]);
-  d->runs[0].from = from;
+  d->runs[0].from = max (from, to - min (to, longest));
   d->runs[0].to = to;
-  return r;
+  d->nr_runs = n;
+  return touched;
 }
 
 /* A write has come into a buffer in which BEFORE bytes were dirty when the one
- * before it had come; CONTINUES says whether it needs no seek of its own.  All
- * that it adds is kept, in order to be taken back.
+ * before it had come, and has joined so many RUNS.  All that it adds is kept,
+ * in order to be taken back.
  */
 static void
 note_dirty (struct drive *m, const struct latency_request *r, uint64_t before,
-            bool continues, uint64_t factor, struct drive_booking *booking)
+            unsigned runs, uint64_t factor, struct drive_booking *booking)
 {
   const double left = (double) (m->buffer.bytes - r->count);
   struct dirty *d = &m->dirty;
@@ -163,7 +173,7 @@ note_dirty (struct drive *m, const struct latency_request *r, uint64_t before,
     seeks = d->seeks * left / (double) before;
     extra = d->extra * left / (double) before;
   }
-  seeks += !continues;
+  seeks = less (seeks + 1, runs);
   extra += (double) r->count * (double) (factor - 1000) / 1000;
   booking->seeks = seeks - d->seeks;
   booking->extra = extra - d->extra;
@@ -195,18 +205,20 @@ buffer_write (struct drive *m, const struct drive_settings *s,
 {
   const uint64_t before = m->buffer.bytes;
   uint64_t cost = drain_cost (m, s, random, r, factor);
-  bool is_first, continues;
+  unsigned runs;
+  bool is_first;
 
   buffer_put (&m->buffer, &s->buffer, s->buffer_size, r->count, r->arrival,
               &booking->buffer);
   is_first = m->buffer.bytes == r->count;
   if (is_first) /* the head is where the last run ended */
     m->dirty.nr_runs = (uint32_t) min (m->dirty.nr_runs, 1);
-  continues = continues_run (&m->dirty, r->offset, r->offset + r->count);
+  runs =
+      join_runs (&m->dirty, r->offset, r->offset + r->count, m->buffer.bytes);
   if (is_first)
     m->dirty.nr_runs = 1;
-  note_dirty (m, r, before, continues, factor, booking);
-  if (s->drains_to_disk && continues && is_first)
+  note_dirty (m, r, before, runs, factor, booking);
+  if (s->drains_to_disk && runs > 0 && is_first)
     cost = moment_after (cost,
                          disk_turn (&s->disk, r->offset, booking->buffer.from));
   return buffer_load (&m->buffer, s->buffer_size, r->count, cost,
@@ -333,13 +345,6 @@ uint64_t
 drive_dirty (const struct drive *m, uint64_t now)
 {
   return buffer_dirty (&m->buffer, worked_at (&m->clock, now));
-}
-
-/* Not below 0, as sums of such numbers are not exact. */
-static double
-less (double from, double n)
-{
-  return from > n ? from - n : 0;
 }
 
 void

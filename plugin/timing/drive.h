@@ -73,8 +73,8 @@ struct dirty {
   double seeks; /* writes to which the head has to seek */
   double extra; /* bytes that collection adds */
 
-  /* The last write of each of some runs that are dirty; the first is the run
-   * that was written last.  What touches one of them needs no seek.
+  /* Some runs of bytes that are dirty; the first is the run that was written
+   * last.  What touches one of them needs no seek.
    */
   uint32_t nr_runs;
   struct {

@@ -173,6 +173,27 @@ test_runs (void **state)
   assert_near (flush (now), sweep_msec (18) + 18 * byte_time);
 }
 
+/* Writes in sequence of which neighbours have changed places are one run, and
+ * two for a moment.
+ */
+static void
+test_swapped (void **state)
+{
+  uint64_t now = START;
+  unsigned i;
+
+  (void) state;
+  set_disk (DISK, 64);
+  for (i = 0; i < 64; i++)
+    put (SIZE / 4 + (i ^ 1) * BLOCK, now);
+  assert_near (flush (now), sweep_msec (2) + 64 * byte_time);
+  assert_true (fabs (l.drive.dirty.seeks - 1) < 1e-9);
+  now += NSEC_PER_SEC;
+  for (i = 0; i < 64; i++)
+    put (SIZE / 2 + (i ^ 7) * BLOCK, now);
+  assert_true (fabs (l.drive.dirty.seeks - 1) < 1e-9);
+}
+
 /* What finds nothing dirty that it could go on with waits for its block, if
  * the head is there; it is not where an earlier run was.
  */
@@ -364,18 +385,70 @@ test_leave_one (void **state)
   assert_int_equal (flush (START), 3 * MSEC);
 }
 
+/* A write that has to wait leaves no bytes behind. */
+static void
+test_leave_large (void **state)
+{
+  struct latency_booking booking;
+
+  (void) state;
+  s.drive.buffer.size = 64 * BLOCK;
+  set_drain ("1ms");
+  latency_install (&l, &s);
+  put_bytes (0, 33 * BLOCK, START, &booking);
+  assert_true (put_bytes (0, 32 * BLOCK, START, &booking) > START);
+  latency_leave (&l, &booking, START);
+  assert_int_equal (latency_dirty (&l, START), 33 * BLOCK);
+  assert_int_equal (put_bytes (0, 31 * BLOCK, START, &booking), START);
+  assert_int_equal (flush (START), 2 * MSEC);
+}
+
+/* One whose time of the medium is over, as those before it have left, takes
+ * nothing from others.
+ */
+static void
+test_leave_late (void **state)
+{
+  static struct latency_booking waiting[20];
+  unsigned i;
+
+  (void) state;
+  s.drive.buffer.size = 4 * BLOCK;
+  set_drain ("1ms");
+  latency_install (&l, &s);
+  for (i = 0; i < 4; i++)
+    put (0, START);
+  for (i = 0; i < 20; i++)
+    put_bytes (0, BLOCK, START, &waiting[i]);
+  for (i = 0; i < 19; i++)
+    latency_leave (&l, &waiting[i], START);
+  assert_int_equal (flush (START), 5 * MSEC);
+  put (0, START + 10 * MSEC);
+  put (0, START + 10 * MSEC);
+  latency_leave (&l, &waiting[19], START + 10 * MSEC);
+  assert_int_equal (flush (START + 10 * MSEC), 2 * MSEC);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_sweep),       TEST (test_runs),
-      TEST (test_turn),        TEST (test_larger),
-      TEST (test_collection),  TEST (test_live),
-      TEST (test_leave_drain), TEST (test_leave_drawn),
-      TEST (test_leave_sweep), TEST (test_leave_collection),
+      TEST (test_sweep),
+      TEST (test_runs),
+      TEST (test_swapped),
+      TEST (test_turn),
+      TEST (test_larger),
+      TEST (test_collection),
+      TEST (test_live),
+      TEST (test_leave_drain),
+      TEST (test_leave_drawn),
+      TEST (test_leave_sweep),
+      TEST (test_leave_collection),
       TEST (test_leave_one),
+      TEST (test_leave_large),
+      TEST (test_leave_late),
   };
 
   return RUN_TESTS (tests);
