@@ -61,7 +61,8 @@ nullblk_unload (void)
 {
   struct message why;
 
-  ublk_end (block_devices); /* of a server that has not come to serve */
+  /* Where nbdkit ends before it serves it does not call .cleanup. */
+  ublk_end (block_devices);
   if (devices != NULL) {
     if (devices_close_logs (devices, &why) < 0)
       nbdkit_error ("%s", why.text);

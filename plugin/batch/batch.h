@@ -20,16 +20,16 @@
  */
 uint32_t batch_plugin_depth (const struct settings *s);
 
-/* Look for the library, before D serves anything. */
-void batch_plugin_find (struct devices *d);
+/* Look for the library, before DEVICES serve anything. */
+void batch_plugin_find (struct devices *devices);
 
 /* Tell the library whether any request has to wait, so that its arrival counts,
  * and whether a reply may wait for the next request: it may as long as no
  * thread waits for anything that the library does not see.  Called after
- * batch_plugin_find, and whenever settings or fault rules of D have changed; by
- * any thread, at any time.
+ * batch_plugin_find, and whenever settings or fault rules of DEVICES have
+ * changed; by any thread, at any time.
  */
-void batch_plugin_tell (struct devices *d);
+void batch_plugin_tell (struct devices *devices);
 
 /* Returns where the N bytes are that nbdkit gives as BUF to .pwrite, until the
  * thread is done with this request.  To be called for each.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A mutex locked and unlocked.  Neither can fail unless the program is wrong:
+ * Lock a mutex, and unlock it.  Neither can fail unless the program is wrong:
  * every mutex is initialised, and only its holder unlocks it.
  */
 

@@ -399,8 +399,8 @@ change_settings (struct device *d, struct change *change, char *text,
   if (r == 0)
     r = params_complete_change (&change->params, why);
   if (r == 0)
-    r = params_check_limit (&change->params.settings, devices->memory,
-                            devices->unit, why);
+    r = params_check_limit (&change->params.settings, devices->machine_memory,
+                            devices->arena_unit, why);
   if (r == 0 && change->reset_zones)
     r = check_reset_zones (d, &change->params.settings, why);
   if (r == 0 && change->mark != NULL)

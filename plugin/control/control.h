@@ -38,7 +38,9 @@ struct device;
 struct connection;
 struct control;
 
-/* Has a device an export with this document? */
+/* Has a device this control export?  Its document is what the export shows: the
+ * zone table of .zones, and the JSON of .config and .stats.
+ */
 bool control_exists (const struct device *d, enum document document);
 
 /* Connect to an export by its name.  Control exports are there only for a

@@ -63,7 +63,7 @@ connect (struct device *d, const struct front_end *front_end, void *control,
     free (c);
     return NULL;
   }
-  c->number = ++devices->connected;
+  c->number = ++devices->last_connection;
   lock (&devices->settings_lock);
   c->version = atomic_load (&d->version);
   c->version->users++;

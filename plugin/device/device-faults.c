@@ -89,7 +89,7 @@ request_park (struct request *r, enum rest rest)
   request_go_out (r);
   copy = r->connection->front_end->park (r, sizeof *r);
   copy->parked = (struct fault_parked){.verdict = &copy->verdict,
-                                       .over = met_power_cut,
+                                       .is_needless = met_power_cut,
                                        .opaque = copy,
                                        .woken = woken};
   faults_park (&r->connection->device->faults, &copy->parked);

@@ -22,7 +22,7 @@ create_store (struct devices *devices)
   const struct settings *s = &devices->settings;
   const struct arena_options options = {
       .limit = s->memory_limit,
-      .most = devices->memory,
+      .most = devices->machine_memory,
       .volumes = s->devices,
       .volume_size = s->size,
       .copies = s->cache_size > 0,
@@ -143,8 +143,8 @@ devices_create (struct devices **r_devices, const struct settings *settings,
   pthread_mutex_init (&devices->settings_lock, NULL);
   devices->settings = *settings;
   settings_ref (&devices->settings);
-  devices->memory = memory;
-  devices->unit = unit;
+  devices->machine_memory = memory;
+  devices->arena_unit = unit;
   devices->started = clock_now ();
   devices->device = device_alloc (settings->devices, sizeof *devices->device);
   if (devices->device == NULL)

@@ -36,6 +36,8 @@
  *     hung by a rule.
  *   - When power goes off under a request, the request gets -ESHUTDOWN; its
  *     change may be there, or a part of it.
+ *   - When a write whose data a function gives (device_write_from) fails as
+ *     that function fails, what it was to change may be zero.
  *
  * While power is off every request that begins gets -ESHUTDOWN, and changes
  * nothing.  power-off-reply=disconnect drops the client of such a request, and
@@ -270,9 +272,9 @@ struct front_end {
    * called for it, or the client or the server goes away; then a thread that
    * serves the connection calls device_resume_parked.  Returns a copy of the
    * SIZE bytes at REQUEST, at most MAX_PARKED_COPY, which stays where it is
-   * until then.  HASTEN is as for set_aside.  Where there is this function, a
-   * zone command comes by itself (device_zone_commands).  NULL: the thread has
-   * to wait.
+   * until then.  HASTEN is as for set_aside.  Where there is this function,
+   * device_zone_commands is called with one command at a time.  NULL: the
+   * thread has to wait.
    */
   void *(*park) (const void *request, size_t size);
 
@@ -299,16 +301,16 @@ struct devices {
    * read here.
    */
   struct settings settings;
-  uint64_t memory; /* as for params_complete */
-  uint64_t unit;
+  uint64_t machine_memory; /* as for params_complete */
+  uint64_t arena_unit;
   uint64_t started;    /* clock_now */
   struct store *store; /* NULL in null mode */
   uint32_t count;
   struct device *device;
 
   pthread_mutex_t change_lock; /* held while settings are changed */
-  pthread_mutex_t lock; /* guards lists of connections, and `connected` */
-  uint64_t connected;   /* connections that there ever were */
+  pthread_mutex_t lock; /* guards lists of connections, and the next member */
+  uint64_t last_connection; /* its number; they begin with 1 */
   pthread_mutex_t settings_lock;
 };
 

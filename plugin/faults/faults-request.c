@@ -112,10 +112,10 @@ is_released (const struct fault_verdict *v)
  */
 int
 faults_hang (struct faults *f, const struct fault_verdict *v,
-             const struct wait_ops *wait, bool (*over) (const void *opaque),
-             const void *opaque)
+             const struct wait_ops *wait,
+             bool (*is_needless) (const void *opaque), const void *opaque)
 {
-  bool released = is_released (v), is_over = over (opaque);
+  bool released = is_released (v), is_over = is_needless (opaque);
   const uint64_t began = clock_now ();
   struct timespec until;
   uint64_t moment, slice;
@@ -130,7 +130,7 @@ faults_hang (struct faults *f, const struct fault_verdict *v,
     until.tv_sec = (time_t) (moment / NSEC_PER_SEC);
     until.tv_nsec = (long) (moment % NSEC_PER_SEC);
     pthread_mutex_lock (&f->hang_lock);
-    while (!(released = is_released (v)) && !(is_over = over (opaque)) &&
+    while (!(released = is_released (v)) && !(is_over = is_needless (opaque)) &&
            pthread_cond_timedwait (&f->release, &f->hang_lock, &until) !=
                ETIMEDOUT)
       ;
@@ -156,7 +156,7 @@ unlist (struct faults *f, struct fault_parked *h)
 static void
 wake_if_over (struct faults *f, struct fault_parked *h)
 {
-  if (!is_released (h->verdict) && !h->over (h->opaque))
+  if (!is_released (h->verdict) && !h->is_needless (h->opaque))
     return;
   unlist (f, h);
   h->woken (h);

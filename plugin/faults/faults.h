@@ -220,18 +220,18 @@ void faults_judge (struct faults *f, const struct io_info *r,
 void faults_done (struct fault_verdict *v);
 
 /* Wait, before anything is done, until all rules that V hangs by are deleted,
- * or OVER says that the request no longer needs to be done.  Must be called
- * with no lock held.  Returns 0, -ESHUTDOWN because of OVER, or what WAIT
- * failed with.
+ * or IS_NEEDLESS says that the request no longer needs to be done.  Must be
+ * called with no lock held.  Returns 0, -ESHUTDOWN because of IS_NEEDLESS, or
+ * what WAIT failed with.
  */
 int faults_hang (struct faults *f, const struct fault_verdict *v,
-                 const struct wait_ops *wait, bool (*over) (const void *opaque),
-                 const void *opaque);
+                 const struct wait_ops *wait,
+                 bool (*is_needless) (const void *opaque), const void *opaque);
 
 /* A request that hangs without a thread. */
 struct fault_parked {
   const struct fault_verdict *verdict;
-  bool (*over) (const void *opaque);
+  bool (*is_needless) (const void *opaque);
   const void *opaque;
   void (*woken) (struct fault_parked *h);
 

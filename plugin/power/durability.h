@@ -17,8 +17,9 @@
  *    size.  Each change of a block takes its bytes, as in a log.  Outside of
  *    sequential zones, zeroes and trims of unwritten blocks take none, as they
  *    change nothing, and a FUA change takes a block for each 128 KiB that it
- *    touches.  Each step of a long change counts as a change.  A change that is
- *    larger than the cache makes everything durable, itself included.
+ *    touches, for its fences (durability.c).  Each step of a long change
+ *    counts as a change.  A change that is larger than the cache makes
+ *    everything durable, itself included.
  *
  * The cache never makes a request fail: undo records count against
  * memory-limit, but where memory is missing the oldest are evicted, and when

@@ -33,7 +33,7 @@
 /* NBD's largest preferred block. */
 #define MAX_PHYSICAL_BLOCK_SIZE (UINT64_C (32) << 20)
 
-/* So that four exports of each device can be listed: nbdkit lists 10,000. */
+/* Of which four exports each are fewer than the 10,000 that nbdkit lists. */
 #define MAX_DEVICES 1024
 
 /* The limits of the kernel's ublk driver. */

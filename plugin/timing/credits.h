@@ -9,11 +9,12 @@
  *           0  |___\__/______\____ time
  *               burst  idle   base: what comes in is used at once
  *
- * Of each of the two rates a bucket is known that leaks: how much is in it, and
- * at which moment.  What does not fit has to wait until it does.  All numbers
- * are whole: in a bucket is 10^9 times what was counted, of which a nanosecond
- * takes `rate`.  The level of a bucket is what was spent: so a bucket that
- * leaks starts empty, and all credits are there.
+ * For each of the rates `base` and `burst` there is a bucket that leaks: its
+ * level is known, and the moment at which it had that level.  What does not fit
+ * has to wait until it does.  All numbers are whole: in a bucket is 10^9 times
+ * what was counted, of which a nanosecond takes `rate`.  The level of a bucket
+ * is what was spent: so a bucket that leaks starts empty, and all credits are
+ * there.
  *
  * A request counts as one operation; or, with a unit, as one for each UNIT
  * bytes that it begins, and with `merge` as no more than what it adds to the

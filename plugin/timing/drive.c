@@ -232,7 +232,7 @@ buffer_write (struct drive *m, const struct drive_settings *s,
 static uint64_t
 serve_buffered (struct drive *m, const struct drive_settings *s,
                 struct random *random, const struct latency_request *r,
-                uint64_t done, struct drive_served served,
+                uint64_t done, struct drive_input served,
                 struct drive_booking *booking)
 {
   uint64_t in = r->arrival;
@@ -304,7 +304,7 @@ take_credits (struct drive *m, const struct drive_settings *s,
 uint64_t
 drive_serve (struct drive *m, const struct drive_settings *s,
              const struct stall *stall, struct random *random,
-             const struct latency_request *request, struct drive_served served,
+             const struct latency_request *request, struct drive_input served,
              struct drive_booking *booking)
 {
   struct latency_request r = *request; /* by the clock of work */

@@ -109,7 +109,7 @@ struct drive_booking {
 };
 
 /* What a request is without the mechanisms of drives. */
-struct drive_served {
+struct drive_input {
   uint64_t done; /* the moment at which it would be over, stalls included */
   uint64_t base; /* flush-latency in nanoseconds, of a flush or a request with
                   * FUA; 0 for all others */
@@ -124,9 +124,10 @@ void drive_settings_complete (struct drive_settings *s);
 uint32_t drive_operations (struct drive *m, const struct drive_settings *s,
                            const struct latency_request *r);
 
-/* Returns how many thousandths times a request costs the medium what it costs
- * otherwise.  The medium is that behind the buffer, or the dies if writes take
- * them any time, or, where there is neither, what serves the request.
+/* Returns the factor, in thousandths, of what a request costs the medium: 1000
+ * is as it costs otherwise.  The medium is that behind the buffer, or the dies
+ * if writes take them any time, or, where there is neither, what serves the
+ * request.
  */
 uint64_t drive_factor (struct drive *m, const struct drive_settings *s,
                        const struct latency_request *r);
@@ -139,8 +140,7 @@ bool drive_has_medium (const struct drive_settings *s);
 uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
                       const struct stall *stall, struct random *random,
                       const struct latency_request *r,
-                      struct drive_served served,
-                      struct drive_booking *booking);
+                      struct drive_input served, struct drive_booking *booking);
 
 /* A request with a ticket asks at NOW, not before the moment that it was told.
  * The same is returned as by drive_serve.

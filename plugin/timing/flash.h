@@ -52,7 +52,7 @@ struct flash_settings {
 /* `after` (a share of the device) and the factors are in thousandths. */
 struct collection_settings {
   uint64_t after;
-  uint64_t factor;     /* what a write costs by then; 0: there is none */
+  uint64_t factor;     /* of a write beyond `after`; 0: no collection */
   uint64_t sequential; /* the same of a write that goes on where the last one
                         * ended; 0: as `factor` */
   uint64_t recovery;   /* bytes a second that are freed in any case */
@@ -127,8 +127,9 @@ uint64_t flash_cost (const struct flash_settings *s, uint32_t count,
 void flash_begin_anew (struct flash *f);
 void flash_destroy (struct flash *f);
 
-/* Returns how many thousandths times a request costs the medium what it costs
- * otherwise: 1000 and more.  SIZE is that of the device, in bytes.
+/* Returns the factor, in thousandths, of what a request costs the medium: 1000,
+ * which is as it costs otherwise, and more.  SIZE is that of the device, in
+ * bytes.
  */
 uint64_t collection_factor (struct collection *c,
                             const struct collection_settings *s, uint64_t size,

@@ -153,10 +153,10 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
   operations = drive_operations (&l->drive, &s->drive, r);
   if (__builtin_expect (s->drive.any, 0))
     done = drive_serve (&l->drive, &s->drive, &s->stall, random, r,
-                        (struct drive_served){.done = done,
-                                              .base = base,
-                                              .operations = operations,
-                                              .factor = factor},
+                        (struct drive_input){.done = done,
+                                             .base = base,
+                                             .operations = operations,
+                                             .factor = factor},
                         &booking->drive);
   through = throttle_pass (&l->throttle, &s->limits, r->op, r->count,
                            operations, r->arrival, &booking->limit);

@@ -71,7 +71,7 @@ struct throttle_limits {
   uint64_t operations_per_sec[NR_THROTTLE_CLASSES];
 };
 
-/* Requests that count for the same limits. */
+/* Requests that count for the same limits; commands to zones count as trims. */
 enum flow { FLOW_READS, FLOW_WRITES, FLOW_TRIMS, FLOW_FLUSHES, NR_FLOWS };
 
 /* Bytes and operations. */

@@ -53,7 +53,7 @@ struct kept {
 struct work {
   int fd;
   int server; /* a pidfd, or -1 */
-  struct ublk_control *driver;
+  struct ublk_driver *driver;
   unsigned count;
   struct kept *kept;
 };
@@ -104,7 +104,7 @@ static bool
 is_gone (struct work *w, struct kept *k, unsigned seconds)
 {
   if (k->is_made &&
-      setup_is_gone (w->driver, k->number, k->record.cookie, seconds)) {
+      setup_await_gone (w->driver, k->number, k->record.cookie, seconds)) {
     device_record_remove (&k->record);
     k->is_made = false;
   }

@@ -47,7 +47,7 @@ struct report {
 
 struct work {
   pid_t server;
-  struct ublk_control *driver;
+  struct ublk_driver *driver;
   int held; /* the device; -1: it is not */
 };
 

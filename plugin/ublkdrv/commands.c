@@ -33,7 +33,7 @@ union subject {
   struct ublk_params params;
 };
 
-struct ublk_control {
+struct ublk_driver {
   int fd;
   struct ring *ring;
   uint64_t features;
@@ -47,9 +47,9 @@ struct ublk_control {
 static void
 is_done (struct ring_event *event, int result)
 {
-  struct ublk_control *c =
-      (struct ublk_control *) ((char *) event -
-                               offsetof (struct ublk_control, event));
+  struct ublk_driver *c =
+      (struct ublk_driver *) ((char *) event -
+                              offsetof (struct ublk_driver, event));
 
   c->is_done = true;
   c->result = result;
@@ -59,7 +59,7 @@ is_done (struct ring_event *event, int result)
  * can be told from it.
  */
 static int
-ask (struct ublk_control *c, unsigned request,
+ask (struct ublk_driver *c, unsigned request,
      const struct ublksrv_ctrl_cmd *command)
 {
   struct io_uring_sqe *sqe;
@@ -84,7 +84,7 @@ ask (struct ublk_control *c, unsigned request,
  * to write until it has answered.
  */
 static int
-ask_about (struct ublk_control *c, unsigned request, unsigned device,
+ask_about (struct ublk_driver *c, unsigned request, unsigned device,
            size_t length, uint64_t value)
 {
   const struct ublksrv_ctrl_cmd command = {
@@ -135,7 +135,7 @@ open_control (void)
 }
 
 static int
-set_up (struct ublk_control *c, struct message *why)
+set_up (struct ublk_driver *c, struct message *why)
 {
   int r;
 
@@ -177,10 +177,10 @@ set_up (struct ublk_control *c, struct message *why)
   return 0;
 }
 
-struct ublk_control *
+struct ublk_driver *
 ublk_control_open (struct message *why)
 {
-  struct ublk_control *c = calloc (1, sizeof *c);
+  struct ublk_driver *c = calloc (1, sizeof *c);
 
   if (c == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
@@ -196,7 +196,7 @@ ublk_control_open (struct message *why)
 }
 
 void
-ublk_control_close (struct ublk_control *c)
+ublk_control_close (struct ublk_driver *c)
 {
   if (c == NULL)
     return;
@@ -208,7 +208,7 @@ ublk_control_close (struct ublk_control *c)
 }
 
 uint64_t
-ublk_control_features (const struct ublk_control *c)
+ublk_control_features (const struct ublk_driver *c)
 {
   return c->features;
 }
@@ -217,7 +217,7 @@ ublk_control_features (const struct ublk_control *c)
 /* Devices */
 
 int
-ublk_control_add (struct ublk_control *c, struct ublksrv_ctrl_dev_info *info)
+ublk_control_add (struct ublk_driver *c, struct ublksrv_ctrl_dev_info *info)
 {
   int r;
 
@@ -229,7 +229,7 @@ ublk_control_add (struct ublk_control *c, struct ublksrv_ctrl_dev_info *info)
 }
 
 int
-ublk_control_set_params (struct ublk_control *c, unsigned device,
+ublk_control_set_params (struct ublk_driver *c, unsigned device,
                          const struct ublk_params *params)
 {
   c->subject.params = *params;
@@ -237,7 +237,7 @@ ublk_control_set_params (struct ublk_control *c, unsigned device,
 }
 
 int
-ublk_control_get_params (struct ublk_control *c, unsigned device,
+ublk_control_get_params (struct ublk_driver *c, unsigned device,
                          struct ublk_params *params)
 {
   int r;
@@ -249,38 +249,37 @@ ublk_control_get_params (struct ublk_control *c, unsigned device,
 }
 
 int
-ublk_control_begin_recovery (struct ublk_control *c, unsigned device)
+ublk_control_begin_recovery (struct ublk_driver *c, unsigned device)
 {
   return ask_about (c, UBLK_U_CMD_START_USER_RECOVERY, device, 0, 0);
 }
 
 int
-ublk_control_end_recovery (struct ublk_control *c, unsigned device,
-                           pid_t server)
+ublk_control_end_recovery (struct ublk_driver *c, unsigned device, pid_t server)
 {
   return ask_about (c, UBLK_U_CMD_END_USER_RECOVERY, device, 0, server);
 }
 
 int
-ublk_control_start (struct ublk_control *c, unsigned device, pid_t server)
+ublk_control_start (struct ublk_driver *c, unsigned device, pid_t server)
 {
   return ask_about (c, UBLK_U_CMD_START_DEV, device, 0, server);
 }
 
 int
-ublk_control_stop (struct ublk_control *c, unsigned device)
+ublk_control_stop (struct ublk_driver *c, unsigned device)
 {
   return ask_about (c, UBLK_U_CMD_STOP_DEV, device, 0, 0);
 }
 
 int
-ublk_control_try_stop (struct ublk_control *c, unsigned device)
+ublk_control_try_stop (struct ublk_driver *c, unsigned device)
 {
   return ask_about (c, UBLK_U_CMD_TRY_STOP_DEV, device, 0, 0);
 }
 
 int
-ublk_control_delete (struct ublk_control *c, unsigned device)
+ublk_control_delete (struct ublk_driver *c, unsigned device)
 {
   int r = ask_about (c, UBLK_U_CMD_DEL_DEV_ASYNC, device, 0, 0);
 
@@ -290,7 +289,7 @@ ublk_control_delete (struct ublk_control *c, unsigned device)
 }
 
 int
-ublk_control_info (struct ublk_control *c, unsigned device,
+ublk_control_info (struct ublk_driver *c, unsigned device,
                    struct ublksrv_ctrl_dev_info *info)
 {
   int r;
@@ -302,7 +301,7 @@ ublk_control_info (struct ublk_control *c, unsigned device,
 }
 
 int
-ublk_control_find (struct ublk_control *c, uint64_t cookie,
+ublk_control_find (struct ublk_driver *c, uint64_t cookie,
                    struct ublksrv_ctrl_dev_info *info)
 {
   struct dirent *entry;

@@ -3,9 +3,10 @@
  *
  * What passes between Linux's ublk driver and a program that serves one of its
  * devices.  These are definitions of our own, because the headers of Debian 12
- * are older than zones and than copying by read and write.  Constants and
- * structures have the kernel's names, and their members names of our own.  All
- * of it is in the byte order of the machine, and a sector has 512 bytes.
+ * are older than zones and than copying by read and write.  Structures have the
+ * kernel's names, as have constants but for a few of our own; members have
+ * names of our own.  All of it is in the byte order of the machine, and a
+ * sector has 512 bytes.
  *
  * Commands are sent by io_uring (IORING_OP_URING_CMD): to /dev/ublk-control,
  * where the command stands in an entry of 128 bytes, and to /dev/ublkcN, where

@@ -30,8 +30,8 @@ pause_shortly (void)
 }
 
 int
-setup_check_driver (const struct ublk_control *d,
-                    const struct device_plan *plan, struct message *why)
+setup_check_driver (const struct ublk_driver *d, const struct device_plan *plan,
+                    struct message *why)
 {
   if (plan->zone_size == 0 || (ublk_control_features (d) & UBLK_F_ZONED) != 0)
     return 0;
@@ -41,7 +41,7 @@ setup_check_driver (const struct ublk_control *d,
 }
 
 static bool
-lasts (const struct ublk_control *d, const struct device_plan *plan)
+lasts (const struct ublk_driver *d, const struct device_plan *plan)
 {
   const uint64_t needed = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
 
@@ -49,7 +49,7 @@ lasts (const struct ublk_control *d, const struct device_plan *plan)
 }
 
 int
-setup_add (struct ublk_control *d, const struct device_plan *plan,
+setup_add (struct ublk_driver *d, const struct device_plan *plan,
            uint64_t cookie, struct ublksrv_ctrl_dev_info *info,
            struct message *why)
 {
@@ -75,7 +75,7 @@ setup_add (struct ublk_control *d, const struct device_plan *plan,
 }
 
 int
-setup_set_params (struct ublk_control *d, struct device_plan *plan,
+setup_set_params (struct ublk_driver *d, struct device_plan *plan,
                   const struct ublksrv_ctrl_dev_info *info, struct message *why)
 {
   int r;
@@ -118,7 +118,7 @@ is_as_planned (const struct device_plan *plan,
 }
 
 int
-setup_recover (struct ublk_control *d, const struct device_plan *plan,
+setup_recover (struct ublk_driver *d, const struct device_plan *plan,
                const struct ublksrv_ctrl_dev_info *info, bool has_begun,
                struct message *why)
 {
@@ -186,8 +186,8 @@ setup_await (unsigned number, struct message *why)
 }
 
 bool
-setup_is_gone (struct ublk_control *d, unsigned number, uint64_t cookie,
-               unsigned seconds)
+setup_await_gone (struct ublk_driver *d, unsigned number, uint64_t cookie,
+                  unsigned seconds)
 {
   struct ublksrv_ctrl_dev_info info;
   unsigned i;
@@ -204,7 +204,7 @@ setup_is_gone (struct ublk_control *d, unsigned number, uint64_t cookie,
 }
 
 static int
-delete_device (struct ublk_control *d, uint64_t cookie, unsigned *number)
+delete_device (struct ublk_driver *d, uint64_t cookie, unsigned *number)
 {
   struct ublksrv_ctrl_dev_info info;
   int r;
@@ -217,11 +217,12 @@ delete_device (struct ublk_control *d, uint64_t cookie, unsigned *number)
   r = ublk_control_delete (d, info.device);
   if (r < 0 && r != -ENODEV)
     return r;
-  return setup_is_gone (d, info.device, cookie, CLEARING_SECONDS) ? 0 : -EBUSY;
+  return setup_await_gone (d, info.device, cookie, CLEARING_SECONDS) ? 0
+                                                                     : -EBUSY;
 }
 
 int
-setup_clear (struct ublk_control *d, struct device_record *r, unsigned *number)
+setup_clear (struct ublk_driver *d, struct device_record *r, unsigned *number)
 {
   unsigned i;
   int err;

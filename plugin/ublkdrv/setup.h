@@ -11,7 +11,7 @@
  *     ublk_control_start  /dev/ublkbN is there ...
  *     setup_await         ... and has its node
  *     ublk_control_stop, ublk_control_delete
- *     setup_is_gone       nothing of it is left
+ *     setup_await_gone       nothing of it is left
  *
  * None of these locks.  Those that return int return 0 (setup_open a
  * descriptor) or a negative errno, and the reason in *why.
@@ -33,11 +33,11 @@
 #define SETUP_PATIENCE 30
 
 /* -EOPNOTSUPP: not with zones. */
-int setup_check_driver (const struct ublk_control *d,
+int setup_check_driver (const struct ublk_driver *d,
                         const struct device_plan *plan, struct message *why);
 
 /* *info is what the device is like then. */
-int setup_add (struct ublk_control *d, const struct device_plan *plan,
+int setup_add (struct ublk_driver *d, const struct device_plan *plan,
                uint64_t cookie, struct ublksrv_ctrl_dev_info *info,
                struct message *why);
 
@@ -45,7 +45,7 @@ int setup_add (struct ublk_control *d, const struct device_plan *plan,
  * no more queues than CPUs.  -EOPNOTSUPP: the kernel makes no device with
  * zones.
  */
-int setup_set_params (struct ublk_control *d, struct device_plan *plan,
+int setup_set_params (struct ublk_driver *d, struct device_plan *plan,
                       const struct ublksrv_ctrl_dev_info *info,
                       struct message *why);
 
@@ -55,7 +55,7 @@ int setup_set_params (struct ublk_control *d, struct device_plan *plan,
  * begun to take the device over, and been killed before it fetched requests.
  * Then it is no error if the kernel does not let us begin.
  */
-int setup_recover (struct ublk_control *d, const struct device_plan *plan,
+int setup_recover (struct ublk_driver *d, const struct device_plan *plan,
                    const struct ublksrv_ctrl_dev_info *info, bool has_begun,
                    struct message *why);
 
@@ -67,15 +67,15 @@ int setup_await (unsigned number, struct message *why);
  * deleted, is gone.  By then another device may have the number: the deleted
  * one is told by its COOKIE.  Returns false if it stays.
  */
-bool setup_is_gone (struct ublk_control *d, unsigned number, uint64_t cookie,
-                    unsigned seconds);
+bool setup_await_gone (struct ublk_driver *d, unsigned number, uint64_t cookie,
+                       unsigned seconds);
 
 /* Take away what a killed process has left, and its device record, which is
  * open, and which this closes.  *NUMBER is that of its device, or
  * UBLK_NEW_DEVICE if the kernel has none.  D may be NULL, where there is no
  * driver, and so no device.  Returns 0, also where somebody else has done it.
  */
-int setup_clear (struct ublk_control *d, struct device_record *r,
+int setup_clear (struct ublk_driver *d, struct device_record *r,
                  unsigned *number);
 
 #endif /* NULLBLK_UBLKDRV_SETUP_H */

@@ -134,7 +134,8 @@ uint64_t zones_end_of_zone (const struct zones *z, uint64_t offset);
  * With reorder_wait, a write ahead of the write pointer waits for those before
  * it, until the moment that zones_early_until returns.  Before it waits, and
  * now and then meanwhile (wait_slice), it naps 0 ns by wait->ops: if that
- * fails, the write fails with the same error, except that for -EAGAIN
+ * fails, the write fails with the same error; but if it fails with -EAGAIN, by
+ * which the caller says that it may be able to set the write aside now,
  * zones_begin_write returns ZONE_WRITE_EARLY.  Nothing is locked then.
  */
 struct zone_wait {

@@ -77,8 +77,8 @@ end_device (struct bridge *b)
     r = bridge_have_done (b, AIDE_DELETE, 0, &lost);
   if (r < 0 && r != -ENODEV)
     return r;
-  return !b->has_device || setup_is_gone (b->driver, b->number,
-                                          b->record.cookie, SETUP_PATIENCE)
+  return !b->has_device || setup_await_gone (b->driver, b->number,
+                                             b->record.cookie, SETUP_PATIENCE)
              ? 0
              : -EBUSY;
 }

@@ -44,7 +44,7 @@ struct bridge {
   struct source source;
   bool has_source;
   struct device_plan plan;
-  struct ublk_control *driver;
+  struct ublk_driver *driver;
   struct device_record record;
   bool has_record;
   bool recovers; /* a device that another process has left */

@@ -27,9 +27,9 @@
 #define LOOKS_A_SECOND 50
 
 struct work {
-  struct ublk_control *driver; /* NULL: there is no driver, and so no device */
-  const char *device;          /* "ublkbN" that is wanted; or NULL */
-  uint64_t cookie; /* that is wanted; or 0: then it is all of them */
+  struct ublk_driver *driver; /* NULL: there is no driver, and so no device */
+  const char *device;         /* "ublkbN" that is wanted; or NULL */
+  uint64_t cookie;            /* that is wanted; or 0: then it is all of them */
   bool found, failed;
 };
 

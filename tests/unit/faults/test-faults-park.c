@@ -44,8 +44,10 @@ park (unsigned i)
 
   faults_judge (&faults, &r, &w->verdict);
   assert_true (w->verdict.hangs);
-  w->parked = (struct fault_parked){
-      .verdict = &w->verdict, .over = is_over, .opaque = w, .woken = wake};
+  w->parked = (struct fault_parked){.verdict = &w->verdict,
+                                    .is_needless = is_over,
+                                    .opaque = w,
+                                    .woken = wake};
   w->woken = 0;
   faults_park (&faults, &w->parked);
 }
