@@ -62,8 +62,8 @@ libraries_of ()
 }
 libraries_of "$PLUGIN"
 for program in tools/nullblk-attach tools/nullblk-ublk tools/nullblkctl \
-               tests/guest/crash-files tests/guest/differ tests/guest/models \
-               tests/guest/relay tests/guest/user; do
+               tests/bench/alone tests/guest/crash-files tests/guest/differ \
+               tests/guest/models tests/guest/relay tests/guest/user; do
   if [ -x "$top_builddir/$program" ]; then
     cp "$top_builddir/$program" "$tmp/root"
     libraries_of "$top_builddir/$program"

@@ -4,19 +4,27 @@
 #
 # Are latencies through the kernel those that were asked for?
 #
-#   cd BUILD; SOURCES/tests/guest/run-latency.sh [SECONDS]
+#   cd BUILD; SOURCES/tests/guest/run-latency.sh [SECONDS [WHAT...]]
 #
 # In the guest fio reads 4 KiB at random places of a device of ours, for SECONDS
 # (20) by each way to a block device, each latency and each depth, and logs how
-# long each read takes.  The percentiles of what it has logged are printed beside
-# those that were asked for, as rows of Markdown.  A null_blk that completes by a
-# timer (irqmode=2) has rows, too: they say what the guest and fio add by
-# themselves.  NULLBLK_KERNEL is as in build-guest.sh.  RESULTS.md has what came
-# out.
+# long each read takes.  WHAT says which latencies: file, lognormal and fixed,
+# which are all of them.  A way's client-overhead is what nullblk-measure takes
+# for it: how much longer than asked half of the reads take, at depth 1, where
+# all latencies are 2 ms, the median of the drive that is played.
+#
+# The percentiles of what fio has logged are printed beside those of what was
+# asked for in that run, as .stats has them, as rows of Markdown; and how late
+# the server itself was, by .stats.  What the guest adds by itself is printed,
+# too: for a null_blk that completes by a timer (irqmode=2), and for a thread
+# alone that sleeps.  NULLBLK_KERNEL is as in build-guest.sh.  RESULTS.md has
+# what came out.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ -z "${NULLBLK_GUEST-}" ]; then
   export NULLBLK_GUEST_SECONDS=${1:-20}
+  shift $(($# > 0))
+  export NULLBLK_GUEST_PLAYED=${*:-file lognormal fixed}
   export top_srcdir=${here%/tests/guest} top_builddir=$PWD
   export NBDKIT=${NBDKIT:-nbdkit} PLUGIN=$PWD/plugin/nullblk.so
   export NULLBLK_TIMED=yes NULLBLK_LIMIT=${NULLBLK_LIMIT:-3600}
@@ -28,12 +36,10 @@ if on_host; then
   exit
 fi
 
-percentiles=(50 99 99.9)
+ways=(ublk=true nullblk-ublk /dev/nbd)
 depths=(1 8)
 
-# What is played: a text as file: takes it, of a drive that was measured, whose
-# times are some milliseconds; one of the shapes; and one time for all.  Each has
-# the three percentiles, in us.
+# A text as file: takes it, of a drive that was measured.
 cat >"$tmp/drive" <<'DRIVE'
 1,1200000
 10,1500000
@@ -43,30 +49,102 @@ cat >"$tmp/drive" <<'DRIVE'
 99.9,25000000
 99.99,60000000
 DRIVE
-played=("file:$tmp/drive" "lognormal:p50=3ms,p99=12ms" 5ms)
-declare -A asked=(["${played[0]}"]="2000 8000 25000"
-                  ["${played[1]}"]="3000 12000 18918"
-                  [5ms]="5000 5000 5000")
+declare -A latency=([file]="file:$tmp/drive"
+                    [lognormal]="lognormal:p50=3ms,p99=12ms"
+                    [fixed]=5ms)
+declare -A overhead # of each way, in ns
 
-# read_disk DEVICE DEPTH LATENCY NAME: a row.
+# begin WAY KEY=VALUE...: serve a device, and set $disk to where it is.
+begin ()
+{
+  if [ "$1" = ublk=true ]; then
+    serve_disk 1G seed="$seed" "${@:2}"
+    return
+  fi
+  start_server 1G seed="$seed" "${@:2}"
+  if [ "$1" = nullblk-ublk ]; then
+    attach_ublk "$uri"
+  else
+    # shellcheck disable=SC2119
+    attach
+    disk=$nbd
+  fi
+}
+
+end ()
+{
+  case $1 in
+    ublk=true) stop_server ;;
+    nullblk-ublk)
+      detach_ublk
+      leave_server
+      ;;
+    /dev/nbd)
+      detach
+      stop_server
+      ;;
+  esac
+}
+
+# read_disk DEVICE DEPTH: how long each read took, in ns, is in $tmp/times.
 read_disk ()
 {
-  local row p us want i=0
-
   rm -f "$tmp"/log_*
   try fio --name=job --filename="$1" --ioengine=libaio --direct=1 --thread \
     --rw=randread --bs=4k --iodepth="$2" --randseed="$seed" --time_based \
     --runtime="$NULLBLK_GUEST_SECONDS" --write_lat_log="$tmp/log"
   cut -d, -f2 "$tmp"/log_lat.1.log | sort -n >"$tmp/times"
-  read -ra want <<<"${asked[$3]}"
-  row="| ${3/file:*/file:} | $4 | $2 | $(wc -l <"$tmp/times") |"
+}
+
+# seen PERCENT: of these.
+seen ()
+{
+  awk -v p="$1" '{ n[NR] = $1 }
+    END { i = int (NR * p / 100 + 0.999999)
+          printf "%.0f", n[i < 1 ? 1 : i] }' "$tmp/times"
+}
+
+# from_stats KEY PERCENTILE: of the first list of that name, which is that of
+# reads, in ns.
+from_stats ()
+{
+  grep -m 1 "\"$1\"" "$tmp/stats" | sed "s/.*\"$2\": \([0-9]*\).*/\1/"
+}
+
+# show LATENCY WAY OVERHEAD DEPTH ASKED...: a row, of p50, p99 and p99.9.
+show ()
+{
+  local row p percentiles=(50 99 99.9)
+
+  row="| $1 | $2 | $(us "$3") | $4 | $(wc -l <"$tmp/times") |"
   for p in "${percentiles[@]}"; do
-    us=$(awk -v p="$p" '{ n[NR] = $1 }
-      END { i = int (NR * p / 100 + 0.999999)
-            printf "%.0f", n[i < 1 ? 1 : i] / 1000 }' "$tmp/times")
-    row+=" ${want[i++]} / $us |"
+    row+=" $(us "$5") / $(us "$(seen "$p")") |"
+    shift
   done
-  echo "$row"
+  echo "$row ${5-}"
+}
+
+us ()
+{
+  echo $((($1 + 500) / 1000))
+}
+
+# measure LATENCY WAY DEPTH
+measure ()
+{
+  local p asked=() over=${overhead[$2]}
+
+  begin "$2" read-latency="${latency[$1]}" client-overhead="${over}ns"
+  try /nullblkctl reset-stats "$sock"
+  read_disk "$disk" "$3"
+  /nullblkctl --json stats "$sock" >"$tmp/stats"
+  # They are without the overhead there.
+  for p in p50 p99 p99.9; do
+    asked+=($(($(from_stats asked_ns $p) + over)))
+  done
+  show "$1" "$2" "$over" "$3" "${asked[@]}" \
+    "$(us "$(from_stats late_ns p50)") / $(us "$(from_stats late_ns p99)") |"
+  end "$2"
 }
 
 # null_blk's only shape is one time for all.
@@ -81,32 +159,30 @@ make_timed ()
 
 load_null_blk
 echo "Linux $(uname -r), $(fio --version), $(nproc) processors, seed $seed"
-echo "| latency | device | depth | reads | p50 | p99 | p99.9 |"
-echo "|---|---|---|---|---|---|---|"
+for ns in 2000000 8000000; do
+  read -r p50 p99 <<<"$(/alone sleep $ns 5)"
+  echo "A sleep of $(us $ns) us is late by $(us "$p50") us, p99 $(us "$p99") us."
+done
+echo
+echo "| latency | device | overhead | depth | reads | p50 | p99 | p99.9 |" \
+  "server late |"
+echo "|---|---|---|---|---|---|---|---|---|"
 make_timed
 for depth in "${depths[@]}"; do
-  read_disk "$theirs" "$depth" 5ms null_blk
+  read_disk "$theirs" "$depth"
+  show fixed null_blk 0 "$depth" 5000000 5000000 5000000 "- |"
 done
 remove_theirs
-for latency in "${played[@]}"; do
-  words=("read-latency=$latency" seed="$seed")
+for way in "${ways[@]}"; do
+  begin "$way" read-latency=2ms
+  read_disk "$disk" 1
+  end "$way"
+  overhead[$way]=$(($(seen 50) - 2000000))
+done
+for played in $NULLBLK_GUEST_PLAYED; do
   for depth in "${depths[@]}"; do
-    start_server 1G "${words[@]}" ublk=true
-    find_disk
-    read_disk "$disk" "$depth" "$latency" ublk=true
-    stop_server
-
-    start_server 1G "${words[@]}"
-    attach_ublk "$uri"
-    read_disk "$disk" "$depth" "$latency" nullblk-ublk
-    detach_ublk
-    leave_server
-
-    start_server 1G "${words[@]}"
-    # shellcheck disable=SC2119
-    attach
-    read_disk "$nbd" "$depth" "$latency" /dev/nbd
-    detach
-    stop_server
+    for way in "${ways[@]}"; do
+      measure "$played" "$way" "$depth"
+    done
   done
 done
