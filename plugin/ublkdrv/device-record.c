@@ -23,7 +23,7 @@
  * end with their process, no child inherits them, and the kernel tells whose
  * they are.  Nobody who only looks takes one.
  */
-enum lock_byte { OF_MAKER, OF_CLEARER };
+enum lock_byte { OF_MAKER, OF_CLEARER, OF_SUPERVISOR };
 
 static struct flock
 lock_of (enum lock_byte byte)
@@ -196,6 +196,30 @@ device_record_adopt (struct device_record *r)
   clearer.l_type = F_UNLCK;
   fcntl (r->fd, F_SETLK, &clearer);
   return err;
+}
+
+int
+device_record_supervise (uint64_t cookie)
+{
+  const struct flock wanted = lock_of (OF_SUPERVISOR);
+  char path[64];
+  int fd, err;
+
+  path_of (path, sizeof path, cookie);
+  fd = open (path, O_RDWR | O_CLOEXEC);
+  if (fd == -1 || fcntl (fd, F_SETLK, &wanted) == 0)
+    return fd != -1 ? fd : -errno;
+  err = -errno;
+  close (fd);
+  return err;
+}
+
+bool
+device_record_is_supervised (const struct device_record *r)
+{
+  struct flock found = lock_of (OF_SUPERVISOR);
+
+  return fcntl (r->fd, F_GETLK, &found) == 0 && found.l_type != F_UNLCK;
 }
 
 void

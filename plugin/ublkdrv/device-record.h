@@ -16,8 +16,10 @@
  * Behind that nullblk-ublk has the journal of a device that outlives its
  * process (journal.h).
  *
- * A process that was killed has left a file that is not locked.  A process that
- * only reads a record takes no lock, as it could be taken for the one that
+ * A process that was killed has left a file that is not locked.  Where another
+ * process has the device taken over then (nullblk-ublk's supervisor), that one
+ * has a lock of its own, on another byte, all the time.  A process that only
+ * reads a record takes no lock, as it could be taken for the one that
  * serves the device.  The kernel knows the pid of the lock's owner, and this
  * pid counts.  The file is made before the device, and removed after it.
  */
@@ -86,6 +88,16 @@ int device_record_claim (struct device_record *r);
  * its process; or -ENOENT as above.
  */
 int device_record_adopt (struct device_record *r);
+
+/* Say, until this process ends, that it has another one adopt the record of
+ * COOKIE when the process that serves the device is killed.  Returns a
+ * descriptor, which stays open here, and which a child closes before it touches
+ * a record; or a negative errno.
+ */
+int device_record_supervise (uint64_t cookie);
+
+/* Has another process said so, which is still there? */
+bool device_record_is_supervised (const struct device_record *r);
 
 void device_record_close (struct device_record *r);
 

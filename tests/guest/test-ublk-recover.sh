@@ -4,7 +4,8 @@
 #
 # nullblk-ublk --persist, whose process is killed: another one takes the device
 # over, and what uses the device only waits; also where the server is away at the
-# same time.  Where nobody takes it over, --detach clears it.
+# same time.  Where nobody takes it over, --detach clears it; where somebody is
+# about to, it waits for him.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -49,6 +50,29 @@ try cmp "$tmp/content" /mnt/a
 try cmp "$tmp/content" /mnt/b
 try umount /mnt
 try e2fsck -fn "$disk"
+
+# While it has nobody, --detach waits for the next one, who can tell that it is
+# in use.
+bridge=$(process_of)
+supervisor=$(awk '$1 == "PPid:" { print $2 }' "/proc/$bridge/status")
+exec 7<"$disk"
+kill -STOP "$supervisor"
+kill -KILL "$bridge"
+"$ublk" --detach "$disk" 2>"$tmp/detach" &
+detaching=$!
+# detaching_waits: it has looked some times, or has ended already.
+detaching_waits ()
+{
+  [ "$(awk '$1 == "voluntary_ctxt_switches:" { print $2 }' \
+    "/proc/$detaching/status" 2>/dev/null || echo 99)" -ge 20 ]
+}
+wait_until 60 detaching_waits || fail "--detach does not wait"
+kill -0 "$detaching" 2>/dev/null || fail "--detach: $(cat "$tmp/detach")"
+kill -CONT "$supervisor"
+! wait "$detaching" || fail "a device that is in use has been detached"
+grep -q 'it is in use' "$tmp/detach" || fail "--detach: $(cat "$tmp/detach")"
+exec 7<&-
+verify --rw=randwrite --bs=4k --size=1M
 
 # Nobody is there to take it over, until somebody is asked to.
 cookie=$(ls /run/nullblk-ublk)

@@ -217,6 +217,25 @@ end_process (struct work *w, struct device_record *r, const char *name)
   return false;
 }
 
+/* While nobody serves the device, nobody can tell whether it is in use, or
+ * write what is not written yet.  So wait for the process that its supervisor
+ * has take it over.  Returns whether there still is none.
+ */
+static bool
+await_successor (struct device_record *r)
+{
+  bool is_dead = device_record_has_died (r);
+  unsigned i;
+
+  for (i = 0; is_dead && device_record_is_supervised (r) &&
+              i < PATIENCE_SECONDS * LOOKS_A_SECOND;
+       i++) {
+    pause_shortly ();
+    is_dead = device_record_has_died (r);
+  }
+  return is_dead;
+}
+
 /* The device of a server goes with that, so --all does not mean it. */
 static bool
 leave (struct work *w, struct device_record *r, const char *name)
@@ -245,6 +264,8 @@ detach_one (uint64_t cookie, void *arg)
   }
   w->found = true;
   name = f.name[0] != '\0' ? f.name : f.record.uri;
+  if (f.is_dead)
+    f.is_dead = await_successor (&f.record);
   if (!(f.is_dead ? clear (w, &f.record)
         : device_record_is_of_server (&f.record)
             ? leave (w, &f.record, name)

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ublkdrv/ublkdrv.h"
 #include "die.h"
 #include "supervise.h"
 
@@ -32,6 +33,7 @@ struct child {
   pid_t pid;
   int signals; /* a signalfd: SIGCHLD, and those that are passed on */
   int says;    /* the end of a pipe; -1: it says nothing */
+  int record;  /* of device_record_supervise; negative: there is none */
 };
 
 static sigset_t
@@ -63,6 +65,8 @@ begin (struct child *c, const struct options *o,
     die ("%s", strerror (errno));
   if (c->pid == 0) {
     close (c->signals);
+    if (c->record >= 0)
+      close (c->record);
     /* A signal must not end who takes a device over, before he can tell whether
      * it is in use.
      */
@@ -125,7 +129,7 @@ supervise (struct options *o,
 {
   const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000};
   const sigset_t set = signals ();
-  struct child c;
+  struct child c = {.record = -1};
   char line[64];
   int status;
 
@@ -139,6 +143,8 @@ supervise (struct options *o,
     die ("%s", strerror (errno));
   begin (&c, o, serve);
   read_line (&c, line, sizeof line);
+  if (line[0] != '\0')
+    c.record = device_record_supervise (o->cookie);
   if (line[0] != '\0' && !is_ready (line))
     kill (c.pid, SIGTERM);
   status = await_end (&c);

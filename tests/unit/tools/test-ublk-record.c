@@ -190,6 +190,42 @@ test_adopt (void **state)
   device_record_remove (&r);
 }
 
+static int
+supervise (uint64_t *cookie)
+{
+  return device_record_supervise (*cookie) >= 0 ? 0 : -1;
+}
+
+/* That another process has it taken over is known until that one ends, with or
+ * without a process that serves the device.
+ */
+static void
+test_supervised (void **state)
+{
+  const struct child maker = begin_child (make_one, 0);
+  struct child supervisor, other;
+  struct device_record r;
+  bool is_dead;
+
+  (void) state;
+  assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), 0);
+  assert_false (device_record_is_supervised (&r));
+  supervisor = begin_child (supervise, maker.cookie);
+  assert_true (device_record_is_supervised (&r));
+  assert_int_equal (device_record_supervise (maker.cookie), -EAGAIN);
+  kill_child (&maker);
+  assert_true (device_record_has_died (&r));
+  assert_true (device_record_is_supervised (&r));
+  other = begin_child (adopt, maker.cookie);
+  assert_false (device_record_has_died (&r));
+  kill_child (&other);
+  kill_child (&supervisor);
+  assert_false (device_record_is_supervised (&r));
+  assert_int_equal (device_record_claim (&r), 0);
+  device_record_remove (&r);
+  assert_int_equal (device_record_supervise (maker.cookie), -ENOENT);
+}
+
 /* What the process says is read, also when it has gone with its record. */
 static void
 test_words (void **state)
@@ -252,9 +288,10 @@ int
 main (void)
 {
   static const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_life),   cmocka_unit_test (test_onlooker),
-      cmocka_unit_test (test_claim),  cmocka_unit_test (test_words),
-      cmocka_unit_test (test_cookie), cmocka_unit_test (test_adopt),
+      cmocka_unit_test (test_life),       cmocka_unit_test (test_onlooker),
+      cmocka_unit_test (test_claim),      cmocka_unit_test (test_words),
+      cmocka_unit_test (test_cookie),     cmocka_unit_test (test_adopt),
+      cmocka_unit_test (test_supervised),
   };
 
   return RUN_TESTS_IN_DIRECTORY (tests);
