@@ -38,7 +38,7 @@ find (const char *text, char c, size_t len)
 
 #define memchr find
 #define snprintf(buf, len, form, ...) print (__VA_ARGS__)
-#include "common/size.c"
+#include "common/number.c"
 #undef snprintf
 #define snprintf(buf, len, ...) print (PRINTED (__VA_ARGS__, 0, 0, 0))
 #define PRINTED(form, number, unit, ...) number, unit

@@ -19,9 +19,9 @@
 #define message_set(why, ...) ((void) (why))
 #define duration_format(nsec, buf, len) ((void) (buf))
 
-/* CBMC's own takes slots for bytes, of which it loses sight. */
+/* CBMC's own takes gaps for bytes, of which it loses sight. */
 static void
-move_slots (struct slot *to, const struct slot *from, size_t bytes)
+move_gaps (struct booking *to, const struct booking *from, size_t bytes)
 {
   size_t i;
 
@@ -29,7 +29,7 @@ move_slots (struct slot *to, const struct slot *from, size_t bytes)
     to[i] = from[i];
 }
 
-#define memmove move_slots
+#define memmove move_gaps
 #define take_out gaps_take_out
 #include "timing/gaps.c"
 #undef take_out
@@ -137,7 +137,7 @@ PROOF (lanes, 5)
   const uint64_t value = any_moment ();
   unsigned i, before = 0, after = 0;
   uint64_t first, done;
-  struct slot slot;
+  struct booking slot;
 
   l.count = nondet_unsigned ();
   ASSUME (l.count > 0 && l.count <= LANES);
@@ -167,8 +167,8 @@ are_gaps (const struct gaps *g)
   unsigned i;
 
   for (i = 0; i < GAPS + 1; i++) {
-    if (i < g->count && (g->slot[i].from >= g->slot[i].to ||
-                         (i > 0 && g->slot[i - 1].to >= g->slot[i].from)))
+    if (i < g->count && (g->gap[i].from >= g->gap[i].to ||
+                         (i > 0 && g->gap[i - 1].to >= g->gap[i].from)))
       return false;
   }
   return true;
@@ -181,31 +181,31 @@ has_moment (const struct gaps *g, uint64_t moment)
   unsigned i;
 
   for (i = 0; i < GAPS + 1; i++)
-    r |= i < g->count && g->slot[i].from <= moment && moment < g->slot[i].to;
+    r |= i < g->count && g->gap[i].from <= moment && moment < g->gap[i].to;
   return r;
 }
 
 static bool
-is_apart (const struct gaps *g, struct slot slot)
+is_apart (const struct gaps *g, struct booking slot)
 {
   bool r = true;
   unsigned i;
 
   for (i = 0; i < GAPS; i++)
-    r &= i >= g->count || g->slot[i].to <= slot.from ||
-         slot.to <= g->slot[i].from;
+    r &=
+        i >= g->count || g->gap[i].to <= slot.from || slot.to <= g->gap[i].from;
   return r;
 }
 
 static struct gaps
-any_gaps (struct slot *slots)
+any_gaps (struct booking *slots)
 {
   struct gaps g = {slots, nondet_unsigned (), GAPS + 1};
   unsigned i;
 
   ASSUME (g.count <= GAPS);
   for (i = 0; i < GAPS; i++)
-    slots[i] = (struct slot){any_moment (), any_moment ()};
+    slots[i] = (struct booking){any_moment (), any_moment ()};
   ASSUME (are_gaps (&g));
   return g;
 }
@@ -215,9 +215,9 @@ any_gaps (struct slot *slots)
  */
 PROOF (gaps_add, 4)
 {
-  struct slot slots[GAPS + 1];
+  struct booking slots[GAPS + 1];
   struct gaps g = any_gaps (slots);
-  const struct slot more = {any_moment (), any_moment ()};
+  const struct booking more = {any_moment (), any_moment ()};
   const uint64_t moment = any_moment ();
   const bool had = has_moment (&g, moment);
 
@@ -231,16 +231,16 @@ PROOF (gaps_add, 4)
 /* A part of a gap is taken; and what is over is forgotten. */
 PROOF (gaps_take, 4)
 {
-  struct slot slots[GAPS + 1];
+  struct booking slots[GAPS + 1];
   struct gaps g = any_gaps (slots);
   const uint64_t moment = any_moment (), up_to = any_moment ();
   const uint64_t now = any_moment ();
   const unsigned i = nondet_unsigned ();
   const bool had = has_moment (&g, moment);
-  struct slot taken;
+  struct booking taken;
 
   ASSUME (i < g.count && slots[i].from <= up_to && up_to <= slots[i].to);
-  taken = (struct slot){slots[i].from, up_to};
+  taken = (struct booking){slots[i].from, up_to};
   gaps_take (&g, i, up_to);
   CHECK (are_gaps (&g));
   CHECK (has_moment (&g, moment) ==
@@ -250,7 +250,7 @@ PROOF (gaps_take, 4)
   CHECK (moment < now ||
          has_moment (&g, moment) ==
              (had && !(taken.from <= moment && moment < taken.to)));
-  CHECK (g.count == 0 || g.slot[0].to > now);
+  CHECK (g.count == 0 || g.gap[0].to > now);
 }
 
 /*---------------------------------------------------------------------*/
@@ -259,7 +259,7 @@ PROOF (gaps_take, 4)
 /* A position moves on by less than a day, in steps of any size. */
 PROOF (throttle_advance, 1)
 {
-  struct position at = {nondet_uint64 (), 0};
+  struct throttle_moment at = {nondet_uint64 (), 0};
   const uint64_t before_it = at.moment, nsec = nondet_uint64 ();
 
   ASSUME (nsec < UINT64_C (1) << 47);
@@ -283,19 +283,19 @@ PROOF (throttle_before, 1)
 /* Credits */
 
 static void
-check_charge (unsigned unit_shift)
+check_io_count (unsigned unit_shift)
 {
-  struct charge c = {{{nondet_uint64 (), nondet_uint64 ()},
-                      {nondet_uint64 (), nondet_uint64 ()}}};
-  const struct charge_settings s = {.unit = UINT64_C (1) << unit_shift,
-                                    .merge = nondet_bool ()};
+  struct io_count c = {{{nondet_uint64 (), nondet_uint64 ()},
+                        {nondet_uint64 (), nondet_uint64 ()}}};
+  const struct io_count_settings s = {.unit = UINT64_C (1) << unit_shift,
+                                      .merge = nondet_bool ()};
   const uint32_t count = nondet_uint32 ();
   const uint64_t offset = nondet_uint64 ();
   uint32_t r;
 
   ASSUME (c.last[0].filled < s.unit && c.last[1].filled < s.unit);
   ASSUME (count > 0 && offset <= MAX_SIZE - count);
-  r = charge_operations (&c, &s, OP_WRITE, count, offset);
+  r = io_count_operations (&c, &s, OP_WRITE, count, offset);
   CHECK (r <= (count - 1) / s.unit + 1);
   CHECK (s.merge || r == (count - 1) / s.unit + 1);
   CHECK (c.last[0].filled < s.unit);
@@ -306,7 +306,7 @@ check_charge (unsigned unit_shift)
  * it is merged; what is left over is less than a unit.  Units are powers of
  * two.
  */
-PROOF (charge, 42) { FOR_EACH (shift, 9, 40, check_charge); }
+PROOF (io_count, 42) { FOR_EACH (shift, 9, 40, check_io_count); }
 
 /* Any rates, moments, capacities and prices, and levels of up to 2^100: a
  * request waits for nothing that is over, nothing wraps, and what it takes is
