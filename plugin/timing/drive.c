@@ -133,12 +133,13 @@ less (double from, double n)
 }
 
 /* A write joins all runs that it touches, and makes them one run, of which only
- * the last LONGEST bytes are known.  Returns how many they were.
+ * LONGEST bytes are known, the write among them.  Returns how many they were.
  */
 static unsigned
 join_runs (struct dirty *d, uint64_t from, uint64_t to, uint64_t longest)
 {
   const struct dirty before = *d;
+  const uint64_t begin = from;
   unsigned touched = 0;
   uint32_t i, n = 1;
 
@@ -151,6 +152,7 @@ join_runs (struct dirty *d, uint64_t from, uint64_t to, uint64_t longest)
     else if (n < DRIVE_RUNS)
       d->runs[n++] = before.runs[i];
   }
+  to = min (to, begin + longest);
   d->runs[0].from = max (from, to - min (to, longest));
   d->runs[0].to = to;
   d->nr_runs = n;

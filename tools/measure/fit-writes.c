@@ -140,7 +140,8 @@ find_buffer (const struct figures_list *list, const struct figures *base,
   /* Writes before a flush drain while those behind them are written. */
   if (flushes->each > 0)
     r->drain = flushes->each + figures_percentile (base, 50);
-  if (flushes->each > 0 && is_filled_alone (base, quick, deep)) {
+  if (flushes->each > 0 && is_filled_alone (base, quick, deep) &&
+      flushes->each + quick < 1.25 * slow) {
     /* If the flushes say something else, some of them were disturbed. */
     if (fabs (flushes->each + quick - slow) > 0.25 * slow)
       flushes->each = slow - quick;

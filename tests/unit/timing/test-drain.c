@@ -192,6 +192,12 @@ test_swapped (void **state)
   for (i = 0; i < 64; i++)
     put (SIZE / 2 + (i ^ 7) * BLOCK, now);
   assert_true (fabs (l.drive.dirty.seeks - 1) < 1e-9);
+  /* Downwards, while a few are dirty at a time. */
+  now += NSEC_PER_SEC;
+  set_disk (DISK, 4);
+  for (i = 0; i < 64; i++)
+    put (SIZE / 8 - i * BLOCK, now);
+  assert_true (flush (now) < 2 * sweep_msec (1) * MSEC);
 }
 
 /* What finds nothing dirty that it could go on with waits for its block, if

@@ -427,6 +427,22 @@ test_disturbed_flushes (void **state)
       strstr (settings, "flush-latency=percentiles:p50=6000000ns"));
 }
 
+/* A flush that takes longer than the slow writes was not disturbed: it says how
+ * slow the medium is, and the writes did not meet that.
+ */
+static void
+test_slow_flushes (void **state)
+{
+  (void) state;
+  take ("# figure: randwrite 4K q1 iops=9800 mean=102us p0=80us p10=85us "
+        "p50=100us p80=120us p99=140us p100=200us");
+  take ("# figure: randwrite 4K q32 iops=9800 p50=3.2ms");
+  take ("# figure: flush 4K n1 p50=9ms");
+  take ("# figure: flush 4K n64 p50=500ms");
+  fit_parts (4);
+  assert_true (number ("drain-latency") > 5e6);
+}
+
 /* Four times as many at a time bring half as many more: a limit.  So it is if
  * 32 at a time bring much less than 32 times as many as one.
  */
@@ -500,6 +516,7 @@ main (void)
       TEST (test_full_buffer),
       TEST (test_filled_alone),
       TEST (test_disturbed_flushes),
+      TEST (test_slow_flushes),
       TEST (test_limit_few_depths),
       TEST (test_flat_flushes),
       TEST (test_checks),
