@@ -110,6 +110,13 @@ add_zeroes (struct held *h, size_t n)
   }
 }
 
+/* The most pieces of N bytes. */
+static size_t
+pieces_of (size_t n)
+{
+  return (n + ZEROES - 1) / ZEROES;
+}
+
 static bool
 is_placed (const struct held *h, const char *buf)
 {
@@ -119,7 +126,7 @@ is_placed (const struct held *h, const char *buf)
 bool
 held_add (struct held *h, const void *buf, size_t n)
 {
-  if (n > HELD - h->len)
+  if (n > HELD - h->len || h->n + pieces_of (n) > MOST_PIECES)
     return false;
   if (buf == NULL && n >= FEW)
     add_zeroes (h, n);
