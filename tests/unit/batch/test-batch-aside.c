@@ -343,18 +343,26 @@ test_what_has_come (void **state)
   assert_int_equal (dues_of (1), 1);
 }
 
+/* The first request is set aside, and its time is up. */
+static void
+set_first_overdue (void)
+{
+  const uint64_t until = clock_now () + NSEC_PER_MSEC;
+
+  set_first_aside (until, 0, 100);
+  while (clock_now () <= until)
+    ;
+}
+
 /* The same within a request, whose end the client still has. */
 static void
 test_what_has_come_in_part (void **state)
 {
-  const uint64_t until = clock_now () + NSEC_PER_MSEC;
   struct stream s = {0};
   char buf[300];
 
   (void) state;
-  set_first_aside (until, 0, 100);
-  while (clock_now () <= until)
-    ;
+  set_first_overdue ();
   add_request (&s, 2, 300);
   write_all (peer, s.bytes, HEADER + 100);
   assert_int_equal (next_request (), 2);
@@ -382,14 +390,11 @@ sends_rest (void)
 static void
 test_rest_like_a_header (void **state)
 {
-  const uint64_t until = clock_now () + NSEC_PER_MSEC;
   struct stream s = {0};
   char buf[300];
 
   (void) state;
-  set_first_aside (until, 0, 100);
-  while (clock_now () <= until)
-    ;
+  set_first_overdue ();
   add_request (&s, 2, 300);
   write_all (peer, s.bytes, 10);
   assert_int_equal (batch_read (server, buf, HEADER), 10);

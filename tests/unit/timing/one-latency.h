@@ -41,4 +41,21 @@ teardown (void **state)
   return 0;
 }
 
+/* Parse a setting of drives that has PARTS into *VALUE, which is in `s`. */
+static inline void
+set_parts (const struct parts *parts, const char *text, void *value)
+{
+  struct message why;
+
+  if (parts_parse (parts, text, value, &why) != 0)
+    fail_msg ("%s", why.text);
+  latency_settings_complete (&s);
+}
+
+static inline void
+set_collection (const char *text)
+{
+  set_parts (&collection_parts, text, &s.drive.collection);
+}
+
 #endif /* NULLBLK_ONE_LATENCY_H */

@@ -21,11 +21,7 @@
 static void
 set_disk (const char *text)
 {
-  struct message why;
-
-  if (parts_parse (&disk_parts, text, &s.drive.disk, &why) != 0)
-    fail_msg ("%s", why.text);
-  latency_settings_complete (&s);
+  set_parts (&disk_parts, text, &s.drive.disk);
 }
 
 /* Moments are of the monotonic clock, as a turn begins at its multiples. */

@@ -25,12 +25,8 @@ static const double byte_time = BLOCK * 1e3 / (1000 << 20); /* ms of a block */
 static void
 set_disk (const char *text, uint64_t n)
 {
-  struct message why;
-
-  if (parts_parse (&disk_parts, text, &s.drive.disk, &why) != 0)
-    fail_msg ("%s", why.text);
   s.drive.buffer.size = n * BLOCK;
-  latency_settings_complete (&s);
+  set_parts (&disk_parts, text, &s.drive.disk);
 }
 
 static void
@@ -40,16 +36,6 @@ set_drain (const char *text)
 
   distribution_unref (s.drive.drain);
   if (distribution_parse (text, OP_WRITE, &s.drive.drain, &why) != 0)
-    fail_msg ("%s", why.text);
-  latency_settings_complete (&s);
-}
-
-static void
-set_collection (const char *text)
-{
-  struct message why;
-
-  if (parts_parse (&collection_parts, text, &s.drive.collection, &why) != 0)
     fail_msg ("%s", why.text);
   latency_settings_complete (&s);
 }

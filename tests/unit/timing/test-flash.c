@@ -23,21 +23,7 @@ static struct latency_booking booking; /* of the last request */
 static void
 set_flash (const char *text)
 {
-  struct message why;
-
-  if (parts_parse (&flash_parts, text, &s.drive.flash, &why) != 0)
-    fail_msg ("%s", why.text);
-  latency_settings_complete (&s);
-}
-
-static void
-set_collection (const char *text)
-{
-  struct message why;
-
-  if (parts_parse (&collection_parts, text, &s.drive.collection, &why) != 0)
-    fail_msg ("%s", why.text);
-  latency_settings_complete (&s);
+  set_parts (&flash_parts, text, &s.drive.flash);
 }
 
 static void
