@@ -6,6 +6,7 @@
  *
  *     batch-libc.c      the C library's names
  *     batch-read.c      reading
+ *     batch-poll.c      when the kernel is asked for what a client has sent
  *     batch-socket.c    sending, the beginning and the end (with the diagram)
  *     batch-defer.c     replies that are sent later
  *     batch-stop.c      signals that stop the server
@@ -232,6 +233,14 @@ void batch_forget_connections (void);
  * too.
  */
 void batch_each (void (*action) (int fd));
+
+/* Does readv of the two at IOV from FD, after a nap where the client still has
+ * replies to take, or polling where it has one request at a time.  Where
+ * replies wait it does not sleep: -1 and EAGAIN if nothing is there.  in_lock
+ * is held.
+ */
+ssize_t batch_read_unhurried (struct batch_socket *c, int fd,
+                              const struct iovec *iov);
 
 /* Send the held bytes, and behind them the N bytes at DATA; without WHOLE, only
  * as many of the N as the socket has room for.  Returns how many of the N were

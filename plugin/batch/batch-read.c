@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The reading side of batched socket I/O: reading ahead, and polling for the
- * next request of a client that has one at a time; see batch-socket.c.
+ * The reading side of batched socket I/O: reading ahead; see batch-socket.c.
  */
 
 #include <config.h>
@@ -13,35 +12,8 @@
 #include "batch-internal.h"
 #include "common/common.h"
 
-/* Is a client busy?  Asked of one read in so many, where it was not. */
-#define LOOK_EVERY 8
-
-/* A look at the socket takes no longer, in ns, but where the CPU is somebody
- * else's meanwhile.
- */
-#define MAX_JUMP 200000
-
 /* Shorter payloads are copied: no device has smaller blocks. */
 #define LEAST_LEFT 512
-
-/* The descriptors that nbdkit_nanosleep has, and some. */
-#define MAX_LISTENING 8
-
-static _Atomic uint64_t poll_ns; /* 0: never */
-
-/* The connection that asked the kernel last.  It is written only where it
- * changes, while requests are served one at a time, and has a cache line of its
- * own.
- */
-static struct {
-  _Alignas(64) _Atomic (struct batch_socket *) connection;
-} last_reader;
-
-void
-batch_set_poll (uint64_t ns)
-{
-  atomic_store (&poll_ns, ns);
-}
 
 /* Copy from what was read ahead; in_lock is held. */
 static size_t
@@ -90,123 +62,6 @@ before_read (struct batch_socket *c, int fd)
   return r;
 }
 
-static bool
-is_last_reader (const struct batch_socket *c)
-{
-  return atomic_load_explicit (&last_reader.connection, memory_order_relaxed) ==
-         c;
-}
-
-/* The same as readv of two, without a sleep: -1 and EAGAIN if nothing is here.
- */
-static ssize_t
-read_at_once (int fd, const struct iovec *iov)
-{
-  struct iovec copy[2] = {iov[0], iov[1]};
-  struct msghdr msg = {.msg_iov = copy, .msg_iovlen = 2};
-
-  return batch_libc.recvmsg (fd, &msg, MSG_DONTWAIT);
-}
-
-/* The same for as long as LONGEST, and no other connection has anything to do.
- */
-static ssize_t
-poll_for_request (struct batch_socket *c, int fd, const struct iovec *iov,
-                  uint64_t longest, enum poll_end *end)
-{
-  const uint64_t start = batch_libc.now ();
-  uint64_t now = start, last;
-  ssize_t r;
-
-  do {
-    last = now;
-    r = read_at_once (fd, iov);
-    now = batch_libc.now ();
-    if (now - last > MAX_JUMP) {
-      *end = POLL_LOST_CPU;
-      return r;
-    }
-  } while (r == -1 && errno == EAGAIN && is_last_reader (c) &&
-           now - start < longest);
-  if (r == -1 && errno == EAGAIN)
-    *end = POLL_IN_VAIN;
-  return r;
-}
-
-/* The client has one request in flight at a time, if as much has come of each,
- * or this is about the rest of one, and nobody else has any.  Then the CPU may
- * as well stay awake, if that pays.
- */
-static ssize_t
-wait_for_request (struct batch_socket *c, int fd, const struct iovec *iov)
-{
-  const uint64_t longest =
-      batch_may_wait () ? atomic_load_explicit (&poll_ns, memory_order_relaxed)
-                        : 0;
-  const bool was_last = longest != 0 && is_last_reader (c);
-  const bool is_rest = c->requests == 0;
-  const bool together = c->requests > 1 || c->pace.nap > 0;
-  enum poll_end end = POLL_CAME;
-  ssize_t r = -1;
-
-  c->requests = 0;
-  /* Replies that are due must not wait for the client, even if the kernel has
-   * said that there is something to read.
-   */
-  if (c->nr_waiting > 0)
-    return read_at_once (fd, iov);
-  if (!was_last || together) {
-    if (longest != 0 && !was_last)
-      atomic_store_explicit (&last_reader.connection, c, memory_order_relaxed);
-    if (together)
-      pace_together (&c->pace);
-    else
-      pace_interrupt (&c->pace);
-    return batch_libc.readv (fd, iov, 2);
-  }
-  errno = EAGAIN;
-  if (pace_polls (&c->pace))
-    r = poll_for_request (c, fd, iov, longest, &end);
-  if (r == -1 && errno == EAGAIN)
-    r = batch_libc.readv (fd, iov, 2);
-  if (!is_rest && r > 0)
-    pace_count (&c->pace, batch_libc.now (), end, batch_libc.cpu);
-  return r;
-}
-
-/* Of a client that has replies of ours still to take, what it has sent is read
- * after a nap.  But if its payloads are large, it may take none until it has
- * sent the next, for which there is no room before we read.
- */
-static ssize_t
-read_unhurried (struct batch_socket *c, int fd, const struct iovec *iov)
-{
-  const bool may_nap =
-      c->first_piece_wakes && !c->is_large && batch_libc.has_unread != NULL &&
-      c->nr_waiting == 0 && batch_may_wait () &&
-      !atomic_load_explicit (&batch_is_timed, memory_order_relaxed);
-  struct timespec ts = {0};
-  bool napped = false;
-  ssize_t r = -1;
-
-  if (may_nap)
-    ts.tv_nsec = pace_nap (&c->pace);
-  if (ts.tv_nsec > 0) {
-    clock_lose_slack ();
-    batch_libc.ppoll (NULL, 0, &ts, NULL);
-    r = read_at_once (fd, iov);
-    napped = r != -1 || (errno != EAGAIN && errno != EINTR);
-  }
-  if (!napped)
-    r = wait_for_request (c, fd, iov);
-  else
-    c->requests = 0;
-  if (may_nap && r > 0 &&
-      (napped || c->pace.nap > 0 || ++c->looks % LOOK_EVERY == 0))
-    pace_look (&c->pace, napped, batch_libc.has_unread (fd));
-  return r;
-}
-
 /* Read into BUF and, beyond its N bytes, ahead, which is empty; in_lock is
  * held.  Where the kernel has nothing to give, all that had come has been read:
  * FIONREAD also counts bytes that no read gets, as those sent with MSG_OOB.
@@ -217,7 +72,7 @@ read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
   const struct iovec iov[2] = {{buf, n}, {c->rx_buf, c->window}};
   ssize_t r;
 
-  r = read_unhurried (c, fd, iov);
+  r = batch_read_unhurried (c, fd, iov);
   c->read_at = atomic_load_explicit (&batch_is_timed, memory_order_relaxed)
                    ? clock_now ()
                    : 0;
@@ -556,76 +411,4 @@ batch_recvmsg (int fd, struct msghdr *msg, int flags)
     return r;
   }
   return batch_libc.recvmsg (fd, msg, flags);
-}
-
-/*---------------------------------------------------------------------*/
-/* Polling by the caller */
-
-static bool
-has_ahead (int fd)
-{
-  struct batch_socket *c = batch_find (fd);
-  bool r = false;
-
-  /* Where somebody reads there is nothing. */
-  if (c != NULL && try_lock (&c->in_lock)) {
-    r = c->rx_start < c->rx_end;
-    pthread_mutex_unlock (&c->in_lock);
-  }
-  return r;
-}
-
-/* nbdkit_nanosleep's, which a request of the client ends, too, and a request
- * that is hastened.  poll leaves descriptors of -1 alone.
- */
-static int
-listening_ppoll (struct pollfd *fds, nfds_t nfds,
-                 const struct timespec *timeout, const sigset_t *sigmask)
-{
-  struct batch_thread *t = &batch_thread;
-  struct pollfd more[MAX_LISTENING + 2];
-  nfds_t i;
-  int r;
-
-  if (nfds > MAX_LISTENING) {
-    errno = EINVAL;
-    return -1;
-  }
-  memcpy (more, fds, nfds * sizeof fds[0]);
-  for (i = 0; i < 2; i++)
-    more[nfds + i] = (struct pollfd){.fd = t->listening[i], .events = POLLIN};
-  r = batch_libc.ppoll (more, nfds + 2, timeout, sigmask);
-  for (i = 0; i < nfds; i++)
-    fds[i].revents = more[i].revents;
-  for (i = 0; r > 0 && i < 2; i++)
-    t->heard[i] = more[nfds + i].revents != 0;
-  return t->heard[0] || t->heard[1] ? 0 : r;
-}
-
-int
-batch_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
-             const sigset_t *sigmask)
-{
-  static const struct timespec at_once;
-  bool any = false;
-  nfds_t i;
-  int r;
-
-  if (batch_thread.is_probing) {
-    batch_thread.is_probing = false;
-    return 0;
-  }
-  batch_before_wait ();
-  if (batch_thread.listening[0] >= 0 || batch_thread.listening[1] >= 0)
-    return listening_ppoll (fds, nfds, timeout, sigmask);
-  for (i = 0; i < nfds && !any; i++)
-    any = (fds[i].events & POLLIN) && has_ahead (fds[i].fd);
-  r = batch_libc.ppoll (fds, nfds, any ? &at_once : timeout, sigmask);
-  for (i = 0; any && r != -1 && i < nfds; i++) {
-    if ((fds[i].events & POLLIN) && has_ahead (fds[i].fd)) {
-      r += fds[i].revents == 0;
-      fds[i].revents |= POLLIN;
-    }
-  }
-  return r;
 }
