@@ -97,10 +97,11 @@
   X (latency.limits.operations_per_sec[THROTTLE_CHANGES], "write-iops", LIMIT, \
      MODEL, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                         \
      "write-iops=N             ... changes")                                   \
-  X (latency.read_sizes, "read-size-latency", SIZES, MODEL, 0, 0, "none",      \
-     "none", "read-size-latency=...    what larger reads take longer")         \
-  X (latency.write_sizes, "write-size-latency", SIZES, MODEL, 0, 0, "none",    \
-     "none", "write-size-latency=...   ... and writes")                        \
+  X (latency.read_size_latency, "read-size-latency", SIZE_LATENCY, MODEL, 0,   \
+     0, "none", "none",                                                        \
+     "read-size-latency=...    what larger reads take longer")                 \
+  X (latency.write_size_latency, "write-size-latency", SIZE_LATENCY, MODEL, 0, \
+     0, "none", "none", "write-size-latency=...   ... and writes")             \
   X (latency.drive.buffer.size, "buffer-size", MIB, MODEL, 0,                  \
      UINT64_C (4) << 60, "0", "0",                                             \
      "buffer-size=SIZE         of a write-back buffer")                        \

@@ -354,8 +354,8 @@ value_parse (const struct value_rule *rule, const char *text, uint64_t unit,
   switch (rule->type) {
   case VALUE_STALL:
     return stall_parse (text, field, why);
-  case VALUE_SIZES:
-    return sizes_parse (text, field, why);
+  case VALUE_SIZE_LATENCY:
+    return size_latency_parse (text, field, why);
   case VALUE_ZONES:
     return zone_list_parse (text, field, why);
   case VALUE_MODEL:
@@ -422,8 +422,8 @@ value_print (const struct value_rule *rule, const void *field, char *buf,
   case VALUE_STALL:
     stall_format (field, buf, len);
     break;
-  case VALUE_SIZES:
-    sizes_format (field, buf, len);
+  case VALUE_SIZE_LATENCY:
+    size_latency_format (field, buf, len);
     break;
   case VALUE_ZONES:
     zone_list_format (field, buf, len);
@@ -523,7 +523,7 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
   case VALUE_STALL:
     snprintf (buf, len, "none or every:DURATION,for:DURATION");
     break;
-  case VALUE_SIZES:
+  case VALUE_SIZE_LATENCY:
     snprintf (buf, len, "none, or from 2 to %d points SIZE:DURATION,...",
               MAX_SIZE_POINTS);
     break;

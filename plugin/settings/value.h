@@ -28,7 +28,7 @@ enum value_type {
   VALUE_LIMIT,           /* uint64_t; none is 0 */
   VALUE_MBPS,            /* the same, in bytes; written in MiB */
   VALUE_STALL,           /* struct stall */
-  VALUE_SIZES,           /* struct sizes */
+  VALUE_SIZE_LATENCY,    /* struct size_latency */
   VALUE_IO_CREDITS,      /* struct credit_settings */
   VALUE_BYTE_CREDITS,    /* the same, in bytes; written in MiB */
   VALUE_DISK,            /* struct disk_settings */

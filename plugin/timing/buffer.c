@@ -49,7 +49,7 @@ buffer_put (struct buffer *b, const struct buffer_settings *s, uint64_t size,
   booking->from = moment;
   dirty = before = buffer_dirty (b, moment);
   if (dirty == 0)
-    b->epoch++;
+    b->generation++;
   if (dirty > most) {
     left = min (most, size - batch);
     moment = drained_to (b, moment, dirty, left);
@@ -59,7 +59,7 @@ buffer_put (struct buffer *b, const struct buffer_settings *s, uint64_t size,
   booking->from = b->since = moment;
   b->bytes = dirty + count;
   booking->grows = (int64_t) (b->bytes - before);
-  booking->epoch = b->epoch;
+  booking->generation = b->generation;
 }
 
 uint64_t
@@ -93,7 +93,7 @@ bool
 buffer_leave (struct buffer *b, const struct buffer_booking *booking,
               uint64_t now)
 {
-  if (booking->from <= now || booking->epoch != b->epoch)
+  if (booking->from <= now || booking->generation != b->generation)
     return false;
   if (booking->grows < 0)
     b->bytes += (uint64_t) -booking->grows;

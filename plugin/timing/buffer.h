@@ -42,16 +42,18 @@ struct buffer_settings {
 struct buffer {
   uint64_t since, empty_at; /* moments */
   uint64_t bytes;           /* dirty at `since` */
-  uint32_t epoch;           /* grows when a write finds it empty */
+  uint32_t generation;      /* grows when a write finds it empty */
 };
 
-/* What a write has of a buffer: it has moved the two moments on. */
+/* What a write has of a buffer: how much it has added to each member of struct
+ * buffer, for buffer_leave to take it off again.
+ */
 struct buffer_booking {
-  uint64_t from;  /* the moment at which it begins to be in */
-  uint64_t waits; /* nanoseconds by which it has moved `since` as it waits */
-  uint64_t costs; /* nanoseconds by which it has moved `empty_at` */
-  int64_t grows;  /* bytes by which it has moved `bytes` */
-  uint32_t epoch; /* of the buffer */
+  uint64_t from;       /* the moment at which the write begins to be in */
+  uint64_t waits;      /* to `since`, in ns: how long it waits for room */
+  uint64_t costs;      /* to `empty_at`, in ns */
+  int64_t grows;       /* to `bytes` */
+  uint32_t generation; /* that of the buffer when the write came */
 };
 
 /* A write of COUNT bytes comes into a buffer of SIZE bytes at ARRIVAL, or as

@@ -43,44 +43,44 @@ io_count_operations (struct io_count *c, const struct io_count_settings *s,
 /*---------------------------------------------------------------------*/
 /* Credits */
 
-/* Up to N. */
+/* Take N billionths off a debt, or all of it if it is less. */
 static void
-take_out (struct wide *level, struct wide n)
+debt_reduce (struct debt *d, struct wide n)
 {
-  *level = wide_difference (*level, wide_min (*level, n));
+  d->billionths = wide_difference (d->billionths, wide_min (d->billionths, n));
 }
 
-/* Add N, of which CAPACITY (times 10^9) may be there at once.  Returns the
- * moment from which on it is no more than that.
+/* Let the debt fall until NOW, and add N operations or bytes to it.  Returns
+ * the moment, NOW or later, from which on it is at most MOST billionths.
  */
 static uint64_t
-leaky_bucket_add (struct leaky_bucket *l, uint64_t rate, struct wide capacity,
-                  uint64_t n, uint64_t now)
+debt_add (struct debt *d, uint64_t rate, struct wide most, uint64_t n,
+          uint64_t now)
 {
   struct wide over;
 
-  if (now > l->since) {
-    take_out (&l->level, wide_product (rate, now - l->since));
-    l->since = now;
+  if (now > d->at) {
+    debt_reduce (d, wide_product (rate, now - d->at));
+    d->at = now;
   }
-  l->level = wide_sum (l->level, wide_product (n, NSEC_PER_SEC));
-  if (!wide_is_less (capacity, l->level))
+  d->billionths = wide_sum (d->billionths, wide_product (n, NSEC_PER_SEC));
+  if (!wide_is_less (most, d->billionths))
     return now;
-  over = wide_difference (l->level, capacity);
-  return moment_after (l->since, wide_quotient_up (over, rate));
+  over = wide_difference (d->billionths, most);
+  return moment_after (d->at, wide_quotient_up (over, rate));
 }
 
 uint64_t
 credits_take (struct credits *c, const struct credit_settings *s, uint64_t n,
               uint64_t now)
 {
-  const uint64_t paid = leaky_bucket_add (
+  const uint64_t has_credits = debt_add (
       &c->spent, s->base, wide_product (s->bucket, NSEC_PER_SEC), n, now);
-  const uint64_t passed = leaky_bucket_add (
-      &c->pace, s->burst, wide_product (s->burst, GRACE), n, now);
+  const uint64_t is_in_burst =
+      debt_add (&c->pace, s->burst, wide_product (s->burst, GRACE), n, now);
 
   c->bucket = s->bucket;
-  return max (paid, passed);
+  return max (has_credits, is_in_burst);
 }
 
 void
@@ -88,8 +88,8 @@ credits_return (struct credits *c, uint64_t n)
 {
   const struct wide taken = wide_product (n, NSEC_PER_SEC);
 
-  take_out (&c->spent.level, taken);
-  take_out (&c->pace.level, taken);
+  debt_reduce (&c->spent, taken);
+  debt_reduce (&c->pace, taken);
 }
 
 void
@@ -97,8 +97,8 @@ credits_begin_anew (struct credits *c)
 {
   const struct wide bucket = wide_product (c->bucket, NSEC_PER_SEC);
 
-  c->spent.level = wide_min (c->spent.level, bucket);
-  c->pace.level = (struct wide){0, 0};
+  c->spent.billionths = wide_min (c->spent.billionths, bucket);
+  c->pace.billionths = (struct wide){0, 0};
 }
 
 /*---------------------------------------------------------------------*/

@@ -9,12 +9,13 @@
  *           0  |___\__/______\____ time
  *               burst  idle   base: what comes in is used at once
  *
- * For each of the rates `base` and `burst` there is a bucket that leaks: its
- * level is known, and the moment at which it had that level.  What does not fit
- * has to wait until it does.  All numbers are whole: in a bucket is 10^9 times
- * what was counted, of which a nanosecond takes `rate`.  The level of a bucket
- * is what was spent: so a bucket that leaks starts empty, and all credits are
- * there.
+ * What is kept is not the credits that are left, but those that were spent and
+ * have not come back: the debt, which is 0 while all credits are there.  It
+ * falls at the rate `base`, and may be `bucket` at the most: a request that
+ * makes it more waits until it has fallen to that.  A second debt, which falls
+ * at the rate `burst`, sees to it that requests come no faster than that.  All
+ * numbers are whole: a debt is counted in billionths of an operation or byte,
+ * so that a nanosecond takes `rate` billionths off it.
  *
  * A request counts as one operation; or, with a unit, as one for each UNIT
  * bytes that it begins, and with `merge` as no more than what it adds to the
@@ -32,7 +33,7 @@
 #include "common/common.h"
 
 /* Operations, or bytes.  A bucket that takes longer than some decades to fill
- * is as good as none.
+ * is as good as an endless one.
  */
 struct credit_settings {
   uint64_t base;   /* a second, with no credits left; 0: there are no credits */
@@ -40,16 +41,16 @@ struct credit_settings {
   uint64_t bucket; /* the most credits */
 };
 
-struct leaky_bucket {
-  struct wide level; /* times 10^9 */
-  uint64_t since;    /* a moment */
+struct debt {
+  struct wide billionths; /* of an operation or byte */
+  uint64_t at;            /* the moment at which the debt was that much */
 };
 
-/* All zeroes are a full bucket of credits. */
+/* All zeroes: no credits were spent. */
 struct credits {
-  struct leaky_bucket spent; /* credits, at `base` */
-  struct leaky_bucket pace;  /* at `burst` */
-  uint64_t bucket;           /* as in the settings that were last in use */
+  struct debt spent; /* falls at `base` */
+  struct debt pace;  /* falls at `burst` */
+  uint64_t bucket;   /* as in the settings that were last in use */
 };
 
 struct io_count_settings {
@@ -76,10 +77,12 @@ uint32_t io_count_operations (struct io_count *c,
 uint64_t credits_take (struct credits *c, const struct credit_settings *s,
                        uint64_t n, uint64_t now);
 
-/* N that were taken are given back. */
+/* Give back N operations or bytes that credits_take has taken. */
 void credits_return (struct credits *c, uint64_t n);
 
-/* Those that wait are gone: forget what was taken beyond the bucket. */
+/* All requests that wait for credits are gone: forget the debt beyond the
+ * bucket, which was theirs.
+ */
 void credits_begin_anew (struct credits *c);
 
 extern const struct parts io_credits_parts, byte_credits_parts;

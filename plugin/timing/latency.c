@@ -30,7 +30,7 @@ latency_settings_complete (struct latency_settings *s)
   }
   drive_settings_complete (&s->drive);
   s->waits |= limits || s->stall.length != 0 || s->drive.any ||
-              s->read_sizes.n != 0 || s->write_sizes.n != 0;
+              s->read_size_latency.n != 0 || s->write_size_latency.n != 0;
   s->remembers = limits || seeks || s->drive.any || (s->lanes != 0 && s->waits);
 }
 
@@ -93,9 +93,9 @@ service_time (const struct latency_settings *s, struct random *random,
   uint64_t nsec = draw (s, r->op, random, place);
 
   if (r->op == OP_READ)
-    nsec += sizes_nsec (&s->read_sizes, r->count);
+    nsec += size_latency_nsec (&s->read_size_latency, r->count);
   else if (r->op == OP_WRITE || r->op == OP_ZERO)
-    nsec += sizes_nsec (&s->write_sizes, r->count);
+    nsec += size_latency_nsec (&s->write_size_latency, r->count);
   *base = r->op == OP_FLUSH ? nsec : 0;
   if (r->fua)
     *base = draw (s, OP_FLUSH, random, NULL);

@@ -33,7 +33,7 @@
 #include "lanes.h"
 #include "drive.h"
 #include "request.h"
-#include "sizes.h"
+#include "size-latency.h"
 #include "throttle.h"
 
 struct latency_settings {
@@ -41,7 +41,8 @@ struct latency_settings {
   uint64_t lanes;                                /* 0: as many as needed */
   struct stall stall;
   struct throttle_limits limits;
-  struct sizes read_sizes, write_sizes; /* how much longer large ones take */
+  struct size_latency read_size_latency,
+      write_size_latency; /* how much longer large ones take */
   struct drive_settings drive;
   uint64_t size; /* the device's, in bytes: the way of a full seek */
 

@@ -20,7 +20,7 @@
 #include "drive.h"
 #include "percentiles.h"
 #include "request.h"
-#include "sizes.h"
+#include "size-latency.h"
 #include "throttle.h"
 
 #endif /* NULLBLK_TIMING_H */

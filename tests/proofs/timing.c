@@ -308,7 +308,7 @@ check_io_count (unsigned unit_shift)
  */
 PROOF (io_count, 42) { FOR_EACH (shift, 9, 40, check_io_count); }
 
-/* Any rates, moments, capacities and prices, and levels of up to 2^100: a
+/* Any rates, moments, capacities and prices, and debts of up to 2^100: a
  * request waits for nothing that is over, nothing wraps, and what it takes is
  * there to be given back.
  */
@@ -319,21 +319,21 @@ PROOF (credits, 1)
       .pace = {{nondet_uint64 (), nondet_uint64 ()}, nondet_uint64 ()}};
   const struct credit_settings s = {nondet_uint64 (), nondet_uint64 (),
                                     nondet_uint64 ()};
-  const struct wide before_take = c.spent.level;
+  const struct wide before_take = c.spent.billionths;
   const uint64_t now = nondet_uint64 ();
   struct wide taken;
 
   asked = nondet_uint32 ();
   price = nondet_uint64 ();
-  ASSUME (c.spent.level.high < UINT64_C (1) << 36);
+  ASSUME (c.spent.billionths.high < UINT64_C (1) << 36);
   ASSUME (s.bucket > UINT32_MAX);
   CHECK (credits_take (&c, &s, asked, now) >= now);
-  CHECK (c.spent.since >= now && c.pace.since >= now);
-  taken = c.spent.level;
+  CHECK (c.spent.at >= now && c.pace.at >= now);
+  taken = c.spent.billionths;
   CHECK (!wide_is_less (taken, (struct wide){0, price}));
   CHECK (
       !wide_is_less (wide_sum (before_take, (struct wide){0, price}), taken));
   credits_return (&c, asked);
-  CHECK (c.spent.level.low == taken.low - price);
-  CHECK (c.spent.level.high == taken.high - (taken.low < price));
+  CHECK (c.spent.billionths.low == taken.low - price);
+  CHECK (c.spent.billionths.high == taken.high - (taken.low < price));
 }

@@ -37,7 +37,7 @@ test_defaults (void **state)
 }
 
 static void
-test_sizes (void **state)
+test_size_latency (void **state)
 {
   (void) state;
   assert_int_equal (alone ("size", "512")->size, 512);
@@ -790,7 +790,7 @@ main (void)
       TEST (test_zone_sizes),
       TEST (test_wait),
       TEST (test_defaults),
-      TEST (test_sizes),
+      TEST (test_size_latency),
       TEST (test_wrong_sizes),
       TEST (test_block_sizes),
       TEST (test_booleans),

@@ -273,11 +273,11 @@ test_published (void **state)
     /* Idle for so long: all of it is back, and not a minute earlier. */
     now = done + (uint64_t) volumes[i].refills * SEC;
     credits_take (&c, &settings, 0, now - 60 * SEC);
-    assert_false (
-        wide_is_less (c.spent.level, wide_product (30 * settings.base, SEC)));
+    assert_false (wide_is_less (c.spent.billionths,
+                                wide_product (30 * settings.base, SEC)));
     credits_take (&c, &settings, 0, now);
-    assert_false (
-        wide_is_less (wide_product (30 * settings.base, SEC), c.spent.level));
+    assert_false (wide_is_less (wide_product (30 * settings.base, SEC),
+                                c.spent.billionths));
   }
 }
 

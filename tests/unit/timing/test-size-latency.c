@@ -17,7 +17,7 @@
 #define MIB (1 << 20)
 #define USEC NSEC_PER_USEC
 
-static struct sizes s;
+static struct size_latency s;
 static struct message why;
 
 static void
@@ -25,9 +25,9 @@ takes (const char *text)
 {
   char buf[400];
 
-  if (sizes_parse (text, &s, &why) != 0)
+  if (size_latency_parse (text, &s, &why) != 0)
     fail_msg ("%s: %s", text, why.text);
-  sizes_format (&s, buf, sizeof buf);
+  size_latency_format (&s, buf, sizeof buf);
   assert_string_equal (buf, text);
 }
 
@@ -36,18 +36,18 @@ test_points (void **state)
 {
   (void) state;
   takes ("none");
-  assert_int_equal (sizes_nsec (&s, MIB), 0);
+  assert_int_equal (size_latency_nsec (&s, MIB), 0);
   takes ("4K:1us,64K:91us,1M:901us");
-  assert_int_equal (sizes_nsec (&s, 0), USEC);
-  assert_int_equal (sizes_nsec (&s, 4 * KIB), USEC);
-  assert_int_equal (sizes_nsec (&s, 34 * KIB), 46 * USEC);
-  assert_int_equal (sizes_nsec (&s, 64 * KIB), 91 * USEC);
-  assert_int_equal (sizes_nsec (&s, MIB), 901 * USEC);
-  assert_int_equal (sizes_nsec (&s, MIB + 960 * KIB), 1711 * USEC);
+  assert_int_equal (size_latency_nsec (&s, 0), USEC);
+  assert_int_equal (size_latency_nsec (&s, 4 * KIB), USEC);
+  assert_int_equal (size_latency_nsec (&s, 34 * KIB), 46 * USEC);
+  assert_int_equal (size_latency_nsec (&s, 64 * KIB), 91 * USEC);
+  assert_int_equal (size_latency_nsec (&s, MIB), 901 * USEC);
+  assert_int_equal (size_latency_nsec (&s, MIB + 960 * KIB), 1711 * USEC);
   takes ("512:0,1K:100s");
-  assert_int_equal (sizes_nsec (&s, UINT32_MAX), MAX_DURATION);
+  assert_int_equal (size_latency_nsec (&s, UINT32_MAX), MAX_DURATION);
   takes ("1:0,2:1ns,3:2ns,4:3ns,5:4ns,6:5ns,7:6ns,8:7ns");
-  assert_int_equal (sizes_nsec (&s, 100), 99);
+  assert_int_equal (size_latency_nsec (&s, 100), 99);
 }
 
 static void
@@ -69,7 +69,7 @@ test_text (void **state)
   (void) state;
   takes ("4K:1us,64K:91us");
   for (i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-    assert_int_equal (sizes_parse (wrong[i], &s, &why), -EINVAL);
+    assert_int_equal (size_latency_parse (wrong[i], &s, &why), -EINVAL);
     assert_string_equal (why.text,
                          "allowed is none, or from 2 to 8 points SIZE:DURATION "
                          "that ascend, joined with commas");
@@ -92,9 +92,9 @@ test_service (void **state)
   random_init (&random, 1, 0);
   assert_int_equal (latency_init (&l, 0), 0);
   takes ("4K:1us,64K:91us");
-  settings.read_sizes = s;
+  settings.read_size_latency = s;
   takes ("4K:2us,64K:92us");
-  settings.write_sizes = s;
+  settings.write_size_latency = s;
   latency_settings_complete (&settings);
   assert_true (settings.waits);
   assert_false (settings.remembers);
