@@ -26,10 +26,11 @@
  *           |_''_________________
  *           0   at            2^64
  *
- * Between two percentiles the logarithm of the duration is linear in the
- * logarithm of the share of requests that take longer: from p90 to p99 the
- * duration changes by the same factor as from p99 to p99.9, as the tails of
- * real drives do.  Up to p100, which no request takes longer than, the
+ * Between two percentiles that are given next to each other the logarithm of
+ * the duration is linear in the logarithm of the share of requests that take
+ * longer, as the tails of real drives are: with p50 and p99.9 alone, the
+ * duration grows by the same factor from p90 to p99 as from p99 to p99.9.  From
+ * the last of them to p100, which no request takes longer than, the
  * logarithm of the duration is linear in the share itself.  Below the first
  * given point and above the last the duration is that of the point.  fio's file
  * gives the shortest and the longest duration, too.  Normal distributions end 6

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * For the two files of percentiles: percentiles.c, which reads files, and
- * parses those of lines, and percentiles-fio.c, which parses fio's output.
- * Nobody else includes this.
+ * For the files of percentiles: percent.c, which has one percentile as text;
+ * percentiles.c, which reads files, and parses those of lines; and
+ * percentiles-fio.c, which parses fio's output.
  */
 
 #ifndef NULLBLK_PERCENTILES_INTERNAL_H

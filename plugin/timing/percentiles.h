@@ -2,8 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Percentiles, on the command line and in the files of "file:": durations, each
- * with the share of all requests that take longer.  Owns nothing; called by
- * distribution-parse.c.
+ * with the share of all requests that take longer.  Without state or locks.
  */
 
 #ifndef NULLBLK_PERCENTILES_H
