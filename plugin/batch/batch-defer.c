@@ -137,15 +137,15 @@ make_error (struct deferred *d, int r)
 
 /* D does not wait any more, unless the device says so.  out_lock is held. */
 static bool
-answer (struct batch_socket *c, struct deferred *d, uint64_t now, bool over)
+answer (struct batch_socket *c, struct deferred *d, uint64_t now, bool gone)
 {
   bool ok;
   int r;
 
   batch_thread.answering = c;
-  r = d->due (d->request, &now, over);
+  r = d->due (d->request, &now, gone);
   batch_thread.answering = NULL;
-  if (r == 2 && !over) {
+  if (r == DUE_AGAIN && !gone) {
     d->deadline = now;
     deferred_put_in (c, d);
     return true;
@@ -307,7 +307,7 @@ sleep_listening (void *opaque, uint64_t moment)
 }
 
 static int
-look (void *opaque)
+check_wait (void *opaque)
 {
   const struct listener *l = opaque;
   char byte;
@@ -371,7 +371,7 @@ wait_for_first (struct batch_socket *c, bool listens, enum give_up give_up)
   const bool hears = listens || c->wake_fd >= 0;
   const struct wait_ops how = {.sleep_for = hears ? nap_listening : nap,
                                .sleep_until = hears ? sleep_listening : NULL,
-                               .check = hears ? look : NULL,
+                               .check = hears ? check_wait : NULL,
                                .opaque = &listener};
   uint64_t deadline, spin, now, until;
   int r;

@@ -21,15 +21,15 @@
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
 
 /* The library calls this when it answers a request whose reply was deferred: at
- * its deadline, or, if OVER, because the server stops or the client has gone.
- * It returns 0; or a negative errno, and the reply is replaced by one with that
- * error; or 1: the client was dropped, and there is no answer; or, unless OVER,
- * 2: it is to be called again at *MOMENT, which is the present one before.  It
- * is called on the thread that serves the connection (or on one that ends the
- * connection), with locks of the library held: it may hasten requests, and make
- * the library shut the connection's socket down, and nothing else.
+ * its deadline, or before if the server stops or the client has GONE.  *MOMENT
+ * is the present one.  It returns 0; or a negative errno, and the reply is
+ * replaced by one with that error; or DUE_NO_ANSWER; or, unless GONE,
+ * DUE_AGAIN, and is called again at the moment that it has put into *MOMENT.
+ * It is called on the thread that serves the connection (or on one that ends
+ * the connection), with locks of the library held: it may hasten requests, and
+ * make the library shut the connection's socket down, and nothing else.
  */
-typedef int batch_due (void *request, uint64_t *moment, bool over);
+typedef int batch_due (void *request, uint64_t *moment, bool gone);
 
 /* The library calls this to have a request tried again that was set aside.  It
  * returns true, and the reply is due at *MOMENT, or at once if that has passed;

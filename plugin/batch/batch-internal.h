@@ -77,7 +77,7 @@ struct batch_socket {
   bool is_large;     /* the last payload had LARGE bytes or more */
   size_t asked;      /* bytes that the last read wanted */
   unsigned requests; /* read since the kernel was last asked for more bytes */
-  unsigned looks;    /* reads; each LOOK_EVERY-th looks for a busy client */
+  unsigned reads;    /* after some of them: is the client busy? */
   struct pace pace;
   uint64_t read_at;  /* when the bytes of the last read came; 0: not known */
   uint64_t received; /* bytes in all */

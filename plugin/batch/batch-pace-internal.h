@@ -47,27 +47,29 @@
 
 struct pace {
   /* Polling. */
-  bool polls;         /* does polling go on, or sleeping? */
-  uint8_t phase;      /* 0: it goes on; 1, 2: the first and the second window */
-  uint8_t in_vain;    /* polls in a row */
-  uint8_t slower;     /* windows in a row */
-  uint8_t apart;      /* requests that have yet to come one at a time */
-  uint16_t kept;      /* polls since one has lost its CPU */
-  uint32_t left;      /* requests that are left of this phase */
-  uint32_t in_window; /* requests that are left of this window */
-  uint32_t rest[2];   /* requests until both are compared again, by polls */
-  uint64_t last, cpu; /* when the last request came; CPU as the window began */
-  uint64_t time;      /* of all requests of the window so far, ns */
-  uint64_t longest;   /* of its longest request, ns */
-  uint64_t cost;      /* of the first window */
-  uint64_t polled;    /* what a request took where polling was better */
+  bool polls;      /* does polling go on, or sleeping? */
+  uint8_t phase;   /* 0: it goes on; 1, 2: the first and the second window */
+  uint8_t in_vain; /* polls in a row */
+  uint8_t slower;  /* windows in a row */
+  uint8_t singles_to_come;   /* one at a time, before there is a poll again */
+  uint16_t polls_since_lost; /* since a poll lost its CPU */
+  uint32_t left_of_phase;    /* requests */
+  uint32_t left_of_window;   /* requests */
+  uint32_t rest[2]; /* how many requests sleeping [0] and polling [1] go on for
+                     * until both are compared again */
+  uint64_t last;    /* when the last request came */
+  uint64_t cpu;     /* what the thread had used as the window began, ns */
+  uint64_t time;    /* of all requests of the window so far, ns */
+  uint64_t longest; /* of its longest request, ns */
+  uint64_t cost;    /* of the first window */
+  uint64_t polled;  /* what a request took where polling was better */
 
   /* Napping. */
-  bool busy;        /* has the client not taken all replies? */
-  uint32_t nap;     /* ns; 0: not now */
-  uint8_t too_long; /* of the shortest, in a row */
-  uint32_t skip;    /* chances to nap that are still to be left out */
-  uint32_t skips;   /* how many are to be left out the next time */
+  bool busy;          /* has the client not taken all replies? */
+  uint32_t nap;       /* ns; 0: not now */
+  uint8_t too_long;   /* of the shortest, in a row */
+  uint32_t skip_now;  /* chances to nap that are still to be left out */
+  uint32_t skip_next; /* how many are to be left out the next time */
 };
 
 void pace_init (struct pace *p);
@@ -102,6 +104,6 @@ uint32_t pace_nap (struct pace *p);
 /* Something came, after a nap if NAPPED, and the client had not taken all
  * replies if BUSY: so it has more than one request.
  */
-void pace_look (struct pace *p, bool napped, bool busy);
+void pace_note_arrival (struct pace *p, bool napped, bool busy);
 
 #endif /* NULLBLK_BATCH_PACE_INTERNAL_H */

@@ -27,7 +27,7 @@
 #define MAX_SAVED 100000
 
 /* So many requests have to come one at a time after some that came together. */
-#define APART 64
+#define SINGLES 64
 
 /* A request is counted as so long at most, in ns: the client may have had
  * nothing to ask, or no CPU.
@@ -46,7 +46,7 @@
 /* Where a poll has lost its CPU again after no more than that many, others want
  * it, and so many requests at least follow.
  */
-#define MAX_PACE_KEPT 512
+#define OFTEN_LOST 512
 #define REST_OF_LOSER 4096
 
 /* Polling that has gone on for so many is trusted again. */
@@ -60,7 +60,7 @@ enum { GOES_ON, FIRST, SECOND };
 static void
 begin_window (struct pace *p)
 {
-  p->in_window = WINDOW;
+  p->left_of_window = WINDOW;
   p->time = p->longest = 0;
 }
 
@@ -68,7 +68,7 @@ static void
 begin_phase (struct pace *p, int phase, uint32_t n)
 {
   p->phase = phase;
-  p->left = n;
+  p->left_of_phase = n;
   p->in_vain = p->slower = 0;
   p->last = 0;
   begin_window (p);
@@ -79,15 +79,15 @@ pace_init (struct pace *p)
 {
   memset (p, 0, sizeof *p);
   p->rest[false] = p->rest[true] = FIRST_REST;
-  p->skips = FIRST_SKIP;
-  p->kept = MAX_PACE_KEPT;
+  p->skip_next = FIRST_SKIP;
+  p->polls_since_lost = OFTEN_LOST;
   begin_phase (p, FIRST, WINDOW);
 }
 
 bool
 pace_polls (const struct pace *p)
 {
-  return p->apart == 0 && (p->phase == SECOND ? !p->polls : p->polls);
+  return p->singles_to_come == 0 && (p->phase == SECOND ? !p->polls : p->polls);
 }
 
 void
@@ -103,7 +103,7 @@ pace_together (struct pace *p)
 {
   pace_interrupt (p);
   p->last = 0;
-  p->apart = APART;
+  p->singles_to_come = SINGLES;
 }
 
 static void
@@ -195,9 +195,9 @@ end_phase (struct pace *p, uint64_t cpu)
 static void
 lose_cpu (struct pace *p, uint64_t now)
 {
-  const bool again = p->kept < MAX_PACE_KEPT;
+  const bool again = p->polls_since_lost < OFTEN_LOST;
 
-  p->kept = 0;
+  p->polls_since_lost = 0;
   p->last = p->last != 0 ? now : 0;
   if (!again)
     return;
@@ -212,15 +212,15 @@ pace_count (struct pace *p, uint64_t now, enum poll_end end,
 {
   uint64_t time, used;
 
-  if (p->apart > 0) {
-    p->apart--;
+  if (p->singles_to_come > 0) {
+    p->singles_to_come--;
     return;
   }
   if (end == POLL_LOST_CPU) {
     lose_cpu (p, now);
     return;
   }
-  p->kept += pace_polls (p) && p->kept < MAX_PACE_KEPT;
+  p->polls_since_lost += pace_polls (p) && p->polls_since_lost < OFTEN_LOST;
   p->in_vain = end == POLL_IN_VAIN ? p->in_vain + 1 : 0;
   if (p->in_vain >= MAX_IN_VAIN) {
     decide (p, false);
@@ -235,16 +235,16 @@ pace_count (struct pace *p, uint64_t now, enum poll_end end,
   p->time += time;
   p->longest = time > p->longest ? time : p->longest;
   p->last = now;
-  p->left--;
-  p->in_window--;
-  if (p->in_window == WINDOW - SHOWN && p->phase == SECOND && !p->polls &&
+  p->left_of_phase--;
+  p->left_of_window--;
+  if (p->left_of_window == WINDOW - SHOWN && p->phase == SECOND && !p->polls &&
       cost_of (p, SHOWN, cpu ()) > p->cost) {
     decide (p, false);
     return;
   }
-  if (p->in_window > 0)
+  if (p->left_of_window > 0)
     return;
-  if (p->left == 0 || is_slower (p)) {
+  if (p->left_of_phase == 0 || is_slower (p)) {
     used = cpu ();
     end_phase (p, used);
     p->cpu = used;
@@ -262,8 +262,8 @@ pace_nap (struct pace *p)
   if (!p->busy)
     return 0;
   p->busy = false;
-  if (p->skip > 0) {
-    p->skip--;
+  if (p->skip_now > 0) {
+    p->skip_now--;
     return 0;
   }
   if (p->nap == 0)
@@ -272,7 +272,7 @@ pace_nap (struct pace *p)
 }
 
 void
-pace_look (struct pace *p, bool napped, bool busy)
+pace_note_arrival (struct pace *p, bool napped, bool busy)
 {
   p->busy = busy;
   if (busy)
@@ -283,14 +283,14 @@ pace_look (struct pace *p, bool napped, bool busy)
     p->nap = p->nap < MAX_NAP ? p->nap + p->nap / 4 : MAX_NAP;
     p->too_long = 0;
     if (p->nap > FIRST_NAP + FIRST_NAP / 2)
-      p->skips = FIRST_SKIP;
+      p->skip_next = FIRST_SKIP;
   }
   else if (p->nap > FIRST_NAP)
     p->nap = p->nap - p->nap / 8 > FIRST_NAP ? p->nap - p->nap / 8 : FIRST_NAP;
   else if (++p->too_long >= MAX_TOO_LONG) {
     p->too_long = 0;
     p->nap = 0;
-    p->skip = p->skips;
-    p->skips = p->skips < MAX_SKIP ? 2 * p->skips : MAX_SKIP;
+    p->skip_now = p->skip_next;
+    p->skip_next = p->skip_next < MAX_SKIP ? 2 * p->skip_next : MAX_SKIP;
   }
 }

@@ -16,7 +16,7 @@
 #include "common/common.h"
 
 /* Is a client busy?  Asked of one read in so many, where it was not. */
-#define LOOK_EVERY 8
+#define CHECK_BUSY_EVERY 8
 
 /* A look at the socket takes no longer, in ns, but where the CPU is somebody
  * else's meanwhile.
@@ -154,8 +154,8 @@ batch_read_unhurried (struct batch_socket *c, int fd, const struct iovec *iov)
   else
     c->requests = 0;
   if (may_nap && r > 0 &&
-      (napped || c->pace.nap > 0 || ++c->looks % LOOK_EVERY == 0))
-    pace_look (&c->pace, napped, batch_libc.has_unread (fd));
+      (napped || c->pace.nap > 0 || ++c->reads % CHECK_BUSY_EVERY == 0))
+    pace_note_arrival (&c->pace, napped, batch_libc.has_unread (fd));
   return r;
 }
 

@@ -131,7 +131,7 @@ batch_begin (int fd)
           c->is_large = false;
           c->asked = 0;
           c->requests = 0;
-          c->looks = 0;
+          c->reads = 0;
           pace_init (&c->pace);
           c->read_at = 0;
           c->received = 0;

@@ -20,7 +20,7 @@
  */
 uint32_t batch_plugin_depth (const struct settings *s);
 
-/* Look for the library, before DEVICES serve anything. */
+/* Find out whether nbdkit has the library, before DEVICES serve anything. */
 void batch_plugin_find (struct devices *devices);
 
 /* Tell the library whether any request has to wait, so that its arrival counts,

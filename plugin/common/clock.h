@@ -84,6 +84,15 @@ struct wait_ops {
   void *opaque;
 };
 
+/* What a function says that is called when the reply to a deferred request is
+ * due, instead of 0, with which the request succeeds, or a negative errno, with
+ * which it fails.
+ */
+enum due_result {
+  DUE_NO_ANSWER = 1, /* the client was dropped */
+  DUE_AGAIN,         /* it is not due yet: ask again, at the new moment */
+};
+
 /* A request that waits on a condition of its own naps 0 ns now and then, to
  * learn whether its client is still there.  wait_slice returns how long to wait
  * before the next such nap, LASTED nanoseconds after the wait began: 10 ms; or,

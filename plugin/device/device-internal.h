@@ -181,7 +181,7 @@ void request_count_thread (struct connection *c);
  * that was set aside the caller has reported success, so that any other result
  * has to be returned here.
  */
-int request_on_deadline (void *request, uint64_t *moment, bool over);
+int request_on_deadline (void *request, uint64_t *moment, bool gone);
 
 /* End a request: it waits for what is left of its time, and is counted.
  * Returns RESULT, or -ESHUTDOWN.

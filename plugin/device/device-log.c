@@ -303,7 +303,7 @@ log_prepare_cut (struct device *d, struct power_cut *cut)
   cut->begin = begin_undoing;
   cut->undone = log_undone;
   cut->end = end_undoing;
-  cut->over = mark_cut;
+  cut->finished = mark_cut;
   cut->arg = d;
 }
 

@@ -12,7 +12,7 @@
 
 /* It works on a copy: a reply that is deferred may be kept where PARKED is. */
 int
-device_resume_parked (void *parked, void *buf, bool over, uint64_t *offset)
+device_resume_parked (void *parked, void *buf, bool gone, uint64_t *offset)
 {
   struct request *const there = parked;
   struct request r;
@@ -21,7 +21,7 @@ device_resume_parked (void *parked, void *buf, bool over, uint64_t *offset)
   faults_forget (&there->connection->device->faults, &there->parked);
   r = *there;
   *offset = r.io.offset;
-  result = over ? -ESHUTDOWN : request_come_back (&r);
+  result = gone ? -ESHUTDOWN : request_come_back (&r);
   if (result == 0)
     result = r.verdict.error;
   result = r.rest == REST_COMMAND || r.rest == REST_RESET_ALL

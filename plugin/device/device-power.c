@@ -54,11 +54,11 @@ is_busy (struct device *d)
 
 /* Wait until all that were in are out; power is off. */
 static void
-await_quiet (struct device *d)
+await_all_out (struct device *d)
 {
   lock (&d->power_lock);
   while (is_busy (d))
-    pthread_cond_wait (&d->quiet, &d->power_lock);
+    pthread_cond_wait (&d->all_out, &d->power_lock);
   unlock (&d->power_lock);
 }
 
@@ -66,12 +66,12 @@ void
 device_tell_out (struct device *d)
 {
   lock (&d->power_lock);
-  pthread_cond_broadcast (&d->quiet);
+  pthread_cond_broadcast (&d->all_out);
   unlock (&d->power_lock);
 }
 
 /* Whether power was cut is asked under the lock under which is_busy looks: so
- * either is_busy sees that the request is out, or await_quiet is woken.
+ * either is_busy sees that the request is out, or await_all_out is woken.
  */
 void
 request_go_out (struct request *r)
@@ -152,7 +152,7 @@ finish_cut (struct device *d)
   faults_wake (&d->faults);
   if (d->zones != NULL)
     zones_wake_all (d->zones);
-  await_quiet (d);
+  await_all_out (d);
   durability_finish_cut (d->durability);
 }
 
@@ -222,7 +222,7 @@ device_power_on (struct device *d)
   lock (&d->power_switch);
   if ((durability_epoch (d->durability) & 1) != 0) {
     durability_await_cut (d->durability);
-    await_quiet (d);
+    await_all_out (d);
     if (d->zones != NULL)
       restart_zones (d);
     /* Requests that were in service are dead, and keep nobody waiting. */

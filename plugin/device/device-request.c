@@ -274,27 +274,27 @@ ask_again (struct request *r, uint64_t now)
 }
 
 int
-request_on_deadline (void *request, uint64_t *moment, bool over)
+request_on_deadline (void *request, uint64_t *moment, bool gone)
 {
   struct request *r = request;
   const int promised = r->was_set_aside ? 0 : r->result;
   int result;
 
   /* A wait may end some microseconds early. */
-  if (!over && ask_again (r, max (*moment, r->deadline))) {
+  if (!gone && ask_again (r, max (*moment, r->deadline))) {
     *moment = r->deadline;
-    return 2;
+    return DUE_AGAIN;
   }
   if (__builtin_expect (r->is_listed_early, 0))
     device_forget_early (r);
-  if (over)
+  if (gone)
     give_up (r, *moment);
   result = complete (r, *moment);
   if (result < 0 && r->was_set_aside &&
       r->connection->front_end->report != NULL)
     r->connection->front_end->report (r->connection->device, result);
   if (r->disconnects)
-    return 1;
+    return DUE_NO_ANSWER;
   return result != promised ? result : 0;
 }
 

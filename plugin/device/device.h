@@ -147,7 +147,7 @@ struct device {
   /* See device-power.c. */
   pthread_mutex_t power_switch;
   pthread_mutex_t power_lock;
-  pthread_cond_t quiet; /* power is off, and a request is out */
+  pthread_cond_t all_out; /* signalled when a request goes out without power */
 
   /* Guarded by devices.lock.  The list has the open connections; the last three
    * members are about closed ones, since statistics began: the largest counts,
@@ -227,14 +227,14 @@ struct front_end {
    * moment DEADLINE (clock_now), spinning for the last SPIN nanoseconds.  Just
    * before that, DUE is called with a copy of the SIZE bytes at REQUEST, at
    * most MAX_REQUEST_COPY, as a rule by the same thread.  On entry *MOMENT is
-   * the present moment.  DUE returns one of: 0; a negative errno, with which
-   * the request fails after all; 1: there is no answer; 2: DUE is to be called
-   * again at *MOMENT.  OVER tells DUE that the client or the server has gone;
-   * then it does not return 2.  Returns false where the thread has to wait by
-   * itself.  NULL: the thread always has to.
+   * the present moment.  DUE returns 0; or a negative errno, with which the
+   * request fails after all; or one of enum due_result.  GONE tells DUE that
+   * the client or the server has gone; then it does not return DUE_AGAIN.
+   * Returns false where the thread has to wait by itself.  NULL: the thread
+   * always has to.
    */
   bool (*defer) (uint64_t deadline, uint64_t spin,
-                 int (*due) (void *request, uint64_t *moment, bool over),
+                 int (*due) (void *request, uint64_t *moment, bool gone),
                  const void *request, size_t size, size_t data);
 
   /* Returns a number of the client whose request this thread serves, which no
@@ -263,7 +263,7 @@ struct front_end {
   void *(*set_aside) (uint64_t until, uint64_t spin,
                       bool (*retry) (void *request, const void *payload,
                                      uint64_t *moment),
-                      int (*due) (void *request, uint64_t *moment, bool over),
+                      int (*due) (void *request, uint64_t *moment, bool gone),
                       const void *request, size_t size, const void *payload,
                       size_t n);
   void (*hasten) (void *request);
@@ -581,11 +581,11 @@ int device_zone_commands (struct connection *c, uint64_t first,
 int device_reset_zones (struct connection *c);
 
 /* Go on with PARKED, which front_end.park has returned, and which was hastened
- * or, as OVER says, is to be given up.  BUF is for the data of a read, or has
+ * or, as GONE says, is to be given up.  BUF is for the data of a read, or has
  * that of a write or an append.  Returns what the request's own function does,
  * and may defer the reply, or set the write aside, as that does; *offset is as
  * for device_append.
  */
-int device_resume_parked (void *parked, void *buf, bool over, uint64_t *offset);
+int device_resume_parked (void *parked, void *buf, bool gone, uint64_t *offset);
 
 #endif /* NULLBLK_DEVICE_H */

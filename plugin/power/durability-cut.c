@@ -296,8 +296,8 @@ durability_finish_cut (struct durability *d)
   lose_in_zones (&k, u);
   while (u != NULL)
     u = undo_group (&k, u);
-  if (k.cut->over != NULL)
-    k.cut->over (k.cut->arg);
+  if (k.cut->finished != NULL)
+    k.cut->finished (k.cut->arg);
 
   lock (&d->lock);
   d->lost = k.lost;

@@ -97,13 +97,13 @@ struct power_cut {
    * did; it may be NULL.  Pieces overlap where several changes are undone: the
    * content of the store after the last call counts.  The calls come in groups
    * of some MiB, between a call of BEGIN and one of END.  After the last group
-   * OVER is called, and power does not come back before it returns.  No lock of
-   * the device's is held.
+   * FINISHED is called, and power does not come back before it returns.  No
+   * lock of the device's is held.
    */
   void (*undone) (void *arg, uint64_t offset, uint64_t count);
   void (*begin) (void *arg);
   void (*end) (void *arg);
-  void (*over) (void *arg);
+  void (*finished) (void *arg);
   void *arg;
 };
 

@@ -55,7 +55,7 @@ struct tag {
 
   /* Of one that waits. */
   int (*due) (void *request, uint64_t *moment,
-              bool over); /* NULL: it does not */
+              bool gone); /* NULL: it does not */
   /* Of one that is set aside, until its last retry is over. */
   bool (*retry) (void *request, const void *payload, uint64_t *moment);
   uint64_t moment, spin;
@@ -142,8 +142,8 @@ struct ublk_queue *ublk_queue_of_thread (void);
 /* Serve what the kernel asks. */
 void tag_begin (struct port_request *at_port);
 
-/* Serve one that has hung; OVER: it is given up. */
-void tag_go_on (struct tag *t, bool over);
+/* Serve one that has hung; GONE: it is given up. */
+void tag_go_on (struct tag *t, bool gone);
 
 /* Fill in the functions by which a device calls back while it is served. */
 void tag_front_end (struct front_end *front_end);
@@ -160,12 +160,12 @@ int tag_error (const struct tag *t, int err);
  * said so.
  */
 bool tag_defer (struct tag *t, uint64_t deadline, uint64_t spin,
-                int (*due) (void *request, uint64_t *moment, bool over),
+                int (*due) (void *request, uint64_t *moment, bool gone),
                 const void *request, size_t size);
 void *tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
                      bool (*retry) (void *request, const void *payload,
                                     uint64_t *moment),
-                     int (*due) (void *request, uint64_t *moment, bool over),
+                     int (*due) (void *request, uint64_t *moment, bool gone),
                      const void *request, size_t size, const void *payload,
                      size_t n);
 void *tag_park (struct tag *t, const void *request, size_t size);

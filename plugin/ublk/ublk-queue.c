@@ -103,7 +103,7 @@ listen_until (void *opaque, uint64_t moment)
 }
 
 static int
-look (void *opaque)
+check_wait (void *opaque)
 {
   return listen_for (opaque, 0);
 }
@@ -119,7 +119,7 @@ sleep_until (struct ublk_queue *q, uint64_t moment, uint64_t spin)
   struct listener l = {.queue = q};
   const struct wait_ops how = {.sleep_for = listen_for,
                                .sleep_until = listen_until,
-                               .check = look,
+                               .check = check_wait,
                                .opaque = &l};
   uint64_t now = clock_now ();
   int r;

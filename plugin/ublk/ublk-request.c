@@ -303,7 +303,7 @@ tag_begin (struct port_request *at_port)
 
 /* Its data was not taken, or not kept, while it hung. */
 void
-tag_go_on (struct tag *t, bool over)
+tag_go_on (struct tag *t, bool gone)
 {
   const unsigned operation = UBLK_OPERATION (t->at_port.asked);
   const bool appends = operation == UBLK_IO_OP_ZONE_APPEND;
@@ -314,11 +314,11 @@ tag_go_on (struct tag *t, bool over)
 
   if (operation == UBLK_IO_OP_READ || operation == UBLK_IO_OP_WRITE || appends)
     n = size_of (t);
-  if (!over && (operation == UBLK_IO_OP_WRITE || appends))
+  if (!gone && (operation == UBLK_IO_OP_WRITE || appends))
     taken = take_data (t, buf, n);
   tag_let_go (t);
   served = t;
-  r = device_resume_parked (t->request, buf, over || taken < 0, &offset);
+  r = device_resume_parked (t->request, buf, gone || taken < 0, &offset);
   if (r == 0 && operation == UBLK_IO_OP_READ)
     r = port_put (&t->at_port, buf, n, 0);
   if (r == 0 && appends)
@@ -358,7 +358,7 @@ still_zero (const void *buf, size_t n)
 
 static bool
 defer (uint64_t deadline, uint64_t spin,
-       int (*due) (void *request, uint64_t *moment, bool over),
+       int (*due) (void *request, uint64_t *moment, bool gone),
        const void *request, size_t size, size_t data)
 {
   (void) data;
@@ -368,7 +368,7 @@ defer (uint64_t deadline, uint64_t spin,
 static void *
 set_aside (uint64_t until, uint64_t spin,
            bool (*retry) (void *request, const void *payload, uint64_t *moment),
-           int (*due) (void *request, uint64_t *moment, bool over),
+           int (*due) (void *request, uint64_t *moment, bool gone),
            const void *request, size_t size, const void *payload, size_t n)
 {
   return tag_set_aside (served, until, spin, retry, due, request, size, payload,

@@ -141,7 +141,7 @@ take_hastened (struct ublk_queue *q)
 
 static void
 begin_to_wait (struct tag *t, uint64_t moment, uint64_t spin,
-               int (*due) (void *request, uint64_t *moment, bool over),
+               int (*due) (void *request, uint64_t *moment, bool gone),
                const void *request, size_t size)
 {
   t->moment = moment;
@@ -154,7 +154,7 @@ begin_to_wait (struct tag *t, uint64_t moment, uint64_t spin,
 
 bool
 tag_defer (struct tag *t, uint64_t deadline, uint64_t spin,
-           int (*due) (void *request, uint64_t *moment, bool over),
+           int (*due) (void *request, uint64_t *moment, bool gone),
            const void *request, size_t size)
 {
   begin_to_wait (t, deadline, spin, due, request, size);
@@ -165,7 +165,7 @@ void *
 tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
                bool (*retry) (void *request, const void *payload,
                               uint64_t *moment),
-               int (*due) (void *request, uint64_t *moment, bool over),
+               int (*due) (void *request, uint64_t *moment, bool gone),
                const void *request, size_t size, const void *payload, size_t n)
 {
   t->payload = NULL;
@@ -182,11 +182,11 @@ tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
 
 /* Of one that is parked: nobody calls it. */
 static int
-never_due (void *request, uint64_t *moment, bool over)
+never_due (void *request, uint64_t *moment, bool gone)
 {
   (void) request;
   (void) moment;
-  (void) over;
+  (void) gone;
   return -ESHUTDOWN;
 }
 
@@ -221,11 +221,11 @@ tag_put_in (struct tag *t)
  * after `due`.
  */
 static void
-end_wait (struct tag *t, uint64_t now, bool over)
+end_wait (struct tag *t, uint64_t now, bool gone)
 {
-  const int r = t->due (t->request, &now, over);
+  const int r = t->due (t->request, &now, gone);
 
-  if (r == 2 && !over) {
+  if (r == DUE_AGAIN && !gone) {
     t->moment = now;
     tag_put_in (t);
     return;

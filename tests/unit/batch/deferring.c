@@ -211,7 +211,7 @@ our_sendmsg (int fd, const struct msghdr *msg, int flags)
 struct seen seen;
 
 void
-note (uint32_t cookie, bool is_due, bool over)
+note (uint32_t cookie, bool is_due, bool gone)
 {
   const unsigned i = seen.nr++;
 
@@ -219,20 +219,20 @@ note (uint32_t cookie, bool is_due, bool over)
         "not more events than are noted");
   seen.events[i].cookie = cookie;
   seen.events[i].is_due = is_due;
-  seen.events[i].over = over;
+  seen.events[i].gone = gone;
   seen.reads += !is_due;
   seen.dues += is_due;
-  seen.overs += over;
+  seen.nr_gone += gone;
 }
 
 int
-due (void *arg, uint64_t *moment, bool over)
+due (void *arg, uint64_t *moment, bool gone)
 {
   const struct request *r = arg;
 
-  note (r->cookie, true, over);
-  seen.early += !over && *moment < r->earliest;
-  return over ? r->verdict_over : r->verdict;
+  note (r->cookie, true, gone);
+  seen.early += !gone && *moment < r->earliest;
+  return gone ? r->verdict_gone : r->verdict;
 }
 
 unsigned
@@ -357,12 +357,12 @@ next_request (void)
 
 bool
 defer_data (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
-            int verdict_over, size_t data)
+            int verdict_gone, size_t data)
 {
   const struct request r = {
       .cookie = cookie,
       .verdict = verdict,
-      .verdict_over = verdict_over,
+      .verdict_gone = verdict_gone,
       .earliest = deadline - (spin != 0 && clock_cpus () > 1 ? 0 : LATENESS)};
 
   return batch_defer (deadline, spin, due, &r, sizeof r, data);
@@ -370,9 +370,9 @@ defer_data (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
 
 bool
 defer_with (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
-            int verdict_over)
+            int verdict_gone)
 {
-  return defer_data (cookie, deadline, spin, verdict, verdict_over, DATA);
+  return defer_data (cookie, deadline, spin, verdict, verdict_gone, DATA);
 }
 
 bool

@@ -67,20 +67,20 @@ extern struct calls {
 extern struct seen {
   struct {
     uint32_t cookie;
-    bool is_due, over;
+    bool is_due, gone;
   } events[4096];
-  unsigned nr, reads, dues, overs, early;
+  unsigned nr, reads, dues, nr_gone, early;
 } seen;
 
-void note (uint32_t cookie, bool is_due, bool over);
+void note (uint32_t cookie, bool is_due, bool gone);
 
 struct request {
   uint32_t cookie;
-  int verdict, verdict_over;
+  int verdict, verdict_gone;
   uint64_t earliest;
 };
 
-int due (void *arg, uint64_t *moment, bool over);
+int due (void *arg, uint64_t *moment, bool gone);
 
 /* How often was it called for COOKIE? */
 unsigned dues_of (uint32_t cookie);
@@ -114,10 +114,10 @@ uint32_t next_request (void);
 #define DATA 6000
 
 bool defer_data (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
-                 int verdict_over, size_t data);
+                 int verdict_gone, size_t data);
 
 bool defer_with (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
-                 int verdict_over);
+                 int verdict_gone);
 
 /* ... and this is what the device does. */
 bool defer (uint32_t cookie, uint64_t deadline, uint64_t spin);

@@ -66,14 +66,14 @@ retry (void *arg, const void *bytes, uint64_t *moment)
 static unsigned ended;
 
 static int
-end (void *arg, uint64_t *moment, bool over)
+end (void *arg, uint64_t *moment, bool gone)
 {
   const struct aside *a = arg;
 
   (void) moment;
   ended++;
-  note (a->cookie, true, over);
-  return over ? -ESHUTDOWN : a->verdict;
+  note (a->cookie, true, gone);
+  return gone ? -ESHUTDOWN : a->verdict;
 }
 
 static void *
@@ -220,7 +220,7 @@ test_by_another_while_it_waits (void **state)
     assert_int_equal (next_request (), 0);
     assert_int_equal (asides[1].retries, 1);
     assert_int_equal (dues_of (1), 1);
-    assert_int_equal (seen.overs, 0);
+    assert_int_equal (seen.nr_gone, 0);
     expect_write (1);
   }
 }
@@ -303,7 +303,7 @@ ends_after_one_retry (void)
   assert_int_equal (next_request (), 0);
   assert_int_equal (asides[1].retries, 1);
   assert_int_equal (dues_of (1), 1);
-  assert_int_equal (seen.overs, 0);
+  assert_int_equal (seen.nr_gone, 0);
 }
 
 /* It is tried at the end of its time, too. */
@@ -518,7 +518,7 @@ test_again (void **state)
   assert_int_equal (seen.dues, 0);
   batch_pass_through (server);
   assert_int_equal (asides[1].retries, 3);
-  assert_int_equal (seen.overs, 1);
+  assert_int_equal (seen.nr_gone, 1);
 }
 
 /* What became of it is what its client is told. */
@@ -570,7 +570,7 @@ test_over (void **state)
   /* One was hastened in time. */
   assert_int_equal (asides[2].retries, 1);
   assert_int_equal (asides[1].retries + asides[3].retries, 0);
-  assert_int_equal (seen.overs, 2);
+  assert_int_equal (seen.nr_gone, 2);
   assert_int_equal (seen.dues, 3);
 
   connect_again (8);
@@ -578,7 +578,7 @@ test_over (void **state)
   hasten_elsewhere (1);
   batch_defer_cancel ();
   assert_int_equal (asides[1].retries + asides[2].retries, 0);
-  assert_int_equal (seen.overs, 2);
+  assert_int_equal (seen.nr_gone, 2);
 
   /* Before the reply. */
   connect_again (8);
@@ -588,7 +588,7 @@ test_over (void **state)
   batch_hasten (asides[1].copy);
   batch_end (server);
   assert_int_equal (asides[1].retries, 0);
-  assert_int_equal (seen.overs, 1);
+  assert_int_equal (seen.nr_gone, 1);
 }
 
 /* Where there is no room, or no place, the caller has to wait. */
@@ -710,7 +710,7 @@ test_threads (void **state)
   for (i = 0; i < 2; i++)
     pthread_join (threads[i], NULL);
   assert_int_equal (ended, 2 * ROUNDS);
-  assert_int_equal (seen.overs, 0);
+  assert_int_equal (seen.nr_gone, 0);
 }
 
 int

@@ -132,7 +132,7 @@ due_in_service (void (*wait) (void))
     ;
   wait ();
   assert_int_equal (seen.dues, 1);
-  assert_int_equal (seen.overs, 0);
+  assert_int_equal (seen.nr_gone, 0);
   expect_reply (1);
   answer (3);
   expect_reply (3);

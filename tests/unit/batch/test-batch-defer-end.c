@@ -37,7 +37,7 @@ expect_four_over (void)
   uint32_t i;
 
   assert_int_equal (seen.dues, 4);
-  assert_int_equal (seen.overs, 4);
+  assert_int_equal (seen.nr_gone, 4);
   for (i = 1; i <= 4; i++)
     assert_int_equal (dues_of (i), 1);
 }
@@ -59,7 +59,7 @@ test_cancel (void **state)
   expect_reply (4);
   defer_for_long (5, 6);
   batch_defer_cancel ();
-  assert_int_equal (seen.overs, 6);
+  assert_int_equal (seen.nr_gone, 6);
   expect_nothing ();
 }
 
@@ -109,7 +109,7 @@ test_end_waits_for_short_ones (void **state)
   answer (2);
   batch_end (server);
   assert_int_equal (seen.dues, 2);
-  assert_int_equal (seen.overs, 1);
+  assert_int_equal (seen.nr_gone, 1);
   assert_int_equal (seen.early, 0);
   add_reply (&wanted, 2, 1, 100);
   add_error (&wanted, 1, 1);
@@ -215,7 +215,7 @@ test_cancel_after_number_again (void **state)
     pthread_barrier_destroy (&barrier);
     assert_int_equal (dues_of_other, 0);
     assert_int_equal (dues_of (5), 1);
-    assert_int_equal (seen.overs, 5);
+    assert_int_equal (seen.nr_gone, 5);
     expect_nothing ();
   }
 }
@@ -255,7 +255,7 @@ is_heard (enum place place, uint64_t nsec, uint64_t spin)
   answer (2);
   expect_reply (2);
   batch_defer_cancel ();
-  assert_int_equal (seen.overs, 1);
+  assert_int_equal (seen.nr_gone, 1);
   return true;
 }
 
@@ -357,7 +357,7 @@ test_shutdown (void **state)
     assert_int_equal (next_request (), 0);
     has_three_errors ();
     assert_int_equal (seen.dues, 3);
-    assert_int_equal (seen.overs, 3);
+    assert_int_equal (seen.nr_gone, 3);
     batch_end (server);
     assert_int_equal (seen.dues, 3);
     assert_int_equal (read (quit[0], &byte, 1), 1);
@@ -391,13 +391,13 @@ test_peer_leaves (void **state)
   assert_int_equal (next_request (), 0);
   assert_int_equal (seen.dues, 0);
   batch_end (server);
-  assert_int_equal (seen.overs, 3);
+  assert_int_equal (seen.nr_gone, 3);
 
   connect_again (3);
   defer_for_long (1, 3);
   calls.turn[AT_NAP] = leaves_and_stops;
   assert_int_equal (next_request (), 0);
-  assert_int_equal (seen.overs, 3);
+  assert_int_equal (seen.nr_gone, 3);
   batch_end (server);
   assert_int_equal (seen.dues, 3);
   assert_int_equal (read (quit[0], &byte, 1), 1);
@@ -425,7 +425,7 @@ test_peer_has_left (void **state)
   assert_int_equal (seen.dues, 1);
   batch_end (server);
   assert_int_equal (seen.dues, 4);
-  assert_int_equal (seen.overs, 3);
+  assert_int_equal (seen.nr_gone, 3);
 
   /* Known before there is anything to defer. */
   connect_again (8);

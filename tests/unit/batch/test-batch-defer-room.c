@@ -48,7 +48,7 @@ test_no_room (void **state)
   assert_false (defer_large (6, now, 288 * MIB));
   assert_int_equal (seen.dues, 0);
   batch_defer_cancel ();
-  assert_int_equal (seen.overs, 2);
+  assert_int_equal (seen.nr_gone, 2);
 
   /* The room is there again. */
   assert_true (defer_large (6, now + HOUR, 287 * MIB));
@@ -75,7 +75,7 @@ test_makes_room (void **state)
   assert_true (defer_large (3, soon + HOUR, 140 * MIB));
   answer (3);
   assert_int_equal (seen.dues, 1);
-  assert_int_equal (seen.overs, 0);
+  assert_int_equal (seen.nr_gone, 0);
   assert_int_equal (seen.early, 0);
   expect_reply (1);
 }
@@ -110,16 +110,16 @@ test_no_room_of_all (void **state)
     close (servers[i]);
     close (peers[i]);
   }
-  assert_int_equal (seen.overs, 6);
+  assert_int_equal (seen.nr_gone, 6);
 }
 
 static int
-count_due (void *request, uint64_t *moment, bool over)
+count_due (void *request, uint64_t *moment, bool gone)
 {
   unsigned **n = request;
 
   (void) moment;
-  **n += !over;
+  **n += !gone;
   return 0;
 }
 

@@ -51,7 +51,7 @@ one_waits (uint64_t nsec, uint64_t spin)
   calls.turn[AT_READ] = has_first_asks_second;
   assert_int_equal (next_request (), 2);
   assert_int_equal (seen.dues, 1);
-  assert_int_equal (seen.overs, 0);
+  assert_int_equal (seen.nr_gone, 0);
   assert_int_equal (seen.early, 0);
   answer (2);
   expect_reply (2);
@@ -132,7 +132,7 @@ test_order (void **state)
     defer_in_order (order, n, clock_now () + HOUR, NSEC_PER_SEC, 0);
     expect_nothing ();
     batch_pass_through (server);
-    assert_int_equal (seen.overs, n);
+    assert_int_equal (seen.nr_gone, n);
     expect_replies (order, n);
   }
 }
@@ -169,7 +169,7 @@ test_order_in_time (void **state)
     calls.turn[AT_READ] = has_all_asks_another;
     assert_int_equal (next_request (), 13);
     assert_int_equal (seen.dues, 12);
-    assert_int_equal (seen.overs, 0);
+    assert_int_equal (seen.nr_gone, 0);
   }
 }
 
@@ -300,7 +300,7 @@ test_depth (void **state)
       calls.turn[AT_READ] = ends;
       assert_int_equal (next_request (), 0);
       assert_int_equal (seen.dues, 30);
-      assert_int_equal (seen.overs, 0);
+      assert_int_equal (seen.nr_gone, 0);
       assert_int_equal (seen.early, 0);
       assert_true (most <= depth);
     } while (most < depth);
@@ -360,9 +360,9 @@ test_crowd (void **state)
  * dropped, and nothing comes after that.
  */
 static void
-verdicts (bool over)
+verdicts (bool gone)
 {
-  const uint32_t n = over ? 15 : 14;
+  const uint32_t n = gone ? 15 : 14;
   struct stream wanted = {0};
   uint32_t i;
   char c;
@@ -371,24 +371,24 @@ verdicts (bool over)
   connect_again (20);
   ask (1, 15);
   for (i = 1; i <= n; i++) {
-    verdict = i == 14 ? 1 : i % 2 == 1 ? -ESHUTDOWN : 0;
+    verdict = i == 14 ? DUE_NO_ANSWER : i % 2 == 1 ? -ESHUTDOWN : 0;
     assert_int_equal (next_request (), i);
-    assert_true (defer_with (i, over ? clock_now () + HOUR + i : LONG_AGO, 0,
-                             over ? 99 : verdict, over ? verdict : 99));
+    assert_true (defer_with (i, gone ? clock_now () + HOUR + i : LONG_AGO, 0,
+                             gone ? 99 : verdict, gone ? verdict : 99));
     answer_with (i, i % 4, i % 2 * 5000);
     if (i < 14 && verdict == 0)
       add_reply (&wanted, i, i % 4, i % 2 * 5000);
     else if (i < 14)
       add_error (&wanted, i, i % 4);
   }
-  if (over)
+  if (gone)
     batch_pass_through (server);
   else
     assert_int_equal (next_request (), 0);
   expect (&wanted);
   batch_end (server);
   assert_int_equal (seen.dues, n);
-  assert_int_equal (seen.overs, over ? n : 0);
+  assert_int_equal (seen.nr_gone, gone ? n : 0);
   close (server);
   server = -1;
   assert_int_equal (recv (peer, &c, 1, 0), 0);
@@ -563,7 +563,7 @@ test_not_deferred (void **state)
 }
 
 static int
-due_for_bytes (void *request, uint64_t *moment, bool over)
+due_for_bytes (void *request, uint64_t *moment, bool gone)
 {
   const unsigned char *p = request;
   unsigned i;
@@ -573,7 +573,7 @@ due_for_bytes (void *request, uint64_t *moment, bool over)
     if (p[i] != i % 256)
       return 99;
   }
-  note (1, true, over);
+  note (1, true, gone);
   return 0;
 }
 
@@ -602,14 +602,14 @@ test_request_is_copied (void **state)
 static unsigned asks;
 
 static int
-due_again (void *request, uint64_t *moment, bool over)
+due_again (void *request, uint64_t *moment, bool gone)
 {
   (void) request;
-  note (1, true, over);
-  if (over || asks-- == 0)
+  note (1, true, gone);
+  if (gone || asks-- == 0)
     return 0;
   *moment = clock_now () + NSEC_PER_MSEC;
-  return 2;
+  return DUE_AGAIN;
 }
 
 /* The device may say at the moment that it is another one. */
@@ -625,7 +625,7 @@ test_due_again (void **state)
   assert_int_equal (next_request (), 0);
   expect_reply (1);
   assert_int_equal (dues_of (1), 3);
-  assert_int_equal (seen.overs, 0);
+  assert_int_equal (seen.nr_gone, 0);
 }
 
 static bool

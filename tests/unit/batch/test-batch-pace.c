@@ -309,9 +309,9 @@ test_together (void **state)
   assert_in_range (sum.polls, 100, 200);
 
   /* As much is told by replies that it has not taken. */
-  pace_look (&p, false, false);
+  pace_note_arrival (&p, false, false);
   assert_true (pace_polls (&p));
-  pace_look (&p, false, true);
+  pace_note_arrival (&p, false, true);
   assert_false (pace_polls (&p));
 }
 
@@ -349,12 +349,12 @@ nap (struct pace *p, unsigned n, bool busy, uint32_t *longest)
   uint32_t ns;
 
   for (*longest = 0; n > 0; n--) {
-    pace_look (p, false, true);
+    pace_note_arrival (p, false, true);
     ns = pace_nap (p);
     naps += ns > 0;
     *longest = ns > *longest ? ns : *longest;
     if (ns > 0)
-      pace_look (p, true, busy);
+      pace_note_arrival (p, true, busy);
   }
   return naps;
 }
@@ -370,7 +370,7 @@ test_naps (void **state)
   pace_init (&p);
   assert_int_equal (pace_nap (&p), 0);
   for (i = 0; i < 1000; i++) {
-    pace_look (&p, false, false);
+    pace_note_arrival (&p, false, false);
     assert_int_equal (pace_nap (&p), 0);
   }
 
@@ -398,13 +398,13 @@ test_naps_in_vain (void **state)
 
   (void) state;
   pace_init (&p);
-  pace_look (&p, false, true);
+  pace_note_arrival (&p, false, true);
   first = pace_nap (&p);
   assert_int_not_equal (first, 0);
   for (i = 0; i < 100; i++) {
-    pace_look (&p, false, false);
+    pace_note_arrival (&p, false, false);
     assert_int_equal (pace_nap (&p), 0);
-    pace_look (&p, false, true);
+    pace_note_arrival (&p, false, true);
     ns = pace_nap (&p);
     assert_int_equal (ns, first);
   }

@@ -235,7 +235,7 @@ test_read_only (void **state)
 /* A write that is early, on another connection that sets it aside. */
 static struct {
   bool (*retry) (void *request, const void *payload, uint64_t *moment);
-  int (*due) (void *request, uint64_t *moment, bool over);
+  int (*due) (void *request, uint64_t *moment, bool gone);
   unsigned hastened;
   _Alignas(max_align_t) char copy[MAX_REQUEST_COPY];
 } early;
@@ -243,7 +243,7 @@ static struct {
 static void *
 set_aside (uint64_t until, uint64_t spin,
            bool (*retry) (void *request, const void *payload, uint64_t *moment),
-           int (*due) (void *request, uint64_t *moment, bool over),
+           int (*due) (void *request, uint64_t *moment, bool gone),
            const void *request, size_t size, const void *payload, size_t n)
 {
   (void) until;
@@ -333,12 +333,12 @@ test_latency (void **state)
 
 /* Where it went is known before the reply is deferred. */
 static uint64_t deferred_went, went_at_defer;
-static int (*deferred_due) (void *request, uint64_t *moment, bool over);
+static int (*deferred_due) (void *request, uint64_t *moment, bool gone);
 static _Alignas(max_align_t) char deferred[MAX_REQUEST_COPY];
 
 static bool
 defer (uint64_t deadline, uint64_t spin,
-       int (*due) (void *request, uint64_t *moment, bool over),
+       int (*due) (void *request, uint64_t *moment, bool gone),
        const void *request, size_t size, size_t n)
 {
   (void) deadline;

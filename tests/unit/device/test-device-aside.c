@@ -26,7 +26,7 @@ struct aside {
   struct client *client;
   uint64_t until;
   bool (*retry) (void *request, const void *payload, uint64_t *moment);
-  int (*due) (void *request, uint64_t *moment, bool over);
+  int (*due) (void *request, uint64_t *moment, bool gone);
   void *payload;
   bool is_hastened, is_over;
   int result;
@@ -48,7 +48,7 @@ static bool has_room;
 static void *
 set_aside (uint64_t until, uint64_t spin,
            bool (*retry) (void *request, const void *payload, uint64_t *moment),
-           int (*due) (void *request, uint64_t *moment, bool over),
+           int (*due) (void *request, uint64_t *moment, bool gone),
            const void *request, size_t size, const void *payload, size_t n)
 {
   struct aside *a;
@@ -158,11 +158,11 @@ next_hastened (struct client *c)
 }
 
 static void
-end_aside (struct aside *a, bool over)
+end_aside (struct aside *a, bool gone)
 {
   uint64_t moment = clock_now ();
 
-  a->result = a->due (a->copy, &moment, over);
+  a->result = a->due (a->copy, &moment, gone);
   a->is_over = true;
   a->client->ended++;
   a->client->failed += a->result != 0;

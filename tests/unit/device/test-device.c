@@ -412,13 +412,13 @@ static struct {
   bool takes;
   uint64_t deadline, spin;
   size_t data;
-  int (*due) (void *request, uint64_t *moment, bool over);
+  int (*due) (void *request, uint64_t *moment, bool gone);
   _Alignas(max_align_t) uint8_t request[MAX_REQUEST_COPY];
 } deferred;
 
 static bool
 keep_one (uint64_t deadline, uint64_t spin,
-          int (*due) (void *request, uint64_t *moment, bool over),
+          int (*due) (void *request, uint64_t *moment, bool gone),
           const void *request, size_t size, size_t data)
 {
   if (!deferred.takes)
@@ -433,10 +433,10 @@ keep_one (uint64_t deadline, uint64_t spin,
 }
 
 static int
-fall_due (bool over)
+fall_due (bool gone)
 {
-  uint64_t moment = over ? clock_now () : deferred.deadline;
-  const int r = deferred.due (deferred.request, &moment, over);
+  uint64_t moment = gone ? clock_now () : deferred.deadline;
+  const int r = deferred.due (deferred.request, &moment, gone);
 
   if (r == 2)
     deferred.deadline = moment;
