@@ -18,6 +18,7 @@
 #include "nbderror.h"
 #include "number.h"
 #include "operation.h"
+#include "ownedlock.h"
 #include "parts.h"
 #include "random.h"
 #include "textfile.h"

@@ -51,7 +51,7 @@ connect (struct device *d, const struct front_end *front_end, void *control,
   c = device_alloc (1, sizeof *c);
   if (c == NULL)
     return NULL;
-  pthread_mutex_init (&c->lock, NULL);
+  owned_lock_init (&c->lock);
   c->device = d;
   c->front_end = front_end != NULL ? front_end : &devices->front_end;
   c->control = control;
@@ -59,7 +59,7 @@ connect (struct device *d, const struct front_end *front_end, void *control,
   lock (&devices->lock);
   if (provide_stats (d) < 0) {
     unlock (&devices->lock);
-    pthread_mutex_destroy (&c->lock);
+    owned_lock_destroy (&c->lock);
     free (c);
     return NULL;
   }
@@ -122,7 +122,7 @@ destroy (struct connection *c)
   unlock (&devices->settings_lock);
   if (c->control != NULL)
     c->free_control (c->control);
-  pthread_mutex_destroy (&c->lock);
+  owned_lock_destroy (&c->lock);
   free (c);
 }
 
@@ -132,9 +132,9 @@ device_disconnect (struct connection *c)
   struct devices *devices = c->device->devices;
 
   lock (&devices->lock);
-  lock (&c->lock);
+  owned_lock_visit (&c->lock);
   bequeath (c);
-  unlock (&c->lock);
+  owned_unlock (&c->lock);
   destroy (c);
   unlock (&devices->lock);
 }
@@ -159,7 +159,7 @@ device_stats (struct device *d, struct device_stats *sum)
   sum->began_saturated = d->began_saturated;
   for (c = d->connections; c != NULL; c = c->next) {
     sum->connections += c->control == NULL;
-    lock (&c->lock);
+    owned_lock_visit (&c->lock);
     connection_add_counts (c);
     sum->in_flight += c->in_flight;
     if (c->in_flight_most > sum->in_flight_most)
@@ -167,7 +167,7 @@ device_stats (struct device *d, struct device_stats *sum)
     if (c->threads_seen_most > sum->threads_seen)
       sum->threads_seen = c->threads_seen_most;
     sum->began_saturated += c->began_saturated;
-    unlock (&c->lock);
+    owned_unlock (&c->lock);
   }
   if (d->stats == NULL)
     return;
@@ -186,12 +186,12 @@ device_reset_stats (struct device *d)
   d->in_flight_most = d->threads_seen_most = 0;
   d->began_saturated = 0;
   for (c = d->connections; c != NULL; c = c->next) {
-    lock (&c->lock);
+    owned_lock_visit (&c->lock);
     counts_clear (&c->counts);
     c->in_flight_most = c->in_flight;
     c->threads_seen_most = c->threads_seen;
     c->began_saturated = 0;
-    unlock (&c->lock);
+    owned_unlock (&c->lock);
   }
   if (d->stats == NULL)
     return;

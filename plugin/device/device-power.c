@@ -44,9 +44,9 @@ is_busy (struct device *d)
 
   lock (&d->devices->lock);
   for (c = d->connections; c != NULL && !r; c = c->next) {
-    lock (&c->lock);
+    owned_lock_visit (&c->lock);
     r = c->in_flight > c->out;
-    unlock (&c->lock);
+    owned_unlock (&c->lock);
   }
   unlock (&d->devices->lock);
   return r;
@@ -79,11 +79,11 @@ request_go_out (struct request *r)
   struct connection *c = r->connection;
   bool met;
 
-  lock (&c->lock);
+  owned_lock (&c->lock);
   c->out++;
   r->is_out = true;
   met = request_met_cut (r);
-  unlock (&c->lock);
+  owned_unlock (&c->lock);
   if (met)
     device_tell_out (c->device);
 }
@@ -94,13 +94,13 @@ request_come_back (struct request *r)
   struct connection *c = r->connection;
   int result = -ESHUTDOWN;
 
-  lock (&c->lock);
+  owned_lock (&c->lock);
   if (!request_met_cut (r)) {
     c->out--;
     r->is_out = false;
     result = 0;
   }
-  unlock (&c->lock);
+  owned_unlock (&c->lock);
   return result;
 }
 

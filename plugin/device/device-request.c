@@ -88,7 +88,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->was_set_aside = false;
   r->is_listed_early = false;
   r->deadline = 0;
-  lock (&c->lock);
+  owned_lock (&c->lock);
   /* A request that begins while power is off is out from the beginning. */
   r->epoch = durability_epoch (c->device->durability);
   if (__builtin_expect (r->epoch & 1, 0)) {
@@ -109,7 +109,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
     c->in_flight_most = c->in_flight;
   if (r->version->s.latency.waits)
     request_count_thread (c);
-  unlock (&c->lock);
+  owned_unlock (&c->lock);
   return &r->version->s;
 }
 
@@ -206,7 +206,7 @@ complete (struct request *r, uint64_t now)
   const uint64_t started = r->io.arrival;
   int result = r->result;
 
-  lock (&c->lock);
+  owned_lock (&c->lock);
   if (__builtin_expect (request_met_cut (r), 0))
     result = refuse_without_power (r);
   if (__builtin_expect (stats_are_full (&c->counts), 0))
@@ -225,7 +225,7 @@ complete (struct request *r, uint64_t now)
     settings_version_drop (r->version);
     unlock (&devices->settings_lock);
   }
-  unlock (&c->lock);
+  owned_unlock (&c->lock);
   if (__builtin_expect (result < 0, 0)) {
     if (result == -ESHUTDOWN)
       device_tell_out (c->device);

@@ -72,9 +72,9 @@ meet_early (struct request *r, const void *buf, bool may_trim)
   int result;
 
   if (!r->version->s.latency.waits) {
-    lock (&r->connection->lock);
+    owned_lock (&r->connection->lock);
     request_count_thread (r->connection);
-    unlock (&r->connection->lock);
+    owned_unlock (&r->connection->lock);
   }
   r->early.since = 0;
   do {

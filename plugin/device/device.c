@@ -136,6 +136,7 @@ devices_create (struct devices **r_devices, const struct settings *settings,
   devices = device_alloc (1, sizeof *devices);
   if (devices == NULL)
     return -ENOMEM;
+  owned_lock_prepare ();
   waiter_init (&devices->waiter, clock_cpus ());
   devices->front_end = *front_end;
   pthread_mutex_init (&devices->change_lock, NULL);

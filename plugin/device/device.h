@@ -326,7 +326,10 @@ struct connection {
   void *control;
   void (*free_control) (void *control);
 
-  _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
+  /* Guards all that follows.  Whoever serves the connection takes it as the
+   * owner, and those who look at all connections visit it.
+   */
+  _Alignas(64) struct owned_lock lock;
   struct settings_version *version;
   uint64_t number;         /* it is the Nth connection that there ever was */
   uint32_t version_users;  /* requests in service that use this version */

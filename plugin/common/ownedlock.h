@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A lock that one thread takes again and again, and others hardly ever: that
+ * thread, the owner, takes it by a store and a look, without an instruction
+ * that waits for other CPUs.  In return, anybody else has the kernel interrupt
+ * all CPUs that run a thread of this process.
+ *
+ *     owner                          another thread, with `mutex`
+ *       inside = 1                     wanted = 1
+ *       (the compiler's order only)    membarrier
+ *       wanted?  if not, it has it     while inside: sleep
+ *       ...                            ...
+ *       inside = 0                     wanted = 0
+ *       wanted?  if so, wake it        unlock the mutex
+ *
+ * A CPU may look at `wanted` before others see its `inside`.  But when the call
+ * of membarrier is over, every CPU has passed a point where it had done all
+ * that came before: an owner that passed it before its look finds `wanted` set,
+ * and of one that passed it after that, `inside` is seen.  An owner that finds
+ * the lock wanted takes the mutex, as all others do.
+ *
+ * The owner is the first thread that takes the lock by owned_lock.  When
+ * another thread does that, the lock is `shared` from there on, and `wanted`
+ * stays set: it is a mutex then.  So it is where the kernel has no membarrier.
+ */
+
+#ifndef NULLBLK_OWNEDLOCK_H
+#define NULLBLK_OWNEDLOCK_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct owned_lock {
+  _Atomic uintptr_t owner; /* pthread_self; 0: there is none */
+  _Atomic uint32_t inside; /* has the owner taken it without the mutex? */
+  atomic_bool wanted;
+  bool has_mutex; /* its holder has it by the mutex; guarded by the lock */
+  bool shared;    /* guarded by the mutex */
+  pthread_mutex_t mutex;
+};
+
+/* Have the kernel know that this process uses such locks.  Without this call,
+ * which takes no time before there are threads, the first owner does it.
+ */
+void owned_lock_prepare (void);
+
+void owned_lock_init (struct owned_lock *l);
+
+/* Nobody has it. */
+void owned_lock_destroy (struct owned_lock *l);
+
+/* The slow paths of the functions below: take it by the mutex, and become its
+ * owner, or let it be shared, if BY_OWNER; let it go again; and wake who waits
+ * for the owner to let it go.
+ */
+void owned_lock_by_mutex (struct owned_lock *l, bool by_owner);
+void owned_unlock_mutex (struct owned_lock *l);
+void owned_lock_wake (struct owned_lock *l);
+
+/* Take the lock, as one that takes it often. */
+static inline void
+owned_lock (struct owned_lock *l)
+{
+  if (atomic_load_explicit (&l->owner, memory_order_relaxed) ==
+      (uintptr_t) pthread_self ()) {
+    atomic_store_explicit (&l->inside, 1, memory_order_relaxed);
+    atomic_signal_fence (memory_order_seq_cst);
+    if (__builtin_expect (
+            !atomic_load_explicit (&l->wanted, memory_order_acquire), 1))
+      return;
+    atomic_store_explicit (&l->inside, 0, memory_order_release);
+    owned_lock_wake (l);
+  }
+  owned_lock_by_mutex (l, true);
+}
+
+/* Take the lock, as one that hardly ever does. */
+static inline void
+owned_lock_visit (struct owned_lock *l)
+{
+  owned_lock_by_mutex (l, false);
+}
+
+static inline void
+owned_unlock (struct owned_lock *l)
+{
+  if (__builtin_expect (l->has_mutex, 0)) {
+    owned_unlock_mutex (l);
+    return;
+  }
+  atomic_store_explicit (&l->inside, 0, memory_order_release);
+  atomic_signal_fence (memory_order_seq_cst);
+  if (__builtin_expect (atomic_load_explicit (&l->wanted, memory_order_relaxed),
+                        0))
+    owned_lock_wake (l);
+}
+
+#endif /* NULLBLK_OWNEDLOCK_H */
