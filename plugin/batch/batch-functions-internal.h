@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_VERSION 8
+#define BATCH_VERSION 9
 
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
@@ -48,6 +48,7 @@ struct batch_functions {
   void (*set_timed) (bool timed);
   unsigned (*depth) (void);
   uint64_t (*arrival) (void);
+  bool (*before_reply) (void (*end) (void *arg), void *arg);
   bool (*still_zero) (const void *buf, size_t n);
   const void *(*payload) (const void *buf, size_t n);
   void *(*answer_buffer) (void *buf, size_t n);

@@ -123,6 +123,12 @@ struct batch_thread {
   struct batch_socket *keeps; /* the connection both of whose locks it keeps */
   uint64_t arrival;           /* when that request arrived (batch_arrival) */
 
+  /* What batch_before_reply was called with, while the thread keeps locks; or
+   * NULL.
+   */
+  void (*end) (void *arg);
+  void *end_arg;
+
   /* For batch_still_zero: the bytes that the thread has zeroed for an answer,
    * if it has received nothing into them since.  has_header: the thread's last
    * read was of a header, and batch_still_zero has not been called after that.
@@ -202,6 +208,20 @@ bool batch_may_wait (void);
  */
 bool batch_keep (struct batch_socket *c);
 void batch_release (void);
+
+/* The requests of this thread end for which it has called batch_before_reply.
+ * To be called before anything is sent, and by batch_release.
+ */
+static inline void
+batch_end_requests (void)
+{
+  void (*const end) (void *arg) = batch_thread.end;
+
+  if (end != NULL) {
+    batch_thread.end = NULL;
+    end (batch_thread.end_arg);
+  }
+}
 
 /* What this thread has put into what is held (batch_answer_buffer), and not yet
  * sent, is where nbdkit wants it after this.

@@ -63,6 +63,7 @@ const struct batch_functions nullblk_batch_functions = {
     .set_timed = batch_set_timed,
     .depth = batch_depth,
     .arrival = batch_arrival,
+    .before_reply = batch_before_reply,
     .still_zero = batch_still_zero,
     .payload = batch_payload,
     .answer_buffer = batch_answer_buffer,

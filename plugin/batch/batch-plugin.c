@@ -80,6 +80,7 @@ batch_plugin_find (struct devices *d)
   filters = has_filters ();
   d->front_end.arrival = library->arrival;
   if (!filters) {
+    d->front_end.before_reply = library->before_reply;
     d->front_end.still_zero = library->still_zero;
     d->front_end.answer_buffer = library->answer_buffer;
   }
@@ -119,7 +120,6 @@ batch_plugin_tell (struct devices *d)
   library->set_serial (holds);
   library->set_timed (waits);
   atomic_store (&d->front_end.holds_replies, holds);
-  atomic_store (&d->front_end.is_timed, waits);
   pthread_mutex_unlock (&lock);
 }
 

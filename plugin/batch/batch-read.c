@@ -73,9 +73,7 @@ read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
   ssize_t r;
 
   r = batch_read_unhurried (c, fd, iov);
-  c->read_at = atomic_load_explicit (&batch_is_timed, memory_order_relaxed)
-                   ? clock_now ()
-                   : 0;
+  c->read_at = clock_now ();
   if (r > 0)
     c->received += r;
   else if (r == -1 && errno == EAGAIN)
@@ -288,6 +286,7 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
       batch_end_service (c);
     return -1;
   }
+  batch_thread.arrival = c->read_at;
   set_window (c, n);
   c->requests += begins;
   if (leave_payload (c, buf, n))

@@ -63,7 +63,9 @@ extern struct batch_calls batch_libc;
  */
 void batch_set_serial (bool serial);
 
-/* Say whether requests wait.  Only then does batch_arrival return moments. */
+/* Say whether requests wait.  Then a client is not kept waiting for its next
+ * requests (batch-pace-internal.h), and no thread keeps locks (batch_keep).
+ */
 void batch_set_timed (bool timed);
 
 /* Set how many requests of a connection may be in service, before anything is
@@ -98,9 +100,19 @@ int batch_ppoll (struct pollfd *fds, nfds_t nfds,
 /* Returns the moment (nanoseconds of the monotonic clock) at which the kernel
  * gave the bytes that this thread has read last: a request that was read ahead
  * has been here since then.  Returns 0 if this thread has asked before, or has
- * waited for anything since, or where requests do not wait.
+ * waited for anything since.
  */
 uint64_t batch_arrival (void);
+
+/* The request that this thread serves is done, and the thread sends its reply
+ * next.  Returns true if that may be held with others of the connection: then
+ * END is called with ARG, once for all calls of this thread since the last
+ * time, just before the thread sends the first of these replies, waits for
+ * anything or reads from the kernel; a lock of the library is held.  All calls
+ * of a connection have the same END and ARG.  Returns false where the request
+ * ends now.
+ */
+bool batch_before_reply (void (*end) (void *arg), void *arg);
 
 /* Have this thread's request answered at DEADLINE (of the monotonic clock, ns),
  * with SPIN as for waiter_wait.  The bytes that the thread sends next, up to

@@ -255,6 +255,7 @@ send_now (struct batch_socket *c, int fd, const void *from, size_t n, int flags)
 {
   ssize_t r;
 
+  batch_end_requests ();
   if (are_zeroes (from, n) && held_add (&c->held, NULL, n))
     return batch_send_held (c, fd, NULL, 0, flags, false) != -1 ? (ssize_t) n
                                                                 : -1;
@@ -294,6 +295,18 @@ send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
   if (r > 0)
     note_sent (from, r);
   return r;
+}
+
+bool
+batch_before_reply (void (*end) (void *arg), void *arg)
+{
+  struct batch_thread *t = &batch_thread;
+
+  if (t->keeps == NULL)
+    return false;
+  t->end = end;
+  t->end_arg = arg;
+  return true;
 }
 
 ssize_t

@@ -172,6 +172,7 @@ batch_release (void)
 
   if (c == NULL)
     return;
+  batch_end_requests ();
   batch_settle_answer ();
   batch_thread.keeps = NULL;
   pthread_mutex_unlock (&c->out_lock);

@@ -36,6 +36,8 @@ connection_add_counts (struct connection *c)
 {
   struct device *d = c->device;
 
+  if (c->counts.nr_open > 0)
+    stats_end_open (&c->counts, clock_now ());
   lock (&d->stats_lock);
   stats_take (d->stats, &c->counts);
   unlock (&d->stats_lock);

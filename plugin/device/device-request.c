@@ -58,11 +58,8 @@ request_count_thread (struct connection *c)
 static uint64_t
 arrival (const struct front_end *front_end)
 {
-  uint64_t r = 0;
+  const uint64_t r = front_end->arrival != NULL ? front_end->arrival () : 0;
 
-  if (front_end->arrival != NULL &&
-      atomic_load_explicit (&front_end->is_timed, memory_order_relaxed))
-    r = front_end->arrival ();
   return r != 0 ? r : clock_now ();
 }
 
@@ -197,7 +194,34 @@ refuse_without_power (struct request *r)
   return -ESHUTDOWN;
 }
 
-/* The wait of a request is over: count the request.  Returns its result. */
+/* The requests of a connection that are open end now: their replies are about
+ * to be sent.
+ */
+static void
+end_open (void *connection)
+{
+  struct connection *c = connection;
+
+  owned_lock (&c->lock);
+  stats_end_open (&c->counts, clock_now ());
+  owned_unlock (&c->lock);
+}
+
+/* Does the request, which does not wait, end with those that arrived together
+ * with it?  Then end_open is called when they do.
+ */
+static bool
+ends_with_others (struct connection *c)
+{
+  const struct front_end *front_end = c->front_end;
+
+  return front_end->before_reply != NULL && c->control == NULL &&
+         front_end->before_reply (end_open, c);
+}
+
+/* The wait of a request is over: count the request.  NOW is 0 if it ends with
+ * others.  Returns its result.
+ */
 static int
 complete (struct request *r, uint64_t now)
 {
@@ -211,7 +235,12 @@ complete (struct request *r, uint64_t now)
     result = refuse_without_power (r);
   if (__builtin_expect (stats_are_full (&c->counts), 0))
     connection_add_counts (c);
-  stats_count (&c->counts, r->io.op, r->io.count, now - started, result);
+  if (now == 0)
+    stats_count_open (&c->counts, r->io.op, r->io.count, started, result);
+  else {
+    stats_end_open (&c->counts, now);
+    stats_count (&c->counts, r->io.op, r->io.count, now - started, result);
+  }
   if (r->deadline > started && result == 0)
     stats_count_asked (&c->counts, r->io.op, r->deadline - started,
                        now - started);
@@ -326,7 +355,7 @@ request_end (struct request *r, int result)
   request_forget_verdict (r);
   r->result = result;
   if (r->deadline == 0)
-    return complete (r, clock_now ());
+    return complete (r, ends_with_others (r->connection) ? 0 : clock_now ());
   if (!r->is_out)
     request_go_out (r);
   if (defer (r))

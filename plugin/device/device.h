@@ -189,7 +189,7 @@ struct device {
  * requests: nbdkit, with the batch library or without, or ublk/.  The front end
  * fills the struct before there are connections: plugin.c and batch_plugin_find
  * do so for devices.front_end, and ublk.c for one of its own.  After that only
- * the three atomic flags change.
+ * the two atomic flags change.
  *
  * All functions but `hasten` are called on a thread that serves the connection,
  * and that holds no lock of a device.  Each may be NULL where its comment says
@@ -208,6 +208,14 @@ struct front_end {
    * about to begin; 0 where it was just now.  NULL: that is not known.
    */
   uint64_t (*arrival) (void);
+
+  /* The request that this thread serves is done, and its reply follows.  May it
+   * be sent together with others, so that they all end at one moment?  Then
+   * this returns true, and END is called with ARG by this thread when that
+   * moment has come, once for all that have asked since.  END may take the
+   * connection's lock.  NULL: each ends by itself.
+   */
+  bool (*before_reply) (void (*end) (void *arg), void *arg);
 
   /* Has nobody written to the N bytes at BUF since this thread last answered a
    * read with them, as zeroes?  Then the caller need not clear them.  A caller
@@ -289,7 +297,6 @@ struct front_end {
   atomic_bool seen_serial;   /* they were seen to come one after the other */
   bool batch;                /* is socket I/O batched?  (batch/) */
   atomic_bool holds_replies; /* may a reply wait for the next request? */
-  atomic_bool is_timed;      /* does anything wait, so that arrival counts? */
 };
 
 /* All devices of a server, made from one command line. */

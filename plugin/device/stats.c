@@ -36,7 +36,25 @@ counts_clear (struct counts *c)
 {
   memset (c->op, 0, sizeof c->op);
   memset (c->longest, 0, sizeof c->longest);
+  memset (c->open, 0, sizeof c->open);
+  c->nr_open = 0;
   c->nr = 0;
+}
+
+void
+stats_end_open (struct counts *c, uint64_t now)
+{
+  const uint64_t ns = now > c->open_since ? now - c->open_since : 0;
+  enum operation op;
+
+  if (c->nr_open == 0)
+    return;
+  for (op = 0; op < NR_OPERATIONS; op++) {
+    if (c->open[op] != 0)
+      stats_sample (c, HISTOGRAM_SERVED (op), ns, c->open[op]);
+  }
+  memset (c->open, 0, sizeof c->open);
+  c->nr_open = 0;
 }
 
 void
@@ -59,8 +77,9 @@ stats_take (struct stats *s, struct counts *c)
       histogram (s, i)->longest = c->longest[i];
   }
   for (i = 0; i < c->nr; i++)
-    histogram (s, c->sample[i] >> BUCKET_BITS)
-        ->bucket[c->sample[i] & ((1 << BUCKET_BITS) - 1)]++;
+    histogram (s, c->sample[i].where >> BUCKET_BITS)
+        ->bucket[c->sample[i].where & ((1 << BUCKET_BITS) - 1)] +=
+        c->sample[i].times;
   counts_clear (c);
 }
 

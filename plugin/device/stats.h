@@ -5,10 +5,10 @@
  *
  * A connection counts in a struct counts of its own, under its own lock
  * (device.h), so that no two connections share a line of memory.  It has no
- * histograms, which are large, but notes what belongs into them:
+ * histograms, which are large, but notes what belongs into them, and how often:
  *
  *     counts, small, of a connection
- *       bytes, errors, longest      samples | read 71 | asked 64 | ...
+ *       bytes, errors, longest      samples | read 71 x 32 | asked 64 | ...
  *          |                           |
  *          v                           v      when they are many, when they are
  *     stats, large, of a device               asked for, or when it closes
@@ -67,8 +67,10 @@ _Static_assert(NR_BUCKETS <= 1 << BUCKET_BITS &&
                    NR_HISTOGRAMS <= 1 << (16 - BUCKET_BITS),
                "a sample does not fit");
 
-#define NR_SAMPLES 1024
-#define SAMPLES_OF_A_REQUEST 3
+#define NR_SAMPLES 512
+
+/* A request that makes others end may be one of each operation besides. */
+#define SAMPLES_OF_A_REQUEST (3 + NR_OPERATIONS)
 
 struct counts {
   struct op_counts {
@@ -76,8 +78,18 @@ struct counts {
     uint64_t errors[NR_ERRORS];
   } op[NR_OPERATIONS];
   uint64_t longest[NR_HISTOGRAMS];
-  uint32_t nr;                 /* samples */
-  uint16_t sample[NR_SAMPLES]; /* histogram << BUCKET_BITS | bucket */
+
+  /* Requests that arrived together, at this moment, and are to end together: so
+   * many of each operation, and in all.  All but their time is counted.
+   */
+  uint64_t open_since;
+  uint16_t open[NR_OPERATIONS], nr_open;
+
+  uint32_t nr; /* samples */
+  struct sample {
+    uint16_t where; /* histogram << BUCKET_BITS | bucket */
+    uint16_t times;
+  } sample[NR_SAMPLES];
 };
 
 static inline unsigned
@@ -105,10 +117,10 @@ uint64_t histogram_total (const struct histogram *h);
 uint64_t histogram_percentile (const struct histogram *h, unsigned per_10000);
 
 static inline void
-stats_sample (struct counts *c, unsigned histogram, uint64_t ns)
+stats_sample (struct counts *c, unsigned histogram, uint64_t ns, uint16_t times)
 {
-  c->sample[c->nr++] =
-      (uint16_t) (histogram << BUCKET_BITS | stats_bucket (ns));
+  c->sample[c->nr++] = (struct sample){
+      (uint16_t) (histogram << BUCKET_BITS | stats_bucket (ns)), times};
   if (ns > c->longest[histogram])
     c->longest[histogram] = ns;
 }
@@ -122,6 +134,15 @@ stats_are_full (const struct counts *c)
   return c->nr > NR_SAMPLES - SAMPLES_OF_A_REQUEST;
 }
 
+static inline void
+stats_count_result (struct counts *c, enum operation op, uint32_t bytes, int r)
+{
+  if (__builtin_expect (r == 0, 1))
+    c->op[op].bytes += bytes;
+  else
+    c->op[op].errors[nbd_error_of (r)]++;
+}
+
 /* Count a request: its bytes, how long it was served, and 0 or the negative
  * errno that it ended with.
  */
@@ -129,11 +150,28 @@ static inline void
 stats_count (struct counts *c, enum operation op, uint32_t bytes, uint64_t ns,
              int r)
 {
-  stats_sample (c, HISTOGRAM_SERVED (op), ns);
-  if (__builtin_expect (r == 0, 1))
-    c->op[op].bytes += bytes;
-  else
-    c->op[op].errors[nbd_error_of (r)]++;
+  stats_sample (c, HISTOGRAM_SERVED (op), ns, 1);
+  stats_count_result (c, op, bytes, r);
+}
+
+/* Requests that stats_count_open has counted end, at the moment NOW. */
+void stats_end_open (struct counts *c, uint64_t now);
+
+/* Count a request that arrived at the moment ARRIVAL, and ends at the next call
+ * of stats_end_open.
+ */
+static inline void
+stats_count_open (struct counts *c, enum operation op, uint32_t bytes,
+                  uint64_t arrival, int r)
+{
+  if (__builtin_expect (c->nr_open != 0 && (c->open_since != arrival ||
+                                            c->nr_open == UINT16_MAX),
+                        0))
+    stats_end_open (c, arrival);
+  c->open_since = arrival;
+  c->open[op]++;
+  c->nr_open++;
+  stats_count_result (c, op, bytes, r);
 }
 
 /* After stats_count, for a request that had to wait and succeeded: count how
@@ -143,12 +181,13 @@ static inline void
 stats_count_asked (struct counts *c, enum operation op, uint64_t asked,
                    uint64_t served)
 {
-  stats_sample (c, HISTOGRAM_ASKED (op), asked);
-  stats_sample (c, HISTOGRAM_LATE, served > asked ? served - asked : 0);
+  stats_sample (c, HISTOGRAM_ASKED (op), asked, 1);
+  stats_sample (c, HISTOGRAM_LATE, served > asked ? served - asked : 0, 1);
 }
 
 /* Add what a connection has counted to S, and begin the connection's counts
- * anew.  Memory of S to which nothing is added is not touched.
+ * anew; no request is open.  Memory of S to which nothing is added is not
+ * touched.
  */
 void stats_take (struct stats *s, struct counts *c);
 

@@ -394,5 +394,4 @@ tag_front_end (struct front_end *front_end)
   front_end->set_aside = set_aside;
   front_end->hasten = tag_hasten;
   front_end->park = park;
-  atomic_store (&front_end->is_timed, true);
 }

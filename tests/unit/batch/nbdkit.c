@@ -165,6 +165,17 @@ answer (unsigned char *buf, const unsigned char *data, size_t n)
   memcpy (p, data, n);
 }
 
+/* Requests of this thread that are to end before it sends or waits. */
+static _Thread_local unsigned open_requests;
+
+static void
+end_requests (void *arg)
+{
+  must (arg == &open_requests, "the same argument");
+  must (open_requests > 0, "requests end once");
+  open_requests = 0;
+}
+
 /* What the plugin does with a request. */
 static void
 act (struct reply *r, const unsigned char *header, unsigned char *buf)
@@ -178,6 +189,8 @@ act (struct reply *r, const unsigned char *header, unsigned char *buf)
   }
   else if (!batch_still_zero (buf, r->data_len))
     memset (buf, 0, r->data_len);
+  if (batch_before_reply (end_requests, &open_requests))
+    open_requests++;
 }
 
 int
@@ -239,6 +252,7 @@ is_trouble (void)
 static ssize_t
 our_readv (int fd, const struct iovec *iov, int iovcnt)
 {
+  must (open_requests == 0, "requests have ended before the kernel is asked");
   calls.readvs++;
   if (is_trouble ()) {
     errno = EINTR;
@@ -256,6 +270,7 @@ our_readv (int fd, const struct iovec *iov, int iovcnt)
 static ssize_t
 our_recvmsg (int fd, struct msghdr *msg, int flags)
 {
+  must (open_requests == 0, "requests have ended before a poll");
   calls.polls++;
   if (is_trouble ()) {
     errno = EINTR;
@@ -285,6 +300,7 @@ our_sendmsg (int fd, const struct msghdr *msg, int flags)
   size_t n = bytes_of (msg);
   ssize_t r;
 
+  must (open_requests == 0, "requests have ended before replies are sent");
   calls.sends++;
   if (is_trouble ()) {
     errno = is_trouble () ? EAGAIN : EINTR;
@@ -303,6 +319,7 @@ our_send (int fd, const void *buf, size_t n, int flags)
 {
   ssize_t r;
 
+  must (open_requests == 0, "requests have ended before a piece is sent");
   calls.sends++;
   if (is_trouble ()) {
     errno = EINTR;
@@ -334,6 +351,7 @@ static int
 our_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
            const sigset_t *sigmask)
 {
+  must (open_requests == 0, "requests have ended before a wait");
   if (nfds == 0) {
     calls.naps++;
     if (calls.turn_in_nap != NULL)
@@ -395,6 +413,7 @@ void
 end (int fd)
 {
   batch_end (fd);
+  must (open_requests == 0, "requests have ended with their connection");
   close (fd);
 }
 

@@ -30,7 +30,6 @@ test_arrival (void **state)
   char buf[3];
 
   (void) state;
-  batch_set_timed (true);
   connect_unix (ends);
   write_all (ends[1], "0123456", 7);
   before = clock_now ();
@@ -58,7 +57,6 @@ test_arrival_not_known (void **state)
   char buf[3];
 
   (void) state;
-  batch_set_timed (true);
   connect_unix (ends);
   write_all (ends[1], "0123456789abcdefgh", 18);
   assert_int_equal (batch_read (ends[0], buf, 1), 1);
@@ -82,18 +80,50 @@ test_arrival_not_known (void **state)
   assert_int_equal (batch_recvfrom (ends[0], buf, 1, 0, NULL, NULL), 1);
   assert_int_equal (batch_arrival (), 0);
   end_both (ends);
+}
 
-  /* Where nothing waits, and what is still here of that time. */
-  batch_set_timed (false);
+/* Requests whose locks are kept arrive together, and end before the thread
+ * waits, or is told that its connection is about to be closed.
+ */
+static void
+add_one (void *n)
+{
+  ++*(unsigned *) n;
+}
+
+static void
+test_end_together (void **state)
+{
+  struct stream s = {0};
+  unsigned ended = 0, i;
+  char header[HEADER];
+  uint64_t arrival;
+  int ends[2];
+
+  (void) state;
+  for (i = 0; i < 5; i++)
+    add_request (&s, i, CMD_READ, 512);
   connect_unix (ends);
-  write_all (ends[1], "012", 3);
-  assert_int_equal (batch_read (ends[0], buf, 1), 1);
-  assert_int_equal (batch_arrival (), 0);
-  batch_set_timed (true);
-  assert_int_equal (batch_read (ends[0], buf, 1), 1);
-  assert_int_equal (batch_arrival (), 0);
+  assert_false (batch_before_reply (add_one, &ended)); /* none was read */
+  write_all (ends[1], s.bytes, s.len);
+  assert_int_equal (batch_read (ends[0], header, HEADER), HEADER);
+  arrival = batch_arrival ();
+  assert_int_not_equal (arrival, 0);
+  for (i = 1; i < 4; i++) {
+    assert_true (batch_before_reply (add_one, &ended));
+    if (i == 3)
+      batch_before_wait ();
+    assert_int_equal (batch_read (ends[0], header, HEADER), HEADER);
+    if (i < 3)
+      assert_int_equal (batch_arrival (), arrival);
+    assert_int_equal (ended, i == 3);
+  }
+  assert_true (batch_before_reply (add_one, &ended));
+  batch_defer_cancel ();
+  assert_int_equal (ended, 2);
   end_both (ends);
-  batch_set_timed (false);
+  assert_int_equal (ended, 2);
+  free (s.bytes);
 }
 
 /*---------------------------------------------------------------------*/
@@ -308,7 +338,8 @@ test_fork (void **state)
   if (pid == 0) {
     batch_after_fork ();
     batch_before_wait ();
-    end (ends[0]);
+    batch_end (ends[0]);
+    close (ends[0]);
     _exit (0);
   }
   assert_int_equal (waitpid (pid, &status, 0), pid);
@@ -505,6 +536,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       CASE (test_arrival),
       CASE (test_arrival_not_known),
+      CASE (test_end_together),
       CASE (test_still_zero),
       CASE (test_still_zero_no_more),
       CASE (test_still_zero_by_thread),

@@ -48,6 +48,14 @@ arrival (void)
 }
 
 static bool
+before_reply (void (*end) (void *arg), void *arg)
+{
+  (void) end;
+  (void) arg;
+  return false;
+}
+
+static bool
 still_zero (const void *buf, size_t n)
 {
   (void) buf;
@@ -115,6 +123,7 @@ set_up (void **state)
                                .set_timed = set_timed,
                                .depth = tell_depth,
                                .arrival = arrival,
+                               .before_reply = before_reply,
                                .still_zero = still_zero,
                                .payload = payload,
                                .answer_buffer = answer_buffer,
@@ -152,17 +161,18 @@ test_found (void **state)
   d = start ((const char *const[]){"size", "1M", NULL});
   assert_true (d->front_end.batch);
   assert_ptr_equal (d->front_end.arrival, arrival);
+  assert_ptr_equal (d->front_end.before_reply, before_reply);
   assert_ptr_equal (d->front_end.still_zero, still_zero);
   assert_ptr_equal (d->front_end.answer_buffer, answer_buffer);
   assert_ptr_equal (batch_plugin_payload (&some, 1), &some + 1);
   assert_ptr_equal (d->front_end.defer, defer);
   assert_int_equal (d->front_end.max_deferred, 64);
   assert_true (serial && d->front_end.holds_replies);
-  assert_false (timed || d->front_end.is_timed);
+  assert_false (timed);
   devices_destroy (d);
 
   d = start ((const char *const[]){"size", "1M", "latency", "1ms", NULL});
-  assert_true (serial && timed && d->front_end.is_timed);
+  assert_true (serial && timed);
   devices_destroy (d);
 
   depth = 0;
@@ -279,7 +289,6 @@ test_told_side_by_side (void **state)
       pthread_join (threads[i], NULL);
     waits = device_waits (&changed->device[0]);
     assert_int_equal (timed, waits);
-    assert_int_equal (changed->front_end.is_timed, waits);
   }
   devices_destroy (changed);
 }
@@ -301,6 +310,7 @@ test_other_version (void **state)
     d = start ((const char *const[]){"size", "1M", NULL});
     assert_false (d->front_end.batch);
     assert_null (d->front_end.arrival);
+    assert_null (d->front_end.before_reply);
     assert_null (d->front_end.still_zero);
     assert_null (d->front_end.answer_buffer);
     assert_ptr_equal (batch_plugin_payload (&i, 1), &i);

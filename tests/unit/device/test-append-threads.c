@@ -72,7 +72,6 @@ arrive (void)
 static const struct front_end front_end = {
     .wait = {.sleep_for = pass_by},
     .arrival = arrive,
-    .is_timed = true,
 };
 
 static void

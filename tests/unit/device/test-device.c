@@ -374,9 +374,9 @@ arrival (void)
   return arrived;
 }
 
-/* A request's time begins when it arrived, where that is known and any
- * waits.  No machine is too young for these moments: one is just after its
- * start, the other is still to come.
+/* A request's time begins when it arrived, where that is known.  No machine is
+ * too young for these moments: one is just after its start, the other is still
+ * to come.
  */
 static void
 test_arrived_before (void **state)
@@ -386,7 +386,6 @@ test_arrived_before (void **state)
   (void) state;
   CREATE ("read-latency", "20s", "write-latency", "1us");
   devices->front_end.arrival = arrival;
-  atomic_store (&devices->front_end.is_timed, true);
   nap_result = -ESHUTDOWN; /* nobody waits */
   arrived = 1;
   assert_int_equal (device_write (d, out, 512, 0, false), 0);
@@ -399,12 +398,108 @@ test_arrived_before (void **state)
   arrived = 0;
   assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
   assert_in_range (napped, 10 * NSEC_PER_SEC, 20 * NSEC_PER_SEC);
+}
 
-  arrived = now + 50 * NSEC_PER_SEC;
-  napped = 0;
-  atomic_store (&devices->front_end.is_timed, false);
-  assert_int_equal (device_read (d, out, 512, 0), -ESHUTDOWN);
-  assert_in_range (napped, 10 * NSEC_PER_SEC, 20 * NSEC_PER_SEC);
+/* Replies that are sent together: a server's part. */
+static struct {
+  bool holds;
+  void (*end) (void *arg);
+  void *arg;
+} open_requests;
+
+static bool
+hold_reply (void (*end) (void *arg), void *arg)
+{
+  if (!open_requests.holds)
+    return false;
+  assert_true (open_requests.end == NULL || open_requests.arg == arg);
+  open_requests.end = end;
+  open_requests.arg = arg;
+  return true;
+}
+
+static uint64_t
+served (enum operation op)
+{
+  return histogram_total (&counted_by (d)->op[op].served);
+}
+
+/* Requests that arrived together end together, each with its own result.  Who
+ * asks for statistics before that gets all of them, up to that moment.
+ */
+static void
+test_ends_with_others (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  CREATE ("badblocks", "+8-8");
+  devices->front_end.arrival = arrival;
+  devices->front_end.before_reply = hold_reply;
+  memset (&open_requests, 0, sizeof open_requests);
+  open_requests.holds = true;
+  arrived = clock_now () - 20 * NSEC_PER_SEC;
+  for (i = 0; i < 3; i++)
+    assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_int_equal (device_write (d, out, 512, 0, false), 0);
+  assert_int_equal (device_write (d, out, 512, 4096, false), -EIO);
+  assert_int_equal (d->in_flight, 0);
+  assert_int_equal (d->counts.nr, 0);
+  open_requests.end (open_requests.arg);
+  assert_int_equal (d->counts.nr, 2);
+  assert_int_equal (served (OP_READ), 3);
+  assert_int_equal (served (OP_WRITE), 2);
+  assert_int_equal (counted_by (d)->op[OP_READ].bytes, 3 * 512);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].bytes, 512);
+  assert_int_equal (counted_by (d)->op[OP_WRITE].errors[ERROR_EIO], 1);
+  assert_in_range (counted_by (d)->op[OP_READ].served.longest,
+                   20 * NSEC_PER_SEC, 80 * NSEC_PER_SEC);
+
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_int_equal (served (OP_READ), 4);
+  open_requests.end (open_requests.arg); /* there is none any more */
+  assert_int_equal (served (OP_READ), 4);
+
+  /* Those of before end when one ends by itself. */
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  open_requests.holds = false;
+  assert_int_equal (device_flush (d), 0);
+  assert_int_equal (d->counts.nr_open, 0);
+  assert_int_equal (served (OP_READ), 5);
+  assert_int_equal (served (OP_FLUSH), 1);
+}
+
+/* However many are open, none is lost; and a reset forgets them. */
+static void
+test_many_end_with_others (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  CREATE ("size", "1M");
+  devices->front_end.arrival = arrival;
+  devices->front_end.before_reply = hold_reply;
+  memset (&open_requests, 0, sizeof open_requests);
+  open_requests.holds = true;
+  arrived = clock_now ();
+  for (i = 0; i < 200000; i++) {
+    /* Now and then they are of another moment. */
+    arrived += i % 50 == 0;
+    assert_int_equal (
+        i % 3 == 0 ? device_flush (d) : device_read (d, out, 512, 0), 0);
+    if (i % 1000 == 999)
+      open_requests.end (open_requests.arg);
+  }
+  assert_int_equal (served (OP_FLUSH) + served (OP_READ), 200000);
+
+  arrived += NSEC_PER_SEC;
+  for (i = 0; i < 100000; i++)
+    assert_int_equal (device_read (d, out, 512, 0), 0);
+  pthread_mutex_lock (&devices->lock);
+  device_reset_stats (&devices->device[0]);
+  pthread_mutex_unlock (&devices->lock);
+  open_requests.end (open_requests.arg);
+  assert_int_equal (served (OP_READ), 0);
 }
 
 /* What was deferred: a server's part, which keeps one request. */
@@ -987,6 +1082,8 @@ main (void)
       TEST (test_wait_is_cut_short),
       TEST (test_seed),
       TEST (test_arrived_before),
+      TEST (test_ends_with_others),
+      TEST (test_many_end_with_others),
       TEST (test_deferred),
       TEST (test_deferred_depth),
       TEST (test_deferred_error),

@@ -172,6 +172,37 @@ test_take (void **state)
   assert_memory_equal (&sum, &stats, sizeof sum);
 }
 
+/* Requests that arrived together end together. */
+static void
+test_open (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 3; i++)
+    stats_count_open (&counts, OP_READ, 512, 1000, 0);
+  stats_count_open (&counts, OP_WRITE, 4096, 1000, -EIO);
+  assert_int_equal (counts.nr, 0);
+  stats_end_open (&counts, 1100);
+  stats_end_open (&counts, 2000); /* there is none */
+  assert_int_equal (counts.nr, 2);
+  stats_take (&sum, &counts);
+  assert_int_equal (sum.op[OP_READ].served.bucket[stats_bucket (100)], 3);
+  assert_int_equal (sum.op[OP_READ].served.longest, 100);
+  assert_int_equal (sum.op[OP_READ].bytes, 3 * 512);
+  assert_int_equal (sum.op[OP_WRITE].served.bucket[stats_bucket (100)], 1);
+  assert_int_equal (sum.op[OP_WRITE].errors[ERROR_EIO], 1);
+
+  /* One of another moment: those before it have ended by then. */
+  stats_count_open (&counts, OP_READ, 512, 3000, 0);
+  stats_count_open (&counts, OP_READ, 512, 3007, 0);
+  assert_int_equal (counts.nr, 1);
+  stats_end_open (&counts, 3000); /* a moment before it arrived */
+  stats_take (&sum, &counts);
+  assert_int_equal (sum.op[OP_READ].served.bucket[7], 1);
+  assert_int_equal (sum.op[OP_READ].served.bucket[0], 1);
+}
+
 static void
 test_asked (void **state)
 {
@@ -208,12 +239,19 @@ test_full (void **state)
 
   (void) state;
   for (i = 0; i < 100000; i++) {
-    if (stats_are_full (&counts))
+    if (stats_are_full (&counts)) {
+      stats_end_open (&counts, i);
       stats_take (&sum, &counts);
+    }
     op = (enum operation) random_below (&random, NR_OPERATIONS);
     ns = random_below (&random, UINT64_C (1) << random_below (&random, 40));
-    stats_count (&counts, op, 512, ns, 0);
     served[op]++;
+    if (random_below (&random, 2) == 0) {
+      stats_count_open (&counts, op, 512, i - random_below (&random, 8) / 7, 0);
+      continue;
+    }
+    stats_end_open (&counts, i);
+    stats_count (&counts, op, 512, ns, 0);
     if (random_below (&random, 2) == 0) {
       stats_count_asked (&counts, op, ns / 2, ns);
       asked[op]++;
@@ -221,6 +259,7 @@ test_full (void **state)
     }
     assert_in_range (counts.nr, 1, NR_SAMPLES);
   }
+  stats_end_open (&counts, i);
   stats_take (&sum, &counts);
   for (op = 0; op < NR_OPERATIONS; op++) {
     assert_int_equal (histogram_total (&sum.op[op].served), served[op]);
@@ -238,7 +277,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       TEST (test_asked),       TEST (test_buckets), TEST (test_error),
       TEST (test_percentiles), TEST (test_few),     TEST (test_errors),
-      TEST (test_take),        TEST (test_full),
+      TEST (test_take),        TEST (test_full),    TEST (test_open),
   };
 
   return RUN_TESTS (tests);
