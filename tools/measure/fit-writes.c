@@ -113,16 +113,37 @@ struct buffering {
   double has_room; /* a write takes no longer if it finds room; 0: all do */
 };
 
+/* Were more writes at a time than one measured? */
+static bool
+is_deep_known (const struct figures_list *list, const struct figures *base)
+{
+  const struct figures *f;
+  size_t i;
+
+  for (i = 0; i < list->n; i++) {
+    f = &list->f[i];
+    if (f->cell.kind == base->cell.kind && f->cell.size == base->cell.size &&
+        f->cell.depth > 1 && f->iops > 0 && !f->is_check)
+      return true;
+  }
+  return false;
+}
+
 /* Did at least a fifth of the writes that were alone find the buffer full?
  * Each of these takes as long as one takes to drain, and more at a time bring
- * no more than that.
+ * no more than that: DEEP writes a second.  Where only single ones are known,
+ * flushes have to say that one takes so many nanoseconds to DRAIN.
  */
 static bool
-is_filled_alone (const struct figures *base, double quick, double deep)
+is_filled_alone (const struct figures_list *list, const struct figures *base,
+                 double deep, double drain)
 {
   const double slow = figures_percentile (base, 80);
+  const double by_others =
+      is_deep_known (list, base) ? slow * deep / 1e9 : drain / slow;
 
-  return slow > 1.3 * quick && fabs (slow * deep / 1e9 - 1) < 0.25;
+  return slow > 1.3 * figures_percentile (base, 10) &&
+         fabs (by_others - 1) < 0.25;
 }
 
 /* A write-back buffer, if writes drain into something slower. */
@@ -140,7 +161,8 @@ find_buffer (const struct figures_list *list, const struct figures *base,
   /* Writes before a flush drain while those behind them are written. */
   if (flushes->each > 0)
     r->drain = flushes->each + figures_percentile (base, 50);
-  if (flushes->each > 0 && is_filled_alone (base, quick, deep) &&
+  if (flushes->each > 0 &&
+      is_filled_alone (list, base, deep, flushes->each + quick) &&
       flushes->each + quick < 1.25 * slow) {
     /* If the flushes say something else, some of them were disturbed. */
     if (fabs (flushes->each + quick - slow) > 0.25 * slow)
@@ -148,7 +170,8 @@ find_buffer (const struct figures_list *list, const struct figures *base,
     r->drain = flushes->each + quick;
     r->has_room = (quick + r->drain) / 2;
     more = base->iops - 1e9 / r->drain;
-    r->bytes = fmax (4096, more * seconds * (double) base->cell.size);
+    r->bytes = fmax (1, more * seconds) * (double) base->cell.size;
+    r->bytes = fmax (4096, r->bytes);
   }
   if (sustained->bytes > 0) {
     r->bytes = sustained->bytes;

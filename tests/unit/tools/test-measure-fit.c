@@ -408,6 +408,35 @@ test_filled_alone (void **state)
   assert_null (strstr (settings, "write-iops"));
 }
 
+/* Only single writes are known: the flushes tell that the buffer was full. */
+static void
+test_filled_single (void **state)
+{
+  (void) state;
+  take ("# figure: randwrite 4K q1 iops=314 mean=3.18ms p0=1.99ms p1=2ms "
+        "p10=2ms p50=2.05ms p70=3.98ms p99=4.11ms p100=4.8ms");
+  take ("# figure: flush 4K n1 p50=8ms");
+  take ("# figure: flush 4K n64 p50=134ms");
+  fit_parts (4);
+  assert_true (number ("drain-latency") == 4e6);
+  assert_non_null (strstr (settings, "\nbuffer-size=1M\n"));
+}
+
+/* One that was full from the first write on has room for one of them. */
+static void
+test_filled_at_once (void **state)
+{
+  (void) state;
+  take ("# figure: randwrite 16K q1 iops=249 mean=4ms p0=1.99ms p1=2ms "
+        "p10=2ms p50=4ms p70=4ms p99=4.11ms p100=4.8ms");
+  take ("# figure: randwrite 16K q32 iops=250 p50=128ms");
+  take ("# figure: flush 16K n1 p50=8ms");
+  take ("# figure: flush 16K n64 p50=134ms");
+  fit_parts (4);
+  assert_true (number ("drain-latency") == 4e6);
+  assert_non_null (strstr (settings, "\nbuffer-size=16K\n"));
+}
+
 /* The flushes after 64 writes were too short: writes were slow then, and had
  * drained by themselves.
  */
@@ -515,6 +544,8 @@ main (void)
       TEST (test_flushes),
       TEST (test_full_buffer),
       TEST (test_filled_alone),
+      TEST (test_filled_single),
+      TEST (test_filled_at_once),
       TEST (test_disturbed_flushes),
       TEST (test_slow_flushes),
       TEST (test_limit_few_depths),
