@@ -48,7 +48,7 @@ buffer_put (struct buffer *b, const struct buffer_settings *s, uint64_t size,
 
   booking->from = moment;
   dirty = before = buffer_dirty (b, moment);
-  if (dirty == 0)
+  if (arrival >= b->since)
     b->generation++;
   if (dirty > most) {
     left = min (most, size - batch);
@@ -86,8 +86,11 @@ buffer_drained (const struct buffer *b, uint64_t arrival)
 /* Each write that waits has moved the two moments, and moves them back by as
  * much.  So they are right in whatever order the writes leave: once all that
  * wait have left, the moments are what they were before the first of them came.
- * But the medium has done with a write if it has been without any since: those
- * before this one had left.
+ *
+ * Where some have left, those behind them are in earlier than they were told.
+ * That is so once another comes that finds none waiting.  From then on a write
+ * that was told to wait for longer gives back nothing: the medium takes it, or
+ * has done so, and what it took is not to be had from those that came later.
  */
 bool
 buffer_leave (struct buffer *b, const struct buffer_booking *booking,

@@ -42,7 +42,7 @@ struct buffer_settings {
 struct buffer {
   uint64_t since, empty_at; /* moments */
   uint64_t bytes;           /* dirty at `since` */
-  uint32_t generation;      /* grows when a write finds it empty */
+  uint32_t generation;      /* grows when a write finds none waiting */
 };
 
 /* What a write has of a buffer: how much it has added to each member of struct
@@ -84,7 +84,8 @@ uint64_t buffer_dirty (const struct buffer *b, uint64_t now);
 
 /* A write that was given BOOKING is given up at NOW.  Returns whether it still
  * waits for room.  Then what comes later finds the buffer as if this write had
- * never come; those that wait already keep the moments that they were told.
+ * never come; those that wait already keep the moments that they were told.  It
+ * does not wait any more if another has come that found none waiting.
  */
 bool buffer_leave (struct buffer *b, const struct buffer_booking *booking,
                    uint64_t now);

@@ -421,6 +421,62 @@ test_leave_late (void **state)
   assert_int_equal (flush (START + 10 * MSEC), 2 * MSEC);
 }
 
+/* Ten of twenty leave, and the others are in earlier than they were told: as a
+ * write finds that none waits, they take nothing from it.
+ */
+static void
+test_leave_busy (void **state)
+{
+  static struct latency_booking waiting[20];
+  const uint64_t now = START + 12 * MSEC;
+  unsigned i;
+
+  (void) state;
+  s.drive.buffer.size = 4 * BLOCK;
+  set_drain ("1ms");
+  latency_install (&l, &s);
+  for (i = 0; i < 4; i++)
+    put (0, START);
+  for (i = 0; i < 20; i++)
+    put_bytes (0, BLOCK, START, &waiting[i]);
+  for (i = 0; i < 10; i++)
+    latency_leave (&l, &waiting[i], START);
+  assert_int_equal (flush (START), 14 * MSEC);
+  assert_int_equal (put (0, now), now);
+  assert_int_equal (put (0, now), now);
+  for (i = 10; i < 20; i++)
+    latency_leave (&l, &waiting[i], now);
+  assert_int_equal (flush (now), 4 * MSEC);
+  assert_int_equal (latency_dirty (&l, now), 4 * BLOCK);
+}
+
+/* A write that finds the buffer empty, but behind others that wait, does not
+ * keep these from giving back what they have.
+ */
+static void
+test_leave_empty (void **state)
+{
+  struct latency_booking waiting[5];
+  unsigned i;
+
+  (void) state;
+  s.drive.buffer.size = 4 * BLOCK;
+  s.drive.buffer.drain_batch = 4 * BLOCK;
+  set_drain ("1ms");
+  latency_install (&l, &s);
+  for (i = 0; i < 4; i++)
+    put (0, START);
+  for (i = 0; i < 5; i++)
+    assert_int_equal (put_bytes (0, BLOCK, START, &waiting[i]),
+                      START + (i < 4 ? 4 : 8) * MSEC);
+  for (i = 1; i < 4; i++)
+    latency_leave (&l, &waiting[i], START);
+  assert_int_equal (put (0, START), START + 6 * MSEC);
+  latency_leave (&l, &waiting[0], START);
+  latency_leave (&l, &waiting[4], START);
+  assert_int_equal (flush (START), 5 * MSEC);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
@@ -441,6 +497,8 @@ main (void)
       TEST (test_leave_one),
       TEST (test_leave_large),
       TEST (test_leave_late),
+      TEST (test_leave_busy),
+      TEST (test_leave_empty),
   };
 
   return RUN_TESTS (tests);
