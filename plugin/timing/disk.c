@@ -151,7 +151,8 @@ look_at (struct disk_head *d, const struct disk_settings *s)
   }
 }
 
-static void
+/* Returns its number. */
+static uint8_t
 add (struct disk_head *d, const struct disk_request *r)
 {
   uint32_t i;
@@ -160,7 +161,8 @@ add (struct disk_head *d, const struct disk_request *r)
     for (i = 0; i < MAX_DISK_QUEUE; i++)
       d->waiting[i] = (uint8_t) i;
   }
-  d->requests[d->waiting[d->nr_waiting++]] = *r;
+  d->requests[d->waiting[d->nr_waiting]] = *r;
+  return d->waiting[d->nr_waiting++];
 }
 
 /* The i-th of those that wait is gone. */
@@ -175,6 +177,7 @@ take_away (struct disk_head *d, uint32_t i)
     d->nr_near--;
     memmove (near, near + 1, (size_t) (&d->near[d->nr_near] - near));
   }
+  d->requests[number].ticket = 0;
   d->nr_waiting--;
   memmove (&d->waiting[i], &d->waiting[i + 1], d->nr_waiting - i);
   d->waiting[d->nr_waiting] = number;
@@ -299,6 +302,40 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     report (d);
 }
 
+/* Returns a moment before which the head cannot be at R, which waits, whatever
+ * it serves before: so R need not ask earlier.
+ *
+ * Two seeks take no less than one over both, as a root does.  Only what goes on
+ * in sequence takes the head farther without a seek, at the speed of the bytes:
+ * what lies so near ahead that this could be as fast may be next at any
+ * decision.  And data begins when the platter brings the block, also in
+ * sequence, where bytes take time.
+ *
+ * A part of the seek is for what is rounded: the root, and the bytes of a turn,
+ * which are 629 at least.
+ */
+static uint64_t
+soonest (const struct disk_head *d, const struct disk_settings *s,
+         uint64_t size, const struct disk_request *r)
+{
+  const bool is_ahead = r->offset >= d->position;
+  const uint64_t distance =
+      is_ahead ? r->offset - d->position : d->position - r->offset;
+  const uint64_t seek = seek_over (s, size, distance);
+  const uint64_t spare = seek / 256 + 10 * NSEC_PER_USEC;
+  const uint32_t turn = turn_of (s);
+  uint64_t moment = d->free_at + seek - spare;
+
+  if (seek < 2 * spare ||
+      (is_ahead && (double) distance < 2 * (double) (seek + turn) *
+                                           (double) s->bytes_per_sec /
+                                           NSEC_PER_SEC))
+    return d->free_at;
+  if (s->bytes_per_sec == 0)
+    return is_ahead ? d->free_at : moment;
+  return moment + turn_to (r->angle, (uint32_t) (moment % turn), turn) - spare;
+}
+
 static void
 let_go (struct disk_head *d, struct disk_answer *answer)
 {
@@ -314,14 +351,17 @@ uint64_t
 disk_ask (struct disk_head *d, const struct disk_settings *s, uint64_t size,
           uint64_t now, uint64_t *ticket)
 {
+  const struct disk_request *waiting;
   struct disk_answer *answer;
   uint64_t done = now;
 
   decide (d, s, size, now);
   answer = find (d, *ticket);
   if (answer != NULL) {
+    waiting = &d->requests[answer->place];
     if (answer->done == 0)
-      return d->free_at;
+      return waiting->ticket == *ticket ? soonest (d, s, size, waiting)
+                                        : d->free_at;
     done = answer->done;
     let_go (d, answer);
   }
@@ -365,12 +405,11 @@ disk_enter (struct disk_head *d, const struct disk_settings *s, uint64_t size,
                                  .angle = angle_of (s, r->offset)};
 
   /* Those that were to be decided before this one came. */
-  if (r->arrival > 0)
-    decide (d, s, size, r->arrival - 1);
+  decide (d, s, size, r->arrival);
   *ticket = request.ticket = new_ticket (d);
   if (*ticket == 0)
     return serve (d, s, size, &request, max (d->free_at, r->arrival));
-  add (d, &request);
+  find (d, *ticket)->place = add (d, &request);
   return disk_ask (d, s, size, r->arrival, ticket);
 }
 

@@ -23,12 +23,13 @@
  * offset is in a turn at `bytes_per_sec`.  What goes on where the last request
  * ended needs neither.
  *
- * Who is next is decided when the head is free, among those that have come by
- * then.  Nothing runs in the background: a request that has to wait for the
- * decision is told when that is, and asks again at that moment.  Whoever comes
- * or asks first has all decisions made that are due.  Where so many wait that
- * none that comes later can be looked at, it is decided ahead of time: so fewer
- * than MAX_DISK_QUEUE wait for a decision at a time.
+ * Who is next is decided when the head is free, among those that came earlier.
+ * Nothing runs in the background: a request that has to wait for the decision
+ * is told when the head can have reached it at the soonest, and asks again at
+ * that moment.  Whoever comes or asks first has all decisions made that are
+ * due.  Where so many wait that none that comes later can be looked at, it is
+ * decided ahead of time: so fewer than MAX_DISK_QUEUE wait for a decision at a
+ * time.
  *
  * A disk may report only after some requests that they are done, all at once,
  * or when no other waits.  Those that are served and not reported, fewer than
@@ -83,6 +84,7 @@ struct disk_answer {
   uint64_t ticket;
   uint64_t done; /* once it is decided; 0 before */
   size_t next;   /* while it is free: index of another, plus 1; 0: none */
+  uint8_t place; /* while it waits: its number */
 };
 
 /* All zeroes are an idle disk. */
