@@ -191,6 +191,42 @@ test_read_past_wp_error (void **state)
   end ();
 }
 
+/* A read that can be done at once leaves the zone locked, for others that read;
+ * any other leaves no lock, or else a command would wait for ever.
+ */
+static void
+test_lock_data (void **state)
+{
+  struct zone_stripe *locked, *other;
+
+  (void) state;
+  d.step = 4 * BLOCK;
+  begin (&usual);
+  d.step = 0;
+  assert_int_equal (write_at (Z, 0, 5 * BLOCK), 0);
+  put (Z + 1, OFFLINE);
+  locked = zones_lock_data (d.zones, 4 * BLOCK, Z * ZONE + BLOCK);
+  assert_non_null (locked);
+  other = zones_lock_data (d.zones, BLOCK, Z * ZONE);
+  assert_ptr_equal (other, locked);
+  zones_unlock_data (other);
+  zones_unlock_data (locked);
+
+  assert_null (zones_lock_data (d.zones, BLOCK, 0));
+  assert_null (zones_lock_data (d.zones, 5 * BLOCK, Z * ZONE));
+  assert_null (zones_lock_data (d.zones, 2 * BLOCK, Z * ZONE + 4 * BLOCK));
+  assert_null (zones_lock_data (d.zones, BLOCK, (Z + 1) * ZONE));
+  assert_null (zones_lock_data (d.zones, 2 * BLOCK, (Z + 1) * ZONE - BLOCK));
+  assert_int_equal (command (Z, EMPTY), 0);
+  assert_int_equal (command (Z + 1, OFFLINE), 0);
+  end ();
+
+  zoned_create (&d, &usual, SIZE, false);
+  assert_int_equal (write_at (Z, 0, BLOCK), 0);
+  assert_null (zones_lock_data (d.zones, BLOCK, Z * ZONE));
+  end ();
+}
+
 /* A zone that changes for the worse between two parts of a read. */
 static void
 test_read_meets_a_zone_that_goes_offline (void **state)
@@ -354,6 +390,26 @@ test_trim_error (void **state)
   end ();
 }
 
+/* Asked before the trim. */
+static void
+test_trim_would_reset (void **state)
+{
+  struct zone_settings s = usual;
+
+  (void) state;
+  begin (&s);
+  assert_true (zones_trim_would_reset (d.zones, ZONE, Z * ZONE));
+  assert_true (zones_trim_would_reset (d.zones, SIZE, 0));
+  assert_false (zones_trim_would_reset (d.zones, ZONE - BLOCK, Z * ZONE));
+  assert_false (zones_trim_would_reset (d.zones, ZONE, Z * ZONE + BLOCK));
+  assert_false (zones_trim_would_reset (d.zones, NR_CONV * ZONE, 0));
+  end ();
+  s.trim = ZONE_TRIM_IGNORE;
+  begin (&s);
+  assert_false (zones_trim_would_reset (d.zones, SIZE, 0));
+  end ();
+}
+
 /*---------------------------------------------------------------------*/
 /* Extents */
 
@@ -498,6 +554,7 @@ main (void)
       cmocka_unit_test (test_read_past_wp_zero),
       cmocka_unit_test (test_read_past_wp_ones),
       cmocka_unit_test (test_read_past_wp_error),
+      cmocka_unit_test (test_lock_data),
       cmocka_unit_test (test_read_meets_a_zone_that_goes_offline),
       cmocka_unit_test (test_null_mode),
       cmocka_unit_test (test_trim_resets_whole_zones),
@@ -506,6 +563,7 @@ main (void)
       cmocka_unit_test (test_trim_meets_readonly_and_offline),
       cmocka_unit_test (test_trim_ignore),
       cmocka_unit_test (test_trim_error),
+      cmocka_unit_test (test_trim_would_reset),
       cmocka_unit_test (test_extents),
       cmocka_unit_test (test_extents_of_holes),
       cmocka_unit_test (test_early_write_times_out),

@@ -112,6 +112,7 @@ test_shorter_last_zone (void **state)
   assert_int_equal (zones_total (d.zones), NR_ZONES + 1);
   assert_int_equal (le64toh (descriptor (8).len), 5);
   assert_int_equal (le64toh (descriptor (8).capacity), 5);
+  assert_int_equal (zones_end_of_zone (d.zones, 8 * ZONE), SIZE + len);
   assert_int_equal (write_at (8, 0, len + BLOCK), -EIO);
   assert_int_equal (write_at (8, 0, len), 0);
   assert_zone (8, FULL, len);
@@ -122,6 +123,36 @@ test_shorter_last_zone (void **state)
   assert_zone (8, EMPTY, 0);
   assert_int_equal (command (8, FULL), 0);
   assert_zone (8, FULL, len);
+  end ();
+}
+
+static void
+test_places (void **state)
+{
+  (void) state;
+  begin (&usual);
+  assert_int_equal (zones_place (d.zones, ZONE, 0), ZONE_PLACE_CONVENTIONAL);
+  assert_int_equal (zones_place (d.zones, BLOCK, 2 * ZONE - BLOCK),
+                    ZONE_PLACE_CONVENTIONAL);
+  assert_int_equal (zones_place (d.zones, 2 * ZONE, 0), ZONE_PLACE_ACROSS);
+  assert_int_equal (zones_place (d.zones, 2 * BLOCK, 2 * ZONE - BLOCK),
+                    ZONE_PLACE_ACROSS);
+  assert_int_equal (zones_place (d.zones, ZONE, 2 * ZONE),
+                    ZONE_PLACE_SEQUENTIAL);
+  assert_int_equal (zones_place (d.zones, BLOCK, SIZE - BLOCK),
+                    ZONE_PLACE_SEQUENTIAL);
+  assert_int_equal (zones_end_of_zone (d.zones, 0), ZONE);
+  assert_int_equal (zones_end_of_zone (d.zones, ZONE - BLOCK), ZONE);
+  assert_int_equal (zones_end_of_zone (d.zones, Z * ZONE), (Z + 1) * ZONE);
+
+  assert_int_equal (zones_append_offset (d.zones, ZONE + BLOCK), ZONE);
+  assert_int_equal (zones_append_offset (d.zones, Z * ZONE), Z * ZONE);
+  assert_int_equal (write_at (Z, 0, 3 * BLOCK), 0);
+  assert_int_equal (zones_append_offset (d.zones, Z * ZONE),
+                    Z * ZONE + 3 * BLOCK);
+  put (Z + 1, FULL);
+  assert_int_equal (zones_append_offset (d.zones, (Z + 1) * ZONE),
+                    (Z + 1) * ZONE);
   end ();
 }
 
@@ -538,6 +569,7 @@ main (void)
       cmocka_unit_test (test_zone_full),
       cmocka_unit_test (test_lists_of_readonly_and_offline_zones),
       cmocka_unit_test (test_shorter_last_zone),
+      cmocka_unit_test (test_places),
       cmocka_unit_test (test_largest),
       cmocka_unit_test (test_counts),
       cmocka_unit_test (test_write_conventional_anywhere),
