@@ -13,6 +13,10 @@ each room.  Those that none can notice are in the file "equivalent" beside this
 one, with the reason, and do not count.  Only the tests of the room itself
 count.
 
+With --build DIR those that were noticed are listed in DIR/noticed, and are not
+tried again, in whatever run: so a run that was broken off can go on, and a new
+test is shown those alone that are left.
+
 Not run by make check.  Needs clang, and what make check needs.
 """
 
@@ -51,6 +55,9 @@ def parse():
                    'store/arena.c:30; may be given several times')
     p.add_argument('--plain', action='store_true',
                    help='no tests with a sanitizer, which take much longer')
+    p.add_argument('--for', type=float, metavar='SECONDS', dest='seconds',
+                   help='begin with no mutant after that; the same call goes '
+                   'on where this one has ended, if it has the same --build')
     p.add_argument('--verbose', action='store_true',
                    help='print the mutants that are noticed, too')
     p.add_argument('--jobs', type=int, default=os.cpu_count(), metavar='N',
@@ -200,7 +207,24 @@ def end(process):
 
 
 def find_reached(directory, test, seed):
-    """Which mutants a test comes by, its CPU time, and its limit of time."""
+    """Which mutants a test comes by, its CPU time, and its limit of time.  They
+    are kept until the test is made again."""
+    kept = os.path.join(directory, 'reached', test.replace('/', ':') + seed)
+    program = os.path.join(directory, 'tests/unit', test)
+    if os.path.exists(kept) and \
+       os.path.getmtime(kept) > os.path.getmtime(program):
+        with open(kept) as f:
+            reached, cpu, limit = json.load(f)
+        return set(reached), cpu, limit
+    found = see_reached(directory, test, seed)
+    os.makedirs(os.path.dirname(kept), exist_ok=True)
+    with open(kept + '.new', 'w') as f:
+        json.dump([sorted(found[0]), *found[1:]], f)
+    os.rename(f.name, kept)
+    return found
+
+
+def see_reached(directory, test, seed):
     with tempfile.TemporaryDirectory() as tmp:
         name = os.path.join(tmp, 'reached')
         began = time.monotonic()
@@ -249,8 +273,27 @@ def look_at(directory, mutant, tests, seed):
     return None, result
 
 
+class Noticed:
+    """The file that lists who was noticed, and by what."""
+
+    def __init__(self, directory):
+        self.name = os.path.join(directory, 'noticed')
+        self.of = {}
+        if os.path.exists(self.name):
+            with open(self.name) as f:
+                self.of = {tuple(line[0]): tuple(line[1])
+                           for line in map(json.loads, f)}
+
+    def add(self, key, result):
+        self.of[key] = result
+        with open(self.name, 'a') as f:
+            f.write(json.dumps([key, result]) + '\n')
+
+
 def look_at_room(options, directory, mutants, room, known):
     seed = str(options.seed)
+    stop = time.monotonic() + (options.seconds or float('inf'))
+    noticed = Noticed(directory)
     tests = [(t, *find_reached(directory, t, seed))
              for t in tests_of(room, options.plain)]
     every = []
@@ -271,11 +314,18 @@ def look_at_room(options, directory, mutants, room, known):
     def look(entry):
         file, mutant = entry
         number = mutant['number']
+        key = file, mutant['line'], mutant['kind'], mutant['text']
+        if key in noticed.of and not options.at:
+            return noticed.of[key]
+        if time.monotonic() > stop:
+            return None, 'not tried'
         reaching = sorted((is_sanitized(t), cpu, limit, t)
                           for t, reached, cpu, limit in tests
                           if number in reached)
         test, result = look_at(directory, mutant, [r[1:] for r in reaching],
                                seed)
+        if test is not None:
+            noticed.add(key, (test, result))
         if test is None or options.verbose or options.at:
             print('%s:%d | %s | %s (%s%s)' % (
                 file, mutant['line'], mutant['kind'], mutant['text'], result,
@@ -284,16 +334,19 @@ def look_at_room(options, directory, mutants, room, known):
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         results = list(pool.map(look, unknown))
-    noticed = [r for r in results if r[0] is not None]
-    print('%-8s %5d mutants, %4d drawn, %3d equivalent, %4d noticed: %5.1f %%, '
+    tried = [r for r in results if r[1] != 'not tried']
+    good = [r for r in results if r[0] is not None]
+    print('%-8s %5d mutants, %4d drawn, %3d equivalent, %3d not tried, '
+          '%4d noticed: %5.1f %%, '
           '%d of them by a sanitizer, %d as a test hangs, %d as one is slow' %
           (room, len(every), len(drawn), len(drawn) - len(unknown),
-           len(noticed), 100 * len(noticed) / max(1, len(unknown)),
-           sum(is_sanitized(r[0]) for r in noticed),
-           sum(r[1] == 'hangs' for r in noticed),
-           sum(r[1] == 'slow' for r in noticed)))
+           len(results) - len(tried),
+           len(good), 100 * len(good) / max(1, len(tried)),
+           sum(is_sanitized(r[0]) for r in good),
+           sum(r[1] == 'hangs' for r in good),
+           sum(r[1] == 'slow' for r in good)))
     sys.stdout.flush()
-    return 10 * len(noticed) >= 9 * len(unknown)
+    return 10 * len(good) >= 9 * len(unknown)
 
 
 def main():
