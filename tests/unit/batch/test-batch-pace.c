@@ -336,6 +336,156 @@ test_pauses (void **state)
 }
 
 /*---------------------------------------------------------------------*/
+/* How many requests each phase has */
+
+/* Sleeps and polls in turns, beginning with sleeps: so many of each. */
+static void
+expect_runs (struct pace *p, const struct model *m, const unsigned *runs,
+             size_t n)
+{
+  bool polls = false;
+  unsigned count = 0;
+  size_t i = 0;
+
+  while (i < n) {
+    if (pace_polls (p) != polls) {
+      assert_int_equal (count, runs[i]);
+      polls = !polls;
+      count = 0;
+      i++;
+      continue;
+    }
+    serve (p, m, 1);
+    count++;
+  }
+}
+
+#define EXPECT_RUNS(p, m, runs)                                                \
+  expect_runs (p, m, runs, sizeof (runs) / sizeof (runs)[0])
+
+/* Both windows have 32, and what goes on after them twice as many each time, up
+ * to 8192.  The first request only begins a window.
+ */
+static void
+test_runs_of_polls (void **state)
+{
+  static const unsigned runs[] = {
+      1 + 32, 32 + 256 + 32, 32, 512 + 32,  32, 1024 + 32, 32, 2048 + 32,
+      32,     4096 + 32,     32, 8192 + 32, 32, 8192 + 32, 32, 8192 + 32,
+  };
+  const struct model m = client (0);
+  struct pace p;
+
+  (void) state;
+  pace_init (&p);
+  EXPECT_RUNS (&p, &m, runs);
+}
+
+/* Polls that are worse show it in 8, and those in vain in 4. */
+static void
+test_runs_of_sleeps (void **state)
+{
+  static const unsigned worse[] = {
+      1 + 32,        8, 1 + 512 + 32,  8, 1 + 1024 + 32, 8, 1 + 2048 + 32, 8,
+      1 + 4096 + 32, 8, 1 + 8192 + 32, 8, 1 + 8192 + 32, 8,
+  };
+  static const unsigned vain[] = {1 + 32, 4, 1 + 512 + 32, 4, 1 + 1024 + 32, 4};
+  struct model m = client (5);
+  struct pace p;
+
+  (void) state;
+  m.hurts = 5;
+  pace_init (&p);
+  EXPECT_RUNS (&p, &m, worse);
+  m = client (80);
+  pace_init (&p);
+  EXPECT_RUNS (&p, &m, vain);
+}
+
+/* Polls go on for at least N more. */
+static void
+begin_polling (struct pace *p, unsigned n)
+{
+  const struct model m = client (0);
+
+  pace_init (p);
+  while (p->rest[true] < 8192)
+    serve (p, &m, 1);
+  while (p->phase != 0 || !p->polls || p->left_of_phase < n)
+    serve (p, &m, 1);
+}
+
+static void
+lose (struct pace *p)
+{
+  pace_count (p, sum.now, POLL_LOST_CPU, used);
+}
+
+/* A CPU that is lost again counts if that comes within 512 polls. */
+static void
+test_lost_again (void **state)
+{
+  static const unsigned runs[] = {1 + 4096 + 32};
+  const struct model m = client (0);
+  struct pace p;
+
+  (void) state;
+  begin_polling (&p, 2000);
+  lose (&p);
+  assert_true (pace_polls (&p));
+  serve (&p, &m, 512);
+  lose (&p);
+  assert_true (pace_polls (&p));
+  serve (&p, &m, 511);
+  lose (&p);
+  assert_false (pace_polls (&p));
+  EXPECT_RUNS (&p, &m, runs);
+}
+
+/* Both are compared again where a request takes more than a quarter longer than
+ * when polling was better, for two windows.
+ */
+static void
+test_slower (void **state)
+{
+  struct model m = client (0);
+  struct pace p;
+
+  (void) state;
+  begin_polling (&p, 2000);
+  assert_int_equal (p.polled, 10 * US);
+  serve (&p, &m, p.left_of_window);
+  m.think = 2500;
+  serve (&p, &m, 320);
+  assert_int_equal (p.phase, 0);
+  m.think = 2501;
+  serve (&p, &m, 32);
+  m.think = 0;
+  serve (&p, &m, 32);
+  m.think = 2501;
+  serve (&p, &m, 63);
+  assert_int_equal (p.phase, 0);
+  serve (&p, &m, 1);
+  assert_int_not_equal (p.phase, 0);
+}
+
+/* After requests that came together 64 have to come one at a time. */
+static void
+test_apart (void **state)
+{
+  const struct model m = client (0);
+  struct pace p;
+
+  (void) state;
+  begin_polling (&p, 2000);
+  pace_together (&p);
+  serve (&p, &m, 63);
+  assert_false (pace_polls (&p));
+  serve (&p, &m, 1);
+  assert_true (pace_polls (&p));
+}
+
+/*---------------------------------------------------------------------*/
 /* Naps */
 
 /* So many looks, each with a chance to nap; the client is BUSY after each, or,
@@ -388,6 +538,42 @@ test_naps (void **state)
   assert_int_equal (nap (&p, 1000, true, &longest), 1000);
 }
 
+/* Longer by a quarter each time, and shorter by an eighth; after 8 of the
+ * shortest that were too long, none for 2 chances, for twice as many the next
+ * time, and for 1024 at most, until naps have been worth it again.
+ */
+static void
+test_lengths_of_naps (void **state)
+{
+  static const uint32_t longer[] = {10000, 12500, 15625, 19531,
+                                    24413, 20000, 20000};
+  static const uint32_t shorter[] = {20000, 17500, 15313, 13399,
+                                     11725, 10260, 10000};
+  struct pace p;
+  unsigned i, skip, round;
+  uint32_t longest;
+
+  (void) state;
+  pace_init (&p);
+  for (i = 0; i < sizeof longer / sizeof longer[0]; i++) {
+    assert_int_equal (nap (&p, 1, true, &longest), 1);
+    assert_int_equal (longest, longer[i]);
+  }
+  for (i = 0; i < sizeof shorter / sizeof shorter[0]; i++) {
+    assert_int_equal (nap (&p, 1, false, &longest), 1);
+    assert_int_equal (longest, shorter[i]);
+  }
+  skip = 2;
+  for (round = 0; round < 12; round++) {
+    assert_int_equal (nap (&p, round == 0 ? 7 : 8, false, &longest),
+                      round == 0 ? 7 : 8);
+    assert_int_equal (nap (&p, skip, false, &longest), 0);
+    skip = skip < 1024 ? 2 * skip : 1024;
+  }
+  nap (&p, 3, true, &longest);
+  assert_int_equal (p.skip_next, 2);
+}
+
 /* After a nap that found nothing, or none, nothing is known. */
 static void
 test_naps_in_vain (void **state)
@@ -425,7 +611,13 @@ main (void)
       cmocka_unit_test (test_changes),
       cmocka_unit_test (test_interrupted),
       cmocka_unit_test (test_pauses),
+      cmocka_unit_test (test_runs_of_polls),
+      cmocka_unit_test (test_runs_of_sleeps),
+      cmocka_unit_test (test_lost_again),
+      cmocka_unit_test (test_slower),
+      cmocka_unit_test (test_apart),
       cmocka_unit_test (test_naps),
+      cmocka_unit_test (test_lengths_of_naps),
       cmocka_unit_test (test_naps_in_vain),
   };
 
