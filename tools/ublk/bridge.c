@@ -65,10 +65,14 @@ outlive_others (void)
   }
 }
 
+/* A device that is there already has as many queues as it has, also where the
+ * machine has fewer CPUs by now.
+ */
 static int
 make_plan (struct bridge *b, const struct options *o, struct message *why)
 {
-  const long cpus = sysconf (_SC_NPROCESSORS_ONLN);
+  const long cpus =
+      b->recovers ? b->left.queues : sysconf (_SC_NPROCESSORS_ONLN);
   const struct plan_options options = {
       .queues = b->recovers ? b->left.queues : o->queues,
       .depth = b->recovers ? b->left.depth : o->depth,
