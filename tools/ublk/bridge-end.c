@@ -19,8 +19,8 @@
  */
 #define DEAF_SECONDS 10
 
-static void
-disconnect (struct bridge *b)
+void
+bridge_disconnect (struct bridge *b)
 {
   bool has_left;
   unsigned i, looks;
@@ -43,6 +43,9 @@ disconnect (struct bridge *b)
   }
   for (i = 0; i < MAX_QUEUES; i++)
     source_disconnect (&b->connections[i]);
+  if (b->has_source)
+    source_close (&b->source);
+  b->has_source = false;
 }
 
 /* Stop the device, which ends its queues, and delete it.  Returns 0, or a
@@ -90,14 +93,12 @@ bridge_take_away (struct bridge *b)
 
   if (r < 0)
     return r;
-  disconnect (b);
+  bridge_disconnect (b);
   journal_close (b->device.journal);
   if (b->has_record)
     device_record_remove (&b->record);
   ublk_control_close (b->driver);
   appends_destroy (b->device.appends);
-  if (b->has_source)
-    source_close (&b->source);
   if (b->device.ended != -1)
     close (b->device.ended);
   if (b->device.lost != -1)

@@ -67,6 +67,9 @@ struct bridge {
 /*---------------------------------------------------------------------*/
 /* bridge-end.c */
 
+/* Take leave of the server, and forget what it has said of its export. */
+void bridge_disconnect (struct bridge *b);
+
 /* End the device and free *b, whatever there is of it.  Returns 0, or a
  * negative errno where the device can only be left to the kernel.  Then the
  * record stays, too, and nothing is freed that a queue may use: the process is

@@ -351,34 +351,15 @@ is_detached (struct bridge *b)
   return true;
 }
 
-/* For a device that is there already the server may be away for a while. */
+/* Connect all queues.  What there is of that after a failure is taken back by
+ * bridge_disconnect.
+ */
 static int
-open_source (struct bridge *b, const struct options *o, struct message *why)
-{
-  const unsigned begun = bridge_seconds_now ();
-
-  while (source_open (&b->source, o->argument, o->zones, why) < 0) {
-    if (!b->recovers || bridge_seconds_now () - begun > o->persist)
-      return -1;
-    if (bridge_is_to_end (b) && is_detached (b)) {
-      message_set (why,
-                   "/dev/%s: not all that was written to it has reached the "
-                   "server",
-                   b->name);
-      return -1;
-    }
-    bridge_pause ();
-  }
-  return 0;
-}
-
-/* All that can be wrong without the kernel's help. */
-static int
-look_first (struct bridge *b, const struct options *o, struct message *why)
+connect_queues (struct bridge *b, const struct options *o, struct message *why)
 {
   unsigned i;
 
-  if (open_source (b, o, why) < 0)
+  if (source_open (&b->source, o->argument, o->zones, why) < 0)
     return -1;
   b->has_source = true;
   b->connections[0] = b->source.first;
@@ -388,6 +369,41 @@ look_first (struct bridge *b, const struct options *o, struct message *why)
     if (source_connect (&b->source, &b->connections[i], why) < 0)
       return -1;
   }
+  return 0;
+}
+
+/* For a device that is there already the server may be away for a while, or
+ * take some connections and not yet all.
+ */
+static int
+connect_to_source (struct bridge *b, const struct options *o,
+                   struct message *why)
+{
+  const unsigned begun = bridge_seconds_now ();
+
+  while (connect_queues (b, o, why) < 0) {
+    if (!b->recovers || b->impossible ||
+        bridge_seconds_now () - begun > o->persist)
+      return -1;
+    if (bridge_is_to_end (b) && is_detached (b)) {
+      message_set (why,
+                   "/dev/%s: not all that was written to it has reached the "
+                   "server",
+                   b->name);
+      return -1;
+    }
+    bridge_disconnect (b);
+    bridge_pause ();
+  }
+  return 0;
+}
+
+/* All that can be wrong without the kernel's help. */
+static int
+look_first (struct bridge *b, const struct options *o, struct message *why)
+{
+  if (connect_to_source (b, o, why) < 0)
+    return -1;
   if (b->driver == NULL)
     b->driver = ublk_control_open (why);
   b->impossible = b->driver == NULL;

@@ -181,7 +181,9 @@ static enum { FETCHES, DIES_BEFORE, DIES_MEANWHILE } fetching;
 
 static bool has_zones, has_queues; /* the latter: two */
 static unsigned away;              /* so many attempts to connect fail */
-static uint64_t size;              /* of the export */
+static unsigned full; /* and so many to connect queues but the first */
+static int open_sources;
+static uint64_t size; /* of the export */
 static struct zone_descriptor table[NR_ZONES];
 
 /* That it ends is looked at when the device has been stopped, not before. */
@@ -255,6 +257,7 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
         .capacity = htole64 (ZONE_SIZE / 512),
     };
   }
+  open_sources++;
   s->uri = uri;
   s->export = (struct plan_export){
       .size = size,
@@ -272,9 +275,13 @@ source_connect (const struct source *s, struct connections *c,
                 struct message *why)
 {
   (void) s;
-  (void) why;
   assert_true (has_queues);
   memset (c, 0, sizeof *c);
+  message_set (why, "the server takes no more connections");
+  if (full > 0) {
+    full--;
+    return -EIO;
+  }
   return 0;
 }
 
@@ -288,6 +295,7 @@ void
 source_close (struct source *s)
 {
   (void) s;
+  open_sources--;
 }
 
 void
@@ -329,7 +337,7 @@ make_kernel (bool zones)
   has_zones = zones;
   has_queues = false;
   size = NR_ZONES * ZONE_SIZE;
-  away = 0;
+  away = full = open_sources = 0;
   cpus = 4;
 }
 
@@ -668,6 +676,7 @@ recovers (bool zones)
   assert_true ((kernel->info.flags & UBLK_F_USER_RECOVERY) != 0);
   refuse (START_RECOVERY, -EBUSY, 3); /* the kernel is not yet ready */
   away = 2;
+  open_sources = 0;
   o.recovers = true;
   o.queues = 0; /* it has as many as before, whatever the machine has */
   open_bridge_of (&o);
@@ -702,6 +711,34 @@ test_recover_queues (void **state)
   open_bridge_of (&o);
   WERE_ASKED (START_RECOVERY, END_RECOVERY);
   close_bridge (CLOSED);
+  assert_int_equal (records (), 0);
+}
+
+/* A server may take one connection, and at first no other. */
+static void
+test_recover_full (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  o.queues = 2;
+  leave_device_of (&o, true);
+  full = 2;
+  o.recovers = true;
+  open_bridge_of (&o);
+  assert_int_equal (open_sources, 1);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+  assert_int_equal (open_sources, 0);
+
+  o.recovers = false;
+  leave_device_of (&o, true);
+  full = UINT32_MAX;
+  o.recovers = true;
+  assert_null (bridge_open (&o, &impossible, &why));
+  assert_string_equal (why.text, "the server takes no more connections");
+  assert_false (kernel->has_device);
+  assert_int_equal (open_sources, 0);
   assert_int_equal (records (), 0);
 }
 
@@ -873,6 +910,7 @@ main (void)
       cmocka_unit_test (test_gone),
       RECOVER (test_recover),
       RECOVER (test_recover_queues),
+      RECOVER (test_recover_full),
       RECOVER (test_died_before),
       RECOVER (test_died_meanwhile),
       RECOVER (test_recover_in_vain),
