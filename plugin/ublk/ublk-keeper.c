@@ -58,6 +58,7 @@ struct work {
   struct kept *kept;
 };
 
+/* What cannot be read now is left to the next server. */
 static bool
 clear_dead (uint64_t cookie, void *driver)
 {

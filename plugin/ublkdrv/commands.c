@@ -140,39 +140,47 @@ set_up (struct ublk_driver *c, struct message *why)
   int r;
 
   c->fd = open_control ();
+  r = -errno;
+  if (c->fd == -1 && (r == -ENOENT || r == -ENXIO || r == -ENODEV)) {
+    message_set (why, "this kernel has no ublk driver: the module ublk_drv is "
+                      "missing (it is part of Linux 6.6 and later, where it "
+                      "has been configured)");
+    return -ENODEV;
+  }
   if (c->fd == -1) {
-    message_set (why,
-                 errno == ENOENT || errno == ENXIO || errno == ENODEV
-                     ? "this kernel has no ublk driver: the module ublk_drv is "
-                       "missing (it is part of Linux 6.6 and later, where it "
-                       "has been configured)"
-                     : CONTROL ": %s",
-                 strerror (errno));
-    return -1;
+    message_set (why, CONTROL ": %s", strerror (-r));
+    return r;
   }
   c->ring = ring_create (4, true);
+  r = -errno;
+  if (c->ring == NULL && (r == -EPERM || r == -ENOSYS)) {
+    message_set (why, "this kernel lets nobody use io_uring (see sysctl "
+                      "kernel.io_uring_disabled)");
+    return -EPERM;
+  }
+  if (c->ring == NULL && r == -EINVAL) {
+    message_set (why, "this kernel is too old: Linux 6.6 is needed");
+    return -ENODEV;
+  }
   if (c->ring == NULL) {
-    message_set (why,
-                 errno == EPERM || errno == ENOSYS
-                     ? "this kernel lets nobody use io_uring (see sysctl "
-                       "kernel.io_uring_disabled)"
-                 : errno == EINVAL ? "this kernel is too old: Linux 6.6 is "
-                                     "needed"
-                                   : "io_uring: %s",
-                 strerror (errno));
-    return -1;
+    message_set (why, "io_uring: %s", strerror (-r));
+    return r;
   }
   r = ask_about (c, UBLK_U_CMD_GET_FEATURES, UBLK_NEW_DEVICE,
                  sizeof c->subject.features, 0);
   c->features = c->subject.features;
+  if (c->broken < 0) {
+    message_set (why, "io_uring: %s", strerror (-c->broken));
+    return c->broken;
+  }
   if (r == -EPERM || r == -EACCES) {
     message_set (why, "only root may make a ublk device");
-    return -1;
+    return -EPERM;
   }
   if (r < 0 || (c->features & UBLK_F_USER_COPY) == 0) {
     message_set (why, "this kernel's ublk driver is too old: Linux 6.6 is "
                       "needed");
-    return -1;
+    return -ENODEV;
   }
   return 0;
 }
@@ -181,15 +189,19 @@ struct ublk_driver *
 ublk_control_open (struct message *why)
 {
   struct ublk_driver *c = calloc (1, sizeof *c);
+  int r;
 
   if (c == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
+    errno = ENOMEM;
     return NULL;
   }
   c->fd = -1;
   c->event.happened = is_done;
-  if (set_up (c, why) < 0) {
+  r = set_up (c, why);
+  if (r < 0) {
     ublk_control_close (c);
+    errno = -r;
     return NULL;
   }
   return c;
@@ -300,6 +312,19 @@ ublk_control_info (struct ublk_driver *c, unsigned device,
   return r;
 }
 
+/* Is it this device that has the cookie?  Returns -ENODEV where it is not: a
+ * device may have just gone, and a device of a user who is not root, as ours
+ * never is, wants to be asked in another way, and says -EINVAL.
+ */
+static int
+compare (struct ublk_driver *c, unsigned device, uint64_t cookie,
+         struct ublksrv_ctrl_dev_info *info)
+{
+  const int r = ublk_control_info (c, device, info);
+
+  return r == -EINVAL || (r == 0 && info->cookie != cookie) ? -ENODEV : r;
+}
+
 int
 ublk_control_find (struct ublk_driver *c, uint64_t cookie,
                    struct ublksrv_ctrl_dev_info *info)
@@ -312,12 +337,13 @@ ublk_control_find (struct ublk_driver *c, uint64_t cookie,
 
   dir = opendir ("/sys/class/ublk-char");
   if (dir == NULL)
-    return -ENODEV;
-  while (r == -ENODEV && (entry = readdir (dir)) != NULL) {
-    if (sscanf (entry->d_name, "ublkc%u%c", &device, &after) == 1 &&
-        ublk_control_info (c, device, info) == 0 && info->cookie == cookie)
-      r = 0;
+    return errno == ENOENT ? -ENODEV : -errno;
+  while (r == -ENODEV && (errno = 0, entry = readdir (dir)) != NULL) {
+    if (sscanf (entry->d_name, "ublkc%u%c", &device, &after) == 1)
+      r = compare (c, device, cookie, info);
   }
+  if (r == -ENODEV && errno != 0)
+    r = -errno;
   closedir (dir);
   return r;
 }

@@ -16,9 +16,10 @@
 
 struct ublk_driver;
 
-/* Load the driver where it is missing, and ask it what it can do.  Returns NULL
- * and the reason in *why where it is missing, or too old.  The thread that
- * calls it makes all other calls, too.
+/* Load the driver where it is missing, and ask it what it can do.  The thread
+ * that calls it makes all other calls, too.  Returns NULL, the reason in *why,
+ * and errno on failure.  ENODEV: the driver is missing, or too old, so that
+ * none of its devices is ours.  EPERM: we may not use it, or io_uring.
  */
 struct ublk_driver *ublk_control_open (struct message *why);
 void ublk_control_close (struct ublk_driver *c);
@@ -61,7 +62,9 @@ int ublk_control_delete (struct ublk_driver *c, unsigned device);
 int ublk_control_info (struct ublk_driver *c, unsigned device,
                        struct ublksrv_ctrl_dev_info *info);
 
-/* The device with this cookie, of all that there are.  -ENODEV: none has it. */
+/* The device with this cookie, of all that there are.  -ENODEV: none has it;
+ * any other error: that cannot be told.
+ */
 int ublk_control_find (struct ublk_driver *c, uint64_t cookie,
                        struct ublksrv_ctrl_dev_info *info);
 

@@ -115,14 +115,16 @@ device_record_set_lost (struct device_record *r)
   return write_record (r);
 }
 
-static void
+static int
 read_record (struct device_record *r)
 {
   char text[sizeof r->uri + sizeof r->device + 64];
   ssize_t n = pread (r->fd, text, sizeof text - 1, 0);
   int lost, after = 0;
 
-  text[n > 0 ? n : 0] = '\0';
+  if (n == -1)
+    return -errno;
+  text[n] = '\0';
   r->device[0] = r->uri[0] = '\0';
   if (sscanf (text, "%*d\n%u\n%d\n%31s\n%n", &r->refused, &lost, r->device,
               &after) == 3 &&
@@ -131,32 +133,51 @@ read_record (struct device_record *r)
     snprintf (r->uri, sizeof r->uri, "%.*s", (int) strcspn (text + after, "\n"),
               text + after);
   }
+  return 0;
+}
+
+static int
+look (struct device_record *r, bool *is_dead)
+{
+  struct flock found = lock_of (OF_MAKER);
+  int err = 0;
+
+  if (fcntl (r->fd, F_GETLK, &found) == -1) {
+    err = -errno;
+    found.l_pid = 0; /* nobody knows */
+  }
+  if (err == 0) /* so it is the last of what a dead process has said */
+    err = read_record (r);
+  r->pid = found.l_type != F_UNLCK && found.l_pid > 0 ? found.l_pid : 0;
+  *is_dead = found.l_type == F_UNLCK;
+  return err;
 }
 
 bool
 device_record_has_died (struct device_record *r)
 {
-  struct flock found = lock_of (OF_MAKER);
+  bool is_dead;
 
-  if (fcntl (r->fd, F_GETLK, &found) == -1)
-    found.l_pid = 0; /* nobody knows */
-  read_record (r);   /* so it is the last of what a dead process has said */
-  r->pid = found.l_type != F_UNLCK && found.l_pid > 0 ? found.l_pid : 0;
-  return found.l_type == F_UNLCK;
+  look (r, &is_dead);
+  return is_dead;
 }
 
-static bool
-is_there (const struct device_record *r)
+/* Returns -ENOENT where the file has been removed. */
+static int
+check_name (const struct device_record *r)
 {
   struct stat st;
 
-  return fstat (r->fd, &st) == 0 && st.st_nlink > 0;
+  if (fstat (r->fd, &st) == -1)
+    return -errno;
+  return st.st_nlink > 0 ? 0 : -ENOENT;
 }
 
 int
 device_record_open (struct device_record *r, uint64_t cookie, bool *is_dead)
 {
   char path[64];
+  int err;
 
   memset (r, 0, sizeof *r);
   r->cookie = cookie;
@@ -164,21 +185,26 @@ device_record_open (struct device_record *r, uint64_t cookie, bool *is_dead)
   r->fd = open (path, O_RDWR | O_CLOEXEC);
   if (r->fd == -1)
     return -errno;
-  *is_dead = device_record_has_died (r);
-  if (is_there (r))
-    return 0;
-  device_record_close (r);
-  return -ENOENT;
+  err = look (r, is_dead);
+  if (err == 0)
+    err = check_name (r);
+  if (err < 0)
+    device_record_close (r);
+  return err;
 }
 
 int
 device_record_claim (struct device_record *r)
 {
+  bool is_dead = false;
+  int err;
+
   if (!lock (r, OF_CLEARER))
     return -EAGAIN;
-  if (!is_there (r))
-    return -ENOENT;
-  return device_record_has_died (r) ? 0 : -EBUSY;
+  err = check_name (r);
+  if (err == 0)
+    err = look (r, &is_dead);
+  return err == 0 && !is_dead ? -EBUSY : err;
 }
 
 int
@@ -230,16 +256,19 @@ device_record_close (struct device_record *r)
   r->fd = -1;
 }
 
-void
+int
 device_record_remove (struct device_record *r)
 {
   char path[64];
+  int err = 0;
 
   if (r->fd == -1)
-    return;
+    return 0;
   path_of (path, sizeof path, r->cookie);
-  unlink (path);
+  if (unlink (path) == -1 && errno != ENOENT)
+    err = -errno;
   device_record_close (r);
+  return err;
 }
 
 bool
@@ -249,24 +278,27 @@ device_record_is_of_server (const struct device_record *r)
                   strlen (DEVICE_RECORD_OF_SERVER)) == 0;
 }
 
-bool
+int
 device_record_for_each (bool (*action) (uint64_t cookie, void *arg), void *arg)
 {
+  bool goes_on = true;
   struct dirent *entry;
   uint64_t cookie;
-  bool r = true;
+  int err = 0;
   DIR *dir;
 
   dir = opendir (RECORDS);
   if (dir == NULL)
-    return true;
-  while (r && (entry = readdir (dir)) != NULL) {
+    return errno == ENOENT ? 0 : -errno;
+  while (goes_on && (errno = 0, entry = readdir (dir)) != NULL) {
     cookie = device_record_cookie (entry->d_name);
     if (cookie != 0)
-      r = action (cookie, arg);
+      goes_on = action (cookie, arg);
   }
+  if (goes_on)
+    err = -errno;
   closedir (dir);
-  return r;
+  return err;
 }
 
 uint64_t

@@ -74,7 +74,7 @@ int device_record_set_lost (struct device_record *r);
 int device_record_open (struct device_record *r, uint64_t cookie,
                         bool *is_dead);
 
-/* Read it again; has its process ended meanwhile? */
+/* Read it again, if it can be read; has its process ended meanwhile? */
 bool device_record_has_died (struct device_record *r);
 
 /* Be the only one who clears what a dead process has left, until the record is
@@ -101,15 +101,17 @@ bool device_record_is_supervised (const struct device_record *r);
 
 void device_record_close (struct device_record *r);
 
-/* Remove the file of one that is ours, or claimed. */
-void device_record_remove (struct device_record *r);
+/* Remove the file of one that is ours, or claimed, and close it. */
+int device_record_remove (struct device_record *r);
 
 /* Is it the device of a server (DEVICE_RECORD_OF_SERVER)? */
 bool device_record_is_of_server (const struct device_record *r);
 
-/* Call ACTION for each.  Stops, and returns false, where ACTION does. */
-bool device_record_for_each (bool (*action) (uint64_t cookie, void *arg),
-                             void *arg);
+/* Call ACTION for each, until it returns false.  Returns 0, or a negative errno
+ * where their directory is there and cannot be read.
+ */
+int device_record_for_each (bool (*action) (uint64_t cookie, void *arg),
+                            void *arg);
 
 /* Is TEXT a cookie, as it is the name of a file?  Returns it; 0: it is none. */
 uint64_t device_record_cookie (const char *text);

@@ -210,8 +210,9 @@ delete_device (struct ublk_driver *d, uint64_t cookie, unsigned *number)
   int r;
 
   *number = UBLK_NEW_DEVICE;
-  if (d == NULL || ublk_control_find (d, cookie, &info) < 0)
-    return 0;
+  r = d != NULL ? ublk_control_find (d, cookie, &info) : -ENODEV;
+  if (r < 0)
+    return r == -ENODEV ? 0 : r;
   *number = info.device;
   ublk_control_stop (d, info.device);
   r = ublk_control_delete (d, info.device);
@@ -235,8 +236,7 @@ setup_clear (struct ublk_driver *d, struct device_record *r, unsigned *number)
   if (err == 0)
     err = delete_device (d, r->cookie, number);
   if (err == 0)
-    device_record_remove (r);
-  else
-    device_record_close (r);
+    return device_record_remove (r);
+  device_record_close (r);
   return err == -ENOENT ? 0 : err;
 }

@@ -146,8 +146,8 @@ look_at_loop (const struct device *d, const char *path)
 
   snprintf (file, sizeof file, "%s/loop/backing_file", path);
   fp = fopen (file, "re");
-  if (fp == NULL)
-    return 0;
+  if (fp == NULL) /* as a rule it is no loop device, or has no file */
+    return errno == ENOENT || errno == ENODEV ? 0 : -errno;
   if (fgets (text, sizeof text, fp) != NULL)
     text[strcspn (text, "\n")] = '\0';
   fclose (fp);

@@ -235,28 +235,42 @@ start_device (struct bridge *b, struct message *why)
   return setup_await (b->number, why);
 }
 
+/* Without a driver of that kind there is no such device. */
+static int
+open_driver (struct bridge *b, struct message *why)
+{
+  if (b->driver == NULL)
+    b->driver = ublk_control_open (why);
+  if (b->driver != NULL)
+    return 0;
+  b->impossible = errno == ENODEV || errno == EPERM;
+  return -1;
+}
+
 /* What has a dead process left of a device of that cookie and that URI?  All
  * but NOTHING is ours from now on.
  */
 enum left { NOTHING, A_RECORD, A_DEVICE };
 
-static enum left
+/* Returns an enum left, or a negative errno. */
+static int
 look_for_left (struct bridge *b, const struct options *o)
 {
   const uint64_t needed = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
   bool is_dead;
+  int r;
 
-  if (device_record_open (&b->record, o->cookie, &is_dead) < 0)
-    return NOTHING;
-  if (!is_dead || strcmp (b->record.uri, o->argument) != 0 ||
+  r = device_record_open (&b->record, o->cookie, &is_dead);
+  if (r < 0)
+    return r == -ENOENT ? NOTHING : r;
+  r = ublk_control_find (b->driver, o->cookie, &b->left);
+  if ((r < 0 && r != -ENODEV) || !is_dead ||
+      strcmp (b->record.uri, o->argument) != 0 ||
       device_record_adopt (&b->record) < 0) {
     device_record_close (&b->record);
-    return NOTHING;
+    return r == 0 || r == -ENODEV ? NOTHING : r;
   }
-  return ublk_control_find (b->driver, o->cookie, &b->left) == 0 &&
-                 (b->left.flags & needed) == needed
-             ? A_DEVICE
-             : A_RECORD;
+  return r == 0 && (b->left.flags & needed) == needed ? A_DEVICE : A_RECORD;
 }
 
 /* Can the device go on, by the journal? */
@@ -305,14 +319,17 @@ clear_left (struct bridge *b, struct message *why)
 static int
 find_left (struct bridge *b, const struct options *o, struct message *why)
 {
-  enum left left = NOTHING;
+  int left = NOTHING;
 
   if (o->cookie != 0 && o->persist > 0) {
-    b->driver = ublk_control_open (why);
-    b->impossible = b->driver == NULL;
-    if (b->impossible)
+    if (open_driver (b, why) < 0)
       return -1;
     left = look_for_left (b, o);
+    if (left < 0) {
+      message_set (why, "what is left of the device cannot be told: %s",
+                   strerror (-left));
+      return -1;
+    }
     b->has_record = left != NOTHING;
   }
   b->recovers = b->has_device = left == A_DEVICE;
@@ -404,10 +421,7 @@ look_first (struct bridge *b, const struct options *o, struct message *why)
 {
   if (connect_to_source (b, o, why) < 0)
     return -1;
-  if (b->driver == NULL)
-    b->driver = ublk_control_open (why);
-  b->impossible = b->driver == NULL;
-  if (b->impossible)
+  if (open_driver (b, why) < 0)
     return -1;
   return setup_check_driver (b->driver, &b->plan, why) == 0
              ? 0

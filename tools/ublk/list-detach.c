@@ -27,7 +27,8 @@
 #define LOOKS_A_SECOND 50
 
 struct work {
-  struct ublk_driver *driver; /* NULL: there is no driver, and so no device */
+  struct ublk_driver *driver; /* NULL: there is none, and so no device ... */
+  const char *silent;         /* ... or this, which is why it does not tell */
   const char *device;         /* "ublkbN" that is wanted; or NULL */
   uint64_t cookie;            /* that is wanted; or 0: then it is all of them */
   bool found, failed;
@@ -45,14 +46,21 @@ complain (const char *name, const char *fs, ...)
   fprintf (stderr, "nullblk-ublk: %s: %s\n", name, text);
 }
 
-/* The device of a record: "ublkbN", or "" if the kernel has none. */
-static void
-find_device (const struct work *w, uint64_t cookie, char *name, size_t size,
-             struct ublksrv_ctrl_dev_info *info)
+/* The device of a record: "ublkbN", or "" if the kernel has none.  Returns
+ * NULL, or why that cannot be told.
+ */
+static const char *
+find_device (const struct work *w, uint64_t cookie, char *name, size_t size)
 {
+  struct ublksrv_ctrl_dev_info info;
+  int r = -ENODEV;
+
+  if (w->driver != NULL)
+    r = ublk_control_find (w->driver, cookie, &info);
   name[0] = '\0';
-  if (w->driver != NULL && ublk_control_find (w->driver, cookie, info) == 0)
-    snprintf (name, size, "ublkb%u", info->device);
+  if (r == 0)
+    snprintf (name, size, "ublkb%u", info.device);
+  return r == 0 || r == -ENODEV ? w->silent : strerror (-r);
 }
 
 /* A record that is open, and its device. */
@@ -62,26 +70,51 @@ struct found {
   char name[32]; /* of the device, as find_device says it */
 };
 
-/* Returns false if the record is gone. */
+/* Returns false if the record is gone, or cannot be read, or its device cannot
+ * be found out.
+ */
 static bool
-find (const struct work *w, uint64_t cookie, struct found *f)
+find (struct work *w, uint64_t cookie, struct found *f)
 {
-  struct ublksrv_ctrl_dev_info info;
+  const int err = device_record_open (&f->record, cookie, &f->is_dead);
+  const char *why;
+  char path[64];
 
-  if (device_record_open (&f->record, cookie, &f->is_dead) < 0)
+  if (err == -ENOENT)
     return false;
-  find_device (w, cookie, f->name, sizeof f->name, &info);
-  return true;
+  why = err < 0 ? strerror (-err)
+                : find_device (w, cookie, f->name, sizeof f->name);
+  if (why == NULL)
+    return true;
+  if (err == 0)
+    device_record_close (&f->record);
+  snprintf (path, sizeof path, RECORDS "/%016" PRIx64, cookie);
+  complain (path, "%s", why);
+  w->failed = true;
+  return false;
 }
 
 static struct work
 begin (const char *device)
 {
-  struct message why;
+  static struct message why;
   struct work w = {.device = device};
 
   w.driver = ublk_control_open (&why);
+  if (w.driver == NULL && errno != ENODEV)
+    w.silent = why.text;
   return w;
+}
+
+static void
+for_each_record (struct work *w, bool (*action) (uint64_t cookie, void *arg))
+{
+  const int err = device_record_for_each (action, w);
+
+  if (err < 0) {
+    complain (RECORDS, "%s", strerror (-err));
+    w->failed = true;
+  }
 }
 
 static int
@@ -93,8 +126,9 @@ end (struct work *w)
 
 /*---------------------------------------------------------------------*/
 
+/* 0 where it is gone, or cannot be read. */
 static uint64_t
-size_of (const char *name)
+size_of (struct work *w, const char *name)
 {
   uint64_t sectors = 0;
   char path[64];
@@ -102,6 +136,10 @@ size_of (const char *name)
 
   snprintf (path, sizeof path, "/sys/block/%s/size", name);
   fp = fopen (path, "re");
+  if (fp == NULL && errno != ENOENT) {
+    complain (path, "%s", strerror (errno));
+    w->failed = true;
+  }
   if (fp == NULL)
     return 0;
   if (fscanf (fp, "%" SCNu64, &sectors) != 1)
@@ -121,7 +159,7 @@ list_one (uint64_t cookie, void *arg)
     printf ("%-13s %20s %s (dead)\n", f.name[0] != '\0' ? f.name : "-", "-",
             f.record.uri);
   else if (f.name[0] != '\0')
-    printf ("/dev/%-8s %20" PRIu64 " %s\n", f.name, size_of (f.name),
+    printf ("/dev/%-8s %20" PRIu64 " %s\n", f.name, size_of (arg, f.name),
             f.record.uri);
   device_record_close (&f.record);
   return true;
@@ -132,7 +170,7 @@ list_devices (void)
 {
   struct work w = begin (NULL);
 
-  device_record_for_each (list_one, &w);
+  for_each_record (&w, list_one);
   return end (&w);
 }
 
@@ -286,8 +324,8 @@ detach_device (const char *what)
   w.cookie = cookie;
   /* A record without a device has the name "". */
   if (cookie != 0 || sscanf (device, "ublkb%u%c", &number, &after) == 1)
-    device_record_for_each (detach_one, &w);
-  if (!w.found) {
+    for_each_record (&w, detach_one);
+  if (!w.found && !w.failed) {
     complain (what, "not attached by nullblk-ublk; --list shows what is");
     w.failed = true;
   }
@@ -299,6 +337,6 @@ detach_all_devices (void)
 {
   struct work w = begin (NULL);
 
-  device_record_for_each (detach_one, &w);
+  for_each_record (&w, detach_one);
   return end (&w);
 }

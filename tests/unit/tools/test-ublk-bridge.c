@@ -573,16 +573,6 @@ test_gone (void **state)
   assert_int_equal (records (), 0);
 }
 
-static bool
-remove_record (uint64_t cookie, void *arg)
-{
-  char path[64];
-
-  (void) arg;
-  snprintf (path, sizeof path, RECORDS "/%016llx", (unsigned long long) cookie);
-  return unlink (path) == 0;
-}
-
 /* The record stays, by which --list and --detach find the device: the process
  * is to end, and keeps what it has.
  */
@@ -740,6 +730,33 @@ test_recover_full (void **state)
   assert_false (kernel->has_device);
   assert_int_equal (open_sources, 0);
   assert_int_equal (records (), 0);
+}
+
+/* Where the kernel cannot say now which device it is, nothing is taken away. */
+static void
+test_recover_untold (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (false);
+  refuse (GET_INFO, -EIO, 1);
+  o.recovers = true;
+  assert_null (bridge_open (&o, &impossible, &why));
+  assert_string_equal (why.text, "what is left of the device cannot be told: "
+                                 "Input/output error");
+  assert_false (impossible);
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+  assert_int_equal (kernel->nr_asked, 0);
+  /* Another user's device is not ours, and does not tell. */
+  refuse (GET_INFO, -EINVAL, 1);
+  assert_null (bridge_open (&o, &impossible, &why));
+  assert_string_equal (why.text, "there is no device any more that could be "
+                                 "taken over");
+  open_bridge_of (&o);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
 }
 
 /* What cannot be taken over is taken away, so that nobody waits for it; but not
@@ -915,6 +932,7 @@ main (void)
       RECOVER (test_died_meanwhile),
       RECOVER (test_recover_in_vain),
       RECOVER (test_recover_other),
+      RECOVER (test_recover_untold),
       cmocka_unit_test (test_delete_fails),
   };
 

@@ -253,6 +253,34 @@ test_words (void **state)
   device_record_close (&other);
 }
 
+/* A file or a directory that cannot be read is not one that is missing. */
+static void
+test_unreadable (void **state)
+{
+  const uint64_t cookie = 0x1d;
+  struct device_record r;
+  unsigned n = 0;
+  bool is_dead;
+
+  (void) state;
+  assert_int_equal (device_record_make (&r, 0, uri), 0);
+  assert_int_equal (symlink ("000000000000001d", "run/000000000000001d"), 0);
+  assert_int_equal (device_record_open (&r, cookie, &is_dead), -ELOOP);
+  assert_int_equal (unlink ("run/000000000000001d"), 0);
+  assert_int_equal (device_record_open (&r, cookie, &is_dead), -ENOENT);
+  assert_int_equal (rename ("run", "there"), 0);
+  assert_int_equal (device_record_for_each (count_record, &n), 0);
+  assert_int_equal (symlink ("run", "run"), 0);
+  assert_int_equal (device_record_for_each (count_record, &n), -ELOOP);
+  assert_int_equal (n, 0);
+  assert_int_equal (unlink ("run"), 0);
+  assert_int_equal (rename ("there", "run"), 0);
+  assert_int_equal (records (), 1);
+  device_record_close (&r);
+  assert_int_equal (device_record_for_each (remove_record, NULL), 0);
+  assert_int_equal (records (), 0);
+}
+
 /* A cookie that somebody else has chosen, and the device that it is of. */
 static void
 test_cookie (void **state)
@@ -291,7 +319,7 @@ main (void)
       cmocka_unit_test (test_life),       cmocka_unit_test (test_onlooker),
       cmocka_unit_test (test_claim),      cmocka_unit_test (test_words),
       cmocka_unit_test (test_cookie),     cmocka_unit_test (test_adopt),
-      cmocka_unit_test (test_supervised),
+      cmocka_unit_test (test_supervised), cmocka_unit_test (test_unreadable),
   };
 
   return RUN_TESTS_IN_DIRECTORY (tests);
