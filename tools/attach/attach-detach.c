@@ -98,10 +98,7 @@ detach_of_server (const char *name, const char *directory,
   if (fsync (fd) == -1)
     complain (name, "%s: flush: %s", path, strerror (errno));
   close (fd);
-  if (!end_server (name, directory))
-    return false;
-  remove_directory (directory);
-  return true;
+  return end_server (name, directory) && remove_directory (directory);
 }
 
 /* Returns false, after an error for the user, if something is left, or if not
@@ -118,8 +115,7 @@ detach_ublk (const char *name, const char *directory,
   r = detach_by_ublk (a, &is_gone);
   if (!is_gone || !end_server (name, directory))
     return false;
-  remove_directory (directory);
-  return r;
+  return remove_directory (directory) && r;
 }
 
 /* Detach the device, if it is there, and remove all else of the attachment.
@@ -160,8 +156,7 @@ detach_device (const char *name, const char *directory)
                      a.device);
   if (!is_of_client (directory))
     restore_node (&a);
-  remove_directory (directory);
-  return true;
+  return remove_directory (directory);
 }
 
 static bool
@@ -194,7 +189,8 @@ name_of (const char *what)
   if (!is_good_name (what))
     return NULL;
   directory_of (directory, sizeof directory, what);
-  if (access (directory, F_OK) == -1 && is_device_name (what))
+  if (access (directory, F_OK) == -1 && errno == ENOENT &&
+      is_device_name (what))
     return name_of_device (what);
   return what;
 }

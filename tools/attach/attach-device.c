@@ -61,7 +61,10 @@ has_one_read (const char *device)
          writes == 0;
 }
 
-/* Does process PID have a file open that is the device MAJOR:MINOR? */
+/* Does process PID have a file open that is the device MAJOR:MINOR?  Returns
+ * true where that cannot be known; but a file whose filesystem does not tell
+ * what it is, as one of FUSE may not, is no device.
+ */
 static bool
 has_open (const char *pid, unsigned major, unsigned minor)
 {
@@ -74,13 +77,15 @@ has_open (const char *pid, unsigned major, unsigned minor)
   format_text (path, sizeof path, "/proc/%.20s/fd", pid);
   dir = opendir (path);
   if (dir == NULL)
-    return false; /* it has just ended */
-  while (!r && (entry = readdir (dir)) != NULL)
+    return !is_absent (errno); /* it has just ended */
+  while (!r && (errno = 0, entry = readdir (dir)) != NULL)
     /* AT_STATX_DONT_SYNC: a network filesystem need not ask its server. */
     r = statx (dirfd (dir), entry->d_name, AT_STATX_DONT_SYNC, STATX_TYPE,
                &st) == 0 &&
         S_ISBLK (st.stx_mode) && st.stx_rdev_major == major &&
         st.stx_rdev_minor == minor;
+  if (entry == NULL && errno != 0 && !is_absent (errno))
+    r = true;
   closedir (dir);
   return r;
 }
@@ -101,9 +106,11 @@ is_open_in_a_process (const char *device)
   proc = opendir ("/proc");
   if (proc == NULL || sscanf (text, "%u:%u", &major, &minor) != 2)
     r = true;
-  while (!r && (entry = readdir (proc)) != NULL)
+  while (!r && (errno = 0, entry = readdir (proc)) != NULL)
     r = isdigit ((unsigned char) entry->d_name[0]) &&
         has_open (entry->d_name, major, minor);
+  if (!r && errno != 0)
+    r = true;
   if (proc != NULL)
     closedir (proc);
   return r;
@@ -296,7 +303,7 @@ check_requirements (void)
     n = netlink_open ();
   }
   if (n == NULL)
-    die (access (SYS "/module/nbd", F_OK) == -1
+    die (access (SYS "/module/nbd", F_OK) == -1 && errno == ENOENT
              ? "this kernel has no nbd module (modprobe nbd)"
              : "this kernel's nbd driver cannot be reached by netlink");
   return n;

@@ -29,8 +29,11 @@
 void
 network_of_process (char *buf, size_t size)
 {
-  const ssize_t len = readlink ("/proc/self/ns/net", buf, size - 1);
+  const char *const path = "/proc/self/ns/net";
+  const ssize_t len = readlink (path, buf, size - 1);
 
+  if (len == -1 && !is_absent (errno))
+    die ("%s: %s", path, strerror (errno));
   buf[len > 0 ? len : 0] = '\0';
 }
 
@@ -73,20 +76,27 @@ directory_of (char *buf, size_t size, const char *name)
   format_text (buf, size, RUN "/%s", name);
 }
 
-void
+bool
 remove_directory (const char *directory)
 {
   static const char *const files[] = {
       "device", "attachment", "uri",    "offer",   "network",
       "pid",    "socket",     "server", "watcher", "persist"};
   char path[MAX_PATH];
+  int err = 0;
   size_t i;
 
   for (i = 0; i < sizeof files / sizeof files[0]; i++) {
     format_text (path, sizeof path, "%s/%s", directory, files[i]);
-    unlink (path);
+    if (unlink (path) == -1 && errno != ENOENT && err == 0)
+      err = errno;
   }
-  rmdir (directory);
+  if (rmdir (directory) == -1 && errno != ENOENT && err == 0)
+    err = errno;
+  if (err != 0)
+    fprintf (stderr, "nullblk-attach: %s is not removed: %s\n", directory,
+             strerror (err));
+  return err == 0;
 }
 
 static int lock_fd = -1;
@@ -94,16 +104,18 @@ static int lock_fd = -1;
 bool
 lock_directory (const char *directory)
 {
-  struct stat st = {.st_nlink = 0};
+  struct stat st;
   int err;
 
   lock_fd = open (directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (lock_fd == -1)
     return false;
-  if (flock (lock_fd, LOCK_EX | LOCK_NB) == 0 && fstat (lock_fd, &st) == 0 &&
-      st.st_nlink > 0)
+  if (flock (lock_fd, LOCK_EX | LOCK_NB) == -1 || fstat (lock_fd, &st) == -1)
+    err = errno;
+  else if (st.st_nlink == 0)
+    err = ENOENT; /* removed meanwhile */
+  else
     return true;
-  err = errno == EWOULDBLOCK ? errno : ENOENT; /* removed meanwhile */
   unlock_directory ();
   errno = err;
   return false;
@@ -163,16 +175,23 @@ for_each_directory (void (*action) (const char *name, const char *directory))
   DIR *dir;
 
   dir = opendir (RUN);
-  if (dir == NULL)
+  if (dir == NULL && errno == ENOENT)
     return;
-  while ((entry = readdir (dir)) != NULL) {
+  if (dir == NULL)
+    die ("%s: %s", RUN, strerror (errno));
+  while ((errno = 0, entry = readdir (dir)) != NULL) {
     if (!is_good_name (entry->d_name))
       continue;
     directory_of (directory, sizeof directory, entry->d_name);
-    if (stat (directory, &st) == -1 || !S_ISDIR (st.st_mode))
-      continue;
-    action (entry->d_name, directory);
+    if (stat (directory, &st) == 0) {
+      if (S_ISDIR (st.st_mode))
+        action (entry->d_name, directory);
+    }
+    else if (errno != ENOENT)
+      die ("%s: %s", directory, strerror (errno));
   }
+  if (errno != 0)
+    die ("%s: %s", RUN, strerror (errno));
   closedir (dir);
 }
 

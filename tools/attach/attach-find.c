@@ -70,7 +70,11 @@ is_node (const char *device)
   char path[64];
 
   format_text (path, sizeof path, SYS "/block/%s/size", device);
-  return access (path, F_OK) == 0;
+  if (access (path, F_OK) == 0)
+    return true;
+  if (!is_absent (errno))
+    die ("%s: %s", path, strerror (errno));
+  return false;
 }
 
 /* The kernel shows a pid while a device is attached. */
@@ -167,10 +171,12 @@ attachment_find (struct attachment *a)
   a->identity[0] = '\0';
   format_text (path, sizeof path, SYS "/block/%s/pid", a->device);
   fd = open (path, O_RDONLY | O_CLOEXEC);
-  if (fd == -1)
+  if (fd == -1 && is_absent (errno))
     return;
-  n = read (fd, pid, sizeof pid - 1);
-  if (n > 0 && fstat (fd, &st) == 0) {
+  n = fd != -1 ? read (fd, pid, sizeof pid - 1) : -1;
+  if ((n == -1 && !is_absent (errno)) || (n > 0 && fstat (fd, &st) == -1))
+    die ("%s: %s", path, strerror (errno));
+  if (n > 0) {
     pid[n] = '\0';
     format_text (a->identity, sizeof a->identity, "pid %d %ju", atoi (pid),
                  (uintmax_t) st.st_ino);
@@ -197,6 +203,16 @@ is_attached_by (const struct attachment *a, pid_t pid)
          atoi (a->identity + strlen ("pid ")) == (int) pid;
 }
 
+bool
+open_record (struct device_record *r, uint64_t cookie, bool *is_dead)
+{
+  const int err = device_record_open (r, cookie, is_dead);
+
+  if (err < 0 && err != -ENOENT)
+    die (RECORDS "/%016" PRIx64 ": %s", cookie, strerror (-err));
+  return err == 0;
+}
+
 /* The device that a process of nullblk-ublk serves by that cookie; "" if none
  * does.
  */
@@ -207,8 +223,7 @@ find_served (const struct attachment *a, char *device, size_t size)
   struct device_record r;
 
   device[0] = '\0';
-  if (device_record_open (&r, device_record_cookie (cookie_of (a)), &is_dead) <
-      0)
+  if (!open_record (&r, device_record_cookie (cookie_of (a)), &is_dead))
     return;
   if (!is_dead && is_device_name (r.device))
     format_text (device, size, "%s", r.device);
@@ -244,8 +259,7 @@ attachment_is_orphaned (const struct attachment *a, const char *directory)
 
   read_line (persist, sizeof persist, directory, "persist");
   if (!has_cookie (a) || persist[0] == '\0' ||
-      device_record_open (&r, device_record_cookie (cookie_of (a)), &is_dead) <
-          0)
+      !open_record (&r, device_record_cookie (cookie_of (a)), &is_dead))
     return false;
   device_record_close (&r);
   return is_dead;
@@ -257,6 +271,17 @@ attachment_is_gone (const void *attachment)
   return !attachment_exists (attachment);
 }
 
+bool
+attachment_may_exist (const void *arg)
+{
+  const struct attachment *a = arg;
+  char directory[MAX_PATH], backend[sizeof a->identity];
+
+  format_text (directory, sizeof directory, SYS "/block/%s", a->device);
+  return try_line (backend, sizeof backend, directory, "backend") < 0 ||
+         strcmp (backend, identifier_of (a)) == 0;
+}
+
 /* No two nodes have the same identifier, unless somebody has copied ours. */
 static void
 locate (struct attachment *a)
@@ -266,13 +291,17 @@ locate (struct attachment *a)
   DIR *dir;
 
   dir = opendir (SYS "/block");
-  while (!found && dir != NULL && (entry = readdir (dir)) != NULL) {
+  if (dir == NULL && errno != ENOENT)
+    die (SYS "/block: %s", strerror (errno));
+  while (!found && dir != NULL && (errno = 0, entry = readdir (dir)) != NULL) {
     if (!is_device_name (entry->d_name) ||
         strlen (entry->d_name) >= sizeof a->device)
       continue;
     strcpy (a->device, entry->d_name);
     found = attachment_exists (a);
   }
+  if (!found && dir != NULL && errno != 0)
+    die (SYS "/block: %s", strerror (errno));
   if (dir != NULL)
     closedir (dir);
   if (!found)

@@ -16,10 +16,12 @@
  *     connection.c        connections to a server
  *     attach-process.c    signals and programs
  *     netlink.c           the kernel's nbd driver
- *     attach-text.c       texts, and files of one line
+ *     attach-text.c       texts, files of one line, and the program's end
  *
  * A function that cannot go on ends the program, unless its comment says that
- * it returns on failure.
+ * it returns on failure.  That holds also for what cannot be read: only what is
+ * known not to be there (is_absent) is taken to be gone, as otherwise a device
+ * in use would be forgotten, or attached twice.
  */
 
 #ifndef NULLBLK_ATTACH_INTERNAL_H
@@ -33,7 +35,6 @@
 #include <libnbd.h>
 
 #include "connection.h"
-#include "die.h"
 #include "netlink.h"
 #include "persist.h"
 #include "uri.h"
@@ -48,9 +49,6 @@
 #define MAX_CONNECTIONS 128
 #define MAX_PATH 300
 #define MAX_URI 16384
-
-/* Print one line for the user, and end the program. */
-#define die(...) die_as ("nullblk-attach", __VA_ARGS__)
 
 /*---------------------------------------------------------------------*/
 /* Attaching: attach.c */
@@ -96,9 +94,10 @@ bool lock_directory (const char *directory);
 void unlock_directory (void);
 /* Returns false and errno on failure; EEXIST: NEW is there already. */
 bool move_directory (const char *directory, const char *new);
-void remove_directory (const char *directory);
+/* Returns false, after an error for the user, if something is left. */
+bool remove_directory (const char *directory);
 
-/* Call ACTION for each directory below RUN. */
+/* Call ACTION for each directory below RUN, which need not be there. */
 void for_each_directory (void (*action) (const char *name,
                                          const char *directory));
 
@@ -177,11 +176,29 @@ bool await_condition (bool (*condition) (const void *), const void *arg);
 void format_text (char *buf, size_t size, const char *fs, ...)
     __attribute__ ((format (printf, 3, 4)));
 
-/* Read the first line of a file; "" where there is none. */
+/* Is ERR the error of a file that is not there, or of a file in /sys or /proc
+ * whose device or process has just gone?
+ */
+bool is_absent (int err);
+
+/* Read the first line of a file; "" where there is none.  try_line returns 0,
+ * or a negative errno where the file cannot be read.
+ */
 void read_line (char *buf, size_t size, const char *directory,
                 const char *file);
+int try_line (char *buf, size_t size, const char *directory, const char *file);
 /* Returns false and errno on failure. */
 bool write_line (const char *directory, const char *file, const char *text);
+
+/* Print one line for the user, and end the program as end_with does. */
+void die (const char *fs, ...)
+    __attribute__ ((format (printf, 1, 2), noreturn));
+
+/* End the program, after the ACTION that was set last; NULL: none.  An action
+ * that ends the program as well is not begun again.
+ */
+void before_end (void (*action) (void));
+void end_with (int status) __attribute__ ((noreturn));
 
 /*---------------------------------------------------------------------*/
 /* The processes of an attachment: attach-server.c */
@@ -220,6 +237,12 @@ unsigned index_of (const char *device);
 
 /* Read a file of the device in /sys; "" if there is none. */
 void read_sys (char *buf, size_t size, const char *device, const char *file);
+
+/* Open the record of a ublk device (device_record_open).  Returns false where
+ * there is none.
+ */
+struct device_record;
+bool open_record (struct device_record *r, uint64_t cookie, bool *is_dead);
 
 /* Is there a node of that name?  Is it attached, by whatever program? */
 bool is_node (const char *device);
@@ -268,6 +291,10 @@ bool is_attached_by (const struct attachment *a, pid_t pid);
 /* Is the device still attached with this identity?  Or is it not? */
 bool attachment_exists (const void *attachment);
 bool attachment_is_gone (const void *attachment);
+/* As attachment_exists, of an nbd device with an identifier; true also where
+ * that cannot be read just now.
+ */
+bool attachment_may_exist (const void *attachment);
 
 /* Is it a ublk device that has been made with --persist, and was left by
  * processes that were killed?

@@ -65,8 +65,8 @@ stop_process (const char *directory, const char *file)
   if (atoi (remembered) <= 0)
     return true;
   fd = open_process (atoi (remembered));
-  if (fd == -1)
-    return errno != ENOSYS && errno != EMFILE && errno != ENOMEM;
+  if (fd == -1) /* EINVAL: the number is that of a thread by now */
+    return is_absent (errno) || errno == EINVAL;
   /* From here on fd means this process, whatever becomes of the number. */
   if (describe_process (text, sizeof text, atoi (remembered)) &&
       strcmp (text, remembered) == 0)
@@ -90,6 +90,8 @@ is_server (pid_t pid, const char *pid_file)
   format_text (path, sizeof path, "/proc/%d/cmdline", (int) pid);
   fd = open (path, O_RDONLY | O_CLOEXEC);
   n = fd != -1 ? read (fd, arguments, sizeof arguments) : -1;
+  if (n == -1 && !is_absent (errno))
+    die ("%s: %s", path, strerror (errno));
   close (fd);
   return n > 0 &&
          memmem (arguments, n, pid_file, strlen (pid_file) + 1) != NULL;
@@ -191,6 +193,7 @@ start_watcher (struct persist *p, const char *directory,
   if (pid == 0) {
     /* No process that waits for our output, or for a lock, waits for this one.
      */
+    before_end (NULL);
     default_signals ();
     if (is_stopped ()) /* just before */
       _exit (EXIT_SUCCESS);
@@ -201,7 +204,7 @@ start_watcher (struct persist *p, const char *directory,
       _exit (EXIT_FAILURE);
     close (fd);
     leave_locks ();
-    persist_watch (p, target, attachment_exists, attachment);
+    persist_watch (p, target, attachment_may_exist, attachment);
     _exit (EXIT_SUCCESS);
   }
   if (pid == -1 || !remember_process (directory, "watcher", pid)) {

@@ -1,17 +1,55 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Texts that fit into their buffers, and files of one line.
+ * Texts that fit into their buffers, files of one line, and the program's end
+ * with one line for the user.
  */
 
 #include <config.h>
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "attach-internal.h"
+
+static void (*last_action) (void);
+
+void
+before_end (void (*action) (void))
+{
+  last_action = action;
+}
+
+/* The action may end the program, too. */
+void
+end_with (int status)
+{
+  void (*const action) (void) = last_action;
+
+  last_action = NULL;
+  if (action != NULL)
+    action ();
+  exit (status);
+}
+
+void
+die (const char *fs, ...)
+{
+  va_list args;
+
+  fputs ("nullblk-attach: ", stderr);
+  va_start (args, fs);
+  vfprintf (stderr, fs, args);
+  va_end (args);
+  fputc ('\n', stderr);
+  end_with (EXIT_FAILURE);
+}
+
+/*---------------------------------------------------------------------*/
 
 void
 format_text (char *buf, size_t size, const char *fs, ...)
@@ -26,21 +64,40 @@ format_text (char *buf, size_t size, const char *fs, ...)
     die ("%s...: too long", buf);
 }
 
-void
-read_line (char *buf, size_t size, const char *directory, const char *file)
+bool
+is_absent (int err)
+{
+  return err == ENOENT || err == ENODEV || err == ESRCH;
+}
+
+int
+try_line (char *buf, size_t size, const char *directory, const char *file)
 {
   char path[MAX_PATH];
+  int err = 0;
   FILE *fp;
 
   buf[0] = '\0';
   format_text (path, sizeof path, "%s/%s", directory, file);
   fp = fopen (path, "re");
   if (fp == NULL)
-    return;
-  if (fgets (buf, size, fp) == NULL)
+    return is_absent (errno) ? 0 : -errno;
+  if (fgets (buf, size, fp) == NULL) {
+    err = feof (fp) ? 0 : errno;
     buf[0] = '\0';
+  }
   buf[strcspn (buf, "\n")] = '\0';
   fclose (fp);
+  return is_absent (err) ? 0 : -err;
+}
+
+void
+read_line (char *buf, size_t size, const char *directory, const char *file)
+{
+  const int r = try_line (buf, size, directory, file);
+
+  if (r < 0)
+    die ("%s/%s: %s", directory, file, strerror (-r));
 }
 
 bool

@@ -93,7 +93,7 @@ take_cookie (uint64_t cookie, void *arg)
   struct device_record r;
   bool is_dead;
 
-  if (device_record_open (&r, cookie, &is_dead) < 0)
+  if (!open_record (&r, cookie, &is_dead))
     return true;
   if (!is_dead && device_record_is_of_server (&r) &&
       strcmp (r.device, a->device) == 0)
@@ -109,6 +109,7 @@ find_device_of_server (struct attachment *a, const char *uri, unsigned seconds,
   static char stats[65536]; /* ends with a 0 */
   struct offer offer;
   struct nbd_handle *h;
+  int err = 0;
   bool r;
 
   h = connect_within (uri, seconds, &offer, NULL, why);
@@ -121,7 +122,9 @@ find_device_of_server (struct attachment *a, const char *uri, unsigned seconds,
   disconnect_from_server (h);
   a->identity[0] = '\0';
   if (r)
-    device_record_for_each (take_cookie, a);
+    err = device_record_for_each (take_cookie, a);
+  if (err < 0)
+    die (RECORDS ": %s", strerror (-err));
   if (a->identity[0] != '\0')
     return true;
   message_set (why, "%s: the server names no block device", uri);
@@ -135,8 +138,7 @@ is_of_server (const struct attachment *a)
   bool is_dead, result;
 
   if (!has_cookie (a) ||
-      device_record_open (&r, device_record_cookie (cookie_of (a)), &is_dead) <
-          0)
+      !open_record (&r, device_record_cookie (cookie_of (a)), &is_dead))
     return false;
   result = !is_dead && device_record_is_of_server (&r);
   device_record_close (&r);
@@ -153,12 +155,11 @@ has_record (const struct attachment *a)
 {
   struct device_record r;
   bool is_dead;
-  int err;
 
-  err = device_record_open (&r, device_record_cookie (cookie_of (a)), &is_dead);
-  if (err == 0)
-    device_record_close (&r);
-  return err != -ENOENT;
+  if (!open_record (&r, device_record_cookie (cookie_of (a)), &is_dead))
+    return false;
+  device_record_close (&r);
+  return true;
 }
 
 bool

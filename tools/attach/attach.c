@@ -304,9 +304,9 @@ use_attached (const char *name, struct client_options o)
 
   directory_of (directory, sizeof directory, name);
   if (!lock_directory (directory))
-    die ("%s: it is attached as %s, and another nullblk-attach is at work on "
-         "that",
-         source.text, name);
+    die ("%s: it is attached as %s, %s", source.text, name,
+         errno == EWOULDBLOCK ? "and another nullblk-attach is at work on that"
+                              : strerror (errno));
   a = attachment_read (directory);
   left = attachment_is_orphaned (&a, directory);
   if (!left && !attachment_exists (&a))
@@ -483,7 +483,7 @@ attach_ublk (void)
     return false;
   }
   if (outcome != UBLK_ATTACHED)
-    exit (EXIT_FAILURE); /* nullblk-ublk has said why */
+    end_with (EXIT_FAILURE); /* nullblk-ublk has said why */
   write_or_die ("device", a->device);
   if (options.persist > 0) {
     format_text (persist, sizeof persist, "%u", options.persist);
@@ -636,7 +636,7 @@ attach (const struct attach_options *given, char **arguments)
   if (options.as == AS_NBD)
     choose_nbd ();
   note_signals ();
-  atexit (take_back);
+  before_end (take_back);
   if (source.is_ours)
     start_own_server (arguments);
   o = connect_all ();

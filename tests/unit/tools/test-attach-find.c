@@ -2,8 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * nullblk-attach finds again what it has attached, and takes nothing of anybody
- * else's for it: by the kernel's identifier, by the device, by the export. /sys
- * and /run/nullblk are directories of this test's own.
+ * else's for it: by the kernel's identifier, by the device, by the export.  It
+ * does not take what it cannot read to be missing.  /sys and /run/nullblk are
+ * directories of this test's own.
  */
 
 #include <config.h>
@@ -433,6 +434,188 @@ test_lock (void **state)
   assert_int_equal (waitpid (pid, NULL, 0), pid);
 }
 
+/*---------------------------------------------------------------------*/
+/* What cannot be read: here a link to itself, which not even root can follow */
+
+static void
+make_unreadable (const char *path)
+{
+  const char *last = strrchr (path, '/');
+
+  put (path, "in the way");
+  assert_return_code (unlink (path), errno);
+  assert_return_code (symlink (last + 1, path), errno);
+}
+
+/* ACT ends the program, after these words on stderr. */
+static void
+check_says (void (*act) (void), const char *words)
+{
+  char text[256];
+  int fds[2], status;
+  ssize_t n;
+  pid_t pid;
+
+  assert_return_code (pipe (fds), errno);
+  pid = fork ();
+  assert_int_not_equal (pid, -1);
+  if (pid == 0) {
+    dup2 (fds[1], 2);
+    act ();
+    _exit (0);
+  }
+  close (fds[1]);
+  assert_int_equal (waitpid (pid, &status, 0), pid);
+  n = read (fds[0], text, sizeof text - 1);
+  text[n > 0 ? n : 0] = '\0';
+  close (fds[0]);
+  assert_string_equal (text, words);
+  assert_int_equal (status, W_EXITCODE (EXIT_FAILURE, 0));
+}
+
+static void
+check_dies (void (*act) (void), const char *path, int why)
+{
+  char words[256];
+
+  snprintf (words, sizeof words, "nullblk-attach: %s: %s\n", path,
+            strerror (why));
+  check_says (act, words);
+}
+
+static void
+find_device (void)
+{
+  name_of_device ("nbd1");
+}
+
+static void
+find_export (void)
+{
+  static struct uri uri;
+  struct message why;
+
+  if (uri_parse (&uri, "nbd://h", &why) == 0)
+    name_of_export (&uri);
+}
+
+static void
+look_at_device (void)
+{
+  const struct attachment a = attachment_read ("run/a");
+
+  attachment_exists (&a);
+}
+
+static void
+look_whether_orphaned (void)
+{
+  const struct attachment a = attachment_read ("run/a");
+
+  attachment_is_orphaned (&a, "run/a");
+}
+
+static void
+ask_for_node (void)
+{
+  is_node ("nbd1");
+}
+
+/* A directory, and each file that an attachment is known by. */
+static void
+test_unreadable (void **state)
+{
+  static const char *const files[] = {"device", "attachment"};
+  char path[64];
+  unsigned i;
+
+  (void) state;
+  attached ("nbd1", "nullblk-attach-1");
+  for (i = 0; i < 2; i++) {
+    remember ("a", "nbd1", "backend nullblk-attach-1", "nbd://h");
+    put_network ("a", NULL);
+    snprintf (path, sizeof path, "run/a/%s", files[i]);
+    make_unreadable (path);
+    check_dies (find_device, path, ELOOP);
+    check_dies (find_export, path, ELOOP);
+    assert_return_code (unlink (path), errno);
+  }
+  remember ("a", "nbd1", "backend nullblk-attach-1", "nbd://h");
+  make_unreadable ("run/a/uri");
+  check_dies (find_export, "run/a/uri", ELOOP);
+  assert_return_code (unlink ("run/a/uri"), errno);
+  /* A file that can be opened, and not read. */
+  assert_return_code (mkdir ("run/a/uri", 0700), errno);
+  check_dies (find_export, "run/a/uri", EISDIR);
+  remove_all (NULL);
+  make_unreadable ("run/a");
+  check_dies (find_device, "run/a", ELOOP);
+  remove_all (NULL);
+  put ("run", "no directory");
+  check_dies (find_device, "run", ENOTDIR);
+  assert_return_code (unlink ("run"), errno);
+}
+
+static void
+test_unreadable_sys (void **state)
+{
+  struct attachment a;
+
+  (void) state;
+  attached ("nbd1", "nullblk-attach-1");
+  remember ("a", "nbd1", "backend nullblk-attach-1", NULL);
+  a = attachment_read ("run/a");
+  assert_true (attachment_may_exist (&a));
+  assert_return_code (unlink ("sys/block/nbd1/backend"), errno);
+  assert_false (attachment_may_exist (&a));
+  make_unreadable ("sys/block/nbd1/backend");
+  check_dies (look_at_device, "sys/block/nbd1/backend", ELOOP);
+  assert_true (attachment_may_exist (&a)); /* it is looked at again */
+  make_unreadable ("sys/block/nbd1/size");
+  check_dies (ask_for_node, "sys/block/nbd1/size", ELOOP);
+  make_unreadable ("sys/block/nbd1/pid");
+  put ("run/a/attachment", "pid 1 1");
+  check_dies (look_at_device, "sys/block/nbd1/pid", ELOOP);
+  /* All devices are looked at where it is not known which one it is. */
+  remove_all (NULL);
+  remember ("a", NULL, "backend nullblk-attach-1", NULL);
+  make_unreadable ("sys/block");
+  check_dies (look_at_device, "sys/block", ELOOP);
+}
+
+static void
+test_unreadable_record (void **state)
+{
+  (void) state;
+  remember ("a", "ublkb1", "cookie 0123456789abcdef", NULL);
+  put ("run/a/persist", "60");
+  make_unreadable ("records/0123456789abcdef");
+  check_dies (look_at_device, "records/0123456789abcdef", ELOOP);
+  check_dies (look_whether_orphaned, "records/0123456789abcdef", ELOOP);
+}
+
+static void
+take_back (void)
+{
+  die ("not taken back");
+}
+
+static void
+end_badly (void)
+{
+  before_end (take_back);
+  die ("done badly");
+}
+
+/* What is done at the end may end the program itself. */
+static void
+test_end (void **state)
+{
+  (void) state;
+  check_says (end_badly, "nullblk-attach: done badly\n"
+                         "nullblk-attach: not taken back\n");
+}
+
 int
 main (void)
 {
@@ -444,6 +627,10 @@ main (void)
       cmocka_unit_test_teardown (test_ublk, remove_all),
       cmocka_unit_test_teardown (test_offer, remove_all),
       cmocka_unit_test_teardown (test_lock, remove_all),
+      cmocka_unit_test_teardown (test_unreadable, remove_all),
+      cmocka_unit_test_teardown (test_unreadable_sys, remove_all),
+      cmocka_unit_test_teardown (test_unreadable_record, remove_all),
+      cmocka_unit_test_teardown (test_end, remove_all),
   };
 
   return RUN_TESTS_IN_DIRECTORY (tests);
