@@ -3,9 +3,10 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # nullblk-attach and nullblk-ublk where the kernel has no driver for a device,
-# with each of their calls failing once: they start servers, connect to them,
-# refuse, and leave nothing behind.  The rest needs a kernel that makes devices:
-# guest/ has that, without calls that fail.
+# with each of their calls failing once: they start servers and connect to them,
+# refuse, list and detach, and leave nothing behind.  What they cannot read they
+# do not take to be missing.  The rest needs a kernel that makes devices: guest/
+# has that, without calls that fail.
 
 # In namespaces of its own: /run is empty, what is left behind is seen, and the
 # kernel's nbd driver, which is reached by netlink, is in another network.
@@ -72,3 +73,33 @@ status_without=3 # this kernel has no such device
 each_call_fails "$ublk" -f "$uri"
 each_call_fails "$ublk" --persist=5 "$uri"
 stop_server
+servers=0
+
+# What lists and detaches: an attachment whose device went with the power, and a
+# record whose process was killed.
+status_without=0
+prepare ()
+{
+  mkdir -p /run/nullblk/scratch /run/nullblk-ublk
+  echo nbd7 >/run/nullblk/scratch/device
+  echo backend nullblk-0123456789abcdef >/run/nullblk/scratch/attachment
+  echo nbd://localhost/nullb0 >/run/nullblk/scratch/uri
+  printf '1\n0\n0\nublkb7\nnbd://localhost/nullb0\n' \
+    >/run/nullblk-ublk/0123456789abcdef
+}
+check_failed ()
+{
+  :
+}
+each_call_fails "$attach" --list
+each_call_fails "$ublk" --list
+check ()
+{
+  [ ! -e "$gone" ]
+}
+gone=/run/nullblk/scratch
+each_call_fails "$attach" --detach scratch
+each_call_fails "$attach" --detach --all
+gone=/run/nullblk-ublk/0123456789abcdef
+each_call_fails "$ublk" --detach 0123456789abcdef
+each_call_fails "$ublk" --detach --all
