@@ -14,23 +14,23 @@
 
 #include "bridge-internal.h"
 
-/* Nobody gives up a server that answers, however often he says so; and the aide
- * waits for some seconds that the device is closed.
+/* A signal gives up only a server that has been silent for so long; and the aide
+ * waits some seconds for the device to be closed.
  */
-#define DEAF_SECONDS 10
+#define SILENT_SECONDS 10
 
 void
 bridge_disconnect (struct bridge *b)
 {
   bool has_left;
-  unsigned i, looks;
+  unsigned i, checks;
 
   for (i = 0; i < MAX_QUEUES; i++) {
     connection_begin_close (b->connections[i].data);
     connection_begin_close (b->connections[i].zones);
     connection_begin_close (b->connections[i].config);
   }
-  for (looks = 0; looks < LOOKS_A_SECOND; looks++) {
+  for (checks = 0; checks < CHECKS_A_SECOND; checks++) {
     has_left = true;
     for (i = 0; i < MAX_QUEUES; i++) {
       has_left = connection_has_closed (b->connections[i].data) &&
@@ -131,9 +131,9 @@ bridge_close (struct bridge *b, struct message *why)
 
   snprintf (name, sizeof name, "%s", b->name);
   if (b->queues_ended == 0) {
-    r = bridge_have_done (b, AIDE_FLUSH, DEAF_SECONDS, &lost);
+    r = bridge_have_done (b, AIDE_FLUSH, SILENT_SECONDS, &lost);
     if (r == 0)
-      r = bridge_have_done (b, AIDE_TRY_STOP, DEAF_SECONDS, &ignored);
+      r = bridge_have_done (b, AIDE_TRY_STOP, SILENT_SECONDS, &ignored);
     if (r < 0 && r != -ETIMEDOUT)
       return refuse_to_end (b, r, why);
     lost = (lost || b->has_given_up) &&

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The device of this process, for its own files.  What is made is made in this
+ * The bridge of this process, for its own files.  What is made is made in this
  * order, and taken away in the opposite one, whatever there is of it:
  *
  *     aide         a process that may wait for the device
@@ -35,10 +35,10 @@
 #include "source.h"
 
 /* How long things that take no time may take before they have failed, and how
- * often they are looked at.
+ * often it is checked whether they are done.
  */
 #define PATIENCE_SECONDS 30
-#define LOOKS_A_SECOND 50
+#define CHECKS_A_SECOND 50
 
 struct bridge {
   struct source source;
@@ -47,8 +47,8 @@ struct bridge {
   struct ublk_driver *driver;
   struct device_record record;
   bool has_record;
-  bool recovers; /* a device that another process has left */
-  struct ublksrv_ctrl_dev_info left; /* which was this */
+  bool recovers; /* it takes over a device that another process has left */
+  struct ublksrv_ctrl_dev_info left; /* that device */
   unsigned number;                   /* of the kernel's device */
   bool has_device;
   char name[32];
@@ -61,7 +61,7 @@ struct bridge {
   struct aide *aide;
   bool impossible;   /* what bridge_open says */
   bool is_stuck;     /* the aide does not end what it does */
-  bool has_given_up; /* the server: all requests fail */
+  bool has_given_up; /* the server was given up: all requests fail */
 };
 
 /*---------------------------------------------------------------------*/
@@ -80,7 +80,7 @@ int bridge_take_away (struct bridge *b);
 /*---------------------------------------------------------------------*/
 /* bridge-wait.c */
 
-/* Sleep until the next of LOOKS_A_SECOND. */
+/* Sleep until the next of CHECKS_A_SECOND. */
 void bridge_pause (void);
 
 /* Seconds of a clock that only goes on. */
@@ -95,18 +95,20 @@ void bridge_give_up (struct bridge *b);
 /* Have all queues that have begun ended? */
 bool bridge_queues_are_done (struct bridge *b);
 
-/* Wait until IS_DONE, for which FD can be read.  A signal gives up the server
- * if no request has ended for DEAF seconds then, and so does a silence of two
- * minutes.  Returns false where nothing helps.
+/* Wait until IS_DONE returns true; it is asked when FD can be read, and each
+ * second.  The server is given up (bridge_give_up) when a signal comes and no
+ * request has ended for SILENCE seconds, and without a signal when none has for
+ * two minutes.  Returns false if IS_DONE still returns false half a minute
+ * after that.
  */
-bool bridge_await (struct bridge *b, int fd, unsigned deaf,
+bool bridge_await (struct bridge *b, int fd, unsigned silence,
                    bool (*is_done) (struct bridge *b));
 
-/* Have the aide do TASK; DEAF is as above, *LOST as in aide_result.  Returns 0
- * or a negative errno; -ETIMEDOUT: the aide is still at it, and will do nothing
- * else.
+/* Have the aide do TASK; SILENCE is as above, *LOST as in aide_result.  Returns
+ * 0 or a negative errno; -ETIMEDOUT: the aide is still at it, and will do
+ * nothing else.
  */
-int bridge_have_done (struct bridge *b, enum aide_task task, unsigned deaf,
+int bridge_have_done (struct bridge *b, enum aide_task task, unsigned silence,
                       bool *lost);
 
 #endif /* NULLBLK_UBLK_BRIDGE_INTERNAL_H */

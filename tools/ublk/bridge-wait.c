@@ -16,15 +16,15 @@
 
 #include "bridge-internal.h"
 
-/* The server is given up when no request has ended for so long, in the
- * beginning and in the end.
+/* The server is given up when no request has ended for so long, while the device
+ * is made and while it ends.
  */
 #define SILENCE_SECONDS 120
 
 void
 bridge_pause (void)
 {
-  const struct timespec pause = {.tv_nsec = 1000000000 / LOOKS_A_SECOND};
+  const struct timespec pause = {.tv_nsec = 1000000000 / CHECKS_A_SECOND};
 
   nanosleep (&pause, NULL);
 }
@@ -97,7 +97,7 @@ count_queues (struct bridge *b)
 }
 
 bool
-bridge_await (struct bridge *b, int fd, unsigned deaf,
+bridge_await (struct bridge *b, int fd, unsigned silence,
               bool (*is_done) (struct bridge *b))
 {
   struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
@@ -112,7 +112,7 @@ bridge_await (struct bridge *b, int fd, unsigned deaf,
     if (now_ended != ended)
       last = now;
     ended = now_ended;
-    if ((bridge_is_to_end (b) && now - last >= deaf) ||
+    if ((bridge_is_to_end (b) && now - last >= silence) ||
         now - last > SILENCE_SECONDS) {
       if (!b->has_given_up)
         last = now;
@@ -133,13 +133,13 @@ aide_is_done (struct bridge *b)
 }
 
 int
-bridge_have_done (struct bridge *b, enum aide_task task, unsigned deaf,
+bridge_have_done (struct bridge *b, enum aide_task task, unsigned silence,
                   bool *lost)
 {
   if (b->is_stuck)
     return -ETIMEDOUT;
   aide_begin (b->aide, task, b->number);
-  b->is_stuck = !bridge_await (b, aide_fd (b->aide), deaf, aide_is_done);
+  b->is_stuck = !bridge_await (b, aide_fd (b->aide), silence, aide_is_done);
   return b->is_stuck ? -ETIMEDOUT : aide_result (b->aide, lost);
 }
 

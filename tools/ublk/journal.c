@@ -373,7 +373,8 @@ journal_fetched (const struct journal *j)
 {
   const unsigned queues = j->file->queues;
 
-  return atomic_load (&j->file->fetched) >= queues           ? FETCHED_ALL
-         : atomic_load (&j->file->begun) == 0 || queues == 1 ? FETCHED_NOTHING
-                                                             : FETCHED_SOME;
+  return atomic_load (&j->file->fetched) >= queues ? FETCHED_ALL
+         : atomic_load (&j->file->begun) == 0 || queues == 1
+             ? FETCHED_NONE_OR_ALL
+             : FETCHED_SOME;
 }

@@ -16,13 +16,14 @@
  *
  *     FREE ──send──> SENT ──answer──> ANSWERED ──forget──> FREE
  *
- * ANSWERED is what the kernel may have heard of or not: a process is killed
- * before or after its ring's entries are taken.  What is in slots when a
- * process takes over become orphans, until the same is asked again, or until
- * the kernel must have asked again for all that it wants.  The state of an
- * entry is written last where it becomes an orphan, or is sent, and the slot of
- * what takes the place of an orphan is written before that is FREE: so nothing
- * is missed, whenever a process is killed.
+ * Of an ANSWERED entry nobody knows whether the kernel has the answer: a process
+ * may be killed before or after its ring's entries are taken.  What is in slots
+ * when a process takes over becomes orphans.  An orphan stays until the kernel
+ * asks the same again, or must have asked again for all that it wants.  An
+ * entry's state is written after its other fields, when it is sent or becomes
+ * an orphan.  When a request that has come again takes an orphan over, its slot
+ * is written before the orphan becomes FREE.  So nothing is missed, whenever a
+ * process is killed.
  *
  * A slot is written by the thread of its queue alone; orphans are taken by any
  * thread.  There is no lock.
@@ -53,37 +54,38 @@ void journal_close (struct journal *j);
 /* Slots */
 
 /* OPERATION is about to be sent to PLACE (bytes within the device), for COUNT
- * bytes; the kernel is about to be told that it is done; nothing is to be
- * remembered of it any more.
+ * bytes.
  */
 void journal_send (struct journal *j, unsigned slot,
                    enum ublk_operation operation, uint64_t place,
                    uint64_t count);
+/* The kernel is about to be told that it is done. */
 void journal_answer (struct journal *j, unsigned slot);
+/* Nothing is to be remembered of it any more. */
 void journal_forget (struct journal *j, unsigned slot);
 
 /*---------------------------------------------------------------------*/
 /* Orphans */
 
-/* Is there any?  It costs a look at a number. */
+/* Are there any?  This reads one number. */
 bool journal_has_orphans (const struct journal *j);
 
-/* The same has come again, and has its slot.  Returns whether a dead process
- * has had it: OPERATION, a write or a command, at the same place.  It is no
- * orphan any more then.
+/* OPERATION, a write or a command, has come from the kernel, and has its slot.
+ * Returns whether a dead process had sent the same to the same place: if so,
+ * that is no orphan any more.
  */
 bool journal_take (struct journal *j, enum ublk_operation operation,
                    uint64_t place);
 
-/* Orphans that are appends of COUNT bytes to somewhere from START to END (bytes
- * within the device); 0 bytes: of any number.  Returns the first one from *i on
- * in *i, and its place; or false if there is none.
+/* Find an orphan that is an append of COUNT bytes (0: of any number) to a place
+ * from START to END, in bytes within the device.  Returns the first one from *i
+ * on in *i, and its place; or false if there is none.
  */
 bool journal_find_append (const struct journal *j, unsigned *i, uint64_t start,
                           uint64_t end, uint64_t count, uint64_t *place);
 
-/* It has come again, and has its slot.  Returns false if another thread has
- * taken it.
+/* Orphan I, an append, has come again, and has its slot.  Returns false if
+ * another thread has taken the orphan.
  */
 bool journal_take_append (struct journal *j, unsigned i);
 
@@ -112,11 +114,14 @@ void journal_begin_fetching (struct journal *j);
 void journal_queue_fetches (struct journal *j);
 void journal_queue_has_fetched (struct journal *j);
 
-/* What the dead process has come to: all queues had fetched; none had, or all
- * had; or perhaps some, which Linux before 6.16 cannot do with: it lets nobody
- * take over the device, or stumbles over its own foot when it does.
+/* How many queues of the dead process had fetched their requests.  After
+ * FETCHED_SOME, Linux before 6.16 lets no process take the device over.
  */
-enum fetched { FETCHED_ALL, FETCHED_NOTHING, FETCHED_SOME };
+enum fetched {
+  FETCHED_ALL,
+  FETCHED_NONE_OR_ALL, /* none; or, of a device of one queue, perhaps that */
+  FETCHED_SOME         /* perhaps some and not others */
+};
 enum fetched journal_fetched (const struct journal *j);
 
 #endif /* NULLBLK_UBLK_JOURNAL_H */

@@ -20,11 +20,11 @@
 #include "ublkdrv/ublkdrv.h"
 #include "list-detach.h"
 
-/* How long a process that is asked to end may take, and how often it is looked
- * at.  It waits some seconds for a device that is open.
+/* How long a process that is asked to end may take, and how often it is
+ * checked.  It waits some seconds for a device that is open.
  */
 #define PATIENCE_SECONDS 60
-#define LOOKS_A_SECOND 50
+#define CHECKS_A_SECOND 50
 
 struct work {
   struct ublk_driver *driver; /* NULL: there is none, and so no device ... */
@@ -179,7 +179,7 @@ list_devices (void)
 static void
 pause_shortly (void)
 {
-  const struct timespec pause = {.tv_nsec = 1000000000 / LOOKS_A_SECOND};
+  const struct timespec pause = {.tv_nsec = 1000000000 / CHECKS_A_SECOND};
 
   nanosleep (&pause, NULL);
 }
@@ -231,7 +231,7 @@ end_process (struct work *w, struct device_record *r, const char *name)
 
   is_asked = ask_to_end (r, &has_died);
   for (i = 0; is_asked && !has_died && r->refused == refused &&
-              i < PATIENCE_SECONDS * LOOKS_A_SECOND;
+              i < PATIENCE_SECONDS * CHECKS_A_SECOND;
        i++) {
     pause_shortly ();
     has_died = device_record_has_died (r);
@@ -266,7 +266,7 @@ await_successor (struct device_record *r)
   unsigned i;
 
   for (i = 0; is_dead && device_record_is_supervised (r) &&
-              i < PATIENCE_SECONDS * LOOKS_A_SECOND;
+              i < PATIENCE_SECONDS * CHECKS_A_SECOND;
        i++) {
     pause_shortly ();
     is_dead = device_record_has_died (r);

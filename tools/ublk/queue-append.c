@@ -25,7 +25,7 @@ append_is_done (struct io *io, int err)
   struct append *list;
   bool is_over;
 
-  if (request_looks_again (r, err))
+  if (request_checks_zone (r, err))
     return;
   if (err == 0)
     request_note_written (r);

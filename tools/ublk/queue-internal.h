@@ -25,8 +25,9 @@
  * counts the seconds of that.  queue-journal.c has what the next process has to
  * know where this one is killed, and what this one finds of a dead one.
  *
- * Callers stand above callees, except that queue-request.c tells queue-renew.c
- * of a connection that has died, and that queue-journal.c and queue-append.c
+ * The files from queue.c to queue-explain.c call only those that stand below
+ * them, except that queue-append.c and queue-journal.c call each other.  The
+ * last four, queue-request.c, queue-renew.c, queue-time.c and queue-journal.c,
  * call each other.  All functions are called by the queue's thread.
  */
 
@@ -49,49 +50,58 @@ struct request {
   struct port_request at_port;
   struct queue *queue;
   struct io io;       /* what the server is asked for, one at a time */
-  struct link **link; /* by which link of the queue; and what is called then: */
-  void (*done) (struct io *io, int err);
-  bool is_asked;        /* the server, which has not answered; since when: */
-  uint32_t asked_at;    /* by the queue's `now` */
-  uint32_t begun_at;    /* when it was asked for the first time */
-  bool is_late;         /* the server, with the answer */
-  bool is_sent_again;   /* by another connection, as the first one has died, or
-                         * as its process has */
-  bool came_while_lost; /* so the server has not got it */
-  uint64_t changes;     /* of a flush: as many as the queue had seen */
-  struct look {
-    struct io io; /* as it was */
-    void (*done) (struct io *io, int err);
-    int err;
-  } look;               /* at a zone, after what was sent again has failed */
+  struct link **link; /* the member of the queue by which io is sent */
+  void (*done) (struct io *io, int err); /* called when io is done */
+
+  bool is_asked;        /* io was sent, and the server has not answered it */
+  uint32_t asked_at;    /* the queue's `now` when io was sent, */
+  uint32_t begun_at;    /* and when io was sent for the first time */
+  bool is_late;         /* the server has had io for longer than --timeout */
+  bool is_sent_again;   /* io may have been done before: it was sent by a
+                         * connection, or a process, that has died */
+  bool came_while_lost; /* while connections were dead: the server has not got
+                         * io */
+  uint64_t changes;     /* of a flush: queue->changes when it was sent */
+
+  /* A request to a zone that was sent again has failed, and the zone is read to
+   * see whether it had been done the first time.
+   */
+  struct zone_check {
+    struct io io;                          /* the request's own, */
+    void (*done) (struct io *io, int err); /* what its end has called, */
+    int err;                               /* and how it has failed */
+  } zone_check;
+
   struct append append; /* of an append */
-  uint64_t zone;
+  uint64_t zone;        /* number of the zone that it is about */
   uint64_t end; /* of a discard or a write of zeroes: bytes within the device */
   uint64_t skipped; /* bytes of a write that a dead process has written */
   int error;        /* that request_explain was called with */
-  struct zone_descriptor descriptor;
-  struct zone_descriptor *table; /* a report, or NULL */
+  struct zone_descriptor descriptor; /* as read from the server */
+  struct zone_descriptor *table;     /* of a report: all zones, or NULL */
 
-  /* Of those that wait for the whole table, or for a connection. */
-  struct request *next;
+  struct request *next; /* in the list in which it waits: for the table of all
+                         * zones, or for a connection */
 
   /* Only queue-journal.c uses these. */
-  bool is_searching; /* for what an append may be, among orphans: */
-  unsigned orphan;
-  unsigned searches; /* for it, after it has failed */
+  bool is_searching; /* it is an append that is compared with orphans */
+  unsigned orphan;   /* the one that it is compared with */
+  unsigned searches; /* how often it was compared again after it failed */
   uint64_t pointer;  /* of its zone, in bytes within the device */
-  bool compares;     /* what is read with the kernel's data */
-  bool differs;      /* and it is not the same */
-  bool is_answered;  /* the kernel may not have taken that yet */
-  bool is_listed;    /* by the queue, and the next one is: */
-  struct request *next_answered;
+  bool compares;     /* a read is under way whose data is compared with that of
+                      * the kernel's append */
+  bool differs;      /* the data was not the same */
+  bool is_answered;  /* but the kernel may not have taken the answer yet */
+  bool is_listed;    /* in queue->answered */
+  struct request *next_answered; /* in that list */
 };
 
 /* A read of the table of all zones, of which a queue has one at a time. */
 struct table_read {
-  struct zone_descriptor *table; /* while it is in flight */
-  struct request *of;    /* those that it is for, but for who asks, in a list */
-  struct request *later; /* those that failed after it was sent, in a list */
+  struct zone_descriptor *table; /* while the read is in flight */
+  struct request *of;    /* a list of the other requests that wait for it */
+  struct request *later; /* a list of those that failed after it was sent, and
+                          * need the next read */
 };
 
 struct queue {
@@ -100,7 +110,8 @@ struct queue {
   unsigned index;
   pthread_t thread;
   sem_t is_ready;
-  struct message *why; /* until it is ready: where it failed */
+  struct message
+      *why; /* where the reason of a failure goes, until it is ready */
   bool has_failed;
 
   struct ring *ring;
@@ -110,12 +121,12 @@ struct queue {
   uint64_t max_discard; /* bytes of one discard, or write of zeroes */
 
   struct journal *journal;  /* or NULL: nothing is to be remembered */
-  struct request *answered; /* since the kernel has taken all, in a list */
-  bool has_answered_append; /* is one of them */
+  struct request *answered; /* a list: is_answered, and still in the journal */
+  bool has_answered_append; /* is one of them an append? */
   unsigned nr_requests;     /* that have come, and are not answered */
-  unsigned calm;            /* seconds, see queue_awaits_orphans */
+  unsigned seconds_with_room; /* in a row; see queue_awaits_orphans */
 
-  /* Those that wait for connections, in a list. */
+  /* A list of the requests that wait for connections. */
   struct request *waiting, **last_waiting;
 
   /* Changes that the server has done, and how many of them are durable; and
@@ -124,23 +135,25 @@ struct queue {
   uint64_t changes, flushed;
   bool may_have_lost;
 
-  /* Time, which begins at 1, and goes on while there is anything to await. */
+  /* Time in seconds, which begins at 1, and stands still while nothing is
+   * awaited.
+   */
   uint32_t now;
-  uint32_t lost_at; /* when its connections died, and no others have brought an
-                     * answer since; 0: it is not so */
-  bool is_counting; /* the ring, a second */
+  uint32_t lost_at; /* when its connections died; 0: they have not, or new ones
+                     * have brought an answer since */
+  bool is_counting; /* the ring will have queue_second called */
   struct ring_event second;
 
-  /* Locked, as other threads use it. */
+  /* The lock guards what follows it, as other threads use that, too. */
   pthread_mutex_t lock;
   struct connections *connections; /* the caller's of queue_start */
-  bool is_lost;                    /* they are dead; its thread alone sets it */
-  bool has_renewed;                /* by queue_renew: */
+  bool is_lost;     /* `connections` are dead; its thread alone sets it */
+  bool has_renewed; /* queue_renew has brought `renewed` */
   struct connections renewed;
-  bool has_given_up;
+  bool has_given_up; /* queue_give_up was called: all requests fail */
   /* Appends of this queue whose turn has come through another queue. */
   struct append *woken, **last_woken;
-  int wake_fd;
+  int wake_fd; /* an eventfd, by which other threads wake the queue's */
   uint64_t wakes;
   struct ring_event wake;
 
@@ -208,10 +221,10 @@ bool request_waits (struct request *r);
 
 /* A write, an append or a command has ended with ERR: 0 or a negative errno.
  * One that was sent twice may have been done the first time, and have failed
- * the second time for that reason.  Returns true if its zone is looked at to
- * find out; `done` is called once more after that.
+ * the second time for that reason.  Returns true if its zone is read to find
+ * out; r->done is called once more after that.
  */
-bool request_looks_again (struct request *r, int err);
+bool request_checks_zone (struct request *r, int err);
 
 /* A flush, before which the queue had seen CHANGES, has ended with ERR: 0 or a
  * negative errno.  Returns what the kernel is to be told: it fails where others
@@ -233,18 +246,20 @@ void queue_close_renewed (struct queue *q);
 /*---------------------------------------------------------------------*/
 /* queue-journal.c.  Without a journal these do nothing, and find nothing. */
 
-/* A request has come; an append is about to be sent to PLACE (bytes within the
- * device); one has failed, and may be sent to another place; the server has
- * done a write or an append; the kernel is about to be told RESULT.
- */
+/* A request has come from the kernel. */
 void request_note (struct request *r);
+/* An append is about to be sent to PLACE, in bytes within the device. */
 void request_note_append (struct request *r, uint64_t place);
+/* An append has failed, and may be sent to another place. */
 void request_note_failure (struct request *r);
+/* The server has done a write or an append. */
 void request_note_written (struct request *r);
+/* The kernel is about to be told RESULT. */
 void request_note_answer (struct request *r, int result);
 
 /* A second is over.  Does the queue still await requests that a dead process
- * had begun?
+ * had begun?  It does until, for a minute, it has had room for more requests
+ * each second, and connections, and no append that is compared with orphans.
  */
 bool queue_awaits_orphans (struct queue *q);
 

@@ -5,8 +5,8 @@
  * process that was killed.
  *
  *     writes, commands   count as sent again where such a process had sent the
- *                        same: if they fail, their zone is looked at
- *                        (queue-renew.c)
+ *                        same: if they fail, their zone is read to see
+ *                        whether they are done (queue-renew.c)
  *     appends            are looked for, where such a process had sent one of
  *                        that size to that zone: one that is there, with the
  *                        same data, is answered and not sent.  Of two that have
@@ -188,7 +188,7 @@ queue_forget_zones (struct queue *q, uint64_t first, uint64_t n)
 /* Can the kernel ask for more, and are all appends that have come found or not?
  */
 static bool
-is_calm (const struct queue *q)
+has_room (const struct queue *q)
 {
   unsigned i;
 
@@ -202,13 +202,13 @@ is_calm (const struct queue *q)
 bool
 queue_awaits_orphans (struct queue *q)
 {
-  if (q->journal == NULL || q->calm == SECONDS_TO_ASK_AGAIN ||
+  if (q->journal == NULL || q->seconds_with_room == SECONDS_TO_ASK_AGAIN ||
       !journal_has_orphans (q->journal))
     return false;
-  q->calm = is_calm (q) ? q->calm + 1 : 0;
-  if (q->calm == SECONDS_TO_ASK_AGAIN)
+  q->seconds_with_room = has_room (q) ? q->seconds_with_room + 1 : 0;
+  if (q->seconds_with_room == SECONDS_TO_ASK_AGAIN)
     journal_queue_has_all (q->journal);
-  return q->calm < SECONDS_TO_ASK_AGAIN;
+  return q->seconds_with_room < SECONDS_TO_ASK_AGAIN;
 }
 
 /* Is there an append of the request's zone, from r->orphan on, of so many bytes
@@ -246,7 +246,7 @@ request_compare (struct request *r, const void *buf, size_t n, size_t at)
   return 0;
 }
 
-static void look_at_next (struct request *r);
+static void compare_with_next (struct request *r);
 
 static void
 is_compared (struct io *io, int err)
@@ -268,12 +268,14 @@ is_compared (struct io *io, int err)
     request_note_failure (r);
   }
   r->orphan++;
-  look_at_next (r);
+  compare_with_next (r);
 }
 
-/* Those that the zone has been written up to. */
+/* Compare it with the next orphan that lies before its zone's write pointer; if
+ * there is none, go on with the append.
+ */
 static void
-look_at_next (struct request *r)
+compare_with_next (struct request *r)
 {
   const uint64_t count = bytes_of (asked (r)->count);
   uint64_t place;
@@ -305,7 +307,7 @@ end_is_read (struct io *io, int err)
     return;
   }
   zoned_append_range (&r->descriptor, &r->pointer, &end);
-  look_at_next (r);
+  compare_with_next (r);
 }
 
 bool

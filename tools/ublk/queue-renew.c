@@ -11,8 +11,8 @@
  *     writes to a zone, appends  are sent to the same offset: if they have been
  *                                done, they fail there, and the zone's write
  *                                pointer, which is behind them, says why
- *     commands to a zone         are done once more; one that fails is looked
- *                                at, too: the zone may be as it was wanted
+ *     commands to a zone         are done once more; if one fails, its zone is
+ *                                read, too: it may be as it was wanted
  *
  * Writes that the server had acknowledged, and not flushed, are another matter.
  * With multi-conn a flush on one connection covers the writes of all; without
@@ -158,54 +158,54 @@ send_waiting (struct queue *q)
  * then by what follows it.  The rest is sent.
  */
 static bool
-goes_on (struct request *r, const struct look *look)
+goes_on (struct request *r, const struct zone_check *check)
 {
-  const uint64_t end = look->io.offset + look->io.count;
+  const uint64_t end = check->io.offset + check->io.count;
   uint64_t pointer, most;
 
   zoned_append_range (&r->descriptor, &pointer, &most);
   if (UBLK_OPERATION (asked (r)) != UBLK_IO_OP_WRITE ||
       r->descriptor.type != ZONE_TYPE_SEQUENTIAL ||
-      pointer <= look->io.offset || pointer >= end)
+      pointer <= check->io.offset || pointer >= end)
     return false;
-  r->skipped += pointer - look->io.offset;
+  r->skipped += pointer - check->io.offset;
   request_submit (r, r->queue->data, IO_WRITE, pointer, end - pointer, NULL,
-                  look->done);
+                  check->done);
   return true;
 }
 
 static void
-zone_is_looked_at (struct io *io, int err)
+zone_is_read_again (struct io *io, int err)
 {
   struct request *r = CONTAINER_OF (struct request, io, io);
-  const struct look look = r->look;
+  const struct zone_check check = r->zone_check;
   const bool is_true =
       err == 0 &&
       zoned_is_same (&r->descriptor, &r->queue->plan->table[r->zone]);
   const bool was_done =
       is_true &&
       zoned_was_done (UBLK_OPERATION (asked (r)),
-                      look.io.offset + look.io.count, &r->descriptor);
+                      check.io.offset + check.io.count, &r->descriptor);
 
   r->is_sent_again = false;
-  if (is_true && !was_done && goes_on (r, &look))
+  if (is_true && !was_done && goes_on (r, &check))
     return;
-  r->io.kind = look.io.kind;
-  r->io.offset = look.io.offset;
-  r->io.count = look.io.count;
-  look.done (&r->io, was_done ? 0 : look.err);
+  r->io.kind = check.io.kind;
+  r->io.offset = check.io.offset;
+  r->io.count = check.io.count;
+  check.done (&r->io, was_done ? 0 : check.err);
 }
 
 bool
-request_looks_again (struct request *r, int err)
+request_checks_zone (struct request *r, int err)
 {
   struct queue *q = r->queue;
 
   if (err == 0 || !r->is_sent_again || q->plan->zone_size == 0)
     return false;
-  r->look = (struct look){.io = r->io, .done = r->done, .err = err};
+  r->zone_check = (struct zone_check){.io = r->io, .done = r->done, .err = err};
   request_submit (r, q->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,
-                  ZONE_DESCRIPTOR_SIZE, &r->descriptor, zone_is_looked_at);
+                  ZONE_DESCRIPTOR_SIZE, &r->descriptor, zone_is_read_again);
   return true;
 }
 

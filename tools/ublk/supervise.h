@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The first process of a nullblk-ublk whose device is to last.  A child of it
- * serves the device; where the child is killed, another one takes the device
- * over.  It does nothing else, and has nothing open that could need the device.
+ * The supervisor: the first process of a nullblk-ublk whose device is to last.
+ * A child of it serves the device; when the child is killed, another one takes
+ * the device over.  The supervisor does nothing else, and has nothing open that
+ * could need the device.
  */
 
 #ifndef NULLBLK_UBLK_SUPERVISE_H
@@ -14,11 +15,11 @@
 #include "options.h"
 
 /* Have children SERVE until one of them ends by itself, and return its exit
- * status.  The first one writes a line to READY that says which device it is,
- * or ends; for the others READY is -1, and options->recovers is set.  IS_READY
- * is called with that line; where it returns false, the child is asked to end.
- * Signals that end a program are passed on to the child.  *OPTIONS gets a
- * cookie if it has none.
+ * status.  The first child writes a line with the name of its device to READY,
+ * or exits without one.  IS_READY is called with that line; if it returns
+ * false, the child is asked to end.  For the later children READY is -1, and
+ * options->recovers is set.  Signals that end a program are passed on to the
+ * child.  *OPTIONS gets a cookie if it has none.
  */
 int supervise (struct options *options,
                int (*serve) (const struct options *options, int ready),
