@@ -44,29 +44,30 @@
 
 struct ublk_queue;
 
-/* A tag, and the request that it stands for. */
-struct tag {
+/* The request that a tag of the queue has; it is used again and again. */
+struct ublk_request {
   struct port_request at_port;
   struct ublk_queue *queue;
-  int result;      /* what the kernel is told: bytes, or a negative errno */
-  uint64_t sector; /* and where an append has written */
-  struct store_mover mover; /* of its data */
-  bool has_zeroes; /* a read that the device answers with queue.zeroes */
+  int result; /* what the kernel is told: bytes, or a negative errno */
+  uint64_t
+      sector; /* where an append has written; the kernel is told that, too */
+  struct store_mover mover; /* moves its data */
+  bool has_zeroes; /* it is a read that the device answers with queue.zeroes */
 
-  /* Of one that waits. */
-  int (*due) (void *request, uint64_t *moment,
-              bool gone); /* NULL: it does not */
-  /* Of one that is set aside, until its last retry is over. */
+  /* While it waits: as for front_end.defer.  NULL: it does not wait. */
+  int (*due) (void *request, uint64_t *moment, bool gone);
+  /* While it is set aside, until its last retry is over. */
   bool (*retry) (void *request, const void *payload, uint64_t *moment);
-  uint64_t moment, spin;
-  unsigned place; /* in the heap */
-  void *payload;  /* of one that is set aside; freed by the queue */
+  uint64_t moment, spin; /* when it is due; nanoseconds to spin before that */
+  unsigned place;        /* its index in the heap */
+  void *payload;         /* while it is set aside; freed by the queue */
   bool is_parked; /* it hangs: device_resume_parked does the rest of it */
-  bool is_put_in; /* in the heap, or ready */
-  bool is_ready;  /* to be tried */
-  struct tag *next_ready;
-  struct tag *next_hastened;
-  atomic_bool is_hastened; /* it is among those */
+  bool
+      is_put_in; /* it is in the heap, or in the list of those that are ready */
+  bool is_ready; /* it is to be tried again at once */
+  struct ublk_request *next_ready;
+  struct ublk_request *next_hastened;
+  atomic_bool is_hastened; /* it is in that list */
   _Alignas(max_align_t) char request[MAX_PARKED_COPY];
 };
 
@@ -92,18 +93,18 @@ struct ublk_queue {
 
   void *buffer; /* of plan->max_io, for the data of what is served now */
 
-  struct tag **heap;
+  struct ublk_request **heap;
   unsigned nr_in_heap;
-  struct tag *ready, **last_ready;
+  struct ublk_request *ready, **last_ready;
 
   /* Any thread. */
-  _Atomic (struct tag *) hastened;
+  _Atomic (struct ublk_request *) hastened;
   atomic_bool is_over, has_left;
   int wake_fd;
 
   uint64_t wakes;
   struct ring_event wake;
-  struct tag tags[];
+  struct ublk_request tags[];
 };
 
 /*---------------------------------------------------------------------*/
@@ -140,42 +141,43 @@ struct ublk_queue *ublk_queue_of_thread (void);
 /* ublk-request.c */
 
 /* Serve what the kernel asks. */
-void tag_begin (struct port_request *at_port);
+void ublk_request_begin (struct port_request *at_port);
 
 /* Serve one that has hung; GONE: it is given up. */
-void tag_go_on (struct tag *t, bool gone);
+void ublk_request_go_on (struct ublk_request *t, bool gone);
 
 /* Fill in the functions by which a device calls back while it is served. */
-void tag_front_end (struct front_end *front_end);
+void ublk_request_front_end (struct front_end *front_end);
 
 /* What the kernel is told of a request that has failed with ERR, a negative
  * errno of the device's.
  */
-int tag_error (const struct tag *t, int err);
+int ublk_request_error (const struct ublk_request *t, int err);
 
 /*---------------------------------------------------------------------*/
 /* ublk-waiting.c */
 
-/* See front_end: T waits, when tag_put_in is called for it, if these have
+/* See front_end: T waits, when ublk_request_put_in is called for it, if these have
  * said so.
  */
-bool tag_defer (struct tag *t, uint64_t deadline, uint64_t spin,
-                int (*due) (void *request, uint64_t *moment, bool gone),
-                const void *request, size_t size);
-void *tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
-                     bool (*retry) (void *request, const void *payload,
-                                    uint64_t *moment),
-                     int (*due) (void *request, uint64_t *moment, bool gone),
-                     const void *request, size_t size, const void *payload,
-                     size_t n);
-void *tag_park (struct tag *t, const void *request, size_t size);
-void tag_put_in (struct tag *t);
+bool
+ublk_request_defer (struct ublk_request *t, uint64_t deadline, uint64_t spin,
+                    int (*due) (void *request, uint64_t *moment, bool gone),
+                    const void *request, size_t size);
+void *ublk_request_set_aside (
+    struct ublk_request *t, uint64_t until, uint64_t spin,
+    bool (*retry) (void *request, const void *payload, uint64_t *moment),
+    int (*due) (void *request, uint64_t *moment, bool gone),
+    const void *request, size_t size, const void *payload, size_t n);
+void *ublk_request_park (struct ublk_request *t, const void *request,
+                         size_t size);
+void ublk_request_put_in (struct ublk_request *t);
 
 /* T does not wait for what it was parked for any more. */
-void tag_let_go (struct tag *t);
+void ublk_request_let_go (struct ublk_request *t);
 
 /* See front_end.  Any thread. */
-void tag_hasten (void *request);
+void ublk_request_hasten (void *request);
 
 /* Answer what is due at UNTIL, at NOW, and try what is ready. */
 void ublk_queue_settle (struct ublk_queue *q, uint64_t now, uint64_t until);

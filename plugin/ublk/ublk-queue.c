@@ -173,7 +173,7 @@ prepare (struct ublk_queue *q)
   q->ring = ring_create (2 * depth + 16, false);
   if (q->ring == NULL)
     return -errno;
-  port_open (&q->port, q->ring, q->fd, q->index, tag_begin);
+  port_open (&q->port, q->ring, q->fd, q->index, ublk_request_begin);
   await_wake (q);
   for (i = 0; i < depth; i++) {
     q->tags[i].queue = q;
@@ -255,7 +255,7 @@ provide (struct ublk_queue *q, const struct front_end *front_end)
   q->wake_fd = eventfd (0, EFD_CLOEXEC);
   if (q->wake_fd == -1)
     return errno;
-  q->heap = calloc (q->plan->depth, sizeof (struct tag *));
+  q->heap = calloc (q->plan->depth, sizeof (struct ublk_request *));
   q->buffer = map (q);
   q->zeroes = map (q);
   q->connection = device_connect (q->device, front_end);

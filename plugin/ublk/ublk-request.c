@@ -14,7 +14,7 @@
 #include "ublk-queue-internal.h"
 
 /* What this thread serves; NULL: nothing just now. */
-static _Thread_local struct tag *served;
+static _Thread_local struct ublk_request *served;
 
 static inline uint64_t
 bytes_of (uint64_t sectors)
@@ -23,19 +23,19 @@ bytes_of (uint64_t sectors)
 }
 
 static inline uint64_t
-offset_of (const struct tag *t)
+offset_of (const struct ublk_request *t)
 {
   return bytes_of (t->at_port.asked->sector);
 }
 
 static inline uint32_t
-size_of (const struct tag *t)
+size_of (const struct ublk_request *t)
 {
   return bytes_of (t->at_port.asked->count);
 }
 
 static inline bool
-is_fua (const struct tag *t)
+is_fua (const struct ublk_request *t)
 {
   return (t->at_port.asked->operation & UBLK_IO_F_FUA) != 0;
 }
@@ -45,7 +45,7 @@ is_fua (const struct tag *t)
 
 /* Is it about a zone, whose condition may say more than the error does? */
 static bool
-is_about_zone (const struct tag *t)
+is_about_zone (const struct ublk_request *t)
 {
   if (t->queue->plan->zone_size == 0)
     return false;
@@ -66,7 +66,7 @@ is_about_zone (const struct tag *t)
  * looked at.
  */
 int
-tag_error (const struct tag *t, int err)
+ublk_request_error (const struct ublk_request *t, int err)
 {
   const struct ublk_queue *q = t->queue;
   struct zones *const zones = q->device->zones;
@@ -108,7 +108,7 @@ is_null (const struct ublk_queue *q)
 }
 
 static int
-read_null (struct tag *t)
+read_null (struct ublk_request *t)
 {
   struct ublk_queue *q = t->queue;
   const uint32_t n = size_of (t);
@@ -129,7 +129,7 @@ read_null (struct tag *t)
 static int
 to_kernel (struct store_mover *m, void *data, uint64_t n, uint64_t at)
 {
-  const struct tag *t = CONTAINER_OF (struct tag, mover, m);
+  const struct ublk_request *t = CONTAINER_OF (struct ublk_request, mover, m);
 
   return port_put (&t->at_port, data != NULL ? data : t->queue->zeroes, n, at);
 }
@@ -137,11 +137,12 @@ to_kernel (struct store_mover *m, void *data, uint64_t n, uint64_t at)
 static int
 from_kernel (struct store_mover *m, void *data, uint64_t n, uint64_t at)
 {
-  return port_take (&CONTAINER_OF (struct tag, mover, m)->at_port, data, n, at);
+  return port_take (&CONTAINER_OF (struct ublk_request, mover, m)->at_port,
+                    data, n, at);
 }
 
 static int
-serve_read (struct tag *t)
+serve_read (struct ublk_request *t)
 {
   struct ublk_queue *q = t->queue;
   const uint32_t n = size_of (t);
@@ -162,13 +163,13 @@ is_looked_at (const struct ublk_queue *q)
 }
 
 static int
-take_data (struct tag *t, void *buf, uint32_t n)
+take_data (struct ublk_request *t, void *buf, uint32_t n)
 {
   return is_looked_at (t->queue) ? port_take (&t->at_port, buf, n, 0) : 0;
 }
 
 static int
-serve_write (struct tag *t)
+serve_write (struct ublk_request *t)
 {
   struct ublk_queue *q = t->queue;
   const uint32_t n = size_of (t);
@@ -183,7 +184,7 @@ serve_write (struct tag *t)
 }
 
 static int
-serve_append (struct tag *t)
+serve_append (struct ublk_request *t)
 {
   struct ublk_queue *q = t->queue;
   const uint32_t n = size_of (t);
@@ -199,7 +200,7 @@ serve_append (struct tag *t)
 }
 
 static int
-serve_command (struct tag *t)
+serve_command (struct ublk_request *t)
 {
   const struct ublk_queue *q = t->queue;
   const struct zone_descriptor wanted = {
@@ -214,7 +215,7 @@ serve_command (struct tag *t)
  * than all of it would be taken for a part: so this is at least all of it.
  */
 static int
-serve_report (struct tag *t)
+serve_report (struct ublk_request *t)
 {
   struct ublk_queue *q = t->queue;
   const struct device_plan *plan = q->plan;
@@ -234,7 +235,7 @@ serve_report (struct tag *t)
 }
 
 static int
-serve (struct tag *t)
+serve (struct ublk_request *t)
 {
   const struct ublksrv_io_desc *asked = t->at_port.asked;
   struct connection *c = t->queue->connection;
@@ -273,24 +274,25 @@ serve (struct tag *t)
 
 /* It was served, which came to R; or it waits. */
 static inline void
-answer (struct tag *t, int r)
+answer (struct ublk_request *t, int r)
 {
   const struct ublk_queue *q = t->queue;
 
   served = NULL;
   if (__builtin_expect (r < 0, 0) && q->connection->front_end->report != NULL)
     q->connection->front_end->report (q->device, r);
-  t->result = r < 0 ? tag_error (t, r) : r;
+  t->result = r < 0 ? ublk_request_error (t, r) : r;
   if (t->due != NULL)
-    tag_put_in (t);
+    ublk_request_put_in (t);
   else
     port_answer (&t->at_port, t->result, t->sector);
 }
 
 void
-tag_begin (struct port_request *at_port)
+ublk_request_begin (struct port_request *at_port)
 {
-  struct tag *const t = CONTAINER_OF (struct tag, at_port, at_port);
+  struct ublk_request *const t =
+      CONTAINER_OF (struct ublk_request, at_port, at_port);
   int r = -ESHUTDOWN;
 
   t->due = NULL;
@@ -303,7 +305,7 @@ tag_begin (struct port_request *at_port)
 
 /* Its data was not taken, or not kept, while it hung. */
 void
-tag_go_on (struct tag *t, bool gone)
+ublk_request_go_on (struct ublk_request *t, bool gone)
 {
   const unsigned operation = UBLK_OPERATION (t->at_port.asked);
   const bool appends = operation == UBLK_IO_OP_ZONE_APPEND;
@@ -316,7 +318,7 @@ tag_go_on (struct tag *t, bool gone)
     n = size_of (t);
   if (!gone && (operation == UBLK_IO_OP_WRITE || appends))
     taken = take_data (t, buf, n);
-  tag_let_go (t);
+  ublk_request_let_go (t);
   served = t;
   r = device_resume_parked (t->request, buf, gone || taken < 0, &offset);
   if (r == 0 && operation == UBLK_IO_OP_READ)
@@ -362,7 +364,7 @@ defer (uint64_t deadline, uint64_t spin,
        const void *request, size_t size, size_t data)
 {
   (void) data;
-  return tag_defer (served, deadline, spin, due, request, size);
+  return ublk_request_defer (served, deadline, spin, due, request, size);
 }
 
 static void *
@@ -371,27 +373,27 @@ set_aside (uint64_t until, uint64_t spin,
            int (*due) (void *request, uint64_t *moment, bool gone),
            const void *request, size_t size, const void *payload, size_t n)
 {
-  return tag_set_aside (served, until, spin, retry, due, request, size, payload,
-                        n);
+  return ublk_request_set_aside (served, until, spin, retry, due, request, size,
+                                 payload, n);
 }
 
 static void *
 park (const void *request, size_t size)
 {
-  return tag_park (served, request, size);
+  return ublk_request_park (served, request, size);
 }
 
 /* Nobody can be dropped: where a cut of the power disconnects clients, requests
  * fail.
  */
 void
-tag_front_end (struct front_end *front_end)
+ublk_request_front_end (struct front_end *front_end)
 {
   front_end->wait.sleep_for = nap;
   front_end->arrival = arrival;
   front_end->still_zero = still_zero;
   front_end->defer = defer;
   front_end->set_aside = set_aside;
-  front_end->hasten = tag_hasten;
+  front_end->hasten = ublk_request_hasten;
   front_end->park = park;
 }

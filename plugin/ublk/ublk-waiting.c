@@ -22,7 +22,7 @@
 /* A heap by moment */
 
 static void
-place (struct ublk_queue *q, unsigned i, struct tag *t)
+place (struct ublk_queue *q, unsigned i, struct ublk_request *t)
 {
   q->heap[i] = t;
   t->place = i;
@@ -30,7 +30,7 @@ place (struct ublk_queue *q, unsigned i, struct tag *t)
 
 /* Put T at I, or further up, where it belongs. */
 static void
-rise (struct ublk_queue *q, unsigned i, struct tag *t)
+rise (struct ublk_queue *q, unsigned i, struct ublk_request *t)
 {
   unsigned up;
 
@@ -39,10 +39,10 @@ rise (struct ublk_queue *q, unsigned i, struct tag *t)
   place (q, i, t);
 }
 
-static struct tag *
+static struct ublk_request *
 take (struct ublk_queue *q, unsigned i)
 {
-  struct tag *t = q->heap[i], *last = q->heap[--q->nr_in_heap];
+  struct ublk_request *t = q->heap[i], *last = q->heap[--q->nr_in_heap];
   unsigned down;
 
   if (t == last)
@@ -63,7 +63,7 @@ take (struct ublk_queue *q, unsigned i)
 /* Those that are set aside, or parked */
 
 static void
-append_ready (struct tag *t)
+append_ready (struct ublk_request *t)
 {
   struct ublk_queue *q = t->queue;
 
@@ -74,10 +74,10 @@ append_ready (struct tag *t)
   q->last_ready = &t->next_ready;
 }
 
-static struct tag *
+static struct ublk_request *
 take_ready (struct ublk_queue *q)
 {
-  struct tag *t = q->ready;
+  struct ublk_request *t = q->ready;
 
   q->ready = t->next_ready;
   t->is_ready = t->is_put_in = false;
@@ -85,7 +85,7 @@ take_ready (struct ublk_queue *q)
 }
 
 static void
-make_ready (struct tag *t)
+make_ready (struct ublk_request *t)
 {
   if (t->is_ready)
     return;
@@ -99,11 +99,11 @@ make_ready (struct tag *t)
  * keeps the request from being answered.
  */
 void
-tag_hasten (void *request)
+ublk_request_hasten (void *request)
 {
-  struct tag *t = CONTAINER_OF (struct tag, request, request);
+  struct ublk_request *t = CONTAINER_OF (struct ublk_request, request, request);
   struct ublk_queue *q = t->queue;
-  struct tag *first;
+  struct ublk_request *first;
 
   if (atomic_exchange (&t->is_hastened, true))
     return;
@@ -119,7 +119,7 @@ tag_hasten (void *request)
 static void
 take_hastened (struct ublk_queue *q)
 {
-  struct tag *t, *next, *in_order = NULL;
+  struct ublk_request *t, *next, *in_order = NULL;
 
   if (atomic_load_explicit (&q->hastened, memory_order_relaxed) == NULL)
     return;
@@ -140,7 +140,7 @@ take_hastened (struct ublk_queue *q)
 /*---------------------------------------------------------------------*/
 
 static void
-begin_to_wait (struct tag *t, uint64_t moment, uint64_t spin,
+begin_to_wait (struct ublk_request *t, uint64_t moment, uint64_t spin,
                int (*due) (void *request, uint64_t *moment, bool gone),
                const void *request, size_t size)
 {
@@ -153,20 +153,21 @@ begin_to_wait (struct tag *t, uint64_t moment, uint64_t spin,
 }
 
 bool
-tag_defer (struct tag *t, uint64_t deadline, uint64_t spin,
-           int (*due) (void *request, uint64_t *moment, bool gone),
-           const void *request, size_t size)
+ublk_request_defer (struct ublk_request *t, uint64_t deadline, uint64_t spin,
+                    int (*due) (void *request, uint64_t *moment, bool gone),
+                    const void *request, size_t size)
 {
   begin_to_wait (t, deadline, spin, due, request, size);
   return true;
 }
 
 void *
-tag_set_aside (struct tag *t, uint64_t until, uint64_t spin,
-               bool (*retry) (void *request, const void *payload,
-                              uint64_t *moment),
-               int (*due) (void *request, uint64_t *moment, bool gone),
-               const void *request, size_t size, const void *payload, size_t n)
+ublk_request_set_aside (struct ublk_request *t, uint64_t until, uint64_t spin,
+                        bool (*retry) (void *request, const void *payload,
+                                       uint64_t *moment),
+                        int (*due) (void *request, uint64_t *moment, bool gone),
+                        const void *request, size_t size, const void *payload,
+                        size_t n)
 {
   t->payload = NULL;
   if (n > 0) {
@@ -191,7 +192,7 @@ never_due (void *request, uint64_t *moment, bool gone)
 }
 
 void *
-tag_park (struct tag *t, const void *request, size_t size)
+ublk_request_park (struct ublk_request *t, const void *request, size_t size)
 {
   begin_to_wait (t, UINT64_MAX, 0, never_due, request, size);
   t->is_parked = true;
@@ -199,14 +200,14 @@ tag_park (struct tag *t, const void *request, size_t size)
 }
 
 void
-tag_let_go (struct tag *t)
+ublk_request_let_go (struct ublk_request *t)
 {
   t->due = NULL;
   t->is_parked = false;
 }
 
 void
-tag_put_in (struct tag *t)
+ublk_request_put_in (struct ublk_request *t)
 {
   struct ublk_queue *q = t->queue;
 
@@ -221,13 +222,13 @@ tag_put_in (struct tag *t)
  * after `due`.
  */
 static void
-end_wait (struct tag *t, uint64_t now, bool gone)
+end_wait (struct ublk_request *t, uint64_t now, bool gone)
 {
   const int r = t->due (t->request, &now, gone);
 
   if (r == DUE_AGAIN && !gone) {
     t->moment = now;
-    tag_put_in (t);
+    ublk_request_put_in (t);
     return;
   }
   t->due = NULL;
@@ -237,26 +238,26 @@ end_wait (struct tag *t, uint64_t now, bool gone)
   free (t->payload);
   t->payload = NULL;
   if (r != 0)
-    t->result = r < 0 ? tag_error (t, r) : -EIO;
+    t->result = r < 0 ? ublk_request_error (t, r) : -EIO;
   port_answer (&t->at_port, t->result, t->sector);
 }
 
 static void
-serve_ready (struct tag *t)
+serve_ready (struct ublk_request *t)
 {
   if (t->is_parked) {
-    tag_go_on (t, false);
+    ublk_request_go_on (t, false);
     return;
   }
   if (t->retry (t->request, t->payload, &t->moment))
     t->retry = NULL;
-  tag_put_in (t);
+  ublk_request_put_in (t);
 }
 
 void
 ublk_queue_settle (struct ublk_queue *q, uint64_t now, uint64_t until)
 {
-  struct tag *t;
+  struct ublk_request *t;
 
   take_hastened (q);
   for (;;) {
@@ -285,7 +286,7 @@ void
 ublk_queue_give_up_all (struct ublk_queue *q)
 {
   const uint64_t now = clock_now ();
-  struct tag *t;
+  struct ublk_request *t;
 
   take_hastened (q);
   while (q->nr_in_heap > 0 || q->ready != NULL) {
@@ -294,7 +295,7 @@ ublk_queue_give_up_all (struct ublk_queue *q)
     if (!t->is_parked)
       end_wait (t, now, true);
     else {
-      tag_go_on (t, true);
+      ublk_request_go_on (t, true);
       take_hastened (q); /* as it may have been by then, for nothing */
     }
   }

@@ -142,7 +142,7 @@ ublk_prepare (struct devices *devices, void (*report) (struct device *d, int r),
   u->devices = devices;
   u->front_end.report = report;
   u->front_end.max_deferred = devices->settings.hw_queue_depth;
-  tag_front_end (&u->front_end);
+  ublk_request_front_end (&u->front_end);
   for (i = 0; i < devices->count; i++)
     u->disks[i].fd = -1;
   if (make_all (u, why) < 0) {

@@ -23,7 +23,7 @@ struct nbd_channel {
 static int
 answered (void *opaque, int *error)
 {
-  struct request *q = opaque;
+  struct channel_request *q = opaque;
 
   answers_add (q->channel->answers, q, -*error);
   return 1;
@@ -40,7 +40,7 @@ notice_death (struct nbd_channel *c)
 }
 
 static int64_t
-start (struct nbd_channel *c, struct request *q)
+start (struct nbd_channel *c, struct channel_request *q)
 {
   const nbd_completion_callback callback = {.callback = answered,
                                             .user_data = q};
@@ -62,7 +62,7 @@ start (struct nbd_channel *c, struct request *q)
 }
 
 static void
-nbd_channel_add (struct channel *channel, struct request *q)
+nbd_channel_add (struct channel *channel, struct channel_request *q)
 {
   struct nbd_channel *c = (struct nbd_channel *) channel;
   int err;

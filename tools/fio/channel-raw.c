@@ -42,7 +42,7 @@
 struct part {
   uint8_t *at;
   size_t length;
-  struct request *of;
+  struct channel_request *of;
   bool is_data;
 };
 
@@ -51,15 +51,15 @@ struct raw_channel {
   unsigned depth;
   struct sent_table table;
 
-  struct request *oldest, *newest, *to_send; /* of those not answered */
-  size_t sent;                               /* bytes of to_send */
+  struct channel_request *oldest, *newest, *to_send; /* of those not answered */
+  size_t sent;                                       /* bytes of to_send */
   uint8_t *headers;     /* of the last DEPTH requests, in turn */
   unsigned next_header; /* of these */
 
   bool guesses;
-  bool in_order;           /* all replies since the last receive */
-  struct request *reading; /* whose data comes; NULL: a head is next */
-  size_t read;             /* of that data */
+  bool in_order;                   /* all replies since the last receive */
+  struct channel_request *reading; /* whose data comes; NULL: a head is next */
+  size_t read;                     /* of that data */
   uint8_t head[NBD_REPLY_SIZE];
   size_t head_length; /* what is there of the next head */
   uint8_t heads[MAX_PARTS][NBD_REPLY_SIZE];
@@ -80,7 +80,7 @@ add_vector (struct iovec *v, unsigned n, void *at, size_t length)
 }
 
 static void
-forget (struct raw_channel *c, struct request *q)
+forget (struct raw_channel *c, struct channel_request *q)
 {
   *(q->older != NULL ? &q->older->newer : &c->oldest) = q->newer;
   *(q->newer != NULL ? &q->newer->older : &c->newest) = q->older;
@@ -93,7 +93,7 @@ forget (struct raw_channel *c, struct request *q)
 static void
 die (struct raw_channel *c, const char *why, const char *reason)
 {
-  struct request *q;
+  struct channel_request *q;
 
   if (c->channel.is_dead)
     return;
@@ -113,7 +113,7 @@ die (struct raw_channel *c, const char *why, const char *reason)
 /* To the server */
 
 static void
-raw_add (struct channel *channel, struct request *q)
+raw_add (struct channel *channel, struct channel_request *q)
 {
   struct raw_channel *c = (struct raw_channel *) channel;
 
@@ -139,7 +139,7 @@ raw_add (struct channel *channel, struct request *q)
 }
 
 static size_t
-data_to_send (const struct request *q)
+data_to_send (const struct channel_request *q)
 {
   return q->type == NBD_CMD_WRITE ? q->count : 0;
 }
@@ -149,7 +149,7 @@ static unsigned
 gather_requests (const struct raw_channel *c, struct iovec *v, size_t *size)
 {
   size_t gone = c->sent, here;
-  struct request *q;
+  struct channel_request *q;
   unsigned n = 0;
 
   *size = 0;
@@ -174,7 +174,7 @@ gather_requests (const struct raw_channel *c, struct iovec *v, size_t *size)
 static void
 advance (struct raw_channel *c, size_t n)
 {
-  struct request *q;
+  struct channel_request *q;
   size_t size;
 
   c->sent += n;
@@ -213,14 +213,14 @@ raw_send (struct channel *channel)
 /* From the server */
 
 static size_t
-data_to_read (const struct request *q)
+data_to_read (const struct channel_request *q)
 {
   return q->type == NBD_CMD_READ ? q->count : 0;
 }
 
 static void
-add_part (struct raw_channel *c, void *at, size_t length, struct request *of,
-          bool is_data)
+add_part (struct raw_channel *c, void *at, size_t length,
+          struct channel_request *of, bool is_data)
 {
   c->parts[c->nr_parts++] =
       (struct part){.at = at, .length = length, .of = of, .is_data = is_data};
@@ -233,7 +233,7 @@ static void
 guess (struct raw_channel *c)
 {
   size_t room = SPARE, here;
-  struct request *q;
+  struct channel_request *q;
 
   for (q = c->oldest; q != NULL && q->is_sent; q = q->newer) {
     if (c->nr_parts + 2 > MAX_PARTS || room < NBD_REPLY_SIZE)
@@ -273,10 +273,10 @@ expect (struct raw_channel *c, struct iovec *v)
 /* Returns the request to which it is the reply; or NULL, and the connection is
  * dead, if it is none.
  */
-static struct request *
+static struct channel_request *
 take_head (struct raw_channel *c, const uint8_t *head)
 {
-  struct request *q = NULL;
+  struct channel_request *q = NULL;
   uint64_t cookie;
   int err;
 
@@ -305,7 +305,7 @@ take_head (struct raw_channel *c, const uint8_t *head)
 static void
 take_data (struct raw_channel *c, size_t n)
 {
-  struct request *q = c->reading;
+  struct channel_request *q = c->reading;
 
   c->read += n;
   if (c->read < q->count)
@@ -359,7 +359,7 @@ static size_t
 take_parts (struct raw_channel *c, size_t n)
 {
   const struct part *p, *end = c->parts + c->nr_parts;
-  const struct request *q;
+  const struct channel_request *q;
   size_t here;
 
   for (p = c->parts; p < end && n > 0; p++) {

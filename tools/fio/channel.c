@@ -15,7 +15,7 @@ answers_init (struct answers *a)
 }
 
 void
-answers_add (struct answers *a, struct request *q, int err)
+answers_add (struct answers *a, struct channel_request *q, int err)
 {
   q->err = err;
   q->next = NULL;
@@ -24,10 +24,10 @@ answers_add (struct answers *a, struct request *q, int err)
   a->count++;
 }
 
-struct request *
+struct channel_request *
 answers_take (struct answers *a)
 {
-  struct request *q = a->first;
+  struct channel_request *q = a->first;
 
   if (q == NULL)
     return NULL;

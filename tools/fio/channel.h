@@ -21,7 +21,7 @@ struct nbd_handle;
 /* A request.  It is its owner's until it is added to a channel, and again once
  * it is among the answers.
  */
-struct request {
+struct channel_request {
   enum nbd_command type;
   bool fua;
   uint64_t offset;
@@ -35,8 +35,8 @@ struct request {
   int err;
 
   /* Private. */
-  struct request *older, *newer; /* on the same channel, not answered */
-  struct request *next;          /* of the answers */
+  struct channel_request *older, *newer; /* on the same channel, not answered */
+  struct channel_request *next;          /* of the answers */
   struct channel *channel;
   uint64_t cookie;
   uint8_t *header; /* as it is sent */
@@ -45,19 +45,19 @@ struct request {
 
 /* Requests that are answered, the first one first. */
 struct answers {
-  struct request *first, **last;
+  struct channel_request *first, **last;
   unsigned count;
 };
 
 void answers_init (struct answers *a);
-void answers_add (struct answers *a, struct request *q, int err);
+void answers_add (struct answers *a, struct channel_request *q, int err);
 
 /* Returns NULL if there are none. */
-struct request *answers_take (struct answers *a);
+struct channel_request *answers_take (struct answers *a);
 
 struct channel_ops {
   void (*destroy) (struct channel *c);
-  void (*add) (struct channel *c, struct request *q);
+  void (*add) (struct channel *c, struct channel_request *q);
   void (*send) (struct channel *c);
   void (*receive) (struct channel *c, bool waits);
   short (*awaited) (struct channel *c);
@@ -93,7 +93,7 @@ channel_destroy (struct channel *c)
 
 /* Have Q sent by the next channel_send. */
 static inline void
-channel_add (struct channel *c, struct request *q)
+channel_add (struct channel *c, struct channel_request *q)
 {
   c->ops->add (c, q);
 }

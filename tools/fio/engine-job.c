@@ -228,8 +228,8 @@ engine_init (struct thread_data *td)
     say ("%s\n", strerror (ENOMEM));
     return 1;
   }
-  if (links_open (&job->links, &job->target, o->uri, o->connections,
-                  job->session, td->o.iodepth, &why) < 0) {
+  if (handles_open (&job->handles, &job->target, o->uri, o->connections,
+                    job->session, td->o.iodepth, &why) < 0) {
     say ("%s\n", why.text);
     return 1;
   }
@@ -244,7 +244,7 @@ engine_cleanup (struct thread_data *td)
   if (job == NULL)
     return;
   session_destroy (job->session);
-  links_close (&job->links);
+  handles_close (&job->handles);
   free (job->requests);
   if (job->zones_owner == getpid ())
     job_zones_close (job->zones);

@@ -14,7 +14,7 @@
 int
 engine_io_u_init (struct thread_data *td, struct io_u *io_u)
 {
-  struct request *q = &job_of (td)->requests[io_u->index];
+  struct channel_request *q = &job_of (td)->requests[io_u->index];
 
   q->owner = io_u;
   io_u->engine_data = q;
@@ -45,7 +45,7 @@ fail_at_once (struct io_u *io_u, int err)
  * told.
  */
 static bool
-fits_blocks (const struct thread_data *td, const struct request *q)
+fits_blocks (const struct thread_data *td, const struct channel_request *q)
 {
   struct job *job = job_of (td);
   const uint64_t block = job->target.block;
@@ -65,7 +65,7 @@ fits_blocks (const struct thread_data *td, const struct request *q)
 enum fio_q_status
 engine_queue (struct thread_data *td, struct io_u *io_u)
 {
-  struct request *q = io_u->engine_data;
+  struct channel_request *q = io_u->engine_data;
 
   q->fua = false;
   q->offset = io_u->offset;
@@ -126,7 +126,7 @@ engine_getevents (struct thread_data *td, unsigned int least, unsigned int most,
 struct io_u *
 engine_event (struct thread_data *td, int event)
 {
-  struct request *q = session_take (job_of (td)->session);
+  struct channel_request *q = session_take (job_of (td)->session);
   struct io_u *io_u = q->owner;
 
   (void) event; /* fio asks for all that it was told of, in turn */

@@ -59,9 +59,9 @@ struct options {
 /* Of a job. */
 struct job {
   struct target target;
-  struct request *requests; /* of the io_u with the same index */
+  struct channel_request *requests; /* of the io_u with the same index */
   struct session *session;
-  struct links links;
+  struct handles handles;
   bool misfit_told;        /* that a request is not of whole blocks */
   struct job_zones *zones; /* once any is reset or finished, and then ... */
   pid_t zones_owner;       /* ... the process that has the connection */

@@ -18,7 +18,7 @@ struct session {
   uint64_t zone_size;
   unsigned depth, busy; /* of depth: added, and not taken */
   bool eager;
-  unsigned held, most_held; /* added since the last send */
+  unsigned kept_back, most_kept_back; /* added since the last send */
   struct answers answers;
   bool is_told; /* session_why_dead has told why */
 };
@@ -34,7 +34,7 @@ session_create (unsigned depth, uint64_t zone_size, bool eager)
   s->zone_size = zone_size;
   s->eager = eager;
   /* The server is to have something to do while more is added. */
-  s->most_held = max (1, depth / 2);
+  s->most_kept_back = max (1, depth / 2);
   answers_init (&s->answers);
   return s;
 }
@@ -64,7 +64,7 @@ session_use (struct session *s, struct channel *c)
 }
 
 static struct channel *
-channel_for (struct session *s, const struct request *q)
+channel_for (struct session *s, const struct channel_request *q)
 {
   if (s->nr_channels == 1)
     return s->channels[0];
@@ -74,7 +74,7 @@ channel_for (struct session *s, const struct request *q)
 }
 
 bool
-session_add (struct session *s, struct request *q)
+session_add (struct session *s, struct channel_request *q)
 {
   const unsigned answered = s->answers.count;
 
@@ -83,7 +83,7 @@ session_add (struct session *s, struct request *q)
   s->busy++;
   channel_add (channel_for (s, q), q);
   if (s->answers.count == answered) /* it may fail at once */
-    s->held++;
+    s->kept_back++;
   return true;
 }
 
@@ -92,24 +92,25 @@ send_all (struct session *s)
 {
   unsigned i;
 
-  s->held = 0;
+  s->kept_back = 0;
   for (i = 0; i < s->nr_channels; i++)
     channel_send (s->channels[i]);
 }
 
 /* Is there something to send that may wait for more? */
 static bool
-may_hold (const struct session *s)
+may_keep_back (const struct session *s)
 {
-  const unsigned on_their_way = s->busy - s->answers.count - s->held;
+  const unsigned on_their_way = s->busy - s->answers.count - s->kept_back;
 
-  return !s->eager && s->held > 0 && s->held < s->most_held && on_their_way > 0;
+  return !s->eager && s->kept_back > 0 && s->kept_back < s->most_kept_back &&
+         on_their_way > 0;
 }
 
 void
 session_commit (struct session *s)
 {
-  if (!may_hold (s))
+  if (!may_keep_back (s))
     send_all (s);
 }
 
@@ -162,10 +163,10 @@ session_wait (struct session *s, unsigned n)
   /* What has come is taken first: if it is enough, fio comes back with more to
    * send, and the server still has something to do.
    */
-  if (wanted > 0 && may_hold (s)) {
+  if (wanted > 0 && may_keep_back (s)) {
     if (s->answers.count < wanted)
       receive_some (s, false, false);
-    if (s->answers.count >= wanted && may_hold (s))
+    if (s->answers.count >= wanted && may_keep_back (s))
       return s->answers.count;
   }
   send_all (s);
@@ -176,10 +177,10 @@ session_wait (struct session *s, unsigned n)
   return s->answers.count;
 }
 
-struct request *
+struct channel_request *
 session_take (struct session *s)
 {
-  struct request *q = answers_take (&s->answers);
+  struct channel_request *q = answers_take (&s->answers);
 
   if (q != NULL)
     s->busy--;

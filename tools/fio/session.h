@@ -42,7 +42,7 @@ struct answers *session_answers (struct session *s);
 void session_use (struct session *s, struct channel *c);
 
 /* Returns false if there are DEPTH requests already. */
-bool session_add (struct session *s, struct request *q);
+bool session_add (struct session *s, struct channel_request *q);
 
 /* Send what was added; or, if the session is not eager and other requests are
  * on their way, keep less than half of DEPTH back for more to come with it.  To
@@ -57,7 +57,7 @@ void session_commit (struct session *s);
 unsigned session_wait (struct session *s, unsigned n);
 
 /* Returns the next answered request; NULL if there is none. */
-struct request *session_take (struct session *s);
+struct channel_request *session_take (struct session *s);
 
 /* Returns why a connection has died, the first time that it is called after
  * that; or NULL.

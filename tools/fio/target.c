@@ -80,8 +80,8 @@ target_ask (struct target *t, const char *uri, struct message *why)
 
 /* One more connection. */
 static int
-open_link (struct links *l, const struct target *t, const char *uri,
-           struct session *s, unsigned depth, struct message *why)
+open_handle (struct handles *l, const struct target *t, const char *uri,
+             struct session *s, unsigned depth, struct message *why)
 {
   struct target target;
   struct nbd_handle *h;
@@ -107,21 +107,22 @@ open_link (struct links *l, const struct target *t, const char *uri,
 }
 
 int
-links_open (struct links *l, const struct target *t, const char *uri,
-            unsigned n, struct session *s, unsigned depth, struct message *why)
+handles_open (struct handles *l, const struct target *t, const char *uri,
+              unsigned n, struct session *s, unsigned depth,
+              struct message *why)
 {
   unsigned i;
 
   l->n = 0;
   for (i = 0; i < n; i++) {
-    if (open_link (l, t, uri, s, depth, why) < 0)
+    if (open_handle (l, t, uri, s, depth, why) < 0)
       return -EIO;
   }
   return 0;
 }
 
 void
-links_close (struct links *l)
+handles_close (struct handles *l)
 {
   unsigned i;
 

@@ -23,7 +23,7 @@ struct target {
 };
 
 /* The connections of one job. */
-struct links {
+struct handles {
   struct nbd_handle *h[MAX_CONNECTIONS];
   unsigned n;
 };
@@ -35,11 +35,11 @@ int target_ask (struct target *t, const char *uri, struct message *why);
 
 /* Connect N times, to what has to be like T, and let S use the connections, on
  * each of which there are at most DEPTH requests.  Afterwards, and also after a
- * failure, first S is to be destroyed and then links_close called.
+ * failure, first S is to be destroyed and then handles_close called.
  */
-int links_open (struct links *l, const struct target *t, const char *uri,
-                unsigned n, struct session *s, unsigned depth,
-                struct message *why);
-void links_close (struct links *l);
+int handles_open (struct handles *l, const struct target *t, const char *uri,
+                  unsigned n, struct session *s, unsigned depth,
+                  struct message *why);
+void handles_close (struct handles *l);
 
 #endif /* NULLBLK_FIO_TARGET_H */

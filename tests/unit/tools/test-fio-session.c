@@ -81,7 +81,7 @@ end (struct ends *e)
 }
 
 static void
-prepare (struct request *q, enum nbd_command type, uint64_t offset,
+prepare (struct channel_request *q, enum nbd_command type, uint64_t offset,
          uint32_t count, void *buf)
 {
   memset (q, 0, sizeof *q);
@@ -237,7 +237,7 @@ exercise (bool reorders, bool breaks, unsigned fails_every, uint32_t count,
                           .seed = new_seed ("orders")};
   static uint8_t model[SIZE], disk[SIZE];
   uint8_t *bufs = malloc ((size_t) DEPTH * count);
-  struct request q[DEPTH], *answered;
+  struct channel_request q[DEPTH], *answered;
   const uint32_t blocks = SIZE / count;
   uint64_t random = server.seed + 1;
   uint32_t at, i, j, n;
@@ -364,7 +364,7 @@ static void
 test_batches (void **state)
 {
   static uint8_t bufs[DEPTH][BLOCK], expected[BLOCK];
-  struct request q[DEPTH], more, *answered;
+  struct channel_request q[DEPTH], more, *answered;
   unsigned i;
   struct ends e;
 
@@ -411,7 +411,7 @@ static void
 test_kept_back (void **state)
 {
   static uint8_t bufs[DEPTH][BLOCK];
-  struct request q[5];
+  struct channel_request q[5];
   struct ends e;
   unsigned i;
 
@@ -448,7 +448,7 @@ test_kept_back (void **state)
 static void
 test_eager (void **state)
 {
-  struct request q[DEPTH];
+  struct channel_request q[DEPTH];
   struct ends e;
   unsigned i;
 
@@ -467,7 +467,7 @@ test_eager (void **state)
 static void
 test_channels (void **state)
 {
-  struct request q[DEPTH];
+  struct channel_request q[DEPTH];
   struct ends e;
   struct asked a;
   unsigned i;
@@ -512,7 +512,7 @@ static void
 lie (const uint8_t *p, size_t n, bool hangs)
 {
   static uint8_t bufs[3][BLOCK];
-  struct request q[3], more, *answered;
+  struct channel_request q[3], more, *answered;
   struct asked a[3];
   static uint8_t out[3 * BLOCK];
   unsigned i, dead = 0;
@@ -603,7 +603,7 @@ static void
 test_too_early (void **state)
 {
   static uint8_t buf[SIZE];
-  struct request q;
+  struct channel_request q;
   struct asked a;
   uint8_t reply[NBD_REPLY_SIZE];
   struct ends e;

@@ -286,7 +286,7 @@ begin (const char *const *given)
   reports = 0;
   front_end.report = note_report;
   front_end.max_deferred = DEPTH;
-  tag_front_end (&front_end);
+  ublk_request_front_end (&front_end);
 }
 
 static inline void
