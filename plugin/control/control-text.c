@@ -283,7 +283,7 @@ add_memory (struct control *c)
   add (c,
        "  \"memory\": {\"held\": %" PRIu64 ", \"limit\": %" PRIu64 "},\n"
        "  \"written_blocks\": %" PRIu64 ",\n",
-       store_held (d->store), set->s.memory_limit,
+       store_charged (d->store), set->s.memory_limit,
        store_written (d->store, d->number));
   device_drop_settings (d, set);
 }

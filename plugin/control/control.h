@@ -39,7 +39,7 @@ struct connection;
 struct control;
 
 /* Has a device this control export?  Its document is what the export shows: the
- * zone table of .zones, and the JSON of .config and .stats.
+ * zone table of .zones, the lines KEY=VALUE of .config, the JSON of .stats.
  */
 bool control_exists (const struct device *d, enum document document);
 

@@ -321,14 +321,17 @@ change_store (struct request *r, const void *buf, bool may_trim)
   return result;
 }
 
-/* For a device with a write log: do as change_store; trim; flush; note the
- * reset of the sequential zone that begins at OFFSET and had COUNT bytes; and
- * take the first step of a power cut.
- */
+/* These are for a device with a write log, which notes what they do. */
+
+/* Do as change_store. */
 int log_change (struct request *r, const void *buf, bool may_trim);
+/* Trim. */
 int log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua);
+/* Flush. */
 int log_flush (struct device *d);
+/* The sequential zone that begins at OFFSET, and had COUNT bytes, is reset. */
 int log_reset (struct device *d, uint64_t count, uint64_t offset);
+/* Take the first step of a power cut. */
 int log_begin_cut (struct device *d, const struct power_cut *cut);
 
 /* Have a power cut, also one that comes later, tell the log what it brings

@@ -12,7 +12,7 @@
 
 #include "common/common.h"
 #include "faultactions-internal.h"
-#include "faultrule-parse-internal.h"
+#include "faultrule-text-internal.h"
 #include "timing/timing.h"
 
 void

@@ -53,9 +53,9 @@ struct fault_entry {
 
   /* Guarded by faults.lock. */
   uint64_t evaluated, hits; /* since the counters' last reset */
-  uint64_t passed;          /* of `after` */
-  uint64_t turn;            /* of `every` */
-  uint64_t done;            /* of `count` */
+  uint64_t passed;          /* requests that after= has let pass so far */
+  uint64_t turn;            /* requests since the last that every= has hit */
+  uint64_t done;            /* how much of count= is used up */
 };
 
 /* Begin the draws of a rule.  The lock is held, or the rule is in no list. */

@@ -239,14 +239,15 @@ struct fault_parked {
   struct fault_parked *next, **link;
 };
 
-/* Have h->woken called, once, when the wait of faults_hang would end, which may
- * be at once: by any thread, with hang_lock held.  *H stays where it is until
- * faults_forget, after which h->woken is not called any more.
+/* Put H into the list of requests that hang.  h->woken is called once, by any
+ * thread, with hang_lock held, as soon as all rules that h->verdict hangs by
+ * are deleted, or h->is_needless returns true; perhaps before this returns.  *H
+ * stays where it is until faults_forget, after which h->woken is not called.
  */
 void faults_park (struct faults *f, struct fault_parked *h);
 void faults_forget (struct faults *f, struct fault_parked *h);
 
-/* Have the requests that hang ask OVER again. */
+/* Have the requests that hang ask is_needless again. */
 void faults_wake (struct faults *f);
 
 /* Corrupt BUF, which holds the data of R, a read or a write of whole blocks, by

@@ -81,7 +81,7 @@ struct cutting {
   uint64_t likely; /* draws below this are losses */
 
   uint64_t lost, kept;
-  uint64_t paid; /* for the record at hand, and not used yet */
+  uint64_t charged; /* for the record at hand, and not used yet */
 
   /* The fates of the blocks of one region. */
   uint64_t region;
@@ -146,7 +146,7 @@ put_back (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
 
   if (u->kind == DATA)
     r = store_restore (o->store, o->volume, u->data + (from - u->offset),
-                       to - from, from, &k->paid);
+                       to - from, from, &k->charged);
   else
     store_trim (o->store, o->volume, to - from, from);
   if (r == 0 && k->cut->undone != NULL)
@@ -241,7 +241,7 @@ durability_begin_cut (struct durability *d, const struct power_cut *cut)
 }
 
 /* Undo one record and free it.  The bytes that it took of memory-limit are
- * there for what it brings back, and the rest is paid back.
+ * there for what it brings back, and the rest is uncharged.
  */
 static void
 undo_and_free (struct cutting *k, struct undo *u)
@@ -252,12 +252,12 @@ undo_and_free (struct cutting *k, struct undo *u)
     k->region = u->offset >> REGION_SHIFT;
     memset (k->fate, 0, sizeof k->fate);
   }
-  k->paid = undo_charge (u);
-  atomic_fetch_sub (&d->memory_bytes, k->paid);
+  k->charged = undo_charge (u);
+  atomic_fetch_sub (&d->memory_bytes, k->charged);
   undo (k, u);
   undo_free (d, u, true);
-  if (k->paid > 0)
-    store_uncharge (d->o.store, k->paid);
+  if (k->charged > 0)
+    store_uncharge (d->o.store, k->charged);
 }
 
 /* Returns what is left. */

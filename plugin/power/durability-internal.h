@@ -26,7 +26,8 @@
 enum undo_kind { DATA, HOLE, FENCE };
 
 struct undo {
-  struct undo *next; /* newer; during the second step of a cut: as that sorts */
+  struct undo *next; /* the next newer record; while a cut is finished, the next
+                      * of the region, newest first, or of the next region */
   uint64_t change_nr; /* of the change that it undoes */
   uint64_t offset;
   uint32_t len;
@@ -43,7 +44,8 @@ struct undo_list {
 };
 
 struct zone_durability {
-  uint64_t since;   /* records of changes before this number are stale */
+  uint64_t since;   /* records of changes with lower numbers are stale, as the
+                     * zone was reset */
   uint64_t durable; /* the offset below which FUA has made all durable */
   uint64_t lost;    /* (*) 1 + the offset from which on the last cut lost all;
                      * 0: it lost nothing */
@@ -133,8 +135,8 @@ void undo_free (struct durability *d, struct undo *u, bool now);
  */
 void undo_append_all (struct undo_list *to, const struct undo_list *from);
 
-/* The records of a list are not needed any more: pay the store back for them,
- * and leave them in d->gone, to be freed.
+/* The records of a list are not needed any more: uncharge their memory, and
+ * leave them in d->gone, to be freed.
  */
 void undo_forget (struct durability *d, struct undo_list *list);
 

@@ -218,7 +218,7 @@ durability_begin_long_change (struct durability *d,
   if (!is_on (d))
     return -ESHUTDOWN;
   do {
-    r = store_pay_reservation (d->o.store, &l->reservation);
+    r = store_charge_reservation (d->o.store, &l->reservation);
   } while (r == -ENOSPC && make_room (d));
   return r;
 }

@@ -55,9 +55,10 @@ const struct param *param_look_up (const char *key, const char *value,
 
 void param_set_to_default (const struct param *param, struct settings *s);
 
-/* Take the model of a drive, where there is a new one, for all that is not
- * given.  What is FIXED owns nothing, so that a copy of it can be looked at
- * when it is LIVE.
+/* Set what a new model of a drive has, and what is not given beside it.  In a
+ * live change (LIVE) the model's FIXED settings go into a copy, only to be
+ * compared with those in force; that may be a plain copy of the struct, as
+ * FIXED settings own no memory.
  */
 int params_take_model (struct params *p, bool live, struct message *why);
 

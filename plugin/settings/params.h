@@ -157,11 +157,11 @@ bool params_delay_requests (const struct params *p);
 /* Does a fault rule keep requests from being begun? */
 bool params_have_hang_rule (const struct params *p);
 
-/* Begin a live change with the settings as they are NOW, take KEY=VALUE
- * of each line, and complete the whole; then it can take the place of NOW.  A
+/* A live change: begin with NOW, the settings in force; take KEY=VALUE of each
+ * line; and complete the whole.  Then p->settings can take the place of NOW.  A
  * parameter that is not live may be given with the value that it has.  Return
- * 0; or -ENOMEM, or -EINVAL with the reason in *why, and the change is to be
- * dropped (params_clear) as it is after all.
+ * 0, -ENOMEM, or -EINVAL with the reason in *why.  After a failure, too, the
+ * caller ends with params_clear.
  */
 void params_begin_change (struct params *p, const struct settings *now);
 int params_change (struct params *p, const char *key, const char *value,

@@ -3,8 +3,8 @@
  *
  * Values of parameters: parsed from text into a field of struct settings,
  * printed as text, and described in words.  A type says how its field is
- * stored; params-table.c says which parameters there are.  params.c and
- * params-table.c call this; nothing here locks.
+ * stored; params-table.c says which parameters there are.  Without state or
+ * locks.
  */
 
 #ifndef NULLBLK_VALUE_H

@@ -179,7 +179,7 @@ arena_create (struct arena *a, const struct arena_options *o)
     return r;
   }
 
-  atomic_init (&a->held, 0);
+  atomic_init (&a->charged, 0);
   atomic_init (&a->returned, 0);
   atomic_init (&a->next, 1);
   atomic_init (&a->usable, 1);
@@ -265,22 +265,23 @@ int
 arena_charge (struct arena *a, uint64_t bytes)
 {
   const uint64_t limit = atomic_load (&a->limit);
-  uint64_t held = atomic_load (&a->held);
+  uint64_t charged = atomic_load (&a->charged);
 
   /* Not an addition that is taken back: it could refuse another thread what
    * there is room for.
    */
   do {
-    if (bytes > limit || held > limit - bytes)
+    if (bytes > limit || charged > limit - bytes)
       return -ENOSPC;
-  } while (!atomic_compare_exchange_weak (&a->held, &held, held + bytes));
+  } while (
+      !atomic_compare_exchange_weak (&a->charged, &charged, charged + bytes));
   return 0;
 }
 
 void
 arena_uncharge (struct arena *a, uint64_t bytes)
 {
-  atomic_fetch_sub (&a->held, bytes);
+  atomic_fetch_sub (&a->charged, bytes);
 }
 
 int

@@ -3,7 +3,7 @@
  *
  * The arena: where the store's memory comes from.  It reserves address space
  * once, cuts it into chunks and hands them out by number; it also keeps the
- * budget, the count of bytes held against memory-limit.
+ * budget, the count of bytes charged against memory-limit.
  *
  *   one mapping, reserved whole, usable (PROT_WRITE) up to `usable` chunks
  *
@@ -45,7 +45,7 @@
 #define HUGE_CHUNK_SHIFT 21
 
 /* So many chunks more than the budget has room for: the store may keep as many
- * for a while after it has paid back their memory.
+ * for a while after their memory was uncharged.
  */
 #define SPARE_CHUNKS 264
 
@@ -62,12 +62,12 @@ struct arena {
   uint64_t all; /* arena_all_chunks */
 
   /* Written as chunks come and go, and so on a cache line of their own. */
-  _Alignas(64) _Atomic uint64_t held; /* bytes charged */
-  _Atomic uint64_t limit;             /* the most bytes that may be charged */
-  _Atomic uint64_t returned;          /* count << 32 | top of the stack */
-  _Atomic uint32_t next;              /* the first chunk never handed out */
-  _Atomic uint32_t usable;            /* chunks below this are PROT_WRITE */
-  pthread_mutex_t grow_lock;          /* held to raise `usable` */
+  _Alignas(64) _Atomic uint64_t charged; /* bytes */
+  _Atomic uint64_t limit;    /* the most bytes that may be charged */
+  _Atomic uint64_t returned; /* count << 32 | top of the stack */
+  _Atomic uint32_t next;     /* the first chunk never handed out */
+  _Atomic uint32_t usable;   /* chunks below this are PROT_WRITE */
+  pthread_mutex_t grow_lock; /* held to raise `usable` */
 };
 
 struct arena_options {
@@ -140,14 +140,14 @@ uint32_t arena_take (struct arena *a);
 /* Give a chunk back, blank and with nothing written. */
 void arena_give (struct arena *a, uint32_t nr);
 
-/* Count BYTES as held.  Returns 0, or -ENOSPC when that would pass the limit;
- * then nothing is counted.
+/* Charge BYTES to the budget.  Returns 0, or -ENOSPC when that would pass the
+ * limit; then nothing is charged.
  */
 int arena_charge (struct arena *a, uint64_t bytes);
 
 void arena_uncharge (struct arena *a, uint64_t bytes);
 
-/* Change the limit.  If more is held than the new limit, that stays held.
+/* Change the limit.  If more is charged than the new limit, that stays charged.
  * Returns 0, or -ENOMEM where the address space reserved at the start is not
  * enough: for more than `most` it never is.
  */

@@ -2,8 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * A chunk's header, and maps of its pages: a bit for each page of 4 KiB.  The
- * caller has locked the chunk's stripe (store-internal.h).  FIRST and LAST are
- * numbers of pages in the chunk; LAST is the one behind the last page meant.
+ * caller has locked the chunk's stripe (store-internal.h).  FIRST and STOP are
+ * numbers of pages in the chunk; STOP is the one behind the last page meant.
  */
 
 #ifndef NULLBLK_CHUNK_H
@@ -37,45 +37,45 @@ struct chunk {
   uint32_t written[];        /* a map; behind it is that of arena_stale */
 };
 
-/* Returns the bits of WORD that stand for pages from FIRST up to LAST. */
+/* Returns the bits of WORD that stand for pages from FIRST up to STOP. */
 static inline uint32_t
-map_mask (unsigned word, unsigned first, unsigned last)
+map_mask (unsigned word, unsigned first, unsigned stop)
 {
   const unsigned from = word * 32;
   uint32_t mask = UINT32_MAX;
 
   if (first > from)
     mask &= UINT32_MAX << (first - from);
-  if (last < from + 32)
-    mask &= UINT32_MAX >> (from + 32 - last);
+  if (stop < from + 32)
+    mask &= UINT32_MAX >> (from + 32 - stop);
   return mask;
 }
 
 static inline void
-map_set (uint32_t *map, unsigned first, unsigned last)
+map_set (uint32_t *map, unsigned first, unsigned stop)
 {
   unsigned w;
 
-  for (w = first / 32; w * 32 < last; w++)
-    map[w] |= map_mask (w, first, last);
+  for (w = first / 32; w * 32 < stop; w++)
+    map[w] |= map_mask (w, first, stop);
 }
 
 static inline void
-map_clear (uint32_t *map, unsigned first, unsigned last)
+map_clear (uint32_t *map, unsigned first, unsigned stop)
 {
   unsigned w;
 
-  for (w = first / 32; w * 32 < last; w++)
-    map[w] &= ~map_mask (w, first, last);
+  for (w = first / 32; w * 32 < stop; w++)
+    map[w] &= ~map_mask (w, first, stop);
 }
 
 static inline unsigned
-map_count (const uint32_t *map, unsigned first, unsigned last)
+map_count (const uint32_t *map, unsigned first, unsigned stop)
 {
   unsigned w, n = 0;
 
-  for (w = first / 32; w * 32 < last; w++)
-    n += __builtin_popcount (map[w] & map_mask (w, first, last));
+  for (w = first / 32; w * 32 < stop; w++)
+    n += __builtin_popcount (map[w] & map_mask (w, first, stop));
   return n;
 }
 
@@ -85,20 +85,20 @@ map_has (const uint32_t *map, unsigned page)
   return map[page / 32] >> (page % 32) & 1;
 }
 
-/* The first page after FIRST that is not as FIRST is, or LAST. */
+/* The first page after FIRST that is not as FIRST is, or STOP. */
 static inline unsigned
-map_end_of_run (const uint32_t *map, unsigned first, unsigned last)
+map_end_of_run (const uint32_t *map, unsigned first, unsigned stop)
 {
   const uint32_t flip = map_has (map, first) ? UINT32_MAX : 0;
   uint32_t other;
   unsigned w;
 
-  for (w = first / 32; w * 32 < last; w++) {
-    other = (map[w] ^ flip) & map_mask (w, first, last);
+  for (w = first / 32; w * 32 < stop; w++) {
+    other = (map[w] ^ flip) & map_mask (w, first, stop);
     if (other != 0)
       return w * 32 + __builtin_ctz (other);
   }
-  return last;
+  return stop;
 }
 
 #endif /* NULLBLK_CHUNK_H */

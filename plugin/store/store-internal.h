@@ -136,7 +136,7 @@ first_page (const struct piece *p)
 }
 
 static inline unsigned
-last_page (const struct piece *p)
+stop_page (const struct piece *p)
 {
   return (p->offset + p->len + PAGE - 1) >> PAGE_SHIFT;
 }
@@ -182,12 +182,12 @@ static inline void
 store_add_cost (struct store *s, const struct piece *p, struct store_cost *cost)
 {
   const uint32_t nr = table_find (&s->table, p->key);
-  unsigned missing = last_page (p) - first_page (p);
+  unsigned missing = stop_page (p) - first_page (p);
   const struct chunk *c;
 
   if (nr != 0) {
     c = arena_chunk (&s->arena, nr);
-    missing -= map_count (c->written, first_page (p), last_page (p));
+    missing -= map_count (c->written, first_page (p), stop_page (p));
   }
   cost->pages += missing;
   if (s->arena.whole)
@@ -197,14 +197,15 @@ store_add_cost (struct store *s, const struct piece *p, struct store_cost *cost)
 }
 
 /* Write COUNT bytes at OFFSET, or make them zero and keep or take their memory:
- * at most STORE_STEP, or a chunk more.  *PAID bytes have been charged already
- * for the memory that this needs, and those that it uses are taken from *PAID;
- * PAID may be NULL.  Returns 0 or -ENOSPC, and then nothing has changed.
+ * at most STORE_STEP, or a chunk more.  *CHARGED bytes have been charged
+ * already for the memory that this needs, and those that it uses are taken from
+ * *CHARGED; CHARGED may be NULL.  Returns 0 or -ENOSPC, and then nothing has
+ * changed.
  */
 int store_write_range (struct store *s, uint32_t volume, const void *buf,
-                       uint64_t count, uint64_t offset, uint64_t *paid);
+                       uint64_t count, uint64_t offset, uint64_t *charged);
 int store_zero_range (struct store *s, uint32_t volume, uint64_t count,
-                      uint64_t offset, uint64_t *paid);
+                      uint64_t offset, uint64_t *charged);
 
 /* Write more than STORE_STEP bytes, or zeroes if BUF is NULL, step by step, by
  * a reservation.  Returns as store_write does.

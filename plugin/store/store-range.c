@@ -125,21 +125,21 @@ add_chunks (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
 static void
 populate (struct store *s, uint32_t nr, const struct piece *p)
 {
-  const unsigned first = first_page (p), last = last_page (p);
+  const unsigned first = first_page (p), stop = stop_page (p);
 
-  if (last - first >= MANY && !s->arena.whole &&
-      map_count (arena_chunk (&s->arena, nr)->written, first, last) == 0)
+  if (stop - first >= MANY && !s->arena.whole &&
+      map_count (arena_chunk (&s->arena, nr)->written, first, stop) == 0)
     arena_populate (&s->arena, nr, (uint64_t) first << PAGE_SHIFT,
-                    (uint64_t) (last - first) << PAGE_SHIFT);
+                    (uint64_t) (stop - first) << PAGE_SHIFT);
 }
 
 /* The budget is asked first: it has room for no more chunks than the arena has,
  * so that a chunk is refused only where the system gives less than it should.
- * *PAID bytes have been charged already; PAID may be NULL.
+ * *CHARGED bytes have been charged already; CHARGED may be NULL.
  */
 static int
 provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
-         uint64_t *paid, bool fully_written)
+         uint64_t *charged, bool fully_written)
 {
   const struct store_cost cost = count_cost (s, volume, offset, end);
   uint64_t used;
@@ -150,7 +150,7 @@ provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
   if (cost.pages == 0)
     return 0;
   if (cost.bytes > 0) {
-    used = paid != NULL ? min (*paid, cost.bytes) : 0;
+    used = charged != NULL ? min (*charged, cost.bytes) : 0;
     r = cost.bytes > used ? arena_charge (&s->arena, cost.bytes - used) : 0;
     if (r < 0)
       return r;
@@ -159,8 +159,8 @@ provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
       arena_uncharge (&s->arena, cost.bytes - used);
       return r;
     }
-    if (paid != NULL)
-      *paid -= used;
+    if (charged != NULL)
+      *charged -= used;
   }
   for_each_piece (s, volume, p, offset, end) {
     nr = table_find (&s->table, p.key);
@@ -177,7 +177,7 @@ provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
 
 int
 store_write_range (struct store *s, uint32_t volume, const void *buf,
-                   uint64_t count, uint64_t offset, uint64_t *paid)
+                   uint64_t count, uint64_t offset, uint64_t *charged)
 {
   const uint64_t end = offset + count;
   struct locked locked;
@@ -187,13 +187,13 @@ store_write_range (struct store *s, uint32_t volume, const void *buf,
   int r;
 
   lock_range (s, volume, offset, end, &locked);
-  r = provide (s, volume, offset, end, paid, true);
+  r = provide (s, volume, offset, end, charged, true);
   if (r == 0) {
     for_each_piece (s, volume, p, offset, end) {
       nr = table_find (&s->table, p.key);
       memcpy (arena_data (&s->arena, nr) + p.offset, from, p.len);
       map_set (arena_chunk (&s->arena, nr)->written, first_page (&p),
-               last_page (&p));
+               stop_page (&p));
       from += p.len;
     }
   }
@@ -223,7 +223,7 @@ store_write_from (struct store *s, uint32_t volume, struct store_mover *m,
       if (err < 0)
         memset (data, 0, p.len); /* it may be what was trimmed before */
       map_set (arena_chunk (&s->arena, nr)->written, first_page (&p),
-               last_page (&p));
+               stop_page (&p));
     }
   }
   unlock_range (s, &locked);
@@ -236,7 +236,7 @@ store_write_from (struct store *s, uint32_t volume, struct store_mover *m,
  */
 int
 store_zero_range (struct store *s, uint32_t volume, uint64_t count,
-                  uint64_t offset, uint64_t *paid)
+                  uint64_t offset, uint64_t *charged)
 {
   const uint64_t start = offset, end = offset + count;
   struct locked locked;
@@ -246,12 +246,12 @@ store_zero_range (struct store *s, uint32_t volume, uint64_t count,
   int r;
 
   lock_range (s, volume, offset, end, &locked);
-  r = provide (s, volume, offset, end, paid, false);
+  r = provide (s, volume, offset, end, charged, false);
   if (r == 0) {
     for_each_piece (s, volume, p, offset, end) {
       nr = table_find (&s->table, p.key);
       map_set (arena_chunk (&s->arena, nr)->written, first_page (&p),
-               last_page (&p));
+               stop_page (&p));
     }
   }
   unlock_range (s, &locked);

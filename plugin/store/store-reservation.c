@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Promises: long writes and zeroes, which go step by step; see store.h.
+ * Reservations, for long writes and zeroes, which go step by step; see store.h.
  */
 
 #include <config.h>
@@ -38,12 +38,12 @@ store_begin_reservation (struct store *s, struct store_reservation *p,
 }
 
 int
-store_pay_reservation (struct store *s, struct store_reservation *p)
+store_charge_reservation (struct store *s, struct store_reservation *p)
 {
   const int r = p->cost > 0 ? arena_charge (&s->arena, p->cost) : 0;
 
   if (r == 0)
-    p->paid = p->cost;
+    p->charged = p->cost;
   return r;
 }
 
@@ -64,9 +64,9 @@ store_step_reserved (struct store *s, struct store_reservation *p,
 
   if (buf != NULL)
     r = store_write_range (s, p->volume, buf, to - p->offset, p->offset,
-                           &p->paid);
+                           &p->charged);
   else
-    r = store_zero_range (s, p->volume, to - p->offset, p->offset, &p->paid);
+    r = store_zero_range (s, p->volume, to - p->offset, p->offset, &p->charged);
   if (r == 0) {
     lock (&s->reservations.lock);
     p->offset = to;
@@ -87,8 +87,8 @@ store_end_reservation (struct store *s, struct store_reservation *p)
   *link = p->next;
   atomic_fetch_sub (&all->nr, 1);
   unlock (&all->lock);
-  if (p->paid > 0)
-    arena_uncharge (&s->arena, p->paid);
+  if (p->charged > 0)
+    arena_uncharge (&s->arena, p->charged);
 }
 
 int
@@ -100,7 +100,7 @@ store_write_long (struct store *s, uint32_t volume, const void *buf,
   int r;
 
   store_begin_reservation (s, &p, volume, count, offset);
-  r = store_pay_reservation (s, &p);
+  r = store_charge_reservation (s, &p);
   while (r == 0 && p.offset < p.end)
     r = store_step_reserved (s, &p,
                              from != NULL ? from + (p.offset - offset) : NULL);

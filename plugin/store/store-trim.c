@@ -62,17 +62,17 @@ enlist (struct store *s, uint64_t key, uint32_t nr)
 /* Pages that are written are of no use any more. */
 static void
 retire (struct store *s, uint64_t key, uint32_t nr, unsigned first,
-        unsigned last)
+        unsigned stop)
 {
   if (!s->arena.whole) {
     if (!enlist (s, key, nr)) {
       arena_blank (&s->arena, nr, (uint64_t) first << PAGE_SHIFT,
-                   (uint64_t) (last - first) << PAGE_SHIFT);
+                   (uint64_t) (stop - first) << PAGE_SHIFT);
       return;
     }
-    atomic_fetch_add (&s->backlog.pages, last - first);
+    atomic_fetch_add (&s->backlog.pages, stop - first);
   }
-  map_set (arena_stale (&s->arena, nr), first, last);
+  map_set (arena_stale (&s->arena, nr), first, stop);
 }
 
 void
@@ -80,20 +80,20 @@ store_refresh (struct store *s, uint32_t nr, const struct piece *p,
                bool fully_written)
 {
   uint32_t *stale = arena_stale (&s->arena, nr);
-  const unsigned pages = map_count (stale, first_page (p), last_page (p));
+  const unsigned pages = map_count (stale, first_page (p), stop_page (p));
   const uint64_t end = p->offset + p->len;
   uint64_t from;
   unsigned page;
 
   if (pages == 0)
     return;
-  for (page = first_page (p); page < last_page (p); page++) {
+  for (page = first_page (p); page < stop_page (p); page++) {
     from = (uint64_t) page << PAGE_SHIFT;
     if (map_has (stale, page) &&
         !(fully_written && from >= p->offset && from + PAGE <= end))
       memset (arena_data (&s->arena, nr) + from, 0, PAGE);
   }
-  map_clear (stale, first_page (p), last_page (p));
+  map_clear (stale, first_page (p), stop_page (p));
   if (!s->arena.whole)
     atomic_fetch_sub (&s->backlog.pages, pages);
 }
@@ -116,7 +116,7 @@ store_zero_piece (struct store *s, const struct piece *p)
   if (nr == 0)
     return;
   data = arena_data (&s->arena, nr);
-  for (page = first_page (p); page < last_page (p); page++) {
+  for (page = first_page (p); page < stop_page (p); page++) {
     from = (uint64_t) page << PAGE_SHIFT;
     to = min (end, from + PAGE);
     if (map_has (arena_chunk (&s->arena, nr)->written, page) &&
@@ -233,29 +233,29 @@ is_backlog_full (const struct store *s)
          atomic_load (&s->backlog.nr) == MAX_STALE;
 }
 
-/* Pages are of no use any more: those that are written are retired, and what
- * they held is paid back.  A chunk of a whole arena goes back with the last
- * one, and before it is paid back: a request that has been charged for a chunk
- * must find one.
+/* Pages are of no use any more: those that are written are retired, and the
+ * memory that they had is uncharged.  A chunk of a whole arena goes back with
+ * its last page, and before it is uncharged: a request that was charged for a
+ * chunk must find one.
  */
 static void
 drop_pages (struct store *s, uint64_t key, uint32_t nr, unsigned first,
-            unsigned last)
+            unsigned stop)
 {
   struct chunk *c = arena_chunk (&s->arena, nr);
-  const unsigned pages = map_count (c->written, first, last);
+  const unsigned pages = map_count (c->written, first, stop);
   uint64_t bytes = (uint64_t) pages << PAGE_SHIFT;
   unsigned page, next;
   bool is_empty;
 
   if (pages == 0)
     return;
-  for (page = first; page < last; page = next) {
-    next = map_end_of_run (c->written, page, last);
+  for (page = first; page < stop; page = next) {
+    next = map_end_of_run (c->written, page, stop);
     if (map_has (c->written, page))
       retire (s, key, nr, page, next);
   }
-  map_clear (c->written, first, last);
+  map_clear (c->written, first, stop);
   is_empty = map_count (c->written, 0, pages_in_chunk (s)) == 0;
   if (s->arena.whole) {
     bytes = is_empty ? arena_chunk_size (&s->arena) : 0;
@@ -290,7 +290,7 @@ trim_part (struct store *s, uint32_t nr, uint64_t from, uint64_t to)
  * reservation is seen.  In a whole arena it is the chunk that has to stay.
  */
 static bool
-is_reserved (struct store *s, uint64_t key, unsigned first, unsigned last)
+is_reserved (struct store *s, uint64_t key, unsigned first, unsigned stop)
 {
   const uint64_t volume = key >> VOLUME_SHIFT;
   const uint64_t chunk = (key - (volume << VOLUME_SHIFT))
@@ -303,7 +303,7 @@ is_reserved (struct store *s, uint64_t key, unsigned first, unsigned last)
     return false;
   if (!s->arena.whole) {
     from = chunk + ((uint64_t) first << PAGE_SHIFT);
-    to = chunk + ((uint64_t) last << PAGE_SHIFT);
+    to = chunk + ((uint64_t) stop << PAGE_SHIFT);
   }
   lock (&s->reservations.lock);
   for (p = s->reservations.first; p != NULL && !r; p = p->next)
@@ -319,28 +319,28 @@ trim_piece (struct store *s, const struct piece *p)
   const struct chunk *c = arena_chunk (&s->arena, nr);
   const uint64_t end = p->offset + p->len;
   unsigned first = first_page (p);
-  unsigned last = last_page (p);
+  unsigned stop = stop_page (p);
 
   if (nr == 0)
     return;
 
   /* A page at either end of which only a part is meant. */
-  if (p->offset % PAGE != 0 || (first + 1 == last && end % PAGE != 0)) {
+  if (p->offset % PAGE != 0 || (first + 1 == stop && end % PAGE != 0)) {
     if (map_has (c->written, first) &&
         !trim_part (s, nr, p->offset,
                     min (end, (uint64_t) (first + 1) << PAGE_SHIFT)))
       first++;
   }
-  if (first < last && end % PAGE != 0 && last - 1 > first_page (p)) {
-    if (map_has (c->written, last - 1) && !trim_part (s, nr, end & -PAGE, end))
-      last--;
+  if (first < stop && end % PAGE != 0 && stop - 1 > first_page (p)) {
+    if (map_has (c->written, stop - 1) && !trim_part (s, nr, end & -PAGE, end))
+      stop--;
   }
-  if (first == last)
+  if (first == stop)
     return;
-  if (is_reserved (s, p->key, first, last))
+  if (is_reserved (s, p->key, first, stop))
     store_zero_piece (s, p);
   else
-    drop_pages (s, p->key, nr, first, last);
+    drop_pages (s, p->key, nr, first, stop);
 }
 
 uint64_t

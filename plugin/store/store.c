@@ -37,7 +37,7 @@
  * step by step, so that nobody waits for more than that, and sees to its memory
  * beforehand: it is listed as a reservation, which a trim sees under the lock
  * of a stripe, then looks at one chunk after the other for what is missing, and
- * pays.
+ * is charged for that.
  *
  * `written` has a bit for each 4 KiB page.  A page without its bit reads as
  * zeroes, and reading one touches nothing.  Its memory is zero and as a rule
@@ -60,7 +60,7 @@ static void
 read_piece (struct store *s, const struct piece *p, char *buf)
 {
   const uint32_t nr = table_find (&s->table, p->key);
-  const unsigned last = last_page (p);
+  const unsigned stop = stop_page (p);
   const struct chunk *c;
   unsigned page, next;
   uint64_t at, len, run_end;
@@ -71,8 +71,8 @@ read_piece (struct store *s, const struct piece *p, char *buf)
   }
   c = arena_chunk (&s->arena, nr);
   at = p->offset;
-  for (page = first_page (p); page < last; page = next) {
-    next = map_end_of_run (c->written, page, last);
+  for (page = first_page (p); page < stop; page = next) {
+    next = map_end_of_run (c->written, page, stop);
     run_end = min ((uint64_t) next << PAGE_SHIFT, p->offset + p->len);
     len = run_end - at;
     if (map_has (c->written, page))
@@ -90,10 +90,10 @@ read_piece (struct store *s, const struct piece *p, char *buf)
 static unsigned
 count_runs (const struct chunk *c, const struct piece *p)
 {
-  const unsigned last = last_page (p);
+  const unsigned stop = stop_page (p);
   unsigned page = first_page (p), n = 0;
 
-  for (; page < last; page = map_end_of_run (c->written, page, last))
+  for (; page < stop; page = map_end_of_run (c->written, page, stop))
     n++;
   return n;
 }
@@ -107,7 +107,7 @@ move_piece (struct store *s, const struct piece *p, struct store_mover *m,
             uint64_t at)
 {
   const uint32_t nr = table_find (&s->table, p->key);
-  const unsigned last = last_page (p);
+  const unsigned stop = stop_page (p);
   uint64_t from = p->offset, run_end;
   const struct chunk *c;
   unsigned page, next;
@@ -120,8 +120,8 @@ move_piece (struct store *s, const struct piece *p, struct store_mover *m,
   data = arena_data (&s->arena, nr);
   if (count_runs (c, p) > MAX_RUNS)
     return 1;
-  for (page = first_page (p); page < last && r == 0; page = next) {
-    next = map_end_of_run (c->written, page, last);
+  for (page = first_page (p); page < stop && r == 0; page = next) {
+    next = map_end_of_run (c->written, page, stop);
     run_end = min ((uint64_t) next << PAGE_SHIFT, p->offset + p->len);
     r = m->move (m, map_has (c->written, page) ? data + from : NULL,
                  run_end - from, at);
@@ -186,9 +186,9 @@ store_write (struct store *s, uint32_t volume, const void *buf, uint64_t count,
 
 int
 store_restore (struct store *s, uint32_t volume, const void *buf,
-               uint64_t count, uint64_t offset, uint64_t *paid)
+               uint64_t count, uint64_t offset, uint64_t *charged)
 {
-  return store_write_range (s, volume, buf, count, offset, paid);
+  return store_write_range (s, volume, buf, count, offset, charged);
 }
 
 int
@@ -219,7 +219,7 @@ run_in_piece (struct store *s, const struct piece *p, bool *written)
     c = arena_chunk (&s->arena, nr);
     page = first_page (p);
     *written = map_has (c->written, page);
-    page = map_end_of_run (c->written, page, last_page (p));
+    page = map_end_of_run (c->written, page, stop_page (p));
     run_end = min (run_end, (uint64_t) page << PAGE_SHIFT);
   }
   unlock_stripe (s, stripe);
@@ -251,9 +251,9 @@ store_extent (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
 }
 
 uint64_t
-store_held (struct store *s)
+store_charged (struct store *s)
 {
-  return atomic_load (&s->arena.held);
+  return atomic_load (&s->arena.charged);
 }
 
 uint64_t

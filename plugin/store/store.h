@@ -69,11 +69,11 @@ int store_write_from (struct store *store, uint32_t volume,
                       struct store_mover *m, uint64_t count, uint64_t offset);
 
 /* Write old content back, COUNT bytes (at most STORE_STEP) at OFFSET, and
- * return as store_write does.  *PAID bytes have been charged already for the
- * memory that this needs; those that it uses are taken from *PAID.
+ * return as store_write does.  *CHARGED bytes have been charged already for the
+ * memory that this needs; those that it uses are taken from *CHARGED.
  */
 int store_restore (struct store *store, uint32_t volume, const void *buf,
-                   uint64_t count, uint64_t offset, uint64_t *paid);
+                   uint64_t count, uint64_t offset, uint64_t *charged);
 
 /* Make COUNT bytes at OFFSET zero and keep, or take, the memory for them:
  * afterwards they count as written, and a write to them cannot fail.  Returns
@@ -82,7 +82,7 @@ int store_restore (struct store *store, uint32_t volume, const void *buf,
 int store_zero (struct store *store, uint32_t volume, uint64_t count,
                 uint64_t offset);
 
-/* Make COUNT bytes at OFFSET zero, and pay back each 4 KiB page that is all
+/* Make COUNT bytes at OFFSET zero, and uncharge each 4 KiB page that is all
  * zero then, or in a whole arena (arena.h) each chunk, unless it is reserved
  * (store_reservation).  The system may get the memory later (store-trim.c).
  * The time that this takes depends on the data that is there, and not on COUNT.
@@ -105,28 +105,29 @@ uint64_t store_step_end (struct store *store, uint32_t volume, uint64_t offset,
 /* A write, or a zero that keeps memory, that is longer than STORE_STEP also
  * goes step by step, and other requests come in between.  So that it is refused
  * as a whole or not at all, memory for all of it is reserved first: the request
- * pays for pages that are missing, and a trim that comes in between makes
+ * is charged for pages that are missing; a trim that comes in between makes
  * reserved pages zero, but does not take their memory.  If two requests have
- * reservations for one place, both pay for the pages that are missing there,
- * and each gets back what it did not need.
+ * reservations for one place, both are charged for the pages that are missing
+ * there, and each is uncharged for what it did not need.
  */
 struct store_reservation {
   uint32_t volume;
   uint64_t offset, end; /* the range that is not done yet */
-  uint64_t cost, paid;  /* bytes */
+  uint64_t cost;        /* bytes, of the pages that are missing */
+  uint64_t charged;     /* bytes of these, charged and not used yet */
   struct store_reservation *next;
 };
 
-/* Use a reservation in this order: begin it, for COUNT bytes at OFFSET; pay,
- * which returns 0, or -ENOSPC, and may be tried again then; do the steps, each
- * from p->offset up to store_reserved_step_end, with the step's data at BUF, or
- * NULL for zeroes; and end the reservation, in any case.  When all has been
- * paid, a step fails, with -ENOSPC, only where the system has less memory than
- * it said.
+/* Use a reservation in this order: begin it, for COUNT bytes at OFFSET; charge
+ * it, which returns 0, or -ENOSPC, and may be tried again then; do the steps,
+ * each from p->offset up to store_reserved_step_end, with the step's data at
+ * BUF, or NULL for zeroes; and end the reservation, in any case.  When it has
+ * been charged, a step fails, with -ENOSPC, only where the system has less
+ * memory than it said.
  */
 void store_begin_reservation (struct store *store, struct store_reservation *p,
                               uint32_t volume, uint64_t count, uint64_t offset);
-int store_pay_reservation (struct store *store, struct store_reservation *p);
+int store_charge_reservation (struct store *store, struct store_reservation *p);
 uint64_t store_reserved_step_end (const struct store *store,
                                   const struct store_reservation *p);
 int store_step_reserved (struct store *store, struct store_reservation *p,
@@ -139,10 +140,10 @@ void store_end_reservation (struct store *store, struct store_reservation *p);
 uint64_t store_extent (struct store *store, uint32_t volume, uint64_t offset,
                        uint64_t end, bool *written);
 
-/* Bytes held against the limit now: by all volumes, by reservations, and by
- * callers of store_charge.
+/* Bytes charged against the limit now: for all volumes, for reservations, and
+ * by callers of store_charge.
  */
-uint64_t store_held (struct store *store);
+uint64_t store_charged (struct store *store);
 
 /* How many 4 KiB pages of a volume are written. */
 uint64_t store_written (struct store *store, uint32_t volume);
@@ -187,8 +188,8 @@ char *store_take_copy (struct store *store, struct store_copies *c,
 void store_give_copy (struct store *store, struct store_copies *c,
                       const char *copy, uint64_t bytes, bool now);
 
-/* Count BYTES that a caller holds elsewhere as held.  Returns 0, or -ENOSPC
- * when that would pass the limit; then nothing is counted.
+/* Charge BYTES that a caller has elsewhere to the budget.  Returns 0, or
+ * -ENOSPC when that would pass the limit; then nothing is charged.
  */
 int store_charge (struct store *store, uint64_t bytes);
 void store_uncharge (struct store *store, uint64_t bytes);

@@ -19,12 +19,12 @@
  *
  * So N chunks have N - 1 nodes, whatever their keys are.  Each chunk brings the
  * room for one in its header, and may serve as a leaf and as a node at once: a
- * link says which of the two it means.  What a chunk has is either the room of
- * no node at all (one in each tree does not need it) or that of a node above
- * itself.  When a chunk goes, the node above it goes, too, and has no need of
- * its room any more: the node in the room of the chunk that goes moves there.
- * That it is above the chunk whose room that is stays true, as it was above the
- * one that has gone.
+ * link says which of the two it means.  The room of a chunk is unused (of one
+ * chunk in each tree), or has a node that is an ancestor of the chunk.  That
+ * stays so when chunk X goes.  Then its parent P goes, too, so the room in
+ * which P was, of some chunk Y, is free; and the node N that was in the room of
+ * X, if any, moves there.  N is an ancestor of Y: it was an ancestor of X, so
+ * it is P itself, which is gone, or an ancestor of P, and Y is below P.
  */
 
 #include <config.h>

@@ -20,8 +20,8 @@
 
 struct keeper;
 
-/* One for COUNT devices.  The maker has one thread, and is root.  Returns NULL
- * and the reason in *why.
+/* Make the keeper of COUNT devices.  The calling process has one thread, and is
+ * root.  Returns NULL and the reason in *why.
  */
 struct keeper *keeper_create (unsigned count, struct message *why);
 
@@ -36,11 +36,12 @@ int keeper_make (struct keeper *k, unsigned index, const char *what,
 int keeper_open (struct keeper *k, unsigned index, struct message *why);
 
 /* Make it a block device.  Queues have to be there, which answer meanwhile what
- * the kernel asks; LOOK is called with OPAQUE every now and then until it is
- * made, so that somebody can have them give up.
+ * the kernel asks; MEANWHILE is called with OPAQUE every now and then until it
+ * is made, so that somebody can have them give up.
  */
-int keeper_start (struct keeper *k, unsigned index, void (*look) (void *opaque),
-                  void *opaque, struct message *why);
+int keeper_start (struct keeper *k, unsigned index,
+                  void (*meanwhile) (void *opaque), void *opaque,
+                  struct message *why);
 
 /* Stop a device, so that its queues end.  Returns 0 or a negative errno. */
 int keeper_stop (struct keeper *k, unsigned index);
@@ -50,10 +51,11 @@ int keeper_stop (struct keeper *k, unsigned index);
  */
 void keeper_delete (struct keeper *k, unsigned index);
 
-/* Have the keeper end, and all that is left with it; wait until it has stopped
- * and deleted all devices, and not for those who have one open: for these it
- * waits by itself, half a minute at most, as the record is to go after the
- * device.
+/* Have the keeper stop and delete all devices, and end.  This returns when they
+ * are deleted, even if somebody still has one open; but Linux before 6.9
+ * deletes a device only when nobody has it open, and this waits for that.  The
+ * keeper itself stays for half a minute at most until nobody has one open,
+ * since the record of a device goes after the device.
  */
 void keeper_destroy (struct keeper *k);
 

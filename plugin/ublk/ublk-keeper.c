@@ -17,8 +17,10 @@
 
 #include "ublk-keeper-internal.h"
 
-/* Milliseconds between two looks while a device is made a block device. */
-#define LOOK_MSEC 20
+/* Milliseconds between two calls of MEANWHILE, while a device is made a block
+ * device.
+ */
+#define MEANWHILE_MSEC 20
 
 struct keeper {
   int fd;
@@ -126,7 +128,9 @@ end_device (struct work *w, struct kept *k)
   is_gone (w, k, 0);
 }
 
-/* The server does not wait for who has a device open. */
+/* The server does not wait for those who have a device open, except where the
+ * deletion does (before Linux 6.9).
+ */
 static void
 end_all (struct work *w)
 {
@@ -390,8 +394,9 @@ keeper_open (struct keeper *k, unsigned index, struct message *why)
 }
 
 int
-keeper_start (struct keeper *k, unsigned index, void (*look) (void *opaque),
-              void *opaque, struct message *why)
+keeper_start (struct keeper *k, unsigned index,
+              void (*meanwhile) (void *opaque), void *opaque,
+              struct message *why)
 {
   const struct order order = {.task = START, .index = index};
   struct pollfd fds = {.fd = k->fd, .events = POLLIN};
@@ -399,8 +404,9 @@ keeper_start (struct keeper *k, unsigned index, void (*look) (void *opaque),
   int n;
 
   send (k->fd, &order, sizeof order, MSG_NOSIGNAL);
-  while ((n = poll (&fds, 1, LOOK_MSEC)) == 0 || (n == -1 && errno == EINTR))
-    look (opaque);
+  while ((n = poll (&fds, 1, MEANWHILE_MSEC)) == 0 ||
+         (n == -1 && errno == EINTR))
+    meanwhile (opaque);
   receive (k->fd, &report);
   return result_of (&report, why);
 }

@@ -28,22 +28,23 @@ struct ublk;
 /* Was the plugin built with what this needs? */
 bool ublk_is_built (void);
 
-/* Have the kernel make a device for each of DEVICES, whose block_device is its
- * name from then on.  Called by a process of one thread, which is root, before
- * there are connections.  REPORT is front_end.report.  Returns NULL and the
- * reason in *why.  Where it returns something else, *why is "", or what the
- * user is to be warned of.
+/* For each of DEVICES have the kernel make a ublk device, and put its name
+ * (/dev/ublkbN) into device->block_device.  Called by a process of one thread,
+ * which is root, before there are connections.  REPORT is front_end.report.
+ * Returns NULL on failure, with the reason in *why; otherwise *why is "", or
+ * what the user is to be warned of.
  */
 struct ublk *ublk_prepare (struct devices *devices,
                            void (*report) (struct device *d, int r),
                            struct message *why);
 
-/* Serve them, so that they are block devices.  Called by the process that goes
- * on to serve, after nbdkit has forked and has changed its user.  IS_ENDING is
- * asked every now and then, whether the server is to end: once it is true, the
- * kernel's first requests, which may hang, fail, and this returns 0, although
- * some devices may not be block devices yet.  Returns -1 and the reason in *why
- * on failure; then ublk_end is still to be called.
+/* Begin to serve the devices, so that they become block devices.  Called by the
+ * process that goes on to serve, after nbdkit has forked and has changed its
+ * user.  Every now and then IS_ENDING is asked whether the server is to end:
+ * once it returns true, the kernel's first requests, which may hang, fail, and
+ * this returns 0, although some devices may not be block devices yet.  On
+ * failure returns -1, with the reason in *why; ublk_end is still to be called
+ * then.
  */
 int ublk_serve (struct ublk *u, bool (*is_ending) (void), struct message *why);
 

@@ -77,7 +77,7 @@ zones_wake_all (struct zones *z)
 }
 
 void
-zone_list_early (struct zones *z, struct zone_early *e)
+early_insert (struct zones *z, struct zone_early *e)
 {
   if (e->since == 0) {
     e->since = clock_now ();
@@ -131,7 +131,7 @@ begin_wait (struct zones *z, struct waiting_write *e)
   pthread_cond_init (&e->woken, &attr);
   pthread_condattr_destroy (&attr);
   e->is_woken = false;
-  zone_list_early (z, &e->early);
+  early_insert (z, &e->early);
 }
 
 /* The stripe is locked.  A thread that has woken E did so with the stripe

@@ -227,7 +227,7 @@ zone_wake_early (struct zones *z, struct zone_stripe *stripe, uint64_t zone,
 /* List a write whose zone and write pointer are set.  Its `since` is 0 the
  * first time, and is set here then.
  */
-void zone_list_early (struct zones *z, struct zone_early *e);
+void early_insert (struct zones *z, struct zone_early *e);
 
 /* Give back the zone that C has, and wait until the zone's write pointer is at
  * WP, or until zones_early_until.  The thread naps once before it waits: with

@@ -182,7 +182,7 @@ zones_list_early (struct zones *z, struct zone_early *e, uint64_t count,
   stripe = zone_stripe (z, e->zone);
   stripe_lock (stripe);
   if (check_write (z, e->zone, count, e->wp) == ZONE_WRITE_EARLY)
-    zone_list_early (z, e);
+    early_insert (z, e);
   else
     e->reached (e);
   stripe_unlock (stripe);

@@ -779,7 +779,7 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes, size_t size)
     run_one (in.left % 2);
     check_all ();
   }
-  CHECK (d->store == NULL || store_held (d->store) <= MEMORY);
+  CHECK (d->store == NULL || store_charged (d->store) <= MEMORY);
   devices_destroy (devices);
   return 0;
 }

@@ -25,8 +25,8 @@ check_piece (unsigned chunk_shift)
          offset >> chunk_shift);
   CHECK (p.key >> VOLUME_SHIFT == volume);
   CHECK (p.len == end - offset || p.offset + p.len == size);
-  CHECK (first_page (&p) < last_page (&p));
-  CHECK (last_page (&p) <= pages_in_chunk (&s));
+  CHECK (first_page (&p) < stop_page (&p));
+  CHECK (stop_page (&p) <= pages_in_chunk (&s));
   p = piece_at (&s, volume, end, end);
   CHECK (p.len == 0);
 }

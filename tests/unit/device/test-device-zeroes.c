@@ -325,12 +325,12 @@ test_limit (void **state)
   assert_int_equal (device_write (d, buf, 16 * PAGE, 0, false), 0);
   assert_int_equal (device_write (d, buf, PAGE, 16 * PAGE, false), -ENOSPC);
   assert_int_equal (device_zero (d, PAGES * PAGE, 0, false, false), 0);
-  assert_int_equal (store_held (store), 0);
+  assert_int_equal (store_charged (store), 0);
   assert_int_equal (device_write (d, buf, 16 * PAGE, 16 * PAGE, false), 0);
 
   /* Only parts of pages: nothing is given back, and nothing taken. */
   assert_int_equal (device_zero (d, PAGE, 16 * PAGE + 512, false, false), 0);
-  assert_int_equal (store_held (store), 16 * PAGE);
+  assert_int_equal (store_charged (store), 16 * PAGE);
 
   assert_int_equal (control_write (config, "zero-memory=true\n", 17, 0, &why),
                     0);

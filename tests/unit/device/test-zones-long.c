@@ -89,7 +89,7 @@ check (const char *const *given, enum lose how, const void *buf, bool fua,
     assert_memory_equal (device_has, log_has, SIZE);
   }
   assert_int_equal (command_zone (0, ZONE_COND_EMPTY), 0);
-  assert_int_equal (store_held (devices->store), 0);
+  assert_int_equal (store_charged (devices->store), 0);
 }
 
 #define ZONED                                                                  \

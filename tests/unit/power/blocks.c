@@ -54,7 +54,7 @@ destroy_device (struct device *dev)
   durability_destroy (dev->d);
   store_trim (dev->store, 0, 64 * MIB, 0);
   store_trim (dev->store, VOLUME, 64 * MIB, 0);
-  assert_int_equal (store_held (dev->store), 0);
+  assert_int_equal (store_charged (dev->store), 0);
   store_destroy (dev->store);
 }
 

@@ -24,14 +24,14 @@ test_undo_counts_against_limit (void **state)
   write_blocks (&dev, 0, 4, 'a');
   /* Holes cost no data. */
   assert_in_range (status (&dev).undo_bytes, 1, 100);
-  assert_int_equal (store_held (dev.store),
+  assert_int_equal (store_charged (dev.store),
                     4 * BLOCK + status (&dev).undo_bytes);
   write_blocks (&dev, 0, 4, 'b');
   assert_in_range (status (&dev).undo_bytes, 4 * BLOCK, 4 * BLOCK + 200);
-  assert_int_equal (store_held (dev.store),
+  assert_int_equal (store_charged (dev.store),
                     4 * BLOCK + status (&dev).undo_bytes);
   flush (&dev);
-  assert_int_equal (store_held (dev.store), 4 * BLOCK);
+  assert_int_equal (store_charged (dev.store), 4 * BLOCK);
   destroy_device (&dev);
 }
 
@@ -98,7 +98,7 @@ static void
 watch_undone (void *arg, uint64_t offset, uint64_t count)
 {
   struct watch *w = arg;
-  const uint64_t held = store_held (w->dev->store);
+  const uint64_t held = store_charged (w->dev->store);
 
   (void) offset;
   assert_true (w->in_group);
@@ -129,7 +129,7 @@ test_cut_needs_no_memory (void **state)
   write_blocks (&dev, 0, MIBS * MIB / BLOCK, 'a');
   flush (&dev);
   assert_int_equal (durability_trim (dev.d, MIBS * MIB, 0, false), 0);
-  before = store_held (dev.store);
+  before = store_charged (dev.store);
   assert_int_equal (before, status (&dev).undo_bytes);
   assert_int_equal (durability_begin_cut (dev.d, &c), 0);
   assert_int_equal (status (&dev).undo_bytes, before);
@@ -162,7 +162,7 @@ test_little_memory_evicts (void **state)
   assert_int_equal (status (&dev).volatile_bytes, 3 * BLOCK);
   write_blocks (&dev, 4, 2, 'c'); /* holes: two pages */
   assert_int_equal (status (&dev).volatile_bytes, 3 * BLOCK);
-  assert_true (store_held (dev.store) <= 8 * BLOCK);
+  assert_true (store_charged (dev.store) <= 8 * BLOCK);
   cut (&dev, &lose_all);
   assert_blocks (&dev, 0, 3, 'b');
   assert_blocks (&dev, 3, 1, 'a');
@@ -202,7 +202,7 @@ test_enospc_changes_nothing (void **state)
                     -ENOSPC);
   assert_blocks (&dev, 0, 4, 'a');
   assert_blocks (&dev, 4, 5, 0);
-  assert_int_equal (store_held (dev.store), 4 * BLOCK);
+  assert_int_equal (store_charged (dev.store), 4 * BLOCK);
   destroy_device (&dev);
 }
 
@@ -230,7 +230,7 @@ test_trim_is_undone_within_limit (void **state)
   cut (&dev, &lose_all);
   for (i = 0; i < 4; i++)
     assert_blocks (&dev, i * 8, 1, 'a');
-  assert_int_equal (store_held (dev.store), 7 * BLOCK);
+  assert_int_equal (store_charged (dev.store), 7 * BLOCK);
   destroy_device (&dev);
 }
 

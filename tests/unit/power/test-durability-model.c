@@ -295,7 +295,7 @@ do_cut (struct model *m)
 
   assert_int_equal (durability_begin_cut (m->d, &c), 0);
   durability_finish_cut (m->d);
-  assert_true (store_held (m->store) <= m->limit);
+  assert_true (store_charged (m->store) <= m->limit);
   assert_int_equal (durability_restore_power (m->d), 0);
   read_all (m, values);
   for (i = 0; i < BLOCKS; i++) {
@@ -385,7 +385,7 @@ run_model (const char *name, uint32_t block_size, uint64_t cache_size,
     do_one (&m);
     durability_status (m.d, &s);
     assert_true (s.volatile_bytes <= cache_size);
-    assert_true (store_held (m.store) <= limit);
+    assert_true (store_charged (m.store) <= limit);
   }
   do_cut (&m);
   printf ("# %s: %llu operations, %llu cuts; of volatile blocks %llu lost, "

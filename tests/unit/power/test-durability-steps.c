@@ -62,7 +62,7 @@ end (void)
 {
   others = NULL;
   durability_destroy (d);
-  assert_int_equal (store_written (store, 0) * PAGE, store_held (store));
+  assert_int_equal (store_written (store, 0) * PAGE, store_charged (store));
   store_destroy (store);
 }
 
@@ -122,7 +122,7 @@ test_writes (void **state)
   cut ();
   finish_cut ();
   assert_holds (old, 0, LONG);
-  assert_int_equal (store_held (store), LONG);
+  assert_int_equal (store_charged (store), LONG);
   end ();
 }
 
@@ -172,7 +172,7 @@ test_limit (void **state)
   begin (3 * LONG / 2, 64 * MIB);
   assert_int_equal (durability_write (d, old, LONG / 2, 0, false), 0);
   assert_int_equal (durability_write (d, new, LONG / 2, 0, false), 0);
-  assert_int_equal (store_held (store) > LONG, true);
+  assert_int_equal (store_charged (store) > LONG, true);
   yields = 0;
   assert_int_equal (durability_write (d, new, LONG, LONG / 2, false), 0);
   assert_int_equal (yields, LONG / STORE_STEP - 1);
@@ -181,7 +181,7 @@ test_limit (void **state)
   assert_int_equal (durability_zero (d, LONG, LONG, false, false), -ENOSPC);
   assert_int_equal (yields, 0);
   assert_holds (new, LONG / 2, LONG);
-  assert_int_equal (store_held (store), 3 * LONG / 2);
+  assert_int_equal (store_charged (store), 3 * LONG / 2);
   end ();
 }
 

@@ -43,7 +43,7 @@ test_write_is_volatile (void **state)
   assert_int_equal (status (&dev).volatile_bytes, 4 * BLOCK);
   cut (&dev, &lose_all);
   assert_blocks (&dev, 30, 4, 0);
-  assert_int_equal (store_held (dev.store), 0);
+  assert_int_equal (store_charged (dev.store), 0);
   assert_int_equal (status (&dev).lost, 4);
   assert_int_equal (status (&dev).volatile_bytes, 0);
 
@@ -443,7 +443,7 @@ test_off_is_off (void **state)
   assert_int_equal (durability_reset_zone (dev.d, 4 * MIB), -ESHUTDOWN);
   assert_int_equal (durability_restore_power (dev.d), 0);
   assert_int_equal (durability_epoch (dev.d), epoch + 2);
-  assert_int_equal (store_held (dev.store), 0);
+  assert_int_equal (store_charged (dev.store), 0);
   write_blocks (&dev, 0, 1, 'a');
   flush (&dev);
   destroy_device (&dev);

@@ -210,7 +210,7 @@ test_refused (void **state)
   static char data[3 * CHUNK], out[3 * CHUNK];
   const uint64_t left = 3 * CHUNK; /* of what is usable */
   struct store *store;
-  uint64_t paid, at;
+  uint64_t charged, at;
 
   (void) state;
   memset (data, 7, sizeof data);
@@ -227,14 +227,15 @@ test_refused (void **state)
   assert_int_equal (store_write (store, 1, data, 3 * CHUNK, 0), -ENOSPC);
   assert_int_equal (chunks_there (store), 1 << 1);
   assert_int_equal (store_zero (store, 1, 3 * CHUNK, 0), -ENOSPC);
-  paid = 3 * CHUNK;
-  assert_int_equal (store_charge (store, paid), 0);
+  charged = 3 * CHUNK;
+  assert_int_equal (store_charge (store, charged), 0);
   assert_int_equal (
-      store_restore (store, 1, data, 3 * CHUNK - PAGE, PAGE, &paid), -ENOSPC);
-  assert_int_equal (paid, 3 * CHUNK);
-  store_uncharge (store, paid);
+      store_restore (store, 1, data, 3 * CHUNK - PAGE, PAGE, &charged),
+      -ENOSPC);
+  assert_int_equal (charged, 3 * CHUNK);
+  store_uncharge (store, charged);
   assert_empty (store, 1);
-  assert_int_equal (store_held (store), (at / CHUNK + 1) * PAGE);
+  assert_int_equal (store_charged (store), (at / CHUNK + 1) * PAGE);
   assert_int_equal (store_written (store, 0), at / CHUNK + 1);
 
   /* What is there is enough for two. */
@@ -251,7 +252,7 @@ test_refused (void **state)
   assert_int_equal (store_write (store, 1, data, 3 * CHUNK, 0), 0);
   store_trim (store, 1, 3 * CHUNK, 0);
   store_trim (store, 0, STEP, 0);
-  assert_int_equal (store_held (store), 0);
+  assert_int_equal (store_charged (store), 0);
   store_destroy (store);
 }
 

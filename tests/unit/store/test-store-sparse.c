@@ -123,7 +123,7 @@ check (uint32_t volume, uint64_t at)
   assert_int_equal (store_written (store, volume), pages[volume].nr);
   for (i = 0; i < VOLUMES; i++)
     held += pages[i].nr * PAGE;
-  assert_int_equal (store_held (store), held);
+  assert_int_equal (store_charged (store), held);
 }
 
 static void
@@ -194,7 +194,7 @@ test_work_is_by_content (void **state)
     assert_true (store_count_lookups (store, 0) - lookups <= before);
   }
   assert_true (looks_of_trim (END, 0) <= 2 * 2000 + before);
-  assert_int_equal (store_held (store), 0);
+  assert_int_equal (store_charged (store), 0);
   store_destroy (store);
 }
 
@@ -221,9 +221,9 @@ test_steps (void **state)
   assert_int_equal (store_step_end (store, 0, at + 1, END), END);
   assert_int_equal (store_step_end (store, 1, 0, END), END);
   assert_int_equal (store_trim_step (store, 0, 0, END), at);
-  assert_int_equal (store_held (store), chunks * PAGE);
+  assert_int_equal (store_charged (store), chunks * PAGE);
   assert_int_equal (store_trim_step (store, 0, at, END), END);
-  assert_int_equal (store_held (store), 0);
+  assert_int_equal (store_charged (store), 0);
   store_destroy (store);
 }
 

@@ -58,15 +58,15 @@ test_steps (void **state)
   assert_int_equal (store_write (store, 0, data, LONG, 512), 0);
   assert_holds (store, data, 512);
   assert_int_equal (store_write (store, 0, data, LONG, 512), 0);
-  assert_int_equal (store_held (store), LONG + PAGE);
+  assert_int_equal (store_charged (store), LONG + PAGE);
   assert_int_equal (store_zero (store, 0, LONG, 512), 0);
-  assert_int_equal (store_held (store), LONG + PAGE);
+  assert_int_equal (store_charged (store), LONG + PAGE);
   memset (out, 1, sizeof out);
   store_read (store, 0, out, LONG, 512);
   assert_int_equal (out[0], 0);
   assert_memory_equal (out, out + 1, LONG - 1);
   assert_int_equal (store_zero (store, 1, 2 * LONG, MIB), 0);
-  assert_int_equal (store_held (store), 3 * LONG + PAGE);
+  assert_int_equal (store_charged (store), 3 * LONG + PAGE);
   assert_true (store_most_locked (store) > STORE_STEP / 2);
   assert_true (store_most_locked (store) <= STORE_STEP);
   store_destroy (store);
@@ -82,7 +82,7 @@ test_refused (void **state)
   assert_int_equal (store_write (store, 0, data, PAGE, LONG), 0);
   assert_int_equal (store_write (store, 0, data, LONG, MIB), -ENOSPC);
   assert_int_equal (store_zero (store, 0, 4096 * MIB, 0), -ENOSPC);
-  assert_int_equal (store_held (store), PAGE);
+  assert_int_equal (store_charged (store), PAGE);
   assert_int_equal (store_written (store, 0), 1);
   store_read (store, 0, out, LONG, 0);
   assert_true (out[0] == 0 && memcmp (out, out + 1, LONG - 1) == 0);
@@ -103,11 +103,11 @@ reservation_meets_trims (bool whole, const void *buf)
 
   assert_int_equal (store_write (store, 0, data, LONG, 0), 0);
   store_begin_reservation (store, &p, 0, LONG, 0);
-  assert_int_equal (store_pay_reservation (store, &p), 0);
+  assert_int_equal (store_charge_reservation (store, &p), 0);
   while (p.offset < p.end) {
     store_trim (store, 0, LONG - p.offset, p.offset);
     store_trim (store, 0, PAGE, p.offset + MIB);
-    assert_int_equal (store_held (store), LONG);
+    assert_int_equal (store_charged (store), LONG);
     store_read (store, 0, out, LONG - p.offset, p.offset);
     assert_true (out[0] == 0);
     assert_memory_equal (out, out + 1, LONG - p.offset - 1);
@@ -121,9 +121,9 @@ reservation_meets_trims (bool whole, const void *buf)
   store_end_reservation (store, &p);
   if (buf != NULL)
     assert_holds (store, data, 0);
-  assert_int_equal (store_held (store), LONG);
+  assert_int_equal (store_charged (store), LONG);
   store_trim (store, 0, LONG, 0);
-  assert_int_equal (store_held (store), 0);
+  assert_int_equal (store_charged (store), 0);
   assert_int_equal (store_written (store, 0), 0);
   store_destroy (store);
 }
@@ -157,22 +157,22 @@ test_trims_beside (void **state)
   assert_int_equal (store_write (store, 0, data, LONG, MIB - PAGE), 0);
   assert_int_equal (store_write (store, 1, data, LONG, MIB), 0);
   store_begin_reservation (store, &p, 0, 4 * MIB, MIB);
-  assert_int_equal (store_pay_reservation (store, &p), 0);
+  assert_int_equal (store_charge_reservation (store, &p), 0);
   store_trim (store, 1, LONG, MIB);
-  assert_int_equal (store_held (store), LONG);
+  assert_int_equal (store_charged (store), LONG);
   store_trim (store, 0, MIB, 0);
-  assert_int_equal (store_held (store), LONG - PAGE);
+  assert_int_equal (store_charged (store), LONG - PAGE);
   store_trim (store, 0, LONG, 5 * MIB);
-  assert_int_equal (store_held (store), 4 * MIB);
+  assert_int_equal (store_charged (store), 4 * MIB);
   assert_int_equal (store_step_reserved (store, &p, data), 0);
   store_trim (store, 0, 3 * MIB, 0);
-  assert_int_equal (store_held (store), 2 * MIB);
+  assert_int_equal (store_charged (store), 2 * MIB);
   store_end_reservation (store, &p);
   store_destroy (store);
 }
 
-/* What others write meanwhile need not be paid, and is given back; so is what a
- * reservation that is given up had.
+/* What others write meanwhile need not be charged, and is uncharged; so is what
+ * a reservation that is given up had.
  */
 static void
 test_paid_twice (void **state)
@@ -183,21 +183,21 @@ test_paid_twice (void **state)
   (void) state;
   store_begin_reservation (store, &p, 0, LONG, 0);
   store_begin_reservation (store, &q, 0, LONG, MIB);
-  assert_int_equal (store_pay_reservation (store, &p), 0);
-  assert_int_equal (store_pay_reservation (store, &q), 0);
-  assert_int_equal (store_held (store), 2 * LONG);
+  assert_int_equal (store_charge_reservation (store, &p), 0);
+  assert_int_equal (store_charge_reservation (store, &q), 0);
+  assert_int_equal (store_charged (store), 2 * LONG);
   while (p.offset < p.end)
     assert_int_equal (store_step_reserved (store, &p, data + p.offset), 0);
-  assert_int_equal (store_held (store), 2 * LONG);
+  assert_int_equal (store_charged (store), 2 * LONG);
   store_end_reservation (store, &p);
   assert_int_equal (store_step_reserved (store, &q, NULL), 0);
   store_end_reservation (store, &q);
-  assert_int_equal (store_held (store), LONG);
+  assert_int_equal (store_charged (store), LONG);
   store_destroy (store);
 }
 
-/* Where there is too little it may be paid later; where nothing is missing, it
- * is paid even above the limit.
+/* Where there is too little it may be charged later; where nothing is missing,
+ * it is charged even above the limit.
  */
 static void
 test_paid_later (void **state)
@@ -208,9 +208,9 @@ test_paid_later (void **state)
   (void) state;
   assert_int_equal (store_write (store, 1, data, PAGE, 0), 0);
   store_begin_reservation (store, &p, 0, LONG, 0);
-  assert_int_equal (store_pay_reservation (store, &p), -ENOSPC);
+  assert_int_equal (store_charge_reservation (store, &p), -ENOSPC);
   store_trim (store, 1, PAGE, 0);
-  assert_int_equal (store_pay_reservation (store, &p), 0);
+  assert_int_equal (store_charge_reservation (store, &p), 0);
   while (p.offset < p.end)
     assert_int_equal (store_step_reserved (store, &p, data + p.offset), 0);
   store_end_reservation (store, &p);

@@ -151,7 +151,7 @@ test_no_block_is_torn (void **state)
 
   (void) state;
   assert_int_equal (run_threads (store, tear, "no block is torn"), 0);
-  assert_int_equal (store_held (store), count_extents (store, 0, 512 * KIB));
+  assert_int_equal (store_charged (store), count_extents (store, 0, 512 * KIB));
   store_destroy (store);
 }
 
@@ -205,7 +205,7 @@ test_limit_is_exact (void **state)
   (void) state;
   assert_int_equal (run_threads (store, fill, "the limit is exact"),
                     LIMIT_PAGES);
-  assert_int_equal (store_held (store), LIMIT_PAGES * PAGE);
+  assert_int_equal (store_charged (store), LIMIT_PAGES * PAGE);
   for (volume = 0; volume < 2 * NR_THREADS; volume++)
     bytes += count_extents (store, volume, LIMIT_PAGES * 128 * KIB + PAGE);
   assert_int_equal (bytes, LIMIT_PAGES * PAGE);
@@ -248,7 +248,7 @@ test_refusals_take_nothing (void **state)
 
   (void) state;
   assert_int_equal (run_threads (store, ask_in_vain, "asking in vain"), 0);
-  assert_int_equal (store_held (store), 0);
+  assert_int_equal (store_charged (store), 0);
   store_destroy (store);
 }
 
@@ -279,9 +279,9 @@ test_rewrites_of_a_full_store (void **state)
 
   (void) state;
   assert_int_equal (store_zero (store, 0, size, 0), 0);
-  assert_int_equal (store_held (store), size);
+  assert_int_equal (store_charged (store), size);
   assert_int_equal (run_threads (store, rewrite, "rewrites"), 0);
-  assert_int_equal (store_held (store), size);
+  assert_int_equal (store_charged (store), size);
   store_destroy (store);
 }
 
@@ -319,7 +319,7 @@ test_chunks_come_and_go (void **state)
 
   (void) state;
   assert_int_equal (run_threads (store, come_and_go, "chunks come and go"), 0);
-  assert_int_equal (store_held (store), 0);
+  assert_int_equal (store_charged (store), 0);
   assert_int_equal (store_extent (store, 0, 0, 8192 * 1024 * KIB, &written),
                     8192 * 1024 * KIB);
   assert_false (written);

@@ -301,7 +301,7 @@ step (struct model *m, uint8_t *buf)
     assert_int_equal (store_set_limit (m->store, m->limit), 0);
   }
 
-  assert_int_equal (store_held (m->store), model_held (m, 0, 0, 0));
+  assert_int_equal (store_charged (m->store), model_held (m, 0, 0, 0));
   assert_int_equal (store_written (m->store, v), model_written (m, v));
 }
 
@@ -338,7 +338,7 @@ run_model (const struct kind *kind, uint64_t base, uint64_t limit,
     model_zero (&m, i, 0, MODEL_SIZE, false);
     check_read (&m, i, 0, MODEL_SIZE, buf);
   }
-  assert_int_equal (store_held (m.store), 0);
+  assert_int_equal (store_charged (m.store), 0);
 
   store_destroy (m.store);
   for (i = 0; i < VOLUMES; i++)
@@ -417,7 +417,7 @@ test_limit (void **state)
 
   /* All but one page, from the middle of a chunk over several others. */
   assert_int_equal (store_write (store, 0, buf, limit - PAGE, 64 * KIB), 0);
-  assert_int_equal (store_held (store), limit - PAGE);
+  assert_int_equal (store_charged (store), limit - PAGE);
 
   /* Over written pages and two that are not: one too many. */
   memset (buf, 2, 2 * MIB);
@@ -427,7 +427,7 @@ test_limit (void **state)
                     -ENOSPC);
   assert_int_equal (store_zero (store, 1, 2 * PAGE, 128 * KIB - PAGE), -ENOSPC);
   assert_int_equal (store_zero (store, 1, limit * 4000, 0), -ENOSPC);
-  assert_int_equal (store_held (store), limit - PAGE);
+  assert_int_equal (store_charged (store), limit - PAGE);
   store_read (store, 0, out, limit - PAGE, 64 * KIB);
   assert_true (all_bytes_are (out, 1, limit - PAGE));
   assert_int_equal (store_extent (store, 1, 0, LONGEST, &written), LONGEST);
@@ -435,20 +435,20 @@ test_limit (void **state)
 
   /* Into the other volume: the last page there is, in the middle of one. */
   assert_int_equal (store_write (store, 1, buf, 100, PAGE + 7), 0);
-  assert_int_equal (store_held (store), limit);
+  assert_int_equal (store_charged (store), limit);
   assert_int_equal (store_write (store, 1, buf, 1, 2 * PAGE), -ENOSPC);
 
   /* Full: rewrites work, large and small, and zeroes that keep memory. */
   assert_int_equal (store_write (store, 0, buf, limit - PAGE, 64 * KIB), 0);
   assert_int_equal (store_write (store, 1, buf, PAGE, PAGE), 0);
   assert_int_equal (store_zero (store, 0, limit - PAGE, 64 * KIB), 0);
-  assert_int_equal (store_held (store), limit);
+  assert_int_equal (store_charged (store), limit);
 
   /* Room again. */
   store_trim (store, 0, 3 * PAGE, 128 * KIB);
-  assert_int_equal (store_held (store), limit - 3 * PAGE);
+  assert_int_equal (store_charged (store), limit - 3 * PAGE);
   assert_int_equal (store_write (store, 2, buf, 3 * PAGE, 0), 0);
-  assert_int_equal (store_held (store), limit);
+  assert_int_equal (store_charged (store), limit);
 
   store_destroy (store);
   free (buf);
@@ -501,7 +501,7 @@ test_movers (void **state)
   assert_int_equal (store_write_from (store, 0, &o.mover, 256 * KIB, 64 * KIB),
                     -EFAULT);
   assert_int_equal (o.moves, 2);
-  assert_int_equal (store_held (store), 256 * KIB);
+  assert_int_equal (store_charged (store), 256 * KIB);
   store_read (store, 0, buf, 256 * KIB, 64 * KIB);
   assert_true (all_bytes_are (buf, 2, 64 * KIB));
   assert_true (all_bytes_are (buf + 64 * KIB, 0, 192 * KIB));
@@ -522,24 +522,24 @@ static void
 test_charge_and_restore (void **state)
 {
   struct store *store = new_store (&by_page, 4 * PAGE, 1, MIB);
-  uint64_t paid = PAGE;
+  uint64_t charged = PAGE;
   char page[PAGE];
   bool written;
 
   (void) state;
   memset (page, 7, sizeof page);
   assert_int_equal (store_charge (store, 3 * PAGE + 1), 0);
-  assert_int_equal (store_held (store), 3 * PAGE + 1);
+  assert_int_equal (store_charged (store), 3 * PAGE + 1);
   assert_int_equal (store_charge (store, PAGE), -ENOSPC);
   assert_int_equal (store_write (store, 0, page, PAGE, 0), -ENOSPC);
-  assert_int_equal (store_held (store), 3 * PAGE + 1);
+  assert_int_equal (store_charged (store), 3 * PAGE + 1);
 
-  /* What is paid for is held once. */
-  assert_int_equal (store_restore (store, 0, page, PAGE, PAGE, &paid), 0);
-  assert_int_equal (paid, 0);
-  assert_int_equal (store_restore (store, 0, page, PAGE, 0, &paid), -ENOSPC);
-  assert_int_equal (paid, 0);
-  assert_int_equal (store_held (store), 3 * PAGE + 1);
+  /* What has been charged is not charged again. */
+  assert_int_equal (store_restore (store, 0, page, PAGE, PAGE, &charged), 0);
+  assert_int_equal (charged, 0);
+  assert_int_equal (store_restore (store, 0, page, PAGE, 0, &charged), -ENOSPC);
+  assert_int_equal (charged, 0);
+  assert_int_equal (store_charged (store), 3 * PAGE + 1);
   assert_int_equal (store_written (store, 0), 1);
   store_read (store, 0, page, PAGE, PAGE);
   assert_true (all_bytes_are (page, 7, PAGE));
@@ -547,10 +547,10 @@ test_charge_and_restore (void **state)
   assert_false (written);
 
   store_uncharge (store, 2 * PAGE + 1);
-  assert_int_equal (store_held (store), PAGE);
+  assert_int_equal (store_charged (store), PAGE);
   assert_int_equal (store_write (store, 0, page, PAGE, 0), 0);
   store_trim (store, 0, MIB, 0);
-  assert_int_equal (store_held (store), 0);
+  assert_int_equal (store_charged (store), 0);
   store_destroy (store);
 }
 
@@ -586,7 +586,7 @@ test_ends_of_range (void **state)
   assert_true (written);
 
   store_trim (store, 0, LONGEST, LAST_BYTE - LONGEST);
-  assert_int_equal (store_held (store), 2 * PAGE);
+  assert_int_equal (store_charged (store), 2 * PAGE);
   store_destroy (store);
 }
 
@@ -602,10 +602,10 @@ test_trim_of_sectors (void **state)
   memset (buf, 3, sizeof buf);
   assert_int_equal (store_write (store, 0, buf, sizeof buf, 0), 0);
   for (i = 0; i < 8; i++) {
-    assert_int_equal (store_held (store), 2 * PAGE);
+    assert_int_equal (store_charged (store), 2 * PAGE);
     store_trim (store, 0, 512, i * 512);
   }
-  assert_int_equal (store_held (store), PAGE);
+  assert_int_equal (store_charged (store), PAGE);
   store_destroy (store);
 }
 
@@ -650,7 +650,7 @@ test_zero_keeps_memory (void **state)
   assert_int_equal (store_extent (store, 0, 0, 8 * MIB, &written),
                     2 * MIB + PAGE);
   assert_true (written);
-  assert_int_equal (store_held (store), 2 * MIB + PAGE);
+  assert_int_equal (store_charged (store), 2 * MIB + PAGE);
   store_destroy (store);
   free (buf);
 }
@@ -698,7 +698,7 @@ test_memory_goes_back (void **state)
     for (at = 0; at < size; at += trims[i].step)
       store_trim (store, 0, trims[i].len, at);
     stays = size - size / trims[i].step * trims[i].len;
-    assert_int_equal (store_held (store), stays);
+    assert_int_equal (store_charged (store), stays);
     assert_in_range (resident () - start, stays > slack ? stays - slack : 0,
                      stays + slack);
     store_trim (store, 0, size, 0);
@@ -718,7 +718,7 @@ test_zeroes_touch_nothing (void **state)
   (void) state;
   assert_int_equal (store_zero (store, 0, size, 0), 0);
   assert_int_equal (store_zero (store, 0, size, 0), 0);
-  assert_int_equal (store_held (store), size);
+  assert_int_equal (store_charged (store), size);
   assert_in_range (resident () - start, 0, 8 * MIB);
   store_destroy (store);
 }
@@ -768,7 +768,7 @@ test_chunks_come_back (void **state)
     assert_int_equal (out, i);
     store_trim (store, 0, sizeof i, offset);
   }
-  assert_int_equal (store_held (store), 0);
+  assert_int_equal (store_charged (store), 0);
   store_destroy (store);
 }
 
@@ -804,7 +804,7 @@ test_long_lists (void **state)
     store_trim (store, 0, PAGE, order[i] * stride);
     store_read (store, 0, &out, sizeof out, order[i] * stride);
     assert_int_equal (out, 0);
-    assert_int_equal (store_held (store), (N - 1 - i) * PAGE);
+    assert_int_equal (store_charged (store), (N - 1 - i) * PAGE);
   }
   store_destroy (store);
 }

@@ -269,7 +269,7 @@ test_reset (void **state)
   d.during_reset = NULL;
   assert_int_equal (d.steps, STEPS);
   assert_int_equal (write_pointer (OTHER), (1 + STEPS) * BLOCK);
-  assert_int_equal (store_held (d.store), (1 + STEPS) * BLOCK);
+  assert_int_equal (store_charged (d.store), (1 + STEPS) * BLOCK);
   destroy ();
 }
 
@@ -324,7 +324,7 @@ test_others_wait_in_order (void **state)
   assert_int_equal (end (&resetter), 0);
   assert_int_equal (end (&last), -EIO);
   assert_int_equal (write_pointer (OURS), 0);
-  assert_int_equal (store_held (d.store), 0);
+  assert_int_equal (store_charged (d.store), 0);
   destroy ();
 }
 
@@ -358,7 +358,7 @@ test_write_waits_for_reset (void **state)
   assert_int_equal (reset (), 0);
   d.during_reset = NULL;
   assert_int_equal (end (&late), -EIO); /* not at the write pointer */
-  assert_int_equal (store_held (d.store), 0);
+  assert_int_equal (store_charged (d.store), 0);
   destroy ();
 }
 

@@ -197,9 +197,9 @@ test_reset_frees_memory (void **state)
   begin (&usual);
   put (Z, FULL);
   put (Z + 1, FULL);
-  assert_int_equal (store_held (d.store), 2 * CAPACITY);
+  assert_int_equal (store_charged (d.store), 2 * CAPACITY);
   assert_int_equal (command (Z, EMPTY), 0);
-  assert_int_equal (store_held (d.store), CAPACITY);
+  assert_int_equal (store_charged (d.store), CAPACITY);
   assert_int_equal (command (Z, FULL), 0);
   assert_bytes (Z * ZONE, ZONE, 0);
   assert_data (Z + 1, 0, CAPACITY);
@@ -228,7 +228,7 @@ test_reset_all (void **state)
   assert_zone (6, EMPTY, 0);
   assert_zone (7, EMPTY, 0);
   /* One, that of the read-only and of the offline zone are left. */
-  assert_int_equal (store_held (d.store), 3 * 4096);
+  assert_int_equal (store_charged (d.store), 3 * 4096);
   end ();
 }
 

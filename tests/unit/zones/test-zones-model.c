@@ -257,7 +257,7 @@ destroy (void)
   zones_reset_all (d.zones);
   if (m.memory) {
     store_trim (d.store, 0, m.nr_conv * m.zone_size, 0);
-    held = (int) store_held (d.store);
+    held = (int) store_charged (d.store);
     assert_int_equal (held, 0);
   }
   zoned_destroy (&d);

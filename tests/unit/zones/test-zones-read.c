@@ -37,7 +37,7 @@ test_readonly_twice_is_empty_without_data (void **state)
   put (Z, READONLY);
   assert_int_equal (command (Z, READONLY), 0);
   assert_zone (Z, EMPTY, 0);
-  assert_int_equal (store_held (d.store), 0);
+  assert_int_equal (store_charged (d.store), 0);
   assert_int_equal (write_at (Z, 0, BLOCK), 0);
   end ();
 }
@@ -50,7 +50,7 @@ test_offline_twice_is_empty_without_data (void **state)
   put (Z, OFFLINE);
   assert_int_equal (command (Z, OFFLINE), 0);
   assert_zone (Z, EMPTY, 0);
-  assert_int_equal (store_held (d.store), 0);
+  assert_int_equal (store_charged (d.store), 0);
   end ();
 }
 
@@ -299,7 +299,7 @@ test_trim_resets_whole_zones (void **state)
   assert_zone (3, EMPTY, 0);
   assert_zone (4, EMPTY, 0);
   assert_zone (5, FULL, CAPACITY);
-  assert_int_equal (store_held (d.store), 4 * CAPACITY);
+  assert_int_equal (store_charged (d.store), 4 * CAPACITY);
   end ();
 }
 
@@ -331,7 +331,7 @@ test_trim_of_conventional_zones (void **state)
   assert_data (0, 0, 4096);
   assert_bytes (4096, 2 * ZONE - 4096, 0);
   assert_zone (2, EMPTY, 0);
-  assert_int_equal (store_held (d.store), 4096);
+  assert_int_equal (store_charged (d.store), 4096);
   end ();
 }
 

@@ -226,7 +226,7 @@ check_limits (const struct zone_settings *s)
       zones_command (d.zones, zone, (enum zone_cond) r.cond);
   }
   zones_reset_all (d.zones);
-  assert_int_equal (store_held (d.store), 0);
+  assert_int_equal (store_charged (d.store), 0);
   for (zone = 0; zone < NR_ZONES; zone++)
     opened += zones_command (d.zones, zone, ZONE_COND_EXP_OPEN) == 0;
   if (s->max_open != 0)

@@ -2,11 +2,11 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * For the two files of the language of fault rules: faultrule.c, which parses a
- * text, and faultrule-format.c, which writes one.  Nobody else includes this.
+ * text, and faultrule-format.c, which writes one: what both need.
  */
 
-#ifndef NULLBLK_FAULTRULE_PARSE_INTERNAL_H
-#define NULLBLK_FAULTRULE_PARSE_INTERNAL_H
+#ifndef NULLBLK_FAULTRULE_TEXT_INTERNAL_H
+#define NULLBLK_FAULTRULE_TEXT_INTERNAL_H
 
 #include <stddef.h>
 
@@ -16,4 +16,4 @@
 void fault_list_operations (unsigned operations, const char *comma, char *buf,
                             size_t len);
 
-#endif /* NULLBLK_FAULTRULE_PARSE_INTERNAL_H */
+#endif /* NULLBLK_FAULTRULE_TEXT_INTERNAL_H */
