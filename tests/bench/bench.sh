@@ -11,8 +11,10 @@
 # of the same section replaces them, so that a run can be split and repeated in
 # parts: report.md, raw.json and the plots are made from whatever is there in
 # the end.  How long it takes is printed before anything is measured.
-# BENCH=quick shows in minutes that everything works, with figures to match;
-# guest and kernel are only run when they are asked for.
+# BENCH=quick shows in minutes that everything works, with figures to match.
+# Without BENCH_SECTIONS all sections are run that `all` below has; latency,
+# zones, clients, engines, guest, kernel and batch-*-fio and batch-*-engine have
+# to be asked for.
 #
 # BENCHMARKING.md says how to read the figures.  report.sh puts a summary there.
 
