@@ -82,7 +82,7 @@ open_driver (struct work *w, struct message *why)
 {
   if (w->driver != NULL)
     return 0;
-  w->driver = ublk_control_open (why);
+  w->driver = ublk_driver_open (why);
   if (w->driver == NULL)
     return -ENODEV;
   device_record_for_each (clear_dead, w->driver);
@@ -123,8 +123,8 @@ end_device (struct work *w, struct kept *k)
 {
   if (is_gone (w, k, 0))
     return;
-  ublk_control_stop (w->driver, k->number);
-  ublk_control_delete (w->driver, k->number);
+  ublk_driver_stop (w->driver, k->number);
+  ublk_driver_delete (w->driver, k->number);
   is_gone (w, k, 0);
 }
 
@@ -182,7 +182,7 @@ make (struct work *w, struct kept *k, struct order *o, struct report *report)
 static int
 start (struct work *w, const struct kept *k, struct message *why)
 {
-  const int r = ublk_control_start (w->driver, k->number, getpid ());
+  const int r = ublk_driver_start (w->driver, k->number, getpid ());
 
   if (r == 0)
     return setup_await (k->number, why);
@@ -215,7 +215,7 @@ do_task (struct work *w, struct order *o, struct report *report)
   case START:
     return start (w, k, &report->why);
   case STOP:
-    return ublk_control_stop (w->driver, k->number);
+    return ublk_driver_stop (w->driver, k->number);
   default:
     end_device (w, k);
     return 0;

@@ -157,8 +157,8 @@ int ublk_request_error (const struct ublk_request *t, int err);
 /*---------------------------------------------------------------------*/
 /* ublk-waiting.c */
 
-/* See front_end: T waits, when ublk_request_put_in is called for it, if these have
- * said so.
+/* As defer, set_aside and park of struct front_end.  After one of these has
+ * agreed, T waits as soon as ublk_request_put_in is called for it.
  */
 bool
 ublk_request_defer (struct ublk_request *t, uint64_t deadline, uint64_t spin,

@@ -21,11 +21,11 @@
 #include "helper-process.h"
 #include "users.h"
 
-/* How long an open device is given to be closed, and how often it is looked at:
+/* How long an open device is given to be closed, and how often it is checked:
  * udev looks at a new one.
  */
 #define CLOSING_SECONDS 5
-#define LOOKS_A_SECOND 10
+#define CHECKS_A_SECOND 10
 
 struct aide {
   pid_t pid;
@@ -62,12 +62,12 @@ let_go (struct work *w)
 static int
 await_closing (const char *name)
 {
-  const struct timespec pause = {.tv_nsec = 1000000000 / LOOKS_A_SECOND};
+  const struct timespec pause = {.tv_nsec = 1000000000 / CHECKS_A_SECOND};
   unsigned i;
   int r;
 
   for (i = 0; (r = users_find (name)) == -EBUSY &&
-              i < CLOSING_SECONDS * LOOKS_A_SECOND;
+              i < CLOSING_SECONDS * CHECKS_A_SECOND;
        i++)
     nanosleep (&pause, NULL);
   return r;
@@ -114,13 +114,12 @@ stop (struct work *w, unsigned device, bool must)
       return r;
   }
   r = -EOPNOTSUPP;
-  if (!must &&
-      (ublk_control_features (w->driver) & UBLK_F_SAFE_STOP_DEV) != 0) {
+  if (!must && (ublk_driver_features (w->driver) & UBLK_F_SAFE_STOP_DEV) != 0) {
     let_go (w);
-    r = ublk_control_try_stop (w->driver, device);
+    r = ublk_driver_try_stop (w->driver, device);
   }
   if (r == -EOPNOTSUPP)
-    r = ublk_control_stop (w->driver, device);
+    r = ublk_driver_stop (w->driver, device);
   let_go (w);
   return r == -ENODEV ? 0 : r;
 }
@@ -131,12 +130,12 @@ work (struct work *w, const struct order *order, bool *lost)
   struct message why;
 
   if (w->driver == NULL)
-    w->driver = ublk_control_open (&why);
+    w->driver = ublk_driver_open (&why);
   if (w->driver == NULL)
     return -EIO;
   switch (order->task) {
   case AIDE_START:
-    return ublk_control_start (w->driver, order->device, w->server);
+    return ublk_driver_start (w->driver, order->device, w->server);
   case AIDE_FLUSH:
     return flush (w, order->device, lost);
   case AIDE_TRY_STOP:
@@ -144,7 +143,7 @@ work (struct work *w, const struct order *order, bool *lost)
   case AIDE_STOP:
     return stop (w, order->device, true);
   case AIDE_DELETE:
-    return ublk_control_delete (w->driver, order->device);
+    return ublk_driver_delete (w->driver, order->device);
   }
   return -EINVAL;
 }

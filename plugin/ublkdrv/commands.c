@@ -47,55 +47,55 @@ struct ublk_driver {
 static void
 is_done (struct ring_event *event, int result)
 {
-  struct ublk_driver *c =
+  struct ublk_driver *d =
       (struct ublk_driver *) ((char *) event -
                               offsetof (struct ublk_driver, event));
 
-  c->is_done = true;
-  c->result = result;
+  d->is_done = true;
+  d->result = result;
 }
 
 /* Once the ring fails a command is the kernel's and stays so: then no other one
  * can be told from it.
  */
 static int
-ask (struct ublk_driver *c, unsigned request,
+ask (struct ublk_driver *d, unsigned request,
      const struct ublksrv_ctrl_cmd *command)
 {
   struct io_uring_sqe *sqe;
 
-  if (c->broken < 0)
-    return c->broken;
-  sqe = ring_get_sqe (c->ring, &c->event);
+  if (d->broken < 0)
+    return d->broken;
+  sqe = ring_get_sqe (d->ring, &d->event);
   sqe->opcode = IORING_OP_URING_CMD;
-  sqe->fd = c->fd;
+  sqe->fd = d->fd;
   sqe->cmd_op = request;
   memcpy (sqe->cmd, command, sizeof *command);
-  c->is_done = false;
-  while (!c->is_done) {
-    c->broken = ring_run (c->ring, true);
-    if (c->broken < 0)
-      return c->broken;
+  d->is_done = false;
+  while (!d->is_done) {
+    d->broken = ring_run (d->ring, true);
+    if (d->broken < 0)
+      return d->broken;
   }
-  return c->result;
+  return d->result;
 }
 
 /* About the first LENGTH bytes of c->subject, which are the kernel's to read or
  * to write until it has answered.
  */
 static int
-ask_about (struct ublk_driver *c, unsigned request, unsigned device,
+ask_about (struct ublk_driver *d, unsigned request, unsigned device,
            size_t length, uint64_t value)
 {
   const struct ublksrv_ctrl_cmd command = {
       .device = device,
       .queue = UBLK_NO_QUEUE,
       .length = length,
-      .address = length != 0 ? (uintptr_t) &c->subject : 0,
+      .address = length != 0 ? (uintptr_t) &d->subject : 0,
       .value = value,
   };
 
-  return ask (c, request, &command);
+  return ask (d, request, &command);
 }
 
 /*---------------------------------------------------------------------*/
@@ -135,49 +135,49 @@ open_control (void)
 }
 
 static int
-set_up (struct ublk_driver *c, struct message *why)
+set_up (struct ublk_driver *d, struct message *why)
 {
   int r;
 
-  c->fd = open_control ();
+  d->fd = open_control ();
   r = -errno;
-  if (c->fd == -1 && (r == -ENOENT || r == -ENXIO || r == -ENODEV)) {
+  if (d->fd == -1 && (r == -ENOENT || r == -ENXIO || r == -ENODEV)) {
     message_set (why, "this kernel has no ublk driver: the module ublk_drv is "
                       "missing (it is part of Linux 6.6 and later, where it "
                       "has been configured)");
     return -ENODEV;
   }
-  if (c->fd == -1) {
+  if (d->fd == -1) {
     message_set (why, CONTROL ": %s", strerror (-r));
     return r;
   }
-  c->ring = ring_create (4, true);
+  d->ring = ring_create (4, true);
   r = -errno;
-  if (c->ring == NULL && (r == -EPERM || r == -ENOSYS)) {
+  if (d->ring == NULL && (r == -EPERM || r == -ENOSYS)) {
     message_set (why, "this kernel lets nobody use io_uring (see sysctl "
                       "kernel.io_uring_disabled)");
     return -EPERM;
   }
-  if (c->ring == NULL && r == -EINVAL) {
+  if (d->ring == NULL && r == -EINVAL) {
     message_set (why, "this kernel is too old: Linux 6.6 is needed");
     return -ENODEV;
   }
-  if (c->ring == NULL) {
+  if (d->ring == NULL) {
     message_set (why, "io_uring: %s", strerror (-r));
     return r;
   }
-  r = ask_about (c, UBLK_U_CMD_GET_FEATURES, UBLK_NEW_DEVICE,
-                 sizeof c->subject.features, 0);
-  c->features = c->subject.features;
-  if (c->broken < 0) {
-    message_set (why, "io_uring: %s", strerror (-c->broken));
-    return c->broken;
+  r = ask_about (d, UBLK_U_CMD_GET_FEATURES, UBLK_NEW_DEVICE,
+                 sizeof d->subject.features, 0);
+  d->features = d->subject.features;
+  if (d->broken < 0) {
+    message_set (why, "io_uring: %s", strerror (-d->broken));
+    return d->broken;
   }
   if (r == -EPERM || r == -EACCES) {
     message_set (why, "only root may make a ublk device");
     return -EPERM;
   }
-  if (r < 0 || (c->features & UBLK_F_USER_COPY) == 0) {
+  if (r < 0 || (d->features & UBLK_F_USER_COPY) == 0) {
     message_set (why, "this kernel's ublk driver is too old: Linux 6.6 is "
                       "needed");
     return -ENODEV;
@@ -186,129 +186,129 @@ set_up (struct ublk_driver *c, struct message *why)
 }
 
 struct ublk_driver *
-ublk_control_open (struct message *why)
+ublk_driver_open (struct message *why)
 {
-  struct ublk_driver *c = calloc (1, sizeof *c);
+  struct ublk_driver *d = calloc (1, sizeof *d);
   int r;
 
-  if (c == NULL) {
+  if (d == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
     errno = ENOMEM;
     return NULL;
   }
-  c->fd = -1;
-  c->event.happened = is_done;
-  r = set_up (c, why);
+  d->fd = -1;
+  d->event.happened = is_done;
+  r = set_up (d, why);
   if (r < 0) {
-    ublk_control_close (c);
+    ublk_driver_close (d);
     errno = -r;
     return NULL;
   }
-  return c;
+  return d;
 }
 
 void
-ublk_control_close (struct ublk_driver *c)
+ublk_driver_close (struct ublk_driver *d)
 {
-  if (c == NULL)
+  if (d == NULL)
     return;
-  ring_destroy (c->ring);
-  if (c->fd != -1)
-    close (c->fd);
-  if (c->broken == 0)
-    free (c);
+  ring_destroy (d->ring);
+  if (d->fd != -1)
+    close (d->fd);
+  if (d->broken == 0)
+    free (d);
 }
 
 uint64_t
-ublk_control_features (const struct ublk_driver *c)
+ublk_driver_features (const struct ublk_driver *d)
 {
-  return c->features;
+  return d->features;
 }
 
 /*---------------------------------------------------------------------*/
 /* Devices */
 
 int
-ublk_control_add (struct ublk_driver *c, struct ublksrv_ctrl_dev_info *info)
+ublk_driver_add (struct ublk_driver *d, struct ublksrv_ctrl_dev_info *info)
 {
   int r;
 
-  c->subject.info = *info;
-  c->subject.info.device = UBLK_NEW_DEVICE;
-  r = ask_about (c, UBLK_U_CMD_ADD_DEV, UBLK_NEW_DEVICE, sizeof *info, 0);
-  *info = c->subject.info;
+  d->subject.info = *info;
+  d->subject.info.device = UBLK_NEW_DEVICE;
+  r = ask_about (d, UBLK_U_CMD_ADD_DEV, UBLK_NEW_DEVICE, sizeof *info, 0);
+  *info = d->subject.info;
   return r;
 }
 
 int
-ublk_control_set_params (struct ublk_driver *c, unsigned device,
-                         const struct ublk_params *params)
+ublk_driver_set_params (struct ublk_driver *d, unsigned device,
+                        const struct ublk_params *params)
 {
-  c->subject.params = *params;
-  return ask_about (c, UBLK_U_CMD_SET_PARAMS, device, sizeof *params, 0);
+  d->subject.params = *params;
+  return ask_about (d, UBLK_U_CMD_SET_PARAMS, device, sizeof *params, 0);
 }
 
 int
-ublk_control_get_params (struct ublk_driver *c, unsigned device,
-                         struct ublk_params *params)
+ublk_driver_get_params (struct ublk_driver *d, unsigned device,
+                        struct ublk_params *params)
 {
   int r;
 
-  c->subject.params = (struct ublk_params){.length = sizeof *params};
-  r = ask_about (c, UBLK_U_CMD_GET_PARAMS, device, sizeof *params, 0);
-  *params = c->subject.params;
+  d->subject.params = (struct ublk_params){.length = sizeof *params};
+  r = ask_about (d, UBLK_U_CMD_GET_PARAMS, device, sizeof *params, 0);
+  *params = d->subject.params;
   return r;
 }
 
 int
-ublk_control_begin_recovery (struct ublk_driver *c, unsigned device)
+ublk_driver_begin_recovery (struct ublk_driver *d, unsigned device)
 {
-  return ask_about (c, UBLK_U_CMD_START_USER_RECOVERY, device, 0, 0);
+  return ask_about (d, UBLK_U_CMD_START_USER_RECOVERY, device, 0, 0);
 }
 
 int
-ublk_control_end_recovery (struct ublk_driver *c, unsigned device, pid_t server)
+ublk_driver_end_recovery (struct ublk_driver *d, unsigned device, pid_t server)
 {
-  return ask_about (c, UBLK_U_CMD_END_USER_RECOVERY, device, 0, server);
+  return ask_about (d, UBLK_U_CMD_END_USER_RECOVERY, device, 0, server);
 }
 
 int
-ublk_control_start (struct ublk_driver *c, unsigned device, pid_t server)
+ublk_driver_start (struct ublk_driver *d, unsigned device, pid_t server)
 {
-  return ask_about (c, UBLK_U_CMD_START_DEV, device, 0, server);
+  return ask_about (d, UBLK_U_CMD_START_DEV, device, 0, server);
 }
 
 int
-ublk_control_stop (struct ublk_driver *c, unsigned device)
+ublk_driver_stop (struct ublk_driver *d, unsigned device)
 {
-  return ask_about (c, UBLK_U_CMD_STOP_DEV, device, 0, 0);
+  return ask_about (d, UBLK_U_CMD_STOP_DEV, device, 0, 0);
 }
 
 int
-ublk_control_try_stop (struct ublk_driver *c, unsigned device)
+ublk_driver_try_stop (struct ublk_driver *d, unsigned device)
 {
-  return ask_about (c, UBLK_U_CMD_TRY_STOP_DEV, device, 0, 0);
+  return ask_about (d, UBLK_U_CMD_TRY_STOP_DEV, device, 0, 0);
 }
 
 int
-ublk_control_delete (struct ublk_driver *c, unsigned device)
+ublk_driver_delete (struct ublk_driver *d, unsigned device)
 {
-  int r = ask_about (c, UBLK_U_CMD_DEL_DEV_ASYNC, device, 0, 0);
+  int r = ask_about (d, UBLK_U_CMD_DEL_DEV_ASYNC, device, 0, 0);
 
   if (r == -EOPNOTSUPP || r == -EINVAL)
-    r = ask_about (c, UBLK_U_CMD_DEL_DEV, device, 0, 0);
+    r = ask_about (d, UBLK_U_CMD_DEL_DEV, device, 0, 0);
   return r;
 }
 
 int
-ublk_control_info (struct ublk_driver *c, unsigned device,
-                   struct ublksrv_ctrl_dev_info *info)
+ublk_driver_info (struct ublk_driver *d, unsigned device,
+                  struct ublksrv_ctrl_dev_info *info)
 {
   int r;
 
-  memset (&c->subject, 0, sizeof c->subject);
-  r = ask_about (c, UBLK_U_CMD_GET_DEV_INFO, device, sizeof *info, 0);
-  *info = c->subject.info;
+  memset (&d->subject, 0, sizeof d->subject);
+  r = ask_about (d, UBLK_U_CMD_GET_DEV_INFO, device, sizeof *info, 0);
+  *info = d->subject.info;
   return r;
 }
 
@@ -317,17 +317,17 @@ ublk_control_info (struct ublk_driver *c, unsigned device,
  * never is, wants to be asked in another way, and says -EINVAL.
  */
 static int
-compare (struct ublk_driver *c, unsigned device, uint64_t cookie,
+compare (struct ublk_driver *d, unsigned device, uint64_t cookie,
          struct ublksrv_ctrl_dev_info *info)
 {
-  const int r = ublk_control_info (c, device, info);
+  const int r = ublk_driver_info (d, device, info);
 
   return r == -EINVAL || (r == 0 && info->cookie != cookie) ? -ENODEV : r;
 }
 
 int
-ublk_control_find (struct ublk_driver *c, uint64_t cookie,
-                   struct ublksrv_ctrl_dev_info *info)
+ublk_driver_find (struct ublk_driver *d, uint64_t cookie,
+                  struct ublksrv_ctrl_dev_info *info)
 {
   struct dirent *entry;
   unsigned device;
@@ -340,7 +340,7 @@ ublk_control_find (struct ublk_driver *c, uint64_t cookie,
     return errno == ENOENT ? -ENODEV : -errno;
   while (r == -ENODEV && (errno = 0, entry = readdir (dir)) != NULL) {
     if (sscanf (entry->d_name, "ublkc%u%c", &device, &after) == 1)
-      r = compare (c, device, cookie, info);
+      r = compare (d, device, cookie, info);
   }
   if (r == -ENODEV && errno != 0)
     r = -errno;

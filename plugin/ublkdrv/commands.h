@@ -21,51 +21,50 @@ struct ublk_driver;
  * and errno on failure.  ENODEV: the driver is missing, or too old, so that
  * none of its devices is ours.  EPERM: we may not use it, or io_uring.
  */
-struct ublk_driver *ublk_control_open (struct message *why);
-void ublk_control_close (struct ublk_driver *c);
+struct ublk_driver *ublk_driver_open (struct message *why);
+void ublk_driver_close (struct ublk_driver *d);
 
 /* UBLK_F_... */
-uint64_t ublk_control_features (const struct ublk_driver *c);
+uint64_t ublk_driver_features (const struct ublk_driver *d);
 
 /* These return 0 or a negative errno. */
 
 /* Make a device that the kernel numbers; *info says what is wanted, and
  * afterwards what the device is like.
  */
-int ublk_control_add (struct ublk_driver *c,
-                      struct ublksrv_ctrl_dev_info *info);
-int ublk_control_set_params (struct ublk_driver *c, unsigned device,
-                             const struct ublk_params *params);
-int ublk_control_get_params (struct ublk_driver *c, unsigned device,
-                             struct ublk_params *params);
-/* Make it a block device.  SERVER is the process that has opened /dev/ublkcN,
- * whichever serves it.  Returns when the kernel has read what it wants to know
- * first.
+int ublk_driver_add (struct ublk_driver *d, struct ublksrv_ctrl_dev_info *info);
+int ublk_driver_set_params (struct ublk_driver *d, unsigned device,
+                            const struct ublk_params *params);
+int ublk_driver_get_params (struct ublk_driver *d, unsigned device,
+                            struct ublk_params *params);
+/* Make it a block device.  SERVER is the pid of the process that has opened
+ * /dev/ublkcN, even if another process answers its requests.  Returns when the
+ * kernel has read what it wants to know first.
  */
-int ublk_control_start (struct ublk_driver *c, unsigned device, pid_t server);
+int ublk_driver_start (struct ublk_driver *d, unsigned device, pid_t server);
 /* A device with UBLK_F_USER_RECOVERY whose server has died has the state
  * UBLK_S_DEV_QUIESCED, after a moment; until then, this is -EBUSY.  Afterwards
  * another process can open it and fetch requests.
  */
-int ublk_control_begin_recovery (struct ublk_driver *c, unsigned device);
+int ublk_driver_begin_recovery (struct ublk_driver *d, unsigned device);
 /* End the recovery once SERVER has fetched a request for each tag: SERVER
  * serves the device from now on.
  */
-int ublk_control_end_recovery (struct ublk_driver *c, unsigned device,
-                               pid_t server);
-int ublk_control_stop (struct ublk_driver *c, unsigned device);
+int ublk_driver_end_recovery (struct ublk_driver *d, unsigned device,
+                              pid_t server);
+int ublk_driver_stop (struct ublk_driver *d, unsigned device);
 /* -EBUSY: somebody has it open. */
-int ublk_control_try_stop (struct ublk_driver *c, unsigned device);
+int ublk_driver_try_stop (struct ublk_driver *d, unsigned device);
 /* Delete it, since Linux 6.9 without waiting for those who have it open. */
-int ublk_control_delete (struct ublk_driver *c, unsigned device);
+int ublk_driver_delete (struct ublk_driver *d, unsigned device);
 /* -ENODEV: there is no such device. */
-int ublk_control_info (struct ublk_driver *c, unsigned device,
-                       struct ublksrv_ctrl_dev_info *info);
+int ublk_driver_info (struct ublk_driver *d, unsigned device,
+                      struct ublksrv_ctrl_dev_info *info);
 
 /* The device with this cookie, of all that there are.  -ENODEV: none has it;
  * any other error: that cannot be told.
  */
-int ublk_control_find (struct ublk_driver *c, uint64_t cookie,
-                       struct ublksrv_ctrl_dev_info *info);
+int ublk_driver_find (struct ublk_driver *d, uint64_t cookie,
+                      struct ublksrv_ctrl_dev_info *info);
 
 #endif /* NULLBLK_UBLKDRV_COMMANDS_H */

@@ -194,7 +194,7 @@ device_record_open (struct device_record *r, uint64_t cookie, bool *is_dead)
 }
 
 int
-device_record_claim (struct device_record *r)
+device_record_lock_to_clear (struct device_record *r)
 {
   bool is_dead = false;
   int err;
@@ -211,7 +211,7 @@ int
 device_record_adopt (struct device_record *r)
 {
   struct flock clearer = lock_of (OF_CLEARER);
-  int err = device_record_claim (r);
+  int err = device_record_lock_to_clear (r);
 
   if (err == -EBUSY || (err == 0 && !lock (r, OF_MAKER)))
     err = -EAGAIN;

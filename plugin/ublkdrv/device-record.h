@@ -81,7 +81,7 @@ bool device_record_has_died (struct device_record *r);
  * closed.  -EAGAIN: somebody else is at it; -EBUSY: somebody else serves the
  * device now; -ENOENT: somebody else has done it.
  */
-int device_record_claim (struct device_record *r);
+int device_record_lock_to_clear (struct device_record *r);
 
 /* Make this process the one that serves the record's device, in place of one
  * that has died.  Returns -EAGAIN where somebody else clears the record, or is

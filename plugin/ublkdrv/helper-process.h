@@ -15,10 +15,11 @@
 #include "common/common.h"
 
 /* Make a process in which RUN is called, with its end of a SOCK_SEQPACKET
- * socket, and which ends when RUN returns.  It keeps nothing else of its
- * maker's open, has no terminal, is in the root directory, and blocks the
- * signals that end programs.  The maker has one thread.  Returns the other end
- * of the socket and the process in *pid, or -1 and the reason in *why.
+ * socket, and which ends when RUN returns.  It keeps nothing else open of what
+ * the calling process, which has one thread, has open; it has no terminal, is
+ * in the root directory, and blocks the signals that end programs.  Returns the
+ * other end of the socket and the process in *pid, or -1 and the reason in
+ * *why.
  */
 int helper_make (pid_t *pid, void (*run) (int fd, const void *opaque),
                  const void *opaque, struct message *why);

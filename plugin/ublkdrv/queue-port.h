@@ -33,8 +33,8 @@ struct port_request {
   unsigned tag;
   const struct ublksrv_io_desc *asked; /* from `begin` until it is answered */
 
-  /* The command that the kernel was given last, and the answer in it.  It gets
-   * both again if it could not take them.
+  /* The command that the kernel was given last, and the answer that the command
+   * carries: if the kernel could not take the command, it is given again.
    */
   unsigned command;
   struct ublksrv_io_cmd told;

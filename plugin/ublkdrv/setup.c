@@ -18,13 +18,13 @@
 /* To clear what another has left takes longer. */
 #define CLEARING_SECONDS 60
 
-/* How often it is looked whether something has come about. */
-#define LOOKS_A_SECOND 50
+/* How often it is checked whether something has come about. */
+#define CHECKS_A_SECOND 50
 
 static void
 pause_shortly (void)
 {
-  const struct timespec pause = {.tv_nsec = 1000000000 / LOOKS_A_SECOND};
+  const struct timespec pause = {.tv_nsec = 1000000000 / CHECKS_A_SECOND};
 
   nanosleep (&pause, NULL);
 }
@@ -33,7 +33,7 @@ int
 setup_check_driver (const struct ublk_driver *d, const struct device_plan *plan,
                     struct message *why)
 {
-  if (plan->zone_size == 0 || (ublk_control_features (d) & UBLK_F_ZONED) != 0)
+  if (plan->zone_size == 0 || (ublk_driver_features (d) & UBLK_F_ZONED) != 0)
     return 0;
   message_set (why, "this kernel's ublk driver has no zones: Linux 6.6 is "
                     "needed");
@@ -45,7 +45,7 @@ lasts (const struct ublk_driver *d, const struct device_plan *plan)
 {
   const uint64_t needed = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
 
-  return plan->lasting && (ublk_control_features (d) & needed) == needed;
+  return plan->lasting && (ublk_driver_features (d) & needed) == needed;
 }
 
 int
@@ -65,7 +65,7 @@ setup_add (struct ublk_driver *d, const struct device_plan *plan,
                            : 0),
       .cookie = cookie,
   };
-  r = ublk_control_add (d, info);
+  r = ublk_driver_add (d, info);
   if (r < 0)
     message_set (why, "the kernel makes no device: %s%s", strerror (-r),
                  r == -EACCES || r == -ENOSPC
@@ -87,7 +87,7 @@ setup_set_params (struct ublk_driver *d, struct device_plan *plan,
   }
   plan->queues = info->queues;
   plan->depth = info->depth;
-  r = ublk_control_set_params (d, info->device, &plan->params);
+  r = ublk_driver_set_params (d, info->device, &plan->params);
   if (r < 0)
     message_set (why,
                  "the kernel does not take what the device is to be "
@@ -126,14 +126,14 @@ setup_recover (struct ublk_driver *d, const struct device_plan *plan,
   unsigned i;
   int r;
 
-  r = ublk_control_get_params (d, info->device, &then);
+  r = ublk_driver_get_params (d, info->device, &then);
   if (r == 0 && !is_as_planned (plan, info, &then)) {
     message_set (why, "the export is not what it was when the device was made");
     return -EINVAL;
   }
-  for (i = 0; r == 0 &&
-              (r = ublk_control_begin_recovery (d, info->device)) == -EBUSY &&
-              i < SETUP_PATIENCE * LOOKS_A_SECOND;
+  for (i = 0;
+       r == 0 && (r = ublk_driver_begin_recovery (d, info->device)) == -EBUSY &&
+       i < SETUP_PATIENCE * CHECKS_A_SECOND;
        i++) {
     r = 0;
     pause_shortly ();
@@ -155,7 +155,7 @@ setup_open (unsigned number, struct message *why)
   int fd;
 
   snprintf (path, sizeof path, "/dev/ublkc%u", number);
-  for (i = 0; i < SETUP_PATIENCE * LOOKS_A_SECOND; i++) {
+  for (i = 0; i < SETUP_PATIENCE * CHECKS_A_SECOND; i++) {
     fd = open (path, O_RDWR | O_CLOEXEC);
     if (fd != -1)
       return fd;
@@ -176,7 +176,7 @@ setup_await (unsigned number, struct message *why)
 
   snprintf (path, sizeof path, "/dev/ublkb%u", number);
   for (i = 0; access (path, F_OK) == -1; i++) {
-    if (i == SETUP_PATIENCE * LOOKS_A_SECOND) {
+    if (i == SETUP_PATIENCE * CHECKS_A_SECOND) {
       message_set (why, "%s does not appear", path);
       return -ENOENT;
     }
@@ -194,10 +194,10 @@ setup_await_gone (struct ublk_driver *d, unsigned number, uint64_t cookie,
   int r;
 
   for (i = 0;; i++) {
-    r = ublk_control_info (d, number, &info);
+    r = ublk_driver_info (d, number, &info);
     if (r == -ENODEV || (r == 0 && info.cookie != cookie))
       return true;
-    if (r < 0 || i == seconds * LOOKS_A_SECOND)
+    if (r < 0 || i == seconds * CHECKS_A_SECOND)
       return false;
     pause_shortly ();
   }
@@ -210,12 +210,12 @@ delete_device (struct ublk_driver *d, uint64_t cookie, unsigned *number)
   int r;
 
   *number = UBLK_NEW_DEVICE;
-  r = d != NULL ? ublk_control_find (d, cookie, &info) : -ENODEV;
+  r = d != NULL ? ublk_driver_find (d, cookie, &info) : -ENODEV;
   if (r < 0)
     return r == -ENODEV ? 0 : r;
   *number = info.device;
-  ublk_control_stop (d, info.device);
-  r = ublk_control_delete (d, info.device);
+  ublk_driver_stop (d, info.device);
+  r = ublk_driver_delete (d, info.device);
   if (r < 0 && r != -ENODEV)
     return r;
   return setup_await_gone (d, info.device, cookie, CLEARING_SECONDS) ? 0
@@ -229,8 +229,8 @@ setup_clear (struct ublk_driver *d, struct device_record *r, unsigned *number)
   int err;
 
   *number = UBLK_NEW_DEVICE;
-  for (i = 0; (err = device_record_claim (r)) == -EAGAIN &&
-              i < CLEARING_SECONDS * LOOKS_A_SECOND;
+  for (i = 0; (err = device_record_lock_to_clear (r)) == -EAGAIN &&
+              i < CLEARING_SECONDS * CHECKS_A_SECOND;
        i++)
     pause_shortly ();
   if (err == 0)

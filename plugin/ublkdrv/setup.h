@@ -8,9 +8,9 @@
  *     setup_add           the kernel makes /dev/ublkcN, and chooses N
  *     setup_set_params    the kernel is told what the device is like
  *     setup_open          of /dev/ublkcN; queues fetch from it
- *     ublk_control_start  /dev/ublkbN is there ...
+ *     ublk_driver_start  /dev/ublkbN is there ...
  *     setup_await         ... and has its node
- *     ublk_control_stop, ublk_control_delete
+ *     ublk_driver_stop, ublk_driver_delete
  *     setup_await_gone       nothing of it is left
  *
  * None of these locks.  Those that return int return 0 (setup_open a
@@ -51,7 +51,7 @@ int setup_set_params (struct ublk_driver *d, struct device_plan *plan,
 
 /* Take over the device of INFO, whose server has died, instead of the first
  * steps: it has to be as PLAN says.  Then it is opened and fetched from, and
- * ublk_control_end_recovery has it go on.  HAS_BEGUN: another process may have
+ * ublk_driver_end_recovery has it go on.  HAS_BEGUN: another process may have
  * begun to take the device over, and been killed before it fetched requests.
  * Then it is no error if the kernel does not let us begin.
  */

@@ -30,7 +30,7 @@
 
 #define URI "nbd://host/nullb0"
 
-static struct server server;
+static struct server_address server;
 static struct message why;
 static char *shown;
 static size_t shown_len;

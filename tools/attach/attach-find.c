@@ -251,7 +251,7 @@ attachment_exists (const void *arg)
 }
 
 bool
-attachment_is_orphaned (const struct attachment *a, const char *directory)
+attachment_is_left (const struct attachment *a, const char *directory)
 {
   char persist[32];
   bool is_dead;
@@ -390,7 +390,7 @@ match_export (const char *name, const char *directory)
    * cannot be seen whether it has lost its own.
    */
   if (has_identifier (&a) &&
-      (attachment_exists (&a) || attachment_is_orphaned (&a, directory)))
+      (attachment_exists (&a) || attachment_is_left (&a, directory)))
     snprintf (wanted.name, sizeof wanted.name, "%s", name);
 }
 

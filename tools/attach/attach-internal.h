@@ -204,13 +204,13 @@ void end_with (int status) __attribute__ ((noreturn));
 /* The processes of an attachment: attach-server.c */
 
 /* Start a server with the plugin's PARAMETERS, and MORE, which has MAX_MORE at
- * most and ends with NULL, for QUEUE requests at a time, on a socket in
+ * most and ends with NULL, for DEPTH requests at a time, on a socket in
  * DIRECTORY.  Returns false on failure; if it is of the parameters, the server
  * has printed the reason, unless this only TRIES.
  */
 #define MAX_MORE 2
 bool start_server (const char *directory, char *const *parameters,
-                   const char *const *more, bool tries, unsigned queue);
+                   const char *const *more, bool tries, unsigned depth);
 
 /* Ask the server to end, and wait for that.  Its clients must have gone, or it
  * does not end.
@@ -299,7 +299,7 @@ bool attachment_may_exist (const void *attachment);
 /* Is it a ublk device that has been made with --persist, and was left by
  * processes that were killed?
  */
-bool attachment_is_orphaned (const struct attachment *a, const char *directory);
+bool attachment_is_left (const struct attachment *a, const char *directory);
 
 /* Returns the attachment of DIRECTORY; after a crash there may be none.  If
  * nullblk-attach was killed when the kernel had just attached the device, the
@@ -309,7 +309,7 @@ struct attachment attachment_read (const char *directory);
 
 /* Returns the name of a device's attachment: of one that is there, or else of
  * one that a crash has left.  Or the name of an export's attachment that has an
- * identifier or a cookie, and is there, or attachment_is_orphaned.  NULL if
+ * identifier or a cookie, and is there, or attachment_is_left.  NULL if
  * there is none.
  */
 const char *name_of_device (const char *device);

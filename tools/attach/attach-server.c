@@ -131,22 +131,22 @@ run_and_show_warnings (const char *const *argv)
 
 bool
 start_server (const char *directory, char *const *parameters,
-              const char *const *more, bool tries, unsigned queue)
+              const char *const *more, bool tries, unsigned depth)
 {
-  char socket[MAX_PATH], pid[MAX_PATH], depth[16];
+  char socket[MAX_PATH], pid[MAX_PATH], depth_text[16];
   const char *argv[256] = {find_tool ("nullblk-serve", BINDIR),
                            "-U",
                            socket,
                            "-P",
                            pid,
                            "--depth",
-                           depth,
+                           depth_text,
                            "--"};
   size_t n = 8;
 
   format_text (socket, sizeof socket, "%s/socket", directory);
   format_text (pid, sizeof pid, "%s/pid", directory);
-  format_text (depth, sizeof depth, "%u", queue);
+  format_text (depth_text, sizeof depth_text, "%u", depth);
   for (; *parameters != NULL; parameters++) {
     if (n == sizeof argv / sizeof argv[0] - 1 - MAX_MORE) {
       fputs ("nullblk-attach: too many parameters\n", stderr);

@@ -308,7 +308,7 @@ use_attached (const char *name, struct client_options o)
          errno == EWOULDBLOCK ? "and another nullblk-attach is at work on that"
                               : strerror (errno));
   a = attachment_read (directory);
-  left = attachment_is_orphaned (&a, directory);
+  left = attachment_is_left (&a, directory);
   if (!left && !attachment_exists (&a))
     die ("%s: it was attached as %s, and has just been detached", source.text,
          name);

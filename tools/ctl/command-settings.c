@@ -277,7 +277,8 @@ command_reset_stats (struct context *c, char **arguments, struct message *why)
  * that it is tried and the reason known.  NULL if they cannot be listed.
  */
 static struct device_entry *
-list_for_stats (const struct server *server, unsigned *n, struct message *why)
+list_for_stats (const struct server_address *server, unsigned *n,
+                struct message *why)
 {
   struct device_entry *devices;
   unsigned all, i;
@@ -294,7 +295,7 @@ list_for_stats (const struct server *server, unsigned *n, struct message *why)
 }
 
 static struct snapshot *
-read_snapshot (const struct server *server, struct message *why)
+read_snapshot (const struct server_address *server, struct message *why)
 {
   char *text = server_document (server, ".stats", why);
   struct snapshot *s = text != NULL ? snapshot_parse (text, why) : NULL;
@@ -307,7 +308,7 @@ read_snapshot (const struct server *server, struct message *why)
 static int
 show_all_to_prometheus (struct context *c, struct message *why)
 {
-  struct server server = c->server;
+  struct server_address server = c->server;
   struct device_entry *devices;
   struct snapshot **s;
   unsigned n, i;

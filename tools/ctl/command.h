@@ -21,7 +21,7 @@ enum { DONE = 0, FAILED = 1, USAGE = 2 };
 struct context {
   const char *command;
   const char *where; /* a URI or socket */
-  struct server server;
+  struct server_address server;
   unsigned given; /* a bit for each option */
   unsigned interval, count, from, conds;
   const char *after, *lose, *seed, *to; /* as they are given, or NULL */

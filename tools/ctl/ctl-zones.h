@@ -34,14 +34,14 @@ struct zones_query {
 bool zones_parse_conds (const char *text, unsigned *conds, struct message *why);
 
 /* Print them, a line each as zbd does, or as JSON. */
-bool zones_report (FILE *fp, const struct server *s,
+bool zones_report (FILE *fp, const struct server_address *s,
                    const struct zones_query *query, struct message *why);
 
 /* Ask a condition of the zones in RANGES ("3", "3-9"; NULL ends them), or of
  * all that can take it where there are none.  *bad_usage where a range is none.
  */
-bool zones_change (const struct server *s, enum zone_cond to, char **ranges,
-                   bool *bad_usage, struct message *why);
+bool zones_change (const struct server_address *s, enum zone_cond to,
+                   char **ranges, bool *bad_usage, struct message *why);
 
 /* How full zones are: a letter for each, or for each group of *group zones, so
  * that CELLS letters are enough for all of the table that H reads.  NULL and

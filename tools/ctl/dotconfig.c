@@ -306,7 +306,7 @@ config_change (struct nbd_handle *config, const char *lines,
 /*---------------------------------------------------------------------*/
 
 char *
-config_of (const struct server *s, struct message *why)
+config_of (const struct server_address *s, struct message *why)
 {
   struct nbd_handle *h = server_open (s, ".config", why);
   char *text;
@@ -319,7 +319,7 @@ config_of (const struct server *s, struct message *why)
 }
 
 bool
-config_change_of (const struct server *s, const char *lines,
+config_change_of (const struct server_address *s, const char *lines,
                   struct message *why)
 {
   struct nbd_handle *h = server_open (s, ".config", why);

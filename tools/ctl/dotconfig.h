@@ -31,8 +31,8 @@ bool config_change (struct nbd_handle *config, const char *lines,
                     struct message *why);
 
 /* The same with a connection that lasts no longer. */
-char *config_of (const struct server *s, struct message *why);
-bool config_change_of (const struct server *s, const char *lines,
+char *config_of (const struct server_address *s, struct message *why);
+bool config_change_of (const struct server_address *s, const char *lines,
                        struct message *why);
 
 /* Take the value of KEY from a text.  Returns false where there is none, or it

@@ -49,7 +49,7 @@ append_encoded (char *buf, size_t size, const char *s)
 
 /* SCHEME://AUTHORITY/EXPORT?QUERY */
 static bool
-split_uri (struct server *s, const char *uri, char *name, size_t size)
+split_uri (struct server_address *s, const char *uri, char *name, size_t size)
 {
   const char *authority = strstr (uri, "://") + 3;
   const char *path = authority + strcspn (authority, "/?#");
@@ -64,7 +64,7 @@ split_uri (struct server *s, const char *uri, char *name, size_t size)
 }
 
 bool
-server_init (struct server *s, const char *where, const char *device,
+server_init (struct server_address *s, const char *where, const char *device,
              struct message *why)
 {
   char name[sizeof s->device] = "";
@@ -105,7 +105,8 @@ new_handle (struct message *why)
 }
 
 static void
-export_uri (const struct server *s, const char *export, char *buf, size_t size)
+export_uri (const struct server_address *s, const char *export, char *buf,
+            size_t size)
 {
   snprintf (buf, size, "%s%s%s", s->prefix, export, s->suffix);
 }
@@ -115,7 +116,8 @@ export_uri (const struct server *s, const char *export, char *buf, size_t size)
 
 /* The URI of an export by the name that a server gives, whatever is in it. */
 static bool
-export_uri_of (const struct server *s, const char *name, char *buf, size_t size)
+export_uri_of (const struct server_address *s, const char *name, char *buf,
+               size_t size)
 {
   const size_t suffix = strlen (s->suffix);
 
@@ -183,7 +185,7 @@ add_export (void *arg, const char *name, const char *description)
 
 /* Let CALLBACK, with USER_DATA, see each export that the server lists. */
 static bool
-list_exports (const struct server *s,
+list_exports (const struct server_address *s,
               int (*callback) (void *user_data, const char *name,
                                const char *description),
               void *user_data, struct message *why)
@@ -210,7 +212,7 @@ list_exports (const struct server *s,
  * can be opened.  What the server refuses is not known, which is no failure.
  */
 static bool
-look_at_entry (const struct server *s, struct device_entry *e,
+look_at_entry (const struct server_address *s, struct device_entry *e,
                struct message *why)
 {
   const bool is_listed = e->can_control;
@@ -241,8 +243,8 @@ look_at_entry (const struct server *s, struct device_entry *e,
 }
 
 bool
-server_list (const struct server *s, struct device_entry **devices, unsigned *n,
-             struct message *why)
+server_list (const struct server_address *s, struct device_entry **devices,
+             unsigned *n, struct message *why)
 {
   struct list list = {NULL, 0, 0};
   unsigned i;
@@ -313,8 +315,8 @@ take_reason (struct message *buf, const char *name, const char *text)
  * not; libnbd says so by TEXT.
  */
 static void
-explain_refusal (const struct server *s, const char *name, const char *text,
-                 struct message *why)
+explain_refusal (const struct server_address *s, const char *name,
+                 const char *text, struct message *why)
 {
   struct search search = {.name = name, .found = false};
   struct message reason;
@@ -340,7 +342,8 @@ explain_refusal (const struct server *s, const char *name, const char *text,
 }
 
 struct nbd_handle *
-server_open (const struct server *s, const char *ending, struct message *why)
+server_open (const struct server_address *s, const char *ending,
+             struct message *why)
 {
   struct nbd_handle *h = new_handle (why);
   char uri[2200], name[80];
@@ -421,7 +424,7 @@ server_read (struct nbd_handle *h, struct message *why)
 }
 
 char *
-server_document (const struct server *s, const char *ending,
+server_document (const struct server_address *s, const char *ending,
                  struct message *why)
 {
   struct nbd_handle *h = server_open (s, ending, why);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A nullblk server, as nullblkctl meets it: its devices, and the text of their
- * control exports (nbdkit-nullblk-plugin(1), CONTROL EXPORTS).
+ * The server that nullblkctl is about: where it is, its devices, and the text
+ * of their control exports (nbdkit-nullblk-plugin(1), CONTROL EXPORTS).
  *
  * Functions that return bool give false and the reason in *why.
  */
@@ -17,7 +17,7 @@
 
 struct nbd_handle;
 
-struct server {
+struct server_address {
   char prefix[1024]; /* the part of the URI before the export's name */
   char suffix[1024]; /* the part of the URI after the export's name */
   char device[64];   /* nullb0 and so on */
@@ -27,8 +27,8 @@ struct server {
 /* WHERE is an NBD URI or the path of a Unix socket; DEVICE, NULL if it is not
  * given, comes before the export that a URI names.
  */
-bool server_init (struct server *s, const char *where, const char *device,
-                  struct message *why);
+bool server_init (struct server_address *s, const char *where,
+                  const char *device, struct message *why);
 
 struct device_entry {
   char name[64];         /* as the server gives it: any bytes */
@@ -38,15 +38,15 @@ struct device_entry {
 };
 
 /* The devices, to be freed; *n is how many. */
-bool server_list (const struct server *s, struct device_entry **devices,
+bool server_list (const struct server_address *s, struct device_entry **devices,
                   unsigned *n, struct message *why);
 
 /* Connect to the device's export with this ending (".config", ".stats",
  * ".zones").  NULL and the reason in *why if it cannot be
  * had.
  */
-struct nbd_handle *server_open (const struct server *s, const char *ending,
-                                struct message *why);
+struct nbd_handle *server_open (const struct server_address *s,
+                                const char *ending, struct message *why);
 
 /* End such a connection. */
 void server_close (struct nbd_handle *h);
@@ -58,7 +58,7 @@ void server_close (struct nbd_handle *h);
 char *server_read (struct nbd_handle *h, struct message *why);
 
 /* The same with a connection that lasts no longer. */
-char *server_document (const struct server *s, const char *ending,
+char *server_document (const struct server_address *s, const char *ending,
                        struct message *why);
 
 #endif /* NULLBLK_SERVER_H */

@@ -27,7 +27,7 @@
  * difference from the one before.
  */
 struct view {
-  struct server *server;
+  struct server_address *server;
   struct nbd_handle *stats_nbd; /* NULL while the server is away */
   struct nbd_handle *zones_nbd; /* NULL until the screen first draws a map */
   struct snapshot *last;
@@ -391,7 +391,8 @@ top_screen (struct view *v, const struct top_options *options,
 }
 
 bool
-top (struct server *s, const struct top_options *options, struct message *why)
+top (struct server_address *s, const struct top_options *options,
+     struct message *why)
 {
   struct view v = {.server = s};
   bool ok;

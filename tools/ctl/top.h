@@ -19,7 +19,7 @@ struct top_options {
 /* On a terminal a screen, elsewhere a line a look.  Returns false and the
  * reason in *why where it could not begin.
  */
-bool top (struct server *s, const struct top_options *options,
+bool top (struct server_address *s, const struct top_options *options,
           struct message *why);
 
 #endif /* NULLBLK_TOP_H */

@@ -13,11 +13,12 @@
  *     recvmsg   head | data of R1 | head | data of R2 | head | head | ...
  *
  * Most servers answer one connection's requests in their order, so recvmsg is
- * told to put the data right where it belongs if it comes in that order.  Where
- * a reply is another than was guessed, what came behind it is gathered in
- * SPARE, and handed out from there, and so is what comes by the next recvmsg,
- * until all replies of one are in order again.  The buffers in which it may
- * have been meanwhile are those of reads that have no answer yet.
+ * told to put the data right where it belongs if it comes in that order.  If a
+ * reply is not the one that was guessed, the bytes behind it lie in buffers of
+ * other reads.  They are gathered in a buffer of SPARE bytes, and handed out
+ * from there.  So are the bytes of the next recvmsg, until all replies of one
+ * recvmsg have come in order.  Nobody has seen the buffers in which they lay:
+ * their reads were not answered yet.
  */
 
 #include <config.h>

@@ -26,8 +26,8 @@ struct job_zones *job_zones_open (const char *uri, uint64_t size,
                                   struct message *why);
 void job_zones_close (struct job_zones *z);
 
-/* The same in a process that has not opened it, of which the server hears
- * nothing.
+/* Free Z in a process that was forked from the one that opened it; the server
+ * is told nothing.
  */
 void job_zones_abandon (struct job_zones *z);
 

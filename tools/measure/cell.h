@@ -7,9 +7,10 @@
  *     randread 4K q8      random reads of 4 KiB, 8 at a time
  *     randwrite, read, write   the same of the others; these two in sequence
  *     flush 4K n8         a flush after 8 random writes, one at a time
- *     sustain 4K q32 n3   random writes that went on, part 3 of them
+ *     sustain 4K q32 n3   random writes that went on, the third part of them
  *
- * Figures are a line of a model file, which is a comment there:
+ * The figures of a cell are what was measured there: rate, mean, percentiles.
+ * In a model file they are a line, which is a comment there:
  *
  *     # figure: randread 4K q8 iops=113000 mean=70.4us p0=50us ... p100=1.9ms
  *

@@ -254,12 +254,13 @@ fit_writes (struct text *t, const struct figures_list *list,
   if (base == NULL)
     base = fit_find_base (list, WRITE);
   find_flushes (list, &flushes);
-  find_sustained (list, drive->part, &sustained);
+  find_sustained (list, drive->part_seconds, &sustained);
   collection.len = 0;
   collection.s[0] = '\0';
   if (base != NULL &&
       !add_collection (&collection, &flushes, &sustained, drive->size))
-    find_buffer (list, base, &flushes, &sustained, drive->part, &buffer);
+    find_buffer (list, base, &flushes, &sustained, drive->part_seconds,
+                 &buffer);
   if (base != NULL && buffer.drain == 0 && collection.len == 0 && is_disk)
     add_full_buffer (t, base);
   else if (base != NULL) {

@@ -13,7 +13,7 @@
 struct drive_facts {
   uint64_t size, block_size, physical_block_size; /* bytes; 0: not known */
   bool rotational;
-  unsigned part; /* seconds of each part of a sustained load */
+  unsigned part_seconds; /* how long each part of a sustained load was */
 };
 
 /* Write settings, lines NAME=VALUE, that a device has these figures by. */

@@ -21,10 +21,11 @@ int simulate (const char *settings, const struct cell *cell, uint64_t pause,
               unsigned requests, uint64_t seed, struct figures *f,
               struct message *why);
 
-/* Returns how many nanoseconds the client paused in a cell: the requests that
- * it did in a second and how long they took on average do not make as many in
- * flight as there were.  It is what is known of this cell, or of depth 1; 0
- * where that is nothing.
+/* Returns how many nanoseconds the client paused in a cell from the end of a
+ * request to the next one.  By Little's law the rate times the mean time of a
+ * request is how many were in flight; what is missing to cell->depth is the
+ * pause.  It is computed from the figures of this cell, or else of depth 1; 0
+ * if neither has a rate and a mean.
  */
 uint64_t client_pause (const struct figures_list *list,
                        const struct cell *cell);

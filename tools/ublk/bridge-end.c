@@ -14,8 +14,8 @@
 
 #include "bridge-internal.h"
 
-/* A signal gives up only a server that has been silent for so long; and the aide
- * waits some seconds for the device to be closed.
+/* A signal gives up only a server that has been silent for so long; and the
+ * aide waits some seconds for the device to be closed.
  */
 #define SILENT_SECONDS 10
 
@@ -97,7 +97,7 @@ bridge_take_away (struct bridge *b)
   journal_close (b->device.journal);
   if (b->has_record)
     device_record_remove (&b->record);
-  ublk_control_close (b->driver);
+  ublk_driver_close (b->driver);
   appends_destroy (b->device.appends);
   if (b->device.ended != -1)
     close (b->device.ended);

@@ -16,8 +16,8 @@
 
 #include "bridge-internal.h"
 
-/* The server is given up when no request has ended for so long, while the device
- * is made and while it ends.
+/* The server is given up when no request has ended for so long, while the
+ * device is made and while it ends.
  */
 #define SILENCE_SECONDS 120
 

@@ -217,7 +217,7 @@ start_device (struct bridge *b, struct message *why)
   int r;
 
   if (b->recovers) {
-    r = ublk_control_end_recovery (b->driver, b->number, getpid ());
+    r = ublk_driver_end_recovery (b->driver, b->number, getpid ());
     if (r < 0)
       message_set (why, "/dev/%s does not go on: %s", b->name, strerror (-r));
     return r;
@@ -240,7 +240,7 @@ static int
 open_driver (struct bridge *b, struct message *why)
 {
   if (b->driver == NULL)
-    b->driver = ublk_control_open (why);
+    b->driver = ublk_driver_open (why);
   if (b->driver != NULL)
     return 0;
   b->impossible = errno == ENODEV || errno == EPERM;
@@ -263,7 +263,7 @@ look_for_left (struct bridge *b, const struct options *o)
   r = device_record_open (&b->record, o->cookie, &is_dead);
   if (r < 0)
     return r == -ENOENT ? NOTHING : r;
-  r = ublk_control_find (b->driver, o->cookie, &b->left);
+  r = ublk_driver_find (b->driver, o->cookie, &b->left);
   if ((r < 0 && r != -ENODEV) || !is_dead ||
       strcmp (b->record.uri, o->argument) != 0 ||
       device_record_adopt (&b->record) < 0) {
@@ -287,7 +287,7 @@ read_journal (struct bridge *b, struct message *why)
     return r;
   }
   if (journal_fetched (b->device.journal) != FETCHED_SOME ||
-      (ublk_control_features (b->driver) & UBLK_F_QUIESCE) != 0)
+      (ublk_driver_features (b->driver) & UBLK_F_QUIESCE) != 0)
     return 0;
   message_set (why,
                "/dev/%s cannot be taken over: the process that was about to do "

@@ -16,14 +16,14 @@
  *
  *     FREE ──send──> SENT ──answer──> ANSWERED ──forget──> FREE
  *
- * Of an ANSWERED entry nobody knows whether the kernel has the answer: a process
- * may be killed before or after its ring's entries are taken.  What is in slots
- * when a process takes over becomes orphans.  An orphan stays until the kernel
- * asks the same again, or must have asked again for all that it wants.  An
- * entry's state is written after its other fields, when it is sent or becomes
- * an orphan.  When a request that has come again takes an orphan over, its slot
- * is written before the orphan becomes FREE.  So nothing is missed, whenever a
- * process is killed.
+ * Of an ANSWERED entry nobody knows whether the kernel has the answer: a
+ * process may be killed before or after its ring's entries are taken.  What is
+ * in slots when a process takes over becomes orphans.  An orphan stays until
+ * the kernel asks the same again, or must have asked again for all that it
+ * wants.  An entry's state is written after its other fields, when it is sent
+ * or becomes an orphan.  When a request that has come again takes an orphan
+ * over, its slot is written before the orphan becomes FREE.  So nothing is
+ * missed, whenever a process is killed.
  *
  * A slot is written by the thread of its queue alone; orphans are taken by any
  * thread.  There is no lock.

@@ -56,7 +56,7 @@ find_device (const struct work *w, uint64_t cookie, char *name, size_t size)
   int r = -ENODEV;
 
   if (w->driver != NULL)
-    r = ublk_control_find (w->driver, cookie, &info);
+    r = ublk_driver_find (w->driver, cookie, &info);
   name[0] = '\0';
   if (r == 0)
     snprintf (name, size, "ublkb%u", info.device);
@@ -100,7 +100,7 @@ begin (const char *device)
   static struct message why;
   struct work w = {.device = device};
 
-  w.driver = ublk_control_open (&why);
+  w.driver = ublk_driver_open (&why);
   if (w.driver == NULL && errno != ENODEV)
     w.silent = why.text;
   return w;
@@ -120,7 +120,7 @@ for_each_record (struct work *w, bool (*action) (uint64_t cookie, void *arg))
 static int
 end (struct work *w)
 {
-  ublk_control_close (w->driver);
+  ublk_driver_close (w->driver);
   return w->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -512,7 +512,7 @@ look_whether_orphaned (void)
 {
   const struct attachment a = attachment_read ("run/a");
 
-  attachment_is_orphaned (&a, "run/a");
+  attachment_is_left (&a, "run/a");
 }
 
 static void

@@ -130,7 +130,7 @@ test_percentile (void **state)
 static const char *
 fit_parts (unsigned seconds)
 {
-  const struct drive_facts drive = {.part = seconds};
+  const struct drive_facts drive = {.part_seconds = seconds};
   FILE *fp = fmemopen (settings, sizeof settings, "w");
 
   settings[0] = '\0';
@@ -312,7 +312,7 @@ test_no_disk (void **state)
 static void
 fit_collection (uint64_t size)
 {
-  const struct drive_facts drive = {.size = size, .part = 1};
+  const struct drive_facts drive = {.size = size, .part_seconds = 1};
   FILE *fp = fmemopen (settings, sizeof settings, "w");
 
   take ("# figure: randwrite 4K q1 iops=40000 p50=20us");

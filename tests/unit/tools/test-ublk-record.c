@@ -83,7 +83,7 @@ claim (uint64_t *cookie)
   bool is_dead;
   const int err = device_record_open (&r, *cookie, &is_dead);
 
-  return err == 0 ? device_record_claim (&r) : err;
+  return err == 0 ? device_record_lock_to_clear (&r) : err;
 }
 
 static int
@@ -114,7 +114,7 @@ test_life (void **state)
   kill_child (&maker);
   assert_true (device_record_has_died (&r));
   assert_int_equal (r.pid, 0);
-  assert_int_equal (device_record_claim (&r), 0);
+  assert_int_equal (device_record_lock_to_clear (&r), 0);
   device_record_remove (&r);
   assert_int_equal (records (), 0);
   assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), -ENOENT);
@@ -134,7 +134,7 @@ test_onlooker (void **state)
   onlooker = begin_child (look, maker.cookie);
   assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), 0);
   assert_true (is_dead);
-  assert_int_equal (device_record_claim (&r), 0);
+  assert_int_equal (device_record_lock_to_clear (&r), 0);
   device_record_remove (&r);
   kill_child (&onlooker);
 }
@@ -154,9 +154,9 @@ test_claim (void **state)
   assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), 0);
   assert_true (is_dead);
   assert_int_equal (r.pid, 0);
-  assert_int_equal (device_record_claim (&r), -EAGAIN);
+  assert_int_equal (device_record_lock_to_clear (&r), -EAGAIN);
   kill_child (&clearer);
-  assert_int_equal (device_record_claim (&r), 0);
+  assert_int_equal (device_record_lock_to_clear (&r), 0);
   device_record_remove (&r);
 }
 
@@ -181,12 +181,12 @@ test_adopt (void **state)
   other = begin_child (adopt, maker.cookie);
   assert_false (device_record_has_died (&r));
   assert_int_equal (r.pid, other.pid);
-  assert_int_equal (device_record_claim (&r), -EBUSY);
+  assert_int_equal (device_record_lock_to_clear (&r), -EBUSY);
   device_record_close (&r);
   kill_child (&other);
   assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), 0);
   assert_true (is_dead);
-  assert_int_equal (device_record_claim (&r), 0);
+  assert_int_equal (device_record_lock_to_clear (&r), 0);
   device_record_remove (&r);
 }
 
@@ -221,7 +221,7 @@ test_supervised (void **state)
   kill_child (&other);
   kill_child (&supervisor);
   assert_false (device_record_is_supervised (&r));
-  assert_int_equal (device_record_claim (&r), 0);
+  assert_int_equal (device_record_lock_to_clear (&r), 0);
   device_record_remove (&r);
   assert_int_equal (device_record_supervise (maker.cookie), -ENOENT);
 }
@@ -249,7 +249,7 @@ test_words (void **state)
   assert_int_equal (other.refused, 1);
   assert_true (other.lost);
   assert_string_equal (other.uri, uri);
-  assert_int_equal (device_record_claim (&other), -ENOENT);
+  assert_int_equal (device_record_lock_to_clear (&other), -ENOENT);
   device_record_close (&other);
 }
 

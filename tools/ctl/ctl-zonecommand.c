@@ -28,7 +28,7 @@ struct range {
 
 /* Commands to bring zones into a condition, a piece of the table at a time. */
 struct commands {
-  const struct server *server;
+  const struct server_address *server;
   struct nbd_handle *h; /* NULL once it is of no more use */
   struct zonetable table;
   enum zone_cond to;
@@ -399,7 +399,7 @@ command_all (struct commands *c, struct message *why)
 }
 
 bool
-zones_change (const struct server *s, enum zone_cond to, char **ranges,
+zones_change (const struct server_address *s, enum zone_cond to, char **ranges,
               bool *bad_usage, struct message *why)
 {
   struct commands *c;

@@ -46,7 +46,8 @@ drop (struct lines *l)
 }
 
 static bool
-send_lines (struct lines *l, const struct server *s, struct message *why)
+send_lines (struct lines *l, const struct server_address *s,
+            struct message *why)
 {
   bool ok;
 
@@ -65,7 +66,7 @@ send_lines (struct lines *l, const struct server *s, struct message *why)
  * be as IS_RIGHT says, or else they are none of a server's.
  */
 static json_t *
-read_member (const struct server *s, const char *key,
+read_member (const struct server_address *s, const char *key,
              bool (*is_right) (json_t *member), struct message *why)
 {
   char *text = server_document (s, ".stats", why);
@@ -138,7 +139,7 @@ is_range (const char *text, const char **last)
 }
 
 bool
-badblocks_mark (const struct server *s, char sign, char **ranges,
+badblocks_mark (const struct server_address *s, char sign, char **ranges,
                 bool *bad_usage, struct message *why)
 {
   const char *between = "badblocks=", *last;
@@ -193,7 +194,7 @@ is_list (json_t *list)
 }
 
 bool
-badblocks_print (FILE *fp, const struct server *s, bool json,
+badblocks_print (FILE *fp, const struct server_address *s, bool json,
                  struct message *why)
 {
   json_t *list = read_member (s, "badblocks", is_list, why);
@@ -223,8 +224,9 @@ badblocks_print (FILE *fp, const struct server *s, bool json,
 
 /* KEY and the arguments, with BETWEEN between them. */
 static bool
-send_arguments (const struct server *s, const char *key, const char *between,
-                char **arguments, bool *bad_usage, struct message *why)
+send_arguments (const struct server_address *s, const char *key,
+                const char *between, char **arguments, bool *bad_usage,
+                struct message *why)
 {
   struct lines l;
 
@@ -244,15 +246,15 @@ send_arguments (const struct server *s, const char *key, const char *between,
 }
 
 bool
-fault_rules_add (const struct server *s, char **rules, bool *bad_usage,
+fault_rules_add (const struct server_address *s, char **rules, bool *bad_usage,
                  struct message *why)
 {
   return send_arguments (s, "fault=", "\nfault=", rules, bad_usage, why);
 }
 
 bool
-fault_rules_delete (const struct server *s, char **names, bool *bad_usage,
-                    struct message *why)
+fault_rules_delete (const struct server_address *s, char **names,
+                    bool *bad_usage, struct message *why)
 {
   return send_arguments (s, "fault-delete=", ",", names, bad_usage, why);
 }
@@ -273,7 +275,7 @@ are_rules (json_t *list)
 }
 
 bool
-fault_rules_print (FILE *fp, const struct server *s, bool json,
+fault_rules_print (FILE *fp, const struct server_address *s, bool json,
                    struct message *why)
 {
   json_t *list = read_member (s, "faults", are_rules, why), *rule;
@@ -302,7 +304,7 @@ fault_rules_print (FILE *fp, const struct server *s, bool json,
 /* Power */
 
 bool
-power_cut (const struct server *s, const char *after, const char *lose,
+power_cut (const struct server_address *s, const char *after, const char *lose,
            const char *seed, struct message *why)
 {
   const struct {
@@ -336,7 +338,8 @@ is_power (json_t *power)
 }
 
 bool
-power_print (FILE *fp, const struct server *s, bool json, struct message *why)
+power_print (FILE *fp, const struct server_address *s, bool json,
+             struct message *why)
 {
   json_t *power = read_member (s, "power", is_power, why);
 

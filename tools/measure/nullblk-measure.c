@@ -140,7 +140,7 @@ measure (const char *name)
   measure_cells (&t, &part);
   if (options.client_overhead < 0)
     measure_client_overhead (&part.list);
-  t.drive.part = options.seconds;
+  t.drive.part_seconds = options.seconds;
   figures_sort (&part.list);
   model_write (name, part.version, &part.list, &t.drive);
   part_close (&part);
@@ -152,7 +152,7 @@ measure (const char *name)
 static void
 take_files (int n, char *const *paths)
 {
-  struct drive_facts drive = {.part = options.seconds};
+  struct drive_facts drive = {.part_seconds = options.seconds};
   struct figures_list all = {0}, list;
   char version[32] = "", versions[256] = "", cell[64];
   struct message why;

@@ -129,8 +129,8 @@ report (FILE *fp, struct nbd_handle *h, struct zone_descriptor *zones,
 }
 
 bool
-zones_report (FILE *fp, const struct server *s, const struct zones_query *query,
-              struct message *why)
+zones_report (FILE *fp, const struct server_address *s,
+              const struct zones_query *query, struct message *why)
 {
   struct zone_descriptor *zones;
   struct nbd_handle *h;
