@@ -26,7 +26,7 @@
 
 static struct {
   unsigned depth;
-  bool has_threads; /* the user says how many: */
+  bool has_threads; /* the user has given nbdkit's -t */
   unsigned threads; /* 0: not a number of use */
   bool is_single;
   const char *tls;      /* the value of the last --tls; NULL: none is given */

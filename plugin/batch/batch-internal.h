@@ -16,7 +16,7 @@
  *     batch-held.c      the bytes that are held
  *     batch-pace.c      when to poll, and for how long to nap
  *
- * batch-plugin.c is the plugin's side.  Nobody else includes this.
+ * batch-plugin.c is the plugin's side.
  */
 
 #ifndef NULLBLK_BATCH_INTERNAL_H

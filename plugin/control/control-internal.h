@@ -4,7 +4,7 @@
  * For the files of control exports: control.c has the exports, control-text.c
  * makes the documents that are texts, control-change.c carries out a text that
  * is written, and control-filters.c has the filters of nbdkit that would
- * falsify these exports.  Nobody else includes this.
+ * falsify these exports.
  */
 
 #ifndef NULLBLK_CONTROL_INTERNAL_H

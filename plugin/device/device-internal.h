@@ -17,8 +17,6 @@
  *     device-log.c         changes that go into the store and the write log
  *     device-connection.c  connections, and what they count
  *     device-settings.c    settings, from one change to the next
- *
- * Nobody else includes this.
  */
 
 #ifndef NULLBLK_DEVICE_INTERNAL_H

@@ -10,8 +10,6 @@
  *     faultrule.c         parses the text of a rule
  *     faultrule-format.c  writes the text of a rule
  *     faultactions.c      the actions, a row each
- *
- * Nobody else includes this.
  */
 
 #ifndef NULLBLK_FAULTS_INTERNAL_H

@@ -7,8 +7,6 @@
  *     durability.c       makes changes (with the diagram)
  *     durability-cut.c   cuts the power
  *     durability-undo.c  records of old content
- *
- * Nobody else includes this.
  */
 
 #ifndef NULLBLK_DURABILITY_INTERNAL_H

@@ -4,7 +4,7 @@
  * Model files: what a drive is like, as settings.  A line is NAME=VALUE, as in
  * .config; lines that are empty or begin with '#' say nothing to the plugin.
  * Which settings a model may have, and what becomes of them, is for
- * params-model.c, which calls this.  Owns nothing; nothing here locks.
+ * params-model.c.  Without state or locks.
  */
 
 #ifndef NULLBLK_MODELFILE_H

@@ -3,7 +3,7 @@
  *
  * For the files of the table of parameters: params-table.c, which has the rows,
  * params.c, which parses, checks and prints by them, and params-model.c, which
- * takes those of a model.  Nobody else includes this.
+ * takes those of a model.
  */
 
 #ifndef NULLBLK_PARAMS_INTERNAL_H

@@ -2,8 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * For the two files of distributions: distribution-parse.c, which parses a
- * text, and distribution.c, which makes the distribution.  Nobody else includes
- * this.
+ * text, and distribution.c, which makes the distribution.
  */
 
 #ifndef NULLBLK_DISTRIBUTION_INTERNAL_H

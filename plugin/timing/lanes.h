@@ -24,7 +24,7 @@
  *              [---service---#####--]
  *
  * struct lanes belongs to a device.  The lock of its struct latency_state
- * guards it, and latency_completion calls this.  struct stall is a setting.
+ * guards it, and latency.c calls this.  struct stall is a setting.
  */
 
 #ifndef NULLBLK_LANES_H

@@ -36,7 +36,7 @@
  * pass more than the new limit, or the old one where that was wider.
  *
  * struct throttle belongs to a device.  The lock of its struct latency_state
- * guards it, and latency_completion calls this.
+ * guards it, and latency.c calls this.
  */
 
 #ifndef NULLBLK_THROTTLE_H

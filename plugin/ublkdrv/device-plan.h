@@ -16,10 +16,10 @@
 #include "kernel.h"
 #include "zones/zones.h"
 
-/* A report for which the kernel makes several requests comes out in disorder,
- * so all zones have to fit into one request.  For that the kernel has a buffer
- * of this many pages at most: so there are 65536 zones at most where a page has
- * 4 KiB.
+/* A report of zones for which the kernel makes several requests comes out
+ * wrong, as the kernel numbers the zones of each from 0.  So all zones have to
+ * fit into one request, which has this many pages at most, at 64 bytes a zone:
+ * 65536 zones where a page has 4 KiB.
  */
 #define MAX_REPORT_PAGES 1024
 

@@ -13,8 +13,6 @@
  *     zones-limits.c    states, and how many zones are open and active
  *     zones-claim.c     which request has a zone, and which wait for it
  *     zones-settings.c  the parameters of zones
- *
- * Nobody else includes this.
  */
 
 #ifndef NULLBLK_ZONES_INTERNAL_H
