@@ -42,12 +42,12 @@ enum append_turn {
 };
 
 struct append {
-  struct append *next; /* in what a function returns; and private before */
+  struct append *next; /* in the list that a function returns; else private */
   struct append *sent; /* private */
-  uint64_t zone;
+  uint64_t zone;       /* its number */
   uint64_t count;      /* bytes */
-  unsigned connection; /* by which it is sent */
-  uint64_t offset;     /* bytes within the device, where it GOES */
+  unsigned connection; /* by which it is sent: any number */
+  uint64_t offset;     /* of APPEND_GOES: where, in bytes within the device */
   enum append_turn turn;
 };
 
@@ -67,28 +67,30 @@ void appends_destroy (struct appends *a);
  */
 struct append *appends_begin (struct appends *a, struct append *append);
 
-/* One that READS has done so: the next append goes to POINTER, and the zone can
- * be written up to END (bytes within the device; both the same if it can take
- * nothing); or it could not be read.  Returns those whose turn it is now,
- * itself among them, with their turns set.
+/* An append whose turn was APPEND_READS has read the zone's descriptor.  If
+ * IS_KNOWN, the next append goes to POINTER, and the zone can be written up to
+ * END, both in bytes within the device, and both the same if the zone can take
+ * nothing.  Otherwise the descriptor could not be read.  Returns a list of
+ * those whose turn it is now, with their turns set; APPEND is among them.
  */
 struct append *appends_learn (struct appends *a, struct append *append,
                               bool is_known, uint64_t pointer, uint64_t end);
 
-/* One that GOES has been written, where ERR is 0, or has failed with this
- * negative errno of NBD's.  *is_over says whether that was the end of it; if
- * not, it is innocent, and will be returned later, or is
- * among those that are returned now: then it may be another thread's already.
- * Returns all whose turn it is now.
+/* An append whose turn was APPEND_GOES was written, if ERR is 0, or has failed
+ * with ERR, a negative errno of NBD's.  *is_over says whether that was the end
+ * of it.  If not, it is innocent: it is in the list that this or a later call
+ * returns, and may be another thread's already.  Returns a list of those whose
+ * turn it is now.
  */
 struct append *appends_end (struct appends *a, struct append *append, int err,
                             bool *is_over);
 
-/* A write that is no append ends at END.  Or the pointer of a zone, or of all
- * of them, may be anywhere.
- */
+/* A write to the zone that is no append ends at END. */
 void appends_note_write (struct appends *a, uint64_t zone, uint64_t end);
+
+/* The write pointer of the zone may be anywhere. */
 void appends_forget (struct appends *a, uint64_t zone);
+/* The same of all zones. */
 void appends_forget_all (struct appends *a);
 
 #endif /* NULLBLK_UBLK_APPEND_H */

@@ -24,10 +24,10 @@ enum io_kind { IO_READ, IO_WRITE, IO_FLUSH, IO_TRIM, IO_ZERO };
 
 struct link;
 
-/* A request.  It is its owner's until link_submit, and again from done on,
- * which is called once; there, ERR is 0 or a negative errno: NBD's, or
- * -ENOTCONN where the connection is dead.  done may submit it, or another,
- * anew, but not before link_submit has returned.
+/* A request to the server.  It belongs to its owner until link_submit, and
+ * again from `done` on, which link_pump calls once.  ERR there is 0, or a
+ * negative errno: NBD's, or -ENOTCONN if the connection is dead.  `done` may
+ * submit this or other requests.
  */
 struct io {
   enum io_kind kind;
@@ -36,10 +36,10 @@ struct io {
   uint64_t offset;
   uint32_t count; /* bytes */
 
-  /* Where the data is: COUNT bytes at buf, or, where that is NULL, what is
-   * moved in pieces: N bytes, AT bytes behind the beginning, are to be put into
-   * BUF for a write, and taken out of BUF for a read.  move returns 0 or a
-   * negative errno.
+  /* Where the data is: COUNT bytes at buf.  If buf is NULL, `move` is called
+   * for one piece of the data after the other, N bytes that are AT bytes behind
+   * the beginning: for a write it puts them into its BUF, and for a read it
+   * takes them from there.  It returns 0 or a negative errno.
    */
   void *buf;
   int (*move) (struct io *io, void *buf, size_t n, size_t at);
@@ -62,8 +62,8 @@ void link_release_io (struct io *io);
 struct link *link_create (struct nbd_handle *h, struct ring *ring);
 void link_destroy (struct link *l);
 
-/* Is its connection dead, and nothing in the ring that would tell it of
- * anything?  Only then link_destroy may be called while the ring goes on.
+/* Is the connection dead, with none of the link's events left in the ring?
+ * Only then link_destroy may be called while the ring goes on.
  */
 bool link_is_over (struct link *l);
 

@@ -39,16 +39,16 @@ struct ublk_device {
   struct journal *journal; /* NULL: it does not outlive its process */
   int ended; /* an eventfd: each queue that has served and ends adds 1 */
   /* An eventfd: each queue whose connections have died adds 1, and waits for
-   * others.  -1: its requests fail from then on.
+   * new ones.  -1: there will be none, and its requests fail.
    */
   int lost;
-  /* Seconds.  Where the server has not answered a request in that time, and up
-   * to one more, all connections of its queue count as dead.
+  /* Seconds.  If the server has not answered a request in that time, and up to
+   * one more, all connections of the request's queue count as dead.
    */
   unsigned timeout;
-  unsigned persist; /* that requests wait then for an answer */
+  unsigned persist; /* seconds that requests then wait for new connections */
   bool multi_conn;  /* a flush is about what other connections have written */
-  bool was_served;  /* by another process, which was killed */
+  bool was_served;  /* the device had another process, which was killed */
 };
 
 struct connections {
@@ -57,35 +57,37 @@ struct connections {
 
 struct queue;
 
-/* Begin to fetch requests.  The connections stay the caller's, who closes those
- * that are in *CONNECTIONS after queue_join, and does nothing with them before.
- * Returns NULL and the reason in *why on failure.
+/* Begin to fetch requests.  The queue keeps the address CONNECTIONS.  The
+ * caller leaves the connections in it alone until queue_join, and then closes
+ * those that are in it by then.  Returns NULL and the reason in *why on
+ * failure.
  */
 struct queue *queue_start (const struct ublk_device *device, unsigned index,
                            struct connections *connections,
                            struct message *why);
 
-/* Where the connections have died, requests that they had in flight, and those
- * that come, wait for others, by which they are sent (again).  They wait until
- * device->persist seconds, and up to one more, are over since the connections
- * died; then they fail until there are others.  Others that die before they
- * have brought an answer do not begin these seconds anew.  All of these may be
- * called by any thread until queue_join.
- *
- * Does it wait for connections?
+/* When connections have died, the requests that they had in flight, and those
+ * that come meanwhile, wait for new connections, by which they are sent
+ * (again).  They wait until device->persist seconds, and up to one more, are
+ * over since the connections died; then requests fail until there are new ones.
+ * New connections that die before they have brought an answer do not begin
+ * these seconds anew.  The next three functions may be called by any thread
+ * until queue_join.
  */
+
+/* Does the queue wait for new connections? */
 bool queue_is_lost (struct queue *q);
 
-/* These are its connections from now on; *CONNECTIONS of queue_start becomes
- * them.
+/* Have the queue use CONNECTIONS from now on; they are copied into the struct
+ * that queue_start was given.
  */
 void queue_renew (struct queue *q, const struct connections *connections);
 
 /* All requests fail from now on, those in flight included. */
 void queue_give_up (struct queue *q);
 
-/* Wait for its end, which comes when the kernel has stopped the device, or
- * refuses what the queue tells it.
+/* Wait until the queue has ended, which it does when the kernel has stopped the
+ * device, or refuses what the queue tells it.
  */
 void queue_join (struct queue *q);
 

@@ -13,11 +13,11 @@
 
 struct reconnector;
 
-/* Start it for COUNT queues, each of which adds to the eventfd LOST (which does
- * not block) when its connections have died.  For how long requests wait is the
- * queues' to say: a connection may take as long as a server that is silent.
- * Source and queues stay the caller's, who keeps them until reconnector_stop.
- * Returns NULL and errno on failure.
+/* Start the thread for COUNT queues, each of which adds to the eventfd LOST
+ * (which does not block) when its connections have died.  The thread tries for
+ * as long as the server is silent; the queues decide how long their requests
+ * wait.  The caller keeps SOURCE and QUEUES until reconnector_stop.  Returns
+ * NULL and errno on failure.
  */
 struct reconnector *reconnector_start (const struct source *source,
                                        struct queue *const *queues,

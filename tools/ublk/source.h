@@ -32,12 +32,16 @@ struct source {
 int source_open (struct source *s, const char *uri, enum zones_wanted zones,
                  struct message *why);
 
-/* Connections for one more queue, to what must be the same. */
+/* Make the connections of one more queue.  The export must still be what
+ * source_open has found.
+ */
 int source_connect (const struct source *s, struct connections *c,
                     struct message *why);
 
-/* Takes leave of the server; the first connections stay. */
+/* Tell the server of the end of these connections, and close them. */
 void source_disconnect (struct connections *c);
+
+/* Free what *S has, but for s->first, which is closed by source_disconnect. */
 void source_close (struct source *s);
 
 #endif /* NULLBLK_UBLK_SOURCE_H */
