@@ -22,10 +22,29 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/uio.h>
 
 /* The most bytes that are held. */
 #define HELD (256 * 1024)
+
+/* Fewer zeroes are copied: that costs less than a piece. */
+#define HELD_FEW 1024
+
+/* As many as HELD bytes may need, with copies before all zeroes, and one for
+ * data that is not held.
+ */
+#define HELD_MOST_PIECES (2 * HELD / HELD_FEW + 1)
+
+/* The most bytes of held_add_short. */
+#define HELD_SHORT 32
+
+/* The zeroes of all connections.  As nobody writes to them, all of their pages
+ * are the one page of zeroes that the kernel has, which stays in the cache.
+ */
+#define HELD_CACHE_LINE 64
+#define HELD_ZEROES ((size_t) 64 * 1024)
+extern char held_zeroes[HELD_ZEROES + HELD_CACHE_LINE];
 
 struct held {
   struct iovec *piece; /* NULL when there is no socket */
@@ -49,6 +68,57 @@ void held_clear (struct held *h);
  * happened, if there is no room for them.
  */
 bool held_add (struct held *h, const void *buf, size_t n);
+
+/* Do as held_add, for N zeroes, from HELD_FEW to HELD_ZEROES.  A processor
+ * copies faster if both places are the same ones of a cache line.
+ */
+static inline bool
+held_add_zeroes (struct held *h, size_t n)
+{
+  if (n > HELD - h->len || h->n == HELD_MOST_PIECES)
+    return false;
+  h->piece[h->n++] = (struct iovec){held_zeroes + h->len % HELD_CACHE_LINE, n};
+  h->len += n;
+  return true;
+}
+
+/* Copy N bytes, 1 to HELD_SHORT. */
+static inline void
+held_copy_short (char *to, const char *from, size_t n)
+{
+  if (n >= 16) {
+    memcpy (to, from, 16);
+    memcpy (to + n - 16, from + n - 16, 16);
+  }
+  else if (n >= 8) {
+    memcpy (to, from, 8);
+    memcpy (to + n - 8, from + n - 8, 8);
+  }
+  else
+    while (n-- > 0)
+      to[n] = from[n];
+}
+
+/* Do as held_add, for N bytes, 1 to HELD_SHORT, that are not placed. */
+static inline bool
+held_add_short (struct held *h, const char *buf, size_t n)
+{
+  char *const to = h->copies + h->copied;
+  struct iovec *last = h->piece + h->n - 1;
+
+  if (n > HELD - h->len || n > HELD - h->copied)
+    return false;
+  if (h->n > 0 && (char *) last->iov_base + last->iov_len == to)
+    last->iov_len += n;
+  else if (h->n < HELD_MOST_PIECES)
+    h->piece[h->n++] = (struct iovec){to, n};
+  else
+    return false;
+  held_copy_short (to, buf, n);
+  h->copied += n;
+  h->len += n;
+  return true;
+}
 
 /* Returns a place for N bytes, which the caller puts there, and may hold then,
  * until held_place_end; NULL where there is no room for them and the head of

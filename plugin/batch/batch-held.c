@@ -12,36 +12,23 @@
 
 #include "batch-held-internal.h"
 
-#define CACHE_LINE 64
-
-/* The zeroes of all connections.  As nobody writes to them, all of their pages
- * are the one page of zeroes that the kernel has, which stays in the cache.
- */
-#define ZEROES ((size_t) 64 * 1024)
-static _Alignas(4096) char zeroes[ZEROES + CACHE_LINE];
-
-/* Fewer zeroes are copied: that costs less than a piece. */
-#define FEW 1024
+_Alignas(4096) char held_zeroes[HELD_ZEROES + HELD_CACHE_LINE];
 
 /* Of a reply with data. */
 #define MOST_OF_HEAD 64
 
-/* As many as HELD bytes may need, with copies before all zeroes, and one for
- * data that is not held.
- */
-#define MOST_PIECES (2 * HELD / FEW + 1)
-
 /* SECURITY.md and nullblk-serve(1) say what a connection takes: these, and what
  * is read ahead.
  */
-_Static_assert((MOST_PIECES + 1) * sizeof (struct iovec) + HELD <= 265 * 1024,
+_Static_assert((HELD_MOST_PIECES + 1) * sizeof (struct iovec) + HELD <=
+                   265 * 1024,
                "521 KiB for a connection");
 
 bool
 held_begin (struct held *h)
 {
   if (h->piece == NULL)
-    h->piece = malloc ((MOST_PIECES + 1) * sizeof *h->piece);
+    h->piece = malloc ((HELD_MOST_PIECES + 1) * sizeof *h->piece);
   if (h->copies == NULL)
     h->copies = malloc (HELD);
   h->kept = 0;
@@ -96,25 +83,20 @@ add_copy (struct held *h, const void *buf, size_t n)
   h->copied += n;
 }
 
-/* A processor copies faster if both places are the same ones of a cache line.
- */
-static void
+/* As many zeroes as are not in one piece. */
+static bool
 add_zeroes (struct held *h, size_t n)
 {
-  char *const from = zeroes + h->len % CACHE_LINE;
-  size_t piece;
+  const size_t pieces = (n + HELD_ZEROES - 1) / HELD_ZEROES;
+  size_t first;
 
-  for (; n > 0; n -= piece) {
-    piece = n < ZEROES ? n : ZEROES;
-    h->piece[h->n++] = (struct iovec){from, piece};
+  if (n > HELD - h->len || h->n + pieces > HELD_MOST_PIECES)
+    return false;
+  for (; n > 0; n -= first) {
+    first = n < HELD_ZEROES ? n : HELD_ZEROES;
+    held_add_zeroes (h, first);
   }
-}
-
-/* The most pieces of N bytes. */
-static size_t
-pieces_of (size_t n)
-{
-  return (n + ZEROES - 1) / ZEROES;
+  return true;
 }
 
 static bool
@@ -126,11 +108,11 @@ is_placed (const struct held *h, const char *buf)
 bool
 held_add (struct held *h, const void *buf, size_t n)
 {
-  if (n > HELD - h->len || h->n + pieces_of (n) > MOST_PIECES)
+  if (buf == NULL && n >= HELD_FEW)
+    return add_zeroes (h, n);
+  if (n > HELD - h->len || h->n == HELD_MOST_PIECES)
     return false;
-  if (buf == NULL && n >= FEW)
-    add_zeroes (h, n);
-  else if (n >= FEW && is_placed (h, buf))
+  if (n >= HELD_FEW && is_placed (h, buf))
     h->piece[h->n++] = (struct iovec){unconst (buf), n};
   else if (n <= HELD - h->copied)
     add_copy (h, buf, n);
@@ -143,9 +125,10 @@ held_add (struct held *h, const void *buf, size_t n)
 char *
 held_place (struct held *h, size_t n)
 {
-  const size_t at = (h->copied + CACHE_LINE - 1) & ~(size_t) (CACHE_LINE - 1);
+  const size_t at =
+      (h->copied + HELD_CACHE_LINE - 1) & ~(size_t) (HELD_CACHE_LINE - 1);
 
-  if (n < FEW || n > HELD || at + n + MOST_OF_HEAD > HELD)
+  if (n < HELD_FEW || n > HELD || at + n + MOST_OF_HEAD > HELD)
     return NULL;
   h->copied = h->kept = at + n;
   return h->copies + at;

@@ -195,10 +195,29 @@ extern const struct batch_thread batch_several;
 
 extern atomic_bool batch_is_timed;
 
-/* May replies wait?  They may if batch_set_serial has said so, and nbdkit's
- * sleeps are known to come to batch_ppoll.
+extern atomic_bool batch_is_serial;
+
+/* Do nbdkit's sleeps come to batch_ppoll, which sends what waits, and listens
+ * for requests?  The function finds out.
  */
-bool batch_may_wait (void);
+enum { SLEEPS_UNKNOWN, SLEEPS_SEEN, SLEEPS_UNSEEN };
+extern atomic_int batch_sleeps;
+int batch_find_sleeps (void);
+
+/* May replies wait?  They may if batch_set_serial has said so, and sleeps are
+ * seen.
+ */
+static inline bool
+batch_may_wait (void)
+{
+  int sleeps = atomic_load_explicit (&batch_sleeps, memory_order_relaxed);
+
+  if (!atomic_load_explicit (&batch_is_serial, memory_order_relaxed))
+    return false;
+  if (__builtin_expect (sleeps == SLEEPS_UNKNOWN, 0))
+    sleeps = batch_find_sleeps ();
+  return sleeps == SLEEPS_SEEN;
+}
 
 /* While a connection's only thread serves what it has read ahead, it may keep
  * the connection's locks, instead of taking them for each call.  batch_keep
@@ -223,10 +242,26 @@ batch_end_requests (void)
   }
 }
 
+/* The same for a thread that keeps locks, for which it was found out. */
+static inline bool
+batch_is_known_to_wait (void)
+{
+  return atomic_load_explicit (&batch_is_serial, memory_order_relaxed) &&
+         atomic_load_explicit (&batch_sleeps, memory_order_relaxed) ==
+             SLEEPS_SEEN;
+}
+
 /* What this thread has put into what is held (batch_answer_buffer), and not yet
  * sent, is where nbdkit wants it after this.
  */
-void batch_settle_answer (void);
+void batch_copy_answer_back (void);
+
+static inline void
+batch_settle_answer (void)
+{
+  if (batch_thread.placed != NULL)
+    batch_copy_answer_back ();
+}
 
 /* Does this thread keep the locks of C? */
 static inline bool

@@ -132,7 +132,7 @@ is_header (size_t n)
 }
 
 /* R bytes at P are a header, or what was missing of one. */
-static void
+static inline void
 note_header (const char *p, size_t r)
 {
   struct batch_thread *t = &batch_thread;
@@ -150,7 +150,7 @@ note_header (const char *p, size_t r)
 }
 
 /* This thread is about to receive a header, or into a buffer. */
-static void
+static inline void
 note_read (bool begins)
 {
   batch_settle_answer ();
@@ -270,6 +270,32 @@ read_more (struct batch_socket *c, int fd, void *buf, size_t n)
   return r;
 }
 
+/* Take a whole header, or a payload that can stay where it is, as batch_read
+ * does, where this thread keeps the locks.  Nearly all reads are so, and this
+ * does no more than they need.  False: nothing has been done.
+ */
+static inline bool
+take_all_kept (struct batch_socket *c, char *buf, size_t n)
+{
+  const char *const p = c->rx_buf + c->rx_start;
+
+  if (!is_header (n) || c->rx_end - c->rx_start < HEADER) {
+    if (!leave_payload (c, buf, n))
+      return false;
+    set_window (c, n);
+    return true;
+  }
+  batch_thread.arrival = c->read_at;
+  c->asked = HEADER;
+  c->requests++;
+  c->rx_start += HEADER;
+  note_read (true);
+  memcpy (buf, p, HEADER);
+  batch_thread.expects = 0;
+  note_header (p, HEADER);
+  return true;
+}
+
 /* Take what is ahead, as batch_read does, where this thread keeps the locks;
  * otherwise, or if nothing is ahead, it keeps none, and this returns -1.
  */
@@ -289,25 +315,20 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
   batch_thread.arrival = c->read_at;
   set_window (c, n);
   c->requests += begins;
-  if (leave_payload (c, buf, n))
-    return n;
   note_read (begins);
   r = take (c, buf, n, false);
   note_bytes (buf, n, begins, r);
   return r;
 }
 
-ssize_t
-batch_read (int fd, void *buf, size_t n)
+static __attribute__ ((noinline)) ssize_t
+read_by_lock (int fd, void *buf, size_t n)
 {
-  struct batch_socket *c = batch_thread.keeps;
+  struct batch_socket *c = batch_find (fd);
   const bool begins = is_header (n);
-  bool is_ours;
+  bool is_ours = c != NULL;
   ssize_t r = -1;
 
-  if (c == NULL || c->fd != fd)
-    c = batch_find (fd);
-  is_ours = c != NULL;
   if (is_ours && (r = take_kept (c, buf, n)) >= 0)
     return r;
   if (is_ours) {
@@ -338,6 +359,16 @@ batch_read (int fd, void *buf, size_t n)
   if (r > 0)
     begin_service (c);
   return r;
+}
+
+ssize_t
+batch_read (int fd, void *buf, size_t n)
+{
+  struct batch_socket *c = batch_thread.keeps;
+
+  return c != NULL && c->fd == fd && take_all_kept (c, buf, n)
+             ? (ssize_t) n
+             : read_by_lock (fd, buf, n);
 }
 
 uint64_t

@@ -167,7 +167,7 @@ batch_after_fork (void)
  * in_lock is held, and between the requests of a connection ahead begins with
  * one.
  */
-static bool
+static inline __attribute__ ((always_inline)) bool
 next_is_here (const struct batch_socket *c)
 {
   const char *p = c->rx_buf + c->rx_start;
@@ -183,7 +183,7 @@ next_is_here (const struct batch_socket *c)
 }
 
 /* May bytes wait?  out_lock is held, and in_lock where READER_IS_AWAY. */
-static inline bool
+static bool
 may_hold (struct batch_socket *c, bool more, bool reader_is_away)
 {
   if (more)
@@ -194,7 +194,7 @@ may_hold (struct batch_socket *c, bool more, bool reader_is_away)
 }
 
 /* BUF is NULL for zeroes.  KEEPS: this thread keeps the locks. */
-static inline __attribute__ ((always_inline)) bool
+static bool
 hold (struct batch_socket *c, const void *buf, size_t n, bool more, bool keeps)
 {
   const bool reader_is_away = keeps || try_lock (&c->in_lock);
@@ -219,10 +219,20 @@ batch_end_service (struct batch_socket *c)
 }
 
 /* Are the N bytes at BUF the zeroes with which this thread answers? */
-static bool
+static inline bool
 are_zeroes (const void *buf, size_t n)
 {
   return buf == batch_thread.answer && n <= batch_thread.answer_len;
+}
+
+/* Is what nbdkit has at BUF a part of what this thread has placed? */
+static inline bool
+is_placed (const char *buf)
+{
+  const struct batch_thread *t = &batch_thread;
+
+  return t->placed != NULL &&
+         (uintptr_t) buf - (uintptr_t) t->placed_for < t->placed_len;
 }
 
 /* Where are the N bytes that nbdkit has at BUF? */
@@ -232,9 +242,7 @@ answer_place (const char *buf, size_t n)
   const struct batch_thread *t = &batch_thread;
   const size_t at = (uintptr_t) buf - (uintptr_t) t->placed_for;
 
-  return t->placed != NULL && at < t->placed_len && n <= t->placed_len - at
-             ? t->placed + at
-             : buf;
+  return is_placed (buf) && n <= t->placed_len - at ? t->placed + at : buf;
 }
 
 /* N of the bytes at FROM have been sent, or are held. */
@@ -269,8 +277,8 @@ send_now (struct batch_socket *c, int fd, const void *from, size_t n, int flags)
   return batch_libc.send (fd, from, n, flags);
 }
 
-/* out_lock is held.  KEEPS: as for hold; it is a constant for the compiler. */
-static inline __attribute__ ((always_inline)) ssize_t
+/* out_lock is held.  KEEPS: as for hold. */
+static __attribute__ ((noinline)) ssize_t
 send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
               int flags, bool keeps)
 {
@@ -309,18 +317,40 @@ batch_before_reply (void (*end) (void *arg), void *arg)
   return true;
 }
 
-ssize_t
-batch_send (int fd, const void *buf, size_t n, int flags)
+/* What batch_send does with few bytes, or with the zeroes of an answer, where
+ * this thread keeps the locks of C, and can hold them.  Nearly all sends are
+ * so: this does no more than they need, and calls nothing.  False: nothing has
+ * been done.
+ */
+static inline __attribute__ ((always_inline)) bool
+hold_kept (struct batch_socket *c, const char *buf, size_t n, bool more)
 {
-  struct batch_socket *c = batch_thread.keeps;
-  const bool is_plain = n > 0 && (flags & ~(MSG_MORE | MSG_NOSIGNAL)) == 0;
+  struct batch_thread *const t = &batch_thread;
+  struct held *const h = &c->held;
+
+  if (c->error != 0 || (more ? h->len == 0 && c->rx_start == c->rx_end
+                             : !batch_is_known_to_wait () || !next_is_here (c)))
+    return false;
+  if (n <= HELD_SHORT && !is_placed (buf)) {
+    if (!held_add_short (h, buf, n))
+      return false;
+  }
+  else if (n < HELD_FEW || n > HELD_ZEROES || !are_zeroes (buf, n) ||
+           !held_add_zeroes (h, n))
+    return false;
+  batch_end_request ();
+  c->replies += !more;
+  t->holding = c->fd;
+  return true;
+}
+
+static __attribute__ ((noinline)) ssize_t
+send_by_lock (int fd, const void *buf, size_t n, int flags)
+{
+  struct batch_socket *c = batch_find (fd);
   ssize_t r;
 
-  if (c != NULL && c->fd == fd && is_plain)
-    return send_or_hold (c, fd, buf, n, flags, true);
-
-  c = batch_find (fd);
-  if (c != NULL && !is_plain)
+  if (c != NULL && (n == 0 || (flags & ~(MSG_MORE | MSG_NOSIGNAL)) != 0))
     batch_pass_through (fd);
   if (c == NULL || passes_through (c)) {
     batch_release ();
@@ -333,6 +363,19 @@ batch_send (int fd, const void *buf, size_t n, int flags)
   if (!(flags & MSG_MORE))
     batch_end_service (c);
   return r;
+}
+
+ssize_t
+batch_send (int fd, const void *buf, size_t n, int flags)
+{
+  struct batch_socket *c = batch_thread.keeps;
+
+  if (c == NULL || c->fd != fd || n == 0 ||
+      (flags & ~(MSG_MORE | MSG_NOSIGNAL)) != 0)
+    return send_by_lock (fd, buf, n, flags);
+  return hold_kept (c, buf, n, flags & MSG_MORE)
+             ? (ssize_t) n
+             : send_or_hold (c, fd, buf, n, flags, true);
 }
 
 ssize_t

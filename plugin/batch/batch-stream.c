@@ -22,7 +22,8 @@
 
 struct batch_calls batch_libc;
 atomic_bool batch_is_timed;
-static atomic_bool is_serial;
+atomic_bool batch_is_serial;
+atomic_int batch_sleeps = SLEEPS_UNKNOWN;
 _Thread_local struct batch_thread batch_thread = BATCH_THREAD_INIT;
 const struct batch_thread batch_several = BATCH_THREAD_INIT;
 
@@ -96,7 +97,7 @@ batch_forget_connections (void)
 void
 batch_set_serial (bool serial)
 {
-  atomic_store (&is_serial, serial);
+  atomic_store (&batch_is_serial, serial);
 }
 
 void
@@ -105,36 +106,23 @@ batch_set_timed (bool timed)
   atomic_store (&batch_is_timed, timed);
 }
 
-/* Do nbdkit's sleeps come to batch_ppoll, which sends what waits, and listens
- * for requests?  nbdkit may have been compiled to call another function of the
- * C library, as with 64-bit time on a 32-bit machine.  A sleep of no time shows
- * it, and if it comes here, it makes no system call.
+/* nbdkit may have been compiled to call another function of the C library for
+ * its sleeps, as with 64-bit time on a 32-bit machine.  A sleep of no time
+ * shows it, and if it comes here, it makes no system call.
  */
-static bool
-sleeps_are_seen (void)
+int
+batch_find_sleeps (void)
 {
-  enum { UNKNOWN, SEEN, UNSEEN };
-  static atomic_int known = UNKNOWN;
-  int r = atomic_load_explicit (&known, memory_order_relaxed);
+  int r = SLEEPS_SEEN;
 
-  if (r == UNKNOWN) {
-    r = SEEN;
-    if (batch_libc.nap != NULL) {
-      batch_thread.is_probing = true;
-      batch_libc.nap (0);
-      r = batch_thread.is_probing ? UNSEEN : SEEN;
-      batch_thread.is_probing = false;
-    }
-    atomic_store_explicit (&known, r, memory_order_relaxed);
+  if (batch_libc.nap != NULL) {
+    batch_thread.is_probing = true;
+    batch_libc.nap (0);
+    r = batch_thread.is_probing ? SLEEPS_UNSEEN : SLEEPS_SEEN;
+    batch_thread.is_probing = false;
   }
-  return r == SEEN;
-}
-
-bool
-batch_may_wait (void)
-{
-  return atomic_load_explicit (&is_serial, memory_order_relaxed) &&
-         sleeps_are_seen ();
+  atomic_store_explicit (&batch_sleeps, r, memory_order_relaxed);
+  return r;
 }
 
 /*---------------------------------------------------------------------*/
@@ -154,12 +142,10 @@ batch_keep (struct batch_socket *c)
 }
 
 void
-batch_settle_answer (void)
+batch_copy_answer_back (void)
 {
   struct batch_thread *t = &batch_thread;
 
-  if (t->placed == NULL)
-    return;
   memcpy (t->placed_for, t->placed, t->placed_len);
   t->placed = NULL;
   held_place_end (&t->keeps->held);

@@ -76,6 +76,16 @@ static struct {
 static struct input trouble;
 static bool has_trouble, is_broken;
 
+/* Requests that are to end before anything is sent or waited for. */
+static unsigned nr_open;
+
+static void
+end_open (void *arg)
+{
+  CHECK (arg == &nr_open && nr_open > 0);
+  nr_open = 0;
+}
+
 /* One more piece comes: up to one of the next cuts, or of any length. */
 static void
 come_more (void)
@@ -148,6 +158,7 @@ static ssize_t
 our_readv (int fd, const struct iovec *iov, int n)
 {
   (void) fd;
+  CHECK (nr_open == 0);
   if (is_interrupted ())
     return -1;
   if (!has_input ())
@@ -192,6 +203,7 @@ deliver (const struct iovec *iov, size_t n)
   const unsigned what = has_trouble ? take (&trouble, 1) : 0;
   size_t most = SIZE_MAX, i, sent = 0, here;
 
+  CHECK (nr_open == 0);
   if (what % 8 == 1) {
     errno = what & 8 ? EINTR : EAGAIN;
     return -1;
@@ -573,6 +585,8 @@ serve_one (void)
   if (server.batches && !later && (flags & DEFERS))
     later = batch_defer (fuzz_now + header[16] * 10000, 0, due, &copy,
                          sizeof copy, is_read ? count : 0);
+  if (server.batches && !later && batch_before_reply (end_open, &nr_open))
+    nr_open++;
   return send_reply (number, copy.sum, flags, is_read, count,
                      fails && !later) == 0
              ? 1
@@ -595,6 +609,7 @@ serve (const uint8_t *bytes, size_t n)
     ;
   if (server.batches)
     batch_end (server.fd);
+  CHECK (nr_open == 0);
   return r;
 }
 

@@ -372,6 +372,16 @@ test_closed_by_client (void **state)
   assert_int_equal (errno, EPIPE);
   end (ends[0]);
 
+  /* So it does while more requests are here. */
+  add_request (&s, 1, CMD_READ, 40000);
+  add_request (&s, 1, CMD_READ, 512);
+  hold_one (ends, &s);
+  close (ends[1]);
+  assert_int_equal (serve (ends[0]), -1);
+  assert_int_equal (batch_send (ends[0], "x", 1, MSG_MORE), -1);
+  assert_int_equal (errno, EPIPE);
+  end (ends[0]);
+
   /* With all read, and nothing to send, it is the end, as ever. */
   connect_unix (ends);
   close (ends[1]);

@@ -538,7 +538,32 @@ test_held_is_full (void **state)
     add_request (&s, 4 * i + 4 + zeroes, CMD_READ, 4096);
     assert_int_equal (sends_while_received (&s, connect_tcp), 2);
     free (s.bytes);
+
+    /* Nor do short pieces. */
+    s = (struct stream){0};
+    for (i = 0; i < 63; i++)
+      add_request (&s, 4 * i + zeroes, CMD_READ, 4096);
+    for (; i < 363; i++)
+      add_request (&s, 4 * i + zeroes, CMD_WRITE, 1);
+    assert_int_equal (sends_while_received (&s, connect_unix), 2);
+    free (s.bytes);
   }
+}
+
+/* Of the last reply of a queue, too, the first piece wakes the client, if the
+ * replies before it have been sent.
+ */
+static void
+test_last_piece_of_queue (void **state)
+{
+  struct stream s = {0};
+
+  (void) state;
+  add_request (&s, 1, CMD_READ, 512);
+  add_request (&s, 2, CMD_READ, 40000);
+  assert_int_equal (sends_while_received (&s, connect_unix), 1 + 3);
+  assert_int_equal (sends_while_received (&s, connect_tcp), 2);
+  free (s.bytes);
 }
 
 /* Read a header of a client that has sent more, and say where the N bytes of
@@ -981,6 +1006,7 @@ main (void)
       CASE (test_no_header),
       CASE (test_large_payloads),
       CASE (test_held_is_full),
+      CASE (test_last_piece_of_queue),
       CASE (test_answers_are_sent),
       CASE (test_answers_are_placed),
       CASE (test_held_pieces),
