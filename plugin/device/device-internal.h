@@ -141,11 +141,6 @@ request_admit_power (const struct request *r)
   return r->is_out ? -ESHUTDOWN : 0;
 }
 
-/* May the request, which CHANGES something or reads, be done at all?  Returns 0
- * or the error.
- */
-int request_admit (const struct request *r, bool changes);
-
 /* Say when a request that was admitted is to complete, by the latency of OP.  A
  * request that has several parts completes when the last of them does.  To be
  * called where the settings make requests wait.
@@ -249,6 +244,19 @@ static inline int
 check_alignment (const struct settings *s, uint32_t count, uint64_t offset)
 {
   return ((offset | count) & (s->block_size - 1)) != 0 ? -EINVAL : 0;
+}
+
+/* May the request, which CHANGES something or reads, be done at all?  Returns 0
+ * or the error.
+ */
+static inline int
+request_admit (const struct request *r, bool changes)
+{
+  if (request_admit_power (r) < 0)
+    return -ESHUTDOWN;
+  if (changes && r->version->s.read_only)
+    return -EROFS;
+  return check_alignment (&r->version->s, r->io.count, r->io.offset);
 }
 
 /*---------------------------------------------------------------------*/

@@ -345,21 +345,18 @@ defer (struct request *r)
                            r->io.op == OP_READ ? r->io.count : 0);
 }
 
-int
-request_end (struct request *r, int result)
+/* End a request that has a deadline. */
+static __attribute__ ((noinline)) int
+end_at_deadline (struct request *r)
 {
   struct devices *devices = r->connection->device->devices;
   uint64_t now;
   int e;
 
-  request_forget_verdict (r);
-  r->result = result;
-  if (r->deadline == 0)
-    return complete (r, ends_with_others (r->connection) ? 0 : clock_now ());
   if (!r->is_out)
     request_go_out (r);
   if (defer (r))
-    return result;
+    return r->result;
   do
     e = waiter_wait (&devices->waiter, r->deadline, r->version->s.spin,
                      &r->connection->front_end->wait, &now);
@@ -370,13 +367,13 @@ request_end (struct request *r, int result)
 }
 
 int
-request_admit (const struct request *r, bool changes)
+request_end (struct request *r, int result)
 {
-  if (request_admit_power (r) < 0)
-    return -ESHUTDOWN;
-  if (changes && r->version->s.read_only)
-    return -EROFS;
-  return check_alignment (&r->version->s, r->io.count, r->io.offset);
+  request_forget_verdict (r);
+  r->result = result;
+  if (r->deadline != 0)
+    return end_at_deadline (r);
+  return complete (r, ends_with_others (r->connection) ? 0 : clock_now ());
 }
 
 int
