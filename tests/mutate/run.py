@@ -292,7 +292,6 @@ class Noticed:
 
 def look_at_room(options, directory, mutants, room, known):
     seed = str(options.seed)
-    stop = time.monotonic() + (options.seconds or float('inf'))
     noticed = Noticed(directory)
     tests = [(t, *find_reached(directory, t, seed))
              for t in tests_of(room, options.plain)]
@@ -310,6 +309,8 @@ def look_at_room(options, directory, mutants, room, known):
     else:
         drawn = every
     unknown = [(file, m) for file, m in drawn if not is_known(known, file, m)]
+
+    stop = time.monotonic() + (options.seconds or float('inf'))
 
     def look(entry):
         file, mutant = entry

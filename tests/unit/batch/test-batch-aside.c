@@ -266,6 +266,21 @@ test_by_another_when_none_is_read (void **state)
   expect_write (1);
 }
 
+/* Just before the connection ends: it is tried, and answered. */
+static void
+test_before_the_end (void **state)
+{
+  (void) state;
+  aside_for_long (1, 2);
+  hasten_elsewhere (1);
+  batch_end (server);
+  assert_int_equal (asides[1].retries, 1);
+  assert_int_equal (asides[2].retries, 0);
+  assert_int_equal (dues_of (1), 1);
+  assert_int_equal (dues_of (2), 1);
+  assert_int_equal (seen.nr_gone, 1);
+}
+
 /* Before nbdkit has given the reply. */
 static void
 test_before_the_reply (void **state)
@@ -724,6 +739,7 @@ main (void)
       CASE (test_by_another_while_it_waits),
       CASE (test_by_another_when_none_is_read),
       CASE (test_while_its_thread_waits),
+      CASE (test_before_the_end),
       CASE (test_before_the_reply),
       CASE (test_its_time),
       CASE (test_what_has_come),

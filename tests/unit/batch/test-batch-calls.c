@@ -244,6 +244,34 @@ test_still_zero_by_thread (void **state)
   end_both (ends);
 }
 
+/* What answers a read with zeroes is sent as such, wherever it is; but without
+ * a request it is not known what it answers.
+ */
+static void
+test_zeroes_are_sent (void **state)
+{
+  static const char none[1500];
+  char header[HEADER], buf[1500], got[1500];
+  int ends[2];
+
+  (void) state;
+  connect_unix (ends);
+  memset (buf, 'x', sizeof buf);
+  pass (ends, header, HEADER);
+  assert_false (batch_still_zero (buf, sizeof buf));
+  assert_int_equal (batch_send (ends[0], buf, sizeof buf, 0), sizeof buf);
+  batch_before_wait ();
+  assert_int_equal (recv (ends[1], got, sizeof got, MSG_WAITALL), sizeof got);
+  assert_memory_equal (got, none, sizeof got);
+
+  batch_still_zero (buf, sizeof buf);
+  assert_int_equal (batch_send (ends[0], buf, sizeof buf, 0), sizeof buf);
+  batch_before_wait ();
+  assert_int_equal (recv (ends[1], got, sizeof got, MSG_WAITALL), sizeof got);
+  assert_memory_equal (got, buf, sizeof got);
+  end_both (ends);
+}
+
 /*---------------------------------------------------------------------*/
 /* Calls of other kinds */
 
@@ -550,6 +578,7 @@ main (void)
       CASE (test_still_zero),
       CASE (test_still_zero_no_more),
       CASE (test_still_zero_by_thread),
+      CASE (test_zeroes_are_sent),
       CASE (test_poll_sees_hang_up),
       CASE (test_left_alone),
       CASE (test_number_again),

@@ -95,13 +95,76 @@ __wrap_batch_set_poll (uint64_t ns)
   poll_time = ns;
 }
 
-/* The loader has read LD_PRELOAD already, and the library has yet to. */
-static void __attribute__ ((constructor (101))) set_preload (void)
+/* Any of the calls may be the first of all.  Returns false where there is none
+ * with that number.
+ */
+static bool
+call_first (int nr)
 {
-  const char *list = getenv ("TEST_PRELOAD");
+  static const struct timespec at_once;
+  char c = 'x';
+  struct iovec iov = {&c, 1};
+  struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+  switch (nr) {
+  case 0:
+    return accept (-1, NULL, NULL) == -1;
+  case 1:
+    return accept4 (-1, NULL, NULL, 0) == -1;
+  case 2:
+    return shutdown (-1, SHUT_WR) == -1;
+  case 3:
+    return close (-1) == -1;
+  case 4:
+    return dup (-1) == -1;
+  case 5:
+    return dup2 (-1, 50) == -1;
+  case 6:
+    return dup3 (-1, 50, 0) == -1;
+  case 7:
+    return fcntl (-1, F_GETFD) == -1;
+  case 8:
+    return fcntl64 (-1, F_GETFD) == -1;
+  case 9:
+    return read (-1, &c, 1) == -1;
+  case 10:
+    return readv (-1, &iov, 1) == -1;
+  case 11:
+    return recv (-1, &c, 1, 0) == -1;
+  case 12:
+    return recvfrom (-1, &c, 1, 0, NULL, NULL) == -1;
+  case 13:
+    return recvmsg (-1, &msg, 0) == -1;
+  case 14:
+    return send (-1, &c, 1, 0) == -1;
+  case 15:
+    return sendmsg (-1, &msg, 0) == -1;
+  case 16:
+    return write (-1, &c, 1) == -1;
+  case 17:
+    return writev (-1, &iov, 1) == -1;
+  case 18:
+    return poll (NULL, 0, 0) == 0;
+  case 19:
+    return ppoll (NULL, 0, &at_once, NULL) == 0;
+  case 20:
+    return nanosleep (&at_once, NULL) == 0;
+  case 21:
+    return clock_nanosleep (CLOCK_MONOTONIC, 0, &at_once, NULL) == 0;
+  default:
+    return false;
+  }
+}
+
+/* The loader has read LD_PRELOAD already, and the library has yet to. */
+static void __attribute__ ((constructor (101))) before_library (void)
+{
+  const char *list = getenv ("TEST_PRELOAD"), *first = getenv ("TEST_FIRST");
 
   if (list != NULL)
     setenv ("LD_PRELOAD", list, 1);
+  if (first != NULL && !call_first (atoi (first)))
+    _exit (2);
 }
 
 /*---------------------------------------------------------------------*/
@@ -246,11 +309,12 @@ tell (void)
 /* The path by which a child is started, as far as it knows. */
 #define SELF "/a/self"
 
-/* Start this program anew with such variables, up to a NULL. */
-static struct told
-start (const char *const *variables)
+/* Start this program anew with such variables, up to a NULL.  Returns how it
+ * has ended.
+ */
+static int
+start_with (const char *const *variables, struct told *t)
 {
-  struct told t;
   int fds[2];
   pid_t pid;
 
@@ -265,9 +329,18 @@ start (const char *const *variables)
     _exit (1);
   }
   close (fds[1]);
-  assert_int_equal (read (fds[0], &t, sizeof t), sizeof t);
+  if (read (fds[0], t, sizeof *t) != sizeof *t)
+    memset (t, 0, sizeof *t);
   close (fds[0]);
-  assert_int_equal (end_of (pid), 0);
+  return end_of (pid);
+}
+
+static struct told
+start (const char *const *variables)
+{
+  struct told t;
+
+  assert_int_equal (start_with (variables, &t), 0);
   return t;
 }
 
@@ -292,6 +365,25 @@ test_environment (void **state)
   assert_int_equal (START ("TEST_CPUS=2").poll_time, 50000);
   assert_int_equal (START ("TEST_CPUS=1").poll_time, 0);
   assert_int_equal (START ("TEST_CPUS=0").poll_time, 0);
+}
+
+/* Others of nbdkit's libraries make calls before this one has begun. */
+static void
+test_first_call (void **state)
+{
+  char first[40];
+  const char *const variables[] = {first, NULL};
+  struct told t;
+  int i, status = 0;
+
+  (void) state;
+  for (i = 0; status == 0; i++) {
+    snprintf (first, sizeof first, "TEST_FIRST=%d", i);
+    status = start_with (variables, &t);
+    assert_true (status != 0 || t.batches);
+  }
+  assert_int_equal (i - 1, 22);
+  assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 2);
 }
 
 static void
@@ -374,6 +466,9 @@ test_found (void **state)
   assert_int_equal (batch_libc.nap (UINT64_C (3000000007)), 0);
   assert_int_equal (nanosleep_of_nbdkit.sec, 3);
   assert_int_equal (nanosleep_of_nbdkit.nsec, 7);
+  assert_int_equal (batch_libc.nap (UINT64_C (3000000000)), 0);
+  assert_int_equal (nanosleep_of_nbdkit.sec, 3);
+  assert_int_equal (nanosleep_of_nbdkit.nsec, 0);
   nanosleep_of_nbdkit.result = -1;
   assert_int_equal (batch_libc.nap (0), -ESHUTDOWN);
   nanosleep_of_nbdkit.result = 0;
@@ -888,6 +983,7 @@ main (int argc, char *argv[])
       cmocka_unit_test (test_stop),
       cmocka_unit_test (test_stop_while_sending),
       cmocka_unit_test (test_environment),
+      cmocka_unit_test (test_first_call),
       cmocka_unit_test (test_preload),
       cmocka_unit_test (test_other_program),
       cmocka_unit_test (test_accept),

@@ -381,7 +381,9 @@ test_runs_of_polls (void **state)
   EXPECT_RUNS (&p, &m, runs);
 }
 
-/* Polls that are worse show it in 8, and those in vain in 4. */
+/* Polls that are worse show it in 8, and those in vain in 4.  As good is not
+ * better.
+ */
 static void
 test_runs_of_sleeps (void **state)
 {
@@ -389,6 +391,7 @@ test_runs_of_sleeps (void **state)
       1 + 32,        8, 1 + 512 + 32,  8, 1 + 1024 + 32, 8, 1 + 2048 + 32, 8,
       1 + 4096 + 32, 8, 1 + 8192 + 32, 8, 1 + 8192 + 32, 8,
   };
+  static const unsigned equal[] = {1 + 32, 32, 512 + 32, 32};
   static const unsigned vain[] = {1 + 32, 4, 1 + 512 + 32, 4, 1 + 1024 + 32, 4};
   struct model m = client (5);
   struct pace p;
@@ -397,6 +400,14 @@ test_runs_of_sleeps (void **state)
   m.hurts = 5;
   pace_init (&p);
   EXPECT_RUNS (&p, &m, worse);
+  m = client (5);
+  m.wake = 0;
+  m.sleep = m.think;
+  pace_init (&p);
+  EXPECT_RUNS (&p, &m, equal);
+  m = (struct model){0}; /* in no time */
+  pace_init (&p);
+  EXPECT_RUNS (&p, &m, equal);
   m = client (80);
   pace_init (&p);
   EXPECT_RUNS (&p, &m, vain);

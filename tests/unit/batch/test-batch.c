@@ -938,6 +938,57 @@ test_shut_down_between_pieces (void **state)
   end_both (ends);
 }
 
+static void *
+serve_first (void *arg)
+{
+  assert_int_equal (serve_one (*(const int *) arg, NULL, NULL), 1);
+  return NULL;
+}
+
+/* A thread that shuts the connection down waits until there is room for a whole
+ * reply that another thread has held.  That thread keeps no locks, as it has
+ * not read all.
+ */
+static void
+test_shut_down_with_a_reply (void **state)
+{
+  static const char zeroes[4096];
+  struct stream s = two_reads (), due = replies_to (&s, HEADER);
+  unsigned char *all = NULL;
+  size_t n = 0;
+  pthread_t thread;
+  int ends[2];
+  ssize_t r;
+  char c;
+
+  (void) state;
+  batch_before_wait (); /* so that this thread has nothing held */
+  connect_unix (ends);
+  write_all (ends[1], "0", 1);
+  assert_int_equal (batch_read (ends[0], &c, 1), 1);
+  write_all (ends[1], s.bytes, s.len);
+  assert_int_equal (pthread_create (&thread, NULL, serve_first, &ends[0]), 0);
+  pthread_join (thread, NULL);
+  assert_false (has_input (ends[1]));
+  while (send (ends[0], zeroes, sizeof zeroes, MSG_DONTWAIT) > 0)
+    ;
+  assert_int_equal (pthread_create (&thread, NULL, shut_down, &ends[0]), 0);
+  do {
+    all = realloc (all, n + sizeof zeroes);
+    assert_non_null (all);
+    r = recv (ends[1], all + n, sizeof zeroes, 0);
+    assert_true (r >= 0);
+    n += r;
+  } while (r > 0);
+  pthread_join (thread, NULL);
+  assert_true (n > due.len);
+  assert_memory_equal (all + n - due.len, due.bytes, due.len);
+  end_both (ends);
+  free (all);
+  free (s.bytes);
+  free (due.bytes);
+}
+
 /*---------------------------------------------------------------------*/
 /* What was read ahead */
 
@@ -1014,6 +1065,7 @@ main (void)
       CASE (test_sent_before),
       CASE (test_order),
       CASE (test_shut_down_between_pieces),
+      CASE (test_shut_down_with_a_reply),
       CASE (test_ahead_goes_to_any_call),
   };
 
