@@ -35,22 +35,43 @@ static const char *const presets[][12] = {
 static struct devices *devices;
 static char text[128 * 1024 + 1];
 
+/* Of each preset, once it has been used: what it is parsed to, and the settings
+ * that .config has at first.
+ */
+static struct {
+  bool known;
+  struct params params;
+  char *settings;
+} parsed[NR_PRESETS];
+
+static const struct params *
+parse (unsigned which)
+{
+  struct params *p = &parsed[which].params;
+  const char *const *given;
+  struct message why;
+
+  if (!parsed[which].known) {
+    params_init (p);
+    CHECK (params_set (p, "seed", "1", &why) == 0);
+    for (given = presets[which]; given[0] != NULL; given += 2)
+      CHECK (params_set (p, given[0], given[1], &why) == 0);
+    CHECK (params_complete (p, MEMORY, UINT64_MAX, 4096, &why) == 0);
+    parsed[which].known = true;
+  }
+  return p;
+}
+
 static void
 make_devices (unsigned which)
 {
   const struct front_end front_end = {.wait = {.sleep_for = fuzz_give_up}};
-  const char *const *given;
+  const struct params *p = parse (which);
   struct message why;
-  struct params p;
 
-  params_init (&p);
-  CHECK (params_set (&p, "seed", "1", &why) == 0);
-  for (given = presets[which % NR_PRESETS]; given[0] != NULL; given += 2)
-    CHECK (params_set (&p, given[0], given[1], &why) == 0);
-  CHECK (params_complete (&p, MEMORY, UINT64_MAX, 4096, &why) == 0);
-  CHECK (devices_create (&devices, &p.settings, MEMORY, 4096, &front_end) == 0);
-  CHECK (devices_add_faults (devices, p.badblocks, p.faults, &why) == 0);
-  params_clear (&p);
+  CHECK (devices_create (&devices, &p->settings, MEMORY, 4096, &front_end) ==
+         0);
+  CHECK (devices_add_faults (devices, p->badblocks, p->faults, &why) == 0);
 }
 
 /* The text that there is now, without the newlines behind it. */
@@ -120,28 +141,31 @@ write_back (struct connection *config, const char *settings)
   free (again);
 }
 
-static void
-do_write (struct connection *config, const char *lines, size_t len)
+/* BEFORE are the settings until now; returns those that there are then.  They
+ * are written back where they are others, or ALWAYS.
+ */
+static char *
+do_write (struct connection *config, const char *lines, size_t len,
+          char *before, bool always)
 {
-  char *before = read_settings (config), *after, *all;
   struct message why = {{0}};
   int r = control_write (config, lines, len, 0, &why);
+  char *all = read_all (config), *after = settings_of (all);
+  const bool is_changed = strcmp (before, after) != 0;
 
-  all = read_all (config);
-  after = settings_of (all);
   if (r != 0) {
     CHECK (why.text[0] != '\0');
     CHECK (strchr (why.text, '\n') == NULL);
     CHECK (strncmp (all, "# error: ", 9) == 0);
     if (r == -EINVAL && strncmp (why.text, "zones=reset", 11) != 0 &&
         strncmp (why.text, "mark", 4) != 0)
-      CHECK (strcmp (before, after) == 0);
+      CHECK (!is_changed);
   }
-  else
+  else if (is_changed || always)
     write_back (config, after);
   free (all);
   free (before);
-  free (after);
+  return after;
 }
 
 static void
@@ -159,25 +183,40 @@ check_stats (struct connection *stats)
   free (all);
 }
 
+/* The settings before the first write. */
+static char *
+first_settings (struct connection *config, unsigned which)
+{
+  char *r;
+
+  if (parsed[which].settings == NULL)
+    parsed[which].settings = read_settings (config);
+  r = strdup (parsed[which].settings);
+  CHECK (r != NULL);
+  return r;
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   struct input in = {data, size};
   struct connection *config, *stats;
+  char *lines, *settings;
   unsigned i, how;
   size_t len;
-  char *lines;
 
   fuzz_begin ();
   how = take (&in, 1);
-  make_devices (how);
+  make_devices (how % NR_PRESETS);
   CHECK (control_connect (devices, "nullb0.config", true, &config) == 0);
   CHECK (control_connect (devices, "nullb0.stats", true, &stats) == 0);
+  settings = first_settings (config, how % NR_PRESETS);
   for (i = 0; i < MOST_WRITES && in.left > 0; i++) {
     lines = take_up_to (&in, 0xff, &len);
-    do_write (config, lines, len);
+    settings = do_write (config, lines, len, settings, how & 128);
     free (lines);
   }
+  free (settings);
   if (how & 64)
     check_stats (stats);
   devices_destroy (devices);

@@ -15,12 +15,14 @@
 
 #include <errno.h>
 #include <libnbd.h>
+#include <sanitizer/asan_interface.h>
 
 #include "fuzz-nbd.h"
 #include "zones/zones.h"
 
 #define MOST_ZONES 64
 #define DATA_SIZE (UINT64_C (1) << 30)
+#define CAN_ZERO 0x10
 
 /* The documents, by the ending of the export's name. */
 enum { DATA, CONFIG, STATS, ZONES, NR_EXPORTS };
@@ -97,7 +99,7 @@ fuzz_nbd_begin (struct input *in)
     in = &none;
   }
   s.fails_at = take (in, 1);
-  s.flags = take (in, 2);
+  s.flags = in != &none ? take (in, 2) : CAN_ZERO;
   s.conditions = take (in, 1);
   if (in != &none)
     take_zones (in);
@@ -567,6 +569,19 @@ nbd_aio_command_completed (struct nbd_handle *h, uint64_t cookie)
   return fails () ? -1 : 1;
 }
 
+/* A server takes nothing beyond the end of its data. */
+static bool
+is_beyond (unsigned export, uint64_t n, uint64_t at)
+{
+  const uint64_t size = s.size[DATA] > 0 ? (uint64_t) s.size[DATA] : 0;
+
+  if (export != DATA || (at <= size && n <= size - at))
+    return false;
+  s.last_errno = EINVAL;
+  snprintf (s.last_error, sizeof s.last_error, "it is beyond the end");
+  return true;
+}
+
 /* A change of settings shows another text; a command to zones does something or
  * nothing.
  */
@@ -577,13 +592,10 @@ nbd_pwrite (struct nbd_handle *h, const void *buf, size_t n, uint64_t at,
   const unsigned export = export_of (h);
   const struct zone_descriptor *command = buf;
   uint64_t zone = at / sizeof *command;
-  unsigned sum = 0;
-  size_t i;
 
   (void) flags;
-  for (i = 0; i < n; i++) /* all of it is there */
-    sum += ((const uint8_t *) buf)[i];
-  if (fails () && sum != 1)
+  CHECK (__asan_region_is_poisoned ((void *) (uintptr_t) buf, n) == NULL);
+  if (fails () || is_beyond (export, n, at))
     return -1;
   if (export == CONFIG && s.later.len > 0) {
     free (s.config.bytes);
@@ -601,10 +613,9 @@ nbd_pwrite (struct nbd_handle *h, const void *buf, size_t n, uint64_t at,
 int
 nbd_zero (struct nbd_handle *h, uint64_t n, uint64_t at, uint32_t flags)
 {
-  (void) h;
   (void) flags;
   CHECK (at <= INT64_MAX && n <= INT64_MAX - at);
-  return fails () ? -1 : 0;
+  return fails () || is_beyond (export_of (h), n, at) ? -1 : 0;
 }
 
 int
