@@ -259,9 +259,9 @@ channel_nbd_create (struct nbd_handle *h, struct answers *answers)
 
 /* Each is answered once at most. */
 static unsigned
-count_answers (struct answers *answers, struct request *asked)
+count_answers (struct answers *answers, struct channel_request *asked)
 {
-  struct request *q;
+  struct channel_request *q;
   unsigned n = 0;
 
   while ((q = answers_take (answers)) != NULL) {
@@ -286,7 +286,7 @@ static void
 ask_by_channel (struct input *in)
 {
   static uint8_t data[MOST_ASKED][MOST_COUNT], bytes[65536];
-  struct request asked[MOST_ASKED];
+  struct channel_request asked[MOST_ASKED];
   struct answers answers;
   struct channel *c;
   unsigned n = 1 + take (in, 1) % MOST_ASKED, i, answered = 0;
@@ -310,7 +310,7 @@ ask_by_channel (struct input *in)
   CHECK (recv (ends[1], bytes, sizeof bytes, 0) > 0);
   while (in->left > 0) {
     const unsigned what = take (in, 1);
-    const struct request *q = &asked[what % n];
+    const struct channel_request *q = &asked[what % n];
 
     put (reply, 0x67446698, 4);
     put (reply + 4, what & 8 ? take (in, 4) : 0, 4);
