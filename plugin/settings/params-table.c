@@ -113,6 +113,11 @@
   X (latency.drive.buffer.drain_batch, "drain-batch", MIB, MODEL, 0,           \
      UINT64_C (4) << 60, "0", "0",                                             \
      "drain-batch=SIZE         that leaves a full buffer before more comes")   \
+  X (drain_pause, "drain-pause", DISTRIBUTION, MODEL, OP_WRITE, 0, "0", "0",   \
+     "drain-pause=DURATION     what it takes besides, from time to time")      \
+  X (latency.drive.pause_every, "drain-pause-every", MIB, MODEL, 0,            \
+     UINT64_C (4) << 60, "0", "the buffer-size",                               \
+     "drain-pause-every=SIZE   ... each time so much was written")             \
   X (latency.drive.buffer.plp, "plp", BOOL, MODEL, 0, 1, "false", "false",     \
      "plp=BOOL                 power-loss protection: flushes need not wait")  \
   X (latency.drive.disk, "disk", DISK, MODEL, 0, 0, "none", "none",            \

@@ -32,6 +32,7 @@ settings_ref (const struct settings *s)
     distribution_ref (s->latency_of[op]);
   }
   distribution_ref (s->drain_latency);
+  distribution_ref (s->drain_pause);
   latency_settings_ref (&s->latency);
 }
 
@@ -46,7 +47,8 @@ settings_unref (struct settings *s)
     s->latency_all[op] = s->latency_of[op] = NULL;
   }
   distribution_unref (s->drain_latency);
-  s->drain_latency = NULL;
+  distribution_unref (s->drain_pause);
+  s->drain_latency = s->drain_pause = NULL;
   latency_settings_unref (&s->latency);
 }
 
@@ -331,6 +333,7 @@ complete_latency (struct settings *s)
   }
   s->latency.size = s->latency.drive.size = s->size;
   s->latency.drive.drain = distribution_ref (s->drain_latency);
+  s->latency.drive.pause = distribution_ref (s->drain_pause);
   s->latency.drive.cache_size = s->memory_backed ? s->cache_size : 0;
   latency_settings_complete (&s->latency);
 }

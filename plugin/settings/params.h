@@ -77,6 +77,7 @@ struct settings {
   struct distribution *latency_of[NR_OPERATIONS];  /* read-latency= and so on */
   struct latency_settings latency; /* lanes and so on, and what is computed */
   struct distribution *drain_latency; /* NULL is 0 */
+  struct distribution *drain_pause;   /* the same */
   struct zone_settings zones;
   bool badblocks_once;
   bool badblocks_partial_io;

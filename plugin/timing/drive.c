@@ -16,6 +16,7 @@ drive_settings_complete (struct drive_settings *s)
   const bool drains_in_no_time =
       s->buffer.bytes_per_sec == 0 &&
       (s->drain == NULL || distribution_is_zero (s->drain)) &&
+      (s->pause == NULL || distribution_is_zero (s->pause)) &&
       s->flash.program == 0 && s->flash.erase == 0;
 
   s->drains_to_disk = drains_in_no_time && s->disk.rpm != 0;
@@ -59,6 +60,26 @@ set_stall (struct work_clock *c, const struct stall *stall, uint64_t now)
 
 /*---------------------------------------------------------------------*/
 
+/* What the medium takes besides, once so many BYTES more are buffered.  A write
+ * that goes over several pauses draws one, and has it as often.
+ */
+static uint64_t
+pause_cost (struct drive *m, const struct drive_settings *s,
+            struct random *random, uint64_t bytes,
+            const struct seek_place *place)
+{
+  const uint64_t every = s->pause_every != 0 ? s->pause_every : s->buffer_size;
+  uint64_t pauses, nsec;
+
+  m->unpaused += bytes;
+  pauses = m->unpaused / every;
+  m->unpaused %= every;
+  if (pauses == 0)
+    return 0;
+  nsec = distribution_draw (s->pause, random_next (random), place);
+  return wide_quotient (wide_product (pauses, nsec), 1);
+}
+
 /* What it costs the medium to take a write from the buffer. */
 static uint64_t
 drain_cost (struct drive *m, const struct drive_settings *s,
@@ -84,6 +105,9 @@ drain_cost (struct drive *m, const struct drive_settings *s,
     nsec = nsec * factor / 1000;
   if (s->flash.dies != 0)
     nsec = moment_after (nsec, flash_cost (&s->flash, r->count, factor));
+  if (s->pause != NULL)
+    nsec = moment_after (
+        nsec, pause_cost (m, s, random, r->count * factor / 1000, &place));
   return nsec;
 }
 
@@ -371,6 +395,7 @@ drive_begin_anew (struct drive *m)
 {
   m->generation++;
   memset (&m->buffer, 0, sizeof m->buffer);
+  m->unpaused = 0;
   credits_begin_anew (&m->io_credits);
   credits_begin_anew (&m->byte_credits);
   flash_begin_anew (&m->flash);

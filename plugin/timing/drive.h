@@ -41,6 +41,9 @@
 struct drive_settings {
   struct buffer_settings buffer;
   struct distribution *drain; /* of a write from the buffer; NULL: no time */
+  struct distribution *pause; /* what the medium takes besides, each time that
+                               * so many bytes were written; NULL: nothing */
+  uint64_t pause_every;       /* bytes; 0: as many as the buffer has */
   struct io_count_settings io_count;
   struct credit_settings io_credits, byte_credits;
   struct flash_settings flash;
@@ -87,6 +90,7 @@ struct drive {
   uint32_t generation; /* grows when drive_begin_anew forgets all requests */
   struct buffer buffer;
   uint64_t drained_to; /* the end of the last write that was buffered */
+  uint64_t unpaused;   /* bytes that were buffered since the last pause */
   struct dirty dirty;
   struct io_count io_count;
   struct credits io_credits, byte_credits;
@@ -134,8 +138,8 @@ uint64_t drive_factor (struct drive *m, const struct drive_settings *s,
 bool drive_has_medium (const struct drive_settings *s);
 
 /* Returns the moment, served.done or later, at which R completes, with STALL in
- * force; or, with booking->ticket, at which it has to ask.  At most one number
- * of RANDOM is used.
+ * force; or, with booking->ticket, at which it has to ask.  At most two numbers
+ * of RANDOM are used.
  */
 uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
                       const struct stall *stall, struct random *random,

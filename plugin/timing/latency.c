@@ -42,6 +42,7 @@ latency_settings_ref (const struct latency_settings *s)
   for (i = 0; i < NR_OPERATIONS; i++)
     distribution_ref (s->durations[i]);
   distribution_ref (s->drive.drain);
+  distribution_ref (s->drive.pause);
 }
 
 void
@@ -54,7 +55,8 @@ latency_settings_unref (struct latency_settings *s)
     s->durations[i] = NULL;
   }
   distribution_unref (s->drive.drain);
-  s->drive.drain = NULL;
+  distribution_unref (s->drive.pause);
+  s->drive.drain = s->drive.pause = NULL;
 }
 
 int

@@ -88,7 +88,7 @@ int latency_init (struct latency_state *l, uint64_t now);
 void latency_destroy (struct latency_state *l);
 
 /* Returns the moment at which R completes: its arrival, or later; or, where
- * latency_asks says so, that at which it has to ask.  At most three numbers of
+ * latency_asks says so, that at which it has to ask.  At most four numbers of
  * RANDOM are used.  With s->remembers, *booking becomes R's time of the lanes
  * and limits; otherwise BOOKING may be NULL.
  */

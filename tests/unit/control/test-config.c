@@ -185,6 +185,8 @@ random_change (char *text, size_t len)
       {"drain-latency", {"0", "1us", "uniform:0-1us", "100s"}},
       {"drain-mbps", {"none", "1", "40960", "0"}},
       {"drain-batch", {"0", "4K", "1M", "7"}},
+      {"drain-pause", {"0", "1us", "uniform:0-1us", "100s"}},
+      {"drain-pause-every", {"0", "4K", "1M", "7"}},
       {"plp", {"true", "false", "1", "no"}},
       {"disk",
        {"none", "track:0,full:0,rpm:100000", "rpm:99999,full:1ns,track:1ns",

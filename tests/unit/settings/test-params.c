@@ -619,6 +619,8 @@ test_drive (void **state)
   take ("drain-latency", "seek:track=1ms,full=16ms,rpm=7200");
   take ("drain-mbps", "200");
   take ("drain-batch", "1M");
+  take ("drain-pause", "2ms");
+  take ("drain-pause-every", "244K");
   take ("plp", "true");
   take ("memory-backed", "true");
   take ("cache-size", "1M");
@@ -627,6 +629,8 @@ test_drive (void **state)
   assert_int_equal (d->buffer_size, 1 << 20);
   assert_int_equal (d->buffer.bytes_per_sec, 200 << 20);
   assert_int_equal (d->buffer.drain_batch, 1 << 20);
+  assert_int_equal (distribution_draw (d->pause, 0, NULL), 2000000);
+  assert_int_equal (d->pause_every, 244 << 10);
   assert_true (d->buffer.plp);
   assert_true (distribution_seeks (d->drain));
   assert_true (p.settings.latency.waits);

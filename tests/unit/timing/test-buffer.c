@@ -175,6 +175,104 @@ test_batch (void **state)
   assert_int_equal (put (40 * MSEC), 80 * MSEC);
 }
 
+/* A pause of 10 ms for each N blocks; 0: as many as the buffer has. */
+static void
+set_pause (uint64_t n)
+{
+  s.drive.pause_every = n * BLOCK;
+  set_distribution (&s.drive.pause, OP_WRITE, "10ms");
+  latency_settings_complete (&s);
+}
+
+/* The medium pauses each time that four blocks were written. */
+static void
+test_pause (void **state)
+{
+  (void) state;
+  set_pause (4);
+  assert_false (s.waits);
+  set_buffer (1, "1ms");
+  assert_int_equal (put (0), 0);
+  assert_int_equal (put (0), 1 * MSEC);
+  assert_int_equal (put (0), 2 * MSEC);
+  assert_int_equal (put (0), 3 * MSEC); /* and the pause */
+  assert_int_equal (put (0), 14 * MSEC);
+  assert_int_equal (put (0), 15 * MSEC);
+  assert_int_equal (flush (0), 16 * MSEC);
+  /* Two are left: 9 are two pauses, and 3 are left. */
+  assert_int_equal (ask (OP_WRITE, 9 * BLOCK, false, NSEC_PER_SEC) / MSEC,
+                    1000 + 21 * 8 / 9);
+  assert_int_equal (flush (NSEC_PER_SEC), 1021 * MSEC);
+  assert_int_equal (put (2 * NSEC_PER_SEC), 2000 * MSEC);
+  assert_int_equal (flush (2 * NSEC_PER_SEC), 2011 * MSEC);
+  /* What had been written before a power cut does not count. */
+  put (3 * NSEC_PER_SEC);
+  latency_begin_anew (&l);
+  put (3 * NSEC_PER_SEC);
+  put (3 * NSEC_PER_SEC);
+  put (3 * NSEC_PER_SEC);
+  assert_int_equal (flush (3 * NSEC_PER_SEC), 3003 * MSEC);
+}
+
+/* For as many blocks as the buffer has, alone, and where each costs twice as
+ * much.
+ */
+static void
+test_pause_alone (void **state)
+{
+  (void) state;
+  set_pause (0);
+  set_buffer (2, NULL);
+  assert_true (s.waits);
+  assert_int_equal (put (0), 0);
+  assert_int_equal (flush (0), 0);
+  assert_int_equal (put (0), 0);
+  assert_int_equal (flush (0), 10 * MSEC);
+  set_collection ("after:0,factor:2");
+  put (NSEC_PER_SEC);
+  assert_int_equal (flush (NSEC_PER_SEC), 1010 * MSEC);
+}
+
+/* Beside a medium that takes one write after another, of some blocks each, and
+ * a buffer that is as large as one of them.  Each pause is drawn after what its
+ * write takes.
+ */
+static void
+test_pause_beside_medium (void **state)
+{
+  uint64_t seed = new_seed ("pauses beside a medium");
+  const uint64_t blocks = 1 + random_below (&seed, 4);
+  const uint64_t every = 1 + random_below (&seed, 100);
+  uint64_t moment = 0, in, free = 0, pauses, left = 0;
+  struct distribution *drain = NULL, *pause = NULL;
+  struct random same;
+  unsigned i;
+
+  (void) state;
+  set_distribution (&drain, OP_WRITE, "lognormal:p50=1ms,p99=4ms");
+  set_distribution (&pause, OP_WRITE, "uniform:0-100ms");
+  set_pause (every);
+  set_distribution (&s.drive.pause, OP_WRITE, "uniform:0-100ms");
+  set_buffer (blocks, "lognormal:p50=1ms,p99=4ms");
+  random_init (&random_numbers, seed, 0);
+  random_init (&same, seed, 0);
+  for (i = 0; i < 10000; i++) {
+    moment += random_below (&seed, 5 * MSEC);
+    in = moment > free ? moment : free;
+    assert_int_equal (ask (OP_WRITE, (uint32_t) blocks * BLOCK, false, moment),
+                      in);
+    free = in + distribution_draw (drain, random_next (&same), NULL);
+    left += blocks;
+    pauses = left / every;
+    left = left % every;
+    if (pauses > 0)
+      free += pauses * distribution_draw (pause, random_next (&same), NULL);
+    assert_int_equal (flush (moment), free > moment ? free : moment);
+  }
+  distribution_unref (drain);
+  distribution_unref (pause);
+}
+
 /* It holds no more than the volatile write cache. */
 static void
 test_cache (void **state)
@@ -422,11 +520,23 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_off),         TEST (test_flush),   TEST (test_fua),
-      TEST (test_bytes),       TEST (test_full),    TEST (test_batch),
-      TEST (test_cache),       TEST (test_dirty),   TEST (test_leave),
-      TEST (test_drawn),       TEST (test_seek),    TEST (test_beside_list),
-      TEST (test_all_lengths), TEST (test_no_cost),
+      TEST (test_off),
+      TEST (test_flush),
+      TEST (test_fua),
+      TEST (test_bytes),
+      TEST (test_full),
+      TEST (test_batch),
+      TEST (test_pause),
+      TEST (test_pause_alone),
+      TEST (test_pause_beside_medium),
+      TEST (test_cache),
+      TEST (test_dirty),
+      TEST (test_leave),
+      TEST (test_drawn),
+      TEST (test_seek),
+      TEST (test_beside_list),
+      TEST (test_all_lengths),
+      TEST (test_no_cost),
   };
 
   return RUN_TESTS (tests);

@@ -95,6 +95,7 @@ static void
 test_sweep (void **state)
 {
   uint64_t now = START, next;
+  struct message why;
   unsigned n, i;
 
   (void) state;
@@ -122,6 +123,13 @@ test_sweep (void **state)
   assert_near (next - now, sweep_msec (16) / 16 + byte_time);
   /* With a drain of its own it has nothing to do with the disk. */
   s.drive.buffer.bytes_per_sec = 1 << 30;
+  latency_settings_complete (&s);
+  now += NSEC_PER_SEC;
+  put (0, now);
+  assert_true (flush (now) < MSEC);
+  s.drive.buffer.bytes_per_sec = 0;
+  assert_int_equal (distribution_parse ("1us", OP_WRITE, &s.drive.pause, &why),
+                    0);
   latency_settings_complete (&s);
   now += NSEC_PER_SEC;
   put (0, now);
