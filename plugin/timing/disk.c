@@ -14,10 +14,17 @@
 
 #define MIB (UINT64_C (1) << 20)
 
-static uint32_t
-turn_of (const struct disk_settings *s)
+void
+disk_settings_complete (struct disk_settings *s, uint64_t size)
 {
-  return (uint32_t) (60 * NSEC_PER_SEC / s->rpm);
+  if (s->rpm == 0)
+    return;
+  s->turn = (uint32_t) (60 * NSEC_PER_SEC / s->rpm);
+  s->near = UINT64_MAX;
+  if (s->bytes_per_sec != 0)
+    s->near = (uint64_t) (2 * (double) (s->full + s->turn) *
+                          (double) s->bytes_per_sec / NSEC_PER_SEC);
+  s->per_byte = 1 / (float) size;
 }
 
 /* The place of a block in a turn.  Where bytes take no time, no turn is known
@@ -26,7 +33,7 @@ turn_of (const struct disk_settings *s)
 static uint32_t
 angle_of (const struct disk_settings *s, uint64_t offset)
 {
-  const uint32_t turn = turn_of (s);
+  const uint32_t turn = s->turn;
   const double bytes =
       (double) turn * (double) s->bytes_per_sec / (double) NSEC_PER_SEC;
 
@@ -36,11 +43,9 @@ angle_of (const struct disk_settings *s, uint64_t offset)
          turn;
 }
 
-/* The square root of a share, to a millionth of it.  Halving the exponent is
- * right to 4 %, and each step squares the error.
- */
+/* Something like the square root of a share: as much, or up to 6.1 % more. */
 static float
-square_root (float share)
+rough_root (float share)
 {
   union {
     float f;
@@ -48,8 +53,19 @@ square_root (float share)
   } r = {.f = share};
 
   r.bits = (r.bits >> 1) + (UINT32_C (127) << 22);
-  r.f = 0.5f * (r.f + share / r.f);
-  return 0.5f * (r.f + share / r.f);
+  return r.f;
+}
+
+/* The square root of a share, to a millionth of it: each step squares the
+ * error.
+ */
+static float
+square_root (float share)
+{
+  float r = rough_root (share);
+
+  r = 0.5f * (r + share / r);
+  return 0.5f * (r + share / r);
 }
 
 static uint64_t
@@ -73,7 +89,7 @@ turn_to (uint32_t angle, uint32_t phase, uint32_t turn)
 uint64_t
 disk_turn (const struct disk_settings *s, uint64_t offset, uint64_t moment)
 {
-  const uint32_t turn = turn_of (s);
+  const uint32_t turn = s->turn;
 
   return turn_to (angle_of (s, offset), (uint32_t) (moment % turn), turn);
 }
@@ -89,7 +105,7 @@ static uint64_t
 serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
        const struct disk_request *r, uint64_t start)
 {
-  const uint32_t turn = turn_of (s);
+  const uint32_t turn = s->turn;
   const uint64_t distance = r->offset > d->position ? r->offset - d->position
                                                     : d->position - r->offset;
 
@@ -98,6 +114,7 @@ serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     start += turn_to (r->angle, (uint32_t) (start % turn), turn);
   }
   d->free_at = start + transfer (s, r);
+  d->free_phase = (uint32_t) (d->free_at % turn);
   d->position = r->offset + r->count;
   return d->free_at;
 }
@@ -190,7 +207,7 @@ static uint8_t
 choose (const struct disk_head *d, const struct disk_settings *s, uint64_t size,
         uint64_t start)
 {
-  const uint32_t turn = turn_of (s), phase = (uint32_t) (start % turn);
+  const uint32_t turn = s->turn, phase = (uint32_t) (start % turn);
   uint32_t right = place_of (d, d->position, 0), left = right;
   uint64_t least = UINT64_MAX, oldest = UINT64_MAX, below, above, seek, nsec;
   const struct disk_request *r;
@@ -311,29 +328,28 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
  * decision.  And data begins when the platter brings the block, also in
  * sequence, where bytes take time.
  *
- * A part of the seek is for what is rounded: the root, and the bytes of a turn,
- * which are 629 at least.
+ * What is rounded, the way and the bytes of a turn, which are 629 at least, is
+ * made up for by a part of the seek.
  */
 static uint64_t
 soonest (const struct disk_head *d, const struct disk_settings *s,
-         uint64_t size, const struct disk_request *r)
+         const struct disk_request *r)
 {
   const bool is_ahead = r->offset >= d->position;
   const uint64_t distance =
       is_ahead ? r->offset - d->position : d->position - r->offset;
-  const uint64_t seek = seek_over (s, size, distance);
-  const uint64_t spare = seek / 256 + 10 * NSEC_PER_USEC;
-  const uint32_t turn = turn_of (s);
-  uint64_t moment = d->free_at + seek - spare;
+  const float root = 0.94f * rough_root ((float) distance * s->per_byte);
+  const uint32_t seek =
+      (uint32_t) s->track + (uint32_t) ((float) (s->full - s->track) * root);
+  const uint32_t spare = seek / 256 + 10 * (uint32_t) NSEC_PER_USEC;
+  uint32_t nsec = seek - spare;
 
-  if (seek < 2 * spare ||
-      (is_ahead && (double) distance < 2 * (double) (seek + turn) *
-                                           (double) s->bytes_per_sec /
-                                           NSEC_PER_SEC))
+  if ((is_ahead && distance < s->near) || seek < 2 * spare)
     return d->free_at;
-  if (s->bytes_per_sec == 0)
-    return is_ahead ? d->free_at : moment;
-  return moment + turn_to (r->angle, (uint32_t) (moment % turn), turn) - spare;
+  if (s->bytes_per_sec != 0)
+    nsec +=
+        turn_to (r->angle, (d->free_phase + nsec) % s->turn, s->turn) - spare;
+  return d->free_at + nsec;
 }
 
 static void
@@ -360,8 +376,7 @@ disk_ask (struct disk_head *d, const struct disk_settings *s, uint64_t size,
   if (answer != NULL) {
     waiting = &d->requests[answer->place];
     if (answer->done == 0)
-      return waiting->ticket == *ticket ? soonest (d, s, size, waiting)
-                                        : d->free_at;
+      return waiting->ticket == *ticket ? soonest (d, s, waiting) : d->free_at;
     done = answer->done;
     let_go (d, answer);
   }
@@ -440,7 +455,7 @@ disk_drain_nsec (const struct disk_settings *s, double requests)
   const double root =
       0.886227 * (double) square_root ((float) (1 / (requests + 0.75)));
 
-  return (uint64_t) (requests * ((double) s->track + turn_of (s) / 2.0 +
+  return (uint64_t) (requests * ((double) s->track + s->turn / 2.0 +
                                  (double) (s->full - s->track) * root));
 }
 

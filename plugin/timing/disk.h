@@ -67,6 +67,12 @@ struct disk_settings {
   uint64_t report_batch;  /* so many are reported together; 0: one */
   uint64_t sweep;         /* 1: all that are looked at are served in the order
                            * of offsets, before others are looked at */
+
+  /* Set by disk_settings_complete. */
+  uint32_t turn;  /* nanoseconds */
+  uint64_t near;  /* what lies fewer bytes ahead of the head may be reached in
+                   * sequence as soon as by a seek */
+  float per_byte; /* 1 / size of the device */
 };
 
 /* One that waits for the decision. */
@@ -89,12 +95,13 @@ struct disk_answer {
 
 /* All zeroes are an idle disk. */
 struct disk_head {
-  uint64_t free_at;  /* when the head is */
-  uint64_t position; /* of the head */
-  uint64_t tickets;  /* that were given */
-  uint64_t oldest;   /* of those that wait */
-  uint64_t passed;   /* so often others went before it */
-  uint32_t n;        /* requests with a ticket */
+  uint64_t free_at;    /* when the head is */
+  uint64_t position;   /* of the head */
+  uint64_t tickets;    /* that were given */
+  uint64_t oldest;     /* of those that wait */
+  uint64_t passed;     /* so often others went before it */
+  uint32_t free_phase; /* free_at in a turn */
+  uint32_t n;          /* requests with a ticket */
 
   /* Those that wait are in places of `requests`: their numbers are in `waiting`
    * by arrival, and behind nr_waiting are the numbers of free places.  The
@@ -113,6 +120,9 @@ struct disk_head {
   size_t used, room; /* answers that were in use, and for which there is room */
   size_t next;       /* index of the first free one, plus 1; 0: none */
 };
+
+/* Set the last members, for a device of SIZE bytes, once all others are set. */
+void disk_settings_complete (struct disk_settings *s, uint64_t size);
 
 /* A request comes, to a disk of SIZE bytes.  Returns the moment at which it is
  * done, with *ticket 0; or the moment at which it is to ask, with the number by

@@ -692,7 +692,7 @@ make_requests (uint64_t *seed, struct latency_request *r, unsigned n)
         .arrival = now,
         .offset = random_below (seed, SIZE / BLOCK) * BLOCK,
         .count = 512 << random_below (seed, 10)};
-    before = &r[random_below (seed, i + 1)];
+    before = &r[i - random_below (seed, min (i, 20) + 1)];
     if (random_below (seed, 3) == 0)
       r[i].offset = before->offset + before->count;
     else if (random_below (seed, 4) == 0)
@@ -771,6 +771,7 @@ test_beside_eager (void **state)
     if (random_below (&seed, 2) == 0)
       settings.rpm = 7200;
     settings.queue_from = random_below (&seed, 2) * settings.queue / 2;
+    disk_settings_complete (&settings, SIZE);
     make_requests (&seed, r, 1000);
     serve_all (&settings, r, 1000, false, lazy);
     serve_all (&settings, r, 1000, true, eager);
@@ -790,14 +791,15 @@ test_asks (void **state)
   static struct latency_request r[REQUESTS];
   static uint64_t done[REQUESTS];
   uint64_t seed = new_seed ("those that ask");
-  const struct disk_settings settings = {.track = MSEC,
-                                         .full = 20 * MSEC,
-                                         .rpm = 7200,
-                                         .bytes_per_sec = 200 << 20,
-                                         .queue = 32};
+  struct disk_settings settings = {.track = MSEC,
+                                   .full = 20 * MSEC,
+                                   .rpm = 7200,
+                                   .bytes_per_sec = 200 << 20,
+                                   .queue = 32};
   unsigned i, asked;
 
   (void) state;
+  disk_settings_complete (&settings, SIZE);
   for (i = 0; i < 32; i++)
     r[i] = (struct latency_request){
         .op = OP_READ,
