@@ -224,7 +224,7 @@ take_times (const char *path, const struct times *t, const char *section,
       continue;
     time = json_integer_value (value);
     if (*n + 2 >= MAX_FILE_PERCENTILES || !json_is_integer (value) ||
-        time < 0 || time > limit || most > limit ||
+        time < 0 || time > limit || least > limit || most > limit ||
         percent_parse (key, strlen (key), &p[*n].above) < 0)
       return refuse (why, "%.200s: the percentiles are not as fio writes them",
                      path);
