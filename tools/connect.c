@@ -154,6 +154,15 @@ watch_machine (int fd)
   setsockopt (fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &most_ms, sizeof most_ms);
 }
 
+void
+connection_be_patient (struct nbd_handle *h)
+{
+  const unsigned no_limit = 0;
+
+  setsockopt (nbd_aio_get_fd (h), IPPROTO_TCP, TCP_USER_TIMEOUT, &no_limit,
+              sizeof no_limit);
+}
+
 struct nbd_handle *
 connection_open (const char *uri, const char *ending, unsigned seconds,
                  bool *missing, struct message *why)

@@ -21,13 +21,18 @@
 /* Connect to the export of URI; to that of which the name is the URI's (or
  * "nullb0" if that is empty) and then ENDING, if ENDING is not NULL.  Gives up
  * after SECONDS without an answer.  Once it is made, a connection by TCP breaks
- * when the server's machine has been silent for two minutes.  Returns NULL and
- * the reason in *why; *missing says then whether the server is there and has no
- * such export for us.
+ * when the server's machine has been silent, or has taken no data that is to be
+ * sent, for two minutes.  Returns NULL and the reason in *why; *missing says
+ * then whether the server is there and has no such export for us.
  */
 struct nbd_handle *connection_open (const char *uri, const char *ending,
                                     unsigned seconds, bool *missing,
                                     struct message *why);
+
+/* From now on the connection does not break because the server, whose machine
+ * is there, takes no data.
+ */
+void connection_be_patient (struct nbd_handle *h);
 
 /* Read N bytes at AT (of the export) into BUF, while nobody but libnbd speaks
  * NBD on the socket.  Gives up after SECONDS without an answer, and breaks the

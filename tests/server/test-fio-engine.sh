@@ -9,6 +9,8 @@
 
 # shellcheck source=fio-engine.sh source-path=SCRIPTDIR
 source "${0%/*}/fio-engine.sh"
+# shellcheck source=../port.sh source-path=SCRIPTDIR
+source "${0%/*}/../port.sh"
 
 verify=(--verify=crc32c --verify_fatal=1 --do_verify=1)
 
@@ -123,10 +125,46 @@ stop_server
 start_server 64M fua=false
 fails_with 'the server takes no FUA' --rw=write --bs=4k --size=4k --sync=1
 stop_server
+start_server 16G
+fails_with 'bs=4294967296: the server takes at most 4294967295' --rw=trim --bs=4G
+stop_server
 start_server -r 64M
 fails_with 'the export is read-only' --rw=write --bs=4k --size=4k
 works --rw=read --bs=4k --size=4k
 stop_server
+
+# A server whose machine is there, and which takes nothing for minutes, is not
+# given up: the kernel has no limit for that.  Asked of the socket itself.
+limits ()
+{
+  perl -we 'use strict;
+    my $from = syscall (434, $ARGV[0] + 0, 0);
+    die "pidfd_open: $!" if $from < 0;
+    for (glob "/proc/$ARGV[0]/fd/*") {
+      next unless -S $_ && m!/(\d+)$!;
+      my $fd = syscall (438, $from, $1 + 0, 0);
+      die "pidfd_getfd: $!" if $fd < 0;
+      open (my $socket, "+<&=", $fd) or die $!;
+      my $limit = getsockopt ($socket, 6, 18);
+      print unpack ("I", $limit), "\n" if defined $limit;
+    }' "$1"
+}
+if limits $$; then
+  port=$(free_port)
+  rm -f "$tmp/pid"
+  "$NBDKIT" -f -i 127.0.0.1 -p "$port" -P "$tmp/pid" "$PLUGIN" 64M &
+  server_pid=$!
+  wait_until 60 server_listens_or_ended
+  fio --name=job --ioengine=external:"$engine" --uri="nbd://127.0.0.1:$port" \
+    --thread --rw=read --bs=4k --rate_iops=1 --connections=2 >"$tmp/fio" 2>&1 &
+  fio_pid=$!
+  has_connections () { [ "$(limits "$fio_pid" | grep -c .)" = 2 ]; }
+  wait_until 60 has_connections || fail "no connections: $(limits "$fio_pid")"
+  [ "$(limits "$fio_pid" | sort -u)" = 0 ] || fail "$(limits "$fio_pid")"
+  kill "$fio_pid"
+  wait "$fio_pid" || true
+  stop_server
+fi
 
 # A release of fio's that it is not built for: with another one's number, but
 # for the same interface.

@@ -178,6 +178,16 @@ works "${zoned[@]}" --rw=trim --bs=8G
 [ "$(are em)" = 8 ] || fail "a zone is not reset"
 stop_server
 
+# A reset needs no trims of the server's; in place of zones that fio imagines,
+# and in conventional ones, there is no reset.
+start_server 16M memory-backed=true zoned=true zone-size=1M zone-full=true \
+  discard=false
+works "${zoned[@]}" --rw=trim --bs=1M
+[ "$(are em)" = 16 ] || fail "a zone is not reset"
+fails_with 'the server takes no trims' "${zoned[@]}" --zones=off --zonesize=1M \
+  --rw=trim --bs=1M
+stop_server
+
 # zones=off: fio imagines zones, and the server refuses what it then does.
 start_server 16M memory-backed=true zoned=true zone-size=1M zone-full=true
 fails_with 'zone size' "${zoned[@]}" --zones=off --rw=read --bs=4k

@@ -13,11 +13,21 @@
 
 #include "engine.h"
 
+/* Does fio reset a zone in place of each trim? */
+static bool
+resets_for_trims (struct thread_data *td)
+{
+  enum zbd_zoned_model model;
+
+  return td_trim (td) && td->o.zone_mode == ZONE_MODE_ZBD &&
+         engine_get_zoned_model (td, NULL, &model) == 0 && model != ZBD_NONE;
+}
+
 /* What the job asks for, and the export does not offer; NULL if it is all
  * there.
  */
 static const char *
-missing_offer (const struct thread_data *td, const struct target *t)
+missing_offer (const struct thread_data *td, const struct target *t, bool trims)
 {
   const struct thread_options *o = &td->o;
   const bool zeroes = options_of (td)->trims == TRIMS_ZERO;
@@ -27,9 +37,9 @@ missing_offer (const struct thread_data *td, const struct target *t)
 
   if ((td_write (td) || td_trim (td)) && t->read_only)
     return "the export is read-only";
-  if (td_trim (td) && !zeroes && !t->can_trim)
+  if (trims && !zeroes && !t->can_trim)
     return "rw=: the server takes no trims; trims=zero sends write zeroes";
-  if (td_trim (td) && zeroes && !t->can_zero)
+  if (trims && zeroes && !t->can_zero)
     return "trims=zero: the server takes no write zeroes";
   if (td_write (td) && o->sync_io != 0 && !t->can_fua)
     return "sync=: the server takes no FUA";
@@ -69,16 +79,18 @@ first_offset (const struct thread_data *td, const struct target *t)
 }
 
 static int
-check_job (const struct thread_data *td, const struct target *t)
+check_job (struct thread_data *td, const struct target *t)
 {
   const char *uri = options_of (td)->uri;
-  const char *missing = missing_offer (td, t);
+  const bool trims = td_trim (td) && !resets_for_trims (td);
+  const char *missing = missing_offer (td, t, trims);
   const unsigned long long *smallest = td->o.min_bs, *greatest = td->o.max_bs;
   const bool used[] = {[DDIR_READ] = td_read (td),
                        [DDIR_WRITE] = td_write (td),
                        [DDIR_TRIM] = td_trim (td)};
   const unsigned long long first = first_offset (td, t);
   enum fio_ddir d;
+  uint64_t most;
 
   if (missing != NULL) {
     say ("%s: %s\n", uri, missing);
@@ -103,9 +115,10 @@ check_job (const struct thread_data *td, const struct target *t)
            smallest[d], (unsigned long long) t->block);
       return 1;
     }
-    if (d != DDIR_TRIM && greatest[d] > t->most) {
+    most = d != DDIR_TRIM ? t->most : trims ? UINT32_MAX : UINT64_MAX;
+    if (greatest[d] > most) {
       say ("%s: bs=%llu: the server takes at most %llu\n", uri, greatest[d],
-           (unsigned long long) t->most);
+           (unsigned long long) most);
       return 1;
     }
   }

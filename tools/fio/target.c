@@ -92,6 +92,7 @@ open_handle (struct handles *l, const struct target *t, const char *uri,
   if (h == NULL)
     return -EIO;
   l->h[l->n++] = h;
+  connection_be_patient (h);
   if (ask (h, &target, uri, why) < 0)
     return -EIO;
   if (!is_same (&target, t))
