@@ -66,6 +66,14 @@ io 'write 0 4K' 'read 1M 4K'
 prints ' *1 - +1 +1 no +op=write range=1M\+64K error=EIO' fault list "$sock"
 prints ' *2 third +4 +1 yes +name=third op=write after=2 count=1 error=EIO' \
   fault list "$sock"
+prints 'fault +yes +op=write range=1M\+64K error=EIO' get "$sock"
+prints 'fault +yes +name=third op=write after=2 count=1 error=EIO' get "$sock" fault
+! grep fault-delete "$tmp/out" || fail "fault-delete is no setting"
+says 0 '' get --json "$sock" fault
+jq -e '. == {"fault": {"live": true, "value": [
+  "op=write range=1M+64K error=EIO",
+  "name=third op=write after=2 count=1 error=EIO"]}}' "$tmp/out" >"$tmp/jq" ||
+  fail "$(cat "$tmp/out")"
 says 0 '' fault list --json "$sock"
 jq -e '. == [
   {"id": 1, "name": null, "rule": "op=write range=1M+64K error=EIO",

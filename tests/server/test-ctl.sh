@@ -120,6 +120,7 @@ grep -q '^nullb1 read -/s ' "$tmp/out" || fail "$(cat "$tmp/out")"
 says 2 'nullblkctl: nosuch: there is no such command; *' nosuch "$sock"
 says 2 'nullblkctl: get: a URI or socket is missing; *' get
 says 2 'nullblkctl: set: an argument is missing; *' set "$sock"
+says 2 'nullblkctl: set: #size=1M: allowed is KEY=VALUE*' set "$sock" '#size=1M'
 says 2 'nullblkctl: x: one argument too many; *' list "$sock" x
 says 2 'nullblkctl: 0: allowed is a whole number*' --interval 0 top "$sock"
 says 2 'nullblkctl: 1x: allowed is a whole number*' --count 1x top "$sock"

@@ -9,7 +9,7 @@ source "${0%/*}/failing.sh"
 ctl=$top_builddir/tools/nullblkctl
 [ -x "$ctl" ] || skip "nullblkctl is not built"
 
-requires nbdcopy
+requires nbdcopy qemu-io
 start_server size=1M memory-backed=true zoned=true zone-size=64K seed=1 \
   cache-size=64K badblocks=+2000-2001 'fault=name=a op=read error=EIO' \
   write-log="$tmp/log"
@@ -90,8 +90,8 @@ prepare ()
 }
 changes power on "$sock"
 
-# What a log has, and a file made of it, whose end may be missing where it is
-# zeroes.
+# What a log has, and a file made of it, which is no longer than the data, also
+# where a trim behind that cannot punch a hole.
 random_file "$tmp/data" "$(new_seed)" 65536
 "$ctl" fault del --all "$sock"
 "$ctl" zones reset "$sock" 0
@@ -109,13 +109,20 @@ check_failed ()
 }
 check ()
 {
-  [ ! -e "$tmp/file" ] || truncate -s 1M "$tmp/file"
-  cmp "$tmp/out" "$tmp/expected" && cmp "$tmp/file" "$tmp/whole"
+  cmp "$tmp/out" "$tmp/expected" && cmp "$tmp/file" "$tmp/data"
 }
-"$ctl" replay "$tmp/whole" "$tmp/log" >"$tmp/out"
-truncate -s 1M "$tmp/whole"
-cmp -n 65536 "$tmp/whole" "$tmp/data" || fail "this is no replay"
+"$ctl" replay "$tmp/file" "$tmp/log" >"$tmp/out"
+cmp "$tmp/file" "$tmp/data" || fail "this is no replay"
 each_call_fails "$ctl" replay "$tmp/file" "$tmp/log"
+start_server size=1M memory-backed=true write-log="$tmp/trims"
+qemu-io -f raw -c 'discard 512k 64k' -c 'write 0 4k' "$uri" >"$tmp/out" ||
+  fail "$(cat "$tmp/out")"
+stop_server
+check ()
+{
+  [ "$(stat -c %s "$tmp/file")" = 4096 ]
+}
+each_call_fails "$ctl" replay "$tmp/file" "$tmp/trims"
 check ()
 {
   cmp "$tmp/out" "$tmp/expected"

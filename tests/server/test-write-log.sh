@@ -70,6 +70,16 @@ cmp "$tmp/then-$steps" "$tmp/copy"
 says 1 '*the device has no write log (write-log=FILE)' mark "$sock" x
 stop_server
 
+if has_tls && command -v psktool >/dev/null; then
+  psktool -u alice -p "$tmp/psk" >"$tmp/out" 2>&1
+  start_server --tls=require --tls-psk="$tmp/psk" $size memory-backed=true
+  tls="nbds+unix://alice@/?socket=$sock&tls-psk-file=$tmp/psk"
+  says 0 '' replay "$tls" "$tmp/log"
+  nbdcopy "$tls" "$tmp/copy"
+  cmp "$tmp/then-$steps" "$tmp/copy"
+  stop_server
+fi
+
 # What is refused changes nothing, and makes no file.
 says 1 "nullblkctl: replay: --to $((all + 1)): the log has $all entries" \
   replay --to $((all + 1)) "$tmp/none" "$tmp/log"

@@ -154,6 +154,30 @@ next_setting (char **text, char **value, char *live, size_t size)
   return NULL;
 }
 
+/* Add a line of .config.  Of fault rules there are any number, a line each:
+ * their value is a list.  fault-delete, which comes before them, is no setting.
+ */
+static void
+add_setting (json_t *settings, const char *key, const char *value, bool live)
+{
+  json_t *rules;
+
+  if (strcmp (key, "fault-delete") == 0)
+    return;
+  if (strcmp (key, "fault") != 0) {
+    json_object_set_new (
+        settings, key,
+        json_pack ("{s:o, s:b}", "value", string_of (value), "live", live));
+    return;
+  }
+  if (json_object_get (settings, key) == NULL)
+    json_object_set_new (settings, key,
+                         json_pack ("{s:[], s:b}", "value", "live", live));
+  rules = json_object_get (json_object_get (settings, key), "value");
+  if (strcmp (value, "none") != 0)
+    json_array_append_new (rules, string_of (value));
+}
+
 /* The settings as an object of key: {value, live}.  NULL and the reason in *why
  * if they cannot be had.
  */
@@ -170,9 +194,7 @@ read_settings (struct context *c, struct message *why)
     return NULL;
   }
   while ((key = next_setting (&rest, &value, live, sizeof live)) != NULL)
-    json_object_set_new (settings, key,
-                         json_pack ("{s:o, s:b}", "value", string_of (value),
-                                    "live", is_among (live, key)));
+    add_setting (settings, key, value, is_among (live, key));
   free (text);
   return settings;
 }
@@ -189,6 +211,33 @@ has_key (json_t *settings, const char *key)
       return true;
   }
   return false;
+}
+
+/* A line of the table. */
+static void
+print_setting (const char *name, bool live, const char *value)
+{
+  printf ("%-20s %-5s ", name, live ? "yes" : "no");
+  print_value (value);
+  putchar ('\n');
+}
+
+/* All lines of one setting. */
+static void
+print_settings (const char *name, json_t *setting)
+{
+  const bool live = json_is_true (json_object_get (setting, "live"));
+  json_t *value = json_object_get (setting, "value"), *rule;
+  size_t i;
+
+  if (json_is_string (value))
+    print_setting (name, live, json_string_value (value));
+  else if (json_array_size (value) == 0)
+    print_setting (name, live, "none");
+  json_array_foreach (value, i, rule)
+  {
+    print_setting (name, live, json_string_value (rule));
+  }
 }
 
 int
@@ -215,12 +264,8 @@ command_get (struct context *c, char **keys, struct message *why)
   {
     if (!is_wanted (keys, name))
       json_object_del (settings, name);
-    else if (!has (c, JSON)) {
-      printf ("%-20s %-5s ", name,
-              json_is_true (json_object_get (setting, "live")) ? "yes" : "no");
-      print_value (json_string_value (json_object_get (setting, "value")));
-      putchar ('\n');
-    }
+    else if (!has (c, JSON))
+      print_settings (name, setting);
   }
   if (has (c, JSON))
     return print_json (settings);
@@ -250,7 +295,8 @@ command_set (struct context *c, char **settings, struct message *why)
     return FAILED;
   }
   for (; *settings != NULL; settings++) {
-    if (strchr (*settings, '=') == NULL || strchr (*settings, '\n') != NULL) {
+    if (strchr (*settings, '=') == NULL || strchr (*settings, '\n') != NULL ||
+        (*settings)[0] == '#') {
       fclose (fp);
       free (lines);
       message_set (why, "%.80s: allowed is KEY=VALUE", *settings);

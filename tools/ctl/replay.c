@@ -66,6 +66,8 @@ open_target (struct target *t, const char *name, struct message *why)
   t->nbd = nbd_create ();
   if (t->nbd == NULL)
     return fail_nbd (t, why);
+  /* The URI is the caller's, who can read the files himself. */
+  nbd_set_uri_allow_local_file (t->nbd, true);
   if ((is_uri ? nbd_connect_uri (t->nbd, name)
               : nbd_connect_unix (t->nbd, name)) == -1) {
     fail_nbd (t, why);
@@ -114,6 +116,26 @@ write_piece (struct target *t, const char *buf, size_t count, uint64_t offset,
   return true;
 }
 
+/* How many of COUNT bytes at OFFSET are to be written for a range of zeroes: in
+ * a file none that are beyond its end.
+ */
+static bool
+to_write (struct target *t, uint64_t *count, uint64_t offset,
+          struct message *why)
+{
+  struct stat st;
+
+  if (t->nbd != NULL)
+    return true;
+  if (fstat (t->fd, &st) == -1)
+    return fail_file (t->name, errno, why);
+  if (S_ISREG (st.st_mode))
+    *count = offset < (uint64_t) st.st_size
+                 ? min (*count, (uint64_t) st.st_size - offset)
+                 : 0;
+  return true;
+}
+
 /* Zeroes, without sending or storing them where that can be.  In a file what
  * is beyond its end stays so.  The buffer is of PIECE bytes.
  */
@@ -137,6 +159,8 @@ zero_range (struct target *t, char *buf, uint64_t count, uint64_t offset,
                  (off_t) offset, (off_t) count) == 0)
     return true;
 #endif
+  if (!to_write (t, &count, offset, why))
+    return false;
   memset (buf, 0, PIECE);
   for (; count > 0; offset += n, count -= n) {
     n = count < PIECE ? count : PIECE;
@@ -161,7 +185,7 @@ apply (struct target *t, struct writelog_reader *r,
     count = e->count - done < PIECE ? e->count - done : PIECE;
     err = writelog_read_data (r, buf, count, done);
     if (err < 0)
-      return fail (why, "entry %" PRIu64 ": its data: %s", e->nr,
+      return fail (why, "entry %" PRIu64 ": its data: %s", e->nr + 1,
                    strerror (-err));
     if (!write_piece (t, buf, count, e->offset + done, why))
       return false;
