@@ -5,8 +5,8 @@
 # For tests of nullblk-measure: a program fio in PATH that answers at once, and
 # $tmp/disk for it to measure.  Twice the depth is twice the time from depth 2
 # on, and 64 KiB more are 1 us more.  It adds its arguments to $tmp/fio.log.  It
-# fails at the loads "RW BS DEPTH" that are in $tmp/fails, sleeps for ever if
-# there is $tmp/sleeps, and answers with $tmp/answer, if that is not empty.
+# fails at the loads "RW BS DEPTH" that are in $tmp/fails, without a word if there
+# is $tmp/is-silent, sleeps for ever if there is $tmp/sleeps, and answers with $tmp/answer, if that is not empty.
 
 # shellcheck disable=SC2154 # functions.sh has made $tmp
 mkdir "$tmp/bin"
@@ -29,7 +29,7 @@ for a; do
 done
 echo "$line" >>"${0%/*}/../fio.log"
 if grep -qxF -- "$rw $bs $depth" "${0%/*}/../fails"; then
-  echo "fio: it has failed"
+  [ -e "${0%/*}/../is-silent" ] || echo "fio: it has failed"
   exit 3
 fi
 if [ -e "${0%/*}/../sleeps" ]; then

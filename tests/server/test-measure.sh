@@ -41,6 +41,8 @@ says 2 'nullblk-measure: --plot: it is for --compare*' --plot x.svg y
 says 2 'nullblk-measure: --plot=x: allowed is *' --compare --plot x y z
 says 2 'nullblk-measure: --output: it is not *' --compare --output x y z
 says 2 'nullblk-measure: --seconds=0: allowed is *' --seconds 0 x
+says 2 'nullblk-measure: --sustain: allowed is at most 1000 times --seconds*' \
+  --seconds 1 --sustain 1001 x
 says 2 'nullblk-measure: --sizes=4K: allowed are *' --sizes 4K,4K x
 says 2 'nullblk-measure: --sizes=100: allowed are *' --sizes 100 x
 says 2 'nullblk-measure: --depths=1: allowed are *' --depths 2,1 x
@@ -73,12 +75,21 @@ has '# Source: measured by fio-9\.9\.' 'size=1M' 'read-iops=(19999|20000)' \
 "$NBDKIT" "$PLUGIN" model="$tmp/drive.model" --dump-plugin >/dev/null ||
   fail "the plugin does not take it: $(cat "$tmp/drive.model")"
 
+# As a child of what has no use for its children.
+(
+  trap '' CHLD
+  exec "$program" --sizes 4K --depths 1 --seconds 1 --client-overhead 0 \
+    "$tmp/disk" >"$tmp/out" 2>"$tmp/err"
+) || fail "$(cat "$tmp/err")"
+
 # Writes and flushes, of an NBD export.
 measure --write --sizes 4K --depths 1 --seconds 1 --sustain 9 \
   --client-overhead 0 --output "$tmp/drive.model" nbd://localhost
 grep -q -- '--ioengine=nbd --uri=nbd://localhost' "$tmp/fio.log" ||
   fail "$(cat "$tmp/fio.log")"
 [ "$(grep -c -- '--fsync=' "$tmp/fio.log")" = 3 ] || fail "$(cat "$tmp/fio.log")"
+[ "$(grep -c -- '--iodepth=32 .*--ramp_time=1' "$tmp/fio.log")" = 3 ] ||
+  fail "parts after the first are counted at once: $(cat "$tmp/fio.log")"
 has '# figure: flush 4K n64 p50=129\.0ms' '# figure: sustain 4K q32 n4 .*' \
   'write-latency=percentiles:.*' 'flush-latency=percentiles:p50=1000000ns' \
   'buffer-size=2400000K' 'drain-latency=2100000ns'
@@ -95,6 +106,12 @@ half=(--sizes 4K --depths "1,2,4" --client-overhead 0 --output
   "nullblk-measure: $tmp/disk: fio ends with status 3: fio: it has failed" ] ||
   fail "$(cat "$tmp/err")"
 [ ! -e "$tmp/half.model" ] || fail "half a model"
+: >"$tmp/is-silent"
+! "$program" --seconds 1 "${half[@]}" "$tmp/disk" >"$tmp/out" 2>"$tmp/err" ||
+  fail "fio has not failed"
+[[ $(tail -n 1 "$tmp/err") = *'status 3: it gives no reason' ]] ||
+  fail "$(cat "$tmp/err")"
+rm "$tmp/is-silent"
 [ "$(grep -c figure "$tmp/half.model.part")" = 2 ] ||
   fail "$(cat "$tmp/half.model.part")"
 : >"$tmp/fails"
@@ -105,6 +122,31 @@ measure --seconds 1 "${half[@]}" "$tmp/disk"
 [ "$(grep -c '# figure' "$tmp/half.model")" = 5 ] || fail "$(cat "$tmp/half.model")"
 grep -q 'fio-9' "$tmp/half.model" || fail "$(cat "$tmp/half.model")"
 
+# What was cut short as it was written is no figure, and is measured anew; and
+# sustained writes begin with their first part.
+echo 'randwrite 4096 32' >"$tmp/fails"
+kept=(--write --sizes 4K --depths "1,2" --seconds 1 --sustain 9
+  --client-overhead 0 --output "$tmp/kept.model" "$tmp/disk")
+! "$program" "${kept[@]}" >"$tmp/out" 2>"$tmp/err" || fail "fio has not failed"
+: >"$tmp/fails"
+cp "$tmp/kept.model.part" "$tmp/whole"
+{
+  printf '# figure: sustain 4K q32 n%s iops=40000\n' 1 2 3
+  printf '# figure: randwrite 4K q32 iops=4'
+} >>"$tmp/kept.model.part"
+measure "${kept[@]}"
+[ "$(grep -c -- '--iodepth=32' "$tmp/fio.log")" = 4 ] ||
+  fail "not four parts: $(cat "$tmp/fio.log")"
+[ "$(wc -l <"$tmp/fio.log")" = 4 ] || fail "$(cat "$tmp/fio.log")"
+! grep 'iops=40000' "$tmp/kept.model" || fail "it has parts of before"
+head -c -5 "$tmp/whole" >"$tmp/kept.model.part"
+echo 'randwrite 4096 32' >"$tmp/fails"
+: >"$tmp/fio.log"
+! "$program" "${kept[@]}" >"$tmp/out" 2>"$tmp/err" || fail "fio has not failed"
+[ "$(wc -l <"$tmp/fio.log")" = 2 ] || fail "$(cat "$tmp/fio.log")"
+diff "$tmp/whole" "$tmp/kept.model.part" || fail "it is another file"
+: >"$tmp/fails"
+
 # Files, and both sides of a comparison.  Half as fast is 100 % more.
 sed 's/^# figure: randread 4K q1 .*/# figure: randread 4K q1 p50=200us/' \
   "$tmp/half.model" >"$tmp/slow.model"
@@ -114,6 +156,9 @@ grep -Eq '^randread 4K q1 +100\.0us +200\.0us +\+100\.0% .*' "$tmp/out" ||
 grep -q '^median: p50 0\.0% (5 cells), p99 0\.0% (4 cells), rate 0\.0% (4 cells)$' \
   "$tmp/out" || fail "$(cat "$tmp/out")"
 [ "$(grep -c '#d40' "$tmp/plot.svg")" = 14 ] || fail "$(cat "$tmp/plot.svg")"
+echo '# figure: read 1M q3 p50=200us' >"$tmp/other.model"
+says 1 'nullblk-measure: --compare: there is no load that both *' \
+  --compare "$tmp/other.model" "$tmp/slow.model"
 measure --compare --seconds 1 --rounds 2 "$tmp/slow.model" "$tmp/disk"
 [ "$(wc -l <"$tmp/fio.log")" = 10 ] || fail "$(cat "$tmp/fio.log")"
 grep -Eq '^randread 4K q1 +200\.0us +100\.0us +-50\.0% .*' "$tmp/out" ||

@@ -33,6 +33,12 @@ enum kind { RANDREAD, RANDWRITE, READ, WRITE, FLUSH, SUSTAIN, NR_KINDS };
 
 #define MAX_DEPTH 1024
 
+/* While fio is started for the next part of a sustained load, the drive drains:
+ * so in all parts but the first, writes go on for so many seconds before they
+ * are counted.
+ */
+#define SUSTAIN_RAMP 1
+
 struct cell {
   enum kind kind;
   uint64_t size;  /* of a request, in bytes */

@@ -102,9 +102,13 @@ compare_print (FILE *fp, const struct figures_list *a,
 {
   const struct figures *f, *g;
   char cell[64];
-  size_t i;
+  size_t i, n = 0;
   unsigned c;
 
+  for (i = 0; i < a->n; i++)
+    n += figures_find (b, &a->f[i].cell) != NULL;
+  if (n == 0)
+    die ("--compare: there is no load that both have figures of");
   fprintf (fp, "%-20s %9s %9s %7s %9s %9s %7s %9s %9s %7s\n", "", "p50 of A",
            "of B", "", "p99 of A", "of B", "", "rate of A", "of B", "");
   for (i = 0; i < a->n; i++) {

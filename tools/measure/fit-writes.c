@@ -55,6 +55,15 @@ struct sustained {
   double written;     /* bytes, until it was slower */
 };
 
+/* Bytes that were written in a part of SECONDS, at RATE writes a second. */
+static double
+written_in (const struct figures *part, double rate, double seconds)
+{
+  if (part->cell.n > 1)
+    seconds += SUSTAIN_RAMP;
+  return rate * seconds * (double) part->cell.size;
+}
+
 static void
 find_sustained (const struct figures_list *list, double seconds,
                 struct sustained *r)
@@ -76,8 +85,8 @@ find_sustained (const struct figures_list *list, double seconds,
   for (i = 0; i < list->n; i++) {
     f = &list->f[i];
     if (f->cell.kind == SUSTAIN && !f->is_check && f->iops > r->last * 1.1) {
-      r->bytes += (f->iops - r->last) * seconds * (double) f->cell.size;
-      r->written += f->iops * seconds * (double) f->cell.size;
+      r->bytes += written_in (f, f->iops - r->last, seconds);
+      r->written += written_in (f, f->iops, seconds);
     }
   }
 }

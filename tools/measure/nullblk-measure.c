@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,13 @@ is_steady (const struct figures_list *list)
   return most < least * 1.05;
 }
 
+/* The most seconds of sustained writes. */
+static unsigned
+sustain_time (void)
+{
+  return options.sustain / options.seconds * (options.seconds + SUSTAIN_RAMP);
+}
+
 /* Write until it is steady, or for as long as it may take. */
 static void
 sustain (const struct target *t, struct part *part)
@@ -89,7 +97,7 @@ measure_cells (const struct target *t, struct part *part)
     left += figures_find (&part->list, &cells.c[i]) == NULL;
   fprintf (stderr, "nullblk-measure: %s: %zu cells, about ", t->name, left);
   progress_print_seconds ((unsigned) left * (options.seconds + 1) +
-                          (options.write ? options.sustain : 0));
+                          (options.write ? sustain_time () : 0));
   putc ('\n', stderr);
   for (i = 0; i < cells.n; i++) {
     if (figures_find (&part->list, &cells.c[i]) != NULL)
@@ -186,6 +194,8 @@ int
 main (int argc, char *argv[])
 {
   json_memory_or_die ("nullblk-measure");
+  /* Where a parent has it ignored, nobody can wait for a child. */
+  signal (SIGCHLD, SIG_DFL);
   argc = options_parse (argc, &argv);
   if (options.compare)
     turns_compare (argv[0], argv[1]);

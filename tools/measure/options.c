@@ -17,6 +17,9 @@
 
 #define USAGE 2
 
+/* Of a sustained load, as a model file is at most MAX_MODEL_FILE long. */
+#define MAX_PARTS 1000
+
 struct options options = {
     .sizes = {4096, 16384, 65536, 262144, 1048576},
     .depths = {1, 2, 4, 8, 16, 32, 64},
@@ -285,6 +288,8 @@ check_together (int argc, char *argv[])
     refuse ("--compare", "allowed are two, A and B");
   if (!options.compare && !options.from && argc > 1)
     refuse (argv[1], "one argument too many");
+  if (options.sustain / options.seconds > MAX_PARTS)
+    refuse ("--sustain", "allowed is at most 1000 times --seconds");
 }
 
 int

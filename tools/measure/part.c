@@ -27,6 +27,34 @@ format_head (struct message *head, const struct target *t)
                options.seconds, t->name, t->drive.size);
 }
 
+/* A sustained load is one measurement: the drive has drained since, so parts of
+ * before say nothing of those that would follow.
+ */
+static void
+forget_sustained (struct figures_list *list)
+{
+  size_t i, n = 0;
+
+  for (i = 0; i < list->n; i++) {
+    if (list->f[i].cell.kind != SUSTAIN)
+      list->f[n++] = list->f[i];
+  }
+  list->n = n;
+}
+
+/* A line that was cut short as it was written may look like a whole one: what
+ * stands behind the last newline goes.
+ */
+static void
+drop_torn_line (const struct part *part, char *text, size_t len)
+{
+  while (len > 0 && text[len - 1] != '\n')
+    len--;
+  if (text[len] != '\0' && truncate (part->path, len) == -1)
+    die ("%s: %s", part->path, strerror (errno));
+  text[len] = '\0';
+}
+
 static void
 take_part (struct part *part, const char *text, const char *head)
 {
@@ -45,6 +73,7 @@ take_part (struct part *part, const char *text, const char *head)
               at + sizeof version - 1);
   if (figures_parse_text (text, &part->list, &why) < 0)
     die ("%s: %s", part->path, why.text);
+  forget_sustained (&part->list);
   fprintf (stderr, "nullblk-measure: %s: %zu cells are done already\n",
            part->path, part->list.n);
 }
@@ -66,6 +95,7 @@ part_open (struct part *part, const struct target *t)
   if (access (part->path, F_OK) == 0) {
     if (textfile_read (part->path, MAX_MODEL_FILE, &text, &len, &why) < 0)
       die ("%s: %s", part->path, why.text);
+    drop_torn_line (part, text, len);
     take_part (part, text, head.text);
     free (text);
   }

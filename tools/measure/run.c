@@ -85,6 +85,8 @@ add_load (struct arguments *a, const struct cell *cell, unsigned seconds)
     add (a, "--readonly");
   if (cell->kind == FLUSH)
     add (a, "--fsync=%u", cell->n);
+  if (cell->kind == SUSTAIN && cell->n > 1)
+    add (a, "--ramp_time=%u", SUSTAIN_RAMP);
 }
 
 /* A file of our own, which is in memory and in no directory: so nothing is left
@@ -223,7 +225,11 @@ run_cell (const struct target *t, const struct cell *cell, unsigned seconds,
   if (status < 0)
     die ("fio: %s", strerror (-status));
   if (status != 0)
-    die ("%s: fio ends with status %d: %s", t->name, status, line);
+    die ("%s: fio ends with status %d: %s", t->name, status,
+         line[0] != '\0' ? line
+         : kind_reads (cell->kind)
+             ? "it gives no reason"
+             : "it gives no reason; is the export read-only?");
   if (!ok)
     die ("%s: %s", t->name, why.text);
 }

@@ -325,6 +325,27 @@ fit_collection (uint64_t size)
   assert_int_equal (fclose (fp), 0);
 }
 
+/* Parts but the first have a second more than what is counted: here the buffer
+ * has two parts of 5 s and that second, of 40 MB/s more than drain meanwhile.
+ */
+static void
+test_sustained_parts (void **state)
+{
+  const struct drive_facts drive = {.size = 1000000000, .part_seconds = 5};
+  FILE *fp = fmemopen (settings, sizeof settings, "w");
+
+  (void) state;
+  take ("# figure: randwrite 4K q1 iops=20000 p50=50us");
+  take ("# figure: flush 4K n1 p50=1ms");
+  take ("# figure: flush 4K n64 p50=7.3ms");
+  take ("# figure: sustain 4K q32 n1 iops=20000");
+  take ("# figure: sustain 4K q32 n2 iops=20000");
+  take ("# figure: sustain 4K q32 n3 iops=10000");
+  fit (fp, &list, &drive);
+  assert_int_equal (fclose (fp), 0);
+  assert_true (number ("buffer-size") == 440000);
+}
+
 static void
 test_collection (void **state)
 {
@@ -540,6 +561,7 @@ main (void)
       TEST (test_no_disk),
       TEST (test_collection),
       TEST (test_early_collection),
+      TEST (test_sustained_parts),
       TEST (test_limit),
       TEST (test_flushes),
       TEST (test_full_buffer),
