@@ -72,7 +72,8 @@ pause_cost (struct drive *m, const struct drive_settings *s,
   const uint64_t every = s->pause_every != 0 ? s->pause_every : s->buffer_size;
   uint64_t pauses, nsec;
 
-  m->unpaused += bytes;
+  /* A live change may have made it less. */
+  m->unpaused = m->unpaused % every + bytes;
   pauses = m->unpaused / every;
   m->unpaused %= every;
   if (pauses == 0)

@@ -214,6 +214,25 @@ test_pause (void **state)
   assert_int_equal (flush (3 * NSEC_PER_SEC), 3003 * MSEC);
 }
 
+/* A live change makes no pauses of what was written before. */
+static void
+test_pause_live (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  set_pause (1000);
+  set_buffer (1000, "1ms");
+  for (i = 0; i < 501; i++)
+    put (0);
+  set_pause (4); /* of which one has been written */
+  put (NSEC_PER_SEC);
+  put (NSEC_PER_SEC);
+  assert_int_equal (flush (NSEC_PER_SEC), 1002 * MSEC);
+  put (NSEC_PER_SEC);
+  assert_int_equal (flush (NSEC_PER_SEC), 1013 * MSEC);
+}
+
 /* For as many blocks as the buffer has, alone, and where each costs twice as
  * much.
  */
@@ -520,23 +539,15 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_off),
-      TEST (test_flush),
-      TEST (test_fua),
-      TEST (test_bytes),
-      TEST (test_full),
-      TEST (test_batch),
-      TEST (test_pause),
-      TEST (test_pause_alone),
-      TEST (test_pause_beside_medium),
-      TEST (test_cache),
-      TEST (test_dirty),
-      TEST (test_leave),
-      TEST (test_drawn),
-      TEST (test_seek),
-      TEST (test_beside_list),
-      TEST (test_all_lengths),
-      TEST (test_no_cost),
+      TEST (test_off),         TEST (test_flush),
+      TEST (test_fua),         TEST (test_bytes),
+      TEST (test_full),        TEST (test_batch),
+      TEST (test_pause),       TEST (test_pause_live),
+      TEST (test_pause_alone), TEST (test_pause_beside_medium),
+      TEST (test_cache),       TEST (test_dirty),
+      TEST (test_leave),       TEST (test_drawn),
+      TEST (test_seek),        TEST (test_beside_list),
+      TEST (test_all_lengths), TEST (test_no_cost),
   };
 
   return RUN_TESTS (tests);
