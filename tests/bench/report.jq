@@ -172,9 +172,11 @@ def show_scale:
   if has ("scale") then
     "", "### Scale", "",
     "In process (core), or a server (nullblk); each of one run.", "",
-    "| what | where | value |", "|---|---|---|",
+    "| what | where | value | target |", "|---|---|---|---|",
     (.[] | select (.table == "scale") |
-      "| \(.what) | \(.server) | \(.value | digits (3)) \(.unit) |")
+      "| \(.what) | \(.server) | \(.value | digits (3)) \(.unit)" +
+      " | \(if .most == null then "" else
+        "<= \(.most): \(.value <= .most | verdict)" end) |")
   else empty end;
 
 def show_instructions:

@@ -4,14 +4,14 @@
 #
 # What things cost where there is much of something: zones of great size, many
 # devices, connections, bad blocks and rules.  In process (scale.c), and with a
-# server.  A figure is of one run; a difference of less than half of it means
-# nothing.
+# server: how soon it answers, how soon it has ended, and what it takes.  A
+# figure is of one run; a difference of less than half of it means nothing.
 #
 #   tests/bench/scale.sh
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
-plan 60
+plan 75
 requires nbdkit fio jq nbdinfo nbdcopy
 plugin=$(find_plugin)
 [ -x "$build/tests/bench/scale" ] || die "there is no scale; run make bench"
@@ -24,15 +24,34 @@ while IFS=$'\t' read -r what value unit; do
   fact scale "$what" core "$value" "$unit"
 done <"$tmp/scale"
 
-# start WHAT ARGUMENT...: until it answers.
-start ()
+# timed WHAT MOST COMMAND...: how long the command takes, in ms; MOST is what
+# the manual promises, or "".
+timed ()
 {
   local begin
 
   begin=$(date +%s%N)
-  serve nullblk "$plugin" "${@:2}"
-  fact scale "start: $1" nullblk $((($(date +%s%N) - begin) / 1000000)) ms
-  fact scale "memory: $1" nullblk "$(resident nullblk)" KiB
+  "${@:3}"
+  fact scale "$1" nullblk $((($(date +%s%N) - begin) / 1000000)) ms "$2"
+}
+
+# memory WHAT MOST: as above.
+memory ()
+{
+  fact scale "memory: $1" nullblk "$(resident nullblk)" KiB "$2"
+}
+
+# start WHAT ARGUMENT...: until it answers.
+start ()
+{
+  timed "start: $1" "" serve nullblk "$plugin" "${@:2}"
+  memory "$1" ""
+}
+
+# end WHAT: from SIGTERM until the server has ended.
+end ()
+{
+  timed "stop: $1" "" stop nullblk
 }
 
 # reset_first: microseconds of one reset of an empty zone through .zones, by
@@ -58,8 +77,8 @@ read_by ()
   "$client" ${server_where[nullblk]} read 4096 "$@"
 }
 
-# begin_read SECONDS CONNECTIONS DEPTH [THINK]: the same in the background, as $reader,
-# until all have been connected for a second.
+# begin_read SECONDS CONNECTIONS DEPTH [THINK]: the same in the background, as
+# $reader, until all have been connected for a second.
 begin_read ()
 {
   local fds=/proc/${server_pid[nullblk]}/fd
@@ -102,9 +121,67 @@ hanging ()
   wait "$reader" || die "client: $(cat "$tmp/out")"
 }
 
+# with WHAT CODE ARGUMENT...: nullblk-serve, in which CODE makes much of
+# something, beside what the manual promises (NOTES): a second, and 64 MiB.
+with ()
+{
+  timed "start: $1, nullblk-serve" 1000 serve_ours nullblk "${@:3}"
+  $2
+  memory "$1, nullblk-serve" 65536
+  timed "stop: $1, nullblk-serve" 1000 stop nullblk
+}
+
+# change FIRST LAST STEP LINE: the settings that LINE prints for the numbers,
+# STEP of them in a write; -S 0, or nbdcopy writes the last block by itself.
+change ()
+{
+  local n
+
+  for ((n = $1; n <= $2; n += $3)); do
+    "$4" "$n" $((n + $3 - 1)) >"$tmp/change"
+    nbdcopy -S 0 "$tmp/change" \
+      "nbd+unix:///nullb0.config?socket=$tmp/nullblk.sock" >"$tmp/out" 2>&1 ||
+      die "nbdcopy: $(cat "$tmp/out")"
+  done
+}
+
+rule_lines ()
+{
+  seq -f "fault=name=n%g op=flush error=EIO" "$1" "$2"
+}
+
+bad_line ()
+{
+  echo "badblocks=$(seq "$1" "$2" | awk '{ print "+" 4 * $1 "-" 4 * $1 + 1 }' |
+    paste -sd ,)"
+}
+
+many_rules ()
+{
+  change 1 10000 500 rule_lines
+}
+
+many_bad_ranges ()
+{
+  change 0 99999 2500 bad_line
+}
+
+# They are connected, and read on, when the server is stopped.
+many_connections ()
+{
+  begin_read 60 1000 1 200000
+}
+
+with "1,000 connections" many_connections 1G memory-backed=true
+wait "$reader" || true # its server has gone
+with "1,024 devices" : 1G memory-backed=true devices=1024
+with "a million zones" : 1T memory-backed=true zoned=true zone-size=1M
+with "10,000 rules" many_rules 1G memory-backed=true
+with "100,000 bad ranges" many_bad_ranges 1G memory-backed=true
+
 start "1 device with zones" 1T zoned=true zone-size=64M
 reset_first "1 device"
-stop nullblk
+end "1 device with zones"
 rules=()
 for i in {1..100}; do
   rules+=("fault=name=n$i op=flush error=EIO")
@@ -112,13 +189,13 @@ done
 start "1,024 devices with zones and 100 rules" 1T zoned=true zone-size=64M \
   devices=1024 "${rules[@]}"
 reset_first "1,024 devices and 100 rules"
-stop nullblk
+end "1,024 devices with zones and 100 rules"
 
 start "1,024 devices" 1G devices=1024
 nbdinfo --list "nbd+unix:///?socket=$tmp/nullblk.sock" >/dev/null
 fact scale "memory: after a list of their exports" nullblk \
   "$(resident nullblk)" KiB
-stop nullblk
+end "1,024 devices"
 
 start "1 device" 1G
 connections nbdkit
@@ -135,11 +212,11 @@ hanging "nullblk-serve -t 64"
 stop nullblk
 
 start "7E of memory" 7E memory-backed=true
-stop nullblk
+end "7E of memory"
 rules=()
 for i in {1..1000}; do
   rules+=("fault=name=n$i op=flush error=EIO")
 done
 start "1,024 devices and 1,000 rules" 1G devices=1024 "${rules[@]}"
-stop nullblk
+end "1,024 devices and 1,000 rules"
 close_raw
