@@ -5,9 +5,11 @@
  * which is verified.  Three clients have a MiB each of nullb0, and write, zero,
  * trim, flush and read it; a fourth one writes and resets the zones of nullb1,
  * and cuts its power.  Meanwhile the main thread cuts the power of nullb0,
- * changes settings, connects, and has clients vanish with requests under way.
- * After each round all data is read, and the server PID is to have as many
- * threads and descriptors as after the first, and hardly more memory.
+ * changes settings, connects, closes connections with requests under way, and
+ * kills processes that have some.  After each round all data is read, and the
+ * server PID is to have as many threads and descriptors as after the first, and
+ * hardly more memory.  A line tells how that is, ten times in a run, and the
+ * last one what was done in all.
  *
  *     block  | version 7 | 8  | 9 (zeroes) | 11 |     of one block; a power
  *              durable    since the last flush        cut leaves any of them
@@ -18,16 +20,21 @@
 
 #include <config.h>
 
-#include <errno.h>
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <libnbd.h>
 
@@ -41,6 +48,10 @@
 #define ZONES 12
 #define ZONE_BLOCKS 64
 #define SCRATCH (UINT64_C (4) << 20) /* where nobody verifies */
+#define UNDER_WAY 8 /* requests of a client that vanishes, or is killed */
+#define LINES 10    /* on the server's size */
+
+extern char **environ;
 
 static const char *socket_path;
 static atomic_uint cuts, restored; /* of nullb0 */
@@ -48,6 +59,9 @@ static atomic_uint seen[CLIENTS];  /* cuts, after which it has read all */
 static atomic_bool is_last;        /* the main thread is done with a round */
 static pthread_barrier_t barrier;
 static atomic_ullong verified; /* bytes */
+static atomic_ullong requests; /* of the clients that verify */
+static atomic_uint zone_cuts;  /* of nullb1's power */
+static unsigned changes, connects, vanished, killed; /* of the main thread */
 
 #define fail(...)                                                              \
   (fprintf (stderr, __VA_ARGS__), fputc ('\n', stderr), exit (EXIT_FAILURE))
@@ -255,6 +269,7 @@ run_client (void *opaque)
     c->block[i].n = 1;
   for (round = 0; round < c->rounds; round++) {
     for (i = 0; i < OPERATIONS || !atomic_load (&is_last); i++) {
+      atomic_fetch_add (&requests, 1);
       n = 1 + below (&c->random, MOST);
       first = below (&c->random, BLOCKS - n);
       switch (below (&c->random, 4)) {
@@ -379,6 +394,7 @@ cut_zones (struct zoned *z)
 {
   unsigned i, wp;
 
+  atomic_fetch_add (&zone_cuts, 1);
   set (z->config, "power=cut\n");
   set (z->config, "power=on\n");
   for (i = 0; i < ZONES; i++) {
@@ -427,6 +443,7 @@ run_zones (void *opaque)
     z->zone[i].life = 1;
   for (round = 0; round < z->rounds; round++) {
     for (i = 0; i < OPERATIONS || !atomic_load (&is_last); i++) {
+      atomic_fetch_add (&requests, 1);
       zone = below (&z->random, ZONES);
       switch (below (&z->random, 32)) {
       case 0:
@@ -504,6 +521,7 @@ change_settings (struct nbd_handle *config, uint64_t *random)
   };
 
   set (config, lines[below (random, sizeof lines / sizeof lines[0])]);
+  changes++;
 }
 
 static int
@@ -514,24 +532,89 @@ ignore (void *opaque, int *error)
   return 1;
 }
 
+/* Begin requests that nobody waits for, where nobody verifies. */
+static void
+begin_some (struct nbd_handle *h, uint64_t *random)
+{
+  static const nbd_completion_callback done_with = {.callback = ignore};
+  static uint8_t data[MOST * BLOCK];
+  uint64_t offset = SCRATCH;
+  unsigned i;
+
+  for (i = 0; i < UNDER_WAY; i++, offset += sizeof data) {
+    switch (below (random, 5)) {
+    case 0:
+      nbd_aio_trim (h, sizeof data, offset, done_with, 0);
+      break;
+    case 1:
+      nbd_aio_flush (h, done_with, 0);
+      break;
+    case 2:
+      nbd_aio_pread (h, data, sizeof data, offset, done_with, 0);
+      break;
+    default:
+      nbd_aio_pwrite (h, data, sizeof data, offset, done_with, 0);
+    }
+    nbd_poll (h, 0);
+  }
+}
+
 /* A client that goes away with its requests under way. */
 static void
 vanish (uint64_t *random)
 {
-  static uint8_t data[MOST * BLOCK];
   struct nbd_handle *h = open_export ("nullb0");
-  unsigned i;
 
-  for (i = 0; i < 8; i++) {
-    if (below (random, 2) == 0)
-      nbd_aio_pwrite (h, data, sizeof data, SCRATCH + i * sizeof data,
-                      (nbd_completion_callback){.callback = ignore}, 0);
-    else
-      nbd_aio_pread (h, data, sizeof data, SCRATCH + i * sizeof data,
-                     (nbd_completion_callback){.callback = ignore}, 0);
-    nbd_poll (h, 0);
-  }
+  begin_some (h, random);
   nbd_close (h);
+  vanished++;
+}
+
+/* A process that is to be killed: it says so once requests are under way, and
+ * goes on with them.
+ */
+static int
+be_killed (uint64_t random)
+{
+  struct nbd_handle *h = open_export ("nullb0");
+
+  begin_some (h, &random);
+  if (write (STDOUT_FILENO, "", 1) != 1)
+    return EXIT_FAILURE;
+  for (;;) {
+    if (nbd_aio_in_flight (h) == 0)
+      begin_some (h, &random);
+    nbd_poll (h, -1);
+  }
+}
+
+static void
+kill_one (uint64_t *random)
+{
+  char number[32], program[] = "soak", path[256];
+  char *argv[] = {program, path, number, NULL};
+  posix_spawn_file_actions_t actions;
+  int out[2], status;
+  pid_t pid;
+  char byte;
+
+  snprintf (path, sizeof path, "%s", socket_path);
+  snprintf (number, sizeof number, "%u", below (random, 1 << 30));
+  if (pipe2 (out, O_CLOEXEC) == -1 ||
+      posix_spawn_file_actions_init (&actions) != 0 ||
+      posix_spawn_file_actions_adddup2 (&actions, out[1], STDOUT_FILENO) != 0 ||
+      posix_spawn (&pid, "/proc/self/exe", &actions, NULL, argv, environ) != 0)
+    fail ("a process that is to be killed cannot be started");
+  posix_spawn_file_actions_destroy (&actions);
+  close (out[1]);
+  if (read (out[0], &byte, 1) != 1)
+    fail ("a process that is to be killed has ended");
+  close (out[0]);
+  nanosleep (&(struct timespec){.tv_nsec = below (random, 3000000)}, NULL);
+  kill (pid, SIGKILL);
+  if (waitpid (pid, &status, 0) != pid || !WIFSIGNALED (status))
+    fail ("a process that is to be killed has ended by itself");
+  killed++;
 }
 
 /* One that only looks. */
@@ -544,6 +627,7 @@ look_at_statistics (void)
   if (nbd_pread (h, text, sizeof text, 0, 0) == -1 || text[0] != '{')
     fail ("nullb0.stats: %s", nbd_get_error ());
   close_export (h);
+  connects++;
 }
 
 struct size {
@@ -610,9 +694,11 @@ main (int argc, char *argv[])
   struct nbd_handle *config;
   uint64_t seed, random;
 
-  if (argc != 5)
+  if (argc != 3 && argc != 5)
     fail ("soak SOCKET PID ROUNDS SEED");
   socket_path = argv[1];
+  if (argc == 3)
+    return be_killed (strtoull (argv[2], NULL, 10));
   rounds = strtoul (argv[3], NULL, 10);
   seed = random = strtoull (argv[4], NULL, 10);
   config = open_export ("nullb0.config");
@@ -632,6 +718,8 @@ main (int argc, char *argv[])
         cut_power (config, &random);
       if (step % 3 == 0)
         vanish (&random);
+      if (step % 6 == 1)
+        kill_one (&random);
       if (step % 5 == 0)
         look_at_statistics ();
     }
@@ -642,15 +730,21 @@ main (int argc, char *argv[])
     if (round == 1)
       first = size_of_server (argv[2]);
     now = level (argv[2], &first);
+    if (round == 1 || round * LINES / rounds != (round - 1) * LINES / rounds)
+      printf ("round %u: threads %u, descriptors %u, KiB %u\n", round,
+              now.threads, now.descriptors, now.kib);
+    fflush (stdout);
     pthread_barrier_wait (&barrier);
   }
   for (i = 0; i <= CLIENTS; i++)
     pthread_join (thread[i], NULL);
-  printf ("%u rounds, %u cuts, %llu MiB verified; threads %u, descriptors %u, "
-          "KiB %u after the first round and %u after the last\n",
-          rounds, atomic_load (&cuts),
-          (unsigned long long) atomic_load (&verified) >> 20, now.threads,
-          now.descriptors, first.kib, now.kib);
+  printf ("%llu requests, %llu MiB verified, %u cuts of power, %u changes of "
+          "settings, %u connections that looked, %u that vanished, %u clients "
+          "killed\n",
+          (unsigned long long) atomic_load (&requests),
+          (unsigned long long) atomic_load (&verified) >> 20,
+          atomic_load (&cuts) + atomic_load (&zone_cuts), changes, connects,
+          vanished, killed);
   close_export (config);
   return EXIT_SUCCESS;
 }
