@@ -4,7 +4,8 @@
 #
 # As much of everything as the manual says (NOTES): 1000 connections, 1024
 # devices, a million zones, 10,000 fault rules and 100,000 bad ranges.  The
-# server starts, answers, has no more memory than it says there, and ends.
+# server starts, answers, has no more memory than it says there, and ends.  And
+# connections have no more threads than SECURITY.md says.
 
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"
@@ -19,7 +20,8 @@ done
 ulimit -n 4096
 
 # holds MIB CODE WORD...: a server with these words has no more memory than that
-# after a client has run the code, in which connect (EXPORT) is a connection.
+# after a client has run the code, in which connect (EXPORT) is a connection,
+# and threads () how many the server has.
 holds ()
 {
   local most=$1 code=$2 kib
@@ -34,6 +36,12 @@ def connect(name):
     h.connect_unix('$tmp/sock')
     return h
 
+def threads():
+    with open('/proc/$(cat "$tmp/pid")/status') as status:
+        return next(int(line.split()[1]) for line in status
+                    if line.startswith('Threads:'))
+
+few = threads()
 $code" || fail "${*:3}"
   kib=$(sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB$/\1/p' "/proc/$(cat "$tmp/pid")/status")
   [ "$kib" -le $((most * 1024)) ] || fail "${*:3}: $kib KiB of memory"
@@ -47,6 +55,7 @@ for i, c in enumerate(clients):
     c.pwrite(bytes([i % 251]) * 512, i * 512)
 for i, c in enumerate(clients):
     assert c.pread(512, i * 512) == bytes([i % 251]) * 512
+assert threads() <= few + 1000, threads() - few
 for c in clients:
     c.shutdown()
 " size=1G
@@ -112,4 +121,12 @@ except nbd.Error:
     pass
 clients[0].pread(512, 0)
 " --filter=limit size=1G limit=3
+  # Where replies are not deferred, as with a filter, a connection has as many
+  # threads as --depth says, beside the one that waits for them.
+  holds 64 "
+clients = [connect('nullb0') for i in range(10)]
+for c in clients:
+    c.pread(512, 0)
+assert few + 10 * 4 <= threads() <= few + 10 * (4 + 1), threads() - few
+" --depth 4 --filter=limit size=1G limit=10 parallel=on
 fi
