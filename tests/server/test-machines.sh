@@ -4,7 +4,8 @@
 #
 # Some of the tests of servers once more, on other machines: with one CPU; with
 # 64, as far as the C library tells (cpus.c); with 64 descriptors; one second
-# old, and 100 years.  And a write log on a full disk.
+# old, and 100 years.  And a write log on a full disk.  test-machines-all has all
+# tests that are programs run on these machines, those of units, too.
 
 # shellcheck source=ctl.sh source-path=SCRIPTDIR
 source "${0%/*}/ctl.sh"
@@ -13,16 +14,28 @@ tests=$top_builddir/tests/server
 [ -x "$tests/test-latency" ] || skip "the tests of servers are not built"
 unset NULLBLK_TIMED
 
+programs=("$tests"/test-{latency,faults-hang,zones-queue,power})
+if [ -n "${NULLBLK_ALL_PROGRAMS-}" ]; then
+  mapfile -t programs < <(cd "$srcdir" &&
+    find unit server -name 'test-*.c' | sed 's/\.c$//' | LC_ALL=C sort)
+  programs=("${programs[@]/#/$top_builddir/tests/}")
+fi
+
 # run_on MACHINE COMMAND...: run them by this command.
 run_on ()
 {
-  local name
+  local program ran=0 failed=()
 
-  for name in latency faults-hang zones-queue power; do
-    "${@:2}" "$srcdir/run-program" "$tests/test-$name" >"$tmp/log" 2>&1 ||
-      fail "on $1, test-$name: $(cat "$tmp/log")"
+  for program in "${programs[@]}"; do
+    [ -x "$program" ] || continue # its libraries are missing
+    ran=$((ran + 1))
+    "${@:2}" "$srcdir/run-program" "$program" >"$tmp/log" 2>&1 || {
+      failed+=("${program##*/}")
+      cat "$tmp/log"
+    }
   done
-  echo "passed on $1"
+  [ ${#failed[@]} = 0 ] || fail "on $1: ${failed[*]}"
+  echo "$ran programs pass on $1"
 }
 
 cpus=$tests/.libs/cpus.so

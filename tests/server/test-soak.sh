@@ -5,7 +5,7 @@
 # All kinds of load at once (soak.c says which), for a few rounds, or for as
 # many as NULLBLK_ROUNDS says:
 #
-#     NULLBLK_ROUNDS=10000 make -C tests check TESTS=server/test-soak
+#     NULLBLK_ROUNDS=1440 make -C tests check TESTS=server/test-soak
 
 most_seconds=$((300 + ${NULLBLK_ROUNDS:-3} * 60))
 # shellcheck source=serve.sh source-path=SCRIPTDIR

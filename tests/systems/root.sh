@@ -2,19 +2,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Roots of Debian's releases: what run and packages share.  To be sourced after
-# build-aux/setup.sh.  A script that uses it sets
+# Roots of Debian's releases: what run, packages and i386 share.  To be sourced
+# after build-aux/setup.sh.  A script that uses it sets
 #
-#   $suite   bookworm, trixie or sid
-#   $here    a directory of its own for that suite
+#   $suite         bookworm, trixie or sid
+#   $architecture  of Debian's; by default that of this machine
+#   $here          a directory of its own for that suite
 #
-# and calls lock_suite once, and begin_root, which makes $root, a directory with a fresh Debian.  It
-# is removed at the end, however the script ends, and in_root runs a command in
-# it as a container would.
+# and calls lock_suite once, and begin_root, which makes $root, a directory with
+# a fresh Debian.  It is removed at the end, however the script ends, and in_root
+# runs a command in it as a container would.
 
 # shellcheck disable=SC2034 # read by the scripts
 suites=(bookworm trixie sid)
 suite=''
+architecture=$(dpkg --print-architecture)
 here=''
 
 # mirror LABEL: where this machine has a part of Debian from.
@@ -58,7 +60,7 @@ make_root ()
   say "making a root of $suite"
   sources >"$here/sources"
   quietly "$suite-mmdebstrap" mmdebstrap --variant=minbase \
-    --aptopt="$here/apt.conf" "$suite" "$here/new.tar" "$here/sources"
+    --architectures="$architecture" --aptopt="$here/apt.conf" "$suite" "$here/new.tar" "$here/sources"
   mv "$here/new.tar" "$here/root.tar"
 }
 
@@ -123,9 +125,12 @@ END
 # does, so does all that it has started.  Does not return.
 in_root ()
 {
+  local personality=() # so that uname says it
+
+  [ "$architecture" != i386 ] || personality=(setarch i386)
   exec 9>&-
   exec setpriv --pdeathsig KILL \
-    unshare --mount --pid --uts --ipc --fork --kill-child --wd / \
+    "${personality[@]}" unshare --mount --pid --uts --ipc --fork --kill-child --wd / \
     bash -c "$enter" enter "$root" "$here/archives" \
     env -i HOME=/root TERM="${TERM-dumb}" \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
