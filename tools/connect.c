@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "connect.h"
+#include "peer.h"
 
 /* How long one look at a server that is silent takes. */
 #define SLICE_MS 100
@@ -236,15 +237,10 @@ connection_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
   return -EIO;
 }
 
-void
-connection_address (struct nbd_handle *h, struct address *address)
+uint64_t
+connection_peer (struct nbd_handle *h)
 {
-  socklen_t length = sizeof address->address;
-
-  memset (address, 0, sizeof *address);
-  if (getpeername (nbd_aio_get_fd (h), (struct sockaddr *) &address->address,
-                   &length) == -1)
-    memset (address, 0, sizeof *address);
+  return peer_of (nbd_aio_get_fd (h));
 }
 
 void

@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 #include <libnbd.h>
 
@@ -42,13 +41,8 @@ void connection_be_patient (struct nbd_handle *h);
 int connection_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
                      unsigned seconds, struct message *why);
 
-/* Where the server is: an address, or the path of a local one; all 0 where that
- * cannot be known.  Two of them are the same if their bytes are.
- */
-struct address {
-  struct sockaddr_storage address;
-};
-void connection_address (struct nbd_handle *h, struct address *address);
+/* Where the server is, as a number (peer.h); 0: it cannot be known. */
+uint64_t connection_peer (struct nbd_handle *h);
 
 /* From now on nobody connects: connection_open fails, in all threads. */
 void connection_open_no_more (void);

@@ -122,6 +122,8 @@ make_journal (struct bridge *b, const struct ublksrv_ctrl_dev_info *info,
 
   if (r < 0)
     message_set (why, RECORDS ": %s", strerror (-r));
+  else
+    journal_set_server (b->device.journal, b->source.peer);
   return r;
 }
 
@@ -368,6 +370,24 @@ is_detached (struct bridge *b)
   return true;
 }
 
+/* A name may have the addresses of several servers, whose exports look the
+ * same: a device goes on with the one that it is made of.
+ */
+static int
+check_server (struct bridge *b, struct message *why)
+{
+  const uint64_t then = b->recovers ? journal_server (b->device.journal) : 0;
+
+  if (then == 0 || then == b->source.peer)
+    return 0;
+  message_set (
+      why,
+      "%s: the server has not the address that it had when /dev/%s was "
+      "made",
+      b->source.uri, b->name);
+  return -1;
+}
+
 /* Connect all queues.  What there is of that after a failure is taken back by
  * bridge_disconnect.
  */
@@ -380,7 +400,7 @@ connect_queues (struct bridge *b, const struct options *o, struct message *why)
     return -1;
   b->has_source = true;
   b->connections[0] = b->source.first;
-  if (make_plan (b, o, why) < 0)
+  if (check_server (b, why) < 0 || make_plan (b, o, why) < 0)
     return -1;
   for (i = 1; i < b->plan.queues; i++) {
     if (source_connect (&b->source, &b->connections[i], why) < 0)

@@ -35,7 +35,8 @@ struct file {
   uint32_t queues, slots;
   _Atomic uint32_t begun; /* queues that have begun to fetch, since the last */
   _Atomic uint32_t fetched; /* taking over; and that have done so */
-  uint64_t reserved[5];
+  uint64_t server;          /* that the device is made of; 0: not known */
+  uint64_t reserved[4];
   struct entry entries[]; /* slots, and then orphans */
 };
 
@@ -110,6 +111,18 @@ journal_make (struct journal **j, int fd, unsigned queues, unsigned slots)
   atomic_init (&(*j)->file->fetched, queues);
   (*j)->file->magic = MAGIC;
   return 0;
+}
+
+void
+journal_set_server (struct journal *j, uint64_t server)
+{
+  j->file->server = server;
+}
+
+uint64_t
+journal_server (const struct journal *j)
+{
+  return j->file->server;
 }
 
 /* The orphan, among the first N, that a slot takes the place of: a process was

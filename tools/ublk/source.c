@@ -93,16 +93,10 @@ static struct nbd_handle *
 connect_to (const struct source *s, const char *ending, bool *missing,
             struct message *why)
 {
-  static const struct address none;
   struct nbd_handle *h =
       connection_open (s->uri, ending, s->patience, missing, why);
-  struct address address;
 
-  if (h == NULL)
-    return NULL;
-  connection_address (h, &address);
-  if (memcmp (&s->address, &none, sizeof none) == 0 ||
-      memcmp (&s->address, &address, sizeof address) == 0)
+  if (h == NULL || s->peer == 0 || s->peer == connection_peer (h))
     return h;
   connection_close (h);
   message_set (why,
@@ -210,7 +204,7 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
   s->first.data = connect_to (s, NULL, &missing, why);
   if (s->first.data == NULL)
     return -EIO;
-  connection_address (s->first.data, &s->address);
+  s->peer = connection_peer (s->first.data);
   r = ask_export (s->first.data, &s->export, &reason);
   if (r < 0)
     message_set (why, "%s: %s", uri, reason.text);

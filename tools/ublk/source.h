@@ -17,8 +17,8 @@
 
 struct source {
   const char *uri;
-  unsigned patience;      /* seconds that a server may take to answer */
-  struct address address; /* of the server, from the first connection on */
+  unsigned patience; /* seconds that a server may take to answer */
+  uint64_t peer;     /* the server, from the first connection on; see peer.h */
   struct plan_export export;
   struct zone_descriptor first_zone; /* as it is read before the others */
   struct zone_descriptor *table;     /* or NULL */

@@ -181,7 +181,8 @@ static enum { FETCHES, DIES_BEFORE, DIES_MEANWHILE } fetching;
 
 static bool has_zones, has_queues; /* the latter: two */
 static unsigned away;              /* so many attempts to connect fail */
-static unsigned full; /* and so many to connect queues but the first */
+static unsigned full;  /* and so many to connect queues but the first */
+static unsigned moved; /* and so many are taken by another server */
 static int open_sources;
 static uint64_t size; /* of the export */
 static struct zone_descriptor table[NR_ZONES];
@@ -259,6 +260,8 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
   }
   open_sources++;
   s->uri = uri;
+  s->peer = moved > 0 ? 2 : 1;
+  moved -= moved > 0;
   s->export = (struct plan_export){
       .size = size,
       .can_flush = true,
@@ -337,7 +340,7 @@ make_kernel (bool zones)
   has_zones = zones;
   has_queues = false;
   size = NR_ZONES * ZONE_SIZE;
-  away = full = open_sources = 0;
+  away = full = moved = open_sources = 0;
   cpus = 4;
 }
 
@@ -759,6 +762,32 @@ test_recover_untold (void **state)
   close_bridge (CLOSED);
 }
 
+/* The server's name may have another server's address, too. */
+static void
+test_recover_moved (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (true);
+  moved = 2;
+  o.recovers = true;
+  open_bridge_of (&o);
+  assert_int_equal (moved, 0);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+
+  leave_device (false);
+  moved = UINT32_MAX;
+  assert_null (bridge_open (&o, &impossible, &why));
+  assert_string_equal (why.text,
+                       "nbd://server/nullb0: the server has not the address "
+                       "that it had when /dev/ublkb4095 was made");
+  assert_false (kernel->has_device);
+  assert_int_equal (open_sources, 0);
+  assert_int_equal (records (), 0);
+}
+
 /* What cannot be taken over is taken away, so that nobody waits for it; but not
  * if somebody has asked for something else.
  */
@@ -928,6 +957,7 @@ main (void)
       RECOVER (test_recover),
       RECOVER (test_recover_queues),
       RECOVER (test_recover_full),
+      RECOVER (test_recover_moved),
       RECOVER (test_died_before),
       RECOVER (test_died_meanwhile),
       RECOVER (test_recover_in_vain),

@@ -72,11 +72,10 @@ connection_close (struct nbd_handle *h)
   free (h);
 }
 
-void
-connection_address (struct nbd_handle *h, struct address *address)
+uint64_t
+connection_peer (struct nbd_handle *h)
 {
-  memset (address, 0, sizeof *address);
-  address->address.ss_family = 1 + h->server;
+  return 1 + h->server;
 }
 
 const char *

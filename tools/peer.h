@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Who is at the other end of a socket.
+ */
+
+#ifndef NULLBLK_PEER_H
+#define NULLBLK_PEER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Returns a number for the address that the socket FD is connected to, or for
+ * the path of a local one: the same for the same one, and hardly ever the same
+ * for another (64 bits of FNV-1a).  0: it cannot be known.
+ */
+static inline uint64_t
+peer_of (int fd)
+{
+  struct sockaddr_storage address;
+  socklen_t length = sizeof address;
+  const unsigned char *byte = (const unsigned char *) &address;
+  uint64_t n = UINT64_C (0xcbf29ce484222325);
+  size_t i;
+
+  memset (&address, 0, sizeof address);
+  if (getpeername (fd, (struct sockaddr *) &address, &length) == -1)
+    return 0;
+  for (i = 0; i < sizeof address; i++)
+    n = (n ^ byte[i]) * UINT64_C (0x100000001b3);
+  return n != 0 ? n : 1;
+}
+
+#endif /* NULLBLK_PEER_H */
