@@ -12,9 +12,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Returns a number for the address that the socket FD is connected to, or for
- * the path of a local one: the same for the same one, and hardly ever the same
- * for another (64 bits of FNV-1a).  0: it cannot be known.
+/* Returns a number for the address that the socket FD is connected to: the same
+ * for the same one, and hardly ever the same for another (64 bits of FNV-1a).
+ * 0: it cannot be known, or the socket is a local one, whose path has but one
+ * server.
  */
 static inline uint64_t
 peer_of (int fd)
@@ -26,7 +27,8 @@ peer_of (int fd)
   size_t i;
 
   memset (&address, 0, sizeof address);
-  if (getpeername (fd, (struct sockaddr *) &address, &length) == -1)
+  if (getpeername (fd, (struct sockaddr *) &address, &length) == -1 ||
+      address.ss_family == AF_UNIX)
     return 0;
   for (i = 0; i < sizeof address; i++)
     n = (n ^ byte[i]) * UINT64_C (0x100000001b3);

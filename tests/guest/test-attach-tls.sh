@@ -63,13 +63,19 @@ try mv "$client" "$tmp/nbd-client"
 fails "$attach" "$ours"
 grep -q 'nbd-client is missing' "$tmp/fails" || fail "$(cat "$tmp/fails")"
 # shellcheck disable=SC2016 # for the other shell
-printf '%s\n' '#!/bin/bash' 'kill -SEGV $$' >"$client"
+printf '%s\n' '#!/bin/bash' "echo \"\$*\" >$tmp/arguments" 'kill -SEGV $$' \
+  >"$client"
 try chmod +x "$client"
 fails "$attach" "$ours"
 for text in 'nbd-client was killed by signal 11' 'nbd-client could not attach'
 do
   grep -q "$text" "$tmp/fails" || fail "$(cat "$tmp/fails")"
 done
+# A name may have several addresses: it gets the one that was connected to.
+grep -q "^127.0.0.1 $port /dev/nbd0 " "$tmp/arguments" ||
+  fail "nbd-client's arguments are $(cat "$tmp/arguments")"
+grep -q -e '--tlshostname localhost' "$tmp/arguments" ||
+  fail "nbd-client's arguments are $(cat "$tmp/arguments")"
 try mv -f "$tmp/nbd-client" "$client"
 [ -z "$(ls /run/nullblk)" ] || fail "left: $(ls /run/nullblk)"
 stop_server

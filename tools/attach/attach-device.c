@@ -446,7 +446,7 @@ try_client (struct attachment *a, const struct client_options *options,
     argv[n++] = uri->socket;
   }
   else {
-    argv[n++] = uri->host;
+    argv[n++] = options->host;
     argv[n++] = uri->port;
   }
   format_text (path, sizeof path, "/dev/%s", a->device);

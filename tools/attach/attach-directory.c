@@ -40,21 +40,21 @@ network_of_process (char *buf, size_t size)
 bool
 write_offer (const char *directory, const struct offer *offer)
 {
-  char text[64];
+  char text[96];
 
-  format_text (text, sizeof text, "%" PRIu64 " %u %u", offer->size,
-               offer->block_size, offer->flags);
+  format_text (text, sizeof text, "%" PRIu64 " %u %u %" PRIu64, offer->size,
+               offer->block_size, offer->flags, offer->server);
   return write_line (directory, "offer", text);
 }
 
 bool
 read_offer (const char *directory, struct offer *offer)
 {
-  char text[64];
+  char text[96];
 
   read_line (text, sizeof text, directory, "offer");
-  return sscanf (text, "%" SCNu64 " %u %u", &offer->size, &offer->block_size,
-                 &offer->flags) == 3;
+  return sscanf (text, "%" SCNu64 " %u %u %" SCNu64, &offer->size,
+                 &offer->block_size, &offer->flags, &offer->server) == 4;
 }
 
 /*---------------------------------------------------------------------*/

@@ -347,6 +347,7 @@ struct client_options {
   unsigned connections;
   unsigned timeout;      /* seconds */
   unsigned dead_timeout; /* seconds; 0: none, and so for nbd-client */
+  char host[64]; /* for nbd-client: the address that the URI's host has */
 };
 
 /* Attach by netlink, over these connections, with the identity that

@@ -14,7 +14,8 @@
  *       attachment           its identity (struct attachment)
  *       uri                  of the export
  *       network              the network namespace that the URI is of
- *       offer                the export's size, block size and flags
+ *       offer                the export's size, block size and flags, and who
+ *                            serves it (struct offer)
  *       pid, socket          of the server, if nullblk-attach has started it
  *       server               the server's pid, and when it was started
  *       watcher              the same of the process that reconnects the device
@@ -208,8 +209,9 @@ choose_nbd (void)
 }
 
 /* Connect to the export.  By the first connection the server says whether there
- * may be several; all others must be to the same export.  nbd-client and
- * nullblk-ublk make their own connections, and then the first one is closed.
+ * may be several; all others must be to the same export of the same server.
+ * nbd-client and nullblk-ublk make their own connections, and then the first
+ * one is closed.
  */
 static struct client_options
 connect_all (void)
@@ -232,6 +234,10 @@ connect_all (void)
       choose_nbd ();
   }
   if (source.by_ublk || by_client ()) {
+    if (source.by_ublk) /* nullblk-ublk may connect to another one */
+      o.offer.server = 0;
+    else
+      numeric_host (begun.connections[0], o.host, sizeof o.host);
     close_connections (disconnect_from_server);
     return o;
   }
@@ -239,6 +245,10 @@ connect_all (void)
     die ("%s: with TLS the URI begins with nbds", source.text);
   for (i = 1; i < o.connections; i++) {
     other = connect_to_source (i);
+    if (other.server != o.offer.server)
+      die ("%s: its connections are to different servers, as their name has "
+           "several addresses; a URI with one of these attaches it",
+           source.text);
     if (other.size != o.offer.size || other.flags != o.offer.flags ||
         other.block_size != o.offer.block_size)
       die ("%s: its connections are to different exports", source.text);
@@ -388,6 +398,13 @@ write_or_die (const char *file, const char *text)
     die ("%s: %s", begun.directory, strerror (errno));
 }
 
+static void
+write_offer_or_die (const struct offer *offer)
+{
+  if (!write_offer (begun.directory, offer))
+    die ("%s: %s", begun.directory, strerror (errno));
+}
+
 /* Give the directory the device's name; or nbdN.1 and so on where a crash has
  * left one of that name.
  */
@@ -500,16 +517,17 @@ attach_device (struct client_options o)
   write_or_die ("uri", source.text);
   network_of_process (network, sizeof network);
   write_or_die ("network", network);
-  if (!write_offer (begun.directory, &o.offer))
-    die ("%s: %s", begun.directory, strerror (errno));
+  write_offer_or_die (&o.offer);
   if (source.is_ours && options.as == AS_UBLK) {
     find_own_device ();
     return;
   }
   if (source.by_ublk && attach_ublk ())
     return;
-  if (source.by_ublk)
+  if (source.by_ublk) {
     o = fall_back ();
+    write_offer_or_die (&o.offer);
+  }
   attach_nbd (&o);
   if (source.has_zones)
     fprintf (stderr,

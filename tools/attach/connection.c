@@ -8,12 +8,14 @@
 
 #include "connection.h"
 
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "attach-internal.h"
+#include "peer.h"
 
 /* How long to wait between two calls of is_stopped. */
 #define SLICE_MS 200
@@ -24,7 +26,8 @@ offer_serves (const struct offer *offer, const struct offer *old)
 {
   const unsigned offers = ~(unsigned) (EXPORT_READ_ONLY | EXPORT_ROTATIONAL);
 
-  return offer->size == old->size && offer->block_size <= old->block_size &&
+  return (offer->server == old->server || old->server == 0) &&
+         offer->size == old->size && offer->block_size <= old->block_size &&
          ((offer->flags ^ old->flags) & EXPORT_READ_ONLY) == 0 &&
          (old->flags & ~offer->flags & offers) == 0;
 }
@@ -75,6 +78,7 @@ ask_offer (struct nbd_handle *h, struct offer *offer)
   offer->size = size;
   offer->block_size = block_size > 512 ? block_size : 512;
   offer->flags = flags_of (h);
+  offer->server = peer_of (nbd_aio_get_fd (h));
   return size != -1;
 }
 
@@ -189,6 +193,19 @@ connect_within (const char *uri, unsigned seconds, struct offer *offer,
     nbd_aio_opt_abort (h);
   nbd_close (h);
   return NULL;
+}
+
+void
+numeric_host (struct nbd_handle *h, char *buf, size_t size)
+{
+  struct sockaddr_storage address;
+  socklen_t length = sizeof address;
+
+  if (getpeername (nbd_aio_get_fd (h), (struct sockaddr *) &address, &length) ==
+          -1 ||
+      getnameinfo ((struct sockaddr *) &address, length, buf, size, NULL, 0,
+                   NI_NUMERICHOST) != 0)
+    buf[0] = '\0';
 }
 
 void

@@ -33,9 +33,13 @@ struct offer {
   uint64_t size;       /* bytes */
   unsigned block_size; /* the minimum, or 512 bytes if that is less */
   unsigned flags;
+  uint64_t server; /* that offers it, as a number of peer.h; 0: not known */
 };
 
-/* Can a device that was made of the export OLD go on with the export OFFER? */
+/* Can a device that was made of the export OLD go on with the export OFFER?
+ * Not with that of another server, of the same name or not: nothing tells
+ * whether the data is the same.
+ */
 bool offer_serves (const struct offer *offer, const struct offer *old);
 
 /* Connect within this many seconds.  Returns the connection, with its export in
@@ -46,6 +50,9 @@ bool offer_serves (const struct offer *offer, const struct offer *old);
 struct nbd_handle *connect_within (const char *uri, unsigned seconds,
                                    struct offer *offer, bool *has_zones,
                                    struct message *why);
+
+/* The address that H is connected to, in figures; or "" if it has none. */
+void numeric_host (struct nbd_handle *h, char *buf, size_t size);
 
 /* Close a connection that was not given to the kernel. */
 void disconnect_from_server (struct nbd_handle *h);

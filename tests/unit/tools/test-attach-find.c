@@ -224,8 +224,10 @@ inode_of_pid (const char *device)
 static void
 test_offer (void **state)
 {
-  const struct offer then = {
-      .size = 512, .block_size = 4096, .flags = EXPORT_HAS_FLAGS | EXPORT_FUA};
+  const struct offer then = {.size = 512,
+                             .block_size = 4096,
+                             .flags = EXPORT_HAS_FLAGS | EXPORT_FUA,
+                             .server = UINT64_MAX};
   struct offer now;
 
   (void) state;
@@ -250,6 +252,13 @@ test_offer (void **state)
   now.flags |= EXPORT_READ_ONLY;
   assert_false (offer_serves (&now, &then));
   assert_false (offer_serves (&then, &now));
+  /* Another server may have other data. */
+  now = then;
+  now.server--;
+  assert_false (offer_serves (&now, &then));
+  now.server = 0;
+  assert_false (offer_serves (&now, &then));
+  assert_true (offer_serves (&then, &now));
 }
 
 static void
