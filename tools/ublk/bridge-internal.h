@@ -60,6 +60,7 @@ struct bridge {
   int signals; /* a signalfd; -1: they end the process */
   struct aide *aide;
   bool impossible;   /* what bridge_open says */
+  bool is_over;      /* the device can never be taken over */
   bool is_stuck;     /* the aide does not end what it does */
   bool has_given_up; /* the server was given up: all requests fail */
 };

@@ -155,10 +155,13 @@ static int
 recover_device (struct bridge *b, struct message *why)
 {
   const bool has_begun = journal_fetched (b->device.journal) != FETCHED_ALL;
+  int r;
 
   b->device.was_served = true;
   journal_begin_fetching (b->device.journal);
-  return setup_recover (b->driver, &b->plan, &b->left, has_begun, why);
+  r = setup_recover (b->driver, &b->plan, &b->left, has_begun, why);
+  b->is_over = r < 0;
+  return r;
 }
 
 static int
@@ -286,11 +289,13 @@ read_journal (struct bridge *b, struct message *why)
   if (r < 0) {
     message_set (why, "/dev/%s cannot be taken over: its journal: %s", b->name,
                  strerror (-r));
+    b->is_over = r != -ENOMEM;
     return r;
   }
   if (journal_fetched (b->device.journal) != FETCHED_SOME ||
       (ublk_driver_features (b->driver) & UBLK_F_QUIESCE) != 0)
     return 0;
+  b->is_over = true;
   message_set (why,
                "/dev/%s cannot be taken over: the process that was about to do "
                "so was killed at a moment that Linux before 6.16 does not get "
@@ -348,6 +353,7 @@ find_left (struct bridge *b, const struct options *o, struct message *why)
     if (b->has_record) /* --detach looks for what there is of it */
       device_record_close (&b->record);
     b->has_record = false;
+    b->is_over = true;
     message_set (why, "there is no device any more that could be taken over");
     return -1;
   }
@@ -419,10 +425,12 @@ connect_to_source (struct bridge *b, const struct options *o,
   const unsigned begun = bridge_seconds_now ();
 
   while (connect_queues (b, o, why) < 0) {
-    if (!b->recovers || b->impossible ||
-        bridge_seconds_now () - begun > o->persist)
+    b->is_over = !b->recovers || b->impossible ||
+                 bridge_seconds_now () - begun > o->persist;
+    if (b->is_over)
       return -1;
     if (bridge_is_to_end (b) && is_detached (b)) {
+      b->is_over = true;
       message_set (why,
                    "/dev/%s: not all that was written to it has reached the "
                    "server",
@@ -474,6 +482,25 @@ make (struct bridge *b, const struct options *o, struct message *why)
   return start_device (b, why);
 }
 
+/* What has failed for want of something may be tried again, as long as nobody
+ * has deleted the device; unless queues have begun, of which the kernel may let
+ * nobody have others.
+ */
+static bool
+may_try_again (const struct options *o)
+{
+  struct device_record r;
+  bool ignored;
+  int err;
+
+  if (!o->recovers)
+    return false;
+  err = device_record_open (&r, o->cookie, &ignored);
+  if (err == 0)
+    device_record_close (&r);
+  return err != -ENOENT;
+}
+
 /* The device that was to be taken over stays as it was. */
 static void
 leave_it (struct bridge *b)
@@ -483,11 +510,13 @@ leave_it (struct bridge *b)
 }
 
 struct bridge *
-bridge_open (const struct options *o, bool *impossible, struct message *why)
+bridge_open (const struct options *o, enum failure *failure,
+             struct message *why)
 {
   struct bridge *b = calloc (1, sizeof *b);
+  bool is_over;
 
-  *impossible = false;
+  *failure = o->recovers ? FAILED_FOR_NOW : FAILED;
   if (b == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
@@ -495,10 +524,13 @@ bridge_open (const struct options *o, bool *impossible, struct message *why)
   b->device.fd = b->device.ended = b->device.lost = b->signals = -1;
   if (make (b, o, why) == 0)
     return b;
-  *impossible = b->impossible;
-  if (b->recovers && !o->recovers && b->queues_begun == 0)
+  is_over = b->is_over || b->impossible || b->queues_begun > 0;
+  *failure = b->impossible ? IMPOSSIBLE : FAILED;
+  if (b->recovers && b->queues_begun == 0 && !(o->recovers && is_over))
     leave_it (b);
   bridge_take_away (b); /* where it cannot, --list shows what is left */
+  if (!is_over && may_try_again (o))
+    *failure = FAILED_FOR_NOW;
   return NULL;
 }
 

@@ -20,14 +20,21 @@ struct bridge;
  * device can be used; what the kernel could refuse is checked before it is
  * made.  Signals that end a program are blocked from here on.
  *
- * On failure returns NULL, and the reason in *why.  Nothing is left then, with
- * two exceptions: the kernel may not let the device go, and this process has to
- * end; and without options->recovers, a device of that cookie which another
- * process serves stays.  *IMPOSSIBLE says whether this kernel can make no such
- * device at all: its driver is missing, or does not take such an export.
+ * On failure returns NULL, and the reason in *why and *failure.  Nothing is
+ * left then, with three exceptions: the kernel may not let the device go, and
+ * this process has to end; without options->recovers, a device of that cookie
+ * which another process serves stays; and so does the device with
+ * FAILED_FOR_NOW.
  */
-struct bridge *bridge_open (const struct options *options, bool *impossible,
-                            struct message *why);
+enum failure {
+  FAILED,
+  IMPOSSIBLE,    /* this kernel can make no such device at all: its driver is
+                  * missing, or the export is not what it takes */
+  FAILED_FOR_NOW /* with options->recovers: for want of memory, descriptors or
+                  * processes; the device can still be taken over */
+};
+struct bridge *bridge_open (const struct options *options,
+                            enum failure *failure, struct message *why);
 
 /* The name of the device: "ublkbN". */
 const char *bridge_name (const struct bridge *b);

@@ -139,16 +139,19 @@ tell (const struct bridge *b, const struct options *o, int ready)
 static int
 serve_device (const struct options *o, int ready)
 {
-  bool has_failed = false, impossible;
+  bool has_failed = false;
+  enum failure failure;
   struct message why;
   struct bridge *b;
 
   if (ready != first_ready && first_ready != STDOUT_FILENO)
     close (first_ready); /* it is the supervisor's */
-  b = bridge_open (o, &impossible, &why);
+  b = bridge_open (o, &failure, &why);
   if (b == NULL) {
     fprintf (stderr, "nullblk-ublk: %s\n", why.text);
-    return impossible ? EXIT_IMPOSSIBLE : EXIT_FAILURE;
+    return failure == IMPOSSIBLE       ? EXIT_IMPOSSIBLE
+           : failure == FAILED_FOR_NOW ? EXIT_AGAIN
+                                       : EXIT_FAILURE;
   }
   if (!tell (b, o, ready)) {
     has_failed = true;

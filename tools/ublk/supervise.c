@@ -49,8 +49,10 @@ signals (void)
   return set;
 }
 
-/* It is to say which device it is, unless it RECOVERS one. */
-static void
+/* It is to say which device it is, unless it RECOVERS one.  Returns false and
+ * errno where there can be no child, for now.
+ */
+static bool
 begin (struct child *c, const struct options *o,
        int (*serve) (const struct options *options, int ready))
 {
@@ -59,10 +61,10 @@ begin (struct child *c, const struct options *o,
   int fds[2] = {-1, -1};
 
   if (!o->recovers && pipe2 (fds, O_CLOEXEC) == -1)
-    die ("%s", strerror (errno));
+    return false;
   c->pid = fork ();
   if (c->pid == -1)
-    die ("%s", strerror (errno));
+    return false;
   if (c->pid == 0) {
     close (c->signals);
     if (c->record >= 0)
@@ -82,6 +84,7 @@ begin (struct child *c, const struct options *o,
   if (fds[1] != -1)
     close (fds[1]);
   c->says = fds[0];
+  return true;
 }
 
 static void
@@ -141,18 +144,20 @@ supervise (struct options *o,
   c.signals = signalfd (-1, &set, SFD_CLOEXEC);
   if (c.signals == -1)
     die ("%s", strerror (errno));
-  begin (&c, o, serve);
+  if (!begin (&c, o, serve))
+    die ("%s", strerror (errno));
   read_line (&c, line, sizeof line);
   if (line[0] != '\0')
     c.record = device_record_supervise (o->cookie);
   if (line[0] != '\0' && !is_ready (line))
     kill (c.pid, SIGTERM);
   status = await_end (&c);
-  while (WIFSIGNALED (status) && line[0] != '\0') {
+  while (line[0] != '\0' &&
+         (WIFSIGNALED (status) || WEXITSTATUS (status) == EXIT_AGAIN)) {
     nanosleep (&pause, NULL);
     o->recovers = true;
-    begin (&c, o, serve);
-    status = await_end (&c);
+    if (begin (&c, o, serve))
+      status = await_end (&c);
   }
   return WIFEXITED (status) ? WEXITSTATUS (status) : EXIT_FAILURE;
 }

@@ -175,9 +175,9 @@ __wrap_sysconf (int name)
 #define ZONE_SIZE UINT64_C (4194304)
 
 /* The process that begins the queue is killed before that has fetched, or while
- * it does.
+ * it does; or it can begin none.
  */
-static enum { FETCHES, DIES_BEFORE, DIES_MEANWHILE } fetching;
+static enum { FETCHES, DIES_BEFORE, DIES_MEANWHILE, FAILS } fetching;
 
 static bool has_zones, has_queues; /* the latter: two */
 static unsigned away;              /* so many attempts to connect fail */
@@ -194,9 +194,11 @@ queue_start (const struct ublk_device *device, unsigned index,
 {
   (void) index;
   (void) connections;
-  (void) why;
   if (fetching == DIES_BEFORE)
     _exit (0);
+  message_set (why, "queue 0: no memory");
+  if (fetching == FAILS)
+    return NULL;
   if (device->journal != NULL)
     journal_queue_fetches (device->journal);
   if (fetching == DIES_MEANWHILE)
@@ -325,7 +327,7 @@ connection_break (struct nbd_handle *h)
 static const struct options options = {
     .argument = "nbd://server/nullb0", .queues = 1, .depth = 16};
 static struct message why;
-static bool impossible; /* what bridge_open said last */
+static enum failure failure; /* what bridge_open said last */
 static struct bridge *bridge;
 
 /* A kernel that does all that is asked of it, as Linux 6.12 does. */
@@ -354,7 +356,7 @@ refuse (enum command command, int result, unsigned times)
 static void
 open_bridge_of (const struct options *o)
 {
-  bridge = bridge_open (o, &impossible, &why);
+  bridge = bridge_open (o, &failure, &why);
   if (bridge == NULL)
     fail_msg ("%s", why.text);
   assert_string_equal (bridge_name (bridge), "ublkb4095");
@@ -371,7 +373,7 @@ open_bridge (void)
 static void
 opens_none (const char *words)
 {
-  bridge = bridge_open (&options, &impossible, &why);
+  bridge = bridge_open (&options, &failure, &why);
   assert_null (bridge);
   if (strstr (why.text, words) == NULL)
     fail_msg ("\"%s\" has no \"%s\"", why.text, words);
@@ -435,7 +437,7 @@ test_no_driver (void **state)
   make_kernel (false);
   kernel->has_driver = false;
   opens_none ("the module ublk_drv is missing");
-  assert_true (impossible);
+  assert_int_equal (failure, IMPOSSIBLE);
   assert_int_equal (modules_asked, 1);
 }
 
@@ -476,12 +478,12 @@ test_no_zones (void **state)
   make_kernel (true);
   kernel->features = UBLK_F_USER_COPY;
   opens_none ("ublk driver has no zones");
-  assert_true (impossible);
+  assert_int_equal (failure, IMPOSSIBLE);
   assert_int_equal (kernel->nr_asked, 0);
   make_kernel (true);
   kernel->flags = UBLK_F_USER_COPY;
   opens_none ("BLK_DEV_ZONED");
-  assert_true (impossible);
+  assert_int_equal (failure, IMPOSSIBLE);
   WERE_ASKED (ADD, STOP, DELETE_ASYNC);
   make_kernel (false);
   kernel->features = kernel->flags = UBLK_F_USER_COPY;
@@ -499,7 +501,7 @@ test_refused (void **state)
   make_kernel (false);
   refuse (SET_PARAMS, -EINVAL, 1);
   opens_none ("does not take");
-  assert_false (impossible);
+  assert_int_equal (failure, FAILED);
   make_kernel (true);
   refuse (START, -EIO, 1);
   opens_none ("does not start the device");
@@ -625,7 +627,7 @@ leave_device_of (const struct options *o, bool zones)
   kernel->flags |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
   pid = fork ();
   if (pid == 0)
-    _exit (bridge_open (o, &impossible, &why) == NULL);
+    _exit (bridge_open (o, &failure, &why) == NULL);
   assert_int_equal (waitpid (pid, &status, 0), pid);
   assert_int_equal (status, 0);
   assert_true (kernel->has_device);
@@ -728,7 +730,7 @@ test_recover_full (void **state)
   leave_device_of (&o, true);
   full = UINT32_MAX;
   o.recovers = true;
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   assert_string_equal (why.text, "the server takes no more connections");
   assert_false (kernel->has_device);
   assert_int_equal (open_sources, 0);
@@ -745,16 +747,16 @@ test_recover_untold (void **state)
   leave_device (false);
   refuse (GET_INFO, -EIO, 1);
   o.recovers = true;
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   assert_string_equal (why.text, "what is left of the device cannot be told: "
                                  "Input/output error");
-  assert_false (impossible);
+  assert_int_equal (failure, FAILED_FOR_NOW);
   assert_true (kernel->has_device);
   assert_int_equal (records (), 1);
   assert_int_equal (kernel->nr_asked, 0);
   /* Another user's device is not ours, and does not tell. */
   refuse (GET_INFO, -EINVAL, 1);
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   assert_string_equal (why.text, "there is no device any more that could be "
                                  "taken over");
   open_bridge_of (&o);
@@ -779,13 +781,43 @@ test_recover_moved (void **state)
 
   leave_device (false);
   moved = UINT32_MAX;
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   assert_string_equal (why.text,
                        "nbd://server/nullb0: the server has not the address "
                        "that it had when /dev/ublkb4095 was made");
   assert_false (kernel->has_device);
   assert_int_equal (open_sources, 0);
   assert_int_equal (records (), 0);
+}
+
+/* What there is not enough of now may be there later. */
+static void
+test_recover_later (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (true);
+  o.recovers = true;
+  command_ring_errno = ENOMEM;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_int_equal (failure, FAILED_FOR_NOW);
+  command_ring_errno = 0;
+  fetching = FAILS;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_int_equal (failure, FAILED_FOR_NOW);
+  fetching = FETCHES;
+  assert_int_equal (open_sources, 0);
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+  WERE_ASKED (START_RECOVERY);
+
+  /* But not where somebody has deleted it meanwhile. */
+  open_bridge_of (&o);
+  close_bridge (CLOSED);
+  command_ring_errno = ENOMEM;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_int_equal (failure, FAILED);
 }
 
 /* What cannot be taken over is taken away, so that nobody waits for it; but not
@@ -799,14 +831,14 @@ test_recover_in_vain (void **state)
   (void) state;
   leave_device (false);
   o.read_only = true;
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   assert_true (kernel->has_device);
   assert_int_equal (records (), 1);
   assert_int_equal (kernel->nr_asked, 0);
   o.read_only = false;
   o.recovers = true;
   size *= 2;
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   assert_string_equal (why.text, "the export is not what it was when the "
                                  "device was made");
   assert_false (kernel->has_device);
@@ -814,15 +846,16 @@ test_recover_in_vain (void **state)
 
   leave_device (false);
   refuse (START_RECOVERY, -EINVAL, 1);
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   assert_non_null (strstr (why.text, "does not let the device be taken over"));
   assert_false (kernel->has_device);
   assert_int_equal (records (), 0);
 
   leave_device (false);
   away = UINT32_MAX;
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   assert_string_equal (why.text, "the server is away");
+  assert_int_equal (failure, FAILED);
   assert_false (kernel->has_device);
   assert_int_equal (records (), 0);
 }
@@ -838,16 +871,16 @@ test_recover_other (void **state)
   (void) state;
   leave_device (false);
   o.argument = "nbd://server/nullb1";
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   o = lasting;
   o.persist = 0;
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   assert_true (kernel->has_device);
   assert_int_equal (kernel->nr_asked, 0);
   kernel->has_device = false;
   o = lasting;
   o.recovers = true;
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   assert_non_null (strstr (why.text, "no device any more"));
   assert_int_equal (kernel->nr_asked, 0);
   device_record_for_each (remove_record, NULL);
@@ -865,7 +898,7 @@ die_recovering (const struct options *options_then, int when)
   fetching = when;
   pid = fork ();
   if (pid == 0) {
-    bridge_open (&o, &impossible, &why);
+    bridge_open (&o, &failure, &why);
     _exit (1);
   }
   fetching = FETCHES;
@@ -904,7 +937,7 @@ test_died_meanwhile (void **state)
   leave_device_of (&o, true);
   die_recovering (&o, DIES_MEANWHILE);
   o.recovers = true;
-  assert_null (bridge_open (&o, &impossible, &why));
+  assert_null (bridge_open (&o, &failure, &why));
   assert_non_null (strstr (why.text, "/dev/ublkb4095 cannot be taken over"));
   WERE_ASKED (STOP, DELETE_ASYNC);
   assert_int_equal (records (), 0);
@@ -958,6 +991,7 @@ main (void)
       RECOVER (test_recover_queues),
       RECOVER (test_recover_full),
       RECOVER (test_recover_moved),
+      RECOVER (test_recover_later),
       RECOVER (test_died_before),
       RECOVER (test_died_meanwhile),
       RECOVER (test_recover_in_vain),
