@@ -173,6 +173,12 @@ check_name (const struct device_record *r)
   return st.st_nlink > 0 ? 0 : -ENOENT;
 }
 
+bool
+device_record_is_there (const struct device_record *r)
+{
+  return check_name (r) != -ENOENT;
+}
+
 int
 device_record_open (struct device_record *r, uint64_t cookie, bool *is_dead)
 {

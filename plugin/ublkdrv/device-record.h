@@ -77,6 +77,9 @@ int device_record_open (struct device_record *r, uint64_t cookie,
 /* Read it again, if it can be read; has its process ended meanwhile? */
 bool device_record_has_died (struct device_record *r);
 
+/* Has nobody removed it?  A process that ends by itself does so first. */
+bool device_record_is_there (const struct device_record *r);
+
 /* Be the only one who clears what a dead process has left, until the record is
  * closed.  -EAGAIN: somebody else is at it; -EBUSY: somebody else serves the
  * device now; -ENOENT: somebody else has done it.

@@ -14,6 +14,7 @@ if on_host; then
   exit
 fi
 
+echo 'multi on' >/etc/host.conf
 printf '127.0.0.2 pool\n127.0.0.3 pool\n' >/etc/hosts
 uri=nbd://pool
 

@@ -26,6 +26,9 @@
 #define PATIENCE_SECONDS 60
 #define CHECKS_A_SECOND 50
 
+/* Processes that are killed, each after it was asked to end. */
+#define MOST_DEATHS 10
+
 struct work {
   struct ublk_driver *driver; /* NULL: there is none, and so no device ... */
   const char *silent;         /* ... or this, which is why it does not tell */
@@ -222,27 +225,32 @@ ask_to_end (struct device_record *r, bool *has_died)
   return sent == 0 || *has_died;
 }
 
-static bool
-end_process (struct work *w, struct device_record *r, const char *name)
+/* What became of a process that was asked to end. */
+enum end {
+  ENDED,    /* by itself, and the device with it */
+  KILLED,   /* since it was asked; what is left of the device is there */
+  WAS_DEAD, /* before it could be asked */
+  REFUSED   /* the user has been told why */
+};
+
+static enum end
+end_process (struct device_record *r, const char *name)
 {
   const unsigned refused = r->refused;
-  bool has_died, is_asked, lost;
+  bool has_died, is_asked;
   unsigned i;
 
   is_asked = ask_to_end (r, &has_died);
+  if (has_died && device_record_is_there (r))
+    return WAS_DEAD;
   for (i = 0; is_asked && !has_died && r->refused == refused &&
               i < PATIENCE_SECONDS * CHECKS_A_SECOND;
        i++) {
     pause_shortly ();
     has_died = device_record_has_died (r);
   }
-  if (has_died) {
-    lost = r->lost;
-    if (lost)
-      complain (name, "not all that was written to it has reached the server");
-    /* It may have been killed by somebody else. */
-    return clear (w, r) && !lost;
-  }
+  if (has_died)
+    return device_record_is_there (r) ? KILLED : ENDED;
   complain (name,
             !is_asked ? "its process is alive, and cannot be asked to end: it "
                         "may be in another PID namespace"
@@ -251,8 +259,7 @@ end_process (struct work *w, struct device_record *r, const char *name)
                   "process; or that cannot be told"
                 : "its process does not end; does the server answer?  If "
                   "not, another --detach gives up what is not written");
-  device_record_close (r);
-  return false;
+  return REFUSED;
 }
 
 /* While nobody serves the device, nobody can tell whether it is in use, or
@@ -272,6 +279,40 @@ await_successor (struct device_record *r)
     is_dead = device_record_has_died (r);
   }
   return is_dead;
+}
+
+/* This closes the record. */
+static bool
+end_device (struct work *w, struct device_record *r, const char *name,
+            bool is_dead)
+{
+  enum end end = WAS_DEAD;
+  unsigned deaths;
+  bool lost;
+
+  for (deaths = 0; deaths < MOST_DEATHS; deaths++) {
+    if (is_dead && await_successor (r))
+      break;
+    end = end_process (r, name);
+    if (end == ENDED || end == REFUSED)
+      break;
+    is_dead = true;
+  }
+  if (deaths == MOST_DEATHS) {
+    complain (name, "one process after the other dies that takes it over");
+    end = REFUSED;
+  }
+  if (end == REFUSED) {
+    device_record_close (r);
+    return false;
+  }
+  lost = r->lost;
+  if (lost)
+    complain (name, "not all that was written to it has reached the server");
+  else if (end == KILLED)
+    complain (name, "its process was killed before it had ended; perhaps not "
+                    "all that was written to it has reached the server");
+  return clear (w, r) && !lost && end != KILLED;
 }
 
 /* The device of a server goes with that, so --all does not mean it. */
@@ -302,12 +343,9 @@ detach_one (uint64_t cookie, void *arg)
   }
   w->found = true;
   name = f.name[0] != '\0' ? f.name : f.record.uri;
-  if (f.is_dead)
-    f.is_dead = await_successor (&f.record);
-  if (!(f.is_dead ? clear (w, &f.record)
-        : device_record_is_of_server (&f.record)
+  if (!(!f.is_dead && device_record_is_of_server (&f.record)
             ? leave (w, &f.record, name)
-            : end_process (w, &f.record, name)))
+            : end_device (w, &f.record, name, f.is_dead)))
     w->failed = true;
   return true;
 }
