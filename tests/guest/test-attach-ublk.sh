@@ -151,6 +151,10 @@ made /dev/ublkb0 -C 1 65536 memory-backed=true
 grep 'size=65536 is 64K' "$tmp/err" >/dev/null ||
   fail "no warning: $(cat "$tmp/err")"
 try "$attach" --detach ublkb0
+# It needs no control export for that.
+made /dev/ublkb0 16M control=off
+shows /sys/block/ublkb0/size 32768
+try "$attach" --detach ublkb0
 made /dev/nbd0 --timeout 60 16M
 try "$attach" --detach nbd0
 refuses '*did not start the device' 16M nonsense=1

@@ -401,8 +401,8 @@ enum ublk_outcome attach_by_ublk (struct attachment *a,
                                   const char *uri);
 
 /* Find the ublk device that a server of ours has made of its nullb0 itself
- * (ublk=true), and its cookie.  URI is that of the statistics; the server has
- * so many SECONDS to answer.  Returns false and the reason in *why on failure.
+ * (ublk=true), and its cookie.  URI is that of nullb0; the server has so many
+ * SECONDS to answer.  Returns false and the reason in *why on failure.
  */
 bool find_device_of_server (struct attachment *a, const char *uri,
                             unsigned seconds, struct message *why);

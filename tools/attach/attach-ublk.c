@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "attach-internal.h"
@@ -65,24 +66,18 @@ attach_by_ublk (struct attachment *a, const struct ublk_options *options,
 /*---------------------------------------------------------------------*/
 /* Devices of a server */
 
-/* Take the device's name, without "/dev/", from STATS, a text of .stats.
- * Returns false if it is not there.
+/* Take the device's name, without "/dev/", from what the server says of its
+ * export, which ends with it.  Returns false if it is not there.
  */
 static bool
-name_in_stats (const char *stats, char *device, size_t size)
+name_in_description (const char *description, char *device, size_t size)
 {
-  static const char key[] = "\"block_device\": \"/dev/";
-  const char *name = strstr (stats, key);
-  size_t len;
+  static const char key[] = ", here /dev/";
+  const char *name = description != NULL ? strstr (description, key) : NULL;
 
-  if (name == NULL)
+  if (name == NULL || strlen (name + strlen (key)) >= size)
     return false;
-  name += strlen (key);
-  len = strcspn (name, "\"");
-  if (len >= size)
-    return false;
-  memcpy (device, name, len);
-  device[len] = '\0';
+  strcpy (device, name + strlen (key));
   return is_device_name (device);
 }
 
@@ -106,19 +101,18 @@ bool
 find_device_of_server (struct attachment *a, const char *uri, unsigned seconds,
                        struct message *why)
 {
-  static char stats[65536]; /* ends with a 0 */
   struct offer offer;
   struct nbd_handle *h;
+  char *description;
   int err = 0;
   bool r;
 
   h = connect_within (uri, seconds, &offer, NULL, why);
   if (h == NULL)
     return false;
-  if (offer.size > sizeof stats - 1)
-    offer.size = sizeof stats - 1;
-  r = nbd_pread (h, stats, offer.size, 0, 0) == 0 &&
-      name_in_stats (stats, a->device, sizeof a->device);
+  description = nbd_get_export_description (h);
+  r = name_in_description (description, a->device, sizeof a->device);
+  free (description);
   disconnect_from_server (h);
   a->identity[0] = '\0';
   if (r)

@@ -464,12 +464,9 @@ static void
 find_own_device (void)
 {
   struct attachment *a = &begun.attachment;
-  char stats[MAX_PATH];
   struct message why;
 
-  format_text (stats, sizeof stats, "nbd+unix:///nullb0.stats?socket=%s/socket",
-               begun.directory);
-  if (!find_device_of_server (a, stats, ANSWER_SECONDS, &why)) {
+  if (!find_device_of_server (a, source.text, ANSWER_SECONDS, &why)) {
     end_if_stopped ();
     die ("%s", why.text);
   }

@@ -174,6 +174,7 @@ connect_within (const char *uri, unsigned seconds, struct offer *offer,
   if (h != NULL) {
     nbd_set_uri_allow_local_file (h, true);
     ask_for_simple_replies (h);
+    nbd_set_full_info (h, true); /* a description, too */
     nbd_set_opt_mode (h, has_zones != NULL);
     r = nbd_aio_connect_uri (h, uri);
     if (r != -1)
