@@ -253,3 +253,21 @@ END
 try "$attach" --detach early
 nothing_is_left "killed early"
 wait_until 60 has_connections 0 || fail "connections stay"
+
+# All its processes are killed: attached anew, it has the timeouts that it had.
+pids_of_ublk ()
+{
+  grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3
+}
+made /dev/ublkb0 --persist=50 --timeout 600 "$uri"
+# shellcheck disable=SC2046 # one at a time would be replaced
+kill -KILL $(pids_of_ublk)
+wait_until 60 none_serves || fail "they cannot be killed"
+made /dev/ublkb0 "$uri"
+for pid in $(pids_of_ublk); do
+  tr '\0' ' ' <"/proc/$pid/cmdline" >"$tmp/arguments"
+  grep -e '--timeout 600 --persist=50 ' "$tmp/arguments" ||
+    fail "it has other timeouts: $(cat "$tmp/arguments")"
+done
+try "$attach" --detach ublkb0
+nothing_is_left "taken over"

@@ -80,8 +80,8 @@ bool
 remove_directory (const char *directory)
 {
   static const char *const files[] = {
-      "device", "attachment", "uri",    "offer",   "network",
-      "pid",    "socket",     "server", "watcher", "persist"};
+      "device", "attachment", "uri",     "offer",   "network", "pid",
+      "socket", "server",     "watcher", "persist", "timeout"};
   char path[MAX_PATH];
   int err = 0;
   size_t i;

@@ -19,7 +19,7 @@
  *       pid, socket          of the server, if nullblk-attach has started it
  *       server               the server's pid, and when it was started
  *       watcher              the same of the process that reconnects the device
- *       persist              seconds, if nullblk-ublk reconnects the device
+ *       persist, timeout     seconds, if nullblk-ublk reconnects the device
  *
  * The directory is there before a server or a device, and removed after them:
  * so --detach can find and remove all that a crash leaves.  It is locked while
@@ -278,21 +278,28 @@ fall_back (void)
   return connect_all ();
 }
 
+/* A number in a file of the directory; 0: there is none. */
+static unsigned
+read_number (const char *directory, const char *file)
+{
+  char text[32];
+
+  read_line (text, sizeof text, directory, file);
+  return strtoul (text, NULL, 10);
+}
+
 /* Have nullblk-ublk take over a device that processes have left which were
- * killed.  Another process may do so meanwhile.
+ * killed, with the timeouts that it has.  Another process may do so meanwhile.
  */
 static void
 revive_ublk (struct attachment *a, const char *name, const char *directory)
 {
   static char uri[MAX_URI];
-  char persist[32];
-  struct ublk_options o = {.connections = options.connections,
-                           .timeout = options.timeout};
+  const struct ublk_options o = {.connections = options.connections,
+                                 .timeout = read_number (directory, "timeout"),
+                                 .persist = read_number (directory, "persist")};
 
   read_line (uri, sizeof uri, directory, "uri");
-  read_line (persist, sizeof persist, directory, "persist");
-  o.persist =
-      options.persist > 0 ? options.persist : strtoul (persist, NULL, 10);
   if (attach_by_ublk (a, &o, uri) != UBLK_ATTACHED && !attachment_exists (a))
     die ("%s: it is attached as %s to /dev/%s, whose process was killed; "
          "--detach %s clears that",
@@ -399,6 +406,15 @@ write_or_die (const char *file, const char *text)
 }
 
 static void
+write_number (const char *file, unsigned n)
+{
+  char text[32];
+
+  format_text (text, sizeof text, "%u", n);
+  write_or_die (file, text);
+}
+
+static void
 write_offer_or_die (const struct offer *offer)
 {
   if (!write_offer (begun.directory, offer))
@@ -485,7 +501,6 @@ attach_ublk (void)
                                  .timeout = options.timeout,
                                  .persist = options.persist};
   struct attachment *a = &begun.attachment;
-  char persist[32];
   enum ublk_outcome outcome;
 
   attachment_name (a, true);
@@ -500,8 +515,8 @@ attach_ublk (void)
     end_with (EXIT_FAILURE); /* nullblk-ublk has said why */
   write_or_die ("device", a->device);
   if (options.persist > 0) {
-    format_text (persist, sizeof persist, "%u", options.persist);
-    write_or_die ("persist", persist);
+    write_number ("timeout", options.timeout);
+    write_number ("persist", options.persist);
   }
   return true;
 }
