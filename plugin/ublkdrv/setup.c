@@ -18,6 +18,11 @@
 /* To clear what another has left takes longer. */
 #define CLEARING_SECONDS 60
 
+/* In this time the kernel notices that nobody serves a device any more, twice:
+ * before Linux 6.7 it looks every 5 s.
+ */
+#define DYING_SECONDS 10
+
 /* How often it is checked whether something has come about. */
 #define CHECKS_A_SECOND 50
 
@@ -203,10 +208,14 @@ setup_await_gone (struct ublk_driver *d, unsigned number, uint64_t cookie,
   }
 }
 
+/* A record whose process has died does not say that nobody serves the device: a
+ * server goes on when its keeper was killed.
+ */
 static int
 delete_device (struct ublk_driver *d, uint64_t cookie, unsigned *number)
 {
   struct ublksrv_ctrl_dev_info info;
+  unsigned i;
   int r;
 
   *number = UBLK_NEW_DEVICE;
@@ -214,6 +223,16 @@ delete_device (struct ublk_driver *d, uint64_t cookie, unsigned *number)
   if (r < 0)
     return r == -ENODEV ? 0 : r;
   *number = info.device;
+  for (i = 0; info.state == UBLK_S_DEV_LIVE; i++) {
+    if (i == DYING_SECONDS * CHECKS_A_SECOND)
+      return -EBUSY;
+    pause_shortly ();
+    r = ublk_driver_info (d, *number, &info);
+    if (r == -ENODEV || (r == 0 && info.cookie != cookie))
+      return 0;
+    if (r < 0)
+      return r;
+  }
   ublk_driver_stop (d, info.device);
   r = ublk_driver_delete (d, info.device);
   if (r < 0 && r != -ENODEV)

@@ -73,7 +73,9 @@ bool setup_await_gone (struct ublk_driver *d, unsigned number, uint64_t cookie,
 /* Take away what a killed process has left, and its device record, which is
  * open, and which this closes.  *NUMBER is that of its device, or
  * UBLK_NEW_DEVICE if the kernel has none.  D may be NULL, where there is no
- * driver, and so no device.  Returns 0, also where somebody else has done it.
+ * driver, and so no device.  Returns 0, also where somebody else has done it;
+ * or -EBUSY after a while where the kernel sees that a process serves it: that
+ * is then a server whose keeper alone was killed.
  */
 int setup_clear (struct ublk_driver *d, struct device_record *r,
                  unsigned *number);

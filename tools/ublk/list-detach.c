@@ -200,7 +200,9 @@ clear (struct work *w, struct device_record *r)
   err = setup_clear (w->driver, r, &number);
   snprintf (name, sizeof name, "ublkb%u", number);
   if (err < 0)
-    complain (number != UBLK_NEW_DEVICE ? name : r->uri, "%s", strerror (-err));
+    complain (number != UBLK_NEW_DEVICE ? name : r->uri, "%s",
+              err == -EBUSY ? "a process still serves it, or it does not go"
+                            : strerror (-err));
   return err == 0;
 }
 

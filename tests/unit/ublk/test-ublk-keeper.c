@@ -8,6 +8,7 @@
 
 #include <config.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,6 +40,7 @@ static struct kernel {
   struct {
     bool is_there, is_started;
     bool is_in_use; /* so it stays when it is deleted */
+    bool is_served; /* as far as the kernel knows */
     unsigned looks; /* how often somebody has asked about it */
     uint64_t cookie;
     pid_t opener;
@@ -79,6 +82,8 @@ do_command (unsigned command, const struct ublksrv_ctrl_cmd *c)
     kernel->devices[n].looks++;
     info->device = c->device;
     info->cookie = kernel->devices[n].cookie;
+    info->state =
+        kernel->devices[n].is_served ? UBLK_S_DEV_LIVE : UBLK_S_DEV_DEAD;
     return 0;
   case UBLK_U_CMD_SET_PARAMS & 0xff:
     return kernel->params_result;
@@ -123,6 +128,29 @@ int
 __wrap_chdir (const char *path)
 {
   return getpid () == maker ? __real_chdir (path) : 0;
+}
+
+/* Where the driver's devices are listed: the first one, in test_served. */
+DIR *__real_opendir (const char *path);
+DIR *__wrap_opendir (const char *path);
+DIR *
+__wrap_opendir (const char *path)
+{
+  return __real_opendir (strcmp (path, "/sys/class/ublk-char") == 0 ? "devices"
+                                                                    : path);
+}
+
+/* A keeper sleeps a hundredth of what it means to. */
+static bool is_hasty;
+
+int __real_nanosleep (const struct timespec *wanted, struct timespec *left);
+int __wrap_nanosleep (const struct timespec *wanted, struct timespec *left);
+int
+__wrap_nanosleep (const struct timespec *wanted, struct timespec *left)
+{
+  const struct timespec less = {.tv_nsec = wanted->tv_nsec / 100};
+
+  return __real_nanosleep (is_hasty ? &less : wanted, left);
 }
 
 /*---------------------------------------------------------------------*/
@@ -434,6 +462,41 @@ test_left (void **state)
   assert_int_equal (records (), 0);
 }
 
+/* The keeper alone is killed: the device of its server works, and is left alone
+ * until the kernel has noticed that the server has ended.
+ */
+static void
+test_served (void **state)
+{
+  struct keeper *k;
+  pid_t server;
+
+  (void) state;
+  make_kernel ();
+  assert_int_equal (mkdir ("devices", 0700), 0);
+  assert_int_equal (mkdir ("devices/ublkc4000", 0700), 0);
+  is_hasty = true;
+  begin_server (&server);
+  kernel->devices[0].is_served = true;
+  device_record_for_each (kill_keeper, NULL);
+  k = create (1);
+  make (k, 0);
+  assert_true (kernel->devices[0].is_started);
+  assert_true (kernel->devices[0].is_there);
+  keeper_destroy (k);
+  assert_int_equal (records (), 1);
+  end_server (server);
+  kernel->devices[0].is_served = false;
+  k = create (1);
+  make (k, 0);
+  assert_false (kernel->devices[0].is_there);
+  keeper_destroy (k);
+  is_hasty = false;
+  assert_int_equal (records (), 0);
+  assert_int_equal (rmdir ("devices/ublkc4000"), 0);
+  assert_int_equal (rmdir ("devices"), 0);
+}
+
 /* It has been killed: the server hears of it. */
 static void
 test_keeper_killed (void **state)
@@ -466,6 +529,7 @@ main (void)
       cmocka_unit_test (test_replaced),
       cmocka_unit_test (test_killed),
       cmocka_unit_test (test_left),
+      cmocka_unit_test (test_served),
       cmocka_unit_test (test_keeper_killed),
   };
 
