@@ -173,9 +173,31 @@ try mkfs.ext4 -q -F /dev/ublkb0
 try mount /dev/ublkb0 /mnt
 refuses '*/dev/ublkb0 is in use*' --detach plain
 try umount /mnt
+# It stays also where its keeper was killed, and others look for what is dead.
+keeper=$(head -n 1 "$(echo /run/nullblk-ublk/*)")
+try mount /dev/ublkb0 /mnt
+kill -KILL "$keeper"
+wait_until 60 process_ended "$keeper" || fail "the keeper lives on"
+! /nullblk-ublk --detach --all 2>"$tmp/err" || fail "it is detached"
+grep 'a process still serves it' "$tmp/err" >/dev/null ||
+  fail "it says: $(cat "$tmp/err")"
+made /dev/ublkb1 --as=ublk --name second 1M
+try "$attach" --detach second
+refuses '*/dev/ublkb0 is in use*' --detach plain
+echo content >/mnt/file
+try sync -f /mnt
+try umount /mnt
 try "$attach" --detach plain
 ! kill -0 "$pid" 2>/dev/null || fail "its server lives on"
 nothing_is_left "--as=ublk"
+# With several devices, no other one may be in use.
+made /dev/ublkb0 --as=ublk --name pair 16M memory-backed=true devices=2
+try mkfs.ext4 -q -F /dev/ublkb1
+try mount /dev/ublkb1 /mnt
+refuses '*/dev/ublkb1 is in use*' --detach pair
+try umount /mnt
+try "$attach" --detach pair
+nothing_is_left "two devices"
 made /dev/ublkb0 --as=ublk 16M "${zones[@]}"
 zoned_is ublkb0 host-managed
 kill -KILL "$(cat /run/nullblk/ublkb0/pid)"

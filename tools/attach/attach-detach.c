@@ -80,16 +80,19 @@ end_server (const char *name, const char *directory)
              "its server does not end: other clients are connected to it");
 }
 
-/* The server deletes the device, also where it was opened since. */
+/* Returns false, after an error for the user, where the device is in use.  It
+ * has gone already where its server has ended.
+ */
 static bool
-detach_of_server (const char *name, const char *directory,
-                  const struct attachment *a)
+flush_unused (const char *device, const void *name)
 {
   char path[64];
   int fd;
 
-  format_text (path, sizeof path, "/dev/%s", a->device);
+  format_text (path, sizeof path, "/dev/%s", device);
   fd = open (path, O_RDONLY | O_EXCL | O_CLOEXEC);
+  if (fd == -1 && (errno == ENOENT || errno == ENXIO || errno == ENODEV))
+    return true;
   if (fd == -1 && errno == EBUSY)
     return complain (
         name, "%s is in use: it is mounted, or held by another driver", path);
@@ -98,7 +101,7 @@ detach_of_server (const char *name, const char *directory,
   if (fsync (fd) == -1)
     complain (name, "%s: flush: %s", path, strerror (errno));
   close (fd);
-  return end_server (name, directory) && remove_directory (directory);
+  return true;
 }
 
 /* Returns false, after an error for the user, if something is left, or if not
@@ -108,10 +111,16 @@ static bool
 detach_ublk (const char *name, const char *directory,
              const struct attachment *a)
 {
-  bool is_gone, r;
+  bool is_gone, is_dead, r;
 
-  if (is_of_server (a))
-    return detach_of_server (name, directory, a);
+  if (is_of_server (a, &is_dead)) {
+    /* The server deletes all its devices, also where they were opened since. */
+    if (!for_each_of_server (a, flush_unused, name) ||
+        !end_server (name, directory))
+      return false;
+    if (!is_dead)
+      return remove_directory (directory);
+  }
   r = detach_by_ublk (a, &is_gone);
   if (!is_gone || !end_server (name, directory))
     return false;

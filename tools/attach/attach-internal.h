@@ -407,8 +407,17 @@ enum ublk_outcome attach_by_ublk (struct attachment *a,
 bool find_device_of_server (struct attachment *a, const char *uri,
                             unsigned seconds, struct message *why);
 
-/* Is it the device of a server, which has made it itself and is alive? */
-bool is_of_server (const struct attachment *a);
+/* Is it the device of a server, which has made it itself?  *IS_DEAD says then
+ * whether the server's keeper has ended, which as a rule it does last.
+ */
+bool is_of_server (const struct attachment *a, bool *is_dead);
+
+/* Call ACTION for each device of the server that has made this one, until it
+ * returns false, and return what it has returned last.
+ */
+bool for_each_of_server (const struct attachment *a,
+                         bool (*action) (const char *device, const void *arg),
+                         const void *arg);
 
 /* Flush and delete the device, if it is there.  Returns false, after an error
  * for the user, where not all of that was possible; *IS_GONE says whether the

@@ -126,17 +126,64 @@ find_device_of_server (struct attachment *a, const char *uri, unsigned seconds,
 }
 
 bool
-is_of_server (const struct attachment *a)
+is_of_server (const struct attachment *a, bool *is_dead)
 {
   struct device_record r;
-  bool is_dead, result;
+  bool result;
 
   if (!has_cookie (a) ||
-      !open_record (&r, device_record_cookie (cookie_of (a)), &is_dead))
+      !open_record (&r, device_record_cookie (cookie_of (a)), is_dead))
     return false;
-  result = !is_dead && device_record_is_of_server (&r);
+  result = device_record_is_of_server (&r);
   device_record_close (&r);
   return result;
+}
+
+/* The devices of a server: their keeper has the records of all of them. */
+struct family {
+  uint64_t cookie; /* of one of them */
+  pid_t keeper;    /* 0: not known */
+  bool (*action) (const char *device, const void *arg);
+  const void *arg;
+  bool goes_on;
+};
+
+static bool
+do_with (uint64_t cookie, void *arg)
+{
+  struct family *f = arg;
+  struct device_record r;
+  bool is_dead;
+
+  if (!open_record (&r, cookie, &is_dead))
+    return true;
+  if (cookie == f->cookie || (f->keeper != 0 && r.pid == f->keeper))
+    f->goes_on = f->action (r.device, f->arg);
+  device_record_close (&r);
+  return f->goes_on;
+}
+
+bool
+for_each_of_server (const struct attachment *a,
+                    bool (*action) (const char *device, const void *arg),
+                    const void *arg)
+{
+  struct family f = {.cookie = device_record_cookie (cookie_of (a)),
+                     .action = action,
+                     .arg = arg,
+                     .goes_on = true};
+  struct device_record r;
+  bool is_dead;
+  int err;
+
+  if (!open_record (&r, f.cookie, &is_dead))
+    return true;
+  f.keeper = r.pid;
+  device_record_close (&r);
+  err = device_record_for_each (do_with, &f);
+  if (err < 0)
+    die (RECORDS ": %s", strerror (-err));
+  return f.goes_on;
 }
 
 /*---------------------------------------------------------------------*/

@@ -104,9 +104,9 @@ by_client (void)
 static void
 take_back_ublk (const struct attachment *a)
 {
-  bool is_gone = true;
+  bool is_gone = true, is_dead;
 
-  if (!is_of_server (a))
+  if (!is_of_server (a, &is_dead) || is_dead)
     detach_by_ublk (a, &is_gone);
   if (stop_server (begun.directory) && is_gone)
     remove_directory (begun.directory);
