@@ -60,12 +60,14 @@ let_go (struct work *w)
 }
 
 static int
-await_closing (const char *name)
+await_closing (unsigned device)
 {
   const struct timespec pause = {.tv_nsec = 1000000000 / CHECKS_A_SECOND};
+  char name[32];
   unsigned i;
   int r;
 
+  snprintf (name, sizeof name, "ublkb%u", device);
   for (i = 0; (r = users_find (name)) == -EBUSY &&
               i < CLOSING_SECONDS * CHECKS_A_SECOND;
        i++)
@@ -77,15 +79,14 @@ await_closing (const char *name)
 static int
 hold (struct work *w, unsigned device)
 {
-  char name[32], path[64];
+  char path[64];
   int r;
 
   let_go (w);
-  snprintf (name, sizeof name, "ublkb%u", device);
-  r = await_closing (name);
+  r = await_closing (device);
   if (r < 0)
     return r;
-  snprintf (path, sizeof path, "/dev/%s", name);
+  snprintf (path, sizeof path, "/dev/ublkb%u", device);
   w->held = open (path, O_RDONLY | O_EXCL | O_CLOEXEC);
   if (w->held == -1 && errno != ENOENT && errno != ENXIO && errno != ENODEV)
     return -errno;
@@ -108,10 +109,11 @@ stop (struct work *w, unsigned device, bool must)
 {
   int r;
 
-  if (!must && w->held == -1) { /* it has not been flushed */
-    r = hold (w, device);
-    if (r < 0)
-      return r;
+  /* While it was flushed, nobody could hold it, but anybody could open it. */
+  r = must ? 0 : w->held == -1 ? hold (w, device) : await_closing (device);
+  if (r < 0) {
+    let_go (w);
+    return r;
   }
   r = -EOPNOTSUPP;
   if (!must && (ublk_driver_features (w->driver) & UBLK_F_SAFE_STOP_DEV) != 0) {

@@ -65,6 +65,10 @@ static struct kernel {
     unsigned times;
   } refusals[NR_COMMANDS];
 
+  bool can_be_held;      /* /dev/ublkbN, by a file in its place */
+  unsigned looks;        /* for users */
+  unsigned opened_after; /* so many looks; 0: by nobody */
+
   bool has_device;
   struct ublksrv_ctrl_dev_info info;
   struct ublk_params params;
@@ -135,7 +139,22 @@ path_in_place_of (const char *path)
     return "/dev/null";
   if (begins_with (path, "/dev/ublkc") && kernel->has_device)
     return "/dev/null";
+  if (begins_with (path, "/dev/ublkb") && kernel->can_be_held)
+    return "/proc/self/exe";
   return begins_with (path, "/dev/ublk") ? NULL : path;
+}
+
+/* A user that cannot be told is not waited for. */
+int __real_users_find (const char *name);
+int __wrap_users_find (const char *name);
+int
+__wrap_users_find (const char *name)
+{
+  assert_string_equal (name, "ublkb4095");
+  kernel->looks++;
+  return kernel->opened_after != 0 && kernel->looks > kernel->opened_after
+             ? -EACCES
+             : __real_users_find (name);
 }
 
 /* Where the driver's devices are listed. */
@@ -532,6 +551,23 @@ test_in_use (void **state)
   WERE_ASKED (ADD, SET_PARAMS, START, TRY_STOP, TRY_STOP, TRY_STOP, STOP,
               DELETE_ASYNC);
   assert_int_equal (records (), 0);
+}
+
+/* By who has opened it while it was flushed. */
+static void
+test_used_since (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  kernel->can_be_held = true;
+  kernel->opened_after = 1;
+  open_bridge ();
+  close_bridge (NOT_CLOSED);
+  assert_non_null (strstr (why.text, "cannot be told"));
+  WERE_ASKED (ADD, SET_PARAMS, START);
+  kernel->opened_after = 0;
+  close_bridge (CLOSED);
+  WERE_ASKED (ADD, SET_PARAMS, START, STOP, STOP, DELETE_ASYNC);
 }
 
 static void
@@ -983,6 +1019,7 @@ main (void)
       cmocka_unit_test (test_no_zones),
       cmocka_unit_test (test_refused),
       cmocka_unit_test (test_in_use),
+      cmocka_unit_test (test_used_since),
       cmocka_unit_test (test_cannot_be_told),
       cmocka_unit_test (test_try_stop_unknown),
       cmocka_unit_test (test_delete_waits),
