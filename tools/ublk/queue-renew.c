@@ -154,6 +154,16 @@ send_waiting (struct queue *q)
   }
 }
 
+/* All of a change, or a part of it, was done by a connection that has died: a
+ * flush by another one need not make that durable.
+ */
+static void
+note_done_before (struct queue *q)
+{
+  if (!q->device->multi_conn)
+    q->may_have_lost = true;
+}
+
 /* A write of which a dead process has written the beginning: it has grown since
  * then by what follows it.  The rest is sent.
  */
@@ -169,6 +179,7 @@ goes_on (struct request *r, const struct zone_check *check)
       pointer <= check->io.offset || pointer >= end)
     return false;
   r->skipped += pointer - check->io.offset;
+  note_done_before (r->queue);
   request_submit (r, r->queue->data, IO_WRITE, pointer, end - pointer, NULL,
                   check->done);
   return true;
@@ -190,6 +201,8 @@ zone_is_read_again (struct io *io, int err)
   r->is_sent_again = false;
   if (is_true && !was_done && goes_on (r, &check))
     return;
+  if (was_done)
+    note_done_before (r->queue);
   r->io.kind = check.io.kind;
   r->io.offset = check.io.offset;
   r->io.count = check.io.count;

@@ -410,6 +410,14 @@ test_done_before (void **state)
   answered (0, 0, 4096);
   close_lost ();
 
+  /* But by a connection for which no other one can flush. */
+  make_lasting_device (true, 0);
+  RUN (one_write, written_before, flush, flush);
+  answered (0, 0, 4096);
+  answered (1, 6, -EIO);
+  answered (2, 6, 0);
+  close_lost ();
+
   make_lasting_device (true, 0);
   RUN (one_write, not_written_before);
   assert_int_equal (kernel.nr_answers, 1);
