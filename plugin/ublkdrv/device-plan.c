@@ -49,10 +49,13 @@ shift_of (uint64_t power_of_two)
   return __builtin_ctzll (power_of_two);
 }
 
+/* At most UINT64_MAX, which is no number of bytes of any zone. */
 static uint64_t
 bytes (uint64_t little_endian_sectors)
 {
-  return le64toh (little_endian_sectors) * SECTOR;
+  const uint64_t sectors = le64toh (little_endian_sectors);
+
+  return sectors <= UINT64_MAX / SECTOR ? sectors * SECTOR : UINT64_MAX;
 }
 
 bool
@@ -170,8 +173,14 @@ check_table (const struct plan_export *e, const struct plan_options *o,
                      "zone %" PRIu64 " begins at %" PRIu64 " and has %" PRIu64
                      " bytes: the kernel wants zones that are all of one size",
                      i, bytes (d->start), bytes (d->len));
-    if (d->type == ZONE_TYPE_CONVENTIONAL && d->cond == ZONE_COND_NOT_WP)
+    if (d->type == ZONE_TYPE_CONVENTIONAL && d->cond == ZONE_COND_NOT_WP) {
+      if (bytes (d->capacity) != size)
+        return refuse (why,
+                       "zone %" PRIu64 " is conventional and has a capacity of "
+                       "%" PRIu64 " bytes: the kernel wants the zone's size",
+                       i, bytes (d->capacity));
       continue;
+    }
     if (d->type != ZONE_TYPE_SEQUENTIAL || d->cond == ZONE_COND_NOT_WP)
       return refuse (why,
                      "zone %" PRIu64 " is neither conventional nor to be "

@@ -373,6 +373,23 @@ test_bad_zones (void **state)
   refuses ("zone 1");
   table[1].type = 3;
   refuses ("zone 1");
+
+  make_export (2, 4 * MIB, 3 * MIB);
+  set_conventional (0);
+  takes ();
+  table[0].capacity = table[1].capacity;
+  refuses ("zone 0 is conventional and has a capacity of 3145728 bytes");
+
+  /* In bytes these would be what the kernel wants, but for what has no room. */
+  make_export (16, 4 * MIB, 4 * MIB);
+  table[3].start |= htole64 (UINT64_C (1) << 55);
+  refuses ("zone 3");
+  make_export (16, 4 * MIB, 4 * MIB);
+  table[3].len |= htole64 (UINT64_C (1) << 55);
+  refuses ("zone 3");
+  make_export (16, 4 * MIB, 4 * MIB);
+  table[3].capacity |= htole64 (UINT64_C (1) << 55);
+  refuses ("zone 3");
 }
 
 static void
