@@ -253,7 +253,8 @@ open_driver (struct bridge *b, struct message *why)
 }
 
 /* What has a dead process left of a device of that cookie and that URI?  All
- * but NOTHING is ours from now on.
+ * but NOTHING is ours from now on.  A record has only the beginning of a long
+ * URI.
  */
 enum left { NOTHING, A_RECORD, A_DEVICE };
 
@@ -270,7 +271,7 @@ look_for_left (struct bridge *b, const struct options *o)
     return r == -ENOENT ? NOTHING : r;
   r = ublk_driver_find (b->driver, o->cookie, &b->left);
   if ((r < 0 && r != -ENODEV) || !is_dead ||
-      strcmp (b->record.uri, o->argument) != 0 ||
+      strncmp (b->record.uri, o->argument, sizeof b->record.uri - 1) != 0 ||
       device_record_adopt (&b->record) < 0) {
     device_record_close (&b->record);
     return r == 0 || r == -ENODEV ? NOTHING : r;

@@ -745,6 +745,24 @@ test_recover_queues (void **state)
   assert_int_equal (records (), 0);
 }
 
+/* A record does not have all of a long URI. */
+static void
+test_recover_long (void **state)
+{
+  struct options o = lasting;
+  static char uri[5000] = "nbd://server/";
+
+  (void) state;
+  memset (uri + strlen (uri), 'x', sizeof uri - strlen (uri) - 1);
+  uri[sizeof uri - 1] = '\0';
+  o.argument = uri;
+  leave_device_of (&o, false);
+  o.recovers = true;
+  open_bridge_of (&o);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+}
+
 /* A server may take one connection, and at first no other. */
 static void
 test_recover_full (void **state)
@@ -1026,6 +1044,7 @@ main (void)
       cmocka_unit_test (test_gone),
       RECOVER (test_recover),
       RECOVER (test_recover_queues),
+      RECOVER (test_recover_long),
       RECOVER (test_recover_full),
       RECOVER (test_recover_moved),
       RECOVER (test_recover_later),
