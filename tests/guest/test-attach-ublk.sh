@@ -198,6 +198,13 @@ refuses '*/dev/ublkb1 is in use*' --detach pair
 try umount /mnt
 try "$attach" --detach pair
 nothing_is_left "two devices"
+# Nobody hears which device it is.
+for as in nbd ublk; do
+  ! "$attach" --as=$as 16M 2>"$tmp/err" >/dev/full || fail "$as: it succeeds"
+  grep -q 'nobody hears which device it is' "$tmp/err" ||
+    fail "$as: it says $(cat "$tmp/err")"
+  nothing_is_left "$as, nobody hears it"
+done
 made /dev/ublkb0 --as=ublk 16M "${zones[@]}"
 zoned_is ublkb0 host-managed
 kill -KILL "$(cat /run/nullblk/ublkb0/pid)"

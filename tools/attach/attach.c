@@ -270,6 +270,23 @@ find_attached (void)
   return is_of_export (options.name, &source.uri) ? options.name : NULL;
 }
 
+/* Say which device it is: where nobody hears that, it is not attached.  What
+ * has been made is unlocked, for who reads the line; and is taken back, unless
+ * somebody else is at work on it by then.
+ */
+static void
+announce (const char *device)
+{
+  const char *why;
+
+  if (printf ("/dev/%s\n", device) >= 0 && fflush (stdout) == 0)
+    return;
+  why = strerror (errno);
+  if (begun.directory[0] != '\0' && !lock_directory (begun.directory))
+    begun.directory[0] = '\0';
+  die ("nobody hears which device it is: %s", why);
+}
+
 /* Have the kernel's nbd driver attach an export with zones after all. */
 static struct client_options
 fall_back (void)
@@ -351,7 +368,7 @@ use_attached (const char *name, struct client_options o)
       die ("%s: it was attached as %s, and has just been disconnected",
            source.text, name);
   }
-  printf ("/dev/%s\n", a.device);
+  announce (a.device);
 }
 
 /*---------------------------------------------------------------------*/
@@ -454,12 +471,14 @@ attach_nbd (const struct client_options *o)
 {
   struct attachment *a = &begun.attachment;
   struct expected expected = {a->device, o->offer.size};
+  char identity[sizeof a->identity];
   struct message why;
   bool done;
 
   if (!by_client ())
     attachment_name (a, false);
   write_or_die ("attachment", a->identity);
+  strcpy (identity, a->identity);
   done = by_client () ? attach_by_client (a, o, &source.uri, &why)
                       : attach_connections (begun.netlink, a, o,
                                             begun.connections, &why);
@@ -468,7 +487,9 @@ attach_nbd (const struct client_options *o)
   if (!done)
     die ("%s: %s", source.text, why.text);
   write_or_die ("device", a->device);
-  write_or_die ("attachment", a->identity);
+  /* For a moment the file is empty, and would name nothing. */
+  if (strcmp (a->identity, identity) != 0)
+    write_or_die ("attachment", a->identity);
   if (by_client () && !await_condition (is_ready, &expected)) {
     end_if_stopped ();
     die ("/dev/%s does not get ready", a->device);
@@ -693,9 +714,9 @@ attach (const struct attach_options *given, char **arguments)
   end_if_stopped ();
 
   /* A nullblk-attach that waits for the export may use its device now. */
-  begun.directory[0] = '\0';
   unlock_directory ();
   unlock_export ();
-  printf ("/dev/%s\n", begun.attachment.device);
+  announce (begun.attachment.device);
+  begun.directory[0] = '\0';
   return EXIT_SUCCESS;
 }
