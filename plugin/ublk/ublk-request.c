@@ -76,6 +76,8 @@ ublk_request_error (const struct ublk_request *t, int err)
       .error = err,
       .max_open = q->plan->params.max_open_zones,
       .max_active = q->plan->params.max_active_zones,
+      .is_command = zoned_condition (UBLK_OPERATION (t->at_port.asked)) !=
+                    ZONE_COND_NOT_WP,
   };
   struct zone_descriptor descriptor, *all = NULL;
   int r;
