@@ -39,6 +39,7 @@ create_durability (struct device *d)
   const struct settings *s = &d->devices->settings;
   struct durability_options o = {
       .store = d->store,
+      .pool = &d->devices->pool,
       .volume = d->number,
       .block_size = s->block_size,
       .cache_size = s->cache_size,

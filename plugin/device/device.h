@@ -310,8 +310,9 @@ struct devices {
   struct settings settings;
   uint64_t machine_memory; /* as for params_complete */
   uint64_t arena_unit;
-  uint64_t started;    /* clock_now */
-  struct store *store; /* NULL in null mode */
+  uint64_t started;            /* clock_now */
+  struct store *store;         /* NULL in null mode */
+  struct durability_pool pool; /* of the caches of all devices */
   uint32_t count;
   struct device *device;
 

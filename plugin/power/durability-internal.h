@@ -52,6 +52,7 @@ struct zone_durability {
 struct durability {
   struct durability_fastpath fastpath; /* first: see durability_fastpath */
   struct durability_options o;
+  struct durability *next; /* in o.pool */
 
   /* Guards all that follows, and the order of changes in the store.  It is held
    * for a step of STORE_STEP at most, and while records are evicted to make
@@ -148,9 +149,9 @@ void undo_unlock_and_free (struct durability *d);
 void undo_unlock_or_defer (struct durability *d);
 
 /* Evict the oldest records until BYTES of memory are back, or none is left.
- * Returns whether any memory is back.
+ * Returns how many bytes are back.
  */
-bool undo_evict_memory (struct durability *d, uint64_t bytes);
+uint64_t undo_evict_memory (struct durability *d, uint64_t bytes);
 
 /* Evict the oldest records until the cache has room for CACHE_BYTES. */
 void undo_evict_for_room (struct durability *d, uint64_t cache_bytes);

@@ -172,16 +172,16 @@ undo_drain (struct durability *d, uint64_t bytes, uint64_t nr)
 }
 
 /* Evict the oldest records until this many bytes of memory are back, or none is
- * left.  Returns whether any memory is back.
+ * left.  Returns how many are back.
  */
-bool
+uint64_t
 undo_evict_memory (struct durability *d, uint64_t bytes)
 {
   const uint64_t before = d->list.memory_bytes;
 
   while (d->list.oldest != NULL && before - d->list.memory_bytes < bytes)
     evict_oldest (d);
-  return before != d->list.memory_bytes;
+  return before - d->list.memory_bytes;
 }
 
 void
@@ -216,8 +216,16 @@ allocate (struct durability *d, const struct undo *from)
   return u;
 }
 
+/* Does a change look for the last memory there is? */
+static bool
+is_searched (const struct durability_pool *pool)
+{
+  return pool != NULL && atomic_load (&pool->searches) > 0;
+}
+
 /* Make a record of the next change.  Returns NULL when the limit is met with
- * nothing left to evict, or malloc fails.
+ * nothing left to evict, or malloc fails, or the memory of records is wanted
+ * for data.
  */
 static struct undo *
 new_undo (struct durability *d, enum undo_kind kind, bool frees_pages,
@@ -230,8 +238,10 @@ new_undo (struct durability *d, enum undo_kind kind, bool frees_pages,
                    .frees_pages = frees_pages};
   struct undo *r;
 
+  if (is_searched (d->o.pool))
+    return NULL;
   while (store_charge (d->o.store, undo_charge (&u)) < 0) {
-    if (!undo_evict_memory (d, undo_charge (&u)))
+    if (undo_evict_memory (d, undo_charge (&u)) == 0)
       return NULL;
   }
   r = allocate (d, &u);

@@ -74,7 +74,7 @@ apply_with_room (struct durability *d, const struct change *c)
 
   do {
     r = apply (d, c);
-  } while (r == -ENOSPC && undo_evict_memory (d, c->count));
+  } while (r == -ENOSPC && undo_evict_memory (d, c->count) > 0);
   return r;
 }
 
@@ -169,20 +169,86 @@ free_what_is_gone (struct durability *d, int r, bool *again)
   return *again;
 }
 
+/* Evict old changes of each device in turn until BYTES of memory are back.  So
+ * each has no lock and no record of its own at some moment of this.  Returns
+ * whether any memory is back.
+ */
+static bool
+evict_everywhere (struct durability_pool *pool, uint64_t bytes)
+{
+  struct durability *d;
+  uint64_t back = 0;
+
+  for (d = pool->first; d != NULL; d = d->next) {
+    lock (&d->lock);
+    back += undo_evict_memory (d, back < bytes ? bytes - back : 0);
+    unlock (&d->lock);
+  }
+  return back > 0;
+}
+
+/* How a change looks for memory once its own device has no record left. */
+struct search {
+  uint64_t bytes; /* of records of other devices, to be evicted first */
+  bool is_last;   /* counts in pool.searches */
+};
+
+/* For a change of COUNT bytes, which may begin and end within a page. */
+static struct search
+new_search (uint64_t count)
+{
+  return (struct search){.bytes = count + 2 * PAGE};
+}
+
+/* A change has found no memory.  Returns whether to try it once more.  Where
+ * memory cannot be had by evicting records, other devices may be taking it for
+ * new ones: so from then on, until end_search, nobody makes records.  D's lock
+ * is not held.
+ */
+static bool
+search_memory (struct durability *d, struct search *s)
+{
+  const uint64_t bytes = min (s->bytes, STORE_STEP);
+
+  if (d->o.pool == NULL)
+    return false;
+  if (s->is_last)
+    return evict_everywhere (d->o.pool, STORE_STEP);
+  s->bytes -= bytes;
+  if (bytes > 0 && evict_everywhere (d->o.pool, bytes))
+    return true;
+  s->is_last = true;
+  atomic_fetch_add (&d->o.pool->searches, 1);
+  evict_everywhere (d->o.pool, STORE_STEP);
+  return true;
+}
+
+static void
+end_search (struct durability *d, const struct search *s)
+{
+  if (s->is_last)
+    atomic_fetch_sub (&d->o.pool->searches, 1);
+}
+
 static int
 change (struct durability *d, const struct change *c)
 {
-  bool again = false;
+  struct search search = new_search (c->count);
+  bool again = false, retry;
   int r;
 
   do {
     lock (&d->lock);
     r = is_on (d) ? change_now (d, c) : -ESHUTDOWN;
-    if (d->gone.oldest == NULL) {
+    retry = false;
+    if (d->gone.oldest == NULL)
       unlock (&d->lock);
-      return r;
-    }
-  } while (free_what_is_gone (d, r, &again));
+    else
+      retry = free_what_is_gone (d, r, &again);
+    if (r == -ENOSPC && !retry)
+      retry = search_memory (d, &search);
+  } while (retry);
+  end_search (d, &search);
   return r;
 }
 
@@ -193,12 +259,12 @@ change (struct durability *d, const struct change *c)
 static bool
 make_room (struct durability *d)
 {
-  bool r;
+  uint64_t back;
 
   lock (&d->lock);
-  r = undo_evict_memory (d, STORE_STEP);
+  back = undo_evict_memory (d, STORE_STEP);
   unlock (&d->lock);
-  return r;
+  return back > 0;
 }
 
 int
@@ -206,6 +272,7 @@ durability_begin_long_change (struct durability *d,
                               struct durability_long_change *l, uint64_t count,
                               uint64_t offset, bool more)
 {
+  struct search search = new_search (count);
   int r;
 
   l->at = offset;
@@ -219,7 +286,8 @@ durability_begin_long_change (struct durability *d,
     return -ESHUTDOWN;
   do {
     r = store_charge_reservation (d->o.store, &l->reservation);
-  } while (r == -ENOSPC && make_room (d));
+  } while (r == -ENOSPC && (make_room (d) || search_memory (d, &search)));
+  end_search (d, &search);
   return r;
 }
 
@@ -409,6 +477,27 @@ durability_status (struct durability *d, struct durability_status *s)
   unlock (&d->lock);
 }
 
+static void
+join_pool (struct durability *d)
+{
+  if (d->o.pool == NULL)
+    return;
+  d->next = d->o.pool->first;
+  d->o.pool->first = d;
+}
+
+static void
+leave_pool (struct durability *d)
+{
+  struct durability **link;
+
+  if (d->o.pool == NULL)
+    return;
+  for (link = &d->o.pool->first; *link != d; link = &(*link)->next)
+    ;
+  *link = d->next;
+}
+
 int
 durability_create (struct durability **durability,
                    const struct durability_options *o)
@@ -433,6 +522,7 @@ durability_create (struct durability **durability,
   pthread_cond_init (&d->cut_over, NULL);
   store_copies_init (&d->copies);
   choose_path (d);
+  join_pool (d);
   *durability = d;
   return 0;
 }
@@ -440,6 +530,7 @@ durability_create (struct durability **durability,
 void
 durability_destroy (struct durability *d)
 {
+  leave_pool (d);
   make_durable (d);
   undo_free_all (d, d->gone.oldest);
   store_copies_destroy (d->o.store, &d->copies);

@@ -23,7 +23,10 @@
  *
  * The cache never makes a request fail: undo records count against
  * memory-limit, but where memory is missing the oldest are evicted, and when
- * none is left a change is durable at once.
+ * none is left a change is durable at once.  If there still is no memory for
+ * its data, records of the other devices that share the memory are evicted
+ * (struct durability_pool).  Only the records of a power cut stay, until it is
+ * over.
  *
  * When power is cut, each volatile block by itself, whatever the request that
  * it came with, loses its newest change or keeps it; if it loses that, it may
@@ -47,7 +50,8 @@
  * as after a flush, without it.  Without a cache (and no cut ahead, and power
  * on) a change costs one branch more, and takes no lock here.  The lock comes
  * after the write log's lock and those of zones, and before the store's; a
- * thread that holds it waits for nothing but the store's locks.
+ * thread that holds it waits for nothing but the store's locks.  No thread
+ * holds the locks of two devices.
  */
 
 #ifndef NULLBLK_DURABILITY_H
@@ -61,8 +65,22 @@
 
 struct durability;
 
+/* All that take memory of one store.  It begins as zeroes.  Members come and go
+ * (durability_create, durability_destroy) while nobody makes changes.
+ */
+struct durability_pool {
+  struct durability *first;
+
+  /* How many changes are looking for the last memory there is.  Meanwhile
+   * nobody records old content, so that no memory is held which is neither of
+   * data nor in a list from which it can be evicted.
+   */
+  _Atomic uint32_t searches;
+};
+
 struct durability_options {
   struct store *store; /* NULL in null mode: no data, but power can be cut */
+  struct durability_pool *pool; /* NULL: nobody else takes memory of STORE */
   uint32_t volume;
   uint32_t block_size; /* a block survives, or not, as a whole */
   uint64_t cache_size; /* bytes; 0: every change is durable at once */

@@ -144,6 +144,23 @@ test_eviction (void **state)
   check_block (2 * BLOCK, 0);
 }
 
+/* Two devices share the memory, and each makes room for the other. */
+static void
+test_eviction_for_another_device (void **state)
+{
+  struct connection *other;
+  unsigned i;
+
+  (void) state;
+  CREATE ("cache-size", "1M", "devices", "2", "memory-limit", "64K");
+  other = device_connect (&devices->device[1], NULL);
+  for (i = 0; i < 2; i++)
+    assert_int_equal (write_with (d, 0, 7 * BLOCK, 'a', false), 0);
+  assert_int_equal (write_with (other, 0, 7 * BLOCK, 'b', false), 0);
+  assert_int_equal (write_with (other, 0, 10 * BLOCK, 'b', false), -ENOSPC);
+  assert_int_equal (write_with (d, 0, 9 * BLOCK, 'a', false), 0);
+}
+
 static void
 test_lose_none (void **state)
 {
@@ -552,6 +569,7 @@ main (void)
       TEST (test_flush),
       TEST (test_fua),
       TEST (test_eviction),
+      TEST (test_eviction_for_another_device),
       TEST (test_lose_none),
       TEST (test_without_cache),
       TEST (test_random_loss_by_seed),

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Devices with a volatile write cache that share the memory of a store: the
+ * cache of one does not make requests to another fail.  Also run under
+ * ThreadSanitizer.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "power/power.h"
+#include "unit.h"
+
+#define MIB (UINT64_C (1) << 20)
+#define BLOCK 4096
+#define DEVICES 3
+
+static struct store *store;
+static struct durability_pool pool;
+static struct durability *device[DEVICES];
+
+static void
+begin (uint64_t limit)
+{
+  const struct arena_options a = {.limit = limit,
+                                  .volumes = DEVICES,
+                                  .volume_size = 64 * MIB,
+                                  .copies = true,
+                                  .kernel_page = 4096};
+  struct durability_options o = {
+      .pool = &pool, .block_size = BLOCK, .cache_size = 64 * MIB};
+
+  assert_int_equal (store_create (&store, &a), 0);
+  o.store = store;
+  for (o.volume = 0; o.volume < DEVICES; o.volume++)
+    assert_int_equal (durability_create (&device[o.volume], &o), 0);
+}
+
+/* Nothing that was counted against the limit may be left. */
+static void
+end (void)
+{
+  uint32_t i;
+
+  for (i = 0; i < DEVICES; i++) {
+    assert_int_equal (atomic_load (&pool.searches), 0);
+    durability_destroy (device[(i + 1) % DEVICES]);
+    store_trim (store, i, 64 * MIB, 0);
+  }
+  assert_null (pool.first);
+  assert_int_equal (store_charged (store), 0);
+  store_destroy (store);
+}
+
+static int
+write_to (unsigned nr, uint64_t offset, uint64_t count, char byte)
+{
+  static _Thread_local char full[8 * MIB];
+
+  memset (full, byte, count);
+  return durability_write (device[nr], full, count, offset, false);
+}
+
+static uint64_t
+volatile_bytes (unsigned nr)
+{
+  struct durability_status s;
+
+  durability_status (device[nr], &s);
+  return s.volatile_bytes;
+}
+
+/* Fill the memory of 16 MiB with as much data as old content of a device. */
+static void
+fill (unsigned nr)
+{
+  assert_int_equal (write_to (nr, 0, 7 * MIB, 'a'), 0);
+  assert_int_equal (durability_flush (device[nr]), 0);
+  assert_int_equal (write_to (nr, 0, 7 * MIB, 'b'), 0);
+  assert_int_equal (volatile_bytes (nr), 7 * MIB);
+}
+
+/* No more becomes durable than the others write, and the oldest first. */
+static void
+test_evicts_of_others (void **state)
+{
+  char byte;
+
+  (void) state;
+  begin (16 * MIB);
+  fill (1);
+  assert_int_equal (write_to (0, 0, 2 * MIB, 'c'), 0);
+  assert_int_equal (write_to (2, 0, 2 * MIB, 'c'), 0);
+  assert_in_range (volatile_bytes (1), 3 * MIB, 5 * MIB);
+  assert_int_equal (
+      durability_begin_cut (device[1], &(struct power_cut){.lose = LOSE_ALL}),
+      0);
+  durability_finish_cut (device[1]);
+  store_read (store, 1, &byte, 1, 0);
+  assert_int_equal (byte, 'b');
+  store_read (store, 1, &byte, 1, 7 * MIB - 1);
+  assert_int_equal (byte, 'a');
+  end ();
+}
+
+/* A long write needs memory for all of it before it begins. */
+static void
+test_long_write (void **state)
+{
+  (void) state;
+  begin (16 * MIB);
+  fill (1);
+  assert_int_equal (write_to (0, 0, 8 * MIB, 'c'), 0);
+  assert_in_range (volatile_bytes (1), 0, MIB);
+  end ();
+}
+
+/* Where there really is no memory, a request fails and changes nothing. */
+static void
+test_no_memory (void **state)
+{
+  char byte;
+
+  (void) state;
+  begin (16 * MIB);
+  fill (1);
+  assert_int_equal (write_to (2, 0, 7 * MIB, 'a'), 0);
+  assert_int_equal (write_to (0, 0, 3 * MIB, 'c'), -ENOSPC);
+  assert_int_equal (write_to (0, 0, 2 * MIB + BLOCK, 'c'), -ENOSPC);
+  assert_int_equal (write_to (0, 0, 2 * MIB, 'c'), 0);
+  assert_int_equal (write_to (0, 2 * MIB, BLOCK, 'c'), -ENOSPC);
+  store_read (store, 0, &byte, 1, 2 * MIB);
+  assert_int_equal (byte, 0);
+  assert_int_equal (store_charged (store), 16 * MIB);
+  /* There is a cache again once there is memory. */
+  assert_int_equal (durability_trim (device[1], MIB, 0, false), 0);
+  assert_int_equal (durability_flush (device[1]), 0);
+  assert_int_equal (write_to (2, 0, BLOCK, 'd'), 0);
+  assert_int_equal (volatile_bytes (2), BLOCK);
+  end ();
+}
+
+/*---------------------------------------------------------------------*/
+
+static atomic_bool over;
+static _Thread_local bool is_slow;
+
+/* Old content is read while memory for it is held: others run meanwhile. */
+void __real_store_read (struct store *s, uint32_t volume, void *buf,
+                        uint64_t count, uint64_t offset);
+void __wrap_store_read (struct store *s, uint32_t volume, void *buf,
+                        uint64_t count, uint64_t offset);
+void
+__wrap_store_read (struct store *s, uint32_t volume, void *buf, uint64_t count,
+                   uint64_t offset)
+{
+  if (is_slow)
+    sched_yield ();
+  __real_store_read (s, volume, buf, count, offset);
+}
+
+/* A change takes memory for old content, and gives it back when there is not
+ * enough for all of it.
+ */
+static void *
+overwrite (void *arg)
+{
+  const unsigned nr = *(unsigned *) arg;
+  unsigned i;
+
+  is_slow = true;
+  for (i = 0; !atomic_load (&over); i++) {
+    if (write_to (nr, i % 2 * 2 * MIB, 2 * MIB, 'b') != 0)
+      return arg;
+  }
+  return NULL;
+}
+
+/* Memory is there for the data of all, and no more. */
+static void
+test_none_fails (void **state)
+{
+  enum { ROUNDS = 500 };
+  unsigned nr[2] = {1, 2}, i, failed = 0;
+  pthread_t thread[2];
+  void *wrong;
+
+  (void) state;
+  begin (9 * MIB);
+  for (i = 0; i < 2; i++)
+    assert_int_equal (write_to (nr[i], 0, 4 * MIB, 'a'), 0);
+  atomic_store (&over, false);
+  for (i = 0; i < 2; i++)
+    assert_int_equal (pthread_create (&thread[i], NULL, overwrite, &nr[i]), 0);
+  for (i = 0; i < ROUNDS; i++) {
+    failed += write_to (0, 0, MIB, 'c') != 0;
+    assert_int_equal (durability_trim (device[0], MIB, 0, false), 0);
+    assert_int_equal (durability_flush (device[0]), 0);
+  }
+  atomic_store (&over, true);
+  for (i = 0; i < 2; i++) {
+    assert_int_equal (pthread_join (thread[i], &wrong), 0);
+    assert_null (wrong);
+  }
+  assert_int_equal (failed, 0);
+  end ();
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_evicts_of_others),
+      cmocka_unit_test (test_long_write),
+      cmocka_unit_test (test_no_memory),
+      cmocka_unit_test (test_none_fails),
+  };
+
+  return RUN_TESTS (tests);
+}
