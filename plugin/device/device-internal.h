@@ -302,7 +302,8 @@ zeroes_are_holes (const struct settings *s, bool may_trim)
 int change_long (struct request *r, const char *buf);
 
 /* Write r->transfer bytes of BUF, or zeroes where it is NULL, to request_place.
- * Returns what durability_write does.
+ * Returns what durability_write does; where that is an error, r->done bytes are
+ * in place if the device has zones.
  */
 static inline int
 change_store (struct request *r, const void *buf, bool may_trim)
@@ -316,7 +317,8 @@ change_store (struct request *r, const void *buf, bool may_trim)
   if (__builtin_expect (r->more, 0)) /* only the last part counts as a write */
     return holes ? durability_trim (d->durability, count, offset, r->fua)
                  : change_long (r, buf);
-  if (count > STORE_STEP && !holes && durability_needs_lock (d->durability))
+  if (count > STORE_STEP && !holes &&
+      (d->zones != NULL || durability_needs_lock (d->durability)))
     return change_long (r, buf);
   if (buf != NULL)
     result = durability_write (d->durability, buf, count, offset, r->fua);

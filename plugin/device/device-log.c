@@ -82,6 +82,8 @@ log_holes (struct request *request)
                                  request->fua)
               : durability_zero (d->durability, to - offset, offset,
                                  request->fua, true);
+    if (r == 0)
+      request->done += (uint32_t) (to - offset);
     r = end_change (d, r);
   } while (step_on (&offset, to, end) && r == 0);
   return r;
@@ -118,8 +120,6 @@ change_long (struct request *request, const char *buf)
 
   r = durability_begin_long_change (d->durability, &l, request->transfer,
                                     offset, request->more);
-  if (r == -ENOSPC)
-    atomic_store_explicit (&d->enospc_seen, true, memory_order_relaxed);
   while (r == 0 && l.at < l.end) {
     from = buf != NULL ? buf + (l.at - offset) : NULL;
     r = has_log (d) ? log_step (request, &l, from)
@@ -130,6 +130,8 @@ change_long (struct request *request, const char *buf)
   }
   request->done = (uint32_t) (l.at - offset);
   durability_end_long_change (d->durability, &l);
+  if (r == -ENOSPC)
+    atomic_store_explicit (&d->enospc_seen, true, memory_order_relaxed);
   return r;
 }
 
@@ -150,8 +152,11 @@ log_change (struct request *request, const void *buf, bool may_trim)
     r = writelog_write (d->log, buf, count, offset, request->fua);
   else
     r = writelog_zero (d->log, count, offset, request->fua);
-  if (r == 0)
+  if (r == 0) {
     r = change_store (request, buf, may_trim);
+    if (r == 0)
+      request->done = count; /* even if the log fails now */
+  }
   return end_change (d, r);
 }
 
