@@ -119,7 +119,8 @@ room_for_chunks (unsigned shift)
 static uint64_t
 enough_chunks (const struct arena *a, uint64_t limit)
 {
-  return (limit >> a->chunk_shift) + 1 + SPARE_CHUNKS;
+  return min (limit >> a->chunk_shift, (MAX_DATA >> a->chunk_shift) - 1) + 1 +
+         SPARE_CHUNKS;
 }
 
 uint64_t
@@ -153,7 +154,7 @@ arena_create (struct arena *a, const struct arena_options *o)
    * space for that costs nothing as a rule; where it is rationed, be content
    * with less, down to the limit in chunks that are full.
    */
-  max = arena_max_limit_of (o) / arena_unit (o->hugepages, o->kernel_page);
+  max = arena_max_limit_of (o) / arena_unit (o->hugepages, o->kernel_page) + 1;
   a->all = arena_all_chunks (o);
   if (!o->copies)
     max = min (max, a->all);

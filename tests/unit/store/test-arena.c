@@ -106,7 +106,7 @@ test_number_of_chunks (void **state)
 
   (void) state;
   assert_int_equal (arena_create (&a, &o), 0);
-  assert_int_equal (a.max, STEP / PAGE + SPARE_CHUNKS);
+  assert_int_equal (a.max, STEP / PAGE + 1 + SPARE_CHUNKS);
   arena_destroy (&a);
 
   o.volume_size = 3 * CHUNK + 1;
@@ -116,7 +116,7 @@ test_number_of_chunks (void **state)
   arena_destroy (&a);
   o.copies = true;
   assert_int_equal (arena_create (&a, &o), 0);
-  assert_int_equal (a.max, STEP / PAGE + SPARE_CHUNKS);
+  assert_int_equal (a.max, STEP / PAGE + 1 + SPARE_CHUNKS);
   arena_destroy (&a);
 
   o.volume_size = 3 * CHUNK;
@@ -124,6 +124,34 @@ test_number_of_chunks (void **state)
   o.volume_size = INT64_MAX;
   o.volumes = UINT64_MAX / 2;
   assert_int_equal (arena_all_chunks (&o), UINT64_MAX);
+}
+
+/* A limit that an arena was made for can be had again, and no larger one than
+ * the largest that was named; also where a chunk is the least that is taken.
+ */
+static void
+test_limits (void **state)
+{
+  struct arena_options o = options (STEP, false);
+  struct arena a;
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 2; i++) {
+    o.kernel_page = i == 0 ? 4096 : 65536;
+    o.most = STEP + CHUNK;
+    assert_int_equal (arena_create (&a, &o), 0);
+    assert_int_equal (arena_set_limit (&a, CHUNK), 0);
+    assert_int_equal (arena_set_limit (&a, STEP), 0);
+    assert_int_equal (arena_set_limit (&a, STEP + CHUNK), 0);
+    assert_int_equal (arena_set_limit (&a, STEP * PAGE), -ENOMEM);
+    arena_destroy (&a);
+    o.most = 0;
+    assert_int_equal (arena_create (&a, &o), 0);
+    assert_int_equal (arena_set_limit (&a, CHUNK), 0);
+    assert_int_equal (arena_set_limit (&a, STEP), 0);
+    arena_destroy (&a);
+  }
 }
 
 /* Chunks become usable 64 MiB at a time, the last ones together with their
@@ -263,6 +291,7 @@ main (void)
       cmocka_unit_test (test_layout),
       cmocka_unit_test (test_layout_of_huge_pages),
       cmocka_unit_test (test_number_of_chunks),
+      cmocka_unit_test (test_limits),
       cmocka_unit_test (test_steps),
       cmocka_unit_test (test_refused),
   };
