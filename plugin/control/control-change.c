@@ -398,7 +398,8 @@ change_settings (struct device *d, struct change *change, char *text,
     r = check_power (change, why);
   if (r == 0)
     r = params_complete_change (&change->params, why);
-  if (r == 0)
+  /* What is in force may be more than the machine has had since the start. */
+  if (r == 0 && change->params.settings.memory_limit != now->s.memory_limit)
     r = params_check_limit (&change->params.settings, devices->machine_memory,
                             devices->arena_unit, why);
   if (r == 0 && change->reset_zones)

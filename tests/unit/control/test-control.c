@@ -174,6 +174,23 @@ test_discard (void **state)
 }
 
 /* The limit is that of all devices, whoever changes it. */
+/* The limit that is in force is no reason to refuse another change, even if the
+ * machine had more memory when the limit was checked than it has now.
+ */
+static void
+test_machine_that_shrank (void **state)
+{
+  (void) state;
+  CREATE ("size", "1G", "memory-backed", "1", "memory-limit", "512M");
+  devices->machine_memory = UINT64_C (511) << 20;
+  assert_changed ("latency=1ms\n");
+  assert_changed ("latency=0\nmemory-limit=512M\n");
+  assert_changed ("memory-limit=511M\n");
+  assert_refused ("memory-limit=512M\n",
+                  "memory-limit=512M: allowed is a size from 4K to the 511M "
+                  "that this machine or cgroup has");
+}
+
 static void
 test_memory_limit (void **state)
 {
@@ -534,13 +551,21 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_reads_settings), TEST (test_round_trip),
-      TEST (test_done),           TEST (test_read_only),
-      TEST (test_discard),        TEST (test_memory_limit),
-      TEST (test_refusals),       TEST (test_places),
-      TEST (test_random_bytes),   TEST (test_names),
-      TEST (test_statistics),     TEST (test_live_latency),
-      TEST (test_live_seed),      TEST (test_changes_under_load),
+      TEST (test_reads_settings),
+      TEST (test_round_trip),
+      TEST (test_done),
+      TEST (test_read_only),
+      TEST (test_discard),
+      TEST (test_machine_that_shrank),
+      TEST (test_memory_limit),
+      TEST (test_refusals),
+      TEST (test_places),
+      TEST (test_random_bytes),
+      TEST (test_names),
+      TEST (test_statistics),
+      TEST (test_live_latency),
+      TEST (test_live_seed),
+      TEST (test_changes_under_load),
   };
 
   return RUN_TESTS (tests);
