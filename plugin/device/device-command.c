@@ -24,11 +24,15 @@ do_command (struct request *request, int result, uint64_t zone,
   return result;
 }
 
-/* One of the commands of a request.  For faults its place is its zone. */
+/* One of the commands of a request.  For faults its place is its zone.  The
+ * delay of a rule that hits it is added to its own time, and not to that of
+ * commands before it: the request takes as long as the longest of them.
+ */
 static int
 command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
 {
   const struct settings *s = &request->version->s;
+  const uint64_t before = request->deadline;
   int r;
 
   request->io.offset = zone * s->zones.zone_size;
@@ -36,7 +40,9 @@ command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
   if (request->io.count > s->zones.zone_size)
     request->io.count = s->zones.zone_size;
   request->frees = cond == ZONE_COND_EMPTY;
+  request->deadline = 0;
   r = request_prepare (request, OP_ZONE);
+  request->deadline = max (request->deadline, before);
   if (r == DEVICE_PARKED) {
     request->cond = cond;
     return r;
