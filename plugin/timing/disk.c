@@ -14,17 +14,10 @@
 
 #define MIB (UINT64_C (1) << 20)
 
-void
-disk_settings_complete (struct disk_settings *s, uint64_t size)
+static uint32_t
+turn_of (const struct disk_settings *s)
 {
-  if (s->rpm == 0)
-    return;
-  s->turn = (uint32_t) (60 * NSEC_PER_SEC / s->rpm);
-  s->near = UINT64_MAX;
-  if (s->bytes_per_sec != 0)
-    s->near = (uint64_t) (2 * (double) (s->full + s->turn) *
-                          (double) s->bytes_per_sec / NSEC_PER_SEC);
-  s->per_byte = 1 / (float) size;
+  return (uint32_t) (60 * NSEC_PER_SEC / s->rpm);
 }
 
 /* The place of a block in a turn.  Where bytes take no time, no turn is known
@@ -33,7 +26,7 @@ disk_settings_complete (struct disk_settings *s, uint64_t size)
 static uint32_t
 angle_of (const struct disk_settings *s, uint64_t offset)
 {
-  const uint32_t turn = s->turn;
+  const uint32_t turn = turn_of (s);
   const double bytes =
       (double) turn * (double) s->bytes_per_sec / (double) NSEC_PER_SEC;
 
@@ -43,9 +36,11 @@ angle_of (const struct disk_settings *s, uint64_t offset)
          turn;
 }
 
-/* Something like the square root of a share: as much, or up to 6.1 % more. */
+/* The square root of a share, to a millionth of it.  Halving the exponent is
+ * right to 4 %, and each step squares the error.
+ */
 static float
-rough_root (float share)
+square_root (float share)
 {
   union {
     float f;
@@ -53,19 +48,8 @@ rough_root (float share)
   } r = {.f = share};
 
   r.bits = (r.bits >> 1) + (UINT32_C (127) << 22);
-  return r.f;
-}
-
-/* The square root of a share, to a millionth of it: each step squares the
- * error.
- */
-static float
-square_root (float share)
-{
-  float r = rough_root (share);
-
-  r = 0.5f * (r + share / r);
-  return 0.5f * (r + share / r);
+  r.f = 0.5f * (r.f + share / r.f);
+  return 0.5f * (r.f + share / r.f);
 }
 
 static uint64_t
@@ -89,7 +73,7 @@ turn_to (uint32_t angle, uint32_t phase, uint32_t turn)
 uint64_t
 disk_turn (const struct disk_settings *s, uint64_t offset, uint64_t moment)
 {
-  const uint32_t turn = s->turn;
+  const uint32_t turn = turn_of (s);
 
   return turn_to (angle_of (s, offset), (uint32_t) (moment % turn), turn);
 }
@@ -105,7 +89,7 @@ static uint64_t
 serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
        const struct disk_request *r, uint64_t start)
 {
-  const uint32_t turn = s->turn;
+  const uint32_t turn = turn_of (s);
   const uint64_t distance = r->offset > d->position ? r->offset - d->position
                                                     : d->position - r->offset;
 
@@ -114,7 +98,6 @@ serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     start += turn_to (r->angle, (uint32_t) (start % turn), turn);
   }
   d->free_at = start + transfer (s, r);
-  d->free_phase = (uint32_t) (d->free_at % turn);
   d->position = r->offset + r->count;
   return d->free_at;
 }
@@ -168,8 +151,7 @@ look_at (struct disk_head *d, const struct disk_settings *s)
   }
 }
 
-/* Returns its number. */
-static uint8_t
+static void
 add (struct disk_head *d, const struct disk_request *r)
 {
   uint32_t i;
@@ -178,8 +160,7 @@ add (struct disk_head *d, const struct disk_request *r)
     for (i = 0; i < MAX_DISK_QUEUE; i++)
       d->waiting[i] = (uint8_t) i;
   }
-  d->requests[d->waiting[d->nr_waiting]] = *r;
-  return d->waiting[d->nr_waiting++];
+  d->requests[d->waiting[d->nr_waiting++]] = *r;
 }
 
 /* The i-th of those that wait is gone. */
@@ -194,7 +175,6 @@ take_away (struct disk_head *d, uint32_t i)
     d->nr_near--;
     memmove (near, near + 1, (size_t) (&d->near[d->nr_near] - near));
   }
-  d->requests[number].ticket = 0;
   d->nr_waiting--;
   memmove (&d->waiting[i], &d->waiting[i + 1], d->nr_waiting - i);
   d->waiting[d->nr_waiting] = number;
@@ -207,7 +187,7 @@ static uint8_t
 choose (const struct disk_head *d, const struct disk_settings *s, uint64_t size,
         uint64_t start)
 {
-  const uint32_t turn = s->turn, phase = (uint32_t) (start % turn);
+  const uint32_t turn = turn_of (s), phase = (uint32_t) (start % turn);
   uint32_t right = place_of (d, d->position, 0), left = right;
   uint64_t least = UINT64_MAX, oldest = UINT64_MAX, below, above, seek, nsec;
   const struct disk_request *r;
@@ -319,39 +299,6 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     report (d);
 }
 
-/* Returns a moment before which the head cannot be at R, which waits, whatever
- * it serves before: so R need not ask earlier.
- *
- * Two seeks take no less than one over both, as a root does.  Only what goes on
- * in sequence takes the head farther without a seek, at the speed of the bytes:
- * what lies so near ahead that this could be as fast may be next at any
- * decision.  And data begins when the platter brings the block, also in
- * sequence, where bytes take time.
- *
- * What is rounded, the way and the bytes of a turn, which are 629 at least, is
- * made up for by a part of the seek.
- */
-static uint64_t
-soonest (const struct disk_head *d, const struct disk_settings *s,
-         const struct disk_request *r)
-{
-  const bool is_ahead = r->offset >= d->position;
-  const uint64_t distance =
-      is_ahead ? r->offset - d->position : d->position - r->offset;
-  const float root = 0.94f * rough_root ((float) distance * s->per_byte);
-  const uint32_t seek =
-      (uint32_t) s->track + (uint32_t) ((float) (s->full - s->track) * root);
-  const uint32_t spare = seek / 256 + 10 * (uint32_t) NSEC_PER_USEC;
-  uint32_t nsec = seek - spare;
-
-  if ((is_ahead && distance < s->near) || seek < 2 * spare)
-    return d->free_at;
-  if (s->bytes_per_sec != 0)
-    nsec +=
-        turn_to (r->angle, (d->free_phase + nsec) % s->turn, s->turn) - spare;
-  return d->free_at + nsec;
-}
-
 static void
 let_go (struct disk_head *d, struct disk_answer *answer)
 {
@@ -367,16 +314,14 @@ uint64_t
 disk_ask (struct disk_head *d, const struct disk_settings *s, uint64_t size,
           uint64_t now, uint64_t *ticket)
 {
-  const struct disk_request *waiting;
   struct disk_answer *answer;
   uint64_t done = now;
 
   decide (d, s, size, now);
   answer = find (d, *ticket);
   if (answer != NULL) {
-    waiting = &d->requests[answer->place];
     if (answer->done == 0)
-      return waiting->ticket == *ticket ? soonest (d, s, waiting) : d->free_at;
+      return d->free_at;
     done = answer->done;
     let_go (d, answer);
   }
@@ -420,11 +365,12 @@ disk_enter (struct disk_head *d, const struct disk_settings *s, uint64_t size,
                                  .angle = angle_of (s, r->offset)};
 
   /* Those that were to be decided before this one came. */
-  decide (d, s, size, r->arrival);
+  if (r->arrival > 0)
+    decide (d, s, size, r->arrival - 1);
   *ticket = request.ticket = new_ticket (d);
   if (*ticket == 0)
     return serve (d, s, size, &request, max (d->free_at, r->arrival));
-  find (d, *ticket)->place = add (d, &request);
+  add (d, &request);
   return disk_ask (d, s, size, r->arrival, ticket);
 }
 
@@ -455,7 +401,7 @@ disk_drain_nsec (const struct disk_settings *s, double requests)
   const double root =
       0.886227 * (double) square_root ((float) (1 / (requests + 0.75)));
 
-  return (uint64_t) (requests * ((double) s->track + s->turn / 2.0 +
+  return (uint64_t) (requests * ((double) s->track + turn_of (s) / 2.0 +
                                  (double) (s->full - s->track) * root));
 }
 

@@ -23,13 +23,12 @@
  * offset is in a turn at `bytes_per_sec`.  What goes on where the last request
  * ended needs neither.
  *
- * Who is next is decided when the head is free, among those that came earlier.
- * Nothing runs in the background: a request that has to wait for the decision
- * is told when the head can have reached it at the soonest, and asks again at
- * that moment.  Whoever comes or asks first has all decisions made that are
- * due.  Where so many wait that none that comes later can be looked at, it is
- * decided ahead of time: so fewer than MAX_DISK_QUEUE wait for a decision at a
- * time.
+ * Who is next is decided when the head is free, among those that have come by
+ * then.  Nothing runs in the background: a request that has to wait for the
+ * decision is told when that is, and asks again at that moment.  Whoever comes
+ * or asks first has all decisions made that are due.  Where so many wait that
+ * none that comes later can be looked at, it is decided ahead of time: so fewer
+ * than MAX_DISK_QUEUE wait for a decision at a time.
  *
  * A disk may report only after some requests that they are done, all at once,
  * or when no other waits.  Those that are served and not reported, fewer than
@@ -67,12 +66,6 @@ struct disk_settings {
   uint64_t report_batch;  /* so many are reported together; 0: one */
   uint64_t sweep;         /* 1: all that are looked at are served in the order
                            * of offsets, before others are looked at */
-
-  /* Set by disk_settings_complete. */
-  uint32_t turn;  /* nanoseconds */
-  uint64_t near;  /* what lies fewer bytes ahead of the head may be reached in
-                   * sequence as soon as by a seek */
-  float per_byte; /* 1 / size of the device */
 };
 
 /* One that waits for the decision. */
@@ -90,18 +83,16 @@ struct disk_answer {
   uint64_t ticket;
   uint64_t done; /* once it is decided; 0 before */
   size_t next;   /* while it is free: index of another, plus 1; 0: none */
-  uint8_t place; /* while it waits: its number */
 };
 
 /* All zeroes are an idle disk. */
 struct disk_head {
-  uint64_t free_at;    /* when the head is */
-  uint64_t position;   /* of the head */
-  uint64_t tickets;    /* that were given */
-  uint64_t oldest;     /* of those that wait */
-  uint64_t passed;     /* so often others went before it */
-  uint32_t free_phase; /* free_at in a turn */
-  uint32_t n;          /* requests with a ticket */
+  uint64_t free_at;  /* when the head is */
+  uint64_t position; /* of the head */
+  uint64_t tickets;  /* that were given */
+  uint64_t oldest;   /* of those that wait */
+  uint64_t passed;   /* so often others went before it */
+  uint32_t n;        /* requests with a ticket */
 
   /* Those that wait are in places of `requests`: their numbers are in `waiting`
    * by arrival, and behind nr_waiting are the numbers of free places.  The
@@ -120,9 +111,6 @@ struct disk_head {
   size_t used, room; /* answers that were in use, and for which there is room */
   size_t next;       /* index of the first free one, plus 1; 0: none */
 };
-
-/* Set the last members, for a device of SIZE bytes, once all others are set. */
-void disk_settings_complete (struct disk_settings *s, uint64_t size);
 
 /* A request comes, to a disk of SIZE bytes.  Returns the moment at which it is
  * done, with *ticket 0; or the moment at which it is to ask, with the number by

@@ -19,7 +19,6 @@ drive_settings_complete (struct drive_settings *s)
       (s->pause == NULL || distribution_is_zero (s->pause)) &&
       s->flash.program == 0 && s->flash.erase == 0;
 
-  disk_settings_complete (&s->disk, s->size);
   s->drains_to_disk = drains_in_no_time && s->disk.rpm != 0;
   s->buffer_size = drains_in_no_time && !s->drains_to_disk ? 0 : s->buffer.size;
   if (s->cache_size != 0)

@@ -118,7 +118,7 @@ test_order (void **state)
   free = enter (SIZE / 2, START, &a);
   assert_false (latency_asks (&a));
   assert_int_equal (enter (SIZE - BLOCK, START, &b), free);
-  assert_true (enter (0, START + USEC, &c) > free);
+  assert_int_equal (enter (0, START + USEC, &c), free);
   assert_int_equal (enter (SIZE / 2 + 2 * BLOCK, START + 2 * USEC, &d), free);
   assert_true (latency_asks (&b) && latency_asks (&c) && latency_asks (&d));
   moment = latency_ask (&l, &s, &b, free);
@@ -130,21 +130,6 @@ test_order (void **state)
   ask_to_the_end (&b);
   ask_to_the_end (&c);
   assert_int_equal (l.drive.disk.n, 0);
-}
-
-/* One that comes at the moment of a decision comes after it. */
-static void
-test_at_decision (void **state)
-{
-  struct latency_booking a, b, c;
-  uint64_t free;
-
-  (void) state;
-  set_disk ("track:1ms,full:9ms,rpm:100000,queue:8");
-  free = enter (SIZE / 2, START, &a);
-  enter (0, START, &b);
-  enter (SIZE / 2 + 2 * BLOCK, free, &c);
-  assert_true (ask_to_the_end (&b) < ask_to_the_end (&c));
 }
 
 /* First come, first served, where fewer than `from` wait, and without queue. */
@@ -673,144 +658,6 @@ test_sweep_beside_all_known (void **state)
   run_beside_all_known ("a disk that sweeps", 1);
 }
 
-/* Requests at random, of which some go on where another ended, or not far from
- * there, and some come at the same moment.
- */
-static void
-make_requests (uint64_t *seed, struct latency_request *r, unsigned n)
-{
-  const uint64_t mean = (1 + random_below (seed, 8)) * MSEC;
-  const struct latency_request *before;
-  uint64_t now = START;
-  unsigned i;
-
-  for (i = 0; i < n; i++) {
-    if (random_below (seed, 4) > 0)
-      now += random_below (seed, 2 * mean);
-    r[i] = (struct latency_request){
-        .op = OP_READ,
-        .arrival = now,
-        .offset = random_below (seed, SIZE / BLOCK) * BLOCK,
-        .count = 512 << random_below (seed, 10)};
-    before = &r[i - random_below (seed, min (i, 20) + 1)];
-    if (random_below (seed, 3) == 0)
-      r[i].offset = before->offset + before->count;
-    else if (random_below (seed, 4) == 0)
-      r[i].offset = before->offset + random_below (seed, 100000) * BLOCK;
-    else if (random_below (seed, 4) == 0)
-      r[i].offset = before->offset - random_below (seed, before->offset + 1);
-  }
-}
-
-/* Serve N requests: each asks when it was told to, or, if they are EAGER, all
- * whenever the head is free.  DONE becomes when they are done.  Returns how
- * often they asked.
- */
-static unsigned
-serve_all (const struct disk_settings *settings,
-           const struct latency_request *r, unsigned n, bool eager,
-           uint64_t *done)
-{
-  static uint64_t tickets[REQUESTS];
-  static struct disk_head d; /* too large for a stack */
-  unsigned i, first = 0, came = 0, asked = 0;
-  uint64_t now;
-
-  for (;;) {
-    now = UINT64_MAX;
-    while (first < came && tickets[first] == 0)
-      first++;
-    for (i = first; i < came; i++) {
-      if (tickets[i] != 0)
-        now = min (now, eager ? d.free_at : done[i]);
-    }
-    if (came < n && r[came].arrival <= now) {
-      done[came] = disk_enter (&d, settings, SIZE, &r[came], &tickets[came]);
-      came++;
-      continue;
-    }
-    if (now == UINT64_MAX)
-      break;
-    for (i = first; i < came; i++) {
-      if (tickets[i] == 0 || (!eager && done[i] > now))
-        continue;
-      done[i] = disk_ask (&d, settings, SIZE, now, &tickets[i]);
-      assert_true (eager || done[i] >= now);
-      asked++;
-    }
-  }
-  assert_int_equal (d.n, 0);
-  disk_destroy (&d);
-  return asked;
-}
-
-/* Who is told to ask later than the next decision is done at the same moment as
- * if all asked at each of them.
- */
-static void
-test_beside_eager (void **state)
-{
-  static struct latency_request r[REQUESTS];
-  static uint64_t lazy[REQUESTS], eager[REQUESTS];
-  uint64_t seed = new_seed ("a disk that all ask at each decision");
-  struct disk_settings settings;
-  unsigned i, j;
-
-  (void) state;
-  for (j = 0; j < 10; j++) {
-    settings = (struct disk_settings){
-        .track = random_below (&seed, 3) * MSEC,
-        .rpm = 60 + random_below (&seed, 20000),
-        .bytes_per_sec = (1 << random_below (&seed, 12)) * (UINT64_C (1) << 20),
-        .queue = 1 + random_below (&seed, 64),
-        .report_batch = random_below (&seed, 3) * random_below (&seed, 6),
-        .sweep = random_below (&seed, 3) == 0};
-    settings.full = settings.track + random_below (&seed, 30) * MSEC;
-    if (random_below (&seed, 4) == 0)
-      settings.bytes_per_sec = 0;
-    if (random_below (&seed, 2) == 0)
-      settings.rpm = 7200;
-    settings.queue_from = random_below (&seed, 2) * settings.queue / 2;
-    disk_settings_complete (&settings, SIZE);
-    make_requests (&seed, r, 1000);
-    serve_all (&settings, r, 1000, false, lazy);
-    serve_all (&settings, r, 1000, true, eager);
-    for (i = 0; i < 1000; i++) {
-      if (lazy[i] != eager[i])
-        fail_msg ("settings %u, request %u: done at %" PRIu64
-                  ", and not at %" PRIu64,
-                  j, i, lazy[i], eager[i]);
-    }
-  }
-}
-
-/* Of 32 that wait fewer than a half ask at each decision. */
-static void
-test_asks (void **state)
-{
-  static struct latency_request r[REQUESTS];
-  static uint64_t done[REQUESTS];
-  uint64_t seed = new_seed ("those that ask");
-  struct disk_settings settings = {.track = MSEC,
-                                   .full = 20 * MSEC,
-                                   .rpm = 7200,
-                                   .bytes_per_sec = 200 << 20,
-                                   .queue = 32};
-  unsigned i, asked;
-
-  (void) state;
-  disk_settings_complete (&settings, SIZE);
-  for (i = 0; i < 32; i++)
-    r[i] = (struct latency_request){
-        .op = OP_READ,
-        .offset = random_below (&seed, SIZE / BLOCK) * BLOCK,
-        .count = BLOCK,
-        .arrival = START};
-  asked = serve_all (&settings, r, 32, false, done);
-  print_message ("# %u asks\n", asked);
-  assert_true (asked < 32 * 16 / 2);
-}
-
 /* Reads of random blocks wait for any part of a turn: Kolmogorov and Smirnov's
  * distance.
  */
@@ -853,7 +700,6 @@ main (void)
       TEST (test_alone),
       TEST (test_latency_on_top),
       TEST (test_order),
-      TEST (test_at_decision),
       TEST (test_same_moment),
       TEST (test_queue_live),
       TEST (test_batch),
@@ -866,8 +712,6 @@ main (void)
       TEST (test_many),
       TEST (test_stream),
       TEST (test_beside_all_known),
-      TEST (test_beside_eager),
-      TEST (test_asks),
       TEST (test_sweep),
       TEST (test_sweep_beside_all_known),
       TEST (test_turns_are_uniform),
