@@ -17,12 +17,13 @@
 
 #include "common/common.h"
 
-/* Connect to the export of URI; to that of which the name is the URI's (or
- * "nullb0" if that is empty) and then ENDING, if ENDING is not NULL.  Gives up
- * after SECONDS without an answer.  Once it is made, a connection by TCP breaks
- * when the server's machine has been silent, or has taken no data that is to be
- * sent, for two minutes.  Returns NULL and the reason in *why; *missing says
- * then whether the server is there and has no such export for us.
+/* Connect to the export of URI.  If ENDING is not NULL, connect instead to the
+ * export whose name is that one, or "nullb0" where the URI has none, and
+ * ENDING: "nullb0.zones".  Gives up after SECONDS without an answer.  Once it
+ * is made, a connection by TCP breaks when the server's machine has been
+ * silent, or has taken no data that is to be sent, for two minutes.  Returns
+ * NULL and the reason in *why; *missing says then whether the server is there
+ * and has no such export for us.
  */
 struct nbd_handle *connection_open (const char *uri, const char *ending,
                                     unsigned seconds, bool *missing,
@@ -47,15 +48,18 @@ uint64_t connection_peer (struct nbd_handle *h);
 /* From now on nobody connects: connection_open fails, in all threads. */
 void connection_open_no_more (void);
 
-/* Take leave of the server, as far as that takes no time; NULL is none. */
+/* Disconnect from the server, as far as that takes no time; NULL is none. */
 void connection_close (struct nbd_handle *h);
 
-/* Begin to take leave, so that many can be waited for at once; whether the
- * server has hung up since; and break the connection, so that all that is asked
- * by it fails: this may be called by any thread.  NULL is none.
- */
+/* Ask the server to hang up, and do not wait for it.  These take NULL, too. */
 void connection_begin_close (struct nbd_handle *h);
+
+/* Has the server hung up since? */
 bool connection_has_closed (struct nbd_handle *h);
+
+/* Shut the socket down, so that all that is asked by it fails.  Any thread may
+ * call this.
+ */
 void connection_break (struct nbd_handle *h);
 
 #endif /* NULLBLK_CONNECT_H */

@@ -134,7 +134,7 @@ const struct settings *request_begin (struct request *r, struct connection *c,
                                       enum operation op, uint32_t count,
                                       uint64_t offset);
 
-/* Is the power on? */
+/* Returns 0, or -ESHUTDOWN if power was off when the request began. */
 static inline int
 request_admit_power (const struct request *r)
 {

@@ -115,9 +115,11 @@ struct settings_version {
  *     change_lock                a change; only those who change settings wait
  *     power_switch               a cut; only those who switch power wait
  *     power_lock, devices.lock   a look at each connection, or adding the
- *                                thousand samples that each may have
- *     connection, stats_lock     a thousand samples, or a copy of histograms
- *     settings_lock, latency     some words
+ *                                NR_SAMPLES samples that each may have
+ *     connection, stats_lock     NR_SAMPLES samples, or a copy of histograms
+ *     settings_lock              some words
+ *     latency                    some words; with disk=, a look at the requests
+ *                                that wait, for each decision that is due
  *     a zone's stripe            one step, of STORE_STEP bytes; a request that
  *                                takes longer, or writes to the log, has a
  *                                place in the list of claims, where only

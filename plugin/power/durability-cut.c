@@ -4,11 +4,11 @@
  * A power cut loses what is volatile; durability.c has the diagram of the
  * records that it works with.
  *
- * It sorts them by region, the newest first, and so sees all the versions of a
- * block in a row, each of which is lost, until one survives or a fence is met.
- * The fate of a version is not drawn in order but mixed from the seed, the
- * block and the number of the change: so it depends on nothing else, and the
- * parts of a block that stand in several records meet the same fate.
+ * It sorts them by region, the newest first, and so sees all former contents of
+ * a block in a row, each of which is lost, until one survives or a fence is
+ * met.  The fate of one of them is not drawn in order but mixed from the seed,
+ * the block and the number of the change: so it depends on nothing else, and
+ * the parts of a block that stand in several records meet the same fate.
  */
 
 #include <config.h>

@@ -77,7 +77,7 @@ plan_device (struct device_plan *plan, struct device *d, struct message *why)
       .queues = s->submit_queues,
       .depth = s->hw_queue_depth,
       .rotational = s->rotational,
-      .has_no_zones_option = true,
+      .always_with_zones = true,
       .cpus = cpus < 1 ? 1 : cpus,
       .page_size = sysconf (_SC_PAGESIZE),
   };

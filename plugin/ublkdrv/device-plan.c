@@ -206,7 +206,7 @@ check_table (const struct plan_export *e, const struct plan_options *o,
         why,
         "all its zones are conventional: the kernel's ublk driver "
         "wants one at least that is not%s",
-        o->has_no_zones_option ? "" : "; --zones=no attaches it without zones");
+        o->always_with_zones ? "" : "; --zones=no attaches it without zones");
   return 0;
 }
 

@@ -44,7 +44,7 @@ struct plan_options {
   unsigned depth;
   bool rotational, read_only;
   bool lasting; /* the device is to outlive the process that serves it */
-  bool has_no_zones_option; /* there is no option to do without them */
+  bool always_with_zones; /* there is no option to do without them */
   unsigned cpus;
   unsigned page_size; /* bytes */
 };

@@ -16,12 +16,12 @@
  * Behind that nullblk-ublk has the journal of a device that outlives its
  * process (journal.h).
  *
- * A process that was killed has left a file that is not locked.  Where another
- * process has the device taken over then (nullblk-ublk's supervisor), that one
- * has a lock of its own, on another byte, all the time.  A process that only
- * reads a record takes no lock, as it could be taken for the one that
- * serves the device.  The kernel knows the pid of the lock's owner, and this
- * pid counts.  The file is made before the device, and removed after it.
+ * A process that was killed has left a file that is not locked.  If a
+ * supervisor is there to start another process then (nullblk-ublk's), the
+ * supervisor keeps a lock on another byte all the time.  A process that only
+ * reads a record locks nothing: others would believe that it serves the device.
+ * The kernel knows the pid of the lock's owner, and this pid counts.  The file
+ * is made before the device, and removed after it.
  */
 
 #ifndef NULLBLK_UBLKDRV_DEVICE_RECORD_H

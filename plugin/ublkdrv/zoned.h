@@ -39,10 +39,11 @@ enum zone_cond zoned_condition (enum ublk_operation operation);
 void zoned_append_range (const struct zone_descriptor *d, uint64_t *pointer,
                          uint64_t *end);
 
-/* OPERATION has failed, and D is the zone's descriptor as it was read after
- * that.  Is D as if the operation had been done before it was tried?  OPERATION
- * is a write or an append up to END (bytes within the device), or a command to
- * the zone; and nobody else changes the zone.
+/* OPERATION has failed, perhaps because an earlier try of the same request had
+ * succeeded, and D is the zone's descriptor as it was read after the failure.
+ * Does D look as it would after that success?  OPERATION is a write or an
+ * append up to END (bytes within the device), or a command to the zone; and
+ * nobody else changes the zone.
  */
 bool zoned_was_done (enum ublk_operation operation, uint64_t end,
                      const struct zone_descriptor *d);

@@ -212,8 +212,8 @@ void end_with (int status) __attribute__ ((noreturn));
 bool start_server (const char *directory, char *const *parameters,
                    const char *const *more, bool tries, unsigned depth);
 
-/* Ask the server to end, and wait for that.  Its clients must have gone, or it
- * does not end.
+/* Ask the server to end, and wait for that.  With NULLBLK_BATCH=0 it ends only
+ * when its clients have gone.
  */
 bool stop_server (const char *directory);
 

@@ -27,9 +27,9 @@
  * directory.
  *
  * nullblk-attach ends when the device is attached; with --persist, a child of
- * it stays for an nbd device (start_watcher).  A kernel that ended a device
- * together with the netlink socket that has connected it (see netlink.h) would
- * need such a process, with begun.netlink, for every nbd device.
+ * it stays for an nbd device (start_watcher).  If a later Linux ends a device
+ * when the netlink socket is closed that has attached it (see netlink.h), every
+ * nbd device needs such a process, which keeps begun.netlink.
  */
 
 #include <config.h>

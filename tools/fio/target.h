@@ -30,7 +30,7 @@ struct handles {
 
 /* These return 0, or -EIO with the reason in *why. */
 
-/* Connect to the export of URI, ask, and take leave. */
+/* Connect to the export of URI, ask, and disconnect. */
 int target_ask (struct target *t, const char *uri, struct message *why);
 
 /* Connect N times, to what has to be like T, and let S use the connections, on

@@ -4,7 +4,7 @@
  * nullblk-measure: what a drive is like, as a model file for the plugin's
  * model=, and how far two drives, or a drive and its twin, are apart.
  *
- *     measure.c    leads through a measurement, and through --from
+ *     nullblk-measure.c  leads through a measurement, and through --from
  *     turns.c      leads through --compare
  *     options.c    the command line
  *     plan.c       which cells, in which order

@@ -68,7 +68,7 @@ struct bridge {
 /*---------------------------------------------------------------------*/
 /* bridge-end.c */
 
-/* Take leave of the server, and forget what it has said of its export. */
+/* Disconnect from the server, and forget what it has said of its export. */
 void bridge_disconnect (struct bridge *b);
 
 /* End the device and free *b, whatever there is of it.  Returns 0, or a

@@ -102,9 +102,10 @@ void journal_drop (struct journal *j, uint64_t start, uint64_t end);
  */
 void journal_drop_appends (struct journal *j, uint64_t start, uint64_t end);
 
-/* A queue, which may say so once, has been asked again for all that the kernel
- * had not heard of.  Where all queues have been, nothing is an orphan any more:
- * what is left the kernel has heard of.
+/* To be called once by each queue, when the kernel has repeated all requests of
+ * the queue whose answers it had not got.  When all queues have called it, the
+ * orphans that are left are requests whose answers the kernel did get before
+ * the process was killed: so these are dropped.
  */
 void journal_queue_has_all (struct journal *j);
 

@@ -185,7 +185,10 @@ void request_clear (struct request *r, enum io_kind kind);
 /*---------------------------------------------------------------------*/
 /* queue-append.c */
 
-/* Begin an append; and where no dead process has written its data. */
+/* request_append begins an append: where a dead process may have written its
+ * data already, it looks for that data first.  request_begin_append sends it
+ * when no dead process has.
+ */
 void request_append (struct request *r);
 void request_begin_append (struct request *r);
 

@@ -366,7 +366,7 @@ test_bad_zones (void **state)
   set_conventional (1);
   refuses ("conventional");
   assert_non_null (strstr (why.text, "--zones=no"));
-  options.has_no_zones_option = true;
+  options.always_with_zones = true;
   refuses ("conventional");
   assert_null (strstr (why.text, "--zones=no"));
   table[1].cond = ZONE_COND_EMPTY;
