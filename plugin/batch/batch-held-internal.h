@@ -25,14 +25,16 @@
 #include <string.h>
 #include <sys/uio.h>
 
-/* The most bytes that are held. */
+/* The most bytes that are held as copies, and those together with zeroes. */
 #define HELD (256 * 1024)
+#define HELD_WITH_ZEROES (2 * 256 * 1024 + 4096)
 
 /* Fewer zeroes are copied: that costs less than a piece. */
 #define HELD_FEW 1024
 
 /* As many as HELD bytes may need, with copies before all zeroes, and one for
- * data that is not held.
+ * data that is not held.  Only where pieces of zeroes are larger than HELD_FEW
+ * are they more bytes.
  */
 #define HELD_MOST_PIECES (2 * HELD / HELD_FEW + 1)
 
@@ -75,7 +77,7 @@ bool held_add (struct held *h, const void *buf, size_t n);
 static inline bool
 held_add_zeroes (struct held *h, size_t n)
 {
-  if (n > HELD - h->len || h->n == HELD_MOST_PIECES)
+  if (n > HELD_WITH_ZEROES - h->len || h->n == HELD_MOST_PIECES)
     return false;
   h->piece[h->n++] = (struct iovec){held_zeroes + h->len % HELD_CACHE_LINE, n};
   h->len += n;
@@ -106,7 +108,7 @@ held_add_short (struct held *h, const char *buf, size_t n)
   char *const to = h->copies + h->copied;
   struct iovec *last = h->piece + h->n - 1;
 
-  if (n > HELD - h->len || n > HELD - h->copied)
+  if (n > HELD_WITH_ZEROES - h->len || n > HELD - h->copied)
     return false;
   if (h->n > 0 && (char *) last->iov_base + last->iov_len == to)
     last->iov_len += n;

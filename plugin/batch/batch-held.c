@@ -90,7 +90,7 @@ add_zeroes (struct held *h, size_t n)
   const size_t pieces = (n + HELD_ZEROES - 1) / HELD_ZEROES;
   size_t first;
 
-  if (n > HELD - h->len || h->n + pieces > HELD_MOST_PIECES)
+  if (n > HELD_WITH_ZEROES - h->len || h->n + pieces > HELD_MOST_PIECES)
     return false;
   for (; n > 0; n -= first) {
     first = n < HELD_ZEROES ? n : HELD_ZEROES;
@@ -110,7 +110,7 @@ held_add (struct held *h, const void *buf, size_t n)
 {
   if (buf == NULL && n >= HELD_FEW)
     return add_zeroes (h, n);
-  if (n > HELD - h->len || h->n == HELD_MOST_PIECES)
+  if (n > HELD_WITH_ZEROES - h->len || h->n == HELD_MOST_PIECES)
     return false;
   if (n >= HELD_FEW && is_placed (h, buf))
     h->piece[h->n++] = (struct iovec){unconst (buf), n};

@@ -39,6 +39,9 @@
 #define LARGE (32 * 1024)
 #define LARGE_LEFT (96 * 1024)
 
+/* Zeroes wait for a read of up to so many bytes: it is one of zeroes, too. */
+#define LARGE_ZEROES (256 * 1024)
+
 /* Requests, as the NBD protocol has them; HEADER is the bytes of one without
  * its payload.
  */

@@ -163,12 +163,12 @@ batch_after_fork (void)
 /*---------------------------------------------------------------------*/
 /* Sending */
 
-/* Is the next request here, to its last byte, and one that takes no time?
- * in_lock is held, and between the requests of a connection ahead begins with
- * one.
+/* Is the next request here, to its last byte, and one that takes no time?  That
+ * depends on whether the device answers reads with ZEROES.  in_lock is held,
+ * and between the requests of a connection ahead begins with one.
  */
 static inline __attribute__ ((always_inline)) bool
-next_is_here (const struct batch_socket *c)
+next_is_here (const struct batch_socket *c, bool zeroes)
 {
   const char *p = c->rx_buf + c->rx_start;
   const size_t here = c->rx_end - c->rx_start;
@@ -177,20 +177,24 @@ next_is_here (const struct batch_socket *c)
   if (here < HEADER)
     return false;
   count = get32 (p + 24);
-  if (get32 (p) != REQUEST_MAGIC || count > LARGE || p[6] != 0)
+  if (get32 (p) != REQUEST_MAGIC || p[6] != 0)
     return false;
-  return p[7] == CMD_READ || (p[7] == CMD_WRITE && here - HEADER >= count);
+  if (p[7] == CMD_READ)
+    return count <= (zeroes ? LARGE_ZEROES : LARGE);
+  return p[7] == CMD_WRITE && count <= LARGE && here - HEADER >= count;
 }
 
-/* May bytes wait?  out_lock is held, and in_lock where READER_IS_AWAY. */
+/* May bytes wait, which are zeroes of an answer or others?  out_lock is held,
+ * and in_lock where READER_IS_AWAY.
+ */
 static bool
-may_hold (struct batch_socket *c, bool more, bool reader_is_away)
+may_hold (struct batch_socket *c, bool zeroes, bool more, bool reader_is_away)
 {
   if (more)
     return c->held.len > 0 || !c->first_piece_wakes ||
            (reader_is_away && c->rx_start < c->rx_end) ||
            atomic_load_explicit (&c->in_service, memory_order_relaxed) > 1;
-  return batch_may_wait () && reader_is_away && next_is_here (c);
+  return batch_may_wait () && reader_is_away && next_is_here (c, zeroes);
 }
 
 /* BUF is NULL for zeroes.  KEEPS: this thread keeps the locks. */
@@ -199,7 +203,7 @@ hold (struct batch_socket *c, const void *buf, size_t n, bool more, bool keeps)
 {
   const bool reader_is_away = keeps || try_lock (&c->in_lock);
   const bool r = (n <= PIECE || buf == NULL) &&
-                 may_hold (c, more, reader_is_away) &&
+                 may_hold (c, buf == NULL, more, reader_is_away) &&
                  held_add (&c->held, buf, n);
 
   if (r)
@@ -329,7 +333,8 @@ hold_kept (struct batch_socket *c, const char *buf, size_t n, bool more)
   struct held *const h = &c->held;
 
   if (c->error != 0 || (more ? h->len == 0 && c->rx_start == c->rx_end
-                             : !batch_is_known_to_wait () || !next_is_here (c)))
+                             : !batch_is_known_to_wait () ||
+                                   !next_is_here (c, are_zeroes (buf, n))))
     return false;
   if (n <= HELD_SHORT && !is_placed (buf)) {
     if (!held_add_short (h, buf, n))

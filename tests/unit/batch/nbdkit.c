@@ -153,7 +153,7 @@ send_reply (int fd, const struct reply *r, const unsigned char *data)
 }
 
 /* nbdkit's, for payloads and what is read. */
-static _Thread_local unsigned char buffer[200000];
+static _Thread_local unsigned char buffer[300000];
 
 void
 answer (unsigned char *buf, const unsigned char *data, size_t n)

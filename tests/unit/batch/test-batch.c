@@ -519,19 +519,20 @@ test_large_payloads (void **state)
   free (s.bytes);
 }
 
-/* What does not fit is sent with all before it: 256 KiB and a little, be it
- * zeroes or not.
+/* What does not fit is sent with all before it: 256 KiB and a little, or twice
+ * that where it is zeroes.
  */
 static void
 test_held_is_full (void **state)
 {
   struct stream s;
-  unsigned i, zeroes;
+  unsigned i, zeroes, n;
 
   (void) state;
   for (zeroes = 0; zeroes <= 3; zeroes += 3) {
+    n = zeroes ? 128 : 63;
     s = (struct stream){0};
-    for (i = 0; i < 63; i++)
+    for (i = 0; i < n; i++)
       add_request (&s, 4 * i + zeroes, CMD_READ, 4096);
     assert_int_equal (sends_while_received (&s, connect_unix), 1);
     add_request (&s, 4 * i + zeroes, CMD_READ, 4096);
@@ -541,13 +542,44 @@ test_held_is_full (void **state)
 
     /* Nor do short pieces. */
     s = (struct stream){0};
-    for (i = 0; i < 63; i++)
+    for (i = 0; i < n; i++)
       add_request (&s, 4 * i + zeroes, CMD_READ, 4096);
-    for (; i < 363; i++)
+    for (; i < n + 300; i++)
       add_request (&s, 4 * i + zeroes, CMD_WRITE, 1);
     assert_int_equal (sends_while_received (&s, connect_unix), 2);
     free (s.bytes);
   }
+}
+
+/* Zeroes wait for a read that is larger, and other data does not. */
+static void
+test_large_zeroes (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 5; i++)
+    add_request (&s, 4 * i + 3, CMD_READ, 131072);
+  assert_int_equal (sends_while_received (&s, connect_unix), 1);
+  for (; i < 8; i++)
+    add_request (&s, 4 * i + 3, CMD_READ, 131072);
+  assert_int_equal (sends_while_received (&s, connect_tcp), 2);
+  free (s.bytes);
+
+  s = (struct stream){0};
+  add_request (&s, 3, CMD_READ, 512);
+  add_request (&s, 7, CMD_READ, 262144);
+  assert_int_equal (sends_while_received (&s, connect_unix), 1);
+  add_request (&s, 11, CMD_READ, 262145);
+  assert_int_equal (sends_while_received (&s, connect_tcp), 2);
+  free (s.bytes);
+
+  s = (struct stream){0};
+  add_request (&s, 1, CMD_READ, 512);
+  add_request (&s, 3, CMD_READ, 131072);
+  assert_int_equal (sends_while_received (&s, connect_tcp), 2);
+  free (s.bytes);
 }
 
 /* Of the last reply of a queue, too, the first piece wakes the client, if the
@@ -770,7 +802,7 @@ test_held_pieces (void **state)
   unsigned i;
 
   (void) state;
-  for (i = 0; i < 249; i++)
+  for (i = 0; i < 256; i++)
     add_request (&s, 4 * i + 3, CMD_READ, 1024);
   assert_int_equal (sends_while_received (&s, connect_unix), 1);
   add_request (&s, 4 * i + 3, CMD_READ, 1024);
@@ -1057,6 +1089,7 @@ main (void)
       CASE (test_no_header),
       CASE (test_large_payloads),
       CASE (test_held_is_full),
+      CASE (test_large_zeroes),
       CASE (test_last_piece_of_queue),
       CASE (test_answers_are_sent),
       CASE (test_answers_are_placed),
