@@ -216,6 +216,14 @@ grep 'ublk=true: .*whole zones' "$tmp/err" >/dev/null ||
   fail "it says: $(cat "$tmp/err")"
 nothing_is_left "--as=ublk, and killed"
 
+# Nobody has a standard error, which nothing else becomes.
+start_server 16M "${zones[@]}"
+disk=$(/nullblk-ublk "$uri" 2>&-) || fail "without a standard error: $?"
+try /nullblk-ublk --detach "$disk"
+nothing_is_left "without a standard error"
+wait_until 60 has_connections 0 || fail "connections stay"
+stop_server
+
 # The process that serves it is killed: it is dead, and not taken for the
 # export's device.
 gone ()

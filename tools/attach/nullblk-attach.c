@@ -16,6 +16,7 @@
 
 #include "attach-internal.h"
 #include "count.h"
+#include "standard.h"
 
 static void
 usage (FILE *fp)
@@ -107,6 +108,7 @@ main (int argc, char *argv[])
   long cpus;
   int c;
 
+  standard_open ();
   cpus = sysconf (_SC_NPROCESSORS_ONLN);
   wanted.connections = cpus < 1                 ? 1
                        : cpus > MAX_CONNECTIONS ? MAX_CONNECTIONS

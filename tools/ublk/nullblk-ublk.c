@@ -23,6 +23,7 @@
 #include "die.h"
 #include "list-detach.h"
 #include "options.h"
+#include "standard.h"
 #include "supervise.h"
 
 #define die(...) die_as ("nullblk-ublk", __VA_ARGS__)
@@ -192,6 +193,7 @@ main (int argc, char *argv[])
   struct options o;
   struct message why;
 
+  standard_open ();
   if (options_parse (&o, argc, argv, &why) < 0) {
     if (why.text[0] != '\0')
       fprintf (stderr, "nullblk-ublk: %s\n", why.text);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Descriptors 0 to 2, which a program may be started without.
+ */
+
+#ifndef NULLBLK_STANDARD_H
+#define NULLBLK_STANDARD_H
+
+#include <fcntl.h>
+#include <unistd.h>
+
+/* Have descriptors 0 to 2 open, where they are closed to what nobody can write
+ * to: a socket that became one of them would get what is printed, and be closed
+ * by who leaves the terminal.  This is the first thing that main does.
+ */
+static inline void
+standard_open (void)
+{
+  int fd;
+
+  do
+    fd = open ("/dev/null", O_RDONLY);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd > STDERR_FILENO)
+    close (fd);
+}
+
+#endif /* NULLBLK_STANDARD_H */
