@@ -25,7 +25,8 @@
 __attribute__ ((weak)) unsigned nullblk_mutant;
 __attribute__ ((weak)) int nullblk_reached_fd;
 
-static __attribute__ ((constructor)) void
+/* Before all other constructors of the program. */
+static __attribute__ ((constructor (101))) void
 nullblk_choose_mutant (void)
 {
   const char *which = getenv ("NULLBLK_MUTANT");

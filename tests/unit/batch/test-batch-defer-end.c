@@ -134,6 +134,27 @@ take_number_over (void)
   peer = others[1];
 }
 
+/* A whole reply that is held goes before those that are waited for. */
+static void
+test_end_sends_held_first (void **state)
+{
+  static const uint32_t order[] = {2, 1};
+
+  (void) state;
+  do {
+    connect_again (8);
+    ask (1, 3);
+    assert_int_equal (next_request (), 1);
+    assert_true (defer (1, clock_now () + NAP_FROM / 2, 0));
+    answer (1);
+    assert_int_equal (next_request (), 2);
+    answer (2);
+  } while (seen.dues > 0); /* it was due before the end */
+  expect_nothing ();
+  batch_end (server);
+  expect_replies (order, 2);
+}
+
 static void
 test_number_again (void **state)
 {
@@ -446,6 +467,7 @@ main (void)
       CASE (test_cancel),
       CASE (test_end),
       CASE (test_end_waits_for_short_ones),
+      CASE (test_end_sends_held_first),
       CASE (test_number_again),
       CASE (test_cancel_after_number_again),
       CASE (test_request_ends_wait),

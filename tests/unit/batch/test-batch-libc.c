@@ -157,7 +157,7 @@ call_first (int nr)
 }
 
 /* The loader has read LD_PRELOAD already, and the library has yet to. */
-static void __attribute__ ((constructor (101))) before_library (void)
+static void __attribute__ ((constructor (102))) before_library (void)
 {
   const char *list = getenv ("TEST_PRELOAD"), *first = getenv ("TEST_FIRST");
 
