@@ -226,6 +226,14 @@ nbd_set_opt_mode (struct nbd_handle *h, bool enable)
 }
 
 int
+nbd_set_full_info (struct nbd_handle *h, bool request)
+{
+  (void) h;
+  (void) request;
+  return 0;
+}
+
+int
 nbd_set_strict_mode (struct nbd_handle *h, uint32_t flags)
 {
   (void) h;
