@@ -74,7 +74,7 @@ add "$manual" '^Default: false\.  Allowed: true or false\.  Live: yes\.' '
 =item B<toy=>N
 
 Default: none.  Allowed: none, or a whole number from 1 to 7.  Live: yes.'
-add plugin/device/device-request.c '^  if \(request_admit_power \(r\) < 0\)' \
+add plugin/device/device-internal.h '^  if \(request_admit_power \(r\) < 0\)' \
   '    return -ESHUTDOWN;
   if (r->version->s.toy == 7)'
 follows 'A new live parameter'
