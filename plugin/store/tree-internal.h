@@ -30,10 +30,9 @@ struct tree {
 void tree_init (struct tree *t);
 void tree_destroy (struct tree *t);
 
-/* Add chunk NR, whose header has its key, which no other chunk has; and take it
- * out.
- */
+/* Add chunk NR, whose header has its key, which no other chunk has. */
 void tree_add (struct tree *t, const struct arena *arena, uint32_t nr);
+/* Take chunk NR out. */
 void tree_remove (struct tree *t, const struct arena *arena, uint32_t nr);
 
 /* Is there a chunk with *KEY or a larger key?  If so, the least is put into
