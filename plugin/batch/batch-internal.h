@@ -79,8 +79,10 @@ struct batch_socket {
   size_t window;     /* the most bytes ahead: AHEAD or AHEAD_AFTER_LARGE */
   bool is_large;     /* the last payload had LARGE bytes or more */
   size_t asked;      /* bytes that the last read wanted */
-  unsigned requests; /* read since the kernel was last asked for more bytes */
-  unsigned reads;    /* after some of them: is the client busy? */
+  unsigned requests; /* that were read since the kernel was last asked for more
+                      * bytes */
+  unsigned reads;    /* a count: one of CHECK_BUSY_EVERY reads is followed by a
+                      * check whether the client is busy */
   struct pace pace;
   uint64_t read_at;  /* when the bytes of the last read came; 0: not known */
   uint64_t received; /* bytes in all */
@@ -107,9 +109,11 @@ struct batch_socket {
   struct deferred **end_of_ready; /* NULL before the first */
 
   struct deferred *idle; /* a list of structs that can be used again */
-  size_t bytes; /* of the buffers of all of these and of partial_reply */
+  size_t bytes; /* of the buffers of all deferred replies and requests, those in
+                 * `idle` and partial_reply included */
   struct deferred *partial_reply; /* nbdkit is giving its pieces; or NULL */
-  _Atomic (const struct batch_thread *) deferrer; /* of the last reply */
+  /* The thread that has deferred the last reply. */
+  _Atomic (const struct batch_thread *) deferrer;
 
   /* Requests that were set aside, and are to be tried again: a thread that
    * hastens one pushes it, with no lock, and writes to the eventfd unless it
