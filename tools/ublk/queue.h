@@ -15,7 +15,8 @@
  * Each of up to DEPTH requests has a tag, which is an index of that table.  The
  * queue fetches a request by a command in its ring, and answers it by the same
  * command, which fetches the next one.  Requests of a queue never wait for each
- * other, except for appends to one zone (append.h).
+ * other, except for appends to one zone (append.h), and failed requests that
+ * need a read of the table of all zones (struct table_read).
  */
 
 #ifndef NULLBLK_UBLK_QUEUE_H
