@@ -301,8 +301,8 @@ void batch_each (void (*action) (int fd));
  * replies wait it does not sleep: -1 and EAGAIN if nothing is there.  in_lock
  * is held.
  */
-ssize_t batch_read_unhurried (struct batch_socket *c, int fd,
-                              const struct iovec *iov);
+ssize_t batch_read_paced (struct batch_socket *c, int fd,
+                          const struct iovec *iov);
 
 /* Send the held bytes, and behind them the N bytes at DATA; without WHOLE, only
  * as many of the N as the socket has room for.  Returns how many of the N were

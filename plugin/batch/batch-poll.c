@@ -131,7 +131,7 @@ wait_for_request (struct batch_socket *c, int fd, const struct iovec *iov)
  * which there is no room before we read.
  */
 ssize_t
-batch_read_unhurried (struct batch_socket *c, int fd, const struct iovec *iov)
+batch_read_paced (struct batch_socket *c, int fd, const struct iovec *iov)
 {
   const bool may_nap =
       c->first_piece_wakes && !c->is_large && batch_libc.has_unread != NULL &&

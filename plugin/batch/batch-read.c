@@ -72,7 +72,7 @@ read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
   const struct iovec iov[2] = {{buf, n}, {c->rx_buf, c->window}};
   ssize_t r;
 
-  r = batch_read_unhurried (c, fd, iov);
+  r = batch_read_paced (c, fd, iov);
   c->read_at = clock_now ();
   if (r > 0)
     c->received += r;

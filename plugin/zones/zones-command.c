@@ -37,7 +37,7 @@ open_explicitly (struct zones *z, struct zone_claim *c)
     break;
   case ZONE_COND_EMPTY:
   case ZONE_COND_CLOSED:
-    r = limits_make_room (z, c, state_cond (state));
+    r = zone_limits_make_room (z, c, state_cond (state));
     break;
   default:
     r = -EIO;
@@ -78,7 +78,7 @@ finish (struct zones *z, struct zone_claim *c)
   if (cond == ZONE_COND_FULL && z->limits.any)
     return 0;
   if (cond == ZONE_COND_EMPTY || cond == ZONE_COND_CLOSED) {
-    r = limits_make_room (z, c, cond);
+    r = zone_limits_make_room (z, c, cond);
     if (r < 0)
       return r;
   }
@@ -188,10 +188,10 @@ command_claimed (struct zones *z, struct zone_claim *c, enum zone_cond cond,
     *reset_result = tell_of_reset (z, c, wp);
   if (*reset_result == -ESHUTDOWN)
     return -ESHUTDOWN;
-  limits_enter (z, may_open ? c : NULL);
+  zone_limits_enter (z, may_open ? c : NULL);
   r = apply (z, c, cond);
   now = state_wp (zone_state (z, c->zone));
-  limits_leave (z, may_open ? c : NULL);
+  zone_limits_leave (z, may_open ? c : NULL);
   zone_lock_again (c);
   if (now != wp)
     zone_wake_early (z, c->stripe, c->zone, now);
@@ -269,14 +269,14 @@ zones_recover_zone (struct zones *z, uint64_t zone, uint64_t lost, bool full)
       (full && !has_lost))
     return;
   zone_take (z, &c, zone);
-  limits_enter (z, NULL);
+  zone_limits_enter (z, NULL);
   if (wp == 0)
     zone_set_state (z, zone, ZONE_COND_EMPTY, 0);
-  else if (!full || limits_have_room (z))
+  else if (!full || zone_limits_have_room (z))
     zone_set_state (z, zone, ZONE_COND_CLOSED, wp);
   else
     zone_set_state (z, zone, ZONE_COND_FULL, zone_len (z, zone));
-  limits_leave (z, NULL);
+  zone_limits_leave (z, NULL);
   zone_give_back (&c);
 }
 

@@ -238,26 +238,27 @@ int zone_wait_early (struct zones *z, struct zone_claim *c, uint64_t wp,
                      struct zone_wait *wait);
 
 /* zones-limits.c */
-int limits_create (struct zones *z, const struct zone_settings *s);
-void limits_destroy (struct zones *z);
+int zone_limits_create (struct zones *z, const struct zone_settings *s);
+void zone_limits_destroy (struct zones *z);
 
-/* Call limits_enter before a zone's state is changed, and limits_leave after
- * that; the caller has the zone.  OPENING is the claim to the zone if
- * limits_make_room is called in between, and NULL otherwise.  With OPENING, the
- * stripe is no longer locked if the request had to wait for others.
+/* Call zone_limits_enter before a zone's state is changed, and
+ * zone_limits_leave after that; the caller has the zone.  OPENING is the claim
+ * to the zone if zone_limits_make_room is called in between, and NULL
+ * otherwise.  With OPENING, the stripe is no longer locked if the request had
+ * to wait for others.
  */
-void limits_enter (struct zones *z, struct zone_claim *opening);
-void limits_leave (struct zones *z, const struct zone_claim *opening);
+void zone_limits_enter (struct zones *z, struct zone_claim *opening);
+void zone_limits_leave (struct zones *z, const struct zone_claim *opening);
 
 /* Make room for the zone that C has, which is in condition COND (EMPTY or
  * CLOSED), to be open: where there is none, another zone that is implicitly
  * open is closed.  Returns 0 or -ENOSPC.
  */
-int limits_make_room (struct zones *z, struct zone_claim *c,
-                      enum zone_cond cond);
+int zone_limits_make_room (struct zones *z, struct zone_claim *c,
+                           enum zone_cond cond);
 
 /* May one more zone be active? */
-bool limits_have_room (const struct zones *z);
+bool zone_limits_have_room (const struct zones *z);
 
 /* Change a zone's state, and count it. */
 void zone_set_state (struct zones *z, uint64_t zone, enum zone_cond cond,
@@ -266,6 +267,6 @@ void zone_set_state (struct zones *z, uint64_t zone, enum zone_cond cond,
 /* An open zone is being written: it is not closed to make room for another one
  * before the next zone_set_state.
  */
-void limits_keep_open (struct zones *z, uint64_t zone);
+void zone_limits_keep_open (struct zones *z, uint64_t zone);
 
 #endif /* NULLBLK_ZONES_INTERNAL_H */

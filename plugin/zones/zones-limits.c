@@ -30,7 +30,7 @@
 #include "zones-internal.h"
 
 int
-limits_create (struct zones *z, const struct zone_settings *s)
+zone_limits_create (struct zones *z, const struct zone_settings *s)
 {
   struct zone_limits *l = &z->limits;
 
@@ -50,7 +50,7 @@ limits_create (struct zones *z, const struct zone_settings *s)
 }
 
 void
-limits_destroy (struct zones *z)
+zone_limits_destroy (struct zones *z)
 {
   struct zone_limits *l = &z->limits;
 
@@ -63,7 +63,7 @@ limits_destroy (struct zones *z)
 }
 
 void
-limits_enter (struct zones *z, struct zone_claim *opening)
+zone_limits_enter (struct zones *z, struct zone_claim *opening)
 {
   if (!z->limits.any)
     return;
@@ -75,7 +75,7 @@ limits_enter (struct zones *z, struct zone_claim *opening)
 }
 
 void
-limits_leave (struct zones *z, const struct zone_claim *opening)
+zone_limits_leave (struct zones *z, const struct zone_claim *opening)
 {
   if (!z->limits.any)
     return;
@@ -98,7 +98,7 @@ set_idle (struct zone_limits *l, uint64_t zone, bool idle)
 }
 
 void
-limits_keep_open (struct zones *z, uint64_t zone)
+zone_limits_keep_open (struct zones *z, uint64_t zone)
 {
   if (z->limits.any)
     set_idle (&z->limits, zone, false);
@@ -173,7 +173,7 @@ one_more_active (const struct zone_limits *l)
 }
 
 bool
-limits_have_room (const struct zones *z)
+zone_limits_have_room (const struct zones *z)
 {
   return !z->limits.any || one_more_active (&z->limits);
 }
@@ -188,7 +188,8 @@ one_more_open (const struct zone_limits *l)
  * place of another one only where one more zone could be active.
  */
 int
-limits_make_room (struct zones *z, struct zone_claim *c, enum zone_cond cond)
+zone_limits_make_room (struct zones *z, struct zone_claim *c,
+                       enum zone_cond cond)
 {
   struct zone_limits *l = &z->limits;
 

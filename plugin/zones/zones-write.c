@@ -39,17 +39,17 @@ open_implicitly (struct zones *z, struct zone_claim *c)
   uint64_t state;
   int r = 0;
 
-  limits_enter (z, c);
+  zone_limits_enter (z, c);
   state = zone_state (z, zone);
   if (state_cond (state) == ZONE_COND_EMPTY ||
       state_cond (state) == ZONE_COND_CLOSED) {
-    r = limits_make_room (z, c, state_cond (state));
+    r = zone_limits_make_room (z, c, state_cond (state));
     if (r == 0)
       zone_set_state (z, zone, ZONE_COND_IMP_OPEN, state_wp (state));
   }
   if (r == 0)
-    limits_keep_open (z, zone);
-  limits_leave (z, c);
+    zone_limits_keep_open (z, zone);
+  zone_limits_leave (z, c);
   return r;
 }
 
@@ -200,12 +200,12 @@ zones_end_write (struct zone_write *w, uint64_t written)
     return;
   wp = w->offset - zone_start (z, w->zone) + written;
   zone_lock_again (&w->claim);
-  limits_enter (z, NULL);
+  zone_limits_enter (z, NULL);
   cond = wp == zone_capacity (z, w->zone)
              ? ZONE_COND_FULL
              : state_cond (zone_state (z, w->zone));
   zone_set_state (z, w->zone, cond, wp);
-  limits_leave (z, NULL);
+  zone_limits_leave (z, NULL);
   if (written > 0)
     zone_wake_early (z, w->claim.stripe, w->zone, wp);
   zone_give_back (&w->claim);

@@ -178,7 +178,7 @@ zones_create (struct zones **zones, const struct zone_settings *s,
                               z->nr_stripes * sizeof *z->stripes);
   if (z->stripes == NULL)
     goto unmap;
-  r = limits_create (z, s);
+  r = zone_limits_create (z, s);
   if (r < 0)
     goto free_stripes;
   create_stripes (z);
@@ -200,7 +200,7 @@ zones_destroy (struct zones *z)
 {
   uint64_t i;
 
-  limits_destroy (z);
+  zone_limits_destroy (z);
   for (i = 0; i < z->nr_stripes; i++)
     fairlock_destroy (&z->stripes[i].lock);
   free (z->stripes);

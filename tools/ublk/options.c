@@ -167,6 +167,6 @@ options_parse (struct options *o, int argc, char *argv[], struct message *why)
     }
   }
   if (o->timeout == 0)
-    o->timeout = o->persist == 0 ? DEFAULT_TIMEOUT : PERSIST_TIMEOUT;
+    o->timeout = o->persist == 0 ? DEFAULT_TIMEOUT : DEFAULT_TIMEOUT_PERSISTENT;
   return r < 0 ? r : check_together (o, all, argc - optind, argv + optind, why);
 }

@@ -16,7 +16,7 @@
 #define MAX_DEPTH 4096
 #define MAX_QUEUES 128
 #define DEFAULT_TIMEOUT 600
-#define PERSIST_TIMEOUT 30 /* the default with --persist */
+#define DEFAULT_TIMEOUT_PERSISTENT 30 /* the default with --persist */
 #define MAX_TIMEOUT 86400
 #define DEFAULT_PERSIST 60
 #define MAX_PERSIST 86400
