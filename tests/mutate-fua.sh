@@ -40,7 +40,7 @@ trim-in-device plugin/device/device-operation.c:device_trim
 change-in-device plugin/device/device-internal.h:change_store
   r->fua => (false && r->fua)
 long-in-device plugin/device/device-log.c:change_long
-  from, request->fua) => from, false)
+  request->fua) => false)
 write-by-ublk plugin/ublk/ublk-request.c:serve_write
   is_fua (t) => false && is_fua (t)
 append-by-ublk plugin/ublk/ublk-request.c:serve_append
@@ -48,7 +48,7 @@ append-by-ublk plugin/ublk/ublk-request.c:serve_append
 trim-by-ublk plugin/ublk/ublk-request.c:serve
   offset_of (t), is_fua (t)); => offset_of (t), false);
 zero-by-ublk plugin/ublk/ublk-request.c:serve
-  == 0, is_fua (t)); => == 0, false);
+      is_fua (t)); =>     false);
 write-in-cache plugin/power/durability.c:durability_write_slow
   .fua = fua, => .fua = false && fua,
 zero-in-cache plugin/power/durability.c:durability_zero_slow
