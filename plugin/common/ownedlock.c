@@ -107,6 +107,16 @@ keep_owner_out (struct owned_lock *l)
     sleep_while_inside (l);
 }
 
+/* Let it be a mutex from now on.  One that still takes itself for the owner
+ * finds it wanted.  The mutex is held.
+ */
+static void
+share (struct owned_lock *l)
+{
+  l->shared = true;
+  atomic_store_explicit (&l->owner, OWNED_BY_NOBODY, memory_order_relaxed);
+}
+
 void
 owned_lock_by_mutex (struct owned_lock *l, bool by_owner)
 {
@@ -115,12 +125,19 @@ owned_lock_by_mutex (struct owned_lock *l, bool by_owner)
 
   lock (&l->mutex);
   owner = atomic_load_explicit (&l->owner, memory_order_relaxed);
-  if (owner != 0 && owner != self && !l->shared) {
+  if (l->shared)
+    ;
+  else if (owner != 0 && owner != self) {
     keep_owner_out (l);
-    l->shared = by_owner;
+    if (by_owner)
+      share (l);
   }
-  else if (owner == 0 && by_owner && may_be_owned ())
-    atomic_store_explicit (&l->owner, self, memory_order_relaxed);
+  else if (owner == 0 && by_owner) {
+    if (may_be_owned ())
+      atomic_store_explicit (&l->owner, self, memory_order_relaxed);
+    else
+      share (l);
+  }
   l->has_mutex = true;
 }
 

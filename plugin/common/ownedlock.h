@@ -21,8 +21,9 @@
  * the lock wanted takes the mutex, as all others do.
  *
  * The owner is the first thread that takes the lock by owned_lock.  When
- * another thread does that, the lock is `shared` from there on, and `wanted`
- * stays set: it is a mutex then.  So it is where the kernel has no membarrier.
+ * another thread does that, the lock is `shared` from there on, has no owner
+ * any more, and `wanted` stays set: it is a mutex then.  So it is where the
+ * kernel has no membarrier.
  */
 
 #ifndef NULLBLK_OWNEDLOCK_H
@@ -33,8 +34,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define OWNED_BY_NOBODY UINTPTR_MAX /* no thread's pthread_self */
+
 struct owned_lock {
-  _Atomic uintptr_t owner; /* pthread_self; 0: there is none */
+  _Atomic uintptr_t owner; /* pthread_self; 0: none yet; OWNED_BY_NOBODY */
   _Atomic uint32_t inside; /* has the owner taken it without the mutex? */
   atomic_bool wanted;
   bool has_mutex; /* its holder has it by the mutex; guarded by the lock */
