@@ -129,8 +129,8 @@ test_room (void **state)
 {
   (void) state;
   begin ();
-  assert_false (held_add (&h, NULL, HELD + 1));
-  assert_true (held_add (&h, NULL, HELD));
+  assert_false (held_add (&h, NULL, HELD_WITH_ZEROES + 1));
+  assert_true (held_add (&h, NULL, HELD_WITH_ZEROES));
   assert_false (held_add (&h, NULL, 1));
   held_clear (&h);
   assert_true (held_add (&h, bytes, HELD - 1));
