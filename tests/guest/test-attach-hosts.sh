@@ -86,4 +86,17 @@ serve 2
 made /dev/nbd0 "$uri"
 wait_until 60 is_of 2 || fail "it does not come back"
 try "$attach" --detach nbd0
+
+# The device of an export with zones, which --as=nbd has made, is found again
+# without --as.
+leave 3
+rm -f "$tmp/pid"
+"$NBDKIT" -f -i 127.0.0.3 -p 10809 -P "$tmp/pid" "$PLUGIN" 16M zoned=true \
+  zone-size=1M control=any &
+pids[3]=$!
+server_pid=$!
+wait_until 60 server_listens_or_ended || fail "the server does not listen"
+made /dev/nbd0 --as=nbd nbd://127.0.0.3
+made /dev/nbd0 nbd://127.0.0.3
+try "$attach" --detach nbd0
 [ -z "$(ls /run/nullblk)" ] || fail "left: $(ls /run/nullblk)"

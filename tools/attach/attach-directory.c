@@ -52,9 +52,11 @@ read_offer (const char *directory, struct offer *offer)
 {
   char text[96];
 
+  /* An older nullblk-attach did not note the server. */
+  offer->server = 0;
   read_line (text, sizeof text, directory, "offer");
   return sscanf (text, "%" SCNu64 " %u %u %" SCNu64, &offer->size,
-                 &offer->block_size, &offer->flags, &offer->server) == 4;
+                 &offer->block_size, &offer->flags, &offer->server) >= 3;
 }
 
 /*---------------------------------------------------------------------*/

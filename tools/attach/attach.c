@@ -350,6 +350,9 @@ use_attached (const char *name, struct client_options o)
     die ("%s: it is attached as %s to /dev/%s, which is no %s device; --detach "
          "%s first, or give this one a --name",
          source.text, name, a.device, source.by_ublk ? "ublk" : "nbd", name);
+  /* What is there now is asked of the connections that the kernel is to get. */
+  if (!has_cookie (&a) && source.by_ublk)
+    o = fall_back ();
   if (!read_offer (directory, &then) || !offer_serves (&o.offer, &then))
     die ("%s: it is attached as %s to /dev/%s, and is not what it was then; "
          "--detach %s first",
@@ -361,13 +364,10 @@ use_attached (const char *name, struct client_options o)
          name, a.device);
   if (left)
     revive_ublk (&a, name, directory);
-  if (!has_cookie (&a)) {
-    if (source.by_ublk)
-      o = fall_back ();
-    if (!revive_connections (begun.netlink, &a, &o, begun.connections))
-      die ("%s: it was attached as %s, and has just been disconnected",
-           source.text, name);
-  }
+  if (!has_cookie (&a) &&
+      !revive_connections (begun.netlink, &a, &o, begun.connections))
+    die ("%s: it was attached as %s, and has just been disconnected",
+         source.text, name);
   announce (a.device);
 }
 
@@ -542,15 +542,16 @@ attach_ublk (void)
   return true;
 }
 
+/* *o becomes what the device is attached with. */
 static void
-attach_device (struct client_options o)
+attach_device (struct client_options *o)
 {
   char network[64];
 
   write_or_die ("uri", source.text);
   network_of_process (network, sizeof network);
   write_or_die ("network", network);
-  write_offer_or_die (&o.offer);
+  write_offer_or_die (&o->offer);
   if (source.is_ours && options.as == AS_UBLK) {
     find_own_device ();
     return;
@@ -558,10 +559,10 @@ attach_device (struct client_options o)
   if (source.by_ublk && attach_ublk ())
     return;
   if (source.by_ublk) {
-    o = fall_back ();
-    write_offer_or_die (&o.offer);
+    *o = fall_back ();
+    write_offer_or_die (&o->offer);
   }
-  attach_nbd (&o);
+  attach_nbd (o);
   if (source.has_zones)
     fprintf (stderr,
              "nullblk-attach: %s: its zones are not those of /dev/%s, which "
@@ -706,7 +707,7 @@ attach (const struct attach_options *given, char **arguments)
   }
   if (!source.is_ours)
     begin_directory ();
-  attach_device (o);
+  attach_device (&o);
   if (options.name == NULL)
     name_directory ();
   if (begun.persist != NULL)

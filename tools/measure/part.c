@@ -81,8 +81,9 @@ take_part (struct part *part, const char *text, const char *head)
 void
 part_open (struct part *part, const struct target *t)
 {
-  char *text = NULL;
+  bool has_head = false;
   struct message head, why;
+  char *text;
   size_t len;
 
   memset (part, 0, sizeof *part);
@@ -96,13 +97,15 @@ part_open (struct part *part, const struct target *t)
     if (textfile_read (part->path, MAX_MODEL_FILE, &text, &len, &why) < 0)
       die ("%s: %s", part->path, why.text);
     drop_torn_line (part, text, len);
-    take_part (part, text, head.text);
+    has_head = text[0] != '\0';
+    if (has_head)
+      take_part (part, text, head.text);
     free (text);
   }
   part->fp = fopen (part->path, "ae");
   if (part->fp == NULL)
     die ("%s: %s", part->path, strerror (errno));
-  if (part->list.n == 0 && text == NULL) {
+  if (!has_head) {
     fprintf (part->fp, "%s\n", head.text);
     fflush (part->fp);
   }

@@ -61,6 +61,7 @@ struct bridge {
   struct aide *aide;
   bool impossible;   /* what bridge_open says */
   bool is_over;      /* the device can never be taken over */
+  bool is_elsewhere; /* the server that answers has another address */
   bool is_stuck;     /* the aide does not end what it does */
   bool has_given_up; /* the server was given up: all requests fail */
 };

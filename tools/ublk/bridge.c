@@ -385,7 +385,8 @@ check_server (struct bridge *b, struct message *why)
 {
   const uint64_t then = b->recovers ? journal_server (b->device.journal) : 0;
 
-  if (then == 0 || then == b->source.peer)
+  b->is_elsewhere = then != 0 && then != b->source.peer;
+  if (!b->is_elsewhere)
     return 0;
   message_set (
       why,
@@ -403,6 +404,7 @@ connect_queues (struct bridge *b, const struct options *o, struct message *why)
 {
   unsigned i;
 
+  b->is_elsewhere = false;
   if (source_open (&b->source, o->argument, o->zones, why) < 0)
     return -1;
   b->has_source = true;
@@ -417,18 +419,20 @@ connect_queues (struct bridge *b, const struct options *o, struct message *why)
 }
 
 /* For a device that is there already the server may be away for a while, or
- * take some connections and not yet all.
+ * take some connections and not yet all.  Where another server answers under
+ * its name, or it has another address, the device is left to another try.
  */
 static int
 connect_to_source (struct bridge *b, const struct options *o,
                    struct message *why)
 {
   const unsigned begun = bridge_seconds_now ();
+  bool is_late;
 
   while (connect_queues (b, o, why) < 0) {
-    b->is_over = !b->recovers || b->impossible ||
-                 bridge_seconds_now () - begun > o->persist;
-    if (b->is_over)
+    is_late = bridge_seconds_now () - begun > o->persist;
+    b->is_over = !b->recovers || b->impossible || (is_late && !b->is_elsewhere);
+    if (b->is_over || is_late)
       return -1;
     if (bridge_is_to_end (b) && is_detached (b)) {
       b->is_over = true;

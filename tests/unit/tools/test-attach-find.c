@@ -237,6 +237,13 @@ test_offer (void **state)
   assert_true (read_offer ("run/a", &now));
   assert_memory_equal (&now, &then, sizeof now);
   assert_true (offer_serves (&now, &then));
+  /* An older nullblk-attach did not note the server. */
+  assert_true (write_line ("run/a", "offer", "512 512 1"));
+  assert_true (read_offer ("run/a", &now));
+  assert_int_equal (now.server, 0);
+  assert_int_equal (now.size, 512);
+  assert_true (write_offer ("run/a", &then));
+  assert_true (read_offer ("run/a", &now));
   /* It offers more, and may be something else to sit on. */
   now.block_size = 512;
   now.flags |= EXPORT_TRIM | EXPORT_ROTATIONAL;
