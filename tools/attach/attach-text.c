@@ -70,6 +70,15 @@ is_absent (int err)
   return err == ENOENT || err == ENODEV || err == ESRCH;
 }
 
+/* No line: the file is not there; or a signal, which is to end this program,
+ * has come before somebody has written one.
+ */
+static bool
+has_no_line (int err)
+{
+  return is_absent (err) || err == EINTR;
+}
+
 int
 try_line (char *buf, size_t size, const char *directory, const char *file)
 {
@@ -81,14 +90,14 @@ try_line (char *buf, size_t size, const char *directory, const char *file)
   format_text (path, sizeof path, "%s/%s", directory, file);
   fp = fopen (path, "re");
   if (fp == NULL)
-    return is_absent (errno) ? 0 : -errno;
+    return has_no_line (errno) ? 0 : -errno;
   if (fgets (buf, size, fp) == NULL) {
     err = feof (fp) ? 0 : errno;
     buf[0] = '\0';
   }
   buf[strcspn (buf, "\n")] = '\0';
   fclose (fp);
-  return is_absent (err) ? 0 : -err;
+  return has_no_line (err) ? 0 : -err;
 }
 
 void
