@@ -391,7 +391,7 @@ attach_connections (struct netlink *n, struct attachment *a,
   /* The kernel does not know identifiers (before Linux 5.14), or the device was
    * disconnected at once.  Only our attachment has our pid in its file.
    */
-  attachment_find (a);
+  attachment_read_identity (a);
   if (is_attached_by (a, getpid ()))
     return true;
   a->identity[0] = '\0';
@@ -490,7 +490,7 @@ try_client (struct attachment *a, const struct client_options *options,
      * attached the device; but as long as nbd-client is a zombie, its pid is
      * its own.
      */
-    attachment_find (a);
+    attachment_read_identity (a);
     status = end_program (pid, argv[0]);
     if (status != 0 && !is_attached_by (a, pid))
       a->identity[0] = '\0';

@@ -161,7 +161,7 @@ has_identifier (const struct attachment *a)
  * there have the same inode.
  */
 void
-attachment_find (struct attachment *a)
+attachment_read_identity (struct attachment *a)
 {
   char path[64], pid[32];
   struct stat st;
@@ -246,7 +246,7 @@ attachment_exists (const void *arg)
            strcmp (now.identity, identifier_of (a)) == 0;
   }
   format_text (now.device, sizeof now.device, "%s", a->device);
-  attachment_find (&now);
+  attachment_read_identity (&now);
   return now.identity[0] != '\0' && strcmp (inode_of (&now), inode_of (a)) == 0;
 }
 

@@ -285,7 +285,7 @@ const char *cookie_of (const struct attachment *a);
 /* Set the identity to "pid PID INODE" of the device's present attachment; ""
  * if there is none.
  */
-void attachment_find (struct attachment *a);
+void attachment_read_identity (struct attachment *a);
 /* Is its identity of process PID, which is still there? */
 bool is_attached_by (const struct attachment *a, pid_t pid);
 /* Is the device still attached with this identity?  Or is it not? */

@@ -81,14 +81,14 @@ print_distance (FILE *fp, const char *settings, const struct figures_list *list)
 }
 
 static void
-print_model (FILE *fp, const char *of, const char *version,
+print_model (FILE *fp, const char *source, const char *version,
              const struct figures_list *list, const char *settings)
 {
   char overhead[32];
   struct message line; /* of which a name makes no two */
   size_t i;
 
-  message_set (&line, "# Model of %.200s, made by nullblk-measure %s.", of,
+  message_set (&line, "# Model of %.200s, made by nullblk-measure %s.", source,
                PACKAGE_VERSION);
   fprintf (fp, "%s\n", line.text);
   message_set (&line, "# Source: measured by %s.", version);
@@ -109,7 +109,7 @@ print_model (FILE *fp, const char *of, const char *version,
 }
 
 void
-model_refuse_output (const char *of)
+model_refuse_output (const char *source)
 {
   struct stat output, target;
 
@@ -122,13 +122,13 @@ model_refuse_output (const char *of)
   }
   if (!S_ISREG (output.st_mode))
     die ("--output=%s: allowed is a file", options.output);
-  if (stat (of, &target) == 0 && target.st_dev == output.st_dev &&
+  if (stat (source, &target) == 0 && target.st_dev == output.st_dev &&
       target.st_ino == output.st_ino)
     die ("--output=%s: allowed is another file than is read", options.output);
 }
 
 void
-model_write (const char *of, const char *version,
+model_write (const char *source, const char *version,
              const struct figures_list *list, const struct drive_facts *drive)
 {
   /* First, as it dies where it fails, and would leave a file behind. */
@@ -142,7 +142,7 @@ model_write (const char *of, const char *version,
     if (fp == NULL)
       die ("%s: %s", path, strerror (errno));
   }
-  print_model (fp, of, version, list, settings);
+  print_model (fp, source, version, list, settings);
   free (settings);
   if (fflush (fp) == EOF || ferror (fp))
     die ("%s: %s", options.output != NULL ? path : "output", strerror (errno));

@@ -10,15 +10,17 @@
 #include "cell.h"
 #include "fit.h"
 
-/* The model takes the place of a file.  Dies where --output is something else,
- * or the file OF, of which the model is made.
+/* --output may name a new file, or a regular one, which is replaced.  Ends the
+ * program if it names anything else, or the file SOURCE, which the model is
+ * made from.
  */
-void model_refuse_output (const char *of);
+void model_refuse_output (const char *source);
 
-/* Write the model of OF to --output, or standard output.  The file is not there
- * before it is whole.  VERSION is fio's.  Dies where that cannot be.
+/* Write the model of SOURCE to --output, or standard output.  The file is not
+ * there before it is whole.  VERSION is fio's.  Ends the program if the model
+ * cannot be written.
  */
-void model_write (const char *of, const char *version,
+void model_write (const char *source, const char *version,
                   const struct figures_list *list,
                   const struct drive_facts *drive);
 

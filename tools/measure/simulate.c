@@ -243,20 +243,22 @@ client_pause (const struct figures_list *list, const struct cell *cell)
 /*---------------------------------------------------------------------*/
 
 static double
-share (double is, double is_to_be)
+share (double simulated, double measured)
 {
-  return is > 0 && is_to_be > 0 ? is / is_to_be - 1 : 0;
+  return simulated > 0 && measured > 0 ? simulated / measured - 1 : 0;
 }
 
 struct distance
-distance_of (const struct figures *is, const struct figures *is_to_be)
+distance_of (const struct figures *simulated, const struct figures *measured)
 {
   struct distance r = {
-      .p50 = share (figures_percentile (is, 50),
-                    figures_percentile (is_to_be, 50)),
-      .p99 = share (figures_percentile (is, 99),
-                    figures_percentile (is_to_be, 99)),
-      .rate = is->cell.kind == FLUSH ? 0 : share (is->iops, is_to_be->iops),
+      .p50 = share (figures_percentile (simulated, 50),
+                    figures_percentile (measured, 50)),
+      .p99 = share (figures_percentile (simulated, 99),
+                    figures_percentile (measured, 99)),
+      .rate = simulated->cell.kind == FLUSH
+                  ? 0
+                  : share (simulated->iops, measured->iops),
   };
 
   return r;

@@ -10,12 +10,14 @@
 
 #include "cell.h"
 
-/* Load settings, which are lines NAME=VALUE, as a client does that always has
- * cell->depth requests in flight, but for PAUSE nanoseconds from the end of
- * each to the next; the same seed gives the same.  *f becomes what it sees.
- * From its second part on, a sustained load is one of a drive that was written
- * in full.  Returns 0; or -EINVAL where the plugin does not take the settings,
- * with *why.  Dies where there is no memory.
+/* Simulate a device that has SETTINGS (lines NAME=VALUE), and a client that
+ * puts the load CELL on it.  The client always has cell->depth requests in
+ * flight, but for PAUSE nanoseconds from the end of each to the next; the same
+ * SEED gives the same.  *f becomes what the client sees, over REQUESTS
+ * requests.  In the second part of a sustained load, and those after it, the
+ * device has been written in full before.  Returns 0; or -EINVAL where the
+ * plugin does not take the settings, with *why.  Ends the program where there
+ * is no memory.
  */
 int simulate (const char *settings, const struct cell *cell, uint64_t pause,
               unsigned requests, uint64_t seed, struct figures *f,
@@ -30,12 +32,14 @@ int simulate (const char *settings, const struct cell *cell, uint64_t pause,
 uint64_t client_pause (const struct figures_list *list,
                        const struct cell *cell);
 
-/* How far `is` is from `is_to_be`: the share of each, as 0.05 for 5 %. */
+/* How far simulated figures are from measured ones: 0.05 is 5 % more than was
+ * measured, -0.05 is 5 % less, and 0 is also where one of the two is not known.
+ */
 struct distance {
-  double p50, p99, rate; /* signed; 0 where a figure is not known */
+  double p50, p99, rate;
 };
-struct distance distance_of (const struct figures *is,
-                             const struct figures *is_to_be);
+struct distance distance_of (const struct figures *simulated,
+                             const struct figures *measured);
 
 /* Settings, and the distances of all cells of a list in one number: 0 is no
  * distance at all.  Cells of a kind that KINDS (bits) has not are left out.
