@@ -29,10 +29,12 @@
 #include "batch-pace-internal.h"
 #include "batch-socket-internal.h"
 
-/* The most bytes read ahead: AHEAD, or AHEAD_AFTER_LARGE after a payload of
- * LARGE bytes or more, where a copy costs more than it saves.  Where payloads
- * are left where they were read, that is so from LARGE_LEFT bytes on, as most
- * of these are not ahead to the last byte.
+/* The most bytes read ahead: AHEAD; but after a large payload, which costs more
+ * to copy than reading ahead saves, only AHEAD_AFTER_LARGE.  A payload of LARGE
+ * bytes or more is large.  A thread that leaves payloads in rx_buf
+ * (batch_payload) copies only those that are not there to the last byte, which
+ * is so with most payloads of LARGE_LEFT bytes or more: for such a thread only
+ * these are large.
  */
 #define AHEAD (256 * 1024)
 #define AHEAD_AFTER_LARGE 4096
@@ -330,8 +332,8 @@ bool batch_defer_piece (struct batch_socket *c, const void *buf, size_t n,
 /* Send the replies that are due. */
 void batch_defer_answer (struct batch_socket *c);
 
-/* Call batch_due, with OVER, for all requests that wait, and send their replies
- * if SEND.
+/* Call batch_due, with GONE, for all requests that wait; with SEND also send
+ * their replies.
  */
 void batch_defer_end (struct batch_socket *c, bool send);
 

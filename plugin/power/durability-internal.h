@@ -128,7 +128,7 @@ uint64_t undo_charge (const struct undo *u);
 /* Free a record.  NOW: as for store_give_copy. */
 void undo_free (struct durability *d, struct undo *u, bool now);
 
-/* The lock is held for all of the following but undo_free_all.
+/* The lock is held for all of the following but undo_free_all and undo_drain.
  *
  * Put all records of FROM behind those of TO.  FROM stays as it is.
  */
@@ -169,8 +169,9 @@ int undo_record (struct durability *d, const struct change *c, uint64_t size,
 int undo_fence (struct durability *d, const struct change *c);
 
 /* While power is off, forget the oldest records until the others take BYTES of
- * the cache, but none of the change NR or a later one.  The lock is not held,
- * by the thread that finishes the cut.
+ * the cache, but none of the change NR or a later one.  Called by the thread
+ * that finishes the cut, without the lock: until the cut is over, nobody else
+ * uses `undoing`.
  */
 void undo_drain (struct durability *d, uint64_t bytes, uint64_t nr);
 

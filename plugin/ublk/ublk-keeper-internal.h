@@ -4,8 +4,9 @@
  * The keeper: a process that stays root, and makes, opens, starts, stops and
  * deletes the block devices of a server that may not be root any more.  When
  * the server ends, in whatever way, the keeper takes away what is left of them,
- * and ends, too.  It has a record of each (device-record.h), by which the next
- * keeper clears what both have left, if both were killed.
+ * and ends, too.  For each device it keeps a record (device-record.h).  If both
+ * the server and its keeper are killed, the keeper of the next server finds by
+ * the records what they have left, and clears that.
  *
  * It has no ring or device open that a request could be in, so nothing waits
  * for it.  These functions are called by one thread, which waits for the

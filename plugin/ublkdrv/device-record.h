@@ -77,7 +77,9 @@ int device_record_open (struct device_record *r, uint64_t cookie,
 /* Read it again, if it can be read; has its process ended meanwhile? */
 bool device_record_has_died (struct device_record *r);
 
-/* Has nobody removed it?  A process that ends by itself does so first. */
+/* Has nobody removed the record's file?  A process that ends by itself removes
+ * the file before it ends.
+ */
 bool device_record_is_there (const struct device_record *r);
 
 /* Be the only one who clears what a dead process has left, until the record is
@@ -104,7 +106,9 @@ bool device_record_is_supervised (const struct device_record *r);
 
 void device_record_close (struct device_record *r);
 
-/* Remove the file of one that is ours, or claimed, and close it. */
+/* Remove the file of a record that is ours, or that
+ * device_record_lock_to_clear has locked, and close it.
+ */
 int device_record_remove (struct device_record *r);
 
 /* Is it the device of a server (DEVICE_RECORD_OF_SERVER)? */

@@ -50,10 +50,13 @@ struct snapshot {
   char server_version[32];
   bool parallel, batch, holds_replies, defers_replies;
   uint64_t uptime_ns, since_reset_ns;
-  uint64_t interval_ns; /* what op counts has happened in it */
+  uint64_t interval_ns; /* in which the requests of `op` were counted */
   uint64_t connections, depth, depth_largest;
-  uint64_t threads, saturated;   /* since the reset, as is */
-  uint64_t late[NR_PERCENTILES]; /* this */
+
+  /* These are since the reset, never of an interval. */
+  uint64_t threads, saturated;
+  uint64_t late[NR_PERCENTILES];
+
   bool has_memory;
   uint64_t memory_held, memory_limit; /* bytes */
   uint64_t written_blocks;            /* of 4 KiB */

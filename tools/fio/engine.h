@@ -63,8 +63,8 @@ struct job {
   struct session *session;
   struct handles handles;
   bool misfit_told;        /* that a request is not of whole blocks */
-  struct job_zones *zones; /* once any is reset or finished, and then ... */
-  pid_t zones_owner;       /* ... the process that has the connection */
+  struct job_zones *zones; /* NULL before a zone is reset or finished */
+  pid_t zones_owner;       /* the process that has opened `zones` */
 };
 
 static inline const struct options *

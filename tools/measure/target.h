@@ -19,9 +19,9 @@ struct target {
   struct drive_facts drive; /* of a URI nothing is known */
 };
 
-/* See what it is.  Dies where it is neither of the three, is in use (mounted,
- * as swap, or as a part of another device), or cannot be written if it is
- * TO_BE.
+/* See what NAME is.  Ends the program if NAME is none of the three, is in use
+ * (mounted, as swap, or as a part of another device), is smaller than 1 MiB, or
+ * cannot be read or, with TO_BE_WRITTEN, written.
  */
 void target_open (struct target *t, const char *name, bool to_be_written);
 

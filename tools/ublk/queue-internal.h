@@ -54,8 +54,8 @@ struct request {
   void (*done) (struct io *io, int err); /* called when io is done */
 
   bool is_asked;        /* io was sent, and the server has not answered it */
-  uint32_t asked_at;    /* the queue's `now` when io was sent, */
-  uint32_t begun_at;    /* and when io was sent for the first time */
+  uint32_t asked_at;    /* the queue's `now` when io was sent last */
+  uint32_t begun_at;    /* the queue's `now` when io was sent first */
   bool is_late;         /* the server has had io for longer than --timeout */
   bool is_sent_again;   /* io may have been done before: it was sent by a
                          * connection, or a process, that has died */
@@ -64,12 +64,13 @@ struct request {
   uint64_t changes;     /* of a flush: queue->changes when it was sent */
 
   /* A request to a zone that was sent again has failed, and the zone is read to
-   * see whether it had been done the first time.
+   * see whether it had been done the first time.  The read uses the request's
+   * `io` and `done`, and this keeps what they were before.
    */
   struct zone_check {
-    struct io io;                          /* the request's own, */
-    void (*done) (struct io *io, int err); /* what its end has called, */
-    int err;                               /* and how it has failed */
+    struct io io;
+    void (*done) (struct io *io, int err);
+    int err; /* with which the request has failed */
   } zone_check;
 
   struct append append; /* of an append */
