@@ -33,6 +33,20 @@ build ()
         sources+=" ../tools/ublk/append.c ../tools/ublk/journal.c"
         sources+=" ../plugin/ublkdrv/queue-port.c"
         ;;
+      bridge)
+        sources+=" unit/tools/bridge-world.c unit/command-ring.c"
+        for part in bridge bridge-end bridge-wait append journal; do
+          sources+=" ../tools/ublk/$part.c"
+        done
+        for part in device-record aide helper-process commands setup users; do
+          sources+=" ../plugin/ublkdrv/$part.c"
+        done
+        macros+=" -DRECORDS='\"run\"'"
+        for part in open access mlockall posix_spawnp opendir sysconf users_find
+        do
+          options+=" -Wl,--wrap=$part"
+        done
+        ;;
       *.c) sources+=" $word" ;;
       -D*) macros+=" $word" ;;
       -l*) libraries+=" $word" ;;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The C library's calls by their names (plugin/batch/batch-libc.c), and the
- * signals that end all connections (batch-stop.c).  This program has both in
- * it, as nbdkit has them preloaded: where it calls read, send or dup, it calls
- * the library's.  What is decided once in a process is seen in a child: in one
- * that is started anew where its environment decides.
+ * The C library's calls by their names (plugin/batch/batch-libc.c), of a
+ * program that has them in it; see preloaded.h.  What is decided once in a
+ * process is seen in a child: in one that is started anew where its environment
+ * decides.
  */
 
 #include <config.h>
@@ -13,21 +12,18 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "batch/batch-internal.h"
 #include "common/common.h"
+#include "preloaded.h"
 #include "unit.h"
 
 /* These have no declaration in the C library's headers. */
@@ -41,25 +37,6 @@ int fcntl64 (int fd, int cmd, ...);
 
 /*---------------------------------------------------------------------*/
 /* What the library finds */
-
-static struct {
-  unsigned sec, nsec; /* of the last call */
-  int result;
-} nanosleep_of_nbdkit;
-
-/* nbdkit's, by which the library knows it. */
-__attribute__ ((visibility ("default"))) int nbdkit_nanosleep (unsigned sec,
-                                                               unsigned nsec);
-int
-nbdkit_nanosleep (unsigned sec, unsigned nsec)
-{
-  static const struct timespec at_once;
-
-  nanosleep_of_nbdkit.sec = sec;
-  nanosleep_of_nbdkit.nsec = nsec;
-  ppoll (NULL, 0, &at_once, NULL);
-  return nanosleep_of_nbdkit.result;
-}
 
 void *__real_dlsym (void *objects, const char *name);
 void *__wrap_dlsym (void *objects, const char *name);
@@ -170,35 +147,6 @@ static void __attribute__ ((constructor (102))) before_library (void)
 /*---------------------------------------------------------------------*/
 /* Connections */
 
-/* Returns a socket from which the connection of *client can be accepted. */
-static int
-listen_for (int *client)
-{
-  struct sockaddr_in address = {.sin_family = AF_INET,
-                                .sin_addr.s_addr = htonl (INADDR_LOOPBACK)};
-  socklen_t len = sizeof address;
-  const int listener = socket (AF_INET, SOCK_STREAM, 0);
-
-  must (bind (listener, (struct sockaddr *) &address, len) == 0, "bind");
-  must (listen (listener, 1) == 0, "listen");
-  getsockname (listener, (struct sockaddr *) &address, &len);
-  *client = socket (AF_INET, SOCK_STREAM, 0);
-  must (connect (*client, (struct sockaddr *) &address, len) == 0, "connect");
-  return listener;
-}
-
-/* ends[0] is the server's, which it has accepted. */
-static void
-connect_ends (int ends[2], bool by_accept4)
-{
-  const int listener = listen_for (&ends[1]);
-
-  ends[0] = by_accept4 ? accept4 (listener, NULL, NULL, SOCK_CLOEXEC)
-                       : accept (listener, NULL, NULL);
-  must (ends[0] >= 0, "accept");
-  close (listener);
-}
-
 static void
 close_ends (const int ends[2])
 {
@@ -257,31 +205,7 @@ check_peer (int peer, const char *bytes, bool ends)
 }
 
 /*---------------------------------------------------------------------*/
-/* Children */
-
-static int
-end_of (pid_t pid)
-{
-  int status;
-
-  assert_true (pid > 0);
-  assert_int_equal (waitpid (pid, &status, 0), pid);
-  return status;
-}
-
-static int
-in_child (void (*what) (void))
-{
-  const pid_t pid = fork ();
-
-  if (pid == 0) {
-    alarm (100);
-    signal (SIGABRT, SIG_DFL);
-    what ();
-    _exit (0);
-  }
-  return end_of (pid);
-}
+/* Children that are started anew */
 
 /* What a child tells of itself. */
 struct told {
@@ -774,214 +698,10 @@ test_poll_timeout (void **state)
   batch_libc = before;
 }
 
-/*---------------------------------------------------------------------*/
-/* Signals that stop the server */
-
-static volatile sig_atomic_t heard, heard_info;
-
-static void
-hear (int signal)
-{
-  heard = signal;
-}
-
-static void
-hear_info (int signal, siginfo_t *info, void *context)
-{
-  heard = signal;
-  heard_info = info != NULL && info->si_signo == signal && context != NULL;
-}
-
-/* As nbdkit, before it accepts anything; what it does not handle is left alone,
- * as SIGINT and SIGQUIT here.
- */
-static void
-handle_signals (void)
-{
-  struct sigaction action = {.sa_sigaction = hear_info, .sa_flags = SA_SIGINFO};
-
-  signal (SIGTERM, hear);
-  sigaction (SIGHUP, &action, NULL);
-  signal (SIGINT, SIG_IGN);
-  signal (SIGQUIT, SIG_DFL);
-}
-
-static bool
-is_handled_by (int signal, void (*handler) (int))
-{
-  struct sigaction action;
-
-  return sigaction (signal, NULL, &action) == 0 && action.sa_handler == handler;
-}
-
-/* All calls to a connection after the end, by the C library's own names. */
-static void
-check_stopped (int fd)
-{
-  char buf[8];
-  struct iovec iov[2] = {{buf, 3}, {buf, 4}};
-  struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-
-  must (batch_libc.read (fd, buf, 1) == 0, "read");
-  must (batch_libc.readv (fd, iov, 1) == 0, "readv");
-  must (batch_libc.recvfrom (fd, buf, 1, 0, NULL, NULL) == 0, "recvfrom");
-  must (batch_libc.recvmsg (fd, &msg, 0) == 0, "recvmsg");
-  must (batch_libc.send (fd, buf, 5, MSG_NOSIGNAL) == 5, "send");
-  must (batch_libc.sendmsg (fd, &msg, MSG_NOSIGNAL) == 7, "sendmsg");
-  must (batch_libc.write (fd, buf, 6) == 6, "write");
-}
-
-static void
-check_goes_on (void)
-{
-  char buf[4];
-  struct iovec iov = {buf, 1};
-  struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-  int ends[2];
-
-  must (socketpair (AF_UNIX, SOCK_STREAM, 0, ends) == 0, "socketpair");
-  must (batch_libc.send (ends[0], "a", 1, 0) == 1, "send");
-  must (batch_libc.write (ends[0], "b", 1) == 1, "write");
-  must (batch_libc.read (ends[1], buf, 1) == 1 && buf[0] == 'a', "read");
-  must (batch_libc.readv (ends[1], &iov, 1) == 1 && buf[0] == 'b', "readv");
-  must (batch_libc.sendmsg (ends[0], &msg, 0) == 1, "sendmsg");
-  must (batch_libc.recvfrom (ends[1], buf, 1, MSG_PEEK, NULL, NULL) == 1 &&
-            buf[0] == 'b',
-        "recvfrom");
-  must (batch_libc.recvmsg (ends[1], &msg, 0) == 1 && buf[0] == 'b', "recvmsg");
-  close (ends[1]);
-  must (batch_libc.send (ends[0], "a", 1, MSG_NOSIGNAL) == -1, "EPIPE");
-  must (batch_libc.sendmsg (ends[0], &msg, MSG_NOSIGNAL) == -1, "EPIPE");
-  close (ends[0]);
-}
-
-static void
-stop_by (int signal)
-{
-  int first[2], second[2];
-  char c;
-
-  handle_signals ();
-  connect_ends (first, false);
-  connect_ends (second, false);
-  must (is_handled_by (SIGINT, SIG_IGN), "it is ignored");
-  must (is_handled_by (SIGQUIT, SIG_DFL), "it is as it was");
-  check_goes_on ();
-  errno = EXDEV;
-  raise (signal);
-  must (errno == EXDEV, "errno is kept");
-  must (heard == signal, "nbdkit has heard it");
-  must (heard_info == (signal == SIGHUP), "... in its way");
-  check_stopped (first[0]);
-  check_stopped (second[0]);
-  must (read (first[0], &c, 1) == 0, "the end of requests");
-  must (recv (first[1], &c, 1, 0) == 0, "the end of replies");
-  must (recv (second[1], &c, 1, 0) == 0, "the end of replies");
-  check_goes_on ();
-}
-
-static void
-stop_by_sigterm (void)
-{
-  stop_by (SIGTERM);
-}
-
-static void
-stop_by_sighup (void)
-{
-  stop_by (SIGHUP);
-}
-
-static void
-test_stop (void **state)
-{
-  (void) state;
-  assert_int_equal (in_child (stop_by_sigterm), 0);
-  assert_int_equal (in_child (stop_by_sighup), 0);
-}
-
-/* A call that has begun, and waits for room, is not told of the end either. */
-static struct {
-  int fd, call;
-  _Atomic pid_t thread;
-  ssize_t r;
-} sender;
-
-static void *
-send_one (void *unused)
-{
-  static char byte[] = "x";
-  struct iovec iov = {byte, 1};
-  struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-  (void) unused;
-  atomic_store (&sender.thread, (pid_t) syscall (SYS_gettid));
-  if (sender.call == 0)
-    sender.r = batch_libc.send (sender.fd, byte, 1, MSG_NOSIGNAL);
-  else if (sender.call == 1)
-    sender.r = batch_libc.sendmsg (sender.fd, &msg, MSG_NOSIGNAL);
-  else
-    sender.r = batch_libc.write (sender.fd, byte, 1);
-  return NULL;
-}
-
-static bool
-sleeps (pid_t thread)
-{
-  char name[64], stat[256], *end;
-  ssize_t n;
-  int fd;
-
-  snprintf (name, sizeof name, "/proc/self/task/%d/stat", (int) thread);
-  fd = open (name, O_RDONLY);
-  must (fd >= 0, name);
-  n = read (fd, stat, sizeof stat - 1);
-  close (fd);
-  must (n > 0, name);
-  stat[n] = '\0';
-  end = strrchr (stat, ')');
-  return end != NULL && end[2] == 'S';
-}
-
-static void
-stop_while_sending (void)
-{
-  static char zeroes[65536];
-  pthread_t thread;
-  int ends[2];
-
-  handle_signals ();
-  signal (SIGPIPE, SIG_IGN);
-  connect_ends (ends, false);
-  sender.fd = ends[0];
-  while (batch_libc.send (ends[0], zeroes, sizeof zeroes, MSG_DONTWAIT) > 0)
-    ;
-  while (batch_libc.send (ends[0], zeroes, 1, MSG_DONTWAIT) > 0)
-    ;
-  must (pthread_create (&thread, NULL, send_one, NULL) == 0, "a thread");
-  while (atomic_load (&sender.thread) == 0 ||
-         !sleeps (atomic_load (&sender.thread)))
-    sched_yield ();
-  raise (SIGTERM);
-  pthread_join (thread, NULL);
-  must (sender.r == 1, "it is taken for sent");
-}
-
-static void
-test_stop_while_sending (void **state)
-{
-  (void) state;
-  for (sender.call = 0; sender.call < 3; sender.call++)
-    assert_int_equal (in_child (stop_while_sending), 0);
-}
-
 int
 main (int argc, char *argv[])
 {
   static const struct CMUnitTest tests[] = {
-      /* These first: nothing has been accepted. */
-      cmocka_unit_test (test_stop),
-      cmocka_unit_test (test_stop_while_sending),
       cmocka_unit_test (test_environment),
       cmocka_unit_test (test_first_call),
       cmocka_unit_test (test_preload),

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * A kernel, queues and a server for nullblk-ublk; see bridge-world.h.
+ */
+
+#include <config.h>
+
+#include <dirent.h>
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "ublk/link.h"
+#include "ublk/queue.h"
+#include "ublk/reconnect.h"
+#include "ublk/source.h"
+#include "bridge-world.h"
+#include "command-ring.h"
+#include "records.h"
+
+/*---------------------------------------------------------------------*/
+/* The kernel, which both processes see */
+
+struct kernel *kernel;
+
+static int
+obey (enum command command, const struct ublksrv_ctrl_cmd *c)
+{
+  void *const subject = (void *) (uintptr_t) c->address;
+  struct ublksrv_ctrl_dev_info *const info = subject;
+
+  if (command != ADD && command != GET_FEATURES &&
+      (!kernel->has_device || c->device != NUMBER))
+    return -ENODEV;
+  switch (command) {
+  case GET_FEATURES:
+    memcpy (subject, &kernel->features, sizeof kernel->features);
+    return 0;
+  case ADD:
+    info->device = NUMBER;
+    info->flags &= kernel->flags;
+    kernel->info = *info;
+    kernel->has_device = true;
+    return 0;
+  case GET_INFO:
+    *info = kernel->info;
+    return 0;
+  case SET_PARAMS:
+    memcpy (&kernel->params, subject, sizeof kernel->params);
+    return 0;
+  case GET_PARAMS:
+    memcpy (subject, &kernel->params, sizeof kernel->params);
+    return 0;
+  case DELETE:
+  case DELETE_ASYNC:
+    kernel->has_device = false;
+    return 0;
+  default:
+    return 0;
+  }
+}
+
+int
+do_command (unsigned command, const struct ublksrv_ctrl_cmd *c)
+{
+  must (command < NR_COMMANDS, "the driver knows the command");
+  if (command != GET_FEATURES && command != GET_INFO && command != GET_PARAMS) {
+    must (kernel->nr_asked < MOST, "not more commands than are noted");
+    kernel->asked[kernel->nr_asked] = command;
+    kernel->asked_by[kernel->nr_asked++] = getpid ();
+  }
+  if (kernel->refusals[command].times > 0) {
+    kernel->refusals[command].times--;
+    return kernel->refusals[command].result;
+  }
+  return obey (command, c);
+}
+
+const char *
+path_in_place_of (const char *path)
+{
+  if (strcmp (path, "/dev/ublk-control") == 0 && kernel->has_driver)
+    return "/dev/null";
+  if (begins_with (path, "/dev/ublkc") && kernel->has_device)
+    return "/dev/null";
+  if (begins_with (path, "/dev/ublkb") && kernel->can_be_held)
+    return "/proc/self/exe";
+  return begins_with (path, "/dev/ublk") ? NULL : path;
+}
+
+/* A user that cannot be told is not waited for. */
+int __real_users_find (const char *name);
+int __wrap_users_find (const char *name);
+int
+__wrap_users_find (const char *name)
+{
+  assert_string_equal (name, "ublkb4095");
+  kernel->looks++;
+  return kernel->opened_after != 0 && kernel->looks > kernel->opened_after
+             ? -EACCES
+             : __real_users_find (name);
+}
+
+/* Where the driver's devices are listed. */
+DIR *__real_opendir (const char *path);
+DIR *__wrap_opendir (const char *path);
+DIR *
+__wrap_opendir (const char *path)
+{
+  if (strcmp (path, "/sys/class/ublk-char") == 0)
+    path = kernel->has_device ? "devices" : "no-devices";
+  return __real_opendir (path);
+}
+
+/* A test need not hold its memory. */
+int __wrap_mlockall (int flags);
+int
+__wrap_mlockall (int flags)
+{
+  (void) flags;
+  return 0;
+}
+
+long cpus;
+
+long __real_sysconf (int name);
+long __wrap_sysconf (int name);
+long
+__wrap_sysconf (int name)
+{
+  return name == _SC_NPROCESSORS_ONLN ? cpus : __real_sysconf (name);
+}
+
+/*---------------------------------------------------------------------*/
+/* The queue, and the server */
+
+#define NR_ZONES 16
+#define ZONE_SIZE UINT64_C (4194304)
+
+enum fetching fetching;
+bool has_queues;
+unsigned away, full, moved;
+int open_sources;
+uint64_t size;
+
+static bool has_zones;
+static struct zone_descriptor table[NR_ZONES];
+
+/* That it ends is looked at when the device has been stopped, not before. */
+struct queue *
+queue_start (const struct ublk_device *device, unsigned index,
+             struct connections *connections, struct message *m)
+{
+  (void) index;
+  (void) connections;
+  if (fetching == DIES_BEFORE)
+    _exit (0);
+  message_set (m, "queue 0: no memory");
+  if (fetching == FAILS)
+    return NULL;
+  if (device->journal != NULL)
+    journal_queue_fetches (device->journal);
+  if (fetching == DIES_MEANWHILE)
+    _exit (0);
+  if (device->journal != NULL)
+    journal_queue_has_fetched (device->journal);
+  assert_int_equal (eventfd_write (device->ended, 1), 0);
+  return (struct queue *) kernel;
+}
+
+void
+queue_join (struct queue *q)
+{
+  assert_ptr_equal (q, kernel);
+}
+
+void
+queue_give_up (struct queue *q)
+{
+  assert_ptr_equal (q, kernel);
+}
+
+struct reconnector *
+reconnector_start (const struct source *source, struct queue *const *queues,
+                   unsigned count, int lost)
+{
+  (void) source;
+  (void) queues;
+  (void) count;
+  (void) lost;
+  return (struct reconnector *) kernel;
+}
+
+void
+reconnector_stop (struct reconnector *r)
+{
+  assert_true (r == NULL || (struct kernel *) r == kernel);
+}
+
+int
+source_open (struct source *s, const char *uri, enum zones_wanted zones,
+             struct message *m)
+{
+  unsigned i;
+
+  (void) zones;
+  message_set (m, "the server is away");
+  if (away > 0) {
+    away--;
+    return -EIO;
+  }
+  for (i = 0; i < NR_ZONES; i++) {
+    table[i] = (struct zone_descriptor){
+        .start = htole64 (i * (ZONE_SIZE / 512)),
+        .len = htole64 (ZONE_SIZE / 512),
+        .wp = htole64 (i * (ZONE_SIZE / 512)),
+        .type = ZONE_TYPE_SEQUENTIAL,
+        .cond = ZONE_COND_EMPTY,
+        .capacity = htole64 (ZONE_SIZE / 512),
+    };
+  }
+  open_sources++;
+  s->uri = uri;
+  s->peer = moved > 0 ? 2 : 1;
+  moved -= moved > 0;
+  s->export = (struct plan_export){
+      .size = size,
+      .can_flush = true,
+      .can_fua = true,
+      .multi_conn = has_queues,
+      .table = has_zones ? table : NULL,
+      .nr_zones = has_zones ? NR_ZONES : 0,
+  };
+  return 0;
+}
+
+int
+source_connect (const struct source *s, struct connections *c,
+                struct message *m)
+{
+  (void) s;
+  assert_true (has_queues);
+  memset (c, 0, sizeof *c);
+  message_set (m, "the server takes no more connections");
+  if (full > 0) {
+    full--;
+    return -EIO;
+  }
+  return 0;
+}
+
+void
+source_disconnect (struct connections *c)
+{
+  (void) c;
+}
+
+void
+source_close (struct source *s)
+{
+  (void) s;
+  open_sources--;
+}
+
+void
+connection_begin_close (struct nbd_handle *h)
+{
+  assert_null (h);
+}
+
+bool
+connection_has_closed (struct nbd_handle *h)
+{
+  assert_null (h);
+  return true;
+}
+
+void
+connection_break (struct nbd_handle *h)
+{
+  assert_null (h);
+}
+
+/*---------------------------------------------------------------------*/
+/* What tests do with them */
+
+struct message why;
+enum failure failure;
+struct bridge *bridge;
+
+void
+share_kernel (void)
+{
+  kernel = mmap (NULL, sizeof *kernel, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  must (kernel != MAP_FAILED, "mmap");
+}
+
+void
+make_kernel (bool zones)
+{
+  memset (kernel, 0, sizeof *kernel);
+  command_ring_errno = 0;
+  modules_asked = 0;
+  kernel->has_driver = true;
+  kernel->features = kernel->flags = UBLK_F_USER_COPY | UBLK_F_ZONED;
+  has_zones = zones;
+  has_queues = false;
+  size = NR_ZONES * ZONE_SIZE;
+  away = full = moved = open_sources = 0;
+  cpus = 4;
+}
+
+void
+refuse (enum command command, int result, unsigned times)
+{
+  kernel->refusals[command].result = result;
+  kernel->refusals[command].times = times;
+}
+
+void
+open_bridge_of (const struct options *o)
+{
+  bridge = bridge_open (o, &failure, &why);
+  if (bridge == NULL)
+    fail_msg ("%s", why.text);
+  assert_string_equal (bridge_name (bridge), "ublkb4095");
+  assert_int_equal (records (), 1);
+}
+
+void
+close_bridge (enum closed how)
+{
+  assert_int_equal (bridge_close (bridge, &why), how);
+}
+
+void
+were_asked (const enum command *commands)
+{
+  unsigned i;
+
+  for (i = 0; commands[i] != 0; i++) {
+    assert_true (i < kernel->nr_asked);
+    assert_int_equal (kernel->asked[i], commands[i]);
+  }
+  assert_int_equal (kernel->nr_asked, i);
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Devices of nullblk-ublk that outlive their processes, before a kernel that is
+ * in bridge-world.c: another process takes them over, or takes them away.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bridge-world.h"
+#include "command-ring.h"
+#include "records.h"
+
+#define COOKIE 0xc00c1e
+
+static const struct options lasting = {.argument = "nbd://server/nullb0",
+                                       .cookie = COOKIE,
+                                       .persist = 1,
+                                       .timeout = 30,
+                                       .queues = 1,
+                                       .depth = 16};
+
+/* A kernel in which a process has made a lasting device, and was killed. */
+static void
+leave_device_of (const struct options *o, bool zones)
+{
+  int status;
+  pid_t pid;
+
+  make_kernel (zones);
+  has_queues = o->queues == 2;
+  kernel->features |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
+  kernel->flags |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
+  pid = fork ();
+  if (pid == 0)
+    _exit (bridge_open (o, &failure, &why) == NULL);
+  assert_int_equal (waitpid (pid, &status, 0), pid);
+  assert_int_equal (status, 0);
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+  kernel->nr_asked = 0;
+}
+
+static void
+leave_device (bool zones)
+{
+  leave_device_of (&lasting, zones);
+}
+
+static int
+make_directory (void **state)
+{
+  FILE *fp;
+
+  (void) state;
+  assert_int_equal (mkdir ("devices", 0700), 0);
+  fp = fopen ("devices/ublkc4095", "w");
+  assert_non_null (fp);
+  fclose (fp);
+  return 0;
+}
+
+static int
+remove_directory (void **state)
+{
+  (void) state;
+  return unlink ("devices/ublkc4095") == 0 && rmdir ("devices") == 0 ? 0 : -1;
+}
+
+/* It is the same device, whose queues are there when it goes on. */
+static void
+recovers (bool zones)
+{
+  struct options o = lasting;
+
+  leave_device (zones);
+  assert_true ((kernel->info.flags & UBLK_F_USER_RECOVERY) != 0);
+  refuse (START_RECOVERY, -EBUSY, 3); /* the kernel is not yet ready */
+  away = 2;
+  open_sources = 0;
+  o.recovers = true;
+  o.queues = 0; /* it has as many as before, whatever the machine has */
+  open_bridge_of (&o);
+  WERE_ASKED (START_RECOVERY, START_RECOVERY, START_RECOVERY, START_RECOVERY,
+              END_RECOVERY);
+  close_bridge (CLOSED);
+  assert_int_equal (records (), 0);
+  assert_false (kernel->has_device);
+}
+
+static void
+test_recover (void **state)
+{
+  (void) state;
+  recovers (false);
+  recovers (true);
+}
+
+/* The machine may have fewer CPUs by then. */
+static void
+test_recover_queues (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  o.queues = 2;
+  leave_device_of (&o, true);
+  assert_int_equal (kernel->info.queues, 2);
+  o.recovers = true;
+  o.queues = 0;
+  cpus = 1;
+  open_bridge_of (&o);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+  assert_int_equal (records (), 0);
+}
+
+/* A record does not have all of a long URI. */
+static void
+test_recover_long (void **state)
+{
+  struct options o = lasting;
+  static char uri[5000] = "nbd://server/";
+
+  (void) state;
+  memset (uri + strlen (uri), 'x', sizeof uri - strlen (uri) - 1);
+  uri[sizeof uri - 1] = '\0';
+  o.argument = uri;
+  leave_device_of (&o, false);
+  o.recovers = true;
+  open_bridge_of (&o);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+}
+
+/* A server may take one connection, and at first no other. */
+static void
+test_recover_full (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  o.queues = 2;
+  leave_device_of (&o, true);
+  full = 2;
+  o.recovers = true;
+  open_bridge_of (&o);
+  assert_int_equal (open_sources, 1);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+  assert_int_equal (open_sources, 0);
+
+  o.recovers = false;
+  leave_device_of (&o, true);
+  full = UINT32_MAX;
+  o.recovers = true;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_string_equal (why.text, "the server takes no more connections");
+  assert_false (kernel->has_device);
+  assert_int_equal (open_sources, 0);
+  assert_int_equal (records (), 0);
+}
+
+/* Where the kernel cannot say now which device it is, nothing is taken away. */
+static void
+test_recover_untold (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (false);
+  refuse (GET_INFO, -EIO, 1);
+  o.recovers = true;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_string_equal (why.text, "what is left of the device cannot be told: "
+                                 "Input/output error");
+  assert_int_equal (failure, FAILED_FOR_NOW);
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+  assert_int_equal (kernel->nr_asked, 0);
+  /* Another user's device is not ours, and does not tell. */
+  refuse (GET_INFO, -EINVAL, 1);
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_string_equal (why.text, "there is no device any more that could be "
+                                 "taken over");
+  open_bridge_of (&o);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+}
+
+/* The server's name may have another server's address, too. */
+static void
+test_recover_moved (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (true);
+  moved = 2;
+  o.recovers = true;
+  open_bridge_of (&o);
+  assert_int_equal (moved, 0);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+
+  leave_device (false);
+  moved = UINT32_MAX;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_string_equal (why.text,
+                       "nbd://server/nullb0: the server has not the address "
+                       "that it had when /dev/ublkb4095 was made");
+  assert_int_equal (failure, FAILED_FOR_NOW);
+  assert_true (kernel->has_device);
+  assert_int_equal (open_sources, 0);
+  assert_int_equal (records (), 1);
+
+  moved = 0;
+  open_bridge_of (&o);
+  close_bridge (CLOSED);
+}
+
+/* What there is not enough of now may be there later. */
+static void
+test_recover_later (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (true);
+  o.recovers = true;
+  command_ring_errno = ENOMEM;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_int_equal (failure, FAILED_FOR_NOW);
+  command_ring_errno = 0;
+  fetching = FAILS;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_int_equal (failure, FAILED_FOR_NOW);
+  fetching = FETCHES;
+  assert_int_equal (open_sources, 0);
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+  WERE_ASKED (START_RECOVERY);
+
+  /* But not where somebody has deleted it meanwhile. */
+  open_bridge_of (&o);
+  close_bridge (CLOSED);
+  command_ring_errno = ENOMEM;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_int_equal (failure, FAILED);
+}
+
+/* What cannot be taken over is taken away, so that nobody waits for it; but not
+ * if somebody has asked for something else.
+ */
+static void
+test_recover_in_vain (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (false);
+  o.read_only = true;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+  assert_int_equal (kernel->nr_asked, 0);
+  o.read_only = false;
+  o.recovers = true;
+  size *= 2;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_string_equal (why.text, "the export is not what it was when the "
+                                 "device was made");
+  assert_false (kernel->has_device);
+  assert_int_equal (records (), 0);
+
+  leave_device (false);
+  refuse (START_RECOVERY, -EINVAL, 1);
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_non_null (strstr (why.text, "does not let the device be taken over"));
+  assert_false (kernel->has_device);
+  assert_int_equal (records (), 0);
+
+  leave_device (false);
+  away = UINT32_MAX;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_string_equal (why.text, "the server is away");
+  assert_int_equal (failure, FAILED);
+  assert_false (kernel->has_device);
+  assert_int_equal (records (), 0);
+}
+
+/* It is left alone by who has not made it, or does not make it last; and nobody
+ * makes another one in its place.
+ */
+static void
+test_recover_other (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (false);
+  o.argument = "nbd://server/nullb1";
+  assert_null (bridge_open (&o, &failure, &why));
+  o = lasting;
+  o.persist = 0;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_true (kernel->has_device);
+  assert_int_equal (kernel->nr_asked, 0);
+  kernel->has_device = false;
+  o = lasting;
+  o.recovers = true;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_non_null (strstr (why.text, "no device any more"));
+  assert_int_equal (kernel->nr_asked, 0);
+  device_record_for_each (remove_record, NULL);
+}
+
+/* A process that has taken the device over is killed when it begins a queue. */
+static void
+die_recovering (const struct options *options_then, int when)
+{
+  struct options o = *options_then;
+  int status;
+  pid_t pid;
+
+  o.recovers = true;
+  fetching = when;
+  pid = fork ();
+  if (pid == 0) {
+    bridge_open (&o, &failure, &why);
+    _exit (1);
+  }
+  fetching = FETCHES;
+  assert_int_equal (waitpid (pid, &status, 0), pid);
+  assert_int_equal (status, 0);
+  kernel->nr_asked = 0;
+}
+
+/* Linux 6.12 says EINVAL to whoever comes after one that has not fetched. */
+static void
+test_died_before (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  leave_device (true);
+  die_recovering (&lasting, DIES_BEFORE);
+  o.recovers = true;
+  refuse (START_RECOVERY, -EINVAL, 1);
+  open_bridge_of (&o);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+  assert_int_equal (records (), 0);
+}
+
+/* It cannot do with one that was killed meanwhile: nobody asks it to.  The
+ * device is deleted, and there is another one if somebody wants one.
+ */
+static void
+test_died_meanwhile (void **state)
+{
+  struct options o = lasting;
+
+  (void) state;
+  o.queues = 2;
+  leave_device_of (&o, true);
+  die_recovering (&o, DIES_MEANWHILE);
+  o.recovers = true;
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_non_null (strstr (why.text, "/dev/ublkb4095 cannot be taken over"));
+  WERE_ASKED (STOP, DELETE_ASYNC);
+  assert_int_equal (records (), 0);
+
+  o.recovers = false;
+  leave_device_of (&o, true);
+  die_recovering (&o, DIES_MEANWHILE);
+  open_bridge_of (&o);
+  WERE_ASKED (STOP, DELETE_ASYNC, ADD, SET_PARAMS, START);
+  close_bridge (CLOSED);
+  assert_int_equal (records (), 0);
+
+  /* Linux 6.16 can. */
+  o.recovers = false;
+  leave_device_of (&o, true);
+  die_recovering (&o, DIES_MEANWHILE);
+  kernel->features |= UBLK_F_QUIESCE;
+  o.recovers = true;
+  open_bridge_of (&o);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+  assert_int_equal (records (), 0);
+
+  /* So can all with one queue. */
+  leave_device (true);
+  die_recovering (&lasting, DIES_MEANWHILE);
+  open_bridge_of (&lasting);
+  WERE_ASKED (START_RECOVERY, END_RECOVERY);
+  close_bridge (CLOSED);
+}
+
+#define RECOVER(f)                                                             \
+  cmocka_unit_test_setup_teardown (f, make_directory, remove_directory)
+
+int
+main (void)
+{
+  static const struct CMUnitTest tests[] = {
+      RECOVER (test_recover),         RECOVER (test_recover_queues),
+      RECOVER (test_recover_long),    RECOVER (test_recover_full),
+      RECOVER (test_recover_moved),   RECOVER (test_recover_later),
+      RECOVER (test_died_before),     RECOVER (test_died_meanwhile),
+      RECOVER (test_recover_in_vain), RECOVER (test_recover_other),
+      RECOVER (test_recover_untold),
+  };
+
+  share_kernel ();
+  return RUN_TESTS_IN_DIRECTORY (tests);
+}
