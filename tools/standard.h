@@ -10,9 +10,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* Have descriptors 0 to 2 open, where they are closed to what nobody can write
- * to: a socket that became one of them would get what is printed, and be closed
- * by who leaves the terminal.  This is the first thing that main does.
+/* Open those of the descriptors 0 to 2 that are closed, on what nobody can
+ * write to.  Otherwise a socket could become one of them: it would get what the
+ * program prints, and be closed when the program leaves its terminal.  This is
+ * the first thing that main does.
  */
 static inline void
 standard_open (void)

@@ -32,9 +32,10 @@
 /* Fewer zeroes are copied: that costs less than a piece. */
 #define HELD_FEW 1024
 
-/* As many as HELD bytes may need, with copies before all zeroes, and one for
- * data that is not held.  Only where pieces of zeroes are larger than HELD_FEW
- * are they more bytes.
+/* The most pieces that are held.  In the worst case copies and pieces of
+ * HELD_FEW zeroes alternate: HELD bytes of zeroes make HELD / HELD_FEW pieces,
+ * with a copy before each and one behind the last.  The array has room for one
+ * more, for data that is sent without being held (held_with).
  */
 #define HELD_MOST_PIECES (2 * HELD / HELD_FEW + 1)
 

@@ -50,8 +50,8 @@ struct parts {
 int parts_parse (const struct parts *parts, const char *text, void *value,
                  struct message *why);
 
-/* Write a value as parts_parse takes it, without parts that are what they are
- * when they are not given.
+/* Write a value as parts_parse takes it, and leave out the parts that have
+ * their initial values.
  */
 void parts_format (const struct parts *parts, const void *value, char *buf,
                    size_t len);

@@ -69,7 +69,10 @@ _Static_assert(NR_BUCKETS <= 1 << BUCKET_BITS &&
 
 #define NR_SAMPLES 512
 
-/* A request that makes others end may be one of each operation besides. */
+/* The most samples that one call adds: of a request, how long it was served,
+ * how long it was asked to take, and how late it was; and if it ends open
+ * requests (stats_end_open), one of each operation.
+ */
 #define SAMPLES_OF_A_REQUEST (3 + NR_OPERATIONS)
 
 struct counts {

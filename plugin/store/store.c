@@ -35,9 +35,9 @@
  * writes lie in one chunk and take one lock.  A zero that keeps memory does
  * the same, but lets go before it zeroes.  What is longer than STORE_STEP goes
  * step by step, so that nobody waits for more than that, and sees to its memory
- * beforehand: it is listed as a reservation, which a trim sees under the lock
- * of a stripe, then looks at one chunk after the other for what is missing, and
- * is charged for that.
+ * beforehand.  First it is listed as a reservation; a trim looks at that list
+ * under the lock of a stripe.  Then the long request looks at one chunk after
+ * the other for pages that are missing, and is charged for these.
  *
  * `written` has a bit for each 4 KiB page.  A page without its bit reads as
  * zeroes, and reading one touches nothing.  Its memory is zero and as a rule

@@ -84,8 +84,9 @@ uint64_t buffer_dirty (const struct buffer *b, uint64_t now);
 
 /* A write that was given BOOKING is given up at NOW.  Returns whether it still
  * waits for room.  Then what comes later finds the buffer as if this write had
- * never come; those that wait already keep the moments that they were told.  It
- * does not wait any more if another has come that found none waiting.
+ * never come; those that wait already keep the moments that they were told.
+ * Once a later write has found none waiting, this one counts as waiting no
+ * more: then it gives nothing back.
  */
 bool buffer_leave (struct buffer *b, const struct buffer_booking *booking,
                    uint64_t now);

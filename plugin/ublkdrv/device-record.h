@@ -2,9 +2,10 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Records of ublk devices, by which processes find the devices of others: each
- * is a file that the process that serves the device keeps locked, and whose
- * name is the device's cookie.  The kernel keeps the cookie with the device, so
- * that no other program's device of the same number is taken for it:
+ * is a file that the process that serves the device keeps locked (with
+ * ublk=true the server's keeper does), and whose name is the device's cookie.
+ * The kernel keeps the cookie with the device, so that no other program's
+ * device of the same number is taken for it:
  *
  *   /run/nullblk-ublk/COOKIE     in hexadecimal
  *       PID                      of the process, for people to read
@@ -94,14 +95,15 @@ int device_record_lock_to_clear (struct device_record *r);
  */
 int device_record_adopt (struct device_record *r);
 
-/* Say, until this process ends, that it has another one adopt the record of
- * COOKIE when the process that serves the device is killed.  Returns a
- * descriptor, which stays open here, and which a child closes before it touches
- * a record; or a negative errno.
+/* Lock the supervisor's byte of the record of COOKIE: until this process ends,
+ * others see that it will start another process, to adopt the record, if the
+ * one that serves the device is killed.  Returns a descriptor, which stays open
+ * here, and which a child closes before it touches a record; or a negative
+ * errno.
  */
 int device_record_supervise (uint64_t cookie);
 
-/* Has another process said so, which is still there? */
+/* Does a supervisor hold that lock? */
 bool device_record_is_supervised (const struct device_record *r);
 
 void device_record_close (struct device_record *r);

@@ -4,8 +4,8 @@
  * How zones are made, and looked at: reads, extents, the zone table.  zones.h
  * says what they promise.
  *
- * A zone is one word, its state (zones-internal.h), and belongs to the stripe
- * of its number modulo their number, which is at most 1024.  A stripe has a
+ * A zone is one word, its state (zones-internal.h).  Zone N belongs to stripe N
+ * modulo the number of stripes, which is at most 1024.  A stripe has a
  * reader-writer lock, and its states side by side, on cache lines that no other
  * stripe has:
  *

@@ -307,12 +307,15 @@ bool attachment_is_left (const struct attachment *a, const char *directory);
  */
 struct attachment attachment_read (const char *directory);
 
-/* Returns the name of a device's attachment: of one that is there, or else of
- * one that a crash has left.  Or the name of an export's attachment that has an
- * identifier or a cookie, and is there, or attachment_is_left.  NULL if
- * there is none.
+/* The name of the attachment of DEVICE: of one that is there, or else of one
+ * that a crash has left.  NULL if there is none.
  */
 const char *name_of_device (const char *device);
+
+/* The name of an attachment of this export that has an identifier or a cookie,
+ * and that either is there, or is one of which attachment_is_left is true.
+ * NULL if there is none.
+ */
 const char *name_of_export (const struct uri *uri);
 bool is_of_export (const char *name, const struct uri *uri);
 

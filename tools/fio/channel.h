@@ -68,8 +68,8 @@ struct channel {
   const struct channel_ops *ops;
   struct answers *answers; /* the session's */
   int fd;
-  bool is_dead;       /* all its requests are answered, and all to come are */
-  struct message why; /* it is dead */
+  bool is_dead;       /* new requests are answered with -ENOTCONN at once */
+  struct message why; /* why it is dead */
 };
 
 /* On the socket FD, by which simple replies come, and on which at most DEPTH

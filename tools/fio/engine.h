@@ -117,8 +117,9 @@ int engine_finish_zone (struct thread_data *td, struct fio_file *f,
  */
 uint64_t zone_size_of (const struct thread_data *td);
 
-/* Bytes of a zone for offset= in zones, before fio has read them; 0 if the job
- * has none, or they cannot be read, of which fio says why.
+/* The size of a zone, in bytes, for offset= in zones, before fio reads the
+ * zones. 0 if the job has no zones, or if they cannot be read; the reason is
+ * told when fio reads them.
  */
 uint64_t offset_unit_of (const struct thread_data *td);
 

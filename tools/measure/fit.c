@@ -5,9 +5,9 @@
  *
  * The distribution of a request that is alone (the smallest size at depth 1)
  * becomes a latency as it is.  What larger requests take longer at the median
- * becomes a latency by size, and a rate that does not grow with the depth any
- * more a limit.  Flushes after several numbers of writes lie on a line: what a
- * write adds is what it takes to drain, and the rest the flush itself.  Where
+ * becomes a latency by size.  A rate that no longer grows with the depth
+ * becomes a limit.  Flushes after several numbers of writes lie on a line: what
+ * a write adds is what it takes to drain, and the rest the flush itself.  Where
  * the plugin has parts that cannot be read off (dies, a disk's queue), some
  * values are tried, and simulate.h tells which comes closest.
  */

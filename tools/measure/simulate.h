@@ -41,9 +41,10 @@ struct distance {
 struct distance distance_of (const struct figures *simulated,
                              const struct figures *measured);
 
-/* Settings, and the distances of all cells of a list in one number: 0 is no
- * distance at all.  Cells of a kind that KINDS (bits) has not are left out.
- * Returns a negative number where the plugin does not take the settings.
+/* Returns how far a device with SETTINGS is from the figures of LIST, all cells
+ * together in one number; 0: they are the same.  Cells of a kind that KINDS
+ * (bits) has not are left out.  Returns a negative number where the plugin does
+ * not take the settings.
  */
 double simulate_list (const char *settings, const struct figures_list *list,
                       unsigned kinds, unsigned requests);

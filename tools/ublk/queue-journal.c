@@ -12,13 +12,14 @@
  *                        same data, is answered and not sent.  Of two that have
  *                        the same data it does not matter which is which.
  *
- * An append that fails, or finds no room, is looked for again, as long as there
- * are some that the server may have got so late that they have taken its place.
+ * If an append fails, or its zone has no room, its data is looked for again, as
+ * long as there are orphans of the zone: the server may have got one of them
+ * only now, and have written it where this append was to go.
  *
- * Some that the kernel has heard of may be left: the process was killed before
- * it had forgotten them.  They are dropped once the kernel must have asked
- * again for all others (queue_awaits_orphans): otherwise they would be taken
- * for later appends that have the same data.
+ * Orphans may be left whose answers the kernel did get: the process was killed
+ * before it had forgotten them.  They are dropped once the kernel must have
+ * repeated all requests whose answers it did not get (queue_awaits_orphans):
+ * otherwise they would be taken for later appends that have the same data.
  *
  * What is answered is forgotten when the kernel has taken the answer.  An
  * append is forgotten before anything is waited for: if it was found again
