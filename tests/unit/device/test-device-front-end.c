@@ -69,6 +69,16 @@ hold_reply (void (*end) (void *arg), void *arg)
   return true;
 }
 
+/* Requests arrive at `arrived`, and end together. */
+static void
+hold_replies (void)
+{
+  devices->front_end.arrival = arrival;
+  devices->front_end.before_reply = hold_reply;
+  memset (&open_requests, 0, sizeof open_requests);
+  open_requests.holds = true;
+}
+
 static uint64_t
 served (enum operation op)
 {
@@ -86,10 +96,7 @@ test_ends_with_others (void **state)
 
   (void) state;
   CREATE ("badblocks", "+8-8");
-  devices->front_end.arrival = arrival;
-  devices->front_end.before_reply = hold_reply;
-  memset (&open_requests, 0, sizeof open_requests);
-  open_requests.holds = true;
+  hold_replies ();
   arrived = 1; /* no machine is younger */
   before = clock_now ();
   for (i = 0; i < 3; i++)
@@ -130,10 +137,7 @@ test_many_end_with_others (void **state)
 
   (void) state;
   CREATE ("size", "1M");
-  devices->front_end.arrival = arrival;
-  devices->front_end.before_reply = hold_reply;
-  memset (&open_requests, 0, sizeof open_requests);
-  open_requests.holds = true;
+  hold_replies ();
   arrived = clock_now ();
   for (i = 0; i < 200000; i++) {
     /* Now and then they are of another moment. */
