@@ -403,6 +403,21 @@ test_leave_large (void **state)
   assert_int_equal (flush (START), 2 * MSEC);
 }
 
+/* A buffer of four writes of 1 ms is full, and twenty more wait. */
+static void
+wait_behind_full (struct latency_booking waiting[20])
+{
+  unsigned i;
+
+  s.drive.buffer.size = 4 * BLOCK;
+  set_drain ("1ms");
+  latency_install (&l, &s);
+  for (i = 0; i < 4; i++)
+    put (0, START);
+  for (i = 0; i < 20; i++)
+    put_bytes (0, BLOCK, START, &waiting[i]);
+}
+
 /* One whose time of the medium is over, as those before it have left, takes
  * nothing from others.
  */
@@ -413,13 +428,7 @@ test_leave_late (void **state)
   unsigned i;
 
   (void) state;
-  s.drive.buffer.size = 4 * BLOCK;
-  set_drain ("1ms");
-  latency_install (&l, &s);
-  for (i = 0; i < 4; i++)
-    put (0, START);
-  for (i = 0; i < 20; i++)
-    put_bytes (0, BLOCK, START, &waiting[i]);
+  wait_behind_full (waiting);
   for (i = 0; i < 19; i++)
     latency_leave (&l, &waiting[i], START);
   assert_int_equal (flush (START), 5 * MSEC);
@@ -440,13 +449,7 @@ test_leave_busy (void **state)
   unsigned i;
 
   (void) state;
-  s.drive.buffer.size = 4 * BLOCK;
-  set_drain ("1ms");
-  latency_install (&l, &s);
-  for (i = 0; i < 4; i++)
-    put (0, START);
-  for (i = 0; i < 20; i++)
-    put_bytes (0, BLOCK, START, &waiting[i]);
+  wait_behind_full (waiting);
   for (i = 0; i < 10; i++)
     latency_leave (&l, &waiting[i], START);
   assert_int_equal (flush (START), 14 * MSEC);
