@@ -15,6 +15,11 @@ NBDKIT=${NULLBLK_NBDKIT:-$NBDKIT}
 export NULLBLK_NBDKIT=$NBDKIT
 unset NULLBLK_BATCH
 
+prepare ()
+{
+  rm -f "$tmp"/log*
+}
+
 # The client runs in the server's --run: so both end together, and the server's
 # status tells of both.
 # each_call_of_server_fails WORD...
@@ -23,11 +28,9 @@ each_call_of_server_fails ()
   local n=0 status
 
   while :; do
-    rm -f "$tmp"/log*
     status=0
     with_failing "$n" "$serve" -U - "$@" \
-      --run "exec '$client' \"\$uri\" 64" >"$tmp/out" 2>"$tmp/err" \
-      </dev/null || status=$?
+      --run "exec '$client' \"\$uri\" 64" || status=$?
     if [ "$n" = 0 ]; then
       [ "$status $(cat "$tmp/out")" = "0 64 of 64" ] ||
         fail "$*: status $status: $(cat "$tmp/out" "$tmp/err")"
