@@ -39,8 +39,8 @@ drained_to (const struct buffer *b, uint64_t moment, uint64_t dirty,
 }
 
 void
-buffer_put (struct buffer *b, const struct buffer_settings *s, uint64_t size,
-            uint32_t count, uint64_t arrival, struct buffer_booking *booking)
+buffer_enter (struct buffer *b, const struct buffer_settings *s, uint64_t size,
+              uint32_t count, uint64_t arrival, struct buffer_booking *booking)
 {
   const uint64_t most = count < size ? size - count : 0;
   const uint64_t batch = min (s->drain_batch, size);
@@ -63,8 +63,8 @@ buffer_put (struct buffer *b, const struct buffer_settings *s, uint64_t size,
 }
 
 uint64_t
-buffer_load (struct buffer *b, uint64_t size, uint32_t count, uint64_t cost,
-             uint64_t all, struct buffer_booking *booking)
+buffer_set_cost (struct buffer *b, uint64_t size, uint32_t count, uint64_t cost,
+                 uint64_t all, struct buffer_booking *booking)
 {
   const uint64_t before = max (b->empty_at, booking->from);
   uint64_t through = 0;

@@ -58,22 +58,22 @@ struct buffer_booking {
 
 /* A write of COUNT bytes comes into a buffer of SIZE bytes at ARRIVAL, or as
  * soon as there is room: at booking->from.  What it costs the medium is not
- * known yet: buffer_load has to be next.
+ * known yet: buffer_set_cost has to be next.
  */
-void buffer_put (struct buffer *b, const struct buffer_settings *s,
-                 uint64_t size, uint32_t count, uint64_t arrival,
-                 struct buffer_booking *booking);
+void buffer_enter (struct buffer *b, const struct buffer_settings *s,
+                   uint64_t size, uint32_t count, uint64_t arrival,
+                   struct buffer_booking *booking);
 
 /* The write that has just come in costs the medium COST nanoseconds; and from
  * booking->from on all that is dirty takes ALL nanoseconds at least.  Returns
  * the moment at which the write is in.  What is larger than the buffer goes
  * through it, and is in when its last byte is.
  */
-uint64_t buffer_load (struct buffer *b, uint64_t size, uint32_t count,
-                      uint64_t cost, uint64_t all,
-                      struct buffer_booking *booking);
+uint64_t buffer_set_cost (struct buffer *b, uint64_t size, uint32_t count,
+                          uint64_t cost, uint64_t all,
+                          struct buffer_booking *booking);
 
-/* Returns the moment, ARRIVAL or later, at which all that was put in has
+/* Returns the moment, ARRIVAL or later, at which all that came in has
  * drained.
  */
 uint64_t buffer_drained (const struct buffer *b, uint64_t arrival);

@@ -235,8 +235,8 @@ buffer_write (struct drive *m, const struct drive_settings *s,
   unsigned runs;
   bool is_first;
 
-  buffer_put (&m->buffer, &s->buffer, s->buffer_size, r->count, r->arrival,
-              &booking->buffer);
+  buffer_enter (&m->buffer, &s->buffer, s->buffer_size, r->count, r->arrival,
+                &booking->buffer);
   is_first = m->buffer.bytes == r->count;
   if (is_first) /* the head is where the last run ended */
     m->dirty.nr_runs = (uint32_t) min (m->dirty.nr_runs, 1);
@@ -248,13 +248,13 @@ buffer_write (struct drive *m, const struct drive_settings *s,
   if (s->drains_to_disk && runs > 0 && is_first)
     cost = moment_after (cost,
                          disk_turn (&s->disk, r->offset, booking->buffer.from));
-  return buffer_load (&m->buffer, s->buffer_size, r->count, cost,
-                      s->drains_to_disk ? drain_nsec (m, s) : 0,
-                      &booking->buffer);
+  return buffer_set_cost (&m->buffer, s->buffer_size, r->count, cost,
+                          s->drains_to_disk ? drain_nsec (m, s) : 0,
+                          &booking->buffer);
 }
 
-/* Returns when a request is over that would be at DONE.  A flush takes its base
- * from when all that is dirty has drained.
+/* Returns when a request is over that would be at DONE.  A flush's own time
+ * begins when all that is dirty has drained.
  */
 static uint64_t
 serve_buffered (struct drive *m, const struct drive_settings *s,
@@ -275,7 +275,7 @@ serve_buffered (struct drive *m, const struct drive_settings *s,
     return done;
   if (!s->buffer.plp)
     in = max (in, buffer_drained (&m->buffer, r->arrival));
-  return max (done, moment_after (in, served.base));
+  return max (done, moment_after (in, served.flush_nsec));
 }
 
 uint64_t

@@ -115,8 +115,8 @@ struct drive_booking {
 /* What a request is without the mechanisms of drives. */
 struct drive_input {
   uint64_t done; /* the moment at which it would be over, stalls included */
-  uint64_t base; /* flush-latency in nanoseconds, of a flush or a request with
-                  * FUA; 0 for all others */
+  uint64_t flush_nsec; /* what flush-latency has given a flush, or a request
+                        * with FUA; 0 for all others */
   uint32_t operations; /* what it counts, see drive_operations */
   uint64_t factor;     /* thousandths, see drive_factor */
 };

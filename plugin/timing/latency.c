@@ -90,7 +90,7 @@ draw (const struct latency_settings *s, enum operation op,
 static uint64_t
 service_time (const struct latency_settings *s, struct random *random,
               const struct latency_request *r, const struct seek_place *place,
-              uint64_t *base)
+              uint64_t *flush_nsec)
 {
   uint64_t nsec = draw (s, r->op, random, place);
 
@@ -98,10 +98,10 @@ service_time (const struct latency_settings *s, struct random *random,
     nsec += size_latency_nsec (&s->read_size_latency, r->count);
   else if (r->op == OP_WRITE || r->op == OP_ZERO)
     nsec += size_latency_nsec (&s->write_size_latency, r->count);
-  *base = r->op == OP_FLUSH ? nsec : 0;
+  *flush_nsec = r->op == OP_FLUSH ? nsec : 0;
   if (r->fua)
-    *base = draw (s, OP_FLUSH, random, NULL);
-  return r->op == OP_FLUSH ? nsec : nsec + *base;
+    *flush_nsec = draw (s, OP_FLUSH, random, NULL);
+  return r->op == OP_FLUSH ? nsec : nsec + *flush_nsec;
 }
 
 /* Move the head to a request, and from there to its end.  What neither moves
@@ -128,7 +128,7 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
                     struct random *random, const struct latency_request *r,
                     struct latency_booking *booking)
 {
-  uint64_t through, done, nsec, base, factor;
+  uint64_t through, done, nsec, flush_nsec, factor;
   struct seek_place place;
   uint32_t operations;
 
@@ -136,17 +136,17 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
     return r->arrival;
   if (!s->remembers)
     return stall_serve (&s->stall, l->origin, r->arrival,
-                        service_time (s, random, r, NULL, &base));
+                        service_time (s, random, r, NULL, &flush_nsec));
 
   memset (booking, 0, sizeof *booking);
   booking->op = r->op;
   pthread_mutex_lock (&l->lock);
   place = move (l, s, r);
-  nsec = service_time (s, random, r, &place, &base);
+  nsec = service_time (s, random, r, &place, &flush_nsec);
   factor = drive_factor (&l->drive, &s->drive, r);
   /* Only writes cost more, and not the flush that one with FUA has. */
   if (factor != 1000 && !drive_has_medium (&s->drive))
-    nsec = (nsec - base) * factor / 1000 + base;
+    nsec = (nsec - flush_nsec) * factor / 1000 + flush_nsec;
   if (s->lanes != 0)
     done = lanes_serve (&l->lanes, s->lanes, &s->stall, l->origin, r->arrival,
                         nsec, &booking->lane);
@@ -156,7 +156,7 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
   if (__builtin_expect (s->drive.any, 0))
     done = drive_serve (&l->drive, &s->drive, &s->stall, random, r,
                         (struct drive_input){.done = done,
-                                             .base = base,
+                                             .flush_nsec = flush_nsec,
                                              .operations = operations,
                                              .factor = factor},
                         &booking->drive);

@@ -469,8 +469,8 @@ test_beside_list (void **state)
       moment += random_below (&seed, cost / 2);
     now = (double) moment;
     in = now > last_in ? now : last_in;
-    buffer_put (&b, &settings, room * count, count, moment, &in_booking);
-    r = buffer_load (&b, room * count, count, cost, 0, &in_booking);
+    buffer_enter (&b, &settings, room * count, count, moment, &in_booking);
+    r = buffer_set_cost (&b, room * count, count, cost, 0, &in_booking);
     /* Where it is full but for rounding, of a byte a write, either is right. */
     left = left_at (in, count) - (double) (room - 1) * count;
     if (fabs (left) < (double) room + 3
@@ -511,8 +511,8 @@ test_all_lengths (void **state)
     moment += random_below (&seed, 400 * USEC);
     count = BLOCK * (1 + (uint32_t) random_below (&seed, 40));
     cost = random_below (&seed, 300 * USEC);
-    buffer_put (&b, &settings, size, count, moment, &in_booking);
-    in = buffer_load (&b, size, count, cost, 0, &in_booking);
+    buffer_enter (&b, &settings, size, count, moment, &in_booking);
+    in = buffer_set_cost (&b, size, count, cost, 0, &in_booking);
     assert_true (in >= moment && in >= last);
     last = in;
     empty = (empty > in ? empty : in) + cost;
