@@ -10,9 +10,9 @@
  *     plan.c       which cells, in which order
  *     target.c     what may be measured
  *     run.c        fio, a cell at a time
- *     part.c       what has been measured, until the model is written
+ *     results.c    what has been measured, until the model is written
  *     fiofile.c    what fio writes, as figures
- *     cell.c       figures as text, in the model file and in one of its parts
+ *     cell.c       figures as text, in the model file and in that of results
  *     model.c      the model file
  *     fit.c        settings that have these figures
  *     simulate.c   which figures settings have
@@ -35,8 +35,8 @@
 #include "fiofile.h"
 #include "model.h"
 #include "options.h"
-#include "part.h"
 #include "plan.h"
+#include "results.h"
 #include "run.h"
 #include "target.h"
 #include "turns.h"
@@ -70,23 +70,23 @@ sustain_time (void)
 
 /* Write until it is steady, or for as long as it may take. */
 static void
-sustain (const struct target *t, struct part *part)
+sustain (const struct target *t, struct results *results)
 {
   const unsigned most = options.sustain / options.seconds;
   struct cell cell = {SUSTAIN, options.sizes[0], 32, 0};
   struct figures f;
 
-  for (cell.n = 1; cell.n <= most && !is_steady (&part->list); cell.n++) {
-    if (figures_find (&part->list, &cell) != NULL)
+  for (cell.n = 1; cell.n <= most && !is_steady (&results->list); cell.n++) {
+    if (figures_find (&results->list, &cell) != NULL)
       continue;
-    run_cell (t, &cell, options.seconds, &f, part->version);
+    run_cell (t, &cell, options.seconds, &f, results->version);
     progress_say (cell.n, most, &f, 0);
-    part_add (part, &f);
+    results_add (results, &f);
   }
 }
 
 static void
-measure_cells (const struct target *t, struct part *part)
+measure_cells (const struct target *t, struct results *results)
 {
   static struct plan cells;
   struct figures f;
@@ -94,21 +94,21 @@ measure_cells (const struct target *t, struct part *part)
 
   plan_choose (&cells);
   for (i = 0; i < cells.n; i++)
-    left += figures_find (&part->list, &cells.c[i]) == NULL;
+    left += figures_find (&results->list, &cells.c[i]) == NULL;
   fprintf (stderr, "nullblk-measure: %s: %zu cells, about ", t->name, left);
   progress_print_seconds ((unsigned) left * (options.seconds + 1) +
                           (options.write ? sustain_time () : 0));
   putc ('\n', stderr);
   for (i = 0; i < cells.n; i++) {
-    if (figures_find (&part->list, &cells.c[i]) != NULL)
+    if (figures_find (&results->list, &cells.c[i]) != NULL)
       continue;
-    run_cell (t, &cells.c[i], options.seconds, &f, part->version);
+    run_cell (t, &cells.c[i], options.seconds, &f, results->version);
     left--;
     progress_say (i + 1, cells.n, &f, (unsigned) left * (options.seconds + 1));
-    part_add (part, &f);
+    results_add (results, &f);
   }
   if (options.write && options.sustain > 0)
-    sustain (t, part);
+    sustain (t, results);
 }
 
 /* What our own server and fio add, near the times of the drive. */
@@ -139,19 +139,19 @@ measure_client_overhead (const struct figures_list *list)
 static void
 measure (const char *name)
 {
-  static struct part part;
+  static struct results results;
   struct target t;
 
   model_refuse_output (name);
   target_open (&t, name, options.write);
-  part_open (&part, &t);
-  measure_cells (&t, &part);
+  results_open (&results, &t);
+  measure_cells (&t, &results);
   if (options.client_overhead < 0)
-    measure_client_overhead (&part.list);
+    measure_client_overhead (&results.list);
   t.drive.part_seconds = options.seconds;
-  figures_sort (&part.list);
-  model_write (name, part.version, &part.list, &t.drive);
-  part_close (&part);
+  figures_sort (&results.list);
+  model_write (name, results.version, &results.list, &t.drive);
+  results_close (&results);
 }
 
 /*---------------------------------------------------------------------*/

@@ -5,8 +5,8 @@
  * the model is written, so that an interrupted measurement can go on.
  */
 
-#ifndef NULLBLK_PART_H
-#define NULLBLK_PART_H
+#ifndef NULLBLK_RESULTS_H
+#define NULLBLK_RESULTS_H
 
 #include <limits.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@
 #include "cell.h"
 #include "target.h"
 
-struct part {
-  char path[PATH_MAX]; /* "" where there is none */
+struct results {
+  char path[PATH_MAX]; /* of FILE.part; "": there is none */
   FILE *fp;
   struct figures_list list;
   char version[32]; /* of fio */
@@ -24,12 +24,12 @@ struct part {
 /* Begin, or go on with what is there; without --output, in memory alone.  Dies
  * where the file is of another measurement, or cannot be read or written.
  */
-void part_open (struct part *part, const struct target *t);
+void results_open (struct results *results, const struct target *t);
 
 /* Add what was measured in a cell.  Dies where it cannot be written. */
-void part_add (struct part *part, const struct figures *f);
+void results_add (struct results *results, const struct figures *f);
 
 /* Remove the file: the model is written. */
-void part_close (struct part *part);
+void results_close (struct results *results);
 
-#endif /* NULLBLK_PART_H */
+#endif /* NULLBLK_RESULTS_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * See part.h.
+ * See results.h.
  */
 
 #include <config.h>
@@ -14,7 +14,7 @@
 
 #include "die.h"
 #include "options.h"
-#include "part.h"
+#include "results.h"
 #include "settings/settings.h"
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
@@ -46,17 +46,17 @@ forget_sustained (struct figures_list *list)
  * stands behind the last newline goes.
  */
 static void
-drop_torn_line (const struct part *part, char *text, size_t len)
+drop_torn_line (const struct results *results, char *text, size_t len)
 {
   while (len > 0 && text[len - 1] != '\n')
     len--;
-  if (text[len] != '\0' && truncate (part->path, len) == -1)
-    die ("%s: %s", part->path, strerror (errno));
+  if (text[len] != '\0' && truncate (results->path, len) == -1)
+    die ("%s: %s", results->path, strerror (errno));
   text[len] = '\0';
 }
 
 static void
-take_part (struct part *part, const char *text, const char *head)
+take_results (struct results *results, const char *text, const char *head)
 {
   static const char version[] = "\n# fio: ";
   const size_t len = strcspn (text, "\n");
@@ -66,70 +66,71 @@ take_part (struct part *part, const char *text, const char *head)
   if (len != strlen (head) || strncmp (text, head, len) != 0)
     die ("%s: it is of another measurement; allowed is to go on with that, or "
          "--restart",
-         part->path);
+         results->path);
   if (at != NULL)
-    snprintf (part->version, sizeof part->version, "%.*s",
+    snprintf (results->version, sizeof results->version, "%.*s",
               (int) strcspn (at + sizeof version - 1, "\n"),
               at + sizeof version - 1);
-  if (figures_parse_text (text, &part->list, &why) < 0)
-    die ("%s: %s", part->path, why.text);
-  forget_sustained (&part->list);
+  if (figures_parse_text (text, &results->list, &why) < 0)
+    die ("%s: %s", results->path, why.text);
+  forget_sustained (&results->list);
   fprintf (stderr, "nullblk-measure: %s: %zu cells are done already\n",
-           part->path, part->list.n);
+           results->path, results->list.n);
 }
 
 void
-part_open (struct part *part, const struct target *t)
+results_open (struct results *results, const struct target *t)
 {
   bool has_head = false;
   struct message head, why;
   char *text;
   size_t len;
 
-  memset (part, 0, sizeof *part);
+  memset (results, 0, sizeof *results);
   if (options.output == NULL)
     return;
-  snprintf (part->path, sizeof part->path, "%.4000s.part", options.output);
+  snprintf (results->path, sizeof results->path, "%.4000s.part",
+            options.output);
   format_head (&head, t);
   if (options.restart)
-    unlink (part->path);
-  if (access (part->path, F_OK) == 0) {
-    if (textfile_read (part->path, MAX_MODEL_FILE, &text, &len, &why) < 0)
-      die ("%s: %s", part->path, why.text);
-    drop_torn_line (part, text, len);
+    unlink (results->path);
+  if (access (results->path, F_OK) == 0) {
+    if (textfile_read (results->path, MAX_MODEL_FILE, &text, &len, &why) < 0)
+      die ("%s: %s", results->path, why.text);
+    drop_torn_line (results, text, len);
     has_head = text[0] != '\0';
     if (has_head)
-      take_part (part, text, head.text);
+      take_results (results, text, head.text);
     free (text);
   }
-  part->fp = fopen (part->path, "ae");
-  if (part->fp == NULL)
-    die ("%s: %s", part->path, strerror (errno));
+  results->fp = fopen (results->path, "ae");
+  if (results->fp == NULL)
+    die ("%s: %s", results->path, strerror (errno));
   if (!has_head) {
-    fprintf (part->fp, "%s\n", head.text);
-    fflush (part->fp);
+    fprintf (results->fp, "%s\n", head.text);
+    fflush (results->fp);
   }
 }
 
 void
-part_add (struct part *part, const struct figures *f)
+results_add (struct results *results, const struct figures *f)
 {
-  figures_add (&part->list, f);
-  if (part->fp == NULL)
+  figures_add (&results->list, f);
+  if (results->fp == NULL)
     return;
-  if (part->list.n == 1)
-    fprintf (part->fp, "# fio: %s\n", part->version);
-  figures_print (part->fp, f);
-  if (fflush (part->fp) == EOF)
-    die ("%s: %s", part->path, strerror (errno));
+  if (results->list.n == 1)
+    fprintf (results->fp, "# fio: %s\n", results->version);
+  figures_print (results->fp, f);
+  if (fflush (results->fp) == EOF)
+    die ("%s: %s", results->path, strerror (errno));
 }
 
 void
-part_close (struct part *part)
+results_close (struct results *results)
 {
-  if (part->fp != NULL) {
-    fclose (part->fp);
-    unlink (part->path);
+  if (results->fp != NULL) {
+    fclose (results->fp);
+    unlink (results->path);
   }
-  free (part->list.f);
+  free (results->list.f);
 }
