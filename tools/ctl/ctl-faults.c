@@ -2,8 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Bad blocks, fault rules and power; see ctl-faults.h.  What a line may say is
- * for the server to know, which names the word that is wrong; here only that
- * arguments stay one line each.
+ * for the server to know, which names the word that is wrong; here it is only
+ * checked that each argument is one line.
  */
 
 #include <config.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Disks: the seek, the speed and the queue by which reads take as long; see
- * fit.h.
+ * Disks: the seek, the speed and the queue with which reads from the plugin's
+ * disk take as long as was measured; see fit.h.
  */
 
 #include <config.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * From figures to settings: which model of the plugin has them.
+ * From the figures of a drive to settings with which the plugin gives about
+ * these figures.
  */
 
 #ifndef NULLBLK_FIT_H
@@ -16,7 +17,9 @@ struct drive_facts {
   unsigned part_seconds; /* how long each part of a sustained load was */
 };
 
-/* Write settings, lines NAME=VALUE, that a device has these figures by. */
+/* Write settings, lines NAME=VALUE, with which a device of the plugin gives
+ * about these figures.
+ */
 void fit (FILE *fp, const struct figures_list *list,
           const struct drive_facts *drive);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The model file: settings that have the figures, and the figures.
+ * The model file: settings with which the plugin gives about the figures that
+ * were measured, and these figures.
  */
 
 #ifndef NULLBLK_MODEL_H

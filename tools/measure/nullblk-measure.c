@@ -14,8 +14,8 @@
  *     fiofile.c    what fio writes, as figures
  *     cell.c       figures as text, in the model file and in that of results
  *     model.c      the model file
- *     fit.c        settings that have these figures
- *     simulate.c   which figures settings have
+ *     fit.c        settings with which the plugin gives these figures
+ *     simulate.c   the figures that the plugin would give with some settings
  *     compare.c    figures side by side
  */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Settings are loaded on a clock of their own; see simulate.h.
+ * A device with given settings is put under a load, on a clock of its own; see
+ * simulate.h.
  */
 
 #include <config.h>
@@ -90,8 +91,8 @@ serve_alone (struct simulation *sim, enum operation op, uint64_t count,
  * all of it took.
  */
 static uint64_t
-load (struct simulation *sim, const struct cell *cell, uint64_t *times,
-      unsigned n, uint64_t start)
+run_load (struct simulation *sim, const struct cell *cell, uint64_t *times,
+          unsigned n, uint64_t start)
 {
   const enum operation op = kind_reads (cell->kind) ? OP_READ : OP_WRITE;
   const bool is_random = cell->kind != READ && cell->kind != WRITE;
@@ -135,8 +136,8 @@ load (struct simulation *sim, const struct cell *cell, uint64_t *times,
 }
 
 static uint64_t
-load_flushes (struct simulation *sim, const struct cell *cell, uint64_t *times,
-              unsigned n, uint64_t start)
+run_flushes (struct simulation *sim, const struct cell *cell, uint64_t *times,
+             unsigned n, uint64_t start)
 {
   uint64_t now = start, done;
   unsigned i, j;
@@ -214,9 +215,9 @@ simulate (const char *settings, const struct cell *cell, uint64_t pause,
   if (cell->kind == SUSTAIN && cell->n > 1)
     sim.state.drive.collection.used = p.settings.size;
   if (cell->kind == FLUSH)
-    nsec = load_flushes (&sim, cell, times, requests, start);
+    nsec = run_flushes (&sim, cell, times, requests, start);
   else
-    nsec = load (&sim, cell, times, requests, start);
+    nsec = run_load (&sim, cell, times, requests, start);
   summarize (times, requests, nsec, f);
   latency_destroy (&sim.state);
   params_clear (&p);

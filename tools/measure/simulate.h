@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What a client would see of settings, by arithmetic: the plugin's own timing
- * on a clock that only moves from one completion to the next.  Nothing waits.
+ * The figures that a client would see of a device with given settings, by
+ * arithmetic: the plugin's own timing on a clock that only moves from one
+ * completion to the next.  Nothing waits.
  */
 
 #ifndef NULLBLK_SIMULATE_H
