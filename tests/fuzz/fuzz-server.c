@@ -22,8 +22,8 @@
 #include "ctl/show.h"
 #include "ctl/snapshot.h"
 #include "ctl/ctl-zones.h"
+#include "fio/jobexport.h"
 #include "fio/jobzones.h"
-#include "fio/target.h"
 #include "fuzz-nbd.h"
 #include "fuzz.h"
 #include "ublk/source.h"
@@ -203,17 +203,17 @@ ask_as_fio (unsigned how)
 {
   struct zone_descriptor z[8];
   struct job_zones *zones;
-  struct target target;
+  struct job_export export;
   uint64_t open, active, size;
   bool missing;
   int n;
 
-  if (target_ask (&target, URI, &why) < 0) {
+  if (job_export_ask (&export, URI, &why) < 0) {
     check (false);
     return;
   }
   zones =
-      job_zones_open (URI, target.size, how & 64 ? 65536 : 0, &missing, &why);
+      job_zones_open (URI, export.size, how & 64 ? 65536 : 0, &missing, &why);
   check (zones != NULL);
   if (zones == NULL)
     return;

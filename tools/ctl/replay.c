@@ -27,14 +27,14 @@
 #define MAX_ZEROES (UINT64_C (1) << 30)
 
 /* The target of a replay: a server, or else a file. */
-struct target {
+struct replay_target {
   const char *name;
   struct nbd_handle *nbd; /* or NULL */
   int fd;
 };
 
 static bool
-fail_nbd (const struct target *t, struct message *why)
+fail_nbd (const struct replay_target *t, struct message *why)
 {
   return fail (why, "%.200s: %.200s", t->name, nbd_get_error ());
 }
@@ -54,11 +54,11 @@ is_socket (const char *name)
 }
 
 static bool
-open_target (struct target *t, const char *name, struct message *why)
+open_target (struct replay_target *t, const char *name, struct message *why)
 {
   const bool is_uri = strstr (name, "://") != NULL;
 
-  *t = (struct target){.name = name, .fd = -1};
+  *t = (struct replay_target){.name = name, .fd = -1};
   if (!is_uri && !is_socket (name)) {
     t->fd = open (name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     return t->fd >= 0 || fail_file (name, errno, why);
@@ -78,7 +78,7 @@ open_target (struct target *t, const char *name, struct message *why)
 }
 
 static bool
-flush_target (struct target *t, struct message *why)
+flush_target (struct replay_target *t, struct message *why)
 {
   if (t->nbd == NULL)
     return fsync (t->fd) == 0 || errno == EINVAL ||
@@ -89,7 +89,7 @@ flush_target (struct target *t, struct message *why)
 }
 
 static bool
-close_target (struct target *t, bool ok, struct message *why)
+close_target (struct replay_target *t, bool ok, struct message *why)
 {
   if (t->nbd != NULL) {
     nbd_shutdown (t->nbd, 0);
@@ -101,8 +101,8 @@ close_target (struct target *t, bool ok, struct message *why)
 }
 
 static bool
-write_piece (struct target *t, const char *buf, size_t count, uint64_t offset,
-             struct message *why)
+write_piece (struct replay_target *t, const char *buf, size_t count,
+             uint64_t offset, struct message *why)
 {
   ssize_t r;
 
@@ -120,7 +120,7 @@ write_piece (struct target *t, const char *buf, size_t count, uint64_t offset,
  * a file none that are beyond its end.
  */
 static bool
-to_write (struct target *t, uint64_t *count, uint64_t offset,
+to_write (struct replay_target *t, uint64_t *count, uint64_t offset,
           struct message *why)
 {
   struct stat st;
@@ -140,7 +140,7 @@ to_write (struct target *t, uint64_t *count, uint64_t offset,
  * is beyond its end stays so.  The buffer is of PIECE bytes.
  */
 static bool
-zero_range (struct target *t, char *buf, uint64_t count, uint64_t offset,
+zero_range (struct replay_target *t, char *buf, uint64_t count, uint64_t offset,
             struct message *why)
 {
   uint64_t n;
@@ -172,7 +172,7 @@ zero_range (struct target *t, char *buf, uint64_t count, uint64_t offset,
 
 /* The data of an entry, or zeroes of a trim. */
 static bool
-apply (struct target *t, struct writelog_reader *r,
+apply (struct replay_target *t, struct writelog_reader *r,
        const struct writelog_entry *e, char *buf, struct message *why)
 {
   uint64_t done, count;
@@ -256,7 +256,7 @@ count_entries (const char *log, const char *to, uint64_t *n,
 }
 
 static bool
-apply_entries (struct target *t, const char *log, uint64_t n,
+apply_entries (struct replay_target *t, const char *log, uint64_t n,
                struct message *why)
 {
   struct writelog_entry e = {.nr = 0};
@@ -286,7 +286,7 @@ bool
 replay (const char *log, const char *target, const char *to, uint64_t *n,
         struct message *why)
 {
-  struct target t;
+  struct replay_target t;
 
   if (!count_entries (log, to, n, why) || !open_target (&t, target, why))
     return false;

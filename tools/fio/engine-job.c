@@ -27,7 +27,8 @@ resets_for_trims (struct thread_data *td)
  * there.
  */
 static const char *
-missing_offer (const struct thread_data *td, const struct target *t, bool trims)
+missing_offer (const struct thread_data *td, const struct job_export *e,
+               bool trims)
 {
   const struct thread_options *o = &td->o;
   const bool zeroes = options_of (td)->trims == TRIMS_ZERO;
@@ -35,15 +36,15 @@ missing_offer (const struct thread_data *td, const struct target *t, bool trims)
                        o->sync_file_range != 0 || o->end_fsync != 0 ||
                        o->fsync_on_close != 0;
 
-  if ((td_write (td) || td_trim (td)) && t->read_only)
+  if ((td_write (td) || td_trim (td)) && e->read_only)
     return "the export is read-only";
-  if (trims && !zeroes && !t->can_trim)
+  if (trims && !zeroes && !e->can_trim)
     return "rw=: the server takes no trims; trims=zero sends write zeroes";
-  if (trims && zeroes && !t->can_zero)
+  if (trims && zeroes && !e->can_zero)
     return "trims=zero: the server takes no write zeroes";
-  if (td_write (td) && o->sync_io != 0 && !t->can_fua)
+  if (td_write (td) && o->sync_io != 0 && !e->can_fua)
     return "sync=: the server takes no FUA";
-  if (td_write (td) && flushes && !t->can_flush)
+  if (td_write (td) && flushes && !e->can_flush)
     return "fsync=, fdatasync=, sync_file_range=, end_fsync=: the server takes "
            "no flush";
   return NULL;
@@ -60,7 +61,7 @@ share (uint64_t size, unsigned percent)
  * read the zones, and then it ignores a file that ends before.
  */
 static uint64_t
-first_offset (const struct thread_data *td, const struct target *t)
+first_offset (const struct thread_data *td, const struct job_export *e)
 {
   const struct thread_options *o = &td->o;
   const bool in_zones = o->start_offset_nz > 0 || o->offset_increment_nz > 0;
@@ -68,27 +69,27 @@ first_offset (const struct thread_data *td, const struct target *t)
   uint64_t first = o->start_offset, step = o->offset_increment;
 
   if (o->start_offset_percent > 0)
-    first = share (t->size, o->start_offset_percent);
+    first = share (e->size, o->start_offset_percent);
   else if (o->start_offset_nz > 0)
     first = o->start_offset_nz * zone;
   if (o->offset_increment_percent > 0)
-    step = share (t->size, o->offset_increment_percent);
+    step = share (e->size, o->offset_increment_percent);
   else if (o->offset_increment_nz > 0)
     step = o->offset_increment_nz * zone;
   return first + step * td->subjob_number;
 }
 
 static int
-check_job (struct thread_data *td, const struct target *t)
+check_job (struct thread_data *td, const struct job_export *e)
 {
   const char *uri = options_of (td)->uri;
   const bool trims = td_trim (td) && !resets_for_trims (td);
-  const char *missing = missing_offer (td, t, trims);
+  const char *missing = missing_offer (td, e, trims);
   const unsigned long long *smallest = td->o.min_bs, *greatest = td->o.max_bs;
   const bool used[] = {[DDIR_READ] = td_read (td),
                        [DDIR_WRITE] = td_write (td),
                        [DDIR_TRIM] = td_trim (td)};
-  const unsigned long long first = first_offset (td, t);
+  const unsigned long long first = first_offset (td, e);
   enum fio_ddir d;
   uint64_t most;
 
@@ -96,26 +97,26 @@ check_job (struct thread_data *td, const struct target *t)
     say ("%s: %s\n", uri, missing);
     return 1;
   }
-  if (options_of (td)->connections > 1 && !t->multi_conn) {
+  if (options_of (td)->connections > 1 && !e->multi_conn) {
     say ("%s: connections=%u: the server allows 1 (it is not multi-conn)\n",
          uri, options_of (td)->connections);
     return 1;
   }
   /* fio would do nothing, and call that a success. */
-  if (first >= t->size) {
+  if (first >= e->size) {
     say ("%s: offset=%llu: the export has %llu bytes\n", uri, first,
-         (unsigned long long) t->size);
+         (unsigned long long) e->size);
     return 1;
   }
   for (d = DDIR_READ; d <= DDIR_TRIM; d++) {
     if (!used[d])
       continue;
-    if (smallest[d] % t->block != 0) {
+    if (smallest[d] % e->block != 0) {
       say ("%s: bs=%llu: the server takes multiples of %llu\n", uri,
-           smallest[d], (unsigned long long) t->block);
+           smallest[d], (unsigned long long) e->block);
       return 1;
     }
-    most = d != DDIR_TRIM ? t->most : trims ? UINT32_MAX : UINT64_MAX;
+    most = d != DDIR_TRIM ? e->most : trims ? UINT32_MAX : UINT64_MAX;
     if (greatest[d] > most) {
       say ("%s: bs=%llu: the server takes at most %llu\n", uri, greatest[d],
            (unsigned long long) most);
@@ -130,7 +131,7 @@ check_job (struct thread_data *td, const struct target *t)
  * devices, which are to be used with direct=1.
  */
 static int
-set_file (struct thread_data *td, const struct target *t)
+set_file (struct thread_data *td, const struct job_export *e)
 {
   struct fio_file *f;
 
@@ -151,7 +152,7 @@ set_file (struct thread_data *td, const struct target *t)
     return 1;
   }
   f->filetype = FIO_TYPE_BLOCK;
-  f->real_file_size = t->size;
+  f->real_file_size = e->size;
   fio_file_set_size_known (f);
   td->o.odirect = 1;
   return 0;
@@ -185,11 +186,11 @@ begin_job (struct thread_data *td)
     return 1;
   }
   td->io_ops_data = job;
-  if (target_ask (&job->target, o->uri, &why) < 0) {
+  if (job_export_ask (&job->export, o->uri, &why) < 0) {
     say ("%s\n", why.text);
     return 1;
   }
-  return check_job (td, &job->target);
+  return check_job (td, &job->export);
 }
 
 /* With create_serialize=0, fio calls engine_init first, and this in the process
@@ -204,7 +205,7 @@ engine_setup (struct thread_data *td)
   if (td->o.zone_mode == ZONE_MODE_ZBD)
     td->flags |= (unsigned long long) FIO_ASYNCIO_SYNC_TRIM
                  << TD_ENG_FLAG_SHIFT;
-  return set_file (td, &job_of (td)->target);
+  return set_file (td, &job_of (td)->export);
 }
 
 /* Does fio come back for completions as soon as it can?  If not, a request that
@@ -241,7 +242,7 @@ engine_init (struct thread_data *td)
     say ("%s\n", strerror (ENOMEM));
     return 1;
   }
-  if (handles_open (&job->handles, &job->target, o->uri, o->connections,
+  if (handles_open (&job->handles, &job->export, o->uri, o->connections,
                     job->session, td->o.iodepth, &why) < 0) {
     say ("%s\n", why.text);
     return 1;

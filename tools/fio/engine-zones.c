@@ -31,7 +31,7 @@ open_zones (const struct thread_data *td, uint64_t zone_size, bool *missing)
   struct job_zones *z;
   struct message why;
 
-  z = job_zones_open (uri, job_of (td)->target.size, zone_size, missing, &why);
+  z = job_zones_open (uri, job_of (td)->export.size, zone_size, missing, &why);
   if (z == NULL)
     say ("%s%s\n", why.text,
          *missing ? ": it has no zones but those that fio imagines" : "");
@@ -70,7 +70,7 @@ offset_unit_of (const struct thread_data *td)
   if (o->zone_size > 0 || o->zone_mode != ZONE_MODE_ZBD ||
       options_of (td)->zones == ZONES_OFF)
     return o->zone_size;
-  z = job_zones_open (options_of (td)->uri, job_of (td)->target.size, 0,
+  z = job_zones_open (options_of (td)->uri, job_of (td)->export.size, 0,
                       &missing, &why);
   if (z != NULL && job_zones_report (z, 0, &first, 1, &why) == 1)
     bytes = zone_field_bytes (first.len);

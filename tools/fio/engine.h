@@ -27,9 +27,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "jobexport.h"
 #include "jobzones.h"
 #include "session.h"
-#include "target.h"
 
 /* Of fio; its macros min and max hide our functions from here on.  Its release
  * is told by the number of its interface to engines, and more exactly by
@@ -58,7 +58,7 @@ struct options {
 
 /* Of a job. */
 struct job {
-  struct target target;
+  struct job_export export;
   struct channel_request *requests; /* of the io_u with the same index */
   struct session *session;
   struct handles handles;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The export of a job; see target.h.
+ * The export of a job; see jobexport.h.
  */
 
 #include <config.h>
@@ -12,7 +12,7 @@
 #include <libnbd.h>
 
 #include "connect.h"
-#include "target.h"
+#include "jobexport.h"
 
 /* How long a server may take to answer. */
 #define ANSWER_SECONDS 30
@@ -31,31 +31,31 @@ is_raw (struct nbd_handle *h)
 }
 
 static int
-ask (struct nbd_handle *h, struct target *t, const char *uri,
+ask (struct nbd_handle *h, struct job_export *e, const char *uri,
      struct message *why)
 {
   const int64_t size = nbd_get_size (h);
   const int64_t block = nbd_get_block_size (h, LIBNBD_SIZE_MINIMUM);
   const int64_t most = nbd_get_block_size (h, LIBNBD_SIZE_MAXIMUM);
 
-  memset (t, 0, sizeof *t);
+  memset (e, 0, sizeof *e);
   if (size == -1)
     return fail (why, "%s: %s", uri, nbd_get_error ());
-  t->size = size;
-  t->block = block > 0 ? block : 1;
-  t->most = min (most > 0 ? (uint64_t) most : UINT64_MAX,
+  e->size = size;
+  e->block = block > 0 ? block : 1;
+  e->most = min (most > 0 ? (uint64_t) most : UINT64_MAX,
                  is_raw (h) ? UINT32_MAX : MAX_BY_LIBNBD);
-  t->read_only = nbd_is_read_only (h) == 1;
-  t->can_flush = nbd_can_flush (h) == 1;
-  t->can_fua = nbd_can_fua (h) == 1;
-  t->can_trim = nbd_can_trim (h) == 1;
-  t->can_zero = nbd_can_zero (h) == 1;
-  t->multi_conn = nbd_can_multi_conn (h) == 1;
+  e->read_only = nbd_is_read_only (h) == 1;
+  e->can_flush = nbd_can_flush (h) == 1;
+  e->can_fua = nbd_can_fua (h) == 1;
+  e->can_trim = nbd_can_trim (h) == 1;
+  e->can_zero = nbd_can_zero (h) == 1;
+  e->multi_conn = nbd_can_multi_conn (h) == 1;
   return 0;
 }
 
 static bool
-is_same (const struct target *a, const struct target *b)
+is_same (const struct job_export *a, const struct job_export *b)
 {
   return a->size == b->size && a->block == b->block && a->most == b->most &&
          a->read_only == b->read_only && a->can_flush == b->can_flush &&
@@ -64,7 +64,7 @@ is_same (const struct target *a, const struct target *b)
 }
 
 int
-target_ask (struct target *t, const char *uri, struct message *why)
+job_export_ask (struct job_export *e, const char *uri, struct message *why)
 {
   struct nbd_handle *h;
   bool missing;
@@ -73,17 +73,17 @@ target_ask (struct target *t, const char *uri, struct message *why)
   h = connection_open (uri, NULL, ANSWER_SECONDS, &missing, why);
   if (h == NULL)
     return -EIO;
-  r = ask (h, t, uri, why);
+  r = ask (h, e, uri, why);
   connection_close (h);
   return r;
 }
 
 /* One more connection. */
 static int
-open_handle (struct handles *l, const struct target *t, const char *uri,
+open_handle (struct handles *l, const struct job_export *e, const char *uri,
              struct session *s, unsigned depth, struct message *why)
 {
-  struct target target;
+  struct job_export other;
   struct nbd_handle *h;
   struct channel *c;
   bool missing;
@@ -93,9 +93,9 @@ open_handle (struct handles *l, const struct target *t, const char *uri,
     return -EIO;
   l->h[l->n++] = h;
   connection_be_patient (h);
-  if (ask (h, &target, uri, why) < 0)
+  if (ask (h, &other, uri, why) < 0)
     return -EIO;
-  if (!is_same (&target, t))
+  if (!is_same (&other, e))
     return fail (why, "%s: its connections are to different exports", uri);
   if (is_raw (h))
     c = channel_raw_create (nbd_aio_get_fd (h), depth, session_answers (s));
@@ -108,7 +108,7 @@ open_handle (struct handles *l, const struct target *t, const char *uri,
 }
 
 int
-handles_open (struct handles *l, const struct target *t, const char *uri,
+handles_open (struct handles *l, const struct job_export *e, const char *uri,
               unsigned n, struct session *s, unsigned depth,
               struct message *why)
 {
@@ -116,7 +116,7 @@ handles_open (struct handles *l, const struct target *t, const char *uri,
 
   l->n = 0;
   for (i = 0; i < n; i++) {
-    if (open_handle (l, t, uri, s, depth, why) < 0)
+    if (open_handle (l, e, uri, s, depth, why) < 0)
       return -EIO;
   }
   return 0;

@@ -4,8 +4,8 @@
  * The export of a job: what it is like, and the connections to it.
  */
 
-#ifndef NULLBLK_FIO_TARGET_H
-#define NULLBLK_FIO_TARGET_H
+#ifndef NULLBLK_FIO_JOBEXPORT_H
+#define NULLBLK_FIO_JOBEXPORT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@
 #include "session.h"
 
 /* What a server says of the export; sizes are bytes. */
-struct target {
+struct job_export {
   uint64_t size;
   uint64_t block; /* of which all is a multiple; at least 1 */
   uint64_t most;  /* that a read or a write may have */
@@ -31,15 +31,15 @@ struct handles {
 /* These return 0, or -EIO with the reason in *why. */
 
 /* Connect to the export of URI, ask, and disconnect. */
-int target_ask (struct target *t, const char *uri, struct message *why);
+int job_export_ask (struct job_export *e, const char *uri, struct message *why);
 
-/* Connect N times, to what has to be like T, and let S use the connections, on
+/* Connect N times, to what has to be like E, and let S use the connections, on
  * each of which there are at most DEPTH requests.  Afterwards, and also after a
  * failure, first S is to be destroyed and then handles_close called.
  */
-int handles_open (struct handles *l, const struct target *t, const char *uri,
-                  unsigned n, struct session *s, unsigned depth,
-                  struct message *why);
+int handles_open (struct handles *l, const struct job_export *e,
+                  const char *uri, unsigned n, struct session *s,
+                  unsigned depth, struct message *why);
 void handles_close (struct handles *l);
 
-#endif /* NULLBLK_FIO_TARGET_H */
+#endif /* NULLBLK_FIO_JOBEXPORT_H */
