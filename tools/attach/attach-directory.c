@@ -43,7 +43,7 @@ write_offer (const char *directory, const struct offer *offer)
   char text[96];
 
   format_text (text, sizeof text, "%" PRIu64 " %u %u %" PRIu64, offer->size,
-               offer->block_size, offer->flags, offer->server);
+               offer->block_size, offer->flags, offer->peer);
   return write_line (directory, "offer", text);
 }
 
@@ -53,10 +53,10 @@ read_offer (const char *directory, struct offer *offer)
   char text[96];
 
   /* An older nullblk-attach did not note the server. */
-  offer->server = 0;
+  offer->peer = 0;
   read_line (text, sizeof text, directory, "offer");
   return sscanf (text, "%" SCNu64 " %u %u %" SCNu64, &offer->size,
-                 &offer->block_size, &offer->flags, &offer->server) >= 3;
+                 &offer->block_size, &offer->flags, &offer->peer) >= 3;
 }
 
 /*---------------------------------------------------------------------*/

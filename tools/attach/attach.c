@@ -235,7 +235,7 @@ connect_all (void)
   }
   if (source.by_ublk || by_client ()) {
     if (source.by_ublk) /* nullblk-ublk may connect to another one */
-      o.offer.server = 0;
+      o.offer.peer = 0;
     else
       numeric_host (begun.connections[0], o.host, sizeof o.host);
     close_connections (disconnect_from_server);
@@ -245,7 +245,7 @@ connect_all (void)
     die ("%s: with TLS the URI begins with nbds", source.text);
   for (i = 1; i < o.connections; i++) {
     other = connect_to_source (i);
-    if (other.server != o.offer.server)
+    if (other.peer != o.offer.peer)
       die ("%s: its connections are to different servers, as their name has "
            "several addresses; a URI with one of these attaches it",
            source.text);

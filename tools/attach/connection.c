@@ -26,7 +26,7 @@ offer_serves (const struct offer *offer, const struct offer *old)
 {
   const unsigned offers = ~(unsigned) (EXPORT_READ_ONLY | EXPORT_ROTATIONAL);
 
-  return (offer->server == old->server || old->server == 0) &&
+  return (offer->peer == old->peer || old->peer == 0) &&
          offer->size == old->size && offer->block_size <= old->block_size &&
          ((offer->flags ^ old->flags) & EXPORT_READ_ONLY) == 0 &&
          (old->flags & ~offer->flags & offers) == 0;
@@ -78,7 +78,7 @@ ask_offer (struct nbd_handle *h, struct offer *offer)
   offer->size = size;
   offer->block_size = block_size > 512 ? block_size : 512;
   offer->flags = flags_of (h);
-  offer->server = peer_of (nbd_aio_get_fd (h));
+  offer->peer = peer_of (nbd_aio_get_fd (h));
   return size != -1;
 }
 

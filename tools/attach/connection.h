@@ -33,7 +33,7 @@ struct offer {
   uint64_t size;       /* bytes */
   unsigned block_size; /* the minimum, or 512 bytes if that is less */
   unsigned flags;
-  uint64_t server; /* that offers it, as a number of peer.h; 0: not known */
+  uint64_t peer; /* the server, as a number of peer.h; 0: not known */
 };
 
 /* Can a device that was made of the export OLD go on with the export OFFER?

@@ -123,7 +123,7 @@ make_journal (struct bridge *b, const struct ublksrv_ctrl_dev_info *info,
   if (r < 0)
     message_set (why, RECORDS ": %s", strerror (-r));
   else
-    journal_set_server (b->device.journal, b->source.peer);
+    journal_set_peer (b->device.journal, b->source.peer);
   return r;
 }
 
@@ -383,7 +383,7 @@ is_detached (struct bridge *b)
 static int
 check_server (struct bridge *b, struct message *why)
 {
-  const uint64_t then = b->recovers ? journal_server (b->device.journal) : 0;
+  const uint64_t then = b->recovers ? journal_peer (b->device.journal) : 0;
 
   b->is_elsewhere = then != 0 && then != b->source.peer;
   if (!b->is_elsewhere)

@@ -35,7 +35,7 @@ struct file {
   uint32_t queues, slots;
   _Atomic uint32_t begun; /* queues that have begun to fetch, since the last */
   _Atomic uint32_t fetched; /* taking over; and that have done so */
-  uint64_t server;          /* that the device is made of; 0: not known */
+  uint64_t peer;            /* the server; 0: not known */
   uint64_t reserved[4];
   struct entry entries[]; /* slots, and then orphans */
 };
@@ -114,15 +114,15 @@ journal_make (struct journal **j, int fd, unsigned queues, unsigned slots)
 }
 
 void
-journal_set_server (struct journal *j, uint64_t server)
+journal_set_peer (struct journal *j, uint64_t peer)
 {
-  j->file->server = server;
+  j->file->peer = peer;
 }
 
 uint64_t
-journal_server (const struct journal *j)
+journal_peer (const struct journal *j)
 {
-  return j->file->server;
+  return j->file->peer;
 }
 
 /* The orphan, among the first N, that a slot takes the place of: a process was

@@ -47,9 +47,9 @@ struct journal;
 int journal_make (struct journal **j, int fd, unsigned queues, unsigned slots);
 int journal_read (struct journal **j, int fd, unsigned queues, unsigned slots);
 
-/* Which server the device is made of, as a number of peer.h; 0: not known. */
-void journal_set_server (struct journal *j, uint64_t server);
-uint64_t journal_server (const struct journal *j);
+/* The server of the device's export, as a number of peer.h; 0: not known. */
+void journal_set_peer (struct journal *j, uint64_t peer);
+uint64_t journal_peer (const struct journal *j);
 
 /* The file keeps it.  Nothing happens if J is NULL. */
 void journal_close (struct journal *j);

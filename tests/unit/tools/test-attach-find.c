@@ -227,7 +227,7 @@ test_offer (void **state)
   const struct offer then = {.size = 512,
                              .block_size = 4096,
                              .flags = EXPORT_HAS_FLAGS | EXPORT_FUA,
-                             .server = UINT64_MAX};
+                             .peer = UINT64_MAX};
   struct offer now;
 
   (void) state;
@@ -240,7 +240,7 @@ test_offer (void **state)
   /* An older nullblk-attach did not note the server. */
   assert_true (write_line ("run/a", "offer", "512 512 1"));
   assert_true (read_offer ("run/a", &now));
-  assert_int_equal (now.server, 0);
+  assert_int_equal (now.peer, 0);
   assert_int_equal (now.size, 512);
   assert_true (write_offer ("run/a", &then));
   assert_true (read_offer ("run/a", &now));
@@ -261,9 +261,9 @@ test_offer (void **state)
   assert_false (offer_serves (&then, &now));
   /* Another server may have other data. */
   now = then;
-  now.server--;
+  now.peer--;
   assert_false (offer_serves (&now, &then));
-  now.server = 0;
+  now.peer = 0;
   assert_false (offer_serves (&now, &then));
   assert_true (offer_serves (&then, &now));
 }
