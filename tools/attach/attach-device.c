@@ -317,7 +317,7 @@ check_requirements (void)
  * is.
  */
 static bool
-blocks_are_refused (const struct client_options *options, struct message *why)
+blocks_are_refused (const struct nbd_options *options, struct message *why)
 {
   const long page = sysconf (_SC_PAGESIZE);
 
@@ -332,7 +332,7 @@ blocks_are_refused (const struct client_options *options, struct message *why)
 
 /* libnl's own error texts are about its messages, and not about devices. */
 static void
-explain (int err, const struct client_options *options, struct message *why)
+explain (int err, const struct nbd_options *options, struct message *why)
 {
   switch (err) {
   case -NLE_INVAL:
@@ -365,7 +365,7 @@ sockets_of (int *sockets, struct nbd_handle *const *connections, size_t count)
 
 bool
 attach_connections (struct netlink *n, struct attachment *a,
-                    const struct client_options *options,
+                    const struct nbd_options *options,
                     struct nbd_handle *const *connections, struct message *why)
 {
   const struct netlink_device device = {
@@ -401,7 +401,7 @@ attach_connections (struct netlink *n, struct attachment *a,
 
 bool
 revive_connections (struct netlink *n, const struct attachment *a,
-                    const struct client_options *options,
+                    const struct nbd_options *options,
                     struct nbd_handle *const *connections)
 {
   int sockets[MAX_CONNECTIONS];
@@ -431,7 +431,7 @@ enum outcome { ATTACHED, TAKEN, FAILED };
  * have, and 3.27.1 is killed by one of them.
  */
 static enum outcome
-try_client (struct attachment *a, const struct client_options *options,
+try_client (struct attachment *a, const struct nbd_options *options,
             const struct uri *uri, struct message *why)
 {
   char path[64], connections[16], block_size[16], timeout[16];
@@ -505,7 +505,7 @@ try_client (struct attachment *a, const struct client_options *options,
 }
 
 bool
-attach_by_client (struct attachment *a, const struct client_options *options,
+attach_by_client (struct attachment *a, const struct nbd_options *options,
                   const struct uri *uri, struct message *why)
 {
   enum outcome outcome;

@@ -117,7 +117,7 @@ attachment_take_cookie (struct attachment *a, uint64_t cookie)
 }
 
 void
-attachment_name (struct attachment *a, bool by_ublk)
+attachment_draw_identity (struct attachment *a, bool by_ublk)
 {
   uint64_t random[2];
 

@@ -271,7 +271,7 @@ struct attachment {
 };
 
 /* Draw an identity for an attachment that is to be made, of nbd or of ublk. */
-void attachment_name (struct attachment *a, bool by_ublk);
+void attachment_draw_identity (struct attachment *a, bool by_ublk);
 /* Take the identity of a ublk device that has been made with COOKIE. */
 void attachment_take_cookie (struct attachment *a, uint64_t cookie);
 /* Is its identity an identifier or a cookie?  Is it a cookie? */
@@ -345,7 +345,7 @@ void disconnect_device (const char *device);
 void restore_node (const struct attachment *a);
 
 /* Options of an nbd device. */
-struct client_options {
+struct nbd_options {
   struct offer offer;
   unsigned connections;
   unsigned timeout;      /* seconds */
@@ -354,12 +354,12 @@ struct client_options {
 };
 
 /* Attach by netlink, over these connections, with the identity that
- * attachment_name has chosen; where the kernel does not know identifiers, the
+ * attachment_draw_identity has chosen; where the kernel does not know identifiers, the
  * identity is found afterwards.  The kernel chooses a->device.  Returns false
  * and the reason in *why on failure.
  */
 bool attach_connections (struct netlink *n, struct attachment *a,
-                         const struct client_options *options,
+                         const struct nbd_options *options,
                          struct nbd_handle *const *connections,
                          struct message *why);
 
@@ -368,7 +368,7 @@ bool attach_connections (struct netlink *n, struct attachment *a,
  * attached.
  */
 bool revive_connections (struct netlink *n, const struct attachment *a,
-                         const struct client_options *options,
+                         const struct nbd_options *options,
                          struct nbd_handle *const *connections);
 
 /* Attach by nbd-client, which makes its own connections, and needs the name of
@@ -376,8 +376,7 @@ bool revive_connections (struct netlink *n, const struct attachment *a,
  * The identity is found afterwards.  Returns false and the reason in *why on
  * failure.
  */
-bool attach_by_client (struct attachment *a,
-                       const struct client_options *options,
+bool attach_by_client (struct attachment *a, const struct nbd_options *options,
                        const struct uri *uri, struct message *why);
 
 /*---------------------------------------------------------------------*/
@@ -396,7 +395,7 @@ enum ublk_outcome {
   UBLK_FAILED
 };
 
-/* Attach by nullblk-ublk, with the identity that attachment_name has chosen.
+/* Attach by nullblk-ublk, with the identity that attachment_draw_identity has chosen.
  * Sets a->device.  A failure has been printed for the user.
  */
 enum ublk_outcome attach_by_ublk (struct attachment *a,

@@ -213,10 +213,10 @@ choose_nbd (void)
  * nbd-client and nullblk-ublk make their own connections, and then the first
  * one is closed.
  */
-static struct client_options
+static struct nbd_options
 connect_all (void)
 {
-  struct client_options o = {
+  struct nbd_options o = {
       .timeout = options.timeout != 0   ? options.timeout
                  : options.persist != 0 ? RESEND_TIMEOUT
                                         : REQUEST_TIMEOUT,
@@ -288,7 +288,7 @@ announce (const char *device)
 }
 
 /* Have the kernel's nbd driver attach an export with zones after all. */
-static struct client_options
+static struct nbd_options
 fall_back (void)
 {
   choose_nbd ();
@@ -329,7 +329,7 @@ revive_ublk (struct attachment *a, const char *name, const char *directory)
  * back to life.
  */
 static void
-use_attached (const char *name, struct client_options o)
+use_attached (const char *name, struct nbd_options o)
 {
   char directory[MAX_PATH], persists[64];
   struct attachment a;
@@ -467,7 +467,7 @@ name_directory (void)
  * device, if that is attached by netlink, and afterwards by nbd-client.
  */
 static void
-attach_nbd (const struct client_options *o)
+attach_nbd (const struct nbd_options *o)
 {
   struct attachment *a = &begun.attachment;
   struct expected expected = {a->device, o->offer.size};
@@ -476,7 +476,7 @@ attach_nbd (const struct client_options *o)
   bool done;
 
   if (!by_client ())
-    attachment_name (a, false);
+    attachment_draw_identity (a, false);
   write_or_die ("attachment", a->identity);
   strcpy (identity, a->identity);
   done = by_client () ? attach_by_client (a, o, &source.uri, &why)
@@ -524,7 +524,7 @@ attach_ublk (void)
   struct attachment *a = &begun.attachment;
   enum ublk_outcome outcome;
 
-  attachment_name (a, true);
+  attachment_draw_identity (a, true);
   write_or_die ("attachment", a->identity);
   outcome = attach_by_ublk (a, &o, source.text);
   end_if_stopped ();
@@ -544,7 +544,7 @@ attach_ublk (void)
 
 /* *o becomes what the device is attached with. */
 static void
-attach_device (struct client_options *o)
+attach_device (struct nbd_options *o)
 {
   char network[64];
 
@@ -572,7 +572,7 @@ attach_device (struct client_options *o)
 }
 
 static void
-watch (const struct client_options *o)
+watch (const struct nbd_options *o)
 {
   const struct persist_target target = {
       .index = index_of (begun.attachment.device),
@@ -675,7 +675,7 @@ start_own_server (char **arguments)
 int
 attach (const struct attach_options *given, char **arguments)
 {
-  struct client_options o;
+  struct nbd_options o;
   const char *name;
 
   options = *given;
