@@ -15,7 +15,7 @@
 
 #include <libnbd.h>
 
-#include "attach/connection.h"
+#include "attach/offer.h"
 #include "ctl/dotconfig.h"
 #include "ctl/ctl-faults.h"
 #include "ctl/server.h"

@@ -13,7 +13,7 @@
  *     attach-find.c       how an attachment is found
  *     attach-directory.c  its directory, and locks
  *     persist.c           reconnects an nbd device
- *     connection.c        connections to a server
+ *     offer.c             what a server offers, and connections to it
  *     attach-process.c    signals and programs
  *     netlink.c           the kernel's nbd driver
  *     attach-text.c       texts, files of one line, and the program's end
@@ -34,8 +34,8 @@
 
 #include <libnbd.h>
 
-#include "connection.h"
 #include "netlink.h"
+#include "offer.h"
 #include "persist.h"
 #include "uri.h"
 

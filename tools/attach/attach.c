@@ -49,8 +49,8 @@
 #include <libnbd.h>
 
 #include "attach-internal.h"
-#include "connection.h"
 #include "netlink.h"
+#include "offer.h"
 #include "persist.h"
 #include "uri.h"
 

@@ -38,7 +38,7 @@ struct netlink_device {
   const char *identifier;
   uint64_t size;         /* bytes */
   unsigned block_size;   /* bytes */
-  unsigned flags;        /* of the export: connection.h */
+  unsigned flags;        /* of the export: offer.h */
   unsigned timeout;      /* seconds until a request has failed */
   unsigned dead_timeout; /* seconds that requests wait for a connection */
 };

@@ -12,8 +12,8 @@
 #include <stdbool.h>
 
 #include "common/common.h"
-#include "connection.h"
 #include "netlink.h"
+#include "offer.h"
 
 struct persist;
 

@@ -17,8 +17,8 @@
 #include <netlink/netlink.h>
 
 #include "unit.h"
-#include "attach/connection.h"
 #include "attach/netlink.h"
+#include "attach/offer.h"
 
 #define FAMILY 35
 

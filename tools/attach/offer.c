@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Connections to a server that are made for the kernel; see connection.h.
+ * What a server offers, and connections to it; see offer.h.
  */
 
 #include <config.h>
 
-#include "connection.h"
+#include "offer.h"
 
 #include <netdb.h>
 #include <stdlib.h>

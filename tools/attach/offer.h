@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Connections to a server that are made for the kernel, by libnbd, and what the
- * server offers.  The kernel knows simple replies alone, so no other replies
- * are negotiated, and without TLS libnbd has read no byte that is the kernel's.
+ * What a server offers, and connections to it, by libnbd, that are made for the
+ * kernel.  The kernel knows simple replies alone, so no other replies are
+ * negotiated, and without TLS libnbd has read no byte that is the kernel's.
  */
 
-#ifndef NULLBLK_CONNECTION_H
-#define NULLBLK_CONNECTION_H
+#ifndef NULLBLK_ATTACH_OFFER_H
+#define NULLBLK_ATTACH_OFFER_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -57,4 +57,4 @@ void numeric_host (struct nbd_handle *h, char *buf, size_t size);
 /* Close a connection that was not given to the kernel. */
 void disconnect_from_server (struct nbd_handle *h);
 
-#endif /* NULLBLK_CONNECTION_H */
+#endif /* NULLBLK_ATTACH_OFFER_H */
