@@ -39,7 +39,7 @@ struct order {
 
 struct report {
   int result;
-  bool lost;
+  bool lost_data;
 };
 
 /*---------------------------------------------------------------------*/
@@ -94,12 +94,12 @@ hold (struct work *w, unsigned device)
 }
 
 static int
-flush (struct work *w, unsigned device, bool *lost)
+flush (struct work *w, unsigned device, bool *lost_data)
 {
   const int r = hold (w, device);
 
   if (r == 0 && w->held != -1)
-    *lost = fsync (w->held) == -1;
+    *lost_data = fsync (w->held) == -1;
   return r;
 }
 
@@ -127,7 +127,7 @@ stop (struct work *w, unsigned device, bool must)
 }
 
 static int
-work (struct work *w, const struct order *order, bool *lost)
+work (struct work *w, const struct order *order, bool *lost_data)
 {
   struct message why;
 
@@ -139,7 +139,7 @@ work (struct work *w, const struct order *order, bool *lost)
   case AIDE_START:
     return ublk_driver_start (w->driver, order->device, w->server);
   case AIDE_FLUSH:
-    return flush (w, order->device, lost);
+    return flush (w, order->device, lost_data);
   case AIDE_TRY_STOP:
     return stop (w, order->device, false);
   case AIDE_STOP:
@@ -159,7 +159,7 @@ run (int fd, const void *server)
 
   while (recv (fd, &order, sizeof order, 0) == sizeof order) {
     memset (&report, 0, sizeof report);
-    report.result = work (&w, &order, &report.lost);
+    report.result = work (&w, &order, &report.lost_data);
     send (fd, &report, sizeof report, 0);
   }
 }
@@ -212,12 +212,12 @@ aide_fd (const struct aide *a)
 }
 
 int
-aide_result (struct aide *a, bool *lost)
+aide_result (struct aide *a, bool *lost_data)
 {
   struct report report;
 
   if (recv (a->fd, &report, sizeof report, 0) != sizeof report)
     return -ESRCH;
-  *lost = report.lost;
+  *lost_data = report.lost_data;
   return report.result;
 }

@@ -48,9 +48,9 @@ void aide_begin (struct aide *a, enum aide_task task, unsigned device);
 int aide_fd (const struct aide *a);
 
 /* Wait for the task and return its result: 0 or a negative errno, -ESRCH where
- * the aide has been killed.  *LOST says whether AIDE_FLUSH could not write all
- * that there was, which is no failure of the task.
+ * the aide has been killed.  *LOST_DATA says whether AIDE_FLUSH could not write
+ * all that there was, which is no failure of the task.
  */
-int aide_result (struct aide *a, bool *lost);
+int aide_result (struct aide *a, bool *lost_data);
 
 #endif /* NULLBLK_UBLKDRV_AIDE_H */

@@ -53,7 +53,7 @@ write_record (const struct device_record *r)
   int n;
 
   n = snprintf (text, sizeof text, "%d\n%u\n%d\n%s\n%s\n", (int) r->pid,
-                r->refused, r->lost, r->device, r->uri);
+                r->refused, r->lost_data, r->device, r->uri);
   /* The lines before the URI do not become shorter. */
   return pwrite (r->fd, text, n, 0) == n ? 0 : -EIO;
 }
@@ -67,7 +67,7 @@ device_record_make (struct device_record *r, uint64_t cookie, const char *uri)
   r->fd = -1;
   r->pid = getpid ();
   r->refused = 0;
-  r->lost = false;
+  r->lost_data = false;
   strcpy (r->device, "-");
   snprintf (r->uri, sizeof r->uri, "%s", uri);
   r->cookie = cookie;
@@ -109,9 +109,9 @@ device_record_count_refusal (struct device_record *r)
 }
 
 int
-device_record_set_lost (struct device_record *r)
+device_record_set_lost_data (struct device_record *r)
 {
-  r->lost = true;
+  r->lost_data = true;
   return write_record (r);
 }
 
@@ -120,16 +120,16 @@ read_record (struct device_record *r)
 {
   char text[sizeof r->uri + sizeof r->device + 64];
   ssize_t n = pread (r->fd, text, sizeof text - 1, 0);
-  int lost, after = 0;
+  int lost_data, after = 0;
 
   if (n == -1)
     return -errno;
   text[n] = '\0';
   r->device[0] = r->uri[0] = '\0';
-  if (sscanf (text, "%*d\n%u\n%d\n%31s\n%n", &r->refused, &lost, r->device,
+  if (sscanf (text, "%*d\n%u\n%d\n%31s\n%n", &r->refused, &lost_data, r->device,
               &after) == 3 &&
       after > 0) {
-    r->lost = lost != 0;
+    r->lost_data = lost_data != 0;
     snprintf (r->uri, sizeof r->uri, "%.*s", (int) strcspn (text + after, "\n"),
               text + after);
   }

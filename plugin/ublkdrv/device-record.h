@@ -10,7 +10,7 @@
  *   /run/nullblk-ublk/COOKIE     in hexadecimal
  *       PID                      of the process, for people to read
  *       REFUSED                  how often it has refused to end
- *       LOST                     1: at the end not all could be written
+ *       LOST_DATA                1: at the end not all could be written
  *       DEVICE                   "ublkbN"; "-" before the kernel has made it
  *       URI
  *
@@ -46,7 +46,7 @@ struct device_record {
   uint64_t cookie;
   pid_t pid; /* who holds the lock; 0: nobody, or nobody that we can see */
   unsigned refused;
-  bool lost;
+  bool lost_data;
   char device[32];
   char uri[1024];
 
@@ -67,7 +67,7 @@ int device_record_set_device (struct device_record *r, const char *device);
  * the server.
  */
 int device_record_count_refusal (struct device_record *r);
-int device_record_set_lost (struct device_record *r);
+int device_record_set_lost_data (struct device_record *r);
 
 /* Read the one of COOKIE, and say in *is_dead whether the process that made it
  * has ended.  -ENOENT: there is none any more.

@@ -56,11 +56,11 @@ static int
 end_device (struct bridge *b)
 {
   unsigned i;
-  bool lost;
+  bool lost_data;
   int r = 0;
 
   if (b->has_device)
-    r = bridge_have_done (b, AIDE_STOP, 0, &lost);
+    r = bridge_have_done (b, AIDE_STOP, 0, &lost_data);
   if (r < 0)
     return r;
   if (b->queues_begun > 0 &&
@@ -77,7 +77,7 @@ end_device (struct bridge *b)
     close (b->device.fd);
   b->device.fd = -1;
   if (b->has_device)
-    r = bridge_have_done (b, AIDE_DELETE, 0, &lost);
+    r = bridge_have_done (b, AIDE_DELETE, 0, &lost_data);
   if (r < 0 && r != -ENODEV)
     return r;
   return !b->has_device || setup_await_gone (b->driver, b->number,
@@ -101,8 +101,8 @@ bridge_take_away (struct bridge *b)
   appends_destroy (b->device.appends);
   if (b->device.ended != -1)
     close (b->device.ended);
-  if (b->device.lost != -1)
-    close (b->device.lost);
+  if (b->device.disconnected != -1)
+    close (b->device.disconnected);
   if (b->signals != -1)
     close (b->signals);
   aide_destroy (b->aide);
@@ -125,31 +125,31 @@ refuse_to_end (struct bridge *b, int err, struct message *why)
 enum closed
 bridge_close (struct bridge *b, struct message *why)
 {
-  bool lost = false, ignored;
+  bool lost_data = false, ignored;
   char name[32];
   int r = 0;
 
   snprintf (name, sizeof name, "%s", b->name);
   if (b->queues_ended == 0) {
-    r = bridge_have_done (b, AIDE_FLUSH, SILENT_SECONDS, &lost);
+    r = bridge_have_done (b, AIDE_FLUSH, SILENT_SECONDS, &lost_data);
     if (r == 0)
       r = bridge_have_done (b, AIDE_TRY_STOP, SILENT_SECONDS, &ignored);
     if (r < 0 && r != -ETIMEDOUT)
       return refuse_to_end (b, r, why);
-    lost = (lost || b->has_given_up) &&
-           (b->plan.params.attributes & UBLK_ATTR_READ_ONLY) == 0;
+    lost_data = (lost_data || b->has_given_up) &&
+                (b->plan.params.attributes & UBLK_ATTR_READ_ONLY) == 0;
   }
   else
     bridge_give_up (b);
-  if (lost)
-    device_record_set_lost (&b->record);
+  if (lost_data)
+    device_record_set_lost_data (&b->record);
   r = bridge_take_away (b);
   if (r < 0)
     message_set (why, "/dev/%s does not end: %s", name, strerror (-r));
-  else if (lost)
+  else if (lost_data)
     message_set (why,
                  "/dev/%s: not all that was written to it has reached the "
                  "server",
                  name);
-  return r < 0 || lost ? CLOSED_BADLY : CLOSED;
+  return r < 0 || lost_data ? CLOSED_BADLY : CLOSED;
 }

@@ -106,11 +106,11 @@ bool bridge_queues_are_done (struct bridge *b);
 bool bridge_await (struct bridge *b, int fd, unsigned silence,
                    bool (*is_done) (struct bridge *b));
 
-/* Have the aide do TASK; SILENCE is as above, *LOST as in aide_result.  Returns
- * 0 or a negative errno; -ETIMEDOUT: the aide is still at it, and will do
- * nothing else.
+/* Have the aide do TASK; SILENCE is as above, *LOST_DATA as in aide_result.
+ * Returns 0 or a negative errno; -ETIMEDOUT: the aide is still at it, and will
+ * do nothing else.
  */
 int bridge_have_done (struct bridge *b, enum aide_task task, unsigned silence,
-                      bool *lost);
+                      bool *lost_data);
 
 #endif /* NULLBLK_UBLK_BRIDGE_INTERNAL_H */

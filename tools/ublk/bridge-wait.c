@@ -134,13 +134,13 @@ aide_is_done (struct bridge *b)
 
 int
 bridge_have_done (struct bridge *b, enum aide_task task, unsigned silence,
-                  bool *lost)
+                  bool *lost_data)
 {
   if (b->is_stuck)
     return -ETIMEDOUT;
   aide_begin (b->aide, task, b->number);
   b->is_stuck = !bridge_await (b, aide_fd (b->aide), silence, aide_is_done);
-  return b->is_stuck ? -ETIMEDOUT : aide_result (b->aide, lost);
+  return b->is_stuck ? -ETIMEDOUT : aide_result (b->aide, lost_data);
 }
 
 bool

@@ -194,8 +194,8 @@ start_queues (struct bridge *b, const struct options *o, struct message *why)
   }
   if (o->persist > 0) {
     b->device.persist = o->persist;
-    b->device.lost = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (b->device.lost == -1) {
+    b->device.disconnected = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (b->device.disconnected == -1) {
       message_set (why, "%s", strerror (errno));
       return -1;
     }
@@ -208,8 +208,8 @@ start_queues (struct bridge *b, const struct options *o, struct message *why)
   }
   if (o->persist == 0)
     return 0;
-  b->reconnector =
-      reconnector_start (&b->source, b->queues, b->plan.queues, b->device.lost);
+  b->reconnector = reconnector_start (&b->source, b->queues, b->plan.queues,
+                                      b->device.disconnected);
   if (b->reconnector == NULL)
     message_set (why, "%s", strerror (errno));
   return b->reconnector != NULL ? 0 : -1;
@@ -373,7 +373,7 @@ is_detached (struct bridge *b)
     device_record_count_refusal (&b->record);
     return false;
   }
-  device_record_set_lost (&b->record);
+  device_record_set_lost_data (&b->record);
   return true;
 }
 
@@ -526,7 +526,7 @@ bridge_open (const struct options *o, enum failure *failure,
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
   }
-  b->device.fd = b->device.ended = b->device.lost = b->signals = -1;
+  b->device.fd = b->device.ended = b->device.disconnected = b->signals = -1;
   if (make (b, o, why) == 0)
     return b;
   is_over = b->is_over || b->impossible || b->queues_begun > 0;

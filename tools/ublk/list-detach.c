@@ -290,7 +290,7 @@ end_device (struct work *w, struct device_record *r, const char *name,
 {
   enum end end = WAS_DEAD;
   unsigned deaths;
-  bool lost;
+  bool lost_data;
 
   for (deaths = 0; deaths < MOST_DEATHS; deaths++) {
     if (is_dead && await_successor (r))
@@ -308,13 +308,13 @@ end_device (struct work *w, struct device_record *r, const char *name,
     device_record_close (r);
     return false;
   }
-  lost = r->lost;
-  if (lost)
+  lost_data = r->lost_data;
+  if (lost_data)
     complain (name, "not all that was written to it has reached the server");
   else if (end == KILLED)
     complain (name, "its process was killed before it had ended; perhaps not "
                     "all that was written to it has reached the server");
-  return clear (w, r) && !lost && end != KILLED;
+  return clear (w, r) && !lost_data && end != KILLED;
 }
 
 /* The device of a server goes with that, so --all does not mean it. */

@@ -53,15 +53,15 @@ struct request {
   struct link **link; /* the member of the queue by which io is sent */
   void (*done) (struct io *io, int err); /* called when io is done */
 
-  bool is_asked;        /* io was sent, and the server has not answered it */
-  uint32_t asked_at;    /* the queue's `now` when io was sent last */
-  uint32_t begun_at;    /* the queue's `now` when io was sent first */
-  bool is_late;         /* the server has had io for longer than --timeout */
-  bool is_sent_again;   /* io may have been done before: it was sent by a
+  bool is_asked;      /* io was sent, and the server has not answered it */
+  uint32_t asked_at;  /* the queue's `now` when io was sent last */
+  uint32_t begun_at;  /* the queue's `now` when io was sent first */
+  bool is_late;       /* the server has had io for longer than --timeout */
+  bool is_sent_again; /* io may have been done before: it was sent by a
                          * connection, or a process, that has died */
-  bool came_while_lost; /* while connections were dead: the server has not got
-                         * io */
-  uint64_t changes;     /* of a flush: queue->changes when it was sent */
+  bool was_not_sent;  /* io came while connections were dead: the server has not
+                      * got it */
+  uint64_t changes;   /* of a flush: queue->changes when it was sent */
 
   /* A request to a zone that was sent again has failed, and the zone is read to
    * see whether it had been done the first time.  The read uses the request's
@@ -134,13 +134,13 @@ struct queue {
    * whether there was one that another connection cannot make durable.
    */
   uint64_t changes, flushed;
-  bool may_have_lost;
+  bool may_have_lost_data;
 
   /* Time in seconds, which begins at 1, and stands still while nothing is
    * awaited.
    */
   uint32_t now;
-  uint32_t lost_at; /* when its connections died; 0: they have not, or new ones
+  uint32_t died_at; /* when its connections died; 0: they have not, or new ones
                      * have brought an answer since */
   bool is_counting; /* the ring will have queue_second called */
   struct ring_event second;
@@ -148,8 +148,8 @@ struct queue {
   /* The lock guards what follows it, as other threads use that, too. */
   pthread_mutex_t lock;
   struct connections *connections; /* the caller's of queue_start */
-  bool is_lost;     /* `connections` are dead; its thread alone sets it */
-  bool has_renewed; /* queue_renew has brought `renewed` */
+  bool is_disconnected; /* `connections` are dead; its thread alone sets it */
+  bool has_renewed;     /* queue_renew has brought `renewed` */
   struct connections renewed;
   bool has_given_up; /* queue_give_up was called: all requests fail */
   /* Appends of this queue whose turn has come through another queue. */

@@ -197,7 +197,7 @@ has_room (const struct queue *q)
     if (q->requests[i].is_searching)
       return false;
   }
-  return q->nr_requests < q->plan->depth && !q->is_lost;
+  return q->nr_requests < q->plan->depth && !q->is_disconnected;
 }
 
 bool

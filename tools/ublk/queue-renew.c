@@ -55,20 +55,20 @@ queue_break_connections (struct queue *q)
 
 /* The first that has seen it. */
 static void
-lose (struct queue *q)
+note_disconnected (struct queue *q)
 {
   ssize_t written;
 
-  if (q->lost_at == 0)
-    q->lost_at = q->now;
+  if (q->died_at == 0)
+    q->died_at = q->now;
   if (!q->device->multi_conn && q->changes != q->flushed)
-    q->may_have_lost = true;
+    q->may_have_lost_data = true;
   queue_count_second (q);
   pthread_mutex_lock (&q->lock);
-  q->is_lost = true;
+  q->is_disconnected = true;
   break_connections (q->connections);
   pthread_mutex_unlock (&q->lock);
-  written = write (q->device->lost, &one, sizeof one);
+  written = write (q->device->disconnected, &one, sizeof one);
   (void) written; /* it fails only when 2^64 of them are unread */
 }
 
@@ -80,7 +80,7 @@ lose (struct queue *q)
 static bool
 is_without_hope (struct queue *q)
 {
-  const bool is_over = q->now - q->lost_at > q->device->persist;
+  const bool is_over = q->now - q->died_at > q->device->persist;
   bool r;
 
   pthread_mutex_lock (&q->lock);
@@ -105,10 +105,10 @@ request_waits (struct request *r)
 {
   struct queue *q = r->queue;
 
-  if (q->device->lost == -1)
+  if (q->device->disconnected == -1)
     return false;
-  if (!q->is_lost)
-    lose (q);
+  if (!q->is_disconnected)
+    note_disconnected (q);
   if (is_without_hope (q) || has_waited_enough (r))
     return false;
   r->next = NULL;
@@ -147,9 +147,9 @@ send_waiting (struct queue *q)
 
   for (r = take_waiting (q); r != NULL; r = next) {
     next = r->next;
-    if (!r->came_while_lost)
+    if (!r->was_not_sent)
       r->is_sent_again = true;
-    r->came_while_lost = false;
+    r->was_not_sent = false;
     request_submit_again (r);
   }
 }
@@ -161,7 +161,7 @@ static void
 note_done_before (struct queue *q)
 {
   if (!q->device->multi_conn)
-    q->may_have_lost = true;
+    q->may_have_lost_data = true;
 }
 
 /* A write of which a dead process has written the beginning: it has grown since
@@ -225,14 +225,14 @@ request_checks_zone (struct request *r, int err)
 int
 queue_has_flushed (struct queue *q, uint64_t changes, int err)
 {
-  const bool may_have_lost = q->may_have_lost;
+  const bool may_have_lost_data = q->may_have_lost_data;
 
-  q->may_have_lost = false;
+  q->may_have_lost_data = false;
   if (err < 0)
     return err;
   if (q->flushed < changes)
     q->flushed = changes;
-  return may_have_lost ? -EIO : 0;
+  return may_have_lost_data ? -EIO : 0;
 }
 
 /*---------------------------------------------------------------------*/
@@ -297,7 +297,7 @@ use_renewed (struct queue *q)
   pthread_mutex_unlock (&q->lock);
   if (!make_links (q, &renewed, &links)) {
     queue_close_renewed (q);
-    written = write (q->device->lost, &one, sizeof one);
+    written = write (q->device->disconnected, &one, sizeof one);
     (void) written;
     return false;
   }
@@ -308,7 +308,7 @@ use_renewed (struct queue *q)
   pthread_mutex_lock (&q->lock);
   old = *q->connections;
   *q->connections = renewed;
-  q->is_lost = q->has_renewed = false;
+  q->is_disconnected = q->has_renewed = false;
   pthread_mutex_unlock (&q->lock);
   close_connections (&old);
   if (q->device->appends != NULL)
@@ -322,7 +322,7 @@ queue_look_for_connections (struct queue *q)
 {
   bool has_renewed, r = false;
 
-  if (!q->is_lost)
+  if (!q->is_disconnected)
     return false;
   if (q->waiting != NULL && is_without_hope (q)) {
     fail_waiting (q);
@@ -359,12 +359,12 @@ wake (struct queue *q)
 }
 
 bool
-queue_is_lost (struct queue *q)
+queue_is_disconnected (struct queue *q)
 {
   bool r;
 
   pthread_mutex_lock (&q->lock);
-  r = q->is_lost && !q->has_renewed && !q->has_given_up;
+  r = q->is_disconnected && !q->has_renewed && !q->has_given_up;
   pthread_mutex_unlock (&q->lock);
   return r;
 }

@@ -55,8 +55,8 @@ is_done (struct io *io, int err)
     if (r->is_late)
       err = -ETIMEDOUT;
   }
-  else if (!q->is_lost)
-    q->lost_at = 0;
+  else if (!q->is_disconnected)
+    q->died_at = 0;
   if (err == 0 && !io->fua && io->kind != IO_READ && io->kind != IO_FLUSH)
     q->changes++;
   r->done (io, err);
@@ -83,7 +83,7 @@ request_submit (struct request *r, struct link *link, enum io_kind kind,
             : link == q->config ? &q->config
                                 : &q->data;
   r->done = done;
-  r->came_while_lost = q->is_lost;
+  r->was_not_sent = q->is_disconnected;
   r->begun_at = q->now;
   r->io.kind = kind;
   r->io.fua = (asked (r)->operation & UBLK_IO_F_FUA) != 0;

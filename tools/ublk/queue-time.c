@@ -59,9 +59,9 @@ queue_second (struct ring_event *event, int result)
   (void) result;
   q->is_counting = false;
   q->now++;
-  waits = look_at_requests (q) || q->is_lost;
+  waits = look_at_requests (q) || q->is_disconnected;
   if (!waits)
-    q->lost_at = 0; /* nobody has waited for an answer in vain */
+    q->died_at = 0; /* nobody has waited for an answer in vain */
   if (queue_awaits_orphans (q) || waits)
     queue_count_second (q);
 }

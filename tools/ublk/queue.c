@@ -190,7 +190,7 @@ queue_start (const struct ublk_device *device, unsigned index,
   if (q->plan->zone_size != 0)
     q->journal = device->journal;
   q->last_waiting = &q->waiting;
-  q->may_have_lost = device->was_served && !device->multi_conn;
+  q->may_have_lost_data = device->was_served && !device->multi_conn;
   q->now = 1;
   q->second.happened = queue_second;
   q->max_discard = UINT32_MAX; /* no request of the kernel's has more */

@@ -42,7 +42,7 @@ struct ublk_device {
   /* An eventfd: each queue whose connections have died adds 1, and waits for
    * new ones.  -1: there will be none, and its requests fail.
    */
-  int lost;
+  int disconnected;
   /* Seconds.  If the server has not answered a request in that time, and up to
    * one more, all connections of the request's queue count as dead.
    */
@@ -77,7 +77,7 @@ struct queue *queue_start (const struct ublk_device *device, unsigned index,
  */
 
 /* Does the queue wait for new connections? */
-bool queue_is_lost (struct queue *q);
+bool queue_is_disconnected (struct queue *q);
 
 /* Have the queue use CONNECTIONS from now on; they are copied into the struct
  * that queue_start was given.

@@ -28,18 +28,18 @@ struct reconnector {
   struct source source; /* a copy, with less patience */
   struct queue *const *queues;
   unsigned count;
-  int lost;
+  int disconnected;
   int end; /* an eventfd, which is 1 when it is to end */
   pthread_t thread;
 };
 
 static bool
-are_some_lost (const struct reconnector *r)
+are_some_disconnected (const struct reconnector *r)
 {
   unsigned i;
 
   for (i = 0; i < r->count; i++) {
-    if (queue_is_lost (r->queues[i]))
+    if (queue_is_disconnected (r->queues[i]))
       return true;
   }
   return false;
@@ -54,7 +54,7 @@ connect_queues (struct reconnector *r)
   unsigned i;
 
   for (i = 0; i < r->count; i++) {
-    if (!queue_is_lost (r->queues[i]))
+    if (!queue_is_disconnected (r->queues[i]))
       continue;
     if (source_connect (&r->source, &connections, &ignored) < 0)
       return;
@@ -67,7 +67,7 @@ run (void *arg)
 {
   struct reconnector *r = arg;
   struct pollfd fds[] = {{.fd = r->end, .events = POLLIN},
-                         {.fd = r->lost, .events = POLLIN}};
+                         {.fd = r->disconnected, .events = POLLIN}};
   bool some = false;
   uint64_t n;
 
@@ -76,9 +76,9 @@ run (void *arg)
          errno == EINTR) {
     if ((fds[0].revents & POLLIN) != 0)
       break;
-    if (read (r->lost, &n, sizeof n) == -1 && errno != EAGAIN)
+    if (read (r->disconnected, &n, sizeof n) == -1 && errno != EAGAIN)
       break;
-    some = are_some_lost (r);
+    some = are_some_disconnected (r);
     if (some)
       connect_queues (r);
   }
@@ -87,7 +87,7 @@ run (void *arg)
 
 struct reconnector *
 reconnector_start (const struct source *source, struct queue *const *queues,
-                   unsigned count, int lost)
+                   unsigned count, int disconnected)
 {
   struct reconnector *r = calloc (1, sizeof *r);
 
@@ -97,7 +97,7 @@ reconnector_start (const struct source *source, struct queue *const *queues,
   r->source.patience = ANSWER_SECONDS;
   r->queues = queues;
   r->count = count;
-  r->lost = lost;
+  r->disconnected = disconnected;
   r->end = eventfd (0, EFD_CLOEXEC);
   if (r->end != -1) {
     errno = pthread_create (&r->thread, NULL, run, r);

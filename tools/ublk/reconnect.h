@@ -13,15 +13,15 @@
 
 struct reconnector;
 
-/* Start the thread for COUNT queues, each of which adds to the eventfd LOST
- * (which does not block) when its connections have died.  The thread tries for
- * as long as the server is silent; the queues decide how long their requests
- * wait.  The caller keeps SOURCE and QUEUES until reconnector_stop.  Returns
- * NULL and errno on failure.
+/* Start the thread for COUNT queues, each of which adds to the eventfd
+ * DISCONNECTED (which does not block) when its connections have died.  The
+ * thread tries for as long as the server is silent; the queues decide how long
+ * their requests wait.  The caller keeps SOURCE and QUEUES until
+ * reconnector_stop.  Returns NULL and errno on failure.
  */
 struct reconnector *reconnector_start (const struct source *source,
                                        struct queue *const *queues,
-                                       unsigned count, int lost);
+                                       unsigned count, int disconnected);
 
 /* End the thread.  Nothing in this process can connect from then on
  * (connection_open_no_more).  Nothing happens if R is NULL.

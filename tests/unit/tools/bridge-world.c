@@ -186,12 +186,12 @@ queue_give_up (struct queue *q)
 
 struct reconnector *
 reconnector_start (const struct source *source, struct queue *const *queues,
-                   unsigned count, int lost)
+                   unsigned count, int disconnected)
 {
   (void) source;
   (void) queues;
   (void) count;
-  (void) lost;
+  (void) disconnected;
   return (struct reconnector *) kernel;
 }
 

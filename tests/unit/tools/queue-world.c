@@ -333,7 +333,7 @@ make_device (bool zoned)
   device.plan = &plan;
   device.appends = zoned ? appends_create (NR_ZONES, ZONE_SIZE, 4) : NULL;
   device.ended = -1; /* nobody waits for the end */
-  device.lost = -1;
+  device.disconnected = -1;
   device.timeout = TIMEOUT;
   device.multi_conn = false;
   device.journal = NULL;

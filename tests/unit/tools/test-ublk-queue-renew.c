@@ -29,9 +29,9 @@ renew (void)
   sem_wait (&is_known);
   sem_post (&is_known);
   answers_then = kernel.nr_answers;
-  assert_true (queue_is_lost (queue));
+  assert_true (queue_is_disconnected (queue));
   queue_renew (queue, &c);
-  assert_false (queue_is_lost (queue));
+  assert_false (queue_is_disconnected (queue));
 }
 
 static void
@@ -65,7 +65,7 @@ static void
 make_lasting_device (bool zoned, int dies)
 {
   make_device (zoned);
-  device.lost = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  device.disconnected = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   device.persist = PERSIST;
   server.dies = dies;
 }
@@ -73,7 +73,7 @@ make_lasting_device (bool zoned, int dies)
 static void
 close_lost (void)
 {
-  close (device.lost);
+  close (device.disconnected);
 }
 
 /* What was in flight, and what came meanwhile, is sent by the new connection;

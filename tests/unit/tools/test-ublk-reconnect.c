@@ -28,7 +28,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
 /* All of it is locked. */
 static struct world {
-  bool is_lost[COUNT];
+  bool is_disconnected[COUNT];
   struct connections given[COUNT]; /* to each queue, last */
   unsigned renewed;                /* how often any has been given some */
   unsigned refuses;       /* the server, so many attempts; then it takes all */
@@ -56,12 +56,12 @@ index_of (const struct queue *q)
 }
 
 bool
-queue_is_lost (struct queue *q)
+queue_is_disconnected (struct queue *q)
 {
   bool r;
 
   pthread_mutex_lock (&mutex);
-  r = world.is_lost[index_of (q)];
+  r = world.is_disconnected[index_of (q)];
   pthread_mutex_unlock (&mutex);
   return r;
 }
@@ -71,7 +71,7 @@ queue_renew (struct queue *q, const struct connections *connections)
 {
   pthread_mutex_lock (&mutex);
   world.given[index_of (q)] = *connections;
-  world.is_lost[index_of (q)] = false;
+  world.is_disconnected[index_of (q)] = false;
   world.renewed++;
   pthread_mutex_unlock (&mutex);
 }
@@ -137,7 +137,7 @@ __wrap_poll (struct pollfd *fds, nfds_t n, int timeout)
 
 static const struct source source = {.uri = "nbd://x", .patience = 30};
 static struct reconnector *reconnector;
-static int lost;
+static int disconnected;
 
 /* Returns the world as it is when the thread waits for a queue. */
 static struct world
@@ -164,8 +164,8 @@ set_up (void **state)
   sem_init (&is_idle, 0, 0);
   for (i = 0; i < COUNT; i++)
     queues[i] = (struct queue *) &places[i];
-  lost = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-  reconnector = reconnector_start (&source, queues, COUNT, lost);
+  disconnected = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  reconnector = reconnector_start (&source, queues, COUNT, disconnected);
   assert_non_null (reconnector);
   await_idle ();
   return 0;
@@ -177,21 +177,21 @@ tear_down (void **state)
   (void) state;
   reconnector_stop (reconnector);
   assert_true (world.is_stopped);
-  close (lost);
+  close (disconnected);
   sem_destroy (&is_idle);
   return 0;
 }
 
 /* They lose their connections at once. */
 static void
-lose (bool first, bool second, bool third)
+disconnect (bool first, bool second, bool third)
 {
   pthread_mutex_lock (&mutex);
-  world.is_lost[0] |= first;
-  world.is_lost[1] |= second;
-  world.is_lost[2] |= third;
+  world.is_disconnected[0] |= first;
+  world.is_disconnected[1] |= second;
+  world.is_disconnected[2] |= third;
   pthread_mutex_unlock (&mutex);
-  assert_int_equal (eventfd_write (lost, first + second + third), 0);
+  assert_int_equal (eventfd_write (disconnected, first + second + third), 0);
 }
 
 /* Each queue has another connection; and nobody but those that lost theirs has
@@ -203,13 +203,13 @@ test_all (void **state)
   struct world w;
 
   (void) state;
-  lose (false, true, false);
+  disconnect (false, true, false);
   w = await_idle ();
   assert_int_equal (w.taken, 1);
   assert_int_equal (w.renewed, 1);
   assert_ptr_equal (w.given[1].data, 1);
   assert_int_equal (w.patience, 10);
-  lose (true, false, true);
+  disconnect (true, false, true);
   w = await_idle ();
   assert_int_equal (w.taken, 3);
   assert_int_equal (w.renewed, 3);
@@ -230,7 +230,7 @@ test_refused (void **state)
   pthread_mutex_lock (&mutex);
   world.refuses = 7;
   pthread_mutex_unlock (&mutex);
-  lose (true, true, true);
+  disconnect (true, true, true);
   w = await_idle ();
   assert_int_equal (w.refuses, 0);
   assert_int_equal (w.most_attempts, 1);
@@ -246,7 +246,7 @@ test_silent (void **state)
   pthread_mutex_lock (&mutex);
   world.is_silent = true;
   pthread_mutex_unlock (&mutex);
-  lose (true, false, false);
+  disconnect (true, false, false);
   pthread_mutex_lock (&mutex);
   while (!world.is_asked)
     pthread_cond_wait (&changed, &mutex);

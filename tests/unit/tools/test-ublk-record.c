@@ -242,12 +242,12 @@ test_words (void **state)
   assert_int_equal (device_record_count_refusal (&mine), 0);
   device_record_has_died (&other);
   assert_int_equal (other.refused, 1);
-  assert_false (other.lost);
-  assert_int_equal (device_record_set_lost (&mine), 0);
+  assert_false (other.lost_data);
+  assert_int_equal (device_record_set_lost_data (&mine), 0);
   device_record_remove (&mine);
   device_record_has_died (&other);
   assert_int_equal (other.refused, 1);
-  assert_true (other.lost);
+  assert_true (other.lost_data);
   assert_string_equal (other.uri, uri);
   assert_int_equal (device_record_lock_to_clear (&other), -ENOENT);
   device_record_close (&other);
