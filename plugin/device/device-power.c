@@ -203,16 +203,16 @@ restart_zones (struct device *d)
 {
   const struct zone_settings *zones = &d->devices->settings.zones;
   const uint64_t n = zones_total (d->zones);
-  uint64_t zone, lost;
+  uint64_t zone, from;
 
   for (zone = zones->nr_conv; zone < n; zone++) {
-    lost = durability_zone_lost (d->durability, zone * zones->zone_size);
-    zones_recover_zone (d->zones, zone, lost, false);
+    from = durability_lost_from (d->durability, zone * zones->zone_size);
+    zones_recover_zone (d->zones, zone, from, false);
   }
   for (zone = zones->nr_conv; zone < n; zone++) {
-    lost = durability_zone_lost (d->durability, zone * zones->zone_size);
-    if (lost != UINT64_MAX)
-      zones_recover_zone (d->zones, zone, lost, true);
+    from = durability_lost_from (d->durability, zone * zones->zone_size);
+    if (from != UINT64_MAX)
+      zones_recover_zone (d->zones, zone, from, true);
   }
 }
 

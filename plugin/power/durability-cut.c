@@ -24,7 +24,7 @@
 static uint64_t
 lost_from (const struct zone_durability *zone)
 {
-  return zone->lost != 0 ? zone->lost - 1 : UINT64_MAX;
+  return zone->loss != 0 ? zone->loss - 1 : UINT64_MAX;
 }
 
 /* Order records by region, and the newest first within one.  A and B are sorted
@@ -125,7 +125,7 @@ lose_in_zones (struct cutting *k, const struct undo *u)
     for (at = u->offset; at < u->offset + u->len; at += k->d->o.block_size) {
       if (at < lost_from (zone) && is_volatile (k->d, u, at) &&
           draw_loss (k, u, at))
-        zone->lost = at + 1;
+        zone->loss = at + 1;
     }
   }
 }
@@ -287,8 +287,8 @@ durability_finish_cut (struct durability *d)
   uint64_t i;
 
   for (i = 0; i < d->o.nr_zones; i++) {
-    if (d->zones[i].lost != 0) /* or else its memory is not touched */
-      d->zones[i].lost = 0;
+    if (d->zones[i].loss != 0) /* or else its memory is not touched */
+      d->zones[i].loss = 0;
   }
   k.likely = random_mix (random_mix (d->cut.seed));
   undo_drain (d, d->dirty, d->last_change);
@@ -333,14 +333,14 @@ durability_restore_power (struct durability *d)
 }
 
 uint64_t
-durability_zone_lost (struct durability *d, uint64_t offset)
+durability_lost_from (struct durability *d, uint64_t offset)
 {
   const struct zone_durability *zone = zone_at (d, offset);
-  uint64_t lost = UINT64_MAX;
+  uint64_t from = UINT64_MAX;
 
   lock (&d->lock);
   if (zone != NULL)
-    lost = lost_from (zone);
+    from = lost_from (zone);
   unlock (&d->lock);
-  return lost;
+  return from;
 }

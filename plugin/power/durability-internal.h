@@ -45,7 +45,7 @@ struct zone_durability {
   uint64_t since;   /* records of changes with lower numbers are stale, as the
                      * zone was reset */
   uint64_t durable; /* the offset below which FUA has made all durable */
-  uint64_t lost;    /* (*) 1 + the offset from which on the last cut lost all;
+  uint64_t loss;    /* (*) 1 + the offset from which on the last cut lost all;
                      * 0: it lost nothing */
 };
 

@@ -317,7 +317,7 @@ durability_epoch (const struct durability *d)
  * last cut, which is over, or UINT64_MAX if it has lost nothing: the zone's
  * write pointer must not be beyond it.  OFFSET is anywhere in the zone.
  */
-uint64_t durability_zone_lost (struct durability *d, uint64_t offset);
+uint64_t durability_lost_from (struct durability *d, uint64_t offset);
 
 /* The state of the cache and of the power at one moment. */
 void durability_status (struct durability *d, struct durability_status *s);

@@ -256,11 +256,12 @@ zones_reset_all (struct zones *z)
 /* A read-only zone stays as it is: it has no write pointer that could go back.
  */
 void
-zones_recover_zone (struct zones *z, uint64_t zone, uint64_t lost, bool full)
+zones_recover_zone (struct zones *z, uint64_t zone, uint64_t lost_from,
+                    bool full)
 {
   const uint64_t state = zone_state (z, zone), start = zone_start (z, zone);
-  const bool has_lost = lost < start + state_wp (state);
-  const uint64_t wp = has_lost ? lost - start : state_wp (state);
+  const bool has_lost = lost_from < start + state_wp (state);
+  const uint64_t wp = has_lost ? lost_from - start : state_wp (state);
   enum zone_cond cond = state_cond (state);
   struct zone_claim c;
 

@@ -300,15 +300,15 @@ int zones_reset_all (struct zones *z);
 void zones_wake_all (struct zones *z);
 
 /* Before power comes back: bring a sequential zone into the state that it has
- * after the loss of all its data from the offset LOST on; UINT64_MAX: it has
- * lost nothing.  The write pointer goes back to LOST if it is beyond that.  An
- * open zone is closed, or empty if nothing of it is left.  A full zone that has
- * lost something is closed, too; but where no more zones may be active, it
- * stays full, as if it had been finished at LOST.  So full zones come last:
- * with FULL this does nothing to a zone that is not full, and without it
- * nothing to one that is.
+ * after the loss of all its data from the offset LOST_FROM on; UINT64_MAX: it
+ * has lost nothing.  The write pointer goes back to LOST_FROM if it is beyond
+ * that.  An open zone is closed, or empty if nothing of it is left.  A full
+ * zone that has lost something is closed, too; but where no more zones may be
+ * active, it stays full, as if it had been finished at LOST_FROM.  So full
+ * zones come last: with FULL this does nothing to a zone that is not full, and
+ * without it nothing to one that is.
  */
-void zones_recover_zone (struct zones *z, uint64_t zone, uint64_t lost,
+void zones_recover_zone (struct zones *z, uint64_t zone, uint64_t lost_from,
                          bool full);
 
 /*---------------------------------------------------------------------*/

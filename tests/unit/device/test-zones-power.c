@@ -161,7 +161,7 @@ check_zone (unsigned zone, enum lose lose)
 
   assert_int_equal (zones_read_table (device ()->zones, zone, &found, 1), 1);
   wp = (le64toh (found.wp) * 512 - (uint64_t) zone * ZONE) / BLOCK;
-  lost = durability_zone_lost (device ()->durability, (uint64_t) zone * ZONE);
+  lost = durability_lost_from (device ()->durability, (uint64_t) zone * ZONE);
   if (found.cond == ZONE_COND_FULL && lost != UINT64_MAX) {
     /* No more may be active: as if it had been finished there. */
     assert_int_not_equal (m.max_active, 0);

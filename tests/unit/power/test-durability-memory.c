@@ -268,7 +268,7 @@ static uint64_t
 lost_from (struct device *dev, uint64_t zone)
 {
   const uint64_t lost =
-      durability_zone_lost (dev->d, (ZONE + zone * ZONE_BLOCKS) * BLOCK);
+      durability_lost_from (dev->d, (ZONE + zone * ZONE_BLOCKS) * BLOCK);
 
   return lost == UINT64_MAX ? lost : lost / BLOCK;
 }
@@ -349,7 +349,7 @@ test_zone_lost_from_byte_0 (void **state)
   assert_int_equal (durability_create (&dev.d, &o), 0);
   write_blocks (&dev, 0, 10, 'a');
   cut (&dev, &lose_all);
-  assert_int_equal (durability_zone_lost (dev.d, 0), 0);
+  assert_int_equal (durability_lost_from (dev.d, 0), 0);
   destroy_device (&dev);
 }
 
@@ -462,8 +462,8 @@ test_conventional_zones (void **state)
   assert_blocks (&dev, 0, 4, 0);
   assert_blocks (&dev, 4, 1, 'b');
   assert_blocks (&dev, 5, 3, 0);
-  assert_int_equal (durability_zone_lost (dev.d, 0), UINT64_MAX);
-  assert_int_equal (durability_zone_lost (dev.d, 63 * MIB), UINT64_MAX);
+  assert_int_equal (durability_lost_from (dev.d, 0), UINT64_MAX);
+  assert_int_equal (durability_lost_from (dev.d, 63 * MIB), UINT64_MAX);
   destroy_device (&dev);
 }
 
