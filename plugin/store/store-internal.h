@@ -41,16 +41,16 @@ struct stripe {
  * first, each once; see store-trim.c.  The stale pages of a listed chunk may
  * have been written again since.
  */
-#define MAX_STALE 256 /* pages, and chunks */
-#define BATCH 8       /* chunks that are given back at a time */
-_Static_assert(MAX_STALE + BATCH <= SPARE_CHUNKS, "too few chunks");
+#define MAX_STALE 256    /* pages, and chunks */
+#define RECLAIM_CHUNKS 8 /* chunks that are given back at a time */
+_Static_assert(MAX_STALE + RECLAIM_CHUNKS <= SPARE_CHUNKS, "too few chunks");
 
 struct backlog {
   _Alignas(64) _Atomic uint32_t pages;
   pthread_mutex_t reclaiming; /* before any stripe's; held to give back,
-                               * BATCH chunks at a time */
+                               * RECLAIM_CHUNKS at a time */
   pthread_mutex_t lock;       /* after any stripe's; guards what follows, for
-                               * BATCH keys at most */
+                               * RECLAIM_CHUNKS keys at most */
   uint64_t keys[MAX_STALE];
   uint32_t first;
   _Atomic uint32_t nr; /* changed under the lock */

@@ -130,14 +130,14 @@ store_zero_piece (struct store *s, const struct piece *p)
 /*---------------------------------------------------------------------*/
 /* Giving back */
 
-/* Take up to BATCH chunks from the backlog. */
+/* Take up to RECLAIM_CHUNKS from the backlog. */
 static unsigned
 oldest (struct backlog *b, uint64_t *keys)
 {
   unsigned n;
 
   pthread_mutex_lock (&b->lock);
-  for (n = 0; n < BATCH && b->nr > 0; n++) {
+  for (n = 0; n < RECLAIM_CHUNKS && b->nr > 0; n++) {
     keys[n] = b->keys[b->first];
     b->first = (b->first + 1) % MAX_STALE;
     b->nr--;
@@ -203,8 +203,8 @@ reclaim (struct store *s)
 {
   const uint64_t size = arena_chunk_size (&s->arena);
   unsigned n, i, from, empty = 0;
-  uint64_t keys[BATCH];
-  uint32_t nrs[BATCH];
+  uint64_t keys[RECLAIM_CHUNKS];
+  uint32_t nrs[RECLAIM_CHUNKS];
 
   pthread_mutex_lock (&s->backlog.reclaiming);
   n = oldest (&s->backlog, keys);
