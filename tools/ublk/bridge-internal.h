@@ -34,10 +34,7 @@
 #include "reconnect.h"
 #include "source.h"
 
-/* How long things that take no time may take before they have failed, and how
- * often it is checked whether they are done.
- */
-#define PATIENCE_SECONDS 30
+/* How often it is checked whether something is done. */
 #define CHECKS_A_SECOND 50
 
 struct bridge {

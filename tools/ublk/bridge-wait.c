@@ -118,7 +118,7 @@ bridge_await (struct bridge *b, int fd, unsigned silence,
         last = now;
       bridge_give_up (b);
     }
-    if (b->has_given_up && now - last > PATIENCE_SECONDS)
+    if (b->has_given_up && now - last > SETUP_PATIENCE)
       return false;
   }
   return true;

@@ -23,7 +23,7 @@
 /* How long a process that is asked to end may take, and how often it is
  * checked.  It waits some seconds for a device that is open.
  */
-#define PATIENCE_SECONDS 60
+#define DETACH_SECONDS 60
 #define CHECKS_A_SECOND 50
 
 /* Processes that are killed, each after it was asked to end. */
@@ -246,7 +246,7 @@ end_process (struct device_record *r, const char *name)
   if (has_died && device_record_is_there (r))
     return WAS_DEAD;
   for (i = 0; is_asked && !has_died && r->refused == refused &&
-              i < PATIENCE_SECONDS * CHECKS_A_SECOND;
+              i < DETACH_SECONDS * CHECKS_A_SECOND;
        i++) {
     pause_shortly ();
     has_died = device_record_has_died (r);
@@ -275,7 +275,7 @@ await_successor (struct device_record *r)
   unsigned i;
 
   for (i = 0; is_dead && device_record_is_supervised (r) &&
-              i < PATIENCE_SECONDS * CHECKS_A_SECOND;
+              i < DETACH_SECONDS * CHECKS_A_SECOND;
        i++) {
     pause_shortly ();
     is_dead = device_record_has_died (r);
