@@ -11,16 +11,16 @@
 
 #include "params.h"
 
-/* May a parameter change while the server runs?  All but FIXED may.  A profile
- * sets all that are MODEL, to their defaults where the profile has no value.
- * STATE parameters are no settings: they change the state of a device.
+/* FIXED parameters cannot change while the server runs, all others can.  A
+ * profile sets all that are MODEL, to their defaults where the profile has no
+ * value.  STATE parameters are no settings: they change the state of a device.
  */
-enum change { FIXED, LIVE, MODEL, STATE };
+enum param_kind { FIXED, LIVE, MODEL, STATE };
 
 struct param {
   const char *name;
   struct value_rule rule;
-  enum change change;
+  enum param_kind kind;
   size_t field;        /* offset in struct settings; not of STATE */
   const char *initial; /* the default; NULL: params_complete computes it */
   const char *shown;   /* the default in --help */

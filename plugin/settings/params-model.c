@@ -29,7 +29,7 @@ compare_fixed (const struct params *p, struct settings *s, struct message *why)
 
   r = zone_settings_complete (&s->zones, s->size, s->block_size, why);
   for (i = 0; r == 0 && i < nr_params; i++) {
-    if (param_table[i].change != FIXED)
+    if (param_table[i].kind != FIXED)
       continue;
     value_print (&param_table[i].rule,
                  const_field_of (&param_table[i], &p->settings), now,
@@ -65,7 +65,7 @@ is_of_drive (const struct param *param)
     if (strcmp (param->name, servers[i]) == 0)
       return false;
   }
-  return param->change == MODEL || param->change == FIXED;
+  return param->kind == MODEL || param->kind == FIXED;
 }
 
 /* A line of a model: taken, unless it is given beside the model.  A client may
@@ -103,7 +103,7 @@ take_of_model (void *opaque, const char *name, const char *value,
   taking->has[i] = true;
   if (p->given[i])
     return 0;
-  to = param->change == FIXED ? taking->fixed : &p->settings;
+  to = param->kind == FIXED ? taking->fixed : &p->settings;
   r = value_parse (&param->rule, value, 0, field_of (param, to), &wrong);
   if (r == -EINVAL)
     message_set (why, "%s=%.80s: %s", name, value, wrong.text);
@@ -180,7 +180,7 @@ params_take_model (struct params *p, bool live, struct message *why)
   if (r < 0)
     return r;
   for (i = 0; i < nr_params; i++) {
-    if (param_table[i].change == MODEL && !p->given[i])
+    if (param_table[i].kind == MODEL && !p->given[i])
       param_set_to_default (&param_table[i], &p->settings);
   }
   fixed = p->settings;

@@ -10,8 +10,8 @@
 #include "common/common.h"
 #include "params-internal.h"
 
-/* X (field of struct settings, name, type, may it change while the server
- * runs, least, most, default, default as --help shows it, line of --help)
+/* X (field of struct settings, name, type, kind (enum param_kind), least, most,
+ * default, default as --help shows it, line of --help)
  */
 #define PARAMS(X)                                                              \
   X (size, "size", SIZE, FIXED, MIN_BLOCK_SIZE, INT64_MAX, "250G", "250G",     \
@@ -245,9 +245,9 @@ static const struct kernel_only {
 };
 
 const struct param param_table[] = {
-#define ROW(field, name, type, change, least, most, initial, shown, help)      \
+#define ROW(field, name, type, kind, least, most, initial, shown, help)        \
   {name,    {VALUE_##type, least, most},                                       \
-   change,  offsetof (struct settings, field),                                 \
+   kind,    offsetof (struct settings, field),                                 \
    initial, shown},
     PARAMS (ROW)
 #undef ROW
@@ -264,7 +264,7 @@ _Static_assert(NR (param_table) <= MAX_PARAMS, "given[] is too short");
 const size_t nr_params = NR (param_table);
 
 const char params_help[] =
-#define HELP(field, name, type, change, least, most, initial, shown, help)     \
+#define HELP(field, name, type, kind, least, most, initial, shown, help)       \
   help " (default " shown ")\n"
     PARAMS (HELP)
 #undef HELP
@@ -336,7 +336,7 @@ params_row (size_t i, struct param_row *row)
     return false;
   row->name = param_table[i].name;
   row->default_value = param_table[i].shown;
-  row->is_live = param_table[i].change != FIXED;
+  row->is_live = param_table[i].kind != FIXED;
   value_describe (&param_table[i].rule, 0, row->range, sizeof row->range);
   return true;
 }

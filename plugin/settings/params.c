@@ -177,7 +177,7 @@ set (const struct param *param, struct params *p, struct settings *s,
 
   if (*given && param->rule.type != VALUE_FAULT)
     return refuse (why, "%s=%.80s: %s is given twice", key, value, param->name);
-  if (param->change == STATE)
+  if (param->kind == STATE)
     r = take_state (param, p, value, &wrong);
   else
     r = value_parse (&param->rule, value, unit, field_of (param, s), &wrong);
@@ -285,7 +285,7 @@ params_change (struct params *p, const char *key, const char *value,
                    "%s=%.80s: it is for the command line; while the server "
                    "runs, latency=DURATION says the same",
                    key, value);
-  if (param->change == FIXED)
+  if (param->kind == FIXED)
     return compare (param, p, key, value, unit, why);
   return set (param, p, &p->settings, key, value, unit, why);
 }
@@ -474,7 +474,7 @@ params_print (const struct settings *s, size_t i, char *buf, size_t len)
 {
   size_t used;
 
-  if (i >= nr_params || param_table[i].change == STATE)
+  if (i >= nr_params || param_table[i].kind == STATE)
     return false;
   snprintf (buf, len, "%s=", param_table[i].name);
   used = strlen (buf);
