@@ -194,25 +194,25 @@ devices_destroy (struct devices *devices)
 
 int
 devices_check_faults (const struct devices *devices,
-                      const struct fault_entry *entries, struct message *why)
+                      const struct fault_rule *rules, struct message *why)
 {
-  const struct fault_entry *entry;
+  const struct fault_rule *rule;
   uint32_t i;
 
-  for (entry = entries; entry != NULL; entry = fault_entry_next (entry)) {
-    for (i = 0; i < devices->count && !fault_entry_is_for (entry, i); i++)
+  for (rule = rules; rule != NULL; rule = fault_rule_next (rule)) {
+    for (i = 0; i < devices->count && !fault_rule_is_for (rule, i); i++)
       ;
     if (i == devices->count) {
       message_set (why, "fault=%.80s: there are nullb0 to nullb%" PRIu32,
-                   fault_entry_text (entry), devices->count - 1);
+                   fault_rule_text (rule), devices->count - 1);
       return -EINVAL;
     }
-    if (fault_entry_disconnects (entry) &&
+    if (fault_rule_disconnects (rule) &&
         devices->front_end.disconnect == NULL) {
       message_set (why,
                    "fault=%.80s: this nbdkit cannot disconnect clients; 1.34 "
                    "and later can",
-                   fault_entry_text (entry));
+                   fault_rule_text (rule));
       return -EINVAL;
     }
   }
@@ -234,14 +234,14 @@ devices_check_power_off_reply (const struct devices *devices,
 int
 devices_add_faults (struct devices *devices,
                     const struct badblocks_change *badblocks,
-                    const struct fault_entry *entries, struct message *why)
+                    const struct fault_rule *rules, struct message *why)
 {
   struct message wrong;
-  struct fault_entry *copy;
+  struct fault_rule *copy;
   struct device *d;
   int r;
 
-  r = devices_check_faults (devices, entries, why);
+  r = devices_check_faults (devices, rules, why);
   for (d = devices->device; r == 0 && d < devices->device + devices->count;
        d++) {
     if (badblocks != NULL) {
@@ -250,12 +250,12 @@ devices_add_faults (struct devices *devices,
         break;
       badblocks_apply (&d->badblocks, badblocks);
     }
-    r = fault_entry_copy (entries, d->number, &copy);
+    r = fault_rule_copy (rules, d->number, &copy);
     if (r < 0)
       break;
     r = faults_change (&d->faults, NULL, copy, clock_now (), &wrong);
     if (r < 0) {
-      fault_entry_free (copy);
+      fault_rule_free (copy);
       message_set (why, "fault: %s", wrong.text);
     }
   }

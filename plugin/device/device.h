@@ -371,13 +371,13 @@ int devices_create (struct devices **devices, const struct settings *settings,
                     const struct front_end *front_end);
 
 /* Give the devices the bad blocks and the fault rules of the command line,
- * before there are connections: each device gets a copy of the rules in ENTRIES
+ * before there are connections: each device gets a copy of those of RULES
  * that are for it.  Either may be NULL.  Returns 0, or -ENOMEM, or -EINVAL with
  * the reason in *why.
  */
 int devices_add_faults (struct devices *devices,
                         const struct badblocks_change *badblocks,
-                        const struct fault_entry *entries, struct message *why);
+                        const struct fault_rule *rules, struct message *why);
 
 /* Open the write logs, before there are connections: write-log=FILE for one
  * device, and FILE.nullbN for each of several.  Returns 0, or what
@@ -393,8 +393,7 @@ int devices_close_logs (struct devices *devices, struct message *why);
 /* Can this server do what new rules ask for?  Returns 0, or -EINVAL with *why.
  */
 int devices_check_faults (const struct devices *devices,
-                          const struct fault_entry *entries,
-                          struct message *why);
+                          const struct fault_rule *rules, struct message *why);
 
 /* Can this server do what power-off-reply= of new settings asks for?  Returns
  * as devices_check_faults.

@@ -26,8 +26,8 @@ struct fault_action_row {
    * writes it.
    */
   const char *text;
-  int (*parse) (const char *value, struct fault_rule *r, struct message *why);
-  void (*print) (FILE *fp, const struct fault_rule *r);
+  int (*parse) (const char *value, struct fault_spec *r, struct message *why);
+  void (*print) (FILE *fp, const struct fault_spec *r);
 
   unsigned operations; /* that it is for: 1 << enum operation, each */
   enum fault_wait wait;
@@ -36,31 +36,31 @@ struct fault_action_row {
   /* Add to the verdict on a request of kind OP.  NULL: the action adds no more
    * than follows from the rest of the row.  faults.lock is held.
    */
-  void (*hit) (struct fault_entry *entry, enum operation op,
+  void (*hit) (struct fault_rule *rule, enum operation op,
                struct fault_verdict *v);
 
   /* Damage one BLOCK of the data that is read from or written to OFFSET.  NULL:
    * the action leaves data as it is.
    */
-  void (*corrupt) (const struct fault_entry *entry, enum operation op,
+  void (*corrupt) (const struct fault_rule *rule, enum operation op,
                    uint64_t offset, uint8_t *block, uint32_t block_size);
 };
 
 extern const struct fault_action_row fault_actions[NR_FAULT_ACTIONS];
 
 static inline const struct fault_action_row *
-fault_action_of (const struct fault_entry *entry)
+fault_action_of (const struct fault_rule *rule)
 {
-  return &fault_actions[entry->shared->rule.action];
+  return &fault_actions[rule->shared->spec.action];
 }
 
 /* Does a verdict keep the rule until the request is done, deleted or not?
  * There may be MAX_KEPT such rules.
  */
 static inline bool
-fault_is_kept (const struct fault_entry *entry)
+fault_is_kept (const struct fault_rule *rule)
 {
-  const struct fault_action_row *action = fault_action_of (entry);
+  const struct fault_action_row *action = fault_action_of (rule);
 
   return action->corrupt != NULL || action->wait == WAIT_BEFORE;
 }

@@ -22,7 +22,7 @@
 /* error= */
 
 static int
-parse_error (const char *value, struct fault_rule *r, struct message *why)
+parse_error (const char *value, struct fault_spec *r, struct message *why)
 {
   char allowed[80];
   size_t i;
@@ -41,26 +41,25 @@ parse_error (const char *value, struct fault_rule *r, struct message *why)
 }
 
 static void
-print_error (FILE *fp, const struct fault_rule *r)
+print_error (FILE *fp, const struct fault_spec *r)
 {
   fputs (nbd_errors[nbd_error_of (-r->error)].name, fp);
 }
 
 /* The first one counts. */
 static void
-hit_error (struct fault_entry *entry, enum operation op,
-           struct fault_verdict *v)
+hit_error (struct fault_rule *rule, enum operation op, struct fault_verdict *v)
 {
   (void) op;
   if (v->error == 0)
-    v->error = -entry->shared->rule.error;
+    v->error = -rule->shared->spec.error;
 }
 
 /*---------------------------------------------------------------------*/
 /* delay= */
 
 static int
-parse_delay (const char *value, struct fault_rule *r, struct message *why)
+parse_delay (const char *value, struct fault_spec *r, struct message *why)
 {
   struct message reason;
   int err;
@@ -78,7 +77,7 @@ parse_delay (const char *value, struct fault_rule *r, struct message *why)
 
 /* A word with blanks in it is still one. */
 static void
-print_delay (FILE *fp, const struct fault_rule *r)
+print_delay (FILE *fp, const struct fault_spec *r)
 {
   const char *s;
   unsigned op;
@@ -93,13 +92,12 @@ print_delay (FILE *fp, const struct fault_rule *r)
 }
 
 static void
-hit_delay (struct fault_entry *entry, enum operation op,
-           struct fault_verdict *v)
+hit_delay (struct fault_rule *rule, enum operation op, struct fault_verdict *v)
 {
-  struct distribution *delay = entry->shared->rule.delay[op];
+  struct distribution *delay = rule->shared->spec.delay[op];
 
   if (delay != NULL)
-    v->delay += distribution_draw (delay, random_next (&entry->delays), NULL);
+    v->delay += distribution_draw (delay, random_next (&rule->delays), NULL);
 }
 
 /*---------------------------------------------------------------------*/
@@ -109,10 +107,10 @@ hit_delay (struct fault_entry *entry, enum operation op,
  * the odd ones: neither undoes the other.
  */
 static void
-corrupt_flip (const struct fault_entry *entry, enum operation op,
-              uint64_t offset, uint8_t *block, uint32_t block_size)
+corrupt_flip (const struct fault_rule *rule, enum operation op, uint64_t offset,
+              uint8_t *block, uint32_t block_size)
 {
-  const uint64_t random = random_mix (entry->key + random_mix (offset));
+  const uint64_t random = random_mix (rule->key + random_mix (offset));
   const uint64_t bit =
       random % (UINT64_C (4) * block_size) * 2 + (op == OP_WRITE);
 
@@ -120,20 +118,19 @@ corrupt_flip (const struct fault_entry *entry, enum operation op,
 }
 
 static void
-corrupt_zero (const struct fault_entry *entry, enum operation op,
-              uint64_t offset, uint8_t *block, uint32_t block_size)
+corrupt_zero (const struct fault_rule *rule, enum operation op, uint64_t offset,
+              uint8_t *block, uint32_t block_size)
 {
-  (void) entry;
+  (void) rule;
   (void) op;
   (void) offset;
   memset (block, 0, block_size);
 }
 
 static void
-hit_stale (struct fault_entry *entry, enum operation op,
-           struct fault_verdict *v)
+hit_stale (struct fault_rule *rule, enum operation op, struct fault_verdict *v)
 {
-  (void) entry;
+  (void) rule;
   (void) op;
   v->is_lost = true;
 }

@@ -32,7 +32,7 @@ fault_list_operations (unsigned operations, const char *comma, char *buf,
 /*---------------------------------------------------------------------*/
 
 static void
-print_place (FILE *fp, const struct fault_rule *r)
+print_place (FILE *fp, const struct fault_spec *r)
 {
   char start[24], length[24];
   unsigned i;
@@ -70,7 +70,7 @@ print_number (FILE *fp, const char *word, uint64_t n, uint64_t without)
 }
 
 char *
-fault_rule_format (const struct fault_rule *r)
+fault_spec_format (const struct fault_spec *r)
 {
   const struct fault_action_row *action = &fault_actions[r->action];
   char *text = NULL, list[64];

@@ -30,8 +30,8 @@
  *     hang                   wait until the rule is deleted
  *     disconnect             drop the client
  *
- * A rule never changes once it is parsed.  Its counters and draws are in struct
- * fault_entry (faults-internal.h).
+ * What a rule says never changes once it is parsed (struct fault_spec).  The
+ * rule, with its counters and draws, is struct fault_rule (faults-internal.h).
  */
 
 #ifndef NULLBLK_FAULTRULE_INTERNAL_H
@@ -69,7 +69,8 @@ struct zone_span {
   uint64_t first, last;
 };
 
-struct fault_rule {
+/* What the text of a rule says. */
+struct fault_spec {
   char name[MAX_FAULT_NAME + 1]; /* or "" */
   uint32_t device;               /* number, or ANY_DEVICE */
 
@@ -88,23 +89,23 @@ struct fault_rule {
   struct distribution *delay[NR_OPERATIONS];
 };
 
-/* Parse a rule.  Returns 0 with *r, which fault_rule_clear frees, -ENOMEM, or
+/* Parse a rule.  Returns 0 with *r, which fault_spec_clear frees, -ENOMEM, or
  * -EINVAL with *why: the word that is wrong, and what is allowed.
  */
-int fault_rule_parse (const char *text, struct fault_rule *r,
+int fault_spec_parse (const char *text, struct fault_spec *r,
                       struct message *why);
-void fault_rule_clear (struct fault_rule *r);
+void fault_spec_clear (struct fault_spec *r);
 
 /* The text of a rule, with its words in the order above, to be freed; NULL if
  * there is no memory.  Words that change nothing are left out.
  */
-char *fault_rule_format (const struct fault_rule *r);
+char *fault_spec_format (const struct fault_spec *r);
 
 /* Does a request touch the rule's bytes or zones?  All do where the rule has
  * none; none does without an offset (COUNT 0, as a flush), or, where the rule
  * has zones, on a device that has none (ZONE_SIZE 0).
  */
-bool fault_rule_touches (const struct fault_rule *r, uint64_t offset,
+bool fault_spec_touches (const struct fault_spec *r, uint64_t offset,
                          uint64_t count, uint64_t zone_size);
 
 #endif /* NULLBLK_FAULTRULE_INTERNAL_H */

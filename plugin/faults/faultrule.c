@@ -46,7 +46,7 @@ next_item (const char **s)
 
 /* Begins with a letter, so that it is no number. */
 static int
-parse_name (const char *value, struct fault_rule *r, struct message *why)
+parse_name (const char *value, struct fault_spec *r, struct message *why)
 {
   static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -66,7 +66,7 @@ parse_name (const char *value, struct fault_rule *r, struct message *why)
 }
 
 static int
-parse_device (const char *value, struct fault_rule *r, struct message *why)
+parse_device (const char *value, struct fault_spec *r, struct message *why)
 {
   uint64_t number;
 
@@ -79,7 +79,7 @@ parse_device (const char *value, struct fault_rule *r, struct message *why)
 }
 
 static int
-parse_op (const char *value, struct fault_rule *r, struct message *why)
+parse_op (const char *value, struct fault_spec *r, struct message *why)
 {
   const char *s = value, *item;
   size_t len;
@@ -105,7 +105,7 @@ parse_op (const char *value, struct fault_rule *r, struct message *why)
 }
 
 static int
-parse_range (const char *value, struct fault_rule *r, struct message *why)
+parse_range (const char *value, struct fault_spec *r, struct message *why)
 {
   const char *plus = strchr (value, '+');
   uint64_t length;
@@ -120,7 +120,7 @@ parse_range (const char *value, struct fault_rule *r, struct message *why)
 }
 
 static int
-parse_zones (const char *value, struct fault_rule *r, struct message *why)
+parse_zones (const char *value, struct fault_spec *r, struct message *why)
 {
   const char *s = value, *item, *dash;
   struct zone_span span;
@@ -155,7 +155,7 @@ parse_zones (const char *value, struct fault_rule *r, struct message *why)
 }
 
 static int
-parse_from (const char *value, struct fault_rule *r, struct message *why)
+parse_from (const char *value, struct fault_spec *r, struct message *why)
 {
   (void) why;
   return duration_parse_up_to (value, strlen (value), MAX_FAULT_WINDOW,
@@ -163,7 +163,7 @@ parse_from (const char *value, struct fault_rule *r, struct message *why)
 }
 
 static int
-parse_for (const char *value, struct fault_rule *r, struct message *why)
+parse_for (const char *value, struct fault_spec *r, struct message *why)
 {
   (void) why;
   if (duration_parse_up_to (value, strlen (value), MAX_FAULT_WINDOW,
@@ -174,14 +174,14 @@ parse_for (const char *value, struct fault_rule *r, struct message *why)
 }
 
 static int
-parse_after (const char *value, struct fault_rule *r, struct message *why)
+parse_after (const char *value, struct fault_spec *r, struct message *why)
 {
   (void) why;
   return whole_number (value, 0, &r->after);
 }
 
 static int
-parse_every (const char *value, struct fault_rule *r, struct message *why)
+parse_every (const char *value, struct fault_spec *r, struct message *why)
 {
   (void) why;
   return whole_number (value, 1, &r->every);
@@ -223,7 +223,7 @@ parse_share (const char *value, size_t len, uint32_t *rate)
 
 /* A rate that is not zero, and too little to be kept, would never hit. */
 static int
-parse_rate (const char *value, struct fault_rule *r, struct message *why)
+parse_rate (const char *value, struct fault_spec *r, struct message *why)
 {
   const char *colon = strchr (value, ':');
   uint64_t n, m;
@@ -243,7 +243,7 @@ parse_rate (const char *value, struct fault_rule *r, struct message *why)
 }
 
 static int
-parse_count (const char *value, struct fault_rule *r, struct message *why)
+parse_count (const char *value, struct fault_spec *r, struct message *why)
 {
   (void) why;
   return whole_number (value, 1, &r->count);
@@ -256,7 +256,7 @@ parse_count (const char *value, struct fault_rule *r, struct message *why)
 
 static const struct word {
   const char *name;
-  int (*parse) (const char *value, struct fault_rule *r, struct message *why);
+  int (*parse) (const char *value, struct fault_spec *r, struct message *why);
   const char *allowed;
 } words[] = {
     {"name=", parse_name,
@@ -345,7 +345,7 @@ list_actions (char *buf, size_t len)
 }
 
 struct parser {
-  struct fault_rule *rule;
+  struct fault_spec *spec;
   struct message *why;
   bool has_action;
   bool given[NR (words)];
@@ -361,9 +361,9 @@ parse_value (struct parser *p, const char *text, unsigned first)
 
   for (i = first;
        i < NR_FAULT_ACTIONS && same_key (fault_actions[i].text, text); i++) {
-    p->rule->action = (enum fault_action) i;
+    p->spec->action = (enum fault_action) i;
     if (fault_actions[i].parse != NULL)
-      return fault_actions[i].parse (text + key, p->rule, p->why);
+      return fault_actions[i].parse (text + key, p->spec, p->why);
     if (strcmp (fault_actions[i].text, text) == 0)
       return 0;
   }
@@ -377,7 +377,7 @@ parse_value (struct parser *p, const char *text, unsigned first)
 static int
 parse_action (struct parser *p, const char *text, unsigned first)
 {
-  const char *given = fault_actions[p->rule->action].text;
+  const char *given = fault_actions[p->spec->action].text;
 
   if (p->has_action && same_key (given, text))
     return refuse (p->why, "'%.80s': %.*s is given twice", text,
@@ -414,7 +414,7 @@ parse_word (struct parser *p, const char *text)
   if (p->given[word - words])
     return refuse (p->why, "'%.80s': %s is given twice", text, word->name);
   p->given[word - words] = true;
-  r = word->parse (value, p->rule, p->why);
+  r = word->parse (value, p->spec, p->why);
   if (r == -EINVAL)
     return refuse (p->why, "'%.80s': allowed after %s is %s", text, word->name,
                    word->allowed);
@@ -427,7 +427,7 @@ parse_word (struct parser *p, const char *text)
 static int
 complete (struct parser *p)
 {
-  struct fault_rule *r = p->rule;
+  struct fault_spec *r = p->spec;
   const struct fault_action_row *action;
   char allowed[128];
 
@@ -504,9 +504,9 @@ take_word (char **s)
 }
 
 int
-fault_rule_parse (const char *text, struct fault_rule *r, struct message *why)
+fault_spec_parse (const char *text, struct fault_spec *r, struct message *why)
 {
-  struct parser p = {.rule = r, .why = why};
+  struct parser p = {.spec = r, .why = why};
   char *copy, *word, *rest;
   int err = 0;
 
@@ -523,12 +523,12 @@ fault_rule_parse (const char *text, struct fault_rule *r, struct message *why)
     err = complete (&p);
   free (copy);
   if (err < 0)
-    fault_rule_clear (r);
+    fault_spec_clear (r);
   return err;
 }
 
 void
-fault_rule_clear (struct fault_rule *r)
+fault_spec_clear (struct fault_spec *r)
 {
   unsigned i;
 
@@ -543,7 +543,7 @@ fault_rule_clear (struct fault_rule *r)
 /*---------------------------------------------------------------------*/
 
 bool
-fault_rule_touches (const struct fault_rule *r, uint64_t offset, uint64_t count,
+fault_spec_touches (const struct fault_spec *r, uint64_t offset, uint64_t count,
                     uint64_t zone_size)
 {
   unsigned i;

@@ -20,22 +20,22 @@
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
 static uint32_t
-count (const struct fault_entry *entry)
+count (const struct fault_rule *rule)
 {
   uint32_t r = 0;
 
-  for (; entry != NULL; entry = entry->next)
+  for (; rule != NULL; rule = rule->next)
     r++;
   return r;
 }
 
 static uint32_t
-count_kept (const struct fault_entry *entry)
+count_kept (const struct fault_rule *rule)
 {
   uint32_t r = 0;
 
-  for (; entry != NULL; entry = entry->next)
-    r += !entry->doomed && fault_is_kept (entry);
+  for (; rule != NULL; rule = rule->next)
+    r += !rule->doomed && fault_is_kept (rule);
   return r;
 }
 
@@ -46,24 +46,24 @@ count_kept (const struct fault_entry *entry)
  * of the list and for the new ones.
  */
 struct order {
-  struct fault_entry **entry;
+  struct fault_rule **rules;
   size_t count;
 };
 
 static void
-add_all (struct order *o, struct fault_entry *list)
+add_all (struct order *o, struct fault_rule *list)
 {
   for (; list != NULL; list = list->next)
-    o->entry[o->count++] = list;
+    o->rules[o->count++] = list;
 }
 
 /* Those that have a name, also those that are to go, or not. */
 static void
-add_named (struct order *o, struct fault_entry *list, bool doomed)
+add_named (struct order *o, struct fault_rule *list, bool doomed)
 {
   for (; list != NULL; list = list->next) {
-    if ((doomed || !list->doomed) && list->shared->rule.name[0] != '\0')
-      o->entry[o->count++] = list;
+    if ((doomed || !list->doomed) && list->shared->spec.name[0] != '\0')
+      o->rules[o->count++] = list;
   }
 }
 
@@ -71,8 +71,8 @@ add_named (struct order *o, struct fault_entry *list, bool doomed)
 static int
 by_text (const void *a, const void *b)
 {
-  const struct fault_entry *x = *(struct fault_entry *const *) a;
-  const struct fault_entry *y = *(struct fault_entry *const *) b;
+  const struct fault_rule *x = *(struct fault_rule *const *) a;
+  const struct fault_rule *y = *(struct fault_rule *const *) b;
   const int r = strcmp (x->shared->text, y->shared->text);
 
   return r != 0 ? r : (x->id > y->id) - (x->id < y->id);
@@ -81,9 +81,9 @@ by_text (const void *a, const void *b)
 static int
 by_name (const void *a, const void *b)
 {
-  const struct fault_entry *x = *(struct fault_entry *const *) a;
-  const struct fault_entry *y = *(struct fault_entry *const *) b;
-  const int r = strcmp (x->shared->rule.name, y->shared->rule.name);
+  const struct fault_rule *x = *(struct fault_rule *const *) a;
+  const struct fault_rule *y = *(struct fault_rule *const *) b;
+  const int r = strcmp (x->shared->spec.name, y->shared->spec.name);
 
   return r != 0 ? r : (x->id > y->id) - (x->id < y->id);
 }
@@ -91,8 +91,8 @@ by_name (const void *a, const void *b)
 static int
 by_number (const void *a, const void *b)
 {
-  const struct fault_entry *x = *(struct fault_entry *const *) a;
-  const struct fault_entry *y = *(struct fault_entry *const *) b;
+  const struct fault_rule *x = *(struct fault_rule *const *) a;
+  const struct fault_rule *y = *(struct fault_rule *const *) b;
 
   return (x->id > y->id) - (x->id < y->id);
 }
@@ -101,13 +101,13 @@ static void
 sort (struct order *o, int (*compare) (const void *, const void *))
 {
   if (o->count > 0)
-    qsort (o->entry, o->count, sizeof o->entry[0], compare);
+    qsort (o->rules, o->count, sizeof o->rules[0], compare);
 }
 
 /* Find one by its name, in rules by name, or by its number, in rules as they
  * are listed.  NULL if there is none.
  */
-static struct fault_entry *
+static struct fault_rule *
 find_name (const struct order *o, const char *name, size_t len)
 {
   size_t low = 0, high = o->count, middle;
@@ -116,10 +116,10 @@ find_name (const struct order *o, const char *name, size_t len)
 
   while (low < high) {
     middle = low + (high - low) / 2;
-    there = o->entry[middle]->shared->rule.name;
+    there = o->rules[middle]->shared->spec.name;
     r = strncmp (name, there, len);
     if (r == 0 && there[len] == '\0')
-      return o->entry[middle];
+      return o->rules[middle];
     if (r > 0)
       low = middle + 1;
     else
@@ -128,16 +128,16 @@ find_name (const struct order *o, const char *name, size_t len)
   return NULL;
 }
 
-static struct fault_entry *
+static struct fault_rule *
 find_number (const struct order *o, uint64_t id)
 {
   size_t low = 0, high = o->count, middle;
 
   while (low < high) {
     middle = low + (high - low) / 2;
-    if (id == o->entry[middle]->id)
-      return o->entry[middle];
-    if (id > o->entry[middle]->id)
+    if (id == o->rules[middle]->id)
+      return o->rules[middle];
+    if (id > o->rules[middle]->id)
       low = middle + 1;
     else
       high = middle;
@@ -151,7 +151,7 @@ static int
 doom_listed (struct faults *f, const char *list, struct order *all,
              struct order *named, struct message *why)
 {
-  struct fault_entry *entry;
+  struct fault_rule *rule;
   uint64_t id;
   size_t len;
 
@@ -161,20 +161,20 @@ doom_listed (struct faults *f, const char *list, struct order *all,
   for (;; list += len + 1) {
     len = strcspn (list, ",");
     if (number_parse (list, len, &id) == 0)
-      entry = find_number (all, id);
+      rule = find_number (all, id);
     else {
       if (named->count == 0) {
         add_named (named, f->first, true);
         sort (named, by_name);
       }
-      entry = find_name (named, list, len);
+      rule = find_name (named, list, len);
     }
-    if (entry == NULL)
+    if (rule == NULL)
       return refuse (why,
                      "'%.*s': allowed is a rule's number or name, all or "
                      "others",
                      (int) (len < 80 ? len : 80), list);
-    entry->doomed = true;
+    rule->doomed = true;
     if (list[len] == '\0')
       return 0;
   }
@@ -184,7 +184,7 @@ doom_listed (struct faults *f, const char *list, struct order *all,
  * stays.
  */
 static void
-spare_known (struct faults *f, struct fault_entry *entries, struct order *old,
+spare_known (struct faults *f, struct fault_rule *new_rules, struct order *old,
              struct order *new)
 {
   size_t i = 0, j = 0;
@@ -192,15 +192,15 @@ spare_known (struct faults *f, struct fault_entry *entries, struct order *old,
 
   old->count = new->count = 0;
   add_all (old, f->first);
-  add_all (new, entries);
+  add_all (new, new_rules);
   sort (old, by_text);
   sort (new, by_text);
   while (i < old->count && j < new->count) {
-    r = strcmp (old->entry[i]->shared->text, new->entry[j]->shared->text);
+    r = strcmp (old->rules[i]->shared->text, new->rules[j]->shared->text);
     if (r == 0) {
-      old->entry[i]->doomed = false;
-      new->entry[j]->doomed = true;
-      new->entry[j]->known = old->entry[i];
+      old->rules[i]->doomed = false;
+      new->rules[j]->doomed = true;
+      new->rules[j]->known = old->rules[i];
     }
     i += r <= 0;
     j += r >= 0;
@@ -208,120 +208,120 @@ spare_known (struct faults *f, struct fault_entry *entries, struct order *old,
 }
 
 static int
-doom (struct faults *f, const char *which, struct fault_entry *entries,
+doom (struct faults *f, const char *which, struct fault_rule *new_rules,
       struct order *a, struct order *b, struct message *why)
 {
   const bool others = which != NULL && strcmp (which, "others") == 0;
   const bool all = others || (which != NULL && strcmp (which, "all") == 0);
-  struct fault_entry *entry;
+  struct fault_rule *rule;
 
-  for (entry = f->first; entry != NULL; entry = entry->next)
-    entry->doomed = all;
+  for (rule = f->first; rule != NULL; rule = rule->next)
+    rule->doomed = all;
   if (others)
-    spare_known (f, entries, a, b);
+    spare_known (f, new_rules, a, b);
   return which == NULL || all ? 0 : doom_listed (f, which, a, b, why);
 }
 
 static bool
-have_same_name (const struct fault_entry *a, const struct fault_entry *b)
+have_same_name (const struct fault_rule *a, const struct fault_rule *b)
 {
-  return strcmp (a->shared->rule.name, b->shared->rule.name) == 0;
+  return strcmp (a->shared->spec.name, b->shared->spec.name) == 0;
 }
 
 /* Has a new rule the name of another one that is to stay? */
 static int
-check_names (struct faults *f, struct fault_entry *entries, struct order *old,
+check_names (struct faults *f, struct fault_rule *new_rules, struct order *old,
              struct order *new, struct message *why)
 {
-  const struct fault_entry *taken = NULL;
+  const struct fault_rule *taken = NULL;
   size_t i;
 
   old->count = new->count = 0;
-  add_named (new, entries, false);
+  add_named (new, new_rules, false);
   if (new->count == 0)
     return 0;
   add_named (old, f->first, false);
   sort (new, by_name);
   for (i = 1; i < new->count &&taken == NULL; i++) {
-    if (have_same_name (new->entry[i], new->entry[i - 1]))
-      taken = new->entry[i];
+    if (have_same_name (new->rules[i], new->rules[i - 1]))
+      taken = new->rules[i];
   }
   for (i = 0; i < old->count && taken == NULL; i++)
-    taken = find_name (new, old->entry[i]->shared->rule.name,
-                       strlen (old->entry[i]->shared->rule.name));
+    taken = find_name (new, old->rules[i]->shared->spec.name,
+                       strlen (old->rules[i]->shared->spec.name));
   if (taken == NULL)
     return 0;
   return refuse (why, "'name=%s': there is such a rule",
-                 taken->shared->rule.name);
+                 taken->shared->spec.name);
 }
 
 static int
-check_new (struct faults *f, struct fault_entry *entries, struct order *a,
+check_new (struct faults *f, struct fault_rule *new_rules, struct order *a,
            struct order *b, struct message *why)
 {
-  struct fault_entry *entry;
+  struct fault_rule *rule;
 
-  if (count_kept (f->first) + count_kept (entries) > MAX_KEPT)
+  if (count_kept (f->first) + count_kept (new_rules) > MAX_KEPT)
     return refuse (why,
                    "allowed are %d rules with corrupt=flip, corrupt=zero "
                    "or hang on a device",
                    MAX_KEPT);
-  for (entry = entries; entry != NULL; entry = entry->next) {
-    if (!fault_entry_is_for (entry, f->device))
+  for (rule = new_rules; rule != NULL; rule = rule->next) {
+    if (!fault_rule_is_for (rule, f->device))
       return refuse (why, "'device=nullb%" PRIu32 "': this is nullb%" PRIu32,
-                     entry->shared->rule.device, f->device);
+                     rule->shared->spec.device, f->device);
   }
-  return check_names (f, entries, a, b, why);
+  return check_names (f, new_rules, a, b, why);
 }
 
 /* Take those that are to go out of a list, and return them; *END becomes where
  * the list ends.
  */
-static struct fault_entry *
-take_doomed (struct fault_entry **p, struct fault_entry ***end)
+static struct fault_rule *
+take_doomed (struct fault_rule **p, struct fault_rule ***end)
 {
-  struct fault_entry *doomed = NULL, *entry;
+  struct fault_rule *doomed = NULL, *rule;
 
-  while ((entry = *p) != NULL) {
-    if (!entry->doomed) {
-      p = &entry->next;
+  while ((rule = *p) != NULL) {
+    if (!rule->doomed) {
+      p = &rule->next;
       continue;
     }
-    *p = entry->next;
-    entry->next = doomed;
-    doomed = entry;
+    *p = rule->next;
+    rule->next = doomed;
+    doomed = rule;
   }
   *end = p;
   return doomed;
 }
 
 static uint32_t
-count_wait_rules (const struct fault_entry *entry)
+count_wait_rules (const struct fault_rule *rule)
 {
   uint32_t r = 0;
 
-  for (; entry != NULL; entry = entry->next)
-    r += fault_entry_waits (entry);
+  for (; rule != NULL; rule = rule->next)
+    r += fault_rule_waits (rule);
   return r;
 }
 
 /* The list as the change has it, from the new rules: those that are known in
  * the place of those that only say so, which become *spare.
  */
-static struct fault_entry *
-take_order (struct fault_entry *entries, struct fault_entry **spare)
+static struct fault_rule *
+take_order (struct fault_rule *new_rules, struct fault_rule **spare)
 {
-  struct fault_entry *first = NULL, **end = &first, *entry;
+  struct fault_rule *first = NULL, **end = &first, *rule;
 
-  while ((entry = entries) != NULL) {
-    entries = entry->next;
-    if (entry->known != NULL) {
-      entry->next = *spare;
-      *spare = entry;
-      entry = entry->known;
+  while ((rule = new_rules) != NULL) {
+    new_rules = rule->next;
+    if (rule->known != NULL) {
+      rule->next = *spare;
+      *spare = rule;
+      rule = rule->known;
     }
-    *end = entry;
-    end = &entry->next;
+    *end = rule;
+    end = &rule->next;
   }
   *end = NULL;
   return first;
@@ -331,14 +331,14 @@ take_order (struct fault_entry *entries, struct fault_entry **spare)
  * and no others.
  */
 static void
-replace_rules (struct faults *f, struct fault_entry **rules)
+replace_rules (struct faults *f, struct fault_rule **rules)
 {
   const uint32_t waiting = count_wait_rules (f->first);
-  struct fault_entry *entry, **old;
+  struct fault_rule *rule, **old;
   uint32_t n = 0;
 
-  for (entry = f->first; entry != NULL; entry = entry->next)
-    rules[n++] = entry;
+  for (rule = f->first; rule != NULL; rule = rule->next)
+    rules[n++] = rule;
   lock (&f->lock);
   old = f->rules;
   f->rules = rules;
@@ -348,24 +348,24 @@ replace_rules (struct faults *f, struct fault_entry **rules)
   free (old);
 }
 
-/* Put ENTRIES behind those that stay or, if they are in it by what is known, in
- * their place.  Returns those that do not stay, and adds to *spare those of
- * ENTRIES that are not needed.
+/* Put NEW_RULES behind the rules that stay.  With OTHERS the list becomes
+ * NEW_RULES: where one has the same text as an old rule, the old one stays in
+ * its place, and it goes into *spare.  Returns the old rules that do not stay.
  */
-static struct fault_entry *
-replace_list (struct faults *f, struct fault_entry *entries, bool others,
-              struct fault_entry **rules, struct fault_entry **spare)
+static struct fault_rule *
+replace_list (struct faults *f, struct fault_rule *new_rules, bool others,
+              struct fault_rule **rules, struct fault_rule **spare)
 {
-  struct fault_entry *gone, *entry, **end;
+  struct fault_rule *gone, *rule, **end;
 
   gone = take_doomed (&f->first, &end);
   if (others)
-    f->first = take_order (entries, spare);
+    f->first = take_order (new_rules, spare);
   else
-    *end = entries;
+    *end = new_rules;
   replace_rules (f, rules);
-  for (entry = gone; entry != NULL; entry = entry->next)
-    atomic_store (&entry->deleted, true);
+  for (rule = gone; rule != NULL; rule = rule->next)
+    atomic_store (&rule->deleted, true);
   return gone;
 }
 
@@ -373,53 +373,53 @@ replace_list (struct faults *f, struct fault_entry *entries, bool others,
  * number is its place among them, for now.
  */
 static int
-prepare (struct faults *f, const char *which, struct fault_entry *entries,
-         struct fault_entry ***rules, struct message *why)
+prepare (struct faults *f, const char *which, struct fault_rule *new_rules,
+         struct fault_rule ***rules, struct message *why)
 {
-  const uint32_t news = count (entries), most = f->count + news;
+  const uint32_t news = count (new_rules), most = f->count + news;
   struct order a, b;
-  struct fault_entry *entry;
+  struct fault_rule *rule;
   uint32_t id = f->last_id;
   int r = -ENOMEM;
 
-  for (entry = entries; entry != NULL; entry = entry->next)
-    entry->id = ++id;
+  for (rule = new_rules; rule != NULL; rule = rule->next)
+    rule->id = ++id;
   message_set (why, "%s", strerror (ENOMEM));
-  a.entry = calloc (most + 1, sizeof a.entry[0]);
-  b.entry = calloc (most + 1, sizeof b.entry[0]);
+  a.rules = calloc (most + 1, sizeof a.rules[0]);
+  b.rules = calloc (most + 1, sizeof b.rules[0]);
   *rules = calloc (most + 1, sizeof **rules);
-  if (a.entry != NULL && b.entry != NULL && *rules != NULL) {
-    r = doom (f, which, entries, &a, &b, why);
+  if (a.rules != NULL && b.rules != NULL && *rules != NULL) {
+    r = doom (f, which, new_rules, &a, &b, why);
     if (r == 0)
-      r = check_new (f, entries, &a, &b, why);
+      r = check_new (f, new_rules, &a, &b, why);
   }
-  free (b.entry);
-  free (a.entry);
+  free (b.rules);
+  free (a.rules);
   if (r < 0)
     free (*rules);
   return r;
 }
 
 int
-faults_change (struct faults *f, const char *which, struct fault_entry *entries,
-               uint64_t now, struct message *why)
+faults_change (struct faults *f, const char *which,
+               struct fault_rule *new_rules, uint64_t now, struct message *why)
 {
   const bool others = which != NULL && strcmp (which, "others") == 0;
-  struct fault_entry *entry, *spare = NULL, **rules;
+  struct fault_rule *rule, *spare = NULL, **rules;
   int r;
 
-  r = prepare (f, which, entries, &rules, why);
+  r = prepare (f, which, new_rules, &rules, why);
   if (r < 0)
     return r;
-  for (entry = entries; entry != NULL; entry = entry->next) {
-    if (entry->known != NULL)
+  for (rule = new_rules; rule != NULL; rule = rule->next) {
+    if (rule->known != NULL)
       continue;
-    entry->id = ++f->last_id;
-    entry->added = now;
-    fault_entry_begin_draws (f, entry);
+    rule->id = ++f->last_id;
+    rule->added = now;
+    fault_rule_begin_draws (f, rule);
   }
-  fault_entry_free (replace_list (f, entries, others, rules, &spare));
-  fault_entry_free (spare);
+  fault_rule_free (replace_list (f, new_rules, others, rules, &spare));
+  fault_rule_free (spare);
   if (which != NULL)
     faults_wake (f);
   return 0;

@@ -25,16 +25,17 @@
 /* The part of a rule that never changes.  Devices that were given the same rule
  * share it.
  */
-struct shared_rule {
+struct shared_spec {
   atomic_uint references;
-  struct fault_rule rule;
+  struct fault_spec spec;
   char *text;
 };
 
-struct fault_entry {
-  struct shared_rule *shared;
-  struct fault_entry *next;
-  struct fault_entry *last; /* in the first of new rules: the last one */
+/* A rule in the list of a device, or in a list of new rules. */
+struct fault_rule {
+  struct shared_spec *shared;
+  struct fault_rule *next;
+  struct fault_rule *last; /* in the first of new rules: the last one */
   atomic_uint
       references;      /* the list's, and one of each verdict that keeps it */
   atomic_bool deleted; /* requests that hang by it look at this */
@@ -46,8 +47,8 @@ struct fault_entry {
   struct random rates, delays;
 
   /* For the thread that makes a change, during the change. */
-  bool doomed;               /* the rule is to be deleted */
-  struct fault_entry *known; /* of a new rule: the old one, which stays */
+  bool doomed;              /* the rule is to be deleted */
+  struct fault_rule *known; /* of a new rule: the old one, which stays */
 
   /* Guarded by faults.lock. */
   uint64_t evaluated, hits; /* since the counters' last reset */
@@ -57,17 +58,16 @@ struct fault_entry {
 };
 
 /* Begin the draws of a rule.  The lock is held, or the rule is in no list. */
-void fault_entry_begin_draws (const struct faults *f,
-                              struct fault_entry *entry);
+void fault_rule_begin_draws (const struct faults *f, struct fault_rule *rule);
 
 /* Free a rule to which nobody has a reference any more. */
-void fault_entry_destroy (struct fault_entry *entry);
+void fault_rule_destroy (struct fault_rule *rule);
 
 static inline void
-fault_entry_unref (struct fault_entry *entry)
+fault_rule_unref (struct fault_rule *rule)
 {
-  if (atomic_fetch_sub (&entry->references, 1) == 1)
-    fault_entry_destroy (entry);
+  if (atomic_fetch_sub (&rule->references, 1) == 1)
+    fault_rule_destroy (rule);
 }
 
 #endif /* NULLBLK_FAULTS_INTERNAL_H */

@@ -14,56 +14,55 @@
 
 /* In the order that faults.h promises.  The lock is held. */
 static bool
-hits (struct fault_entry *entry, const struct io_info *r)
+hits (struct fault_rule *rule, const struct io_info *r)
 {
-  const struct fault_rule *rule = &entry->shared->rule;
-  const uint64_t age =
-      r->arrival > entry->added ? r->arrival - entry->added : 0;
+  const struct fault_spec *spec = &rule->shared->spec;
+  const uint64_t age = r->arrival > rule->added ? r->arrival - rule->added : 0;
 
-  if ((rule->operations & 1U << r->op) == 0 ||
-      !fault_rule_touches (rule, r->offset, r->count, r->zone_size))
+  if ((spec->operations & 1U << r->op) == 0 ||
+      !fault_spec_touches (spec, r->offset, r->count, r->zone_size))
     return false;
-  entry->evaluated++;
-  if (age < rule->from ||
-      (rule->length != 0 && age - rule->from >= rule->length))
+  rule->evaluated++;
+  if (age < spec->from ||
+      (spec->length != 0 && age - spec->from >= spec->length))
     return false;
-  if (entry->passed < rule->after) {
-    entry->passed++;
+  if (rule->passed < spec->after) {
+    rule->passed++;
     return false;
   }
-  if (++entry->turn < rule->every)
+  if (++rule->turn < spec->every)
     return false;
-  entry->turn = 0;
-  if (rule->rate < ALL_REQUESTS &&
-      random_next (&entry->rates) % ALL_REQUESTS >= rule->rate)
+  rule->turn = 0;
+  if (spec->rate < ALL_REQUESTS &&
+      random_next (&rule->rates) % ALL_REQUESTS >= spec->rate)
     return false;
-  if (rule->count != 0 && entry->done == rule->count)
+  if (spec->count != 0 && rule->done == spec->count)
     return false;
-  entry->done++;
-  entry->hits++;
+  rule->done++;
+  rule->hits++;
   return true;
 }
 
 static void
-keep (struct fault_verdict *v, struct fault_entry *entry)
+keep (struct fault_verdict *v, struct fault_rule *rule)
 {
-  atomic_fetch_add (&entry->references, 1);
-  v->kept[v->nr_kept++] = entry;
+  atomic_fetch_add (&rule->references, 1);
+  v->kept[v->nr_kept++] = rule;
 }
 
 /* The lock is held. */
 static void
-act (struct fault_entry *entry, enum operation op, struct fault_verdict *v)
+act (struct fault_rule *rule, enum operation op, struct fault_verdict *v)
 {
-  const struct fault_action_row *action = fault_action_of (entry);
+  const struct fault_action_row *action = fault_action_of (rule);
 
-  if (fault_is_kept (entry))
-    keep (v, entry);
+  if (fault_is_kept (rule))
+    keep (v, rule);
   v->corrupts |= action->corrupt != NULL;
   v->hangs |= action->wait == WAIT_BEFORE;
   v->disconnects |= action->disconnects;
   if (action->hit != NULL)
-    action->hit (entry, op, v);
+    action->hit (rule, op, v);
 }
 
 void
@@ -90,7 +89,7 @@ faults_done (struct fault_verdict *v)
   uint32_t i;
 
   for (i = 0; i < v->nr_kept; i++)
-    fault_entry_unref (v->kept[i]);
+    fault_rule_unref (v->kept[i]);
 }
 
 /* Are all rules deleted that it hangs by? */
@@ -100,7 +99,7 @@ is_released (const struct fault_verdict *v)
   uint32_t i;
 
   for (i = 0; i < v->nr_kept; i++) {
-    if (fault_entry_hangs (v->kept[i]) && !atomic_load (&v->kept[i]->deleted))
+    if (fault_rule_hangs (v->kept[i]) && !atomic_load (&v->kept[i]->deleted))
       return false;
   }
   return true;
@@ -201,19 +200,19 @@ faults_corrupt (const struct fault_verdict *v, const struct io_info *r,
                 void *buf, uint32_t block_size)
 {
   const struct fault_action_row *action;
-  const struct fault_entry *entry;
+  const struct fault_rule *rule;
   uint64_t at;
   uint32_t i;
 
   for (i = 0; i < v->nr_kept; i++) {
-    entry = v->kept[i];
-    action = fault_action_of (entry);
+    rule = v->kept[i];
+    action = fault_action_of (rule);
     if (action->corrupt == NULL)
       continue;
     for (at = 0; at < r->count; at += block_size) {
-      if (fault_rule_touches (&entry->shared->rule, r->offset + at, block_size,
+      if (fault_spec_touches (&rule->shared->spec, r->offset + at, block_size,
                               r->zone_size))
-        action->corrupt (entry, r->op, r->offset + at, (uint8_t *) buf + at,
+        action->corrupt (rule, r->op, r->offset + at, (uint8_t *) buf + at,
                          block_size);
     }
   }

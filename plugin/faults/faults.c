@@ -21,17 +21,17 @@
 /* One rule */
 
 static void
-shared_unref (struct shared_rule *shared)
+shared_unref (struct shared_spec *shared)
 {
   if (atomic_fetch_sub (&shared->references, 1) != 1)
     return;
-  fault_rule_clear (&shared->rule);
+  fault_spec_clear (&shared->spec);
   free (shared->text);
   free (shared);
 }
 
-static struct shared_rule *
-shared_ref (struct shared_rule *shared)
+static struct shared_spec *
+shared_ref (struct shared_spec *shared)
 {
   atomic_fetch_add (&shared->references, 1);
   return shared;
@@ -39,33 +39,33 @@ shared_ref (struct shared_rule *shared)
 
 /* A rule that takes over one reference to SHARED; NULL if there is no memory.
  */
-static struct fault_entry *
-new_fault (struct shared_rule *shared)
+static struct fault_rule *
+new_rule (struct shared_spec *shared)
 {
-  struct fault_entry *entry = calloc (1, sizeof *entry);
+  struct fault_rule *rule = calloc (1, sizeof *rule);
 
-  if (entry == NULL)
+  if (rule == NULL)
     return NULL;
-  entry->shared = shared;
-  entry->last = entry;
-  atomic_init (&entry->references, 1);
-  atomic_init (&entry->deleted, false);
-  return entry;
+  rule->shared = shared;
+  rule->last = rule;
+  atomic_init (&rule->references, 1);
+  atomic_init (&rule->deleted, false);
+  return rule;
 }
 
 int
-fault_entry_new (const char *text, struct fault_entry **r, struct message *why)
+fault_rule_new (const char *text, struct fault_rule **r, struct message *why)
 {
-  struct shared_rule *shared = calloc (1, sizeof *shared);
+  struct shared_spec *shared = calloc (1, sizeof *shared);
   int err;
 
   if (shared == NULL)
     return -ENOMEM;
   atomic_init (&shared->references, 1);
-  err = fault_rule_parse (text, &shared->rule, why);
+  err = fault_spec_parse (text, &shared->spec, why);
   if (err == 0) {
-    shared->text = fault_rule_format (&shared->rule);
-    *r = shared->text != NULL ? new_fault (shared) : NULL;
+    shared->text = fault_spec_format (&shared->spec);
+    *r = shared->text != NULL ? new_rule (shared) : NULL;
     if (*r == NULL)
       err = -ENOMEM;
   }
@@ -76,87 +76,87 @@ fault_entry_new (const char *text, struct fault_entry **r, struct message *why)
 
 /* The first of a list knows the last. */
 void
-fault_entry_append (struct fault_entry **entries, struct fault_entry *entry)
+fault_rule_append (struct fault_rule **rules, struct fault_rule *rule)
 {
-  if (*entries == NULL)
-    *entries = entry;
+  if (*rules == NULL)
+    *rules = rule;
   else
-    (*entries)->last->next = entry;
-  (*entries)->last = entry;
+    (*rules)->last->next = rule;
+  (*rules)->last = rule;
 }
 
 void
-fault_entry_destroy (struct fault_entry *entry)
+fault_rule_destroy (struct fault_rule *rule)
 {
-  shared_unref (entry->shared);
-  free (entry);
+  shared_unref (rule->shared);
+  free (rule);
 }
 
 void
-fault_entry_free (struct fault_entry *entries)
+fault_rule_free (struct fault_rule *rules)
 {
-  struct fault_entry *entry;
+  struct fault_rule *rule;
 
-  while ((entry = entries) != NULL) {
-    entries = entry->next;
-    fault_entry_unref (entry);
+  while ((rule = rules) != NULL) {
+    rules = rule->next;
+    fault_rule_unref (rule);
   }
 }
 
-const struct fault_entry *
-fault_entry_next (const struct fault_entry *entry)
+const struct fault_rule *
+fault_rule_next (const struct fault_rule *rule)
 {
-  return entry->next;
+  return rule->next;
 }
 
 const char *
-fault_entry_text (const struct fault_entry *entry)
+fault_rule_text (const struct fault_rule *rule)
 {
-  return entry->shared->text;
+  return rule->shared->text;
 }
 
 bool
-fault_entry_is_for (const struct fault_entry *entry, uint32_t device)
+fault_rule_is_for (const struct fault_rule *rule, uint32_t device)
 {
-  return entry->shared->rule.device == ANY_DEVICE ||
-         entry->shared->rule.device == device;
+  return rule->shared->spec.device == ANY_DEVICE ||
+         rule->shared->spec.device == device;
 }
 
 bool
-fault_entry_disconnects (const struct fault_entry *entry)
+fault_rule_disconnects (const struct fault_rule *rule)
 {
-  return fault_action_of (entry)->disconnects;
+  return fault_action_of (rule)->disconnects;
 }
 
 bool
-fault_entry_hangs (const struct fault_entry *entry)
+fault_rule_hangs (const struct fault_rule *rule)
 {
-  return fault_action_of (entry)->wait == WAIT_BEFORE;
+  return fault_action_of (rule)->wait == WAIT_BEFORE;
 }
 
 bool
-fault_entry_waits (const struct fault_entry *entry)
+fault_rule_waits (const struct fault_rule *rule)
 {
-  return fault_action_of (entry)->wait != NO_WAIT;
+  return fault_action_of (rule)->wait != NO_WAIT;
 }
 
 int
-fault_entry_copy (const struct fault_entry *entries, uint32_t device,
-                  struct fault_entry **copy)
+fault_rule_copy (const struct fault_rule *rules, uint32_t device,
+                 struct fault_rule **copy)
 {
-  struct fault_entry *entry;
+  struct fault_rule *rule;
 
   *copy = NULL;
-  for (; entries != NULL; entries = entries->next) {
-    if (!fault_entry_is_for (entries, device))
+  for (; rules != NULL; rules = rules->next) {
+    if (!fault_rule_is_for (rules, device))
       continue;
-    entry = new_fault (shared_ref (entries->shared));
-    if (entry == NULL) {
-      shared_unref (entries->shared);
-      fault_entry_free (*copy);
+    rule = new_rule (shared_ref (rules->shared));
+    if (rule == NULL) {
+      shared_unref (rules->shared);
+      fault_rule_free (*copy);
       return -ENOMEM;
     }
-    fault_entry_append (copy, entry);
+    fault_rule_append (copy, rule);
   }
   return 0;
 }
@@ -165,11 +165,11 @@ fault_entry_copy (const struct fault_entry *entries, uint32_t device,
 /* The list */
 
 void
-fault_entry_begin_draws (const struct faults *f, struct fault_entry *entry)
+fault_rule_begin_draws (const struct faults *f, struct fault_rule *rule)
 {
-  random_init (&entry->rates, f->seed, UINT64_C (3) * entry->id);
-  random_init (&entry->delays, f->seed, UINT64_C (3) * entry->id + 1);
-  entry->key = random_mix (f->seed + random_mix (entry->id));
+  random_init (&rule->rates, f->seed, UINT64_C (3) * rule->id);
+  random_init (&rule->delays, f->seed, UINT64_C (3) * rule->id + 1);
+  rule->key = random_mix (f->seed + random_mix (rule->id));
 }
 
 /* The lock is held, and so is devices.change_lock, as for any change. */
@@ -204,7 +204,7 @@ faults_init (struct faults *f, uint64_t seed, uint32_t device)
 void
 faults_destroy (struct faults *f)
 {
-  fault_entry_free (f->first);
+  fault_rule_free (f->first);
   free (f->rules);
   pthread_cond_destroy (&f->release);
   pthread_mutex_destroy (&f->hang_lock);
@@ -213,7 +213,7 @@ faults_destroy (struct faults *f)
 
 /* A rule, and the counts that it had at one moment. */
 struct sight {
-  struct fault_entry *entry;
+  struct fault_rule *rule;
   uint64_t evaluated, hits, done;
 };
 
@@ -222,7 +222,7 @@ static int64_t
 look_at_all (struct faults *f, struct sight **r)
 {
   struct sight *sight = NULL, *more;
-  struct fault_entry *entry;
+  struct fault_rule *rule;
   uint32_t room = 0, n;
 
   for (;;) {
@@ -239,26 +239,25 @@ look_at_all (struct faults *f, struct sight **r)
     sight = more;
   }
   for (n = 0; n < f->count; n++) {
-    entry = f->rules[n];
-    atomic_fetch_add (&entry->references, 1);
-    sight[n] =
-        (struct sight){entry, entry->evaluated, entry->hits, entry->done};
+    rule = f->rules[n];
+    atomic_fetch_add (&rule->references, 1);
+    sight[n] = (struct sight){rule, rule->evaluated, rule->hits, rule->done};
   }
   unlock (&f->lock);
   *r = sight;
   return n;
 }
 
-struct fault_entry *
+struct fault_rule *
 faults_find (struct faults *f, const char *text)
 {
-  struct fault_entry *copy = NULL;
+  struct fault_rule *copy = NULL;
   uint32_t i;
 
   lock (&f->lock);
   for (i = 0; i < f->count; i++) {
     if (strcmp (f->rules[i]->shared->text, text) == 0) {
-      copy = new_fault (shared_ref (f->rules[i]->shared));
+      copy = new_rule (shared_ref (f->rules[i]->shared));
       break;
     }
   }
@@ -278,18 +277,18 @@ faults_each (struct faults *f,
   if (n < 0)
     return -ENOMEM;
   for (i = 0; i < n; i++) {
-    const struct shared_rule *shared = sight[i].entry->shared;
+    const struct shared_spec *shared = sight[i].rule->shared;
     const struct fault_info info = {
-        .id = sight[i].entry->id,
-        .name = shared->rule.name,
+        .id = sight[i].rule->id,
+        .name = shared->spec.name,
         .text = shared->text,
         .evaluated = sight[i].evaluated,
         .hits = sight[i].hits,
-        .spent = shared->rule.count != 0 && sight[i].done == shared->rule.count,
+        .spent = shared->spec.count != 0 && sight[i].done == shared->spec.count,
     };
 
     visit (opaque, &info);
-    fault_entry_unref (sight[i].entry);
+    fault_rule_unref (sight[i].rule);
   }
   free (sight);
   return 0;
@@ -303,7 +302,7 @@ faults_seed (struct faults *f, uint64_t seed)
   lock (&f->lock);
   take_seed (f, seed);
   for (i = 0; i < f->count; i++)
-    fault_entry_begin_draws (f, f->rules[i]);
+    fault_rule_begin_draws (f, f->rules[i]);
   unlock (&f->lock);
 }
 

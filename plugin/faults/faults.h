@@ -55,7 +55,7 @@
  */
 #define MAX_KEPT 16
 
-struct fault_entry;
+struct fault_rule;
 
 struct faults {
   /* How many rules there are, and how many of them make requests wait; changed
@@ -65,10 +65,10 @@ struct faults {
   _Atomic uint32_t nr_wait_rules;
 
   pthread_mutex_t lock;
-  struct fault_entry **rules; /* as many as COUNT, in the order of the list */
-  struct fault_entry *first;  /* the list, which is the changer's */
-  uint32_t device;            /* number */
-  uint32_t last_id;           /* numbers begin at 1 and are not used again */
+  struct fault_rule **rules; /* as many as COUNT, in the order of the list */
+  struct fault_rule *first;  /* the list, which is the changer's */
+  uint32_t device;           /* number */
+  uint32_t last_id;          /* numbers begin at 1 and are not used again */
   uint64_t seed;
 
   /* Requests that hang wait for `release`, with hang_lock; those that hang
@@ -98,7 +98,7 @@ struct fault_verdict {
   bool corrupts;    /* faults_corrupt has something to do */
   bool hangs;       /* faults_hang has something to wait for */
   uint32_t nr_kept;
-  struct fault_entry *kept[MAX_KEPT];
+  struct fault_rule *kept[MAX_KEPT];
 };
 
 /* Begin without rules, for device number DEVICE.  SEED and DEVICE decide what
@@ -110,33 +110,32 @@ int faults_init (struct faults *f, uint64_t seed, uint32_t device);
 void faults_destroy (struct faults *f);
 
 /* Make a rule of TEXT.  Returns 0 with *r, -ENOMEM, or -EINVAL with *why. */
-int fault_entry_new (const char *text, struct fault_entry **r,
-                     struct message *why);
+int fault_rule_new (const char *text, struct fault_rule **r,
+                    struct message *why);
 
 /* Put a new rule at the end of a list of new rules; an empty list is NULL. */
-void fault_entry_append (struct fault_entry **entries,
-                         struct fault_entry *entry);
+void fault_rule_append (struct fault_rule **rules, struct fault_rule *rule);
 
 /* Free a list of rules, NULL if empty. */
-void fault_entry_free (struct fault_entry *entries);
+void fault_rule_free (struct fault_rule *rules);
 
 /* The next rule of a list, or NULL. */
-const struct fault_entry *fault_entry_next (const struct fault_entry *entry);
+const struct fault_rule *fault_rule_next (const struct fault_rule *rule);
 
-/* The rule as a text that fault_entry_new takes. */
-const char *fault_entry_text (const struct fault_entry *entry);
+/* The rule as a text that fault_rule_new takes. */
+const char *fault_rule_text (const struct fault_rule *rule);
 
 /* Is the rule for this device, or for any? */
-bool fault_entry_is_for (const struct fault_entry *entry, uint32_t device);
+bool fault_rule_is_for (const struct fault_rule *rule, uint32_t device);
 
 /* Does the rule drop clients?  Not every nbdkit can. */
-bool fault_entry_disconnects (const struct fault_entry *entry);
+bool fault_rule_disconnects (const struct fault_rule *rule);
 
 /* Does the rule make requests wait? */
-bool fault_entry_waits (const struct fault_entry *entry);
+bool fault_rule_waits (const struct fault_rule *rule);
 
 /* Does the rule make requests wait before anything is done for them? */
-bool fault_entry_hangs (const struct fault_entry *entry);
+bool fault_rule_hangs (const struct fault_rule *rule);
 
 /* Returns the words of the I-th action ("corrupt=flip", or "error=" where a
  * value follows), for a test that compares them with the manual.  NULL past the
@@ -147,8 +146,8 @@ const char *fault_action_text (size_t i);
 /* Copy the rules of a list that are for this device.  A copy counts and draws
  * for itself, and shares the rest with its original.  Returns 0 or -ENOMEM.
  */
-int fault_entry_copy (const struct fault_entry *entries, uint32_t device,
-                      struct fault_entry **copy);
+int fault_rule_copy (const struct fault_rule *rules, uint32_t device,
+                     struct fault_rule **copy);
 
 /* Delete rules and add a list of new ones (NULL is none), all or nothing.
  * Returns 0; -ENOMEM; or -EINVAL with *why if WHICH names no rule, a name is in
@@ -157,23 +156,23 @@ int fault_entry_copy (const struct fault_entry *entries, uint32_t device,
  *
  *     NUMBER|NAME[,...]    these
  *     all                  all that there are
- *     others               all that are not in ENTRIES, word for word; those
+ *     others               all that are not in NEW_RULES, word for word; those
  *                          that are stay as they are and are not added once
- *                          more, and the list has the order of ENTRIES
+ *                          more, and the list has the order of NEW_RULES
  *
  * A request that hangs by a rule goes on when the rule is deleted.  The times
  * of from= and for= of new rules count from NOW.  On success the list belongs
  * to F.
  */
 int faults_change (struct faults *f, const char *which,
-                   struct fault_entry *entries, uint64_t now,
+                   struct fault_rule *new_rules, uint64_t now,
                    struct message *why);
 
 /* Returns a new rule like the one in the list whose text is TEXT.  It shares
  * that one's parsed form, so that the file of a delay=file: is not read again.
  * NULL if there is no such rule, or no memory.
  */
-struct fault_entry *faults_find (struct faults *f, const char *text);
+struct fault_rule *faults_find (struct faults *f, const char *text);
 
 /* Begin all draws anew, with another seed. */
 void faults_seed (struct faults *f, uint64_t seed);
@@ -184,7 +183,7 @@ void faults_seed (struct faults *f, uint64_t seed);
 struct fault_info {
   uint32_t id;
   const char *name;   /* or "" */
-  const char *text;   /* in a form that fault_entry_new takes, name and all */
+  const char *text;   /* in a form that fault_rule_new takes, name and all */
   uint64_t evaluated; /* requests of its operations and range */
   uint64_t hits;
   bool spent; /* it will hit no more: count= is used up */

@@ -79,7 +79,7 @@ params_clear (struct params *p)
 {
   settings_unref (&p->settings);
   badblocks_change_free (p->badblocks);
-  fault_entry_free (p->faults);
+  fault_rule_free (p->faults);
   p->badblocks = NULL;
   p->faults = NULL;
 }
@@ -149,7 +149,7 @@ static int
 take_state (const struct param *param, struct params *p, const char *value,
             struct message *why)
 {
-  struct fault_entry *entry = NULL;
+  struct fault_rule *rule = NULL;
   int r = 0;
 
   if (param->rule.type == VALUE_BADBLOCKS)
@@ -157,11 +157,11 @@ take_state (const struct param *param, struct params *p, const char *value,
   if (strcmp (value, "none") == 0)
     return 0;
   if (p->known_rules != NULL && strstr (value, "file:") != NULL)
-    entry = faults_find (p->known_rules, value);
-  if (entry == NULL)
-    r = fault_entry_new (value, &entry, why);
+    rule = faults_find (p->known_rules, value);
+  if (rule == NULL)
+    r = fault_rule_new (value, &rule, why);
   if (r == 0)
-    fault_entry_append (&p->faults, entry);
+    fault_rule_append (&p->faults, rule);
   return r;
 }
 
@@ -339,21 +339,21 @@ complete_latency (struct settings *s)
 }
 
 static bool
-faults_wait (const struct fault_entry *entries)
+faults_wait (const struct fault_rule *rules)
 {
-  while (entries != NULL && !fault_entry_waits (entries))
-    entries = fault_entry_next (entries);
-  return entries != NULL;
+  while (rules != NULL && !fault_rule_waits (rules))
+    rules = fault_rule_next (rules);
+  return rules != NULL;
 }
 
 bool
 params_have_hang_rule (const struct params *p)
 {
-  const struct fault_entry *entry = p->faults;
+  const struct fault_rule *rule = p->faults;
 
-  while (entry != NULL && !fault_entry_hangs (entry))
-    entry = fault_entry_next (entry);
-  return entry != NULL;
+  while (rule != NULL && !fault_rule_hangs (rule))
+    rule = fault_rule_next (rule);
+  return rule != NULL;
 }
 
 bool

@@ -108,7 +108,7 @@ struct params {
    * device, and are no settings.
    */
   struct badblocks_change *badblocks;
-  struct fault_entry *faults;
+  struct fault_rule *faults;
 
   /* Rules whose files are not read again if they are given once more; or NULL.
    */

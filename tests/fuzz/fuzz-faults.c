@@ -22,29 +22,29 @@ static struct badblocks badblocks;
 static void
 check_rule (const char *text)
 {
-  struct fault_rule rule, again;
+  struct fault_spec rule, again;
   char *printed, *printed_again;
   struct message why = {{0}};
-  int r = fault_rule_parse (text, &rule, &why);
+  int r = fault_spec_parse (text, &rule, &why);
 
   if (r != 0) {
     CHECK (r == -EINVAL && why.text[0] != '\0');
     return;
   }
-  printed = fault_rule_format (&rule);
+  printed = fault_spec_format (&rule);
   CHECK (printed != NULL);
-  if (fault_rule_parse (printed, &again, &why) != 0) {
+  if (fault_spec_parse (printed, &again, &why) != 0) {
     fprintf (stderr, "'%s': %s\n", printed, why.text);
     abort ();
   }
-  printed_again = fault_rule_format (&again);
+  printed_again = fault_spec_format (&again);
   CHECK (printed_again != NULL && strcmp (printed, printed_again) == 0);
-  fault_rule_touches (&rule, 0, 512, 0);
-  fault_rule_touches (&rule, INT64_MAX - 511, 512, 4096);
+  fault_spec_touches (&rule, 0, 512, 0);
+  fault_spec_touches (&rule, INT64_MAX - 511, 512, 4096);
   free (printed);
   free (printed_again);
-  fault_rule_clear (&rule);
-  fault_rule_clear (&again);
+  fault_spec_clear (&rule);
+  fault_spec_clear (&again);
 }
 
 static void
@@ -112,7 +112,7 @@ check_badblocks (const char *text)
 static void
 take_line (const char *line)
 {
-  struct fault_entry *entry = NULL;
+  struct fault_rule *rule = NULL;
   struct message why = {{0}};
   int r;
 
@@ -122,15 +122,15 @@ take_line (const char *line)
   }
   check_rule (line);
   if (line[0] != '-') {
-    r = fault_entry_new (line, &entry, &why);
+    r = fault_rule_new (line, &rule, &why);
     if (r != 0)
       return;
-    CHECK (fault_entry_next (entry) == NULL);
-    fault_entry_waits (entry);
-    fault_entry_hangs (entry);
-    r = faults_change (&faults, NULL, entry, fuzz_now, &why);
+    CHECK (fault_rule_next (rule) == NULL);
+    fault_rule_waits (rule);
+    fault_rule_hangs (rule);
+    r = faults_change (&faults, NULL, rule, fuzz_now, &why);
     if (r != 0)
-      fault_entry_free (entry);
+      fault_rule_free (rule);
   }
   else
     r = faults_change (&faults, line + 1, NULL, fuzz_now, &why);

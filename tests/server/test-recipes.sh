@@ -84,7 +84,7 @@ added=()
 add plugin/faults/faultrule-internal.h '^  FAULT_DISCONNECT,' '  FAULT_TOY,'
 add plugin/faults/faultactions.c '^/\* Those that begin with the same' \
   'static void
-corrupt_toy (const struct fault_entry *entry, enum operation op, uint64_t offset,
+corrupt_toy (const struct fault_rule *rule, enum operation op, uint64_t offset,
              uint8_t *block, uint32_t block_size)
 {
   memset (block, 0x77, block_size);

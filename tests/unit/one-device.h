@@ -94,11 +94,11 @@ check_block (uint64_t offset, char byte)
 static inline void
 add_rule (const char *text)
 {
-  struct fault_entry *entry;
+  struct fault_rule *rule;
   struct message why;
 
-  if (fault_entry_new (text, &entry, &why) != 0 ||
-      faults_change (&d->device->faults, NULL, entry, clock_now (), &why) != 0)
+  if (fault_rule_new (text, &rule, &why) != 0 ||
+      faults_change (&d->device->faults, NULL, rule, clock_now (), &why) != 0)
     fail_msg ("'%s': %s", text, why.text);
 }
 

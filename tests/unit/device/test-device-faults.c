@@ -511,15 +511,15 @@ static void
 test_disconnect (void **state)
 {
   struct message why;
-  struct fault_entry *entry;
+  struct fault_rule *rule;
 
   (void) state;
   CREATE ("seed", "1");
-  assert_int_equal (fault_entry_new ("disconnect", &entry, &why), 0);
-  assert_int_equal (devices_check_faults (devices, entry, &why), -EINVAL);
+  assert_int_equal (fault_rule_new ("disconnect", &rule, &why), 0);
+  assert_int_equal (devices_check_faults (devices, rule, &why), -EINVAL);
   devices->front_end.disconnect = disconnect;
-  assert_int_equal (devices_check_faults (devices, entry, &why), 0);
-  fault_entry_free (entry);
+  assert_int_equal (devices_check_faults (devices, rule, &why), 0);
+  fault_rule_free (rule);
 
   disconnects = 0;
   add_rule ("op=write count=1 disconnect");

@@ -45,15 +45,15 @@ begin_again (uint64_t seed, uint32_t device)
   begin (seed, device);
 }
 
-struct fault_entry *
+struct fault_rule *
 make (const char *text)
 {
-  struct fault_entry *entry;
+  struct fault_rule *rule;
   struct message why;
 
-  if (fault_entry_new (text, &entry, &why) != 0)
+  if (fault_rule_new (text, &rule, &why) != 0)
     fail_msg ("'%s': %s", text, why.text);
-  return entry;
+  return rule;
 }
 
 void

@@ -27,7 +27,7 @@ int tear_down (void **state);
 
 void begin_again (uint64_t seed, uint32_t device);
 
-struct fault_entry *make (const char *text);
+struct fault_rule *make (const char *text);
 
 void add (const char *text);
 

@@ -18,15 +18,15 @@
 
 #define NR(array) (sizeof (array) / sizeof ((array)[0]))
 
-static struct fault_rule rule;
+static struct fault_spec rule;
 
 static void
 parse (const char *text)
 {
   struct message why;
 
-  fault_rule_clear (&rule);
-  if (fault_rule_parse (text, &rule, &why) != 0)
+  fault_spec_clear (&rule);
+  if (fault_spec_parse (text, &rule, &why) != 0)
     fail_msg ("'%s' is refused: %s", text, why.text);
 }
 
@@ -34,7 +34,7 @@ static int
 tear_down (void **state)
 {
   (void) state;
-  fault_rule_clear (&rule);
+  fault_spec_clear (&rule);
   return 0;
 }
 
@@ -98,18 +98,18 @@ test_escapes (void **state)
   fclose (fp);
   parse ("op=read delay=file:test-faultrule\\ a\\\\b\\ \\ \\xfF  na\\me=x");
   assert_string_equal (rule.name, "x");
-  text = fault_rule_format (&rule);
+  text = fault_spec_format (&rule);
   assert_non_null (strstr (text, "/test-faultrule\\ a\\\\b\\ \\ \xff"));
   parse (text);
-  again = fault_rule_format (&rule);
+  again = fault_spec_format (&rule);
   assert_string_equal (again, text);
   free (again);
   free (text);
   remove (file);
 
   /* What is no number of a byte is what stands there. */
-  fault_rule_clear (&rule);
-  assert_int_equal (fault_rule_parse ("hang \\x00\\x0g\\", &rule, &why),
+  fault_spec_clear (&rule);
+  assert_int_equal (fault_spec_parse ("hang \\x00\\x0g\\", &rule, &why),
                     -EINVAL);
   assert_non_null (strstr (why.text, "'x00x0g\\': allowed words"));
 }
@@ -383,7 +383,7 @@ test_wrong (void **state)
   (void) state;
   for (i = 0; i < NR (table); i++) {
     why.text[0] = '\0';
-    if (fault_rule_parse (table[i].text, &rule, &why) != -EINVAL)
+    if (fault_spec_parse (table[i].text, &rule, &why) != -EINVAL)
       fail_msg ("'%s' is taken", table[i].text);
     if (strstr (why.text, table[i].word) == NULL ||
         strstr (why.text, table[i].allowed) == NULL || why.text[0] == '\0')
@@ -398,7 +398,7 @@ test_wrong_whole (void **state)
   struct message why;
 
   (void) state;
-  assert_int_equal (fault_rule_parse ("corrupt=random", &rule, &why), -EINVAL);
+  assert_int_equal (fault_spec_parse ("corrupt=random", &rule, &why), -EINVAL);
   assert_string_equal (why.text, "'corrupt=random': allowed after corrupt= is "
                                  "flip, zero or stale");
 }
@@ -427,8 +427,8 @@ test_garbage (void **state)
     for (n = (int) random_below (&random, 14); n > 0; n--)
       strcat (text, pieces[random_below (&random, NR (pieces))]);
     why.text[0] = '\0';
-    fault_rule_clear (&rule);
-    r = fault_rule_parse (text, &rule, &why);
+    fault_spec_clear (&rule);
+    r = fault_spec_parse (text, &rule, &why);
     if (r != 0 && (r != -EINVAL || why.text[0] == '\0'))
       fail_msg ("'%s': %d", text, r);
     taken += r == 0;
@@ -468,7 +468,7 @@ test_format (void **state)
   (void) state;
   for (i = 0; i < NR (table); i++) {
     parse (table[i].text);
-    text = fault_rule_format (&rule);
+    text = fault_spec_format (&rule);
     assert_string_equal (text, table[i].format);
     free (text);
   }
@@ -487,7 +487,7 @@ now_and_then (uint64_t *random)
 }
 
 static void
-make_action (struct fault_rule *r, uint64_t *random)
+make_action (struct fault_spec *r, uint64_t *random)
 {
   static const int errors[] = {EPERM, EIO, ENOMEM, EINVAL, ENOSPC, ESHUTDOWN};
   char text[64];
@@ -513,7 +513,7 @@ make_action (struct fault_rule *r, uint64_t *random)
 }
 
 static void
-make_rule (struct fault_rule *r, uint64_t *random)
+make_rule (struct fault_spec *r, uint64_t *random)
 {
   unsigned i;
 
@@ -556,7 +556,7 @@ make_rule (struct fault_rule *r, uint64_t *random)
 }
 
 static void
-compare (const struct fault_rule *a, const struct fault_rule *b)
+compare (const struct fault_spec *a, const struct fault_spec *b)
 {
   unsigned i;
 
@@ -608,7 +608,7 @@ static void
 test_round_trip (void **state)
 {
   uint64_t random = new_seed ("rules");
-  struct fault_rule made, again;
+  struct fault_spec made, again;
   char *text, *mixed, *last;
   struct message why;
   int i;
@@ -616,19 +616,19 @@ test_round_trip (void **state)
   (void) state;
   for (i = 0; i < 50000; i++) {
     make_rule (&made, &random);
-    text = fault_rule_format (&made);
-    if (fault_rule_parse (text, &again, &why) != 0)
+    text = fault_spec_format (&made);
+    if (fault_spec_parse (text, &again, &why) != 0)
       fail_msg ("%s: %s", text, why.text);
     compare (&made, &again);
-    fault_rule_clear (&again);
+    fault_spec_clear (&again);
 
     mixed = shuffle (last = strdup (text), &random);
     free (last);
-    assert_int_equal (fault_rule_parse (mixed, &again, &why), 0);
-    last = fault_rule_format (&again);
+    assert_int_equal (fault_spec_parse (mixed, &again, &why), 0);
+    last = fault_spec_format (&again);
     assert_string_equal (last, text);
-    fault_rule_clear (&again);
-    fault_rule_clear (&made);
+    fault_spec_clear (&again);
+    fault_spec_clear (&made);
     free (last);
     free (mixed);
     free (text);
@@ -643,21 +643,21 @@ test_range (void **state)
 {
   (void) state;
   parse ("range=4K+8K hang");
-  assert_false (fault_rule_touches (&rule, 0, 4096, 0));
-  assert_true (fault_rule_touches (&rule, 0, 4097, 0));
-  assert_true (fault_rule_touches (&rule, 4096, 512, 0));
-  assert_true (fault_rule_touches (&rule, 8192, 512, 1 << 20));
-  assert_true (fault_rule_touches (&rule, 12287, 1, 0));
-  assert_false (fault_rule_touches (&rule, 12288, 4096, 0));
-  assert_true (fault_rule_touches (&rule, 0, INT64_MAX, 0));
-  assert_false (fault_rule_touches (&rule, 0, 0, 0));
-  assert_false (fault_rule_touches (&rule, 8192, 0, 0));
+  assert_false (fault_spec_touches (&rule, 0, 4096, 0));
+  assert_true (fault_spec_touches (&rule, 0, 4097, 0));
+  assert_true (fault_spec_touches (&rule, 4096, 512, 0));
+  assert_true (fault_spec_touches (&rule, 8192, 512, 1 << 20));
+  assert_true (fault_spec_touches (&rule, 12287, 1, 0));
+  assert_false (fault_spec_touches (&rule, 12288, 4096, 0));
+  assert_true (fault_spec_touches (&rule, 0, INT64_MAX, 0));
+  assert_false (fault_spec_touches (&rule, 0, 0, 0));
+  assert_false (fault_spec_touches (&rule, 8192, 0, 0));
   parse ("range=9223372036854775807+1 hang");
-  assert_true (fault_rule_touches (&rule, INT64_MAX - 1, 2, 0));
-  assert_false (fault_rule_touches (&rule, INT64_MAX - 1, 1, 0));
+  assert_true (fault_spec_touches (&rule, INT64_MAX - 1, 2, 0));
+  assert_false (fault_spec_touches (&rule, INT64_MAX - 1, 1, 0));
   parse ("hang");
-  assert_true (fault_rule_touches (&rule, 0, 0, 0));
-  assert_true (fault_rule_touches (&rule, 123, 1, 0));
+  assert_true (fault_spec_touches (&rule, 0, 0, 0));
+  assert_true (fault_spec_touches (&rule, 123, 1, 0));
 }
 
 static void
@@ -667,17 +667,17 @@ test_zone_places (void **state)
 
   (void) state;
   parse ("zones=3,7-9 hang");
-  assert_false (fault_rule_touches (&rule, 2999, 1, size));
-  assert_true (fault_rule_touches (&rule, 2999, 2, size));
-  assert_true (fault_rule_touches (&rule, 3000, 1, size));
-  assert_true (fault_rule_touches (&rule, 3999, 1, size));
-  assert_false (fault_rule_touches (&rule, 4000, 3000, size));
-  assert_true (fault_rule_touches (&rule, 4000, 3001, size));
-  assert_true (fault_rule_touches (&rule, 9999, 500, size));
-  assert_false (fault_rule_touches (&rule, 10000, 500, size));
-  assert_true (fault_rule_touches (&rule, 0, 100000, size));
-  assert_false (fault_rule_touches (&rule, 3000, 0, size));
-  assert_false (fault_rule_touches (&rule, 3000, 1, 0));
+  assert_false (fault_spec_touches (&rule, 2999, 1, size));
+  assert_true (fault_spec_touches (&rule, 2999, 2, size));
+  assert_true (fault_spec_touches (&rule, 3000, 1, size));
+  assert_true (fault_spec_touches (&rule, 3999, 1, size));
+  assert_false (fault_spec_touches (&rule, 4000, 3000, size));
+  assert_true (fault_spec_touches (&rule, 4000, 3001, size));
+  assert_true (fault_spec_touches (&rule, 9999, 500, size));
+  assert_false (fault_spec_touches (&rule, 10000, 500, size));
+  assert_true (fault_spec_touches (&rule, 0, 100000, size));
+  assert_false (fault_spec_touches (&rule, 3000, 0, size));
+  assert_false (fault_spec_touches (&rule, 3000, 1, 0));
 }
 
 int

@@ -30,11 +30,11 @@ int __real_pthread_mutex_lock (pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_lock (pthread_mutex_t *mutex);
 int __real_pthread_mutex_unlock (pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_unlock (pthread_mutex_t *mutex);
-bool __real_fault_entry_waits (const struct fault_entry *entry);
-bool __wrap_fault_entry_waits (const struct fault_entry *entry);
-bool __real_fault_rule_touches (const struct fault_rule *rule, uint64_t offset,
+bool __real_fault_rule_waits (const struct fault_rule *rule);
+bool __wrap_fault_rule_waits (const struct fault_rule *rule);
+bool __real_fault_spec_touches (const struct fault_spec *rule, uint64_t offset,
                                 uint64_t count, uint64_t zone);
-bool __wrap_fault_rule_touches (const struct fault_rule *rule, uint64_t offset,
+bool __wrap_fault_spec_touches (const struct fault_spec *rule, uint64_t offset,
                                 uint64_t count, uint64_t zone);
 
 static bool is_locked;
@@ -64,18 +64,18 @@ look (void)
 }
 
 bool
-__wrap_fault_entry_waits (const struct fault_entry *entry)
+__wrap_fault_rule_waits (const struct fault_rule *rule)
 {
   look ();
-  return __real_fault_entry_waits (entry);
+  return __real_fault_rule_waits (rule);
 }
 
 bool
-__wrap_fault_rule_touches (const struct fault_rule *rule, uint64_t offset,
+__wrap_fault_spec_touches (const struct fault_spec *rule, uint64_t offset,
                            uint64_t count, uint64_t zone)
 {
   look ();
-  return __real_fault_rule_touches (rule, offset, count, zone);
+  return __real_fault_spec_touches (rule, offset, count, zone);
 }
 
 /*---------------------------------------------------------------------*/
@@ -100,13 +100,13 @@ check_list (const char *expected)
 }
 
 static void
-check_refused (struct fault_entry *entries, const char *expected)
+check_refused (struct fault_rule *rules, const char *expected)
 {
   struct message why;
 
-  assert_int_equal (faults_change (&faults, NULL, entries, now, &why), -EINVAL);
+  assert_int_equal (faults_change (&faults, NULL, rules, now, &why), -EINVAL);
   assert_string_equal (why.text, expected);
-  fault_entry_free (entries);
+  fault_rule_free (rules);
 }
 
 /* Not one of them is. */
@@ -163,41 +163,41 @@ test_delete_what_is_not_there (void **state)
 static void
 test_several (void **state)
 {
-  struct fault_entry *entries = NULL;
+  struct fault_rule *rules = NULL;
   struct message why;
 
   (void) state;
   add ("name=a hang");
-  fault_entry_append (&entries, make ("name=b hang"));
-  fault_entry_append (&entries, make ("name=c hang"));
-  assert_int_equal (faults_change (&faults, NULL, entries, now, &why), 0);
+  fault_rule_append (&rules, make ("name=b hang"));
+  fault_rule_append (&rules, make ("name=c hang"));
+  assert_int_equal (faults_change (&faults, NULL, rules, now, &why), 0);
   check_list ("1[a] name=a hang\n2[b] name=b hang\n3[c] name=c hang\n");
 
   /* All or none. */
-  entries = NULL;
-  fault_entry_append (&entries, make ("name=d hang"));
-  fault_entry_append (&entries, make ("name=b hang"));
-  check_refused (entries, "'name=b': there is such a rule");
-  entries = NULL;
-  fault_entry_append (&entries, make ("name=d hang"));
-  fault_entry_append (&entries, make ("name=d hang"));
-  check_refused (entries, "'name=d': there is such a rule");
+  rules = NULL;
+  fault_rule_append (&rules, make ("name=d hang"));
+  fault_rule_append (&rules, make ("name=b hang"));
+  check_refused (rules, "'name=b': there is such a rule");
+  rules = NULL;
+  fault_rule_append (&rules, make ("name=d hang"));
+  fault_rule_append (&rules, make ("name=d hang"));
+  check_refused (rules, "'name=d': there is such a rule");
   check_list ("1[a] name=a hang\n2[b] name=b hang\n3[c] name=c hang\n");
 }
 
 static void
-change (const char *which, struct fault_entry *entries)
+change (const char *which, struct fault_rule *rules)
 {
   struct message why;
 
-  if (faults_change (&faults, which, entries, now, &why) != 0)
+  if (faults_change (&faults, which, rules, now, &why) != 0)
     fail_msg ("%s", why.text);
 }
 
 static void
 test_replace (void **state)
 {
-  struct fault_entry *entries = NULL;
+  struct fault_rule *rules = NULL;
   struct message why;
 
   (void) state;
@@ -208,14 +208,14 @@ test_replace (void **state)
   /* A name is free when its rule goes, not if the change is refused. */
   change ("a,2", make ("name=a error=ENOSPC"));
   check_list ("3[b] name=b hang\n4[a] name=a error=ENOSPC\n");
-  assert_int_equal (faults_change (&faults, "a,nosuch", entries, now, &why),
+  assert_int_equal (faults_change (&faults, "a,nosuch", rules, now, &why),
                     -EINVAL);
-  entries = make ("name=b hang");
-  fault_entry_append (&entries, make ("name=b hang"));
-  assert_int_equal (faults_change (&faults, "b", entries, now, &why), -EINVAL);
+  rules = make ("name=b hang");
+  fault_rule_append (&rules, make ("name=b hang"));
+  assert_int_equal (faults_change (&faults, "b", rules, now, &why), -EINVAL);
   assert_string_equal (why.text, "'name=b': there is such a rule");
   check_list ("3[b] name=b hang\n4[a] name=a error=ENOSPC\n");
-  fault_entry_free (entries);
+  fault_rule_free (rules);
 }
 
 /* Rules that hang or delay, and no others, make requests wait. */
@@ -246,7 +246,7 @@ static void
 test_many_rules (void **state)
 {
   enum { RULES = 4000, A_CHANGE = 1000 };
-  struct fault_entry *entries = NULL, *again = NULL;
+  struct fault_rule *rules = NULL, *again = NULL;
   char text[64];
   unsigned i;
 
@@ -254,11 +254,11 @@ test_many_rules (void **state)
   compared = 0;
   for (i = 0; i < RULES; i++) {
     snprintf (text, sizeof text, "name=n%u op=write error=EIO", i);
-    fault_entry_append (&entries, make (text));
-    fault_entry_append (&again, make (text));
+    fault_rule_append (&rules, make (text));
+    fault_rule_append (&again, make (text));
     if ((i + 1) % A_CHANGE == 0) {
-      change (NULL, entries);
-      entries = NULL;
+      change (NULL, rules);
+      rules = NULL;
     }
   }
   change ("others", again);
@@ -280,19 +280,19 @@ static void
 test_many_rules_and_requests (void **state)
 {
   enum { RULES = 10000 };
-  struct fault_entry *entries = NULL, *again = NULL;
+  struct fault_rule *rules = NULL, *again = NULL;
   char text[64];
   unsigned i;
 
   (void) state;
   for (i = 0; i < RULES; i++) {
     snprintf (text, sizeof text, "name=n%u op=write range=0+512 error=EIO", i);
-    fault_entry_append (&entries, make (text));
+    fault_rule_append (&rules, make (text));
     if (i % 2 == 0)
-      fault_entry_append (&again, make (text));
+      fault_rule_append (&again, make (text));
   }
   looks = looks_locked = 0;
-  change (NULL, entries);
+  change (NULL, rules);
   change ("n1,n3", NULL);
   change ("others", again);
   assert_true (looks >= 2 * RULES);
@@ -310,17 +310,17 @@ test_many_rules_and_requests (void **state)
 static void
 test_others (void **state)
 {
-  struct fault_entry *entries;
+  struct fault_rule *rules;
 
   (void) state;
   add ("op=write count=1 error=EIO");
   add ("name=b error=EPERM");
   add ("name=c error=EPERM after=1");
   assert_int_equal (judge (OP_WRITE, 0, 512).error, -EIO);
-  entries = make ("name=c error=ENOSPC after=1");
-  fault_entry_append (&entries, make ("count=1 error=EIO op=write"));
-  fault_entry_append (&entries, make ("count=1 error=EIO op=write"));
-  change ("others", entries);
+  rules = make ("name=c error=ENOSPC after=1");
+  fault_rule_append (&rules, make ("count=1 error=EIO op=write"));
+  fault_rule_append (&rules, make ("count=1 error=EIO op=write"));
+  change ("others", rules);
   check_list ("4[c] name=c after=1 error=ENOSPC\n"
               "1[] op=write count=1 error=EIO\n"
               "5[] op=write count=1 error=EIO\n");
@@ -334,14 +334,14 @@ test_others (void **state)
 static void
 test_others_alike (void **state)
 {
-  struct fault_entry *entries;
+  struct fault_rule *rules;
 
   (void) state;
   add ("delay=2ms");
-  entries = make ("delay=1ms");
-  fault_entry_append (&entries, make ("delay=2ms"));
-  fault_entry_append (&entries, make ("delay=3ms"));
-  change ("others", entries);
+  rules = make ("delay=1ms");
+  fault_rule_append (&rules, make ("delay=2ms"));
+  fault_rule_append (&rules, make ("delay=3ms"));
+  change ("others", rules);
   check_list ("2[] delay=1ms\n"
               "1[] delay=2ms\n"
               "3[] delay=3ms\n");
@@ -351,7 +351,7 @@ test_others_alike (void **state)
 static void
 test_others_held (void **state)
 {
-  struct fault_entry *entries = NULL;
+  struct fault_rule *rules = NULL;
   char text[32];
   int i;
 
@@ -361,9 +361,9 @@ test_others_held (void **state)
     if (i < MAX_KEPT)
       add (text);
     else
-      fault_entry_append (&entries, make (text));
+      fault_rule_append (&rules, make (text));
   }
-  change ("others", entries);
+  change ("others", rules);
   assert_int_equal (faults.count, MAX_KEPT);
 }
 
@@ -390,16 +390,16 @@ test_seed_again (void **state)
 static void
 test_copy (void **state)
 {
-  struct fault_entry *entries = NULL, *copy;
+  struct fault_rule *rules = NULL, *copy;
 
   (void) state;
   begin_again (1, 3);
-  fault_entry_append (&entries, make ("name=a device=nullb1 hang"));
-  fault_entry_append (&entries, make ("name=b delay=uniform:1ms-2ms"));
-  fault_entry_append (&entries, make ("device=nullb3 error=EIO"));
-  assert_int_equal (fault_entry_copy (entries, 3, &copy), 0);
-  fault_entry_free (entries);
-  assert_true (fault_entry_waits (copy));
+  fault_rule_append (&rules, make ("name=a device=nullb1 hang"));
+  fault_rule_append (&rules, make ("name=b delay=uniform:1ms-2ms"));
+  fault_rule_append (&rules, make ("device=nullb3 error=EIO"));
+  assert_int_equal (fault_rule_copy (rules, 3, &copy), 0);
+  fault_rule_free (rules);
+  assert_true (fault_rule_waits (copy));
   change (NULL, copy);
   check_list ("1[b] name=b delay=uniform:1ms-2ms\n"
               "2[] device=nullb3 error=EIO\n");
@@ -410,23 +410,23 @@ test_copy (void **state)
 static void
 test_device (void **state)
 {
-  struct fault_entry *entry;
+  struct fault_rule *rule;
 
   (void) state;
   begin_again (1, 3);
   add ("device=nullb3 hang");
   check_refused (make ("device=nullb1 hang"),
                  "'device=nullb1': this is nullb3");
-  entry = make ("device=nullb3 hang");
-  assert_true (fault_entry_is_for (entry, 3));
-  assert_false (fault_entry_is_for (entry, 1));
-  assert_false (fault_entry_disconnects (entry));
-  fault_entry_free (entry);
-  entry = make ("disconnect");
-  assert_true (fault_entry_is_for (entry, 0));
-  assert_true (fault_entry_disconnects (entry));
-  fault_entry_free (entry);
-  fault_entry_free (NULL);
+  rule = make ("device=nullb3 hang");
+  assert_true (fault_rule_is_for (rule, 3));
+  assert_false (fault_rule_is_for (rule, 1));
+  assert_false (fault_rule_disconnects (rule));
+  fault_rule_free (rule);
+  rule = make ("disconnect");
+  assert_true (fault_rule_is_for (rule, 0));
+  assert_true (fault_rule_disconnects (rule));
+  fault_rule_free (rule);
+  fault_rule_free (NULL);
 }
 
 static void
@@ -467,12 +467,12 @@ test_reset_counters (void **state)
 static void
 test_wrong_rule (void **state)
 {
-  struct fault_entry *entry = NULL;
+  struct fault_rule *rule = NULL;
   struct message why;
 
   (void) state;
-  assert_int_equal (fault_entry_new ("hang op=reed", &entry, &why), -EINVAL);
-  assert_null (entry);
+  assert_int_equal (fault_rule_new ("hang op=reed", &rule, &why), -EINVAL);
+  assert_null (rule);
   assert_non_null (strstr (why.text, "'op=reed'"));
 }
 

@@ -47,11 +47,11 @@ join (pthread_t *ids)
 static void
 add (const char *text)
 {
-  struct fault_entry *entry;
+  struct fault_rule *rule;
   struct message why;
 
-  must (fault_entry_new (text, &entry, &why) == 0, why.text);
-  must (faults_change (&faults, NULL, entry, 0, &why) == 0, why.text);
+  must (fault_rule_new (text, &rule, &why) == 0, why.text);
+  must (faults_change (&faults, NULL, rule, 0, &why) == 0, why.text);
 }
 
 static void

@@ -305,10 +305,10 @@ test_states (void **state)
   take ("fault", "none");
   take ("fault", "name=x hang");
   assert_non_null (p.badblocks);
-  assert_string_equal (fault_entry_text (p.faults), "op=write error=EIO");
-  assert_string_equal (fault_entry_text (fault_entry_next (p.faults)),
+  assert_string_equal (fault_rule_text (p.faults), "op=write error=EIO");
+  assert_string_equal (fault_rule_text (fault_rule_next (p.faults)),
                        "name=x hang");
-  assert_null (fault_entry_next (fault_entry_next (p.faults)));
+  assert_null (fault_rule_next (fault_rule_next (p.faults)));
   refuse ("badblocks", "none", "badblocks=none: badblocks is given twice");
   assert_int_equal (params_set (&p, "fault", "op=write", &why), -EINVAL);
   assert_memory_equal (why.text,

@@ -410,7 +410,7 @@ make_trouble (void *arg)
 {
   uint64_t state = *(uint64_t *) arg;
   struct message message;
-  struct fault_entry *fault;
+  struct fault_rule *fault;
 
   while (!atomic_load (&is_enough)) {
     switch (random_below (&state, 8)) {
@@ -422,10 +422,10 @@ make_trouble (void *arg)
       device_power_on (device ());
       break;
     case 3:
-      if (fault_entry_new ("rate=50% hang", &fault, &message) == 0 &&
+      if (fault_rule_new ("rate=50% hang", &fault, &message) == 0 &&
           faults_change (&device ()->faults, NULL, fault, clock_now (),
                          &message) != 0)
-        fault_entry_free (fault);
+        fault_rule_free (fault);
       break;
     default:
       delete_rule ("all");
