@@ -72,8 +72,9 @@ void held_clear (struct held *h);
  */
 bool held_add (struct held *h, const void *buf, size_t n);
 
-/* Do as held_add, for N zeroes, from HELD_FEW to HELD_ZEROES.  A processor
- * copies faster if both places are the same ones of a cache line.
+/* Do as held_add, for N zeroes, from HELD_FEW to HELD_ZEROES.  The zeroes begin
+ * at the same offset within a cache line as the place in the stream to which
+ * they go: so a processor copies faster.
  */
 static inline bool
 held_add_zeroes (struct held *h, size_t n)

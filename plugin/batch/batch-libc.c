@@ -223,9 +223,9 @@ poll_time (void)
  * and a request of the client would not wake it.
  */
 #if defined HAS_TIME_BITS && __WORDSIZE == 32
-#define SLEEPS_UNSEEN true
+#define NBDKIT_SLEEPS_ELSEWHERE true
 #else
-#define SLEEPS_UNSEEN false
+#define NBDKIT_SLEEPS_ELSEWHERE false
 #endif
 
 /* Programs that nbdkit runs are not to have us preloaded.  A program that runs
@@ -241,7 +241,7 @@ static void __attribute__ ((constructor)) begin (void)
   if (serial != NULL && strcmp (serial, "1") == 0)
     batch_set_serial (true);
   batch_set_poll (poll_time ());
-  if (is_nbdkit && depth != NULL && !SLEEPS_UNSEEN)
+  if (is_nbdkit && depth != NULL && !NBDKIT_SLEEPS_ELSEWHERE)
     batch_set_depth (strtoul (depth, NULL, 10));
   if (is_nbdkit && dladdr (&once, &self) != 0 && self.dli_fname != NULL)
     leave_environment (self.dli_fname);
