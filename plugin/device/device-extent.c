@@ -11,8 +11,9 @@
 
 #include "device-internal.h"
 
-/* This is no request, and is not counted.  The settings that it needs, except
- * for power-off-reply, are fixed at the start.
+/* A question for extents, or NBD's CACHE, is no request, and is not counted.
+ * The settings that it needs, except for power-off-reply, are fixed at the
+ * start.
  */
 static int
 admit_question (const struct connection *c, uint32_t count, uint64_t offset)

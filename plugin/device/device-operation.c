@@ -109,9 +109,9 @@ read_to_buffer (struct request *r, int result, void *buf)
   return result;
 }
 
-/* These do a request that was prepared with RESULT, and end it, unless it is
- * parked, or set aside.  Those that are always inlined are called in two
- * places, and the compiler would call them.
+/* The functions from here on do a request that was prepared with RESULT, and
+ * end it, unless it is parked, or set aside.  Those that are always inlined are
+ * used in two places, and the compiler would make calls of them.
  */
 static inline __attribute__ ((always_inline)) int
 read_and_end (struct request *r, int result, void *buf)

@@ -10,7 +10,9 @@
 
 #include "device-internal.h"
 
-/* It works on a copy: a reply that is deferred may be kept where PARKED is. */
+/* This works on a copy of the request, as a reply that is deferred may be kept
+ * where PARKED is.
+ */
 int
 device_resume_parked (void *parked, void *buf, bool gone, uint64_t *offset)
 {

@@ -137,7 +137,7 @@ hit_stale (struct fault_rule *rule, enum operation op, struct fault_verdict *v)
 
 /*---------------------------------------------------------------------*/
 
-/* Those that begin with the same word stand together. */
+/* Actions whose texts begin with the same word stand together. */
 const struct fault_action_row fault_actions[NR_FAULT_ACTIONS] = {
     [FAULT_ERROR] = {.text = "error=",
                      .parse = parse_error,

@@ -57,7 +57,7 @@ add_all (struct order *o, struct fault_rule *list)
     o->rules[o->count++] = list;
 }
 
-/* Those that have a name, also those that are to go, or not. */
+/* Add the rules that have a name; with DOOMED also those that are to go. */
 static void
 add_named (struct order *o, struct fault_rule *list, bool doomed)
 {
@@ -145,8 +145,7 @@ find_number (const struct order *o, uint64_t id)
   return NULL;
 }
 
-/* Those that a list of numbers and names means are to go.  A number is no name.
- */
+/* Doom the rules whose numbers or names are in LIST.  A number is no name. */
 static int
 doom_listed (struct faults *f, const char *list, struct order *all,
              struct order *named, struct message *why)

@@ -151,7 +151,7 @@ unlist (struct faults *f, struct fault_parked *h)
   h->link = NULL;
 }
 
-/* It is in the list.  hang_lock is held. */
+/* H is in the list of requests that hang.  hang_lock is held. */
 static void
 wake_if_over (struct faults *f, struct fault_parked *h)
 {

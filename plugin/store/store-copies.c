@@ -60,7 +60,9 @@ is_empty (const struct store *s, uint32_t nr)
                     pages_in_chunk (s)) == 0;
 }
 
-/* One that is not being filled has become empty. */
+/* Chunk NR of copies, which is not the one that is being filled, has become
+ * empty.
+ */
 static void
 retire (struct store *s, struct store_copies *c, uint32_t nr)
 {

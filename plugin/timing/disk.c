@@ -103,7 +103,7 @@ serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
 }
 
 /*---------------------------------------------------------------------*/
-/* Those that wait */
+/* Requests that wait for the head */
 
 /* How many of those that are looked at are at a lower offset than this, or at
  * the same and have come before TICKET.
@@ -364,7 +364,7 @@ disk_enter (struct disk_head *d, const struct disk_settings *s, uint64_t size,
                                  .count = r->count,
                                  .angle = angle_of (s, r->offset)};
 
-  /* Those that were to be decided before this one came. */
+  /* What was to be decided before this request came. */
   if (r->arrival > 0)
     decide (d, s, size, r->arrival - 1);
   *ticket = request.ticket = new_ticket (d);

@@ -69,7 +69,7 @@ struct disk_settings {
                            * of offsets, before others are looked at */
 };
 
-/* One that waits for the decision. */
+/* A request that waits for the decision who is served next. */
 struct disk_request {
   uint64_t ticket;
   uint64_t offset, arrival;
@@ -95,10 +95,10 @@ struct disk_head {
   uint64_t passed;   /* so often others went before it */
   uint32_t n;        /* requests with a ticket */
 
-  /* Those that wait are in places of `requests`: their numbers are in `waiting`
-   * by arrival, and behind nr_waiting are the numbers of free places.  The
-   * first nr_near of them are looked at: their numbers are in `near` by offset,
-   * and at the same offset by arrival.
+  /* Requests that wait are in places of `requests`: the numbers of these places
+   * are in `waiting` by arrival, and behind nr_waiting are those of free
+   * places.  The first nr_near requests are looked at: the numbers of their
+   * places are in `near` by offset, and at the same offset by arrival.
    */
   uint32_t nr_waiting, nr_near;
   struct disk_request requests[MAX_DISK_QUEUE];

@@ -202,7 +202,7 @@ flash_program (struct flash *f, const struct flash_settings *s, uint32_t count,
 }
 
 /*---------------------------------------------------------------------*/
-/* Those that are given up */
+/* Requests that are given up */
 
 /* A die reads NSEC less.  What it programs right after that begins earlier. */
 static void

@@ -230,7 +230,7 @@ add_former (struct throttle *t, struct booked *b)
   f->rate[UNIT_OPERATIONS] += b->rate[UNIT_OPERATIONS];
 }
 
-/* Those that are through are left out. */
+/* Forget the former flows that all requests have passed. */
 static void
 pass_former (struct throttle *t, uint64_t now)
 {

@@ -274,7 +274,7 @@ serve (struct ublk_request *t)
   return -EOPNOTSUPP;
 }
 
-/* It was served, which came to R; or it waits. */
+/* T was served, with the result R; or it waits. */
 static inline void
 answer (struct ublk_request *t, int r)
 {

@@ -60,7 +60,7 @@ take (struct ublk_queue *q, unsigned i)
 }
 
 /*---------------------------------------------------------------------*/
-/* Those that are set aside, or parked */
+/* Requests that are set aside, or parked */
 
 static void
 append_ready (struct ublk_request *t)
@@ -115,7 +115,8 @@ ublk_request_hasten (void *request)
     ublk_queue_wake (q);
 }
 
-/* Those that were hastened are ready, except those whose last retry is over. */
+/* Requests that were hastened are ready, except those whose last retry is over.
+ */
 static void
 take_hastened (struct ublk_queue *q)
 {

@@ -27,7 +27,7 @@ void ublk_driver_close (struct ublk_driver *d);
 /* UBLK_F_... */
 uint64_t ublk_driver_features (const struct ublk_driver *d);
 
-/* These return 0 or a negative errno. */
+/* The functions from here on return 0 or a negative errno. */
 
 /* Make a device that the kernel numbers; *info says what is wanted, and
  * afterwards what the device is like.

@@ -78,7 +78,7 @@ device_record_make (struct device_record *r, uint64_t cookie, const char *uri)
     r->cookie |= 1; /* 0 is a device that is nobody's */
   if (mkdir (RECORDS, 0755) == -1 && errno != EEXIST)
     return -errno;
-  /* It has its name only when it is locked. */
+  /* The file gets its name only when it is locked. */
   snprintf (fresh, sizeof fresh, RECORDS "/.%d", (int) r->pid);
   path_of (path, sizeof path, r->cookie);
   r->fd = open (fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

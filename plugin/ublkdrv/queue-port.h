@@ -40,7 +40,7 @@ struct port_request {
   struct ublksrv_io_cmd told;
 };
 
-/* One that is all 0 but for fd, which is -1, is closed. */
+/* A port that is all 0 but for fd, which is -1, is closed. */
 struct port {
   struct ring *ring;
   int fd; /* of /dev/ublkcN, the caller's */

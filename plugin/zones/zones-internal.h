@@ -76,7 +76,7 @@ struct zone_order {
 
 struct zone_stripe {
   _Alignas(64) struct fairlock lock;
-  /* Both changed with the lock held exclusively. */
+  /* These two change with the lock held exclusively. */
   struct zone_order early;
   struct zone_claim *claims; /* see zones-claim.c */
 };

@@ -82,7 +82,7 @@ follows 'A new live parameter'
 # In the footsteps of corrupt=zero and disconnect.
 added=()
 add plugin/faults/faultrule-internal.h '^  FAULT_DISCONNECT,' '  FAULT_TOY,'
-add plugin/faults/faultactions.c '^/\* Those that begin with the same' \
+add plugin/faults/faultactions.c '^/\* Actions whose texts begin with the same' \
   'static void
 corrupt_toy (const struct fault_rule *rule, enum operation op, uint64_t offset,
              uint8_t *block, uint32_t block_size)

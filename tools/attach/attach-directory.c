@@ -123,7 +123,7 @@ lock_directory (const char *directory)
   return false;
 }
 
-/* This unlocks the directory even if a child has the descriptor, too. */
+/* Unlock the directory, even if a child has the descriptor, too. */
 void
 unlock_directory (void)
 {

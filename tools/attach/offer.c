@@ -152,8 +152,8 @@ negotiate (struct nbd_handle *h, time_t end, bool *has_zones)
   r = nbd_aio_opt_go (h, NBD_NULL_COMPLETION);
   if (r != -1)
     r = await (h, end);
-  /* It is still where the server refuses the export, of which libnbd has the
-   * reason.
+  /* Where the server refuses the export, negotiation goes on, and libnbd has
+   * the reason.
    */
   return nbd_aio_is_negotiating (h) == 1 ? -1 : r;
 }

@@ -135,7 +135,7 @@ persist_watch (struct persist *p, const struct persist_target *target,
       h = connect_again (target);
       if (h == NULL)
         break;
-      /* That may have taken long.  The kernel compares identifiers only for a
+      /* To connect may have taken long.  The kernel compares identifiers only for a
        * device that has one.
        */
       if (!is_attached (arg)) {

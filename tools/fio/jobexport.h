@@ -28,7 +28,9 @@ struct handles {
   unsigned n;
 };
 
-/* These return 0, or -EIO with the reason in *why. */
+/* The functions below that return an int return 0, or -EIO with the reason in
+ * *why.
+ */
 
 /* Connect to the export of URI, ask, and disconnect. */
 int job_export_ask (struct job_export *e, const char *uri, struct message *why);

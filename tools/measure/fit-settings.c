@@ -197,7 +197,7 @@ fit_add_sizes (struct text *t, const char *name,
     if (!is_larger (f, base))
       continue;
     n++;
-    /* This share goes up with so many of them, and with the last. */
+    /* Take `most` of `all` sizes, evenly, and among them the last. */
     if (all > most && n * most / all == (n - 1) * most / all)
       continue;
     more = fmax (figures_percentile (f, 50) - median, before);

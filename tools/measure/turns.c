@@ -99,7 +99,8 @@ take_median (const struct figures *rounds, unsigned n, struct figures *f)
   }
 }
 
-/* Both sides in turns, so that what changes on the machine meets both. */
+/* Measure both sides in turns, so that what changes on the machine meets both.
+ */
 static void
 measure_both (struct side sides[2], const struct cell *cell, size_t done,
               size_t all)

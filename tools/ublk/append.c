@@ -80,7 +80,7 @@ unlock (struct appends *a, uint64_t zone)
 }
 
 /*---------------------------------------------------------------------*/
-/* Those that wait; all with the zone locked */
+/* Appends that wait; all with the zone locked */
 
 static void
 add_waiting (struct zone *z, struct append *append)

@@ -93,7 +93,7 @@ make_plan (struct bridge *b, const struct options *o, struct message *why)
   return -1;
 }
 
-/* This kernel has no device with zones. */
+/* Refuse an export with zones: this kernel has no ublk devices with zones. */
 static int
 refuse_zones (struct bridge *b, struct message *why)
 {

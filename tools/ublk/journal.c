@@ -16,10 +16,10 @@
 
 #include "journal.h"
 
-/* Where it begins in the file: at a page, however large pages are. */
+/* Where the journal begins in the file: at a page, however large pages are. */
 #define AT 65536
 
-/* It is of this version; another one has another number. */
+/* What a journal begins with; another version of it has another number. */
 #define MAGIC UINT64_C (0x6e756c6c626c6b31)
 
 enum state { FREE, SENT, ANSWERED };

@@ -283,7 +283,7 @@ await_successor (struct device_record *r)
   return is_dead;
 }
 
-/* This closes the record. */
+/* End the device of record R, and close the record. */
 static bool
 end_device (struct work *w, struct device_record *r, const char *name,
             bool is_dead)

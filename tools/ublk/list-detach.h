@@ -8,8 +8,8 @@
 #ifndef NULLBLK_UBLK_LIST_DETACH_H
 #define NULLBLK_UBLK_LIST_DETACH_H
 
-/* These tell the user what could not be done, and return the program's exit
- * status.
+/* All of these functions tell the user what could not be done, and return the
+ * program's exit status.
  */
 
 /* Print a list of the devices. */

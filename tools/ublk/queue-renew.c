@@ -89,8 +89,8 @@ is_without_hope (struct queue *q)
   return r;
 }
 
-/* One that the server leaves unanswered, while it answers others, is not sent
- * again for ever.
+/* A request that the server leaves unanswered, while it answers others, is not
+ * sent again for ever.
  */
 static bool
 has_waited_enough (const struct request *r)

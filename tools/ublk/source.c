@@ -109,8 +109,9 @@ connect_to (const struct source *s, const char *ending, bool *missing,
 /*---------------------------------------------------------------------*/
 /* Zones */
 
-/* Some servers have an export of whatever name they are asked for: then it is
- * no table, which its first descriptor shows, and *missing is true.
+/* Some servers have an export of whatever name they are asked for.  Then what
+ * is read is no table of zones, as the first descriptor shows, and *missing
+ * becomes true.
  */
 static int
 read_table (struct source *s, bool *missing, struct message *why)

@@ -26,7 +26,9 @@ struct source {
   struct connections first; /* by which it was asked; the first queue's */
 };
 
-/* These return 0, or -EIO with the reason in *why. */
+/* The functions below that return an int return 0, or -EIO with the reason in
+ * *why.
+ */
 
 /* Connect and ask. */
 int source_open (struct source *s, const char *uri, enum zones_wanted zones,

@@ -49,8 +49,9 @@ signals (void)
   return set;
 }
 
-/* It is to say which device it is, unless it RECOVERS one.  Returns false and
- * errno where there can be no child, for now.
+/* Start a child, which is to say which device it has made, unless it takes one
+ * over (o->recovers).  Returns false and errno where there can be no child, for
+ * now.
  */
 static bool
 begin (struct child *c, const struct options *o,
