@@ -103,11 +103,12 @@ mutate ()
       $body }mse or die "there is no $function\n"' "$2" "$3" "$4" "$1"
 }
 
-# build: the plugin, what it is tested with, and the tests.
+# build [-C DIRECTORY]: all, or the plugin alone, as no mutation is in another
+# program; and the tests.
 build ()
 {
   # shellcheck disable=SC2086 # words
-  { "${make[@]}" && "${make[@]}" -C tests $programs; } >make.log 2>&1 || {
+  { "${make[@]}" "$@" && "${make[@]}" -C tests $programs; } >make.log 2>&1 || {
     tail -n 20 make.log
     exit 1
   }
@@ -153,7 +154,7 @@ while read -r name where; do
   file=${where%%:*}
   cp "$file" original
   mutate "$file" "${where#*:}" "${change% => *}" "${change#* => }"
-  build
+  build -C plugin
   failed=$(failing | xargs)
   printf '%-17s %s\n' "$name" "${failed:-NOT SEEN}"
   [ -n "$failed" ] || missed=1
