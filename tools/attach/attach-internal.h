@@ -353,10 +353,10 @@ struct nbd_options {
   char host[64]; /* for nbd-client: the address that the URI's host has */
 };
 
-/* Attach by netlink, over these connections, with the identity that
- * attachment_draw_identity has chosen; where the kernel does not know identifiers, the
- * identity is found afterwards.  The kernel chooses a->device.  Returns false
- * and the reason in *why on failure.
+/* Attach by netlink, over these connections, with the identity that was drawn;
+ * where the kernel does not know identifiers, the identity is found afterwards.
+ * The kernel chooses a->device.  Returns false and the reason in *why on
+ * failure.
  */
 bool attach_connections (struct netlink *n, struct attachment *a,
                          const struct nbd_options *options,
@@ -395,8 +395,8 @@ enum ublk_outcome {
   UBLK_FAILED
 };
 
-/* Attach by nullblk-ublk, with the identity that attachment_draw_identity has chosen.
- * Sets a->device.  A failure has been printed for the user.
+/* Attach by nullblk-ublk, with the identity that was drawn.  Sets a->device.  A
+ * failure has been printed for the user.
  */
 enum ublk_outcome attach_by_ublk (struct attachment *a,
                                   const struct ublk_options *options,

@@ -135,8 +135,8 @@ persist_watch (struct persist *p, const struct persist_target *target,
       h = connect_again (target);
       if (h == NULL)
         break;
-      /* To connect may have taken long.  The kernel compares identifiers only for a
-       * device that has one.
+      /* To connect may have taken long.  The kernel compares identifiers only
+       * for a device that has one.
        */
       if (!is_attached (arg)) {
         disconnect_from_server (h);
