@@ -6,6 +6,8 @@
 
 # shellcheck source=ctl.sh source-path=SCRIPTDIR
 source "${0%/*}/ctl.sh"
+requires nbdcopy
+"$NBDKIT" file --version >"$tmp/out" 2>&1 || skip "nbdkit has no file plugin"
 start_server 8M
 PATH=$top_builddir/tools:$PATH
 # shellcheck source=../../tools/ctl/nullblkctl.bash
@@ -45,6 +47,37 @@ says 0 '' fault add "$sock" error=EIO 'name=slow delay=1s'
 completes "1 slow" fault del "$sock" ""
 completes "" fault list "$sock" ""
 says 0 '' fault del "$sock" 1 slow
+
+# A server's text is neither run nor offered to be run.
+# pad FILE SIZE TEXT: newlines behind it, as control exports have them.
+pad ()
+{
+  printf '%s' "$3" >"$1"
+  head -c $(($2 - ${#3})) /dev/zero | tr '\0' '\n' >>"$1"
+}
+
+says 0 '' fault add "$sock" 'name=A error=EIO' 'name=B error=EIO' \
+  'name=C error=EIO' 'name=D error=EIO' 'name=slow delay=1s'
+nbdcopy "$(uri_of nullb0.stats)" "$tmp/stats"
+stop_server
+run="\$(touch\${IFS}$tmp/run)"
+tick="\`touch\${IFS}$tmp/run\`"
+stats=$(sed "s,\"A\",\"$run\",; s,\"B\",\"$tick\",; s,\"C\",\">$tmp/run\",
+  s,\"D\",\"slow;id\"," "$tmp/stats")
+mkdir "$tmp/exports"
+truncate -s 8M "$tmp/exports/nullb0"
+pad "$tmp/exports/nullb0.stats" 1048576 "$stats"
+pad "$tmp/exports/nullb0.config" 65536 \
+  "$(printf '%s\n' '# live: size' "$run=1" "$tick=1" 'a;id=1' 'size=8388608')"
+PLUGIN='file' start_server dir="$tmp/exports"
+says 0 '' fault list "$sock"
+grep -F touch "$tmp/out" >/dev/null || fail "$(cat "$tmp/out")"
+completes slow fault del "$sock" ""
+says 0 '' get "$sock"
+grep -F touch "$tmp/out" >/dev/null || fail "$(cat "$tmp/out")"
+completes size get "$sock" ""
+completes size= set "$sock" ""
+[ ! -e "$tmp/run" ] || fail "completion has run what the server sent"
 
 # Every command and option is there.
 "$ctl" --help >"$tmp/help"

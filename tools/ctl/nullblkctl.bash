@@ -4,10 +4,26 @@
 #
 # Completion of nullblkctl's command line for bash: options, commands, sockets,
 # and the keys of the server that is meant.
+#
+# A server's text is whoever's the server is.  It never goes to compgen -W, which
+# runs the commands that it finds in its words; and of it only words are offered
+# that mean nothing to the shell, as they come to stand on its command line.
+
+# _nullblkctl_offer CURRENT: of the words of stdin, one a line, those that are
+# keys or rules' names or numbers, and begin with CURRENT.
+_nullblkctl_offer ()
+{
+  local word
+
+  while IFS= read -r word; do
+    [[ $word =~ ^[A-Za-z0-9][A-Za-z0-9._-]*=?$ && $word == "$1"* ]] || continue
+    COMPREPLY+=("$word")
+  done
+}
 
 _nullblkctl ()
 {
-  local current=${COMP_WORDS[COMP_CWORD]} words=() word skip= keys command
+  local current=${COMP_WORDS[COMP_CWORD]} words=() word command skip=
   local seconds=
 
   # Command (of one or two words), URI and arguments, without options.
@@ -53,15 +69,18 @@ _nullblkctl ()
 
   if [ ${#words[@]} = 1 ] || [ "$command" = replay ]; then
     mapfile -t COMPREPLY < <(compgen -f -- "$current")
+    compopt -o filenames 2>/dev/null || : # called by hand
   elif [ "$command" = "fault del" ]; then
-    keys=$(nullblkctl fault list "${words[1]}" 2>/dev/null |
-      awk 'NR > 1 { print $2 == "-" ? $1 : $2 }')
-    mapfile -t COMPREPLY < <(compgen -W "$keys" -- "$current")
+    COMPREPLY=()
+    _nullblkctl_offer "$current" < <(
+      nullblkctl fault list "${words[1]}" 2>/dev/null |
+        awk 'NR > 1 { print $2 == "-" ? $1 : $2 }')
   elif [ "$command" = get ] || [ "$command" = set ]; then
-    keys=$(nullblkctl get "${words[1]}" 2>/dev/null |
-      awk -v command="$command" 'NR > 1 && command == "get" { print $1 }
-        NR > 1 && command == "set" && $2 == "yes" { print $1 "=" }')
-    mapfile -t COMPREPLY < <(compgen -W "$keys" -- "$current")
+    COMPREPLY=()
+    _nullblkctl_offer "$current" < <(
+      nullblkctl get "${words[1]}" 2>/dev/null |
+        awk -v command="$command" 'NR > 1 && command == "get" { print $1 }
+          NR > 1 && command == "set" && $2 == "yes" { print $1 "=" }')
     if [[ ${COMPREPLY[0]-} == *= ]]; then
       compopt -o nospace 2>/dev/null || : # called by hand
     fi
