@@ -108,7 +108,7 @@ list_sources ()
   list_files "${bootstrapped[@]}" "${made[@]}"
 }
 
-# All *.sh, and all that begins with #! and a shell.
+# All *.sh and *.bash, and all that begins with #! and a shell.
 list_shell_files ()
 {
   local file first
@@ -116,7 +116,7 @@ list_shell_files ()
   while read -r file; do
     first=
     IFS= read -rn 80 first <"$top/$file" || true
-    [[ $file != *.sh && $first != '#!'*sh ]] || printf '%s\n' "$file"
+    [[ $file != *.@(sh|bash) && $first != '#!'*sh ]] || printf '%s\n' "$file"
   done < <(list_sources)
 }
 
