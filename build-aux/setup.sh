@@ -3,11 +3,15 @@
 #
 # What quickstart, run-tests and the lint tests share: messages, Debian
 # packages, which files are sources, and building outside of the source tree.
-# To be sourced by bash; sourcing it only sets variables.
+# To be sourced by bash; sourcing it only sets variables, LC_ALL among them.
 #
 # Everything is made in build/: a copy of the sources in build/src, since
 # automake builds nowhere else once the tree itself has been configured; one
 # directory a build beside it; and in build/log what the commands said.
+
+# Lists of files are in one order everywhere, and what programs say is in the
+# language in which it is looked for here.
+export LC_ALL=C
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$top/build
@@ -100,7 +104,7 @@ list_files ()
       -o -type f "${but[@]}" \
       ! \( -path './tests/*/*' ! -name '*.*' "${but_here[@]}" \) \
       -print |
-    LC_ALL=C sort)
+    sort)
 }
 
 list_sources ()

@@ -15,6 +15,7 @@
 # but test-differ-zloop.sh; and run-differ.sh is slow then.
 
 set -euo pipefail
+export LC_ALL=C # for what apt-cache says
 
 directory=${1:?}
 from=${2:-sid}
