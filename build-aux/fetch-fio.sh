@@ -7,7 +7,8 @@
 #
 #   build-aux/fetch-fio.sh DIRECTORY
 #
-# DIRECTORY is made anew.  Where that cannot be done, the last line says why.
+# DIRECTORY is made anew if this has made it before; any other has to be empty.
+# Where that cannot be done, the last line says why.
 # An archive may have only newer sources than the package that is installed; and
 # the fio that runs here may be another one.
 
@@ -20,6 +21,11 @@ die ()
   exit 1
 }
 
+mark=.made-by-fetch-fio
+if [ -e "$directory" ] && [ ! -e "$directory/$mark" ]; then
+  rmdir "$directory" 2>/dev/null ||
+    die "$directory is neither empty nor made by fetch-fio"
+fi
 # shellcheck disable=SC2016 # dpkg's own
 version=$(dpkg-query --show --showformat '${source:Version}' fio 2>/dev/null) ||
   die "no package of fio is installed"
@@ -54,4 +60,5 @@ cd "$tmp/fio"
     tail -n 1)"
 rm -rf "$directory"
 mkdir -p "$directory"
+touch "$directory/$mark"
 tar -C "$directory" --strip-components=1 -xf fio_*.orig.tar.[gx]z
