@@ -3,8 +3,9 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # What make install installs is in just one package, for Debian and for RPM in
-# the same; no package lists what is not installed; and debian/changelog has the
-# version of this release.
+# the same; no package lists what is not installed; the packages' tests want only
+# packages that are always made; and debian/changelog has the version of this
+# release.
 
 # shellcheck source=install.sh source-path=SCRIPTDIR
 source "${0%/*}/install.sh"
@@ -95,6 +96,10 @@ while read -r file; do
   is_installed "$file" ||
     fail "debian/not-installed has $file, which make install does not install"
 done <"$tmp/not-installed"
+
+# @ is all packages, of which nullblk-fio is not always made.
+! grep -nE '(^|[ :,])@([ ,]|$)' "$top_srcdir/debian/tests/control" ||
+  fail "debian/tests/control wants packages that need not be there"
 
 version=$(make_variable PACKAGE_VERSION)
 packaged=$(sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' "$top_srcdir/debian/changelog")
