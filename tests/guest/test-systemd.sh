@@ -186,11 +186,16 @@ shows /sys/block/nbd0/size 131072
 stop nullblk-attach@ram.service nullblk@ram.service
 nothing_left "both at once"
 
+# inside COMMAND...: where systemd is the first process.
+inside ()
+{
+  nsenter --target "$first" --pid --mount env PATH="/:$PATH" "$@"
+}
+
 # script NAME ARGUMENT...: as dpkg and rpm run it.
 script ()
 {
-  nsenter --target "$first" --pid --mount env PATH="/:$PATH" \
-    sh "/scripts/$1" "${@:2}" >"$tmp/script" 2>&1
+  inside sh "/scripts/$1" "${@:2}" >"$tmp/script" 2>&1
 }
 
 # package UPGRADE REFUSED AGAIN REMOVE: each is NAME and ARGUMENT of the script
@@ -238,6 +243,24 @@ start nullblk@ram.socket
 try script nullblk-tools.prerm remove
 is inactive nullblk@ram.socket
 nothing_left "a socket"
+
+# Of nullblk-ublk itself: what is in use keeps the package, and what it is served
+# from.
+for remove in 'nullblk-tools.prerm remove' 'rpm.preun 0'; do
+  read -ra remove <<<"$remove"
+  start nullblk@ram.service
+  disk=$(inside nullblk-ublk "nbd+unix:///?socket=$sock")
+  try mkfs.ext4 -q -F "$disk"
+  try mount "$disk" "$tmp/mnt"
+  fails script "${remove[@]}"
+  is active nullblk@ram.service
+  echo kept >"$tmp/mnt/file"
+  try sync "$tmp/mnt/file"
+  try umount "$tmp/mnt"
+  try script "${remove[@]}"
+  [ ! -e "$disk" ] || fail "${remove[*]}: left: $disk"
+  nothing_left "${remove[*]}"
+done
 
 # By its socket: the server comes with its first client, and goes with it.
 start nullblk@ram.socket
