@@ -84,12 +84,19 @@ serve ()
 
 stop ()
 {
-  local pid
+  local pid i
 
   pid=$(cat "$tmp/$1.pid")
   kill "$pid"
-  while kill -0 "$pid" 2>/dev/null; do
+  # A zombie has ended, though in a container nobody may ask what became of it.
+  for ((i = 0; i < 600; i++)); do
+    if ! kill -0 "$pid" 2>/dev/null ||
+      grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null; then
+      rm -f "$tmp/$1.pid"
+      return
+    fi
     sleep 0.1
   done
-  rm -f "$tmp/$1.pid"
+  echo "the server of $1 has not ended in a minute" >&2
+  exit 1
 }

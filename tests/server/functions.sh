@@ -135,9 +135,12 @@ uri_of ()
   echo "nbd+unix:///$1?socket=$sock"
 }
 
+# process_ended PID: a zombie has, too.  In a container the first process may be
+# one that never asks what became of a daemon.
 process_ended ()
 {
-  ! kill -0 "$1" 2>/dev/null
+  ! kill -0 "$1" 2>/dev/null ||
+    grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
 }
 
 # end_process PID: ask it to end, and wait.  Returns 1 when it had to be

@@ -8,7 +8,7 @@
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
-requires qemu-io nbdinfo
+requires qemu-io nbdinfo perl
 
 stop_daemon ()
 {
@@ -31,3 +31,21 @@ io 'discard 512M 8M' 'read -P 0 512M 8M'
 
 end_process "$pid" || fail "the server had to be killed"
 rm "$tmp/pid"
+
+# Nobody asks what became of this child.
+perl -e 'my $pid = fork; if ($pid == 0) { exit 0 } print "$pid\n"; close STDOUT;
+  sleep 300' >zombie &
+parent=$!
+end_parent ()
+{
+  kill "$parent" 2>/dev/null || true
+}
+at_exit+=(end_parent)
+wait_until 60 test -s zombie || fail "there is no zombie"
+pid=$(cat zombie)
+is_zombie ()
+{
+  grep -q '^State:.Z' "/proc/$pid/status"
+}
+wait_until 60 is_zombie || fail "the child does not end"
+process_ended "$pid" || fail "a zombie has not ended"
