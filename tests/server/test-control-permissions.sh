@@ -14,8 +14,9 @@ requires nbdinfo nbdcopy setpriv psktool
 server_user=65534 # nobody, as a rule; no user has to exist for these
 other_user=65533
 chmod 755 "$tmp"
+umask 022
 # The build may be where others may not look.
-cp -L "$PLUGIN" "$tmp/nullblk.so"
+install -m 755 "$PLUGIN" "$tmp/nullblk.so"
 PLUGIN=$tmp/nullblk.so
 
 psktool -u alice -p "$tmp/psk" >"$tmp/out" 2>&1 || fail "$(cat "$tmp/out")"
