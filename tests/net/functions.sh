@@ -59,13 +59,31 @@ new_host ()
   add_addresses "$name" eth0 "$number" 2
 }
 
+# keep_ipv6 HOST INTERFACE: going down must not take the address along.
+keep_ipv6 ()
+{
+  ip netns exec "$1" sysctl -qw "net.ipv6.conf.$2.keep_addr_on_down=1"
+}
+
+# Some kernels are booted without.
+has_ipv6 ()
+{
+  ip netns exec "$server_host" test -e /proc/sys/net/ipv6
+}
+
+requires_ipv6 ()
+{
+  has_ipv6 || skip "there is no IPv6"
+}
+
 # add_addresses HOST INTERFACE SUBNET NUMBER.  nodad: usable at once.
 add_addresses ()
 {
-  # Going down must not take the address along.
-  ip netns exec "$1" sysctl -qw "net.ipv6.conf.$2.keep_addr_on_down=1"
   ip -n "$1" addr add "10.77.$3.$4/24" dev "$2"
-  ip -n "$1" addr add "fd77:$3::$4/64" dev "$2" nodad
+  if has_ipv6; then
+    keep_ipv6 "$1" "$2"
+    ip -n "$1" addr add "fd77:$3::$4/64" dev "$2" nodad
+  fi
   ip -n "$1" link set "$2" up
 }
 
@@ -108,6 +126,8 @@ ip netns add "$server_host" 2>"$tmp/err" ||
 hosts+=("$server_host")
 at_exit+=(end_all)
 ip -n "$server_host" link set lo up
+! has_ipv6 || keep_ipv6 "$server_host" lo 2>"$tmp/err" ||
+  skip "sysctl is refused: $(cat "$tmp/err")"
 new_host "$client_host" 1
 
 # Put before a command, these run it on a host.

@@ -89,6 +89,7 @@ copy_with_cut ()
 rate 1000G
 serve --filter=rate 32M memory-backed=true rate-file="$tmp/rate"
 for uri in "nbd://$ipv4" "nbd://$ipv6"; do
+  [ "$uri" = "nbd://$ipv4" ] || requires_ipv6
   random_file "$tmp/sent" "$(new_seed)" "$size"
   copy_with_cut "$tmp/sent" "$uri"
   copy "$uri" "$tmp/back"

@@ -10,4 +10,5 @@
 # shellcheck source=plain.sh source-path=SCRIPTDIR
 source "${0%/*}/plain.sh"
 
+requires_ipv6
 test_plain "nbd://$ipv6"

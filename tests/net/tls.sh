@@ -7,6 +7,7 @@
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 requires qemu-img
+requires_ipv6
 has_tls || skip "this nbdkit has no TLS"
 
 # The server's names.  libnbd 1.14 cannot do without: it sends an IPv6 address
