@@ -41,8 +41,8 @@ for i in 0 1; do
   commands+=(--client="ip:10.77.$((i + 1)).2" "$tmp/host$i.fio")
 done
 # fio cannot be told at which end to look, so it has a bound.
-"${on_server[@]}" timeout 200 fio --output-format=json "${commands[@]}" \
-  >"$tmp/out" 2>&1 || fail "fio: $(cat "$tmp/out")"
+"${on_server[@]}" timeout --foreground 200 fio \
+  --output-format=json "${commands[@]}" >"$tmp/out" 2>&1 || fail "fio: $(cat "$tmp/out")"
 sed -n '/^{/,$p' "$tmp/out" >"$tmp/json"
 jq -e '[.client_stats[] | select (.jobname == "load")] | length == 2 and
   all(.error == 0 and .write.io_kbytes == 32768 and

@@ -28,7 +28,7 @@ trap 'exit 1' HUP INT TERM
 prove ()
 {
   SECONDS=0
-  if timeout 600 cbmc -DHAVE_CONFIG_H -I"$top_builddir" \
+  if timeout --foreground 600 cbmc -DHAVE_CONFIG_H -I"$top_builddir" \
     -I"$top_srcdir/plugin" "$1" --function "proof_$2" --unwind "$3" \
     "${checks[@]}" --slice-formula --drop-unused-functions \
     >"$tmp/out" 2>&1 </dev/null; then

@@ -12,14 +12,20 @@
 # does one that ends with anything but success.
 #
 # A test that runs for more than five minutes, or $most_seconds where that is
-# set before, is ended by SIGTERM.
+# set before, is ended by SIGTERM, with what it waits for: it is a process group
+# of its own.  A process beside it stays in make's, and passes on what that is
+# sent, by Ctrl-C or at the end of CI's time.
 
 set -euo pipefail
 export LC_ALL=C # for what clients say of errors
 
 if [ -z "${NULLBLK_TIMED-}" ]; then
   export NULLBLK_TIMED=yes
-  exec timeout --kill-after=90 "${most_seconds-300}" bash "$0" "$@"
+  set -m # for a group that Ctrl-C can be handed to
+  timeout --kill-after=90 "${most_seconds-300}" bash "$0" "$@" &
+  trap 'kill "$!"' HUP INT TERM
+  until wait "$!"; status=$?; ! kill -0 "$!" 2>/dev/null; do :; done
+  exit "$status"
 fi
 
 : "${NBDKIT:?is set by make check}" "${PLUGIN:?is set by make check}"

@@ -17,7 +17,7 @@ ctl=$top_builddir/tools/nullblkctl
 # ask COUNT DEPTH: that many reads, so many at a time, in 50 s at most.
 ask ()
 {
-  timeout 50 fio --name=ask --ioengine=nbd --uri="$uri" --thread \
+  timeout --foreground 50 fio --name=ask --ioengine=nbd --uri="$uri" --thread \
     --rw=read --bs=4k --number_ios="$1" --iodepth="$2" \
     --output="$tmp/out" || fail "fio: $(cat "$tmp/out")"
 }
