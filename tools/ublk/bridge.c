@@ -160,7 +160,7 @@ recover_device (struct bridge *b, struct message *why)
   b->device.was_served = true;
   journal_begin_fetching (b->device.journal);
   r = setup_recover (b->driver, &b->plan, &b->left, has_begun, why);
-  b->is_over = r < 0;
+  b->is_over = r == -EINVAL || r == -EBUSY;
   return r;
 }
 
@@ -175,6 +175,10 @@ open_device (struct bridge *b, struct message *why)
   return 0;
 }
 
+/* What there may be too little of is made first: a device whose first queue has
+ * fetched can, before Linux 6.16, be taken over by nobody unless all others
+ * fetch, too.
+ */
 static int
 start_queues (struct bridge *b, const struct options *o, struct message *why)
 {
@@ -204,15 +208,21 @@ start_queues (struct bridge *b, const struct options *o, struct message *why)
     b->queues[i] = queue_start (&b->device, i, &b->connections[i], why);
     if (b->queues[i] == NULL)
       return -1;
+  }
+  if (o->persist > 0) {
+    b->reconnector = reconnector_start (&b->source, b->queues, b->plan.queues,
+                                        b->device.disconnected);
+    if (b->reconnector == NULL) {
+      message_set (why, "%s", strerror (errno));
+      return -1;
+    }
+  }
+  for (i = 0; i < b->plan.queues; i++) {
+    if (!queue_fetch (b->queues[i], why))
+      return -1;
     b->queues_begun++;
   }
-  if (o->persist == 0)
-    return 0;
-  b->reconnector = reconnector_start (&b->source, b->queues, b->plan.queues,
-                                      b->device.disconnected);
-  if (b->reconnector == NULL)
-    message_set (why, "%s", strerror (errno));
-  return b->reconnector != NULL ? 0 : -1;
+  return 0;
 }
 
 static int

@@ -110,10 +110,10 @@ struct queue {
   const struct device_plan *plan;
   unsigned index;
   pthread_t thread;
-  sem_t is_ready;
-  struct message
-      *why; /* where the reason of a failure goes, until it is ready */
-  bool has_failed;
+  sem_t is_ready;      /* a step of the thread has ended, or has failed */
+  sem_t may_go_on;     /* the thread is to fetch, or else to end */
+  struct message *why; /* where the reason of a step's failure goes */
+  bool has_failed, is_to_fetch;
 
   struct ring *ring;
   struct port port;

@@ -67,13 +67,10 @@ begin (struct port_request *at_port)
   request_answer (r, -EOPNOTSUPP);
 }
 
-/* All that its thread needs, which makes it. */
+/* All that its thread needs, which makes it, but for the requests. */
 static int
 prepare (struct queue *q)
 {
-  unsigned i;
-  int r;
-
   /* Memory that the thread allocates while it serves a write must not wait for
    * that write.
    */
@@ -92,6 +89,15 @@ prepare (struct queue *q)
       return -ENOMEM;
   }
   queue_await_wake (q);
+  return 0;
+}
+
+static int
+fetch (struct queue *q)
+{
+  unsigned i;
+  int r;
+
   if (q->device->journal != NULL)
     journal_queue_fetches (q->device->journal);
   for (i = 0; i < q->plan->depth; i++) {
@@ -128,19 +134,41 @@ serve (struct queue *q)
   }
 }
 
+/* Tell who waits for the thread how a step has ended. */
+static void
+report (struct queue *q, int r)
+{
+  if (r < 0)
+    message_set (q->why, "queue %u: %s", q->index, strerror (-r));
+  q->has_failed = r < 0;
+  sem_post (&q->is_ready);
+}
+
+/* Returns whether the step has been done. */
+static bool
+await_report (struct queue *q)
+{
+  while (sem_wait (&q->is_ready) == -1)
+    ;
+  return !q->has_failed;
+}
+
 static void *
 run (void *arg)
 {
   static const uint64_t one = 1;
   struct queue *q = arg;
-  const int r = prepare (q);
+  int r = prepare (q);
   ssize_t written;
 
-  if (r < 0) {
-    q->has_failed = true;
-    message_set (q->why, "queue %u: %s", q->index, strerror (-r));
+  report (q, r);
+  if (r == 0) {
+    while (sem_wait (&q->may_go_on) == -1)
+      ;
+    r = q->is_to_fetch ? fetch (q) : -ECANCELED;
+    if (q->is_to_fetch)
+      report (q, r);
   }
-  sem_post (&q->is_ready);
   if (r == 0)
     serve (q);
   ring_destroy (q->ring);
@@ -168,6 +196,7 @@ destroy (struct queue *q)
     close (q->wake_fd);
   pthread_mutex_destroy (&q->lock);
   sem_destroy (&q->is_ready);
+  sem_destroy (&q->may_go_on);
   free (q);
 }
 
@@ -200,24 +229,33 @@ queue_start (const struct ublk_device *device, unsigned index,
   q->wake_fd = eventfd (0, EFD_CLOEXEC);
   pthread_mutex_init (&q->lock, NULL);
   sem_init (&q->is_ready, 0, 0);
+  sem_init (&q->may_go_on, 0, 0);
   err = q->wake_fd == -1 ? errno : pthread_create (&q->thread, NULL, run, q);
   if (err != 0) {
     message_set (why, "queue %u: %s", index, strerror (err));
     destroy (q);
     return NULL;
   }
-  while (sem_wait (&q->is_ready) == -1)
-    ;
-  if (q->has_failed) {
+  if (!await_report (q)) {
     queue_join (q);
     return NULL;
   }
   return q;
 }
 
+bool
+queue_fetch (struct queue *q, struct message *why)
+{
+  q->why = why;
+  q->is_to_fetch = true;
+  sem_post (&q->may_go_on);
+  return await_report (q);
+}
+
 void
 queue_join (struct queue *q)
 {
+  sem_post (&q->may_go_on); /* it may never have been told to fetch */
   pthread_join (q->thread, NULL);
   destroy (q);
 }

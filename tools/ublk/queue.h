@@ -58,7 +58,8 @@ struct connections {
 
 struct queue;
 
-/* Begin to fetch requests.  The queue keeps the address CONNECTIONS.  The
+/* Make the queue, with its thread, its ring, and its memory, of which the
+ * machine may have too little.  The queue keeps the address CONNECTIONS.  The
  * caller leaves the connections in it alone until queue_join, and then closes
  * those that are in it by then.  Returns NULL and the reason in *why on
  * failure.
@@ -66,6 +67,11 @@ struct queue;
 struct queue *queue_start (const struct ublk_device *device, unsigned index,
                            struct connections *connections,
                            struct message *why);
+
+/* Fetch requests, and begin to serve them: called once.  Returns false and the
+ * reason in *why on failure; then the queue can only be joined.
+ */
+bool queue_fetch (struct queue *q, struct message *why);
 
 /* When connections have died, the requests that they had in flight, and those
  * that come meanwhile, wait for new connections, by which they are sent
@@ -87,8 +93,9 @@ void queue_renew (struct queue *q, const struct connections *connections);
 /* All requests fail from now on, those in flight included. */
 void queue_give_up (struct queue *q);
 
-/* Wait until the queue has ended, which it does when the kernel has stopped the
- * device, or refuses what the queue tells it.
+/* Wait until the queue has ended, and free it.  One that does not fetch ends at
+ * once; others when the kernel has stopped the device, or refuses what the
+ * queue tells it.
  */
 void queue_join (struct queue *q);
 

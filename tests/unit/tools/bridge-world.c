@@ -142,6 +142,8 @@ __wrap_sysconf (int name)
 #define ZONE_SIZE UINT64_C (4194304)
 
 enum fetching fetching;
+unsigned most_queues;
+bool can_reconnect;
 bool has_queues;
 unsigned away, full, moved;
 int open_sources;
@@ -150,18 +152,30 @@ uint64_t size;
 static bool has_zones;
 static struct zone_descriptor table[NR_ZONES];
 
-/* That it ends is looked at when the device has been stopped, not before. */
+/* They stand for a queue each. */
+static const struct ublk_device *devices[MAX_QUEUES];
+
 struct queue *
 queue_start (const struct ublk_device *device, unsigned index,
              struct connections *connections, struct message *m)
 {
-  (void) index;
   (void) connections;
+  message_set (m, "queue %u: no memory", index);
+  if (index >= most_queues)
+    return NULL;
+  devices[index] = device;
+  return (struct queue *) &devices[index];
+}
+
+/* That it ends is looked at when the device has been stopped, not before. */
+bool
+queue_fetch (struct queue *q, struct message *m)
+{
+  const struct ublk_device *device = *(const struct ublk_device **) q;
+
+  (void) m;
   if (fetching == DIES_BEFORE)
     _exit (0);
-  message_set (m, "queue 0: no memory");
-  if (fetching == FAILS)
-    return NULL;
   if (device->journal != NULL)
     journal_queue_fetches (device->journal);
   if (fetching == DIES_MEANWHILE)
@@ -169,19 +183,30 @@ queue_start (const struct ublk_device *device, unsigned index,
   if (device->journal != NULL)
     journal_queue_has_fetched (device->journal);
   assert_int_equal (eventfd_write (device->ended, 1), 0);
-  return (struct queue *) kernel;
+  return true;
 }
 
 void
 queue_join (struct queue *q)
 {
-  assert_ptr_equal (q, kernel);
+  assert_non_null (*(const struct ublk_device **) q);
+  *(const struct ublk_device **) q = NULL;
 }
 
 void
 queue_give_up (struct queue *q)
 {
-  assert_ptr_equal (q, kernel);
+  assert_non_null (*(const struct ublk_device **) q);
+}
+
+unsigned
+queues (void)
+{
+  unsigned i, n = 0;
+
+  for (i = 0; i < MAX_QUEUES; i++)
+    n += devices[i] != NULL;
+  return n;
 }
 
 struct reconnector *
@@ -192,7 +217,8 @@ reconnector_start (const struct source *source, struct queue *const *queues,
   (void) queues;
   (void) count;
   (void) disconnected;
-  return (struct reconnector *) kernel;
+  errno = EAGAIN;
+  return can_reconnect ? (struct reconnector *) kernel : NULL;
 }
 
 void
@@ -313,6 +339,8 @@ make_kernel (bool zones)
   size = NR_ZONES * ZONE_SIZE;
   away = full = moved = open_sources = 0;
   cpus = 4;
+  most_queues = MAX_QUEUES;
+  can_reconnect = true;
 }
 
 void

@@ -84,10 +84,15 @@ extern long cpus; /* that are online */
 /* The queue, and the server */
 
 /* The process that begins the queue is killed before that has fetched, or while
- * it does; or it can begin none.
+ * it does.
  */
-extern enum fetching { FETCHES, DIES_BEFORE, DIES_MEANWHILE, FAILS } fetching;
+extern enum fetching { FETCHES, DIES_BEFORE, DIES_MEANWHILE } fetching;
 
+/* There is memory for so many queues, and for what makes new connections. */
+extern unsigned most_queues;
+extern bool can_reconnect;
+
+unsigned queues (void); /* that there are */
 extern bool has_queues; /* two */
 extern unsigned away;   /* so many attempts to connect fail */
 extern unsigned full;   /* and so many to connect queues but the first */

@@ -348,7 +348,6 @@ make_device (bool zoned)
 }
 
 struct queue *queue;
-sem_t is_known;
 
 void
 run (void (*const *rounds) (void))
@@ -358,12 +357,10 @@ run (void (*const *rounds) (void))
                           (struct nbd_handle *) &config};
   struct message why;
 
-  /* A round that needs the queue waits for it. */
-  sem_init (&is_known, 0, 0);
   kernel.rounds = rounds;
   queue = queue_start (&device, 0, &c, &why);
   assert_non_null (queue);
-  sem_post (&is_known);
+  assert_true (queue_fetch (queue, &why));
   queue_join (queue);
   munmap (kernel.requests, sysconf (_SC_PAGESIZE));
   close (device.fd);

@@ -12,7 +12,6 @@
 #ifndef NULLBLK_QUEUE_WORLD_H
 #define NULLBLK_QUEUE_WORLD_H
 
-#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -85,9 +84,8 @@ extern struct fake_server {
 
 extern unsigned char content[NR_ZONES * ZONE_SIZE];
 
-/* While rounds go on; a round that uses "queue" waits for "is_known" first. */
+/* While rounds go on. */
 extern struct queue *queue;
-extern sem_t is_known;
 
 /* Make all zones of the table empty. */
 void set_zones (void);

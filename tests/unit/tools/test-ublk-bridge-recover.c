@@ -226,6 +226,18 @@ test_recover_moved (void **state)
   close_bridge (CLOSED);
 }
 
+/* The device is left to the next process. */
+static void
+fails_for_now (const struct options *o)
+{
+  assert_null (bridge_open (o, &failure, &why));
+  assert_int_equal (failure, FAILED_FOR_NOW);
+  assert_int_equal (open_sources, 0);
+  assert_int_equal (queues (), 0);
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+}
+
 /* What there is not enough of now may be there later. */
 static void
 test_recover_later (void **state)
@@ -233,24 +245,31 @@ test_recover_later (void **state)
   struct options o = lasting;
 
   (void) state;
-  leave_device (true);
+  o.queues = 2;
+  leave_device_of (&o, true);
   o.recovers = true;
   command_ring_errno = ENOMEM;
-  assert_null (bridge_open (&o, &failure, &why));
-  assert_int_equal (failure, FAILED_FOR_NOW);
+  fails_for_now (&o);
   command_ring_errno = 0;
-  fetching = FAILS;
-  assert_null (bridge_open (&o, &failure, &why));
-  assert_int_equal (failure, FAILED_FOR_NOW);
-  fetching = FETCHES;
-  assert_int_equal (open_sources, 0);
-  assert_true (kernel->has_device);
-  assert_int_equal (records (), 1);
-  WERE_ASKED (START_RECOVERY);
+  assert_int_equal (kernel->nr_asked, 0);
+
+  refuse (GET_PARAMS, -ENOMEM, 1);
+  fails_for_now (&o);
+  refuse (START_RECOVERY, -ENOMEM, 1);
+  fails_for_now (&o);
+  /* No queue fetches before there are all. */
+  for (most_queues = 0; most_queues < 2; most_queues++)
+    fails_for_now (&o);
+  can_reconnect = false;
+  fails_for_now (&o);
+  can_reconnect = true;
+  WERE_ASKED (START_RECOVERY, START_RECOVERY, START_RECOVERY, START_RECOVERY);
+  open_bridge_of (&o);
+  assert_int_equal (queues (), 2);
+  close_bridge (CLOSED);
+  assert_int_equal (queues (), 0);
 
   /* But not where somebody has deleted it meanwhile. */
-  open_bridge_of (&o);
-  close_bridge (CLOSED);
   command_ring_errno = ENOMEM;
   assert_null (bridge_open (&o, &failure, &why));
   assert_int_equal (failure, FAILED);
