@@ -371,19 +371,25 @@ find_left (struct bridge *b, const struct options *o, struct message *why)
   return left == NOTHING ? 0 : clear_left (b, why);
 }
 
-/* A signal wants the device to end, whose server is away.  Returns false where
- * the device is in use, as its record tells.
+/* Has a signal come that wants the device to end, which nobody serves yet?
+ * Returns false also where the device is in use, as its record tells.
  */
 static bool
-is_detached (struct bridge *b)
+is_detached (struct bridge *b, struct message *why)
 {
   bool ignored;
 
+  if (!bridge_is_to_end (b))
+    return false;
   if (bridge_have_done (b, AIDE_TRY_STOP, 0, &ignored) < 0) {
     device_record_count_refusal (&b->record);
     return false;
   }
   device_record_set_lost_data (&b->record);
+  b->is_over = true;
+  message_set (why,
+               "/dev/%s: not all that was written to it has reached the server",
+               b->name);
   return true;
 }
 
@@ -442,16 +448,8 @@ connect_to_source (struct bridge *b, const struct options *o,
   while (connect_queues (b, o, why) < 0) {
     is_late = bridge_seconds_now () - begun > o->persist;
     b->is_over = !b->recovers || b->impossible || (is_late && !b->is_elsewhere);
-    if (b->is_over || is_late)
+    if (b->is_over || is_late || is_detached (b, why))
       return -1;
-    if (bridge_is_to_end (b) && is_detached (b)) {
-      b->is_over = true;
-      message_set (why,
-                   "/dev/%s: not all that was written to it has reached the "
-                   "server",
-                   b->name);
-      return -1;
-    }
     bridge_disconnect (b);
     bridge_pause ();
   }
@@ -539,6 +537,9 @@ bridge_open (const struct options *o, enum failure *failure,
   b->device.fd = b->device.ended = b->device.disconnected = b->signals = -1;
   if (make (b, o, why) == 0)
     return b;
+  /* A signal that has come meanwhile would be lost with this process. */
+  if (o->recovers && b->recovers && b->queues_begun == 0 && !b->is_over)
+    is_detached (b, why);
   is_over = b->is_over || b->impossible || b->queues_begun > 0;
   *failure = b->impossible ? IMPOSSIBLE : FAILED;
   if (b->recovers && b->queues_begun == 0 && !(o->recovers && is_over))

@@ -8,6 +8,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -275,6 +276,38 @@ test_recover_later (void **state)
   assert_int_equal (failure, FAILED);
 }
 
+/* A process that lacks something still obeys the signal of a --detach, unless
+ * the device is in use.
+ */
+static void
+test_recover_detached (void **state)
+{
+  struct options o = lasting;
+  sigset_t set;
+
+  (void) state;
+  helper_block_signals (&set);
+  leave_device (true);
+  o.recovers = true;
+  most_queues = 0;
+  kernel->opened_after = 1;
+  kernel->looks = 1;
+  raise (SIGTERM);
+  fails_for_now (&o);
+  WERE_ASKED (START_RECOVERY);
+  fails_for_now (&o); /* the signal has been refused, and is not kept */
+  WERE_ASKED (START_RECOVERY, START_RECOVERY);
+
+  kernel->opened_after = 0;
+  raise (SIGTERM);
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_int_equal (failure, FAILED);
+  assert_string_equal (why.text, "/dev/ublkb4095: not all that was written to "
+                                 "it has reached the server");
+  assert_false (kernel->has_device);
+  assert_int_equal (records (), 0);
+}
+
 /* What cannot be taken over is taken away, so that nobody waits for it; but not
  * if somebody has asked for something else.
  */
@@ -436,7 +469,7 @@ main (void)
       RECOVER (test_recover_moved),   RECOVER (test_recover_later),
       RECOVER (test_died_before),     RECOVER (test_died_meanwhile),
       RECOVER (test_recover_in_vain), RECOVER (test_recover_other),
-      RECOVER (test_recover_untold),
+      RECOVER (test_recover_untold),  RECOVER (test_recover_detached),
   };
 
   share_kernel ();
