@@ -273,20 +273,23 @@ static int
 look_for_left (struct bridge *b, const struct options *o)
 {
   const uint64_t needed = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
-  bool is_dead;
-  int r;
+  bool is_dead, is_it;
+  int r, found;
 
   r = device_record_open (&b->record, o->cookie, &is_dead);
   if (r < 0)
     return r == -ENOENT ? NOTHING : r;
-  r = ublk_driver_find (b->driver, o->cookie, &b->left);
-  if ((r < 0 && r != -ENODEV) || !is_dead ||
-      strncmp (b->record.uri, o->argument, sizeof b->record.uri - 1) != 0 ||
-      device_record_adopt (&b->record) < 0) {
+  found = ublk_driver_find (b->driver, o->cookie, &b->left);
+  r = found < 0 && found != -ENODEV ? found : 0;
+  is_it = is_dead &&
+          strncmp (b->record.uri, o->argument, sizeof b->record.uri - 1) == 0;
+  if (r == 0 && is_it)
+    r = device_record_adopt (&b->record);
+  if (r < 0 || !is_it) {
     device_record_close (&b->record);
-    return r == 0 || r == -ENODEV ? NOTHING : r;
+    return r == 0 || r == -ENOENT ? NOTHING : r;
   }
-  return r == 0 && (b->left.flags & needed) == needed ? A_DEVICE : A_RECORD;
+  return found == 0 && (b->left.flags & needed) == needed ? A_DEVICE : A_RECORD;
 }
 
 /* Can the device go on, by the journal? */

@@ -196,6 +196,52 @@ test_recover_untold (void **state)
   close_bridge (CLOSED);
 }
 
+/* The device is left to the next process. */
+static void
+fails_for_now (const struct options *o)
+{
+  assert_null (bridge_open (o, &failure, &why));
+  assert_int_equal (failure, FAILED_FOR_NOW);
+  assert_int_equal (open_sources, 0);
+  assert_int_equal (queues (), 0);
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+}
+
+/* Somebody is about to clear what is left, and may not get it done. */
+static void
+test_recover_cleared (void **state)
+{
+  struct options o = lasting;
+  struct device_record r;
+  bool is_dead;
+  int fds[2];
+  pid_t pid;
+  char c;
+
+  (void) state;
+  leave_device (true);
+  assert_int_equal (pipe (fds), 0);
+  pid = fork ();
+  if (pid == 0) {
+    if (device_record_open (&r, COOKIE, &is_dead) < 0 ||
+        device_record_lock_to_clear (&r) < 0 || write (fds[1], "", 1) != 1)
+      _exit (1);
+    for (;;)
+      pause ();
+  }
+  assert_int_equal (read (fds[0], &c, 1), 1);
+  o.recovers = true;
+  fails_for_now (&o);
+  assert_int_equal (kernel->nr_asked, 0);
+  assert_int_equal (kill (pid, SIGKILL), 0);
+  assert_int_equal (waitpid (pid, NULL, 0), pid);
+  open_bridge_of (&o);
+  close_bridge (CLOSED);
+  close (fds[0]);
+  close (fds[1]);
+}
+
 /* The server's name may have another server's address, too. */
 static void
 test_recover_moved (void **state)
@@ -225,18 +271,6 @@ test_recover_moved (void **state)
   moved = 0;
   open_bridge_of (&o);
   close_bridge (CLOSED);
-}
-
-/* The device is left to the next process. */
-static void
-fails_for_now (const struct options *o)
-{
-  assert_null (bridge_open (o, &failure, &why));
-  assert_int_equal (failure, FAILED_FOR_NOW);
-  assert_int_equal (open_sources, 0);
-  assert_int_equal (queues (), 0);
-  assert_true (kernel->has_device);
-  assert_int_equal (records (), 1);
 }
 
 /* What there is not enough of now may be there later. */
@@ -470,6 +504,7 @@ main (void)
       RECOVER (test_died_before),     RECOVER (test_died_meanwhile),
       RECOVER (test_recover_in_vain), RECOVER (test_recover_other),
       RECOVER (test_recover_untold),  RECOVER (test_recover_detached),
+      RECOVER (test_recover_cleared),
   };
 
   share_kernel ();
