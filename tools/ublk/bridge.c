@@ -235,6 +235,8 @@ start_device (struct bridge *b, struct message *why)
     r = ublk_driver_end_recovery (b->driver, b->number, getpid ());
     if (r < 0)
       message_set (why, "/dev/%s does not go on: %s", b->name, strerror (-r));
+    else if (journal_peer (b->device.journal) == 0) /* an older one's */
+      journal_set_peer (b->device.journal, b->source.peer);
     return r;
   }
   r = bridge_have_done (b, AIDE_START, 0, &ignored);

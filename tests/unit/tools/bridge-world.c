@@ -147,7 +147,7 @@ bool can_reconnect;
 bool has_queues;
 unsigned away, full, moved;
 int open_sources;
-uint64_t size;
+uint64_t peer, size;
 
 static bool has_zones;
 static struct zone_descriptor table[NR_ZONES];
@@ -251,7 +251,7 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
   }
   open_sources++;
   s->uri = uri;
-  s->peer = moved > 0 ? 2 : 1;
+  s->peer = moved > 0 ? 2 : peer;
   moved -= moved > 0;
   s->export = (struct plan_export){
       .size = size,
@@ -339,6 +339,7 @@ make_kernel (bool zones)
   size = NR_ZONES * ZONE_SIZE;
   away = full = moved = open_sources = 0;
   cpus = 4;
+  peer = 1;
   most_queues = MAX_QUEUES;
   can_reconnect = true;
 }

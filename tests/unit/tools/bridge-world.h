@@ -97,6 +97,7 @@ extern bool has_queues; /* two */
 extern unsigned away;   /* so many attempts to connect fail */
 extern unsigned full;   /* and so many to connect queues but the first */
 extern unsigned moved;  /* and so many are taken by another server */
+extern uint64_t peer;   /* whose number is 2; that of the first one */
 extern int open_sources;
 extern uint64_t size; /* of the export */
 

@@ -28,17 +28,13 @@ static const struct options lasting = {.argument = "nbd://server/nullb0",
                                        .queues = 1,
                                        .depth = 16};
 
-/* A kernel in which a process has made a lasting device, and was killed. */
+/* A process makes a lasting device, or takes it over, and is killed. */
 static void
-leave_device_of (const struct options *o, bool zones)
+leave_device_again (const struct options *o)
 {
   int status;
   pid_t pid;
 
-  make_kernel (zones);
-  has_queues = o->queues == 2;
-  kernel->features |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
-  kernel->flags |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
   pid = fork ();
   if (pid == 0)
     _exit (bridge_open (o, &failure, &why) == NULL);
@@ -47,6 +43,22 @@ leave_device_of (const struct options *o, bool zones)
   assert_true (kernel->has_device);
   assert_int_equal (records (), 1);
   kernel->nr_asked = 0;
+}
+
+static void
+make_lasting_kernel (const struct options *o, bool zones)
+{
+  make_kernel (zones);
+  has_queues = o->queues == 2;
+  kernel->features |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
+  kernel->flags |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
+}
+
+static void
+leave_device_of (const struct options *o, bool zones)
+{
+  make_lasting_kernel (o, zones);
+  leave_device_again (o);
 }
 
 static void
@@ -268,6 +280,18 @@ test_recover_moved (void **state)
   assert_int_equal (open_sources, 0);
   assert_int_equal (records (), 1);
 
+  moved = 0;
+  open_bridge_of (&o);
+  close_bridge (CLOSED);
+
+  /* A process may not have known it: then the next one notes it. */
+  make_lasting_kernel (&lasting, false);
+  peer = 0;
+  leave_device_again (&lasting);
+  peer = 1;
+  leave_device_again (&o);
+  moved = UINT32_MAX;
+  fails_for_now (&o);
   moved = 0;
   open_bridge_of (&o);
   close_bridge (CLOSED);
