@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,9 @@
  */
 #define CLOSING_SECONDS 5
 #define CHECKS_A_SECOND 10
+
+/* Flushes of a device, after which it counts as one that somebody uses. */
+#define MOST_FLUSHES 10
 
 struct aide {
   pid_t pid;
@@ -93,13 +97,52 @@ hold (struct work *w, unsigned device)
   return 0; /* also where it is gone already */
 }
 
+/* How many requests that change data have ended. */
+static uint64_t
+count_changes (unsigned device)
+{
+  uint64_t writes = 0, discards = 0;
+  char path[64];
+  FILE *fp;
+
+  snprintf (path, sizeof path, "/sys/block/ublkb%u/stat", device);
+  fp = fopen (path, "re");
+  if (fp == NULL)
+    return 0;
+  if (fscanf (fp,
+              "%*u %*u %*u %*u %" SCNu64 " %*u %*u %*u %*u %*u %*u %" SCNu64,
+              &writes, &discards) < 1)
+    writes = 0;
+  fclose (fp);
+  return writes + discards;
+}
+
+/* A flush may take long, and meanwhile somebody may open the device, write, and
+ * close it: as we have it open, too, that flushes nothing.  So it is flushed
+ * until nothing was written since the last time, and then has no user.
+ */
 static int
 flush (struct work *w, unsigned device, bool *lost_data)
 {
-  const int r = hold (w, device);
+  uint64_t before = 0, now;
+  unsigned i;
+  int r = hold (w, device);
 
+  for (i = 0; r == 0 && w->held != -1 && i < MOST_FLUSHES; i++) {
+    if (sync_file_range (w->held, 0, 0, SYNC_FILE_RANGE_WRITE_AND_WAIT) == -1)
+      *lost_data = true;
+    now = count_changes (device);
+    if (i > 0 && now == before)
+      return 0;
+    before = now;
+    if (fsync (w->held) == -1)
+      *lost_data = true;
+    r = await_closing (device);
+  }
   if (r == 0 && w->held != -1)
-    *lost_data = fsync (w->held) == -1;
+    r = -EBUSY;
+  if (r < 0)
+    let_go (w);
   return r;
 }
 

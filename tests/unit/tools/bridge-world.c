@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -103,6 +104,34 @@ __wrap_users_find (const char *name)
   return kernel->opened_after != 0 && kernel->looks > kernel->opened_after
              ? -EACCES
              : __real_users_find (name);
+}
+
+int __real_fsync (int fd);
+int __wrap_fsync (int fd);
+int
+__wrap_fsync (int fd)
+{
+  assert_int_not_equal (fd, -1);
+  kernel->flushes++;
+  if (kernel->flushes <= kernel->writes_during)
+    kernel->writes++;
+  errno = kernel->flushes > kernel->writes_during ? kernel->flush_errno : 0;
+  return errno == 0 ? 0 : -1;
+}
+
+/* What the device's queues have counted. */
+FILE *__real_fopen (const char *path, const char *mode);
+FILE *__wrap_fopen (const char *path, const char *mode);
+FILE *
+__wrap_fopen (const char *path, const char *mode)
+{
+  static char text[128];
+
+  if (strcmp (path, "/sys/block/ublkb4095/stat") != 0)
+    return __real_fopen (path, mode);
+  snprintf (text, sizeof text, "9 8 7 6 %u 5 4 3 2 1 0 9 8 7 6 5 4\n",
+            kernel->writes);
+  return fmemopen (text, strlen (text), "r");
 }
 
 /* Where the driver's devices are listed. */

@@ -52,9 +52,13 @@ extern struct kernel {
     unsigned times;
   } refusals[NR_COMMANDS];
 
-  bool can_be_held;      /* /dev/ublkbN, by a file in its place */
-  unsigned looks;        /* for users */
-  unsigned opened_after; /* so many looks; 0: by nobody */
+  bool can_be_held;       /* /dev/ublkbN, by a file in its place */
+  unsigned looks;         /* for users */
+  unsigned opened_after;  /* so many looks; 0: by nobody */
+  unsigned writes;        /* that have ended */
+  unsigned flushes;       /* that there were */
+  unsigned writes_during; /* so many flushes there are writes; then no more */
+  int flush_errno;        /* of the flushes after that */
 
   bool has_device;
   struct ublksrv_ctrl_dev_info info;

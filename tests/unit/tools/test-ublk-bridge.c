@@ -183,6 +183,45 @@ test_used_since (void **state)
   WERE_ASKED (ADD, SET_PARAMS, START, STOP, STOP, DELETE_ASYNC);
 }
 
+/* By who has written while it was flushed, and has closed it again. */
+static void
+test_written_since (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  kernel->can_be_held = true;
+  open_bridge ();
+  close_bridge (CLOSED);
+  assert_int_equal (kernel->flushes, 1);
+
+  make_kernel (false);
+  kernel->can_be_held = true;
+  kernel->writes_during = 2;
+  open_bridge ();
+  close_bridge (CLOSED);
+  assert_int_equal (kernel->flushes, 3);
+
+  /* That these writes get lost is told as well. */
+  make_kernel (false);
+  kernel->can_be_held = true;
+  kernel->writes_during = 1;
+  kernel->flush_errno = EIO;
+  open_bridge ();
+  close_bridge (CLOSED_BADLY);
+  assert_non_null (strstr (why.text, "not all that was written"));
+  assert_int_equal (kernel->flushes, 2);
+
+  make_kernel (false);
+  kernel->can_be_held = true;
+  kernel->writes_during = UINT32_MAX;
+  open_bridge ();
+  close_bridge (NOT_CLOSED);
+  assert_string_equal (why.text, "/dev/ublkb4095 is in use");
+  WERE_ASKED (ADD, SET_PARAMS, START);
+  kernel->writes_during = 0;
+  close_bridge (CLOSED);
+}
+
 static void
 test_cannot_be_told (void **state)
 {
@@ -263,6 +302,7 @@ main (void)
       cmocka_unit_test (test_refused),
       cmocka_unit_test (test_in_use),
       cmocka_unit_test (test_used_since),
+      cmocka_unit_test (test_written_since),
       cmocka_unit_test (test_cannot_be_told),
       cmocka_unit_test (test_try_stop_unknown),
       cmocka_unit_test (test_delete_waits),
