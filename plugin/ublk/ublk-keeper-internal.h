@@ -6,7 +6,8 @@
  * the server ends, in whatever way, the keeper takes away what is left of them,
  * and ends, too.  For each device it keeps a record (device-record.h).  If both
  * the server and its keeper are killed, the keeper of the next server finds by
- * the records what they have left, and clears that.
+ * the records what they have left, and clears that: when it begins, or when it
+ * ends, if the kernel had not noticed yet that they were killed.
  *
  * It has no ring or device open that a request could be in, so nothing waits
  * for it.  These functions are called by one thread, which waits for the

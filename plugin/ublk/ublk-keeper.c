@@ -60,7 +60,9 @@ struct work {
   struct kept *kept;
 };
 
-/* What cannot be read now is left to the next server. */
+/* What cannot be read or cleared now is left to the next look: no server waits
+ * for the device of another.
+ */
 static bool
 clear_dead (uint64_t cookie, void *driver)
 {
@@ -71,7 +73,7 @@ clear_dead (uint64_t cookie, void *driver)
   if (device_record_open (&r, cookie, &is_dead) < 0)
     return true;
   if (is_dead && device_record_is_of_server (&r))
-    setup_clear (driver, &r, &number);
+    setup_clear (driver, &r, false, &number);
   else
     device_record_close (&r);
   return true;
@@ -143,6 +145,9 @@ end_all (struct work *w)
     if (!is_gone (w, &w->kept[i], patience))
       patience = 0;
   }
+  /* Last, as to read a record of its own is to give up the lock on it. */
+  if (w->driver != NULL)
+    device_record_for_each (clear_dead, w->driver);
 }
 
 static int

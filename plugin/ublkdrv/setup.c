@@ -212,7 +212,8 @@ setup_await_gone (struct ublk_driver *d, unsigned number, uint64_t cookie,
  * server goes on when its keeper was killed.
  */
 static int
-delete_device (struct ublk_driver *d, uint64_t cookie, unsigned *number)
+delete_device (struct ublk_driver *d, uint64_t cookie, bool waits,
+               unsigned *number)
 {
   struct ublksrv_ctrl_dev_info info;
   unsigned i;
@@ -224,7 +225,7 @@ delete_device (struct ublk_driver *d, uint64_t cookie, unsigned *number)
     return r == -ENODEV ? 0 : r;
   *number = info.device;
   for (i = 0; info.state == UBLK_S_DEV_LIVE; i++) {
-    if (i == DYING_SECONDS * CHECKS_A_SECOND)
+    if (!waits || i == DYING_SECONDS * CHECKS_A_SECOND)
       return -EBUSY;
     pause_shortly ();
     r = ublk_driver_info (d, *number, &info);
@@ -237,23 +238,25 @@ delete_device (struct ublk_driver *d, uint64_t cookie, unsigned *number)
   r = ublk_driver_delete (d, info.device);
   if (r < 0 && r != -ENODEV)
     return r;
-  return setup_await_gone (d, info.device, cookie, CLEARING_SECONDS) ? 0
-                                                                     : -EBUSY;
+  return setup_await_gone (d, info.device, cookie, waits ? CLEARING_SECONDS : 0)
+             ? 0
+             : -EBUSY;
 }
 
 int
-setup_clear (struct ublk_driver *d, struct device_record *r, unsigned *number)
+setup_clear (struct ublk_driver *d, struct device_record *r, bool waits,
+             unsigned *number)
 {
   unsigned i;
   int err;
 
   *number = UBLK_NEW_DEVICE;
-  for (i = 0; (err = device_record_lock_to_clear (r)) == -EAGAIN &&
+  for (i = 0; (err = device_record_lock_to_clear (r)) == -EAGAIN && waits &&
               i < CLEARING_SECONDS * CHECKS_A_SECOND;
        i++)
     pause_shortly ();
   if (err == 0)
-    err = delete_device (d, r->cookie, number);
+    err = delete_device (d, r->cookie, waits, number);
   if (err == 0)
     return device_record_remove (r);
   device_record_close (r);

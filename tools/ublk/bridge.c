@@ -330,7 +330,7 @@ clear_left (struct bridge *b, struct message *why)
   journal_close (b->device.journal);
   b->device.journal = NULL;
   b->has_record = b->has_device = b->recovers = false;
-  r = setup_clear (b->driver, &b->record, &ignored);
+  r = setup_clear (b->driver, &b->record, true, &ignored);
   if (r < 0)
     message_set (why, "what is left of %s cannot be cleared: %s", b->name,
                  strerror (-r));

@@ -197,7 +197,7 @@ clear (struct work *w, struct device_record *r)
   unsigned number;
   int err;
 
-  err = setup_clear (w->driver, r, &number);
+  err = setup_clear (w->driver, r, true, &number);
   snprintf (name, sizeof name, "ublkb%u", number);
   if (err < 0)
     complain (number != UBLK_NEW_DEVICE ? name : r->uri, "%s",

@@ -62,9 +62,11 @@ ublk_driver_find (struct ublk_driver *d, uint64_t cookie,
 }
 
 int
-setup_clear (struct ublk_driver *d, struct device_record *r, unsigned *number)
+setup_clear (struct ublk_driver *d, struct device_record *r, bool waits,
+             unsigned *number)
 {
   (void) d;
+  assert_true (waits);
   *number = 4095;
   if (device_record_is_there (r)) {
     cleared++;

@@ -40,8 +40,9 @@ static struct kernel {
   struct {
     bool is_there, is_started;
     bool is_in_use; /* so it stays when it is deleted */
-    bool is_served; /* as far as the kernel knows */
-    unsigned looks; /* how often somebody has asked about it */
+    unsigned looks; /* how often somebody has asked about it; it is served, as
+                     * far as the kernel knows, at so many of these: */
+    unsigned served_looks;
     uint64_t cookie;
     pid_t opener;
   } devices[MAX_KERNEL_DEVICES];
@@ -79,11 +80,11 @@ do_command (unsigned command, const struct ublksrv_ctrl_cmd *c)
     return -ENODEV;
   switch (command) {
   case UBLK_U_CMD_GET_DEV_INFO & 0xff:
-    kernel->devices[n].looks++;
     info->device = c->device;
     info->cookie = kernel->devices[n].cookie;
-    info->state =
-        kernel->devices[n].is_served ? UBLK_S_DEV_LIVE : UBLK_S_DEV_DEAD;
+    info->state = kernel->devices[n].looks++ < kernel->devices[n].served_looks
+                      ? UBLK_S_DEV_LIVE
+                      : UBLK_S_DEV_DEAD;
     return 0;
   case UBLK_U_CMD_SET_PARAMS & 0xff:
     return kernel->params_result;
@@ -130,7 +131,7 @@ __wrap_chdir (const char *path)
   return getpid () == maker ? __real_chdir (path) : 0;
 }
 
-/* Where the driver's devices are listed: the first one, in test_served. */
+/* Where the driver's devices are listed: the first one, where it is served. */
 DIR *__real_opendir (const char *path);
 DIR *__wrap_opendir (const char *path);
 DIR *
@@ -462,8 +463,40 @@ test_left (void **state)
   assert_int_equal (records (), 0);
 }
 
-/* The keeper alone is killed: the device of its server works, and is left alone
- * until the kernel has noticed that the server has ended.
+/* A server with a device that the kernel sees is served, for so many LOOKS; its
+ * keeper has been killed.
+ */
+static void
+serve_without_keeper (pid_t *server, unsigned looks)
+{
+  make_kernel ();
+  begin_server (server);
+  device_record_for_each (kill_keeper, NULL);
+  assert_int_equal (records (), 1);
+  kernel->devices[0].looks = 0;
+  kernel->devices[0].served_looks = looks;
+}
+
+static int
+list_device (void **state)
+{
+  (void) state;
+  is_hasty = true;
+  return mkdir ("devices", 0700) == 0 && mkdir ("devices/ublkc4000", 0700) == 0
+             ? 0
+             : -1;
+}
+
+static int
+list_no_device (void **state)
+{
+  (void) state;
+  is_hasty = false;
+  return rmdir ("devices/ublkc4000") == 0 && rmdir ("devices") == 0 ? 0 : -1;
+}
+
+/* The keeper alone is killed: the device of its server works, and no other
+ * server waits for it.
  */
 static void
 test_served (void **state)
@@ -472,29 +505,60 @@ test_served (void **state)
   pid_t server;
 
   (void) state;
-  make_kernel ();
-  assert_int_equal (mkdir ("devices", 0700), 0);
-  assert_int_equal (mkdir ("devices/ublkc4000", 0700), 0);
-  is_hasty = true;
-  begin_server (&server);
-  kernel->devices[0].is_served = true;
-  device_record_for_each (kill_keeper, NULL);
+  serve_without_keeper (&server, UINT32_MAX);
   k = create (1);
   make (k, 0);
+  assert_int_equal (kernel->devices[0].looks, 1);
   assert_true (kernel->devices[0].is_started);
   assert_true (kernel->devices[0].is_there);
   keeper_destroy (k);
-  assert_int_equal (records (), 1);
-  end_server (server);
-  kernel->devices[0].is_served = false;
+  assert_true (kernel->devices[0].is_there);
   k = create (1);
   make (k, 0);
-  assert_false (kernel->devices[0].is_there);
+  assert_true (kernel->devices[0].is_there);
+  end_server (server);
+  kernel->devices[0].served_looks = 0; /* what the kernel notices later */
   keeper_destroy (k);
-  is_hasty = false;
+  await_end_of (0);
+}
+
+static int
+clear (unsigned *number)
+{
+  struct ublk_driver *d = ublk_driver_open (&why);
+  struct device_record r;
+  bool is_dead;
+  int err;
+
+  assert_non_null (d);
+  assert_int_equal (
+      device_record_open (&r, kernel->devices[0].cookie, &is_dead), 0);
+  assert_true (is_dead);
+  err = setup_clear (d, &r, true, number);
+  ublk_driver_close (d);
+  return err;
+}
+
+/* Who wants it to be cleared waits: the kernel may notice late that nobody
+ * serves it, but does so within ten seconds.
+ */
+static void
+test_cleared (void **state)
+{
+  unsigned number;
+  pid_t server;
+
+  (void) state;
+  serve_without_keeper (&server, UINT32_MAX);
+  assert_int_equal (clear (&number), -EBUSY);
+  assert_int_equal (number, FIRST);
+  assert_int_equal (kernel->devices[0].looks, 10 * 50 + 1);
+  assert_true (kernel->devices[0].is_started);
+  end_server (server);
+  kernel->devices[0].served_looks = kernel->devices[0].looks + 400;
+  assert_int_equal (clear (&number), 0);
+  assert_false (kernel->devices[0].is_there);
   assert_int_equal (records (), 0);
-  assert_int_equal (rmdir ("devices/ublkc4000"), 0);
-  assert_int_equal (rmdir ("devices"), 0);
 }
 
 /* It has been killed: the server hears of it. */
@@ -529,7 +593,10 @@ main (void)
       cmocka_unit_test (test_replaced),
       cmocka_unit_test (test_killed),
       cmocka_unit_test (test_left),
-      cmocka_unit_test (test_served),
+      cmocka_unit_test_setup_teardown (test_served, list_device,
+                                       list_no_device),
+      cmocka_unit_test_setup_teardown (test_cleared, list_device,
+                                       list_no_device),
       cmocka_unit_test (test_keeper_killed),
   };
 
