@@ -134,6 +134,8 @@ static bool
 detach_device (const char *name, const char *directory)
 {
   const struct attachment a = attachment_read (directory);
+  bool is_disconnected;
+  struct message why;
   char watcher[64];
   int fd;
 
@@ -151,8 +153,10 @@ detach_device (const char *name, const char *directory)
   if (fd != -1) {
     if (fsync (fd) == -1)
       complain (name, "/dev/%s: flush: %s", a.device, strerror (errno));
-    disconnect_device (a.device);
+    is_disconnected = disconnect_device (a.device, &why);
     close (fd);
+    if (!is_disconnected)
+      return complain (name, "/dev/%s: %s", a.device, why.text);
   }
   if (!stop_watcher (directory))
     return complain (name, "the process that reconnects it does not end");

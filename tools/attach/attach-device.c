@@ -155,15 +155,14 @@ static bool
 await_opening (int done, const struct attachment *a, bool may_disconnect)
 {
   struct pollfd end = {.fd = done};
+  struct message ignored;
   unsigned looks = 0;
   bool r = false;
 
   while (poll (&end, 1, may_disconnect && !r ? LOOK_MS : -1) != 1) {
     looks = may_disconnect && !r && is_first_look (a->device) ? looks + 1 : 0;
-    if (looks >= MAX_LOOKS && attachment_exists (a)) {
-      disconnect_device (a->device);
-      r = true;
-    }
+    if (looks >= MAX_LOOKS && attachment_exists (a))
+      r = disconnect_device (a->device, &ignored);
   }
   return r;
 }
@@ -210,14 +209,18 @@ device_open (const struct attachment *a, int flags, bool may_disconnect)
 /*---------------------------------------------------------------------*/
 /* Nodes */
 
-void
-disconnect_device (const char *device)
+bool
+disconnect_device (const char *device, struct message *why)
 {
   struct netlink *n = netlink_open ();
+  const int r = n != NULL ? netlink_disconnect (n, index_of (device)) : 0;
 
-  if (n != NULL)
-    netlink_disconnect (n, index_of (device));
+  if (n == NULL)
+    message_set (why, "the kernel's nbd driver cannot be reached by netlink");
+  else if (r < 0)
+    message_set (why, "the kernel does not disconnect it: %s", nl_geterror (r));
   netlink_close (n);
+  return n != NULL && r >= 0;
 }
 
 /* A node that goes has gone after so many looks, fifty in a second.  If it is

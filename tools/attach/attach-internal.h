@@ -335,8 +335,10 @@ struct netlink *check_requirements (void);
  */
 int device_open (const struct attachment *a, int flags, bool may_disconnect);
 
-/* Disconnect a device that is held. */
-void disconnect_device (const char *device);
+/* Disconnect a device that is held.  Returns false and the reason in *why where
+ * it stays attached.
+ */
+bool disconnect_device (const char *device, struct message *why);
 
 /* The node of an attachment that was made by netlink goes with it.  Make it
  * again if the kernel had made it with the module, as other programs may expect

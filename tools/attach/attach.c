@@ -116,6 +116,7 @@ static void
 take_back (void)
 {
   struct attachment a;
+  struct message why;
   int fd;
 
   if (begun.directory[0] == '\0')
@@ -132,7 +133,8 @@ take_back (void)
   }
   fd = device_open (&a, O_RDONLY, true);
   if (fd != -1) {
-    disconnect_device (a.device);
+    if (!disconnect_device (a.device, &why))
+      die ("/dev/%s stays, for --detach: %s", a.device, why.text);
     close (fd);
   }
   if (fd != -1 || errno == ENOTCONN)
