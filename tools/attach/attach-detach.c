@@ -80,6 +80,31 @@ end_server (const char *name, const char *directory)
              "its server does not end: other clients are connected to it");
 }
 
+/* Has the kernel counted a write to the device, well or badly done? */
+static bool
+was_written (const char *device)
+{
+  unsigned long writes = 0, discards = 0;
+  char text[300];
+
+  read_sys (text, sizeof text, device, "stat");
+  return sscanf (text, "%*u %*u %*u %*u %lu %*u %*u %*u %*u %*u %*u %lu",
+                 &writes, &discards) >= 1 &&
+         writes + discards > 0;
+}
+
+/* Is the server one that nullblk-attach has started?  Then what the device
+ * holds ends with it.
+ */
+static bool
+has_own_server (const char *directory)
+{
+  char server[64];
+
+  read_line (server, sizeof server, directory, "server");
+  return server[0] != '\0';
+}
+
 /* Returns false, after an error for the user, where the device is in use.  It
  * has gone already where its server has ended.
  */
@@ -128,13 +153,14 @@ detach_ublk (const char *name, const char *directory,
 }
 
 /* Detach the device, if it is there, and remove all else of the attachment.
- * Returns false, after an error for the user, if something is left.
+ * Returns false, after an error for the user, if something is left, or if not
+ * all data that was written may have reached a server that goes on.
  */
 static bool
 detach_device (const char *name, const char *directory)
 {
   const struct attachment a = attachment_read (directory);
-  bool is_disconnected;
+  bool is_disconnected, is_lost = false;
   struct message why;
   char watcher[64];
   int fd;
@@ -151,8 +177,10 @@ detach_device (const char *name, const char *directory)
   if (fd == -1 && errno != ESTALE && errno != ENOTCONN)
     return complain (name, "/dev/%s: %s", a.device, strerror (errno));
   if (fd != -1) {
-    if (fsync (fd) == -1)
+    if (fsync (fd) == -1) {
       complain (name, "/dev/%s: flush: %s", a.device, strerror (errno));
+      is_lost = was_written (a.device) && !has_own_server (directory);
+    }
     is_disconnected = disconnect_device (a.device, &why);
     close (fd);
     if (!is_disconnected)
@@ -169,7 +197,7 @@ detach_device (const char *name, const char *directory)
                      a.device);
   if (!is_of_client (directory))
     restore_node (&a);
-  return remove_directory (directory);
+  return remove_directory (directory) && !is_lost;
 }
 
 static bool
