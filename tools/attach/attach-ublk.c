@@ -139,7 +139,10 @@ is_of_server (const struct attachment *a, bool *is_dead)
   return result;
 }
 
-/* The devices of a server: their keeper has the records of all of them. */
+/* The devices of a server: their keeper has the records of all of them.  Where
+ * it is not known, because it was killed or is of another PID namespace, all of
+ * servers whose keepers are not known may be of this one.
+ */
 struct family {
   uint64_t cookie; /* of one of them */
   pid_t keeper;    /* 0: not known */
@@ -157,7 +160,8 @@ do_with (uint64_t cookie, void *arg)
 
   if (!open_record (&r, cookie, &is_dead))
     return true;
-  if (cookie == f->cookie || (f->keeper != 0 && r.pid == f->keeper))
+  if (cookie == f->cookie ||
+      (r.pid == f->keeper && device_record_is_of_server (&r)))
     f->goes_on = f->action (r.device, f->arg);
   device_record_close (&r);
   return f->goes_on;
