@@ -257,23 +257,41 @@ begin_detaching (const char *name, const char *directory)
 {
   const pid_t pid = fork ();
 
-  if (pid == 0)
+  if (pid == 0) {
+    before_end (NULL);
     _exit (detach_one (name, directory) ? EXIT_SUCCESS : EXIT_FAILURE);
+  }
   if (pid == -1)
     die ("%s", strerror (errno));
+}
+
+/* Returns whether all children have ended well. */
+static bool
+await_children (void)
+{
+  bool r = true;
+  int status;
+
+  while (wait (&status) != -1 || errno == EINTR) {
+    if (status != 0)
+      r = false;
+  }
+  return r;
+}
+
+/* Where not all directories can be found, what has begun comes to its end. */
+static void
+end_detaching (void)
+{
+  await_children ();
 }
 
 int
 detach_all (void)
 {
-  int status, r = EXIT_SUCCESS;
-
   if (geteuid () != 0)
     die ("only root can detach a device");
+  before_end (end_detaching);
   for_each_directory (begin_detaching);
-  while (wait (&status) != -1 || errno == EINTR) {
-    if (status != 0)
-      r = EXIT_FAILURE;
-  }
-  return r;
+  return await_children () ? EXIT_SUCCESS : EXIT_FAILURE;
 }
