@@ -133,6 +133,8 @@ if modprobe btrfs; then
   try cmp "$tmp/content" /mnt/a
   try cmp "$tmp/content" /mnt/b
   try umount /mnt
+else
+  leave_out "this kernel has no btrfs"
 fi
 detach_ublk
 leaves_nothing "a network that breaks"

@@ -157,6 +157,8 @@ if command -v mkfs.btrfs >/dev/null && load_btrfs; then
   count_no_more
   [ "$(appends hitcount)" -gt 0 ] || fail "btrfs has not appended"
   stop_server
+else
+  leave_out "there is no btrfs"
 fi
 
 echo "--- to end while the kernel's first reads hang"

@@ -97,7 +97,7 @@ leave_server
 leaves_nothing "attached again"
 
 # Appends: files are written, and are there.
-load_btrfs || exit 0
+load_btrfs || skip "this kernel has no btrfs"
 try dd if=/dev/urandom of="$tmp/content" bs=1M count=4
 write_files ()
 {

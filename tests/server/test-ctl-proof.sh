@@ -533,5 +533,7 @@ if command -v qemu-nbd >"$tmp/out"; then
     zones reset "$tmp/front" 1-2
   prints 'Zone 00001: .* fu, .*' zones report "$sock"
   end_front
+else
+  leave_out "qemu-nbd is missing"
 fi
 stop_server

@@ -216,6 +216,8 @@ if command -v tmux; then
     ! "${in_tmux[@]}" has-session -t top 2>/dev/null
   }
   wait_until 60 ended || fail "it does not end"
+else
+  leave_out "tmux is missing"
 fi
 stop_server
 

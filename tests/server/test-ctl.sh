@@ -158,6 +158,8 @@ if has_tls && command -v psktool; then
   says 0 '' set "$tls" read-only=1
   says 1 'nullblkctl: get: nullb0.config: *' get "$sock"
   stop_server
+else
+  leave_out "there is no TLS"
 fi
 
 # --help and the man page have the same options and commands.

@@ -61,7 +61,7 @@ if aged 1 true 2>"$tmp/error"; then
   run_on "a machine that is a second old" aged 1
   run_on "a machine that is 100 years old" aged $((100 * 365 * 86400))
 else
-  echo "no time namespace: $(cat "$tmp/error")"
+  leave_out "no time namespace: $(cat "$tmp/error")"
 fi
 
 # The write that finds no room in the log fails, and the log has all that was
@@ -92,5 +92,5 @@ if unshare "${as_root[@]}" --mount true 2>"$tmp/error"; then
     fail "the log has other data"
   echo "passed on a full disk"
 else
-  echo "no mount namespace: $(cat "$tmp/error")"
+  leave_out "no mount namespace: $(cat "$tmp/error")"
 fi

@@ -78,6 +78,8 @@ if has_tls && command -v psktool >/dev/null; then
   nbdcopy "$tls" "$tmp/copy"
   cmp "$tmp/then-$steps" "$tmp/copy"
   stop_server
+else
+  leave_out "there is no TLS"
 fi
 
 # What is refused changes nothing, and makes no file.
