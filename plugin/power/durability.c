@@ -66,6 +66,16 @@ apply (struct durability *d, const struct change *c)
   return 0;
 }
 
+/* Would a change lack memory even if all records were evicted?  Then it fails,
+ * and none is.  The lock is held.
+ */
+static bool
+is_hopeless (struct durability *d, const struct change *c)
+{
+  return d->o.store != NULL && c->kind != TRIM && c->reservation == NULL &&
+         !store_could_hold (d->o.store, d->o.volume, c->count, c->offset);
+}
+
 /* Where memory is short, evict the oldest changes, which makes them durable. */
 static int
 apply_with_room (struct durability *d, const struct change *c)
@@ -138,6 +148,8 @@ change_now (struct durability *d, const struct change *c)
       d->writes_left == 1 && (c->counts_as_write || c->reservation != NULL);
   int r;
 
+  if (is_hopeless (d, c))
+    return -ENOSPC;
   if (c->fua && !is_last)
     r = change_durably (d, c);
   else
@@ -234,18 +246,19 @@ static int
 change (struct durability *d, const struct change *c)
 {
   struct search search = new_search (c->count);
-  bool again = false, retry;
+  bool again = false, retry, hopeless;
   int r;
 
   do {
     lock (&d->lock);
     r = is_on (d) ? change_now (d, c) : -ESHUTDOWN;
+    hopeless = r == -ENOSPC && is_hopeless (d, c);
     retry = false;
     if (d->gone.oldest == NULL)
       unlock (&d->lock);
     else
       retry = free_what_is_gone (d, r, &again);
-    if (r == -ENOSPC && !retry)
+    if (r == -ENOSPC && !retry && !hopeless)
       retry = search_memory (d, &search);
   } while (retry);
   end_search (d, &search);
@@ -286,7 +299,9 @@ durability_begin_long_change (struct durability *d,
     return -ESHUTDOWN;
   do {
     r = store_charge_reservation (d->o.store, &l->reservation);
-  } while (r == -ENOSPC && (make_room (d) || search_memory (d, &search)));
+  } while (r == -ENOSPC &&
+           store_could_hold (d->o.store, d->o.volume, count, offset) &&
+           (make_room (d) || search_memory (d, &search)));
   end_search (d, &search);
   return r;
 }

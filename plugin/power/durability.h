@@ -26,7 +26,8 @@
  * none is left a change is durable at once.  If there still is no memory for
  * its data, records of the other devices that share the memory are evicted
  * (struct durability_pool).  Only the records of a power cut stay, until it is
- * over.
+ * over.  Where a write would lack memory even without any record, it fails, and
+ * nothing is evicted.
  *
  * When power is cut, each volatile block by itself, whatever the request that
  * it came with, loses its newest change or keeps it; if it loses that, it may

@@ -181,6 +181,7 @@ arena_create (struct arena *a, const struct arena_options *o)
   }
 
   atomic_init (&a->charged, 0);
+  atomic_init (&a->of_data, 0);
   atomic_init (&a->returned, 0);
   atomic_init (&a->next, 1);
   atomic_init (&a->usable, 1);
@@ -283,6 +284,38 @@ void
 arena_uncharge (struct arena *a, uint64_t bytes)
 {
   atomic_fetch_sub (&a->charged, bytes);
+}
+
+int
+arena_charge_data (struct arena *a, uint64_t bytes)
+{
+  const int r = arena_charge (a, bytes);
+
+  if (r == 0)
+    arena_count_as_data (a, bytes);
+  return r;
+}
+
+/* In this order: `of_data` is never more than is charged for data. */
+void
+arena_uncharge_data (struct arena *a, uint64_t bytes)
+{
+  atomic_fetch_sub (&a->of_data, bytes);
+  arena_uncharge (a, bytes);
+}
+
+void
+arena_count_as_data (struct arena *a, uint64_t bytes)
+{
+  atomic_fetch_add (&a->of_data, bytes);
+}
+
+bool
+arena_could_charge (struct arena *a, uint64_t bytes)
+{
+  const uint64_t limit = atomic_load (&a->limit);
+
+  return bytes <= limit && atomic_load (&a->of_data) <= limit - bytes;
 }
 
 int

@@ -63,6 +63,7 @@ struct arena {
 
   /* Written as chunks come and go, and so on a cache line of their own. */
   _Alignas(64) _Atomic uint64_t charged; /* bytes */
+  _Atomic uint64_t of_data;  /* bytes of these, by arena_charge_data */
   _Atomic uint64_t limit;    /* the most bytes that may be charged */
   _Atomic uint64_t returned; /* count << 32 | top of the stack */
   _Atomic uint32_t next;     /* the first chunk never handed out */
@@ -146,6 +147,20 @@ void arena_give (struct arena *a, uint32_t nr);
 int arena_charge (struct arena *a, uint64_t bytes);
 
 void arena_uncharge (struct arena *a, uint64_t bytes);
+
+/* The same, for memory that holds data and that nobody gives back for the sake
+ * of another request.
+ */
+int arena_charge_data (struct arena *a, uint64_t bytes);
+void arena_uncharge_data (struct arena *a, uint64_t bytes);
+
+/* BYTES that arena_charge has charged hold data from now on. */
+void arena_count_as_data (struct arena *a, uint64_t bytes);
+
+/* Could BYTES be charged if only data were?  Where the answer is no, it is
+ * right at one moment of this call, whatever other threads do meanwhile.
+ */
+bool arena_could_charge (struct arena *a, uint64_t bytes);
 
 /* Change the limit.  If more is charged than the new limit, that stays charged.
  * Returns 0, or -ENOMEM where the address space reserved at the start is not

@@ -151,12 +151,13 @@ provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
     return 0;
   if (cost.bytes > 0) {
     used = charged != NULL ? min (*charged, cost.bytes) : 0;
-    r = cost.bytes > used ? arena_charge (&s->arena, cost.bytes - used) : 0;
+    r = cost.bytes > used ? arena_charge_data (&s->arena, cost.bytes - used)
+                          : 0;
     if (r < 0)
       return r;
     r = add_chunks (s, volume, offset, end);
     if (r < 0) {
-      arena_uncharge (&s->arena, cost.bytes - used);
+      arena_uncharge_data (&s->arena, cost.bytes - used);
       return r;
     }
     if (charged != NULL)

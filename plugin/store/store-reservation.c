@@ -8,6 +8,37 @@
 
 #include "store-internal.h"
 
+/* The bytes of the budget that a range lacks, looked at chunk by chunk. */
+static uint64_t
+count_cost (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
+{
+  struct store_cost cost = {0, 0};
+  struct piece piece;
+  unsigned stripe;
+
+  for_each_piece (s, volume, piece, offset, end) {
+    stripe = stripe_of (s, piece.key);
+    lock_shared (s, stripe);
+    store_add_cost (s, &piece, &cost);
+    unlock_stripe (s, stripe);
+  }
+  return cost.bytes;
+}
+
+/* Most calls need not count, as there is room even if all of the range, and
+ * what is around it in its first and last unit, has no memory yet.
+ */
+bool
+store_could_hold (struct store *s, uint32_t volume, uint64_t count,
+                  uint64_t offset)
+{
+  const uint64_t unit = s->arena.whole ? arena_chunk_size (&s->arena) : PAGE;
+
+  return arena_could_charge (&s->arena, count + 2 * unit) ||
+         arena_could_charge (&s->arena,
+                             count_cost (s, volume, offset, offset + count));
+}
+
 /* The chunks that are there from now on stay, so that one at a time can be
  * looked at.
  */
@@ -16,9 +47,6 @@ store_begin_reservation (struct store *s, struct store_reservation *p,
                          uint32_t volume, uint64_t count, uint64_t offset)
 {
   struct reservations *all = &s->reservations;
-  struct store_cost cost = {0, 0};
-  struct piece piece;
-  unsigned stripe;
 
   *p = (struct store_reservation){
       .volume = volume, .offset = offset, .end = offset + count};
@@ -27,20 +55,13 @@ store_begin_reservation (struct store *s, struct store_reservation *p,
   all->first = p;
   atomic_fetch_add (&all->nr, 1);
   unlock (&all->lock);
-
-  for_each_piece (s, volume, piece, offset, p->end) {
-    stripe = stripe_of (s, piece.key);
-    lock_shared (s, stripe);
-    store_add_cost (s, &piece, &cost);
-    unlock_stripe (s, stripe);
-  }
-  p->cost = cost.bytes;
+  p->cost = count_cost (s, volume, offset, p->end);
 }
 
 int
 store_charge_reservation (struct store *s, struct store_reservation *p)
 {
-  const int r = p->cost > 0 ? arena_charge (&s->arena, p->cost) : 0;
+  const int r = p->cost > 0 ? arena_charge_data (&s->arena, p->cost) : 0;
 
   if (r == 0)
     p->charged = p->cost;
@@ -88,7 +109,7 @@ store_end_reservation (struct store *s, struct store_reservation *p)
   atomic_fetch_sub (&all->nr, 1);
   unlock (&all->lock);
   if (p->charged > 0)
-    arena_uncharge (&s->arena, p->charged);
+    arena_uncharge_data (&s->arena, p->charged);
 }
 
 int

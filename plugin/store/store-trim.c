@@ -269,7 +269,7 @@ drop_pages (struct store *s, uint64_t key, uint32_t nr, unsigned first,
     arena_give (&s->arena, nr);
   }
   if (bytes > 0)
-    arena_uncharge (&s->arena, bytes);
+    arena_uncharge_data (&s->arena, bytes);
   atomic_fetch_sub (&s->volumes[key >> VOLUME_SHIFT].written, pages);
 }
 

@@ -188,7 +188,12 @@ int
 store_restore (struct store *s, uint32_t volume, const void *buf,
                uint64_t count, uint64_t offset, uint64_t *charged)
 {
-  return store_write_range (s, volume, buf, count, offset, charged);
+  const uint64_t before = *charged;
+  const int r = store_write_range (s, volume, buf, count, offset, charged);
+
+  if (*charged < before)
+    arena_count_as_data (&s->arena, before - *charged);
+  return r;
 }
 
 int

@@ -70,7 +70,8 @@ int store_write_from (struct store *store, uint32_t volume,
 
 /* Write old content back, COUNT bytes (at most STORE_STEP) at OFFSET, and
  * return as store_write does.  *CHARGED bytes have been charged already for the
- * memory that this needs; those that it uses are taken from *CHARGED.
+ * memory that this needs, by store_charge; those that it uses are taken from
+ * *CHARGED.  No other change of the range comes between.
  */
 int store_restore (struct store *store, uint32_t volume, const void *buf,
                    uint64_t count, uint64_t offset, uint64_t *charged);
@@ -81,6 +82,14 @@ int store_restore (struct store *store, uint32_t volume, const void *buf,
  */
 int store_zero (struct store *store, uint32_t volume, uint64_t count,
                 uint64_t offset);
+
+/* Could COUNT bytes at OFFSET be written, or made zero and kept, if nothing
+ * that callers of store_charge have were charged?  If not, it is of no use to a
+ * request to uncharge that.  Where nobody else changes the range, such an
+ * answer is right at one moment of this call, whatever others do elsewhere.
+ */
+bool store_could_hold (struct store *store, uint32_t volume, uint64_t count,
+                       uint64_t offset);
 
 /* Make COUNT bytes at OFFSET zero, and uncharge each 4 KiB page that is all
  * zero then, or in a whole arena (arena.h) each chunk, unless it is reserved

@@ -196,6 +196,7 @@ test_enospc_changes_nothing (void **state)
 
   (void) state;
   write_blocks (&dev, 0, 4, 'a');
+  flush (&dev);
   assert_int_equal (try_to_write (&dev, 2, 7, 'b', false), -ENOSPC);
   assert_int_equal (try_to_write (&dev, 2, 7, 'b', true), -ENOSPC);
   assert_int_equal (durability_zero (dev.d, 5 * BLOCK, 8 * BLOCK, false, false),

@@ -18,6 +18,7 @@
 #include "power/power.h"
 #include "unit.h"
 
+#define KIB (UINT64_C (1) << 10)
 #define MIB (UINT64_C (1) << 20)
 #define BLOCK 4096
 #define DEVICES 3
@@ -147,6 +148,70 @@ test_no_memory (void **state)
   end ();
 }
 
+/* A write that data alone leaves no room for costs no device its cache, be it
+ * in one step or long.
+ */
+static void
+test_hopeless (void **state)
+{
+  static const uint64_t counts[] = {MIB + BLOCK, 3 * MIB};
+  static const char block[BLOCK];
+  unsigned i;
+
+  (void) state;
+  begin (12 * MIB);
+  assert_int_equal (write_to (0, 0, 4 * MIB, 'a'), 0);
+  assert_int_equal (write_to (1, 0, 7 * MIB, 'a'), 0);
+  assert_int_equal (durability_flush (device[0]), 0);
+  assert_int_equal (durability_flush (device[1]), 0);
+  for (i = 0; i < 2; i++)
+    assert_int_equal (write_to (i, 0, 64 * KIB, 'b'), 0);
+  for (i = 0; i < 2; i++) {
+    assert_int_equal (write_to (0, 4 * MIB, counts[i], 'c'), -ENOSPC);
+    assert_int_equal (
+        durability_zero (device[0], counts[i], 4 * MIB, false, false), -ENOSPC);
+    assert_int_equal (volatile_bytes (0), 64 * KIB);
+    assert_int_equal (volatile_bytes (1), 64 * KIB);
+  }
+  /* Neither does one after the limit was lowered below what data takes. */
+  assert_int_equal (store_set_limit (store, 8 * MIB), 0);
+  assert_int_equal (write_to (0, 4 * MIB, BLOCK, 'c'), -ENOSPC);
+  assert_int_equal (durability_write (device[0], block, BLOCK, 4 * MIB, true),
+                    -ENOSPC);
+  assert_int_equal (volatile_bytes (0), 64 * KIB);
+  assert_int_equal (volatile_bytes (1), 64 * KIB);
+  /* There is room for it exactly if all records give way. */
+  assert_int_equal (store_set_limit (store, 12 * MIB), 0);
+  assert_int_equal (write_to (0, 4 * MIB, MIB, 'c'), 0);
+  assert_int_equal (volatile_bytes (0), 0);
+  assert_int_equal (volatile_bytes (1), 0);
+  end ();
+}
+
+/* What a power cut brings back counts as data, too. */
+static void
+test_hopeless_after_cut (void **state)
+{
+  (void) state;
+  begin (8 * MIB);
+  assert_int_equal (write_to (0, 0, 6 * MIB, 'a'), 0);
+  assert_int_equal (durability_flush (device[0]), 0);
+  assert_int_equal (durability_trim (device[0], MIB, 0, false), 0);
+  assert_int_equal (
+      durability_begin_cut (device[0], &(struct power_cut){.lose = LOSE_ALL}),
+      0);
+  durability_finish_cut (device[0]);
+  assert_int_equal (durability_restore_power (device[0]), 0);
+  assert_int_equal (write_to (1, 0, BLOCK, 'a'), 0);
+  assert_int_equal (durability_flush (device[1]), 0);
+  assert_int_equal (write_to (1, 0, BLOCK, 'b'), 0);
+  assert_int_equal (write_to (2, 0, 2 * MIB, 'c'), -ENOSPC);
+  assert_int_equal (volatile_bytes (1), BLOCK);
+  assert_int_equal (write_to (2, 0, 2 * MIB - BLOCK, 'c'), 0);
+  assert_int_equal (volatile_bytes (1), 0);
+  end ();
+}
+
 /*---------------------------------------------------------------------*/
 
 static atomic_bool over;
@@ -220,6 +285,8 @@ main (void)
       cmocka_unit_test (test_evicts_of_others),
       cmocka_unit_test (test_long_write),
       cmocka_unit_test (test_no_memory),
+      cmocka_unit_test (test_hopeless),
+      cmocka_unit_test (test_hopeless_after_cut),
       cmocka_unit_test (test_none_fails),
   };
 

@@ -91,6 +91,24 @@ test_refused (void **state)
   store_destroy (store);
 }
 
+/* One that nothing comes of gives back all that it was charged for. */
+static void
+test_given_up (void **state)
+{
+  struct store *store = new_store (LONG, false);
+  struct store_reservation p;
+
+  (void) state;
+  store_begin_reservation (store, &p, 0, LONG, 0);
+  assert_int_equal (store_charge_reservation (store, &p), 0);
+  assert_false (store_could_hold (store, 1, PAGE, 0));
+  store_end_reservation (store, &p);
+  assert_int_equal (store_charged (store), 0);
+  assert_true (store_could_hold (store, 1, LONG, 0));
+  assert_int_equal (store_write (store, 1, data, LONG, 0), 0);
+  store_destroy (store);
+}
+
 /* Trims that come between the steps of a write take nothing from it, and what
  * they would have given back is not there for others until it is done.
  */
@@ -226,6 +244,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_steps),
       cmocka_unit_test (test_refused),
+      cmocka_unit_test (test_given_up),
       cmocka_unit_test (test_trims),
       cmocka_unit_test (test_trims_of_chunks),
       cmocka_unit_test (test_trims_beside),

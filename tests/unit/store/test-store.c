@@ -485,9 +485,15 @@ test_charge_and_restore (void **state)
   assert_int_equal (store_write (store, 0, page, PAGE, 0), -ENOSPC);
   assert_int_equal (store_charged (store), 3 * PAGE + 1);
 
+  assert_true (store_could_hold (store, 0, 4 * PAGE, 0));
+  assert_false (store_could_hold (store, 0, 4 * PAGE + 1, 0));
+
   /* What has been charged is not charged again. */
   assert_int_equal (store_restore (store, 0, page, PAGE, PAGE, &charged), 0);
   assert_int_equal (charged, 0);
+  assert_true (store_could_hold (store, 0, 4 * PAGE, 0));
+  assert_true (store_could_hold (store, 0, 3 * PAGE, 2 * PAGE));
+  assert_false (store_could_hold (store, 0, 3 * PAGE + 1, 2 * PAGE));
   assert_int_equal (store_restore (store, 0, page, PAGE, 0, &charged), -ENOSPC);
   assert_int_equal (charged, 0);
   assert_int_equal (store_charged (store), 3 * PAGE + 1);
