@@ -31,7 +31,7 @@ runs_of ()
   case $1 in
     config) echo 1000 ;;
     device) echo 2500 ;;
-    uri | distribution) echo 50000 ;;
+    uri | numbers | distribution) echo 50000 ;;
     *) echo 10000 ;;
   esac
 }
