@@ -151,8 +151,10 @@ program_die (struct die *d, const struct flash_settings *s, uint64_t n,
 {
   const uint64_t idle = max (arrival, d->free_at);
 
-  if (d->to <= idle)
+  if (d->to <= idle || d->to <= d->from) {
     d->from = d->to = idle;
+    d->soonest = arrival;
+  }
   d->to = moment_after (d->to, n * s->program);
   if (s->block != 0) {
     d->filled += n * s->page;
@@ -204,18 +206,22 @@ flash_program (struct flash *f, const struct flash_settings *s, uint32_t count,
 /*---------------------------------------------------------------------*/
 /* Requests that are given up */
 
-/* A die reads NSEC less.  What it programs right after that begins earlier. */
+/* A die reads NSEC less.  What it programs right after that begins earlier, but
+ * not before it has come.
+ */
 static void
 unread (struct die *d, uint64_t nsec, uint64_t now)
 {
   const uint64_t end = d->free_at;
+  uint64_t later;
 
   nsec = min (nsec, end > now ? end - now : 0);
   d->free_at -= nsec;
   d->page = 0;
   if (d->from == end && d->to > end) {
-    d->from -= nsec;
-    d->to -= nsec;
+    later = min (nsec, d->from - min (d->soonest, d->from));
+    d->from -= later;
+    d->to -= later;
   }
 }
 

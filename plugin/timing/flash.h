@@ -61,6 +61,7 @@ struct collection_settings {
 struct die {
   uint64_t free_at;  /* when its reads are over */
   uint64_t from, to; /* when it programs */
+  uint64_t soonest;  /* when the first of what it programs has come */
   uint64_t filled;   /* bytes since the last erase */
   uint64_t page;     /* that it has at hand, plus 1; 0: none */
 };

@@ -516,6 +516,52 @@ test_program_to_come (void **state)
   flash_destroy (&f);
 }
 
+/* A read that a die was to begin before a program gives back only that by which
+ * it has made the program later.
+ */
+static void
+test_leave_before_program (void **state)
+{
+  struct flash_booking first, second, unused;
+  struct flash f = {0};
+
+  (void) state;
+  set_flash ("dies:1,page:4K,read:50us,program:200us");
+  flash_program (&f, &s.drive.flash, PAGE, 1000, false, 100 * USEC, &unused);
+  /* One that is over when the program begins has not. */
+  flash_read (&f, &s.drive.flash, 0, PAGE, 50 * USEC, &first);
+  flash_leave (&f, &first, 40 * USEC);
+  assert_int_equal (f.dies[0].to, 300 * USEC);
+  flash_read (&f, &s.drive.flash, 0, PAGE, 70 * USEC, &first);
+  flash_read (&f, &s.drive.flash, PAGE, PAGE, 70 * USEC, &second);
+  assert_int_equal (f.dies[0].to, 370 * USEC);
+  flash_leave (&f, &second, 60 * USEC);
+  assert_int_equal (f.dies[0].to, 320 * USEC);
+  flash_leave (&f, &first, 60 * USEC);
+  assert_int_equal (f.dies[0].free_at, 70 * USEC);
+  assert_int_equal (f.dies[0].to, 300 * USEC);
+  flash_destroy (&f);
+}
+
+/* A program that was to begin later, and is given up, keeps no other from
+ * beginning before.
+ */
+static void
+test_leave_program_to_come (void **state)
+{
+  struct flash_booking first, unused;
+  struct flash f = {0};
+
+  (void) state;
+  set_flash ("dies:1,page:4K,read:50us,program:200us");
+  flash_program (&f, &s.drive.flash, PAGE, 1000, false, 100 * USEC, &first);
+  flash_leave (&f, &first, 20 * USEC);
+  assert_int_equal (
+      flash_program (&f, &s.drive.flash, PAGE, 1000, false, 20 * USEC, &unused),
+      220 * USEC);
+  flash_destroy (&f);
+}
+
 static void
 test_stall (void **state)
 {
@@ -631,6 +677,8 @@ main (void)
       TEST (test_recovery),
       TEST (test_leave),
       TEST (test_leave_before_erase),
+      TEST (test_leave_before_program),
+      TEST (test_leave_program_to_come),
       TEST (test_program_to_come),
       TEST (test_anew),
       TEST (test_dies_that_only_read),
