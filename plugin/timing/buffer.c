@@ -64,13 +64,14 @@ buffer_enter (struct buffer *b, const struct buffer_settings *s, uint64_t size,
 
 uint64_t
 buffer_set_cost (struct buffer *b, uint64_t size, uint32_t count, uint64_t cost,
-                 uint64_t all, struct buffer_booking *booking)
+                 uint64_t saved, uint64_t all, struct buffer_booking *booking)
 {
   const uint64_t before = max (b->empty_at, booking->from);
+  const uint64_t rest = before - min (saved, before - booking->from);
   uint64_t through = 0;
 
   b->empty_at =
-      max (moment_after (before, cost), moment_after (booking->from, all));
+      max (moment_after (rest, cost), moment_after (booking->from, all));
   booking->costs = b->empty_at - before;
   if (count > size)
     through = scale_up (b->empty_at - booking->from, count - size, count);

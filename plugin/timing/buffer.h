@@ -51,7 +51,7 @@ struct buffer {
 struct buffer_booking {
   uint64_t from;       /* the moment at which the write begins to be in */
   uint64_t waits;      /* to `since`, in ns: how long it waits for room */
-  uint64_t costs;      /* to `empty_at`, in ns */
+  uint64_t costs;      /* to `empty_at`, in ns, modulo 2^64 */
   int64_t grows;       /* to `bytes` */
   uint32_t generation; /* that of the buffer when the write came */
 };
@@ -64,13 +64,14 @@ void buffer_enter (struct buffer *b, const struct buffer_settings *s,
                    uint64_t size, uint32_t count, uint64_t arrival,
                    struct buffer_booking *booking);
 
-/* The write that has just come in costs the medium COST nanoseconds; and from
+/* The write that has just come in costs the medium COST nanoseconds, and what
+ * was dirty before takes it SAVED nanoseconds less because of that; and from
  * booking->from on all that is dirty takes ALL nanoseconds at least.  Returns
  * the moment at which the write is in.  What is larger than the buffer goes
  * through it, and is in when its last byte is.
  */
 uint64_t buffer_set_cost (struct buffer *b, uint64_t size, uint32_t count,
-                          uint64_t cost, uint64_t all,
+                          uint64_t cost, uint64_t saved, uint64_t all,
                           struct buffer_booking *booking);
 
 /* Returns the moment, ARRIVAL or later, at which all that came in has

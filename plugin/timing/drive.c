@@ -158,70 +158,78 @@ less (double from, double n)
 }
 
 /* A write joins all runs that it touches, and makes them one run, of which only
- * LONGEST bytes are known, the write among them.  Returns how many they were.
+ * LONGEST bytes are known, the write among them.  Of what was dirty when the
+ * write before this one came, the share LEFT still is.  Returns how many runs
+ * they were, of each as much as is left; the run that was written last is a
+ * whole one, as the head is there.
  */
-static unsigned
-join_runs (struct dirty *d, uint64_t from, uint64_t to, uint64_t longest)
+static double
+join_runs (struct dirty *d, uint64_t from, uint64_t to, uint64_t longest,
+           double left)
 {
   const struct dirty before = *d;
   const uint64_t begin = from;
-  unsigned touched = 0;
+  double joined = 0;
   uint32_t i, n = 1;
 
   for (i = 0; i < before.nr_runs; i++) {
     if (from <= before.runs[i].to && to >= before.runs[i].from) {
       from = min (from, before.runs[i].from);
       to = max (to, before.runs[i].to);
-      touched++;
+      joined += i == 0 ? 1 : before.runs[i].left * left;
     }
-    else if (n < DRIVE_RUNS)
-      d->runs[n++] = before.runs[i];
+    else if (n < DRIVE_RUNS) {
+      d->runs[n] = before.runs[i];
+      d->runs[n++].left *= left;
+    }
   }
   to = min (to, begin + longest);
   d->runs[0].from = max (from, to - min (to, longest));
   d->runs[0].to = to;
+  d->runs[0].left = 1;
   d->nr_runs = n;
-  return touched;
-}
-
-/* A write has come into a buffer in which BEFORE bytes were dirty when the one
- * before it had come, and has joined so many RUNS.  All that it adds is kept,
- * in order to be taken back.
- */
-static void
-note_dirty (struct drive *m, const struct latency_request *r, uint64_t before,
-            unsigned runs, uint64_t factor, struct drive_booking *booking)
-{
-  const double left = (double) (m->buffer.bytes - r->count);
-  struct dirty *d = &m->dirty;
-  double seeks = 0, extra = 0;
-
-  if (before > 0) {
-    seeks = d->seeks * left / (double) before;
-    extra = d->extra * left / (double) before;
-  }
-  seeks = less (seeks + 1, runs);
-  extra += (double) r->count * (double) (factor - 1000) / 1000;
-  booking->seeks = seeks - d->seeks;
-  booking->extra = extra - d->extra;
-  d->seeks = seeks;
-  d->extra = extra;
+  return joined;
 }
 
 /* Returns how many nanoseconds the disk needs for all that is dirty, in the
- * order of offsets.
+ * order of offsets, if it takes so many SEEKS.
  */
 static uint64_t
-drain_nsec (const struct drive *m, const struct drive_settings *s)
+drain_nsec (const struct drive *m, const struct drive_settings *s, double seeks)
 {
   const double bytes = (double) m->buffer.bytes;
-  double nsec = (double) disk_drain_nsec (&s->disk, m->dirty.seeks);
+  double nsec = (double) disk_drain_nsec (&s->disk, seeks);
 
   if (s->disk.bytes_per_sec != 0)
     nsec += bytes * NSEC_PER_SEC / (double) s->disk.bytes_per_sec;
   if (m->dirty.extra > 0)
     nsec *= 1 + m->dirty.extra / bytes;
   return nsec < (double) UINT64_MAX ? (uint64_t) nsec : UINT64_MAX;
+}
+
+/* A write has come into a buffer of which the share LEFT is still dirty, and
+ * has joined so many RUNS.  All that it adds is kept, in order to be taken
+ * back.  Returns how many nanoseconds it saves the disk.
+ */
+static uint64_t
+note_dirty (struct drive *m, const struct drive_settings *s,
+            const struct latency_request *r, double left, double runs,
+            uint64_t factor, struct drive_booking *booking)
+{
+  struct dirty *d = &m->dirty;
+  const double before = d->seeks * left, seeks = less (before + 1, runs);
+  const double extra =
+      d->extra * left + (double) r->count * (double) (factor - 1000) / 1000;
+  uint64_t nsec;
+
+  booking->seeks = seeks - d->seeks;
+  booking->extra = extra - d->extra;
+  d->seeks = seeks;
+  d->extra = extra;
+  if (!s->drains_to_disk || seeks >= before)
+    return 0;
+  nsec = drain_nsec (m, s, before);
+  return nsec - min (nsec, drain_nsec (m, s, seeks));
 }
 
 /* A write comes into the buffer.  Returns the moment at which it is in. */
@@ -231,26 +239,30 @@ buffer_write (struct drive *m, const struct drive_settings *s,
               uint64_t factor, struct drive_booking *booking)
 {
   const uint64_t before = m->buffer.bytes;
-  uint64_t cost = drain_cost (m, s, random, r, factor);
-  unsigned runs;
+  uint64_t cost = drain_cost (m, s, random, r, factor), saved;
+  double left, runs;
   bool is_first;
 
   buffer_enter (&m->buffer, &s->buffer, s->buffer_size, r->count, r->arrival,
                 &booking->buffer);
   is_first = m->buffer.bytes == r->count;
+  left =
+      before > 0 ? (double) (m->buffer.bytes - r->count) / (double) before : 0;
   if (is_first) /* the head is where the last run ended */
     m->dirty.nr_runs = (uint32_t) min (m->dirty.nr_runs, 1);
-  runs =
-      join_runs (&m->dirty, r->offset, r->offset + r->count, m->buffer.bytes);
+  runs = join_runs (&m->dirty, r->offset, r->offset + r->count, m->buffer.bytes,
+                    left);
   if (is_first)
     m->dirty.nr_runs = 1;
-  note_dirty (m, r, before, runs, factor, booking);
-  if (s->drains_to_disk && runs > 0 && is_first)
+  saved = note_dirty (m, s, r, left, runs, factor, booking);
+  if (!s->drains_to_disk)
+    return buffer_set_cost (&m->buffer, s->buffer_size, r->count, cost, 0, 0,
+                            &booking->buffer);
+  if (runs > 0 && is_first)
     cost = moment_after (cost,
                          disk_turn (&s->disk, r->offset, booking->buffer.from));
-  return buffer_set_cost (&m->buffer, s->buffer_size, r->count, cost,
-                          s->drains_to_disk ? drain_nsec (m, s) : 0,
-                          &booking->buffer);
+  return buffer_set_cost (&m->buffer, s->buffer_size, r->count, cost, saved,
+                          drain_nsec (m, s, m->dirty.seeks), &booking->buffer);
 }
 
 /* Returns when a request is over that would be at DONE.  A flush's own time

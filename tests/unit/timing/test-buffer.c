@@ -470,7 +470,7 @@ test_beside_list (void **state)
     now = (double) moment;
     in = now > last_in ? now : last_in;
     buffer_enter (&b, &settings, room * count, count, moment, &in_booking);
-    r = buffer_set_cost (&b, room * count, count, cost, 0, &in_booking);
+    r = buffer_set_cost (&b, room * count, count, cost, 0, 0, &in_booking);
     /* Where it is full but for rounding, of a byte a write, either is right. */
     left = left_at (in, count) - (double) (room - 1) * count;
     if (fabs (left) < (double) room + 3
@@ -512,7 +512,7 @@ test_all_lengths (void **state)
     count = BLOCK * (1 + (uint32_t) random_below (&seed, 40));
     cost = random_below (&seed, 300 * USEC);
     buffer_enter (&b, &settings, size, count, moment, &in_booking);
-    in = buffer_set_cost (&b, size, count, cost, 0, &in_booking);
+    in = buffer_set_cost (&b, size, count, cost, 0, 0, &in_booking);
     assert_true (in >= moment && in >= last);
     last = in;
     empty = (empty > in ? empty : in) + cost;

@@ -79,7 +79,7 @@ place (unsigned i)
  * offsets: n of them are 0.886 of the disk's root, over n + 3/4, apart.
  */
 static double
-sweep_msec (unsigned n)
+sweep_msec (double n)
 {
   return n * (1 + 5 + 8 * 0.886227 / sqrt (n + 0.75));
 }
@@ -167,9 +167,54 @@ test_runs (void **state)
   assert_near (flush (now), sweep_msec (18) + 18 * byte_time);
 }
 
-/* Writes in sequence of which neighbours have changed places are one run, and
- * two for a moment.
+/* Streams in sequence through a full buffer cost nearly a seek each while the
+ * disk writes all that the buffer has; one stream alone costs none.
  */
+static void
+test_streams (void **state)
+{
+  const double left = 63.0 / 64; /* of the buffer, when a write comes */
+  uint64_t now = START, before = START;
+  unsigned i, n;
+  double seeks;
+
+  (void) state;
+  set_disk (DISK, 64);
+  for (n = 1; n <= 8; n *= 2) {
+    for (i = 0; i < 4096; i++) {
+      before = now;
+      now = put ((i % n + 1) * SIZE / 16 + i / n * BLOCK, now);
+    }
+    seeks = n == 1 ? 0 : (1 - pow (left, n)) / (1 - left);
+    assert_near (now - before, sweep_msec (seeks) / 64 + byte_time);
+  }
+}
+
+/* Runs of which a part is left have no more than that to give to a write that
+ * joins them.
+ */
+static void
+test_drained_runs (void **state)
+{
+  uint64_t now = START;
+  double before;
+  unsigned i;
+
+  (void) state;
+  set_disk (DISK, 64);
+  put (SIZE / 2, now);
+  put (SIZE / 2 + 2 * BLOCK, now);
+  for (i = 0; i < 4; i++)
+    put (place (i), now);
+  now += flush (now) * 3 / 4;
+  put (place (4), now);
+  before = l.drive.dirty.seeks;
+  assert_true (fabs (before - 2.5) < 1e-2);
+  put (SIZE / 2 + BLOCK, now);
+  assert_true (fabs (l.drive.dirty.seeks - before - 0.5) < 1e-2);
+}
+
+/* Writes in sequence of which neighbours have changed places are one run. */
 static void
 test_swapped (void **state)
 {
@@ -180,7 +225,7 @@ test_swapped (void **state)
   set_disk (DISK, 64);
   for (i = 0; i < 64; i++)
     put (SIZE / 4 + (i ^ 1) * BLOCK, now);
-  assert_near (flush (now), sweep_msec (2) + 64 * byte_time);
+  assert_near (flush (now), sweep_msec (1) + 64 * byte_time);
   assert_true (fabs (l.drive.dirty.seeks - 1) < 1e-9);
   now += NSEC_PER_SEC;
   for (i = 0; i < 64; i++)
@@ -496,6 +541,8 @@ main (void)
   const struct CMUnitTest tests[] = {
       TEST (test_sweep),
       TEST (test_runs),
+      TEST (test_streams),
+      TEST (test_drained_runs),
       TEST (test_swapped),
       TEST (test_turn),
       TEST (test_larger),
