@@ -185,7 +185,7 @@ struct device {
  * `defer` and `set_aside`, and for `park`.
  */
 #define MAX_REQUEST_COPY 384
-#define MAX_PARKED_COPY 576
+#define MAX_PARKED_COPY 592
 
 /* The functions that a connection calls in its front end, which brings its
  * requests: nbdkit, with the batch library or without, or ublk/.  The front end

@@ -117,7 +117,8 @@ place_of (const struct disk_head *d, uint64_t offset, uint64_t ticket)
   while (from < to) {
     middle = (from + to) / 2;
     r = &d->requests[d->near[middle]];
-    if (r->offset < offset || (r->offset == offset && r->ticket < ticket))
+    if (r->offset < offset ||
+        (r->offset == offset && r->ticket.number < ticket))
       from = middle + 1;
     else
       to = middle;
@@ -145,7 +146,7 @@ look_at (struct disk_head *d, const struct disk_settings *s)
     return;
   for (; d->nr_near < n; d->nr_near++) {
     r = &d->requests[d->waiting[d->nr_near]];
-    i = place_of (d, r->offset, r->ticket);
+    i = place_of (d, r->offset, r->ticket.number);
     memmove (&d->near[i + 1], &d->near[i], d->nr_near - i);
     d->near[i] = d->waiting[d->nr_near];
   }
@@ -209,9 +210,9 @@ choose (const struct disk_head *d, const struct disk_settings *s, uint64_t size,
         break;
       nsec = seek + turn_to (r->angle, (uint32_t) (phase + seek) % turn, turn);
     }
-    if (nsec < least || (nsec == least && r->ticket < oldest)) {
+    if (nsec < least || (nsec == least && r->ticket.number < oldest)) {
       least = nsec;
-      oldest = r->ticket;
+      oldest = r->ticket.number;
       best = number;
     }
   }
@@ -234,12 +235,13 @@ next_of_sweep (const struct disk_head *d)
 }
 
 static struct disk_answer *
-find (struct disk_head *d, uint64_t ticket)
+find (struct disk_ticket ticket)
 {
-  const size_t i = (uint32_t) ticket;
+  struct disk_answer *a = ticket.answer;
 
-  return i > 0 && i <= d->used && d->answers[i - 1].ticket == ticket
-             ? &d->answers[i - 1]
+  return a != NULL && atomic_load_explicit (&a->ticket, memory_order_relaxed) ==
+                          ticket.number
+             ? a
              : NULL;
 }
 
@@ -250,8 +252,8 @@ serve_next (struct disk_head *d, const struct disk_settings *s, uint64_t size,
 {
   uint8_t number = d->waiting[0], *at;
 
-  if (d->oldest != d->requests[number].ticket) {
-    d->oldest = d->requests[number].ticket;
+  if (d->oldest != d->requests[number].ticket.number) {
+    d->oldest = d->requests[number].ticket.number;
     d->passed = 0;
   }
   if (d->passed++ < DISK_PASSES * s->queue &&
@@ -270,9 +272,9 @@ report (struct disk_head *d)
   struct disk_answer *answer;
 
   while (d->nr_served > 0) {
-    answer = find (d, d->served[--d->nr_served]);
+    answer = find (d->served[--d->nr_served]);
     if (answer != NULL)
-      answer->done = d->free_at;
+      atomic_store_explicit (&answer->done, d->free_at, memory_order_relaxed);
   }
 }
 
@@ -299,65 +301,88 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     report (d);
 }
 
+/* Answers that were allocated together. */
+struct disk_answers {
+  struct disk_answers *next;
+  size_t n;
+  struct disk_answer a[];
+};
+
 static void
 let_go (struct disk_head *d, struct disk_answer *answer)
 {
-  const size_t i = (uint32_t) answer->ticket;
-
-  answer->ticket = 0;
+  atomic_store_explicit (&answer->ticket, 0, memory_order_relaxed);
   answer->next = d->next;
-  d->next = i;
-  d->n--;
+  d->next = answer;
+}
+
+static void
+let_all_go (struct disk_head *d, struct disk_answers *answers)
+{
+  size_t i;
+
+  for (i = answers->n; i > 0; i--)
+    let_go (d, &answers->a[i - 1]);
 }
 
 uint64_t
 disk_ask (struct disk_head *d, const struct disk_settings *s, uint64_t size,
-          uint64_t now, uint64_t *ticket)
+          uint64_t now, struct disk_ticket *ticket)
 {
   struct disk_answer *answer;
   uint64_t done = now;
 
   decide (d, s, size, now);
-  answer = find (d, *ticket);
+  answer = find (*ticket);
   if (answer != NULL) {
-    if (answer->done == 0)
+    done = atomic_load_explicit (&answer->done, memory_order_relaxed);
+    if (done == 0)
       return d->free_at;
-    done = answer->done;
     let_go (d, answer);
+    d->n--;
   }
-  *ticket = 0;
+  ticket->number = 0;
   return done;
 }
 
-/* Returns a new ticket, or 0 without memory. */
-static uint64_t
+/* Have some more answers, twice as many as the last ones.  Returns false
+ * without memory.
+ */
+static bool
+allocate_answers (struct disk_head *d)
+{
+  const size_t n = d->answers != NULL ? 2 * d->answers->n : 32;
+  struct disk_answers *more = calloc (1, sizeof *more + n * sizeof more->a[0]);
+
+  if (more == NULL)
+    return false;
+  more->next = d->answers;
+  more->n = n;
+  d->answers = more;
+  let_all_go (d, more);
+  return true;
+}
+
+/* Returns a new ticket; number 0 without memory. */
+static struct disk_ticket
 new_ticket (struct disk_head *d)
 {
-  const size_t room = d->room > 0 ? 2 * d->room : 32;
-  struct disk_answer *more;
-  size_t i = d->next;
+  struct disk_ticket ticket = {NULL, 0};
 
-  if (i != 0)
-    d->next = d->answers[i - 1].next;
-  else {
-    if (d->used == d->room) {
-      more = realloc (d->answers, room * sizeof *more);
-      if (more == NULL)
-        return 0;
-      d->answers = more;
-      d->room = room;
-    }
-    i = ++d->used;
-  }
+  if (d->next == NULL && !allocate_answers (d))
+    return ticket;
+  ticket = (struct disk_ticket){d->next, ++d->tickets};
+  d->next = d->next->next;
   d->n++;
-  d->answers[i - 1] =
-      (struct disk_answer){.ticket = ++d->tickets << 32 | (uint32_t) i};
-  return d->answers[i - 1].ticket;
+  atomic_store_explicit (&ticket.answer->done, 0, memory_order_relaxed);
+  atomic_store_explicit (&ticket.answer->ticket, ticket.number,
+                         memory_order_relaxed);
+  return ticket;
 }
 
 uint64_t
 disk_enter (struct disk_head *d, const struct disk_settings *s, uint64_t size,
-            const struct latency_request *r, uint64_t *ticket)
+            const struct latency_request *r, struct disk_ticket *ticket)
 {
   struct disk_request request = {.offset = r->offset,
                                  .arrival = r->arrival,
@@ -368,27 +393,28 @@ disk_enter (struct disk_head *d, const struct disk_settings *s, uint64_t size,
   if (r->arrival > 0)
     decide (d, s, size, r->arrival - 1);
   *ticket = request.ticket = new_ticket (d);
-  if (*ticket == 0)
+  if (ticket->number == 0)
     return serve (d, s, size, &request, max (d->free_at, r->arrival));
   add (d, &request);
   return disk_ask (d, s, size, r->arrival, ticket);
 }
 
 void
-disk_leave (struct disk_head *d, uint64_t ticket)
+disk_leave (struct disk_head *d, struct disk_ticket ticket)
 {
-  struct disk_answer *answer = find (d, ticket);
+  struct disk_answer *answer = ticket.number != 0 ? find (ticket) : NULL;
   uint32_t i;
 
   if (answer == NULL)
     return;
-  for (i = 0; answer->done == 0 && i < d->nr_waiting; i++) {
-    if (d->requests[d->waiting[i]].ticket == ticket) {
+  for (i = 0; disk_waits (ticket) && i < d->nr_waiting; i++) {
+    if (d->requests[d->waiting[i]].ticket.number == ticket.number) {
       take_away (d, i);
       break;
     }
   }
   let_go (d, answer);
+  d->n--;
 }
 
 /* The roots of the distances between N places are 0.886 times that of 1/(N+3/4)
@@ -408,15 +434,24 @@ disk_drain_nsec (const struct disk_settings *s, double requests)
 void
 disk_begin_anew (struct disk_head *d)
 {
+  struct disk_answers *some;
+
   d->n = d->nr_waiting = d->nr_near = d->nr_served = 0;
-  d->used = d->next = 0;
+  d->next = NULL;
+  for (some = d->answers; some != NULL; some = some->next)
+    let_all_go (d, some);
   d->free_at = 0;
 }
 
 void
 disk_destroy (struct disk_head *d)
 {
-  free (d->answers);
+  struct disk_answers *some;
+
+  while ((some = d->answers) != NULL) {
+    d->answers = some->next;
+    free (some);
+  }
   memset (d, 0, sizeof *d);
 }
 

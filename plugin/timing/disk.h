@@ -34,12 +34,14 @@
  * or when no other waits.  Those that are served and not reported, fewer than
  * `batch`, ask at each decision, too.
  *
- * The lock of a device's struct latency_state guards this; drive.c calls it.
+ * The lock of a device's struct latency_state guards this, but for what says
+ * otherwise; drive.c calls it.
  */
 
 #ifndef NULLBLK_DISK_H
 #define NULLBLK_DISK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -69,21 +71,27 @@ struct disk_settings {
                            * of offsets, before others are looked at */
 };
 
+/* What becomes of a request.  It stays where it is in memory until
+ * disk_destroy, and is looked at without the lock, too: see disk_waits.
+ */
+struct disk_answer {
+  _Atomic uint64_t ticket;  /* the number of its ticket; 0: it is free */
+  _Atomic uint64_t done;    /* once it is decided; 0 before */
+  struct disk_answer *next; /* another free one, if it is free; or NULL */
+};
+
+/* By which a request asks. */
+struct disk_ticket {
+  struct disk_answer *answer;
+  uint64_t number; /* 0: it does not have to ask */
+};
+
 /* A request that waits for the decision who is served next. */
 struct disk_request {
-  uint64_t ticket;
+  struct disk_ticket ticket;
   uint64_t offset, arrival;
   uint32_t count; /* bytes */
   uint32_t angle; /* nanoseconds of a turn */
-};
-
-/* The answer for a ticket.  The lower half of the ticket is the answer's index
- * in `answers`, plus 1.
- */
-struct disk_answer {
-  uint64_t ticket;
-  uint64_t done; /* once it is decided; 0 before */
-  size_t next;   /* while it is free: index of another, plus 1; 0: none */
 };
 
 /* All zeroes are an idle disk. */
@@ -91,7 +99,7 @@ struct disk_head {
   uint64_t free_at;  /* when the head is */
   uint64_t position; /* of the head */
   uint64_t tickets;  /* that were given */
-  uint64_t oldest;   /* of those that wait */
+  uint64_t oldest;   /* the number of the ticket that waits longest */
   uint64_t passed;   /* so often others went before it */
   uint32_t n;        /* requests with a ticket */
 
@@ -106,29 +114,39 @@ struct disk_head {
 
   /* Tickets of those that were served, and are not reported yet. */
   uint32_t nr_served;
-  uint64_t served[MAX_DISK_QUEUE];
+  struct disk_ticket served[MAX_DISK_QUEUE];
 
-  struct disk_answer *answers;
-  size_t used, room; /* answers that were in use, and for which there is room */
-  size_t next;       /* index of the first free one, plus 1; 0: none */
+  struct disk_answers *answers; /* all of them */
+  struct disk_answer *next;     /* the first free one, or NULL */
 };
 
 /* A request comes, to a disk of SIZE bytes.  Returns the moment at which it is
- * done, with *ticket 0; or the moment at which it is to ask, with the number by
- * which it asks.
+ * done, with ticket->number 0; or the moment at which it is to ask.
  */
 uint64_t disk_enter (struct disk_head *d, const struct disk_settings *s,
                      uint64_t size, const struct latency_request *r,
-                     uint64_t *ticket);
+                     struct disk_ticket *ticket);
 
 /* Ask at NOW, not before the moment that was told.  The same is returned as by
  * disk_enter.
  */
 uint64_t disk_ask (struct disk_head *d, const struct disk_settings *s,
-                   uint64_t size, uint64_t now, uint64_t *ticket);
+                   uint64_t size, uint64_t now, struct disk_ticket *ticket);
+
+/* Is it not decided yet when the request with this ticket is done?  This needs
+ * no lock, as only who has the ticket ends it.
+ */
+static inline bool
+disk_waits (struct disk_ticket ticket)
+{
+  return atomic_load_explicit (&ticket.answer->done, memory_order_relaxed) ==
+             0 &&
+         atomic_load_explicit (&ticket.answer->ticket, memory_order_relaxed) ==
+             ticket.number;
+}
 
 /* The request is given up, if it has a ticket. */
-void disk_leave (struct disk_head *d, uint64_t ticket);
+void disk_leave (struct disk_head *d, struct disk_ticket ticket);
 
 /* Returns how many nanoseconds it takes from MOMENT until the platter brings
  * the block at OFFSET to the head.

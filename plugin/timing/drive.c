@@ -129,6 +129,16 @@ serve_by_dies (struct drive *m, const struct drive_settings *s,
   return done - r->arrival;
 }
 
+/* In a stall moments are not as far apart as they are for the head. */
+static void
+note_decisions (struct drive *m)
+{
+  const uint64_t next =
+      m->clock.stall.every == 0 ? moment_of (&m->clock, m->disk.free_at) : 0;
+
+  atomic_store_explicit (&m->decides_at, next, memory_order_release);
+}
+
 /* Returns when a request that the head serves is done, or has to ask. */
 static uint64_t
 serve_by_head (struct drive *m, const struct drive_settings *s,
@@ -136,9 +146,11 @@ serve_by_head (struct drive *m, const struct drive_settings *s,
                struct drive_booking *booking)
 {
   booking->rest = done - r->arrival;
-  return moment_after (
+  done = moment_after (
       disk_enter (&m->disk, &s->disk, s->size, r, &booking->ticket),
       booking->rest);
+  note_decisions (m);
+  return done;
 }
 
 /* Does the head serve it?  A buffer takes writes. */
@@ -376,6 +388,7 @@ drive_ask (struct drive *m, const struct drive_settings *s, uint64_t now,
   const uint64_t done = disk_ask (&m->disk, &s->disk, s->size,
                                   worked_at (&m->clock, now), &booking->ticket);
 
+  note_decisions (m);
   return max (booking->credits_at,
               moment_of (&m->clock, moment_after (done, booking->rest)));
 }
@@ -413,6 +426,7 @@ drive_begin_anew (struct drive *m)
   credits_begin_anew (&m->byte_credits);
   flash_begin_anew (&m->flash);
   disk_begin_anew (&m->disk);
+  atomic_store_explicit (&m->decides_at, 0, memory_order_release);
 }
 
 void

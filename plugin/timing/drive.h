@@ -100,6 +100,12 @@ struct drive {
   struct flash flash;
   struct collection collection;
   struct disk_head disk;
+
+  /* The moment of the monotonic clock before which the head decides nothing; 0
+   * where it is not known.  It is written with the lock held, after all that
+   * was decided, and read without the lock.
+   */
+  _Atomic uint64_t decides_at;
 };
 
 /* What a request has of the mechanisms, to be given back if it is given up. */
@@ -111,8 +117,9 @@ struct drive_booking {
   uint64_t credits_at; /* the moment of the monotonic clock at which it has its
                         * credits */
   uint32_t operations, bytes; /* the credits */
-  uint64_t ticket; /* of the disk; 0: it is known when the request is done */
-  uint64_t rest;   /* what comes after the disk, in nanoseconds */
+  struct disk_ticket
+      ticket;    /* number 0: it is known when the request is done */
+  uint64_t rest; /* what comes after the disk, in nanoseconds */
 };
 
 /* What a request is without the mechanisms of drives. */
@@ -141,7 +148,7 @@ uint64_t drive_factor (struct drive *m, const struct drive_settings *s,
 bool drive_has_medium (const struct drive_settings *s);
 
 /* Returns the moment, served.done or later, at which R completes, with STALL in
- * force; or, with booking->ticket, at which it has to ask.  At most two numbers
+ * force; or, with a ticket, at which it has to ask.  At most two numbers
  * of RANDOM are used.
  */
 uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
@@ -154,6 +161,23 @@ uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
  */
 uint64_t drive_ask (struct drive *m, const struct drive_settings *s,
                     uint64_t now, struct drive_booking *booking);
+
+/* The same for a request that is told to ask again, without the lock; or 0 if
+ * it takes drive_ask to know.  Most requests ask in vain: all that wait for a
+ * head ask each time it is free, and one of them is next.
+ */
+static inline uint64_t
+drive_ask_in_vain (const struct drive *m, uint64_t now,
+                   const struct drive_booking *booking)
+{
+  /* What was decided before that was written is seen. */
+  const uint64_t next =
+      atomic_load_explicit (&m->decides_at, memory_order_acquire);
+
+  return now < next && disk_waits (booking->ticket)
+             ? max (booking->credits_at, moment_after (next, booking->rest))
+             : 0;
+}
 
 /* Returns how many bytes are dirty in the buffer at NOW. */
 uint64_t drive_dirty (const struct drive *m, uint64_t now);

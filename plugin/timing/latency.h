@@ -104,7 +104,7 @@ uint64_t latency_completion (struct latency_state *l,
 static inline bool
 latency_asks (const struct latency_booking *booking)
 {
-  return booking->drive.ticket != 0;
+  return booking->drive.ticket.number != 0;
 }
 
 /* A request asks at NOW, by the settings that it came with.  The same is

@@ -182,6 +182,63 @@ test_leave (void **state)
   latency_leave (&l, &b, free);
 }
 
+/* Where another has asked when the head was free, one that still waits is told
+ * when that is again, without a look at the head.
+ */
+static void
+test_in_vain (void **state)
+{
+  struct latency_booking a, waiting[3];
+  uint64_t free, next, *at = &l.drive.disk.free_at;
+  unsigned i, in_vain = 0;
+
+  (void) state;
+  set_disk ("track:1ms,full:9ms,rpm:100000,queue:8");
+  free = enter (SIZE / 2, START, &a);
+  for (i = 0; i < 3; i++)
+    assert_int_equal (enter (i * SIZE / 3, START, &waiting[i]), free);
+  latency_ask (&l, &s, &waiting[0], free);
+  next = *at;
+  for (i = 1; i < 3; i++) {
+    if (!disk_waits (waiting[i].drive.ticket))
+      continue;
+    ++*at;
+    assert_int_equal (latency_ask (&l, &s, &waiting[i], free), next);
+    --*at;
+    in_vain++;
+  }
+  assert_true (in_vain > 0);
+  for (i = 0; i < 3; i++)
+    ask_to_the_end (&waiting[i]);
+  assert_int_equal (l.drive.disk.n, 0);
+}
+
+/* After a power cut another may have what was one's ticket. */
+static void
+test_in_vain_anew (void **state)
+{
+  struct latency_booking a, b[3], later[3];
+  unsigned i;
+
+  (void) state;
+  set_disk ("track:1ms,full:9ms,rpm:100000");
+  enter (SIZE / 2, START, &a);
+  for (i = 0; i < 3; i++)
+    enter (0, START, &b[i]);
+  latency_begin_anew (&l);
+  enter (SIZE / 2, START + NSEC_PER_SEC, &a);
+  for (i = 0; i < 3; i++)
+    enter (0, START + NSEC_PER_SEC, &later[i]);
+  for (i = 0; i < 3; i++) {
+    assert_int_equal (latency_ask (&l, &s, &b[i], START + 100 * MSEC),
+                      START + 100 * MSEC);
+    assert_false (latency_asks (&b[i]));
+  }
+  for (i = 0; i < 3; i++)
+    ask_to_the_end (&later[i]);
+  assert_int_equal (l.drive.disk.n, 0);
+}
+
 /* A limit that lets it through later. */
 static void
 test_limit (void **state)
@@ -457,6 +514,7 @@ test_stall (void **state)
   assert_in_range (ask_to_the_end (&a), t + 920 * MSEC, t + 920600 * USEC);
   enter (0, t + 300 * MSEC, &b);
   assert_true (latency_asks (&b));
+  assert_int_equal (l.drive.decides_at, 0); /* not known */
   assert_in_range (ask_to_the_end (&b), t + 940 * MSEC, t + 941200 * USEC);
   assert_int_equal (l.drive.disk.n, 0);
   /* Without stalls from the next moment on: what was done stays done. */
@@ -706,6 +764,8 @@ main (void)
       TEST (test_leave_batch),
       TEST (test_in_order),
       TEST (test_leave),
+      TEST (test_in_vain),
+      TEST (test_in_vain_anew),
       TEST (test_limit),
       TEST (test_stall),
       TEST (test_from),

@@ -99,6 +99,57 @@ test_limit (void **state)
 }
 
 static void *
+disk_body (void *result)
+{
+  struct latency_request r = {.op = OP_READ, .count = 4096};
+  struct latency_booking booking;
+  uint64_t *moments = result, moment = 1;
+  int i;
+
+  for (i = 0; i < EACH / 10; i++) {
+    r.arrival = moment;
+    r.offset = random_next (&random_numbers) % settings.size;
+    moment =
+        latency_completion (&latency, &settings, &random_numbers, &r, &booking);
+    while (latency_asks (&booking))
+      moment = latency_ask (&latency, &settings, &booking, moment);
+    must (moment > r.arrival, "a read takes some time");
+    moments[i] = moment;
+  }
+  return NULL;
+}
+
+/* Nobody waits for ever, and of no two reads the head is at the end at once. */
+static void
+test_disk (void **state)
+{
+  const int n = NR_THREADS * EACH / 10;
+  struct message why;
+  int i;
+
+  (void) state;
+  settings.size = settings.drive.size = UINT64_C (1) << 40;
+  assert_int_equal (parts_parse (&disk_parts,
+                                 "track:1ms,full:9ms,rpm:6000,queue:4",
+                                 &settings.drive.disk, &why),
+                    0);
+  latency_settings_complete (&settings);
+  assert_int_equal (latency_init (&latency, 0), 0);
+  random_init (&random_numbers, 5, 6);
+  run_threads (disk_body);
+  assert_int_equal (latency.drive.disk.n, 0);
+  assert_int_equal (latency.drive.disk.nr_waiting, 0);
+  for (i = 1; i < NR_THREADS; i++)
+    memmove (&results[i * (EACH / 10)], &results[i * EACH],
+             EACH / 10 * sizeof results[0]);
+  qsort (results, (size_t) n, sizeof results[0], compare);
+  for (i = 1; i < n; i++)
+    assert_true (results[i] > results[i - 1]);
+  latency_destroy (&latency);
+  memset (&settings, 0, sizeof settings);
+}
+
+static void *
 draw_body (void *result)
 {
   uint64_t *number = result;
@@ -167,9 +218,8 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_lane),
-      cmocka_unit_test (test_limit),
-      cmocka_unit_test (test_draws),
+      cmocka_unit_test (test_lane),  cmocka_unit_test (test_limit),
+      cmocka_unit_test (test_disk),  cmocka_unit_test (test_draws),
       cmocka_unit_test (test_waits),
   };
 
