@@ -6,7 +6,8 @@
 # temporary folder and not installed.  Needs Debian's apt-get, with the suite
 # that has the version among its sources.
 #
-#   begin                  make $tmp, go there, and remove it at the end
+#   begin                  make $tmp, go there, and remove it at the end; programs
+#                          run from it, so TMPDIR must not be noexec
 #   unpack PKG=VERSION...  these, with all libraries that they want, in $root
 #   run PROGRAM ARG...     one of $root's programs, with $root's libraries
 #   serve SOCKET ARG...    nbdkit of $root, on SOCKET, until the script ends;

@@ -229,5 +229,14 @@ tmp=$(mktemp -d)
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
 
+# What tests want of TMPDIR, and could not say where it fails them.
+[ ${#tmp} -le 80 ] || fail "TMPDIR: $tmp is too long for the names of sockets"
+[[ $tmp =~ ^[A-Za-z0-9/._-]+$ ]] ||
+  fail "TMPDIR: $tmp has characters that mean something in a URI"
+printf '#!/bin/sh\n' >"$tmp/program"
+chmod +x "$tmp/program"
+"$tmp/program" || fail "TMPDIR: no program runs from $tmp; is it noexec?"
+rm "$tmp/program"
+
 [ "$NBDKIT" != no ] || skip "nbdkit is missing" # configure says no
 [ -e "$PLUGIN" ] || fail "$PLUGIN is not built"
