@@ -13,8 +13,6 @@ most_seconds=1000
 
 # shellcheck source=../server/functions.sh source-path=SCRIPTDIR
 source "${0%/*}/../server/functions.sh"
-# shellcheck source=../port.sh source-path=SCRIPTDIR
-source "${0%/*}/../port.sh"
 
 on_host ()
 {
@@ -58,28 +56,6 @@ serve_file ()
   server_pid=$!
   wait_until 60 server_listens_or_ended || fail "the server does not listen"
   [ -s "$tmp/pid" ] || fail "the server ended instead of listening"
-}
-
-# start_tcp_server [NBDKIT-OPTION | KEY=VALUE]...: like start_server, but on
-# $port of 127.0.0.1.  A port that somebody else was quicker to take costs
-# another try.
-start_tcp_server ()
-{
-  local try
-
-  for try in 1 2 3 4 5; do
-    port=$(free_port)
-    rm -f "$tmp/pid"
-    "$NBDKIT" -f -i 127.0.0.1 -p "$port" -P "$tmp/pid" "$PLUGIN" "$@" &
-    server_pid=$!
-    wait_until 60 server_listens_or_ended || fail "the server does not listen"
-    if [ -s "$tmp/pid" ]; then
-      uri=nbd://127.0.0.1:$port
-      return
-    fi
-    echo "try $try: nbdkit does not listen on port $port"
-  done
-  fail "the server ended instead of listening"
 }
 
 guest=

@@ -9,8 +9,6 @@
 
 # shellcheck source=fio-engine.sh source-path=SCRIPTDIR
 source "${0%/*}/fio-engine.sh"
-# shellcheck source=../port.sh source-path=SCRIPTDIR
-source "${0%/*}/../port.sh"
 
 verify=(--verify=crc32c --verify_fatal=1 --do_verify=1)
 
@@ -152,12 +150,8 @@ limits ()
     }' "$1"
 }
 if limits $$; then
-  port=$(free_port)
-  rm -f "$tmp/pid"
-  "$NBDKIT" -f -i 127.0.0.1 -p "$port" -P "$tmp/pid" "$PLUGIN" 64M &
-  server_pid=$!
-  wait_until 60 server_listens_or_ended
-  fio --name=job --ioengine=external:"$engine" --uri="nbd://127.0.0.1:$port" \
+  start_tcp_server 64M
+  fio --name=job --ioengine=external:"$engine" --uri="$uri" \
     --thread --rw=read --bs=4k --rate_iops=1 --connections=2 >"$tmp/fio" 2>&1 &
   fio_pid=$!
   has_connections () { [ "$(limits "$fio_pid" | grep -c .)" = 2 ]; }
