@@ -44,11 +44,11 @@ on_host || at_exit+=(wake_server detach_all)
 # leaves_nothing WHEN: no file, no server but the test's, no device.
 leaves_nothing ()
 {
-  local n
+  local n left
 
   [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
-  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 |
-    grep -vx "${server_pid:-none}" || fail "$1: left: a server"
+  left=$(processes nbdkit | grep -vx "${server_pid:-none}" || true)
+  [ -z "$left" ] || fail "$1: left: a server, $left"
   for n in 0 1 2 3; do
     [ ! -e "/sys/block/nbd$n/pid" ] || fail "$1: left: /dev/nbd$n"
   done

@@ -138,8 +138,7 @@ stop_server
 # A server of its own, which makes the device, with as many queues as are
 # wanted, and ends with it.
 made /dev/ublkb0 16M "${zones[@]}"
-! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null ||
-  fail "nullblk-ublk serves it"
+has_no_ublk_process || fail "nullblk-ublk serves it"
 zoned_is ublkb0 host-managed
 pid=$(cat /run/nullblk/ublkb0/pid)
 try dd if=/dev/urandom of=/dev/ublkb0 bs=64k count=4 oflag=direct
@@ -164,8 +163,7 @@ nothing_is_left "a server of its own"
 
 # One that makes the device itself.
 made /dev/ublkb0 --as=ublk --name plain 16M memory-backed=true
-! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null ||
-  fail "nullblk-ublk serves it"
+has_no_ublk_process || fail "nullblk-ublk serves it"
 "$attach" --list | grep '^plain */dev/ublkb0 *16777216 ' >/dev/null ||
   fail "--list: $("$attach" --list)"
 pid=$(cat /run/nullblk/plain/pid)
@@ -254,11 +252,7 @@ chmod +x "$tmp/nullblk-ublk"
 cp /nullblk-attach /nullblk-serve "$tmp"
 has_begun ()
 {
-  [ "$(grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null | wc -l)" -ge 2 ]
-}
-none_serves ()
-{
-  ! grep -l '^nullblk-ublk$' /proc/[0-9]*/comm >/dev/null 2>&1
+  [ "$(processes nullblk-ublk | wc -l)" -ge 2 ]
 }
 for signal in TERM KILL; do
   "$tmp/nullblk-attach" --name slow "$uri" >"$tmp/out" 2>"$tmp/err" &
@@ -266,7 +260,7 @@ for signal in TERM KILL; do
   wait_until 60 has_begun || fail "it does not begin: $(cat "$tmp/err")"
   kill -$signal "$pid"
   ! wait "$pid" || fail "SIG$signal: it succeeds"
-  wait_until 60 none_serves || fail "SIG$signal: it goes on attaching"
+  wait_until 60 has_no_ublk_process || fail "SIG$signal: it goes on attaching"
   kill -CONT "$server_pid"
   if [ "$signal" = KILL ]; then
     "$attach" --list | grep '^slow .*(dead)' >/dev/null || fail "not listed"
@@ -294,12 +288,12 @@ wait_until 60 has_connections 0 || fail "connections stay"
 # All its processes are killed: attached anew, it has the timeouts that it had.
 pids_of_ublk ()
 {
-  grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3
+  processes nullblk-ublk
 }
 made /dev/ublkb0 --persist=50 --timeout 600 "$uri"
 # shellcheck disable=SC2046 # one at a time would be replaced
 kill -KILL $(pids_of_ublk)
-wait_until 60 none_serves || fail "they cannot be killed"
+wait_until 60 has_no_ublk_process || fail "they cannot be killed"
 made /dev/ublkb0 "$uri"
 for pid in $(pids_of_ublk); do
   tr '\0' ' ' <"/proc/$pid/cmdline" >"$tmp/arguments"

@@ -40,8 +40,7 @@ nothing_left ()
 # servers: the pids of those that are nobody's but nullblk-attach's.
 servers ()
 {
-  grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 |
-    grep -vx "${server_pid:-none}" || true
+  processes nbdkit | grep -vx "${server_pid:-none}" || true
 }
 
 no_servers ()

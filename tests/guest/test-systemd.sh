@@ -141,7 +141,7 @@ stop ()
 nothing_left ()
 {
   [ -z "$(ls /run/nullblk)" ] || fail "$1: left: $(ls /run/nullblk)"
-  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null || fail "left: a server"
+  [ -z "$(processes nbdkit)" ] || fail "$1: left: a server"
   [ ! -e /sys/block/nbd0/pid ] || fail "$1: left: /dev/nbd0"
 }
 

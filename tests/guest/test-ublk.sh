@@ -116,7 +116,7 @@ pid=$!
 # count_processes: those that nullblk-ublk has.
 count_processes ()
 {
-  grep -l '^nullblk-ublk$' /proc/[0-9]*/comm 2>/dev/null | wc -l
+  processes nullblk-ublk | wc -l
 }
 has_begun ()
 {

@@ -181,7 +181,7 @@ has_no_record ()
 }
 has_no_process ()
 {
-  ! grep -l '^nbdkit$' /proc/[0-9]*/comm 2>/dev/null
+  [ -z "$(processes nbdkit)" ]
 }
 
 disk_is_gone ()

@@ -64,7 +64,8 @@ LD_PRELOAD=libm.so.6 "$serve" -U - -P "$tmp/pid" 8M --run '
 grep -qx 'preload=libm.so.6' "$tmp/out" || fail "$(cat "$tmp/out")"
 grep -q 'read 65536/65536' "$tmp/out" || fail "$(cat "$tmp/out")"
 # shellcheck disable=SC2016
-"$serve" -U - 8M --run 'env' | grep LD_PRELOAD && fail "something is preloaded"
+"$serve" -U - 8M --run 'env' >"$tmp/out"
+! grep LD_PRELOAD "$tmp/out" || fail "something is preloaded"
 rm -f "$tmp/pid"
 
 # -s: the client is not a socket that was accepted.
