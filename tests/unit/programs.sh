@@ -47,6 +47,8 @@ build ()
           options+=" -Wl,--wrap=$part"
         done
         ;;
+      libnbd) libraries+=" \$(LIBNBD_LIBS)" ;;
+      libnl) libraries+=" \$(LIBNL_LIBS)" ;;
       *.c) sources+=" $word" ;;
       -D*) macros+=" $word" ;;
       -l*) libraries+=" $word" ;;
