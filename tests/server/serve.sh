@@ -6,6 +6,8 @@
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
+# nbdkit takes certificates from there, and then no reply is deferred.
+export HOME=$tmp
 
 serve=$top_builddir/tools/nullblk-serve
 library=$top_builddir/plugin/.libs/libnullblk-batch.so

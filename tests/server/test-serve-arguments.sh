@@ -99,10 +99,10 @@ defers 0 --tls-certificates=.
 defers 64 --tls=off --tls-psk keys
 for directory in .pki .config/pki; do
   mkdir -p "$tmp/$directory/nbdkit"
-  HOME=$tmp defers 64
+  defers 64
   touch "$tmp/$directory/nbdkit/ca-cert.pem"
-  HOME=$tmp defers 0
-  HOME=$tmp defers 64 --tls=off
+  defers 0
+  defers 64 --tls=off
   rm "$tmp/$directory/nbdkit/ca-cert.pem"
 done
 for single in -s --single --stdin; do
