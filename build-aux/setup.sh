@@ -79,12 +79,13 @@ bootstrapped=(aclocal.m4 ar-lib compile config.guess config.h.in config.sub
               configure depcomp install-sh libtool.m4 'lt*.m4' ltmain.sh
               Makefile.in missing programs.am tap-driver.sh test-driver '*.1')
 made=(config.h config.log config.status libtool stamp-h1 Makefile .dirstamp
-      '*.a' '*.la' '*.lo' '*.log' '*.o' '*.so' '*.tar.xz' '*.trs' '*~')
+      '*.a' '*.la' '*.lo' '*.log' '*.o' '*.service' '*.so' '*.tar.xz' '*.trs'
+      '*~')
 
 # list_files PATTERN...
-# The files below top, but not those whose name matches a PATTERN, and not the
-# programs made in the directories of tests/, where sources have an extension but
-# in a few places.
+# The files below top, but not those whose name matches a PATTERN, and not what a
+# build makes of other names: programs in tools/ and in the directories of tests/,
+# where sources have an extension but in a few places, and the list of models.
 list_files ()
 {
   local pattern but=() but_here=()
@@ -98,11 +99,13 @@ list_files ()
   done
   (cd "$top" &&
     find . \( -name .git -o -path ./build -o -path ./packages \
-      -o -path './tests/guest/image*' -o -name autom4te.cache \
+      -o -path './tests/guest/image*' -o -path ./tools/fio/configured -o -name autom4te.cache \
       -o -name .deps -o -name .libs -o -name _build -o -name _inst \
       -o -name 'nullblk-[0-9]*' \) -prune \
       -o -type f "${but[@]}" \
       ! \( -path './tests/*/*' ! -name '*.*' "${but_here[@]}" \) \
+      ! \( -path './tools/nullblk*' ! -name '*.*' \) \
+      ! -path ./plugin/settings/models.c \
       -print |
     sort)
 }
