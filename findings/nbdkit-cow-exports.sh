@@ -5,7 +5,7 @@
 # nbdkit's cow filter in front of a plugin with several exports: what is written
 # to one is read from the other, and a list of the exports cuts it short.
 #
-# Seen with nbdkit 1.32.5-1, qemu-utils 1:7.2 and nbdinfo 1.14.2-1 (Debian 12).
+# Seen with nbdkit 1.32.5-1 and nbdinfo 1.14.2-1 (Debian 12).
 # From nbdkit 1.44 on each export has an overlay of its own.
 #
 # There is one overlay for all exports, and it is made as long as the export
