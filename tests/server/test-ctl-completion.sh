@@ -36,6 +36,16 @@ completes "read-only=" set "$sock" read-o
 completes "memory-backed memory-limit" get "$sock" mem
 completes "memory-limit=" --device nullb0 set "$sock" read-only=1 mem
 completes "" list "$sock" ""
+# At a terminal bash parts URIs that are not quoted.
+COMP_LINE="nullblkctl get nbd+unix:///?socket=$sock mem"
+completes "memory-backed memory-limit" get nbd+unix : ///?socket = "$sock" mem
+COMP_LINE="nullblkctl get 'nbd+unix:///?socket=$sock' mem"
+completes "memory-backed memory-limit" get "'nbd+unix:///?socket=$sock'" mem
+COMP_LINE="nullblkctl set $sock seed=1 mem"
+completes "memory-limit=" set "$sock" seed = 1 mem
+COMP_LINE="nullblkctl:"
+completes "" :
+unset COMP_LINE
 completes "report reset readonly" zones re
 completes "report reset open close finish readonly offline" \
   --from 3 --cond em zones ""

@@ -21,13 +21,31 @@ _nullblkctl_offer ()
   done
 }
 
+# _nullblkctl_join: COMP_WORDS up to the current one as "line", where what bash
+# has parted at the colons and equals signs of a URI is one word again.
+_nullblkctl_join ()
+{
+  local rest=${COMP_LINE-} word
+
+  for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+    if [[ ${#line[@]} -gt 1 && -n $word && $rest == "$word"* ]]; then
+      line[-1]+=$word
+    else
+      line+=("$word")
+    fi
+    rest=${rest#*"$word"}
+  done
+}
+
 _nullblkctl ()
 {
-  local current=${COMP_WORDS[COMP_CWORD]} words=() word command skip=
+  local current=${COMP_WORDS[COMP_CWORD]} line=() words=() word command skip=
   local seconds=
 
   # Command (of one or two words), URI and arguments, without options.
-  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+  _nullblkctl_join
+  for word in "${line[@]:1:${#line[@]}-2}"; do
+    [[ $word != [\'\"]*[\'\"] ]] || word=${word:1:-1}
     case $word in
       --device | --interval | --count | --from | --cond | --after | --lose | \
         --seed | --to) skip=yes ;;
