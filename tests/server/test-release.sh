@@ -32,7 +32,14 @@ chmod -R u+w "$source"
 cd "$tmp"
 tarball=nullblk-$version.tar.xz
 sbom=nullblk-$version.spdx.json
-echo release >"$tarball"
+# pack: the tarball of what $source is now, with an SBOM of it.
+pack ()
+{
+  rm -rf "nullblk-$version"
+  cp -r "$source" "nullblk-$version"
+  tar -cJf "$tarball" "nullblk-$version"
+  printf '"%s"\n' "$(sha256sum "$tarball" | cut -d' ' -f1)" >"$sbom"
+}
 
 make_release ()
 {
@@ -41,11 +48,12 @@ make_release ()
 }
 
 # As it is here, all is asked for at once.
-echo '"of another"' >"$sbom"
 sed -i '1s/.*/nullblk (not released yet)/' "$source/NEWS"
 sed -i '1s/unstable/UNRELEASED/' "$source/debian/changelog"
 sed -i 's/<.*@[^>]*>/<maintainers@nullblk.example>/' "$source/debian/control"
 echo 'There is no address here.' >>"$source/SECURITY.md"
+pack
+echo '"of another"' >"$sbom"
 ! make_release || fail "it takes a release that is not one"
 for what in debian/control debian/changelog: NEWS: SECURITY.md: "$sbom"; do
   grep -F "$what" "$tmp/out" >/dev/null ||
@@ -57,7 +65,12 @@ sed -i "1s/.*/nullblk $version (2000-01-02)/" "$source/NEWS"
 sed -i '1s/UNRELEASED/unstable/; s/nullblk\.example/localhost/' \
   "$source"/debian/*
 sed -i '/There is no address/d' "$source/SECURITY.md"
-printf '"%s"\n' "$(sha256sum "$tarball" | cut -d' ' -f1)" >"$sbom"
+! make_release || fail "it signs another tarball"
+for file in debian/control debian/changelog SECURITY.md NEWS; do
+  grep -F "$tarball has another $file" "$tmp/out" >/dev/null ||
+    fail "$file: $(cat "$tmp/out")"
+done
+pack
 make_release || fail "$(cat "$tmp/out")"
 for file in "$tarball" "$sbom"; do
   gpg --verify "$file.asc" "$file" 2>/dev/null || fail "$file is not signed"
