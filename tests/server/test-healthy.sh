@@ -9,7 +9,7 @@
 source "${0%/*}/functions.sh"
 healthy ()
 {
-  bash "$top_srcdir/packaging/container/nullblk-healthy" "$port" 2>"$tmp/said"
+  bash "$top_srcdir/packaging/container/nullblk-healthy" "$port" 60 2>"$tmp/said"
 }
 
 start_tcp_server 1M 2>"$tmp/log"
