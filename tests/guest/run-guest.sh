@@ -61,9 +61,10 @@ libraries_of ()
   done < <(ldd "$1" | grep -o '/[^ ]*/lib\(jansson\|ncurses\|nl-\|uring\)[^ ]*')
 }
 libraries_of "$PLUGIN"
-for program in tools/nullblk-attach tools/nullblk-ublk tools/nullblkctl \
-               tests/bench/alone tests/guest/crash-files tests/guest/differ \
-               tests/guest/models tests/guest/relay tests/guest/user; do
+for program in tools/nullblk-attach tools/nullblk-measure tools/nullblk-ublk \
+               tools/nullblkctl tests/bench/alone tests/guest/crash-files \
+               tests/guest/differ tests/guest/models tests/guest/relay \
+               tests/guest/user; do
   if [ -x "$top_builddir/$program" ]; then
     cp "$top_builddir/$program" "$tmp/root"
     libraries_of "$top_builddir/$program"

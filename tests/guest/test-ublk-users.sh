@@ -5,7 +5,8 @@
 # nullblk-ublk does not detach a device that somebody uses, however that is done:
 # a mapping, a thread's own files, a loop device, swap, a driver, and the same of
 # a partition.  It detaches it when nobody does any more.  And a driver that is
-# missing is told of.
+# missing is told of.  Nor does nullblk-measure measure what somebody has for
+# himself.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -108,6 +109,25 @@ for i in "${!ways[@]}"; do
   wait "${pids[i]}" || fail "${ways[i]}: it is not refused"
   [ -b "${disks[${ways[i]}]}" ] || fail "${ways[i]}: the device is gone"
 done
+
+# is_not_measured TARGET
+is_not_measured ()
+{
+  ! /nullblk-measure --write "$1" >"$tmp/measure" 2>&1 ||
+    fail "nullblk-measure writes to $1"
+  [ "$(cat "$tmp/measure")" = "nullblk-measure: $1: it is in use (mounted, swap,\
+ or a part of another device); allowed is what nobody uses" ] ||
+    fail "$1: nullblk-measure says: $(cat "$tmp/measure")"
+}
+for way in loop driver swap mounted-partition holder-of-partition; do
+  is_not_measured "${disks[$way]}"
+done
+is_not_measured "${disks[mounted-partition]}p1"
+is_not_measured "${disks[holder-of-partition]}p1"
+truncate -s 2M "$tmp/image"
+try losetup /dev/loop1 "$tmp/image"
+is_not_measured "$tmp/image"
+try losetup -d /dev/loop1
 
 # Nothing has happened to them, and they can be detached when nobody uses them.
 for way in swap driver loop thread map \

@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -50,6 +52,13 @@ is_rotational (dev_t dev)
   return line[0] == '1';
 }
 
+static void __attribute__ ((noreturn)) die_in_use (const char *name)
+{
+  die ("%s: it is in use (mounted, swap, or a part of another device); allowed "
+       "is what nobody uses",
+       name);
+}
+
 /* The kernel lets nobody else have to itself what is mounted, is swap, or is
  * held by another device, the whole of which it is a partition included.
  */
@@ -59,10 +68,45 @@ open_device (const char *name, int flags)
   const int fd = open (name, flags | O_EXCL | O_CLOEXEC | O_NONBLOCK);
 
   if (fd == -1 && errno == EBUSY)
-    die ("%s: it is in use (mounted, swap, or a part of another device); "
-         "allowed is a device that nobody uses",
-         name);
+    die_in_use (name);
   return fd;
+}
+
+/* A loop device does not have to itself what is behind it. */
+static void
+refuse_behind_loop (const char *name, const struct stat *st)
+{
+  char path[PATH_MAX];
+  struct stat behind;
+  glob_t files;
+  size_t i;
+  FILE *fp;
+
+  switch (glob ("/sys/block/loop*/loop/backing_file", 0, NULL, &files)) {
+  case 0:
+    break;
+  case GLOB_NOMATCH:
+    return;
+  default:
+    die ("/sys/block: %s", strerror (errno));
+  }
+  for (i = 0; i < files.gl_pathc; i++) {
+    fp = fopen (files.gl_pathv[i], "re");
+    if (fp == NULL && errno == ENOENT) /* by now */
+      continue;
+    if (fp == NULL)
+      die ("%s: %s", files.gl_pathv[i], strerror (errno));
+    path[0] = '\0';
+    if (fgets (path, sizeof path, fp) != NULL)
+      path[strcspn (path, "\n")] = '\0';
+    fclose (fp);
+    if (stat (path, &behind) == 0 &&
+        (S_ISBLK (st->st_mode)
+             ? S_ISBLK (behind.st_mode) && behind.st_rdev == st->st_rdev
+             : behind.st_dev == st->st_dev && behind.st_ino == st->st_ino))
+      die_in_use (name);
+  }
+  globfree (&files);
 }
 
 static void
@@ -98,6 +142,7 @@ target_open (struct target *t, const char *name, bool to_be_written)
     die ("%s: %s", name, strerror (errno));
   if (!S_ISBLK (st.st_mode) && !S_ISREG (st.st_mode))
     die ("%s: allowed is a block device, a file or an NBD URI", name);
+  refuse_behind_loop (name, &st);
   fd = S_ISBLK (st.st_mode) ? open_device (name, flags)
                             : open (name, flags | O_CLOEXEC);
   if (fd == -1)
