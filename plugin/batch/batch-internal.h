@@ -282,6 +282,11 @@ batch_keeps (const struct batch_socket *c)
 /* This thread serves no request of C any more, if it did. */
 void batch_end_service (struct batch_socket *c);
 
+/* N bytes are asked for.  If these are the first of a payload, they decide how
+ * much is read ahead.
+ */
+void batch_set_window (struct batch_socket *c, size_t n);
+
 /* The connection of a descriptor, or NULL. */
 struct batch_socket *batch_find (int fd);
 
@@ -379,6 +384,27 @@ get32 (const char *p)
   const unsigned char *u = (const unsigned char *) p;
 
   return (uint32_t) u[0] << 24 | u[1] << 16 | u[2] << 8 | u[3];
+}
+
+/* Is the next request here, to its last byte, and one that takes no time?  That
+ * depends on whether the device answers reads with ZEROES.  in_lock is held,
+ * and between the requests of a connection ahead begins with one.
+ */
+static inline __attribute__ ((always_inline)) bool
+next_is_here (const struct batch_socket *c, bool zeroes)
+{
+  const char *p = c->rx_buf + c->rx_start;
+  const size_t here = c->rx_end - c->rx_start;
+  uint32_t count;
+
+  if (here < HEADER)
+    return false;
+  count = get32 (p + 24);
+  if (get32 (p) != REQUEST_MAGIC || p[6] != 0)
+    return false;
+  if (p[7] == CMD_READ)
+    return count <= (zeroes ? LARGE_ZEROES : LARGE);
+  return p[7] == CMD_WRITE && count <= LARGE && here - HEADER >= count;
 }
 
 static inline bool

@@ -86,8 +86,8 @@ read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
 }
 
 /* A payload is what is asked for after a header. */
-static void
-set_window (struct batch_socket *c, size_t n)
+void
+batch_set_window (struct batch_socket *c, size_t n)
 {
   if (n > HEADER && c->asked <= HEADER) {
     c->is_large = n >= LARGE;
@@ -282,7 +282,7 @@ take_all_kept (struct batch_socket *c, char *buf, size_t n)
   if (!is_header (n) || c->rx_end - c->rx_start < HEADER) {
     if (!leave_payload (c, buf, n))
       return false;
-    set_window (c, n);
+    batch_set_window (c, n);
     return true;
   }
   batch_thread.arrival = c->read_at;
@@ -313,7 +313,7 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
     return -1;
   }
   batch_thread.arrival = c->read_at;
-  set_window (c, n);
+  batch_set_window (c, n);
   c->requests += begins;
   note_read (begins);
   r = take (c, buf, n, false);
@@ -334,7 +334,7 @@ read_by_lock (int fd, void *buf, size_t n)
   if (is_ours) {
     note_reader (c);
     pthread_mutex_lock (&c->in_lock);
-    set_window (c, n);
+    batch_set_window (c, n);
     c->requests += begins;
     if (begins && c->nr_waiting > 0 && !batch_defer_make_room (c))
       r = 0;

@@ -163,27 +163,6 @@ batch_after_fork (void)
 /*---------------------------------------------------------------------*/
 /* Sending */
 
-/* Is the next request here, to its last byte, and one that takes no time?  That
- * depends on whether the device answers reads with ZEROES.  in_lock is held,
- * and between the requests of a connection ahead begins with one.
- */
-static inline __attribute__ ((always_inline)) bool
-next_is_here (const struct batch_socket *c, bool zeroes)
-{
-  const char *p = c->rx_buf + c->rx_start;
-  const size_t here = c->rx_end - c->rx_start;
-  uint32_t count;
-
-  if (here < HEADER)
-    return false;
-  count = get32 (p + 24);
-  if (get32 (p) != REQUEST_MAGIC || p[6] != 0)
-    return false;
-  if (p[7] == CMD_READ)
-    return count <= (zeroes ? LARGE_ZEROES : LARGE);
-  return p[7] == CMD_WRITE && count <= LARGE && here - HEADER >= count;
-}
-
 /* May bytes wait, which are zeroes of an answer or others?  out_lock is held,
  * and in_lock where READER_IS_AWAY.
  */
