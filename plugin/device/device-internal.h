@@ -8,6 +8,7 @@
  *     device-parked.c      a request goes on that hung without a thread
  *     device-command.c     zone commands
  *     device-operation.c   reads, writes, trims and flushes
+ *     device-at-once.c     reads and writes that are done at once
  *     device-write.c       the data of a write, now or when its zone is ready
  *     device-request.c     the beginning and the end of a request
  *     device-extent.c      where there is data, and where a hole
@@ -175,6 +176,15 @@ void request_count_thread (struct connection *c);
  * has to be returned here.
  */
 int request_on_deadline (void *request, uint64_t *moment, bool gone);
+
+/* The moment at which the request arrived that this thread is about to begin.
+ */
+uint64_t request_arrival (const struct front_end *front_end);
+
+/* Does the request, which does not wait, end with those that arrived together
+ * with it?  Then it is counted as open, and ends when they do.
+ */
+bool request_ends_with_others (struct connection *c);
 
 /* End a request: it waits for what is left of its time, and is counted.
  * Returns RESULT, or -ESHUTDOWN.

@@ -55,8 +55,8 @@ request_count_thread (struct connection *c)
   c->began_saturated += c->in_flight == c->threads_seen;
 }
 
-static uint64_t
-arrival (const struct front_end *front_end)
+uint64_t
+request_arrival (const struct front_end *front_end)
 {
   const uint64_t r = front_end->arrival != NULL ? front_end->arrival () : 0;
 
@@ -71,7 +71,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->io.op = op;
   r->io.count = count;
   r->io.offset = offset;
-  r->io.arrival = arrival (c->front_end);
+  r->io.arrival = request_arrival (c->front_end);
   r->transfer = 0;
   r->nr_bookings = 0;
   r->done = 0;
@@ -207,11 +207,8 @@ end_open (void *connection)
   owned_unlock (&c->lock);
 }
 
-/* Does the request, which does not wait, end with those that arrived together
- * with it?  Then end_open is called when they do.
- */
-static bool
-ends_with_others (struct connection *c)
+bool
+request_ends_with_others (struct connection *c)
 {
   const struct front_end *front_end = c->front_end;
 
@@ -373,7 +370,8 @@ request_end (struct request *r, int result)
   r->result = result;
   if (r->deadline != 0)
     return end_at_deadline (r);
-  return complete (r, ends_with_others (r->connection) ? 0 : clock_now ());
+  return complete (r,
+                   request_ends_with_others (r->connection) ? 0 : clock_now ());
 }
 
 int

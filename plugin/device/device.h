@@ -106,7 +106,9 @@ struct settings_version {
  *     the store's      while its data moves
  *
  * and none of these while it hangs, is early in a zone, or waits for its
- * deadline.
+ * deadline.  One that is done at once (device_read_at_once) keeps its
+ * connection locked from its beginning to its end, and of the others takes only
+ * stats_lock and the store's.
  *
  * The work that is done with a lock held has a bound, whatever the request is:
  *
@@ -116,7 +118,9 @@ struct settings_version {
  *     power_switch               a cut; only those who switch power wait
  *     power_lock, devices.lock   a look at each connection, or adding the
  *                                NR_SAMPLES samples that each may have
- *     connection, stats_lock     NR_SAMPLES samples, or a copy of histograms
+ *     connection, stats_lock     NR_SAMPLES samples, or a copy of histograms; a
+ *                                connection's also a request that is done at
+ *                                once, with 32 KiB of data
  *     settings_lock              some words
  *     latency                    some words; with disk=, a look at the requests
  *                                that wait, for each decision that is due
@@ -506,6 +510,23 @@ void device_reset_stats (struct device *d);
 
 int device_read (struct connection *c, void *buf, uint32_t count,
                  uint64_t offset);
+
+/* Do a read, or a write without FUA, at once, if nothing can keep it waiting or
+ * refuse it: on a device without zones, faults and bad blocks, and, for a
+ * write, without a log and a cache.  OFFSET may be any, and so may COUNT, which
+ * is not 0; but others wait for the connection's lock while the data moves.
+ * BUF of a read may be NULL if device_reads_zeroes.  It ends with others, as
+ * front_end.before_reply says.  Returns false if it was not done, or power was
+ * cut under it, when its change may be there: then it is not counted, and the
+ * caller has it done by device_read or device_write.
+ */
+bool device_read_at_once (struct connection *c, void *buf, uint32_t count,
+                          uint64_t offset);
+bool device_write_at_once (struct connection *c, const void *buf,
+                           uint32_t count, uint64_t offset);
+
+/* Are all reads of the device of zeroes, whatever is written to it? */
+bool device_reads_zeroes (const struct device *d);
 
 /* Do as device_read, to where TO moves the data; BUF is room for COUNT bytes,
  * for data that is not moved right from the store.  Where TO fails, so does the

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Reads and writes that are done at once; see device.h.  Such a request is in
+ * service while its connection is locked, and nobody sees it: who cuts power
+ * waits until it is over, and then it finds that the epoch is another one.
+ */
+
+#include <config.h>
+
+#include "device-internal.h"
+
+/* Can a request be done that CHANGES something or reads, in the EPOCH that
+ * power is in?  c->lock is held.
+ */
+static inline bool
+is_plain (const struct connection *c, uint32_t epoch, bool changes,
+          uint32_t count, uint64_t offset)
+{
+  const struct device *d = c->device;
+  const struct settings *s = &c->version->s;
+  const uint64_t size = d->devices->settings.size;
+
+  return (epoch & 1) == 0 &&
+         atomic_load_explicit (&d->version, memory_order_relaxed) ==
+             c->version &&
+         offset < size && count <= size - offset &&
+         check_alignment (s, count, offset) == 0 && !s->latency.waits &&
+         d->zones == NULL && !faults_any (&d->faults) &&
+         !badblocks_any (&d->badblocks) &&
+         !(changes && (s->read_only || d->log != NULL ||
+                       durability_needs_lock (d->durability)));
+}
+
+/* Count a request that was done. */
+static inline void
+count_done (struct connection *c, enum operation op, uint32_t count,
+            uint64_t arrival)
+{
+  if (c->in_flight_most <= c->in_flight)
+    c->in_flight_most = c->in_flight + 1;
+  if (__builtin_expect (stats_are_full (&c->counts), 0))
+    connection_add_counts (c);
+  stats_count_open (&c->counts, op, count, arrival, 0);
+}
+
+bool
+device_read_at_once (struct connection *c, void *buf, uint32_t count,
+                     uint64_t offset)
+{
+  struct device *d = c->device;
+  const uint64_t arrival = request_arrival (c->front_end);
+  uint32_t epoch;
+  bool done;
+
+  if (!request_ends_with_others (c))
+    return false;
+  owned_lock (&c->lock);
+  epoch = durability_epoch (d->durability);
+  done = is_plain (c, epoch, false, count, offset);
+  if (done && d->store != NULL)
+    store_read (d->store, d->number, buf, count, offset);
+  done = done && durability_epoch (d->durability) == epoch;
+  if (done)
+    count_done (c, OP_READ, count, arrival);
+  owned_unlock (&c->lock);
+  return done;
+}
+
+bool
+device_write_at_once (struct connection *c, const void *buf, uint32_t count,
+                      uint64_t offset)
+{
+  struct device *d = c->device;
+  const uint64_t arrival = request_arrival (c->front_end);
+  uint32_t epoch;
+  bool done;
+
+  if (!request_ends_with_others (c))
+    return false;
+  owned_lock (&c->lock);
+  epoch = durability_epoch (d->durability);
+  done = is_plain (c, epoch, true, count, offset);
+  if (done && d->store != NULL)
+    done = store_write (d->store, d->number, buf, count, offset) == 0;
+  done = done && durability_epoch (d->durability) == epoch;
+  if (done)
+    count_done (c, OP_WRITE, count, arrival);
+  owned_unlock (&c->lock);
+  return done;
+}
+
+bool
+device_reads_zeroes (const struct device *d)
+{
+  return d->store == NULL && d->zones == NULL;
+}
