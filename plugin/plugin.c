@@ -648,6 +648,13 @@ read_control (struct connection *c, void *buf, uint32_t count, uint64_t offset)
 }
 
 static int
+read_device (struct connection *c, void *buf, uint32_t count, uint64_t offset)
+{
+  batch_plugin_offer (c, false, count, offset);
+  return device_read (c, buf, count, offset);
+}
+
+static int
 nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
                uint32_t flags)
 {
@@ -658,7 +665,7 @@ nullblk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
   return set_nbd_error (c, "read", count, offset,
                         control_of (c) != NULL
                             ? read_control (c, buf, count, offset)
-                            : device_read (c, buf, count, offset));
+                            : read_device (c, buf, count, offset));
 }
 
 /* The reason of each refusal goes to nbdkit's error log: a client that may
@@ -687,6 +694,15 @@ write_control (struct connection *c, const void *buf, uint32_t count,
 }
 
 static int
+write_device (struct connection *c, const void *buf, uint32_t count,
+              uint64_t offset, bool fua)
+{
+  batch_plugin_offer (c, true, count, offset);
+  return device_write (c, batch_plugin_payload (buf, count), count, offset,
+                       fua);
+}
+
+static int
 nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
                 uint32_t flags)
 {
@@ -696,12 +712,11 @@ nullblk_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
   /* control_write reads structs from the buffer, so it gets nbdkit's, which is
    * aligned.
    */
-  return set_nbd_error (
-      c, "write", count, offset,
-      control_of (c) != NULL
-          ? write_control (c, buf, count, offset)
-          : device_write (c, batch_plugin_payload (buf, count), count, offset,
-                          (flags & NBDKIT_FLAG_FUA) != 0));
+  return set_nbd_error (c, "write", count, offset,
+                        control_of (c) != NULL
+                            ? write_control (c, buf, count, offset)
+                            : write_device (c, buf, count, offset,
+                                            (flags & NBDKIT_FLAG_FUA) != 0));
 }
 
 /* No data crosses, and pages without data are not touched: as a rule a zero is

@@ -28,7 +28,7 @@ static struct {
   unsigned depth;
   bool has_threads; /* the user has given nbdkit's -t */
   unsigned threads; /* 0: not a number of use */
-  bool is_single;
+  bool is_single, is_verbose;
   const char *tls;      /* the value of the last --tls; NULL: none is given */
   bool has_credentials; /* --tls-certificates or --tls-psk */
 } options = {.depth = 64};
@@ -154,7 +154,7 @@ static const struct option long_options[] = {
     {"stdin", no_argument, NULL, 's'},
     {"swap", no_argument, NULL, FLAG},
     {"tls-verify-peer", no_argument, NULL, FLAG},
-    {"verbose", no_argument, NULL, FLAG},
+    {"verbose", no_argument, NULL, 'v'},
     {"vsock", no_argument, NULL, FLAG},
     {NULL, 0, NULL, 0},
 };
@@ -215,6 +215,9 @@ parse (int argc, char *argv[])
       break;
     case 't':
       take_threads (optarg);
+      break;
+    case 'v':
+      options.is_verbose = true;
       break;
     case TLS:
       options.tls = optarg;
@@ -327,6 +330,9 @@ find_parts (void)
            "the root",
            given);
   }
+  given = getenv ("NULLBLK_BATCH_PLAIN");
+  if (given != NULL && strcmp (given, "0") != 0 && strcmp (given, "1") != 0)
+    die ("NULLBLK_BATCH_PLAIN=%s: allowed are 0 and 1", given);
   given = getenv ("NULLBLK_BATCH_POLL");
   if (given != NULL && (given[0] == '\0' || strlen (given) > 6 ||
                         strspn (given, "0123456789") != strlen (given)))
@@ -358,7 +364,10 @@ preload (void)
             : options.threads != 0 ? options.threads
                                    : options.depth);
   if (setenv ("LD_PRELOAD", list, 1) == -1 ||
-      setenv ("NULLBLK_BATCH_DEPTH", depth, 1) == -1)
+      setenv ("NULLBLK_BATCH_DEPTH", depth, 1) == -1 ||
+      /* nbdkit prints each request that it gets. */
+      setenv ("NULLBLK_BATCH_PLAIN", options.is_verbose ? "0" : "1",
+              options.is_verbose) == -1)
     die ("%s", strerror (errno));
   free (list);
 }

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_VERSION 9
+#define BATCH_VERSION 10
 
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
@@ -39,6 +39,20 @@ typedef int batch_due (void *request, uint64_t *moment, bool gone);
  */
 typedef bool batch_retry (void *request, const void *payload, uint64_t *moment);
 
+/* What the library calls to have a plain request done (batch-plain.c), for the
+ * connection of which ARG is nbdkit's handle.  Each does the request at once,
+ * on the thread that serves the connection, and with locks of the library held,
+ * and returns true.  Or it returns false where the request is not allowed, may
+ * wait or has failed: then it is as if there had been no call, and nbdkit gets
+ * the request.
+ */
+struct batch_device {
+  /* BUF is NULL where all reads are of zeroes. */
+  bool (*read) (void *arg, void *buf, uint32_t count, uint64_t offset);
+  bool (*write) (void *arg, const void *buf, uint32_t count, uint64_t offset);
+  bool is_zero; /* all reads are of zeroes */
+};
+
 /* Each is the function of batch-socket-internal.h with batch_ before its name
  * (set_serial is batch_set_serial).
  */
@@ -61,6 +75,8 @@ struct batch_functions {
   bool (*has_deferred) (void);
   void (*defer_cancel) (void);
   void (*before_wait) (void);
+  void (*offer) (const struct batch_device *device, void *arg, bool is_write,
+                 uint32_t count, uint64_t offset);
 };
 
 #endif /* NULLBLK_BATCH_FUNCTIONS_INTERNAL_H */

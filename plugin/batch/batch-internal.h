@@ -6,6 +6,7 @@
  *
  *     batch-libc.c      the C library's names
  *     batch-read.c      reading
+ *     batch-plain.c     requests that are answered without nbdkit
  *     batch-poll.c      when the kernel is asked for what a client has sent
  *     batch-socket.c    sending, the beginning and the end (with the diagram)
  *     batch-defer.c     replies that are sent later
@@ -52,10 +53,18 @@
 #define CMD_READ 0
 #define CMD_WRITE 1
 
+/* A reply's bytes before its data. */
+#define MOST_OF_HEAD 28
+
 /* The longest piece that is copied to be held. */
 #define PIECE (16 * 1024)
 
 struct deferred; /* batch-defer-internal.h */
+
+/* How nbdkit answers the reads, or the writes, of a connection: see
+ * batch-plain.c.
+ */
+enum form { FORM_UNKNOWN, FORM_SIMPLE, FORM_STRUCTURED };
 
 /* Deferred replies, or requests set aside, by their moments. */
 struct heap {
@@ -74,6 +83,12 @@ struct batch_socket {
    * batch_several: there were several.
    */
   _Atomic (const struct batch_thread *) reader;
+
+  /* See batch-plain.c.  Only the reader looks at these, and batch_begin. */
+  const struct batch_device *device; /* NULL: it is not known */
+  void *device_arg;
+  enum form form[2]; /* of reads and of writes */
+  unsigned in_a_row; /* plain requests since nbdkit had one */
 
   pthread_mutex_t in_lock; /* guards what follows */
   char *rx_buf;            /* NULL when there is no socket */
@@ -148,6 +163,7 @@ struct batch_thread {
 
   /* How far it has come in reading a request: the first bytes of a header that
    * has not come as a whole yet; and of a payload the bytes that are to come.
+   * If there are no such first bytes, header is the last that has come.
    */
   char header[HEADER];
   size_t header_len;
@@ -162,6 +178,14 @@ struct batch_thread {
   const char *payload;
   size_t payload_len;
   bool leaves_payloads; /* batch_payload has asked for one */
+
+  /* The connection for which it learns, from its next reply, how nbdkit answers
+   * the request of `header`, or NULL; and that reply's first bytes, and how
+   * many there were.
+   */
+  struct batch_socket *learns_of;
+  char reply[MOST_OF_HEAD];
+  size_t reply_len;
 
   /* The zeroes with which it answers its present request; or NULL. */
   const void *answer;
@@ -281,6 +305,16 @@ batch_keeps (const struct batch_socket *c)
 
 /* This thread serves no request of C any more, if it did. */
 void batch_end_service (struct batch_socket *c);
+
+/* What this thread sends next: R of the N bytes at BUF, and MORE is to follow.
+ * To be called after each send where it learns (learns_of).
+ */
+void batch_learn (int fd, const char *buf, size_t n, ssize_t r, bool more);
+
+/* Answer the plain requests that are ahead, up to one for nbdkit.  This thread
+ * keeps the locks of C, the device is known, and a header comes next.
+ */
+void batch_answer_plain (struct batch_socket *c);
 
 /* N bytes are asked for.  If these are the first of a payload, they decide how
  * much is read ahead.

@@ -73,6 +73,7 @@ const struct batch_functions nullblk_batch_functions = {
     .has_deferred = batch_has_deferred,
     .defer_cancel = batch_defer_cancel,
     .before_wait = batch_before_wait,
+    .offer = batch_offer,
 };
 
 /* Those that batch-socket.c has no need of. */
@@ -235,11 +236,13 @@ static void __attribute__ ((constructor)) begin (void)
 {
   const char *serial = getenv ("NULLBLK_BATCH_SERIAL");
   const char *depth = getenv ("NULLBLK_BATCH_DEPTH");
+  const char *plain = getenv ("NULLBLK_BATCH_PLAIN");
   Dl_info self;
 
   find_calls ();
   if (serial != NULL && strcmp (serial, "1") == 0)
     batch_set_serial (true);
+  batch_set_plain (plain != NULL && strcmp (plain, "1") == 0);
   batch_set_poll (poll_time ());
   if (is_nbdkit && depth != NULL && !NBDKIT_SLEEPS_ELSEWHERE)
     batch_set_depth (strtoul (depth, NULL, 10));

@@ -130,6 +130,33 @@ batch_plugin_payload (const void *buf, uint32_t n)
   return library != NULL && !filters ? library->payload (buf, n) : buf;
 }
 
+static bool
+read_plain (void *arg, void *buf, uint32_t count, uint64_t offset)
+{
+  return device_read_at_once (arg, buf, count, offset);
+}
+
+static bool
+write_plain (void *arg, const void *buf, uint32_t count, uint64_t offset)
+{
+  return device_write_at_once (arg, buf, count, offset);
+}
+
+void
+batch_plugin_offer (struct connection *c, bool is_write, uint32_t count,
+                    uint64_t offset)
+{
+  static const struct batch_device data = {.read = read_plain,
+                                           .write = write_plain},
+                                   zeroes = {.read = read_plain,
+                                             .write = write_plain,
+                                             .is_zero = true};
+
+  if (library != NULL && !filters)
+    library->offer (device_reads_zeroes (c->device) ? &zeroes : &data, c,
+                    is_write, count, offset);
+}
+
 void
 batch_plugin_before_wait (void)
 {

@@ -145,6 +145,8 @@ note_header (const char *p, size_t r)
     t->header_len = 0;
     p = t->header;
   }
+  else
+    memcpy (t->header, p, HEADER);
   if (get32 (p) == REQUEST_MAGIC && p[6] == 0 && p[7] == CMD_WRITE)
     t->expects = t->to_come = get32 (p + 24);
 }
@@ -159,6 +161,7 @@ note_read (bool begins)
   batch_thread.has_header = begins;
   batch_thread.answer = NULL;
   batch_thread.payload = batch_thread.payload_to = NULL;
+  batch_thread.learns_of = NULL;
 }
 
 /* The N bytes at BUF were asked for, a header if BEGINS, and R of them have
@@ -366,9 +369,11 @@ batch_read (int fd, void *buf, size_t n)
 {
   struct batch_socket *c = batch_thread.keeps;
 
-  return c != NULL && c->fd == fd && take_all_kept (c, buf, n)
-             ? (ssize_t) n
-             : read_by_lock (fd, buf, n);
+  if (c == NULL || c->fd != fd)
+    return read_by_lock (fd, buf, n);
+  if (c->device != NULL && is_header (n))
+    batch_answer_plain (c);
+  return take_all_kept (c, buf, n) ? (ssize_t) n : read_by_lock (fd, buf, n);
 }
 
 uint64_t

@@ -81,6 +81,11 @@ unsigned batch_depth (void);
  */
 void batch_set_poll (uint64_t ns);
 
+/* Set whether plain requests are answered without nbdkit (batch-plain.c),
+ * before anything is served.  At first they are not.
+ */
+void batch_set_plain (bool plain);
+
 /* Call this when a connection has been accepted as FD.  If it is a stream
  * socket, it is batched from here on.
  */
@@ -177,6 +182,14 @@ void *batch_answer_buffer (void *buf, size_t n);
  * write, and nobody else may want a payload.
  */
 const void *batch_payload (const void *buf, size_t n);
+
+/* This thread is about to do a read or write of COUNT bytes at OFFSET for
+ * nbdkit, whose handle of the connection is ARG.  Where nbdkit answers it as
+ * the library knows to, the library may have other reads, or writes, of this
+ * connection done by DEVICE, which stays until the connection is closed.
+ */
+void batch_offer (const struct batch_device *device, void *arg, bool is_write,
+                  uint32_t count, uint64_t offset);
 
 /* Call this before FD is used in a way that is not known here: it sends the
  * bytes that are held, and FD is not batched any more.

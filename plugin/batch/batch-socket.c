@@ -125,6 +125,7 @@ batch_begin (int fd)
         if (make_buffers (c)) {
           c->fd = fd;
           c->deferrer = NULL;
+          c->device = NULL;
           c->reader = NULL;
           c->rx_start = c->rx_end = 0;
           c->window = AHEAD;
@@ -353,13 +354,18 @@ ssize_t
 batch_send (int fd, const void *buf, size_t n, int flags)
 {
   struct batch_socket *c = batch_thread.keeps;
+  ssize_t r;
 
   if (c == NULL || c->fd != fd || n == 0 ||
       (flags & ~(MSG_MORE | MSG_NOSIGNAL)) != 0)
-    return send_by_lock (fd, buf, n, flags);
-  return hold_kept (c, buf, n, flags & MSG_MORE)
-             ? (ssize_t) n
-             : send_or_hold (c, fd, buf, n, flags, true);
+    r = send_by_lock (fd, buf, n, flags);
+  else if (hold_kept (c, buf, n, flags & MSG_MORE))
+    r = n;
+  else
+    r = send_or_hold (c, fd, buf, n, flags, true);
+  if (__builtin_expect (batch_thread.learns_of != NULL, 0))
+    batch_learn (fd, buf, n, r, flags & MSG_MORE);
+  return r;
 }
 
 ssize_t

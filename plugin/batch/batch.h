@@ -36,6 +36,13 @@ void batch_plugin_tell (struct devices *devices);
  */
 const void *batch_plugin_payload (const void *buf, uint32_t n);
 
+/* This thread is about to do a read or write of COUNT bytes at OFFSET for
+ * nbdkit, whose handle is C, to the data of a device: the library may have
+ * others like it done without nbdkit.  To be called for each.
+ */
+void batch_plugin_offer (struct connection *c, bool is_write, uint32_t count,
+                         uint64_t offset);
+
 /* This thread's request, to a control export, may wait for something that
  * the library does not see: the library sends now what it holds for this
  * thread.

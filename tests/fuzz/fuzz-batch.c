@@ -13,8 +13,11 @@
  *        |                            batch_set_aside
  *        +-------> server --> replies without the library      =
  *
- * A reply has the number of its request for a cookie, and the sum of its
- * payload.  Where replies are deferred their order may differ.
+ * A cookie begins with the number of its request.  Where replies are deferred
+ * their order may differ.  A request without flags is answered as nbdkit does
+ * it, so that the library may answer such requests by itself, as plain ones;
+ * the reply to any other has the sum of what was received in the place of the
+ * rest of its cookie.
  */
 
 #include <config.h>
@@ -27,10 +30,16 @@
 #define MAGIC 0x25609513
 #define HEADER 28
 #define MOST_COUNT 80000 /* bytes of a request; others end the connection */
-#define MOST_REQUESTS 64
+#define MOST_REQUESTS 200
 #define MOST_REPLIES (256 << 10)
 
 enum { CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH };
+
+static unsigned
+command_of (const uint8_t *header)
+{
+  return header[6] << 8 | header[7];
+}
 
 /* Bits of a request's low flags, for what the server does with it. */
 enum {
@@ -311,6 +320,7 @@ our_has_unread (int fd)
 
 static struct {
   bool batches;
+  bool structured, zeroes; /* how requests without flags are answered */
   int fd;
   uint32_t number; /* of the next request */
   uint8_t *buf;    /* nbdkit's, of this thread */
@@ -320,6 +330,9 @@ static struct {
 
 /* The library is to see all that becomes of the buffer that it knows. */
 static uint8_t buffers[2][MOST_COUNT];
+
+/* The sums of payloads that were received, without the library and with it. */
+static uint32_t sums[2][MOST_REQUESTS];
 
 /* What the library copies of a request. */
 struct copy {
@@ -444,8 +457,8 @@ send_simple (uint32_t number, uint32_t s, uint32_t error, const void *data,
 }
 
 static int
-send_chunk (uint32_t number, uint32_t s, bool done, const uint8_t *data,
-            size_t n)
+send_chunk (uint32_t number, uint32_t s, const uint8_t *offset, bool done,
+            const uint8_t *data, size_t n)
 {
   uint8_t head[20], place[8] = {0};
 
@@ -455,6 +468,8 @@ send_chunk (uint32_t number, uint32_t s, bool done, const uint8_t *data,
   put32 (head + 12, s);
   put32 (head + 16, 8 + n);
   put32 (place + 4, s);
+  if (offset != NULL)
+    memcpy (place, offset, sizeof place);
   if (transmit (head, sizeof head, MSG_MORE) < 0 ||
       transmit (place, sizeof place, MSG_MORE) < 0)
     return -1;
@@ -486,9 +501,23 @@ send_reply (uint32_t number, uint32_t s, unsigned flags, bool is_read,
                         is_read ? count : 0);
   if (fails)
     return send_structured_error (number, s);
-  if (send_chunk (number, s, false, server.buf, half) < 0)
+  if (send_chunk (number, s, NULL, false, server.buf, half) < 0)
     return -1;
-  return send_chunk (number, s, true, server.buf + half, count - half);
+  return send_chunk (number, s, NULL, true, server.buf + half, count - half);
+}
+
+/* As nbdkit does it. */
+static int
+send_plain_reply (const uint8_t *header)
+{
+  const uint32_t count = get32 (header + 24);
+  const bool is_read = command_of (header) == CMD_READ;
+
+  if (server.structured && is_read)
+    return send_chunk (get32 (header + 8), get32 (header + 12), header + 16,
+                       true, server.buf, count);
+  return send_simple (get32 (header + 8), get32 (header + 12), 0, server.buf,
+                      is_read ? count : 0);
 }
 
 static void
@@ -524,28 +553,84 @@ make_data (uint32_t number, uint32_t count, bool zeroes)
     p[i] = number * 5 + i;
 }
 
+/* Of some requests the library thinks that they are plain, but they are not. */
+static bool
+is_plain (uint32_t count, uint64_t offset)
+{
+  CHECK (count > 0);
+  if (count > MOST_COUNT || server.number == MOST_REQUESTS || (offset & 7) == 7)
+    return false;
+  batch_arrival ();
+  CHECK (batch_before_reply (end_open, &nr_open));
+  nr_open++;
+  return true;
+}
+
+static bool
+read_plain (void *arg, void *buf, uint32_t count, uint64_t offset)
+{
+  uint8_t *p = buf;
+  uint32_t i;
+
+  CHECK (arg == &server && (buf == NULL) == server.zeroes);
+  if (!is_plain (count, offset)) {
+    if (buf != NULL)
+      memset (buf, 0xdd, count);
+    return false;
+  }
+  for (i = 0; buf != NULL && i < count; i++)
+    p[i] = server.number * 5 + i;
+  sums[true][server.number++] = count;
+  return true;
+}
+
+static bool
+write_plain (void *arg, const void *buf, uint32_t count, uint64_t offset)
+{
+  CHECK (arg == &server);
+  if (!is_plain (count, offset))
+    return false;
+  sums[true][server.number++] = sum (buf, count);
+  return true;
+}
+
+static void
+offer (bool is_write, const uint8_t *header)
+{
+  static const struct batch_device data = {.read = read_plain,
+                                           .write = write_plain},
+                                   zeroes = {.read = read_plain,
+                                             .write = write_plain,
+                                             .is_zero = true};
+  const uint64_t offset =
+      (uint64_t) get32 (header + 16) << 32 | get32 (header + 20);
+
+  batch_offer (server.zeroes ? &zeroes : &data, &server, is_write,
+               get32 (header + 24), offset);
+}
+
 /* Returns 1; or 0 at the end; or -1 where the client is lost. */
 static int
 serve_one (void)
 {
-  const uint32_t number = server.number;
-  struct copy copy = {.number = number};
+  struct copy copy = {0};
   uint8_t header[HEADER];
   const uint8_t *payload;
-  bool is_read, is_write, fails, later = false;
-  uint32_t count;
+  bool is_read, is_write, is_plain, fails, later = false;
+  uint32_t number, count;
   unsigned flags;
 
-  if (number == MOST_REQUESTS)
+  if (server.number == MOST_REQUESTS)
     return 0;
-  if (receive (header, HEADER) < 0)
+  if (receive (header, HEADER) < 0 || server.number == MOST_REQUESTS)
     return 0;
-  server.number++;
+  number = copy.number = server.number++;
   flags = header[5];
   count = get32 (header + 24);
-  is_read = header[7] == CMD_READ;
-  is_write = header[7] == CMD_WRITE;
-  if (get32 (header) != MAGIC || header[7] == CMD_DISC)
+  is_read = command_of (header) == CMD_READ;
+  is_write = command_of (header) == CMD_WRITE;
+  is_plain = (is_read || is_write) && flags == 0 && header[4] == 0;
+  if (get32 (header) != MAGIC || command_of (header) == CMD_DISC)
     return 0;
   if ((is_read || is_write) && (count > MOST_COUNT || count == 0))
     return 0;
@@ -556,12 +641,17 @@ serve_one (void)
   payload = is_write && server.batches ? batch_payload (server.buf, count)
                                        : server.buf;
   copy.sum = is_write ? sum (payload, count) : count;
+  sums[server.batches][number] = copy.sum;
+  if (is_plain && server.batches)
+    offer (is_write, header);
   copy.fails = flags & FAILS;
   copy.is_late = header[18] & 1;
   fails = copy.fails;
   /* The buffer is nobody else's, as long as no reply is deferred. */
   if (is_read)
-    make_data (number, count, (flags & ZEROES) && !(flags & DEFERS));
+    make_data (number, count,
+               is_plain ? server.zeroes
+                        : (flags & ZEROES) && !(flags & DEFERS));
   if (server.batches && (flags & HASTENS))
     hasten_all ();
   if (server.batches && (flags & PASSES))
@@ -587,6 +677,8 @@ serve_one (void)
                          sizeof copy, is_read ? count : 0);
   if (server.batches && !later && batch_before_reply (end_open, &nr_open))
     nr_open++;
+  if (is_plain)
+    return send_plain_reply (header) == 0 ? 1 : -1;
   return send_reply (number, copy.sum, flags, is_read, count,
                      fails && !later) == 0
              ? 1
@@ -603,6 +695,7 @@ serve (const uint8_t *bytes, size_t n)
   client.at = client.come = client.got = 0;
   server.number = server.nr_aside = 0;
   server.buf = buffers[server.batches];
+  memset (sums[server.batches], 0, sizeof sums[0]);
   if (server.batches)
     batch_begin (server.fd);
   while ((r = serve_one ()) == 1)
@@ -663,19 +756,21 @@ find_replies (const uint8_t *p, size_t n, const uint32_t *counts,
   CHECK (!whole || at == n);
 }
 
+/* Number the requests, and find the count of each read. */
 static void
-count_reads (const uint8_t *bytes, size_t n, uint32_t *counts)
+number_requests (uint8_t *bytes, size_t n, uint32_t *counts)
 {
   uint32_t count, number;
 
   memset (counts, 0, MOST_REQUESTS * sizeof *counts);
   for (number = 0; n >= HEADER && number < MOST_REQUESTS; number++) {
+    put32 (bytes + 8, number);
     count = get32 (bytes + 24);
-    if (bytes[7] == CMD_READ)
+    if (command_of (bytes) == CMD_READ)
       counts[number] = count;
     bytes += HEADER;
     n -= HEADER;
-    if (bytes[7 - HEADER] == CMD_WRITE) {
+    if (command_of (bytes - HEADER) == CMD_WRITE) {
       if (count > n)
         break;
       bytes += count;
@@ -703,7 +798,7 @@ cut_requests (uint8_t *bytes, size_t n)
 
   client.nr_cuts = 0;
   while (n - at >= HEADER) {
-    count = bytes[at + 7] == CMD_WRITE ? get32 (bytes + at + 24) : 0;
+    count = command_of (bytes + at) == CMD_WRITE ? get32 (bytes + at + 24) : 0;
     add_cut (at + 1 + bytes[at + 19] / 2 % (HEADER - 1));
     add_cut (at + HEADER);
     if (count > n - at - HEADER)
@@ -765,6 +860,7 @@ set_up (unsigned how, unsigned poll)
   batch_set_timed (how & 4);
   batch_set_depth (how & 8 ? 1 + poll % 16 : 0);
   batch_set_poll (how & 16 ? poll * 20 : 0);
+  batch_set_plain (true);
   has_trouble = how & 32;
 }
 
@@ -797,11 +893,13 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   CHECK (bytes != NULL);
   if (n > 0)
     memcpy (bytes, in.p, n);
+  server.structured = poll & 128;
+  server.zeroes = poll & 64;
   client.comes_by_cuts = how & 64;
+  number_requests (bytes, n, counts);
   if (client.comes_by_cuts)
     cut_requests (bytes, n);
   /* Replies have to have room, so that there may not be too many. */
-  count_reads (bytes, n, counts);
   for (r = 0, len = 0; r < MOST_REQUESTS; r++)
     len += counts[r] < MOST_COUNT ? counts[r] : 0;
   if (len > MOST_REPLIES / 2) {
@@ -824,6 +922,9 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   r = serve (bytes, n);
   CHECK (r == 0 || is_broken);
   compare (plain, len, counts, !is_broken);
+  for (r = 0; r < MOST_REQUESTS; r++)
+    CHECK (sums[true][r] == sums[false][r] ||
+           (is_broken && sums[true][r] == 0));
   if (!(how & 8) && !is_broken)
     CHECK (len == client.got && memcmp (plain, client.replies, len) == 0);
   free (bytes);

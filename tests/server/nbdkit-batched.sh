@@ -4,9 +4,10 @@
 #
 # nbdkit with the library of nullblk-serve preloaded: what $NBDKIT is for a test
 # that is run with NULLBLK_TEST_BATCH=1.  As with nullblk-serve, there are as
-# many requests as -t says.
+# many requests as -t says, and nbdkit gets all of them if it is to print them.
 
-depth=64 last=
+depth=64 plain=1 last=
+case " $* " in *' -v '*) plain=0 ;; esac
 for argument; do
   [ "$last" != -t ] || depth=$argument
   case $argument in
@@ -17,4 +18,4 @@ for argument; do
   last=$argument
 done
 LD_PRELOAD=${NULLBLK_BATCH:?} NULLBLK_BATCH_DEPTH=$depth \
-  exec "${NULLBLK_NBDKIT:?}" "$@"
+  NULLBLK_BATCH_PLAIN=$plain exec "${NULLBLK_NBDKIT:?}" "$@"

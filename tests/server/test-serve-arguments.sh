@@ -13,6 +13,7 @@ cat >"$tmp/nbdkit" <<END
 #!/bin/sh
 echo "preload=\$LD_PRELOAD" >"$tmp/preload"
 echo "depth=\$NULLBLK_BATCH_DEPTH" >"$tmp/depth"
+echo "plain=\$NULLBLK_BATCH_PLAIN" >"$tmp/is_plain"
 printf '%s\n' "\$@"
 END
 chmod +x "$tmp/nbdkit"
@@ -110,6 +111,24 @@ for single in -s --single --stdin; do
 done
 NULLBLK_BATCH=0 defers ''
 
+# Requests may be answered without nbdkit, unless it prints them.
+# plain EXPECTED ARGUMENT...
+plain ()
+{
+  "$serve" "${@:2}" >"$tmp/out"
+  grep -qx "plain=$1" "$tmp/is_plain" ||
+    fail "$(cat "$tmp/is_plain") for: ${*:2}"
+}
+plain 1
+plain 1 8G -f -U -v
+plain 0 -v 8G
+plain 0 8G -fv
+plain 0 --verbose
+NULLBLK_BATCH_PLAIN=0 plain 0
+NULLBLK_BATCH_PLAIN=1 plain 1
+NULLBLK_BATCH_PLAIN=1 plain 0 -v
+NULLBLK_BATCH=0 plain ''
+
 # Every option that this nbdkit has, and those of newer ones: where it wants a
 # value, that is the next argument, even if it looks like one of our own.
 wants_value ()
@@ -161,6 +180,10 @@ for batch in '' off no false 2 00 libnullblk-batch.so ./libnullblk-batch.so; do
 done
 for poll in '' 5x -1 1000000; do
   NULLBLK_BATCH_POLL=$poll refused 1 "NULLBLK_BATCH_POLL=$poll: allowed"
+done
+for is_plain in '' 2 on 01; do
+  NULLBLK_BATCH_PLAIN=$is_plain refused 1 \
+    "NULLBLK_BATCH_PLAIN=$is_plain: allowed are 0 and 1"
 done
 cp "$library" "$tmp/a b.so"
 NULLBLK_BATCH="$tmp/a b.so" refused 1 'a b.so: what is preloaded cannot'

@@ -63,6 +63,15 @@ __wrap_sched_getaffinity (pid_t pid, size_t size, cpu_set_t *cpus)
   return most > 0 ? 0 : -1;
 }
 
+static bool is_plain;
+
+void __wrap_batch_set_plain (bool plain);
+void
+__wrap_batch_set_plain (bool plain)
+{
+  is_plain = plain;
+}
+
 static uint64_t poll_time = 1;
 
 void __wrap_batch_set_poll (uint64_t ns);
@@ -212,7 +221,7 @@ struct told {
   char preload[80]; /* "-" if it is not there */
   uint64_t poll_time;
   unsigned depth;
-  bool may_wait, batches;
+  bool may_wait, batches, is_plain;
 };
 
 static void
@@ -220,6 +229,7 @@ tell (void)
 {
   const char *preload = getenv ("LD_PRELOAD");
   struct told t = {.poll_time = poll_time,
+                   .is_plain = is_plain,
                    .depth = batch_depth (),
                    .may_wait = batch_may_wait ()};
   int ends[2];
@@ -282,6 +292,10 @@ test_environment (void **state)
   assert_true (START ("NULLBLK_BATCH_SERIAL=1").may_wait);
   assert_false (START ("NULLBLK_BATCH_SERIAL=0").may_wait);
   assert_false (START ("TEST_CPUS=1").may_wait);
+
+  assert_true (START ("NULLBLK_BATCH_PLAIN=1").is_plain);
+  assert_false (START ("NULLBLK_BATCH_PLAIN=0").is_plain);
+  assert_false (START ("TEST_CPUS=1").is_plain);
 
   assert_int_equal (START ("NULLBLK_BATCH_POLL=3", "TEST_CPUS=2").poll_time,
                     3000);

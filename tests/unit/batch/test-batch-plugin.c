@@ -102,6 +102,26 @@ defer_cancel (void)
 {
 }
 
+/* What was offered last. */
+static struct {
+  const struct batch_device *device;
+  void *arg;
+  bool is_write;
+  uint32_t count;
+  uint64_t offset;
+} offered;
+
+static void
+offer (const struct batch_device *device, void *arg, bool is_write,
+       uint32_t count, uint64_t offset)
+{
+  offered.device = device;
+  offered.arg = arg;
+  offered.is_write = is_write;
+  offered.count = count;
+  offered.offset = offset;
+}
+
 static unsigned told_to_wait;
 
 static void
@@ -130,7 +150,8 @@ set_up (void **state)
                                .defer = defer,
                                .has_deferred = has_deferred,
                                .defer_cancel = defer_cancel,
-                               .before_wait = before_wait};
+                               .before_wait = before_wait,
+                               .offer = offer};
   depth = 64;
   serial = timed = false;
   return 0;
@@ -179,6 +200,49 @@ test_found (void **state)
   d = start ((const char *const[]){"size", "1M", "latency", "1ms", NULL});
   assert_null (d->front_end.defer);
   assert_true (!serial && timed);
+  devices_destroy (d);
+}
+
+static bool
+let_wait (void (*end) (void *arg), void *arg)
+{
+  (void) end;
+  (void) arg;
+  return true;
+}
+
+/* What the library gets for plain requests is the device of the connection. */
+static void
+test_offer (void **state)
+{
+  char data[512] = {1}, got[512] = {0};
+  struct devices *d;
+  struct connection *c;
+
+  (void) state;
+  d = start ((const char *const[]){"size", "1M", NULL});
+  c = device_connect (&d->device[0], NULL);
+  d->front_end.before_reply = let_wait;
+  batch_plugin_offer (c, true, 512, 1024);
+  assert_ptr_equal (offered.arg, c);
+  assert_true (offered.is_write);
+  assert_int_equal (offered.count, 512);
+  assert_int_equal (offered.offset, 1024);
+  assert_true (offered.device->is_zero);
+  assert_true (offered.device->read (c, NULL, 512, 0));
+  assert_false (offered.device->read (c, NULL, 512, 1 << 20));
+  assert_true (offered.device->write (c, data, 512, 0));
+  assert_false (offered.device->write (c, data, 511, 0));
+  devices_destroy (d);
+
+  d = start ((const char *const[]){"size", "1M", "memory-backed", "1", NULL});
+  c = device_connect (&d->device[0], NULL);
+  d->front_end.before_reply = let_wait;
+  batch_plugin_offer (c, false, 512, 0);
+  assert_false (offered.is_write || offered.device->is_zero);
+  assert_true (offered.device->write (c, data, 512, 512));
+  assert_true (offered.device->read (c, got, 512, 512));
+  assert_memory_equal (got, data, 512);
   devices_destroy (d);
 }
 
@@ -326,9 +390,8 @@ main (void)
 {
 #define CASE(f) cmocka_unit_test_setup (f, set_up)
   const struct CMUnitTest tests[] = {
-      CASE (test_found),
-      CASE (test_waits_unseen),
-      CASE (test_told_side_by_side),
+      CASE (test_found),         CASE (test_offer),
+      CASE (test_waits_unseen),  CASE (test_told_side_by_side),
       CASE (test_other_version),
   };
 

@@ -1,0 +1,904 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * Plain requests, which are answered without nbdkit
+ * (plugin/batch/batch-plain.c).  A server answers as nbdkit does, and has a
+ * device whose data is in memory, or all zero.  What a client gets is compared
+ * with what the NBD protocol has for its requests, byte for byte.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "peer.h"
+#include "stream.h"
+#include "unit.h"
+
+enum { CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH };
+enum { FLAG_FUA = 1, FLAG_DF = 4 };
+
+#define SIZE (1 << 20)
+#define EINVAL_OF_NBD 22
+
+/* What the case is about. */
+static struct {
+  bool structured, zeroes;
+  bool offers;           /* the plugin offers its device */
+  bool lies;             /* it offers another request than nbdkit has */
+  bool two_chunks;       /* so nbdkit answers */
+  bool fails;            /* nbdkit's first request fails */
+  bool refuses;          /* the device */
+  uint64_t refused_from; /* reads and writes at this offset or behind it */
+  unsigned trouble;      /* how often a call is cut short, in percent */
+  unsigned failing_send; /* its number; 0: none */
+  uint64_t seed;
+} world;
+
+static struct {
+  unsigned by_nbdkit, by_device, sends;
+} seen;
+
+static unsigned char disk[SIZE];
+
+/*---------------------------------------------------------------------*/
+/* The client, which has its turn where the server would wait for it */
+
+static struct {
+  int fd;
+  const struct stream *requests;
+  size_t sent;
+  size_t cuts[64]; /* where its pieces end; in order */
+  unsigned nr_cuts, next;
+  bool at_random; /* its pieces end anywhere */
+  struct stream got;
+} client;
+
+static void
+take_replies (void)
+{
+  static unsigned char buf[65536];
+  ssize_t r;
+
+  while ((r = recv (client.fd, buf, sizeof buf, MSG_DONTWAIT)) > 0)
+    memcpy (grow (&client.got, r), buf, r);
+}
+
+static void
+take_turn (void)
+{
+  const size_t left = client.requests->len - client.sent;
+  size_t end = client.requests->len;
+  ssize_t r;
+
+  take_replies ();
+  if (client.next < client.nr_cuts)
+    end = client.cuts[client.next++];
+  else if (client.at_random)
+    end = client.sent + random_below (&world.seed, left + 1);
+  if (left == 0) {
+    shutdown (client.fd, SHUT_WR);
+    return;
+  }
+  if (end == client.sent)
+    return;
+  r = send (client.fd, client.requests->bytes + client.sent, end - client.sent,
+            MSG_DONTWAIT | MSG_NOSIGNAL);
+  assert_true (r > 0 || (r == -1 && errno == EAGAIN));
+  client.sent += r > 0 ? r : 0;
+}
+
+static bool
+is_trouble (void)
+{
+  return world.trouble > 0 && random_below (&world.seed, 100) < world.trouble;
+}
+
+/*---------------------------------------------------------------------*/
+/* The system's calls */
+
+static unsigned nr_open; /* requests that are to end before anything is sent */
+
+static void
+end_open (void *arg)
+{
+  must (arg == &nr_open && nr_open > 0, "requests end once");
+  nr_open = 0;
+}
+
+static ssize_t
+our_readv (int fd, const struct iovec *iov, int n)
+{
+  must (nr_open == 0, "requests have ended before the kernel is asked");
+  while (!has_input (fd))
+    take_turn ();
+  if (is_trouble ())
+    return read (fd, iov[0].iov_base,
+                 1 + random_below (&world.seed, iov[0].iov_len));
+  return readv (fd, iov, n);
+}
+
+static ssize_t
+our_sendmsg (int fd, const struct msghdr *msg, int flags)
+{
+  size_t n = bytes_of (msg);
+  ssize_t r;
+
+  must (nr_open == 0, "requests have ended before replies are sent");
+  if (++seen.sends == world.failing_send) {
+    errno = ENOBUFS;
+    return -1;
+  }
+  if (is_trouble () && n > 0)
+    n = 1 + random_below (&world.seed, n);
+  while ((r = send_first (fd, msg, n, flags | MSG_DONTWAIT)) == -1 &&
+         errno == EAGAIN)
+    take_replies ();
+  return r;
+}
+
+static ssize_t
+our_send (int fd, const void *buf, size_t n, int flags)
+{
+  struct iovec iov = {(void *) (uintptr_t) buf, n};
+  const struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+  return our_sendmsg (fd, &msg, flags);
+}
+
+static int
+set_up (void **state)
+{
+  (void) state;
+  batch_libc = systems_own;
+  batch_libc.readv = our_readv;
+  batch_libc.send = our_send;
+  batch_libc.sendmsg = our_sendmsg;
+  batch_set_serial (true);
+  batch_set_timed (false);
+  batch_set_poll (0);
+  batch_set_plain (true);
+  memset (&world, 0, sizeof world);
+  memset (&seen, 0, sizeof seen);
+  world.offers = true;
+  world.refused_from = SIZE;
+  return 0;
+}
+
+/*---------------------------------------------------------------------*/
+/* Requests, and the replies that are due */
+
+static uint64_t
+get64 (const unsigned char *p)
+{
+  return (uint64_t) get32 (p) << 32 | get32 (p + 4);
+}
+
+static void
+add_with_flags (struct stream *s, unsigned flags, unsigned command,
+                uint64_t offset, uint32_t count)
+{
+  const uint32_t number = s->len;
+  unsigned char *p = grow (s, HEADER + (command == CMD_WRITE ? count : 0));
+  uint32_t i;
+
+  put32 (p, MAGIC);
+  put32 (p + 4, flags << 16 | command);
+  put32 (p + 8, ~number);
+  put32 (p + 12, number);
+  put32 (p + 16, offset >> 32);
+  put32 (p + 20, offset);
+  put32 (p + 24, count);
+  for (i = 0; command == CMD_WRITE && i < count; i++)
+    p[HEADER + i] = number + i * 3 + (i >> 8);
+}
+
+static void
+add (struct stream *s, unsigned command, uint64_t offset, uint32_t count)
+{
+  add_with_flags (s, 0, command, offset, count);
+}
+
+static bool
+is_good (const unsigned char *request)
+{
+  const uint32_t count = get32 (request + 24);
+  const uint64_t offset = get64 (request + 16);
+
+  return request[7] == CMD_FLUSH || (request[7] <= CMD_WRITE && count > 0 &&
+                                     offset < SIZE && count <= SIZE - offset);
+}
+
+/* What nbdkit does with a request that is GOOD.  Returns the head of its reply,
+ * and *n its length.  With DATA there is data behind it.
+ */
+static const unsigned char *
+make_head (const unsigned char *request, bool good, size_t *n, bool *data)
+{
+  static unsigned char head[28];
+  const bool is_read = request[7] == CMD_READ;
+
+  memset (head, 0, sizeof head);
+  memcpy (head + 8, request + 8, 8);
+  *data = is_read && good;
+  *n = 16;
+  if (!is_read || !world.structured) {
+    put32 (head, 0x67446698);
+    put32 (head + 4, good ? 0 : EINVAL_OF_NBD);
+    return head;
+  }
+  put32 (head, 0x668e33ef);
+  put32 (head + 4, good ? 0x10001 : 0x18001);
+  put32 (head + 16, good ? 8 + get32 (request + 24) : 6);
+  if (good)
+    memcpy (head + 20, request + 16, 8);
+  else
+    put32 (head + 20, EINVAL_OF_NBD);
+  *n = good ? 28 : 26;
+  return head;
+}
+
+/* The replies to all of them; the device's data is as before the first. */
+static struct stream
+replies_to (const struct stream *s)
+{
+  static unsigned char data[SIZE];
+  struct stream due = {0};
+  const unsigned char *p = s->bytes, *const end = p + s->len, *head;
+  uint32_t count;
+  bool good, has_data;
+  size_t n;
+
+  memcpy (data, disk, sizeof data);
+  while (end - p >= HEADER && p[7] != CMD_DISC) {
+    count = get32 (p + 24);
+    good = is_good (p);
+    head = make_head (p, good, &n, &has_data);
+    memcpy (grow (&due, n), head, n);
+    if (has_data)
+      memcpy (grow (&due, count), data + get64 (p + 16), count);
+    if (p[7] == CMD_WRITE && good && !world.zeroes)
+      memcpy (data + get64 (p + 16), p + HEADER, count);
+    p += HEADER + (p[7] == CMD_WRITE ? count : 0);
+  }
+  assert_true (p == end || p[7] == CMD_DISC);
+  return due;
+}
+
+/*---------------------------------------------------------------------*/
+/* The server: the device, and nbdkit's loop */
+
+static bool
+begin (uint32_t count, uint64_t offset)
+{
+  must (count > 0, "a plain request has data");
+  batch_arrival ();
+  must (batch_before_reply (end_open, &nr_open), "it may end with others");
+  nr_open++;
+  if (world.refuses || offset >= SIZE || count > SIZE - offset ||
+      offset >= world.refused_from)
+    return false;
+  seen.by_device++;
+  return true;
+}
+
+static bool
+read_plain (void *arg, void *buf, uint32_t count, uint64_t offset)
+{
+  must (arg == disk, "the handle is the one that was offered");
+  must ((buf == NULL) == world.zeroes, "there is a buffer for data");
+  if (!begin (count, offset)) {
+    if (buf != NULL)
+      memset (buf, 0xdd, count);
+    return false;
+  }
+  if (buf != NULL)
+    memcpy (buf, disk + offset, count);
+  return true;
+}
+
+static bool
+write_plain (void *arg, const void *buf, uint32_t count, uint64_t offset)
+{
+  must (arg == disk, "the handle is the one that was offered");
+  if (!begin (count, offset))
+    return false;
+  if (!world.zeroes)
+    memcpy (disk + offset, buf, count);
+  return true;
+}
+
+static void
+offer (const unsigned char *request)
+{
+  static const struct batch_device data = {.read = read_plain,
+                                           .write = write_plain},
+                                   zeroes = {.read = read_plain,
+                                             .write = write_plain,
+                                             .is_zero = true};
+
+  if (world.offers)
+    batch_offer (world.zeroes ? &zeroes : &data, disk, request[7] == CMD_WRITE,
+                 get32 (request + 24), get64 (request + 16) + world.lies);
+}
+
+/* 1, 0 at the end, or -1. */
+static int
+receive (int fd, unsigned char *buf, size_t n)
+{
+  size_t got = 0;
+  ssize_t r;
+
+  while (got < n) {
+    r = batch_read (fd, buf + got, n - got);
+    if (r == -1 && (errno == EINTR || errno == EAGAIN))
+      continue;
+    if (r <= 0)
+      return r == 0 && got == 0 ? 0 : -1;
+    got += r;
+  }
+  return 1;
+}
+
+static bool
+transmit (int fd, const unsigned char *buf, size_t n, int flags)
+{
+  ssize_t r;
+
+  for (; n > 0; buf += r, n -= r) {
+    r = batch_send (fd, buf, n, flags);
+    if (r == -1 && (errno == EINTR || errno == EAGAIN))
+      r = 0;
+    if (r == -1)
+      return false;
+  }
+  return true;
+}
+
+static unsigned char buffer[SIZE]; /* nbdkit's */
+
+/* Do a request that nbdkit has. */
+static bool
+do_request (const unsigned char *request)
+{
+  const uint32_t count = get32 (request + 24);
+  const uint64_t offset = get64 (request + 16);
+  const bool good = is_good (request) && !world.fails;
+
+  world.fails = false;
+  if (!good)
+    return false;
+  if (request[7] <= CMD_WRITE)
+    offer (request);
+  if (request[7] == CMD_WRITE && !world.zeroes)
+    memcpy (disk + offset, batch_payload (buffer, count), count);
+  if (request[7] == CMD_READ && !world.zeroes)
+    memcpy (batch_answer_buffer (buffer, count), disk + offset, count);
+  if (request[7] == CMD_READ && world.zeroes &&
+      !batch_still_zero (buffer, count))
+    memset (buffer, 0, count);
+  if (batch_before_reply (end_open, &nr_open))
+    nr_open++;
+  return true;
+}
+
+static bool
+send_reply (int fd, const unsigned char *request, bool good)
+{
+  const uint32_t count = get32 (request + 24);
+  const unsigned char *head;
+  unsigned char copy[28];
+  bool data;
+  size_t n;
+
+  head = make_head (request, good, &n, &data);
+  if (n == 16)
+    return transmit (fd, head, n, data ? MSG_MORE : 0) &&
+           (!data || transmit (fd, buffer, count, 0));
+  if (!data)
+    return transmit (fd, head, 20, MSG_MORE) && transmit (fd, head + 20, 6, 0);
+  memcpy (copy, head, n);
+  if (world.two_chunks) {
+    put32 (copy + 4, 1);
+    put32 (copy + 16, 8 + 1);
+    if (!transmit (fd, copy, 20, MSG_MORE) ||
+        !transmit (fd, copy + 20, 8, MSG_MORE) || !transmit (fd, buffer, 1, 0))
+      return false;
+    put32 (copy + 4, 0x10001);
+    put32 (copy + 16, 8 + count - 1);
+    put32 (copy + 24, get32 (copy + 24) + 1);
+    return transmit (fd, copy, 28, MSG_MORE) &&
+           transmit (fd, buffer + 1, count - 1, 0);
+  }
+  return transmit (fd, copy, 20, MSG_MORE) &&
+         transmit (fd, copy + 20, 8, MSG_MORE) &&
+         transmit (fd, buffer, count, 0);
+}
+
+/* Returns 0 at the client's end, and -1 where it is lost. */
+static int
+serve (int fd)
+{
+  unsigned char request[HEADER];
+  int r;
+
+  while ((r = receive (fd, request, HEADER)) == 1) {
+    assert_int_equal (get32 (request), MAGIC);
+    if (request[7] == CMD_DISC)
+      return 0;
+    seen.by_nbdkit++;
+    if (request[7] == CMD_WRITE &&
+        receive (fd, buffer, get32 (request + 24)) == -1)
+      return -1;
+    if (!send_reply (fd, request, do_request (request)))
+      return -1;
+  }
+  return r;
+}
+
+static void
+connect_client (int ends[2], const struct stream *requests)
+{
+  assert_int_equal (socketpair (AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  client.fd = ends[1];
+  client.requests = requests;
+  client.sent = client.next = 0;
+  client.got.len = 0;
+  batch_begin (ends[0]);
+}
+
+static void
+disconnect_client (const int ends[2])
+{
+  batch_end (ends[0]);
+  must (nr_open == 0, "requests have ended with their connection");
+  close (ends[0]);
+  take_replies ();
+  close (ends[1]);
+}
+
+/* Serve the requests, which come at once as a rule, and compare. */
+static void
+check (struct stream *s)
+{
+  struct stream due = replies_to (s);
+  int ends[2];
+
+  memset (&seen, 0, sizeof seen);
+  connect_client (ends, s);
+  assert_int_equal (serve (ends[0]), 0);
+  disconnect_client (ends);
+  if (world.two_chunks)
+    assert_true (client.got.len > due.len);
+  else {
+    assert_int_equal (client.got.len, due.len);
+    assert_memory_equal (client.got.bytes, due.bytes, due.len);
+  }
+  free (client.got.bytes);
+  memset (&client, 0, sizeof client);
+  free (due.bytes);
+  free (s->bytes);
+  *s = (struct stream){0};
+}
+
+/* A device of all zeroes, or with data. */
+static void
+fill_disk (void)
+{
+  size_t i;
+
+  for (i = 0; i < SIZE; i++)
+    disk[i] = world.zeroes ? 0 : i * 7 + (i >> 12);
+}
+
+static void
+add_many (struct stream *s, unsigned n)
+{
+  unsigned i;
+
+  for (i = 0; i < n; i++)
+    add (s, i % 2, i * 4096, 4096);
+}
+
+/*---------------------------------------------------------------------*/
+
+/* The first read and the first write are nbdkit's, and those after them are
+ * not; with either form of replies.
+ */
+static void
+test_answers (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < 4; i++) {
+    world.structured = i & 1;
+    world.zeroes = i & 2;
+    fill_disk ();
+    add_many (&s, 20);
+    check (&s);
+    assert_int_equal (seen.by_nbdkit, 2);
+    assert_int_equal (seen.by_device, 18);
+    assert_true (seen.sends <= 2);
+  }
+}
+
+/* Around all limits, a request is answered right, by whom ever. */
+static void
+test_sizes (void **state)
+{
+  static const uint32_t sizes[] = {1,     16,    512,    1023,   1024,   1025,
+                                   4096,  16383, 16384,  16385,  32768,  32769,
+                                   65536, 65537, 131072, 262144, 262145, 7};
+  struct stream s = {0};
+  unsigned i, k;
+
+  (void) state;
+  for (i = 0; i < 4; i++) {
+    world.structured = i & 1;
+    world.zeroes = i & 2;
+    fill_disk ();
+    add_many (&s, 2);
+    for (k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+      add (&s, CMD_READ, k * 3, sizes[k]);
+      add (&s, CMD_READ, k * 5, 4096);
+    }
+    check (&s);
+    /* Of zeroes only the last but one is too many. */
+    assert_int_equal (seen.by_nbdkit, world.zeroes ? 3 : 10);
+    for (k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+      if (sizes[k] <= 65537)
+        add (&s, CMD_WRITE, k * 3, sizes[k]);
+      add (&s, CMD_READ, k * 3, 4096);
+    }
+    check (&s);
+    assert_true (seen.by_device > 20);
+  }
+}
+
+/* As many as there is room for, and more. */
+static void
+test_full (void **state)
+{
+  struct stream s = {0};
+  unsigned i, k;
+
+  (void) state;
+  for (i = 0; i < 4; i++) {
+    world.structured = i & 1;
+    world.zeroes = i & 2;
+    fill_disk ();
+    for (k = 0; k < 60; k++)
+      add (&s, CMD_READ, k, 16384 - k);
+    check (&s);
+    assert_true (seen.by_device >= 58);
+    for (k = 0; k < 1500; k++)
+      add (&s, CMD_READ, k, 1 + k * 11 % 1100);
+    check (&s);
+    assert_true (seen.by_device > 1400);
+    for (k = 0; k < 1500; k++)
+      add (&s, CMD_READ, k, 1024);
+    check (&s);
+    assert_true (seen.by_device > 1400);
+  }
+}
+
+/* A request that is not plain is nbdkit's, in its place. */
+static void
+test_not_plain (void **state)
+{
+  static const struct {
+    unsigned flags, command;
+    uint64_t offset;
+    uint32_t count;
+  } others[] = {{FLAG_FUA, CMD_WRITE, 0, 4096},
+                {FLAG_DF, CMD_READ, 0, 4096},
+                {0x8000, CMD_READ, 0, 4096},
+                {0, CMD_FLUSH, 0, 0},
+                {0, 9, 0, 4096},
+                {0, 0x101, 0, 0},
+                {0, CMD_READ, 0, 0},
+                {0, CMD_READ, SIZE, 4096},
+                {0, CMD_WRITE, SIZE - 1, 512},
+                {0, CMD_READ, UINT64_MAX, 1},
+                {0, CMD_READ, 600000, 4096},
+                {0, CMD_WRITE, 600000, 4096},
+                {0, CMD_READ, 0, 200000}};
+  struct stream s = {0};
+  unsigned i, k;
+
+  (void) state;
+  for (i = 0; i < 2 * sizeof others / sizeof others[0]; i++) {
+    k = i / 2;
+    world.structured = i % 2;
+    world.refused_from = 600000;
+    fill_disk ();
+    add_many (&s, 10);
+    add_with_flags (&s, others[k].flags, others[k].command, others[k].offset,
+                    others[k].count);
+    add_many (&s, 10);
+    check (&s);
+    assert_int_equal (seen.by_nbdkit, 3);
+    assert_int_equal (seen.by_device, 18);
+  }
+}
+
+/* nbdkit answers in a way that is not known here: then it has all requests. */
+static void
+test_unknown_form (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  fill_disk ();
+  world.structured = world.two_chunks = true;
+  for (i = 0; i < 10; i++)
+    add (&s, CMD_READ, i * 4096, 4096);
+  check (&s);
+  assert_int_equal (seen.by_device, 0);
+  world.two_chunks = false;
+
+  /* It is not a request that nbdkit has shown. */
+  world.lies = true;
+  add_many (&s, 10);
+  check (&s);
+  assert_int_equal (seen.by_device, 0);
+  world.lies = false;
+
+  /* One has failed, the next shows it. */
+  add (&s, CMD_READ, SIZE, 4096);
+  add (&s, CMD_READ, SIZE - 1, 4096);
+  add (&s, CMD_READ, SIZE - 4096, 4096);
+  add (&s, CMD_READ, 0, 4096);
+  check (&s);
+  assert_int_equal (seen.by_device, 1);
+
+  /* How it reads does not say how it writes. */
+  for (i = 0; i < 10; i++)
+    add (&s, CMD_READ, i * 4096, 4096);
+  add (&s, CMD_WRITE, 0, 4096);
+  add (&s, CMD_READ, 0, 4096);
+  add (&s, CMD_WRITE, 1, 4096);
+  check (&s);
+  assert_int_equal (seen.by_nbdkit, 2);
+}
+
+/* nbdkit has one of so many: it has to find out that it is to stop. */
+static void
+test_in_a_row (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  fill_disk ();
+  for (i = 0; i < 650; i++)
+    add (&s, CMD_READ, i * 512, 512);
+  check (&s);
+  assert_int_equal (seen.by_nbdkit, 10);
+
+  /* And it has the first of those that come at once. */
+  for (i = 0; i < 20; i++) {
+    add (&s, CMD_READ, i * 512, 512);
+    if (i % 5 == 4)
+      client.cuts[client.nr_cuts++] = s.len;
+  }
+  check (&s);
+  assert_int_equal (seen.by_nbdkit, 4);
+}
+
+/* Where requests may wait, or others may serve them, all are nbdkit's. */
+static void
+test_modes (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  fill_disk ();
+  for (i = 0; i < 5; i++) {
+    batch_set_plain (i != 0);
+    batch_set_serial (i != 1);
+    batch_set_timed (i == 2);
+    world.offers = i != 3;
+    world.refuses = i == 4;
+    add_many (&s, 20);
+    check (&s);
+    assert_int_equal (seen.by_nbdkit, 20);
+    assert_int_equal (seen.by_device, 0);
+  }
+}
+
+static void *
+read_byte (void *fd)
+{
+  char c;
+
+  must (batch_read (*(int *) fd, &c, 1) == 1, "a byte comes");
+  return NULL;
+}
+
+/* Another thread has read of the connection before. */
+static void
+test_several_threads (void **state)
+{
+  struct stream s = {0};
+  pthread_t thread;
+  int ends[2];
+
+  (void) state;
+  fill_disk ();
+  add_many (&s, 20);
+  connect_client (ends, &s);
+  write_all (ends[1], "0", 1);
+  assert_int_equal (pthread_create (&thread, NULL, read_byte, &ends[0]), 0);
+  pthread_join (thread, NULL);
+  assert_int_equal (serve (ends[0]), 0);
+  disconnect_client (ends);
+  assert_int_equal (seen.by_device, 0);
+  free (s.bytes);
+  free (client.got.bytes);
+  memset (&client, 0, sizeof client);
+}
+
+/* The next connection of this number has to show its replies by itself. */
+static void
+test_next_connection (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  fill_disk ();
+  for (i = 0; i < 3; i++) {
+    world.structured = i & 1;
+    add_many (&s, 20);
+    check (&s);
+    assert_int_equal (seen.by_nbdkit, 2);
+  }
+}
+
+/* A payload may look like requests, however it comes. */
+static void
+test_looks_like_requests (void **state)
+{
+  struct stream s = {0}, look = {0};
+  size_t at, cut, i;
+
+  (void) state;
+  add (&look, CMD_WRITE, 0, 28);
+  for (cut = 1; cut < 1200; cut++) {
+    fill_disk ();
+    add_many (&s, 2);
+    at = s.len;
+    add (&s, CMD_WRITE, 8192, 1024);
+    for (i = 0; i + 28 <= 1024; i += 28)
+      memcpy (s.bytes + at + HEADER + 1024 - 28 - i, look.bytes, 28);
+    add (&s, CMD_WRITE, 0, 100);
+    add (&s, CMD_READ, 0, 16384);
+    client.cuts[0] = at;
+    client.cuts[1] = at + cut;
+    client.nr_cuts = 2;
+    if (at + cut < s.len)
+      check (&s);
+    free (s.bytes);
+    s = (struct stream){0};
+  }
+  free (look.bytes);
+}
+
+/* The client is gone: nbdkit finds out by its next call. */
+static void
+test_client_is_gone (void **state)
+{
+  struct stream s = {0};
+  int ends[2];
+
+  (void) state;
+  fill_disk ();
+  add_many (&s, 40);
+  connect_client (ends, &s);
+  take_turn ();
+  shutdown (ends[1], SHUT_RD);
+  assert_int_equal (serve (ends[0]), -1);
+  disconnect_client (ends);
+  assert_true (seen.by_nbdkit <= 4);
+  free (s.bytes);
+  memset (&client, 0, sizeof client);
+}
+
+/* When a send has failed, nothing is sent after it, be it the rest of a reply.
+ */
+static void
+test_failing_send (void **state)
+{
+  struct stream s = {0}, due;
+  unsigned i, k;
+  int ends[2];
+
+  (void) state;
+  for (i = 0; i < 24; i++) {
+    world.zeroes = i % 2;
+    world.structured = i / 2 % 2;
+    world.failing_send = 1 + i / 4;
+    fill_disk ();
+    for (k = 0; k < 400; k++)
+      add (&s, CMD_READ, k, world.zeroes ? 40000 : 16000);
+    due = replies_to (&s);
+    memset (&seen, 0, sizeof seen);
+    connect_client (ends, &s);
+    assert_int_equal (serve (ends[0]), -1);
+    disconnect_client (ends);
+    assert_true (seen.sends >= world.failing_send);
+    assert_true (client.got.len < due.len);
+    if (client.got.len > 0)
+      assert_memory_equal (client.got.bytes, due.bytes, client.got.len);
+    free (client.got.bytes);
+    memset (&client, 0, sizeof client);
+    free (due.bytes);
+    free (s.bytes);
+    s = (struct stream){0};
+  }
+}
+
+/* Any requests, in any pieces, with sends that take a part. */
+static void
+test_random (void **state)
+{
+  const unsigned n = 60;
+  struct stream s = {0};
+  uint64_t offset;
+  uint32_t count;
+  unsigned i, k, r, plain = 0;
+
+  (void) state;
+  world.seed = new_seed ("plain");
+  for (i = 0; i < 200; i++) {
+    world.structured = random_below (&world.seed, 2);
+    world.zeroes = random_below (&world.seed, 2);
+    world.trouble = random_below (&world.seed, 3) * 20;
+    world.refused_from = random_below (&world.seed, 2) ? SIZE : SIZE / 2;
+    fill_disk ();
+    for (k = 0; k < n; k++) {
+      r = random_below (&world.seed, 30);
+      offset = random_below (&world.seed, SIZE);
+      count = r < 25 ? 1 + random_below (&world.seed, 8192)
+                     : random_below (&world.seed, 100000);
+      if (r == 0)
+        add (&s, CMD_FLUSH, 0, 0);
+      else
+        add_with_flags (&s, r == 1, random_below (&world.seed, 2), offset,
+                        count);
+    }
+    client.at_random = random_below (&world.seed, 2);
+    check (&s);
+    plain += seen.by_device;
+  }
+  assert_true (plain > n * 20);
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup (test_answers, set_up),
+      cmocka_unit_test_setup (test_sizes, set_up),
+      cmocka_unit_test_setup (test_full, set_up),
+      cmocka_unit_test_setup (test_not_plain, set_up),
+      cmocka_unit_test_setup (test_unknown_form, set_up),
+      cmocka_unit_test_setup (test_in_a_row, set_up),
+      cmocka_unit_test_setup (test_modes, set_up),
+      cmocka_unit_test_setup (test_several_threads, set_up),
+      cmocka_unit_test_setup (test_next_connection, set_up),
+      cmocka_unit_test_setup (test_looks_like_requests, set_up),
+      cmocka_unit_test_setup (test_client_is_gone, set_up),
+      cmocka_unit_test_setup (test_failing_send, set_up),
+      cmocka_unit_test_setup (test_random, set_up),
+  };
+
+  return RUN_TESTS (tests);
+}
