@@ -80,8 +80,9 @@ holes-beside-log plugin/device/device-log.c:log_holes
 trim-beside-log plugin/device/device-log.c:log_trim
   offset, fua); => offset, false);
 '
-programs='unit/power/test-durability unit/device/test-device-power
-  unit/device/test-device-log unit/device/test-zones-power
+programs='unit/power/test-durability unit/power/test-durability-steps
+  unit/device/test-device-power unit/device/test-device-log
+  unit/device/test-device-log-steps unit/device/test-zones-power
   unit/device/test-append unit/ublk/test-ublk-device server/test-power'
 scripts='server/test-write-log.sh'
 
