@@ -377,7 +377,9 @@ nullblk_after_fork (void)
   return 0;
 }
 
-/* Connections are closed. */
+/* The sockets of all connections are closed.  Those that were open when nbdkit
+ * was told to end have not been given to nullblk_close.
+ */
 static void
 nullblk_cleanup (void)
 {

@@ -20,7 +20,9 @@
  */
 #define NAP_UNTIL (4 * NSEC_PER_MSEC)
 
-/* Where more threads than this wait for each that may spin, none does. */
+/* A thread that finds so many others waiting, for each that may spin, does not
+ * spin.
+ */
 #define CROWD 8
 
 /* The longest spin of SPIN_AUTO. */

@@ -20,8 +20,8 @@
  *        A sleep with a spin behind it ends so much before the deadline as a
  *        sleep of its length may be late, or as was asked for.
  * spin   reads the clock until the deadline is there.  At most one thread less
- *        than there are CPUs does so at any time.  Where many wait, none does:
- *        the CPU is needed for the next requests.
+ *        than there are CPUs does so at any time.  A thread that finds many
+ *        others waiting does not: the CPU is needed for the next requests.
  *
  * Without a spin, or when no more threads may spin, a sleep is set to end
  * before the deadline by the median lateness of such sleeps: so a wait is over

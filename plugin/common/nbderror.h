@@ -29,7 +29,8 @@ struct nbd_error_row {
 extern const struct nbd_error_row nbd_errors[NR_ERRORS];
 
 /* The error that a client gets for R, a negative errno: ERROR_EINVAL for all
- * that are not in the table, as nbdkit sends them.
+ * that are not in the table, as nbdkit sends them.  (nbdkit sends ENOSPC for
+ * EDQUOT and EFBIG, too, but no request fails with these here.)
  */
 enum nbd_error nbd_error_of (int r);
 

@@ -104,7 +104,9 @@ credits_begin_anew (struct credits *c)
 /*---------------------------------------------------------------------*/
 /* As text */
 
-/* A decade at the highest rate, and more than any cloud has. */
+/* At the highest rates this is two weeks of operations, or most of a year of
+ * bytes: more than any cloud has.
+ */
 #define MAX_CREDITS (UINT64_C (1) << 50)
 
 static const char *

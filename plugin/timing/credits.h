@@ -32,9 +32,7 @@
 
 #include "common/common.h"
 
-/* Operations, or bytes.  A bucket that takes longer than some decades to fill
- * is as good as an endless one.
- */
+/* Operations, or bytes. */
 struct credit_settings {
   uint64_t base;   /* a second, with no credits left; 0: there are no credits */
   uint64_t burst;  /* a second, with credits: at least `base` */

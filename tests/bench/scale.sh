@@ -122,7 +122,7 @@ hanging ()
 }
 
 # with WHAT CODE ARGUMENT...: nullblk-serve, in which CODE makes much of
-# something, beside what the manual promises (NOTES): a second, and 64 MiB.
+# something, beside what the manual promises (MEMORY): a second, and 64 MiB.
 with ()
 {
   timed "start: $1, nullblk-serve" 1000 serve_ours nullblk "${@:3}"

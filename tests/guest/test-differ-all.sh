@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Linux's null_blk and ours answer the same in all geometries, and each of the
-# differences that the manual has is still there.  NULLBLK_GUEST_OPERATIONS in
-# the environment is how many operations there are at least, and
-# NULLBLK_GUEST_WAYS by which ways ours becomes a block device (see differ.sh);
-# many operations take NULLBLK_TIMED=yes and a NULLBLK_LIMIT, in seconds, as well.
+# Linux's null_blk and ours answer the same in all geometries, and the
+# differences that the manual has are still there, except for that of older
+# kernels, that of zloop, and one that is rare.  NULLBLK_GUEST_OPERATIONS in the
+# environment is how many operations there are at least, and NULLBLK_GUEST_WAYS
+# by which ways ours becomes a block device (see differ.sh); many operations
+# take NULLBLK_TIMED=yes and a NULLBLK_LIMIT, in seconds, as well.
 
 # shellcheck source=differ.sh source-path=SCRIPTDIR
 source "${0%/*}/differ.sh"

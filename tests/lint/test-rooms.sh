@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# The rooms of plugin/ and tools/ as HACKING.md draws them: a room includes only
-# rooms that stand below it, each by the one header of its name, so there is no
-# circle; a header that is the room's alone is called *-internal.h; and nbdkit's
-# header is plugin.c's.  Unit tests may look into the room that they are of.
+# The rooms of plugin/ as HACKING.md draws them: a room includes only rooms that
+# stand below it, each by the one header of its name, so there is no circle; a
+# header that is the room's alone is called *-internal.h; and nbdkit's header is
+# plugin.c's.  The tools include rooms by the same headers, and not each other.
+# Unit tests may look into the room that they are of.
 
 set -euo pipefail
 # shellcheck source=build-aux/setup.sh

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# As much of everything as the manual says (NOTES): 1000 connections, 1024
+# As much of everything as the manual says (MEMORY): 1000 connections, 1024
 # devices, a million zones, 10,000 fault rules and 100,000 bad ranges.  The
 # server starts, answers, has no more memory than it says there, and ends.  And
 # connections have no more threads than SECURITY.md says.
