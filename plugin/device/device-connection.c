@@ -92,8 +92,8 @@ device_connect_control (struct device *d, void *control,
   return connect (d, NULL, control, free_control);
 }
 
-/* Add the counts of a connection to its device.  The locks of devices and of
- * the connection are held.
+/* Add the counts of a connection to its device.  devices.lock and c->lock are
+ * held.
  */
 static void
 bequeath (struct connection *c)

@@ -143,9 +143,10 @@ next_booking (struct request *r, struct latency_booking *forgotten)
   return &more[n];
 }
 
-/* A client sees its overhead on top of a latency.  So for the drive the request
- * has come so much earlier; and its time is over so much earlier, at once where
- * it is shorter than the overhead.  Requests keep their distances.
+/* A client sees its overhead on top of a latency.  So the drive is told an
+ * arrival that is earlier by the overhead, the same for all requests, and the
+ * request completes earlier by as much.  A request whose latency is shorter
+ * than the overhead completes at once.
  */
 static uint64_t
 drive_arrival (const struct request *r)

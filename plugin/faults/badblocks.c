@@ -36,10 +36,10 @@ put (struct sector_range *list, size_t *n, struct sector_range r)
     list[(*n)++] = r;
 }
 
-/* Lay the NB ranges of B over the NA of A: what both have is as B says.  OUT
- * gets all of it or, with ONLY_BAD, what is bad.  It has room for NA + 2 NB,
- * or, if all of A is bad and OUT is to have only that, NA + NB.  Returns how
- * many.
+/* Lay the NB ranges of B over the NA of A: sectors that both have are as B
+ * says.  OUT gets all of the result or, with ONLY_BAD, its bad ranges.  OUT has
+ * room for NA + 2 NB ranges; NA + NB are enough with ONLY_BAD, if all ranges of
+ * A are bad.  Returns how many ranges OUT has.
  */
 static size_t
 overlay (const struct sector_range *a, size_t na, const struct sector_range *b,

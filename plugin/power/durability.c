@@ -421,7 +421,7 @@ durability_trim_slow (struct durability *d, uint64_t count, uint64_t offset,
     c.counts_as_write = is_zero && to == end;
     r = change (d, &c);
     if (to < end)
-      sched_yield (); /* as in change_long */
+      sched_yield (); /* or else this thread has the lock again at once */
   }
   return r;
 }

@@ -11,7 +11,7 @@
  *             then the mark and a NUL
  *
  * Both take a whole sector, filled up with zeroes.  An entry is followed by its
- * data, except that of a DISCARD has none.
+ * data; that of a DISCARD has none.
  */
 
 #include <config.h>

@@ -67,8 +67,8 @@ int writelog_close (struct writelog *log);
  * without KEEP, as the change has failed, removes these entries.  All but begin
  * return 0, or -EIO when the file cannot be written; once the log has ended,
  * they do nothing and return 0, except that writelog_mark returns -EIO, as
- * somebody will look for the mark.  It returns -EINVAL for a mark longer than
- * writelog_longest_mark.
+ * somebody will look for the mark.  writelog_mark returns -EINVAL for a mark
+ * longer than writelog_longest_mark.
  */
 void writelog_begin (struct writelog *log);
 int writelog_write (struct writelog *log, const void *buf, uint64_t count,

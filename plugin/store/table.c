@@ -52,8 +52,10 @@ take_secret (struct table *t)
   t->secret_shift = __builtin_clzll (t->bucket_mask);
 }
 
-/* Buckets for some chunks that are full, or that many more with a lonely block:
- * as many as there can be would be much memory for a few blocks far apart.
+/* How many buckets there are for each chunk that the limit can fill.  Where
+ * each chunk has only one block, there can be 32 times as many chunks as full
+ * ones; buckets for all of these would be much memory for a few blocks far
+ * apart.
  */
 #define BUCKETS_A_CHUNK 8
 

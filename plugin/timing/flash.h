@@ -128,9 +128,8 @@ uint64_t flash_cost (const struct flash_settings *s, uint32_t count,
 void flash_begin_anew (struct flash *f);
 void flash_destroy (struct flash *f);
 
-/* Returns the factor, in thousandths, of what a request costs the medium: 1000,
- * which is as it costs otherwise, and more.  SIZE is that of the device, in
- * bytes.
+/* Returns how many thousandths of its usual cost a request costs the medium:
+ * 1000 or more.  SIZE is that of the device, in bytes.
  */
 uint64_t collection_factor (struct collection *c,
                             const struct collection_settings *s, uint64_t size,

@@ -116,9 +116,9 @@ is_gone (struct work *w, struct kept *k, unsigned seconds)
   return !k->is_made;
 }
 
-/* Its number may be another's by now, if somebody else has deleted it.  And it
- * stays for as long as somebody has it open, or for a moment: then its record
- * does, too.
+/* The device's number may be that of another device by now, if somebody else
+ * has deleted the device.  A device stays for as long as somebody has it open,
+ * or for a moment; then its record stays, too.
  */
 static void
 end_device (struct work *w, struct kept *k)

@@ -25,7 +25,7 @@
 
 #include "zones-internal.h"
 
-/* Take an early write out of its stripe's, and have it tried again. */
+/* Take an early write out of its stripe's list, and have it tried again. */
 static void
 wake (struct zone_stripe *stripe, struct zone_early *e)
 {

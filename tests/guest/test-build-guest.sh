@@ -4,8 +4,8 @@
 #
 # What the guest tests boot is made from the kernel's packages as each suite has
 # them, without any of these suites: apt-cache and apt-get are ours here, and so
-# are packages with modules of a line.  A kernel is fetched once, not once a
-# test, and so it is where it cannot be fetched.
+# are packages with modules of a line.  A kernel is fetched once, and not once a
+# test; where that fails, not every test tries it again.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"

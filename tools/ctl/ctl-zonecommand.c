@@ -347,9 +347,9 @@ command_ranges (struct commands *c, char **ranges, bool *bad_usage,
   return true;
 }
 
-/* Is a command to all zones for this one?  As drives have it ("select all"), it
- * is for some conditions; of ours, which drives have not, it is for all zones
- * that are not so yet.
+/* Is a command to all zones for this one?  A command that drives have is for
+ * the conditions that their "select all" means.  readonly and offline, which
+ * drives do not have, are for all zones that are not read-only or offline yet.
  */
 static bool
 is_meant_by_all (enum zone_cond to, const struct zone_descriptor *d)

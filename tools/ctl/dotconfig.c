@@ -184,9 +184,10 @@ has_tag (const char *line, const char *tag)
   return false;
 }
 
-/* The write of a change was answered with success.  Was it done?  A server that
- * is older than the line with tags gets what it is sent if anybody reads its
- * text, and not what was written.
+/* The write of a change was answered with success.  Was the change done?  The
+ * text of a server that is older than the line with tags has none.  Such a
+ * server has done the change if what is read back is a server's text: something
+ * in between that had kept the write would give back what was written.
  */
 static bool
 check_done (struct nbd_handle *config, const char *tag, struct message *why)

@@ -56,10 +56,10 @@ fit_find_base (const struct figures_list *list, enum kind kind)
   return r;
 }
 
-/* The most that passes of requests of a size; 0 where it is not seen.  It is
- * where twice the depth brings less than a quarter more; and where the largest
- * depth does not bring even half of what it would if no request were in the way
- * of another.
+/* The highest rate of requests of a size; 0 if it is not seen.  It is seen if
+ * twice the depth brings less than a quarter more, or if the largest depth does
+ * not bring even half of what it would if no request were in the way of
+ * another.
  */
 double
 fit_find_limit (const struct figures_list *list, enum kind kind, uint64_t size)

@@ -126,8 +126,8 @@ journal_peer (const struct journal *j)
 }
 
 /* The orphan, among the first N, that a slot takes the place of: a process was
- * killed while it took it, or has sent another request to its place.  NULL:
- * there is none.
+ * killed while its slot took the orphan over, or the process has sent another
+ * request to the orphan's place.  NULL: there is none.
  */
 static struct entry *
 find_same (struct journal *j, const struct entry *slot, unsigned n)
@@ -143,10 +143,10 @@ find_same (struct journal *j, const struct entry *slot, unsigned n)
 }
 
 /* Where one more orphan can be: where none is, or else in the place of one that
- * is not new.  A request that the kernel was told of is the least likely to be
- * asked again; others may be there that it has merged with what came before
- * them.  The kernel cannot have more requests than there are slots, so there is
- * room for those that it will ask again.
+ * is not new.  An orphan whose answer the kernel was told is the least likely
+ * to be asked again; the kernel may also have merged an orphan with the request
+ * before it.  The kernel cannot have more requests than there are slots, so
+ * there is room for all orphans that it will ask again.
  */
 static struct entry *
 find_room (struct journal *j, const bool *is_new)

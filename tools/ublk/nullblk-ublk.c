@@ -106,7 +106,9 @@ leave_terminal (void)
 /* Where the first process says which device it is. */
 static int first_ready = STDOUT_FILENO;
 
-/* Say which device it is, which nobody may end any more by ending himself. */
+/* Say which device it is.  From now on the end of the parent does not end this
+ * process.
+ */
 static bool
 say (const char *line, int ready, bool in_background)
 {

@@ -70,8 +70,8 @@ begin (struct child *c, const struct options *o,
     close (c->signals);
     if (c->record >= 0)
       close (c->record);
-    /* A signal must not end who takes a device over, before he can tell whether
-     * it is in use.
+    /* A signal must not end a child that takes a device over before the child
+     * knows whether the device is in use.
      */
     if (!o->recovers) {
       sigprocmask (SIG_UNBLOCK, &set, NULL);
