@@ -169,6 +169,49 @@ test_long_writes (void **state)
   expect_end ();
 }
 
+static char region[3 * STORE_STEP];
+
+/* All bytes of the region at OFFSET are BYTE. */
+static void
+check_region (uint64_t offset, int byte)
+{
+  assert_int_equal (device_read (d, region, sizeof region, offset), 0);
+  assert_int_equal (region[0], byte);
+  assert_memory_equal (region, region + 1, sizeof region - 1);
+}
+
+/* With a cache, each step of a long change with FUA is durable when it is done,
+ * and none of a long change without FUA.
+ */
+static void
+test_long_fua (void **state)
+{
+  const uint32_t size = sizeof region;
+
+  (void) state;
+  create_with ((const char *const[]){"size", "32M", "block-size", "4K",
+                                     "write-log", log_path, "memory-backed",
+                                     "1", "cache-size", "32M", NULL},
+               &skips);
+  memset (region, 'a', size);
+  assert_int_equal (device_write (d, region, size, 0, false), 0);
+  assert_int_equal (device_write (d, region, size, size, false), 0);
+  assert_int_equal (device_write (d, region, size, 2 * size, false), 0);
+  assert_int_equal (device_write (d, region, size, 3 * size, false), 0);
+  assert_int_equal (device_flush (d), 0);
+  memset (region, 'b', size);
+  assert_int_equal (device_write (d, region, size, 0, true), 0);
+  assert_int_equal (device_zero (d, size, size, true, true), 0);
+  assert_int_equal (device_trim (d, size, 2 * size, true), 0);
+  assert_int_equal (device_write (d, region, size, 3 * size, false), 0);
+  device_cut_power (d->device, LOSE_ALL, 1);
+  device_power_on (d->device);
+  check_region (0, 'b');
+  check_region (size, 0);
+  check_region (2 * size, 0);
+  check_region (3 * size, 'a');
+}
+
 /* A reset that has many entries does not make them all at once. */
 static void
 test_long_reset (void **state)
@@ -199,10 +242,8 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_long_zeroes),
-      TEST (test_long_trims),
-      TEST (test_long_writes),
-      TEST (test_long_reset),
+      TEST (test_long_zeroes), TEST (test_long_trims), TEST (test_long_writes),
+      TEST (test_long_fua),    TEST (test_long_reset),
   };
 
   return RUN_TESTS (tests);
