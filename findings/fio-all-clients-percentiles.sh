@@ -19,8 +19,8 @@
 #   ["All clients",512,0]
 #
 # Needs Debian's apt-get, with Debian 12 among its sources, and jq.  Packages are
-# unpacked in a temporary folder and not installed.  Ends with 1 where that is
-# not what is seen.
+# unpacked in a temporary directory and not installed.  Ends with 1 where that
+# is not what is seen.
 
 set -euo pipefail
 version=3.33-3

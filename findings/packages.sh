@@ -3,7 +3,7 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # For the scripts beside it: Debian's packages of one version, unpacked in a
-# temporary folder and not installed.  Needs Debian's apt-get, with the suite
+# temporary directory and not installed.  Needs Debian's apt-get, with the suite
 # that has the version among its sources; apt-get ends with 100 where a newer one
 # has taken its place there.  Libraries are those of the day, and so is the
 # machine's own linker of them.

@@ -244,14 +244,14 @@ static void
 report_full (struct device *d)
 {
   static atomic_flag reported = ATOMIC_FLAG_INIT;
-  struct settings_version *set;
+  struct settings_version *version;
   char limit[32];
 
   if (atomic_flag_test_and_set (&reported))
     return;
-  set = device_hold_settings (d);
-  size_format (set->s.memory_limit, limit, sizeof limit);
-  device_drop_settings (d, set);
+  version = device_hold_settings (d);
+  size_format (version->s.memory_limit, limit, sizeof limit);
+  device_drop_settings (d, version);
   nbdkit_error ("%s: memory-limit=%s is reached, or the system gives no more "
                 "memory; writes that need more fail with ENOSPC (said once)",
                 d->name, limit);

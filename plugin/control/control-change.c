@@ -250,34 +250,34 @@ take_lines (struct change *change, char *text, size_t len, struct message *why)
   return r;
 }
 
-/* Make sets for the devices from FIRST up to LAST, each as it is except for
- * what TO changes: all of TO for device D, its memory limit for the others.
- * NULL if there is no memory.  devices.change_lock is held.
+/* Make versions of settings for the devices from FIRST up to LAST, each as it
+ * is except for what TO changes: all of TO for device D, its memory limit for
+ * the others.  NULL if there is no memory.  devices.change_lock is held.
  */
 static struct settings_version **
-make_sets (struct device *d, uint32_t first, uint32_t last,
-           const struct settings *to)
+make_versions (struct device *d, uint32_t first, uint32_t last,
+               const struct settings *to)
 {
   struct devices *devices = d->devices;
-  struct settings_version **sets, *now;
+  struct settings_version **versions, *now;
   uint32_t i;
 
-  sets = calloc (last - first, sizeof *sets);
-  if (sets == NULL)
+  versions = calloc (last - first, sizeof *versions);
+  if (versions == NULL)
     return NULL;
   for (i = first; i < last; i++) {
     now = device_hold_settings (&devices->device[i]);
-    sets[i - first] = settings_version_new (i == d->number ? to : &now->s);
+    versions[i - first] = settings_version_new (i == d->number ? to : &now->s);
     device_drop_settings (&devices->device[i], now);
-    if (sets[i - first] == NULL) {
+    if (versions[i - first] == NULL) {
       while (i-- > first)
-        settings_version_free (sets[i - first]);
-      free (sets);
+        settings_version_free (versions[i - first]);
+      free (versions);
       return NULL;
     }
-    sets[i - first]->s.memory_limit = to->memory_limit;
+    versions[i - first]->s.memory_limit = to->memory_limit;
   }
-  return sets;
+  return versions;
 }
 
 /* The memory limit is that of all devices. */
@@ -339,25 +339,25 @@ apply (struct device *d, const struct settings *now, struct change *change,
   const bool all = now->memory_limit != to->memory_limit;
   const uint32_t first = all ? 0 : d->number;
   const uint32_t last = all ? devices->count : d->number + 1;
-  struct settings_version **sets;
+  struct settings_version **versions;
   uint32_t i;
   int r;
 
-  sets = make_sets (d, first, last, to);
-  if (sets == NULL)
+  versions = make_versions (d, first, last, to);
+  if (versions == NULL)
     return -ENOMEM;
   r = begin_change (d, change, now->memory_limit, why);
   if (r < 0) {
     for (i = first; i < last; i++)
-      settings_version_free (sets[i - first]);
-    free (sets);
+      settings_version_free (versions[i - first]);
+    free (versions);
     return r;
   }
   if (change->params.badblocks != NULL)
     badblocks_apply (&d->badblocks, change->params.badblocks);
   for (i = first; i < last; i++)
-    device_install (&devices->device[i], sets[i - first]);
-  free (sets);
+    device_install (&devices->device[i], versions[i - first]);
+  free (versions);
   if (now->seed != to->seed || change->reset_draws)
     device_seed (d);
   if (change->reset_stats) {

@@ -150,7 +150,7 @@ add_note (struct control *c)
 static int
 make_config (struct control *c)
 {
-  struct settings_version *set;
+  struct settings_version *version;
   struct param_row row;
   size_t i;
   int r;
@@ -166,15 +166,15 @@ make_config (struct control *c)
   for (i = 0; i < MAX_TAGS && c->done[i][0] != '\0'; i++)
     add (c, " %s", c->done[i]);
   add (c, "\n");
-  set = device_hold_settings (c->device);
+  version = device_hold_settings (c->device);
   add_note (c);
-  for (i = 0; params_print (&set->s, i, c->text + c->used,
+  for (i = 0; params_print (&version->s, i, c->text + c->used,
                             control_text_size (c->document) - c->used + 1);
        i++) {
     c->used += strlen (c->text + c->used);
     add (c, "\n");
   }
-  device_drop_settings (c->device, set);
+  device_drop_settings (c->device, version);
   r = add_badblocks (c);
   return r < 0 ? r : add_rules (c);
 }
@@ -273,19 +273,19 @@ static void
 add_memory (struct control *c)
 {
   struct device *d = c->device;
-  struct settings_version *set;
+  struct settings_version *version;
 
   if (d->store == NULL) {
     add (c, "  \"memory\": null,\n  \"written_blocks\": 0,\n");
     return;
   }
-  set = device_hold_settings (d);
+  version = device_hold_settings (d);
   add (c,
        "  \"memory\": {\"held\": %" PRIu64 ", \"limit\": %" PRIu64 "},\n"
        "  \"written_blocks\": %" PRIu64 ",\n",
-       store_charged (d->store), set->s.memory_limit,
+       store_charged (d->store), version->s.memory_limit,
        store_written (d->store, d->number));
-  device_drop_settings (d, set);
+  device_drop_settings (d, version);
 }
 
 /* null, or how many there are in each condition. */

@@ -31,7 +31,7 @@
 /* Count one user less, and free the version if that was the last.
  * devices.settings_lock is held, or no other thread uses the devices.
  */
-void settings_version_drop (struct settings_version *set);
+void settings_version_drop (struct settings_version *version);
 
 /* Allocate NR structs of SIZE bytes, all zero, each at the beginning of a cache
  * line.

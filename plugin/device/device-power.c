@@ -130,13 +130,14 @@ how_to_cut (struct device *d, enum lose lose, uint64_t seed)
 {
   struct power_cut cut = {.lose = lose, .seed = seed, .dirty = dirty, .arg = d};
   struct durability_status status;
-  struct settings_version *set;
+  struct settings_version *version;
 
   if (seed == 0) {
     durability_status (d->durability, &status);
-    set = device_hold_settings (d);
-    cut.seed = random_mix (set->s.seed + random_mix (d->number)) + status.cuts;
-    device_drop_settings (d, set);
+    version = device_hold_settings (d);
+    cut.seed =
+        random_mix (version->s.seed + random_mix (d->number)) + status.cuts;
+    device_drop_settings (d, version);
   }
   if (has_log (d))
     log_prepare_cut (d, &cut);

@@ -24,43 +24,43 @@ device_alloc (size_t nr, size_t size)
 struct settings_version *
 settings_version_new (const struct settings *s)
 {
-  struct settings_version *set = malloc (sizeof *set);
+  struct settings_version *version = malloc (sizeof *version);
 
-  if (set != NULL) {
-    set->s = *s;
-    settings_ref (&set->s);
-    set->users = 0;
+  if (version != NULL) {
+    version->s = *s;
+    settings_ref (&version->s);
+    version->users = 0;
   }
-  return set;
+  return version;
 }
 
 void
-settings_version_free (struct settings_version *set)
+settings_version_free (struct settings_version *version)
 {
-  settings_unref (&set->s);
-  free (set);
+  settings_unref (&version->s);
+  free (version);
 }
 
 void
-settings_version_drop (struct settings_version *set)
+settings_version_drop (struct settings_version *version)
 {
-  if (--set->users == 0)
-    settings_version_free (set);
+  if (--version->users == 0)
+    settings_version_free (version);
 }
 
 void
-device_install (struct device *d, struct settings_version *set)
+device_install (struct device *d, struct settings_version *version)
 {
   struct settings_version *old;
   bool has_other_lanes;
 
-  set->users = 1;
+  version->users = 1;
   lock (&d->devices->settings_lock);
-  old = atomic_exchange (&d->version, set);
-  has_other_lanes = old->s.latency.lanes != set->s.latency.lanes;
+  old = atomic_exchange (&d->version, version);
+  has_other_lanes = old->s.latency.lanes != version->s.latency.lanes;
   settings_version_drop (old);
   unlock (&d->devices->settings_lock);
-  latency_install (&d->latency, &set->s.latency);
+  latency_install (&d->latency, &version->s.latency);
   if (has_other_lanes)
     latency_begin_lanes (&d->latency);
 }
@@ -68,20 +68,20 @@ device_install (struct device *d, struct settings_version *set)
 struct settings_version *
 device_hold_settings (struct device *d)
 {
-  struct settings_version *set;
+  struct settings_version *version;
 
   lock (&d->devices->settings_lock);
-  set = atomic_load (&d->version);
-  set->users++;
+  version = atomic_load (&d->version);
+  version->users++;
   unlock (&d->devices->settings_lock);
-  return set;
+  return version;
 }
 
 void
-device_drop_settings (struct device *d, struct settings_version *set)
+device_drop_settings (struct device *d, struct settings_version *version)
 {
   lock (&d->devices->settings_lock);
-  settings_version_drop (set);
+  settings_version_drop (version);
   unlock (&d->devices->settings_lock);
 }
 

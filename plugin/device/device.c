@@ -77,7 +77,7 @@ destroy_power (struct device *d)
 static int
 create_parts (struct device *d, struct devices *devices)
 {
-  struct settings_version *set;
+  struct settings_version *version;
 
   if (latency_init (&d->latency, devices->started) < 0)
     return -ENOMEM;
@@ -88,12 +88,12 @@ create_parts (struct device *d, struct devices *devices)
     goto no_badblocks;
   if (faults_init (&d->faults, devices->settings.seed, d->number) < 0)
     goto no_faults;
-  set = settings_version_new (&devices->settings);
-  if (set == NULL)
+  version = settings_version_new (&devices->settings);
+  if (version == NULL)
     goto no_set;
-  set->users = 1;
-  atomic_init (&d->version, set);
-  latency_install (&d->latency, &set->s.latency);
+  version->users = 1;
+  atomic_init (&d->version, version);
+  latency_install (&d->latency, &version->s.latency);
   pthread_mutex_init (&d->stats_lock, NULL);
   return 0;
 

@@ -347,7 +347,7 @@ struct connection {
   struct settings_version *version;
   uint64_t number;         /* it is the Nth connection that there ever was */
   uint32_t version_users;  /* requests in service that use this version */
-  uint32_t in_flight;      /* requests in service */
+  uint32_t in_flight;      /* requests that are not answered yet */
   uint32_t out;            /* those of them that are out, see device-power.c */
   uint32_t in_flight_most; /* since statistics began */
 
@@ -419,7 +419,7 @@ struct device *devices_find (struct devices *devices, const char *name);
  * them.
  */
 struct settings_version *device_hold_settings (struct device *d);
-void device_drop_settings (struct device *d, struct settings_version *set);
+void device_drop_settings (struct device *d, struct settings_version *version);
 
 /* Is the device read-only, and does it offer trims, by the settings in force?
  */
@@ -436,8 +436,8 @@ bool device_waits (struct device *d);
  * and owns the version then.
  */
 struct settings_version *settings_version_new (const struct settings *s);
-void settings_version_free (struct settings_version *set);
-void device_install (struct device *d, struct settings_version *set);
+void settings_version_free (struct settings_version *version);
+void device_install (struct device *d, struct settings_version *version);
 
 /* Begin the sequences of drawn numbers that the seed in force has. */
 void device_seed (struct device *d);

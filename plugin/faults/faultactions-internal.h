@@ -39,8 +39,8 @@ struct fault_action_row {
   void (*hit) (struct fault_rule *rule, enum operation op,
                struct fault_verdict *v);
 
-  /* Damage one BLOCK of the data that is read from or written to OFFSET.  NULL:
-   * the action leaves data as it is.
+  /* Corrupt one BLOCK of the data that is read from or written to OFFSET.
+   * NULL: the action leaves data as it is.
    */
   void (*corrupt) (const struct fault_rule *rule, enum operation op,
                    uint64_t offset, uint8_t *block, uint32_t block_size);

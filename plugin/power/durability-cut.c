@@ -78,7 +78,7 @@ sort (struct undo *oldest)
 struct cutting {
   struct durability *d;
   const struct power_cut *cut;
-  uint64_t likely; /* draws below this are losses */
+  uint64_t likely; /* hashes below this are losses */
 
   uint64_t lost, kept;
   uint64_t charged; /* for the record at hand, and not used yet */
@@ -90,7 +90,7 @@ struct cutting {
 
 /* Does the version of a block that U undoes get lost? */
 static bool
-draw_loss (const struct cutting *k, const struct undo *u, uint64_t block)
+hash_is_loss (const struct cutting *k, const struct undo *u, uint64_t block)
 {
   uint64_t n;
 
@@ -124,7 +124,7 @@ lose_in_zones (struct cutting *k, const struct undo *u)
       continue;
     for (at = u->offset; at < u->offset + u->len; at += k->d->o.block_size) {
       if (at < lost_from (zone) && is_volatile (k->d, u, at) &&
-          draw_loss (k, u, at))
+          hash_is_loss (k, u, at))
         zone->loss = at + 1;
     }
   }
@@ -135,7 +135,7 @@ is_lost (const struct cutting *k, const struct undo *u, uint64_t at)
 {
   const struct zone_durability *zone = zone_at (k->d, at);
 
-  return zone != NULL ? at >= lost_from (zone) : draw_loss (k, u, at);
+  return zone != NULL ? at >= lost_from (zone) : hash_is_loss (k, u, at);
 }
 
 static int

@@ -96,7 +96,8 @@ struct durability_options {
 
 /* How much of what is volatile a power cut loses. */
 enum lose {
-  LOSE_RANDOM, /* a cut draws how likely loss is; by that each block is lost */
+  LOSE_RANDOM, /* the seed decides how likely loss is, and by that which blocks
+                * are lost */
   LOSE_ALL,    /* all of it: what is durable stays */
   LOSE_NONE,   /* nothing: the cache had enough charge left */
 };

@@ -170,8 +170,9 @@ parse_file (const char *s, char *field)
   return true;
 }
 
-/* The server may go on in another folder, so the path becomes an absolute one.
- * What is in force already is not looked at again: the file may be gone by now.
+/* The server may go on in another directory, so the path becomes an absolute
+ * one.  What is in force already is not looked at again: the file may be gone
+ * by now.
  */
 static int
 parse_model (const char *s, char *field, struct message *why)

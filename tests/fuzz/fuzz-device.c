@@ -111,7 +111,7 @@ static uint8_t buf[LONGEST * SECTOR];
 
 static uint16_t content[NR_SECTORS];
 static bool is_dirty[NR_SECTORS];
-static bool is_trusted; /* no rule has damaged anything */
+static bool is_trusted; /* no rule has corrupted anything */
 static uint64_t cuts;
 static uint8_t last_byte;
 static bool client_dropped;

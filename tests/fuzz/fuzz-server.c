@@ -250,21 +250,21 @@ ask_as_attach (unsigned how)
 #define MOST_COUNT 4096
 
 struct channel *
-channel_nbd_create (struct nbd_handle *h, struct answers *answers)
+channel_nbd_create (struct nbd_handle *h, struct answered_list *list)
 {
   (void) h;
-  (void) answers;
+  (void) list;
   return NULL;
 }
 
 /* Each is answered once at most. */
 static unsigned
-count_answers (struct answers *answers, struct channel_request *asked)
+count_answered (struct answered_list *list, struct channel_request *asked)
 {
   struct channel_request *q;
   unsigned n = 0;
 
-  while ((q = answers_take (answers)) != NULL) {
+  while ((q = answered_take (list)) != NULL) {
     CHECK (q >= asked && q < asked + MOST_ASKED && q->owner == asked);
     CHECK (q->err <= 0);
     q->owner = NULL;
@@ -287,7 +287,7 @@ ask_by_channel (struct input *in)
 {
   static uint8_t data[MOST_ASKED][MOST_COUNT], bytes[65536];
   struct channel_request asked[MOST_ASKED];
-  struct answers answers;
+  struct answered_list list;
   struct channel *c;
   unsigned n = 1 + take (in, 1) % MOST_ASKED, i, answered = 0;
   uint8_t reply[16];
@@ -295,8 +295,8 @@ ask_by_channel (struct input *in)
   size_t len;
 
   CHECK (socketpair (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-  answers_init (&answers);
-  c = channel_raw_create (ends[0], MOST_ASKED, &answers);
+  answered_init (&list);
+  c = channel_raw_create (ends[0], MOST_ASKED, &list);
   CHECK (c != NULL);
   memset (asked, 0, sizeof asked);
   for (i = 0; i < n; i++) {
@@ -327,14 +327,14 @@ ask_by_channel (struct input *in)
       break;
     if (what & 128) {
       channel_receive (c, false);
-      answered += count_answers (&answers, asked);
+      answered += count_answered (&list, asked);
     }
   }
   close (ends[1]);
   for (i = 0; i < 1000 && !c->is_dead; i++)
     channel_receive (c, false);
   CHECK (c->is_dead && c->why.text[0] != '\0');
-  answered += count_answers (&answers, asked);
+  answered += count_answered (&list, asked);
   CHECK (answered == n);
   channel_destroy (c);
   close (ends[0]);

@@ -42,9 +42,9 @@ def parse():
         description='Do the unit tests of a room notice when one token of it '
         'changes?')
     p.add_argument('rooms', nargs='+', metavar='ROOM',
-                   help='a folder of plugin/')
+                   help='a directory of plugin/')
     p.add_argument('--build', metavar='DIR',
-                   help='build there, and keep it; a temporary folder by '
+                   help='build there, and keep it; a temporary directory by '
                    'default')
     p.add_argument('--sample', type=int, default=100, metavar='N',
                    help='of each room, 100 by default; 0 for all')

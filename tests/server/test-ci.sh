@@ -40,7 +40,7 @@ end_servers ()
 at_exit+=(end_servers)
 
 # check_install NAME LINE: packages of ours that a command installs are in the
-# folder that make deb makes, and are packages.
+# directory that make deb makes, and are packages.
 folder=$(sed -n "s/.*make-deb'.* \(packages[^ ]*\) .*/\1/p" \
   "$top_srcdir/Makefile.am")
 check_install ()

@@ -180,19 +180,19 @@ flip_on_read (void **state)
 static void
 flip_on_write (void **state)
 {
-  static uint8_t damaged[sizeof buf];
+  static uint8_t corrupted[sizeof buf];
   size_t i;
 
   (void) state;
   SERVE ("64M", "block-size=4K", "seed=1");
   set_rule ("op=write range=8K+16K corrupt=flip");
   assert_done (nbd_pwrite (h, buf, sizeof buf, 0, 0));
-  assert_done (nbd_pread (h, damaged, sizeof damaged, 0, 0));
+  assert_done (nbd_pread (h, corrupted, sizeof corrupted, 0, 0));
   for (i = 0; i < sizeof buf; i += BLOCK)
-    assert_int_equal (count_flipped (damaged + i, buf + i, BLOCK),
+    assert_int_equal (count_flipped (corrupted + i, buf + i, BLOCK),
                       i >= 8 * KIB && i < 24 * KIB);
   change_settings (config, "fault-delete=all\n");
-  assert_reads (h, damaged, sizeof damaged, 0);
+  assert_reads (h, corrupted, sizeof corrupted, 0);
   assert_done (nbd_pwrite (h, buf, sizeof buf, 0, 0));
   assert_reads (h, buf, sizeof buf, 0);
 }

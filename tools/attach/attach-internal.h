@@ -9,7 +9,7 @@
  *     attach-detach.c     listing and detaching
  *     attach-device.c     nbd devices
  *     attach-ublk.c       ublk devices, by nullblk-ublk
- *     attach-server.c     the server and the process that reconnects a device
+ *     attach-server.c     the server and the watcher
  *     attach-find.c       how an attachment is found
  *     attach-directory.c  its directory, and locks
  *     persist.c           reconnects an nbd device
@@ -217,8 +217,8 @@ bool start_server (const char *directory, char *const *parameters,
  */
 bool stop_server (const char *directory);
 
-/* Begin a process that reconnects the device.  Returns false and the reason in
- * *why on failure.
+/* Begin the watcher, the process that reconnects the device.  Returns false and
+ * the reason in *why on failure.
  */
 struct attachment;
 bool start_watcher (struct persist *p, const char *directory,

@@ -173,7 +173,7 @@ stop_server (const char *directory)
 }
 
 /*---------------------------------------------------------------------*/
-/* The process that reconnects */
+/* The watcher, the process that reconnects the device */
 
 bool
 stop_watcher (const char *directory)

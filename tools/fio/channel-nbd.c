@@ -25,7 +25,7 @@ answered (void *opaque, int *error)
 {
   struct channel_request *q = opaque;
 
-  answers_add (q->channel->answers, q, -*error);
+  answered_add (q->channel->answered, q, -*error);
   return 1;
 }
 
@@ -72,8 +72,8 @@ nbd_channel_add (struct channel *channel, struct channel_request *q)
     return;
   err = nbd_get_errno ();
   notice_death (c);
-  answers_add (channel->answers, q,
-               channel->is_dead ? -ENOTCONN : -(err != 0 ? err : EINVAL));
+  answered_add (channel->answered, q,
+                channel->is_dead ? -ENOTCONN : -(err != 0 ? err : EINVAL));
 }
 
 static short
@@ -129,14 +129,14 @@ static const struct channel_ops ops = {nbd_channel_destroy, nbd_channel_add,
                                        nbd_channel_awaited};
 
 struct channel *
-channel_nbd_create (struct nbd_handle *h, struct answers *answers)
+channel_nbd_create (struct nbd_handle *h, struct answered_list *answered)
 {
   struct nbd_channel *c = calloc (1, sizeof *c);
 
   if (c == NULL)
     return NULL;
   c->channel.ops = &ops;
-  c->channel.answers = answers;
+  c->channel.answered = answered;
   c->channel.fd = nbd_aio_get_fd (h);
   c->h = h;
   return &c->channel;

@@ -102,11 +102,11 @@ die (struct raw_channel *c, const char *why, const char *reason)
   message_set (&c->channel.why, "%s%s", why, reason);
   shutdown (c->channel.fd, SHUT_RDWR);
   if (c->reading != NULL)
-    answers_add (c->channel.answers, c->reading, -ENOTCONN);
+    answered_add (c->channel.answered, c->reading, -ENOTCONN);
   c->reading = NULL;
   while ((q = c->oldest) != NULL) {
     forget (c, q);
-    answers_add (c->channel.answers, q, -ENOTCONN);
+    answered_add (c->channel.answered, q, -ENOTCONN);
   }
 }
 
@@ -119,7 +119,7 @@ raw_add (struct channel *channel, struct channel_request *q)
   struct raw_channel *c = (struct raw_channel *) channel;
 
   if (channel->is_dead || !sent_add (&c->table, q, &q->cookie)) {
-    answers_add (channel->answers, q, channel->is_dead ? -ENOTCONN : -ENOMEM);
+    answered_add (channel->answered, q, channel->is_dead ? -ENOTCONN : -ENOMEM);
     return;
   }
   q->channel = channel;
@@ -298,7 +298,7 @@ take_head (struct raw_channel *c, const uint8_t *head)
     c->read = 0;
   }
   else
-    answers_add (c->channel.answers, q, err);
+    answered_add (c->channel.answered, q, err);
   return q;
 }
 
@@ -312,7 +312,7 @@ take_data (struct raw_channel *c, size_t n)
   if (c->read < q->count)
     return;
   c->reading = NULL;
-  answers_add (c->channel.answers, q, 0);
+  answered_add (c->channel.answered, q, 0);
 }
 
 /* Hand out N bytes that are in no right place. */
@@ -448,14 +448,14 @@ static const struct channel_ops ops = {raw_destroy, raw_add, raw_send,
                                        raw_receive, raw_awaited};
 
 struct channel *
-channel_raw_create (int fd, unsigned depth, struct answers *answers)
+channel_raw_create (int fd, unsigned depth, struct answered_list *answered)
 {
   struct raw_channel *c = calloc (1, sizeof *c);
 
   if (c == NULL)
     return NULL;
   c->channel.ops = &ops;
-  c->channel.answers = answers;
+  c->channel.answered = answered;
   c->channel.fd = fd;
   c->depth = depth;
   c->guesses = true;

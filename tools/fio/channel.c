@@ -9,13 +9,13 @@
 #include "channel.h"
 
 void
-answers_init (struct answers *a)
+answered_init (struct answered_list *a)
 {
-  *a = (struct answers){.last = &a->first};
+  *a = (struct answered_list){.last = &a->first};
 }
 
 void
-answers_add (struct answers *a, struct channel_request *q, int err)
+answered_add (struct answered_list *a, struct channel_request *q, int err)
 {
   q->err = err;
   q->next = NULL;
@@ -25,7 +25,7 @@ answers_add (struct answers *a, struct channel_request *q, int err)
 }
 
 struct channel_request *
-answers_take (struct answers *a)
+answered_take (struct answered_list *a)
 {
   struct channel_request *q = a->first;
 

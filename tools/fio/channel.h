@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A connection of a job to its export, on which many requests are on their way
+ * A connection of a job to its export, on which many requests are in flight
  * at once.  Nothing but receive waits, and that only if it is told to.  Each
  * channel belongs to one thread, which makes all calls.
  */
@@ -19,7 +19,7 @@
 struct nbd_handle;
 
 /* A request.  It is its owner's until it is added to a channel, and again once
- * it is among the answers.
+ * it is among those that are answered.
  */
 struct channel_request {
   enum nbd_command type;
@@ -36,7 +36,7 @@ struct channel_request {
 
   /* Private. */
   struct channel_request *older, *newer; /* on the same channel, not answered */
-  struct channel_request *next;          /* of the answers */
+  struct channel_request *next;          /* of those that are answered */
   struct channel *channel;
   uint64_t cookie;
   uint8_t *header; /* as it is sent */
@@ -44,16 +44,16 @@ struct channel_request {
 };
 
 /* Requests that are answered, the first one first. */
-struct answers {
+struct answered_list {
   struct channel_request *first, **last;
   unsigned count;
 };
 
-void answers_init (struct answers *a);
-void answers_add (struct answers *a, struct channel_request *q, int err);
+void answered_init (struct answered_list *a);
+void answered_add (struct answered_list *a, struct channel_request *q, int err);
 
 /* Returns NULL if there are none. */
-struct channel_request *answers_take (struct answers *a);
+struct channel_request *answered_take (struct answered_list *a);
 
 struct channel_ops {
   void (*destroy) (struct channel *c);
@@ -66,7 +66,7 @@ struct channel_ops {
 /* Each kind of channel begins with this. */
 struct channel {
   const struct channel_ops *ops;
-  struct answers *answers; /* the session's */
+  struct answered_list *answered; /* the session's */
   int fd;
   bool is_dead;       /* new requests are answered with -ENOTCONN at once */
   struct message why; /* why it is dead */
@@ -77,11 +77,11 @@ struct channel {
  * memory.
  */
 struct channel *channel_raw_create (int fd, unsigned depth,
-                                    struct answers *answers);
+                                    struct answered_list *answered);
 
 /* On a connection of libnbd's, which the caller closes afterwards. */
 struct channel *channel_nbd_create (struct nbd_handle *h,
-                                    struct answers *answers);
+                                    struct answered_list *answered);
 
 /* Requests that are not answered are forgotten. */
 static inline void

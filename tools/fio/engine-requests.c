@@ -21,9 +21,9 @@ engine_io_u_init (struct thread_data *td, struct io_u *io_u)
   return 0;
 }
 
-/* With read_iolog= and latency_target= fio ends a job without waiting for what
- * is on its way.  The buffers of that are freed after this was called for those
- * io_u that are not on their way, of which there is at least one.
+/* With read_iolog= and latency_target= fio ends a job without waiting for
+ * requests in flight.  Their buffers are freed after this was called for those
+ * io_u that are not in flight, of which there is at least one.
  */
 void
 engine_io_u_free (struct thread_data *td, struct io_u *io_u)

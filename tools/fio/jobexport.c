@@ -98,9 +98,9 @@ open_handle (struct handles *l, const struct job_export *e, const char *uri,
   if (!is_same (&other, e))
     return fail (why, "%s: its connections are to different exports", uri);
   if (is_raw (h))
-    c = channel_raw_create (nbd_aio_get_fd (h), depth, session_answers (s));
+    c = channel_raw_create (nbd_aio_get_fd (h), depth, session_answered (s));
   else
-    c = channel_nbd_create (h, session_answers (s));
+    c = channel_nbd_create (h, session_answered (s));
   if (c == NULL)
     return fail (why, "%s: %s", uri, strerror (ENOMEM));
   session_use (s, c);

@@ -19,7 +19,7 @@ struct session {
   unsigned depth, busy; /* of depth: added, and not taken */
   bool eager;
   unsigned kept_back, most_kept_back; /* added since the last send */
-  struct answers answers;
+  struct answered_list answered;
   bool is_told; /* session_why_dead has told why */
 };
 
@@ -35,7 +35,7 @@ session_create (unsigned depth, uint64_t zone_size, bool eager)
   s->eager = eager;
   /* The server is to have something to do while more is added. */
   s->most_kept_back = max (1, depth / 2);
-  answers_init (&s->answers);
+  answered_init (&s->answered);
   return s;
 }
 
@@ -51,10 +51,10 @@ session_destroy (struct session *s)
   free (s);
 }
 
-struct answers *
-session_answers (struct session *s)
+struct answered_list *
+session_answered (struct session *s)
 {
-  return &s->answers;
+  return &s->answered;
 }
 
 void
@@ -76,13 +76,13 @@ channel_for (struct session *s, const struct channel_request *q)
 bool
 session_add (struct session *s, struct channel_request *q)
 {
-  const unsigned answered = s->answers.count;
+  const unsigned answered = s->answered.count;
 
   if (s->busy == s->depth)
     return false;
   s->busy++;
   channel_add (channel_for (s, q), q);
-  if (s->answers.count == answered) /* it may fail at once */
+  if (s->answered.count == answered) /* it may fail at once */
     s->kept_back++;
   return true;
 }
@@ -101,10 +101,10 @@ send_all (struct session *s)
 static bool
 may_keep_back (const struct session *s)
 {
-  const unsigned on_their_way = s->busy - s->answers.count - s->kept_back;
+  const unsigned in_flight = s->busy - s->answered.count - s->kept_back;
 
   return !s->eager && s->kept_back > 0 && s->kept_back < s->most_kept_back &&
-         on_their_way > 0;
+         in_flight > 0;
 }
 
 void
@@ -164,23 +164,23 @@ session_wait (struct session *s, unsigned n)
    * send, and the server still has something to do.
    */
   if (wanted > 0 && may_keep_back (s)) {
-    if (s->answers.count < wanted)
+    if (s->answered.count < wanted)
       receive_some (s, false, false);
-    if (s->answers.count >= wanted && may_keep_back (s))
-      return s->answers.count;
+    if (s->answered.count >= wanted && may_keep_back (s))
+      return s->answered.count;
   }
   send_all (s);
-  if (n == 0 && s->answers.count < s->busy)
+  if (n == 0 && s->answered.count < s->busy)
     receive_some (s, false, true);
-  while (s->answers.count < wanted)
+  while (s->answered.count < wanted)
     receive_some (s, true, true);
-  return s->answers.count;
+  return s->answered.count;
 }
 
 struct channel_request *
 session_take (struct session *s)
 {
-  struct channel_request *q = answers_take (&s->answers);
+  struct channel_request *q = answered_take (&s->answered);
 
   if (q != NULL)
     s->busy--;

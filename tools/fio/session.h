@@ -7,7 +7,7 @@
  *       v            v                     v                  ^
  *     session_add  session_commit      session_wait      session_take
  *       |            |                     |                  |
- *       +-> channel -+-> socket ─> server ─> socket -> answers +
+ *       +-> channel -+-> socket ─> server ─> socket -> answered+
  *
  * Requests to the same zone go by the same channel, as a server serves the
  * writes of one connection in the order in which they come; without zones the
@@ -35,8 +35,8 @@ struct session *session_create (unsigned depth, uint64_t zone_size, bool eager);
 /* Frees its channels, and forgets all requests.  NULL is none. */
 void session_destroy (struct session *s);
 
-/* Where the channels add what is answered. */
-struct answers *session_answers (struct session *s);
+/* Where the channels add the requests that are answered. */
+struct answered_list *session_answered (struct session *s);
 
 /* One more of at most MAX_CONNECTIONS channels, which is the session's now. */
 void session_use (struct session *s, struct channel *c);
@@ -45,7 +45,7 @@ void session_use (struct session *s, struct channel *c);
 bool session_add (struct session *s, struct channel_request *q);
 
 /* Send what was added; or, if the session is not eager and other requests are
- * on their way, keep less than half of DEPTH back for more to come with it.  To
+ * in flight, keep less than half of DEPTH back for more to come with it.  To
  * be followed by session_wait soon.
  */
 void session_commit (struct session *s);

@@ -86,7 +86,7 @@ serve_alone (struct simulation *sim, enum operation op, uint64_t count,
   return now;
 }
 
-/* Always as many requests on their way as the cell has.  TIMES become how long
+/* Always as many requests in flight as the cell has.  TIMES become how long
  * each took, but for the first, which find the device idle; returns how long
  * all of it took.
  */

@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Zone append through the path of a request: where it goes, what stops it, and
- * what counts, delays, damages, logs or loses it.
+ * what counts, delays, corrupts, logs or loses it.
  */
 
 #include <config.h>
@@ -471,7 +471,7 @@ test_fault_flip (void **state)
 }
 
 /* While one hangs another one goes on; a rule of a range hits what was to go
- * there, and damages what does.
+ * there, and corrupts what does.
  */
 static void (*in_hang) (void);
 

@@ -545,7 +545,7 @@ test_latency (void **state)
   assert_int_equal (d->out, 0);
 }
 
-/* Rules are asked once, and what they damage is what is written. */
+/* Rules are asked once, and what they corrupt is what is written. */
 static void
 test_rules (void **state)
 {

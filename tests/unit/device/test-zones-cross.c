@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Writes and zeroes across zones: what is written of one that fails in a later
- * zone, and that it is one request for prices, rules, counts, power and FUA.
+ * zone, and that it is one request for latencies, rules, counts, power and FUA.
  */
 
 #include <config.h>
@@ -197,7 +197,7 @@ test_bad_blocks (void **state)
   assert_int_equal (write_all (4 * ZONE + 8 * 512, 2 * ZONE, false), 0);
 }
 
-/* Rules, prices and counts see one request. */
+/* Rules, latencies and counts see one request. */
 static void
 test_one_request (void **state)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Prices and waits of many threads at once: no request is served twice or
+ * Latencies and waits of many threads at once: no request is served twice or
  * not at all, each random number goes to one of them, and all who spun have
  * stopped.  Also run under ThreadSanitizer.
  */

@@ -63,7 +63,7 @@ begin (struct ends *e, unsigned channels, uint64_t zone_size, bool eager)
     e->here[e->n] = fds[0];
     e->there[e->n] = fds[1];
     session_use (e->s,
-                 channel_raw_create (fds[0], DEPTH, session_answers (e->s)));
+                 channel_raw_create (fds[0], DEPTH, session_answered (e->s)));
   }
   sends = receives = 0;
 }

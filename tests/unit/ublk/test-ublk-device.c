@@ -94,7 +94,7 @@ test_data_by_cache (void **state)
   has_served_data ();
 }
 
-/* What is damaged is what passes, and not what the device has. */
+/* What is corrupted is what passes, and not what the device has. */
 static void
 read_one (void)
 {
@@ -161,7 +161,7 @@ test_fua (void **state)
 }
 
 /* A null device: reads have zeroes, whatever was in the buffer, also after one
- * whose data was damaged.
+ * whose data was corrupted.
  */
 static void
 read_damaged (void)

@@ -209,7 +209,7 @@ test_each (void **state)
   check_block (3 * MIB, 0);
 }
 
-/* A null device, whose reads have zeroes of which some were damaged. */
+/* A null device, whose reads have zeroes of which some were corrupted. */
 static void
 ask_null (void)
 {
