@@ -95,7 +95,7 @@ zone_take_shared (struct zones *z, struct zone_claim *c, uint64_t zone)
 /* C has the zone: its place in the list is before all that wait for the zone.
  */
 void
-zone_let_go (struct zone_claim *c)
+zone_unlock_stripe (struct zone_claim *c)
 {
   if (!c->is_locked)
     return;
@@ -109,7 +109,7 @@ zone_let_go (struct zone_claim *c)
 }
 
 void
-zone_lock_again (struct zone_claim *c)
+zone_lock_stripe (struct zone_claim *c)
 {
   if (c->is_locked)
     return;
@@ -142,7 +142,7 @@ zone_give_back (struct zone_claim *c)
 {
   struct zone_claim **link;
 
-  zone_lock_again (c);
+  zone_lock_stripe (c);
   if (c->is_listed) {
     link = &c->stripe->claims;
     while (*link != c)

@@ -190,13 +190,14 @@ zones_have_power (const struct zones *z)
 void zone_take (struct zones *z, struct zone_claim *c, uint64_t zone);
 void zone_take_shared (struct zones *z, struct zone_claim *c, uint64_t zone);
 
-/* zone_let_go unlocks the stripe, but keeps the zone; zone_lock_again locks the
- * stripe again.  Each does nothing if that has been done already.  Between the
- * two, short reads of the zone go on, and writes may be listed as early: so the
- * state may be changed, but not to one that has a lower write pointer.
+/* zone_unlock_stripe unlocks the stripe, but keeps the zone; zone_lock_stripe
+ * locks the stripe again.  Each does nothing if that has been done already.
+ * Between the two, short reads of the zone go on, and writes may be listed as
+ * early: so the state may be changed, but not to one that has a lower write
+ * pointer.
  */
-void zone_let_go (struct zone_claim *c);
-void zone_lock_again (struct zone_claim *c);
+void zone_unlock_stripe (struct zone_claim *c);
+void zone_lock_stripe (struct zone_claim *c);
 
 /* Call this with the stripe locked or not; afterwards it is not locked. */
 void zone_give_back (struct zone_claim *c);

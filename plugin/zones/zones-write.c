@@ -65,7 +65,7 @@ begin (struct zones *z, struct zone_claim *c, uint64_t count, int r)
   if (__builtin_expect (r != 0, 0))
     zone_give_back (c);
   else if (count > z->data.step || z->data.is_slow)
-    zone_let_go (c);
+    zone_unlock_stripe (c);
   return r;
 }
 
@@ -199,7 +199,7 @@ zones_end_write (struct zone_write *w, uint64_t written)
   if (!w->is_sequential)
     return;
   wp = w->offset - zone_start (z, w->zone) + written;
-  zone_lock_again (&w->claim);
+  zone_lock_stripe (&w->claim);
   zone_limits_enter (z, NULL);
   cond = wp == zone_capacity (z, w->zone)
              ? ZONE_COND_FULL

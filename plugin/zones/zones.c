@@ -329,7 +329,7 @@ enter_zone (struct zone_read *r)
   if (error < 0)
     leave_zone (r);
   else if (r->has_claim)
-    zone_let_go (&r->claim);
+    zone_unlock_stripe (&r->claim);
   return error;
 }
 
