@@ -39,7 +39,7 @@ trim-in-device plugin/device/device-operation.c:device_trim
   request.fua = fua; => request.fua = false && fua;
 change-in-device plugin/device/device-internal.h:change_store
   r->fua => (false && r->fua)
-long-in-device plugin/device/device-log.c:change_long
+long-in-device plugin/device/device-log.c:device_change_long
   request->fua) => false)
 write-by-ublk plugin/ublk/ublk-request.c:serve_write
   is_fua (t) => false && is_fua (t)

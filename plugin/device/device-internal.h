@@ -309,7 +309,7 @@ zeroes_are_holes (const struct settings *s, bool may_trim)
  * keep memory.  Other requests, and a power cut, come between two steps: so
  * where this returns an error, r->done bytes are in place.
  */
-int change_long (struct request *r, const char *buf);
+int device_change_long (struct request *r, const char *buf);
 
 /* Write r->transfer bytes of BUF, or zeroes where it is NULL, to request_place.
  * Returns what durability_write does; where that is an error, r->done bytes are
@@ -326,10 +326,10 @@ change_store (struct request *r, const void *buf, bool may_trim)
 
   if (__builtin_expect (r->more, 0)) /* only the last part counts as a write */
     return holes ? durability_trim (d->durability, count, offset, r->fua)
-                 : change_long (r, buf);
+                 : device_change_long (r, buf);
   if (count > STORE_STEP && !holes &&
       (d->zones != NULL || durability_needs_lock (d->durability)))
-    return change_long (r, buf);
+    return device_change_long (r, buf);
   if (buf != NULL)
     result = durability_write (d->durability, buf, count, offset, r->fua);
   else

@@ -110,7 +110,7 @@ log_step (struct request *request, struct durability_long_change *l,
 }
 
 int
-change_long (struct request *request, const char *buf)
+device_change_long (struct request *request, const char *buf)
 {
   struct device *d = request->connection->device;
   const uint64_t offset = request_place (request);
@@ -146,7 +146,7 @@ log_change (struct request *request, const void *buf, bool may_trim)
   if (buf == NULL && zeroes_are_holes (&request->version->s, may_trim))
     return log_holes (request);
   if (count > STORE_STEP || request->more)
-    return change_long (request, buf);
+    return device_change_long (request, buf);
   writelog_begin (d->log);
   if (buf != NULL)
     r = writelog_write (d->log, buf, count, offset, request->fua);
