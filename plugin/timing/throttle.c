@@ -72,7 +72,7 @@ limit_of (const struct throttle_limits *l, enum unit unit,
  * their front yet.
  */
 struct others {
-  const struct booked *booked[NR_FLOWS - 1 + MAX_FORMER];
+  const struct flow_bookings *bookings[NR_FLOWS - 1 + MAX_FORMER];
   unsigned nr;
 };
 
@@ -84,12 +84,12 @@ find_others (const struct throttle *t, enum flow flow, uint64_t from,
 
   others->nr = 0;
   for (i = 0; i < NR_FLOWS; i++) {
-    if (i != flow && t->flows[i].booked.front > from)
-      others->booked[others->nr++] = &t->flows[i].booked;
+    if (i != flow && t->flows[i].bookings.front > from)
+      others->bookings[others->nr++] = &t->flows[i].bookings;
   }
   for (i = 0; i < t->nr_former; i++) {
     if (t->former[i].front > from)
-      others->booked[others->nr++] = &t->former[i];
+      others->bookings[others->nr++] = &t->former[i];
   }
 }
 
@@ -100,12 +100,12 @@ what_is_left (const struct throttle *t, const struct others *others,
               uint64_t *until)
 {
   const double limit = (double) limit_of (&t->limits, unit, which);
-  const struct booked *other;
+  const struct flow_bookings *other;
   double left = limit;
   unsigned i;
 
   for (i = 0; i < others->nr; i++) {
-    other = others->booked[i];
+    other = others->bookings[i];
     if (other->front <= moment || !counts (other->flow, unit, which))
       continue;
     left -= other->rate[unit];
@@ -210,9 +210,9 @@ pass_from (const struct throttle *t, enum flow flow, const double *amount,
  * flow.
  */
 static void
-add_former (struct throttle *t, struct booked *b)
+add_former (struct throttle *t, struct flow_bookings *b)
 {
-  struct booked *f;
+  struct flow_bookings *f;
   unsigned i;
 
   for (i = 0; i < t->nr_former && t->former[i].flow != b->flow; i++)
@@ -249,12 +249,12 @@ static void
 change_limits (struct throttle *t, const struct throttle_limits *l,
                uint64_t now)
 {
-  struct booked *b;
+  struct flow_bookings *b;
   unsigned i, unit;
 
   pass_former (t, now);
   for (i = 0; i < NR_FLOWS; i++) {
-    b = &t->flows[i].booked;
+    b = &t->flows[i].bookings;
     if (b->front > now)
       add_former (t, b);
     else
@@ -264,8 +264,8 @@ change_limits (struct throttle *t, const struct throttle_limits *l,
   t->limits = *l;
   t->generation++;
   for (i = 0; i < NR_FLOWS; i++) {
-    t->flows[i].booked =
-        (struct booked){.flow = i, .generation = t->generation, .front = now};
+    t->flows[i].bookings = (struct flow_bookings){
+        .flow = i, .generation = t->generation, .front = now};
     for (unit = 0; unit < NR_UNITS; unit++)
       t->flows[i].at[unit].moment = now;
   }
@@ -278,7 +278,7 @@ static void
 note_rates (struct throttle *t, enum flow flow, const double *rate,
             uint64_t earliest)
 {
-  struct booked *b = &t->flows[flow].booked;
+  struct flow_bookings *b = &t->flows[flow].bookings;
   double *most = t->flows[flow].later;
   unsigned unit;
 
@@ -298,7 +298,7 @@ static bool
 pass_in_gap (struct throttle *t, enum flow flow, const double *amount,
              uint64_t earliest, struct booking *booking)
 {
-  struct gaps *gaps = &t->flows[flow].booked.gaps;
+  struct gaps *gaps = &t->flows[flow].bookings.gaps;
   struct throttle_moment at[NR_UNITS];
   double rate[NR_UNITS];
   unsigned unit;
@@ -330,7 +330,7 @@ static void
 pass_at_front (struct throttle *t, enum flow flow, const double *amount,
                uint64_t now, struct booking *booking)
 {
-  struct booked *b = &t->flows[flow].booked;
+  struct flow_bookings *b = &t->flows[flow].bookings;
   struct throttle_moment *at = t->flows[flow].at;
   const uint64_t earliest = before (now);
   uint64_t least;
@@ -383,20 +383,20 @@ throttle_pass (struct throttle *t, const struct throttle_limits *l,
     *booking = (struct booking){now, now};
     return now;
   }
-  if (t->flows[flow].booked.gaps.count == 0 ||
+  if (t->flows[flow].bookings.gaps.count == 0 ||
       !pass_in_gap (t, flow, amount, before (now), booking))
     pass_at_front (t, flow, amount, now, booking);
   return max (booking->to, now);
 }
 
 /* Where a request was booked; NULL if that is gone. */
-static struct booked *
-find_booked (struct throttle *t, uint32_t generation, enum flow flow)
+static struct flow_bookings *
+find_bookings (struct throttle *t, uint32_t generation, enum flow flow)
 {
   unsigned i;
 
   if (generation == t->generation)
-    return &t->flows[flow].booked;
+    return &t->flows[flow].bookings;
   for (i = 0; i < t->nr_former; i++) {
     if (t->former[i].generation == generation && t->former[i].flow == flow)
       return &t->former[i];
@@ -408,7 +408,7 @@ void
 throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
                 struct booking booking, uint64_t now)
 {
-  struct booked *b = find_booked (t, generation, flow_of (op));
+  struct flow_bookings *b = find_bookings (t, generation, flow_of (op));
 
   if (booking.from < now)
     booking.from = now;
@@ -426,7 +426,7 @@ throttle_destroy (struct throttle *t)
   unsigned i;
 
   for (i = 0; i < NR_FLOWS; i++)
-    gaps_clear (&t->flows[i].booked.gaps);
+    gaps_clear (&t->flows[i].bookings.gaps);
   for (i = 0; i < t->nr_former; i++)
     gaps_clear (&t->former[i].gaps);
 }

@@ -78,7 +78,7 @@ enum flow { FLOW_READS, FLOW_WRITES, FLOW_TRIMS, FLOW_FLUSHES, NR_FLOWS };
 enum unit { UNIT_BYTES, UNIT_OPERATIONS, NR_UNITS };
 
 /* The booked time of a flow. */
-struct booked {
+struct flow_bookings {
   enum flow flow;
   uint32_t generation;   /* of the limits that it was booked by */
   uint64_t front;        /* the moment up to which it is booked */
@@ -100,7 +100,7 @@ struct throttle {
   uint32_t generation;           /* how often they changed */
 
   struct {
-    struct booked booked;
+    struct flow_bookings bookings;
     struct throttle_moment at[NR_UNITS]; /* up to where each unit is booked */
 
     /* Rates that were booked before `mark` are forgotten at that moment;
@@ -110,7 +110,7 @@ struct throttle {
     double later[NR_UNITS];
   } flows[NR_FLOWS];
 
-  struct booked former[MAX_FORMER];
+  struct flow_bookings former[MAX_FORMER];
   unsigned nr_former;
 };
 

@@ -38,7 +38,7 @@ test_limits_forget_who_left (void **state)
   CREATE ("mbps", "1", "iops", "1000");
   throttle = &devices->device[0].latency.throttle;
   assert_int_equal (device_zero (d, 256 * MIB, 0, true, false), -ESHUTDOWN);
-  assert_true (throttle->flows[FLOW_WRITES].booked.front <= clock_now ());
+  assert_true (throttle->flows[FLOW_WRITES].bookings.front <= clock_now ());
   assert_int_equal (device_read (d, out, 512, 0), 0);
 }
 
@@ -85,7 +85,7 @@ test_lanes_forget_commands (void **state)
   assert_int_equal (done, 63);
   assert_in_range (lane_is_busy_for (), 1, 1);
   assert_true (
-      devices->device[0].latency.throttle.flows[FLOW_TRIMS].booked.front <=
+      devices->device[0].latency.throttle.flows[FLOW_TRIMS].bookings.front <=
       clock_now ());
 }
 

@@ -361,7 +361,7 @@ test_leave (void **state)
 
     /* a has half of its time behind it: others may have the rest. */
     leave (OP_READ, bookings[0], START + NSEC_PER_SEC / 2);
-    assert_int_equal (t.flows[FLOW_READS].booked.gaps.count, 0);
+    assert_int_equal (t.flows[FLOW_READS].bookings.gaps.count, 0);
     assert_int_equal (pass (OP_READ, MIB, START + NSEC_PER_SEC / 2),
                       NSEC_PER_SEC * 3 / 2);
   }
@@ -417,7 +417,7 @@ test_leave_former (void **state)
 
     /* Limits that nobody knows any more. */
     throttle_leave (&t, generation - 1, OP_WRITE, booking, START);
-    assert_true (booking.to == t.flows[FLOW_WRITES].booked.front);
+    assert_true (booking.to == t.flows[FLOW_WRITES].bookings.front);
   }
 }
 
