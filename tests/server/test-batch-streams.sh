@@ -43,7 +43,7 @@ compare ()
   batches "${pids[1]}" || fail "it does not batch"
   ! batches "${pids[0]}" || fail "it batches"
 
-  "$top_builddir/tests/server/replay" "$tmp/plain" "$tmp/batched" "$1" ||
+  "$top_builddir/tests/server/compare-streams" "$tmp/plain" "$tmp/batched" "$1" ||
     fail "with ${*:2}"
 
   for name in plain batched; do

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- *   replay SOCKET SOCKET COUNT
+ *   compare-streams SOCKET SOCKET COUNT
  *
  * Sends COUNT streams of bytes to two servers, each stream to one and then to
  * the other, cut up differently, and compares all that they answer.  A stream
@@ -271,8 +271,8 @@ main (int argc, char *argv[])
     total += stream.n + a.n;
     if (a.n != b.n || memcmp (a.p, b.p, a.n) != 0) {
       fprintf (stderr,
-               "replay: stream %u of %zu bytes: the answers, of %zu and %zu "
-               "bytes, differ\n",
+               "compare-streams: stream %u of %zu bytes: the answers, of %zu "
+               "and %zu bytes, differ\n",
                i, stream.n, a.n, b.n);
       return EXIT_FAILURE;
     }
