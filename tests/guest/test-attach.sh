@@ -2,101 +2,175 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# The kernel's nbd driver attaches an export over a Unix socket, with one
-# connection and with four; its queue shows what the export advertises, and
-# keeps fio's data at depth 32.  Read-only exports and blocks of 4096 bytes are
-# what they say they are.
+# nullblk-attach in all its forms: a device of its own and one that is served
+# already, what it lists, what it refuses, and that it leaves nothing behind,
+# even after a crash of either half.
 
-# shellcheck source=functions.sh source-path=SCRIPTDIR
-source "${0%/*}/functions.sh"
+# shellcheck source=attach.sh source-path=SCRIPTDIR
+source "${0%/*}/attach.sh"
+
 if on_host; then
-  # shellcheck disable=SC2119
-  boot_guest
+  boot_to_attach
   exit
 fi
 
-# shows_queue BLOCK-SIZE
-shows_queue ()
+# refused TEXT ARGUMENT...: and in its last line says so.
+refused ()
 {
-  shows "$queue/write_cache" "write back"
-  shows "$queue/fua" 1
-  shows "$queue/logical_block_size" "$1"
-  shows "$queue/rotational" 0
-  shows "$queue/discard_granularity" "$1"
-  [ "$(cat "$queue/discard_max_bytes")" -gt 0 ] || fail "no discard"
-  [ "$(cat "$queue/write_zeroes_max_bytes")" -gt 0 ] || fail "no write zeroes"
+  if "$attach" "${@:2}" >"$tmp/out" 2>"$tmp/err"; then
+    fail "${*:2}: this should have failed"
+  fi
+  [ ! -s "$tmp/out" ] || fail "${*:2}: $(cat "$tmp/out")"
+  tail -n 1 "$tmp/err" | grep "^nullblk-attach: .*$1" >/dev/null ||
+    fail "${*:2}: $(cat "$tmp/err")"
 }
 
-start_server 16M memory-backed=true
-for connections in 1 4; do
-  attach --connections "$connections"
-  shows /sys/block/nbd0/size 32768
-  shows /sys/block/nbd0/ro 0
-  shows_queue 512
-  has_connections "$connections" || fail "$(connections) connections"
-  verify --rw=randwrite --bs=4k
-  verify --rw=randrw --bsrange=512-64k --size=2M
-  # As at the server, so here.
-  dd if=$nbd of="$tmp/device" bs=1M iflag=direct status=none
-  detach
-  nbdinfo --size "$uri" | grep -x "$(stat -c %s "$tmp/device")" >/dev/null ||
-    fail "the sizes differ"
-  attach --connections "$connections"
-  try cmp "$tmp/device" "$nbd"
-  rm "$tmp/device"
-  detach
-done
-stop_server
+# nothing_left: no device, no server of its own, no file.
+nothing_left ()
+{
+  local left
 
-# 4096: attaching must repeat the size.
-start_server 16M memory-backed=true block-size=4096
-attach --block-size 4096 --connections 4
-shows_queue 4096
-shows "$queue/physical_block_size" 4096
+  left=$("$attach" --list)
+  [ -z "$left" ] || fail "left: $left"
+  [ -z "$(ls /run/nullblk)" ] || fail "left: $(ls /run/nullblk)"
+  left=$(servers)
+  [ -z "$left" ] || fail "left: servers $left"
+}
+
+# servers: the pids of those that are nobody's but nullblk-attach's.
+servers ()
+{
+  processes nbdkit | grep -vx "${server_pid:-none}" || true
+}
+
+no_servers ()
+{
+  [ -z "$(servers)" ]
+}
+
+# It loads the module itself.
+modprobe -r nbd
+[ ! -e /sys/block/nbd0 ] || fail "nbd is not a module here"
+made /dev/nbd0 64M memory-backed=true
+shows /sys/block/nbd0/size 131072
+shows /sys/block/nbd0/ro 0
+[ "$(find /sys/block/nbd0/mq -mindepth 1 -maxdepth 1 | wc -l)" = \
+  "$(nproc)" ] || fail "not a connection for each CPU"
+seed=$(new_seed)
 verify --rw=randwrite --bs=4k
-fails dd if=$nbd of=/dev/null bs=512 count=1 iflag=direct
-detach
-# With a smaller one the device is there, and refuses what is not whole blocks.
-attach
-try dd if=$nbd of=/dev/null bs=4096 count=1 iflag=direct
-fails dd if=$nbd of=/dev/null bs=512 count=1 iflag=direct
-detach
-stop_server
+"$attach" --list >"$tmp/list"
+grep -qE '^nbd0 +/dev/nbd0 +67108864 nbd\+unix:' "$tmp/list" ||
+  fail "$(cat "$tmp/list")"
 
-# What is not offered is not there.
-start_server 16M memory-backed=true discard=false rotational=true
-attach
-shows "$queue/discard_max_bytes" 0
-shows "$queue/rotational" 1
-fails blkdiscard "$nbd"
-detach
-stop_server
+# Another one beside it, as its export says.
+made /dev/nbd1 --name second -C 1 32M block-size=4096 read-only=true
+shows /sys/block/nbd1/queue/logical_block_size 4096
+shows /sys/block/nbd1/ro 1
+[ "$(find /sys/block/nbd1/mq -mindepth 1 -maxdepth 1 | wc -l)" = 1 ] ||
+  fail "more than one connection"
+refused 'is taken' --name second 1G
 
-# Nobody can write to a read-only device, and it reads.
-start_server 16M memory-backed=true read-only=true
-attach
-shows /sys/block/nbd0/ro 1
-fails dd if=/dev/zero of=$nbd bs=4096 count=1 oflag=direct conv=notrunc
-fails blkdiscard "$nbd"
-fails blkdiscard -z "$nbd"
-fails mkfs.ext4 -q -F "$nbd"
-try cmp -n 16777216 "$nbd" /dev/zero
-detach
-stop_server
+# Blocks larger than a page: where the kernel takes none, that is what is said.
+for block in 8192 65536; do
+  if "$attach" -C 1 1M memory-backed=true block-size=$block \
+    >"$tmp/out" 2>"$tmp/err"; then
+    echo "blocks of $block bytes: attached"
+    device=$(basename "$(cat "$tmp/out")")
+    shows "/sys/block/$device/queue/logical_block_size" $block
+    try dd if=/dev/urandom of="$tmp/content" bs=64K count=4
+    try dd if="$tmp/content" of="/dev/$device" bs=64K oflag=direct
+    try cmp -n 262144 "$tmp/content" "/dev/$device"
+    try "$attach" --detach "$device"
+  else
+    echo "blocks of $block bytes: $(cat "$tmp/err")"
+    [ "$(uname -r | cut -d. -f1)" -lt 7 ] || fail "this kernel takes them"
+    [ "$(wc -l <"$tmp/err")" = 1 ] || fail "more than a line"
+    grep -q "^nullblk-attach: .*block-size=$block .* 4096 bytes" "$tmp/err" ||
+      fail "that is not the reason"
+  fi
+done
 
-# Past the end there is nothing: the last block, and one more.
-start_server 16M memory-backed=true
-attach
-try dd if=/dev/zero of=$nbd bs=512 seek=32767 count=1 oflag=direct
-fails dd if=/dev/zero of=$nbd bs=512 seek=32768 count=1 oflag=direct
-detach
-stop_server
+# What is mounted is left alone.
+try mkfs.ext4 -q /dev/nbd0
+mkdir -p "$tmp/mnt"
+try mount /dev/nbd0 "$tmp/mnt"
+echo kept >"$tmp/mnt/file"
+refused 'in use' --detach /dev/nbd0
+[ "$(cat "$tmp/mnt/file")" = kept ] || fail "the device is gone"
+try umount "$tmp/mnt"
+refused 'not attached by nullblk-attach' --detach third
+try "$attach" --detach /dev/nbd0
+shows /sys/block/nbd0/size 0
+try "$attach" --detach second
+nothing_left
 
-# Null mode, of the size that null_blk has.
-start_server
-attach
-shows /sys/block/nbd0/size $((250 * 1024 * 1024 * 2))
-try dd if=/dev/urandom of=$nbd bs=1M count=2 oflag=direct
-try cmp -n 2097152 "$nbd" /dev/zero
-detach
+# Twice in a row, and with wrong parameters.
+for _ in 1 2; do
+  made /dev/nbd0 1G
+  try "$attach" --detach nbd0
+done
+refused 'nbdkit did not start' 1G nonsense=1
+grep -q 'nonsense=1: unknown parameter' "$tmp/err" || fail "$(cat "$tmp/err")"
+nothing_left
+
+# An export that is served already, and stays so with its data; and more
+# devices than the module has made nodes for.
+try modprobe -r nbd
+try modprobe nbd nbds_max=4
+head -c 1048576 /dev/urandom >"$tmp/data"
+start_server 48M memory-backed=true devices=2
+made /dev/nbd0 --timeout 60 "$uri"
+try dd if="$tmp/data" of=/dev/nbd0 bs=64K
+made /dev/nbd1 "$(uri_of nullb1)"
+made /dev/nbd2 1G
+made /dev/nbd3 1G
+made /dev/nbd4 1G
+try "$attach" --detach --all
+nothing_left
+made /dev/nbd0 "$(uri_of nullb0)"
+try cmp -n 1048576 /dev/nbd0 "$tmp/data"
+try "$attach" --detach nbd0
+refused 'nullb2' "$(uri_of nullb2)"
+nothing_left
 stop_server
+refused 'socket' "$uri"
+nothing_left
+
+# By Unix sockets and TCP, over one connection and four.
+for start in start_server start_tcp_server; do
+  $start 16M memory-backed=true
+  for n in 1 4; do
+    made /dev/nbd0 -C $n "$uri"
+    has_connections $n || fail "-C $n: $(connections) connections"
+    verify --rw=randwrite --bs=4k --size=2M
+    try "$attach" --detach nbd0
+  done
+  stop_server
+  $start 16M read-only=true
+  made /dev/nbd0 -C 4 "$uri"
+  shows /sys/block/nbd0/ro 1
+  try cmp -n 16777216 /dev/nbd0 /dev/zero
+  fails dd if=/dev/zero of=/dev/nbd0 bs=4096 count=1 oflag=direct conv=notrunc
+  try "$attach" --detach nbd0
+  stop_server
+done
+nothing_left
+
+# Its server dies.
+made /dev/nbd0 1G
+kill -KILL "$(cat /run/nullblk/nbd0/pid)"
+wait_until 60 no_servers || fail "the server lives on"
+try "$attach" --detach nbd0
+nothing_left
+
+# The device is taken away behind its back.
+made /dev/nbd0 1G
+take_away
+"$attach" --list | grep '^nbd0 *(dead)' >/dev/null ||
+  fail "it is not listed as dead"
+try "$attach" --detach nbd0
+nothing_left
+made /dev/nbd0 64M memory-backed=true
+verify --rw=randwrite --bs=4k
+try "$attach" --detach nbd0
+nothing_left
