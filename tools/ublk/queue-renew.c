@@ -38,7 +38,7 @@ static const uint64_t one = 1;
 /* Requests, by the queue's thread */
 
 static void
-break_connections (const struct connections *c)
+break_connections (const struct queue_handles *c)
 {
   connection_break (c->data);
   connection_break (c->zones);
@@ -239,7 +239,7 @@ queue_has_flushed (struct queue *q, uint64_t changes, int err)
 /* Connections, by the queue's thread */
 
 static void
-close_connections (const struct connections *c)
+close_connections (const struct queue_handles *c)
 {
   connection_close (c->data);
   connection_close (c->zones);
@@ -268,7 +268,7 @@ destroy_links (const struct links *l)
 
 /* Returns false if there is no memory. */
 static bool
-make_links (struct queue *q, const struct connections *c, struct links *l)
+make_links (struct queue *q, const struct queue_handles *c, struct links *l)
 {
   memset (l, 0, sizeof *l);
   l->data = link_create (c->data, q->ring);
@@ -288,7 +288,7 @@ static bool
 use_renewed (struct queue *q)
 {
   const struct links dead = {q->data, q->zones, q->config};
-  struct connections renewed, old;
+  struct queue_handles renewed, old;
   struct links links;
   ssize_t written;
 
@@ -337,7 +337,7 @@ queue_look_for_connections (struct queue *q)
 void
 queue_close_renewed (struct queue *q)
 {
-  struct connections renewed = {0};
+  struct queue_handles renewed = {0};
 
   pthread_mutex_lock (&q->lock);
   if (q->has_renewed)
@@ -370,7 +370,7 @@ queue_is_disconnected (struct queue *q)
 }
 
 void
-queue_renew (struct queue *q, const struct connections *connections)
+queue_renew (struct queue *q, const struct queue_handles *connections)
 {
   pthread_mutex_lock (&q->lock);
   q->renewed = *connections;

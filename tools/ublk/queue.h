@@ -52,7 +52,8 @@ struct ublk_device {
   bool was_served;  /* the device had another process, which was killed */
 };
 
-struct connections {
+/* The connections of one queue. */
+struct queue_handles {
   struct nbd_handle *data, *zones, *config; /* the latter NULL without zones */
 };
 
@@ -65,7 +66,7 @@ struct queue;
  * failure.
  */
 struct queue *queue_start (const struct ublk_device *device, unsigned index,
-                           struct connections *connections,
+                           struct queue_handles *connections,
                            struct message *why);
 
 /* Fetch requests, and begin to serve them: called once.  Returns false and the
@@ -88,7 +89,7 @@ bool queue_is_disconnected (struct queue *q);
 /* Have the queue use CONNECTIONS from now on; they are copied into the struct
  * that queue_start was given.
  */
-void queue_renew (struct queue *q, const struct connections *connections);
+void queue_renew (struct queue *q, const struct queue_handles *connections);
 
 /* All requests fail from now on, those in flight included. */
 void queue_give_up (struct queue *q);

@@ -49,7 +49,7 @@ are_some_disconnected (const struct reconnector *r)
 static void
 connect_queues (struct reconnector *r)
 {
-  struct connections connections;
+  struct queue_handles connections;
   struct message ignored;
   unsigned i;
 

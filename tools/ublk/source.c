@@ -220,7 +220,7 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
 
 /* Is it the same that C's connections are to? */
 static int
-check_same (const struct source *s, const struct connections *c,
+check_same (const struct source *s, const struct queue_handles *c,
             struct message *why)
 {
   struct plan_export export;
@@ -236,7 +236,7 @@ check_same (const struct source *s, const struct connections *c,
 }
 
 int
-source_connect (const struct source *s, struct connections *c,
+source_connect (const struct source *s, struct queue_handles *c,
                 struct message *why)
 {
   const bool zoned = s->export.table != NULL;
@@ -257,7 +257,7 @@ source_connect (const struct source *s, struct connections *c,
 }
 
 void
-source_disconnect (struct connections *c)
+source_disconnect (struct queue_handles *c)
 {
   connection_close (c->data);
   connection_close (c->zones);

@@ -22,8 +22,8 @@ struct source {
   struct plan_export export;
   struct zone_descriptor first_zone; /* as it is read before the others */
   struct zone_descriptor *table;     /* or NULL */
-  bool holds_early_writes;  /* a write that comes before its turn waits */
-  struct connections first; /* by which it was asked; the first queue's */
+  bool holds_early_writes;    /* a write that comes before its turn waits */
+  struct queue_handles first; /* by which it was asked; the first queue's */
 };
 
 /* The functions below that return an int return 0, or -EIO with the reason in
@@ -37,11 +37,11 @@ int source_open (struct source *s, const char *uri, enum zones_wanted zones,
 /* Make the connections of one more queue.  The export must still be what
  * source_open has found.
  */
-int source_connect (const struct source *s, struct connections *c,
+int source_connect (const struct source *s, struct queue_handles *c,
                     struct message *why);
 
 /* Tell the server of the end of these connections, and close them. */
-void source_disconnect (struct connections *c);
+void source_disconnect (struct queue_handles *c);
 
 /* Free what *S has, but for s->first, which is closed by source_disconnect. */
 void source_close (struct source *s);

@@ -186,7 +186,7 @@ static const struct ublk_device *devices[MAX_QUEUES];
 
 struct queue *
 queue_start (const struct ublk_device *device, unsigned index,
-             struct connections *connections, struct message *m)
+             struct queue_handles *connections, struct message *m)
 {
   (void) connections;
   message_set (m, "queue %u: no memory", index);
@@ -294,7 +294,7 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
 }
 
 int
-source_connect (const struct source *s, struct connections *c,
+source_connect (const struct source *s, struct queue_handles *c,
                 struct message *m)
 {
   (void) s;
@@ -309,7 +309,7 @@ source_connect (const struct source *s, struct connections *c,
 }
 
 void
-source_disconnect (struct connections *c)
+source_disconnect (struct queue_handles *c)
 {
   (void) c;
 }

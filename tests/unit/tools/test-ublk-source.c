@@ -141,7 +141,7 @@ int nbd_can_multi_conn (struct nbd_handle *h) __attribute__ ((alias ("yes")));
 /*---------------------------------------------------------------------*/
 
 static struct source source;
-static struct connections more;
+static struct queue_handles more;
 static struct message why;
 
 static int
