@@ -4,7 +4,7 @@
  * The keeper: a process that stays root, and makes, opens, starts, stops and
  * deletes the block devices of a server that may not be root any more.  When
  * the server ends, in whatever way, the keeper takes away what is left of them,
- * and ends, too.  For each device it keeps a record (device-record.h).  If both
+ * and ends, too.  For each device it keeps a record (ublk-record.h).  If both
  * the server and its keeper are killed, the keeper of the next server finds by
  * the records what they have left, and clears that: when it begins, or when it
  * ends, if the kernel had not noticed yet that they were killed.

@@ -25,9 +25,9 @@
 
 #include "commands.h"
 #include "common/common.h"
-#include "device-plan.h"
 #include "kernel.h"
-#include "device-record.h"
+#include "ublk-plan.h"
+#include "ublk-record.h"
 
 /* Seconds after which a step that as a rule takes no time counts as failed. */
 #define SETUP_PATIENCE 30

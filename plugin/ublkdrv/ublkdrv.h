@@ -10,13 +10,13 @@
 
 #include "aide.h"
 #include "commands.h"
-#include "device-plan.h"
-#include "device-record.h"
 #include "helper-process.h"
 #include "kernel.h"
 #include "queue-port.h"
 #include "ring.h"
 #include "setup.h"
+#include "ublk-plan.h"
+#include "ublk-record.h"
 #include "users.h"
 #include "zoned.h"
 

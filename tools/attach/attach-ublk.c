@@ -4,7 +4,7 @@
  * Devices of the kernel's ublk driver, each of which a process of nullblk-ublk
  * makes and serves, or the server itself (ublk=true).  nullblk-attach chooses
  * the cookie of a device of nullblk-ublk; the kernel keeps it, and a record has
- * it as its name (ublkdrv/device-record.h).
+ * it as its name (ublkdrv/ublk-record.h).
  */
 
 #include <config.h>

@@ -8,7 +8,7 @@
  * meanwhile by what follows it.  So the next process reads here what it may
  * find done.
  *
- * The journal is in the file of the device's record (ublkdrv/device-record.h),
+ * The journal is in the file of the device's record (ublkdrv/ublk-record.h),
  * behind the record, and mapped by the process that serves the device:
  *
  *     header | slots                        | orphans

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The block device as it will be; see device-plan.h.
+ * The block device as it will be; see ublk-plan.h.
  */
 
 #include <config.h>
@@ -11,7 +11,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "device-plan.h"
+#include "ublk-plan.h"
 
 #define SECTOR (UINT64_C (1) << ZONE_SECTOR_SHIFT)
 

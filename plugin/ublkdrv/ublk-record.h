@@ -25,8 +25,8 @@
  * is made before the device, and removed after it.
  */
 
-#ifndef NULLBLK_UBLKDRV_DEVICE_RECORD_H
-#define NULLBLK_UBLKDRV_DEVICE_RECORD_H
+#ifndef NULLBLK_UBLKDRV_UBLK_RECORD_H
+#define NULLBLK_UBLKDRV_UBLK_RECORD_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -125,4 +125,4 @@ int device_record_for_each (bool (*action) (uint64_t cookie, void *arg),
 /* Is TEXT a cookie, as it is the name of a file?  Returns it; 0: it is none. */
 uint64_t device_record_cookie (const char *text);
 
-#endif /* NULLBLK_UBLKDRV_DEVICE_RECORD_H */
+#endif /* NULLBLK_UBLKDRV_UBLK_RECORD_H */

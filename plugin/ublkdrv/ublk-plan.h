@@ -6,8 +6,8 @@
  * kernel would only say EINVAL.  Nothing here makes system calls.
  */
 
-#ifndef NULLBLK_UBLKDRV_DEVICE_PLAN_H
-#define NULLBLK_UBLKDRV_DEVICE_PLAN_H
+#ifndef NULLBLK_UBLKDRV_UBLK_PLAN_H
+#define NULLBLK_UBLKDRV_UBLK_PLAN_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -72,4 +72,4 @@ int plan_make (struct device_plan *plan, const struct plan_export *export,
 bool plan_is_table (const struct zone_descriptor *table, uint64_t n,
                     uint64_t size);
 
-#endif /* NULLBLK_UBLKDRV_DEVICE_PLAN_H */
+#endif /* NULLBLK_UBLKDRV_UBLK_PLAN_H */

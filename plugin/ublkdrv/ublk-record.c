@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Files in /run/nullblk-ublk; see device-record.h.
+ * Files in /run/nullblk-ublk; see ublk-record.h.
  */
 
 #include <config.h>
@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "device-record.h"
+#include "ublk-record.h"
 
 /* Bytes of the file that are locked, both with classic locks of fcntl: those
  * end with their process, no child inherits them, and the kernel tells whose
