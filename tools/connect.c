@@ -99,8 +99,9 @@ compare_name (void *opaque, const char *name, const char *description)
   return 0;
 }
 
-/* Is it in the server's list?  A server complains in its log when it is asked
- * for one that it has not, and some have any.  Returns 0 if so.
+/* Is the export in the server's list?  A server complains in its log when it is
+ * asked for an export that it does not have, and some servers have an export of
+ * any name.  Returns 0 if it is.
  */
 static int
 find_export (struct nbd_handle *h, uint64_t deadline)

@@ -16,8 +16,9 @@
  *
  * A CPU may look at `wanted` before others see its `inside`.  But when the call
  * of membarrier is over, every CPU has passed a point where it had done all
- * that came before: an owner that passed it before its look finds `wanted` set,
- * and of one that passed it after that, `inside` is seen.  An owner that finds
+ * that came before.  If the owner passed this point before its look at
+ * `wanted`, it finds `wanted` set; if it passed the point after that look, the
+ * other thread sees its `inside`.  An owner that finds
  * the lock wanted takes the mutex, as all others do.
  *
  * The owner is the first thread that takes the lock by owned_lock.  When
@@ -55,9 +56,9 @@ void owned_lock_init (struct owned_lock *l);
 /* Nobody has it. */
 void owned_lock_destroy (struct owned_lock *l);
 
-/* The slow paths of the functions below: take it by the mutex, and become its
- * owner, or let it be shared, if BY_OWNER; let it go again; and wake who waits
- * for the owner to let it go.
+/* The slow paths of the functions below: take the lock by the mutex, and with
+ * BY_OWNER become its owner, or make it shared; release the lock; and wake the
+ * thread that waits for the owner to release it.
  */
 void owned_lock_by_mutex (struct owned_lock *l, bool by_owner);
 void owned_unlock_mutex (struct owned_lock *l);

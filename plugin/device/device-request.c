@@ -279,9 +279,9 @@ give_up (struct request *r, uint64_t now)
     r->result = -ESHUTDOWN;
 }
 
-/* At its deadline a request may have to ask for another one, to which what a
- * rule delays it is added.  Returns whether it has to wait on.  Requests of
- * several parts never ask.
+/* At its deadline a request may have to ask for another deadline, to which the
+ * delay of a fault rule is added.  Returns whether it has to wait on.  Requests
+ * of several parts never ask.
  */
 static bool
 ask_again (struct request *r, uint64_t now)

@@ -104,8 +104,9 @@ sort (struct order *o, int (*compare) (const void *, const void *))
     qsort (o->rules, o->count, sizeof o->rules[0], compare);
 }
 
-/* Find one by its name, in rules by name, or by its number, in rules as they
- * are listed.  NULL if there is none.
+/* Find a rule by its name, among rules in the order of their names; or, by the
+ * second function, by its number, among rules in the order of the list.  NULL
+ * if there is none.
  */
 static struct fault_rule *
 find_name (const struct order *o, const char *name, size_t len)

@@ -18,9 +18,10 @@
  * The backlog lists the chunks with stale pages.  Beyond MAX_STALE pages
  * (1 MiB), and when the list is full, whoever has trimmed gives the oldest
  * back, with no stripe of its own locked.  A chunk is listed once at most: its
- * header says whether it is, and it stays so when its stale pages are written
- * again. So what was trimmed and written before never fills the list.  A chunk
- * without any written page stays in the table until it is given back.
+ * header says whether it is listed, and it stays listed when its stale pages
+ * are written again. So what was trimmed and written before never fills the
+ * list.  A chunk without any written page stays in the table until it is given
+ * back.
  *
  * In a whole arena stale pages are not listed: their memory is held as long as
  * their chunk has a written page, and goes back with it.
@@ -163,8 +164,8 @@ blank_stale (struct store *s, uint32_t nr)
 }
 
 /* Give back the stale pages, if there are any, of the chunk at KEY, which was
- * on the backlog.  If it has nothing else, it is taken out of the table, and
- * its number returned.
+ * on the backlog.  If the chunk has no other pages, it is taken out of the
+ * table, and its number returned.
  */
 static uint32_t
 clear_out (struct store *s, uint64_t key)
@@ -285,9 +286,9 @@ trim_part (struct store *s, uint32_t nr, uint64_t from, uint64_t to)
   return is_zero (data + (from & -PAGE));
 }
 
-/* Does a reservation count on it that what is written here keeps its memory?
- * If its request has looked here, it has had the stripe's lock, and so its
- * reservation is seen.  In a whole arena it is the chunk that has to stay.
+/* Does a reservation count on it that what is written here keeps its memory?  A
+ * request that has looked here for missing pages has had the stripe's lock, so
+ * its reservation is seen.  In a whole arena it is the chunk that has to stay.
  */
 static bool
 is_reserved (struct store *s, uint64_t key, unsigned first, unsigned stop)

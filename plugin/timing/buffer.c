@@ -88,10 +88,10 @@ buffer_drained (const struct buffer *b, uint64_t arrival)
  * much.  So they are right in whatever order the writes leave: once all that
  * wait have left, the moments are what they were before the first of them came.
  *
- * Where some have left, those behind them are in earlier than they were told.
- * That is so once another comes that finds none waiting.  From then on a write
- * that was told to wait for longer gives back nothing: the medium takes it, or
- * has done so, and what it took is not to be had from those that came later.
+ * Where writes have left, the writes behind them are in the buffer earlier than
+ * they were told.  This shows when a later write finds none waiting.  From then
+ * on a write that was told to wait for longer gives back nothing: the medium
+ * takes it, or has done so, and that time cannot be taken from later writes.
  */
 bool
 buffer_leave (struct buffer *b, const struct buffer_booking *booking,

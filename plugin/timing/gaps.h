@@ -44,8 +44,8 @@ void gaps_pass (struct gaps *g, uint64_t now);
 /* Use gap number I from its beginning up to MOMENT, which is in it. */
 void gaps_take (struct gaps *g, size_t i, uint64_t moment);
 
-/* Add a gap; where it touches its neighbours, they become one.  Where there is
- * no memory the gap is forgotten: its time passes unused.
+/* Add a gap; gaps that touch become one.  Where there is no memory the gap is
+ * forgotten: its time passes unused.
  */
 void gaps_add (struct gaps *g, struct booking booking);
 

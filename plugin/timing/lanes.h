@@ -83,7 +83,7 @@ uint64_t lanes_serve (struct lanes *lanes, uint32_t count,
                       uint64_t arrival, uint64_t nsec, struct booking *booking);
 
 /* A request that was given BOOKING by the lanes of GENERATION is given up at
- * NOW.  If its service has not begun, others may have its time.
+ * NOW.  If its service has not begun, its time is free for other requests.
  */
 void lanes_leave (struct lanes *lanes, uint32_t generation,
                   struct booking booking, uint64_t now);

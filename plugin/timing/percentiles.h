@@ -61,8 +61,8 @@ struct percentiles_load {
   double mean;      /* time of a request, in nanoseconds, or 0 */
 };
 
-/* Get the load by which percentiles_of has found percentiles; the operation is
- * one of those of which it has.
+/* Get the load by which percentiles_of has found percentiles, for an operation
+ * that has some.
  */
 void percentiles_load (const struct percentiles_file *file, enum operation op,
                        struct percentiles_load *load);

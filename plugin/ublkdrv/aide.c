@@ -79,7 +79,7 @@ await_closing (unsigned device)
   return r;
 }
 
-/* Hold it so that nobody else can mount it or give it to a driver. */
+/* Hold the device so that nobody else can mount it or give it to a driver. */
 static int
 hold (struct work *w, unsigned device)
 {
@@ -152,7 +152,9 @@ stop (struct work *w, unsigned device, bool must)
 {
   int r;
 
-  /* While it was flushed, nobody could hold it, but anybody could open it. */
+  /* While the device was flushed, nobody else could hold it, but anybody could
+   * open it.
+   */
   r = must ? 0 : w->held == -1 ? hold (w, device) : await_closing (device);
   if (r < 0) {
     let_go (w);

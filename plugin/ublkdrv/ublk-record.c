@@ -19,9 +19,9 @@
 
 #include "ublk-record.h"
 
-/* Bytes of the file that are locked, both with classic locks of fcntl: those
- * end with their process, no child inherits them, and the kernel tells whose
- * they are.  Nobody who only looks takes one.
+/* Bytes of the file that are locked, both with classic locks of fcntl: such a
+ * lock ends with its process, no child inherits it, and the kernel tells whose
+ * it is.  A process that only looks takes no lock.
  */
 enum lock_byte { OF_MAKER, OF_CLEARER, OF_SUPERVISOR };
 

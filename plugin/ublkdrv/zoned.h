@@ -17,7 +17,8 @@
 
 /* Is D, as it was read, a descriptor of the zone that was FIRST when the device
  * was made?  Its start, length, capacity and type do not change; its condition
- * is one of its type; and its write pointer, where it has one, is in the zone.
+ * is one that its type can have; and its write pointer, where it has one, is in
+ * the zone.
  */
 bool zoned_is_same (const struct zone_descriptor *d,
                     const struct zone_descriptor *first);

@@ -223,8 +223,9 @@ disconnect_device (const char *device, struct message *why)
   return n != NULL && r >= 0;
 }
 
-/* A node that goes has gone after so many looks, fifty in a second.  If it is
- * still there, a process has it open, or another program has attached it.
+/* A node that goes has gone after so many looks, fifty in a second.  A node
+ * that is still there then is open in a process, or another program has
+ * attached it.
  */
 #define MAX_GOING 100
 

@@ -108,7 +108,7 @@ find_server (const void *directory)
          remember_process (directory, "server", atoi (text));
 }
 
-/* Run it, and let the user see its errors only where it ends well: then they
+/* Run the server, and let the user see its errors only if it starts: then they
  * are warnings.
  */
 static int

@@ -1,10 +1,9 @@
-/* SPDX-License-Identifier: BSD-3-Clause
- * Copyright (C) 2026 The nullblk authors
+/* SPDX-License-Identifier: BSD-3-Clause Copyright (C) 2026 The nullblk authors
  *
  * Devices of the kernel's ublk driver, each of which a process of nullblk-ublk
  * makes and serves, or the server itself (ublk=true).  nullblk-attach chooses
- * the cookie of a device of nullblk-ublk; the kernel keeps it, and a record has
- * it as its name (ublkdrv/ublk-record.h).
+ * the cookie of a device of nullblk-ublk.  The kernel keeps the cookie, and it
+ * is the name of the device's record (ublkdrv/ublk-record.h).
  */
 
 #include <config.h>

@@ -26,10 +26,10 @@ struct persist_target {
   unsigned connections; /* how many it has */
 };
 
-/* Call this before the device is attached by the socket COMMANDS.  It opens
- * another one, on which it listens to the kernel; later commands go by
- * COMMANDS.  Returns NULL, with the reason in *why, if devices cannot be
- * reconnected on this machine.
+/* Call this before the device is attached by the socket COMMANDS.  It opens a
+ * second socket, to listen to the kernel; later commands go by COMMANDS.
+ * Returns NULL, with the reason in *why, if devices cannot be reconnected on
+ * this machine.
  */
 struct persist *persist_begin (struct netlink *commands, struct message *why);
 

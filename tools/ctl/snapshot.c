@@ -229,8 +229,9 @@ snapshot_free (struct snapshot *s)
 /*---------------------------------------------------------------------*/
 /* Arithmetic */
 
-/* Were they set back, or is it another server?  They were if it was later than
- * A; the rest is for a reset while the server made A.
+/* Were the statistics reset between A and B, or is B of another server?  The
+ * last reset before B tells, if it was later than A; the counts tell of a reset
+ * while the server made A.
  */
 static bool
 went_back (const struct snapshot *a, const struct snapshot *b)

@@ -227,8 +227,8 @@ add_part (struct raw_channel *c, void *at, size_t length,
       (struct part){.at = at, .length = length, .of = of, .is_data = is_data};
 }
 
-/* Replies to all that is sent, in its order, as far as SPARE has room for them
- * if they come in another one.
+/* Expect replies to the requests that are sent, in the order of these, as far
+ * as SPARE has room for them if they come in another order.
  */
 static void
 guess (struct raw_channel *c)

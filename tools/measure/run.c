@@ -89,9 +89,9 @@ add_load (struct arguments *a, const struct cell *cell, unsigned seconds)
     add (a, "--ramp_time=%u", SUSTAIN_RAMP);
 }
 
-/* A file of our own, which is in memory and in no directory: so nothing is left
- * of it, however this ends.  Returns its descriptor, and in PATH the one by
- * which other programs find it; dies where there can be none.
+/* Make a file of our own, which is in memory and in no directory: so nothing is
+ * left of it, however this ends.  Returns its descriptor, and in PATH the path
+ * by which other programs find it; dies where there can be none.
  */
 static int
 make_file (const char *name, char path[PATH_MAX])

@@ -142,8 +142,8 @@ take_sent (struct zone *z, const struct append *append)
   z->in_flight--;
 }
 
-/* Has it failed only because another that was before it has failed, or may have
- * been served after it?  A server that finds a write at the wrong offset has
+/* Has the append failed only because one before it has failed, or may have been
+ * served after it?  A server that finds a write at the wrong offset has
  * two errors for that; any other error is about the append itself.
  */
 static bool

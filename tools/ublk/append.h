@@ -61,9 +61,10 @@ struct appends *appends_create (uint64_t nr_zones, uint64_t zone_size,
                                 unsigned depth);
 void appends_destroy (struct appends *a);
 
-/* An append has come; its zone, count and connection are set.  Returns it, with
- * its turn set, or NULL if it has to wait: then another function returns it
- * later, perhaps in another thread and before this one returns.
+/* An append has come; its zone, count and connection are set.  Returns the
+ * append, with its turn set; or NULL if it has to wait: then one of the
+ * functions below returns it later, perhaps in another thread and before
+ * appends_begin returns.
  */
 struct append *appends_begin (struct appends *a, struct append *append);
 
@@ -71,7 +72,7 @@ struct append *appends_begin (struct appends *a, struct append *append);
  * IS_KNOWN, the next append goes to POINTER, and the zone can be written up to
  * END, both in bytes within the device, and both the same if the zone can take
  * nothing.  Otherwise the descriptor could not be read.  Returns a list of
- * those whose turn it is now, with their turns set; APPEND is among them.
+ * the appends whose turn it is now, with their turns set; APPEND is among them.
  */
 struct append *appends_learn (struct appends *a, struct append *append,
                               bool is_known, uint64_t pointer, uint64_t end);

@@ -38,8 +38,8 @@ struct io {
 
   /* Where the data is: COUNT bytes at buf.  If buf is NULL, `move` is called
    * for one piece of the data after the other, N bytes that are AT bytes behind
-   * the beginning: for a write it puts them into its BUF, and for a read it
-   * takes them from there.  It returns 0 or a negative errno.
+   * the beginning.  For a write, `move` puts these bytes into BUF; for a read,
+   * it takes them from BUF.  It returns 0 or a negative errno.
    */
   void *buf;
   int (*move) (struct io *io, void *buf, size_t n, size_t at);

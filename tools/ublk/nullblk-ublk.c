@@ -45,12 +45,13 @@ usage (FILE *fp)
          fp);
 }
 
-/* The status of who finds that this kernel can make no such device. */
+/* The exit status where this kernel can make no such device. */
 #define EXIT_IMPOSSIBLE 3
 
-/* A child goes on in the background, which is asked to end if we are killed
- * before it has told us anything; we end when it closes its output, which it
- * does when the device can be used, or with it, when it has told why not.
+/* A child goes on in the background.  It is asked to end if we are killed
+ * before it has told us anything.  We end when the device can be used, which
+ * the child tells by a line and by closing its output; or when the child ends,
+ * which has told the user why there is no device.
  */
 static void
 go_to_background (int *ready)

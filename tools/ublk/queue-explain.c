@@ -68,9 +68,10 @@ all_zones_are_read (struct io *io, int err)
     read_all_zones (q);
 }
 
-/* Read the table for all that have failed by now: it is as it is after each of
- * their failures.  The first of them asks for it, and so waits for another
- * connection where this one dies, as with all that it asks for.
+/* Read the table of zones for all requests that have failed by now: what is
+ * read now is later than each of their failures.  The first of these requests
+ * asks for the table, and so waits for another connection if this one dies, as
+ * with all that a request asks for.
  */
 static void
 read_all_zones (struct queue *q)

@@ -217,9 +217,10 @@ void request_explain (struct request *r, int err);
 /* queue-renew.c */
 
 /* The connection by which the request was sent has died.  Returns true if the
- * request waits for another one, by which it is sent again; then its `done` is
- * called as usual, or with -ENOTCONN if nobody waits for others any longer, or
- * with -ETIMEDOUT if the server leaves this one unanswered whatever happens.
+ * request waits for a new connection, by which it is sent again; then its
+ * `done` is called as usual, or with -ENOTCONN if nobody waits for connections
+ * any longer, or with -ETIMEDOUT if the server leaves this request unanswered
+ * whatever happens.
  */
 bool request_waits (struct request *r);
 
@@ -231,8 +232,8 @@ bool request_waits (struct request *r);
 bool request_checks_zone (struct request *r, int err);
 
 /* A flush, before which the queue had seen CHANGES, has ended with ERR: 0 or a
- * negative errno.  Returns what the kernel is to be told: it fails where others
- * before it may not be durable, once.
+ * negative errno.  Returns what the kernel is to be told: an error, once, where
+ * changes before the flush may not be durable.
  */
 int queue_has_flushed (struct queue *q, uint64_t changes, int err);
 

@@ -22,10 +22,10 @@
  * otherwise they would be taken for later appends that have the same data.
  *
  * What is answered is forgotten when the kernel has taken the answer.  An
- * append is forgotten before anything is waited for: if it was found again
- * after hours, another one with the same data would be taken for it.  This is
- * one system call for all appends that are answered at once, and only where the
- * device outlives its process.
+ * append is forgotten before anything is waited for: if it stayed in the
+ * journal for hours, a later append with the same data would be taken for it.
+ * That takes one system call for all appends that are answered at once, and
+ * only where the device outlives its process.
  */
 
 #include <config.h>

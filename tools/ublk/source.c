@@ -69,9 +69,7 @@ ask_export (struct nbd_handle *h, struct plan_export *e, struct message *why)
   return 0;
 }
 
-/* Is what the server says of the export by one connection what it says of it by
- * another?
- */
+/* Does the server say the same of the export by two connections? */
 static bool
 is_same_export (const struct plan_export *a, const struct plan_export *b)
 {

@@ -19,12 +19,13 @@
  */
 #define EXIT_AGAIN 75
 
-/* Have children SERVE until one of them ends by itself, and return its exit
- * status.  The first child writes a line with the name of its device to READY,
- * or exits without one.  IS_READY is called with that line; if it returns
- * false, the child is asked to end.  For the later children READY is -1, and
- * options->recovers is set; they may return EXIT_AGAIN, too.  Signals that end
- * a program are passed on to the child.  *OPTIONS gets a cookie if it has none.
+/* Have children SERVE, one after the other, until one ends by itself, and
+ * return the exit status of that child.  The first child writes a line with the
+ * name of its device to READY, or exits without one.  IS_READY is called with
+ * that line; if it returns false, the child is asked to end.  For the later
+ * children READY is -1, and options->recovers is set; they may return
+ * EXIT_AGAIN, too.  Signals that end a program are passed on to the child.
+ * *OPTIONS gets a cookie if it has none.
  */
 int supervise (struct options *options,
                int (*serve) (const struct options *options, int ready),
