@@ -18,8 +18,8 @@
  * of membarrier is over, every CPU has passed a point where it had done all
  * that came before.  If the owner passed this point before its look at
  * `wanted`, it finds `wanted` set; if it passed the point after that look, the
- * other thread sees its `inside`.  An owner that finds
- * the lock wanted takes the mutex, as all others do.
+ * other thread sees its `inside`.  An owner that finds the lock wanted takes
+ * the mutex, as all others do.
  *
  * The owner is the first thread that takes the lock by owned_lock.  When
  * another thread does that, the lock is `shared` from there on, has no owner

@@ -93,8 +93,8 @@ struct request {
   uint64_t deadline;    /* when it completes; 0: at once */
   int result;           /* before the wait for its deadline */
 
-  /* Its bookings of lanes and limits if it has a deadline: that of its
-   * first part, and those of others, which are freed with it.
+  /* The request's bookings of lanes and limits if it has a deadline: that of
+   * its first part, and those of other parts, which are freed with the request.
    */
   struct latency_booking booking;
   struct latency_booking *more_bookings;

@@ -62,8 +62,9 @@ stay_early (struct request *r)
 /* A write is ahead of the write pointer.  It is set aside, so that its thread
  * can serve the writes that it waits for.  While there is no room for that, it
  * waits on its thread; the writes that are set aside already go on meanwhile,
- * and make room.  If the write that it waits for is behind it on its
- * connection, it fails when its time is up, and the others go on.
+ * and make room.  If the write that it waits for comes behind it on the same
+ * connection, the waiting write fails when its time is up, and the connection
+ * goes on.
  */
 static int
 meet_early (struct request *r, const void *buf, bool may_trim)

@@ -305,8 +305,8 @@ count_wait_rules (const struct fault_rule *rule)
   return r;
 }
 
-/* The list as the change has it, from the new rules: those that are known in
- * the place of those that only say so, which become *spare.
+/* Make the new list of the new rules.  A new rule that only says that an old
+ * one stays (`known`) goes to *spare, and the old one takes its place.
  */
 static struct fault_rule *
 take_order (struct fault_rule *new_rules, struct fault_rule **spare)

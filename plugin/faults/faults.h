@@ -71,9 +71,9 @@ struct faults {
   uint32_t last_id;          /* numbers begin at 1 and are not used again */
   uint64_t seed;
 
-  /* Requests that hang wait for `release`, with hang_lock; those that hang
-   * without a thread are in a list, which it guards, in the order in which they
-   * came.
+  /* Requests that hang wait for `release`, with hang_lock.  Requests that hang
+   * without a thread are in a list, in the order in which they came; hang_lock
+   * guards the list.
    */
   pthread_mutex_t hang_lock;
   pthread_cond_t release;

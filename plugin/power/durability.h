@@ -269,8 +269,9 @@ void durability_end_long_change (struct durability *d,
 
 /* After a flush, many records are no longer needed.  As a rule the thread that
  * has made a change or a flush frees them before it returns, without the lock.
- * After durability_defer_frees it does not free them: then a caller that holds
- * a lock of its own calls durability_free_deferred after it has released that.
+ * After durability_defer_frees no such thread frees them: then a caller that
+ * holds a lock of its own calls durability_free_deferred after it has released
+ * this lock.
  */
 void durability_defer_frees (struct durability *d);
 void durability_free_deferred (struct durability *d);

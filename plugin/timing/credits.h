@@ -18,8 +18,8 @@
  * so that a nanosecond takes `rate` billionths off it.
  *
  * A request counts as one operation; or, with a unit, as one for each UNIT
- * bytes that it begins, and with `merge` as no more than what it adds to the
- * requests of its kind that came just before it and end where it begins.
+ * bytes that it begins.  With `merge` a request that begins where requests of
+ * its kind just before it end is counted together with these, as one request.
  *
  * The lock of a device's struct latency_state guards these; drive.c calls them.
  */

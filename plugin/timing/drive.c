@@ -170,10 +170,10 @@ less (double from, double n)
 }
 
 /* A write joins all runs that it touches, and makes them one run, of which only
- * LONGEST bytes are known, the write among them.  Of what was dirty when the
+ * LONGEST bytes are kept, the write among them.  Of what was dirty when the
  * write before this one came, the share LEFT still is.  Returns how many runs
- * they were, of each as much as is left; the run that was written last is a
- * whole one, as the head is there.
+ * the write has joined, of each as much as is left; the run that was written
+ * last counts as a whole one, as the head is there.
  */
 static double
 join_runs (struct dirty *d, uint64_t from, uint64_t to, uint64_t longest,

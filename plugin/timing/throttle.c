@@ -68,8 +68,8 @@ limit_of (const struct throttle_limits *l, enum unit unit,
                             : l->operations_per_sec[which];
 }
 
-/* The flows that stand in the way of one: all others that have not come to
- * their front yet.
+/* The flows that stand in the way of one flow: all others whose front is not
+ * reached yet.
  */
 struct others {
   const struct flow_bookings *bookings[NR_FLOWS - 1 + MAX_FORMER];

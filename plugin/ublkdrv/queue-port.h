@@ -86,9 +86,9 @@ port_is_open (const struct port *p)
  */
 void port_answer (struct port_request *r, int result, uint64_t sector);
 
-/* Take N bytes from the kernel's buffer of a request that writes, or put them
- * into that of a request that reads, AT bytes behind its beginning.  Returns 0
- * or a negative errno.
+/* Take N bytes from the kernel's buffer of a request that writes, or put N
+ * bytes into the kernel's buffer of a request that reads, AT bytes behind the
+ * beginning of the buffer.  Returns 0 or a negative errno.
  */
 int port_take (const struct port_request *r, void *buf, size_t n, size_t at);
 int port_put (const struct port_request *r, const void *buf, size_t n,

@@ -15,8 +15,8 @@
 #include "common/common.h"
 #include "ring.h"
 
-/* Buffers that the kernel knows: those of the links of a queue, and of others
- * that take their place.
+/* Buffers that the kernel knows: those of the links of a queue, and of the
+ * links that take their place.
  */
 #define MAX_KNOWN 32
 

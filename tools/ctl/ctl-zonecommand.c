@@ -318,7 +318,8 @@ command (struct commands *c, const struct range *r, struct message *why)
   return true;
 }
 
-/* The zones that are meant, those that follow one another together. */
+/* Command the zones of RANGES; ranges that follow one another make one command.
+ */
 static bool
 command_ranges (struct commands *c, char **ranges, bool *bad_usage,
                 struct message *why)

@@ -256,9 +256,10 @@ has_met_text (const struct message *why)
          strcmp (why->text + len - (sizeof reason - 1), reason) == 0;
 }
 
-/* Write the first LEN bytes of TEXT, or some more, which are newlines.  A
- * filter that completes requests to blocks of its own says of these blocks only
- * that they are preferred; but not all whole blocks get through other filters.
+/* Write the first LEN bytes of TEXT, or some more, which are newlines.  More
+ * are written because a filter may complete requests to blocks of its own, of
+ * which it says only that they are preferred; and not always, as not all whole
+ * blocks get through other filters.
  */
 static bool
 write_text (struct nbd_handle *config, const char *text, size_t len,

@@ -25,8 +25,8 @@
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
-/* The whole of a request, and not what is left of it once it has been handed
- * on: that is what its user waits for.
+/* Percentiles of how long the whole of a request takes, which is what a user
+ * waits for, and not of how long it takes once it has been handed on.
  */
 #define PERCENTILES "1:5:10:20:30:40:50:60:70:80:90:95:99:99.5:99.9:99.95:99.99"
 

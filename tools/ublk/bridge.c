@@ -441,7 +441,8 @@ connect_queues (struct bridge *b, const struct options *o, struct message *why)
 
 /* For a device that is there already the server may be away for a while, or
  * take some connections and not yet all.  Where another server answers under
- * its name, or it has another address, the device is left to another try.
+ * the server's name, or the server has another address, the device is left for
+ * a later try.
  */
 static int
 connect_to_source (struct bridge *b, const struct options *o,

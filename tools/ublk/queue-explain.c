@@ -94,10 +94,10 @@ read_all_zones (struct queue *q)
   request_submit (r, q->zones, IO_READ, 0, size, t->table, all_zones_are_read);
 }
 
-/* Read the zone, or where it may be limits that have refused it, all zones, to
+/* Read the zone, or all zones where limits may have refused the request, to
  * tell the kernel why it has failed.  A table of many zones is large, and many
- * writes fail for one reason, so those that fail while it is read share the
- * next one.
+ * writes fail for one reason: so requests that fail while the table is read
+ * share the next read.
  */
 void
 request_explain (struct request *r, int err)

@@ -281,8 +281,8 @@ int queue_wait (struct queue *q);
  */
 bool request_searches (struct request *r);
 
-/* An append has failed with ERR.  May it be because of one that a dead process
- * has sent, so that it is to be tried again?
+/* An append has failed with ERR.  May that be because of an append that a dead
+ * process has sent, so that this one is to be tried again?
  */
 bool request_may_search_again (struct request *r, int err);
 

@@ -155,7 +155,7 @@ send_waiting (struct queue *q)
 }
 
 /* All of a change, or a part of it, was done by a connection that has died: a
- * flush by another one need not make that durable.
+ * flush by another connection need not make the change durable.
  */
 static void
 note_done_before (struct queue *q)
