@@ -187,11 +187,12 @@ users_find (const char *name)
   snprintf (path, sizeof path, "/sys/block/%s/dev", name);
   fp = fopen (path, "re");
   if (fp == NULL)
-    return errno == ENOENT ? 0 : -errno; /* it is gone */
-  r = fscanf (fp, "%u:%u", &major, &minor) == 2 ? 0 : -EIO;
+    return errno == ENOENT || errno == ENODEV ? 0 : -errno; /* it is gone */
+  errno = EIO;
+  r = fscanf (fp, "%u:%u", &major, &minor) == 2 ? 0 : -errno;
   fclose (fp);
   if (r < 0)
-    return r;
+    return r == -ENODEV ? 0 : r; /* it has gone since */
   d.number = makedev (major, minor);
   snprintf (path, sizeof path, "/sys/block/%s", name);
   r = look_at_part (&d, path);

@@ -139,7 +139,7 @@ size_of (struct work *w, const char *name)
 
   snprintf (path, sizeof path, "/sys/block/%s/size", name);
   fp = fopen (path, "re");
-  if (fp == NULL && errno != ENOENT) {
+  if (fp == NULL && errno != ENOENT && errno != ENODEV) {
     complain (path, "%s", strerror (errno));
     w->failed = true;
   }

@@ -264,6 +264,11 @@ test_gone (void **state)
   kernel->has_device = false;
   close_bridge (CLOSED);
   assert_int_equal (records (), 0);
+
+  make_kernel (false);
+  kernel->is_going = true;
+  open_bridge ();
+  close_bridge (CLOSED);
 }
 
 /* The record stays, by which --list and --detach find the device: the process

@@ -8,6 +8,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -78,6 +79,18 @@ setup_clear (struct ublk_driver *d, struct device_record *r, bool waits,
 }
 
 /*---------------------------------------------------------------------*/
+
+/* The device goes while its file is opened. */
+FILE *__real_fopen (const char *path, const char *mode);
+FILE *__wrap_fopen (const char *path, const char *mode);
+FILE *
+__wrap_fopen (const char *path, const char *mode)
+{
+  if (strcmp (path, "/sys/block/ublkb4095/size") != 0)
+    return __real_fopen (path, mode);
+  errno = ENODEV;
+  return NULL;
+}
 
 bool __real_device_record_is_supervised (const struct device_record *r);
 bool __wrap_device_record_is_supervised (const struct device_record *r);
@@ -226,6 +239,18 @@ test_killed_supervised (void **state)
   DETACHES (true, EXIT_SUCCESS, 3, 0, DIES, DIES, ENDS);
 }
 
+static void
+test_list (void **state)
+{
+  const enum answer answers[] = {ENDS, 0};
+  const pid_t pid = have_served (answers, false);
+
+  (void) state;
+  assert_int_equal (list_devices (), EXIT_SUCCESS);
+  assert_int_equal (detach_device (NAME), EXIT_SUCCESS);
+  assert_int_equal (waitpid (pid, NULL, 0), pid);
+}
+
 int
 main (void)
 {
@@ -233,6 +258,7 @@ main (void)
       cmocka_unit_test (test_ends),
       cmocka_unit_test (test_killed),
       cmocka_unit_test (test_killed_supervised),
+      cmocka_unit_test (test_list),
   };
 
   shared = mmap (NULL, sizeof *shared, PROT_READ | PROT_WRITE,
