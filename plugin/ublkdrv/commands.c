@@ -177,6 +177,11 @@ set_up (struct ublk_driver *d, struct message *why)
     message_set (why, "only root may make a ublk device");
     return -EPERM;
   }
+  if (r == -ENOMEM || r == -EAGAIN || r == -EINTR) {
+    message_set (why, "the ublk driver does not say what it can do: %s",
+                 strerror (-r));
+    return r;
+  }
   if (r < 0 || (d->features & UBLK_F_USER_COPY) == 0) {
     message_set (why, "this kernel's ublk driver is too old: Linux 6.6 is "
                       "needed");

@@ -97,6 +97,11 @@ test_too_old (void **state)
   make_kernel (false);
   refuse (GET_FEATURES, -EPERM, MOST);
   opens_none ("only root");
+  assert_int_equal (failure, IMPOSSIBLE);
+  make_kernel (false);
+  refuse (GET_FEATURES, -ENOMEM, MOST);
+  opens_none ("does not say what it can do: Cannot allocate memory");
+  assert_int_equal (failure, FAILED);
   assert_int_equal (kernel->nr_asked, 0);
 }
 
