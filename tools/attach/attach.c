@@ -247,6 +247,8 @@ connect_all (void)
     die ("%s: with TLS the URI begins with nbds", source.text);
   for (i = 1; i < o.connections; i++) {
     other = connect_to_source (i);
+    if (other.peer == 0 && o.offer.peer != 0)
+      die ("%s: the server has closed a connection at once", source.text);
     if (other.peer != o.offer.peer)
       die ("%s: its connections are to different servers, as their name has "
            "several addresses; a URI with one of these attaches it",

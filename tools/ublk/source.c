@@ -93,13 +93,17 @@ connect_to (const struct source *s, const char *ending, bool *missing,
 {
   struct nbd_handle *h =
       connection_open (s->uri, ending, s->patience, missing, why);
+  const uint64_t peer = h != NULL ? connection_peer (h) : 0;
 
-  if (h == NULL || s->peer == 0 || s->peer == connection_peer (h))
+  if (h == NULL || s->peer == 0 || s->peer == peer)
     return h;
   connection_close (h);
   message_set (why,
-               "%s: its connections are to different servers, as their name "
-               "has several addresses; a URI with one of these attaches it",
+               peer == 0
+                   ? "%s: the server has closed a connection at once"
+                   : "%s: its connections are to different servers, as their "
+                     "name has several addresses; a URI with one of these "
+                     "attaches it",
                s->uri);
   return NULL;
 }

@@ -20,6 +20,7 @@
 
 #define SIZE UINT64_C (65536)
 #define NR_ZONES 4
+#define GONE 9 /* the server that has hung up at once */
 
 enum { DATA, TABLE, CONFIG, NR_EXPORTS };
 
@@ -75,7 +76,7 @@ connection_close (struct nbd_handle *h)
 uint64_t
 connection_peer (struct nbd_handle *h)
 {
-  return 1 + h->server;
+  return h->server == GONE ? 0 : 1 + h->server;
 }
 
 const char *
@@ -319,6 +320,8 @@ test_different (void **state)
   /* All of it is the same, and still it is another server. */
   server.server = 1;
   does_not_connect ("different servers");
+  server.server = GONE;
+  does_not_connect ("has closed a connection at once");
   closes ();
 }
 
