@@ -276,7 +276,8 @@ find_attached (void)
 
 /* Say which device it is: where nobody hears that, it is not attached.  What
  * has been made is unlocked, for who reads the line; and is taken back, unless
- * somebody else is at work on it by then.
+ * somebody else is at work on it by then, or has detached it and made another
+ * attachment of that name.
  */
 static void
 announce (const char *device)
@@ -286,7 +287,10 @@ announce (const char *device)
   if (printf ("/dev/%s\n", device) >= 0 && fflush (stdout) == 0)
     return;
   why = strerror (errno);
-  if (begun.directory[0] != '\0' && !lock_directory (begun.directory))
+  if (begun.directory[0] != '\0' &&
+      (!lock_directory (begun.directory) ||
+       strcmp (attachment_read (begun.directory).identity,
+               begun.attachment.identity) != 0))
     begun.directory[0] = '\0';
   die ("nobody hears which device it is: %s", why);
 }
