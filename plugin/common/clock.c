@@ -31,12 +31,14 @@
 /* In the last 2 us before a deadline a spin does not call wait_ops.check. */
 #define LOOK_UNTIL (2 * NSEC_PER_USEC)
 
-/* With SPIN_AUTO, no sleep is shorter than this: the thread spins instead. */
+/* With SPIN_AUTO, a thread spins rather than sleep for less than this; but it
+ * never spins for more than MAX_SPIN, and other threads may have all the spins.
+ */
 #define LEAST_SLEEP (10 * NSEC_PER_USEC)
 
-/* The lateness that is assumed before anything is known, and the most that is
- * taken for lateness: a thread that woke later than that was kept waiting for a
- * CPU, which tells nothing about the next sleep.
+/* The lateness that is assumed before anything is known, and the most that an
+ * estimate becomes: a thread that woke later than that was kept waiting for a
+ * CPU, and it makes no difference how long.
  */
 #define LATE_AT_FIRST (5 * NSEC_PER_USEC)
 #define P995_AT_FIRST (60 * NSEC_PER_USEC)

@@ -27,7 +27,8 @@
  * before the deadline by the median lateness of such sleeps: so a wait is over
  * a few microseconds before the deadline or after it.
  *
- * All threads of a server share a struct waiter.  Nothing in it locks.  The
+ * All threads that serve requests share a struct waiter; the batch library has
+ * another one, for deferred replies.  Nothing in it locks.  The
  * counts and the lateness are on cache lines of their own, as threads change
  * them when they wait, spin or have slept.
  */

@@ -39,7 +39,7 @@ fairlock_destroy (struct fairlock *l)
   pthread_mutex_destroy (&l->lock);
 }
 
-/* All of the following: with `lock` held. */
+/* The static functions below are called with `lock` held. */
 
 static bool
 change (struct fairlock *l, uint32_t *from, uint32_t to)

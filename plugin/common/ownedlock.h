@@ -46,8 +46,9 @@ struct owned_lock {
   pthread_mutex_t mutex;
 };
 
-/* Have the kernel know that this process uses such locks.  Without this call,
- * which takes no time before there are threads, the first owner does it.
+/* Tell the kernel that this process uses such locks.  Each thread that becomes
+ * an owner does so, too; that takes no time if this was called before there
+ * were threads.
  */
 void owned_lock_prepare (void);
 
