@@ -17,7 +17,7 @@
  *
  * The kernel fills data page by page as it is first touched.  There is no chunk
  * 0, so that 0 can mean none.  More of the mapping becomes usable in steps: so
- * it is four mappings for the kernel at most (far below vm.max_map_count), and
+ * it is six mappings for the kernel at most (far below vm.max_map_count), and
  * a system that does not overcommit is asked only for chunks that are used.
  *
  * There are two kinds of arenas.  As a rule a chunk is 128 KiB, and its memory
@@ -134,7 +134,7 @@ arena_stale (const struct arena *a, uint32_t nr)
 }
 
 /* Take a chunk: its data reads as zeroes and holds no memory yet.  Returns its
- * number, or 0 when the system gives no more.
+ * number, or 0 when the system gives no more or all chunks are taken.
  */
 uint32_t arena_take (struct arena *a);
 
@@ -163,8 +163,10 @@ void arena_count_as_data (struct arena *a, uint64_t bytes);
 bool arena_could_charge (struct arena *a, uint64_t bytes);
 
 /* Change the limit.  If more is charged than the new limit, that stays charged.
- * Returns 0, or -ENOMEM where the address space reserved at the start is not
- * enough: for more than `most` it never is.
+ * Returns 0, or -ENOMEM where the address space reserved at the start is too
+ * small for all that the devices can hold, and too small for so much data even
+ * if it fills its chunks.  So a limit above `most` may be taken, too, but then
+ * scattered data can use up the chunks before the limit is reached.
  */
 int arena_set_limit (struct arena *a, uint64_t limit);
 

@@ -2,8 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * A chunk's header, and maps of its pages: a bit for each page of 4 KiB.  The
- * caller has locked the chunk's stripe (store-internal.h).  FIRST and STOP are
- * numbers of pages in the chunk; STOP is the one behind the last page meant.
+ * caller has locked the chunk's stripe (store-internal.h) or, for a chunk of
+ * copies, store_copies.lock.  FIRST and STOP are numbers of pages in the chunk;
+ * STOP is the one behind the last page meant.
  */
 
 #ifndef NULLBLK_CHUNK_H

@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The limits of the machine: how much memory this process may use, and
- * whether huge pages can be had.  Read once at the start, without locks.
+ * whether huge pages can be had.  Both are asked only at the start, and need no
+ * lock.
  */
 
 #ifndef NULLBLK_MACHINE_H

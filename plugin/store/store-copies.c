@@ -16,7 +16,8 @@
  * go in the order in which they came, so that whole chunks get empty, and one
  * that has just become so is filled again without a call of the kernel's.
  *
- * struct store_copies has a lock of its own, which takes no other.
+ * struct store_copies has a lock of its own.  Of all others, only those of the
+ * arena are taken under it.
  */
 
 #include <config.h>

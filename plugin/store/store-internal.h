@@ -197,9 +197,9 @@ store_add_cost (struct store *s, const struct piece *p, struct store_cost *cost)
 }
 
 /* Write COUNT bytes at OFFSET, or make them zero and keep or take their memory:
- * at most STORE_STEP, or a chunk more.  *CHARGED bytes have been charged
- * already for the memory that this needs, and those that it uses are taken from
- * *CHARGED; CHARGED may be NULL.  Returns 0 or -ENOSPC, and then nothing has
+ * at most STORE_STEP.  *CHARGED bytes have been charged already for the memory
+ * that this needs, and those that it uses are taken from *CHARGED; CHARGED may
+ * be NULL.  Returns 0 or -ENOSPC, and then nothing has
  * changed.
  */
 int store_write_range (struct store *s, uint32_t volume, const void *buf,

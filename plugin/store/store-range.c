@@ -105,7 +105,7 @@ add_chunks (struct store *s, uint32_t volume, uint64_t offset, uint64_t end)
   if (offset == end)
     return 0;
 
-  /* Chunks without a page are the ones just added. */
+  /* Chunks without a page are on the backlog, or else just added. */
   reached = offset;
   offset = start;
   for_each_piece (s, volume, p, offset, reached) {

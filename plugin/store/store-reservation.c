@@ -39,8 +39,8 @@ store_could_hold (struct store *s, uint32_t volume, uint64_t count,
                              count_cost (s, volume, offset, offset + count));
 }
 
-/* The chunks that are there from now on stay, so that one at a time can be
- * looked at.
+/* What is written there from now on keeps its memory (is_reserved), and in a
+ * whole arena its chunk.  So one chunk at a time can be looked at.
  */
 void
 store_begin_reservation (struct store *s, struct store_reservation *p,

@@ -54,9 +54,9 @@ struct store_mover {
   int (*move) (struct store_mover *m, void *data, uint64_t n, uint64_t at);
 };
 
-/* Read COUNT bytes at OFFSET to where M moves them; BUF is COUNT bytes, for
- * data that lies in many pieces.  Returns 0, or the error of M, which is not
- * called any more after that.
+/* Read COUNT bytes at OFFSET to where M moves them.  BUF, for data that lies in
+ * many pieces, has room for COUNT bytes, or for a chunk if that is less.
+ * Returns 0, or the error of M, which is not called any more after that.
  */
 int store_read_to (struct store *store, uint32_t volume, struct store_mover *m,
                    void *buf, uint64_t count, uint64_t offset);
@@ -159,12 +159,12 @@ uint64_t store_written (struct store *store, uint32_t volume);
 
 /* How often the next chunk of a volume was looked for, for tests that count
  * work: at each step over a range without chunks, and for each chunk that a
- * trim meets.
+ * trim or store_step_end meets.
  */
 uint64_t store_count_lookups (struct store *store, uint32_t volume);
 
-/* The most bytes that any request has had locked at once, if more than a chunk,
- * for tests that count work.
+/* The most bytes that any request which changed several chunks has had locked
+ * at once, for tests that count work.
  */
 uint64_t store_most_locked (struct store *store);
 

@@ -37,10 +37,11 @@ int table_create (struct table *t, struct arena *arena,
                   const struct arena_options *o, uint32_t least);
 void table_destroy (struct table *t);
 
-/* Keys in a row, 1024 of them, have buckets in a row: so a large request meets
- * no bucket (and no lock) twice, and a little data touches little of the
- * table.  Where a row begins is hashed by a secret number, so that no client
- * can choose places that all have the same bucket.
+/* Keys in a row, 1024 of them from a multiple of 1024 on, have buckets in a
+ * row: so a large request meets no bucket (and no lock) twice within a row, and
+ * a little data touches little of the table.  Where a row begins is hashed by a
+ * secret number, so that no client can choose places that all have the same
+ * bucket.
  */
 static inline uint64_t
 table_bucket (const struct table *t, uint64_t key)

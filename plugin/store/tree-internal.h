@@ -6,9 +6,10 @@
  * the data in it needs.  The table has a tree for each volume, drawn at the top
  * of tree.c.
  *
- * Each tree has a lock, taken after any stripe's, and held for a walk from the
- * root to a leaf (17 steps in 16 GiB of data side by side, 46 at most).  It is
- * taken only when a chunk comes or goes, and to find the next chunk.
+ * Each tree has a lock, taken after any stripe's, and held for two walks from
+ * the root to a leaf at most (each is 17 steps in 16 GiB of data side by side,
+ * 46 at most).  It is taken only when a chunk comes or goes, and to find the
+ * next chunk.
  */
 
 #ifndef NULLBLK_TREE_INTERNAL_H

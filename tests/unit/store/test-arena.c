@@ -126,8 +126,10 @@ test_number_of_chunks (void **state)
   assert_int_equal (arena_all_chunks (&o), UINT64_MAX);
 }
 
-/* A limit that an arena was made for can be had again, and no larger one than
- * the largest that was named; also where a chunk is the least that is taken.
+/* A limit that an arena was made for can be had again; a larger one than the
+ * largest that was named only where there is address space for it, as for an
+ * arena whose memory is taken by pages, but not where a chunk is the least that
+ * is taken.
  */
 static void
 test_limits (void **state)
@@ -144,6 +146,8 @@ test_limits (void **state)
     assert_int_equal (arena_set_limit (&a, CHUNK), 0);
     assert_int_equal (arena_set_limit (&a, STEP), 0);
     assert_int_equal (arena_set_limit (&a, STEP + CHUNK), 0);
+    assert_int_equal (arena_set_limit (&a, STEP + 2 * CHUNK),
+                      i == 0 ? 0 : -ENOMEM);
     assert_int_equal (arena_set_limit (&a, STEP * PAGE), -ENOMEM);
     arena_destroy (&a);
     o.most = 0;
