@@ -17,10 +17,17 @@
  * while it hangs, while it naps or is set aside as an early write, and when
  * only its latency is left, or only the reply of a write that was set aside.
  * No request gets in while power is off.  Code that changes something asks
- * whether power is on, under the lock with which it makes the change; and power
- * does not come back before all requests that were in are out.  So a request
- * that finds power on has begun since, and no request from before a cut changes
- * anything after it.
+ * whether power is on, under the lock with which it makes the change, if it
+ * takes one; and power does not come back before all requests that were in are
+ * out.  So a request that finds power on has begun since, and no request from
+ * before a cut changes anything after the cut is finished.
+ *
+ * A change that takes no lock (durability_write without a cache), and one of a
+ * zone that waits for limits.open_lock in between (zones-limits.c), may find
+ * power on and yet be made after power has gone off.  That does no harm.  Its
+ * request is in, and finish_cut waits for it before anything is lost.  Until
+ * then nobody can tell: each request that is in gets -ESHUTDOWN, after which a
+ * client does not know what was done; and no other gets in.
  *
  * A thread that cuts power, or puts it back on, holds device.power_switch from
  * beginning to end, which may take seconds: only such threads wait for it.  The

@@ -7,8 +7,7 @@
  * It sorts them by region, the newest first, and so sees all former contents of
  * a block in a row, each of which is lost, until one survives or a fence is
  * met.  The fate of one of them is not drawn in order but mixed from the seed,
- * the block and the number of the change: so it depends on nothing else, and
- * the parts of a block that stand in several records meet the same fate.
+ * the block and the number of the change: so it depends on nothing else.
  */
 
 #include <config.h>
@@ -18,7 +17,9 @@
 
 #include "durability-internal.h"
 
-/* So many bytes go back between BEGIN and END of a power_cut. */
+/* Between BEGIN and END of a power_cut come records of so many bytes, lost or
+ * not, or of up to REGION more.
+ */
 #define GROUP (UINT64_C (2) << 20)
 
 static uint64_t

@@ -52,14 +52,14 @@ struct zone_durability {
 struct durability {
   struct durability_fastpath fastpath; /* first: see durability_fastpath */
   struct durability_options o;
-  struct durability *next; /* in o.pool */
+  struct durability *next;    /* in o.pool */
+  struct store_copies copies; /* data of records; has a lock of its own */
 
   /* Guards all that follows, and the order of changes in the store.  It is held
    * for a step of STORE_STEP at most, and while records are evicted to make
    * room for it; not while a list is freed or a cut is finished.
    */
   pthread_mutex_t lock;
-  struct store_copies copies;
   struct undo_list list;
   struct undo_list gone; /* not needed any more, to be freed */
   bool defers_frees;     /* see durability_defer_frees */

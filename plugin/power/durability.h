@@ -16,10 +16,10 @@
  *  - eviction, oldest first, when the volatile bytes would pass the cache's
  *    size.  Each change of a block takes its bytes, as in a log.  Outside of
  *    sequential zones, zeroes and trims of unwritten blocks take none, as they
- *    change nothing, and a FUA change takes a block for each 128 KiB that it
- *    touches, for its fences (durability.c).  Each step of a long change
- *    counts as a change.  A change that is larger than the cache makes
- *    everything durable, itself included.
+ *    change nothing, and a FUA change, if anything is volatile, takes a block
+ *    for each 128 KiB that it touches, for its fences (durability.c).  Each
+ *    step of a long change counts as a change.  A change that is larger than
+ *    the cache makes everything durable, itself included.
  *
  * The cache never makes a request fail: undo records count against
  * memory-limit, but where memory is missing the oldest are evicted, and when
@@ -51,8 +51,9 @@
  * as after a flush, without it.  Without a cache (and no cut ahead, and power
  * on) a change costs one branch more, and takes no lock here.  The lock comes
  * after the write log's lock and those of zones, and before the store's; a
- * thread that holds it waits for nothing but the store's locks.  No thread
- * holds the locks of two devices.
+ * thread that holds it waits for nothing but the store's locks and, when power
+ * is cut, for latency.lock (power_cut.dirty).  No thread holds the locks of two
+ * devices.
  */
 
 #ifndef NULLBLK_DURABILITY_H
@@ -115,10 +116,10 @@ struct power_cut {
 
   /* UNDONE is called for every piece that went back to older content, after it
    * did; it may be NULL.  Pieces overlap where several changes are undone: the
-   * content of the store after the last call counts.  The calls come in groups
-   * of some MiB, between a call of BEGIN and one of END.  After the last group
-   * FINISHED is called, and power does not come back before it returns.  No
-   * lock of the device's is held.
+   * content of the store after the last call counts.  The calls come in groups,
+   * between a call of BEGIN and one of END, for records of about 2 MiB each.
+   * After the last group FINISHED is called, and power does not come back
+   * before it returns.  No lock of the device's is held.
    */
   void (*undone) (void *arg, uint64_t offset, uint64_t count);
   void (*begin) (void *arg);
@@ -170,7 +171,7 @@ durability_needs_lock (const struct durability *d)
 }
 
 /* The functions below of the same names without "_slow" call these where a
- * change has to take the lock, or is long.
+ * change has to take the lock, or is a long trim.
  */
 int durability_write_slow (struct durability *d, const void *buf,
                            uint64_t count, uint64_t offset, bool fua);
@@ -269,9 +270,9 @@ void durability_end_long_change (struct durability *d,
 
 /* After a flush, many records are no longer needed.  As a rule the thread that
  * has made a change or a flush frees them before it returns, without the lock.
- * After durability_defer_frees no such thread frees them: then a caller that
- * holds a lock of its own calls durability_free_deferred after it has released
- * this lock.
+ * After durability_defer_frees such a thread leaves most of them: then a caller
+ * that holds a lock of its own calls durability_free_deferred after it has
+ * released this lock.
  */
 void durability_defer_frees (struct durability *d);
 void durability_free_deferred (struct durability *d);
@@ -283,8 +284,10 @@ void durability_free_deferred (struct durability *d);
 int durability_reset_zone (struct durability *d, uint64_t offset);
 
 /* Cut the power, in two steps: begin_cut and finish_cut.  The first is over at
- * once, and no change is made after it.  The second loses volatile changes: its
- * time grows with their number.  It holds no lock meanwhile, and gives back the
+ * once.  After it no change is made, except by a thread which takes no lock, as
+ * there is no cache, and found power on before.  So the second step comes when
+ * all requests are out (device-power.c).  It loses volatile changes: its time
+ * grows with their number.  It holds no lock meanwhile, and gives back the
  * memory of each record when it has used the record.  durability_restore_power
  * waits until the second step is over, and puts power back on.  begin_cut
  * returns 0, or -EALREADY where power is off already; restore_power returns 0,
@@ -299,7 +302,9 @@ void durability_await_cut (struct durability *d);
 
 /* Cut the power while the Nth write or zero from now on is served, when that is
  * in place.  It is volatile, even with FUA or without a cache, so that it may
- * be torn.  N = 0 calls a cut off.
+ * be torn.  Without a cache, a write that is being made when this is called
+ * takes no lock: if the Nth write changes the same blocks at the same time,
+ * both may be lost.  N = 0 calls a cut off.
  */
 void durability_cut_after (struct durability *d, uint64_t n,
                            const struct power_cut *cut);

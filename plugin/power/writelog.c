@@ -297,7 +297,8 @@ refuse_file (mode_t mode, int flags, struct message *why)
 }
 
 /* Open a file with holes and an end, a regular one, or, to read it, a block
- * device.  Returns what open or fstat fails with, or -EINVAL with *why.
+ * device.  Returns a descriptor; or -EINVAL, or what open or fstat fails with,
+ * and the reason in *why.
  */
 static int
 open_file (const char *path, int flags, struct message *why)
@@ -305,7 +306,7 @@ open_file (const char *path, int flags, struct message *why)
   struct stat st;
   int fd, r = -EINVAL;
 
-  /* The opening of a FIFO must not wait for its reader. */
+  /* The opening of a FIFO must not wait for its other end. */
   fd = open (path, flags | O_CLOEXEC | O_NONBLOCK, 0666);
   if (fd == -1) {
     if (errno == EISDIR)

@@ -15,9 +15,10 @@
  * may have it after the flush.)
  *
  * A long change has several entries, as it is made step by step, and only the
- * last of them has the FUA flag.  Zeroes are logged as writes of zeroes, which
- * every target of a replay can do; in the file they are holes; no entry is
- * longer than replay tools take at a time.  Trims are DISCARD entries.
+ * last of them, or across zones the last in each zone, has the FUA flag.
+ * Zeroes are logged as writes of zeroes, which every target of a replay can do;
+ * in the file they are holes; no entry is longer than replay tools take at a
+ * time.  Trims are DISCARD entries.
  *
  * With a log, changes of the device are done one at a time, and each makes a
  * system call.  The number of entries in the super block is updated at every
@@ -59,16 +60,16 @@ struct writelog;
 int writelog_open (struct writelog **log, const char *path,
                    uint32_t sector_size, struct message *why);
 
-/* Returns 0, or the error that ended the log before. */
+/* Returns 0, or the error that ended the log, before or now. */
 int writelog_close (struct writelog *log);
 
 /* To log a change: writelog_begin locks the log; then append the entries of the
  * change and make the change, in any order; writelog_end unlocks the log, and
  * without KEEP, as the change has failed, removes these entries.  All but begin
- * return 0, or -EIO when the file cannot be written; once the log has ended,
- * they do nothing and return 0, except that writelog_mark returns -EIO, as
- * somebody will look for the mark.  writelog_mark returns -EINVAL for a mark
- * longer than writelog_longest_mark.
+ * return 0, or -EIO when the file cannot be written (without KEEP, writelog_end
+ * always returns 0); once the log has ended, they do nothing and return 0,
+ * except that writelog_mark returns -EIO, as somebody will look for the mark.
+ * writelog_mark returns -EINVAL for a mark longer than writelog_longest_mark.
  */
 void writelog_begin (struct writelog *log);
 int writelog_write (struct writelog *log, const void *buf, uint64_t count,
