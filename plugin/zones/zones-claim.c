@@ -4,9 +4,10 @@
  * Which request has a zone, and which requests wait for it.  A request that
  * changes a zone takes it, and so does a long read, which shares the zone with
  * other long reads.  The zone's stripe is locked while the request looks at the
- * zone and changes its state.  A request whose data takes long unlocks the
- * stripe meanwhile: it has a place in the stripe's list then, and all that take
- * the zone after it wait behind it, each on a semaphore of its own:
+ * zone and changes its state (but see zones-limits.c).  A request whose data
+ * takes long unlocks the stripe meanwhile: it has a place in the stripe's list
+ * then, and all that take the zone after it wait behind it, each on a semaphore
+ * of its own:
  *
  *     stripe 7   claims -> zone 7, -> zone 1031, -> zone 7, -> zone 7,
  *                          write      long read     reset      long read

@@ -229,11 +229,11 @@ zone_wake_early (struct zones *z, struct zone_stripe *stripe, uint64_t zone,
 void early_insert (struct zones *z, struct zone_early *e);
 
 /* Give back the zone that C has, and wait until the zone's write pointer is at
- * WP, or until zones_early_until.  The thread naps once before it waits: with
- * the batch library that sends the replies that the thread has held
- * (batch_ppoll), without which the client may not send the missing write.
- * Returns 0 when it is worth another look, -EIO when the time is up, or the
- * error of the nap.
+ * WP, or until zones_early_until.  The thread naps before it waits: with the
+ * batch library that sends the replies that the thread has held (batch_ppoll),
+ * without which the client may not send the missing write.  It naps again now
+ * and then (wait_slice).  Returns 0 when it is worth another look, -EIO when
+ * the time is up, or the error of the nap.
  */
 int zone_wait_early (struct zones *z, struct zone_claim *c, uint64_t wp,
                      struct zone_wait *wait);

@@ -20,6 +20,20 @@
  * limits.open_lock first, and the request that waits holds it.  A request
  * unlocks its stripe before it waits for limits.open_lock or for a write: to
  * end, that write has to lock its stripe, which may be the same.
+ *
+ * After such a wait the request changes its zone with the stripe unlocked: it
+ * opens or finishes the zone, or makes it read-only or offline.  A request that
+ * closes another zone does not lock the stripe of that, either.  This is safe,
+ * as the write pointer stays where it is or moves to the end of the zone:
+ *
+ *   - Other requests that change the zone wait until they have it; and whether
+ *     it is open, all requests ask with limits.lock held.
+ *   - A short read, which has only the stripe's lock, looks at the state once.
+ *     Below the write pointer that it finds, data stays as it is until a reset,
+ *     which waits for the stripe's lock.  Above the former write pointer there
+ *     is no data: if the read finds the zone finished, it finds zeroes there.
+ *   - A write is listed as early with the stripe locked.  A request that has
+ *     moved the write pointer locks the stripe after that, and wakes it.
  */
 
 #include <config.h>

@@ -21,18 +21,17 @@
  * request that takes longer, or waits for something, has a place in the list of
  * claims instead (zones-claim.c): a read or a write of more than a step, a
  * write that goes into a write log, and a reset, except when it changes the
- * state.  Two zones rarely have the same lock: those that do are 1024 zones
- * apart.  A request has one zone at a time; a read of many zones goes from one
- * to the next.  Requests to conventional zones lock nothing here: the store has
- * locks of its own.
+ * state.  With limits, there are other changes of the state without the lock,
+ * but none that moves the write pointer back (zones-limits.c).  Two zones
+ * rarely have the same lock: those that do are 1024 zones apart.  A request has
+ * one zone at a time; a read of many zones goes from one to the next.  Requests
+ * to conventional zones lock nothing here: the store has locks of its own.
  *
  * Lock order: a claim, a stripe, then limits.open_lock and limits.lock
  * (zones-limits.c), or waiting_write.lock (zones-early.c), or the store's.
  *
  * States are atomics so that tables, extents and counts need no lock: a zone's
- * state changes at one moment.  With limits, the condition of a zone may change
- * without its lock, but only from implicitly open to closed or empty
- * (zones-limits.c).
+ * state changes at one moment.
  */
 
 #include <config.h>

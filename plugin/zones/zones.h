@@ -23,7 +23,7 @@
  *              write pointer, or a trim, if the settings forbid it; a command
  *              that the zone's condition does not allow, or to a conventional
  *              zone; an offline zone
- *     -EROFS   a write to a read-only zone
+ *     -EROFS   a write to a read-only zone, or a trim that would reset one
  *     -ENOSPC  as many zones are open or active as the limits allow
  *     -EINVAL  there is no such command or no such zone, or a conventional
  *              zone is to become read-only or offline
@@ -61,8 +61,8 @@ struct zone_claim {
  * null mode zones have conditions and write pointers alone.
  *
  * TRIM trims COUNT bytes at OFFSET, which are conventional.  RESET is called
- * before the sequential zone at OFFSET is reset, of which COUNT bytes are below
- * the write pointer.  Both return 0, or a negative errno, with which the
+ * before the sequential zone at OFFSET is reset, if COUNT, the bytes below its
+ * write pointer, is not 0.  Both return 0, or a negative errno, with which the
  * request fails; only with -ESHUTDOWN is the zone not reset.  After the reset,
  * DISCARD is called until all of the zone's data is gone: it makes a step of
  * the bytes from OFFSET to END zero, which takes about a millisecond, frees
@@ -291,8 +291,8 @@ enum zone_extent zones_extent (struct zones *z, uint64_t offset, uint64_t end,
  */
 int zones_command (struct zones *z, uint64_t zone, enum zone_cond cond);
 
-/* Reset all zones that are not empty, read-only or offline.  Returns 0, or the
- * first error of a reset.
+/* Reset all zones that are not empty, read-only or offline.  Returns 0,
+ * -ESHUTDOWN if power is off at one of them, or the first error of a reset.
  */
 int zones_reset_all (struct zones *z);
 

@@ -544,6 +544,59 @@ test_waits_for_room (void **state)
   destroy ();
 }
 
+static int
+finish_ours (void)
+{
+  return zones_command (d.zones, OURS, ZONE_COND_FULL);
+}
+
+static atomic_uint times_reached;
+
+static void
+reached (struct zone_early *e)
+{
+  (void) e;
+  atomic_fetch_add (&times_reached, 1);
+}
+
+/* One that has waited for room finishes its zone while a short read has locked
+ * the stripe: the read goes on as it began, and a write that was listed as
+ * early meanwhile is woken when the stripe can be locked.
+ */
+static void
+test_finishes_unlocked (void **state)
+{
+  struct zone_early early = {.reached = reached};
+  struct rival finisher;
+  struct zone_write w;
+  struct zone_read r;
+
+  (void) state;
+  create_limited (1);
+  use (OURS);
+  assert_int_equal (
+      zones_begin_write (d.zones, &w, LONG, (OURS + 1) * ZONE, NULL), 0);
+  begin_holding (&finisher, finish_ours, OURS);
+  atomic_store (&times_reached, 0);
+  zones_list_early (d.zones, &early, BLOCK, OURS * ZONE + 2 * BLOCK);
+  assert_int_equal (zones_begin_read (d.zones, &r, 2 * BLOCK, OURS * ZONE), 0);
+  assert_int_equal (zones_read_part (&r), 1);
+  assert_true (r.is_data);
+
+  zones_end_write (&w, LONG);
+  while (write_pointer (OURS) != ZONE)
+    sched_yield ();
+  assert_int_equal (zones_read_part (&r), 1);
+  assert_int_equal (r.count, BLOCK);
+  assert_false (r.is_data);
+  assert_int_equal (atomic_load (&times_reached), 0);
+  assert_int_equal (zones_read_part (&r), 0);
+  assert_int_equal (end (&finisher), 0);
+  assert_int_equal (atomic_load (&times_reached), 1);
+  zones_unlist_early (d.zones, &early);
+  destroy ();
+}
+
 int
 main (void)
 {
@@ -561,6 +614,7 @@ main (void)
       cmocka_unit_test (test_no_memory),
       cmocka_unit_test (test_shared_woken_at_once),
       cmocka_unit_test (test_waits_for_room),
+      cmocka_unit_test (test_finishes_unlocked),
   };
 
   return RUN_TESTS (tests);
