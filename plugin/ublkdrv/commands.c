@@ -80,7 +80,7 @@ ask (struct ublk_driver *d, unsigned request,
   return d->result;
 }
 
-/* About the first LENGTH bytes of c->subject, which are the kernel's to read or
+/* About the first LENGTH bytes of d->subject, which are the kernel's to read or
  * to write until it has answered.
  */
 static int

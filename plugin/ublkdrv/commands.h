@@ -19,7 +19,8 @@ struct ublk_driver;
 /* Load the driver where it is missing, and ask it what it can do.  The thread
  * that calls it makes all other calls, too.  Returns NULL, the reason in *why,
  * and errno on failure.  ENODEV: the driver is missing, or too old, so that
- * none of its devices is ours.  EPERM: we may not use it, or io_uring.
+ * none of its devices is ours.  EPERM or EACCES: we may not use it, or
+ * io_uring.
  */
 struct ublk_driver *ublk_driver_open (struct message *why);
 void ublk_driver_close (struct ublk_driver *d);

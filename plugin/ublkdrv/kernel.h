@@ -44,7 +44,7 @@ struct ublksrv_ctrl_cmd {
 #define UBLK_U_CMD_GET_DEV_INFO UBLK_ASK (0x02)
 #define UBLK_U_CMD_ADD_DEV UBLK_DO (0x04)
 #define UBLK_U_CMD_DEL_DEV UBLK_DO (0x05)
-#define UBLK_U_CMD_START_DEV UBLK_DO (0x06) /* value: the pid that serves it */
+#define UBLK_U_CMD_START_DEV UBLK_DO (0x06) /* value: pid that has it open */
 #define UBLK_U_CMD_STOP_DEV UBLK_DO (0x07)
 #define UBLK_U_CMD_SET_PARAMS UBLK_DO (0x08)
 #define UBLK_U_CMD_GET_PARAMS UBLK_ASK (0x09)

@@ -14,7 +14,7 @@
  *     setup_await_gone       nothing of it is left
  *
  * None of these locks.  Those that return int return 0 (setup_open a
- * descriptor) or a negative errno, and the reason in *why.
+ * descriptor) or a negative errno, and the reason in *why if they take a WHY.
  */
 
 #ifndef NULLBLK_UBLKDRV_SETUP_H
@@ -73,12 +73,14 @@ bool setup_await_gone (struct ublk_driver *d, unsigned number, uint64_t cookie,
 /* Take away what a killed process has left, and its device record, which is
  * open, and which this closes.  *NUMBER is that of its device, or
  * UBLK_NEW_DEVICE if the kernel has none.  D may be NULL, where there is no
- * driver, and so no device.  Returns 0, also where somebody else has done it.
+ * driver, and so no device.  Returns 0, also where somebody else has done it;
+ * or an error of the driver or of the record's file.
  *
- * -EBUSY: the kernel sees that a process serves it, as it does for a moment
- * after that was killed, and then always where it is a server whose keeper
- * alone was killed; or somebody has it open.  -EAGAIN: somebody else is
- * clearing it.  If it WAITS, these come only after 10 s, and 60 s.
+ * -EBUSY: a process has the record; or the kernel sees that a process serves
+ * it, as it does for a moment after that was killed, and then always where it
+ * is a server whose keeper alone was killed; or somebody has it open.  -EAGAIN:
+ * somebody else is clearing it.  If it WAITS, these come only after 10 s, and
+ * 60 s, but the first at once.
  */
 int setup_clear (struct ublk_driver *d, struct device_record *r, bool waits,
                  unsigned *number);

@@ -19,7 +19,7 @@
 
 #include "ublk-record.h"
 
-/* Bytes of the file that are locked, both with classic locks of fcntl: such a
+/* Bytes of the file that are locked, all with classic locks of fcntl: such a
  * lock ends with its process, no child inherits it, and the kernel tells whose
  * it is.  A process that only looks takes no lock.
  */
@@ -54,7 +54,9 @@ write_record (const struct device_record *r)
 
   n = snprintf (text, sizeof text, "%d\n%u\n%d\n%s\n%s\n", (int) r->pid,
                 r->refused, r->lost_data, r->device, r->uri);
-  /* The lines before the URI do not become shorter. */
+  /* Where the former text was longer, its rest stays behind the line of the
+   * URI, and nobody reads it.
+   */
   return pwrite (r->fd, text, n, 0) == n ? 0 : -EIO;
 }
 

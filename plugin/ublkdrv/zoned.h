@@ -61,8 +61,8 @@ struct zoned_failure {
 
 /* The negative errno that the kernel is to see: -ETOOMANYREFS where no more
  * zones may be open, -EOVERFLOW where no more may be active, -EREMOTEIO (a
- * target's refusal) where the zone is read-only, otherwise what
- * zoned_plain_error says.
+ * target's refusal) where the zone is read-only, -EIO where it is offline,
+ * otherwise what zoned_plain_error says.
  */
 int zoned_error (const struct zoned_failure *f);
 
