@@ -390,7 +390,7 @@ badblocks_reserve (struct badblocks *b, const struct badblocks_change *c)
   return b->next != NULL && b->copy != NULL ? 0 : -ENOMEM;
 }
 
-/* So often a list is made once more; after that, with the lock held. */
+/* So often a list is made without the lock; after that, with the lock held. */
 #define TRIES 16
 
 /* Nobody else changes what is listed.  A hit that comes while the list is made

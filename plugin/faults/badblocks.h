@@ -25,13 +25,13 @@
  * the search, some dozens of nanoseconds; where there are none it looks at the
  * count and does not take the lock.  It is not a reader-writer lock: that would
  * be one shared cache line as well, and a stream of readers would keep out the
- * requests that make ranges good.  No thread holds the lock for more than
- * BADBLOCKS_PIECE ranges, or for more ranges than one request can meet, which
- * is one for every two of its sectors.  The list is copied in pieces and merged
- * without the lock, and then takes the place of the old one; if a range has
- * become good meanwhile, the new list is made again (sixteen times at most;
- * then with the lock).  Changes come from one thread at a time
- * (control-change.c, under devices.change_lock).
+ * requests that make ranges good.  As a rule no thread holds the lock for more
+ * than BADBLOCKS_PIECE ranges, or for more ranges than one request can meet,
+ * which is one for every two of its sectors.  The list is copied in pieces and
+ * merged without the lock, and then takes the place of the old one; if a range
+ * has become good meanwhile, the new list is made again.  After sixteen lists
+ * that were made in vain, one is made with the lock held.  Changes come from
+ * one thread at a time (control-change.c, under devices.change_lock).
  */
 
 #ifndef NULLBLK_BADBLOCKS_H

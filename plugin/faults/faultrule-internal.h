@@ -7,7 +7,8 @@
  *
  * Words stand in any order, with blanks between them, each at most once;
  * exactly one of them is an action.  In a word a backslash takes away the
- * meaning of the character behind it, such as a blank, and \xHH is any byte.
+ * meaning of the character behind it, such as a blank, and \xHH is any byte
+ * but 0.
  *
  *     name=NAME              for a person, and to delete the rule by
  *     device=nullbN          only for that device

@@ -172,7 +172,9 @@ fault_rule_begin_draws (const struct faults *f, struct fault_rule *rule)
   rule->key = random_mix (f->seed + random_mix (rule->id));
 }
 
-/* The lock is held, and so is devices.change_lock, as for any change. */
+/* The lock is held, and so is devices.change_lock, as for any change; or F is
+ * being made.
+ */
 static void
 take_seed (struct faults *f, uint64_t seed)
 {
