@@ -50,7 +50,8 @@ struct buffer {
  */
 struct buffer_booking {
   uint64_t from;       /* the moment at which the write begins to be in */
-  uint64_t waits;      /* to `since`, in ns: how long it waits for room */
+  uint64_t waits;      /* to `since`, in ns: how much longer it waits for room
+                        * than those before it */
   uint64_t costs;      /* to `empty_at`, in ns, modulo 2^64 */
   int64_t grows;       /* to `bytes` */
   uint32_t generation; /* that of the buffer when the write came */

@@ -36,8 +36,8 @@ angle_of (const struct disk_settings *s, uint64_t offset)
          turn;
 }
 
-/* The square root of a share, to a millionth of it.  Halving the exponent is
- * right to 4 %, and each step squares the error.
+/* The square root of a share, right to two millionths of it.  Halving the
+ * exponent is right to 6 %, and each step leaves half the square of the error.
  */
 static float
 square_root (float share)

@@ -26,9 +26,8 @@
  * Who is next is decided when the head is free, among those that have come by
  * then.  Nothing runs in the background: a request that has to wait for the
  * decision is told when that is, and asks again at that moment.  Whoever comes
- * or asks first has all decisions made that are due.  Where so many wait that
- * none that comes later can be looked at, it is decided ahead of time: so fewer
- * than MAX_DISK_QUEUE wait for a decision at a time.
+ * or asks first has all decisions made that are due.  Where MAX_DISK_QUEUE
+ * wait, the next decision is made ahead of time, so that fewer wait.
  *
  * A disk may report only after some requests that they are done, all at once,
  * or when no other waits.  Those that are served and not reported, fewer than

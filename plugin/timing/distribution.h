@@ -15,9 +15,9 @@
  *     file:PATH                          percentiles from a file: fio's JSON
  *                                        output, or lines "percentile,ns"
  *
- * Every drawn kind becomes a table of its quantile function, which says for
- * each share of requests how long these take at most: knots (the points of an
- * interpolation) with straight lines between them.
+ * Every drawn kind but seek: becomes a table of its quantile function, which
+ * says for each share of requests how long these take at most: knots (the
+ * points of an interpolation) with straight lines between them.
  *
  *     nsec  |                      more knots where the curve bends; `at` is a
  *           |                 /    64-bit fraction, so that a random number is

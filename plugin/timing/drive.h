@@ -15,8 +15,8 @@
  * functions below has moments of the monotonic clock only.
  *
  * struct drive_settings is part of the settings, and struct drive of a device's
- * struct latency_state, whose lock guards it.  latency.c calls this where
- * `any` is set.
+ * struct latency_state, whose lock guards it.  latency.c calls drive_serve only
+ * where `any` is set.
  */
 
 #ifndef NULLBLK_DRIVE_H

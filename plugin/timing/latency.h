@@ -16,11 +16,11 @@
  * Its lock guards all of it except `origin`, which never changes.  It is held
  * for some dozens of nanoseconds; with a disk, for as long as it takes to look
  * at up to MAX_DISK_QUEUE requests (disk.h) for each decision that is due.  No
- * other lock is taken meanwhile.  If
- * only stalls and durations without seek: are set, nothing has to be
- * remembered, and the lock is not taken.  struct latency_settings is part of
- * one version of the device's settings, and never changes.  A live change makes
- * another struct, for requests that begin after it.
+ * other lock is taken meanwhile.  If only stalls and durations without seek:
+ * are set, nothing has to be remembered, and the lock is not taken.  struct
+ * latency_settings is part of one version of the device's settings, and never
+ * changes.  A live change makes another struct, for requests that begin after
+ * it.
  */
 
 #ifndef NULLBLK_LATENCY_H
@@ -91,8 +91,8 @@ void latency_destroy (struct latency_state *l);
 
 /* Returns the moment at which R completes: its arrival, or later; or, where
  * latency_asks says so, that at which it has to ask.  At most four numbers of
- * RANDOM are used.  With s->remembers, *booking becomes R's time of the lanes
- * and limits; otherwise BOOKING may be NULL.
+ * RANDOM are used.  With s->waits and s->remembers, *booking becomes R's time
+ * of the lanes and limits; otherwise BOOKING may be NULL.
  */
 uint64_t latency_completion (struct latency_state *l,
                              const struct latency_settings *s,

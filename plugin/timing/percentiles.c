@@ -33,7 +33,9 @@ is_digit (char c)
 /*---------------------------------------------------------------------*/
 /* Lines */
 
-/* The number from *s on, which is moved past it and blanks around it. */
+/* The number that the text from S to END is, MAX_DURATION at most.  Returns
+ * false if it is none.
+ */
 static bool
 take_nsec (const char *s, const char *end, uint64_t *nsec)
 {

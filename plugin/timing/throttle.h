@@ -97,7 +97,8 @@ struct throttle_moment {
 
 struct throttle {
   struct throttle_limits limits; /* those that it was last asked with */
-  uint32_t generation;           /* how often they changed */
+  uint32_t generation;           /* grows when they change, and when all is
+                                  * forgotten */
 
   struct {
     struct flow_bookings bookings;
