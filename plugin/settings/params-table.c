@@ -187,7 +187,7 @@
 static const struct alias {
   const char *other;
   const char *name;
-  uint64_t unit; /* bytes; 0 when the value is written as for NAME */
+  uint64_t unit; /* bytes or ns; 0 when the value is written as for NAME */
 } aliases[] = {
     {"bs", "block-size", 0},
     {"blocksize", "block-size", 0},

@@ -6,8 +6,9 @@
  * the printing of settings all use it; null_blk's spellings and the kernel's
  * parameters that are refused stand beside it.
  *
- * Nothing here locks: parameters are parsed by one thread before the server
- * listens, and a live change works on a copy (control-change.c).
+ * Nothing here locks, except that params_change looks at known_rules
+ * (faults_find): parameters are parsed by one thread before the server listens,
+ * and a live change works on a copy (control-change.c).
  */
 
 #ifndef NULLBLK_PARAMS_H
@@ -61,7 +62,8 @@ struct settings {
   uint64_t memory_limit; /* for all devices together */
   bool hugepages;
   bool discard;
-  bool zero_memory;    /* do zeroes with NO_HOLE hold memory? */
+  bool zero_memory;    /* do zeroes hold memory, unless a hole is allowed and
+                        * discard is true? */
   uint64_t cache_size; /* of the volatile write cache; 0: none */
   bool fua;
   unsigned power_off_reply; /* enum power_off_reply */

@@ -26,7 +26,7 @@
 
 #define MIB (UINT64_C (1) << 20)
 
-/* The longest latency-spin: what is spun cannot be ended. */
+/* The longest latency-spin: nbdkit alone cannot end what a thread spins. */
 #define MAX_SPIN (10 * NSEC_PER_MSEC)
 
 #define MAX_WORDS 4
