@@ -28,7 +28,7 @@ device_check_badblocks (struct request *r)
   return -EIO;
 }
 
-/* OVER of faults_hang and faults_park. */
+/* IS_NEEDLESS of faults_hang and faults_park. */
 static bool
 met_power_cut (const void *request)
 {

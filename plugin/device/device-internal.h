@@ -152,8 +152,9 @@ void request_set_deadline (struct request *r, enum operation op);
 int request_prepare_with_faults (struct request *r, enum operation op);
 
 /* A request that was admitted meets fault rules and gets its deadline, as OP
- * has it.  Returns 0, or the error that it is to end with.  r->transfer is what
- * is to be moved: all of it, or nothing.
+ * has it.  Returns 0, or the error that it is to end with, or DEVICE_PARKED if
+ * it hangs and is to be parked.  r->transfer is what is to be moved: all of it,
+ * or nothing.
  */
 static inline int
 request_prepare (struct request *r, enum operation op)
@@ -186,7 +187,8 @@ uint64_t request_arrival (const struct front_end *front_end);
  */
 bool request_ends_with_others (struct connection *c);
 
-/* End a request: it waits for what is left of its time, and is counted.
+/* End a request: it waits for what is left of its time, and is counted; or the
+ * front end has both done later (front_end.defer), and this returns at once.
  * Returns RESULT, or -ESHUTDOWN.
  */
 int request_end (struct request *r, int result);
@@ -412,8 +414,8 @@ flush_data (struct device *d)
 int device_read_zones (struct request *r, char *buf);
 
 /* device_write_zone returns this for a write that is ahead of the write
- * pointer, if it does not wait on its thread (WAITS); if the write crosses
- * zones, for its first part.
+ * pointer, if it does not wait on its thread (WAITS), or has waited there and
+ * may be set aside by now; if the write crosses zones, for its first part.
  */
 #define REQUEST_EARLY 2
 int device_write_zone (struct request *r, const void *buf, bool may_trim,

@@ -33,7 +33,8 @@
 #define CUT_MARK "power cut"
 
 /* End the entries of a change, and release the log's lock.  RESULT is the
- * change's: 0; DURABILITY_CUT; or an error, and then nothing was changed.
+ * change's: 0; DURABILITY_CUT; or an error, and then nothing was changed,
+ * except by log_reset.
  */
 static int
 end_change (struct device *d, int result)

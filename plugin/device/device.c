@@ -73,7 +73,8 @@ destroy_power (struct device *d)
   pthread_mutex_destroy (&d->power_switch);
 }
 
-/* Create the parts that own locks or memory, except the zones. */
+/* Create the parts that own locks or memory, except durability and the zones.
+ */
 static int
 create_parts (struct device *d, struct devices *devices)
 {

@@ -94,7 +94,7 @@ struct settings_version {
  *     stats_lock       with the connection locked, in about one request of
  *                      some hundreds
  *     settings_lock    with the connection locked, if the settings have changed
- *     power_lock       if it has met a power cut
+ *     power_lock       if it has met a power cut, or ends with -ESHUTDOWN
  *     badblocks        if there are any
  *     faults           if there are any rules
  *     latency          if the settings make requests depend on one another
@@ -132,7 +132,7 @@ struct settings_version {
  *                                end of another zone's write (zones-limits.c)
  *     write log, durability      one step, of STORE_STEP bytes
  *     the store's stripes        the same
- *     a tree's of the store      a walk from the root to a leaf
+ *     a tree's of the store      two walks from the root to a leaf
  *     badblocks                  BADBLOCKS_PIECE ranges, or those that lie in
  *                                one request (badblocks.h has an exception)
  *     faults                     a look at each rule
