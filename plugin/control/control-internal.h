@@ -48,9 +48,9 @@ size_t control_text_size (enum document document);
 int control_make_text (struct control *c, uint64_t client);
 
 /* Carry out the lines of TEXT, all or none; but a reset of zones, and then a
- * mark, come last, and may fail when everything else has been done.  The bytes
- * of TEXT are changed.  Returns 0; or -EINVAL, or the error of that reset or
- * mark, with the reason in *why; or -ENOMEM.
+ * mark, come last, and may fail when everything else has been done.  TEXT has
+ * room for LEN + 1 bytes, and is changed.  Returns 0; or -EINVAL, or the error
+ * of that reset or mark, with the reason in *why; or -ENOMEM.
  */
 int control_change (struct connection *c, char *text, size_t len,
                     struct message *why);

@@ -61,7 +61,9 @@ bool control_can_write (const struct control *control);
 
 /* Read COUNT bytes at OFFSET, which nbdkit has checked, of the export of
  * connection C.  A read from offset 0 makes a text afresh, and other reads
- * continue it.  -EINVAL if a read of zones begins or ends within a descriptor.
+ * continue it; but they make one, too, where the last one was read to its end
+ * or was made for another client.  -EINVAL if a read of zones begins or ends
+ * within a descriptor.
  */
 int control_read (struct connection *c, void *buf, uint32_t count,
                   uint64_t offset);
