@@ -300,6 +300,7 @@ step_tests ()
   cat summary
   # 2: a test was skipped.
   [ "$status" = 0 ] || [ "$status" = 2 ] || fail "autopkgtest: $status"
+  awk '$2 == "SKIP" { print "skipped: " $1 }' summary
 }
 
 "step_${1:?}"
