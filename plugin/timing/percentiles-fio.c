@@ -470,6 +470,44 @@ count_of (const char *text, unsigned usually)
   return n <= 60000 ? (unsigned) n : 0;
 }
 
+/* How many requests a job has on their way.  With an engine that waits for
+ * each, as fio's default does, iodepth means nothing.
+ */
+static unsigned
+depth_of (const struct fio_output *fio, const json_t *job)
+{
+  static const char *const engines[] = {"sync",    "psync",  "vsync", "pvsync",
+                                        "pvsync2", "splice", "mmap"};
+  const char *engine = option_of (fio, job, "ioengine", "");
+  size_t i;
+
+  for (i = 0; engine != NULL && i < sizeof engines / sizeof engines[0]; i++) {
+    if (strcmp (engine, engines[i]) == 0)
+      engine = NULL;
+  }
+  return engine != NULL ? count_of (option_of (fio, job, "iodepth", ""), 1) : 1;
+}
+
+/* An option by which requests differ in size, wait for more than the drive, or
+ * are durable by themselves; or NULL.
+ */
+static const char *
+odd_option (const struct fio_output *fio, const json_t *job)
+{
+  static const char *const names[] = {"bsrange",  "blocksize_range", "bssplit",
+                                      "sync",     "thinktime",       "rate",
+                                      "rate_iops"};
+  const char *text;
+  size_t i;
+
+  for (i = 0; i < sizeof names / sizeof names[0]; i++) {
+    text = option_of (fio, job, names[i], "");
+    if (text != NULL && strcmp (text, "0") != 0 && strcmp (text, "none") != 0)
+      return names[i];
+  }
+  return NULL;
+}
+
 /* A size as fio has it: "4k", "4kb", "4KiB" and "4096" are one; 0 for others.
  */
 static uint64_t
@@ -503,7 +541,7 @@ fio_load (const struct fio_output *fio, enum operation op,
       json_string_value (json_object_get (fio->root, "fio version"));
   const char *rw;
   struct times times;
-  json_t *job;
+  json_t *job, *group;
   size_t i;
 
   snprintf (load->version, sizeof load->version, "%s",
@@ -516,11 +554,16 @@ fio_load (const struct fio_output *fio, enum operation op,
     rw = option_of (fio, job, "rw", "readwrite");
     snprintf (load->rw, sizeof load->rw, "%s", rw != NULL ? rw : "");
     load->size = size_of (option_of (fio, job, "bs", "blocksize"));
-    load->depth = count_of (option_of (fio, job, "iodepth", ""), 1) *
-                  count_of (option_of (fio, job, "numjobs", ""), 1);
+    load->depth =
+        depth_of (fio, job) * count_of (option_of (fio, job, "numjobs", ""), 1);
     load->sync = count_of (option_of (fio, job, "fsync", "fdatasync"), 0);
     load->iops = number (times.section, "iops");
     load->mean = number (times.object, "mean") * (double) times.kind->nsec;
+    load->odd = odd_option (fio, job);
+    load->job = (unsigned) i;
+    group = json_object_get (job, "groupid");
+    load->group = group != NULL ? json_integer_value (group) : -1;
+    load->error = json_integer_value (json_object_get (job, "error"));
     return;
   }
 }

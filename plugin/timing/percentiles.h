@@ -59,6 +59,10 @@ struct percentiles_load {
   unsigned sync;    /* writes from one fsync to the next, or 0 */
   double iops;      /* or 0 */
   double mean;      /* time of a request, in nanoseconds, or 0 */
+  const char *odd;  /* an option that makes it another load, or NULL */
+  unsigned job;     /* which of fio's jobs, from 0 on */
+  int64_t group;    /* all jobs of a group run at a time; -1: unknown */
+  int64_t error;    /* with which the job has ended, or 0 */
 };
 
 /* Get the load by which percentiles_of has found percentiles, for an operation

@@ -18,6 +18,7 @@ for a; do
     --rw=*) rw=${a#*=} ;;
     --bs=*) bs=${a#*=} ;;
     --iodepth=*) depth=${a#*=} ;;
+    --ioengine=*) engine=${a#*=} ;;
     --fsync=*) fsync=${a#*=} ;;
   esac
 done
@@ -48,7 +49,8 @@ sync=
   "50.000000": '$((1000000 + fsync * 2000000))'}}}'
 cat >"$output" <<JSON
 fio says something first
-{"fio version": "fio-9.9", "global options": {"bs": "$bs", "iodepth": "$depth"},
+{"fio version": "fio-9.9", "global options": {"bs": "$bs", "iodepth": "$depth",
+   "ioengine": "$engine"},
  "jobs": [{"job options": {"rw": "$rw", "fsync": "${fsync:-0}"},
    "$kind": {"total_ios": 1000, "iops": $iops, "lat_ns": {"mean": $time,
      "min": $time, "max": $time, "percentile": {"1.000000": $time,

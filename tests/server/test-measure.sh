@@ -179,12 +179,54 @@ rm "$tmp/sleeps"
 [ -z "$(ls "$tmp/files")" ] || fail "it leaves $(ls "$tmp/files")"
 
 # What fio has written before.
-fio --rw=randread --bs=4096 --iodepth=1 --output="$tmp/a.json"
-fio --rw=randread --bs=4096 --iodepth=8 --output="$tmp/b.json"
+fio --rw=randread --bs=4096 --iodepth=1 --ioengine=psync --output="$tmp/a.json"
+fio --rw=randread --bs=4096 --iodepth=8 --ioengine=libaio \
+  --output="$tmp/b.json"
 measure --from "$tmp/a.json" "$tmp/b.json"
 grep -q '^# figure: randread 4K q8 ' "$tmp/out" || fail "$(cat "$tmp/out")"
 says 1 "nullblk-measure: $tmp/a.json: it has randread 4K q1, as *" \
   --from "$tmp/b.json" "$tmp/a.json" "$tmp/a.json"
+
+# Loads that look like cells and are none.  PATTERN of sed becomes WHAT is said.
+# is_no_cell FILE PATTERN WHAT
+is_no_cell ()
+{
+  sed "$2" "$tmp/$1.json" >"$tmp/odd.json"
+  ! cmp -s "$tmp/$1.json" "$tmp/odd.json" || fail "$2: no change"
+  says 1 "nullblk-measure: $tmp/odd.json: $3" --from "$tmp/odd.json"
+}
+fio --rw=randwrite --bs=4096 --iodepth=1 --ioengine=psync --fsync=8 \
+  --output="$tmp/c.json"
+measure --from "$tmp/c.json"
+grep -q '^# figure: flush 4K n8 ' "$tmp/out" || fail "$(cat "$tmp/out")"
+is_no_cell c 's/"iodepth": "1"/"numjobs": "4"/' '*with syncs and a depth above 1'
+for option in bssplit:4k/50:64k/50 bsrange:4k-8k thinktime:100 rate_iops:50 \
+              sync:dsync; do
+  is_no_cell a "s|\"rw\":|\"${option%%:*}\": \"${option#*:}\", &|" \
+    "*with fio's option ${option%%:*}"
+done
+is_no_cell a 's/"job options":/"error": 5, &/' '*that ended with an error'
+
+# jobs_of GROUP: one of writes, and one of reads that is in GROUP.
+jobs_of ()
+{
+  local times='"total_ios": 9, "lat_ns": {"percentile": {"50": 7}}'
+
+  cat <<JSON
+{"jobs": [{"groupid": 0, "job options": {"rw": "randwrite"}, "write": {$times}},
+  {"groupid": $1, "job options": {"rw": "randread"}, "read": {$times}}]}
+JSON
+}
+jobs_of 0 >"$tmp/odd.json"
+says 1 "nullblk-measure: $tmp/odd.json: it is of loads that ran at the same time" \
+  --from "$tmp/odd.json"
+jobs_of 1 >"$tmp/odd.json"
+measure --from "$tmp/odd.json"
+
+# The depth is no matter for an engine that waits for each request.
+sed 's/libaio/psync/' "$tmp/b.json" >"$tmp/odd.json"
+measure --from "$tmp/odd.json"
+grep -q '^# figure: randread 4K q1 ' "$tmp/out" || fail "$(cat "$tmp/out")"
 
 # No text becomes a line of the model.
 sed 's/fio-9\.9/x\\nlanes=1/' "$tmp/a.json" >"$tmp/d.json"

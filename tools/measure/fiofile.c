@@ -37,12 +37,16 @@ take_cell (const struct percentiles_load *load, enum operation op,
 {
   cell->size = load->size;
   cell->depth = load->depth;
+  if (load->error != 0)
+    return "that ended with an error";
   if (load->size == 0)
     return "with no one size of requests (bs)";
   if (load->depth == 0 || load->depth > MAX_DEPTH)
     return "with no depth (iodepth) from 1 to 1024";
   if (op == OP_FLUSH) {
     *cell = (struct cell){FLUSH, load->size, 1, load->sync};
+    if (load->depth > 1)
+      return "with syncs and a depth above 1";
     return load->sync > 0 ? NULL : "with syncs that fsync does not ask for";
   }
   if (!kind_find (load->rw, &cell->kind) ||
@@ -52,11 +56,13 @@ take_cell (const struct percentiles_load *load, enum operation op,
   return NULL;
 }
 
-/* Returns 1 if there is a cell of this operation, 0 if not, or -errno. */
+/* Returns 1 if there is a cell of this operation, 0 if not, or -errno.  *BEFORE
+ * is the load of another operation, if one was found.
+ */
 static int
 take_operation (const char *path, const struct percentiles_file *file,
                 enum operation op, struct figures *f, char version[32],
-                struct message *why)
+                struct percentiles_load *before, struct message *why)
 {
   struct percentiles_load load;
   struct message clean; /* without control characters */
@@ -86,6 +92,14 @@ take_operation (const char *path, const struct percentiles_file *file,
   wrong = take_cell (&load, op, &f->cell);
   if (wrong != NULL)
     return refuse (why, "%.200s: it is of a load %s", path, wrong);
+  if (load.odd != NULL)
+    return refuse (why, "%.200s: it is of a load with fio's option %s", path,
+                   load.odd);
+  if (before->depth > 0 && before->job != load.job &&
+      before->group == load.group && load.group >= 0)
+    return refuse (why, "%.200s: it is of loads that ran at the same time",
+                   path);
+  *before = load;
   f->iops = load.iops;
   f->mean = load.mean;
   return 1;
@@ -96,6 +110,7 @@ fiofile_read (const char *path, struct figures_list *list, char version[32],
               struct message *why)
 {
   static const enum operation ops[] = {OP_READ, OP_WRITE, OP_FLUSH};
+  struct percentiles_load before = {.depth = 0};
   struct percentiles_file *file;
   struct figures f;
   unsigned i, found = 0;
@@ -113,7 +128,7 @@ fiofile_read (const char *path, struct figures_list *list, char version[32],
                    path);
   }
   for (i = 0; r >= 0 && i < sizeof ops / sizeof ops[0]; i++) {
-    r = take_operation (path, file, ops[i], &f, version, why);
+    r = take_operation (path, file, ops[i], &f, version, &before, why);
     if (r > 0) {
       figures_add (list, &f);
       found++;

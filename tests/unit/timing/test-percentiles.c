@@ -614,7 +614,8 @@ test_fio_load (void **state)
   check_load (
       "{\"fio version\":\"fio-3.33\",\"global options\":{\"bs\":\"4Ki\","
       "\"rw\":\"read\",\"numjobs\":\"2\"},\"jobs\":[{\"job options\":{"
-      "\"rw\":\"randread\",\"iodepth\":\"08\"}," READS "}]}",
+      "\"rw\":\"randread\",\"iodepth\":\"08\",\"ioengine\":\"libaio\"}," READS
+      "}]}",
       OP_READ,
       &(struct percentiles_load){.version = "fio-3.33",
                                  .rw = "randread",
@@ -631,8 +632,8 @@ test_fio_load (void **state)
                                          .iops = 12.5,
                                          .mean = 70.5});
   check_load ("{\"fio version\":3,\"jobs\":[{\"job options\":{\"bs\":\"4k-8k\","
-              "\"rw\":[],\"iodepth\":\"99999999999\",\"fsync\":\"-1\"}," READS
-              "}]}",
+              "\"rw\":[],\"iodepth\":\"99999999999\",\"fsync\":\"-1\","
+              "\"ioengine\":\"libaio\"}," READS "}]}",
               OP_READ,
               &(struct percentiles_load){
                   .version = "fio", .rw = "", .iops = 12.5, .mean = 70.5});
