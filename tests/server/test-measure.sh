@@ -187,6 +187,12 @@ grep -q '^# figure: randread 4K q8 ' "$tmp/out" || fail "$(cat "$tmp/out")"
 says 1 "nullblk-measure: $tmp/a.json: it has randread 4K q1, as *" \
   --from "$tmp/b.json" "$tmp/a.json" "$tmp/a.json"
 
+# Each version is named, also where it is the beginning of another.
+sed 's/fio-9\.9/fio-9.95/' "$tmp/a.json" >"$tmp/c.json"
+measure --from "$tmp/c.json" "$tmp/b.json"
+grep -qx '# Source: measured by fio-9\.95, fio-9\.9\.' "$tmp/out" ||
+  fail "$(cat "$tmp/out")"
+
 # Loads that look like cells and are none.  PATTERN of sed becomes WHAT is said.
 # is_no_cell FILE PATTERN WHAT
 is_no_cell ()

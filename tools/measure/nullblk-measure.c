@@ -157,6 +157,23 @@ measure (const char *name)
 /*---------------------------------------------------------------------*/
 /* --from */
 
+/* Is a word one of LIST, which has ", " between them?  "fio-3.3" is not
+ * "fio-3.33".
+ */
+static bool
+is_among (const char *list, const char *word)
+{
+  const size_t len = strlen (word);
+  const char *at = list;
+
+  while ((at = strstr (at, word)) != NULL) {
+    if ((at == list || at[-1] == ' ') && (at[len] == '\0' || at[len] == ','))
+      return true;
+    at++;
+  }
+  return false;
+}
+
 static void
 take_files (int n, char *const *paths)
 {
@@ -180,7 +197,7 @@ take_files (int n, char *const *paths)
       figures_add (&all, &list.f[k]);
     }
     free (list.f);
-    if (strstr (versions, version) == NULL && used + 40 < sizeof versions)
+    if (!is_among (versions, version) && used + 40 < sizeof versions)
       used += (size_t) snprintf (versions + used, sizeof versions - used,
                                  "%s%s", used > 0 ? ", " : "", version);
   }
