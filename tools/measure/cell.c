@@ -180,7 +180,11 @@ figures_print (FILE *fp, const struct figures *f)
   cell_format (&f->cell, text, sizeof text);
   fprintf (fp, "# %s: %s", f->is_check ? "check" : "figure", text);
   if (f->iops > 0)
-    fprintf (fp, " iops=%.*f", f->iops < 1000 ? 2 : 0, f->iops);
+    fprintf (fp, " iops=%.*f",
+             f->iops < 0.1    ? 15
+             : f->iops < 1000 ? 2
+                              : 0,
+             f->iops);
   if (f->mean > 0)
     print_duration (fp, "mean", f->mean);
   for (i = 0; i < f->nr_points; i++) {

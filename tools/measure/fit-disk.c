@@ -125,7 +125,8 @@ fit_disk (struct text *t, const struct figures_list *list,
   for (i = 0; i < list->n; i++) {
     if (list->f[i].cell.kind == READ && list->f[i].iops > 0 &&
         list->f[i].cell.size >= 65536)
-      d.mbps = fmax (1, figures_rate (&list->f[i]) / MIB);
+      d.mbps = fmax (
+          1, fmin (MAX_BYTES_PER_SEC / MIB, figures_rate (&list->f[i]) / MIB));
   }
   before = *t;
   if (try_seeks (&before, base, &d) < 0)

@@ -42,7 +42,9 @@ struct text {
 void text_add (struct text *t, const char *fs, ...)
     __attribute__ ((format (printf, 2, 3)));
 
-/* Returns N rounded to a whole number, and 0 for what is not above 0. */
+/* Returns N rounded to a whole number, 0 for what is not above 0, and 2^63 for
+ * what is above that.
+ */
 uint64_t rounded (double n);
 
 /* Returns the figures of this kind with the smallest size at depth 1, or NULL.

@@ -34,7 +34,7 @@ text_add (struct text *t, const char *fs, ...)
 uint64_t
 rounded (double n)
 {
-  return n > 0 ? (uint64_t) (n + 0.5) : 0;
+  return n >= 0x1p63 ? UINT64_C (1) << 63 : n > 0 ? (uint64_t) (n + 0.5) : 0;
 }
 
 /*---------------------------------------------------------------------*/
@@ -226,8 +226,9 @@ fit_add_limits (struct text *t, const char *name,
     if (iops > 0 && rate > 0.8 * iops * (double) size)
       rate = 0;
   }
-  if (iops >= 1)
+  /* Beyond the most that the plugin takes it is no limit. */
+  if (iops >= 1 && iops <= MAX_OPERATIONS_PER_SEC)
     text_add (t, "%s-iops=%" PRIu64 "\n", name, rounded (iops));
-  if (rate >= MIB)
+  if (rate >= MIB && rate <= MAX_BYTES_PER_SEC)
     text_add (t, "%s-mbps=%" PRIu64 "\n", name, rounded (rate / MIB));
 }

@@ -13,7 +13,13 @@
 
 #include "fit-internal.h"
 
-/* Flushes after the fewest and the most writes that there are. */
+/* The most that the plugin takes: bytes of a buffer, and times that a write
+ * costs where there is collection.
+ */
+#define MOST_BUFFER 0x1p62
+#define MOST_FACTOR 1000
+
+/* Flushes after the fewest and the most writes of the smallest size. */
 struct flushes {
   const struct figures *few, *many;
   double each; /* nanoseconds that a write adds */
@@ -29,8 +35,11 @@ find_flushes (const struct figures_list *list, struct flushes *r)
   memset (r, 0, sizeof *r);
   for (i = 0; i < list->n; i++) {
     f = &list->f[i];
-    if (f->cell.kind != FLUSH || f->nr_points == 0 || f->is_check)
+    if (f->cell.kind != FLUSH || f->nr_points == 0 || f->is_check ||
+        (r->few != NULL && f->cell.size > r->few->cell.size))
       continue;
+    if (r->few != NULL && f->cell.size < r->few->cell.size)
+      r->few = r->many = NULL;
     if (r->few == NULL || f->cell.n < r->few->cell.n)
       r->few = f;
     if (r->many == NULL || f->cell.n > r->many->cell.n)
@@ -108,9 +117,9 @@ add_collection (struct text *t, const struct flushes *flushes,
       share >= 1 || share < 0.001)
     return false;
   text_add (t, "buffer-size=1M\ndrain-latency=%" PRIu64 "ns\nplp=true\n",
-            rounded (1e9 / sustained->first));
+            rounded (fmin (1e9 / sustained->first, MAX_DURATION)));
   text_add (t, "collection=after:%.3f,factor:%.3f\n", share,
-            sustained->first / sustained->last);
+            fmin (sustained->first / sustained->last, MOST_FACTOR));
   return true;
 }
 
@@ -189,6 +198,7 @@ find_buffer (const struct figures_list *list, const struct figures *base,
   }
   if (r->drain == 0)
     return;
+  r->drain = fmin (r->drain, MAX_DURATION);
   r->is_full = deep > 0 && deep < 1.3 * 1e9 / r->drain;
   /* Where writes were faster than that, it was not full in a minute. */
   if (r->bytes == 0 && !r->is_full && base->iops > 1.1 * 1e9 / r->drain)
@@ -202,15 +212,21 @@ static struct figures
 times_up_to (const struct figures *f, double nsec)
 {
   struct figures r = *f;
-  struct percentile *p = r.points;
+  size_t i, n = f->nr_points;
+  uint32_t above;
   double below;
 
-  while (r.nr_points > 1 && (double) p[r.nr_points - 1].nsec > nsec)
-    r.nr_points--;
-  below = ALL - (double) p[r.nr_points - 1].above;
-  for (; below > 0 && p < r.points + r.nr_points; p++)
-    p->above =
-        ALL - 10000 * (uint32_t) ((ALL - p->above) / below * ALL / 10000);
+  while (n > 1 && (double) f->points[n - 1].nsec > nsec)
+    n--;
+  below = fmax (1, ALL - (double) f->points[n - 1].above);
+  r.nr_points = 0;
+  for (i = 0; i < n; i++) {
+    above = ALL - 10000 * (uint32_t) ((ALL - f->points[i].above) / below * ALL /
+                                      10000);
+    /* Two that are rounded to the same one are one. */
+    if (i == 0 || above < r.points[r.nr_points - 1].above)
+      r.points[r.nr_points++] = (struct percentile){above, f->points[i].nsec};
+  }
   r.mean = 0;
   return r;
 }
@@ -242,7 +258,8 @@ add_writes (struct text *t, const struct figures_list *list,
   if (buffer->has_room == 0)
     fit_add_sizes (t, "write-size-latency", list, base);
   if (buffer->drain > 0) {
-    size_format (rounded (buffer->bytes / 4096) * 4096, size, sizeof size);
+    size_format (rounded (fmin (buffer->bytes, MOST_BUFFER) / 4096) * 4096,
+                 size, sizeof size);
     text_add (t, "buffer-size=%s\ndrain-latency=%" PRIu64 "ns\n", size,
               rounded (buffer->drain));
   }

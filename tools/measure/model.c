@@ -43,6 +43,17 @@ make_settings (const struct figures_list *list, const struct drive_facts *drive)
   return text;
 }
 
+/* Requests of a cell: of flushes with many writes between them fewer, as each
+ * write is one more.
+ */
+static unsigned
+requests_of (const struct cell *cell)
+{
+  const unsigned writes = cell->kind == FLUSH ? cell->n : 1;
+
+  return writes <= 100 ? 4000 : writes < 4000 ? 400000 / writes : 100;
+}
+
 /* How near the settings come to the figures, by arithmetic. */
 static void
 print_distance (FILE *fp, const char *settings, const struct figures_list *list)
@@ -60,7 +71,8 @@ print_distance (FILE *fp, const char *settings, const struct figures_list *list)
   for (i = 0; i < list->n; i++) {
     if (list->f[i].cell.kind == SUSTAIN || list->f[i].nr_points == 0 ||
         simulate (settings, &list->f[i].cell,
-                  client_pause (list, &list->f[i].cell), 4000, 2, &f, &why) < 0)
+                  client_pause (list, &list->f[i].cell),
+                  requests_of (&list->f[i].cell), 2, &f, &why) < 0)
       continue;
     d = distance_of (&f, &list->f[i]);
     v[n] = fabs (d.p50);

@@ -65,6 +65,7 @@ test_text (void **state)
       "p50=70.00us "
       "p99.9=1.900ms\n",
       "# check: write 1M q1 iops=99.50\n",
+      "# check: write 1M q1 iops=0.003000000000000\n",
       "# figure: flush 4K n8 p50=127.0ms p100=1.500s\n",
       "# figure: sustain 512 q32 n3 p99=999ns\n",
   };
@@ -429,6 +430,38 @@ test_filled_alone (void **state)
   assert_null (strstr (settings, "write-iops"));
 }
 
+/* Of the quick writes alone, two percentiles may be rounded to one. */
+static void
+test_near_percentiles (void **state)
+{
+  (void) state;
+  take ("# figure: randwrite 4K q1 iops=314 mean=3.18ms p1=2ms p10=2ms "
+        "p10.0001=2.01ms p10.0002=2.02ms p50=2.05ms p70=3.98ms p99=4.11ms");
+  take ("# figure: randwrite 4K q8 iops=267 p50=32ms");
+  take ("# figure: randwrite 4K q32 iops=267 p50=128ms");
+  take ("# figure: flush 4K n1 p50=8ms");
+  take ("# figure: flush 4K n64 p50=134ms");
+  fit_parts (4);
+  assert_non_null (strstr (settings, "write-latency=percentiles:p2=2000000ns,"
+                                     "p20=2000000ns,p100=2050000ns\n"));
+}
+
+/* Only flushes after writes of one size are compared. */
+static void
+test_flush_sizes (void **state)
+{
+  (void) state;
+  take ("# figure: randwrite 4K q1 iops=10000 p50=100us");
+  take ("# figure: flush 64K n1 p50=40ms");
+  take ("# figure: flush 4K n1 p50=3ms");
+  take ("# figure: flush 4K n8 p50=17ms");
+  take ("# figure: flush 64K n64 p50=3s");
+  fit_all ();
+  assert_true (number ("drain-latency") == 2100000);
+  assert_non_null (
+      strstr (settings, "flush-latency=percentiles:p50=1000000ns"));
+}
+
 /* Only single writes are known: the flushes tell that the buffer was full. */
 static void
 test_filled_single (void **state)
@@ -539,6 +572,110 @@ test_checks (void **state)
 }
 
 static void
+fit_drive (uint64_t size)
+{
+  const struct drive_facts drive = {.size = size, .part_seconds = 1};
+  FILE *fp = fmemopen (settings, sizeof settings, "w");
+
+  settings[0] = '\0';
+  fit (fp, &list, &drive);
+  assert_int_equal (fclose (fp), 0);
+}
+
+/* The plugin takes the settings. */
+static void
+check_taken (void)
+{
+  const struct cell cell = {RANDREAD, 4096, 1, 0};
+  struct figures f;
+
+  if (simulate (settings, &cell, 0, 1, 1, &f, &why) != 0)
+    fail_msg ("%s: %s", why.text, settings);
+}
+
+/* What is beyond the most that the plugin takes is left out, or is the most. */
+static void
+test_beyond (void **state)
+{
+  (void) state;
+  take ("# figure: randread 4K q1 iops=1000000 p50=1us");
+  take ("# figure: randread 1M q1 iops=60000 p50=16us");
+  take ("# figure: randread 1M q8 iops=70000 p50=100us");
+  take ("# figure: randwrite 4K q1 iops=100000000000000 p50=1ns");
+  take ("# figure: randwrite 4K q8 iops=100000000000000 p50=8ns");
+  take ("# figure: flush 4K n1 p50=1ms");
+  take ("# figure: flush 4K n64 p50=100s");
+  fit_drive (0);
+  check_taken ();
+  assert_null (strstr (settings, "read-mbps"));
+  assert_null (strstr (settings, "write-iops"));
+  assert_true (number ("buffer-size") > 0);
+}
+
+/* From 100,000 writes a second to one in 1000 s: the drive cleans up; or, where
+ * it does so from the beginning, a buffer drains.
+ */
+static void
+test_slowest (void **state)
+{
+  (void) state;
+  take ("# figure: randwrite 4K q1 iops=100000 p50=10us");
+  take ("# figure: flush 4K n1 p50=30us");
+  take ("# figure: flush 4K n64 p50=31us");
+  take ("# figure: sustain 4K q32 n1 iops=100000");
+  take ("# figure: sustain 4K q32 n2 iops=0.001");
+  fit_drive (1000000000);
+  check_taken ();
+  assert_non_null (strstr (settings, ",factor:1000.000\n"));
+  fit_drive (UINT64_C (1) << 60);
+  check_taken ();
+  assert_true (number ("drain-latency") == 1e11);
+}
+
+/* A number whose logarithm is uniform. */
+static double
+some (uint64_t *seed, double least, double most)
+{
+  return least *
+         pow (most / least, (double) random_below (seed, 1 << 20) / (1 << 20));
+}
+
+/* Whatever the figures are, the plugin takes what is made of them. */
+static void
+test_any_figures (void **state)
+{
+  uint64_t seed = new_seed ("any figures");
+  unsigned i, j, n, kind;
+  char line[256];
+  double p50;
+
+  (void) state;
+  for (i = 0; i < 40; i++) {
+    list.n = 0;
+    n = (unsigned) random_below (&seed, 12);
+    for (j = 0; j < n; j++) {
+      kind = (unsigned) random_below (&seed, NR_KINDS);
+      p50 = some (&seed, 1, 5e10);
+      snprintf (line, sizeof line,
+                "# figure: %s %u %c%u %s iops=%.6f mean=%.0fns p50=%.0fns "
+                "p99=%.0fns",
+                kind_name (kind), 512u << random_below (&seed, 17),
+                kind == FLUSH ? 'n' : 'q', 1u << random_below (&seed, 6),
+                kind == SUSTAIN ? random_below (&seed, 2) > 0 ? "n1" : "n2"
+                                : "",
+                some (&seed, 1e-5, 1e14), some (&seed, 1, 1e11), p50,
+                p50 * some (&seed, 1, 2));
+      take (line);
+      if (figures_find (&list, &list.f[list.n - 1].cell) != &list.f[list.n - 1])
+        list.n--; /* no cell is there twice */
+    }
+    figures_sort (&list);
+    fit_drive ((uint64_t) some (&seed, 1 << 20, 1e18));
+    check_taken ();
+  }
+}
+
+static void
 test_nothing (void **state)
 {
   (void) state;
@@ -567,12 +704,17 @@ main (void)
       TEST (test_full_buffer),
       TEST (test_filled_alone),
       TEST (test_filled_single),
+      TEST (test_near_percentiles),
+      TEST (test_flush_sizes),
       TEST (test_filled_at_once),
       TEST (test_disturbed_flushes),
       TEST (test_slow_flushes),
       TEST (test_limit_few_depths),
       TEST (test_flat_flushes),
       TEST (test_checks),
+      TEST (test_beyond),
+      TEST (test_slowest),
+      TEST (test_any_figures),
       TEST (test_nothing),
   };
 
