@@ -306,10 +306,10 @@ batch_keeps (const struct batch_socket *c)
 /* This thread serves no request of C any more, if it did. */
 void batch_end_service (struct batch_socket *c);
 
-/* What this thread sends next: R of the N bytes at BUF, and MORE is to follow.
- * To be called after each send where it learns (learns_of).
+/* Where this thread learns (learns_of): it has sent R bytes at BUF, and said
+ * whether there are MORE.  R is -1 where the send has failed.
  */
-void batch_learn (int fd, const char *buf, size_t n, ssize_t r, bool more);
+void batch_learn (int fd, const char *buf, ssize_t r, bool more);
 
 /* Answer the plain requests that are ahead, up to one for nbdkit.  This thread
  * keeps the locks of C, the device is known, and a header comes next.

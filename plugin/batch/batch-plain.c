@@ -144,7 +144,7 @@ is_of (const struct batch_thread *t, enum form form)
 }
 
 void
-batch_learn (int fd, const char *buf, size_t n, ssize_t r, bool more)
+batch_learn (int fd, const char *buf, ssize_t r, bool more)
 {
   struct batch_thread *t = &batch_thread;
   struct batch_socket *c = t->learns_of;
@@ -158,7 +158,7 @@ batch_learn (int fd, const char *buf, size_t n, ssize_t r, bool more)
   for (i = 0; i < (size_t) r && t->reply_len + i < MOST_OF_HEAD; i++)
     t->reply[t->reply_len + i] = buf[i];
   t->reply_len += r;
-  if (more || r < (ssize_t) n)
+  if (more)
     return;
   t->learns_of = NULL;
   form = is_of (t, FORM_SIMPLE) ? FORM_SIMPLE

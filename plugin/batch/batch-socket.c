@@ -364,7 +364,7 @@ batch_send (int fd, const void *buf, size_t n, int flags)
   else
     r = send_or_hold (c, fd, buf, n, flags, true);
   if (__builtin_expect (batch_thread.learns_of != NULL, 0))
-    batch_learn (fd, buf, n, r, flags & MSG_MORE);
+    batch_learn (fd, buf, r, flags & MSG_MORE);
   return r;
 }
 

@@ -606,14 +606,15 @@ test_not_plain (void **state)
                 {0, CMD_READ, UINT64_MAX, 1},
                 {0, CMD_READ, 600000, 4096},
                 {0, CMD_WRITE, 600000, 4096},
-                {0, CMD_READ, 0, 200000}};
+                {0, CMD_READ, 0, 300000}};
   struct stream s = {0};
   unsigned i, k;
 
   (void) state;
-  for (i = 0; i < 2 * sizeof others / sizeof others[0]; i++) {
-    k = i / 2;
+  for (i = 0; i < 4 * sizeof others / sizeof others[0]; i++) {
+    k = i / 4;
     world.structured = i % 2;
+    world.zeroes = i / 2 % 2;
     world.refused_from = 600000;
     fill_disk ();
     add_many (&s, 10);
