@@ -29,6 +29,7 @@ static struct {
   bool offers;           /* the plugin offers its device */
   bool lies;             /* it offers another request than nbdkit has */
   bool two_chunks;       /* so nbdkit answers */
+  int odd_byte;          /* of the head of nbdkit's replies; -1: none */
   bool fails;            /* nbdkit's first request fails */
   bool refuses;          /* the device */
   uint64_t refused_from; /* reads and writes at this offset or behind it */
@@ -39,6 +40,7 @@ static struct {
 
 static struct {
   unsigned by_nbdkit, by_device, sends;
+  size_t got_at_flush; /* bytes that the client has when nbdkit flushes */
 } seen;
 
 static unsigned char disk[SIZE];
@@ -163,6 +165,7 @@ set_up (void **state)
   memset (&world, 0, sizeof world);
   memset (&seen, 0, sizeof seen);
   world.offers = true;
+  world.odd_byte = -1;
   world.refused_from = SIZE;
   return 0;
 }
@@ -370,6 +373,10 @@ do_request (const unsigned char *request)
   world.fails = false;
   if (!good)
     return false;
+  if (request[7] == CMD_FLUSH) {
+    take_replies ();
+    seen.got_at_flush = client.got.len;
+  }
   if (request[7] <= CMD_WRITE)
     offer (request);
   if (request[7] == CMD_WRITE && !world.zeroes)
@@ -388,12 +395,13 @@ static bool
 send_reply (int fd, const unsigned char *request, bool good)
 {
   const uint32_t count = get32 (request + 24);
-  const unsigned char *head;
-  unsigned char copy[28];
+  unsigned char head[28], copy[28];
   bool data;
   size_t n;
 
-  head = make_head (request, good, &n, &data);
+  memcpy (head, make_head (request, good, &n, &data), sizeof head);
+  if (world.odd_byte >= 0)
+    head[world.odd_byte] ^= 1;
   if (n == 16)
     return transmit (fd, head, n, data ? MSG_MORE : 0) &&
            (!data || transmit (fd, buffer, count, 0));
@@ -425,7 +433,8 @@ serve (int fd)
   int r;
 
   while ((r = receive (fd, request, HEADER)) == 1) {
-    assert_int_equal (get32 (request), MAGIC);
+    if (get32 (request) != MAGIC)
+      return -1;
     if (request[7] == CMD_DISC)
       return 0;
     seen.by_nbdkit++;
@@ -470,8 +479,8 @@ check (struct stream *s)
   connect_client (ends, s);
   assert_int_equal (serve (ends[0]), 0);
   disconnect_client (ends);
-  if (world.two_chunks)
-    assert_true (client.got.len > due.len);
+  if (world.two_chunks || world.odd_byte >= 0)
+    assert_true (client.got.len >= due.len);
   else {
     assert_int_equal (client.got.len, due.len);
     assert_memory_equal (client.got.bytes, due.bytes, due.len);
@@ -606,7 +615,8 @@ test_not_plain (void **state)
                 {0, CMD_READ, UINT64_MAX, 1},
                 {0, CMD_READ, 600000, 4096},
                 {0, CMD_WRITE, 600000, 4096},
-                {0, CMD_READ, 0, 300000}};
+                {0, CMD_READ, 0, 300000},
+                {0, CMD_WRITE, 0, 0}};
   struct stream s = {0};
   unsigned i, k;
 
@@ -627,12 +637,49 @@ test_not_plain (void **state)
   }
 }
 
+/* nbdkit ends a connection with something else than a request. */
+static void
+test_no_request (void **state)
+{
+  struct stream s = {0};
+  int ends[2];
+
+  (void) state;
+  fill_disk ();
+  add_many (&s, 4);
+  put32 (s.bytes + s.len - HEADER - 4096, MAGIC + 1);
+  connect_client (ends, &s);
+  assert_int_equal (serve (ends[0]), -1);
+  disconnect_client (ends);
+  assert_int_equal (seen.by_device, 1);
+  free (s.bytes);
+  free (client.got.bytes);
+  memset (&client, 0, sizeof client);
+}
+
+/* What comes next takes time: nothing is held meanwhile. */
+static void
+test_slow_request (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  fill_disk ();
+  for (i = 0; i < 5; i++)
+    add (&s, CMD_READ, 0, 4096);
+  add (&s, CMD_FLUSH, 0, 0);
+  check (&s);
+  assert_int_equal (seen.by_device, 4);
+  assert_int_equal (seen.got_at_flush, 5 * (16 + 4096));
+}
+
 /* nbdkit answers in a way that is not known here: then it has all requests. */
 static void
 test_unknown_form (void **state)
 {
   struct stream s = {0};
-  unsigned i;
+  unsigned i, k;
 
   (void) state;
   fill_disk ();
@@ -642,6 +689,22 @@ test_unknown_form (void **state)
   check (&s);
   assert_int_equal (seen.by_device, 0);
   world.two_chunks = false;
+
+  for (i = 0; i < 2 * 28; i++) {
+    world.structured = i % 2;
+    world.odd_byte = i / 2;
+    for (k = 0; k < 3; k++) {
+      if (world.odd_byte < 16 || world.structured)
+        add (&s, CMD_READ, 0, 4096);
+      if (world.odd_byte < 16)
+        add (&s, CMD_WRITE, 0, 4096);
+    }
+    if (s.len > 0)
+      check (&s);
+    assert_int_equal (seen.by_device, 0);
+  }
+  world.structured = true;
+  world.odd_byte = -1;
 
   /* It is not a request that nbdkit has shown. */
   world.lies = true;
@@ -715,29 +778,34 @@ test_modes (void **state)
 }
 
 static void *
-read_byte (void *fd)
+read_and_offer (void *fd)
 {
   char c;
 
   must (batch_read (*(int *) fd, &c, 1) == 1, "a byte comes");
+  offer ((const unsigned char[HEADER]){0});
   return NULL;
 }
 
-/* Another thread has read of the connection before. */
+/* Others have read of the connection before, and offer it, too. */
 static void
 test_several_threads (void **state)
 {
   struct stream s = {0};
-  pthread_t thread;
+  pthread_t threads[2];
   int ends[2];
+  unsigned i;
 
   (void) state;
   fill_disk ();
   add_many (&s, 20);
   connect_client (ends, &s);
-  write_all (ends[1], "0", 1);
-  assert_int_equal (pthread_create (&thread, NULL, read_byte, &ends[0]), 0);
-  pthread_join (thread, NULL);
+  write_all (ends[1], "01", 2);
+  for (i = 0; i < 2; i++)
+    assert_int_equal (
+        pthread_create (&threads[i], NULL, read_and_offer, &ends[0]), 0);
+  for (i = 0; i < 2; i++)
+    pthread_join (threads[i], NULL);
   assert_int_equal (serve (ends[0]), 0);
   disconnect_client (ends);
   assert_int_equal (seen.by_device, 0);
@@ -890,6 +958,8 @@ main (void)
       cmocka_unit_test_setup (test_sizes, set_up),
       cmocka_unit_test_setup (test_full, set_up),
       cmocka_unit_test_setup (test_not_plain, set_up),
+      cmocka_unit_test_setup (test_no_request, set_up),
+      cmocka_unit_test_setup (test_slow_request, set_up),
       cmocka_unit_test_setup (test_unknown_form, set_up),
       cmocka_unit_test_setup (test_in_a_row, set_up),
       cmocka_unit_test_setup (test_modes, set_up),
