@@ -20,16 +20,18 @@ const uint8_t *fuzz_file;
 size_t fuzz_file_len;
 
 /* Memory that was freed is kept for as long as an input takes, not for a
- * thousand more, which would all come anew from the system; and who took a
- * piece of memory is of interest only once there is a finding: run its input
- * with ASAN_OPTIONS=malloc_context_size=30.
+ * thousand more, which would all come anew from the system; nor does the shadow
+ * of large pieces go back to the system each time.  Who took a piece of memory
+ * is of interest only once there is a finding: run its input with
+ * ASAN_OPTIONS=malloc_context_size=30.
  */
 const char *__asan_default_options (void);
 const char *
 __asan_default_options (void)
 {
   return "malloc_context_size=1:quarantine_size_mb=4:"
-         "thread_local_quarantine_size_kb=64";
+         "thread_local_quarantine_size_kb=64:"
+         "clear_shadow_mmap_threshold=16777216";
 }
 
 void

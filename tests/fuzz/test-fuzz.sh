@@ -43,7 +43,7 @@ for name in $(fuzzer_names); do
   mkdir "$work/$name"
   unpack_corpus "$name" "$work/$name"
   with_dictionary "$name"
-  "$top_builddir/tests/fuzz/fuzz-$name" "${limits[@]}" "${dictionary[@]}" \
+  "$top_builddir/tests/fuzz/fuzz-$name" "${options[@]}" "${dictionary[@]}" \
     -seed="$seed" -runs="$(runs_of "$name")" -artifact_prefix="$work/finding-" \
     "$work/$name" >"$work/$name.out" 2>&1 || {
     cat "$work/$name.out"
