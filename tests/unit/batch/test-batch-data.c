@@ -98,7 +98,7 @@ take_no_header (const int *ends, size_t cut)
   add_request (&s, 1, CMD_WRITE, 512);
   add_request (&s, 2, CMD_WRITE, 512);
   add_request (&s, 3, CMD_WRITE, 512);
-  add_request (&s, 4, CMD_READ, 512);
+  add_request (&s, 4, CMD_WRITE, 512);
   each = HEADER + 512;
   /* The last bytes of the third one's payload. */
   at = 3 * each - HEADER;
@@ -114,9 +114,26 @@ take_no_header (const int *ends, size_t cut)
   assert_int_equal (batch_read (ends[0], buf, 512 - HEADER), 512 - HEADER);
   assert_int_equal (batch_read (ends[0], buf, HEADER), HEADER);
   assert_memory_equal (buf, s.bytes + at, HEADER);
-  memset (buf, 0xee, HEADER);
-  assert_int_equal (batch_read (ends[0], buf, HEADER), HEADER);
-  assert_memory_equal (buf, s.bytes + 3 * each, HEADER);
+  assert_true (receive_payload (ends[0], buf, 512) != buf);
+  shutdown (ends[1], SHUT_WR); /* so that it keeps no locks */
+  assert_int_equal (batch_read (ends[0], buf, HEADER), 0);
+  free (s.bytes);
+}
+
+/* After the header of a read that comes in two parts, a write is seen. */
+static void
+take_parts_of_header (const int *ends, size_t cut)
+{
+  struct stream s = {0};
+  unsigned char buf[512];
+
+  add_request (&s, 1, CMD_READ, 512);
+  add_request (&s, 2, CMD_WRITE, 512);
+  write_all (ends[1], s.bytes, cut);
+  assert_int_equal (batch_read (ends[0], buf, HEADER), cut);
+  write_all (ends[1], s.bytes + cut, s.len - cut);
+  assert_int_equal (batch_read (ends[0], buf, HEADER - cut), HEADER - cut);
+  assert_true (receive_payload (ends[0], buf, 512) != buf);
   shutdown (ends[1], SHUT_WR); /* so that it keeps no locks */
   assert_int_equal (batch_read (ends[0], buf, HEADER), 0);
   free (s.bytes);
@@ -132,6 +149,11 @@ test_no_header_thread (void *arg)
   for (cut = 0; cut < HEADER; cut++) {
     connect_unix (ends);
     take_no_header (ends, cut);
+    end_both (ends);
+  }
+  for (cut = 1; cut < HEADER; cut++) {
+    connect_unix (ends);
+    take_parts_of_header (ends, cut);
     end_both (ends);
   }
   return NULL;
