@@ -5,6 +5,6 @@
 # All tests of units and of servers that are programs, on the machines of
 # test-machines.
 
-most_seconds=3600
+most_seconds=10800
 export most_seconds NULLBLK_ALL_PROGRAMS=yes
 exec "${0%/*}/test-machines.sh"
