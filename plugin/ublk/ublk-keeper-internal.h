@@ -56,8 +56,9 @@ void keeper_delete (struct keeper *k, unsigned index);
 /* Have the keeper stop and delete all devices, and end.  This returns when they
  * are deleted, even if somebody still has one open; but Linux before 6.9
  * deletes a device only when nobody has it open, and this waits for that.  The
- * keeper itself stays for half a minute at most until nobody has one open,
- * since the record of a device goes after the device.
+ * keeper itself stays until nobody has one open, since the record of a device
+ * goes after the device; it waits for one device after the other, and ends when
+ * one has not gone within half a minute.
  */
 void keeper_destroy (struct keeper *k);
 

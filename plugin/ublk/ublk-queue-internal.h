@@ -22,8 +22,10 @@
  *     any thread ──> hastened [tag, tag, ...] ── eventfd ─> ends the sleep
  *
  * A request that hangs, by a fault rule, is in the heap, too, and its moment
- * never comes: it is served when it is hastened.  A request keeps the thread
- * only where there is no memory to set an early write aside.
+ * never comes: it is served when it is hastened.  Of requests that wait, these
+ * keep the thread: one that waits for another request to its zone, or for room
+ * among the open zones; and an early write, where there is no memory to set it
+ * aside.
  *
  * All is the thread's own, except where something else is said.  ublk-queue.c
  * and the files named here include this, and ublk.c.
@@ -86,8 +88,8 @@ struct ublk_queue {
   int error;        /* the ring's */
   uint64_t arrived; /* when what the ring tells had come, clock_now */
 
-  /* Reads of a null device take zeroes from here; they are all 0 except while
-   * one is served whose data is corrupted.
+  /* Reads of a null device, and of holes, take zeroes from here; they are all 0
+   * except while a read is served whose data is corrupted.
    */
   char *zeroes;
 
@@ -127,7 +129,8 @@ void ublk_queue_give_up (struct ublk_queue *q);
 void ublk_queue_leave (struct ublk_queue *q);
 
 /* Wait for its end, which comes when the kernel has stopped the device, or
- * refuses what the queue tells it; and free it.  Any other thread.
+ * refuses what the queue tells it, or after ublk_queue_leave, or when the ring
+ * fails; and free it.  Any other thread.
  */
 void ublk_queue_join (struct ublk_queue *q);
 
