@@ -280,7 +280,7 @@ pace_note_arrival (struct pace *p, bool napped, bool busy)
   if (!napped || p->nap == 0)
     return;
   if (busy) {
-    p->nap = p->nap < MAX_NAP ? p->nap + p->nap / 4 : MAX_NAP;
+    p->nap = p->nap + p->nap / 4 < MAX_NAP ? p->nap + p->nap / 4 : MAX_NAP;
     p->too_long = 0;
     if (p->nap > FIRST_NAP + FIRST_NAP / 2)
       p->skip_next = FIRST_SKIP;
