@@ -3,7 +3,8 @@
  *
  * What is held of a connection's replies, as sendmsg takes it: pieces that
  * follow each other.  Most are copies, and are one piece as long as they follow
- * each other; zeroes are the same ones in all pieces, and are never copied:
+ * each other; HELD_FEW zeroes and more are the same ones in all pieces, and are
+ * not copied:
  *
  *     piece [0] ─────────┐      [1]       [2] ─┐       [3]
  *                        v       │             v        │
@@ -29,13 +30,15 @@
 #define HELD (256 * 1024)
 #define HELD_WITH_ZEROES (2 * 256 * 1024 + 4096)
 
-/* Fewer zeroes are copied: that costs less than a piece. */
+/* Fewer zeroes, or bytes that are placed, are copied: that costs less than a
+ * piece.
+ */
 #define HELD_FEW 1024
 
-/* The most pieces that are held.  In the worst case copies and pieces of
- * HELD_FEW zeroes alternate: HELD bytes of zeroes make HELD / HELD_FEW pieces,
- * with a copy before each and one behind the last.  The array has room for one
- * more, for data that is sent without being held (held_with).
+/* The most pieces that are held: enough for HELD bytes of zeroes in pieces of
+ * HELD_FEW, with a copy before each and one behind the last.  What would take
+ * more pieces is not held.  The array has room for one more, for data that is
+ * sent without being held (held_with).
  */
 #define HELD_MOST_PIECES (2 * HELD / HELD_FEW + 1)
 
@@ -67,8 +70,8 @@ void held_end (struct held *h);
 void held_clear (struct held *h);
 
 /* Hold the N bytes at BUF, or N zeroes where that is NULL.  Where BUF is in the
- * bytes that are placed, they are not copied.  Returns false, and nothing has
- * happened, if there is no room for them.
+ * bytes that are placed, HELD_FEW of them and more are not copied.  Returns
+ * false, and nothing has happened, if there is no room for them.
  */
 bool held_add (struct held *h, const void *buf, size_t n);
 

@@ -155,7 +155,8 @@ struct batch_thread {
 
   /* For batch_still_zero: the bytes that the thread has zeroed for an answer,
    * if it has received nothing into them since.  has_header: the thread's last
-   * read was of a header, and batch_still_zero has not been called after that.
+   * read was of a header, and neither batch_still_zero nor batch_answer_buffer
+   * has been called after that.
    */
   const void *zeroes;
   size_t zeroes_len;

@@ -15,10 +15,11 @@
  *   sleep x WINDOW, poll x WINDOW │ the better one x rest │ both │ ...
  *
  * The better one has the smaller product of time and CPU a request: twice the
- * rate may cost twice the CPU, and the same rate may cost no more CPU.  The
- * longest request of a window is left out, as any machine has a hiccup now and
- * then.  If requests take longer than when polling was better, both are
- * compared at once.
+ * rate may cost twice the CPU, and the same rate may cost no more CPU.  Polling
+ * is the better one only if its product is smaller by a fifth.  The longest
+ * request of a window is left out, as any machine has a hiccup now and then.
+ * If requests take longer than when polling was better, both are compared at
+ * once.
  *
  * The thread does not poll
  * - where the window of sleeps shows that polling cannot pay: a thread that
@@ -81,7 +82,8 @@ bool pace_polls (const struct pace *p);
 enum poll_end { POLL_CAME, POLL_IN_VAIN, POLL_LOST_CPU };
 
 /* A request came, at NOW (ns), at the end of the poll or later.  CPU tells what
- * this thread has used until now, in ns, and is asked once a window.
+ * this thread has used until now, in ns.  It is asked a few times a window
+ * while both ways are compared, and otherwise not.
  */
 void pace_count (struct pace *p, uint64_t now, enum poll_end end,
                  uint64_t (*cpu) (void));

@@ -7,8 +7,9 @@
  *
  * A function with the name of a call (batch_read) takes any descriptor, and has
  * the call's arguments and errno.  Only descriptors that were given to
- * batch_begin are batched, and only until another call than read, write, send,
- * shutdown and close transfers their data.
+ * batch_begin are batched, and only until they are duplicated, or their data is
+ * transferred by another call than read, write, shutdown, close, or a send of
+ * some bytes with no flags but MSG_MORE and MSG_NOSIGNAL.
  */
 
 #ifndef NULLBLK_BATCH_SOCKET_INTERNAL_H
@@ -150,7 +151,9 @@ void *batch_set_aside (uint64_t until, uint64_t spin, batch_retry *retry,
  */
 void batch_hasten (void *request);
 
-/* Does any reply of the connection that this thread serves wait? */
+/* Does any reply wait of the connection that this thread serves, or any request
+ * that was set aside?
+ */
 bool batch_has_deferred (void);
 
 /* Drop the deferred replies of the connection that this thread serves. */
