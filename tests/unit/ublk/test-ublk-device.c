@@ -484,6 +484,50 @@ test_zones (void **state)
   check_block (ZONE, 0);
 }
 
+/* Another queue closes a zone between an error and the look at all zones. */
+static bool closes_beside;
+
+uint64_t __real_zones_read_table (struct zones *z, uint64_t first,
+                                  struct zone_descriptor *descriptors,
+                                  uint64_t n);
+uint64_t __wrap_zones_read_table (struct zones *z, uint64_t first,
+                                  struct zone_descriptor *descriptors,
+                                  uint64_t n);
+uint64_t
+__wrap_zones_read_table (struct zones *z, uint64_t first,
+                         struct zone_descriptor *descriptors, uint64_t n)
+{
+  if (closes_beside && n > 1)
+    assert_int_equal (zones_command (z, 2, ZONE_COND_CLOSED), 0);
+  return __real_zones_read_table (z, first, descriptors, n);
+}
+
+static void
+ask_beside_close (void)
+{
+  closes_beside = true;
+  ask (2, UBLK_IO_OP_ZONE_OPEN, 3 * ZONE, 0);
+}
+
+static void
+ask_open (void)
+{
+  ask (0, UBLK_IO_OP_ZONE_OPEN, ZONE, 0);
+  ask (1, UBLK_IO_OP_ZONE_OPEN, 2 * ZONE, 0);
+}
+
+/* A command needs no memory: so the limit has been full. */
+static void
+test_limit_beside (void **state)
+{
+  (void) state;
+  BEGIN (ZONES);
+  SERVE (ask_open, ask_beside_close);
+  closes_beside = false;
+  answered (1, 1, 0);
+  answered (2, 2, -EOVERFLOW); /* which of the limits nobody can tell */
+}
+
 /* Appends tell where they have written, also where they wait. */
 static void
 ask_appends (void)
@@ -666,7 +710,7 @@ main (void)
       CASE (test_zones),         CASE (test_active),
       CASE (test_appends),       CASE (test_appends_wait),
       CASE (test_early),         CASE (test_early_beside),
-      CASE (test_early_in_vain),
+      CASE (test_early_in_vain), CASE (test_limit_beside),
   };
 
   return RUN_TESTS (tests);
