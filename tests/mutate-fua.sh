@@ -77,6 +77,8 @@ steps-beside-log plugin/device/device-log.c:log_step
   buf, request->fua) => buf, false)
 holes-beside-log plugin/device/device-log.c:log_holes
   request->fua, true) => false, true)
+holes-but-last plugin/device/device-log.c:log_holes
+  request->fua) => false)
 trim-beside-log plugin/device/device-log.c:log_trim
   offset, fua); => offset, false);
 '
