@@ -110,8 +110,8 @@ void journal_drop_appends (struct journal *j, uint64_t start, uint64_t end);
 void journal_queue_has_all (struct journal *j);
 
 /*---------------------------------------------------------------------*/
-/* Taking over.  Each queue says before and after it fetches its requests, for
- * which it makes one system call.
+/* Taking over.  Each queue calls one of these functions before it fetches its
+ * requests, by one system call, and another one afterwards.
  */
 
 /* The device is to be taken over, and no queue has fetched. */
