@@ -235,6 +235,72 @@ test_power (void **state)
   expect (true, true);
 }
 
+/* What happens while the data of a request moves: the store's functions are
+ * wrapped.
+ */
+static void (*meanwhile) (void);
+
+void __real_store_read (struct store *s, uint32_t volume, void *to,
+                        uint64_t count, uint64_t offset);
+void __wrap_store_read (struct store *s, uint32_t volume, void *to,
+                        uint64_t count, uint64_t offset);
+void
+__wrap_store_read (struct store *s, uint32_t volume, void *to, uint64_t count,
+                   uint64_t offset)
+{
+  __real_store_read (s, volume, to, count, offset);
+  if (meanwhile != NULL)
+    meanwhile ();
+}
+
+int __real_store_write (struct store *s, uint32_t volume, const void *from,
+                        uint64_t count, uint64_t offset);
+int __wrap_store_write (struct store *s, uint32_t volume, const void *from,
+                        uint64_t count, uint64_t offset);
+int
+__wrap_store_write (struct store *s, uint32_t volume, const void *from,
+                    uint64_t count, uint64_t offset)
+{
+  const int r = __real_store_write (s, volume, from, count, offset);
+
+  if (meanwhile != NULL)
+    meanwhile ();
+  return r;
+}
+
+static void
+begin_cut (void)
+{
+  const struct power_cut cut = {.lose = LOSE_NONE, .seed = 1};
+
+  meanwhile = NULL;
+  assert_int_equal (durability_begin_cut (d->device->durability, &cut), 0);
+}
+
+/* Power goes off while the data moves: nbdkit gets the request, and refuses it.
+ */
+static void
+test_cut_under_request (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  CREATE_AT_ONCE ("size", "1M", "memory-backed", "1");
+  for (i = 0; i < 2; i++) {
+    meanwhile = begin_cut;
+    if (i == 0)
+      assert_false (device_read_at_once (d, out, 4096, 0));
+    else
+      assert_false (device_write_at_once (d, buf, 4096, 0));
+    assert_null (meanwhile);
+    assert_int_equal (served (OP_READ) + served (OP_WRITE), 2 * i);
+    durability_finish_cut (d->device->durability);
+    assert_int_equal (device_write (d, buf, 4096, 0, false), -ESHUTDOWN);
+    device_power_on (d->device);
+    assert_int_equal (device_read (d, out, 4096, 0), 0);
+  }
+}
+
 /* A write for which there is no memory is nbdkit's. */
 static void
 test_no_memory (void **state)
@@ -301,9 +367,11 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_memory),        TEST (test_null),    TEST (test_counts),
-      TEST (test_requests),      TEST (test_devices), TEST (test_log),
-      TEST (test_live),          TEST (test_power),   TEST (test_no_memory),
+      TEST (test_memory),        TEST (test_null),
+      TEST (test_counts),        TEST (test_requests),
+      TEST (test_devices),       TEST (test_log),
+      TEST (test_live),          TEST (test_power),
+      TEST (test_no_memory),     TEST (test_cut_under_request),
       TEST (test_cut_meanwhile),
   };
 
