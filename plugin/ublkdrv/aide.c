@@ -97,7 +97,9 @@ hold (struct work *w, unsigned device)
   return 0; /* also where it is gone already */
 }
 
-/* How many requests that change data have ended. */
+/* How many sectors the requests had that change data and have ended.  The
+ * kernel counts a flush as a write, of no sector.
+ */
 static uint64_t
 count_changes (unsigned device)
 {
@@ -110,7 +112,8 @@ count_changes (unsigned device)
   if (fp == NULL)
     return 0;
   if (fscanf (fp,
-              "%*u %*u %*u %*u %" SCNu64 " %*u %*u %*u %*u %*u %*u %" SCNu64,
+              "%*u %*u %*u %*u %*u %*u %" SCNu64
+              " %*u %*u %*u %*u %*u %*u %" SCNu64,
               &writes, &discards) < 1)
     writes = 0;
   fclose (fp);

@@ -80,7 +80,9 @@ end_server (const char *name, const char *directory)
              "its server does not end: other clients are connected to it");
 }
 
-/* Has the kernel counted a write to the device, well or badly done? */
+/* Has the kernel counted anything written to the device, well or badly?  It
+ * counts a flush as a write, of no sector.
+ */
 static bool
 was_written (const char *device)
 {
@@ -88,7 +90,8 @@ was_written (const char *device)
   char text[300];
 
   read_sys (text, sizeof text, device, "stat");
-  return sscanf (text, "%*u %*u %*u %*u %lu %*u %*u %*u %*u %*u %*u %lu",
+  return sscanf (text,
+                 "%*u %*u %*u %*u %*u %*u %lu %*u %*u %*u %*u %*u %*u %lu",
                  &writes, &discards) >= 1 &&
          writes + discards > 0;
 }

@@ -133,8 +133,8 @@ __wrap_fopen (const char *path, const char *mode)
   }
   if (strcmp (path, "/sys/block/ublkb4095/stat") != 0)
     return __real_fopen (path, mode);
-  snprintf (text, sizeof text, "9 8 7 6 %u 5 4 3 2 1 0 9 8 7 6 5 4\n",
-            kernel->writes);
+  snprintf (text, sizeof text, "9 8 7 6 %u 5 %u 3 2 1 0 9 8 7 6 5 4\n",
+            kernel->writes + kernel->flushes, 8 * kernel->writes);
   return fmemopen (text, strlen (text), "r");
 }
 

@@ -229,7 +229,7 @@ remove_all (void **state)
   return 0;
 }
 
-/* /dev/nbd0, attached as "a", with so many writes. */
+/* /dev/nbd0, attached as "a", with so many sectors written. */
 static void
 attach_nbd (const char *writes)
 {
@@ -239,7 +239,7 @@ attach_nbd (const char *writes)
   put ("run/a/attachment", "backend nullblk-attach-1");
   put ("run/a/uri", "nbd://h");
   put ("sys/block/nbd0/backend", "nullblk-attach-1");
-  snprintf (stat, sizeof stat, "9 8 7 6 %s 4 3 2 1 0 1 0 3 4 5 6 7", writes);
+  snprintf (stat, sizeof stat, "9 8 7 6 5 4 %s 3 2 1 0 1 2 0 5 6 7", writes);
   put ("sys/block/nbd0/stat", stat);
 }
 
