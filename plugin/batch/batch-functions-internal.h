@@ -59,7 +59,7 @@ struct batch_device {
 struct batch_functions {
   uint32_t version; /* stays the first */
   void (*set_serial) (bool serial);
-  void (*set_timed) (bool timed);
+  void (*set_waits) (bool waits);
   unsigned (*depth) (void);
   uint64_t (*arrival) (void);
   bool (*before_reply) (void (*end) (void *arg), void *arg);

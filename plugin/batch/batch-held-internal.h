@@ -57,8 +57,8 @@ struct held {
   size_t n;            /* pieces */
   size_t len;          /* bytes */
   char *copies;
-  size_t copied; /* bytes that are in use, from the first */
-  size_t kept;   /* of them, while data is placed: up to its end */
+  size_t copied;     /* bytes of `copies` that are in use, from the first */
+  size_t placed_end; /* while data is placed there: where it ends; 0: none is */
 };
 
 /* Returns false if there is no memory.  Nothing is held then, or at first. */

@@ -31,7 +31,7 @@ held_begin (struct held *h)
     h->piece = malloc ((HELD_MOST_PIECES + 1) * sizeof *h->piece);
   if (h->copies == NULL)
     h->copies = malloc (HELD);
-  h->kept = 0;
+  h->placed_end = 0;
   held_clear (h);
   return h->piece != NULL && h->copies != NULL;
 }
@@ -43,7 +43,7 @@ held_end (struct held *h)
   free (h->copies);
   h->piece = NULL;
   h->copies = NULL;
-  h->kept = 0;
+  h->placed_end = 0;
   held_clear (h);
 }
 
@@ -51,7 +51,7 @@ void
 held_clear (struct held *h)
 {
   h->n = h->len = 0;
-  h->copied = h->kept;
+  h->copied = h->placed_end;
 }
 
 /* An iovec is older than const. */
@@ -102,7 +102,7 @@ add_zeroes (struct held *h, size_t n)
 static bool
 is_placed (const struct held *h, const char *buf)
 {
-  return (uintptr_t) buf - (uintptr_t) h->copies < h->kept;
+  return (uintptr_t) buf - (uintptr_t) h->copies < h->placed_end;
 }
 
 bool
@@ -130,14 +130,14 @@ held_place (struct held *h, size_t n)
 
   if (n < HELD_FEW || n > HELD || at + n + MOST_OF_HEAD > HELD)
     return NULL;
-  h->copied = h->kept = at + n;
+  h->copied = h->placed_end = at + n;
   return h->copies + at;
 }
 
 void
 held_place_end (struct held *h)
 {
-  h->kept = 0;
+  h->placed_end = 0;
   if (h->n == 0)
     h->copied = 0;
 }

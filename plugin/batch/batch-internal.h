@@ -218,7 +218,7 @@ extern _Thread_local struct batch_thread batch_thread;
 
 /* What this thread reads next is not the rest of a request. */
 static inline void
-batch_end_request (void)
+batch_expect_header (void)
 {
   batch_thread.header_len = 0;
   batch_thread.to_come = 0;
@@ -227,7 +227,8 @@ batch_end_request (void)
 
 extern const struct batch_thread batch_several;
 
-extern atomic_bool batch_is_timed;
+/* Do requests wait?  See batch_set_waits. */
+extern atomic_bool batch_any_waits;
 
 extern atomic_bool batch_is_serial;
 
@@ -253,6 +254,17 @@ batch_may_wait (void)
   return sleeps == SLEEPS_SEEN;
 }
 
+/* The same, for a thread that keeps locks: batch_keep has found out whether
+ * sleeps are seen.
+ */
+static inline bool
+batch_may_wait_here (void)
+{
+  return atomic_load_explicit (&batch_is_serial, memory_order_relaxed) &&
+         atomic_load_explicit (&batch_sleeps, memory_order_relaxed) ==
+             SLEEPS_SEEN;
+}
+
 /* While a connection's only thread serves what it has read ahead, it may keep
  * the connection's locks, instead of taking them for each call.  batch_keep
  * does that, with in_lock held, where the thread is to come back soon; if it
@@ -274,15 +286,6 @@ batch_end_requests (void)
     batch_thread.end = NULL;
     end (batch_thread.end_arg);
   }
-}
-
-/* The same for a thread that keeps locks, for which it was found out. */
-static inline bool
-batch_is_known_to_wait (void)
-{
-  return atomic_load_explicit (&batch_is_serial, memory_order_relaxed) &&
-         atomic_load_explicit (&batch_sleeps, memory_order_relaxed) ==
-             SLEEPS_SEEN;
 }
 
 /* What this thread has put into what is held (batch_answer_buffer), and not yet

@@ -60,7 +60,7 @@ PUBLIC extern const struct batch_functions nullblk_batch_functions;
 const struct batch_functions nullblk_batch_functions = {
     .version = BATCH_VERSION,
     .set_serial = batch_set_serial,
-    .set_timed = batch_set_timed,
+    .set_waits = batch_set_waits,
     .depth = batch_depth,
     .arrival = batch_arrival,
     .before_reply = batch_before_reply,

@@ -307,6 +307,6 @@ batch_answer_plain (struct batch_socket *c)
   batch_thread.holding = c->fd;
   if (c->error != 0)
     held_clear (&c->held); /* the rest of a reply */
-  else if (!batch_is_known_to_wait () || !next_is_here (c, c->device->is_zero))
+  else if (!batch_may_wait_here () || !next_is_here (c, c->device->is_zero))
     send_all (c);
 }

@@ -118,7 +118,7 @@ batch_plugin_tell (struct devices *d)
           !writes_files (&d->settings) &&
           (!waits || d->front_end.defer != NULL);
   library->set_serial (holds);
-  library->set_timed (waits);
+  library->set_waits (waits);
   atomic_store (&d->front_end.holds_replies, holds);
   pthread_mutex_unlock (&lock);
 }

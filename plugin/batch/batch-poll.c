@@ -136,7 +136,7 @@ batch_read_paced (struct batch_socket *c, int fd, const struct iovec *iov)
   const bool may_nap =
       c->first_piece_wakes && !c->is_large && batch_libc.has_unread != NULL &&
       c->nr_waiting == 0 && batch_may_wait () &&
-      !atomic_load_explicit (&batch_is_timed, memory_order_relaxed);
+      !atomic_load_explicit (&batch_any_waits, memory_order_relaxed);
   struct timespec ts = {0};
   bool napped = false;
   ssize_t r = -1;

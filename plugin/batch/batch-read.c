@@ -200,7 +200,7 @@ leave_payload (struct batch_socket *c, const void *buf, size_t n)
     return false;
   t->has_header = false;
   t->answer = NULL;
-  batch_end_request ();
+  batch_expect_header ();
   t->payload_to = buf;
   t->payload_len = n;
   t->payload = c->rx_buf + c->rx_start;
@@ -354,7 +354,7 @@ read_by_lock (int fd, void *buf, size_t n)
   }
   note_read (is_ours && begins);
   if (!is_ours) {
-    batch_end_request ();
+    batch_expect_header ();
     batch_thread.arrival = 0;
     return batch_libc.read (fd, buf, n);
   }
@@ -396,7 +396,7 @@ settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
   bool is_here = false;
 
   note_read (false);
-  batch_end_request ();
+  batch_expect_header ();
   if (c == NULL)
     return false;
   batch_thread.arrival = 0;

@@ -67,7 +67,7 @@ void batch_set_serial (bool serial);
 /* Say whether requests wait.  Then a client is not kept waiting for its next
  * requests (batch-pace-internal.h), and no thread keeps locks (batch_keep).
  */
-void batch_set_timed (bool timed);
+void batch_set_waits (bool waits);
 
 /* Set how many requests of a connection may be in service, before anything is
  * served; 0, as it is at first: no reply is deferred.

@@ -269,7 +269,7 @@ send_or_hold (struct batch_socket *c, int fd, const void *buf, size_t n,
   const void *const from = answer_place (buf, n);
   ssize_t r = n;
 
-  batch_end_request (); /* it has read all of what it answers */
+  batch_expect_header (); /* it has read all of what it answers */
   if (c->error != 0) {
     errno = c->error;
     return -1;
@@ -313,7 +313,7 @@ hold_kept (struct batch_socket *c, const char *buf, size_t n, bool more)
   struct held *const h = &c->held;
 
   if (c->error != 0 || (more ? h->len == 0 && c->rx_start == c->rx_end
-                             : !batch_is_known_to_wait () ||
+                             : !batch_may_wait_here () ||
                                    !next_is_here (c, are_zeroes (buf, n))))
     return false;
   if (n <= HELD_SHORT && !is_placed (buf)) {
@@ -323,7 +323,7 @@ hold_kept (struct batch_socket *c, const char *buf, size_t n, bool more)
   else if (n < HELD_FEW || n > HELD_ZEROES || !are_zeroes (buf, n) ||
            !held_add_zeroes (h, n))
     return false;
-  batch_end_request ();
+  batch_expect_header ();
   c->replies += !more;
   t->holding = c->fd;
   return true;

@@ -21,7 +21,7 @@
 #define MAX_FD 65536
 
 struct batch_calls batch_libc;
-atomic_bool batch_is_timed;
+atomic_bool batch_any_waits;
 atomic_bool batch_is_serial;
 atomic_int batch_sleeps = SLEEPS_UNKNOWN;
 _Thread_local struct batch_thread batch_thread = BATCH_THREAD_INIT;
@@ -101,9 +101,9 @@ batch_set_serial (bool serial)
 }
 
 void
-batch_set_timed (bool timed)
+batch_set_waits (bool waits)
 {
-  atomic_store (&batch_is_timed, timed);
+  atomic_store (&batch_any_waits, waits);
 }
 
 /* nbdkit may have been compiled to call another function of the C library for
@@ -134,7 +134,7 @@ batch_keep (struct batch_socket *c)
   if (atomic_load_explicit (&c->reader, memory_order_relaxed) !=
           &batch_thread ||
       c->nr_waiting > 0 || passes_through (c) ||
-      atomic_load_explicit (&batch_is_timed, memory_order_relaxed) ||
+      atomic_load_explicit (&batch_any_waits, memory_order_relaxed) ||
       !batch_may_wait () || !try_lock (&c->out_lock))
     return false;
   batch_thread.keeps = c;

@@ -857,7 +857,7 @@ set_up (unsigned how, unsigned poll)
   if (how & 1)
     batch_libc.has_unread = our_has_unread;
   batch_set_serial (how & 2);
-  batch_set_timed (how & 4);
+  batch_set_waits (how & 4);
   batch_set_depth (how & 8 ? 1 + poll % 16 : 0);
   batch_set_poll (how & 16 ? poll * 20 : 0);
   batch_set_plain (true);

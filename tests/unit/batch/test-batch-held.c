@@ -43,7 +43,7 @@ end (void)
   held_end (&h);
   assert_null (h.piece);
   assert_null (h.copies);
-  assert_int_equal (h.n + h.len + h.copied + h.kept, 0);
+  assert_int_equal (h.n + h.len + h.copied + h.placed_end, 0);
 }
 
 /* All that is held, in one; to be freed. */

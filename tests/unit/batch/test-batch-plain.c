@@ -159,7 +159,7 @@ set_up (void **state)
   batch_libc.send = our_send;
   batch_libc.sendmsg = our_sendmsg;
   batch_set_serial (true);
-  batch_set_timed (false);
+  batch_set_waits (false);
   batch_set_poll (0);
   batch_set_plain (true);
   memset (&world, 0, sizeof world);
@@ -767,7 +767,7 @@ test_modes (void **state)
   for (i = 0; i < 5; i++) {
     batch_set_plain (i != 0);
     batch_set_serial (i != 1);
-    batch_set_timed (i == 2);
+    batch_set_waits (i == 2);
     world.offers = i != 3;
     world.refuses = i == 4;
     add_many (&s, 20);

@@ -21,7 +21,7 @@
 
 /* The library, and what it was told last. */
 static unsigned depth;
-static bool serial, timed;
+static bool serial, any_waits;
 
 static void
 set_serial (bool value)
@@ -30,9 +30,9 @@ set_serial (bool value)
 }
 
 static void
-set_timed (bool value)
+set_waits (bool value)
 {
-  timed = value;
+  any_waits = value;
 }
 
 static unsigned
@@ -140,7 +140,7 @@ set_up (void **state)
   nullblk_batch_functions =
       (struct batch_functions){.version = BATCH_VERSION,
                                .set_serial = set_serial,
-                               .set_timed = set_timed,
+                               .set_waits = set_waits,
                                .depth = tell_depth,
                                .arrival = arrival,
                                .before_reply = before_reply,
@@ -153,7 +153,7 @@ set_up (void **state)
                                .before_wait = before_wait,
                                .offer = offer};
   depth = 64;
-  serial = timed = false;
+  serial = any_waits = false;
   return 0;
 }
 
@@ -189,17 +189,17 @@ test_found (void **state)
   assert_ptr_equal (d->front_end.defer, defer);
   assert_int_equal (d->front_end.max_deferred, 64);
   assert_true (serial && d->front_end.holds_replies);
-  assert_false (timed);
+  assert_false (any_waits);
   devices_destroy (d);
 
   d = start ((const char *const[]){"size", "1M", "latency", "1ms", NULL});
-  assert_true (serial && timed);
+  assert_true (serial && any_waits);
   devices_destroy (d);
 
   depth = 0;
   d = start ((const char *const[]){"size", "1M", "latency", "1ms", NULL});
   assert_null (d->front_end.defer);
-  assert_true (!serial && timed);
+  assert_true (!serial && any_waits);
   devices_destroy (d);
 }
 
@@ -290,14 +290,14 @@ static atomic_int in_library;
 
 /* Another, whose change is older, may want to say so now. */
 static void
-set_timed_in_time (bool value)
+set_waits_in_time (bool value)
 {
   int i;
 
   must (in_library++ == 0, "one change at a time");
   for (i = 0; i < 10; i++)
     sched_yield ();
-  timed = value;
+  any_waits = value;
   in_library--;
 }
 
@@ -342,7 +342,7 @@ test_told_side_by_side (void **state)
   bool waits;
 
   (void) state;
-  nullblk_batch_functions.set_timed = set_timed_in_time;
+  nullblk_batch_functions.set_waits = set_waits_in_time;
   changed = start ((const char *const[]){"size", "1M", NULL});
   for (round = 0; round < 4; round++) {
     for (i = 0; i < 2; i++)
@@ -352,7 +352,7 @@ test_told_side_by_side (void **state)
     for (i = 0; i < 2; i++)
       pthread_join (threads[i], NULL);
     waits = device_waits (&changed->device[0]);
-    assert_int_equal (timed, waits);
+    assert_int_equal (any_waits, waits);
   }
   devices_destroy (changed);
 }

@@ -235,9 +235,9 @@ test_no_naps (void **state)
   (void) state;
   batch_libc.has_unread = our_has_unread;
   calls.unread = true;
-  batch_set_timed (true);
+  batch_set_waits (true);
   play_in_turns (120, 1);
-  batch_set_timed (false);
+  batch_set_waits (false);
   batch_set_serial (false);
   play_in_turns (120, 1);
   batch_set_serial (true);
