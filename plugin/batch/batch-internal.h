@@ -15,7 +15,7 @@
  *     batch-aside.c     requests that are set aside
  *     batch-waiting.c   heaps and lists of deferred replies, and their memory
  *     batch-held.c      the bytes that are held
- *     batch-pace.c      when to poll, and for how long to nap
+ *     batch-nap.c       for how long to nap
  *
  * batch-plugin.c is the plugin's side.
  */
@@ -27,8 +27,9 @@
 #include <stdatomic.h>
 
 #include "batch-held-internal.h"
-#include "batch-pace-internal.h"
+#include "batch-nap-internal.h"
 #include "batch-socket-internal.h"
+#include "common/common.h"
 
 /* The most bytes read ahead: AHEAD; but after a large payload, which costs more
  * to copy than reading ahead saves, only AHEAD_AFTER_LARGE.  A payload of LARGE
@@ -101,6 +102,7 @@ struct batch_socket {
   unsigned reads;    /* a count: one of CHECK_BUSY_EVERY reads is followed by a
                       * check whether the client is busy */
   struct pace pace;
+  struct naps naps;
   uint64_t read_at;  /* when the bytes of the last read came; 0: not known */
   uint64_t received; /* bytes in all */
 

@@ -29,7 +29,6 @@
 #endif
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -206,20 +205,6 @@ leave_environment (const char *path)
   }
 }
 
-/* The default is 50 us, where there is a CPU besides for the client. */
-static uint64_t
-poll_time (void)
-{
-  const char *us = getenv ("NULLBLK_BATCH_POLL");
-  cpu_set_t cpus;
-
-  if (us != NULL)
-    return strtoull (us, NULL, 10) * 1000;
-  return sched_getaffinity (0, sizeof cpus, &cpus) == 0 && CPU_COUNT (&cpus) > 1
-             ? 50000
-             : 0;
-}
-
 /* 64-bit time on a 32-bit machine: nbdkit sleeps by a call that is not here,
  * and a request of the client would not wake it.
  */
@@ -243,7 +228,7 @@ static void __attribute__ ((constructor)) begin (void)
   if (serial != NULL && strcmp (serial, "1") == 0)
     batch_set_serial (true);
   batch_set_plain (plain != NULL && strcmp (plain, "1") == 0);
-  batch_set_poll (poll_time ());
+  batch_set_poll (pace_longest (50 * NSEC_PER_USEC));
   if (is_nbdkit && depth != NULL && !NBDKIT_SLEEPS_ELSEWHERE)
     batch_set_depth (strtoul (depth, NULL, 10));
   if (is_nbdkit && dladdr (&once, &self) != 0 && self.dli_fname != NULL)

@@ -97,7 +97,7 @@ wait_for_request (struct batch_socket *c, int fd, const struct iovec *iov)
                         : 0;
   const bool was_last = longest != 0 && is_last_reader (c);
   const bool is_rest = c->requests == 0;
-  const bool together = c->requests > 1 || c->pace.nap > 0;
+  const bool together = c->requests > 1 || c->naps.nap > 0;
   enum poll_end end = POLL_CAME;
   ssize_t r = -1;
 
@@ -126,6 +126,15 @@ wait_for_request (struct batch_socket *c, int fd, const struct iovec *iov)
   return r;
 }
 
+/* Whoever has not taken all replies has more than one request in flight. */
+static void
+note_arrival (struct batch_socket *c, bool napped, bool busy)
+{
+  naps_note_arrival (&c->naps, napped, busy);
+  if (busy)
+    pace_together (&c->pace);
+}
+
 /* In a nap a client that has replies of ours still to take sends more.  But if
  * its payloads are large, it may take none until it has sent the next, for
  * which there is no room before we read.
@@ -142,7 +151,7 @@ batch_read_paced (struct batch_socket *c, int fd, const struct iovec *iov)
   ssize_t r = -1;
 
   if (may_nap)
-    ts.tv_nsec = pace_nap (&c->pace);
+    ts.tv_nsec = naps_next (&c->naps);
   if (ts.tv_nsec > 0) {
     clock_lose_slack ();
     batch_libc.ppoll (NULL, 0, &ts, NULL);
@@ -154,8 +163,8 @@ batch_read_paced (struct batch_socket *c, int fd, const struct iovec *iov)
   else
     c->requests = 0;
   if (may_nap && r > 0 &&
-      (napped || c->pace.nap > 0 || ++c->reads % CHECK_BUSY_EVERY == 0))
-    pace_note_arrival (&c->pace, napped, batch_libc.has_unread (fd));
+      (napped || c->naps.nap > 0 || ++c->reads % CHECK_BUSY_EVERY == 0))
+    note_arrival (c, napped, batch_libc.has_unread (fd));
   return r;
 }
 

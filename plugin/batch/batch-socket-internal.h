@@ -65,7 +65,7 @@ extern struct batch_calls batch_libc;
 void batch_set_serial (bool serial);
 
 /* Say whether requests wait.  Then a client is not kept waiting for its next
- * requests (batch-pace-internal.h), and no thread keeps locks (batch_keep).
+ * requests (batch-nap-internal.h), and no thread keeps locks (batch_keep).
  */
 void batch_set_waits (bool waits);
 
@@ -77,7 +77,7 @@ unsigned batch_depth (void);
 
 /* Set for how many nanoseconds at most a thread polls, instead of sleeping, for
  * the next request of a client that has one at a time, while no other
- * connection has requests, and where polling pays (batch-pace-internal.h).  0,
+ * connection has requests, and where polling pays (common/pace.h).  0,
  * as it is at first: it never polls.
  */
 void batch_set_poll (uint64_t ns);

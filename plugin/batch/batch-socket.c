@@ -36,7 +36,7 @@
  * Such a client sends its next request within the time that a CPU takes to fall
  * asleep and to wake up again: so the thread polls for that request for a while
  * where polling pays, unless other connections have requests.  A client with
- * many requests at a time is not hurried (batch-pace-internal.h).
+ * many requests at a time is not hurried (batch-nap-internal.h).
  *
  * Each connection has two locks.  No thread waits in the kernel for a client
  * with a lock that another, which would not have waited in the kernel itself,
@@ -134,6 +134,7 @@ batch_begin (int fd)
           c->requests = 0;
           c->reads = 0;
           pace_init (&c->pace);
+          naps_init (&c->naps);
           c->read_at = 0;
           c->received = 0;
           c->is_overdue = false;

@@ -3,7 +3,7 @@
  *
  * Code that every room may use: time and waiting, sizes, durations and values
  * of several parts as texts, min and max, random numbers, the kinds of
- * operations, NBD's errors, locks, and messages.
+ * operations, NBD's errors, locks, messages, and whether polling pays.
  */
 
 #ifndef NULLBLK_COMMON_H
@@ -19,6 +19,7 @@
 #include "number.h"
 #include "operation.h"
 #include "ownedlock.h"
+#include "pace.h"
 #include "parts.h"
 #include "random.h"
 #include "textfile.h"

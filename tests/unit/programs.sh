@@ -21,7 +21,7 @@ build ()
       threads | attach | ctl) ;;
       ublk) macros+=" \$(LIBNBD_CFLAGS) \$(LIBURING_CFLAGS)" ;;
       sockets)
-        for part in read plain poll socket defer aside waiting held stream pace; do
+        for part in read plain poll socket defer aside waiting held stream nap; do
           sources+=" ../plugin/batch/batch-$part.c"
         done
         ;;

@@ -24,7 +24,7 @@ our_has_unread (int fd)
 /* Polling */
 
 #define LONG 3600000000000 /* ns */
-#define WINDOW 32          /* requests that are compared, of batch-pace.c */
+#define WINDOW 32          /* requests that are compared, of pace.c */
 
 /* Requests of a client that has so many in flight at a time. */
 static void

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * How a thread waits for the next request of its client, where it may choose:
- * each connection measures that while it is served.  No system call is made
- * here, and no lock taken.
+ * Whether a thread sleeps or polls for the next request of its client: that is
+ * measured while requests are served.  No system call is made here, and no lock
+ * taken: the caller of all these functions has one, or is the only thread.
  *
  * Polling is for a client with one request at a time.  It saves the time in
  * which a CPU falls asleep and wakes up, and costs CPU while the client does
@@ -30,24 +30,15 @@
  *   in time shows: other threads want the CPU.  A thread that sleeps gets a
  *   busy CPU at once, and one that polls has to give it up in the end.  One
  *   lost CPU alone is a hiccup.
- *
- * Napping is for a client with many requests.  As long as it has not taken all
- * of its replies, it is busy, and need not be hurried: to be woken for each
- * part of each request costs more than the requests do.  So the thread naps for
- * some time, and then finds several requests.  A nap was too long if the client
- * has taken all replies meanwhile, and has sent requests: it may be waiting for
- * us.  Then naps get shorter, and where short ones are too long, there are none
- * for a while.
  */
 
-#ifndef NULLBLK_BATCH_PACE_INTERNAL_H
-#define NULLBLK_BATCH_PACE_INTERNAL_H
+#ifndef NULLBLK_PACE_H
+#define NULLBLK_PACE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct pace {
-  /* Polling. */
   bool polls;      /* does polling go on, or sleeping? */
   uint8_t phase;   /* 0: it goes on; 1, 2: the first and the second window */
   uint8_t in_vain; /* polls in a row */
@@ -64,14 +55,13 @@ struct pace {
   uint64_t longest; /* of its longest request, ns */
   uint64_t cost;    /* of the first window */
   uint64_t polled;  /* what a request took where polling was better */
-
-  /* Napping. */
-  bool busy;          /* has the client not taken all replies? */
-  uint32_t nap;       /* ns; 0: not now */
-  uint8_t too_long;   /* of the shortest, in a row */
-  uint32_t skip_now;  /* chances to nap that are still to be left out */
-  uint32_t skip_next; /* how many are to be left out the next time */
 };
+
+/* For how many nanoseconds at most to poll: NULLBLK_BATCH_POLL microseconds of
+ * the environment; without it USUAL, or 0, never, where the process may use one
+ * CPU only.
+ */
+uint64_t pace_longest (uint64_t usual);
 
 void pace_init (struct pace *p);
 
@@ -99,13 +89,4 @@ void pace_interrupt (struct pace *p);
  */
 void pace_together (struct pace *p);
 
-/* The ns to nap before the next request is asked for; 0: not at all.
- */
-uint32_t pace_nap (struct pace *p);
-
-/* Something came, after a nap if NAPPED, and the client had not taken all
- * replies if BUSY: so it has more than one request.
- */
-void pace_note_arrival (struct pace *p, bool napped, bool busy);
-
-#endif /* NULLBLK_BATCH_PACE_INTERNAL_H */
+#endif /* NULLBLK_PACE_H */

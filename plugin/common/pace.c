@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Polling and napping; see batch-pace-internal.h.
+ * Whether polling pays; see pace.h.
  */
 
 #include <config.h>
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "batch-pace-internal.h"
+#include "clock.h"
+#include "pace.h"
 
 /* Requests that are compared, and how many follow. */
 #define WINDOW 32
@@ -34,15 +36,6 @@
  */
 #define LONGEST 400000
 
-/* The first nap, and the longest, in ns. */
-#define FIRST_NAP 10000
-#define MAX_NAP 20000
-
-/* Chances that are left out after naps that were too long. */
-#define MAX_TOO_LONG 8
-#define FIRST_SKIP 2
-#define MAX_SKIP 1024
-
 /* Where a poll has lost its CPU again after no more than that many, others want
  * it, and so many requests at least follow.
  */
@@ -54,8 +47,15 @@
 
 enum { GOES_ON, FIRST, SECOND };
 
-/*---------------------------------------------------------------------*/
-/* Polling */
+uint64_t
+pace_longest (uint64_t usual)
+{
+  const char *us = getenv ("NULLBLK_BATCH_POLL");
+
+  if (us != NULL)
+    return strtoull (us, NULL, 10) * NSEC_PER_USEC;
+  return clock_cpus () > 1 ? usual : 0;
+}
 
 static void
 begin_window (struct pace *p)
@@ -79,7 +79,6 @@ pace_init (struct pace *p)
 {
   memset (p, 0, sizeof *p);
   p->rest[false] = p->rest[true] = FIRST_REST;
-  p->skip_next = FIRST_SKIP;
   p->polls_since_lost = OFTEN_LOST;
   begin_phase (p, FIRST, WINDOW);
 }
@@ -251,46 +250,4 @@ pace_count (struct pace *p, uint64_t now, enum poll_end end,
     p->last = now;
   }
   begin_window (p);
-}
-
-/*---------------------------------------------------------------------*/
-/* Napping */
-
-uint32_t
-pace_nap (struct pace *p)
-{
-  if (!p->busy)
-    return 0;
-  p->busy = false;
-  if (p->skip_now > 0) {
-    p->skip_now--;
-    return 0;
-  }
-  if (p->nap == 0)
-    p->nap = FIRST_NAP;
-  return p->nap;
-}
-
-void
-pace_note_arrival (struct pace *p, bool napped, bool busy)
-{
-  p->busy = busy;
-  if (busy)
-    pace_together (p);
-  if (!napped || p->nap == 0)
-    return;
-  if (busy) {
-    p->nap = p->nap + p->nap / 4 < MAX_NAP ? p->nap + p->nap / 4 : MAX_NAP;
-    p->too_long = 0;
-    if (p->nap > FIRST_NAP + FIRST_NAP / 2)
-      p->skip_next = FIRST_SKIP;
-  }
-  else if (p->nap > FIRST_NAP)
-    p->nap = p->nap - p->nap / 8 > FIRST_NAP ? p->nap - p->nap / 8 : FIRST_NAP;
-  else if (++p->too_long >= MAX_TOO_LONG) {
-    p->too_long = 0;
-    p->nap = 0;
-    p->skip_now = p->skip_next;
-    p->skip_next = p->skip_next < MAX_SKIP ? 2 * p->skip_next : MAX_SKIP;
-  }
 }
