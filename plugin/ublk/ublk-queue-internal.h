@@ -8,6 +8,7 @@
  *     ublk-queue.c     the thread: go_on, over and over
  *        │               tells what has come in the ring, then sleeps until
  *        │               the first moment, or until more comes
+ *        │ ublk-poll.c   or looks for more without a sleep
  *        v
  *     ublk-request.c   what the kernel asks, done by functions of device.h
  *        │               port ── begin ─> device_... ─────────> answer
@@ -41,6 +42,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/common.h"
 #include "device/device.h"
 #include "ublkdrv/ublkdrv.h"
 
@@ -73,6 +75,18 @@ struct ublk_request {
   _Alignas(max_align_t) char request[MAX_PARKED_COPY];
 };
 
+/* What the queues of a server know together about polling for the next request
+ * of a program that has one at a time.
+ */
+struct ublk_poll {
+  uint64_t longest;       /* nanoseconds; 0: no queue polls */
+  uint64_t (*now) (void); /* the clock, and the CPU that was used: as for */
+  uint64_t (*cpu) (void); /* pace_count */
+  pthread_mutex_t lock;   /* guards `pace` */
+  struct pace pace;
+  _Atomic (const struct ublk_queue *) last; /* that has had a request */
+};
+
 struct ublk_queue {
   struct device *device;
   const struct device_plan *plan;
@@ -87,6 +101,10 @@ struct ublk_queue {
   struct port port;
   int error;        /* the ring's */
   uint64_t arrived; /* when what the ring tells had come, clock_now */
+
+  struct ublk_poll *poll;
+  unsigned requests;      /* that have come since it waited last */
+  enum poll_end poll_end; /* how the last poll ended */
 
   /* Reads of a null device, and of holes, take zeroes from here; they are all 0
    * except while a read is served whose data is corrupted.
@@ -113,14 +131,13 @@ struct ublk_queue {
 /* ublk-queue.c */
 
 /* Begin to serve queue INDEX of the device that PLAN says, at FD, by a
- * connection of FRONT_END to D; FD, PLAN and FRONT_END outlive the queue.
- * Returns NULL and the reason in *why.
+ * connection of FRONT_END to D; FD, PLAN, FRONT_END and POLL, which queues
+ * share, outlive the queue.  Returns NULL and the reason in *why.
  */
-struct ublk_queue *ublk_queue_start (struct device *d,
-                                     const struct device_plan *plan, int fd,
-                                     unsigned index,
-                                     const struct front_end *front_end,
-                                     struct message *why);
+struct ublk_queue *
+ublk_queue_start (struct device *d, const struct device_plan *plan, int fd,
+                  unsigned index, const struct front_end *front_end,
+                  struct ublk_poll *poll, struct message *why);
 
 /* From now on all requests fail, those that wait included.  Any thread. */
 void ublk_queue_give_up (struct ublk_queue *q);
@@ -139,6 +156,20 @@ void ublk_queue_wake (struct ublk_queue *q);
 
 /* The queue whose thread this is, or NULL. */
 struct ublk_queue *ublk_queue_of_thread (void);
+
+/*---------------------------------------------------------------------*/
+/* ublk-poll.c */
+
+/* For a server that has not begun to serve.  NULLBLK_BATCH_POLL of the
+ * environment says how long to poll; the default is 100 us.
+ */
+void ublk_poll_init (struct ublk_poll *p);
+
+/* Wait until something has come: as ring_wait without a limit, but polling
+ * first where that pays.  Only for a queue in which no request waits for its
+ * moment.
+ */
+int ublk_queue_wait (struct ublk_queue *q);
 
 /*---------------------------------------------------------------------*/
 /* ublk-request.c */

@@ -148,7 +148,7 @@ go_on (struct ublk_queue *q)
     ublk_queue_give_up_all (q);
   moment = ublk_queue_first_moment (q, &spin);
   if (moment == UINT64_MAX) {
-    r = ring_wait (q->ring, UINT64_MAX);
+    r = ublk_queue_wait (q);
     due = 0;
     if (r < 0)
       q->error = r;
@@ -268,7 +268,7 @@ provide (struct ublk_queue *q, const struct front_end *front_end)
 struct ublk_queue *
 ublk_queue_start (struct device *d, const struct device_plan *plan, int fd,
                   unsigned index, const struct front_end *front_end,
-                  struct message *why)
+                  struct ublk_poll *poll, struct message *why)
 {
   struct ublk_queue *q =
       calloc (1, sizeof *q + plan->depth * sizeof q->tags[0]);
@@ -282,6 +282,7 @@ ublk_queue_start (struct device *d, const struct device_plan *plan, int fd,
   q->plan = plan;
   q->fd = fd;
   q->index = index;
+  q->poll = poll;
   q->wake.happened = woken;
   q->wake_fd = -1;
   sem_init (&q->is_ready, 0, 0);

@@ -299,6 +299,7 @@ ublk_request_begin (struct port_request *at_port)
 
   t->due = NULL;
   t->sector = 0;
+  t->queue->requests++;
   served = t;
   if (!atomic_load_explicit (&t->queue->is_over, memory_order_relaxed))
     r = serve (t);

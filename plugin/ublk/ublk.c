@@ -33,6 +33,7 @@ struct ublk {
   struct devices *devices;
   struct keeper *keeper;
   struct front_end front_end;
+  struct ublk_poll poll;
   struct disk disks[]; /* by number of the device */
 };
 
@@ -143,6 +144,7 @@ ublk_prepare (struct devices *devices, void (*report) (struct device *d, int r),
   u->front_end.report = report;
   u->front_end.max_deferred = devices->settings.hw_queue_depth;
   ublk_request_front_end (&u->front_end);
+  ublk_poll_init (&u->poll);
   for (i = 0; i < devices->count; i++)
     u->disks[i].fd = -1;
   if (make_all (u, why) < 0) {
@@ -211,7 +213,7 @@ serve_disk (struct ublk *u, uint32_t i, bool (*is_ending) (void),
   }
   while (disk->nr_queues < disk->plan.queues) {
     q = ublk_queue_start (&u->devices->device[i], &disk->plan, disk->fd,
-                          disk->nr_queues, &u->front_end, why);
+                          disk->nr_queues, &u->front_end, &u->poll, why);
     if (q == NULL)
       return -1;
     disk->queues[disk->nr_queues++] = q;
@@ -266,5 +268,6 @@ ublk_end (struct ublk *u)
   for (i = 0; u->keeper != NULL && i < u->devices->count; i++)
     end_disk (u, i);
   keeper_destroy (u->keeper);
+  pthread_mutex_destroy (&u->poll.lock);
   free (u);
 }
