@@ -30,8 +30,8 @@
  * no time, all that is held is sent.
  *
  * nbdkit sees every request that is not served.  It also has the first
- * request of those that the kernel gives at once, and one of IN_A_ROW: so it
- * finds out in time that it is to stop.
+ * request of those that the kernel gives at once, and one after each IN_A_ROW
+ * plain ones: so it finds out in time that it is to stop.
  */
 
 #include <config.h>

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: BSD-3-Clause Copyright (C) 2026 The nullblk authors
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
  *
  * Devices of the kernel's ublk driver, each of which a process of nullblk-ublk
  * makes and serves, or the server itself (ublk=true).  nullblk-attach chooses

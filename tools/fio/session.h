@@ -51,8 +51,9 @@ bool session_add (struct session *s, struct channel_request *q);
 void session_commit (struct session *s);
 
 /* Wait until N requests are answered, or all that were added if these are
- * fewer; if N is 0, only look.  What was kept back is sent first, unless so
- * many are answered without a wait.  Returns how many are answered.
+ * fewer; if N is 0, only look.  What was kept back is sent first; but if N is
+ * above 0, so many are answered without a wait, and the server still has a
+ * request, it stays kept back.  Returns how many are answered.
  */
 unsigned session_wait (struct session *s, unsigned n);
 
