@@ -28,7 +28,7 @@
 #define CLOSING_SECONDS 5
 #define CHECKS_A_SECOND 10
 
-/* Flushes of a device, after which it counts as one that somebody uses. */
+/* Flushes of a device that is written to again and again. */
 #define MOST_FLUSHES 10
 
 struct aide {
@@ -142,8 +142,6 @@ flush (struct work *w, unsigned device, bool *lost_data)
       *lost_data = true;
     r = await_closing (device);
   }
-  if (r == 0 && w->held != -1)
-    r = -EBUSY;
   if (r < 0)
     let_go (w);
   return r;

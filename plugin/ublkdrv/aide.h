@@ -25,8 +25,7 @@ struct aide;
 
 enum aide_task {
   AIDE_START,    /* make it a block device, that our process serves */
-  AIDE_FLUSH,    /* -EBUSY: it is in use, or written to again and again; else
-                  * nobody else can hold it now */
+  AIDE_FLUSH,    /* -EBUSY: it is in use; else nobody else can hold it now */
   AIDE_TRY_STOP, /* -EBUSY: it is in use; it need not have been flushed */
   AIDE_STOP,     /* also while it is in use */
   AIDE_DELETE

@@ -220,11 +220,8 @@ test_written_since (void **state)
   kernel->can_be_held = true;
   kernel->writes_during = UINT32_MAX;
   open_bridge ();
-  close_bridge (NOT_CLOSED);
-  assert_string_equal (why.text, "/dev/ublkb4095 is in use");
-  WERE_ASKED (ADD, SET_PARAMS, START);
-  kernel->writes_during = 0;
   close_bridge (CLOSED);
+  assert_int_equal (kernel->flushes, 10);
 }
 
 static void
