@@ -155,13 +155,12 @@ make_text (const char *lines, char *tag, size_t size, struct message *why)
 }
 
 /* The length of a text that fills up a block of this KIND (LIBNBD_SIZE_...) at
- * its end; as it is, if there is no room for that.
+ * its end; as it is, if there is no room for that in SIZE bytes.
  */
 static size_t
-fill_block (struct nbd_handle *config, size_t len, int kind)
+fill_block (struct nbd_handle *config, size_t len, size_t size, int kind)
 {
   const int64_t block = nbd_get_block_size (config, kind);
-  const size_t size = nbd_get_size (config);
   size_t more = 0;
 
   if (block > 1)
@@ -256,17 +255,17 @@ has_met_text (const struct message *why)
          strcmp (why->text + len - (sizeof reason - 1), reason) == 0;
 }
 
-/* Write the first LEN bytes of TEXT, or some more, which are newlines.  More
- * are written because a filter may complete requests to blocks of its own, of
- * which it says only that they are preferred; and not always, as not all whole
- * blocks get through other filters.
+/* Write the first LEN bytes of TEXT, or some more, SIZE at most, which are
+ * newlines.  More are written because a filter may complete requests to blocks
+ * of its own, of which it says only that they are preferred; and not always, as
+ * not all whole blocks get through other filters.
  */
 static bool
 write_text (struct nbd_handle *config, const char *text, size_t len,
-            struct message *why)
+            size_t size, struct message *why)
 {
-  const size_t least = fill_block (config, len, LIBNBD_SIZE_MINIMUM);
-  const size_t whole = fill_block (config, len, LIBNBD_SIZE_PREFERRED);
+  const size_t least = fill_block (config, len, size, LIBNBD_SIZE_MINIMUM);
+  const size_t whole = fill_block (config, len, size, LIBNBD_SIZE_PREFERRED);
 
   if (nbd_pwrite (config, text, least, 0, 0) == 0)
     return true;
@@ -287,6 +286,7 @@ config_change (struct nbd_handle *config, const char *lines,
                struct message *why)
 {
   char tag[40], *text;
+  int64_t size;
   bool ok;
 
   text = config_read (config, why);
@@ -296,11 +296,14 @@ config_change (struct nbd_handle *config, const char *lines,
   if (nbd_is_read_only (config) == 1)
     return fail (why, "the server lets nobody write to the settings: it was "
                       "started with -r, or a filter (readonly) forbids it");
+  size = nbd_get_size (config);
+  if (size == -1)
+    return fail (why, "%s", nbd_get_error ());
   make_tag (tag, sizeof tag);
-  text = make_text (lines, tag, nbd_get_size (config), why);
+  text = make_text (lines, tag, size, why);
   if (text == NULL)
     return false;
-  ok = write_text (config, text, strlen (lines) + tag_length (tag), why);
+  ok = write_text (config, text, strlen (lines) + tag_length (tag), size, why);
   free (text);
   return ok && check_done (config, tag, why);
 }

@@ -157,14 +157,16 @@ job_zones_limits (const char *uri, uint64_t *most_open, uint64_t *most_active)
   struct message ignored;
   struct nbd_handle *h;
   uint64_t size = 0;
+  int64_t told;
   char *text;
   bool missing;
 
   *most_open = *most_active = 0;
   h = connection_open (uri, ".config", ANSWER_SECONDS, &missing, &ignored);
   text = malloc (MAX_CONFIG + 1);
-  if (h != NULL && nbd_get_size (h) > 0)
-    size = min (nbd_get_size (h), MAX_CONFIG);
+  told = h != NULL ? nbd_get_size (h) : -1;
+  if (told > 0)
+    size = min ((uint64_t) told, MAX_CONFIG);
   if (text != NULL && size > 0 &&
       connection_read (h, text, size, 0, ANSWER_SECONDS, &ignored) == 0) {
     text[size] = '\0';
