@@ -43,7 +43,9 @@
 #define LARGE (32 * 1024)
 #define LARGE_LEFT (96 * 1024)
 
-/* Zeroes wait for a read of up to so many bytes: it is one of zeroes, too. */
+/* Held zeroes are kept back while the next request is a read of at most so many
+ * bytes: on a null device that read is answered with zeroes, too.
+ */
 #define LARGE_ZEROES (256 * 1024)
 
 /* Requests, as the NBD protocol has them; HEADER is the bytes of one without

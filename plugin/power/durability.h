@@ -114,12 +114,12 @@ struct power_cut {
    */
   uint64_t (*dirty) (void *arg);
 
-  /* UNDONE is called for every piece that went back to older content, after it
-   * did; it may be NULL.  Pieces overlap where several changes are undone: the
-   * content of the store after the last call counts.  The calls come in groups,
-   * between a call of BEGIN and one of END, for records of about 2 MiB each.
-   * After the last group FINISHED is called, and power does not come back
-   * before it returns.  No lock of the device's is held.
+  /* UNDONE is called for every piece of the device, after the piece has got
+   * older content back; it may be NULL.  Pieces overlap where several changes
+   * are undone: the content of the store after the last call counts.  The calls
+   * come in groups, between a call of BEGIN and one of END, for records of
+   * about 2 MiB each.  After the last group FINISHED is called, and power does
+   * not come back before it returns.  No lock of the device's is held.
    */
   void (*undone) (void *arg, uint64_t offset, uint64_t count);
   void (*begin) (void *arg);

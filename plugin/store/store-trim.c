@@ -286,7 +286,7 @@ trim_part (struct store *s, uint32_t nr, uint64_t from, uint64_t to)
   return is_zero (data + (from & -PAGE));
 }
 
-/* Does a reservation count on it that what is written here keeps its memory?  A
+/* Is a range here reserved, so that its pages must keep their memory?  A
  * request that has looked here for missing pages has had the stripe's lock, so
  * its reservation is seen.  In a whole arena it is the chunk that has to stay.
  */

@@ -67,7 +67,7 @@ await_wake (struct ublk_queue *q)
   io_uring_sqe_set_data (sqe, &q->wake);
 }
 
-/* What it is about is looked at before the next sleep. */
+/* Whatever has woken the queue is looked at before the next sleep. */
 static void
 woken (struct ring_event *event, int result)
 {

@@ -26,8 +26,8 @@
  * closes another zone does not lock the stripe of that, either.  This is safe,
  * as the write pointer stays where it is or moves to the end of the zone:
  *
- *   - Other requests that change the zone wait until they have it; and whether
- *     it is open, all requests ask with limits.lock held.
+ *   - Other requests that change the zone wait until they have it; and all
+ *     requests hold limits.lock when they ask whether the zone is open.
  *   - A short read, which has only the stripe's lock, looks at the state once.
  *     Below the write pointer that it finds, data stays as it is until a reset,
  *     which waits for the stripe's lock.  Above the former write pointer there

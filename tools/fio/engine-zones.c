@@ -23,7 +23,9 @@ fails (int err)
   return -1;
 }
 
-/* Of ZONE_SIZE bytes each, once fio has seen how many; 0 before. */
+/* Open the zone table of the job's export.  ZONE_SIZE is what its zones have to
+ * be, or 0 if fio does not know a size yet.
+ */
 static struct job_zones *
 open_zones (const struct thread_data *td, uint64_t zone_size, bool *missing)
 {

@@ -13,9 +13,9 @@
 #include "fit-internal.h"
 #include "simulate.h"
 
-/* Reads that take as long as an arm and a platter do.  No drive without these
- * is so slow and so even; that a drive says so is not enough, as virtual ones
- * do.
+/* Reads that take as long as an arm and a platter do.  No drive without an arm
+ * and a platter is so slow and so even.  That the kernel calls it rotational is
+ * not enough: it says that of virtual drives, too.
  */
 bool
 fit_is_disk (const struct drive_facts *drive, const struct figures *base)
