@@ -116,8 +116,8 @@ refuse_part (const struct value_part *part, const char *text, size_t len,
 
   format_number (part, part->least, least, sizeof least);
   format_number (part, part->most, most, sizeof most);
-  message_set (why, "'%.*s': allowed after %s: is %s from %s to %s", (int) len,
-               text, part->name,
+  message_set (why, "'%.*s': allowed after %s: is %s from %s to %s",
+               (int) min (len, 80), text, part->name,
                part->type == PART_SIZE       ? "a size"
                : part->type == PART_DURATION ? "a duration"
                : part->type == PART_FACTOR   ? "a number"

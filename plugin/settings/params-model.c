@@ -70,7 +70,8 @@ is_of_drive (const struct param *param)
 
 /* A line of a model: taken, unless it is given beside the model.  A client may
  * have named a file that is no model and not for it to read, so *why has
- * nothing of a line that is no parameter's but the name.
+ * nothing of a line that is no parameter's but the name, and of another line at
+ * most 80 bytes of the value and, from the parser, 80 bytes of the wrong part.
  */
 static int
 take_of_model (void *opaque, const char *name, const char *value,

@@ -36,7 +36,7 @@ stall_parse (const char *text, struct stall *stall, struct message *why)
   if (duration_parse (text, comma - text, &r.every) < 0 || r.every == 0) {
     message_set (
         why, "'%.*s': allowed after every: is " DURATION_FORM ", more than 0",
-        (int) (comma - text), text);
+        (int) min (comma - text, 80), text);
     return -EINVAL;
   }
   text = comma + sizeof second - 1;

@@ -120,6 +120,47 @@ test_wrong_models (void **state)
                                      "of the two"));
 }
 
+/* A client may name a file that it cannot read, so a message quotes little: 80
+ * bytes of a value, and 80 of the part of it that is wrong.
+ */
+static void
+test_quotes (void **state)
+{
+  static const char *const lines[][2] = {
+      {"disk=track:", ",full:1ms"},
+      {"disk=", ""},
+      {"stall=every:", ",for:1ms"},
+      {"stall=every:1s,for:", ""},
+      {"read-size-latency=", ""},
+      {"zone-readonly=", ""},
+      {"read-latency=", ""},
+      {"read-latency=uniform:", "-1ms"},
+      {"read-latency=uniform:1ms-", ""},
+      {"read-latency=percentiles:", "=1ms,p99=2ms"},
+      {"read-latency=percentiles:p50=", ",p99=2ms"},
+      {"read-latency=seek:track=1ms,full=2ms,", ""},
+      {"size=", ""},
+      {"lanes=", ""},
+  };
+  char secret[301], text[400];
+  size_t i, n;
+  const char *s;
+
+  (void) state;
+  memset (secret, '@', sizeof secret - 1);
+  secret[sizeof secret - 1] = '\0';
+  for (i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+    snprintf (text, sizeof text, "%s%s%s\n", lines[i][0], secret, lines[i][1]);
+    write_model (text);
+    setup (NULL);
+    take ("model", path);
+    assert_int_equal (complete (), -EINVAL);
+    for (s = why.text, n = 0; *s != '\0'; s++)
+      n += *s == '@';
+    assert_in_range (n, 60, 160);
+  }
+}
+
 static struct params change;
 
 /* Ends with the change in force. */
@@ -221,8 +262,8 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_model), TEST (test_wrong_models), TEST (test_zero_byte),
-      TEST (test_live),  TEST (test_written_back),
+      TEST (test_model),  TEST (test_wrong_models), TEST (test_zero_byte),
+      TEST (test_quotes), TEST (test_live),         TEST (test_written_back),
   };
 
   int r;
