@@ -2,8 +2,10 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Reads and writes that are done at once; see device.h.  Such a request is in
- * service while its connection is locked, and nobody sees it: who cuts power
- * waits until it is over, and then it finds that the epoch is another one.
+ * no list: it lasts while its connection is locked.  A thread that cuts power
+ * first changes the epoch, and then waits for the connection's lock, so until
+ * the request is over.  Before the request unlocks, it looks whether the epoch
+ * has changed.
  */
 
 #include <config.h>

@@ -83,10 +83,11 @@ int store_restore (struct store *store, uint32_t volume, const void *buf,
 int store_zero (struct store *store, uint32_t volume, uint64_t count,
                 uint64_t offset);
 
-/* Could COUNT bytes at OFFSET be written, or made zero and kept, if nothing
- * that callers of store_charge have were charged?  If not, it is of no use to a
- * request to uncharge that.  Where nobody else changes the range, such an
- * answer is right at one moment of this call, whatever others do elsewhere.
+/* Would there be memory for COUNT bytes at OFFSET, to be written, or made zero
+ * and kept, if all that store_charge has charged were uncharged?  If false, it
+ * is of no use to a request to uncharge that.  If nobody else changes the
+ * range, false is right at one moment of this call, whatever others do
+ * elsewhere.
  */
 bool store_could_hold (struct store *store, uint32_t volume, uint64_t count,
                        uint64_t offset);

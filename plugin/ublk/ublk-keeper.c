@@ -196,7 +196,9 @@ start (struct work *w, const struct kept *k, struct message *why)
   return r;
 }
 
-/* Whose end is the keeper's.  Others may have its socket open, too. */
+/* The keeper ends when the process SERVER ends.  It finds that out by a pidfd,
+ * as others may have the other end of its socket open, too.
+ */
 static void
 watch (struct work *w, pid_t server)
 {

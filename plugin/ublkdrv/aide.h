@@ -25,15 +25,12 @@ struct aide;
 
 enum aide_task {
   AIDE_START,    /* make it a block device, that our process serves */
-  AIDE_FLUSH,    /* -EBUSY: it is in use; else nobody else can hold it now */
+  AIDE_FLUSH,    /* flush it, and leave it open with O_EXCL until it is told to
+                  * stop it; -EBUSY: it is in use */
   AIDE_TRY_STOP, /* -EBUSY: it is in use; it need not have been flushed */
   AIDE_STOP,     /* also while it is in use */
   AIDE_DELETE
 };
-
-/* After AIDE_FLUSH the aide has the device open with O_EXCL, until it is told
- * to stop the device.
- */
 
 /* Called by a process of one thread.  Returns NULL and the reason in *why. */
 struct aide *aide_create (struct message *why);

@@ -5,13 +5,13 @@
  * here locks or counts.  Where there are, every change of a zone's condition is
  * made with limits.lock held, by the request that has the zone.
  *
- * There is one exception: a zone may be closed to make room for another.  The
- * request that needs the room has the other zone, and must not take this one as
- * well, as two such requests could wait for each other.  It need not.  A zone
- * is closed in this way only while it is `idle`: implicitly open, and no
- * request is between zones_begin_write and zones_end_write of it.  Then its
- * data and write pointer do not change, as that would need limits.lock, too; a
- * reader, which has only its zone's lock, does not care whether it is open.
+ * There is one exception: a request that opens zone A may close zone B to make
+ * room.  It has A.  It does not take B, too, as two such requests could wait
+ * for each other; and it need not.  B is closed in this way only while B is
+ * `idle`: implicitly open, and no request is between zones_begin_write and
+ * zones_end_write of B.  Then the data and the write pointer of B do not
+ * change, as that would need limits.lock, too.  Whether B is open makes no
+ * difference to a reader of B, which has only B's lock.
  *
  * If all implicitly open zones are being written, a request that needs room
  * waits for one of those writes.  It keeps its own zone, but the writes need no

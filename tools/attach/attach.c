@@ -274,10 +274,10 @@ find_attached (void)
   return is_of_export (options.name, &source.uri) ? options.name : NULL;
 }
 
-/* Say which device it is: where nobody hears that, it is not attached.  What
- * has been made is unlocked, for who reads the line; and is taken back, unless
- * somebody else is at work on it by then, or has detached it and made another
- * attachment of that name.
+/* Print the device's path.  If that fails, detach the device again, unless
+ * another process works on the attachment by then, or has detached it and made
+ * another one of that name.  The attachment's directory is unlocked already, as
+ * who reads the path may call --detach at once.
  */
 static void
 announce (const char *device)

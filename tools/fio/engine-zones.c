@@ -24,7 +24,8 @@ fails (int err)
 }
 
 /* Open the zone table of the job's export.  ZONE_SIZE is what its zones have to
- * be, or 0 if fio does not know a size yet.
+ * be, in bytes, or 0 if fio does not know a size yet.  Returns NULL when it has
+ * said why.
  */
 static struct job_zones *
 open_zones (const struct thread_data *td, uint64_t zone_size, bool *missing)

@@ -206,9 +206,10 @@ clear (struct work *w, struct device_record *r)
   return err == 0;
 }
 
-/* Its number could have become another process's before the pidfd is there; so
- * the kernel is asked once more whose the lock is.  Returns false where the
- * process cannot be asked, though it is alive.
+/* Ask the process that has the record to end, by a pidfd.  Its pid may have
+ * become another process's before the pidfd was open: so check, before the
+ * signal is sent, that the process of that pid has the lock of the record.
+ * Returns false if the process is alive and cannot be signalled.
  */
 static bool
 ask_to_end (struct device_record *r, bool *has_died)
