@@ -43,8 +43,9 @@ typedef bool batch_retry (void *request, const void *payload, uint64_t *moment);
  * connection of which ARG is nbdkit's handle.  Each does the request at once,
  * on the thread that serves the connection, and with locks of the library held,
  * and returns true.  Or it returns false where the request is not allowed, may
- * wait or has failed: then it is as if there had been no call, and nbdkit gets
- * the request.
+ * wait or has failed, and nbdkit gets the request.  Then it is as if there had
+ * been no call; but a write may have changed data if it has failed, or if power
+ * was cut under it.
  */
 struct batch_device {
   /* BUF is NULL where all reads are of zeroes. */

@@ -6,7 +6,7 @@
  *
  *   ahead ──> header ──plain?──> device ──done──> held, and the next header
  *                │                  │
- *                └──no──> nbdkit <──┘ it has done nothing
+ *                └──no──> nbdkit <──┘ it has not
  *
  * The client gets the bytes that nbdkit would send, because nbdkit has shown
  * how it answers.  When nbdkit has the plugin do a read, the plugin offers the
@@ -23,8 +23,8 @@
  *   one at a time, and nothing of the connection waits; and as a header is
  *   asked for, nbdkit has none of its requests;
  * - if the device does it.  It does not if anything is to wait, or may fail, as
- *   where faults, zones or a write log are: it does the request as a whole, or
- *   nothing.
+ *   where faults, zones or a write log are.  If it fails all the same, or if
+ *   power is cut under it, nbdkit has the request done once more.
  *
  * Replies are held as nbdkit's are: unless the next request is here, and takes
  * no time, all that is held is sent.
