@@ -6,11 +6,11 @@
  *
  * The bytes that a request waits for may be in the socket already: the thread
  * may have been busy, or have waited for a client that takes no replies.
- * So a request is given up (tried because its time is up) only between two
- * requests, and only when all bytes have been read that had come when its time
- * was found to be up.  Bytes that come later do not put that off.  Where as
- * many requests wait as are allowed to, nothing can be read: then one is given
- * up, and makes room for the next.
+ * So a request whose time is up gets its last try only between two requests,
+ * and only when all bytes have been read that had come when its time was found
+ * to be up.  Bytes that come later do not put that off.  Where as many requests
+ * wait as are allowed to, nothing can be read: then one gets its last try at
+ * once, and makes room for the next.
  */
 
 #include <config.h>
@@ -120,7 +120,7 @@ bytes_here (const struct batch_socket *c)
 }
 
 bool
-aside_give_up (struct batch_socket *c, bool is_full)
+aside_last_try (struct batch_socket *c, bool is_full)
 {
   const uint64_t now = c->aside.n > 0 ? clock_now () : 0;
 

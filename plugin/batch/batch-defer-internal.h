@@ -94,7 +94,7 @@ size_t aside_retry (struct batch_socket *c);
  * to be read.  If nothing can be read (IS_FULL), the first request whose time
  * is up becomes ready without that.
  */
-bool aside_give_up (struct batch_socket *c, bool is_full);
+bool aside_last_try (struct batch_socket *c, bool is_full);
 
 /* Can another thread wake the one that serves C?  No lock is needed. */
 bool aside_can_be_woken (struct batch_socket *c);

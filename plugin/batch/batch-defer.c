@@ -20,11 +20,11 @@
  *
  * A request that was set aside (batch_set_aside) has its payload behind the
  * room for its reply's headers.  It is in another heap, by the moment at which
- * it is given up, until it is hastened (batch_hasten), which any thread may
+ * its time is up, until it is hastened (batch_hasten), which any thread may
  * do.  Then it is ready, and the device tries it again (batch_retry) as soon as
  * its thread comes here, or has to wait for room in the socket:
  *
- *   partial ──whole──> aside ──hastened, or given up──> ready ─retry──> waiting
+ *   partial ──whole──> aside ──hastened, or time up───> ready ─retry──> waiting
  *                        ^  ^                                  │
  *                        │  └───────────── in vain ────────────┘
  *   any thread ──> hastened [d, d, ...] ── eventfd ─> ends the wait
@@ -325,21 +325,23 @@ check_wait (void *opaque)
 /* The longest wait, of which no clock is afraid. */
 #define LONGEST (3600 * NSEC_PER_SEC)
 
-/* When are requests given up that are set aside? */
-enum give_up { NEVER, WHEN_READ, WHEN_FULL };
+/* When do requests that are set aside, and whose time is up, get their last
+ * try?
+ */
+enum last_try { NEVER, WHEN_READ, WHEN_FULL };
 
 /* When is there something to do again?  A request whose time is up is ready
  * then.  Returns -EAGAIN where something is to be read first.  out_lock is
  * held.
  */
 static int
-first_moment (struct batch_socket *c, enum give_up give_up, uint64_t *moment,
+first_moment (struct batch_socket *c, enum last_try last_try, uint64_t *moment,
               uint64_t *spin)
 {
   uint64_t aside;
 
   aside_take_hastened (c);
-  if (give_up != NEVER && aside_give_up (c, give_up == WHEN_FULL))
+  if (last_try != NEVER && aside_last_try (c, last_try == WHEN_FULL))
     return -EAGAIN;
   *moment = *spin = 0;
   if (c->ready != NULL)
@@ -348,7 +350,7 @@ first_moment (struct batch_socket *c, enum give_up give_up, uint64_t *moment,
   if (c->waiting.n > 0)
     *spin = c->waiting.of[0]->spin;
   aside = deferred_first (&c->aside);
-  if (give_up != NEVER && aside < *moment) {
+  if (last_try != NEVER && aside < *moment) {
     *moment = aside;
     *spin = 0;
   }
@@ -364,7 +366,7 @@ first_moment (struct batch_socket *c, enum give_up give_up, uint64_t *moment,
  * wait.
  */
 static int
-wait_for_first (struct batch_socket *c, bool listens, enum give_up give_up)
+wait_for_first (struct batch_socket *c, bool listens, enum last_try last_try)
 {
   struct listener listener = {.c = c,
                               .fds = {listens ? c->fd : -1, c->wake_fd}};
@@ -378,7 +380,7 @@ wait_for_first (struct batch_socket *c, bool listens, enum give_up give_up)
 
   pthread_mutex_lock (&c->out_lock);
   batch_flush (c, c->fd, 0);
-  r = first_moment (c, give_up, &deadline, &spin);
+  r = first_moment (c, last_try, &deadline, &spin);
   pthread_mutex_unlock (&c->out_lock);
   if (r < 0)
     return r;
@@ -575,7 +577,7 @@ batch_defer_make_room (struct batch_socket *c)
 
   pthread_mutex_lock (&c->out_lock);
   aside_take_hastened (c);
-  aside_give_up (c, false);
+  aside_last_try (c, false);
   batch_defer_answer (c);
   pthread_mutex_unlock (&c->out_lock);
   while (r == 0 && c->nr_waiting >= depth && c->error == 0)
