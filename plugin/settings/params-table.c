@@ -85,8 +85,8 @@
   X (latency.limits.bytes_per_sec[THROTTLE_READS], "read-mbps", MBPS, MODEL,   \
      UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
      "read-mbps=N              ... read")                                      \
-  X (latency.limits.bytes_per_sec[THROTTLE_CHANGES], "write-mbps", MBPS,       \
-     MODEL, UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",             \
+  X (latency.limits.bytes_per_sec[THROTTLE_WRITES], "write-mbps", MBPS, MODEL, \
+     UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
      "write-mbps=N             ... written")                                   \
   X (latency.limits.operations_per_sec[THROTTLE_ALL], "iops", LIMIT, MODEL, 1, \
      MAX_OPERATIONS_PER_SEC, "none", "none",                                   \
@@ -94,7 +94,7 @@
   X (latency.limits.operations_per_sec[THROTTLE_READS], "read-iops", LIMIT,    \
      MODEL, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                         \
      "read-iops=N              ... reads")                                     \
-  X (latency.limits.operations_per_sec[THROTTLE_CHANGES], "write-iops", LIMIT, \
+  X (latency.limits.operations_per_sec[THROTTLE_WRITES], "write-iops", LIMIT,  \
      MODEL, 1, MAX_OPERATIONS_PER_SEC, "none", "none",                         \
      "write-iops=N             ... changes")                                   \
   X (latency.read_size_latency, "read-size-latency", SIZE_LATENCY, MODEL, 0,   \

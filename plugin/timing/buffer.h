@@ -84,7 +84,7 @@ uint64_t buffer_drained (const struct buffer *b, uint64_t arrival);
  */
 uint64_t buffer_dirty (const struct buffer *b, uint64_t now);
 
-/* A write that was given BOOKING is given up at NOW.  Returns whether it still
+/* A write that was given BOOKING is cancelled at NOW.  Returns whether it still
  * waits for room.  Then what comes later finds the buffer as if this write had
  * never come; those that wait already keep the moments that they were told.
  * Once a later write has found none waiting, this one counts as waiting no

@@ -234,10 +234,10 @@ next_of_sweep (const struct disk_head *d)
              : high;
 }
 
-static struct disk_answer *
+static struct disk_slot *
 find (struct disk_ticket ticket)
 {
-  struct disk_answer *a = ticket.answer;
+  struct disk_slot *a = ticket.slot;
 
   return a != NULL && atomic_load_explicit (&a->ticket, memory_order_relaxed) ==
                           ticket.number
@@ -269,12 +269,12 @@ serve_next (struct disk_head *d, const struct disk_settings *s, uint64_t size,
 static void
 report (struct disk_head *d)
 {
-  struct disk_answer *answer;
+  struct disk_slot *slot;
 
   while (d->nr_served > 0) {
-    answer = find (d->served[--d->nr_served]);
-    if (answer != NULL)
-      atomic_store_explicit (&answer->done, d->free_at, memory_order_relaxed);
+    slot = find (d->served[--d->nr_served]);
+    if (slot != NULL)
+      atomic_store_explicit (&slot->done, d->free_at, memory_order_relaxed);
   }
 }
 
@@ -302,63 +302,63 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
 }
 
 /* Answers that were allocated together. */
-struct disk_answers {
-  struct disk_answers *next;
+struct disk_slots {
+  struct disk_slots *next;
   size_t n;
-  struct disk_answer a[];
+  struct disk_slot a[];
 };
 
 static void
-let_go (struct disk_head *d, struct disk_answer *answer)
+let_go (struct disk_head *d, struct disk_slot *slot)
 {
-  atomic_store_explicit (&answer->ticket, 0, memory_order_relaxed);
-  answer->next = d->next;
-  d->next = answer;
+  atomic_store_explicit (&slot->ticket, 0, memory_order_relaxed);
+  slot->next = d->next;
+  d->next = slot;
 }
 
 static void
-let_all_go (struct disk_head *d, struct disk_answers *answers)
+let_all_go (struct disk_head *d, struct disk_slots *slots)
 {
   size_t i;
 
-  for (i = answers->n; i > 0; i--)
-    let_go (d, &answers->a[i - 1]);
+  for (i = slots->n; i > 0; i--)
+    let_go (d, &slots->a[i - 1]);
 }
 
 uint64_t
 disk_ask (struct disk_head *d, const struct disk_settings *s, uint64_t size,
           uint64_t now, struct disk_ticket *ticket)
 {
-  struct disk_answer *answer;
+  struct disk_slot *slot;
   uint64_t done = now;
 
   decide (d, s, size, now);
-  answer = find (*ticket);
-  if (answer != NULL) {
-    done = atomic_load_explicit (&answer->done, memory_order_relaxed);
+  slot = find (*ticket);
+  if (slot != NULL) {
+    done = atomic_load_explicit (&slot->done, memory_order_relaxed);
     if (done == 0)
       return d->free_at;
-    let_go (d, answer);
+    let_go (d, slot);
     d->n--;
   }
   ticket->number = 0;
   return done;
 }
 
-/* Have some more answers, twice as many as the last ones.  Returns false
+/* Have some more slots, twice as many as the last ones.  Returns false
  * without memory.
  */
 static bool
-allocate_answers (struct disk_head *d)
+allocate_slots (struct disk_head *d)
 {
-  const size_t n = d->answers != NULL ? 2 * d->answers->n : 32;
-  struct disk_answers *more = calloc (1, sizeof *more + n * sizeof more->a[0]);
+  const size_t n = d->slots != NULL ? 2 * d->slots->n : 32;
+  struct disk_slots *more = calloc (1, sizeof *more + n * sizeof more->a[0]);
 
   if (more == NULL)
     return false;
-  more->next = d->answers;
+  more->next = d->slots;
   more->n = n;
-  d->answers = more;
+  d->slots = more;
   let_all_go (d, more);
   return true;
 }
@@ -369,13 +369,13 @@ new_ticket (struct disk_head *d)
 {
   struct disk_ticket ticket = {NULL, 0};
 
-  if (d->next == NULL && !allocate_answers (d))
+  if (d->next == NULL && !allocate_slots (d))
     return ticket;
   ticket = (struct disk_ticket){d->next, ++d->tickets};
   d->next = d->next->next;
   d->n++;
-  atomic_store_explicit (&ticket.answer->done, 0, memory_order_relaxed);
-  atomic_store_explicit (&ticket.answer->ticket, ticket.number,
+  atomic_store_explicit (&ticket.slot->done, 0, memory_order_relaxed);
+  atomic_store_explicit (&ticket.slot->ticket, ticket.number,
                          memory_order_relaxed);
   return ticket;
 }
@@ -402,10 +402,10 @@ disk_enter (struct disk_head *d, const struct disk_settings *s, uint64_t size,
 void
 disk_leave (struct disk_head *d, struct disk_ticket ticket)
 {
-  struct disk_answer *answer = ticket.number != 0 ? find (ticket) : NULL;
+  struct disk_slot *slot = ticket.number != 0 ? find (ticket) : NULL;
   uint32_t i;
 
-  if (answer == NULL)
+  if (slot == NULL)
     return;
   for (i = 0; disk_waits (ticket) && i < d->nr_waiting; i++) {
     if (d->requests[d->waiting[i]].ticket.number == ticket.number) {
@@ -413,13 +413,13 @@ disk_leave (struct disk_head *d, struct disk_ticket ticket)
       break;
     }
   }
-  let_go (d, answer);
+  let_go (d, slot);
   d->n--;
 }
 
-/* The roots of the distances between N places are 0.886 times that of 1/(N+3/4)
- * on average: to a thousandth what the beta distribution of such a distance
- * gives, for one place and for many.  And half a turn each.
+/* The square roots of the distances between N places are 0.886 times that of
+ * 1/(N+3/4) on average: to a thousandth what the beta distribution of such a
+ * distance gives, for one place and for many.  And half a turn each.
  */
 uint64_t
 disk_drain_nsec (const struct disk_settings *s, double requests)
@@ -434,11 +434,11 @@ disk_drain_nsec (const struct disk_settings *s, double requests)
 void
 disk_begin_anew (struct disk_head *d)
 {
-  struct disk_answers *some;
+  struct disk_slots *some;
 
   d->n = d->nr_waiting = d->nr_near = d->nr_served = 0;
   d->next = NULL;
-  for (some = d->answers; some != NULL; some = some->next)
+  for (some = d->slots; some != NULL; some = some->next)
     let_all_go (d, some);
   d->free_at = 0;
 }
@@ -446,10 +446,10 @@ disk_begin_anew (struct disk_head *d)
 void
 disk_destroy (struct disk_head *d)
 {
-  struct disk_answers *some;
+  struct disk_slots *some;
 
-  while ((some = d->answers) != NULL) {
-    d->answers = some->next;
+  while ((some = d->slots) != NULL) {
+    d->slots = some->next;
     free (some);
   }
   memset (d, 0, sizeof *d);

@@ -18,7 +18,7 @@
  * A disk that sweeps takes those that it looks at in the order of offsets, from
  * the end that is nearer to the head, and looks at no other until all are done.
  *
- * A seek takes from `track` to `full`, by the root of the distance.  The
+ * A seek takes from `track` to `full`, by the square root of the distance.  The
  * platter turns evenly from the beginning of time; a block lies where its
  * offset is in a turn at `bytes_per_sec`.  What goes on where the last request
  * ended needs neither.
@@ -29,9 +29,9 @@
  * or asks first has all decisions made that are due.  Where MAX_DISK_QUEUE
  * wait, the next decision is made ahead of time, so that fewer wait.
  *
- * A disk may report only after some requests that they are done, all at once,
- * or when no other waits.  Those that are served and not reported, fewer than
- * `batch`, ask at each decision, too.
+ * A disk may complete several requests at once (`batch`): when the head has
+ * served so many, or when no other waits.  Those that are served and not
+ * complete, fewer than `batch`, ask at each decision, too.
  *
  * The lock of a device's struct latency_state guards this, but for what says
  * otherwise; drive.c calls it.
@@ -65,23 +65,23 @@ struct disk_settings {
   uint64_t queue;         /* requests that are looked at; 0: one */
   uint64_t queue_from;    /* while fewer wait, the oldest is served, and not
                            * the nearest; 0: always the nearest */
-  uint64_t report_batch;  /* so many are reported together; 0: one */
+  uint64_t report_batch;  /* so many are completed together; 0: one */
   uint64_t sweep;         /* 1: all that are looked at are served in the order
                            * of offsets, before others are looked at */
 };
 
-/* What becomes of a request.  It stays where it is in memory until
- * disk_destroy, and is looked at without the lock, too: see disk_waits.
+/* In which a request finds what becomes of it.  It stays where it is in memory
+ * until disk_destroy, and is looked at without the lock, too: see disk_waits.
  */
-struct disk_answer {
-  _Atomic uint64_t ticket;  /* the number of its ticket; 0: it is free */
-  _Atomic uint64_t done;    /* once it is decided; 0 before */
-  struct disk_answer *next; /* another free one, if it is free; or NULL */
+struct disk_slot {
+  _Atomic uint64_t ticket; /* the number of its ticket; 0: it is free */
+  _Atomic uint64_t done;   /* once it is decided; 0 before */
+  struct disk_slot *next;  /* another free one, if it is free; or NULL */
 };
 
 /* By which a request asks. */
 struct disk_ticket {
-  struct disk_answer *answer;
+  struct disk_slot *slot;
   uint64_t number; /* 0: it does not have to ask */
 };
 
@@ -111,12 +111,12 @@ struct disk_head {
   struct disk_request requests[MAX_DISK_QUEUE];
   uint8_t waiting[MAX_DISK_QUEUE], near[MAX_DISK_QUEUE];
 
-  /* Tickets of those that were served, and are not reported yet. */
+  /* Tickets of those that were served, and are not complete yet. */
   uint32_t nr_served;
   struct disk_ticket served[MAX_DISK_QUEUE];
 
-  struct disk_answers *answers; /* all of them */
-  struct disk_answer *next;     /* the first free one, or NULL */
+  struct disk_slots *slots; /* all of them */
+  struct disk_slot *next;   /* the first free one, or NULL */
 };
 
 /* A request comes, to a disk of SIZE bytes.  Returns the moment at which it is
@@ -138,13 +138,12 @@ uint64_t disk_ask (struct disk_head *d, const struct disk_settings *s,
 static inline bool
 disk_waits (struct disk_ticket ticket)
 {
-  return atomic_load_explicit (&ticket.answer->done, memory_order_relaxed) ==
-             0 &&
-         atomic_load_explicit (&ticket.answer->ticket, memory_order_relaxed) ==
+  return atomic_load_explicit (&ticket.slot->done, memory_order_relaxed) == 0 &&
+         atomic_load_explicit (&ticket.slot->ticket, memory_order_relaxed) ==
              ticket.number;
 }
 
-/* The request is given up, if it has a ticket. */
+/* The request is cancelled, if it has a ticket. */
 void disk_leave (struct disk_head *d, struct disk_ticket ticket);
 
 /* Returns how many nanoseconds it takes from MOMENT until the platter brings

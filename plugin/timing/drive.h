@@ -6,7 +6,7 @@
  *
  *     buffer.c       a write-back buffer, and flushes that wait for it
  *     credits.c      burst credits, and requests that count by size
- *     flash.c        dies, reads that meet programs, and collection
+ *     flash.c        dies, reads that meet program operations, and collection
  *     disk.c         a head, and a queue that is served out of order
  *
  * In a stall (lanes.h) none of them goes on, except for the credits, which are
@@ -108,7 +108,7 @@ struct drive {
   _Atomic uint64_t decides_at;
 };
 
-/* What a request has of the mechanisms, to be given back if it is given up. */
+/* What a request has of the mechanisms, to be given back if it is cancelled. */
 struct drive_booking {
   uint32_t generation;
   struct buffer_booking buffer;
@@ -182,7 +182,7 @@ drive_ask_in_vain (const struct drive *m, uint64_t now,
 /* Returns how many bytes are dirty in the buffer at NOW. */
 uint64_t drive_dirty (const struct drive *m, uint64_t now);
 
-/* A request is given up at NOW. */
+/* A request is cancelled at NOW. */
 void drive_leave (struct drive *m, const struct drive_booking *booking,
                   uint64_t now);
 

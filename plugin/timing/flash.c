@@ -32,9 +32,9 @@ has_dies (struct flash *f, const struct flash_settings *s)
 /* Reads */
 
 /* Returns when the program or erase is over that is under way at MOMENT, which
- * is within the row of programs and erases.  That is known from the end of the
- * row: behind the last erase are the pages of the block that is not full yet,
- * and behind each one before it a full block.
+ * is within the row of program and erase operations.  That is known from the
+ * end of the row: behind the last erase are the pages of the block that is not
+ * full yet, and behind each one before it a full block.
  */
 static uint64_t
 end_of_step (const struct die *d, const struct flash_settings *s,
@@ -204,7 +204,7 @@ flash_program (struct flash *f, const struct flash_settings *s, uint32_t count,
 }
 
 /*---------------------------------------------------------------------*/
-/* Requests that are given up */
+/* Requests that are cancelled */
 
 /* A die reads NSEC less.  What it programs right after that begins earlier, but
  * not before it has come.

@@ -11,14 +11,14 @@
  *
  * A read goes to the dies that have its pages: page p is on die p modulo the
  * number of dies.  It begins when the reads before it are over, and the program
- * or erase that is under way; programs that have not begun have to wait for it.
- * A die that has just read a page has its data at hand, for as long as it reads
- * no other.  Programs go to one die after the other, as a log is written.  When
- * so many pages of a die were programmed as a block has, it erases one.
+ * or erase that is under way; program operations that have not begun wait for
+ * it.  A die that has just read a page has its data at hand, for as long as it
+ * reads no other.  Programs go to one die after the other, as a log is written.
+ * When so many pages of a die were programmed as a block has, it erases one.
  *
  * Of a die this is known: when its reads are over, from when to when it
- * programs (a row of programs and erases), and how much it has programmed since
- * the last erase.  Nothing runs in the background.
+ * programs (a row of program and erase operations), and how much it has
+ * programmed since the last erase.  Nothing runs in the background.
  *
  * Collection: once a share of the device has been written without trims, the
  * drive has to move what is valid before it can erase, and each write costs the
@@ -111,7 +111,7 @@ uint64_t flash_program (struct flash *f, const struct flash_settings *s,
                         uint32_t count, uint64_t factor, bool is_buffered,
                         uint64_t arrival, struct flash_booking *booking);
 
-/* A request that was given BOOKING is given up at NOW.  If no die has begun
+/* A request that was given BOOKING is cancelled at NOW.  If no die has begun
  * with it, later requests need not wait for it; those that wait already keep
  * their times.  A block that it has filled is erased all the same.
  */

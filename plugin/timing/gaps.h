@@ -3,15 +3,15 @@
  *
  * Gaps: the times in a queue that were booked for requests that will not be
  * served any more.  Lanes and limits book a time for each request when it
- * arrives, one behind another.  When a request is given up, and its time is the
- * last of the queue, the queue gets shorter; otherwise there is a gap.
+ * arrives, one behind another.  When a request is cancelled, and its time is
+ * the last of the queue, the queue gets shorter; otherwise there is a gap.
  * Requests behind the gap keep their times, but a later request that fits into
  * the gap may have it.
  *
- *     queue  [--a--][--b--][--c--]         b is given up
+ *     queue  [--a--][--b--][--c--]         b is cancelled
  *            [--a--]       [--c--]         a gap
  *            [--a--][d]    [--c--]         d arrives, and fits
- *            [--a--][d]                    c is given up, and the gap with it
+ *            [--a--][d]                    c is cancelled, and the gap with it
  *
  * A struct gaps is part of another structure, whose lock guards it.  If all of
  * it is zero, it is empty.

@@ -9,7 +9,7 @@
  *     lane 1     [--b--]   [-----d-----]
  *     arrival  a  b c   d
  *
- * A request that is given up before its service begins gives its time back
+ * A request that is cancelled before its service begins gives its time back
  * (gaps.h).  It does not matter which lane it had: lanes that end a service at
  * the same moment can change places.
  *
@@ -82,7 +82,7 @@ uint64_t lanes_serve (struct lanes *lanes, uint32_t count,
                       const struct stall *stall, uint64_t origin,
                       uint64_t arrival, uint64_t nsec, struct booking *booking);
 
-/* A request that was given BOOKING by the lanes of GENERATION is given up at
+/* A request that was given BOOKING by the lanes of GENERATION is cancelled at
  * NOW.  If its service has not begun, its time is free for other requests.
  */
 void lanes_leave (struct lanes *lanes, uint32_t generation,

@@ -65,7 +65,7 @@ struct latency_state {
   bool is_buffered, is_protected;
 };
 
-/* What a request was told, and what it gives back if it is given up: the time
+/* What a request was told, and what it gives back if it is cancelled: the time
  * of a lane and of a limit, of these generations, and what it has of mechanisms
  * of drives.
  */
@@ -113,7 +113,7 @@ latency_asks (const struct latency_booking *booking)
 uint64_t latency_ask (struct latency_state *l, const struct latency_settings *s,
                       struct latency_booking *booking, uint64_t now);
 
-/* A request is given up at NOW: others may have what is left of its time.  A
+/* A request is cancelled at NOW: others may have what is left of its time.  A
  * lane that has begun to serve it by then stays busy to the end of its booking.
  */
 void latency_leave (struct latency_state *l,

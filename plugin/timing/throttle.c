@@ -53,7 +53,7 @@ counts (enum flow flow, enum unit unit, enum throttle_class which)
   switch (which) {
   case THROTTLE_READS:
     return flow == FLOW_READS;
-  case THROTTLE_CHANGES:
+  case THROTTLE_WRITES:
     return flow == FLOW_WRITES || flow == FLOW_TRIMS;
   default:
     return true;
@@ -324,7 +324,7 @@ pass_in_gap (struct throttle *t, enum flow flow, const double *amount,
 
 /* Pass at the end of the flow.  The unit that is behind its front has waited
  * for the other, and gets the grace; one that is beyond it had passed for what
- * was given up since.
+ * was cancelled since.
  */
 static void
 pass_at_front (struct throttle *t, enum flow flow, const double *amount,

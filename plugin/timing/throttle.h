@@ -55,13 +55,13 @@
 #define MAX_BYTES_PER_SEC (UINT64_C (40) << 30)
 #define MAX_OPERATIONS_PER_SEC NSEC_PER_SEC
 
-/* A limit counts all requests, or reads, or changes (writes, zeroes, trims and
- * zone commands).
+/* A limit counts all requests, or reads, or what write-iops and write-mbps
+ * count: writes, writes of zeroes, trims and zone commands.
  */
 enum throttle_class {
   THROTTLE_ALL,
   THROTTLE_READS,
-  THROTTLE_CHANGES,
+  THROTTLE_WRITES,
   NR_THROTTLE_CLASSES
 };
 
@@ -124,7 +124,7 @@ uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
                         enum operation op, uint32_t count, uint32_t operations,
                         uint64_t now, struct booking *booking);
 
-/* A request that was given BOOKING when limits were of GENERATION is given up
+/* A request that was given BOOKING when limits were of GENERATION is cancelled
  * at NOW: others may have what is left of its time.
  */
 void throttle_leave (struct throttle *t, uint32_t generation, enum operation op,

@@ -73,7 +73,7 @@ try_seeks (const struct text *before, const struct figures *base,
     for (j = 0; j < 10 && seek >= 0.2e6; j++) {
       d.rpm = rpms[i];
       d.track = j * seek / 12 + seek / 24;
-      /* A root alone has its mean 8/15 of the way from track to full. */
+      /* A square root alone has its mean 8/15 of the way from track to full. */
       d.full = d.track + (seek - d.track) * 15 / 8;
       add_disk (&one, before, &d);
       distance = simulate_list (one.s, &alone, BIT (RANDREAD), 2 * REQUESTS);

@@ -392,10 +392,10 @@ test_limits (void **state)
   assert_int_equal (complete (), 0);
   assert_int_equal (limits->bytes_per_sec[THROTTLE_ALL], 0);
   assert_int_equal (limits->bytes_per_sec[THROTTLE_READS], 40 * GIB);
-  assert_int_equal (limits->bytes_per_sec[THROTTLE_CHANGES], 1 << 20);
+  assert_int_equal (limits->bytes_per_sec[THROTTLE_WRITES], 1 << 20);
   assert_int_equal (limits->operations_per_sec[THROTTLE_ALL], 0);
   assert_int_equal (limits->operations_per_sec[THROTTLE_READS], 1);
-  assert_int_equal (limits->operations_per_sec[THROTTLE_CHANGES], 1000000000);
+  assert_int_equal (limits->operations_per_sec[THROTTLE_WRITES], 1000000000);
   assert_int_equal (p.settings.latency.lanes, 1);
 
   setup (NULL);

@@ -94,7 +94,7 @@ static void
 test_limit (void **state)
 {
   (void) state;
-  settings.limits.operations_per_sec[THROTTLE_CHANGES] = 1000000;
+  settings.limits.operations_per_sec[THROTTLE_WRITES] = 1000000;
   check_completions ();
 }
 

@@ -145,7 +145,7 @@ test_limit_and_lane (void **state)
 {
   (void) state;
   s.lanes = 1;
-  s.limits.operations_per_sec[THROTTLE_CHANGES] = 10;
+  s.limits.operations_per_sec[THROTTLE_WRITES] = 10;
   set (OP_READ, "1ms");
   set (OP_WRITE, "2ms");
   assert_int_equal (completion (OP_WRITE, 0), 100 * MSEC);

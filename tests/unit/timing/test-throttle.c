@@ -125,12 +125,12 @@ test_large (void **state)
   int i;
 
   (void) state;
-  limits.bytes_per_sec[THROTTLE_CHANGES] = MIB;
+  limits.bytes_per_sec[THROTTLE_WRITES] = MIB;
   assert_int_equal (pass (OP_ZERO, UINT32_MAX, START), 4095999999046);
   assert_int_equal (pass (OP_WRITE, MIB, START), 4096999999046);
 
   setup (NULL);
-  limits.bytes_per_sec[THROTTLE_CHANGES] = 1;
+  limits.bytes_per_sec[THROTTLE_WRITES] = 1;
   for (i = 0; i < 10; i++) {
     through =
         throttle_pass (&t, &limits, OP_ZERO, UINT32_MAX, 1, START, &booking);
@@ -224,7 +224,7 @@ test_many_changes_of_one (void **state)
 
   (void) state;
   limits.bytes_per_sec[THROTTLE_READS] = MIB;
-  limits.bytes_per_sec[THROTTLE_CHANGES] = MIB;
+  limits.bytes_per_sec[THROTTLE_WRITES] = MIB;
   for (i = 1; i <= 2 * MAX_FORMER; i++) {
     limits.operations_per_sec[THROTTLE_ALL] = 1000000 + i;
     pass (OP_READ, 64 * MIB, START);
@@ -273,7 +273,7 @@ test_several (void **state)
 {
   (void) state;
   limits.bytes_per_sec[THROTTLE_ALL] = 4 * MIB;
-  limits.bytes_per_sec[THROTTLE_CHANGES] = MIB;
+  limits.bytes_per_sec[THROTTLE_WRITES] = MIB;
   limits.operations_per_sec[THROTTLE_ALL] = 1001;
   limits.operations_per_sec[THROTTLE_READS] = 1;
   assert_int_equal (pass (OP_WRITE, MIB, START), NSEC_PER_SEC);
@@ -585,7 +585,7 @@ test_apart (void **state)
 
   (void) state;
   limits.operations_per_sec[THROTTLE_READS] = 500;
-  limits.operations_per_sec[THROTTLE_CHANGES] = 3000;
+  limits.operations_per_sec[THROTTLE_WRITES] = 3000;
   clients[0].op = OP_READ;
   clients[1].op = OP_WRITE;
   clients[0].depth = 64;
@@ -661,7 +661,7 @@ amount_of (const struct event *e, bool bytes, unsigned which)
 
   if ((bytes && e->op != OP_READ && e->op != OP_WRITE && e->op != OP_ZERO) ||
       (which == THROTTLE_READS && !reads) ||
-      (which == THROTTLE_CHANGES && (reads || e->op == OP_FLUSH)))
+      (which == THROTTLE_WRITES && (reads || e->op == OP_FLUSH)))
     return 0;
   return bytes ? e->count : 1;
 }
