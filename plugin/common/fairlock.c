@@ -20,7 +20,7 @@
 struct fairlock_waiter {
   struct fairlock_waiter *next;
   bool shared;  /* a reader */
-  bool granted; /* it has the lock now */
+  bool granted; /* it holds the lock now */
   pthread_cond_t turn;
 };
 

@@ -8,7 +8,7 @@
  *     state     | readers, 29 bits | WRITER | FAIR | WAITERS |
  *     waiting   first -> writer -> reader -> writer       on their stacks
  *
- * One word says how many readers, or a writer, have the lock, and a thread that
+ * One word says how many readers, or a writer, hold the lock, and a thread that
  * takes a free lock changes only that word.  A thread that finds the lock taken
  * queues, and sets WAITERS; then
  *
@@ -20,13 +20,14 @@
  *   - a writer that lets go where only writers wait leaves it free and wakes
  *     the one that has waited longest.  Another writer may take the lock before
  *     that wakes, which spares it a sleep; but if the woken writer comes too
- *     late, it sets FAIR, and then the next writer to have the lock is the one
+ *     late, it sets FAIR, and then the next writer to hold the lock is the one
  *     that has waited longest.
  *
  * So a reader waits for at most one writer that came after it.  A writer waits
  * for those that came before it, and for readers that came after it while
- * another writer had the lock.  Later writers may take the lock before it until
- * it has woken, and after that at most one that has the lock at that moment.
+ * another writer held the lock.  Later writers may take the lock before it
+ * until it has woken, and after that at most one that holds the lock at that
+ * moment.
  *
  * Only the holder changes the word from "taken" to anything else.  WAITERS and
  * FAIR are set, and the queue is changed, with `lock` held, which is needed

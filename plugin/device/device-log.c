@@ -54,7 +54,7 @@ step_on (uint64_t *offset, uint64_t to, uint64_t end)
 {
   *offset = to;
   if (to < end)
-    sched_yield (); /* or else this thread has the lock again at once */
+    sched_yield (); /* or else this thread locks it again at once */
   return to < end;
 }
 
@@ -127,7 +127,7 @@ device_change_long (struct request *request, const char *buf)
                     : durability_step_long_change (d->durability, &l, from,
                                                    request->fua);
     if (r == 0 && l.at < l.end)
-      sched_yield (); /* or else this thread has the lock again at once */
+      sched_yield (); /* or else this thread locks it again at once */
   }
   request->done = (uint32_t) (l.at - offset);
   durability_end_long_change (d->durability, &l);
@@ -239,7 +239,7 @@ log_reset (struct device *d, uint64_t count, uint64_t offset)
     if (entries++ == RESET_ENTRIES) {
       entries = 1;
       r = end_change (d, 0);
-      sched_yield (); /* or else this thread has the lock again at once */
+      sched_yield (); /* or else this thread locks it again at once */
       writelog_begin (d->log);
       if (r < 0)
         break;

@@ -121,7 +121,7 @@ flushes_cost (const struct device *d, const struct latency_settings *latency)
 
 /* Returns the booking that latency_completion is to fill.  A request of several
  * parts, as of zone commands, has several bookings.  Without memory for more,
- * returns FORGOTTEN, whose time is not given back if the request is given up.
+ * returns FORGOTTEN, whose time is not given back if the request is cancelled.
  */
 static struct latency_booking *
 next_booking (struct request *r, struct latency_booking *forgotten)

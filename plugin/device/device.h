@@ -614,7 +614,7 @@ int device_zone_commands (struct connection *c, uint64_t first,
 int device_reset_zones (struct connection *c);
 
 /* Go on with PARKED, which front_end.park has returned, and which was hastened
- * or, as GONE says, is to be given up.  BUF is for the data of a read, or has
+ * or, if GONE, is to be cancelled.  BUF is for the data of a read, or has
  * that of a write or an append.  Returns what the request's own function does,
  * and may defer the reply, or set the write aside, as that does; *offset is as
  * for device_append.

@@ -361,7 +361,7 @@ change_long (struct durability *d, const char *buf, uint64_t count,
     r = durability_step_long_change (
         d, &l, buf != NULL ? buf + (l.at - offset) : NULL, fua);
     if (r == 0 && l.at < l.end)
-      sched_yield (); /* or else this thread has the lock again at once */
+      sched_yield (); /* or else this thread locks it again at once */
   }
   durability_end_long_change (d, &l);
   return r;
@@ -421,7 +421,7 @@ durability_trim_slow (struct durability *d, uint64_t count, uint64_t offset,
     c.counts_as_write = is_zero && to == end;
     r = change (d, &c);
     if (to < end)
-      sched_yield (); /* or else this thread has the lock again at once */
+      sched_yield (); /* or else this thread locks it again at once */
   }
   return r;
 }

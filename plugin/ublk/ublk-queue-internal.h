@@ -6,7 +6,7 @@
  * the moment at which they are to be answered.
  *
  *     ublk-queue.c     the thread: go_on, over and over
- *        │               tells what has come in the ring, then sleeps until
+ *        │               dispatches what the ring has, then sleeps until
  *        │               the first moment, or until more comes
  *        │ ublk-poll.c   or looks for more without a sleep
  *        v
@@ -177,7 +177,7 @@ int ublk_queue_wait (struct ublk_queue *q);
 /* Serve what the kernel asks. */
 void ublk_request_begin (struct port_request *at_port);
 
-/* Serve one that has hung; GONE: it is given up. */
+/* Serve one that has hung; GONE: it is cancelled. */
 void ublk_request_go_on (struct ublk_request *t, bool gone);
 
 /* Fill in the functions by which a device calls back while it is served. */

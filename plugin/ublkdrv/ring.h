@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The io_uring of a thread: each request in it has an event, which is told when
- * the request is done.
+ * The io_uring of a thread: each request in it has an event, whose function
+ * `happened` is called when the request is done.
  */
 
 #ifndef NULLBLK_UBLKDRV_RING_H
@@ -32,13 +32,13 @@ struct ring_event {
 struct ring *ring_create (unsigned entries, bool wide);
 void ring_destroy (struct ring *r);
 
-/* Returns an entry that the caller fills: all of it is 0, except that it tells
- * EVENT.  It is submitted by ring_run, or before, by a ring_get_sqe that finds
- * the ring full.
+/* Returns an entry that the caller fills: all of it is 0, except that EVENT is
+ * its user data.  It is submitted by ring_run, or before, by a ring_get_sqe
+ * that finds the ring full.
  */
 struct io_uring_sqe *ring_get_sqe (struct ring *r, struct ring_event *event);
 
-/* Tell EVENT, once, when FD has one of EVENTS, which are those of poll. */
+/* Dispatch EVENT, once, when FD has one of EVENTS, which are those of poll. */
 void ring_poll (struct ring *r, int fd, unsigned events,
                 struct ring_event *event);
 
@@ -51,8 +51,8 @@ void ring_poll (struct ring *r, int fd, unsigned events,
 int ring_register_buffer (struct ring *r, void *buf, size_t size);
 void ring_unregister_buffer (struct ring *r, int index);
 
-/* Submit all, wait for one event at least if it is to WAIT, and tell all that
- * there are.  Returns 0 or a negative errno.
+/* Submit all, wait for one event at least if it is to WAIT, and dispatch all
+ * that there are.  Returns 0 or a negative errno.
  */
 int ring_run (struct ring *r, bool wait);
 

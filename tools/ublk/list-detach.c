@@ -208,7 +208,7 @@ clear (struct work *w, struct device_record *r)
 
 /* Ask the process that has the record to end, by a pidfd.  Its pid may have
  * become another process's before the pidfd was open: so check, before the
- * signal is sent, that the process of that pid has the lock of the record.
+ * signal is sent, that the process of that pid holds the lock of the record.
  * Returns false if the process is alive and cannot be signalled.
  */
 static bool
