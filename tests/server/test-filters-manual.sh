@@ -119,7 +119,13 @@ while read -r row; do
     # 64 zones are a table of 4 KiB.
     start_server --filter="$name" 64M memory-backed=true zoned=true \
       zone-size=1M zone-nr-conv=1 "${words[@]}"
-    is="$(data) $(config) $(stats) $(zones)"
+    is=$(data)
+    # It ends the server as soon as that client has gone, or a little later.
+    if [ "$name" = exitlast ]; then
+      wait_until 60 process_ended "$server_pid" ||
+        fail "exitlast does not end the server"
+    fi
+    is+=" $(config) $(stats) $(zones)"
     stop_server
   fi
   echo "$name $parameters: $is"
