@@ -35,8 +35,8 @@ enum nbd_command_flag { NBD_CMD_FLAG_FUA = 1, NBD_CMD_FLAG_NO_HOLE = 2 };
 void nbd_put_request (uint8_t *p, enum nbd_command type, unsigned flags,
                       uint64_t cookie, uint64_t offset, uint32_t count);
 
-/* Take the NBD_REPLY_SIZE bytes at P apart: *ERR is 0 or a negative errno,
- * -EIO for an error that NBD has not.  Returns false if they are no simple
+/* Take the NBD_REPLY_SIZE bytes at P apart: *ERR is 0 or a negative errno, -EIO
+ * for an error that NBD does not know.  Returns false if they are no simple
  * reply.
  */
 bool nbd_take_reply (const uint8_t *p, uint64_t *cookie, int *err);

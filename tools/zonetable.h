@@ -53,7 +53,7 @@ unsigned zone_cond_parse (const char *text);
 const char *zone_cond_letters (unsigned cond);
 const char *zone_cond_name (unsigned cond);
 
-/* Has it a write pointer? */
+/* Does the zone have a write pointer? */
 bool zone_has_wp (const struct zone_descriptor *d);
 
 /* The bytes of a descriptor's start, length, capacity or write pointer, which

@@ -160,9 +160,9 @@ answer (struct batch_socket *c, struct deferred *d, uint64_t now, bool gone)
   return ok;
 }
 
-/* Send the replies that are due at UNTIL, and try what is ready, each of which
- * may make another one ready.  No reply waits while more than some bytes are
- * moved.  out_lock is held.
+/* Send the replies that are due by UNTIL, and try the requests that are ready;
+ * a try may make another request ready.  Before more than about MOVED bytes of
+ * payload are moved, what is held is sent.  out_lock is held.
  */
 static void
 answer_due (struct batch_socket *c, uint64_t now, uint64_t until)

@@ -38,8 +38,9 @@ struct device;
 struct connection;
 struct control;
 
-/* Has a device this control export?  Its document is what the export shows: the
- * zone table of .zones, the lines KEY=VALUE of .config, the JSON of .stats.
+/* Does the device have this control export?  Its document is what the export
+ * shows: the zone table of .zones, the lines KEY=VALUE of .config, the JSON of
+ * .stats.
  */
 bool control_exists (const struct device *d, enum document document);
 

@@ -413,9 +413,11 @@ flush_data (struct device *d)
 /* Data of a device with zones. */
 int device_read_zones (struct request *r, char *buf);
 
-/* device_write_zone returns this for a write that is ahead of the write
- * pointer, if it does not wait on its thread (WAITS), or has waited there and
- * may be set aside by now; if the write crosses zones, for its first part.
+/* device_write_zone returns this for a write that is ahead of the write pointer
+ * of its zone, in two cases: WAITS is false, so that it does not wait on its
+ * thread; or it has waited there, and there may be room by now to set it aside.
+ * Of a write across zones only the first part can be ahead, as each other part
+ * begins where its zone does.
  */
 #define REQUEST_EARLY 2
 int device_write_zone (struct request *r, const void *buf, bool may_trim,

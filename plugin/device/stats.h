@@ -128,8 +128,8 @@ stats_sample (struct counts *c, unsigned histogram, uint64_t ns, uint16_t times)
     c->longest[histogram] = ns;
 }
 
-/* Have the counts no room for one more request?  Then stats_take is to be
- * called before one is counted.
+/* Are the counts full, so that there is no room for one more request?  Then
+ * stats_take is to be called before one is counted.
  */
 static inline bool
 stats_are_full (const struct counts *c)

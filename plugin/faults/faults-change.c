@@ -228,7 +228,7 @@ have_same_name (const struct fault_rule *a, const struct fault_rule *b)
   return strcmp (a->shared->spec.name, b->shared->spec.name) == 0;
 }
 
-/* Has a new rule the name of another one that is to stay? */
+/* Refuse a new rule that has the name of another rule that is to stay. */
 static int
 check_names (struct faults *f, struct fault_rule *new_rules, struct order *old,
              struct order *new, struct message *why)

@@ -174,7 +174,7 @@ int params_complete_change (struct params *p, struct message *why);
 /* Has a parameter been given by its NAME in the table? */
 bool params_given (const struct params *p, const char *name);
 
-/* Has this machine the memory for memory_limit, which the user has given?
+/* Does this machine have the memory for memory_limit, which the user has given?
  * MEMORY and UNIT are as for params_complete.  Returns 0, or -EINVAL with *why.
  */
 int params_check_limit (const struct settings *s, uint64_t memory,

@@ -359,7 +359,7 @@ refuse_several (const char *path, const struct fio_output *fio,
                  path, section);
 }
 
-/* Has a section requests whose times are not in percentiles? */
+/* Does the section have requests whose times are not in percentiles? */
 static bool
 lacks_percentiles (json_t *section)
 {

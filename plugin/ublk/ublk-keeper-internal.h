@@ -53,12 +53,15 @@ int keeper_stop (struct keeper *k, unsigned index);
  */
 void keeper_delete (struct keeper *k, unsigned index);
 
-/* Have the keeper stop and delete all devices, and end.  This returns when they
- * are deleted, even if somebody still has one open; but Linux before 6.9
- * deletes a device only when nobody has it open, and this waits for that.  The
- * keeper itself stays until nobody has one open, since the record of a device
- * goes after the device; it waits for one device after the other, and ends when
- * one has not gone within half a minute.
+/* Have the keeper stop and delete all devices, and end.  This function waits
+ * until the kernel has done the deletions.  Somebody may still have a device
+ * open then; but Linux before 6.9 deletes a device only when nobody has it
+ * open.
+ *
+ * The keeper process goes on after that: it waits for one device after the
+ * other until the device is gone, so until nobody has it open, and removes its
+ * record.  It ends when all are gone, or when one has not gone within half a
+ * minute.
  */
 void keeper_destroy (struct keeper *k);
 

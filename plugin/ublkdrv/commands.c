@@ -55,8 +55,9 @@ is_done (struct ring_event *event, int result)
   d->result = result;
 }
 
-/* Once the ring fails a command is the kernel's and stays so: then no other one
- * can be told from it.
+/* If the ring has failed while the kernel had a command, the completion of that
+ * command may still come, and would be taken for that of the next one: so there
+ * is no next one.
  */
 static int
 ask (struct ublk_driver *d, unsigned request,

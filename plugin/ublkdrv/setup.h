@@ -76,11 +76,14 @@ bool setup_await_gone (struct ublk_driver *d, unsigned number, uint64_t cookie,
  * driver, and so no device.  Returns 0, also where somebody else has done it;
  * or an error of the driver or of the record's file.
  *
- * -EBUSY: a process has the record; or the kernel sees that a process serves
- * it, as it does for a moment after that was killed, and then always where it
- * is a server whose keeper alone was killed; or somebody has it open.  -EAGAIN:
- * somebody else is clearing it.  If it WAITS, these come only after 10 s, and
- * 60 s, but the first at once.
+ * These are returned at once without WAITS, and with it after so long:
+ *
+ *   -EBUSY   0 s   a process has locked the record
+ *   -EBUSY   10 s  the kernel counts a process as the device's server: a killed
+ *                  one for a moment; a server whose keeper alone was killed for
+ *                  as long as it lives
+ *   -EBUSY   60 s  somebody has the device open
+ *   -EAGAIN  60 s  somebody else is clearing the record
  */
 int setup_clear (struct ublk_driver *d, struct device_record *r, bool waits,
                  unsigned *number);

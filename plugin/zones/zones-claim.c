@@ -34,7 +34,7 @@ end_of_list (struct zone_stripe *stripe)
   return link;
 }
 
-/* Has C, which is not in the list, to wait for a request that is? */
+/* Does C, which is not in the list, have to wait for a request that is? */
 static bool
 is_in_the_way (const struct zone_claim *c)
 {

@@ -57,8 +57,7 @@ struct zone_claim {
   bool is_locked; /* this request has locked the stripe */
 };
 
-/* The functions by which zones reach their data.  IS_KEPT: there is data; in
- * null mode zones have conditions and write pointers alone.
+/* How zones reach their data.
  *
  * TRIM trims COUNT bytes at OFFSET, which are conventional.  RESET is called
  * before the sequential zone at OFFSET is reset, if COUNT, the bytes below its
@@ -68,21 +67,20 @@ struct zone_claim {
  * the bytes from OFFSET to END zero, which takes about a millisecond, frees
  * their memory, and returns where the step ends.  While RESET or DISCARD runs,
  * no other request has the zone, and its stripe is not locked.
- *
- * A stripe is not locked either while more than STEP bytes are read or written,
- * nor, with IS_SLOW, while any are written: that may wait for a file.
- *
- * EPOCH is odd while power is off; NULL: power is always on.
  */
 struct zone_data_ops {
-  bool is_kept;
-  bool is_slow;
-  uint64_t step;
+  bool is_kept;  /* there is data; false: zones have conditions and write
+                  * pointers alone, as in null mode */
+  bool is_slow;  /* a write may wait for a file: so the stripe is not locked
+                  * while any bytes are written */
+  uint64_t step; /* the stripe is not locked while more bytes than these are
+                  * read or written */
   int (*trim) (void *opaque, uint64_t count, uint64_t offset);
   int (*reset) (void *opaque, uint64_t count, uint64_t offset);
   uint64_t (*discard) (void *opaque, uint64_t offset, uint64_t end);
   void *opaque;
-  const _Atomic uint32_t *epoch;
+  const _Atomic uint32_t *epoch; /* odd while power is off; NULL: it is always
+                                  * on */
 };
 
 /* Make the zones of a device of SIZE bytes, by settings that

@@ -90,8 +90,8 @@ has_open (const char *pid, unsigned major, unsigned minor)
   return r;
 }
 
-/* Has any process the device open?  An open that is not over does not count.
- * Returns true where that cannot be known.
+/* Does any process have the device open?  An open that is not over does not
+ * count.  Returns true where that cannot be known.
  */
 static bool
 is_open_in_a_process (const char *device)

@@ -91,7 +91,7 @@ bool bridge_is_to_end (struct bridge *b);
 /* From now on all requests fail, those in flight included. */
 void bridge_give_up (struct bridge *b);
 
-/* Have all queues that have begun ended? */
+/* True if each queue that was started has ended. */
 bool bridge_queues_are_done (struct bridge *b);
 
 /* Wait until IS_DONE returns true; it is asked when FD can be read, and each

@@ -72,7 +72,8 @@ note_disconnected (struct queue *q)
   (void) written; /* it fails only when 2^64 of them are unread */
 }
 
-/* Have requests waited for as long as --persist says, or is nobody to wait for?
+/* True if requests have waited as long as --persist says, or if there is nobody
+ * to wait for.
  * The time counts from the last moment at which the server could answer: a
  * server that takes connections and drops them is as much away as one that
  * takes none.
