@@ -258,8 +258,8 @@ batch_may_wait (void)
   return sleeps == SLEEPS_SEEN;
 }
 
-/* The same, for a thread that keeps locks: batch_keep has found out whether
- * sleeps are seen.
+/* The same, for a thread that keeps locks: batch_keep_locks has found out
+ * whether sleeps are seen.
  */
 static inline bool
 batch_may_wait_here (void)
@@ -270,12 +270,13 @@ batch_may_wait_here (void)
 }
 
 /* While a connection's only thread serves what it has read ahead, it may keep
- * the connection's locks, instead of taking them for each call.  batch_keep
- * does that, with in_lock held, where the thread is to come back soon; if it
- * returns false, in_lock is the caller's as before.  batch_release unlocks what
- * the thread keeps, if anything: before it waits, or needs another lock.
+ * the connection's locks, instead of taking them for each call.
+ * batch_keep_locks does that, with in_lock held, where the thread is to come
+ * back soon; if it returns false, in_lock is the caller's as before.
+ * batch_release unlocks what the thread keeps, if anything: before it waits, or
+ * needs another lock.
  */
-bool batch_keep (struct batch_socket *c);
+bool batch_keep_locks (struct batch_socket *c);
 void batch_release (void);
 
 /* The requests of this thread end for which it has called batch_before_reply.

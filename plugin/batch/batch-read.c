@@ -349,7 +349,7 @@ read_by_lock (int fd, void *buf, size_t n)
       r = read_more (c, fd, buf, n);
     batch_thread.arrival = c->read_at;
     if (!begins || r != HEADER || get32 (buf) != REQUEST_MAGIC ||
-        c->rx_start == c->rx_end || !batch_keep (c))
+        c->rx_start == c->rx_end || !batch_keep_locks (c))
       pthread_mutex_unlock (&c->in_lock);
   }
   note_read (is_ours && begins);

@@ -50,10 +50,10 @@
  *
  * To lock and unlock for each piece costs more than all else here.  So a thread
  * that alone serves its connection keeps both locks from one read to the next
- * (batch_keep): others take them only to find that the connection is busy.  The
- * thread that serves alone is the one that has read the handshake.  Where
- * nbdkit has threads for a connection's requests, these read after another one
- * has, so that none of them keeps locks.
+ * (batch_keep_locks): others take them only to find that the connection is
+ * busy.  The thread that serves alone is the one that has read the handshake.
+ * Where nbdkit has threads for a connection's requests, these read after
+ * another one has, so that none of them keeps locks.
  *
  * A struct batch_socket belongs to a descriptor's number and is never freed, so
  * that whoever has found it may look at it; its buffers go with the socket.

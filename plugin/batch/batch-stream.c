@@ -129,7 +129,7 @@ batch_find_sleeps (void)
 /* Locks that are kept */
 
 bool
-batch_keep (struct batch_socket *c)
+batch_keep_locks (struct batch_socket *c)
 {
   if (atomic_load_explicit (&c->reader, memory_order_relaxed) !=
           &batch_thread ||

@@ -54,7 +54,7 @@ apply (struct durability *d, const struct change *c)
   if (store == NULL)
     return 0;
   if (c->reservation != NULL)
-    return store_step_reserved (store, c->reservation, c->buf);
+    return store_write_reserved_step (store, c->reservation, c->buf);
   switch (c->kind) {
   case WRITE:
     return store_write (store, d->o.volume, c->buf, c->count, c->offset);
@@ -311,7 +311,7 @@ durability_long_step_end (const struct durability *d,
                           const struct durability_long_change *l)
 {
   return d->o.store != NULL
-             ? store_reserved_step_end (d->o.store, &l->reservation)
+             ? store_reserved_step_limit (d->o.store, &l->reservation)
              : min (l->end, l->at + STORE_STEP);
 }
 

@@ -192,7 +192,7 @@ int durability_flush_slow (struct durability *d);
  * there, or not, or in part, its request fails with -ESHUTDOWN, and the caller
  * is to call durability_finish_cut.
  *
- * They go step by step (store_step_end, store_reserved_step_end), and other
+ * They go step by step (store_step_end, store_reserved_step_limit), and other
  * changes come in between: so a part of a long change may be done when power is
  * cut, and each step is evicted by itself.
  */

@@ -70,17 +70,17 @@ store_charge_reservation (struct store *s, struct store_reservation *p)
 
 /* A chunk is in one step only. */
 uint64_t
-store_reserved_step_end (const struct store *s,
-                         const struct store_reservation *p)
+store_reserved_step_limit (const struct store *s,
+                           const struct store_reservation *p)
 {
   return min (p->end, (p->offset + STORE_STEP) & -arena_chunk_size (&s->arena));
 }
 
 int
-store_step_reserved (struct store *s, struct store_reservation *p,
-                     const void *buf)
+store_write_reserved_step (struct store *s, struct store_reservation *p,
+                           const void *buf)
 {
-  const uint64_t to = store_reserved_step_end (s, p);
+  const uint64_t to = store_reserved_step_limit (s, p);
   int r;
 
   if (buf != NULL)
@@ -123,8 +123,8 @@ store_write_long (struct store *s, uint32_t volume, const void *buf,
   store_begin_reservation (s, &p, volume, count, offset);
   r = store_charge_reservation (s, &p);
   while (r == 0 && p.offset < p.end)
-    r = store_step_reserved (s, &p,
-                             from != NULL ? from + (p.offset - offset) : NULL);
+    r = store_write_reserved_step (
+        s, &p, from != NULL ? from + (p.offset - offset) : NULL);
   store_end_reservation (s, &p);
   return r;
 }

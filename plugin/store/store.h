@@ -130,7 +130,7 @@ struct store_reservation {
 
 /* Use a reservation in this order: begin it, for COUNT bytes at OFFSET; charge
  * it, which returns 0, or -ENOSPC, and may be tried again then; do the steps,
- * each from p->offset up to store_reserved_step_end, with the step's data at
+ * each from p->offset up to store_reserved_step_limit, with the step's data at
  * BUF, or NULL for zeroes; and end the reservation, in any case.  When it has
  * been charged, a step fails, with -ENOSPC, only where the system has less
  * memory than it said.
@@ -138,10 +138,10 @@ struct store_reservation {
 void store_begin_reservation (struct store *store, struct store_reservation *p,
                               uint32_t volume, uint64_t count, uint64_t offset);
 int store_charge_reservation (struct store *store, struct store_reservation *p);
-uint64_t store_reserved_step_end (const struct store *store,
-                                  const struct store_reservation *p);
-int store_step_reserved (struct store *store, struct store_reservation *p,
-                         const void *buf);
+uint64_t store_reserved_step_limit (const struct store *store,
+                                    const struct store_reservation *p);
+int store_write_reserved_step (struct store *store, struct store_reservation *p,
+                               const void *buf);
 void store_end_reservation (struct store *store, struct store_reservation *p);
 
 /* Is the page at OFFSET written?  *written is the answer.  Returns the offset

@@ -50,7 +50,7 @@ lasts (const struct ublk_driver *d, const struct device_plan *plan)
 {
   const uint64_t needed = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
 
-  return plan->lasting && (ublk_driver_features (d) & needed) == needed;
+  return plan->persists && (ublk_driver_features (d) & needed) == needed;
 }
 
 int

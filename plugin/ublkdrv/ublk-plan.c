@@ -327,7 +327,7 @@ plan_make (struct device_plan *plan, const struct plan_export *e,
   if (e->table == NULL && (p->attributes & UBLK_ATTR_READ_ONLY) == 0)
     plan_clearing (plan, e);
 
-  plan->lasting = o->lasting;
+  plan->persists = o->persists;
   plan->depth = o->depth;
   plan->queues = o->queues != 0 && o->queues < o->cpus ? o->queues : o->cpus;
   if (!e->multi_conn || plan->queues == 0)

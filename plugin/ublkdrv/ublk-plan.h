@@ -43,7 +43,7 @@ struct plan_options {
   unsigned queues; /* 0: as many as there are CPUs */
   unsigned depth;
   bool rotational, read_only;
-  bool lasting; /* the device is to outlive the process that serves it */
+  bool persists; /* the device is to outlive the process that serves it */
   bool always_with_zones; /* there is no option to do without them */
   unsigned cpus;
   unsigned page_size; /* bytes */
@@ -57,7 +57,7 @@ struct device_plan {
   uint64_t zone_size;        /* bytes; 0: no zones */
   uint64_t nr_zones;
   const struct zone_descriptor *table; /* the export's; NULL: no zones */
-  bool lasting;                        /* as in the options */
+  bool persists;                       /* as in the options */
   struct ublk_params params;
 };
 

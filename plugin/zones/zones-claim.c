@@ -60,10 +60,10 @@ await_zone (struct zone_claim *c)
   c->next = NULL;
   c->is_listed = true;
   *end_of_list (c->stripe) = c;
-  stripe_unlock (c->stripe);
+  zone_stripe_unlock (c->stripe);
   while (sem_wait (&wake) == -1)
     ;
-  stripe_lock (c->stripe);
+  zone_stripe_lock (c->stripe);
   sem_destroy (&wake);
 }
 
@@ -76,7 +76,7 @@ take (struct zones *z, struct zone_claim *c, uint64_t zone, bool is_shared)
   c->is_shared = is_shared;
   c->is_listed = false;
   c->is_locked = true;
-  stripe_lock (c->stripe);
+  zone_stripe_lock (c->stripe);
   if (__builtin_expect (c->stripe->claims != NULL, 0) && is_in_the_way (c))
     await_zone (c);
 }
@@ -96,7 +96,7 @@ zone_take_shared (struct zones *z, struct zone_claim *c, uint64_t zone)
 /* C has the zone: its place in the list is before all that wait for the zone.
  */
 void
-zone_unlock_stripe (struct zone_claim *c)
+claim_unlock_stripe (struct zone_claim *c)
 {
   if (!c->is_locked)
     return;
@@ -106,15 +106,15 @@ zone_unlock_stripe (struct zone_claim *c)
     c->is_listed = true;
   }
   c->is_locked = false;
-  stripe_unlock (c->stripe);
+  zone_stripe_unlock (c->stripe);
 }
 
 void
-zone_lock_stripe (struct zone_claim *c)
+claim_lock_stripe (struct zone_claim *c)
 {
   if (c->is_locked)
     return;
-  stripe_lock (c->stripe);
+  zone_stripe_lock (c->stripe);
   c->is_locked = true;
 }
 
@@ -143,7 +143,7 @@ zone_give_back (struct zone_claim *c)
 {
   struct zone_claim **link;
 
-  zone_lock_stripe (c);
+  claim_lock_stripe (c);
   if (c->is_listed) {
     link = &c->stripe->claims;
     while (*link != c)
@@ -151,5 +151,5 @@ zone_give_back (struct zone_claim *c)
     *link = c->next;
     wake_next (c->stripe, c->zone);
   }
-  stripe_unlock (c->stripe);
+  zone_stripe_unlock (c->stripe);
 }

@@ -141,7 +141,7 @@ discard (struct zones *z, struct zone_claim *c, uint64_t wp)
   const uint64_t start = zone_start (z, c->zone), end = start + wp;
   uint64_t offset = start;
 
-  zone_unlock_stripe (c);
+  claim_unlock_stripe (c);
   while (offset < end)
     offset = z->data.discard (z->data.opaque, offset, end);
 }
@@ -162,9 +162,9 @@ tell_of_reset (struct zones *z, struct zone_claim *c, uint64_t wp)
 {
   int r;
 
-  zone_unlock_stripe (c);
+  claim_unlock_stripe (c);
   r = z->data.reset (z->data.opaque, wp, zone_start (z, c->zone));
-  zone_lock_stripe (c);
+  claim_lock_stripe (c);
   return r;
 }
 
@@ -192,7 +192,7 @@ command_claimed (struct zones *z, struct zone_claim *c, enum zone_cond cond,
   r = apply (z, c, cond);
   now = state_wp (zone_state (z, c->zone));
   zone_limits_leave (z, may_open ? c : NULL);
-  zone_lock_stripe (c);
+  claim_lock_stripe (c);
   if (now != wp)
     zone_wake_early (z, c->stripe, c->zone, now);
   if (now < wp)

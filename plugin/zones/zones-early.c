@@ -69,10 +69,10 @@ zones_wake_all (struct zones *z)
   uint64_t i;
 
   for (i = 0; i < z->nr_stripes; i++) {
-    stripe_lock (&z->stripes[i]);
+    zone_stripe_lock (&z->stripes[i]);
     while (z->stripes[i].early.root != NULL)
       wake (&z->stripes[i], z->stripes[i].early.root);
-    stripe_unlock (&z->stripes[i]);
+    zone_stripe_unlock (&z->stripes[i]);
   }
 }
 
@@ -100,9 +100,9 @@ zones_unlist_early (struct zones *z, struct zone_early *e)
 {
   struct zone_stripe *stripe = zone_stripe (z, e->zone);
 
-  stripe_lock (stripe);
+  zone_stripe_lock (stripe);
   unlist (stripe, e);
-  stripe_unlock (stripe);
+  zone_stripe_unlock (stripe);
 }
 
 /*---------------------------------------------------------------------*/
@@ -191,10 +191,10 @@ zone_wait_early (struct zones *z, struct zone_claim *c, uint64_t wp,
       break;
     now = clock_now ();
   }
-  stripe_lock (stripe);
+  zone_stripe_lock (stripe);
   if (r == 0 && e.early.is_listed)
     r = -EIO;
   end_wait (stripe, &e);
-  stripe_unlock (stripe);
+  zone_stripe_unlock (stripe);
   return r;
 }

@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Declarations that the files of this room share.  Each file calls only those
- * that stand below it, except that all use the locks of zones.c (stripe_lock):
+ * that stand below it, except that all use the locks of zones.c
+ * (zone_stripe_lock):
  *
  *     zones.c           makes zones; reads, extents and the table (with the
  *                       diagram)
@@ -173,8 +174,8 @@ zone_state (const struct zones *z, uint64_t zone)
 
 /* zones.c */
 void stripe_lock_shared (struct zone_stripe *stripe);
-void stripe_lock (struct zone_stripe *stripe);
-void stripe_unlock (struct zone_stripe *stripe);
+void zone_stripe_lock (struct zone_stripe *stripe);
+void zone_stripe_unlock (struct zone_stripe *stripe);
 
 static inline bool
 zones_have_power (const struct zones *z)
@@ -190,14 +191,14 @@ zones_have_power (const struct zones *z)
 void zone_take (struct zones *z, struct zone_claim *c, uint64_t zone);
 void zone_take_shared (struct zones *z, struct zone_claim *c, uint64_t zone);
 
-/* zone_unlock_stripe unlocks the stripe, but keeps the zone; zone_lock_stripe
+/* claim_unlock_stripe unlocks the stripe, but keeps the zone; claim_lock_stripe
  * locks the stripe again.  Each does nothing if that has been done already.
  * Between the two, short reads of the zone go on, and writes may be listed as
  * early: so the state may be changed, but not to one that has a lower write
  * pointer.
  */
-void zone_unlock_stripe (struct zone_claim *c);
-void zone_lock_stripe (struct zone_claim *c);
+void claim_unlock_stripe (struct zone_claim *c);
+void claim_lock_stripe (struct zone_claim *c);
 
 /* Call this with the stripe locked or not; afterwards it is not locked. */
 void zone_give_back (struct zone_claim *c);

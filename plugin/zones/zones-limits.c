@@ -82,7 +82,7 @@ zone_limits_enter (struct zones *z, struct zone_claim *opening)
   if (!z->limits.any)
     return;
   if (opening != NULL && pthread_mutex_trylock (&z->limits.open_lock) != 0) {
-    zone_unlock_stripe (opening);
+    claim_unlock_stripe (opening);
     lock (&z->limits.open_lock);
   }
   lock (&z->limits.lock);
@@ -218,7 +218,7 @@ zone_limits_make_room (struct zones *z, struct zone_claim *c,
       return -ENOSPC;
     if (close_one (z))
       return 0;
-    zone_unlock_stripe (c);
+    claim_unlock_stripe (c);
     l->awaited = true;
     pthread_cond_wait (&l->changed, &l->lock);
     l->awaited = false;

@@ -65,7 +65,7 @@ begin (struct zones *z, struct zone_claim *c, uint64_t count, int r)
   if (__builtin_expect (r != 0, 0))
     zone_give_back (c);
   else if (count > z->data.step || z->data.is_slow)
-    zone_unlock_stripe (c);
+    claim_unlock_stripe (c);
   return r;
 }
 
@@ -180,12 +180,12 @@ zones_list_early (struct zones *z, struct zone_early *e, uint64_t count,
   e->wp = offset - zone_start (z, e->zone);
   e->is_listed = false;
   stripe = zone_stripe (z, e->zone);
-  stripe_lock (stripe);
+  zone_stripe_lock (stripe);
   if (check_write (z, e->zone, count, e->wp) == ZONE_WRITE_EARLY)
     early_insert (z, e);
   else
     e->reached (e);
-  stripe_unlock (stripe);
+  zone_stripe_unlock (stripe);
 }
 
 void
@@ -199,7 +199,7 @@ zones_end_write (struct zone_write *w, uint64_t written)
   if (!w->is_sequential)
     return;
   wp = w->offset - zone_start (z, w->zone) + written;
-  zone_lock_stripe (&w->claim);
+  claim_lock_stripe (&w->claim);
   zone_limits_enter (z, NULL);
   cond = wp == zone_capacity (z, w->zone)
              ? ZONE_COND_FULL

@@ -66,13 +66,13 @@ stripe_lock_shared (struct zone_stripe *stripe)
 }
 
 void
-stripe_lock (struct zone_stripe *stripe)
+zone_stripe_lock (struct zone_stripe *stripe)
 {
   fairlock_exclusive (&stripe->lock);
 }
 
 void
-stripe_unlock (struct zone_stripe *stripe)
+zone_stripe_unlock (struct zone_stripe *stripe)
 {
   fairlock_release (&stripe->lock);
 }
@@ -250,14 +250,14 @@ zones_lock_data (struct zones *z, uint64_t count, uint64_t offset)
   state = zone_state (z, zone);
   if (end <= state_wp (state) && check_read (z, state, end) == 0)
     return stripe;
-  stripe_unlock (stripe);
+  zone_stripe_unlock (stripe);
   return NULL;
 }
 
 void
 zones_unlock_data (struct zone_stripe *locked)
 {
-  stripe_unlock (locked);
+  zone_stripe_unlock (locked);
 }
 
 int
@@ -285,7 +285,7 @@ static void
 leave_zone (struct zone_read *r)
 {
   if (r->locked != NULL)
-    stripe_unlock (r->locked);
+    zone_stripe_unlock (r->locked);
   if (r->has_claim)
     zone_give_back (&r->claim);
   r->locked = NULL;
@@ -328,7 +328,7 @@ enter_zone (struct zone_read *r)
   if (error < 0)
     leave_zone (r);
   else if (r->has_claim)
-    zone_unlock_stripe (&r->claim);
+    claim_unlock_stripe (&r->claim);
   return error;
 }
 

@@ -378,7 +378,7 @@ attach_connections (struct netlink *n, struct attachment *a,
       .block_size = options->offer.block_size,
       .flags = options->offer.flags,
       .timeout = options->timeout,
-      .dead_timeout = options->dead_timeout,
+      .reconnect_timeout = options->reconnect_timeout,
   };
   int sockets[MAX_CONNECTIONS], r;
   unsigned index;

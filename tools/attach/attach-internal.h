@@ -350,8 +350,8 @@ void restore_node (const struct attachment *a);
 struct nbd_options {
   struct offer offer;
   unsigned connections;
-  unsigned timeout;      /* seconds */
-  unsigned dead_timeout; /* seconds; 0: none, and so for nbd-client */
+  unsigned timeout;           /* seconds */
+  unsigned reconnect_timeout; /* seconds; 0: none, and so for nbd-client */
   char host[64]; /* for nbd-client: the address that the URI's host has */
 };
 

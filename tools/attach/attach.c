@@ -222,7 +222,7 @@ connect_all (void)
       .timeout = options.timeout != 0   ? options.timeout
                  : options.persist != 0 ? RESEND_TIMEOUT
                                         : REQUEST_TIMEOUT,
-      .dead_timeout = options.persist,
+      .reconnect_timeout = options.persist,
   };
   struct offer other;
   unsigned i;

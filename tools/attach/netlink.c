@@ -127,8 +127,8 @@ netlink_connect_message (int family, const struct netlink_device *device,
        nla_put_u64 (msg, NBD_ATTR_CLIENT_FLAGS,
                     NBD_CFLAG_DESTROY_ON_DISCONNECT) == 0 &&
        nla_put_u64 (msg, NBD_ATTR_TIMEOUT, device->timeout) == 0 &&
-       nla_put_u64 (msg, NBD_ATTR_DEAD_CONN_TIMEOUT, device->dead_timeout) ==
-           0 &&
+       nla_put_u64 (msg, NBD_ATTR_DEAD_CONN_TIMEOUT,
+                    device->reconnect_timeout) == 0 &&
        nla_put_string (msg, NBD_ATTR_BACKEND_IDENTIFIER, device->identifier) ==
            0 &&
        put_sockets (msg, sockets, count)))

@@ -36,11 +36,11 @@ void netlink_close (struct netlink *n);
 /* A device that is to be made. */
 struct netlink_device {
   const char *identifier;
-  uint64_t size;         /* bytes */
-  unsigned block_size;   /* bytes */
-  unsigned flags;        /* of the export: offer.h */
-  unsigned timeout;      /* seconds until a request has failed */
-  unsigned dead_timeout; /* seconds that requests wait for a connection */
+  uint64_t size;              /* bytes */
+  unsigned block_size;        /* bytes */
+  unsigned flags;             /* of the export: offer.h */
+  unsigned timeout;           /* seconds until a request has failed */
+  unsigned reconnect_timeout; /* seconds that requests wait for a connection */
 };
 
 /* Attach a device to COUNT sockets, of which the kernel keeps references: the

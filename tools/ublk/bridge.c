@@ -76,7 +76,7 @@ make_plan (struct bridge *b, const struct options *o, struct message *why)
   const struct plan_options options = {
       .queues = b->recovers ? b->left.queues : o->queues,
       .depth = b->recovers ? b->left.depth : o->depth,
-      .lasting = o->persist > 0,
+      .persists = o->persist > 0,
       .rotational = o->rotational,
       .read_only = o->read_only,
       .cpus = cpus < 1            ? 1
@@ -147,7 +147,7 @@ add_device (struct bridge *b, struct message *why)
   r = setup_set_params (b->driver, &b->plan, &info, why);
   if (r == -EOPNOTSUPP)
     return refuse_zones (b, why);
-  return r < 0 || !b->plan.lasting ? r : make_journal (b, &info, why);
+  return r < 0 || !b->plan.persists ? r : make_journal (b, &info, why);
 }
 
 /* The device that another process has left. */

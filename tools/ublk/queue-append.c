@@ -25,7 +25,7 @@ append_is_done (struct io *io, int err)
   struct append *list;
   bool is_over;
 
-  if (request_checks_zone (r, err))
+  if (request_begin_zone_check (r, err))
     return;
   if (err == 0)
     request_note_written (r);
@@ -139,7 +139,7 @@ void
 request_append (struct request *r)
 {
   r->zone = bytes_of (asked (r)->sector) / r->queue->plan->zone_size;
-  if (!request_searches (r))
+  if (!request_search (r))
     request_begin_append (r);
 }
 

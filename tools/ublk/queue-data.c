@@ -18,7 +18,7 @@ data_is_done (struct io *io, int err)
   struct appends *appends = r->queue->device->appends;
   const bool is_write = io->kind == IO_WRITE && appends != NULL;
 
-  if (is_write && request_checks_zone (r, err))
+  if (is_write && request_begin_zone_check (r, err))
     return;
   if (io->kind == IO_FLUSH)
     err = queue_has_flushed (r->queue, r->changes, err);

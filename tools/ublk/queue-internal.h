@@ -222,14 +222,14 @@ void request_explain (struct request *r, int err);
  * any longer, or with -ETIMEDOUT if the server leaves this request unanswered
  * whatever happens.
  */
-bool request_waits (struct request *r);
+bool request_wait_for_connection (struct request *r);
 
 /* A write, an append or a command has ended with ERR: 0 or a negative errno.
  * One that was sent twice may have been done the first time, and have failed
  * the second time for that reason.  Returns true if its zone is read to find
  * out; r->done is called once more after that.
  */
-bool request_checks_zone (struct request *r, int err);
+bool request_begin_zone_check (struct request *r, int err);
 
 /* A flush, before which the queue had seen CHANGES, has ended with ERR: 0 or a
  * negative errno.  Returns what the kernel is to be told: an error, once, where
@@ -279,7 +279,7 @@ int queue_wait (struct queue *q);
 /* An append has come, or come again.  Returns true if it is looked for, after
  * which it is answered, or goes on by request_begin_append.
  */
-bool request_searches (struct request *r);
+bool request_search (struct request *r);
 
 /* An append has failed with ERR.  May that be because of an append that a dead
  * process has sent, so that this one is to be tried again?

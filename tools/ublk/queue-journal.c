@@ -312,7 +312,7 @@ end_is_read (struct io *io, int err)
 }
 
 bool
-request_searches (struct request *r)
+request_search (struct request *r)
 {
   uint64_t place;
 

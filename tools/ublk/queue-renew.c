@@ -102,7 +102,7 @@ has_waited_enough (const struct request *r)
 }
 
 bool
-request_waits (struct request *r)
+request_wait_for_connection (struct request *r)
 {
   struct queue *q = r->queue;
 
@@ -211,7 +211,7 @@ zone_is_read_again (struct io *io, int err)
 }
 
 bool
-request_checks_zone (struct request *r, int err)
+request_begin_zone_check (struct request *r, int err)
 {
   struct queue *q = r->queue;
 

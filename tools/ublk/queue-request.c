@@ -50,7 +50,7 @@ is_done (struct io *io, int err)
 
   r->is_asked = false;
   if (err == -ENOTCONN || err == -ESHUTDOWN) {
-    if (request_waits (r))
+    if (request_wait_for_connection (r))
       return;
     if (r->is_late)
       err = -ETIMEDOUT;

@@ -19,7 +19,7 @@ command_is_done (struct io *io, int err)
 {
   struct request *r = CONTAINER_OF (struct request, io, io);
 
-  if (request_checks_zone (r, err))
+  if (request_begin_zone_check (r, err))
     return;
   appends_forget (r->queue->device->appends, r->zone);
   if (err == 0 && UBLK_OPERATION (asked (r)) == UBLK_IO_OP_ZONE_RESET)

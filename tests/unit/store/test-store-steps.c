@@ -130,9 +130,9 @@ reservation_meets_trims (bool whole, const void *buf)
     assert_true (out[0] == 0);
     assert_memory_equal (out, out + 1, LONG - p.offset - 1);
     assert_int_equal (store_write (store, 1, "x", 1, p.offset), -ENOSPC);
-    assert_int_equal (
-        store_step_reserved (store, &p, buf != NULL ? data + p.offset : NULL),
-        0);
+    assert_int_equal (store_write_reserved_step (
+                          store, &p, buf != NULL ? data + p.offset : NULL),
+                      0);
     steps++;
   }
   assert_int_equal (steps, LONG / STORE_STEP);
@@ -182,7 +182,7 @@ test_trims_beside (void **state)
   assert_int_equal (store_charged (store), LONG - PAGE);
   store_trim (store, 0, LONG, 5 * MIB);
   assert_int_equal (store_charged (store), 4 * MIB);
-  assert_int_equal (store_step_reserved (store, &p, data), 0);
+  assert_int_equal (store_write_reserved_step (store, &p, data), 0);
   store_trim (store, 0, 3 * MIB, 0);
   assert_int_equal (store_charged (store), 2 * MIB);
   store_end_reservation (store, &p);
@@ -205,10 +205,11 @@ test_paid_twice (void **state)
   assert_int_equal (store_charge_reservation (store, &q), 0);
   assert_int_equal (store_charged (store), 2 * LONG);
   while (p.offset < p.end)
-    assert_int_equal (store_step_reserved (store, &p, data + p.offset), 0);
+    assert_int_equal (store_write_reserved_step (store, &p, data + p.offset),
+                      0);
   assert_int_equal (store_charged (store), 2 * LONG);
   store_end_reservation (store, &p);
-  assert_int_equal (store_step_reserved (store, &q, NULL), 0);
+  assert_int_equal (store_write_reserved_step (store, &q, NULL), 0);
   store_end_reservation (store, &q);
   assert_int_equal (store_charged (store), LONG);
   store_destroy (store);
@@ -230,7 +231,8 @@ test_paid_later (void **state)
   store_trim (store, 1, PAGE, 0);
   assert_int_equal (store_charge_reservation (store, &p), 0);
   while (p.offset < p.end)
-    assert_int_equal (store_step_reserved (store, &p, data + p.offset), 0);
+    assert_int_equal (store_write_reserved_step (store, &p, data + p.offset),
+                      0);
   store_end_reservation (store, &p);
   assert_int_equal (store_set_limit (store, MIB), 0);
   assert_int_equal (store_write (store, 0, data, LONG, 0), 0);

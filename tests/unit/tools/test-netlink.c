@@ -86,7 +86,7 @@ test_connect (void **state)
       .block_size = 65536,
       .flags = EXPORT_HAS_FLAGS | EXPORT_FLUSH | EXPORT_MULTI_CONN,
       .timeout = 86400,
-      .dead_timeout = 60,
+      .reconnect_timeout = 60,
   };
   const int sockets[] = {7, 8, 300};
   struct nl_msg *msg;

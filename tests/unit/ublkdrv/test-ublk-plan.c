@@ -154,14 +154,14 @@ test_lasting (void **state)
   (void) state;
   make_export (0, 64 * MIB, 0);
   takes ();
-  assert_false (plan.lasting);
-  options.lasting = true;
+  assert_false (plan.persists);
+  options.persists = true;
   takes ();
-  assert_true (plan.lasting);
+  assert_true (plan.persists);
   make_export (16, 4 * MIB, 3 * MIB);
-  options.lasting = true;
+  options.persists = true;
   takes ();
-  assert_true (plan.lasting);
+  assert_true (plan.persists);
 }
 
 /* A discard may be larger than a request with data; one of fallback_discard

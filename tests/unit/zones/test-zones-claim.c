@@ -125,10 +125,10 @@ waiting (void)
   const struct zone_claim *c;
   unsigned n = 0;
 
-  stripe_lock (stripe);
+  zone_stripe_lock (stripe);
   for (c = stripe->claims; c != NULL; c = c->next)
     n += c->wake != NULL;
-  stripe_unlock (stripe);
+  zone_stripe_unlock (stripe);
   return n;
 }
 
@@ -501,10 +501,10 @@ is_claimed (uint64_t zone)
   struct zone_stripe *stripe = zone_stripe (d.zones, zone);
   const struct zone_claim *c;
 
-  stripe_lock (stripe);
+  zone_stripe_lock (stripe);
   for (c = stripe->claims; c != NULL && c->zone != zone; c = c->next)
     ;
-  stripe_unlock (stripe);
+  zone_stripe_unlock (stripe);
   return c != NULL;
 }
 
