@@ -26,13 +26,14 @@
 #define CROWD 8
 
 /* The longest spin of SPIN_AUTO. */
-#define MAX_SPIN (200 * NSEC_PER_USEC)
+#define AUTO_SPIN_MAX (200 * NSEC_PER_USEC)
 
 /* In the last 2 us before a deadline a spin does not call wait_ops.check. */
 #define LOOK_UNTIL (2 * NSEC_PER_USEC)
 
 /* With SPIN_AUTO, a thread spins rather than sleep for less than this; but it
- * never spins for more than MAX_SPIN, and other threads may have all the spins.
+ * never spins for more than AUTO_SPIN_MAX, and other threads may have all the
+ * spins.
  */
 #define LEAST_SLEEP (10 * NSEC_PER_USEC)
 
@@ -231,8 +232,8 @@ sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
     *ahead = spin;
     return spin != 0 && left > spin;
   }
-  *ahead = p995 < MAX_SPIN ? p995 : MAX_SPIN;
-  return left > *ahead + LEAST_SLEEP || left > MAX_SPIN;
+  *ahead = p995 < AUTO_SPIN_MAX ? p995 : AUTO_SPIN_MAX;
+  return left > *ahead + LEAST_SLEEP || left > AUTO_SPIN_MAX;
 }
 
 static int
