@@ -30,7 +30,7 @@ read -ra libs <<<"$(var CMOCKA_LIBS) $(var JANSSON_LIBS) $(var LIBS)"
 copy=$tmp/copy
 mkdir -p "$copy/tests" "$tmp/objects" "$tmp/build/tests/unit"
 cp -r "$top_srcdir"/{plugin,man} "$copy"
-cp -r "$top_srcdir"/tests/{unit,server} "$copy/tests"
+cp -r "$top_srcdir"/tests/{unit,server,port.sh} "$copy/tests"
 cp "$top_builddir/plugin/settings/models.c" "$copy/plugin/settings"
 chmod -R u+w "$copy"
 
