@@ -3,7 +3,7 @@
  *
  * Durability: the volatile write cache of a device, and power loss.
  *
- * Changes (writes, zeroes and trims) go straight to the store, so that reads
+ * Changes (writes, writes of zeroes, trims) go straight to the store, so reads
  * cost nothing extra; the old content is kept as an undo record until the
  * change is durable.  How that is built is drawn at the top of durability.c.
  *

@@ -15,7 +15,7 @@
 /* What there is for data, in bytes. */
 #define DEVICES_MEMORY (UINT64_C (512) << 20)
 
-/* For connections whose long waits, those of more than 9 ms, are given up. */
+/* For connections whose long waits, those of more than 9 ms, are cancelled. */
 static inline int
 give_up (void *opaque, uint64_t nsec)
 {

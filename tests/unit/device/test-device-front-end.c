@@ -299,7 +299,7 @@ test_deferred_asks (void **state)
   assert_int_equal (d->in_flight, 2);
   assert_int_equal (fall_due (false), 0);
   assert_int_equal (d->in_flight, 1);
-  /* Who is given up is not served. */
+  /* Who is cancelled is not served. */
   assert_int_equal (device_read (d, out, 512, 1 << 26), 0);
   assert_int_equal (fall_due (true), -ESHUTDOWN);
   assert_int_equal (devices->device[0].latency.drive.disk.n, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Requests of a device that are given up, and commands that are not done: what
+ * Requests of a device that are cancelled, and commands that are not done: what
  * lanes and limits had for them is there for those that come next.
  */
 
@@ -28,7 +28,7 @@ setup (void **state)
   return forget_devices (state);
 }
 
-/* What is given up keeps nobody waiting. */
+/* What is cancelled keeps nobody waiting. */
 static void
 test_limits_forget_who_left (void **state)
 {

@@ -335,7 +335,7 @@ test_dirty (void **state)
   assert_int_equal (put (30 * MSEC), 30 * MSEC);
 }
 
-/* Those who wait for room and are given up keep nobody waiting. */
+/* Those who wait for room and are cancelled keep nobody waiting. */
 static void
 test_leave (void **state)
 {

@@ -90,7 +90,7 @@ test_least (void **state)
   assert_int_equal (ask (0), 1995 * MSEC);
 }
 
-/* A request that is given up gives its credit back. */
+/* A request that is cancelled gives its credit back. */
 static void
 test_leave (void **state)
 {

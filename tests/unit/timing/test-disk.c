@@ -159,7 +159,7 @@ test_in_order (void **state)
   }
 }
 
-/* One who is given up is not served, and a cut ends all. */
+/* One who is cancelled is not served, and a cut ends all. */
 static void
 test_leave (void **state)
 {
@@ -409,8 +409,8 @@ test_batch (void **state)
   assert_int_equal (l.drive.disk.nr_served, 0);
 }
 
-/* One that is served, but not reported, may be given up, and a request alone is
- * reported by itself.
+/* One that is served, but not complete, may be cancelled, and a request alone
+ * is completed by itself.
  */
 static void
 test_leave_batch (void **state)

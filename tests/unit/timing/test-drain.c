@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * A write-back buffer that drains to a disk in the order of offsets, and what
- * writes that are given up leave behind, on moments made up here.
+ * writes that are cancelled leave behind, on moments made up here.
  */
 
 #include <config.h>
@@ -327,7 +327,7 @@ test_live (void **state)
 }
 
 /*---------------------------------------------------------------------*/
-/* Writes that are given up */
+/* Writes that are cancelled */
 
 #define WAITERS 1000
 
@@ -407,7 +407,7 @@ test_leave_collection (void **state)
   leave_all (&seed);
 }
 
-/* A write that is in has drained, or will; one that was given up takes with it
+/* A write that is in has drained, or will; one that was cancelled takes with it
  * what it cost, also where its cost was more than that of all others.
  */
 static void

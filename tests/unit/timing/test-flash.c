@@ -543,8 +543,8 @@ test_leave_before_program (void **state)
   flash_destroy (&f);
 }
 
-/* A program that was to begin later, and is given up, keeps no other from
- * beginning before.
+/* A program operation that was to begin later, and is cancelled, keeps no other
+ * from beginning before.
  */
 static void
 test_leave_program_to_come (void **state)

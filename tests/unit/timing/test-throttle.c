@@ -331,9 +331,9 @@ test_rest_after_fast_ones (void **state)
                     20000000 + (1000000 / 99 - 5000));
 }
 
-/* b and c of a, b, c and d are given up, in any order: what comes then has
- * their time, as far as it fits; and where d is given up, too, there is nothing
- * to wait for.
+/* b and c of a, b, c and d are cancelled, in any order: what comes then has
+ * their time, as far as it fits; and where d is cancelled, too, there is
+ * nothing to wait for.
  */
 static void
 test_leave (void **state)
