@@ -90,8 +90,8 @@ struct zone_data_ops
 device_zone_data (struct device *d)
 {
   return (struct zone_data_ops){
-      .is_kept = d->store != NULL,
-      .is_slow = d->devices->settings.write_log[0] != '\0',
+      .has_data = d->store != NULL,
+      .write_may_wait = d->devices->settings.write_log[0] != '\0',
       .step = STORE_STEP,
       .trim = trim,
       .reset = reset,

@@ -64,7 +64,7 @@ begin (struct zones *z, struct zone_claim *c, uint64_t count, int r)
     r = open_implicitly (z, c);
   if (__builtin_expect (r != 0, 0))
     zone_give_back (c);
-  else if (count > z->data.step || z->data.is_slow)
+  else if (count > z->data.step || z->data.write_may_wait)
     claim_unlock_stripe (c);
   return r;
 }

@@ -242,7 +242,7 @@ zones_lock_data (struct zones *z, uint64_t count, uint64_t offset)
   struct zone_stripe *stripe;
   uint64_t state;
 
-  if (zone < z->nr_conv || !z->data.is_kept || end > zone_len (z, zone) ||
+  if (zone < z->nr_conv || !z->data.has_data || end > zone_len (z, zone) ||
       count > z->data.step)
     return NULL;
   stripe = zone_stripe (z, zone);
@@ -305,7 +305,7 @@ enter_zone (struct zone_read *r)
   uint64_t state;
   int error;
 
-  if (!z->data.is_kept) {
+  if (!z->data.has_data) {
     r->zone_end = r->end;
     r->data_end = r->offset;
     return 0;
@@ -350,7 +350,7 @@ zones_read_part (struct zone_read *r)
   r->is_data = r->offset < r->data_end;
   r->count = (r->is_data ? r->data_end : r->zone_end) - r->offset;
   r->fill =
-      r->zones->data.is_kept && r->zones->past_wp == PAST_WP_ONES ? 0xff : 0;
+      r->zones->data.has_data && r->zones->past_wp == PAST_WP_ONES ? 0xff : 0;
   return 1;
 }
 
@@ -377,7 +377,7 @@ extent_in_zone (const struct zones *z, uint64_t offset, uint64_t *end)
   }
   *end = start + zone_len (z, zone);
   return z->past_wp == PAST_WP_ERROR ||
-                 (z->past_wp == PAST_WP_ONES && z->data.is_kept)
+                 (z->past_wp == PAST_WP_ONES && z->data.has_data)
              ? ZONE_EXTENT_HOLE
              : ZONE_EXTENT_ZERO;
 }

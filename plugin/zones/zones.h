@@ -69,12 +69,12 @@ struct zone_claim {
  * no other request has the zone, and its stripe is not locked.
  */
 struct zone_data_ops {
-  bool is_kept;  /* there is data; false: zones have conditions and write
-                  * pointers alone, as in null mode */
-  bool is_slow;  /* a write may wait for a file: so the stripe is not locked
-                  * while any bytes are written */
-  uint64_t step; /* the stripe is not locked while more bytes than these are
-                  * read or written */
+  bool has_data;       /* false: zones have conditions and write pointers
+                        * alone, as in null mode */
+  bool write_may_wait; /* for a file: so the stripe is not locked while any
+                        * bytes are written */
+  uint64_t step;       /* the stripe is not locked while more bytes than these
+                        * are read or written */
   int (*trim) (void *opaque, uint64_t count, uint64_t offset);
   int (*reset) (void *opaque, uint64_t count, uint64_t offset);
   uint64_t (*discard) (void *opaque, uint64_t offset, uint64_t end);

@@ -216,9 +216,9 @@ test_slow_write (void **state)
   struct zone_write w;
 
   (void) state;
-  d.is_slow = true;
+  d.write_may_wait = true;
   create ();
-  d.is_slow = false;
+  d.write_may_wait = false;
   assert_int_equal (zones_begin_write (d.zones, &w, BLOCK, OURS * ZONE, NULL),
                     0);
   use (OTHER);

@@ -272,12 +272,12 @@ static void
 test_everything_unlocked (void **state)
 {
   (void) state;
-  d.is_slow = true;
+  d.write_may_wait = true;
   d.step = 4 * BLOCK;
   check_everything (0, 0, "everything unlocked");
   check_everything (6, 10, "everything unlocked, with limits");
   check_everything (1, 0, "everything unlocked, with one open zone");
-  d.is_slow = false;
+  d.write_may_wait = false;
   d.step = 0;
 }
 

@@ -57,8 +57,8 @@ zoned_create (struct zoned *d, const struct zone_settings *settings,
   };
   struct zone_settings s = *settings;
   const struct zone_data_ops data = {
-      .is_kept = memory,
-      .is_slow = d->is_slow,
+      .has_data = memory,
+      .write_may_wait = d->write_may_wait,
       .step = d->step != 0 ? d->step : STORE_STEP,
       .trim = zoned_trim,
       .reset = zoned_reset,

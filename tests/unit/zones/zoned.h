@@ -21,7 +21,7 @@ struct zoned {
   struct store *store; /* NULL in null mode */
   uint64_t size;
   /* Set these before zoned_create, if at all; see struct zone_data_ops. */
-  bool is_slow;
+  bool write_may_wait;
   uint64_t step;   /* 0: STORE_STEP */
   int reset_error; /* what the data answers to a reset or trim, done or not */
   _Atomic unsigned steps; /* of discards */
