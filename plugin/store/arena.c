@@ -315,7 +315,8 @@ arena_could_charge (struct arena *a, uint64_t bytes)
 {
   const uint64_t limit = atomic_load (&a->limit);
 
-  return bytes <= limit && atomic_load (&a->of_data) <= limit - bytes;
+  return bytes == 0 ||
+         (bytes <= limit && atomic_load (&a->of_data) <= limit - bytes);
 }
 
 int

@@ -180,6 +180,11 @@ test_hopeless (void **state)
                     -ENOSPC);
   assert_int_equal (volatile_bytes (0), 64 * KIB);
   assert_int_equal (volatile_bytes (1), 64 * KIB);
+  /* What has memory already needs none, and is written all the same. */
+  assert_int_equal (write_to (0, 0, BLOCK, 'd'), 0);
+  assert_int_equal (durability_write (device[0], block, BLOCK, 0, true), 0);
+  assert_int_equal (durability_zero (device[0], BLOCK, 0, false, false), 0);
+  assert_int_equal (volatile_bytes (1), 64 * KIB);
   /* There is room for it exactly if all records give way. */
   assert_int_equal (store_set_limit (store, 12 * MIB), 0);
   assert_int_equal (write_to (0, 4 * MIB, MIB, 'c'), 0);
