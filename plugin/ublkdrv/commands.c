@@ -24,6 +24,12 @@
 
 #define CONTROL "/dev/ublk-control"
 
+/* How kernels refused a command that they do not know until the end of 2024
+ * (Linux 6.6.64, 6.12.2 and 6.13 say EOPNOTSUPP): a number that is the kernel's
+ * own, and that no header for programs has.
+ */
+#define KERNEL_ENOTSUPP 524
+
 extern char **environ;
 
 /* The largest of what commands are about. */
@@ -78,7 +84,7 @@ ask (struct ublk_driver *d, unsigned request,
     if (d->broken < 0)
       return d->broken;
   }
-  return d->result;
+  return d->result == -KERNEL_ENOTSUPP ? -EOPNOTSUPP : d->result;
 }
 
 /* About the first LENGTH bytes of d->subject, which are the kernel's to read or
