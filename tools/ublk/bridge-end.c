@@ -125,7 +125,7 @@ refuse_to_end (struct bridge *b, int err, struct message *why)
 enum closed
 bridge_close (struct bridge *b, struct message *why)
 {
-  bool lost_data = false, ignored;
+  bool lost_data = false, is_refused = false, ignored;
   char name[32];
   int r = 0;
 
@@ -134,15 +134,18 @@ bridge_close (struct bridge *b, struct message *why)
     r = bridge_have_done (b, AIDE_FLUSH, SILENT_SECONDS, &lost_data);
     if (r == 0)
       r = bridge_have_done (b, AIDE_TRY_STOP, SILENT_SECONDS, &ignored);
-    if (r < 0 && r != -ETIMEDOUT)
-      return refuse_to_end (b, r, why);
-    lost_data = (lost_data || b->has_given_up) &&
+    is_refused = r < 0 && r != -ETIMEDOUT;
+    lost_data = (lost_data || (b->has_given_up && !is_refused)) &&
                 (b->plan.params.attributes & UBLK_ATTR_READ_ONLY) == 0;
   }
   else
     bridge_give_up (b);
+  /* The kernel does not tell the next flush of it. */
   if (lost_data)
     device_record_set_lost_data (&b->record);
+  if (is_refused)
+    return refuse_to_end (b, r, why);
+  lost_data = b->record.lost_data;
   r = bridge_take_away (b);
   if (r < 0)
     message_set (why, "/dev/%s does not end: %s", name, strerror (-r));

@@ -188,6 +188,23 @@ test_used_since (void **state)
   WERE_ASKED (ADD, SET_PARAMS, START, STOP, STOP, DELETE_ASYNC);
 }
 
+/* The kernel tells of a flush that fails once only. */
+static void
+test_lost_before_refusal (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  kernel->can_be_held = true;
+  kernel->opened_after = 1;
+  kernel->flush_errno = EIO;
+  open_bridge ();
+  close_bridge (NOT_CLOSED);
+  kernel->opened_after = 0;
+  kernel->flush_errno = 0;
+  close_bridge (CLOSED_BADLY);
+  assert_non_null (strstr (why.text, "not all that was written"));
+}
+
 /* By who has written while it was flushed, and has closed it again. */
 static void
 test_written_since (void **state)
@@ -316,6 +333,7 @@ main (void)
       cmocka_unit_test (test_refused),
       cmocka_unit_test (test_in_use),
       cmocka_unit_test (test_used_since),
+      cmocka_unit_test (test_lost_before_refusal),
       cmocka_unit_test (test_written_since),
       cmocka_unit_test (test_cannot_be_told),
       cmocka_unit_test (test_try_stop_unknown),
