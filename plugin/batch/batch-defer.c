@@ -101,15 +101,6 @@ make_idle (struct batch_socket *c, struct deferred *d)
 /*---------------------------------------------------------------------*/
 /* Sending */
 
-static void
-put32 (char *p, uint32_t n)
-{
-  p[0] = (char) (n >> 24);
-  p[1] = (char) (n >> 16);
-  p[2] = (char) (n >> 8);
-  p[3] = (char) n;
-}
-
 /* Turn the reply into one that says R, a negative errno, for which its buffer
  * has room.  False: the reply has a form that is not known here.
  */

@@ -429,6 +429,15 @@ get32 (const char *p)
   return (uint32_t) u[0] << 24 | u[1] << 16 | u[2] << 8 | u[3];
 }
 
+static inline void
+put32 (char *p, uint32_t n)
+{
+  p[0] = (char) (n >> 24);
+  p[1] = (char) (n >> 16);
+  p[2] = (char) (n >> 8);
+  p[3] = (char) n;
+}
+
 /* Is the next request here, to its last byte, and one that takes no time?  That
  * depends on whether the device answers reads with ZEROES.  in_lock is held,
  * and between the requests of a connection ahead begins with one.

@@ -63,15 +63,6 @@ batch_set_plain (bool plain)
 /*---------------------------------------------------------------------*/
 /* The head of a reply */
 
-static void
-put32 (char *p, uint32_t n)
-{
-  p[0] = (char) (n >> 24);
-  p[1] = (char) (n >> 16);
-  p[2] = (char) (n >> 8);
-  p[3] = (char) n;
-}
-
 static uint32_t
 count_of (const char *request)
 {
