@@ -46,11 +46,13 @@ count_done (struct connection *c, enum operation op, uint32_t count,
   stats_count_open (&c->counts, op, count, arrival, 0);
 }
 
-bool
-device_read_at_once (struct connection *c, void *buf, uint32_t count,
-                     uint64_t offset)
+/* Read COUNT bytes into TO, or write those at FROM, which is NULL of a read. */
+static inline bool
+do_at_once (struct connection *c, void *to, const void *from, uint32_t count,
+            uint64_t offset)
 {
   struct device *d = c->device;
+  const bool changes = from != NULL;
   const uint64_t arrival = request_arrival (c->front_end);
   uint32_t epoch;
   bool done;
@@ -59,37 +61,32 @@ device_read_at_once (struct connection *c, void *buf, uint32_t count,
     return false;
   owned_lock (&c->lock);
   epoch = durability_epoch (d->durability);
-  done = is_plain (c, epoch, false, count, offset);
-  if (done && d->store != NULL)
-    store_read (d->store, d->number, buf, count, offset);
+  done = is_plain (c, epoch, changes, count, offset);
+  if (done && d->store != NULL) {
+    if (changes)
+      done = store_write (d->store, d->number, from, count, offset) == 0;
+    else
+      store_read (d->store, d->number, to, count, offset);
+  }
   done = done && durability_epoch (d->durability) == epoch;
   if (done)
-    count_done (c, OP_READ, count, arrival);
+    count_done (c, changes ? OP_WRITE : OP_READ, count, arrival);
   owned_unlock (&c->lock);
   return done;
+}
+
+bool
+device_read_at_once (struct connection *c, void *buf, uint32_t count,
+                     uint64_t offset)
+{
+  return do_at_once (c, buf, NULL, count, offset);
 }
 
 bool
 device_write_at_once (struct connection *c, const void *buf, uint32_t count,
                       uint64_t offset)
 {
-  struct device *d = c->device;
-  const uint64_t arrival = request_arrival (c->front_end);
-  uint32_t epoch;
-  bool done;
-
-  if (!request_ends_with_others (c))
-    return false;
-  owned_lock (&c->lock);
-  epoch = durability_epoch (d->durability);
-  done = is_plain (c, epoch, true, count, offset);
-  if (done && d->store != NULL)
-    done = store_write (d->store, d->number, buf, count, offset) == 0;
-  done = done && durability_epoch (d->durability) == epoch;
-  if (done)
-    count_done (c, OP_WRITE, count, arrival);
-  owned_unlock (&c->lock);
-  return done;
+  return do_at_once (c, NULL, buf, count, offset);
 }
 
 bool
