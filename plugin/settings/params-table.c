@@ -106,26 +106,27 @@
      UINT64_C (4) << 60, "0", "0",                                             \
      "buffer-size=SIZE         of a write-back buffer")                        \
   X (drain_latency, "drain-latency", DISTRIBUTION, MODEL, OP_WRITE, 0, "0",    \
-     "0", "drain-latency=DURATION   how long a write takes from there on")     \
+     "0", "drain-latency=DURATION   of the medium, for each buffered write")   \
   X (latency.drive.buffer.bytes_per_sec, "drain-mbps", MBPS, MODEL,            \
      UINT64_C (1) << 20, MAX_BYTES_PER_SEC, "none", "none",                    \
-     "drain-mbps=N             ... and its bytes, in MiB a second")            \
+     "drain-mbps=N             ... and for its bytes, in MiB a second")        \
   X (latency.drive.buffer.drain_batch, "drain-batch", MIB, MODEL, 0,           \
      UINT64_C (4) << 60, "0", "0",                                             \
-     "drain-batch=SIZE         that leaves a full buffer before more comes")   \
+     "drain-batch=SIZE         to drain from a full buffer before more comes") \
   X (drain_pause, "drain-pause", DISTRIBUTION, MODEL, OP_WRITE, 0, "0", "0",   \
-     "drain-pause=DURATION     what it takes besides, from time to time")      \
+     "drain-pause=DURATION     of the medium besides, from time to time")      \
   X (latency.drive.pause_every, "drain-pause-every", MIB, MODEL, 0,            \
      UINT64_C (4) << 60, "0", "the buffer-size",                               \
-     "drain-pause-every=SIZE   ... each time so much was written")             \
+     "drain-pause-every=SIZE   ... each time so much was buffered")            \
   X (latency.drive.buffer.plp, "plp", BOOL, MODEL, 0, 1, "false", "false",     \
      "plp=BOOL                 power-loss protection: flushes need not wait")  \
   X (latency.drive.disk, "disk", DISK, MODEL, 0, 0, "none", "none",            \
      "disk=track:D,full:D,...  a head, which serves what is nearest first")    \
   X (latency.drive.flash, "flash", FLASH, MODEL, 0, 0, "none", "none",         \
-     "flash=dies:N,page:SIZE,. dies, and reads that meet programs")            \
+     "flash=dies:N,page:SIZE,. dies of an SSD, which requests wait for")       \
   X (latency.drive.collection, "collection", COLLECTION, MODEL, 0, 0, "none",  \
-     "none", "collection=after:X,...   writes that cost more by then")         \
+     "none",                                                                   \
+     "collection=after:X,...   garbage collection, which slows writes")        \
   X (latency.drive.io_count.unit, "io-size", SIZE, MODEL, 0,                   \
      UINT64_C (1) << 40, "0", "0",                                             \
      "io-size=SIZE             of what counts as one request for iops")        \
@@ -142,7 +143,7 @@
   X (spin, "latency-spin", SPIN, LIVE, 0, 0, "auto", "auto",                   \
      "latency-spin=DURATION    the end of a wait that a CPU spins for")        \
   X (seed, "seed", SEED, LIVE, 0, 0, "random", "random",                       \
-     "seed=N                   begin the drawn latencies here")                \
+     "seed=N                   of what is drawn for latencies and faults")     \
   X (zones.zoned, "zoned", BOOL, FIXED, 0, 1, "false", "false",                \
      "zoned=BOOL               a host-managed zoned device")                   \
   X (zones.zone_size, "zone-size", MIB, FIXED, MIN_ZONE_SIZE,                  \
