@@ -98,7 +98,7 @@ join_steps (struct sector_range *list, struct sector_range *other,
           i + 1 < lists
               ? overlay (list + i * width, lengths[i], list + (i + 1) * width,
                          lengths[i + 1], other + i * width, false)
-              : overlay (list + i * width, lengths[i], NULL, 0,
+              : overlay (list + i * width, lengths[i], list, 0,
                          other + i * width, false);
     }
     swap = list;
