@@ -211,8 +211,8 @@ devices_check_faults (const struct devices *devices,
     if (fault_rule_disconnects (rule) &&
         devices->front_end.disconnect == NULL) {
       message_set (why,
-                   "fault=%.80s: this nbdkit cannot disconnect clients; 1.34 "
-                   "and later can",
+                   "fault=%.80s: this plugin cannot disconnect clients: it was "
+                   "built with nbdkit before 1.34",
                    fault_rule_text (rule));
       return -EINVAL;
     }
@@ -227,8 +227,8 @@ devices_check_power_off_reply (const struct devices *devices,
   if (s->power_off_reply != POWER_OFF_REPLY_DISCONNECT ||
       devices->front_end.disconnect != NULL)
     return 0;
-  message_set (why, "power-off-reply=disconnect: this nbdkit cannot disconnect "
-                    "clients; 1.34 and later can");
+  message_set (why, "power-off-reply=disconnect: this plugin cannot disconnect "
+                    "clients: it was built with nbdkit before 1.34");
   return -EINVAL;
 }
 

@@ -61,12 +61,12 @@ refused "fault: 'name=a': there is such a rule" fault='name=a hang' \
   fault='name=a error=EIO'
 refused 'fault=device=nullb1 hang: there are nullb0 to nullb0' \
   'fault=device=nullb1 hang'
-# nbdkit 1.34 and later can do this.
+# A plugin that was built with nbdkit 1.34 or later can do this.
 if grep -q 'HAVE_DECL_NBDKIT_DISCONNECT 1' "$top_builddir/config.h"; then
   try fault=disconnect
   [ "$status-$listened" = 0-yes ] || fail "disconnect: $(cat "$tmp/err")"
 else
-  refused 'fault=disconnect: this nbdkit cannot disconnect clients; 1.34 and ' \
+  refused 'fault=disconnect: this plugin cannot disconnect clients: it was ' \
     fault=disconnect
 fi
 refused "badblocks=3-5: '3-5': allowed is +FIRST-LAST" badblocks=3-5
@@ -77,7 +77,7 @@ refused 'badblocks=none: badblocks is given twice' badblocks=+1-1 \
 if "$NBDKIT" "$PLUGIN" --dump-plugin |
    grep -x nullblk_disconnect=no >/dev/null; then
   for arg in power-off-reply=disconnect fault=disconnect; do
-    refused "$arg: this nbdkit cannot disconnect clients; 1.34 and later can" \
+    refused "$arg: this plugin cannot disconnect clients: it was built with nbdkit before 1.34" \
       "$arg"
   done
 fi

@@ -80,7 +80,7 @@ if "$NBDKIT" "$PLUGIN" --dump-plugin |
   says 0 '' power on "$sock"
   io 'read 0 4K'
 else
-  says 1 '*: power-off-reply=disconnect: this nbdkit cannot disconnect *' \
+  says 1 '*: power-off-reply=disconnect: this plugin cannot disconnect *' \
     set "$sock" power-off-reply=disconnect
 fi
 

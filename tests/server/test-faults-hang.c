@@ -268,8 +268,9 @@ disconnect_is_refused (void **state)
   (void) state;
   SERVE ("64M");
   assert_change_refused (config, "fault=op=write disconnect\n",
-                         "fault=op=write disconnect: this nbdkit cannot "
-                         "disconnect clients; 1.34 and later can\n");
+                         "fault=op=write disconnect: this plugin cannot "
+                         "disconnect clients: it was built with nbdkit before "
+                         "1.34\n");
   assert_stats_have (stats, "\"faults\": [],");
   assert_done (write_at (0));
 }

@@ -113,8 +113,8 @@ test_faults_all_or_nothing (void **state)
   assert_refused ("fault=device=nullb2 error=EIO\n",
                   "fault=device=nullb2 error=EIO: there are nullb0 to nullb1");
   assert_refused ("fault=disconnect\n",
-                  "fault=disconnect: this nbdkit cannot disconnect clients; "
-                  "1.34 and later can");
+                  "fault=disconnect: this plugin cannot disconnect clients: "
+                  "it was built with nbdkit before 1.34");
   assert_refused (
       "fault=hang error=EIO\n",
       "fault=hang error=EIO: 'error=EIO': a rule has one action, and "
@@ -410,8 +410,8 @@ test_wrong_power (void **state)
   assert_refused ("power=cut\npower-cut-after=1\n",
                   "power=cut and power-cut-after: allowed is one of them");
   assert_refused ("power=cut\npower-off-reply=disconnect\n",
-                  "power-off-reply=disconnect: this nbdkit cannot disconnect "
-                  "clients; 1.34 and later can");
+                  "power-off-reply=disconnect: this plugin cannot disconnect "
+                  "clients: it was built with nbdkit before 1.34");
   /* All or nothing. */
   assert_refused ("power=cut\nread-only=perhaps\n",
                   "read-only=perhaps: allowed is true or false");
