@@ -42,13 +42,13 @@
  * An open can also wait for a close, which writes the page cache back; or for a
  * later look, which a process with the device open has asked for, and then the
  * page cache may have writes that are not in flight.  So an open counts as
- * waiting for the first look only if, MAX_LOOKS times in a row, one read and
+ * waiting for the first look only if, SCAN_CHECKS times in a row, one read and
  * no write is in flight, as during a look, and no process has the device open.
  * With --persist it does not count even then: the kernel does not count a write
  * that waits for a server that is away.
  */
-#define LOOK_MS 200
-#define MAX_LOOKS 10
+#define CHECK_MS 200
+#define SCAN_CHECKS 10
 
 static bool
 has_one_read (const char *device)
@@ -121,7 +121,7 @@ is_open_in_a_process (const char *device)
  * read that was in flight is over: so that is checked once more.
  */
 static bool
-is_first_look (const char *device)
+waits_for_scan (const char *device)
 {
   return has_one_read (device) && !is_open_in_a_process (device) &&
          has_one_read (device);
@@ -156,12 +156,13 @@ await_opening (int done, const struct attachment *a, bool may_disconnect)
 {
   struct pollfd end = {.fd = done};
   struct message ignored;
-  unsigned looks = 0;
+  unsigned checks = 0;
   bool r = false;
 
-  while (poll (&end, 1, may_disconnect && !r ? LOOK_MS : -1) != 1) {
-    looks = may_disconnect && !r && is_first_look (a->device) ? looks + 1 : 0;
-    if (looks >= MAX_LOOKS && attachment_exists (a))
+  while (poll (&end, 1, may_disconnect && !r ? CHECK_MS : -1) != 1) {
+    checks =
+        may_disconnect && !r && waits_for_scan (a->device) ? checks + 1 : 0;
+    if (checks >= SCAN_CHECKS && attachment_exists (a))
       r = disconnect_device (a->device, &ignored);
   }
   return r;
@@ -223,39 +224,38 @@ disconnect_device (const char *device, struct message *why)
   return n != NULL && r >= 0;
 }
 
-/* A node that goes has gone after so many looks, fifty in a second.  A node
+/* A node that goes has gone after so many checks, fifty in a second.  A node
  * that is still there then is open in a process, or another program has
  * attached it.
  */
-#define MAX_GOING 100
+#define MAX_CHECKS 100
 
-struct going {
+struct node_wait {
   const char *device;
   struct netlink *netlink;
-  unsigned looks;
+  unsigned checks;
 };
 
 static bool
-has_gone (const void *arg)
+wait_is_over (const void *arg)
 {
-  struct going *const *going = arg;
+  struct node_wait *const *w = arg;
 
-  return !is_node ((*going)->device) || is_attached ((*going)->device) ||
-         ++(*going)->looks >= MAX_GOING;
+  return !is_node ((*w)->device) || is_attached ((*w)->device) ||
+         ++(*w)->checks >= MAX_CHECKS;
 }
 
 /* Make the node again, if it can be made: its number is in use for a moment
  * after the node has gone.
  */
 static bool
-is_made (const void *arg)
+try_to_make (const void *arg)
 {
-  struct going *const *going = arg;
+  struct node_wait *const *w = arg;
 
-  return is_node ((*going)->device) ||
-         netlink_make_node ((*going)->netlink, index_of ((*going)->device)) ==
-             0 ||
-         ++(*going)->looks >= MAX_GOING;
+  return is_node ((*w)->device) ||
+         netlink_make_node ((*w)->netlink, index_of ((*w)->device)) == 0 ||
+         ++(*w)->checks >= MAX_CHECKS;
 }
 
 /* Returns how many nodes the kernel makes with the module, numbered from 0. */
@@ -271,20 +271,20 @@ made_with_module (void)
 void
 restore_node (const struct attachment *a)
 {
-  struct going going = {.device = a->device};
-  struct going *const arg = &going;
+  struct node_wait w = {.device = a->device};
+  struct node_wait *const arg = &w;
 
   if (!is_device_name (a->device) ||
       index_of (a->device) >= made_with_module ())
     return;
-  await_condition (has_gone, &arg);
+  await_condition (wait_is_over, &arg);
   if (is_node (a->device))
     return;
-  going.netlink = netlink_open ();
-  going.looks = 0;
-  if (going.netlink != NULL)
-    await_condition (is_made, &arg);
-  netlink_close (going.netlink);
+  w.netlink = netlink_open ();
+  w.checks = 0;
+  if (w.netlink != NULL)
+    await_condition (try_to_make, &arg);
+  netlink_close (w.netlink);
 }
 
 /*---------------------------------------------------------------------*/
@@ -294,7 +294,7 @@ restore_node (const struct attachment *a)
  * it attaches a device: only the driver itself tells whether it is there.
  */
 struct netlink *
-check_requirements (void)
+open_nbd_driver (void)
 {
   const char *const modprobe[] = {"modprobe", "nbd", NULL};
   struct netlink *n;

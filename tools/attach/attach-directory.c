@@ -213,7 +213,7 @@ mix (uint64_t *hash, const char *text)
 }
 
 static off_t
-number_of (const struct uri *uri)
+lock_offset (const struct uri *uri)
 {
   uint64_t hash = UINT64_C (0xcbf29ce484222325);
   char host[sizeof uri->host];
@@ -233,7 +233,7 @@ number_of (const struct uri *uri)
  * of F_SETLK does.
  */
 static bool
-try_export (const void *arg)
+try_to_lock (const void *arg)
 {
   (void) arg;
   return fcntl (export_fd, F_OFD_SETLK, &export_lock) == 0;
@@ -249,9 +249,9 @@ lock_export (const struct uri *uri)
     return false;
   export_lock = (struct flock){.l_type = F_WRLCK,
                                .l_whence = SEEK_SET,
-                               .l_start = number_of (uri),
+                               .l_start = lock_offset (uri),
                                .l_len = 1};
-  if (await_condition (try_export, NULL))
+  if (await_condition (try_to_lock, NULL))
     return true;
   leave_locks ();
   errno = ETIMEDOUT;

@@ -153,8 +153,7 @@ has_cookie (const struct attachment *a)
 bool
 has_identifier (const struct attachment *a)
 {
-  return strncmp (a->identity, BACKEND, strlen (BACKEND)) == 0 ||
-         has_cookie (a);
+  return strncmp (a->identity, BACKEND, strlen (BACKEND)) == 0;
 }
 
 /* The kernel has a new file in sysfs for each attachment, and no two files
@@ -389,7 +388,7 @@ match_export (const char *name, const char *directory)
   /* A device without an identifier cannot be given new connections, and it
    * cannot be seen whether it has lost its own.
    */
-  if (has_identifier (&a) &&
+  if ((has_identifier (&a) || has_cookie (&a)) &&
       (attachment_exists (&a) || attachment_is_left (&a, directory)))
     snprintf (wanted.name, sizeof wanted.name, "%s", name);
 }

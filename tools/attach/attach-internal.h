@@ -274,7 +274,7 @@ struct attachment {
 void attachment_draw_identity (struct attachment *a, bool by_ublk);
 /* Take the identity of a ublk device that has been made with COOKIE. */
 void attachment_take_cookie (struct attachment *a, uint64_t cookie);
-/* Is its identity an identifier or a cookie?  Is it a cookie? */
+/* Is its identity an identifier?  Is it a cookie? */
 bool has_identifier (const struct attachment *a);
 bool has_cookie (const struct attachment *a);
 /* Returns the identifier as the kernel shows it; the cookie as the name of a
@@ -325,7 +325,7 @@ bool is_of_export (const char *name, const struct uri *uri);
 /* Load the nbd driver and connect to it; end the program where no nbd device
  * can be attached at all.
  */
-struct netlink *check_requirements (void);
+struct netlink *open_nbd_driver (void);
 
 /* Hold an attachment's device open, as open does with FLAGS.  As long as it is
  * held, the kernel does not give the device to another attachment.  Returns -1

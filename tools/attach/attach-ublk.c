@@ -143,7 +143,7 @@ is_of_server (const struct attachment *a, bool *is_dead)
  * it is not known, because it was killed or is of another PID namespace, all of
  * servers whose keepers are not known may be of this one.
  */
-struct family {
+struct server_devices {
   uint64_t cookie; /* of one of them */
   pid_t keeper;    /* 0: not known */
   bool (*action) (const char *device, const void *arg);
@@ -152,9 +152,9 @@ struct family {
 };
 
 static bool
-do_with (uint64_t cookie, void *arg)
+act_if_of_server (uint64_t cookie, void *arg)
 {
-  struct family *f = arg;
+  struct server_devices *f = arg;
   struct device_record r;
   bool is_dead;
 
@@ -172,10 +172,10 @@ for_each_of_server (const struct attachment *a,
                     bool (*action) (const char *device, const void *arg),
                     const void *arg)
 {
-  struct family f = {.cookie = device_record_cookie (cookie_of (a)),
-                     .action = action,
-                     .arg = arg,
-                     .goes_on = true};
+  struct server_devices f = {.cookie = device_record_cookie (cookie_of (a)),
+                             .action = action,
+                             .arg = arg,
+                             .goes_on = true};
   struct device_record r;
   bool is_dead;
   int err;
@@ -184,7 +184,7 @@ for_each_of_server (const struct attachment *a,
     return true;
   f.keeper = r.pid;
   device_record_close (&r);
-  err = device_record_for_each (do_with, &f);
+  err = device_record_for_each (act_if_of_server, &f);
   if (err < 0)
     die (RECORDS ": %s", strerror (-err));
   return f.goes_on;

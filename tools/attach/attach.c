@@ -75,7 +75,7 @@ static struct {
   struct uri uri;
   bool has_zones; /* known where options.as is AS_AUTO */
   bool by_ublk;   /* so is this, once the server has been asked */
-} source;
+} export;
 
 /* All that has been made so far: when the program ends by a failure or by a
  * signal, take_back removes it.
@@ -95,7 +95,7 @@ static struct {
 static bool
 by_client (void)
 {
-  return !source.by_ublk && source.uri.tls;
+  return !export.by_ublk && export.uri.tls;
 }
 
 /* Remove a ublk device.  If that is not possible, its directory stays, for
@@ -155,13 +155,13 @@ end_if_stopped (void)
 
 /* Make connection I of the device.  Returns what the server offers on it. */
 static struct offer
-connect_to_source (unsigned i)
+connect_to_export (unsigned i)
 {
   struct offer offer;
   struct message why;
   const bool asks = i == 0 && options.as == AS_AUTO;
-  struct nbd_handle *h = connect_within (source.text, ANSWER_SECONDS, &offer,
-                                         asks ? &source.has_zones : NULL, &why);
+  struct nbd_handle *h = connect_within (export.text, ANSWER_SECONDS, &offer,
+                                         asks ? &export.has_zones : NULL, &why);
 
   end_if_stopped ();
   if (h == NULL)
@@ -186,12 +186,12 @@ close_connections (void (*close_one) (struct nbd_handle *))
 static void
 check_nbd (void)
 {
-  if (source.uri.tls &&
-      (source.uri.tls_certificates[0] == '\0' || source.uri.host[0] == '\0'))
+  if (export.uri.tls &&
+      (export.uri.tls_certificates[0] == '\0' || export.uri.host[0] == '\0'))
     die ("%s: for TLS nbd-client wants a host and tls-certificates=DIRECTORY",
-         source.text);
-  if (source.uri.tls && options.persist > 0)
-    die ("%s: --persist cannot reconnect with TLS", source.text);
+         export.text);
+  if (export.uri.tls && options.persist > 0)
+    die ("%s: --persist cannot reconnect with TLS", export.text);
 }
 
 /* The device is to be one of the kernel's nbd driver. */
@@ -200,9 +200,9 @@ choose_nbd (void)
 {
   struct message why;
 
-  source.by_ublk = false;
+  export.by_ublk = false;
   check_nbd ();
-  begun.netlink = check_requirements ();
+  begun.netlink = open_nbd_driver ();
   if (options.persist == 0)
     return;
   begun.persist = persist_begin (begun.netlink, &why);
@@ -227,16 +227,16 @@ connect_all (void)
   struct offer other;
   unsigned i;
 
-  o.offer = connect_to_source (0);
+  o.offer = connect_to_export (0);
   o.connections =
       (o.offer.flags & EXPORT_MULTI_CONN) != 0 ? options.connections : 1;
   if (options.as == AS_AUTO && begun.netlink == NULL) {
-    source.by_ublk = source.has_zones;
-    if (!source.by_ublk)
+    export.by_ublk = export.has_zones;
+    if (!export.by_ublk)
       choose_nbd ();
   }
-  if (source.by_ublk || by_client ()) {
-    if (source.by_ublk) /* nullblk-ublk may connect to another one */
+  if (export.by_ublk || by_client ()) {
+    if (export.by_ublk) /* nullblk-ublk may connect to another one */
       o.offer.peer = 0;
     else
       numeric_host (begun.connections[0], o.host, sizeof o.host);
@@ -244,18 +244,18 @@ connect_all (void)
     return o;
   }
   if (nbd_get_tls_negotiated (begun.connections[0]) == 1)
-    die ("%s: with TLS the URI begins with nbds", source.text);
+    die ("%s: with TLS the URI begins with nbds", export.text);
   for (i = 1; i < o.connections; i++) {
-    other = connect_to_source (i);
+    other = connect_to_export (i);
     if (other.peer == 0 && o.offer.peer != 0)
-      die ("%s: the server has closed a connection at once", source.text);
+      die ("%s: the server has closed a connection at once", export.text);
     if (other.peer != o.offer.peer)
       die ("%s: its connections are to different servers, as their name has "
            "several addresses; a URI with one of these attaches it",
-           source.text);
+           export.text);
     if (other.size != o.offer.size || other.flags != o.offer.flags ||
         other.block_size != o.offer.block_size)
-      die ("%s: its connections are to different exports", source.text);
+      die ("%s: its connections are to different exports", export.text);
   }
   return o;
 }
@@ -270,8 +270,8 @@ static const char *
 find_attached (void)
 {
   if (options.name == NULL)
-    return name_of_export (&source.uri);
-  return is_of_export (options.name, &source.uri) ? options.name : NULL;
+    return name_of_export (&export.uri);
+  return is_of_export (options.name, &export.uri) ? options.name : NULL;
 }
 
 /* Print the device's path.  If that fails, detach the device again, unless
@@ -328,7 +328,7 @@ revive_ublk (struct attachment *a, const char *name, const char *directory)
   if (attach_by_ublk (a, &o, uri) != UBLK_ATTACHED && !attachment_exists (a))
     die ("%s: it is attached as %s to /dev/%s, whose process was killed; "
          "--detach %s clears that",
-         source.text, name, a->device, name);
+         export.text, name, a->device, name);
   if (!write_line (directory, "device", a->device))
     die ("%s: %s", directory, strerror (errno));
 }
@@ -346,36 +346,36 @@ use_attached (const char *name, struct nbd_options o)
 
   directory_of (directory, sizeof directory, name);
   if (!lock_directory (directory))
-    die ("%s: it is attached as %s, %s", source.text, name,
+    die ("%s: it is attached as %s, %s", export.text, name,
          errno == EWOULDBLOCK ? "and another nullblk-attach is at work on that"
                               : strerror (errno));
   a = attachment_read (directory);
   left = attachment_is_left (&a, directory);
   if (!left && !attachment_exists (&a))
-    die ("%s: it was attached as %s, and has just been detached", source.text,
+    die ("%s: it was attached as %s, and has just been detached", export.text,
          name);
-  if (options.as != AS_AUTO && has_cookie (&a) != source.by_ublk)
+  if (options.as != AS_AUTO && has_cookie (&a) != export.by_ublk)
     die ("%s: it is attached as %s to /dev/%s, which is no %s device; --detach "
          "%s first, or give this one a --name",
-         source.text, name, a.device, source.by_ublk ? "ublk" : "nbd", name);
+         export.text, name, a.device, export.by_ublk ? "ublk" : "nbd", name);
   /* What is there now is asked of the connections that the kernel is to get. */
-  if (!has_cookie (&a) && source.by_ublk)
+  if (!has_cookie (&a) && export.by_ublk)
     o = fall_back ();
   if (!read_offer (directory, &then) || !offer_serves (&o.offer, &then))
     die ("%s: it is attached as %s to /dev/%s, and is not what it was then; "
          "--detach %s first",
-         source.text, name, a.device, name);
+         export.text, name, a.device, name);
   read_line (persists, sizeof persists, directory,
              has_cookie (&a) ? "persist" : "watcher");
   if (options.persist > 0 && persists[0] == '\0')
-    die ("%s: it is attached as %s to /dev/%s without --persist", source.text,
+    die ("%s: it is attached as %s to /dev/%s without --persist", export.text,
          name, a.device);
   if (left)
     revive_ublk (&a, name, directory);
   if (!has_cookie (&a) &&
       !revive_connections (begun.netlink, &a, &o, begun.connections))
     die ("%s: it was attached as %s, and has just been disconnected",
-         source.text, name);
+         export.text, name);
   announce (a.device);
 }
 
@@ -411,15 +411,15 @@ begin_directory (void)
  * renamed.
  */
 static void
-find_own_server (void)
+set_own_uri (void)
 {
   static char text[MAX_PATH];
   struct message why;
 
   format_text (text, sizeof text, "nbd+unix:///?socket=%s/socket",
                begun.directory);
-  source.text = text;
-  if (uri_parse (&source.uri, text, &why) < 0)
+  export.text = text;
+  if (uri_parse (&export.uri, text, &why) < 0)
     die ("%s", why.text);
 }
 
@@ -463,9 +463,9 @@ name_directory (void)
     format_text (directory, sizeof directory, RUN "/%s.%u", device, ++i);
   }
   format_text (begun.directory, sizeof begun.directory, "%s", directory);
-  if (source.is_ours) {
-    find_own_server ();
-    write_or_die ("uri", source.text);
+  if (export.is_ours) {
+    set_own_uri ();
+    write_or_die ("uri", export.text);
   }
 }
 
@@ -487,13 +487,13 @@ attach_nbd (const struct nbd_options *o)
     attachment_draw_identity (a, false);
   write_or_die ("attachment", a->identity);
   strcpy (identity, a->identity);
-  done = by_client () ? attach_by_client (a, o, &source.uri, &why)
+  done = by_client () ? attach_by_client (a, o, &export.uri, &why)
                       : attach_connections (begun.netlink, a, o,
                                             begun.connections, &why);
   close_connections (done ? nbd_close : disconnect_from_server);
   end_if_stopped ();
   if (!done)
-    die ("%s: %s", source.text, why.text);
+    die ("%s: %s", export.text, why.text);
   write_or_die ("device", a->device);
   /* For a moment the file is empty, and would name nothing. */
   if (strcmp (a->identity, identity) != 0)
@@ -511,7 +511,7 @@ find_own_device (void)
   struct attachment *a = &begun.attachment;
   struct message why;
 
-  if (!find_device_of_server (a, source.text, ANSWER_SECONDS, &why)) {
+  if (!find_device_of_server (a, export.text, ANSWER_SECONDS, &why)) {
     end_if_stopped ();
     die ("%s", why.text);
   }
@@ -534,7 +534,7 @@ attach_ublk (void)
 
   attachment_draw_identity (a, true);
   write_or_die ("attachment", a->identity);
-  outcome = attach_by_ublk (a, &o, source.text);
+  outcome = attach_by_ublk (a, &o, export.text);
   end_if_stopped ();
   if (outcome == UBLK_IMPOSSIBLE && options.as == AS_AUTO) {
     a->identity[0] = '\0';
@@ -556,27 +556,27 @@ attach_device (struct nbd_options *o)
 {
   char network[64];
 
-  write_or_die ("uri", source.text);
+  write_or_die ("uri", export.text);
   network_of_process (network, sizeof network);
   write_or_die ("network", network);
   write_offer_or_die (&o->offer);
-  if (source.is_ours && options.as == AS_UBLK) {
+  if (export.is_ours && options.as == AS_UBLK) {
     find_own_device ();
     return;
   }
-  if (source.by_ublk && attach_ublk ())
+  if (export.by_ublk && attach_ublk ())
     return;
-  if (source.by_ublk) {
+  if (export.by_ublk) {
     *o = fall_back ();
     write_offer_or_die (&o->offer);
   }
   attach_nbd (o);
-  if (source.has_zones)
+  if (export.has_zones)
     fprintf (stderr,
              "nullblk-attach: %s: its zones are not those of /dev/%s, which "
              "has none, as the kernel's nbd driver makes it: writes that break "
              "their rules fail\n",
-             source.text, begun.attachment.device);
+             export.text, begun.attachment.device);
 }
 
 static void
@@ -585,7 +585,7 @@ watch (const struct nbd_options *o)
   const struct persist_target target = {
       .index = index_of (begun.attachment.device),
       .identifier = identifier_of (&begun.attachment),
-      .uri = source.text,
+      .uri = export.text,
       .offer = o->offer,
       .connections = o->connections,
   };
@@ -613,16 +613,16 @@ has_scheme (const char *text)
  * options do not fit.
  */
 static void
-check_source (char **arguments)
+check_arguments (char **arguments)
 {
   struct message why;
 
-  source.is_ours = !uri_is_one (arguments[0]);
-  if (source.is_ours && has_scheme (arguments[0]))
+  export.is_ours = !uri_is_one (arguments[0]);
+  if (export.is_ours && has_scheme (arguments[0]))
     die ("%s: the kernel takes TCP and Unix sockets only: nbd://, nbds:// and "
          "nbd+unix://",
          arguments[0]);
-  if (source.is_ours) {
+  if (export.is_ours) {
     if (options.persist > 0)
       die ("--persist is for a URI: what a server of our own holds ends with "
            "it");
@@ -631,10 +631,10 @@ check_source (char **arguments)
            "with --as=ublk");
     return;
   }
-  source.text = arguments[0];
+  export.text = arguments[0];
   if (arguments[1] != NULL)
     die ("%s: nothing may follow a URI", arguments[1]);
-  if (uri_parse (&source.uri, source.text, &why) < 0)
+  if (uri_parse (&export.uri, export.text, &why) < 0)
     die ("%s", why.text);
 }
 
@@ -658,7 +658,7 @@ start_server_of_device (char **arguments)
   if (!start_server (begun.directory, arguments, more, tries, options.depth))
     return false;
   options.as = AS_UBLK;
-  source.by_ublk = true;
+  export.by_ublk = true;
   return true;
 }
 
@@ -677,7 +677,7 @@ start_own_server (char **arguments)
       die ("nbdkit did not start the device");
     }
   }
-  find_own_server ();
+  set_own_uri ();
 }
 
 int
@@ -687,8 +687,8 @@ attach (const struct attach_options *given, char **arguments)
   const char *name;
 
   options = *given;
-  check_source (arguments);
-  source.by_ublk = options.as == AS_UBLK;
+  check_arguments (arguments);
+  export.by_ublk = options.as == AS_UBLK;
   if (options.as == AS_NBD)
     check_nbd ();
   if (geteuid () != 0)
@@ -697,15 +697,15 @@ attach (const struct attach_options *given, char **arguments)
     choose_nbd ();
   note_signals ();
   before_end (take_back);
-  if (source.is_ours)
+  if (export.is_ours)
     start_own_server (arguments);
   o = connect_all ();
-  if (!source.is_ours && !by_client ()) {
-    if (!lock_export (&source.uri)) {
+  if (!export.is_ours && !by_client ()) {
+    if (!lock_export (&export.uri)) {
       end_if_stopped ();
       die ("%s: another nullblk-attach that attaches it does not come to an "
            "end",
-           source.text);
+           export.text);
     }
     name = find_attached ();
     if (name != NULL) {
@@ -713,7 +713,7 @@ attach (const struct attach_options *given, char **arguments)
       return EXIT_SUCCESS;
     }
   }
-  if (!source.is_ours)
+  if (!export.is_ours)
     begin_directory ();
   attach_device (&o);
   if (options.name == NULL)

@@ -158,7 +158,7 @@ netlink_reconnect_message (int family, unsigned index, const char *identifier,
  * succeeds has an answer before that.
  */
 static int
-finish (struct netlink *n, struct nl_msg *msg, bool is_answered)
+do_command (struct netlink *n, struct nl_msg *msg, bool is_answered)
 {
   int r;
 
@@ -180,7 +180,7 @@ int
 netlink_connect (struct netlink *n, const struct netlink_device *device,
                  const int *sockets, size_t count, unsigned *index)
 {
-  const int r = finish (
+  const int r = do_command (
       n, netlink_connect_message (n->family, device, sockets, count), true);
 
   *index = n->index;
@@ -191,7 +191,7 @@ int
 netlink_reconnect (struct netlink *n, unsigned index, const char *identifier,
                    const int *sockets, size_t count)
 {
-  return finish (
+  return do_command (
       n,
       netlink_reconnect_message (n->family, index, identifier, sockets, count),
       false);
@@ -200,7 +200,8 @@ netlink_reconnect (struct netlink *n, unsigned index, const char *identifier,
 int
 netlink_disconnect (struct netlink *n, unsigned index)
 {
-  return finish (n, begin_for (n->family, NBD_CMD_DISCONNECT, index), false);
+  return do_command (n, begin_for (n->family, NBD_CMD_DISCONNECT, index),
+                     false);
 }
 
 /* Nothing but a connection makes a node.  Here it is one with ourselves, for a
@@ -222,7 +223,7 @@ netlink_make_node (struct netlink *n, unsigned index)
     nlmsg_free (msg);
     msg = NULL;
   }
-  r = finish (n, msg, true);
+  r = do_command (n, msg, true);
   if (r == 0)
     r = netlink_disconnect (n, index);
   close (pair[0]);
