@@ -66,6 +66,16 @@ each_call_fails "$attach" --detach nbd0
 
 start_server size=1M memory-backed=true zoned=true zone-size=64K
 servers=1
+
+# A lock that cannot be taken is not another nullblk-attach.
+mkdir -p /run/nullblk/.exports
+if "$attach" --as=ublk "$uri" 2>"$tmp/err" ||
+    ! grep -qx "nullblk-attach: .*/.exports cannot be locked: Is a directory" \
+      "$tmp/err"; then
+  fail "an .exports that is no file: $(cat "$tmp/err")"
+fi
+rmdir /run/nullblk/.exports
+
 each_call_fails "$attach" "$uri"
 each_call_fails "$attach" --as=ublk --persist=5 "$uri"
 each_call_fails "$ublk" --detach ublkb0

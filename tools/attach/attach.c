@@ -703,6 +703,9 @@ attach (const struct attach_options *given, char **arguments)
   if (!export.is_ours && !by_client ()) {
     if (!lock_export (&export.uri)) {
       end_if_stopped ();
+      if (errno != ETIMEDOUT)
+        die ("%s: " RUN "/.exports cannot be locked: %s", export.text,
+             strerror (errno));
       die ("%s: another nullblk-attach that attaches it does not come to an "
            "end",
            export.text);
