@@ -18,8 +18,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IDENTIFIER_LENGTH 40
-
 /* A netlink socket to the driver.  A kernel may one day end a device when the
  * socket that has connected it is closed (a patch that does so was discussed in
  * July 2026, and is in no release).  So the process that --persist leaves keeps
