@@ -81,7 +81,7 @@ made /dev/nbd0 -C 2 "$uri"
 leave 2
 cannot_be_read || is_of 2
 fails "$attach" "$uri"
-grep -q 'is not what it was then' "$tmp/fails" || fail "$(cat "$tmp/fails")"
+grep -q 'has changed since then' "$tmp/fails" || fail "$(cat "$tmp/fails")"
 serve 2
 made /dev/nbd0 "$uri"
 wait_until 60 is_of 2 || fail "it does not come back"

@@ -103,7 +103,7 @@ PATH=$tmp/bin:$PATH refuses 'nullblk-ublk: this kernel has no ublk driver*' \
 PATH=$tmp/bin:$PATH made /dev/nbd0 16M memory-backed=true
 [ ! -s "$tmp/err" ] || fail "it says: $(cat "$tmp/err")"
 try "$attach" --detach nbd0
-PATH=$tmp/bin:$PATH refuses '*did not start the device' --as=ublk 16M
+PATH=$tmp/bin:$PATH refuses '*does not start' --as=ublk 16M
 grep 'ublk=true: this kernel has no ublk driver' "$tmp/err" >/dev/null ||
   fail "it does not say why: $(cat "$tmp/err")"
 try modprobe ublk_drv
@@ -156,7 +156,7 @@ shows /sys/block/ublkb0/size 32768
 try "$attach" --detach ublkb0
 made /dev/nbd0 --timeout 60 16M
 try "$attach" --detach nbd0
-refuses '*did not start the device' 16M nonsense=1
+refuses '*does not start' 16M nonsense=1
 [ "$(grep -c 'nonsense=1: unknown' "$tmp/err")" = 1 ] ||
   fail "it says: $(cat "$tmp/err")"
 nothing_is_left "a server of its own"
@@ -199,7 +199,7 @@ nothing_is_left "two devices"
 # Nobody hears which device it is.
 for as in nbd ublk; do
   ! "$attach" --as=$as 16M 2>"$tmp/err" >/dev/full || fail "$as: it succeeds"
-  grep -q 'nobody hears which device it is' "$tmp/err" ||
+  grep -q 'path of the device cannot be printed' "$tmp/err" ||
     fail "$as: it says $(cat "$tmp/err")"
   nothing_is_left "$as, nobody hears it"
 done
@@ -209,7 +209,7 @@ kill -KILL "$(cat /run/nullblk/ublkb0/pid)"
 wait_until 60 is_dead ublkb0 || fail "--list: $("$attach" --list)"
 try "$attach" --detach ublkb0
 refuses '*--timeout is for connections*' --as=ublk --timeout 5 16M
-refuses '*did not start the device' --as=ublk 12M zoned=true zone-size=8M
+refuses '*does not start' --as=ublk 12M zoned=true zone-size=8M
 grep 'ublk=true: .*whole zones' "$tmp/err" >/dev/null ||
   fail "it says: $(cat "$tmp/err")"
 nothing_is_left "--as=ublk, and killed"

@@ -26,7 +26,7 @@ for bad in '' . .x a/b 'a b'; do
 done
 says 2 'nullblk-attach: --persist 0: allowed is *' --persist=0 nbd://localhost
 says 1 'nullblk-attach: --persist is for a URI: *' --persist 8G
-says 1 'nullblk-attach: nbds://*: --persist cannot reconnect with TLS' \
+says 1 'nullblk-attach: nbds://*: --persist cannot reconnect with TLS, *' \
   --as=nbd --persist 'nbds://localhost/?tls-certificates=/x'
 says 2 'nullblk-attach: --as=x: allowed are auto, nbd and ublk' --as=x 8G
 says 1 'nullblk-attach: x: nothing may follow a URI' nbd://localhost x

@@ -54,12 +54,12 @@ complain (const char *name, const char *fs, ...)
   va_start (args, fs);
   vsnprintf (text, sizeof text, fs, args);
   va_end (args);
-  /* By one call, as others may do the same just now. */
+  /* By one call, so that lines of several processes do not mix. */
   fprintf (stderr, "nullblk-attach: %s: %s\n", name, text);
   return false;
 }
 
-/* Has nbd-client attached it? */
+/* Has nbd-client attached it, which is no ublk device? */
 static bool
 is_of_client (const char *directory)
 {
@@ -77,11 +77,11 @@ end_server (const char *name, const char *directory)
   return stop_server (directory) ||
          complain (
              name,
-             "its server does not end: other clients are connected to it");
+             "its server does not end; other clients may be connected to it");
 }
 
-/* Has the kernel counted anything written to the device, well or badly?  It
- * counts a flush as a write, of no sector.
+/* Has the kernel counted any sector that was written or discarded, with success
+ * or without?  The sectors and not the writes, as it counts a flush as a write.
  */
 static bool
 was_written (const char *device)
@@ -108,8 +108,9 @@ has_own_server (const char *directory)
   return server[0] != '\0';
 }
 
-/* Returns false, after an error for the user, where the device is in use.  It
- * has gone already where its server has ended.
+/* Flush a device that is not in use.  Returns false, after an error for the
+ * user, where it is in use.  It is no failure if the device has gone, as it
+ * does with its server, nor if the flush fails, which the user is told.
  */
 static bool
 flush_unused (const char *device, const void *name)
@@ -132,8 +133,9 @@ flush_unused (const char *device, const void *name)
   return true;
 }
 
-/* Returns false, after an error for the user, if something is left, or if not
- * all data that was written has reached the server.
+/* Detach a ublk device, and remove all else of the attachment.  Returns false,
+ * after an error for the user, if something is left, or if nullblk-ublk says
+ * that not all data has reached the server.
  */
 static bool
 detach_ublk (const char *name, const char *directory,
@@ -142,7 +144,7 @@ detach_ublk (const char *name, const char *directory,
   bool is_gone, is_dead, r;
 
   if (is_of_server (a, &is_dead)) {
-    /* The server deletes all its devices, also where they were opened since. */
+    /* The server deletes all its devices, even if one was opened meanwhile. */
     if (!for_each_of_server (a, flush_unused, name) ||
         !end_server (name, directory))
       return false;
@@ -156,8 +158,8 @@ detach_ublk (const char *name, const char *directory,
 }
 
 /* Detach the device, if it is there, and remove all else of the attachment.
- * Returns false, after an error for the user, if something is left, or if not
- * all data that was written may have reached a server that goes on.
+ * Returns false, after an error for the user, if something is left, or if data
+ * may not have reached a server that goes on.
  */
 static bool
 detach_device (const char *name, const char *directory)
@@ -195,8 +197,8 @@ detach_device (const char *name, const char *directory)
     return false;
   if (!await_condition (attachment_is_gone, &a))
     return complain (name,
-                     "/dev/%s is disconnected, but still open in a process: "
-                     "it goes with that, and is cleared by another --detach",
+                     "/dev/%s is disconnected, but still open in a process; "
+                     "when it is closed, call --detach once more",
                      a.device);
   if (!is_of_client (directory))
     restore_node (&a);
@@ -221,7 +223,8 @@ detach_one (const char *name, const char *directory)
 }
 
 /* Returns the name of the attachment that WHAT means: /dev/DEVICE, a name, or
- * DEVICE if no attachment has that as its name.  NULL if there is none.
+ * DEVICE if no attachment has that as its name.  NULL if there is none; but
+ * that an attachment has the name that is returned is not checked.
  */
 static const char *
 name_of (const char *what)
@@ -265,10 +268,11 @@ begin_detaching (const char *name, const char *directory)
     _exit (detach_one (name, directory) ? EXIT_SUCCESS : EXIT_FAILURE);
   }
   if (pid == -1)
-    die ("%s", strerror (errno));
+    die ("%s: fork: %s", name, strerror (errno));
 }
 
-/* Returns whether all children have ended well. */
+/* Wait for all children.  Returns whether all have detached what they had to.
+ */
 static bool
 await_children (void)
 {
@@ -282,7 +286,7 @@ await_children (void)
   return r;
 }
 
-/* Where not all directories can be found, what has begun comes to its end. */
+/* If for_each_directory ends the program, the children come to their ends. */
 static void
 end_detaching (void)
 {

@@ -32,20 +32,21 @@
 /*---------------------------------------------------------------------*/
 /* Opening */
 
-/* At the first open of a device the kernel searches it for partitions (the
- * "first look"), and all other opens wait for that.  So where reads hang, an
- * open hangs, too, for as long as --timeout: a shorter timeout that is set now
- * is not for reads that are in flight.  Disconnecting the device ends them, and
- * costs no data: until the first look is over, no process has had the device
- * open, and the page cache has nothing of it.
+/* At the first open of a device the kernel scans it for partitions, and all
+ * other opens wait for that.  So where reads hang, an open hangs, too, for as
+ * long as --timeout: a shorter timeout that is set now is not for reads that
+ * are in flight.  Disconnecting the device ends them, and costs no data: until
+ * the first scan is over, no process has had the device open, and the page
+ * cache has nothing of it.
  *
  * An open can also wait for a close, which writes the page cache back; or for a
- * later look, which a process with the device open has asked for, and then the
+ * later scan, which a process with the device open has asked for, and then the
  * page cache may have writes that are not in flight.  So an open counts as
- * waiting for the first look only if, SCAN_CHECKS times in a row, one read and
- * no write is in flight, as during a look, and no process has the device open.
- * With --persist it does not count even then: the kernel does not count a write
- * that waits for a server that is away.
+ * waiting for the first scan only if SCAN_CHECKS checks in a row, CHECK_MS
+ * apart, find that one read and no write is in flight, as during a scan, and
+ * that no process has the device open.  With --persist it does not count even
+ * then (the callers do not allow a disconnect): the kernel does not count a
+ * write that waits for a server that is away.
  */
 #define CHECK_MS 200
 #define SCAN_CHECKS 10
@@ -77,7 +78,7 @@ has_open (const char *pid, unsigned major, unsigned minor)
   format_text (path, sizeof path, "/proc/%.20s/fd", pid);
   dir = opendir (path);
   if (dir == NULL)
-    return !is_absent (errno); /* it has just ended */
+    return !is_absent (errno); /* absent: it has just ended */
   while (!r && (errno = 0, entry = readdir (dir)) != NULL)
     /* AT_STATX_DONT_SYNC: a network filesystem need not ask its server. */
     r = statx (dirfd (dir), entry->d_name, AT_STATX_DONT_SYNC, STATX_TYPE,
@@ -116,9 +117,9 @@ is_open_in_a_process (const char *device)
   return r;
 }
 
-/* Does an open wait for the first look?  A process that closes the device while
- * the others are looked at is not seen.  But if it could close the device, the
- * read that was in flight is over: so that is checked once more.
+/* Does an open wait for the first scan?  A process may have closed the device
+ * before its descriptors were looked at.  Then the read that was in flight is
+ * over, too: so the reads are counted once more.
  */
 static bool
 waits_for_scan (const char *device)
@@ -147,7 +148,7 @@ open_device (void *arg)
 }
 
 /* Wait until the other end of DONE is closed; if the open waits for the first
- * look, and MAY_DISCONNECT, disconnect the device.  During the look the device
+ * scan, and MAY_DISCONNECT, disconnect the device.  During the scan the device
  * is in use, so it still is the attachment that it was a moment ago.  Returns
  * true if the device was disconnected.
  */
@@ -224,9 +225,8 @@ disconnect_device (const char *device, struct message *why)
   return n != NULL && r >= 0;
 }
 
-/* A node that goes has gone after so many checks, fifty in a second.  A node
- * that is still there then is open in a process, or another program has
- * attached it.
+/* How often to check, fifty times a second, whether a node has gone, or can be
+ * made.  A node that is still there then is open in a process.
  */
 #define MAX_CHECKS 100
 
@@ -236,6 +236,9 @@ struct node_wait {
   unsigned checks;
 };
 
+/* Need the node no longer be waited for?  If another program has attached it,
+ * it is there anew.
+ */
 static bool
 wait_is_over (const void *arg)
 {
@@ -245,8 +248,8 @@ wait_is_over (const void *arg)
          ++(*w)->checks >= MAX_CHECKS;
 }
 
-/* Make the node again, if it can be made: its number is in use for a moment
- * after the node has gone.
+/* Make the node again.  Returns false if that has failed and is to be tried
+ * once more: the number is in use for a moment after the node has gone.
  */
 static bool
 try_to_make (const void *arg)
@@ -258,7 +261,9 @@ try_to_make (const void *arg)
          ++(*w)->checks >= MAX_CHECKS;
 }
 
-/* Returns how many nodes the kernel makes with the module, numbered from 0. */
+/* Returns how many nodes the kernel makes, numbered from 0, when the module is
+ * loaded.
+ */
 static unsigned
 made_with_module (void)
 {
@@ -313,9 +318,9 @@ open_nbd_driver (void)
 /*---------------------------------------------------------------------*/
 /* Attaching by netlink */
 
-/* Has the kernel refused a device because of its block size?  In older kernels
- * blocks may be no larger than a page, and nothing in sysfs says what the limit
- * is.
+/* A device was refused.  If the size of its blocks may be the reason, return
+ * true, and say so in *why.  In older kernels blocks may be no larger than a
+ * page, and nothing in sysfs says what the limit is.
  */
 static bool
 blocks_are_refused (const struct nbd_options *options, struct message *why)
@@ -343,11 +348,12 @@ explain (int err, const struct nbd_options *options, struct message *why)
     break;
   case -NLE_PERM:
   case -NLE_NOACCESS:
-    message_set (why, "the kernel lets nobody attach devices without "
-                      "CAP_SYS_ADMIN, and nobody in a user namespace");
+    message_set (why, "the kernel refuses it: it wants CAP_SYS_ADMIN, and not "
+                      "that of a user namespace");
     break;
   case -NLE_BUSY:
-    message_set (why, "the kernel has given its device to somebody else");
+    message_set (why, "another program has just taken the device that the "
+                      "kernel chose");
     break;
   default:
     message_set (why, "the kernel does not attach it: %s", nl_geterror (err));

@@ -52,7 +52,7 @@ read_offer (const char *directory, struct offer *offer)
 {
   char text[96];
 
-  /* An older nullblk-attach did not note the server. */
+  /* The file of an older nullblk-attach ends before the peer. */
   offer->peer = 0;
   read_line (text, sizeof text, directory, "offer");
   return sscanf (text, "%" SCNu64 " %u %u %" SCNu64, &offer->size,
@@ -133,8 +133,8 @@ unlock_directory (void)
   lock_fd = -1;
 }
 
-/* The directory gets its name when it is locked; before that it has a name by
- * which for_each_directory leaves it out.
+/* The directory gets its name when it is locked; until then it has a name that
+ * for_each_directory leaves out.
  */
 bool
 make_directory (const char *directory)
@@ -203,7 +203,7 @@ for_each_directory (void (*action) (const char *name, const char *directory))
 static int export_fd = -1;
 static struct flock export_lock;
 
-/* FNV-1a.  Two exports with the same number only wait for each other. */
+/* FNV-1a. */
 static void
 mix (uint64_t *hash, const char *text)
 {
@@ -212,6 +212,9 @@ mix (uint64_t *hash, const char *text)
   while (*text++ != '\0');
 }
 
+/* Which byte is locked for an export.  Exports that have the same one only wait
+ * for each other.
+ */
 static off_t
 lock_offset (const struct uri *uri)
 {
@@ -229,8 +232,8 @@ lock_offset (const struct uri *uri)
 }
 
 /* The lock is on a byte of a file that all exports share, so that there is no
- * file to remove.  It belongs to the open file, and not to the process as one
- * of F_SETLK does.
+ * file to remove.  The lock belongs to the open file; one of F_SETLK would
+ * belong to the process.
  */
 static bool
 try_to_lock (const void *arg)

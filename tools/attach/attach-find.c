@@ -77,7 +77,7 @@ is_node (const char *device)
   return false;
 }
 
-/* The kernel shows a pid while a device is attached. */
+/* The kernel shows a pid while an nbd device is attached. */
 bool
 is_attached (const char *device)
 {
@@ -183,9 +183,9 @@ attachment_read_identity (struct attachment *a)
   close (fd);
 }
 
-/* Returns the inode of the identity "pid PID INODE".  The PID is not compared:
- * kernels without identifiers look the process up whenever the file is read,
- * and show any number once the process has ended.
+/* Returns the inode of the identity "pid PID INODE", by which alone an
+ * attachment is told: kernels without identifiers look the process up whenever
+ * the file is read, and show any number once the process has ended.
  */
 static const char *
 inode_of (const struct attachment *a)
@@ -212,8 +212,8 @@ open_record (struct device_record *r, uint64_t cookie, bool *is_dead)
   return err == 0;
 }
 
-/* The device that a process of nullblk-ublk serves by that cookie; "" if none
- * does.
+/* Find the device of that cookie that a living process answers for:
+ * nullblk-ublk or a server's keeper.  "" if there is none.
  */
 static void
 find_served (const struct attachment *a, char *device, size_t size)
@@ -281,7 +281,9 @@ attachment_may_exist (const void *arg)
          strcmp (backend, identifier_of (a)) == 0;
 }
 
-/* No two nodes have the same identifier, unless somebody has copied ours. */
+/* Find the device by its identifier, which only one device has, unless somebody
+ * has copied it.
+ */
 static void
 locate (struct attachment *a)
 {
@@ -319,7 +321,7 @@ attachment_read (const char *directory)
   a.device[0] = '\0';
   if (has_cookie (&a)) {
     find_served (&a, a.device, sizeof a.device);
-    return a; /* a dead process has left what the cookie finds */
+    return a; /* what a dead process has left is found by the cookie alone */
   }
   if (has_identifier (&a))
     locate (&a);
@@ -356,7 +358,8 @@ name_of_device (const char *device)
   return wanted.name[0] != '\0' ? wanted.name : NULL;
 }
 
-/* A socket's path may begin in another directory than it did for somebody else.
+/* The path of a socket that does not begin with "/" may be another file for a
+ * process in another directory.
  */
 static bool
 is_same_export (const struct uri *a, const struct uri *b)
@@ -385,8 +388,8 @@ match_export (const char *name, const char *directory)
   if (uri.host[0] != '\0' && strcmp (network, here) != 0)
     return;
   a = attachment_read (directory);
-  /* A device without an identifier cannot be given new connections, and it
-   * cannot be seen whether it has lost its own.
+  /* A device without an identifier cannot be given new connections, and nobody
+   * can see whether its own are dead.
    */
   if ((has_identifier (&a) || has_cookie (&a)) &&
       (attachment_exists (&a) || attachment_is_left (&a, directory)))

@@ -104,7 +104,9 @@ ends_within (int fd, unsigned seconds)
   return false;
 }
 
-/* ERRORS is where its errors go; -1: to ours. */
+/* Start a program, whose errors go to the descriptor ERRORS (-1: to ours).
+ * Returns its pid, or -1.
+ */
 static pid_t
 begin (const char *const *argv, int errors)
 {

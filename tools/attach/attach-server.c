@@ -20,7 +20,7 @@
 
 #include "attach-internal.h"
 
-/* Write "PID START", the pid of a process and the moment at which it was
+/* Put "PID START" into BUF: the pid of a process and the moment at which it was
  * started, which a later process of the same pid does not have.  Returns false
  * if there is no such process.
  */
@@ -33,7 +33,8 @@ describe_process (char *buf, size_t size, pid_t pid)
 
   format_text (proc, sizeof proc, "/proc/%d", (int) pid);
   read_line (stat, sizeof stat, proc, "stat");
-  /* After its name, which may have anything in it, and 19 more fields. */
+  /* Field 22, starttime.  Field 2 is the name, which may have any characters.
+   */
   p = strrchr (stat, ')');
   if (p == NULL || sscanf (p + 1,
                            " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
@@ -53,7 +54,9 @@ remember_process (const char *directory, const char *file, pid_t pid)
          write_line (directory, file, text);
 }
 
-/* End the process that FILE in DIRECTORY remembers, if it is still there. */
+/* Have the process end that FILE in DIRECTORY remembers, if it is still there.
+ * Returns false if it does not end.
+ */
 static bool
 stop_process (const char *directory, const char *file)
 {
@@ -65,9 +68,9 @@ stop_process (const char *directory, const char *file)
   if (atoi (remembered) <= 0)
     return true;
   fd = open_process (atoi (remembered));
-  if (fd == -1) /* EINVAL: the number is that of a thread by now */
+  if (fd == -1) /* EINVAL: by now the pid is the number of a thread */
     return is_absent (errno) || errno == EINVAL;
-  /* From here on fd means this process, whatever becomes of the number. */
+  /* From here on fd means this process, whoever gets the pid later. */
   if (describe_process (text, sizeof text, atoi (remembered)) &&
       strcmp (text, remembered) == 0)
     r = syscall (SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0) == 0
@@ -77,8 +80,8 @@ stop_process (const char *directory, const char *file)
   return r;
 }
 
-/* Is PID, which stands in PID_FILE, that of the process that wrote it there?
- * nbdkit has the file's name among its arguments.
+/* Is PID still that of the server that has written it to PID_FILE?  nbdkit has
+ * the file's name among its arguments.
  */
 static bool
 is_server (pid_t pid, const char *pid_file)
@@ -97,6 +100,7 @@ is_server (pid_t pid, const char *pid_file)
          memmem (arguments, n, pid_file, strlen (pid_file) + 1) != NULL;
 }
 
+/* Once the server has written its pid, remember the process. */
 static bool
 find_server (const void *directory)
 {
@@ -191,11 +195,12 @@ start_watcher (struct persist *p, const char *directory,
 
   pid = fork ();
   if (pid == 0) {
-    /* No process that waits for our output, or for a lock, waits for this one.
+    /* Those who wait for the end of our output, or for a lock, must not wait
+     * for this process: it closes both.
      */
     before_end (NULL);
     default_signals ();
-    if (is_stopped ()) /* just before */
+    if (is_stopped ()) /* by a signal that came before default_signals */
       _exit (EXIT_SUCCESS);
     /* The working directory stays: paths in the URI may begin there. */
     fd = open ("/dev/null", O_RDWR);

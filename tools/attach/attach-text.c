@@ -24,7 +24,7 @@ before_end (void (*action) (void))
   last_action = action;
 }
 
-/* The action may end the program, too. */
+/* The action is forgotten first, as it may end the program, too. */
 void
 end_with (int status)
 {
@@ -70,8 +70,8 @@ is_absent (int err)
   return err == ENOENT || err == ENODEV || err == ESRCH;
 }
 
-/* No line: the file is not there; or a signal, which is to end this program,
- * has come before somebody has written one.
+/* Is ERR no failure to read a line?  Either there is no such file; or a signal
+ * has interrupted the read, and the caller is to end, and not to complain.
  */
 static bool
 has_no_line (int err)

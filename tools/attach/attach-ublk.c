@@ -66,8 +66,8 @@ attach_by_ublk (struct attachment *a, const struct ublk_options *options,
 /*---------------------------------------------------------------------*/
 /* Devices of a server */
 
-/* Take the device's name, without "/dev/", from what the server says of its
- * export, which ends with it.  Returns false if it is not there.
+/* Take the device's name, without "/dev/", from the end of the description that
+ * the server has for its export.  Returns false if it is not there.
  */
 static bool
 name_in_description (const char *description, char *device, size_t size)
@@ -81,6 +81,9 @@ name_in_description (const char *description, char *device, size_t size)
   return is_device_name (device);
 }
 
+/* If the record of COOKIE is that of the server's device a->device, it gives
+ * the device its identity.
+ */
 static bool
 take_cookie (uint64_t cookie, void *arg)
 {
@@ -139,9 +142,10 @@ is_of_server (const struct attachment *a, bool *is_dead)
   return result;
 }
 
-/* The devices of a server: their keeper has the records of all of them.  Where
- * it is not known, because it was killed or is of another PID namespace, all of
- * servers whose keepers are not known may be of this one.
+/* The devices of a server are those whose records its keeper has locked.  Where
+ * the keeper is not known, because it was killed or is in another PID
+ * namespace, any device of a server whose keeper is not known may be of this
+ * server.
  */
 struct server_devices {
   uint64_t cookie; /* of one of them */
@@ -192,8 +196,8 @@ for_each_of_server (const struct attachment *a,
 
 /*---------------------------------------------------------------------*/
 
-/* Is there a record?  There is one as long as anything of its device may be
- * left.
+/* Has the device a record?  There is one as long as anything of the device may
+ * be left.
  */
 static bool
 has_record (const struct attachment *a)

@@ -2,18 +2,18 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * nullblk-attach: makes a block device of plugin parameters or of a URI in one
- * command.  If it is given parameters, it starts a server.  It connects to the
- * server, and gives the connections to the kernel's nbd driver, which makes a
- * device of them; or it has nullblk-ublk make a device of the ublk driver.  It
- * keeps a directory for the attachment, so that --detach can find and end all
- * its parts:
+ * command.  If it is given parameters, it starts a server, which makes a ublk
+ * device itself if it can.  Otherwise nullblk-attach connects to the server,
+ * and gives the connections to the kernel's nbd driver, which makes a device of
+ * them; or it has nullblk-ublk make a ublk device.  It keeps a directory for
+ * the attachment, so that --detach can find and end all its parts:
  *
  *   /run/nullblk/NAME/       the attachment NAME (by default the device's name;
  *                            before that is known, new-PID.0)
  *       device               "nbdN" or "ublkbN"
  *       attachment           its identity (struct attachment)
  *       uri                  of the export
- *       network              the network namespace that the URI is of
+ *       network              the network namespace in which the URI was given
  *       offer                the export's size, block size and flags, and who
  *                            serves it (struct offer)
  *       pid, socket          of the server, if nullblk-attach has started it
@@ -21,14 +21,14 @@
  *       watcher              the same of the process that reconnects the device
  *       persist, timeout     seconds, if nullblk-ublk reconnects the device
  *
- * The directory is there before a server or a device, and removed after them:
- * so --detach can find and remove all that a crash leaves.  It is locked while
- * anything in it changes, and no nullblk-attach waits for the lock of a
+ * The directory is made before the server and the device, and removed after
+ * them: so --detach can find and remove all that a crash leaves.  It is locked
+ * while anything in it changes, and no nullblk-attach waits for the lock of a
  * directory.
  *
  * nullblk-attach ends when the device is attached; with --persist, a child of
  * it stays for an nbd device (start_watcher).  If a later Linux ends a device
- * when the netlink socket is closed that has attached it (see netlink.h), every
+ * when the netlink socket that has attached it is closed (see netlink.h), every
  * nbd device needs such a process, which keeps begun.netlink.
  */
 
@@ -54,16 +54,17 @@
 #include "persist.h"
 #include "uri.h"
 
-/* Seconds after which a request to an nbd device has failed.  Requests that
- * were in flight when a connection died end only by this timeout; and if the
- * kernel is given none, it takes 30 s, or the timeout of the last device of
- * that number.  With --persist such requests are sent again after the timeout.
- * nullblk-ublk has the same timeouts (options.h).
+/* Seconds that the server has to answer a request of an nbd device, without and
+ * with --persist.  A request that was in flight when its connection died waits
+ * for this timeout, too; then it is sent again by another connection, or fails
+ * if there is none.  If the kernel is given no timeout, it takes 30 s, or that
+ * of the last device of the same number.  nullblk-ublk has the same timeouts
+ * (options.h).
  */
 #define REQUEST_TIMEOUT 600
 #define RESEND_TIMEOUT 30
 
-/* How long a server may take to answer. */
+/* How long it may take to connect to a server. */
 #define ANSWER_SECONDS 30
 
 static struct attach_options options;
@@ -73,8 +74,9 @@ static struct {
   bool is_ours;
   const char *text;
   struct uri uri;
-  bool has_zones; /* known where options.as is AS_AUTO */
-  bool by_ublk;   /* so is this, once the server has been asked */
+  bool has_zones; /* asked only if options.as is AS_AUTO */
+  bool by_ublk;   /* it becomes a ublk device; with AS_AUTO the server's answer
+                   * says so */
 } export;
 
 /* All that has been made so far: when the program ends by a failure or by a
@@ -91,15 +93,15 @@ static struct {
 /*---------------------------------------------------------------------*/
 /* Attaching */
 
-/* Is the device attached by nbd-client, and not by netlink? */
+/* Is it nbd-client that attaches the device? */
 static bool
 by_client (void)
 {
   return !export.by_ublk && export.uri.tls;
 }
 
-/* Remove a ublk device.  If that is not possible, its directory stays, for
- * --detach.
+/* Remove a ublk device, which a server that has made it removes itself.  If
+ * that is not possible, the directory stays, for --detach.
  */
 static void
 take_back_ublk (const struct attachment *a)
@@ -112,6 +114,7 @@ take_back_ublk (const struct attachment *a)
     remove_directory (begun.directory);
 }
 
+/* Undo what was made.  What cannot be undone stays, with its directory. */
 static void
 take_back (void)
 {
@@ -122,8 +125,8 @@ take_back (void)
   if (begun.directory[0] == '\0')
     return;
   ignore_signals ();
-  /* The device may be there even if its name is not known: the directory has
-   * its identifier.
+  /* The device may be there even if its name is not known: it is found by the
+   * identifier in the directory.
    */
   a = begun.attachment.device[0] != '\0' ? begun.attachment
                                          : attachment_read (begun.directory);
@@ -170,7 +173,9 @@ connect_to_export (unsigned i)
   return offer;
 }
 
-/* Close our ends of all connections. */
+/* Close our ends of all connections: by nbd_close if they are the kernel's, and
+ * otherwise by disconnect_from_server.
+ */
 static void
 close_connections (void (*close_one) (struct nbd_handle *))
 {
@@ -182,7 +187,9 @@ close_connections (void (*close_one) (struct nbd_handle *))
   }
 }
 
-/* Can the kernel's nbd driver, or nbd-client, attach it with these options? */
+/* End the program if neither the kernel's nbd driver nor nbd-client can attach
+ * the export with these options.
+ */
 static void
 check_nbd (void)
 {
@@ -191,10 +198,11 @@ check_nbd (void)
     die ("%s: for TLS nbd-client wants a host and tls-certificates=DIRECTORY",
          export.text);
   if (export.uri.tls && options.persist > 0)
-    die ("%s: --persist cannot reconnect with TLS", export.text);
+    die ("%s: --persist cannot reconnect with TLS, except by --as=ublk",
+         export.text);
 }
 
-/* The device is to be one of the kernel's nbd driver. */
+/* Prepare for a device of the kernel's nbd driver. */
 static void
 choose_nbd (void)
 {
@@ -210,10 +218,10 @@ choose_nbd (void)
     die ("%s", why.text);
 }
 
-/* Connect to the export.  By the first connection the server says whether there
+/* Connect to the export.  On the first connection the server says whether there
  * may be several; all others must be to the same export of the same server.
- * nbd-client and nullblk-ublk make their own connections, and then the first
- * one is closed.
+ * nbd-client and nullblk-ublk make their own connections, and a device that the
+ * server makes itself needs none: then the first one is closed.
  */
 static struct nbd_options
 connect_all (void)
@@ -236,7 +244,7 @@ connect_all (void)
       choose_nbd ();
   }
   if (export.by_ublk || by_client ()) {
-    if (export.by_ublk) /* nullblk-ublk may connect to another one */
+    if (export.by_ublk) /* nullblk-ublk may connect to another address */
       o.offer.peer = 0;
     else
       numeric_host (begun.connections[0], o.host, sizeof o.host);
@@ -292,10 +300,10 @@ announce (const char *device)
        strcmp (attachment_read (begun.directory).identity,
                begun.attachment.identity) != 0))
     begun.directory[0] = '\0';
-  die ("nobody hears which device it is: %s", why);
+  die ("the path of the device cannot be printed: %s", why);
 }
 
-/* Have the kernel's nbd driver attach an export with zones after all. */
+/* Choose nbd for an export with zones after all, and connect to it again. */
 static struct nbd_options
 fall_back (void)
 {
@@ -303,7 +311,7 @@ fall_back (void)
   return connect_all ();
 }
 
-/* A number in a file of the directory; 0: there is none. */
+/* Returns the number in a file of the directory; 0 if there is none. */
 static unsigned
 read_number (const char *directory, const char *file)
 {
@@ -313,8 +321,9 @@ read_number (const char *directory, const char *file)
   return strtoul (text, NULL, 10);
 }
 
-/* Have nullblk-ublk take over a device that processes have left which were
- * killed, with the timeouts that it has.  Another process may do so meanwhile.
+/* Have nullblk-ublk take over a device whose processes were killed, with the
+ * timeouts that the device had.  If another process has taken it over
+ * meanwhile, that is no error.
  */
 static void
 revive_ublk (struct attachment *a, const char *name, const char *directory)
@@ -333,8 +342,8 @@ revive_ublk (struct attachment *a, const char *name, const char *directory)
     die ("%s: %s", directory, strerror (errno));
 }
 
-/* Print the device that the export has as NAME, with dead connections brought
- * back to life.
+/* Print the device of the export's attachment NAME, after new connections have
+ * taken the place of dead ones.
  */
 static void
 use_attached (const char *name, struct nbd_options o)
@@ -358,11 +367,11 @@ use_attached (const char *name, struct nbd_options o)
     die ("%s: it is attached as %s to /dev/%s, which is no %s device; --detach "
          "%s first, or give this one a --name",
          export.text, name, a.device, export.by_ublk ? "ublk" : "nbd", name);
-  /* What is there now is asked of the connections that the kernel is to get. */
+  /* Compare the export as the connections have it that the kernel is to get. */
   if (!has_cookie (&a) && export.by_ublk)
     o = fall_back ();
   if (!read_offer (directory, &then) || !offer_serves (&o.offer, &then))
-    die ("%s: it is attached as %s to /dev/%s, and is not what it was then; "
+    die ("%s: it is attached as %s to /dev/%s, and has changed since then; "
          "--detach %s first",
          export.text, name, a.device, name);
   read_line (persists, sizeof persists, directory,
@@ -382,7 +391,7 @@ use_attached (const char *name, struct nbd_options o)
 /*---------------------------------------------------------------------*/
 /* The directory */
 
-/* Make a directory for the attachment: by --name, or for now as new-PID.0. */
+/* Make a directory for the attachment: NAME of --name, or for now new-PID.0. */
 static void
 begin_directory (void)
 {
@@ -407,8 +416,8 @@ begin_directory (void)
   format_text (begun.directory, sizeof begun.directory, "%s", directory);
 }
 
-/* The socket of our own server is in the directory, which may have been
- * renamed.
+/* Make the export that of our own server, whose socket is in the directory.
+ * The directory may have been renamed since the last call.
  */
 static void
 set_own_uri (void)
@@ -471,8 +480,8 @@ name_directory (void)
 
 /*---------------------------------------------------------------------*/
 
-/* Attach by the nbd driver.  The directory gets the identity before there is a
- * device, if that is attached by netlink, and afterwards by nbd-client.
+/* Attach by the nbd driver.  With netlink, the directory gets the identity
+ * before there is a device; with nbd-client, afterwards.
  */
 static void
 attach_nbd (const struct nbd_options *o)
@@ -495,16 +504,17 @@ attach_nbd (const struct nbd_options *o)
   if (!done)
     die ("%s: %s", export.text, why.text);
   write_or_die ("device", a->device);
-  /* For a moment the file is empty, and would name nothing. */
+  /* Not without need: for a moment the file is empty, and identifies nothing.
+   */
   if (strcmp (a->identity, identity) != 0)
     write_or_die ("attachment", a->identity);
   if (by_client () && !await_condition (is_ready, &expected)) {
     end_if_stopped ();
-    die ("/dev/%s does not get ready", a->device);
+    die ("/dev/%s does not get the size of the export", a->device);
   }
 }
 
-/* Our own server has made the device: find it. */
+/* Find the device that our own server has made. */
 static void
 find_own_device (void)
 {
@@ -550,7 +560,7 @@ attach_ublk (void)
   return true;
 }
 
-/* *o becomes what the device is attached with. */
+/* Attach the device.  *O changes if it becomes one of nbd and not of ublk. */
 static void
 attach_device (struct nbd_options *o)
 {
@@ -573,12 +583,12 @@ attach_device (struct nbd_options *o)
   attach_nbd (o);
   if (export.has_zones)
     fprintf (stderr,
-             "nullblk-attach: %s: its zones are not those of /dev/%s, which "
-             "has none, as the kernel's nbd driver makes it: writes that break "
-             "their rules fail\n",
+             "nullblk-attach: %s: it has zones, which /dev/%s of the kernel's "
+             "nbd driver does not show: writes that break their rules fail\n",
              export.text, begun.attachment.device);
 }
 
+/* Start the watcher. */
 static void
 watch (const struct nbd_options *o)
 {
@@ -609,8 +619,8 @@ has_scheme (const char *text)
   return strncmp (text + strspn (text, letters), "://", 3) == 0;
 }
 
-/* Find out whether SOURCE is served already, and end the program where the
- * options do not fit.
+/* Find out whether ARGUMENTS are a URI or parameters for a server of our own,
+ * and end the program where the options do not fit.
  */
 static void
 check_arguments (char **arguments)
@@ -624,11 +634,11 @@ check_arguments (char **arguments)
          arguments[0]);
   if (export.is_ours) {
     if (options.persist > 0)
-      die ("--persist is for a URI: what a server of our own holds ends with "
-           "it");
+      die ("--persist is for a URI: the data of a server that nullblk-attach "
+           "starts ends with the server");
     if (options.as == AS_UBLK && options.timeout > 0)
-      die ("--timeout is for connections, and a device of our own has none "
-           "with --as=ublk");
+      die ("--timeout is for connections, which a device made of parameters "
+           "does not have with --as=ublk");
     return;
   }
   export.text = arguments[0];
@@ -638,8 +648,8 @@ check_arguments (char **arguments)
     die ("%s", why.text);
 }
 
-/* Start a server that makes the device itself, where it can and is to.  Then
- * the rest is as with --as=ublk.
+/* If the options allow it, start a server that makes the device itself.
+ * Returns whether it has: then the rest is as with --as=ublk.
  */
 static bool
 start_server_of_device (char **arguments)
@@ -674,7 +684,7 @@ start_own_server (char **arguments)
         !start_server (begun.directory, arguments, no_more, false,
                        options.depth)) {
       end_if_stopped ();
-      die ("nbdkit did not start the device");
+      die ("the server for the device does not start");
     }
   }
   set_own_uri ();

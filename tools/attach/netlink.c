@@ -72,7 +72,7 @@ netlink_close (struct netlink *n)
 /*---------------------------------------------------------------------*/
 /* Messages */
 
-/* Begin one; NULL without memory. */
+/* Begin a message; NULL if there is no memory. */
 static struct nl_msg *
 begin (int family, int command)
 {
@@ -154,8 +154,9 @@ netlink_reconnect_message (int family, unsigned index, const char *identifier,
 /*---------------------------------------------------------------------*/
 /* Commands */
 
-/* Send a message, free it, and wait for the kernel's verdict.  A CONNECT that
- * succeeds has an answer before that.
+/* Send a message, free it, and wait for the kernel's acknowledgement, or error.
+ * If IS_ANSWERED, there is an answer before the acknowledgement: that of a
+ * CONNECT, with the device's index.
  */
 static int
 do_command (struct netlink *n, struct nl_msg *msg, bool is_answered)
@@ -169,7 +170,7 @@ do_command (struct netlink *n, struct nl_msg *msg, bool is_answered)
   nlmsg_free (msg);
   if (r >= 0 && is_answered) {
     r = nl_recvmsgs_default (n->socket);
-    /* Without memory for the answer the kernel sends its verdict alone. */
+    /* Without memory for the answer the kernel only acknowledges. */
     if (r >= 0 && !n->has_index)
       return -NLE_MISSING_ATTR;
   }
@@ -204,8 +205,8 @@ netlink_disconnect (struct netlink *n, unsigned index)
                      false);
 }
 
-/* Nothing but a connection makes a node.  Here it is one with ourselves, for a
- * device without blocks, which nobody can read from.
+/* Only a CONNECT makes a node.  This one connects the node to ourselves, as a
+ * device of size 0, from which nobody can read.
  */
 int
 netlink_make_node (struct netlink *n, unsigned index)
@@ -216,7 +217,9 @@ netlink_make_node (struct netlink *n, unsigned index)
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
     return -nl_syserr2nlerr (errno);
   msg = begin_for (n->family, NBD_CMD_CONNECT, index);
-  /* The size of blocks stays, too: the least, not the driver's 1024. */
+  /* The node keeps its block size: so it gets the least, and not the driver's
+   * default of 1024.
+   */
   if (msg != NULL && (nla_put_u64 (msg, NBD_ATTR_SIZE_BYTES, 0) < 0 ||
                       nla_put_u64 (msg, NBD_ATTR_BLOCK_SIZE_BYTES, 512) < 0 ||
                       !put_sockets (msg, pair, 1))) {

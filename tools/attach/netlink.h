@@ -7,8 +7,8 @@
  * a device, the kernel shows it as long as there is one, and the kernel takes
  * new connections for the device only from a caller with the same identifier.
  *
- * Messages and attributes are those of linux/nbd-netlink.h.  Errors are
- * libnl's: 0, or negative.
+ * Messages and attributes are those of linux/nbd-netlink.h.  Functions that
+ * return an int return 0 or a negative error of libnl (-NLE_...).
  */
 
 #ifndef NULLBLK_NETLINK_H
@@ -19,10 +19,10 @@
 #include <stdint.h>
 
 /* A netlink socket to the driver.  A kernel may one day end a device when the
- * socket that has connected it is closed (a patch that does so was discussed in
- * July 2026, and is in no release).  So the process that --persist leaves keeps
- * the socket that has connected its device, and sends all commands by it; see
- * attach.c for devices without that process.
+ * netlink socket by which it was attached is closed (a patch that does so was
+ * discussed in July 2026, and is in no release).  So the process that --persist
+ * leaves keeps the socket that has attached its device, and sends all commands
+ * by it; see attach.c for devices without that process.
  */
 struct netlink;
 struct nl_msg;
@@ -50,10 +50,10 @@ struct netlink_device {
 int netlink_connect (struct netlink *n, const struct netlink_device *device,
                      const int *sockets, size_t count, unsigned *index);
 
-/* Give a device new sockets for dead ones.  The kernel does not take sockets
- * that are not needed, and does not say which.  -NLE_INVAL: the device is no
- * longer connected, or has another identifier; a device without an identifier
- * takes them, whoever has attached it.
+/* Give a device new sockets in place of dead ones.  The kernel does not take
+ * sockets that are not needed, and does not say which.  -NLE_INVAL: the device
+ * is no longer attached, or has another identifier.  A device that has no
+ * identifier takes the sockets, whoever has attached it.
  */
 int netlink_reconnect (struct netlink *n, unsigned index,
                        const char *identifier, const int *sockets,
@@ -67,7 +67,9 @@ int netlink_disconnect (struct netlink *n, unsigned index);
  */
 int netlink_make_node (struct netlink *n, unsigned index);
 
-/* The messages that make up the first two, for tests.  NULL without memory. */
+/* The messages of netlink_connect and netlink_reconnect, for tests.  NULL if
+ * there is no memory.
+ */
 struct nl_msg *netlink_connect_message (int family,
                                         const struct netlink_device *device,
                                         const int *sockets, size_t count);

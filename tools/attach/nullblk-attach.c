@@ -30,8 +30,8 @@ usage (FILE *fp)
       "nullblk-attach --detach DEVICE|NAME|--all\n"
       "nullblk-attach --help|--version\n"
       "\n"
-      "Attach a block device: one of its own, made by nbdkit's nullblk\n"
-      "plugin with these parameters, or one that is served at URI.\n"
+      "Attach a block device: one that nbdkit's nullblk plugin makes with\n"
+      "these parameters, or an export that is served at URI.\n"
       "Please read nullblk-attach(1).\n",
       fp);
 }
@@ -42,7 +42,7 @@ static void __attribute__ ((noreturn)) bad_usage (void)
   exit (2);
 }
 
-/* A whole number from 1 to MOST. */
+/* Returns TEXT as a whole number from 1 to MOST, or ends the program. */
 static unsigned
 parse_count (const char *option, const char *text, unsigned most)
 {
@@ -113,7 +113,7 @@ main (int argc, char *argv[])
   wanted.connections = cpus < 1                 ? 1
                        : cpus > MAX_CONNECTIONS ? MAX_CONNECTIONS
                                                 : cpus;
-  /* + : what follows the first parameter is the plugin's. */
+  /* "+": all that follows the first parameter is the plugin's. */
   while ((c = getopt_long (argc, argv, "+C:V", long_options, NULL)) != -1) {
     switch (c) {
     case AS:

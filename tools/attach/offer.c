@@ -20,16 +20,18 @@
 /* How long to wait between two calls of is_stopped. */
 #define SLICE_MS 200
 
-/* The kernel goes on to send requests of all kinds that OLD has offered. */
+/* The kernel goes on to send all kinds of requests that OLD has offered, so
+ * OFFER must have them, too.
+ */
 bool
 offer_serves (const struct offer *offer, const struct offer *old)
 {
-  const unsigned offers = ~(unsigned) (EXPORT_READ_ONLY | EXPORT_ROTATIONAL);
+  const unsigned kinds = ~(unsigned) (EXPORT_READ_ONLY | EXPORT_ROTATIONAL);
 
   return (offer->peer == old->peer || old->peer == 0) &&
          offer->size == old->size && offer->block_size <= old->block_size &&
          ((offer->flags ^ old->flags) & EXPORT_READ_ONLY) == 0 &&
-         (old->flags & ~offer->flags & offers) == 0;
+         (old->flags & ~offer->flags & kinds) == 0;
 }
 
 static time_t
@@ -53,7 +55,7 @@ ask_for_simple_replies (struct nbd_handle *h)
 #endif
 }
 
-/* libnbd tells the flags one by one. */
+/* The transmission flags, which libnbd tells one by one. */
 static unsigned
 flags_of (struct nbd_handle *h)
 {
@@ -82,8 +84,8 @@ ask_offer (struct nbd_handle *h, struct offer *offer)
   return size != -1;
 }
 
-/* Wait for the handshake, until END at most: a server that goes on to send does
- * not lengthen that.  Returns -1 where libnbd has failed.
+/* Wait for the end of a step of the handshake, until END at most, however much
+ * the server sends until then.  Returns -1 where libnbd has failed.
  */
 static int
 await (struct nbd_handle *h, time_t end)
@@ -96,9 +98,10 @@ await (struct nbd_handle *h, time_t end)
   return r;
 }
 
-/* The export's name, or nullb0 if that is "", and ".zones". */
+/* A search for the export's zone table in the server's list. */
 struct zones_name {
-  char text[4096 + 16];
+  char text[4096 + 16]; /* the export's name, or "nullb0" if that is "", and
+                         * ".zones" */
   bool is_listed;
 };
 
@@ -113,8 +116,8 @@ compare_name (void *opaque, const char *name, const char *description)
   return 0;
 }
 
-/* Ask a server for its list of exports, before one is chosen.  Returns -1 where
- * libnbd has failed.
+/* Before an export is chosen, look for its zone table in the server's list of
+ * exports.  Returns -1 where libnbd has failed.
  */
 static int
 list_zones (struct nbd_handle *h, time_t end, bool *has_zones)
@@ -138,7 +141,9 @@ list_zones (struct nbd_handle *h, time_t end, bool *has_zones)
   return r;
 }
 
-/* A server of the oldest kind has but one export, and tells of no others. */
+/* Do the handshake.  Servers of the oldest kind (oldstyle) have one export,
+ * which cannot be chosen, and no list.
+ */
 static int
 negotiate (struct nbd_handle *h, time_t end, bool *has_zones)
 {
@@ -174,13 +179,13 @@ connect_within (const char *uri, unsigned seconds, struct offer *offer,
   if (h != NULL) {
     nbd_set_uri_allow_local_file (h, true);
     ask_for_simple_replies (h);
-    nbd_set_full_info (h, true); /* a description, too */
+    nbd_set_full_info (h, true); /* ask for the description, too */
     nbd_set_opt_mode (h, has_zones != NULL);
     r = nbd_aio_connect_uri (h, uri);
     if (r != -1)
       r = negotiate (h, end, has_zones);
     if (r != -1 && nbd_aio_is_ready (h) == 1) {
-      /* To notice a network that is gone; Unix sockets take no notice. */
+      /* To notice a network that is gone; Unix sockets ignore it. */
       setsockopt (nbd_aio_get_fd (h), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
       if (ask_offer (h, offer))
         return h;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What a server offers, and connections to it, by libnbd, that are made for the
- * kernel.  The kernel knows simple replies alone, so no other replies are
- * negotiated, and without TLS libnbd has read no byte that is the kernel's.
+ * Connections to a server, which libnbd makes for the kernel, and what the
+ * server says on them of its export: the offer.  The kernel knows simple
+ * replies alone, so no others are negotiated.  Without TLS, libnbd has read
+ * just the bytes of the handshake, so the kernel can have the socket.
  */
 
 #ifndef NULLBLK_ATTACH_OFFER_H
@@ -37,21 +38,21 @@ struct offer {
 };
 
 /* Can a device that was made of the export OLD go on with the export OFFER?
- * Not with that of another server, of the same name or not: nothing tells
- * whether the data is the same.
+ * Not if it is known that another server has it: nothing tells whether the data
+ * is the same.
  */
 bool offer_serves (const struct offer *offer, const struct offer *old);
 
 /* Connect within this many seconds.  Returns the connection, with its export in
- * *offer; or NULL, with the reason in *why, also if is_stopped
- * (attach-internal.h).  *HAS_ZONES says whether the server lists an export of
- * the same name and ".zones"; if HAS_ZONES is NULL, the server is not asked.
+ * *offer; or NULL and the reason in *why, also if is_stopped
+ * (attach-internal.h).  *HAS_ZONES says whether the server lists an export with
+ * the name of this one and ".zones"; if HAS_ZONES is NULL, it is not asked.
  */
 struct nbd_handle *connect_within (const char *uri, unsigned seconds,
                                    struct offer *offer, bool *has_zones,
                                    struct message *why);
 
-/* The address that H is connected to, in figures; or "" if it has none. */
+/* Put the IP address to which H is connected into BUF; "" if there is none. */
 void numeric_host (struct nbd_handle *h, char *buf, size_t size);
 
 /* Close a connection that was not given to the kernel. */

@@ -19,13 +19,15 @@
 #include <netlink/genl/genl.h>
 #include <netlink/netlink.h>
 
-/* Between two looks whether the device is still there, and at least between
- * two rounds of attempts to reconnect it, whatever became of the first: a
- * server may take connections only to drop them.
+/* The pause between two checks whether the device is still there, and the least
+ * pause between two rounds of attempts to reconnect it, even if the first round
+ * has succeeded: a server may take connections only to drop them.
  */
 #define PAUSE_MS 200
 
-/* A server that does not say a word in this time is not there. */
+/* How long it may take to connect to a server; if it takes longer, the server
+ * counts as away.
+ */
 #define ANSWER_SECONDS 10
 
 struct persist {
@@ -33,10 +35,12 @@ struct persist {
   struct nl_sock *events;
   unsigned index;
   unsigned connections; /* of the device */
-  unsigned dead;        /* so many of them, at most, wait for another */
+  unsigned dead;        /* at most so many of them are dead */
 };
 
-/* The kernel says that a connection of some device has died. */
+/* Take a message of the kernel: it may say that a connection has died, of this
+ * or another device.
+ */
 static int
 count_dead (struct nl_msg *msg, void *arg)
 {
@@ -76,13 +80,13 @@ persist_begin (struct netlink *commands, struct message *why)
     free (p);
     return NULL;
   }
-  /* Events are numbered by nobody. */
+  /* Events have no sequence numbers. */
   nl_socket_disable_seq_check (p->events);
   nl_socket_modify_cb (p->events, NL_CB_VALID, NL_CB_CUSTOM, count_dead, p);
   return p;
 }
 
-/* NULL if the server is not there, or no longer serves what it did. */
+/* Returns NULL if the server is not there, or no longer serves what it did. */
 static struct nbd_handle *
 connect_again (const struct persist_target *target)
 {
@@ -98,9 +102,9 @@ connect_again (const struct persist_target *target)
   return h;
 }
 
-/* Wait for news, or for a while, and take all that there is.  Where the kernel
- * had no room for some, every connection may be dead: it does not take more
- * than it needs.
+/* Wait for messages of the kernel, PAUSE_MS at most, and take all that there
+ * are.  Where the kernel had no room for a message, all connections may be
+ * dead: so all are made anew, and the kernel does not take more than it needs.
  */
 static void
 listen_to_kernel (struct persist *p)
@@ -135,8 +139,9 @@ persist_watch (struct persist *p, const struct persist_target *target,
       h = connect_again (target);
       if (h == NULL)
         break;
-      /* To connect may have taken long.  The kernel compares identifiers only
-       * for a device that has one.
+      /* While this has connected, the device may have been detached, and its
+       * number be another device's: one without an identifier would take the
+       * connection.
        */
       if (!is_attached (arg)) {
         disconnect_from_server (h);
@@ -145,9 +150,9 @@ persist_watch (struct persist *p, const struct persist_target *target,
       fd = nbd_aio_get_fd (h);
       r = netlink_reconnect (p->commands, target->index, target->identifier,
                              &fd, 1);
-      /* Not a disconnection: the connection is the kernel's. */
+      /* This does not disconnect: the socket is the kernel's, too. */
       nbd_close (h);
-      if (r == -NLE_INVAL) /* disconnected, if in use: never again */
+      if (r == -NLE_INVAL) /* the device is disconnected, for good */
         return;
       if (r < 0)
         break;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Reconnecting: the kernel's nbd driver holds the I/O of a device whose server
- * is away, and takes new connections for those that died.  A process of ours
- * for each device makes the new connections.
+ * Reconnecting: the kernel's nbd driver has the I/O of a device wait while the
+ * server is away, and takes new connections in place of those that died.  A
+ * process of ours for each device, the watcher, makes the new connections.
  */
 
 #ifndef NULLBLK_PERSIST_H
@@ -20,10 +20,10 @@ struct persist;
 /* The device to reconnect, and its export as it was. */
 struct persist_target {
   unsigned index;         /* of /dev/nbdINDEX */
-  const char *identifier; /* that the kernel has for it */
+  const char *identifier; /* of the device */
   const char *uri;
   struct offer offer;
-  unsigned connections; /* how many it has */
+  unsigned connections; /* how many the device has */
 };
 
 /* Call this before the device is attached by the socket COMMANDS.  It opens a
