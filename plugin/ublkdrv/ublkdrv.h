@@ -10,6 +10,7 @@
 
 #include "aide.h"
 #include "commands.h"
+#include "flush.h"
 #include "helper-process.h"
 #include "kernel.h"
 #include "queue-port.h"

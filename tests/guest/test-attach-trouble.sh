@@ -3,7 +3,8 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # nullblk-attach in trouble: timeouts, signals, names that are too long, a device
-# whose first sector cannot be read, one of several that cannot be detached.
+# whose first sector cannot be read, one of several that cannot be detached, one
+# that is written to meanwhile.
 # Whatever happens leaves nothing, and concerns nobody else.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
@@ -117,4 +118,25 @@ grep -q 'still open in a process' "$tmp/fails" || fail "$(cat "$tmp/fails")"
 exec 7<&-
 try "$attach" --detach nbd0
 leaves_nothing "an open device"
+stop_server
+
+# What somebody writes and closes during the flush is flushed, too.
+start_server 16M memory-backed=true flush-latency=10s
+made /dev/nbd0 "$uri"
+random_file "$tmp/content" 1 65536
+"$attach" --detach nbd0 2>"$tmp/err" &
+detaching=$!
+flushes ()
+{
+  /nullblkctl stats --json "$sock" | tr -d ' \n' |
+    grep '"queue_depth":{"now":1' >/dev/null
+}
+wait_until 60 flushes || fail "nothing is flushed: $(cat "$tmp/err")"
+try dd if="$tmp/content" of=/dev/nbd0 bs=64k conv=notrunc
+wait "$detaching" || fail "--detach: $(cat "$tmp/err")"
+leaves_nothing "written during the flush"
+made /dev/nbd0 "$uri"
+try cmp -n 65536 "$tmp/content" /dev/nbd0
+try "$attach" --detach nbd0
+leaves_nothing "flushed"
 stop_server

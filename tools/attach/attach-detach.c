@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "attach-internal.h"
+#include "ublkdrv/ublkdrv.h"
 
 static void
 list_one (const char *name, const char *directory)
@@ -80,20 +81,16 @@ end_server (const char *name, const char *directory)
              "its server does not end; other clients may be connected to it");
 }
 
-/* Has the kernel counted any sector that was written or discarded, with success
- * or without?  The sectors and not the writes, as it counts a flush as a write.
+/* Was anything written to the device, or discarded, with success or without?
+ * Perhaps, where the kernel does not count.
  */
 static bool
 was_written (const char *device)
 {
-  unsigned long writes = 0, discards = 0;
-  char text[300];
+  char counts[32];
 
-  read_sys (text, sizeof text, device, "stat");
-  return sscanf (text,
-                 "%*u %*u %*u %*u %*u %*u %lu %*u %*u %*u %*u %*u %*u %lu",
-                 &writes, &discards) >= 1 &&
-         writes + discards > 0;
+  read_sys (counts, sizeof counts, device, "queue/iostats");
+  return strcmp (counts, "0") == 0 || flush_sectors (device) > 0;
 }
 
 /* Is the server one that nullblk-attach has started?  Then what the device
@@ -106,6 +103,24 @@ has_own_server (const char *directory)
 
   read_line (server, sizeof server, directory, "server");
   return server[0] != '\0';
+}
+
+/* Flush the device, which FD is, so that nothing is left that was written by
+ * whoever has closed it.  Returns false, after an error for the user, where
+ * that has failed.
+ */
+static bool
+flush_all (const char *name, const char *device, int fd)
+{
+  struct flush flush = {0};
+  int r;
+
+  do {
+    r = flush_what_is_new (&flush, fd, device);
+  } while (r > 0);
+  return r == 0 || complain (name, "/dev/%s: flush: %s", device,
+                             r == -EBUSY ? "it is written to again and again"
+                                         : strerror (-r));
 }
 
 /* Flush a device that is not in use.  Returns false, after an error for the
@@ -182,10 +197,8 @@ detach_device (const char *name, const char *directory)
   if (fd == -1 && errno != ESTALE && errno != ENOTCONN)
     return complain (name, "/dev/%s: %s", a.device, strerror (errno));
   if (fd != -1) {
-    if (fsync (fd) == -1) {
-      complain (name, "/dev/%s: flush: %s", a.device, strerror (errno));
-      is_lost = was_written (a.device) && !has_own_server (directory);
-    }
+    is_lost = !flush_all (name, a.device, fd) && was_written (a.device) &&
+              !has_own_server (directory);
     is_disconnected = disconnect_device (a.device, &why);
     close (fd);
     if (!is_disconnected)

@@ -32,6 +32,7 @@
 
 static struct done {
   int flush_errno;                /* 0: flushes succeed */
+  unsigned writes_during;         /* so many flushes of nbd0 there are writes */
   bool stays;                     /* the kernel does not disconnect it */
   unsigned disconnected, flushed; /* devices */
   unsigned ended;                 /* servers and watchers */
@@ -53,7 +54,7 @@ device_open (const struct attachment *a, int flags, bool may_disconnect)
   assert_string_equal (a->device, "nbd0");
   assert_true ((flags & O_EXCL) != 0);
   assert_true (may_disconnect);
-  return open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  return open ("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 }
 
 bool
@@ -130,6 +131,8 @@ __wrap_geteuid (void)
   return 0;
 }
 
+static void count_writes (unsigned writes);
+
 int __real_fsync (int fd);
 int __wrap_fsync (int fd);
 int
@@ -137,6 +140,8 @@ __wrap_fsync (int fd)
 {
   assert_int_not_equal (fd, -1);
   done->flushed++;
+  if (done->flushed <= done->writes_during)
+    count_writes (done->flushed);
   errno = done->flush_errno;
   return errno == 0 ? 0 : -1;
 }
@@ -229,18 +234,26 @@ remove_all (void **state)
   return 0;
 }
 
-/* /dev/nbd0, attached as "a", with so many sectors written. */
+/* So many sectors of /dev/nbd0 have been written. */
 static void
-attach_nbd (const char *writes)
+count_writes (unsigned writes)
 {
   char stat[128];
 
+  snprintf (stat, sizeof stat, "9 8 7 6 5 4 %u 3 2 1 0 1 2 0 5 6 7", writes);
+  put ("sys/block/nbd0/stat", stat);
+}
+
+/* /dev/nbd0, attached as "a", with so many sectors written. */
+static void
+attach_nbd (unsigned writes)
+{
   put ("run/a/device", "nbd0");
   put ("run/a/attachment", "backend nullblk-attach-1");
   put ("run/a/uri", "nbd://h");
   put ("sys/block/nbd0/backend", "nullblk-attach-1");
-  snprintf (stat, sizeof stat, "9 8 7 6 5 4 %s 3 2 1 0 1 2 0 5 6 7", writes);
-  put ("sys/block/nbd0/stat", stat);
+  put ("sys/block/nbd0/queue/iostats", "1");
+  count_writes (writes);
 }
 
 static bool
@@ -254,13 +267,13 @@ static void
 test_flush_fails (void **state)
 {
   (void) state;
-  attach_nbd ("1");
+  attach_nbd (1);
   assert_int_equal (detach ("a"), EXIT_SUCCESS);
   assert_false (is_there ("run/a"));
   assert_int_equal (done->flushed, 1);
   assert_int_equal (done->disconnected, 1);
 
-  attach_nbd ("1");
+  attach_nbd (1);
   done->flush_errno = EIO;
   assert_int_equal (detach ("a"), EXIT_FAILURE);
   assert_false (is_there ("run/a"));
@@ -273,13 +286,44 @@ test_nothing_lost (void **state)
 {
   (void) state;
   done->flush_errno = EIO;
-  attach_nbd ("0");
+  attach_nbd (0);
   assert_int_equal (detach ("a"), EXIT_SUCCESS);
-  attach_nbd ("1");
+  attach_nbd (1);
   put ("run/a/server", "1 1");
   assert_int_equal (detach ("a"), EXIT_SUCCESS);
   assert_false (is_there ("run/a"));
   assert_int_equal (done->flushed, 2);
+}
+
+/* It cannot be told. */
+static void
+test_not_counted (void **state)
+{
+  (void) state;
+  done->flush_errno = EIO;
+  attach_nbd (0);
+  put ("sys/block/nbd0/queue/iostats", "0");
+  assert_int_equal (detach ("a"), EXIT_FAILURE);
+}
+
+/* By somebody who has it open only while it is flushed. */
+static void
+test_written_since (void **state)
+{
+  (void) state;
+  attach_nbd (0);
+  done->writes_during = 2;
+  assert_int_equal (detach ("a"), EXIT_SUCCESS);
+  assert_int_equal (done->flushed, 3);
+  assert_false (is_there ("run/a"));
+
+  attach_nbd (0);
+  done->flushed = 0;
+  done->writes_during = UINT32_MAX;
+  assert_int_equal (detach ("a"), EXIT_FAILURE);
+  assert_int_equal (done->flushed, 10);
+  assert_int_equal (done->disconnected, 2);
+  assert_false (is_there ("run/a"));
 }
 
 /* A device that stays attached keeps its server, and all else. */
@@ -287,7 +331,7 @@ static void
 test_not_disconnected (void **state)
 {
   (void) state;
-  attach_nbd ("0");
+  attach_nbd (0);
   put ("run/a/server", "1 1");
   done->stays = true;
   assert_int_equal (detach ("a"), EXIT_FAILURE);
@@ -309,7 +353,7 @@ test_all (void **state)
   pid_t pid;
 
   (void) state;
-  attach_nbd ("0");
+  attach_nbd (0);
   done->breaks_off = true;
   assert_int_equal (pipe (go_on), 0);
   assert_int_equal (pipe (says), 0);
@@ -428,6 +472,7 @@ main (void)
 {
   static const struct CMUnitTest tests[] = {
       CASE (test_flush_fails),      CASE (test_nothing_lost),
+      CASE (test_not_counted),      CASE (test_written_since),
       CASE (test_not_disconnected), CASE (test_all),
       CASE (test_family),           CASE (test_family_without_keeper),
   };
