@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 
 #include "aide.h"
 #include "commands.h"
+#include "flush.h"
 #include "helper-process.h"
 #include "users.h"
 
@@ -27,9 +27,6 @@
  */
 #define CLOSING_SECONDS 5
 #define CHECKS_A_SECOND 10
-
-/* Flushes of a device that is written to again and again. */
-#define MOST_FLUSHES 10
 
 struct aide {
   pid_t pid;
@@ -53,6 +50,7 @@ struct work {
   pid_t server;
   struct ublk_driver *driver;
   int held; /* the device; -1: it is not */
+  struct flush flush;
 };
 
 static void
@@ -97,77 +95,76 @@ hold (struct work *w, unsigned device)
   return 0; /* also where it is gone already */
 }
 
-/* How many sectors the requests had that change data and have ended.  The
- * kernel counts a flush as a write, of no sector.
- */
-static uint64_t
-count_changes (unsigned device)
-{
-  uint64_t writes = 0, discards = 0;
-  char path[64];
-  FILE *fp;
-
-  snprintf (path, sizeof path, "/sys/block/ublkb%u/stat", device);
-  fp = fopen (path, "re");
-  if (fp == NULL)
-    return 0;
-  if (fscanf (fp,
-              "%*u %*u %*u %*u %*u %*u %" SCNu64
-              " %*u %*u %*u %*u %*u %*u %" SCNu64,
-              &writes, &discards) < 1)
-    writes = 0;
-  fclose (fp);
-  return writes + discards;
-}
-
-/* A flush may take long, and meanwhile somebody may open the device, write, and
- * close it: as we have it open, too, that flushes nothing.  So it is flushed
- * until nothing was written since the last time, and then has no user.
+/* Flush what nobody has open, until nothing was written since.  Returns 1 where
+ * something was nevertheless, again and again.
  */
 static int
 flush (struct work *w, unsigned device, bool *lost_data)
 {
-  uint64_t before = 0, now;
-  unsigned i;
-  int r = hold (w, device);
+  char name[32];
+  int r = 0;
 
-  for (i = 0; r == 0 && w->held != -1 && i < MOST_FLUSHES; i++) {
-    if (sync_file_range (w->held, 0, 0, SYNC_FILE_RANGE_WRITE_AND_WAIT) == -1)
-      *lost_data = true;
-    now = count_changes (device);
-    if (i > 0 && now == before)
-      return 0;
-    before = now;
-    if (fsync (w->held) == -1)
+  snprintf (name, sizeof name, "ublkb%u", device);
+  while (r == 0 && w->held != -1) {
+    r = flush_what_is_new (&w->flush, w->held, name);
+    if (r == 0)
+      break;
+    if (r == -EBUSY)
+      return 1;
+    if (r < 0)
       *lost_data = true;
     r = await_closing (device);
   }
-  if (r < 0)
-    let_go (w);
   return r;
 }
 
-/* The kernel knows best who uses it, where it says so. */
 static int
-stop (struct work *w, unsigned device, bool must)
+begin_flush (struct work *w, unsigned device, bool *lost_data)
 {
-  int r;
+  int r = hold (w, device);
 
-  /* While the device was flushed, nobody else could hold it, but anybody could
-   * open it.
-   */
-  r = must ? 0 : w->held == -1 ? hold (w, device) : await_closing (device);
-  if (r < 0) {
+  memset (&w->flush, 0, sizeof w->flush);
+  if (r == 0)
+    r = flush (w, device, lost_data);
+  if (r < 0)
     let_go (w);
-    return r;
+  return r < 0 ? r : 0; /* what is left is flushed when it is stopped */
+}
+
+static int
+stop (struct work *w, unsigned device)
+{
+  const int r = ublk_driver_stop (w->driver, device);
+
+  let_go (w);
+  return r == -ENODEV ? 0 : r;
+}
+
+/* The kernel knows best who uses it, where it says so.  What was flushed is
+ * looked at once more, as since then nobody else could hold it, but anybody
+ * could open it, write, and close it.
+ */
+static int
+try_stop (struct work *w, unsigned device, bool *lost_data)
+{
+  const bool was_flushed = w->held != -1;
+  int r, dirty;
+
+  r = was_flushed ? await_closing (device) : hold (w, device);
+  if (r == 0 && was_flushed)
+    r = flush (w, device, lost_data);
+  dirty = r;
+  if (r >= 0) {
+    r = -EOPNOTSUPP;
+    if ((ublk_driver_features (w->driver) & UBLK_F_SAFE_STOP_DEV) != 0) {
+      let_go (w);
+      r = ublk_driver_try_stop (w->driver, device);
+    }
+    if (r == -EOPNOTSUPP) {
+      r = ublk_driver_stop (w->driver, device);
+      *lost_data = *lost_data || (r == 0 && dirty > 0);
+    }
   }
-  r = -EOPNOTSUPP;
-  if (!must && (ublk_driver_features (w->driver) & UBLK_F_SAFE_STOP_DEV) != 0) {
-    let_go (w);
-    r = ublk_driver_try_stop (w->driver, device);
-  }
-  if (r == -EOPNOTSUPP)
-    r = ublk_driver_stop (w->driver, device);
   let_go (w);
   return r == -ENODEV ? 0 : r;
 }
@@ -185,11 +182,11 @@ work (struct work *w, const struct order *order, bool *lost_data)
   case AIDE_START:
     return ublk_driver_start (w->driver, order->device, w->server);
   case AIDE_FLUSH:
-    return flush (w, order->device, lost_data);
+    return begin_flush (w, order->device, lost_data);
   case AIDE_TRY_STOP:
-    return stop (w, order->device, false);
+    return try_stop (w, order->device, lost_data);
   case AIDE_STOP:
-    return stop (w, order->device, true);
+    return stop (w, order->device);
   case AIDE_DELETE:
     return ublk_driver_delete (w->driver, order->device);
   }

@@ -27,7 +27,8 @@ enum aide_task {
   AIDE_START,    /* make it a block device, that our process serves */
   AIDE_FLUSH,    /* flush it, and leave it open with O_EXCL until it is told to
                   * stop it; -EBUSY: it is in use */
-  AIDE_TRY_STOP, /* -EBUSY: it is in use; it need not have been flushed */
+  AIDE_TRY_STOP, /* -EBUSY: it is in use.  It need not have been flushed; if it
+                  * was, what was written since is flushed, too */
   AIDE_STOP,     /* also while it is in use */
   AIDE_DELETE
 };
@@ -45,8 +46,9 @@ void aide_begin (struct aide *a, enum aide_task task, unsigned device);
 int aide_fd (const struct aide *a);
 
 /* Wait for the task and return its result: 0 or a negative errno, -ESRCH where
- * the aide has been killed.  *LOST_DATA says whether AIDE_FLUSH could not write
- * all that there was, which is no failure of the task.
+ * the aide has been killed.  *LOST_DATA says whether AIDE_FLUSH or
+ * AIDE_TRY_STOP could not write all that there was, which is no failure of the
+ * task; it is left alone with -ESRCH.
  */
 int aide_result (struct aide *a, bool *lost_data);
 

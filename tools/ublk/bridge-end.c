@@ -125,7 +125,7 @@ refuse_to_end (struct bridge *b, int err, struct message *why)
 enum closed
 bridge_close (struct bridge *b, struct message *why)
 {
-  bool lost_data = false, is_refused = false, ignored;
+  bool lost_data = false, lost_later = false, is_refused = false;
   char name[32];
   int r = 0;
 
@@ -133,9 +133,9 @@ bridge_close (struct bridge *b, struct message *why)
   if (b->queues_ended == 0) {
     r = bridge_have_done (b, AIDE_FLUSH, SILENT_SECONDS, &lost_data);
     if (r == 0)
-      r = bridge_have_done (b, AIDE_TRY_STOP, SILENT_SECONDS, &ignored);
+      r = bridge_have_done (b, AIDE_TRY_STOP, SILENT_SECONDS, &lost_later);
     is_refused = r < 0 && r != -ETIMEDOUT;
-    lost_data = (lost_data || (b->has_given_up && !is_refused)) &&
+    lost_data = (lost_data || lost_later || (b->has_given_up && !is_refused)) &&
                 (b->plan.params.attributes & UBLK_ATTR_READ_ONLY) == 0;
   }
   else

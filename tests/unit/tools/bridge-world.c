@@ -101,6 +101,8 @@ __wrap_users_find (const char *name)
 {
   assert_string_equal (name, "ublkb4095");
   kernel->looks++;
+  if (kernel->looks == kernel->written_at)
+    kernel->writes++;
   return kernel->opened_after != 0 && kernel->looks > kernel->opened_after
              ? -EACCES
              : __real_users_find (name);

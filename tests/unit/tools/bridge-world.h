@@ -55,6 +55,7 @@ extern struct kernel {
   bool can_be_held;       /* /dev/ublkbN, by a file in its place */
   unsigned looks;         /* for users */
   unsigned opened_after;  /* so many looks; 0: by nobody */
+  unsigned written_at;    /* that look; 0: at none */
   bool is_going;          /* files of it in /sys have no device any more */
   unsigned writes;        /* that have ended */
   unsigned flushes;       /* that there were */

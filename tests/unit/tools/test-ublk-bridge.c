@@ -233,12 +233,30 @@ test_written_since (void **state)
   assert_non_null (strstr (why.text, "not all that was written"));
   assert_int_equal (kernel->flushes, 2);
 
+  /* Somebody writes again and again; what is written last gets lost. */
   make_kernel (false);
   kernel->can_be_held = true;
   kernel->writes_during = UINT32_MAX;
   open_bridge ();
+  close_bridge (CLOSED_BADLY);
+  assert_non_null (strstr (why.text, "not all that was written"));
+  assert_int_equal (kernel->flushes, 10);
+
+  /* So it does not where the kernel refuses to stop what is open. */
+  open_with_try_stop (0, 1);
+  kernel->can_be_held = true;
+  kernel->writes_during = UINT32_MAX;
   close_bridge (CLOSED);
   assert_int_equal (kernel->flushes, 10);
+
+  /* While it is looked once more whether somebody has it open. */
+  make_kernel (false);
+  kernel->can_be_held = true;
+  kernel->written_at = 3;
+  open_bridge ();
+  close_bridge (CLOSED);
+  assert_int_equal (kernel->looks, 4);
+  assert_int_equal (kernel->flushes, 2);
 }
 
 static void
