@@ -9,6 +9,8 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/kcmp.h>
@@ -23,6 +27,12 @@
 #include "users.h"
 
 #define MAX_PATH 600
+
+/* How long a process may take that opens the device, and how often it is
+ * checked.
+ */
+#define OPENING_SECONDS 5
+#define CHECKS_A_SECOND 50
 
 struct device {
   const char *name;
@@ -203,4 +213,42 @@ users_find (const char *name)
   if (r == 0)
     r = for_each (&d, "/proc", look_at_process);
   return r;
+}
+
+/* Where somebody holds the device, the kernel says so at once.  Where nobody
+ * does, an open may wait for the device for ever, as the kernel looks for
+ * partitions: so a child opens it.
+ */
+static int
+find_holder (const char *name)
+{
+  const struct timespec pause = {.tv_nsec = 1000000000 / CHECKS_A_SECOND};
+  int fd, status = 0;
+  char path[64];
+  unsigned i;
+  pid_t pid, ended;
+
+  snprintf (path, sizeof path, "/dev/%s", name);
+  pid = fork ();
+  if (pid == -1)
+    return -errno;
+  if (pid == 0) {
+    fd = open (path, O_RDONLY | O_EXCL | O_CLOEXEC);
+    _exit (fd == -1 && errno == EBUSY ? EXIT_FAILURE : EXIT_SUCCESS);
+  }
+  for (i = 0; (ended = waitpid (pid, &status, WNOHANG)) == 0 &&
+              i < OPENING_SECONDS * CHECKS_A_SECOND;
+       i++)
+    nanosleep (&pause, NULL);
+  if (ended == 0)
+    kill (pid, SIGKILL);
+  return ended == pid && status != 0 ? -EBUSY : 0;
+}
+
+int
+users_find_of_dead (const char *name)
+{
+  const int r = users_find (name);
+
+  return r == 0 ? find_holder (name) : r;
 }

@@ -15,4 +15,9 @@
  */
 int users_find (const char *name);
 
+/* The same of a device that perhaps nobody serves; and is it mounted, or held
+ * by a driver in another way?  Takes up to 5 s.
+ */
+int users_find_of_dead (const char *name);
+
 #endif /* NULLBLK_UBLKDRV_USERS_H */

@@ -51,6 +51,16 @@ try cmp "$tmp/content" /mnt/b
 try umount /mnt
 try e2fsck -fn "$disk"
 
+# Where there is nobody to take it over, --detach --all spares what is mounted.
+try mount "$disk" /mnt
+cookie=$(ls /run/nullblk-ublk)
+kill_for_good
+refuses '*: it is in use, and the process that served it *' --detach --all
+attach_ublk --persist --cookie "$cookie" "$uri"
+try cp "$tmp/content" /mnt/c
+try umount /mnt
+try e2fsck -fn "$disk"
+
 # While it has nobody, --detach waits for the next one, who can tell that it is
 # in use.
 bridge=$(process_of)
@@ -87,10 +97,16 @@ attach_ublk --persist --cookie "$cookie" "$uri"
 wait "$reader" || fail "I/O did not wait: $(cat "$tmp/dd")"
 verify --rw=randwrite --bs=4k --size=1M
 
-# Or until it is cleared.
+# Or until it is cleared, by its name.
+has_disk_open ()
+{
+  [ -n "$(find /proc/[0-9]*/fd -lname "$disk" 2>/dev/null || true)" ]
+}
 kill_for_good
 reads_disk &
 reader=$!
+wait_until 60 has_disk_open || fail "nobody reads"
+refuses '*: it is in use, and the process that served it *' --detach --all
 try "$ublk" --detach "$disk"
 ! wait "$reader" || fail "a device that is gone can be read"
 leaves_nothing "cleared"

@@ -38,7 +38,7 @@ build ()
         for part in bridge bridge-end bridge-wait append journal; do
           sources+=" ../tools/ublk/$part.c"
         done
-        for part in ublk-record aide helper-process commands setup users; do
+        for part in ublk-record aide helper-process commands setup; do
           sources+=" ../plugin/ublkdrv/$part.c"
         done
         macros+=" -DRECORDS='\"run\"'"

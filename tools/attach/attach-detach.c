@@ -148,6 +148,9 @@ flush_unused (const char *device, const void *name)
   return true;
 }
 
+/* By --detach --all. */
+static bool is_for_all;
+
 /* Detach a ublk device, and remove all else of the attachment.  Returns false,
  * after an error for the user, if something is left, or if nullblk-ublk says
  * that not all data has reached the server.
@@ -166,6 +169,11 @@ detach_ublk (const char *name, const char *directory,
     if (!is_dead)
       return remove_directory (directory);
   }
+  else if (is_for_all && is_used_without_server (a))
+    return complain (name,
+                     "it is in use, and the process that served it was killed: "
+                     "nullblk-attach --detach %s deletes it nevertheless",
+                     name);
   r = detach_by_ublk (a, &is_gone);
   if (!is_gone || !end_server (name, directory))
     return false;
@@ -278,6 +286,7 @@ begin_detaching (const char *name, const char *directory)
 
   if (pid == 0) {
     before_end (NULL);
+    is_for_all = true;
     _exit (detach_one (name, directory) ? EXIT_SUCCESS : EXIT_FAILURE);
   }
   if (pid == -1)

@@ -459,6 +459,11 @@ bool for_each_of_server (const struct attachment *a,
                          bool (*action) (const char *device, const void *arg),
                          const void *arg);
 
+/* Is a device in use, whose nullblk-ublk was killed?  True also where that
+ * cannot be told.  Takes up to 5 s.
+ */
+bool is_used_without_server (const struct attachment *a);
+
 /* Flush and delete the device, if it is there.  Returns false, after an error
  * for the user, where not all of that was possible; *IS_GONE says whether the
  * device is gone nevertheless.

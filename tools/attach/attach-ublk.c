@@ -212,6 +212,19 @@ has_record (const struct attachment *a)
 }
 
 bool
+is_used_without_server (const struct attachment *a)
+{
+  struct device_record r;
+  bool is_dead;
+
+  if (!open_record (&r, device_record_cookie (cookie_of (a)), &is_dead))
+    return false;
+  device_record_close (&r);
+  return is_dead && is_device_name (r.device) &&
+         users_find_of_dead (r.device) < 0;
+}
+
+bool
 detach_by_ublk (const struct attachment *a, bool *is_gone)
 {
   const char *const argv[] = {find_tool ("nullblk-ublk", SBINDIR), "--detach",

@@ -284,11 +284,34 @@ await_successor (struct device_record *r)
   return is_dead;
 }
 
-/* End the device of record R, and close the record. */
 static bool
-end_device (struct work *w, struct device_record *r, const char *name,
-            bool is_dead)
+is_for_all (const struct work *w)
 {
+  return w->cookie == 0 && w->device == NULL;
+}
+
+/* A device that has nobody any more and is in use may be taken over with all
+ * that waits for it: so it is deleted only where it is meant by name.
+ */
+static bool
+spare (const struct work *w, const struct found *f)
+{
+  if (!is_for_all (w) || f->name[0] == '\0' ||
+      users_find_of_dead (f->name) == 0)
+    return false;
+  complain (f->name,
+            "it is in use, and the process that served it was killed: "
+            "nullblk-ublk --detach %s deletes it nevertheless",
+            f->name);
+  return true;
+}
+
+/* End the device, and close its record. */
+static bool
+end_device (struct work *w, struct found *f, const char *name)
+{
+  struct device_record *r = &f->record;
+  bool is_dead = f->is_dead;
   enum end end = WAS_DEAD;
   unsigned deaths;
   bool lost_data;
@@ -305,6 +328,8 @@ end_device (struct work *w, struct device_record *r, const char *name,
     complain (name, "one process after the other dies that takes it over");
     end = REFUSED;
   }
+  if (end != ENDED && end != REFUSED && spare (w, f))
+    end = REFUSED;
   if (end == REFUSED) {
     device_record_close (r);
     return false;
@@ -322,13 +347,11 @@ end_device (struct work *w, struct device_record *r, const char *name,
 static bool
 leave (struct work *w, struct device_record *r, const char *name)
 {
-  const bool is_meant = w->cookie != 0 || w->device != NULL;
-
-  if (is_meant)
+  if (!is_for_all (w))
     complain (name, "a server has made it, by ublk=true: it goes when the "
                     "server ends");
   device_record_close (r);
-  return !is_meant;
+  return is_for_all (w);
 }
 
 static bool
@@ -348,7 +371,7 @@ detach_one (uint64_t cookie, void *arg)
   name = f.name[0] != '\0' ? f.name : f.record.uri;
   if (!(!f.is_dead && device_record_is_of_server (&f.record)
             ? leave (w, &f.record, name)
-            : end_device (w, &f.record, name, f.is_dead)))
+            : end_device (w, &f, name)))
     w->failed = true;
   return true;
 }

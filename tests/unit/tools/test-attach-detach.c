@@ -36,6 +36,7 @@ static struct done {
   bool stays;                     /* the kernel does not disconnect it */
   unsigned disconnected, flushed; /* devices */
   unsigned ended;                 /* servers and watchers */
+  unsigned run;                   /* programs */
   bool breaks_off;                /* directories cannot be read to their ends */
   int go_on; /* the end of a pipe that is read before a disconnection; -1 */
 } * done;
@@ -99,7 +100,7 @@ is_stopped (void)
   return false;
 }
 
-/* No program is run, and no server asked. */
+/* Each program that is run fails, and no server is asked. */
 const char *
 find_tool (const char *program, const char *directory)
 {
@@ -112,6 +113,7 @@ run (const char *const *argv, bool quiet)
 {
   (void) argv;
   (void) quiet;
+  done->run++;
   return 1;
 }
 
@@ -170,7 +172,7 @@ __wrap_open (const char *path, int flags, ...)
   va_list args;
 
   if (strncmp (path, "/dev/ublkb", 10) == 0) {
-    assert_true ((flags & O_EXCL) != 0);
+    must ((flags & O_EXCL) != 0, "a device is opened with O_EXCL");
     errno = EBUSY;
     return mounted != NULL && strcmp (path, mounted) == 0
                ? -1
@@ -465,6 +467,31 @@ test_family_without_keeper (void **state)
   end_keeper (other);
 }
 
+/* A device of nullblk-ublk, whose process has died while it was mounted. */
+static void
+test_dead_and_mounted (void **state)
+{
+  struct device_record r;
+  pid_t pid;
+
+  (void) state;
+  pid = fork ();
+  if (pid == 0)
+    _exit (device_record_make (&r, 2, "nbd://h") < 0 ||
+           device_record_set_device (&r, "ublkb1") < 0);
+  assert_int_equal (waitpid (pid, NULL, 0), pid);
+  put ("run/a/device", "ublkb1");
+  put ("run/a/attachment", "cookie 0000000000000002");
+  mounted = "/dev/ublkb1";
+  assert_int_equal (detach_all (), EXIT_FAILURE);
+  assert_int_equal (done->run, 0);
+  assert_int_equal (detach ("a"), EXIT_FAILURE);
+  assert_int_equal (done->run, 1);
+  mounted = NULL;
+  assert_int_equal (detach_all (), EXIT_FAILURE);
+  assert_int_equal (done->run, 2);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown (f, begin, remove_all)
 
 int
@@ -475,6 +502,7 @@ main (void)
       CASE (test_not_counted),      CASE (test_written_since),
       CASE (test_not_disconnected), CASE (test_all),
       CASE (test_family),           CASE (test_family_without_keeper),
+      CASE (test_dead_and_mounted),
   };
 
   done = mmap (NULL, sizeof *done, PROT_READ | PROT_WRITE,

@@ -9,7 +9,9 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -80,16 +82,65 @@ setup_clear (struct ublk_driver *d, struct device_record *r, bool waits,
 
 /*---------------------------------------------------------------------*/
 
+/* Somebody uses it, as far as its files tell. */
+static bool may_be_used;
+
 /* The device goes while its file is opened. */
 FILE *__real_fopen (const char *path, const char *mode);
 FILE *__wrap_fopen (const char *path, const char *mode);
 FILE *
 __wrap_fopen (const char *path, const char *mode)
 {
+  if (strcmp (path, "/sys/block/ublkb4095/dev") == 0 && may_be_used) {
+    errno = EACCES;
+    return NULL;
+  }
   if (strcmp (path, "/sys/block/ublkb4095/size") != 0)
     return __real_fopen (path, mode);
   errno = ENODEV;
   return NULL;
+}
+
+/* What becomes of an open of it. */
+static enum opening { OPENS, IS_HELD, WAITS } opening;
+static unsigned opened_by_us;
+
+int __real_open (const char *path, int flags, ...);
+int __wrap_open (const char *path, int flags, ...);
+int
+__wrap_open (const char *path, int flags, ...)
+{
+  mode_t mode = 0;
+  va_list args;
+
+  if (strcmp (path, "/dev/ublkb4095") == 0) {
+    opened_by_us++; /* not if a child does it */
+    while (opening == WAITS)
+      pause ();
+    errno = EBUSY;
+    return (flags & O_EXCL) != 0 && opening == IS_HELD
+               ? -1
+               : __real_open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  }
+  if ((flags & O_CREAT) != 0) {
+    va_start (args, flags);
+    mode = va_arg (args, mode_t);
+    va_end (args);
+  }
+  return __real_open (path, flags, mode);
+}
+
+/* It sleeps a hundredth of what it means to. */
+static bool is_hasty;
+
+int __real_nanosleep (const struct timespec *wanted, struct timespec *left);
+int __wrap_nanosleep (const struct timespec *wanted, struct timespec *left);
+int
+__wrap_nanosleep (const struct timespec *wanted, struct timespec *left)
+{
+  const struct timespec less = {.tv_nsec = wanted->tv_nsec / 100};
+
+  return __real_nanosleep (is_hasty ? &less : wanted, left);
 }
 
 bool __real_device_record_is_supervised (const struct device_record *r);
@@ -239,6 +290,64 @@ test_killed_supervised (void **state)
   DETACHES (true, EXIT_SUCCESS, 3, 0, DIES, DIES, ENDS);
 }
 
+/* Leave the record of a process that has died. */
+static void
+leave_record (void)
+{
+  const pid_t pid = fork ();
+  struct device_record r;
+  int status;
+
+  if (pid == 0)
+    _exit (device_record_make (&r, COOKIE, "nbd://server/nullb0") < 0);
+  assert_int_equal (waitpid (pid, &status, 0), pid);
+  assert_int_equal (status, 0);
+  cleared = 0;
+}
+
+/* All that are dead are cleared, unless they are in use; the one that is named
+ * is cleared.
+ */
+static void
+test_dead (void **state)
+{
+  (void) state;
+  leave_record ();
+  assert_int_equal (detach_all_devices (), EXIT_SUCCESS);
+  assert_int_equal (cleared, 1);
+
+  leave_record ();
+  opening = IS_HELD;
+  assert_int_equal (detach_all_devices (), EXIT_FAILURE);
+  assert_int_equal (cleared, 0);
+  assert_int_equal (detach_device ("ublkb4095"), EXIT_SUCCESS);
+  assert_int_equal (cleared, 1);
+
+  leave_record ();
+  opening = OPENS;
+  may_be_used = true;
+  assert_int_equal (detach_all_devices (), EXIT_FAILURE);
+  assert_int_equal (cleared, 0);
+  assert_int_equal (detach_device (NAME), EXIT_SUCCESS);
+  assert_int_equal (cleared, 1);
+  may_be_used = false;
+}
+
+/* Who holds it has opened it. */
+static void
+test_open_waits (void **state)
+{
+  (void) state;
+  leave_record ();
+  opening = WAITS;
+  is_hasty = true;
+  assert_int_equal (detach_all_devices (), EXIT_SUCCESS);
+  assert_int_equal (cleared, 1);
+  assert_int_equal (opened_by_us, 0);
+  opening = OPENS;
+  is_hasty = false;
+}
+
 static void
 test_list (void **state)
 {
@@ -258,6 +367,8 @@ main (void)
       cmocka_unit_test (test_ends),
       cmocka_unit_test (test_killed),
       cmocka_unit_test (test_killed_supervised),
+      cmocka_unit_test (test_dead),
+      cmocka_unit_test (test_open_waits),
       cmocka_unit_test (test_list),
   };
 
