@@ -300,7 +300,7 @@ durability_begin_long_change (struct durability *d,
   do {
     r = store_charge_reservation (d->o.store, &l->reservation);
   } while (r == -ENOSPC &&
-           store_could_hold (d->o.store, d->o.volume, count, offset) &&
+           store_could_charge_reservation (d->o.store, &l->reservation) &&
            (make_room (d) || search_memory (d, &search)));
   end_search (d, &search);
   return r;

@@ -68,6 +68,13 @@ store_charge_reservation (struct store *s, struct store_reservation *p)
   return r;
 }
 
+bool
+store_could_charge_reservation (struct store *s,
+                                const struct store_reservation *p)
+{
+  return arena_could_charge (&s->arena, p->cost);
+}
+
 /* A chunk is in one step only. */
 uint64_t
 store_reserved_step_limit (const struct store *s,

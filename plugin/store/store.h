@@ -129,15 +129,18 @@ struct store_reservation {
 };
 
 /* Use a reservation in this order: begin it, for COUNT bytes at OFFSET; charge
- * it, which returns 0, or -ENOSPC, and may be tried again then; do the steps,
- * each from p->offset up to store_reserved_step_limit, with the step's data at
- * BUF, or NULL for zeroes; and end the reservation, in any case.  When it has
- * been charged, a step fails, with -ENOSPC, only where the system has less
- * memory than it said.
+ * it, which returns 0, or -ENOSPC; do the steps, each from p->offset up to
+ * store_reserved_step_limit, with the step's data at BUF, or NULL for zeroes;
+ * and end the reservation, in any case.  It may be tried again to charge it, if
+ * it could be charged when all that store_charge has charged is uncharged.
+ * When it has been charged, a step fails, with -ENOSPC, only where the system
+ * has less memory than it said.
  */
 void store_begin_reservation (struct store *store, struct store_reservation *p,
                               uint32_t volume, uint64_t count, uint64_t offset);
 int store_charge_reservation (struct store *store, struct store_reservation *p);
+bool store_could_charge_reservation (struct store *store,
+                                     const struct store_reservation *p);
 uint64_t store_reserved_step_limit (const struct store *store,
                                     const struct store_reservation *p);
 int store_write_reserved_step (struct store *store, struct store_reservation *p,

@@ -193,6 +193,42 @@ test_hopeless (void **state)
   end ();
 }
 
+/* A long write has to have the memory that it was found to lack, also where
+ * another write has given some to its range meanwhile.
+ */
+static bool is_written_meanwhile;
+
+int __real_store_charge_reservation (struct store *s,
+                                     struct store_reservation *p);
+int __wrap_store_charge_reservation (struct store *s,
+                                     struct store_reservation *p);
+int
+__wrap_store_charge_reservation (struct store *s, struct store_reservation *p)
+{
+  static const char data[MIB];
+
+  if (is_written_meanwhile)
+    assert_int_equal (store_write (s, p->volume, data, MIB, p->offset), 0);
+  is_written_meanwhile = false;
+  return __real_store_charge_reservation (s, p);
+}
+
+static void
+test_written_meanwhile (void **state)
+{
+  (void) state;
+  begin (12 * MIB);
+  assert_int_equal (write_to (1, 0, 4 * MIB, 'a'), 0);
+  assert_int_equal (durability_flush (device[1]), 0);
+  assert_int_equal (write_to (1, 0, 64 * KIB, 'b'), 0);
+  is_written_meanwhile = true;
+  assert_int_equal (write_to (0, 0, 7 * MIB + 512 * KIB, 'c'), -ENOSPC);
+  assert_false (is_written_meanwhile);
+  assert_int_equal (volatile_bytes (1), 64 * KIB);
+  assert_int_equal (write_to (0, 0, 7 * MIB + 512 * KIB, 'c'), 0);
+  end ();
+}
+
 /* What a power cut brings back counts as data, too. */
 static void
 test_hopeless_after_cut (void **state)
@@ -291,6 +327,7 @@ main (void)
       cmocka_unit_test (test_long_write),
       cmocka_unit_test (test_no_memory),
       cmocka_unit_test (test_hopeless),
+      cmocka_unit_test (test_written_meanwhile),
       cmocka_unit_test (test_hopeless_after_cut),
       cmocka_unit_test (test_none_fails),
   };
