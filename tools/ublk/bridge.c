@@ -177,7 +177,10 @@ open_device (struct bridge *b, struct message *why)
 
 /* What there may be too little of is made first: a device whose first queue has
  * fetched can, before Linux 6.16, be taken over by nobody unless all others
- * fetch, too.
+ * fetch, too.  Only the kernel's table of a queue's requests (port_map) is
+ * mapped afterwards, as such a kernel lets one process map tables until the
+ * next one has begun to take the device over.  That is refused where this one
+ * has begun to and is killed, and so nobody could map them.
  */
 static int
 start_queues (struct bridge *b, const struct options *o, struct message *why)
