@@ -38,6 +38,7 @@ ublk_poll_init (struct ublk_poll *p)
   p->cpu = cpu_of_process;
   pthread_mutex_init (&p->lock, NULL);
   pace_init (&p->pace);
+  atomic_init (&p->is_together, false);
   atomic_init (&p->last, NULL);
 }
 
@@ -49,6 +50,9 @@ is_last (const struct ublk_poll *p, const struct ublk_queue *q)
 
 /* So many requests have come since the queue waited last.  Is the next one to
  * be polled for?  Where another queue asks at the same moment, it is not.
+ *
+ * Where requests come together, many queues may ask, and no queue polls: so
+ * nothing that they share is written then.
  */
 static bool
 polls_after (struct ublk_queue *q, unsigned requests)
@@ -56,10 +60,14 @@ polls_after (struct ublk_queue *q, unsigned requests)
   struct ublk_poll *p = q->poll;
   bool r = false;
 
+  if (requests > 1 &&
+      atomic_load_explicit (&p->is_together, memory_order_relaxed))
+    return false;
   if (!is_last (p, q))
     atomic_store_explicit (&p->last, q, memory_order_relaxed);
   if (pthread_mutex_trylock (&p->lock) != 0)
     return false;
+  atomic_store_explicit (&p->is_together, requests > 1, memory_order_relaxed);
   if (requests > 1)
     pace_together (&p->pace);
   else {

@@ -84,6 +84,7 @@ struct ublk_poll {
   uint64_t (*cpu) (void); /* pace_count */
   pthread_mutex_t lock;   /* guards `pace` */
   struct pace pace;
+  atomic_bool is_together; /* `pace` was last told that requests come so */
   _Atomic (const struct ublk_queue *) last; /* that has had a request */
 };
 

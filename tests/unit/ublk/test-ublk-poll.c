@@ -27,6 +27,7 @@ static struct {
   unsigned longest; /* looks in a row */
   unsigned in_row;
   void (*looks_on) (void); /* called at each look, where it is not NULL */
+  void (*asks_on) (void);  /* and before the client asks */
 } world;
 
 /* Nobody polls while a request waits for its moment. */
@@ -64,6 +65,8 @@ ask_next (void)
   unsigned i;
 
   kernel.nr_answers = 0;
+  if (world.asks_on != NULL)
+    world.asks_on ();
   for (i = 0; i < world.at_a_time; i++)
     ask (i, world.operation, 0,
          world.operation == UBLK_IO_OP_FLUSH ? 0 : BLOCK);
@@ -169,6 +172,29 @@ test_together (void **state)
   assert_int_equal (world.looks, 0);
 }
 
+/* With one at a time between. */
+static unsigned looks_between;
+
+static void
+change_number (void)
+{
+  world.at_a_time = world.left > 6000 || world.left <= 1000 ? 2 : 1;
+  if (world.left == 1000)
+    looks_between = world.looks;
+}
+
+static void
+test_together_again (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M");
+  begin_world (3 * US, 2);
+  world.asks_on = change_number;
+  serve_times (7000);
+  assert_true (looks_between > 0);
+  assert_in_range (world.looks, looks_between, looks_between + POLL / US);
+}
+
 /* One that takes so long that no poll can pay. */
 static void
 test_slow_client (void **state)
@@ -208,6 +234,25 @@ test_latency (void **state)
 /* What ends a poll */
 
 static struct ublk_queue *other = (struct ublk_queue *) &other;
+
+/* Where no queue polls, none says that it has had the last request. */
+static void
+have_another_ask (void)
+{
+  if (world.left == 10)
+    atomic_store (&poll_of.last, other);
+}
+
+static void
+test_last_of_together (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M");
+  begin_world (3 * US, 2);
+  world.asks_on = have_another_ask;
+  serve_times (20);
+  assert_ptr_equal (atomic_load (&poll_of.last), other);
+}
 
 /* The client would go on to think for nearly all of the poll. */
 static void
@@ -260,9 +305,11 @@ int
 main (void)
 {
   static const struct CMUnitTest tests[] = {
-      CASE (test_quick_client),  CASE (test_never),   CASE (test_together),
-      CASE (test_slow_client),   CASE (test_in_vain), CASE (test_latency),
-      CASE (test_another_queue), CASE (test_end),
+      CASE (test_quick_client),     CASE (test_never),
+      CASE (test_together),         CASE (test_together_again),
+      CASE (test_slow_client),      CASE (test_in_vain),
+      CASE (test_latency),          CASE (test_another_queue),
+      CASE (test_last_of_together), CASE (test_end),
   };
 
   return RUN_TESTS (tests);
