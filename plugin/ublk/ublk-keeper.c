@@ -118,7 +118,7 @@ is_gone (struct work *w, struct kept *k, unsigned seconds)
 
 /* The device's number may be that of another device by now, if somebody else
  * has deleted the device.  A device stays for as long as somebody has it open,
- * or for a moment; then its record stays, too.
+ * or for a moment; then its record stays, too, at most until end_all.
  */
 static void
 end_device (struct work *w, struct kept *k)
@@ -145,7 +145,9 @@ end_all (struct work *w)
     if (!is_gone (w, &w->kept[i], patience))
       patience = 0;
   }
-  /* Last, as to read a record of its own is to give up the lock on it. */
+  /* Last, as to read a record of its own is to give up the lock on it.  Such a
+   * record goes, too, if its device was deleted, and is only still open.
+   */
   if (w->driver != NULL)
     device_record_for_each (clear_dead, w->driver);
 }

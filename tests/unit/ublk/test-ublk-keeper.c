@@ -561,6 +561,28 @@ test_cleared (void **state)
   assert_int_equal (records (), 0);
 }
 
+/* One that stays open after it was deleted is left to the kernel. */
+static void
+test_stays_open (void **state)
+{
+  const struct timespec pause = {.tv_nsec = 1000000};
+  struct keeper *k;
+  unsigned i;
+
+  (void) state;
+  make_kernel ();
+  is_hasty = true;
+  k = create (1);
+  is_hasty = false;
+  make (k, 0);
+  kernel->devices[0].is_in_use = true;
+  keeper_destroy (k);
+  for (i = 0; i < 60000 && records () > 0; i++)
+    nanosleep (&pause, NULL);
+  assert_int_equal (records (), 0);
+  assert_true (kernel->devices[0].is_there);
+}
+
 /* It has been killed: the server hears of it. */
 static void
 test_keeper_killed (void **state)
@@ -597,6 +619,7 @@ main (void)
                                        list_no_device),
       cmocka_unit_test_setup_teardown (test_cleared, list_device,
                                        list_no_device),
+      cmocka_unit_test (test_stays_open),
       cmocka_unit_test (test_keeper_killed),
   };
 
