@@ -126,7 +126,7 @@ end_device (struct work *w, struct kept *k)
   if (is_gone (w, k, 0))
     return;
   ublk_driver_stop (w->driver, k->number);
-  ublk_driver_delete (w->driver, k->number);
+  ublk_driver_delete (w->driver, k->number, true);
   is_gone (w, k, 0);
 }
 

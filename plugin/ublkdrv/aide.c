@@ -188,7 +188,7 @@ work (struct work *w, const struct order *order, bool *lost_data)
   case AIDE_STOP:
     return stop (w, order->device);
   case AIDE_DELETE:
-    return ublk_driver_delete (w->driver, order->device);
+    return ublk_driver_delete (w->driver, order->device, true);
   }
   return -EINVAL;
 }

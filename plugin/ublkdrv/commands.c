@@ -303,11 +303,11 @@ ublk_driver_try_stop (struct ublk_driver *d, unsigned device)
 }
 
 int
-ublk_driver_delete (struct ublk_driver *d, unsigned device)
+ublk_driver_delete (struct ublk_driver *d, unsigned device, bool may_wait)
 {
   int r = ask_about (d, UBLK_U_CMD_DEL_DEV_ASYNC, device, 0, 0);
 
-  if (r == -EOPNOTSUPP || r == -EINVAL)
+  if ((r == -EOPNOTSUPP || r == -EINVAL) && may_wait)
     r = ask_about (d, UBLK_U_CMD_DEL_DEV, device, 0, 0);
   return r;
 }

@@ -56,8 +56,10 @@ int ublk_driver_end_recovery (struct ublk_driver *d, unsigned device,
 int ublk_driver_stop (struct ublk_driver *d, unsigned device);
 /* -EBUSY: somebody has it open. */
 int ublk_driver_try_stop (struct ublk_driver *d, unsigned device);
-/* Delete it, since Linux 6.9 without waiting for those who have it open. */
-int ublk_driver_delete (struct ublk_driver *d, unsigned device);
+/* Delete it, without waiting for those who have it open; before Linux 6.9 only
+ * if MAY_WAIT, and then until they have closed it.
+ */
+int ublk_driver_delete (struct ublk_driver *d, unsigned device, bool may_wait);
 /* -ENODEV: there is no such device. */
 int ublk_driver_info (struct ublk_driver *d, unsigned device,
                       struct ublksrv_ctrl_dev_info *info);

@@ -235,7 +235,7 @@ delete_device (struct ublk_driver *d, uint64_t cookie, bool waits,
       return r;
   }
   ublk_driver_stop (d, info.device);
-  r = ublk_driver_delete (d, info.device);
+  r = ublk_driver_delete (d, info.device, waits);
   if (r < 0 && r != -ENODEV)
     return r;
   return setup_await_gone (d, info.device, cookie, waits ? CLEARING_SECONDS : 0)

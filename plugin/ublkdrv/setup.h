@@ -74,7 +74,8 @@ bool setup_await_gone (struct ublk_driver *d, unsigned number, uint64_t cookie,
  * open, and which this closes.  *NUMBER is that of its device, or
  * UBLK_NEW_DEVICE if the kernel has none.  D may be NULL, where there is no
  * driver, and so no device.  Returns 0, also where somebody else has done it;
- * or an error of the driver or of the record's file.
+ * or an error of the driver or of the record's file.  Before Linux 6.9 a device
+ * is deleted only with WAITS.
  *
  * These are returned at once without WAITS, and with it after so long:
  *

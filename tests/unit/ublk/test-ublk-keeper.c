@@ -48,6 +48,8 @@ static struct kernel {
   } devices[MAX_KERNEL_DEVICES];
   unsigned nr_devices; /* that were made */
   int start_result, params_result, stop_result;
+  int async_result;         /* of deleting without waiting */
+  unsigned waiting_deletes; /* of the other kind */
   bool start_hangs;
 } * kernel;
 
@@ -98,7 +100,13 @@ do_command (unsigned command, const struct ublksrv_ctrl_cmd *c)
   case UBLK_U_CMD_STOP_DEV & 0xff:
     kernel->devices[n].is_started = false;
     return kernel->stop_result;
+  case UBLK_U_CMD_DEL_DEV & 0xff:
+    kernel->waiting_deletes++;
+    kernel->devices[n].is_there = false;
+    return 0;
   case UBLK_U_CMD_DEL_DEV_ASYNC & 0xff:
+    if (kernel->async_result < 0)
+      return kernel->async_result;
     kernel->devices[n].is_there = kernel->devices[n].is_in_use;
     return 0;
   default:
@@ -561,6 +569,32 @@ test_cleared (void **state)
   assert_int_equal (records (), 0);
 }
 
+/* Where a deletion waits for those who have the device open, no server deletes
+ * one that is not its own.
+ */
+static void
+test_left_before_linux_6_9 (void **state)
+{
+  struct keeper *k;
+  unsigned number;
+  pid_t server;
+
+  (void) state;
+  serve_without_keeper (&server, 0);
+  end_server (server);
+  kernel->async_result = -EOPNOTSUPP;
+  k = create (1);
+  make (k, 0);
+  assert_int_equal (kernel->waiting_deletes, 0);
+  assert_int_equal (records (), 2);
+  keeper_delete (k, 0);
+  assert_int_equal (kernel->waiting_deletes, 1);
+  keeper_destroy (k);
+  assert_int_equal (clear (&number), 0);
+  assert_int_equal (kernel->waiting_deletes, 2);
+  assert_int_equal (records (), 0);
+}
+
 /* One that stays open after it was deleted is left to the kernel. */
 static void
 test_stays_open (void **state)
@@ -618,6 +652,8 @@ main (void)
       cmocka_unit_test_setup_teardown (test_served, list_device,
                                        list_no_device),
       cmocka_unit_test_setup_teardown (test_cleared, list_device,
+                                       list_no_device),
+      cmocka_unit_test_setup_teardown (test_left_before_linux_6_9, list_device,
                                        list_no_device),
       cmocka_unit_test (test_stays_open),
       cmocka_unit_test (test_keeper_killed),
