@@ -23,6 +23,7 @@
 #include "ring.h"
 
 #define CONTROL "/dev/ublk-control"
+#define DEVICES "/sys/class/ublk-char"
 
 /* How kernels refused a command that they do not know until the end of 2024
  * (Linux 6.6.64, 6.12.2 and 6.13 say EOPNOTSUPP): a number that is the kernel's
@@ -337,6 +338,24 @@ compare (struct ublk_driver *d, unsigned device, uint64_t cookie,
   return r == -EINVAL || (r == 0 && info->cookie != cookie) ? -ENODEV : r;
 }
 
+bool
+ublk_devices_exist (void)
+{
+  DIR *dir = opendir (DEVICES);
+  struct dirent *entry;
+  bool r;
+
+  if (dir == NULL)
+    return errno != ENOENT;
+  do {
+    errno = 0;
+    entry = readdir (dir);
+  } while (entry != NULL && entry->d_name[0] == '.');
+  r = entry != NULL || errno != 0;
+  closedir (dir);
+  return r;
+}
+
 int
 ublk_driver_find (struct ublk_driver *d, uint64_t cookie,
                   struct ublksrv_ctrl_dev_info *info)
@@ -347,7 +366,7 @@ ublk_driver_find (struct ublk_driver *d, uint64_t cookie,
   int r = -ENODEV;
   DIR *dir;
 
-  dir = opendir ("/sys/class/ublk-char");
+  dir = opendir (DEVICES);
   if (dir == NULL)
     return errno == ENOENT ? -ENODEV : -errno;
   while (r == -ENODEV && (errno = 0, entry = readdir (dir)) != NULL) {

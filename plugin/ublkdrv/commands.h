@@ -64,6 +64,11 @@ int ublk_driver_delete (struct ublk_driver *d, unsigned device, bool may_wait);
 int ublk_driver_info (struct ublk_driver *d, unsigned device,
                       struct ublksrv_ctrl_dev_info *info);
 
+/* Does the kernel have any ublk device?  True also where that cannot be told.
+ * This needs no driver that answers.
+ */
+bool ublk_devices_exist (void);
+
 /* The device with this cookie, of all that there are.  -ENODEV: none has it;
  * any other error: that cannot be told.
  */

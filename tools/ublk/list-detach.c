@@ -104,7 +104,7 @@ begin (const char *device)
   struct work w = {.device = device};
 
   w.driver = ublk_driver_open (&why);
-  if (w.driver == NULL && errno != ENODEV)
+  if (w.driver == NULL && errno != ENODEV && ublk_devices_exist ())
     w.silent = why.text;
   return w;
 }

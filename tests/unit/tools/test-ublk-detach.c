@@ -41,11 +41,20 @@ static struct shared {
 /*---------------------------------------------------------------------*/
 /* The kernel has the device as long as there is a record. */
 
+static bool may_be_asked = true, has_devices = true;
+
 struct ublk_driver *
 ublk_driver_open (struct message *why)
 {
-  (void) why;
-  return (struct ublk_driver *) &cleared;
+  message_set (why, "nobody may ask");
+  errno = EPERM;
+  return may_be_asked ? (struct ublk_driver *) &cleared : NULL;
+}
+
+bool
+ublk_devices_exist (void)
+{
+  return has_devices;
 }
 
 void
@@ -333,6 +342,23 @@ test_dead (void **state)
   may_be_used = false;
 }
 
+/* What a dead process has left is cleared without the driver if there is no
+ * device at all.
+ */
+static void
+test_driver_is_silent (void **state)
+{
+  (void) state;
+  leave_record ();
+  may_be_asked = false;
+  assert_int_equal (detach_all_devices (), EXIT_FAILURE);
+  assert_int_equal (cleared, 0);
+  has_devices = false;
+  assert_int_equal (detach_all_devices (), EXIT_SUCCESS);
+  assert_int_equal (cleared, 1);
+  may_be_asked = has_devices = true;
+}
+
 /* Who holds it has opened it. */
 static void
 test_open_waits (void **state)
@@ -368,6 +394,7 @@ main (void)
       cmocka_unit_test (test_killed),
       cmocka_unit_test (test_killed_supervised),
       cmocka_unit_test (test_dead),
+      cmocka_unit_test (test_driver_is_silent),
       cmocka_unit_test (test_open_waits),
       cmocka_unit_test (test_list),
   };

@@ -232,6 +232,7 @@ test_life (void **state)
   int fd;
 
   (void) state;
+  assert_false (ublk_devices_exist ());
   make_kernel ();
   k = create (2);
   for (i = 0; i < 2; i++)
@@ -580,6 +581,7 @@ test_left_before_linux_6_9 (void **state)
   pid_t server;
 
   (void) state;
+  assert_true (ublk_devices_exist ());
   serve_without_keeper (&server, 0);
   end_server (server);
   kernel->async_result = -EOPNOTSUPP;
