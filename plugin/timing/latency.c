@@ -170,6 +170,20 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
   return booking->told;
 }
 
+/* Not inline: its registers would be saved for those who ask in vain, too. */
+static uint64_t __attribute__ ((noinline))
+ask_locked (struct latency_state *l, const struct latency_settings *s,
+            struct latency_booking *booking, uint64_t now)
+{
+  uint64_t done;
+
+  pthread_mutex_lock (&l->lock);
+  done = drive_ask (&l->drive, &s->drive, now, &booking->drive);
+  pthread_mutex_unlock (&l->lock);
+  booking->told = max (done, booking->through);
+  return booking->told;
+}
+
 uint64_t
 latency_ask (struct latency_state *l, const struct latency_settings *s,
              struct latency_booking *booking, uint64_t now)
@@ -178,11 +192,8 @@ latency_ask (struct latency_state *l, const struct latency_settings *s,
 
   now = max (now, booking->told);
   done = drive_ask_in_vain (&l->drive, now, &booking->drive);
-  if (done == 0) {
-    pthread_mutex_lock (&l->lock);
-    done = drive_ask (&l->drive, &s->drive, now, &booking->drive);
-    pthread_mutex_unlock (&l->lock);
-  }
+  if (done == 0)
+    return ask_locked (l, s, booking, now);
   booking->told = max (done, booking->through);
   return booking->told;
 }
