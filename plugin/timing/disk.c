@@ -6,6 +6,7 @@
 
 #include <config.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,10 +15,17 @@
 
 #define MIB (UINT64_C (1) << 20)
 
-static uint32_t
-turn_of (const struct disk_settings *s)
+void
+disk_settings_complete (struct disk_settings *s, uint64_t size)
 {
-  return (uint32_t) (60 * NSEC_PER_SEC / s->rpm);
+  if (s->rpm == 0)
+    return;
+  s->size = size;
+  s->turn = (uint32_t) (60 * NSEC_PER_SEC / s->rpm);
+  s->turn_bytes = (uint64_t) ((double) s->turn * (double) s->bytes_per_sec /
+                              (double) NSEC_PER_SEC);
+  s->seek = (double) (s->full - s->track) / sqrt ((double) size);
+  s->reach = 1 / (s->seek * s->seek);
 }
 
 /* The place of a block in a turn.  Where bytes take no time, no turn is known
@@ -26,41 +34,18 @@ turn_of (const struct disk_settings *s)
 static uint32_t
 angle_of (const struct disk_settings *s, uint64_t offset)
 {
-  const uint32_t turn = turn_of (s);
-  const double bytes =
-      (double) turn * (double) s->bytes_per_sec / (double) NSEC_PER_SEC;
-
-  if (bytes < 1)
-    return (uint32_t) (random_mix (offset) % turn);
-  return (uint32_t) (((double) (offset % (uint64_t) bytes)) / bytes * turn) %
-         turn;
-}
-
-/* The square root of a share, right to two millionths of it.  Halving the
- * exponent is right to 6 %, and each step leaves half the square of the error.
- */
-static float
-square_root (float share)
-{
-  union {
-    float f;
-    uint32_t bits;
-  } r = {.f = share};
-
-  r.bits = (r.bits >> 1) + (UINT32_C (127) << 22);
-  r.f = 0.5f * (r.f + share / r.f);
-  return 0.5f * (r.f + share / r.f);
+  if (s->turn_bytes == 0)
+    return (uint32_t) (random_mix (offset) % s->turn);
+  return (uint32_t) ((double) (offset % s->turn_bytes) * s->turn /
+                     (double) s->turn_bytes);
 }
 
 static uint64_t
-seek_over (const struct disk_settings *s, uint64_t size, uint64_t distance)
+seek_over (const struct disk_settings *s, uint64_t distance)
 {
-  const float share = (float) distance / (float) size;
-
-  if (share >= 1)
-    return s->full;
-  return s->track + (uint64_t) ((double) (s->full - s->track) *
-                                (double) square_root (share));
+  return distance < s->size
+             ? s->track + (uint64_t) (s->seek * sqrt ((double) distance))
+             : s->full;
 }
 
 /* From PHASE, a moment of a turn of TURN nanoseconds, to ANGLE. */
@@ -73,9 +58,7 @@ turn_to (uint32_t angle, uint32_t phase, uint32_t turn)
 uint64_t
 disk_turn (const struct disk_settings *s, uint64_t offset, uint64_t moment)
 {
-  const uint32_t turn = turn_of (s);
-
-  return turn_to (angle_of (s, offset), (uint32_t) (moment % turn), turn);
+  return turn_to (angle_of (s, offset), (uint32_t) (moment % s->turn), s->turn);
 }
 
 static uint64_t
@@ -86,16 +69,15 @@ transfer (const struct disk_settings *s, const struct disk_request *r)
 
 /* The head begins with a request at START.  Returns when it is done. */
 static uint64_t
-serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
+serve (struct disk_head *d, const struct disk_settings *s,
        const struct disk_request *r, uint64_t start)
 {
-  const uint32_t turn = turn_of (s);
   const uint64_t distance = r->offset > d->position ? r->offset - d->position
                                                     : d->position - r->offset;
 
   if (distance != 0) {
-    start += seek_over (s, size, distance);
-    start += turn_to (r->angle, (uint32_t) (start % turn), turn);
+    start += seek_over (s, distance);
+    start += turn_to (r->angle, (uint32_t) (start % s->turn), s->turn);
   }
   d->free_at = start + transfer (s, r);
   d->position = r->offset + r->count;
@@ -105,25 +87,33 @@ serve (struct disk_head *d, const struct disk_settings *s, uint64_t size,
 /*---------------------------------------------------------------------*/
 /* Requests that wait for the head */
 
-/* How many of those that are looked at are at a lower offset than this, or at
- * the same and have come before TICKET.
- */
+/* How many of those that are looked at are at a lower offset than this. */
 static uint32_t
-place_of (const struct disk_head *d, uint64_t offset, uint64_t ticket)
+nr_below (const struct disk_head *d, uint64_t offset)
 {
   uint32_t from = 0, to = d->nr_near, middle;
-  const struct disk_request *r;
 
   while (from < to) {
     middle = (from + to) / 2;
-    r = &d->requests[d->near[middle]];
-    if (r->offset < offset ||
-        (r->offset == offset && r->ticket.number < ticket))
+    if (d->requests[d->near[middle]].offset < offset)
       from = middle + 1;
     else
       to = middle;
   }
   return from;
+}
+
+/* The same for the position of the head. */
+static uint32_t
+nr_below_head (const struct disk_head *d)
+{
+  uint32_t n = min (d->near_head, d->nr_near);
+
+  while (n > 0 && d->requests[d->near[n - 1]].offset >= d->position)
+    n--;
+  while (n < d->nr_near && d->requests[d->near[n]].offset < d->position)
+    n++;
+  return n;
 }
 
 static uint32_t
@@ -146,7 +136,7 @@ look_at (struct disk_head *d, const struct disk_settings *s)
     return;
   for (; d->nr_near < n; d->nr_near++) {
     r = &d->requests[d->waiting[d->nr_near]];
-    i = place_of (d, r->offset, r->ticket.number);
+    i = nr_below (d, r->offset + 1); /* the others there are older */
     memmove (&d->near[i + 1], &d->near[i], d->nr_near - i);
     d->near[i] = d->waiting[d->nr_near];
   }
@@ -173,6 +163,7 @@ take_away (struct disk_head *d, uint32_t i)
 
   if (i < d->nr_near) {
     near = memchr (d->near, number, d->nr_near);
+    d->near_head = (uint32_t) (near - d->near);
     d->nr_near--;
     memmove (near, near + 1, (size_t) (&d->near[d->nr_near] - near));
   }
@@ -181,18 +172,32 @@ take_away (struct disk_head *d, uint32_t i)
   d->waiting[d->nr_waiting] = number;
 }
 
+/* Returns a distance from which on a seek alone takes longer than NSEC; it is
+ * little more than the least of these.
+ */
+static uint64_t
+reach_of (const struct disk_settings *s, uint64_t nsec)
+{
+  const double beyond = (double) (nsec - min (nsec, s->track) + 2);
+  const double distance = beyond * beyond * s->reach * (1 + 1e-9);
+
+  return distance < (double) s->size ? (uint64_t) distance + 1 : UINT64_MAX;
+}
+
 /* The number of the request that is reached first from START on, of those that
  * are looked at; of several the oldest.
  */
 static uint8_t
-choose (const struct disk_head *d, const struct disk_settings *s, uint64_t size,
+choose (const struct disk_head *d, const struct disk_settings *s,
         uint64_t start)
 {
-  const uint32_t turn = turn_of (s), phase = (uint32_t) (start % turn);
-  uint32_t right = place_of (d, d->position, 0), left = right;
-  uint64_t least = UINT64_MAX, oldest = UINT64_MAX, below, above, seek, nsec;
+  const uint32_t turn = s->turn, phase = (uint32_t) (start % turn);
+  uint32_t right = nr_below_head (d), left = right;
+  uint64_t least = UINT64_MAX, oldest = UINT64_MAX, reach = UINT64_MAX;
+  uint64_t below, above, distance, nsec, shortest = 0;
   const struct disk_request *r;
   uint8_t number, best = 0;
+  bool is_below;
 
   while (left > 0 || right < d->nr_near) {
     below = above = UINT64_MAX;
@@ -200,20 +205,33 @@ choose (const struct disk_head *d, const struct disk_settings *s, uint64_t size,
       below = d->position - d->requests[d->near[left - 1]].offset;
     if (right < d->nr_near)
       above = d->requests[d->near[right]].offset - d->position;
-    seek = min (below, above);
-    number = left > 0 && below == seek ? d->near[--left] : d->near[right++];
+    is_below = below <= above;
+    distance = is_below ? below : above;
+    if (distance >= reach)
+      break;
+    number = d->near[is_below ? left - 1 : right];
+    left -= is_below;
+    right += !is_below;
     r = &d->requests[number];
     nsec = 0;
-    if (seek != 0) {
-      seek = seek_over (s, size, seek);
-      if (seek > least)
-        break;
-      nsec = seek + turn_to (r->angle, (uint32_t) (phase + seek) % turn, turn);
+    if (distance != 0) {
+      /* When it comes by; or a turn later, if the seek to one that is nearer
+       * takes longer than that.
+       */
+      nsec = turn_to (r->angle, phase, turn);
+      if (nsec < shortest)
+        nsec += turn;
+      if (nsec > least)
+        continue;
+      shortest = seek_over (s, distance);
+      nsec = shortest +
+             turn_to (r->angle, (uint32_t) (phase + shortest) % turn, turn);
     }
     if (nsec < least || (nsec == least && r->ticket.number < oldest)) {
       least = nsec;
       oldest = r->ticket.number;
       best = number;
+      reach = reach_of (s, least);
     }
   }
   return best;
@@ -247,8 +265,7 @@ find (struct disk_ticket ticket)
 
 /* The head begins with one of those that are looked at. */
 static void
-serve_next (struct disk_head *d, const struct disk_settings *s, uint64_t size,
-            uint64_t start)
+serve_next (struct disk_head *d, const struct disk_settings *s, uint64_t start)
 {
   uint8_t number = d->waiting[0], *at;
 
@@ -258,8 +275,8 @@ serve_next (struct disk_head *d, const struct disk_settings *s, uint64_t size,
   }
   if (d->passed++ < DISK_PASSES * s->queue &&
       nr_looked_at (d, s) >= s->queue_from)
-    number = s->sweep != 0 ? next_of_sweep (d) : choose (d, s, size, start);
-  serve (d, s, size, &d->requests[number], start);
+    number = s->sweep != 0 ? next_of_sweep (d) : choose (d, s, start);
+  serve (d, s, &d->requests[number], start);
   d->served[d->nr_served++] = d->requests[number].ticket;
   at = memchr (d->waiting, number, d->nr_waiting);
   take_away (d, (uint32_t) (at - d->waiting));
@@ -283,8 +300,7 @@ report (struct disk_head *d)
  * before.
  */
 static void
-decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
-        uint64_t now)
+decide (struct disk_head *d, const struct disk_settings *s, uint64_t now)
 {
   uint64_t start;
 
@@ -293,7 +309,7 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t size,
     if (start > now && d->nr_waiting < MAX_DISK_QUEUE)
       return;
     look_at (d, s);
-    serve_next (d, s, size, start);
+    serve_next (d, s, start);
     if (d->nr_served >= s->report_batch)
       report (d);
   }
@@ -326,13 +342,13 @@ let_all_go (struct disk_head *d, struct disk_slots *slots)
 }
 
 uint64_t
-disk_ask (struct disk_head *d, const struct disk_settings *s, uint64_t size,
-          uint64_t now, struct disk_ticket *ticket)
+disk_ask (struct disk_head *d, const struct disk_settings *s, uint64_t now,
+          struct disk_ticket *ticket)
 {
   struct disk_slot *slot;
   uint64_t done = now;
 
-  decide (d, s, size, now);
+  decide (d, s, now);
   slot = find (*ticket);
   if (slot != NULL) {
     done = atomic_load_explicit (&slot->done, memory_order_relaxed);
@@ -381,7 +397,7 @@ new_ticket (struct disk_head *d)
 }
 
 uint64_t
-disk_enter (struct disk_head *d, const struct disk_settings *s, uint64_t size,
+disk_enter (struct disk_head *d, const struct disk_settings *s,
             const struct latency_request *r, struct disk_ticket *ticket)
 {
   struct disk_request request = {.offset = r->offset,
@@ -391,12 +407,12 @@ disk_enter (struct disk_head *d, const struct disk_settings *s, uint64_t size,
 
   /* What was to be decided before this request came. */
   if (r->arrival > 0)
-    decide (d, s, size, r->arrival - 1);
+    decide (d, s, r->arrival - 1);
   *ticket = request.ticket = new_ticket (d);
   if (ticket->number == 0)
-    return serve (d, s, size, &request, max (d->free_at, r->arrival));
+    return serve (d, s, &request, max (d->free_at, r->arrival));
   add (d, &request);
-  return disk_ask (d, s, size, r->arrival, ticket);
+  return disk_ask (d, s, r->arrival, ticket);
 }
 
 void
@@ -424,10 +440,9 @@ disk_leave (struct disk_head *d, struct disk_ticket ticket)
 uint64_t
 disk_drain_nsec (const struct disk_settings *s, double requests)
 {
-  const double root =
-      0.886227 * (double) square_root ((float) (1 / (requests + 0.75)));
+  const double root = 0.886227 * sqrt (1 / (requests + 0.75));
 
-  return (uint64_t) (requests * ((double) s->track + turn_of (s) / 2.0 +
+  return (uint64_t) (requests * ((double) s->track + s->turn / 2.0 +
                                  (double) (s->full - s->track) * root));
 }
 

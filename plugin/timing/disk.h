@@ -68,6 +68,13 @@ struct disk_settings {
   uint64_t report_batch;  /* so many are completed together; 0: one */
   uint64_t sweep;         /* 1: all that are looked at are served in the order
                            * of offsets, before others are looked at */
+
+  /* Set by disk_settings_complete. */
+  uint64_t size;       /* of the disk, in bytes: the way of a full seek */
+  uint64_t turn_bytes; /* that pass in a turn; 0: not known */
+  uint32_t turn;       /* nanoseconds */
+  double seek;         /* nanoseconds, beyond `track`, over one byte */
+  double reach;        /* bytes, in one nanosecond beyond `track` */
 };
 
 /* In which a request finds what becomes of it.  It stays where it is in memory
@@ -108,6 +115,7 @@ struct disk_head {
    * places are in `near` by offset, and at the same offset by arrival.
    */
   uint32_t nr_waiting, nr_near;
+  uint32_t near_head; /* where in `near` the head is, or not far from it */
   struct disk_request requests[MAX_DISK_QUEUE];
   uint8_t waiting[MAX_DISK_QUEUE], near[MAX_DISK_QUEUE];
 
@@ -119,18 +127,21 @@ struct disk_head {
   struct disk_slot *next;   /* the first free one, or NULL */
 };
 
-/* A request comes, to a disk of SIZE bytes.  Returns the moment at which it is
- * done, with ticket->number 0; or the moment at which it is to ask.
+/* Set the last members, once all others are set, for a disk of SIZE bytes. */
+void disk_settings_complete (struct disk_settings *s, uint64_t size);
+
+/* A request comes.  Returns the moment at which it is done, with ticket->number
+ * 0; or the moment at which it is to ask.
  */
 uint64_t disk_enter (struct disk_head *d, const struct disk_settings *s,
-                     uint64_t size, const struct latency_request *r,
+                     const struct latency_request *r,
                      struct disk_ticket *ticket);
 
 /* Ask at NOW, not before the moment that was told.  The same is returned as by
  * disk_enter.
  */
 uint64_t disk_ask (struct disk_head *d, const struct disk_settings *s,
-                   uint64_t size, uint64_t now, struct disk_ticket *ticket);
+                   uint64_t now, struct disk_ticket *ticket);
 
 /* Is it not decided yet when the request with this ticket is done?  This needs
  * no lock, as only who has the ticket ends it.

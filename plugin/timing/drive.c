@@ -26,6 +26,7 @@ drive_settings_complete (struct drive_settings *s)
   s->any = s->buffer_size != 0 || s->io_credits.base != 0 ||
            s->byte_credits.base != 0 || s->flash.dies != 0 ||
            s->collection.factor != 0 || s->disk.rpm != 0;
+  disk_settings_complete (&s->disk, s->size);
 }
 
 /*---------------------------------------------------------------------*/
@@ -146,9 +147,8 @@ serve_by_head (struct drive *m, const struct drive_settings *s,
                struct drive_booking *booking)
 {
   booking->rest = done - r->arrival;
-  done = moment_after (
-      disk_enter (&m->disk, &s->disk, s->size, r, &booking->ticket),
-      booking->rest);
+  done = moment_after (disk_enter (&m->disk, &s->disk, r, &booking->ticket),
+                       booking->rest);
   note_decisions (m);
   return done;
 }
@@ -385,7 +385,7 @@ uint64_t
 drive_ask (struct drive *m, const struct drive_settings *s, uint64_t now,
            struct drive_booking *booking)
 {
-  const uint64_t done = disk_ask (&m->disk, &s->disk, s->size,
+  const uint64_t done = disk_ask (&m->disk, &s->disk,
                                   worked_at (&m->clock, now), &booking->ticket);
 
   note_decisions (m);

@@ -316,6 +316,23 @@ test_same_moment (void **state)
   ask_to_the_end (&c);
 }
 
+/* Of two where the head is, the older is first. */
+static void
+test_same_place (void **state)
+{
+  struct latency_booking a, b, c;
+  uint64_t free;
+
+  (void) state;
+  set_disk (DISK ",queue:8");
+  free = enter (SIZE / 2, START, &a);
+  enter (SIZE / 2 + BLOCK, START, &b);
+  enter (SIZE / 2 + BLOCK, START, &c);
+  latency_ask (&l, &s, &b, free);
+  assert_false (latency_asks (&b));
+  ask_to_the_end (&c);
+}
+
 /* A live change makes the queue shorter, and then longer again. */
 static void
 test_queue_live (void **state)
@@ -531,6 +548,9 @@ test_stall (void **state)
 
 #define REQUESTS 3000
 
+/* What rounding to nanoseconds makes of a moment, in seconds. */
+#define ROUNDED 1e-8
+
 struct naive {
   double arrival, offset, done;
 };
@@ -585,8 +605,8 @@ check_sweep (const struct disk_settings *d, unsigned n, unsigned first,
 
 /* All that comes is known.  The head goes from one request to the next, in the
  * order in which they were done: each took as long as it has to, and none of
- * those that were looked at was nearer by 2 us, which is what rounding may do,
- * unless the oldest was next.
+ * those that were looked at was nearer by more than rounding makes it, unless
+ * the oldest was next.
  */
 static void
 check_all (const struct disk_settings *d, unsigned n)
@@ -610,7 +630,7 @@ check_all (const struct disk_settings *d, unsigned n)
     took = positioning (d, at, requests[next].offset, now);
     off = fabs (requests[next].done - now - took - data);
     /* What just comes by may be seen as just gone. */
-    if (fmin (off, fabs (off - turn)) > 2e-6)
+    if (fmin (off, fabs (off - turn)) > ROUNDED)
       fail_msg ("request %u took %g s, and not %g", next,
                 requests[next].done - now, took + data);
     if (d->sweep != 0) {
@@ -633,9 +653,9 @@ check_all (const struct disk_settings *d, unsigned n)
       if (requests[i].done <= now || requests[i].arrival > now)
         continue;
       looked_at++;
-      if (fmax (positioning (d, at, requests[i].offset, now - 1e-6),
-                positioning (d, at, requests[i].offset, now + 1e-6)) <
-          requests[next < n ? next : next - n].done - now - data - 3e-6)
+      if (fmax (positioning (d, at, requests[i].offset, now - ROUNDED),
+                positioning (d, at, requests[i].offset, now + ROUNDED)) <
+          requests[next < n ? next : next - n].done - now - data - 3 * ROUNDED)
         fail_msg ("request %u was nearer than %u", i, next);
       next = next == i ? n + i : next; /* was looked at */
     }
@@ -759,6 +779,7 @@ main (void)
       TEST (test_latency_on_top),
       TEST (test_order),
       TEST (test_same_moment),
+      TEST (test_same_place),
       TEST (test_queue_live),
       TEST (test_batch),
       TEST (test_leave_batch),
