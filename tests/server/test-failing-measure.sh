@@ -18,7 +18,7 @@ fio --output="$tmp/from.json" --rw=randread --bs=4096 --iodepth=1
 
 # A model takes another's place as a whole, and the measurement is kept until
 # then.
-arguments=(--sizes 4K --depths 1 --seconds 1 --client-overhead 3us
+arguments=(--sizes 4K --depths 1 --seconds 1 --sustain 0 --client-overhead 3us
   --output "$tmp/drive.model" "$tmp/disk")
 prepare ()
 {

@@ -61,8 +61,8 @@ says 1 'nullblk-measure: --output=*/disk: allowed is another file*' \
   --sizes 4K --depths 1 --seconds 1 --output "$tmp/disk" "$tmp/disk"
 
 # Reads alone, each load once.
-measure --sizes 4K,64K --depths 1,2,4 --seconds 1 --client-overhead 3us \
-  --output "$tmp/drive.model" "$tmp/disk"
+measure --sizes 4K,64K --depths 1,2,4 --seconds 1 --sustain 0 \
+  --client-overhead 3us --output "$tmp/drive.model" "$tmp/disk"
 [ "$(wc -l <"$tmp/fio.log")" = 10 ] || fail "$(cat "$tmp/fio.log")"
 ! grep -v -- '--readonly' "$tmp/fio.log" || fail "it would write"
 ! grep -v "measures $tmp/disk\$" "$tmp/fio.log" || fail "it reads elsewhere"
@@ -88,16 +88,19 @@ measure --write --sizes 4K --depths 1 --seconds 1 --sustain 9 \
 grep -q -- '--ioengine=nbd --uri=nbd://localhost' "$tmp/fio.log" ||
   fail "$(cat "$tmp/fio.log")"
 [ "$(grep -c -- '--fsync=' "$tmp/fio.log")" = 3 ] || fail "$(cat "$tmp/fio.log")"
-[ "$(grep -c -- '--iodepth=32 .*--ramp_time=1' "$tmp/fio.log")" = 3 ] ||
+[ "$(grep -c -- '--iodepth=32 .*--ramp_time=1' "$tmp/fio.log")" = 6 ] ||
   fail "parts after the first are counted at once: $(cat "$tmp/fio.log")"
+[ "$(grep -c -- '--rw=randread .*--iodepth=32' "$tmp/fio.log")" = 4 ] ||
+  fail "no sustained reads: $(cat "$tmp/fio.log")"
 has '# figure: flush 4K n64 p50=129\.0ms' '# figure: sustain 4K q32 n4 .*' \
+  '# figure: sustainread 4K q32 n4 .*' \
   'write-latency=percentiles:.*' 'flush-latency=percentiles:p50=1000000ns' \
   'buffer-size=2400000K' 'drain-latency=2100000ns'
 ! grep -q 'q32 n5' "$tmp/drive.model" || fail "it was steady before that"
 
 # It fails half way, and goes on there; but not with something else.
 echo 'randread 4096 4' >"$tmp/fails"
-half=(--sizes 4K --depths "1,2,4" --client-overhead 0 --output
+half=(--sizes 4K --depths "1,2,4" --sustain 0 --client-overhead 0 --output
   "$tmp/half.model")
 : >"$tmp/fio.log"
 ! "$program" --seconds 1 "${half[@]}" "$tmp/disk" >"$tmp/out" 2>"$tmp/err" ||
@@ -123,8 +126,8 @@ measure --seconds 1 "${half[@]}" "$tmp/disk"
 grep -q 'fio-9' "$tmp/half.model" || fail "$(cat "$tmp/half.model")"
 
 # What was cut short as it was written is no figure, and is measured anew; and
-# sustained writes begin with their first part.
-echo 'randwrite 4096 32' >"$tmp/fails"
+# sustained loads begin with their first part.
+echo 'randread 4096 32' >"$tmp/fails"
 kept=(--write --sizes 4K --depths "1,2" --seconds 1 --sustain 9
   --client-overhead 0 --output "$tmp/kept.model" "$tmp/disk")
 ! "$program" "${kept[@]}" >"$tmp/out" 2>"$tmp/err" || fail "fio has not failed"
@@ -135,11 +138,11 @@ cp "$tmp/kept.model.part" "$tmp/whole"
   printf '# figure: randwrite 4K q32 iops=4'
 } >>"$tmp/kept.model.part"
 measure "${kept[@]}"
-[ "$(grep -c -- '--iodepth=32' "$tmp/fio.log")" = 4 ] ||
-  fail "not four parts: $(cat "$tmp/fio.log")"
-[ "$(wc -l <"$tmp/fio.log")" = 4 ] || fail "$(cat "$tmp/fio.log")"
+[ "$(grep -c -- '--iodepth=32' "$tmp/fio.log")" = 8 ] ||
+  fail "not four parts of each: $(cat "$tmp/fio.log")"
+[ "$(wc -l <"$tmp/fio.log")" = 8 ] || fail "$(cat "$tmp/fio.log")"
 ! grep 'iops=40000' "$tmp/kept.model" || fail "it has parts of before"
-echo 'randwrite 4096 32' >"$tmp/fails"
+echo 'randread 4096 32' >"$tmp/fails"
 for cut in -5 10; do
   head -c "$cut" "$tmp/whole" >"$tmp/kept.model.part"
   : >"$tmp/fio.log"

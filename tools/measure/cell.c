@@ -19,14 +19,25 @@
 #define ALL 1000000000 /* parts of a billion: struct percentile */
 
 static const char *const names[NR_KINDS] = {
-    [RANDREAD] = "randread", [RANDWRITE] = "randwrite", [READ] = "read",
-    [WRITE] = "write",       [FLUSH] = "flush",         [SUSTAIN] = "sustain",
+    [RANDREAD] = "randread",
+    [RANDWRITE] = "randwrite",
+    [READ] = "read",
+    [WRITE] = "write",
+    [FLUSH] = "flush",
+    [SUSTAIN] = "sustain",
+    [SUSTAINREAD] = "sustainread",
 };
 
 bool
 kind_reads (enum kind kind)
 {
-  return kind == RANDREAD || kind == READ;
+  return kind == RANDREAD || kind == READ || kind == SUSTAINREAD;
+}
+
+bool
+kind_sustains (enum kind kind)
+{
+  return kind == SUSTAIN || kind == SUSTAINREAD;
 }
 
 const char *
@@ -75,8 +86,9 @@ cell_format (const struct cell *cell, char *buf, size_t len)
   size_format (cell->size, size, sizeof size);
   if (cell->kind == FLUSH)
     snprintf (buf, len, "flush %s n%u", size, cell->n);
-  else if (cell->kind == SUSTAIN)
-    snprintf (buf, len, "sustain %s q%u n%u", size, cell->depth, cell->n);
+  else if (kind_sustains (cell->kind))
+    snprintf (buf, len, "%s %s q%u n%u", names[cell->kind], size, cell->depth,
+              cell->n);
   else
     snprintf (buf, len, "%s %s q%u", names[cell->kind], size, cell->depth);
 }
@@ -252,7 +264,7 @@ parse_cell (char **at, struct cell *cell)
     else
       break;
   }
-  return (cell->kind != FLUSH && cell->kind != SUSTAIN) || cell->n > 0;
+  return (cell->kind != FLUSH && !kind_sustains (cell->kind)) || cell->n > 0;
 }
 
 /* Returns NULL, or what is wrong. */

@@ -8,6 +8,7 @@
  *     randwrite, read, write   the same of the others; these two in sequence
  *     flush 4K n8         a flush after 8 random writes, one at a time
  *     sustain 4K q32 n3   random writes that went on, the third part of them
+ *     sustainread 4K q32 n3   the same of reads
  *
  * The figures of a cell are what was measured there: rate, mean, percentiles.
  * In a model file they are a line, which is a comment there:
@@ -29,12 +30,21 @@
 #include "common/common.h"
 #include "timing/timing.h"
 
-enum kind { RANDREAD, RANDWRITE, READ, WRITE, FLUSH, SUSTAIN, NR_KINDS };
+enum kind {
+  RANDREAD,
+  RANDWRITE,
+  READ,
+  WRITE,
+  FLUSH,
+  SUSTAIN,
+  SUSTAINREAD,
+  NR_KINDS
+};
 
 #define MAX_DEPTH 1024
 
 /* While fio is started for the next part of a sustained load, the drive drains:
- * so in all parts but the first, writes go on for so many seconds before they
+ * so in all parts but the first, requests go on for so many seconds before they
  * are counted.
  */
 #define SUSTAIN_RAMP 1
@@ -65,6 +75,7 @@ struct figures_list {
 };
 
 bool kind_reads (enum kind kind);
+bool kind_sustains (enum kind kind);
 const char *kind_name (enum kind kind);
 bool kind_find (const char *name, enum kind *kind);
 

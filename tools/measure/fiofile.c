@@ -51,7 +51,7 @@ take_cell (const struct percentiles_load *load, enum operation op,
   }
   if (!kind_find (load->rw, &cell->kind) ||
       kind_reads (cell->kind) != (op == OP_READ) || cell->kind == FLUSH ||
-      cell->kind == SUSTAIN)
+      kind_sustains (cell->kind))
     return "of another kind than randread, randwrite, read and write";
   return NULL;
 }

@@ -74,8 +74,12 @@ void fit_add_limits (struct text *t, const char *name,
                      const struct figures_list *list,
                      const struct figures *base);
 
-/* Add the settings of reads, and those of writes and flushes. */
+/* Add the settings of reads; those of credits, if sustained reads show any; and
+ * those of writes and flushes.
+ */
 void fit_reads (struct text *t, const struct figures_list *list);
+void fit_credits (struct text *t, const struct figures_list *list,
+                  const struct drive_facts *drive);
 void fit_writes (struct text *t, const struct figures_list *list,
                  const struct drive_facts *drive, bool is_disk);
 

@@ -2,16 +2,20 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Reads: a latency, sizes and limits; or the dies of an SSD, if these come
- * closer; see fit.h.
+ * closer; and burst credits; see fit.h.
  */
 
 #include <config.h>
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "fit-internal.h"
 #include "simulate.h"
+
+/* The most that the plugin takes. */
+#define MOST_CREDITS 0x1p50
 
 /* What dies are tried with. */
 struct tried {
@@ -101,4 +105,71 @@ fit_reads (struct text *t, const struct figures_list *list)
   if (least > 0.03 && unlimited.len < plain.len)
     try_dies (&unlimited, list, base, 0, &best, &least);
   *t = best;
+}
+
+/*---------------------------------------------------------------------*/
+
+/* Sustained reads that went on at one rate, and then at another. */
+struct burst {
+  double first, last; /* reads a second */
+  double spent;       /* reads beyond the last rate */
+  uint64_t size;      /* of a read */
+};
+
+/* Returns false where there is no such burst: rates that go up and down, or
+ * fall little by little, are something else.  There may be one part in which
+ * the rate has changed, and the last rate has to have two parts.
+ */
+static bool
+find_burst (const struct figures_list *list, double seconds, struct burst *b)
+{
+  const struct figures *f;
+  unsigned parts = 0, slow = 0, between = 0;
+  size_t i;
+
+  memset (b, 0, sizeof *b);
+  for (i = 0; i < list->n; i++) {
+    f = &list->f[i];
+    if (f->cell.kind == SUSTAINREAD && f->iops > 0 && !f->is_check) {
+      b->first = parts++ == 0 ? f->iops : b->first;
+      b->last = f->iops;
+      b->size = f->cell.size;
+    }
+  }
+  for (i = 0; i < list->n; i++) {
+    f = &list->f[i];
+    if (f->cell.kind != SUSTAINREAD || f->iops <= 0 || f->is_check)
+      continue;
+    if (fabs (f->iops / b->last - 1) < 0.1)
+      slow++;
+    else if (slow > 0)
+      return false;
+    else {
+      between += fabs (f->iops / b->first - 1) >= 0.1;
+      if (between > 1 || (between == 1 && f->iops >= 0.9 * b->first))
+        return false;
+      b->spent +=
+          (f->iops - b->last) * (seconds + (f->cell.n > 1 ? SUSTAIN_RAMP : 0));
+    }
+  }
+  return slow > 1 && b->first > 1.3 * b->last && b->spent >= 1;
+}
+
+/* A volume of a cloud has credits, and writes spend them, too: where these are
+ * faster than the burst they are no such credits.
+ */
+void
+fit_credits (struct text *t, const struct figures_list *list,
+             const struct drive_facts *drive)
+{
+  struct burst b;
+
+  if (!find_burst (list, drive->part_seconds, &b) || b.last < 1 ||
+      b.first > MAX_OPERATIONS_PER_SEC ||
+      fit_find_limit (list, RANDWRITE, b.size) > 1.3 * b.first)
+    return;
+  text_add (
+      t, "iops-credits=base:%" PRIu64 ",burst:%" PRIu64 ",bucket:%" PRIu64 "\n",
+      rounded (b.last), rounded (b.first),
+      rounded (fmin (b.spent, MOST_CREDITS)));
 }

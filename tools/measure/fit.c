@@ -43,6 +43,7 @@ fit (FILE *fp, const struct figures_list *list, const struct drive_facts *drive)
     text_add (&t, "rotational=true\n");
   if (!is_disk)
     fit_reads (&t, list);
+  fit_credits (&t, list, drive);
   fit_writes (&t, list, drive, is_disk);
   fputs (t.s, fp);
 }

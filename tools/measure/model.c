@@ -69,7 +69,7 @@ print_distance (FILE *fp, const char *settings, const struct figures_list *list)
   if (v == NULL)
     die ("%s", strerror (errno));
   for (i = 0; i < list->n; i++) {
-    if (list->f[i].cell.kind == SUSTAIN || list->f[i].nr_points == 0 ||
+    if (kind_sustains (list->f[i].cell.kind) || list->f[i].nr_points == 0 ||
         simulate (settings, &list->f[i].cell,
                   client_pause (list, &list->f[i].cell),
                   requests_of (&list->f[i].cell), 2, &f, &why) < 0)

@@ -43,9 +43,9 @@
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
-/* Did the last four parts of a sustained load go on at one rate? */
+/* Did the last four parts of a sustained load of KIND go on at one rate? */
 static bool
-is_steady (const struct figures_list *list)
+is_steady (const struct figures_list *list, enum kind kind)
 {
   double least = HUGE_VAL, most = 0;
   size_t i;
@@ -53,7 +53,7 @@ is_steady (const struct figures_list *list)
   if (list->n < 4)
     return false;
   for (i = list->n - 4; i < list->n; i++) {
-    if (list->f[i].cell.kind != SUSTAIN)
+    if (list->f[i].cell.kind != kind)
       return false;
     least = fmin (least, list->f[i].iops);
     most = fmax (most, list->f[i].iops);
@@ -61,22 +61,23 @@ is_steady (const struct figures_list *list)
   return most < least * 1.05;
 }
 
-/* The most seconds of sustained writes. */
+/* The most seconds of one sustained load. */
 static unsigned
 sustain_time (void)
 {
   return options.sustain / options.seconds * (options.seconds + SUSTAIN_RAMP);
 }
 
-/* Write until it is steady, or for as long as it may take. */
+/* Read or write until it is steady, or for as long as it may take. */
 static void
-sustain (const struct target *t, struct results *results)
+sustain (const struct target *t, struct results *results, enum kind kind)
 {
   const unsigned most = options.sustain / options.seconds;
-  struct cell cell = {SUSTAIN, options.sizes[0], 32, 0};
+  struct cell cell = {kind, options.sizes[0], 32, 0};
   struct figures f;
 
-  for (cell.n = 1; cell.n <= most && !is_steady (&results->list); cell.n++) {
+  for (cell.n = 1; cell.n <= most && !is_steady (&results->list, kind);
+       cell.n++) {
     if (figures_find (&results->list, &cell) != NULL)
       continue;
     run_cell (t, &cell, options.seconds, &f, results->version);
@@ -97,7 +98,7 @@ measure_cells (const struct target *t, struct results *results)
     left += figures_find (&results->list, &cells.c[i]) == NULL;
   fprintf (stderr, "nullblk-measure: %s: %zu cells, about ", t->name, left);
   progress_print_seconds ((unsigned) left * (options.seconds + 1) +
-                          (options.write ? sustain_time () : 0));
+                          (options.write ? 2 : 1) * sustain_time ());
   putc ('\n', stderr);
   for (i = 0; i < cells.n; i++) {
     if (figures_find (&results->list, &cells.c[i]) != NULL)
@@ -107,8 +108,10 @@ measure_cells (const struct target *t, struct results *results)
     progress_say (i + 1, cells.n, &f, (unsigned) left * (options.seconds + 1));
     results_add (results, &f);
   }
-  if (options.write && options.sustain > 0)
-    sustain (t, results);
+  /* Last, as the credits of a volume may be spent then. */
+  sustain (t, results, SUSTAINREAD);
+  if (options.write)
+    sustain (t, results, SUSTAIN);
 }
 
 /* What our own server and fio add, near the times of the drive. */

@@ -27,8 +27,8 @@ format_head (struct message *head, const struct target *t)
                options.seconds, t->name, t->drive.size);
 }
 
-/* A sustained load is one measurement: the drive has drained since, so parts of
- * before say nothing of those that would follow.
+/* A sustained load is one measurement: the drive has had a rest since, so parts
+ * of before say nothing of those that would follow.
  */
 static void
 forget_sustained (struct figures_list *list)
@@ -36,7 +36,7 @@ forget_sustained (struct figures_list *list)
   size_t i, n = 0;
 
   for (i = 0; i < list->n; i++) {
-    if (list->f[i].cell.kind != SUSTAIN)
+    if (!kind_sustains (list->f[i].cell.kind))
       list->f[n++] = list->f[i];
   }
   list->n = n;

@@ -63,9 +63,13 @@ static void
 add_load (struct arguments *a, const struct cell *cell, unsigned seconds)
 {
   static const char *const loads[NR_KINDS] = {
-      [RANDREAD] = "randread", [RANDWRITE] = "randwrite",
-      [READ] = "read",         [WRITE] = "write",
-      [FLUSH] = "randwrite",   [SUSTAIN] = "randwrite",
+      [RANDREAD] = "randread",
+      [RANDWRITE] = "randwrite",
+      [READ] = "read",
+      [WRITE] = "write",
+      [FLUSH] = "randwrite",
+      [SUSTAIN] = "randwrite",
+      [SUSTAINREAD] = "randread",
   };
 
   add (a, "--name=cell");
@@ -85,7 +89,7 @@ add_load (struct arguments *a, const struct cell *cell, unsigned seconds)
     add (a, "--readonly");
   if (cell->kind == FLUSH)
     add (a, "--fsync=%u", cell->n);
-  if (cell->kind == SUSTAIN && cell->n > 1)
+  if (kind_sustains (cell->kind) && cell->n > 1)
     add (a, "--ramp_time=%u", SUSTAIN_RAMP);
 }
 
@@ -174,8 +178,10 @@ take_output (const char *path, const struct cell *cell, struct figures *f,
   struct cell wanted = *cell;
   bool ok;
 
-  if (cell->kind == SUSTAIN)
-    wanted = (struct cell){RANDWRITE, cell->size, cell->depth, 0};
+  if (kind_sustains (cell->kind)) {
+    wanted.kind = cell->kind == SUSTAIN ? RANDWRITE : RANDREAD;
+    wanted.n = 0;
+  }
   ok = fiofile_read (path, &list, version, why) == 0;
   found = ok ? figures_find (&list, &wanted) : NULL;
   if (ok && found == NULL)

@@ -64,7 +64,8 @@ is_chosen (const struct cell *cell)
   static struct plan chosen;
   size_t i;
 
-  if (cell->kind == SUSTAIN || (!options.write && !kind_reads (cell->kind)))
+  if (kind_sustains (cell->kind) ||
+      (!options.write && !kind_reads (cell->kind)))
     return false;
   if (!options.is_chosen)
     return true;

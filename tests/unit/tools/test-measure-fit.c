@@ -68,6 +68,7 @@ test_text (void **state)
       "# check: write 1M q1 iops=0.003000000000000\n",
       "# figure: flush 4K n8 p50=127.0ms p100=1.500s\n",
       "# figure: sustain 512 q32 n3 p99=999ns\n",
+      "# figure: sustainread 4K q32 n1 iops=3000\n",
   };
   char text[256];
   struct figures f;
@@ -632,6 +633,58 @@ test_slowest (void **state)
   assert_true (number ("drain-latency") == 1e11);
 }
 
+/* Sustained reads at these rates, in parts of 10 s; 0 ends them. */
+static void
+fit_sustained_reads (const double *rates)
+{
+  char line[80];
+  unsigned i;
+
+  list.n = 0;
+  take ("# figure: randwrite 4K q1 iops=1000 p50=1ms");
+  for (i = 0; rates[i] > 0; i++) {
+    snprintf (line, sizeof line, "# figure: sustainread 4K q32 n%u iops=%g",
+              i + 1, rates[i]);
+    take (line);
+  }
+  fit_parts (10);
+}
+
+/* Credits: what was read beyond the last rate, in 10 s, and in 11 of each part
+ * after the first.
+ */
+static void
+test_burst (void **state)
+{
+  static const double none[][8] = {
+      {3000, 300},                        /* may be one slow part */
+      {3000, 2400, 1800, 1200, 600, 600}, /* little by little */
+      {3000, 300, 3000, 300, 300},        /* up and down */
+      {3000, 1500, 3000, 300, 300},
+      {3000, 2500, 2400, 2400}, /* too little */
+  };
+  unsigned i;
+
+  (void) state;
+  fit_sustained_reads ((const double[]){3000, 2990, 1500, 300, 310, 300, 0});
+  assert_non_null (
+      strstr (settings, "iops-credits=base:300,burst:3000,bucket:69790\n"));
+  check_taken ();
+  for (i = 0; i < sizeof none / sizeof none[0]; i++) {
+    fit_sustained_reads (none[i]);
+    assert_null (strstr (settings, "credits"));
+  }
+  /* Writes that go faster spend no such credits. */
+  list.n = 0;
+  take ("# figure: randwrite 4K q4 iops=9000 p50=1ms");
+  take ("# figure: randwrite 4K q8 iops=9000 p50=1ms");
+  take ("# figure: sustainread 4K q32 n1 iops=3000");
+  take ("# figure: sustainread 4K q32 n2 iops=300");
+  take ("# figure: sustainread 4K q32 n3 iops=300");
+  fit_parts (10);
+  assert_null (strstr (settings, "credits"));
+}
+
 /* A number whose logarithm is uniform. */
 static double
 some (uint64_t *seed, double least, double most)
@@ -661,8 +714,9 @@ test_any_figures (void **state)
                 "p99=%.0fns",
                 kind_name (kind), 512u << random_below (&seed, 17),
                 kind == FLUSH ? 'n' : 'q', 1u << random_below (&seed, 6),
-                kind == SUSTAIN ? random_below (&seed, 2) > 0 ? "n1" : "n2"
-                                : "",
+                !kind_sustains (kind)         ? ""
+                : random_below (&seed, 2) > 0 ? "n1"
+                                              : "n2",
                 some (&seed, 1e-5, 1e14), some (&seed, 1, 1e11), p50,
                 p50 * some (&seed, 1, 2));
       take (line);
@@ -714,6 +768,7 @@ main (void)
       TEST (test_checks),
       TEST (test_beyond),
       TEST (test_slowest),
+      TEST (test_burst),
       TEST (test_any_figures),
       TEST (test_nothing),
   };
