@@ -96,11 +96,12 @@ hold (struct work *w, unsigned device)
 }
 
 /* Flush what nobody has open, until nothing was written since.  Returns 1 where
- * something was nevertheless, again and again.
+ * something was nevertheless, again and again, or where flushes go on to fail.
  */
 static int
 flush (struct work *w, unsigned device, bool *lost_data)
 {
+  unsigned failures = 0;
   char name[32];
   int r = 0;
 
@@ -109,10 +110,12 @@ flush (struct work *w, unsigned device, bool *lost_data)
     r = flush_what_is_new (&w->flush, w->held, name);
     if (r == 0)
       break;
-    if (r == -EBUSY)
-      return 1;
-    if (r < 0)
+    if (r < 0 && r != -EBUSY) {
       *lost_data = true;
+      failures++;
+    }
+    if (r == -EBUSY || failures == MOST_FLUSHES)
+      return 1;
     r = await_closing (device);
   }
   return r;

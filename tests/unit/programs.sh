@@ -42,8 +42,8 @@ build ()
           sources+=" ../plugin/ublkdrv/$part.c"
         done
         macros+=" -DRECORDS='\"run\"'"
-        for part in open access fopen fsync mlockall posix_spawnp opendir \
-          sysconf users_find; do
+        for part in open access fopen fsync sync_file_range mlockall \
+          posix_spawnp opendir sysconf users_find; do
           options+=" -Wl,--wrap=$part"
         done
         ;;

@@ -88,6 +88,8 @@ path_in_place_of (const char *path)
     return "/dev/null";
   if (begins_with (path, "/dev/ublkc") && kernel->has_device)
     return "/dev/null";
+  if (begins_with (path, "/dev/ublkb") && kernel->opens_badly)
+    return "/dev/null/no-directory";
   if (begins_with (path, "/dev/ublkb") && kernel->can_be_held)
     return "/proc/self/exe";
   return begins_with (path, "/dev/ublk") ? NULL : path;
@@ -119,6 +121,19 @@ __wrap_fsync (int fd)
     kernel->writes++;
   errno = kernel->flushes > kernel->writes_during ? kernel->flush_errno : 0;
   return errno == 0 ? 0 : -1;
+}
+
+int __wrap_sync_file_range (int fd, off_t offset, off_t n, unsigned flags);
+int
+__wrap_sync_file_range (int fd, off_t offset, off_t n, unsigned flags)
+{
+  assert_int_not_equal (fd, -1);
+  assert_true (offset == 0 && n == 0 && flags != 0);
+  if (kernel->failing_syncs == 0)
+    return 0;
+  kernel->failing_syncs--;
+  errno = EIO;
+  return -1;
 }
 
 /* Files of the device: what its queues have counted, and its number. */
@@ -351,7 +366,7 @@ connection_break (struct nbd_handle *h)
 
 struct message why;
 enum failure failure;
-struct bridge *bridge;
+struct bridge *bridge, *kept;
 
 void
 share_kernel (void)

@@ -53,6 +53,7 @@ extern struct kernel {
   } refusals[NR_COMMANDS];
 
   bool can_be_held;       /* /dev/ublkbN, by a file in its place */
+  bool opens_badly;       /* it is there, and opening it fails */
   unsigned looks;         /* for users */
   unsigned opened_after;  /* so many looks; 0: by nobody */
   unsigned written_at;    /* that look; 0: at none */
@@ -61,6 +62,7 @@ extern struct kernel {
   unsigned flushes;       /* that there were */
   unsigned writes_during; /* so many flushes there are writes; then no more */
   int flush_errno;        /* of the flushes after that */
+  unsigned failing_syncs; /* of what was written before a flush */
 
   bool has_device;
   struct ublksrv_ctrl_dev_info info;
@@ -113,6 +115,7 @@ extern uint64_t size; /* of the export */
 extern struct message why;
 extern enum failure failure; /* what bridge_open said last */
 extern struct bridge *bridge;
+extern struct bridge *kept; /* one that stays to the end of the program */
 
 void open_bridge_of (const struct options *o);
 

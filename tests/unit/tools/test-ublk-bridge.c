@@ -8,7 +8,9 @@
 #include <config.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bridge-world.h"
@@ -205,6 +207,67 @@ test_lost_before_refusal (void **state)
   assert_non_null (strstr (why.text, "not all that was written"));
 }
 
+/* The kernel may tell of what it could not write before the flush, once or for
+ * ever.
+ */
+static void
+test_lost_before_flush (void **state)
+{
+  static const unsigned failures[] = {1, UINT32_MAX};
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < sizeof failures / sizeof *failures; i++) {
+    make_kernel (false);
+    kernel->can_be_held = true;
+    kernel->failing_syncs = failures[i];
+    open_bridge ();
+    close_bridge (CLOSED_BADLY);
+    assert_non_null (strstr (why.text, "not all that was written"));
+    assert_int_equal (kernel->flushes, 1);
+  }
+}
+
+/* Where it cannot be opened to flush it, nothing is stopped. */
+static void
+test_not_held (void **state)
+{
+  (void) state;
+  make_kernel (false);
+  kernel->opens_badly = true;
+  open_bridge ();
+  close_bridge (NOT_CLOSED);
+  assert_non_null (strstr (why.text, "cannot be told"));
+  WERE_ASKED (ADD, SET_PARAMS, START);
+  kernel->opens_badly = false;
+  close_bridge (CLOSED);
+}
+
+/* The aide is killed, as where memory is short: nobody can be asked whether the
+ * device is in use, and it is served on.
+ */
+static void
+test_aide_killed (void **state)
+{
+  siginfo_t info;
+  pid_t aide;
+
+  (void) state;
+  make_kernel (false);
+  open_bridge ();
+  aide = kernel->asked_by[2];
+  assert_int_equal (kill (aide, SIGKILL), 0);
+  assert_int_equal (waitid (P_PID, aide, &info, WEXITED | WNOWAIT), 0);
+  close_bridge (NOT_CLOSED);
+  assert_string_equal (why.text, "/dev/ublkb4095: it cannot be told whether it "
+                                 "is in use: No such process");
+  WERE_ASKED (ADD, SET_PARAMS, START);
+  assert_true (kernel->has_device);
+  assert_int_equal (records (), 1);
+  kept = bridge;
+  device_record_for_each (remove_record, NULL);
+}
+
 /* By who has written while it was flushed, and has closed it again. */
 static void
 test_written_since (void **state)
@@ -352,6 +415,9 @@ main (void)
       cmocka_unit_test (test_in_use),
       cmocka_unit_test (test_used_since),
       cmocka_unit_test (test_lost_before_refusal),
+      cmocka_unit_test (test_lost_before_flush),
+      cmocka_unit_test (test_not_held),
+      cmocka_unit_test (test_aide_killed),
       cmocka_unit_test (test_written_since),
       cmocka_unit_test (test_cannot_be_told),
       cmocka_unit_test (test_try_stop_unknown),
