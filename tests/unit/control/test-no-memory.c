@@ -3,10 +3,11 @@
  *
  * Each allocation fails once: the first one of a run fails, then in another run
  * the second one, and so on to the last.  A run makes zoned devices with a
- * cache, a write log, bad blocks and fault rules, and connects to them, reads
- * and changes settings, and does requests and zone commands.  What fails says
- * that there is no memory, and succeeds when it is tried once more; data that
- * was written is there at the end.  AddressSanitizer sees what is lost.
+ * cache, a write log, bad blocks, fault rules and latencies from files, and
+ * connects to them, reads and changes settings, and does requests and zone
+ * commands, with the mechanisms of drives, too.  What fails says that there is
+ * no memory, and succeeds when it is tried once more; data that was written is
+ * there at the end.  AddressSanitizer sees what is lost.
  */
 
 #include <config.h>
@@ -89,6 +90,10 @@ __wrap_mmap (void *at, size_t n, int protection, int flags, int fd,
 static struct devices *devices;
 static struct message why;
 static char log_path[] = "/tmp/nullblk-no-memory-XXXXXX";
+static char lines_path[] = "/tmp/nullblk-no-memory-lines-XXXXXX";
+#ifdef HAVE_JANSSON
+static char fio_path[] = "/tmp/nullblk-no-memory-fio-XXXXXX";
+#endif
 static uint8_t buf[65536];
 
 /* Do something that may fail for memory, and then once more. */
@@ -104,6 +109,15 @@ static uint8_t buf[65536];
       assert_int_equal (what, 0);                                              \
     }                                                                          \
   } while (0)
+
+static int
+set_file (struct params *p, const char *key, const char *path)
+{
+  char value[80];
+
+  snprintf (value, sizeof value, "file:%s", path);
+  return params_set (p, key, value, &why);
+}
 
 static int
 set_parameters (struct params *p)
@@ -124,12 +138,19 @@ set_parameters (struct params *p)
       {"fault", "name=a op=read zones=9 error=EIO"},
       {"fault", "op=zone count=1 delay=uniform:1ns-2ns"},
       {"fault", "op=read range=640K+4K corrupt=flip"},
+      {"fault", "op=write range=128K+4K corrupt=flip"},
   };
   size_t i;
   int r = 0;
 
   for (i = 0; r == 0 && i < sizeof given / sizeof given[0]; i++)
     r = params_set (p, given[i][0], given[i][1], &why);
+  if (r == 0)
+    r = set_file (p, "trim-latency", lines_path);
+#ifdef HAVE_JANSSON
+  if (r == 0)
+    r = set_file (p, "zero-latency", fio_path);
+#endif
   if (r == 0)
     r = params_set (p, "write-log", log_path, &why);
   return r != 0 ? r
@@ -187,7 +208,11 @@ use (struct connection *data, struct connection *config,
   STEP (change (config, "fault=op=flush every=2 delay=1ns\n"));
   STEP (change (config, "fault-delete=a\nbadblocks=+1900-1901,-2004-2005\n"));
   STEP (change (config, "memory-limit=4M\nprofile=nvme\n"));
+  STEP (device_read (data, buf, 4096, 0));
   STEP (change (config, "profile=none\nmark=here\n"));
+  STEP (change (config, "disk=track:0,full:0,rpm:100000,queue:2\n"));
+  STEP (device_read (data, buf, 4096, 8192));
+  STEP (change (config, "disk=none\n"));
   STEP (control_read (config, buf, sizeof buf, 0));
   STEP (control_read (stats, buf, sizeof buf, 0));
   STEP (control_read (table, buf, 64, 64));
@@ -241,6 +266,15 @@ test_each_fails_once (void **state)
   fails_at = 0;
 }
 
+static bool
+make_file (char *path, const char *text)
+{
+  const size_t len = strlen (text);
+  const int fd = mkstemp (path);
+
+  return fd != -1 && write (fd, text, len) == (ssize_t) len && close (fd) == 0;
+}
+
 int
 main (void)
 {
@@ -251,9 +285,20 @@ main (void)
   unsigned i;
   int r;
 
-  if (close (mkstemp (log_path)) != 0)
+  if (!make_file (log_path, "") || !make_file (lines_path, "50,1\n99,2\n"))
     return EXIT_FAILURE;
+#ifdef HAVE_JANSSON
+  if (!make_file (fio_path, "{\"jobs\": [{\"write\": {\"total_ios\": 9,"
+                            " \"clat_ns\": {\"min\": 1, \"max\": 3,"
+                            " \"mean\": 2, \"N\": 9, \"percentile\":"
+                            " {\"50.000000\": 2}}}}]}"))
+    return EXIT_FAILURE;
+#endif
   r = RUN_TESTS (tests);
+#ifdef HAVE_JANSSON
+  unlink (fio_path);
+#endif
+  unlink (lines_path);
   unlink (log_path);
   for (i = 0; i < 2; i++) {
     snprintf (name, sizeof name, "%s.nullb%u", log_path, i);
