@@ -155,6 +155,25 @@ find_burst (const struct figures_list *list, double seconds, struct burst *b)
   return slow > 1 && b->first > 1.3 * b->last && b->spent >= 1;
 }
 
+/* What the loads before have spent, where they were faster than the last rate.
+ * How many operations a large request counts as is not known: it counts as one.
+ */
+static double
+spent_before (const struct figures_list *list, double seconds,
+              const struct burst *b)
+{
+  const struct figures *f;
+  double r = 0;
+  size_t i;
+
+  for (i = 0; i < list->n; i++) {
+    f = &list->f[i];
+    if (f->cell.kind <= WRITE && !f->is_check)
+      r += fmax (0, f->iops - b->last) * seconds;
+  }
+  return r;
+}
+
 /* A volume of a cloud has credits, and writes spend them, too: where these are
  * faster than the burst they are no such credits.
  */
@@ -163,13 +182,15 @@ fit_credits (struct text *t, const struct figures_list *list,
              const struct drive_facts *drive)
 {
   struct burst b;
+  double spent;
 
   if (!find_burst (list, drive->part_seconds, &b) || b.last < 1 ||
       b.first > MAX_OPERATIONS_PER_SEC ||
       fit_find_limit (list, RANDWRITE, b.size) > 1.3 * b.first)
     return;
+  spent = b.spent + spent_before (list, drive->part_seconds, &b);
   text_add (
       t, "iops-credits=base:%" PRIu64 ",burst:%" PRIu64 ",bucket:%" PRIu64 "\n",
       rounded (b.last), rounded (b.first),
-      rounded (fmin (b.spent, MOST_CREDITS)));
+      rounded (fmin (spent, MOST_CREDITS)));
 }
