@@ -17,7 +17,7 @@
 /* A signal gives up only a server that has been silent for so long; and the
  * aide waits some seconds for the device to be closed.
  */
-#define SILENT_SECONDS 10
+#define SIGNAL_SILENCE_SECONDS 10
 
 void
 bridge_disconnect (struct bridge *b)
@@ -110,7 +110,7 @@ bridge_take_away (struct bridge *b)
   return 0;
 }
 
-static enum closed
+static enum bridge_end
 refuse_to_end (struct bridge *b, int err, struct message *why)
 {
   if (err == -EBUSY)
@@ -119,10 +119,10 @@ refuse_to_end (struct bridge *b, int err, struct message *why)
     message_set (why, "/dev/%s: it cannot be told whether it is in use: %s",
                  b->name, strerror (-err));
   device_record_count_refusal (&b->record);
-  return NOT_CLOSED;
+  return BRIDGE_NOT_CLOSED;
 }
 
-enum closed
+enum bridge_end
 bridge_close (struct bridge *b, struct message *why)
 {
   bool lost_data = false, lost_later = false, is_refused = false;
@@ -131,9 +131,10 @@ bridge_close (struct bridge *b, struct message *why)
 
   snprintf (name, sizeof name, "%s", b->name);
   if (b->queues_ended == 0) {
-    r = bridge_have_done (b, AIDE_FLUSH, SILENT_SECONDS, &lost_data);
+    r = bridge_have_done (b, AIDE_FLUSH, SIGNAL_SILENCE_SECONDS, &lost_data);
     if (r == 0)
-      r = bridge_have_done (b, AIDE_TRY_STOP, SILENT_SECONDS, &lost_later);
+      r = bridge_have_done (b, AIDE_TRY_STOP, SIGNAL_SILENCE_SECONDS,
+                            &lost_later);
     is_refused = r < 0 && r != -ETIMEDOUT;
     lost_data = (lost_data || lost_later || (b->has_given_up && !is_refused)) &&
                 (b->plan.params.attributes & UBLK_ATTR_READ_ONLY) == 0;
@@ -154,5 +155,5 @@ bridge_close (struct bridge *b, struct message *why)
                  "/dev/%s: not all that was written to it has reached the "
                  "server",
                  name);
-  return r < 0 || lost_data ? CLOSED_BADLY : CLOSED;
+  return r < 0 || lost_data ? BRIDGE_CLOSED_BADLY : BRIDGE_CLOSED;
 }

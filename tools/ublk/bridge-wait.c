@@ -19,7 +19,7 @@
 /* The server is given up when no request has ended for so long, while the
  * device is made and while it ends.
  */
-#define SILENCE_SECONDS 120
+#define MAX_SILENCE_SECONDS 120
 
 void
 bridge_pause (void)
@@ -113,7 +113,7 @@ bridge_await (struct bridge *b, int fd, unsigned silence,
       last = now;
     ended = now_ended;
     if ((bridge_is_to_end (b) && now - last >= silence) ||
-        now - last > SILENCE_SECONDS) {
+        now - last > MAX_SILENCE_SECONDS) {
       if (!b->has_given_up)
         last = now;
       bridge_give_up (b);

@@ -27,7 +27,7 @@
 /* Appends of a zone that are in flight to a server that lets early writes wait
  * for their turn.
  */
-#define APPENDS_ON_THEIR_WAY 16
+#define APPENDS_IN_FLIGHT 16
 
 static int
 catch_signals (struct bridge *b, struct message *why)
@@ -47,14 +47,14 @@ catch_signals (struct bridge *b, struct message *why)
  * nor end where there is no memory.
  */
 static void
-be_careful (void)
+lock_memory (void)
 {
   mlockall (MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
   prctl (PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 }
 
 static void
-outlive_others (void)
+avoid_oom_killer (void)
 {
   FILE *fp;
 
@@ -69,7 +69,8 @@ outlive_others (void)
  * machine has fewer CPUs by now.
  */
 static int
-make_plan (struct bridge *b, const struct options *o, struct message *why)
+make_plan (struct bridge *b, const struct bridge_options *o,
+           struct message *why)
 {
   const long cpus =
       b->recovers ? b->left.queues : sysconf (_SC_NPROCESSORS_ONLN);
@@ -108,7 +109,7 @@ refuse_zones (struct bridge *b, struct message *why)
  * without harm.
  */
 static unsigned
-slots (const struct ublksrv_ctrl_dev_info *info)
+journal_slots (const struct ublksrv_ctrl_dev_info *info)
 {
   return (info->flags & UBLK_F_ZONED) != 0 ? info->queues * info->depth : 0;
 }
@@ -118,7 +119,7 @@ make_journal (struct bridge *b, const struct ublksrv_ctrl_dev_info *info,
               struct message *why)
 {
   const int r = journal_make (&b->device.journal, b->record.fd, info->queues,
-                              slots (info));
+                              journal_slots (info));
 
   if (r < 0)
     message_set (why, RECORDS ": %s", strerror (-r));
@@ -183,7 +184,8 @@ open_device (struct bridge *b, struct message *why)
  * has begun to and is killed, and so nobody could map them.
  */
 static int
-start_queues (struct bridge *b, const struct options *o, struct message *why)
+start_queues (struct bridge *b, const struct bridge_options *o,
+              struct message *why)
 {
   unsigned i;
 
@@ -191,9 +193,9 @@ start_queues (struct bridge *b, const struct options *o, struct message *why)
   b->device.timeout = o->timeout;
   b->device.multi_conn = b->source.export.multi_conn;
   if (b->plan.zone_size != 0) {
-    b->device.appends = appends_create (
-        b->plan.nr_zones, b->plan.zone_size,
-        b->source.holds_early_writes ? APPENDS_ON_THEIR_WAY : 1);
+    b->device.appends =
+        appends_create (b->plan.nr_zones, b->plan.zone_size,
+                        b->source.holds_early_writes ? APPENDS_IN_FLIGHT : 1);
     if (b->device.appends == NULL) {
       message_set (why, "%s", strerror (ENOMEM));
       return -1;
@@ -268,14 +270,14 @@ open_driver (struct bridge *b, struct message *why)
 }
 
 /* What has a dead process left of a device of that cookie and that URI?  All
- * but NOTHING is ours from now on.  A record has only the beginning of a long
- * URI.
+ * but LEFT_NOTHING is ours from now on.  A record has only the beginning of a
+ * long URI.
  */
-enum left { NOTHING, A_RECORD, A_DEVICE };
+enum left { LEFT_NOTHING, LEFT_RECORD, LEFT_DEVICE };
 
 /* Returns an enum left, or a negative errno. */
 static int
-look_for_left (struct bridge *b, const struct options *o)
+look_for_left (struct bridge *b, const struct bridge_options *o)
 {
   const uint64_t needed = UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
   bool is_dead, is_it;
@@ -283,7 +285,7 @@ look_for_left (struct bridge *b, const struct options *o)
 
   r = device_record_open (&b->record, o->cookie, &is_dead);
   if (r < 0)
-    return r == -ENOENT ? NOTHING : r;
+    return r == -ENOENT ? LEFT_NOTHING : r;
   found = ublk_driver_find (b->driver, o->cookie, &b->left);
   r = found < 0 && found != -ENODEV ? found : 0;
   is_it = is_dead &&
@@ -292,9 +294,10 @@ look_for_left (struct bridge *b, const struct options *o)
     r = device_record_adopt (&b->record);
   if (r < 0 || !is_it) {
     device_record_close (&b->record);
-    return r == 0 || r == -ENOENT ? NOTHING : r;
+    return r == 0 || r == -ENOENT ? LEFT_NOTHING : r;
   }
-  return found == 0 && (b->left.flags & needed) == needed ? A_DEVICE : A_RECORD;
+  return found == 0 && (b->left.flags & needed) == needed ? LEFT_DEVICE
+                                                          : LEFT_RECORD;
 }
 
 /* Can the device go on, by the journal? */
@@ -304,7 +307,7 @@ read_journal (struct bridge *b, struct message *why)
   int r;
 
   r = journal_read (&b->device.journal, b->record.fd, b->left.queues,
-                    slots (&b->left));
+                    journal_slots (&b->left));
   if (r < 0) {
     message_set (why, "/dev/%s cannot be taken over: its journal: %s", b->name,
                  strerror (-r));
@@ -343,9 +346,10 @@ clear_left (struct bridge *b, struct message *why)
 
 /* Is there a device of that cookie which a process has left that was killed? */
 static int
-find_left (struct bridge *b, const struct options *o, struct message *why)
+find_left (struct bridge *b, const struct bridge_options *o,
+           struct message *why)
 {
-  int left = NOTHING;
+  int left = LEFT_NOTHING;
 
   if (o->cookie != 0 && o->persist > 0) {
     if (open_driver (b, why) < 0)
@@ -356,9 +360,9 @@ find_left (struct bridge *b, const struct options *o, struct message *why)
                    strerror (-left));
       return -1;
     }
-    b->has_record = left != NOTHING;
+    b->has_record = left != LEFT_NOTHING;
   }
-  b->recovers = b->has_device = left == A_DEVICE;
+  b->recovers = b->has_device = left == LEFT_DEVICE;
   if (b->recovers) {
     b->number = b->left.device;
     snprintf (b->name, sizeof b->name, "ublkb%u", b->number);
@@ -376,14 +380,14 @@ find_left (struct bridge *b, const struct options *o, struct message *why)
     message_set (why, "there is no device any more that could be taken over");
     return -1;
   }
-  return left == NOTHING ? 0 : clear_left (b, why);
+  return left == LEFT_NOTHING ? 0 : clear_left (b, why);
 }
 
 /* Has a signal come that wants the device to end, which nobody serves yet?
  * Returns false also where the device is in use, as its record tells.
  */
 static bool
-is_detached (struct bridge *b, struct message *why)
+try_to_detach (struct bridge *b, struct message *why)
 {
   bool ignored;
 
@@ -424,7 +428,8 @@ check_server (struct bridge *b, struct message *why)
  * bridge_disconnect.
  */
 static int
-connect_queues (struct bridge *b, const struct options *o, struct message *why)
+connect_queues (struct bridge *b, const struct bridge_options *o,
+                struct message *why)
 {
   unsigned i;
 
@@ -448,7 +453,7 @@ connect_queues (struct bridge *b, const struct options *o, struct message *why)
  * a later try.
  */
 static int
-connect_to_source (struct bridge *b, const struct options *o,
+connect_to_source (struct bridge *b, const struct bridge_options *o,
                    struct message *why)
 {
   const unsigned begun = bridge_seconds_now ();
@@ -457,7 +462,7 @@ connect_to_source (struct bridge *b, const struct options *o,
   while (connect_queues (b, o, why) < 0) {
     is_late = bridge_seconds_now () - begun > o->persist;
     b->is_over = !b->recovers || b->impossible || (is_late && !b->is_elsewhere);
-    if (b->is_over || is_late || is_detached (b, why))
+    if (b->is_over || is_late || try_to_detach (b, why))
       return -1;
     bridge_disconnect (b);
     bridge_pause ();
@@ -467,7 +472,8 @@ connect_to_source (struct bridge *b, const struct options *o,
 
 /* All that can be wrong without the kernel's help. */
 static int
-look_first (struct bridge *b, const struct options *o, struct message *why)
+connect_and_check (struct bridge *b, const struct bridge_options *o,
+                   struct message *why)
 {
   if (connect_to_source (b, o, why) < 0)
     return -1;
@@ -479,18 +485,18 @@ look_first (struct bridge *b, const struct options *o, struct message *why)
 }
 
 static int
-make (struct bridge *b, const struct options *o, struct message *why)
+make (struct bridge *b, const struct bridge_options *o, struct message *why)
 {
   int r;
 
-  outlive_others (); /* so does the aide */
+  avoid_oom_killer (); /* so does the aide */
   b->aide = aide_create (why);
   /* Until there is a device, a signal ends the process. */
   if (b->aide == NULL || (o->recovers && catch_signals (b, why) < 0) ||
-      find_left (b, o, why) < 0 || look_first (b, o, why) < 0 ||
+      find_left (b, o, why) < 0 || connect_and_check (b, o, why) < 0 ||
       (!o->recovers && catch_signals (b, why) < 0))
     return -1;
-  be_careful ();
+  lock_memory ();
   r = b->has_record ? 0
                     : device_record_make (&b->record, o->cookie, o->argument);
   if (r < 0) {
@@ -509,7 +515,7 @@ make (struct bridge *b, const struct options *o, struct message *why)
  * nobody have others.
  */
 static bool
-may_try_again (const struct options *o)
+may_try_again (const struct bridge_options *o)
 {
   struct device_record r;
   bool ignored;
@@ -525,20 +531,20 @@ may_try_again (const struct options *o)
 
 /* The device that was to be taken over stays as it was. */
 static void
-leave_it (struct bridge *b)
+leave_device (struct bridge *b)
 {
   device_record_close (&b->record);
   b->has_record = b->has_device = false;
 }
 
 struct bridge *
-bridge_open (const struct options *o, enum failure *failure,
+bridge_open (const struct bridge_options *o, enum bridge_failure *failure,
              struct message *why)
 {
   struct bridge *b = calloc (1, sizeof *b);
   bool is_over;
 
-  *failure = o->recovers ? FAILED_FOR_NOW : FAILED;
+  *failure = o->recovers ? BRIDGE_FAILED_FOR_NOW : BRIDGE_FAILED;
   if (b == NULL) {
     message_set (why, "%s", strerror (ENOMEM));
     return NULL;
@@ -548,14 +554,14 @@ bridge_open (const struct options *o, enum failure *failure,
     return b;
   /* A signal that has come meanwhile would be lost with this process. */
   if (o->recovers && b->recovers && b->queues_begun == 0 && !b->is_over)
-    is_detached (b, why);
+    try_to_detach (b, why);
   is_over = b->is_over || b->impossible || b->queues_begun > 0;
-  *failure = b->impossible ? IMPOSSIBLE : FAILED;
+  *failure = b->impossible ? BRIDGE_IMPOSSIBLE : BRIDGE_FAILED;
   if (b->recovers && b->queues_begun == 0 && !(o->recovers && is_over))
-    leave_it (b);
+    leave_device (b);
   bridge_take_away (b); /* where it cannot, --list shows what is left */
   if (!is_over && may_try_again (o))
-    *failure = FAILED_FOR_NOW;
+    *failure = BRIDGE_FAILED_FOR_NOW;
   return NULL;
 }
 

@@ -24,17 +24,17 @@ struct bridge;
  * left then, with three exceptions: the kernel may not let the device go, and
  * this process has to end; without options->recovers, a device of that cookie
  * which another process serves stays; and so does the device with
- * FAILED_FOR_NOW.
+ * BRIDGE_FAILED_FOR_NOW.
  */
-enum failure {
-  FAILED,
-  IMPOSSIBLE,    /* this kernel can make no such device at all: its driver is
+enum bridge_failure {
+  BRIDGE_FAILED,
+  BRIDGE_IMPOSSIBLE, /* this kernel can make no such device at all: its driver is
                   * missing, or the export is not what it takes */
-  FAILED_FOR_NOW /* with options->recovers: for want of memory, descriptors or
+  BRIDGE_FAILED_FOR_NOW /* with options->recovers: for want of memory, descriptors or
                   * processes; the device can still be taken over */
 };
-struct bridge *bridge_open (const struct options *options,
-                            enum failure *failure, struct message *why);
+struct bridge *bridge_open (const struct bridge_options *options,
+                            enum bridge_failure *failure, struct message *why);
 
 /* The name of the device: "ublkbN". */
 const char *bridge_name (const struct bridge *b);
@@ -45,15 +45,15 @@ const char *bridge_name (const struct bridge *b);
  */
 bool bridge_wait (struct bridge *b);
 
-enum closed {
-  CLOSED,       /* the device is gone, and so is *b */
-  CLOSED_BADLY, /* the same as far as possible; *why says what is wrong */
-  NOT_CLOSED    /* it is in use, and nothing has changed */
+enum bridge_end {
+  BRIDGE_CLOSED,       /* the device is gone, and so is *b */
+  BRIDGE_CLOSED_BADLY, /* the same as far as possible; *why says what is wrong */
+  BRIDGE_NOT_CLOSED    /* it is in use, and nothing has changed */
 };
 
 /* Flush, stop and delete the device, and free *b.  If the server is silent, a
  * signal, or two minutes, have all requests fail instead.
  */
-enum closed bridge_close (struct bridge *b, struct message *why);
+enum bridge_end bridge_close (struct bridge *b, struct message *why);
 
 #endif /* NULLBLK_UBLK_BRIDGE_H */

@@ -17,7 +17,7 @@
 #include "journal.h"
 
 /* Where the journal begins in the file: at a page, however large pages are. */
-#define AT 65536
+#define JOURNAL_OFFSET 65536
 
 /* What a journal begins with; another version of it has another number. */
 #define MAGIC UINT64_C (0x6e756c6c626c6b31)
@@ -45,7 +45,7 @@ struct journal {
   size_t size;
   unsigned slots;
   struct entry *orphans;
-  unsigned most_orphans;         /* all that there are are among the first so
+  unsigned orphans_end;          /* all that there are are among the first so
                                   * many */
   _Atomic unsigned orphans_left; /* that are not FREE */
   _Atomic unsigned have_all;     /* queues */
@@ -83,7 +83,8 @@ map (struct journal **journal, int fd, unsigned slots)
     return -ENOMEM;
   j->size = size_of (slots);
   j->slots = slots;
-  p = mmap (NULL, j->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, AT);
+  p = mmap (NULL, j->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+            JOURNAL_OFFSET);
   if (p == MAP_FAILED) {
     err = -errno;
     free (j);
@@ -99,7 +100,7 @@ int
 journal_make (struct journal **j, int fd, unsigned queues, unsigned slots)
 {
   /* A page that cannot be had later would be a signal. */
-  int err = -posix_fallocate (fd, AT, size_of (slots));
+  int err = -posix_fallocate (fd, JOURNAL_OFFSET, size_of (slots));
 
   if (err == 0)
     err = map (j, fd, slots);
@@ -198,7 +199,7 @@ gather (struct journal *j)
   for (i = 0; i < j->slots; i++) {
     if (state_of (&j->orphans[i]) == FREE)
       continue;
-    j->most_orphans = i + 1;
+    j->orphans_end = i + 1;
     left++;
   }
   atomic_init (&j->orphans_left, left);
@@ -214,7 +215,7 @@ journal_read (struct journal **j, int fd, unsigned queues, unsigned slots)
 
   if (fstat (fd, &st) == -1)
     return -errno;
-  if ((uint64_t) st.st_size < AT + size_of (slots))
+  if ((uint64_t) st.st_size < JOURNAL_OFFSET + size_of (slots))
     return -ENODATA;
   err = map (j, fd, slots);
   if (err < 0)
@@ -292,7 +293,7 @@ journal_take (struct journal *j, enum ublk_operation operation, uint64_t place)
 
   if (!journal_has_orphans (j))
     return false;
-  for (e = j->orphans; e < j->orphans + j->most_orphans; e++) {
+  for (e = j->orphans; e < j->orphans + j->orphans_end; e++) {
     if (state_of (e) != FREE && e->operation == operation && e->place == place)
       return take (j, e);
   }
@@ -313,7 +314,7 @@ journal_find_append (const struct journal *j, unsigned *i, uint64_t start,
 
   if (!journal_has_orphans (j))
     return false;
-  for (; *i < j->most_orphans; ++*i) {
+  for (; *i < j->orphans_end; ++*i) {
     e = &j->orphans[*i];
     *place = e->place;
     if (state_of (e) != FREE && e->operation == UBLK_IO_OP_ZONE_APPEND &&
@@ -336,7 +337,7 @@ journal_drop (struct journal *j, uint64_t start, uint64_t end)
 
   if (!journal_has_orphans (j))
     return;
-  for (e = j->orphans; e < j->orphans + j->most_orphans; e++) {
+  for (e = j->orphans; e < j->orphans + j->orphans_end; e++) {
     if (state_of (e) != FREE && is_within (e, start, end))
       take (j, e);
   }

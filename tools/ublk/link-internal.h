@@ -24,7 +24,7 @@ struct link {
   const struct link_ops *ops;
 };
 
-struct link *link_nbd_create (struct nbd_handle *h, struct ring *ring);
+struct link *link_libnbd_create (struct nbd_handle *h, struct ring *ring);
 struct link *link_raw_create (struct nbd_handle *h, struct ring *ring);
 
 #endif /* NULLBLK_UBLK_LINK_INTERNAL_H */

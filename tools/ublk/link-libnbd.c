@@ -20,7 +20,7 @@
 /* Memory that an io keeps for the next one. */
 #define MAX_KEPT (256 * 1024)
 
-struct nbd_link {
+struct libnbd_link {
   struct link link;
   struct nbd_handle *h;
   struct ring *ring;
@@ -35,9 +35,9 @@ struct nbd_link {
 static void
 is_readable (struct ring_event *event, int result)
 {
-  struct nbd_link *l =
-      (struct nbd_link *) ((char *) event -
-                           offsetof (struct nbd_link, readable));
+  struct libnbd_link *l =
+      (struct libnbd_link *) ((char *) event -
+                              offsetof (struct libnbd_link, readable));
 
   (void) result;
   l->awaits_readable = false;
@@ -46,9 +46,9 @@ is_readable (struct ring_event *event, int result)
 static void
 is_writable (struct ring_event *event, int result)
 {
-  struct nbd_link *l =
-      (struct nbd_link *) ((char *) event -
-                           offsetof (struct nbd_link, writable));
+  struct libnbd_link *l =
+      (struct libnbd_link *) ((char *) event -
+                              offsetof (struct libnbd_link, writable));
 
   (void) result;
   l->awaits_writable = false;
@@ -73,7 +73,7 @@ static int
 answered (void *opaque, int *error)
 {
   struct io *io = opaque;
-  struct nbd_link *l = (struct nbd_link *) io->link;
+  struct libnbd_link *l = (struct libnbd_link *) io->link;
 
   io->err = -*error;
   io->next = l->answered;
@@ -82,7 +82,7 @@ answered (void *opaque, int *error)
 }
 
 static int64_t
-start (struct nbd_link *l, struct io *io)
+start (struct libnbd_link *l, struct io *io)
 {
   const nbd_completion_callback callback = {.callback = answered,
                                             .user_data = io};
@@ -117,7 +117,7 @@ start (struct nbd_link *l, struct io *io)
 static void
 submit (struct link *link, struct io *io)
 {
-  struct nbd_link *l = (struct nbd_link *) link;
+  struct libnbd_link *l = (struct libnbd_link *) link;
   int64_t r;
 
   io->link = link;
@@ -156,7 +156,7 @@ finish (struct io **list)
 
 /* Returns the events of poll that libnbd waits for. */
 static short
-awaited (struct nbd_link *l)
+awaited (struct libnbd_link *l)
 {
   const unsigned direction = nbd_aio_get_direction (l->h);
 
@@ -165,14 +165,14 @@ awaited (struct nbd_link *l)
 }
 
 static bool
-is_dead (struct nbd_link *l)
+is_dead (struct libnbd_link *l)
 {
   return nbd_aio_is_dead (l->h) == 1 || nbd_aio_is_closed (l->h) == 1;
 }
 
 /* The same without what the ring will tell of. */
 static short
-not_yet_asked (struct nbd_link *l)
+not_yet_asked (struct libnbd_link *l)
 {
   return awaited (l) & ~((l->awaits_readable ? POLLIN : 0) |
                          (l->awaits_writable ? POLLOUT : 0));
@@ -180,7 +180,7 @@ not_yet_asked (struct nbd_link *l)
 
 /* Let libnbd go on as far as it can now. */
 static void
-go_on (struct nbd_link *l)
+go_on (struct libnbd_link *l)
 {
   struct pollfd p = {.fd = l->fd};
 
@@ -198,7 +198,7 @@ go_on (struct nbd_link *l)
 static bool
 pump (struct link *link)
 {
-  struct nbd_link *l = (struct nbd_link *) link;
+  struct libnbd_link *l = (struct libnbd_link *) link;
   bool r = false;
   short events;
 
@@ -228,7 +228,7 @@ pump (struct link *link)
 static bool
 is_over (struct link *link)
 {
-  struct nbd_link *l = (struct nbd_link *) link;
+  struct libnbd_link *l = (struct libnbd_link *) link;
 
   return is_dead (l) && !l->awaits_readable && !l->awaits_writable &&
          l->answered == NULL && l->failed == NULL;
@@ -237,7 +237,7 @@ is_over (struct link *link)
 static void
 destroy (struct link *link)
 {
-  struct nbd_link *l = (struct nbd_link *) link;
+  struct libnbd_link *l = (struct libnbd_link *) link;
 
   close (l->fd);
   free (l);
@@ -246,9 +246,9 @@ destroy (struct link *link)
 static const struct link_ops ops = {destroy, submit, pump, is_over};
 
 struct link *
-link_nbd_create (struct nbd_handle *h, struct ring *ring)
+link_libnbd_create (struct nbd_handle *h, struct ring *ring)
 {
-  struct nbd_link *l = calloc (1, sizeof *l);
+  struct libnbd_link *l = calloc (1, sizeof *l);
 
   if (l == NULL)
     return NULL;

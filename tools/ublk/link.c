@@ -16,7 +16,7 @@ link_create (struct nbd_handle *h, struct ring *ring)
   if (nbd_get_tls_negotiated (h) == 0 &&
       nbd_get_structured_replies_negotiated (h) == 0)
     return link_raw_create (h, ring);
-  return link_nbd_create (h, ring);
+  return link_libnbd_create (h, ring);
 }
 
 void

@@ -111,7 +111,7 @@ static int first_ready = STDOUT_FILENO;
  * process.
  */
 static bool
-say (const char *line, int ready, bool in_background)
+announce (const char *line, int ready, bool in_background)
 {
   const ssize_t n = strlen (line);
 
@@ -126,25 +126,26 @@ say (const char *line, int ready, bool in_background)
 }
 
 static bool
-say_it_first (const char *line)
+announce_for_supervisor (const char *line)
 {
-  return say (line, first_ready, first_ready != STDOUT_FILENO);
+  return announce (line, first_ready, first_ready != STDOUT_FILENO);
 }
 
 static bool
-tell (const struct bridge *b, const struct options *o, int ready)
+announce_bridge (const struct bridge *b, const struct bridge_options *o,
+                 int ready)
 {
   char line[64];
 
   snprintf (line, sizeof line, "/dev/%s\n", bridge_name (b));
-  return say (line, ready, !o->foreground);
+  return announce (line, ready, !o->foreground);
 }
 
 static int
-serve_device (const struct options *o, int ready)
+serve_device (const struct bridge_options *o, int ready)
 {
   bool has_failed = false;
-  enum failure failure;
+  enum bridge_failure failure;
   struct message why;
   struct bridge *b;
 
@@ -153,11 +154,11 @@ serve_device (const struct options *o, int ready)
   b = bridge_open (o, &failure, &why);
   if (b == NULL) {
     fprintf (stderr, "nullblk-ublk: %s\n", why.text);
-    return failure == IMPOSSIBLE       ? EXIT_IMPOSSIBLE
-           : failure == FAILED_FOR_NOW ? EXIT_AGAIN
-                                       : EXIT_FAILURE;
+    return failure == BRIDGE_IMPOSSIBLE       ? EXIT_IMPOSSIBLE
+           : failure == BRIDGE_FAILED_FOR_NOW ? EXIT_AGAIN
+                                              : EXIT_FAILURE;
   }
-  if (!tell (b, o, ready)) {
+  if (!announce_bridge (b, o, ready)) {
     has_failed = true;
     fprintf (stderr, "nullblk-ublk: nobody hears which device it is\n");
   }
@@ -168,11 +169,11 @@ serve_device (const struct options *o, int ready)
                bridge_name (b));
     }
     switch (bridge_close (b, &why)) {
-    case CLOSED:
+    case BRIDGE_CLOSED:
       return has_failed ? EXIT_FAILURE : EXIT_SUCCESS;
-    case CLOSED_BADLY:
+    case BRIDGE_CLOSED_BADLY:
       die ("%s", why.text);
-    case NOT_CLOSED:
+    case BRIDGE_NOT_CLOSED:
       fprintf (stderr, "nullblk-ublk: %s\n", why.text);
       has_failed = false; /* somebody uses it; a signal ends it later */
     }
@@ -180,20 +181,20 @@ serve_device (const struct options *o, int ready)
 }
 
 static int
-serve (struct options *o)
+serve (struct bridge_options *o)
 {
   if (geteuid () != 0)
     die ("only root can make a ublk device");
   if (!o->foreground)
     go_to_background (&first_ready);
   return o->persist == 0 ? serve_device (o, first_ready)
-                         : supervise (o, serve_device, say_it_first);
+                         : supervise (o, serve_device, announce_for_supervisor);
 }
 
 int
 main (int argc, char *argv[])
 {
-  struct options o;
+  struct bridge_options o;
   struct message why;
 
   standard_open ();

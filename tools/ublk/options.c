@@ -32,8 +32,9 @@ parse_count (unsigned *n, const char *option, const char *text, unsigned most,
 static int
 parse_zones (enum zones_wanted *zones, const char *text, struct message *why)
 {
-  static const char *const words[] = {
-      [ZONES_AUTO] = "auto", [ZONES_YES] = "yes", [ZONES_NO] = "no"};
+  static const char *const words[] = {[WANT_ZONES_AUTO] = "auto",
+                                      [WANT_ZONES_YES] = "yes",
+                                      [WANT_ZONES_NO] = "no"};
   unsigned i;
 
   for (i = 0; i < sizeof words / sizeof words[0]; i++) {
@@ -59,7 +60,7 @@ parse_cookie (uint64_t *cookie, const char *text, struct message *why)
 
 /* Take the rest of the command line, and check that all of it fits together. */
 static int
-check_together (struct options *o, bool all, int argc, char *argv[],
+check_together (struct bridge_options *o, bool all, int argc, char *argv[],
                 struct message *why)
 {
   message_set (why, "%s", "");
@@ -79,7 +80,8 @@ check_together (struct options *o, bool all, int argc, char *argv[],
 }
 
 int
-options_parse (struct options *o, int argc, char *argv[], struct message *why)
+options_parse (struct bridge_options *o, int argc, char *argv[],
+               struct message *why)
 {
   enum {
     ROTATIONAL = CHAR_MAX + 1,

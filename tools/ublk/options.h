@@ -21,9 +21,9 @@
 #define DEFAULT_PERSIST 60
 #define MAX_PERSIST 86400
 
-enum zones_wanted { ZONES_AUTO, ZONES_YES, ZONES_NO };
+enum zones_wanted { WANT_ZONES_AUTO, WANT_ZONES_YES, WANT_ZONES_NO };
 
-struct options {
+struct bridge_options {
   enum {
     DO_SERVE,
     DO_LIST,
@@ -46,7 +46,7 @@ struct options {
 /* Returns 0, or -EINVAL with the reason in *why; it is "" where the way of
  * calling as a whole is wrong.  The texts in *options are those of argv.
  */
-int options_parse (struct options *options, int argc, char *argv[],
+int options_parse (struct bridge_options *options, int argc, char *argv[],
                    struct message *why);
 
 #endif /* NULLBLK_UBLK_OPTIONS_H */

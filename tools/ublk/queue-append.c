@@ -20,7 +20,7 @@ static void take_turns (struct append *list, struct queue *here);
 static void
 append_is_done (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   struct queue *q = r->queue;
   struct append *list;
   bool is_over;
@@ -46,7 +46,7 @@ append_is_done (struct io *io, int err)
 static void
 pointer_is_read (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   struct queue *q = r->queue;
   uint64_t pointer = 0, end = 0;
 
@@ -60,7 +60,7 @@ pointer_is_read (struct io *io, int err)
 }
 
 static void
-take_turn (struct request *r)
+take_turn (struct queue_request *r)
 {
   struct queue *q = r->queue;
 
@@ -90,12 +90,12 @@ take_turns (struct append *list, struct queue *here)
 {
   static const uint64_t one = 1;
   struct append *append;
-  struct request *r;
+  struct queue_request *r;
   ssize_t written;
 
   while ((append = list) != NULL) {
     list = append->next;
-    r = CONTAINER_OF (struct request, append, append);
+    r = CONTAINER_OF (struct queue_request, append, append);
     if (r->queue == here) {
       take_turn (r);
       continue;
@@ -136,7 +136,7 @@ queue_wake (struct ring_event *event, int result)
 }
 
 void
-request_append (struct request *r)
+request_append (struct queue_request *r)
 {
   r->zone = bytes_of (asked (r)->sector) / r->queue->plan->zone_size;
   if (!request_search (r))
@@ -144,7 +144,7 @@ request_append (struct request *r)
 }
 
 void
-request_begin_append (struct request *r)
+request_begin_append (struct queue_request *r)
 {
   struct queue *q = r->queue;
 

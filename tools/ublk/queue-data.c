@@ -14,7 +14,7 @@
 static void
 data_is_done (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   struct appends *appends = r->queue->device->appends;
   const bool is_write = io->kind == IO_WRITE && appends != NULL;
 
@@ -40,7 +40,7 @@ data_is_done (struct io *io, int err)
 }
 
 void
-request_move_data (struct request *r, enum io_kind kind)
+request_move_data (struct queue_request *r, enum io_kind kind)
 {
   const uint64_t offset = bytes_of (asked (r)->sector);
 
@@ -56,12 +56,13 @@ request_move_data (struct request *r, enum io_kind kind)
  * or EOVERFLOW; then the queue clears in parts from there on.
  */
 
-static void clear_part (struct request *r, enum io_kind kind, uint64_t offset);
+static void clear_part (struct queue_request *r, enum io_kind kind,
+                        uint64_t offset);
 
 static void
 part_is_done (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   struct queue *q = r->queue;
   const uint64_t at = io->offset + io->count;
 
@@ -77,7 +78,7 @@ part_is_done (struct io *io, int err)
 }
 
 static void
-clear_part (struct request *r, enum io_kind kind, uint64_t offset)
+clear_part (struct queue_request *r, enum io_kind kind, uint64_t offset)
 {
   const uint64_t left = r->end - offset, most = r->queue->max_discard;
 
@@ -86,7 +87,7 @@ clear_part (struct request *r, enum io_kind kind, uint64_t offset)
 }
 
 void
-request_clear (struct request *r, enum io_kind kind)
+request_clear (struct queue_request *r, enum io_kind kind)
 {
   const uint64_t offset = bytes_of (asked (r)->sector);
 

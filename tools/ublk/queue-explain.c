@@ -14,7 +14,7 @@
 
 /* TABLE has NR_ZONES, and the request's is the one at ZONE; or it is NULL. */
 static void
-answer_failure (struct request *r, const struct zone_descriptor *table,
+answer_failure (struct queue_request *r, const struct zone_descriptor *table,
                 uint64_t nr_zones, uint64_t zone)
 {
   const struct ublk_params *p = &r->queue->plan->params;
@@ -35,13 +35,13 @@ answer_failure (struct request *r, const struct zone_descriptor *table,
 static void
 zone_is_read (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
 
   answer_failure (r, err == 0 ? &r->descriptor : NULL, 1, 0);
 }
 
 static void
-read_zone (struct request *r)
+read_zone (struct queue_request *r)
 {
   request_submit (r, r->queue->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,
                   ZONE_DESCRIPTOR_SIZE, &r->descriptor, zone_is_read);
@@ -52,7 +52,7 @@ static void read_all_zones (struct queue *q);
 static void
 all_zones_are_read (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   struct queue *q = r->queue;
   struct table_read *t = &q->all_zones;
   const struct zone_descriptor *table = err == 0 ? t->table : NULL;
@@ -78,7 +78,7 @@ read_all_zones (struct queue *q)
 {
   const uint64_t size = q->plan->nr_zones * ZONE_DESCRIPTOR_SIZE;
   struct table_read *t = &q->all_zones;
-  struct request *r;
+  struct queue_request *r;
 
   t->table = malloc (size);
   if (t->table == NULL) {
@@ -100,7 +100,7 @@ read_all_zones (struct queue *q)
  * share the next read.
  */
 void
-request_explain (struct request *r, int err)
+request_explain (struct queue_request *r, int err)
 {
   struct queue *q = r->queue;
   const struct zoned_failure f = {.error = err,

@@ -46,7 +46,7 @@
 #include "link.h"
 #include "queue.h"
 
-struct request {
+struct queue_request {
   struct port_request at_port;
   struct queue *queue;
   struct io io;       /* what the server is asked for, one at a time */
@@ -81,7 +81,8 @@ struct request {
   struct zone_descriptor descriptor; /* as read from the server */
   struct zone_descriptor *table;     /* of a report: all zones, or NULL */
 
-  struct request *next; /* in the list in which it waits: for the table of all
+  struct queue_request
+      *next; /* in the list in which it waits: for the table of all
                          * zones, or for a connection */
 
   /* Only queue-journal.c uses these. */
@@ -94,14 +95,15 @@ struct request {
   bool differs;      /* the data was not the same */
   bool is_answered;  /* but the kernel may not have taken the answer yet */
   bool is_listed;    /* in queue->answered */
-  struct request *next_answered; /* in that list */
+  struct queue_request *next_answered; /* in that list */
 };
 
 /* A read of the table of all zones, of which a queue has one at a time. */
 struct table_read {
   struct zone_descriptor *table; /* while the read is in flight */
-  struct request *of;    /* a list of the other requests that wait for it */
-  struct request *later; /* a list of those that failed after it was sent, and
+  struct queue_request *of; /* a list of the other requests that wait for it */
+  struct queue_request
+      *later; /* a list of those that failed after it was sent, and
                           * need the next read */
 };
 
@@ -121,14 +123,15 @@ struct queue {
   struct table_read all_zones;
   uint64_t max_discard; /* bytes of one discard, or write of zeroes */
 
-  struct journal *journal;  /* or NULL: nothing is to be remembered */
-  struct request *answered; /* a list: is_answered, and still in the journal */
+  struct journal *journal; /* or NULL: nothing is to be remembered */
+  struct queue_request
+      *answered;            /* a list: is_answered, and still in the journal */
   bool has_answered_append; /* is one of them an append? */
   unsigned nr_requests;     /* that have come, and are not answered */
-  unsigned seconds_with_room; /* in a row; see queue_awaits_orphans */
+  unsigned seconds_with_room; /* in a row; see queue_await_orphans */
 
   /* A list of the requests that wait for connections. */
-  struct request *waiting, **last_waiting;
+  struct queue_request *waiting, **last_waiting;
 
   /* Changes that the server has done, and how many of them are durable; and
    * whether there was one that another connection cannot make durable.
@@ -158,7 +161,7 @@ struct queue {
   uint64_t wakes;
   struct ring_event wake;
 
-  struct request requests[];
+  struct queue_request requests[];
 };
 
 static inline uint64_t
@@ -169,7 +172,7 @@ bytes_of (uint64_t sectors)
 
 /* Returns the kernel's request. */
 static inline const struct ublksrv_io_desc *
-asked (const struct request *r)
+asked (const struct queue_request *r)
 {
   return r->at_port.asked;
 }
@@ -178,10 +181,10 @@ asked (const struct request *r)
 /* queue-data.c */
 
 /* Begin a read, a write or a flush. */
-void request_move_data (struct request *r, enum io_kind kind);
+void request_move_data (struct queue_request *r, enum io_kind kind);
 
 /* Begin a discard or a write of zeroes. */
-void request_clear (struct request *r, enum io_kind kind);
+void request_clear (struct queue_request *r, enum io_kind kind);
 
 /*---------------------------------------------------------------------*/
 /* queue-append.c */
@@ -190,8 +193,8 @@ void request_clear (struct request *r, enum io_kind kind);
  * data already, it looks for that data first.  request_begin_append sends it
  * when no dead process has.
  */
-void request_append (struct request *r);
-void request_begin_append (struct request *r);
+void request_append (struct queue_request *r);
+void request_begin_append (struct queue_request *r);
 
 /* Have queue_wake called when another queue has given this one turns. */
 void queue_await_wake (struct queue *q);
@@ -201,9 +204,9 @@ void queue_wake (struct ring_event *event, int result);
 /* queue-zones.c */
 
 /* Begin a command about one zone, the reset of all zones, or a report. */
-void request_command (struct request *r);
-void request_reset_all (struct request *r);
-void request_report (struct request *r);
+void request_command (struct queue_request *r);
+void request_reset_all (struct queue_request *r);
+void request_report (struct queue_request *r);
 
 /*---------------------------------------------------------------------*/
 /* queue-explain.c */
@@ -211,7 +214,7 @@ void request_report (struct request *r);
 /* Answer a request to a zone that has failed with ERR, a negative errno of
  * NBD's, when it is known what the kernel is to be told.
  */
-void request_explain (struct request *r, int err);
+void request_explain (struct queue_request *r, int err);
 
 /*---------------------------------------------------------------------*/
 /* queue-renew.c */
@@ -222,14 +225,14 @@ void request_explain (struct request *r, int err);
  * any longer, or with -ETIMEDOUT if the server leaves this request unanswered
  * whatever happens.
  */
-bool request_wait_for_connection (struct request *r);
+bool request_wait_for_connection (struct queue_request *r);
 
 /* A write, an append or a command has ended with ERR: 0 or a negative errno.
  * One that was sent twice may have been done the first time, and have failed
  * the second time for that reason.  Returns true if its zone is read to find
  * out; r->done is called once more after that.
  */
-bool request_begin_zone_check (struct request *r, int err);
+bool request_begin_zone_check (struct queue_request *r, int err);
 
 /* A flush, before which the queue had seen CHANGES, has ended with ERR: 0 or a
  * negative errno.  Returns what the kernel is to be told: an error, once, where
@@ -252,21 +255,21 @@ void queue_close_renewed (struct queue *q);
 /* queue-journal.c.  Without a journal these do nothing, and find nothing. */
 
 /* A request has come from the kernel. */
-void request_note (struct request *r);
+void request_note (struct queue_request *r);
 /* An append is about to be sent to PLACE, in bytes within the device. */
-void request_note_append (struct request *r, uint64_t place);
+void request_note_append (struct queue_request *r, uint64_t place);
 /* An append has failed, and may be sent to another place. */
-void request_note_failure (struct request *r);
+void request_note_failure (struct queue_request *r);
 /* The server has done a write or an append. */
-void request_note_written (struct request *r);
+void request_note_written (struct queue_request *r);
 /* The kernel is about to be told RESULT. */
-void request_note_answer (struct request *r, int result);
+void request_note_answer (struct queue_request *r, int result);
 
 /* A second is over.  Does the queue still await requests that a dead process
  * had begun?  It does until, for a minute, it has had room for more requests
  * each second, and connections, and no append that is compared with orphans.
  */
-bool queue_awaits_orphans (struct queue *q);
+bool queue_await_orphans (struct queue *q);
 
 /* N zones have been reset. */
 void queue_forget_zones (struct queue *q, uint64_t first, uint64_t n);
@@ -279,18 +282,19 @@ int queue_wait (struct queue *q);
 /* An append has come, or come again.  Returns true if it is looked for, after
  * which it is answered, or goes on by request_begin_append.
  */
-bool request_search (struct request *r);
+bool request_search (struct queue_request *r);
 
 /* An append has failed with ERR.  May that be because of an append that a dead
  * process has sent, so that this one is to be tried again?
  */
-bool request_may_search_again (struct request *r, int err);
+bool request_may_search_again (struct queue_request *r, int err);
 
 /* Is what was read, of which there are N bytes in BUF, AT bytes behind the
  * beginning, what the kernel's append has there?  Returns 0 or a negative
  * errno.
  */
-int request_compare (struct request *r, const void *buf, size_t n, size_t at);
+int request_compare (struct queue_request *r, const void *buf, size_t n,
+                     size_t at);
 
 /*---------------------------------------------------------------------*/
 /* queue-time.c */
@@ -305,17 +309,17 @@ void queue_second (struct ring_event *event, int result);
 /* Answer the request with RESULT: bytes, or a negative errno.  The answer to an
  * append also has the sector to which its data went.
  */
-void request_answer (struct request *r, int result);
-void request_answer_at (struct request *r, int result, uint64_t sector);
+void request_answer (struct queue_request *r, int result);
+void request_answer_at (struct queue_request *r, int result, uint64_t sector);
 
 /* Ask the server, and have DONE called.  The data is at BUF or, where that is
  * NULL, in the kernel's buffer.
  */
-void request_submit (struct request *r, struct link *link, enum io_kind kind,
-                     uint64_t offset, uint64_t count, void *buf,
-                     void (*done) (struct io *io, int err));
+void request_submit (struct queue_request *r, struct link *link,
+                     enum io_kind kind, uint64_t offset, uint64_t count,
+                     void *buf, void (*done) (struct io *io, int err));
 
 /* The same once more, as the connection has died. */
-void request_submit_again (struct request *r);
+void request_submit_again (struct queue_request *r);
 
 #endif /* NULLBLK_UBLK_QUEUE_INTERNAL_H */

@@ -18,7 +18,7 @@
  *
  * Orphans may be left whose answers the kernel did get: the process was killed
  * before it had forgotten them.  They are dropped once the kernel must have
- * repeated all requests whose answers it did not get (queue_awaits_orphans):
+ * repeated all requests whose answers it did not get (queue_await_orphans):
  * otherwise they would be taken for later appends that have the same data.
  *
  * What is answered is forgotten when the kernel has taken the answer.  An
@@ -42,7 +42,7 @@
 #define SECONDS_TO_ASK_AGAIN 60
 
 static unsigned
-slot_of (const struct request *r)
+slot_of (const struct queue_request *r)
 {
   return r->queue->index * r->queue->plan->depth + r->at_port.tag;
 }
@@ -51,7 +51,7 @@ slot_of (const struct request *r)
 /* What is left there */
 
 void
-request_note (struct request *r)
+request_note (struct queue_request *r)
 {
   struct journal *j = r->queue->journal;
   const uint64_t place = bytes_of (asked (r)->sector);
@@ -78,7 +78,7 @@ request_note (struct request *r)
 }
 
 void
-request_note_append (struct request *r, uint64_t place)
+request_note_append (struct queue_request *r, uint64_t place)
 {
   if (r->queue->journal != NULL)
     journal_send (r->queue->journal, slot_of (r), UBLK_IO_OP_ZONE_APPEND, place,
@@ -86,7 +86,7 @@ request_note_append (struct request *r, uint64_t place)
 }
 
 void
-request_note_failure (struct request *r)
+request_note_failure (struct queue_request *r)
 {
   if (r->queue->journal != NULL)
     journal_forget (r->queue->journal, slot_of (r));
@@ -95,7 +95,7 @@ request_note_failure (struct request *r)
 /* If a dead process's append had come to be there, this one would have failed.
  */
 void
-request_note_written (struct request *r)
+request_note_written (struct queue_request *r)
 {
   if (r->queue->journal != NULL)
     journal_drop_appends (r->queue->journal, r->io.offset,
@@ -103,7 +103,7 @@ request_note_written (struct request *r)
 }
 
 void
-request_note_answer (struct request *r, int result)
+request_note_answer (struct queue_request *r, int result)
 {
   struct queue *q = r->queue;
 
@@ -141,7 +141,7 @@ request_note_answer (struct request *r, int result)
 static void
 forget_answered (struct queue *q)
 {
-  struct request *r;
+  struct queue_request *r;
 
   if (!ring_is_taken (q->ring))
     return;
@@ -201,7 +201,7 @@ has_room (const struct queue *q)
 }
 
 bool
-queue_awaits_orphans (struct queue *q)
+queue_await_orphans (struct queue *q)
 {
   if (q->journal == NULL || q->seconds_with_room == SECONDS_TO_ASK_AGAIN ||
       !journal_has_orphans (q->journal))
@@ -216,7 +216,7 @@ queue_awaits_orphans (struct queue *q)
  * (0: of any number)?
  */
 static bool
-find (struct request *r, uint64_t count, uint64_t *place)
+find (struct queue_request *r, uint64_t count, uint64_t *place)
 {
   const struct queue *q = r->queue;
   const uint64_t size = q->plan->zone_size;
@@ -227,7 +227,7 @@ find (struct request *r, uint64_t count, uint64_t *place)
 }
 
 int
-request_compare (struct request *r, const void *buf, size_t n, size_t at)
+request_compare (struct queue_request *r, const void *buf, size_t n, size_t at)
 {
   const char *p = buf;
   char piece[4096];
@@ -247,12 +247,12 @@ request_compare (struct request *r, const void *buf, size_t n, size_t at)
   return 0;
 }
 
-static void compare_with_next (struct request *r);
+static void compare_with_next (struct queue_request *r);
 
 static void
 is_compared (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   struct queue *q = r->queue;
 
   r->compares = false;
@@ -276,7 +276,7 @@ is_compared (struct io *io, int err)
  * there is none, go on with the append.
  */
 static void
-compare_with_next (struct request *r)
+compare_with_next (struct queue_request *r)
 {
   const uint64_t count = bytes_of (asked (r)->count);
   uint64_t place;
@@ -297,7 +297,7 @@ compare_with_next (struct request *r)
 static void
 end_is_read (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   uint64_t end;
 
   if (err == 0 &&
@@ -312,7 +312,7 @@ end_is_read (struct io *io, int err)
 }
 
 bool
-request_search (struct request *r)
+request_search (struct queue_request *r)
 {
   uint64_t place;
 
@@ -326,7 +326,7 @@ request_search (struct request *r)
 }
 
 bool
-request_may_search_again (struct request *r, int err)
+request_may_search_again (struct queue_request *r, int err)
 {
   unsigned n = 0;
   uint64_t place;

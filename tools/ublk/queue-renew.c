@@ -94,7 +94,7 @@ is_without_hope (struct queue *q)
  * sent again for ever.
  */
 static bool
-has_waited_enough (const struct request *r)
+has_waited_enough (const struct queue_request *r)
 {
   const struct ublk_device *d = r->queue->device;
 
@@ -102,7 +102,7 @@ has_waited_enough (const struct request *r)
 }
 
 bool
-request_wait_for_connection (struct request *r)
+request_wait_for_connection (struct queue_request *r)
 {
   struct queue *q = r->queue;
 
@@ -119,10 +119,10 @@ request_wait_for_connection (struct request *r)
 }
 
 /* Take all that wait. */
-static struct request *
+static struct queue_request *
 take_waiting (struct queue *q)
 {
-  struct request *list = q->waiting;
+  struct queue_request *list = q->waiting;
 
   q->waiting = NULL;
   q->last_waiting = &q->waiting;
@@ -133,7 +133,7 @@ take_waiting (struct queue *q)
 static void
 fail_waiting (struct queue *q)
 {
-  struct request *r, *next;
+  struct queue_request *r, *next;
 
   for (r = take_waiting (q); r != NULL; r = next) {
     next = r->next;
@@ -144,7 +144,7 @@ fail_waiting (struct queue *q)
 static void
 send_waiting (struct queue *q)
 {
-  struct request *r, *next;
+  struct queue_request *r, *next;
 
   for (r = take_waiting (q); r != NULL; r = next) {
     next = r->next;
@@ -169,7 +169,7 @@ note_done_before (struct queue *q)
  * then by what follows it.  The rest is sent.
  */
 static bool
-goes_on (struct request *r, const struct zone_check *check)
+send_unwritten (struct queue_request *r, const struct zone_check *check)
 {
   const uint64_t end = check->io.offset + check->io.count;
   uint64_t pointer, most;
@@ -189,7 +189,7 @@ goes_on (struct request *r, const struct zone_check *check)
 static void
 zone_is_read_again (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   const struct zone_check check = r->zone_check;
   const bool is_true =
       err == 0 &&
@@ -200,7 +200,7 @@ zone_is_read_again (struct io *io, int err)
                       check.io.offset + check.io.count, &r->descriptor);
 
   r->is_sent_again = false;
-  if (is_true && !was_done && goes_on (r, &check))
+  if (is_true && !was_done && send_unwritten (r, &check))
     return;
   if (was_done)
     note_done_before (r->queue);
@@ -211,7 +211,7 @@ zone_is_read_again (struct io *io, int err)
 }
 
 bool
-request_begin_zone_check (struct request *r, int err)
+request_begin_zone_check (struct queue_request *r, int err)
 {
   struct queue *q = r->queue;
 

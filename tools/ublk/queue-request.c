@@ -12,14 +12,14 @@
 #include "queue-internal.h"
 
 void
-request_answer_at (struct request *r, int result, uint64_t sector)
+request_answer_at (struct queue_request *r, int result, uint64_t sector)
 {
   request_note_answer (r, result);
   port_answer (&r->at_port, result, sector);
 }
 
 void
-request_answer (struct request *r, int result)
+request_answer (struct queue_request *r, int result)
 {
   request_answer_at (r, result, 0);
 }
@@ -27,7 +27,7 @@ request_answer (struct request *r, int result)
 static int
 from_kernel (struct io *io, void *buf, size_t n, size_t at)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
 
   return port_take (&r->at_port, buf, n, r->skipped + at);
 }
@@ -35,7 +35,7 @@ from_kernel (struct io *io, void *buf, size_t n, size_t at)
 static int
 to_kernel (struct io *io, void *buf, size_t n, size_t at)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
 
   return r->compares ? request_compare (r, buf, n, at)
                      : port_put (&r->at_port, buf, n, at);
@@ -45,7 +45,7 @@ to_kernel (struct io *io, void *buf, size_t n, size_t at)
 static void
 is_done (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   struct queue *q = r->queue;
 
   r->is_asked = false;
@@ -63,7 +63,7 @@ is_done (struct io *io, int err)
 }
 
 void
-request_submit_again (struct request *r)
+request_submit_again (struct queue_request *r)
 {
   r->is_asked = true;
   r->is_late = false;
@@ -73,7 +73,7 @@ request_submit_again (struct request *r)
 }
 
 void
-request_submit (struct request *r, struct link *link, enum io_kind kind,
+request_submit (struct queue_request *r, struct link *link, enum io_kind kind,
                 uint64_t offset, uint64_t count, void *buf,
                 void (*done) (struct io *io, int err))
 {

@@ -34,7 +34,7 @@ static bool
 look_at_requests (struct queue *q)
 {
   bool some = false, late = false;
-  struct request *r;
+  struct queue_request *r;
   unsigned i;
 
   for (i = 0; i < q->plan->depth; i++) {
@@ -62,6 +62,6 @@ queue_second (struct ring_event *event, int result)
   waits = look_at_requests (q) || q->is_disconnected;
   if (!waits)
     q->died_at = 0; /* nobody has waited for an answer in vain */
-  if (queue_awaits_orphans (q) || waits)
+  if (queue_await_orphans (q) || waits)
     queue_count_second (q);
 }

@@ -17,7 +17,7 @@ static const char reset_all[] = "zones=reset\n";
 static void
 command_is_done (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
 
   if (request_begin_zone_check (r, err))
     return;
@@ -32,7 +32,7 @@ command_is_done (struct io *io, int err)
 
 /* A descriptor in the condition that is asked for. */
 void
-request_command (struct request *r)
+request_command (struct queue_request *r)
 {
   struct queue *q = r->queue;
 
@@ -46,7 +46,7 @@ request_command (struct request *r)
 static void
 all_are_reset (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
 
   appends_forget_all (r->queue->device->appends);
   if (err == 0)
@@ -55,7 +55,7 @@ all_are_reset (struct io *io, int err)
 }
 
 void
-request_reset_all (struct request *r)
+request_reset_all (struct queue_request *r)
 {
   char *text;
 
@@ -68,7 +68,7 @@ request_reset_all (struct request *r)
  * without a length: a report is as true as the one at the beginning, or fails.
  */
 static bool
-is_true (const struct request *r, uint64_t first, uint64_t n)
+agrees_with_plan (const struct queue_request *r, uint64_t first, uint64_t n)
 {
   uint64_t i;
 
@@ -82,10 +82,10 @@ is_true (const struct request *r, uint64_t first, uint64_t n)
 static void
 report_is_done (struct io *io, int err)
 {
-  struct request *r = CONTAINER_OF (struct request, io, io);
+  struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   const uint64_t n = io->count / ZONE_DESCRIPTOR_SIZE;
 
-  if (err == 0 && !is_true (r, io->offset / ZONE_DESCRIPTOR_SIZE, n))
+  if (err == 0 && !agrees_with_plan (r, io->offset / ZONE_DESCRIPTOR_SIZE, n))
     err = -EIO;
   if (err == 0) {
     zoned_report (r->table, n);
@@ -101,7 +101,7 @@ report_is_done (struct io *io, int err)
 }
 
 void
-request_report (struct request *r)
+request_report (struct queue_request *r)
 {
   const struct device_plan *plan = r->queue->plan;
   const uint64_t first = bytes_of (asked (r)->sector) / plan->zone_size;

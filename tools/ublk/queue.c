@@ -24,7 +24,8 @@
 static void
 begin (struct port_request *at_port)
 {
-  struct request *r = CONTAINER_OF (struct request, at_port, at_port);
+  struct queue_request *r =
+      CONTAINER_OF (struct queue_request, at_port, at_port);
 
   r->skipped = 0;
   request_note (r);

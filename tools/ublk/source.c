@@ -170,13 +170,13 @@ ask_zones (struct source *s, enum zones_wanted zones, struct message *why)
   struct message reason;
   bool missing;
 
-  if (zones == ZONES_NO)
+  if (zones == WANT_ZONES_NO)
     return 0;
   s->first.zones = connect_to (s, ".zones", &missing, why);
   if (s->first.zones == NULL)
-    return missing && zones == ZONES_AUTO ? 0 : -EIO;
+    return missing && zones == WANT_ZONES_AUTO ? 0 : -EIO;
   if (read_table (s, &missing, &reason) < 0) {
-    if (missing && zones == ZONES_AUTO) {
+    if (missing && zones == WANT_ZONES_AUTO) {
       connection_close (s->first.zones);
       s->first.zones = NULL;
       return 0;

@@ -54,8 +54,8 @@ signals (void)
  * now.
  */
 static bool
-begin (struct child *c, const struct options *o,
-       int (*serve) (const struct options *options, int ready))
+begin (struct child *c, const struct bridge_options *o,
+       int (*serve) (const struct bridge_options *options, int ready))
 {
   const pid_t parent = getpid ();
   const sigset_t set = signals ();
@@ -127,9 +127,9 @@ await_end (struct child *c)
 }
 
 int
-supervise (struct options *o,
-           int (*serve) (const struct options *options, int ready),
-           bool (*is_ready) (const char *line))
+supervise (struct bridge_options *o,
+           int (*serve) (const struct bridge_options *options, int ready),
+           bool (*announce) (const char *line))
 {
   const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000};
   const sigset_t set = signals ();
@@ -150,7 +150,7 @@ supervise (struct options *o,
   read_line (&c, line, sizeof line);
   if (line[0] != '\0')
     c.record = device_record_supervise (o->cookie);
-  if (line[0] != '\0' && !is_ready (line))
+  if (line[0] != '\0' && !announce (line))
     kill (c.pid, SIGTERM);
   status = await_end (&c);
   while (line[0] != '\0' &&

@@ -21,14 +21,14 @@
 
 /* Have children SERVE, one after the other, until one ends by itself, and
  * return the exit status of that child.  The first child writes a line with the
- * name of its device to READY, or exits without one.  IS_READY is called with
+ * name of its device to READY, or exits without one.  ANNOUNCE is called with
  * that line; if it returns false, the child is asked to end.  For the later
  * children READY is -1, and options->recovers is set; they may return
  * EXIT_AGAIN, too.  Signals that end a program are passed on to the child.
  * *OPTIONS gets a cookie if it has none.
  */
-int supervise (struct options *options,
-               int (*serve) (const struct options *options, int ready),
-               bool (*is_ready) (const char *line));
+int supervise (struct bridge_options *options,
+               int (*serve) (const struct bridge_options *options, int ready),
+               bool (*announce) (const char *line));
 
 #endif /* NULLBLK_UBLK_SUPERVISE_H */

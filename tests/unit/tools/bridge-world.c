@@ -365,7 +365,7 @@ connection_break (struct nbd_handle *h)
 /* What tests do with them */
 
 struct message why;
-enum failure failure;
+enum bridge_failure failure;
 struct bridge *bridge, *kept;
 
 void
@@ -402,7 +402,7 @@ refuse (enum command command, int result, unsigned times)
 }
 
 void
-open_bridge_of (const struct options *o)
+open_bridge_of (const struct bridge_options *o)
 {
   bridge = bridge_open (o, &failure, &why);
   if (bridge == NULL)
@@ -412,7 +412,7 @@ open_bridge_of (const struct options *o)
 }
 
 void
-close_bridge (enum closed how)
+close_bridge (enum bridge_end how)
 {
   assert_int_equal (bridge_close (bridge, &why), how);
 }

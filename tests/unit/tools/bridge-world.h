@@ -113,12 +113,12 @@ extern uint64_t size; /* of the export */
 /* The bridge */
 
 extern struct message why;
-extern enum failure failure; /* what bridge_open said last */
+extern enum bridge_failure failure; /* what bridge_open said last */
 extern struct bridge *bridge;
 extern struct bridge *kept; /* one that stays to the end of the program */
 
-void open_bridge_of (const struct options *o);
+void open_bridge_of (const struct bridge_options *o);
 
-void close_bridge (enum closed how);
+void close_bridge (enum bridge_end how);
 
 #endif /* NULLBLK_BRIDGE_WORLD_H */

@@ -21,16 +21,16 @@
 
 #define COOKIE 0xc00c1e
 
-static const struct options lasting = {.argument = "nbd://server/nullb0",
-                                       .cookie = COOKIE,
-                                       .persist = 1,
-                                       .timeout = 30,
-                                       .queues = 1,
-                                       .depth = 16};
+static const struct bridge_options lasting = {.argument = "nbd://server/nullb0",
+                                              .cookie = COOKIE,
+                                              .persist = 1,
+                                              .timeout = 30,
+                                              .queues = 1,
+                                              .depth = 16};
 
 /* A process makes a lasting device, or takes it over, and is killed. */
 static void
-leave_device_again (const struct options *o)
+leave_device_again (const struct bridge_options *o)
 {
   int status;
   pid_t pid;
@@ -46,7 +46,7 @@ leave_device_again (const struct options *o)
 }
 
 static void
-make_lasting_kernel (const struct options *o, bool zones)
+make_lasting_kernel (const struct bridge_options *o, bool zones)
 {
   make_kernel (zones);
   has_queues = o->queues == 2;
@@ -55,7 +55,7 @@ make_lasting_kernel (const struct options *o, bool zones)
 }
 
 static void
-leave_device_of (const struct options *o, bool zones)
+leave_device_of (const struct bridge_options *o, bool zones)
 {
   make_lasting_kernel (o, zones);
   leave_device_again (o);
@@ -91,7 +91,7 @@ remove_directory (void **state)
 static void
 recovers (bool zones)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
 
   leave_device (zones);
   assert_true ((kernel->info.flags & UBLK_F_USER_RECOVERY) != 0);
@@ -103,7 +103,7 @@ recovers (bool zones)
   open_bridge_of (&o);
   WERE_ASKED (START_RECOVERY, START_RECOVERY, START_RECOVERY, START_RECOVERY,
               END_RECOVERY);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (records (), 0);
   assert_false (kernel->has_device);
 }
@@ -120,7 +120,7 @@ test_recover (void **state)
 static void
 test_recover_queues (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
 
   (void) state;
   o.queues = 2;
@@ -131,7 +131,7 @@ test_recover_queues (void **state)
   cpus = 1;
   open_bridge_of (&o);
   WERE_ASKED (START_RECOVERY, END_RECOVERY);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (records (), 0);
 }
 
@@ -139,7 +139,7 @@ test_recover_queues (void **state)
 static void
 test_recover_long (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
   static char uri[5000] = "nbd://server/";
 
   (void) state;
@@ -150,14 +150,14 @@ test_recover_long (void **state)
   o.recovers = true;
   open_bridge_of (&o);
   WERE_ASKED (START_RECOVERY, END_RECOVERY);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
 }
 
 /* A server may take one connection, and at first no other. */
 static void
 test_recover_full (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
 
   (void) state;
   o.queues = 2;
@@ -167,7 +167,7 @@ test_recover_full (void **state)
   open_bridge_of (&o);
   assert_int_equal (open_sources, 1);
   WERE_ASKED (START_RECOVERY, END_RECOVERY);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (open_sources, 0);
 
   o.recovers = false;
@@ -185,7 +185,7 @@ test_recover_full (void **state)
 static void
 test_recover_untold (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
 
   (void) state;
   leave_device (false);
@@ -194,7 +194,7 @@ test_recover_untold (void **state)
   assert_null (bridge_open (&o, &failure, &why));
   assert_string_equal (why.text, "what is left of the device cannot be told: "
                                  "Input/output error");
-  assert_int_equal (failure, FAILED_FOR_NOW);
+  assert_int_equal (failure, BRIDGE_FAILED_FOR_NOW);
   assert_true (kernel->has_device);
   assert_int_equal (records (), 1);
   assert_int_equal (kernel->nr_asked, 0);
@@ -205,15 +205,15 @@ test_recover_untold (void **state)
                                  "taken over");
   open_bridge_of (&o);
   WERE_ASKED (START_RECOVERY, END_RECOVERY);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
 }
 
 /* The device is left to the next process. */
 static void
-fails_for_now (const struct options *o)
+fails_for_now (const struct bridge_options *o)
 {
   assert_null (bridge_open (o, &failure, &why));
-  assert_int_equal (failure, FAILED_FOR_NOW);
+  assert_int_equal (failure, BRIDGE_FAILED_FOR_NOW);
   assert_int_equal (open_sources, 0);
   assert_int_equal (queues (), 0);
   assert_true (kernel->has_device);
@@ -224,7 +224,7 @@ fails_for_now (const struct options *o)
 static void
 test_recover_cleared (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
   struct device_record r;
   bool is_dead;
   int fds[2];
@@ -249,7 +249,7 @@ test_recover_cleared (void **state)
   assert_int_equal (kill (pid, SIGKILL), 0);
   assert_int_equal (waitpid (pid, NULL, 0), pid);
   open_bridge_of (&o);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   close (fds[0]);
   close (fds[1]);
 }
@@ -258,7 +258,7 @@ test_recover_cleared (void **state)
 static void
 test_recover_moved (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
 
   (void) state;
   leave_device (true);
@@ -267,7 +267,7 @@ test_recover_moved (void **state)
   open_bridge_of (&o);
   assert_int_equal (moved, 0);
   WERE_ASKED (START_RECOVERY, END_RECOVERY);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
 
   leave_device (false);
   moved = UINT32_MAX;
@@ -275,14 +275,14 @@ test_recover_moved (void **state)
   assert_string_equal (why.text,
                        "nbd://server/nullb0: the server has not the address "
                        "that it had when /dev/ublkb4095 was made");
-  assert_int_equal (failure, FAILED_FOR_NOW);
+  assert_int_equal (failure, BRIDGE_FAILED_FOR_NOW);
   assert_true (kernel->has_device);
   assert_int_equal (open_sources, 0);
   assert_int_equal (records (), 1);
 
   moved = 0;
   open_bridge_of (&o);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
 
   /* A process may not have known it: then the next one notes it. */
   make_lasting_kernel (&lasting, false);
@@ -294,14 +294,14 @@ test_recover_moved (void **state)
   fails_for_now (&o);
   moved = 0;
   open_bridge_of (&o);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
 }
 
 /* What there is not enough of now may be there later. */
 static void
 test_recover_later (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
 
   (void) state;
   o.queues = 2;
@@ -325,13 +325,13 @@ test_recover_later (void **state)
   WERE_ASKED (START_RECOVERY, START_RECOVERY, START_RECOVERY, START_RECOVERY);
   open_bridge_of (&o);
   assert_int_equal (queues (), 2);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (queues (), 0);
 
   /* But not where somebody has deleted it meanwhile. */
   command_ring_errno = ENOMEM;
   assert_null (bridge_open (&o, &failure, &why));
-  assert_int_equal (failure, FAILED);
+  assert_int_equal (failure, BRIDGE_FAILED);
 }
 
 /* A process that lacks something still obeys the signal of a --detach, unless
@@ -340,7 +340,7 @@ test_recover_later (void **state)
 static void
 test_recover_detached (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
   sigset_t set;
 
   (void) state;
@@ -359,7 +359,7 @@ test_recover_detached (void **state)
   kernel->opened_after = 0;
   raise (SIGTERM);
   assert_null (bridge_open (&o, &failure, &why));
-  assert_int_equal (failure, FAILED);
+  assert_int_equal (failure, BRIDGE_FAILED);
   assert_string_equal (why.text, "/dev/ublkb4095: not all that was written to "
                                  "it has reached the server");
   assert_false (kernel->has_device);
@@ -372,7 +372,7 @@ test_recover_detached (void **state)
 static void
 test_recover_in_vain (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
 
   (void) state;
   leave_device (false);
@@ -401,7 +401,7 @@ test_recover_in_vain (void **state)
   away = UINT32_MAX;
   assert_null (bridge_open (&o, &failure, &why));
   assert_string_equal (why.text, "the server is away");
-  assert_int_equal (failure, FAILED);
+  assert_int_equal (failure, BRIDGE_FAILED);
   assert_false (kernel->has_device);
   assert_int_equal (records (), 0);
 }
@@ -412,7 +412,7 @@ test_recover_in_vain (void **state)
 static void
 test_recover_other (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
 
   (void) state;
   leave_device (false);
@@ -434,9 +434,9 @@ test_recover_other (void **state)
 
 /* A process that has taken the device over is killed when it begins a queue. */
 static void
-die_recovering (const struct options *options_then, int when)
+die_recovering (const struct bridge_options *options_then, int when)
 {
-  struct options o = *options_then;
+  struct bridge_options o = *options_then;
   int status;
   pid_t pid;
 
@@ -457,7 +457,7 @@ die_recovering (const struct options *options_then, int when)
 static void
 test_died_before (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
 
   (void) state;
   leave_device (true);
@@ -466,7 +466,7 @@ test_died_before (void **state)
   refuse (START_RECOVERY, -EINVAL, 1);
   open_bridge_of (&o);
   WERE_ASKED (START_RECOVERY, END_RECOVERY);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (records (), 0);
 }
 
@@ -476,7 +476,7 @@ test_died_before (void **state)
 static void
 test_died_meanwhile (void **state)
 {
-  struct options o = lasting;
+  struct bridge_options o = lasting;
 
   (void) state;
   o.queues = 2;
@@ -493,7 +493,7 @@ test_died_meanwhile (void **state)
   die_recovering (&o, DIES_MEANWHILE);
   open_bridge_of (&o);
   WERE_ASKED (STOP, DELETE_ASYNC, ADD, SET_PARAMS, START);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (records (), 0);
 
   /* Linux 6.16 can. */
@@ -504,7 +504,7 @@ test_died_meanwhile (void **state)
   o.recovers = true;
   open_bridge_of (&o);
   WERE_ASKED (START_RECOVERY, END_RECOVERY);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (records (), 0);
 
   /* So can all with one queue. */
@@ -512,7 +512,7 @@ test_died_meanwhile (void **state)
   die_recovering (&lasting, DIES_MEANWHILE);
   open_bridge_of (&lasting);
   WERE_ASKED (START_RECOVERY, END_RECOVERY);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
 }
 
 #define RECOVER(f)                                                             \

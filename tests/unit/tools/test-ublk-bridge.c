@@ -17,7 +17,7 @@
 #include "command-ring.h"
 #include "records.h"
 
-static const struct options options = {
+static const struct bridge_options options = {
     .argument = "nbd://server/nullb0", .queues = 1, .depth = 16};
 
 static void
@@ -52,7 +52,7 @@ test_life (void **state)
     assert_int_equal (kernel->asked_by[0], getpid ());
     assert_int_equal (kernel->asked_by[1], getpid ());
     assert_int_not_equal (kernel->asked_by[2], getpid ());
-    close_bridge (CLOSED);
+    close_bridge (BRIDGE_CLOSED);
     /* The first is asked while somebody may still refuse, the second to end
      * what there is.
      */
@@ -71,7 +71,7 @@ test_no_driver (void **state)
   make_kernel (false);
   kernel->has_driver = false;
   opens_none ("the module ublk_drv is missing");
-  assert_int_equal (failure, IMPOSSIBLE);
+  assert_int_equal (failure, BRIDGE_IMPOSSIBLE);
   assert_int_equal (modules_asked, 1);
 }
 
@@ -99,11 +99,11 @@ test_too_old (void **state)
   make_kernel (false);
   refuse (GET_FEATURES, -EPERM, MOST);
   opens_none ("only root");
-  assert_int_equal (failure, IMPOSSIBLE);
+  assert_int_equal (failure, BRIDGE_IMPOSSIBLE);
   make_kernel (false);
   refuse (GET_FEATURES, -ENOMEM, MOST);
   opens_none ("does not say what it can do: Cannot allocate memory");
-  assert_int_equal (failure, FAILED);
+  assert_int_equal (failure, BRIDGE_FAILED);
   assert_int_equal (kernel->nr_asked, 0);
 }
 
@@ -117,17 +117,17 @@ test_no_zones (void **state)
   make_kernel (true);
   kernel->features = UBLK_F_USER_COPY;
   opens_none ("ublk driver has no zones");
-  assert_int_equal (failure, IMPOSSIBLE);
+  assert_int_equal (failure, BRIDGE_IMPOSSIBLE);
   assert_int_equal (kernel->nr_asked, 0);
   make_kernel (true);
   kernel->flags = UBLK_F_USER_COPY;
   opens_none ("BLK_DEV_ZONED");
-  assert_int_equal (failure, IMPOSSIBLE);
+  assert_int_equal (failure, BRIDGE_IMPOSSIBLE);
   WERE_ASKED (ADD, STOP, DELETE_ASYNC);
   make_kernel (false);
   kernel->features = kernel->flags = UBLK_F_USER_COPY;
   open_bridge ();
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
 }
 
 static void
@@ -140,7 +140,7 @@ test_refused (void **state)
   make_kernel (false);
   refuse (SET_PARAMS, -EINVAL, 1);
   opens_none ("does not take");
-  assert_int_equal (failure, FAILED);
+  assert_int_equal (failure, BRIDGE_FAILED);
   make_kernel (true);
   refuse (START, -EIO, 1);
   opens_none ("does not start the device");
@@ -162,12 +162,12 @@ test_in_use (void **state)
 {
   (void) state;
   open_with_try_stop (-EBUSY, 2);
-  close_bridge (NOT_CLOSED);
+  close_bridge (BRIDGE_NOT_CLOSED);
   assert_string_equal (why.text, "/dev/ublkb4095 is in use");
-  close_bridge (NOT_CLOSED);
+  close_bridge (BRIDGE_NOT_CLOSED);
   assert_true (kernel->has_device);
   assert_int_equal (records (), 1);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   WERE_ASKED (ADD, SET_PARAMS, START, TRY_STOP, TRY_STOP, TRY_STOP, STOP,
               DELETE_ASYNC);
   assert_int_equal (records (), 0);
@@ -182,11 +182,11 @@ test_used_since (void **state)
   kernel->can_be_held = true;
   kernel->opened_after = 1;
   open_bridge ();
-  close_bridge (NOT_CLOSED);
+  close_bridge (BRIDGE_NOT_CLOSED);
   assert_non_null (strstr (why.text, "cannot be told"));
   WERE_ASKED (ADD, SET_PARAMS, START);
   kernel->opened_after = 0;
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   WERE_ASKED (ADD, SET_PARAMS, START, STOP, STOP, DELETE_ASYNC);
 }
 
@@ -200,10 +200,10 @@ test_lost_before_refusal (void **state)
   kernel->opened_after = 1;
   kernel->flush_errno = EIO;
   open_bridge ();
-  close_bridge (NOT_CLOSED);
+  close_bridge (BRIDGE_NOT_CLOSED);
   kernel->opened_after = 0;
   kernel->flush_errno = 0;
-  close_bridge (CLOSED_BADLY);
+  close_bridge (BRIDGE_CLOSED_BADLY);
   assert_non_null (strstr (why.text, "not all that was written"));
 }
 
@@ -222,7 +222,7 @@ test_lost_before_flush (void **state)
     kernel->can_be_held = true;
     kernel->failing_syncs = failures[i];
     open_bridge ();
-    close_bridge (CLOSED_BADLY);
+    close_bridge (BRIDGE_CLOSED_BADLY);
     assert_non_null (strstr (why.text, "not all that was written"));
     assert_int_equal (kernel->flushes, 1);
   }
@@ -236,11 +236,11 @@ test_not_held (void **state)
   make_kernel (false);
   kernel->opens_badly = true;
   open_bridge ();
-  close_bridge (NOT_CLOSED);
+  close_bridge (BRIDGE_NOT_CLOSED);
   assert_non_null (strstr (why.text, "cannot be told"));
   WERE_ASKED (ADD, SET_PARAMS, START);
   kernel->opens_badly = false;
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
 }
 
 /* The aide is killed, as where memory is short: nobody can be asked whether the
@@ -258,7 +258,7 @@ test_aide_killed (void **state)
   aide = kernel->asked_by[2];
   assert_int_equal (kill (aide, SIGKILL), 0);
   assert_int_equal (waitid (P_PID, aide, &info, WEXITED | WNOWAIT), 0);
-  close_bridge (NOT_CLOSED);
+  close_bridge (BRIDGE_NOT_CLOSED);
   assert_string_equal (why.text, "/dev/ublkb4095: it cannot be told whether it "
                                  "is in use: No such process");
   WERE_ASKED (ADD, SET_PARAMS, START);
@@ -276,14 +276,14 @@ test_written_since (void **state)
   make_kernel (false);
   kernel->can_be_held = true;
   open_bridge ();
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (kernel->flushes, 1);
 
   make_kernel (false);
   kernel->can_be_held = true;
   kernel->writes_during = 2;
   open_bridge ();
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (kernel->flushes, 3);
 
   /* That these writes get lost is told as well. */
@@ -292,7 +292,7 @@ test_written_since (void **state)
   kernel->writes_during = 1;
   kernel->flush_errno = EIO;
   open_bridge ();
-  close_bridge (CLOSED_BADLY);
+  close_bridge (BRIDGE_CLOSED_BADLY);
   assert_non_null (strstr (why.text, "not all that was written"));
   assert_int_equal (kernel->flushes, 2);
 
@@ -301,7 +301,7 @@ test_written_since (void **state)
   kernel->can_be_held = true;
   kernel->writes_during = UINT32_MAX;
   open_bridge ();
-  close_bridge (CLOSED_BADLY);
+  close_bridge (BRIDGE_CLOSED_BADLY);
   assert_non_null (strstr (why.text, "not all that was written"));
   assert_int_equal (kernel->flushes, 10);
 
@@ -309,7 +309,7 @@ test_written_since (void **state)
   open_with_try_stop (0, 1);
   kernel->can_be_held = true;
   kernel->writes_during = UINT32_MAX;
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (kernel->flushes, 10);
 
   /* While it is looked once more whether somebody has it open. */
@@ -317,7 +317,7 @@ test_written_since (void **state)
   kernel->can_be_held = true;
   kernel->written_at = 3;
   open_bridge ();
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (kernel->looks, 4);
   assert_int_equal (kernel->flushes, 2);
 }
@@ -327,9 +327,9 @@ test_cannot_be_told (void **state)
 {
   (void) state;
   open_with_try_stop (-EIO, 1);
-  close_bridge (NOT_CLOSED);
+  close_bridge (BRIDGE_NOT_CLOSED);
   assert_non_null (strstr (why.text, "cannot be told"));
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
 }
 
 /* A device that does not know the command although the driver does. */
@@ -338,7 +338,7 @@ test_try_stop_unknown (void **state)
 {
   (void) state;
   open_with_try_stop (-EOPNOTSUPP, 1);
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   WERE_ASKED (ADD, SET_PARAMS, START, TRY_STOP, STOP, STOP, DELETE_ASYNC);
 }
 
@@ -356,7 +356,7 @@ test_delete_waits (void **state)
     make_kernel (false);
     refuse (DELETE_ASYNC, refusals[i], 1);
     open_bridge ();
-    close_bridge (CLOSED);
+    close_bridge (BRIDGE_CLOSED);
     WERE_ASKED (ADD, SET_PARAMS, START, STOP, STOP, DELETE_ASYNC, DELETE);
   }
 }
@@ -369,13 +369,13 @@ test_gone (void **state)
   make_kernel (false);
   open_bridge ();
   kernel->has_device = false;
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
   assert_int_equal (records (), 0);
 
   make_kernel (false);
   kernel->is_going = true;
   open_bridge ();
-  close_bridge (CLOSED);
+  close_bridge (BRIDGE_CLOSED);
 }
 
 /* The record stays, by which --list and --detach find the device: the process
@@ -387,7 +387,7 @@ fails_to_end (enum command command)
   make_kernel (false);
   refuse (command, -EIO, MOST);
   open_bridge ();
-  close_bridge (CLOSED_BADLY);
+  close_bridge (BRIDGE_CLOSED_BADLY);
   assert_string_equal (why.text,
                        "/dev/ublkb4095 does not end: Input/output error");
   assert_true (kernel->has_device);

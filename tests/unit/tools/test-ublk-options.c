@@ -14,7 +14,7 @@
 #include "ublk/options.h"
 #include "unit.h"
 
-static struct options options;
+static struct bridge_options options;
 static struct message why;
 
 /* The words of a command line, which ends in NULL. */
@@ -64,7 +64,7 @@ test_serve (void **state)
   assert_false (options.rotational);
   assert_int_equal (options.queues, 0);
   assert_int_equal (options.depth, DEFAULT_DEPTH);
-  assert_int_equal (options.zones, ZONES_AUTO);
+  assert_int_equal (options.zones, WANT_ZONES_AUTO);
 
   TAKES ("-f", "-q", "3", "--depth", "4096", "-r", "--rotational",
          "--zones=yes", "nbd://server");
@@ -73,9 +73,9 @@ test_serve (void **state)
   assert_true (options.rotational);
   assert_int_equal (options.queues, 3);
   assert_int_equal (options.depth, 4096);
-  assert_int_equal (options.zones, ZONES_YES);
+  assert_int_equal (options.zones, WANT_ZONES_YES);
   TAKES ("nbd://server", "--zones", "no"); /* in any order */
-  assert_int_equal (options.zones, ZONES_NO);
+  assert_int_equal (options.zones, WANT_ZONES_NO);
   assert_int_equal (options.cookie, 0);
   assert_int_equal (options.persist, 0);
   TAKES ("--persist", "nbd://server");

@@ -201,14 +201,14 @@ static void
 test_zoned (void **state)
 {
   (void) state;
-  opens (ZONES_AUTO, true);
+  opens (WANT_ZONES_AUTO, true);
   assert_int_equal (source.export.nr_zones, NR_ZONES);
   assert_int_equal (source.export.max_open, 3);
   assert_int_equal (source.export.max_active, 0);
   assert_false (source.export.commands_refused);
   assert_true (source.holds_early_writes);
   closes ();
-  opens (ZONES_NO, false);
+  opens (WANT_ZONES_NO, false);
   closes ();
 }
 
@@ -218,25 +218,25 @@ test_unzoned (void **state)
 {
   (void) state;
   server.is_missing[TABLE] = true;
-  opens (ZONES_AUTO, false);
+  opens (WANT_ZONES_AUTO, false);
   closes ();
-  refuses (ZONES_YES, "no connection");
+  refuses (WANT_ZONES_YES, "no connection");
   server.is_missing[TABLE] = false;
 
   server.size[TABLE] = 100;
-  opens (ZONES_AUTO, false);
+  opens (WANT_ZONES_AUTO, false);
   closes ();
   server.size[TABLE] = 0;
-  opens (ZONES_AUTO, false);
+  opens (WANT_ZONES_AUTO, false);
   closes ();
-  refuses (ZONES_YES, "no zone table");
+  refuses (WANT_ZONES_YES, "no zone table");
 
   /* Some have the same data under each name, also much of it. */
   server.table[0].len = 0;
   server.size[TABLE] = UINT64_C (1) << 40;
-  opens (ZONES_AUTO, false);
+  opens (WANT_ZONES_AUTO, false);
   closes ();
-  refuses (ZONES_YES, "no zone table");
+  refuses (WANT_ZONES_YES, "no zone table");
 }
 
 /* What cannot be known is no reason to go on without zones. */
@@ -245,19 +245,19 @@ test_errors (void **state)
 {
   (void) state;
   server.cannot_be_read[TABLE] = true;
-  refuses (ZONES_AUTO, "the server's error");
-  refuses (ZONES_YES, "the server's error");
+  refuses (WANT_ZONES_AUTO, "the server's error");
+  refuses (WANT_ZONES_YES, "the server's error");
   server.cannot_be_read[TABLE] = false;
   server.cannot_be_read[CONFIG] = true;
-  refuses (ZONES_AUTO, "the server's error");
+  refuses (WANT_ZONES_AUTO, "the server's error");
   server.cannot_be_read[CONFIG] = false;
   server.is_silent[TABLE] = true;
-  refuses (ZONES_AUTO, "no connection");
+  refuses (WANT_ZONES_AUTO, "no connection");
   server.is_silent[TABLE] = false;
   server.is_missing[CONFIG] = true;
-  refuses (ZONES_AUTO, "no connection");
+  refuses (WANT_ZONES_AUTO, "no connection");
   server.is_missing[CONFIG] = false;
-  opens (ZONES_AUTO, true);
+  opens (WANT_ZONES_AUTO, true);
   closes ();
 }
 
@@ -266,12 +266,12 @@ test_read_only (void **state)
 {
   (void) state;
   server.is_read_only[CONFIG] = true;
-  opens (ZONES_AUTO, true);
+  opens (WANT_ZONES_AUTO, true);
   assert_true (source.export.commands_refused);
   closes ();
   server.is_read_only[CONFIG] = false;
   server.is_read_only[TABLE] = true;
-  opens (ZONES_AUTO, true);
+  opens (WANT_ZONES_AUTO, true);
   assert_true (source.export.commands_refused);
   closes ();
 }
@@ -299,7 +299,7 @@ static void
 test_different (void **state)
 {
   (void) state;
-  opens (ZONES_AUTO, true);
+  opens (WANT_ZONES_AUTO, true);
   connects ();
   server.size[DATA]++;
   does_not_connect ("different exports");

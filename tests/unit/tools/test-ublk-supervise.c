@@ -48,7 +48,7 @@ device_record_supervise (uint64_t cookie)
  * fourth one ends by itself.
  */
 static int
-serve (const struct options *o, int ready)
+serve (const struct bridge_options *o, int ready)
 {
   const unsigned n = (*children)++;
 
@@ -73,7 +73,7 @@ is_ready (const char *line)
 static void
 test_children (void **state)
 {
-  struct options o = {.cookie = 1, .persist = 60};
+  struct bridge_options o = {.cookie = 1, .persist = 60};
 
   (void) state;
   no_forks = 2;
