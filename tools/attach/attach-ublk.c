@@ -17,10 +17,8 @@
 #include <string.h>
 
 #include "attach-internal.h"
+#include "exit-status.h"
 #include "ublkdrv/ublkdrv.h"
-
-/* nullblk-ublk's exit status where this kernel can make no such device. */
-#define EXIT_IMPOSSIBLE 3
 
 enum ublk_outcome
 attach_by_ublk (struct attachment *a, const struct ublk_options *options,

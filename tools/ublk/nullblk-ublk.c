@@ -21,6 +21,7 @@
 
 #include "bridge.h"
 #include "die.h"
+#include "exit-status.h"
 #include "list-detach.h"
 #include "options.h"
 #include "standard.h"
@@ -44,9 +45,6 @@ usage (FILE *fp)
          "Please read nullblk-ublk(1).\n",
          fp);
 }
-
-/* The exit status where this kernel can make no such device. */
-#define EXIT_IMPOSSIBLE 3
 
 /* A child goes on in the background.  It is asked to end if we are killed
  * before it has told us anything.  We end when the device can be used, which
