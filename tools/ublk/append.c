@@ -31,14 +31,13 @@ struct zone {
 
 struct appends {
   uint64_t nr_zones;
-  uint64_t zone_size;
   unsigned depth;
   pthread_mutex_t locks[STRIPES];
   struct zone zones[];
 };
 
 struct appends *
-appends_create (uint64_t nr_zones, uint64_t zone_size, unsigned depth)
+appends_create (uint64_t nr_zones, unsigned depth)
 {
   struct appends *a;
   unsigned i;
@@ -47,7 +46,6 @@ appends_create (uint64_t nr_zones, uint64_t zone_size, unsigned depth)
   if (a == NULL)
     return NULL;
   a->nr_zones = nr_zones;
-  a->zone_size = zone_size;
   a->depth = depth;
   for (i = 0; i < STRIPES; i++)
     pthread_mutex_init (&a->locks[i], NULL);

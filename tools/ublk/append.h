@@ -53,12 +53,10 @@ struct append {
 
 struct appends;
 
-/* Make the pointers of so many zones of ZONE_SIZE bytes.  Up to DEPTH appends
- * of a zone are sent before the first of them is answered.  NULL if there is no
- * memory.
+/* Make the pointers of so many zones.  Up to DEPTH appends of a zone are sent
+ * before the first of them is answered.  NULL if there is no memory.
  */
-struct appends *appends_create (uint64_t nr_zones, uint64_t zone_size,
-                                unsigned depth);
+struct appends *appends_create (uint64_t nr_zones, unsigned depth);
 void appends_destroy (struct appends *a);
 
 /* An append has come; its zone, count and connection are set.  Returns the

@@ -193,9 +193,8 @@ start_queues (struct bridge *b, const struct bridge_options *o,
   b->device.timeout = o->timeout;
   b->device.multi_conn = b->source.export.multi_conn;
   if (b->plan.zone_size != 0) {
-    b->device.appends =
-        appends_create (b->plan.nr_zones, b->plan.zone_size,
-                        b->source.holds_early_writes ? APPENDS_IN_FLIGHT : 1);
+    b->device.appends = appends_create (
+        b->plan.nr_zones, b->source.holds_early_writes ? APPENDS_IN_FLIGHT : 1);
     if (b->device.appends == NULL) {
       message_set (why, "%s", strerror (ENOMEM));
       return -1;

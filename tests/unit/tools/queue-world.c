@@ -331,7 +331,7 @@ make_device (bool zoned)
     plan.table = at_first;
   }
   device.plan = &plan;
-  device.appends = zoned ? appends_create (NR_ZONES, ZONE_SIZE, 4) : NULL;
+  device.appends = zoned ? appends_create (NR_ZONES, 4) : NULL;
   device.ended = -1; /* nobody waits for the end */
   device.disconnected = -1;
   device.timeout = TIMEOUT;

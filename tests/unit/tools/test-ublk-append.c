@@ -76,7 +76,7 @@ static int
 set_up (void **state)
 {
   (void) state;
-  appends = appends_create (4, ZONE, 3);
+  appends = appends_create (4, 3);
   return appends == NULL;
 }
 
