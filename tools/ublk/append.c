@@ -19,14 +19,13 @@
 /* All 0 at first, so that a zone that takes no append costs no memory. */
 struct zone {
   uint64_t pointer, end;
-  struct append
-      *last; /* of those that wait, in a ring: its next is the first */
+  struct append *last; /* the last that waits; its next is the first */
   struct append *sent; /* those in flight, in a list */
   unsigned in_flight;
   bool is_known;
-  bool is_read;    /* by an append that READS */
-  bool has_failed; /* one of those that were sent since it was last known; */
-  uint64_t failed; /* the one nearest to the start was sent to this offset */
+  bool is_read;    /* an append is reading the descriptor */
+  bool has_failed; /* of the appends sent since that was read, some failed */
+  uint64_t failed; /* the least offset to which one of these was sent */
 };
 
 struct appends {
@@ -78,7 +77,7 @@ unlock (struct appends *a, uint64_t zone)
 }
 
 /*---------------------------------------------------------------------*/
-/* Appends that wait; all with the zone locked */
+/* Appends that wait.  All these functions are called with the zone locked. */
 
 static void
 add_waiting (struct zone *z, struct append *append)
@@ -113,7 +112,8 @@ may_send (const struct appends *a, const struct zone *z,
                               z->in_flight < a->depth));
 }
 
-/* Send it to where the pointer is, if there is room for it. */
+/* It is the append's turn: it goes to where the pointer is, if there is room.
+ */
 static void
 send_append (struct zone *z, struct append *append)
 {
@@ -173,7 +173,7 @@ let_read (struct zone *z, struct append *append)
   append->turn = APPEND_READS;
 }
 
-/* All that need not wait any longer, in a list from *LAST on. */
+/* Set *LAST to a list of all appends that need not wait any longer. */
 static void
 release (struct appends *a, struct zone *z, struct append **last)
 {
@@ -270,7 +270,7 @@ appends_forget (struct appends *a, uint64_t zone)
 {
   struct zone *z = lock (a, zone);
 
-  if (z->is_known) /* a zone that took no append is not to cost memory */
+  if (z->is_known) /* a zone that takes no append must not cost memory */
     z->is_known = false;
   unlock (a, zone);
 }

@@ -10,19 +10,20 @@
  *                       in flight       next
  *
  * A zone's pointer is not known at first, and no longer known after a zone
- * command, or after anything that failed: then, as soon as no append of the
- * zone is in flight, the next one reads the descriptor before it is sent, and
- * others wait for that.
+ * command, a write or an append that failed, or new connections.  Then, as soon
+ * as no append of the zone is in flight, the next one reads the descriptor
+ * before it is sent, and others wait for that.
  *
  * When an append fails, those that were sent behind it fail as well, since they
  * are no longer at the zone's write pointer; and a server that serves requests
  * in parallel may fail one that came before its turn.  Such a server says EIO
  * or EINVAL.  An append that fails so, while one before it has failed with
  * whatever error, or is not answered, is innocent: it waits, and is sent again
- * to another offset.  It leaves a hole at its own offset until then, so those
- * behind it are innocent, too.  Of those that fail the first is not innocent,
- * so this ends.  Appends of two connections would overtake each other, so only
- * those of one connection are in flight to a zone at the same time.
+ * to another offset.  Nothing has been written at its own offset, so those
+ * behind it are innocent, too.  The first append that fails is never innocent,
+ * so this comes to an end.  Appends of two connections would overtake each
+ * other, so only those of one connection are in flight to a zone at the same
+ * time.
  *
  * An append belongs to its caller, who keeps it from appends_begin to
  * appends_end.  All functions may be called by any thread; the lock is this
@@ -84,7 +85,7 @@ struct append *appends_learn (struct appends *a, struct append *append,
 struct append *appends_end (struct appends *a, struct append *append, int err,
                             bool *is_over);
 
-/* A write to the zone that is no append ends at END. */
+/* A write (no append) has written the zone up to END. */
 void appends_note_write (struct appends *a, uint64_t zone, uint64_t end);
 
 /* The write pointer of the zone may be anywhere. */

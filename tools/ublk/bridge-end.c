@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The end of the device.
+ * The end of the bridge; see bridge.h.
  */
 
 #include <config.h>
@@ -14,8 +14,8 @@
 
 #include "bridge-internal.h"
 
-/* A signal gives up only a server that has been silent for so long; and the
- * aide waits some seconds for the device to be closed.
+/* How long the server must have been silent before a signal gives it up: longer
+ * than the aide waits for those who have the device open to close it.
  */
 #define SIGNAL_SILENCE_SECONDS 10
 
@@ -49,8 +49,7 @@ bridge_disconnect (struct bridge *b)
 }
 
 /* Stop the device, which ends its queues, and delete it.  Returns 0, or a
- * negative errno where it can only be left to the kernel, which ends it with
- * this process.
+ * negative errno where only the end of this process ends it.
  */
 static int
 end_device (struct bridge *b)
@@ -141,7 +140,7 @@ bridge_close (struct bridge *b, struct message *why)
   }
   else
     bridge_give_up (b);
-  /* The kernel does not tell the next flush of it. */
+  /* The next flush may succeed, as the kernel tells of an error once. */
   if (lost_data)
     device_record_set_lost_data (&b->record);
   if (is_refused)

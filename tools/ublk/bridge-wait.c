@@ -16,8 +16,8 @@
 
 #include "bridge-internal.h"
 
-/* The server is given up when no request has ended for so long, while the
- * device is made and while it ends.
+/* How many seconds without the end of a request the server is waited for, while
+ * the device is made and while it ends.
  */
 #define MAX_SILENCE_SECONDS 120
 
@@ -49,7 +49,7 @@ bridge_is_to_end (struct bridge *b)
   return r;
 }
 
-/* How many requests have ended so far, well or badly. */
+/* Returns how many requests have ended so far, with success or without. */
 static uint64_t
 count_ended (const struct bridge *b)
 {

@@ -24,8 +24,8 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-/* Appends of a zone that are in flight to a server that lets early writes wait
- * for their turn.
+/* How many appends to a zone are in flight at most, if the server lets early
+ * writes wait for their turn.
  */
 #define APPENDS_IN_FLIGHT 16
 
@@ -43,8 +43,8 @@ catch_signals (struct bridge *b, struct message *why)
   return -1;
 }
 
-/* The device must not need memory that only writing to the device could free,
- * nor end where there is no memory.
+/* Serving the device must not need memory that only a write to the device could
+ * free.
  */
 static void
 lock_memory (void)
@@ -53,6 +53,7 @@ lock_memory (void)
   prctl (PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 }
 
+/* The device must not end because memory is short. */
 static void
 avoid_oom_killer (void)
 {
@@ -65,8 +66,8 @@ avoid_oom_killer (void)
   }
 }
 
-/* A device that is there already has as many queues as it has, also where the
- * machine has fewer CPUs by now.
+/* A device that is taken over keeps its queues, even if the machine has fewer
+ * CPUs by now.
  */
 static int
 make_plan (struct bridge *b, const struct bridge_options *o,
@@ -105,8 +106,8 @@ refuse_zones (struct bridge *b, struct message *why)
   return -1;
 }
 
-/* Requests that only change what a device without zones has are done twice
- * without harm.
+/* Returns how many slots the journal has: one for each request of a device with
+ * zones.  A device without zones needs none, as its requests can be done twice.
  */
 static unsigned
 journal_slots (const struct ublksrv_ctrl_dev_info *info)
@@ -151,7 +152,7 @@ add_device (struct bridge *b, struct message *why)
   return r < 0 || !b->plan.persists ? r : make_journal (b, &info, why);
 }
 
-/* The device that another process has left. */
+/* Begin to take over the device that another process has left. */
 static int
 recover_device (struct bridge *b, struct message *why)
 {
@@ -176,12 +177,13 @@ open_device (struct bridge *b, struct message *why)
   return 0;
 }
 
-/* What there may be too little of is made first: a device whose first queue has
- * fetched can, before Linux 6.16, be taken over by nobody unless all others
- * fetch, too.  Only the kernel's table of a queue's requests (port_map) is
- * mapped afterwards, as such a kernel lets one process map tables until the
- * next one has begun to take the device over.  That is refused where this one
- * has begun to and is killed, and so nobody could map them.
+/* All for which memory or descriptors may be missing is made before the first
+ * queue fetches: before Linux 6.16, once one queue has fetched, no other
+ * process can take the device over unless all have.  Only the kernel's table of
+ * a queue's requests (port_map) is mapped afterwards: such a kernel lets one
+ * process map tables, until another one has begun to take the device over.  It
+ * refuses that if this process has begun to, and is killed before the first
+ * fetch; then no process could map them.
  */
 static int
 start_queues (struct bridge *b, const struct bridge_options *o,
@@ -238,8 +240,9 @@ start_device (struct bridge *b, struct message *why)
   if (b->recovers) {
     r = ublk_driver_end_recovery (b->driver, b->number, getpid ());
     if (r < 0)
-      message_set (why, "/dev/%s does not go on: %s", b->name, strerror (-r));
-    else if (journal_peer (b->device.journal) == 0) /* an older one's */
+      message_set (why, "the kernel does not let /dev/%s go on: %s", b->name,
+                   strerror (-r));
+    else if (journal_peer (b->device.journal) == 0) /* not known so far */
       journal_set_peer (b->device.journal, b->source.peer);
     return r;
   }
@@ -256,7 +259,7 @@ start_device (struct bridge *b, struct message *why)
   return setup_await (b->number, why);
 }
 
-/* Without a driver of that kind there is no such device. */
+/* Open the driver, if it is not open yet. */
 static int
 open_driver (struct bridge *b, struct message *why)
 {
@@ -268,13 +271,17 @@ open_driver (struct bridge *b, struct message *why)
   return -1;
 }
 
-/* What has a dead process left of a device of that cookie and that URI?  All
- * but LEFT_NOTHING is ours from now on.  A record has only the beginning of a
- * long URI.
- */
-enum left { LEFT_NOTHING, LEFT_RECORD, LEFT_DEVICE };
+/* What a dead process has left of a device. */
+enum left {
+  LEFT_NOTHING,
+  LEFT_RECORD, /* and no device that can be taken over */
+  LEFT_DEVICE
+};
 
-/* Returns an enum left, or a negative errno. */
+/* Look for what a dead process has left of a device of that cookie and that
+ * URI, and adopt the record if there is one.  A record has only the beginning
+ * of a long URI.  Returns an enum left, or a negative errno.
+ */
 static int
 look_for_left (struct bridge *b, const struct bridge_options *o)
 {
@@ -299,7 +306,9 @@ look_for_left (struct bridge *b, const struct bridge_options *o)
                                                           : LEFT_RECORD;
 }
 
-/* Can the device go on, by the journal? */
+/* Read the journal.  Returns 0 if by what it says the device can go on, or a
+ * negative errno and the reason in *why.
+ */
 static int
 read_journal (struct bridge *b, struct message *why)
 {
@@ -318,14 +327,14 @@ read_journal (struct bridge *b, struct message *why)
     return 0;
   b->is_over = true;
   message_set (why,
-               "/dev/%s cannot be taken over: the process that was about to do "
-               "so was killed at a moment that Linux before 6.16 does not get "
-               "over",
+               "/dev/%s cannot be taken over: another process was killed while "
+               "it took the device over, and Linux before 6.16 then lets no "
+               "process do so",
                b->name);
   return -EINVAL;
 }
 
-/* There will be another one in its place. */
+/* Remove what is left: a new device is made in its place. */
 static int
 clear_left (struct bridge *b, struct message *why)
 {
@@ -343,7 +352,10 @@ clear_left (struct bridge *b, struct message *why)
   return r;
 }
 
-/* Is there a device of that cookie which a process has left that was killed? */
+/* If a killed process has left a device with this cookie, and --persist is
+ * given, adopt the device.  If it cannot be taken over, clear what is left of
+ * it; but with options->recovers that is a failure.
+ */
 static int
 find_left (struct bridge *b, const struct bridge_options *o,
            struct message *why)
@@ -372,7 +384,7 @@ find_left (struct bridge *b, const struct bridge_options *o,
     fprintf (stderr, "nullblk-ublk: %s; it is deleted\n", why->text);
   }
   else if (o->recovers) {
-    if (b->has_record) /* --detach looks for what there is of it */
+    if (b->has_record) /* it stays, for --detach */
       device_record_close (&b->record);
     b->has_record = false;
     b->is_over = true;
@@ -382,8 +394,10 @@ find_left (struct bridge *b, const struct bridge_options *o,
   return left == LEFT_NOTHING ? 0 : clear_left (b, why);
 }
 
-/* Has a signal come that wants the device to end, which nobody serves yet?
- * Returns false also where the device is in use, as its record tells.
+/* If a signal has asked for the end of the device, which nobody serves just
+ * now, stop it: then not all data may have reached the server.  If it is in
+ * use, it goes on, and its record counts the refusal.  Returns whether it was
+ * stopped.
  */
 static bool
 try_to_detach (struct bridge *b, struct message *why)
@@ -405,7 +419,7 @@ try_to_detach (struct bridge *b, struct message *why)
 }
 
 /* A name may have the addresses of several servers, whose exports look the
- * same: a device goes on with the one that it is made of.
+ * same: a device goes on only with the server that it was made of.
  */
 static int
 check_server (struct bridge *b, struct message *why)
@@ -423,8 +437,7 @@ check_server (struct bridge *b, struct message *why)
   return -1;
 }
 
-/* Connect all queues.  What there is of that after a failure is taken back by
- * bridge_disconnect.
+/* Connect all queues.  After a failure, bridge_disconnect closes what there is.
  */
 static int
 connect_queues (struct bridge *b, const struct bridge_options *o,
@@ -446,10 +459,10 @@ connect_queues (struct bridge *b, const struct bridge_options *o,
   return 0;
 }
 
-/* For a device that is there already the server may be away for a while, or
- * take some connections and not yet all.  Where another server answers under
- * the server's name, or the server has another address, the device is left for
- * a later try.
+/* Connect; for a device that is taken over, try for as long as --persist says,
+ * as the server may be away for a while, or not take all connections yet.  If
+ * by then only a server with another address answers, the device is left for a
+ * later try.
  */
 static int
 connect_to_source (struct bridge *b, const struct bridge_options *o,
@@ -469,7 +482,8 @@ connect_to_source (struct bridge *b, const struct bridge_options *o,
   return 0;
 }
 
-/* All that can be wrong without the kernel's help. */
+/* Connect, and check all that can be checked before the kernel makes a device.
+ */
 static int
 connect_and_check (struct bridge *b, const struct bridge_options *o,
                    struct message *why)
@@ -488,7 +502,7 @@ make (struct bridge *b, const struct bridge_options *o, struct message *why)
 {
   int r;
 
-  avoid_oom_killer (); /* so does the aide */
+  avoid_oom_killer (); /* and the aide, which inherits that */
   b->aide = aide_create (why);
   /* Until there is a device, a signal ends the process. */
   if (b->aide == NULL || (o->recovers && catch_signals (b, why) < 0) ||
@@ -509,9 +523,8 @@ make (struct bridge *b, const struct bridge_options *o, struct message *why)
   return start_device (b, why);
 }
 
-/* What has failed for want of something may be tried again, as long as nobody
- * has deleted the device; unless queues have begun, of which the kernel may let
- * nobody have others.
+/* The device could not be taken over for now.  May that be tried again, with
+ * options->recovers, as nobody has deleted the device?
  */
 static bool
 may_try_again (const struct bridge_options *o)
@@ -554,6 +567,7 @@ bridge_open (const struct bridge_options *o, enum bridge_failure *failure,
   /* A signal that has come meanwhile would be lost with this process. */
   if (o->recovers && b->recovers && b->queues_begun == 0 && !b->is_over)
     try_to_detach (b, why);
+  /* Once a queue has begun, the kernel may let no other process have it. */
   is_over = b->is_over || b->impossible || b->queues_begun > 0;
   *failure = b->impossible ? BRIDGE_IMPOSSIBLE : BRIDGE_FAILED;
   if (b->recovers && b->queues_begun == 0 && !(o->recovers && is_over))

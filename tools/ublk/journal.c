@@ -33,8 +33,9 @@ struct entry {
 struct file {
   uint64_t magic;
   uint32_t queues, slots;
-  _Atomic uint32_t begun; /* queues that have begun to fetch, since the last */
-  _Atomic uint32_t fetched; /* taking over; and that have done so */
+  _Atomic uint32_t begun;   /* queues that have begun to fetch ... */
+  _Atomic uint32_t fetched; /* ... or have fetched, since the last process has
+                             * begun to take the device over */
   uint64_t peer;            /* the server; 0: not known */
   uint64_t reserved[4];
   struct entry entries[]; /* slots, and then orphans */
@@ -45,10 +46,9 @@ struct journal {
   size_t size;
   unsigned slots;
   struct entry *orphans;
-  unsigned orphans_end;          /* all that there are are among the first so
-                                  * many */
+  unsigned orphans_end;          /* number of the last orphan, and 1 */
   _Atomic unsigned orphans_left; /* that are not FREE */
-  _Atomic unsigned have_all;     /* queues */
+  _Atomic unsigned have_all; /* how often journal_queue_has_all was called */
 };
 
 static enum state
@@ -99,7 +99,7 @@ map (struct journal **journal, int fd, unsigned slots)
 int
 journal_make (struct journal **j, int fd, unsigned queues, unsigned slots)
 {
-  /* A page that cannot be had later would be a signal. */
+  /* If a page of the file had no room later, SIGBUS would end the process. */
   int err = -posix_fallocate (fd, JOURNAL_OFFSET, size_of (slots));
 
   if (err == 0)
@@ -143,11 +143,11 @@ find_same (struct journal *j, const struct entry *slot, unsigned n)
   return NULL;
 }
 
-/* Where one more orphan can be: where none is, or else in the place of one that
- * is not new.  An orphan whose answer the kernel was told is the least likely
- * to be asked again; the kernel may also have merged an orphan with the request
+/* Returns the place for one more orphan: a free one, or else that of an orphan
+ * that is not new.  If the kernel was told the answer of a request, it is the
+ * least likely to repeat it; it may also have merged a request with the one
  * before it.  The kernel cannot have more requests than there are slots, so
- * there is room for all orphans that it will ask again.
+ * there is room for all that it will repeat.
  */
 static struct entry *
 find_room (struct journal *j, const bool *is_new)
@@ -165,7 +165,7 @@ find_room (struct journal *j, const bool *is_new)
   return &j->orphans[room];
 }
 
-/* All that is in slots becomes orphans.  Returns 0, or -ENOMEM. */
+/* Make all entries in slots orphans.  Returns 0, or -ENOMEM. */
 static int
 gather (struct journal *j)
 {
@@ -366,7 +366,8 @@ journal_queue_has_all (struct journal *j)
 void
 journal_begin_fetching (struct journal *j)
 {
-  atomic_store (&j->file->begun, 0); /* it is FETCHED_ALL until the next */
+  /* `fetched` last: until then journal_fetched says FETCHED_ALL. */
+  atomic_store (&j->file->begun, 0);
   atomic_store (&j->file->fetched, 0);
 }
 

@@ -2,11 +2,11 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The journal of a device that outlives its process: which writes, appends and
- * commands to zones the process has with the server.  Linux has another process
- * do anew all that a dead one had begun, and does not say what that is; with a
- * scheduler not even the tags are the same, and a write may have grown
- * meanwhile by what follows it.  So the next process reads here what it may
- * find done.
+ * commands to zones the process has sent to the server.  Linux gives the next
+ * process all requests again that a dead one had not answered, and does not say
+ * which these are.  With a scheduler not even their tags are the same, and a
+ * write may have grown by what follows it.  So the next process reads here what
+ * may have been done already.
  *
  * The journal is in the file of the device's record (ublkdrv/ublk-record.h),
  * behind the record, and mapped by the process that serves the device:
@@ -17,13 +17,13 @@
  *     FREE ──send──> SENT ──answer──> ANSWERED ──forget──> FREE
  *
  * Of an ANSWERED entry nobody knows whether the kernel has the answer: a
- * process may be killed before or after its ring's entries are taken.  What is
- * in slots when a process takes over becomes orphans.  An orphan stays until
- * the kernel asks the same again, or must have asked again for all that it
- * wants.  An entry's state is written after its other fields, when it is sent
- * or becomes an orphan.  When a request that has come again takes an orphan
- * over, its slot is written before the orphan becomes FREE.  So nothing is
- * missed, whenever a process is killed.
+ * process may be killed before or after the kernel takes the entries of its
+ * ring.  When another process takes over, the entries in slots become orphans.
+ * An orphan stays until the kernel has repeated the request, or until it must
+ * have repeated all that it wants.  An entry's state is written after its other
+ * fields, when it is sent or becomes an orphan.  When a request that has come
+ * again takes an orphan over, its slot is written before the orphan becomes
+ * FREE.  So nothing is missed, whenever a process is killed.
  *
  * A slot is written by the thread of its queue alone; orphans are taken by any
  * thread.  There is no lock.
@@ -39,10 +39,10 @@
 
 struct journal;
 
-/* Make an empty one in the file FD, for QUEUES queues and SLOTS slots, which
- * may be 0; or read the one that a dead process has left, whose slots become
- * orphans.  These return 0 and the journal in *j, or a negative errno:
- * -ENODATA: there is none, or one of another kind.
+/* Make an empty journal in the file FD, for QUEUES queues and SLOTS slots,
+ * which may be 0; or read the one that a dead process has left, whose slots
+ * become orphans.  These return 0 and the journal in *j, or a negative errno.
+ * -ENODATA: there is none, or one of another version or other numbers.
  */
 int journal_make (struct journal **j, int fd, unsigned queues, unsigned slots);
 int journal_read (struct journal **j, int fd, unsigned queues, unsigned slots);
@@ -51,7 +51,7 @@ int journal_read (struct journal **j, int fd, unsigned queues, unsigned slots);
 void journal_set_peer (struct journal *j, uint64_t peer);
 uint64_t journal_peer (const struct journal *j);
 
-/* The file keeps it.  Nothing happens if J is NULL. */
+/* The journal stays in the file.  Nothing happens if J is NULL. */
 void journal_close (struct journal *j);
 
 /*---------------------------------------------------------------------*/
@@ -63,27 +63,27 @@ void journal_close (struct journal *j);
 void journal_send (struct journal *j, unsigned slot,
                    enum ublk_operation operation, uint64_t place,
                    uint64_t count);
-/* The kernel is about to be told that it is done. */
+/* The kernel is about to be told that the operation is done. */
 void journal_answer (struct journal *j, unsigned slot);
-/* Nothing is to be remembered of it any more. */
+/* Nothing is to be remembered of the operation any more. */
 void journal_forget (struct journal *j, unsigned slot);
 
 /*---------------------------------------------------------------------*/
 /* Orphans */
 
-/* Are there any?  This reads one number. */
+/* Are there any orphans?  This takes no time: it reads one number. */
 bool journal_has_orphans (const struct journal *j);
 
 /* OPERATION, a write or a command, has come from the kernel, and has its slot.
- * Returns whether a dead process had sent the same to the same place: if so,
- * that is no orphan any more.
+ * Returns whether a dead process had sent the same to the same place, with any
+ * number of bytes: if so, that is no orphan any more.
  */
 bool journal_take (struct journal *j, enum ublk_operation operation,
                    uint64_t place);
 
 /* Find an orphan that is an append of COUNT bytes (0: of any number) to a place
- * from START to END, in bytes within the device.  Returns the first one from *i
- * on in *i, and its place; or false if there is none.
+ * from START to END, in bytes within the device.  Sets *i to the first such
+ * orphan from number *i on, and *place.  Returns false if there is none.
  */
 bool journal_find_append (const struct journal *j, unsigned *i, uint64_t start,
                           uint64_t end, uint64_t count, uint64_t *place);
@@ -93,12 +93,11 @@ bool journal_find_append (const struct journal *j, unsigned *i, uint64_t start,
  */
 bool journal_take_append (struct journal *j, unsigned i);
 
-/* From START to END nothing is any more what a dead process may have written.
- */
+/* Zones were reset: drop all orphans at places from START to END. */
 void journal_drop (struct journal *j, uint64_t start, uint64_t end);
 
-/* From START to END this process has written: so no append of a dead one is
- * there, or comes to be there.
+/* This process has written from START to END: so no append of a dead one is
+ * there, or can come there.  Drop such orphans.
  */
 void journal_drop_appends (struct journal *j, uint64_t start, uint64_t end);
 
@@ -110,8 +109,8 @@ void journal_drop_appends (struct journal *j, uint64_t start, uint64_t end);
 void journal_queue_has_all (struct journal *j);
 
 /*---------------------------------------------------------------------*/
-/* Taking over.  Each queue calls one of these functions before it fetches its
- * requests, by one system call, and another one afterwards.
+/* Taking over.  Each queue calls journal_queue_fetches before it fetches its
+ * requests, by one system call, and journal_queue_has_fetched afterwards.
  */
 
 /* The device is to be taken over, and no queue has fetched. */
@@ -124,7 +123,7 @@ void journal_queue_has_fetched (struct journal *j);
  */
 enum fetched {
   FETCHED_ALL,
-  FETCHED_NONE_OR_ALL, /* none; or, of a device of one queue, perhaps that */
+  FETCHED_NONE_OR_ALL, /* none; or perhaps the only queue of the device */
   FETCHED_SOME         /* perhaps some and not others */
 };
 enum fetched journal_fetched (const struct journal *j);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Links, for their own files: link.c, which connects, link-libnbd.c, where
- * libnbd speaks to the server, as it must where there is TLS, and link-raw.c,
- * where we do.
+ * Links, for their own files: link.c, which chooses one of the other two,
+ * link-libnbd.c, where libnbd speaks to the server, as it must with TLS or
+ * structured replies, and link-raw.c, where we do.
  */
 
 #ifndef NULLBLK_UBLK_LINK_INTERNAL_H

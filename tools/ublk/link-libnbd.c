@@ -17,19 +17,20 @@
 
 #include "link-internal.h"
 
-/* Memory that an io keeps for the next one. */
+/* The most memory that an io keeps for its next request. */
 #define MAX_KEPT (256 * 1024)
 
 struct libnbd_link {
   struct link link;
   struct nbd_handle *h;
   struct ring *ring;
-  int fd; /* of our own: libnbd closes a dead one, which the ring may poll */
+  int fd; /* a duplicate: libnbd closes its own when the connection dies, while
+           * the ring may still poll */
   bool is_shut; /* so that the ring's polls end */
   struct ring_event readable, writable;
   bool awaits_readable, awaits_writable;
-  struct io *answered; /* which nbd calls back for; the last one first */
-  struct io *failed;   /* which nbd did not take */
+  struct io *answered; /* libnbd has called back; the last one first */
+  struct io *failed;   /* libnbd did not take it */
 };
 
 static void
@@ -54,7 +55,9 @@ is_writable (struct ring_event *event, int result)
   l->awaits_writable = false;
 }
 
-/* Memory for its data, where that is nobody else's. */
+/* Returns memory for the data of IO: its buf, or else its own.  NULL if there
+ * is none.
+ */
 static void *
 memory_of (struct io *io)
 {
@@ -68,7 +71,7 @@ memory_of (struct io *io)
   return io->own;
 }
 
-/* libnbd is at work, so it cannot be called from here. */
+/* libnbd calls this back, and cannot be called from here. */
 static int
 answered (void *opaque, int *error)
 {
@@ -130,7 +133,7 @@ submit (struct link *link, struct io *io)
   l->failed = io;
 }
 
-/* Returns whether there was anything. */
+/* Call `done` for all in *LIST.  Returns whether there was any. */
 static bool
 finish (struct io **list)
 {
@@ -170,7 +173,9 @@ is_dead (struct libnbd_link *l)
   return nbd_aio_is_dead (l->h) == 1 || nbd_aio_is_closed (l->h) == 1;
 }
 
-/* The same without what the ring will tell of. */
+/* Returns the events that libnbd waits for, and for which the ring does not yet
+ * poll.
+ */
 static short
 not_yet_asked (struct libnbd_link *l)
 {

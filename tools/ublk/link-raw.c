@@ -2,18 +2,18 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * A link on which we speak to the server ourselves, after libnbd has made the
- * handshake.  Many requests leave by one send, and many answers come by one
- * receive; both stand in the ring beside the commands to the kernel, so that a
- * round of the ring is one system call, and one more for the data of each
+ * handshake.  Many requests leave by one send, and many replies come by one
+ * receive.  Both are entries of the ring, beside the commands to the kernel: so
+ * a round of the ring is one system call, and one more for the data of each
  * request:
  *
  *     io ──> waiting ──> out[] ──send──> server       data goes from the kernel
  *                                                     into out[]
  *     io->done <── table <── in <──receive── server   and out of in to it
  *
- * One buffer of out[] is filled while the other one is sent.  A request, and
- * its answer, is longer than a buffer where there is much data; it then passes
- * through in pieces.  What stands on the wire is in nbdwire.h.
+ * One buffer of out[] is filled while the other one is sent.  A request or a
+ * reply with much data is longer than a buffer, and passes through it in
+ * pieces.  What stands on the wire is in nbdwire.h.
  */
 
 #include <config.h>
@@ -39,22 +39,23 @@ struct raw_link {
 
   /* To the server. */
   struct io *waiting, **last_waiting;
-  size_t moved;    /* of the data of the first that waits, if it has begun */
+  size_t moved;    /* bytes of the data of the first that waits, if has_begun */
   bool has_begun;  /* its header is in a buffer */
   unsigned filled; /* the buffer that is being filled; the other one is sent */
   uint8_t *out[2];
-  int out_known[2];       /* what ring_register_buffer has returned for it */
-  size_t length[2], gone; /* gone: of what is sent */
+  int out_known[2]; /* what ring_register_buffer has returned for it */
+  size_t length[2]; /* bytes in each */
+  size_t gone;      /* bytes that the socket has taken of the buffer sent */
   bool sends;
   struct ring_event sent;
 
   /* From the server. */
   uint8_t *in;
   int in_known;
-  size_t begin, end; /* what has not been looked at */
+  size_t begin, end; /* the bytes in `in` that have not been looked at */
   bool receives;
   struct ring_event received;
-  struct io *reading; /* whose data comes; NULL: an answer is next */
+  struct io *reading; /* whose data comes; NULL: a reply's header is next */
   size_t read;        /* of that data */
 
   struct sent_table table;
@@ -70,7 +71,7 @@ finish (struct raw_link *l, struct io *io, int err)
   l->last_finished = &io->next;
 }
 
-/* The connection is of no use any more. */
+/* The connection is dead from now on: all requests fail. */
 static void
 die (struct raw_link *l)
 {
@@ -130,8 +131,8 @@ get_data (struct io *io, void *buf, size_t n, size_t at)
   return 0;
 }
 
-/* The header of the first that waits.  Returns false where the buffer is full,
- * or the request has failed.
+/* Put the header of the first request that waits into the buffer.  Returns
+ * false if there is no room, or if the connection dies for want of memory.
  */
 static bool
 begin_first (struct raw_link *l)
@@ -153,7 +154,7 @@ begin_first (struct raw_link *l)
   return true;
 }
 
-/* As much as the buffer has room for. */
+/* Put requests that wait into the buffer, as much as it has room for. */
 static void
 fill (struct raw_link *l)
 {
@@ -247,7 +248,7 @@ submit (struct link *link, struct io *io)
 }
 
 /*---------------------------------------------------------------------*/
-/* Answers */
+/* Replies */
 
 static int
 put_data (struct io *io, void *buf, size_t n, size_t at)
@@ -258,9 +259,10 @@ put_data (struct io *io, void *buf, size_t n, size_t at)
   return 0;
 }
 
-/* Returns false if it is none. */
+/* Take the header of a reply.  Returns false if it is none, or to no request.
+ */
 static bool
-take_answer (struct raw_link *l)
+take_header (struct raw_link *l)
 {
   struct io *io = NULL;
   uint64_t cookie;
@@ -268,7 +270,9 @@ take_answer (struct raw_link *l)
 
   if (nbd_take_reply (l->in + l->begin, &cookie, &err))
     io = sent_find (&l->table, cookie);
-  /* The server may refuse what it has not received all of. */
+  /* A server may refuse a request before it has received all of its data.  The
+   * rest would have to be sent nevertheless; the connection ends instead.
+   */
   if (io == NULL || (l->has_begun && io == l->waiting))
     return false;
   l->begin += NBD_REPLY_SIZE;
@@ -304,7 +308,7 @@ take_data (struct raw_link *l)
   }
 }
 
-/* All that has been received as a whole. */
+/* Take all that has been received: whole headers, and any part of data. */
 static void
 take_all (struct raw_link *l)
 {
@@ -317,7 +321,7 @@ take_all (struct raw_link *l)
     else {
       if (l->end - l->begin < NBD_REPLY_SIZE)
         break;
-      if (!take_answer (l))
+      if (!take_header (l))
         die (l);
     }
   }
@@ -389,7 +393,7 @@ is_over (struct link *link)
   return l->is_dead && !l->sends && !l->receives && l->finished == NULL;
 }
 
-/* libnbd wants it not to block, and io_uring wants it to. */
+/* libnbd wants a socket that does not block, and io_uring one that does. */
 static void
 set_blocking (int fd, bool blocks)
 {

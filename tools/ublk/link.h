@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A connection to an NBD export, whose requests are sent and answered by the
- * ring of the thread that owns it.  Nothing here waits.
+ * A connection to an NBD export, whose requests are sent, and whose replies are
+ * received, by the ring of the thread that owns it.  Nothing here waits.
  *
  *     link_submit ──> socket ──> server
  *          io->done <── link's events in the ring <──┘
  *
- * Each link belongs to one thread, which makes all calls.
+ * Each link belongs to one thread, which makes all calls; when the thread has
+ * ended, another one may call link_destroy.
  */
 
 #ifndef NULLBLK_UBLK_LINK_H
@@ -56,23 +57,24 @@ struct io {
 
 void link_release_io (struct io *io);
 
-/* A link on a connection that is made, whose events come by RING; NULL if there
- * is no memory.  link_destroy leaves the connection alone.
+/* Make a link on the connection H, whose events come by RING.  NULL if there is
+ * no memory or no descriptor.  link_destroy does not close H.
  */
 struct link *link_create (struct nbd_handle *h, struct ring *ring);
 void link_destroy (struct link *l);
 
-/* Is the connection dead, with none of the link's events left in the ring?
- * Only then link_destroy may be called while the ring goes on.
+/* Is the connection dead, with none of the link's events left in the ring, and
+ * no `done` left to call?  Only then link_destroy may be called while the ring
+ * goes on.
  */
 bool link_is_over (struct link *l);
 
 void link_submit (struct link *l, struct io *io);
 
-/* Send what has been submitted, as far as the socket takes it, call done for
- * what is answered, and ask the ring for the events that are to come.  To be
- * called before each wait for the ring, until it returns that it had nothing to
- * call done for.
+/* Send what has been submitted, as far as the socket takes it, call `done` for
+ * what is answered, and ask the ring for the next events.  Returns whether
+ * there was any `done` to call.  To be called before each wait for the ring,
+ * until it returns false.
  */
 bool link_pump (struct link *l);
 

@@ -20,20 +20,23 @@
 #include "ublkdrv/ublkdrv.h"
 #include "list-detach.h"
 
-/* How long a process that is asked to end may take, and how often it is
- * checked.  It waits some seconds for a device that is open.
+/* How long a process that is asked to end may take, and how often to check
+ * whether it has ended.  It waits some seconds for those who have the device
+ * open to close it.
  */
 #define DETACH_SECONDS 60
 #define CHECKS_A_SECOND 50
 
-/* Processes that are killed, each after it was asked to end. */
+/* How many processes of a device may die, one after the other, before --detach
+ * stops trying.
+ */
 #define MOST_DEATHS 10
 
 struct work {
-  struct ublk_driver *driver; /* NULL: there is none, and so no device ... */
-  const char *silent;         /* ... or this, which is why it does not tell */
+  struct ublk_driver *driver; /* NULL: it cannot be opened */
+  const char *silent;         /* why not; NULL: it is open, or there is none */
   const char *device;         /* "ublkbN" that is wanted; or NULL */
-  uint64_t cookie;            /* that is wanted; or 0: then it is all of them */
+  uint64_t cookie; /* that is wanted; or 0: all are, if DEVICE is NULL */
   bool found, failed;
 };
 
@@ -129,7 +132,7 @@ end (struct work *w)
 
 /*---------------------------------------------------------------------*/
 
-/* 0 where it is gone, or cannot be read. */
+/* Returns the device's size in bytes; 0 if it is gone, or cannot be read. */
 static uint64_t
 size_of (struct work *w, const char *name)
 {
@@ -187,9 +190,7 @@ pause_shortly (void)
   nanosleep (&pause, NULL);
 }
 
-/* Remove what a killed process has left.  This closes the record, as does the
- * next function.
- */
+/* Remove what a killed process has left, and close the record. */
 static bool
 clear (struct work *w, struct device_record *r)
 {
@@ -265,9 +266,9 @@ end_process (struct device_record *r, const char *name)
   return REFUSED;
 }
 
-/* While nobody serves the device, nobody can tell whether it is in use, or
- * write what is not written yet.  So wait for the process that its supervisor
- * has take it over.  Returns whether there still is none.
+/* While no process serves the device, nobody can tell whether it is in use, or
+ * write what is not written yet.  So if there is a supervisor, wait until its
+ * next child has taken the device over.  Returns true if none has.
  */
 static bool
 await_successor (struct device_record *r)
@@ -325,7 +326,7 @@ end_device (struct work *w, struct found *f, const char *name)
     is_dead = true;
   }
   if (deaths == MOST_DEATHS) {
-    complain (name, "one process after the other dies that takes it over");
+    complain (name, "each process that takes it over dies");
     end = REFUSED;
   }
   if (end != ENDED && end != REFUSED && spare (w, f))
@@ -343,7 +344,10 @@ end_device (struct work *w, struct found *f, const char *name)
   return clear (w, r) && !lost_data && end != KILLED;
 }
 
-/* The device of a server goes with that, so --all does not mean it. */
+/* Leave the device of a server alone, as it goes with the server.  Returns
+ * false, after an error for the user, if it is this device that is to be
+ * detached; --all does not mean it.
+ */
 static bool
 leave (struct work *w, struct device_record *r, const char *name)
 {
@@ -386,7 +390,7 @@ detach_device (const char *what)
   char after;
 
   w.cookie = cookie;
-  /* A record without a device has the name "". */
+  /* Not "", which is the name in a record without a device. */
   if (cookie != 0 || sscanf (device, "ublkb%u%c", &number, &after) == 1)
     for_each_record (&w, detach_one);
   if (!w.found && !w.failed) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * nullblk-ublk: a block device of Linux's ublk driver, with zones where there
- * are any, that is served from an NBD export.  bridge.h has one device, of this
- * process, and list-detach.h has those of other processes.
+ * nullblk-ublk: makes a block device of Linux's ublk driver, with zones where
+ * there are any, of an NBD export.  bridge.h has the device of this process,
+ * and list-detach.h those of all processes.
  */
 
 #include <config.h>
@@ -46,10 +46,10 @@ usage (FILE *fp)
          fp);
 }
 
-/* A child goes on in the background.  It is asked to end if we are killed
- * before it has told us anything.  We end when the device can be used, which
- * the child tells by a line and by closing its output; or when the child ends,
- * which has told the user why there is no device.
+/* Fork a child that goes on in the background.  If this process is killed
+ * before the child has written its line, the child gets SIGTERM.  This process
+ * ends when the child writes the line, as the device can be used; or when the
+ * child ends, after it has told the user why there is no device.
  */
 static void
 go_to_background (int *ready)
@@ -102,11 +102,11 @@ leave_terminal (void)
     close (fd);
 }
 
-/* Where the first process says which device it is. */
+/* Where the first process prints the device's path. */
 static int first_ready = STDOUT_FILENO;
 
-/* Say which device it is.  From now on the end of the parent does not end this
- * process.
+/* Print LINE to READY (-1: nowhere), and leave the terminal if IN_BACKGROUND.
+ * From now on the end of the parent does not end this process.
  */
 static bool
 announce (const char *line, int ready, bool in_background)
@@ -158,7 +158,8 @@ serve_device (const struct bridge_options *o, int ready)
   }
   if (!announce_bridge (b, o, ready)) {
     has_failed = true;
-    fprintf (stderr, "nullblk-ublk: nobody hears which device it is\n");
+    fprintf (stderr,
+             "nullblk-ublk: the path of the device cannot be printed\n");
   }
   for (;;) {
     if (!has_failed && !bridge_wait (b)) {

@@ -58,7 +58,7 @@ parse_cookie (uint64_t *cookie, const char *text, struct message *why)
                        text);
 }
 
-/* Take the rest of the command line, and check that all of it fits together. */
+/* Take what follows the options, and check that all fits together. */
 static int
 check_together (struct bridge_options *o, bool all, int argc, char *argv[],
                 struct message *why)

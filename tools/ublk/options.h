@@ -33,18 +33,19 @@ struct bridge_options {
     DO_VERSION
   } action;
   const char *argument; /* the URI, or what is to be detached; or NULL */
-  uint64_t cookie;      /* that the device is to have; 0: any */
+  uint64_t cookie;      /* that the device is to have; 0: a random one */
   bool foreground, read_only, rotational;
   unsigned queues; /* 0: as many as there are CPUs */
   unsigned depth;
   unsigned timeout; /* seconds that the server may take to answer a request */
   unsigned persist; /* seconds that requests wait for a server; 0: none */
   enum zones_wanted zones;
-  bool recovers; /* not an option: there is a device, whose process has died */
+  bool recovers; /* no option: the supervisor has its child take over the device
+                  * of a child that has died */
 };
 
-/* Returns 0, or -EINVAL with the reason in *why; it is "" where the way of
- * calling as a whole is wrong.  The texts in *options are those of argv.
+/* Returns 0, or -EINVAL with the reason in *why; the reason is "" where the
+ * user needs to be shown the usage.  The texts in *options are those of argv.
  */
 int options_parse (struct bridge_options *options, int argc, char *argv[],
                    struct message *why);

@@ -29,7 +29,7 @@ append_is_done (struct io *io, int err)
     return;
   if (err == 0)
     request_note_written (r);
-  else /* before another one is sent to its offset */
+  else /* before appends_end lets another one have its offset */
     request_note_failure (r);
   list = appends_end (q->device->appends, &r->append, err, &is_over);
   if (is_over) {
@@ -84,7 +84,9 @@ take_turn (struct queue_request *r)
   }
 }
 
-/* Have each go on in the thread of its queue. */
+/* Have each append of LIST go on in the thread of its queue; HERE is that of
+ * this thread.
+ */
 static void
 take_turns (struct append *list, struct queue *here)
 {

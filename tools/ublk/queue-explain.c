@@ -12,7 +12,9 @@
 
 #include "queue-internal.h"
 
-/* TABLE has NR_ZONES, and the request's is the one at ZONE; or it is NULL. */
+/* TABLE has NR_ZONES, of which the one at ZONE is the request's; NULL: it could
+ * not be read.
+ */
 static void
 answer_failure (struct queue_request *r, const struct zone_descriptor *table,
                 uint64_t nr_zones, uint64_t zone)

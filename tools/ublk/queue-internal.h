@@ -2,10 +2,10 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * A queue, for its own files.  A request goes this way.  Functions that are
- * named for a moment (fetched, is_done) are called at that moment by the ring,
- * or by a link.
+ * named for an event (data_is_done) are called by the ring, the port or a link
+ * when that has happened.
  *
- *     queue.c    fetched ─> begin ─┐
+ *     queue.c       port ─> begin ─┐
  *       ┌──────────────────────────┘
  *       ├─ queue-data.c      request_move_data ────────> data_is_done ───┐
  *       │                    request_clear ─> clear_part > part_is_done ─┤
@@ -20,10 +20,11 @@
  *       │     queue-request.c            v                               │
  *       └─────────────────────────> request_answer <─────────────────────┘
  *
- * queue-renew.c has what is done where connections die: a request that was sent
- * by one waits at its >, and is sent again by another connection.  queue-time.c
- * counts the seconds of that.  queue-journal.c has what the next process has to
- * know where this one is killed, and what this one finds of a dead one.
+ * queue-renew.c has what is done when connections die: a request that is with
+ * the server waits for another connection, and is sent again.  queue-time.c
+ * counts the seconds of that.  queue-journal.c writes down what the next
+ * process has to know if this one is killed, and finds what a dead one has
+ * left.
  *
  * The files from queue.c to queue-explain.c call only those that stand below
  * them, except that queue-append.c and queue-journal.c call each other.  The
@@ -61,7 +62,7 @@ struct queue_request {
                          * connection, or a process, that has died */
   bool was_not_sent;  /* io came while connections were dead: the server has not
                       * got it */
-  uint64_t changes;   /* of a flush: queue->changes when it was sent */
+  uint64_t changes;   /* of a flush: queue->changes when it came */
 
   /* A request to a zone that was sent again has failed, and the zone is read to
    * see whether it had been done the first time.  The read uses the request's
@@ -74,16 +75,17 @@ struct queue_request {
   } zone_check;
 
   struct append append; /* of an append */
-  uint64_t zone;        /* number of the zone that it is about */
+  uint64_t zone;        /* number of the zone that the request is about */
   uint64_t end; /* of a discard or a write of zeroes: bytes within the device */
-  uint64_t skipped; /* bytes of a write that a dead process has written */
+  uint64_t skipped; /* bytes at the start of a write that were written before */
   int error;        /* that request_explain was called with */
   struct zone_descriptor descriptor; /* as read from the server */
-  struct zone_descriptor *table;     /* of a report: all zones, or NULL */
+  struct zone_descriptor *table;     /* of a report: its zones; or NULL */
 
-  struct queue_request
-      *next; /* in the list in which it waits: for the table of all
-                         * zones, or for a connection */
+  /* In the list in which it waits: for the table of all zones, or for a
+   * connection.
+   */
+  struct queue_request *next;
 
   /* Only queue-journal.c uses these. */
   bool is_searching; /* it is an append that is compared with orphans */
@@ -93,7 +95,8 @@ struct queue_request {
   bool compares;     /* a read is under way whose data is compared with that of
                       * the kernel's append */
   bool differs;      /* the data was not the same */
-  bool is_answered;  /* but the kernel may not have taken the answer yet */
+  bool is_answered;  /* and still in the journal, as the kernel may not have
+                      * taken the answer yet */
   bool is_listed;    /* in queue->answered */
   struct queue_request *next_answered; /* in that list */
 };
@@ -123,18 +126,18 @@ struct queue {
   struct table_read all_zones;
   uint64_t max_discard; /* bytes of one discard, or write of zeroes */
 
-  struct journal *journal; /* or NULL: nothing is to be remembered */
-  struct queue_request
-      *answered;            /* a list: is_answered, and still in the journal */
-  bool has_answered_append; /* is one of them an append? */
-  unsigned nr_requests;     /* that have come, and are not answered */
-  unsigned seconds_with_room; /* in a row; see queue_await_orphans */
+  struct journal *journal;        /* or NULL: nothing is to be remembered */
+  struct queue_request *answered; /* a list: those that are is_listed */
+  bool has_answered_append;       /* is one of them an append? */
+  unsigned nr_requests;           /* that have come, and are not answered */
+  unsigned seconds_with_room;     /* in a row; see queue_await_orphans */
 
   /* A list of the requests that wait for connections. */
   struct queue_request *waiting, **last_waiting;
 
-  /* Changes that the server has done, and how many of them are durable; and
-   * whether there was one that another connection cannot make durable.
+  /* How many changes the server has done, without FUA, and how many of them are
+   * durable; and whether there may be one that a flush on the connections of
+   * now does not make durable.
    */
   uint64_t changes, flushed;
   bool may_have_lost_data;
@@ -151,7 +154,8 @@ struct queue {
   /* The lock guards what follows it, as other threads use that, too. */
   pthread_mutex_t lock;
   struct queue_handles *connections; /* the caller's of queue_start */
-  bool is_disconnected; /* `connections` are dead; its thread alone sets it */
+  bool is_disconnected; /* `connections` are dead; only the queue's thread
+                         * changes it */
   bool has_renewed;     /* queue_renew has brought `renewed` */
   struct queue_handles renewed;
   bool has_given_up; /* queue_give_up was called: all requests fail */
@@ -196,7 +200,9 @@ void request_clear (struct queue_request *r, enum io_kind kind);
 void request_append (struct queue_request *r);
 void request_begin_append (struct queue_request *r);
 
-/* Have queue_wake called when another queue has given this one turns. */
+/* Have queue_wake called when another thread writes to wake_fd, as it does when
+ * it has given appends of this queue their turns.
+ */
 void queue_await_wake (struct queue *q);
 void queue_wake (struct ring_event *event, int result);
 
@@ -265,22 +271,23 @@ void request_note_written (struct queue_request *r);
 /* The kernel is about to be told RESULT. */
 void request_note_answer (struct queue_request *r, int result);
 
-/* A second is over.  Does the queue still await requests that a dead process
- * had begun?  It does until, for a minute, it has had room for more requests
- * each second, and connections, and no append that is compared with orphans.
+/* Called each second.  Returns whether the queue still awaits requests that a
+ * dead process had begun.  It does until, each second of a minute, it has had
+ * room for more requests, and connections, and no append that was compared with
+ * orphans.
  */
 bool queue_await_orphans (struct queue *q);
 
 /* N zones have been reset. */
 void queue_forget_zones (struct queue *q, uint64_t first, uint64_t n);
 
-/* Have the kernel take all answers, wait for an event at least, and tell all
- * that there are.  Returns 0 or a negative errno.
+/* Have the kernel take all answers, wait for an event at least, and dispatch
+ * all that there are.  Returns 0 or a negative errno.
  */
 int queue_wait (struct queue *q);
 
-/* An append has come, or come again.  Returns true if it is looked for, after
- * which it is answered, or goes on by request_begin_append.
+/* An append has come, or is to be tried again.  Returns true if its data is
+ * looked for first; then it is answered, or goes on by request_begin_append.
  */
 bool request_search (struct queue_request *r);
 
@@ -289,9 +296,9 @@ bool request_search (struct queue_request *r);
  */
 bool request_may_search_again (struct queue_request *r, int err);
 
-/* Is what was read, of which there are N bytes in BUF, AT bytes behind the
- * beginning, what the kernel's append has there?  Returns 0 or a negative
- * errno.
+/* Compare N bytes in BUF, which were read AT bytes behind the place of an
+ * orphan, with the data of the kernel's append.  Returns 0 if they are the
+ * same; or a negative errno, and sets r->differs if they are not.
  */
 int request_compare (struct queue_request *r, const void *buf, size_t n,
                      size_t at);
@@ -299,7 +306,7 @@ int request_compare (struct queue_request *r, const void *buf, size_t n,
 /*---------------------------------------------------------------------*/
 /* queue-time.c */
 
-/* Have the ring call queue_second when a second is over, if it does not yet. */
+/* Have the ring call queue_second in a second, if it is not about to. */
 void queue_count_second (struct queue *q);
 void queue_second (struct ring_event *event, int result);
 
@@ -312,14 +319,14 @@ void queue_second (struct ring_event *event, int result);
 void request_answer (struct queue_request *r, int result);
 void request_answer_at (struct queue_request *r, int result, uint64_t sector);
 
-/* Ask the server, and have DONE called.  The data is at BUF or, where that is
- * NULL, in the kernel's buffer.
+/* Send a request of KIND to the server, and have DONE called when it is done.
+ * The data is at BUF or, where that is NULL, in the kernel's buffer.
  */
 void request_submit (struct queue_request *r, struct link *link,
                      enum io_kind kind, uint64_t offset, uint64_t count,
                      void *buf, void (*done) (struct io *io, int err));
 
-/* The same once more, as the connection has died. */
+/* Send the same once more, by another connection. */
 void request_submit_again (struct queue_request *r);
 
 #endif /* NULLBLK_UBLK_QUEUE_INTERNAL_H */

@@ -4,12 +4,12 @@
  * What a queue leaves in the journal (journal.h), and what it finds there of a
  * process that was killed.
  *
- *     writes, commands   count as sent again where such a process had sent the
- *                        same: if they fail, their zone is read to see
- *                        whether they are done (queue-renew.c)
- *     appends            are looked for, where such a process had sent one of
- *                        that size to that zone: one that is there, with the
- *                        same data, is answered and not sent.  Of two that have
+ *     writes, commands   count as sent again if that process had sent the same:
+ *                        if they fail, their zone is read to see whether they
+ *                        are done (queue-renew.c)
+ *     appends            are looked for if that process had sent one of that
+ *                        size to that zone: if the same data is there, the
+ *                        append is answered, and not sent.  Of two that have
  *                        the same data it does not matter which is which.
  *
  * If an append fails, or its zone has no room, its data is looked for again, as
@@ -35,9 +35,10 @@
 
 #include "queue-internal.h"
 
-/* The kernel keeps requests that it is to ask again back only while a queue has
- * as many as it may have, or while its scheduler prefers others, which
- * mq-deadline does for 10 s at most.
+/* For how long a queue must have had room for more requests.  The kernel holds
+ * back requests that it has to repeat only while a queue has as many as it may
+ * have, or while its scheduler prefers others, which mq-deadline does for 10 s
+ * at most.
  */
 #define SECONDS_TO_ASK_AGAIN 60
 
@@ -48,7 +49,7 @@ slot_of (const struct queue_request *r)
 }
 
 /*---------------------------------------------------------------------*/
-/* What is left there */
+/* What this process writes */
 
 void
 request_note (struct queue_request *r)
@@ -92,7 +93,8 @@ request_note_failure (struct queue_request *r)
     journal_forget (r->queue->journal, slot_of (r));
 }
 
-/* If a dead process's append had come to be there, this one would have failed.
+/* An append of a dead process that had been written there would have made this
+ * write fail.
  */
 void
 request_note_written (struct queue_request *r)
@@ -137,7 +139,8 @@ request_note_answer (struct queue_request *r, int result)
   q->answered = r;
 }
 
-/* The kernel has taken all answers. */
+/* If the kernel has taken all answers, forget the requests that were answered.
+ */
 static void
 forget_answered (struct queue *q)
 {
@@ -184,10 +187,9 @@ queue_forget_zones (struct queue *q, uint64_t first, uint64_t n)
 }
 
 /*---------------------------------------------------------------------*/
-/* What is found there */
+/* What this process finds */
 
-/* Can the kernel ask for more, and are all appends that have come found or not?
- */
+/* Can the kernel send more requests, and is no append being looked for? */
 static bool
 has_room (const struct queue *q)
 {
@@ -212,8 +214,8 @@ queue_await_orphans (struct queue *q)
   return q->seconds_with_room < SECONDS_TO_ASK_AGAIN;
 }
 
-/* Is there an append of the request's zone, from r->orphan on, of so many bytes
- * (0: of any number)?
+/* Find an orphan, from number r->orphan on, that is an append of COUNT bytes
+ * (0: of any number) to the request's zone.
  */
 static bool
 find (struct queue_request *r, uint64_t count, uint64_t *place)
@@ -256,7 +258,7 @@ is_compared (struct io *io, int err)
   struct queue *q = r->queue;
 
   r->compares = false;
-  if (err < 0 && !r->differs) { /* nobody knows whether it is there */
+  if (err < 0 && !r->differs) { /* it is not known whether the data is there */
     request_answer (r, zoned_plain_error (err));
     return;
   }
@@ -272,8 +274,8 @@ is_compared (struct io *io, int err)
   compare_with_next (r);
 }
 
-/* Compare it with the next orphan that lies before its zone's write pointer; if
- * there is none, go on with the append.
+/* Compare the append's data with that of the next orphan that lies before the
+ * zone's write pointer; if there is none, go on with the append.
  */
 static void
 compare_with_next (struct queue_request *r)

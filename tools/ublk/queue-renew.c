@@ -2,9 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Connections that die, and others for them.  All three connections of a queue
- * are given up when one of them is dead.  What they had in flight is kept, with
- * what comes meanwhile, and sent once there are others; some of it has been
- * done the first time, and only the answer was lost:
+ * count as dead when one of them is.  The requests that they had in flight are
+ * kept, with those that come meanwhile, and sent once there are others.  Some
+ * were done the first time, and only their answers were lost:
  *
  *     reads, flushes, reports    are asked once more
  *     writes, zeroes, discards   are done once more, at the same offset
@@ -12,16 +12,16 @@
  *                                done, they fail there, and the zone's write
  *                                pointer, which is behind them, says why
  *     commands to a zone         are done once more; if one fails, its zone is
- *                                read, too: it may be as it was wanted
+ *                                read, too: it may be as the command wants it
+ *
+ * So an append that was in flight keeps its offset, and only later ones read
+ * the write pointer anew.  Nothing can be done about a request that the server
+ * has got by a dead connection and serves only after what was sent by another.
  *
  * Writes that the server had acknowledged, and not flushed, are another matter.
  * With multi-conn a flush on one connection covers the writes of all; without
  * it, a flush on a new connection may cover none of them.  Then the next flush
  * fails, as that of a disk does that has lost its cache.
- *
- * So an append that was in flight keeps its offset, and only later ones read
- * the write pointer anew.  Nothing can be done about a request that the server
- * has got by a dead connection and serves only after what was sent by another.
  */
 
 #include <config.h>
@@ -53,7 +53,7 @@ queue_break_connections (struct queue *q)
   pthread_mutex_unlock (&q->lock);
 }
 
-/* The first that has seen it. */
+/* Called for the first request that finds the connections dead. */
 static void
 note_disconnected (struct queue *q)
 {
@@ -72,10 +72,9 @@ note_disconnected (struct queue *q)
   (void) written; /* it fails only when 2^64 of them are unread */
 }
 
-/* True if requests have waited as long as --persist says, or if there is nobody
- * to wait for.
- * The time counts from the last moment at which the server could answer: a
- * server that takes connections and drops them is as much away as one that
+/* True if the server was given up, or if it has been away for as long as
+ * --persist says and there are no new connections either.  A server that takes
+ * connections and drops them before it answers counts as away, as one that
  * takes none.
  */
 static bool
@@ -90,8 +89,8 @@ is_without_hope (struct queue *q)
   return r;
 }
 
-/* A request that the server leaves unanswered, while it answers others, is not
- * sent again for ever.
+/* Has the server left this request unanswered for so long, while it has
+ * answered others, that it is not sent again?
  */
 static bool
 has_waited_enough (const struct queue_request *r)
@@ -129,7 +128,9 @@ take_waiting (struct queue *q)
   return list;
 }
 
-/* Their done may have them, or others, wait anew. */
+/* Have all that wait fail.  A `done` may have its request, or others, wait
+ * anew.
+ */
 static void
 fail_waiting (struct queue *q)
 {
@@ -155,8 +156,8 @@ send_waiting (struct queue *q)
   }
 }
 
-/* All of a change, or a part of it, was done by a connection that has died: a
- * flush by another connection need not make the change durable.
+/* A dead connection has done a change, or a part of it: a flush by another
+ * connection need not make the change durable.
  */
 static void
 note_done_before (struct queue *q)
@@ -165,8 +166,9 @@ note_done_before (struct queue *q)
     q->may_have_lost_data = true;
 }
 
-/* A write of which a dead process has written the beginning: it has grown since
- * then by what follows it.  The rest is sent.
+/* If only the beginning of a write had been done, send the rest: the write may
+ * have grown by what follows it since a dead process had sent it.  Returns
+ * whether the rest was sent.
  */
 static bool
 send_unwritten (struct queue_request *r, const struct zone_check *check)
@@ -267,7 +269,7 @@ destroy_links (const struct links *l)
   link_destroy (l->config);
 }
 
-/* Returns false if there is no memory. */
+/* Returns false if there is no memory or no descriptor. */
 static bool
 make_links (struct queue *q, const struct queue_handles *c, struct links *l)
 {
@@ -284,7 +286,9 @@ make_links (struct queue *q, const struct queue_handles *c, struct links *l)
   return false;
 }
 
-/* Returns false where there is no memory: then others are made. */
+/* Returns false if links cannot be made: then the queue waits for connections
+ * once more.
+ */
 static bool
 use_renewed (struct queue *q)
 {

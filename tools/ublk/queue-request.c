@@ -41,7 +41,7 @@ to_kernel (struct io *io, void *buf, size_t n, size_t at)
                      : port_put (&r->at_port, buf, n, at);
 }
 
-/* A server that is about to end says ESHUTDOWN, and does nothing more. */
+/* A server that answers ESHUTDOWN counts as away: it is about to end. */
 static void
 is_done (struct io *io, int err)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A queue's time, in seconds that its ring counts while it waits for a server,
- * or for what the kernel asks again after a process was killed: so a request
- * only has to note a number.  A process that is stopped for a while, or a
- * machine that sleeps, has missed a second at most.
+ * A queue's time, in seconds that its ring counts while the queue waits for a
+ * server, or for what the kernel repeats after a process was killed: so a
+ * request only has to note a number.  While the process is stopped, or the
+ * machine sleeps, at most one second is counted.
  */
 
 #include <config.h>
@@ -27,8 +27,8 @@ queue_count_second (struct queue *q)
   io_uring_sqe_set_data (sqe, &q->second);
 }
 
-/* Are any requests with the server?  Where one has been for too long, the
- * connections are as good as dead.
+/* Returns whether any requests are with the server.  If one has been there for
+ * too long, breaks the connections.
  */
 static bool
 look_at_requests (struct queue *q)

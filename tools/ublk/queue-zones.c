@@ -30,7 +30,9 @@ command_is_done (struct io *io, int err)
     request_explain (r, err);
 }
 
-/* A descriptor in the condition that is asked for. */
+/* A command is a write of the zone's descriptor with the condition that the
+ * zone is to have.
+ */
 void
 request_command (struct queue_request *r)
 {
@@ -64,8 +66,8 @@ request_reset_all (struct queue_request *r)
                   all_are_reset);
 }
 
-/* The kernel believes what it is told, and goes on for ever after a zone
- * without a length: a report is as true as the one at the beginning, or fails.
+/* Are the zones of a report those of which the device was made?  The kernel
+ * believes any report, and never comes to an end after a zone without length.
  */
 static bool
 agrees_with_plan (const struct queue_request *r, uint64_t first, uint64_t n)
@@ -91,8 +93,9 @@ report_is_done (struct io *io, int err)
     zoned_report (r->table, n);
     err = port_put (&r->at_port, r->table, io->count, 0);
   }
-  /* The kernel's buffer may have room for more zones than it asks for, and less
-   * than all of it would be taken for a part: so this is at least all of it.
+  /* The result counts bytes, and less than the size of the kernel's buffer,
+   * which may have room for more zones, would mean that a part was done.  So
+   * the result is at least that size.
    */
   request_answer (r, err == 0 ? (int) r->queue->plan->max_io
                               : zoned_plain_error (err));

@@ -68,7 +68,7 @@ begin (struct port_request *at_port)
   request_answer (r, -EOPNOTSUPP);
 }
 
-/* All that its thread needs, which makes it, but for the requests. */
+/* The first step of the queue's thread: make all that it needs. */
 static int
 prepare (struct queue *q)
 {
@@ -93,6 +93,7 @@ prepare (struct queue *q)
   return 0;
 }
 
+/* The second step: have the kernel send requests. */
 static int
 fetch (struct queue *q)
 {
@@ -117,8 +118,8 @@ fetch (struct queue *q)
   return port_map (&q->port, q->plan->depth);
 }
 
-/* Until the device is stopped, or the kernel has refused what it was told: the
- * request would have no end then, unless the queue has one.
+/* Serve requests until the device is stopped, or until the kernel has refused
+ * what it was told: then only the end of the queue ends that request.
  */
 static void
 serve (struct queue *q)
@@ -135,7 +136,7 @@ serve (struct queue *q)
   }
 }
 
-/* Tell who waits for the thread how a step has ended. */
+/* Tell the one that waits for the thread how a step has ended. */
 static void
 report (struct queue *q, int r)
 {

@@ -48,22 +48,21 @@ struct ublk_device {
    */
   unsigned timeout;
   unsigned persist; /* seconds that requests then wait for new connections */
-  bool multi_conn;  /* a flush is about what other connections have written */
+  bool multi_conn;  /* a flush covers what other connections have written */
   bool was_served;  /* the device had another process, which was killed */
 };
 
-/* The connections of one queue. */
+/* The connections of one queue; `zones` and `config` are NULL without zones. */
 struct queue_handles {
-  struct nbd_handle *data, *zones, *config; /* the latter NULL without zones */
+  struct nbd_handle *data, *zones, *config;
 };
 
 struct queue;
 
-/* Make the queue, with its thread, its ring, and its memory, of which the
- * machine may have too little.  The queue keeps the address CONNECTIONS.  The
- * caller leaves the connections in it alone until queue_join, and then closes
- * those that are in it by then.  Returns NULL and the reason in *why on
- * failure.
+/* Make the queue, with its thread, its ring, and all its memory.  The queue
+ * keeps the address CONNECTIONS.  The caller leaves the connections in it alone
+ * until queue_join, and then closes those that are in it by then.  Returns NULL
+ * and the reason in *why on failure.
  */
 struct queue *queue_start (const struct ublk_device *device, unsigned index,
                            struct queue_handles *connections,
@@ -83,7 +82,7 @@ bool queue_fetch (struct queue *q, struct message *why);
  * until queue_join.
  */
 
-/* Does the queue wait for new connections? */
+/* Does the queue wait for new connections?  Not after queue_give_up. */
 bool queue_is_disconnected (struct queue *q);
 
 /* Have the queue use CONNECTIONS from now on; they are copied into the struct
@@ -94,9 +93,9 @@ void queue_renew (struct queue *q, const struct queue_handles *connections);
 /* All requests fail from now on, those in flight included. */
 void queue_give_up (struct queue *q);
 
-/* Wait until the queue has ended, and free it.  One that does not fetch ends at
- * once; others when the kernel has stopped the device, or refuses what the
- * queue tells it.
+/* Wait until the queue has ended, and free it.  A queue that has not fetched
+ * ends at once; another one ends when the kernel has stopped the device, or has
+ * refused what the queue has told it.
  */
 void queue_join (struct queue *q);
 

@@ -16,12 +16,14 @@
 #include "link.h"
 #include "reconnect.h"
 
-/* Between two rounds of attempts, whatever became of the first: a server may
- * take connections only to drop them.
+/* The pause between two rounds of attempts, even if the first has succeeded: a
+ * server may take connections only to drop them.
  */
 #define PAUSE_MS 200
 
-/* A server that does not say a word in this time is not there. */
+/* How long it may take to connect to a server; if it takes longer, the server
+ * counts as away.
+ */
 #define ANSWER_SECONDS 10
 
 struct reconnector {
@@ -29,7 +31,7 @@ struct reconnector {
   struct queue *const *queues;
   unsigned count;
   int disconnected;
-  int end; /* an eventfd, which is 1 when it is to end */
+  int end; /* an eventfd, which is 1 when the thread is to end */
   pthread_t thread;
 };
 
@@ -45,7 +47,9 @@ are_some_disconnected (const struct reconnector *r)
   return false;
 }
 
-/* One after the other, until the server does not take another one. */
+/* Connect the queues that wait for that, one after the other, until the server
+ * does not take another connection.
+ */
 static void
 connect_queues (struct reconnector *r)
 {
@@ -71,7 +75,7 @@ run (void *arg)
   bool some = false;
   uint64_t n;
 
-  /* After an attempt only the end is waited for. */
+  /* After a round, the thread pauses: only `end` can wake it. */
   while (poll (fds, some ? 1 : 2, some ? PAUSE_MS : -1) != -1 ||
          errno == EINTR) {
     if ((fds[0].revents & POLLIN) != 0)

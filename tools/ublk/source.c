@@ -13,13 +13,13 @@
 #include "link.h"
 #include "source.h"
 
-/* How long a server may take to answer. */
+/* How long it may take to connect to a server, or to read from it. */
 #define ANSWER_SECONDS 30
 
-/* The bytes that are read at once: every server allows so many. */
+/* How many bytes to read at once, which every server allows. */
 #define PIECE (UINT64_C (1) << 20)
 
-/* The settings in .config; what follows is less important. */
+/* How many bytes of .config to read at most.  The settings come first. */
 #define MAX_CONFIG 65536
 
 /* More than plan_make takes. */
@@ -84,8 +84,9 @@ is_same_export (const struct plan_export *a, const struct plan_export *b)
 /*---------------------------------------------------------------------*/
 /* Connections */
 
-/* One more to an export.  A name may have the addresses of several servers,
- * whose exports look the same: all connections go to the first one's.
+/* Connect to the export, or to the one with ENDING (connection_open).  A name
+ * may have the addresses of several servers, whose exports look the same: all
+ * connections must be to the server of the first.
  */
 static struct nbd_handle *
 connect_to (const struct source *s, const char *ending, bool *missing,
@@ -220,7 +221,7 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
   return r;
 }
 
-/* Is it the same that C's connections are to? */
+/* Fail if C's connections are to another export than S. */
 static int
 check_same (const struct source *s, const struct queue_handles *c,
             struct message *why)

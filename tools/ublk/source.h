@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The export that is served: what it is like, and the connections to it.
+ * The export behind the device: what the server says of it, and connections to
+ * it.
  */
 
 #ifndef NULLBLK_UBLK_SOURCE_H
@@ -17,20 +18,22 @@
 
 struct source {
   const char *uri;
-  unsigned patience; /* seconds that a server may take to answer */
+  unsigned patience; /* seconds that a connection may take to be made */
   uint64_t peer;     /* the server, from the first connection on; see peer.h */
   struct plan_export export;
   struct zone_descriptor first_zone; /* as it is read before the others */
   struct zone_descriptor *table;     /* or NULL */
   bool holds_early_writes;    /* a write that comes before its turn waits */
-  struct queue_handles first; /* by which it was asked; the first queue's */
+  struct queue_handles first; /* the connections of source_open */
 };
 
 /* The functions below that return an int return 0, or -EIO with the reason in
  * *why.
  */
 
-/* Connect and ask. */
+/* Make the connections of the first queue, s->first, and ask the server what
+ * the export and its zones are like.
+ */
 int source_open (struct source *s, const char *uri, enum zones_wanted zones,
                  struct message *why);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The process that has others serve a device; see supervise.h.
+ * The supervisor; see supervise.h.
  */
 
 #include <config.h>
@@ -26,13 +26,13 @@
 
 #define die(...) die_as ("nullblk-ublk", __VA_ARGS__)
 
-/* Between two children, of which the first may have died at once. */
+/* The pause between two children, as each may die at once. */
 #define PAUSE_MS 200
 
 struct child {
   pid_t pid;
   int signals; /* a signalfd: SIGCHLD, and those that are passed on */
-  int says;    /* the end of a pipe; -1: it says nothing */
+  int says;    /* the end of a pipe for its line; -1: it writes none */
   int record;  /* of device_record_supervise; negative: there is none */
 };
 
@@ -49,9 +49,9 @@ signals (void)
   return set;
 }
 
-/* Start a child, which is to say which device it has made, unless it takes one
- * over (o->recovers).  Returns false and errno where there can be no child, for
- * now.
+/* Start a child, which writes a line with the path of the device that it makes,
+ * unless it takes one over (o->recovers).  Returns false and errno if there can
+ * be no child for now.
  */
 static bool
 begin (struct child *c, const struct bridge_options *o,
@@ -98,7 +98,7 @@ take_signal (struct child *c)
     kill (c->pid, info.ssi_signo);
 }
 
-/* Wait for its line; "": it has ended, or is about to. */
+/* Wait for the child's line; "": it has ended, or is about to. */
 static void
 read_line (struct child *c, char *line, size_t size)
 {
@@ -115,7 +115,7 @@ read_line (struct child *c, char *line, size_t size)
   close (c->says);
 }
 
-/* Returns its status, as waitpid has it. */
+/* Wait for the child's end.  Returns its status, as waitpid has it. */
 static int
 await_end (struct child *c)
 {

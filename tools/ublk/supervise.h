@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The supervisor: the first process of a nullblk-ublk whose device is to last.
- * A child of it serves the device; when the child is killed, another one takes
- * the device over.  The supervisor does nothing else, and has nothing open that
- * could need the device.
+ * The supervisor: the first process of nullblk-ublk with --persist.  A child of
+ * it serves the device; when the child is killed, another one takes the device
+ * over.  The supervisor does nothing else, and has nothing open that could need
+ * the device.
  */
 
 #ifndef NULLBLK_UBLK_SUPERVISE_H
@@ -21,8 +21,8 @@
 
 /* Have children SERVE, one after the other, until one ends by itself, and
  * return the exit status of that child.  The first child writes a line with the
- * name of its device to READY, or exits without one.  ANNOUNCE is called with
- * that line; if it returns false, the child is asked to end.  For the later
+ * path of its device to READY, or exits without one.  ANNOUNCE is called with
+ * that line; if it returns false, the child gets SIGTERM.  For the later
  * children READY is -1, and options->recovers is set; they may return
  * EXIT_AGAIN, too.  Signals that end a program are passed on to the child.
  * *OPTIONS gets a cookie if it has none.
