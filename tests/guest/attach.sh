@@ -3,13 +3,13 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # What every test of nullblk-attach begins with: functions.sh, the program, and
-# that nothing stays attached.
+# the end, at which all is detached.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 
 export NULLBLK_PLUGIN=$PLUGIN
-# A device of one's own is nbd's, except where a test says --as after that.
+# $attach makes an nbd device of parameters, unless a test gives another --as.
 attach=$tmp/nullblk-attach-nbd
 cat >"$attach" <<'END'
 #!/bin/sh
@@ -20,7 +20,7 @@ exec /nullblk-attach --as=nbd "$@"
 END
 chmod +x "$attach"
 
-# boot_to_attach: boot_guest, where there is a program to test in it.
+# boot_to_attach: boot_guest, unless the program to test is not built.
 boot_to_attach ()
 {
   [ -x "$top_builddir/tools/nullblk-attach" ] ||
@@ -29,7 +29,7 @@ boot_to_attach ()
   boot_guest
 }
 
-# One that a test has stopped would keep its devices from being detached.
+# A server that a test has stopped would keep its devices from being detached.
 wake_server ()
 {
   [ -z "$server_pid" ] || kill -CONT "$server_pid" 2>/dev/null || true
@@ -66,14 +66,14 @@ take_away ()
   wait_until 30 no_node || fail "ours is not disconnected"
 }
 
-# is_theirs SOCKET: /dev/nbd0 is attached, or can be.  Its number is taken for a
-# moment after its node has gone.
+# is_theirs SOCKET: attach /dev/nbd0 to SOCKET as another program does, if it is
+# not attached yet.  For a moment after the node has gone that fails.
 is_theirs ()
 {
   attached || { nbd-client --unix "$1" /dev/nbd0 >/dev/null 2>&1 && attached; }
 }
 
-# made DEVICE ARGUMENT...: that is all that it prints.
+# made DEVICE ARGUMENT...: nullblk-attach must print DEVICE, and nothing else.
 made ()
 {
   local out

@@ -7,7 +7,7 @@
 # it finds on_host to be false, and has the kernel's nbd driver.  Both halves
 # have what server/functions.sh brings.
 
-# Its processors are emulated, by a machine that may have much else to do.
+# The guest's processors are emulated, by a machine that may be busy.
 # shellcheck disable=SC2034 # for what comes next
 most_seconds=1000
 
@@ -20,8 +20,8 @@ on_host ()
 }
 
 # shellcheck disable=SC2120 # most need no arguments
-# boot_guest [QEMU-ARGUMENT]...: with what is beyond this test in it.  Returns
-# if it has passed there, and ends the test if not.
+# boot_guest [QEMU-ARGUMENT]...: run this file in a guest.  Returns if it has
+# passed there, and ends the test if not.
 boot_guest ()
 {
   local status=0
@@ -47,8 +47,8 @@ make_file ()
   uri="nbd+unix:///?socket=$sock"
 }
 
-# serve_file WHERE...: start a server of $tmp/disk, which outlives it, where
-# nbdkit's options say.
+# serve_file NBDKIT-OPTION...: start a server of $tmp/disk, which outlives the
+# server.  The options say where it listens.
 serve_file ()
 {
   rm -f "$tmp/pid" "$tmp/sock"
@@ -80,7 +80,7 @@ attached ()
   [ "$(cat /sys/block/nbd0/size)" != 0 ] && nbd-client --check "$nbd" >/dev/null
 }
 
-# Its node may have gone with it.
+# The node may have gone with the attachment.
 detached ()
 {
   ! nbd-client --check "$nbd" >/dev/null &&
@@ -111,7 +111,7 @@ detach ()
   wait_until 30 detached || fail "$nbd is not detached"
 }
 
-# The server would wait for the kernel.
+# While the kernel is connected, the server would not end.
 leave_device ()
 {
   detached || nbd-client --disconnect "$nbd" >/dev/null
@@ -136,9 +136,9 @@ comes_back ()
   wait_until 60 reads_disk || fail "it does not come back: $(cat "$tmp/dd")"
 }
 
-# away_for_long: the server of $tmp/disk is away for longer than the I/O of $disk
-# waits: that fails, and does not hang, and then $disk is back.  Another export
-# in its place is not taken for it.
+# away_for_long: the server of $tmp/disk is away for longer than the I/O of
+# $disk waits.  The I/O must fail, and not hang; then $disk must come back, but
+# not with another export in the place of its own.
 away_for_long ()
 {
   kill_server
@@ -159,8 +159,8 @@ away_for_long ()
   comes_back
 }
 
-# write_in_vain: $writer writes to $disk, and the server is silent.  It writes
-# by one call, so all of that is in the page cache when anything is in flight.
+# write_in_vain: the process $writer writes to $disk while the server is silent.
+# It writes by one call, so all data is in the page cache once any is in flight.
 write_in_vain ()
 {
   (
@@ -225,7 +225,8 @@ start_load ()
   io_goes_on
 }
 
-# stop_load: when the command ends next.  Fails the test where it has failed.
+# stop_load: do not run the command again, and wait until it has ended.  Fails
+# the test if the command has failed.
 stop_load ()
 {
   touch "$tmp/enough"
@@ -283,8 +284,8 @@ make_filesystem ()
   try "${make[@]}" "$2"
 }
 
-# fill_filesystem TYPE DEVICE: see that all of what it is filled with is there
-# after it has been mounted anew, and that its checker has nothing to say.
+# fill_filesystem TYPE DEVICE: write files, and see that its checker has nothing
+# to say, and that all is there when it is mounted again.
 fill_filesystem ()
 {
   local type=$1 device=$2 check
@@ -337,14 +338,15 @@ leaves_nothing_of_ublk ()
     fail "$1: left: $(ls /sys/class/ublk-char)"
 }
 
-# processes NAME: their numbers.  The status says nothing, as grep calls it an
-# error that a process has gone meanwhile.
+# processes NAME: print their pids.  The exit status says nothing, as for grep a
+# process that has gone meanwhile is an error.
 processes ()
 {
   grep -l "^$1\$" /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 || true
 }
 
-# has_no_ublk_process: one that has looked after another ends a moment after it.
+# has_no_ublk_process: an aide or a supervisor ends a moment after the process
+# that serves the device.
 has_no_ublk_process ()
 {
   [ -z "$(processes nullblk-ublk)" ]

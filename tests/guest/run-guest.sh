@@ -6,11 +6,10 @@
 #
 #   run-guest.sh TEST-SCRIPT [QEMU-ARGUMENT]...
 #
-# The console comes out, and the status is the guest's verdict: of the script,
-# or of the kernel when that has complained.  A guest that panics, hangs or
-# ends without a verdict fails.  Variables NULLBLK_GUEST_* are those of the
-# script, too.  The processor is emulated, as a test machine need not have
-# another.
+# Prints the guest's console, and returns the guest's verdict: the status of the
+# script, or 98 if the kernel has complained.  It returns 1 for a guest that
+# panics, hangs or ends without a verdict.  The script gets variables
+# NULLBLK_GUEST_*, too.  The processor is emulated: so no KVM is needed.
 #
 # $PLUGIN and $top_builddir are from make check.
 
@@ -18,7 +17,7 @@ set -euo pipefail
 
 : "${PLUGIN:?is set by make check}" "${top_builddir:?is set by make check}"
 
-# For a guest that does not end: far longer than any test needs.
+# The seconds after which a guest counts as hung: far more than any test needs.
 limit=${NULLBLK_LIMIT:-900}
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -50,7 +49,7 @@ cp "$script" "$here/attach.sh" "$here/functions.sh" "$here/crash.sh" \
 cp "$here/../port.sh" "$tmp/root/tests"
 cp "$here/../server/functions.sh" "$tmp/root/tests/server"
 cp -L "$PLUGIN" "$tmp/root/nullblk.so"
-# libraries_of FILE: copy those that the tools in the image need not have.
+# libraries_of FILE: copy those of its libraries that the image may not have.
 libraries_of ()
 {
   local library
@@ -70,8 +69,8 @@ for program in tools/nullblk-attach tools/nullblk-measure tools/nullblk-ublk \
     libraries_of "$top_builddir/$program"
   fi
 done
-# What that starts servers with; it is also for tests that are to have the
-# library always.
+# nullblk-attach starts servers by nullblk-serve.  With NULLBLK_TEST_BATCH all
+# servers of tests have the batch library.
 nbdkit=/usr/bin/nbdkit
 if [ -x "$top_builddir/tools/nullblk-serve" ]; then
   cp "$top_builddir/tools/nullblk-serve" "$here/../server/nbdkit-batched.sh" \
@@ -91,7 +90,7 @@ fi
   done
 } >"$tmp/root/tests/guest/environment"
 cp "$image/base" "$tmp/initramfs"
-# A directory of more that somebody wants there.
+# NULLBLK_ADD is a directory of more files for the guest.
 if [ -n "${NULLBLK_ADD-}" ]; then
   cp -r "$NULLBLK_ADD/." "$tmp/root"
 fi
@@ -116,7 +115,7 @@ boot ()
 {
   local end=$((SECONDS + limit))
 
-  # Not in a pipe, so that it can be ended by its number.  With seccomp, which
+  # Not in a pipe, so that it can be ended by its pid.  With seccomp, which
   # user mode Linux has since 6.16, a system call there costs far less than with
   # ptrace.
   if [ "${NULLBLK_KERNEL-}" = uml ]; then

@@ -3,14 +3,14 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # What every test of nullblk-ublk begins with: functions.sh, the program, and
-# that nothing stays attached.
+# the end, at which all is detached.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 
 ublk=/nullblk-ublk
 
-# boot_to_ublk: boot_guest, where there is a program to test in it.
+# boot_to_ublk: boot_guest, unless the program to test is not built.
 boot_to_ublk ()
 {
   [ -x "$top_builddir/tools/nullblk-ublk" ] || skip "nullblk-ublk is not built"
@@ -18,14 +18,16 @@ boot_to_ublk ()
   boot_guest
 }
 
-# load_btrfs: with a checksum that is slow: btrfs then computes those of several
-# bios in parallel.  Status 1 where there is no btrfs.
+# load_btrfs: without the kernel's module for a fast checksum.  With a slow one
+# btrfs computes those of several bios in parallel, which has shown faults.
+# Returns 1 if there is no btrfs.
 load_btrfs ()
 {
   modprobe btrfs
 }
 
-# has_zoned_xfs: do kernel and tools have it, which is new in 6.15 of both?
+# has_zoned_xfs: have the kernel and xfsprogs zones, which came with 6.15 of
+# both?
 has_zoned_xfs ()
 {
   local oldest
@@ -44,8 +46,9 @@ if ! on_host; then
   at_exit+=(detach_all)
 fi
 
-# attach_ublk ARGUMENT...: sets $disk, and $queue of it, which is all that it
-# prints.  It runs on $ublk_host, where that is not empty.
+# attach_ublk ARGUMENT...: run nullblk-ublk, on $ublk_host if that is not empty,
+# and set $disk to the device, whose path must be all that it prints, and
+# $queue.
 ublk_host=()
 attach_ublk ()
 {
@@ -72,7 +75,8 @@ takes_data ()
   [ "$(map)" = "0 $((256 * mib)) hole" ] || fail "the map is: $(map)"
 }
 
-# find_disk: set $disk, and $queue of it, which the running server has made.
+# find_disk: set $disk to the device that the running server has made, and
+# $queue.
 find_disk ()
 {
   disk=$(/nullblkctl list "$sock" | sed -n 's/^nullb0 .*, here //p')
@@ -110,8 +114,8 @@ detach_ublk ()
   try "$ublk" --detach "$disk"
 }
 
-# process_of: the one that serves $disk, which is the only device, as its file
-# tells it.
+# process_of: print the pid of the process that serves $disk.  It is in the only
+# record that there is.
 process_of ()
 {
   head -n 1 "$(echo /run/nullblk-ublk/*)"
@@ -136,7 +140,8 @@ served_by_another ()
   [ "$now" != "$1" ] && kill -0 "$now" 2>/dev/null
 }
 
-# kill_for_good: that process, and the one that would replace it.
+# kill_for_good: kill that process, and before it the supervisor, which would
+# start another one.
 kill_for_good ()
 {
   local pid supervisor
@@ -148,7 +153,7 @@ kill_for_good ()
   wait_until 20 has_no_ublk_process || fail "they cannot be killed"
 }
 
-# sockets_of: those that the process of $disk has, a line each.
+# sockets_of: print the sockets that the process of $disk has, a line each.
 sockets_of ()
 {
   local f
@@ -158,7 +163,7 @@ sockets_of ()
   done
 }
 
-# connects_anew SOCKETS: has it one that is none of these?
+# connects_anew SOCKETS: has that process a socket that is none of these?
 connects_anew ()
 {
   sockets_of | grep -vxF "$1" >/dev/null
@@ -189,7 +194,7 @@ disk_is_gone ()
   [ ! -e "$disk" ]
 }
 
-# leave_server: end it, where nobody is connected any more.
+# leave_server: end the server, to which nobody must be connected any more.
 leave_server ()
 {
   wait_until 60 has_connections 0 || fail "connections stay"
@@ -202,7 +207,8 @@ leaves_nothing ()
   leaves_nothing_of_ublk "$1"
 }
 
-# refuses TEXT ARGUMENT...: with one line that is so.
+# refuses TEXT ARGUMENT...: nullblk-ublk must fail with one line, TEXT (a
+# pattern).
 refuses ()
 {
   local said=$tmp/refuses-$BASHPID
@@ -279,8 +285,9 @@ make_zonefs ()
   try dd if="$tmp/super" of="$1" bs=4k oflag=direct
 }
 
-# filesystem_lives TYPE WHERE [KEY=VALUE]...: on zones it is made, filled and
-# checked, and all is there when it is attached anew.
+# filesystem_lives TYPE WHERE [KEY=VALUE]...: make a filesystem on a device with
+# zones, fill and check it, and see that all is there when the device is
+# attached anew.
 filesystem_lives ()
 {
   serve "$2" memory-backed=true zoned=true "${@:3}"
@@ -297,7 +304,7 @@ filesystem_lives ()
   works "$1" "$2"
 }
 
-# works WHAT WHERE: the row of nullblk-ublk(1)'s table that has been shown.
+# works WHAT WHERE: print what has been shown, for the table in nullblk-ublk(1).
 works ()
 {
   echo "works: $1, $2, Linux $(uname -r)"
@@ -322,8 +329,8 @@ count_requests ()
   echo "$trigger" >"$trace/trigger"
 }
 
-# count_no_more: leave what was counted to the next two.  Fails the test where
-# some were not.
+# count_no_more: end that, and leave the counts to `requests` and `appends`.
+# Fails the test if some requests were not counted.
 count_no_more ()
 {
   cp "$trace/hist" "$tmp/requests"
@@ -331,8 +338,8 @@ count_no_more ()
   grep -qx ' *Dropped: 0' "$tmp/requests" || fail "not all requests are counted"
 }
 
-# requests FIELD KIND...: how many requests there were, or how many sectors they
-# had (hitcount, nr_sector), of those whose letters begin so.
+# requests hitcount|nr_sector KIND...: print how many requests there were whose
+# letters in the trace begin with a KIND, or how many sectors they had.
 requests ()
 {
   local pattern
@@ -343,8 +350,9 @@ requests ()
     "$tmp/requests" | awk '{ n += $1 } END { print n + 0 }'
 }
 
-# appends FIELD: before Linux 6.18 they have the letter of what has none of its
-# own.  Zone commands have no data.
+# appends hitcount|nr_sector: the same of appends.  Before Linux 6.18 these have
+# N, as have all kinds without a letter; the others are zone commands, which
+# have no data and are not counted.
 appends ()
 {
   requests "$1" N ZA

@@ -32,8 +32,7 @@ fi
 source "${BASH_SOURCE[0]%/*}/../server/functions.sh"
 requires ip ss sysctl nbdinfo nbdcopy cmp
 
-# Names are unique although nobody else sees them: whoever does is to know
-# whose they are.
+# Nobody else should see these names; if somebody does, they say whose they are.
 prefix=nullblk-$$
 server_host=$prefix-server
 client_host=$prefix-client
@@ -59,13 +58,14 @@ new_host ()
   add_addresses "$name" eth0 "$number" 2
 }
 
-# keep_ipv6 HOST INTERFACE: going down must not take the address along.
+# keep_ipv6 HOST INTERFACE: let the interface keep its address when it goes
+# down.
 keep_ipv6 ()
 {
   ip netns exec "$1" sysctl -qw "net.ipv6.conf.$2.keep_addr_on_down=1"
 }
 
-# Some kernels are booted without.
+# Some kernels are booted without IPv6.
 has_ipv6 ()
 {
   ip netns exec "$server_host" test -e /proc/sys/net/ipv6
@@ -108,8 +108,8 @@ remove_hosts ()
   done
 }
 
-# The server is ended in between, with a way to its clients: nbdkit waits until
-# it knows that they are gone.
+# The server ends after its clients and before the hosts are removed, with the
+# cable in place: nbdkit waits until it knows that its clients are gone.
 end_all ()
 {
   end_clients

@@ -33,8 +33,8 @@ prepare ()
   :
 }
 
-# with_failing N COMMAND...: run it, and its Nth call fails; 0: none.  Its output
-# is in the files out and err.  Returns what the command does.
+# with_failing N COMMAND...: run it, and its Nth call fails; 0: none.  Its
+# output is in the files out and err.  Returns what the command does.
 with_failing ()
 {
   local status attempt
@@ -50,7 +50,7 @@ with_failing ()
     # LeakSanitizer knows threads by pthread_t, which a new thread may have as
     # soon as the old one is joined.  Where two threads of nbdkit join others at
     # the same time, it may take one for the other, and ends the process.  That
-    # is no leak, and run again.
+    # is no leak, so the command is run again.
     grep -q 'LeakSanitizer: CHECK failed: sanitizer_thread_registry' \
       "$tmp/err" || break
     echo "attempt $attempt: $(tail -n 1 "$tmp/err")"
@@ -72,11 +72,13 @@ check_failed ()
   :
 }
 
-# The status of the commands when no call fails; not 0: they are to refuse.
+# The exit status when no call fails; if it is not 0, the commands are to fail
+# in any case.
 status_without=0
 
-# each_call_fails COMMAND...: with one call after the other that fails, it
-# either does what it does without (check), or says why it does not.
+# each_call_fails COMMAND...: run the command again and again, each time with
+# another call that fails.  Each time it must do what it does when no call fails
+# (check), or say why it does not.
 each_call_fails ()
 {
   local n=0 status
@@ -95,7 +97,7 @@ each_call_fails ()
     case $status in
       0) [ "$status_without" = 0 ] || fail "$*: $failed, and it succeeds"
          check || fail "$*: $failed, and it says nothing of it" ;;
-      # By itself, or by another of ours that it runs.
+      # Of its own, or of another program of ours that it runs.
       1 | "$status_without")
          [[ $(tail -n 1 "$tmp/err") == nullblk*": "?* ]] ||
            fail "$*: $failed, and it says no more than: $(cat "$tmp/err")"

@@ -7,14 +7,15 @@
 #   $tmp      a directory of its own, removed at the end
 #   $NBDKIT, $PLUGIN, $top_srcdir, $top_builddir    from make check
 #
-# and at most one server at a time ($server_pid, listening on $sock), which is
-# ended with the test.  A server that has to be killed fails the test, and so
-# does one that ends with anything but success.
+# and at most one server at a time ($server_pid, listening on $sock or $port),
+# which is ended with the test.  A server that has to be killed fails the test;
+# so does one that stop_server ends, if its exit status is not 0.
 #
 # A test that runs for more than five minutes, or $most_seconds where that is
-# set before, is ended by SIGTERM, with what it waits for: it is a process group
-# of its own.  A process beside it stays in make's, and passes on what that is
-# sent, by Ctrl-C or at the end of CI's time.
+# set before, is ended by SIGTERM.  The test is a process group of its own, so
+# that what it waits for is ended, too.  The process that starts it stays in
+# make's group, and passes on the signals of that group, as of Ctrl-C or at the
+# end of CI's time.
 
 set -euo pipefail
 export LC_ALL=C # for what clients say of errors
@@ -31,7 +32,7 @@ fi
 : "${NBDKIT:?is set by make check}" "${PLUGIN:?is set by make check}"
 : "${top_srcdir:?is set by make check}" "${top_builddir:?is set by make check}"
 
-# mke2fs lives there, and not every user has it in the path.
+# mke2fs is in one of these, which not every user has in the path.
 PATH=$PATH:/usr/sbin:/sbin
 
 fail ()
@@ -46,8 +47,8 @@ skip ()
   exit 77
 }
 
-# leave_out WHAT: a part of the test.  The rest is run, and then the test counts as
-# one that was skipped.
+# leave_out WHAT: skip a part of the test.  The rest is run, and then the test
+# counts as one that was skipped.
 left_out=''
 leave_out ()
 {
@@ -65,14 +66,14 @@ requires ()
   done
 }
 
-# requires_filter NAME: of nbdkit.
+# requires_filter NAME: skip the test where nbdkit has no such filter.
 requires_filter ()
 {
   "$NBDKIT" --filter="$1" "$PLUGIN" --version >/dev/null 2>&1 ||
     skip "nbdkit's filter $1 is missing"
 }
 
-# is_before_1_42: of nbdkit.
+# is_before_1_42: is nbdkit older than 1.42?
 is_before_1_42 ()
 {
   "$NBDKIT" --dump-config |
@@ -143,8 +144,8 @@ start_server ()
 }
 
 # start_tcp_server [NBDKIT-OPTION | KEY=VALUE]...: like start_server, but on
-# $port of 127.0.0.1.  A port that somebody else was quicker to take costs
-# another try.
+# $port of 127.0.0.1.  If another process takes the port first, there is another
+# try.
 start_tcp_server ()
 {
   local try
@@ -175,8 +176,8 @@ uri_of ()
   echo "nbd+unix:///$1?socket=$sock"
 }
 
-# process_ended PID: a zombie has, too.  In a container the first process may be
-# one that never asks what became of a daemon.
+# process_ended PID: a zombie has ended, too.  In a container the first process
+# may be one that never waits for the daemons that it inherits.
 process_ended ()
 {
   ! kill -0 "$1" 2>/dev/null ||
@@ -213,8 +214,8 @@ map ()
     awk '{ print $1, $2, $3 == 0 ? "data" : $3 == 3 ? "hole" : "type " $3 }'
 }
 
-# io COMMAND...: of qemu-io.  Fails the test when one fails, or finds another
-# pattern than it should.
+# io COMMAND...: run commands of qemu-io.  Fails the test when one fails, or
+# finds another pattern than it should.
 io ()
 {
   local c args=() out
@@ -231,7 +232,7 @@ io ()
 
 #----------------------------------------------------------------------
 
-# Other things to do at the end, in addition: functions.
+# Functions to call at the end, in addition.
 at_exit=()
 
 clean_up ()
@@ -254,7 +255,7 @@ tmp=$(mktemp -d)
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
 
-# What tests want of TMPDIR, and could not say where it fails them.
+# What tests need of TMPDIR; otherwise they would fail with other messages.
 [ ${#tmp} -le 80 ] || fail "TMPDIR: $tmp is too long for the names of sockets"
 [[ $tmp =~ ^[A-Za-z0-9/._-]+$ ]] ||
   fail "TMPDIR: $tmp has characters that mean something in a URI"

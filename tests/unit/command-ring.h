@@ -15,7 +15,7 @@
 #include "ublkdrv/ublkdrv.h"
 
 extern int command_ring_errno; /* of ring_create; 0: there are rings */
-extern unsigned modules_asked; /* so often modprobe was to load the driver */
+extern unsigned modules_asked; /* how often modprobe was to load the driver */
 
 /* The test's: do the command of this number, and return its result. */
 int do_command (unsigned command, const struct ublksrv_ctrl_cmd *c);

@@ -12,10 +12,12 @@
 #include "device/device.h"
 #include "unit.h"
 
-/* What there is for data, in bytes. */
+/* The memory limit, in bytes. */
 #define DEVICES_MEMORY (UINT64_C (512) << 20)
 
-/* For connections whose long waits, those of more than 9 ms, are cancelled. */
+/* `gives_up` is for connections whose long waits, those of more than 9 ms, are
+ * cancelled ...
+ */
 static inline int
 give_up (void *opaque, uint64_t nsec)
 {
@@ -26,7 +28,7 @@ give_up (void *opaque, uint64_t nsec)
 
 static const struct wait_ops gives_up = {.sleep_for = give_up};
 
-/* ... and for those that take no time. */
+/* ... and `skips` for those whose long waits take no time. */
 static inline int
 pass_by (void *opaque, uint64_t nsec)
 {

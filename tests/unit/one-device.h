@@ -12,12 +12,14 @@
 
 #include "devices.h"
 
-/* The case's, NULL where it has made none, and a connection to nullb0. */
+/* The devices of the case, NULL if it has made none, and a connection to
+ * nullb0.
+ */
 static struct devices *devices;
 static struct connection *d;
 
-/* Connections whose long waits, those of more than 9 ms, take no time: how long
- * the last would have been, and what each comes to.
+/* `noted` is for connections whose long waits, those of more than 9 ms, take no
+ * time and return nap_result; `napped` is how long the last would have been.
  */
 static uint64_t napped;
 static int nap_result;
@@ -49,7 +51,7 @@ destroy_devices (void **state)
   return 0;
 }
 
-/* Devices as make_devices makes them, with their logs, and the connection. */
+/* Make devices by make_devices, open their logs, and make the connection. */
 static inline void
 create_with (const char *const *given, const struct wait_ops *wait)
 {
@@ -62,7 +64,7 @@ create_with (const char *const *given, const struct wait_ops *wait)
   assert_non_null (d);
 }
 
-/* Up to 128 KiB, full of one byte. */
+/* Write up to 128 KiB, each byte of which is BYTE. */
 static inline int
 write_with (struct connection *c, uint64_t offset, uint32_t count, char byte,
             bool fua)
@@ -73,7 +75,7 @@ write_with (struct connection *c, uint64_t offset, uint32_t count, char byte,
   return device_write (c, full, count, offset, fua);
 }
 
-/* A block of 4 KiB is full of one byte. */
+/* Write a block of 4 KiB, each byte of which is BYTE, and check one. */
 static inline void
 put_block (uint64_t offset, char byte)
 {

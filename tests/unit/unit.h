@@ -22,7 +22,7 @@
 
 #include <cmocka.h>
 
-/* cmocka 2 has a deprecated one, and another name. */
+/* In cmocka 2 assert_in_range is deprecated, and this is its new name. */
 #ifdef assert_uint_in_range
 #undef assert_in_range
 #define assert_in_range assert_uint_in_range
@@ -49,8 +49,8 @@
     r_;                                                                        \
   })
 
-/* For what is called by another thread than the test's, where a failed
- * assertion of cmocka would not end the test: end the program, and say why.
+/* For other threads and processes than the test's own, where a failed assertion
+ * of cmocka would not end the test: end the program, and say why.
  */
 static inline void
 must (bool condition, const char *what)

@@ -95,7 +95,7 @@ path_in_place_of (const char *path)
   return begins_with (path, "/dev/ublk") ? NULL : path;
 }
 
-/* A user that cannot be told is not waited for. */
+/* A look that fails, as with EACCES, is not repeated. */
 int __real_users_find (const char *name);
 int __wrap_users_find (const char *name);
 int
@@ -136,7 +136,7 @@ __wrap_sync_file_range (int fd, off_t offset, off_t n, unsigned flags)
   return -1;
 }
 
-/* Files of the device: what its queues have counted, and its number. */
+/* The files `stat` and `dev` of the device in /sys. */
 FILE *__real_fopen (const char *path, const char *mode);
 FILE *__wrap_fopen (const char *path, const char *mode);
 FILE *
@@ -166,7 +166,7 @@ __wrap_opendir (const char *path)
   return __real_opendir (path);
 }
 
-/* A test need not hold its memory. */
+/* A test need not lock its memory. */
 int __wrap_mlockall (int flags);
 int
 __wrap_mlockall (int flags)
@@ -202,7 +202,7 @@ uint64_t peer, size;
 static bool has_zones;
 static struct zone_descriptor table[NR_ZONES];
 
-/* They stand for a queue each. */
+/* The address of each stands for a queue. */
 static const struct ublk_device *devices[MAX_QUEUES];
 
 struct queue *
@@ -217,7 +217,8 @@ queue_start (const struct ublk_device *device, unsigned index,
   return (struct queue *) &devices[index];
 }
 
-/* That it ends is looked at when the device has been stopped, not before. */
+/* The queue ends at once, which the bridge sees only when it stops the device.
+ */
 bool
 queue_fetch (struct queue *q, struct message *m)
 {

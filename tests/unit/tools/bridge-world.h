@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the tests of a device of nullblk-ublk have in common: a kernel that is
- * too old, has no driver or no zones, refuses a command, or stops no device
- * that is open.  All of nullblk-ublk that speaks to /dev/ublk-control is here
- * as it is, its second process included; its ring, its queues and its server
- * are functions of bridge-world.c.
+ * What the tests of a bridge of nullblk-ublk have in common: a kernel that may
+ * be too old, have no driver or no zones, refuse a command, or not stop a
+ * device that is open.  The code of nullblk-ublk that speaks to
+ * /dev/ublk-control is the real one, the aide included; the ring, the queues
+ * and the server are functions of bridge-world.c.
  */
 
 #ifndef NULLBLK_BRIDGE_WORLD_H
@@ -20,7 +20,7 @@
 #include "unit.h"
 
 #define MOST 64
-#define NUMBER 4095 /* of its device, of which the machine has none */
+#define NUMBER 4095 /* of the device; the machine has none of that number */
 
 /*---------------------------------------------------------------------*/
 /* The kernel, which both processes see */
@@ -46,20 +46,20 @@ extern struct kernel {
   uint64_t features;
   uint64_t flags; /* that a device can have */
 
-  /* What a command answers before it is done, and how often. */
+  /* The error with which a command fails at first, and how often it does. */
   struct {
     int result;
     unsigned times;
   } refusals[NR_COMMANDS];
 
-  bool can_be_held;       /* /dev/ublkbN, by a file in its place */
+  bool can_be_held;       /* /dev/ublkbN can be opened: it is another file */
   bool opens_badly;       /* it is there, and opening it fails */
-  unsigned looks;         /* for users */
-  unsigned opened_after;  /* so many looks; 0: by nobody */
-  unsigned written_at;    /* that look; 0: at none */
+  unsigned looks;         /* how often users of the device were looked for */
+  unsigned opened_after;  /* after so many looks there may be one; 0: never */
+  unsigned written_at;    /* at which look a write ends; 0: at none */
   bool is_going;          /* files of it in /sys have no device any more */
-  unsigned writes;        /* that have ended */
-  unsigned flushes;       /* that there were */
+  unsigned writes;        /* how many have ended */
+  unsigned flushes;       /* how many there were */
   unsigned writes_during; /* so many flushes there are writes; then no more */
   int flush_errno;        /* of the flushes after that */
   unsigned failing_syncs; /* of what was written before a flush */
@@ -68,7 +68,7 @@ extern struct kernel {
   struct ublksrv_ctrl_dev_info info;
   struct ublk_params params;
 
-  /* What it was asked, but for what it only tells, and by whom. */
+  /* The commands that change something, and which process gave each. */
   enum command asked[MOST];
   pid_t asked_by[MOST];
   unsigned nr_asked;
@@ -77,12 +77,12 @@ extern struct kernel {
 /* To be called first in a program. */
 void share_kernel (void);
 
-/* A kernel that does all that is asked of it, as Linux 6.12 does. */
+/* Make a kernel that does all commands, as Linux 6.12 does. */
 void make_kernel (bool zones);
 
 void refuse (enum command command, int result, unsigned times);
 
-/* The commands were these, in this order; the last one is 0. */
+/* Assert that the commands were these, in this order; the last one is 0. */
 void were_asked (const enum command *commands);
 #define WERE_ASKED(...) were_asked ((const enum command[]){__VA_ARGS__, 0})
 
@@ -91,21 +91,19 @@ extern long cpus; /* that are online */
 /*---------------------------------------------------------------------*/
 /* The queue, and the server */
 
-/* The process that begins the queue is killed before that has fetched, or while
- * it does.
- */
+/* Whether the process ends before the queue fetches, or while it does. */
 extern enum fetching { FETCHES, DIES_BEFORE, DIES_MEANWHILE } fetching;
 
 /* There is memory for so many queues, and for what makes new connections. */
 extern unsigned most_queues;
 extern bool can_reconnect;
 
-unsigned queues (void); /* that there are */
-extern bool has_queues; /* two */
+unsigned queues (void); /* how many there are */
+extern bool has_queues; /* the export allows several connections */
 extern unsigned away;   /* so many attempts to connect fail */
 extern unsigned full;   /* and so many to connect queues but the first */
-extern unsigned moved;  /* and so many are taken by another server */
-extern uint64_t peer;   /* whose number is 2; that of the first one */
+extern unsigned moved;  /* and so many are taken by another server, number 2 */
+extern uint64_t peer;   /* the number of the first server */
 extern int open_sources;
 extern uint64_t size; /* of the export */
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the tests of a queue of nullblk-ublk have in common: a kernel and a
- * server that are both here.  The ring and the links are functions of
- * queue-world.c, which the queue's thread calls.  A test is a list of rounds.
- * In each of them the kernel has some requests, or says what comes of a
- * command; then the queue goes on until it waits again.  What it has told the
- * kernel, and asked the server, is looked at when its thread has ended.
+ * What the tests of a queue of nullblk-ublk have in common: a fake kernel and a
+ * fake server.  The ring and the links are functions of queue-world.c, which
+ * the queue's thread calls.  A test is a list of rounds.  In each of them the
+ * kernel has some requests, or says what comes of a command; then the queue
+ * goes on until it waits again.  What it has told the kernel, and asked the
+ * server, is looked at when its thread has ended.
  */
 
 #ifndef NULLBLK_QUEUE_WORLD_H
@@ -43,12 +43,12 @@ extern struct fake_kernel {
   struct ublksrv_io_cmd answers[MOST];
   unsigned nr_answers;
   void (*const *rounds) (void); /* NULL is the last one */
-  bool has_lost;                /* a tag, at the end */
-  struct ring_event *second;    /* that is to be told in a second; NULL: none */
-  bool takes_nothing;           /* says ring_is_taken, whatever it has taken */
+  bool has_lost;                /* a tag was not answered at the end */
+  struct ring_event *second;    /* that is due in a second; NULL: none */
+  bool takes_nothing;           /* ring_is_taken returns false */
 } kernel;
 
-/* What was asked for, in its order. */
+/* A request to the server. */
 struct asked {
   struct link *link;
   enum io_kind kind;
@@ -61,7 +61,7 @@ struct link {
 };
 
 extern struct link data, zones, config;
-/* Those that others make for dead ones. */
+/* The new ones in place of dead ones. */
 extern struct link new_data, new_zones, new_config;
 
 extern struct fake_server {
@@ -69,28 +69,28 @@ extern struct fake_server {
   unsigned nr_asked;
   int read_error; /* of data */
   int write_error;
-  bool refuses_once; /* with it */
+  bool refuses_once; /* write_error is that of one write */
   int dies;          /* the connection dies after so many requests; -1: never */
   bool is_silent;
-  uint64_t ignored;     /* there it answers nothing; 0: nowhere */
+  uint64_t ignored;     /* no request at this offset is answered; 0: all are */
   uint64_t max_discard; /* bytes; more is an error */
   /* A write that another process has sent to zone 2 is done just before the
    * next one.
    */
   bool has_late_write;
-  unsigned char late_byte; /* which it consists of */
+  unsigned char late_byte; /* each byte of it */
   unsigned late_read;      /* or before so many reads of the table; 0: never */
 } server;
 
 extern unsigned char content[NR_ZONES * ZONE_SIZE];
 
-/* While rounds go on. */
+/* The queue, while rounds go on. */
 extern struct queue *queue;
 
 /* Make all zones of the table empty. */
 void set_zones (void);
 
-/* A device, with zones or without, that has not been asked for anything. */
+/* Make a device, with zones or without, without any requests. */
 void make_device (bool zoned);
 
 /* Start a queue, and go through the rounds; NULL is the last one. */
