@@ -82,7 +82,7 @@ end_server (const char *name, const char *directory)
 }
 
 /* Was anything written to the device, or discarded, with success or without?
- * Perhaps, where the kernel does not count.
+ * True also where the kernel does not count that.
  */
 static bool
 was_written (const char *device)
@@ -148,7 +148,7 @@ flush_unused (const char *device, const void *name)
   return true;
 }
 
-/* By --detach --all. */
+/* This process detaches one of all devices (--detach --all). */
 static bool is_for_all;
 
 /* Detach a ublk device, and remove all else of the attachment.  Returns false,

@@ -33,10 +33,10 @@
 #define MOST_DEATHS 10
 
 struct work {
-  struct ublk_driver *driver; /* NULL: it cannot be opened */
-  const char *silent;         /* why not; NULL: it is open, or there is none */
-  const char *device;         /* "ublkbN" that is wanted; or NULL */
-  uint64_t cookie; /* that is wanted; or 0: all are, if DEVICE is NULL */
+  struct ublk_driver *driver; /* NULL: it is not open */
+  const char *silent; /* why it cannot be opened, although there are devices */
+  const char *device; /* "ublkbN" that is wanted; or NULL */
+  uint64_t cookie;    /* that is wanted; or 0: all are, if DEVICE is NULL */
   bool found, failed;
 };
 
@@ -291,8 +291,9 @@ is_for_all (const struct work *w)
   return w->cookie == 0 && w->device == NULL;
 }
 
-/* A device that has nobody any more and is in use may be taken over with all
- * that waits for it: so it is deleted only where it is meant by name.
+/* Is --all to leave this device alone, whose process was killed, as it is in
+ * use?  Another process may take such a device over, with all that waits for
+ * it: so only --detach with its name deletes it.  The user is told.
  */
 static bool
 spare (const struct work *w, const struct found *f)
