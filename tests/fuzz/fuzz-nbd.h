@@ -11,13 +11,15 @@
 
 #include "fuzz.h"
 
-/* Begin a server.  NULL: it takes all that is written, and has nothing. */
+/* Begin a server.  If IN is NULL, it has nothing, and takes all that is
+ * written.
+ */
 void fuzz_nbd_begin (struct input *in);
 
-/* Free what it has. */
+/* Free what the server has. */
 void fuzz_nbd_end (void);
 
-/* What a person is shown has no control characters but newlines. */
+/* Check that a text for people has no control characters but newlines. */
 void fuzz_check_text (const char *text, size_t len);
 
 #endif /* NULLBLK_FUZZ_NBD_H */

@@ -49,7 +49,7 @@ take (struct input *in, unsigned n)
   return r;
 }
 
-/* A number from 0 up to N, without N, of two bytes. */
+/* Returns a number from 0 up to N, without N; it uses up two bytes. */
 static inline unsigned
 take_below (struct input *in, unsigned n)
 {
@@ -82,9 +82,9 @@ take_up_to (struct input *in, uint8_t end, size_t *len)
 extern uint64_t fuzz_now;
 void fuzz_begin (void);
 
-/* While this is not NULL, it is called where the thread would wait for another
- * one, with no lock held; if it returns false, or is NULL, there is nobody who
- * could end that wait, and the fuzzer ends.
+/* If this is not NULL, it is called where the thread would wait for another
+ * one, with no lock held.  If it returns false, or is NULL, nothing could end
+ * that wait, and the fuzzer ends.
  */
 extern bool (*fuzz_others) (void);
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the server tests in C share: a server of their own on a private
- * socket, libnbd connections to it, and helpers that turn what a server says
- * into something an assertion can show.
+ * What the server tests in C share: a server of their own on a private socket,
+ * libnbd connections to it, and helpers that turn what a server says into
+ * something an assertion can show.
  *
  * There is one server at a time.  CASE stops it after each case, passed or
- * failed: the connections first, because nbdkit 1.32 stays up while a client
- * is connected.  A server that has to be killed, or that ends with anything
- * but success, fails the case.
+ * failed, after it has closed the connections, as nbdkit stays up while a
+ * client is connected.  A server that has to be killed, or that ends with
+ * anything but success, fails the case.
  */
 
 #ifndef NULLBLK_CLIENT_H
@@ -58,7 +58,7 @@ void terminate_server (void);
 /* Forget a connection, as if the client had been killed. */
 void abandon (struct nbd_handle *h);
 
-/* Where it listens. */
+/* The path of the socket on which the server listens. */
 const char *server_socket (void);
 
 /* A handle that is not connected yet.  It asks for base:allocation, and its
@@ -66,7 +66,7 @@ const char *server_socket (void);
  */
 struct nbd_handle *new_handle (void);
 
-/* Connected to an export of the server. */
+/* Returns a connection to an export of the server. */
 struct nbd_handle *connect_to (const char *export_name);
 
 /* The same as serve, with a connection to the first device. */
@@ -84,29 +84,30 @@ void serve_with_control (const char *const *args, struct nbd_handle **device,
 /* Change settings: lines of KEY=VALUE. */
 void change_settings (struct nbd_handle *config, const char *lines);
 
-/* The statistics as they are now, until the next call. */
+/* Returns the statistics as they are now; the text lasts until the next call.
+ */
 const char *read_stats (struct nbd_handle *stats);
 
 void assert_stats_have (struct nbd_handle *stats, const char *what);
 
-/* A change is refused, and this is how the reason begins. */
+/* Assert that a change is refused, with a reason that begins with REASON. */
 void assert_change_refused (struct nbd_handle *config, const char *lines,
                             const char *reason);
 
 /* Wait until the device has so many requests in service. */
 void wait_for_depth (struct nbd_handle *stats, unsigned depth);
 
-/* Is it served by the library of nullblk-serve, which keeps replies back? */
+/* Does the server have the batch library, which defers replies? */
 bool defers_replies (struct nbd_handle *stats);
 
 /* The longest time that an operation, as "read", was asked to take, in ns. */
 uint64_t longest_asked (struct nbd_handle *stats, const char *op);
 
-/* What a fault rule has counted. */
+/* Assert what fault rule ID has counted. */
 void assert_rule (struct nbd_handle *stats, unsigned id, uint64_t evaluated,
                   uint64_t hits);
 
-/* The word for it in rules. */
+/* The word for each operation in rules. */
 extern const char *const operation_words[NR_OPERATIONS];
 
 /* A request of any operation but a zone command: read into DATA, or write from
@@ -121,7 +122,7 @@ int request_at (struct nbd_handle *device, enum operation op, void *data,
 int request_in_zone (struct nbd_handle *device, struct nbd_handle *zones,
                      enum operation op, unsigned zone);
 
-/* CALL fails, and with this errno. */
+/* Assert that CALL fails with this errno. */
 #define assert_refused(expected, call)                                         \
   do {                                                                         \
     assert_int_equal (call, -1);                                               \
@@ -149,7 +150,7 @@ const char *extents_of (struct nbd_handle *h, uint64_t count, uint64_t offset,
 
 void fill_random (void *buf, size_t len, uint64_t *seed);
 
-/* Everything from OFFSET reads as the LEN bytes at DATA, or as zeroes. */
+/* Assert that LEN bytes from OFFSET on are those at DATA, or zeroes. */
 void assert_reads (struct nbd_handle *h, const void *data, size_t len,
                    uint64_t offset);
 void assert_reads_zero (struct nbd_handle *h, uint64_t len, uint64_t offset);

@@ -15,10 +15,14 @@
 #define ZONE (64 * KIB)
 #define BLOCK 4096
 
-/* To write, all 0xaa and all 0x33 once there is a server, and to read into. */
+/* Data to write: all 0xaa and all 0x33 once there is a server; and a buffer to
+ * read into.
+ */
 extern uint8_t buf[64 * KIB], other_buf[64 * KIB], out[64 * KIB];
 
-/* To nullb0 and to its control exports; zones where SERVE_ZONED was used. */
+/* Connections to nullb0 and to its control exports; `zones` is made by
+ * SERVE_ZONED.
+ */
 extern struct nbd_handle *h, *config, *stats, *zones;
 
 void serve_and_connect (const char *const *args);
@@ -44,7 +48,7 @@ int request (enum operation op);
 /* What the zone table says of a zone. */
 struct zone_descriptor descriptor (unsigned zone);
 
-/* In bytes from the zone's start. */
+/* The write pointer, in bytes from the zone's start. */
 uint64_t write_pointer (unsigned zone);
 
 /* Put this rule in the place of all others. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Unix sockets, and an end where there is no going on, for programs of tests
- * that speak NBD by themselves.
+ * Connections to Unix sockets, and the end of a program that cannot go on, for
+ * programs of tests that speak NBD by themselves.
  */
 
 #ifndef NULLBLK_TESTS_UNIX_H

@@ -14,9 +14,6 @@
 #include "client.h"
 #include "zones/zones.h"
 
-#include "client.h"
-#include "zones/zones.h"
-
 #define ZONE MIB
 #define CAPACITY (768 * KIB)
 #define BLOCK 4096

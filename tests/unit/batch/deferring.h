@@ -29,11 +29,13 @@
 /*---------------------------------------------------------------------*/
 /* Bytes */
 
-/* COUNT is that of a write, whose payload follows. */
+/* Add a request: a write with a payload of COUNT bytes, or a read if COUNT is
+ * 0.
+ */
 void add_request (struct stream *s, uint32_t cookie, uint32_t count);
 
-/* With SIZE bytes of data in so many chunks, or, where these are 0, a simple
- * one.
+/* Add a reply with CHUNKS chunks of SIZE bytes each; 0: a simple reply with
+ * SIZE bytes.
  */
 void add_reply (struct stream *s, uint32_t cookie, unsigned chunks,
                 size_t size);
@@ -49,13 +51,14 @@ extern int server, peer;
 extern int quit[2]; /* written to when the server stops */
 
 extern struct calls {
-  void (*turn[NR_PLACES]) (void); /* taken once; NULL: none */
-  atomic_uint waits[NR_PLACES];
-  bool short_naps;
-  bool naps_elsewhere; /* by a function that the library has not */
-  unsigned lies; /* of sleeps and looks: that there is something to read */
-  unsigned interruptions; /* of sleeps, that are to come */
-  unsigned trouble;       /* of sends, in percent */
+  void (*turn[NR_PLACES]) (void); /* what the peer does, once; NULL: nothing */
+  atomic_uint waits[NR_PLACES];   /* how often the peer had its turn */
+  bool short_naps;                /* naps take no time */
+  bool naps_elsewhere;            /* the server naps by a function of its own */
+  unsigned lies;          /* so many sleeps find input where there is none, and
+                           * looks are interrupted */
+  unsigned interruptions; /* so many sleeps are interrupted */
+  unsigned trouble;       /* how many percent of sends fail; others are cut */
   uint64_t seed;
 } calls;
 
@@ -82,7 +85,7 @@ struct request {
 
 int due (void *arg, uint64_t *moment, bool gone);
 
-/* How often was it called for COOKIE? */
+/* How often was `due` called for COOKIE? */
 unsigned dues_of (uint32_t cookie);
 
 /*---------------------------------------------------------------------*/
@@ -97,32 +100,39 @@ int tear_down (void **state);
 /* The peer sends requests FIRST to LAST at once. */
 void ask (uint32_t first, uint32_t last);
 
-/* These bytes are here for the peer, and no others. */
+/* Assert that the peer can read just these bytes now. */
 void expect (const struct stream *s);
 
 void expect_nothing (void);
 
-/* The replies to requests in such an order, as answer makes them. */
+/* Assert that the peer can read just the replies to these requests, in this
+ * order, as `answer` makes them.
+ */
 void expect_replies (const uint32_t *cookies, unsigned n);
 
 void expect_reply (uint32_t cookie);
 
-/* The server reads a request: its number, or 0 at the end. */
+/* Have the server read a request.  Returns its cookie, or 0 at the end. */
 uint32_t next_request (void);
 
-/* A reply has this much data, if nothing else is said: more than most here. */
+/* The bytes of data that a reply is said to have, unless a test says otherwise:
+ * more than most have here.
+ */
 #define DATA 6000
 
+/* Defer the reply to a request until DEADLINE. */
 bool defer_data (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
                  int verdict_gone, size_t data);
 
 bool defer_with (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
                  int verdict_gone);
 
-/* ... and this is what the device does. */
+/* The same with the results that the device's function has. */
 bool defer (uint32_t cookie, uint64_t deadline, uint64_t spin);
 
-/* In pieces of SIZE bytes.  False: the connection is lost. */
+/* Have the server send in pieces of SIZE bytes.  Returns false if the
+ * connection is lost.
+ */
 bool send_pieces (const struct stream *s, size_t size);
 
 void answer_with (uint32_t cookie, unsigned chunks, size_t size);

@@ -27,7 +27,8 @@ enum { CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH };
 void add_request (struct stream *s, uint32_t cookie, int cmd, uint32_t count);
 
 /* The reply to a request, in the pieces in which nbdkit sends it: up to two
- * small ones, and the data of a read.  A write's tells what was received.
+ * small ones, and the data of a read.  The reply to a write has a checksum of
+ * its payload.
  */
 struct reply {
   unsigned char head[20], more[8];
@@ -38,8 +39,8 @@ struct reply {
 void make_reply (struct reply *r, const unsigned char *request,
                  const unsigned char *payload);
 
-/* Answer a read with the N bytes at DATA, for which nbdkit has BUF.  They may
- * be elsewhere, and then BUF has others.
+/* Answer a read with the N bytes at DATA, for which nbdkit has BUF.  The
+ * library may have another buffer for them; then BUF gets other bytes.
  */
 void answer (unsigned char *buf, const unsigned char *data, size_t n);
 
@@ -49,7 +50,9 @@ struct stream replies_to (const struct stream *requests, size_t n);
 /*---------------------------------------------------------------------*/
 /* The server: nbdkit's loop */
 
-/* Returns 1, 0 when the client has ended, -1 when it is lost. */
+/* Serve a request.  Returns 1, 0 when the client has ended, or -1 when it is
+ * lost.
+ */
 int serve_one (int fd, pthread_mutex_t *read_lock, pthread_mutex_t *write_lock);
 
 int serve (int fd);
@@ -65,7 +68,7 @@ extern struct calls {
   /* What the peer does before the server waits for it.  NULL: nothing. */
   void (*turn) (int fd);
 
-  /* Naps, and what the peer does in one; has it replies to take? */
+  /* Naps, and what the peer does in one; has the peer replies to take? */
   atomic_uint naps;
   void (*turn_in_nap) (int fd);
   atomic_bool unread;
@@ -74,7 +77,7 @@ extern struct calls {
   unsigned trouble;
   uint64_t seed;
 
-  /* How many are in a send that may wait. */
+  /* How many threads are in a send that may wait. */
   atomic_int sending;
 } calls;
 
@@ -94,12 +97,14 @@ void end_both (const int ends[2]);
 
 void shrink_buffers (const int ends[2]);
 
-/* Exactly these bytes come from FD. */
+/* Assert that exactly these bytes come from FD. */
 void expect (int fd, const void *bytes, size_t n);
 
 void expect_end (int fd);
 
-/* The server ends, and the peer has all that is due, and sees the end. */
+/* End the server, and assert that the peer has all that is due, and sees the
+ * end.
+ */
 void end_with (const int ends[2], const struct stream *due);
 
 extern struct script {
@@ -112,7 +117,9 @@ extern struct script {
 
 void take_turn (int server);
 
-/* The script's cuts are set, in ascending order; the last is the whole. */
+/* Play the script, whose cuts are set, in ascending order; the last is the
+ * length of REQUESTS.
+ */
 void play (const struct stream *requests, void (*connect) (int ends[2]));
 
 void add_cut (size_t at);
@@ -121,14 +128,14 @@ struct stream few_requests (void);
 
 void *serve_thread (void *arg);
 
-/* Sizes around all limits. */
+/* Returns requests whose sizes are around all limits. */
 struct stream random_requests (uint64_t *seed, unsigned most);
 
 /* Send all of REQUESTS, in pieces of any size, and receive N bytes. */
 void converse (int fd, const struct stream *requests, unsigned char *replies,
                size_t n, uint64_t *seed);
 
-/* A whole conversation, from a connection's begin to its end. */
+/* Have a conversation, from the beginning of a connection to its end. */
 void random_conversation (uint64_t *seed);
 
 /* The reply to the first of these waits for the second. */

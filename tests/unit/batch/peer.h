@@ -18,7 +18,7 @@
 #include "common/common.h"
 #include "unit.h"
 
-/* Without a nap of its own, and without what tells what is unread. */
+/* The system's calls, without `nap` and `has_unread`. */
 static const struct batch_calls systems_own = {.read = read,
                                                .readv = readv,
                                                .recvfrom = recvfrom,
@@ -85,7 +85,7 @@ write_all (int fd, const void *buf, size_t n)
   }
 }
 
-/* These bytes are here for FD, and no others. */
+/* Assert that FD can read just these bytes now. */
 static inline void
 expect_now (int fd, const void *bytes, size_t n)
 {

@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* nbdkit_nanosleep, by which the library knows nbdkit. */
+/* The last call of nbdkit_nanosleep, by which the library knows nbdkit. */
 extern struct nanosleep {
-  unsigned sec, nsec; /* of the last call */
-  int result;
+  unsigned sec, nsec;
+  int result; /* of the next call */
 } nanosleep_of_nbdkit;
 
 /* Returns a socket from which the connection of *client can be accepted. */
@@ -28,7 +28,8 @@ void connect_ends (int ends[2], bool by_accept4);
 /* Returns how a child has ended, as waitpid does. */
 int end_of (pid_t pid);
 
-/* Do that in a child.  Returns how it has ended: 0 if it comes to its end. */
+/* Call WHAT in a child.  Returns how the child has ended: 0 if WHAT returned.
+ */
 int in_child (void (*what) (void));
 
 #endif /* NULLBLK_TESTS_PRELOADED_H */

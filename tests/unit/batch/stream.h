@@ -56,8 +56,8 @@ grow (struct stream *s, size_t n)
   return p;
 }
 
-/* Send FD as much as it takes of a random piece of what is left behind SENT, of
- * up to MOST bytes, or often of few.  Returns how much that was.
+/* Send to FD a random piece, of up to MOST bytes or often of few, of what comes
+ * after the first SENT bytes.  Returns how much of it FD has taken.
  */
 static inline size_t
 send_random_piece (int fd, const struct stream *s, size_t sent, size_t most,

@@ -28,7 +28,8 @@ int setup (void **state);
 
 int teardown (void **state);
 
-/* All of a document, without the newlines at its end but one. */
+/* Read all of a document, without the newlines at its end but one, into `text`.
+ */
 const char *read_all (struct connection *c);
 
 void assert_has (const char *what);
@@ -37,7 +38,9 @@ int change (const char *lines, struct message *why);
 
 void assert_changed (const char *lines);
 
-/* Refused for REASON, which the next read has, too; nothing has changed. */
+/* Assert that a change is refused for REASON, which the next read has, too, and
+ * that nothing has changed.
+ */
 void assert_refused (const char *lines, const char *reason);
 
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)

@@ -16,7 +16,7 @@
 
 static char log_path[] = "/tmp/nullblk-device-log-XXXXXX";
 static struct writelog_reader *reader;
-static struct message wrong; /* with what cannot be read */
+static struct message wrong; /* why the log cannot be read */
 
 static inline int
 begin_log (void **state)
@@ -48,7 +48,7 @@ close_log (void)
   assert_int_equal (writelog_read_open (&reader, log_path, &wrong), 0);
 }
 
-/* The next entry is this one. */
+/* Assert that the next entry is this one. */
 static inline void
 expect_entry (struct writelog_entry *e, uint64_t flags, uint64_t offset,
               uint64_t count)

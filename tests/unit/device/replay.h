@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Replays of a write log into memory, and files for logs.
+ * Replays of a write log into memory.
  */
 
 #ifndef NULLBLK_TESTS_REPLAY_H

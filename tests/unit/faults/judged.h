@@ -16,7 +16,7 @@
 
 extern struct faults faults;
 
-/* What judge asks with; each test begins afresh. */
+/* The time and the zone size for `judge`, which set_up sets anew. */
 extern uint64_t now, zone_size;
 
 void begin (uint64_t seed, uint32_t device);
@@ -35,7 +35,7 @@ void del (const char *which);
 
 struct io_info request (enum operation op, uint64_t offset, uint64_t count);
 
-/* A verdict that keeps no rule. */
+/* Returns a verdict that keeps no rule. */
 struct fault_verdict judge (enum operation op, uint64_t offset, uint64_t count);
 
 /* Is a write of 4096 bytes at OFFSET hit by error=EIO? */

@@ -32,10 +32,10 @@ struct device new_device (uint64_t cache_size, uint64_t limit,
 /* Four conventional zones of a MiB, then four sequential ones. */
 struct device new_zoned_device (uint64_t cache_size);
 
-/* Nothing that was counted against the limit may be left. */
+/* Also asserts that nothing is counted against the limit any more. */
 void destroy_device (struct device *dev);
 
-/* Blocks are full of one byte. */
+/* Each byte of these blocks is BYTE. */
 int try_to_write (struct device *dev, uint64_t first, uint64_t nr, uint8_t byte,
                   bool fua);
 

@@ -26,7 +26,7 @@ void take (const char *key, const char *value);
 
 void refuse (const char *key, const char *value, const char *text);
 
-/* Take a value that is all there is on a new command line. */
+/* Take KEY=VALUE as the only parameter of a new command line. */
 const struct settings *alone (const char *key, const char *value);
 
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)

@@ -31,9 +31,9 @@
 #define MAX_IO MIB
 #define ZONE MIB
 
-/* So many looks in vain, without a sleep between them: the queue waits, and not
- * in the ring.  A spin of the queue looks as often as the machine is fast, and
- * is as long as the machine's timers are late, 10 ms at most.
+/* After so many looks in vain, without a sleep between them, the queue must
+ * wait elsewhere than in the ring.  While it spins, it looks as often as the
+ * machine can, for as long as the machine's timers are late, 10 ms at most.
  */
 #define MAX_LOOKS 1000000
 
@@ -42,7 +42,7 @@ static struct front_end front_end;
 static struct ublk_poll poll_of; /* no queue polls, unless a test says so */
 
 /* Called when the queue looks into the ring without a sleep, and finds nothing;
- * NULL: it may look as often as that takes.
+ * NULL: none.
  */
 static void (*looked) (void);
 
@@ -59,7 +59,7 @@ static struct {
   struct {
     struct ring_event *event;
     int result;
-  } done[MOST]; /* to be told */
+  } done[MOST]; /* events to dispatch */
   unsigned nr_done;
   struct ublksrv_io_cmd answers[MOST];
   unsigned nr_answers;
@@ -144,8 +144,8 @@ place_of_data (unsigned tag)
   return ublk_data_offset (0, tag);
 }
 
-/* The request of TAG is to write SIZE bytes that are all BYTE; or its buffer
- * has these before it is read into.
+/* Make the first SIZE bytes of the buffer of TAG's request all BYTE: what it
+ * writes, or what a read finds in its buffer.
  */
 static inline void
 fill (unsigned tag, char byte, uint32_t size)
@@ -156,7 +156,9 @@ fill (unsigned tag, char byte, uint32_t size)
   assert_int_equal (pwrite (kernel.fd, data, size, place_of_data (tag)), size);
 }
 
-/* A write of bytes that are all BYTE; or a read into a buffer that has them. */
+/* Ask for a write of bytes that are all BYTE, or for a read into a buffer that
+ * has such bytes.
+ */
 static inline void
 ask_filled (unsigned tag, char byte, unsigned operation, uint64_t offset,
             uint32_t size)
@@ -176,8 +178,7 @@ is_filled (unsigned tag, char byte, uint32_t size)
     assert_int_equal (data[i], byte);
 }
 
-/* For so long the queue may sleep; then it is looked at whether it was woken.
- */
+/* Let the queue sleep for so long.  Returns whether it was woken. */
 static inline bool
 is_woken (int milliseconds)
 {
@@ -322,7 +323,7 @@ serve (void (*const *rounds) (void))
 #define BEGIN(...) begin ((const char *const[]){__VA_ARGS__, NULL})
 #define SERVE(...) serve ((void (*const[]) (void)){__VA_ARGS__, NULL})
 
-/* The Nth answer was this. */
+/* Assert that this was answer N, from 0. */
 static inline void
 answered (unsigned n, unsigned tag, int result)
 {

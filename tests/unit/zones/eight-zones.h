@@ -34,7 +34,7 @@ extern const struct zone_settings usual;
 extern struct zoned d;
 extern char data[SIZE], back[SIZE];
 
-/* Every test has memory but where it says so. */
+/* Make the zones.  The device has memory, unless a test says otherwise. */
 void begin (const struct zone_settings *s);
 
 void begin_with_limits (uint64_t max_open, uint64_t max_active);
@@ -43,7 +43,7 @@ void end (void);
 
 struct zone_descriptor descriptor (uint64_t zone);
 
-/* Bytes from the zone's start. */
+/* The write pointer, in bytes from the zone's start. */
 uint64_t wp_of (uint64_t zone);
 
 #define assert_zone(zone, condition, write_pointer)                            \

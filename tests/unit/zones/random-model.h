@@ -81,7 +81,7 @@ random_command (const struct model *m, uint64_t *random, uint64_t zone)
                                         : usual[random_below (random, 6)];
 }
 
-/* Of all zones, after what is called LAST. */
+/* Compare the descriptors of all zones.  LAST says after what, for messages. */
 static inline void
 compare_descriptors (const struct model *m, const struct zone_descriptor *r,
                      const char *last)
@@ -106,7 +106,7 @@ compare_descriptors (const struct model *m, const struct zone_descriptor *r,
 
 /* A test of a device that is made anew now and then. */
 struct model_test {
-  void (*create) (uint64_t *random, bool limits); /* both */
+  void (*create) (uint64_t *random, bool limits); /* device and model */
   void (*destroy) (void);
   void (*operate) (uint64_t *random); /* once, and compare the results */
   void (*compare_table) (void);
@@ -115,7 +115,7 @@ struct model_test {
   uint64_t data_every; /* so many operations all data is compared */
 };
 
-/* Zone by zone, as most reads of everything fail somewhere. */
+/* Compare all data, zone by zone, as most reads of all of it would fail. */
 static inline void
 compare_data (const struct model *m, const struct model_test *t)
 {

@@ -20,18 +20,19 @@ struct zoned {
   struct zones *zones;
   struct store *store; /* NULL in null mode */
   uint64_t size;
-  /* Set these before zoned_create, if at all; see struct zone_data_ops. */
+  /* To be set before zoned_create; see struct zone_data_ops. */
   bool write_may_wait;
-  uint64_t step;   /* 0: STORE_STEP */
+  uint64_t step; /* 0: STORE_STEP */
+  /* zoned_create sets these to 0. */
   int reset_error; /* what the data answers to a reset or trim, done or not */
   _Atomic unsigned steps; /* of discards */
   _Atomic uint32_t epoch;
-  unsigned cut_after; /* so many resets power is off; 0: never */
+  unsigned cut_after; /* after so many resets power is off; 0: never */
   /* Called while the zone of OFFSET is reset, and at each step of a discard. */
   void (*during_reset) (uint64_t offset);
 };
 
-/* The settings need not be complete.  MEMORY: or else null mode. */
+/* The settings need not be complete.  Without MEMORY it is in null mode. */
 void zoned_create (struct zoned *d, const struct zone_settings *settings,
                    uint64_t size, bool memory);
 void zoned_destroy (struct zoned *d);
@@ -40,8 +41,8 @@ void zoned_destroy (struct zoned *d);
 int zoned_write (struct zoned *d, const void *buf, uint64_t count,
                  uint64_t offset);
 
-/* The same, but if CUT is below COUNT only so much is transferred, and -EIO is
- * what comes of it.
+/* The same, but if CUT is below COUNT, only CUT bytes are written, and -EIO is
+ * returned.
  */
 int zoned_write_cut (struct zoned *d, const void *buf, uint64_t count,
                      uint64_t offset, uint64_t cut);

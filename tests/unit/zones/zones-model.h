@@ -46,7 +46,7 @@ struct model {
 
 void model_begin (struct model *m);
 
-/* BUF may be NULL for zeroes; after CUT bytes the medium fails. */
+/* Write BUF, or zeroes if it is NULL; after CUT bytes the medium fails. */
 int model_write (struct model *m, const void *buf, uint64_t count,
                  uint64_t offset, uint64_t cut);
 
