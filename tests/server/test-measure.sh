@@ -160,6 +160,9 @@ grep -Eq '^randread 4K q1 +100\.0us +200\.0us +\+100\.0% .*' "$tmp/out" ||
 grep -q '^median: p50 0\.0% (5 cells), p99 0\.0% (4 cells), rate 0\.0% (4 cells)$' \
   "$tmp/out" || fail "$(cat "$tmp/out")"
 [ "$(grep -c '#d40' "$tmp/plot.svg")" = 14 ] || fail "$(cat "$tmp/plot.svg")"
+measure --compare "$tmp/kept.model" "$tmp/kept.model"
+! grep sustain "$tmp/out" || fail "sustained loads are compared"
+grep -q '^flush 4K n64 ' "$tmp/out" || fail "$(cat "$tmp/out")"
 echo '# figure: read 1M q3 p50=200us' >"$tmp/other.model"
 says 1 'nullblk-measure: --compare: there is no load that both *' \
   --compare "$tmp/other.model" "$tmp/slow.model"

@@ -162,6 +162,18 @@ figures_sort (struct figures_list *list)
     qsort (list->f, list->n, sizeof *list->f, compare);
 }
 
+void
+figures_drop_sustained (struct figures_list *list)
+{
+  size_t i, n = 0;
+
+  for (i = 0; i < list->n; i++) {
+    if (!kind_sustains (list->f[i].cell.kind))
+      list->f[n++] = list->f[i];
+  }
+  list->n = n;
+}
+
 /*---------------------------------------------------------------------*/
 /* Text */
 

@@ -99,6 +99,9 @@ const struct figures *figures_find (const struct figures_list *list,
                                     const struct cell *cell);
 void figures_sort (struct figures_list *list);
 
+/* Take the parts of sustained loads out of a list. */
+void figures_drop_sustained (struct figures_list *list);
+
 /* Write the line, and a newline. */
 void figures_print (FILE *fp, const struct figures *f);
 

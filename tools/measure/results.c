@@ -27,21 +27,6 @@ format_head (struct message *head, const struct target *t)
                options.seconds, t->name, t->drive.size);
 }
 
-/* A sustained load is one measurement: the drive has had a rest since, so parts
- * of before say nothing of those that would follow.
- */
-static void
-forget_sustained (struct figures_list *list)
-{
-  size_t i, n = 0;
-
-  for (i = 0; i < list->n; i++) {
-    if (!kind_sustains (list->f[i].cell.kind))
-      list->f[n++] = list->f[i];
-  }
-  list->n = n;
-}
-
 /* A line that was cut short as it was written may look like a whole one: what
  * stands behind the last newline goes.
  */
@@ -73,7 +58,10 @@ take_results (struct results *results, const char *text, const char *head)
               at + sizeof version - 1);
   if (figures_parse_text (text, &results->list, &why) < 0)
     die ("%s: %s", results->path, why.text);
-  forget_sustained (&results->list);
+  /* A sustained load is one measurement: the drive has had a rest since, so
+   * parts of before say nothing of those that would follow.
+   */
+  figures_drop_sustained (&results->list);
   fprintf (stderr, "nullblk-measure: %s: %zu cells are done already\n",
            results->path, results->list.n);
 }

@@ -53,6 +53,8 @@ open_side (struct side *s, const char *name)
         figures_parse_text (text, &s->list, &why) < 0)
       die ("%s: %s", name, why.text);
     free (text);
+    /* A part says little without those before it. */
+    figures_drop_sustained (&s->list);
     if (s->list.n == 0)
       die ("%s: it has no figures", name);
   }
@@ -64,8 +66,7 @@ is_chosen (const struct cell *cell)
   static struct plan chosen;
   size_t i;
 
-  if (kind_sustains (cell->kind) ||
-      (!options.write && !kind_reads (cell->kind)))
+  if (!options.write && !kind_reads (cell->kind))
     return false;
   if (!options.is_chosen)
     return true;
