@@ -9,7 +9,8 @@
 # Prints the guest's console, and returns the guest's verdict: the status of the
 # script, or 98 if the kernel has complained.  It returns 1 for a guest that
 # panics, hangs or ends without a verdict.  The script gets variables
-# NULLBLK_GUEST_*, too.  The processor is emulated: so no KVM is needed.
+# NULLBLK_GUEST_*, too.  The processor is emulated: so no KVM is needed.  In qemu
+# the words of NULLBLK_BOOT are added to the kernel's command line.
 #
 # $PLUGIN and $top_builddir are from make check.
 
@@ -108,6 +109,7 @@ fi
 # The host may be too busy to let the guest's processors run for half a minute,
 # which their kernel would report as its own fault.
 patience='nosoftlockup rcupdate.rcu_cpu_stall_suppress=1'
+words="console=ttyS0 quiet panic=-1 oops=panic $patience ${NULLBLK_BOOT-}"
 
 # boot [QEMU-ARGUMENT]...: leave the console in $tmp/lines, and set $hung where
 # the guest does not end.
@@ -126,7 +128,7 @@ boot ()
     qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 \
       -m 1024 -display none -nodefaults -no-reboot -serial stdio \
       -kernel "$image/kernel" -initrd "$tmp/initramfs" \
-      -append "console=ttyS0 quiet panic=-1 oops=panic $patience" "$@" \
+      -append "$words" "$@" \
       >"$tmp/console" 2>&1 </dev/null &
   fi
   qemu=$!
