@@ -59,7 +59,7 @@ requires ()
   done
 }
 
-# find_plugin: the plugin that was asked for in $PLUGIN, or that of a build.
+# find_plugin: print the path of the plugin: $PLUGIN, or that of a build.
 find_plugin ()
 {
   local candidate
@@ -77,21 +77,22 @@ find_plugin ()
 #----------------------------------------------------------------------
 # Raw figures
 
-# plan SECONDS: what the whole script takes, roughly.
+# plan SECONDS: with BENCH_PLAN, print how long the script takes, roughly, and
+# end.
 plan ()
 {
   [ -z "${BENCH_PLAN-}" ] || { printf '%.0f\n' "$1"; exit 0; }
 }
 
-# seconds COUNT: what that many measurements with fio take, which needs some
-# time to start.
+# seconds COUNT: print how long that many measurements with fio take, with fio's
+# start.
 seconds ()
 {
   echo $(($1 * (runtime + 330) / 1000))
 }
 
-# open_raw NAME: rows go to OUT/NAME.jsonl, a line of JSON each.  It appears
-# there when all of them are there.
+# open_raw NAME: rows go to OUT/NAME.jsonl, a line of JSON each.  The file
+# appears when close_raw is called.
 open_raw ()
 {
   mkdir -p "${OUT:-bench-out}"
@@ -236,8 +237,9 @@ stop ()
   done
 }
 
-# cpu NAME: of the server, user and system, in microseconds, by its clock.  One
-# with a process for each connection has none; there it is ticks.
+# cpu NAME: print the CPU time of the server, user and system, in microseconds,
+# by the clock of its process.  nbd-server has a process for each connection:
+# its time is counted in ticks.
 cpu ()
 {
   local pid=${server_pid[$1]}
@@ -257,7 +259,7 @@ cpu ()
   fi
 }
 
-# resident NAME: KiB.
+# resident NAME: print the KiB of memory that the server holds.
 resident ()
 {
   awk '$1 == "VmRSS:" { print $2 }' "/proc/${server_pid[$1]}/status"
@@ -266,10 +268,10 @@ resident ()
 #----------------------------------------------------------------------
 # The load
 
-# By which engine of fio; load_with_engine says otherwise.
+# The engine of fio that makes the load; load_with_engine changes it.
 ioengine=nbd
 
-# load_with_engine: by nullblk-fio.
+# load_with_engine: have nullblk-fio make the load.
 load_with_engine ()
 {
   local so=$build/tools/.libs/nullblk-fio.so
@@ -278,23 +280,24 @@ load_with_engine ()
   ioengine=external:$so
 }
 
-# load NAME FIO-OPTION...: run fio; $tmp/fio.json is what it says.
+# load NAME FIO-OPTION...: run fio on that server; its report is in
+# $tmp/fio.json.
 load ()
 {
   fio --name=load --ioengine="$ioengine" --uri="${server_uri[$1]}" --thread \
     --clocksource=clock_gettime --group_reporting --output-format=json \
     --output="$tmp/fio" "${@:2}" >"$tmp/out" 2>&1 ||
     die "fio at $1: $(cat "$tmp/out"; sed '/^{/,$d' "$tmp/fio")"
-  # fio's notes may stand before it.
+  # fio's notes may stand before the report.
   sed -n '/^{/,$p' "$tmp/fio" >"$tmp/fio.json"
   jq -e '.jobs[0] | .error == 0 and
     .read.total_ios + .write.total_ios + .trim.total_ios > 0' \
     "$tmp/fio.json" >"$tmp/out" || die "fio has done nothing at $1"
 }
 
-# measure_all TABLE ROUND SERVER RW BS DEPTH CONNECTIONS FIO-OPTION...: all of
-# what the options say.  fio does without what is not asked of it: the time of
-# each request, and which blocks it has had.
+# measure_all TABLE ROUND SERVER RW BS DEPTH CONNECTIONS FIO-OPTION...: measure
+# a load to its end, which the options say.  fio does not note the time of each
+# request, nor which blocks it has had.
 measure_all ()
 {
   local before us
@@ -309,15 +312,16 @@ measure_all ()
       (.read.total_ios + .write.total_ios + .trim.total_ios))"' "$tmp/fio.json")
 }
 
-# measure TABLE ROUND SERVER RW BS DEPTH CONNECTIONS [FIO-OPTION]...: for the
-# time of one measurement.
+# measure TABLE ROUND SERVER RW BS DEPTH CONNECTIONS [FIO-OPTION]...: measure a
+# load for RUNTIME.
 measure ()
 {
   measure_all "$@" --size="${size:-256M}" --time_based \
     --runtime="${runtime}ms"
 }
 
-# fill SERVER...: so that no load meets memory for the first time.
+# fill SERVER...: write all of it, so that no load is the first to use its
+# memory.
 fill ()
 {
   local name
@@ -329,7 +333,7 @@ fill ()
 
 #----------------------------------------------------------------------
 
-# median: of the numbers on stdin.
+# median: print that of the numbers on stdin.
 median ()
 {
   sort -g | awk '{ n[NR] = $1 }

@@ -83,8 +83,8 @@ fetch_kernel ()
     apt-get "$@" -o APT::Sandbox::User=root download "${names[@]}"
 }
 
-# As the machine's lists of packages have it; where they are missing or older
-# than the archive, as lists of our own do.
+# get_package: fetch and unpack the kernel that the machine's lists of packages
+# have; where they are missing or older than the archive, that of new lists.
 get_package ()
 {
   local own=(-o "Dir::State::lists=$new/lists" -o "Dir::Cache=$new/cache"
@@ -103,14 +103,16 @@ get_package ()
   cd /
 }
 
-# The run of make that this is for, or nothing: its process, and since when.
+# this_run: print which run of make this is for: its process, and when that was
+# started.  Nothing if it is for none.
 this_run ()
 {
   [ -z "${NULLBLK_MAKE-}" ] ||
     awk -v pid="$NULLBLK_MAKE" '{ print pid, $22 }' "/proc/$NULLBLK_MAKE/stat"
 }
 
-# get_package_once: with its words in $directory/said.
+# get_package_once: get_package, but not again if that has failed in this run of
+# make.  Its output is in $directory/said.
 get_package_once ()
 {
   local run
@@ -130,7 +132,7 @@ get_package_once ()
 #----------------------------------------------------------------------
 # The initramfs
 
-# copy FILE...: to the same place, through links.
+# copy FILE...: copy what it is or links to, to the same place in $root.
 copy ()
 {
   local f
@@ -173,7 +175,7 @@ make_tree ()
   done
   dir=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
   copy_with_libraries "$dir/nbdkit-file-plugin.so"
-  # The C library loads it when a thread is cancelled.
+  # libgcc, which the C library loads when a thread is cancelled.
   copy "$(ldconfig -p | awk '/libgcc_s.so.1 .*x86-64/ && !n++ { print $NF }')"
 
   copy_with_libraries "$busybox"
@@ -188,8 +190,9 @@ make_tree ()
   ln -s /proc/mounts "$root/etc/mtab"
 }
 
-# module_file NAME: prints it, as modules.dep has it, unless it is built in or,
-# as crc32c_generic in newer kernels, no more.
+# module_file NAME: print the module's file, as modules.dep has it; nothing if
+# it is built in or, like crc32c_generic in newer kernels, is not needed any
+# more.
 module_file ()
 {
   local pattern="/${1//[-_]/[-_]}\\.ko$"
@@ -200,8 +203,8 @@ module_file ()
     [ "${NULLBLK_KERNEL-}" = uml ] || fail "$meta has no module $1"
 }
 
-# Modules may be compressed, and in /usr/lib, where they are to be looked for in
-# /lib.
+# Modules may be compressed, and in /usr/lib; they are wanted uncompressed, and
+# in /lib.
 prepare_package ()
 {
   local package=$directory/package

@@ -5,11 +5,12 @@
 # What the tests of crash consistency share: a filesystem on /dev/nbd0 with
 # files that are changed durably and with a database of sqlite3's, power that is
 # cut at some write while both are changed, and what must be there when it is
-# back.  A test says in $fs which filesystem, and in $journal how sqlite3 commits,
-# and calls crash_test, in both halves.
+# back.  A test says in $fs which filesystem, and in $journal how sqlite3
+# commits, and calls crash_test, in both halves.
 #
-# NULLBLK_GUEST_CUTS is how often, instead of what the test says; hundreds take
-# longer than a test may; NULLBLK_TIMED=yes NULLBLK_LIMIT=3600 let them.
+# NULLBLK_GUEST_CUTS is the number of cuts, in place of the test's.  Hundreds
+# take longer than a test may, unless NULLBLK_TIMED=yes and NULLBLK_LIMIT=3600
+# are set.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -25,8 +26,9 @@ crash_host ()
   boot_guest
 }
 
-# crash_test COUNT LYING: COUNT cuts, half of them with FUA and half without,
-# lose nothing that was promised; LYING of them do, when flushes lie.
+# crash_test COUNT LYING: COUNT cuts of power, half of them with FUA and half
+# without, must lose nothing that was promised.  Of LYING cuts of a device whose
+# flushes do nothing, some must.
 crash_test ()
 {
   local count=${NULLBLK_GUEST_CUTS:-$1} fua
@@ -54,7 +56,7 @@ on_host && return
 
 ctl=/nullblkctl
 files=/crash-files
-flush=none   # a fault rule for the work, not for what is promised by hand
+flush=none   # the fault rule that `cut` sets
 files_done=0 # changes of files that are durable,
 db_done=1000 # and transactions
 cuts=0 losses=0 durable=0
@@ -119,7 +121,7 @@ make_filesystem ()
   try umount /mnt
 }
 
-# begin KEY=VALUE...: a server, and a filesystem with all of that on it.  Power
+# begin KEY=VALUE...: start a server, and make the filesystem.  A cut of power
 # tears writes between blocks of the device, and neither filesystem is safe from
 # that within a block of its own: at 512 bytes, one cut in forty makes of ext4's
 # superblock, or of a directory of XFS, something with a wrong checksum.
@@ -138,7 +140,7 @@ end ()
   stop_server
 }
 
-# lost WHAT: something that must not be.
+# lost WHAT: note the loss of something that was promised.
 lost ()
 {
   losses=$((losses + 1))
@@ -164,7 +166,7 @@ work ()
   fi
 }
 
-# What was promised is there: of what was under way anything may be.
+# Check that what was promised is there; what was under way may be there or not.
 check_content ()
 {
   local n
@@ -185,8 +187,8 @@ check_content ()
 }
 
 # Mount the filesystem, whose device may fail meanwhile.  XFS tries a write of
-# metadata that has failed again for ever, in a mount, too, unless it is told not
-# to, which can be done from some point of the mount on.
+# metadata that has failed again for ever, in a mount, too, unless it is told
+# not to, which can be done from some point of the mount on.
 mount_it ()
 {
   local retries=/sys/fs/xfs/${nbd##*/}/error/metadata/EIO/max_retries pid
@@ -200,7 +202,7 @@ mount_it ()
   wait "$pid"
 }
 
-# What is there after power is back, and the journal was replayed.
+# Check what is there after power is back, and the journal was replayed.
 check_all ()
 {
   local before=$losses
@@ -216,7 +218,8 @@ check_all ()
   [ "$losses" = "$before" ] || make_filesystem
 }
 
-# cut WRITES LOSE: at that write, which may well be one of the mount.
+# cut WRITES LOSE: cut power at that write from now on, which may be one of the
+# mount, and lose LOSE of what is volatile.
 cut ()
 {
   try "$ctl" set "$sock" "power-cut-after=$1" "lose=$2" "fault=$flush"
@@ -231,9 +234,9 @@ cut ()
   cuts=$((cuts + 1))
 }
 
-# cut_many_times COUNT: what it counts is $cuts, the changes that are $durable,
-# and $losses of what was promised.  Sometimes power is cut once more while the
-# journal is replayed.
+# cut_many_times COUNT: count $cuts, the changes that are $durable, and $losses
+# of what was promised.  Sometimes power is cut once more while the journal is
+# replayed.
 cut_many_times ()
 {
   local lose=(random random all)

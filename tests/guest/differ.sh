@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Linux's null_blk and ours are asked the same by the program differ, and have
-# to answer the same, except for what the manual says.  Ours is a block device
-# in two ways: attached by nullblk-ublk, and made by the server (ublk=true),
-# which is several times as fast.
+# The program differ asks Linux's null_blk and nullblk ("ours") the same, and
+# both have to answer the same, except for what the manual says.  Ours is a
+# block device in two ways: attached by nullblk-ublk, and made by the server
+# (ublk=true), which is several times as fast.
 #
 # A geometry is a list of null_blk's own words, of configfs and so with sizes in
 # MiB; ours is given the same words.  Words with dashes are options of differ.
@@ -77,7 +77,7 @@ load_null_blk ()
   dmesg -n 1 # each error has a line
 }
 
-# load_zloop: what is asked from now on is not null_blk.
+# load_zloop: from now on Linux's zloop is asked in the place of null_blk.
 load_zloop ()
 {
   modprobe zloop || skip "Linux $(uname -r) has no zloop"
@@ -93,7 +93,7 @@ unmount_zloop ()
   umount "$tmp/zloop"
 }
 
-# make_zloop GEOMETRY: a block is one of the filesystem below it.
+# make_zloop GEOMETRY: its block size is that of the filesystem below it.
 make_zloop ()
 {
   local word words="id=0,base_dir=$tmp/zloop,buffered_io"
@@ -147,7 +147,7 @@ remove_theirs ()
   rmdir "$configfs"
 }
 
-# start_ours GEOMETRY [KEY=VALUE]...: a server of it.
+# start_ours GEOMETRY [KEY=VALUE]...: start a server of that geometry.
 start_ours ()
 {
   local word words=("${@:2}")
@@ -163,7 +163,7 @@ start_ours ()
   start_server "${words[@]}"
 }
 
-# are_alike ATTRIBUTE...: of the queues of both.
+# are_alike ATTRIBUTE...: both queues must have the same.
 are_alike ()
 {
   local a
@@ -177,7 +177,7 @@ declare -A rows
 operations=0 unknown=0
 read -ra ways <<<"${NULLBLK_GUEST_WAYS-nullblk-ublk ublk=true}"
 
-# Its log has a line for each command that it refuses.
+# The server's log has a line for each command that it refuses.
 with_log ()
 {
   exec "$@" 2>"$tmp/server"
@@ -273,7 +273,8 @@ differ_in_all ()
     fail "they differ in $(printf '\n%s' "${different[@]}")"
 }
 
-# closes ZONE: write to it, and close it.  Status 1 where the limits refuse it.
+# closes DEVICE ZONE: write to the zone, and close it.  Returns 1 if the limits
+# refuse the write.
 closes ()
 {
   dd if=/dev/zero of="$1" bs=4k count=1 seek=$(($2 * 512)) oflag=direct \

@@ -9,8 +9,8 @@ source "${0%/*}/functions.sh"
 ctl=$top_builddir/tools/nullblkctl
 [ -x "$ctl" ] || skip "nullblkctl is not built"
 
-# says STATUS PATTERN ARGUMENT...: the exit status, and the one line of what it
-# says on stderr.
+# says STATUS PATTERN ARGUMENT...: nullblkctl must end with STATUS, and say on
+# stderr what PATTERN matches, in one line at most.
 says ()
 {
   local status=0
@@ -22,7 +22,8 @@ says ()
   [ "$(wc -l <"$tmp/err")" -le 1 ] || fail "${*:3}: $(cat "$tmp/err")"
 }
 
-# prints PATTERN ARGUMENT...: succeeds, and prints this among other lines.
+# prints PATTERN ARGUMENT...: nullblkctl must succeed, and print a line that the
+# extended regular expression PATTERN matches.
 prints ()
 {
   says 0 '' "${@:2}"

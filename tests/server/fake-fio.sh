@@ -3,10 +3,11 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # For tests of nullblk-measure: a program fio in PATH that answers at once, and
-# $tmp/disk for it to measure.  Twice the depth is twice the time from depth 2
-# on, and 64 KiB more are 1 us more.  It adds its arguments to $tmp/fio.log.  It
-# fails at the loads "RW BS DEPTH" that are in $tmp/fails, without a word if there
-# is $tmp/is-silent, sleeps for ever if there is $tmp/sleeps, and answers with $tmp/answer, if that is not empty.
+# $tmp/disk for it to measure.  In its answers a request takes twice the time at
+# twice the depth, from depth 2 on, and 1 us more for each 64 KiB.  It adds its
+# arguments to $tmp/fio.log.  It fails at the loads "RW BS DEPTH" that are in
+# $tmp/fails, without a word if there is $tmp/is-silent, sleeps for ever if
+# there is $tmp/sleeps, and answers with $tmp/answer if that is not empty.
 
 # shellcheck disable=SC2154 # functions.sh has made $tmp
 mkdir "$tmp/bin"

@@ -15,7 +15,7 @@ requires jq
 
 seed=$(new_seed)
 
-# run_fio OPTION...: with the engine, on $uri; what it says is in $tmp/fio.
+# run_fio OPTION...: run fio with the engine on $uri; its output is in $tmp/fio.
 run_fio ()
 {
   fio --name=job --ioengine=external:"$engine" --uri="$uri" \
@@ -23,14 +23,14 @@ run_fio ()
     >"$tmp/fio" 2>&1
 }
 
-# works OPTION...
+# works OPTION...: fio must succeed, without errors.
 works ()
 {
   run_fio "$@" || fail "fio $*: $(cat "$tmp/fio")"
   ! grep -Eq 'err= *[1-9]|verify:' "$tmp/fio" || fail "fio $*: $(cat "$tmp/fio")"
 }
 
-# fails_with TEXT OPTION...
+# fails_with TEXT OPTION...: fio must fail, and say TEXT.
 fails_with ()
 {
   ! run_fio "${@:2}" || fail "fio ${*:2}: it was to fail"

@@ -8,8 +8,8 @@
 source "${0%/*}/functions.sh"
 requires make
 
-# run_make ARGUMENT...: in the build tree.  What the make above us says to its
-# children is not meant for this one.
+# run_make ARGUMENT...: run make in the build tree, without the variables of the
+# make that runs this test.
 run_make ()
 {
   env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
@@ -17,8 +17,7 @@ run_make ()
     fail "make $*: $(cat "$tmp/make.out")"
 }
 
-# make_variable NAME: its value in the plugin's Makefile, with all that it is
-# made of.
+# make_variable NAME: print its value in the plugin's Makefile, expanded.
 make_variable ()
 {
   # shellcheck disable=SC2016 # for make to expand

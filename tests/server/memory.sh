@@ -23,7 +23,7 @@ resident ()
   smaps_field Rss
 }
 
-# smaps_field FIELD: in MiB.
+# smaps_field FIELD: print it in MiB.
 smaps_field ()
 {
   awk -v field="$1:" '$1 == field { print int ($2 / 1024) }' \
@@ -50,7 +50,7 @@ write_each ()
   io "${commands[@]}"
 }
 
-# holds MIB: as much as that more than at the start.
+# holds MIB: wait until the server has so many MiB more than at the start.
 holds ()
 {
   wait_until 10 resident_between $((start + $1 - slack)) \

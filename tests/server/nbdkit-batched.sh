@@ -3,8 +3,9 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # nbdkit with the library of nullblk-serve preloaded: what $NBDKIT is for a test
-# that is run with NULLBLK_TEST_BATCH=1.  As with nullblk-serve, there are as
-# many requests as -t says, and nbdkit gets all of them if it is to print them.
+# that is run with NULLBLK_TEST_BATCH=1.  As with nullblk-serve, -t says how
+# many requests may be under way, and with -v nbdkit gets all requests, to print
+# them.
 
 depth=64 plain=1 last=
 case " $* " in *' -v '*) plain=0 ;; esac

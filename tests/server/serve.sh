@@ -6,7 +6,8 @@
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
-# nbdkit takes certificates from there, and then no reply is deferred.
+# nbdkit takes certificates from the home directory, and with these no reply is
+# deferred.
 export HOME=$tmp
 
 serve=$top_builddir/tools/nullblk-serve
@@ -14,13 +15,13 @@ library=$top_builddir/plugin/.libs/libnullblk-batch.so
 [ -x "$serve" ] || fail "$serve is not built"
 [ -e "$library" ] || fail "$library is not built"
 
-# These tests say themselves what is batched, with NULLBLK_TEST_BATCH, too.
+# These tests choose themselves what is batched, even with NULLBLK_TEST_BATCH.
 NBDKIT=${NULLBLK_NBDKIT:-$NBDKIT}
 export NULLBLK_NBDKIT=$NBDKIT
 unset NULLBLK_BATCH
 
-# What a test runs in the background is killed with it: at another signal fio
-# and qemu-io would wait for what they have asked.
+# A client in the background is killed at the end of the test: at another signal
+# fio and qemu-io would wait for their requests.
 client_pid=
 stop_client ()
 {

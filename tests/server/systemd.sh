@@ -31,8 +31,8 @@ specifiers ()
   sed "s,%i,$instance,g; s,%t,$run,g"
 }
 
-# read_conf FILE: the variables of an EnvironmentFile, which is a shell's where
-# nothing is there to be expanded.
+# read_conf FILE: read the variables of an EnvironmentFile as a shell does,
+# which is the same if nothing in the file is to be expanded.
 read_conf ()
 {
   ! grep -v '^#' "$1" | grep '[$`\\]' >/dev/null || fail "$1 is more than words"
@@ -40,7 +40,7 @@ read_conf ()
   source "$1"
 }
 
-# read_environment UNIT: the variables that it sets itself.
+# read_environment UNIT: set the variables of its Environment.
 read_environment ()
 {
   local assignment
@@ -50,8 +50,8 @@ read_environment ()
   done < <(values "$1" Environment | specifiers)
 }
 
-# read_command UNIT KEY: into the array command, with this build's
-# nullblk-serve, a variable that stands alone split into words.
+# read_command UNIT KEY: read a command into the array `command`, with this
+# build's nullblk-serve, and variables that stand alone split into words.
 read_command ()
 {
   local word words

@@ -6,9 +6,9 @@
 #
 #   package-steps.sh STEP
 #
-# /packages has the release, fio's sources in fio and packages of a release
-# before this one in old, where there are some, and from the step build on the
-# packages in deb, and from rpm on those in rpm.
+# /packages has the release; where there are any, fio's sources in fio, and the
+# packages of an earlier release in old; after the step build the packages in
+# deb, and after the step rpm those in rpm.
 
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -33,9 +33,9 @@ ours ()
     '*nullblk*' 2>/dev/null | sed '/^not-installed/d; s/^[^ ]* //' || true
 }
 
-# begin_systemd: the scripts of packages ask systemctl where systemd runs, which
-# it does not here.  This one tells what it was asked, in /packages/asked.  (Of
-# /tmp, rpm 4.20 shows nothing to scripts.)
+# begin_systemd: the scripts of packages call systemctl if systemd runs, which
+# it does not here.  Pretend that it does, with a systemctl that writes its
+# arguments to /packages/asked.  (rpm 4.20 hides /tmp from scripts.)
 begin_systemd ()
 {
   mkdir -p /run/systemd/system /packages/bin
@@ -48,14 +48,15 @@ END
   export PATH=/packages/bin:$PATH
 }
 
-# was_asked: for what is in the standard input, and nothing else.
+# was_asked: systemctl must have been called with the lines of stdin, and no
+# others.
 was_asked ()
 {
   diff - /packages/asked || fail "< was to be asked of systemctl, and > was"
 }
 
-# end_server SOCKET: one that was begun with --pidfile /tmp/pid.  nbdkit leaves
-# its socket behind.
+# end_server SOCKET: end a server that was started with --pidfile /tmp/pid.
+# nbdkit leaves its socket behind.
 end_server ()
 {
   kill "$(cat /tmp/pid)"
@@ -88,7 +89,8 @@ step_build ()
     "${fio[@]}"
 }
 
-# As another user, in another place, with another umask, locale and time zone.
+# Build again, as another user, in another place, with another umask, locale and
+# time zone: the packages must be the same.
 step_again ()
 {
   local dir=/var/tmp/another/and/longer/directory fio=() f
@@ -110,12 +112,12 @@ step_again ()
 step_lintian ()
 {
   lintian --version
-  # Where overrides are shown, they count as what they override.
+  # With --show-overrides, what is overridden would count as an error.
   lintian --allow-root --display-info --show-overrides deb/*.changes
   lintian --allow-root --fail-on error,warning deb/*.changes
 }
 
-# What Debian's rpmbuild makes of the spec.
+# Make packages of the spec by Debian's rpmbuild.
 step_rpm ()
 {
   local fio=()
@@ -141,7 +143,7 @@ step_install ()
   fi
   install ./deb/*.deb
   if [ -e old ]; then
-    # This nullblkctl, that server.
+    # The new nullblkctl, and a server of the old release.
     nullblkctl set /tmp/old read-only=true
     end_server /tmp/old
   fi
@@ -161,7 +163,8 @@ step_install ()
   fi
 }
 
-# A version that differs in nothing but its number.  A server that runs goes on.
+# Install a version that differs only in its number.  A running server must go
+# on.
 step_upgrade ()
 {
   local f version
@@ -207,7 +210,7 @@ stop nullblk@*.socket nullblk@*.service nullblk-socket@*.service
 --system daemon-reload
 END
   [ -h "$wants/nullblk@ram.service" ] || fail "to remove is not to purge"
-  # What has left nothing, dpkg does not know any more, and only warns of.
+  # dpkg only warns of packages that have left nothing.
   dpkg --purge "${packages[@]}"
   rmdir /etc/systemd/system/another.target.wants # which is not ours
   list_all >after
@@ -215,8 +218,8 @@ END
   [ -z "$(ours)" ] || fail "left: $(ours)"
 }
 
-# files_of_debs, files_of_rpms: a line for each file, PACKAGE FILE, of those that
-# both kinds of packages have, by Debian's names.
+# files_of_debs, files_of_rpms: print PACKAGE FILE for each file that both kinds
+# of packages are to have, by Debian's names.
 files_of_debs ()
 {
   local f
@@ -237,22 +240,22 @@ files_of_rpms ()
     grep -v '/share/licenses/\|/\.build-id/' | same_names
 }
 
-# Where libraries are and what is compressed is up to the kind of package.
+# Where libraries are, and what is compressed, differs between the two kinds.
 same_names ()
 {
   sed 's,/usr/lib\(64\|/[^/]*-linux-gnu\)/,/usr/lib/,; s/\.gz$//' | sort
 }
 
-# By rpm itself.  Its database is empty here, so it cannot know what is installed
-# of what they depend on.
+# Install, upgrade and remove by rpm itself, without dependencies: its database
+# is empty here, so it does not know what is installed.
 step_rpm-install ()
 {
-  # Scripts have no PATH but this.
+  # The PATH of the packages' scripts, with the systemctl of begin_systemd.
   local rpm=(rpm --dbpath /tmp/rpmdb --nodeps
     --define '_install_script_path /packages/bin:/sbin:/bin:/usr/sbin:/usr/bin')
 
   install rpm
-  # Debian's rpm installs nothing without that, up to 4.
+  # Up to rpm 4, Debian's installs nothing without --force-debian.
   ! rpm --force-debian --version >/dev/null || rpm+=(--force-debian)
   files_of_debs >/tmp/debs
   files_of_rpms >/tmp/rpms

@@ -10,8 +10,8 @@
 #   $here          a directory of its own for that suite
 #
 # and calls lock_suite once, and begin_root, which makes $root, a directory with
-# a fresh Debian.  It is removed at the end, however the script ends, and in_root
-# runs a command in it as a container would.
+# a fresh Debian.  It is removed at the end, however the script ends, and
+# in_root runs a command in it as a container would.
 
 # shellcheck disable=SC2034 # read by the scripts
 suites=(bookworm trixie sid)
@@ -28,7 +28,7 @@ mirror ()
     awk -v label="$1" '$1 == "Debian" && $2 == label && !n++ { print $3 }'
 }
 
-# sources: as a new Debian has them.
+# sources: print the lines of sources.list that a new Debian has.
 sources ()
 {
   local main security
@@ -43,7 +43,7 @@ sources ()
   }
 }
 
-# settings_of_apt: how this machine reaches it.
+# settings_of_apt: print how this machine reaches the archive.
 settings_of_apt ()
 {
   apt-config dump Acquire |
@@ -64,17 +64,17 @@ make_root ()
   mv "$here/new.tar" "$here/root.tar"
 }
 
-# Unpack it, and put into it what a container gets from its host.
+# Unpack the root, and put into it what a container gets from its host.
 lay_root ()
 {
   local f
 
-  # With a name that is empty, these would be the files of the host.
+  # If $root were empty, the following would change files of the host.
   [[ $root = "$here"/root-?* && -d $root ]] || die "'$root' is no root"
   chmod 755 "$root"
   tar -C "$root" --exclude='./dev/*' -xf "$here/root.tar"
   cp "$here/apt.conf" "$root/etc/apt/apt.conf.d/99host"
-  # What is thrown away need not be safe from power cuts.
+  # The root is thrown away, and need not be safe from power cuts.
   echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
   for f in /etc/resolv.conf /etc/hosts /etc/ssl/certs/ca-certificates.crt; do
     [ -e "$f" ] || continue
@@ -85,8 +85,7 @@ lay_root ()
   mkdir "$root/src"
 }
 
-# What is run where mounts, processes and names are our own:
-# enter ROOT ARCHIVES COMMAND...
+# A script that is run in new namespaces: enter ROOT ARCHIVES COMMAND...
 enter=$(cat <<'END'
 set -euo pipefail
 root=$1 archives=$2
@@ -121,8 +120,8 @@ exec "$@"
 END
 )
 
-# in_root COMMAND...: as the first process there: when it ends, or this script
-# does, so does all that it has started.  Does not return.
+# in_root COMMAND...: run it as the first process of the root: when it ends, or
+# this script does, all ends that it has started.  Does not return.
 in_root ()
 {
   local personality=() # so that uname says it
