@@ -19,14 +19,14 @@
 #include "connect.h"
 #include "peer.h"
 
-/* How long one look at a server that is silent takes. */
+/* How long to wait for the server before the deadline is looked at again. */
 #define SLICE_MS 100
 
 /* How long a server may take to hang up. */
 #define LEAVE_MS 1000
 
-/* A server's machine that is silent for this long is gone.  Where nothing is on
- * its way, it is asked for a sign of life that often from half of it on.
+/* A server's machine that is silent for this long is gone.  If nothing is in
+ * flight, TCP probes it after half of this time, and then every PROBE_SECONDS.
  */
 #define SILENCE_SECONDS 120
 #define PROBE_SECONDS 15
@@ -67,7 +67,7 @@ await (struct nbd_handle *h, uint64_t deadline)
   return nbd_aio_is_negotiating (h) == 1 || nbd_aio_is_ready (h) == 1 ? 0 : -1;
 }
 
-/* The name of the other export.  Returns 0 or -1. */
+/* Give H the name of the export with ENDING.  Returns 0 or -1. */
 static int
 name_export (struct nbd_handle *h, const char *ending)
 {
@@ -99,9 +99,9 @@ compare_name (void *opaque, const char *name, const char *description)
   return 0;
 }
 
-/* Is the export in the server's list?  A server complains in its log when it is
- * asked for an export that it does not have, and some servers have an export of
- * any name.  Returns 0 if it is.
+/* Returns 0 if the export is in the server's list.  A server complains in its
+ * log when it is asked for an export that it does not have, and some servers
+ * have an export of any name.
  */
 static int
 find_export (struct nbd_handle *h, uint64_t deadline)
@@ -124,7 +124,7 @@ choose_export (struct nbd_handle *h, const char *ending, uint64_t deadline,
 {
   int r;
 
-  /* A server of the oldest kind has but one. */
+  /* A server of the oldest kind (oldstyle) has only one export. */
   *missing = nbd_aio_is_negotiating (h) != 1;
   if (*missing || name_export (h, ending) == -1)
     return -1;

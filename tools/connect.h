@@ -18,7 +18,7 @@
 #include "common/common.h"
 
 /* Connect to the export of URI.  If ENDING is not NULL, connect instead to the
- * export whose name is that one, or "nullb0" where the URI has none, and
+ * export whose name is that one ("nullb0" if the URI has none) followed by
  * ENDING: "nullb0.zones".  Gives up after SECONDS without an answer.  Once it
  * is made, a connection by TCP breaks when the server's machine has been
  * silent, or has taken no data that is to be sent, for two minutes.  Returns
@@ -51,14 +51,16 @@ void connection_open_no_more (void);
 /* Disconnect from the server, as far as that takes no time; NULL is none. */
 void connection_close (struct nbd_handle *h);
 
-/* Ask the server to hang up, and do not wait for it.  These take NULL, too. */
+/* Ask the server to hang up, and do not wait for it.  This and the next two
+ * functions take NULL, too.
+ */
 void connection_begin_close (struct nbd_handle *h);
 
-/* Has the server hung up since? */
+/* Has the server hung up since connection_begin_close? */
 bool connection_has_closed (struct nbd_handle *h);
 
-/* Shut the socket down, so that all that is asked by it fails.  Any thread may
- * call this.
+/* Shut the socket down, so that all requests on it fail.  Any thread may call
+ * this.
  */
 void connection_break (struct nbd_handle *h);
 

@@ -47,24 +47,24 @@ bool nbd_take_reply (const uint8_t *p, uint64_t *cookie, int *err);
  */
 struct sent_table {
   struct sent {
-    void *what; /* NULL: free */
+    void *what; /* the request; NULL: free */
     uint32_t number;
-    uint32_t next_free; /* of those that are free, the index and 1 */
+    uint32_t next_free; /* index of the next free one, and 1; 0: none */
   } * entry;
   uint32_t size;
-  uint32_t first_free; /* its index and 1; 0: there is none */
+  uint32_t first_free; /* index of a free one, and 1; 0: none */
 };
 
-/* Returns false if there is no memory. */
+/* Add a request.  Returns false if there is no memory. */
 bool sent_add (struct sent_table *t, void *what, uint64_t *cookie);
 
 /* Returns NULL if nothing has that cookie. */
 void *sent_find (const struct sent_table *t, uint64_t cookie);
 
-/* Of what sent_find has found. */
+/* Remove the request of that cookie, which sent_find has found. */
 void sent_remove (struct sent_table *t, uint64_t cookie);
 
-/* Remove one, whichever.  Returns NULL if there is none. */
+/* Remove any request, and return it; NULL if there is none. */
 void *sent_take_any (struct sent_table *t);
 
 void sent_destroy (struct sent_table *t);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * nullblk-serve: nbdkit as it should be started for the plugin.  It says how
- * many threads a connection gets should the plugin want threads, preloads the
- * library that batches socket I/O, and becomes nbdkit, with all arguments as
- * they were.
+ * nullblk-serve: nbdkit as it should be started for the plugin.  It chooses how
+ * many threads a connection gets if the plugin wants threads, preloads the
+ * library that batches socket I/O, and becomes nbdkit, with the plugin and with
+ * all arguments but --depth.
  */
 
 #include <config.h>
@@ -27,7 +27,7 @@
 static struct {
   unsigned depth;
   bool has_threads; /* the user has given nbdkit's -t */
-  unsigned threads; /* 0: not a number of use */
+  unsigned threads; /* its number; 0: none that can be used */
   bool is_single, is_verbose;
   const char *tls;      /* the value of the last --tls; NULL: none is given */
   bool has_credentials; /* --tls-certificates or --tls-psk */
@@ -45,7 +45,8 @@ struct arguments {
 };
 
 static struct arguments to_nbdkit; /* without the program's name */
-/* Where the plugin's own parameters begin in to_nbdkit; its end: nowhere. */
+/* Where the plugin's parameters begin in to_nbdkit; its end if there are none.
+ */
 static size_t first_parameter = SIZE_MAX;
 
 #define die(...) die_as ("nullblk-serve", __VA_ARGS__)
@@ -169,7 +170,7 @@ parse_depth (const char *text)
   return n;
 }
 
-/* nbdkit judges a text that is no number, and 0, which is its own default. */
+/* nbdkit itself refuses a text that is no number.  0 is nbdkit's default. */
 static void
 take_threads (const char *text)
 {
@@ -179,7 +180,7 @@ take_threads (const char *text)
   options.threads = n < MAX_DEPTH ? n : MAX_DEPTH;
 }
 
-/* The next of to_nbdkit is a parameter of the plugin. */
+/* The next argument of to_nbdkit is a parameter of the plugin. */
 static void
 note_parameter (void)
 {
@@ -187,8 +188,9 @@ note_parameter (void)
     first_parameter = to_nbdkit.n;
 }
 
-/* Take out what is ours, and see what else decides something.  "-": arguments
- * come in the order in which they are, and those that are no options as 1.
+/* Take our own option out, and note the options of nbdkit that decide something
+ * here.  As short_options begins with "-", getopt_long keeps the order of the
+ * arguments, and returns 1 for each that is no option.
  */
 static void
 parse (int argc, char *argv[])
@@ -261,8 +263,8 @@ has_certificates (void)
   return access ("/etc/pki/nbdkit/ca-cert.pem", F_OK) == 0;
 }
 
-/* May a client use TLS?  Without --tls it may if there is anything to do that
- * with.
+/* May a client use TLS?  Without --tls it may if there are certificates or
+ * keys.
  */
 static bool
 may_use_tls (void)
@@ -282,7 +284,9 @@ sees_all (void)
 /*---------------------------------------------------------------------*/
 /* The program that is started, and its arguments */
 
-/* The directory above the one that this program is in: "" if nobody says. */
+/* Returns the parent of the directory that this program is in; "" if /proc does
+ * not say.
+ */
 static const char *
 find_tree (void)
 {
@@ -301,7 +305,9 @@ find_tree (void)
   return path;
 }
 
-/* In a build tree it is that tree's; else, what was installed. */
+/* If this program is in a build tree, use the tree's plugin and library, or
+ * else what was installed; the environment can name others.
+ */
 static void
 find_parts (void)
 {
@@ -340,7 +346,7 @@ find_parts (void)
          given);
 }
 
-/* Put the library before all that is to be preloaded already. */
+/* Put the library before what LD_PRELOAD has already. */
 static void
 preload (void)
 {
@@ -384,7 +390,7 @@ main (int argc, char *argv[])
 
   arguments_init (&a, to_nbdkit.n);
   add (&a, nbdkit);
-  /* Where the plugin wants no threads, nbdkit does not look at it. */
+  /* If the plugin wants no threads, nbdkit ignores -t. */
   if (!options.has_threads) {
     snprintf (threads, sizeof threads, "%u", options.depth);
     add (&a, "-t");

@@ -10,8 +10,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* Open those of the descriptors 0 to 2 that are closed, on what nobody can
- * write to.  Otherwise a socket could become one of them: it would get what the
+/* Open those of the descriptors 0 to 2 that are closed, so that writing to them
+ * fails.  Otherwise a socket could become one of them: it would get what the
  * program prints, and be closed when the program leaves its terminal.  This is
  * the first thing that main does.
  */

@@ -51,8 +51,8 @@ hex_digit (char c)
                                       : -1;
 }
 
-/* Copy LEN characters with %XX made what it stands for.  False where that is
- * no text or does not fit.
+/* Copy LEN characters, with what %XX stands for.  Returns false if one would be
+ * 0, or if they do not fit.
  */
 static bool
 decode (char *to, size_t size, const char *from, size_t len)
@@ -77,7 +77,7 @@ decode (char *to, size_t size, const char *from, size_t len)
   return true;
 }
 
-/* HOST, HOST:PORT or [V6ADDRESS]:PORT. */
+/* Parse HOST, HOST:PORT or [V6ADDRESS]:PORT. */
 static bool
 parse_authority (struct uri *uri, const char *text, size_t len)
 {
@@ -117,8 +117,8 @@ parse_authority (struct uri *uri, const char *text, size_t len)
   return true;
 }
 
-/* KEY=VALUE pairs with '&' or ';' between them.  Unknown ones are for libnbd
- * to judge.
+/* Parse KEY=VALUE pairs with '&' or ';' between them.  Unknown keys are left to
+ * libnbd.
  */
 static bool
 parse_query (struct uri *uri, const char *query)

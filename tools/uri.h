@@ -24,7 +24,7 @@ struct uri {
   char tls_certificates[1024]; /* "" unless given */
 };
 
-/* Does it begin as one? */
+/* Does TEXT begin as an NBD URI does? */
 bool uri_is_one (const char *text);
 
 /* Returns 0 or -EINVAL with the reason in *why. */

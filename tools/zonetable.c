@@ -70,7 +70,7 @@ zone_field_bytes (uint64_t le_sectors)
 }
 
 /*---------------------------------------------------------------------*/
-/* Is it one? */
+/* Is it a zone table? */
 
 /* Is the write pointer where that of a zone in this condition can be? */
 static bool
@@ -85,8 +85,8 @@ has_possible_wp (const struct zone_descriptor *d)
   return wp >= start && wp - start <= le64toh (d->len);
 }
 
-/* Why D cannot be zone ZONE of the table, or NULL.  Units are sectors, of which
- * a device has less than 2^54.
+/* Returns why D cannot be zone ZONE of the table, or NULL.  Units are sectors,
+ * of which a device has less than 2^54.
  */
 static const char *
 flaw (const struct zonetable *t, uint64_t zone, const struct zone_descriptor *d)

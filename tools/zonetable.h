@@ -31,7 +31,9 @@ struct zonetable {
   uint64_t zone_len; /* sectors; the last zone may be shorter */
 };
 
-/* See what table H, a connection to a .zones export, has. */
+/* Find out what table H, a connection to a .zones export, has; this reads its
+ * first and its last zone.
+ */
 bool zonetable_open (struct zonetable *t, struct nbd_handle *h,
                      struct message *why);
 
@@ -39,8 +41,8 @@ bool zonetable_open (struct zonetable *t, struct nbd_handle *h,
 bool zonetable_read (const struct zonetable *t, struct zone_descriptor *zones,
                      uint64_t first, uint64_t n, struct message *why);
 
-/* The same, with two reasons for a failure: false where they cannot be read;
- * and *right is false where they are no zones.
+/* As zonetable_read, but if what was read are no zones, this returns true, and
+ * sets *right to false.
  */
 bool zonetable_try (const struct zonetable *t, struct zone_descriptor *zones,
                     uint64_t first, uint64_t n, bool *right,
@@ -49,7 +51,9 @@ bool zonetable_try (const struct zonetable *t, struct zone_descriptor *zones,
 /* The condition whose two letters TEXT begins with; NR_ZONE_CONDS if none. */
 unsigned zone_cond_parse (const char *text);
 
-/* "em", "empty": of a condition that zonetable_read has let through. */
+/* The letters and the name, as "em" and "empty", of a condition that
+ * zonetable_read has let through.
+ */
 const char *zone_cond_letters (unsigned cond);
 const char *zone_cond_name (unsigned cond);
 
